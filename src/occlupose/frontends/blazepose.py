@@ -1,0 +1,57 @@
+"""BlazePose for every person in the picture: the default frontend.
+
+Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The paper follows one person; the search for all of them is ours.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from occlupose.assets import blazepose_weights
+from occlupose.frontends.detector import Detector
+from occlupose.frontends.regions import Pyramid, Regions, apply, inverse, to_crop
+from occlupose.frontends.tflite import Network
+from occlupose.frontends.topdown import Estimate, TopDown
+from occlupose.skeletons import BLAZEPOSE33, COCO17
+
+SIZE = 256  # px, side of the landmark network's input
+MARGIN = 1.25  # of the circle shown to the landmark network
+CENTRE_AND_TOP = [33, 34]  # the two auxiliary landmarks that give the next frame's region
+JOINTS = BLAZEPOSE33.index(*COCO17.joints)
+
+
+class BlazePose(TopDown):
+    """People with COCO-17 joints.
+
+    Arguments:
+        threads: processor threads of each network.
+        others: see TopDown.
+
+    Raises:
+        OccluposeError: the weights are not in the cache and cannot be fetched.
+    """
+
+    name = "blazepose"
+    skeleton = COCO17
+
+    def __init__(self, *, threads: int = 2, detect_every: int = 10, look_every: int = 3, max_people: int | None = None, tiles: bool = True) -> None:
+        weights = blazepose_weights()
+        self.landmarks = Network(weights["landmarks"], threads=threads)
+        detector = Detector(weights["detector"], threads=threads)
+        super().__init__(detector, detect_every=detect_every, look_every=look_every, max_people=max_people, tiled=tiles)
+
+    @property
+    def network_seconds(self) -> float:
+        return self.detector.network.seconds + self.landmarks.seconds
+
+    def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
+        matrices = to_crop(regions, SIZE, SIZE, margin=MARGIN)
+        seen = [self.landmarks(picture.cut(matrix, SIZE, SIZE).astype(np.float32) / 255) for matrix in matrices]
+        landmarks = np.array([points.reshape(39, 5) for points, _ in seen], np.float64).reshape(-1, 39, 5)
+        presence = np.array([flag[0] for _, flag in seen], np.float64)
+        xy = apply(inverse(matrices), landmarks[..., :2] - 0.5)
+        score = _sigmoid(landmarks[:, JOINTS, 3]) * _sigmoid(landmarks[:, JOINTS, 4])
+        return Estimate(xy[:, JOINTS], score, presence, xy[:, CENTRE_AND_TOP].reshape(-1, 4))
+
+
+def _sigmoid(logits: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    return 1 / (1 + np.exp(-logits.clip(-80, 80)))

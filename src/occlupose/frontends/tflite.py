@@ -1,0 +1,31 @@
+"""A .tflite network: arrays in, arrays out, and the time it took."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from jaxtyping import Float
+
+
+class Network:
+    """Arguments: the file, and how many processor threads it may use.
+
+    Attributes:
+        seconds: spent inside the network so far.
+    """
+
+    def __init__(self, weights: Path, *, threads: int = 2) -> None:
+        self._interpreter = Interpreter(model_path=str(weights), num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
+        self.seconds = 0.0
+
+    def __call__(self, values: Float[np.ndarray, "height width 3"]) -> list[np.ndarray]:
+        """The network's first two outputs, each without its batch axis."""
+        self._interpreter.set_tensor(self._input, values[None])
+        start = time.perf_counter()
+        self._interpreter.invoke()
+        self.seconds += time.perf_counter() - start
+        return [self._interpreter.get_tensor(index)[0] for index in self._outputs[:2]]
