@@ -1,0 +1,134 @@
+"""What the pixels did: optical flow at the joints of the people in a video, one frame after another."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+__all__ = ["Displacements", "FlowMeter"]
+
+PERSON_PIXELS = 128  # the smallest person is shrunk to this for the flow; less is fast and enough to tell limb from background
+REGION_PIXELS = 100_000  # the most pixels a flow is computed on, so that a frame costs a few ms however large it is
+PADDING = 0.25  # of the box side, added round each person
+SMALLEST = 16  # px, the least side of a picture that the flow is computed on
+PATCH = 5  # px, side of the square round a joint over which the flow is averaged
+
+
+@dataclass(frozen=True)
+class Displacements:
+    """How the joints of one frame moved to the next one (or, where there is none, to the one before), in box sides of this frame.
+
+    Attributes:
+        motion: of the joint, as the 2D network saw it. NaN where the person or joint was in neither frame beside this one.
+        flow: of the pixels at the joint, between the same two frames. NaN where motion is, and outside the picture.
+    """
+
+    motion: Float[np.ndarray, "person joint 2"]
+    flow: Float[np.ndarray, "person joint 2"]
+
+
+@dataclass(frozen=True)
+class _Moment:
+    grey: UInt8[np.ndarray, "height width"]
+    boxes: Float[np.ndarray, "person 4"]
+    xy: Float[np.ndarray, "person joint 2"]
+    ids: Int[np.ndarray, " person"]
+
+    @property
+    def sides(self) -> Float[np.ndarray, " person"]:
+        """Side of the square round each box, px."""
+        return np.maximum(self.boxes[:, 2:] - self.boxes[:, :2], 1).max(-1)
+
+
+class FlowMeter:
+    """Measures the flow and the motion of every joint, for OANet eq. 2, in a stream: a frame's answer comes with the next frame.
+
+    Holds three grey frames at most. The flow is DIS on the union of the people's boxes (OANet used PWC-Net), forward (t to t+1);
+    for who is missing in t+1, and in the last frame, backward (t to t-1).
+    """
+
+    def __init__(self) -> None:
+        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the frames before: the next one starts another video."""
+        self._before: _Moment | None = None
+        self._now: _Moment | None = None
+
+    def update(self, image: UInt8[np.ndarray, "height width 3"], boxes: Float[np.ndarray, "person 4"],
+               xy: Float[np.ndarray, "person joint 2"], ids: Int[np.ndarray, " person"]) -> Displacements | None:
+        """Take one frame and answer for the one before it.
+
+        Arguments:
+            image: RGB.
+            boxes: left, top, right, bottom of each person, px.
+            xy: joints, px; NaN where missing.
+            ids: who it is; motion is measured between equal ids. Negative: nobody yet.
+
+        Returns:
+            For the people of the frame before, in the order they were given. None at the first frame.
+        """
+        after = _Moment(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), boxes, xy, ids)
+        answer = self._measure(after)
+        self._before, self._now = self._now, after
+        return answer
+
+    def finish(self) -> Displacements | None:
+        """The answer for the last frame; then forget everything. None if there was no frame."""
+        answer = self._measure(None)
+        self.reset()
+        return answer
+
+    def _measure(self, after: _Moment | None) -> Displacements | None:
+        now = self._now
+        if now is None:
+            return None
+        motion, flow = np.full((2, *now.xy.shape), np.nan, np.float32)
+        for other in (after, self._before):
+            if other is None or other.grey.shape != now.grey.shape:
+                continue
+            step = _motion(now, other)
+            wanted = np.isnan(motion).any(-1) & ~np.isnan(step).any(-1)
+            if wanted.any():
+                motion[wanted] = step[wanted]
+                flow[wanted] = self._flow(now, other, wanted.any(-1))[wanted]
+        sides = now.sides[:, None, None]
+        return Displacements(motion / sides, flow / sides)
+
+    def _flow(self, now: _Moment, other: _Moment, who: np.ndarray) -> Float[np.ndarray, "person joint 2"]:
+        """Flow in px at every joint of `now`, computed on the region of these people; NaN outside it."""
+        height, width = now.grey.shape
+        pad = PADDING * now.sides[who, None] + SMALLEST
+        low = np.clip(np.floor(now.boxes[who, :2] - pad).min(0), 0, (width, height)).astype(int)
+        high = np.clip(np.ceil(now.boxes[who, 2:] + pad).max(0), 0, (width, height)).astype(int)
+        extent = high - low
+        if (extent < SMALLEST).any():
+            return np.full_like(now.xy, np.nan)
+        shrink = min(1.0, PERSON_PIXELS / now.sides[who].min(), (REGION_PIXELS / extent.prod()) ** 0.5)
+        small = np.maximum(np.rint(extent * shrink), SMALLEST).astype(int)
+        pair = [cv2.resize(m.grey[low[1] : high[1], low[0] : high[0]], small.tolist(), interpolation=cv2.INTER_AREA) for m in (now, other)]
+        field = cv2.blur(self._dis.calc(pair[0], pair[1], None), (PATCH, PATCH))  # type: ignore[call-overload]
+        scale = small / extent
+        at = ((now.xy - low + 0.5) * scale - 0.5).astype(np.float32)
+        return _sample(field, at) / scale.astype(np.float32)
+
+
+def _motion(now: _Moment, other: _Moment) -> Float[np.ndarray, "person joint 2"]:
+    """Displacement in px of each joint from `now` to `other`; NaN where the person or the joint is in only one of them."""
+    row = {int(who): index for index, who in enumerate(other.ids) if who >= 0}
+    step = np.full_like(now.xy, np.nan)
+    for index, who in enumerate(now.ids):
+        if int(who) in row:
+            step[index] = other.xy[row[int(who)]] - now.xy[index]
+    return step
+
+
+def _sample(field: Float[np.ndarray, "height width 2"], at: Float[np.ndarray, "person joint 2"]) -> Float[np.ndarray, "person joint 2"]:
+    """The field at these positions, bilinear; NaN outside it."""
+    height, width = field.shape[:2]
+    within = ((at >= -0.5) & (at <= np.array((width, height)) - 0.5)).all(-1)
+    points = np.where(within[..., None], at, 0)
+    values = cv2.remap(field, points[..., 0], points[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.where(within[..., None], values, np.nan).astype(np.float32)
