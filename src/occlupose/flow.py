@@ -49,7 +49,7 @@ class FlowMeter:
     """
 
     def __init__(self) -> None:
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self.reset()
 
     def reset(self) -> None:
@@ -109,10 +109,10 @@ class FlowMeter:
         shrink = min(1.0, PERSON_PIXELS / now.sides[who].min(), (REGION_PIXELS / extent.prod()) ** 0.5)
         small = np.maximum(np.rint(extent * shrink), SMALLEST).astype(int)
         pair = [cv2.resize(m.grey[low[1] : high[1], low[0] : high[0]], small.tolist(), interpolation=cv2.INTER_AREA) for m in (now, other)]
-        field = cv2.blur(self._dis.calc(pair[0], pair[1], None), (PATCH, PATCH))  # type: ignore[call-overload]
+        field = self._dis.calc(*pair, np.zeros((*pair[0].shape, 2), np.float32))
         scale = small / extent
         at = ((now.xy - low + 0.5) * scale - 0.5).astype(np.float32)
-        return _sample(field, at) / scale.astype(np.float32)
+        return _sample(cv2.blur(field, (PATCH, PATCH)), at) / scale.astype(np.float32)
 
 
 def _motion(now: _Moment, other: _Moment) -> Float[np.ndarray, "person joint 2"]:
@@ -128,7 +128,7 @@ def _motion(now: _Moment, other: _Moment) -> Float[np.ndarray, "person joint 2"]
 def _sample(field: Float[np.ndarray, "height width 2"], at: Float[np.ndarray, "person joint 2"]) -> Float[np.ndarray, "person joint 2"]:
     """The field at these positions, bilinear; NaN outside it."""
     height, width = field.shape[:2]
-    within = ((at >= -0.5) & (at <= np.array((width, height)) - 0.5)).all(-1)
+    within = np.all((at >= -0.5) & (at <= np.array((width, height)) - 0.5), axis=-1)
     points = np.where(within[..., None], at, 0)
     values = cv2.remap(field, points[..., 0], points[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.where(within[..., None], values, np.nan).astype(np.float32)

@@ -53,4 +53,4 @@ def states(evidence: Float[np.ndarray, "*joints"], xy: Float[np.ndarray, "*joint
 
 def inside(xy: Float[np.ndarray, "*joints 2"], size: tuple[int, int]) -> np.ndarray:
     """Whether each position lies on a pixel of a (width, height) picture; pixel centres are at integers. NaN is outside."""
-    return ((xy >= -0.5) & (xy < np.asarray(size) - 0.5)).all(-1)
+    return np.all((xy >= -0.5) & (xy < np.asarray(size) - 0.5), axis=-1)
