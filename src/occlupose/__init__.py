@@ -1,0 +1,33 @@
+"""occlupose finds people in images and video, in 2D and 3D, and says of every joint whether it was seen, hidden or absent."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from occlupose.cameras import Camera
+    from occlupose.errors import OccluposeError
+    from occlupose.pipeline import lift, run, stream
+    from occlupose.poses import Poses
+
+__version__ = "0.1.0"
+__all__ = ["Camera", "OccluposeError", "Poses", "__version__", "lift", "run", "stream"]
+
+_HOMES = {
+    "Camera": "occlupose.cameras",
+    "OccluposeError": "occlupose.errors",
+    "Poses": "occlupose.poses",
+    "lift": "occlupose.pipeline",
+    "run": "occlupose.pipeline",
+    "stream": "occlupose.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when first used, so that `import occlupose` alone is quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'occlupose' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

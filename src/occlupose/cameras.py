@@ -1,0 +1,147 @@
+"""The pinhole camera: x right, y down, z forward, metres; pixel centres at integers."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from occlupose.errors import OccluposeError
+
+_CURE = "give width, height and either fx, fy, cx, cy or K (3 x 3), in pixels"
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera without distortion or skew.
+
+    Attributes:
+        width, height: of its images, in pixels.
+        fx, fy: focal lengths in pixels.
+        cx, cy: principal point in pixels.
+        assumed: nobody measured it; depths and sizes that come from it are only as good as the guess.
+
+    Raises:
+        OccluposeError: a size or focal length is not positive, or a number is not finite.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    assumed: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.width > 0 and self.height > 0):
+            raise OccluposeError(f"camera: image size {self.width} x {self.height}; it must be positive, in pixels")
+        if not (0 < self.fx < math.inf and 0 < self.fy < math.inf):
+            raise OccluposeError(f"camera: focal lengths {self.fx}, {self.fy}; they must be positive, in pixels")
+        if not (math.isfinite(self.cx) and math.isfinite(self.cy)):
+            raise OccluposeError(f"camera: principal point {self.cx}, {self.cy}; it must be finite, in pixels")
+
+    @classmethod
+    def from_fov(cls, width: int, height: int, fov_degrees: float = 55.0, assumed: bool = False) -> "Camera":
+        """A camera with this field of view over the long side of the image, looking through its centre.
+
+        The default of 55 degrees is ours: between a phone's main camera (about 65) and a webcam or video camera (45 to 60).
+
+        Raises:
+            OccluposeError: the field of view is not between 0 and 180 degrees.
+        """
+        if not 0 < fov_degrees < 180:
+            raise OccluposeError(f"camera: field of view {fov_degrees}; it must lie between 0 and 180 degrees")
+        focal = max(width, height) / 2 / math.tan(math.radians(fov_degrees) / 2)
+        return cls(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2, assumed)
+
+    @classmethod
+    def from_matrix(cls, matrix: Float[np.ndarray, "3 3"], width: int, height: int, assumed: bool = False) -> "Camera":
+        """The camera whose intrinsic matrix K is [[fx, 0, cx], [0, fy, cy], [0, 0, 1]].
+
+        Raises:
+            OccluposeError: the matrix has not this form.
+        """
+        matrix = np.asarray(matrix, np.float64)
+        if matrix.shape != (3, 3) or not np.array_equal(matrix[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]], [0, 0, 0, 0, 1]):
+            raise OccluposeError("camera: not an intrinsic matrix; it must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
+        return cls(width, height, *(float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))), assumed=assumed)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Camera":
+        """Read a camera from a .json file with width, height and either fx, fy, cx, cy or the 3 x 3 matrix K, all in pixels.
+
+        Raises:
+            OccluposeError: the file cannot be read or says something else; names the file.
+        """
+        try:
+            return _CameraFile.model_validate(json.loads(Path(path).read_text(encoding="utf-8"))).camera()
+        except OSError as error:
+            raise OccluposeError(
+                f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give a camera's .json file"
+            ) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "camera"
+            raise OccluposeError(f"{path}: {where}: {first['msg'].lower()}; {_CURE}") from error
+        except ValueError as error:
+            raise OccluposeError(f"{path}: not JSON; {_CURE}") from error
+        except OccluposeError as error:
+            raise OccluposeError(f"{path}: {error}") from error
+
+    @property
+    def matrix(self) -> Float[np.ndarray, "3 3"]:
+        """The intrinsic matrix K, float64."""
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
+
+    def project(self, xyz: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 2"]:
+        """Pixels where the camera sees these points (metres, camera frame); NaN for points at or behind it."""
+        depth = np.where(xyz[..., 2:] > 0, xyz[..., 2:], np.nan)
+        return (xyz[..., :2] / depth * self._focal + self._centre).astype(xyz.dtype)
+
+    def rays(self, xy: Float[np.ndarray, "*any 2"]) -> Float[np.ndarray, "*any 3"]:
+        """Directions through these pixels, in the camera frame, scaled to z = 1."""
+        xy1 = np.concatenate([(xy - self._centre) / self._focal, np.ones_like(xy[..., :1])], axis=-1)
+        return xy1.astype(xy.dtype)
+
+    def back_project(self, xy: Float[np.ndarray, "*any 2"], depth: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any 3"]:
+        """Points (metres, camera frame) seen at these pixels with this z."""
+        return self.rays(xy) * np.asarray(depth)[..., None]
+
+    @property
+    def _focal(self) -> Float[np.ndarray, "2"]:
+        return np.array([self.fx, self.fy])
+
+    @property
+    def _centre(self) -> Float[np.ndarray, "2"]:
+        return np.array([self.cx, self.cy])
+
+
+class _CameraFile(BaseModel):
+    """What a camera's .json file may say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    width: int
+    height: int
+    fx: float | None = None
+    fy: float | None = None
+    cx: float | None = None
+    cy: float | None = None
+    K: list[list[float]] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "_CameraFile":
+        numbers = [self.fx, self.fy, self.cx, self.cy]
+        if (None in numbers) if self.K is None else any(number is not None for number in numbers):
+            raise ValueError("neither all of fx, fy, cx, cy nor K alone")
+        return self
+
+    def camera(self) -> Camera:
+        if self.K is not None:
+            return Camera.from_matrix(np.array(self.K), self.width, self.height)
+        assert self.fx is not None and self.fy is not None and self.cx is not None and self.cy is not None
+        return Camera(self.width, self.height, self.fx, self.fy, self.cx, self.cy)

@@ -1,0 +1,297 @@
+"""Named joint sets and the maps between them. Nothing else in the project knows a joint by number.
+
+Names are shared: `left_wrist` is the same place in every skeleton that has it, left being the person's own left.
+Sources of the orders:
+
+- coco17: COCO keypoints, with its 19 drawn edges and its OKS sigmas.
+- crowdpose14: CrowdPose (its `head` is the top of the head), sigmas as in MMPose's configuration.
+- h36m17: Human3.6M as VideoPose3D reduces it.
+- mpi15: the 15 joints of HUPOR and SMAP, limbs in the order and direction of their part affinity fields.
+- mupots17: MuPoTS-3D and the test set of MPI-INF-3DHP.
+- humaneva15: HumanEva as VideoPose3D's `common/humaneva_dataset.py` lists it.
+- blazepose33: MediaPipe pose landmarks (`left_mouth` is its `mouth_left`).
+- cmu31: root and the 30 bone ends of an .asf file of the CMU motion capture database, under their bone names.
+- body22: coco17, then pelvis, spine, thorax, neck_nose and head_top: every joint that our lifters know.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from occlupose.errors import OccluposeError
+
+_SUBSET = ":"
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A named, ordered set of joints.
+
+    Attributes:
+        name: what files call it, e.g. "coco17".
+        joints: names in order.
+        limbs: edges to draw, the end nearer the root first (mpi15 keeps the direction of its affinity fields).
+        root: the joint that 3D poses are relative to; None where the set has none.
+        sigmas: per-joint spread of human annotation for object keypoint similarity, as a fraction of the person's scale; or None.
+        aliases: (shared name, own name) of joints that this set calls differently.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    limbs: tuple[tuple[str, str], ...]
+    root: str | None = None
+    sigmas: tuple[float, ...] | None = None
+    aliases: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def index(self, *joints: str) -> list[int]:
+        """Positions of the named joints, in the order asked for.
+
+        Raises:
+            OccluposeError: a name is not a joint of this skeleton; lists those that are.
+        """
+        for joint in joints:
+            if joint not in self.joints:
+                raise OccluposeError(f"{joint}: not a joint of {self.name}; it has {', '.join(self.joints)}")
+        return [self.joints.index(joint) for joint in joints]
+
+    @property
+    def mirror(self) -> tuple[int, ...]:
+        """Position of every joint's partner on the other side; a joint on the midline is its own."""
+        return tuple(self.index(*(_partner(joint, self.joints) for joint in self.joints)))
+
+    @property
+    def parents(self) -> tuple[int, ...]:
+        """Position of every joint's neighbour towards the root, -1 for the root.
+
+        Raises:
+            ValueError: the limbs are not one tree with a root (coco17, crowdpose14, blazepose33).
+        """
+        if self.root is None or len(self.limbs) != len(self) - 1:
+            raise ValueError(f"{self.name}: its limbs are not a tree with a root, so joints have no parents")
+        parents = {self.root: -1}
+        reached = [self.root]
+        for parent in reached:
+            for limb in self.limbs:
+                child = limb[1 - limb.index(parent)] if parent in limb else parent
+                if child not in parents:
+                    parents[child] = self.joints.index(parent)
+                    reached.append(child)
+        return tuple(parents[joint] for joint in self.joints)
+
+    def subset(self, joints: Iterable[str]) -> "Skeleton":
+        """The same skeleton with these joints only, in the order given; `by_name` knows it by the name it gets."""
+        joints = tuple(joints)
+        indices = self.index(*joints)
+        return Skeleton(
+            name=f"{self.name.partition(_SUBSET)[0]}{_SUBSET}{'+'.join(joints)}",
+            joints=joints,
+            limbs=tuple(limb for limb in self.limbs if set(limb) <= set(joints)),
+            root=self.root if self.root in joints else None,
+            sigmas=None if self.sigmas is None else tuple(self.sigmas[index] for index in indices),
+            aliases=tuple(alias for alias in self.aliases if alias[1] in joints),
+        )
+
+
+def _partner(joint: str, joints: tuple[str, ...]) -> str:
+    for ours, theirs in (("left_", "right_"), ("right_", "left_"), ("l", "r"), ("r", "l")):
+        partner = theirs + joint.removeprefix(ours)
+        if joint.startswith(ours) and partner in joints:
+            return partner
+    return joint
+
+
+def _chains(*chains: str) -> tuple[tuple[str, str], ...]:
+    """Limbs from chains of joint names: "a b c" is (a, b), (b, c)."""
+    return tuple(limb for chain in chains for limb in zip(chain.split(), chain.split()[1:], strict=False))
+
+
+_FACE = "nose left_eye right_eye left_ear right_ear".split()
+_COCO = (
+    *_FACE,
+    *"left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist".split(),
+    *"left_hip right_hip left_knee right_knee left_ankle right_ankle".split(),
+)
+_LEFT_ARM, _RIGHT_ARM = "left_shoulder left_elbow left_wrist", "right_shoulder right_elbow right_wrist"
+_LEFT_LEG, _RIGHT_LEG = "left_hip left_knee left_ankle", "right_hip right_knee right_ankle"
+
+COCO17 = Skeleton(
+    name="coco17",
+    joints=_COCO,
+    limbs=_chains(
+        *(_LEFT_LEG, _RIGHT_LEG, "left_hip right_hip", "left_shoulder left_hip", "right_shoulder right_hip"),
+        *("left_shoulder right_shoulder", _LEFT_ARM, _RIGHT_ARM),
+        *("left_eye right_eye", "nose left_eye left_ear left_shoulder", "nose right_eye right_ear right_shoulder"),
+    ),
+    sigmas=(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+)
+
+CROWDPOSE14 = Skeleton(
+    name="crowdpose14",
+    joints=(*_COCO[len(_FACE) :], "head_top", "neck"),
+    limbs=_chains(
+        *("neck head_top", f"neck {_LEFT_ARM}", f"neck {_RIGHT_ARM}", f"left_shoulder {_LEFT_LEG}", f"right_shoulder {_RIGHT_LEG}"),
+        "left_hip right_hip",
+    ),
+    sigmas=(0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089, 0.079, 0.079),
+)
+
+H36M17 = Skeleton(
+    name="h36m17",
+    joints=tuple(f"pelvis {_RIGHT_LEG} {_LEFT_LEG} spine thorax neck_nose head_top {_LEFT_ARM} {_RIGHT_ARM}".split()),
+    limbs=_chains(
+        *(f"pelvis {_RIGHT_LEG}", f"pelvis {_LEFT_LEG}", "pelvis spine thorax neck_nose head_top"),
+        *(f"thorax {_LEFT_ARM}", f"thorax {_RIGHT_ARM}"),
+    ),
+    root="pelvis",
+)
+
+MPI15 = Skeleton(
+    name="mpi15",
+    joints=tuple(f"neck head_top pelvis {_LEFT_ARM} {_LEFT_LEG} {_RIGHT_ARM} {_RIGHT_LEG}".split()),
+    limbs=_chains(
+        *("neck head_top", "neck pelvis", f"neck {_RIGHT_ARM}", f"neck {_LEFT_ARM}", f"pelvis {_RIGHT_LEG}", f"pelvis {_LEFT_LEG}")
+    ),
+    root="pelvis",
+)
+
+MUPOTS17 = Skeleton(
+    name="mupots17",
+    joints=tuple(f"head_top neck {_RIGHT_ARM} {_LEFT_ARM} {_RIGHT_LEG} {_LEFT_LEG} pelvis spine head".split()),
+    limbs=_chains(
+        *("pelvis spine neck head head_top", f"neck {_RIGHT_ARM}", f"neck {_LEFT_ARM}", f"pelvis {_RIGHT_LEG}", f"pelvis {_LEFT_LEG}")
+    ),
+    root="pelvis",
+)
+
+HUMANEVA15 = Skeleton(
+    name="humaneva15",
+    joints=tuple(f"pelvis thorax {_LEFT_ARM} {_RIGHT_ARM} {_LEFT_LEG} {_RIGHT_LEG} head".split()),
+    limbs=_chains(*("pelvis thorax head", f"thorax {_LEFT_ARM}", f"thorax {_RIGHT_ARM}", f"pelvis {_LEFT_LEG}", f"pelvis {_RIGHT_LEG}")),
+    root="pelvis",
+)
+
+BLAZEPOSE33 = Skeleton(
+    name="blazepose33",
+    joints=(
+        *"nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer left_ear right_ear".split(),
+        *"left_mouth right_mouth left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist".split(),
+        *"left_pinky right_pinky left_index right_index left_thumb right_thumb left_hip right_hip left_knee right_knee".split(),
+        *"left_ankle right_ankle left_heel right_heel left_foot_index right_foot_index".split(),
+    ),
+    limbs=_chains(
+        *("nose left_eye_inner left_eye left_eye_outer left_ear", "nose right_eye_inner right_eye right_eye_outer right_ear"),
+        *("left_mouth right_mouth", "left_shoulder right_shoulder", "left_hip right_hip"),
+        *(f"{_LEFT_ARM} left_pinky left_index left_wrist left_thumb", f"{_RIGHT_ARM} right_pinky right_index right_wrist right_thumb"),
+        *(f"left_shoulder {_LEFT_LEG} left_heel left_foot_index left_ankle",),
+        *(f"right_shoulder {_RIGHT_LEG} right_heel right_foot_index right_ankle",),
+    ),
+)
+
+CMU31 = Skeleton(
+    name="cmu31",
+    joints=(
+        *"root lhipjoint lfemur ltibia lfoot ltoes rhipjoint rfemur rtibia rfoot rtoes".split(),
+        *"lowerback upperback thorax lowerneck upperneck head".split(),
+        *"lclavicle lhumerus lradius lwrist lhand lfingers lthumb rclavicle rhumerus rradius rwrist rhand rfingers rthumb".split(),
+    ),
+    limbs=_chains(
+        *("root lhipjoint lfemur ltibia lfoot ltoes", "root rhipjoint rfemur rtibia rfoot rtoes"),
+        "root lowerback upperback thorax lowerneck upperneck head",
+        *("thorax lclavicle lhumerus lradius lwrist lhand lfingers", "lwrist lthumb"),
+        *("thorax rclavicle rhumerus rradius rwrist rhand rfingers", "rwrist rthumb"),
+    ),
+    root="root",
+    aliases=(
+        *(("left_hip", "lhipjoint"), ("left_knee", "lfemur"), ("left_ankle", "ltibia")),
+        *(("right_hip", "rhipjoint"), ("right_knee", "rfemur"), ("right_ankle", "rtibia")),
+        *(("left_shoulder", "lclavicle"), ("left_elbow", "lhumerus"), ("left_wrist", "lradius")),
+        *(("right_shoulder", "rclavicle"), ("right_elbow", "rhumerus"), ("right_wrist", "rradius")),
+        *(("neck_nose", "upperneck"), ("head_top", "head")),
+    ),
+)
+
+BODY22 = Skeleton(
+    name="body22",
+    joints=(*_COCO, *"pelvis spine thorax neck_nose head_top".split()),
+    limbs=(*H36M17.limbs, *_chains("neck_nose nose left_eye left_ear", "nose right_eye right_ear")),
+    root="pelvis",
+)
+
+SKELETONS = (COCO17, H36M17, MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15, BLAZEPOSE33, CMU31, BODY22)
+
+
+def by_name(name: str) -> Skeleton:
+    """The skeleton called `name`, or the subset that `Skeleton.subset` gave that name.
+
+    Raises:
+        OccluposeError: there is none; lists the known names.
+    """
+    whole, is_subset, joints = name.partition(_SUBSET)
+    for skeleton in SKELETONS:
+        if skeleton.name == whole:
+            return skeleton.subset(joints.split("+")) if is_subset else skeleton
+    raise OccluposeError(f"{name}: not a known skeleton; known are {', '.join(skeleton.name for skeleton in SKELETONS)}")
+
+
+# Joints that can be made from others: the mean of the first list whose joints can all be had. Ours; `neck` and `thorax` are two
+# datasets' names of one place, the base of the neck.
+_RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "pelvis": (("left_hip", "right_hip"),),
+    "thorax": (("neck",), ("left_shoulder", "right_shoulder")),
+    "neck": (("thorax",), ("left_shoulder", "right_shoulder")),
+    "spine": (("pelvis", "thorax"),),
+}
+
+
+def _ingredients(joint: str, source: Skeleton, pending: frozenset[str] = frozenset()) -> dict[int, float] | None:
+    """Weights of the source's joints, by position, whose sum is `joint`; None where it cannot be made."""
+    own = joint if joint in source.joints else dict(source.aliases).get(joint)
+    if own is not None:
+        return {source.joints.index(own): 1.0}
+    if joint in pending:
+        return None
+    for recipe in _RECIPES.get(joint, ()):
+        parts = [_ingredients(part, source, pending | {joint}) for part in recipe]
+        if all(part is not None for part in parts):
+            return {index: weight / len(recipe) for part in parts if part is not None for index, weight in part.items()}
+    return None
+
+
+@cache
+def _plan(source: Skeleton, target: Skeleton) -> tuple[dict[int, float] | None, ...]:
+    return tuple(_ingredients(joint, source) for joint in target.joints)
+
+
+def convert(values: Float[np.ndarray, "*any joint d"], source: Skeleton, target: Skeleton) -> Float[np.ndarray, "*any target d"]:
+    """Coordinates of the target's joints from the source's: the same joint where there is one, else by recipe, else NaN.
+
+    Recipes (ours): pelvis = middle of the hips; thorax = neck = middle of the shoulders; spine = middle of pelvis and thorax.
+    A joint is NaN wherever one that it is made from is NaN.
+
+    Arguments:
+        values: pixels, metres or anything that can be averaged; joints in the source's order.
+    """
+    if source == target:
+        return values.copy()
+    result = np.full((*values.shape[:-2], len(target), values.shape[-1]), np.nan, values.dtype)
+    for index, parts in enumerate(_plan(source, target)):
+        if parts is not None:
+            result[..., index, :] = sum(values[..., part, :] * values.dtype.type(weight) for part, weight in parts.items())
+    return result
+
+
+def convert_weakest(values: Shaped[np.ndarray, "*any joint"], source: Skeleton, target: Skeleton) -> Shaped[np.ndarray, "*any target"]:
+    """States or scores of the target's joints: the least of those that each joint is made from (as `convert` makes it), else 0."""
+    if source == target:
+        return values.copy()
+    result = np.zeros((*values.shape[:-1], len(target)), values.dtype)
+    for index, parts in enumerate(_plan(source, target)):
+        if parts is not None:
+            result[..., index] = values[..., list(parts)].min(-1)
+    return result
