@@ -24,12 +24,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import av
 import av.container
 import cv2
 import numpy as np
+from av.buffer import Buffer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
@@ -320,17 +322,16 @@ class Video(Source):
             if stream.sample_aspect_ratio not in (None, 0, 1):
                 self.warn(f"its pixels are not square ({stream.sample_aspect_ratio}); frames are given as stored, so people look stretched")
             frames = stream.frames or (None if self._length is None else round(self._length * self._rate))
-        if self._length is not None and window.start >= max(self._length, TICK):
+        if self._length is not None and window.start >= self._length and next(window.choose(self._timed()), None) is None:
             raise OccluposeError(_outside(self.name, window, self._length))
         self.fps = self._rate / window.every
         self.count = window.expected(frames, self._rate)
-        self.duration = None if self._length is None else min(self._length, window.end) - window.start
+        self.duration = None if self._length is None else max(0.0, min(self._length, window.end) - window.start)
 
     def __iter__(self) -> Iterator[Frame]:
-        with self._opened() as container:
-            index = -1
-            for index, (time, frame) in enumerate(self._window.choose(self._timed(container))):
-                yield Frame(index, time, _upright_rgb(frame))
+        index = -1
+        for index, (time, frame) in enumerate(self._window.choose(self._timed())):
+            yield Frame(index, time, _upright_rgb(frame))
         if index < 0:
             raise OccluposeError(_outside(self.name, self._window, self._length))
 
@@ -349,60 +350,62 @@ class Video(Source):
         cover = av.stream.Disposition.attached_pic  # the picture of an album is no video
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams or container.format.name == "tty":  # FFmpeg plays text files as terminals
-            raise OccluposeError(f"{self._path}: has no video in it; give a video or a picture")
+            raise OccluposeError(f"{self._path}: has no video in it, or was cut off; give a video or a picture")
         return streams[0]
 
-    def _timed(self, container: av.container.InputContainer) -> Iterator[tuple[float, VideoFrame]]:
-        """(seconds, frame) from the last key frame before the window on."""
-        stream = self._stream(container)
-        stream.thread_type = "AUTO"
-        if self._window.start and self._seek(container, stream, self._window.start):
-            frames = self._stamped(container, stream, after=-math.inf)
-            early = next(frames, None)
-            if early is not None and early[0] <= self._window.start + TICK:
-                return itertools.chain([early], frames)
-            self._seek(container, stream, 0.0)  # the file's index led too far
-        return self._stamped(container, stream, after=-1 / self._rate)
+    def _timed(self) -> Iterator[tuple[float, VideoFrame]]:
+        """(seconds, frame) from the last key frame before the window on, or from the beginning where the file's index does not lead there."""
+        if self._window.start and self._origin is not None:
+            frames = self._stamped(self._window.start)
+            first = next(frames, None)
+            if first is not None and first[0] <= self._window.start + TICK:
+                yield first
+                yield from frames
+                return
+        yield from self._stamped()
 
-    def _seek(self, container: av.container.InputContainer, stream: VideoStream, seconds: float) -> bool:
-        """Whether the container now stands at or before `seconds`, as far as its index knows."""
-        if self._origin is None:
-            return False
-        try:
-            container.seek(self._origin + math.floor(seconds / self._tick), stream=stream)
-        except av.FFmpegError:
-            return False
-        return True
+    def _stamped(self, start: float = 0.0) -> Iterator[tuple[float, VideoFrame]]:
+        """(seconds, frame) from a key frame near `start` on.
 
-    def _stamped(self, container: av.container.InputContainer, stream: VideoStream, after: float) -> Iterator[tuple[float, VideoFrame]]:
-        """(seconds, frame): from the timestamps; where these are missing or do not increase, one frame's length after the one before."""
+        The seconds are those of the timestamps; where these are missing or do not increase, one frame's length after the frame before.
+        """
         step = 1 / self._rate
-        time = after
-        for frame in self._decoded(container, stream):
-            if (frame.width, frame.height) != self._stored:
-                was, now = (f"{width}x{height}" for width, height in (self._stored, (frame.width, frame.height)))
-                raise OccluposeError(f"{self._path}: frames change from {was} to {now} after {time:.2f} s; re-encode it with one size")
-            stamp = None if frame.pts is None or self._origin is None else float((frame.pts - self._origin) * self._tick)
-            time = time + step if stamp is None or stamp <= time + TICK else stamp
-            yield time, frame
-        held = float(frame.duration * self._tick) if time > after and frame.duration else step
-        if self._length is not None and time + held < self._length - 1:
+        time, held = start - step, step
+        with self._opened() as container:
+            stream = self._stream(container)
+            stream.thread_type = "AUTO"
+            if start and self._origin is not None:
+                time = -math.inf
+                container.seek(self._origin + math.floor(start / self._tick), stream=stream)
+            for frame in self._decoded(container, stream):
+                if (frame.width, frame.height) != self._stored:
+                    was, now = (f"{width}x{height}" for width, height in (self._stored, (frame.width, frame.height)))
+                    raise OccluposeError(f"{self._path}: frames change from {was} to {now} after {time:.2f} s; re-encode it with one size")
+                stamp = None if frame.pts is None or self._origin is None else float((frame.pts - self._origin) * self._tick)
+                time = time + step if stamp is None or stamp <= time + TICK else stamp
+                held = float(frame.duration * self._tick) if frame.duration else step
+                yield time, frame
+        if self._length is not None and 0 <= time + held < self._length - 1:
             self.warn(f"was cut off: it ends at {time + held:.2f} s of {self._length:.2f} s; what is there was read")
 
     def _decoded(self, container: av.container.InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         """Every frame that can be decoded, in order of presentation."""
         damaged = 0
-        packets = container.demux(stream)
-        try:
-            for packet in packets:
-                try:
-                    yield from packet.decode()
-                except av.InvalidDataError:
-                    damaged += 1
-        except (av.FFmpegError, OSError) as error:
-            self.warn(f"reading stopped early ({_line(error)}); what came before was read")
+        for packet in self._packets(container, stream):
+            try:
+                yield from stream.decode(packet)
+            except av.InvalidDataError:
+                damaged += 1
         if damaged:
             self.warn(f"{damaged} damaged frames were left out")
+
+    def _packets(self, container: av.container.InputContainer, stream: VideoStream) -> Iterator[Packet | None]:
+        """The stream's packets as far as they can be read; the last, None or empty, makes the decoder give what it holds back."""
+        try:
+            yield from container.demux(stream)
+        except (av.FFmpegError, OSError) as error:
+            self.warn(f"reading stopped early ({_line(error)}); what came before was read")
+            yield None
 
 
 def _upright_rgb(frame: VideoFrame) -> RGB:
@@ -414,8 +417,8 @@ def _upright_rgb(frame: VideoFrame) -> RGB:
     if frame.colorspace == UNSPECIFIED_SPACE:
         space = Colorspace.ITU709 if frame.height > 576 or frame.width >= 1280 else Colorspace.ITU601
     image = frame.to_ndarray(format="rgb24", src_colorspace=space, dst_color_range=ColorRange.JPEG)
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    return image if matrix is None else _turn(image, np.frombuffer(matrix, np.int32))
+    matrix = cast(Buffer | None, frame.side_data.get("DISPLAYMATRIX"))
+    return image if matrix is None else _turn(image, np.frombuffer(bytes(matrix), np.int32))
 
 
 def _turn(image: RGB, matrix: np.ndarray) -> RGB:
@@ -525,7 +528,7 @@ class VideoWriter:
         self.width, self.height = width, height
         self.fps = Fraction(fps).limit_denominator(1001)
         self.count = 0
-        self._options = {"preset": preset, "crf": str(crf)}
+        self._options = {"preset": preset, "crf": str(crf), "bf": "0"}  # with B-frames, mp4 states a wrong length where the rate varies
         self._stack = ExitStack()
         self._worker: ThreadPoolExecutor | None = None
         self._job: Future[None] | None = None
@@ -593,6 +596,7 @@ class VideoWriter:
         stamp = self.count / self.fps / tick if time is None else (time - self._begin) / tick
         frame.time_base = tick
         frame.pts = self._last = max(self._last + 1, round(stamp))
+        frame.duration = round(1 / self.fps / tick)
         yuv = frame.reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, src_color_range=ColorRange.JPEG, dst_color_range=ColorRange.MPEG
         )
@@ -654,7 +658,8 @@ def _check_image(image: np.ndarray, width: int | None = None, height: int | None
 
 def _outside(name: str, window: Window, length: float | None) -> str:
     lasts = "" if length is None else f" (it lasts {length:.2f} s)"
-    return f"{name}: has no frame between start {window.start:g} s and end {window.end:g} s{lasts}; choose them within it"
+    until = "" if math.isinf(window.end) else f" and before {window.end:g} s"
+    return f"{name}: has no frame from {window.start:g} s on{until}{lasts}; choose a time within it"
 
 
 def _too_large(path: Path, size: str = "") -> str:
