@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from occlupose.cameras import Camera
@@ -82,6 +82,10 @@ class Poses:
         self._check_values()
         if self.observed is not None:
             self.observed = self._with_shared_fields(self.observed)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.time)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Poses):
@@ -193,18 +197,17 @@ class Poses:
 
     def _check_shapes(self) -> None:
         if self.xy.ndim != 4 or self.xy.shape[2:] != (len(self.skeleton), 2):
-            raise OccluposeError(
-                f"xy: has shape {self.xy.shape}; it must be (time, person, joint, 2) with {self.skeleton.name}'s {len(self.skeleton)} joints"
-            )
+            wanted = f"(time, person, joint, 2) with the {len(self.skeleton)} joints of {self.skeleton.name}"
+            raise OccluposeError(f"xy: has shape {self.xy.shape}; it must be {wanted}")
         frames, people, joints = self.xy.shape[:3]
-        wanted = {
+        shapes = {
             "score": (frames, people, joints),
             "state": (frames, people, joints),
             "xyz": (frames, people, joints, 3),
             "track_id": (people,),
             "time": (frames,),
         }
-        for name, shape in wanted.items():
+        for name, shape in shapes.items():
             value = getattr(self, name)
             if value is not None and value.shape != shape:
                 raise OccluposeError(f"{name}: has shape {value.shape}; beside xy {self.xy.shape} it must be {shape}")

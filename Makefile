@@ -1,0 +1,31 @@
+# Every target sets up what it needs: a virtual environment in .venv with the exact versions of constraints.txt.
+.PHONY: demo test slow lint format
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+READY := .venv/.ready
+
+# People found, tracked, lifted to 3D and drawn, from a clip that is fetched at first use, into out/demo.
+demo: $(READY)
+	.venv/bin/occlupose demo -o out/demo
+
+test: $(READY)
+	.venv/bin/python -m pytest -q -m "not slow"
+
+slow: $(READY)
+	.venv/bin/python -m pytest -q -m slow
+
+lint: $(READY)
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/mypy
+
+format: $(READY)
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...")'
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@

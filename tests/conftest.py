@@ -1,0 +1,11 @@
+"""What holds for every test: one thread, so that results and times do not depend on the machine, and the same examples each time."""
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+from hypothesis import settings  # noqa: E402 (after the variables that libraries read when imported)
+
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
