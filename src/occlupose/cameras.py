@@ -68,7 +68,8 @@ class Camera:
         matrix = np.asarray(matrix, np.float64)
         if matrix.shape != (3, 3) or not np.array_equal(matrix[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]], [0, 0, 0, 0, 1]):
             raise OccluposeError("camera: not an intrinsic matrix; it must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
-        return cls(width, height, *(float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2))), assumed=assumed)
+        (fx, _, cx), (_, fy, cy), _ = matrix.tolist()
+        return cls(width, height, fx, fy, cx, cy, assumed)
 
     @classmethod
     def load(cls, path: str | Path) -> "Camera":
@@ -86,7 +87,7 @@ class Camera:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "camera"
-            raise OccluposeError(f"{path}: {where}: {first['msg'].lower()}; {_CURE}") from error
+            raise OccluposeError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}; {_CURE}") from error
         except ValueError as error:
             raise OccluposeError(f"{path}: not JSON; {_CURE}") from error
         except OccluposeError as error:
@@ -120,6 +121,9 @@ class Camera:
         return np.array([self.cx, self.cy])
 
 
+_Row = tuple[float, float, float]
+
+
 class _CameraFile(BaseModel):
     """What a camera's .json file may say."""
 
@@ -131,7 +135,7 @@ class _CameraFile(BaseModel):
     fy: float | None = None
     cx: float | None = None
     cy: float | None = None
-    K: list[list[float]] | None = None
+    K: tuple[_Row, _Row, _Row] | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> "_CameraFile":

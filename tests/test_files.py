@@ -1,0 +1,55 @@
+"""Whole files or none."""
+
+import errno
+import os
+
+import pytest
+
+from occlupose.errors import OccluposeError
+from occlupose.files import atomic
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path):
+    path = tmp_path / "new" / "folder" / "poses.json"
+    with atomic(path) as temporary:
+        assert temporary.suffix == ".json" and temporary.parent == path.parent
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert [file.name for file in path.parent.iterdir()] == ["poses.json"]
+
+
+@pytest.mark.parametrize("failure", [ValueError("a bug"), KeyboardInterrupt()])
+def test_after_a_failure_the_old_file_stands_and_no_other(tmp_path, failure):
+    path = tmp_path / "poses.json"
+    path.write_text("old")
+    with pytest.raises(type(failure)), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise failure
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_line_naming_the_file(tmp_path):
+    path = tmp_path / "poses.json"
+    message = r"^.*poses\.json: could not be written \(no space left on device\); choose .*$"
+    with pytest.raises(OccluposeError, match=message), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_really_full_device(tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    path = tmp_path / "poses.json"
+    with pytest.raises(OccluposeError, match="no space left"), atomic(path) as temporary:
+        temporary.symlink_to("/dev/full")
+        temporary.write_text("x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_a_folder_should_be(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OccluposeError, match=r"out/poses\.npz: could not be written"), atomic(tmp_path / "out" / "poses.npz"):
+        raise AssertionError("the block runs although nothing can be written")
