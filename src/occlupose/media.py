@@ -4,11 +4,12 @@
         for frame in prefetch(source):
             out.write(frame.image)
 
-Frames are uint8 RGB, upright (EXIF orientation and display matrices are applied), and come one at a time: a long video takes no more memory than
-a short one.
+Frames are uint8 RGB, upright (EXIF orientation and display matrices are applied), and come one at a time:
+a long video takes no more memory than a short one.
 """
 
 import glob
+import io
 import itertools
 import math
 import re
@@ -36,7 +37,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
@@ -96,7 +97,7 @@ class Source(ABC):
     def __iter__(self) -> Iterator[Frame]:
         """The frames in order. Raises OccluposeError at the first frame that cannot be given."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027, most sources hold nothing between iterations
         """Lets go of the device. Files are opened by each iteration and closed with it."""
 
     def __enter__(self) -> Self:
@@ -124,7 +125,8 @@ class Window:
         if self.every < 1:
             raise OccluposeError(f"every {self.every}: frames can only be taken 1, 2, 3, ... at a time; give 1 or more")
         if not 0 <= self.start < self.end:
-            raise OccluposeError(f"start {self.start:g} s, end {self.end:g} s: start must be 0 or later and before end")
+            until = "" if math.isinf(self.end) else f", end {self.end:g} s"
+            raise OccluposeError(f"start {self.start:g} s{until}: holds no time; give a start of 0 or more, before the end")
 
     def choose(self, timed: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:
         """Those of the (time, thing) pairs, in order of time, that are wanted; stops reading at `end`."""
@@ -189,7 +191,7 @@ def prefetch(source: Iterable[Frame], depth: int = 4) -> Iterator[Frame]:
         worker.shutdown(cancel_futures=True)
 
 
-# ---------------------------------------------------------------------------------------------------------------------------------- pictures
+# -------------------------------------------------------------------------------------------- pictures
 
 
 class Pictures(Source):
@@ -240,6 +242,8 @@ def read_image(path: str | Path) -> RGB:
                 return _rgb(path, image)
     except Image.DecompressionBombError:
         raise OccluposeError(_too_large(path)) from None
+    except UnidentifiedImageError:
+        raise OccluposeError(f"{path}: its content is not a picture, whatever the name says; copy or save it again") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise OccluposeError(f"{path}: not a readable picture ({_line(error)}); copy or save it again") from error
 
@@ -251,8 +255,10 @@ def write_image(path: str | Path, image: RGB) -> None:
         raise OccluposeError(f"{path}: pictures are written as .png or .jpg; give the name one of these endings")
     _check_writable(path)
     _check_image(image)
+    encoded = io.BytesIO()  # Pillow, writing to the disk itself, does not notice that this is full
+    Image.fromarray(image).save(encoded, "PNG" if path.suffix.lower() == ".png" else "JPEG", quality=95)
     with atomic(path) as part:
-        Image.fromarray(image).save(part, quality=95)
+        part.write_bytes(encoded.getbuffer())
 
 
 def _rgb(path: Path, image: Image.Image) -> RGB:
@@ -295,7 +301,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path).casefold()) if part]
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------- videos
+# ---------------------------------------------------------------------------------------------- videos
 
 
 class Video(Source):
@@ -354,7 +360,7 @@ class Video(Source):
         return streams[0]
 
     def _timed(self) -> Iterator[tuple[float, VideoFrame]]:
-        """(seconds, frame) from the last key frame before the window on, or from the beginning where the file's index does not lead there."""
+        """(seconds, frame) from the last key frame before the window on; from the beginning where the file's index leads elsewhere."""
         if self._window.start and self._origin is not None:
             frames = self._stamped(self._window.start)
             first = next(frames, None)
@@ -385,7 +391,7 @@ class Video(Source):
                 time = time + step if stamp is None or stamp <= time + TICK else stamp
                 held = float(frame.duration * self._tick) if frame.duration else step
                 yield time, frame
-        if self._length is not None and 0 <= time + held < self._length - 1:
+        if self._length is not None and 0 <= time + held < self._length - 0.5:
             self.warn(f"was cut off: it ends at {time + held:.2f} s of {self._length:.2f} s; what is there was read")
 
     def _decoded(self, container: av.container.InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
@@ -450,7 +456,7 @@ def _length(container: av.container.InputContainer, stream: VideoStream) -> floa
     return None
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------ cameras
+# --------------------------------------------------------------------------------------------- cameras
 
 
 class LiveCamera(Source):
@@ -494,7 +500,7 @@ class LiveCamera(Source):
         self.warn("stopped giving pictures")
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------ writing
+# --------------------------------------------------------------------------------------------- writing
 
 
 class VideoWriter:
@@ -503,8 +509,9 @@ class VideoWriter:
         with VideoWriter("out.mp4", 640, 480, fps=30) as out:
             out.write(image)
 
-    The file appears under its name when the block ends well; after an exception there is none. To keep what was written so far, as after
-    Ctrl-C, call `finish()` before leaving the block. Encoding runs beside the caller, one frame behind, in a thread that Ctrl-C does not reach.
+    The file appears under its name when the block ends well; after an exception there is none. To keep what was written so far,
+    as after Ctrl-C, call `finish()` before leaving the block. Encoding runs one frame behind the caller in a thread that Ctrl-C
+    does not reach.
     Odd widths and heights grow by one pixel that repeats the edge, since yuv420p has none.
 
     Arguments:
@@ -571,7 +578,7 @@ class VideoWriter:
         with self._stack:
             self._settle()
             if self.count == 0:
-                raise OccluposeError(f"{self.path}: no frame was written, so there is no video to keep")
+                raise OccluposeError(f"{self.path}: no frame was written and so no video; write one at least")
             worker.submit(lambda: self._container.mux(self._stream.encode(None))).result()
 
     def _video_stream(self) -> VideoStream:
@@ -625,7 +632,7 @@ def _even(image: RGB) -> RGB:
     return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else np.ascontiguousarray(image)
 
 
-# ------------------------------------------------------------------------------------------------------------------------------------- checks
+# ---------------------------------------------------------------------------------------------- checks
 
 
 def _check_readable(path: Path) -> None:

@@ -1,0 +1,85 @@
+"""Tiny real media files for tests, written with PyAV and Pillow directly, so that they do not lean on the code under test."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+
+
+def level(index: int) -> int:
+    """The grey of frame `index` of `make_video`: tells frames apart after compression."""
+    return 16 + 7 * (index % 32)
+
+
+def index_of(image: np.ndarray) -> int:
+    """The index of the frame that `image` was decoded from (of the first 32)."""
+    return round((float(image.mean()) - 16) / 7)
+
+
+def make_video(
+    path: Path,
+    count: int = 10,
+    *,
+    size: tuple[int, int] = (64, 48),
+    fps: int | Fraction = 10,
+    times: Sequence[float] | None = None,
+    rotation: float | None = None,
+    mirror: bool = False,
+    audio: bool = False,
+    codec: str = "libx264",
+    key_frame_every: int = 12,
+    images: Sequence[np.ndarray] | None = None,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Writes `count` grey frames (or `images`) to `path`; the container follows the suffix. `times` in seconds make the frame rate vary."""
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.gop_size = key_frame_every
+        if codec != "libx264":
+            stream.bit_rate = 4_000_000  # enough to keep the greys apart
+        stream.codec_context.time_base = Fraction(1, 1000) if times else 1 / Fraction(fps)
+        if rotation is not None or mirror:
+            stream.set_display_rotation(rotation or 0, hflip=mirror)
+        if audio:
+            sound = container.add_stream("aac", rate=44100)
+        for index in range(len(images) if images is not None else count):
+            image = np.full((size[1], size[0], 3), level(index), np.uint8) if images is None else images[index]
+            frame = VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = index if times is None else round(times[index] * 1000)
+            frame.time_base = stream.codec_context.time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if audio:
+            container.mux(sound.encode(silence(1024)))
+            container.mux(sound.encode(None))
+    return path
+
+
+def make_sound(path: Path) -> Path:
+    """A file with sound and no picture."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        container.mux(stream.encode(silence(1024)))
+        container.mux(stream.encode(None))
+    return path
+
+
+def silence(samples: int) -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(np.zeros((1, samples), np.float32), format="fltp", layout="mono")
+    frame.sample_rate = 44100
+    return frame
+
+
+def corners(width: int, height: int) -> np.ndarray:
+    """An image whose quarters are red, green (right), blue (below), white (both): shows turns and mirror images."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, : width // 2] = 200, 30, 30
+    image[: height // 2, width // 2 :] = 30, 200, 30
+    image[height // 2 :, : width // 2] = 30, 30, 200
+    image[height // 2 :, width // 2 :] = 255, 255, 255
+    return image
