@@ -1,0 +1,5 @@
+"""What was found, to look at: people over the picture, and in 3D beside it."""
+
+from occlupose.viewer.compose import Composer, preview, render
+
+__all__ = ["Composer", "preview", "render"]

@@ -1,0 +1,137 @@
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from occlupose.errors import OccluposeError
+from occlupose.media import LiveCamera, VideoWriter, open_media, read_image, write_image
+from occlupose.viewer import Composer, preview, render
+from occlupose.viewer.compose import _chosen, _moments
+from walkers import FPS, film, stand
+
+PAPER = 128
+
+
+def clip(path: Path, frames: int = 8, width: int = 640, height: int = 360) -> Path:
+    """A grey video whose frames have the viewer tests' rate."""
+    with VideoWriter(path, width, height, FPS) as out:
+        for _ in range(frames):
+            out.write(np.full((height, width, 3), PAPER, np.uint8))
+    return path
+
+
+def decoded(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def test_the_video_has_every_frame_and_both_views(tmp_path):
+    counts: list[int] = []
+    with open_media(clip(tmp_path / "in.mp4")) as source:
+        render(film(stand(0, 4, 8)), source, tmp_path / "out.mp4", progress=counts.append)
+    frames = decoded(tmp_path / "out.mp4")
+    assert frames.shape == (8, 360, 640 + 360, 3)
+    assert counts == list(range(1, 9))
+    assert (np.abs(frames[:, 180, 30:200].astype(int) - PAPER) < 8).all()  # the picture, where nobody is
+    assert frames[:, :, 640:].std() > 20
+
+
+def test_a_frame_without_poses_passes_through(tmp_path):
+    poses = film(stand(0, 4, 8)).select(time=slice(0, None, 2))
+    with open_media(clip(tmp_path / "in.mp4")) as source:
+        compose = Composer(poses, source)
+        images = [compose(frame)[40:320, :640] for frame in source]
+    assert [bool((image != images[1]).any()) for image in images] == [True, False] * 4
+
+
+def test_poses_are_found_by_time(tmp_path):
+    poses = film(stand(0, 4, 8))
+    late = replace(poses, time=poses.time + 0.45 / FPS)
+    later = replace(poses, time=poses.time + 8.55 / FPS)
+    with open_media(clip(tmp_path / "in.mp4")) as source:
+        frame = list(source)[3]
+        same, near, none = (Composer(each, source)(frame)[40:320, :640] for each in (poses, late, later))
+    np.testing.assert_array_equal(same, near)
+    assert (none != same).any()
+
+
+def test_two_dimensional_poses_have_no_panel(tmp_path):
+    with open_media(clip(tmp_path / "in.mp4")) as source:
+        render(replace(film(stand(0, 4, 8)), xyz=None), source, tmp_path / "out.mp4")
+    assert decoded(tmp_path / "out.mp4").shape == (8, 360, 640, 3)
+
+
+def test_nobody_gives_a_video_with_the_empty_floor(tmp_path):
+    with open_media(clip(tmp_path / "in.mp4")) as source:
+        render(film(stand(0, 4, 8)).select(person=[]), source, tmp_path / "out.mp4")
+    frames = decoded(tmp_path / "out.mp4")
+    assert frames.shape == (8, 360, 1000, 3) and frames[:, :, 640:].std() > 5
+
+
+@pytest.mark.parametrize(
+    ("size", "width", "fitted"),
+    [
+        ((1920, 1080), 960, (960, 540)),
+        ((1920, 1080), 641, (640, 360)),
+        ((1080, 1920), 960, (404, 720)),
+        ((640, 480), 960, (640, 480)),
+        ((161, 121), 960, (480, 360)),
+        ((2000, 100), 960, (960, 48)),
+    ],
+)
+def test_sizes_are_even_and_bounded(tmp_path, size, width, fitted):
+    write_image(tmp_path / "in.png", np.zeros((size[1], size[0], 3), np.uint8))
+    with open_media(tmp_path / "in.png") as source:
+        compose = Composer(film(stand(0, 4, 1), width=size[0], height=size[1]), source, width)
+        image = compose(next(iter(source)))
+    assert compose.picture == fitted
+    assert image.shape == (fitted[1], fitted[0] + fitted[1], 3) == (compose.height, compose.width, 3)
+
+
+def test_the_preview_of_a_clip_shows_six_moments(tmp_path):
+    with open_media(clip(tmp_path / "in.mp4", 20)) as source:
+        preview(film(stand(0, 4, 20)), source, tmp_path / "out.png", width=960)
+    assert Image.open(tmp_path / "out.png").size == (2 * (480 + 270), 3 * 270)
+
+
+def test_the_preview_of_a_picture_shows_two_sides(tmp_path):
+    write_image(tmp_path / "in.png", np.full((720, 1280, 3), PAPER, np.uint8))
+    with open_media(tmp_path / "in.png") as source:
+        preview(film(stand(0, 4, 1), width=1280, height=720), source, tmp_path / "out.png")
+    image = read_image(tmp_path / "out.png")
+    assert image.shape == (540, 960 + 2 * 540, 3)
+    assert (image[:, 960:1500] != image[:, 1500:]).any()
+
+
+def test_moments_are_those_with_people():
+    poses = film(stand(0, 4, 30))
+    poses.state[:10], poses.xy[:10], poses.xyz[:10] = 0, np.nan, np.nan
+    times = _moments(poses)
+    assert len(times) == 6 and times[0] == pytest.approx(1.0) and times[-1] == pytest.approx(2.9)
+    assert _moments(poses.select(time=slice(0, 0))) == [0.0]
+    assert _moments(poses.select(time=slice(0, 4))) == pytest.approx([0.0, 0.1, 0.2, 0.3])
+
+
+def test_the_frames_at_the_moments_are_chosen(tmp_path):
+    with open_media(clip(tmp_path / "in.mp4", 20)) as source:
+        assert [frame.index for frame in _chosen(source, [0.0, 0.42, 1.9])] == [0, 4, 19]
+        assert [frame.index for frame in _chosen(source, [7.0])] == [19]
+
+
+def test_a_live_camera_cannot_be_shown_again(tmp_path):
+    camera = object.__new__(LiveCamera)
+    camera.name = "camera 0"
+    with pytest.raises(OccluposeError, match="camera 0: a live camera"):
+        render(film(stand(0, 4)), camera, tmp_path / "out.mp4")
+
+
+def test_nothing_is_left_after_an_error(tmp_path):
+    def stop(count: int) -> None:
+        raise RuntimeError(f"stopped at {count}")
+
+    with open_media(clip(tmp_path / "in.mp4")) as source, pytest.raises(RuntimeError, match="stopped at 1"):
+        render(film(stand(0, 4, 8)), source, tmp_path / "out.mp4", progress=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
