@@ -382,7 +382,8 @@ class Video(Source):
             stream.thread_type = "AUTO"
             if start and self._origin is not None:
                 time = -math.inf
-                container.seek(self._origin + math.floor(start / self._tick), stream=stream)
+                with suppress(av.FFmpegError):  # what cannot be entered midway is read from its beginning
+                    container.seek(self._origin + math.floor(start / self._tick), stream=stream)
             for frame in self._decoded(container, stream):
                 if (frame.width, frame.height) != self._stored:
                     was, now = (f"{width}x{height}" for width, height in (self._stored, (frame.width, frame.height)))
@@ -400,7 +401,7 @@ class Video(Source):
         for packet in self._packets(container, stream):
             try:
                 yield from stream.decode(packet)
-            except av.InvalidDataError:
+            except av.FFmpegError:
                 damaged += 1
         if damaged:
             self.warn(f"{damaged} damaged frames were left out")
