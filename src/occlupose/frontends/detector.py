@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
-from occlupose.frontends.regions import Pyramid, Regions, apply, inverse, similarity, suppress, window
+from occlupose.frontends.regions import Pyramid, Regions, apply, inverse, radius, similarity, suppress, window
 from occlupose.frontends.tflite import Network
 
 SIZE = 224  # px, side of the network's input
+HIPS_AND_TOP, HIPS_AND_SHOULDERS = [0, 1], [0, 2]  # of the four key points
+SAME = 0.3  # more similar regions are one person
 STRIDES = ((8, 2), (16, 2), (32, 6))  # px between anchors, anchors at each place
 
 View = tuple[float, float, float]  # left, top, side of a square of the image, px, pixel edges
@@ -37,10 +40,16 @@ def whole(width: int, height: int) -> View:
     return ((width - side) / 2, (height - side) / 2, side)
 
 
-def tiles(width: int, height: int, *, share: float = 0.5, overlap: float = 0.35) -> list[View]:
+def tiles(width: int, height: int, *, share: float = 0.5, overlap: float = 0.5) -> list[View]:
     """Overlapping squares that cover the image, each `share` of the long side of it, row by row."""
     side = max(share * max(width, height), 1.0)
     return [(left, top, side) for top in _starts(height, side, overlap) for left in _starts(width, side, overlap)]
+
+
+def around(region: Float[np.ndarray, " 4"]) -> View:
+    """The square that shows a region and as much again round it."""
+    side = 4 * max(float(radius(region)), 8.0)
+    return (float(region[0]) - side / 2, float(region[1]) - side / 2, side)
 
 
 def _starts(length: int, side: float, overlap: float) -> list[float]:
@@ -64,22 +73,35 @@ class Detector:
         self.threshold = threshold
         self._anchors = anchors()
 
-    def __call__(self, picture: Pyramid, views: list[View]) -> tuple[Regions, Float[np.ndarray, " person"]]:
-        """The people in these views, each once, and their scores; regions in full-image pixels."""
-        found = [self._look(picture, view) for view in views]
-        regions = np.concatenate([np.zeros((0, 4)), *(part[0] for part in found)])
-        scores = np.concatenate([np.zeros(0), *(part[1] for part in found)])
-        kept = suppress(similarity(regions, regions), scores, 0.3)
-        return regions[kept], scores[kept]
+    def __call__(self, picture: Pyramid, views: list[View], *, hide: Float[np.ndarray, "person stroke 2 2"] | None = None) -> Regions:
+        """The people in these views, each once, the surest first; in full-image pixels.
 
-    def _look(self, picture: Pyramid, view: View) -> tuple[Regions, Float[np.ndarray, " person"]]:
+        Arguments:
+            hide: people to paint over, so that the network finds those beside and behind them: thick strokes along their limbs, px.
+        """
+        looks = [self._look(picture, view, hide) for view in views]
+        regions = np.concatenate([np.zeros((0, 4)), *(regions for regions, _ in looks)])
+        scores = np.concatenate([np.zeros(0), *(scores for _, scores in looks)])
+        return regions[suppress(similarity(regions, regions), scores, SAME)]
+
+    def _look(
+        self, picture: Pyramid, view: View, hide: Float[np.ndarray, "person stroke 2 2"] | None
+    ) -> tuple[Regions, Float[np.ndarray, " person"]]:
         matrix = window(*view, SIZE)
-        pixels = picture.cut(matrix, SIZE, SIZE).astype(np.float32) / 127.5 - 1
-        regressors, logits = self.network(pixels)
+        pixels = picture.cut(matrix, SIZE, SIZE)
+        for strokes in () if hide is None else hide:
+            _paint(pixels, apply(matrix, strokes))
+        regressors, logits = self.network(pixels.astype(np.float32) / 127.5 - 1)
         score = 1 / (1 + np.exp(-logits[:, 0].clip(-80, 80)))
         likely = np.flatnonzero(score > self.threshold)
         points = decode(regressors[likely], self._anchors[likely])
-        likely_score = score[likely]
-        inside = ((points[:, [0, 2]] > 0) & (points[:, [0, 2]] < SIZE)).all((1, 2))  # of a person cut by the view's edge hips or shoulders may be a guess
-        points = apply(inverse(matrix), points[inside].astype(np.float64) - 0.5)
-        return points[:, :2].reshape(-1, 4), likely_score[inside]
+        within = ((points[:, HIPS_AND_SHOULDERS] > 0) & (points[:, HIPS_AND_SHOULDERS] < SIZE)).all((1, 2))
+        regions = apply(inverse(matrix), points[:, HIPS_AND_TOP] - 0.5).reshape(-1, 4)
+        fits = within & ((2 * radius(regions) <= view[2]) | (view[2] >= max(picture.size)))  # else the rest of the body is a guess
+        return regions[fits], score[likely[fits]]
+
+
+def _paint(pixels: UInt8[np.ndarray, "height width 3"], strokes: Float[np.ndarray, "stroke 2 2"]) -> None:
+    """Paint a person over with the picture's mean colour, in place. The strokes are a fifth as wide as the longest is long."""
+    width = max(int(np.linalg.norm(strokes[:, 1] - strokes[:, 0], axis=-1).max() / 3), 1)
+    cv2.polylines(pixels, list(strokes.round().astype(np.int32)), isClosed=False, color=pixels.mean((0, 1)).tolist(), thickness=width)

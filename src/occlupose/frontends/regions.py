@@ -49,17 +49,21 @@ def apply(matrices: Float[np.ndarray, "*batch 2 3"], xy: Float[np.ndarray, "*bat
 
 
 class Pyramid:
-    """An image that is cut from without aliasing: halved as often as asked, each half made once."""
+    """An image that is cut from without aliasing: halved as often as asked, each half made once.
+
+    Attributes:
+        size: width and height of the image, px.
+    """
 
     def __init__(self, image: UInt8[np.ndarray, "height width 3"]) -> None:
-        self.height, self.width = image.shape[:2]
+        self.size = (image.shape[1], image.shape[0])
         self._levels = [image]
 
     def cut(self, matrix: Float[np.ndarray, "2 3"], width: int, height: int) -> UInt8[np.ndarray, "height width 3"]:
         """The picture of `width` x `height` px that the matrix (full image -> picture) shows; black beyond the image."""
         shrink = 1 / max(np.sqrt(abs(np.linalg.det(matrix[:, :2]))), 1e-6)
         level = self._level(int(np.log2(max(shrink * 1.15, 1))))
-        scale = np.array([self.width / level.shape[1], self.height / level.shape[0]])
+        scale = np.array([self.size[0] / level.shape[1], self.size[1] / level.shape[0]])
         at_level = matrix * np.array([*scale, 1])
         at_level[:, 2] += matrix[:, :2] @ (scale - 1) / 2
         return cv2.warpAffine(level, at_level, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
@@ -73,13 +77,10 @@ class Pyramid:
 
 
 def similarity(regions: Regions, others: Regions) -> Float[np.ndarray, "person other"]:
-    """How far two regions show one person, 0..1: 1 where they are equal, falling with the distance of centres and of tops."""
+    """How far two regions show one person, 0..1: 1 where they are equal; centres and tops 0.35 radii apart cost a factor exp(-1/2). Ours."""
     apart = ((regions[:, None] - others[None]) ** 2).sum(-1)
     size = np.maximum(np.maximum(radius(regions)[:, None], radius(others)[None]), 1.0)
-    return np.exp(-apart / (2 * (SAME * size) ** 2))
-
-
-SAME = 0.35  # of the radius: distance (hip and top together) that costs a factor exp(-1/2); ours
+    return np.exp(-apart / (2 * (0.35 * size) ** 2))
 
 
 def suppress(similar: Float[np.ndarray, "person person"], order: Float[np.ndarray, " person"], threshold: float) -> list[int]:

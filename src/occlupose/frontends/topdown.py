@@ -4,13 +4,20 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from occlupose.frontends import People
-from occlupose.frontends.detector import Detector, View, tiles, whole
+from occlupose.frontends.detector import Detector, View, around, tiles, whole
 from occlupose.frontends.regions import Pyramid, Regions, radius, similarity, suppress
 from occlupose.media import Frame
 from occlupose.skeletons import Skeleton
+
+PRESENT = 0.5  # belief that there is a person, 0..1: less is nobody
+SURE = 0.85  # more is surely somebody
+SAME = 0.5  # poses more alike are one person
+KNOWN = 0.2  # a region more similar to a known one brings nobody new
+HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "head_top", "neck")
+SHARES = (0.7, 0.45, 0.25)  # of the image's long side: sides of the tiles. The detector finds people of 0.3 to 0.6 of a view's side (measured)
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,8 @@ class Estimate:
     presence: Float[np.ndarray, " person"]
     regions: Regions
 
-    def take(self, rows: list[int] | np.ndarray) -> "Estimate":
+    def take(self, rows: list[int] | Bool[np.ndarray, " person"]) -> "Estimate":
+        """These people alone, in this order."""
         return Estimate(self.xy[rows], self.score[rows], self.presence[rows], self.regions[rows])
 
 
@@ -41,36 +49,26 @@ def joined(first: Estimate, second: Estimate) -> Estimate:
 class TopDown(ABC):
     """Keeps one region per person from frame to frame and asks the detector for new people now and then.
 
-    The whole picture is searched at the first frame and then every `detect_every` frames. Between those, every `look_every` frames one small
-    view is searched: where a person was lost or two overlap, or else the next tile of the picture, in turn. (The schedule is ours.)
+    The first frame is searched as a whole, in tiles, and round everyone found. After that the whole picture is searched every `detect_every`
+    frames, and every `look_every` frames one small view: where somebody was lost, or else the next of the tiles and the people in turn.
+    (The schedule is ours.)
 
     Arguments:
         detector: finds regions.
         detect_every, look_every: frames.
         max_people: at most so many, the surest; None for all.
         tiled: also search tiles, where people are small.
-        presence: least belief that there is a person, 0..1.
-        same: poses more alike than this (object keypoint similarity) are one person.
     """
 
     name: str
     skeleton: Skeleton
 
     def __init__(
-        self,
-        detector: Detector,
-        *,
-        detect_every: int = 10,
-        look_every: int = 3,
-        max_people: int | None = None,
-        tiled: bool = True,
-        presence: float = 0.5,
-        same: float = 0.5,
+        self, detector: Detector, *, detect_every: int = 10, look_every: int = 3, max_people: int | None = None, tiled: bool = True
     ) -> None:
         self.detector = detector
         self.detect_every, self.look_every = detect_every, look_every
         self.max_people, self.tiled = max_people, tiled
-        self.presence, self.same = presence, same
         self.reset()
 
     @property
@@ -84,80 +82,99 @@ class TopDown(ABC):
 
     def reset(self) -> None:
         """Forget the frames before."""
-        self._regions = np.zeros((0, 4))
-        self._lost = np.zeros((0, 4))
-        self._size: tuple[int, int] | None = None
-        self._count = 0
+        self._frame = 0
         self._turn = 0
+        self._size = (0, 0)
+        self._tracked = np.zeros((0, 4))
+        self._lost = np.zeros((0, 4))
 
     def __call__(self, frame: Frame) -> People:
         """The people in this frame."""
         picture = Pyramid(frame.image)
-        if self._size != (picture.width, picture.height):
+        if self._size != picture.size:
             self.reset()
-            self._size = (picture.width, picture.height)
-        tracked = self._regions
-        found = self._search(picture)
-        found = found[similarity(found, tracked).max(1, initial=0) < 0.3]
-        estimate = self.estimate(picture, tracked)
-        if len(found):
-            first = self.estimate(picture, found)
-            estimate = joined(estimate, self.estimate(picture, first.regions[first.presence > self.presence]))
-        estimate = estimate.take(self._people(estimate))
-        alone = similarity(tracked, estimate.regions).max(1, initial=0) < 0.1
-        self._lost = np.concatenate([self._lost, tracked[alone]])[-4:]
-        self._regions = estimate.regions
-        self._count += 1
-        return People(estimate.xy.astype(np.float32), self._score(estimate), self._boxes(estimate), estimate.presence.astype(np.float32))
+            self._size = picture.size
+        seen = self._distinct(self.estimate(picture, self._tracked))
+        if self._frame == 0:
+            seen = self._add(picture, seen, self.detector(picture, [whole(*self._size), *self._tiles()]))
+            seen = self._add(picture, seen, self._beside(picture, seen, seen.regions))
+        elif self._frame % self.detect_every == 0:
+            seen = self._add(picture, seen, self.detector(picture, [whole(*self._size)]))
+        elif self._frame % self.look_every == 0:
+            seen = self._add(picture, seen, self._look(picture, seen))
+        self._remember(seen)
+        return self._people(seen)
 
-    def _search(self, picture: Pyramid) -> Regions:
-        """Regions the detector finds in what is due to be looked at."""
-        views = self._due(picture.width, picture.height)
-        return self.detector(picture, views)[0] if views else np.zeros((0, 4))
-
-    def _due(self, width: int, height: int) -> list[View]:
-        small = tiles(width, height) + tiles(width, height, share=0.3) if self.tiled else []
-        if self._count == 0:
-            return [whole(width, height), *small]
-        if self._count % self.detect_every == 0:
-            return [whole(width, height)]
-        if self._count % self.look_every:
-            return []
+    def _look(self, picture: Pyramid, seen: Estimate) -> Regions:
+        """Regions found in the one small view that is due."""
         if len(self._lost):
-            region, self._lost = self._lost[0], self._lost[1:]
-            return [_around(region)]
+            due, self._lost = self._lost[:1], self._lost[1:]
+            return self._beside(picture, seen, due)
+        small = self._tiles()
         self._turn += 1
-        return [small[self._turn % len(small)]] if small else []
+        turn = self._turn % max(2 * len(small), 1)
+        if self._turn % 2 and len(seen.regions):
+            row = self._turn // 2 % len(seen.regions)
+            return self._beside(picture, seen, seen.regions[row : row + 1])
+        return self.detector(picture, small[turn // 2 : turn // 2 + 1])
 
-    def _people(self, estimate: Estimate) -> list[int]:
-        """Rows that show a person, each person once, the surest first."""
-        sure = np.flatnonzero(estimate.presence > self.presence)
-        chosen = estimate.take(sure)
-        kept = suppress(self._alike(chosen), chosen.presence * chosen.score.mean(1), self.same)
-        return [int(sure[row]) for row in kept[: self.max_people]]
+    def _beside(self, picture: Pyramid, seen: Estimate, regions: Regions) -> Regions:
+        """People found round these regions when those who are seen for sure are painted over."""
+        limbs = np.array([self.skeleton.index(*limb) for limb in self.skeleton.limbs])
+        return self.detector(picture, [around(region) for region in regions], hide=seen.xy[seen.presence > SURE][:, limbs])
+
+    def _tiles(self) -> list[View]:
+        return [tile for share in SHARES for tile in tiles(*self._size, share=share)] if self.tiled else []
+
+    def _add(self, picture: Pyramid, seen: Estimate, found: Regions) -> Estimate:
+        """Also the people in these regions, where they are new. A detector's region is rough, so the network looks twice."""
+        new = found[similarity(found, seen.regions).max(1, initial=0) < KNOWN]
+        rough = self.estimate(picture, new)
+        return self._distinct(joined(seen, self.estimate(picture, rough.regions[rough.presence > PRESENT])))
+
+    def _distinct(self, estimate: Estimate) -> Estimate:
+        """Those that show a person, each person once, the surest first."""
+        present = estimate.take(estimate.presence > PRESENT)
+        bodies = present.take(~_part(present, _quality(present)))
+        return bodies.take(suppress(self._alike(bodies), _quality(bodies), SAME)[: self.max_people])
 
     def _alike(self, estimate: Estimate) -> Float[np.ndarray, "person person"]:
-        """Object keypoint similarity between poses (COCO), the scale being the larger region."""
-        sigmas = np.array(self.skeleton.sigmas)
+        """Object keypoint similarity between poses (COCO), of the whole bodies or of the heads: no two people have their head in one place.
+
+        The squared radius of the larger region stands for the area.
+        """
         apart = ((estimate.xy[:, None] - estimate.xy[None]) ** 2).sum(-1)
-        size = radius(estimate.regions)
+        size = np.maximum(radius(estimate.regions), 1)
         area = np.maximum(size[:, None], size[None]) ** 2
-        return np.exp(-apart / (8 * sigmas**2 * area[..., None])).mean(-1)
+        joints = np.exp(-apart / (8 * np.square(self.skeleton.sigmas) * area[..., None]))
+        head = [row for row, joint in enumerate(self.skeleton.joints) if joint in HEAD]
+        return np.maximum(joints.mean(-1), joints[..., head].mean(-1) if head else 0)
 
-    def _score(self, estimate: Estimate) -> Float[np.ndarray, "person joint"]:
-        """Belief in the joints, less where they lie beyond the image's edge: a tenth of the radius costs a factor exp(-1/2)."""
-        assert self._size is not None
-        beyond = np.maximum(np.maximum(-0.5 - estimate.xy, estimate.xy - np.array(self._size) + 0.5), 0)
-        share = np.linalg.norm(beyond, axis=-1) / np.maximum(radius(estimate.regions), 1)[:, None]
-        return (estimate.score * np.exp(-((share / 0.1) ** 2) / 2)).astype(np.float32)
+    def _remember(self, seen: Estimate) -> None:
+        """Where to look in the next frame, and, three times each, where somebody is no longer seen."""
+        lost = np.concatenate([self._lost, np.tile(self._tracked, (3, 1))])
+        self._lost = lost[similarity(lost, seen.regions).max(1, initial=0) < KNOWN][-12:]
+        self._tracked = seen.regions
+        self._frame += 1
 
-    def _boxes(self, estimate: Estimate) -> Float[np.ndarray, "person 4"]:
-        """Round the joints, a tenth of the radius wider."""
-        margin = 0.1 * radius(estimate.regions)[:, None]
-        return np.concatenate([estimate.xy.min(1) - margin, estimate.xy.max(1) + margin], -1).astype(np.float32)
+    def _people(self, seen: Estimate) -> People:
+        """As given out: a joint is believed less where it lies beyond the image's edge, a tenth of the radius costing a factor exp(-1/2)."""
+        margin = 0.1 * np.maximum(radius(seen.regions), 1)[:, None]
+        beyond = np.maximum(np.maximum(-0.5 - seen.xy, seen.xy - np.array(self._size) + 0.5), 0)
+        score = seen.score * np.exp(-((np.linalg.norm(beyond, axis=-1) / margin) ** 2) / 2)
+        boxes = np.concatenate([seen.xy.min(1) - margin, seen.xy.max(1) + margin], -1)
+        return People(*(array.astype(np.float32) for array in (seen.xy, score, boxes, seen.presence)))
 
 
-def _around(region: Float[np.ndarray, " 4"]) -> View:
-    """A view that shows the person and as much again."""
-    side = 4 * max(float(radius(region)), 8.0)
-    return (float(region[0]) - side / 2, float(region[1]) - side / 2, side)
+def _quality(estimate: Estimate) -> Float[np.ndarray, " person"]:
+    """Of each pose, 0..1."""
+    return estimate.presence * estimate.score.mean(1)
+
+
+def _part(estimate: Estimate, quality: Float[np.ndarray, " person"]) -> Bool[np.ndarray, " person"]:
+    """Which poses are a limb or a torso taken for a body: most of the box inside that of a larger person, and hardly better than that. Ours."""
+    low, high = estimate.xy.min(1), estimate.xy.max(1)
+    shared = np.maximum(np.minimum(high[:, None], high) - np.maximum(low[:, None], low), 0).prod(-1)
+    inside = shared > 0.6 * (high - low).prod(-1)[:, None]
+    size = radius(estimate.regions)
+    return (inside & (size[:, None] < 0.7 * size) & (quality[:, None] < np.minimum(quality + 0.1, 0.95))).any(1)
