@@ -108,8 +108,9 @@ class FlowMeter:
             return np.full_like(now.xy, np.nan)
         shrink = min(1.0, PERSON_PIXELS / now.sides[who].min(), (REGION_PIXELS / extent.prod()) ** 0.5)
         small = np.maximum(np.rint(extent * shrink), SMALLEST).astype(int)
-        pair = [cv2.resize(m.grey[low[1] : high[1], low[0] : high[0]], small.tolist(), interpolation=cv2.INTER_AREA) for m in (now, other)]
-        field = self._dis.calc(*pair, np.zeros((*pair[0].shape, 2), np.float32))
+        region = np.s_[low[1] : high[1], low[0] : high[0]]
+        first, second = (cv2.resize(moment.grey[region], small.tolist(), interpolation=cv2.INTER_AREA) for moment in (now, other))
+        field = self._dis.calc(first, second, np.zeros((*first.shape, 2), np.float32))
         scale = small / extent
         at = ((now.xy - low + 0.5) * scale - 0.5).astype(np.float32)
         return _sample(cv2.blur(field, (PATCH, PATCH)), at) / scale.astype(np.float32)

@@ -1,0 +1,192 @@
+"""Who is who from frame to frame: ids that survive an occlusion, decided from the past alone."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+
+from occlupose.frontends import People
+
+__all__ = ["Tracker"]
+
+# Everything below is ours; lengths are in box sides (the longer side of the person's box), so that no number depends on the resolution.
+JOINT_REACH = 0.08  # half side of the square round a joint
+TOP = 7  # joints of which the best-fitting squares count (PoseFlow)
+POSE_MEMORY = 0.3  # s, after which a remembered pose counts exp(-1) of what it did
+DAMPING = 4.0  # s, in which a hidden person's speed falls to exp(-1)
+JITTER = 0.03  # standard deviation of where a person is seen
+SPEED = 1.0  # per s, standard deviation of a person's speed
+PUSH = 4.0  # per s, standard deviation of what a person's speed gains or loses at random in 1 s
+SIZE_JITTER = 0.25  # standard deviation of the logarithm of the box side: boxes shrink when half a person is hidden
+SURPRISE = 16.0  # squared standard deviations beyond which motion alone explains nothing
+NEAREST, DRIFT, FARTHEST = 0.5, 1.0, 2.0  # how far from where they should be a person is looked for: at once, more per s, at most
+LEAST_AFFINITY = 0.2  # PoseFlow's
+SAME_PERSON = 0.6  # mean overlap of all joints' squares from which two people of a frame are one: 0.04 box sides per joint
+
+
+@dataclass(eq=False)
+class _Track:
+    """One person as last seen; `id` is -1 until confirmed."""
+
+    xy: Float[np.ndarray, "joint 2"]
+    score: Float[np.ndarray, " joint"]
+    box: Float[np.ndarray, " 4"]
+    time: float
+    id: int = -1
+    hits: int = 1
+    velocity: Float[np.ndarray, " 2"] = field(default_factory=lambda: np.zeros(2))
+    covariance: Float[np.ndarray, "2 2"] = field(default_factory=lambda: np.diag([JITTER**2, SPEED**2]))  # of place and speed
+
+    def predict(self, time: float) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, "2 2"]]:
+        """How far the person should have moved by then, px, and how sure that is: speed decays, and is pushed at random."""
+        gap = max(time - self.time, 0.0)
+        decay = np.exp(-gap / DAMPING)
+        step = np.array([[1, DAMPING * (1 - decay)], [0, decay]])
+        push = PUSH**2 * np.array([[gap**3 / 3, gap**2 / 2], [gap**2 / 2, gap]])
+        return self.velocity * step[0, 1], step @ self.covariance @ step.T + push
+
+    def compare(self, people: People, time: float) -> tuple[Float[np.ndarray, " person"], Float[np.ndarray, "person 2"]]:
+        """How likely this is each of these people, 0..1 (0: it cannot be), and how far each is from where it should be, px."""
+        travel, covariance = self.predict(time)
+        offset = _offset(self.xy + travel, self.score, people)
+        side, sides = _sides(self.box), _sides(people.boxes)
+        pose = np.sort(_joint_overlap(self.xy + travel, people.xy, np.sqrt(side * sides)))[:, -TOP:].mean(-1)
+        box = _box_overlap(self.box + np.tile(travel, 2), people.boxes)
+        distance = np.linalg.norm(offset, axis=-1) / side
+        surprise = distance**2 / (covariance[0, 0] + JITTER**2) + (np.log(sides / side) / SIZE_JITTER) ** 2
+        memory = 2 * np.exp(-(time - self.time) / POSE_MEMORY)
+        affinity = (memory * pose + box + 2 * np.exp(-surprise / 8)) / (memory + 3)
+        reach = min(NEAREST + DRIFT * (time - self.time), FARTHEST)
+        possible = (distance < reach) & ((surprise < SURPRISE) | (pose > LEAST_AFFINITY) | (box > LEAST_AFFINITY))
+        return np.where(possible, affinity, 0), offset
+
+    def see(self, people: People, person: int, offset: Float[np.ndarray, " 2"], time: float) -> None:
+        """Take this person as the track's, seen this far (px) from where it should be: a Kalman step, softened for leaps."""
+        _, covariance = self.predict(time)
+        surprise = (offset**2).sum() / _sides(self.box) ** 2 / (covariance[0, 0] + JITTER**2)
+        gain = covariance[:, 0] / ((covariance[0, 0] + JITTER**2) * max(1.0, surprise / SURPRISE))
+        self.velocity = self.velocity * np.exp(-max(time - self.time, 0.0) / DAMPING) + gain[1] * offset
+        self.covariance = covariance - np.outer(gain, covariance[0])
+        self.xy, self.score, self.box, self.time = people.xy[person], people.score[person], people.boxes[person], time
+        self.hits += 1
+
+
+class Tracker:
+    """Gives the people of each frame the ids of the people before; after PoseFlow (pose and box overlap, Hungarian), with motion ours.
+
+    Causal and deterministic; the order in which a frame's people are listed does not matter. A person who is not seen is expected
+    where their motion, ever less certain, would bring them, and keeps their id for `look_back` seconds. Ids are 1, 2, 3, ... in
+    order of appearance and are never given twice.
+
+    Arguments:
+        look_back: s, how long a hidden person's id is kept.
+        confirm: frames in a row that somebody new must be seen in to get an id, so that one-frame ghosts get none. 1: at once.
+    """
+
+    def __init__(self, *, look_back: float = 2.0, confirm: int = 2) -> None:
+        self._look_back = look_back
+        self._confirm = confirm
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everybody: another video starts, with id 1."""
+        self._tracks: list[_Track] = []
+        self._latest: list[_Track | None] = []
+        self._before: list[_Track | None] = []
+        self._given = 0
+
+    @property
+    def previous(self) -> Int[np.ndarray, " person"]:
+        """Ids of the people of the frame before the latest one, as known now: somebody new has theirs here from their first frame on.
+
+        With the default of two frames to confirm, these are final: one frame of delay costs no frame of anybody.
+        """
+        return _ids(self._before)
+
+    def update(self, people: People, time: float) -> Int[np.ndarray, " person"]:
+        """Take the people of the next frame.
+
+        Arguments:
+            people: as a frontend saw them.
+            time: of the frame, s; never earlier than the frame before.
+
+        Returns:
+            Who each of them is; -1 for somebody not yet confirmed and for the same person seen twice. No other id comes twice.
+        """
+        self._tracks = [track for track in self._tracks if time - track.time <= self._look_back]
+        owners: list[_Track | None] = [None] * len(people)
+        free = _without_duplicates(people, _canonical_order(people))
+        for tracks in ([t for t in self._tracks if t.id > 0], [t for t in self._tracks if t.id < 0]):
+            free = _match(tracks, people, free, owners, time)
+        seen = {id(owner) for owner in owners}
+        self._tracks = [track for track in self._tracks if track.id > 0 or id(track) in seen]
+        for person in free:
+            owners[person] = newcomer = _Track(people.xy[person], people.score[person], people.boxes[person], time)
+            self._tracks.append(newcomer)
+        for track in self._tracks:
+            if track.id < 0 and track.hits >= self._confirm:
+                self._given += 1
+                track.id = self._given
+        self._before, self._latest = self._latest, owners
+        return _ids(owners)
+
+
+def _match(tracks: list[_Track], people: People, free: list[int], owners: list[_Track | None], time: float) -> list[int]:
+    """Give the free people to the tracks that they fit best together; returns who is still free."""
+    if not tracks or not free:
+        return free
+    candidates = People(people.xy[free], people.score[free], people.boxes[free], people.box_score[free])
+    compared = [track.compare(candidates, time) for track in tracks]
+    affinity = np.stack([likely for likely, _ in compared])
+    for row, column in zip(*linear_sum_assignment(affinity, maximize=True), strict=True):
+        if affinity[row, column] > LEAST_AFFINITY:
+            tracks[row].see(people, free[column], compared[row][1][column], time)
+            owners[free[column]] = tracks[row]
+    return [person for person in free if owners[person] is None]
+
+
+def _without_duplicates(people: People, order: list[int]) -> list[int]:
+    """These people, in this order, without those whose every joint lies on a better seen person's."""
+    kept: list[int] = []
+    sides = _sides(people.boxes)
+    for person in sorted(order, key=lambda person: -people.box_score[person]):
+        others = people.xy[kept]
+        if not kept or _joint_overlap(people.xy[person], others, np.sqrt(sides[person] * sides[kept])).mean(-1).max() < SAME_PERSON:
+            kept.append(person)
+    return [person for person in order if person in kept]
+
+
+def _canonical_order(people: People) -> list[int]:
+    """The people from left to right, whatever order they came in."""
+    return sorted(range(len(people)), key=lambda who: (*people.boxes[who], people.box_score[who], *people.xy[who].flat, *people.score[who]))
+
+
+def _offset(xy: Float[np.ndarray, "joint 2"], score: Float[np.ndarray, " joint"], people: People) -> Float[np.ndarray, "person 2"]:
+    """From this pose to each person's, px: the median over the half of the joints that both are surest of."""
+    half = (len(xy) + 1) // 2
+    surest = np.argsort(-score * people.score, axis=-1, kind="stable")[:, :half]
+    return np.median(np.take_along_axis(people.xy - xy, surest[..., None], axis=1), axis=1)
+
+
+def _joint_overlap(xy: Float[np.ndarray, "joint 2"], others: Float[np.ndarray, "person joint 2"],
+                   sides: Float[np.ndarray, " person"]) -> Float[np.ndarray, "person joint"]:
+    """Intersection over union of the squares round the same joint of one pose and of each other, for people of these box sides."""
+    shared = np.maximum(1 - np.abs(others - xy) / (2 * JOINT_REACH * sides[:, None, None]), 0).prod(-1)
+    return shared / (2 - shared)
+
+
+def _box_overlap(box: Float[np.ndarray, " 4"], others: Float[np.ndarray, "person 4"]) -> Float[np.ndarray, " person"]:
+    """Intersection over union."""
+    shared = np.maximum(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0).prod(-1)
+    area, areas = (box[2:] - box[:2]).prod(), (others[:, 2:] - others[:, :2]).prod(-1)
+    return shared / np.maximum(area + areas - shared, 1e-9)
+
+
+def _sides(boxes: Float[np.ndarray, "*any 4"]) -> Float[np.ndarray, "*any"]:
+    """The longer side of each box, px; at least one pixel."""
+    return np.maximum((boxes[..., 2:] - boxes[..., :2]).max(-1), 1.0)
+
+
+def _ids(tracks: list[_Track | None]) -> Int[np.ndarray, " person"]:
+    return np.array([-1 if track is None else track.id for track in tracks], np.int64)
