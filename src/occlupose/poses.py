@@ -29,7 +29,9 @@ from occlupose.files import atomic
 from occlupose.skeletons import Skeleton, by_name, convert, convert_weakest
 
 FORMAT_VERSION = 1
-ABSENT, OCCLUDED, VISIBLE = 0, 1, 2
+ABSENT = 0
+OCCLUDED = 1
+VISIBLE = 2
 
 _SUFFIXES = "not a poses file by its suffix; poses are .npz or .json"
 _PER_JOINT = ("xy", "xyz", "score", "state")
@@ -77,7 +79,8 @@ class Poses:
         self.xy, self.score = np.asarray(self.xy, np.float32), np.asarray(self.score, np.float32)
         self.state, self.track_id = np.asarray(self.state, np.uint8), np.asarray(self.track_id, np.int64)
         self.xyz = None if self.xyz is None else np.asarray(self.xyz, np.float32)
-        self.time = np.asarray(self.time, np.float64)
+        self.time, self.fps = np.asarray(self.time, np.float64), float(self.fps)
+        self.width, self.height = int(self.width), int(self.height)
         self._check_shapes()
         self._check_values()
         if self.observed is not None:
@@ -248,9 +251,9 @@ class Poses:
 
 
 def _same(ours: Any, theirs: Any) -> bool:
-    if isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray):
-        return np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f")
-    return bool(ours == theirs)
+    if isinstance(ours, np.ndarray):
+        return isinstance(theirs, np.ndarray) and np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f")
+    return type(ours) is type(theirs) and bool(ours == theirs)
 
 
 # From a file's content to a record: one schema checks names and types, what is missing is filled in, Poses checks the rest.
@@ -272,9 +275,20 @@ def _known_states(states: np.ndarray) -> np.ndarray:
     return states
 
 
+def _intrinsics(camera: np.ndarray) -> np.ndarray:
+    """fx, fy, cx, cy or a 3 x 3 matrix, as the matrix."""
+    if camera.shape == (4,):
+        fx, fy, cx, cy = camera.tolist()
+        camera = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    if camera.shape != (3, 3) or not np.isfinite(camera).all():
+        raise ValueError("is neither fx, fy, cx, cy nor a 3 x 3 intrinsic matrix, all finite, in pixels")
+    return camera
+
+
 _PLAIN = BeforeValidator(lambda value: value.tolist() if isinstance(value, np.ndarray) else value)
 _Numbers = Annotated[np.ndarray, _array("fiu", "numbers")]
 _Integers = Annotated[np.ndarray, _array("iu", "whole numbers")]
+_Intrinsics = Annotated[np.ndarray, AfterValidator(_intrinsics), _array("fiu", "numbers")]
 _States = Annotated[np.ndarray, AfterValidator(_known_states), _array("iu", "whole numbers")]
 
 
@@ -289,7 +303,7 @@ class _Content(BaseModel):
     fps: Annotated[float, _PLAIN, Field(gt=0, allow_inf_nan=False)]
     width: Annotated[int | None, _PLAIN] = None
     height: Annotated[int | None, _PLAIN] = None
-    camera: _Numbers | None = None
+    camera: _Intrinsics | None = None
     camera_assumed: Annotated[bool, _PLAIN] = False
     time: _Numbers | None = None
     track_id: _Integers | None = None
@@ -327,7 +341,7 @@ def _record(content: _Content) -> Poses:
         raise OccluposeError(f"xy: has shape {content.xy.shape}; it must be (time, person, joint, 2), or (time, joint, 2) for one person")
     frames, people = joints["xy"].shape[:2]
     width, height = _image_size(content, joints["xy"])
-    camera = None if content.camera is None else Camera.from_matrix(_matrix(content.camera), width, height, content.camera_assumed)
+    camera = None if content.camera is None else Camera.from_matrix(content.camera, width, height, content.camera_assumed)
     poses = Poses(
         **_filled(joints),
         track_id=np.arange(people) if content.track_id is None else content.track_id,
@@ -338,10 +352,10 @@ def _record(content: _Content) -> Poses:
         height=height,
         camera=camera,
     )
-    if content.observed_xy is None:
+    if content.observed_xy is None and content.observed_skeleton is None:
         return poses
-    if content.observed_skeleton is None:
-        raise OccluposeError("observed_skeleton: is missing; observed_xy needs the name of its skeleton")
+    if content.observed_xy is None or content.observed_skeleton is None:
+        raise OccluposeError("observed_xy, observed_skeleton: one is there without the other; give both or neither")
     observed = {name: _with_person_axis(getattr(content, f"observed_{name}", None), single) for name in _PER_JOINT}
     skeleton = _skeleton(content.observed_skeleton, content.observed_joint_names)
     try:
@@ -367,17 +381,12 @@ def _skeleton(name: str, joint_names: list[str] | None) -> Skeleton:
     return skeleton
 
 
-def _matrix(camera: np.ndarray) -> np.ndarray:
-    if camera.shape == (4,):
-        fx, fy, cx, cy = camera
-        return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
-    return camera
-
-
 def _image_size(content: _Content, xy: np.ndarray) -> tuple[int, int]:
     sizes = [content.width, content.height]
-    if content.camera is not None and content.camera.shape in ((4,), (3, 3)):
-        sizes = [size or round(2 * centre + 1) for size, centre in zip(sizes, _matrix(content.camera)[:2, 2].tolist(), strict=True)]
+    if content.camera is not None:
+        sizes = [
+            round(2 * centre + 1) if size is None else size for size, centre in zip(sizes, content.camera[:2, 2].tolist(), strict=True)
+        ]
     finite = xy[np.isfinite(xy).all(-1)]
     if None in sizes and not len(finite):
         raise OccluposeError("width, height: are missing, and there is neither a camera nor a finite xy to take them from; give them")
@@ -487,26 +496,26 @@ def _read_json(path: Path) -> dict[str, Any]:
     observed = document.pop("observed", None)
     content = _json_arrays("people", document)
     if observed is not None:
-        frames = {"time": content.get("time", [0.0] * len(content["xy"]))}
-        own = _json_arrays("observed", dict(observed) | frames)
+        own = _json_arrays("observed", observed, len(content["xy"]))
         if own.pop("track_id") != content["track_id"]:
             raise OccluposeError("observed: has other people; it must have those of people, in the same order")
-        content |= {f"observed_{name}": value for name, value in own.items() if name != "time"}
+        content |= {f"observed_{name}": value for name, value in own.items()}
     return content
 
 
-def _json_arrays(where: str, document: dict[str, Any]) -> dict[str, Any]:
+def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None) -> dict[str, Any]:
     """The document with arrays (time, person, joint, ...) in place of its people."""
-    content = {name: value for name, value in document.items() if name not in ("people", "per_joint")}
     try:
+        content = {name: value for name, value in document.items() if name not in ("people", "per_joint")}
         people = document["people"]
         rows = [row for person in people for row in person["frames"]]
         names = document.get("per_joint") or [name for name in _PER_JOINT if name in (rows[0] if rows else ("xy", "score", "state"))]
-        frames = len(document["time"]) if "time" in document else 1 + max((row["frame"] for row in rows), default=-1)
+        if frames is None:
+            frames = len(document["time"]) if "time" in document else 1 + max((row["frame"] for row in rows), default=-1)
         joints = len(by_name(document["skeleton"]))
         content["track_id"] = [person["track_id"] for person in people]
-        return content | {name: _json_array(name, people, frames, joints) for name in names}
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        return content | {name: _json_array(name, people, frames, joints) for name in dict.fromkeys(["xy", *names])}
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError) as error:
         raise OccluposeError(
             f"{where}: not a list of people with track_id and frames, each frame with its number and xy of all joints ({error!r})"
         ) from error
@@ -522,14 +531,15 @@ def _json_array(name: str, people: list[dict[str, Any]], frames: int, joints: in
     }[name]
     array = np.broadcast_to(empty, (frames, len(people), *empty.shape)).copy()
     for person, track in enumerate(people):
-        for row in track["frames"]:
-            if not 0 <= row["frame"] < frames:
-                raise ValueError(f"frame {row['frame']} of {frames}")
+        numbers = [row["frame"] for row in track["frames"]]
+        if not numbers:
+            continue
+        if len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= frames:
+            raise ValueError(f"frame numbers from {min(numbers)} to {max(numbers)}, not {frames} different ones from 0")
         values = np.array([row[name] for row in track["frames"]], None if name == "state" else np.float64)
-        if values.shape[1:] != empty.shape and len(values):
-            raise ValueError(f"{name} of shape {values.shape[1:]}, not {empty.shape}")
-        if len(values):
-            array[[row["frame"] for row in track["frames"]], person] = values
+        if values.shape[1:] != empty.shape or not np.can_cast(values.dtype, empty.dtype, "same_kind"):
+            raise ValueError(f"{name} of shape {values.shape[1:]}, {values.dtype}, not {empty.shape}, {empty.dtype}")
+        array[numbers, person] = values
     return array
 
 
