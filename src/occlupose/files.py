@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from occlupose.errors import OccluposeError
@@ -27,7 +27,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
             yield temporary
             os.replace(temporary, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OccluposeError(f"{path}: could not be written ({reason}); choose a folder that is writable and has room") from error
