@@ -83,6 +83,19 @@ def test_the_label_stays_in_the_image():
     assert (image[:30] == style.colour(1234)).all(-1).sum() > 100
 
 
+def test_someone_outside_the_image_has_no_label():
+    image = np.full((200, 400, 3), PAPER, np.uint8)
+    overlay.draw(image, np.array([[(-60, 100), (-50, 1e9)]]), np.full((1, 2), VISIBLE, np.uint8), np.array([0]), PAIR)
+    assert not touched(image).any()
+
+
+def test_a_short_occluded_limb_has_a_gap_too():
+    image = np.full((200, 400, 3), PAPER, np.uint8)
+    overlay.draw(image, np.array([[(100, 100), (130, 100)]], float), np.full((1, 2), OCCLUDED, np.uint8), np.array([0]), PAIR)
+    between = touched(image)[100, 108:123]
+    assert between.any() and not between.all()
+
+
 def test_the_nearer_person_covers_the_farther():
     xy, state = np.array([[ELBOW, WRIST]] * 2, float), np.full((2, 2), VISIBLE, np.uint8)
     for depth, front in (((2.0, 5.0), 0), ((5.0, 2.0), 1), ((np.nan, 2.0), 1)):
@@ -118,8 +131,8 @@ def test_the_caption_keeps_to_its_corners():
     image = np.full((360, 640, 3), PAPER, np.uint8)
     overlay.caption(image, 3.5)
     marks = touched(image)
-    assert marks[:30, :80].any() and marks[330:, :200].any()
-    assert not marks[40:320].any() and not marks[:, 330:].any()
+    assert marks[330:, :200].any() and marks[330:, 560:].any()
+    assert not marks[:320].any() and not marks[:, 280:520].any()
     assert (image == 255).all(-1).any()
 
 

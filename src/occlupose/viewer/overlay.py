@@ -39,7 +39,7 @@ def draw(
 
 
 def caption(image: UInt8[np.ndarray, "height width 3"], time: float) -> None:
-    """Writes the time (s) at the top left and the legend at the bottom left of the image, in place."""
+    """Writes the legend at the bottom left and the time (s) at the bottom right of the image, in place."""
     height = float(np.clip(image.shape[0] / 45, 8, 24))
     _time(image, time, height)
     _legend(image, height)
@@ -62,30 +62,34 @@ def _size(xy: np.ndarray, state: np.ndarray) -> float:
 def _person(image: np.ndarray, xy: np.ndarray, state: np.ndarray, track_id: int, skeleton: Skeleton, stroke: float) -> None:
     """Occluded limbs first, visible ones over them, joints on top; a limb ends at the rim of an occluded joint's ring."""
     base = style.colour(track_id)
+    spots, states = xy.tolist(), state.tolist()
     hole = 1.5 * stroke + 3  # radius of the ring around an occluded joint
-    for names, first, second in sorted(style.limbs(skeleton), key=lambda limb: min(state[limb[1]], state[limb[2]])):
-        if min(state[first], state[second]) == VISIBLE:
-            style.line(image, xy[first], xy[second], style.INK, stroke + 2)
-            style.line(image, xy[first], xy[second], style.sided(base, *names), stroke)
-        elif min(state[first], state[second]) == OCCLUDED:
-            before, after = (hole * (state[joint] == OCCLUDED) for joint in (first, second))
+    for names, first, second in sorted(style.limbs(skeleton), key=lambda limb: min(states[limb[1]], states[limb[2]])):
+        if min(states[first], states[second]) == VISIBLE:
+            style.line(image, spots[first], spots[second], style.INK, stroke + 2)
+            style.line(image, spots[first], spots[second], style.sided(base, *names), stroke)
+        elif min(states[first], states[second]) == OCCLUDED:
+            before, after = (hole * (states[joint] == OCCLUDED) for joint in (first, second))
             paint, width = style.sided(base, *names), max(2.0, 0.8 * stroke)
-            style.dashed(image, xy[first], xy[second], paint, width, edge=2, trim=(before, after))
+            style.dashed(image, spots[first], spots[second], paint, width, edge=2, trim=(before, after))
     for joint, name in enumerate(skeleton.joints):
         paint = style.sided(base, name)
         shrink = 0.65 if name.endswith(FACE) else 1.0
-        if state[joint] == OCCLUDED:
+        if states[joint] == OCCLUDED:
             rim = max(2.0, 0.6 * stroke)
-            style.ring(image, xy[joint], hole, style.INK, rim + 2)
-            style.ring(image, xy[joint], hole, paint, rim)
-        elif state[joint] == VISIBLE:
-            style.disc(image, xy[joint], shrink * (1.15 * stroke + 1.5) + 1, style.INK)
-            style.disc(image, xy[joint], shrink * (1.15 * stroke + 1.5), paint)
+            style.ring(image, spots[joint], hole, style.INK, rim + 2)
+            style.ring(image, spots[joint], hole, paint, rim)
+        elif states[joint] == VISIBLE:
+            style.disc(image, spots[joint], shrink * (1.15 * stroke + 1.5) + 1, style.INK)
+            style.disc(image, spots[joint], shrink * (1.15 * stroke + 1.5), paint)
     _label(image, xy[state > ABSENT], track_id, base, float(np.clip(4 * stroke, 8, 22)))
 
 
 def _label(image: np.ndarray, joints: np.ndarray, track_id: int, base: style.Colour, height: float) -> None:
-    """The person's number in a box of the person's colour, above the highest joint and inside the image."""
+    """The person's number in a box of the person's colour, above the highest joint in the image, if there is one."""
+    joints = joints[((joints >= 0) & (joints < image.shape[1::-1])).all(-1)]
+    if not len(joints):
+        return
     words = str(track_id)
     width, tall = style.text_width(words, height) + round(height), round(1.8 * height)
     top = joints[joints[:, 1].argmin()]
@@ -97,8 +101,10 @@ def _label(image: np.ndarray, joints: np.ndarray, track_id: int, base: style.Col
 
 def _time(image: np.ndarray, time: float, height: float) -> None:
     words = clock(time)
-    style.shade(image, 0, 0, round(style.text_width(words, height) + 2 * height), round(2.2 * height))
-    style.text(image, words, (height, 1.6 * height), height)
+    floor, right = image.shape[:2]
+    left = right - style.text_width(words, height) - 2 * height
+    style.shade(image, round(left), floor - round(2.2 * height), right, floor)
+    style.text(image, words, (left + height, floor - 0.6 * height), height)
 
 
 def _legend(image: np.ndarray, height: float) -> None:
@@ -110,12 +116,12 @@ def _legend(image: np.ndarray, height: float) -> None:
     style.shade(image, 0, floor - round(2.2 * height), round(sum(widths) + height), floor)
     stroke, middle, left = height / 5, floor - 1.1 * height, height
     for words, width in zip(entries, widths, strict=True):
-        start, end = np.array([left, middle]), np.array([left + swatch - height / 2, middle])
+        start, end = (left, middle), (left + swatch - height / 2, middle)
         if words == "visible":
             style.line(image, start, end, style.WHITE, stroke)
             style.disc(image, end, 0.4 * height, style.WHITE)
         else:
-            style.dashed(image, start, end - np.array([0.45 * height, 0]), style.WHITE, stroke)
+            style.dashed(image, start, end, style.WHITE, stroke, trim=(0, 0.45 * height))
             style.ring(image, end, 0.45 * height, style.WHITE, stroke / 2)
         style.text(image, words, (left + swatch + 0.3 * height, floor - 0.6 * height), height)
         left += width

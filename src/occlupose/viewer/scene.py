@@ -117,9 +117,7 @@ class Scene:
         view = self.view(time)
         image = self.sky.copy()
         self._draw_floor(image, view)
-        people = (
-            [] if index is None else [_Body(self, view, index, person) for person in np.flatnonzero(self.state[index].any(-1)).tolist()]
-        )
+        people = [] if index is None else self._bodies(view, index)
         self._draw_shadows(image, view, people)
         self._draw_camera(image, view)
         self._draw_people(image, people)
@@ -170,6 +168,9 @@ class Scene:
         start = self.plane.offset * self.up
         return start + corners @ flat.T, start + np.array(across + along) @ flat.T
 
+    def _bodies(self, view: View, index: int) -> list["_Body"]:
+        return [_Body(self, view, index, person) for person in np.flatnonzero(self.state[index].any(-1)).tolist()]
+
     def _draw_floor(self, image: np.ndarray, view: View) -> None:
         edges = view.segments(np.stack([self.floor, np.roll(self.floor, -1, 0)], 1))
         if len(edges):
@@ -209,16 +210,20 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Stroke:
-    """A limb (two ends) or a joint (one) to draw: where (px), how thick (radius, px) and how far away (m) it is."""
+    """A limb, or a joint (no end), to draw: where (px), how thick (radius, px) and how far away (m) it is."""
 
-    ends: Float[np.ndarray, "end 2"]
+    start: style.Point
+    end: style.Point | None
     thick: float
     depth: float
     paint: style.Colour
     solid: bool
 
     def draw(self, image: np.ndarray) -> None:
-        (_limb if len(self.ends) == 2 else _joint)(image, self.ends, self.thick, self.paint, self.solid)
+        if self.end is None:
+            _joint(image, self.start, self.thick, self.paint, self.solid)
+        else:
+            _limb(image, self.start, self.end, self.thick, self.paint, self.solid)
 
 
 class _Body:
@@ -226,29 +231,30 @@ class _Body:
 
     def __init__(self, scene: Scene, view: View, index: int, person: int) -> None:
         self.joints = scene.skeleton.joints
-        self.state = scene.state[index, person]
+        self.state: list[int] = scene.state[index, person].tolist()
         self.xyz = scene.xyz[index, person]
         self.limbs = [(names, first, second) for names, first, second in scene.limbs if self.state[first] and self.state[second]]
         self.base = style.colour(int(scene.track_id[person]))
         self.focal = scene.lens.fx
-        self.depth = view.see(self.xyz)[:, 2]
-        self.spot = scene.lens.project(view.see(self.xyz))
+        seen = view.see(self.xyz)
+        self.depth: list[float] = seen[:, 2].tolist()
+        self.spot: list[style.Point] = view.lens.project(seen).tolist()
 
     def strokes(self) -> list[_Stroke]:
         """What is to be drawn of the person, in no order."""
         limbs = [self._limb(*limb) for limb in self.limbs]
-        return limbs + [self._joint(joint) for joint in np.flatnonzero(self.state).tolist()]
+        return limbs + [self._joint(joint) for joint, state in enumerate(self.state) if state]
 
     def _limb(self, names: tuple[str, str], first: int, second: int) -> _Stroke:
         depth = (self.depth[first] + self.depth[second]) / 2
         thick = self.focal * (radius(names[0]) + radius(names[1])) / 2 / depth
         solid = min(self.state[first], self.state[second]) == VISIBLE
-        return _Stroke(self.spot[[first, second]], thick, depth, style.sided(self.base, *names), solid)
+        return _Stroke(self.spot[first], self.spot[second], thick, depth, style.sided(self.base, *names), solid)
 
     def _joint(self, joint: int) -> _Stroke:
         name, depth = self.joints[joint], self.depth[joint]
         thick = self.focal * radius(name) / depth
-        return _Stroke(self.spot[[joint]], thick, depth - radius(name), style.sided(self.base, name), self.state[joint] == VISIBLE)
+        return _Stroke(self.spot[joint], None, thick, depth - radius(name), style.sided(self.base, name), self.state[joint] == VISIBLE)
 
 
 def _extreme(which: np.ufunc, values: Float[np.ndarray, "time person joint d"]) -> Float[np.ndarray, "time d"]:
@@ -267,28 +273,30 @@ def _gradient(size: int) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(np.rint(column), (size, size, 3)).astype(np.uint8))
 
 
-def _limb(image: np.ndarray, ends: np.ndarray, thick: float, paint: style.Colour, solid: bool) -> None:
+def _limb(image: np.ndarray, start: style.Point, end: style.Point, thick: float, paint: style.Colour, solid: bool) -> None:
     """A capsule lit from the upper left, of radius `thick` px; dashed and thin if not solid."""
     if not solid:
         pale, width, rim = style.mix(paint, style.WHITE, 0.3), max(2.0, 0.45 * thick), 0.9 * thick
-        style.dashed(image, ends[0], ends[1], pale, width, edge=2, trim=(rim, rim))
+        style.dashed(image, start, end, pale, width, edge=2, trim=(rim, rim))
         return
-    lit = np.full(2, -0.3 * thick)
-    style.line(image, ends[0], ends[1], style.mix(paint, style.INK, 0.75), 2 * thick + 2)
-    style.line(image, ends[0], ends[1], style.mix(paint, style.INK, 0.35), 2 * thick)
-    style.line(image, ends[0] + 0.5 * lit, ends[1] + 0.5 * lit, paint, 1.35 * thick)
-    style.line(image, ends[0] + lit, ends[1] + lit, style.mix(paint, style.WHITE, 0.35), 0.5 * thick)
+    style.line(image, start, end, style.mix(paint, style.INK, 0.75), 2 * thick + 2)
+    style.line(image, start, end, style.mix(paint, style.INK, 0.35), 2 * thick)
+    style.line(image, _lit(start, 0.15 * thick), _lit(end, 0.15 * thick), paint, 1.35 * thick)
+    style.line(image, _lit(start, 0.3 * thick), _lit(end, 0.3 * thick), style.mix(paint, style.WHITE, 0.35), 0.5 * thick)
 
 
-def _joint(image: np.ndarray, ends: np.ndarray, thick: float, paint: style.Colour, solid: bool) -> None:
+def _joint(image: np.ndarray, spot: style.Point, thick: float, paint: style.Colour, solid: bool) -> None:
     """A ball lit from the upper left, of radius `thick` px; a ring if not solid."""
-    (spot,) = ends
     if not solid:
         hole, rim = max(4.0, 0.75 * thick), max(2.0, 0.3 * thick)
         style.ring(image, spot, hole, style.INK, rim + 2)
         style.ring(image, spot, hole, style.mix(paint, style.WHITE, 0.3), rim)
         return
-    lit = np.full(2, -0.3 * thick)
     style.disc(image, spot, thick, style.mix(paint, style.INK, 0.35))
-    style.disc(image, spot + 0.5 * lit, 0.7 * thick, paint)
-    style.disc(image, spot + lit, 0.3 * thick, style.mix(paint, style.WHITE, 0.4))
+    style.disc(image, _lit(spot, 0.15 * thick), 0.7 * thick, paint)
+    style.disc(image, _lit(spot, 0.3 * thick), 0.3 * thick, style.mix(paint, style.WHITE, 0.4))
+
+
+def _lit(point: style.Point, shift: float) -> style.Point:
+    """The point moved towards the light, to the upper left."""
+    return point[0] - shift, point[1] - shift
