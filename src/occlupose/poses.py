@@ -1,13 +1,16 @@
 """Poses: the one record that flows through the project, and its two file formats (.npz and .json, the same content).
 
-Both formats hold: `version` (of the format), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s),
-`track_id`, `xy` (px), `score`, `state`, and where there is one `xyz` (m, camera frame: x right, y down, z forward), `camera`
-(3 x 3 intrinsic matrix, px) with `camera_assumed`, and the 2D network's own view as `observed_xy`, `observed_score`,
-`observed_state`, `observed_skeleton`, `observed_joint_names`. An .npz holds them as arrays of those names. A .json file has the
-small ones as they are, and the arrays of joints as a list of people, each with its `track_id` and `frames`; a frame has its
-`frame` number and `xy`, `xyz`, `score`, `state` of all joints. Frames in which a person is absent are left out, NaN is null.
+Both hold `version` (of the format, now 1), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s), and where it is
+known `camera` (3 x 3 intrinsic matrix, px) with `camera_assumed`. Of every person they hold a `track_id`, and of every joint `xy` (px),
+`score`, `state` and, once lifted, `xyz` (m, camera frame: x right, y down, z forward).
 
-Files made by hand need only `xy`, `skeleton` and `fps`; see `Poses.load`.
+- .npz has them all as arrays of these names, (time, person, joint, ...); what the 2D network itself saw is `observed_xy`,
+  `observed_score`, `observed_state`, `observed_skeleton` and `observed_joint_names`.
+- .json has `format`, `units` and `frame` in words, and a list of `people`, each with a `track_id` and `frames`; a frame has its number,
+  `frame`, and those of `xy`, `xyz`, `score`, `state` that `per_joint` lists, for all joints. Frames in which a person is absent are left
+  out; NaN is null. What the 2D network saw is `observed`, with `skeleton`, `joint_names`, `per_joint` and `people` of its own.
+
+Files made by hand need less; see `Poses.load`.
 """
 
 import json
@@ -99,7 +102,7 @@ class Poses:
     def load(cls, path: str | Path) -> "Poses":
         """Read a .npz or .json file, our own or made by hand.
 
-        Required are `xy`, `skeleton` and `fps`. In an .npz `xy` may be (time, joint, 2) for a single person; then the other arrays
+        Required are `xy` (in a .json, `people` with `xy`), `skeleton` and `fps`. In an .npz `xy` may be (time, joint, 2) for a single person; then the other arrays
         of joints have no person axis either. What is missing is filled in: score 1 and state 2 where xy is finite, else 0; time
         from fps; track ids 0, 1, ...; camera None (it may also be given as fx, fy, cx, cy); width and height from the camera,
         taken to look through the image's centre (2 c + 1), else just large enough for every xy.
