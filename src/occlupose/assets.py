@@ -154,10 +154,10 @@ def _check(name: str, found: str, expected: str) -> None:
         raise OccluposeError(f"{name}: SHA-256 is {found}; the pinned file has {expected}")
 
 
-def _sha256(path: Path) -> str | None:
-    """Of the file's content; None where there is no such file."""
+def _sha256(path: Path) -> str:
+    """Of the file's content; empty where there is no such file."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        return None
+        return ""

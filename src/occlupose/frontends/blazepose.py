@@ -4,7 +4,7 @@ Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from occlupose.assets import blazepose_weights
 from occlupose.frontends.detector import Detector
@@ -16,6 +16,8 @@ from occlupose.skeletons import BLAZEPOSE33, COCO17
 SIZE = 256  # px, side of the landmark network's input
 MARGIN = 1.25  # of the circle shown to the landmark network
 CENTRE_AND_TOP = [33, 34]  # the two auxiliary landmarks that give the next frame's region
+SHOULDERS = BLAZEPOSE33.index("left_shoulder", "right_shoulder")
+HIPS = BLAZEPOSE33.index("left_hip", "right_hip")
 JOINTS = BLAZEPOSE33.index(*COCO17.joints)
 
 
@@ -33,7 +35,9 @@ class BlazePose(TopDown):
     name = "blazepose"
     skeleton = COCO17
 
-    def __init__(self, *, threads: int = 2, detect_every: int = 10, look_every: int = 3, max_people: int | None = None, tiles: bool = True) -> None:
+    def __init__(
+        self, *, threads: int = 2, detect_every: int = 10, look_every: int = 2, max_people: int | None = None, tiles: bool = True
+    ) -> None:
         weights = blazepose_weights()
         self.landmarks = Network(weights["landmarks"], threads=threads)
         detector = Detector(weights["detector"], threads=threads)
@@ -49,8 +53,16 @@ class BlazePose(TopDown):
         landmarks = np.array([points.reshape(39, 5) for points, _ in seen], np.float64).reshape(-1, 39, 5)
         presence = np.array([flag[0] for _, flag in seen], np.float64)
         xy = apply(inverse(matrices), landmarks[..., :2] - 0.5)
+        following = xy[:, CENTRE_AND_TOP].reshape(-1, 4)
         score = _sigmoid(landmarks[:, JOINTS, 3]) * _sigmoid(landmarks[:, JOINTS, 4])
-        return Estimate(xy[:, JOINTS], score, presence, xy[:, CENTRE_AND_TOP].reshape(-1, 4))
+        return Estimate(xy[:, JOINTS], score, presence * _upright(xy, following), following)
+
+
+def _upright(xy: Float[np.ndarray, "person 39 2"], regions: Regions) -> Bool[np.ndarray, " person"]:
+    """Whether the trunk points where the circle's top is, within 45 degrees. For a person it does by definition; where nobody is, often not."""
+    trunk = xy[:, SHOULDERS].mean(1) - xy[:, HIPS].mean(1)
+    up = regions[:, 2:] - regions[:, :2]
+    return (trunk * up).sum(-1) > np.cos(np.pi / 4) * np.linalg.norm(trunk, axis=-1) * np.linalg.norm(up, axis=-1)
 
 
 def _sigmoid(logits: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

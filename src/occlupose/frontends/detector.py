@@ -66,11 +66,12 @@ class Detector:
         weights: pose_detection.tflite.
         threads: of the processor.
         threshold: least score of a detection, 0..1.
+        threshold_beside: the same in views where people are painted over; what shows of them there looks like people too.
     """
 
-    def __init__(self, weights: Path, *, threads: int = 2, threshold: float = 0.5) -> None:
+    def __init__(self, weights: Path, *, threads: int = 2, threshold: float = 0.5, threshold_beside: float = 0.7) -> None:
         self.network = Network(weights, threads=threads)
-        self.threshold = threshold
+        self.threshold, self.threshold_beside = threshold, threshold_beside
         self._anchors = anchors()
 
     def __call__(self, picture: Pyramid, views: list[View], *, hide: Float[np.ndarray, "person stroke 2 2"] | None = None) -> Regions:
@@ -82,7 +83,7 @@ class Detector:
         looks = [self._look(picture, view, hide) for view in views]
         regions = np.concatenate([np.zeros((0, 4)), *(regions for regions, _ in looks)])
         scores = np.concatenate([np.zeros(0), *(scores for _, scores in looks)])
-        return regions[suppress(similarity(regions, regions), scores, SAME)]
+        return regions[suppress(similarity(regions[:, None], regions), scores, SAME)]
 
     def _look(
         self, picture: Pyramid, view: View, hide: Float[np.ndarray, "person stroke 2 2"] | None
@@ -93,7 +94,7 @@ class Detector:
             _paint(pixels, apply(matrix, strokes))
         regressors, logits = self.network(pixels.astype(np.float32) / 127.5 - 1)
         score = 1 / (1 + np.exp(-logits[:, 0].clip(-80, 80)))
-        likely = np.flatnonzero(score > self.threshold)
+        likely = np.flatnonzero(score > (self.threshold if hide is None else self.threshold_beside))
         points = decode(regressors[likely], self._anchors[likely])
         within = ((points[:, HIPS_AND_SHOULDERS] > 0) & (points[:, HIPS_AND_SHOULDERS] < SIZE)).all((1, 2))
         regions = apply(inverse(matrix), points[:, HIPS_AND_TOP] - 0.5).reshape(-1, 4)

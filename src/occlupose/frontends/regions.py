@@ -76,10 +76,10 @@ class Pyramid:
         return self._levels[min(wanted, len(self._levels) - 1)]
 
 
-def similarity(regions: Regions, others: Regions) -> Float[np.ndarray, "person other"]:
-    """How far two regions show one person, 0..1: 1 where they are equal; centres and tops 0.35 radii apart cost a factor exp(-1/2). Ours."""
-    apart = ((regions[:, None] - others[None]) ** 2).sum(-1)
-    size = np.maximum(np.maximum(radius(regions)[:, None], radius(others)[None]), 1.0)
+def similarity(regions: Float[np.ndarray, "*a 4"], others: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*c"]:
+    """How far two regions show one person, 0..1 (shapes broadcast): centres and tops 0.35 radii apart cost a factor exp(-1/2). Ours."""
+    apart = ((regions - others) ** 2).sum(-1)
+    size = np.maximum(np.maximum(radius(regions), radius(others)), 1.0)
     return np.exp(-apart / (2 * (0.35 * size) ** 2))
 
 

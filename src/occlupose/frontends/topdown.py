@@ -1,23 +1,24 @@
 """From regions to people, frame after frame: what every estimator has in common that looks at one person at a time."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from occlupose.frontends import People
-from occlupose.frontends.detector import Detector, View, around, tiles, whole
+from occlupose.frontends.detector import Detector, View, around, whole
 from occlupose.frontends.regions import Pyramid, Regions, radius, similarity, suppress
+from occlupose.frontends.search import Search
 from occlupose.media import Frame
 from occlupose.skeletons import Skeleton
 
 PRESENT = 0.5  # belief that there is a person, 0..1: less is nobody
 SURE = 0.85  # more is surely somebody
 SAME = 0.5  # poses more alike are one person
+STEADY = 0.5  # two looks at a new person must agree so far
 KNOWN = 0.2  # a region more similar to a known one brings nobody new
 HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "head_top", "neck")
-SHARES = (0.7, 0.45, 0.25)  # of the image's long side: sides of the tiles. The detector finds people of 0.3 to 0.6 of a view's side (measured)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Estimate:
     presence: Float[np.ndarray, " person"]
     regions: Regions
 
-    def take(self, rows: list[int] | Bool[np.ndarray, " person"]) -> "Estimate":
+    def take(self, rows: list[int] | np.ndarray) -> "Estimate":
         """These people alone, in this order."""
         return Estimate(self.xy[rows], self.score[rows], self.presence[rows], self.regions[rows])
 
@@ -50,7 +51,7 @@ class TopDown(ABC):
     """Keeps one region per person from frame to frame and asks the detector for new people now and then.
 
     The first frame is searched as a whole, in tiles, and round everyone found. After that the whole picture is searched every `detect_every`
-    frames, and every `look_every` frames one small view: where somebody was lost, or else the next of the tiles and the people in turn.
+    frames, and every `look_every` frames one small view: where somebody was lost, or else the tiles and the people in turn.
     (The schedule is ours.)
 
     Arguments:
@@ -64,7 +65,7 @@ class TopDown(ABC):
     skeleton: Skeleton
 
     def __init__(
-        self, detector: Detector, *, detect_every: int = 10, look_every: int = 3, max_people: int | None = None, tiled: bool = True
+        self, detector: Detector, *, detect_every: int = 10, look_every: int = 2, max_people: int | None = None, tiled: bool = True
     ) -> None:
         self.detector = detector
         self.detect_every, self.look_every = detect_every, look_every
@@ -94,49 +95,57 @@ class TopDown(ABC):
         if self._size != picture.size:
             self.reset()
             self._size = picture.size
-        seen = self._distinct(self.estimate(picture, self._tracked))
+            self._search = Search(*picture.size)
+        followed = self.estimate(picture, self._tracked)
+        steady = similarity(self._tracked, followed.regions) > KNOWN  # a region that leaps has lost its person
+        kept = self._distinct(replace(followed, presence=followed.presence * steady))
+        seen = followed.take(kept)
+        gone = np.delete(self._tracked, kept, axis=0)
         if self._frame == 0:
-            seen = self._add(picture, seen, self.detector(picture, [whole(*self._size), *self._tiles()]))
+            seen = self._add(
+                picture, seen, self.detector(picture, self._search.everything(picture) if self.tiled else [whole(*picture.size)])
+            )
             seen = self._add(picture, seen, self._beside(picture, seen, seen.regions))
+        elif len(gone):
+            seen = self._add(picture, seen, self._beside(picture, seen, gone))
         elif self._frame % self.detect_every == 0:
             seen = self._add(picture, seen, self.detector(picture, [whole(*self._size)]))
         elif self._frame % self.look_every == 0:
             seen = self._add(picture, seen, self._look(picture, seen))
-        self._remember(seen)
+        self._remember(seen, gone)
         return self._people(seen)
 
     def _look(self, picture: Pyramid, seen: Estimate) -> Regions:
-        """Regions found in the one small view that is due."""
+        """Regions found in the one small view that is due: round somebody lost, a tile, round somebody seen, a tile, and so on."""
         if len(self._lost):
             due, self._lost = self._lost[:1], self._lost[1:]
             return self._beside(picture, seen, due)
-        small = self._tiles()
         self._turn += 1
-        turn = self._turn % max(2 * len(small), 1)
         if self._turn % 2 and len(seen.regions):
             row = self._turn // 2 % len(seen.regions)
             return self._beside(picture, seen, seen.regions[row : row + 1])
-        return self.detector(picture, small[turn // 2 : turn // 2 + 1])
+        return self.detector(picture, [self._search.next(picture, _boxes(seen))] if self.tiled else [])
 
     def _beside(self, picture: Pyramid, seen: Estimate, regions: Regions) -> Regions:
         """People found round these regions when those who are seen for sure are painted over."""
         limbs = np.array([self.skeleton.index(*limb) for limb in self.skeleton.limbs])
         return self.detector(picture, [around(region) for region in regions], hide=seen.xy[seen.presence > SURE][:, limbs])
 
-    def _tiles(self) -> list[View]:
-        return [tile for share in SHARES for tile in tiles(*self._size, share=share)] if self.tiled else []
-
     def _add(self, picture: Pyramid, seen: Estimate, found: Regions) -> Estimate:
-        """Also the people in these regions, where they are new. A detector's region is rough, so the network looks twice."""
-        new = found[similarity(found, seen.regions).max(1, initial=0) < KNOWN]
+        """Also the people in these regions, where they are new. A detector's region is rough, so the network looks twice and must agree."""
+        new = found[similarity(found[:, None], seen.regions).max(1, initial=0) < KNOWN]
         rough = self.estimate(picture, new)
-        return self._distinct(joined(seen, self.estimate(picture, rough.regions[rough.presence > PRESENT])))
+        rough = rough.take(rough.presence > PRESENT)
+        fine = self.estimate(picture, rough.regions)
+        both = joined(seen, fine.take(similarity(rough.regions, fine.regions) > STEADY))
+        return both.take(self._distinct(both))
 
-    def _distinct(self, estimate: Estimate) -> Estimate:
-        """Those that show a person, each person once, the surest first."""
-        present = estimate.take(estimate.presence > PRESENT)
-        bodies = present.take(~_part(present, _quality(present)))
-        return bodies.take(suppress(self._alike(bodies), _quality(bodies), SAME)[: self.max_people])
+    def _distinct(self, estimate: Estimate) -> list[int]:
+        """Rows that show a person, each person once, the surest first."""
+        quality = estimate.presence * estimate.score.mean(1)
+        bodies = np.flatnonzero((estimate.presence > PRESENT) & ~_part(estimate, quality))
+        kept = suppress(self._alike(estimate.take(bodies)), quality[bodies], SAME)
+        return [int(row) for row in bodies[kept][: self.max_people]]
 
     def _alike(self, estimate: Estimate) -> Float[np.ndarray, "person person"]:
         """Object keypoint similarity between poses (COCO), of the whole bodies or of the heads: no two people have their head in one place.
@@ -150,25 +159,25 @@ class TopDown(ABC):
         head = [row for row, joint in enumerate(self.skeleton.joints) if joint in HEAD]
         return np.maximum(joints.mean(-1), joints[..., head].mean(-1) if head else 0)
 
-    def _remember(self, seen: Estimate) -> None:
-        """Where to look in the next frame, and, three times each, where somebody is no longer seen."""
-        lost = np.concatenate([self._lost, np.tile(self._tracked, (3, 1))])
-        self._lost = lost[similarity(lost, seen.regions).max(1, initial=0) < KNOWN][-12:]
+    def _remember(self, seen: Estimate, gone: Regions) -> None:
+        """Where to look in the next frame, and where to look again for those who are gone: three times each."""
+        lost = np.concatenate([self._lost, np.tile(gone, (3, 1))])
+        self._lost = lost[similarity(lost[:, None], seen.regions).max(1, initial=0) < KNOWN][-12:]
         self._tracked = seen.regions
         self._frame += 1
 
     def _people(self, seen: Estimate) -> People:
         """As given out: a joint is believed less where it lies beyond the image's edge, a tenth of the radius costing a factor exp(-1/2)."""
-        margin = 0.1 * np.maximum(radius(seen.regions), 1)[:, None]
         beyond = np.maximum(np.maximum(-0.5 - seen.xy, seen.xy - np.array(self._size) + 0.5), 0)
-        score = seen.score * np.exp(-((np.linalg.norm(beyond, axis=-1) / margin) ** 2) / 2)
-        boxes = np.concatenate([seen.xy.min(1) - margin, seen.xy.max(1) + margin], -1)
-        return People(*(array.astype(np.float32) for array in (seen.xy, score, boxes, seen.presence)))
+        share = np.linalg.norm(beyond, axis=-1) / np.maximum(radius(seen.regions), 1)[:, None]
+        score = seen.score * np.exp(-((share / 0.1) ** 2) / 2)
+        return People(*(array.astype(np.float32) for array in (seen.xy, score, _boxes(seen), seen.presence)))
 
 
-def _quality(estimate: Estimate) -> Float[np.ndarray, " person"]:
-    """Of each pose, 0..1."""
-    return estimate.presence * estimate.score.mean(1)
+def _boxes(estimate: Estimate) -> Float[np.ndarray, "person 4"]:
+    """Round the joints, a tenth of the radius wider."""
+    margin = 0.1 * np.maximum(radius(estimate.regions), 1)[:, None]
+    return np.concatenate([estimate.xy.min(1) - margin, estimate.xy.max(1) + margin], -1)
 
 
 def _part(estimate: Estimate, quality: Float[np.ndarray, " person"]) -> Bool[np.ndarray, " person"]:
