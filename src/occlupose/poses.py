@@ -102,10 +102,11 @@ class Poses:
     def load(cls, path: str | Path) -> "Poses":
         """Read a .npz or .json file, our own or made by hand.
 
-        Required are `xy` (in a .json, `people` with `xy`), `skeleton` and `fps`. In an .npz `xy` may be (time, joint, 2) for a single person; then the other arrays
-        of joints have no person axis either. What is missing is filled in: score 1 and state 2 where xy is finite, else 0; time
-        from fps; track ids 0, 1, ...; camera None (it may also be given as fx, fy, cx, cy); width and height from the camera,
-        taken to look through the image's centre (2 c + 1), else just large enough for every xy.
+        Required are `xy` (in a .json, `people` with `xy`), `skeleton` and `fps`. In an .npz `xy` may be (time, joint, 2) for a
+        single person; then the other arrays of joints have no person axis either. What is missing is filled in: score 1 and
+        state 2 where xy is finite, else 0; time from fps; track ids 0, 1, ... (.npz only); camera None (it may also be given
+        as fx, fy, cx, cy); width and height from the camera, taken to look through the image's centre (2 c + 1), else just
+        large enough for every xy.
 
         Raises:
             OccluposeError: the file cannot be read, or something in it is missing, unknown, contradictory or of a newer format
