@@ -1,5 +1,6 @@
 """What the pixels did: optical flow at the joints of the people in a video, one frame after another."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -8,10 +9,10 @@ from jaxtyping import Float, Int, UInt8
 
 __all__ = ["Displacements", "FlowMeter"]
 
-PERSON_PIXELS = 128  # the smallest person is shrunk to this for the flow; less is fast and enough to tell limb from background
+PERSON_PIXELS = 128  # about what the smallest person is shrunk to for the flow, by a whole factor: enough to tell limb from background
 REGION_PIXELS = 100_000  # the most pixels a flow is computed on, so that a frame costs a few ms however large it is
 PADDING = 0.25  # of the box side, added round each person
-SMALLEST = 16  # px, the least side of a picture that the flow is computed on
+SMALLEST = 16  # px, the least side of what the flow is computed on
 PATCH = 5  # px, side of the square round a joint over which the flow is averaged
 
 
@@ -104,16 +105,16 @@ class FlowMeter:
         low = np.clip(np.floor(now.boxes[who, :2] - pad).min(0), 0, (width, height)).astype(int)
         high = np.clip(np.ceil(now.boxes[who, 2:] + pad).max(0), 0, (width, height)).astype(int)
         extent = high - low
-        if (extent < SMALLEST).any():
+        factor = max(1, round(now.sides[who].min() / PERSON_PIXELS), math.ceil((extent.prod() / REGION_PIXELS) ** 0.5))
+        small = extent // factor
+        if (small < SMALLEST).any():
             return np.full_like(now.xy, np.nan)
-        shrink = min(1.0, PERSON_PIXELS / now.sides[who].min(), (REGION_PIXELS / extent.prod()) ** 0.5)
-        small = np.maximum(np.rint(extent * shrink), SMALLEST).astype(int)
-        region = np.s_[low[1] : high[1], low[0] : high[0]]
+        right, bottom = low + small * factor
+        region = np.s_[low[1] : bottom, low[0] : right]
         first, second = (cv2.resize(moment.grey[region], small.tolist(), interpolation=cv2.INTER_AREA) for moment in (now, other))
         field = self._dis.calc(first, second, np.zeros((*first.shape, 2), np.float32))
-        scale = small / extent
-        at = ((now.xy - low + 0.5) * scale - 0.5).astype(np.float32)
-        return _sample(cv2.blur(field, (PATCH, PATCH)), at) / scale.astype(np.float32)
+        at = ((now.xy - low + 0.5) / factor - 0.5).astype(np.float32)
+        return factor * _sample(cv2.blur(field, (PATCH, PATCH)), at)
 
 
 def _motion(now: _Moment, other: _Moment) -> Float[np.ndarray, "person joint 2"]:
@@ -127,9 +128,9 @@ def _motion(now: _Moment, other: _Moment) -> Float[np.ndarray, "person joint 2"]
 
 
 def _sample(field: Float[np.ndarray, "height width 2"], at: Float[np.ndarray, "person joint 2"]) -> Float[np.ndarray, "person joint 2"]:
-    """The field at these positions, bilinear; NaN outside it."""
+    """The field at these positions, bilinear; NaN a pixel or more outside it."""
     height, width = field.shape[:2]
-    within = np.all((at >= -0.5) & (at <= np.array((width, height)) - 0.5), axis=-1)
+    within = np.all((at > -1) & (at < (width, height)), axis=-1)
     points = np.where(within[..., None], at, 0)
     values = cv2.remap(field, points[..., 0], points[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.where(within[..., None], values, np.nan).astype(np.float32)
