@@ -116,10 +116,6 @@ def fetch(asset: Asset) -> dict[str, Path]:
         OccluposeError: no network, no pip, or a file that is not the pinned one.
     """
     if not asset.present:
-        try:
-            asset.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OccluposeError(f"{asset.folder}: cannot make the cache folder ({error.strerror}); set OCCLUPOSE_CACHE") from error
         with tempfile.TemporaryDirectory() as scratch:
             _extract(asset, _download(asset, Path(scratch)))
     return {path.name: path for path in asset._paths().values()}

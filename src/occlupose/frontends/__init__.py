@@ -45,7 +45,9 @@ class Frontend(Protocol):
 
     name: str
     skeleton: Skeleton
-    network_seconds: float
+
+    @property
+    def network_seconds(self) -> float: ...
 
     def __call__(self, frame: Frame) -> People:
         """The people in this frame; what was seen in the frames before it may be used."""

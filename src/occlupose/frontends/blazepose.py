@@ -1,6 +1,6 @@
 """BlazePose for every person in the picture: the default frontend.
 
-Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The paper follows one person; the search for all of them is ours.
+Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The paper follows one person; finding all of them is ours.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ class BlazePose(TopDown):
         return self.detector.network.seconds + self.landmarks.seconds
 
     def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
-        matrices = to_crop(regions, SIZE, SIZE, margin=MARGIN)
+        matrices = to_crop(regions, SIZE, SIZE, diameter=SIZE / MARGIN)
         seen = [self.landmarks(picture.cut(matrix, SIZE, SIZE).astype(np.float32) / 255) for matrix in matrices]
         landmarks = np.array([points.reshape(39, 5) for points, _ in seen], np.float64).reshape(-1, 39, 5)
         presence = np.array([flag[0] for _, flag in seen], np.float64)
@@ -59,7 +59,7 @@ class BlazePose(TopDown):
 
 
 def _upright(xy: Float[np.ndarray, "person 39 2"], regions: Regions) -> Bool[np.ndarray, " person"]:
-    """Whether the trunk points where the circle's top is, within 45 degrees. For a person it does by definition; where nobody is, often not."""
+    """Whether the trunk points where the circle's top is, within 45 degrees. A person's does by definition."""
     trunk = xy[:, SHOULDERS].mean(1) - xy[:, HIPS].mean(1)
     up = regions[:, 2:] - regions[:, :2]
     return (trunk * up).sum(-1) > np.cos(np.pi / 4) * np.linalg.norm(trunk, axis=-1) * np.linalg.norm(up, axis=-1)

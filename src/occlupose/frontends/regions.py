@@ -19,10 +19,10 @@ def radius(regions: Regions) -> Float[np.ndarray, " person"]:
     return np.linalg.norm(regions[..., 2:] - regions[..., :2], axis=-1)
 
 
-def to_crop(regions: Regions, width: int, height: int, *, margin: float) -> Float[np.ndarray, "person 2 3"]:
-    """Matrices from the full image to upright crops of `width` x `height` px that hold the circles and `margin` times their size."""
+def to_crop(regions: Regions, width: int, height: int, *, diameter: float) -> Float[np.ndarray, "person 2 3"]:
+    """Matrices from the full image to upright crops of `width` x `height` px, the circles in the middle of them and `diameter` px wide."""
     up = regions[:, 2:] - regions[:, :2]
-    scale = min(width, height) / (2 * margin * np.maximum(radius(regions), 1.0))
+    scale = diameter / (2 * np.maximum(radius(regions), 1.0))
     length = np.maximum(np.linalg.norm(up, axis=-1), 1e-6)
     cosine, sine = -up[:, 1] / length * scale, -up[:, 0] / length * scale
     linear = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)

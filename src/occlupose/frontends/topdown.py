@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occlupose.frontends import People
-from occlupose.frontends.detector import Detector, View, around, whole
+from occlupose.frontends.detector import Detector, around, whole
 from occlupose.frontends.regions import Pyramid, Regions, radius, similarity, suppress
 from occlupose.frontends.search import Search
 from occlupose.media import Frame
@@ -18,6 +18,7 @@ SURE = 0.85  # more is surely somebody
 SAME = 0.5  # poses more alike are one person
 STEADY = 0.5  # two looks at a new person must agree so far
 KNOWN = 0.2  # a region more similar to a known one brings nobody new
+SIGMA = 0.08  # of all joints where the skeleton has no sigmas of its own: that of a shoulder
 HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "head_top", "neck")
 
 
@@ -50,9 +51,9 @@ def joined(first: Estimate, second: Estimate) -> Estimate:
 class TopDown(ABC):
     """Keeps one region per person from frame to frame and asks the detector for new people now and then.
 
-    The first frame is searched as a whole, in tiles, and round everyone found. After that the whole picture is searched every `detect_every`
-    frames, and every `look_every` frames one small view: where somebody was lost, or else the tiles and the people in turn.
-    (The schedule is ours.)
+    The first frame is searched as a whole, in tiles, and round everyone found. After that the whole picture is searched every
+    `detect_every` frames, and every `look_every` frames one small view: round somebody lost, or else a tile and round somebody seen
+    in turn. Where a person vanishes, or two become one, is looked at at once. (The schedule is ours.)
 
     Arguments:
         detector: finds regions.
@@ -102,14 +103,13 @@ class TopDown(ABC):
         seen = followed.take(kept)
         gone = np.delete(self._tracked, kept, axis=0)
         if self._frame == 0:
-            seen = self._add(
-                picture, seen, self.detector(picture, self._search.everything(picture) if self.tiled else [whole(*picture.size)])
-            )
+            views = self._search.everything(picture) if self.tiled else [whole(*self._size)]
+            seen = self._add(picture, seen, self.detector(picture, views))
             seen = self._add(picture, seen, self._beside(picture, seen, seen.regions))
-        elif len(gone):
-            seen = self._add(picture, seen, self._beside(picture, seen, gone))
         elif self._frame % self.detect_every == 0:
             seen = self._add(picture, seen, self.detector(picture, [whole(*self._size)]))
+        elif len(gone):
+            seen = self._add(picture, seen, self._beside(picture, seen, gone))
         elif self._frame % self.look_every == 0:
             seen = self._add(picture, seen, self._look(picture, seen))
         self._remember(seen, gone)
@@ -155,7 +155,7 @@ class TopDown(ABC):
         apart = ((estimate.xy[:, None] - estimate.xy[None]) ** 2).sum(-1)
         size = np.maximum(radius(estimate.regions), 1)
         area = np.maximum(size[:, None], size[None]) ** 2
-        joints = np.exp(-apart / (8 * np.square(self.skeleton.sigmas) * area[..., None]))
+        joints = np.exp(-apart / (8 * np.square(self.skeleton.sigmas or SIGMA) * area[..., None]))
         head = [row for row, joint in enumerate(self.skeleton.joints) if joint in HEAD]
         return np.maximum(joints.mean(-1), joints[..., head].mean(-1) if head else 0)
 
@@ -167,7 +167,7 @@ class TopDown(ABC):
         self._frame += 1
 
     def _people(self, seen: Estimate) -> People:
-        """As given out: a joint is believed less where it lies beyond the image's edge, a tenth of the radius costing a factor exp(-1/2)."""
+        """As given out: joints beyond the image's edge are believed less, a tenth of the radius costing a factor exp(-1/2)."""
         beyond = np.maximum(np.maximum(-0.5 - seen.xy, seen.xy - np.array(self._size) + 0.5), 0)
         share = np.linalg.norm(beyond, axis=-1) / np.maximum(radius(seen.regions), 1)[:, None]
         score = seen.score * np.exp(-((share / 0.1) ** 2) / 2)
@@ -181,7 +181,7 @@ def _boxes(estimate: Estimate) -> Float[np.ndarray, "person 4"]:
 
 
 def _part(estimate: Estimate, quality: Float[np.ndarray, " person"]) -> Bool[np.ndarray, " person"]:
-    """Which poses are a limb or a torso taken for a body: most of the box inside that of a larger person, and hardly better than that. Ours."""
+    """Which poses are a limb taken for a body: most of the box inside that of a larger person, and hardly better than that one. Ours."""
     low, high = estimate.xy.min(1), estimate.xy.max(1)
     shared = np.maximum(np.minimum(high[:, None], high) - np.maximum(low[:, None], low), 0).prod(-1)
     inside = shared > 0.6 * (high - low).prod(-1)[:, None]
