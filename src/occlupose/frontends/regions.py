@@ -77,7 +77,7 @@ class Pyramid:
 
 
 def similarity(regions: Float[np.ndarray, "*a 4"], others: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*c"]:
-    """How far two regions show one person, 0..1 (shapes broadcast): centres and tops 0.35 radii apart cost a factor exp(-1/2). Ours."""
+    """How far two regions show one person, 0..1 (shapes broadcast): exp(-1) where one is moved by 0.35 radii. Ours."""
     apart = ((regions - others) ** 2).sum(-1)
     size = np.maximum(np.maximum(radius(regions), radius(others)), 1.0)
     return np.exp(-apart / (2 * (0.35 * size) ** 2))

@@ -1,0 +1,152 @@
+"""The bookkeeping between frames, with an estimator whose people are known: discs of one grey level each on black."""
+
+import numpy as np
+import pytest
+
+from occlupose.frontends.topdown import Estimate, TopDown
+from occlupose.media import Frame
+from occlupose.skeletons import COCO17
+
+HEAD = [[0, -0.9], [0.03, -0.93], [-0.03, -0.93], [0.07, -0.9], [-0.07, -0.9]]
+ARMS = [[0.2, -0.6], [-0.2, -0.6], [0.25, -0.3], [-0.25, -0.3], [0.25, 0], [-0.25, 0]]
+LEGS = [[0.12, 0], [-0.12, 0], [0.12, 0.45], [-0.12, 0.45], [0.12, 0.9], [-0.12, 0.9]]
+STANDING = np.array([*HEAD, *ARMS, *LEGS])
+
+
+class Discs(TopDown):
+    """Finds bright discs of 20 px radius: the detector and the network of a world where that is what people look like."""
+
+    name, skeleton = "discs", COCO17
+    network_seconds = 0.0
+
+    def __init__(self, **options):
+        self.looks = []
+        super().__init__(self.detect, **options)
+
+    def detect(self, picture, views, *, hide=None):
+        self.looks.append((len(views), hide is not None))
+        image = picture.cut(np.eye(3)[:2], *picture.size)[..., 0]
+        found = []
+        for level in np.unique(image[image > 0]):
+            y, x = np.nonzero(image == level)
+            if any(left <= x.mean() < left + side and top <= y.mean() < top + side for left, top, side in views):
+                found.append([x.mean() + 3, y.mean() - 3, x.mean() + 3, y.mean() - 43])  # rough, as a detector's regions are
+        return np.array(found).reshape(-1, 4)
+
+    def estimate(self, picture, regions):
+        image = picture.cut(np.eye(3)[:2], *picture.size)[..., 0]
+        centres, presence = [], []
+        for x, y in regions[:, :2]:
+            level = image[int(np.clip(y, 0, image.shape[0] - 1)), int(np.clip(x, 0, image.shape[1] - 1))]
+            there = np.nonzero(image == level)
+            centres.append([there[1].mean(), there[0].mean()] if level else [x, y])
+            presence.append(float(level > 0))
+        centre = np.array(centres).reshape(-1, 1, 2)
+        xy = centre + 40 * STANDING
+        top = centre - np.array([0, 40])
+        return Estimate(xy, np.full(xy.shape[:2], 0.9), np.array(presence), np.concatenate([centre, top], 1).reshape(-1, 4))
+
+
+def frame(index, *discs, width=320, height=240):
+    image = np.zeros((height, width, 3), np.uint8)
+    y, x = np.mgrid[:height, :width]
+    for level, (cx, cy) in zip((100, 150, 200), discs, strict=False):
+        image[(x - cx) ** 2 + (y - cy) ** 2 <= 20**2] = level
+    return Frame(index, index / 30, image)
+
+
+def centres(people):
+    return sorted(people.xy[:, COCO17.index("left_hip", "right_hip")].mean(1).round().astype(int).tolist())
+
+
+def test_everybody_is_found_once_and_followed():
+    frontend = Discs()
+    for index in range(30):
+        people = frontend(frame(index, (60 + 3 * index, 100), (250, 150)))
+        assert centres(people) == sorted([[60 + 3 * index, 100], [250, 150]])
+    assert people.xy.dtype == people.score.dtype == people.boxes.dtype == people.box_score.dtype == np.float32
+    assert ((people.boxes[:, None, :2] <= people.xy) & (people.xy <= people.boxes[:, None, 2:])).all()
+
+
+def test_the_whole_picture_is_searched_first_and_now_and_then_and_parts_between():
+    frontend = Discs(detect_every=10, look_every=3)
+    counts = []
+    for index in range(20):
+        before = len(frontend.looks)
+        frontend(frame(index, (60, 100)))
+        counts.append([views for views, _ in frontend.looks[before:]])
+    assert counts[0][0] > 20  # whole and tiles
+    assert counts[1:] == [[1] if index % 10 == 0 or index % 3 == 0 else [] for index in range(1, 20)]
+
+
+def test_a_newcomer_is_found_by_a_tile_long_before_the_whole_picture_is_searched():
+    frontend = Discs(detect_every=1000)
+    for index in range(5):
+        frontend(frame(index, (60, 100)))
+    seen = [len(frontend(frame(5 + index, (60, 100), (250, 150)))) for index in range(12)]
+    assert seen[0] == 1
+    assert seen[-1] == 2
+
+
+def test_somebody_lost_is_looked_for_at_once_and_again_later():
+    frontend = Discs(detect_every=1000, tiled=False)
+    frontend(frame(0, (60, 100), (250, 150)))
+    assert centres(frontend(frame(1, (60, 100)))) == [[60, 100]]
+    assert centres(frontend(frame(2, (60, 100)))) == [[60, 100]]
+    seen = [len(frontend(frame(3 + index, (60, 100), (250, 150)))) for index in range(4)]
+    assert seen[-1] == 2
+
+
+def test_two_who_become_one_are_one():
+    frontend = Discs()
+    frontend(frame(0, (100, 100), (145, 100)))
+    frontend(frame(1, (100, 100), (101, 100)))  # one hides the other
+    assert len(frontend(frame(2, (101, 100)))) == 1
+
+
+def test_at_most_so_many():
+    assert len(Discs(max_people=1)(frame(0, (60, 100), (250, 150)))) == 1
+
+
+def test_reset_and_another_size_start_afresh():
+    frontend = Discs(detect_every=1000, look_every=1000)
+    frontend(frame(0, (60, 100)))
+    assert len(frontend(frame(1, (250, 150)))) == 0  # moved too far to be followed, nothing is due
+    frontend.reset()
+    assert centres(frontend(frame(2, (250, 150)))) == [[250, 150]]
+    assert centres(frontend(frame(3, (60, 60), width=200, height=200))) == [[60, 60]]
+
+
+def test_joints_beyond_the_edge_are_not_believed():
+    people = Discs()(frame(0, (60, 218)))  # ankles at 254, of 240 rows
+    ankles, shoulders = (COCO17.index(f"left_{joint}", f"right_{joint}") for joint in ("ankle", "shoulder"))
+    np.testing.assert_allclose(people.score[0, shoulders], 0.9, rtol=1e-6)
+    assert (people.score[0, ankles] < 0.02).all()
+
+
+def poses(*people):
+    """Rows of (x, y, radius, score)."""
+    x, y, size, score = np.array(people, float).T
+    xy = np.stack([x, y], -1)[:, None] + size[:, None, None] * STANDING
+    regions = np.stack([x, y, x, y - size], -1)
+    return Estimate(xy, np.repeat(score[:, None], 17, 1), np.ones(len(score)), regions)
+
+
+@pytest.mark.parametrize(
+    ("people", "kept"),
+    [
+        ([(100, 100, 50, 0.8), (102, 101, 51, 0.9)], [1]),  # the same person twice
+        ([(100, 100, 50, 0.9), (125, 100, 50, 0.8)], [0, 1]),  # side by side, overlapping
+        ([(100, 100, 80, 0.9), (100, 128 - 80, 31, 0.8)], [0]),  # a trunk taken for a body
+        ([(100, 100, 80, 0.85), (110, 130, 30, 0.99)], [1, 0]),  # a child before an adult
+        ([(100, 100, 80, 0.9), (100, 64, 40, 0.98)], [1]),  # two bodies with one head
+        ([(100, 100, 80, 0.9), (300, 100, 30, 0.5)], [0, 1]),
+    ],
+)
+def test_who_is_distinct(people, kept):
+    assert Discs()._distinct(poses(*people)) == kept
+
+
+def test_nobody():
+    people = Discs()(frame(0))
+    assert (people.xy.shape, people.score.shape, people.boxes.shape, people.box_score.shape) == ((0, 17, 2), (0, 17), (0, 4), (0,))
