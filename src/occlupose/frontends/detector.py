@@ -103,6 +103,6 @@ class Detector:
 
 
 def _paint(pixels: UInt8[np.ndarray, "height width 3"], strokes: Float[np.ndarray, "stroke 2 2"]) -> None:
-    """Paint a person over with the picture's mean colour, in place. The strokes are a fifth as wide as the longest is long."""
+    """Paint a person over with the picture's mean colour, in place. The strokes are a third as wide as the longest is long."""
     width = max(int(np.linalg.norm(strokes[:, 1] - strokes[:, 0], axis=-1).max() / 3), 1)
     cv2.polylines(pixels, list(strokes.round().astype(np.int32)), isClosed=False, color=pixels.mean((0, 1)).tolist(), thickness=width)
