@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from occlupose.cameras import Camera
     from occlupose.errors import OccluposeError
-    from occlupose.pipeline import lift, run, stream
+    from occlupose.lifting import lift
+    from occlupose.pipeline import run, stream
     from occlupose.poses import Poses
 
 __version__ = "0.1.0"
@@ -16,7 +17,7 @@ _HOMES = {
     "Camera": "occlupose.cameras",
     "OccluposeError": "occlupose.errors",
     "Poses": "occlupose.poses",
-    "lift": "occlupose.pipeline",
+    "lift": "occlupose.lifting",
     "run": "occlupose.pipeline",
     "stream": "occlupose.pipeline",
 }

@@ -3,11 +3,16 @@
 import numpy as np
 from jaxtyping import Float, UInt8
 
-ABSENT, OCCLUDED, VISIBLE = 0, 1, 2
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 
 
-def evidence(score: Float[np.ndarray, "time person joint"], motion: Float[np.ndarray, "time person joint 2"],
-             flow: Float[np.ndarray, "time person joint 2"], *, sigma: float = 0.1) -> Float[np.ndarray, "time person joint"]:
+def evidence(
+    score: Float[np.ndarray, "time person joint"],
+    motion: Float[np.ndarray, "time person joint 2"],
+    flow: Float[np.ndarray, "time person joint 2"],
+    *,
+    sigma: float = 0.1,
+) -> Float[np.ndarray, "time person joint"]:
     """How far each 2D joint can be believed: its confidence, discounted where it moves against the optical flow.
 
     OANet eq. 2.
@@ -25,8 +30,13 @@ def evidence(score: Float[np.ndarray, "time person joint"], motion: Float[np.nda
     return score * np.exp(-np.nan_to_num(disagreement) / (2 * sigma**2))
 
 
-def states(evidence: Float[np.ndarray, "*joints"], xy: Float[np.ndarray, "*joints 2"] | None = None,
-           size: tuple[int, int] | None = None, *, threshold: float = 0.3) -> UInt8[np.ndarray, "*joints"]:
+def states(
+    evidence: Float[np.ndarray, "*joints"],
+    xy: Float[np.ndarray, "*joints 2"] | None = None,
+    size: tuple[int, int] | None = None,
+    *,
+    threshold: float = 0.3,
+) -> UInt8[np.ndarray, "*joints"]:
     """The state of each joint: 2 visible, 1 occluded, 0 absent.
 
     OANet sec. 3.1 (occluded where the evidence is below b = 0.3); the rules for 0 and for the picture's edge are ours.

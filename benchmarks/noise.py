@@ -1,0 +1,48 @@
+"""Measures how the default front end errs over time on real video, and writes the noise model that training uses.
+
+    python benchmarks/noise.py VIDEO... [--output FILE]
+
+All videos must have one frame rate, of at least 50 frames/s. Without a video: the demonstration clip. The shipped figures were
+measured on the eight clips Demo_SinglePerson/videos and Demo_MultiPerson/videos of the pose2sim 0.9.8 wheel (BSD-3).
+"""
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.console import Console
+from tyro.conf import Positional
+
+from occlupose.assets import demo_clip
+from occlupose.frontends import build
+from occlupose.media import open_media
+from occlupose.pipeline import Record, watch
+from occlupose.synth.noise import fit
+
+SHIPPED = Path(str(files("occlupose") / "weights" / "blazepose_noise.json"))
+
+
+def main(videos: Positional[tuple[Path, ...]] = (), output: Path = SHIPPED) -> None:
+    """Fits the noise model.
+
+    Args:
+        videos: real video of people.
+        output: JSON file to write.
+    """
+    tracks = []
+    for video in videos or (demo_clip(),):
+        source, frontend = open_media(video), build()
+        record = Record(frontend.skeleton, source.fps, source.width, source.height, list(watch(source, frontend)))
+        poses = record.poses()
+        for person in range(len(poses.track_id)):
+            there = (poses.state[:, person] > 0).any(-1)
+            for piece in np.ma.clump_unmasked(np.ma.masked_array(there, ~there)):
+                tracks.append((poses.xy[piece, person].astype(float), poses.score[piece, person]))
+    model = fit(tracks, source.fps)
+    model.save(output)
+    Console().print(model)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

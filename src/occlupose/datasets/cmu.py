@@ -1,0 +1,272 @@
+"""Carnegie Mellon motion capture: ASF skeletons, AMC motions, and clips already turned into joint positions.
+
+Frames are those of the capture: metres, y up, a person with all angles zero looks along +z with the left hand at +x.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from occlupose.errors import OccluposeError
+from occlupose.skeletons import BODY22
+
+METRES = 2.54 / 0.45 / 100
+"""Metres in one ASF length unit (1/0.45 inch)."""
+
+JUMP = 0.25
+"""A joint that moves further than this many metres in 1/60 s did not move: the capture jumps (the data's own notes)."""
+
+BODY22_FROM_ASF = {
+    "left_shoulder": "lclavicle", "right_shoulder": "rclavicle", "left_elbow": "lhumerus", "right_elbow": "rhumerus",
+    "left_wrist": "lradius", "right_wrist": "rradius", "left_hip": "lhipjoint", "right_hip": "rhipjoint",
+    "left_knee": "lfemur", "right_knee": "rfemur", "left_ankle": "ltibia", "right_ankle": "rtibia",
+    "spine": "lowerback", "thorax": "thorax", "neck_nose": "upperneck", "head_top": "head",
+}  # fmt: skip
+"""A joint of ours is the end of this bone. The pelvis is the middle of the hips, as in Human3.6M, not the ASF root above it."""
+
+BODY22_FROM_CLIPS = {
+    "left_shoulder": "lshoulder", "right_shoulder": "rshoulder", "left_elbow": "lelbow", "right_elbow": "relbow",
+    "left_wrist": "lwrist", "right_wrist": "rwrist", "left_hip": "lhip", "right_hip": "rhip",
+    "left_knee": "lknee", "right_knee": "rknee", "left_ankle": "lankle", "right_ankle": "rankle",
+    "spine": "lowerback", "thorax": "thorax", "neck_nose": "upperneck", "head_top": "head_top",
+}  # fmt: skip
+
+VALIDATION = ("02", "08", "32")
+"""Subjects that no training sees."""
+
+SAME_TAKES = (
+    "walking__walking_1", "walking_extra__walking_13", "walking_extra__walking_14", "walking_extra__walking_15",
+    "walking_extra__walking_16", "walking_extra__walking_17", "walking_extra__walking_18_t", "walking_extra__walking_19",
+    "walking_extra__walking_19_t", "walking_extra__walking_20", "walking_extra__walking_21", "walking_extra__walking_25__0",
+)  # fmt: skip
+"""Clips of joint positions that show a second of a validation subject's take (`closest_second` under 6 degrees; the seven plain
+copies are under 2.1). They are left out of training."""
+
+FACE = {
+    "nose": (0.0, 0.03, 0.12), "left_eye": (0.032, 0.06, 0.09), "right_eye": (-0.032, 0.06, 0.09),
+    "left_ear": (0.075, 0.045, 0.01), "right_ear": (-0.075, 0.045, 0.01),
+}  # fmt: skip
+"""Metres left, up and forward of the upper neck, in the head's own axes. The capture has no face; an average adult's is ours."""
+
+
+@dataclass(frozen=True)
+class Bone:
+    """One bone of an ASF skeleton: rest direction times length (metres), the axes its angles turn about, and its free angles."""
+
+    name: str
+    parent: str
+    offset: Float[np.ndarray, "3"]
+    axis: Rotation
+    freedoms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One uncut motion. `joints` are BODY22 positions in metres, y up, `fps` frames a second."""
+
+    name: str
+    subject: str
+    fps: float
+    joints: Float[np.ndarray, "time 22 3"]
+
+
+def read_asf(path: Path) -> list[Bone]:
+    """The bones of an ASF skeleton, parents first (the root itself is not a bone).
+
+    Raises:
+        OccluposeError: the file has no bones or no hierarchy, or names a bone that it does not define.
+    """
+    raw: dict[str, dict[str, list[str]]] = {}
+    order: list[tuple[str, str]] = []
+    section = ""
+    bone: dict[str, list[str]] = {}
+    for line in path.read_text(errors="replace").splitlines():
+        word, *rest = line.split() or [""]
+        if word.startswith(":"):
+            section = word
+        elif section == ":bonedata":
+            if word == "begin":
+                bone = {}
+            elif word == "end" and "name" in bone:
+                raw[bone["name"][0]] = bone
+            else:
+                bone[word] = rest
+        elif section == ":hierarchy" and word not in ("begin", "end", ""):
+            order += [(child, word) for child in rest]
+    if not raw or not order:
+        raise OccluposeError(f"{path}: no bones or no hierarchy in it; an .asf skeleton of the CMU database is expected")
+    try:
+        return [_bone(raw[child], parent) for child, parent in order]
+    except (KeyError, ValueError, IndexError) as error:
+        raise OccluposeError(f"{path}: bone {error} is missing or damaged; fetch the file again") from None
+
+
+def _bone(raw: dict[str, list[str]], parent: str) -> Bone:
+    direction, axis = np.array(raw["direction"][:3], float), np.array(raw["axis"][:3], float)
+    return Bone(
+        raw["name"][0],
+        parent,
+        direction * float(raw["length"][0]) * METRES,
+        Rotation.from_euler("xyz", axis, degrees=True),
+        tuple(raw.get("dof", ())),
+    )
+
+
+def read_amc(path: Path) -> dict[str, Float[np.ndarray, "time values"]]:
+    """The values of each bone in each frame of an AMC motion, as written (degrees; root: three lengths, then three angles).
+
+    Raises:
+        OccluposeError: not an AMC file, values that are not numbers, or frames whose bones differ (a truncated file).
+    """
+    values: dict[str, list[list[float]]] = {}
+    frames = 0
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        words = line.split()
+        if not words or words[0][0] in "#:":
+            continue
+        if words[0].isdigit():
+            frames += 1
+            continue
+        try:
+            values.setdefault(words[0], []).append([float(word) for word in words[1:]])
+        except ValueError:
+            raise OccluposeError(f"{path}: line {number} holds something else than numbers; fetch the file again") from None
+    if "root" not in values or any(len(rows) != frames for rows in values.values()):
+        raise OccluposeError(f"{path}: not every bone has a value in each of {frames} frames; the file is cut short or no .amc motion")
+    try:
+        arrays = {bone: np.array(rows) for bone, rows in values.items()}
+    except ValueError:
+        raise OccluposeError(f"{path}: a bone's number of values changes between frames; fetch the file again") from None
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise OccluposeError(f"{path}: values that are not finite; fetch the file again")
+    return arrays
+
+
+def forward_kinematics(
+    bones: list[Bone], motion: dict[str, Float[np.ndarray, "time values"]]
+) -> tuple[dict[str, Float[np.ndarray, "time 3"]], dict[str, Rotation]]:
+    """End point (metres) and global rotation of each bone, and of the root, in each frame."""
+    root = motion["root"]
+    ends = {"root": root[:, :3] * METRES}
+    turns = {"root": Rotation.from_euler("xyz", root[:, 3:6], degrees=True)}
+    for bone in bones:
+        turn = turns[bone.parent]
+        if bone.freedoms and bone.name in motion:
+            angles = np.zeros((len(root), 3))
+            angles[:, ["rx ry rz".split().index(freedom) for freedom in bone.freedoms]] = motion[bone.name][:, : len(bone.freedoms)]
+            turn = turn * (bone.axis * Rotation.from_euler("xyz", angles, degrees=True) * bone.axis.inv())
+        turns[bone.name] = turn
+        ends[bone.name] = ends[bone.parent] + turn.apply(bone.offset)
+    return ends, turns
+
+
+def read_motion(asf: Path, amc: Path) -> Float[np.ndarray, "time 22 3"]:
+    """BODY22 joints of one AMC motion, metres, y up, at the capture's 120 frames/s.
+
+    Raises:
+        OccluposeError: a damaged file, or a skeleton without a bone that BODY22 needs.
+    """
+    bones = read_asf(asf)
+    missing = set(BODY22_FROM_ASF.values()) - {bone.name for bone in bones}
+    if missing:
+        raise OccluposeError(f"{asf}: no bone {', '.join(sorted(missing))}; a full-body skeleton of the CMU database is expected")
+    ends, turns = forward_kinematics(bones, read_amc(amc))
+    return body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
+
+
+def read_clips(path: Path) -> list[Clip]:
+    """The clips of a file of joint positions (`joint_names`, `fps`, one (time, joint, 3) array a clip; metres, y up)."""
+    with np.load(path, allow_pickle=False) as file:
+        names = [str(name) for name in file["joint_names"]]
+        clips = []
+        for key in file.files:
+            if key in ("joint_names", "fps"):
+                continue
+            ends = {joint: file[key][:, names.index(source)].astype(float) for joint, source in BODY22_FROM_CLIPS.items()}
+            clips.append(Clip(key, "clips", float(file["fps"]), body22(ends, head_axes(ends)).astype(np.float32)))
+    return clips
+
+
+def head_axes(ends: dict[str, Float[np.ndarray, "time 3"]]) -> Float[np.ndarray, "time 3 3"]:
+    """The head's left, up and forward as columns, where the capture gives no rotation: the neck points up, the shoulders left. Ours."""
+    up = _unit(ends["head_top"] - ends["neck_nose"])
+    across = ends["left_shoulder"] - ends["right_shoulder"]
+    left = _unit(across - (across * up).sum(-1, keepdims=True) * up)
+    return np.stack([left, up, np.cross(left, up)], -1)
+
+
+def body22(ends: dict[str, Float[np.ndarray, "time 3"]], head: Float[np.ndarray, "time 3 3"]) -> Float[np.ndarray, "time 22 3"]:
+    """BODY22 from captured joints, with the pelvis between the hips and an average face on the head."""
+    ends = ends | {"pelvis": (ends["left_hip"] + ends["right_hip"]) / 2}
+    ends |= {joint: ends["neck_nose"] + head @ np.array(offset) for joint, offset in FACE.items()}
+    return np.stack([ends[joint] for joint in BODY22.joints], 1)
+
+
+def cut_jumps(clip: Clip) -> list[Clip]:
+    """The clip cut wherever the capture jumps, without pieces shorter than half a second."""
+    step = np.linalg.norm(np.diff(clip.joints, axis=0), axis=-1).max(-1, initial=0)
+    cuts = np.flatnonzero(step > JUMP * 60 / clip.fps) + 1
+    pieces = np.split(clip.joints, cuts)
+    names = [clip.name] if len(pieces) == 1 else [f"{clip.name}.{number}" for number in range(len(pieces))]
+    return [Clip(name, clip.subject, clip.fps, piece) for name, piece in zip(names, pieces, strict=True) if len(piece) >= clip.fps / 2]
+
+
+def load_clips(folder: Path, subjects: tuple[str, ...] | None = None) -> list[Clip]:
+    """The motions of all subjects, or of some, below a folder.
+
+    It holds `cmu/NN/NN.asf`, `cmu/NN/NN_MM.amc` and, where it is there, `cmu_expmap/joints_60fps.npz` (subject "clips").
+
+    Raises:
+        OccluposeError: the folder holds no AMC motion.
+    """
+    motions = [amc for amc in sorted(folder.glob("cmu/*/*.amc")) if subjects is None or amc.parent.name in subjects]
+    if not motions:
+        raise OccluposeError(f"{folder}: no cmu/NN/NN_MM.amc in it; give the folder that holds the CMU motion capture")
+    clips = [
+        Clip(amc.stem, amc.parent.name, 120.0, read_motion(amc.with_name(f"{amc.parent.name}.asf"), amc).astype(np.float32))
+        for amc in motions
+    ]
+    positions = folder / "cmu_expmap" / "joints_60fps.npz"
+    if positions.exists() and (subjects is None or "clips" in subjects):
+        clips += read_clips(positions)
+    return [piece for clip in clips for piece in cut_jumps(clip)]
+
+
+def split(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
+    """Training clips and validation clips: whole subjects apart, and no copy of a validation take among the training clips."""
+    validation = [clip for clip in clips if clip.subject in VALIDATION]
+    return [clip for clip in clips if clip.subject not in VALIDATION and clip.name.split(".")[0] not in SAME_TAKES], validation
+
+
+def closest_second(one: Clip, other: Clip) -> float:
+    """How alike two clips' most alike seconds are: root mean square angle (degrees) between their limbs, seen from the torso."""
+    a, b = (limb_directions(clip.joints[:: round(clip.fps / 60)]) for clip in (one, other))
+    distance = np.degrees(np.sqrt(np.maximum(0, 2 - 2 * np.einsum("tld,sld->ts", a, b) / a.shape[1])))
+    second = min(60, *distance.shape)
+    diagonals = (np.diagonal(distance, offset) for offset in range(second - len(a), len(b) - second + 1))
+    return min(float(np.convolve(diagonal, np.ones(second) / second, "valid").min()) for diagonal in diagonals)
+
+
+def limb_directions(joints: Float[np.ndarray, "time 22 3"]) -> Float[np.ndarray, "time 8 3"]:
+    """Unit vectors along upper arms, forearms, thighs and shanks in the axes of the torso."""
+
+    def at(name: str) -> Float[np.ndarray, "time 3"]:
+        return joints[:, BODY22.joints.index(name)]
+
+    trunk = {
+        "head_top": at("thorax"),
+        "neck_nose": at("pelvis"),
+        "left_shoulder": at("left_shoulder"),
+        "right_shoulder": at("right_shoulder"),
+    }
+    axes = head_axes(trunk)
+    limbs = [("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")]
+    bones = np.stack([_unit(at(f"{side}_{end}") - at(f"{side}_{start}")) for side in ("left", "right") for start, end in limbs], 1)
+    return bones @ axes
+
+
+def _unit(vector: Float[np.ndarray, "... 3"]) -> Float[np.ndarray, "... 3"]:
+    return vector / np.linalg.norm(vector, axis=-1, keepdims=True)

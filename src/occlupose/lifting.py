@@ -1,0 +1,210 @@
+"""From 2D people over time to 3D people in metres: what was seen in, what was seen, inferred and measured out.
+
+Used by the whole pipeline and by itself, for 2D that comes from elsewhere.
+"""
+
+from dataclasses import dataclass, field, replace
+from math import ceil
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.methods.oanet.lift import RATE, lift_rays
+from occlupose.methods.oanet.lifter import Lifter
+from occlupose.methods.oanet.weights import load
+from occlupose.networks.tcn import STRIDE
+from occlupose.occlusion.evidence import inside
+from occlupose.placement import place
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
+from occlupose.skeletons import BODY22, H36M17, Skeleton
+
+FIELD_OF_VIEW = 55.0
+"""Degrees on the long side that are assumed where nobody says otherwise. Ours."""
+
+SAME_PLACE = {"thorax": "neck", "neck_nose": "head"}
+"""Where a skeleton lacks a joint of BODY22, another name for nearly the same place."""
+
+SOURCES = {
+    "pelvis": ("left_hip", "right_hip"), "thorax": ("left_shoulder", "right_shoulder"),
+    "spine": ("left_hip", "right_hip", "left_shoulder", "right_shoulder"),
+}  # fmt: skip
+"""Joints that stand for one that the 2D skeleton lacks: it is seen where all of them are."""
+
+FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+"""Head joints that the 2D skeleton lacks are seen where any of these is."""
+
+HEAD_ABOVE_NECK, SOLE_BELOW_ANKLE = 0.14, 0.08
+"""Metres from the mocap's head joint to the crown, and from ankle to sole, of an average adult. Ours."""
+
+STATURE_FRAMES = 3.0
+"""Seconds of a track whose bones decide how tall the network thinks the person is."""
+
+TAIL = 2.0
+"""Seconds that a track is continued, unseen, behind its last sight: as long as a tracker would wait for the person."""
+
+
+@dataclass
+class Lift:
+    """Lifts people; keeps the networks, the camera and each person's size between calls.
+
+    Arguments:
+        camera: whose pixels these are.
+        height: metres, of every person; None: as tall as the network believes.
+        lifter: networks; by default the shipped ones.
+    """
+
+    camera: Camera
+    height: float | None = None
+    lifter: Lifter = field(default_factory=load)
+    scales: dict[int, float] = field(default_factory=dict)
+
+    def __call__(self, poses: Poses, begin: dict[int, int] | None = None) -> Poses:
+        """The people of a 2D record in 3D: H36M-17 in the camera frame, and what was seen beside it as `observed`.
+
+        Arguments:
+            poses: 2D; each person is taken to be there from their first to their last frame with any joint.
+            begin: for a window out of a longer record, the frame at which to begin with each person instead of the first.
+
+        Returns:
+            A record with the same frames and people. Seen joints keep their pixels; hidden ones have those of the inferred joint.
+        """
+        shape = (len(poses), len(poses.track_id), len(H36M17))
+        xy, xyz = np.full((*shape, 2), np.nan, np.float32), np.full((*shape, 3), np.nan, np.float32)
+        score, state = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
+        for person, track in enumerate(poses.track_id.tolist()):
+            there = np.flatnonzero((poses.state[:, person] != ABSENT).any(-1))
+            if len(there):
+                span = slice(int(there[0]) if begin is None else begin[track], int(there[-1]) + 1)
+                tail = min(ceil(TAIL * poses.fps), len(poses) - span.stop)
+                answer = self._track(poses, person, slice(span.start, span.stop + tail), track)
+                xy[span, person], xyz[span, person], score[span, person], state[span, person] = (
+                    part[: span.stop - span.start] for part in answer
+                )
+        return Poses(
+            xy=xy, score=score, state=state, xyz=xyz, track_id=poses.track_id, time=poses.time, skeleton=H36M17, fps=poses.fps,
+            width=poses.width, height=poses.height, camera=self.camera,
+            observed=replace(poses, xyz=None, observed=None, camera=self.camera),
+        )  # fmt: skip
+
+    def _track(self, poses: Poses, person: int, span: slice, track: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels, metres, score and state of one person in these frames."""
+        observed_xy = to_body22(poses.xy[span, person], poses.skeleton)
+        observed_score = np.nan_to_num(to_body22(poses.score[span, person][..., None], poses.skeleton)[..., 0])
+        observed_state = np.nan_to_num(to_body22(poses.state[span, person][..., None].astype(np.float32), poses.skeleton)[..., 0]).astype(
+            np.uint8
+        )
+        seen = (observed_state == VISIBLE) & np.isfinite(observed_xy).all(-1)
+        rays = self.camera.rays(observed_xy)[..., :2]
+        lifted = lift_rays(self.lifter, rays[:, None], seen[:, None], poses.fps)
+        relative = self._scaled(lifted.xyz[:, 0], poses.fps, track)
+        joints = BODY22.index(*H36M17.joints)
+        pixels, weight = observed_xy[:, joints], observed_score[:, joints] * seen[:, joints]
+        root = place(relative, np.where(weight[..., None] > 0, pixels, np.nan), weight, self.camera, poses.fps)
+        xyz = (relative + root[:, None]).astype(np.float32)
+        xy = np.where(seen[:, joints][..., None], pixels, self.camera.project(xyz)).astype(np.float32)
+        state, score = h36m_states(observed_state, observed_score, poses.skeleton)
+        state = np.where(inside(xy, (poses.width, poses.height)), state, OCCLUDED).astype(np.uint8)
+        unknown = ~(np.isfinite(xy).all(-1) & np.isfinite(xyz).all(-1))
+        xy[unknown], xyz[unknown], state[unknown], score[unknown] = np.nan, np.nan, ABSENT, 0
+        return xy, xyz, score, state
+
+    def _scaled(self, relative: Float[np.ndarray, "time 17 3"], fps: float, track: int) -> Float[np.ndarray, "time 17 3"]:
+        """The body at the height that was asked for."""
+        if self.height is None:
+            return relative
+        if track not in self.scales:
+            self.scales[track] = self.height / stature(relative[: max(1, round(STATURE_FRAMES * fps))])
+        return relative * np.float32(self.scales[track])
+
+
+def lift(
+    poses: Poses, *, camera: Camera | None = None, fov: float | None = None, height: float | None = None, lifter: Lifter | None = None
+) -> Poses:
+    """Lifts 2D people to 3D: OANet's temporal networks, then each person's place by least squares on reprojection.
+
+    Arguments:
+        poses: 2D in any skeleton that shares joints with COCO-17 or H36M-17; NaN or state 1 where a joint is hidden.
+        camera: intrinsics; by default the record's own, else `fov`, else 55 degrees on the long side (marked as assumed).
+        fov: degrees on the long side.
+        height: metres, of every person; by default as tall as the network believes.
+        lifter: other weights.
+
+    Returns:
+        H36M-17: `xyz` in metres in the camera frame, `state` 2 for joints that were seen, 1 for inferred ones; `observed` is `poses`.
+
+    Raises:
+        OccluposeError: none of the skeleton's joints is known to the lifter, or the height or field of view cannot be.
+    """
+    if not set(poses.skeleton.joints) & set(BODY22.joints):
+        raise OccluposeError(f"skeleton {poses.skeleton.name}: none of its joints is known to the lifter; give coco17 or h36m17")
+    check(height, fov)
+    camera = camera or (poses.camera if fov is None else None) or assumed_camera(poses.width, poses.height, fov)
+    return Lift(camera, height, lifter or load())(poses)
+
+
+def check(height: float | None, fov: float | None) -> None:
+    """Refuses heights and fields of view that cannot be.
+
+    Raises:
+        OccluposeError: a height outside 0.3 to 3 m or a field of view outside 1 to 170 degrees.
+    """
+    if height is not None and not 0.3 <= height <= 3:
+        raise OccluposeError(f"height {height}: people are 0.3 to 3 metres tall; give metres")
+    if fov is not None and not 1 <= fov <= 170:
+        raise OccluposeError(f"fov {fov}: a field of view is 1 to 170 degrees on the long side; give degrees")
+
+
+def assumed_camera(width: int, height: int, fov: float | None = None) -> Camera:
+    """A camera of the given field of view on the long side; without one, 55 degrees, marked as assumed."""
+    return Camera.from_fov(width, height, fov or FIELD_OF_VIEW, assumed=fov is None)
+
+
+def to_body22(values: Float[np.ndarray, "time joint d"], skeleton: Skeleton) -> Float[np.ndarray, "time 22 d"]:
+    """The joints that a skeleton shares with BODY22 by name; NaN for the others (nothing is derived: the networks do that better)."""
+    result = np.full((values.shape[0], len(BODY22), values.shape[2]), np.nan, np.float32)
+    for number, name in enumerate(BODY22.joints):
+        source = name if name in skeleton.joints else SAME_PLACE.get(name)
+        if source in skeleton.joints:
+            result[:, number] = values[:, skeleton.joints.index(source)]
+    return result
+
+
+def h36m_states(
+    state: UInt8[np.ndarray, "time 22"], score: Float[np.ndarray, "time 22"], skeleton: Skeleton
+) -> tuple[UInt8[np.ndarray, "time 17"], Float[np.ndarray, "time 17"]]:
+    """State and score of each H36M-17 joint, all of which are known once lifted: seen, or inferred.
+
+    A joint that the 2D skeleton lacks is as visible as those that stand for it: the least of hips and shoulders, the best of the face.
+    """
+    states, scores = np.full((len(state), len(H36M17)), OCCLUDED, np.uint8), np.zeros((len(state), len(H36M17)), np.float32)
+    for number, name in enumerate(H36M17.joints):
+        own = name in skeleton.joints or SAME_PLACE.get(name) in skeleton.joints
+        sources = BODY22.index(*((name,) if own else SOURCES.get(name, FACE)))
+        weakest = np.min if own or name in SOURCES else np.max
+        states[:, number] = np.maximum(weakest(state[:, sources], 1), OCCLUDED)
+        scores[:, number] = weakest(score[:, sources], 1)
+    return states, scores
+
+
+def stature(xyz: Float[np.ndarray, "time 17 3"]) -> float:
+    """How tall somebody with these bones stands, in metres: median bone lengths from crown to sole, left and right averaged."""
+    chains = [("head_top", "neck_nose"), ("neck_nose", "thorax"), ("thorax", "spine"), ("spine", "pelvis")]
+    legs = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))]
+
+    def length(bone: tuple[str, str]) -> float:
+        start, end = H36M17.index(*bone)
+        return float(np.nanmedian(np.linalg.norm(xyz[:, start] - xyz[:, end], axis=-1)))
+
+    return HEAD_ABOVE_NECK + sum(map(length, chains)) + sum(map(length, legs)) / 2 + SOLE_BELOW_ANKLE
+
+
+def delay(lifter: Lifter, fps: float) -> int:
+    """Frames of future after which more of them change nothing in the relative pose (the placement's smoothing has its own)."""
+    return lifter.delay * max(1, round(fps / RATE))
+
+
+def alignment(fps: float) -> int:
+    """A live window must begin a multiple of this many frames after the person's first, so that the networks' strides agree."""
+    return STRIDE * max(1, round(fps / RATE))

@@ -1,0 +1,81 @@
+"""From 2D joints over time to 3D: any frame rate, any number of people, with the networks of `lifter`."""
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from occlupose.methods.oanet.inputs import Inputs, prepare
+from occlupose.methods.oanet.lifter import Lifter
+from occlupose.networks.tcn import STRIDE
+
+RATE = 30.0
+"""Frames a second that the networks have learnt."""
+
+SLOWEST = 20.0
+"""Below this many frames a second, frames in between are put in as unseen."""
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """Answers of the lifter for each frame and person."""
+
+    xyz: Float[np.ndarray, "time person 17 3"]
+    """Metres, relative to the pelvis, axes of the camera frame; H36M-17."""
+    rays: Float[np.ndarray, "time person 22 2"]
+    """Completed 2D joints (BODY22) on the plane z = 1 of the camera frame."""
+
+
+def lift_rays(lifter: Lifter, rays: Float[np.ndarray, "time person 22 2"], seen: Bool[np.ndarray, "time person 22"], fps: float) -> Lifted:
+    """Lifts people seen on the camera's plane z = 1. OANet's 2D and 3D TCN; frame rates other than about 30/s are ours.
+
+    Fast video is lifted as several interleaved sequences, slow video with unseen frames in between, so that the networks always
+    meet the speed that they know.
+
+    Arguments:
+        rays: BODY22 joints as (x/z, y/z); anything where not seen.
+        seen: which joints to believe. A person of whom nothing is ever seen gets an average pose.
+        fps: frames a second.
+    """
+    frames = len(rays)
+    faster = max(1, round(fps / RATE))
+    slower = 1 if fps >= SLOWEST else min(15, round(RATE / fps))
+    points = torch.from_numpy(np.where(seen[..., None], rays, 0.0).astype(np.float32)).transpose(0, 1)
+    known = torch.from_numpy(np.array(seen)).transpose(0, 1)
+    if slower > 1:
+        points, known = _spread(points, slower), _spread(known, slower)
+    inputs = prepare(_interleave(points, faster), _interleave(known, faster))
+    device = next(lifter.parameters()).device
+    with torch.inference_mode():
+        complete, xyz = (answer.cpu() for answer in lifter(inputs.channels.to(device)))
+    people = rays.shape[1]
+    plane = _deinterleave(_on_plane(complete, inputs), people)[:, ::slower][:, :frames]
+    turned = _deinterleave(xyz @ inputs.rotation, people)[:, ::slower][:, :frames]
+    return Lifted(turned.transpose(0, 1).numpy(), plane.transpose(0, 1).numpy())
+
+
+def _on_plane(complete: Float[Tensor, "batch time 22 2"], inputs: Inputs) -> Float[Tensor, "batch time 22 2"]:
+    """Completed joints back from the turned, scaled coordinates."""
+    direction = torch.cat([complete * inputs.size.unsqueeze(-1), torch.ones_like(complete[..., :1])], -1) @ inputs.rotation
+    return direction[..., :2] / direction[..., 2:].clamp_min(0.05)
+
+
+def _spread(values: Tensor, factor: int) -> Tensor:
+    """Zeros (unseen frames) between the frames."""
+    spread = values.new_zeros(values.shape[0], values.shape[1] * factor, *values.shape[2:])
+    spread[:, ::factor] = values
+    return spread
+
+
+def _interleave(values: Tensor, phases: int) -> Tensor:
+    """(person, time, ...) to (person * phase, time / phase, ...), the last frame held up to a multiple of the networks' stride."""
+    length = ceil(values.shape[1] / (phases * STRIDE)) * phases * STRIDE
+    hold = values[:, -1:].expand(-1, length - values.shape[1], *values.shape[2:])
+    return torch.cat([values, hold], 1).unflatten(1, (-1, phases)).transpose(1, 2).flatten(0, 1)
+
+
+def _deinterleave(values: Tensor, people: int) -> Tensor:
+    return values.unflatten(0, (people, -1)).transpose(1, 2).flatten(1, 2)

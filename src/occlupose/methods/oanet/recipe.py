@@ -1,0 +1,149 @@
+"""How the lifter that we ship was trained: data, virtual people, what goes missing, losses, schedule."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor, nn
+
+from occlupose.datasets.cmu import Clip
+from occlupose.methods.oanet import losses
+from occlupose.methods.oanet.inputs import Inputs, prepare
+from occlupose.methods.oanet.views import Views, body, look
+from occlupose.occlusion import cylinders, gaps
+from occlupose.skeletons import BODY22, COCO17, H36M17
+from occlupose.synth.noise import NoiseModel
+from occlupose.training.loop import Optimisation, Terms
+
+RATE = 30.0
+"""Frames a second inside the networks."""
+
+SUBJECT_SHARE = {"01": 0.15, "clips": 0.35}
+"""Most that these may make up of the training frames: subject 01 climbs and hangs, the clips share one skeleton."""
+
+TARGETS = [BODY22.joints.index(name) for name in H36M17.joints]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a training run of the lifter depends on."""
+
+    name: str = "oanet_lifter"
+    width: int = 256
+    depth: int = 1
+    dropout: float = 0.1
+    batch: int = 16
+    window: int = 64
+    """Frames of a training sequence."""
+    masks: bool = True
+    """Occlusion awareness: joints go missing in training. False is the baseline that has never seen one missing."""
+    complete: float = 0.4
+    """Share of sequences in which nothing is missing."""
+    noise: float = 0.6
+    """Share of sequences with the front end's noise."""
+    h36m_input: float = 0.35
+    """Share of sequences whose 2D comes in Human3.6M's joints; the others have COCO's."""
+    views: Views = field(default_factory=Views)
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    seed: int = 0
+
+
+@dataclass
+class Batch:
+    """Network input and truth."""
+
+    inputs: Inputs
+    truth_2d: Float[Tensor, "batch time 22 2"]
+    known_2d: Bool[Tensor, "batch time 22"]
+    truth_3d: Float[Tensor, "batch time 17 3"]
+
+
+class Sequences:
+    """Random windows of mocap clips, all speeds, as one tensor a batch."""
+
+    def __init__(self, clips: list[Clip], recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.step = [clip.fps / RATE for clip in clips]
+        self.length = torch.tensor([len(clip.joints) for clip in clips])
+        self.first = self.length.cumsum(0) - self.length
+        self.joints = torch.from_numpy(np.concatenate([clip.joints for clip in clips]))
+        self.weight = self._weights(clips)
+
+    def _weights(self, clips: list[Clip]) -> Float[Tensor, "clip"]:
+        seconds = np.array([len(clip.joints) / clip.fps for clip in clips])
+        subjects = np.array([clip.subject for clip in clips])
+        total = seconds.sum()
+        for subject, share in SUBJECT_SHARE.items():
+            own = subjects == subject
+            seconds[own] *= min(1.0, share * total / max(seconds[own].sum(), 1e-9))
+        return torch.from_numpy(seconds)
+
+    def draw(self, generator: Generator) -> Float[Tensor, "batch time 22 3"]:
+        """Windows at the recipe's speeds; where a clip is shorter than the window its last pose is held."""
+        views, count = self.recipe.views, self.recipe.batch
+        clip = torch.multinomial(self.weight, count, replacement=True, generator=generator)
+        speed = torch.empty(count).uniform_(*views.speed, generator=generator)
+        speed = torch.where(torch.rand(count, generator=generator) < views.still, 0.0, speed)
+        stride = speed * torch.tensor([self.step[number] for number in clip])
+        room = self.length[clip] - 1 - stride * (self.recipe.window - 1)
+        start = torch.rand(count, generator=generator) * room.clamp_min(0)
+        time = (start.unsqueeze(1) + stride.unsqueeze(1) * torch.arange(self.recipe.window)).minimum(self.length[clip].unsqueeze(1) - 1.0)
+        below = time.long()
+        above = (below + 1).minimum(self.length[clip].unsqueeze(1) - 1)
+        first = self.first[clip].unsqueeze(1)
+        weight = (time - below).view(count, -1, 1, 1)
+        return torch.lerp(self.joints[first + below], self.joints[first + above], weight)
+
+
+def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generator: Generator) -> Batch:
+    """One batch: bodies, cameras, projections, noise, and what goes missing."""
+    xyz = look(body(sequences.draw(generator), recipe.views, generator), recipe.views, generator)
+    rays = xyz[..., :2] / xyz[..., 2:]
+    batch = len(xyz)
+    given = _given(batch, recipe.h36m_input, generator)
+    noisy, believed = noise.sample(rays, generator)
+    with_noise = torch.rand(batch, 1, 1, generator=generator) < recipe.noise
+    seen = given.expand(rays.shape[:-1])
+    if recipe.masks:
+        seen = seen & _seen(xyz, recipe.complete, generator) & (believed | ~with_noise)
+    observed = torch.where(with_noise.unsqueeze(-1), noisy, rays)
+    wrong = torch.exp(0.12 * torch.randn(batch, 1, 1, 1, generator=generator).clamp(-2, 2))
+    wrong = torch.where(torch.rand(batch, 1, 1, 1, generator=generator) < recipe.views.wrong_focal, wrong, 1.0)
+    inputs = prepare(observed * wrong, seen)
+    turned = torch.cat([rays * wrong, torch.ones_like(rays[..., :1])], -1) @ inputs.rotation.mT
+    truth_2d = turned[..., :2] / turned[..., 2:].clamp_min(0.1) / inputs.size.unsqueeze(-1)
+    truth_3d = (xyz[:, :, TARGETS] - xyz[:, :, TARGETS[:1]]) @ inputs.rotation.mT
+    return Batch(inputs, truth_2d, given.expand(rays.shape[:-1]), truth_3d)
+
+
+def _given(batch: int, h36m: float, generator: Generator) -> Bool[Tensor, "batch 1 22"]:
+    """Which joints the 2D skeleton of each sequence has."""
+    sets = torch.tensor([[name in skeleton.joints for name in BODY22.joints] for skeleton in (COCO17, H36M17)])
+    return sets[(torch.rand(batch, generator=generator) < h36m).long()].unsqueeze(1)
+
+
+def _seen(xyz: Float[Tensor, "batch time 22 3"], complete: float, generator: Generator) -> Bool[Tensor, "batch time 22"]:
+    """What stays visible: nothing hidden, or gaps, or self-occlusion, or both."""
+    shape = (xyz.shape[0], xyz.shape[1], xyz.shape[2])
+    hides_itself = torch.rand(shape[0], generator=generator) < 0.45
+    by_itself = torch.zeros(shape, dtype=torch.bool)
+    by_itself[hides_itself] = cylinders.hidden(xyz[hides_itself], BODY22)
+    modes: list[tuple[float, gaps.Mode]] = [
+        (0.30, gaps.nothing), (0.20, gaps.scattered), (0.05, gaps.frames), (0.15, gaps.gap), (0.08, gaps.joints),
+        (0.30, partial(gaps.limb, skeleton=BODY22)), (0.03, gaps.sampled),
+    ]  # fmt: skip
+    seen = gaps.choose(shape, generator, modes) & ~by_itself
+    return seen | (torch.rand(shape[0], 1, 1, generator=generator) < complete)
+
+
+def loss(network: nn.Module, batch: Batch) -> Terms:
+    """OANet eq. 9 without its adversarial and 2D-only terms: 2D completion, 3D position, and symmetry with the paper's 0.2."""
+    complete, xyz = network(batch.inputs.channels)
+    return {
+        "mpjpe": losses.position_3d(xyz, batch.truth_3d),
+        "velocity": losses.velocity_3d(xyz, batch.truth_3d),
+        "completion": 0.1 * losses.complete_2d(complete, batch.truth_2d, batch.known_2d),
+        "symmetry": 0.2 * losses.symmetry(xyz, H36M17),
+    }

@@ -1,0 +1,53 @@
+"""Training of the lifter from mocap to a weights file with its card."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from occlupose import __version__
+from occlupose.datasets.cmu import load_clips, split
+from occlupose.files import atomic
+from occlupose.methods.oanet.lifter import Lifter
+from occlupose.methods.oanet.recipe import Recipe, Sequences, loss, make_batch
+from occlupose.methods.oanet.weights import save
+from occlupose.synth.noise import NoiseModel
+from occlupose.training.loop import train
+
+DATA = "CMU Graphics Lab motion capture (free to use, also commercially); subjects 02, 08, 32 and copies of their takes held out"
+
+
+def train_lifter(mocap: Path, folder: Path, recipe: Recipe, *, resume: bool = False, device: str = "cpu", progress: bool = True) -> Path:
+    """Trains the 2D and the 3D TCN together on virtual views of the mocap; returns the weights file.
+
+    Arguments:
+        mocap: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
+        folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.
+        resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
+
+    Raises:
+        OccluposeError: no mocap there; a run there already and not `resume`.
+    """
+    sequences, noise = Sequences(split(load_clips(mocap))[0], recipe), NoiseModel.load()
+    torch.manual_seed(recipe.seed)
+    lifter = Lifter(recipe.width, recipe.depth, recipe.dropout)
+    average = train(
+        lifter, lambda generator: make_batch(sequences, noise, recipe, generator), loss, recipe.optimisation, folder,
+        seed=recipe.seed, resume=resume, device=device, progress=progress,
+    )  # fmt: skip
+    path = folder / f"{recipe.name}.safetensors"
+    save(average, lifter, path)
+    with atomic(path.with_suffix(".json")) as temporary:
+        command = " ".join(["occlupose", *sys.argv[1:]]).replace(str(mocap), "MOCAP").replace(str(folder), "FOLDER")
+        temporary.write_text(json.dumps(_card(lifter, recipe) | {"command": command}, indent=1) + "\n")
+    return path
+
+
+def _card(lifter: Lifter, recipe: Recipe) -> dict[str, object]:
+    return {
+        "name": recipe.name, "task": "2D joints over time (COCO-17 or H36M-17, any of them missing) to root-relative H36M-17 in metres",
+        "parameters": sum(value.numel() for value in lifter.parameters()), "licence": "Apache-2.0", "data": DATA, "metrics": {},
+        "version": __version__, "recipe": asdict(recipe),
+    }  # fmt: skip
