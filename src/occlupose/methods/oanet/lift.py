@@ -15,6 +15,9 @@ from occlupose.networks.tcn import STRIDE
 RATE = 30.0
 """Frames a second that the networks have learnt."""
 
+WINDOW = 256
+"""Strides of the networks that are lifted at once; longer tracks go in windows that overlap by the networks' reach, to the same result."""
+
 SLOWEST = 20.0
 """Below this many frames a second, frames in between are put in as unseen."""
 
@@ -40,9 +43,24 @@ def lift_rays(lifter: Lifter, rays: Float[np.ndarray, "time person 22 2"], seen:
         seen: which joints to believe. A person of whom nothing is ever seen gets an average pose.
         fps: frames a second.
     """
-    frames = len(rays)
     faster = max(1, round(fps / RATE))
     slower = 1 if fps >= SLOWEST else min(15, round(RATE / fps))
+    step = STRIDE * faster
+    context = ceil(lifter.delay * faster / slower / step) * step
+    windows = []
+    for first in range(0, len(rays), WINDOW * step):
+        begin, stop = max(0, first - context), first + WINDOW * step
+        part = slice(begin, stop + context)
+        windows.append([answer[first - begin : stop - begin] for answer in _lift_window(lifter, rays[part], seen[part], faster, slower)])
+    if not windows:
+        return Lifted(np.zeros((*rays.shape[:2], 17, 3), np.float32), np.zeros((*rays.shape[:2], 22, 2), np.float32))
+    return Lifted(*(np.concatenate(parts) for parts in zip(*windows, strict=True)))
+
+
+def _lift_window(
+    lifter: Lifter, rays: Float[np.ndarray, "time person 22 2"], seen: Bool[np.ndarray, "time person 22"], faster: int, slower: int
+) -> tuple[Float[np.ndarray, "time person 17 3"], Float[np.ndarray, "time person 22 2"]]:
+    """3D joints and completed 2D joints of a stretch short enough to be held in memory as a whole."""
     points = torch.from_numpy(np.where(seen[..., None], rays, 0.0).astype(np.float32)).transpose(0, 1)
     known = torch.from_numpy(np.array(seen)).transpose(0, 1)
     if slower > 1:
@@ -51,10 +69,12 @@ def lift_rays(lifter: Lifter, rays: Float[np.ndarray, "time person 22 2"], seen:
     device = next(lifter.parameters()).device
     with torch.inference_mode():
         complete, xyz = (answer.cpu() for answer in lifter(inputs.channels.to(device)))
-    people = rays.shape[1]
-    plane = _deinterleave(_on_plane(complete, inputs), people)[:, ::slower][:, :frames]
-    turned = _deinterleave(xyz @ inputs.rotation, people)[:, ::slower][:, :frames]
-    return Lifted(turned.transpose(0, 1).numpy(), plane.transpose(0, 1).numpy())
+    frames, people = rays.shape[:2]
+    turned, plane = (
+        _deinterleave(answer, people)[:, ::slower][:, :frames].transpose(0, 1).numpy()
+        for answer in (xyz @ inputs.rotation, _on_plane(complete, inputs))
+    )
+    return turned, plane
 
 
 def _on_plane(complete: Float[Tensor, "batch time 22 2"], inputs: Inputs) -> Float[Tensor, "batch time 22 2"]:
