@@ -8,7 +8,6 @@ seen (`hold`), on the line between the sights before and after (`interpolate`), 
 Millimetres, root-relative, 17 joints. Writes results/lifting.csv and prints the bars.
 """
 
-import csv
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 import tyro
 from jaxtyping import Bool, Float
+from results import write
 from rich.console import Console
 from rich.table import Table
 
@@ -195,10 +195,10 @@ def main(
     """
     clips = split(load_clips(mocap, subjects=VALIDATION))[1]
     rows = measure(load(ours), load(unaware), clips, {"coco17": COCO17, "h36m17": H36M17}[skeleton])
-    with output.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["method", "condition", "joints", "mpjpe_mm", "p_mpjpe_mm"])
-        writer.writeheader()
-        writer.writerows({key: f"{value:.2f}" if isinstance(value, float) else value for key, value in row.items()} for row in rows)
+    columns = ("method", "condition", "joints", "mpjpe_mm", "p_mpjpe_mm")
+    write(
+        output, columns, [[f"{row[name]:.2f}" if name.endswith("mm") else row[name] for name in columns] for row in rows], seed="clip names"
+    )
     show(rows)
 
 

@@ -1,0 +1,146 @@
+"""Where the time of `occlupose run` goes, and what it costs beside the front end's networks alone.
+
+    python benchmarks/pipeline.py
+
+The demonstration clip of two people (pose2sim 0.9.8, BSD-3, 1088 x 1920, fetched at first use), of whom at most one or two are followed,
+and, for four, two of it side by side at 0.7 of the size; repeated back and forth to `--frames`. In the same run and on the same frames: the front end's networks
+(detector and landmarks) by themselves, the whole pipeline without and with the overlay, and each stage by itself, one after another.
+Medians of `--repeats` runs. Peak memory: of a 30-second and a 5-minute video, each in a process of its own. Writes results/pipeline.csv.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from pathlib import Path
+from time import perf_counter
+
+import cv2
+import numpy as np
+import tyro
+from results import write
+from rich.console import Console
+from rich.table import Table
+
+from occlupose import pipeline, viewer
+from occlupose.assets import demo_clip
+from occlupose.flow import FlowMeter
+from occlupose.frontends.blazepose import BlazePose
+from occlupose.lifting import Lift, assumed_camera
+from occlupose.media import VideoWriter, open_media
+from occlupose.methods.oanet.weights import load
+from occlupose.tracking import Tracker
+
+PEOPLE = (1, 2, 4)
+COLUMNS = ("people", "stage", "ms_per_frame", "share_of_networks")
+
+
+def clip(folder: Path, people: int, frames: int) -> Path:
+    """A video of about two megapixels: the demonstration clip, or for more than two people two of it side by side."""
+    path = folder / f"{people}.mp4"
+    images = [frame.image for frame in open_media(demo_clip())]
+    if people > 2:
+        images = [
+            cv2.resize(np.concatenate([image, image[:, ::-1]], 1), None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA) for image in images
+        ]
+    with VideoWriter(path, images[0].shape[1], images[0].shape[0], 60) as out:
+        for _, image in zip(range(frames), cycle(images + images[-2:0:-1]), strict=False):
+            out.write(image)
+    return path
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    began = perf_counter()
+    action()
+    return perf_counter() - began
+
+
+def measure(path: Path, people: int, folder: Path) -> Iterator[tuple[str, float]]:
+    """Seconds of each stage by itself, then of the whole without and with the overlay."""
+    yield "decode", timed(lambda: [None for _ in open_media(path)])
+    frames = list(open_media(path))
+    eyes = BlazePose(max_people=people)
+    seen: list[pipeline.People] = []
+    whole = timed(lambda: seen.extend(eyes(frame) for frame in frames))
+    yield "networks alone", eyes.network_seconds
+    yield "front end, rest", whole - eyes.network_seconds
+    tracker, meter = Tracker(), FlowMeter()
+    ids: list[np.ndarray] = []
+    yield "tracking", timed(lambda: ids.extend(tracker.update(found, frame.time) for found, frame in zip(seen, frames, strict=True)))
+    moments = list(zip(frames, seen, ids, strict=True))
+    yield "flow", timed(lambda: [meter.update(frame.image, found.boxes, found.xy, who) for frame, found, who in moments])
+    del frames, moments
+    poses = pipeline.run(path, frontend=BlazePose(max_people=people)).observed
+    assert poses is not None
+    lift = Lift(assumed_camera(poses.width, poses.height), None, load())
+    yield "lifting and placement", timed(lambda: lift(poses))
+
+    def without_overlay() -> None:
+        result = pipeline.run(path, frontend=BlazePose(max_people=people))
+        result.save(folder / "poses.npz")
+        result.save(folder / "poses.json")
+
+    yield "whole, no video", timed(without_overlay)
+
+    def with_overlay() -> None:
+        source = open_media(path)
+        result = pipeline.run(source, frontend=BlazePose(max_people=people))
+        result.save(folder / "poses.npz")
+        result.save(folder / "poses.json")
+        viewer.preview(result, source, folder / "preview.png")
+        viewer.render(result, source, folder / "overlay.mp4")
+
+    yield "whole, with overlay", timed(with_overlay)
+
+
+def peak_memory(path: Path) -> float:
+    """MiB of a process that runs the pipeline on a video, without the overlay."""
+    code = f"import occlupose, resource; occlupose.run({str(path)!r}); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def small_clip(folder: Path, seconds: int) -> Path:
+    """Two people at 30 frames/s and a third of the size, for so long."""
+    path = folder / f"{seconds}s.mp4"
+    images = [np.ascontiguousarray(frame.image[::3, ::3]) for frame in open_media(demo_clip(), every=2)]
+    with VideoWriter(path, images[0].shape[1], images[0].shape[0], 30) as out:
+        for _, image in zip(range(30 * seconds), cycle(images + images[-2:0:-1]), strict=False):
+            out.write(image)
+    return path
+
+
+def main(
+    frames: int = 200, repeats: int = 3, memory: bool = True, output: Path = Path(__file__).parent / "results" / "pipeline.csv"
+) -> None:
+    """Measures the pipeline.
+
+    Args:
+        frames: of each clip.
+        repeats: runs, of which the median counts.
+        memory: also measure peak memory (some minutes).
+        output: table to write.
+    """
+    rows: list[tuple[object, ...]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for people in PEOPLE:
+            path = clip(folder, people, frames)
+            runs = [dict(measure(path, people, folder)) for _ in range(repeats)]
+            medians = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
+            for stage, seconds in medians.items():
+                rows.append((people, stage, f"{1000 * seconds / frames:.2f}", f"{seconds / medians['networks alone']:.3f}"))
+        if memory:
+            short, long = (peak_memory(small_clip(folder, seconds)) for seconds in (30, 300))
+            rows += [("memory", "30 s, MiB", f"{short:.0f}", "1"), ("memory", "300 s, MiB", f"{long:.0f}", f"{long / short:.3f}")]
+    write(output, COLUMNS, rows)
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
