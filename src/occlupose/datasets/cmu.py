@@ -3,6 +3,7 @@
 Frames are those of the capture: metres, y up, a person with all angles zero looks along +z with the left hand at +x.
 """
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,10 @@ FACE = {
 """Metres left, up and forward of the upper neck, in the head's own axes. The capture has no face; an average adult's is ours."""
 
 
+TURNS = ("rx", "ry", "rz")
+"""What the angles of a bone are called."""
+
+
 @dataclass(frozen=True)
 class Bone:
     """One bone of an ASF skeleton: rest direction times length (metres), the axes its angles turn about, and its free angles."""
@@ -63,7 +68,7 @@ class Bone:
     freedoms: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clip:
     """One uncut motion. `joints` are BODY22 positions in metres, y up, `fps` frames a second."""
 
@@ -77,20 +82,20 @@ def read_asf(path: Path) -> list[Bone]:
     """The bones of an ASF skeleton, parents first (the root itself is not a bone).
 
     Raises:
-        OccluposeError: the file has no bones or no hierarchy, or names a bone that it does not define.
+        OccluposeError: the file has no bones or no hierarchy, a bone is damaged, or it names a bone that it does not define.
     """
     raw: dict[str, dict[str, list[str]]] = {}
     order: list[tuple[str, str]] = []
     section = ""
     bone: dict[str, list[str]] = {}
-    for line in path.read_text(errors="replace").splitlines():
+    for line in _lines(path):
         word, *rest = line.split() or [""]
         if word.startswith(":"):
             section = word
         elif section == ":bonedata":
             if word == "begin":
                 bone = {}
-            elif word == "end" and "name" in bone:
+            elif word == "end" and bone.get("name"):
                 raw[bone["name"][0]] = bone
             else:
                 bone[word] = rest
@@ -98,21 +103,31 @@ def read_asf(path: Path) -> list[Bone]:
             order += [(child, word) for child in rest]
     if not raw or not order:
         raise OccluposeError(f"{path}: no bones or no hierarchy in it; an .asf skeleton of the CMU database is expected")
-    try:
-        return [_bone(raw[child], parent) for child, parent in order]
-    except (KeyError, ValueError, IndexError) as error:
-        raise OccluposeError(f"{path}: bone {error} is missing or damaged; fetch the file again") from None
+    bones, known = [], {"root"}
+    for child, parent in order:
+        if parent not in known:
+            raise OccluposeError(f"{path}: bone {child} hangs on {parent}, which is not defined before it; fetch the file again")
+        try:
+            bones.append(_bone(raw[child], parent))
+        except (KeyError, ValueError, IndexError):
+            raise OccluposeError(f"{path}: bone {child} is missing or damaged; fetch the file again") from None
+        known.add(child)
+    return bones
 
 
 def _bone(raw: dict[str, list[str]], parent: str) -> Bone:
-    direction, axis = np.array(raw["direction"][:3], float), np.array(raw["axis"][:3], float)
-    return Bone(
-        raw["name"][0],
-        parent,
-        direction * float(raw["length"][0]) * METRES,
-        Rotation.from_euler("xyz", axis, degrees=True),
-        tuple(raw.get("dof", ())),
-    )
+    direction, axis = (np.array(raw[key][:3], float).reshape(3) for key in ("direction", "axis"))
+    offset, freedoms = direction * float(raw["length"][0]) * METRES, tuple(raw.get("dof", ()))
+    if not (np.isfinite(offset).all() and set(freedoms) <= set(TURNS)):
+        raise ValueError
+    return Bone(raw["name"][0], parent, offset, Rotation.from_euler("xyz", axis, degrees=True), freedoms)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError as error:
+        raise OccluposeError(f"{path}: {(error.strerror or str(error)).lower()}; a file of the CMU database is expected") from None
 
 
 def read_amc(path: Path) -> dict[str, Float[np.ndarray, "time values"]]:
@@ -123,7 +138,7 @@ def read_amc(path: Path) -> dict[str, Float[np.ndarray, "time values"]]:
     """
     values: dict[str, list[list[float]]] = {}
     frames = 0
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(_lines(path), 1):
         words = line.split()
         if not words or words[0][0] in "#:":
             continue
@@ -148,15 +163,18 @@ def read_amc(path: Path) -> dict[str, Float[np.ndarray, "time values"]]:
 def forward_kinematics(
     bones: list[Bone], motion: dict[str, Float[np.ndarray, "time values"]]
 ) -> tuple[dict[str, Float[np.ndarray, "time 3"]], dict[str, Rotation]]:
-    """End point (metres) and global rotation of each bone, and of the root, in each frame."""
+    """End point (metres) and global rotation of each bone, and of the root, in each frame.
+
+    The motion has six values of the root and one for each freedom of each bone (`read_motion` sees to it).
+    """
     root = motion["root"]
     ends = {"root": root[:, :3] * METRES}
     turns = {"root": Rotation.from_euler("xyz", root[:, 3:6], degrees=True)}
     for bone in bones:
         turn = turns[bone.parent]
-        if bone.freedoms and bone.name in motion:
+        if bone.freedoms:
             angles = np.zeros((len(root), 3))
-            angles[:, ["rx ry rz".split().index(freedom) for freedom in bone.freedoms]] = motion[bone.name][:, : len(bone.freedoms)]
+            angles[:, [TURNS.index(freedom) for freedom in bone.freedoms]] = motion[bone.name]
             turn = turn * (bone.axis * Rotation.from_euler("xyz", angles, degrees=True) * bone.axis.inv())
         turns[bone.name] = turn
         ends[bone.name] = ends[bone.parent] + turn.apply(bone.offset)
@@ -167,27 +185,42 @@ def read_motion(asf: Path, amc: Path) -> Float[np.ndarray, "time 22 3"]:
     """BODY22 joints of one AMC motion, metres, y up, at the capture's 120 frames/s.
 
     Raises:
-        OccluposeError: a damaged file, or a skeleton without a bone that BODY22 needs.
+        OccluposeError: a damaged file, a skeleton without a bone that BODY22 needs, or a motion of another skeleton.
     """
     bones = read_asf(asf)
     missing = set(BODY22_FROM_ASF.values()) - {bone.name for bone in bones}
     if missing:
         raise OccluposeError(f"{asf}: no bone {', '.join(sorted(missing))}; a full-body skeleton of the CMU database is expected")
-    ends, turns = forward_kinematics(bones, read_amc(amc))
+    motion = read_amc(amc)
+    for name, count in [("root", 6), *((bone.name, len(bone.freedoms)) for bone in bones if bone.freedoms)]:
+        given = motion[name].shape[1] if name in motion else 0
+        if given != count:
+            raise OccluposeError(f"{amc}: {name} has {given} values a frame; {asf.name} gives it {count}: fetch both files again")
+    ends, turns = forward_kinematics(bones, motion)
     return body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
 
 
 def read_clips(path: Path) -> list[Clip]:
-    """The clips of a file of joint positions (`joint_names`, `fps`, one (time, joint, 3) array a clip; metres, y up)."""
-    with np.load(path, allow_pickle=False) as file:
-        names = [str(name) for name in file["joint_names"]]
-        clips = []
-        for key in file.files:
-            if key in ("joint_names", "fps"):
-                continue
-            ends = {joint: file[key][:, names.index(source)].astype(float) for joint, source in BODY22_FROM_CLIPS.items()}
-            clips.append(Clip(key, "clips", float(file["fps"]), body22(ends, head_axes(ends)).astype(np.float32)))
-    return clips
+    """The clips of a file of joint positions (`joint_names`, `fps`, one (time, joint, 3) array a clip; metres, y up).
+
+    Raises:
+        OccluposeError: no such file, or something else in it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names, fps = [str(name) for name in file["joint_names"]], float(file["fps"])
+            return [_clip(key, fps, names, file[key]) for key in file.files if key not in ("joint_names", "fps")]
+    except FileNotFoundError:
+        raise OccluposeError(f"{path}: no such file; a file of joint positions is expected") from None
+    except (ValueError, KeyError, IndexError, OSError, zipfile.BadZipFile):
+        raise OccluposeError(f"{path}: not a whole file of joint positions (joint_names, fps, finite clips); fetch it again") from None
+
+
+def _clip(name: str, fps: float, names: list[str], positions: Float[np.ndarray, "time joint 3"]) -> Clip:
+    if positions.shape[1:] != (len(names), 3) or not np.isfinite(positions).all():
+        raise ValueError
+    ends = {joint: positions[:, names.index(source)].astype(float) for joint, source in BODY22_FROM_CLIPS.items()}
+    return Clip(name, "clips", fps, body22(ends, head_axes(ends)).astype(np.float32))
 
 
 def head_axes(ends: dict[str, Float[np.ndarray, "time 3"]]) -> Float[np.ndarray, "time 3 3"]:
@@ -223,14 +256,15 @@ def load_clips(folder: Path, subjects: tuple[str, ...] | None = None) -> list[Cl
         OccluposeError: the folder holds no AMC motion.
     """
     motions = [amc for amc in sorted(folder.glob("cmu/*/*.amc")) if subjects is None or amc.parent.name in subjects]
-    if not motions:
+    positions = folder / "cmu_expmap" / "joints_60fps.npz"
+    with_positions = positions.exists() and (subjects is None or "clips" in subjects)
+    if not (motions or (with_positions and subjects)):
         raise OccluposeError(f"{folder}: no cmu/NN/NN_MM.amc in it; give the folder that holds the CMU motion capture")
     clips = [
         Clip(amc.stem, amc.parent.name, 120.0, read_motion(amc.with_name(f"{amc.parent.name}.asf"), amc).astype(np.float32))
         for amc in motions
     ]
-    positions = folder / "cmu_expmap" / "joints_60fps.npz"
-    if positions.exists() and (subjects is None or "clips" in subjects):
+    if with_positions:
         clips += read_clips(positions)
     return [piece for clip in clips for piece in cut_jumps(clip)]
 
