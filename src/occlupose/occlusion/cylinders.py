@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from occlupose.errors import OccluposeError
 from occlupose.skeletons import Skeleton
 
 
@@ -117,6 +118,4 @@ def _first(choice: tuple[str, ...], skeleton: Skeleton) -> int:
     for name in choice:
         if name in skeleton.joints:
             return skeleton.joints.index(name)
-    from occlupose.errors import OccluposeError
-
     raise OccluposeError(f"skeleton {skeleton.name}: no {' or '.join(choice)}; the Cylinder Man needs one")

@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from occlupose.errors import OccluposeError
+from occlupose.occlusion.cylinders import FACE, FAR_SIDE, MARGIN, hidden
+from occlupose.skeletons import BODY22, COCO17, H36M17, MUPOTS17
+
+SEEDS = st.integers(0, 2**32 - 1)
+AWAY = np.array([0, 0, 3.0])
+STANDING = {  # m; right, down, away of somebody who faces the camera: their left is on its right
+    "nose": (0, -0.68, -0.11), "eye": (0.03, -0.71, -0.08), "ear": (0.075, -0.7, 0), "shoulder": (0.2, -0.5, 0), "elbow": (0.32, -0.25, 0),
+    "wrist": (0.42, 0, 0), "hip": (0.1, 0, 0), "knee": (0.13, 0.42, 0), "ankle": (0.16, 0.84, 0), "pelvis": (0, 0, 0),
+    "spine": (0, -0.25, 0), "thorax": (0, -0.5, 0), "neck_nose": (0, -0.6, 0), "head_top": (0, -0.8, 0), "neck": (0, -0.5, 0),
+    "head": (0, -0.65, 0),
+}  # fmt: skip
+PARTS = [  # radius, ends, and what else it carries, written down anew; the torso's radius comes from the body
+    (0.1, "thorax", "head_top", {"neck_nose", *FACE}),
+    (None, "thorax", "pelvis", {"spine"}),
+    *(
+        (0.05, f"{side}_{start}", f"{side}_{end}", set())
+        for side in ("left", "right")
+        for start, end in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
+    ),
+]
+
+
+def standing(skeleton=BODY22, **moved):
+    """(joint, 3) of somebody 3 m away who faces the camera; joints given are there instead, relative to the pelvis."""
+    places = []
+    for name in skeleton.joints:
+        x, y, z = STANDING[name.removeprefix("left_").removeprefix("right_")]
+        places.append(moved.get(name, (-x if name.startswith("right_") else x, y, z)))
+    return np.array(places, float) + AWAY
+
+
+def from_behind(joints):
+    """The same body turned half about the vertical through its pelvis."""
+    return (joints - AWAY) * (-1, 1, -1) + AWAY
+
+
+def hides(joints, skeleton=BODY22, **options):
+    """Names of the joints that are hidden."""
+    return set(np.array(skeleton.joints)[hidden(torch.from_numpy(joints), skeleton, **options).numpy()])
+
+
+@pytest.mark.parametrize("perspective", [True, False])
+@pytest.mark.parametrize("skeleton", [BODY22, H36M17, MUPOTS17])
+def test_a_hand_behind_the_torso_is_hidden_and_one_before_it_is_not(skeleton, perspective):
+    assert hides(standing(skeleton), skeleton, perspective=perspective) == set()
+    before, behind = (standing(skeleton, left_wrist=(0.08, -0.2, z)) for z in (-0.2, 0.2))
+    assert hides(before, skeleton, perspective=perspective) == set()
+    assert hides(behind, skeleton, perspective=perspective) == {"left_wrist"}
+
+
+@pytest.mark.parametrize("perspective", [True, False])
+def test_from_behind_it_is_the_other_way_round_and_the_face_is_gone(perspective):
+    before, behind = (from_behind(standing(left_wrist=(0.08, -0.2, z))) for z in (-0.2, 0.2))
+    assert hides(before, perspective=perspective) == {"left_wrist", "nose", "left_eye", "right_eye"}
+    assert hides(behind, perspective=perspective) == {"nose", "left_eye", "right_eye"}
+
+
+def test_from_the_side_the_far_ear_and_shoulder_are_hidden():
+    turned = Rotation.from_euler("y", -90, degrees=True).apply(standing() - AWAY) + AWAY
+    assert {"left_ear", "left_shoulder"} <= hides(turned, perspective=False)
+    assert not hides(turned, perspective=False) & {"nose", "right_ear", "right_eye", "right_shoulder", "right_elbow", "right_wrist"}
+
+
+@pytest.mark.parametrize(("carried", "other"), [("spine", "left_wrist"), ("pelvis", "left_wrist"), ("neck_nose", "right_wrist")])
+def test_a_part_never_hides_the_joints_that_it_carries(carried, other):
+    x, y, _ = standing()[BODY22.index(carried)[0]] - AWAY
+    body = standing(**{carried: (x, y, 0.0), other: (x, y - 0.02, 0.3)})  # straight behind the axis
+    assert hides(body, perspective=False) == {other}
+
+
+@pytest.mark.parametrize("perspective", [True, False])
+def test_an_arm_that_points_at_the_camera_hides_what_is_behind_it_but_not_its_own_joints(perspective):
+    arm = {"left_shoulder": (0.2, -0.5, 0), "left_elbow": (0.2, -0.5, -0.28), "left_wrist": (0.2, -0.5, -0.5)}
+    joints = standing(**arm, right_wrist=(0.22, -0.52, 0.1)) - (0.2, -0.5, 0)  # along the camera's axis
+    assert {"left_shoulder", "right_wrist"} <= hides(joints, perspective=perspective)
+    assert "left_elbow" not in hides(joints, perspective=perspective)
+    joints[BODY22.index("left_wrist")] = np.nan  # without a forearm only the upper arm is there, which is the shoulder's own
+    assert "right_wrist" in hides(joints, perspective=perspective)
+    assert not hides(joints, perspective=perspective) & {"left_elbow", "left_shoulder"}
+
+
+def test_joints_at_the_same_depth_do_not_flicker():
+    for z, is_hidden in ((0.9 * MARGIN, False), (1.1 * MARGIN, True)):
+        assert ("left_wrist" in hides(standing(left_wrist=(0.08, -0.2, z)), perspective=False)) == is_hidden
+
+
+def test_a_missing_joint_is_not_hidden_and_hides_nothing():
+    body = standing(left_wrist=(0.08, -0.2, 0.2))
+    for missing in ("pelvis", "thorax", "left_wrist"):
+        less = body.copy()
+        less[BODY22.index(missing)] = np.nan
+        assert hides(less) == set()
+    less = from_behind(standing())
+    less[BODY22.index("nose", "head_top")] = np.nan
+    assert hides(less) == set()
+    assert hides(np.full((22, 3), np.nan)) == set()
+
+
+def test_joints_that_fall_together_hide_nothing():
+    assert hides(np.full((22, 3), 2.0)) == set()
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 5), (0,), (2, 0, 3)])
+def test_any_batch_gives_what_each_body_gives(batch):
+    bodies = np.stack([random_body(seed) for seed in range(int(np.prod(batch)))] or [standing()])[: int(np.prod(batch))]
+    together = hidden(torch.from_numpy(bodies).view(*batch, 22, 3), BODY22)
+    assert together.shape == (*batch, 22)
+    assert together.dtype == torch.bool
+    for one, body in zip(together.reshape(-1, 22), bodies, strict=True):
+        np.testing.assert_array_equal(one, hidden(torch.from_numpy(body), BODY22))
+
+
+@pytest.mark.parametrize("lacking", ["head", "thorax", "pelvis", "left_knee", "right_wrist"])
+def test_skeletons_without_an_end_of_a_part_are_refused(lacking):
+    short = BODY22.subset(name for name in BODY22.joints if name not in {lacking, *({"head_top", "nose"} if lacking == "head" else ())})
+    with pytest.raises(OccluposeError, match=rf"no .*{lacking}.*; the Cylinder Man needs one"):
+        hidden(torch.zeros(len(short), 3), short)
+    with pytest.raises(OccluposeError, match="skeleton coco17: no thorax or neck"):
+        hidden(torch.zeros(17, 3), COCO17)
+
+
+@settings(max_examples=60)
+@given(SEEDS)
+def test_perspective_fades_with_distance(seed):
+    body = torch.from_numpy(random_body(seed))
+    far = body + torch.tensor([0, 0, 1e6], dtype=torch.float64)
+    assert torch.equal(hidden(far, BODY22), hidden(body, BODY22, perspective=False))
+
+
+@settings(max_examples=150)
+@given(SEEDS, st.booleans())
+def test_rays_against_rectangles_say_the_same(seed, perspective):
+    body = random_body(seed)
+    ours = hidden(torch.from_numpy(body), BODY22, perspective=perspective).numpy()
+    for number in range(22):
+        expected = struck(body, number, perspective)
+        if expected is not None:
+            assert ours[number] == expected, BODY22.joints[number]
+
+
+def random_body(seed):
+    """A body in disorder, any way up, 2 to 6 m away and off the axis."""
+    random = np.random.default_rng(seed)
+    joints = standing() - AWAY + random.normal(0, 0.15, (22, 3))
+    turned = Rotation.random(rng=random).apply(joints)
+    return turned + random.uniform((-1.5, -1.5, 2), (1.5, 1.5, 6))
+
+
+def struck(body, number, perspective, edge=1e-3):
+    """Whether the sight of one joint meets a rectangle on its way; None within `edge` (m) of where that changes. Written from the paper."""
+    joint, name = body[number], BODY22.joints[number]
+    view = joint / np.linalg.norm(joint) if perspective else np.array([0, 0, 1.0])
+    at = dict(zip(BODY22.joints, body, strict=True))
+    torso = np.linalg.norm(at["left_shoulder"] - at["thorax"])
+    answers = []
+    if name in FACE:
+        axis = at["head_top"] - at["thorax"]
+        away = np.cross(np.cross(axis, joint - at["thorax"]), axis) / (axis @ axis)
+        answers.append(None if abs(away @ view - FAR_SIDE) < edge else away @ view > FAR_SIDE)
+    for radius, start, end, carried in PARTS:
+        if name not in {start, end} | carried:
+            answers.append(_meets(joint, view, at[start], at[end], torso if radius is None else radius, edge))
+    return True if True in answers else None if None in answers else False
+
+
+def _meets(joint, view, start, end, radius, edge):
+    axis = end - start
+    across = np.cross(axis, view)
+    if abs(np.linalg.norm(across) - radius) < edge:
+        return None
+    # start + along * axis + aside * unit(across) is where the sight, joint - depth * view, meets the rectangle's plane
+    along, aside, depth = np.linalg.solve(np.stack([axis, across / np.linalg.norm(across), view], 1), joint - start)
+    if np.linalg.norm(across) < radius:  # end-on: a disc along the short line that is seen of the axis
+        along = np.clip(along, 0, 1)
+        off = np.cross(joint - start - along * axis, view)
+        depth = (joint - start - along * axis) @ view
+        outside = np.linalg.norm(off) - radius
+    else:
+        beyond = max(-along, along - 1) * np.linalg.norm(across)
+        outside = max(beyond, abs(aside) - radius)
+    if min(abs(outside), abs(depth - MARGIN)) < edge:
+        return None
+    return bool(outside < 0 and depth > MARGIN)
