@@ -1,7 +1,8 @@
 """The temporal network of OANet: a U-shaped stack of 1D convolutions over time.
 
 Two convolution blocks shrink time by four, two transposed blocks restore it, and short connections join equal lengths (paper
-section 3.2, figure 6: kernel 5). Channels, strides and dilations of the figure are not legible in public; those here are ours.
+section 3.2, figure 6: kernel 5). Channels, strides and dilations of the figure are not legible in public; those here are ours, as
+are the transposed kernels of 4 (a multiple of the stride leaves no comb in time) and the 3 of the residual blocks.
 """
 
 from jaxtyping import Float

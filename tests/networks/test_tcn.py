@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from occlupose.networks.tcn import STRIDE, TCN, reach
+
+
+def network(depth=1, dropout=0.1, seed=0):
+    torch.manual_seed(seed)
+    return TCN(5, 3, width=8, depth=depth, dropout=dropout).eval()
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("length", [STRIDE, 2 * STRIDE, 64, 100])
+def test_the_length_is_kept(length, depth):
+    assert network(depth)(torch.randn(2, length, 5)).shape == (2, length, 3)
+
+
+def test_any_number_of_sequences():
+    x = torch.randn(3, 16, 5)
+    together = network()(x)
+    for one, alone in zip(together, x, strict=True):
+        torch.testing.assert_close(network()(alone[None])[0], one)
+    assert network()(x[:0]).shape == (0, 16, 3)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_nothing_further_away_than_the_reach_counts(depth):
+    net = network(depth)
+    bound, middle = reach(net), 120
+    furthest = 0
+    for output in range(middle, middle + STRIDE):  # all places relative to the strides
+        x = torch.randn(1, 2 * middle, 5, requires_grad=True)
+        net(x)[0, output].sum().backward()
+        frames = x.grad[0].abs().sum(-1).nonzero().flatten()
+        furthest = max(furthest, int(frames.max()) - output, output - int(frames.min()))
+    assert furthest <= bound
+    assert bound - furthest < 2 * STRIDE  # a bound that says something
+
+
+def test_later_frames_give_later_answers_in_steps_of_the_stride():
+    net = network()
+    x, margin = torch.randn(1, 160, 5), reach(net) + STRIDE
+    answer, shifted = net(x), net(x.roll(STRIDE, 1))
+    torch.testing.assert_close(answer[:, margin:-margin], shifted.roll(-STRIDE, 1)[:, margin:-margin])
+
+
+def test_sequences_do_not_mix_and_dropout_only_trains():
+    net = network(dropout=0.5)
+    x = torch.randn(2, 32, 5)
+    assert torch.equal(net(x), net(x))
+    changed = torch.stack([x[0], torch.randn(32, 5)])
+    torch.testing.assert_close(net(changed)[0], net(x)[0])
+    net.train()
+    assert not torch.equal(net(x), net(x))
