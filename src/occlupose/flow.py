@@ -58,8 +58,13 @@ class FlowMeter:
         self._before: _Moment | None = None
         self._now: _Moment | None = None
 
-    def update(self, image: UInt8[np.ndarray, "height width 3"], boxes: Float[np.ndarray, "person 4"],
-               xy: Float[np.ndarray, "person joint 2"], ids: Int[np.ndarray, " person"]) -> Displacements | None:
+    def update(
+        self,
+        image: UInt8[np.ndarray, "height width 3"],
+        boxes: Float[np.ndarray, "person 4"],
+        xy: Float[np.ndarray, "person joint 2"],
+        ids: Int[np.ndarray, " person"],
+    ) -> Displacements | None:
         """Take one frame and answer for the one before it.
 
         Arguments:

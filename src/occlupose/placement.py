@@ -19,8 +19,13 @@ OUTLIER = 0.1  # m, how far from its line of sight a joint begins to look wrong
 HUBER, ROUNDS = 6, 9  # least squares that mistrust outliers (Huber), then forget them (Geman-McClure)
 
 
-def place(xyz_relative: Float[np.ndarray, "time joint 3"], xy: Float[np.ndarray, "time joint 2"],
-          weight: Float[np.ndarray, "time joint"], camera: Camera, fps: float) -> Float[np.ndarray, "time 3"]:
+def place(
+    xyz_relative: Float[np.ndarray, "time joint 3"],
+    xy: Float[np.ndarray, "time joint 2"],
+    weight: Float[np.ndarray, "time joint"],
+    camera: Camera,
+    fps: float,
+) -> Float[np.ndarray, "time 3"]:
     """The root over time: the smoothest path that brings every joint onto its line of sight.
 
     Ours (OANet ends at poses relative to the root). Gauss-Newton on the distance between each joint and its line of sight, robust
@@ -58,8 +63,13 @@ def place(xyz_relative: Float[np.ndarray, "time joint 3"], xy: Float[np.ndarray,
     return root.astype(np.float32)
 
 
-def _solve(trust: Float[np.ndarray, "time joint"], view: Float[np.ndarray, "time joint 2"], target: Float[np.ndarray, "time joint 2"],
-           along: Float[np.ndarray, "time 3"], fps: float) -> Float[np.ndarray, "time 3"]:
+def _solve(
+    trust: Float[np.ndarray, "time joint"],
+    view: Float[np.ndarray, "time joint 2"],
+    target: Float[np.ndarray, "time joint 2"],
+    along: Float[np.ndarray, "time 3"],
+    fps: float,
+) -> Float[np.ndarray, "time 3"]:
     """The roots for which root_xy - view root_z comes closest to the target at every joint, and that move as people do.
 
     Arguments:

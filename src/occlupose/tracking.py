@@ -169,8 +169,9 @@ def _offset(xy: Float[np.ndarray, "joint 2"], score: Float[np.ndarray, " joint"]
     return np.median(np.take_along_axis(people.xy - xy, surest[..., None], axis=1), axis=1)
 
 
-def _joint_overlap(xy: Float[np.ndarray, "joint 2"], others: Float[np.ndarray, "person joint 2"],
-                   sides: Float[np.ndarray, " person"]) -> Float[np.ndarray, "person joint"]:
+def _joint_overlap(
+    xy: Float[np.ndarray, "joint 2"], others: Float[np.ndarray, "person joint 2"], sides: Float[np.ndarray, " person"]
+) -> Float[np.ndarray, "person joint"]:
     """Intersection over union of the squares round the same joint of one pose and of each other, for people of these box sides."""
     shared = np.maximum(1 - np.abs(others - xy) / (2 * JOINT_REACH * sides[:, None, None]), 0).prod(-1)
     return shared / (2 - shared)
