@@ -1,149 +1,218 @@
-"""The command line: `occlupose run`, `lift`, `demo`, `train`, `doctor`."""
+"""Finds people in pictures and video, in 2D and in metres, and says of every joint whether it was seen, hidden or absent.
+
+    occlupose demo                               a short clip, fetched once: look at out/demo/preview.png
+    occlupose run walk.mp4                       poses, a preview and a video with its people, in out/walk
+    occlupose run walk.mp4 --fov 70 -o results   with the camera's field of view the metres are right
+    occlupose lift joints.npz -o poses.npz       2D joints from elsewhere
+
+Exit codes: 0 done; 2 something that was given cannot be used, one line says what; 130 ended by Ctrl-C.
+"""
 
 import platform
+import re
+import signal
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from glob import has_magic
 from importlib import metadata
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Literal
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-import numpy as np
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from occlupose import __version__
-from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.media import Source, open_media
-from occlupose.methods.oanet.recipe import Recipe
-from occlupose.pipeline import Record
-from occlupose.poses import OCCLUDED, VISIBLE, Poses
 
-Short = Annotated[Path | None, arg(aliases=["-o"])]
+if TYPE_CHECKING:  # the heavy ones are imported where they are used, so that --help is quick
+    from occlupose.cameras import Camera
+    from occlupose.media import Source
+    from occlupose.poses import Poses
+
+LETTERS = 20
+"""Of a file's name that a line of progress has room for."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def _recipe() -> type:
+    from occlupose.methods.oanet.recipe import Recipe
+
+    return Recipe
+
+
+Folder = Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default: out/NAME)")]
+Count = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: everybody)")]
+Degrees = Annotated[float | None, arg(metavar="DEGREES", help_behavior_hint="(default: 55, and the output says that it was assumed)")]
+Metres = Annotated[float | None, arg(metavar="METRES", help_behavior_hint="(default: as tall as the network believes)")]
+Device = Annotated[str, arg(metavar="DEVICE")]
+AnyRecipe = Annotated[Any, arg(constructor_factory=_recipe)]
 
 
 @dataclass(frozen=True)
-class Seeing:
-    """What is known of the camera and the people."""
+class Scene:
+    """What is known of the camera and the people. It makes the metres right."""
 
-    fov: float | None = None
-    """Field of view on the long side of the picture, degrees. Without it and --camera: 55, and the output says that it was assumed."""
-    camera: Path | None = None
+    fov: Degrees = None
+    """Field of view on the long side of the picture."""
+    camera: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: by --fov)")] = None
     """JSON file with width, height, fx, fy, cx, cy (pixels)."""
-    height: float | None = None
-    """Body height of the people, metres. Without it: as tall as the network believes."""
+    height: Metres = None
+    """Body height of the people."""
 
-    def intrinsics(self) -> Camera | None:
+    def intrinsics(self) -> "Camera | None":
         """The camera of the file, if one was given."""
+        from occlupose.cameras import Camera
+
         return None if self.camera is None else Camera.load(self.camera)
+
+
+UNKNOWN = Scene()
 
 
 def run(
     input: Positional[str],
-    output: Short = None,
+    output: Folder = None,
     every: int = 1,
-    start: float | None = None,
-    end: float | None = None,
-    max_people: int | None = None,
+    start: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: the beginning)")] = None,
+    end: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: the end)")] = None,
+    max_people: Count = None,
     video: bool = True,
-    seeing: tyro.conf.OmitArgPrefixes[Seeing] = Seeing(),
+    scene: OmitArgPrefixes[Scene] = UNKNOWN,
     frontend: str = "blazepose",
-    device: str = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Find everybody in a picture or video, in 2D and in metric 3D, each joint visible, occluded or absent.
 
-    Writes poses.npz, poses.json, preview.png and overlay.mp4. Ctrl-C stops watching; what was seen until then is written.
+    Writes poses.npz and poses.json (the same content), preview.png and, of a video, overlay.mp4. Ctrl-C stops watching: what was seen
+    until then is written, without overlay.mp4, and the exit code is 130 (0 for a camera, which has no other end). A second Ctrl-C ends
+    at once.
 
     Args:
-        input: picture, video, folder of pictures, glob pattern, or camera number.
-        output: folder for the files; by default out/NAME.
+        input: picture, video, folder of pictures, glob pattern, camera number, or the address of a network camera.
+        output: folder for the files.
         every: only every n-th frame.
-        start: begin at this second.
-        end: stop at this second.
-        max_people: at most so many people in a frame.
+        start: begin at this time.
+        end: stop at this time.
+        max_people: at most so many people in a frame; who was there first stays.
         video: write overlay.mp4.
-        seeing: camera and people.
+        scene: camera and people.
         frontend: what finds joints in 2D: blazepose, or an ONNX file with its card beside it.
-        device: where the lifting networks run, as torch names it (cpu, cuda).
+        device: where the lifting networks run: cpu, cuda, ... as torch names it.
     """
-    source = open_media(input, every=every, start=start, end=end)
-    _run(source, output or Path("out") / _stem(input), max_people=max_people, video=video, seeing=seeing, frontend=frontend, device=device)
+    from occlupose.media import open_media
+
+    with open_media(input, every=every, start=start, end=end) as source:
+        folder = output or Path("out") / _name(source)
+        _run(source, folder, max_people=max_people, video=video, scene=scene, frontend=frontend, device=device)
 
 
-def demo(output: Short = None, video: bool = True) -> None:
+def demo(output: Folder = None, video: bool = True) -> None:
     """Run on a clip of two people, fetched at first use (from the pose2sim package, BSD-3).
 
+    Writes what `occlupose run` writes.
+
     Args:
-        output: folder for the files; by default out/demo.
+        output: folder for the files.
         video: write overlay.mp4.
     """
     from occlupose.assets import demo_clip
+    from occlupose.media import open_media
 
-    _run(open_media(demo_clip()), output or Path("out") / "demo", video=video)
+    with open_media(demo_clip()) as source:
+        _run(source, output or Path("out") / "demo", video=video)
 
 
 def _run(
-    source: Source,
+    source: "Source",
     folder: Path,
     *,
     video: bool = True,
-    seeing: Seeing = Seeing(),
+    scene: Scene = UNKNOWN,
     max_people: int | None = None,
     frontend: str = "blazepose",
     device: str = "cpu",
 ) -> None:
+    """Watches, lifts, writes and sums up. Whatever cannot be is refused before anything is made or fetched."""
+    _check_folder(folder)
+    camera = scene.intrinsics()
     from occlupose import pipeline, viewer
 
-    console = Console(stderr=True)
-    began = monotonic()
-    _writable(folder)
-    with _progress(console) as bar:
-        watching = bar.add_task(f"watching {source.name}", total=source.count, people="")
-        poses = pipeline.run(
-            source,
-            max_people=max_people,
-            camera=seeing.intrinsics(),
-            fov=seeing.fov,
-            height=seeing.height,
-            frontend=frontend,
-            device=device,
-            progress=_watch(bar, watching),
-        )
-        bar.update(watching, total=len(poses), completed=len(poses))
-        poses.save(folder / "poses.npz")
-        poses.save(folder / "poses.json")
+    began, console = monotonic(), Console(stderr=True)
+    eyes, lift = pipeline.prepare(
+        source, max_people=max_people, camera=camera, fov=scene.fov, height=scene.height, frontend=frontend, device=device
+    )
+    record = pipeline.Record.of(source, eyes)
+    with _Interrupt() as interrupt, _progress(console) as bar:
+        watching = bar.add_task(f"watching {_short(Path(source.name).name)}", total=source.count, people="")
+        with closing(pipeline.watch(source, eyes, max_people=max_people)) as sightings:
+            for sighting in sightings:
+                record.sightings.append(sighting)
+                bar.update(watching, advance=1, people=_count(len(sighting.ids)))
+                if interrupt.asked:
+                    break
+        early = interrupt.asked
+        if early and not record.sightings:
+            raise KeyboardInterrupt
+        if early and not source.live:
+            _say(console, "interrupted; writing what was seen so far, without overlay.mp4 (Ctrl-C again ends at once)")
+        bar.update(watching, total=len(record.sightings))
+        poses = lift(record.poses())
         written = ["poses.npz", "poses.json"]
+        for name in written:
+            poses.save(folder / name)
         if not source.live:
             viewer.preview(poses, source, folder / "preview.png")
             written.append("preview.png")
-        if video and not source.live and source.kind != "picture":
-            drawing = bar.add_task("drawing", total=len(poses), people="")
-            viewer.render(poses, source, folder / "overlay.mp4", progress=lambda done: bar.update(drawing, completed=done))
-            written.append("overlay.mp4")
+        if video and not early and source.kind in ("video", "folder"):
+            if _draw(poses, source, folder / "overlay.mp4", bar, interrupt):
+                written.append("overlay.mp4")
+            else:
+                _say(console, "interrupted; overlay.mp4 is left out")
     for warning in source.warnings:
-        console.print(f"occlupose: warning: {warning}", highlight=False)
-    if not len(poses.track_id):
-        console.print(f"occlupose: warning: {source.name}: nobody found in it; the files are valid but empty", highlight=False)
-    if poses.camera is not None and poses.camera.assumed:
-        console.print(
-            "occlupose: note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right", highlight=False
-        )
+        _say(console, f"warning: {warning}")
+    _notes(console, source.name, poses)
     Console().print(summary(poses, monotonic() - began))
-    Console().print(f"{folder}: " + ", ".join(written), highlight=False)
+    print(f"{folder}: {', '.join(written)}")
+    if interrupt.asked and not source.live:
+        sys.exit(INTERRUPTED)
+
+
+def _draw(poses: "Poses", source: "Source", path: Path, bar: Progress, interrupt: "_Interrupt") -> bool:
+    """Writes the video with the people in it; False where Ctrl-C came before it was finished, and then there is none."""
+    from occlupose import viewer
+
+    drawing = bar.add_task(f"drawing {path.name}", total=len(poses), people="")
+
+    def progress(done: int) -> None:
+        bar.update(drawing, completed=done)
+        if interrupt.asked:
+            raise KeyboardInterrupt
+
+    try:
+        viewer.render(poses, source, path, progress=progress)
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def lift(
     input: Positional[Path],
-    output: Annotated[Path, arg(aliases=["-o"])],
-    seeing: tyro.conf.OmitArgPrefixes[Seeing] = Seeing(),
-    weights: Path | None = None,
-    device: str = "cpu",
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+    scene: OmitArgPrefixes[Scene] = UNKNOWN,
+    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the shipped one)")] = None,
+    device: Device = "cpu",
 ) -> None:
     """Lift 2D people from elsewhere to 3D.
 
@@ -153,46 +222,43 @@ def lift(
     Args:
         input: .npz or .json file of 2D people.
         output: .npz or .json file to write.
-        seeing: camera and people.
+        scene: camera and people.
         weights: another lifter than the shipped one.
-        device: where the networks run, as torch names it (cpu, cuda).
+        device: where the networks run: cpu, cuda, ... as torch names it.
     """
+    camera = scene.intrinsics()
     from occlupose import lifting
-    from occlupose.methods.oanet.weights import load
+    from occlupose.poses import Poses
 
     poses = Poses.load(input)
-    lifted = lifting.lift(poses, camera=seeing.intrinsics(), fov=seeing.fov, height=seeing.height, lifter=load(weights).to(device))
+    lifted = lifting.lift(poses, camera=camera, fov=scene.fov, height=scene.height, lifter=lifting.networks(device, weights))
     lifted.save(output)
+    _notes(Console(stderr=True), str(input), lifted)
     Console().print(summary(lifted))
+    print(f"{output}: written")
 
 
 def doctor() -> None:
-    """Print versions, weights, licences and devices: what to copy into a bug report."""
+    """Print versions, weights, licences and devices: what to copy into a bug report. Needs no network."""
     import torch
 
-    from occlupose.assets import ASSETS
+    from occlupose.assets import ASSETS, cache
     from occlupose.methods.oanet.weights import card
 
     table = Table("what", "version", "licence or place", title=f"occlupose {__version__}")
     table.add_row("python", platform.python_version(), platform.platform())
     for name in ("torch", "numpy", "scipy", "av", "opencv-python-headless", "ai-edge-litert", "onnxruntime"):
         try:
-            table.add_row(
-                name,
-                metadata.version(name),
-                _licence(name),
-            )
+            table.add_row(name, metadata.version(name), _licence(name))
         except metadata.PackageNotFoundError:
             table.add_row(name, "not installed", "")
-    for asset in ASSETS:
-        table.add_row(asset.name, asset.version, asset.licence)
     lifter = card()
     table.add_row(lifter["name"], f"{lifter['parameters']:,} parameters", lifter["licence"])
-    table.add_row(
-        "devices",
-        f"cpu ({torch.get_num_threads()} threads)",
-        ", ".join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())) or "no GPU",
-    )
+    for asset in ASSETS:
+        table.add_row(asset.name, f"{asset.package} {asset.version}", f"{asset.licence}; {'here' if asset.present else 'not fetched yet'}")
+    table.add_row("cache", "", str(cache()))
+    gpus = ", ".join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))
+    table.add_row("devices", f"cpu ({torch.get_num_threads()} threads)", gpus or "no GPU")
     Console().print(table)
 
 
@@ -205,10 +271,10 @@ def _licence(package: str) -> str:
 def train(
     method: Positional[Literal["lifter"]],
     mocap: Path,
-    output: Annotated[Path, arg(aliases=["-o"])],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    recipe: AnyRecipe,
     resume: bool = False,
-    device: str = "cpu",
-    recipe: Recipe = Recipe(),  # noqa: B008
+    device: Device = "cpu",
 ) -> None:
     """Train the networks that ship, from the committed recipe.
 
@@ -216,85 +282,139 @@ def train(
         method: lifter, the 2D and 3D temporal networks of OANet.
         mocap: folder with the CMU motion capture, cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: folder for checkpoint, log, weights and card.
+        recipe: everything that the result depends on.
         resume: go on with the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
-        recipe: everything that the result depends on.
     """
     from occlupose.methods.oanet.train import train_lifter
 
     weights = train_lifter(mocap, output, recipe, resume=resume, device=device)
-    Console().print(f"{weights}: weights written, their card beside them", highlight=False)
+    print(f"{weights}: weights written, their card beside them")
 
 
-def summary(poses: Poses, seconds: float | None = None) -> Table:
+def summary(poses: "Poses", seconds: float | None = None) -> Table:
     """Who was there, when, how far away, and how much of them was seen."""
-    title = f"{len(poses)} frames, {len(poses.track_id)} people" + (f", {len(poses) / seconds:.1f} frames/s" if seconds else "")
+    import numpy as np
+
+    from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
+
+    title = f"{len(poses)} frame{'' if len(poses) == 1 else 's'}, {_count(len(poses.track_id))}"
+    if seconds is not None:
+        title += f", {seconds:.1f} s ({len(poses) / seconds:.1f} frames/s)"
     table = Table("person", "from", "to", "frames", "visible", "occluded", "distance", title=title)
     for person, track in enumerate(poses.track_id.tolist()):
-        state = poses.state[:, person]
-        there = (state > 0).any(-1)
+        joints = poses.state[:, person]
+        there = (joints != ABSENT).any(-1)
         if not there.any():
             continue
-        times, joints = poses.time[there], state[there]
-        away = "" if poses.xyz is None else f"{np.nanmedian(poses.xyz[there, person, 0, 2]):.1f} m"
+        times, joints = poses.time[there], joints[there]
+        away = "" if poses.xyz is None else f"{np.nanmedian(poses.xyz[there, person, :, 2]):.1f} m"
         shares = (f"{(joints == value).mean():.0%}" for value in (VISIBLE, OCCLUDED))
         table.add_row(str(track), f"{times[0]:.1f} s", f"{times[-1]:.1f} s", str(int(there.sum())), *shares, away)
     return table
 
 
-def _watch(bar: Progress, task: TaskID) -> Callable[..., None]:
-    def update(record: Record) -> None:
-        seen = {int(who) for who in record.sightings[-1].ids} if record.sightings else set()
-        bar.update(task, completed=len(record.sightings), people=f"{len(seen)} people")
-        if record.interrupted:
-            bar.console.print("occlupose: interrupted; writing what was seen so far", highlight=False)
+def _notes(console: Console, name: str, poses: "Poses") -> None:
+    """What the user should know of the result."""
+    if not len(poses.track_id):
+        _say(console, f"warning: {name}: nobody found in it; the files are valid but empty")
+    elif poses.camera is not None and poses.camera.assumed:
+        _say(console, "note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right")
 
-    return update
+
+def _say(console: Console, text: str) -> None:
+    """One line, whatever the width of the terminal."""
+    console.print(f"occlupose: {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _count(people: int) -> str:
+    return "1 person" if people == 1 else f"{people} people"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LETTERS else f"{name[: LETTERS - 9]}…{name[-8:]}"
+
+
+class _Interrupt:
+    """Ctrl-C: the first is noted, and looked for where it is safe to stop; the second ends at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before is signal.default_int_handler:  # else nobody is meant to interrupt, as under nohup
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
 
 
 class _Speed(ProgressColumn):
     """Frames per second."""
 
     def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.1f} frames/s")
+        return Text("" if task.speed is None else f"{task.speed:.1f} frames/s", no_wrap=True)
 
 
 def _progress(console: Console) -> Progress:
+    """Bars for a terminal; nothing where the output goes elsewhere."""
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TextColumn("{task.fields[people]}"),
         _Speed(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console)
+    return Progress(*columns, console=console, expand=True, disable=not console.is_terminal)
 
 
-def _writable(folder: Path) -> None:
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder that could not be made or written to; makes none yet.
+
+    Raises:
+        OccluposeError: there is a file of that name or on the way, or it may not be written to.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (probe := folder / ".occlupose").touch()
-        probe.unlink()
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
     except OSError as error:
-        raise OccluposeError(
-            f"{folder}: cannot be written to ({(error.strerror or str(error)).lower()}); give another folder with -o"
-        ) from None
+        reason = (error.strerror or str(error)).lower()
+        raise OccluposeError(f"{folder}: cannot be written to ({reason}); give another folder with -o") from error
 
 
-def _stem(spec: str) -> str:
-    return f"camera{spec}" if spec.isdigit() else Path(spec).resolve().stem or "poses"
+def _name(source: "Source") -> str:
+    """What the output folder is called by default: by the file, the folder, or the camera."""
+    path = Path(source.name).expanduser()
+    if source.kind == "camera":
+        address = urlsplit(source.name)
+        return re.sub(r"[^\w.]+", "-", f"{address.hostname or ''}{address.path}").strip("-.") or "camera"
+    if source.kind == "folder":
+        named = [part for part in path.resolve().parts[1:] if path.is_dir() or not has_magic(part)]
+        return named[-1] if named else "pictures"
+    return path.stem
 
 
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2."""
+    commands: dict[str, Callable[..., None]] = {"run": run, "demo": demo, "lift": lift, "train": train, "doctor": doctor}
+    arguments = sys.argv[1:] or ["--help"]
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            {"run": run, "demo": demo, "lift": lift, "train": train, "doctor": doctor}, prog="occlupose", description=__doc__
-        )
+        if arguments == ["--version"]:
+            print(f"occlupose {__version__}")
+        else:
+            tyro.extras.subcommand_cli_from_dict(commands, prog="occlupose", description=__doc__, args=arguments)
     except OccluposeError as error:
         print(f"occlupose: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("occlupose: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

@@ -5,13 +5,14 @@ Used by the whole pipeline and by itself, for 2D that comes from elsewhere.
 
 from dataclasses import dataclass, field, replace
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.lift import RATE, lift_rays
+from occlupose.methods.oanet.lift import lift_rays, phases, spacing
 from occlupose.methods.oanet.lifter import Lifter
 from occlupose.methods.oanet.weights import load
 from occlupose.networks.tcn import STRIDE
@@ -38,11 +39,12 @@ FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 HEAD_ABOVE_NECK, SOLE_BELOW_ANKLE = 0.14, 0.08
 """Metres from the mocap's head joint to the crown, and from ankle to sole, of an average adult. Ours."""
 
-STATURE_FRAMES = 3.0
-"""Seconds of a track whose bones decide how tall the network thinks the person is."""
-
 TAIL = 2.0
 """Seconds that a track is continued, unseen, behind its last sight: as long as a tracker would wait for the person."""
+
+SETTLED = 1.5
+"""Seconds of future after which a person's place hardly changes any more (`placement.place` states by how much). Of this length is
+also the beginning of a track whose bones decide how tall the network thinks the person is."""
 
 
 @dataclass
@@ -65,58 +67,61 @@ class Lift:
 
         Arguments:
             poses: 2D; each person is taken to be there from their first to their last frame with any joint.
-            begin: for a window out of a longer record, the frame at which to begin with each person instead of the first.
+            begin: for a window out of a longer record, the frame at which to begin with each person instead of the first; who is not in
+                it is left absent.
 
         Returns:
             A record with the same frames and people. Seen joints keep their pixels; hidden ones have those of the inferred joint.
+
+        Raises:
+            OccluposeError: the camera is one for pictures of another size.
         """
+        observed = replace(poses, xyz=None, observed=None, camera=self.camera)
         shape = (len(poses), len(poses.track_id), len(H36M17))
         xy, xyz = np.full((*shape, 2), np.nan, np.float32), np.full((*shape, 3), np.nan, np.float32)
         score, state = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
         for person, track in enumerate(poses.track_id.tolist()):
             there = np.flatnonzero((poses.state[:, person] != ABSENT).any(-1))
-            if len(there):
+            if len(there) and (begin is None or track in begin):
                 span = slice(int(there[0]) if begin is None else begin[track], int(there[-1]) + 1)
-                tail = min(ceil(TAIL * poses.fps), len(poses) - span.stop)
-                answer = self._track(poses, person, slice(span.start, span.stop + tail), track)
-                xy[span, person], xyz[span, person], score[span, person], state[span, person] = (
-                    part[: span.stop - span.start] for part in answer
-                )
+                answer = self._track(poses, person, span)
+                xy[span, person], xyz[span, person], score[span, person], state[span, person] = answer
         return Poses(
             xy=xy, score=score, state=state, xyz=xyz, track_id=poses.track_id, time=poses.time, skeleton=H36M17, fps=poses.fps,
-            width=poses.width, height=poses.height, camera=self.camera,
-            observed=replace(poses, xyz=None, observed=None, camera=self.camera),
+            width=poses.width, height=poses.height, camera=self.camera, observed=observed,
         )  # fmt: skip
 
-    def _track(self, poses: Poses, person: int, span: slice, track: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Pixels, metres, score and state of one person in these frames."""
-        observed_xy = to_body22(poses.xy[span, person], poses.skeleton)
-        observed_score = np.nan_to_num(to_body22(poses.score[span, person][..., None], poses.skeleton)[..., 0])
-        observed_state = np.nan_to_num(to_body22(poses.state[span, person][..., None].astype(np.float32), poses.skeleton)[..., 0]).astype(
-            np.uint8
+    def _track(self, poses: Poses, person: int, span: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels, metres, score and state of one person in these frames; those behind, in which the person is unseen, steady the last."""
+        frames = span.stop - span.start
+        longer = slice(span.start, span.stop + ceil(TAIL * poses.fps))
+        observed_xy = to_body22(poses.xy[longer, person], poses.skeleton)
+        observed_score, observed_state = (
+            np.nan_to_num(to_body22(values[longer, person, :, None].astype(np.float32), poses.skeleton)[..., 0])
+            for values in (poses.score, poses.state)
         )
         seen = (observed_state == VISIBLE) & np.isfinite(observed_xy).all(-1)
         rays = self.camera.rays(observed_xy)[..., :2]
-        lifted = lift_rays(self.lifter, rays[:, None], seen[:, None], poses.fps)
-        relative = self._scaled(lifted.xyz[:, 0], poses.fps, track)
+        relative = lift_rays(self.lifter, rays[:, None], seen[:, None], poses.fps).xyz[:, 0]
+        relative = relative * self._scale(relative[:frames], poses.fps, int(poses.track_id[person]))
         joints = BODY22.index(*H36M17.joints)
-        pixels, weight = observed_xy[:, joints], observed_score[:, joints] * seen[:, joints]
-        root = place(relative, np.where(weight[..., None] > 0, pixels, np.nan), weight, self.camera, poses.fps)
+        pixels, believed = observed_xy[:, joints], seen[:, joints]
+        root = place(relative, np.where(believed[..., None], pixels, np.nan), observed_score[:, joints], self.camera, poses.fps)
         xyz = (relative + root[:, None]).astype(np.float32)
-        xy = np.where(seen[:, joints][..., None], pixels, self.camera.project(xyz)).astype(np.float32)
-        state, score = h36m_states(observed_state, observed_score, poses.skeleton)
+        xy = np.where(believed[..., None], pixels, self.camera.project(xyz)).astype(np.float32)
+        state, score = h36m_states(observed_state.astype(np.uint8), observed_score, poses.skeleton)
         state = np.where(inside(xy, (poses.width, poses.height)), state, OCCLUDED).astype(np.uint8)
         unknown = ~(np.isfinite(xy).all(-1) & np.isfinite(xyz).all(-1))
         xy[unknown], xyz[unknown], state[unknown], score[unknown] = np.nan, np.nan, ABSENT, 0
-        return xy, xyz, score, state
+        return xy[:frames], xyz[:frames], score[:frames], state[:frames]
 
-    def _scaled(self, relative: Float[np.ndarray, "time 17 3"], fps: float, track: int) -> Float[np.ndarray, "time 17 3"]:
-        """The body at the height that was asked for."""
+    def _scale(self, relative: Float[np.ndarray, "time 17 3"], fps: float, track: int) -> np.float32:
+        """What makes this track's body as tall as was asked for; decided by the beginning of it."""
         if self.height is None:
-            return relative
+            return np.float32(1)
         if track not in self.scales:
-            self.scales[track] = self.height / stature(relative[: max(1, round(STATURE_FRAMES * fps))])
-        return relative * np.float32(self.scales[track])
+            self.scales[track] = self.height / stature(relative[: ceil(SETTLED * fps)])
+        return np.float32(self.scales[track])
 
 
 def lift(
@@ -200,11 +205,25 @@ def stature(xyz: Float[np.ndarray, "time 17 3"]) -> float:
     return HEAD_ABOVE_NECK + sum(map(length, chains)) + sum(map(length, legs)) / 2 + SOLE_BELOW_ANKLE
 
 
+def networks(device: str = "cpu", weights: Path | None = None) -> Lifter:
+    """The lifter, by default the shipped one, on a device.
+
+    Raises:
+        OccluposeError: torch has no such device here, or the weights cannot be read.
+    """
+    lifter = load(weights)
+    try:
+        return lifter.to(device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0].split(". ")[0]
+        raise OccluposeError(f"device {device}: torch cannot use it here ({reason}); give cpu") from error
+
+
 def delay(lifter: Lifter, fps: float) -> int:
-    """Frames of future after which more of them change nothing in the relative pose (the placement's smoothing has its own)."""
-    return lifter.delay * max(1, round(fps / RATE))
+    """Frames of future after which more of them change nothing in the pose about the root and hardly anything in its place."""
+    return ceil(lifter.delay * phases(fps) / spacing(fps)) + ceil(SETTLED * fps)
 
 
 def alignment(fps: float) -> int:
     """A live window must begin a multiple of this many frames after the person's first, so that the networks' strides agree."""
-    return STRIDE * max(1, round(fps / RATE))
+    return STRIDE * phases(fps)

@@ -18,7 +18,7 @@ import time as clock
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -175,7 +175,7 @@ def open_media(spec: str | Path | int, *, every: int = 1, start: float | None = 
     return Video(path, window)
 
 
-def prefetch(source: Iterable[Frame], depth: int = 4) -> Iterator[Frame]:
+def prefetch(source: Iterable[Frame], depth: int = 4) -> Generator[Frame, None, None]:
     """The frames of `source`, decoded up to `depth` frames ahead in a background thread.
 
     An error of the source is raised where its frame would have come. The thread ends with the generator, also when that is closed early.

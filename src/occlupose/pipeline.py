@@ -1,32 +1,29 @@
-"""From a picture, video or camera to people in 3D: frames, 2D people, identities, evidence, lifting, files.
+"""From a picture, video or camera to people in 3D: frames, 2D people, identities, evidence, lifting.
 
-Watching (`watch`) is one pass with a frame of delay; lifting follows on the whole (`run`) or on a sliding window (`stream`).
+Watching (`watch`) is one pass with two frames of delay; lifting follows on the whole (`run`) or on a sliding window (`stream`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from occlupose import lifting
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.flow import Displacements, FlowMeter
 from occlupose.frontends import Frontend, People, build
-from occlupose.lifting import Lift, assumed_camera
+from occlupose.lifting import TAIL, Lift, assumed_camera
 from occlupose.media import Source, open_media, prefetch
-from occlupose.methods.oanet.weights import load
 from occlupose.occlusion.evidence import evidence, states
 from occlupose.poses import ABSENT, Poses
 from occlupose.skeletons import Skeleton
 from occlupose.tracking import Tracker
-
-PLACEMENT_DELAY = 1.5
-"""Seconds of future after which a person's place hardly changes any more (`placement.place` states by how much)."""
 
 CHUNK = 8
 """Frames that a live window moves on at a time, at least."""
@@ -52,12 +49,20 @@ class Record:
     width: int
     height: int
     sightings: list[Sighting] = field(default_factory=list)
-    interrupted: bool = False
+
+    @classmethod
+    def of(cls, source: Source, frontend: Frontend) -> "Record":
+        """An empty one, for what this frontend will see in this source."""
+        return cls(frontend.skeleton, source.fps, source.width, source.height)
+
+    @property
+    def ids(self) -> list[int]:
+        """Everybody seen in it."""
+        return sorted({int(who) for sighting in self.sightings for who in sighting.ids})
 
     def poses(self) -> Poses:
         """The sightings as one 2D record: everybody seen in them, by id."""
-        sightings = self.sightings
-        ids = sorted({int(who) for sighting in sightings for who in sighting.ids})
+        sightings, ids = self.sightings, self.ids
         column = {who: number for number, who in enumerate(ids)}
         shape = (len(sightings), len(ids), len(self.skeleton))
         xy, score, state = np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
@@ -69,45 +74,6 @@ class Record:
             xy=xy, score=score, state=state, xyz=None, track_id=np.array(ids, np.int64), time=time,
             skeleton=self.skeleton, fps=self.fps, width=self.width, height=self.height,
         )  # fmt: skip
-
-
-def watch(source: Source, frontend: Frontend, *, max_people: int | None = None) -> Iterator[Sighting]:
-    """The people of each frame of a source, in 2D, one frame late: frontend, tracker, flow, evidence (OANet section 3.1).
-
-    Decoding and optical flow run beside the networks. People who are not confirmed by a second frame are left out, except where
-    there is only one frame.
-
-    Arguments:
-        max_people: at most so many in a frame, those that have been there longest.
-    """
-    frontend.reset()
-    tracker, meter = Tracker(confirm=1 if source.count == 1 else 2), FlowMeter()
-    size = (source.width, source.height)
-    before: tuple[float, People] | None = None
-    with ThreadPoolExecutor(1) as worker:
-        for frame in prefetch(source):
-            people = frontend(frame)
-            ids = tracker.update(people, frame.time)
-            displacements = worker.submit(meter.update, frame.image, people.boxes, people.xy, ids)
-            if before is not None:
-                yield _sighting(before, tracker.previous, displacements.result(), size, max_people)
-            else:
-                displacements.result()
-            before = frame.time, people
-        if before is not None:
-            yield _sighting(before, ids, meter.finish(), size, max_people)
-
-
-def _sighting(
-    moment: tuple[float, People], ids: Int[np.ndarray, " person"], moved: Displacements | None, size: tuple[int, int], most: int | None
-) -> Sighting:
-    time, people = moment
-    if moved is None:
-        moved = Displacements(np.full_like(people.xy, np.nan), np.full_like(people.xy, np.nan))
-    known = np.flatnonzero(ids > 0)
-    known = known[np.argsort(ids[known])][:most]
-    belief = evidence(people.score[known], moved.motion[known], moved.flow[known]).astype(np.float32)
-    return Sighting(time, ids[known], people.xy[known].astype(np.float32), belief, states(belief, people.xy[known], size))
 
 
 def run(
@@ -122,17 +88,15 @@ def run(
     height: float | None = None,
     frontend: str | Path | Frontend = "blazepose",
     device: str = "cpu",
-    progress: Callable[[Record], None] | None = None,
+    progress: Callable[[Record], object] | None = None,
 ) -> Poses:
     """Everybody in a picture, video, folder of pictures or camera, over time, in 2D and in metres.
-
-    Ctrl-C ends the watching early; what was seen until then is lifted and returned.
 
     Arguments:
         spec: path, glob, camera number, or an open source.
         every: only every n-th frame.
         start, end: seconds.
-        max_people: at most so many in a frame, those that have been there longest.
+        max_people: at most so many in a frame; who was there first stays.
         camera: intrinsics; else `fov`, degrees on the long side; else 55, marked as assumed.
         height: metres, of every person; else as tall as the network believes.
         frontend: what finds 2D joints: its name, an ONNX file, or one already built.
@@ -145,24 +109,22 @@ def run(
     Raises:
         OccluposeError: the input cannot be read, or an argument cannot be.
     """
-    source = spec if isinstance(spec, Source) else open_media(spec, every=every, start=start, end=end)
-    lift = _lift(source, camera, fov, height, device)
-    record = _record(source, eyes := _frontend(frontend))
-    try:
+    with _opened(spec, every, start, end) as source:
+        eyes, lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, frontend=frontend, device=device)
+        record = Record.of(source, eyes)
         for sighting in watch(source, eyes, max_people=max_people):
             record.sightings.append(sighting)
             if progress is not None:
                 progress(record)
-    except KeyboardInterrupt:
-        record.interrupted = True
-        if progress is not None:
-            progress(record)
     return lift(record.poses())
 
 
 def stream(
     spec: str | Path | int | Source,
     *,
+    every: int = 1,
+    start: float | None = None,
+    end: float | None = None,
     max_people: int | None = None,
     camera: Camera | None = None,
     fov: float | None = None,
@@ -170,65 +132,151 @@ def stream(
     frontend: str | Path | Frontend = "blazepose",
     device: str = "cpu",
 ) -> Iterator[Poses]:
-    """The people of one frame after another, each a few seconds after it was seen; for cameras and endless video.
+    """The people of one frame after another, each some seconds after it was seen; for cameras and endless video.
 
-    Frame by frame the same people, states and joints as `run` gives, to within the tolerance that `placement` states for the place
-    in the room. Memory does not grow with time. Arguments and errors as for `run`.
+    Frame by frame these are the people, states and joints that `run` gives; `lift_stream` says how exactly. Memory does not grow with
+    time. Arguments and errors as for `run`.
     """
-    source = spec if isinstance(spec, Source) else open_media(spec)
-    lift = _lift(source, camera, fov, height, device)
-    record = _record(source, eyes := _frontend(frontend))
-    yield from lift_stream(watch(source, eyes, max_people=max_people), record, lift)
+    with _opened(spec, every, start, end) as source:
+        eyes, lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, frontend=frontend, device=device)
+        yield from lift_stream(watch(source, eyes, max_people=max_people), Record.of(source, eyes), lift)
+
+
+def prepare(
+    source: Source,
+    *,
+    max_people: int | None = None,
+    camera: Camera | None = None,
+    fov: float | None = None,
+    height: float | None = None,
+    frontend: str | Path | Frontend = "blazepose",
+    device: str = "cpu",
+) -> tuple[Frontend, Lift]:
+    """What finds people in the source and what lifts them. Arguments and errors as for `run`; nothing is read yet."""
+    lifting.check(height, fov)
+    if max_people is not None and max_people < 1:
+        raise OccluposeError(f"max_people {max_people}: nobody could be found; give 1 or more")
+    if camera is not None and (camera.width, camera.height) != (source.width, source.height):
+        sizes = f"{source.width} x {source.height}, not the {camera.width} x {camera.height} of the camera"
+        raise OccluposeError(f"{source.name}: its pictures are {sizes}; give the camera that took them")
+    lift = Lift(camera or assumed_camera(source.width, source.height, fov), height, lifting.networks(device))
+    return build(frontend) if isinstance(frontend, (str, Path)) else frontend, lift
+
+
+@contextmanager
+def _opened(spec: str | Path | int | Source, every: int, start: float | None, end: float | None) -> Iterator[Source]:
+    """The source, closed behind the user unless they opened it themselves."""
+    if not isinstance(spec, Source):
+        with open_media(spec, every=every, start=start, end=end) as source:
+            yield source
+    elif (every, start, end) == (1, None, None):
+        yield spec
+    else:
+        raise OccluposeError(f"{spec.name}: is open already; give every, start and end where it is opened")
+
+
+def watch(source: Source, frontend: Frontend, *, max_people: int | None = None) -> Generator[Sighting, None, None]:
+    """The people of each frame of a source, in 2D, two frames late: frontend, tracker, flow, evidence (OANet section 3.1).
+
+    Decoding and optical flow run beside the networks. People who are not confirmed by a second frame are left out, except where
+    there is only one frame.
+
+    Arguments:
+        max_people: at most so many in a frame; who was there first stays.
+    """
+    frontend.reset()
+    tracker, meter, places = Tracker(look_back=TAIL), FlowMeter(), _Places(max_people)
+    size = (source.width, source.height)
+    before: tuple[float, People] | None = None
+    measured: tuple[float, People, np.ndarray, Future[Displacements | None]] | None = None
+    with ThreadPoolExecutor(1) as worker:
+        with closing(prefetch(source)) as frames:
+            for frame in frames:
+                people = frontend(frame)
+                if measured is not None:
+                    yield _sighting(*measured, places, size)
+                ids = tracker.update(people, frame.time)
+                displacements = worker.submit(meter.update, frame.image, people.boxes, people.xy, ids)
+                measured = None if before is None else (*before, tracker.previous, displacements)
+                before = frame.time, people
+        if measured is not None:
+            yield _sighting(*measured, places, size)
+        elif before is not None:
+            ids = Tracker(confirm=1).update(people, before[0])
+        if before is not None:
+            yield _sighting(*before, ids, worker.submit(meter.finish), places, size)
+
+
+class _Places:
+    """Which people may be given out where only so many are wanted: who came first, each until the tracker would forget them."""
+
+    def __init__(self, most: int | None) -> None:
+        self.most = most
+        self.taken: dict[int, float] = {}
+
+    def __call__(self, ids: Int[np.ndarray, " person"], time: float) -> Bool[np.ndarray, " person"]:
+        self.taken = {who: seen for who, seen in self.taken.items() if time - seen <= TAIL}
+        for who in sorted(ids[ids > 0].tolist()):
+            if who in self.taken or self.most is None or len(self.taken) < self.most:
+                self.taken[who] = time
+        return np.isin(ids, list(self.taken))
+
+
+def _sighting(
+    time: float,
+    people: People,
+    ids: Int[np.ndarray, " person"],
+    displacements: Future[Displacements | None],
+    places: _Places,
+    size: tuple[int, int],
+) -> Sighting:
+    """The people who have an id and a place, by id."""
+    moved = displacements.result()
+    assert moved is not None, "only before the first frame is there nothing to answer for"
+    known = np.flatnonzero(places(ids, time))
+    known = known[np.argsort(ids[known])]
+    belief = evidence(people.score[known], moved.motion[known], moved.flow[known]).astype(np.float32)
+    return Sighting(time, ids[known], people.xy[known].astype(np.float32), belief, states(belief, people.xy[known], size))
 
 
 def lift_stream(sightings: Iterable[Sighting], record: Record, lift: Lift) -> Iterator[Poses]:
     """Lifts sightings as they come, on a window that slides over them; yields a record of one frame at a time.
 
+    Frames, people and states are those of lifting everything at once; poses about the root agree to 1 mm and roots to 3 cm, for
+    people that the tracker may have lost for as long as it waits, up to 12 m from the camera.
+
     Arguments:
         record: empty; says what the sightings are made in. It holds the window.
     """
-    future = lifting.delay(lift.lifter, record.fps) + ceil(PLACEMENT_DELAY * record.fps)
+    future = lifting.delay(lift.lifter, record.fps)
     step = max(CHUNK, lifting.alignment(record.fps))
     born: dict[int, int] = {}
-    dropped = emitted = 0
+    first = done = 0  # numbers of the window's first frame and of the first that is not given out
     for number, sighting in enumerate(sightings):
+        record.sightings.append(sighting)
         for who in sighting.ids.tolist():
             born.setdefault(who, number)
-        record.sightings.append(sighting)
-        if number + 1 - emitted >= future + step:
-            yield from _emit(record, lift, born, dropped, emitted, emitted + step)
-            emitted += step
-            stale = emitted - future - 2 * step - dropped
-            if stale > 0:
-                del record.sightings[:stale]
-                dropped += stale
-    if record.sightings:
-        yield from _emit(record, lift, born, dropped, emitted, dropped + len(record.sightings))
+        if number + 1 == done + step + future:
+            yield from _emit(record, lift, born, first, range(done, done + step))
+            done += step
+            stale = max(0, done - step - future - first)
+            del record.sightings[:stale]
+            first += stale
+            born = {who: born[who] for who in record.ids}
+    yield from _emit(record, lift, born, first, range(done, first + len(record.sightings)))
 
 
-def _emit(record: Record, lift: Lift, born: dict[int, int], dropped: int, first: int, stop: int) -> Iterator[Poses]:
-    """Frames `first` to `stop`; people's windows begin where the networks' strides agree with a whole track's."""
-    aligned = lifting.alignment(record.fps)
+def _emit(record: Record, lift: Lift, born: dict[int, int], first: int, wanted: range) -> Iterator[Poses]:
+    """The wanted frames of a window; its people begin where the networks' strides agree with those of whole tracks."""
     poses = record.poses()
-    begin = {who: born[who] + max(0, -((born[who] - dropped) // aligned) * aligned) - dropped for who in poses.track_id.tolist()}
+    aligned = lifting.alignment(record.fps)
+    begin = {}
+    for person, who in enumerate(poses.track_id.tolist()):
+        there = first + np.flatnonzero((poses.state[:, person] != ABSENT).any(-1))
+        if len(there) and there[0] < wanted.stop and there[-1] >= wanted.start:
+            missed = max(0, first - born[who])
+            begin[who] = born[who] + ceil(missed / aligned) * aligned - first
     lifted = lift(poses, begin)
-    for frame in range(first - dropped, stop - dropped):
+    for frame in range(wanted.start - first, wanted.stop - first):
         there = (lifted.state[frame] != ABSENT).any(-1)
         yield lifted.select(slice(frame, frame + 1), lifted.track_id[there])
-
-
-def _lift(source: Source, camera: Camera | None, fov: float | None, height: float | None, device: str) -> Lift:
-    lifting.check(height, fov)
-    camera = camera or assumed_camera(source.width, source.height, fov)
-    if (camera.width, camera.height) != (source.width, source.height):
-        sizes = f"{source.width} x {source.height}, not the {camera.width} x {camera.height} of the camera"
-        raise OccluposeError(f"{source.name}: its pictures are {sizes}; give the camera that took them")
-    return Lift(camera, height, load().to(device))
-
-
-def _record(source: Source, frontend: Frontend) -> Record:
-    return Record(frontend.skeleton, source.fps, source.width, source.height)
-
-
-def _frontend(frontend: str | Path | Frontend) -> Frontend:
-    return build(frontend) if isinstance(frontend, (str, Path)) else frontend

@@ -1,6 +1,9 @@
 """A .tflite network: arrays in, arrays out, and the time it took."""
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +19,9 @@ class Network:
     """
 
     def __init__(self, weights: Path, *, threads: int = 2) -> None:
-        self._interpreter = Interpreter(model_path=str(weights), num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with _quiet():
+            self._interpreter = Interpreter(model_path=str(weights), num_threads=threads)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
         self.seconds = 0.0
@@ -29,3 +33,16 @@ class Network:
         self._interpreter.invoke()
         self.seconds += time.perf_counter() - start
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs[:2]]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the line that TensorFlow Lite itself, past Python, writes to stderr whenever a network is made ready."""
+    with open(os.devnull, "wb") as nowhere:
+        stderr = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

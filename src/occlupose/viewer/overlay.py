@@ -39,10 +39,9 @@ def draw(
 
 
 def caption(image: UInt8[np.ndarray, "height width 3"], time: float) -> None:
-    """Writes the legend at the bottom left and the time (s) at the bottom right of the image, in place."""
+    """Writes the legend at the bottom left and the time (s) at the bottom right, in place; above each other where it is narrow."""
     height = float(np.clip(image.shape[0] / 45, 8, 24))
-    _time(image, time, height)
-    _legend(image, height)
+    _time(image, time, height, _legend(image, height))
 
 
 def clock(time: float) -> str:
@@ -99,21 +98,24 @@ def _label(image: np.ndarray, joints: np.ndarray, track_id: int, base: style.Col
     style.text(image, words, (left + height / 2, up + 1.4 * height), height, style.INK)
 
 
-def _time(image: np.ndarray, time: float, height: float) -> None:
+def _time(image: np.ndarray, time: float, height: float, taken: int) -> None:
+    """The clock, right of the pixels that are taken or above them."""
     words = clock(time)
     floor, right = image.shape[:2]
     left = right - style.text_width(words, height) - 2 * height
+    if left < taken:
+        floor -= round(2.2 * height)
     style.shade(image, round(left), floor - round(2.2 * height), right, floor)
     style.text(image, words, (left + height, floor - 0.6 * height), height)
 
 
-def _legend(image: np.ndarray, height: float) -> None:
-    """Two swatches with their names: visible and occluded."""
+def _legend(image: np.ndarray, height: float) -> int:
+    """Two swatches with their names: visible and occluded. Returns how wide they are, px."""
     entries = ("visible", "occluded")
     swatch = 3.5 * height
     widths = [swatch + 0.8 * height + style.text_width(words, height) + 1.2 * height for words in entries]
-    floor = image.shape[0]
-    style.shade(image, 0, floor - round(2.2 * height), round(sum(widths) + height), floor)
+    floor, total = image.shape[0], round(sum(widths) + height)
+    style.shade(image, 0, floor - round(2.2 * height), total, floor)
     stroke, middle, left = height / 5, floor - 1.1 * height, height
     for words, width in zip(entries, widths, strict=True):
         start, end = (left, middle), (left + swatch - height / 2, middle)
@@ -125,3 +127,4 @@ def _legend(image: np.ndarray, height: float) -> None:
             style.ring(image, end, 0.45 * height, style.WHITE, stroke / 2)
         style.text(image, words, (left + swatch + 0.3 * height, floor - 0.6 * height), height)
         left += width
+    return total

@@ -21,6 +21,9 @@ WINDOW = 256
 SLOWEST = 20.0
 """Below this many frames a second, frames in between are put in as unseen."""
 
+MOST_BETWEEN = 15
+"""Frames of the networks for one of the video, at most: beyond, the video is too slow to be one motion to them."""
+
 
 @dataclass(frozen=True)
 class Lifted:
@@ -75,6 +78,16 @@ def _lift_window(
         for answer in (xyz @ inputs.rotation, _on_plane(complete, inputs))
     )
     return turned, plane
+
+
+def phases(fps: float) -> int:
+    """Interleaved sequences that a video of this rate is lifted as."""
+    return max(1, round(fps / RATE))
+
+
+def spacing(fps: float) -> int:
+    """Frames of the networks for each frame of a video of this rate; all but the first are unseen."""
+    return 1 if fps >= SLOWEST else min(MOST_BETWEEN, round(RATE / fps))
 
 
 def _on_plane(complete: Float[Tensor, "batch time 22 2"], inputs: Inputs) -> Float[Tensor, "batch time 22 2"]:

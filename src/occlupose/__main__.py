@@ -1,0 +1,5 @@
+"""`python -m occlupose`: the command line."""
+
+from occlupose.cli import main
+
+main()
