@@ -113,7 +113,7 @@ def _anchor(filled: Float[Tensor, "batch time joint 2"], known: Bool[Tensor, "ba
 
 
 def _size(centred: Float[Tensor, "batch time joint 2"], known: Bool[Tensor, "batch time joint"]) -> Float[Tensor, "batch time 1"]:
-    """Root mean square distance of the known joints against the same joints of an average person, averaged over a second."""
+    """Root mean square distance of the known joints against the same joints of an average person, averaged over 2 SMOOTH + 1 frames."""
     weight = known.float()
     seen = torch.stack([((centred**2).sum(-1) * weight).sum(-1), (SPREAD**2 * weight).sum(-1)], 1)
     window = 2 * SMOOTH + 1
