@@ -1,0 +1,185 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from occlupose.methods.oanet.views import CHAINS, GROUPS, PARENT_INDEX, PARENTS, PROPORTIONS, Views, body, exchange_arms, look, torso_frame
+from occlupose.skeletons import BODY22
+
+SEEDS = st.integers(0, 2**32 - 1)
+PLAIN = Views(bone_scale=0, mirror=0, arms=0, tumble=0)
+STRAIGHT = replace(PLAIN, elevation=(0.0, 0.0), roll=0.0, off_axis=0.0)
+STANDING = {  # m; left, up, forward
+    "nose": (0, 1.6, 0.12), "eye": (0.03, 1.63, 0.09), "ear": (0.08, 1.62, 0.01), "shoulder": (0.18, 1.42, 0), "elbow": (0.25, 1.13, 0),
+    "wrist": (0.28, 0.88, 0.08), "hip": (0.1, 0.95, 0), "knee": (0.12, 0.52, 0.02), "ankle": (0.12, 0.08, 0), "pelvis": (0, 0.95, 0),
+    "spine": (0, 1.15, 0), "thorax": (0, 1.42, 0), "neck_nose": (0, 1.55, 0), "head_top": (0, 1.7, 0.02),
+}  # fmt: skip
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def people(batch=6, frames=20, seed=0):
+    """(batch, time, 22, 3) of people who stand, sway and look somewhere, m, y up."""
+    random = np.random.default_rng(seed)
+    rest = np.array([STANDING[name.removeprefix("left_").removeprefix("right_")] for name in BODY22.joints], float)
+    rest[[name.startswith("right_") for name in BODY22.joints], 0] *= -1
+    sway = 0.04 * np.cumsum(random.normal(0, 0.3, (batch, frames, 22, 3)), 1)
+    turn = Rotation.from_rotvec(random.uniform(-np.pi, np.pi, (batch, 1)) * (0, 1, 0)).as_matrix()
+    return torch.from_numpy((rest + sway) @ turn.transpose(0, 2, 1)[:, None] + random.normal(0, 1, (batch, 1, 1, 3))).float()
+
+
+def lengths(joints):
+    """Of each bone, by the joint in which it ends; the pelvis has none."""
+    return (joints - joints[:, :, PARENT_INDEX]).norm(dim=-1)
+
+
+def partner(name):
+    """The joint's name on the other side."""
+    other = {"left": "right", "right": "left"}
+    return "_".join(other.get(part, part) for part in name.split("_"))
+
+
+def side(joints):
+    """Positive for a body, negative for its mirror image: whether up x left x forward (to the nose) turns the right way."""
+    up, left, forward = (
+        joints[:, :, BODY22.joints.index(end)] - joints[:, :, BODY22.joints.index(start)]
+        for end, start in (("thorax", "pelvis"), ("left_shoulder", "right_shoulder"), ("nose", "neck_nose"))
+    )
+    return (torch.linalg.cross(left, up) * forward).sum(-1)
+
+
+def test_every_joint_hangs_on_the_pelvis():
+    assert set(PARENTS) == set(BODY22.joints)
+    joints = people()
+    bones = joints - joints[:, :, PARENT_INDEX]
+    bones[:, :, BODY22.joints.index("pelvis")] = joints[:, :, BODY22.joints.index("pelvis")]
+    torch.testing.assert_close(CHAINS @ bones, joints)
+    assert {PROPORTIONS[number] for number in GROUPS} == set(PROPORTIONS)
+
+
+def test_bones_change_length_together_left_and_right_and_stay_so():
+    joints = people()
+    changed = body(joints, replace(PLAIN, bone_scale=0.1), rng())
+    ratio = (lengths(changed) / lengths(joints))[:, :, [j for j in range(22) if BODY22.joints[j] != "pelvis"]]
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio), atol=1e-4, rtol=1e-4)
+    by_name = dict(zip([name for name in BODY22.joints if name != "pelvis"], ratio[:, 0].T, strict=True))
+    for name, value in by_name.items():
+        torch.testing.assert_close(value, by_name[partner(name)], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(by_name["left_knee"], by_name["left_elbow"], atol=1e-3)
+    assert not torch.allclose(by_name["left_knee"][:1], by_name["left_knee"][1:], atol=1e-3)
+    assert (ratio > 0.74).all() and (ratio < 1.26).all()
+    # directions stay
+    torch.testing.assert_close(torso_frame(changed)[..., 1], torso_frame(body(joints, PLAIN, rng()))[..., 1], atol=0.05, rtol=0)
+
+
+def test_nothing_changes_when_nothing_varies():
+    torch.testing.assert_close(body(people(), PLAIN, rng()), people())
+
+
+def test_a_mirrored_body_has_its_left_where_the_right_was():
+    joints = people()
+    mirrored = body(joints, replace(PLAIN, mirror=1.0), rng())
+    for name in BODY22.joints:
+        ours, theirs = mirrored[:, :, BODY22.joints.index(name)], joints[:, :, BODY22.joints.index(partner(name))]
+        torch.testing.assert_close(ours, theirs * torch.tensor([-1.0, 1, 1]))
+    assert (side(joints) > 0).all()
+    assert (side(mirrored) > 0).all()  # still a person with the heart on the left
+
+
+def test_about_the_given_share_is_mirrored():
+    joints = people(1).expand(400, -1, -1, -1)
+    mirrored = body(joints, replace(PLAIN, mirror=0.3), rng())
+    assert ((mirrored - joints).abs().amax((1, 2, 3)) > 1e-3).float().mean() == pytest.approx(0.3, abs=0.06)
+
+
+@settings(max_examples=20)
+@given(SEEDS)
+def test_exchanged_arms_keep_their_lengths_and_their_place_on_the_torso(seed):
+    joints, order = people(5, 4, seed), torch.randperm(5, generator=rng(seed))
+    swapped = exchange_arms(joints, order)
+    arms = [BODY22.joints.index(f"{s}_{j}") for s in ("left", "right") for j in ("elbow", "wrist")]
+    others = [j for j in range(22) if j not in arms]
+    torch.testing.assert_close(lengths(swapped)[:, :, arms], lengths(joints)[order][:, :, arms], atol=1e-5, rtol=1e-4)
+    assert torch.equal(swapped[:, :, others], joints[:, :, others])
+    for s in ("left", "right"):
+        shoulder, wrist = BODY22.joints.index(f"{s}_shoulder"), BODY22.joints.index(f"{s}_wrist")
+        seen, before = (((x[:, :, wrist] - x[:, :, shoulder]).unsqueeze(-2) @ torso_frame(x)).squeeze(-2) for x in (swapped, joints[order]))
+        torch.testing.assert_close(seen, before, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(exchange_arms(joints, torch.arange(5)), joints, atol=1e-5, rtol=1e-4)
+
+
+def test_the_torso_says_left_up_and_forward():
+    frame = torso_frame(people())
+    torch.testing.assert_close(frame.mT @ frame, torch.eye(3).expand_as(frame), atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.linalg.det(frame), torch.ones(frame.shape[:2]))
+    joints = people()
+    nose = joints[:, :, BODY22.joints.index("nose")] - joints[:, :, BODY22.joints.index("neck_nose")]
+    assert ((nose.unsqueeze(-2) @ frame)[..., 0, 2] > 0).all()
+
+
+@settings(max_examples=30)
+@given(SEEDS)
+def test_the_camera_sees_everybody_whole_and_unmirrored_before_it(seed):
+    joints = people(8, 10, seed)
+    seen = look(joints, Views(tumble=0.3, distance=(0.5, 9.0)), rng(seed))
+    assert seen[..., 2].min() >= 0.6 - 1e-5
+    distances = [(x.flatten(1, 2).unsqueeze(1) - x.flatten(1, 2).unsqueeze(2)).norm(dim=-1) for x in (seen, joints)]
+    torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)  # one rigid motion for the whole sequence: the camera stands still
+    assert (side(seen) > 0).all()
+
+
+def test_a_straight_camera_sees_heads_up_and_people_at_its_distances():
+    seen = look(people(200, 4), STRAIGHT, rng())
+    pelvis, head = (seen[:, :, BODY22.joints.index(name)] for name in ("pelvis", "head_top"))
+    assert (head[..., 1] < pelvis[..., 1] - 0.5).all()
+    middle = pelvis.mean(1)
+    torch.testing.assert_close(middle[:, :2], torch.zeros(200, 2), atol=1e-4, rtol=0)
+    assert middle[:, 2].min() >= 2 - 1e-3
+    assert middle[:, 2].max() <= 9 + 1e-3
+    assert middle[:, 2].log().mean() == pytest.approx(np.log(18) / 2, abs=0.1)
+
+
+def test_people_are_seen_from_all_sides():
+    frame = torso_frame(look(people(300, 1), STRAIGHT, rng()))[:, 0, :, 2]
+    angle = torch.atan2(frame[:, 0], frame[:, 2])
+    assert torch.histc(angle, 6, -torch.pi, torch.pi).min() > 25
+
+
+def test_a_camera_that_looks_down_has_the_head_nearer():
+    seen = look(people(50, 1), replace(STRAIGHT, elevation=(30.0, 30.0)), rng())
+    up = torso_frame(seen)[:, 0, :, 1]
+    assert up[:, 2].mean() == pytest.approx(-0.5, abs=0.1)
+
+
+def test_people_stand_up_to_so_far_beside_the_axis():
+    middle = look(people(300, 1), replace(STRAIGHT, off_axis=25.0), rng())[:, 0, BODY22.joints.index("pelvis")]
+    across, down = (torch.rad2deg(torch.atan2(middle[:, axis].abs(), middle[:, 2])) for axis in (0, 1))
+    assert 22 < across.max() < 25.1
+    assert 22 < down.max() < 27.3  # under the turn across, a little steeper
+    assert (middle.norm(dim=-1) < 9.01).all()
+
+
+def test_some_are_turned_any_way_up():
+    down = torso_frame(look(people(300, 1), replace(STRAIGHT, tumble=1.0), rng()))[:, 0, 1, 1]
+    assert all(((low < down) & (down < low + 0.4)).any() for low in (-1, -0.6, -0.2, 0.2, 0.6))
+    upright = torso_frame(look(people(300, 1), replace(STRAIGHT, tumble=0.1), rng()))[:, 0, 1, 1] < -0.85
+    assert upright.float().mean() == pytest.approx(0.9, abs=0.05)
+
+
+def test_the_same_generator_gives_the_same_view():
+    for act in (body, look):
+        assert torch.equal(act(people(), Views(), rng(1)), act(people(), Views(), rng(1)))
+        assert not torch.equal(act(people(), Views(), rng(1)), act(people(), Views(), rng(2)))
+
+
+def test_the_mocap_is_left_as_it_was():
+    joints = people()
+    look(body(joints, Views(), rng()), Views(), rng())
+    look(joints, Views(), rng())
+    assert torch.equal(joints, people())
