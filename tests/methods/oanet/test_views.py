@@ -131,7 +131,7 @@ def test_the_camera_sees_everybody_whole_and_unmirrored_before_it(seed):
     assert seen[..., 2].min() >= 0.6 - 1e-5
     distances = [(x.flatten(1, 2).unsqueeze(1) - x.flatten(1, 2).unsqueeze(2)).norm(dim=-1) for x in (seen, joints)]
     torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)  # one rigid motion for the whole sequence: the camera stands still
-    assert (side(seen) > 0).all()
+    assert torch.equal(side(seen) > 0, side(joints) > 0)
 
 
 def test_a_straight_camera_sees_heads_up_and_people_at_its_distances():
@@ -165,9 +165,10 @@ def test_people_stand_up_to_so_far_beside_the_axis():
     assert (middle.norm(dim=-1) < 9.01).all()
 
 
-def test_some_are_turned_any_way_up():
+def test_some_lie_or_hang_head_down():
     down = torso_frame(look(people(300, 1), replace(STRAIGHT, tumble=1.0), rng()))[:, 0, 1, 1]
-    assert all(((low < down) & (down < low + 0.4)).any() for low in (-1, -0.6, -0.2, 0.2, 0.6))
+    assert (down > 0.8).any()  # hanging by the feet
+    assert (down.abs() < 0.2).any()  # lying
     upright = torso_frame(look(people(300, 1), replace(STRAIGHT, tumble=0.1), rng()))[:, 0, 1, 1] < -0.85
     assert upright.float().mean() == pytest.approx(0.9, abs=0.05)
 
