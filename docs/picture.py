@@ -1,0 +1,38 @@
+"""Makes the picture in the README: two moments of the demonstration clip, people over the picture and in 3D beside it.
+
+    python docs/picture.py
+
+The clip is fetched at first use.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import tyro
+from PIL import Image
+
+import occlupose
+from occlupose.assets import demo_clip
+from occlupose.files import atomic
+from occlupose.media import open_media
+from occlupose.viewer import Composer
+
+
+def main(times: tuple[float, ...] = (0.85, 1.5), width: int = 800, output: Path = Path(__file__).parent / "images" / "demo.png") -> None:
+    """Writes the picture, in 256 colours so that it stays small.
+
+    Args:
+        times: moments to show, seconds.
+        width: of the picture without the 3D panel, pixels, at most.
+        output: file to write.
+    """
+    source = open_media(demo_clip())
+    compose = Composer(occlupose.run(source), source, width)
+    frames = [frame for frame in source if any(abs(frame.time - time) < 0.5 / source.fps for time in times)]
+    picture = Image.fromarray(np.hstack([compose(frame) for frame in frames]))
+    with atomic(output) as temporary:
+        picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3).save(temporary, optimize=True)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
