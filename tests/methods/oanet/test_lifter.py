@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from occlupose.methods.oanet.inputs import CHANNELS, HORIZON, SMOOTH, positions, prepare
+from occlupose.methods.oanet.lifter import Lifter
+from occlupose.networks.tcn import STRIDE
+from occlupose.skeletons import H36M17
+
+
+def lifter(width=8, depth=1, seed=0):
+    torch.manual_seed(seed)
+    return Lifter(width, depth).eval()
+
+
+@pytest.mark.parametrize("length", [STRIDE, 64])
+def test_complete_2d_and_3d_about_the_pelvis(length):
+    complete, xyz = lifter()(torch.randn(3, length, CHANNELS))
+    assert complete.shape == (3, length, 22, 2)
+    assert xyz.shape == (3, length, 17, 3)
+    assert (xyz[..., H36M17.joints.index("pelvis"), :] == 0).all()
+    assert xyz.abs().max() > 0
+
+
+def test_the_2d_network_corrects_what_was_bridged():
+    net = lifter()
+    seen = torch.randn(2, 16, CHANNELS)
+    for parameter in net.tcn_2d.out.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert torch.equal(net(seen)[0], positions(seen))
+
+
+def test_3d_teaches_the_2d_network_too():
+    net = lifter()
+    net(torch.randn(2, 16, CHANNELS))[1].sum().backward()
+    assert net.tcn_2d.c1a[0].weight.grad.abs().sum() > 0
+
+
+def test_future_further_away_than_the_delay_changes_nothing():
+    net, frame = lifter(), 40
+    generator = torch.Generator().manual_seed(1)
+    rays = 0.1 * torch.randn(1, frame + 160, 22, 2, generator=generator)
+    seen = torch.rand(1, frame + 160, 22, generator=generator) < 0.3
+    answer = net(prepare(rays, seen).channels)
+    for ahead, counts in ((net.delay + 1, False), (30, True)):
+        changed = rays.clone()
+        changed[:, frame + ahead :] += 0.2
+        other = net(prepare(changed, seen).channels)
+        difference = max((one[:, : frame + 1] - two[:, : frame + 1]).abs().max().item() for one, two in zip(answer, other, strict=True))
+        assert (difference > 1e-5) == counts
+    assert net.delay > HORIZON + SMOOTH
+
+
+def test_deeper_networks_wait_longer():
+    assert lifter(depth=2).delay == lifter(depth=1).delay + 2 * STRIDE
