@@ -15,7 +15,7 @@ import tyro
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-PLACE = re.compile(r"(<!-- (.+) table -->\n).*?(<!-- end -->)", re.DOTALL)
+PLACE = re.compile(r"(<!-- ([\w ]+) table -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Row = dict[str, str]
 
@@ -59,8 +59,8 @@ def fill(page: str) -> str:
 
 
 def pivot(rows: list[Row], down: str, across: str, value: str) -> str:
-    """One line for each value of the column `down`, one column for each of `across`."""
-    values = {(row[down], row[across]): row[value] for row in rows}
+    """One line for each value of the column `down`, one column for each of `across`; one decimal of the numbers."""
+    values = {(row[down], row[across]): f"{float(row[value]):.1f}" for row in rows}
     names, columns = (list(dict.fromkeys(row[key] for row in rows)) for key in (down, across))
     return whole([{down: name} | {column: values.get((name, column), "") for column in columns} for name in names])
 
