@@ -16,6 +16,7 @@ from scipy.signal import savgol_coeffs, savgol_filter
 from torch import Generator, Tensor
 
 from occlupose.errors import OccluposeError
+from occlupose.files import atomic
 from occlupose.skeletons import BODY22, COCO17
 
 SIDES = list(BODY22.mirror)
@@ -28,6 +29,8 @@ SLOWEST = 50.0
 OUTLIER = 6.0
 """A joint is an outlier when its residual is this many standard deviations of the jitter, and at least LEAST_OUTLIER."""
 LEAST_OUTLIER = 0.05
+BELIEVED = 0.3
+"""The least evidence of a joint that is believed (OANet's b)."""
 OFFSET = 0.01
 """Box sides. Temporal residuals cannot show an error that stays; this is the size of annotators' own spread (OKS sigmas). Ours."""
 
@@ -57,14 +60,27 @@ class NoiseModel:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "NoiseModel":
-        """A saved model; without a path the one measured on the default front end."""
-        text = path.read_text() if path else (files("occlupose") / "weights" / "blazepose_noise.json").read_text()
-        values = json.loads(text)
-        return cls(**{**values, "jitter": tuple(values["jitter"])})
+        """A saved model; without a path the one measured on the default front end.
+
+        Raises:
+            OccluposeError: no such file, or not one that `save` wrote.
+        """
+        path = path or Path(str(files("occlupose") / "weights" / "blazepose_noise.json"))
+        try:
+            values = json.loads(path.read_text())
+            model = cls(**{**values, "jitter": tuple(values["jitter"])})
+        except OSError as error:
+            raise OccluposeError(f"{path}: {(error.strerror or str(error)).lower()}; give a file that NoiseModel.save wrote") from None
+        except (ValueError, KeyError, TypeError):
+            raise OccluposeError(f"{path}: not a noise model; give a file that NoiseModel.save wrote") from None
+        if len(model.jitter) != len(BODY22):
+            raise OccluposeError(f"{path}: jitter of {len(model.jitter)} joints; {len(BODY22)} are expected")
+        return model
 
     def save(self, path: Path) -> None:
         """Writes the figures as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     def sample(
         self, xy: Float[Tensor, "batch time 22 2"], generator: Generator
@@ -105,14 +121,15 @@ def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray,
     """The noise model of a front end from what it gave for real people.
 
     Jitter is what a parabola through a few frames does not explain; its autocorrelation is that of the first-order process
-    whose residuals look the same. Ours.
+    whose residuals look the same. A parabola bends towards an outlier and away from its neighbours, which then look wrong too: the
+    share of outliers comes out up to four times too large, their size and doubt too small. Ours.
 
     Arguments:
         tracks: unbroken COCO-17 tracks: joints in pixels, and evidence 0..1.
         fps: frames a second of all of them, at least 50.
 
     Raises:
-        OccluposeError: slower video, or no track of at least 28 frames.
+        OccluposeError: slower video, no track of at least 28 frames, or a joint that is never believed.
     """
     if fps < SLOWEST:
         raise OccluposeError(f"{fps:g} frames/s: too slow to tell noise from motion; give video of {SLOWEST:g} frames/s or more")
@@ -127,8 +144,11 @@ def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray,
     if not residuals:
         raise OccluposeError(f"no person is followed for {4 * WINDOW} frames; give longer video")
     error, belief = np.concatenate(residuals), np.concatenate(beliefs)
+    unseen = [name for name, known in zip(COCO17.joints, (belief >= BELIEVED).any(0), strict=True) if not known]
+    if unseen:
+        raise OccluposeError(f"{', '.join(unseen)}: never believed in any of the video; give video that shows them")
     kept = (1 - savgol_coeffs(WINDOW, 2)[WINDOW // 2]) ** 0.5
-    spread = 1.4826 * np.array([np.median(np.abs(error[:, joint][belief[:, joint] >= 0.3])) for joint in range(len(COCO17))])
+    spread = 1.4826 * np.array([np.median(np.abs(error[:, joint][belief[:, joint] >= BELIEVED])) for joint in range(len(COCO17))])
     distance = np.linalg.norm(error, axis=-1)
     outlier = distance > np.maximum(OUTLIER * spread, LEAST_OUTLIER)
     named = dict(zip(COCO17.joints, spread / kept, strict=True))
@@ -143,8 +163,8 @@ def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray,
         outlier_size=round(float(np.sqrt((distance[outlier] ** 2).mean())) if outlier.any() else 2 * LEAST_OUTLIER, 4),
         swaps=round(share, 5),
         swap_length=round(float(np.concatenate(exchanged).sum()) / starts * RATE / fps if starts else 1.0, 2),
-        doubted_good=round(float((belief < 0.3)[~outlier].mean()), 4),
-        doubted_bad=round(float((belief < 0.3)[outlier].mean()) if outlier.any() else 1.0, 4),
+        doubted_good=round(float((belief < BELIEVED)[~outlier].mean()), 4),
+        doubted_bad=round(float((belief < BELIEVED)[outlier].mean()) if outlier.any() else 1.0, 4),
     )
 
 
