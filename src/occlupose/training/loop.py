@@ -5,11 +5,11 @@ own state; both are in the checkpoint.
 """
 
 import csv
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -18,16 +18,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Generator, Tensor, nn
 
 from occlupose.errors import OccluposeError
+from occlupose.files import atomic
 
 Terms = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Optimisation:
-    """How long and how fast. AdamW with a linear warm-up and a cosine to nothing; the weights kept are an exponential average."""
+    """How long and how fast. AdamW with a linear warm-up and a cosine to nothing; the weights kept are an exponential average.
 
-    steps: int = 14_000
-    learning_rate: float = 1.5e-3
+    Raises:
+        OccluposeError: a number of steps is less than 1.
+    """
+
+    steps: int = 10_500
+    learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     warm_up: int = 300
     clip: float = 1.0
@@ -37,9 +42,14 @@ class Optimisation:
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
     """bf16 halves the time of a step on processors that have it."""
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "warm_up", "save_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise OccluposeError(f"{name} {getattr(self, name)}: a number of steps is at least 1")
+
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
-        progress = min(1.0, step / max(1, self.steps))
+        progress = min(1.0, step / self.steps)
         cosine = 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
         return self.learning_rate * min(1.0, (step + 1) / self.warm_up) * cosine
 
@@ -64,11 +74,16 @@ def train(
         resume: go on from `folder/last.pt` if it is there. On the CPU the result equals that of an uninterrupted run bit by bit.
 
     Raises:
-        OccluposeError: the folder holds a run and `resume` is False, or a checkpoint of another network.
+        OccluposeError: the folder holds a run and `resume` is False, or a checkpoint of another network; the folder cannot be
+            written to, or the device is not there.
     """
-    fabric = Fabric(accelerator=device, devices=1, precision=optimisation.precision)
+    try:
+        fabric = Fabric(accelerator=device, devices=1, precision=optimisation.precision)
+    except (RuntimeError, ValueError):
+        raise OccluposeError(f"device {device}: not on this machine, or not known; give cpu, or cuda where there is a GPU") from None
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
+    network.to(fabric.device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay)
     step, checkpoint = 0, folder / "last.pt"
@@ -76,7 +91,6 @@ def train(
         if not resume:
             raise OccluposeError(f"{folder}: holds a training run already; give --resume to go on with it, or another folder")
         step = _restore(checkpoint, network, optimiser, average, generator)
-    folder.mkdir(parents=True, exist_ok=True)
     log = _Log(folder / "log.csv", step)
     model, optimiser = fabric.setup(network, optimiser)
     model.train()
@@ -92,7 +106,7 @@ def train(
         while step < optimisation.steps:
             for group in optimiser.param_groups:
                 group["lr"] = optimisation.rate(step)
-            terms = loss(model, batch(generator))
+            terms = loss(model, fabric.to_device(batch(generator)))
             optimiser.zero_grad()
             fabric.backward(torch.stack(list(terms.values())).sum())
             fabric.clip_gradients(model, optimiser, max_norm=optimisation.clip)
@@ -105,7 +119,7 @@ def train(
             if step % optimisation.save_every == 0 or step == optimisation.steps:
                 _save(checkpoint, network, optimiser, average, generator, step)
             bar.update(task, completed=step)
-    return average
+    return {name: value.cpu() for name, value in average.items()}
 
 
 def _average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
@@ -121,24 +135,23 @@ def _save(path: Path, network: nn.Module, optimiser: Any, average: dict[str, Ten
         "network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average,
         "generator": generator.get_state(), "torch": torch.get_rng_state(), "step": step,
     }  # fmt: skip
-    torch.save(state, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
 
 
 def _restore(path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Generator) -> int:
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         generator.set_state(state["generator"])
         torch.set_rng_state(state["torch"])
-    except (RuntimeError, KeyError, ValueError, EOFError) as error:
-        raise OccluposeError(
-            f"{path}: not a checkpoint of this network ({str(error).splitlines()[0]}); resume with the recipe that began it"
-        ) from None
-    for name, value in state["average"].items():
-        average[name].copy_(value)
-    return int(state["step"])
+        for name, value in state["average"].items():
+            average[name].copy_(value)
+        return int(state["step"])
+    except (RuntimeError, KeyError, ValueError, TypeError, EOFError, OSError, UnpicklingError) as error:
+        reason = (str(error).splitlines() or ["empty"])[0]
+        raise OccluposeError(f"{path}: not a checkpoint of this network ({reason}); resume with the recipe that began it") from None
 
 
 class _Log:
@@ -147,9 +160,11 @@ class _Log:
     def __init__(self, path: Path, step: int) -> None:
         self.path, self.count, self.start = path, 0, time.monotonic()
         self.sums: dict[str, float] = {}
-        rows = list(csv.reader(path.open())) if path.exists() else []
-        kept = [row for row in rows if not row[0].isdigit() or int(row[0]) <= step] if step else []
-        path.write_text("".join(",".join(row) + "\n" for row in kept))
+        rows = list(csv.reader(path.open())) if step and path.exists() else []
+        whole = [row for row in rows if len(row) == len(rows[0])]
+        kept = [row for row in whole if not row[0].isdigit() or int(row[0]) <= step]
+        with atomic(path) as temporary:
+            temporary.write_text("".join(",".join(row) + "\n" for row in kept))
 
     def add(self, terms: Terms) -> None:
         for name, value in terms.items():

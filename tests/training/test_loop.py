@@ -1,0 +1,254 @@
+import csv
+import dataclasses
+import resource
+
+import pytest
+import torch
+from torch import nn
+
+from occlupose.errors import OccluposeError
+from occlupose.training.loop import Optimisation, train
+
+QUICK = Optimisation(steps=24, learning_rate=0.01, warm_up=5, average=0.9, save_every=4, log_every=2, precision="32-true")
+
+
+@dataclasses.dataclass
+class Batch:
+    x: torch.Tensor
+    y: torch.Tensor
+
+
+def network(width=6, seed=0):
+    """With everything that has a state: batch normalisation and dropout."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.3), nn.Linear(width, 2))
+
+
+def batch(generator):
+    x = torch.randn(8, 3, generator=generator)
+    return Batch(x, torch.stack([x.sum(1), x[:, 0] * x[:, 1]], 1))
+
+
+def loss(net, batch):
+    error = net(batch.x) - batch.y
+    return {"first": error[:, 0].square().mean(), "second": 0.5 * error[:, 1].abs().mean()}
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(step):
+    """A source of batches that fails as step `step` (from 0) begins."""
+    left = iter(range(step))
+
+    def interrupted(generator):
+        if next(left, None) is None:
+            raise Killed
+        return batch(generator)
+
+    return interrupted
+
+
+def run(folder, source=batch, optimisation=QUICK, width=6, **options):
+    return train(network(width), source, loss, optimisation, folder, progress=False, **options)
+
+
+def rows(folder):
+    """The log without the seconds."""
+    return [row[:-1] for row in csv.reader((folder / "log.csv").open())]
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("step", [1, 4, 13, 23])
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, step, precision):
+    optimisation = dataclasses.replace(QUICK, precision=precision)
+    straight = run(tmp_path / "straight", optimisation=optimisation)
+    with pytest.raises(Killed):
+        run(tmp_path / "resumed", killed_at(step), optimisation)
+    torch.manual_seed(99)  # another process has another state
+    torch.rand(5)
+    assert same(run(tmp_path / "resumed", optimisation=optimisation, resume=True), straight)
+    assert rows(tmp_path / "resumed") == rows(tmp_path / "straight")
+    ends = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("straight", "resumed")]
+    assert same(*(end["network"] for end in ends))
+    assert torch.equal(*(end["generator"] for end in ends))
+
+
+def test_a_run_may_be_interrupted_again_and_again(tmp_path):
+    for _ in range(4):
+        with pytest.raises(Killed):
+            run(tmp_path / "resumed", killed_at(6), resume=True)
+    assert same(run(tmp_path / "resumed", resume=True), run(tmp_path / "straight"))
+    assert rows(tmp_path / "resumed") == rows(tmp_path / "straight")
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    weights = run(tmp_path)
+    log = rows(tmp_path)
+    assert same(run(tmp_path, killed_at(0), resume=True), weights)
+    assert rows(tmp_path) == log
+
+
+def test_resuming_where_nothing_is_begins(tmp_path):
+    assert same(run(tmp_path / "new", resume=True), run(tmp_path / "straight"))
+
+
+def test_the_log_is_a_table_of_means(tmp_path):
+    seen = []
+
+    def watched(net, batch):
+        terms = loss(net, batch)
+        seen.append([term.item() for term in terms.values()])
+        return terms
+
+    train(network(), batch, watched, QUICK, tmp_path, progress=False)
+    header, *table = csv.reader((tmp_path / "log.csv").open())
+    assert header == ["step", "first", "second", "seconds"]
+    assert [int(row[0]) for row in table] == list(range(2, 25, 2))
+    for number, row in enumerate(table):
+        means = torch.tensor(seen[2 * number : 2 * number + 2]).mean(0)
+        assert [float(value) for value in row[1:3]] == pytest.approx(means.tolist(), rel=1e-4)
+
+
+def test_training_lowers_the_loss_and_the_last_step_is_saved(tmp_path):
+    run(tmp_path, optimisation=dataclasses.replace(QUICK, steps=301, save_every=1000, log_every=100))
+    table = [[float(value) for value in row] for row in rows(tmp_path)[1:]]
+    assert [row[0] for row in table] == [100, 200, 300, 301]
+    assert table[2][1] < 0.6 * table[0][1]
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["step"] == 301
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "log.csv"]
+
+
+def test_the_weights_given_back_are_the_average(tmp_path):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.value = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            return self.value
+
+    states = []
+
+    def watched(net, batch):
+        states.append(net(None).item())
+        return {"loss": -net(None).sum()}
+
+    weights = train(Counting(), batch, watched, dataclasses.replace(QUICK, steps=20), tmp_path, progress=False)
+    last = torch.load(tmp_path / "last.pt", weights_only=True)["network"]["value"].item()
+    average = 0.0
+    for step, state in enumerate([*states[1:], last], 1):
+        decay = min(QUICK.average, step / (step + 9))
+        average = decay * average + (1 - decay) * state
+    assert weights["value"].item() == pytest.approx(average, rel=1e-4)
+    assert 0 < average < last
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"optimisation": dataclasses.replace(QUICK, learning_rate=0.02)}])
+def test_the_seed_and_the_recipe_decide(tmp_path, other):
+    once, again = run(tmp_path / "once"), run(tmp_path / "again")
+    assert same(once, again)
+    assert not same(once, run(tmp_path / "other", **other))
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
+    run(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(OccluposeError, match=r"holds a training run already; give --resume"):
+        run(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def refused(tmp_path, **options):
+    with pytest.raises(OccluposeError, match=r"last\.pt: not a checkpoint of this network") as refusal:
+        run(tmp_path, resume=True, **options)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    run(tmp_path)
+    refused(tmp_path, width=7)
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"\x80\x02]q\x00.", "[1]", "{}"])
+def test_other_files_are_no_checkpoints(tmp_path, content):
+    if isinstance(content, bytes):
+        (tmp_path / "last.pt").write_bytes(content)
+    else:
+        torch.save({"[1]": [1], "{}": {}}[content], tmp_path / "last.pt")
+    refused(tmp_path)
+
+
+def test_half_a_checkpoint_is_refused(tmp_path):
+    run(tmp_path)
+    whole = (tmp_path / "last.pt").read_bytes()
+    (tmp_path / "last.pt").write_bytes(whole[: len(whole) // 2])
+    refused(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OccluposeError, match=r"log\.csv: could not be written"):
+        run(tmp_path / "file" / "run")
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
+    with pytest.raises(Killed):
+        run(tmp_path, killed_at(6))
+    whole = (tmp_path / "last.pt").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) // 2, hard))
+    try:
+        with pytest.raises(OccluposeError, match=r"last\.pt: could not be written"):
+            run(tmp_path, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "last.pt").read_bytes() == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "log.csv"]
+
+
+@pytest.mark.parametrize("device", ["tpu:5", "abacus", *([] if torch.cuda.is_available() else ["cuda"])])
+def test_a_device_that_is_not_there_is_refused(tmp_path, device):
+    with pytest.raises(OccluposeError, match=f"device {device}: not on this machine, or not known"):
+        run(tmp_path, device=device)
+
+
+@pytest.mark.parametrize("name", ["steps", "warm_up", "save_every", "log_every"])
+def test_numbers_of_steps_are_positive(name):
+    with pytest.raises(OccluposeError, match=f"{name} 0: a number of steps is at least 1"):
+        Optimisation(**{name: 0})
+
+
+def test_a_row_of_the_log_that_was_cut_short_is_dropped(tmp_path):
+    with pytest.raises(Killed):
+        run(tmp_path / "resumed", killed_at(7))
+    with (tmp_path / "resumed" / "log.csv").open("a") as log:
+        log.write("1\n\n6,0.3")
+    run(tmp_path / "resumed", resume=True)
+    run(tmp_path / "straight")
+    assert rows(tmp_path / "resumed") == rows(tmp_path / "straight")
+
+
+def test_the_rate_warms_up_and_falls_to_nothing():
+    plan = Optimisation(steps=1000, learning_rate=2.0, warm_up=100)
+    assert plan.rate(0) == pytest.approx(0.02)
+    assert plan.rate(49) == pytest.approx(1.0, rel=0.01)
+    assert max(plan.rate(step) for step in range(1001)) == pytest.approx(2, rel=0.03)
+    assert plan.rate(500) == pytest.approx(1.0)
+    assert plan.rate(1000) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_training_on_a_gpu(tmp_path):
+    weights = run(tmp_path, device="cuda")
+    straight = run(tmp_path / "cpu")
+    for name, value in straight.items():
+        assert weights[name].shape == value.shape
+    with pytest.raises(Killed):
+        run(tmp_path / "resumed", killed_at(13), device="cuda")
+    run(tmp_path / "resumed", resume=True)  # goes on elsewhere
