@@ -168,6 +168,7 @@ def _run(
         if early and not source.live:
             _say(console, "interrupted; writing what was seen so far, without overlay.mp4 (Ctrl-C again ends at once)")
         bar.update(watching, total=len(record.sightings))
+        rest = bar.add_task("lifting and writing", total=None, people="")
         poses = lift(record.poses())
         written = ["poses.npz", "poses.json"]
         for name in written:
@@ -175,6 +176,7 @@ def _run(
         if not source.live:
             viewer.preview(poses, source, folder / "preview.png")
             written.append("preview.png")
+        bar.update(rest, total=1, completed=1)
         if video and not early and source.kind in ("video", "folder"):
             if _draw(poses, source, folder / "overlay.mp4", bar, interrupt):
                 written.append("overlay.mp4")
@@ -263,9 +265,11 @@ def doctor() -> None:
 
 
 def _licence(package: str) -> str:
-    """As the package states it, in a few words."""
-    stated = dict(metadata.metadata(package).json)
-    return str(stated.get("license_expression") or stated.get("license", "")).split("\n")[0][:40]
+    """The first that the package states."""
+    stated = metadata.metadata(package)
+    licences = str(stated.get("License-Expression") or "").split(" AND ")
+    classified = [line.split(" :: ")[-1] for line in stated.get_all("Classifier", []) if line.startswith("License")]
+    return f"{licences[0]} and others" if len(licences) > 1 else licences[0] or ", ".join(classified)
 
 
 def train(

@@ -25,8 +25,8 @@ from occlupose.poses import ABSENT, Poses
 from occlupose.skeletons import Skeleton
 from occlupose.tracking import Tracker
 
-CHUNK = 8
-"""Frames that a live window moves on at a time, at least."""
+STEP = 0.25
+"""Seconds that a live window moves on at a time: the delay grows by as much, the work falls in proportion."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def lift_stream(sightings: Iterable[Sighting], record: Record, lift: Lift) -> It
         record: empty; says what the sightings are made in. It holds the window.
     """
     future = lifting.delay(lift.lifter, record.fps)
-    step = max(CHUNK, lifting.alignment(record.fps))
+    step = max(ceil(STEP * record.fps), lifting.alignment(record.fps))
     born: dict[int, int] = {}
     first = done = 0  # numbers of the window's first frame and of the first that is not given out
     for number, sighting in enumerate(sightings):

@@ -83,7 +83,7 @@ def render(poses: Poses, source: Source, path: str | Path, *, width: int = WIDTH
     """
     _refuse_live(source)
     compose = Composer(poses, source, width)
-    with VideoWriter(path, compose.width, compose.height, source.fps) as writer:
+    with VideoWriter(path, compose.width, compose.height, source.fps, preset="veryfast") as writer:  # half the time, no larger
         for count, frame in enumerate(prefetch(source), 1):
             writer.write(compose(frame), frame.time)
             if progress is not None:
