@@ -2,7 +2,8 @@
 
 Two convolution blocks shrink time by four, two transposed blocks restore it, and short connections join equal lengths (paper
 section 3.2, figure 6: kernel 5). Channels, strides and dilations of the figure are not legible in public; those here are ours, as
-are the transposed kernels of 4 (a multiple of the stride leaves no comb in time) and the 3 of the residual blocks.
+are the normalisation over channels (batches of a few long sequences make batch statistics noisy), the finishing blocks at full
+length, and outputs that begin at zero and are small beside the features (poses are a fraction of a metre).
 """
 
 from jaxtyping import Float
@@ -11,60 +12,81 @@ from torch import Tensor, nn
 STRIDE = 4
 """Frames in, and so the length of a sequence, come in multiples of this."""
 
+OUTPUT = 0.1
+"""Unit of the outputs: steps of the optimiser are then small beside what the outputs must tell apart."""
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each frame by itself, so that no frame depends on others."""
+
+    def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
+        return super().forward(x.mT).mT
+
 
 class Block(nn.Sequential):
-    """Convolution over time, batch normalisation, leaky ReLU, dropout. Length out = length in / stride; ends are repeated."""
+    """Convolution over time, normalisation, GELU. Length out = length in / stride; ends are repeated."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 5, *, stride: int = 1, dilation: int = 1, dropout: float = 0.1) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int = 5, *, stride: int = 1, dilation: int = 1) -> None:
         padding = dilation * (kernel - 1) // 2
         convolution = nn.Conv1d(inputs, outputs, kernel, stride, padding, dilation, bias=False, padding_mode="replicate")
-        super().__init__(convolution, nn.BatchNorm1d(outputs), nn.LeakyReLU(0.1), nn.Dropout(dropout))
+        super().__init__(convolution, ChannelNorm(outputs), nn.GELU())
 
 
 class Rise(nn.Sequential):
-    """Transposed convolution that doubles the length, batch normalisation, leaky ReLU, dropout."""
+    """Transposed convolution that doubles the length, normalisation, GELU."""
 
-    def __init__(self, inputs: int, outputs: int, *, dropout: float = 0.1) -> None:
-        convolution = nn.ConvTranspose1d(inputs, outputs, 4, 2, 1, bias=False)
-        super().__init__(convolution, nn.BatchNorm1d(outputs), nn.LeakyReLU(0.1), nn.Dropout(dropout))
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(nn.ConvTranspose1d(inputs, outputs, 4, 2, 1, bias=False), ChannelNorm(outputs), nn.GELU())
+
+
+class Residual(nn.Module):
+    """What a kernel of three frames and one of a single frame add to their input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(Block(width, width, 3), Block(width, width, 1))
+
+    def forward(self, x: Float[Tensor, "batch width time"]) -> Float[Tensor, "batch width time"]:
+        return x + self.blocks(x)
 
 
 class TCN(nn.Module):
-    """Sequence in, sequence of the same length out.
+    """Sequence in, sequence of the same length out; zero before training.
 
     OANet section 3.2: C1, C2, T1, T2 with short connections. Used twice, with other ends: 2D to 2D and 2D to 3D.
 
     Arguments:
         inputs: channels a frame in.
         outputs: channels a frame out.
-        width: channels of the full and half length; the quarter length has twice as many.
-        depth: residual blocks at the quarter length (ours; 0 is the plain two plus two blocks).
+        width: channels inside.
+        depth: residual blocks at the quarter length and, as many, at the full length (ours; 0 is the plain two plus two blocks).
     """
 
-    def __init__(self, inputs: int, outputs: int, *, width: int = 256, depth: int = 1, dropout: float = 0.1) -> None:
+    def __init__(self, inputs: int, outputs: int, *, width: int = 256, depth: int = 1) -> None:
         super().__init__()
-        self.c1a = Block(inputs, width, dropout=dropout)
-        self.c1b = Block(width, width, stride=2, dropout=dropout)
-        self.c2a = Block(width, width, dilation=2, dropout=dropout)
-        self.c2b = Block(width, 2 * width, stride=2, dropout=dropout)
-        self.middle = nn.ModuleList(Block(2 * width, 2 * width, 3, dropout=dropout) for _ in range(depth))
-        self.t1 = Rise(2 * width, width, dropout=dropout)
-        self.t2 = Rise(width, width, dropout=dropout)
+        self.c1a = Block(inputs, width)
+        self.c1b = Block(width, width, stride=2)
+        self.c2a = Block(width, width, dilation=2)
+        self.c2b = Block(width, width, stride=2)
+        self.middle = nn.Sequential(*(Residual(width) for _ in range(depth)))
+        self.t1 = Rise(width, width)
+        self.t2 = Rise(width, width)
+        self.finish = nn.Sequential(*(Residual(width) for _ in range(depth)))
         self.out = nn.Conv1d(width, outputs, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Float[Tensor, "batch time inputs"]) -> Float[Tensor, "batch time outputs"]:
         full = self.c1a(x.mT)
         half = self.c1b(full)
         half = half + self.c2a(half)
-        quarter = self.c2b(half)
-        for block in self.middle:
-            quarter = quarter + block(quarter)
+        quarter = self.middle(self.c2b(half))
         half = half + self.t1(quarter)
-        full = full + self.t2(half)
-        return self.out(full).mT
+        full = self.finish(full + self.t2(half))
+        return OUTPUT * self.out(full).mT
 
 
 def reach(network: TCN) -> int:
-    """Frames to either side on which an output can depend (found by following the kernels)."""
-    c1a, c1b, c2a, c2b = 2, 2, 2 * 4, 2 * 2
-    return c1a + c1b + c2a + c2b + 4 * len(network.middle) + 4 * 1 + 2 * 1 + STRIDE
+    """Frames to either side on which an output can depend (the sum of what each kernel adds, in frames of full length)."""
+    c1a, c1b, c2a, c2b, t1, t2 = 2, 2, 2 * 4, 2 * 2, 4, 2
+    return c1a + c1b + c2a + c2b + t1 + t2 + (4 + 1) * len(network.middle) + STRIDE

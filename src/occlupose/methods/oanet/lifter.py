@@ -8,31 +8,34 @@ from occlupose.methods.oanet.inputs import CHANNELS, HORIZON, SMOOTH, positions
 from occlupose.networks.tcn import TCN, reach
 from occlupose.skeletons import BODY22, H36M17
 
+TARGETS = BODY22.index(*H36M17.joints)
+
 
 class Lifter(nn.Module):
     """2D TCN (OANet eq. 3) and 3D TCN (eq. 4-6): one network definition with other ends (paper section 3.2).
 
-    The 2D network corrects the bridged input; the 3D network sees the corrected joints together with what was seen and when.
+    The 2D network corrects the bridged input; the 3D network sees the corrected joints together with what was seen and when. It
+    says how far each joint lies from where the corrected 2D joint would be in metres at the person's distance; ours.
 
     Arguments:
-        width: channels at full length; ours (the paper's figure is not legible in public).
-        depth: residual blocks at the quarter length; ours.
+        width: channels of the networks; ours (the paper's figure is not legible in public).
+        depth: residual blocks of the networks; ours.
     """
 
-    def __init__(self, width: int = 256, depth: int = 1, dropout: float = 0.1) -> None:
+    def __init__(self, width: int = 256, depth: int = 1) -> None:
         super().__init__()
         self.width, self.depth = width, depth
-        self.tcn_2d = TCN(CHANNELS, 2 * len(BODY22), width=width, depth=depth, dropout=dropout)
-        self.tcn_3d = TCN(CHANNELS, 3 * len(H36M17), width=width, depth=depth, dropout=dropout)
+        self.tcn_2d = TCN(CHANNELS, 2 * len(BODY22), width=width, depth=depth)
+        self.tcn_3d = TCN(CHANNELS, 3 * len(H36M17), width=width, depth=depth)
 
     def forward(
         self, seen: Float[Tensor, "batch time channels"]
     ) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 17 3"]]:
         """From the channels of `inputs.Inputs`: complete 2D joints in their units; root-relative 3D in metres, turned camera frame."""
-        bridged = positions(seen)
-        complete = bridged + self.tcn_2d(seen).unflatten(-1, (len(BODY22), 2))
+        complete = positions(seen) + self.tcn_2d(seen).unflatten(-1, (len(BODY22), 2))
         channels = torch.cat([complete.flatten(2), seen[..., 2 * len(BODY22) :]], -1)
-        xyz = self.tcn_3d(channels).unflatten(-1, (len(H36M17), 3))
+        flat = torch.nn.functional.pad(complete[..., TARGETS, :].detach(), (0, 1))
+        xyz = flat + self.tcn_3d(channels).unflatten(-1, (len(H36M17), 3))
         return complete, xyz - xyz[..., :1, :]
 
     @property

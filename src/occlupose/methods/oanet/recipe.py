@@ -9,9 +9,12 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from occlupose.datasets.cmu import Clip
+from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
 from occlupose.methods.oanet.inputs import Inputs, prepare
+from occlupose.methods.oanet.lifter import TARGETS
 from occlupose.methods.oanet.views import Views, body, look
+from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, COCO17, H36M17
 from occlupose.synth.noise import NoiseModel
@@ -23,17 +26,18 @@ RATE = 30.0
 SUBJECT_SHARE = {"01": 0.15, "clips": 0.35}
 """Most that these may make up of the training frames: subject 01 climbs and hangs, the clips share one skeleton."""
 
-TARGETS = [BODY22.joints.index(name) for name in H36M17.joints]
-
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a training run of the lifter depends on."""
+    """Everything that a training run of the lifter depends on.
+
+    Raises:
+        OccluposeError: a window that the networks cannot take.
+    """
 
     name: str = "oanet_lifter"
     width: int = 256
     depth: int = 1
-    dropout: float = 0.1
     batch: int = 16
     window: int = 64
     """Frames of a training sequence."""
@@ -48,6 +52,10 @@ class Recipe:
     views: Views = field(default_factory=Views)
     optimisation: Optimisation = field(default_factory=Optimisation)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.window < 2 * STRIDE or self.window % STRIDE:
+            raise OccluposeError(f"window {self.window}: the networks take {2 * STRIDE} frames or more, in multiples of {STRIDE}")
 
 
 @dataclass
@@ -64,6 +72,8 @@ class Sequences:
     """Random windows of mocap clips, all speeds, as one tensor a batch."""
 
     def __init__(self, clips: list[Clip], recipe: Recipe) -> None:
+        if not clips:
+            raise OccluposeError("no motion to train on; give motion capture of subjects that are not held out")
         self.recipe = recipe
         self.step = [clip.fps / RATE for clip in clips]
         self.length = torch.tensor([len(clip.joints) for clip in clips])

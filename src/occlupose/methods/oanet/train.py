@@ -32,7 +32,7 @@ def train_lifter(mocap: Path, folder: Path, recipe: Recipe, *, resume: bool = Fa
     """
     sequences, noise = Sequences(split(load_clips(mocap))[0], recipe), NoiseModel.load()
     torch.manual_seed(recipe.seed)
-    lifter = Lifter(recipe.width, recipe.depth, recipe.dropout)
+    lifter = Lifter(recipe.width, recipe.depth)
     average = train(
         lifter, lambda generator: make_batch(sequences, noise, recipe, generator), loss, recipe.optimisation, folder,
         seed=recipe.seed, resume=resume, device=device, progress=progress,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from occlupose.errors import OccluposeError
@@ -30,11 +30,15 @@ def card(path: Path | None = None) -> dict[str, Any]:
 
 
 def save(weights: dict[str, Tensor], lifter: Lifter, path: Path) -> None:
-    """Writes weights in half precision, with width and depth in the header."""
+    """Writes weights in half precision, with width and depth in the header.
+
+    Raises:
+        OccluposeError: the file could not be written.
+    """
     header = {"format": FORMAT, "width": str(lifter.width), "depth": str(lifter.depth)}
     tensors = {name: value.half().contiguous() if value.is_floating_point() else value for name, value in weights.items()}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, header)
+        temporary.write_bytes(serialise(tensors, header))
 
 
 def load(path: Path | None = None) -> Lifter:
