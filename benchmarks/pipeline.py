@@ -3,9 +3,10 @@
     python benchmarks/pipeline.py
 
 The demonstration clip of two people (pose2sim 0.9.8, BSD-3, 1088 x 1920, fetched at first use), of whom at most one or two are
-followed, and, for four, two of it side by side at 0.7 of the size; repeated back and forth to `--frames`. In the same run and on the same
-frames: the front end's networks (detector and landmarks) by themselves, the whole pipeline without and with the overlay, and each stage by itself, one after another.
-Medians of `--repeats` runs. Peak memory: of a 30-second and a 5-minute video, each in a process of its own. Writes results/pipeline.csv.
+followed, and, for four, two of it side by side at 0.7 of the size; repeated back and forth to `--frames`. In the same run and on the
+same frames: the front end's networks (detector and landmarks) by themselves, the whole pipeline without and with the overlay, and each
+stage by itself, one after another. Medians of `--repeats` runs. Peak memory: of a 30-second and a 5-minute video, each in a process of
+its own. Writes results/pipeline.csv.
 """
 
 import statistics
