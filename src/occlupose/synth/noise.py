@@ -144,7 +144,7 @@ def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray,
     if not residuals:
         raise OccluposeError(f"no person is followed for {4 * WINDOW} frames; give longer video")
     error, belief = np.concatenate(residuals), np.concatenate(beliefs)
-    unseen = [name for name, known in zip(COCO17.joints, (belief >= BELIEVED).any(0).tolist(), strict=True) if not known]
+    unseen = [name for name, evidence in zip(COCO17.joints, belief.T, strict=True) if not (evidence >= BELIEVED).any()]
     if unseen:
         raise OccluposeError(f"{', '.join(unseen)}: never believed in any of the video; give video that shows them")
     kept = (1 - savgol_coeffs(WINDOW, 2)[WINDOW // 2]) ** 0.5

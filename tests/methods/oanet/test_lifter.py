@@ -4,12 +4,16 @@ import torch
 from occlupose.methods.oanet.inputs import CHANNELS, HORIZON, SMOOTH, positions, prepare
 from occlupose.methods.oanet.lifter import Lifter
 from occlupose.networks.tcn import STRIDE
-from occlupose.skeletons import H36M17
+from occlupose.skeletons import BODY22, H36M17
 
 
 def lifter(width=8, depth=1, seed=0):
+    """One that says something, as after training."""
     torch.manual_seed(seed)
-    return Lifter(width, depth).eval()
+    net = Lifter(width, depth)
+    for tcn in (net.tcn_2d, net.tcn_3d):
+        torch.nn.init.normal_(tcn.out.weight)
+    return net.eval()
 
 
 @pytest.mark.parametrize("length", [STRIDE, 64])
@@ -22,11 +26,18 @@ def test_complete_2d_and_3d_about_the_pelvis(length):
 
 
 def test_the_2d_network_corrects_what_was_bridged():
-    net = lifter()
-    seen = torch.randn(2, 16, CHANNELS)
-    for parameter in net.tcn_2d.out.parameters():
-        torch.nn.init.zeros_(parameter)
+    net, seen = lifter(), torch.randn(2, 16, CHANNELS)
+    assert not torch.allclose(net(seen)[0], positions(seen), atol=0.01)
+    torch.nn.init.zeros_(net.tcn_2d.out.weight)
     assert torch.equal(net(seen)[0], positions(seen))
+
+
+def test_before_training_people_are_flat():
+    seen = torch.randn(2, 16, CHANNELS)
+    complete, xyz = Lifter(8)(seen)
+    flat = complete[..., BODY22.index(*H36M17.joints), :]
+    torch.testing.assert_close(xyz[..., :2], flat - flat[..., :1, :])
+    assert (xyz[..., 2] == 0).all()
 
 
 def test_3d_teaches_the_2d_network_too():
@@ -51,4 +62,4 @@ def test_future_further_away_than_the_delay_changes_nothing():
 
 
 def test_deeper_networks_wait_longer():
-    assert lifter(depth=2).delay == lifter(depth=1).delay + 2 * STRIDE
+    assert lifter(depth=2).delay == lifter(depth=1).delay + 2 * (STRIDE + 1)
