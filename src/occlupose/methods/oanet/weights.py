@@ -38,7 +38,14 @@ def save(weights: dict[str, Tensor], lifter: Lifter, path: Path) -> None:
     header = {"format": FORMAT, "width": str(lifter.width), "depth": str(lifter.depth)}
     tensors = {name: value.half().contiguous() if value.is_floating_point() else value for name, value in weights.items()}
     with atomic(path) as temporary:
-        temporary.write_bytes(serialise(tensors, header))
+        temporary.write_bytes(_ordered(serialise(tensors, header)))
+
+
+def _ordered(file: bytes) -> bytes:
+    """The same safetensors file with its header in alphabetical order: the library writes what `header` holds in any."""
+    size = int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":"))
+    return file[:8] + header.encode().ljust(size) + file[8 + size :]
 
 
 def load(path: Path | None = None) -> Lifter:

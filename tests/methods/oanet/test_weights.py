@@ -1,0 +1,132 @@
+import json
+import pickle
+import resource
+import stat
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from occlupose.errors import OccluposeError
+from occlupose.methods.oanet import weights
+from occlupose.methods.oanet.inputs import CHANNELS
+from occlupose.methods.oanet.lifter import Lifter
+
+
+def lifter(width=8, depth=2, seed=0):
+    torch.manual_seed(seed)
+    net = Lifter(width, depth)
+    for tcn in (net.tcn_2d, net.tcn_3d):
+        torch.nn.init.normal_(tcn.out.weight)
+    return net
+
+
+@pytest.fixture
+def saved(tmp_path):
+    weights.save(lifter().state_dict(), lifter(), tmp_path / "lifter.safetensors")
+    return tmp_path / "lifter.safetensors"
+
+
+def refused(path):
+    with pytest.raises(OccluposeError) as refusal:
+        weights.load(path)
+    message = str(refusal.value)
+    assert message.startswith(f"{path}: ")
+    assert message.endswith("give a file that `occlupose train lifter` wrote")
+    assert "\n" not in message
+    return message
+
+
+def test_weights_come_back_as_they_went_to_half_precision(saved):
+    net, original = weights.load(saved), lifter()
+    assert (net.width, net.depth) == (8, 2)
+    assert not net.training
+    assert net.state_dict().keys() == original.state_dict().keys()
+    for name, value in original.state_dict().items():
+        expected = value.half().float() if value.is_floating_point() else value
+        assert torch.equal(net.state_dict()[name], expected), name
+        assert net.state_dict()[name].dtype == expected.dtype
+    x = torch.randn(1, 16, CHANNELS)
+    for ours, theirs in zip(net(x), original.eval()(x), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=0.01, rtol=0.01)
+
+
+def test_saving_twice_gives_the_same_bytes(saved, tmp_path):
+    for _ in range(5):
+        weights.save(lifter().state_dict(), lifter(), tmp_path / "again.safetensors")
+        assert (tmp_path / "again.safetensors").read_bytes() == saved.read_bytes()
+
+
+def test_whoever_may_read_new_files_may_read_weights(saved):
+    (other := saved.with_name("other")).touch()
+    assert stat.S_IMODE(saved.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    assert "no such file" in refused(tmp_path / "none.safetensors")
+    assert "not readable" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.99])
+def test_files_cut_short_are_refused(saved, share):
+    whole = saved.read_bytes()
+    saved.write_bytes(whole[: int(share * len(whole))])
+    assert "not readable" in refused(saved)
+
+
+def test_pickles_are_refused_and_not_run(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save(lifter().state_dict(), path)
+    assert "not readable" in refused(path)
+
+    class Trap:
+        def __reduce__(self):
+            return (path.with_name("sprung").write_text, ("",))
+
+    path.write_bytes(pickle.dumps(Trap()))
+    assert "not readable" in refused(path)
+    assert not path.with_name("sprung").exists()
+
+
+def test_other_safetensors_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    for header in (None, {"format": "pt"}, {"format": "occlupose oanet lifter 2", "width": "8", "depth": "1"}):
+        save_file({"weight": torch.zeros(3)}, path, header)
+        assert "not the weights of an OANet lifter" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {},
+        {"width": "8"},
+        {"width": "eight", "depth": "2"},
+        {"width": "16", "depth": "2"},
+        {"width": "8", "depth": "1"},
+        {"width": "-8", "depth": "2"},
+    ],
+)
+def test_headers_that_do_not_fit_the_weights_are_refused(tmp_path, header):
+    path = tmp_path / "odd.safetensors"
+    save_file({name: value.half() for name, value in lifter().state_dict().items()}, path, {"format": weights.FORMAT} | header)
+    assert "not readable" in refused(path)
+
+
+def test_a_full_disk_leaves_no_file(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OccluposeError, match=r"full\.safetensors: could not be written"):
+            weights.save(lifter().state_dict(), lifter(), tmp_path / "full.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_shipped_weights_load_and_have_a_card():
+    net = weights.load()
+    assert not net.training
+    assert all(value.isfinite().all() for value in net.state_dict().values())
+    assert weights.shipped().name == weights.DEFAULT
+    assert weights.card()["licence"] == "Apache-2.0"
+    assert weights.card() == json.loads(weights.shipped().with_suffix(".json").read_text())
