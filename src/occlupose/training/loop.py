@@ -5,6 +5,7 @@ own state; both are in the checkpoint.
 """
 
 import csv
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from torch import Generator, Tensor, nn
 
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it says which precision it was given
 
 Terms = dict[str, Tensor]
 
@@ -77,6 +80,9 @@ def train(
         OccluposeError: the folder holds a run and `resume` is False, or a checkpoint of another network; the folder cannot be
             written to, or the device is not there.
     """
+    checkpoint = folder / "last.pt"
+    if checkpoint.exists() and not resume:
+        raise OccluposeError(f"{folder}: holds a training run already; give --resume to go on with it, or another folder")
     try:
         fabric = Fabric(accelerator=device, devices=1, precision=optimisation.precision)
     except (RuntimeError, ValueError):
@@ -86,11 +92,7 @@ def train(
     network.to(fabric.device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay)
-    step, checkpoint = 0, folder / "last.pt"
-    if checkpoint.exists():
-        if not resume:
-            raise OccluposeError(f"{folder}: holds a training run already; give --resume to go on with it, or another folder")
-        step = _restore(checkpoint, network, optimiser, average, generator)
+    step = _restore(checkpoint, network, optimiser, average, generator) if checkpoint.exists() else 0
     log = _Log(folder / "log.csv", step)
     model, optimiser = fabric.setup(network, optimiser)
     model.train()

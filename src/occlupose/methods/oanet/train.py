@@ -28,7 +28,7 @@ def train_lifter(mocap: Path, folder: Path, recipe: Recipe, *, resume: bool = Fa
         resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
 
     Raises:
-        OccluposeError: no mocap there; a run there already and not `resume`.
+        OccluposeError: no mocap there, or none of a subject that is not held out; what `training.loop.train` refuses.
     """
     sequences, noise = Sequences(split(load_clips(mocap))[0], recipe), NoiseModel.load()
     torch.manual_seed(recipe.seed)
@@ -40,9 +40,15 @@ def train_lifter(mocap: Path, folder: Path, recipe: Recipe, *, resume: bool = Fa
     path = folder / f"{recipe.name}.safetensors"
     save(average, lifter, path)
     with atomic(path.with_suffix(".json")) as temporary:
-        command = " ".join(["occlupose", *sys.argv[1:]]).replace(str(mocap), "MOCAP").replace(str(folder), "FOLDER")
-        temporary.write_text(json.dumps(_card(lifter, recipe) | {"command": command}, indent=1) + "\n")
+        temporary.write_text(json.dumps(_card(lifter, recipe) | {"command": _command(mocap, folder)}, indent=1) + "\n")
     return path
+
+
+def _command(mocap: Path, folder: Path) -> str:
+    """The command line, without the names of folders."""
+    options = (word.rpartition("=") for word in sys.argv[1:])
+    places = {mocap: "MOCAP", folder: "FOLDER"}
+    return " ".join(["occlupose", *(option + equals + places.get(Path(value), value) for option, equals, value in options)])
 
 
 def _card(lifter: Lifter, recipe: Recipe) -> dict[str, object]:
