@@ -93,10 +93,10 @@ class OnnxNetwork:
     """
 
     def __init__(self, file: Path, *, threads: int = 2) -> None:
-        self.card = Card.load(file.with_suffix(".json"))
-        self.skeleton = by_name(self.card.skeleton)
         self._file = file
         self._session = _session(file, threads)
+        self.card = Card.load(file.with_suffix(".json"))
+        self.skeleton = by_name(self.card.skeleton)
         self._input = self._session.get_inputs()[0]
         self._check()
         self.seconds = 0.0

@@ -1,0 +1,411 @@
+"""The pipeline on people made of formulas, filmed onto grey video; a frontend that knows where they are stands for the networks."""
+
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import occlupose
+from media_files import make_video
+from occlupose import lifting
+from occlupose.assets import demo_clip
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.flow import FlowMeter
+from occlupose.frontends import People
+from occlupose.lifting import Lift
+from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
+from occlupose.methods.oanet.lifter import Lifter
+from occlupose.occlusion.evidence import evidence
+from occlupose.pipeline import Record, Sighting, lift_stream, run, stream, watch
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
+from occlupose.skeletons import COCO17, H36M17
+from occlupose.tracking import Tracker
+from walkers import FPS, film, walk
+
+WIDTH, HEIGHT = 640, 360
+GREY = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+
+
+# ------------------------------------------------------------------------------------------- the world
+
+PATHS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
+    lambda time: np.stack([1.5 * np.cos(0.7 * time), 5 + 1.5 * np.sin(0.7 * time)], -1),
+    lambda time: np.stack([-2 + 0.3 * time, 6 + 0 * time], -1),
+    lambda time: np.stack([1.5 - 0.2 * time, 4 + 0.1 * time], -1),
+    lambda time: np.stack([0.8 + 0 * time, 7 - 0.1 * time], -1),
+)
+
+
+def world(seconds: float, fps: float) -> Poses:
+    """Four people walking, as COCO-17 in 2D; the face, which the walkers lack, is put above the shoulders."""
+    walked = np.stack([walk(path, round(seconds * FPS) + 2) for path in PATHS], 1)
+    time = np.arange(round(seconds * fps)) / fps
+    before, share = np.divmod(time * FPS, 1)
+    share = share[:, None, None, None]
+    over = walked[before.astype(int)] * (1 - share) + walked[before.astype(int) + 1] * share
+    filmed = replace(film(*over.transpose(1, 0, 2, 3), width=WIDTH, height=HEIGHT), time=time, fps=fps).to(COCO17)
+    face = np.isnan(filmed.xy)
+    xy = np.where(face, filmed.xy[:, :, COCO17.index("left_shoulder")] + np.float32([0, -15]), filmed.xy)
+    return replace(
+        filmed, xy=xy, xyz=None, camera=None, score=np.where(face[..., 0], 0.6, filmed.score), state=np.full(xy.shape[:3], VISIBLE)
+    )
+
+
+def sightings(filmed: Poses, there: Callable[[int, float], bool], seed: int = 0) -> list[Sighting]:
+    """The people (ids 1, 2, ...) at the times when they are there, with noise of a pixel and a fifth of the joints hidden for a while."""
+    generator = np.random.default_rng(seed)
+    frames, people, joints = filmed.state.shape
+    xy = (filmed.xy + generator.normal(0, 1, filmed.xy.shape)).astype(np.float32)
+    hidden = (generator.random((frames // 5 + 1, people, joints)) < 0.2).repeat(5, 0)[:frames]
+    score, state = np.where(hidden, 0.1, 0.9).astype(np.float32), np.where(hidden, OCCLUDED, VISIBLE).astype(np.uint8)
+    result = []
+    for frame, time in enumerate(filmed.time.tolist()):
+        who = [person for person in range(people) if there(person, time)]
+        result.append(Sighting(time, np.array(who, np.int64) + 1, xy[frame, who], score[frame, who], state[frame, who]))
+    return result
+
+
+@dataclass
+class Seer:
+    """A frontend that is told who is where: COCO-17 joints (time, person, 17, 2) px, NaN for who is not there."""
+
+    xy: np.ndarray
+    name = "seer"
+    skeleton = COCO17
+    network_seconds = 0.0
+    since_reset = -1
+
+    def reset(self) -> None:
+        self.since_reset = 0
+
+    def __call__(self, frame: Frame) -> People:
+        assert self.since_reset == frame.index, "every source starts with a reset"
+        self.since_reset += 1
+        xy = self.xy[frame.index]
+        xy = xy[np.isfinite(xy).all((1, 2))].astype(np.float32)
+        boxes = np.concatenate([xy.min(1), xy.max(1)], -1)
+        return People(xy, np.full(xy.shape[:2], 0.8, np.float32), boxes, np.ones(len(xy), np.float32))
+
+
+def figures(*presence: str) -> np.ndarray:
+    """(time, person, 17, 2): people side by side, a word for each, a letter for each frame: where it is '.', they are not there."""
+    spread = np.random.default_rng(1).uniform(-1, 1, (17, 2)) * (30, 100)
+    xy = np.full((len(presence[0]), len(presence), 17, 2), np.nan)
+    for person, letters in enumerate(presence):
+        for frame, letter in enumerate(letters):
+            if letter != ".":
+                xy[frame, person] = spread + np.array([80 + 110 * person, 180])
+    return xy
+
+
+def video(folder: Path, frames: int, fps: int = 10) -> Path:
+    return make_video(folder / "a.mp4", images=[GREY] * frames, size=(WIDTH, HEIGHT), fps=fps)
+
+
+def seen(sightings: list[Sighting]) -> list[list[int]]:
+    return [sighting.ids.tolist() for sighting in sightings]
+
+
+@pytest.fixture(scope="module")
+def lifter() -> Lifter:
+    return lifting.networks()
+
+
+# ------------------------------------------------------------------------------------------------ watch
+
+
+def test_ids_begin_with_the_first_frame_and_ghosts_get_none(tmp_path):
+    eyes = Seer(figures("xxxxxxxx", "...xxxxx", ".x......", ".......x"))
+    with open_media(video(tmp_path, 8)) as source:
+        watched = list(watch(source, eyes))
+        assert seen(watched) == [[1], [1], [1], [1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]
+        assert [sighting.time for sighting in watched] == pytest.approx(np.arange(8) / 10)
+        np.testing.assert_allclose(watched[3].xy, eyes.xy[3, :2], rtol=1e-5)
+        assert seen(list(watch(source, eyes))) == seen(watched)  # a second time: everything starts anew
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_single_picture_gets_ids(tmp_path, count):
+    write_image(tmp_path / "a.png", GREY)
+    (only,) = watch(open_media(tmp_path / "a.png"), Seer(figures(*"xxx"[:count]) if count else np.zeros((1, 0, 17, 2))))
+    assert only.ids.tolist() == [1, 2, 3][:count]
+    assert (only.state == VISIBLE).all() and only.state.shape == (count, 17)
+    np.testing.assert_allclose(only.evidence, 0.8)
+
+
+def test_a_single_frame_of_a_stream_without_a_count_gets_ids(tmp_path):
+    with open_media(video(tmp_path, 2).as_uri()) as source:  # of which opening takes one
+        assert source.live and source.count is None
+        assert seen(list(watch(source, Seer(figures("x"))))) == [[1]]
+
+
+def test_nobody_at_all(tmp_path):
+    with open_media(video(tmp_path, 5)) as source:
+        assert seen(list(watch(source, Seer(np.zeros((5, 0, 17, 2)))))) == [[]] * 5
+        poses = run(source, frontend=Seer(np.zeros((5, 0, 17, 2))))
+    assert (len(poses), len(poses.track_id), poses.skeleton) == (5, 0, H36M17)
+    poses.save(tmp_path / "a.npz")
+    assert Poses.load(tmp_path / "a.npz") == poses
+
+
+class Nothing(Source):
+    """A camera that is switched off before its first frame."""
+
+    kind, name, live, width, height, fps, count, duration = "camera", "nothing", True, WIDTH, HEIGHT, 30.0, None, None
+
+    def __init__(self) -> None:
+        self.warnings = []
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(())
+
+
+def test_no_frames_at_all():
+    eyes = Seer(np.zeros((0, 0, 17, 2)))
+    assert list(watch(Nothing(), eyes)) == []
+    assert list(stream(Nothing(), frontend=eyes)) == []
+    poses = run(Nothing(), frontend=eyes)
+    assert (len(poses), len(poses.track_id)) == (0, 0)
+
+
+def test_who_was_there_first_stays(tmp_path):
+    #                            at 10 frames/s; the tracker waits for 2 s
+    presence = ("xxxxx...............xxxxx..........................", "x" * 51, "..x" + "x" * 48, "x" * 51)
+    with open_media(video(tmp_path, 51)) as source:
+        everybody = seen(list(watch(source, Seer(figures(*presence)))))
+        two = seen(list(watch(source, Seer(figures(*presence)), max_people=2)))
+    assert everybody[0] == [1, 2, 3] and everybody[24] == [1, 2, 3, 4] and everybody[50] == [2, 3, 4]
+    assert two[:5] == [[1, 2]] * 5
+    assert two[5:20] == [[2]] * 15, "a person who is hidden for a while keeps their place"
+    assert two[20:25] == [[1, 2]] * 5
+    assert two[25:44] == [[2]] * 19 and two[45:] == [[2, 3]] * 6, "after 2 s it is somebody else's"
+
+
+def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
+    generator = np.random.default_rng(0)
+    texture = generator.integers(0, 256, (HEIGHT // 4, WIDTH // 4, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+    with VideoWriter(tmp_path / "a.mp4", WIDTH, HEIGHT, 10) as out:
+        for shift in range(12):
+            out.write(np.roll(texture, 2 * shift, 1))
+    xy = figures("xxxxxxxxxxxx", "..xxxxxx.xxx") + 2 * np.arange(12)[:, None, None, None] * (1, 0)
+    wrist = COCO17.index("left_wrist")[0]
+    xy[6, 0, wrist, 1] += 100  # half a box side, against the flow
+    with open_media(tmp_path / "a.mp4") as source:
+        watched = list(watch(source, Seer(xy)))
+        tracker, meter, eyes, moments, moved = Tracker(), FlowMeter(), Seer(xy), [], []
+        eyes.reset()
+        for frame in source:
+            people = eyes(frame)
+            moments.append((people, tracker.update(people, frame.time)))
+            moved.append(meter.update(frame.image, people.boxes, people.xy, moments[-1][1]))
+    for sighting, (people, ids), answer in zip(watched, moments, [*moved[1:], meter.finish()], strict=True):
+        expected = evidence(people.score, answer.motion, answer.flow)[np.argsort(ids)][(ids < 0).sum() :]
+        np.testing.assert_allclose(sighting.evidence[: len(expected)], expected, atol=1e-6)
+    states = np.stack([sighting.state[0] for sighting in watched])
+    doubted = np.argwhere(states != VISIBLE)
+    assert doubted.tolist() == [[5, wrist], [6, wrist]], "the wrist that leaps there and back, before and after, and nothing else"
+
+
+def test_a_reader_who_stops_leaves_no_thread(tmp_path):
+    before = set(threading.enumerate())
+    with open_media(video(tmp_path, 30)) as source:
+        reader = watch(source, Seer(figures("x" * 30)))
+        assert next(reader).ids.tolist() == [1]
+        reader.close()
+    gc.collect()
+    assert set(threading.enumerate()) == before
+
+
+def test_an_error_of_the_frontend_is_raised(tmp_path):
+    class Broken(Seer):
+        def __call__(self, frame: Frame) -> People:
+            if frame.index == 3:
+                raise OccluposeError("network.onnx: broke; mend it")
+            return super().__call__(frame)
+
+    taken = []
+    with open_media(video(tmp_path, 8)) as source, pytest.raises(OccluposeError, match="mend it"):
+        for sighting in watch(source, Broken(figures("x" * 8))):
+            taken.append(sighting.time)
+    assert len(taken) == 1  # two frames late
+
+
+# ----------------------------------------------------------------------------------------------- record
+
+
+def test_record_as_arrays():
+    def sighting(time: float, *ids: int) -> Sighting:
+        value = np.array(ids, np.float32)
+        xy = np.broadcast_to(value[:, None, None] + time, (len(ids), 17, 2)).astype(np.float32)
+        return Sighting(time, np.array(ids), xy, np.repeat(value[:, None] / 10, 17, 1), np.full((len(ids), 17), VISIBLE, np.uint8))
+
+    record = Record(COCO17, 10, WIDTH, HEIGHT, [sighting(0.5, 2, 7), sighting(0.6), sighting(0.7, 7), sighting(0.8, 1, 7)])
+    poses = record.poses()
+    assert record.ids == poses.track_id.tolist() == [1, 2, 7]
+    assert poses.time.tolist() == [0.5, 0.6, 0.7, 0.8]
+    assert (poses.state.max(-1) == [[0, 2, 2], [0, 0, 0], [0, 0, 2], [2, 0, 2]]).all()
+    np.testing.assert_allclose(poses.xy[0, 1:, 0, 0], [2.5, 7.5])
+    np.testing.assert_allclose(poses.xy[3, :, 16, 1], [1.8, np.nan, 7.8])
+    np.testing.assert_allclose(poses.score[3, :, 0], [0.1, 0, 0.7])
+    assert (poses.width, poses.height, poses.fps, poses.skeleton, poses.xyz) == (WIDTH, HEIGHT, 10, COCO17, None)
+
+
+def test_empty_record():
+    poses = Record(COCO17, 10, WIDTH, HEIGHT).poses()
+    assert poses.xy.shape == (0, 0, 17, 2)
+
+
+# -------------------------------------------------------------------------------------------------- run
+
+
+def test_run(tmp_path):
+    filmed = world(1.5, 10)
+    counts: list[int] = []
+    poses = run(video(tmp_path, 15), frontend=Seer(filmed.xy), progress=lambda record: counts.append(len(record.sightings)))
+    assert (len(poses), poses.track_id.tolist(), poses.skeleton, poses.fps) == (15, [1, 2, 3, 4], H36M17, 10)
+    assert counts == list(range(1, 16))
+    assert poses.camera == Camera.from_fov(WIDTH, HEIGHT, 55, assumed=True)
+    assert poses.observed is not None and poses.observed.skeleton == COCO17
+    order = [int(np.abs(poses.observed.xy[0] - filmed.xy[0, person]).mean((1, 2)).argmin()) for person in range(4)]
+    np.testing.assert_allclose(poses.observed.xy[:, order], filmed.xy, atol=1e-3)
+    ankle, own = H36M17.index("left_ankle")[0], COCO17.index("left_ankle")[0]
+    visible = poses.observed.state[:, :, own] == VISIBLE
+    assert visible.any() and not visible.all(), "some are below the picture's edge"
+    assert ((poses.state[:, :, ankle] == VISIBLE) == visible).all()
+    np.testing.assert_allclose(poses.xy[:, :, ankle][visible], poses.observed.xy[:, :, own][visible])  # what was seen keeps its pixels
+    assert np.isfinite(poses.xyz).all() and (poses.xyz[..., 2] > 0.3).all()
+    assert len(run(tmp_path / "a.mp4", frontend=Seer(filmed.xy[3::2]), every=2, start=0.25, end=1.0, max_people=3).track_id) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_people": 0}, "max_people 0"),
+        ({"max_people": -3}, "max_people -3"),
+        ({"fov": 0.0}, "fov 0"),
+        ({"fov": 180.0}, "fov 180"),
+        ({"fov": float("nan")}, "fov nan"),
+        ({"height": 180.0}, "height 180"),
+        ({"height": float("nan")}, "height nan"),
+        ({"camera": Camera.from_fov(320, 180)}, "320 x 180"),
+        ({"frontend": "nope"}, "nope"),
+        ({"frontend": "nope.onnx"}, "nope.onnx"),
+        ({"device": "nope"}, "device nope"),
+        ({"every": 0}, "every 0"),
+        ({"start": 2.0, "end": 1.0}, "start 2"),
+        ({"start": 7.0}, "from 7 s on"),
+    ],
+)
+@pytest.mark.parametrize("function", [run, stream], ids=lambda function: function.__name__)
+def test_what_cannot_be(tmp_path, function, options, words):
+    eyes = {} if "frontend" in options else {"frontend": Seer(figures("xxx"))}
+    with pytest.raises(OccluposeError) as error:
+        list(function(video(tmp_path, 3), **options, **eyes))
+    assert words in str(error.value) and "; " in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_open_source_has_its_own_window(tmp_path):
+    with open_media(video(tmp_path, 6), every=2) as source:
+        assert len(run(source, frontend=Seer(figures("xxx")))) == 3
+        with pytest.raises(OccluposeError, match="open already"):
+            run(source, every=3, frontend=Seer(figures("xxx")))
+
+
+def test_ctrl_c_is_the_callers(tmp_path):
+    def interrupt(record: Record) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(video(tmp_path, 6), frontend=Seer(figures("xxxxxx")), progress=interrupt)
+
+
+@pytest.mark.assets
+def test_run_prints_nothing_and_writes_nothing(tmp_path, monkeypatch, capfd):
+    write_image(tmp_path / "a.png", GREY[:90, :120])
+    monkeypatch.chdir(tmp_path)
+    poses = occlupose.run("a.png")
+    assert isinstance(poses, Poses) and (len(poses), len(poses.track_id)) == (1, 0)
+    assert capfd.readouterr() == ("", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+# ----------------------------------------------------------------------------------------------- stream
+
+
+def presence(person: int, time: float) -> bool:
+    """Somebody who is lost for nearly as long as the tracker waits; who comes and goes; two short visits; who comes at the end."""
+    return {
+        0: not 4 <= time < 5.95,
+        1: 3.01 <= time < 9.3 and not 8 <= time < 9.2,
+        2: 1 <= time < 1.2 or 2.9 <= time < 3.5,
+        3: time >= 9.7,
+    }[person]
+
+
+def assert_streamed(given: list[Poses], whole: Poses) -> None:
+    """The same frames, people, states and scores; poses about the root to 1 mm, roots to 3 cm."""
+    assert len(given) == len(whole)
+    for frame, single in enumerate(given):
+        expected = whole.select(slice(frame, frame + 1))
+        expected = expected.select(person=expected.track_id[(expected.state[0] != ABSENT).any(-1)])
+        assert (single.track_id.tolist(), single.time) == (expected.track_id.tolist(), expected.time)
+        assert (single.state == expected.state).all() and (single.score == expected.score).all()
+        assert single.observed == expected.observed
+        root, wanted = single.xyz[:, :, :1], expected.xyz[:, :, :1]
+        np.testing.assert_allclose(single.xyz - root, expected.xyz - wanted, atol=0.001)
+        np.testing.assert_allclose(root, wanted, atol=0.03)
+        np.testing.assert_allclose(single.xy, expected.xy, atol=0.5)
+
+
+@pytest.mark.parametrize(("fps", "height"), [(30, 1.8), (60, None), (10, 1.6), (24, None)])
+def test_streaming_is_lifting_at_once(lifter, fps, height):
+    seen_by_the_frontend = sightings(world(12.0, fps), presence)
+    camera = Camera.from_fov(WIDTH, HEIGHT)
+    whole = Lift(camera, height, lifter)(Record(COCO17, fps, WIDTH, HEIGHT, seen_by_the_frontend).poses())
+    window, held, given = Record(COCO17, fps, WIDTH, HEIGHT), [], []
+
+    def one_by_one() -> Iterator[Sighting]:
+        for sighting in seen_by_the_frontend:
+            held.append((len(window.sightings), len(held) - len(given)))
+            yield sighting
+
+    for single in lift_stream(one_by_one(), window, Lift(camera, height, lifter)):
+        given.append(single)
+    assert_streamed(given, whole)
+    most, latest = map(max, zip(*held, strict=True))
+    future = lifting.delay(lifter, fps)
+    assert latest <= future + max(0.25 * fps, lifting.alignment(fps)) + 1, "the delay"
+    assert most <= 2 * future + 3 * max(0.25 * fps + 1, lifting.alignment(fps)), "the memory"
+    assert most < len(whole), "the window slid"
+
+
+def test_streaming_anybody_at_any_time(lifter):
+    generator = np.random.default_rng(3)
+    toggles = [np.cumsum(generator.uniform(0.1, 1.9, 20)) + generator.uniform(0, 4) for _ in PATHS]
+    seen_by_the_frontend = sightings(world(14.0, 10), lambda person, time: np.searchsorted(toggles[person], time) % 2 == 1, seed=3)
+    record = Record(COCO17, 10, WIDTH, HEIGHT, seen_by_the_frontend)
+    lift = Lift(Camera.from_fov(WIDTH, HEIGHT), None, lifter)
+    given = list(lift_stream(iter(seen_by_the_frontend), Record(COCO17, 10, WIDTH, HEIGHT), lift))
+    assert_streamed(given, lift(record.poses()))
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_streaming_what_is_shorter_than_the_window(tmp_path, frames):
+    eyes = Seer(figures("x" * frames, "." * (frames // 2) + "x" * (frames - frames // 2)))
+    assert_streamed(list(stream(video(tmp_path, frames), frontend=eyes)), run(tmp_path / "a.mp4", frontend=eyes))
+
+
+@pytest.mark.assets
+def test_streaming_the_real_thing(tmp_path):
+    images = [frame.image[::3, ::3] for frame in open_media(demo_clip(), every=6)]
+    with VideoWriter(tmp_path / "a.mp4", images[0].shape[1], images[0].shape[0], 10) as out:
+        for image in images + images[-2:0:-1] + images + images[-2:0:-1]:
+            out.write(image)
+    whole = run(tmp_path / "a.mp4", height=1.75)
+    assert len(whole.track_id) >= 2 and len(whole) == 64
+    assert_streamed(list(stream(tmp_path / "a.mp4", height=1.75)), whole)
