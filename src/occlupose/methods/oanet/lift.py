@@ -46,8 +46,7 @@ def lift_rays(lifter: Lifter, rays: Float[np.ndarray, "time person 22 2"], seen:
         seen: which joints to believe. A person of whom nothing is ever seen gets an average pose.
         fps: frames a second.
     """
-    faster = max(1, round(fps / RATE))
-    slower = 1 if fps >= SLOWEST else min(15, round(RATE / fps))
+    faster, slower = phases(fps), spacing(fps)
     step = STRIDE * faster
     context = ceil(lifter.delay * faster / slower / step) * step
     windows = []
@@ -72,9 +71,8 @@ def _lift_window(
     device = next(lifter.parameters()).device
     with torch.inference_mode():
         complete, xyz = (answer.cpu() for answer in lifter(inputs.channels.to(device)))
-    frames, people = rays.shape[:2]
     turned, plane = (
-        _deinterleave(answer, people)[:, ::slower][:, :frames].transpose(0, 1).numpy()
+        _deinterleave(answer, faster)[:, ::slower][:, : len(rays)].transpose(0, 1).numpy()
         for answer in (xyz @ inputs.rotation, _on_plane(complete, inputs))
     )
     return turned, plane
@@ -110,5 +108,5 @@ def _interleave(values: Tensor, phases: int) -> Tensor:
     return torch.cat([values, hold], 1).unflatten(1, (-1, phases)).transpose(1, 2).flatten(0, 1)
 
 
-def _deinterleave(values: Tensor, people: int) -> Tensor:
-    return values.unflatten(0, (people, -1)).transpose(1, 2).flatten(1, 2)
+def _deinterleave(values: Tensor, phases: int) -> Tensor:
+    return values.unflatten(0, (-1, phases)).transpose(1, 2).flatten(1, 2)
