@@ -17,6 +17,7 @@ from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.flow import FlowMeter
 from occlupose.frontends import People
+from occlupose.frontends.blazepose import BlazePose
 from occlupose.lifting import Lift
 from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
 from occlupose.methods.oanet.lifter import Lifter
@@ -401,11 +402,12 @@ def test_streaming_what_is_shorter_than_the_window(tmp_path, frames):
 
 
 @pytest.mark.assets
-def test_streaming_the_real_thing(tmp_path):
+def test_streaming_the_real_thing(tmp_path, lifter):
     images = [frame.image[::3, ::3] for frame in open_media(demo_clip(), every=6)]
     with VideoWriter(tmp_path / "a.mp4", images[0].shape[1], images[0].shape[0], 10) as out:
         for image in images + images[-2:0:-1] + images + images[-2:0:-1]:
             out.write(image)
-    whole = run(tmp_path / "a.mp4", height=1.75)
-    assert len(whole.track_id) >= 2 and len(whole) == 64
-    assert_streamed(list(stream(tmp_path / "a.mp4", height=1.75)), whole)
+    eyes = BlazePose(threads=1, detect_every=30, look_every=30, tiles=False)
+    whole = run(tmp_path / "a.mp4", frontend=eyes, height=1.75)
+    assert len(whole.track_id) >= 2 and len(whole) == 64 > lifting.delay(lifter, 10) + lifting.alignment(10)
+    assert_streamed(list(stream(tmp_path / "a.mp4", frontend=eyes, height=1.75)), whole)

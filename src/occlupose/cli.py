@@ -228,11 +228,11 @@ def lift(
         weights: another lifter than the shipped one.
         device: where the networks run: cpu, cuda, ... as torch names it.
     """
-    camera = scene.intrinsics()
-    from occlupose import lifting
     from occlupose.poses import Poses
 
-    poses = Poses.load(input)
+    camera, poses = scene.intrinsics(), Poses.load(input)
+    from occlupose import lifting
+
     lifted = lifting.lift(poses, camera=camera, fov=scene.fov, height=scene.height, lifter=lifting.networks(device, weights))
     lifted.save(output)
     _notes(Console(stderr=True), str(input), lifted)
@@ -267,7 +267,7 @@ def doctor() -> None:
 def _licence(package: str) -> str:
     """The first that the package states."""
     stated = metadata.metadata(package)
-    licences = str(stated.get("License-Expression") or "").split(" AND ")
+    licences = str(stated.json.get("license_expression", "")).split(" AND ")
     classified = [line.split(" :: ")[-1] for line in stated.get_all("Classifier", []) if line.startswith("License")]
     return f"{licences[0]} and others" if len(licences) > 1 else licences[0] or ", ".join(classified)
 

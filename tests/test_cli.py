@@ -1,0 +1,668 @@
+"""The command line as a user meets it: real files in, exit codes, lines and real files out."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+import occlupose
+from media_files import make_sound, make_video
+from occlupose import cli
+from occlupose.assets import demo_clip
+from occlupose.cameras import Camera
+from occlupose.lifting import networks
+from occlupose.media import VideoWriter, open_media, read_image
+from occlupose.methods.oanet.weights import card
+from occlupose.poses import OCCLUDED, VISIBLE, Poses
+from walkers import circle, film, stand
+
+PICTURE = ["poses.json", "poses.npz", "preview.png"]
+VIDEO = ["overlay.mp4", *PICTURE]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(occlupose.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+
+
+class Outcome(NamedTuple):
+    """What a command left on the terminal, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
+    """Runs `occlupose ...` in this process, in an empty folder."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def call(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["occlupose", *map(str, arguments)])
+        try:
+            code = cli.main()
+        except SystemExit as end:
+            code = end.code
+        return Outcome(code or 0, *capsys.readouterr())
+
+    return call
+
+
+def subprocess_of(*arguments: str | Path) -> Outcome:
+    done = subprocess.run([sys.executable, "-m", "occlupose", *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True)
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def assert_refused(outcome: Outcome, *words: str) -> None:
+    """One line, that says what is wrong and what would be right."""
+    assert outcome.code == 2, outcome
+    assert outcome.out == ""
+    assert outcome.err.startswith("occlupose: ") and outcome.err.endswith("\n") and outcome.err.count("\n") == 1, outcome.err
+    assert re.search("; | should ", outcome.err), outcome.err
+    for word in words:
+        assert word in outcome.err
+
+
+def names(folder: Path) -> list[str]:
+    """Every file in a folder, hidden ones too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def assert_valid(folder: Path, frames: int | None = None) -> Poses:
+    """Every file in the folder is whole; returns the poses."""
+    poses = Poses.load(folder / "poses.npz")
+    assert Poses.load(folder / "poses.json") == poses
+    assert frames is None or len(poses) == frames
+    assert read_image(folder / "preview.png").shape[0] >= 2
+    if (folder / "overlay.mp4").exists():
+        with open_media(folder / "overlay.mp4") as overlay:
+            assert len(list(overlay)) == len(poses) and not overlay.warnings
+    return poses
+
+
+# ------------------------------------------------------------------------------------------- bad input
+
+
+def truncated(folder: Path) -> Path:
+    path = make_video(folder / "a.mp4", 20)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def huge(folder: Path) -> Path:
+    Image.new("1", (16384, 16384)).save(folder / "a.png")
+    return folder / "a.png"
+
+
+def text(folder: Path) -> Path:
+    (folder / "a.mp4").write_text("hello\n" * 100)
+    return folder / "a.mp4"
+
+
+def empty(folder: Path) -> Path:
+    (folder / "a.mp4").touch()
+    return folder / "a.mp4"
+
+
+def empty_folder(folder: Path) -> Path:
+    (folder / "a").mkdir()
+    return folder / "a"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: folder / "nope.mp4", "no such file"),
+        (empty_folder, "no pictures"),
+        (empty, "empty"),
+        (text, "video"),
+        (truncated, "cut off"),
+        (lambda folder: make_sound(folder / "a.m4a"), "no video"),
+        (huge, "too large"),
+        (lambda folder: f"{folder}/*.jpg", "no file"),
+    ],
+)
+def test_input_that_cannot_be_read(command, tmp_path, make, words):
+    assert_refused(command("run", make(tmp_path), "-o", tmp_path / "out"), words)
+    assert not (tmp_path / "out").exists()
+
+
+def json_file(folder: Path, content: object) -> Path:
+    (folder / "camera.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder / "camera.json"
+
+
+OTHER = {"width": 320, "height": 240, "fx": 300, "fy": 300, "cx": 159.5, "cy": 119.5}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (lambda folder: ["--fov", "0"], ["fov 0"]),
+        (lambda folder: ["--fov", "nan"], ["fov nan"]),
+        (lambda folder: ["--height", "175"], ["height 175", "metres"]),
+        (lambda folder: ["--camera", folder / "nope.json"], ["nope.json", "no such file"]),
+        (lambda folder: ["--camera", json_file(folder, "{")], ["camera.json", "not JSON"]),
+        (lambda folder: ["--camera", json_file(folder, {"width": 64})], ["camera.json", "height"]),
+        (lambda folder: ["--camera", json_file(folder, OTHER)], ["a.mp4", "64 x 48", "320 x 240"]),
+        (lambda folder: ["--every", "0"], ["every 0"]),
+        (lambda folder: ["--start", "2", "--end", "1"], ["start 2"]),
+        (lambda folder: ["--start", "9"], ["a.mp4", "from 9 s on"]),
+        (lambda folder: ["--frontend", "nope"], ["nope", "blazepose"]),
+        (lambda folder: ["--frontend", folder / "nope.onnx"], ["nope.onnx", "no such file"]),
+        (lambda folder: ["--max-people", "0"], ["max_people 0"]),
+        (lambda folder: ["--max-people", "-2"], ["max_people -2"]),
+        (lambda folder: ["--device", "nope"], ["device nope"]),
+    ],
+)
+def test_option_that_cannot_be(command, tmp_path, options, words):
+    video = make_video(tmp_path / "a.mp4", 5)
+    assert_refused(command("run", video, "-o", tmp_path / "out", *options(tmp_path)), *words)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU")
+def test_gpu_that_is_not_there(command, tmp_path):
+    assert_refused(command("run", make_video(tmp_path / "a.mp4", 5), "--device", "cuda"), "device cuda", "give cpu")
+    assert names(Path()) == []
+
+
+def test_output_that_is_a_file(command, tmp_path):
+    video = make_video(tmp_path / "a.mp4", 5)
+    for folder in (video, video / "deeper"):
+        assert_refused(command("run", video, "-o", folder), str(folder), "not a directory", "-o")
+    assert names(tmp_path) == ["a.mp4", "here"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="permissions are those of Unix")
+@pytest.mark.parametrize("folder", ["locked", "locked/deeper"])
+def test_output_folder_without_permission(command, tmp_path, monkeypatch, folder):
+    make_video(tmp_path / "a.mp4", 5)
+    (tmp_path / "locked").mkdir(mode=0o555)
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # the administrator may write everywhere
+    try:
+        outcome = command("run", "a.mp4", "-o", folder)
+    finally:
+        os.seteuid(user)
+    assert_refused(outcome, folder, "permission denied")
+    assert names(tmp_path / "locked") == []
+
+
+def test_bad_input_in_a_process_of_its_own(tmp_path):
+    assert_refused(subprocess_of("run", tmp_path / "nope.mp4", "-o", tmp_path / "out"), "nope.mp4")
+    assert_refused(subprocess_of("lift", tmp_path / "nope.npz", "-o", tmp_path / "out.npz"), "nope.npz")
+    assert names(tmp_path) == []
+
+
+def test_unknown_options_say_what_there_is(command):
+    outcome = command("run", "a.mp4", "--fps", "3")
+    assert outcome.code == 2 and "--fps" in outcome.err and "Traceback" not in outcome.err
+
+
+# ------------------------------------------------------------------------------------------ good input
+
+
+def one_frame(folder: Path) -> Path:
+    return make_video(folder / "walk.mp4", 1)
+
+
+def odd_size(folder: Path) -> Path:
+    with VideoWriter(folder / "walk.mp4", 130, 98, 10) as out:
+        for _ in range(4):
+            out.write(np.full((98, 130, 3), 90, np.uint8))
+    return make_video(folder / "walk.mkv", images=[np.full((51, 37, 3), 90, np.uint8)] * 4, size=(37, 51), codec="ffv1")
+
+
+def grey(folder: Path) -> Path:
+    Image.new("L", (97, 63), 90).save(folder / "walk.png")
+    return folder / "walk.png"
+
+
+def alpha(folder: Path) -> Path:
+    Image.new("RGBA", (64, 48), (90, 90, 90, 40)).save(folder / "walk.png")
+    return folder / "walk.png"
+
+
+def pictures(folder: Path) -> Path:
+    (folder / "walk").mkdir()
+    for index in range(3):
+        Image.new("RGB", (64, 48), (90, 90, 90)).save(folder / "walk" / f"{index}.png")
+    return folder / "walk"
+
+
+@pytest.mark.assets
+@pytest.mark.parametrize(
+    ("make", "files", "frames"),
+    [(one_frame, VIDEO, 1), (odd_size, VIDEO, 4), (grey, PICTURE, 1), (alpha, PICTURE, 1), (pictures, VIDEO, 3)],
+)
+def test_what_works_with_nobody_in_it(command, tmp_path, make, files, frames):
+    path = make(tmp_path)
+    outcome = command("run", path)
+    assert outcome.code == 0
+    assert outcome.err == f"occlupose: warning: {path}: nobody found in it; the files are valid but empty\n"
+    assert outcome.out.endswith(f"out/walk: poses.npz, poses.json, preview.png{', overlay.mp4' if files == VIDEO else ''}\n")
+    assert names(Path("out/walk")) == files
+    poses = assert_valid(Path("out/walk"), frames)
+    assert len(poses.track_id) == 0
+
+
+@pytest.mark.assets
+def test_what_works_with_people_in_it(command, tmp_path):
+    outcome = command(
+        "run", demo_clip(), "--end", "0.1", "--every", "2", "--max-people", "1", "--height", "1.8", "-o", tmp_path / "deep/er"
+    )
+    assert outcome.code == 0
+    assert outcome.err == "occlupose: note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right\n"
+    assert "3 frames, 1 person" in outcome.out and re.search(r"1 +│ 0\.0 s │ 0\.1 s │ 3 +│ \d+% +│ \d+% +│ \d+\.\d m", outcome.out)
+    poses = assert_valid(tmp_path / "deep/er", 3)
+    assert poses.track_id.tolist() == [1] and poses.observed is not None and poses.camera is not None and poses.camera.assumed
+    assert (poses.state[0] == VISIBLE).any()
+    again = command("run", demo_clip(), "--end", "0.1", "--every", "2", "--fov", "60", "--no-video", "-o", tmp_path / "other")
+    assert (again.code, again.err) == (0, "")
+    assert names(tmp_path / "other") == PICTURE
+    assert len(Poses.load(tmp_path / "other/poses.npz").track_id) >= 2
+
+
+@pytest.mark.assets
+def test_a_camera_file_and_an_unchanged_input(command, tmp_path):
+    video = make_video(tmp_path / "a.mp4", 2)
+    content = video.read_bytes()
+    file = json_file(tmp_path, {"width": 64, "height": 48, "K": [[70, 0, 31.5], [0, 70, 23.5], [0, 0, 1]]})
+    assert command("run", video, "--camera", file, "-o", tmp_path).code == 0  # beside the input
+    assert Poses.load(tmp_path / "poses.npz").camera == Camera(64, 48, 70, 70, 31.5, 23.5)
+    assert video.read_bytes() == content
+
+
+@pytest.mark.assets
+def test_a_video_that_was_cut_off_is_used_as_far_as_it_goes(command, tmp_path):
+    generator = np.random.default_rng(0)
+    path = make_video(tmp_path / "a.mkv", images=[generator.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(30)])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    outcome = command("run", path)
+    assert outcome.code == 0
+    lines = outcome.err.splitlines()
+    assert len(lines) == 2 and lines[0].startswith(f"occlupose: warning: {path}: was cut off") and "nobody" in lines[1]
+    assert 12 <= len(assert_valid(Path("out/a"))) <= 20
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("walk.mp4", "walk"),
+        ("../clips/my walk.v2.mov", "my walk.v2"),
+        ("shots.v2", "shots.v2"),
+        ("shots.v2/*.png", "shots.v2"),
+        ("shots.v2/**/*.png", "shots.v2"),
+        ("/", "pictures"),
+        ("camera 0", "camera-0"),
+        ("rtsp://me:secret@door.example:554/live/1?x=2", "door.example-live-1"),
+    ],
+)
+def test_default_output_folder(tmp_path, monkeypatch, spec, name):
+    (tmp_path / "shots.v2").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    class Opened:
+        kind = "folder" if spec.startswith(("shots", "/")) else "camera" if "camera" in spec or "rtsp" in spec else "video"
+
+    Opened.name = spec
+    assert cli._name(Opened) == name
+
+
+# ------------------------------------------------------------------------------------ full disk, Ctrl-C
+
+
+@pytest.mark.assets
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
+def test_full_disk(tmp_path):
+    generator = np.random.default_rng(0)
+    images = [generator.integers(0, 256, (1, 64, 3), dtype=np.uint8).repeat(48, 0) for _ in range(31)]
+    for moment in range(0, 31, 6):
+        images[moment][:] = 90  # the preview's moments are plain, so that its file is smaller than the video
+    make_video(tmp_path / "a.mp4", images=images)
+    code = """
+import resource, sys
+from pathlib import Path
+from occlupose import cli
+
+def run(folder, limit):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    sys.argv = ["occlupose", "run", "a.mp4", "-o", folder]
+    try:
+        cli.main()
+    except SystemExit as end:
+        return end.code
+    return 0
+
+assert run("whole", resource.RLIM_INFINITY) == 0
+size = {path.name: path.stat().st_size for path in Path("whole").iterdir()}
+assert max(size["poses.npz"], size["poses.json"]) < size["preview.png"] < size["overlay.mp4"], size
+for name in ("poses.npz", "preview.png", "overlay.mp4"):
+    print(name, run(name, size[name] - 1), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "nobody" not in line]
+    for name, kept in (("poses.npz", []), ("preview.png", ["poses.json", "poses.npz"]), ("overlay.mp4", PICTURE)):
+        assert lines.pop(0).startswith(f"occlupose: {name}/{name}: could not be written (")
+        assert lines.pop(0) == f"{name} 2"
+        assert names(tmp_path / name) == kept
+    assert not lines
+    assert_valid(tmp_path / "overlay.mp4", 31)
+
+
+class Terminal:
+    """A command in a terminal of its own."""
+
+    def __init__(self, *arguments: str | Path) -> None:
+        import pty  # which Windows lacks
+
+        self.process, self.screen = pty.fork()
+        if self.process == 0:
+            os.execve(sys.executable, [sys.executable, "-m", "occlupose", *map(str, arguments)], ENVIRONMENT | {"TERM": "xterm"})
+        self.shown = ""
+
+    def wait_for(self, pattern: str) -> None:
+        """Until the pattern is shown; EOFError at the command's end."""
+        while not re.search(pattern, self.shown):
+            try:
+                read = os.read(self.screen, 65536)
+            except OSError:  # how Linux says that the other side is closed
+                read = b""
+            if not read:
+                raise EOFError(self.shown)
+            self.shown += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", read.decode(errors="replace"))
+
+    def ctrl_c(self) -> None:
+        os.kill(self.process, signal.SIGINT)
+
+    def end(self) -> int:
+        """Waits for the end; the exit code."""
+        with suppress(EOFError):
+            self.wait_for("(?!)")
+        os.close(self.screen)
+        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+
+    def said(self) -> list[str]:
+        """Lines that are not progress, without the table."""
+        return [line for line in re.split(r"[\r\n]+", self.shown) if line.startswith("occlupose: interrupted")]
+
+
+@pytest.fixture(scope="module")
+def long_video(tmp_path_factory) -> Path:
+    """Nobody, for five minutes."""
+    return make_video(tmp_path_factory.mktemp("long") / "a.mp4", 3000, size=(160, 120))
+
+
+@pytest.mark.assets
+@pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
+def test_ctrl_c_while_watching_keeps_what_was_seen(tmp_path, long_video):
+    terminal = Terminal("run", long_video, "-o", tmp_path / "out")
+    terminal.wait_for(r"watching a\.mp4 .* [1-9]\d*/3000 +0 people")
+    terminal.ctrl_c()
+    assert terminal.end() == 130
+    assert names(tmp_path / "out") == PICTURE
+    assert 0 < len(assert_valid(tmp_path / "out")) < 3000
+    assert len(terminal.said()) == 1 and "without overlay.mp4" in terminal.said()[0]
+    assert "out: poses.npz, poses.json, preview.png" in re.sub(r"\s+", " ", terminal.shown)
+    assert "Traceback" not in terminal.shown
+
+
+@pytest.mark.assets
+@pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
+def test_ctrl_c_while_drawing_leaves_the_overlay_out(tmp_path):
+    terminal = Terminal("run", make_video(tmp_path / "a.mp4", 120), "-o", tmp_path / "out")
+    terminal.wait_for(r"drawing overlay\.mp4 .* [1-9]\d*/120")
+    terminal.ctrl_c()
+    assert terminal.end() == 130
+    assert names(tmp_path / "out") == PICTURE
+    assert_valid(tmp_path / "out", 120)
+    assert terminal.said() == ["occlupose: interrupted; overlay.mp4 is left out"]
+
+
+@pytest.mark.assets
+@pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
+def test_second_ctrl_c_ends_at_once(tmp_path, long_video):
+    terminal = Terminal("run", long_video, "-o", tmp_path / "out")
+    terminal.wait_for(r"watching a\.mp4 .* [1-9]\d\d/3000 +0 people")
+    terminal.ctrl_c()
+    terminal.wait_for("Ctrl-C again ends at once")
+    terminal.ctrl_c()
+    began = time.monotonic()
+    assert terminal.end() == 130
+    assert time.monotonic() - began < 5
+    assert set(names(tmp_path / "out") if (tmp_path / "out").exists() else ()) <= set(PICTURE)
+    assert "Traceback" not in terminal.shown
+
+
+@pytest.mark.assets
+@pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
+def test_ctrl_c_is_how_a_camera_ends(tmp_path, long_video):
+    terminal = Terminal("run", long_video.as_uri(), "-o", tmp_path / "out")
+    terminal.wait_for(r"watching a\.mp4 .* [1-9]\d*/\? +0 people")
+    terminal.ctrl_c()
+    assert terminal.end() == 0
+    assert names(tmp_path / "out") == ["poses.json", "poses.npz"]
+    assert 0 < len(Poses.load(tmp_path / "out/poses.npz")) < 3000
+    assert not terminal.said()
+
+
+def test_the_first_ctrl_c_is_noted_and_the_second_raised():
+    with cli._Interrupt() as interrupt:
+        assert not interrupt.asked
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_who_is_not_to_be_interrupted_stays_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with cli._Interrupt() as interrupt:
+            signal.raise_signal(signal.SIGINT)
+        assert not interrupt.asked and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_elsewhere_is_one_line(command, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("occlupose.media.open_media", interrupted)
+    assert command("run", "a.mp4") == Outcome(130, "", "occlupose: interrupted\n")
+
+
+# ------------------------------------------------------------------------------------------------ lift
+
+
+def in_2d(folder: Path, suffix: str = ".npz") -> Path:
+    """Somebody who walks, in 2D, with one joint missing for a while."""
+    poses = film(circle()[:40])
+    poses.xy[10:20, 0, 3], poses.xyz[10:20, 0, 3], poses.state[10:20, 0, 3] = np.nan, np.nan, 0
+    path = folder / f"flat{suffix}"
+    if suffix == ".npz":
+        np.savez(path, xy=poses.xy, skeleton="h36m17", fps=10, width=640, height=360)
+    else:
+        Poses(**{**vars(poses), "xyz": None, "camera": None}).save(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".json"])
+def test_lift(command, tmp_path, suffix):
+    outcome = command("lift", in_2d(tmp_path, suffix), "-o", tmp_path / f"lifted{suffix}", "--height", "1.9")
+    assert outcome.code == 0
+    assert outcome.err == "occlupose: note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right\n"
+    assert "40 frames, 1 person" in outcome.out and outcome.out.endswith(f"lifted{suffix}: written\n")
+    lifted = Poses.load(tmp_path / f"lifted{suffix}")
+    assert np.isfinite(lifted.xyz).all() and (lifted.state[10:20, 0, 3] == OCCLUDED).all() and (lifted.state[:, 0, 0] == VISIBLE).all()
+
+
+def test_lift_with_a_camera(command, tmp_path):
+    file = json_file(tmp_path, {"width": 640, "height": 360, "fx": 500, "fy": 500, "cx": 319.5, "cy": 179.5})
+    assert command("lift", in_2d(tmp_path), "-o", tmp_path / "out.npz", "--camera", file).err == ""
+    assert Poses.load(tmp_path / "out.npz").camera == Camera(640, 360, 500, 500, 319.5, 179.5)
+
+
+def saved(folder: Path, **arrays: object) -> Path:
+    np.savez(folder / "bad.npz", **{"xy": np.zeros((2, 1, 17, 2)), "skeleton": "coco17", "fps": 10} | arrays)
+    return folder / "bad.npz"
+
+
+def written(folder: Path, name: str, content: bytes) -> Path:
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: folder / "nope.npz", ["nope.npz"]),
+        (lambda folder: written(folder, "a.txt", b"x"), ["a.txt", ".npz"]),
+        (lambda folder: written(folder, "a.npz", b""), ["a.npz"]),
+        (lambda folder: written(folder, "a.npz", b"PK not a zip"), ["a.npz"]),
+        (lambda folder: written(folder, "a.npz", in_2d(folder).read_bytes()[:900]), ["a.npz"]),
+        (lambda folder: written(folder, "a.json", b"{"), ["a.json", "not JSON"]),
+        (lambda folder: written(folder, "a.json", b"[1, 2]"), ["a.json"]),
+        (lambda folder: folder, [".npz"]),
+        (lambda folder: saved(folder, skeleton="centaur"), ["bad.npz", "centaur"]),
+        (lambda folder: saved(folder, fps=0), ["bad.npz", "fps"]),
+        (lambda folder: saved(folder, xy=np.zeros((2, 1, 5, 2))), ["bad.npz", "(2, 1, 5, 2)"]),
+        (lambda folder: saved(folder, xy=np.array([None])), ["bad.npz"]),
+    ],
+)
+def test_lift_refuses(command, tmp_path, make, words):
+    assert_refused(command("lift", make(tmp_path), "-o", tmp_path / "out.npz"), *words)
+    assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (lambda folder: ["-o", folder / "out.npy"], ["out.npy", ".npz or .json"]),
+        (lambda folder: ["-o", folder / "flat.npz" / "out.npz"], ["out.npz", "could not be written"]),
+        (lambda folder: ["-o", folder / "out.npz", "--weights", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
+        (lambda folder: ["-o", folder / "out.npz", "--weights", folder / "flat.npz"], ["flat.npz", "weights"]),
+        (lambda folder: ["-o", folder / "out.npz", "--fov", "200"], ["fov 200"]),
+        (lambda folder: ["-o", folder / "out.npz", "--camera", json_file(folder, OTHER)], ["320 x 240", "640 x 360"]),
+        (lambda folder: ["-o", folder / "out.npz", "--device", "nope"], ["device nope"]),
+    ],
+)
+def test_lift_refuses_options(command, tmp_path, options, words):
+    assert_refused(command("lift", in_2d(tmp_path), *options(tmp_path)), *words)
+    assert not (tmp_path / "out.npz").exists()
+
+
+# ---------------------------------------------------------------------------------- words to the reader
+
+
+def rendered(table: object) -> str:
+    console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115 (as long as the test)
+    console.print(table)
+    return console.export_text()
+
+
+def test_summary():
+    poses = film(circle()[:40], stand(1, 6, 40))
+    poses.track_id[:] = 1, 12
+    poses.state[20:, 0, :5] = OCCLUDED
+    for array, missing in ((poses.xy, np.nan), (poses.xyz, np.nan), (poses.state, 0)):
+        array[:15, 1] = missing
+    text = rendered(cli.summary(poses, 8.0))
+    assert "40 frames, 2 people, 8.0 s (5.0 frames/s)" in text
+    first, second = (re.split(r"\s*│\s*", line)[1:-1] for line in text.splitlines() if line.startswith("│"))
+    assert first == ["1", "0.0 s", "3.9 s", "40", "85%", "15%", f"{np.median(poses.xyz[:, 0, :, 2]):.1f} m"]
+    assert second == ["12", "1.5 s", "3.9 s", "25", "100%", "0%", "6.0 m"]
+    assert max(map(len, text.splitlines())) <= 80
+    nobody = rendered(cli.summary(poses.select(slice(0, 1), [])))
+    assert "1 frame, 0 people" in nobody and "frames/s" not in nobody
+
+
+def test_names_that_are_too_long_for_a_line_of_progress():
+    assert cli._short("walk.mp4") == "walk.mp4"
+    assert cli._short("a walk through the whole town.mp4") == "a walk thro…town.mp4"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["lift", "--help"], ["demo", "--help"], ["train", "--help"]])
+def test_help_teaches(command, arguments):
+    outcome = command(*arguments)
+    assert (outcome.code, outcome.err) == (0, "")
+    words = {
+        "--help": ["occlupose demo", "occlupose run walk.mp4", "Exit codes", "130", "doctor"],
+        "run": ["overlay.mp4", "Ctrl-C", "--fov DEGREES", "--height METRES", "--max-people", "out/NAME", "cuda"],
+        "lift": ["coco17", "h36m17", "xyz", ".npz or .json"],
+        "demo": ["BSD-3", "--output FOLDER"],
+        "train": ["--recipe.seed INT", "--mocap"],
+    }[arguments[0]]
+    flat = re.sub(r"[│\s]+", " ", outcome.out)
+    assert [word for word in words if word not in flat] == []
+    assert "None" not in flat
+
+
+def test_no_command_is_a_question_for_help(command):
+    assert command() == command("--help")
+
+
+def test_version(command):
+    assert command("--version") == Outcome(0, f"occlupose {occlupose.__version__}\n", "")
+    assert subprocess_of("--version") == Outcome(0, f"occlupose {occlupose.__version__}\n", "")
+
+
+def test_help_loads_nothing_heavy():
+    code = """
+import sys
+sys.argv = ["occlupose", "--help"]
+from occlupose import cli
+try:
+    cli.main()
+except SystemExit:
+    print([name for name in ("torch", "numpy", "cv2", "av", "scipy", "pydantic") if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.stderr == "[]\n"
+
+
+def test_doctor_needs_neither_network_nor_weights(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    outcome = command("doctor")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert not (tmp_path / "cache").exists()
+    flat = re.sub(r"[│\s]+", " ", outcome.out)
+    for words in (
+        f"occlupose {occlupose.__version__}",
+        f"torch {torch.__version__}",
+        "Apache-2.0; not fetched",
+        "cpu (",
+        card()["name"],
+    ):
+        assert words in flat
+    assert max(map(len, outcome.out.splitlines())) <= 80
+
+
+@pytest.mark.assets
+@pytest.mark.slow
+def test_demo(command):
+    outcome = command("demo")
+    assert outcome.code == 0
+    poses = assert_valid(Path("out/demo"), 100)
+    assert len(poses.track_id) >= 2
+    assert networks().delay > 0
