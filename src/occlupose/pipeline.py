@@ -110,7 +110,8 @@ def run(
         OccluposeError: the input cannot be read, or an argument cannot be.
     """
     with _opened(spec, every, start, end) as source:
-        eyes, lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, frontend=frontend, device=device)
+        lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, device=device)
+        eyes = build(frontend) if isinstance(frontend, (str, Path)) else frontend
         record = Record.of(source, eyes)
         for sighting in watch(source, eyes, max_people=max_people):
             record.sightings.append(sighting)
@@ -138,7 +139,8 @@ def stream(
     time. Arguments and errors as for `run`.
     """
     with _opened(spec, every, start, end) as source:
-        eyes, lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, frontend=frontend, device=device)
+        lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, device=device)
+        eyes = build(frontend) if isinstance(frontend, (str, Path)) else frontend
         yield from lift_stream(watch(source, eyes, max_people=max_people), Record.of(source, eyes), lift)
 
 
@@ -149,18 +151,16 @@ def prepare(
     camera: Camera | None = None,
     fov: float | None = None,
     height: float | None = None,
-    frontend: str | Path | Frontend = "blazepose",
     device: str = "cpu",
-) -> tuple[Frontend, Lift]:
-    """What finds people in the source and what lifts them. Arguments and errors as for `run`; nothing is read yet."""
+) -> Lift:
+    """What lifts the people of a source. Arguments and errors as for `run`: whatever cannot be is refused before anything is watched."""
     lifting.check(height, fov)
     if max_people is not None and max_people < 1:
         raise OccluposeError(f"max_people {max_people}: nobody could be found; give 1 or more")
     if camera is not None and (camera.width, camera.height) != (source.width, source.height):
         sizes = f"{source.width} x {source.height}, not the {camera.width} x {camera.height} of the camera"
         raise OccluposeError(f"{source.name}: its pictures are {sizes}; give the camera that took them")
-    lift = Lift(camera or assumed_camera(source.width, source.height, fov), height, lifting.networks(device))
-    return build(frontend) if isinstance(frontend, (str, Path)) else frontend, lift
+    return Lift(camera or assumed_camera(source.width, source.height, fov), height, lifting.networks(device))
 
 
 @contextmanager
