@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
@@ -27,14 +27,13 @@ FIELD_OF_VIEW = 55.0
 SAME_PLACE = {"thorax": "neck", "neck_nose": "head"}
 """Where a skeleton lacks a joint of BODY22, another name for nearly the same place."""
 
-SOURCES = {
-    "pelvis": ("left_hip", "right_hip"), "thorax": ("left_shoulder", "right_shoulder"),
-    "spine": ("left_hip", "right_hip", "left_shoulder", "right_shoulder"),
-}  # fmt: skip
-"""Joints that stand for one that the 2D skeleton lacks: it is seen where all of them are."""
-
 FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
-"""Head joints that the 2D skeleton lacks are seen where any of these is."""
+HEAD = ("neck_nose", "head_top")
+STAND_INS = {
+    "pelvis": ("left_hip", "right_hip"), "thorax": ("left_shoulder", "right_shoulder"),
+    "spine": ("left_hip", "right_hip", "left_shoulder", "right_shoulder"), **dict.fromkeys(HEAD, FACE),
+}  # fmt: skip
+"""Joints that stand for one that the 2D skeleton lacks: it is seen where all of them are, one of the head where any of the face is."""
 
 HEAD_ABOVE_NECK, SOLE_BELOW_ANKLE = 0.14, 0.08
 """Metres from the mocap's head joint to the crown, and from ankle to sole, of an average adult. Ours."""
@@ -106,7 +105,7 @@ class Lift:
         relative = relative * self._scale(relative[:frames], poses.fps, int(poses.track_id[person]))
         joints = BODY22.index(*H36M17.joints)
         pixels, believed = observed_xy[:, joints], seen[:, joints]
-        root = place(relative, np.where(believed[..., None], pixels, np.nan), observed_score[:, joints], self.camera, poses.fps)
+        root = place(relative, *_sights(observed_xy, observed_score, seen), self.camera, poses.fps)
         xyz = (relative + root[:, None]).astype(np.float32)
         xy = np.where(believed[..., None], pixels, self.camera.project(xyz)).astype(np.float32)
         state, score = h36m_states(observed_state.astype(np.uint8), observed_score, poses.skeleton)
@@ -142,7 +141,7 @@ def lift(
     Raises:
         OccluposeError: none of the skeleton's joints is known to the lifter, or the height or field of view cannot be.
     """
-    if not set(poses.skeleton.joints) & set(BODY22.joints):
+    if not any(_named(joint, poses.skeleton) for joint in BODY22.joints):
         raise OccluposeError(f"skeleton {poses.skeleton.name}: none of its joints is known to the lifter; give coco17 or h36m17")
     check(height, fov)
     camera = camera or (poses.camera if fov is None else None) or assumed_camera(poses.width, poses.height, fov)
@@ -169,11 +168,30 @@ def assumed_camera(width: int, height: int, fov: float | None = None) -> Camera:
 def to_body22(values: Float[np.ndarray, "time joint d"], skeleton: Skeleton) -> Float[np.ndarray, "time 22 d"]:
     """The joints that a skeleton shares with BODY22 by name; NaN for the others (nothing is derived: the networks do that better)."""
     result = np.full((values.shape[0], len(BODY22), values.shape[2]), np.nan, np.float32)
-    for number, name in enumerate(BODY22.joints):
-        source = name if name in skeleton.joints else SAME_PLACE.get(name)
-        if source in skeleton.joints:
+    for number, joint in enumerate(BODY22.joints):
+        source = _named(joint, skeleton)
+        if source is not None:
             result[:, number] = values[:, skeleton.joints.index(source)]
     return result
+
+
+def _sights(
+    xy: Float[np.ndarray, "time 22 2"], score: Float[np.ndarray, "time 22"], seen: Bool[np.ndarray, "time 22"]
+) -> tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray, "time 17"]]:
+    """Pixels (NaN where not seen) and weights of the H36M-17 joints to place somebody by; where nothing but the face is seen, the neck
+    stands in its middle."""
+    joints, face, neck = BODY22.index(*H36M17.joints), BODY22.index(*FACE), H36M17.joints.index("neck_nose")
+    pixels, weight = np.where(seen[:, joints, None], xy[:, joints], np.nan), score[:, joints].copy()
+    alone = seen[:, face].any(1) & ~seen[:, joints].any(1)
+    shown = np.where(seen[alone][:, face, None], xy[alone][:, face], np.nan)
+    pixels[alone, neck], weight[alone, neck] = np.nanmean(shown, 1), score[alone][:, face].max(1)
+    return pixels, weight
+
+
+def _named(joint: str, skeleton: Skeleton) -> str | None:
+    """What a skeleton calls a joint of BODY22, or nearly the same place; None where it has neither."""
+    names = (joint, dict(skeleton.aliases).get(joint), SAME_PLACE.get(joint))
+    return next((name for name in names if name in skeleton.joints), None)
 
 
 def h36m_states(
@@ -182,14 +200,16 @@ def h36m_states(
     """State and score of each H36M-17 joint, all of which are known once lifted: seen, or inferred.
 
     A joint that the 2D skeleton lacks is as visible as those that stand for it: the least of hips and shoulders, the best of the face.
+    One that nothing stands for is inferred, with score 0.
     """
     states, scores = np.full((len(state), len(H36M17)), OCCLUDED, np.uint8), np.zeros((len(state), len(H36M17)), np.float32)
-    for number, name in enumerate(H36M17.joints):
-        own = name in skeleton.joints or SAME_PLACE.get(name) in skeleton.joints
-        sources = BODY22.index(*((name,) if own else SOURCES.get(name, FACE)))
-        weakest = np.min if own or name in SOURCES else np.max
-        states[:, number] = np.maximum(weakest(state[:, sources], 1), OCCLUDED)
-        scores[:, number] = weakest(score[:, sources], 1)
+    for number, joint in enumerate(H36M17.joints):
+        own = _named(joint, skeleton) is not None
+        sources = BODY22.index(*((joint,) if own else STAND_INS.get(joint, ())))
+        if sources:
+            weakest = np.max if joint in HEAD else np.min
+            states[:, number] = np.maximum(weakest(state[:, sources], 1), OCCLUDED)
+            scores[:, number] = weakest(score[:, sources], 1)
     return states, scores
 
 

@@ -1,0 +1,425 @@
+"""Lifting without training: the networks of a new lifter say that people are flat, of average size, and just where they are seen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.lifting import FIELD_OF_VIEW, Lift, delay, lift, networks, stature, to_body22
+from occlupose.methods.oanet.lifter import Lifter
+from occlupose.methods.oanet.weights import save
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
+from occlupose.skeletons import BLAZEPOSE33, BODY22, CMU31, COCO17, CROWDPOSE14, H36M17, HUMANEVA15, MPI15, MUPOTS17
+from walkers import circle, film, stand
+
+FLAT = Lifter(8).eval()
+CAMERA = Camera.from_fov(640, 360, 60)
+FACE = {"nose": (0, 0.09), "left_eye": (0.03, 0.12), "right_eye": (-0.03, 0.12), "left_ear": (0.08, 0.1), "right_ear": (-0.08, 0.1)}
+
+
+def cardboard(*where, skeleton=COCO17, frames=12, fps=30.0, camera=CAMERA, drift=0.01):
+    """The poses of flat people who face the camera, with their pelvis at these places (m) and drifting to its right; all visible."""
+    flat = film(stand(0, 4, 1)).xyz[0, 0]
+    body = dict(zip(H36M17.joints, (flat - flat[H36M17.joints.index("pelvis")]) * (-1, 1, 0), strict=True))
+    body |= {name: body["neck_nose"] + (x, -y, 0) for name, (x, y) in FACE.items()}
+    names = {"neck": "thorax", "head": "neck_nose"}
+    xyz = np.stack([body[name if name in body else names[name]] for name in skeleton.joints])
+    xyz = xyz + np.array(where)[:, None] + np.arange(frames)[:, None, None, None] * np.array([drift, 0, 0])
+    shape = xyz.shape[:3]
+    return Poses(
+        xy=camera.project(xyz), score=np.full(shape, 0.9), state=np.full(shape, VISIBLE), xyz=None, track_id=10 + np.arange(len(where)),
+        time=np.arange(frames) / fps, skeleton=skeleton, fps=fps, width=camera.width, height=camera.height, camera=camera,
+    )  # fmt: skip
+
+
+ONE = ((0.2, 0.1, 4.0),)
+
+
+def hide(poses, frames, joints, person=0, state=OCCLUDED):
+    """The record with these joints in this state: occluded ones still have pixels, wrong ones; absent ones have none."""
+    xy, new, score = poses.xy.copy(), poses.state.copy(), poses.score.copy()
+    index = np.ix_(np.arange(len(poses))[frames], [person], poses.skeleton.index(*joints))
+    xy[index] = np.nan if state == ABSENT else 3.0
+    new[index] = state
+    score[index] *= state != ABSENT
+    return replace(poses, xy=xy, state=new, score=score)
+
+
+def flat_lift(poses, **options):
+    return lift(poses, lifter=FLAT, **options)
+
+
+def at(joint):
+    return H36M17.joints.index(joint)
+
+
+@pytest.mark.parametrize("skeleton", [COCO17, H36M17])
+@pytest.mark.parametrize("fps", [10.0, 30.0, 60.0])
+def test_people_come_out_in_3d_where_they_are(skeleton, fps):
+    places = (*ONE, (-1.0, 0.0, 5.0))
+    poses = cardboard(*places, skeleton=skeleton, fps=fps, drift=0)
+    lifted = flat_lift(poses)
+    assert lifted.skeleton == H36M17
+    assert lifted.xyz.shape == (12, 2, 17, 3)
+    np.testing.assert_array_equal(lifted.track_id, [10, 11])
+    np.testing.assert_array_equal(lifted.time, poses.time)
+    assert (lifted.fps, lifted.width, lifted.height, lifted.camera) == (fps, 640, 360, CAMERA)
+    assert lifted.observed == poses
+    assert np.isfinite(lifted.xyz).all()
+    for person, (x, y, z) in enumerate(places):
+        root = lifted.xyz[:, person, 0]
+        assert np.abs(root[:, 2] / z - 1).max() < 0.35  # of average size
+        if skeleton == H36M17:  # a new lifter puts joints that COCO lacks anywhere
+            np.testing.assert_allclose(root[:, :2] / root[:, 2:], np.array([[x / z, y / z]] * 12), atol=0.01)
+    ankle, shoulder, left, right = (lifted.xyz[:, :, at(name)] for name in ("left_ankle", "left_shoulder", "left_hip", "right_hip"))
+    assert (ankle[..., 1] > shoulder[..., 1] + 1).all()
+    assert (left[..., 0] > right[..., 0]).all()
+
+
+def test_what_was_seen_stays_and_what_was_hidden_is_where_the_3d_joint_is():
+    poses = hide(cardboard(*ONE, skeleton=H36M17), slice(3, 7), ["left_wrist", "right_knee"])
+    lifted = flat_lift(poses)
+    hidden = poses.state == OCCLUDED
+    np.testing.assert_array_equal(lifted.state, poses.state)
+    np.testing.assert_array_equal(lifted.xy[~hidden], poses.xy[~hidden])
+    np.testing.assert_allclose(lifted.xy[hidden], CAMERA.project(lifted.xyz)[hidden], atol=1e-3)
+    truth = cardboard(*ONE, skeleton=H36M17).xy
+    assert np.linalg.norm(lifted.xy - truth, axis=-1)[hidden].max() < 10  # px; bridged
+    np.testing.assert_allclose(lifted.score, 0.9)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([COCO17, H36M17]), st.sampled_from([ABSENT, OCCLUDED]))
+def test_whatever_is_hidden_everybody_is_there_from_first_to_last_sight(seed, skeleton, state):
+    random = np.random.default_rng(seed)
+    poses = cardboard(*ONE, (-1.0, 0.0, 6.0), skeleton=skeleton, frames=20)
+    gone = random.random(poses.state.shape) < random.random()
+    gone[random.random((20, 2)) < 0.3] = True
+    poses = replace(poses, state=np.where(gone, state, VISIBLE), xy=np.where(gone[..., None] & (state == ABSENT), np.nan, poses.xy))
+    lifted = flat_lift(poses)
+    for person in range(2):
+        there = np.flatnonzero((poses.state[:, person] != ABSENT).any(-1))
+        believed = (poses.state[:, person] == VISIBLE).any()
+        expected = (np.arange(20) >= there.min(initial=99)) & (np.arange(20) <= there.max(initial=-1)) & believed
+        np.testing.assert_array_equal((lifted.state[:, person] != ABSENT).all(-1), expected)
+        assert np.isfinite(lifted.xyz[expected, person]).all()
+        assert np.isnan(lifted.xyz[~expected, person]).all()
+        assert (lifted.score[~expected, person] == 0).all()
+    shared = [joint for joint in H36M17.joints if joint in skeleton.joints]
+    ours, theirs = H36M17.index(*shared), skeleton.index(*shared)
+    seen = ~gone[:, :, theirs]
+    np.testing.assert_array_equal(lifted.xy[:, :, ours][seen], poses.xy[:, :, theirs][seen])
+    np.testing.assert_array_equal(lifted.state[:, :, ours] == VISIBLE, seen & (lifted.state[:, :, ours] != ABSENT))
+
+
+def test_a_pixel_that_is_not_believed_counts_for_nothing():
+    poses = cardboard(*ONE)
+    hidden = [hide(poses, slice(2, 9), ["left_elbow", "left_wrist"], state=state) for state in (OCCLUDED, ABSENT)]
+    one, other = (flat_lift(record) for record in hidden)
+    np.testing.assert_array_equal(one.xyz, other.xyz)
+    np.testing.assert_array_equal(one.xy, other.xy)
+    np.testing.assert_array_equal(one.state, other.state)
+
+
+def test_each_person_is_lifted_by_themselves():
+    poses = hide(cardboard(*ONE, (-1.0, 0.0, 5.0), (1.0, 0.0, 7.0)), slice(4, 8), COCO17.joints, person=1, state=ABSENT)
+    together = flat_lift(poses)
+    for person in range(3):
+        alone = flat_lift(poses.select(person=[10 + person]))
+        np.testing.assert_allclose(together.xyz[:, person], alone.xyz[:, 0], atol=1e-5)
+        np.testing.assert_array_equal(together.state[:, person], alone.state[:, 0])
+
+
+def test_joints_that_coco_lacks_are_seen_where_those_are_that_stand_for_them():
+    poses = hide(cardboard(*ONE), slice(2, 3), ["left_hip"])
+    poses = hide(poses, slice(4, 5), ["right_shoulder"])
+    poses = hide(poses, slice(6, 7), ["nose", "left_eye", "right_eye", "left_ear"])
+    poses = hide(poses, slice(8, 9), ["nose", "left_eye", "right_eye", "left_ear", "right_ear"])
+    poses.score[10, 0, COCO17.index("right_hip")] = 0.4
+    poses.score[11, 0, COCO17.index("left_ear")] = 0.95
+    lifted = flat_lift(poses)
+    state = {name: lifted.state[:, 0, number] for number, name in enumerate(H36M17.joints)}
+    score = {name: lifted.score[:, 0, number] for number, name in enumerate(H36M17.joints)}
+    for name, frames in {
+        "pelvis": [2],
+        "thorax": [4],
+        "spine": [2, 4],
+        "neck_nose": [8],
+        "head_top": [8],
+        "left_hip": [2],
+        "left_knee": [],
+    }.items():
+        np.testing.assert_array_equal(np.flatnonzero(state[name] == OCCLUDED), frames, name)
+        assert (np.delete(state[name], frames) == VISIBLE).all()
+    for name in ("pelvis", "spine", "right_hip"):
+        assert score[name][10] == pytest.approx(0.4)
+    for name in ("head_top", "neck_nose"):
+        assert score[name][11] == pytest.approx(0.95)
+    assert score["thorax"][10] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("lacking", ["left_wrist", "right_knee", "left_hip", "nose"])
+def test_a_joint_that_nothing_stands_for_is_inferred(lacking):
+    poses = cardboard(*ONE).select(joint=[name for name in COCO17.joints if name != lacking])
+    lifted = flat_lift(poses)
+    assert np.isfinite(lifted.xyz).all()
+    unseen = {"left_hip": {"left_hip", "pelvis", "spine"}, "nose": set()}.get(lacking, {lacking})
+    for number, name in enumerate(H36M17.joints):
+        assert (lifted.state[:, 0, number] == (OCCLUDED if name in unseen else VISIBLE)).all(), name
+        assert lifted.score[0, 0, number] == pytest.approx(0.0 if name in unseen else 0.9), name
+
+
+@settings(max_examples=30)
+@given(st.sets(st.sampled_from(COCO17.joints), min_size=1))
+def test_any_subset_of_joints_is_enough(names):
+    lifted = flat_lift(cardboard(*ONE, frames=5).select(joint=sorted(names)))
+    assert np.isfinite(lifted.xyz).all()
+    for number, name in enumerate(H36M17.joints):
+        if name in COCO17.joints:
+            assert (lifted.state[:, 0, number] == (VISIBLE if name in names else OCCLUDED)).all()
+
+
+def test_in_frames_that_show_nothing_but_the_face_the_person_goes_on():
+    whole = cardboard(*ONE, frames=40)
+    lifted = flat_lift(hide(whole, slice(15, 30), [name for name in COCO17.joints if name not in FACE], state=ABSENT))
+    assert np.isfinite(lifted.xyz).all()
+    assert (lifted.state[15:30][..., [at("neck_nose"), at("head_top")]] == VISIBLE).all()
+    assert (lifted.state[15:30][..., at("left_hip")] == OCCLUDED).all()
+    assert np.linalg.norm(lifted.xyz[:, 0, 0] - flat_lift(whole).xyz[:, 0, 0], axis=-1).max() < 0.5
+
+
+def test_joints_outside_the_picture_are_occluded():
+    camera = Camera(200, 360, CAMERA.fx, CAMERA.fy, 100, CAMERA.cy)
+    poses = cardboard((-0.75, 0.1, 4.0), skeleton=H36M17, camera=camera, drift=0)
+    outside = poses.xy[..., 0] < -0.5
+    assert outside.any() and not outside.all()
+    lifted = flat_lift(poses)
+    np.testing.assert_array_equal(lifted.state, np.where(outside, OCCLUDED, VISIBLE))
+    assert np.isfinite(lifted.xyz).all()
+
+
+def test_a_hidden_joint_that_would_be_outside_the_picture_is_occluded_not_absent():
+    camera = Camera(640, 200, CAMERA.fx, CAMERA.fy, CAMERA.cx, 90)  # cuts the feet off
+    whole = cardboard(*ONE, skeleton=H36M17, camera=camera)
+    poses = hide(whole, slice(None), ["left_ankle", "right_ankle"], state=ABSENT)
+    poses = hide(poses, slice(0, 1), ["left_ankle"])
+    lifted = flat_lift(poses)
+    assert (lifted.state[..., H36M17.index("left_ankle", "right_ankle")] == OCCLUDED).all()
+
+
+@pytest.mark.parametrize("height", [1.2, 2.0])
+def test_the_height_scales_people_and_their_distance(height):
+    poses = cardboard(*ONE, (-1.0, 0.0, 5.0), frames=60, drift=0)
+    plain, tall = flat_lift(poses), flat_lift(poses, height=height)
+    for person in range(2):
+        scale = height / stature(plain.xyz[:45, person])
+        relative = [record.xyz[:, person] - record.xyz[:, person, :1] for record in (plain, tall)]
+        np.testing.assert_allclose(relative[1], scale * relative[0], atol=1e-4)
+        np.testing.assert_allclose(tall.xyz[:, person, 0], scale * plain.xyz[:, person, 0], rtol=0.03, atol=0.02)
+    shared = H36M17.index(*(name for name in H36M17.joints if name in COCO17.joints))
+    np.testing.assert_array_equal(tall.xy[:, :, shared], plain.xy[:, :, shared])
+
+
+def test_a_person_keeps_their_size_between_calls():
+    poses = cardboard(*ONE, frames=60, drift=0)
+    lifting = Lift(CAMERA, 2.0, FLAT)
+    whole, again = lifting(poses), lifting(poses.select(time=slice(40, 60)))
+    bones = [stature(record.xyz[:, 0]) for record in (whole, again)]
+    assert bones[0] == pytest.approx(bones[1], rel=1e-3)
+    assert set(lifting.scales) == {10}
+
+
+def test_stature_goes_from_crown_to_sole():
+    body = film(stand(1, 5, 3)).xyz[:, 0]
+    head_top, ankle = 1.7, 0.08  # m above the floor, in walkers.STANDING
+    assert stature(body) == pytest.approx(head_top + 0.14 - ankle + 0.08, abs=0.03)
+    assert stature(1.1 * body) - 0.22 == pytest.approx(1.1 * (stature(body) - 0.22))
+    body[0] *= 5  # one bad frame
+    assert stature(body) == pytest.approx(1.84, abs=0.03)
+
+
+def test_the_camera_is_the_given_one_else_that_of_the_record_else_the_field_of_view_else_assumed():
+    poses = cardboard(*ONE)
+    other = Camera.from_fov(640, 360, 40)
+    assert flat_lift(poses).camera == CAMERA
+    assert flat_lift(poses, camera=other).camera == other
+    assert flat_lift(poses, camera=other, fov=70).camera == other
+    assert flat_lift(poses, fov=70).camera == Camera.from_fov(640, 360, 70)
+    bare = replace(poses, camera=None)
+    assert flat_lift(bare, fov=70).camera == Camera.from_fov(640, 360, 70)
+    assumed = flat_lift(bare)
+    assert assumed.camera == Camera.from_fov(640, 360, FIELD_OF_VIEW, assumed=True)
+    assert assumed.observed.camera == assumed.camera
+    # a longer lens sees the same people further away
+    assert (flat_lift(bare, fov=30).xyz[:, 0, 0, 2] > 1.5 * flat_lift(bare, fov=60).xyz[:, 0, 0, 2]).all()
+
+
+def test_a_file_made_by_hand_is_enough(tmp_path):
+    poses = cardboard(*ONE)
+    xy = poses.xy[:, 0].copy()
+    xy[4, COCO17.index("left_wrist")] = np.nan
+    np.savez(tmp_path / "hand.npz", xy=xy, skeleton="coco17", fps=30)
+    lifted = flat_lift(Poses.load(tmp_path / "hand.npz"))
+    assert lifted.xyz.shape == (12, 1, 17, 3)
+    assert lifted.camera.assumed
+    assert np.isfinite(lifted.xyz).all()
+    assert lifted.state[4, 0, at("left_wrist")] == OCCLUDED
+    for suffix in (".npz", ".json"):
+        lifted.save(tmp_path / f"out{suffix}")
+        assert Poses.load(tmp_path / f"out{suffix}") == lifted
+
+
+@pytest.mark.parametrize(("frames", "people"), [(0, 0), (0, 2), (5, 0), (1, 1), (2, 1)])
+def test_short_and_empty_records(frames, people):
+    poses = cardboard(*(((0.0, 0.0, 4.0),) * max(people, 1)), frames=max(frames, 1)).select(slice(frames), [10, 11][:people])
+    lifted = flat_lift(poses, height=1.8)
+    assert lifted.xyz.shape == (frames, people, 17, 3)
+    assert (lifted.state == VISIBLE).all()
+    assert np.isfinite(lifted.xyz).all()
+
+
+def test_somebody_who_is_never_there_stays_absent():
+    poses = hide(cardboard(*ONE, (-1.0, 0.0, 5.0)), slice(None), COCO17.joints, person=1, state=ABSENT)
+    lifted = flat_lift(poses, height=1.7)
+    assert (lifted.state[:, 1] == ABSENT).all()
+    assert np.isnan(lifted.xyz[:, 1]).all()
+    assert (lifted.state[:, 0] == VISIBLE).all()
+
+
+def test_between_two_sights_a_person_is_inferred_and_outside_them_absent():
+    poses = hide(cardboard(*ONE, frames=40), slice(15, 25), COCO17.joints, state=ABSENT)
+    poses = hide(hide(poses, slice(0, 5), COCO17.joints, state=ABSENT), slice(35, 40), COCO17.joints, state=ABSENT)
+    lifted = flat_lift(poses)
+    assert (lifted.state[:5] == ABSENT).all()
+    assert (lifted.state[35:] == ABSENT).all()
+    assert (lifted.state[5:15] == VISIBLE).all()
+    assert (lifted.state[15:25] == OCCLUDED).all()
+    assert (lifted.score[15:25] == 0).all()
+    steps = np.linalg.norm(np.diff(lifted.xyz[5:35, 0, 0], axis=0), axis=-1)
+    assert steps.max() < 0.05  # m a frame: no leap
+
+
+@pytest.mark.parametrize("skeleton", [MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15])
+def test_other_skeletons_are_lifted_by_the_joints_that_they_share(skeleton):
+    lifted = flat_lift(cardboard(*ONE, skeleton=skeleton))
+    assert np.isfinite(lifted.xyz).all()
+    ours, theirs = H36M17.index("left_wrist", "right_ankle"), skeleton.index("left_wrist", "right_ankle")
+    np.testing.assert_array_equal(lifted.xy[:, :, ours], cardboard(*ONE, skeleton=skeleton).xy[:, :, theirs])
+    assert (lifted.state[:, :, H36M17.index("thorax", "left_knee")] == VISIBLE).all()
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "sources"),
+    [
+        (COCO17, {name: name for name in COCO17.joints}),
+        (H36M17, {name: name for name in H36M17.joints}),
+        (BLAZEPOSE33, {name: name for name in COCO17.joints}),
+        (MPI15, {name: name for name in MPI15.joints if name != "neck"} | {"thorax": "neck"}),
+        (MUPOTS17, {name: name for name in MUPOTS17.joints if name not in ("neck", "head")} | {"thorax": "neck", "neck_nose": "head"}),
+        (CROWDPOSE14, {name: name for name in CROWDPOSE14.joints if name != "neck"} | {"thorax": "neck"}),
+        (HUMANEVA15, {name: name for name in HUMANEVA15.joints if name != "head"} | {"neck_nose": "head"}),
+        (CMU31, {"left_hip": "lhipjoint", "right_knee": "rfemur", "thorax": "thorax", "neck_nose": "upperneck", "head_top": "head"}),
+    ],
+)  # fmt: skip
+def test_joints_are_found_by_the_names_that_a_skeleton_gives_them(skeleton, sources):
+    values = np.arange(len(skeleton), dtype=np.float32).reshape(1, -1, 1)
+    found = to_body22(values, skeleton)[0, :, 0]
+    for number, name in enumerate(BODY22.joints):
+        if name in sources:
+            assert found[number] == skeleton.joints.index(sources[name]), name
+        elif skeleton != CMU31:
+            assert np.isnan(found[number]), name
+
+
+def test_the_motion_capture_s_own_names_are_known():
+    poses = cardboard(*ONE, skeleton=H36M17)
+    shared = [(ours, theirs) for ours, theirs in CMU31.aliases if ours in H36M17.joints]
+    xy = np.full((12, 1, len(CMU31), 2), np.nan)
+    xy[:, :, CMU31.index(*(theirs for _, theirs in shared))] = poses.xy[:, :, H36M17.index(*(ours for ours, _ in shared))]
+    state = np.where(np.isfinite(xy).all(-1), VISIBLE, ABSENT)
+    lifted = flat_lift(replace(poses, xy=xy, state=state, score=state / 2, xyz=None, skeleton=CMU31))
+    assert (lifted.state[:, 0, H36M17.index(*(ours for ours, _ in shared))] == VISIBLE).all()
+
+
+def test_a_skeleton_that_shares_nothing_is_refused():
+    hands = BLAZEPOSE33.subset(["left_thumb", "right_heel"])
+    poses = replace(cardboard(*ONE).select(joint=["nose", "left_hip"]), skeleton=hands)
+    with pytest.raises(OccluposeError, match="none of its joints is known to the lifter; give coco17 or h36m17"):
+        flat_lift(poses)
+
+
+@pytest.mark.parametrize("height", [0.0, 0.2, 3.1, 180.0, -1.0, float("nan")])
+def test_heights_that_cannot_be_are_refused(height):
+    with pytest.raises(OccluposeError, match=r"people are 0\.3 to 3 metres tall"):
+        flat_lift(cardboard(*ONE), height=height)
+
+
+@pytest.mark.parametrize("fov", [0.0, 0.5, 180.0, -60.0, float("nan")])
+def test_fields_of_view_that_cannot_be_are_refused(fov):
+    with pytest.raises(OccluposeError, match="a field of view is 1 to 170 degrees"):
+        flat_lift(cardboard(*ONE), fov=fov)
+
+
+def test_a_camera_for_other_pictures_is_refused():
+    with pytest.raises(OccluposeError, match="camera: is for images of 1920 x 1080"):
+        flat_lift(cardboard(*ONE), camera=Camera.from_fov(1920, 1080))
+
+
+def test_networks_are_put_on_a_device(tmp_path):
+    save(FLAT.state_dict(), FLAT, tmp_path / "flat.safetensors")
+    assert networks(weights=tmp_path / "flat.safetensors").width == 8
+    for device in ("abacus", "cuda:99"):
+        with pytest.raises(OccluposeError, match=f"device {device}: torch cannot use it here"):
+            networks(device, tmp_path / "flat.safetensors")
+    with pytest.raises(OccluposeError, match="no such file"):
+        networks(weights=tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("fps", [10.0, 30.0, 60.0])
+def test_frames_beyond_the_delay_hardly_count(fps):
+    random = np.random.default_rng(0)
+    lifter = Lifter(8).eval()
+    for tcn in (lifter.tcn_2d, lifter.tcn_3d):
+        torch.nn.init.normal_(tcn.out.weight, std=0.1)
+    frame = 40
+    poses = cardboard(*ONE, frames=frame + delay(lifter, fps) + 60, fps=fps, drift=0.1 / fps)
+    poses = replace(poses, xy=poses.xy + random.normal(0, 1, poses.xy.shape))
+    whole = lift(poses, lifter=lifter)
+    shorter = lift(poses.select(time=slice(frame + delay(lifter, fps) + 1)), lifter=lifter)
+    relative = [record.xyz[: frame + 1] - record.xyz[: frame + 1, :, :1] for record in (whole, shorter)]
+    np.testing.assert_allclose(*relative, atol=1e-4)
+    np.testing.assert_allclose(whole.xyz[frame, 0, 0], shorter.xyz[frame, 0, 0], atol=0.01)
+
+
+class TestShippedNetworks:
+    """What any lifter that is worth shipping does."""
+
+    @pytest.fixture(scope="class")
+    def truth(self):
+        return film(circle(), pitch=5)
+
+    def test_a_walker_is_found_with_all_joints_in_place(self, truth):
+        for skeleton in (H36M17, COCO17):
+            lifted = lift(replace(truth.to(skeleton), xyz=None))
+            true, ours = (record.xyz - record.xyz[:, :, :1] for record in (truth, lifted))
+            assert np.linalg.norm(ours - true, axis=-1).mean() < 0.15
+            assert np.linalg.norm(ours * (-1, 1, 1) - true, axis=-1).mean() > 0.15  # left is left
+            assert np.median(np.abs(lifted.xyz[..., 0, 2] / truth.xyz[..., 0, 2] - 1)) < 0.25
+            assert 1.3 < stature(lifted.xyz[:, 0]) < 2.2
+
+    def test_a_hidden_arm_is_where_an_arm_can_be(self, truth):
+        gone = hide(truth, slice(30, 45), ["left_elbow", "left_wrist"], state=ABSENT)
+        lifted = lift(replace(gone, xyz=None))
+        wrist, shoulder = H36M17.index("left_wrist", "left_shoulder")
+        reach = np.linalg.norm(lifted.xyz[30:45, 0, wrist] - lifted.xyz[30:45, 0, shoulder], axis=-1)
+        assert (reach < 0.9).all()
+        assert (reach > 0.1).all()
+        assert (
+            np.linalg.norm(lifted.xyz[30:45, 0, wrist] - truth.xyz[30:45, 0, wrist] - (lifted.xyz - truth.xyz)[30:45, 0, 0], axis=-1).mean()
+            < 0.4
+        )
