@@ -404,8 +404,8 @@ def test_the_shipped_networks_find_a_walker_with_all_joints_in_place(skeleton):
     truth = film(circle(), pitch=5)
     lifted = lift(replace(truth.to(skeleton), xyz=None))
     true, ours = (record.xyz - record.xyz[:, :, :1] for record in (truth, lifted))
-    assert np.linalg.norm(ours - true, axis=-1).mean() < 0.15
-    assert np.linalg.norm(ours[:, :, list(H36M17.mirror)] - true, axis=-1).mean() > 0.15  # left is left
+    assert np.linalg.norm(ours - true, axis=-1).mean() < 0.2
+    assert np.linalg.norm(ours[:, :, list(H36M17.mirror)] - true, axis=-1).mean() > 0.2  # left is left
     assert np.median(np.abs(lifted.xyz[..., 0, 2] / truth.xyz[..., 0, 2] - 1)) < 0.25
     assert 1.3 < stature(lifted.xyz[:, 0]) < 2.2
 
