@@ -107,6 +107,13 @@ def test_windows_fit_the_networks(window):
         Recipe(window=window)
 
 
+@pytest.mark.parametrize("name", ["width", "batch", "depth"])
+def test_there_are_channels_and_sequences(name):
+    with pytest.raises(OccluposeError, match=f"{name} -1: must be"):
+        Recipe(**{name: -1})
+    assert Recipe(depth=0).depth == 0
+
+
 def test_a_batch_has_input_and_truth():
     made = batch(Recipe(batch=5, window=24))
     assert made.inputs.channels.shape[:2] == (5, 24)

@@ -32,7 +32,7 @@ class Recipe:
     """Everything that a training run of the lifter depends on.
 
     Raises:
-        OccluposeError: a window that the networks cannot take.
+        OccluposeError: a window that the networks cannot take, or no channels or sequences.
     """
 
     name: str = "oanet_lifter"
@@ -43,8 +43,10 @@ class Recipe:
     """Frames of a training sequence."""
     masks: bool = True
     """Occlusion awareness: joints go missing in training. False is the baseline that has never seen one missing."""
-    complete: float = 0.4
-    """Share of sequences in which nothing is missing."""
+    opening: int = 4500
+    """Steps at the beginning in which nothing is missing and both networks learn together, so that complete people come first."""
+    complete: float = 0.5
+    """Share of sequences in which, after the opening, nothing is made to go missing."""
     noise: float = 0.6
     """Share of sequences with the front end's noise."""
     h36m_input: float = 0.35
@@ -54,6 +56,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, least in {"width": 1, "depth": 0, "batch": 1}.items():
+            if getattr(self, name) < least:
+                raise OccluposeError(f"{name} {getattr(self, name)}: must be {least} or more")
         if self.window < 2 * STRIDE or self.window % STRIDE:
             raise OccluposeError(f"window {self.window}: the networks take {2 * STRIDE} frames or more, in multiples of {STRIDE}")
 
@@ -66,6 +71,8 @@ class Batch:
     truth_2d: Float[Tensor, "batch time 22 2"]
     known_2d: Bool[Tensor, "batch time 22"]
     truth_3d: Float[Tensor, "batch time 17 3"]
+    together: bool
+    """Whether the 3D loss trains the 2D network too."""
 
 
 class Sequences:
@@ -107,8 +114,9 @@ class Sequences:
         return torch.lerp(self.joints[first + below], self.joints[first + above], weight)
 
 
-def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generator: Generator) -> Batch:
-    """One batch: bodies, cameras, projections, noise, and what goes missing."""
+def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generator: Generator, step: int) -> Batch:
+    """The batch of a step: bodies, cameras, projections, noise, and what goes missing."""
+    masks = recipe.masks and step >= recipe.opening
     xyz = look(body(sequences.draw(generator), recipe.views, generator), recipe.views, generator)
     rays = xyz[..., :2] / xyz[..., 2:]
     batch = len(xyz)
@@ -116,7 +124,7 @@ def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generato
     noisy, believed = noise.sample(rays, generator)
     with_noise = torch.rand(batch, 1, 1, generator=generator) < recipe.noise
     seen = given.expand(rays.shape[:-1])
-    if recipe.masks:
+    if masks:
         seen = seen & _seen(xyz, recipe.complete, generator) & (believed | ~with_noise)
     observed = torch.where(with_noise.unsqueeze(-1), noisy, rays)
     wrong = torch.exp(0.12 * torch.randn(batch, 1, 1, 1, generator=generator).clamp(-2, 2))
@@ -125,7 +133,7 @@ def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generato
     turned = torch.cat([rays * wrong, torch.ones_like(rays[..., :1])], -1) @ inputs.rotation.mT
     truth_2d = turned[..., :2] / turned[..., 2:].clamp_min(0.1) / inputs.size.unsqueeze(-1)
     truth_3d = (xyz[:, :, TARGETS] - xyz[:, :, TARGETS[:1]]) @ inputs.rotation.mT
-    return Batch(inputs, truth_2d, given.expand(rays.shape[:-1]), truth_3d)
+    return Batch(inputs, truth_2d, given.expand(rays.shape[:-1]), truth_3d, not masks)
 
 
 def _given(batch: int, h36m: float, generator: Generator) -> Bool[Tensor, "batch 1 22"]:
@@ -149,11 +157,15 @@ def _seen(xyz: Float[Tensor, "batch time 22 3"], complete: float, generator: Gen
 
 
 def loss(network: nn.Module, batch: Batch) -> Terms:
-    """OANet eq. 9 without its adversarial and 2D-only terms: 2D completion, 3D position, and symmetry with the paper's 0.2."""
-    complete, xyz = network(batch.inputs.channels)
+    """OANet eq. 9 without its adversarial and 2D-only terms: 2D completion, 3D position, and symmetry with the paper's 0.2.
+
+    Where joints are missing the 2D network learns from its own loss alone (the paper's eq. 3): fed by the 3D loss it stops completing
+    and becomes a code that only the 3D network can read.
+    """
+    complete, xyz = network(batch.inputs.channels, together=batch.together)
     return {
         "mpjpe": losses.position_3d(xyz, batch.truth_3d),
         "velocity": losses.velocity_3d(xyz, batch.truth_3d),
-        "completion": 0.1 * losses.complete_2d(complete, batch.truth_2d, batch.known_2d),
+        "completion": (0.1 if batch.together else 1.0) * losses.complete_2d(complete, batch.truth_2d, batch.known_2d),
         "symmetry": 0.2 * losses.symmetry(xyz, H36M17),
     }
