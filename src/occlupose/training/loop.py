@@ -59,7 +59,7 @@ class Optimisation:
 
 def train(
     network: nn.Module,
-    batch: Callable[[Generator], Any],
+    batch: Callable[[Generator, int], Any],
     loss: Callable[[nn.Module, Any], Terms],
     optimisation: Optimisation,
     folder: Path,
@@ -72,7 +72,7 @@ def train(
     """Trains a network and returns its averaged weights; `folder` holds `last.pt` (checkpoint) and `log.csv`.
 
     Arguments:
-        batch: draws one batch from a generator.
+        batch: draws the batch of a step from a generator.
         loss: named terms of a batch; their sum is descended, all are logged.
         resume: go on from `folder/last.pt` if it is there. On the CPU the result equals that of an uninterrupted run bit by bit.
 
@@ -108,7 +108,7 @@ def train(
         while step < optimisation.steps:
             for group in optimiser.param_groups:
                 group["lr"] = optimisation.rate(step)
-            terms = loss(model, fabric.to_device(batch(generator)))
+            terms = loss(model, fabric.to_device(batch(generator, step)))
             optimiser.zero_grad()
             fabric.backward(torch.stack(list(terms.values())).sum())
             fabric.clip_gradients(model, optimiser, max_norm=optimisation.clip)

@@ -29,11 +29,12 @@ class Lifter(nn.Module):
         self.tcn_3d = TCN(CHANNELS, 3 * len(H36M17), width=width, depth=depth)
 
     def forward(
-        self, seen: Float[Tensor, "batch time channels"]
+        self, seen: Float[Tensor, "batch time channels"], *, together: bool = False
     ) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 17 3"]]:
         """From the channels of `inputs.Inputs`: complete 2D joints in their units; root-relative 3D in metres, turned camera frame."""
         complete = positions(seen) + self.tcn_2d(seen).unflatten(-1, (len(BODY22), 2))
-        channels = torch.cat([complete.flatten(2), seen[..., 2 * len(BODY22) :]], -1)
+        corrected = complete if together else complete.detach()
+        channels = torch.cat([corrected.flatten(2), seen[..., 2 * len(BODY22) :]], -1)
         flat = torch.nn.functional.pad(complete[..., TARGETS, :].detach(), (0, 1))
         xyz = flat + self.tcn_3d(channels).unflatten(-1, (len(H36M17), 3))
         return complete, xyz - xyz[..., :1, :]

@@ -43,7 +43,7 @@ class Recipe:
     """Frames of a training sequence."""
     masks: bool = True
     """Occlusion awareness: joints go missing in training. False is the baseline that has never seen one missing."""
-    opening: int = 4500
+    opening: int = 5000
     """Steps at the beginning in which nothing is missing and both networks learn together, so that complete people come first."""
     complete: float = 0.5
     """Share of sequences in which, after the opening, nothing is made to go missing."""

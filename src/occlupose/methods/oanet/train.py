@@ -34,7 +34,7 @@ def train_lifter(mocap: Path, folder: Path, recipe: Recipe, *, resume: bool = Fa
     torch.manual_seed(recipe.seed)
     lifter = Lifter(recipe.width, recipe.depth)
     average = train(
-        lifter, lambda generator: make_batch(sequences, noise, recipe, generator), loss, recipe.optimisation, folder,
+        lifter, lambda generator, step: make_batch(sequences, noise, recipe, generator, step), loss, recipe.optimisation, folder,
         seed=recipe.seed, resume=resume, device=device, progress=progress,
     )  # fmt: skip
     path = folder / f"{recipe.name}.safetensors"
