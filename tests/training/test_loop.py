@@ -24,8 +24,8 @@ def network(width=6, seed=0):
     return nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.3), nn.Linear(width, 2))
 
 
-def batch(generator):
-    x = torch.randn(8, 3, generator=generator)
+def batch(generator, step):
+    x = (1 + 0.1 * (step % 3)) * torch.randn(8, 3, generator=generator)
     return Batch(x, torch.stack([x.sum(1), x[:, 0] * x[:, 1]], 1))
 
 
@@ -42,10 +42,10 @@ def killed_at(step):
     """A source of batches that fails as step `step` (from 0) begins."""
     left = iter(range(step))
 
-    def interrupted(generator):
+    def interrupted(generator, number):
         if next(left, None) is None:
             raise Killed
-        return batch(generator)
+        return batch(generator, number)
 
     return interrupted
 
@@ -96,6 +96,21 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
 
 def test_resuming_where_nothing_is_begins(tmp_path):
     assert same(run(tmp_path / "new", resume=True), run(tmp_path / "straight"))
+
+
+def test_batches_are_told_their_step(tmp_path):
+    told = []
+
+    def telling(generator, step):
+        told.append(step)
+        if len(told) == 11:
+            raise Killed
+        return batch(generator, step)
+
+    with pytest.raises(Killed):
+        run(tmp_path, telling)
+    run(tmp_path, telling, resume=True)
+    assert told == [*range(11), *range(8, 24)]
 
 
 def test_the_log_is_a_table_of_means(tmp_path):

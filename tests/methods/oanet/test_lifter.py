@@ -40,9 +40,13 @@ def test_before_training_people_are_flat():
     assert (xyz[..., 2] == 0).all()
 
 
-def test_3d_teaches_the_2d_network_too():
-    net = lifter()
-    net(torch.randn(2, 16, CHANNELS))[1].sum().backward()
+def test_3d_teaches_the_2d_network_too_where_they_learn_together():
+    net, seen = lifter(), torch.randn(2, 16, CHANNELS)
+    together, apart = net(seen, together=True), net(seen)
+    assert all(torch.equal(one, other) for one, other in zip(together, apart, strict=True))
+    apart[1].sum().backward()
+    assert net.tcn_2d.c1a[0].weight.grad is None
+    together[1].sum().backward()
     assert net.tcn_2d.c1a[0].weight.grad.abs().sum() > 0
 
 

@@ -38,8 +38,8 @@ def straight(frames=300, fps=120.0, **options):
     return made
 
 
-def batch(recipe=EXACT, seed=0):
-    return make_batch(Sequences([clip(seed=n, name=f"07_{n}") for n in range(3)], recipe), NOISE, recipe, rng(seed))
+def batch(recipe=EXACT, seed=0, step=10**6):
+    return make_batch(Sequences([clip(seed=n, name=f"07_{n}") for n in range(3)], recipe), NOISE, recipe, rng(seed), step)
 
 
 def seen(batch):
@@ -197,7 +197,7 @@ def test_the_loss_is_zero_at_the_truth_but_for_its_own_asymmetry():
     made = batch()
 
     class Oracle(nn.Module):
-        def forward(self, channels):
+        def forward(self, channels, *, together):
             assert channels is made.inputs.channels
             return made.truth_2d, made.truth_3d
 
@@ -216,3 +216,27 @@ def test_every_term_teaches():
         gradients = torch.autograd.grad(term, list(network.parameters()), retain_graph=True, allow_unused=True)
         total = sum(gradient.abs().sum() for gradient in gradients if gradient is not None)
         assert torch.isfinite(total) and total > 0, name
+
+
+def test_the_opening_is_the_baseline_without_masks_to_the_last_bit():
+    recipe = Recipe(batch=4, window=16, complete=0.0)
+    first, baseline = batch(recipe, step=recipe.opening - 1), batch(replace(recipe, masks=False))
+    assert torch.equal(first.inputs.channels, baseline.inputs.channels)
+    assert first.together and baseline.together
+    after = batch(recipe, step=recipe.opening)
+    assert not after.together
+    assert seen(after).float().mean() < seen(first).float().mean()
+
+
+def test_the_2d_network_learns_completion_alone_once_joints_are_missing():
+    torch.manual_seed(0)
+    network = Lifter(8)
+    for tcn in (network.tcn_2d, network.tcn_3d):
+        nn.init.normal_(tcn.out.weight)
+    made = batch(Recipe(batch=4, window=16, complete=0.0))
+    for together in (False, True):
+        made.together = together
+        network.zero_grad()
+        loss(network, made)["mpjpe"].backward()
+        taught = any(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.tcn_2d.parameters())
+        assert taught == together
