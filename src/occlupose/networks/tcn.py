@@ -2,8 +2,9 @@
 
 Two convolution blocks shrink time by four, two transposed blocks restore it, and short connections join equal lengths (paper
 section 3.2, figure 6: kernel 5). Channels, strides and dilations of the figure are not legible in public; those here are ours, as
-are the normalisation over channels (batches of a few long sequences make batch statistics noisy), the finishing blocks at full
-length, and outputs that begin at zero and are small beside the features (poses are a fraction of a metre).
+are the kernels of the transposed (4) and of the residual blocks (3 and 1), the normalisation over channels (batches of a few long
+sequences make batch statistics noisy), the finishing blocks at full length, and outputs that begin at zero and are small beside the
+features (poses are a fraction of a metre).
 """
 
 from jaxtyping import Float

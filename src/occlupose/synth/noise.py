@@ -52,7 +52,7 @@ class NoiseModel:
     swaps: float
     """Share of frames in which the legs, or the arms, are exchanged left for right."""
     swap_length: float
-    """Mean frames that an exchange lasts."""
+    """Mean frames that an exchange lasts (as drawn: about half a frame more, since frames are whole)."""
     doubted_good: float
     """Share of good joints that the front end doubts (evidence under its threshold)."""
     doubted_bad: float

@@ -32,7 +32,7 @@ class Lifted:
     xyz: Float[np.ndarray, "time person 17 3"]
     """Metres, relative to the pelvis, axes of the camera frame; H36M-17."""
     rays: Float[np.ndarray, "time person 22 2"]
-    """Completed 2D joints (BODY22) on the plane z = 1 of the camera frame."""
+    """Completed 2D joints (BODY22) on the plane z = 1 of the camera frame; rough for joints that the 2D skeleton does not have."""
 
 
 def lift_rays(lifter: Lifter, rays: Float[np.ndarray, "time person 22 2"], seen: Bool[np.ndarray, "time person 22"], fps: float) -> Lifted:

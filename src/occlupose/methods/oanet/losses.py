@@ -13,7 +13,8 @@ def complete_2d(
 ) -> Float[Tensor, ""]:
     """Mean distance of the completed 2D joints from the truth, over those that have one.
 
-    OANet eq. 3 takes squared differences over believed joints only; mocap knows the hidden ones too, and the plain distance is ours.
+    OANet eq. 3 takes squared differences over believed joints only. Mocap knows the hidden ones too, so `known` can be all joints that
+    the 2D skeleton has; that and the plain distance are ours.
     """
     return _mean((predicted - truth).norm(dim=-1), known)
 

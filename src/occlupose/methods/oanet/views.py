@@ -72,9 +72,9 @@ class Views:
     arms: float = 0.25
     """Share of sequences that take their arms from another."""
     tumble: float = 0.05
-    """Share of bodies turned any way up: hanging, lying, diving."""
+    """Share of bodies turned some other way up: lying, diving, head down."""
     wrong_focal: float = 0.3
-    """Share of cameras whose focal length is known only to within 25 %."""
+    """Share of cameras whose focal length is known only to within 27 %."""
 
 
 def body(joints: Float[Tensor, "batch time 22 3"], views: Views, generator: Generator) -> Float[Tensor, "batch time 22 3"]:
