@@ -8,6 +8,7 @@ seen (`hold`), on the line between the sights before and after (`interpolate`), 
 Millimetres, root-relative, 17 joints. Writes results/lifting.csv and prints the bars.
 """
 
+import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from occlupose.methods.oanet.inputs import ANCHORS, bridge
 from occlupose.methods.oanet.lift import RATE, lift_rays
 from occlupose.methods.oanet.lifter import Lifter
 from occlupose.methods.oanet.views import Views, look
-from occlupose.methods.oanet.weights import load
+from occlupose.methods.oanet.weights import card, load, shipped
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.occlusion.cylinders import hidden
 from occlupose.skeletons import BODY22, COCO17, H36M17, Skeleton
@@ -177,6 +178,17 @@ def show(rows: list[dict[str, str | float]]) -> None:
     Console().print(table)
 
 
+def onto_card(rows: list[dict[str, str | float]]) -> None:
+    """Writes our figures onto the card of the shipped weights."""
+    path = shipped().with_suffix(".json")
+    figures = {
+        f"{row['condition']}, {row['joints']} joints": {name: round(float(row[name]), 1) for name in ("mpjpe_mm", "p_mpjpe_mm")}
+        for row in rows
+        if row["method"] == "ours"
+    }
+    path.write_text(json.dumps(card() | {"metrics": figures}, indent=1) + "\n")
+
+
 def main(
     mocap: Path,
     ours: Path | None = None,
@@ -199,6 +211,8 @@ def main(
     write(
         output, columns, [[f"{row[name]:.2f}" if name.endswith("mm") else row[name] for name in columns] for row in rows], seed="clip names"
     )
+    if ours is None:
+        onto_card(rows)
     show(rows)
 
 

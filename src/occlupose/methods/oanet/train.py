@@ -1,6 +1,7 @@
 """Training of the lifter from mocap to a weights file with its card."""
 
 import json
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -51,9 +52,18 @@ def _command(mocap: Path, folder: Path) -> str:
     return " ".join(["occlupose", *(option + equals + places.get(Path(value), value) for option, equals, value in options)])
 
 
+def _commit() -> str:
+    """The commit of this source, "-dirty" where it was changed since; empty where it is not in a checkout."""
+    describe = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
+    try:
+        return subprocess.run(describe, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
+
+
 def _card(lifter: Lifter, recipe: Recipe) -> dict[str, object]:
     return {
         "name": recipe.name, "task": "2D joints over time (COCO-17 or H36M-17, any of them missing) to root-relative H36M-17 in metres",
         "parameters": sum(value.numel() for value in lifter.parameters()), "licence": "Apache-2.0", "data": DATA, "metrics": {},
-        "version": __version__, "recipe": asdict(recipe),
+        "version": __version__, "commit": _commit(), "recipe": asdict(recipe),
     }  # fmt: skip
