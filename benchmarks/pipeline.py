@@ -133,10 +133,11 @@ def main(
             medians = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
             for stage, seconds in medians.items():
                 rows.append((people, stage, f"{1000 * seconds / frames:.2f}", f"{seconds / medians['networks alone']:.3f}"))
+            write(output, COLUMNS, rows)
         if memory:
             short, long = (peak_memory(small_clip(folder, seconds)) for seconds in (30, 300))
             rows += [("memory", "30 s, MiB", f"{short:.0f}", "1"), ("memory", "300 s, MiB", f"{long:.0f}", f"{long / short:.3f}")]
-    write(output, COLUMNS, rows)
+            write(output, COLUMNS, rows)
     table = Table(*COLUMNS)
     for row in rows:
         table.add_row(*map(str, row))
