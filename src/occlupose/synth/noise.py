@@ -4,6 +4,7 @@ Ours. Lengths are in sides of the person's square box, so that the figures hold 
 """
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.ndimage import median_filter
 from scipy.signal import savgol_coeffs, savgol_filter
 from torch import Generator, Tensor
 
@@ -52,7 +54,7 @@ class NoiseModel:
     swaps: float
     """Share of frames in which the legs, or the arms, are exchanged left for right."""
     swap_length: float
-    """Mean frames that an exchange lasts (as drawn: about half a frame more, since frames are whole)."""
+    """Mean frames that an exchange lasts, 1 or more."""
     doubted_good: float
     """Share of good joints that the front end doubts (evidence under its threshold)."""
     doubted_bad: float
@@ -87,14 +89,17 @@ class NoiseModel:
     ) -> tuple[Float[Tensor, "batch time 22 2"], Bool[Tensor, "batch time 22"]]:
         """The joints as the front end would give them, and which of them it would believe. Strength varies from clip to clip."""
         shape = xy.shape[:-1]
-        side = (xy.amax(2) - xy.amin(2)).amax(-1).mean(1).view(-1, 1, 1, 1)
+        shown = xy[:, :, : len(COCO17)]
+        side = (shown.amax(2) - shown.amin(2)).amax(-1).mean(1).view(-1, 1, 1, 1)
         strength = torch.empty(shape[0], 1, 1, 1).uniform_(0.2, 1.5, generator=generator)
         error = torch.tensor(self.jitter).view(1, 1, -1, 1) * self._correlated(xy.shape, generator)
         error = error + self.offset * torch.randn(shape[0], 1, *xy.shape[2:], generator=generator)
         outlier = torch.rand(shape, generator=generator) < self.outliers
         far = self.outlier_size / 2**0.5 * torch.randn(xy.shape, generator=generator)
         noisy = xy + side * (strength * error + outlier.unsqueeze(-1) * far)
-        noisy = torch.where(self._exchanged(shape, generator).unsqueeze(-1), noisy[:, :, SIDES], noisy)
+        exchanged = self._exchanged(shape, generator)
+        noisy = torch.where(exchanged.unsqueeze(-1), noisy[:, :, SIDES], noisy)
+        outlier = torch.where(exchanged, outlier[:, :, SIDES], outlier)
         doubt = torch.where(outlier, self.doubted_bad, self.doubted_good)
         return noisy, torch.rand(shape, generator=generator) >= doubt
 
@@ -109,7 +114,8 @@ class NoiseModel:
     def _exchanged(self, shape: tuple[int, ...], generator: Generator) -> Bool[Tensor, "batch time 22"]:
         """Where left and right are exchanged: legs and arms by themselves, for stretches of geometric length."""
         begin = torch.rand(shape[0], shape[1], 2, generator=generator) < self.swaps / self.swap_length
-        length = torch.empty(shape[0], 1, 2).exponential_(1 / self.swap_length, generator=generator).ceil()
+        rate = -math.log(max(1 - 1 / self.swap_length, 1e-9))
+        length = torch.empty(shape[0], 1, 2).exponential_(rate, generator=generator).ceil()
         time = torch.arange(shape[1]).view(1, -1, 1)
         since = time - torch.where(begin, time, -(10**6)).cummax(1).values
         swapped = since < length
@@ -121,8 +127,7 @@ def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray,
     """The noise model of a front end from what it gave for real people.
 
     Jitter is what a parabola through a few frames does not explain; its autocorrelation is that of the first-order process
-    whose residuals look the same. A parabola bends towards an outlier and away from its neighbours, which then look wrong too: the
-    share of outliers comes out up to four times too large, their size and doubt too small. Ours.
+    whose residuals look the same. An outlier is far from the median of those frames, and taken out before. Ours.
 
     Arguments:
         tracks: unbroken COCO-17 tracks: joints in pixels, and evidence 0..1.
@@ -133,24 +138,28 @@ def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray,
     """
     if fps < SLOWEST:
         raise OccluposeError(f"{fps:g} frames/s: too slow to tell noise from motion; give video of {SLOWEST:g} frames/s or more")
-    residuals, beliefs, exchanged = [], [], []
+    residuals, leaps, beliefs, exchanged = [], [], [], []
     for xy, belief in tracks:
         if len(xy) < 4 * WINDOW:
             continue
         side = np.median((xy.max(1) - xy.min(1)).max(-1))
-        residuals.append((xy - savgol_filter(xy, WINDOW, 2, axis=0)) / side)
+        leap = (xy - median_filter(xy, (WINDOW, 1, 1), mode="nearest")) / side
+        far = np.linalg.norm(leap, axis=-1) > np.maximum(OUTLIER * _spread(leap), LEAST_OUTLIER)
+        tame = np.where(far[..., None], xy - side * leap, xy)
+        residuals.append((tame - savgol_filter(tame, WINDOW, 2, axis=0)) / side)
+        leaps.append(np.where(far[..., None], leap, 0))
         beliefs.append(belief)
         exchanged.append(_exchanges(xy / side))
     if not residuals:
         raise OccluposeError(f"no person is followed for {4 * WINDOW} frames; give longer video")
-    error, belief = np.concatenate(residuals), np.concatenate(beliefs)
+    error, leap, belief = np.concatenate(residuals), np.concatenate(leaps), np.concatenate(beliefs)
     unseen = [name for name, evidence in zip(COCO17.joints, belief.T, strict=True) if not (evidence >= BELIEVED).any()]
     if unseen:
         raise OccluposeError(f"{', '.join(unseen)}: never believed in any of the video; give video that shows them")
     kept = (1 - savgol_coeffs(WINDOW, 2)[WINDOW // 2]) ** 0.5
     spread = 1.4826 * np.array([np.median(np.abs(error[:, joint][belief[:, joint] >= BELIEVED])) for joint in range(len(COCO17))])
-    distance = np.linalg.norm(error, axis=-1)
-    outlier = distance > np.maximum(OUTLIER * spread, LEAST_OUTLIER)
+    distance = np.linalg.norm(leap, axis=-1)
+    outlier = distance > 0
     named = dict(zip(COCO17.joints, spread / kept, strict=True))
     torso = float(np.mean([named[name] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]))
     share = float(np.concatenate(exchanged).mean())
@@ -166,6 +175,11 @@ def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray,
         doubted_good=round(float((belief < BELIEVED)[~outlier].mean()), 4),
         doubted_bad=round(float((belief < BELIEVED)[outlier].mean()) if outlier.any() else 1.0, 4),
     )
+
+
+def _spread(residual: Float[np.ndarray, "time joint 2"]) -> Float[np.ndarray, " joint"]:
+    """Robust standard deviation (from the median of absolute values) of each joint's residual along one axis."""
+    return 1.4826 * np.median(np.abs(residual), axis=(0, 2))
 
 
 def _autocorrelation(residuals: list[Float[np.ndarray, "time joint"]]) -> float:
