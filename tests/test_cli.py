@@ -163,6 +163,8 @@ OTHER = {"width": 320, "height": 240, "fx": 300, "fy": 300, "cx": 159.5, "cy": 1
         (lambda folder: ["--frontend", folder / "nope.onnx"], ["nope.onnx", "no such file"]),
         (lambda folder: ["--max-people", "0"], ["max_people 0"]),
         (lambda folder: ["--max-people", "-2"], ["max_people -2"]),
+        (lambda folder: ["--weights", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
+        (lambda folder: ["--weights", folder / "a.mp4"], ["a.mp4", "weights"]),
         (lambda folder: ["--device", "nope"], ["device nope"]),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 
 from occlupose.flow import FlowMeter
 from occlupose.occlusion.evidence import OCCLUDED, VISIBLE, evidence, states
+from occlupose.pyramid import Pyramid
 
 BOX = np.array([[60, 40, 160, 168]], np.float32)  # side 128: the flow is computed at full size
 SIDE = 128
@@ -26,7 +27,7 @@ def moved(image, shift, size=(240, 220)):
 def measure(*frames):
     """The answers for every frame of (image, boxes, xy, ids)."""
     meter = FlowMeter()
-    answers = [meter.update(*frame) for frame in frames]
+    answers = [meter.update(Pyramid(image), *people) for image, *people in frames]
     assert answers[0] is None
     return [*answers[1:], meter.finish()]
 
@@ -123,7 +124,7 @@ def test_a_change_of_picture_size_breaks_the_flow():
 
 
 def test_a_finished_meter_starts_afresh():
-    picture = moved(texture(340, 340), (0, 0))
+    picture = Pyramid(moved(texture(340, 340), (0, 0)))
     meter = FlowMeter()
     assert meter.finish() is None
     meter.update(picture, BOX, JOINTS, ONE)

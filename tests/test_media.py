@@ -18,7 +18,7 @@ from PIL import Image
 import occlupose
 from media_files import corners, index_of, level, make_sound, make_video
 from occlupose.errors import OccluposeError
-from occlupose.media import VideoWriter, open_media, prefetch, read_image, write_image
+from occlupose.media import VideoWriter, halved, open_media, prefetch, read_image, write_image
 
 RED, GREEN, BLUE, WHITE = (200, 30, 30), (30, 200, 30), (30, 30, 200), (255, 255, 255)
 
@@ -452,6 +452,32 @@ def test_prefetch_runs_ahead_by_its_depth_and_stops_with_its_reader():
     gc.collect()
     assert len(given) <= 2 + 3
     assert closed.is_set() and not prefetch_threads()
+
+
+def test_halved_frames_are_the_same_frames(tmp_path):
+    with open_media(make_video(tmp_path / "a.mp4", 5)) as source:
+        for frame, expected in zip(halved(source), source, strict=True):
+            assert (frame.index, frame.time) == (expected.index, expected.time)
+            assert frame.pyramid.level(0) is frame.image
+            assert frame.pyramid.level(1).shape[:2] == tuple(side // 2 for side in frame.image.shape[:2])
+
+
+def test_frames_at_some_times(tmp_path):
+    video = open_media(make_video(tmp_path / "a.mp4", 20))
+    for index in range(4):
+        write_image(tmp_path / f"{index}.png", np.full((6, 8, 3), index, np.uint8))
+    pictures = open_media(str(tmp_path / "*.png"))
+    for source, count in ((video, 20), (pictures, 4)):
+        frames = list(source)
+        for wanted in ([0, 1, count - 1], [count - 1], [2]):
+            for shift in (-0.4, 0.4):
+                chosen = source.at([frames[index].time + shift / source.fps for index in wanted])
+                assert [frame.index for frame in chosen] == wanted
+                assert all(np.array_equal(frame.image, frames[frame.index].image) for frame in chosen)
+        assert [frame.index for frame in source.at([frames[1].time + 0.6 / source.fps])] == [2]
+        assert [frame.index for frame in source.at([1e6])] == [count - 1]
+        assert [frame.index for frame in source.at([frames[1].time, 1e6])] == [1]
+        assert source.at([]) == []
 
 
 def test_prefetch_raises_an_error_in_its_place(tmp_path):

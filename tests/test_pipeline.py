@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
 import occlupose
 from media_files import make_video
@@ -21,6 +23,7 @@ from occlupose.frontends.blazepose import BlazePose
 from occlupose.lifting import Lift
 from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
 from occlupose.methods.oanet.lifter import Lifter
+from occlupose.methods.oanet.weights import load, save
 from occlupose.occlusion.evidence import evidence
 from occlupose.pipeline import Record, Sighting, lift_stream, run, stream, watch
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
@@ -203,7 +206,7 @@ def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
         for frame in source:
             people = eyes(frame)
             moments.append((people, tracker.update(people, frame.time)))
-            moved.append(meter.update(frame.image, people.boxes, people.xy, moments[-1][1]))
+            moved.append(meter.update(frame.pyramid, people.boxes, people.xy, moments[-1][1]))
     for sighting, (people, ids), answer in zip(watched, moments, [*moved[1:], meter.finish()], strict=True):
         expected = evidence(people.score, answer.motion, answer.flow)[np.argsort(ids)][(ids < 0).sum() :]
         np.testing.assert_allclose(sighting.evidence[: len(expected)], expected, atol=1e-6)
@@ -234,6 +237,36 @@ def test_an_error_of_the_frontend_is_raised(tmp_path):
         for sighting in watch(source, Broken(figures("x" * 8))):
             taken.append(sighting.time)
     assert len(taken) == 1  # two frames late
+
+
+def test_an_error_while_tracking_is_raised_and_leaves_nothing_behind(tmp_path):
+    class Headless(Seer):
+        """From frame 3 on its people have fewer joints than its skeleton, which nobody can compare with those before."""
+
+        def __call__(self, frame: Frame) -> People:
+            people = super().__call__(frame)
+            return people if frame.index < 3 else replace(people, xy=people.xy[:, :5])
+
+    before, threads = set(threading.enumerate()), cv2.getNumThreads()
+    with open_media(video(tmp_path, 8)) as source, pytest.raises(ValueError, match=r"shape|broadcast"):
+        list(watch(source, Headless(figures("x" * 8))))
+    gc.collect()
+    assert set(threading.enumerate()) == before
+    assert cv2.getNumThreads() == threads
+
+
+def test_other_weights_are_used(tmp_path):
+    torch.manual_seed(0)
+    lifter = Lifter(8, 1)
+    torch.nn.init.normal_(lifter.tcn_3d.out.weight)
+    save(lifter.state_dict(), lifter, tmp_path / "mine.safetensors")
+    clip, eyes = video(tmp_path, 12), Seer(figures("x" * 12))
+    mine, shipped = (run(clip, frontend=eyes, weights=weights) for weights in (tmp_path / "mine.safetensors", None))
+    again = lifting.lift(mine.observed, lifter=load(tmp_path / "mine.safetensors"))
+    np.testing.assert_allclose(mine.xyz, again.xyz, atol=1e-5)
+    assert np.abs(mine.xyz - shipped.xyz).max() > 0.05
+    streamed = list(stream(clip, frontend=eyes, weights=tmp_path / "mine.safetensors"))
+    np.testing.assert_allclose(np.concatenate([now.xyz for now in streamed]), mine.xyz, atol=1e-3)
 
 
 # ----------------------------------------------------------------------------------------------- record
@@ -296,6 +329,7 @@ def test_run(tmp_path):
         ({"camera": Camera.from_fov(320, 180)}, "320 x 180"),
         ({"frontend": "nope"}, "nope"),
         ({"frontend": "nope.onnx"}, "nope.onnx"),
+        ({"weights": Path("nope.safetensors")}, "nope.safetensors"),
         ({"device": "nope"}, "device nope"),
         ({"every": 0}, "every 0"),
         ({"start": 2.0, "end": 1.0}, "start 2"),

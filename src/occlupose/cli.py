@@ -58,6 +58,7 @@ Count = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default:
 Degrees = Annotated[float | None, arg(metavar="DEGREES", help_behavior_hint="(default: 55, and the output says that it was assumed)")]
 Metres = Annotated[float | None, arg(metavar="METRES", help_behavior_hint="(default: as tall as the network believes)")]
 Device = Annotated[str, arg(metavar="DEVICE")]
+Weights = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the shipped one)")]
 AnyRecipe = Annotated[Any, arg(constructor_factory=_recipe)]
 
 
@@ -92,6 +93,7 @@ def run(
     video: bool = True,
     scene: OmitArgPrefixes[Scene] = UNKNOWN,
     frontend: str = "blazepose",
+    weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
     """Find everybody in a picture or video, in 2D and in metric 3D, each joint visible, occluded or absent.
@@ -110,13 +112,14 @@ def run(
         video: write overlay.mp4.
         scene: camera and people.
         frontend: what finds joints in 2D: blazepose, or an ONNX file with its card beside it.
+        weights: another lifter than the shipped one.
         device: where the lifting networks run: cpu, cuda, ... as torch names it.
     """
     from occlupose.media import open_media
 
     with open_media(input, every=every, start=start, end=end) as source:
         folder = output or Path("out") / _name(source)
-        _run(source, folder, max_people=max_people, video=video, scene=scene, frontend=frontend, device=device)
+        _run(source, folder, max_people=max_people, video=video, scene=scene, frontend=frontend, weights=weights, device=device)
 
 
 def demo(output: Folder = None, video: bool = True) -> None:
@@ -144,6 +147,7 @@ def _run(
     scene: Scene = UNKNOWN,
     max_people: int | None = None,
     frontend: str = "blazepose",
+    weights: Path | None = None,
     device: str = "cpu",
 ) -> None:
     """Watches, lifts, writes and sums up. Whatever cannot be is refused before anything is made or fetched."""
@@ -154,7 +158,9 @@ def _run(
     from occlupose.frontends import build
 
     began, console = monotonic(), Console(stderr=True)
-    lift = pipeline.prepare(source, max_people=max_people, camera=camera, fov=scene.fov, height=scene.height, device=device)
+    lift = pipeline.prepare(
+        source, max_people=max_people, camera=camera, fov=scene.fov, height=scene.height, weights=weights, device=device
+    )  # fmt: skip
     if frontend == "blazepose":
         _announce(console, BLAZEPOSE)
     eyes = build(frontend)
@@ -218,7 +224,7 @@ def lift(
     input: Positional[Path],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
     scene: OmitArgPrefixes[Scene] = UNKNOWN,
-    weights: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the shipped one)")] = None,
+    weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
     """Lift 2D people from elsewhere to 3D.

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
+
+from occlupose.pyramid import Pyramid, window
 
 __all__ = ["Displacements", "FlowMeter"]
 
@@ -31,7 +33,7 @@ class Displacements:
 
 @dataclass(frozen=True)
 class _Moment:
-    grey: UInt8[np.ndarray, "height width"]
+    picture: Pyramid
     boxes: Float[np.ndarray, "person 4"]
     xy: Float[np.ndarray, "person joint 2"]
     ids: Int[np.ndarray, " person"]
@@ -45,7 +47,7 @@ class _Moment:
 class FlowMeter:
     """Measures the flow and the motion of every joint, for OANet eq. 2, in a stream: a frame's answer comes with the next frame.
 
-    Holds three grey frames at most. The flow is DIS on the union of the people's boxes (OANet used PWC-Net), forward (t to t+1);
+    Holds three frames at most. The flow is DIS on the union of the people's boxes (OANet used PWC-Net), forward (t to t+1);
     for who is missing in t+1, and in the last frame, backward (t to t-1).
     """
 
@@ -60,7 +62,7 @@ class FlowMeter:
 
     def update(
         self,
-        image: UInt8[np.ndarray, "height width 3"],
+        picture: Pyramid,
         boxes: Float[np.ndarray, "person 4"],
         xy: Float[np.ndarray, "person joint 2"],
         ids: Int[np.ndarray, " person"],
@@ -68,7 +70,7 @@ class FlowMeter:
         """Take one frame and answer for the one before it.
 
         Arguments:
-            image: RGB.
+            picture: the frame.
             boxes: left, top, right, bottom of each person, px.
             xy: joints, px; NaN where missing.
             ids: who it is; motion is measured between equal ids. Negative: nobody yet.
@@ -76,7 +78,7 @@ class FlowMeter:
         Returns:
             For the people of the frame before, in the order they were given. None at the first frame.
         """
-        after = _Moment(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), boxes, xy, ids)
+        after = _Moment(picture, boxes, xy, ids)
         answer = self._measure(after)
         self._before, self._now = self._now, after
         return answer
@@ -93,7 +95,7 @@ class FlowMeter:
             return None
         motion, flow = np.full((2, *now.xy.shape), np.nan, np.float32)
         for other in (after, self._before):
-            if other is None or other.grey.shape != now.grey.shape:
+            if other is None or other.picture.size != now.picture.size:
                 continue
             step = _motion(now, other)
             wanted = np.isnan(motion).any(-1) & ~np.isnan(step).any(-1)
@@ -105,18 +107,16 @@ class FlowMeter:
 
     def _flow(self, now: _Moment, other: _Moment, who: np.ndarray) -> Float[np.ndarray, "person joint 2"]:
         """Flow in px at every joint of `now`, computed on the region of these people; NaN outside it."""
-        height, width = now.grey.shape
         pad = PADDING * now.sides[who, None] + SMALLEST
-        low = np.clip(np.floor(now.boxes[who, :2] - pad).min(0), 0, (width, height)).astype(int)
-        high = np.clip(np.ceil(now.boxes[who, 2:] + pad).max(0), 0, (width, height)).astype(int)
+        low = np.clip(np.floor(now.boxes[who, :2] - pad).min(0), 0, now.picture.size).astype(int)
+        high = np.clip(np.ceil(now.boxes[who, 2:] + pad).max(0), 0, now.picture.size).astype(int)
         extent = high - low
         factor = max(1, round(now.sides[who].min() / PERSON_PIXELS), math.ceil((extent.prod() / REGION_PIXELS) ** 0.5))
         small = extent // factor
         if (small < SMALLEST).any():
             return np.full_like(now.xy, np.nan)
-        right, bottom = low + small * factor
-        region = np.s_[low[1] : bottom, low[0] : right]
-        first, second = (cv2.resize(moment.grey[region], small.tolist(), interpolation=cv2.INTER_AREA) for moment in (now, other))
+        region = window(low[0], low[1], factor, 1)
+        first, second = (cv2.cvtColor(moment.picture.cut(region, *small), cv2.COLOR_RGB2GRAY) for moment in (now, other))
         field = self._dis.calc(first, second, np.zeros((*first.shape, 2), np.float32))
         at = ((now.xy - low + 0.5) / factor - 0.5).astype(np.float32)
         return factor * _sample(cv2.blur(field, (PATCH, PATCH)), at)

@@ -18,11 +18,12 @@ import time as clock
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, cast
@@ -41,6 +42,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
+from occlupose.pyramid import Pyramid
+from occlupose.threads import background
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
 MAX_PIXELS = 160_000_000  # of one picture: 480 MB as RGB; the largest cameras on sale make 151 million
@@ -65,6 +68,15 @@ class Frame:
     index: int
     time: float
     image: RGB
+
+    @cached_property
+    def pyramid(self) -> Pyramid:
+        """The image, to cut from at any size."""
+        return Pyramid(self.image)
+
+
+def _same(frame: Frame) -> Frame:
+    return frame
 
 
 class Source(ABC):
@@ -96,6 +108,25 @@ class Source(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """The frames in order. Raises OccluposeError at the first frame that cannot be given."""
+
+    def at(self, times: Sequence[float]) -> list[Frame]:
+        """The frames at some times (s), which increase; where there is none just then, the next.
+
+        Times after the last frame are left out, unless all are: then it is that frame.
+        """
+        frames: list[Frame] = []
+        last = None
+        for time, last in self._pending() if times else ():
+            if time >= times[len(frames)] - 0.5 / self.fps:
+                frames.append(last())
+            if len(frames) == len(times):
+                break
+        return frames or ([] if last is None else [last()])
+
+    def _pending(self) -> Iterator[tuple[float, Callable[[], Frame]]]:
+        """Time of each frame in order, and what makes it."""
+        for frame in self:
+            yield frame.time, partial(_same, frame)
 
     def close(self) -> None:  # noqa: B027, most sources hold nothing between iterations
         """Lets go of the device. Files are opened by each iteration and closed with it."""
@@ -175,13 +206,20 @@ def open_media(spec: str | Path | int, *, every: int = 1, start: float | None = 
     return Video(path, window)
 
 
-def prefetch(source: Iterable[Frame], depth: int = 4) -> Generator[Frame, None, None]:
-    """The frames of `source`, decoded up to `depth` frames ahead in a background thread.
+def halved(source: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames, each halved once already: with `prefetch`, whoever cuts smaller pictures out of them need not wait for that."""
+    for frame in source:
+        frame.pyramid.level(1)
+        yield frame
+
+
+def prefetch(source: Iterable[Frame], depth: int = 4, *, polite: bool = True) -> Generator[Frame, None, None]:
+    """The frames of `source`, decoded up to `depth` frames ahead in a background thread, by default one that lets others go first.
 
     An error of the source is raised where its frame would have come. The thread ends with the generator, also when that is closed early.
     """
     frames = iter(source)
-    worker = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+    worker = background("prefetch", polite=polite)
     try:
         ahead = deque(worker.submit(next, frames, None) for _ in range(depth))
         while (frame := ahead.popleft().result()) is not None:
@@ -211,15 +249,21 @@ class Pictures(Source):
         self.height, self.width = read_image(self._chosen[0][1]).shape[:2]
 
     def __iter__(self) -> Iterator[Frame]:
+        return (make() for _, make in self._pending())
+
+    def _pending(self) -> Iterator[tuple[float, Callable[[], Frame]]]:
         for index, (time, path) in enumerate(self._chosen):
-            image = read_image(path)
-            height, width = image.shape[:2]
-            if (width, height) != (self.width, self.height):
-                first = self._chosen[0][1].name
-                raise OccluposeError(
-                    f"{path}: is {width}x{height} but {first} is {self.width}x{self.height}; pictures read together must have one size"
-                )
-            yield Frame(index, time, image)
+            yield time, partial(self._frame, index, time, path)
+
+    def _frame(self, index: int, time: float, path: Path) -> Frame:
+        image = read_image(path)
+        height, width = image.shape[:2]
+        if (width, height) != (self.width, self.height):
+            first = self._chosen[0][1].name
+            raise OccluposeError(
+                f"{path}: is {width}x{height} but {first} is {self.width}x{self.height}; pictures read together must have one size"
+            )
+        return Frame(index, time, image)
 
 
 def read_image(path: str | Path) -> RGB:
@@ -335,9 +379,12 @@ class Video(Source):
         self.duration = None if self._length is None else max(0.0, min(self._length, window.end) - window.start)
 
     def __iter__(self) -> Iterator[Frame]:
+        return (make() for _, make in self._pending())
+
+    def _pending(self) -> Iterator[tuple[float, Callable[[], Frame]]]:
         index = -1
         for index, (time, frame) in enumerate(self._window.choose(self._timed())):
-            yield Frame(index, time, _upright_rgb(frame))
+            yield time, partial(_frame, index, time, frame)
         if index < 0:
             raise OccluposeError(_outside(self.name, self._window, self._length))
 
@@ -413,6 +460,10 @@ class Video(Source):
         except (av.FFmpegError, OSError) as error:
             self.warn(f"reading stopped early ({_line(error)}); what came before was read")
             yield None
+
+
+def _frame(index: int, time: float, frame: VideoFrame) -> Frame:
+    return Frame(index, time, _upright_rgb(frame))
 
 
 def _upright_rgb(frame: VideoFrame) -> RGB:

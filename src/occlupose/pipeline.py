@@ -3,8 +3,9 @@
 Watching (`watch`) is one pass with two frames of delay; lifting follows on the whole (`run`) or on a sliding window (`stream`).
 """
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from math import ceil
@@ -19,10 +20,11 @@ from occlupose.errors import OccluposeError
 from occlupose.flow import Displacements, FlowMeter
 from occlupose.frontends import Frontend, People, build
 from occlupose.lifting import TAIL, Lift, assumed_camera
-from occlupose.media import Source, open_media, prefetch
+from occlupose.media import Frame, Source, halved, open_media, prefetch
 from occlupose.occlusion.evidence import evidence, states
 from occlupose.poses import ABSENT, Poses
 from occlupose.skeletons import Skeleton
+from occlupose.threads import background, opencv_on_one_thread
 from occlupose.tracking import Tracker
 
 STEP = 0.25
@@ -87,6 +89,7 @@ def run(
     fov: float | None = None,
     height: float | None = None,
     frontend: str | Path | Frontend = "blazepose",
+    weights: Path | None = None,
     device: str = "cpu",
     progress: Callable[[Record], object] | None = None,
 ) -> Poses:
@@ -100,6 +103,7 @@ def run(
         camera: intrinsics; else `fov`, degrees on the long side; else 55, marked as assumed.
         height: metres, of every person; else as tall as the network believes.
         frontend: what finds 2D joints: its name, an ONNX file, or one already built.
+        weights: another lifter than the shipped one, as `occlupose train lifter` writes it.
         device: for the lifting networks, as torch names it.
         progress: called after each frame with all that was seen so far.
 
@@ -110,7 +114,7 @@ def run(
         OccluposeError: the input cannot be read, or an argument cannot be.
     """
     with _opened(spec, every, start, end) as source:
-        lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, device=device)
+        lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device)
         eyes = build(frontend) if isinstance(frontend, (str, Path)) else frontend
         record = Record.of(source, eyes)
         for sighting in watch(source, eyes, max_people=max_people):
@@ -131,6 +135,7 @@ def stream(
     fov: float | None = None,
     height: float | None = None,
     frontend: str | Path | Frontend = "blazepose",
+    weights: Path | None = None,
     device: str = "cpu",
 ) -> Iterator[Poses]:
     """The people of one frame after another, each some seconds after it was seen; for cameras and endless video.
@@ -139,7 +144,7 @@ def stream(
     time. Arguments and errors as for `run`.
     """
     with _opened(spec, every, start, end) as source:
-        lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, device=device)
+        lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device)
         eyes = build(frontend) if isinstance(frontend, (str, Path)) else frontend
         yield from lift_stream(watch(source, eyes, max_people=max_people), Record.of(source, eyes), lift)
 
@@ -151,6 +156,7 @@ def prepare(
     camera: Camera | None = None,
     fov: float | None = None,
     height: float | None = None,
+    weights: Path | None = None,
     device: str = "cpu",
 ) -> Lift:
     """What lifts the people of a source. Arguments and errors as for `run`: whatever cannot be is refused before anything is watched."""
@@ -160,7 +166,7 @@ def prepare(
     if camera is not None and (camera.width, camera.height) != (source.width, source.height):
         sizes = f"{source.width} x {source.height}, not the {camera.width} x {camera.height} of the camera"
         raise OccluposeError(f"{source.name}: its pictures are {sizes}; give the camera that took them")
-    return Lift(camera or assumed_camera(source.width, source.height, fov), height, lifting.networks(device))
+    return Lift(camera or assumed_camera(source.width, source.height, fov), height, lifting.networks(device, weights))
 
 
 @contextmanager
@@ -178,33 +184,61 @@ def _opened(spec: str | Path | int | Source, every: int, start: float | None, en
 def watch(source: Source, frontend: Frontend, *, max_people: int | None = None) -> Generator[Sighting, None, None]:
     """The people of each frame of a source, in 2D, two frames late: frontend, tracker, flow, evidence (OANet section 3.1).
 
-    Decoding and optical flow run beside the networks. People who are not confirmed by a second frame are left out, except where
-    there is only one frame.
+    Decoding, tracking and optical flow run beside the networks, and OpenCV on one thread (in the whole process) meanwhile. People who are
+    not confirmed by a second frame are left out, except where there is only one frame.
 
     Arguments:
         max_people: at most so many in a frame; who was there first stays.
     """
     frontend.reset()
-    tracker, meter, places = Tracker(look_back=TAIL), FlowMeter(), _Places(max_people)
-    size = (source.width, source.height)
-    before: tuple[float, People] | None = None
-    measured: tuple[float, People, np.ndarray, Future[Displacements | None]] | None = None
-    with ThreadPoolExecutor(1) as worker:
-        with closing(prefetch(source)) as frames:
-            for frame in frames:
-                people = frontend(frame)
-                if measured is not None:
-                    yield _sighting(*measured, places, size)
-                ids = tracker.update(people, frame.time)
-                displacements = worker.submit(meter.update, frame.image, people.boxes, people.xy, ids)
-                measured = None if before is None else (*before, tracker.previous, displacements)
-                before = frame.time, people
-        if measured is not None:
-            yield _sighting(*measured, places, size)
-        elif before is not None:
-            ids = Tracker(confirm=1).update(people, before[0])
-        if before is not None:
-            yield _sighting(*before, ids, worker.submit(meter.finish), places, size)
+    witness = _Witness((source.width, source.height), max_people)
+    waiting: deque[Future[Sighting | None]] = deque()
+    with opencv_on_one_thread(), background("track") as worker, closing(prefetch(halved(source), polite=not source.live)) as frames:
+        for frame in frames:
+            waiting.append(worker.submit(witness.see, frame, frontend(frame)))
+            if len(waiting) > 1 and (sighting := waiting.popleft().result()) is not None:
+                yield sighting
+        waiting.append(worker.submit(witness.finish))
+        for last in waiting:
+            if (sighting := last.result()) is not None:
+                yield sighting
+
+
+class _Witness:
+    """Who is who, and what to believe of them: tracker, flow and evidence. A frame's answer comes with the next frame."""
+
+    def __init__(self, size: tuple[int, int], max_people: int | None) -> None:
+        self.size, self.places = size, _Places(max_people)
+        self.tracker, self.meter = Tracker(look_back=TAIL), FlowMeter()
+        self.frames = 0
+        self.time = 0.0
+        self.people: People | None = None
+        self.ids = np.zeros(0, np.int64)
+
+    def see(self, frame: Frame, people: People) -> Sighting | None:
+        """Takes the people of a frame and tells of the frame before; None at the first."""
+        ids = self.tracker.update(people, frame.time)
+        moved = self.meter.update(frame.pyramid, people.boxes, people.xy, ids)
+        sighting = None if moved is None else self._tell(self.tracker.previous, moved)
+        self.time, self.people, self.ids = frame.time, people, ids
+        self.frames += 1
+        return sighting
+
+    def finish(self) -> Sighting | None:
+        """Tells of the last frame; None where there was none. Who is in a single frame is confirmed by it."""
+        moved = self.meter.finish()
+        if moved is None or self.people is None:
+            return None
+        return self._tell(self.ids if self.frames > 1 else Tracker(confirm=1).update(self.people, self.time), moved)
+
+    def _tell(self, ids: Int[np.ndarray, " person"], moved: Displacements) -> Sighting:
+        """The people of the frame before who have an id and a place, by id."""
+        assert self.people is not None
+        known = np.flatnonzero(self.places(ids, self.time))
+        known = known[np.argsort(ids[known])]
+        belief = evidence(self.people.score[known], moved.motion[known], moved.flow[known]).astype(np.float32)
+        xy = self.people.xy[known].astype(np.float32)
+        return Sighting(self.time, ids[known], xy, belief, states(belief, xy, self.size))
 
 
 class _Places:
@@ -220,23 +254,6 @@ class _Places:
             if who in self.taken or self.most is None or len(self.taken) < self.most:
                 self.taken[who] = time
         return np.isin(ids, list(self.taken))
-
-
-def _sighting(
-    time: float,
-    people: People,
-    ids: Int[np.ndarray, " person"],
-    displacements: Future[Displacements | None],
-    places: _Places,
-    size: tuple[int, int],
-) -> Sighting:
-    """The people who have an id and a place, by id."""
-    moved = displacements.result()
-    assert moved is not None, "only before the first frame is there nothing to answer for"
-    known = np.flatnonzero(places(ids, time))
-    known = known[np.argsort(ids[known])]
-    belief = evidence(people.score[known], moved.motion[known], moved.flow[known]).astype(np.float32)
-    return Sighting(time, ids[known], people.xy[known].astype(np.float32), belief, states(belief, people.xy[known], size))
 
 
 def lift_stream(sightings: Iterable[Sighting], record: Record, lift: Lift) -> Iterator[Poses]:

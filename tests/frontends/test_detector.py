@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from occlupose.assets import blazepose_weights
 from occlupose.frontends.detector import SIZE, Detector, anchors, around, decode, tiles, whole
-from occlupose.frontends.regions import Pyramid
+from occlupose.pyramid import Pyramid
 
 
 def test_anchors():

@@ -12,8 +12,8 @@ from occlupose.assets import demo_clip
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build
 from occlupose.frontends.onnx import Card, OnnxNetwork, OnnxPose, estimate
-from occlupose.frontends.regions import Pyramid
 from occlupose.media import open_media
+from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17, CROWDPOSE14
 
 WIDTH, HEIGHT, STRIDE = 96, 128, 4

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from occlupose.frontends.regions import Pyramid
 from occlupose.frontends.search import Search
+from occlupose.pyramid import Pyramid
 
 EMPTY = np.zeros((0, 4))
 

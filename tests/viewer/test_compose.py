@@ -9,7 +9,7 @@ from PIL import Image
 from occlupose.errors import OccluposeError
 from occlupose.media import LiveCamera, VideoWriter, open_media, read_image, write_image
 from occlupose.viewer import Composer, preview, render
-from occlupose.viewer.compose import _chosen, _moments
+from occlupose.viewer.compose import _moments
 from walkers import FPS, film, stand
 
 PAPER = 128
@@ -113,12 +113,6 @@ def test_moments_are_those_with_people():
     assert len(times) == 6 and times[0] == pytest.approx(1.0) and times[-1] == pytest.approx(2.9)
     assert _moments(poses.select(time=slice(0, 0))) == [0.0]
     assert _moments(poses.select(time=slice(0, 4))) == pytest.approx([0.0, 0.1, 0.2, 0.3])
-
-
-def test_the_frames_at_the_moments_are_chosen(tmp_path):
-    with open_media(clip(tmp_path / "in.mp4", 20)) as source:
-        assert [frame.index for frame in _chosen(source, [0.0, 0.42, 1.9])] == [0, 4, 19]
-        assert [frame.index for frame in _chosen(source, [7.0])] == [19]
 
 
 def test_a_live_camera_cannot_be_shown_again(tmp_path):

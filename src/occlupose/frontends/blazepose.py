@@ -8,9 +8,10 @@ from jaxtyping import Bool, Float
 
 from occlupose.assets import blazepose_weights
 from occlupose.frontends.detector import Detector
-from occlupose.frontends.regions import Pyramid, Regions, apply, inverse, to_crop
+from occlupose.frontends.regions import Regions, apply, inverse, to_crop
 from occlupose.frontends.tflite import Network
 from occlupose.frontends.topdown import Estimate, TopDown
+from occlupose.pyramid import Pyramid
 from occlupose.skeletons import BLAZEPOSE33, COCO17
 
 SIZE = 256  # px, side of the landmark network's input
@@ -49,7 +50,8 @@ class BlazePose(TopDown):
 
     def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
         matrices = to_crop(regions, SIZE, SIZE, diameter=SIZE / MARGIN)
-        seen = [self.landmarks(picture.cut(matrix, SIZE, SIZE).astype(np.float32) / 255) for matrix in matrices]
+        crops = (picture.cut(matrix, SIZE, SIZE) for matrix in matrices)
+        seen = [self.landmarks(np.multiply(crop, 1 / 255, dtype=np.float32)) for crop in crops]
         landmarks = np.array([points.reshape(39, 5) for points, _ in seen], np.float64).reshape(-1, 39, 5)
         presence = np.array([flag[0] for _, flag in seen], np.float64)
         xy = apply(inverse(matrices), landmarks[..., :2] - 0.5)

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from occlupose.frontends.regions import Pyramid, Regions, apply, inverse, radius, similarity, suppress, window
+from occlupose.frontends.regions import Regions, apply, inverse, radius, similarity, suppress
 from occlupose.frontends.tflite import Network
+from occlupose.pyramid import Pyramid, window
 
 SIZE = 224  # px, side of the network's input
 HIPS_AND_TOP, HIPS_AND_SHOULDERS = [0, 1], [0, 2]  # of the four key points

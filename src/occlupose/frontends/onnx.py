@@ -35,8 +35,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from occlupose.assets import blazepose_weights
 from occlupose.errors import OccluposeError
 from occlupose.frontends.detector import Detector
-from occlupose.frontends.regions import Pyramid, Regions, apply, inverse, radius, to_crop
+from occlupose.frontends.regions import Regions, apply, inverse, radius, to_crop
 from occlupose.frontends.topdown import Estimate, TopDown
+from occlupose.pyramid import Pyramid
 from occlupose.skeletons import by_name
 
 Joints = tuple[Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"]]  # crop px, pixel centres at integers; belief

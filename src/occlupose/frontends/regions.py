@@ -7,9 +7,8 @@ that the person's head points to. It is what BlazePose's detector gives and what
 Coordinates in this file are pixels with pixel centres at integers, matrices are 2x3 and act on columns (x, y, 1).
 """
 
-import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 Regions = Float[np.ndarray, "person 4"]
 
@@ -31,12 +30,6 @@ def to_crop(regions: Regions, width: int, height: int, *, diameter: float) -> Fl
     return np.concatenate([linear, offset[..., None]], -1)
 
 
-def window(left: float, top: float, side: float, size: int) -> Float[np.ndarray, "2 3"]:
-    """Matrix from the full image to a `size` x `size` px picture of the square with this corner (pixel edge) and side."""
-    scale = size / side
-    return np.array([[scale, 0, scale * (0.5 - left) - 0.5], [0, scale, scale * (0.5 - top) - 0.5]])
-
-
 def inverse(matrices: Float[np.ndarray, "*batch 2 3"]) -> Float[np.ndarray, "*batch 2 3"]:
     """The matrices that undo these."""
     linear = np.linalg.inv(matrices[..., :2])
@@ -46,34 +39,6 @@ def inverse(matrices: Float[np.ndarray, "*batch 2 3"]) -> Float[np.ndarray, "*ba
 def apply(matrices: Float[np.ndarray, "*batch 2 3"], xy: Float[np.ndarray, "*batch point 2"]) -> Float[np.ndarray, "*batch point 2"]:
     """The points, moved by their matrix."""
     return xy @ matrices[..., :2].swapaxes(-1, -2) + matrices[..., None, :, 2]
-
-
-class Pyramid:
-    """An image that is cut from without aliasing: halved as often as asked, each half made once.
-
-    Attributes:
-        size: width and height of the image, px.
-    """
-
-    def __init__(self, image: UInt8[np.ndarray, "height width 3"]) -> None:
-        self.size = (image.shape[1], image.shape[0])
-        self._levels = [image]
-
-    def cut(self, matrix: Float[np.ndarray, "2 3"], width: int, height: int) -> UInt8[np.ndarray, "height width 3"]:
-        """The picture of `width` x `height` px that the matrix (full image -> picture) shows; black beyond the image."""
-        shrink = 1 / max(np.sqrt(abs(np.linalg.det(matrix[:, :2]))), 1e-6)
-        level = self._level(int(np.log2(max(shrink * 1.15, 1))))
-        scale = np.array([self.size[0] / level.shape[1], self.size[1] / level.shape[0]])
-        at_level = matrix * np.array([*scale, 1])
-        at_level[:, 2] += matrix[:, :2] @ (scale - 1) / 2
-        return cv2.warpAffine(level, at_level, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-
-    def _level(self, wanted: int) -> UInt8[np.ndarray, "height width 3"]:
-        while len(self._levels) <= wanted and max(self._levels[-1].shape[:2]) > 1:
-            last = self._levels[-1]
-            half = (max(last.shape[1] // 2, 1), max(last.shape[0] // 2, 1))
-            self._levels.append(cv2.resize(last, half, interpolation=cv2.INTER_AREA))
-        return self._levels[min(wanted, len(self._levels) - 1)]
 
 
 def similarity(regions: Float[np.ndarray, "*a 4"], others: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*c"]:

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Float, Int16
 
 from occlupose.frontends.detector import View, tiles, whole
-from occlupose.frontends.regions import Pyramid
+from occlupose.pyramid import Pyramid
 
 # Of the image's long side: sides of the tiles. The detector finds people as tall as a third to four fifths of a view (measured).
 SHARES = (0.7, 0.45, 0.25)

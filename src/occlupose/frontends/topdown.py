@@ -8,9 +8,10 @@ from jaxtyping import Bool, Float
 
 from occlupose.frontends import People
 from occlupose.frontends.detector import Detector, around, whole
-from occlupose.frontends.regions import Pyramid, Regions, radius, similarity, suppress
+from occlupose.frontends.regions import Regions, radius, similarity, suppress
 from occlupose.frontends.search import Search
 from occlupose.media import Frame
+from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 
 PRESENT = 0.5  # belief that there is a person, 0..1: less is nobody
@@ -92,7 +93,7 @@ class TopDown(ABC):
 
     def __call__(self, frame: Frame) -> People:
         """The people in this frame."""
-        picture = Pyramid(frame.image)
+        picture = frame.pyramid
         if self._size != picture.size:
             self.reset()
             self._size = picture.size
@@ -134,6 +135,8 @@ class TopDown(ABC):
     def _add(self, picture: Pyramid, seen: Estimate, found: Regions) -> Estimate:
         """Also the people in these regions, where they are new. A detector's region is rough, so the network looks twice and must agree."""
         new = found[similarity(found[:, None], seen.regions).max(1, initial=0) < KNOWN]
+        if not len(new):
+            return seen
         rough = self.estimate(picture, new)
         rough = rough.take(rough.presence > PRESENT)
         fine = self.estimate(picture, rough.regions)

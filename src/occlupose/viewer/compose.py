@@ -1,6 +1,7 @@
 """Picture and 3D panel side by side: as a video of the whole clip and as one picture to look at first."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -8,8 +9,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from occlupose.errors import OccluposeError
-from occlupose.media import Frame, Source, VideoWriter, prefetch, write_image
+from occlupose.media import Frame, Source, VideoWriter, halved, prefetch, write_image
 from occlupose.poses import Poses
+from occlupose.threads import opencv_on_one_thread
 from occlupose.viewer import overlay
 from occlupose.viewer.scene import Scene
 
@@ -45,8 +47,8 @@ class Composer:
     def __call__(self, frame: Frame) -> Image:
         """The frame with its people; without them where the poses have no moment within half a frame of it."""
         index = self._moment(frame.time)
-        smaller = self.height < frame.image.shape[0]
-        picture = cv2.resize(frame.image, self.picture, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+        shrink = frame.image.shape[0] / self.height
+        picture = cv2.resize(frame.pyramid.level(int(np.log2(max(shrink, 1)))), self.picture, interpolation=cv2.INTER_LINEAR)
         if index is not None:
             self._draw_people(picture, index)
         overlay.caption(picture, frame.time)
@@ -83,8 +85,12 @@ def render(poses: Poses, source: Source, path: str | Path, *, width: int = WIDTH
     """
     _refuse_live(source)
     compose = Composer(poses, source, width)
-    with VideoWriter(path, compose.width, compose.height, source.fps, preset="veryfast") as writer:  # half the time, no larger
-        for count, frame in enumerate(prefetch(source), 1):
+    with (
+        VideoWriter(path, compose.width, compose.height, source.fps, preset="veryfast") as writer,  # half the time, no larger
+        opencv_on_one_thread(),
+        closing(prefetch(halved(source))) as frames,
+    ):
+        for count, frame in enumerate(frames, 1):
             writer.write(compose(frame), frame.time)
             if progress is not None:
                 progress(count)
@@ -107,7 +113,7 @@ def preview(poses: Poses, source: Source, path: str | Path, *, width: int = WIDT
         write_image(path, Composer(poses, source, width, SIDES)(next(iter(source))))
         return
     compose = Composer(poses, source, width // 2)
-    tiles = [compose(frame) for frame in _chosen(source, _moments(poses))]
+    tiles = [compose(frame) for frame in source.at(_moments(poses))]
     columns = 1 if len(tiles) < 2 else 2
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     write_image(path, np.vstack([np.hstack(tiles[at : at + columns]) for at in range(0, len(tiles), columns)]))
@@ -127,19 +133,6 @@ def _moments(poses: Poses) -> list[float]:
         return [0.0]
     picks = np.unique(np.linspace(0, len(frames) - 1, MOMENTS).round().astype(int))
     return [float(poses.time[frame]) for frame in frames[picks]]
-
-
-def _chosen(source: Source, times: list[float]) -> list[Frame]:
-    """The frames of the source at the given times, which increase; where there is none just then the next, or the last."""
-    frames: list[Frame] = []
-    slack = 0.5 / source.fps
-    last = None
-    for last in prefetch(source):
-        if last.time >= times[len(frames)] - slack:
-            frames.append(last)
-        if len(frames) == len(times):
-            break
-    return frames or ([] if last is None else [last])
 
 
 def _refuse_live(source: Source) -> None:

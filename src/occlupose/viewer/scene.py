@@ -1,6 +1,7 @@
 """The people in 3D, on their floor, seen from a view that swings slowly from side to side."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -42,6 +43,7 @@ RADII = {  # of a body around its joints, m; ours
 OTHER_RADIUS = 0.03
 
 
+@cache
 def radius(joint: str) -> float:
     """The radius of the body around a joint, m, by the joint's name without its side."""
     return RADII.get(joint.removeprefix("left_").removeprefix("right_"), OTHER_RADIUS)

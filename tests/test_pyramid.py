@@ -1,0 +1,62 @@
+import cv2
+import numpy as np
+import pytest
+
+from occlupose.pyramid import Pyramid, window
+
+
+def through(matrix, points):
+    """The points, moved by a 2x3 matrix."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def test_a_window_maps_edges_to_edges():
+    corners = np.array([[9.5, 19.5], [39.5, 49.5]])  # pixel edges 10 and 20, 40 and 50
+    np.testing.assert_allclose(through(window(10, 20, 30, 60), corners), [[-0.5, -0.5], [59.5, 59.5]])
+
+
+@pytest.mark.parametrize("size", [(641, 479), (640, 480), (301, 999)])
+@pytest.mark.parametrize("shrink", [1.0, 3.0, 7.5])
+def test_a_dot_stays_where_it_is_through_the_pyramid(size, shrink):
+    width, height = size
+    y, x = np.mgrid[:height, :width]
+    centre = np.array([0.4 * width, 0.6 * height])
+    blob = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * (2 * shrink) ** 2))
+    image = np.repeat((255 * blob)[..., None], 3, -1).astype(np.uint8)
+    matrix = np.array([[1 / shrink, 0, 0], [0, 1 / shrink, 0]])
+    side = int(max(size) / shrink) + 2
+    picture = Pyramid(image).cut(matrix, side, side)[..., 1].astype(float)
+    y, x = np.mgrid[:side, :side]
+    found = np.array([(picture * x).sum(), (picture * y).sum()]) / picture.sum()
+    np.testing.assert_allclose(found, through(matrix, centre[None])[0], atol=0.1)
+
+
+def test_shrinking_does_not_alias():
+    image = np.zeros((400, 400, 3), np.uint8)
+    image[::2] = 255  # stripes that a plain bilinear shrink turns black, white or wavy
+    picture = Pyramid(image).cut(np.array([[0.13, 0, 0], [0, 0.13, 0]]), 50, 50)
+    assert abs(picture[2:-2, 2:-2].astype(int) - 128).max() <= 2
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (37, 1000)])
+def test_any_picture_can_be_cut(shape):
+    image = np.full((*shape, 3), 200, np.uint8)
+    picture = Pyramid(image)
+    whole = window((shape[1] - max(shape)) / 2, (shape[0] - max(shape)) / 2, max(shape), 64)
+    assert picture.cut(whole, 64, 64).shape == (64, 64, 3)
+    assert picture.size == (shape[1], shape[0])
+    assert (picture.cut(np.array([[1.0, 0, 0], [0, 1.0, 0]]), 1, 1) == 200).all()
+
+
+def test_a_copy_at_scale_one_is_exact():
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(Pyramid(image).cut(np.eye(3)[:2], 30, 20), image)
+    turned = cv2.rotate(image, cv2.ROTATE_180)
+    np.testing.assert_array_equal(Pyramid(image).cut(np.array([[-1.0, 0, 29], [0, -1.0, 19]]), 30, 20), turned)
+
+
+def test_each_level_is_made_once_and_half_of_the_one_before():
+    picture = Pyramid(np.zeros((100, 60, 3), np.uint8))
+    assert [picture.level(number).shape[:2] for number in (0, 1, 2)] == [(100, 60), (50, 30), (25, 15)]
+    assert picture.level(2) is picture.level(2)
+    assert picture.level(50).shape[:2] == (1, 1)
