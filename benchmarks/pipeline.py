@@ -5,15 +5,19 @@
 The demonstration clip of two people (pose2sim 0.9.8, BSD-3, 1088 x 1920, fetched at first use), of whom at most one or two are
 followed, and, for four, two of it side by side at 0.7 of the size; repeated back and forth to `--frames`. In the same run and on the
 same frames: the front end's networks (detector and landmarks) by themselves, the whole pipeline without and with the overlay, and each
-stage by itself, one after another. Medians of `--repeats` runs. Peak memory: of a 30-second and a 5-minute video, each in a process of
-its own. Writes results/pipeline.csv.
+stage by itself, one after another. Medians of `--repeats` runs. Peak memory: of a 30-second and a 5-minute video of the two people, each
+in a process of its own. Writes results/pipeline.csv. Until then each finished run is kept in pipeline_runs.csv beside it, and a benchmark
+that was stopped goes on there, unless the code is another.
 """
 
+import csv
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
@@ -23,6 +27,7 @@ import numpy as np
 import tyro
 from results import write
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from occlupose import pipeline, viewer
@@ -31,16 +36,22 @@ from occlupose.flow import FlowMeter
 from occlupose.frontends.blazepose import BlazePose
 from occlupose.lifting import Lift, assumed_camera
 from occlupose.media import VideoWriter, open_media
+from occlupose.methods.oanet.train import commit
 from occlupose.methods.oanet.weights import load
 from occlupose.tracking import Tracker
 
 PEOPLE = (1, 2, 4)
+SECONDS = (30, 300)
 COLUMNS = ("people", "stage", "ms_per_frame", "share_of_networks")
+TOGETHER = 1.3
+"""Seconds of the demonstration clip in which nobody but the two people is found."""
 
 
 def clip(folder: Path, people: int, frames: int) -> Path:
     """A video of about two megapixels: the demonstration clip, or for more than two people two of it side by side."""
     path = folder / f"{people}.mp4"
+    if path.exists():
+        return path
     images = [frame.image for frame in open_media(demo_clip())]
     if people > 2:
         images = [
@@ -72,7 +83,7 @@ def measure(path: Path, people: int, folder: Path) -> Iterator[tuple[str, float]
     ids: list[np.ndarray] = []
     yield "tracking", timed(lambda: ids.extend(tracker.update(found, frame.time) for found, frame in zip(seen, frames, strict=True)))
     moments = list(zip(frames, seen, ids, strict=True))
-    yield "flow", timed(lambda: [meter.update(frame.image, found.boxes, found.xy, who) for frame, found, who in moments])
+    yield "flow", timed(lambda: [meter.update(frame.pyramid, found.boxes, found.xy, who) for frame, found, who in moments])
     del frames, moments
     poses = pipeline.run(path, frontend=BlazePose(max_people=people)).observed
     assert poses is not None
@@ -106,11 +117,42 @@ def peak_memory(path: Path) -> float:
 def small_clip(folder: Path, seconds: int) -> Path:
     """Two people at 30 frames/s and a third of the size, for so long."""
     path = folder / f"{seconds}s.mp4"
-    images = [np.ascontiguousarray(frame.image[::3, ::3]) for frame in open_media(demo_clip(), every=2)]
+    images = [np.ascontiguousarray(frame.image[::3, ::3]) for frame in open_media(demo_clip(), every=2, end=TOGETHER)]
     with VideoWriter(path, images[0].shape[1], images[0].shape[0], 30) as out:
         for _, image in zip(range(30 * seconds), cycle(images + images[-2:0:-1]), strict=False):
             out.write(image)
     return path
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What was measured so far: key and value of each run, appended to a file one by one."""
+
+    path: Path
+
+    def done(self) -> dict[str, dict[str, float]]:
+        """The runs in the file."""
+        lines = csv.reader(self.path.read_text().splitlines()) if self.path.exists() else ()
+        return {row[0]: json.loads(row[1]) for row in lines if len(row) == 2 and row[1].endswith("}")}  # not one that was cut off
+
+    def once(self, key: str, action: Callable[[], dict[str, float]]) -> None:
+        """Measures what is not in the file yet, and appends it."""
+        if key not in self.done():
+            value = json.dumps(action())
+            with self.path.open("a", newline="") as file:
+                csv.writer(file).writerow([key, value])
+
+
+def rows(runs: dict[str, dict[str, float]], frames: int, repeats: int) -> Iterator[tuple[object, ...]]:
+    """The table: medians over the repeats."""
+    for people in PEOPLE:
+        mine = [runs[f"{people} people, {frames} frames, run {number}"] for number in range(repeats)]
+        medians = {stage: statistics.median(run[stage] for run in mine) for stage in mine[0]}
+        for stage, seconds in medians.items():
+            yield people, stage, f"{1000 * seconds / frames:.2f}", f"{seconds / medians['networks alone']:.3f}"
+    peaks = {seconds: runs[f"memory, {seconds} s"]["MiB"] for seconds in SECONDS if f"memory, {seconds} s" in runs}
+    for seconds, peak in peaks.items():
+        yield "memory", f"{seconds} s, MiB", f"{peak:.0f}", f"{peak / peaks[SECONDS[0]]:.3f}"
 
 
 def main(
@@ -124,22 +166,25 @@ def main(
         memory: also measure peak memory (some minutes).
         output: table to write.
     """
-    rows: list[tuple[object, ...]] = []
+    runs = Runs(output.with_name(f"{output.stem}_runs.csv"))
+    wanted = [f"{people} people, {frames} frames, run {number}" for number in range(repeats) for people in PEOPLE]
+    wanted += [f"memory, {seconds} s" for seconds in SECONDS] if memory else []
+    if runs.done().get("commit") != {commit(): 1}:
+        runs.path.unlink(missing_ok=True)
+    runs.once("commit", lambda: {commit(): 1})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for people in PEOPLE:
-            path = clip(folder, people, frames)
-            runs = [dict(measure(path, people, folder)) for _ in range(repeats)]
-            medians = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
-            for stage, seconds in medians.items():
-                rows.append((people, stage, f"{1000 * seconds / frames:.2f}", f"{seconds / medians['networks alone']:.3f}"))
-            write(output, COLUMNS, rows)
-        if memory:
-            short, long = (peak_memory(small_clip(folder, seconds)) for seconds in (30, 300))
-            rows += [("memory", "30 s, MiB", f"{short:.0f}", "1"), ("memory", "300 s, MiB", f"{long:.0f}", f"{long / short:.3f}")]
-            write(output, COLUMNS, rows)
+        for key in track(wanted, "measuring", console=Console(stderr=True)):
+            count = int(key.split()[0 if "people" in key else 1])
+            if "people" in key:
+                runs.once(key, lambda people=count: dict(measure(clip(folder, people, frames), people, folder)))
+            else:
+                runs.once(key, lambda seconds=count: {"MiB": peak_memory(small_clip(folder, seconds))})
     table = Table(*COLUMNS)
-    for row in rows:
+    found = list(rows(runs.done(), frames, repeats))
+    write(output, COLUMNS, found)
+    runs.path.unlink()
+    for row in found:
         table.add_row(*map(str, row))
     Console().print(table)
 

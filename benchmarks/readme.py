@@ -38,6 +38,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "lifting": lifting,
     "pipeline": pipeline,
     "whole lifting": lambda: whole(_rows("lifting")) + _how("lifting"),
+    "whole lifting_frames": lambda: whole(_rows("lifting_frames")) + _how("lifting_frames"),
     "whole pipeline": lambda: whole(_rows("pipeline")) + _how("pipeline"),
 }
 """By the name that a page asks for."""

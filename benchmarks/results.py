@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from occlupose.methods.oanet.train import commit
+
 
 def processor() -> str:
     """The processor's name, as far as the system tells."""
@@ -33,6 +35,7 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], 
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
         "machine": f"{os.cpu_count()} cores, {processor()}",
         "versions": {name: version(name) for name in ("occlupose", "torch", "numpy", "opencv-python-headless", "ai-edge-litert")},
+        "commit": commit(),
         "seed": seed,
     }
     path.with_suffix(".json").write_text(json.dumps(how, indent=1) + "\n")

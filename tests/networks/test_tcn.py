@@ -19,7 +19,7 @@ def test_before_training_the_answer_is_zero_and_can_be_learnt():
     assert net.out.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("depth", [0, 1, 2, 4])
 @pytest.mark.parametrize("length", [STRIDE, 2 * STRIDE, 64, 100])
 def test_the_length_is_kept(length, depth):
     assert network(depth)(torch.randn(2, length, 5)).shape == (2, length, 3)
@@ -33,10 +33,11 @@ def test_any_number_of_sequences():
     assert network()(x[:0]).shape == (0, 16, 3)
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 4])
 def test_nothing_further_away_than_the_reach_counts(depth):
     net = network(depth)
     bound, middle = reach(net), 120
+    assert bound < middle - STRIDE
     furthest = 0
     for output in range(middle, middle + STRIDE):  # all places relative to the strides
         x = torch.randn(1, 2 * middle, 5, requires_grad=True)
@@ -45,6 +46,19 @@ def test_nothing_further_away_than_the_reach_counts(depth):
         furthest = max(furthest, int(frames.max()) - output, output - int(frames.min()))
     assert furthest <= bound
     assert bound - furthest < 2 * STRIDE  # a bound that says something
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+def test_each_further_block_looks_twice_as_far_as_the_one_before(depth):
+    assert reach(network(depth + 1)) - reach(network(depth)) == STRIDE * 2**depth
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_every_weight_counts(depth):
+    net = network(depth)
+    (net(torch.randn(2, 64, 5)) * torch.randn(2, 64, 3)).sum().backward()
+    for name, weight in net.named_parameters():
+        assert weight.grad.abs().sum() > 0, name
 
 
 def test_later_frames_give_later_answers_in_steps_of_the_stride():

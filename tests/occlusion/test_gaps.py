@@ -7,7 +7,8 @@ from occlupose.occlusion import gaps
 from occlupose.skeletons import BODY22, COCO17
 
 SHAPE = (400, 64, 22)
-MODES = [gaps.scattered, gaps.frames, gaps.gap, gaps.joints, partial(gaps.limb, skeleton=BODY22), gaps.sampled, gaps.nothing]
+LIMB, SEVERAL = partial(gaps.limb, skeleton=BODY22), partial(gaps.several, skeleton=BODY22)
+MODES = [gaps.scattered, gaps.frames, gaps.gap, gaps.joints, LIMB, SEVERAL, gaps.sampled, gaps.nothing]
 
 
 def draw(mode, shape=SHAPE, seed=0, **options):
@@ -81,9 +82,60 @@ def test_one_or_two_limbs_miss_for_a_long_stretch():
         together = tuple(sequence.any(0).nonzero().flatten().tolist())
         assert not together or together in pairs
         assert sequence.any(1).sum() == 0 or runs(sequence.T).max() <= SHAPE[1]
-    shares = missing.any(2).float().mean(1)
-    assert (shares == 1).any()  # up to the whole sequence
-    assert shares.mean() > 0.3
+    assert missing.any(2).float().mean() > 0.3
+
+
+def always(missing):
+    """The share of sequences in which some joint is missing in every frame."""
+    return missing.all(1).any(1).float().mean()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.6])
+def test_a_limb_misses_in_the_whole_sequence_in_about_the_given_share(share):
+    missing = draw(partial(gaps.limb, skeleton=BODY22, longest=20, always=share), (4000, 64, 22))
+    # a quarter of the sequences have a second limb, which misses throughout as often
+    assert always(missing) == pytest.approx(1 - (1 - share) * (1 - share / 4), abs=0.025)
+
+
+def test_limbs_that_miss_never_or_always_throughout():
+    assert always(draw(partial(gaps.limb, skeleton=BODY22, longest=20, always=0.0))) == 0
+    missing = draw(partial(gaps.limb, skeleton=BODY22, always=1.0))
+    assert torch.equal(missing.any(1), missing.all(1))
+    assert missing.any((1, 2)).all()
+
+
+@pytest.mark.parametrize(("shortest", "longest"), [(10, 10), (10, 25), (40, 60)])
+def test_limbs_come_back_after_a_stretch_of_such_a_length(shortest, longest):
+    missing = draw(partial(gaps.limb, skeleton=BODY22, shortest=shortest, longest=longest, always=0.0), (400, 200, 22))
+    each = missing.mT[missing.any(1)]  # (joint that goes missing, time)
+    inside = each[~each[:, 0] & ~each[:, -1]]  # not cut off by an end of the sequence
+    lengths = runs(inside)
+    assert lengths.min() == shortest
+    single = inside[(inside.diff(dim=1).sum(1) == 2) & (inside.sum(1) <= longest)]
+    assert runs(single).max() == longest
+    assert len(single) > 0.9 * len(inside)  # the others miss as part of two limbs, one after the other or longer
+    assert inside.sum(1).max() <= 2 * longest
+
+
+@pytest.mark.parametrize(("shortest", "longest"), [(10, 36), (5, 8)])
+def test_of_several_gaps_each_is_a_limb_or_the_person(shortest, longest):
+    one = partial(SEVERAL, count=1, shortest=shortest, longest=longest)
+    missing = draw(one, (2000, 100, 22))
+    stretch = missing.any(2)
+    inside = runs(stretch[~(stretch[:, 0] | stretch[:, -1])])
+    assert inside.min() == shortest and inside.max() == longest
+    groups = [set(limb) for limb in gaps.LIMBS] + [set(BODY22.joints)]
+    for sequence in missing[stretch.any(1)]:
+        gone = sequence.any(0)
+        assert {name for name, hidden in zip(BODY22.joints, gone, strict=True) if hidden} in groups
+        assert torch.equal(sequence[:, gone], sequence.any(1, keepdim=True).expand(-1, int(gone.sum())))
+    assert missing.all(2).any(1)[stretch.any(1)].float().mean().item() == pytest.approx(0.25, abs=0.04)
+
+
+def test_several_gaps_hide_more_than_one():
+    share = [draw(partial(SEVERAL, count=count)).float().mean().item() for count in (1, 4, 8)]
+    assert share[0] < share[1] < share[2] < 1
+    assert not draw(partial(SEVERAL, count=0)).any()
 
 
 def test_limbs_of_a_skeleton_without_some_joints():

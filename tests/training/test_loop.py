@@ -113,6 +113,24 @@ def test_batches_are_told_their_step(tmp_path):
     assert told == [*range(11), *range(8, 24)]
 
 
+def test_each_step_draws_one_batch_and_a_resumed_run_those_since_the_checkpoint(tmp_path):
+    drawn = []
+
+    def noting(generator, step):
+        made = batch(generator, step)
+        drawn.append(made.x)
+        if len(drawn) == 11:
+            raise Killed
+        return made
+
+    with pytest.raises(Killed):
+        run(tmp_path, noting)
+    run(tmp_path, noting, resume=True)
+    assert len(drawn) == 11 + QUICK.steps - 8
+    assert all(torch.equal(one, again) for one, again in zip(drawn[8:11], drawn[11:14], strict=True))
+    assert not torch.equal(drawn[0], drawn[1])
+
+
 def test_the_log_is_a_table_of_means(tmp_path):
     seen = []
 

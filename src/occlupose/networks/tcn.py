@@ -3,7 +3,7 @@
 Two convolution blocks shrink time by four, two transposed blocks restore it, and short connections join equal lengths (paper
 section 3.2, figure 6: kernel 5). Channels, strides and dilations of the figure are not legible in public; those here are ours, as
 are the kernels of the transposed (4) and of the residual blocks (3 and 1), the normalisation over channels (batches of a few long
-sequences make batch statistics noisy), the finishing blocks at full length, and outputs that begin at zero and are small beside the
+sequences make batch statistics noisy), the finishing block at full length, and outputs that begin at zero and are small beside the
 features (poses are a fraction of a metre).
 """
 
@@ -43,9 +43,9 @@ class Rise(nn.Sequential):
 class Residual(nn.Module):
     """What a kernel of three frames and one of a single frame add to their input."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dilation: int = 1) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(Block(width, width, 3), Block(width, width, 1))
+        self.blocks = nn.Sequential(Block(width, width, 3, dilation=dilation), Block(width, width, 1))
 
     def forward(self, x: Float[Tensor, "batch width time"]) -> Float[Tensor, "batch width time"]:
         return x + self.blocks(x)
@@ -60,19 +60,19 @@ class TCN(nn.Module):
         inputs: channels a frame in.
         outputs: channels a frame out.
         width: channels inside.
-        depth: residual blocks at the quarter length and, as many, at the full length (ours; 0 is the plain two plus two blocks).
+        depth: residual blocks at the quarter length, each of which looks twice as far as the one before (ours).
     """
 
-    def __init__(self, inputs: int, outputs: int, *, width: int = 256, depth: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, *, width: int = 256, depth: int = 2) -> None:
         super().__init__()
         self.c1a = Block(inputs, width)
         self.c1b = Block(width, width, stride=2)
         self.c2a = Block(width, width, dilation=2)
         self.c2b = Block(width, width, stride=2)
-        self.middle = nn.Sequential(*(Residual(width) for _ in range(depth)))
+        self.middle = nn.Sequential(*(Residual(width, 2**number) for number in range(depth)))
         self.t1 = Rise(width, width)
         self.t2 = Rise(width, width)
-        self.finish = nn.Sequential(*(Residual(width) for _ in range(depth)))
+        self.finish = Residual(width)
         self.out = nn.Conv1d(width, outputs, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
@@ -90,4 +90,5 @@ class TCN(nn.Module):
 def reach(network: TCN) -> int:
     """Frames to either side on which an output can depend (the sum of what each kernel adds, in frames of full length)."""
     c1a, c1b, c2a, c2b, t1, t2 = 2, 2, 2 * 4, 2 * 2, 4, 2
-    return c1a + c1b + c2a + c2b + t1 + t2 + (4 + 1) * len(network.middle) + STRIDE
+    middle, finish = 4 * (2 ** len(network.middle) - 1), 1
+    return c1a + c1b + c2a + c2b + middle + t1 + t2 + finish + STRIDE

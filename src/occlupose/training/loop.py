@@ -34,7 +34,7 @@ class Optimisation:
         OccluposeError: a number of steps is less than 1.
     """
 
-    steps: int = 12_500
+    steps: int = 24_000
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     warm_up: int = 300

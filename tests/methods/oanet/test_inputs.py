@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.spatial.transform import Rotation
 
-from occlupose.methods.oanet.inputs import AGE, ANCHORS, CHANNELS, HORIZON, SMOOTH, SPREAD, bridge, look_at, positions, prepare
+from occlupose.methods.oanet.inputs import AGE, ANCHORS, CHANNELS, HORIZON, SMOOTH, SPREAD, bridge, doubt, look_at, positions, prepare
 from occlupose.skeletons import BODY22
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -50,14 +50,15 @@ def test_between_two_sights_a_joint_is_on_the_line():
 
 
 def test_before_the_first_and_after_the_last_sight_a_joint_is_held_as_far_as_the_horizon():
-    filled, ages, known = bridged(30, 50)
-    assert torch.equal(known.nonzero().flatten(), torch.arange(30 - HORIZON, 50 + HORIZON + 1))
-    assert (filled[30 - HORIZON : 30, 0] == 30).all()
-    assert (filled[51 : 51 + HORIZON, 0] == 50).all()
+    first, last = HORIZON + 8, HORIZON + 20
+    filled, ages, known = bridged(first, last, frames=last + HORIZON + 8)
+    assert torch.equal(known.nonzero().flatten(), torch.arange(first - HORIZON, last + HORIZON + 1))
+    assert (filled[first - HORIZON : first, 0] == first).all()
+    assert (filled[last + 1 : last + 1 + HORIZON, 0] == last).all()
     assert (filled[~known] == 0).all()
     assert (ages[~known] == 0).all()
-    assert (ages[30 - HORIZON : 30, 0] == 0).all()
-    assert (ages[51 : 51 + HORIZON, 1] == 0).all()
+    assert (ages[first - HORIZON : first, 0] == 0).all()
+    assert (ages[last + 1 : last + 1 + HORIZON, 1] == 0).all()
 
 
 def test_of_a_gap_longer_than_the_horizon_only_the_nearer_sight_counts_at_its_ends():
@@ -95,6 +96,38 @@ def test_bridging_is_interpolation(mask, horizon):
             ends = [end for end in (before, after) if 0 <= end < 17]
             expected = np.interp(frame, ends, values[0, ends, joint, 0]) if len(set(ends)) > 1 else values[0, ends[0], joint, 0]
             assert filled[0, frame, joint, 0].item() == pytest.approx(float(expected), abs=1e-5)
+
+
+def doubts(seen, seed=0):
+    """(time, 22) doubts of somebody of whom this is seen, (time, 22)."""
+    return doubt(prepare(rays(person(seed, len(seen))), seen[None]).channels)[0]
+
+
+def test_doubt_grows_from_nothing_where_seen_to_one_at_the_horizon():
+    at, joint = 50, BODY22.joints.index("left_wrist")
+    seen = torch.ones(100, JOINTS, dtype=torch.bool)
+    seen[:, joint] = False
+    seen[at, joint] = True
+    doubted = doubts(seen)
+    assert (doubted[seen] == 0).all()
+    away, side = (torch.arange(100) - at).abs(), doubted[:, joint]
+    torch.testing.assert_close(side[at + 1], torch.tensor(1 - math.exp(-1 / AGE)))
+    assert (side[away > HORIZON] == 1).all()
+    assert (side[(away > 0) & (away <= HORIZON)] < 1).all()
+    assert (side[at : at + HORIZON + 2].diff() > 0).all()
+    torch.testing.assert_close(side[1 : at + 1].flip(0), side[at:])  # ahead as ago
+
+
+@settings(max_examples=30)
+@given(SEEDS)
+def test_doubt_counts_the_frames_to_the_nearest_sight_before_or_after(seed):
+    random, frames = np.random.default_rng(seed), 90
+    seen = random.random((frames, JOINTS)) < random.choice([0, 0.01, 0.05, 0.5, 1], JOINTS)
+    doubted = doubts(torch.from_numpy(seen), seed % 100).numpy()
+    for joint in range(JOINTS):
+        away = np.abs(np.arange(frames)[:, None] - np.flatnonzero(seen[:, joint])).min(1, initial=10**6)
+        np.testing.assert_allclose(doubted[:, joint], np.where(away <= HORIZON, 1 - np.exp(-away / AGE), 1), atol=1e-6)
+    assert (doubted[seen] == 0).all()
 
 
 @settings(max_examples=40)

@@ -17,9 +17,13 @@ def some(seed=0):
     return torch.rand(SHAPE, generator=torch.Generator().manual_seed(seed)) < 0.6
 
 
+def weights(seed=0):
+    return 0.5 + 2 * torch.rand(SHAPE, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
 LOSSES = {
     "complete_2d": lambda predicted: complete_2d(predicted[..., :2], random(2, 1), some()),
-    "position_3d": lambda predicted: position_3d(predicted, random(3, 1)),
+    "position_3d": lambda predicted: position_3d(predicted, random(3, 1), weights()),
     "velocity_3d": lambda predicted: velocity_3d(predicted, random(3, 1)),
     "symmetry": lambda predicted: symmetry(predicted, H36M17),
 }
@@ -35,8 +39,8 @@ def test_gradients_are_those_of_the_values(name):
 
 def test_losses_are_zero_at_the_truth_and_so_are_their_gradients():
     truth = random(3).requires_grad_()
-    known = torch.ones(SHAPE, dtype=torch.bool)
-    for value in (complete_2d(truth, truth.detach(), known), position_3d(truth, truth.detach()), velocity_3d(truth, truth.detach())):
+    everywhere, same = torch.ones(SHAPE, dtype=torch.bool), truth.detach()
+    for value in (complete_2d(truth, same, everywhere), position_3d(truth, same, weights()), velocity_3d(truth, same)):
         (gradient,) = torch.autograd.grad(value, truth)
         assert value == 0
         assert gradient.isfinite().all()
@@ -44,21 +48,44 @@ def test_losses_are_zero_at_the_truth_and_so_are_their_gradients():
 
 def test_errors_are_mean_distances():
     truth, off = random(3), torch.tensor([2.0, 3.0, 6.0], dtype=torch.float64)
-    assert position_3d(truth + off, truth).item() == pytest.approx(7)
+    assert position_3d(truth + off, truth, weights()).item() == pytest.approx(7)
     assert velocity_3d(truth + off, truth).item() == pytest.approx(0, abs=1e-12)
     drift = torch.arange(4.0, dtype=torch.float64).view(1, -1, 1, 1) * off
     assert velocity_3d(truth + drift, truth).item() == pytest.approx(7)
 
 
+def test_with_equal_weights_the_3d_error_is_the_mean_of_all_joints():
+    predicted, truth = random(3), random(3, 1)
+    mpjpe = (predicted - truth).norm(dim=-1).mean().item()
+    for weight in (1.0, 2.5):
+        assert position_3d(predicted, truth, torch.full(SHAPE, weight, dtype=torch.float64)).item() == pytest.approx(mpjpe)
+
+
+def test_a_joint_counts_by_its_weight():
+    truth, heavy = random(3), some()
+    predicted = truth + torch.where(heavy[..., None], 4.0, 1.0) * torch.tensor([1.0, 0, 0], dtype=torch.float64)
+    share = heavy.double().mean().item()
+    for weight in (0.0, 1.0, 3.0):
+        expected = (4 * weight * share + 1 - share) / (weight * share + 1 - share)
+        assert position_3d(predicted, truth, torch.where(heavy, weight, 1.0)).item() == pytest.approx(expected)
+
+
 @given(st.integers(0, 2**32 - 1))
-def test_only_joints_with_a_truth_count(seed):
-    truth, known = random(2, seed), some(seed)
-    predicted = torch.where(known[..., None], truth + torch.tensor([3.0, 4.0]), random(2, seed + 1))
-    assert complete_2d(predicted, truth, known).item() == pytest.approx(5)
+def test_only_the_wanted_joints_count_in_the_completion(seed):
+    truth, where = random(2, seed), some(seed)
+    predicted = torch.where(where[..., None], truth + torch.tensor([3.0, 4.0]), random(2, seed + 1)).requires_grad_()
+    value = complete_2d(predicted, truth, where)
+    assert value.item() == pytest.approx(5)
+    value.backward()
+    assert torch.equal((predicted.grad != 0).any(-1), where)
 
 
-def test_without_any_truth_there_is_no_loss():
-    assert complete_2d(random(2), random(2, 1), torch.zeros(SHAPE, dtype=torch.bool)) == 0
+def test_where_no_joint_is_wanted_there_is_no_loss_and_nothing_to_learn():
+    predicted = random(2).requires_grad_()
+    value = complete_2d(predicted, random(2, 1), torch.zeros(SHAPE, dtype=torch.bool))
+    value.backward()
+    assert value == 0
+    assert (predicted.grad == 0).all()
 
 
 @pytest.mark.parametrize("skeleton", [H36M17, COCO17])

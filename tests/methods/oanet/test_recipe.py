@@ -7,9 +7,9 @@ from torch import nn
 
 from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.inputs import positions
+from occlupose.methods.oanet.inputs import doubt, positions
 from occlupose.methods.oanet.lifter import TARGETS, Lifter
-from occlupose.methods.oanet.recipe import Recipe, Sequences, loss, make_batch
+from occlupose.methods.oanet.recipe import SUBJECT_SHARE, Recipe, Sequences, loss, make_batch
 from occlupose.methods.oanet.views import Views
 from occlupose.skeletons import BODY22, COCO17, H36M17
 from occlupose.synth.noise import NoiseModel
@@ -38,14 +38,39 @@ def straight(frames=300, fps=120.0, **options):
     return made
 
 
-def batch(recipe=EXACT, seed=0, step=10**6):
+def batch(recipe=EXACT, seed=0, step=0):
     return make_batch(Sequences([clip(seed=n, name=f"07_{n}") for n in range(3)], recipe), NOISE, recipe, rng(seed), step)
 
 
-def seen(batch):
-    """Where the input says that a joint is seen in this very frame."""
-    ages = batch.inputs.channels[..., 2 * len(BODY22) : 4 * len(BODY22)].unflatten(-1, (len(BODY22), 2))
-    return (ages == 1).all(-1)
+def given(batch):
+    """Where the 2D skeleton has a joint, for each frame."""
+    return batch.given.expand_as(batch.seen)
+
+
+def lifter(seed=0):
+    """One that says something, as after training."""
+    torch.manual_seed(seed)
+    network = Lifter(8)
+    for tcn in (network.tcn_2d, network.tcn_3d):
+        nn.init.normal_(tcn.out.weight)
+    return network
+
+
+class Oracle(nn.Module):
+    """Answers with the truth, so far off in 2D and in 3D as it is told, m or the input's units."""
+
+    def __init__(self, batch, off_2d=0.0, off_3d=0.0):
+        super().__init__()
+        self.batch, self.off_2d, self.off_3d = batch, off_2d, off_3d
+
+    def forward(self, channels):
+        assert channels is self.batch.inputs.channels
+        return self.batch.truth_2d + self.off_2d, self.batch.truth_3d + self.off_3d
+
+
+def off(where, *distance):
+    """Errors of this vector where something is, none elsewhere."""
+    return where.unsqueeze(-1) * torch.tensor(distance)
 
 
 @pytest.mark.parametrize("fps", [30.0, 60.0, 120.0])
@@ -83,17 +108,41 @@ def test_windows_never_mix_clips():
     assert len(windows[:, 0, 0, 1].unique()) == 5
 
 
-def test_longer_clips_are_drawn_more_often_and_no_subject_too_often():
-    clips = [
-        straight(3000, subject="35"),
-        straight(1000, subject="07"),
-        straight(12000, subject="01"),
-        straight(300, fps=30.0, subject="08"),
-    ]
+def shares(seconds):
+    """The share of the sequences that each subject makes up, of whom there are clips of so many seconds, at 30 and at 120 frames each."""
+    clips = [straight(round(fps * times[n]), fps, subject=name) for name, times in seconds.items() for n, fps in enumerate((30, 120))]
     weight = Sequences(clips, EXACT).weight
-    assert weight[0] == pytest.approx(3 * weight[1])
-    assert weight[3] == pytest.approx(10)  # seconds, whatever the frame rate
-    assert weight[2] == pytest.approx(0.15 * (25 + 25 / 3 + 100 + 10))
+    return dict(zip(seconds, (weight / weight.sum()).view(-1, 2).sum(1).tolist(), strict=True))
+
+
+def test_longer_clips_are_drawn_more_often_whatever_their_rate():
+    assert shares({"35": (30, 60), "07": (20, 10)}) == pytest.approx({"35": 0.75, "07": 0.25})
+    weight = Sequences([straight(300, 30.0), straight(1200, 120.0), straight(3600, 120.0)], EXACT).weight
+    assert (weight / weight[0]).tolist() == pytest.approx([1, 1, 3])
+
+
+def test_of_some_subjects_no_more_than_their_share_is_drawn():
+    made = shares({"35": (5, 15), "01": (40, 60), "07": (10, 0.5), "clips": (20, 80)})
+    assert {name: made[name] for name in SUBJECT_SHARE} == pytest.approx(SUBJECT_SHARE)
+    assert made["35"] / made["07"] == pytest.approx(20 / 10.5)
+    few = shares({"35": (5, 15), "01": (0.5, 0.5), "clips": (0.5, 1.5)})  # those of whom there is little count as any other
+    assert few == pytest.approx({"35": 20 / 23, "01": 1 / 23, "clips": 2 / 23})
+
+
+@pytest.mark.parametrize("seconds", [{"01": (40, 60)}, {"clips": (20, 80)}, {"01": (40, 60), "clips": (0.5, 0.5)}])
+def test_no_more_than_its_share_is_drawn_of_a_subject_where_there_is_little_or_nothing_of_the_others(seconds):
+    made = shares({"35": (5, 15)} | seconds)
+    for name in seconds:
+        assert made[name] <= SUBJECT_SHARE[name] + 1e-9
+
+
+def test_sequences_are_drawn_by_their_weights():
+    clips = [straight(1200, subject="35"), straight(12000, subject="01"), straight(3600, subject="07"), straight(12000, subject="clips")]
+    for number, made in enumerate(clips):
+        made.joints[..., 1] = number
+    sequences = Sequences(clips, replace(EXACT, batch=3000))
+    drawn = sequences.draw(rng())[:, 0, 0, 1].long().bincount()
+    assert (drawn / 3000).tolist() == pytest.approx([0.125, 0.15, 0.375, 0.35], abs=0.03)
 
 
 def test_without_motion_there_is_nothing_to_train_on():
@@ -118,7 +167,8 @@ def test_a_batch_has_input_and_truth():
     made = batch(Recipe(batch=5, window=24))
     assert made.inputs.channels.shape[:2] == (5, 24)
     assert made.truth_2d.shape == (5, 24, 22, 2)
-    assert made.known_2d.shape == (5, 24, 22)
+    assert made.given.shape == (5, 1, 22)
+    assert made.seen.shape == (5, 24, 22)
     assert made.truth_3d.shape == (5, 24, 17, 3)
     for value in (made.inputs.channels, made.truth_2d, made.truth_3d):
         assert value.dtype == torch.float32
@@ -136,8 +186,8 @@ def test_the_same_generator_gives_the_same_batch():
 
 def test_without_noise_and_gaps_the_input_is_the_truth_in_2d_and_its_picture_in_3d():
     made = batch()
-    assert torch.equal(seen(made), made.known_2d)
-    difference = (positions(made.inputs.channels) - made.truth_2d)[made.known_2d]
+    assert torch.equal(made.seen, given(made))
+    difference = (positions(made.inputs.channels) - made.truth_2d)[made.seen]
     assert difference.abs().max() < 1e-4
     # 3D joints, put at the person's distance, project onto the 2D truth
     size = made.inputs.size.unsqueeze(-1)
@@ -155,30 +205,59 @@ def test_without_noise_and_gaps_the_input_is_the_truth_in_2d_and_its_picture_in_
 
 def test_2d_comes_in_coco_or_h36m_joints():
     made = batch(replace(EXACT, batch=300, h36m_input=0.35))
-    kinds = made.known_2d[:, 0]
+    kinds = made.given[:, 0]
     is_h36m = (kinds == H36M).all(1)
     assert ((kinds == COCO).all(1) | is_h36m).all()
     assert is_h36m.float().mean().item() == pytest.approx(0.35, abs=0.08)
-    assert torch.equal(made.known_2d, made.known_2d[:, :1].expand_as(made.known_2d))
+
+
+@pytest.mark.parametrize("recipe", [Recipe(batch=20, window=48), replace(EXACT, masks=False), replace(EXACT, batch=20, complete=0.0)])
+def test_the_input_shows_as_seen_what_is_seen_and_nothing_else(recipe):
+    made = batch(recipe)
+    assert torch.equal(doubt(made.inputs.channels) == 0, made.seen)
+    assert not (made.seen & ~made.given).any()
 
 
 def test_joints_go_missing_in_the_share_of_sequences_that_is_not_complete():
     made = batch(replace(EXACT, batch=300, complete=0.4))
-    whole = (seen(made) == made.known_2d).all((1, 2))
-    assert 0.4 < whole.float().mean() < 0.65  # of the rest a third misses nothing either
-    assert not (seen(made) & ~made.known_2d).any()
+    whole = (made.seen == made.given).all((1, 2))
+    assert 0.35 < whole.float().mean() < 0.6  # of the rest some miss nothing either
+    assert (batch(replace(EXACT, batch=300, complete=0.0)).seen == given(made)).all((1, 2)).float().mean() < 0.3
+
+
+def test_in_noise_the_front_end_doubts_some_joints_which_are_missing_then():
+    made = batch(replace(EXACT, batch=100, noise=0.5))
+    whole = (made.seen == made.given).all((1, 2))
+    assert whole.float().mean() == pytest.approx(0.5, abs=0.15)
+    assert made.seen[~whole].sum() > 0.7 * given(made)[~whole].sum()
+
+
+def test_from_some_step_on_long_gaps_are_many():
+    recipe = replace(EXACT, batch=300, window=64, complete=0.3, dense=1000)
+    before, after = batch(recipe, step=999), batch(recipe, step=1000)
+    assert torch.equal(before.seen, batch(recipe).seen)
+    knees = [BODY22.joints.index(f"{side}_knee") for side in ("left", "right")]
+
+    def legless(made):
+        """Share of the sequences in which neither knee is seen for ten frames on end."""
+        gone = (~made.seen[:, :, knees]).all(-1).float().unsqueeze(1)
+        return (torch.nn.functional.avg_pool1d(gone, 10, 1).amax(-1) > 0.99).float().mean().item()
+
+    assert legless(after) > 1.5 * legless(before)
+    whole = (after.seen == given(after)).all((1, 2)).float().mean()
+    assert 0.3 < whole < 0.45
 
 
 def test_the_baseline_never_sees_a_joint_missing():
     made = batch(replace(EXACT, batch=100, complete=0.0, noise=1.0, masks=False))
-    assert torch.equal(seen(made), made.known_2d)
+    assert torch.equal(made.seen, given(made))
 
 
 def test_noise_moves_the_input_and_not_the_truth():
     recipe = replace(EXACT, batch=100, noise=0.5)
     made = batch(recipe)
-    off = ((positions(made.inputs.channels) - made.truth_2d).norm(dim=-1) * made.known_2d).amax((1, 2)) > 1e-4
-    assert off.float().mean().item() == pytest.approx(0.5, abs=0.15)
+    wrong = ((positions(made.inputs.channels) - made.truth_2d).norm(dim=-1) * made.seen).amax((1, 2)) > 1e-4
+    assert wrong.float().mean().item() == pytest.approx(0.5, abs=0.15)
     # as many metres as without noise: the axes may turn with the noisy middle, lengths may not
     clean = batch(replace(recipe, noise=0.0))
     torch.testing.assert_close(made.truth_3d.norm(dim=-1), clean.truth_3d.norm(dim=-1), atol=1e-4, rtol=1e-4)
@@ -190,53 +269,64 @@ def test_a_wrong_focal_length_is_in_the_input_and_in_the_2d_truth():
     torch.testing.assert_close(scale, scale[:, :1].expand_as(scale), atol=1e-3, rtol=1e-3)
     assert (scale[:, 0] != 1).all()
     assert (scale[:, 0].log().abs() <= 0.2401).all()
-    assert ((positions(wrong.inputs.channels) - wrong.truth_2d)[wrong.known_2d]).abs().max() < 1e-4
+    assert ((positions(wrong.inputs.channels) - wrong.truth_2d)[wrong.seen]).abs().max() < 1e-4
 
 
 def test_the_loss_is_zero_at_the_truth_but_for_its_own_asymmetry():
-    made = batch()
-
-    class Oracle(nn.Module):
-        def forward(self, channels, *, together):
-            assert channels is made.inputs.channels
-            return made.truth_2d, made.truth_3d
-
-    terms = loss(Oracle(), made)
-    assert list(terms) == ["mpjpe", "velocity", "completion", "symmetry"]
-    assert all(terms[name] == 0 for name in ("mpjpe", "velocity", "completion"))
+    made = batch(replace(EXACT, complete=0.0))
+    terms = loss(Oracle(made), made, 2.0)
+    assert list(terms) == ["position", "velocity", "completion", "extension", "symmetry"]
+    assert all(terms[name] == 0 for name in list(terms)[:-1])
     assert terms["symmetry"] > 0  # random bodies
 
 
-def test_every_term_teaches():
-    torch.manual_seed(0)
-    network = Lifter(8)
-    for tcn in (network.tcn_2d, network.tcn_3d):
-        nn.init.normal_(tcn.out.weight)
-    for name, term in loss(network, batch(Recipe(batch=4, window=16))).items():
-        gradients = torch.autograd.grad(term, list(network.parameters()), retain_graph=True, allow_unused=True)
-        total = sum(gradient.abs().sum() for gradient in gradients if gradient is not None)
-        assert torch.isfinite(total) and total > 0, name
+def test_completion_counts_what_went_missing_and_extension_what_the_2d_skeleton_lacks():
+    made = batch(Recipe(batch=12, window=16, complete=0.0))
+    missing, lacking = given(made) & ~made.seen, ~given(made)
+    assert missing.any() and lacking.any()
+    for where, completion, extension in ((missing, 5, 0), (lacking, 0, 0.3 * 5), (made.seen, 0, 0)):
+        terms = loss(Oracle(made, off_2d=off(where, 3.0, 4.0)), made, 2.0)
+        assert terms["completion"].item() == pytest.approx(completion, rel=1e-4)
+        assert terms["extension"].item() == pytest.approx(extension, rel=1e-4)
+        assert terms["position"] == terms["velocity"] == 0
 
 
-def test_the_opening_is_the_baseline_without_masks_to_the_last_bit():
-    recipe = Recipe(batch=4, window=16, complete=0.0)
-    first, baseline = batch(recipe, step=recipe.opening - 1), batch(replace(recipe, masks=False))
-    assert torch.equal(first.inputs.channels, baseline.inputs.channels)
-    assert first.together and baseline.together
-    after = batch(recipe, step=recipe.opening)
-    assert not after.together
-    assert seen(after).float().mean() < seen(first).float().mean()
+@pytest.mark.parametrize("weight", [1.0, 2.0, 5.0])
+def test_a_joint_that_went_missing_weighs_more_in_3d_and_one_that_the_2d_skeleton_lacks_does_not(weight):
+    made = batch(Recipe(batch=12, window=16, complete=0.0))
+    missing, lacking = (where[..., TARGETS] for where in (given(made) & ~made.seen, ~given(made)))
+    total = missing.numel() + (weight - 1) * missing.sum().item()
+    for where, each in ((missing, weight), (lacking, 1.0), (~missing & ~lacking, 1.0)):
+        terms = loss(Oracle(made, off_3d=off(where, 2.0, 3.0, 6.0)), made, weight)
+        assert terms["position"].item() == pytest.approx(7 * each * where.sum().item() / total, rel=1e-4)
+        assert terms["completion"] == terms["extension"] == 0
 
 
-def test_the_2d_network_learns_completion_alone_once_joints_are_missing():
-    torch.manual_seed(0)
-    network = Lifter(8)
-    for tcn in (network.tcn_2d, network.tcn_3d):
-        nn.init.normal_(tcn.out.weight)
-    made = batch(Recipe(batch=4, window=16, complete=0.0))
-    for together in (False, True):
-        made.together = together
+def test_jitter_costs_as_much_wherever_it_is():
+    made = batch(replace(EXACT, complete=0.0))
+    jump = torch.zeros_like(made.truth_3d)
+    jump[:, 8:] = torch.tensor([2.0, 3.0, 6.0])
+    assert loss(Oracle(made, off_3d=jump), made, 2.0)["velocity"].item() == pytest.approx(7 / 15, rel=1e-4)
+
+
+def test_every_term_teaches_its_own_network_and_not_the_other():
+    network, made = lifter(), batch(Recipe(batch=4, window=16, complete=0.0))
+    for name, term in loss(network, made, 2.0).items():
+        own, other = network.tcn_3d, network.tcn_2d
+        if name in ("completion", "extension"):
+            own, other = other, own
         network.zero_grad()
-        loss(network, made)["mpjpe"].backward()
-        taught = any(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.tcn_2d.parameters())
-        assert taught == together
+        term.backward(retain_graph=True)
+        gradients = [weight.grad for weight in own.parameters()]
+        assert all(gradient.isfinite().all() for gradient in gradients), name
+        assert sum(gradient.abs().sum() for gradient in gradients) > 0, name
+        assert all(weight.grad is None or (weight.grad == 0).all() for weight in other.parameters()), name
+
+
+def test_without_masks_there_is_nothing_to_complete_and_much_to_extend():
+    network, made = lifter(), batch(Recipe(batch=4, window=16, masks=False))
+    terms = loss(network, made, 2.0)
+    assert terms["completion"] == 0
+    assert terms["extension"] > 0
+    sum(terms.values()).backward()
+    assert all(weight.grad.isfinite().all() for weight in network.parameters())

@@ -24,7 +24,7 @@ STEPS = 120
 
 def recipe(steps=12, **changes):
     optimisation = Optimisation(steps=steps, warm_up=5, save_every=10, log_every=10)
-    return Recipe(**{"width": 8, "batch": 2, "window": 8, "opening": steps // 2, "optimisation": optimisation} | changes)
+    return Recipe(**{"width": 8, "batch": 2, "window": 8, "optimisation": optimisation} | changes)
 
 
 def trained(mocap, folder, plan, **options):
@@ -41,7 +41,7 @@ def test_training_writes_weights_that_load_and_their_card(mocap, tmp_path):
     assert path == tmp_path / "run" / "tiny.cmu.safetensors"
     assert sorted(file.name for file in path.parent.iterdir()) == ["last.pt", "log.csv", "tiny.cmu.json", "tiny.cmu.safetensors"]
     lifter = load(path)
-    assert (lifter.width, lifter.depth) == (8, 1)
+    assert (lifter.width, lifter.depth) == (8, Recipe().depth)
     assert all(answer.isfinite().all() for answer in lifter(torch.randn(1, 8, CHANNELS)))
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["name"] == "tiny.cmu"
@@ -50,6 +50,7 @@ def test_training_writes_weights_that_load_and_their_card(mocap, tmp_path):
     assert card["version"] == __version__
     assert card["recipe"]["views"]["distance"] == [2.0, 9.0]
     assert card["recipe"]["optimisation"]["steps"] == 12
+    assert card["recipe"]["hidden"] == Recipe().hidden
     assert "02, 08, 32" in card["data"]
 
 
@@ -61,6 +62,19 @@ def test_held_out_subjects_count_for_nothing(mocap, tmp_path):
     only = write_mocap(tmp_path / "only", {"02": 1})
     with pytest.raises(OccluposeError, match="no motion to train on"):
         trained(only, tmp_path / "nothing", recipe())
+
+
+@pytest.mark.parametrize("change", [{"hidden": 5.0}, {"masks": False}, {"depth": 0}, {"seed": 1}])
+def test_the_recipe_decides(mocap, tmp_path, change):
+    weights = [trained(mocap, tmp_path / name, recipe(**options)).read_bytes() for name, options in (("one", {}), ("other", change))]
+    assert weights[0] != weights[1]
+
+
+def test_the_log_has_each_term_of_the_loss(mocap, tmp_path):
+    path = trained(mocap, tmp_path, recipe())
+    header, *rows = csv.reader((path.parent / "log.csv").open())
+    assert header == ["step", "position", "velocity", "completion", "extension", "symmetry", "seconds"]
+    assert [row[0] for row in rows] == ["10", "12"]
 
 
 def test_the_card_says_how_and_names_no_folder_of_ours(mocap, tmp_path, monkeypatch):
@@ -93,7 +107,7 @@ def test_a_folder_without_mocap_is_refused_before_anything_is_written(tmp_path):
 def command_line(mocap, folder, *more):
     """`recipe(STEPS)` as a command."""
     plan = {"steps": STEPS, "warm-up": 5, "save-every": 10, "log-every": 10}
-    options = {"mocap": mocap, "output": folder, "recipe.width": 8, "recipe.batch": 2, "recipe.window": 8, "recipe.opening": STEPS // 2}
+    options = {"mocap": mocap, "output": folder, "recipe.width": 8, "recipe.batch": 2, "recipe.window": 8}
     options |= {f"recipe.optimisation.{name}": value for name, value in plan.items()}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "lifter", *words, *more]

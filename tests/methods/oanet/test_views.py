@@ -6,12 +6,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+from scipy.stats import kstest, uniform
 
-from occlupose.methods.oanet.views import CHAINS, GROUPS, PARENT_INDEX, PARENTS, PROPORTIONS, Views, body, exchange_arms, look, torso_frame
+from occlupose.methods.oanet import views
+from occlupose.methods.oanet.views import (
+    BEND,
+    CHAINS,
+    GROUPS,
+    PARENT_INDEX,
+    PARENTS,
+    PELVIS,
+    PROPORTIONS,
+    Views,
+    bend,
+    body,
+    exchange_arms,
+    look,
+    torso_frame,
+)
 from occlupose.skeletons import BODY22
 
 SEEDS = st.integers(0, 2**32 - 1)
-PLAIN = Views(bone_scale=0, mirror=0, arms=0, tumble=0)
+PLAIN = Views(bone_scale=0, mirror=0, arms=0, bent=0, tumble=0)
 STRAIGHT = replace(PLAIN, elevation=(0.0, 0.0), roll=0.0, off_axis=0.0)
 STANDING = {  # m; left, up, forward
     "nose": (0, 1.6, 0.12), "eye": (0.03, 1.63, 0.09), "ear": (0.08, 1.62, 0.01), "shoulder": (0.18, 1.42, 0), "elbow": (0.25, 1.13, 0),
@@ -34,9 +50,26 @@ def people(batch=6, frames=20, seed=0):
     return torch.from_numpy((rest + sway) @ turn.transpose(0, 2, 1)[:, None] + random.normal(0, 1, (batch, 1, 1, 3))).float()
 
 
+def bones(joints):
+    """What each joint adds to its parent, m; in the pelvis' place is where it is."""
+    steps = joints - joints[:, :, PARENT_INDEX]
+    steps[:, :, PELVIS] = joints[:, :, PELVIS]
+    return steps
+
+
 def lengths(joints):
     """Of each bone, by the joint in which it ends; the pelvis has none."""
     return (joints - joints[:, :, PARENT_INDEX]).norm(dim=-1)
+
+
+def angles(one, other):
+    """Between directions, degrees."""
+    return torch.rad2deg(torch.nn.functional.cosine_similarity(one, other, dim=-1).clamp(-1, 1).acos())
+
+
+def named(*names):
+    """Whether each joint of BODY22 is called so, on either side."""
+    return torch.tensor([joint.removeprefix("left_").removeprefix("right_") in names for joint in BODY22.joints])
 
 
 def partner(name):
@@ -57,9 +90,7 @@ def side(joints):
 def test_every_joint_hangs_on_the_pelvis():
     assert set(PARENTS) == set(BODY22.joints)
     joints = people()
-    bones = joints - joints[:, :, PARENT_INDEX]
-    bones[:, :, BODY22.joints.index("pelvis")] = joints[:, :, BODY22.joints.index("pelvis")]
-    torch.testing.assert_close(CHAINS @ bones, joints)
+    torch.testing.assert_close(CHAINS @ bones(joints), joints)
     assert {PROPORTIONS[number] for number in GROUPS} == set(PROPORTIONS)
 
 
@@ -96,6 +127,74 @@ def test_about_the_given_share_is_mirrored():
     joints = people(1).expand(400, -1, -1, -1)
     mirrored = body(joints, replace(PLAIN, mirror=0.3), rng())
     assert ((mirrored - joints).abs().amax((1, 2, 3)) > 1e-3).float().mean() == pytest.approx(0.3, abs=0.06)
+
+
+@settings(max_examples=20)
+@given(SEEDS, st.floats(0, 90))
+def test_bent_bones_keep_their_lengths(seed, degrees):
+    straight = bones(people(4, 24, seed))
+    bent = bend(straight, degrees, rng(seed))
+    torch.testing.assert_close(bent.norm(dim=-1), straight.norm(dim=-1), atol=1e-5, rtol=1e-4)
+
+
+def test_the_place_of_the_body_and_its_hips_are_not_bent_and_all_the_rest_is():
+    straight = bones(people())
+    bent = bend(straight, 30.0, rng())
+    kept = named("pelvis", "hip")
+    assert kept.sum() == 3
+    assert torch.equal(bent[:, :, kept], straight[:, :, kept])
+    assert (angles(bent, straight)[:, :, ~kept].mean((0, 1)) > 3).all()
+    assert torch.equal(bend(straight, 0.0, rng()), straight)
+
+
+@pytest.mark.parametrize("bone", BEND)
+def test_all_that_hangs_on_a_bent_bone_turns_with_it_as_one(bone, monkeypatch):
+    monkeypatch.setattr(views, "BENDS", named(bone).float())
+    straight = bones(people())
+    bent = bend(straight, 30.0, rng())
+    for joint in named(bone).nonzero().flatten():  # left and right each for itself
+        hanging = CHAINS[:, joint] == 1
+        one, other = straight[:, :, hanging], bent[:, :, hanging]
+        torch.testing.assert_close(other @ other.mT, one @ one.mT, atol=1e-5, rtol=1e-4)  # all lengths and angles among them
+        assert angles(other, one).mean() > 10
+        if hanging.sum() >= 3:  # turned, not mirrored
+            volume, before = (torch.linalg.det(x[:, :, [0, 1, -1]]) for x in (other, one))
+            torch.testing.assert_close(volume, before, atol=1e-5, rtol=1e-2)
+    alone = (CHAINS[:, named(bone)] == 0).all(1)
+    assert torch.equal(bent[:, :, alone], straight[:, :, alone])
+
+
+def test_bends_are_as_large_as_they_are_said_to_be_and_half_of_them_stays(monkeypatch):
+    monkeypatch.setattr(views, "BENDS", named("elbow").float())
+    side = BODY22.joints.index("left_elbow")
+    along_x = torch.zeros(300, 320, len(BODY22), 3)
+    along_x[..., 0] = 1
+    turned = torch.rad2deg(bend(along_x, 1.0, rng())[:, :, side, 1:])  # small turns about z and y, degrees
+    assert turned.mean() == pytest.approx(0, abs=0.08)
+    staying = turned.mean(1)
+    assert staying.var() == pytest.approx(1 / 2, rel=0.15)
+    coming = (turned - staying.unsqueeze(1)).square().mean()
+    assert coming == pytest.approx(1 / 3, rel=0.15)  # 1/2 at its knots and 1/4 half way between them
+
+
+def test_bends_come_and_go_smoothly():
+    still = bones(people(20, 1)).expand(-1, 96, -1, -1)
+    arm = bend(still, 16.0, rng())[:, :, named("elbow")]
+    steps = angles(arm[:, 1:], arm[:, :-1])
+    assert steps.mean() < 3
+    assert steps.max() < 12
+    assert angles(arm[:, 48:], arm[:, :48]).mean() > 12
+
+
+def test_bent_bodies_hang_together_and_about_the_given_share_is_bent():
+    joints = people(400, 12)
+    bent = body(joints, replace(PLAIN, bent=0.3), rng())
+    torch.testing.assert_close(lengths(bent), lengths(joints), atol=1e-5, rtol=1e-4)
+    kept = named("pelvis", "hip")
+    torch.testing.assert_close(bent[:, :, kept], joints[:, :, kept])
+    changed = (bent - joints).norm(dim=-1).amax((1, 2)) > 0.02
+    assert changed.float().mean() == pytest.approx(0.3, abs=0.07)
+    torch.testing.assert_close(bent[~changed], joints[~changed], atol=1e-5, rtol=0)
 
 
 @settings(max_examples=20)
@@ -171,6 +270,20 @@ def test_some_lie_or_hang_head_down():
     assert (down.abs() < 0.2).any()  # lying
     upright = torso_frame(look(people(300, 1), replace(STRAIGHT, tumble=0.1), rng()))[:, 0, 1, 1] < -0.85
     assert upright.float().mean() == pytest.approx(0.9, abs=0.05)
+
+
+def test_tumbled_bodies_come_in_all_orientations_alike():
+    joints = people(3000, 1)
+    seen = look(joints, replace(STRAIGHT, tumble=1.0), rng())
+    frames = torso_frame(seen)[:, 0]
+    up = frames[:, :, 1]
+    assert (up[:, 1] > 0).float().mean() == pytest.approx(0.5, abs=0.03)  # half of them head down
+    rotation = frames @ torso_frame(joints)[:, 0].mT
+    for row, column in np.ndindex(3, 3):  # each entry of an even rotation is even between -1 and 1
+        assert kstest(rotation[:, row, column], uniform(-1, 2).cdf).pvalue > 1e-3, (row, column)
+    angle = ((rotation.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2).clamp(-1, 1).acos()
+    assert kstest(angle, lambda x: (x - np.sin(x)) / np.pi).pvalue > 1e-3
+    torch.testing.assert_close(torch.linalg.det(rotation), torch.ones(3000))
 
 
 def test_the_same_generator_gives_the_same_view():

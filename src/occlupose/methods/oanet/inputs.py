@@ -16,7 +16,7 @@ from occlupose.skeletons import BODY22
 CHANNELS = 4 * len(BODY22) + 1
 """Input channels a frame: x, y, age of the last and of the next sight of each joint, and the logarithm of the size."""
 
-HORIZON = 24
+HORIZON = 32
 """Frames over which a missing joint is bridged; this bounds the delay of live lifting."""
 
 AGE = 6.0
@@ -97,6 +97,12 @@ def prepare(rays: Float[Tensor, "batch time joint 2"], seen: Bool[Tensor, "batch
 def positions(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time joint 2"]:
     """The centred, scaled coordinates among the channels."""
     return channels[..., : 2 * len(BODY22)].unflatten(-1, (len(BODY22), 2))
+
+
+def doubt(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time joint"]:
+    """How far each joint's coordinates are a guess: 0 where it is seen, towards 1 the longer ago or ahead its nearest sight is."""
+    ages = channels[..., 2 * len(BODY22) : -1].unflatten(-1, (len(BODY22), 2))
+    return 1 - ages.amax(-1)
 
 
 def _anchor(filled: Float[Tensor, "batch time joint 2"], known: Bool[Tensor, "batch time joint"]) -> Float[Tensor, "batch time 2"]:

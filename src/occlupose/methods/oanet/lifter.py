@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from occlupose.methods.oanet.inputs import CHANNELS, HORIZON, SMOOTH, positions
+from occlupose.methods.oanet.inputs import CHANNELS, HORIZON, SMOOTH, doubt, positions
 from occlupose.networks.tcn import TCN, reach
 from occlupose.skeletons import BODY22, H36M17
 
@@ -14,28 +14,30 @@ TARGETS = BODY22.index(*H36M17.joints)
 class Lifter(nn.Module):
     """2D TCN (OANet eq. 3) and 3D TCN (eq. 4-6): one network definition with other ends (paper section 3.2).
 
-    The 2D network corrects the bridged input; the 3D network sees the corrected joints together with what was seen and when. It
-    says how far each joint lies from where the corrected 2D joint would be in metres at the person's distance; ours.
+    The 2D network corrects what is bridged in the input, the more the older it is, and leaves what is seen. The 3D network sees the
+    completed joints together with what was seen and when; it says how far each joint lies from where the 2D joint would be in metres at
+    the person's distance. The 2D network learns from its own loss alone (eq. 3): fed by the 3D loss it stops completing and becomes a
+    code that only the 3D network can read. All ours.
 
     Arguments:
         width: channels of the networks; ours (the paper's figure is not legible in public).
         depth: residual blocks of the networks; ours.
     """
 
-    def __init__(self, width: int = 256, depth: int = 1) -> None:
+    def __init__(self, width: int = 256, depth: int = 2) -> None:
         super().__init__()
         self.width, self.depth = width, depth
         self.tcn_2d = TCN(CHANNELS, 2 * len(BODY22), width=width, depth=depth)
         self.tcn_3d = TCN(CHANNELS, 3 * len(H36M17), width=width, depth=depth)
 
     def forward(
-        self, seen: Float[Tensor, "batch time channels"], *, together: bool = False
+        self, seen: Float[Tensor, "batch time channels"]
     ) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 17 3"]]:
         """From the channels of `inputs.Inputs`: complete 2D joints in their units; root-relative 3D in metres, turned camera frame."""
-        complete = positions(seen) + self.tcn_2d(seen).unflatten(-1, (len(BODY22), 2))
-        corrected = complete if together else complete.detach()
-        channels = torch.cat([corrected.flatten(2), seen[..., 2 * len(BODY22) :]], -1)
-        flat = torch.nn.functional.pad(complete[..., TARGETS, :].detach(), (0, 1))
+        complete = positions(seen) + doubt(seen).unsqueeze(-1) * self.tcn_2d(seen).unflatten(-1, (len(BODY22), 2))
+        given = complete.detach()
+        channels = torch.cat([given.flatten(2), seen[..., 2 * len(BODY22) :]], -1)
+        flat = torch.nn.functional.pad(given[..., TARGETS, :], (0, 1))
         xyz = flat + self.tcn_3d(channels).unflatten(-1, (len(H36M17), 3))
         return complete, xyz - xyz[..., :1, :]
 

@@ -9,19 +9,20 @@ SYMMETRIC_BONES = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), (
 
 
 def complete_2d(
-    predicted: Float[Tensor, "batch time joint 2"], truth: Float[Tensor, "batch time joint 2"], known: Bool[Tensor, "batch time joint"]
+    predicted: Float[Tensor, "batch time joint 2"], truth: Float[Tensor, "batch time joint 2"], where: Bool[Tensor, "batch time joint"]
 ) -> Float[Tensor, ""]:
-    """Mean distance of the completed 2D joints from the truth, over those that have one.
+    """Mean distance of the completed 2D joints from the truth, over some of them.
 
-    OANet eq. 3 takes squared differences over believed joints only. Mocap knows the hidden ones too, so `known` can be all joints that
-    the 2D skeleton has; that and the plain distance are ours.
+    OANet eq. 3 takes squared differences over believed joints. Mocap knows the hidden ones too; that and the plain distance are ours.
     """
-    return _mean((predicted - truth).norm(dim=-1), known)
+    return _mean((predicted - truth).norm(dim=-1), where)
 
 
-def position_3d(predicted: Float[Tensor, "batch time joint 3"], truth: Float[Tensor, "batch time joint 3"]) -> Float[Tensor, ""]:
-    """Mean distance of 3D joints (the MPJPE itself). OANet eq. 4 squares it; the plain distance is ours."""
-    return (predicted - truth).norm(dim=-1).mean()
+def position_3d(
+    predicted: Float[Tensor, "batch time joint 3"], truth: Float[Tensor, "batch time joint 3"], weight: Float[Tensor, "batch time joint"]
+) -> Float[Tensor, ""]:
+    """Weighted mean distance of 3D joints (with equal weights the MPJPE itself). OANet eq. 4 squares it; the plain distance is ours."""
+    return _mean((predicted - truth).norm(dim=-1), weight)
 
 
 def velocity_3d(predicted: Float[Tensor, "batch time joint 3"], truth: Float[Tensor, "batch time joint 3"]) -> Float[Tensor, ""]:
@@ -42,5 +43,5 @@ def symmetry(xyz: Float[Tensor, "batch time joint 3"], skeleton: Skeleton) -> Fl
     return ((length("left") - length("right")) ** 2).mean()
 
 
-def _mean(values: Tensor, where: Tensor) -> Tensor:
-    return (values * where).sum() / where.sum().clamp_min(1)
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp_min(1)

@@ -24,8 +24,7 @@ RATE = 30.0
 """Frames a second inside the networks."""
 
 SUBJECT_SHARE = {"01": 0.15, "clips": 0.35}
-"""Subjects whose frames are drawn less often: their weight is capped at this share of all frames before the weights are normalised
-(01 then makes up 20 % of what is drawn, the clips 47 %). Subject 01 climbs and hangs, the clips share one skeleton."""
+"""Subjects of whom at most this share of the sequences is drawn. Subject 01 climbs and hangs, the clips share one skeleton."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,19 @@ class Recipe:
 
     name: str = "oanet_lifter"
     width: int = 256
-    depth: int = 1
-    batch: int = 16
-    window: int = 64
+    depth: int = 2
+    batch: int = 11
+    window: int = 96
     """Frames of a training sequence."""
     masks: bool = True
     """Occlusion awareness: joints go missing in training. False is the baseline that has never seen one missing."""
-    opening: int = 5000
-    """Steps at the beginning in which nothing is missing and both networks learn together, so that complete people come first."""
-    complete: float = 0.5
-    """Share of sequences in which, after the opening, nothing is made to go missing."""
+    dense: int = 11_500
+    """Step from which several limbs, or the whole person, go missing one after another in nearly half of the sequences: long gaps take
+    most learning, and before that few sequences have one."""
+    complete: float = 0.3
+    """Share of sequences in which nothing is made to go missing."""
+    hidden: float = 2.0
+    """Weight of a joint that is not seen, in the 3D loss, against one that is."""
     noise: float = 0.6
     """Share of sequences with the front end's noise."""
     h36m_input: float = 0.35
@@ -70,10 +72,10 @@ class Batch:
 
     inputs: Inputs
     truth_2d: Float[Tensor, "batch time 22 2"]
-    known_2d: Bool[Tensor, "batch time 22"]
+    given: Bool[Tensor, "batch 1 22"]
+    """Which joints the 2D skeleton has."""
+    seen: Bool[Tensor, "batch time 22"]
     truth_3d: Float[Tensor, "batch time 17 3"]
-    together: bool
-    """Whether the 3D loss trains the 2D network too."""
 
 
 class Sequences:
@@ -92,10 +94,11 @@ class Sequences:
     def _weights(self, clips: list[Clip]) -> Float[Tensor, "clip"]:
         seconds = np.array([len(clip.joints) / clip.fps for clip in clips])
         subjects = np.array([clip.subject for clip in clips])
-        total = seconds.sum()
-        for subject, share in SUBJECT_SHARE.items():
-            own = subjects == subject
-            seconds[own] *= min(1.0, share * total / max(seconds[own].sum(), 1e-9))
+        for _ in range(50):  # capping one raises the others' shares; this settles
+            for subject, share in SUBJECT_SHARE.items():
+                own = subjects == subject
+                if own.any() and not own.all():
+                    seconds[own] *= min(1.0, share / (1 - share) * seconds[~own].sum() / seconds[own].sum())
         return torch.from_numpy(seconds)
 
     def draw(self, generator: Generator) -> Float[Tensor, "batch time 22 3"]:
@@ -117,7 +120,6 @@ class Sequences:
 
 def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generator: Generator, step: int) -> Batch:
     """The batch of a step: bodies, cameras, projections, noise, and what goes missing."""
-    masks = recipe.masks and step >= recipe.opening
     xyz = look(body(sequences.draw(generator), recipe.views, generator), recipe.views, generator)
     rays = xyz[..., :2] / xyz[..., 2:]
     batch = len(xyz)
@@ -125,8 +127,8 @@ def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generato
     noisy, believed = noise.sample(rays, generator)
     with_noise = torch.rand(batch, 1, 1, generator=generator) < recipe.noise
     seen = given.expand(rays.shape[:-1])
-    if masks:
-        seen = seen & _seen(xyz, recipe.complete, generator) & (believed | ~with_noise)
+    if recipe.masks:
+        seen = seen & _seen(xyz, recipe.complete, step >= recipe.dense, generator) & (believed | ~with_noise)
     observed = torch.where(with_noise.unsqueeze(-1), noisy, rays)
     wrong = torch.exp(0.12 * torch.randn(batch, 1, 1, 1, generator=generator).clamp(-2, 2))
     wrong = torch.where(torch.rand(batch, 1, 1, 1, generator=generator) < recipe.views.wrong_focal, wrong, 1.0)
@@ -134,7 +136,7 @@ def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generato
     turned = torch.cat([rays * wrong, torch.ones_like(rays[..., :1])], -1) @ inputs.rotation.mT
     truth_2d = turned[..., :2] / turned[..., 2:].clamp_min(0.1) / inputs.size.unsqueeze(-1)
     truth_3d = (xyz[:, :, TARGETS] - xyz[:, :, TARGETS[:1]]) @ inputs.rotation.mT
-    return Batch(inputs, truth_2d, given.expand(rays.shape[:-1]), truth_3d, not masks)
+    return Batch(inputs, truth_2d, given, seen, truth_3d)
 
 
 def _given(batch: int, h36m: float, generator: Generator) -> Bool[Tensor, "batch 1 22"]:
@@ -143,30 +145,41 @@ def _given(batch: int, h36m: float, generator: Generator) -> Bool[Tensor, "batch
     return sets[(torch.rand(batch, generator=generator) < h36m).long()].unsqueeze(1)
 
 
-def _seen(xyz: Float[Tensor, "batch time 22 3"], complete: float, generator: Generator) -> Bool[Tensor, "batch time 22"]:
+MODES: list[tuple[float, gaps.Mode]] = [
+    (0.15, gaps.nothing), (0.16, gaps.scattered), (0.04, gaps.frames), (0.18, gaps.gap), (0.04, gaps.joints),
+    (0.40, partial(gaps.limb, skeleton=BODY22)), (0.03, gaps.sampled),
+]  # fmt: skip
+"""How joints go missing, and how often."""
+
+DENSE: list[tuple[float, gaps.Mode]] = [
+    (0.04, gaps.nothing), (0.12, gaps.scattered), (0.03, gaps.frames), (0.05, gaps.gap), (0.03, gaps.joints),
+    (0.04, partial(gaps.limb, skeleton=BODY22)), (0.66, partial(gaps.several, skeleton=BODY22)), (0.03, gaps.sampled),
+]  # fmt: skip
+"""The same in the later part."""
+
+
+def _seen(xyz: Float[Tensor, "batch time 22 3"], complete: float, dense: bool, generator: Generator) -> Bool[Tensor, "batch time 22"]:
     """What stays visible: nothing hidden, or gaps, or self-occlusion, or both."""
     shape = (xyz.shape[0], xyz.shape[1], xyz.shape[2])
-    hides_itself = torch.rand(shape[0], generator=generator) < 0.45
+    hides_itself = torch.rand(shape[0], generator=generator) < (0.3 if dense else 0.45)
     by_itself = torch.zeros(shape, dtype=torch.bool)
     by_itself[hides_itself] = cylinders.hidden(xyz[hides_itself], BODY22)
-    modes: list[tuple[float, gaps.Mode]] = [
-        (0.30, gaps.nothing), (0.20, gaps.scattered), (0.05, gaps.frames), (0.15, gaps.gap), (0.08, gaps.joints),
-        (0.30, partial(gaps.limb, skeleton=BODY22)), (0.03, gaps.sampled),
-    ]  # fmt: skip
-    seen = gaps.choose(shape, generator, modes) & ~by_itself
+    seen = gaps.choose(shape, generator, DENSE if dense else MODES) & ~by_itself
     return seen | (torch.rand(shape[0], 1, 1, generator=generator) < complete)
 
 
-def loss(network: nn.Module, batch: Batch) -> Terms:
+def loss(network: nn.Module, batch: Batch, hidden: float) -> Terms:
     """OANet eq. 9 without its adversarial and 2D-only terms: 2D completion, 3D position, and symmetry with the paper's 0.2.
 
-    Where joints are missing the 2D network learns from its own loss alone (the paper's eq. 3): fed by the 3D loss it stops completing
-    and becomes a code that only the 3D network can read.
+    Joints that went missing and joints that the 2D skeleton never has are two terms: the latter are many times as many, and so easy that
+    they would be all that is learnt.
     """
-    complete, xyz = network(batch.inputs.channels, together=batch.together)
+    complete, xyz = network(batch.inputs.channels)
+    weight = torch.where(batch.seen | ~batch.given, 1.0, hidden)[..., TARGETS]
     return {
-        "mpjpe": losses.position_3d(xyz, batch.truth_3d),
+        "position": losses.position_3d(xyz, batch.truth_3d, weight),
         "velocity": losses.velocity_3d(xyz, batch.truth_3d),
-        "completion": (0.1 if batch.together else 1.0) * losses.complete_2d(complete, batch.truth_2d, batch.known_2d),
+        "completion": losses.complete_2d(complete, batch.truth_2d, batch.given & ~batch.seen),
+        "extension": 0.3 * losses.complete_2d(complete, batch.truth_2d, (~batch.given).expand_as(batch.seen)),
         "symmetry": 0.2 * losses.symmetry(xyz, H36M17),
     }

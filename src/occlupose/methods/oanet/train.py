@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,7 +36,7 @@ def train_lifter(mocap: Path, folder: Path, recipe: Recipe, *, resume: bool = Fa
     torch.manual_seed(recipe.seed)
     lifter = Lifter(recipe.width, recipe.depth)
     average = train(
-        lifter, lambda generator, step: make_batch(sequences, noise, recipe, generator, step), loss, recipe.optimisation, folder,
+        lifter, partial(make_batch, sequences, noise, recipe), partial(loss, hidden=recipe.hidden), recipe.optimisation, folder,
         seed=recipe.seed, resume=resume, device=device, progress=progress,
     )  # fmt: skip
     path = folder / f"{recipe.name}.safetensors"
@@ -52,7 +53,7 @@ def _command(mocap: Path, folder: Path) -> str:
     return " ".join(["occlupose", *(option + equals + places.get(Path(value), value) for option, equals, value in options)])
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit of this source, "-dirty" where it was changed since; empty where it is not in a checkout."""
     describe = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
     try:
@@ -65,5 +66,5 @@ def _card(lifter: Lifter, recipe: Recipe) -> dict[str, object]:
     return {
         "name": recipe.name, "task": "2D joints over time (COCO-17 or H36M-17, any of them missing) to root-relative H36M-17 in metres",
         "parameters": sum(value.numel() for value in lifter.parameters()), "licence": "Apache-2.0", "data": DATA, "metrics": {},
-        "version": __version__, "commit": _commit(), "recipe": asdict(recipe),
+        "version": __version__, "commit": commit(), "recipe": asdict(recipe),
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """Virtual cameras and virtual bodies: from a few mocap clips to the people a temporal network will meet.
 
 OANet section 4.2 turns poses about their axes and projects them orthographically (METHODS D3 #9). Cameras here are perspective, with
-random direction, distance and focal length; bone lengths, mirror, speed and exchanged arms are ours.
+random direction, distance and focal length; bone lengths, mirror, speed, exchanged arms and bent joints are ours.
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,19 @@ PROPORTIONS = ("hip", "knee", "ankle", "spine", "thorax", "neck_nose", "head", "
 """Bones that change length together, left and right."""
 
 
+BEND = {
+    "spine": 0.3, "thorax": 0.3, "neck_nose": 0.4, "head_top": 0.2, "shoulder": 0.15, "elbow": 1.0, "wrist": 1.0, "knee": 0.6, "ankle": 0.4,
+}  # fmt: skip
+"""How far the bone that ends in a joint is bent, against the upper arm."""
+
+KNOT = 16
+"""Frames in which a bend changes to another, at most."""
+
+
+def _bend(joint: str) -> float:
+    return BEND.get(joint.removeprefix("left_").removeprefix("right_"), 0.0)
+
+
 def _group(joint: str) -> int:
     name = joint.split("_", 1)[-1] if joint.startswith(("left_", "right_")) else joint
     name = "head" if name in ("head_top", "nose", "eye", "ear") else name
@@ -45,6 +58,7 @@ def _chains() -> Float[Tensor, "22 22"]:
 CHAINS = _chains()
 PARENT_INDEX = [BODY22.joints.index(PARENTS[joint] or joint) for joint in BODY22.joints]
 GROUPS = torch.tensor([_group(joint) for joint in BODY22.joints])
+BENDS = torch.tensor([_bend(joint) for joint in BODY22.joints])
 PELVIS = BODY22.joints.index("pelvis")
 ARMS = [BODY22.joints.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("elbow", "wrist")]
 SHOULDERS = [BODY22.joints.index(f"{side}_shoulder") for side in ("left", "left", "right", "right")]
@@ -67,10 +81,14 @@ class Views:
     """The person stands up to this many degrees beside the camera's axis."""
     speed: tuple[float, float] = (0.7, 1.45)
     still: float = 0.03
-    """Share of sequences in which nobody moves, as in single pictures."""
+    """Share of sequences in which the capture stands still, as in single pictures."""
     mirror: float = 0.5
-    arms: float = 0.25
+    arms: float = 0.2
     """Share of sequences that take their arms from another."""
+    bent: float = 0.3
+    """Share of sequences whose joints are bent away from the capture's, to stay and from time to time."""
+    bend: float = 16.0
+    """Standard deviation of the upper arm's bend, degrees about each axis."""
     tumble: float = 0.05
     """Share of bodies turned some other way up: lying, diving, head down."""
     wrong_focal: float = 0.3
@@ -78,17 +96,33 @@ class Views:
 
 
 def body(joints: Float[Tensor, "batch time 22 3"], views: Views, generator: Generator) -> Float[Tensor, "batch time 22 3"]:
-    """Bodies of other builds: mirrored, with other bone lengths, some with the arms of another sequence."""
+    """Bodies of other builds: mirrored, with other bone lengths, some with the arms of another sequence, some bent."""
     batch = joints.shape[0]
     mirrored = joints[:, :, list(BODY22.mirror)] * joints.new_tensor([-1.0, 1.0, 1.0])
     joints = torch.where(_chance(batch, views.mirror, generator), mirrored, joints)
     joints = torch.where(_chance(batch, views.arms, generator), exchange_arms(joints, torch.randperm(batch, generator=generator)), joints)
     bones = joints - joints[:, :, PARENT_INDEX]
     bones[:, :, PELVIS] = joints[:, :, PELVIS]
+    bones = torch.where(_chance(batch, views.bent, generator), bend(bones, views.bend, generator), bones)
     scale = 1 + views.bone_scale * torch.randn(batch, 1, len(PROPORTIONS), generator=generator).clamp(-2.5, 2.5)
     lengths = scale[..., GROUPS].clone()
     lengths[..., PELVIS] = 1
     return CHAINS @ (bones * lengths.unsqueeze(-1))
+
+
+def bend(bones: Float[Tensor, "batch time 22 3"], degrees: float, generator: Generator) -> Float[Tensor, "batch time 22 3"]:
+    """Bones turned by smooth random angles, each together with all that hang on it; half of the turn stays, half comes and goes."""
+    batch, time = bones.shape[:2]
+    knots = torch.randn(batch, 3 * len(BODY22), time // KNOT + 3, generator=generator)
+    moving = torch.nn.functional.interpolate(knots, size=time, mode="linear", align_corners=True)
+    staying = torch.randn(batch, 3 * len(BODY22), 1, generator=generator)
+    angles = torch.deg2rad(torch.tensor(degrees)) * (moving + staying) / 2**0.5
+    turns = CHAINS @ (angles.unflatten(1, (len(BODY22), 3)).movedim(-1, 1) * BENDS.unsqueeze(-1))
+    # Rodrigues' formula, the axis and the angle in one vector
+    angle = turns.norm(dim=-1, keepdim=True)
+    axis = turns / angle.clamp_min(1e-6)
+    along = (axis * bones).sum(-1, keepdim=True) * axis
+    return along + angle.cos() * (bones - along) + angle.sin() * torch.linalg.cross(axis, bones)
 
 
 def exchange_arms(joints: Float[Tensor, "batch time 22 3"], order: Tensor) -> Float[Tensor, "batch time 22 3"]:
@@ -119,7 +153,8 @@ def look(joints: Float[Tensor, "batch time 22 3"], views: Views, generator: Gene
     centre = joints[:, :, PELVIS].mean(1).view(batch, 1, 1, 3)
     joints = joints - centre
     upright = torch.eye(3).expand(batch, 3, 3)
-    tumbled = torch.linalg.qr(torch.randn(batch, 3, 3, generator=generator)).Q
+    orthogonal, triangular = torch.linalg.qr(torch.randn(batch, 3, 3, generator=generator))
+    tumbled = orthogonal * triangular.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)  # even over all rotations
     tumbled = tumbled * torch.linalg.det(tumbled).view(-1, 1, 1)
     turn = torch.where(_chance(batch, views.tumble, generator).squeeze(-1), tumbled, upright)
     turn = _turn(1, draw(-torch.pi, torch.pi)) @ turn

@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
@@ -60,10 +61,11 @@ def load(path: Path | None = None) -> Lifter:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
                 raise OccluposeError(f"{path}: not the weights of an OANet lifter; give a file that `occlupose train lifter` wrote")
-            lifter = Lifter(int(header["width"]), int(header["depth"]))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-            lifter.load_state_dict(tensors)
+            with torch.device("meta"):  # no time is spent on numbers that are replaced at once
+                lifter = Lifter(int(header["width"]), int(header["depth"]))
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            lifter.load_state_dict(tensors, assign=True)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else "not readable as weights of the lifter"
         raise OccluposeError(f"{path}: {reason}; give a file that `occlupose train lifter` wrote") from None
-    return lifter.float().eval()
+    return lifter.eval()
