@@ -51,7 +51,7 @@ class BlazePose(TopDown):
     def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
         matrices = to_crop(regions, SIZE, SIZE, diameter=SIZE / MARGIN)
         crops = (picture.cut(matrix, SIZE, SIZE) for matrix in matrices)
-        seen = [self.landmarks(np.multiply(crop, 1 / 255, dtype=np.float32)) for crop in crops]
+        seen = [self.landmarks(np.divide(crop, 255, dtype=np.float32)) for crop in crops]
         landmarks = np.array([points.reshape(39, 5) for points, _ in seen], np.float64).reshape(-1, 39, 5)
         presence = np.array([flag[0] for _, flag in seen], np.float64)
         xy = apply(inverse(matrices), landmarks[..., :2] - 0.5)
