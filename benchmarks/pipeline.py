@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
@@ -130,33 +131,55 @@ def small_clip(folder: Path, seconds: int) -> Path:
 
 @dataclass(frozen=True)
 class Runs:
-    """What was measured so far: key and value of each run, appended to a file one by one."""
+    """What was measured so far with this code: commit, key and values of each run, appended to a file one by one."""
 
     path: Path
+    commit: str
 
     def done(self) -> dict[str, dict[str, float]]:
         """The runs in the file."""
         lines = csv.reader(self.path.read_text().splitlines()) if self.path.exists() else ()
-        return {row[0]: json.loads(row[1]) for row in lines if len(row) == 2 and row[1].endswith("}")}  # not one that was cut off
+        whole = (row for row in lines if len(row) == 3 and row[2].endswith("}"))  # none that was cut off
+        return {key: json.loads(value) for commit, key, value in whole if commit == self.commit}
 
     def once(self, key: str, action: Callable[[], dict[str, float]]) -> None:
         """Measures what is not in the file yet, and appends it."""
         if key not in self.done():
             value = json.dumps(action())
             with self.path.open("a", newline="") as file:
-                csv.writer(file).writerow([key, value])
+                csv.writer(file).writerow([self.commit, key, value])
+
+
+def run_key(people: int, frames: int, number: int) -> str:
+    """Names a run of the stages."""
+    return f"{people} people, {frames} frames, run {number}"
+
+
+def memory_key(seconds: int) -> str:
+    """Names a measurement of peak memory."""
+    return f"memory, {seconds} s"
+
+
+def timings(folder: Path, people: int, frames: int) -> dict[str, float]:
+    """Seconds of each stage."""
+    return dict(measure(clip(folder, people, frames), people, folder))
+
+
+def peak(folder: Path, seconds: int) -> dict[str, float]:
+    """Peak memory with a video of so many seconds."""
+    return {"MiB": peak_memory(small_clip(folder, seconds))}
 
 
 def rows(runs: dict[str, dict[str, float]], frames: int, repeats: int) -> Iterator[tuple[object, ...]]:
     """The table: medians over the repeats."""
     for people in PEOPLE:
-        mine = [runs[f"{people} people, {frames} frames, run {number}"] for number in range(repeats)]
+        mine = [runs[run_key(people, frames, number)] for number in range(repeats)]
         medians = {stage: statistics.median(run[stage] for run in mine) for stage in mine[0]}
         for stage, seconds in medians.items():
             yield people, stage, f"{1000 * seconds / frames:.2f}", f"{seconds / medians['networks alone']:.3f}"
-    peaks = {seconds: runs[f"memory, {seconds} s"]["MiB"] for seconds in SECONDS if f"memory, {seconds} s" in runs}
-    for seconds, peak in peaks.items():
-        yield "memory", f"{seconds} s, MiB", f"{peak:.0f}", f"{peak / peaks[SECONDS[0]]:.3f}"
+    peaks = {seconds: runs[memory_key(seconds)]["MiB"] for seconds in SECONDS if memory_key(seconds) in runs}
+    for seconds, most in peaks.items():
+        yield "memory", f"{seconds} s, MiB", f"{most:.0f}", f"{most / peaks[SECONDS[0]]:.3f}"
 
 
 def main(
@@ -170,20 +193,15 @@ def main(
         memory: also measure peak memory (some minutes).
         output: table to write.
     """
-    runs = Runs(output.with_name(f"{output.stem}_runs.csv"))
-    wanted = [f"{people} people, {frames} frames, run {number}" for number in range(repeats) for people in PEOPLE]
-    wanted += [f"memory, {seconds} s" for seconds in SECONDS] if memory else []
-    if runs.done().get("commit") != {commit(): 1}:
-        runs.path.unlink(missing_ok=True)
-    runs.once("commit", lambda: {commit(): 1})
+    runs = Runs(output.with_name(f"{output.stem}_runs.csv"), commit())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for key in track(wanted, "measuring", console=Console(stderr=True)):
-            count = int(key.split()[0 if "people" in key else 1])
-            if "people" in key:
-                runs.once(key, lambda people=count: dict(measure(clip(folder, people, frames), people, folder)))
-            else:
-                runs.once(key, lambda seconds=count: {"MiB": peak_memory(small_clip(folder, seconds))})
+        wanted = [
+            (run_key(people, frames, number), partial(timings, folder, people, frames)) for number in range(repeats) for people in PEOPLE
+        ]
+        wanted += [(memory_key(seconds), partial(peak, folder, seconds)) for seconds in SECONDS] if memory else []
+        for key, action in track(wanted, "measuring", console=Console(stderr=True)):
+            runs.once(key, action)
     table = Table(*COLUMNS)
     found = list(rows(runs.done(), frames, repeats))
     write(output, COLUMNS, found)

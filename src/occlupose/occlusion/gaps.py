@@ -53,10 +53,9 @@ def joints(shape: Shape, generator: Generator, rate: float = 0.1) -> Mask:
 
 def limb(shape: Shape, generator: Generator, skeleton: Skeleton, shortest: int = 10, longest: int = 60, always: float = 0.25) -> Mask:
     """One or two limbs missing for a long stretch, or, in the share `always`, for the whole sequence."""
-    table = torch.tensor([[name in group for name in skeleton.joints] for group in LIMBS])
     missing = torch.zeros(shape, dtype=torch.bool)
     for repeat in range(2):
-        chosen = table[torch.randint(len(LIMBS), (shape[0],), generator=generator)]
+        chosen = _limb(shape[0], generator, skeleton)
         wanted = torch.ones(shape[0], 1) if repeat == 0 else (torch.rand(shape[0], 1, generator=generator) < 0.25).float()
         stretch = _span(shape, generator, shortest, longest) | (torch.rand(shape[0], 1, generator=generator) < always)
         missing |= (chosen & wanted.bool()).unsqueeze(1) & stretch.unsqueeze(-1)
@@ -67,10 +66,9 @@ def several(
     shape: Shape, generator: Generator, skeleton: Skeleton, count: int = 4, shortest: int = 10, longest: int = 36, whole: float = 0.25
 ) -> Mask:
     """One stretch after another in which a limb is missing, or, in the share `whole`, the person; they may overlap."""
-    table = torch.tensor([[name in group for name in skeleton.joints] for group in LIMBS])
     missing = torch.zeros(shape, dtype=torch.bool)
     for _ in range(count):
-        chosen = table[torch.randint(len(LIMBS), (shape[0],), generator=generator)]
+        chosen = _limb(shape[0], generator, skeleton)
         chosen = chosen | (torch.rand(shape[0], 1, generator=generator) < whole)
         missing |= chosen.unsqueeze(1) & _span(shape, generator, shortest, longest).unsqueeze(-1)
     return ~missing
@@ -94,6 +92,12 @@ def choose(shape: Shape, generator: Generator, modes: Sequence[tuple[float, Mode
 def nothing(shape: Shape, generator: Generator) -> Mask:
     """Nothing missing."""
     return torch.ones(shape, dtype=torch.bool)
+
+
+def _limb(batch: int, generator: Generator, skeleton: Skeleton) -> Bool[Tensor, "batch joint"]:
+    """The joints of one of LIMBS for each sequence."""
+    table = torch.tensor([[name in group for name in skeleton.joints] for group in LIMBS])
+    return table[torch.randint(len(LIMBS), (batch,), generator=generator)]
 
 
 def _span(shape: Shape, generator: Generator, shortest: int, longest: int) -> Bool[Tensor, "batch time"]:

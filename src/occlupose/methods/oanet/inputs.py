@@ -100,7 +100,7 @@ def positions(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "
 
 
 def doubt(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time joint"]:
-    """How far each joint's coordinates are a guess: 0 where it is seen, towards 1 the longer ago or ahead its nearest sight is."""
+    """How far each joint's coordinates are a guess: 0 where it is seen, towards 1 the longer ago or ahead its nearest sight is. Ours."""
     ages = channels[..., 2 * len(BODY22) : -1].unflatten(-1, (len(BODY22), 2))
     return 1 - ages.amax(-1)
 

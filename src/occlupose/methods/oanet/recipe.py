@@ -49,7 +49,7 @@ class Recipe:
     complete: float = 0.3
     """Share of sequences in which nothing is made to go missing."""
     hidden: float = 2.0
-    """Weight of a joint that is not seen, in the 3D loss, against one that is."""
+    """Weight of a joint that is not seen, in the 3D loss, against one that is; ours."""
     noise: float = 0.6
     """Share of sequences with the front end's noise."""
     h36m_input: float = 0.35
@@ -149,7 +149,7 @@ MODES: list[tuple[float, gaps.Mode]] = [
     (0.15, gaps.nothing), (0.16, gaps.scattered), (0.04, gaps.frames), (0.18, gaps.gap), (0.04, gaps.joints),
     (0.40, partial(gaps.limb, skeleton=BODY22)), (0.03, gaps.sampled),
 ]  # fmt: skip
-"""How joints go missing, and how often."""
+"""How joints go missing, and how often; the shares are ours."""
 
 DENSE: list[tuple[float, gaps.Mode]] = [
     (0.04, gaps.nothing), (0.12, gaps.scattered), (0.03, gaps.frames), (0.05, gaps.gap), (0.03, gaps.joints),
@@ -172,7 +172,7 @@ def loss(network: nn.Module, batch: Batch, hidden: float) -> Terms:
     """OANet eq. 9 without its adversarial and 2D-only terms: 2D completion, 3D position, and symmetry with the paper's 0.2.
 
     Joints that went missing and joints that the 2D skeleton never has are two terms: the latter are many times as many, and so easy that
-    they would be all that is learnt.
+    they would be all that is learnt. That, and all weights but that of symmetry, are ours.
     """
     complete, xyz = network(batch.inputs.channels)
     weight = torch.where(batch.seen | ~batch.given, 1.0, hidden)[..., TARGETS]
