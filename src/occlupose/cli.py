@@ -288,6 +288,7 @@ def train(
     mocap: Path,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: AnyRecipe,
+    start: Annotated[Path | None, arg(metavar="WEIGHTS")] = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
@@ -298,12 +299,13 @@ def train(
         mocap: folder with the CMU motion capture, cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: folder for checkpoint, log, weights and card.
         recipe: everything that the result depends on.
+        start: weights to begin with instead of from nothing.
         resume: go on with the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
     from occlupose.methods.oanet.train import train_lifter
 
-    weights = train_lifter(mocap, output, recipe, resume=resume, device=device)
+    weights = train_lifter(mocap, output, recipe, start=start, resume=resume, device=device)
     print(f"{weights}: weights written, their card beside them")
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from occlupose.errors import OccluposeError
-from occlupose.training.loop import Optimisation, train
+from occlupose.training.loop import Optimisation, fastest_precision, train
 
 QUICK = Optimisation(steps=24, learning_rate=0.01, warm_up=5, average=0.9, save_every=4, log_every=2, precision="32-true")
 
@@ -24,8 +24,8 @@ def network(width=6, seed=0):
     return nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.3), nn.Linear(width, 2))
 
 
-def batch(generator, step):
-    x = (1 + 0.1 * (step % 3)) * torch.randn(8, 3, generator=generator)
+def batch(generator):
+    x = torch.randn(8, 3, generator=generator)
     return Batch(x, torch.stack([x.sum(1), x[:, 0] * x[:, 1]], 1))
 
 
@@ -42,10 +42,10 @@ def killed_at(step):
     """A source of batches that fails as step `step` (from 0) begins."""
     left = iter(range(step))
 
-    def interrupted(generator, number):
+    def interrupted(generator):
         if next(left, None) is None:
             raise Killed
-        return batch(generator, number)
+        return batch(generator)
 
     return interrupted
 
@@ -98,26 +98,11 @@ def test_resuming_where_nothing_is_begins(tmp_path):
     assert same(run(tmp_path / "new", resume=True), run(tmp_path / "straight"))
 
 
-def test_batches_are_told_their_step(tmp_path):
-    told = []
-
-    def telling(generator, step):
-        told.append(step)
-        if len(told) == 11:
-            raise Killed
-        return batch(generator, step)
-
-    with pytest.raises(Killed):
-        run(tmp_path, telling)
-    run(tmp_path, telling, resume=True)
-    assert told == [*range(11), *range(8, 24)]
-
-
 def test_each_step_draws_one_batch_and_a_resumed_run_those_since_the_checkpoint(tmp_path):
     drawn = []
 
-    def noting(generator, step):
-        made = batch(generator, step)
+    def noting(generator):
+        made = batch(generator)
         drawn.append(made.x)
         if len(drawn) == 11:
             raise Killed
@@ -285,3 +270,12 @@ def test_training_on_a_gpu(tmp_path):
     with pytest.raises(Killed):
         run(tmp_path / "resumed", killed_at(13), device="cuda")
     run(tmp_path / "resumed", resume=True)  # goes on elsewhere
+
+
+def test_precision_is_by_default_what_the_device_calculates_fast(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert fastest_precision("cpu") == "bf16-mixed"
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    assert fastest_precision("cpu") == "32-true"
+    automatic = dataclasses.replace(QUICK, precision="auto")
+    assert same(run(tmp_path / "auto", optimisation=automatic), run(tmp_path / "whole"))

@@ -88,6 +88,19 @@ def test_the_card_says_how_and_names_no_folder_of_ours(mocap, tmp_path, monkeypa
     assert command == f"occlupose {expected}"
 
 
+def test_training_can_begin_with_weights(mocap, tmp_path, monkeypatch):
+    first = trained(mocap, tmp_path / "first", recipe())
+    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "lifter", "--start", str(first), f"--mocap={mocap}"])
+    still = Optimisation(steps=1, learning_rate=0.0)
+    unchanged = trained(mocap, tmp_path / "still", recipe(optimisation=still), start=first)
+    begun, kept = load(first).state_dict(), load(unchanged).state_dict()
+    assert all(torch.equal(begun[name], kept[name]) for name in begun)
+    assert json.loads(unchanged.with_suffix(".json").read_text())["command"] == "occlupose train lifter --start WEIGHTS --mocap=MOCAP"
+    with pytest.raises(OccluposeError, match=r"oanet_lifter\.safetensors: width 8, depth 2; give the same with --recipe\.width"):
+        trained(mocap, tmp_path / "wider", recipe(width=16), start=first)
+    assert not (tmp_path / "wider").exists()
+
+
 def test_a_run_is_not_overwritten_and_is_resumed_only_as_itself(mocap, tmp_path):
     path = trained(mocap, tmp_path, recipe())
     weights = path.read_bytes()

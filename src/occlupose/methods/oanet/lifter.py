@@ -31,15 +31,29 @@ class Lifter(nn.Module):
         self.tcn_3d = TCN(CHANNELS, 3 * len(H36M17), width=width, depth=depth)
 
     def forward(
-        self, seen: Float[Tensor, "batch time channels"]
+        self, seen: Float[Tensor, "batch time channels"], practice: Float[Tensor, "batch time channels"] | None = None
     ) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 17 3"]]:
-        """From the channels of `inputs.Inputs`: complete 2D joints in their units; root-relative 3D in metres, turned camera frame."""
-        complete = positions(seen) + doubt(seen).unsqueeze(-1) * self.tcn_2d(seen).unflatten(-1, (len(BODY22), 2))
-        given = complete.detach()
-        channels = torch.cat([given.flatten(2), seen[..., 2 * len(BODY22) :]], -1)
-        flat = torch.nn.functional.pad(given[..., TARGETS, :], (0, 1))
+        """From the channels of `inputs.Inputs`: complete 2D joints in their units; root-relative 3D in metres, turned camera frame.
+
+        Arguments:
+            practice: channels that the 2D network learns on; the complete 2D joints are then those of these.
+        """
+        complete = self.complete(seen)
+        xyz = self.lift(complete.detach(), seen)
+        return complete if practice is None else self.complete(practice), xyz
+
+    def complete(self, seen: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time 22 2"]:
+        """2D joints, corrected where they are in doubt."""
+        return positions(seen) + doubt(seen).unsqueeze(-1) * self.tcn_2d(seen).unflatten(-1, (len(BODY22), 2))
+
+    def lift(
+        self, complete: Float[Tensor, "batch time 22 2"], seen: Float[Tensor, "batch time channels"]
+    ) -> Float[Tensor, "batch time 17 3"]:
+        """Root-relative 3D joints."""
+        channels = torch.cat([complete.flatten(2), seen[..., 2 * len(BODY22) :]], -1)
+        flat = torch.nn.functional.pad(complete[..., TARGETS, :], (0, 1))
         xyz = flat + self.tcn_3d(channels).unflatten(-1, (len(H36M17), 3))
-        return complete, xyz - xyz[..., :1, :]
+        return xyz - xyz[..., :1, :]
 
     @property
     def delay(self) -> int:

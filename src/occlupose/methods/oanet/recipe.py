@@ -43,11 +43,8 @@ class Recipe:
     """Frames of a training sequence."""
     masks: bool = True
     """Occlusion awareness: joints go missing in training. False is the baseline that has never seen one missing."""
-    dense: int = 11_500
-    """Step from which several limbs, or the whole person, go missing one after another in nearly half of the sequences: long gaps take
-    most learning, and before that few sequences have one."""
-    complete: float = 0.3
-    """Share of sequences in which nothing is made to go missing."""
+    complete: float = 0.4
+    """Share of sequences in which the 3D network gets everything. For the 2D network something goes missing in each."""
     hidden: float = 2.0
     """Weight of a joint that is not seen, in the 3D loss, against one that is; ours."""
     noise: float = 0.6
@@ -67,14 +64,25 @@ class Recipe:
 
 
 @dataclass
+class Sight:
+    """What is left to see of the people of a batch, and their true 2D joints."""
+
+    seen: Bool[Tensor, "batch time 22"]
+    inputs: Inputs
+    truth: Float[Tensor, "batch time 22 2"]
+    """In the units of the inputs."""
+
+
+@dataclass
 class Batch:
     """Network input and truth."""
 
-    inputs: Inputs
-    truth_2d: Float[Tensor, "batch time 22 2"]
     given: Bool[Tensor, "batch 1 22"]
     """Which joints the 2D skeleton has."""
-    seen: Bool[Tensor, "batch time 22"]
+    fill: Sight
+    """For the 2D network: something is missing always, for only there it has something to learn."""
+    lift: Sight
+    """For the 3D network: the same people, some of them complete."""
     truth_3d: Float[Tensor, "batch time 17 3"]
 
 
@@ -118,7 +126,7 @@ class Sequences:
         return torch.lerp(self.joints[first + below], self.joints[first + above], weight)
 
 
-def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generator: Generator, step: int) -> Batch:
+def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generator: Generator) -> Batch:
     """The batch of a step: bodies, cameras, projections, noise, and what goes missing."""
     xyz = look(body(sequences.draw(generator), recipe.views, generator), recipe.views, generator)
     rays = xyz[..., :2] / xyz[..., 2:]
@@ -126,17 +134,28 @@ def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generato
     given = _given(batch, recipe.h36m_input, generator)
     noisy, believed = noise.sample(rays, generator)
     with_noise = torch.rand(batch, 1, 1, generator=generator) < recipe.noise
-    seen = given.expand(rays.shape[:-1])
-    if recipe.masks:
-        seen = seen & _seen(xyz, recipe.complete, step >= recipe.dense, generator) & (believed | ~with_noise)
     observed = torch.where(with_noise.unsqueeze(-1), noisy, rays)
     wrong = torch.exp(0.12 * torch.randn(batch, 1, 1, 1, generator=generator).clamp(-2, 2))
     wrong = torch.where(torch.rand(batch, 1, 1, 1, generator=generator) < recipe.views.wrong_focal, wrong, 1.0)
-    inputs = prepare(observed * wrong, seen)
-    turned = torch.cat([rays * wrong, torch.ones_like(rays[..., :1])], -1) @ inputs.rotation.mT
-    truth_2d = turned[..., :2] / turned[..., 2:].clamp_min(0.1) / inputs.size.unsqueeze(-1)
-    truth_3d = (xyz[:, :, TARGETS] - xyz[:, :, TARGETS[:1]]) @ inputs.rotation.mT
-    return Batch(inputs, truth_2d, given, seen, truth_3d)
+
+    def sight(complete: float) -> Sight:
+        seen = given.expand(rays.shape[:-1])
+        if recipe.masks:
+            seen = seen & _seen(xyz, complete, generator) & (believed | ~with_noise)
+        return _sight(rays * wrong, observed * wrong, seen)
+
+    fill, lift = sight(complete=0.0), sight(recipe.complete)
+    truth_3d = (xyz[:, :, TARGETS] - xyz[:, :, TARGETS[:1]]) @ lift.inputs.rotation.mT
+    return Batch(given, fill, lift, truth_3d)
+
+
+def _sight(
+    rays: Float[Tensor, "batch time 22 2"], observed: Float[Tensor, "batch time 22 2"], seen: Bool[Tensor, "batch time 22"]
+) -> Sight:
+    """Inputs from what is observed of the joints that are seen, and beside them where all joints are."""
+    inputs = prepare(observed, seen)
+    turned = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) @ inputs.rotation.mT
+    return Sight(seen, inputs, turned[..., :2] / turned[..., 2:].clamp_min(0.1) / inputs.size.unsqueeze(-1))
 
 
 def _given(batch: int, h36m: float, generator: Generator) -> Bool[Tensor, "batch 1 22"]:
@@ -146,25 +165,19 @@ def _given(batch: int, h36m: float, generator: Generator) -> Bool[Tensor, "batch
 
 
 MODES: list[tuple[float, gaps.Mode]] = [
-    (0.15, gaps.nothing), (0.16, gaps.scattered), (0.04, gaps.frames), (0.18, gaps.gap), (0.04, gaps.joints),
-    (0.40, partial(gaps.limb, skeleton=BODY22)), (0.03, gaps.sampled),
-]  # fmt: skip
-"""How joints go missing, and how often; the shares are ours."""
-
-DENSE: list[tuple[float, gaps.Mode]] = [
     (0.04, gaps.nothing), (0.12, gaps.scattered), (0.03, gaps.frames), (0.05, gaps.gap), (0.03, gaps.joints),
     (0.04, partial(gaps.limb, skeleton=BODY22)), (0.66, partial(gaps.several, skeleton=BODY22)), (0.03, gaps.sampled),
 ]  # fmt: skip
-"""The same in the later part."""
+"""How joints go missing, and how often; the shares are ours. Long gaps take most learning, so that most sequences have several."""
 
 
-def _seen(xyz: Float[Tensor, "batch time 22 3"], complete: float, dense: bool, generator: Generator) -> Bool[Tensor, "batch time 22"]:
-    """What stays visible: nothing hidden, or gaps, or self-occlusion, or both."""
+def _seen(xyz: Float[Tensor, "batch time 22 3"], complete: float, generator: Generator) -> Bool[Tensor, "batch time 22"]:
+    """What stays visible: nothing hidden in the share `complete`; else gaps, or self-occlusion, or both."""
     shape = (xyz.shape[0], xyz.shape[1], xyz.shape[2])
-    hides_itself = torch.rand(shape[0], generator=generator) < (0.3 if dense else 0.45)
+    hides_itself = torch.rand(shape[0], generator=generator) < 0.3
     by_itself = torch.zeros(shape, dtype=torch.bool)
     by_itself[hides_itself] = cylinders.hidden(xyz[hides_itself], BODY22)
-    seen = gaps.choose(shape, generator, DENSE if dense else MODES) & ~by_itself
+    seen = gaps.choose(shape, generator, MODES) & ~by_itself
     return seen | (torch.rand(shape[0], 1, 1, generator=generator) < complete)
 
 
@@ -174,12 +187,12 @@ def loss(network: nn.Module, batch: Batch, hidden: float) -> Terms:
     Joints that went missing and joints that the 2D skeleton never has are two terms: the latter are many times as many, and so easy that
     they would be all that is learnt. That, and all weights but that of symmetry, are ours.
     """
-    complete, xyz = network(batch.inputs.channels)
-    weight = torch.where(batch.seen | ~batch.given, 1.0, hidden)[..., TARGETS]
+    complete, xyz = network(batch.lift.inputs.channels, batch.fill.inputs.channels)
+    weight = torch.where(batch.lift.seen | ~batch.given, 1.0, hidden)[..., TARGETS]
     return {
         "position": losses.position_3d(xyz, batch.truth_3d, weight),
         "velocity": losses.velocity_3d(xyz, batch.truth_3d),
-        "completion": losses.complete_2d(complete, batch.truth_2d, batch.given & ~batch.seen),
-        "extension": 0.3 * losses.complete_2d(complete, batch.truth_2d, (~batch.given).expand_as(batch.seen)),
+        "completion": losses.complete_2d(complete, batch.fill.truth, batch.given & ~batch.fill.seen),
+        "extension": 0.3 * losses.complete_2d(complete, batch.fill.truth, (~batch.given).expand_as(batch.fill.seen)),
         "symmetry": 0.2 * losses.symmetry(xyz, H36M17),
     }

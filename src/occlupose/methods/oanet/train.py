@@ -11,45 +11,59 @@ import torch
 
 from occlupose import __version__
 from occlupose.datasets.cmu import load_clips, split
+from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.methods.oanet.lifter import Lifter
 from occlupose.methods.oanet.recipe import Recipe, Sequences, loss, make_batch
-from occlupose.methods.oanet.weights import save
+from occlupose.methods.oanet.weights import load, save
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import train
 
 DATA = "CMU Graphics Lab motion capture (free to use, also commercially); subjects 02, 08, 32 and copies of their takes held out"
 
 
-def train_lifter(mocap: Path, folder: Path, recipe: Recipe, *, resume: bool = False, device: str = "cpu", progress: bool = True) -> Path:
+def train_lifter(
+    mocap: Path,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    start: Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Path:
     """Trains the 2D and the 3D TCN together on virtual views of the mocap; returns the weights file.
 
     Arguments:
         mocap: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
         folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.
+        start: weights to begin with, as `train_lifter` wrote them; by default the networks begin at random.
         resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
 
     Raises:
-        OccluposeError: no mocap there, or none of a subject that is not held out; what `training.loop.train` refuses.
+        OccluposeError: no mocap there, or none of a subject that is not held out; starting weights of another size or not readable; what
+            `training.loop.train` refuses.
     """
     sequences, noise = Sequences(split(load_clips(mocap))[0], recipe), NoiseModel.load()
     torch.manual_seed(recipe.seed)
-    lifter = Lifter(recipe.width, recipe.depth)
+    lifter = Lifter(recipe.width, recipe.depth) if start is None else load(start)
+    if (lifter.width, lifter.depth) != (recipe.width, recipe.depth):
+        raise OccluposeError(f"{start}: width {lifter.width}, depth {lifter.depth}; give the same with --recipe.width and --recipe.depth")
     average = train(
         lifter, partial(make_batch, sequences, noise, recipe), partial(loss, hidden=recipe.hidden), recipe.optimisation, folder,
         seed=recipe.seed, resume=resume, device=device, progress=progress,
     )  # fmt: skip
     path = folder / f"{recipe.name}.safetensors"
     save(average, lifter, path)
+    card = _card(lifter, recipe) | {"command": _command({mocap: "MOCAP", folder: "FOLDER", start: "WEIGHTS"})}
     with atomic(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(_card(lifter, recipe) | {"command": _command(mocap, folder)}, indent=1) + "\n")
+        temporary.write_text(json.dumps(card, indent=1) + "\n")
     return path
 
 
-def _command(mocap: Path, folder: Path) -> str:
-    """The command line, without the names of folders."""
+def _command(places: dict[Path | None, str]) -> str:
+    """The command line, with names for places."""
     options = (word.rpartition("=") for word in sys.argv[1:])
-    places = {mocap: "MOCAP", folder: "FOLDER"}
     return " ".join(["occlupose", *(option + equals + places.get(Path(value), value) for option, equals, value in options)])
 
 
