@@ -82,7 +82,7 @@ def measure(path: Path, people: int, folder: Path) -> Iterator[tuple[str, float]
     yield "front end, rest", whole - eyes.network_seconds
     tracker, meter = Tracker(), FlowMeter()
     ids: list[np.ndarray] = []
-    yield "tracking", timed(lambda: ids.extend(tracker.update(found, frame.time) for found, frame in zip(seen, frames, strict=True)))
+    yield "tracking", timed(lambda: ids.extend(tracker.update(found, frame.time).tracks for found, frame in zip(seen, frames, strict=True)))
     moments = list(zip(frames, seen, ids, strict=True))
     yield "flow", timed(lambda: [meter.update(frame.pyramid, found.boxes, found.xy, who) for frame, found, who in moments])
     del frames, moments

@@ -1,6 +1,6 @@
 """From a picture, video or camera to people in 3D: frames, 2D people, identities, evidence, lifting.
 
-Watching (`watch`) is one pass with two frames of delay; lifting follows on the whole (`run`) or on a sliding window (`stream`).
+Watching (`watch`) is one pass with little delay; lifting follows on the whole (`run`) or on a sliding window (`stream`).
 """
 
 from collections import deque
@@ -25,7 +25,7 @@ from occlupose.occlusion.evidence import evidence, states
 from occlupose.poses import ABSENT, Poses
 from occlupose.skeletons import Skeleton
 from occlupose.threads import background, opencv_on_one_thread
-from occlupose.tracking import Tracker
+from occlupose.tracking import Tracker, Who
 
 STEP = 0.25
 """Seconds that a live window moves on at a time: the delay grows by as much, the work falls in proportion."""
@@ -182,63 +182,74 @@ def _opened(spec: str | Path | int | Source, every: int, start: float | None, en
 
 
 def watch(source: Source, frontend: Frontend, *, max_people: int | None = None) -> Generator[Sighting, None, None]:
-    """The people of each frame of a source, in 2D, two frames late: frontend, tracker, flow, evidence (OANet section 3.1).
+    """The people of each frame of a source, in 2D, some frames late: frontend, tracker, flow, evidence (OANet section 3.1).
 
-    Decoding, tracking and optical flow run beside the networks, and OpenCV on one thread (in the whole process) meanwhile. People who are
-    not confirmed by a second frame are left out, except where there is only one frame.
+    Decoding, tracking and optical flow run beside the networks, and OpenCV on one thread (in the whole process) meanwhile. Ghosts, people
+    who are gone before `tracking.Tracker` confirms them, are left out.
 
     Arguments:
         max_people: at most so many in a frame; who was there first stays.
     """
     frontend.reset()
     witness = _Witness((source.width, source.height), max_people)
-    waiting: deque[Future[Sighting | None]] = deque()
+    waiting: deque[Future[list[Sighting]]] = deque()
     with opencv_on_one_thread(), background("track") as worker, closing(prefetch(halved(source), polite=not source.live)) as frames:
         for frame in frames:
             waiting.append(worker.submit(witness.see, frame, frontend(frame)))
-            if len(waiting) > 1 and (sighting := waiting.popleft().result()) is not None:
-                yield sighting
+            if len(waiting) > 1:
+                yield from waiting.popleft().result()
         waiting.append(worker.submit(witness.finish))
         for last in waiting:
-            if (sighting := last.result()) is not None:
-                yield sighting
+            yield from last.result()
+
+
+@dataclass
+class _Moment:
+    """A frame of which something is still to be learnt."""
+
+    time: float
+    people: People
+    who: Who
+    moved: Displacements | None = None
 
 
 class _Witness:
-    """Who is who, and what to believe of them: tracker, flow and evidence. A frame's answer comes with the next frame."""
+    """Who is who, and what to believe of them: tracker, flow and evidence. A frame is told of when it is settled who is in it."""
 
     def __init__(self, size: tuple[int, int], max_people: int | None) -> None:
         self.size, self.places = size, _Places(max_people)
         self.tracker, self.meter = Tracker(look_back=TAIL), FlowMeter()
-        self.frames = 0
-        self.time = 0.0
-        self.people: People | None = None
-        self.ids = np.zeros(0, np.int64)
+        self.waiting: deque[_Moment] = deque()
 
-    def see(self, frame: Frame, people: People) -> Sighting | None:
-        """Takes the people of a frame and tells of the frame before; None at the first."""
-        ids = self.tracker.update(people, frame.time)
-        moved = self.meter.update(frame.pyramid, people.boxes, people.xy, ids)
-        sighting = None if moved is None else self._tell(self.tracker.previous, moved)
-        self.time, self.people, self.ids = frame.time, people, ids
-        self.frames += 1
-        return sighting
+    def see(self, frame: Frame, people: People) -> list[Sighting]:
+        """Takes the people of a frame and tells of earlier ones."""
+        who = self.tracker.update(people, frame.time)
+        self._measured(self.meter.update(frame.pyramid, people.boxes, people.xy, who.tracks))
+        settled = []
+        while self.waiting and frame.time - self.waiting[0].time > self.tracker.confirm - 1e-6:
+            settled.append(self._tell(self.waiting.popleft()))
+        self.waiting.append(_Moment(frame.time, people, who))
+        return settled
 
-    def finish(self) -> Sighting | None:
-        """Tells of the last frame; None where there was none. Who is in a single frame is confirmed by it."""
-        moved = self.meter.finish()
-        if moved is None or self.people is None:
-            return None
-        return self._tell(self.ids if self.frames > 1 else Tracker(confirm=1).update(self.people, self.time), moved)
+    def finish(self) -> list[Sighting]:
+        """Tells of all that are left."""
+        self._measured(self.meter.finish())
+        self.tracker.finish()
+        return [self._tell(moment) for moment in self.waiting]
 
-    def _tell(self, ids: Int[np.ndarray, " person"], moved: Displacements) -> Sighting:
-        """The people of the frame before who have an id and a place, by id."""
-        assert self.people is not None
-        known = np.flatnonzero(self.places(ids, self.time))
+    def _measured(self, moved: Displacements | None) -> None:
+        if self.waiting:
+            self.waiting[-1].moved = moved
+
+    def _tell(self, moment: _Moment) -> Sighting:
+        """The people who have an id and a place, by id."""
+        ids, people, moved = moment.who.ids, moment.people, moment.moved
+        assert moved is not None
+        known = np.flatnonzero(self.places(ids, moment.time))
         known = known[np.argsort(ids[known])]
-        belief = evidence(self.people.score[known], moved.motion[known], moved.flow[known]).astype(np.float32)
-        xy = self.people.xy[known].astype(np.float32)
-        return Sighting(self.time, ids[known], xy, belief, states(belief, xy, self.size))
+        belief = evidence(people.score[known], moved.motion[known], moved.flow[known]).astype(np.float32)
+        xy = people.xy[known].astype(np.float32)
+        return Sighting(moment.time, ids[known], xy, belief, states(belief, xy, self.size))
 
 
 class _Places:

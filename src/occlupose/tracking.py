@@ -1,5 +1,6 @@
 """Who is who from frame to frame: ids that survive an occlusion, decided from the past alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from occlupose.frontends import People
 
-__all__ = ["Tracker"]
+__all__ = ["Tracker", "Who"]
 
 # Everything below is ours; lengths are in box sides (the longer side of the person's box), so that no number depends on the resolution.
 JOINT_REACH = 0.08  # half side of the square round a joint
@@ -29,9 +30,11 @@ SAME_PERSON = 0.6  # mean overlap of all joints' squares from which two people o
 class _Track:
     """One person as last seen; `id` is -1 until confirmed."""
 
+    number: int
     xy: Float[np.ndarray, "joint 2"]
     score: Float[np.ndarray, " joint"]
     box: Float[np.ndarray, " 4"]
+    begun: float
     time: float
     id: int = -1
     hits: int = 1
@@ -72,6 +75,23 @@ class _Track:
         self.hits += 1
 
 
+@dataclass(frozen=True)
+class Who:
+    """Who the people of one frame are."""
+
+    owners: list[_Track | None]
+
+    @property
+    def tracks(self) -> Int[np.ndarray, " person"]:
+        """The same number as in other frames for the same person, at once, also for people who turn out to be ghosts; -1 for a double."""
+        return np.array([-1 if owner is None else owner.number for owner in self.owners], np.int64)
+
+    @property
+    def ids(self) -> Int[np.ndarray, " person"]:
+        """Ids as far as they are known by now; -1 for a double, and for somebody who is not (or never was) there for long enough."""
+        return np.array([-1 if owner is None else owner.id for owner in self.owners], np.int64)
+
+
 class Tracker:
     """Gives the people of each frame the ids of the people before; after PoseFlow (pose and box overlap, Hungarian), with motion ours.
 
@@ -81,39 +101,31 @@ class Tracker:
 
     Arguments:
         look_back: s, how long a hidden person's id is kept.
-        confirm: frames in a row that somebody new must be seen in to get an id, so that one-frame ghosts get none. 1: at once.
+        confirm: s, for which somebody new must be seen in every frame to get an id, so that ghosts get none. A person's frames are final,
+            in hindsight from the first on, once this has passed. 0: at once.
     """
 
-    def __init__(self, *, look_back: float = 2.0, confirm: int = 2) -> None:
+    def __init__(self, *, look_back: float = 2.0, confirm: float = 0.2) -> None:
         self._look_back = look_back
-        self._confirm = confirm
+        self.confirm = confirm
         self.reset()
 
     def reset(self) -> None:
         """Forget everybody: another video starts, with id 1."""
         self._tracks: list[_Track] = []
-        self._latest: list[_Track | None] = []
-        self._before: list[_Track | None] = []
-        self._given = 0
+        self._begun: float | None = None
+        self._time = 0.0
+        self._frames = self._met = self._given = 0
 
-    @property
-    def previous(self) -> Int[np.ndarray, " person"]:
-        """Ids of the people of the frame before the latest one, as known now: somebody new has theirs here from their first frame on.
-
-        With the default of two frames to confirm, these are final: one frame of delay costs no frame of anybody.
-        """
-        return _ids(self._before)
-
-    def update(self, people: People, time: float) -> Int[np.ndarray, " person"]:
-        """Take the people of the next frame.
+    def update(self, people: People, time: float) -> Who:
+        """Take the people of the next frame, and say who they are.
 
         Arguments:
             people: as a frontend saw them.
             time: of the frame, s; never earlier than the frame before.
-
-        Returns:
-            Who each of them is; -1 for somebody not yet confirmed and for the same person seen twice. No other id comes twice.
         """
+        self._begun, self._time = time if self._begun is None else self._begun, time
+        self._frames += 1
         self._tracks = [track for track in self._tracks if time - track.time <= self._look_back]
         owners: list[_Track | None] = [None] * len(people)
         free = _without_duplicates(people, _canonical_order(people))
@@ -122,14 +134,23 @@ class Tracker:
         seen = {id(owner) for owner in owners}
         self._tracks = [track for track in self._tracks if track.id > 0 or id(track) in seen]
         for person in free:
-            owners[person] = newcomer = _Track(people.xy[person], people.score[person], people.boxes[person], time)
+            self._met += 1
+            newcomer = _Track(self._met, people.xy[person], people.score[person], people.boxes[person], time, time)
+            owners[person] = newcomer
             self._tracks.append(newcomer)
+        self._confirm(lambda track: time - track.begun > self.confirm - 1e-6)
+        return Who(owners)
+
+    def finish(self) -> None:
+        """No frame follows. If all were less than it takes to confirm somebody, whoever was seen twice, or in the only one, has an id."""
+        if self._begun is not None and self._time - self._begun < self.confirm:
+            self._confirm(lambda track: track.hits >= min(self._frames, 2))
+
+    def _confirm(self, there: Callable[[_Track], bool]) -> None:
         for track in self._tracks:
-            if track.id < 0 and track.hits >= self._confirm:
+            if track.id < 0 and there(track):
                 self._given += 1
                 track.id = self._given
-        self._before, self._latest = self._latest, owners
-        return _ids(owners)
 
 
 def _match(tracks: list[_Track], people: People, free: list[int], owners: list[_Track | None], time: float) -> list[int]:
@@ -187,7 +208,3 @@ def _box_overlap(box: Float[np.ndarray, " 4"], others: Float[np.ndarray, "person
 def _sides(boxes: Float[np.ndarray, "*any 4"]) -> Float[np.ndarray, "*any"]:
     """The longer side of each box, px; at least one pixel."""
     return np.maximum((boxes[..., 2:] - boxes[..., :2]).max(-1), 1.0)
-
-
-def _ids(tracks: list[_Track | None]) -> Int[np.ndarray, " person"]:
-    return np.array([-1 if track is None else track.id for track in tracks], np.int64)

@@ -6,6 +6,7 @@ from occlupose.errors import OccluposeError
 from occlupose.frontends import build
 from occlupose.frontends.blazepose import BlazePose, _upright
 from occlupose.media import Frame, open_media
+from occlupose.pipeline import watch
 from occlupose.skeletons import BLAZEPOSE33, COCO17
 
 PLAYERS = [[270, 310, 570, 1190], [530, 750, 1000, 1760]]  # boxes at the clip's start, by eye
@@ -107,3 +108,37 @@ def test_a_grey_picture_will_do(blazepose, clip):
     blazepose.reset()
     people = blazepose(Frame(0, 0.0, grey))
     np.testing.assert_allclose(people.boxes[players(people)], PLAYERS, atol=90)
+
+
+class Jittered:
+    """The landmark network with its input a little off, as another decoder or scaler would bring it."""
+
+    def __init__(self, network, jitter):
+        self.network, self.jitter, self.random = network, jitter, np.random.default_rng(0)
+
+    @property
+    def seconds(self):
+        return self.network.seconds
+
+    def __call__(self, picture):
+        return self.network(np.clip(self.jitter(self.random, picture), 0, 1).astype(np.float32))
+
+
+JITTERS = {
+    "last bit": lambda random, picture: np.rint(picture * 255) * np.float32(1 / 255),
+    "brightness": lambda random, picture: picture * (1 + random.uniform(-0.03, 0.03)),
+    "noise": lambda random, picture: picture + random.normal(0, 2 / 255, picture.shape),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.assets
+@pytest.mark.parametrize("jitter", JITTERS.values(), ids=JITTERS)
+def test_both_players_are_followed_throughout_however_the_input_jitters(jitter):
+    eyes = BlazePose()
+    eyes.landmarks = Jittered(eyes.landmarks, jitter)
+    with open_media(demo_clip()) as source:
+        seen = list(watch(source, eyes))
+    assert all({1, 2} <= set(sighting.ids.tolist()) for sighting in seen)
+    for other in range(3, 1 + max(max(sighting.ids) for sighting in seen)):  # whoever else must be the small bystander at the left edge
+        assert all(sighting.xy[sighting.ids == other][..., 0].max(initial=0) < 250 for sighting in seen)

@@ -1,9 +1,11 @@
 """The bookkeeping between frames, with an estimator whose people are known: discs of one grey level each on black."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from occlupose.frontends.topdown import Estimate, TopDown
+from occlupose.frontends.topdown import SETTLED, Estimate, TopDown
 from occlupose.media import Frame
 from occlupose.skeletons import COCO17
 
@@ -129,7 +131,7 @@ def poses(*people):
     x, y, size, score = np.array(people, float).T
     xy = np.stack([x, y], -1)[:, None] + size[:, None, None] * STANDING
     regions = np.stack([x, y, x, y - size], -1)
-    return Estimate(xy, np.repeat(score[:, None], 17, 1), np.ones(len(score)), regions)
+    return Estimate(xy, np.repeat(score[:, None], 17, 1), np.ones(len(score)), regions, np.zeros(len(score), int))
 
 
 @pytest.mark.parametrize(
@@ -145,6 +147,22 @@ def poses(*people):
 )
 def test_who_is_distinct(people, kept):
     assert Discs()._distinct(poses(*people)) == kept
+
+
+def test_whom_nobody_new_displaces():
+    ghost, player = (100, 100, 80, 0.99), (100, 128 - 80, 31, 0.8)
+    estimate = poses(ghost, player)
+    for ages, kept in (((0, SETTLED), [1, 0]), ((0, SETTLED - 1), [0]), ((SETTLED, SETTLED), [0]), ((SETTLED, 0), [0])):
+        assert Discs()._distinct(replace(estimate, age=np.array(ages))) == kept
+    double = poses((102, 101, 51, 0.9), (100, 100, 50, 0.8))
+    assert Discs()._distinct(replace(double, age=np.array([0, SETTLED]))) == [1]
+
+
+def test_frames_are_counted_for_each_person():
+    frontend = Discs()
+    for index in range(20):
+        frontend(frame(index, (60, 100), *[(250, 150)] * (index > 3)))
+    assert sorted(frontend._age) == [15, 19]
 
 
 def test_nobody():

@@ -1,10 +1,10 @@
 """From regions to people, frame after frame: what every estimator has in common that looks at one person at a time."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from occlupose.frontends import People
 from occlupose.frontends.detector import Detector, around, whole
@@ -18,6 +18,7 @@ PRESENT = 0.5  # belief that there is a person, 0..1: less is nobody
 SURE = 0.85  # more is surely somebody
 SAME = 0.5  # poses more alike are one person
 STEADY = 0.5  # two looks at a new person must agree so far
+SETTLED = 10  # frames for which somebody was followed whom nobody new displaces
 KNOWN = 0.2  # a region more similar to a known one brings nobody new
 SIGMA = 0.08  # of all joints where the skeleton has no sigmas of its own: that of a shoulder
 HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "head_top", "neck")
@@ -31,21 +32,23 @@ class Estimate:
         xy, score: joints, in full-image pixels, and belief in each, 0..1.
         presence: belief that the region shows a person, 0..1.
         regions: where to look for the same people in the next frame.
+        age: frames for which each has been followed; `TopDown` counts them.
     """
 
     xy: Float[np.ndarray, "person joint 2"]
     score: Float[np.ndarray, "person joint"]
     presence: Float[np.ndarray, " person"]
     regions: Regions
+    age: Int[np.ndarray, " person"] = field(default_factory=lambda: np.zeros(0, int))
 
     def take(self, rows: list[int] | np.ndarray) -> "Estimate":
         """These people alone, in this order."""
-        return Estimate(self.xy[rows], self.score[rows], self.presence[rows], self.regions[rows])
+        return Estimate(self.xy[rows], self.score[rows], self.presence[rows], self.regions[rows], self.age[rows])
 
 
 def joined(first: Estimate, second: Estimate) -> Estimate:
     """The people of both."""
-    pairs = ((getattr(first, name), getattr(second, name)) for name in ("xy", "score", "presence", "regions"))
+    pairs = ((getattr(first, name), getattr(second, name)) for name in ("xy", "score", "presence", "regions", "age"))
     return Estimate(*(np.concatenate(pair) for pair in pairs))
 
 
@@ -88,7 +91,7 @@ class TopDown(ABC):
         self._frame = 0
         self._turn = 0
         self._size = (0, 0)
-        self._tracked = np.zeros((0, 4))
+        self._tracked, self._age = np.zeros((0, 4)), np.zeros(0, int)
         self._lost = np.zeros((0, 4))
 
     def __call__(self, frame: Frame) -> People:
@@ -98,7 +101,7 @@ class TopDown(ABC):
             self.reset()
             self._size = picture.size
             self._search = Search(*picture.size)
-        followed = self.estimate(picture, self._tracked)
+        followed = replace(self.estimate(picture, self._tracked), age=self._age + 1)
         steady = similarity(self._tracked, followed.regions) > KNOWN  # a region that leaps has lost its person
         kept = self._distinct(replace(followed, presence=followed.presence * steady))
         seen = followed.take(kept)
@@ -137,15 +140,15 @@ class TopDown(ABC):
         new = found[similarity(found[:, None], seen.regions).max(1, initial=0) < KNOWN]
         if not len(new):
             return seen
-        rough = self.estimate(picture, new)
+        rough = replace(self.estimate(picture, new), age=np.zeros(len(new), int))
         rough = rough.take(rough.presence > PRESENT)
-        fine = self.estimate(picture, rough.regions)
+        fine = replace(self.estimate(picture, rough.regions), age=rough.age)
         both = joined(seen, fine.take(similarity(rough.regions, fine.regions) > STEADY))
         return both.take(self._distinct(both))
 
     def _distinct(self, estimate: Estimate) -> list[int]:
-        """Rows that show a person, each person once, the surest first."""
-        quality = estimate.presence * estimate.score.mean(1)
+        """Rows that show a person, each person once: who has been followed for long before others, and the surest first."""
+        quality = estimate.presence * estimate.score.mean(1) + (estimate.age >= SETTLED)
         bodies = np.flatnonzero((estimate.presence > PRESENT) & ~_part(estimate, quality))
         kept = suppress(self._alike(estimate.take(bodies)), quality[bodies], SAME)
         return [int(row) for row in bodies[kept][: self.max_people]]
@@ -166,7 +169,7 @@ class TopDown(ABC):
         """Where to look in the next frame, and where to look again for those who are gone: three times each."""
         lost = np.concatenate([self._lost, np.tile(gone, (3, 1))])
         self._lost = lost[similarity(lost[:, None], seen.regions).max(1, initial=0) < KNOWN][-12:]
-        self._tracked = seen.regions
+        self._tracked, self._age = seen.regions, seen.age
         self._frame += 1
 
     def _people(self, seen: Estimate) -> People:
@@ -184,9 +187,13 @@ def _boxes(estimate: Estimate) -> Float[np.ndarray, "person 4"]:
 
 
 def _part(estimate: Estimate, quality: Float[np.ndarray, " person"]) -> Bool[np.ndarray, " person"]:
-    """Which poses are a limb taken for a body: most of the box inside that of a larger person, and hardly better than that one. Ours."""
+    """Which poses are a limb taken for a body: most of the box inside that of a larger person, and hardly better than that one. Ours.
+
+    Somebody who has been followed for long is no limb of somebody new.
+    """
     low, high = estimate.xy.min(1), estimate.xy.max(1)
     shared = np.maximum(np.minimum(high[:, None], high) - np.maximum(low[:, None], low), 0).prod(-1)
     inside = shared > 0.6 * (high - low).prod(-1)[:, None]
-    size = radius(estimate.regions)
-    return (inside & (size[:, None] < 0.7 * size) & (quality[:, None] < np.minimum(quality + 0.1, 0.95))).any(1)
+    size, settled = radius(estimate.regions), estimate.age >= SETTLED
+    hardly_better = quality[:, None] < np.minimum(quality + 0.1, 0.95 + settled)
+    return (inside & (size[:, None] < 0.7 * size) & hardly_better).any(1)

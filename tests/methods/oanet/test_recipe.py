@@ -302,6 +302,16 @@ def test_completion_counts_what_went_missing_and_extension_what_the_2d_skeleton_
         assert terms["position"] == terms["velocity"] == 0
 
 
+def test_frames_for_which_nothing_is_known_are_nothing_to_complete():
+    made = batch(Recipe(batch=12, window=16, complete=0.0))
+    made.fill.seen[3] = False
+    made.fill.inputs.channels[3, :, 2 * 22 : -1] = 0  # ages
+    alone = torch.zeros_like(made.fill.seen)
+    alone[3] = True
+    terms = loss(Oracle(made, off_2d=off(alone, 3.0, 4.0)), made, 2.0)
+    assert terms["completion"] == terms["extension"] == 0
+
+
 @pytest.mark.parametrize("weight", [1.0, 2.0, 5.0])
 def test_a_joint_that_went_missing_weighs_more_in_3d_and_one_that_the_2d_skeleton_lacks_does_not(weight):
     made = batch(Recipe(batch=12, window=16, complete=0.0))

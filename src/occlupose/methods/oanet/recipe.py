@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
-from occlupose.methods.oanet.inputs import Inputs, prepare
+from occlupose.methods.oanet.inputs import Inputs, doubt, prepare
 from occlupose.methods.oanet.lifter import TARGETS
 from occlupose.methods.oanet.views import Views, body, look
 from occlupose.networks.tcn import STRIDE
@@ -185,14 +185,16 @@ def loss(network: nn.Module, batch: Batch, hidden: float) -> Terms:
     """OANet eq. 9 without its adversarial and 2D-only terms: 2D completion, 3D position, and symmetry with the paper's 0.2.
 
     Joints that went missing and joints that the 2D skeleton never has are two terms: the latter are many times as many, and so easy that
-    they would be all that is learnt. That, and all weights but that of symmetry, are ours.
+    they would be all that is learnt. Frames of which nothing is known count in neither: they have no size that errors could be measured
+    by, and would be half of the sum. That, and all weights but that of symmetry, are ours.
     """
     complete, xyz = network(batch.lift.inputs.channels, batch.fill.inputs.channels)
+    somebody = (doubt(batch.fill.inputs.channels) < 1).any(-1, keepdim=True)
     weight = torch.where(batch.lift.seen | ~batch.given, 1.0, hidden)[..., TARGETS]
     return {
         "position": losses.position_3d(xyz, batch.truth_3d, weight),
         "velocity": losses.velocity_3d(xyz, batch.truth_3d),
-        "completion": losses.complete_2d(complete, batch.fill.truth, batch.given & ~batch.fill.seen),
-        "extension": 0.3 * losses.complete_2d(complete, batch.fill.truth, (~batch.given).expand_as(batch.fill.seen)),
+        "completion": losses.complete_2d(complete, batch.fill.truth, somebody & batch.given & ~batch.fill.seen),
+        "extension": 0.3 * losses.complete_2d(complete, batch.fill.truth, somebody & ~batch.given),
         "symmetry": 0.2 * losses.symmetry(xyz, H36M17),
     }
