@@ -203,6 +203,20 @@ def test_raw_stream_without_times_gets_increasing_ones(tmp_path):
     assert np.all(np.diff([frame.time for frame in frames]) > 0)
 
 
+def test_decoded_frames_do_not_outlive_their_use(tmp_path):
+    path = make_video(tmp_path / "a.mp4", images=[corners(64, 48)] * 30, rotation=90)
+    with open_media(path) as source:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in source:
+                pass
+            left = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+        finally:
+            gc.enable()
+    assert left == []
+
+
 @pytest.mark.parametrize(
     ("rotation", "mirror", "expected"),
     [

@@ -366,7 +366,8 @@ class Video(Source):
             self._origin = first.pts
             self._tick = stream.time_base or Fraction(1, av.time_base)
             self._stored = (first.width, first.height)
-            self.height, self.width = _upright_rgb(first).shape[:2]
+            self._matrix = _display_matrix(first)
+            self.height, self.width = _upright_rgb(first, self._matrix).shape[:2]
             self._length = _length(container, stream)
             self._rate, self.fps_assumed = _rate(stream)
             if stream.sample_aspect_ratio not in (None, 0, 1):
@@ -384,9 +385,12 @@ class Video(Source):
     def _pending(self) -> Iterator[tuple[float, Callable[[], Frame]]]:
         index = -1
         for index, (time, frame) in enumerate(self._window.choose(self._timed())):
-            yield time, partial(_frame, index, time, frame)
+            yield time, partial(self._frame, index, time, frame)
         if index < 0:
             raise OccluposeError(_outside(self.name, self._window, self._length))
+
+    def _frame(self, index: int, time: float, frame: VideoFrame) -> Frame:
+        return Frame(index, time, _upright_rgb(frame, self._matrix))
 
     @contextmanager
     def _opened(self) -> Iterator[av.container.InputContainer]:
@@ -462,12 +466,14 @@ class Video(Source):
             yield None
 
 
-def _frame(index: int, time: float, frame: VideoFrame) -> Frame:
-    return Frame(index, time, _upright_rgb(frame))
+def _display_matrix(frame: VideoFrame) -> np.ndarray | None:
+    """How players turn and mirror the frame. To be asked of one frame only: PyAV frames that were asked live until cycles are collected."""
+    matrix = cast(Buffer | None, frame.side_data.get("DISPLAYMATRIX"))
+    return None if matrix is None else np.frombuffer(bytes(matrix), np.int32)
 
 
-def _upright_rgb(frame: VideoFrame) -> RGB:
-    """The frame as RGB, turned and mirrored as its display matrix says.
+def _upright_rgb(frame: VideoFrame, matrix: np.ndarray | None) -> RGB:
+    """The frame as RGB, turned and mirrored as this display matrix says.
 
     Where the file does not name its colour matrix, players take BT.709 for high definition and BT.601 below; so do we.
     """
@@ -475,8 +481,7 @@ def _upright_rgb(frame: VideoFrame) -> RGB:
     if frame.colorspace == UNSPECIFIED_SPACE:
         space = Colorspace.ITU709 if frame.height > 576 or frame.width >= 1280 else Colorspace.ITU601
     image = frame.to_ndarray(format="rgb24", src_colorspace=space, dst_color_range=ColorRange.JPEG)
-    matrix = cast(Buffer | None, frame.side_data.get("DISPLAYMATRIX"))
-    return image if matrix is None else _turn(image, np.frombuffer(bytes(matrix), np.int32))
+    return image if matrix is None else _turn(image, matrix)
 
 
 def _turn(image: RGB, matrix: np.ndarray) -> RGB:
