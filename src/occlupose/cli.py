@@ -180,7 +180,9 @@ def _run(
             _say(console, "interrupted; writing what was seen so far, without overlay.mp4 (Ctrl-C again ends at once)")
         bar.update(watching, total=len(record.sightings))
         rest = bar.add_task("lifting and writing", total=None, people="")
-        poses = lift(record.poses())
+        seen = record.poses()
+        del eyes, sightings, record  # their memory serves what follows
+        poses = lift(seen)
         written = ["poses.npz", "poses.json"]
         for name in written:
             poses.save(folder / name)

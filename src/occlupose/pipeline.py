@@ -115,13 +115,19 @@ def run(
     """
     with _opened(spec, every, start, end) as source:
         lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device)
-        eyes = build(frontend) if isinstance(frontend, (str, Path)) else frontend
-        record = Record.of(source, eyes)
-        for sighting in watch(source, eyes, max_people=max_people):
-            record.sightings.append(sighting)
-            if progress is not None:
-                progress(record)
-    return lift(record.poses())
+        seen = _observe(source, frontend, max_people, progress)
+    return lift(seen)
+
+
+def _observe(source: Source, frontend: str | Path | Frontend, max_people: int | None, progress: Callable[[Record], object] | None) -> Poses:
+    """Everybody in 2D. A front end that is built for it is let go with it: its memory then serves what follows."""
+    eyes = build(frontend) if isinstance(frontend, (str, Path)) else frontend
+    record = Record.of(source, eyes)
+    for sighting in watch(source, eyes, max_people=max_people):
+        record.sightings.append(sighting)
+        if progress is not None:
+            progress(record)
+    return record.poses()
 
 
 def stream(

@@ -1,7 +1,9 @@
 """Where in the room: a person's root in metres, from the pose about the root and the joints in the picture."""
 
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.linalg import solveh_banded
 
 from occlupose.cameras import Camera
@@ -16,6 +18,7 @@ DAMPING = 1.0  # s, in which the speed of somebody unseen falls to exp(-1)
 CLOSEST = 0.3  # m, the least depth of the root
 SOMEWHERE, VAGUELY = 4.0, 100.0  # m, depth of a root of which nothing tells it, and how little that counts otherwise
 OUTLIER = 0.1  # m, how far from its line of sight a joint begins to look wrong
+PART = 512  # frames looked at at once
 HUBER, ROUNDS = 6, 9  # least squares that mistrust outliers (Huber), then forget them (Geman-McClure)
 
 
@@ -43,50 +46,78 @@ def place(
     Returns:
         Root in the camera frame, m, at least 0.3 m in front of it. All NaN if no joint was ever seen.
     """
-    pose = np.asarray(xyz_relative, np.float64)
-    sight = (np.asarray(xy, np.float64) - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
-    seen = np.isfinite(pose).all(-1) & np.isfinite(sight).all(-1) & (np.nan_to_num(weight) > 0)
-    if not seen.any():
-        return np.full((len(pose), 3), np.nan, np.float32)
-    trust = np.where(seen, weight, 0) / (SEEING**2 * fps / LOOKS)
-    pose, sight = np.where(seen[..., None], pose, 0), np.where(seen[..., None], sight, 0)
-
-    root = _solve(trust, sight, sight * pose[..., 2:] - pose[..., :2], np.broadcast_to((0.0, 0.0, 1.0), (len(pose), 3)), fps)
+    sights = _Sights(xyz_relative, xy, weight, camera, fps)
+    if not any(sights.seen(part).any() for part in sights.parts):
+        return np.full((len(xy), 3), np.nan, np.float32)
+    root = _solve(*sights.equations(None, 0), np.broadcast_to((0.0, 0.0, 1.0), (len(xy), 3)), fps)
     for turn in range(ROUNDS):
-        joints = pose + root[:, None]
-        depth = np.maximum(joints[..., 2:], CLOSEST / 2)
-        view = joints[..., :2] / depth
-        miss = depth * (sight - view)
-        error = np.hypot(miss[..., 0], miss[..., 1]) / OUTLIER
-        doubt = 1 / np.maximum(error, 1) if turn < HUBER else 1 / (1 + error**2) ** 2
-        root = _solve(trust * doubt, view, root[:, None, :2] - view * root[:, None, 2:] + miss, root, fps)
+        root = _solve(*sights.equations(root, turn), root, fps)
     return root.astype(np.float32)
 
 
+@dataclass(frozen=True)
+class _Sights:
+    """What is seen in each frame, looked at some frames at a time, so that hours of joints need little memory at once."""
+
+    xyz_relative: Float[np.ndarray, "time joint 3"]
+    xy: Float[np.ndarray, "time joint 2"]
+    weight: Float[np.ndarray, "time joint"]
+    camera: Camera
+    fps: float
+
+    @property
+    def parts(self) -> list[slice]:
+        return [slice(start, start + PART) for start in range(0, len(self.xy), PART)]
+
+    def seen(self, part: slice) -> Bool[np.ndarray, "time joint"]:
+        """Which joints are known in 3D, seen, and believed at all."""
+        known = np.isfinite(self.xyz_relative[part]).all(-1) & np.isfinite(self.xy[part]).all(-1)
+        return known & (np.nan_to_num(self.weight[part]) > 0)
+
+    def equations(self, root: Float[np.ndarray, "time 3"] | None, turn: int) -> tuple[np.ndarray, np.ndarray]:
+        """Normal equations of each frame's root alone, matrix (time, 3, 3; lower half) and right side (time, 3)."""
+        made = [self._equations(part, None if root is None else root[part], turn) for part in self.parts]
+        return np.concatenate([matrix for matrix, _ in made]), np.concatenate([right for _, right in made])
+
+    def _equations(self, part: slice, root: Float[np.ndarray, "time 3"] | None, turn: int) -> tuple[np.ndarray, np.ndarray]:
+        """The roots for which root_xy - view root_z comes closest to the target at every joint."""
+        seen = self.seen(part)
+        pose = np.where(seen[..., None], self.xyz_relative[part], 0).astype(np.float64)
+        centre, focal = (self.camera.cx, self.camera.cy), (self.camera.fx, self.camera.fy)
+        sight = np.where(seen[..., None], (self.xy[part].astype(np.float64) - centre) / focal, 0)
+        trust = np.where(seen, self.weight[part], 0) / (SEEING**2 * self.fps / LOOKS)  # inverse variance, 1/m²
+        if root is None:
+            view, target = sight, sight * pose[..., 2:] - pose[..., :2]
+        else:
+            joints = pose + root[:, None]
+            depth = np.maximum(joints[..., 2:], CLOSEST / 2)
+            view = joints[..., :2] / depth
+            miss = depth * (sight - view)
+            error = np.hypot(miss[..., 0], miss[..., 1]) / OUTLIER
+            trust = trust * (1 / np.maximum(error, 1) if turn < HUBER else 1 / (1 + error**2) ** 2)
+            target = root[:, None, :2] - view * root[:, None, 2:] + miss
+        anchor = trust.any(-1) / VAGUELY**2
+        matrix, right = np.zeros((len(pose), 3, 3)), np.empty((len(pose), 3))
+        matrix[:, [0, 1], [0, 1]] = trust.sum(-1)[:, None]
+        matrix[:, 2, :2] = -np.einsum("tj,tjk->tk", trust, view)
+        matrix[:, 2, 2] = np.einsum("tj,tjk,tjk->t", trust, view, view) + anchor
+        right[:, :2] = np.einsum("tj,tjk->tk", trust, target)
+        right[:, 2] = anchor * SOMEWHERE - np.einsum("tj,tjk,tjk->t", trust, view, target)
+        return matrix, right
+
+
 def _solve(
-    trust: Float[np.ndarray, "time joint"],
-    view: Float[np.ndarray, "time joint 2"],
-    target: Float[np.ndarray, "time joint 2"],
-    along: Float[np.ndarray, "time 3"],
-    fps: float,
+    matrix: Float[np.ndarray, "time 3 3"], right: Float[np.ndarray, "time 3"], along: Float[np.ndarray, "time 3"], fps: float
 ) -> Float[np.ndarray, "time 3"]:
-    """The roots for which root_xy - view root_z comes closest to the target at every joint, and that move as people do.
+    """The roots that satisfy each frame's equations best and move as people do.
 
     Arguments:
-        trust: inverse variance of each joint, 1/m².
-        view: direction in which each joint is seen, x/z and y/z.
-        target: m.
+        matrix: of which only the lower half is read.
         along: any vector on the line of sight to the root.
         fps: frames per second.
     """
     blocks = _smoothness(along, fps)
-    anchor = trust.any(-1) / VAGUELY**2
-    blocks[0, :, [0, 1], [0, 1]] += trust.sum(-1)
-    blocks[0, :, 2, :2] -= np.einsum("tj,tjk->tk", trust, view)  # the lower half is all that _banded reads
-    blocks[0, :, 2, 2] += np.einsum("tj,tjk,tjk->t", trust, view, view) + anchor
-    right = np.empty_like(along, dtype=np.float64)
-    right[:, :2] = np.einsum("tj,tjk->tk", trust, target)
-    right[:, 2] = anchor * SOMEWHERE - np.einsum("tj,tjk,tjk->t", trust, view, target)
+    blocks[0] += matrix
     root = solveh_banded(_banded(blocks), right.ravel(), lower=True, overwrite_ab=True, check_finite=False).reshape(-1, 3)
     return np.maximum(root, (-np.inf, -np.inf, CLOSEST))
 
