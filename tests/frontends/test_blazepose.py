@@ -121,13 +121,13 @@ class Jittered:
         return self.network.seconds
 
     def __call__(self, picture):
-        return self.network(np.clip(self.jitter(self.random, picture), 0, 1).astype(np.float32))
+        return self.network(np.clip(self.jitter(self.random, picture.astype(np.float32)), 0, 255).astype(np.float32))
 
 
 JITTERS = {
-    "last bit": lambda random, picture: np.rint(picture * 255) * np.float32(1 / 255),
+    "last bit": lambda random, picture: picture * np.float32(1 / 255) * np.float32(255),
     "brightness": lambda random, picture: picture * (1 + random.uniform(-0.03, 0.03)),
-    "noise": lambda random, picture: picture + random.normal(0, 2 / 255, picture.shape),
+    "noise": lambda random, picture: picture + random.normal(0, 2, picture.shape),
 }
 
 

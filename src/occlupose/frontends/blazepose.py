@@ -40,7 +40,7 @@ class BlazePose(TopDown):
         self, *, threads: int = 2, detect_every: int = 10, look_every: int = 2, max_people: int | None = None, tiles: bool = True
     ) -> None:
         weights = blazepose_weights()
-        self.landmarks = Network(weights["landmarks"], threads=threads)
+        self.landmarks = Network(weights["landmarks"], threads=threads, divisor=255)
         detector = Detector(weights["detector"], threads=threads)
         super().__init__(detector, detect_every=detect_every, look_every=look_every, max_people=max_people, tiled=tiles)
 
@@ -50,8 +50,7 @@ class BlazePose(TopDown):
 
     def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
         matrices = to_crop(regions, SIZE, SIZE, diameter=SIZE / MARGIN)
-        crops = (picture.cut(matrix, SIZE, SIZE) for matrix in matrices)
-        seen = [self.landmarks(np.divide(crop, 255, dtype=np.float32)) for crop in crops]
+        seen = [self.landmarks(picture.cut(matrix, SIZE, SIZE)) for matrix in matrices]
         landmarks = np.array([points.reshape(39, 5) for points, _ in seen], np.float64).reshape(-1, 39, 5)
         presence = np.array([flag[0] for _, flag in seen], np.float64)
         xy = apply(inverse(matrices), landmarks[..., :2] - 0.5)

@@ -71,7 +71,7 @@ class Detector:
     """
 
     def __init__(self, weights: Path, *, threads: int = 2, threshold: float = 0.5, threshold_beside: float = 0.7) -> None:
-        self.network = Network(weights, threads=threads)
+        self.network = Network(weights, threads=threads, divisor=127.5, offset=-1)
         self.threshold, self.threshold_beside = threshold, threshold_beside
         self._anchors = anchors()
 
@@ -93,7 +93,7 @@ class Detector:
         pixels = picture.cut(matrix, SIZE, SIZE)
         for strokes in () if hide is None else hide:
             _paint(pixels, apply(matrix, strokes))
-        regressors, logits = self.network(pixels.astype(np.float32) / 127.5 - 1)
+        regressors, logits = self.network(pixels)
         score = 1 / (1 + np.exp(-logits[:, 0].clip(-80, 80)))
         likely = np.flatnonzero(score > (self.threshold if hide is None else self.threshold_beside))
         points = decode(regressors[likely], self._anchors[likely])

@@ -8,17 +8,23 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from jaxtyping import Float
+from jaxtyping import Num
 
 
 class Network:
-    """Arguments: the file, and how many processor threads it may use.
+    """A network of one picture.
+
+    Arguments:
+        weights: file.
+        threads: processor threads that it may use.
+        divisor, offset: make of a pixel's value what the network takes, value / divisor + offset.
 
     Attributes:
         seconds: spent inside the network so far.
     """
 
-    def __init__(self, weights: Path, *, threads: int = 2) -> None:
+    def __init__(self, weights: Path, *, threads: int = 2, divisor: float = 1.0, offset: float = 0.0) -> None:
+        self._divisor, self._offset = divisor, offset
         with _quiet():
             self._interpreter = Interpreter(model_path=str(weights), num_threads=threads)
             self._interpreter.allocate_tensors()
@@ -26,13 +32,19 @@ class Network:
         self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
         self.seconds = 0.0
 
-    def __call__(self, values: Float[np.ndarray, "height width 3"]) -> list[np.ndarray]:
+    def __call__(self, pixels: Num[np.ndarray, "height width 3"]) -> list[np.ndarray]:
         """The network's first two outputs, each without its batch axis."""
-        self._interpreter.set_tensor(self._input, values[None])
+        self._fill(pixels)
         start = time.perf_counter()
         self._interpreter.invoke()
         self.seconds += time.perf_counter() - start
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs[:2]]
+
+    def _fill(self, pixels: Num[np.ndarray, "height width 3"]) -> None:
+        """Writes the network's input in place: a fresh array of this size costs more than all the arithmetic. No view may outlive this."""
+        values = self._interpreter.tensor(self._input)()[0]
+        np.divide(pixels, self._divisor, out=values, dtype=np.float32, casting="unsafe")
+        values += np.float32(self._offset)
 
 
 @contextmanager
