@@ -290,7 +290,7 @@ def train(
     mocap: Path,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: AnyRecipe,
-    start: Annotated[Path | None, arg(metavar="WEIGHTS")] = None,
+    start: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
@@ -301,7 +301,7 @@ def train(
         mocap: folder with the CMU motion capture, cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: folder for checkpoint, log, weights and card.
         recipe: everything that the result depends on.
-        start: weights to begin with instead of from nothing.
+        start: weights to begin with.
         resume: go on with the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """

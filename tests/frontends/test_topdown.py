@@ -149,10 +149,10 @@ def test_who_is_distinct(people, kept):
     assert Discs()._distinct(poses(*people)) == kept
 
 
-def test_whom_nobody_new_displaces():
+def test_who_was_followed_for_long_stays():
     ghost, player = (100, 100, 80, 0.99), (100, 128 - 80, 31, 0.8)
     estimate = poses(ghost, player)
-    for ages, kept in (((0, SETTLED), [1, 0]), ((0, SETTLED - 1), [0]), ((SETTLED, SETTLED), [0]), ((SETTLED, 0), [0])):
+    for ages, kept in (((0, SETTLED), [1, 0]), ((0, SETTLED - 1), [0]), ((SETTLED, SETTLED), [0, 1]), ((SETTLED, 0), [0])):
         assert Discs()._distinct(replace(estimate, age=np.array(ages))) == kept
     double = poses((102, 101, 51, 0.9), (100, 100, 50, 0.8))
     assert Discs()._distinct(replace(double, age=np.array([0, SETTLED]))) == [1]

@@ -149,7 +149,8 @@ class TopDown(ABC):
     def _distinct(self, estimate: Estimate) -> list[int]:
         """Rows that show a person, each person once: who has been followed for long before others, and the surest first."""
         quality = estimate.presence * estimate.score.mean(1) + (estimate.age >= SETTLED)
-        bodies = np.flatnonzero((estimate.presence > PRESENT) & ~_part(estimate, quality))
+        part = _part(estimate, quality) & (estimate.age < SETTLED)
+        bodies = np.flatnonzero((estimate.presence > PRESENT) & ~part)
         kept = suppress(self._alike(estimate.take(bodies)), quality[bodies], SAME)
         return [int(row) for row in bodies[kept][: self.max_people]]
 
@@ -187,13 +188,10 @@ def _boxes(estimate: Estimate) -> Float[np.ndarray, "person 4"]:
 
 
 def _part(estimate: Estimate, quality: Float[np.ndarray, " person"]) -> Bool[np.ndarray, " person"]:
-    """Which poses are a limb taken for a body: most of the box inside that of a larger person, and hardly better than that one. Ours.
-
-    Somebody who has been followed for long is no limb of somebody new.
-    """
+    """Which poses are a limb taken for a body: most of the box inside that of a larger person, and hardly better than that one. Ours."""
     low, high = estimate.xy.min(1), estimate.xy.max(1)
     shared = np.maximum(np.minimum(high[:, None], high) - np.maximum(low[:, None], low), 0).prod(-1)
     inside = shared > 0.6 * (high - low).prod(-1)[:, None]
-    size, settled = radius(estimate.regions), estimate.age >= SETTLED
-    hardly_better = quality[:, None] < np.minimum(quality + 0.1, 0.95 + settled)
+    size = radius(estimate.regions)
+    hardly_better = quality[:, None] < np.minimum(quality + 0.1, 0.95)
     return (inside & (size[:, None] < 0.7 * size) & hardly_better).any(1)
