@@ -37,9 +37,9 @@ from occlupose.flow import FlowMeter
 from occlupose.frontends.blazepose import BlazePose
 from occlupose.lifting import Lift, assumed_camera
 from occlupose.media import VideoWriter, open_media
-from occlupose.methods.oanet.train import commit
 from occlupose.methods.oanet.weights import load
 from occlupose.tracking import Tracker
+from occlupose.training.card import commit
 
 PEOPLE = (1, 2, 4)
 SECONDS = (30, 300)

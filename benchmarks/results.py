@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from occlupose.methods.oanet.train import commit
+from occlupose.training.card import commit
 
 
 def processor() -> str:

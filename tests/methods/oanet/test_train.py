@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import os
 import signal
@@ -95,7 +96,10 @@ def test_training_can_begin_with_weights(mocap, tmp_path, monkeypatch):
     unchanged = trained(mocap, tmp_path / "still", recipe(optimisation=still), start=first)
     begun, kept = load(first).state_dict(), load(unchanged).state_dict()
     assert all(torch.equal(begun[name], kept[name]) for name in begun)
-    assert json.loads(unchanged.with_suffix(".json").read_text())["command"] == "occlupose train lifter --start WEIGHTS --mocap=MOCAP"
+    card = json.loads(unchanged.with_suffix(".json").read_text())
+    assert card["command"] == "occlupose train lifter --start WEIGHTS --mocap=MOCAP"
+    assert card["begun_with"] == {"name": first.name, "sha256": hashlib.sha256(first.read_bytes()).hexdigest()}
+    assert "begun_with" not in json.loads(first.with_suffix(".json").read_text())
     with pytest.raises(OccluposeError, match=r"oanet_lifter\.safetensors: width 8, depth 2; give the same with --recipe\.width"):
         trained(mocap, tmp_path / "wider", recipe(width=16), start=first)
     assert not (tmp_path / "wider").exists()

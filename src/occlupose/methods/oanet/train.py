@@ -1,8 +1,7 @@
 """Training of the lifter from mocap to a weights file with its card."""
 
+import hashlib
 import json
-import subprocess
-import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from occlupose.methods.oanet.lifter import Lifter
 from occlupose.methods.oanet.recipe import Recipe, Sequences, loss, make_batch
 from occlupose.methods.oanet.weights import load, save
 from occlupose.synth.noise import NoiseModel
+from occlupose.training.card import command, commit
 from occlupose.training.loop import train
 
 DATA = "CMU Graphics Lab motion capture (free to use, also commercially); subjects 02, 08, 32 and copies of their takes held out"
@@ -55,25 +55,12 @@ def train_lifter(
     )  # fmt: skip
     path = folder / f"{recipe.name}.safetensors"
     save(average, lifter, path)
-    card = _card(lifter, recipe) | {"command": _command({mocap: "MOCAP", folder: "FOLDER", start: "WEIGHTS"})}
+    card = _card(lifter, recipe) | {"command": command({mocap: "MOCAP", folder: "FOLDER", start: "WEIGHTS"})}
+    if start is not None:
+        card["begun_with"] = {"name": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
     with atomic(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n")
     return path
-
-
-def _command(places: dict[Path | None, str]) -> str:
-    """The command line, with names for places."""
-    options = (word.rpartition("=") for word in sys.argv[1:])
-    return " ".join(["occlupose", *(option + equals + places.get(Path(value), value) for option, equals, value in options)])
-
-
-def commit() -> str:
-    """The commit of this source, "-dirty" where it was changed since; empty where it is not in a checkout."""
-    describe = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
-    try:
-        return subprocess.run(describe, capture_output=True, text=True).stdout.strip()
-    except OSError:
-        return ""
 
 
 def _card(lifter: Lifter, recipe: Recipe) -> dict[str, object]:

@@ -1,0 +1,36 @@
+import subprocess
+import sys
+from pathlib import Path
+
+from occlupose.training import card
+
+
+def test_the_command_names_places_instead_of_telling_where_they_are(monkeypatch):
+    monkeypatch.setattr(
+        sys, "argv", ["/home/me/bin/occlupose", "train", "lifter", "--mocap=/home/me/mocap", "-o", "/tmp/x", "--recipe.seed", "3"]
+    )
+    places = {Path("/home/me/mocap"): "MOCAP", Path("/tmp/x"): "FOLDER", None: "WEIGHTS"}
+    assert card.command(places) == "occlupose train lifter --mocap=MOCAP -o FOLDER --recipe.seed 3"
+
+
+def test_the_commit_is_that_of_the_checkout_and_says_when_it_was_changed(tmp_path, monkeypatch):
+    def git(*arguments):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(
+            ["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    monkeypatch.setattr(card, "__file__", str(tmp_path / "card.py"))
+    assert card.commit() == ""
+    git("init")
+    (tmp_path / "card.py").write_text("one")
+    git("add", ".")
+    git("commit", "-m", "one")
+    assert card.commit() == git("rev-parse", "--short", "HEAD")
+    (tmp_path / "card.py").write_text("two")
+    assert card.commit() == git("rev-parse", "--short", "HEAD") + "-dirty"
+
+
+def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert card.commit() == ""
