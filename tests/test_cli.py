@@ -376,6 +376,7 @@ class Terminal:
 
         self.process, self.screen = pty.fork()
         if self.process == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell has what it starts in the background ignore it
             os.execve(sys.executable, [sys.executable, "-m", "occlupose", *map(str, arguments)], ENVIRONMENT | {"TERM": "xterm"})
         self.shown = ""
 
