@@ -465,6 +465,15 @@ def test_ctrl_c_is_how_a_camera_ends(tmp_path, long_video):
     assert not terminal.said()
 
 
+@pytest.fixture
+def handler():
+    """Python's own for Ctrl-C, also where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("handler")
 def test_the_first_ctrl_c_is_noted_and_the_second_raised():
     with cli._Interrupt() as interrupt:
         assert not interrupt.asked
