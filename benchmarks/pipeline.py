@@ -26,7 +26,7 @@ from time import perf_counter
 import cv2
 import numpy as np
 import tyro
-from results import write
+from results import COMMIT, write
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -39,7 +39,6 @@ from occlupose.lifting import Lift, assumed_camera
 from occlupose.media import VideoWriter, open_media
 from occlupose.methods.oanet.weights import load
 from occlupose.tracking import Tracker
-from occlupose.training.card import commit
 
 PEOPLE = (1, 2, 4)
 SECONDS = (30, 300)
@@ -71,11 +70,11 @@ def timed(action: Callable[[], object]) -> float:
     return perf_counter() - began
 
 
-def measure(path: Path, people: int, folder: Path) -> Iterator[tuple[str, float]]:
+def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tuple[str, float]]:
     """Seconds of each stage by itself, then of the whole without and with the overlay."""
     yield "decode", timed(lambda: [None for _ in open_media(path)])
     frames = list(open_media(path))
-    eyes = BlazePose(max_people=people)
+    eyes = BlazePose(max_people=people, threads=threads)
     seen: list[pipeline.People] = []
     whole = timed(lambda: seen.extend(eyes(frame) for frame in frames))
     yield "networks alone", eyes.network_seconds
@@ -86,13 +85,13 @@ def measure(path: Path, people: int, folder: Path) -> Iterator[tuple[str, float]
     moments = list(zip(frames, seen, ids, strict=True))
     yield "flow", timed(lambda: [meter.update(frame.pyramid, found.boxes, found.xy, who) for frame, found, who in moments])
     del frames, moments
-    poses = pipeline.run(path, frontend=BlazePose(max_people=people)).observed
+    poses = pipeline.run(path, frontend=BlazePose(max_people=people, threads=threads)).observed
     assert poses is not None
     lift = Lift(assumed_camera(poses.width, poses.height), None, load())
     yield "lifting and placement", timed(lambda: lift(poses))
 
     def without_overlay() -> None:
-        result = pipeline.run(path, frontend=BlazePose(max_people=people))
+        result = pipeline.run(path, frontend=BlazePose(max_people=people, threads=threads))
         result.save(folder / "poses.npz")
         result.save(folder / "poses.json")
 
@@ -100,7 +99,7 @@ def measure(path: Path, people: int, folder: Path) -> Iterator[tuple[str, float]
 
     def with_overlay() -> None:
         source = open_media(path)
-        result = pipeline.run(source, frontend=BlazePose(max_people=people))
+        result = pipeline.run(source, frontend=BlazePose(max_people=people, threads=threads))
         result.save(folder / "poses.npz")
         result.save(folder / "poses.json")
         viewer.preview(result, source, folder / "preview.png")
@@ -160,9 +159,9 @@ def memory_key(seconds: int) -> str:
     return f"memory, {seconds} s"
 
 
-def timings(folder: Path, people: int, frames: int) -> dict[str, float]:
+def timings(folder: Path, people: int, frames: int, threads: int) -> dict[str, float]:
     """Seconds of each stage."""
-    return dict(measure(clip(folder, people, frames), people, folder))
+    return dict(measure(clip(folder, people, frames), people, folder, threads))
 
 
 def peak(folder: Path, seconds: int) -> dict[str, float]:
@@ -183,22 +182,26 @@ def rows(runs: dict[str, dict[str, float]], frames: int, repeats: int) -> Iterat
 
 
 def main(
-    frames: int = 200, repeats: int = 3, memory: bool = True, output: Path = Path(__file__).parent / "results" / "pipeline.csv"
+    frames: int = 200,
+    repeats: int = 3,
+    threads: int = 2,
+    memory: bool = True,
+    output: Path = Path(__file__).parent / "results" / "pipeline.csv",
 ) -> None:
     """Measures the pipeline.
 
     Args:
         frames: of each clip.
         repeats: runs, of which the median counts.
+        threads: of each of the front end's networks; 2 is what `occlupose run` uses.
         memory: also measure peak memory (some minutes).
         output: table to write.
     """
-    runs = Runs(output.with_name(f"{output.stem}_runs.csv"), commit())
+    runs = Runs(output.with_name(f"{output.stem}_runs.csv"), COMMIT)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        wanted = [
-            (run_key(people, frames, number), partial(timings, folder, people, frames)) for number in range(repeats) for people in PEOPLE
-        ]
+        stages = partial(timings, folder, frames=frames, threads=threads)
+        wanted = [(run_key(people, frames, number), partial(stages, people=people)) for number in range(repeats) for people in PEOPLE]
         wanted += [(memory_key(seconds), partial(peak, folder, seconds)) for seconds in SECONDS] if memory else []
         for key, action in track(wanted, "measuring", console=Console(stderr=True)):
             runs.once(key, action)

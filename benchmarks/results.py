@@ -11,6 +11,9 @@ from pathlib import Path
 
 from occlupose.training.card import commit
 
+COMMIT = commit()
+"""As it was when the benchmark began, before it wrote anything."""
+
 
 def processor() -> str:
     """The processor's name, as far as the system tells."""
@@ -35,7 +38,7 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], 
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
         "machine": f"{os.cpu_count()} cores, {processor()}",
         "versions": {name: version(name) for name in ("occlupose", "torch", "numpy", "opencv-python-headless", "ai-edge-litert")},
-        "commit": commit(),
+        "commit": COMMIT,
         "seed": seed,
     }
     path.with_suffix(".json").write_text(json.dumps(how, indent=1) + "\n")

@@ -229,13 +229,13 @@ def test_a_reader_who_stops_leaves_no_thread(tmp_path):
 def test_an_error_of_the_frontend_is_raised(tmp_path):
     class Broken(Seer):
         def __call__(self, frame: Frame) -> People:
-            if frame.index == 6:
+            if frame.index == 8:
                 raise OccluposeError("network.onnx: broke; mend it")
             return super().__call__(frame)
 
     taken = []
-    with open_media(video(tmp_path, 8)) as source, pytest.raises(OccluposeError, match="mend it"):
-        for sighting in watch(source, Broken(figures("x" * 8))):
+    with open_media(video(tmp_path, 10)) as source, pytest.raises(OccluposeError, match="mend it"):
+        for sighting in watch(source, Broken(figures("x" * 10))):
             taken.append(sighting.time)
     assert len(taken) == 3  # the others might have been ghosts, or were not tracked yet
 

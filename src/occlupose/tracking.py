@@ -105,7 +105,7 @@ class Tracker:
             in hindsight from the first on, once this has passed. 0: at once.
     """
 
-    def __init__(self, *, look_back: float = 2.0, confirm: float = 0.2) -> None:
+    def __init__(self, *, look_back: float = 2.0, confirm: float = 1 / 3) -> None:
         self._look_back = look_back
         self.confirm = confirm
         self.reset()
