@@ -40,6 +40,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "whole lifting": lambda: whole(_rows("lifting")) + _how("lifting"),
     "whole lifting_frames": lambda: whole(_rows("lifting_frames")) + _how("lifting_frames"),
     "whole pipeline": lambda: whole(_rows("pipeline")) + _how("pipeline"),
+    "whole pipeline_one_thread": lambda: whole(_rows("pipeline_one_thread")) + _how("pipeline_one_thread"),
 }
 """By the name that a page asks for."""
 

@@ -27,7 +27,7 @@ from occlupose.media import VideoWriter, open_media
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = {"run", "lift", "demo", "train", "doctor"}
-PLAIN = {"pip", "source", "python -m venv"}
+PLAIN = {"pip", "source", "python -m venv", "git show"}
 """Commands of others that pages may name."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
