@@ -100,9 +100,9 @@ class Tracker:
     order of appearance and are never given twice.
 
     Arguments:
-        look_back: s, how long a hidden person's id is kept.
-        confirm: s, for which somebody new must be seen in every frame to get an id, so that ghosts get none. A person's frames are final,
-            in hindsight from the first on, once this has passed. 0: at once.
+        look_back: s, how long a hidden person's id is kept; ours.
+        confirm: s, for which somebody new must be seen in every frame to get an id, so that ghosts get none; ours. A person's frames are
+            final, in hindsight from the first on, once this has passed. 0: at once.
     """
 
     def __init__(self, *, look_back: float = 2.0, confirm: float = 1 / 3) -> None:
