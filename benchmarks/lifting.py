@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from occlupose.datasets.cmu import VALIDATION, Clip, load_clips, split
-from occlupose.methods.oanet.inputs import ANCHORS, bridge
-from occlupose.methods.oanet.lift import RATE, lift_rays
-from occlupose.methods.oanet.lifter import Lifter
-from occlupose.methods.oanet.views import Views, look
-from occlupose.methods.oanet.weights import card, load, shipped
+from occlupose.methods.oanet.lifter.inputs import ANCHORS, bridge
+from occlupose.methods.oanet.lifter.lift import RATE, lift_rays
+from occlupose.methods.oanet.lifter.network import Lifter
+from occlupose.methods.oanet.lifter.views import Views, look
+from occlupose.methods.oanet.lifter.weights import card, load, shipped
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.occlusion.cylinders import hidden
 from occlupose.skeletons import BODY22, COCO17, H36M17, Skeleton

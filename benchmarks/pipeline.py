@@ -37,7 +37,7 @@ from occlupose.flow import FlowMeter
 from occlupose.frontends.blazepose import BlazePose
 from occlupose.lifting import Lift, assumed_camera
 from occlupose.media import VideoWriter, open_media
-from occlupose.methods.oanet.weights import load
+from occlupose.methods.oanet.lifter.weights import load
 from occlupose.tracking import Tracker
 
 PEOPLE = (1, 2, 4)

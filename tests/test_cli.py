@@ -25,7 +25,7 @@ from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.lifting import networks
 from occlupose.media import VideoWriter, open_media, read_image
-from occlupose.methods.oanet.weights import card
+from occlupose.methods.oanet.lifter.weights import card
 from occlupose.poses import OCCLUDED, VISIBLE, Poses
 from walkers import circle, film, stand
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.lifting import FIELD_OF_VIEW, Lift, delay, lift, networks, stature, to_body22
-from occlupose.methods.oanet.lifter import Lifter
-from occlupose.methods.oanet.weights import save
+from occlupose.methods.oanet.lifter.network import Lifter
+from occlupose.methods.oanet.lifter.weights import save
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import BLAZEPOSE33, BODY22, CMU31, COCO17, CROWDPOSE14, H36M17, HUMANEVA15, MPI15, MUPOTS17
 from walkers import circle, film, stand

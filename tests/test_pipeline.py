@@ -22,8 +22,8 @@ from occlupose.frontends import People
 from occlupose.frontends.blazepose import BlazePose
 from occlupose.lifting import Lift
 from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
-from occlupose.methods.oanet.lifter import Lifter
-from occlupose.methods.oanet.weights import load, save
+from occlupose.methods.oanet.lifter.network import Lifter
+from occlupose.methods.oanet.lifter.weights import load, save
 from occlupose.occlusion.evidence import evidence
 from occlupose.pipeline import Record, Sighting, lift_stream, run, stream, watch
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses

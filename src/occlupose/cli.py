@@ -48,7 +48,7 @@ INTERRUPTED = 130
 
 
 def _recipe() -> type:
-    from occlupose.methods.oanet.recipe import Recipe
+    from occlupose.methods.oanet.lifter.recipe import Recipe
 
     return Recipe
 
@@ -258,7 +258,7 @@ def doctor() -> None:
     import torch
 
     from occlupose.assets import ASSETS, cache
-    from occlupose.methods.oanet.weights import card
+    from occlupose.methods.oanet.lifter.weights import card
 
     table = Table("what", "version", "licence or place", title=f"occlupose {__version__}")
     table.add_row("python", platform.python_version(), platform.platform())
@@ -305,7 +305,7 @@ def train(
         resume: go on with the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
-    from occlupose.methods.oanet.train import train_lifter
+    from occlupose.methods.oanet.lifter.train import train_lifter
 
     weights = train_lifter(mocap, output, recipe, start=start, resume=resume, device=device)
     print(f"{weights}: weights written, their card beside them")

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, UInt8
 
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.lift import lift_rays, phases, spacing
-from occlupose.methods.oanet.lifter import Lifter
-from occlupose.methods.oanet.weights import load
+from occlupose.methods.oanet.lifter.lift import lift_rays, phases, spacing
+from occlupose.methods.oanet.lifter.network import Lifter
+from occlupose.methods.oanet.lifter.weights import load
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion.evidence import inside
 from occlupose.placement import place

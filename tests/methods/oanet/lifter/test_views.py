@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest, uniform
 
-from occlupose.methods.oanet import views
-from occlupose.methods.oanet.views import (
+from occlupose.methods.oanet.lifter import views
+from occlupose.methods.oanet.lifter.views import (
     BEND,
     CHAINS,
     GROUPS,

@@ -11,9 +11,9 @@ from torch import Generator, Tensor, nn
 from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
-from occlupose.methods.oanet.inputs import Inputs, doubt, prepare
-from occlupose.methods.oanet.lifter import TARGETS
-from occlupose.methods.oanet.views import Views, body, look
+from occlupose.methods.oanet.lifter.inputs import Inputs, doubt, prepare
+from occlupose.methods.oanet.lifter.network import TARGETS
+from occlupose.methods.oanet.lifter.views import Views, body, look
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, COCO17, H36M17

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet import weights
-from occlupose.methods.oanet.inputs import CHANNELS
-from occlupose.methods.oanet.lifter import Lifter
+from occlupose.methods.oanet.lifter import weights
+from occlupose.methods.oanet.lifter.inputs import CHANNELS
+from occlupose.methods.oanet.lifter.network import Lifter
 
 
 def lifter(width=8, depth=2, seed=0):

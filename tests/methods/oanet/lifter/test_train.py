@@ -14,10 +14,10 @@ import torch
 from mocap_files import write_mocap
 from occlupose import __version__
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.inputs import CHANNELS
-from occlupose.methods.oanet.recipe import Recipe
-from occlupose.methods.oanet.train import train_lifter
-from occlupose.methods.oanet.weights import load
+from occlupose.methods.oanet.lifter.inputs import CHANNELS
+from occlupose.methods.oanet.lifter.recipe import Recipe
+from occlupose.methods.oanet.lifter.train import train_lifter
+from occlupose.methods.oanet.lifter.weights import load
 from occlupose.training.loop import Optimisation
 
 STEPS = 120

@@ -8,7 +8,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.spatial.transform import Rotation
 
-from occlupose.methods.oanet.inputs import AGE, ANCHORS, CHANNELS, HORIZON, SMOOTH, SPREAD, bridge, doubt, look_at, positions, prepare
+from occlupose.methods.oanet.lifter.inputs import (
+    AGE,
+    ANCHORS,
+    CHANNELS,
+    HORIZON,
+    SMOOTH,
+    SPREAD,
+    bridge,
+    doubt,
+    look_at,
+    positions,
+    prepare,
+)
 from occlupose.skeletons import BODY22
 
 SEEDS = st.integers(0, 2**32 - 1)

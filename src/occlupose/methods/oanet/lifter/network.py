@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from occlupose.methods.oanet.inputs import CHANNELS, HORIZON, SMOOTH, doubt, positions
+from occlupose.methods.oanet.lifter.inputs import CHANNELS, HORIZON, SMOOTH, doubt, positions
 from occlupose.networks.tcn import TCN, reach
 from occlupose.skeletons import BODY22, H36M17
 

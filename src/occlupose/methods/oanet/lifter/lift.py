@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from occlupose.methods.oanet.inputs import Inputs, prepare
-from occlupose.methods.oanet.lifter import Lifter
+from occlupose.methods.oanet.lifter.inputs import Inputs, prepare
+from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.networks.tcn import STRIDE
 
 RATE = 30.0

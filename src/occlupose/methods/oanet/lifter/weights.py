@@ -12,7 +12,7 @@ from torch import Tensor
 
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
-from occlupose.methods.oanet.lifter import Lifter
+from occlupose.methods.oanet.lifter.network import Lifter
 
 DEFAULT = "oanet_lifter.cmu.safetensors"
 """The lifter that ships with the package."""

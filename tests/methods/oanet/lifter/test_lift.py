@@ -4,10 +4,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occlupose.methods.oanet import lift
-from occlupose.methods.oanet.inputs import prepare
-from occlupose.methods.oanet.lift import MOST_BETWEEN, lift_rays, phases, spacing
-from occlupose.methods.oanet.lifter import Lifter
+from occlupose.methods.oanet.lifter import lift
+from occlupose.methods.oanet.lifter.inputs import prepare
+from occlupose.methods.oanet.lifter.lift import MOST_BETWEEN, lift_rays, phases, spacing
+from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.networks.tcn import STRIDE
 from occlupose.skeletons import H36M17
 

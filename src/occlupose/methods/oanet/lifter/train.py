@@ -12,9 +12,9 @@ from occlupose import __version__
 from occlupose.datasets.cmu import load_clips, split
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
-from occlupose.methods.oanet.lifter import Lifter
-from occlupose.methods.oanet.recipe import Recipe, Sequences, loss, make_batch
-from occlupose.methods.oanet.weights import load, save
+from occlupose.methods.oanet.lifter.network import Lifter
+from occlupose.methods.oanet.lifter.recipe import Recipe, Sequences, loss, make_batch
+from occlupose.methods.oanet.lifter.weights import load, save
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.card import command, commit
 from occlupose.training.loop import train

@@ -7,10 +7,10 @@ from torch import nn
 
 from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.inputs import doubt, positions
-from occlupose.methods.oanet.lifter import TARGETS, Lifter
-from occlupose.methods.oanet.recipe import SUBJECT_SHARE, Recipe, Sequences, loss, make_batch
-from occlupose.methods.oanet.views import Views
+from occlupose.methods.oanet.lifter.inputs import doubt, positions
+from occlupose.methods.oanet.lifter.network import TARGETS, Lifter
+from occlupose.methods.oanet.lifter.recipe import SUBJECT_SHARE, Recipe, Sequences, loss, make_batch
+from occlupose.methods.oanet.lifter.views import Views
 from occlupose.skeletons import BODY22, COCO17, H36M17
 from occlupose.synth.noise import NoiseModel
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from occlupose.methods.oanet.inputs import CHANNELS, HORIZON, SMOOTH, doubt, positions, prepare
-from occlupose.methods.oanet.lifter import TARGETS, Lifter
+from occlupose.methods.oanet.lifter.inputs import CHANNELS, HORIZON, SMOOTH, doubt, positions, prepare
+from occlupose.methods.oanet.lifter.network import TARGETS, Lifter
 from occlupose.networks.tcn import OUTPUT, STRIDE
 from occlupose.skeletons import BODY22, H36M17
 
