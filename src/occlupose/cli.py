@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self, Union
 from urllib.parse import urlsplit
 
 import tyro
@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg, subcommand
 
 from occlupose import __version__
 from occlupose.errors import OccluposeError
@@ -285,8 +285,7 @@ def _licence(package: str) -> str:
     return f"{licences[0]} and others" if len(licences) > 1 else licences[0] or ", ".join(classified)
 
 
-def train(
-    method: Positional[Literal["lifter"]],
+def train_lifter(
     mocap: Path,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: AnyRecipe,
@@ -294,10 +293,9 @@ def train(
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train the networks that ship, from the committed recipe.
+    """Train the lifter that ships, the 2D and 3D temporal networks, from the committed recipe.
 
     Args:
-        method: lifter, the 2D and 3D temporal networks of OANet.
         mocap: folder with the CMU motion capture, cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: folder for checkpoint, log, weights and card.
         recipe: everything that the result depends on.
@@ -305,10 +303,14 @@ def train(
         resume: go on with the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
-    from occlupose.methods.oanet.lifter.train import train_lifter
+    from occlupose.methods.oanet.lifter import train
 
-    weights = train_lifter(mocap, output, recipe, start=start, resume=resume, device=device)
+    weights = train.train_lifter(mocap, output, recipe, start=start, resume=resume, device=device)
     print(f"{weights}: weights written, their card beside them")
+
+
+TRAIN: dict[str, Callable[..., None]] = {"lifter": train_lifter}
+"""What `occlupose train` can train."""
 
 
 def summary(poses: "Poses", seconds: float | None = None) -> Table:
@@ -428,15 +430,21 @@ def _name(source: "Source") -> str:
     return path.stem
 
 
+def _choice(commands: dict[str, Any], **about: str) -> Any:
+    """The type that tyro reads as one of these commands; a command that is a choice itself needs a line about it."""
+    named = (Annotated[Any, subcommand(name, constructor=command, description=about.get(name))] for name, command in commands.items())
+    return Union[(*named, Annotated[None, Suppress])]  # a union of one would be no choice
+
+
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2."""
-    commands: dict[str, Callable[..., None]] = {"run": run, "demo": demo, "lift": lift, "train": train, "doctor": doctor}
+    commands = {"run": run, "demo": demo, "lift": lift, "train": _choice(TRAIN), "doctor": doctor}
     arguments = sys.argv[1:] or ["--help"]
     try:
         if arguments == ["--version"]:
             print(f"occlupose {__version__}")
         else:
-            tyro.extras.subcommand_cli_from_dict(commands, prog="occlupose", description=__doc__, args=arguments)
+            tyro.cli(_choice(commands, train="Train a network."), prog="occlupose", description=__doc__, args=arguments)
     except OccluposeError as error:
         print(f"occlupose: {error}", file=sys.stderr)
         sys.exit(2)
