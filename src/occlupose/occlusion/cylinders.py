@@ -1,11 +1,13 @@
 """The Cylinder Man: which joints a body hides from the camera by itself.
 
 OANet section 4. The body is ten cylinders between its joints; seen from the camera each is a rectangle, and a joint behind a
-rectangle that does not belong to it is hidden. The paper looks along +z (orthographic). The perspective camera, the disc of a
-cylinder seen end-on and the rule for the face are ours.
+rectangle that does not belong to it is hidden. The paper looks along +z (orthographic). The perspective camera, and what `OURS` adds
+to the paper's rules, are ours.
 """
 
 from dataclasses import dataclass
+from functools import cache, cached_property
+from math import prod
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,6 +30,7 @@ class Cylinder:
 NECK = ("thorax", "neck")
 FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 LIMB = 0.05
+HEAD, TORSO = 0, 1
 
 CYLINDERS = (
     Cylinder(NECK, ("head_top", "head", "nose"), 0.10, ("neck_nose", *FACE)),
@@ -47,15 +50,43 @@ FAR_SIDE = 0.03
 """A face joint is hidden when it lies this many metres behind the head's axis as the camera sees it. Ours: the paper has no face."""
 
 
-def hidden(joints: Float[Tensor, "*batch joint 3"], skeleton: Skeleton, *, perspective: bool = True) -> Bool[Tensor, "*batch joint"]:
+@dataclass(frozen=True)
+class Rules:
+    """What hides a joint, where one may differ from the paper."""
+
+    margin: float = MARGIN
+    """Metres that a joint must be further away than the part before it."""
+    discs: bool = True
+    """A part that looks shorter than its radius hides as a disc of that radius as well; its rectangle has almost vanished."""
+    face: bool = True
+    """The head hides its own far side."""
+
+
+PAPER = Rules(margin=0.0, discs=False, face=False)
+OURS = Rules()
+
+TEMPERATURE = 0.02
+"""Metres over which the soft version fades. Ours: the paper prints a sigmoid without a scale."""
+
+CHUNK = 512
+"""Bodies that are looked at together, so that what is computed stays in the processor's cache."""
+
+SHORTEST = 1e-6
+"""Squared metres: shorter parts count as this long where the soft version divides by their length, so that its gradients are finite."""
+
+
+def hidden(
+    joints: Float[Tensor, "*batch joint 3"], skeleton: Skeleton, *, perspective: bool = True, rules: Rules = OURS
+) -> Bool[Tensor, "*batch joint"]:
     """Which joints the body hides from the camera by itself.
 
-    OANet section 4, hard version.
+    OANet section 4, hard version; with `perspective=False, rules=PAPER` exactly the paper's.
 
     Arguments:
         joints: metres, camera frame (z forward); a perspective camera stands at the origin, an orthographic one looks along +z.
-        skeleton: names of the joints; needs a neck or thorax, a pelvis, a head, shoulders, elbows, wrists, hips, knees, ankles.
+        skeleton: names of the joints; needs a neck or thorax, a head, shoulders, elbows, wrists, hips, knees, ankles.
         perspective: ours; False is the paper's orthographic camera.
+        rules: PAPER or OURS.
 
     Returns:
         True where hidden. NaN joints are never hidden and hide nothing.
@@ -63,59 +94,193 @@ def hidden(joints: Float[Tensor, "*batch joint 3"], skeleton: Skeleton, *, persp
     Raises:
         OccluposeError: the skeleton lacks an end of a cylinder.
     """
-    names = skeleton.joints
-    ends = [(_first(cylinder.start, skeleton), _first(cylinder.end, skeleton)) for cylinder in CYLINDERS]
-    start, end = (joints[..., list(side), :] for side in zip(*ends, strict=True))
-    shoulder, neck = (joints[..., _first(choice, skeleton), :] for choice in (("left_shoulder",), NECK))
-    radius = torch.tensor([cylinder.radius for cylinder in CYLINDERS], dtype=joints.dtype).expand(*start.shape[:-1]).clone()
-    radius[..., 1] = (shoulder - neck).norm(dim=-1)
+    plan = _plan(skeleton)
+    batch = joints.shape[:-2]
+    bodies = joints.detach().reshape(prod(batch), len(skeleton), 3)
+    result = torch.empty(bodies.shape[:2], dtype=torch.bool, device=joints.device)
+    for chunk, answer in zip(bodies.split(CHUNK), result.split(CHUNK), strict=True):
+        answer.copy_(_hidden(_Bodies(chunk, plan), plan, perspective, rules).T)
+    return result.view(*batch, len(skeleton))
 
-    view = torch.nn.functional.normalize(joints, dim=-1) if perspective else joints.new_tensor([0.0, 0.0, 1.0]).expand_as(joints)
-    behind = _behind(joints, view, start, end, radius)
-    carried = torch.tensor(
-        [[name in (names[a], names[b], *part.carries) for part, (a, b) in zip(CYLINDERS, ends, strict=True)] for name in names]
-    )
-    result = (behind & ~carried).any(-1)
 
-    face = [number for number, name in enumerate(names) if name in FACE]
-    if face:
-        axis = end[..., :1, :] - start[..., :1, :]
-        outward = joints[..., face, :] - start[..., :1, :]
-        outward = outward - axis * (outward * axis).sum(-1, keepdim=True) / (axis * axis).sum(-1, keepdim=True)
-        result[..., face] |= (outward * view[..., face, :]).sum(-1) > FAR_SIDE
+def visibility(
+    joints: Float[Tensor, "*batch joint 3"],
+    skeleton: Skeleton,
+    *,
+    temperature: float = TEMPERATURE,
+    perspective: bool = False,
+    rules: Rules = PAPER,
+) -> Float[Tensor, "*batch joint"]:
+    """How far each joint is visible, differentiably: near 1 in the open, near 0 behind another part of the body.
+
+    OANet section 4: V_P is the product over the parts that are not the joint's own, with sigmoids in place of both tests (inside the
+    rectangle, behind its plane). It tends to `~hidden(...)` under the same rules as the temperature tends to 0.
+
+    Arguments:
+        joints: as `hidden` takes them.
+        skeleton: likewise.
+        temperature: metres over which a test fades from 0.27 to 0.73, above 0.
+        perspective: ours; False is the paper's orthographic camera.
+        rules: PAPER or OURS.
+
+    Returns:
+        0..1, 1 for NaN joints. Its gradients are finite everywhere, and 0 for NaN joints.
+
+    Raises:
+        OccluposeError: the skeleton lacks an end of a cylinder.
+    """
+    plan = _plan(skeleton)
+    flat = joints.reshape(prod(joints.shape[:-2]), len(skeleton), 3)
+    missing = flat.isnan().any(-1)
+    bodies = _Bodies(flat.masked_fill(missing.unsqueeze(-1), 0.0), plan)
+    known = _Bodies(flat.detach(), plan)  # NaN where something is missing
+    pairs = plan.free.to(flat.device) & ~(known.joint[0] + known.axis[0] + known.radius).isnan()
+    see = _look(bodies.joint, bodies.start, bodies.axis, perspective)
+
+    def soft(metres: Tensor) -> Tensor:
+        return torch.sigmoid(metres / temperature)
+
+    length, whole = see.length.clamp_min(SHORTEST).sqrt(), see.whole.clamp_min(SHORTEST)
+    along, aside = see.along / length, see.aside / length
+    inside = soft(along) * soft(see.length / length - along) * soft(bodies.radius - aside) * soft(bodies.radius + aside)
+    clear = 1 - inside * soft((see.plane - rules.margin * see.length) / (length * whole.sqrt()))
+    if rules.discs:
+        off, further = see.nearest()
+        round_ = soft(bodies.radius - length) * soft(bodies.radius - off.clamp_min(SHORTEST).sqrt())
+        clear = clear * (1 - round_ * soft(further - rules.margin))
+    result = clear.masked_fill(~pairs, 1.0).prod(1)
+    if rules.face and plan.face:
+        near = 1 - soft((see.plane / whole)[plan.face, HEAD] - FAR_SIDE)
+        of_known = ~(known.joint[0, plan.face, 0] + known.axis[0, 0, HEAD]).isnan()
+        near = torch.where(of_known, near, 1.0)
+        result = result.index_copy(0, torch.tensor(plan.face, device=flat.device), result[plan.face] * near)
+    return result.T.reshape(joints.shape[:-1])
+
+
+def _hidden(bodies: "_Bodies", plan: "_Plan", perspective: bool, rules: Rules) -> Bool[Tensor, "joint body"]:
+    see = _look(bodies.joint, bodies.start, bodies.axis, perspective)
+    free, reach = plan.free.to(see.plane.device), bodies.radius**2
+    behind = (see.along >= 0) & (see.along <= see.length) & (see.aside**2 < reach * see.length)
+    behind &= see.plane >= rules.margin * see.length
+    if rules.discs:
+        short = ((see.length < reach) & free).nonzero(as_tuple=True)
+        joint, part, body = short
+        one = _look(bodies.joint[:, joint, 0, body], bodies.start[:, 0, part, body], bodies.axis[:, 0, part, body], perspective)
+        off, further = one.nearest()
+        behind[short] |= (off <= reach[part, body]) & (further >= rules.margin)
+    result = (behind & free).any(1)
+    if rules.face and plan.face:
+        result[plan.face] |= (see.plane > FAR_SIDE * see.whole)[plan.face, HEAD]
     return result
 
 
-def _behind(
-    joint: Float[Tensor, "*b j 3"],
-    view: Float[Tensor, "*b j 3"],
-    start: Float[Tensor, "*b p 3"],
-    end: Float[Tensor, "*b p 3"],
-    radius: Float[Tensor, "*b p"],
-) -> Bool[Tensor, "*b j p"]:
-    """Whether each joint lies behind each part's rectangle, along the joint's own line of sight (all pairs by inner products)."""
-    axis = end - start
-    from_start = joint.unsqueeze(-2) - start.unsqueeze(-3)
-    axis_view = view @ axis.mT
-    joint_view = (from_start * view.unsqueeze(-2)).sum(-1)
-    joint_axis = (from_start * axis.unsqueeze(-3)).sum(-1)
-    # everything across the line of sight: the axis as seen, and where along it the joint falls
-    seen_axis = ((axis * axis).sum(-1).unsqueeze(-2) - axis_view**2).clamp_min(1e-12)
-    along = (joint_axis - joint_view * axis_view) / seen_axis
-    seen_joint = (from_start * from_start).sum(-1) - joint_view**2
-    radius = radius.unsqueeze(-2)
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Where a skeleton has what the Cylinder Man needs; a pelvis that it lacks comes after its joints, as the middle of the hips."""
 
-    def distance(s: Tensor) -> Tensor:
-        return seen_joint - 2 * s * along * seen_axis + s * s * seen_axis
-
-    clamped = along.clamp(0, 1)
-    end_on = (seen_axis < radius**2) & (distance(clamped) <= radius**2)
-    inside = (along >= 0) & (along <= 1) & (distance(along) <= radius**2)
-    return (inside | end_on) & (joint_view - clamped * axis_view > MARGIN)
+    start: list[int]
+    end: list[int]
+    shoulder: int
+    hips: list[int]
+    """Of a skeleton without a pelvis; else none."""
+    free: Bool[Tensor, "joint part 1"]
+    """Which parts may hide which joints: those that are not their own."""
+    face: list[int]
 
 
-def _first(choice: tuple[str, ...], skeleton: Skeleton) -> int:
-    for name in choice:
-        if name in skeleton.joints:
-            return skeleton.joints.index(name)
-    raise OccluposeError(f"skeleton {skeleton.name}: no {' or '.join(choice)}; the Cylinder Man needs one")
+@cache
+def _plan(skeleton: Skeleton) -> _Plan:
+    places = {name: place for place, name in enumerate(skeleton.joints)}
+    places |= {shared: places[own] for shared, own in skeleton.aliases}
+
+    def find(*choice: str) -> int:
+        for name in choice:
+            if name in places:
+                return places[name]
+        raise OccluposeError(f"skeleton {skeleton.name}: no {' or '.join(choice)}; the Cylinder Man needs one")
+
+    hips = [] if "pelvis" in places else [find("left_hip"), find("right_hip")]
+    if hips:
+        places["pelvis"] = len(skeleton)
+    ends = [(find(*part.start), find(*part.end)) for part in CYLINDERS]
+    owned = [{*pair, *(places[name] for name in part.carries if name in places)} for part, pair in zip(CYLINDERS, ends, strict=True)]
+    return _Plan(
+        start=[start for start, _ in ends],
+        end=[end for _, end in ends],
+        shoulder=find("left_shoulder"),
+        hips=hips,
+        free=torch.tensor([[joint not in own for own in owned] for joint in range(len(skeleton))]).unsqueeze(-1),
+        face=[places[name] for name in FACE if name in places],
+    )
+
+
+class _Bodies:
+    """Joints and parts with the coordinates first and the bodies last: what is treated alike lies together in memory, which is quick."""
+
+    def __init__(self, bodies: Float[Tensor, "body joint 3"], plan: _Plan) -> None:
+        points = bodies.permute(2, 1, 0).contiguous()
+        self.joint: Float[Tensor, "3 joint 1 body"] = points.unsqueeze(2)
+        if plan.hips:
+            points = torch.cat([points, points[:, plan.hips].mean(1, keepdim=True)], 1)
+        self.start: Float[Tensor, "3 1 part body"] = points[:, plan.start].unsqueeze(1)
+        self.axis: Float[Tensor, "3 1 part body"] = points[:, plan.end].unsqueeze(1) - self.start
+        radius = bodies.new_tensor([part.radius for part in CYLINDERS]).unsqueeze(-1).expand(-1, len(bodies))
+        torso = (points[:, [plan.shoulder]] - self.start[:, 0, [TORSO]]).norm(dim=0)
+        self.radius: Float[Tensor, "part body"] = torch.cat([radius[:TORSO], torso, radius[TORSO + 1 :]])
+
+
+@dataclass(frozen=True, eq=False)
+class _Sights:
+    """How lines of sight to joints pass parts, in the plane across each line."""
+
+    joint: Float[Tensor, "3 *pairs"]
+    start: Float[Tensor, "3 *pairs"]
+    view: Float[Tensor, "3 *pairs"]
+    """The direction of sight, of length 1."""
+    along: Float[Tensor, "*pairs"]
+    """How far the joint is from the part's start along the part as seen (m), times the root of `length`."""
+    aside: Float[Tensor, "*pairs"]
+    """How far the joint is from the part's axis as seen (m, either way), times the root of `length`."""
+    depth: Float[Tensor, "*pairs"]
+    """How much further away the joint is than the part's start (m)."""
+    tilt: Float[Tensor, "*pairs"]
+    """How much further away the part's end is than its start (m)."""
+    length: Float[Tensor, "*pairs"]
+    """How long the part is as seen, squared (m2)."""
+
+    @cached_property
+    def plane(self) -> Float[Tensor, "*pairs"]:
+        """How much further away the joint is than the plane of the part's rectangle (m), times `length`."""
+        return self.depth * self.length - self.along * self.tilt
+
+    @property
+    def whole(self) -> Float[Tensor, "*pairs"]:
+        """How long the part is, squared (m2)."""
+        return self.length + self.tilt**2
+
+    def nearest(self) -> tuple[Float[Tensor, "*pairs"], Float[Tensor, "*pairs"]]:
+        """From the point of the part's axis that looks nearest to the joint: how far off (m2, squared), and how much further away (m)."""
+        share = (self.along / self.length.clamp_min(SHORTEST)).clamp(0, 1)
+        across = self.joint - self.start - self.depth * self.view
+        return (across**2).sum(0) - 2 * share * self.along + share**2 * self.length, self.depth - share * self.tilt
+
+
+def _look(
+    joint: Float[Tensor, "3 *pairs"], start: Float[Tensor, "3 *pairs"], axis: Float[Tensor, "3 *pairs"], perspective: bool
+) -> _Sights:
+    """The paper's camera looks along +z. In perspective each joint has a line of sight of its own, from the origin."""
+    if not perspective:
+        x, y = joint[0] - start[0], joint[1] - start[1]
+        view = joint.new_tensor([0.0, 0.0, 1.0]).view(3, *[1] * (joint.ndim - 1))
+        along, aside = x * axis[0] + y * axis[1], x * axis[1] - y * axis[0]
+        return _Sights(joint, start, view, along, aside, joint[2] - start[2], axis[2], axis[0] ** 2 + axis[1] ** 2)
+    distance = joint.norm(dim=0)
+    view = joint / distance.clamp_min(1e-12)
+
+    def towards(vector: Tensor) -> Tensor:
+        return view[0] * vector[0] + view[1] * vector[1] + view[2] * vector[2]
+
+    tilt, away = towards(axis), towards(start)
+    along = away * tilt - (start * axis).sum(0)  # (joint - start) across the view, which passes the joint and the origin
+    aside = towards(torch.linalg.cross(axis, start, dim=0))
+    return _Sights(joint, start, view, along, aside, distance - away, tilt, (axis**2).sum(0) - tilt**2)
