@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from occlupose.skeletons import BODY22
+from occlupose.synth.views import ELEVATION, ROLL, facing, turn
 
 PARENTS = {
     "pelvis": None, "left_hip": "pelvis", "right_hip": "pelvis", "left_knee": "left_hip", "right_knee": "right_hip",
@@ -73,9 +74,9 @@ class Views:
     from the distance, so that it would only be noise in the truth."""
     distance: tuple[float, float] = (2.0, 9.0)
     """Metres from camera to person; drawn evenly in its logarithm."""
-    elevation: tuple[float, float] = (-20.0, 45.0)
+    elevation: tuple[float, float] = ELEVATION
     """Degrees by which the camera looks down on the person."""
-    roll: float = 4.0
+    roll: float = ROLL
     """Standard deviation, degrees."""
     off_axis: float = 25.0
     """The person stands up to this many degrees beside the camera's axis."""
@@ -156,31 +157,18 @@ def look(joints: Float[Tensor, "batch time 22 3"], views: Views, generator: Gene
     orthogonal, triangular = torch.linalg.qr(torch.randn(batch, 3, 3, generator=generator))
     tumbled = orthogonal * triangular.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)  # even over all rotations
     tumbled = tumbled * torch.linalg.det(tumbled).view(-1, 1, 1)
-    turn = torch.where(_chance(batch, views.tumble, generator).squeeze(-1), tumbled, upright)
-    turn = _turn(1, draw(-torch.pi, torch.pi)) @ turn
-    # y up, facing the viewer, becomes y down, z away from the viewer: half a turn about x
-    turn = torch.diag(torch.tensor([1.0, -1.0, -1.0])) @ turn
-    turn = _turn(0, torch.deg2rad(draw(*views.elevation))) @ turn
-    turn = _turn(2, torch.deg2rad(views.roll * torch.randn(batch, generator=generator))) @ turn
+    way_up = torch.where(_chance(batch, views.tumble, generator).squeeze(-1), tumbled, upright)
+    azimuth, elevation = draw(-torch.pi, torch.pi), torch.deg2rad(draw(*views.elevation))
+    turned = facing(azimuth, elevation, torch.deg2rad(views.roll * torch.randn(batch, generator=generator))) @ way_up
     side = torch.deg2rad(torch.stack([draw(-views.off_axis, views.off_axis), draw(-views.off_axis, views.off_axis)]))
     distance = torch.exp(draw(*torch.log(torch.tensor(views.distance)).tolist()))
     away = torch.stack([torch.zeros(batch), torch.zeros(batch), distance], -1).unsqueeze(-1)
-    aside = _turn(1, side[0]) @ _turn(0, side[1])
-    seen = joints @ (aside @ turn).mT.unsqueeze(1) + (aside @ away).view(batch, 1, 1, 3)
+    aside = turn(1, side[0]) @ turn(0, side[1])
+    seen = joints @ (aside @ turned).mT.unsqueeze(1) + (aside @ away).view(batch, 1, 1, 3)
     # whoever walks past the camera is kept in front of it
     near = seen[..., 2].amin((1, 2)).view(batch, 1, 1)
     seen[..., 2] += (0.6 - near).clamp_min(0)
     return seen
-
-
-def _turn(axis: int, angle: Float[Tensor, "batch"]) -> Float[Tensor, "batch 3 3"]:
-    """Rotations about one coordinate axis."""
-    c, s = angle.cos(), angle.sin()
-    matrix = torch.zeros(len(angle), 3, 3)
-    i, j = (axis + 1) % 3, (axis + 2) % 3
-    matrix[:, axis, axis] = 1
-    matrix[:, i, i], matrix[:, j, j], matrix[:, i, j], matrix[:, j, i] = c, c, -s, s
-    return matrix
 
 
 def _chance(batch: int, share: float, generator: Generator) -> Tensor:
