@@ -27,12 +27,17 @@ def processor() -> str:
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, seed: int | str = 0) -> None:
-    """Writes the table, and NAME.json with command, machine, versions and seed."""
+    """Writes the table, and how it was made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(rows)
+    describe(path, seed=seed)
+
+
+def describe(path: Path, *, seed: int | str = 0) -> None:
+    """Writes NAME.json beside a table: command, machine, versions and seed."""
     arguments = [f"<{Path(word).name}>" if os.sep in word else word for word in sys.argv[1:]]
     how = {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),

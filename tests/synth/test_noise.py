@@ -4,7 +4,7 @@ import torch
 
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY22, COCO17
-from occlupose.synth.noise import RATE, WINDOW, NoiseModel, fit
+from occlupose.synth.noise import BELIEVED, HIDDEN_DISTANCE, HIDDEN_DOUBTED, RATE, WINDOW, NoiseModel, fit, guess
 
 CLEAN = NoiseModel((0.0,) * 22, 0.0, 0.0, 0.0, 0.1, 0.0, 2.0, 0.0, 1.0)
 SIDE = 2.0  # of the box around the still person of `sampled`
@@ -25,7 +25,8 @@ def still():
 def sampled(noise, batch=300, frames=60, seed=0):
     """Errors of a person who stands still, in box sides, and what is believed."""
     xy = still().expand(batch, frames, 22, 2)
-    noisy, believed = noise.sample(xy, torch.Generator().manual_seed(seed))
+    noisy, evidence = noise.sample(xy, torch.Generator().manual_seed(seed))
+    believed = evidence >= BELIEVED
     assert noisy.shape == xy.shape
     assert noisy.dtype == torch.float32
     assert believed.shape == xy.shape[:-1]
@@ -214,3 +215,21 @@ def test_a_joint_that_is_never_believed_cannot_be_fitted():
     belief[:, COCO17.index("left_ankle", "right_ankle")] = 0.1
     with pytest.raises(OccluposeError, match="left_ankle, right_ankle: never believed"):
         fit([(xy, belief)], 60)
+
+
+def test_hidden_joints_are_guessed_near_the_truth_and_mostly_doubted():
+    xy = still().expand(300, 60, 22, 2)
+    guessed, evidence = guess(xy, torch.Generator().manual_seed(0))
+    distance = (guessed - xy).norm(dim=-1) / SIDE
+    assert distance.square().mean().sqrt().item() == pytest.approx(HIDDEN_DISTANCE, rel=0.02)
+    assert (evidence < BELIEVED).float().mean().item() == pytest.approx(HIDDEN_DOUBTED, abs=0.01)
+    assert evidence.min() >= 0 and evidence.max() <= 1
+
+
+def test_the_lower_the_threshold_the_more_is_believed_of_good_and_hidden_joints():
+    xy = still().expand(100, 60, 22, 2)
+    good, hidden = model(doubted_good=0.05).sample(xy, torch.Generator().manual_seed(0))[1], guess(xy, torch.Generator().manual_seed(0))[1]
+    for evidence in (good, hidden):
+        shares = [(evidence >= threshold).float().mean().item() for threshold in (0.1, 0.3, 0.5, 0.7)]
+        assert shares == sorted(shares, reverse=True)
+    assert all((good >= threshold).float().mean() > (hidden >= threshold).float().mean() for threshold in (0.1, 0.3, 0.5))

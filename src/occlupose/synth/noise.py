@@ -33,6 +33,12 @@ OUTLIER = 6.0
 LEAST_OUTLIER = 0.05
 BELIEVED = 0.3
 """The least evidence of a joint that is believed (OANet's b)."""
+HIDDEN_DISTANCE = 0.15
+"""Root mean square distance of a guessed joint from where it is, in box sides. Ours."""
+HIDDEN_CORRELATION = 0.9
+"""Of that distance, from one 1/30 s to the next. Ours."""
+HIDDEN_DOUBTED = 0.8
+"""Share of hidden joints whose evidence is less than BELIEVED: of a network that was taught to stay dark. Ours."""
 OFFSET = 0.01
 """Box sides. Temporal residuals cannot show an error that stays; this is the size of annotators' own spread (OKS sigmas). Ours."""
 
@@ -86,13 +92,15 @@ class NoiseModel:
 
     def sample(
         self, xy: Float[Tensor, "batch time 22 2"], generator: Generator
-    ) -> tuple[Float[Tensor, "batch time 22 2"], Bool[Tensor, "batch time 22"]]:
-        """The joints as the front end would give them, and which of them it would believe. Strength varies from clip to clip."""
+    ) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 22"]]:
+        """The joints as the front end would give them, and its evidence, 0..1. Strength varies from clip to clip.
+
+        Evidence follows a power law (ours) that falls below BELIEVED as often as was measured.
+        """
         shape = xy.shape[:-1]
-        shown = xy[:, :, : len(COCO17)]
-        side = (shown.amax(2) - shown.amin(2)).amax(-1).mean(1).view(-1, 1, 1, 1)
+        side = box_side(xy)
         strength = torch.empty(shape[0], 1, 1, 1).uniform_(0.2, 1.5, generator=generator)
-        error = torch.tensor(self.jitter).view(1, 1, -1, 1) * self._correlated(xy.shape, generator)
+        error = torch.tensor(self.jitter).view(1, 1, -1, 1) * correlated(xy.shape, self.autocorrelation, generator)
         error = error + self.offset * torch.randn(shape[0], 1, *xy.shape[2:], generator=generator)
         outlier = torch.rand(shape, generator=generator) < self.outliers
         far = self.outlier_size / 2**0.5 * torch.randn(xy.shape, generator=generator)
@@ -101,15 +109,7 @@ class NoiseModel:
         noisy = torch.where(exchanged.unsqueeze(-1), noisy[:, :, SIDES], noisy)
         outlier = torch.where(exchanged, outlier[:, :, SIDES], outlier)
         doubt = torch.where(outlier, self.doubted_bad, self.doubted_good)
-        return noisy, torch.rand(shape, generator=generator) >= doubt
-
-    def _correlated(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "batch time 22 2"]:
-        """Unit noise whose neighbours in time are correlated (first-order autoregression)."""
-        fresh = torch.randn(shape, generator=generator)
-        noise = [fresh[:, 0]]
-        for frame in range(1, shape[1]):
-            noise.append(self.autocorrelation * noise[-1] + (1 - self.autocorrelation**2) ** 0.5 * fresh[:, frame])
-        return torch.stack(noise, 1)
+        return noisy, torch.rand(shape, generator=generator) ** (math.log(BELIEVED) / doubt.clamp(1e-9, 1 - 1e-6).log())
 
     def _exchanged(self, shape: tuple[int, ...], generator: Generator) -> Bool[Tensor, "batch time 22"]:
         """Where left and right are exchanged: legs and arms by themselves, for stretches of geometric length."""
@@ -121,6 +121,33 @@ class NoiseModel:
         swapped = since < length
         legs = torch.tensor([any(part in name for part in ("hip", "knee", "ankle")) for name in BODY22.joints])
         return torch.where(legs, swapped[..., :1], swapped[..., 1:])
+
+
+def box_side(xy: Float[Tensor, "batch time 22 2"]) -> Float[Tensor, "batch 1 1 1"]:
+    """Side of the person's square box, the mean over the sequence."""
+    shown = xy[:, :, : len(COCO17)]
+    return (shown.amax(2) - shown.amin(2)).amax(-1).mean(1).view(-1, 1, 1, 1)
+
+
+def correlated(shape: tuple[int, ...], coefficient: float, generator: Generator) -> Float[Tensor, "batch time 22 2"]:
+    """Unit noise whose neighbours in time are correlated (first-order autoregression)."""
+    fresh = torch.randn(shape, generator=generator)
+    noise = [fresh[:, 0]]
+    for frame in range(1, shape[1]):
+        noise.append(coefficient * noise[-1] + (1 - coefficient**2) ** 0.5 * fresh[:, frame])
+    return torch.stack(noise, 1)
+
+
+def guess(
+    xy: Float[Tensor, "batch time 22 2"], generator: Generator
+) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 22"]]:
+    """Hidden joints as a 2D network guesses them: near the truth, wandering, and mostly with little evidence.
+
+    Ours, and not measured: HIDDEN_DISTANCE, HIDDEN_CORRELATION and HIDDEN_DOUBTED are plausible, no more.
+    """
+    wandering = correlated(xy.shape, HIDDEN_CORRELATION, generator)
+    luck = torch.rand(xy.shape[:-1], generator=generator)
+    return xy + box_side(xy) * HIDDEN_DISTANCE / 2**0.5 * wandering, 1 - luck ** (math.log(1 - BELIEVED) / math.log(1 - HIDDEN_DOUBTED))
 
 
 def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray, "time 17"]]], fps: float) -> NoiseModel:

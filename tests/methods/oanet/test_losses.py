@@ -3,7 +3,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from occlupose.methods.oanet.losses import SYMMETRIC_BONES, complete_2d, position_3d, symmetry, velocity_3d
+from occlupose.methods.oanet.losses import (
+    SYMMETRIC_BONES,
+    adversarial,
+    complete_2d,
+    discrimination,
+    position_3d,
+    projection,
+    regularisation,
+    squared_2d,
+    squared_3d,
+    symmetry,
+    velocity_3d,
+)
 from occlupose.skeletons import COCO17, H36M17
 
 SHAPE = (2, 4, 17)
@@ -26,6 +38,11 @@ LOSSES = {
     "position_3d": lambda predicted: position_3d(predicted, random(3, 1), weights()),
     "velocity_3d": lambda predicted: velocity_3d(predicted, random(3, 1)),
     "symmetry": lambda predicted: symmetry(predicted, H36M17),
+    "squared_2d": lambda predicted: squared_2d(predicted[..., :2], random(2, 1), some()),
+    "squared_3d": lambda predicted: squared_3d(predicted, random(3, 1)),
+    "regularisation": lambda predicted: regularisation(0.4 * predicted, some(), H36M17),
+    "adversarial": lambda predicted: adversarial(predicted[:, 0, 0, 0]),
+    "discrimination": lambda predicted: discrimination(predicted[:, 0, 0, 0], predicted[:, 1, 1, 1]),
 }
 
 
@@ -101,3 +118,97 @@ def test_symmetry_asks_for_equal_bones_left_and_right(skeleton):
     forearm = symmetric[:, :, wrist] - symmetric[:, :, elbow]
     symmetric[:, :, wrist] += 0.1 * forearm / forearm.norm(dim=-1, keepdim=True)
     assert symmetry(symmetric, skeleton).item() == pytest.approx(0.01 / len(SYMMETRIC_BONES))
+
+
+def test_squared_errors_are_sums_over_joints_and_means_over_frames():
+    truth = random(3)
+    assert squared_3d(truth + torch.tensor([1.0, 2.0, 2.0], dtype=torch.float64), truth).item() == pytest.approx(17 * 9)
+    one = torch.zeros(SHAPE, dtype=torch.bool)
+    one[..., 3] = True
+    assert squared_2d(truth[..., :2] + 3.0, truth[..., :2], one).item() == pytest.approx(18)
+
+
+def test_joints_that_are_not_believed_do_not_count_in_equation_3():
+    truth, where = random(2), some()
+    assert squared_2d(torch.where(where[..., None], truth, random(2, 1)), truth, where) == 0
+
+
+def projected(scale=1.0, shift=0.0):
+    """The projection loss of poses whose 2D joints are their own, scaled and moved."""
+    xyz = random(3).requires_grad_()
+    return projection(xyz, scale * xyz.detach()[..., :2] + shift, torch.ones(SHAPE, dtype=torch.bool)), xyz
+
+
+@given(st.floats(0.05, 20), st.floats(-10, 10))
+def test_where_depth_size_and_place_are_unknown_the_projection_does_not_ask_for_them(scale, shift):
+    value, xyz = projected(scale, shift)
+    assert value.item() == pytest.approx(0, abs=1e-12)
+    value.backward()
+    assert xyz.grad.abs().max() < 1e-6
+
+
+def test_the_projection_asks_for_the_visible_joints_only():
+    xyz, visible = random(3), some()
+    seen = torch.where(visible[..., None], xyz[..., :2], 100.0)
+    assert projection(xyz, seen, visible).item() == pytest.approx(0, abs=1e-12)
+    assert projection(xyz, seen, torch.ones_like(visible)).item() > 1
+    free = xyz.clone().requires_grad_()
+    projection(free, random(2, 5), visible).backward()
+    assert (free.grad[..., 2] == 0).all()
+    assert (free.grad[~visible] == 0).all()
+    assert free.grad[visible][..., :2].abs().sum() > 0
+
+
+def test_the_gradient_of_the_projection_is_that_at_the_fitted_scale():
+    xyz, seen, visible = random(3), random(2, 1), some()
+    one, other = xyz.clone().requires_grad_(), xyz.clone().requires_grad_()
+    projection(one, seen, visible).backward()
+    weight = visible[..., None].double()
+    flat, fitted = ((p - (p * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True)) * weight for p in (xyz[..., :2], seen))
+    scale = torch.stack([(a * b).sum() / (b * b).sum() for a, b in zip(flat, fitted, strict=True)]).clamp_min(0).view(-1, 1, 1, 1)
+
+    def fixed(p):
+        centred = (p[..., :2] - (p[..., :2] * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True)) * weight
+        return ((centred - scale * fitted) ** 2).sum((-1, -2)).mean()
+
+    fixed(other).backward()
+    torch.testing.assert_close(one.grad, other.grad)
+    assert torch.autograd.gradcheck(fixed, (other,))
+
+
+def test_an_undecided_judge_costs_both_sides_the_logarithm_of_two():
+    undecided = torch.zeros(4)
+    assert adversarial(undecided).item() == pytest.approx(0.6931, abs=1e-4)
+    assert discrimination(undecided, undecided).item() == pytest.approx(0.6931, abs=1e-4)
+    right, wrong = torch.full((4,), 20.0), torch.full((4,), -20.0)
+    assert discrimination(right, wrong).item() == pytest.approx(0, abs=1e-6)
+    assert adversarial(right).item() == pytest.approx(0, abs=1e-6)
+    assert adversarial(wrong).item() == pytest.approx(20, abs=1e-4)
+
+
+def standing():
+    """Somebody who faces the camera, one frame: metres, x right, y down, z forward."""
+    body = {
+        "pelvis": (0, 0, 0), "hip": (0.12, 0, 0), "knee": (0.12, 0.42, 0), "ankle": (0.12, 0.84, 0), "spine": (0, -0.22, 0),
+        "thorax": (0, -0.48, 0), "neck_nose": (0, -0.58, 0), "head_top": (0, -0.75, 0), "shoulder": (0.18, -0.46, 0),
+        "elbow": (0.3, -0.2, 0), "wrist": (0.35, 0.05, 0),
+    }  # fmt: skip
+    places = [body[name.removeprefix("left_").removeprefix("right_")] for name in H36M17.joints]
+    side = torch.tensor([[-1.0 if name.startswith("right_") else 1.0, 1, 1] for name in H36M17.joints], dtype=torch.float64)
+    return (torch.tensor(places, dtype=torch.float64) * side).view(1, 1, 17, 3)
+
+
+def test_an_unseen_hand_is_drawn_behind_the_body():
+    (wrist,) = H36M17.index("left_wrist")
+    unseen = torch.zeros(1, 1, 17, dtype=torch.bool)
+    unseen[..., wrist] = True
+    before, behind, aside = standing(), standing(), standing()
+    before[..., wrist, :] = torch.tensor([0.05, -0.25, -0.02])
+    behind[..., wrist, :] = torch.tensor([0.05, -0.25, 0.25])
+    assert regularisation(before, unseen, H36M17) > 0.5
+    assert regularisation(behind, unseen, H36M17) < 0.05
+    assert regularisation(aside, unseen, H36M17) > 0.9
+    assert regularisation(before, torch.zeros_like(unseen), H36M17) == 0
+    before.requires_grad_()
+    regularisation(before, unseen, H36M17).backward()
+    assert before.grad[0, 0, wrist, 2] < 0  # further away is better

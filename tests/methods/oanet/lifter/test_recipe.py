@@ -9,8 +9,9 @@ from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.inputs import doubt, positions
 from occlupose.methods.oanet.lifter.network import TARGETS, Lifter
-from occlupose.methods.oanet.lifter.recipe import SUBJECT_SHARE, Recipe, Sequences, loss, make_batch
+from occlupose.methods.oanet.lifter.recipe import Recipe, loss, make_batch
 from occlupose.methods.oanet.lifter.views import Views
+from occlupose.methods.oanet.sequences import Sequences
 from occlupose.skeletons import BODY22, COCO17, H36M17
 from occlupose.synth.noise import NoiseModel
 
@@ -31,15 +32,13 @@ def clip(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
     return Clip(name, subject, fps, (rest + 0.1 * np.sin(random.uniform(1, 4, (22, 3)) * time)).astype(np.float32))
 
 
-def straight(frames=300, fps=120.0, **options):
-    """A clip in which every joint's first coordinate is the time in seconds."""
-    made = clip(frames, fps=fps, **options)
-    made.joints[..., 0] = (np.arange(frames) / fps)[:, None]
-    return made
-
-
 def batch(recipe=EXACT, seed=0):
-    return make_batch(Sequences([clip(seed=n, name=f"07_{n}") for n in range(3)], recipe), NOISE, recipe, rng(seed))
+    return make_batch(
+        Sequences([clip(seed=n, name=f"07_{n}") for n in range(3)], recipe.window, recipe.views.speed, recipe.views.still),
+        NOISE,
+        recipe,
+        rng(seed),
+    )
 
 
 def given(batch):
@@ -72,83 +71,6 @@ class Oracle(nn.Module):
 def off(where, *distance):
     """Errors of this vector where something is, none elsewhere."""
     return where.unsqueeze(-1) * torch.tensor(distance)
-
-
-@pytest.mark.parametrize("fps", [30.0, 60.0, 120.0])
-def test_windows_run_at_the_speeds_of_the_recipe(fps):
-    recipe = replace(EXACT, batch=200, views=Views(speed=(0.5, 2.0), still=0.0))
-    windows = Sequences([straight(round(20 * fps), fps)], recipe).draw(rng())
-    assert windows.shape == (200, 16, 22, 3)
-    assert windows.dtype == torch.float32
-    step = windows[..., 0, 0].diff(dim=1)
-    torch.testing.assert_close(step, step[:, :1].expand_as(step), atol=1e-4, rtol=0)
-    speed = 30 * step[:, 0]
-    assert 0.5 <= speed.min() + 1e-2 < 0.6
-    assert 1.9 < speed.max() <= 2.01
-
-
-def test_some_stand_still():
-    recipe = replace(EXACT, batch=300, views=Views(still=0.25))
-    windows = Sequences([straight()], recipe).draw(rng())
-    still = (windows == windows[:, :1]).all((1, 2, 3))
-    assert still.float().mean().item() == pytest.approx(0.25, abs=0.08)
-
-
-def test_a_clip_shorter_than_the_window_holds_its_last_pose():
-    windows = Sequences([straight(30)], replace(EXACT, window=64, batch=20, views=Views(still=0.0))).draw(rng())
-    assert (windows[:, -1, 0, 0] == np.float32(29 / 120)).all()
-    assert (windows.diff(dim=1)[..., 0] >= 0).all()
-
-
-def test_windows_never_mix_clips():
-    clips = [straight(60 + 10 * n, name=f"07_{n}", subject=f"{n}") for n in range(5)]
-    for number, made in enumerate(clips):
-        made.joints[..., 1] = number
-    windows = Sequences(clips, replace(EXACT, batch=200)).draw(rng())
-    assert (windows[..., 1] == windows[:, :1, :1, 1]).all()
-    assert len(windows[:, 0, 0, 1].unique()) == 5
-
-
-def shares(seconds):
-    """The share of the sequences that each subject makes up, of whom there are clips of so many seconds, at 30 and at 120 frames each."""
-    clips = [straight(round(fps * times[n]), fps, subject=name) for name, times in seconds.items() for n, fps in enumerate((30, 120))]
-    weight = Sequences(clips, EXACT).weight
-    return dict(zip(seconds, (weight / weight.sum()).view(-1, 2).sum(1).tolist(), strict=True))
-
-
-def test_longer_clips_are_drawn_more_often_whatever_their_rate():
-    assert shares({"35": (30, 60), "07": (20, 10)}) == pytest.approx({"35": 0.75, "07": 0.25})
-    weight = Sequences([straight(300, 30.0), straight(1200, 120.0), straight(3600, 120.0)], EXACT).weight
-    assert (weight / weight[0]).tolist() == pytest.approx([1, 1, 3])
-
-
-def test_of_some_subjects_no_more_than_their_share_is_drawn():
-    made = shares({"35": (5, 15), "01": (40, 60), "07": (10, 0.5), "clips": (20, 80)})
-    assert {name: made[name] for name in SUBJECT_SHARE} == pytest.approx(SUBJECT_SHARE)
-    assert made["35"] / made["07"] == pytest.approx(20 / 10.5)
-    few = shares({"35": (5, 15), "01": (0.5, 0.5), "clips": (0.5, 1.5)})  # those of whom there is little count as any other
-    assert few == pytest.approx({"35": 20 / 23, "01": 1 / 23, "clips": 2 / 23})
-
-
-@pytest.mark.parametrize("seconds", [{"01": (40, 60)}, {"clips": (20, 80)}, {"01": (40, 60), "clips": (0.5, 0.5)}])
-def test_no_more_than_its_share_is_drawn_of_a_subject_where_there_is_little_or_nothing_of_the_others(seconds):
-    made = shares({"35": (5, 15)} | seconds)
-    for name in seconds:
-        assert made[name] <= SUBJECT_SHARE[name] + 1e-9
-
-
-def test_sequences_are_drawn_by_their_weights():
-    clips = [straight(1200, subject="35"), straight(12000, subject="01"), straight(3600, subject="07"), straight(12000, subject="clips")]
-    for number, made in enumerate(clips):
-        made.joints[..., 1] = number
-    sequences = Sequences(clips, replace(EXACT, batch=3000))
-    drawn = sequences.draw(rng())[:, 0, 0, 1].long().bincount()
-    assert (drawn / 3000).tolist() == pytest.approx([0.125, 0.15, 0.375, 0.35], abs=0.03)
-
-
-def test_without_motion_there_is_nothing_to_train_on():
-    with pytest.raises(OccluposeError, match="no motion to train on"):
-        Sequences([], EXACT)
 
 
 @pytest.mark.parametrize("window", [0, 4, 18, -8])

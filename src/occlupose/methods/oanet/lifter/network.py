@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from occlupose.methods.oanet.lifter.inputs import CHANNELS, HORIZON, SMOOTH, doubt, positions
-from occlupose.networks.tcn import TCN, reach
+from occlupose.networks.tcn import OURS, TCN, reach
 from occlupose.skeletons import BODY22, H36M17
 
 TARGETS = BODY22.index(*H36M17.joints)
@@ -27,8 +27,8 @@ class Lifter(nn.Module):
     def __init__(self, width: int = 256, depth: int = 2) -> None:
         super().__init__()
         self.width, self.depth = width, depth
-        self.tcn_2d = TCN(CHANNELS, 2 * len(BODY22), width=width, depth=depth)
-        self.tcn_3d = TCN(CHANNELS, 3 * len(H36M17), width=width, depth=depth)
+        self.tcn_2d = TCN(CHANNELS, 2 * len(BODY22), width=width, depth=depth, style=OURS)
+        self.tcn_3d = TCN(CHANNELS, 3 * len(H36M17), width=width, depth=depth, style=OURS)
 
     def forward(
         self, seen: Float[Tensor, "batch time channels"], practice: Float[Tensor, "batch time channels"] | None = None

@@ -3,28 +3,21 @@
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
-from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
 from occlupose.methods.oanet.lifter.inputs import Inputs, doubt, prepare
 from occlupose.methods.oanet.lifter.network import TARGETS
 from occlupose.methods.oanet.lifter.views import Views, body, look
+from occlupose.methods.oanet.sequences import Sequences
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, COCO17, H36M17
-from occlupose.synth.noise import NoiseModel
+from occlupose.synth.noise import BELIEVED, NoiseModel
 from occlupose.training.loop import Optimisation, Terms
-
-RATE = 30.0
-"""Frames a second inside the networks."""
-
-SUBJECT_SHARE = {"01": 0.15, "clips": 0.35}
-"""Subjects of whom at most this share of the sequences is drawn. Subject 01 climbs and hangs, the clips share one skeleton."""
 
 
 @dataclass(frozen=True)
@@ -86,53 +79,13 @@ class Batch:
     truth_3d: Float[Tensor, "batch time 17 3"]
 
 
-class Sequences:
-    """Random windows of mocap clips, all speeds, as one tensor a batch."""
-
-    def __init__(self, clips: list[Clip], recipe: Recipe) -> None:
-        if not clips:
-            raise OccluposeError("no motion to train on; give motion capture of subjects that are not held out")
-        self.recipe = recipe
-        self.step = [clip.fps / RATE for clip in clips]
-        self.length = torch.tensor([len(clip.joints) for clip in clips])
-        self.first = self.length.cumsum(0) - self.length
-        self.joints = torch.from_numpy(np.concatenate([clip.joints for clip in clips]))
-        self.weight = self._weights(clips)
-
-    def _weights(self, clips: list[Clip]) -> Float[Tensor, "clip"]:
-        seconds = np.array([len(clip.joints) / clip.fps for clip in clips])
-        subjects = np.array([clip.subject for clip in clips])
-        for _ in range(50):  # capping one raises the others' shares; this settles
-            for subject, share in SUBJECT_SHARE.items():
-                own = subjects == subject
-                if own.any() and not own.all():
-                    seconds[own] *= min(1.0, share / (1 - share) * seconds[~own].sum() / seconds[own].sum())
-        return torch.from_numpy(seconds)
-
-    def draw(self, generator: Generator) -> Float[Tensor, "batch time 22 3"]:
-        """Windows at the recipe's speeds; where a clip is shorter than the window its last pose is held."""
-        views, count = self.recipe.views, self.recipe.batch
-        clip = torch.multinomial(self.weight, count, replacement=True, generator=generator)
-        speed = torch.empty(count).uniform_(*views.speed, generator=generator)
-        speed = torch.where(torch.rand(count, generator=generator) < views.still, 0.0, speed)
-        stride = speed * torch.tensor([self.step[number] for number in clip])
-        room = self.length[clip] - 1 - stride * (self.recipe.window - 1)
-        start = torch.rand(count, generator=generator) * room.clamp_min(0)
-        time = (start.unsqueeze(1) + stride.unsqueeze(1) * torch.arange(self.recipe.window)).minimum(self.length[clip].unsqueeze(1) - 1.0)
-        below = time.long()
-        above = (below + 1).minimum(self.length[clip].unsqueeze(1) - 1)
-        first = self.first[clip].unsqueeze(1)
-        weight = (time - below).view(count, -1, 1, 1)
-        return torch.lerp(self.joints[first + below], self.joints[first + above], weight)
-
-
 def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generator: Generator) -> Batch:
     """The batch of a step: bodies, cameras, projections, noise, and what goes missing."""
-    xyz = look(body(sequences.draw(generator), recipe.views, generator), recipe.views, generator)
+    xyz = look(body(sequences.draw(recipe.batch, generator), recipe.views, generator), recipe.views, generator)
     rays = xyz[..., :2] / xyz[..., 2:]
     batch = len(xyz)
     given = _given(batch, recipe.h36m_input, generator)
-    noisy, believed = noise.sample(rays, generator)
+    noisy, evidence = noise.sample(rays, generator)
     with_noise = torch.rand(batch, 1, 1, generator=generator) < recipe.noise
     observed = torch.where(with_noise.unsqueeze(-1), noisy, rays)
     wrong = torch.exp(0.12 * torch.randn(batch, 1, 1, 1, generator=generator).clamp(-2, 2))
@@ -141,7 +94,7 @@ def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generato
     def sight(complete: float) -> Sight:
         seen = given.expand(rays.shape[:-1])
         if recipe.masks:
-            seen = seen & _seen(xyz, complete, generator) & (believed | ~with_noise)
+            seen = seen & _seen(xyz, complete, generator) & ((evidence >= BELIEVED) | ~with_noise)
         return _sight(rays * wrong, observed * wrong, seen)
 
     fill, lift = sight(complete=0.0), sight(recipe.complete)

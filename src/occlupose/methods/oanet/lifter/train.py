@@ -13,8 +13,9 @@ from occlupose.datasets.cmu import load_clips, split
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.methods.oanet.lifter.recipe import Recipe, Sequences, loss, make_batch
+from occlupose.methods.oanet.lifter.recipe import Recipe, loss, make_batch
 from occlupose.methods.oanet.lifter.weights import load, save
+from occlupose.methods.oanet.sequences import Sequences
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.card import command, commit
 from occlupose.training.loop import train
@@ -44,7 +45,8 @@ def train_lifter(
         OccluposeError: no mocap there, or none of a subject that is not held out; starting weights of another size or not readable; what
             `training.loop.train` refuses.
     """
-    sequences, noise = Sequences(split(load_clips(mocap))[0], recipe), NoiseModel.load()
+    clips, noise = split(load_clips(mocap))[0], NoiseModel.load()
+    sequences = Sequences(clips, recipe.window, recipe.views.speed, recipe.views.still)
     torch.manual_seed(recipe.seed)
     lifter = Lifter(recipe.width, recipe.depth) if start is None else load(start)
     if (lifter.width, lifter.depth) != (recipe.width, recipe.depth):

@@ -1,0 +1,122 @@
+"""Measures what the default front end says of joints that something hides: how far off its guess is, and how much evidence it gives.
+
+    python benchmarks/hidden.py VIDEO...
+
+Each video is watched as it is, and again with a still, plain board before a limb of one person, from one third of the video to its end
+or for a second. Where the joint truly is, is taken from the first pass, where that had evidence of at least 0.5. Prints the figures, which
+`synth.noise` has as HIDDEN; the shipped ones were measured on the videos that `benchmarks/noise.py` names.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.console import Console
+from tyro.conf import Positional
+
+from occlupose.frontends import build
+from occlupose.media import Frame, open_media
+from occlupose.pipeline import Record, watch
+from occlupose.poses import Poses
+from occlupose.skeletons import COCO17
+from occlupose.synth.noise import BELIEVED, RATE
+
+LIMBS = (
+    ("left_elbow", "left_wrist"), ("right_elbow", "right_wrist"), ("left_shoulder", "left_elbow", "left_wrist"),
+    ("left_knee", "left_ankle"), ("right_knee", "right_ankle"), ("left_knee", "left_ankle", "right_knee", "right_ankle"),
+)  # fmt: skip
+MARGIN = 0.05
+"""Of the board round the joints, in box sides."""
+BOARD = (112, 96, 80)
+"""Its colour."""
+
+
+@dataclass
+class Clip:
+    """A short video in memory, for `watch`."""
+
+    frames: list[Frame]
+    width: int
+    height: int
+    fps: float
+    live: bool = False
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self.frames)
+
+
+def observed(clip: Clip) -> Poses:
+    """Everybody in the clip, in 2D, with their evidence."""
+    frontend = build()
+    record = Record(frontend.skeleton, clip.fps, clip.width, clip.height, list(watch(clip, frontend)))  # type: ignore[arg-type]
+    return record.poses()
+
+
+def board(clip: Clip, low: np.ndarray, high: np.ndarray, span: slice) -> Clip:
+    """The clip with a board before this part of the picture in these frames."""
+    frames = list(clip.frames)
+    (left, top), (right, bottom) = np.maximum(low, 0).astype(int), np.maximum(high, 0).astype(int)
+    for number in range(*span.indices(len(frames))):
+        image = frames[number].image.copy()
+        image[top:bottom, left:right] = BOARD
+        frames[number] = Frame(frames[number].index, frames[number].time, image)
+    return replace(clip, frames=frames)
+
+
+def main(videos: Positional[tuple[Path, ...]]) -> None:
+    """Covers limbs and looks what becomes of them.
+
+    Args:
+        videos: real video of people.
+    """
+    offsets, beliefs, lost = [], [], 0
+    for video in videos:
+        with open_media(video) as source:
+            every = max(1, round(source.fps / RATE))
+            clip = Clip(list(source)[::every], source.width, source.height, source.fps / every)
+        truth = observed(clip)
+        span = slice(len(clip.frames) // 3, min(len(clip.frames), len(clip.frames) // 3 + round(clip.fps)))
+        for person in range(len(truth.track_id)):
+            for limb in LIMBS:
+                joints = COCO17.index(*limb)
+                places, sure = truth.xy[span, person][:, joints], truth.score[span, person][:, joints] >= 0.5
+                if not sure.all(-1).mean() > 0.5:
+                    continue
+                side = float(np.nanmedian(np.ptp(truth.xy[span, person], axis=1).max(-1)))
+                low, high = np.nanmin(places, (0, 1)) - MARGIN * side, np.nanmax(places, (0, 1)) + MARGIN * side
+                seen = observed(board(clip, low, high, span))
+                if not len(seen.track_id):
+                    lost += 1
+                    continue
+                apart = np.nanmean(np.linalg.norm(seen.xy[span] - truth.xy[span, person, None], axis=-1), (0, 2))
+                nearest = int(np.nanargmin(np.where(np.isfinite(apart), apart, 1e9)))
+                there = sure & np.isfinite(seen.xy[span, nearest][:, joints]).all(-1)
+                offset = (seen.xy[span, nearest][:, joints] - places) / side
+                offsets.append(np.where(there[..., None], offset, np.nan))
+                beliefs.append(seen.score[span, nearest][:, joints][there])
+    distance = np.concatenate([np.linalg.norm(offset, axis=-1)[np.isfinite(offset).all(-1)] for offset in offsets])
+    belief = np.concatenate(beliefs)
+    products = [np.nansum(offset[1:] * offset[:-1]) for offset in offsets], [np.nansum(offset[:-1] ** 2) for offset in offsets]
+    staying = np.concatenate([np.nanmean(offset, 0).ravel() for offset in offsets])
+    Console().print(
+        {
+            "trials": len(offsets),
+            "people lost": lost,
+            "joints": len(distance),
+            "distance, root mean square": float(np.sqrt((distance**2).mean())),
+            "distance, median": float(np.median(distance)),
+            "correlation from frame to frame": float(np.sum(products[0]) / np.sum(products[1])),
+            "share of the square that stays": float(2 * np.nanmean(staying**2) / (distance**2).mean()),
+            "doubted": float((belief < BELIEVED).mean()),
+            "evidence, deciles": np.quantile(belief, np.linspace(0, 1, 11)).round(2).tolist(),
+            "distance of the doubted and of the believed": [
+                float(np.sqrt((distance[mask] ** 2).mean())) for mask in (belief < BELIEVED, belief >= BELIEVED)
+            ],
+        }
+    )
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

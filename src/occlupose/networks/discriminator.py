@@ -1,0 +1,30 @@
+"""The judge of OANet's adversarial loss."""
+
+from itertools import pairwise
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Discriminator(nn.Module):
+    """How real a sequence of 3D poses looks: three 1D convolutions over time and a linear layer (paper section 3.2).
+
+    Kernel 5 and stride 2 are those of the authors' later code (METHODS D1); the mean over what is left of time, so that sequences may
+    have any length, and the widths are ours.
+
+    Arguments:
+        joints: of a pose.
+        width: channels of the convolutions.
+    """
+
+    def __init__(self, joints: int, width: int = 256) -> None:
+        super().__init__()
+        channels = (3 * joints, width, width, width)
+        self.layers = nn.Sequential(
+            *(layer for inputs, outputs in pairwise(channels) for layer in (nn.Conv1d(inputs, outputs, 5, 2, 2), nn.LeakyReLU(0.2)))
+        )
+        self.linear = nn.Linear(width, 1)
+
+    def forward(self, xyz: Float[Tensor, "batch time joint 3"]) -> Float[Tensor, "batch"]:
+        """The logit of "real" of each sequence, root-relative and in metres."""
+        return self.linear(self.layers(xyz.flatten(2).mT).mean(-1)).squeeze(-1)

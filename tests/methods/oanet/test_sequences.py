@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+
+from occlupose.datasets.cmu import Clip
+from occlupose.errors import OccluposeError
+from occlupose.methods.oanet.sequences import SUBJECT_SHARE, Sequences
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def straight(frames=300, fps=120.0, *, name="07_01", subject="07"):
+    """Somebody of human size, y up, every joint's first coordinate being the time in seconds."""
+    joints = np.random.default_rng(0).normal((0, 1, 0), (0.2, 0.4, 0.15), (22, 3)).repeat(frames, 0).reshape(22, frames, 3).swapaxes(0, 1)
+    joints[..., 0] = (np.arange(frames) / fps)[:, None]
+    return Clip(name, subject, fps, joints.astype(np.float32))
+
+
+@pytest.mark.parametrize("fps", [30.0, 60.0, 120.0])
+def test_windows_run_at_the_speeds_that_are_asked_for(fps):
+    windows = Sequences([straight(round(20 * fps), fps)], 16, (0.5, 2.0)).draw(200, rng())
+    assert windows.shape == (200, 16, 22, 3)
+    assert windows.dtype == torch.float32
+    step = windows[..., 0, 0].diff(dim=1)
+    torch.testing.assert_close(step, step[:, :1].expand_as(step), atol=1e-4, rtol=0)
+    speed = 30 * step[:, 0]
+    assert 0.5 <= speed.min() + 1e-2 < 0.6
+    assert 1.9 < speed.max() <= 2.01
+
+
+def test_some_stand_still():
+    windows = Sequences([straight()], 16, still=0.25).draw(300, rng())
+    still = (windows == windows[:, :1]).all((1, 2, 3))
+    assert still.float().mean().item() == pytest.approx(0.25, abs=0.08)
+
+
+def test_a_clip_shorter_than_the_window_holds_its_last_pose():
+    windows = Sequences([straight(30)], 64).draw(20, rng())
+    assert (windows[:, -1, 0, 0] == np.float32(29 / 120)).all()
+    assert (windows.diff(dim=1)[..., 0] >= 0).all()
+
+
+def test_windows_never_mix_clips():
+    clips = [straight(60 + 10 * n, name=f"07_{n}", subject=f"{n}") for n in range(5)]
+    for number, made in enumerate(clips):
+        made.joints[..., 1] = number
+    windows = Sequences(clips, 16).draw(200, rng())
+    assert (windows[..., 1] == windows[:, :1, :1, 1]).all()
+    assert len(windows[:, 0, 0, 1].unique()) == 5
+
+
+def shares(seconds):
+    """The share of the sequences that each subject makes up, of whom there are clips of so many seconds, at 30 and at 120 frames each."""
+    clips = [straight(round(fps * times[n]), fps, subject=name) for name, times in seconds.items() for n, fps in enumerate((30, 120))]
+    weight = Sequences(clips, 16).weight
+    return dict(zip(seconds, (weight / weight.sum()).view(-1, 2).sum(1).tolist(), strict=True))
+
+
+def test_longer_clips_are_drawn_more_often_whatever_their_rate():
+    assert shares({"35": (30, 60), "07": (20, 10)}) == pytest.approx({"35": 0.75, "07": 0.25})
+    weight = Sequences([straight(300, 30.0), straight(1200, 120.0), straight(3600, 120.0)], 16).weight
+    assert (weight / weight[0]).tolist() == pytest.approx([1, 1, 3])
+
+
+def test_of_some_subjects_no_more_than_their_share_is_drawn():
+    made = shares({"35": (5, 15), "01": (40, 60), "07": (10, 0.5), "clips": (20, 80)})
+    assert {name: made[name] for name in SUBJECT_SHARE} == pytest.approx(SUBJECT_SHARE)
+    assert made["35"] / made["07"] == pytest.approx(20 / 10.5)
+    few = shares({"35": (5, 15), "01": (0.5, 0.5), "clips": (0.5, 1.5)})  # those of whom there is little count as any other
+    assert few == pytest.approx({"35": 20 / 23, "01": 1 / 23, "clips": 2 / 23})
+
+
+@pytest.mark.parametrize("seconds", [{"01": (40, 60)}, {"clips": (20, 80)}, {"01": (40, 60), "clips": (0.5, 0.5)}])
+def test_no_more_than_its_share_is_drawn_of_a_subject_where_there_is_little_or_nothing_of_the_others(seconds):
+    made = shares({"35": (5, 15)} | seconds)
+    for name in seconds:
+        assert made[name] <= SUBJECT_SHARE[name] + 1e-9
+
+
+def test_sequences_are_drawn_by_their_weights():
+    clips = [straight(1200, subject="35"), straight(12000, subject="01"), straight(3600, subject="07"), straight(12000, subject="clips")]
+    for number, made in enumerate(clips):
+        made.joints[..., 1] = number
+    drawn = Sequences(clips, 16).draw(3000, rng())[:, 0, 0, 1].long().bincount()
+    assert (drawn / 3000).tolist() == pytest.approx([0.125, 0.15, 0.375, 0.35], abs=0.03)
+
+
+def test_without_motion_there_is_nothing_to_train_on():
+    with pytest.raises(OccluposeError, match="no motion to train on"):
+        Sequences([], 16)

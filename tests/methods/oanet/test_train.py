@@ -1,0 +1,131 @@
+import csv
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bodies import moving
+from occlupose.errors import OccluposeError
+from occlupose.methods.oanet.predict import predict
+from occlupose.methods.oanet.recipe import Recipe, see
+from occlupose.methods.oanet.train import divide, film, train_oanet
+from occlupose.methods.oanet.views import studio
+from occlupose.synth.noise import NoiseModel
+from occlupose.training.loop import Optimisation
+
+
+def stage(steps=6, **changes):
+    return Optimisation(**{"steps": steps, "warm_up": 2, "save_every": 2, "log_every": 2, "precision": "32-true"} | changes)
+
+
+def recipe(**changes):
+    return Recipe(**{"width": 8, "length": 8, "batch": 4, "labelled": 0.5, "fill": stage(), "lift": stage(), "joint": stage()} | changes)
+
+
+CLIPS = [moving(seed=number, name=f"07_{number:02}") for number in range(6)]
+
+
+def trained(folder, plan, **options):
+    return train_oanet(film(CLIPS, plan), folder, plan, progress=False, **options).state_dict()
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def rows(path):
+    return [row[:-1] for row in csv.reader(path.open())]
+
+
+def test_three_stages_each_with_its_log(tmp_path):
+    trained(tmp_path, recipe())
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["fill", "joint", "lift"]
+    assert rows(tmp_path / "fill" / "log.csv")[0] == ["step", "2d"]
+    terms = ["step", "3d", "projection", "regularisation", "symmetry", "adversarial", "discrimination"]
+    assert rows(tmp_path / "lift" / "log.csv")[0] == terms
+    assert rows(tmp_path / "joint" / "log.csv")[0] == [*terms, "2d"]
+
+
+def test_without_the_2d_network_there_is_no_stage_for_it(tmp_path):
+    trained(tmp_path, recipe(refine=False))
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["joint", "lift"]
+
+
+def test_the_second_stage_leaves_the_2d_network_as_the_first_made_it(tmp_path):
+    trained(tmp_path, recipe(joint=stage(1, learning_rate=0.0)))
+    first, second = (torch.load(tmp_path / name / "last.pt", weights_only=True)["network"] for name in ("fill", "lift"))
+    average = torch.load(tmp_path / "fill" / "last.pt", weights_only=True)["average"]
+    kept = [name for name in second if name.startswith("oanet.tcn_2d") and not name.endswith("num_batches_tracked")]
+    assert kept
+    assert all(torch.equal(second[name], average[name]) for name in kept)
+    assert not all(torch.equal(second[name], first[name]) for name in second if name.startswith("oanet.tcn_3d"))
+
+
+def test_the_third_stage_teaches_both(tmp_path):
+    trained(tmp_path, recipe())
+    before, after = (torch.load(tmp_path / name / "last.pt", weights_only=True)["network"] for name in ("lift", "joint"))
+    for part in ("oanet.tcn_2d.out.weight", "oanet.tcn_3d.out.weight", "discriminator.linear.weight"):
+        assert not torch.equal(before[part], after[part])
+
+
+@pytest.mark.parametrize("killed", ["fill", "lift", "joint"])
+def test_a_run_that_was_stopped_in_any_stage_goes_on_to_the_same_end(tmp_path, killed):
+    plan = recipe()
+    whole = trained(tmp_path / "whole", plan)
+
+    class Stopped(Exception):
+        pass
+
+    draw, left = film(CLIPS, plan), ["fill", "lift", "joint"].index(killed) * 6 + 3
+
+    def sights(generator):
+        nonlocal left
+        if not left:
+            raise Stopped
+        left -= 1
+        return draw(generator)
+
+    with pytest.raises(Stopped):
+        train_oanet(sights, tmp_path / "stopped", plan, progress=False)
+    torch.manual_seed(99)
+    assert same(trained(tmp_path / "stopped", plan, resume=True), whole)
+    for name in ("fill", "lift", "joint"):
+        assert rows(tmp_path / "stopped" / name / "log.csv") == rows(tmp_path / "whole" / name / "log.csv")
+
+
+def test_a_run_is_not_overwritten(tmp_path):
+    trained(tmp_path, recipe())
+    with pytest.raises(OccluposeError, match="give --resume"):
+        trained(tmp_path, recipe())
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"threshold": 0.6}, {"occlusion": False}, {"mask_channel": True}, {"flat": 0.0}])
+def test_the_recipe_decides(tmp_path, change):
+    one, other = trained(tmp_path / "one", recipe()), trained(tmp_path / "other", recipe(**change))
+    assert not all(one[name].shape == other[name].shape and torch.equal(one[name], other[name]) for name in one)
+
+
+def test_clips_keep_their_place_whatever_the_share():
+    few, some, every = (divide(CLIPS, share) for share in (0.01, 0.5, 1.0))
+    assert [len(part[0]) for part in (few, some, every)] == [1, 3, 6]
+    assert all(len(solid) + len(flat) == 6 for solid, flat in (few, some, every))
+    assert few[0][0] is some[0][0] is every[0][0]
+    assert [clip.name for clip in divide(CLIPS[::-1], 0.5)[0]] == [clip.name for clip in some[0]]
+
+
+def test_without_clips_there_is_nothing_to_train_on():
+    with pytest.raises(OccluposeError, match="no motion to train on"):
+        film([], recipe())
+
+
+@pytest.mark.slow
+def test_it_learns_to_lift_somebody_it_has_not_seen(tmp_path):
+    plan = recipe(width=32, length=32, batch=16, fill=stage(60), lift=stage(250, learning_rate=2e-3), joint=stage(30), adversarial=0.0)
+    oanet = train_oanet(film(CLIPS, replace(plan, augmentation=0.0)), tmp_path, plan, progress=False)
+    joints = torch.from_numpy(moving(400, seed=77).joints[::4])
+    sight = see(studio(joints[None], torch.tensor([1])), NoiseModel.load(), torch.Generator().manual_seed(0))
+    error = (predict(oanet, sight.xy[0], sight.evidence[0] >= plan.least, 32) - sight.truth_3d[0]).norm(dim=-1).mean()
+    average = (sight.truth_3d[0].mean(0) - sight.truth_3d[0]).norm(dim=-1).mean()
+    nobody = sight.truth_3d[0].norm(dim=-1).mean()
+    assert error < 0.35 * nobody
+    assert error < 3 * average
