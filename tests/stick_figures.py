@@ -20,7 +20,12 @@ def figure(generator: np.random.Generator, *, hide: bool | None = None) -> tuple
     """A picture (SIZE, SIZE, 3), joints (9, 2) px, and their states. The person looks at us: the left hand is on the right."""
     height = generator.uniform(44, 64)
     up = np.array([[0, 0.1], [0.1, 0.28], [-0.1, 0.28], [0, 0], [0, 0], [0.07, 0.6], [-0.07, 0.6], [0, 0], [0, 0]])
-    for row, start, length, low, high in ((3, 1, 0.36, -0.5, 1.3), (4, 2, 0.36, -0.5, 1.3), (7, 5, 0.4, -0.05, 0.5), (8, 6, 0.4, -0.05, 0.5)):
+    for row, start, length, low, high in (
+        (3, 1, 0.36, -0.5, 1.3),
+        (4, 2, 0.36, -0.5, 1.3),
+        (7, 5, 0.4, -0.05, 0.5),
+        (8, 6, 0.4, -0.05, 0.5),
+    ):
         angle = generator.uniform(low, high)
         side = np.sign(up[start, 0])
         up[row] = up[start] + length * np.array([side * np.sin(angle), np.cos(angle)])
