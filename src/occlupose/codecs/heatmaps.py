@@ -84,9 +84,8 @@ def peaks(maps: Float[np.ndarray, "*batch y x"]) -> tuple[Float[np.ndarray, "*ba
     Along each side the place is the top of the Gaussian through the highest cell and its neighbours: that of the parabola through their
     logarithms (as DARK, Zhang et al. 2020, without its smoothing). It lies within half a cell; at the edge of the map, in the middle of it.
     """
-    *_, width = maps.shape
-    highest = maps.reshape(*maps.shape[:-2], -1).argmax(-1)
-    y, x = np.divmod(highest, width)
+    *batch, height, width = maps.shape
+    y, x = np.divmod(maps.reshape(*batch, height * width).argmax(-1), width)
     row = np.take_along_axis(maps, y[..., None, None], -2)[..., 0, :]
     column = np.take_along_axis(maps, x[..., None, None], -1)[..., 0]
     return np.stack([x + _within(row, x), y + _within(column, y)], -1), maps.max((-2, -1))
