@@ -205,11 +205,12 @@ def _skeleton(path: Path, names: list[str]) -> Skeleton:
     Raises:
         OccluposeError: none has them, or a name comes twice.
     """
-    for joints in (tuple(names), tuple(ALIASES.get(name, name) for name in names)):
-        exact = [skeleton for skeleton in SKELETONS if skeleton.joints == joints]
-        holding = [skeleton.subset(joints) for skeleton in SKELETONS if set(joints) <= set(skeleton.joints)]
-        if exact or (holding and len(set(joints)) == len(joints)):
-            return (exact + holding)[0]
+    spellings = tuple(names), tuple(ALIASES.get(name, name) for name in names)
+    exact = [skeleton for joints in spellings for skeleton in SKELETONS if skeleton.joints == joints]
+    distinct = [joints for joints in spellings if len(set(joints)) == len(joints)]
+    parts = [skeleton.subset(joints) for joints in distinct for skeleton in SKELETONS if set(joints) <= set(skeleton.joints)]
+    if exact or parts:
+        return (exact + parts)[0]
     strange = [name for name in names if not any(name in skeleton.joints for skeleton in SKELETONS)]
     what = f"no skeleton has a joint {strange[0]}" if strange else "no one skeleton has all these joints once"
     raise OccluposeError(f"{path}: {what}; name them as coco17, crowdpose14 or another known skeleton does")
