@@ -102,7 +102,8 @@ class InBoxes:
     def __call__(self, frame: Frame) -> People:
         """The people in this frame: one for each box, which stays as it was given."""
         boxes = self._boxes.get(frame.index, NOBODY)
-        seen = estimate(self.network, frame.pyramid, self.network.crop.regions(boxes.edges))
+        regions = self.network.crop.regions(boxes.edges)
+        seen = replace(estimate(self.network, frame.pyramid, regions), regions=regions)
         return replace(people(seen, frame.pyramid.size), boxes=boxes.edges.astype(np.float32), box_score=boxes.score.astype(np.float32))
 
 
