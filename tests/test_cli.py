@@ -613,17 +613,18 @@ def test_names_that_are_too_long_for_a_line_of_progress():
     assert cli._short("a walk through the whole town.mp4") == "a walk thro…town.mp4"
 
 
-@pytest.mark.parametrize("named", ["", "run", "lift", "demo", "train", "train lifter"])
+@pytest.mark.parametrize("named", ["", "run", "lift", "demo", "train", "train lifter", "train keypoints"])
 def test_help_teaches(command, named):
     outcome = command(*named.split(), "--help")
     assert (outcome.code, outcome.err) == (0, "")
     words = {
         "": ["occlupose demo", "occlupose run walk.mp4", "Exit codes", "130", "doctor"],
-        "run": ["overlay.mp4", "Ctrl-C", "--fov DEGREES", "--height METRES", "--max-people", "out/NAME", "cuda"],
+        "run": ["overlay.mp4", "Ctrl-C", "--fov DEGREES", "--height METRES", "--max-people", "out/NAME", "cuda", "--boxes FILE"],
         "lift": ["coco17", "h36m17", "xyz", ".npz or .json"],
         "demo": ["BSD-3", "--output FOLDER"],
-        "train": ["Train a network.", "lifter", "temporal networks"],
+        "train": ["Train a network.", "lifter", "temporal networks", "keypoints"],
         "train lifter": ["--recipe.seed INT", "--mocap"],
+        "train keypoints": ["--recipe.stacks INT", "--recipe.crop.width INT", "--recipe.optimisation.steps INT", "--data FILE", "--images"],
     }[named]
     flat = re.sub(r"[│\s]+", " ", outcome.out)
     assert [word for word in words if word not in flat] == []

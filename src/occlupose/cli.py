@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg, subcommand
+from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from occlupose import __version__
 from occlupose.errors import OccluposeError
@@ -53,11 +53,18 @@ def _recipe() -> type:
     return Recipe
 
 
+def _keypoints_recipe() -> type:
+    from occlupose.methods.oanet.keypoints import Recipe
+
+    return Recipe
+
+
 Folder = Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default: out/NAME)")]
 Count = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: everybody)")]
 Degrees = Annotated[float | None, arg(metavar="DEGREES", help_behavior_hint="(default: 55, and the output says that it was assumed)")]
 Metres = Annotated[float | None, arg(metavar="METRES", help_behavior_hint="(default: as tall as the network believes)")]
 Device = Annotated[str, arg(metavar="DEVICE")]
+Boxes = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: people are looked for)")]
 Weights = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the shipped one)")]
 AnyRecipe = Annotated[Any, arg(constructor_factory=_recipe)]
 
@@ -93,6 +100,8 @@ def run(
     video: bool = True,
     scene: OmitArgPrefixes[Scene] = UNKNOWN,
     frontend: str = "blazepose",
+    boxes: Boxes = None,
+    flip: bool = False,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
@@ -111,15 +120,21 @@ def run(
         max_people: at most so many people in a frame; who was there first stays.
         video: write overlay.mp4.
         scene: camera and people.
-        frontend: what finds joints in 2D: blazepose, or an ONNX file with its card beside it.
+        frontend: what finds joints in 2D: blazepose, a .safetensors that `train keypoints` wrote, or an .onnx file with its card beside it.
+        boxes: JSON file of a detector's results, with the boxes to look into. Its image_id is the number of a frame, from 0, or a picture's
+            name. For .safetensors and .onnx files.
+        flip: look at each person's mirror image too: a little better, twice the time. For .safetensors files.
         weights: another lifter than the shipped one.
-        device: where the lifting networks run: cpu, cuda, ... as torch names it.
+        device: where the lifting networks and a .safetensors run: cpu, cuda, ... as torch names it.
     """
     from occlupose.media import open_media
 
     with open_media(input, every=every, start=start, end=end) as source:
         folder = output or Path("out") / _name(source)
-        _run(source, folder, max_people=max_people, video=video, scene=scene, frontend=frontend, weights=weights, device=device)
+        _run(
+            source, folder, max_people=max_people, video=video, scene=scene, frontend=frontend, boxes=boxes, flip=flip, weights=weights,
+            device=device,
+        )  # fmt: skip
 
 
 def demo(output: Folder = None, video: bool = True) -> None:
@@ -147,6 +162,8 @@ def _run(
     scene: Scene = UNKNOWN,
     max_people: int | None = None,
     frontend: str = "blazepose",
+    boxes: Path | None = None,
+    flip: bool = False,
     weights: Path | None = None,
     device: str = "cpu",
 ) -> None:
@@ -155,7 +172,6 @@ def _run(
     camera = scene.intrinsics()
     from occlupose import pipeline, viewer
     from occlupose.assets import BLAZEPOSE
-    from occlupose.frontends import build
 
     began, console = monotonic(), Console(stderr=True)
     lift = pipeline.prepare(
@@ -163,7 +179,7 @@ def _run(
     )  # fmt: skip
     if frontend == "blazepose":
         _announce(console, BLAZEPOSE)
-    eyes = build(frontend)
+    eyes = pipeline.look(source, frontend, boxes=boxes, flip=flip, device=device)
     record = pipeline.Record.of(source, eyes)
     with _Interrupt() as interrupt, _progress(console) as bar:
         watching = bar.add_task(f"watching {_short(Path(source.name).name)}", total=source.count, people="")
@@ -309,7 +325,31 @@ def train_lifter(
     print(f"{weights}: weights written, their card beside them")
 
 
-TRAIN: dict[str, Callable[..., None]] = {"lifter": train_lifter}
+def train_keypoints(
+    data: Annotated[Path, arg(metavar="FILE")],
+    images: Annotated[Path, arg(metavar="FOLDER")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    recipe: Annotated[Any, arg(constructor_factory=_keypoints_recipe)],
+    resume: bool = False,
+    device: Device = "cpu",
+) -> None:
+    """Train a 2D network of your own on annotated pictures, whose maps stay dark where a joint is hidden.
+
+    Args:
+        data: annotations in COCO's keypoint format, with v of each joint: 2 seen, 1 hidden, 0 not annotated.
+        images: folder of their pictures.
+        output: folder for checkpoint, log, weights and card.
+        recipe: everything that the result depends on besides the pictures.
+        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        device: cpu or cuda.
+    """
+    from occlupose.methods.oanet import keypoints
+
+    weights = keypoints.train_keypoints(data, images, output, recipe, resume=resume, device=device)
+    print(f"{weights}: weights written, their card beside them; use them with occlupose run --frontend {weights}")
+
+
+TRAIN: dict[str, Callable[..., None]] = {"lifter": train_lifter, "keypoints": train_keypoints}
 """What `occlupose train` can train."""
 
 
@@ -433,7 +473,7 @@ def _name(source: "Source") -> str:
 def _choice(commands: dict[str, Any], **about: str) -> Any:
     """The type that tyro reads as one of these commands; a command that is a choice itself needs a line about it."""
     named = (Annotated[Any, subcommand(name, constructor=command, description=about.get(name))] for name, command in commands.items())
-    return Union[(*named, Annotated[None, Suppress])]  # a union of one would be no choice
+    return Union[tuple(named)]  # noqa: UP007 (however many there are)
 
 
 def main() -> None:

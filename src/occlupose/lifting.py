@@ -16,6 +16,7 @@ from occlupose.methods.oanet.lifter.lift import lift_rays, phases, spacing
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import load
 from occlupose.networks.tcn import STRIDE
+from occlupose.networks.weights import to_device
 from occlupose.occlusion.evidence import inside
 from occlupose.placement import place
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
@@ -231,12 +232,7 @@ def networks(device: str = "cpu", weights: Path | None = None) -> Lifter:
     Raises:
         OccluposeError: torch has no such device here, or the weights cannot be read.
     """
-    lifter = load(weights)
-    try:
-        return lifter.to(device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).split("\n")[0].split(". ")[0]
-        raise OccluposeError(f"device {device}: torch cannot use it here ({reason}); give cpu") from error
+    return to_device(load(weights), device)
 
 
 def delay(lifter: Lifter, fps: float) -> int:

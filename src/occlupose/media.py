@@ -91,12 +91,14 @@ class Source(ABC):
         count: how many frames it will give: exact for pictures, the header's word for videos, None where unknown.
         duration: seconds those frames last, None where unknown.
         live: True for cameras: frames pass once and never end by themselves.
+        names: of the picture files, in the order of the frames; none where the frames are not files.
         warnings: what went wrong without stopping the reading, one line each; complete when the iteration is.
     """
 
     name: str
     kind: str
     live: bool = False
+    names: Sequence[str] = ()
     width: int
     height: int
     fps: float
@@ -244,6 +246,7 @@ class Pictures(Source):
         self._chosen = list(window.choose((i / ASSUMED_FPS, path) for i, path in enumerate(paths)))
         if not self._chosen:
             raise OccluposeError(_outside(name, window, len(paths) / ASSUMED_FPS))
+        self.names = [path.name for _, path in self._chosen]
         self.count = len(self._chosen)
         self.duration = self.count / self.fps
         self.height, self.width = read_image(self._chosen[0][1]).shape[:2]

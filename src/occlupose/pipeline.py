@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.flow import Displacements, FlowMeter
 from occlupose.frontends import Frontend, People, build
+from occlupose.frontends.boxes import load as load_boxes
 from occlupose.lifting import TAIL, Lift, assumed_camera
 from occlupose.media import Frame, Source, halved, open_media, prefetch
 from occlupose.occlusion.evidence import evidence, states
@@ -89,6 +91,7 @@ def run(
     fov: float | None = None,
     height: float | None = None,
     frontend: str | Path | Frontend = "blazepose",
+    boxes: Path | None = None,
     weights: Path | None = None,
     device: str = "cpu",
     progress: Callable[[Record], object] | None = None,
@@ -102,9 +105,11 @@ def run(
         max_people: at most so many in a frame; who was there first stays.
         camera: intrinsics; else `fov`, degrees on the long side; else 55, marked as assumed.
         height: metres, of every person; else as tall as the network believes.
-        frontend: what finds 2D joints: its name, an ONNX file, or one already built.
+        frontend: what finds 2D joints: its name, a .safetensors or .onnx file, or one already built.
+        boxes: a detector's results with the boxes of the people (`frontends.boxes.load`), for a front end that looks into such; otherwise
+            people are looked for.
         weights: another lifter than the shipped one, as `occlupose train lifter` writes it.
-        device: for the lifting networks, as torch names it.
+        device: for the lifting networks and a .safetensors front end, as torch names it.
         progress: called after each frame with all that was seen so far.
 
     Returns:
@@ -115,13 +120,24 @@ def run(
     """
     with _opened(spec, every, start, end) as source:
         lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device)
-        seen = _observe(source, frontend, max_people, progress)
+        seen = _observe(source, partial(look, source, frontend, boxes=boxes, device=device), max_people, progress)
     return lift(seen)
 
 
-def _observe(source: Source, frontend: str | Path | Frontend, max_people: int | None, progress: Callable[[Record], object] | None) -> Poses:
+def look(
+    source: Source, frontend: str | Path | Frontend, *, boxes: Path | None = None, flip: bool = False, device: str = "cpu"
+) -> Frontend:
+    """The front end for a source, built where it is not yet. Arguments and errors as for `run` and `frontends.build`."""
+    if isinstance(frontend, (str, Path)):
+        return build(frontend, boxes=None if boxes is None else load_boxes(boxes, source), flip=flip, device=device)
+    if boxes is not None:
+        raise OccluposeError(f"{boxes}: {frontend.name} is built already; give the boxes where it is built")
+    return frontend
+
+
+def _observe(source: Source, built: Callable[[], Frontend], max_people: int | None, progress: Callable[[Record], object] | None) -> Poses:
     """Everybody in 2D. A front end that is built for it is let go with it: its memory then serves what follows."""
-    eyes = build(frontend) if isinstance(frontend, (str, Path)) else frontend
+    eyes = built()
     record = Record.of(source, eyes)
     for sighting in watch(source, eyes, max_people=max_people):
         record.sightings.append(sighting)
@@ -141,6 +157,7 @@ def stream(
     fov: float | None = None,
     height: float | None = None,
     frontend: str | Path | Frontend = "blazepose",
+    boxes: Path | None = None,
     weights: Path | None = None,
     device: str = "cpu",
 ) -> Iterator[Poses]:
@@ -151,7 +168,7 @@ def stream(
     """
     with _opened(spec, every, start, end) as source:
         lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device)
-        eyes = build(frontend) if isinstance(frontend, (str, Path)) else frontend
+        eyes = look(source, frontend, boxes=boxes, device=device)
         yield from lift_stream(watch(source, eyes, max_people=max_people), Record.of(source, eyes), lift)
 
 

@@ -11,7 +11,8 @@ from torch import nn
 from occlupose.assets import demo_clip
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build
-from occlupose.frontends.onnx import Card, OnnxNetwork, OnnxPose, estimate
+from occlupose.frontends.crops import Followed, estimate
+from occlupose.frontends.onnx import Card, OnnxNetwork
 from occlupose.media import open_media
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17, CROWDPOSE14
@@ -206,7 +207,7 @@ class Standing(nn.Module):
 @pytest.mark.assets
 def test_people_are_found_and_followed(tmp_path):
     frontend = build(export(tmp_path, Standing(), codec="coordinates", unit="fraction"), threads=1)
-    assert isinstance(frontend, OnnxPose)
+    assert isinstance(frontend, Followed)
     with open_media(demo_clip()) as source:
         for _, frame in zip(range(4), source, strict=False):
             people = frontend(frame)

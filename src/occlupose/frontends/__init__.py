@@ -1,8 +1,9 @@
 """Ready 2D pose estimators behind one protocol: a frame in, the people in it out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +11,9 @@ from jaxtyping import Float
 from occlupose.errors import OccluposeError
 from occlupose.media import Frame
 from occlupose.skeletons import Skeleton
+
+if TYPE_CHECKING:
+    from occlupose.frontends.boxes import Boxes
 
 __all__ = ["Frontend", "People", "build"]
 
@@ -58,22 +62,42 @@ class Frontend(Protocol):
         ...
 
 
-def build(name_or_file: str | Path = "blazepose", *, threads: int = 2) -> Frontend:
-    """The frontend of this name, or the one that runs this ONNX file.
+def build(
+    name_or_file: str | Path = "blazepose",
+    *,
+    threads: int = 2,
+    boxes: "Mapping[int, Boxes] | None" = None,
+    flip: bool = False,
+    device: str = "cpu",
+) -> Frontend:
+    """The frontend of this name, or the one that runs the network in this file.
 
     Arguments:
-        name_or_file: "blazepose", or a path that ends in .onnx (`occlupose.frontends.onnx` says what must lie beside it).
-        threads: processor threads the networks may use.
+        name_or_file: "blazepose"; a path that ends in .safetensors, as `occlupose train keypoints` writes it; or one that ends in .onnx
+            (`occlupose.frontends.onnx` says what must lie beside it).
+        threads: processor threads the networks may use; a .safetensors has torch's.
+        boxes: where the people are in each frame (`occlupose.frontends.boxes.load`); otherwise they are looked for.
+        flip: a .safetensors looks at every person's mirror image too: a little better, twice the time.
+        device: where a .safetensors runs, as torch names it.
 
     Raises:
-        OccluposeError: neither of these; weights that cannot be had.
+        OccluposeError: none of these; weights that cannot be had; an option that this frontend does not have.
     """
-    if Path(name_or_file).suffix.lower() == ".onnx":
-        from occlupose.frontends.onnx import OnnxPose
+    suffix, name = Path(name_or_file).suffix.lower(), str(name_or_file)
+    if flip and suffix != ".safetensors":
+        raise OccluposeError(f"{name}: looks at no mirror images; leave out flip, or give a .safetensors file")
+    if suffix in (".onnx", ".safetensors"):
+        from occlupose.frontends.crops import CropNetwork, Followed, InBoxes
+        from occlupose.frontends.hourglass import HourglassNetwork
+        from occlupose.frontends.onnx import OnnxNetwork
 
-        return OnnxPose(Path(name_or_file), threads=threads)
-    if name_or_file == "blazepose":
-        from occlupose.frontends.blazepose import BlazePose
+        path = Path(name_or_file)
+        network: CropNetwork = OnnxNetwork(path, threads=threads) if suffix == ".onnx" else HourglassNetwork(path, flip=flip, device=device)
+        return Followed(name, network, threads=threads) if boxes is None else InBoxes(name, network, boxes)
+    if name_or_file != "blazepose":
+        raise OccluposeError(f"{name}: no such frontend; give blazepose, a .safetensors or an .onnx file")
+    if boxes is not None:
+        raise OccluposeError("blazepose: finds people by itself and takes no boxes; give a .safetensors or an .onnx file with them")
+    from occlupose.frontends.blazepose import BlazePose
 
-        return BlazePose(threads=threads)
-    raise OccluposeError(f"{name_or_file}: no such frontend; give blazepose or an .onnx file")
+    return BlazePose(threads=threads)

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occlupose.assets import blazepose_weights
+from occlupose.codecs.crops import Regions, apply, inverse, to_crop
 from occlupose.frontends.detector import Detector
-from occlupose.frontends.regions import Regions, apply, inverse, to_crop
 from occlupose.frontends.tflite import Network
 from occlupose.frontends.topdown import Estimate, TopDown
 from occlupose.pyramid import Pyramid

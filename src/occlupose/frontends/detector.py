@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from occlupose.frontends.regions import Regions, apply, inverse, radius, similarity, suppress
+from occlupose.codecs.crops import Regions, apply, inverse, radius
+from occlupose.frontends.regions import similarity, suppress
 from occlupose.frontends.tflite import Network
 from occlupose.pyramid import Pyramid, window
 

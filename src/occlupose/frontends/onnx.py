@@ -1,7 +1,7 @@
 """Any top-down pose network in an ONNX file, with a card beside it that says how to use it.
 
-The network takes crops of people, `(batch, 3, height, width)` float32, and gives joints by one of three codecs. People are found and
-followed as by BlazePose, whose detector is used. The card of `pose.onnx` is `pose.json`:
+The network takes crops of people, `(batch, 3, height, width)` float32, and gives joints by one of three codecs. The card of `pose.onnx` is
+`pose.json`:
 
     {
       "licence": "Apache-2.0",        of the weights; for the user to know
@@ -29,20 +29,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
-from occlupose.assets import blazepose_weights
+from occlupose.codecs.crops import Crop
+from occlupose.codecs.heatmaps import peaks
 from occlupose.errors import OccluposeError
-from occlupose.frontends.detector import Detector
-from occlupose.frontends.regions import Regions, apply, inverse, radius, to_crop
-from occlupose.frontends.topdown import Estimate, TopDown
-from occlupose.pyramid import Pyramid
+from occlupose.frontends.crops import Joints
 from occlupose.skeletons import by_name
-
-Joints = tuple[Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"]]  # crop px, pixel centres at integers; belief
-
-SEEN = 0.3  # belief above which a joint counts towards the person's next box
 
 
 class Card(BaseModel):
@@ -86,7 +80,7 @@ class OnnxNetwork:
         threads: of the processor.
 
     Attributes:
-        card, skeleton: how it is used; its joints.
+        card, crop, skeleton: how it is used; what it is shown; its joints.
         seconds: spent inside the network so far.
 
     Raises:
@@ -97,6 +91,7 @@ class OnnxNetwork:
         self._file = file
         self._session = _session(file, threads)
         self.card = Card.load(file.with_suffix(".json"))
+        self.crop = Crop(self.card.width, self.card.height, self.card.padding)
         self.skeleton = by_name(self.card.skeleton)
         self._input = self._session.get_inputs()[0]
         self._check()
@@ -133,67 +128,6 @@ class OnnxNetwork:
             raise OccluposeError(f"{self._file}: its output is {given}; the card says {card.codec} of {joints} joints ({card.skeleton})")
 
 
-class OnnxPose(TopDown):
-    """Everybody's joints by a network from an ONNX file.
-
-    Arguments:
-        file: the network; its card lies beside it, with the suffix .json.
-        threads: processor threads of each network.
-        detect_every, look_every, max_people, tiled: see TopDown.
-
-    Raises:
-        OccluposeError: as OnnxNetwork; BlazePose's detector is not in the cache and cannot be fetched.
-    """
-
-    def __init__(
-        self,
-        file: Path,
-        *,
-        threads: int = 2,
-        detect_every: int = 10,
-        look_every: int = 2,
-        max_people: int | None = None,
-        tiled: bool = True,
-    ) -> None:
-        self.name = str(file)
-        self.network = OnnxNetwork(file, threads=threads)
-        self.skeleton = self.network.skeleton
-        detector = Detector(blazepose_weights()["detector"], threads=threads)
-        super().__init__(detector, detect_every=detect_every, look_every=look_every, max_people=max_people, tiled=tiled)
-
-    @property
-    def network_seconds(self) -> float:
-        return self.detector.network.seconds + self.network.seconds
-
-    def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
-        return estimate(self.network, picture, regions)
-
-
-def estimate(network: OnnxNetwork, picture: Pyramid, regions: Regions) -> Estimate:
-    """What the network says of these regions, looked at upright; presence is the mean belief in the better half of the joints (ours)."""
-    card = network.card
-    matrices = to_crop(_circles(regions[:, :2], radius(regions)), card.width, card.height, diameter=card.height / card.padding)
-    crops = [picture.cut(matrix, card.width, card.height) for matrix in matrices]
-    xy, score = network(np.array(crops, np.uint8).reshape(-1, card.height, card.width, 3))
-    xy = apply(inverse(matrices), xy)
-    better = np.sort(score, axis=1)[:, len(network.skeleton) // 2 :]
-    return Estimate(xy, score, better.mean(1), _boxed(xy, score, card.width / card.height))
-
-
-def _boxed(xy: Float[np.ndarray, "person joint 2"], score: Float[np.ndarray, "person joint"], aspect: float) -> Regions:
-    """Regions as high as the box, of the crop's aspect (width / height), round the joints that are seen (all, where none is)."""
-    seen = (score > SEEN) | (score <= SEEN).all(1, keepdims=True)
-    low = np.where(seen[..., None], xy, np.inf).min(1)
-    high = np.where(seen[..., None], xy, -np.inf).max(1)
-    width, height = (high - low).T
-    return _circles((low + high) / 2, np.maximum(np.maximum(height, width / aspect) / 2, 4.0))
-
-
-def _circles(centre: Float[np.ndarray, "person 2"], reach: Float[np.ndarray, " person"]) -> Regions:
-    """Regions with their top straight above the centre: these networks are trained on upright boxes."""
-    return np.concatenate([centre, centre - np.stack([0 * reach, reach], -1)], -1)
-
-
 def _session(file: Path, threads: int) -> Any:
     """The file, ready to run.
 
@@ -216,11 +150,8 @@ def _session(file: Path, threads: int) -> Any:
 
 def _from_heatmap(outputs: list[np.ndarray], card: Card) -> Joints:
     maps = outputs[0]
-    people, joints, height, width = maps.shape
-    y, x = np.divmod(maps.reshape(people, joints, -1).argmax(-1), width)
-    row = np.take_along_axis(maps, y[..., None, None], 2)[..., 0, :]
-    column = np.take_along_axis(maps, x[..., None, None], 3)[..., 0]
-    cells = np.stack([x + _refined(row, x), y + _refined(column, y)], -1)
+    height, width = maps.shape[2:]
+    cells, score = peaks(maps)
     crop, grid = np.array([card.width, card.height]), np.array([width, height])
     if card.grid == "corners":
         xy = cells * (crop - 1) / np.maximum(grid - 1, 1)
@@ -228,7 +159,7 @@ def _from_heatmap(outputs: list[np.ndarray], card: Card) -> Joints:
         xy = (cells + 0.5) * crop / grid - 0.5
     else:
         xy = cells * crop / grid
-    return xy, maps.max((2, 3))
+    return xy, score
 
 
 def _from_simcc(outputs: list[np.ndarray], card: Card) -> Joints:
@@ -241,15 +172,6 @@ def _from_coordinates(outputs: list[np.ndarray], card: Card) -> Joints:
     if card.unit == "fraction":
         xy = xy * np.array([card.width, card.height]) - 0.5
     return xy, belief[..., 0] if belief.shape[-1] else np.ones(xy.shape[:2])
-
-
-def _refined(line: Float[np.ndarray, "person joint cell"], peak: Float[np.ndarray, "person joint"]) -> Float[np.ndarray, "person joint"]:
-    """From the highest cell to the top of the parabola through it and its neighbours, cells; 0 at the ends of the line."""
-    at = np.pad(line.astype(np.float64), ((0, 0), (0, 0), (1, 1)), mode="edge")
-    before, top, after = (np.take_along_axis(at, peak[..., None] + step, -1)[..., 0] for step in range(3))
-    curve = before - 2 * top + after
-    inner = (peak > 0) & (peak < line.shape[-1] - 1) & (curve < 0)
-    return np.divide(before - after, 2 * curve, out=np.zeros_like(curve), where=inner)
 
 
 CODECS: dict[str, Callable[[list[np.ndarray], Card], Joints]] = {

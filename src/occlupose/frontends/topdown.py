@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from occlupose.codecs.crops import Regions, radius
 from occlupose.frontends import People
 from occlupose.frontends.detector import Detector, around, whole
-from occlupose.frontends.regions import Regions, radius, similarity, suppress
+from occlupose.frontends.regions import similarity, suppress
 from occlupose.frontends.search import Search
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
@@ -117,7 +118,7 @@ class TopDown(ABC):
         elif self._frame % self.look_every == 0:
             seen = self._add(picture, seen, self._look(picture, seen))
         self._remember(seen, gone)
-        return self._people(seen)
+        return people(seen, self._size)
 
     def _look(self, picture: Pyramid, seen: Estimate) -> Regions:
         """Regions found in the one small view that is due: round somebody lost, a tile, round somebody seen, a tile, and so on."""
@@ -173,12 +174,13 @@ class TopDown(ABC):
         self._tracked, self._age = seen.regions, seen.age
         self._frame += 1
 
-    def _people(self, seen: Estimate) -> People:
-        """As given out: joints beyond the image's edge are believed less, a tenth of the radius costing a factor exp(-1/2)."""
-        beyond = np.maximum(np.maximum(-0.5 - seen.xy, seen.xy - np.array(self._size) + 0.5), 0)
-        share = np.linalg.norm(beyond, axis=-1) / np.maximum(radius(seen.regions), 1)[:, None]
-        score = seen.score * np.exp(-((share / 0.1) ** 2) / 2)
-        return People(*(array.astype(np.float32) for array in (seen.xy, score, _boxes(seen), seen.presence)))
+
+def people(seen: Estimate, size: tuple[int, int]) -> People:
+    """As given out: joints beyond the edge of an image of this size are believed less, a tenth of the radius costing a factor exp(-1/2)."""
+    beyond = np.maximum(np.maximum(-0.5 - seen.xy, seen.xy - np.array(size) + 0.5), 0)
+    share = np.linalg.norm(beyond, axis=-1) / np.maximum(radius(seen.regions), 1)[:, None]
+    score = seen.score * np.exp(-((share / 0.1) ** 2) / 2)
+    return People(*(array.astype(np.float32) for array in (seen.xy, score, _boxes(seen), seen.presence)))
 
 
 def _boxes(estimate: Estimate) -> Float[np.ndarray, "person 4"]:

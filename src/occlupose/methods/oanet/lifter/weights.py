@@ -5,14 +5,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
 from torch import Tensor
 
-from occlupose.errors import OccluposeError
-from occlupose.files import atomic
 from occlupose.methods.oanet.lifter.network import Lifter
+from occlupose.networks import weights as weights_file
 
 DEFAULT = "oanet_lifter.cmu.safetensors"
 """The lifter that ships with the package."""
@@ -37,16 +33,7 @@ def save(weights: dict[str, Tensor], lifter: Lifter, path: Path) -> None:
         OccluposeError: the file could not be written.
     """
     header = {"format": FORMAT, "width": str(lifter.width), "depth": str(lifter.depth)}
-    tensors = {name: value.half().contiguous() if value.is_floating_point() else value for name, value in weights.items()}
-    with atomic(path) as temporary:
-        temporary.write_bytes(_ordered(serialise(tensors, header)))
-
-
-def _ordered(file: bytes) -> bytes:
-    """The same safetensors file with its header in alphabetical order: the library writes what `header` holds in any."""
-    size = int.from_bytes(file[:8], "little")
-    header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":"))
-    return file[:8] + header.encode().ljust(size) + file[8 + size :]
+    weights_file.save({name: value.half() if value.is_floating_point() else value for name, value in weights.items()}, header, path)
 
 
 def load(path: Path | None = None) -> Lifter:
@@ -55,17 +42,8 @@ def load(path: Path | None = None) -> Lifter:
     Raises:
         OccluposeError: no such file, not a safetensors file, or not one of this lifter.
     """
-    path = path or shipped()
-    try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise OccluposeError(f"{path}: not the weights of an OANet lifter; give a file that `occlupose train lifter` wrote")
-            with torch.device("meta"):  # no time is spent on numbers that are replaced at once
-                lifter = Lifter(int(header["width"]), int(header["depth"]))
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (it is no dict)
-            lifter.load_state_dict(tensors, assign=True)
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else "not readable as weights of the lifter"
-        raise OccluposeError(f"{path}: {reason}; give a file that `occlupose train lifter` wrote") from None
-    return lifter.eval()
+    lifter, _ = weights_file.load(
+        path or shipped(), lambda header: Lifter(int(header["width"]), int(header["depth"])),
+        format=FORMAT, network="an OANet lifter", command="occlupose train lifter",
+    )  # fmt: skip
+    return lifter

@@ -1,0 +1,81 @@
+"""Where a person is, as a circle with an up direction; and the upright picture cut out of it that a network is shown.
+
+A region is four numbers, `(centre x, centre y, top x, top y)`: the top is the point on the circle that the person's head points to. Of a
+person's box it is the circle round its middle that reaches as high as the box; of BlazePose the circle round the hips (Bazarevsky et al.
+2020, "BlazePose: On-device Real-time Body Pose tracking", section 2.2).
+
+Coordinates in this file are pixels with pixel centres at integers, matrices are 2x3 and act on columns (x, y, 1).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from occlupose.errors import OccluposeError
+
+Regions = Float[np.ndarray, "person 4"]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """How a network is shown a person: the person's box, padded, in the middle of a picture of one size.
+
+    Attributes:
+        width, height: of the picture, px.
+        padding: its sides / those of the box; 1.25 by custom (Xiao et al. 2018, "Simple Baselines").
+
+    Raises:
+        OccluposeError: a side is less than 1, or the padding.
+    """
+
+    width: int = 256
+    height: int = 256
+    padding: float = 1.25
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.height, self.padding) < 1:
+            raise OccluposeError(f"crop {self.width} x {self.height}, padding {self.padding:g}: each must be 1 or more")
+
+    def regions(self, boxes: Float[np.ndarray, "person 4"]) -> Regions:
+        """Upright regions of boxes (left, top, right, bottom), so high that the box's width fits into the crop as well."""
+        low, high = boxes[:, :2], boxes[:, 2:]
+        width, height = (high - low).T
+        return upright((low + high) / 2, np.maximum(height, width * self.height / self.width) / 2)
+
+    def matrices(self, regions: Regions) -> Float[np.ndarray, "person 2 3"]:
+        """From the full image to each region's crop."""
+        return to_crop(regions, self.width, self.height, diameter=self.height / self.padding)
+
+
+def radius(regions: Regions) -> Float[np.ndarray, " person"]:
+    """Of the circle, px."""
+    return np.linalg.norm(regions[..., 2:] - regions[..., :2], axis=-1)
+
+
+def upright(centre: Float[np.ndarray, "person 2"], reach: Float[np.ndarray, " person"]) -> Regions:
+    """Regions of this centre and radius with their top straight above."""
+    return np.concatenate([centre, centre - np.stack([0 * reach, reach], -1)], -1)
+
+
+def to_crop(regions: Regions, width: int, height: int, *, diameter: float) -> Float[np.ndarray, "person 2 3"]:
+    """Matrices from the full image to upright crops of `width` x `height` px, the circles in the middle of them and `diameter` px wide."""
+    up = regions[:, 2:] - regions[:, :2]
+    scale = diameter / (2 * np.maximum(radius(regions), 1.0))
+    length = np.maximum(np.linalg.norm(up, axis=-1), 1e-6)
+    cosine, sine = -up[:, 1] / length * scale, -up[:, 0] / length * scale
+    linear = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    offset = centre - (linear @ regions[:, :2, None])[..., 0]
+    return np.concatenate([linear, offset[..., None]], -1)
+
+
+def inverse(matrices: Float[np.ndarray, "*batch 2 3"]) -> Float[np.ndarray, "*batch 2 3"]:
+    """The matrices that undo these."""
+    linear = np.linalg.inv(matrices[..., :2])
+    return np.concatenate([linear, -linear @ matrices[..., 2:]], -1)
+
+
+def apply(matrices: Float[np.ndarray, "*batch 2 3"], xy: Float[np.ndarray, "*batch point 2"]) -> Float[np.ndarray, "*batch point 2"]:
+    """The points, moved by their matrix."""
+    return xy @ matrices[..., :2].swapaxes(-1, -2) + matrices[..., None, :, 2]

@@ -1,0 +1,195 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from occlupose.datasets.coco import detections, load
+from occlupose.errors import OccluposeError
+from occlupose.media import write_image
+from occlupose.poses import VISIBLE
+from occlupose.skeletons import COCO17, CROWDPOSE14, HUMANEVA15, MPI15
+from stick_figures import JOINTS, SIZE, figure, write_figures
+
+CROWDPOSE = [*CROWDPOSE14.joints[:12], "head", "neck"]
+
+
+def annotation(joints=17, **changes):
+    keypoints = [number for joint in range(joints) for number in (joint, 2 * joint, 2)]
+    return {"id": 7, "image_id": 1, "category_id": 1, "bbox": [2, 3, 20, 40], "iscrowd": 0, "keypoints": keypoints} | changes
+
+
+def written(folder, *annotations, joints=COCO17.joints, **changes):
+    """A file with these people, all in one black picture."""
+    write_image(folder / "a.png", np.zeros((48, 32, 3), np.uint8))
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 32, "height": 48}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(joints)}],
+        "annotations": list(annotations),
+    }
+    (folder / "people.json").write_text(json.dumps(content | changes))
+    return folder / "people.json"
+
+
+def test_people_come_as_they_were_drawn(tmp_path):
+    annotations, images = write_figures(tmp_path, 5, seed=3)
+    data = load(annotations, images)
+    assert data.skeleton == COCO17.subset(JOINTS)
+    generator = np.random.default_rng(3)
+    for number, person in enumerate(data.people):
+        image, xy, state = figure(generator)
+        np.testing.assert_array_equal(person.read(), image)
+        np.testing.assert_allclose(person.xy, xy, atol=0.005)
+        np.testing.assert_array_equal(person.state, state)
+        np.testing.assert_allclose(person.box, [*(xy.min(0) - 6), *(xy.max(0) + 6)])
+        assert (person.id, person.picture, person.size) == (number, images / f"{number}.png", (SIZE, SIZE))
+    assert any((person.state != VISIBLE).any() for person in data.people)
+
+
+def test_flags_stay_as_they_are_and_boxes_lose_half_a_pixel(tmp_path):
+    keypoints = annotation()["keypoints"]
+    keypoints[2::3] = [0, 1, 2] * 5 + [2, 2]
+    person = load(written(tmp_path, annotation(keypoints=keypoints)), tmp_path).people[0]
+    assert person.state.tolist() == [0, 1, 2] * 5 + [2, 2] and person.state.dtype == np.uint8
+    assert person.xy[3].tolist() == [3, 6]
+    assert person.box.tolist() == [1.5, 2.5, 21.5, 42.5]
+
+
+@pytest.mark.parametrize(
+    ("joints", "skeleton"),
+    [
+        (COCO17.joints, COCO17),
+        (CROWDPOSE, CROWDPOSE14),
+        (HUMANEVA15.joints, HUMANEVA15),  # its head is no top of the head
+        (("neck", "left_wrist", "pelvis"), MPI15.subset(("neck", "left_wrist", "pelvis"))),
+        (("right_wrist", "left_wrist"), COCO17.subset(("right_wrist", "left_wrist"))),
+    ],
+)
+def test_joints_are_known_by_name_and_keep_their_order(tmp_path, joints, skeleton):
+    assert load(written(tmp_path, annotation(len(joints)), joints=joints), tmp_path).skeleton == skeleton
+
+
+def test_crowds_strangers_and_people_without_joints_are_left_out(tmp_path):
+    others = [annotation(id=1, iscrowd=1), annotation(id=2, keypoints=[0] * 51), annotation(id=3, category_id=2, keypoints=[])]
+    dog = [{"id": 1, "name": "person", "keypoints": list(COCO17.joints)}, {"id": 2, "name": "dog"}]
+    data = load(written(tmp_path, *others, annotation(), categories=dog), tmp_path)
+    assert [person.id for person in data.people] == [7]
+
+
+def test_pictures_are_read_when_they_are_asked_for(tmp_path):
+    path = written(tmp_path, annotation())
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    person = load(path, tmp_path).people[0]
+    with pytest.raises(OccluposeError, match=r"a\.png: its content is not a picture"):
+        person.read()
+    write_image(tmp_path / "a.png", np.zeros((32, 48, 3), np.uint8))
+    with pytest.raises(OccluposeError, match=r"a\.png: is 48x32, but 32x48 in its annotations; give the pictures that were annotated"):
+        person.read()
+
+
+def test_a_file_may_be_silent_on_the_size_of_its_pictures(tmp_path):
+    person = load(written(tmp_path, annotation(), images=[{"id": 1, "file_name": "a.png"}]), tmp_path).people[0]
+    assert person.size is None and person.read().shape == (48, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"annotations": [annotation(16)]}, r"annotation 7: keypoints has 48 numbers for 17 joints; it must have x, y and v of each"),
+        ({"annotations": [annotation(image_id=2)]}, r"annotation 7: image_id 2 is not among its images; give"),
+        ({"annotations": [annotation(bbox=None)]}, r"annotation 7: has no bbox; give the person's box"),
+        ({"annotations": [annotation(bbox=[1, 1, 0, 5])]}, r"annotation 7: bbox is 0 x 5; give the person's box"),
+        ({"annotations": [annotation(keypoints=[1, 1, 3] * 17)]}, r"annotation 7: v is 3; it must be 0, 1 or 2"),
+        ({"annotations": [annotation(keypoints=[1, 1, 1.5] * 17)]}, r"annotation 7: v is 1\.5; it must be 0, 1 or 2"),
+        ({"annotations": [annotation(keypoints=["x"])]}, r"annotations\.0\.keypoints\.0: input should be a valid number"),
+        ({"annotations": [annotation(iscrowd=2)]}, r"annotations\.0\.iscrowd: "),
+        ({"annotations": []}, r"nobody in it has an annotated joint"),
+        ({"annotations": 5}, r"annotations: input should be a valid (list|array)"),
+        ({"categories": []}, r"0 categories with keypoints; give annotations in COCO's keypoint format, with one"),
+        ({"categories": [{"id": n, "keypoints": ["nose"]} for n in (1, 2)]}, r"2 categories with keypoints"),
+        ({"categories": [{"id": 1, "keypoints": ["nose", "tail"]}]}, r"no skeleton has a joint tail; name them as coco17"),
+        ({"categories": [{"id": 1, "keypoints": ["nose", "nose"]}]}, r"no one skeleton has all these joints once"),
+        ({"categories": [{"id": 1, "keypoints": ["nose", "lfemur"]}]}, r"no one skeleton has all these joints once"),
+        ({"images": [{"id": 1, "file_name": "b.png"}]}, r"b\.png: no such picture, but .*people\.json has people in it; give the folder"),
+        ({"images": [{"id": "one", "file_name": "b.png"}]}, r"images\.0\.id: input should be a valid integer"),
+    ],
+)
+def test_bad_annotations_are_refused(tmp_path, change, message):
+    path = written(tmp_path, annotation(), **change)
+    with pytest.raises(OccluposeError, match=message) as caught:
+        load(path, tmp_path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reader", [lambda path: load(path, path.parent), detections])
+def test_files_that_cannot_be_read_are_refused(tmp_path, reader):
+    with pytest.raises(OccluposeError, match=r"none\.json: cannot be read \(no such file or directory\); give "):
+        reader(tmp_path / "none.json")
+    (tmp_path / "half.json").write_text('{"images": [')
+    with pytest.raises(OccluposeError, match=r"half\.json: the file: invalid json: .*; give "):
+        reader(tmp_path / "half.json")
+
+
+RESULT = {"image_id": 4, "category_id": 1, "bbox": [10, 20, 30, 40], "score": 0.9}
+
+
+def test_detections_are_people_in_order(tmp_path):
+    results = [RESULT, RESULT | {"category_id": 18}, RESULT | {"image_id": "a.png", "score": 0.1}]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    first, second = detections(tmp_path / "results.json")
+    assert (first.image, first.box, first.score) == (4, (9.5, 19.5, 39.5, 59.5), 0.9)
+    assert (second.image, second.score) == ("a.png", 0.1)
+    assert [found.image for found in detections(tmp_path / "results.json", category=18)] == [4]
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ([RESULT | {"category_id": 18}], r"no person in it \(category_id 1\)"),
+        ([], r"no person in it"),
+        ({"annotations": []}, r"the file: input should be a valid (list|array)"),
+        ([RESULT, RESULT | {"bbox": [1, 2, 3]}], r"1\.bbox\.3: field required"),
+        ([RESULT | {"bbox": [1, 2, 3, 0]}], r"0\.bbox\.3: input should be greater than 0"),
+        ([RESULT | {"score": 1.5}], r"0\.score: input should be less than or equal to 1"),
+        ([{"image_id": 1}], r"0\.category_id: field required"),
+    ],
+)
+def test_bad_detections_are_refused(tmp_path, results, message):
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    with pytest.raises(OccluposeError, match=rf"results\.json: {message}.*; give detections in COCO's results format") as caught:
+        detections(tmp_path / "results.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def formats():
+    """A folder with a few real pictures and annotations, coco/, crowdpose/ and ochuman/; they may not be redistributed."""
+    if "OCCLUPOSE_FORMATS" not in os.environ:
+        pytest.skip("OCCLUPOSE_FORMATS names no folder with real files")
+    return Path(os.environ["OCCLUPOSE_FORMATS"])
+
+
+@pytest.mark.parametrize(("name", "skeleton", "people"), [("coco", COCO17, 12), ("crowdpose", CROWDPOSE14, 4), ("ochuman", COCO17, 5)])
+def test_real_files(formats, name, skeleton, people):
+    path = formats / name / f"test_{name}.json"
+    data = load(path, path.parent)
+    assert data.skeleton == skeleton
+    assert len(data.people) == people
+    raw = {annotation["id"]: annotation for annotation in json.loads(path.read_text())["annotations"]}
+    for person in data.people:
+        x, y, v = np.array(raw[person.id]["keypoints"], float).reshape(-1, 3).T
+        np.testing.assert_array_equal(person.state, v)
+        seen = person.state > 0
+        np.testing.assert_array_equal(person.xy[seen], np.stack([x, y], -1)[seen])
+        image = person.read()
+        low, high = person.box[:2] - 8, person.box[2:] + 8
+        assert ((person.xy[seen] >= low) & (person.xy[seen] <= high)).mean() > 0.9
+        assert (person.xy[seen] < image.shape[1::-1]).all()
+
+
+@pytest.mark.parametrize(("file", "count"), [("coco/test_coco_det_AP_H_56.json", 118), ("crowdpose/test_crowdpose_det_AP_40.json", 6)])
+def test_real_detections(formats, file, count):
+    found = detections(formats / file)
+    assert 0 < len(found) <= count
+    assert all(right > left and bottom > top for left, top, right, bottom in (detection.box for detection in found))

@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch import nn
+
+from occlupose.errors import OccluposeError
+from occlupose.networks import weights
+
+FORMAT = {"format": "occlupose test 1", "outputs": "2"}
+
+
+def network(header):
+    return nn.Sequential(nn.Linear(3, int(header["outputs"])), nn.BatchNorm1d(int(header["outputs"])))
+
+
+def loaded(path):
+    return weights.load(path, network, format="occlupose test 1", network="a test", command="pytest")
+
+
+def test_weights_come_back_in_full_precision_with_their_header(tmp_path):
+    original = network(FORMAT)
+    original[1].num_batches_tracked += 5
+    weights.save(
+        {name: value.half() if value.ndim > 1 else value for name, value in original.state_dict().items()}, FORMAT, tmp_path / "a.st"
+    )
+    back, header = loaded(tmp_path / "a.st")
+    assert header == FORMAT
+    assert not back.training
+    for name, value in original.state_dict().items():
+        assert torch.equal(back.state_dict()[name], value.half().float() if value.ndim > 1 else value), name
+        assert back.state_dict()[name].dtype == value.dtype
+
+
+def test_the_order_of_the_header_is_always_the_same(tmp_path):
+    torch.manual_seed(0)
+    tensors = network(FORMAT).state_dict()
+    for name, order in (("a", list(FORMAT)), ("b", list(FORMAT)[::-1])):
+        weights.save(tensors, {key: FORMAT[key] for key in order}, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_what_does_not_fit_is_refused(tmp_path):
+    path, tensors = tmp_path / "a.st", network(FORMAT).state_dict()
+    for header, message in (
+        ({}, "not the weights of a test"),
+        (FORMAT | {"format": "occlupose test 2"}, "not the weights of a test"),
+        (FORMAT | {"outputs": "3"}, "not readable as weights of a test"),
+        ({"format": FORMAT["format"]}, "not readable as weights of a test"),
+    ):
+        weights.save(tensors, header, path)
+        with pytest.raises(OccluposeError) as refusal:
+            loaded(path)
+        assert str(refusal.value) == f"{path}: {message}; give a file that `pytest` wrote"
+
+
+def test_devices():
+    assert weights.to_device(network(FORMAT), "cpu")[0].weight.device.type == "cpu"
+    with pytest.raises(OccluposeError, match=r"^device nosuch: torch cannot use it here \(.*\); give cpu$"):
+        weights.to_device(network(FORMAT), "nosuch")
