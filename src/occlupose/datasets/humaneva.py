@@ -128,7 +128,9 @@ def read_calibration(path: Path) -> View:
     except (OSError, ValueError) as error:
         raise OccluposeError(f"{path}: not a calibration of HumanEva-I; take it from {SITE}") from error
     if len(numbers) != 22 or abs(numbers[4]) > 1e-6:
-        raise OccluposeError(f"{path}: {len(numbers)} numbers{', a skew' if len(numbers) == 22 else ''}; it must be 22, without skew: else give {CAMERAS}")
+        raise OccluposeError(
+            f"{path}: {len(numbers)} numbers{', a skew' if len(numbers) == 22 else ''}; it must be 22, without skew: else give {CAMERAS}"
+        )
     fx, fy, cx, cy = numbers[:4].tolist()
     try:
         return View(path.stem, Camera(*SIZE, fx, fy, cx, cy), numbers[10:19].reshape(3, 3), numbers[19:] / 1000, numbers[5:10])
