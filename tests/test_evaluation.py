@@ -12,7 +12,7 @@ from occlupose import cli
 from occlupose.datasets import h36m, humaneva
 from occlupose.datasets.folder import takes as folder_takes
 from occlupose.errors import OccluposeError
-from occlupose.evaluation import Predictions, load_takes, predict, score, shipped, states, tables, two_d
+from occlupose.evaluation import Predictions, load_takes, missing, predict, score, shipped, states, tables, two_d
 from occlupose.lifting import networks
 from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
 from occlupose.occlusion.cylinders import hidden
@@ -88,6 +88,7 @@ def test_known_predictions_have_known_scores(human36m, tmp_path, evaluate):
     assert found["joint", "right_wrist", "all"][0] == pytest.approx(0, abs=1e-2)
     assert found["action", "Eating", "all"][3:] == pytest.approx([0, 0], abs=1e-2)
     assert found["action", "Eating", "all"][1] > 0 and found["action", "Eating", "all"][2] > 0
+    assert "not the whole protocol, so the means are others: no Directions, Discussion, Greeting, " in out
     assert "5.9" in out and "16 takes, 248 frames; 2D: ground-truth; visible or occluded: self-occlusion of the true poses" in out
 
 
@@ -106,6 +107,14 @@ def test_each_subject_of_humaneva_counts_as_an_action_of_its_own(human_eva, tmp_
     assert found["action", "Jog S2", "all"][2] == pytest.approx(0, abs=1e-2)
     means = [found["action", name, "all"][0] for name in names if name.split()[0] in ("Walk", "Jog")]
     assert found["action", "mean of actions", "all"][0] == pytest.approx(np.mean(means), abs=1e-3)
+
+
+def test_what_a_protocol_wants_and_the_takes_lack_is_said(human36m, human_eva, tmp_path):
+    assert missing("humaneva", humaneva.takes(human_eva)) == ["Box S1", "Box S2", "Box S3"]
+    assert missing("humaneva", humaneva.takes(human_eva, ("Validate/S3",))) == ["Box S3"]
+    assert set(missing("h36m", h36m.takes(human36m))) == set(h36m.ACTIONS) - {"Walking", "Eating"} and len(h36m.ACTIONS) == 15
+    whole = write_h36m(tmp_path, {"S9": {f"{action} 1": walker(2) for action in h36m.ACTIONS}})
+    assert missing("h36m", h36m.takes(whole, ("S9",))) == []
 
 
 @pytest.mark.parametrize("detections", ["ground-truth", "exact"])

@@ -130,6 +130,15 @@ def load_takes(
     return humaneva.takes(folder, subjects or humaneva.VALIDATE, detections=detections, every=every)
 
 
+def missing(dataset: Literal["humaneva", "h36m"], takes: Sequence[Take]) -> list[str]:
+    """Actions that the dataset's protocol scores and none of these takes shows, for HumanEva-I by subject."""
+    if dataset == "h36m":
+        return [action for action in h36m.ACTIONS if action not in {take.action for take in takes}]
+    shown = {(take.action, take.subject) for take in takes}
+    subjects = sorted({subject for _, subject in shown})
+    return [f"{action} {subject}" for action in humaneva.ACTIONS for subject in subjects if (action, subject) not in shown]
+
+
 def predict(takes: Sequence[Take], predictor: Predictor, progress: Callable[[int], None] = lambda frames: None) -> Predictions:
     """What a predictor says of every take: from its detections, or where it has none from its true pixels.
 

@@ -134,7 +134,9 @@ def test_every_nth_frame(tmp_path):
 
 
 def test_the_datasets_own_files_give_the_same(tmp_path):
-    converted, own = takes(write_h36m(tmp_path / "a", MOTIONS)), takes(write_h36m_cdf(tmp_path / "b", MOTIONS))
+    otherwise = {"S9": {"Walking 1": MOTIONS["S9"]["Walking 1"], "WalkingDog": MOTIONS["S9"]["WalkDog"]}}
+    otherwise |= {"S11": {"TakingPhoto 1": MOTIONS["S11"]["Photo 1"]}}  # two actions are spelt in two ways
+    converted, own = takes(write_h36m(tmp_path / "a", MOTIONS)), takes(write_h36m_cdf(tmp_path / "b", otherwise))
     assert {take.name for take in own} == {take.name for take in converted}
     for take in own:
         twin = next(other for other in converted if other.name == take.name)
@@ -248,7 +250,9 @@ def test_damaged_and_other_cdf_files_are_refused(tmp_path):
     write_cdf(flat, all_joints(h36m_pixels(in_camera(walker(2), 0))))
     refused("54138969.cdf: 2 frames; the 3D poses have 3", folder, ("S9",))
     flat.unlink()
-    file.rename(file.with_name("Walking 1.1234.cdf"))
+    file.rename(tmp_path / "elsewhere.cdf")
+    refused(r"D3_Positions_mono: no Walking 1\.54138969\.cdf; unpack the whole archive of S9 there", folder, ("S9",))
+    (tmp_path / "elsewhere.cdf").rename(file.with_name("Walking 1.1234.cdf"))
     refused(r"Walking 1\.1234\.cdf: of no camera that is known; the cameras of S9 are 54138969", folder, ("S9",))
 
 

@@ -31,6 +31,10 @@ JOINTS = 32
 KEPT = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
 """Of the dataset's 32 joints, those that are H36M-17's, in its order."""
 
+ACTIONS = tuple(
+    "Directions Discussion Eating Greeting Phoning Photo Posing Purchases Sitting SittingDown Smoking Waiting WalkDog Walking "
+    "WalkTogether".split()
+)
 SAME_ACTION = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
 CORRUPTED = ("S11", "Directions")
 """A video that is damaged; every evaluation leaves it out."""
@@ -44,8 +48,13 @@ SITE = "the Human3.6M site (vision.imar.ro/human3.6m, registration needed)"
 
 def action_of(name: str) -> str:
     """The action that a motion counts under: "Walking 1" is Walking, "TakingPhoto" is Photo."""
-    name = re.sub(r" \d+$", "", name)
-    return SAME_ACTION.get(name, name)
+    return re.sub(r" \d+$", "", _usual(name))
+
+
+def _usual(name: str) -> str:
+    """A motion's name in the usual spelling of its action: "TakingPhoto 1" is "Photo 1"."""
+    action, *number = name.split(" ", 1)
+    return " ".join([SAME_ACTION.get(action, action), *number])
 
 
 def takes(
@@ -82,11 +91,8 @@ _Motion = tuple[Shot, Float[np.ndarray, "time 17 3"], Float[np.ndarray, "time 17
 
 def _world(file: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
     """Motions as VideoPose3D keeps them, before each camera in turn."""
-    motions = read_motions(file, JOINTS)
-    for subject in views:
-        if subject not in motions:
-            raise OccluposeError(f"{file}: no {subject} in it, but {', '.join(motions)}; ask for those or get the poses of {subject}")
-        for action, xyz in motions[subject].items():
+    for subject, motions in read_motions(file, JOINTS, views).items():
+        for action, xyz in motions.items():
             for number, view in enumerate(views[subject]):
                 yield Shot(subject, action, number, view), view.from_world(xyz[:, KEPT]), None
 
@@ -102,18 +108,23 @@ def _mono(folder: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
                 f"'Poses, D3 Positions mono' of {subject} from {SITE} and unpack it in {folder}"
             )
         names = [view.name for view in views[subject]]
+        motions: dict[str, dict[str, Path]] = {}
         for file in files:
             action, _, camera = file.stem.rpartition(".")
             if camera not in names:
                 raise OccluposeError(f"{file}: of no camera that is known; the cameras of {subject} are {', '.join(names)}")
-            if (subject, action) == CORRUPTED:
-                continue
-            shot, flat = Shot(subject, action, names.index(camera), views[subject][names.index(camera)]), home / "D2_Positions" / file.name
-            xyz = read_cdf(file, 3)[:, KEPT] / 1000
-            xy = shot.view.straight(read_cdf(flat, 2)[:, KEPT]) if flat.exists() else None
-            if xy is not None and len(xy) != len(xyz):
-                raise OccluposeError(f"{flat}: {len(xy)} frames; the 3D poses have {len(xyz)}: unpack both archives anew")
-            yield shot, xyz, xy
+            if (subject, action) != CORRUPTED:
+                motions.setdefault(action, {})[camera] = file
+        for action, of_cameras in motions.items():
+            for number, view in enumerate(views[subject]):
+                if view.name not in of_cameras:
+                    raise OccluposeError(f"{files[0].parent}: no {action}.{view.name}.cdf; unpack the whole archive of {subject} there")
+                file, flat = of_cameras[view.name], home / "D2_Positions" / of_cameras[view.name].name
+                xyz = read_cdf(file, 3)[:, KEPT] / 1000
+                xy = view.straight(read_cdf(flat, 2)[:, KEPT]) if flat.exists() else None
+                if xy is not None and len(xy) != len(xyz):
+                    raise OccluposeError(f"{flat}: {len(xy)} frames; the 3D poses have {len(xyz)}: unpack both archives anew")
+                yield Shot(subject, _usual(action), number, view), xyz, xy
 
 
 def read_cdf(path: Path, dimensions: int) -> Float[np.ndarray, "time 32 d"]:

@@ -4,7 +4,7 @@
 `positions_2d`: {subject: {action: one (time, joint, 2) a camera}}, pixels, and `metadata` with the `layout_name` of their joints.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,16 +104,21 @@ def _poses(
     )
 
 
-def read_motions(path: Path, joints: int) -> dict[str, dict[str, Float[np.ndarray, "time joint 3"]]]:
+def read_motions(path: Path, joints: int, subjects: Iterable[str]) -> dict[str, dict[str, Float[np.ndarray, "time joint 3"]]]:
     """The motions of a `data_3d_*.npz` by subject and action: metres, the dataset's world.
 
     Raises:
-        OccluposeError: the file cannot be read or holds something else.
+        OccluposeError: the file cannot be read, lacks a subject or holds something else.
     """
-    (content,) = read_objects(path, "positions_3d")
+    content = _by_subject(read_objects(path, "positions_3d")[0], f"{path}: positions_3d")
+    missing = [subject for subject in subjects if subject not in content]
+    if missing:
+        raise OccluposeError(
+            f"{path}: no {missing[0]} in it, but {', '.join(map(str, content))}; ask for those or convert the dataset anew"
+        )
     return {
-        subject: {action: _array(motion, (joints, 3), f"{path}: {subject}, {action}") for action, motion in actions.items()}
-        for subject, actions in _by_subject(content, f"{path}: positions_3d").items()
+        subject: {action: _array(motion, (joints, 3), f"{path}: {subject}, {action}") for action, motion in content[subject].items()}
+        for subject in subjects
     }
 
 
