@@ -26,7 +26,7 @@ from occlupose.media import VideoWriter, open_media
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {"run", "lift", "demo", "train", "doctor"}
+COMMANDS = {"run": cli.run, "lift": cli.lift, "demo": cli.demo, "eval": cli.evaluate, "doctor": cli.doctor}
 PLAIN = {"pip", "source", "python -m venv", "git show"}
 """Commands of others that pages may name."""
 
@@ -94,8 +94,8 @@ def parsed(function: Callable, words: list[str]) -> None:
 def test_commands_and_their_options_exist(page, monkeypatch):
     for program, *words in (words for fence in fences(page) if language(fence) == "sh" for words in commands(fence)):
         if program == "occlupose":
-            assert words[0] in COMMANDS
-            function = cli.TRAIN[words.pop(1)] if words[0] == "train" else getattr(cli, words[0])
+            assert words[0] in ("train", *COMMANDS)
+            function = cli.TRAIN[words.pop(1)] if words[0] == "train" else COMMANDS[words[0]]
             parsed(function, words[1:])
         elif program == "python" and words[0].endswith(".py"):
             parsed(script(ROOT / words[0], monkeypatch).main, words[1:])

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Self, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 from urllib.parse import urlsplit
 
 import tyro
@@ -353,6 +353,70 @@ TRAIN: dict[str, Callable[..., None]] = {"lifter": train_lifter, "keypoints": tr
 """What `occlupose train` can train."""
 
 
+def evaluate(
+    method: Positional[Literal["oanet"]],
+    dataset: Literal["humaneva", "h36m"],
+    data: Path,
+    subjects: Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: those of the protocol)")] = (),
+    detections: Annotated[str, arg(metavar="NAME")] = "ground-truth",
+    every: int = 1,
+    predictions: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: predict now)")] = None,
+    save_predictions: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not kept)")] = None,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: only printed)")] = None,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Score 3D poses by the protocols of Human3.6M or HumanEva-I: by action, by joint, visible and occluded joints apart.
+
+    Args:
+        method: what lifts: oanet.
+        dataset: humaneva (HumanEva-I) or h36m (Human3.6M).
+        data: folder of the dataset.
+        subjects: whom to score.
+        detections: what to lift: ground-truth, NAME of data_2d_DATASET_NAME.npz, or a folder of poses files.
+        every: only every n-th frame.
+        predictions: score this file instead of predicting.
+        save_predictions: .npz file to keep the predictions in.
+        output: .csv file for all figures.
+        weights: another lifter than the shipped one.
+        device: where the networks run: cpu, cuda, ... as torch names it.
+    """
+    if predictions is not None and (weights is not None or save_predictions is not None):
+        raise OccluposeError("predictions: are scored as they are; leave out --weights and --save-predictions")
+    for file in (save_predictions, output):
+        if file is not None:
+            _check_folder(file.absolute().parent)
+    from occlupose import evaluation
+
+    console = Console(stderr=True)
+    takes = evaluation.load_takes(dataset, data, subjects, detections, every)
+    if predictions is not None:
+        predicted = evaluation.Predictions.load(predictions, takes)
+    else:
+        from occlupose.lifting import networks
+
+        predictor = evaluation.shipped(networks(device, weights))
+        with _progress(console) as bar:
+            lifting = bar.add_task("lifting", total=sum(len(take.poses) for take in takes), people="")
+            predicted = evaluation.predict(takes, predictor, lambda frames: bar.advance(lifting, frames))
+    if save_predictions is not None:
+        predicted.save(save_predictions)
+        print(f"{save_predictions}: predictions written")
+    report, source = evaluation.score(takes, predicted, by_subject=dataset == "humaneva")
+    for table in evaluation.tables(report):
+        Console().print(table)
+    print(f"{len(takes)} takes, {sum(len(take.poses) for take in takes):,} frames; 2D: {detections}; visible or occluded: {source}")
+    absent = evaluation.missing(dataset, takes)
+    if absent:
+        print(f"not the whole protocol, so the means are others: no {', '.join(absent)}")
+    unscored = [joint for joint in report.skeleton.joints if not report.scored(joint)]
+    if unscored:
+        print(f"not scored, since the predictions lack it: {', '.join(unscored)}")
+    if output is not None:
+        evaluation.write_csv(report, output)
+        print(f"{output}: written")
+
+
 def summary(poses: "Poses", seconds: float | None = None) -> Table:
     """Who was there, when, how far away, and how much of them was seen."""
     import numpy as np
@@ -478,7 +542,7 @@ def _choice(commands: dict[str, Any], **about: str) -> Any:
 
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2."""
-    commands = {"run": run, "demo": demo, "lift": lift, "train": _choice(TRAIN), "doctor": doctor}
+    commands = {"run": run, "demo": demo, "lift": lift, "train": _choice(TRAIN), "eval": evaluate, "doctor": doctor}
     arguments = sys.argv[1:] or ["--help"]
     try:
         if arguments == ["--version"]:

@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import procrustes as scipy_procrustes
 from scipy.spatial.transform import Rotation
 
-from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
+from occlupose.metrics.pose3d import MEASURES, Report, joint_errors, measures, procrustes, rescaled, root_relative
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
+from occlupose.skeletons import H36M17
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -118,3 +121,110 @@ def test_poses_without_joints_or_of_a_single_point():
 def test_single_precision_far_from_the_origin_is_enough():
     truth = (poses() + 8).astype(np.float32)
     np.testing.assert_allclose(procrustes(moved(truth, 1).astype(np.float32), truth), truth, atol=1e-5)
+
+
+def by_hand(predicted, truth, fps):
+    """The measures' means of a motion without gaps, written down anew: loops, and scipy for the rotation."""
+    errors = {name: [] for name in MEASURES}
+    p, t = predicted - predicted[:, :1], truth - truth[:, :1]
+    for frame in range(len(t)):
+        errors["mpjpe"] += [np.sqrt(((a - b) ** 2).sum()) for a, b in zip(p[frame], t[frame], strict=True)]
+        scale = np.vdot(p[frame], t[frame]) / np.vdot(p[frame], p[frame])
+        errors["n_mpjpe"] += [np.sqrt(((scale * a - b) ** 2).sum()) for a, b in zip(p[frame], t[frame], strict=True)]
+        a, b = p[frame] - p[frame].mean(0), t[frame] - t[frame].mean(0)
+        turn, size = orthogonal_procrustes(a, b)
+        if np.linalg.det(turn) < 0:  # scipy mirrors; the best rotation turns the weakest direction back
+            u, s, vt = np.linalg.svd(a.T @ b)
+            turn, size = u @ np.diag([1, 1, -1]) @ vt, s[0] + s[1] - s[2]
+        fitted = size / (a**2).sum() * a @ turn
+        errors["p_mpjpe"] += [np.sqrt(((x - y) ** 2).sum()) for x, y in zip(fitted, b, strict=True)]
+        if frame:
+            moved = (p[frame] - p[frame - 1]) - (t[frame] - t[frame - 1])
+            errors["mpjve"] += [np.sqrt((joint**2).sum()) for joint in moved]
+    errors["mpjve_per_second"] = [fps * error for error in errors["mpjve"]]
+    return [np.mean(errors[name]) for name in MEASURES]
+
+
+@settings(max_examples=40)
+@given(SEEDS, st.integers(2, 6))
+def test_the_measures_are_those_of_a_second_computation(seed, frames):
+    truth, predicted = poses(seed, (frames, 17, 3)), poses(seed + 1, (frames, 17, 3))
+    np.testing.assert_allclose(np.nanmean(measures(predicted, truth, 50), (1, 2)), by_hand(predicted, truth, 50), atol=1e-6)
+
+
+def test_known_predictions_have_known_errors():
+    truth = poses(shape=(5, 17, 3))
+    radius = joint_errors(root_relative(truth), 0).mean()
+    speed = joint_errors(np.diff(root_relative(truth), axis=0), 0).mean()
+    turn = Rotation.from_euler("y", 90, degrees=True).as_matrix()
+
+    def means(predicted):
+        return np.nanmean(measures(predicted, truth, 50), (1, 2))
+
+    np.testing.assert_allclose(means(truth), 0, atol=1e-9)
+    np.testing.assert_allclose(means(truth + np.array([1, 2, 3])), 0, atol=1e-9)  # wherever the person stands
+    np.testing.assert_allclose(means(1.5 * truth), [radius / 2, 0, 0, speed / 2, 25 * speed], atol=1e-9)
+    turned = means(truth @ turn)
+    assert turned[1] == pytest.approx(0, abs=1e-9) and turned[0] > turned[2] > 0.1
+    mirrored = means(truth * (-1, 1, 1))
+    assert mirrored[0] == pytest.approx(2 * np.abs(root_relative(truth)[..., 0]).mean()) and mirrored[1] > 0.05
+    shifted = truth.copy()
+    shifted[:, 3] += (0.03, 0, 0.04)  # one joint of seventeen, 5 cm off in every frame
+    np.testing.assert_allclose(means(shifted)[[0, 3, 4]], [0.05 / 17, 0, 0], atol=1e-9)
+
+
+@settings(max_examples=30)
+@given(SEEDS)
+def test_no_other_scale_fits_better(seed):
+    truth, predicted = poses(seed), poses(seed + 1)
+    squared = (joint_errors(rescaled(predicted, truth), truth) ** 2).sum()
+    for scale in np.linspace(-2, 2, 41):
+        assert (joint_errors(scale * predicted, truth) ** 2).sum() >= squared - 1e-12
+    np.testing.assert_array_equal(rescaled(np.zeros((17, 3)), truth), 0)
+
+
+def test_what_is_missing_is_not_measured_and_does_not_count():
+    truth, predicted = poses(shape=(4, 17, 3)), poses(1, (4, 17, 3))
+    predicted[2, 5] = np.nan
+    errors = measures(predicted, truth, 50)
+    missing = np.isnan(errors)
+    assert (missing[:3, 2, 5]).all() and missing[:3].sum() == 3
+    assert missing[3:, 0].all() and missing[3:, 2:4, 5].all() and missing[3:].sum() == 2 * (17 + 2)
+    known = np.delete(np.arange(17), 5)
+    np.testing.assert_allclose(errors[:, 2, known], measures(predicted[:, known], truth[:, known], 50)[:, 2])
+    assert measures(truth[:1], truth[:1], 50).shape == (5, 1, 17) and measures(truth[:0], truth[:0], 50).shape == (5, 0, 17)
+
+
+def test_a_report_has_both_means_and_keeps_the_occluded_apart():
+    report = Report(H36M17)
+    wrist, knee = H36M17.index("left_wrist", "left_knee")
+    long, short = np.full((5, 30, 17), 2.0), np.full((5, 10, 17), 6.0)
+    states = np.full((30, 17), VISIBLE, np.uint8)
+    states[:15, wrist], long[:, :15, wrist] = OCCLUDED, 10
+    report.add("Walking", long[:, :10], states[:10])
+    report.add("Walking", long[:, 10:], states[10:])
+    report.add("Sitting", short, np.full((10, 17), VISIBLE, np.uint8))
+    short[:, :, knee] = np.nan
+    report.add("Eating", short, np.full((10, 17), VISIBLE, np.uint8))
+    walking = (2 * (17 * 30 - 15) + 10 * 15) / (17 * 30)
+    assert report.actions == ["Eating", "Sitting", "Walking"]
+    np.testing.assert_allclose(report.mean("Walking"), walking)
+    np.testing.assert_allclose(report.over_actions(), (6 + 6 + walking) / 3)
+    np.testing.assert_allclose(report.mean(), (walking * 510 + 6 * 170 + 6 * 160) / (510 + 170 + 160))
+    np.testing.assert_allclose(report.mean(state=OCCLUDED), 10)
+    np.testing.assert_allclose(report.over_actions(state=OCCLUDED), 10)  # the others have none
+    np.testing.assert_allclose(report.mean("Walking", state=VISIBLE), 2)
+    np.testing.assert_allclose(report.mean(joint="left_wrist"), (15 * 10 + 15 * 2 + 20 * 6) / 50)
+    np.testing.assert_allclose(report.mean(joint="left_knee"), (30 * 2 + 10 * 6) / 40)
+    assert np.isnan(report.mean("Eating", joint="left_knee")).all() and np.isnan(report.mean("Sitting", state=OCCLUDED)).all()
+    assert report.share(OCCLUDED) == pytest.approx(15 / 840) and report.share(VISIBLE) == pytest.approx(825 / 840)
+    assert report.scored("left_knee") and not Report(H36M17).scored("left_knee")
+
+
+def test_joints_of_which_nobody_says_a_state_are_in_neither_group():
+    report = Report(H36M17)
+    state = np.full((4, 17), ABSENT, np.uint8)
+    state[:, 3] = OCCLUDED
+    report.add("", np.ones((5, 4, 17)), state)
+    assert report.share(OCCLUDED) == pytest.approx(1 / 17) and report.share(VISIBLE) == 0
+    np.testing.assert_allclose(report.mean(), 1)

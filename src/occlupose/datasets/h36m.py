@@ -1,0 +1,203 @@
+"""Human3.6M (Ionescu et al., TPAMI 2014), from its own .cdf files or as VideoPose3D keeps it.
+
+Seven people with public poses, fifteen actions twice, four cameras, 50 frames a second. A folder holds `metadata.xml` of the dataset's code
+release (or `cameras.json`, see `views`) and either
+
+- `data_3d_h36m.npz` and, for detections, `data_2d_h36m_NAME.npz`; or
+- `S9/MyPoseFeatures/D3_Positions_mono/Walking 1.54138969.cdf` and, if wanted, `D2_Positions/` beside it.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from occlupose.cameras import Camera
+from occlupose.datasets.shots import GROUND_TRUTH, Shot, read_detections, read_motions, take
+from occlupose.datasets.take import Take
+from occlupose.datasets.views import CAMERAS, View, read_views
+from occlupose.errors import OccluposeError
+from occlupose.skeletons import H36M17
+
+FPS = 50.0
+TRAIN, TEST = ("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")
+"""Subjects of Protocols 1 and 2, as VideoPose3D and OANet have them."""
+
+JOINTS = 32
+KEPT = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
+"""Of the dataset's 32 joints, those that are H36M-17's, in its order."""
+
+ACTIONS = tuple(
+    "Directions Discussion Eating Greeting Phoning Photo Posing Purchases Sitting SittingDown Smoking Waiting WalkDog Walking "
+    "WalkTogether".split()
+)
+SAME_ACTION = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
+CORRUPTED = ("S11", "Directions")
+"""A video that is damaged; every evaluation leaves it out."""
+
+SIZE = (1000, 1002)
+"""Of the images in pixels; two of the cameras lack the last two rows."""
+
+SUBJECTS, CAMERA_COUNT = 11, 4
+SITE = "the Human3.6M site (vision.imar.ro/human3.6m, registration needed)"
+
+
+def action_of(name: str) -> str:
+    """The action that a motion counts under: "Walking 1" is Walking, "TakingPhoto" is Photo."""
+    return re.sub(r" \d+$", "", _usual(name))
+
+
+def _usual(name: str) -> str:
+    """A motion's name in the usual spelling of its action: "TakingPhoto 1" is "Photo 1"."""
+    action, *number = name.split(" ", 1)
+    return " ".join([SAME_ACTION.get(action, action), *number])
+
+
+def takes(
+    folder: Path, subjects: tuple[str, ...] = TEST, *, detections: str = GROUND_TRUTH, every: int = 1, actions: tuple[str, ...] = ()
+) -> list[Take]:
+    """Every motion of these subjects before every camera: H36M-17 in metres in the camera frame, 50 frames a second.
+
+    Pixels are those of a camera without lens distortion, which is taken out of everything that comes from real pictures.
+
+    Arguments:
+        folder: as above.
+        detections: see `shots.read_detections`; they become `observed`.
+        every: only every n-th frame.
+        actions: only these, by the names of `action_of`.
+
+    Raises:
+        OccluposeError: something is missing or damaged; says what to get and where to put it.
+    """
+    views, seen = read_cameras(folder, subjects), read_detections(folder, "h36m", detections)
+    file = folder / "data_3d_h36m.npz"
+    motions = _world(file, views) if file.exists() else _mono(folder, views)
+    result = [
+        take(shot, xyz, H36M17, FPS, subject=shot.subject, action=action_of(shot.action), detections=seen, every=every, xy=xy)
+        for shot, xyz, xy in motions
+        if not actions or action_of(shot.action) in actions
+    ]
+    if not result:
+        raise OccluposeError(f"{folder}: no {' or '.join(actions) or 'motion'} of {', '.join(subjects)} in it; Human3.6M has e.g. Walking")
+    return result
+
+
+_Motion = tuple[Shot, Float[np.ndarray, "time 17 3"], Float[np.ndarray, "time 17 2"] | None]
+
+
+def _world(file: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
+    """Motions as VideoPose3D keeps them, before each camera in turn."""
+    for subject, motions in read_motions(file, JOINTS, views).items():
+        for action, xyz in motions.items():
+            for number, view in enumerate(views[subject]):
+                yield Shot(subject, action, number, view), view.from_world(xyz[:, KEPT]), None
+
+
+def _mono(folder: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
+    """Motions as the dataset keeps them: .cdf files, one a camera."""
+    for subject in views:
+        home = folder / subject / "MyPoseFeatures"
+        files = sorted((home / "D3_Positions_mono").glob("[!_]*.cdf"))
+        if not files:
+            raise OccluposeError(
+                f"{home / 'D3_Positions_mono'}: no poses of {subject} there and no data_3d_h36m.npz in {folder}; download "
+                f"'Poses, D3 Positions mono' of {subject} from {SITE} and unpack it in {folder}"
+            )
+        names = [view.name for view in views[subject]]
+        motions: dict[str, dict[str, Path]] = {}
+        for file in files:
+            action, _, camera = file.stem.rpartition(".")
+            if camera not in names:
+                raise OccluposeError(f"{file}: of no camera that is known; the cameras of {subject} are {', '.join(names)}")
+            if (subject, action) != CORRUPTED:
+                motions.setdefault(action, {})[camera] = file
+        for action, of_cameras in motions.items():
+            for number, view in enumerate(views[subject]):
+                if view.name not in of_cameras:
+                    raise OccluposeError(f"{files[0].parent}: no {action}.{view.name}.cdf; unpack the whole archive of {subject} there")
+                file, flat = of_cameras[view.name], home / "D2_Positions" / of_cameras[view.name].name
+                xyz = read_cdf(file, 3)[:, KEPT] / 1000
+                xy = view.straight(read_cdf(flat, 2)[:, KEPT]) if flat.exists() else None
+                if xy is not None and len(xy) != len(xyz):
+                    raise OccluposeError(f"{flat}: {len(xy)} frames; the 3D poses have {len(xyz)}: unpack both archives anew")
+                yield Shot(subject, _usual(action), number, view), xyz, xy
+
+
+def read_cdf(path: Path, dimensions: int) -> Float[np.ndarray, "time 32 d"]:
+    """The variable `Pose` of one of the dataset's .cdf files: millimetres or pixels.
+
+    Raises:
+        OccluposeError: cdflib is not installed, or the file is damaged or of something else.
+    """
+    try:
+        import cdflib
+    except ImportError as error:
+        raise OccluposeError(f"{path}: needs cdflib; pip install 'occlupose[h36m]'") from error
+    try:
+        poses = np.asarray(cdflib.CDF(path)["Pose"], np.float64)
+    except Exception as error:  # a damaged file fails in many ways there
+        raise OccluposeError(f"{path}: not a whole .cdf file of poses; unpack it anew") from error
+    if poses.ndim != 3 or poses.shape[0] != 1 or poses.shape[2] != JOINTS * dimensions:
+        raise OccluposeError(f"{path}: poses of shape {poses.shape}; they must be (1, time, {JOINTS * dimensions})")
+    return poses.reshape(-1, JOINTS, dimensions)
+
+
+def read_cameras(folder: Path, subjects: tuple[str, ...]) -> dict[str, list[View]]:
+    """The cameras of these subjects, from `cameras.json` or else `metadata.xml` in the folder.
+
+    Raises:
+        OccluposeError: there is neither, it cannot be read, or a subject is not in it.
+    """
+    if (folder / CAMERAS).exists():
+        return read_views(folder / CAMERAS, subjects)
+    if not (folder / "metadata.xml").exists():
+        raise OccluposeError(
+            f"{folder / 'metadata.xml'}: no such file; it is in the code release ('Visualisation and large scale prediction software') of "
+            f"{SITE}: put it there, or a {CAMERAS}"
+        )
+    return read_metadata(folder / "metadata.xml", subjects)
+
+
+def read_metadata(path: Path, subjects: tuple[str, ...]) -> dict[str, list[View]]:
+    """The cameras of these subjects from the dataset's `metadata.xml`.
+
+    Its vector `w0` has for each camera the eleven subjects' three angles and camera position (mm), then for each camera focal lengths and
+    principal point (px), three radial and two tangential coefficients of distortion. A point X of the world is at R (X - T) in the camera
+    frame, R = Rx Ry Rz. The names of the cameras are in `dbcameras/index2id`. The dataset's tangential distortion lacks factors of 2 that
+    OpenCV's has: at most some tenths of a pixel.
+
+    Raises:
+        OccluposeError: another file, or a subject that it does not have.
+    """
+    wanted = SUBJECTS * CAMERA_COUNT * 6 + CAMERA_COUNT * 9
+    try:
+        root = ElementTree.parse(path).getroot()
+        numbers = np.array(re.sub(r"[\[\];,]", " ", root.findtext("w0") or "").split(), np.float64)
+        names = [(entry.text or "").strip() for entry in root.findall("dbcameras/index2id/*")]
+    except (OSError, ElementTree.ParseError, ValueError) as error:
+        raise OccluposeError(f"{path}: not Human3.6M's metadata; take it from the dataset's code release") from error
+    if len(numbers) != wanted or len(names) != CAMERA_COUNT:
+        raise OccluposeError(f"{path}: {len(numbers)} numbers in w0 and {len(names)} cameras; Human3.6M's has {wanted} and {CAMERA_COUNT}")
+    outside = numbers[: SUBJECTS * CAMERA_COUNT * 6].reshape(CAMERA_COUNT, SUBJECTS, 6)
+    inside = numbers[SUBJECTS * CAMERA_COUNT * 6 :].reshape(CAMERA_COUNT, 9)
+    known = [f"S{number}" for number in range(1, SUBJECTS + 1)]
+    for subject in subjects:
+        if subject not in known:
+            raise OccluposeError(f"{subject}: not a subject of Human3.6M; they are {', '.join(known)}")
+    try:
+        return {
+            subject: [_view(name, outside[number, known.index(subject)], inside[number]) for number, name in enumerate(names)]
+            for subject in subjects
+        }
+    except OccluposeError as error:
+        raise OccluposeError(f"{path}: {error}") from error
+
+
+def _view(name: str, outside: Float[np.ndarray, "6"], inside: Float[np.ndarray, "9"]) -> View:
+    rotation = Rotation.from_euler("XYZ", outside[:3]).as_matrix()
+    fx, fy, cx, cy, k1, k2, k3, p1, p2 = inside.tolist()
+    return View(name, Camera(*SIZE, fx, fy, cx, cy), rotation, -rotation @ outside[3:] / 1000, np.array([k1, k2, p1, p2, k3]))

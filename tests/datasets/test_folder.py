@@ -1,0 +1,68 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from occlupose.datasets.folder import takes
+from occlupose.errors import OccluposeError
+from occlupose.poses import ABSENT, OCCLUDED, Poses
+from occlupose.skeletons import COCO17, H36M17
+from walkers import film, stand, walk
+
+
+def people(count=1, frames=12):
+    """Lifted people: H36M-17 in 2D and 3D, with COCO-17 as what was seen."""
+    poses = film(*(stand(number, 5, frames) for number in range(count)))
+    return replace(poses, observed=replace(poses, xyz=None).to(COCO17))
+
+
+def test_every_person_of_every_file_is_a_take_in_2d(tmp_path):
+    one = film(walk(lambda time: np.stack([time, 5 + time], -1), 12))
+    replace(one, xyz=None).save(tmp_path / "walk.npz")
+    people(2).save(tmp_path / "club" / "two.json")
+    (tmp_path / "notes.txt").write_text("not poses")
+    found = takes(tmp_path)
+    assert [take.name for take in found] == ["club/two/0", "club/two/1", "walk"]
+    assert all(take.poses.xyz is None and take.poses.observed is None and take.action == "" and take.subject == take.name for take in found)
+    assert found[0].poses.skeleton == COCO17 and found[2].poses.skeleton == H36M17  # what was seen, not what was inferred
+    np.testing.assert_array_equal(found[1].poses.xy[:, 0], people(2).observed.xy[:, 1])
+    assert found[2].poses == replace(one, xyz=None)
+    assert found[2].poses.camera == one.camera
+
+
+def test_a_take_lasts_from_the_first_to_the_last_sight(tmp_path):
+    poses = replace(people(2), xyz=None, observed=None)
+    poses.xy[:3, 1], poses.state[:3, 1] = np.nan, ABSENT
+    poses.xy[5, 1], poses.state[5, 1] = np.nan, ABSENT
+    poses.xy[8:, 1], poses.state[8:, 1] = np.nan, ABSENT
+    poses.state[4, 1, 3] = OCCLUDED
+    poses.save(tmp_path / "a.npz")
+    whole, part = takes(tmp_path)
+    assert len(whole.poses) == 12 and len(part.poses) == 5
+    assert part.poses.state[1, 0, 3] == OCCLUDED and (part.poses.state[2] == ABSENT).all()
+    thin = takes(tmp_path, every=2)[1].poses
+    assert len(thin) == 3 and thin.fps == poses.fps / 2
+    np.testing.assert_array_equal(thin.xy, part.poses.xy[::2])
+
+
+def test_folders_without_people_are_refused(tmp_path):
+    with pytest.raises(OccluposeError, match=r": no \.npz or \.json file in it; give a folder of poses files"):
+        takes(tmp_path)
+    nobody = film(stand(0, 5, 3)).select(person=[])
+    replace(nobody, xyz=None).save(tmp_path / "a.npz")
+    with pytest.raises(OccluposeError, match=": nobody in its files; give a folder"):
+        takes(tmp_path)
+    people().save(tmp_path / "b.npz")
+    people().save(tmp_path / "b.json")
+    with pytest.raises(OccluposeError, match=": two takes are called b; keep one file of each name"):
+        takes(tmp_path)
+    (tmp_path / "b.json").write_text("{}")
+    with pytest.raises(OccluposeError, match=r"b\.json: "):
+        takes(tmp_path)
+
+
+def test_the_files_are_left_as_they_were(tmp_path):
+    poses = people()
+    poses.save(tmp_path / "a.npz")
+    takes(tmp_path)
+    assert Poses.load(tmp_path / "a.npz") == poses

@@ -1,0 +1,303 @@
+"""From a dataset's files to its tables, by the functions and by the command line."""
+
+import csv
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from dataset_files import in_camera, walker, write_h36m, write_humaneva
+from occlupose import cli
+from occlupose.datasets import h36m, humaneva
+from occlupose.datasets.folder import takes as folder_takes
+from occlupose.errors import OccluposeError
+from occlupose.evaluation import Predictions, load_takes, missing, predict, score, shipped, states, tables, two_d
+from occlupose.lifting import networks
+from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
+from occlupose.occlusion.cylinders import hidden
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
+from occlupose.skeletons import COCO17, H36M17, HUMANEVA15
+from walkers import film, stand
+
+H36M = {"S9": {"Walking 1": walker(12, 1), "Walking": walker(30, 2), "Eating": walker(10, 3)}, "S11": {"Eating 1": walker(10, 4)}}
+HUMANEVA = {f"Validate/S{n}": {"Walking 1 chunk0": walker(10, n), "Jog 1 chunk2": walker(8, n)} for n in (1, 2, 3)}
+
+
+@pytest.fixture(scope="module")
+def human36m(tmp_path_factory):
+    return write_h36m(tmp_path_factory.mktemp("h36m"), H36M)
+
+
+@pytest.fixture(scope="module")
+def human_eva(tmp_path_factory):
+    return write_humaneva(tmp_path_factory.mktemp("humaneva"), HUMANEVA)
+
+
+@pytest.fixture
+def evaluate(monkeypatch, capsys):
+    """Runs `occlupose eval oanet ...`; gives the exit code and what was printed."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["occlupose", "eval", "oanet", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "120")
+        try:
+            code = cli.main()
+        except SystemExit as end:
+            code = end.code
+        return (code or 0, *capsys.readouterr())
+
+    return call
+
+
+def figures(path):
+    """(what, name, joints) -> millimetres by column, of a report's .csv."""
+    with path.open(newline="") as file:
+        first, *rest = csv.reader(file)
+    assert first == ["of", "name", "joints", "mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm_per_frame", "mpjve_mm_per_second"]
+    return {tuple(row[:3]): [float(value) if value else np.nan for value in row[3:]] for row in rest}
+
+
+def test_perfect_predictions_have_no_error(human36m, human_eva, tmp_path, evaluate):
+    for dataset, folder, takes in (("h36m", human36m, h36m.takes(human36m)), ("humaneva", human_eva, humaneva.takes(human_eva))):
+        perfect = {take.name: take.poses.xyz[:, 0] for take in takes}  # in the camera frame, not about the root
+        Predictions(takes[0].poses.skeleton, perfect).save(tmp_path / "p.npz")
+        code, out, err = evaluate("--dataset", dataset, "--data", folder, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv")
+        assert code == 0 and err == "" and "mean of actions" in out
+        found = figures(tmp_path / "r.csv")
+        np.testing.assert_allclose(found["action", "mean of actions", "all"], 0, atol=1e-2)
+        assert np.nanmax([*found.values()]) < 1e-2
+
+
+def test_known_predictions_have_known_scores(human36m, tmp_path, evaluate):
+    takes = h36m.takes(human36m)
+    wrist = H36M17.joints.index("left_wrist")
+    off = {}
+    for take in takes:
+        off[take.name] = root_relative(take.poses.xyz[:, 0])
+        off[take.name][:, wrist] += np.array([0, 0.03, 0.04]) * (1 if take.action == "Eating" else 3)
+    np.savez(tmp_path / "p.npz", skeleton="h36m17", **off)
+    code, out, _ = evaluate("--dataset", "h36m", "--data", human36m, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv")
+    found = figures(tmp_path / "r.csv")
+    assert code == 0
+    assert found["action", "Eating", "all"][0] == pytest.approx(50 / 17, abs=1e-2)
+    assert found["action", "Walking", "all"][0] == pytest.approx(150 / 17, abs=1e-2)
+    assert found["action", "mean of actions", "all"][0] == pytest.approx(100 / 17, abs=1e-2)
+    assert found["action", "mean of frames", "all"][0] == pytest.approx((20 * 50 + 42 * 150) / 62 / 17, abs=1e-2)
+    assert found["joint", "left_wrist", "all"][0] == pytest.approx((20 * 50 + 42 * 150) / 62, abs=1e-2)
+    assert found["joint", "right_wrist", "all"][0] == pytest.approx(0, abs=1e-2)
+    assert found["action", "Eating", "all"][3:] == pytest.approx([0, 0], abs=1e-2)
+    assert found["action", "Eating", "all"][1] > 0 and found["action", "Eating", "all"][2] > 0
+    assert "not the whole protocol, so the means are others: no Directions, Discussion, Greeting, " in out
+    assert "5.9" in out and "16 takes, 248 frames; 2D: ground-truth; visible or occluded: self-occlusion of the true poses" in out
+
+
+def test_each_subject_of_humaneva_counts_as_an_action_of_its_own(human_eva, tmp_path, evaluate):
+    takes = humaneva.takes(human_eva)
+    grown = {take.name: 1.1 * root_relative(take.poses.xyz[:, 0]) for take in takes}
+    Predictions(HUMANEVA15, grown).save(tmp_path / "p.npz")
+    evaluate("--dataset", "humaneva", "--data", human_eva, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv")
+    found = figures(tmp_path / "r.csv")
+    names = {name for of, name, _ in found if of == "action"}
+    assert names == {f"{action} S{n}" for action in ("Walk", "Jog") for n in (1, 2, 3)} | {"mean of actions", "mean of frames"}
+    jog = [
+        100 * np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1) for take in takes if (take.subject, take.action) == ("S2", "Jog")
+    ]
+    assert found["action", "Jog S2", "all"][0] == pytest.approx(np.mean(jog), abs=1e-2)
+    assert found["action", "Jog S2", "all"][2] == pytest.approx(0, abs=1e-2)
+    means = [found["action", name, "all"][0] for name in names if name.split()[0] in ("Walk", "Jog")]
+    assert found["action", "mean of actions", "all"][0] == pytest.approx(np.mean(means), abs=1e-3)
+
+
+def test_what_a_protocol_wants_and_the_takes_lack_is_said(human36m, human_eva, tmp_path):
+    assert missing("humaneva", humaneva.takes(human_eva)) == ["Box S1", "Box S2", "Box S3"]
+    assert missing("humaneva", humaneva.takes(human_eva, ("Validate/S3",))) == ["Box S3"]
+    assert set(missing("h36m", h36m.takes(human36m))) == set(h36m.ACTIONS) - {"Walking", "Eating"} and len(h36m.ACTIONS) == 15
+    whole = write_h36m(tmp_path, {"S9": {f"{action} 1": walker(2) for action in h36m.ACTIONS}})
+    assert missing("h36m", h36m.takes(whole, ("S9",))) == []
+
+
+@pytest.mark.parametrize("detections", ["ground-truth", "exact"])
+def test_the_shipped_lifter_is_scored_and_its_predictions_score_the_same(human36m, tmp_path, evaluate, detections):
+    data = ("--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--detections", detections)
+    code, out, err = evaluate(*data, "--save-predictions", tmp_path / "p.npz", "-o", tmp_path / "a.csv")
+    assert code == 0 and "12 takes, 208 frames" in out and err == "", err
+    again = evaluate(*data, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "b.csv")
+    assert again[0] == 0 and (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+    error = figures(tmp_path / "a.csv")["action", "mean of actions", "all"]
+    assert 5 < error[1] < error[0] < 200  # a walker of formulas is nobody the networks know, but they must see a person
+    takes = h36m.takes(human36m, ("S9",), detections=detections)
+    take = takes[5]
+    truth, predicted = take.poses.xyz[:, 0], np.load(tmp_path / "p.npz")[take.name]
+    report, _ = score([take], Predictions(H36M17, {take.name: predicted}))
+    by_hand = joint_errors(procrustes(predicted, truth), truth).mean()
+    assert report.mean()[1] == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_the_shipped_lifter_is_scored_on_humaneva_without_the_joint_it_lacks(human_eva, tmp_path, evaluate):
+    code, out, err = evaluate("--dataset", "humaneva", "--data", human_eva, "--subjects", "Validate/S1", "--detections", "gt",
+                              "-o", tmp_path / "r.csv", "--every", "2")  # fmt: skip
+    assert code == 0 and err == "" and "not scored, since the predictions lack it: head" in out
+    found = figures(tmp_path / "r.csv")
+    assert np.isnan(found["joint", "head", "all"]).all() and 0 < found["joint", "left_knee", "all"][0] < 500
+    assert found["joint", "left_knee", "all"][4] == pytest.approx(30 * found["joint", "left_knee", "all"][3], rel=1e-3)
+
+
+def test_any_predictor_can_be_plugged_in(human36m):
+    takes, seen, done = h36m.takes(human36m, ("S11",), detections="exact"), [], []
+
+    def nobody_moves(poses):
+        seen.append(poses)
+        return np.zeros((len(poses), 17, 3))
+
+    report, _ = score(takes, predict(takes, nobody_moves, done.append))
+    assert done == [10] * 4 and [poses.camera for poses in seen] == [take.poses.camera for take in takes]
+    assert all(poses == take.poses.observed and poses.xyz is None for poses, take in zip(seen, takes, strict=True))
+    expected = np.mean([np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1).mean() for take in takes])
+    assert report.mean()[0] == pytest.approx(expected)
+    without = h36m.takes(human36m, ("S11",))[0]
+    assert two_d(without).xyz is None and np.array_equal(two_d(without).xy, without.poses.xy)
+
+
+def test_the_cylinder_man_says_what_is_occluded_where_detections_do_not(human36m):
+    takes = h36m.takes(human36m, ("S9",), detections="exact")
+    source, of_takes = states(takes)
+    assert source.startswith("self-occlusion of the true poses")
+    for take, state in zip(takes, of_takes, strict=True):
+        behind = hidden(torch.from_numpy(in_camera(H36M["S9"][take.name.split("/")[1]], camera_of(take))), H36M17).numpy()
+        np.testing.assert_array_equal(state == OCCLUDED, behind)
+        assert ((state == OCCLUDED) ^ (state == VISIBLE)).all()
+    assert any((state == OCCLUDED).any() for state in of_takes)
+
+
+def camera_of(take):
+    return ["54138969", "55011271", "58860488", "60457274"].index(take.name.rsplit("/", 1)[1])
+
+
+def test_states_of_detections_decide_and_divide_the_errors(human36m, tmp_path, evaluate):
+    takes = h36m.takes(human36m, ("S9",))
+    off = {}
+    for number, take in enumerate(takes):
+        seen = two_d(take).to(COCO17)
+        wrist = COCO17.joints.index("left_wrist")
+        if number % 2:
+            seen.state[:, 0, wrist] = OCCLUDED
+        else:
+            seen.xy[:, 0, wrist], seen.state[:, 0, wrist], seen.score[:, 0, wrist] = np.nan, ABSENT, 0
+        home = tmp_path / "mine" / take.name
+        home.parent.mkdir(parents=True, exist_ok=True)
+        seen.save(home.with_name(home.name + ".npz"))
+        off[take.name] = take.poses.xyz[:, 0].copy()
+        off[take.name][:, H36M17.joints.index("left_wrist")] += (0.1, 0, 0)
+        off[take.name][:, H36M17.joints.index("head_top")] += (0, 0.9, 0)
+    np.savez(tmp_path / "p.npz", skeleton="h36m17", **off)
+    data = ("--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--detections", tmp_path / "mine")
+    code, out, _ = evaluate(*data, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv")
+    found = figures(tmp_path / "r.csv")
+    assert code == 0 and "visible or occluded: the detections' states" in out
+    assert found["action", "mean of actions", "occluded"][0] == pytest.approx(100, abs=1e-2)  # the wrist alone
+    assert found["action", "mean of actions", "visible"][0] == pytest.approx(0, abs=1e-2)
+    assert np.isnan(found["joint", "head_top", "occluded"]).all() and np.isnan(found["joint", "head_top", "visible"]).all()  # not in COCO
+    assert found["joint", "head_top", "all"][0] == pytest.approx(900, abs=1e-2)
+    assert "occluded (6%)" in out and "all (100%)" in out
+
+
+def test_what_is_not_predicted_is_not_scored(human36m, tmp_path):
+    takes = h36m.takes(human36m, ("S11",))
+    knee = H36M17.joints.index("left_knee")
+    some = {take.name: take.poses.xyz[:, 0].copy() for take in takes}
+    for xyz in some.values():
+        xyz[:, knee] = np.nan
+    Predictions(H36M17, some).save(tmp_path / "p.npz")
+    report, _ = score(takes, Predictions.load(tmp_path / "p.npz", takes))
+    assert not report.scored("left_knee") and report.scored("right_knee") and report.mean()[0] == pytest.approx(0, abs=1e-5)
+
+
+def test_predictions_come_back_as_they_were(human36m, tmp_path):
+    takes = h36m.takes(human36m)
+    some = Predictions(H36M17, {take.name: np.random.default_rng(0).normal(size=(len(take.poses), 17, 3)) for take in takes})
+    some.save(tmp_path / "new" / "p.npz")
+    back = Predictions.load(tmp_path / "new" / "p.npz", takes)
+    assert back.skeleton == H36M17 and back.xyz.keys() == some.xyz.keys()
+    assert all(np.array_equal(back.xyz[name], some.xyz[name]) for name in some.xyz)
+    assert Predictions.load(tmp_path / "new" / "p.npz", takes[:2]).xyz.keys() == {take.name for take in takes[:2]}
+    (tmp_path / "file").touch()
+    with pytest.raises(OccluposeError, match="could not be written"):
+        some.save(tmp_path / "file" / "p.npz")
+
+
+def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
+    takes = h36m.takes(human36m, ("S11",))
+    path, good = tmp_path / "p.npz", {take.name: take.poses.xyz[:, 0] for take in takes}
+    first = takes[0].name
+    cases = [
+        ({"skeleton": "h36m17"} | dict(list(good.items())[1:]), f"lacks 1 of 4 takes, first {first}; predict every take"),
+        ({"skeleton": "h36m17"}, f"lacks 4 of 4 takes, first {first}"),
+        (good, "no skeleton in it; "),
+        ({"skeleton": "h36m"} | good, "h36m: not a known skeleton; known are coco17, h36m17"),
+        (
+            {"skeleton": "h36m17"} | good | {first: good[first][:-1]},
+            rf"{first}: shape \(9, 17, 3\); .* it must be \(10, 17, 3\), in metres",
+        ),
+        ({"skeleton": "coco17"} | good | {first: good[first][:, :15]}, rf"{first}: shape \(10, 15, 3\); .*coco17"),
+        ({"skeleton": "humaneva15"} | good, rf"{first}: shape \(10, 17, 3\); .*humaneva15 it must be \(10, 15, 3\)"),
+        ({"skeleton": "h36m17"} | good | {first: np.full((10, 17, 3), "a")}, rf"{first}: shape"),
+        ({"skeleton": "h36m17"} | good | {first: np.full((10, 17, 3), np.inf)}, f"{first}: infinite positions; "),
+        ({"skeleton": "h36m17"} | good | {first: np.array([{}])}, "not a whole .npz of plain arrays; "),
+    ]
+    for content, said in cases:
+        np.savez(path, **content)
+        with pytest.raises(OccluposeError, match=said) as refusal:
+            Predictions.load(path, takes)
+        assert str(refusal.value).startswith(f"{path}: ") and "\n" not in str(refusal.value)
+    np.savez_compressed(path, skeleton="h36m17", **good)
+    whole = path.read_bytes()
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    for damaged in (b"", b"hello", whole[:200], whole[:-30], whole[:300] + bytes(300) + whole[600:], (tmp_path / "a.npy").read_bytes()):
+        path.write_bytes(damaged)
+        with pytest.raises(OccluposeError, match=r"p\.npz: "):
+            Predictions.load(path, takes)
+    with pytest.raises(OccluposeError, match=r"b\.npz: cannot be read \(no such file or directory\); give an \.npz of predictions"):
+        Predictions.load(tmp_path / "b.npz", takes)
+
+
+def test_takes_without_a_truth_cannot_be_scored_but_are_lifted(tmp_path):
+    film(stand(0, 5, 12)).save(tmp_path / "a.npz")
+    takes = folder_takes(tmp_path)
+    predicted = predict(takes, shipped(networks()))
+    assert predicted.xyz["a"].shape == (12, 17, 3) and np.isfinite(predicted.xyz["a"]).all()
+    with pytest.raises(OccluposeError, match="a: 2D only; scores need takes with a true 3D pose"):
+        score(takes, predicted)
+
+
+def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
+    data = ("--dataset", "h36m", "--data", human36m)
+    (tmp_path / "file").touch()
+    for arguments, said in [
+        (("--dataset", "h36m", "--data", human_eva), "metadata.xml: no such file; it is in the code release"),
+        (("--dataset", "humaneva", "--data", human36m), "data_3d_humaneva15.npz: no such file; get HumanEva-I from"),
+        (("--dataset", "h36m", "--data", tmp_path / "nowhere"), "nowhere/metadata.xml: no such file"),
+        ((*data, "--subjects", "S1"), "no S1 in it, but S9, S11; "),
+        ((*data, "--detections", "cpn"), "no such detections; give ground-truth, exact or a folder"),
+        ((*data, "--predictions", tmp_path / "p.npz"), "p.npz: cannot be read"),
+        ((*data, "--predictions", tmp_path / "p.npz", "--weights", tmp_path / "w"), "leave out --weights"),
+        (
+            (*data, "--predictions", tmp_path / "p.npz", "--save-predictions", tmp_path / "q.npz"),
+            "leave out --weights and --save-predictions",
+        ),
+        ((*data, "--weights", tmp_path / "none.safetensors"), "none.safetensors"),
+        ((*data, "--every", "0"), "every 0: every n-th frame; "),
+        ((*data, "-o", tmp_path / "file" / "r.csv"), "cannot be written to"),
+    ]:
+        code, out, err = evaluate(*arguments)
+        assert code == 2 and out == "" and err.startswith("occlupose: ") and err.count("\n") == 1 and said in err, (arguments, err)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_tables_have_a_line_for_everything_and_nothing_for_what_is_missing(human36m):
+    takes = load_takes("h36m", human36m, ("S11",), "ground-truth")
+    report, _ = score(takes, Predictions(H36M17, {take.name: np.full_like(take.poses.xyz[:, 0], np.nan) for take in takes}))
+    by_action, by_state, by_joint = tables(report)
+    assert list(by_action.columns[0].cells) == ["Eating", "mean of actions", "mean of frames"]
+    assert list(by_joint.columns[0].cells) == list(H36M17.joints)
+    assert len(by_state.rows) == 6 and {cell for column in by_joint.columns[1:] for cell in column.cells} == {""}
