@@ -53,6 +53,12 @@ def _recipe() -> type:
     return Recipe
 
 
+def _oanet_recipe() -> type:
+    from occlupose.methods.oanet.recipe import Recipe
+
+    return Recipe
+
+
 def _keypoints_recipe() -> type:
     from occlupose.methods.oanet.keypoints import Recipe
 
@@ -349,7 +355,29 @@ def train_keypoints(
     print(f"{weights}: weights written, their card beside them; use them with occlupose run --frontend {weights}")
 
 
-TRAIN: dict[str, Callable[..., None]] = {"lifter": train_lifter, "keypoints": train_keypoints}
+def train_oanet(
+    data: Annotated[Path, arg(metavar="FOLDER")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    recipe: Annotated[Any, arg(constructor_factory=_oanet_recipe)],
+    resume: bool = False,
+    device: Device = "cpu",
+) -> None:
+    """Train OANet's temporal networks as the paper has them, every part of it to be switched, for comparisons.
+
+    Args:
+        data: folder with the CMU motion capture, cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
+        output: folder for checkpoints, logs, weights and card.
+        recipe: everything that the result depends on.
+        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        device: cpu or cuda.
+    """
+    from occlupose.methods.oanet import train
+
+    weights = train.train_to_file(data, output, recipe, resume=resume, device=device)
+    print(f"{weights}: weights written, their card beside them; score them with occlupose eval oanet --weights {weights}")
+
+
+TRAIN: dict[str, Callable[..., None]] = {"lifter": train_lifter, "oanet": train_oanet, "keypoints": train_keypoints}
 """What `occlupose train` can train."""
 
 

@@ -46,6 +46,9 @@ SAME_TAKES = (
 """Clips of joint positions that show a second of a validation subject's take (`closest_second` under 6 degrees; the seven plain
 copies are under 2.1). They are left out of training."""
 
+DATA = "CMU Graphics Lab motion capture (free to use, also commercially); subjects 02, 08, 32 and copies of their takes held out"
+"""What the card of weights says that were trained on the first part of `split`."""
+
 FACE = {
     "nose": (0.0, 0.03, 0.12), "left_eye": (0.032, 0.06, 0.09), "right_eye": (-0.032, 0.06, 0.09),
     "left_ear": (0.075, 0.045, 0.01), "right_ear": (-0.075, 0.045, 0.01),

@@ -1,18 +1,24 @@
-"""Training of OANet's temporal networks, in stages."""
+"""Training of OANet's temporal networks, in stages, from mocap to a weights file with its card."""
 
+import json
 import zlib
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Generator, nn
 
-from occlupose.datasets.cmu import Clip
+from occlupose import __version__
+from occlupose.datasets.cmu import DATA, Clip, load_clips, split
+from occlupose.files import atomic
 from occlupose.methods.oanet.network import Duel, OANet, Refinement
 from occlupose.methods.oanet.recipe import Batch, Recipe, Sight, believe, fill_loss, lift_loss, look
 from occlupose.methods.oanet.sequences import Sequences
+from occlupose.methods.oanet.weights import Trained, save
 from occlupose.synth.noise import NoiseModel
+from occlupose.training.card import command, commit
 from occlupose.training.loop import Optimisation, Terms, train
 
 
@@ -69,3 +75,26 @@ def divide(clips: list[Clip], labelled: float) -> tuple[list[Clip], list[Clip]]:
     queue = sorted(clips, key=lambda clip: zlib.crc32(clip.name.encode()))
     count = max(1, round(labelled * len(queue))) if queue else 0
     return queue[:count], queue[count:]
+
+
+def train_to_file(data: Path, folder: Path, recipe: Recipe, *, resume: bool = False, device: str = "cpu", progress: bool = True) -> Path:
+    """Trains on a folder of mocap and writes weights and card; returns the weights file.
+
+    Arguments:
+        data: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
+
+    Raises:
+        OccluposeError: no mocap there, or none of a subject that is not held out; what `train_oanet` refuses.
+    """
+    sights = film(split(load_clips(data))[0], recipe)
+    oanet = train_oanet(sights, folder, recipe, resume=resume, device=device, progress=progress)
+    path = folder / f"{recipe.name}.safetensors"
+    save(Trained(oanet, recipe.length, recipe.least), path)
+    card = {
+        "name": recipe.name, "task": "2D joints over time (H36M-17, unreliable ones dropped) to root-relative H36M-17 in metres",
+        "parameters": sum(value.numel() for value in oanet.parameters()), "licence": "Apache-2.0", "data": DATA, "metrics": {},
+        "version": __version__, "commit": commit(), "recipe": asdict(recipe), "command": command({data: "MOCAP", folder: "FOLDER"}),
+    }  # fmt: skip
+    with atomic(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(card, indent=1) + "\n")
+    return path

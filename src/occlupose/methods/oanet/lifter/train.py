@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from occlupose import __version__
-from occlupose.datasets.cmu import load_clips, split
+from occlupose.datasets.cmu import DATA, load_clips, split
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.methods.oanet.lifter.network import Lifter
@@ -19,8 +19,6 @@ from occlupose.methods.oanet.sequences import Sequences
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.card import command, commit
 from occlupose.training.loop import train
-
-DATA = "CMU Graphics Lab motion capture (free to use, also commercially); subjects 02, 08, 32 and copies of their takes held out"
 
 
 def train_lifter(
