@@ -12,7 +12,7 @@ from occlupose import cli
 from occlupose.datasets import h36m, humaneva
 from occlupose.datasets.folder import takes as folder_takes
 from occlupose.errors import OccluposeError
-from occlupose.evaluation import Predictions, load_takes, missing, predict, score, shipped, states, tables, two_d
+from occlupose.evaluation import Predictions, load_takes, missing, notes, predict, score, shipped, states, tables, two_d
 from occlupose.lifting import networks
 from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
 from occlupose.occlusion.cylinders import hidden
@@ -89,7 +89,10 @@ def test_known_predictions_have_known_scores(human36m, tmp_path, evaluate):
     assert found["action", "Eating", "all"][3:] == pytest.approx([0, 0], abs=1e-2)
     assert found["action", "Eating", "all"][1] > 0 and found["action", "Eating", "all"][2] > 0
     assert "not the whole protocol, so the means are others: no Directions, Discussion, Greeting, " in out
-    assert "5.9" in out and "16 takes, 248 frames; 2D: ground-truth; visible or occluded: self-occlusion of the true poses" in out
+    assert (
+        "5.9" in out
+        and "2D: ground-truth; visible or occluded: self-occlusion of the true poses, by the Cylinder Man\n16 takes, 248 frames\n" in out
+    )
 
 
 def test_each_subject_of_humaneva_counts_as_an_action_of_its_own(human_eva, tmp_path, evaluate):
@@ -137,7 +140,7 @@ def test_the_shipped_lifter_is_scored_and_its_predictions_score_the_same(human36
 def test_the_shipped_lifter_is_scored_on_humaneva_without_the_joint_it_lacks(human_eva, tmp_path, evaluate):
     code, out, err = evaluate("--dataset", "humaneva", "--data", human_eva, "--subjects", "Validate/S1", "--detections", "gt",
                               "-o", tmp_path / "r.csv", "--every", "2")  # fmt: skip
-    assert code == 0 and err == "" and "not scored, since the predictions lack it: head" in out
+    assert code == 0 and err == "" and "not scored for want of a prediction or a truth: 6.7% of the joints, among them every head" in out
     found = figures(tmp_path / "r.csv")
     assert np.isnan(found["joint", "head", "all"]).all() and 0 < found["joint", "left_knee", "all"][0] < 500
     assert found["joint", "left_knee", "all"][4] == pytest.approx(30 * found["joint", "left_knee", "all"][3], rel=1e-3)
@@ -211,6 +214,13 @@ def test_what_is_not_predicted_is_not_scored(human36m, tmp_path):
     Predictions(H36M17, some).save(tmp_path / "p.npz")
     report, _ = score(takes, Predictions.load(tmp_path / "p.npz", takes))
     assert not report.scored("left_knee") and report.scored("right_knee") and report.mean()[0] == pytest.approx(0, abs=1e-5)
+    assert (
+        notes("h36m", takes, report)[2] == "not scored for want of a prediction or a truth: 5.9% of the joints, among them every left_knee"
+    )
+    some[takes[0].name][:, knee] = 0
+    assert notes("h36m", takes, score(takes, Predictions(H36M17, some))[0])[2].endswith("a truth: 4.4% of the joints")
+    some |= {take.name: take.poses.xyz[:, 0] for take in takes}
+    assert len(notes("h36m", takes, score(takes, Predictions(H36M17, some))[0])) == 2
 
 
 def test_predictions_come_back_as_they_were(human36m, tmp_path):

@@ -433,13 +433,9 @@ def evaluate(
     report, source = evaluation.score(takes, predicted, by_subject=dataset == "humaneva")
     for table in evaluation.tables(report):
         Console().print(table)
-    print(f"{len(takes)} takes, {sum(len(take.poses) for take in takes):,} frames; 2D: {detections}; visible or occluded: {source}")
-    absent = evaluation.missing(dataset, takes)
-    if absent:
-        print(f"not the whole protocol, so the means are others: no {', '.join(absent)}")
-    unscored = [joint for joint in report.skeleton.joints if not report.scored(joint)]
-    if unscored:
-        print(f"not scored, since the predictions lack it: {', '.join(unscored)}")
+    print(f"2D: {detections}; visible or occluded: {source}")
+    for note in evaluation.notes(dataset, takes, report):
+        print(note)
     if output is not None:
         evaluation.write_csv(report, output)
         print(f"{output}: written")

@@ -210,6 +210,20 @@ def score(takes: Sequence[Take], predictions: Predictions, *, by_subject: bool =
     return report, source
 
 
+def notes(dataset: Literal["humaneva", "h36m"], takes: Sequence[Take], report: Report) -> list[str]:
+    """Lines to read the figures by: how much was scored, what the protocol has besides, and which joints were left out."""
+    frames, joints = sum(len(take.poses) for take in takes), report.skeleton.joints
+    lines, lacking = [f"{len(takes)} takes, {frames:,} frames"], missing(dataset, takes)
+    if lacking:
+        lines.append(f"not the whole protocol, so the means are others: no {', '.join(lacking)}")
+    share = report.number / max(1, frames * len(joints))
+    if share < 1:
+        never = [joint for joint in joints if not report.scored(joint)]
+        always = f", among them every {', '.join(never)}" if never else ""
+        lines.append(f"not scored for want of a prediction or a truth: {1 - share:.1%} of the joints{always}")
+    return lines
+
+
 def rows(report: Report) -> Iterator[tuple[str, str, str, list[float]]]:
     """Every line of a report: what it is of ("action", "joint"), its name, which joints ("all", "visible", "occluded"), and the errors by
     each of `MEASURES` in millimetres. Joints are means of frames."""

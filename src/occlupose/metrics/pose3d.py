@@ -98,6 +98,11 @@ class Report:
         """Names of the actions, in order."""
         return sorted(self.sums)
 
+    @property
+    def number(self) -> int:
+        """How many joints were scored, over all frames."""
+        return int(self._chosen(self.counts, None, None, None)[0])
+
     def add(self, action: str, errors: Float[np.ndarray, "measure time joint"], state: UInt8[np.ndarray, "time joint"]) -> None:
         """Count one motion.
 
@@ -126,7 +131,7 @@ class Report:
     def share(self, state: int) -> float:
         """What part of all joints is in this state."""
         count = self._chosen(self.counts, None, None, state)[0]
-        return float(count / max(1, self._chosen(self.counts, None, None, None)[0]))
+        return float(count / max(1, self.number))
 
     def scored(self, joint: str) -> bool:
         """Whether this joint has any error at all."""
