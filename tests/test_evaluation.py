@@ -14,6 +14,8 @@ from occlupose.datasets.folder import takes as folder_takes
 from occlupose.errors import OccluposeError
 from occlupose.evaluation import Predictions, load_takes, missing, notes, predict, score, shipped, states, tables, two_d
 from occlupose.lifting import networks
+from occlupose.methods.oanet.network import OANet
+from occlupose.methods.oanet.weights import Trained, save
 from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
 from occlupose.occlusion.cylinders import hidden
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -160,6 +162,16 @@ def test_any_predictor_can_be_plugged_in(human36m):
     assert report.mean()[0] == pytest.approx(expected)
     without = h36m.takes(human36m, ("S11",))[0]
     assert two_d(without).xyz is None and np.array_equal(two_d(without).xy, without.poses.xy)
+
+
+def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, evaluate):
+    torch.manual_seed(0)
+    save(Trained(OANet(8), 16, 0.3), weights := tmp_path / "oanet.safetensors")
+    code, out, err = evaluate("--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--weights", weights, "-o", tmp_path / "r.csv")
+    assert code == 0 and err == "" and "12 takes" in out
+    # before training all joints lie in the root: the error is the mean distance from it
+    truth = [np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1) for take in h36m.takes(human36m, ("S9",))]
+    assert figures(tmp_path / "r.csv")["action", "mean of frames", "all"][0] == pytest.approx(1000 * np.concatenate(truth).mean(), rel=1e-3)
 
 
 def test_the_cylinder_man_says_what_is_occluded_where_detections_do_not(human36m):

@@ -406,7 +406,7 @@ def evaluate(
         predictions: score this file instead of predicting.
         save_predictions: .npz file to keep the predictions in.
         output: .csv file for all figures.
-        weights: another lifter than the shipped one.
+        weights: of train lifter or train oanet, instead of the shipped lifter.
         device: where the networks run: cpu, cuda, ... as torch names it.
     """
     if predictions is not None and (weights is not None or save_predictions is not None):
@@ -421,9 +421,7 @@ def evaluate(
     if predictions is not None:
         predicted = evaluation.Predictions.load(predictions, takes)
     else:
-        from occlupose.lifting import networks
-
-        predictor = evaluation.shipped(networks(device, weights))
+        predictor = evaluation.predictor(weights, device)
         with _progress(console) as bar:
             lifting = bar.add_task("lifting", total=sum(len(take.poses) for take in takes), people="")
             predicted = evaluation.predict(takes, predictor, lambda frames: bar.advance(lifting, frames))

@@ -21,8 +21,11 @@ from occlupose.datasets import h36m, humaneva
 from occlupose.datasets.take import Take
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
-from occlupose.lifting import lift
+from occlupose.lifting import assumed_camera, lift, networks
+from occlupose.methods.oanet.lifter.lift import phases
 from occlupose.methods.oanet.lifter.network import Lifter
+from occlupose.methods.oanet.predict import predict as window_by_window
+from occlupose.methods.oanet.weights import Trained, is_oanet, load
 from occlupose.metrics.pose3d import MEASURES, Report, measures
 from occlupose.occlusion.cylinders import hidden
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
@@ -52,6 +55,35 @@ def shipped(lifter: Lifter) -> Predictor:
         return xyz[:, 0]
 
     return predict
+
+
+def paper(trained: Trained) -> Predictor:
+    """The predictor of OANet's networks as the paper has them, on H36M-17 joints; fast video is lifted as interleaved sequences."""
+
+    def predict(poses: Poses) -> Float[np.ndarray, "time 17 3"]:
+        poses = poses.to(H36M17)
+        camera = poses.camera or assumed_camera(poses.width, poses.height)
+        believed = torch.from_numpy((poses.state[:, 0] == VISIBLE) & (poses.score[:, 0] >= trained.least))
+        rays = torch.from_numpy(camera.rays(poses.xy[:, 0])[..., :2])
+        xyz = np.empty((len(poses), len(H36M17), 3), np.float32)
+        step = min(phases(poses.fps), max(1, len(poses)))
+        for first in range(step):
+            part = slice(first, None, step)
+            xyz[part] = window_by_window(trained.oanet, rays[part], believed[part], trained.length).numpy()
+        return xyz
+
+    return predict
+
+
+def predictor(weights: Path | None = None, device: str = "cpu") -> Predictor:
+    """The predictor of a weights file, of `train lifter` or of `train oanet`; by default the shipped lifter.
+
+    Raises:
+        OccluposeError: the weights cannot be read, or torch has no such device here.
+    """
+    if weights is not None and is_oanet(weights):
+        return paper(load(weights))
+    return shipped(networks(device, weights))
 
 
 @dataclass(frozen=True, eq=False)

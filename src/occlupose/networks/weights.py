@@ -33,6 +33,15 @@ def _ordered(file: bytes) -> bytes:
     return file[:8] + header.encode().ljust(size) + file[8 + size :]
 
 
+def header(path: Path) -> dict[str, str]:
+    """What a weights file says of itself; nothing where it cannot be read as one."""
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError):
+        return {}
+
+
 def load(path: Path, build: Callable[[dict[str, str]], N], *, format: str, network: str, command: str) -> tuple[N, dict[str, str]]:
     """The network of a weights file, in full precision and ready to use, and the file's header.
 

@@ -33,12 +33,15 @@ OUTLIER = 6.0
 LEAST_OUTLIER = 0.05
 BELIEVED = 0.3
 """The least evidence of a joint that is believed (OANet's b)."""
-HIDDEN_DISTANCE = 0.15
-"""Root mean square distance of a guessed joint from where it is, in box sides. Ours."""
-HIDDEN_CORRELATION = 0.9
-"""Of that distance, from one 1/30 s to the next. Ours."""
-HIDDEN_DOUBTED = 0.8
-"""Share of hidden joints whose evidence is less than BELIEVED: of a network that was taught to stay dark. Ours."""
+HIDDEN_DISTANCE = 0.25
+"""Root mean square distance of a guessed joint from where it is, in box sides: of a normal distribution with the measured median, 0.21
+(`benchmarks/hidden.py`: a board before limbs, 72 times; the mean itself, 0.41, is that of a few guesses on the other person)."""
+HIDDEN_STAYS = 0.9
+"""Share of that distance's square that stays as long as the joint is hidden; measured likewise. Of the evidence: ours."""
+HIDDEN_CORRELATION = 0.8
+"""Of the rest, from one 1/30 s to the next. Ours."""
+HIDDEN_DOUBTED = 0.5
+"""Share of hidden joints whose evidence is less than BELIEVED; measured likewise."""
 OFFSET = 0.01
 """Box sides. Temporal residuals cannot show an error that stays; this is the size of annotators' own spread (OKS sigmas). Ours."""
 
@@ -141,13 +144,17 @@ def correlated(shape: tuple[int, ...], coefficient: float, generator: Generator)
 def guess(
     xy: Float[Tensor, "batch time 22 2"], generator: Generator
 ) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 22"]]:
-    """Hidden joints as a 2D network guesses them: near the truth, wandering, and mostly with little evidence.
+    """Hidden joints as the front end guesses them: somewhere near the truth, steadily wrong, with little evidence only half of the time.
 
-    Ours, and not measured: HIDDEN_DISTANCE, HIDDEN_CORRELATION and HIDDEN_DOUBTED are plausible, no more.
+    Positions are normal about the truth, evidence follows a power law; both forms are ours, their figures are measured (HIDDEN_...).
     """
+    still = torch.randn(xy.shape[0], 1, *xy.shape[2:], generator=generator)
     wandering = correlated(xy.shape, HIDDEN_CORRELATION, generator)
-    luck = torch.rand(xy.shape[:-1], generator=generator)
-    return xy + box_side(xy) * HIDDEN_DISTANCE / 2**0.5 * wandering, 1 - luck ** (math.log(1 - BELIEVED) / math.log(1 - HIDDEN_DOUBTED))
+    offset = HIDDEN_STAYS**0.5 * still + (1 - HIDDEN_STAYS) ** 0.5 * wandering
+    steady = torch.randn(xy.shape[0], 1, xy.shape[2], generator=generator)
+    mood = HIDDEN_STAYS**0.5 * steady + (1 - HIDDEN_STAYS) ** 0.5 * torch.randn(xy.shape[:-1], generator=generator)
+    luck = torch.special.ndtr(mood) ** (math.log(1 - BELIEVED) / math.log(1 - HIDDEN_DOUBTED))
+    return xy + box_side(xy) * HIDDEN_DISTANCE / 2**0.5 * offset, 1 - luck
 
 
 def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray, "time 17"]]], fps: float) -> NoiseModel:

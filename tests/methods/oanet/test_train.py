@@ -1,15 +1,23 @@
 import csv
+import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from time import monotonic, sleep
 
 import pytest
 import torch
 
 from bodies import moving
+from mocap_files import write_mocap
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.predict import predict
 from occlupose.methods.oanet.recipe import Recipe, see
-from occlupose.methods.oanet.train import divide, film, train_oanet
+from occlupose.methods.oanet.train import divide, film, train_oanet, train_to_file
 from occlupose.methods.oanet.views import studio
+from occlupose.methods.oanet.weights import load
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation
 
@@ -116,6 +124,65 @@ def test_clips_keep_their_place_whatever_the_share():
 def test_without_clips_there_is_nothing_to_train_on():
     with pytest.raises(OccluposeError, match="no motion to train on"):
         film([], recipe())
+
+
+@pytest.fixture(scope="module")
+def mocap(tmp_path_factory):
+    return write_mocap(tmp_path_factory.mktemp("mocap"), {"07": 2, "02": 1})
+
+
+def test_weights_come_with_their_card(mocap, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "oanet", "--data", str(mocap), "-o", str(tmp_path)])
+    path = train_to_file(mocap, tmp_path, recipe(name="tiny"), progress=False)
+    assert path == tmp_path / "tiny.safetensors"
+    trained = load(path)
+    assert (trained.length, trained.least, trained.oanet.width) == (8, 0.3, 8)
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["command"] == "occlupose train oanet --data MOCAP -o FOLDER"
+    assert card["parameters"] == sum(value.numel() for value in trained.oanet.parameters())
+    assert (card["licence"], card["recipe"]["symmetry"]) == ("Apache-2.0", 0.2)
+    assert "02, 08, 32" in card["data"]
+
+
+def test_held_out_subjects_count_for_nothing(mocap, tmp_path):
+    only = write_mocap(tmp_path / "only", {"02": 1})
+    with pytest.raises(OccluposeError, match="no motion to train on"):
+        train_to_file(only, tmp_path / "nothing", recipe(), progress=False)
+    assert not (tmp_path / "nothing").exists()
+
+
+def command_line(mocap, folder, *more):
+    """`recipe()` with 40 steps a stage as a command."""
+    options = {"data": mocap, "output": folder, "recipe.width": 8, "recipe.length": 8, "recipe.batch": 4, "recipe.labelled": 0.5}
+    for name in ("fill", "lift", "joint"):
+        plan = {"steps": 40, "warm-up": 2, "save-every": 2, "log-every": 2, "precision": "32-true"}
+        options |= {f"recipe.{name}.{field}": value for field, value in plan.items()}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "oanet", *words, *more]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["fill", "lift", "joint"])
+def test_a_killed_run_goes_on_to_the_same_end(mocap, tmp_path, stage):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    killed = subprocess.Popen(command_line(mocap, tmp_path / "killed"), env=environment, stdout=subprocess.DEVNULL)
+    deadline = monotonic() + 100
+    while not (tmp_path / "killed" / stage / "last.pt").exists():
+        assert killed.poll() is None, "ended before its checkpoint"
+        assert monotonic() < deadline
+        sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    resumed = subprocess.run(command_line(mocap, tmp_path / "killed", "--resume"), env=environment, capture_output=True, text=True)
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    whole = subprocess.run(command_line(mocap, tmp_path / "whole"), env=environment, capture_output=True, text=True)
+    assert whole.returncode == 0
+    files = [(tmp_path / name / "oanet.safetensors").read_bytes() for name in ("killed", "whole")]
+    assert files[0] == files[1]
+    for part in ("fill", "lift", "joint"):
+        logs = [rows(tmp_path / name / part / "log.csv") for name in ("killed", "whole")]
+        assert logs[0] == logs[1]
+        assert logs[0][-1][0] == "40"
 
 
 @pytest.mark.slow

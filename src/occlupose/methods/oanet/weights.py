@@ -27,10 +27,21 @@ def save(trained: Trained, path: Path) -> None:
         OccluposeError: the file could not be written.
     """
     oanet = trained.oanet
-    header = {"width": oanet.width, "depth": oanet.depth, "refine": int(oanet.refine), "mask_channel": int(oanet.mask_channel)}
+    header: dict[str, object] = {
+        "format": FORMAT,
+        "width": oanet.width,
+        "depth": oanet.depth,
+        "refine": int(oanet.refine),
+        "mask_channel": int(oanet.mask_channel),
+    }
     header |= {"length": trained.length, "least": trained.least}
     tensors = {name: value.half() if value.is_floating_point() else value for name, value in oanet.state_dict().items()}
-    weights_file.save(tensors, {"format": FORMAT} | {name: str(value) for name, value in header.items()}, path)
+    weights_file.save(tensors, {name: str(value) for name, value in header.items()}, path)
+
+
+def is_oanet(path: Path) -> bool:
+    """Whether a file that can be read as weights says that they are those of OANet."""
+    return weights_file.header(path).get("format") == FORMAT
 
 
 def load(path: Path) -> Trained:
