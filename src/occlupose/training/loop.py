@@ -8,6 +8,8 @@ import csv
 import logging
 import time
 from collections.abc import Callable
+from collections.abc import Generator as GeneratorType
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,6 +22,7 @@ from torch import Generator, Tensor, nn
 
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
+from occlupose.threads import background
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it says which precision it was given
 
@@ -103,19 +106,22 @@ def train(
     log = _Log(folder / "log.csv", step)
     model, optimiser = fabric.setup(network, optimiser)
     model.train()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[terms]}"),
-        disable=not progress,
-    ) as bar:
+    with (
+        closing(_ahead(batch, generator, optimisation.steps - step)) as batches,
+        Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[terms]}"),
+            disable=not progress,
+        ) as bar,
+    ):
         task = bar.add_task("training", total=optimisation.steps, completed=step, terms="")
-        while step < optimisation.steps:
+        for given, drawn in batches:
             for group in optimiser.param_groups:
                 group["lr"] = optimisation.rate(step)
-            terms = loss(model, fabric.to_device(batch(generator)))
+            terms = loss(model, fabric.to_device(given))
             optimiser.zero_grad()
             fabric.backward(torch.stack(list(terms.values())).sum())
             fabric.clip_gradients(model, optimiser, max_norm=optimisation.clip)
@@ -126,9 +132,24 @@ def train(
             if step % optimisation.log_every == 0 or step == optimisation.steps:
                 bar.update(task, terms="  ".join(f"{name} {value:.4f}" for name, value in log.write(step).items()))
             if step % optimisation.save_every == 0 or step == optimisation.steps:
-                _save(checkpoint, network, optimiser, average, generator, step)
+                _save(checkpoint, network, optimiser, average, drawn, step)
             bar.update(task, completed=step)
     return {name: value.cpu() for name, value in average.items()}
+
+
+def _ahead(batch: Callable[[Generator], Any], generator: Generator, count: int) -> GeneratorType[tuple[Any, Tensor], None, None]:
+    """So many batches, each drawn while the step before it is under way, and the state of the generator behind each."""
+
+    def draw() -> tuple[Any, Tensor]:
+        return batch(generator), generator.get_state()
+
+    with background("batches", polite=False) as worker:
+        drawing = (worker.submit(draw) for _ in range(count))
+        following = next(drawing, None)
+        while following is not None:
+            made = following.result()
+            following = next(drawing, None)
+            yield made
 
 
 def _average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
@@ -139,10 +160,10 @@ def _average(average: dict[str, Tensor], network: nn.Module, decay: float) -> No
             average[name].copy_(value)
 
 
-def _save(path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Generator, step: int) -> None:
+def _save(path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Tensor, step: int) -> None:
     state = {
         "network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average,
-        "generator": generator.get_state(), "torch": torch.get_rng_state(), "step": step,
+        "generator": generator, "torch": torch.get_rng_state(), "step": step,
     }  # fmt: skip
     with atomic(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
