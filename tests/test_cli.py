@@ -23,10 +23,14 @@ from media_files import make_sound, make_video
 from occlupose import cli
 from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
+from occlupose.codecs.crops import Crop
+from occlupose.frontends.hourglass import save
 from occlupose.lifting import networks
-from occlupose.media import VideoWriter, open_media, read_image
+from occlupose.media import VideoWriter, open_media, read_image, write_image
 from occlupose.methods.oanet.lifter.weights import card
+from occlupose.networks.hourglass import StackedHourglass
 from occlupose.poses import OCCLUDED, VISIBLE, Poses
+from occlupose.skeletons import COCO17
 from walkers import circle, film, stand
 
 PICTURE = ["poses.json", "poses.npz", "preview.png"]
@@ -143,6 +147,22 @@ def json_file(folder: Path, content: object) -> Path:
     return folder / "camera.json"
 
 
+def boxes_file(folder: Path, *images: int | str) -> Path:
+    """A detector's results: the same person in each of these frames."""
+    results = [{"image_id": image, "category_id": 1, "bbox": [10, 4, 40, 40], "score": 0.9} for image in images]
+    (folder / "boxes.json").write_text(json.dumps(results))
+    return folder / "boxes.json"
+
+
+def eyes_file(folder: Path) -> Path:
+    """A 2D network that was never trained, and is sure of whatever it takes for a joint."""
+    torch.manual_seed(0)
+    network = StackedHourglass(len(COCO17), stacks=1, width=8, depth=1)
+    torch.nn.init.constant_(network.stacks[0].maps.bias, 3.0)
+    save(network.state_dict(), network, COCO17, Crop(32, 32), folder / "eyes.safetensors")
+    return folder / "eyes.safetensors"
+
+
 OTHER = {"width": 320, "height": 240, "fx": 300, "fy": 300, "cx": 159.5, "cy": 119.5}
 
 
@@ -161,6 +181,12 @@ OTHER = {"width": 320, "height": 240, "fx": 300, "fy": 300, "cx": 159.5, "cy": 1
         (lambda folder: ["--start", "9"], ["a.mp4", "from 9 s on"]),
         (lambda folder: ["--frontend", "nope"], ["nope", "blazepose"]),
         (lambda folder: ["--frontend", folder / "nope.onnx"], ["nope.onnx", "no such file"]),
+        (lambda folder: ["--frontend", folder / "nope.safetensors"], ["nope.safetensors", "no such file", "train keypoints"]),
+        (lambda folder: ["--flip"], ["blazepose", "mirror"]),
+        (lambda folder: ["--boxes", boxes_file(folder, 3)], ["blazepose", "no boxes", ".safetensors"]),
+        (lambda folder: ["--frontend", eyes_file(folder), "--boxes", folder / "nope.json"], ["nope.json", "no such file"]),
+        (lambda folder: ["--frontend", eyes_file(folder), "--boxes", boxes_file(folder, 5)], ["boxes.json", "5 is none", "frame numbers"]),
+        (lambda folder: ["--frontend", eyes_file(folder), "--boxes", boxes_file(folder, "a.png")], ["boxes.json", "'a.png' is none"]),
         (lambda folder: ["--max-people", "0"], ["max_people 0"]),
         (lambda folder: ["--max-people", "-2"], ["max_people -2"]),
         (lambda folder: ["--weights", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
@@ -281,6 +307,20 @@ def test_what_works_with_people_in_it(command, tmp_path):
 
 
 @pytest.mark.assets
+def test_people_in_the_boxes_of_a_file(command, tmp_path):
+    """One stands still in a folder of pictures, the boxes say their numbers and names; in the last pictures there is none."""
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    for number in range(24):
+        write_image(tmp_path / "shots" / f"{number}.png", image)
+    boxes = boxes_file(tmp_path, *range(10), *(f"{number}.png" for number in range(10, 15)), *map(str, range(15, 20)))
+    outcome = command("run", tmp_path / "shots", "-o", tmp_path / "out", "--frontend", eyes_file(tmp_path), "--boxes", boxes, "--flip")
+    assert outcome.code == 0, outcome
+    observed = assert_valid(tmp_path / "out", 24).observed
+    assert observed.skeleton == COCO17 and len(observed.track_id) == 1
+    assert (observed.state[:20] == VISIBLE).any(-1).all() and not (observed.state[20:] == VISIBLE).any()
+    assert np.ptp(observed.xy[:20], axis=0).max() < 1
+
+
 def test_a_camera_file_and_an_unchanged_input(command, tmp_path):
     video = make_video(tmp_path / "a.mp4", 2)
     content = video.read_bytes()

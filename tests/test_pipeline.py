@@ -436,6 +436,13 @@ def test_streaming_what_is_shorter_than_the_window(tmp_path, frames):
     assert_streamed(list(stream(video(tmp_path, frames), frontend=eyes)), run(tmp_path / "a.mp4", frontend=eyes))
 
 
+def test_a_front_end_that_is_built_takes_no_boxes(tmp_path):
+    eyes = Seer(figures("xxx"))
+    for watched in (run, lambda *arguments, **options: list(stream(*arguments, **options))):
+        with pytest.raises(OccluposeError, match=r"boxes\.json: seer is built already; give the boxes where it is built"):
+            watched(video(tmp_path, 3), frontend=eyes, boxes=Path("boxes.json"))
+
+
 @pytest.mark.assets
 def test_streaming_the_real_thing(tmp_path, lifter):
     images = [frame.image[::3, ::3] for frame in open_media(demo_clip(), every=6)]

@@ -183,7 +183,7 @@ def _run(
     lift = pipeline.prepare(
         source, max_people=max_people, camera=camera, fov=scene.fov, height=scene.height, weights=weights, device=device
     )  # fmt: skip
-    if frontend == "blazepose":
+    if frontend == "blazepose" and boxes is None and not flip:  # with these it is refused
         _announce(console, BLAZEPOSE)
     eyes = pipeline.look(source, frontend, boxes=boxes, flip=flip, device=device)
     record = pipeline.Record.of(source, eyes)

@@ -1,0 +1,332 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic, sleep
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from occlupose import __version__
+from occlupose.codecs.crops import Crop
+from occlupose.codecs.heatmaps import Heatmaps
+from occlupose.datasets.coco import Person, load
+from occlupose.errors import OccluposeError
+from occlupose.frontends import build
+from occlupose.frontends.boxes import load as load_boxes
+from occlupose.frontends.hourglass import HourglassNetwork
+from occlupose.media import open_media, write_image
+from occlupose.methods.oanet.keypoints import Batch, Recipe, Samples, View, joint_loss, loss, sample, train_keypoints
+from occlupose.networks.hourglass import StackedHourglass
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
+from occlupose.skeletons import COCO17
+from occlupose.training.loop import Optimisation
+from stick_figures import ENDS, JOINTS, figure, write_figures
+
+ARMS = COCO17.subset(("nose", "left_wrist", "right_wrist"))
+STEPS = 60
+
+
+def recipe(steps=4, **changes):
+    optimisation = Optimisation(steps=steps, warm_up=2, save_every=4, log_every=2, precision="32-true")
+    return Recipe(**{"stacks": 2, "width": 8, "depth": 1, "crop": Crop(16, 24), "batch": 2, "optimisation": optimisation} | changes)
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    return write_figures(tmp_path_factory.mktemp("figures"), 12)
+
+
+def trained(figures, folder, plan, **options):
+    return train_keypoints(*figures, folder, plan, progress=False, **options)
+
+
+# ------------------------------------------------------------------------------------------- samples
+
+
+def marked(folder, states=(VISIBLE, VISIBLE, VISIBLE)):
+    """A person whose joints are smooth dots, red, green and blue, off the middle."""
+    xy = np.array([[40.0, 22.0], [58.0, 44.0], [26.0, 52.0]])
+    y, x = np.mgrid[:80, :90]
+    dots = [np.exp(-((x - px) ** 2 + (y - py) ** 2) / 18) for px, py in xy]
+    write_image(folder / "dots.png", (255 * np.stack(dots, -1)).round().astype(np.uint8))
+    return Person(1, folder / "dots.png", (90, 80), np.array([15.0, 10, 70, 66]), xy, np.array(states, np.uint8))
+
+
+@given(st.booleans(), st.floats(0.75, 1.25), st.floats(-0.6, 0.6))
+def test_maps_follow_the_picture_however_it_is_varied(tmp_path_factory, mirrored, scale, angle):
+    """Each dot lies where the map of its joint peaks; in a mirrored picture left and right change names."""
+    codec = Heatmaps(Crop(64, 96))
+    person = marked(tmp_path_factory.mktemp("dots"))
+    picture, maps, weight = sample(person, View(mirrored, scale, angle), skeleton=ARMS, codec=codec)
+    assert picture.shape == (96, 64, 3) and picture.dtype == np.uint8
+    np.testing.assert_array_equal(weight, 1)
+    xy, _ = codec.decode(maps)
+    for joint, colour in enumerate((0, 2, 1) if mirrored else (0, 1, 2)):
+        value = picture[..., colour].astype(float)
+        y, x = np.mgrid[:96, :64]
+        centre = np.array([(value * x).sum(), (value * y).sum()]) / value.sum()
+        np.testing.assert_allclose(xy[joint], centre, atol=0.35)
+
+
+def test_a_view_turns_and_scales_about_the_middle_of_the_box(tmp_path):
+    codec, person = Heatmaps(Crop(64, 96)), marked(tmp_path)
+    plain = codec.decode(sample(person, View(), skeleton=ARMS, codec=codec)[1])[0] - [31.5, 47.5]
+    larger = codec.decode(sample(person, View(scale=1.2), skeleton=ARMS, codec=codec)[1])[0] - [31.5, 47.5]
+    turned = codec.decode(sample(person, View(angle=0.5), skeleton=ARMS, codec=codec)[1])[0] - [31.5, 47.5]
+    np.testing.assert_allclose(larger, 1.2 * plain, atol=0.02)
+    cosine, sine = np.cos(0.5), np.sin(0.5)
+    np.testing.assert_allclose(turned, plain @ np.array([[cosine, -sine], [sine, cosine]]), atol=0.02)
+
+
+def test_hidden_joints_are_dark_and_stay_with_their_side(tmp_path):
+    codec, person = Heatmaps(Crop(64, 96)), marked(tmp_path, (ABSENT, OCCLUDED, VISIBLE))
+    for mirrored, (dark, bright) in ((False, (1, 2)), (True, (2, 1))):
+        _, maps, weight = sample(person, View(mirrored), skeleton=ARMS, codec=codec)
+        assert weight.tolist() == [0, 1, 1]
+        assert not maps[dark].any() and maps[bright].max() > 0.8
+
+
+def test_batches_depend_on_the_generator_alone(figures):
+    data, plan = load(*figures), recipe(batch=6)
+    one, same, other = (
+        Samples(data, plan, threads=threads).draw(torch.Generator().manual_seed(seed)) for threads, seed in ((1, 5), (3, 5), (3, 6))
+    )
+    for name in ("pictures", "maps", "weight"):
+        assert torch.equal(getattr(one, name), getattr(same, name))
+    assert not torch.equal(one.pictures, other.pictures)
+    assert one.pictures.shape == (6, 24, 16, 3) and one.pictures.dtype == torch.uint8
+    assert one.maps.shape == (6, len(JOINTS), 6, 4) and one.maps.dtype == torch.float32
+
+
+def test_views_are_as_far_as_the_recipe_says(figures, monkeypatch):
+    seen = []
+    monkeypatch.setattr("occlupose.methods.oanet.keypoints.sample", lambda person, view, **_: seen.append(view) or (np.zeros(1),) * 3)
+    Samples(load(*figures), recipe(batch=400, flip=0.3, scale=0.2, turn=45)).draw(torch.Generator().manual_seed(0))
+    scales, angles = np.array([view.scale for view in seen]), np.degrees([view.angle for view in seen])
+    assert 0.8 <= scales.min() < 0.82 and 1.18 < scales.max() <= 1.2
+    assert -45 <= angles.min() < -43 and 43 < angles.max() <= 45
+    assert 0.22 < np.mean([view.mirrored for view in seen]) < 0.38
+
+
+# ---------------------------------------------------------------------------------------------- loss
+
+
+def test_equation_1_by_hand():
+    maps, truth = torch.tensor([[[[0.5, 0.0]], [[0.2, 0.4]], [[1.0, 1.0]]]]), torch.tensor([[[[1.0, 0.0]], [[0.0, 0.0]], [[0.0, 0.0]]]])
+    assert joint_loss(maps, truth, torch.tensor([[1.0, 1.0, 0.0]])).item() == pytest.approx((0.25 + 0 + 0.04 + 0.16) / 4)
+    assert joint_loss(maps, truth, torch.zeros(1, 3)).item() == 0
+
+
+def test_every_stack_has_its_term():
+    truth, weight = torch.rand(2, 3, 4, 4), torch.tensor([[1.0, 0, 1], [1, 1, 1]])
+    said = torch.rand(3, 2, 3, 4, 4)
+    terms = loss(lambda pictures: said, Batch(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), truth, weight))
+    assert list(terms) == ["stack 1", "stack 2", "stack 3"]
+    for number, term in enumerate(terms.values()):
+        squared = (said[number] - truth).square().mean((-2, -1))[weight > 0]
+        torch.testing.assert_close(term, squared.mean())
+
+
+def test_the_gradient_of_the_loss():
+    generator = torch.Generator().manual_seed(0)
+    maps, truth = torch.rand(2, 2, 3, 4, 5, dtype=torch.float64, generator=generator).unbind()
+    weight = torch.tensor([[1.0, 0, 1], [1, 1, 0]], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda maps: joint_loss(maps, truth, weight), maps.requires_grad_())
+
+
+def test_the_gradient_through_the_network():
+    """Against finite differences, in random directions of all weights at once."""
+    torch.manual_seed(0)
+    network = StackedHourglass(3, stacks=2, width=4, depth=1).double().eval()
+    pictures = torch.randint(0, 256, (2, 16, 16, 3), dtype=torch.uint8)
+    batch = Batch(pictures, torch.rand(2, 3, 4, 4, dtype=torch.float64), torch.tensor([[1.0, 0, 1], [1, 1, 1]], dtype=torch.float64))
+    weights = list(network.parameters())
+
+    def total():
+        return torch.stack(list(loss(network, batch).values())).sum()
+
+    def moved(directions, step):
+        with torch.no_grad():
+            for value, direction in zip(weights, directions, strict=True):
+                value += step * direction
+            return total().item()
+
+    total().backward()
+    for _ in range(10):
+        directions = [torch.randn_like(value) for value in weights]
+        slope = (moved(directions, 1e-5) - moved(directions, -2e-5)) / 2e-5
+        moved(directions, 1e-5)
+        assert slope == pytest.approx(
+            sum((value.grad * way).sum().item() for value, way in zip(weights, directions, strict=True)), rel=1e-4
+        )
+
+
+# -------------------------------------------------------------------------------------------- recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stacks": 0}, "stacks 0: must be 1 or more"),
+        ({"width": 3}, "width 3: must be 4 or more"),
+        ({"depth": 0}, "depth 0: must be 1 or more"),
+        ({"batch": 0}, "batch 0: must be 1 or more"),
+        ({"flip": 1.5}, "flip 1.5: must lie between 0 and 1"),
+        ({"scale": -0.1}, "scale -0.1: must lie between 0 and 0.9"),
+        ({"turn": 200}, "turn 200: must lie between 0 and 180"),
+        ({"crop": Crop(256, 192), "depth": 5}, "crop 256 x 192: at depth 5 its sides must be multiples of 128"),
+    ],
+)
+def test_recipes_that_cannot_be_are_refused(change, message):
+    with pytest.raises(OccluposeError) as refusal:
+        Recipe(**change)
+    assert str(refusal.value) == message
+
+
+def test_the_usual_recipe_is_that_of_newell():
+    usual = Recipe()
+    assert (usual.codec.shape, usual.codec.sigma, usual.depth, usual.width) == ((64, 64), 2, 4, 256)
+
+
+# ------------------------------------------------------------------------------------------ training
+
+
+def test_training_writes_weights_that_run_and_their_card(figures, tmp_path, monkeypatch):
+    words = ["train", "keypoints", f"--data={figures[0]}", "--images", str(figures[1]), "-o", str(tmp_path / "run"), "--recipe.depth", "1"]
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/occlupose", *words])
+    path = trained(figures, tmp_path / "run", recipe(name="tiny"))
+    assert sorted(file.name for file in path.parent.iterdir()) == ["last.pt", "log.csv", "tiny.json", "tiny.safetensors"]
+    network = HourglassNetwork(path)
+    assert network.skeleton == COCO17.subset(JOINTS) and network.crop == Crop(16, 24)
+    xy, score = network(np.zeros((2, 24, 16, 3), np.uint8))
+    assert xy.shape == (2, len(JOINTS), 2) and ((score > 0) & (score < 1)).all()
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["name"] == "tiny" and card["version"] == __version__
+    assert card["parameters"] == sum(value.numel() for value in StackedHourglass(len(JOINTS), stacks=2, width=8, depth=1).parameters())
+    assert card["recipe"]["crop"] == {"width": 16, "height": 24, "padding": 1.25}
+    assert card["command"] == "occlupose train keypoints --data=ANNOTATIONS --images IMAGES -o FOLDER --recipe.depth 1"
+    states = np.concatenate([person.state for person in load(*figures).people])
+    joints = {"visible": int((states == 2).sum()), "occluded": int((states == 1).sum()), "absent": 0}
+    assert joints["occluded"] > 0
+    assert card["data"] | {"sha256": ""} == {"annotations": "figures.json", "sha256": "", "pictures": 12, "people": 12, "joints": joints}
+    assert str(tmp_path) not in path.with_suffix(".json").read_text()
+    header, *rows = csv.reader((path.parent / "log.csv").open())
+    assert header == ["step", "stack 1", "stack 2", "seconds"]
+    assert [row[0] for row in rows] == ["2", "4"]
+
+
+@pytest.fixture(scope="module")
+def usual(figures, tmp_path_factory):
+    """What the recipe gives."""
+    return trained(figures, tmp_path_factory.mktemp("usual"), recipe()).read_bytes()
+
+
+def test_the_same_recipe_gives_the_same_bytes(figures, usual, tmp_path):
+    assert trained(figures, tmp_path, recipe()).read_bytes() == usual
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"turn": 0.0}, {"flip": 0.0}, {"depth": 2, "crop": Crop(16, 32)}])
+def test_the_recipe_decides(figures, usual, tmp_path, change):
+    assert trained(figures, tmp_path, recipe(**change)).read_bytes() != usual
+
+
+def test_a_stopped_run_goes_on_to_the_same_end(figures, tmp_path, monkeypatch):
+    whole = trained(figures, tmp_path / "whole", recipe(8)).read_bytes()
+    draw, left = Samples.draw, iter(range(6))
+
+    class Stopped(Exception):
+        pass
+
+    def stopping(samples, generator):
+        if next(left, None) is None:
+            raise Stopped
+        return draw(samples, generator)
+
+    monkeypatch.setattr(Samples, "draw", stopping)
+    with pytest.raises(Stopped):
+        trained(figures, tmp_path / "stopped", recipe(8))
+    monkeypatch.setattr(Samples, "draw", draw)
+    torch.manual_seed(99)
+    with pytest.raises(OccluposeError, match="give --resume"):
+        trained(figures, tmp_path / "stopped", recipe(8))
+    assert trained(figures, tmp_path / "stopped", recipe(8), resume=True).read_bytes() == whole
+
+
+def test_bad_data_is_refused_before_anything_is_written(figures, tmp_path):
+    with pytest.raises(OccluposeError, match=r"0\.png: no such picture"):
+        train_keypoints(figures[0], tmp_path, tmp_path / "run", recipe(), progress=False)
+    with pytest.raises(OccluposeError, match=r"none\.json: cannot be read"):
+        train_keypoints(tmp_path / "none.json", figures[1], tmp_path / "run", recipe(), progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def command_line(figures, folder, *more):
+    """`recipe(STEPS)` as a command."""
+    plan = {"steps": STEPS, "warm-up": 2, "save-every": 4, "log-every": 2, "precision": "32-true"}
+    options = {"data": figures[0], "images": figures[1], "output": folder, "recipe.width": 8, "recipe.batch": 2, "recipe.depth": 1}
+    options |= {"recipe.crop.width": 16, "recipe.crop.height": 24} | {f"recipe.optimisation.{name}": value for name, value in plan.items()}
+    options |= {"recipe.optimisation.learning-rate": 1e-3, "recipe.optimisation.clip": 1.0}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "occlupose", "train", "keypoints", *words, *more]
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_end(figures, tmp_path):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    killed = subprocess.Popen(command_line(figures, tmp_path / "killed"), env=environment, stdout=subprocess.DEVNULL)
+    deadline = monotonic() + 100
+    while not (tmp_path / "killed" / "last.pt").exists():
+        assert killed.poll() is None, "ended before its first checkpoint"
+        assert monotonic() < deadline
+        sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert 0 < torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["step"] < STEPS
+    resumed = subprocess.run(command_line(figures, tmp_path / "killed", "--resume"), env=environment, capture_output=True, text=True)
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert "oanet_keypoints.safetensors: weights written" in resumed.stdout
+    trained(figures, tmp_path / "whole", recipe(STEPS))
+    files = [(tmp_path / name / "oanet_keypoints.safetensors").read_bytes() for name in ("killed", "whole")]
+    assert files[0] == files[1]
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory) -> Path:
+    """A network that has seen 300 figures."""
+    folder = tmp_path_factory.mktemp("learnt")
+    optimisation = Optimisation(steps=220, learning_rate=4e-3, warm_up=20, clip=0.1, average=0.95, precision="32-true")
+    plan = Recipe(stacks=1, width=24, depth=3, crop=Crop(96, 96), batch=8, scale=0.15, turn=10, optimisation=optimisation)
+    return trained(write_figures(folder, 300), folder / "run", plan)
+
+
+@pytest.mark.slow
+def test_what_is_seen_is_found_and_what_is_hidden_stays_dark(learnt, tmp_path):
+    """On figures that it has not seen, looked for in the boxes of a file: OANet tells hidden joints by confidences below 0.3."""
+    generator = np.random.default_rng(99)
+    results, truth = [], []
+    annotations, pictures = write_figures(tmp_path, 60, seed=99)
+    for annotation in json.loads(annotations.read_text())["annotations"]:
+        results.append({"image_id": f"{annotation['id']}.png", "category_id": 1, "bbox": annotation["bbox"], "score": 0.9})
+        truth.append(figure(generator)[1:])
+    (tmp_path / "boxes.json").write_text(json.dumps(results))
+    with open_media(pictures) as source:
+        eyes = build(learnt, boxes=load_boxes(tmp_path / "boxes.json", source))
+        people = [eyes(frame) for frame in source]
+    assert all(len(found) == 1 for found in people)
+    xy, score = np.concatenate([found.xy for found in people]), np.concatenate([found.score for found in people])
+    joints, state = (np.array(part) for part in zip(*truth, strict=True))
+    away = np.linalg.norm(xy - joints, axis=-1)
+    ends = np.zeros(state.shape, bool)
+    ends[:, ENDS] = True
+    assert np.median(score[state == VISIBLE]) > 0.7
+    assert np.median(away[state == VISIBLE]) < 1 and np.quantile(away[state == VISIBLE], 0.95) < 4
+    assert np.median(score[(state == VISIBLE) & ends]) > 0.6  # the very joints that are hidden in others
+    assert (state == OCCLUDED).sum() > 20
+    assert np.median(score[state == OCCLUDED]) < 0.1 and (score[state == OCCLUDED] < 0.3).mean() > 0.9
