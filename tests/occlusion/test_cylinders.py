@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from occlupose.errors import OccluposeError
+from occlupose.occlusion import cylinders
 from occlupose.occlusion.cylinders import FACE, FAR_SIDE, MARGIN, OURS, PAPER, hidden, visibility
 from occlupose.skeletons import BODY22, CMU31, COCO17, CROWDPOSE14, H36M17, HUMANEVA15, MPI15, MUPOTS17
 
@@ -118,6 +119,14 @@ def test_any_batch_gives_what_each_body_gives(batch):
         np.testing.assert_array_equal(one, hidden(torch.from_numpy(body), BODY22))
 
 
+def test_more_bodies_than_are_looked_at_together(monkeypatch):
+    bodies = torch.from_numpy(np.stack([random_body(seed) for seed in range(7)]))
+    whole, softly = hidden(bodies, BODY22), visibility(bodies, BODY22)
+    monkeypatch.setattr(cylinders, "CHUNK", 3)
+    assert torch.equal(hidden(bodies, BODY22), whole)
+    torch.testing.assert_close(visibility(bodies, BODY22), softly)
+
+
 @pytest.mark.parametrize("lacking", ["head", "thorax", "left_knee", "right_wrist", "left_shoulder"])
 def test_skeletons_without_an_end_of_a_part_are_refused(lacking):
     short = BODY22.subset(name for name in BODY22.joints if name not in {lacking, *({"head_top", "nose"} if lacking == "head" else ())})
@@ -160,7 +169,7 @@ def test_perspective_fades_with_distance(seed):
     assert torch.equal(hidden(far, BODY22), hidden(body, BODY22, perspective=False))
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(SEEDS, st.booleans())
 def test_rays_against_rectangles_say_the_same(seed, perspective):
     body = random_body(seed)
@@ -255,12 +264,10 @@ def test_the_paper_has_neither_margin_nor_discs_nor_a_face():
     assert "left_wrist" in hides(body, perspective=False, rules=PAPER)
     assert hides(body, perspective=False) == set()
     assert not hides(from_behind(standing()), perspective=False, rules=PAPER) & set(FACE)
-    arm = {"left_shoulder": (0.2, -0.5, 0), "left_elbow": (0.2, -0.5, -0.28), "left_wrist": (0.2, -0.5, -0.5)}
-    pointing = standing(**arm, right_wrist=(0.22, -0.52, 0.1))
-    pointing[BODY22.index("right_shoulder"), 0] = -0.1  # the torso's rectangle is not there either
-    pointing[BODY22.index("left_shoulder"), 1] += 1e-9
-    assert "right_wrist" in hides(pointing, perspective=False)
-    assert "left_shoulder" not in hides(pointing, perspective=False, rules=PAPER)
+    arm = {"right_shoulder": (-0.6, -0.5, 0), "right_elbow": (-0.6, -0.5, -0.28), "right_wrist": (-0.6, -0.5, -0.5)}
+    behind_it = standing(**arm, left_wrist=(-0.62, -0.52, 0.1))
+    assert "left_wrist" in hides(behind_it, perspective=False)
+    assert "left_wrist" not in hides(behind_it, perspective=False, rules=PAPER)
 
 
 SOFT = [(perspective, rules) for perspective in (False, True) for rules in (PAPER, OURS)]
@@ -304,9 +311,10 @@ def test_visibility_is_a_share(seed, how, temperature):
     assert ((seen >= 0) & (seen <= 1)).all()
 
 
-@pytest.mark.parametrize("skeleton", [BODY22, CROWDPOSE14])
-@pytest.mark.parametrize(("perspective", "rules"), SOFT)
-def test_gradients_are_those_of_finite_differences(skeleton, perspective, rules):
+@pytest.mark.parametrize(
+    ("perspective", "rules", "skeleton"), [(*SOFT[0], BODY22), (*SOFT[1], CROWDPOSE14), (*SOFT[2], H36M17), (*SOFT[3], BODY22)]
+)
+def test_gradients_are_those_of_finite_differences(perspective, rules, skeleton):
     body = torch.from_numpy(random_body(7, skeleton)).requires_grad_()
     assert torch.autograd.gradcheck(lambda joints: visibility(joints, skeleton, perspective=perspective, rules=rules), body, atol=1e-6)
 

@@ -68,8 +68,11 @@ OURS = Rules()
 TEMPERATURE = 0.02
 """Metres over which the soft version fades. Ours: the paper prints a sigmoid without a scale."""
 
-CHUNK = 512
-"""Bodies that are looked at together, so that what is computed stays in the processor's cache."""
+CHUNK = 2048
+"""Bodies that are looked at together: so many that torch is busy, so few that they stay in the processor's cache."""
+
+TINY = 1e-12
+"""What is less counts as nothing: squared metres under a root, and the squared area of a rectangle that can hide something."""
 
 SHORTEST = 1e-6
 """Squared metres: shorter parts count as this long where the soft version divides by their length, so that its gradients are finite."""
@@ -95,12 +98,12 @@ def hidden(
         OccluposeError: the skeleton lacks an end of a cylinder.
     """
     plan = _plan(skeleton)
-    batch = joints.shape[:-2]
-    bodies = joints.detach().reshape(prod(batch), len(skeleton), 3)
+    bodies = joints.detach().reshape(prod(joints.shape[:-2]), len(skeleton), 3)
     result = torch.empty(bodies.shape[:2], dtype=torch.bool, device=joints.device)
+    free = plan.free.to(joints.device).expand(-1, -1, min(len(bodies), CHUNK)).contiguous()
     for chunk, answer in zip(bodies.split(CHUNK), result.split(CHUNK), strict=True):
-        answer.copy_(_hidden(_Bodies(chunk, plan), plan, perspective, rules).T)
-    return result.view(*batch, len(skeleton))
+        answer.copy_(_hidden(_Bodies(chunk, plan), free[..., : len(chunk)], plan.face, perspective, rules).T)
+    return result.view(joints.shape[:-1])
 
 
 def visibility(
@@ -130,7 +133,14 @@ def visibility(
         OccluposeError: the skeleton lacks an end of a cylinder.
     """
     plan = _plan(skeleton)
-    flat = joints.reshape(prod(joints.shape[:-2]), len(skeleton), 3)
+    bodies = joints.reshape(prod(joints.shape[:-2]), len(skeleton), 3)
+    result = torch.cat([_visible(chunk, plan, temperature, perspective, rules).T for chunk in bodies.split(CHUNK)])
+    return result.reshape(joints.shape[:-1])
+
+
+def _visible(
+    flat: Float[Tensor, "body joint 3"], plan: "_Plan", temperature: float, perspective: bool, rules: Rules
+) -> Float[Tensor, "joint body"]:
     missing = flat.isnan().any(-1)
     bodies = _Bodies(flat.masked_fill(missing.unsqueeze(-1), 0.0), plan)
     known = _Bodies(flat.detach(), plan)  # NaN where something is missing
@@ -154,23 +164,28 @@ def visibility(
         of_known = ~(known.joint[0, plan.face, 0] + known.axis[0, 0, HEAD]).isnan()
         near = torch.where(of_known, near, 1.0)
         result = result.index_copy(0, torch.tensor(plan.face, device=flat.device), result[plan.face] * near)
-    return result.T.reshape(joints.shape[:-1])
+    return result
 
 
-def _hidden(bodies: "_Bodies", plan: "_Plan", perspective: bool, rules: Rules) -> Bool[Tensor, "joint body"]:
+def _hidden(
+    bodies: "_Bodies", free: Bool[Tensor, "joint part body"], face: list[int], perspective: bool, rules: Rules
+) -> Bool[Tensor, "joint body"]:
+    """Shaped after what torch does quickly on a processor: few comparisons, whole masks, bytes instead of truth values."""
     see = _look(bodies.joint, bodies.start, bodies.axis, perspective)
-    free, reach = plan.free.to(see.plane.device), bodies.radius**2
-    behind = (see.along >= 0) & (see.along <= see.length) & (see.aside**2 < reach * see.length)
-    behind &= see.plane >= rules.margin * see.length
+    reach = bodies.radius**2
+    across = torch.addcmul(torch.addcmul(reach.new_tensor(-TINY), reach, see.length), see.aside, see.aside, value=-1)
+    inside = torch.minimum(see.along, see.length - see.along).minimum(across)
+    behind = (inside.minimum(torch.sub(see.plane, see.length, alpha=rules.margin)) >= 0).contiguous()
     if rules.discs:
-        short = ((see.length < reach) & free).nonzero(as_tuple=True)
-        joint, part, body = short
-        one = _look(bodies.joint[:, joint, 0, body], bodies.start[:, 0, part, body], bodies.axis[:, 0, part, body], perspective)
-        off, further = one.nearest()
-        behind[short] |= (off <= reach[part, body]) & (further >= rules.margin)
-    result = (behind & free).any(1)
-    if rules.face and plan.face:
-        result[plan.face] |= (see.plane > FAR_SIDE * see.whole)[plan.face, HEAD]
+        short = (free & (see.length < reach)).flatten().nonzero().squeeze(1)  # few, so that they are looked at one by one
+        part = short % reach.numel()
+        joint = short // reach.numel() * reach.shape[1] + part % reach.shape[1]
+        pairs = bodies.joint.flatten(1)[:, joint], bodies.start.flatten(1)[:, part], bodies.axis.flatten(1)[:, part]
+        off, further = _look(*pairs, perspective).nearest()
+        behind.view(-1)[short[(off <= reach.flatten()[part]) & (further >= rules.margin)]] = True
+    result = behind.logical_and_(free).view(torch.uint8).amax(1).bool()
+    if rules.face and face:
+        result[face] |= (see.plane > FAR_SIDE * see.whole)[face, HEAD]
     return result
 
 
@@ -225,7 +240,7 @@ class _Bodies:
         self.start: Float[Tensor, "3 1 part body"] = points[:, plan.start].unsqueeze(1)
         self.axis: Float[Tensor, "3 1 part body"] = points[:, plan.end].unsqueeze(1) - self.start
         radius = bodies.new_tensor([part.radius for part in CYLINDERS]).unsqueeze(-1).expand(-1, len(bodies))
-        torso = (points[:, [plan.shoulder]] - self.start[:, 0, [TORSO]]).norm(dim=0)
+        torso = _dot(*2 * (points[:, [plan.shoulder]] - self.start[:, 0, [TORSO]],)).clamp_min(TINY).sqrt()
         self.radius: Float[Tensor, "part body"] = torch.cat([radius[:TORSO], torso, radius[TORSO + 1 :]])
 
 
@@ -251,7 +266,7 @@ class _Sights:
     @cached_property
     def plane(self) -> Float[Tensor, "*pairs"]:
         """How much further away the joint is than the plane of the part's rectangle (m), times `length`."""
-        return self.depth * self.length - self.along * self.tilt
+        return torch.addcmul(self.depth * self.length, self.along, self.tilt, value=-1)
 
     @property
     def whole(self) -> Float[Tensor, "*pairs"]:
@@ -262,7 +277,7 @@ class _Sights:
         """From the point of the part's axis that looks nearest to the joint: how far off (m2, squared), and how much further away (m)."""
         share = (self.along / self.length.clamp_min(SHORTEST)).clamp(0, 1)
         across = self.joint - self.start - self.depth * self.view
-        return (across**2).sum(0) - 2 * share * self.along + share**2 * self.length, self.depth - share * self.tilt
+        return _dot(across, across) - 2 * share * self.along + share**2 * self.length, self.depth - share * self.tilt
 
 
 def _look(
@@ -270,17 +285,22 @@ def _look(
 ) -> _Sights:
     """The paper's camera looks along +z. In perspective each joint has a line of sight of its own, from the origin."""
     if not perspective:
-        x, y = joint[0] - start[0], joint[1] - start[1]
+        x, y, z = joint
         view = joint.new_tensor([0.0, 0.0, 1.0]).view(3, *[1] * (joint.ndim - 1))
-        along, aside = x * axis[0] + y * axis[1], x * axis[1] - y * axis[0]
-        return _Sights(joint, start, view, along, aside, joint[2] - start[2], axis[2], axis[0] ** 2 + axis[1] ** 2)
-    distance = joint.norm(dim=0)
-    view = joint / distance.clamp_min(1e-12)
+        along = torch.addcmul(torch.addcmul(-_dot(start[:2], axis[:2]), x, axis[0]), y, axis[1])
+        aside = torch.addcmul(torch.addcmul(start[1] * axis[0] - start[0] * axis[1], x, axis[1]), y, axis[0], value=-1)
+        return _Sights(joint, start, view, along, aside, z - start[2], axis[2], _dot(axis[:2], axis[:2]))
+    distance = _dot(joint, joint).clamp_min(TINY).sqrt()
+    view = joint / distance
+    tilt, away = _dot(view, axis), _dot(view, start)
+    along = torch.addcmul(-_dot(start, axis), away, tilt)  # (joint - start) across the view, which passes the joint and the origin
+    aside = _dot(view, torch.linalg.cross(axis, start, dim=0))
+    return _Sights(joint, start, view, along, aside, distance - away, tilt, torch.addcmul(_dot(axis, axis), tilt, tilt, value=-1))
 
-    def towards(vector: Tensor) -> Tensor:
-        return view[0] * vector[0] + view[1] * vector[1] + view[2] * vector[2]
 
-    tilt, away = towards(axis), towards(start)
-    along = away * tilt - (start * axis).sum(0)  # (joint - start) across the view, which passes the joint and the origin
-    aside = towards(torch.linalg.cross(axis, start, dim=0))
-    return _Sights(joint, start, view, along, aside, distance - away, tilt, (axis**2).sum(0) - tilt**2)
+def _dot(one: Float[Tensor, "d *one"], other: Float[Tensor, "d *other"]) -> Float[Tensor, "*both"]:
+    """Inner product along the first dimension, which torch's own reductions are slow along."""
+    result = one[0] * other[0]
+    for a, b in zip(one[1:], other[1:], strict=True):
+        result = torch.addcmul(result, a, b)
+    return result
