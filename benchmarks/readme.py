@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean, stdev
 
 import tyro
 
@@ -34,13 +35,68 @@ def pipeline() -> str:
     return pivot([row for row in rows if row[number].isdigit()], stage, number, time) + _how("pipeline")
 
 
+PAPER_TABLE2 = {
+    "3D TCN": (54.0, 42.1), "+ 2D TCN": (51.7, 40.5), "+ occlusion-aware": (46.3, 35.4), "+ symmetry": (45.8, 34.8),
+    "+ adversarial": (45.1, 34.3), "+ pose regularisation": (44.8, 34.1), "+ augmentation": (42.9, 32.8),
+}  # fmt: skip
+"""MPJPE and P-MPJPE on Human3.6M that OANet's table 2 prints, mm."""
+
+
+OANET_ERRORS = {"mpjpe_mm": "MPJPE", "p_mpjpe_mm": "P-MPJPE", "occluded_mpjpe_mm": "MPJPE, hidden joints"}
+"""Columns of the OANet tables, and what a page calls them."""
+
+
+def oanet_table2() -> str:
+    """What each part of OANet adds: mean and standard deviation over seeds, and the paper's own figures."""
+    seeds = gathered(_rows("oanet_table2"), ("row",))
+    lines = [
+        [name, *spread(seeds[name,]), *(f"{value:.1f}" for value in paper)] for name, paper in PAPER_TABLE2.items() if (name,) in seeds
+    ]
+    return _lined(["", *OANET_ERRORS.values(), "paper MPJPE", "paper P-MPJPE"], lines) + _how("oanet_table2")
+
+
+def oanet_table1() -> str:
+    """MPJPE of each sequence length and threshold, of hidden joints behind it."""
+    rows = _rows("oanet_table1")
+    cells = {(row["length"], row["threshold"]): f"{float(row['mpjpe_mm']):.1f} ({float(row['occluded_mpjpe_mm']):.1f})" for row in rows}
+    lengths, thresholds = (sorted({row[key] for row in rows}, key=float) for key in ("length", "threshold"))
+    lines = [[length, *(cells.get((length, threshold), "") for threshold in thresholds)] for length in lengths]
+    return _lined(["frames", *(f"b = {threshold}" for threshold in thresholds)], lines) + _how("oanet_table1")
+
+
+def oanet_semi() -> str:
+    """What video without 3D adds to a share of the clips with 3D."""
+    seeds = gathered(_rows("oanet_semi"), ("labelled", "two_d_only"))
+    lines = [[f"{float(share):.0%}", two_d, *spread(errors)] for (share, two_d), errors in sorted(seeds.items())]
+    return _lined(["with 3D", "2D of the others", *OANET_ERRORS.values()], lines) + _how("oanet_semi")
+
+
+def gathered(rows: list[Row], keys: tuple[str, ...]) -> dict[tuple[str, ...], list[list[float]]]:
+    """The errors of each run, by what they have in common."""
+    runs: dict[tuple[str, ...], list[list[float]]] = {}
+    for row in rows:
+        runs.setdefault(tuple(row[key] for key in keys), []).append([float(row[name]) for name in OANET_ERRORS])
+    return runs
+
+
+def spread(runs: list[list[float]]) -> list[str]:
+    """Mean and standard deviation of each error; the mean alone of a single run."""
+    deviation = [f" ± {stdev(errors):.1f}" if len(runs) > 1 else "" for errors in zip(*runs, strict=True)]
+    return [f"{mean(errors):.1f}{apart}" for errors, apart in zip(zip(*runs, strict=True), deviation, strict=True)]
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "lifting": lifting,
     "pipeline": pipeline,
     "whole lifting": lambda: whole(_rows("lifting")) + _how("lifting"),
     "whole lifting_frames": lambda: whole(_rows("lifting_frames")) + _how("lifting_frames"),
-    "whole cylinders": lambda: whole(_rows("cylinders")) + _how("cylinders"),
     "whole pipeline": lambda: whole(_rows("pipeline")) + _how("pipeline"),
+    "parts of oanet_table2": oanet_table2,
+    "grid of oanet_table1": oanet_table1,
+    "shares of oanet_semi": oanet_semi,
+    "whole training": lambda: whole(_rows("training")) + _how("training"),
+    "whole cylinders": lambda: whole(_rows("cylinders")) + _how("cylinders"),
+    "whole live": lambda: whole(_rows("live")) + _how("live"),
     "whole pipeline_one_thread": lambda: whole(_rows("pipeline_one_thread")) + _how("pipeline_one_thread"),
 }
 """By the name that a page asks for."""
@@ -72,6 +128,10 @@ def whole(rows: list[Row]) -> str:
     """The rows as a Markdown table; numbers to the right."""
     lines = [list(rows[0]), [_alignment([row[column] for row in rows]) for column in rows[0]], *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _lined(columns: list[str], lines: list[list[str]]) -> str:
+    return whole([dict(zip(columns, line, strict=True)) for line in lines])
 
 
 def _alignment(cells: list[str]) -> str:
