@@ -100,12 +100,12 @@ class View:
 class Samples:
     """Batches of people, drawn evenly, varied, cut out and encoded.
 
-    Pictures are read by several threads. What is drawn does not depend on them.
+    Arguments:
+        threads: that read pictures; what is drawn does not depend on them.
     """
 
     def __init__(self, data: Annotations, recipe: Recipe, *, threads: int = 4) -> None:
-        self.data, self.recipe = data, recipe
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+        self.data, self.recipe, self.threads = data, recipe, threads
 
     def draw(self, generator: Generator) -> Batch:
         """The batch of a step."""
@@ -116,7 +116,8 @@ class Samples:
         angles = torch.deg2rad(recipe.turn * (2 * tilt - 1)).tolist()
         views = [View(*view) for view in zip((chance < recipe.flip).tolist(), scales, angles, strict=True)]
         people = [self.data.people[number] for number in who]
-        samples = self._workers.map(partial(sample, skeleton=self.data.skeleton, codec=recipe.codec), people, views)
+        with ThreadPoolExecutor(self.threads) as workers:
+            samples = list(workers.map(partial(sample, skeleton=self.data.skeleton, codec=recipe.codec), people, views))
         return Batch(*(torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True)))
 
 
