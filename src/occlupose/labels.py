@@ -202,6 +202,8 @@ def find(inputs: Iterable[Path], look: Look) -> list[Path]:
             raise OccluposeError(f"{path}: no such file")
         else:
             files.append(path)
+    if not files:
+        raise OccluposeError("nothing to label; give poses (.npz, .json) or motion capture (.amc, or a folder with some)")
     captured = [path for path in files if path.suffix == ".amc"]
     if captured and not look.views:
         raise OccluposeError(f"{captured[0]}: motion capture has no camera of its own; give --views COUNT (the paper has 100)")
