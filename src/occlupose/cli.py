@@ -275,6 +275,60 @@ def lift(
     print(f"{output}: written")
 
 
+def label(
+    input: Positional[Annotated[tuple[Path, ...], arg(metavar="INPUT...")]],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    views: Annotated[int, arg(metavar="COUNT", help_behavior_hint="(default: 0, the data's own camera)")] = 0,
+    projection: Literal["perspective", "orthographic"] = "perspective",
+    rules: Literal["ours", "paper"] = "ours",
+    camera: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: 1000 x 1000 px, by --fov)")] = None,
+    fov: Annotated[float, arg(metavar="DEGREES")] = 55.0,
+    skeleton: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the input's own; h36m17 for motion capture)")] = None,
+    seed: int = 0,
+    strip: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None,
+) -> None:
+    """Label 3D people with what their own bodies hide: the state of every joint, 2 visible or 1 occluded.
+
+    Writes FOLDER/NAME.npz from the data's own camera, or FOLDER/NAME/view000.npz, view001.npz, ... from virtual ones. Exactly as the paper:
+    --views 100 --projection orthographic --rules paper.
+
+    Args:
+        input: poses with xyz (.npz, .json), CMU motion capture (.amc with its .asf beside it), or folders of motion capture.
+        output: folder for the labelled poses.
+        views: virtual cameras for each input. Motion capture needs some, for it has no camera.
+        projection: parallel rays (orthographic) are the paper's.
+        rules: the paper's have no margin, no limbs seen end-on and no face.
+        camera: JSON file of the virtual cameras' size and lens.
+        fov: field of view of the virtual cameras.
+        skeleton: of what is written: h36m17, coco17, ...
+        seed: of the virtual cameras.
+        strip: picture of six moments of the first labels, to check by eye.
+    """
+    from rich.progress import track
+
+    from occlupose import labels
+    from occlupose.cameras import Camera
+    from occlupose.skeletons import by_name
+
+    lens = Camera.from_fov(labels.SIZE, labels.SIZE, fov) if camera is None else Camera.load(camera)
+    look = labels.Look(views, projection == "perspective", lens, labels.RULES[rules], seed)
+    files, target = labels.find(input, look), None if skeleton is None else by_name(skeleton)
+    _check_folder(output)
+    console, joints, occluded, written = Console(stderr=True), 0, 0, 0
+    takes = labels.read(track(files, "labelling", console=console, disable=not console.is_terminal))
+    for _, poses in labels.write(takes, output, look, skeleton=target, inputs=files):
+        if strip is not None and not written:
+            from occlupose import viewer
+
+            viewer.strip(poses, strip)
+        written += 1
+        joints, occluded = joints + int((poses.state > 0).sum()), occluded + int((poses.state == 1).sum())
+    share = f"{occluded / joints:.0%} of the joints occluded" if joints else "nobody in them"
+    print(f"{output}: {written} file{'' if written == 1 else 's'} of labels, {share}")
+    if strip is not None:
+        print(f"{strip}: written")
+
+
 def doctor() -> None:
     """Print versions, weights, licences and devices: what to copy into a bug report. Needs no network."""
     import torch
@@ -564,7 +618,9 @@ def _choice(commands: dict[str, Any], **about: str) -> Any:
 
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2."""
-    commands = {"run": run, "demo": demo, "lift": lift, "train": _choice(TRAIN), "eval": evaluate, "doctor": doctor}
+    commands = {
+        "run": run, "demo": demo, "lift": lift, "label": label, "train": _choice(TRAIN), "eval": evaluate, "doctor": doctor,
+    }  # fmt: skip
     arguments = sys.argv[1:] or ["--help"]
     try:
         if arguments == ["--version"]:

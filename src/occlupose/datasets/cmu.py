@@ -203,6 +203,16 @@ def read_motion(asf: Path, amc: Path) -> Float[np.ndarray, "time 22 3"]:
     return body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
 
 
+def read_clip(amc: Path) -> Clip:
+    """One AMC motion, NN_MM.amc, with the skeleton NN.asf beside it.
+
+    Raises:
+        OccluposeError: as `read_motion`, or the skeleton is not there.
+    """
+    subject = amc.stem.partition("_")[0]
+    return Clip(amc.stem, subject, 120.0, read_motion(amc.with_name(f"{subject}.asf"), amc).astype(np.float32))
+
+
 def read_clips(path: Path) -> list[Clip]:
     """The clips of a file of joint positions (`joint_names`, `fps`, one (time, joint, 3) array a clip; metres, y up).
 
@@ -263,10 +273,7 @@ def load_clips(folder: Path, subjects: tuple[str, ...] | None = None) -> list[Cl
     with_positions = positions.exists() and (subjects is None or "clips" in subjects)
     if not (motions or (with_positions and subjects)):
         raise OccluposeError(f"{folder}: no cmu/NN/NN_MM.amc in it; give the folder that holds the CMU motion capture")
-    clips = [
-        Clip(amc.stem, amc.parent.name, 120.0, read_motion(amc.with_name(f"{amc.parent.name}.asf"), amc).astype(np.float32))
-        for amc in motions
-    ]
+    clips = [read_clip(amc) for amc in motions]
     if with_positions:
         clips += read_clips(positions)
     return [piece for clip in clips for piece in cut_jumps(clip)]

@@ -138,6 +138,16 @@ def visibility(
     return result.reshape(joints.shape[:-1])
 
 
+def shapes(
+    joints: Float[Tensor, "*batch joint 3"], skeleton: Skeleton
+) -> tuple[Float[Tensor, "*batch 10 3"], Float[Tensor, "*batch 10 3"], Float[Tensor, "*batch 10"]]:
+    """The cylinders themselves, in the order of CYLINDERS: where they begin, where they end, and their radii (m)."""
+    bodies = _Bodies(joints.reshape(prod(joints.shape[:-2]), len(skeleton), 3), _plan(skeleton))
+    shape = (*joints.shape[:-2], len(CYLINDERS))
+    start, end = (value[:, 0].permute(2, 1, 0).reshape(*shape, 3) for value in (bodies.start, bodies.start + bodies.axis))
+    return start, end, bodies.radius.T.reshape(shape)
+
+
 def _visible(
     flat: Float[Tensor, "body joint 3"], plan: "_Plan", temperature: float, perspective: bool, rules: Rules
 ) -> Float[Tensor, "joint body"]:

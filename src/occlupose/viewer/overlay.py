@@ -17,6 +17,8 @@ def draw(
     track_id: Int[np.ndarray, " person"],
     skeleton: Skeleton,
     depth: Float[np.ndarray, " person"] | None = None,
+    *,
+    numbered: bool = True,
 ) -> None:
     """Draws the people of one frame into the image, RGB, in place.
 
@@ -28,6 +30,7 @@ def draw(
         state: 0 absent, 1 occluded, 2 visible.
         track_id: who it is; sets the colour and the label.
         depth: of each person, m; the far ones are drawn first. Without it the small ones are.
+        numbered: write each person's number above them.
     """
     state = np.where(np.isfinite(xy).all(-1), state, ABSENT)
     present = [person for person in range(len(xy)) if state[person].any()]
@@ -35,7 +38,10 @@ def draw(
     far = {person: -size[person] if depth is None else np.nan_to_num(depth[person], nan=np.inf) for person in present}
     for person in sorted(present, key=lambda person: -far[person]):
         stroke = float(np.clip(0.012 * size[person], image.shape[0] / 210, image.shape[0] / 100))
-        _person(image, xy[person], state[person], int(track_id[person]), skeleton, stroke)
+        base = style.colour(int(track_id[person]))
+        _person(image, xy[person], state[person], base, skeleton, stroke)
+        if numbered:
+            _label(image, xy[person][state[person] > ABSENT], int(track_id[person]), base, float(np.clip(4 * stroke, 8, 22)))
 
 
 def caption(image: UInt8[np.ndarray, "height width 3"], time: float) -> None:
@@ -58,9 +64,8 @@ def _size(xy: np.ndarray, state: np.ndarray) -> float:
     return float(np.hypot(*(joints.max(0) - joints.min(0))))
 
 
-def _person(image: np.ndarray, xy: np.ndarray, state: np.ndarray, track_id: int, skeleton: Skeleton, stroke: float) -> None:
+def _person(image: np.ndarray, xy: np.ndarray, state: np.ndarray, base: style.Colour, skeleton: Skeleton, stroke: float) -> None:
     """Occluded limbs first, visible ones over them, joints on top; a limb ends at the rim of an occluded joint's ring."""
-    base = style.colour(track_id)
     spots, states = xy.tolist(), state.tolist()
     hole = 1.5 * stroke + 3  # radius of the ring around an occluded joint
     for names, first, second in sorted(style.limbs(skeleton), key=lambda limb: min(states[limb[1]], states[limb[2]])):
@@ -81,7 +86,6 @@ def _person(image: np.ndarray, xy: np.ndarray, state: np.ndarray, track_id: int,
         elif states[joint] == VISIBLE:
             style.disc(image, spots[joint], shrink * (1.15 * stroke + 1.5) + 1, style.INK)
             style.disc(image, spots[joint], shrink * (1.15 * stroke + 1.5), paint)
-    _label(image, xy[state > ABSENT], track_id, base, float(np.clip(4 * stroke, 8, 22)))
 
 
 def _label(image: np.ndarray, joints: np.ndarray, track_id: int, base: style.Colour, height: float) -> None:

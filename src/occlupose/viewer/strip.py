@@ -1,0 +1,101 @@
+"""Moments of labelled poses side by side, with the cylinders that hide their joints: to check occlusion labels by eye."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from occlupose.errors import OccluposeError
+from occlupose.media import write_image
+from occlupose.occlusion.cylinders import CYLINDERS, shapes
+from occlupose.poses import OCCLUDED, Poses
+from occlupose.viewer import overlay, style
+
+PANEL = (340, 560)  # width and height of the picture of one moment, px
+CAPTION = 96  # px under it
+LETTERS = 11.0  # height of a capital letter, px
+FILLED = 0.84  # of the panel is for the joints
+SCALE = 2  # drawn so many times as large, then reduced
+GROUND: style.Colour = (238, 240, 243)
+PAPER: style.Colour = (255, 255, 255)
+FAR, NEAR = (132, 139, 150), (206, 211, 218)  # parts of the body
+EDGE: style.Colour = (84, 90, 100)
+
+Image = UInt8[np.ndarray, "height width 3"]
+
+
+def strip(poses: Poses, path: str | Path, moments: int = 6) -> None:
+    """Writes one picture: so many moments, evenly spaced, of the person that is there longest.
+
+    Each shows the Cylinder Man, nearer parts over farther ones, and upon it the joints: full where visible, rings where occluded, with
+    the names of the occluded ones below. The person fills each.
+
+    Arguments:
+        poses: labelled, with `xyz` and a skeleton that the Cylinder Man knows.
+        path: the .png or .jpg file.
+
+    Raises:
+        OccluposeError: there is nobody, the poses are 2D, their skeleton lacks a joint that the Cylinder Man needs, or the file cannot
+            be written.
+    """
+    if poses.xyz is None or not (poses.state > 0).any():
+        raise OccluposeError(f"{path}: nobody to draw; give poses with xyz and somebody in them")
+    person = int((poses.state > 0).any(-1).sum(0).argmax())
+    there = np.flatnonzero((poses.state[:, person] > 0).any(-1))
+    frames = there[np.linspace(0, len(there) - 1, moments).round().astype(int)]
+    write_image(path, np.hstack([_panel(poses, frame, person) for frame in frames]))
+
+
+def _panel(poses: Poses, frame: int, person: int) -> Image:
+    """One moment."""
+    size = np.array(PANEL) * SCALE
+    low, high = np.nanmin(poses.xy[frame, person], 0), np.nanmax(poses.xy[frame, person], 0)
+    middle, scale = (low + high) / 2, FILLED * float((size / np.maximum(high - low, 1)).min())
+    image = np.full((*size[::-1], 3), GROUND, np.uint8)
+    for number, corners in enumerate(_silhouettes(poses, frame, person)):
+        outline = style.fixed((corners - middle) * scale + size / 2)
+        cv2.fillConvexPoly(image, outline, style.mix(FAR, NEAR, number / len(CYLINDERS)), cv2.LINE_AA, style.FRACTION_BITS)
+        cv2.polylines(image, [outline], True, EDGE, SCALE, cv2.LINE_AA, style.FRACTION_BITS)
+    xy, state = (poses.xy[frame, person] - middle) * scale + size / 2, poses.state[frame, person]
+    overlay.draw(image, xy[None], state[None], poses.track_id[[person]], poses.skeleton, numbered=False)
+    return np.vstack([cv2.resize(image, PANEL, interpolation=cv2.INTER_AREA), _caption(poses, frame, state)])
+
+
+def _silhouettes(poses: Poses, frame: int, person: int) -> list[Float[np.ndarray, "4 2"]]:
+    """The rectangles that the camera sees of the parts, px, the farthest first."""
+    assert poses.xyz is not None
+    start, end, radius = (value.numpy() for value in shapes(torch.from_numpy(poses.xyz[frame, person]), poses.skeleton))
+    ends = np.stack([start, end], 1)
+    depth = ends[..., 2].mean(1)
+    if poses.camera is not None:
+        spots, width = poses.camera.project(ends), poses.camera.fx * radius[:, None] / ends[..., 2]
+    else:  # parallel projection: as many pixels a metre everywhere
+        known = np.isfinite(poses.xyz).all(-1)
+        spread = [np.std(value[known][:, :2], axis=0).max() for value in (poses.xy, poses.xyz)]
+        metre = spread[0] / spread[1]
+        spots = poses.xy[known][0] + (ends[..., :2] - poses.xyz[known][0, :2]) * metre
+        width = np.repeat(metre * radius[:, None], 2, 1)
+    along = spots[:, 1] - spots[:, 0]
+    across = np.stack([-along[:, 1], along[:, 0]], -1) / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-6)
+    aside = across[:, None] * width[..., None]
+    corners = np.stack([spots[:, 0] + aside[:, 0], spots[:, 1] + aside[:, 1], spots[:, 1] - aside[:, 1], spots[:, 0] - aside[:, 0]], 1)
+    return [corners[part] for part in np.argsort(-depth) if np.isfinite(corners[part]).all()]
+
+
+def _caption(poses: Poses, frame: int, state: UInt8[np.ndarray, " joint"]) -> Image:
+    """The time, and what is occluded."""
+    image = np.full((CAPTION, PANEL[0], 3), PAPER, np.uint8)
+    style.text(image, f"{poses.time[frame]:.2f} s", (LETTERS, 2 * LETTERS), LETTERS, style.INK)
+    names = [name.replace("_", " ") for name, value in zip(poses.skeleton.joints, state, strict=True) if value == OCCLUDED]
+    line, lines = "", []
+    for name in names or ["nothing occluded"]:
+        longer = f"{line}, {name}" if line else name
+        if style.text_width(longer, LETTERS) > PANEL[0] - 2 * LETTERS and line:
+            lines.append(line + ",")
+            longer = name
+        line = longer
+    for number, words in enumerate([*lines, line]):
+        style.text(image, words, (LETTERS, (4 + 1.9 * number) * LETTERS), LETTERS, style.INK)
+    return image
