@@ -21,8 +21,8 @@ from occlupose.training.loop import Optimisation, Terms
 BODY_TO_H36M = BODY22.index(*H36M17.joints)
 
 OBJECTS: list[tuple[float, gaps.Mode]] = [
-    (0.3, gaps.nothing), (0.1, gaps.scattered), (0.1, gaps.gap), (0.2, partial(gaps.limb, skeleton=H36M17)),
-    (0.3, partial(gaps.several, skeleton=H36M17)),
+    (0.55, gaps.nothing), (0.05, gaps.scattered), (0.05, gaps.gap), (0.15, partial(gaps.limb, skeleton=H36M17)),
+    (0.2, partial(gaps.several, skeleton=H36M17)),
 ]  # fmt: skip
 """What hides joints beside the body itself, and how often: the modes of METHODS D1 and whole limbs; the shares are ours."""
 
