@@ -1,9 +1,11 @@
-"""Clips of somebody of human size who moves smoothly."""
+"""Somebody of human size who moves smoothly, in a mocap clip; and somebody in video."""
 
 import numpy as np
 
 from occlupose.datasets.cmu import Clip
-from occlupose.skeletons import BODY22
+from occlupose.datasets.take import Take
+from occlupose.poses import Poses
+from occlupose.skeletons import BODY22, H36M17
 
 STANDING = {
     "pelvis": (0, 0.93, 0), "hip": (0.12, 0.92, 0), "knee": (0.12, 0.5, 0), "ankle": (0.12, 0.08, 0), "spine": (0, 1.15, 0),
@@ -23,3 +25,19 @@ def moving(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
     """A clip of somebody who sways and waves."""
     random, time = np.random.default_rng(seed), np.arange(frames)[:, None, None] / fps
     return Clip(name, subject, fps, (standing() + 0.06 * np.sin(random.uniform(1, 4, (22, 3)) * time)).astype(np.float32))
+
+
+def filmed(frames=90, *, fps=30.0, skeleton=H36M17, name="walk", seed=0):
+    """Somebody in a video whose left ankle is hidden and whose head is never seen in the first half."""
+    random = np.random.default_rng(seed)
+    xy = random.uniform(100, 300, (frames, 1, len(skeleton), 2)).astype(np.float32)
+    xy[:, 0, 0, 0] = np.arange(frames) / fps
+    state, score = np.full(xy.shape[:3], 2, np.uint8), np.full(xy.shape[:3], 0.9, np.float32)
+    ankle = skeleton.joints.index("left_ankle")
+    state[:, 0, ankle], score[:, 0, ankle] = 1, 0.2
+    state[: frames // 2, 0, -1], score[: frames // 2, 0, -1], xy[: frames // 2, 0, -1] = 0, 0, np.nan
+    poses = Poses(
+        xy=xy, score=score, state=state, xyz=None, track_id=np.array([0]), time=np.arange(frames) / fps, skeleton=skeleton, fps=fps,
+        width=400, height=400,
+    )  # fmt: skip
+    return Take(name, name, "", poses)

@@ -413,6 +413,7 @@ def train_oanet(
     data: Annotated[Path, arg(metavar="FOLDER")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: Annotated[Any, arg(constructor_factory=_oanet_recipe)],
+    video: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: none)")] = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
@@ -422,12 +423,13 @@ def train_oanet(
         data: folder with the CMU motion capture, cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: folder for checkpoints, logs, weights and card.
         recipe: everything that the result depends on.
+        video: folder of poses files in 2D, as `occlupose run` writes them, to learn from without 3D.
         resume: go on with the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
     from occlupose.methods.oanet import train
 
-    weights = train.train_to_file(data, output, recipe, resume=resume, device=device)
+    weights = train.train_to_file(data, output, recipe, video=video, resume=resume, device=device)
     print(f"{weights}: weights written, their card beside them; score them with occlupose eval oanet --weights {weights}")
 
 

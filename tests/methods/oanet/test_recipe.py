@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from bodies import moving
+from bodies import filmed, moving
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
 from occlupose.methods.oanet.network import Duel, OANet, Refinement
 from occlupose.methods.oanet.recipe import BODY_TO_H36M, Recipe, believe, fill_loss, lift_loss, look, see
-from occlupose.methods.oanet.sequences import Sequences
+from occlupose.methods.oanet.sequences import Footage, Sequences
 from occlupose.methods.oanet.views import DISTANCE, studio, virtual
 from occlupose.occlusion.cylinders import hidden
 from occlupose.skeletons import H36M17
@@ -100,6 +100,22 @@ def test_sequences_with_3d_come_first():
     assert batch(replace(SMALL, flat=0.25)).labelled == 6
     assert batch(flat=False).labelled == 8
     torch.testing.assert_close(made.truth_3d[:, :, 0], torch.zeros(4, 16, 3))
+
+
+def test_of_video_only_what_is_seen_teaches():
+    video = Footage([filmed(), filmed(seed=1)], SMALL.length)
+    made = believe(look(sequences(), video, NOISE, SMALL, rng()), SMALL)
+    assert (made.labelled, len(made.picture.xy)) == (4, 8)
+    assert made.annotated[:4].all() and not made.annotated[4:].any()
+    ankle, head = H36M17.index("left_ankle", "right_wrist")
+    assert made.occluded[4:, :, ankle].all()
+    assert not (made.occluded[4:, :, head] & ~made.picture.believed[4:, :, head]).all()
+    network = duel()
+    answer, _ = network(made.picture)
+    expected = losses.squared_2d(answer.xy[:4], made.truth_2d[:4], made.picture.believed[:4]) / 2
+    network.eval()
+    assert lift_loss(network, made, SMALL, joint=True).keys() >= {"projection", "regularisation", "2d"}
+    assert fill_loss(lambda _: answer.xy, made)["2d"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_who_knows_no_occlusion_believes_everything():

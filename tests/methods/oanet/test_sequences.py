@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from bodies import filmed
 from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.sequences import SUBJECT_SHARE, Sequences
+from occlupose.methods.oanet.sequences import SUBJECT_SHARE, Footage, Sequences
+from occlupose.skeletons import COCO17, H36M17, HUMANEVA15
 
 
 def rng(seed=0):
@@ -90,3 +94,47 @@ def test_sequences_are_drawn_by_their_weights():
 def test_without_motion_there_is_nothing_to_train_on():
     with pytest.raises(OccluposeError, match="no motion to train on"):
         Sequences([], 16)
+
+
+def test_windows_of_video_have_evidence_and_no_truth():
+    sight = Footage([filmed()], 16).draw(20, rng())
+    assert sight.xy.shape == (20, 16, 17, 2)
+    assert sight.truth_3d.shape == (0, 16, 17, 3)
+    assert not sight.annotated.any()
+    ankle = H36M17.joints.index("left_ankle")
+    assert (sight.evidence[..., ankle] == 0).all()
+    assert sight.there[..., ankle].all()
+    assert sight.evidence[..., 0].eq(0.9).all()
+    assert 0 < sight.there[..., -1].float().mean() < 1
+    assert sight.xy.isfinite().all()
+
+
+@pytest.mark.parametrize("fps", [15.0, 30.0, 60.0])
+def test_video_runs_at_the_rate_of_the_networks(fps):
+    sight = Footage([filmed(round(6 * fps), fps=fps)], 32).draw(5, rng())
+    camera_units = 1 / Footage([filmed()], 8).draw(1, rng()).xy[0, :, 0, 0].diff().mean()  # per second, at 30 frames/s
+    second = sight.xy[:, 30, 0, 0] - sight.xy[:, 0, 0, 0]
+    assert (second * camera_units / 30).tolist() == pytest.approx([1.0] * 5, abs=0.05)
+
+
+def test_short_video_holds_its_last_frame():
+    sight = Footage([filmed(10)], 16).draw(3, rng())
+    assert (sight.xy[:, 9:] == sight.xy[:, 9:10]).all()
+
+
+def test_joints_that_the_front_end_does_not_have_are_not_there():
+    sight = Footage([filmed(skeleton=COCO17)], 16).draw(3, rng())
+    head, pelvis = H36M17.index("head_top", "pelvis")
+    assert not sight.there[..., head].any()
+    assert sight.there[..., pelvis].all()
+
+
+def test_longer_takes_are_drawn_more_often_and_one_at_least_is_needed():
+    long, short = filmed(300), filmed(100)
+    long.poses.xy[:, 0, 0, 1], short.poses.xy[:, 0, 0, 1] = 0, 399
+    above = Footage([long, short], 8).draw(400, rng()).xy[:, 0, 0, 1] < 0
+    assert above.float().mean().item() == pytest.approx(0.75, abs=0.08)
+    with pytest.raises(OccluposeError, match="no 2D joints to learn from"):
+        Footage([], 8)
+    with pytest.raises(OccluposeError, match="no 2D joints to learn from"):
+        Footage([replace(filmed(), poses=filmed(skeleton=HUMANEVA15).poses.select(joint=["head"]))], 8)

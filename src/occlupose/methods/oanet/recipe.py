@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
 from occlupose.methods.oanet.picture import ROOT, Picture, frame
-from occlupose.methods.oanet.sequences import Sequences
+from occlupose.methods.oanet.sequences import Footage, Sequences, Sight
 from occlupose.methods.oanet.views import DIRECTIONS, studio, virtual
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
@@ -89,25 +89,15 @@ class Recipe:
 
 
 @dataclass
-class Sight:
-    """Sequences as the 2D network sees them, before one decides what to believe; those whose 3D is used come first."""
-
-    xy: Float[Tensor, "batch time 17 2"]
-    evidence: Float[Tensor, "batch time 17"]
-    """C* of eq. 2, 0..1."""
-    truth_2d: Float[Tensor, "batch time 17 2"]
-    truth_3d: Float[Tensor, "labelled time 17 3"]
-    """Root-relative, metres, camera frame."""
-    hidden: Bool[Tensor, "batch time 17"]
-
-
-@dataclass
 class Batch:
     """Network input and truth; sequences with 3D come first."""
 
     picture: Picture
     truth_2d: Float[Tensor, "batch time 17 2"]
-    """In the picture's units."""
+    """In the picture's units; of joints that are not annotated where the 2D network says."""
+    annotated: Bool[Tensor, "batch time 17"]
+    occluded: Bool[Tensor, "batch time 17"]
+    """Joints that are there but not believed."""
     truth_3d: Float[Tensor, "labelled time 17 3"]
 
     @property
@@ -133,36 +123,40 @@ def see(joints: Float[Tensor, "batch time 22 3"], noise: NoiseModel, generator: 
         truth_2d=xy[:, :, BODY_TO_H36M],
         truth_3d=body - body[:, :, ROOT, None],
         hidden=hidden,
+        there=torch.ones_like(hidden),
+        annotated=torch.ones_like(hidden),
     )
 
 
-def look(solid: Sequences, flat: Sequences | None, noise: NoiseModel, recipe: Recipe, generator: Generator) -> Sight:
+def look(solid: Sequences, flat: Sequences | Footage | None, noise: NoiseModel, recipe: Recipe, generator: Generator) -> Sight:
     """The sequences of a step: bodies, cameras, what a 2D network says of them.
 
     Arguments:
         solid: motion whose 3D is used.
-        flat: motion whose 3D is not.
+        flat: motion whose 3D is not, or real video.
     """
     without = 0 if flat is None else round(recipe.flat * recipe.batch)
     joints = solid.draw(recipe.batch - without, generator)
     augmented = round(recipe.augmentation * len(joints))
     sights = [see(virtual(joints[:augmented], generator), noise, generator, perspective=False)] if augmented else []
-    filmed = joints[augmented:] if flat is None else torch.cat([joints[augmented:], flat.draw(without, generator)])
+    filmed = torch.cat([joints[augmented:], flat.draw(without, generator)]) if isinstance(flat, Sequences) else joints[augmented:]
     cameras = torch.randint(len(DIRECTIONS), (len(filmed),), generator=generator)
     sights.append(see(studio(filmed, cameras), noise, generator))
+    if isinstance(flat, Footage):
+        sights.append(flat.draw(without, generator))
     sight = Sight(*(torch.cat(parts) for parts in zip(*(vars(one).values() for one in sights), strict=True)))
     return replace(sight, truth_3d=sight.truth_3d[: len(joints)])
 
 
 def believe(sight: Sight, recipe: Recipe) -> Batch:
-    """The batch of what is reliable; of everything, where the recipe knows no occlusion."""
-    picture = frame(sight.xy, sight.evidence >= recipe.least)
-    return Batch(picture, picture.to_units(sight.truth_2d), sight.truth_3d)
+    """The batch of what is reliable; of everything that is there, where the recipe knows no occlusion."""
+    picture = frame(sight.xy, sight.there & (sight.evidence >= recipe.least))
+    return Batch(picture, picture.to_units(sight.truth_2d), sight.annotated, sight.there & ~picture.believed, sight.truth_3d)
 
 
 def fill_loss(network: nn.Module, batch: Batch) -> Terms:
     """First stage: OANet eq. 3."""
-    return {"2d": losses.squared_2d(network(batch.picture), batch.truth_2d, batch.picture.believed)}
+    return {"2d": losses.squared_2d(network(batch.picture), batch.truth_2d, batch.picture.believed & batch.annotated)}
 
 
 def lift_loss(network: nn.Module, batch: Batch, recipe: Recipe, *, joint: bool = False) -> Terms:
@@ -182,14 +176,14 @@ def lift_loss(network: nn.Module, batch: Batch, recipe: Recipe, *, joint: bool =
         terms["adversarial"] = recipe.adversarial * losses.adversarial(verdict.answer)
         terms["discrimination"] = losses.discrimination(verdict.real, verdict.caught)
     if joint and recipe.refine:
-        terms["2d"] = losses.squared_2d(answer.xy, batch.truth_2d, batch.picture.believed)
+        terms["2d"] = losses.squared_2d(answer.xy, batch.truth_2d, batch.picture.believed & batch.annotated)
     return terms
 
 
 def _flat_terms(xyz: Float[Tensor, "flat time 17 3"], batch: Batch, recipe: Recipe, share: float) -> Terms:
     """What is learnt from sequences without 3D: the terms with (1 - zeta) of eq. 6 and 8."""
-    believed = batch.picture.believed[batch.labelled :]
-    terms = {"projection": share * losses.projection(xyz, batch.truth_2d[batch.labelled :], believed)}
+    without = slice(batch.labelled, None)
+    terms = {"projection": share * losses.projection(xyz, batch.truth_2d[without], batch.picture.believed[without])}
     if recipe.regularisation:
-        terms["regularisation"] = recipe.regularisation * share * losses.regularisation(xyz, ~believed, H36M17)
+        terms["regularisation"] = recipe.regularisation * share * losses.regularisation(xyz, batch.occluded[without], H36M17)
     return terms

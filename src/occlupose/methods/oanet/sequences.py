@@ -1,12 +1,18 @@
-"""Random windows of mocap clips, all speeds, as one tensor a batch."""
+"""Random windows of mocap clips and of real video, one tensor a batch."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
+from occlupose.cameras import Camera
 from occlupose.datasets.cmu import Clip
+from occlupose.datasets.take import Take
 from occlupose.errors import OccluposeError
+from occlupose.poses import ABSENT, VISIBLE
+from occlupose.skeletons import H36M17
 
 RATE = 30.0
 """Frames a second inside the networks."""
@@ -61,3 +67,64 @@ class Sequences:
         first = self.first[clip].unsqueeze(1)
         weight = (time - below).view(count, -1, 1, 1)
         return torch.lerp(self.joints[first + below], self.joints[first + above], weight)
+
+
+@dataclass
+class Sight:
+    """Sequences as the 2D network sees them, before one decides what to believe; those whose 3D is used come first."""
+
+    xy: Float[Tensor, "batch time 17 2"]
+    evidence: Float[Tensor, "batch time 17"]
+    """C* of eq. 2, 0..1."""
+    truth_2d: Float[Tensor, "batch time 17 2"]
+    truth_3d: Float[Tensor, "labelled time 17 3"]
+    """Root-relative, metres, camera frame."""
+    hidden: Bool[Tensor, "batch time 17"]
+    there: Bool[Tensor, "batch time 17"]
+    """False where the 2D skeleton lacks the joint, or the person is away."""
+    annotated: Bool[Tensor, "batch time 17"]
+    """Whose place in the picture is known."""
+
+
+class Footage:
+    """Windows of real 2D, as a front end gave it: nobody knows the truth. Longer takes are drawn more often.
+
+    Arguments:
+        takes: one person each, in any skeleton that shares joints with H36M-17.
+        window: frames of a window, at RATE (the nearest frames of the video).
+
+    Raises:
+        OccluposeError: no take, or none with a joint of H36M-17.
+    """
+
+    def __init__(self, takes: list[Take], window: int) -> None:
+        self.window = window
+        self.takes = [_resampled(take) for take in takes]
+        if not any(there.any() for _, _, there in self.takes):
+            raise OccluposeError("no 2D joints to learn from; give poses files in coco17 or h36m17")
+        self.weight = torch.tensor([float(there.any(-1).sum()) for _, _, there in self.takes])
+
+    def draw(self, count: int, generator: Generator) -> Sight:
+        """So many windows; where a take is shorter than the window its last frame is held."""
+        chosen = torch.multinomial(self.weight, count, replacement=True, generator=generator)
+        luck = torch.rand(count, generator=generator)
+        windows = []
+        for number, share in zip(chosen.tolist(), luck.tolist(), strict=True):
+            length = len(self.takes[number][0])
+            begin = round(share * max(0, length - self.window))
+            frames = torch.arange(begin, begin + self.window).clamp_max(length - 1)
+            windows.append([values[frames] for values in self.takes[number]])
+        xy, evidence, there = (torch.stack(parts) for parts in zip(*windows, strict=True))
+        unknown = torch.zeros_like(there)
+        return Sight(xy, evidence, xy, xy.new_zeros(0, self.window, len(H36M17), 3), unknown, there, unknown)
+
+
+def _resampled(take: Take) -> tuple[Tensor, Tensor, Tensor]:
+    """Joints on the plane z = 1 of the camera, their evidence, and where they are at all, at RATE."""
+    poses = take.poses.to(H36M17)
+    camera = poses.camera or Camera.from_fov(poses.width, poses.height)
+    frames = np.arange(0, len(poses), poses.fps / RATE).astype(int)
+    xy, state, score = poses.xy[frames, 0], poses.state[frames, 0], poses.score[frames, 0]
+    evidence = np.where(state == VISIBLE, score, 0.0).astype(np.float32)
+    rays = np.nan_to_num(camera.rays(xy)[..., :2]).astype(np.float32)
+    return torch.from_numpy(rays), torch.from_numpy(evidence), torch.from_numpy(state != ABSENT)

@@ -12,10 +12,12 @@ from torch import Generator, nn
 
 from occlupose import __version__
 from occlupose.datasets.cmu import DATA, Clip, load_clips, split
+from occlupose.datasets.folder import takes
+from occlupose.datasets.take import Take
 from occlupose.files import atomic
 from occlupose.methods.oanet.network import Duel, OANet, Refinement
-from occlupose.methods.oanet.recipe import Batch, Recipe, Sight, believe, fill_loss, lift_loss, look
-from occlupose.methods.oanet.sequences import Sequences
+from occlupose.methods.oanet.recipe import Batch, Recipe, believe, fill_loss, lift_loss, look
+from occlupose.methods.oanet.sequences import Footage, Sequences, Sight
 from occlupose.methods.oanet.weights import Trained, save
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.card import command, commit
@@ -59,14 +61,21 @@ def train_oanet(
     return oanet.cpu().eval()
 
 
-def film(clips: list[Clip], recipe: Recipe) -> Callable[[Generator], Sight]:
-    """What draws the sequences of a step from mocap: the 3D of the recipe's share of clips is used, of the others only the 2D.
+def film(clips: list[Clip], recipe: Recipe, video: list[Take] | None = None) -> Callable[[Generator], Sight]:
+    """What draws the sequences of a step: of the recipe's share of mocap clips the 3D is used, of the others, or of video, only the 2D.
+
+    Arguments:
+        video: people in real video, in 2D; they stand in for the clips whose 3D is not used.
 
     Raises:
         OccluposeError: there are no clips.
     """
     solid, flat = divide(clips, recipe.labelled)
-    without = Sequences(flat, recipe.length) if flat and recipe.flat else None
+    without: Sequences | Footage | None = None
+    if recipe.flat and video:
+        without = Footage(video, recipe.length)
+    elif recipe.flat and flat:
+        without = Sequences(flat, recipe.length)
     return partial(look, Sequences(solid, recipe.length), without, NoiseModel.load(), recipe)
 
 
@@ -77,23 +86,35 @@ def divide(clips: list[Clip], labelled: float) -> tuple[list[Clip], list[Clip]]:
     return queue[:count], queue[count:]
 
 
-def train_to_file(data: Path, folder: Path, recipe: Recipe, *, resume: bool = False, device: str = "cpu", progress: bool = True) -> Path:
+def train_to_file(
+    data: Path,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    video: Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Path:
     """Trains on a folder of mocap and writes weights and card; returns the weights file.
 
     Arguments:
         data: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
+        video: folder of poses files in 2D, as `occlupose run` writes them (see `datasets.folder.takes`).
 
     Raises:
         OccluposeError: no mocap there, or none of a subject that is not held out; what `train_oanet` refuses.
     """
-    sights = film(split(load_clips(data))[0], recipe)
+    sights = film(split(load_clips(data))[0], recipe, None if video is None else takes(video))
     oanet = train_oanet(sights, folder, recipe, resume=resume, device=device, progress=progress)
     path = folder / f"{recipe.name}.safetensors"
     save(Trained(oanet, recipe.length, recipe.least), path)
     card = {
         "name": recipe.name, "task": "2D joints over time (H36M-17, unreliable ones dropped) to root-relative H36M-17 in metres",
-        "parameters": sum(value.numel() for value in oanet.parameters()), "licence": "Apache-2.0", "data": DATA, "metrics": {},
-        "version": __version__, "commit": commit(), "recipe": asdict(recipe), "command": command({data: "MOCAP", folder: "FOLDER"}),
+        "parameters": sum(value.numel() for value in oanet.parameters()),
+        "licence": "Apache-2.0" if video is None else "as the video allows",
+        "data": DATA if video is None else f"{DATA}; 2D of people in video", "metrics": {}, "version": __version__, "commit": commit(),
+        "recipe": asdict(recipe), "command": command({data: "MOCAP", folder: "FOLDER", video: "VIDEO"}),
     }  # fmt: skip
     with atomic(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(card, indent=1) + "\n")
