@@ -26,7 +26,7 @@ from occlupose.media import VideoWriter, open_media
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {"run", "lift", "demo", "train", "doctor"}
+COMMANDS = {"run", "lift", "label", "demo", "train", "doctor"}
 PLAIN = {"pip", "source", "python -m venv", "git show"}
 """Commands of others that pages may name."""
 

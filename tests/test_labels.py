@@ -238,7 +238,7 @@ def test_motion_capture_is_written_in_h36m17_with_labels_that_know_the_face(tmp_
     [
         (lambda folder: folder / "none.npz", "no such file"),
         (lambda folder: folder / "none.amc", "no such file"),
-        (lambda folder: folder / "video.mp4", "neither poses"),
+        (lambda folder: folder / "video.mp4", "cannot be labelled; give poses"),
         (lambda folder: folder, "no .amc motion capture in it"),
     ],
 )

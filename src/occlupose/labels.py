@@ -197,9 +197,9 @@ def find(inputs: Iterable[Path], look: Look) -> list[Path]:
                 raise OccluposeError(f"{path}: no .amc motion capture in it; give a folder that holds some, or files of poses one by one")
             files += motions
         elif path.suffix not in (".npz", ".json", ".amc"):
-            raise OccluposeError(f"{path}: neither poses (.npz, .json) nor motion capture (.amc, or a folder with some)")
+            raise OccluposeError(f"{path}: cannot be labelled; give poses (.npz, .json) or motion capture (.amc, or a folder with some)")
         elif not path.exists():
-            raise OccluposeError(f"{path}: no such file")
+            raise OccluposeError(f"{path}: no such file; give poses (.npz, .json) or motion capture (.amc, or a folder with some)")
         else:
             files.append(path)
     if not files:
