@@ -641,7 +641,7 @@ def test_label_as_the_paper(command, tmp_path):
         (lambda folder: [written(folder, "a.txt", b"x")], ["a.txt", ".amc"]),
         (lambda folder: [folder], [".amc"]),
         (lambda folder: [], ["nothing to label"]),
-        (lambda folder: [in_2d(folder)], ["flat", "without xyz", "occlupose lift"]),
+        (lambda folder: [in_2d(folder)], ["flat.npz", "without xyz", "occlupose lift"]),
         (lambda folder: [write_mocap(folder, {"07": 1}, 5) / "cmu" / "07" / "07_01.amc"], ["07_01.amc", "--views"]),
         (lambda folder: [written(folder, "07_01.amc", b"x"), "--views", "1"], ["07.asf"]),
         (lambda folder: [in_3d(folder), "--views", "-1"], ["views: -1"]),

@@ -248,6 +248,16 @@ def test_inputs_that_are_none_are_refused(tmp_path, make, words):
         find([make(tmp_path)], Look(views=1))
 
 
+@pytest.mark.parametrize(
+    ("poses", "words"),
+    [(replace(film(stand(0, 4, 1)), xyz=None), "holds 2D poses"), (film(stand(0, 4, 1)).to(COCO17), "skeleton coco17: no thorax or neck")],
+)
+def test_poses_that_cannot_be_labelled_are_refused_by_file(tmp_path, poses, words):
+    poses.save(tmp_path / "bad.npz")
+    with pytest.raises(OccluposeError, match=rf"bad\.npz: {words}"):
+        list(read([tmp_path / "bad.npz"]))
+
+
 def test_no_inputs_are_refused():
     with pytest.raises(OccluposeError, match="nothing to label"):
         find([], Look())
