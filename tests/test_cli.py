@@ -20,7 +20,8 @@ from rich.console import Console
 
 import occlupose
 from media_files import make_sound, make_video
-from occlupose import cli
+from mocap_files import write_mocap
+from occlupose import cli, labels
 from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.codecs.crops import Crop
@@ -29,8 +30,9 @@ from occlupose.lifting import networks
 from occlupose.media import VideoWriter, open_media, read_image, write_image
 from occlupose.methods.oanet.lifter.weights import card
 from occlupose.networks.hourglass import StackedHourglass
+from occlupose.occlusion.cylinders import PAPER
 from occlupose.poses import OCCLUDED, VISIBLE, Poses
-from occlupose.skeletons import COCO17
+from occlupose.skeletons import COCO17, H36M17
 from walkers import circle, film, stand
 
 PICTURE = ["poses.json", "poses.npz", "preview.png"]
@@ -380,7 +382,7 @@ def test_full_disk(tmp_path):
     code = """
 import resource, sys
 from pathlib import Path
-from occlupose import cli
+from occlupose import cli, labels
 
 def run(folder, limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -623,6 +625,83 @@ def test_lift_refuses_options(command, tmp_path, options, words):
     assert not (tmp_path / "out.npz").exists()
 
 
+# ---------------------------------------------------------------------------------- labels
+
+
+def in_3d(folder: Path, name: str = "walk.npz") -> Path:
+    """Somebody who walks around in a circle, in 3D."""
+    film(circle()).save(folder / name)
+    return folder / name
+
+
+def test_label_with_the_datas_own_camera(command, tmp_path):
+    outcome = command("label", in_3d(tmp_path), in_3d(tmp_path, "again.json"), "-o", tmp_path / "out", "--rules", "paper")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert re.fullmatch(rf"{tmp_path / 'out'}: 2 files of labels, \d+% of the joints occluded\n", outcome.out)
+    expected = labels.label(film(circle()), rules=PAPER)
+    assert Poses.load(tmp_path / "out" / "walk.npz") == Poses.load(tmp_path / "out" / "again.npz") == expected
+
+
+def test_label_motion_capture_from_virtual_cameras(command, tmp_path):
+    write_mocap(tmp_path, {"07": 2}, frames=40)
+    file = json_file(tmp_path, {"width": 640, "height": 360, "fx": 500, "fy": 500, "cx": 319.5, "cy": 179.5})
+    options = ["--views", "3", "--camera", file, "--seed", "4", "--skeleton", "coco17", "--strip", tmp_path / "strip.png"]
+    outcome = command("label", tmp_path / "cmu", "-o", tmp_path / "out", *options[:-4], "--strip", tmp_path / "strip.png")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "6 files of labels" in outcome.out and outcome.out.endswith(f"{tmp_path / 'strip.png'}: written\n")
+    assert read_image(tmp_path / "strip.png").shape[1] == 6 * 340
+    files = sorted((tmp_path / "out").rglob("*.npz"))
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in files] == [
+        f"07_0{take}/view00{view}.npz" for take in (1, 2) for view in (0, 1, 2)
+    ]
+    poses = Poses.load(files[0])
+    assert (poses.skeleton, poses.camera, poses.width) == (H36M17, Camera(640, 360, 500, 500, 319.5, 179.5), 640)
+    before = files[0].read_bytes()
+    assert command("label", tmp_path / "cmu", "-o", tmp_path / "out", *options[:-4]).code == 0  # the same again
+    assert files[0].read_bytes() == before
+    assert command("label", tmp_path / "cmu", "-o", tmp_path / "coco", *options[:-2]).code == 0
+    assert Poses.load(tmp_path / "coco" / "07_01" / "view000.npz").skeleton.name == "coco17"
+
+
+def test_label_as_the_paper(command, tmp_path):
+    outcome = command(
+        "label", in_3d(tmp_path), "-o", tmp_path / "out", "--views", "2", "--projection", "orthographic", "--rules", "paper"
+    )  # fmt: skip
+    assert (outcome.code, outcome.err) == (0, "")
+    poses = Poses.load(tmp_path / "out" / "walk" / "view001.npz")
+    assert poses.camera is None
+    assert poses == labels.label(poses, perspective=False, rules=PAPER)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (lambda folder: [folder / "nope.npz"], ["nope.npz", "no such file"]),
+        (lambda folder: [written(folder, "a.txt", b"x")], ["a.txt", ".amc"]),
+        (lambda folder: [folder], [".amc"]),
+        (lambda folder: [], ["nothing to label"]),
+        (lambda folder: [in_2d(folder)], ["flat.npz", "without xyz", "occlupose lift"]),
+        (lambda folder: [write_mocap(folder, {"07": 1}, 5) / "cmu" / "07" / "07_01.amc"], ["07_01.amc", "--views"]),
+        (lambda folder: [written(folder, "07_01.amc", b"x"), "--views", "1"], ["07.asf"]),
+        (lambda folder: [in_3d(folder), "--views", "-1"], ["views: -1"]),
+        (lambda folder: [in_3d(folder), "--views", "1", "--fov", "200"], ["field of view 200"]),
+        (lambda folder: [in_3d(folder), "--views", "1", "--camera", folder / "nope.json"], ["nope.json"]),
+        (lambda folder: [in_3d(folder), "--skeleton", "centaur"], ["centaur", "h36m17"]),
+        (lambda folder: [in_3d(folder), "--strip", folder / "strip.txt"], ["strip.txt"]),
+    ],
+)
+def test_label_refuses(command, tmp_path, arguments, words):
+    assert_refused(command("label", *arguments(tmp_path), "-o", tmp_path / "out"), *words)
+
+
+def test_label_never_writes_over_what_it_reads(command, tmp_path):
+    path = in_3d(tmp_path)
+    before = path.read_bytes()
+    assert_refused(command("label", path, "-o", tmp_path), "walk.npz", "not written over", "-o")
+    assert path.read_bytes() == before
+    assert_refused(command("label", path, "-o", path), "walk.npz", "cannot be written to")
+
+
 # ---------------------------------------------------------------------------------- words to the reader
 
 
@@ -653,7 +732,7 @@ def test_names_that_are_too_long_for_a_line_of_progress():
     assert cli._short("a walk through the whole town.mp4") == "a walk thro…town.mp4"
 
 
-@pytest.mark.parametrize("named", ["", "run", "lift", "demo", "train", "train lifter", "train keypoints"])
+@pytest.mark.parametrize("named", ["", "run", "lift", "demo", "train", "train lifter", "train keypoints", "train oanet", "label", "eval"])
 def test_help_teaches(command, named):
     outcome = command(*named.split(), "--help")
     assert (outcome.code, outcome.err) == (0, "")
@@ -665,6 +744,9 @@ def test_help_teaches(command, named):
         "train": ["Train a network.", "lifter", "temporal networks", "keypoints"],
         "train lifter": ["--recipe.seed INT", "--mocap"],
         "train keypoints": ["--recipe.stacks INT", "--recipe.crop.width INT", "--recipe.optimisation.steps INT", "--data FILE", "--images"],
+        "train oanet": ["--recipe.symmetry FLOAT", "--recipe.joint.steps INT", "--data FOLDER", "--video FOLDER"],
+        "label": ["--views 100 --projection orthographic --rules paper", "--views COUNT", "h36m17", ".amc with its .asf", "--strip FILE"],
+        "eval": ["Human3.6M", "HumanEva-I", "--predictions FILE", "--detections NAME"],
     }[named]
     flat = re.sub(r"[│\s]+", " ", outcome.out)
     assert [word for word in words if word not in flat] == []

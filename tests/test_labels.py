@@ -238,7 +238,7 @@ def test_motion_capture_is_written_in_h36m17_with_labels_that_know_the_face(tmp_
     [
         (lambda folder: folder / "none.npz", "no such file"),
         (lambda folder: folder / "none.amc", "no such file"),
-        (lambda folder: folder / "video.mp4", "neither poses"),
+        (lambda folder: folder / "video.mp4", "cannot be labelled; give poses"),
         (lambda folder: folder, "no .amc motion capture in it"),
     ],
 )
@@ -246,6 +246,16 @@ def test_inputs_that_are_none_are_refused(tmp_path, make, words):
     (tmp_path / "video.mp4").write_bytes(b"")
     with pytest.raises(OccluposeError, match=words):
         find([make(tmp_path)], Look(views=1))
+
+
+@pytest.mark.parametrize(
+    ("poses", "words"),
+    [(replace(film(stand(0, 4, 1)), xyz=None), "holds 2D poses"), (film(stand(0, 4, 1)).to(COCO17), "skeleton coco17: no thorax or neck")],
+)
+def test_poses_that_cannot_be_labelled_are_refused_by_file(tmp_path, poses, words):
+    poses.save(tmp_path / "bad.npz")
+    with pytest.raises(OccluposeError, match=rf"bad\.npz: {words}"):
+        list(read([tmp_path / "bad.npz"]))
 
 
 def test_no_inputs_are_refused():

@@ -276,7 +276,7 @@ def lift(
 
 
 def label(
-    input: Positional[Annotated[tuple[Path, ...], arg(metavar="INPUT...")]],
+    input: Positional[Annotated[tuple[Path, ...], arg(metavar="INPUT...", help_behavior_hint="")]],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     views: Annotated[int, arg(metavar="COUNT", help_behavior_hint="(default: 0, the data's own camera)")] = 0,
     projection: Literal["perspective", "orthographic"] = "perspective",

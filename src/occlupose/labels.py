@@ -87,10 +87,9 @@ def label(poses: Poses, *, perspective: bool = True, rules: Rules = OURS) -> Pos
     Raises:
         OccluposeError: the poses are 2D, or their skeleton lacks a joint that the Cylinder Man needs.
     """
-    if poses.xyz is None:
-        raise OccluposeError("holds 2D poses, without xyz; lift them first with occlupose lift")
-    hides = hidden(torch.from_numpy(poses.xyz), poses.skeleton, perspective=perspective, rules=rules).numpy()
-    known = (poses.state != ABSENT) & np.isfinite(poses.xyz).all(-1)
+    xyz = _in_3d(poses)
+    hides = hidden(torch.from_numpy(xyz), poses.skeleton, perspective=perspective, rules=rules).numpy()
+    known = (poses.state != ABSENT) & np.isfinite(xyz).all(-1)
     return replace(poses, state=np.where(known, np.where(hides, OCCLUDED, VISIBLE), poses.state))
 
 
@@ -103,9 +102,11 @@ def seen_from(poses: Poses, rotation: Float[np.ndarray, "3 3"], distance: float,
         distance: from the camera to the middle of all joints at all times, metres; more where they would leave the picture otherwise.
         camera: its size and lens.
         perspective: False gives parallel projection, `xyz` times pixels a metre, in which the motion fills the picture.
+
+    Raises:
+        OccluposeError: the poses are 2D.
     """
-    assert poses.xyz is not None
-    around = poses.xyz - _middle(poses.xyz)
+    around = _in_3d(poses) - _middle(_in_3d(poses))
     turned = (around @ (rotation @ FRONT).T).astype(np.float32)
     look = Look(perspective=perspective, camera=camera)
     room = FILLED * np.array(look.room if perspective else (camera.width / 2, camera.height / 2))
@@ -146,8 +147,6 @@ def looks(take: Take, look: Look) -> Iterator[tuple[str, Poses]]:
         if not look.views:
             yield take.name, label(take.poses, perspective=look.perspective, rules=look.rules)
             return
-        if take.poses.xyz is None:
-            label(take.poses)
         generator = torch.Generator().manual_seed(zlib.crc32(f"{look.seed} {take.name}".encode()))
         rotations = (level_views if look.perspective else paper_views)(generator, look.views).double().numpy()
         distances = np.exp(torch.empty(look.views).uniform_(*np.log(DISTANCE).tolist(), generator=generator).numpy()).tolist()
@@ -197,9 +196,9 @@ def find(inputs: Iterable[Path], look: Look) -> list[Path]:
                 raise OccluposeError(f"{path}: no .amc motion capture in it; give a folder that holds some, or files of poses one by one")
             files += motions
         elif path.suffix not in (".npz", ".json", ".amc"):
-            raise OccluposeError(f"{path}: neither poses (.npz, .json) nor motion capture (.amc, or a folder with some)")
+            raise OccluposeError(f"{path}: cannot be labelled; give poses (.npz, .json) or motion capture (.amc, or a folder with some)")
         elif not path.exists():
-            raise OccluposeError(f"{path}: no such file")
+            raise OccluposeError(f"{path}: no such file; give poses (.npz, .json) or motion capture (.amc, or a folder with some)")
         else:
             files.append(path)
     if not files:
@@ -214,10 +213,18 @@ def read(files: Iterable[Path]) -> Iterator[Take]:
     """What each file holds, as a take of the file's name; motion capture as somebody sees it who stands before it.
 
     Raises:
-        OccluposeError: a file that cannot be read, or .amc motion without its .asf beside it.
+        OccluposeError: a file that cannot be read or labelled, or .amc motion without its .asf beside it.
     """
     for path in files:
-        yield capture(read_clip(path)) if path.suffix == ".amc" else Take(path.stem, "", "", Poses.load(path))
+        if path.suffix == ".amc":
+            yield capture(read_clip(path))
+            continue
+        poses = Poses.load(path)
+        try:
+            label(poses.select(time=slice(0)))
+        except OccluposeError as error:
+            raise OccluposeError(f"{path}: {error}") from error
+        yield Take(path.stem, "", "", poses)
 
 
 def capture(clip: Clip) -> Take:
@@ -238,6 +245,12 @@ def capture(clip: Clip) -> Take:
     )
     front = seen_from(empty, FRONT, DISTANCE[1], Camera.from_fov(SIZE, SIZE), perspective=False)
     return Take(clip.name, clip.subject, "", front)
+
+
+def _in_3d(poses: Poses) -> Float[np.ndarray, "time person joint 3"]:
+    if poses.xyz is None:
+        raise OccluposeError("holds 2D poses, without xyz; lift them first with occlupose lift")
+    return poses.xyz
 
 
 def _middle(xyz: Float[np.ndarray, "time person joint 3"]) -> Float[np.ndarray, "3"]:

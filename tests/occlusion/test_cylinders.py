@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from occlupose.errors import OccluposeError
 from occlupose.occlusion import cylinders
-from occlupose.occlusion.cylinders import FACE, FAR_SIDE, MARGIN, OURS, PAPER, hidden, visibility
+from occlupose.occlusion.cylinders import FACE, FAR_SIDE, MARGIN, OURS, PAPER, hidden, shapes, visibility
 from occlupose.skeletons import BODY22, CMU31, COCO17, CROWDPOSE14, H36M17, HUMANEVA15, MPI15, MUPOTS17
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -117,6 +117,18 @@ def test_any_batch_gives_what_each_body_gives(batch):
     assert together.dtype == torch.bool
     for one, body in zip(together.reshape(-1, 22), bodies, strict=True):
         np.testing.assert_array_equal(one, hidden(torch.from_numpy(body), BODY22))
+
+
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+def test_shapes_are_the_ten_cylinders(batch):
+    body = standing(CROWDPOSE14)
+    start, end, radius = shapes(torch.from_numpy(body).expand(*batch, 14, 3), CROWDPOSE14)
+    assert (start.shape, end.shape, radius.shape) == ((*batch, 10, 3), (*batch, 10, 3), (*batch, 10))
+    at = dict(zip(CROWDPOSE14.joints, body, strict=True)) | {"pelvis": body[CROWDPOSE14.index("left_hip", "right_hip")].mean(0)}
+    for number, (thick, begins, ends, _) in enumerate(PARTS):
+        np.testing.assert_allclose(start[..., number, :], np.broadcast_to(at.get(begins, at["neck"]), (*batch, 3)))
+        np.testing.assert_allclose(end[..., number, :], np.broadcast_to(at[ends], (*batch, 3)))
+        np.testing.assert_allclose(radius[..., number], 0.2 if thick is None else thick)
 
 
 def test_more_bodies_than_are_looked_at_together(monkeypatch):

@@ -64,6 +64,13 @@ def test_people_have_different_colours_and_always_the_same():
     assert tuple(drawn((VISIBLE, VISIBLE), 3)[100, 300]) == joints[3]
 
 
+def test_numbers_may_be_left_out():
+    image = np.full((200, 400, 3), PAPER, np.uint8)
+    overlay.draw(image, np.array([[ELBOW, WRIST]], float), np.full((1, 2), VISIBLE, np.uint8), np.array([0]), PAIR, numbered=False)
+    assert not touched(image)[:80].any() and touched(drawn((VISIBLE, VISIBLE)))[:80].any()
+    assert np.array_equal(image[85:], drawn((VISIBLE, VISIBLE))[85:])
+
+
 def test_left_is_lighter_than_right():
     base = style.colour(0)
     left, right = (sum(style.sided(base, f"{side}_wrist")) for side in ("left", "right"))
