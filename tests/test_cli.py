@@ -19,12 +19,14 @@ from PIL import Image
 from rich.console import Console
 
 import occlupose
+from dataset_files import walker, write_h36m
 from media_files import make_sound, make_video
 from mocap_files import write_mocap
 from occlupose import cli, labels
 from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.codecs.crops import Crop
+from occlupose.evaluation import load_takes
 from occlupose.frontends.hourglass import save
 from occlupose.lifting import networks
 from occlupose.media import VideoWriter, open_media, read_image, write_image
@@ -692,6 +694,22 @@ def test_label_as_the_paper(command, tmp_path):
 )
 def test_label_refuses(command, tmp_path, arguments, words):
     assert_refused(command("label", *arguments(tmp_path), "-o", tmp_path / "out"), *words)
+
+
+def test_label_a_dataset(command, tmp_path):
+    write_h36m(tmp_path / "h36m", {"S9": {"Walking 1": walker(12, 1)}})
+    outcome = command("label", tmp_path / "h36m", "--dataset", "h36m", "--subjects", "S9", "-o", tmp_path / "out")
+    assert outcome.code == 0 and "4 files of labels" in outcome.out  # one a camera
+    files = sorted((tmp_path / "out").rglob("*.npz"))
+    takes = {
+        str(tmp_path / "out" / f"{take.name}.npz"): take.poses for take in load_takes("h36m", tmp_path / "h36m", ("S9",), "ground-truth")
+    }
+    assert [str(file) for file in files] == sorted(takes)
+    for file in files:
+        poses, truth = Poses.load(file), takes[str(file)]
+        assert np.array_equal(poses.xyz, truth.xyz)
+        assert np.array_equal(poses.state, labels.label(truth).state)
+    assert_refused(command("label", tmp_path, "--dataset", "humaneva", "-o", tmp_path / "no"), "data_3d_humaneva15.npz")
 
 
 def test_label_never_writes_over_what_it_reads(command, tmp_path):

@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from glob import has_magic
@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, Union
 from urllib.parse import urlsplit
 
 import tyro
@@ -37,8 +37,11 @@ from occlupose.errors import OccluposeError
 if TYPE_CHECKING:  # the heavy ones are imported where they are used, so that --help is quick
     from occlupose.assets import Asset
     from occlupose.cameras import Camera
+    from occlupose.datasets.take import Take
     from occlupose.media import Source
     from occlupose.poses import Poses
+
+T = TypeVar("T")
 
 LETTERS = 20
 """Of a file's name that a line of progress has room for."""
@@ -285,6 +288,8 @@ def label(
     fov: Annotated[float, arg(metavar="DEGREES")] = 55.0,
     skeleton: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the input's own; h36m17 for motion capture)")] = None,
     seed: int = 0,
+    dataset: Literal["files", "h36m", "humaneva"] = "files",
+    subjects: Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: those of its protocol)")] = (),
     strip: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None,
 ) -> None:
     """Label 3D people with what their own bodies hide: the state of every joint, 2 visible or 1 occluded.
@@ -302,20 +307,31 @@ def label(
         fov: field of view of the virtual cameras.
         skeleton: of what is written: h36m17, coco17, ...
         seed: of the virtual cameras.
+        dataset: what the input is: files of poses and CMU motion capture, or the folder of Human3.6M (h36m) or HumanEva-I.
+        subjects: of the dataset.
         strip: picture of six moments of the first labels, to check by eye.
     """
     from rich.progress import track
 
     from occlupose import labels
     from occlupose.cameras import Camera
+    from occlupose.evaluation import load_takes
     from occlupose.skeletons import by_name
 
     lens = Camera.from_fov(labels.SIZE, labels.SIZE, fov) if camera is None else Camera.load(camera)
     look = labels.Look(views, projection == "perspective", lens, labels.RULES[rules], seed)
-    files, target = labels.find(input, look), None if skeleton is None else by_name(skeleton)
-    _check_folder(output)
+    target = None if skeleton is None else by_name(skeleton)
     console, joints, occluded, written = Console(stderr=True), 0, 0, 0
-    takes = labels.read(track(files, "labelling", console=console, disable=not console.is_terminal))
+
+    def counted(things: list[T]) -> Iterable[T]:
+        _check_folder(output)
+        return track(things, "labelling", console=console, disable=not console.is_terminal)
+
+    files = labels.find(input, look) if dataset == "files" else []
+    if dataset == "files":
+        takes: Iterable[Take] = labels.read(counted(files))
+    else:
+        takes = counted([take for folder in input for take in load_takes(dataset, folder, subjects, "ground-truth")])
     for _, poses in labels.write(takes, output, look, skeleton=target, inputs=files):
         if strip is not None and not written:
             from occlupose import viewer
