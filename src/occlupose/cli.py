@@ -93,6 +93,7 @@ def run(
     video: bool = True,
     scene: OmitArgPrefixes[Scene] = UNKNOWN,
     frontend: str = "blazepose",
+    flow: Literal["dis", "raft-small", "raft-large"] = "dis",
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
@@ -112,14 +113,17 @@ def run(
         video: write overlay.mp4.
         scene: camera and people.
         frontend: what finds joints in 2D: blazepose, or an ONNX file with its card beside it.
+        flow: what measures how the pixels move; RAFT needs torchvision, and its weights are for research.
         weights: another lifter than the shipped one.
-        device: where the lifting networks run: cpu, cuda, ... as torch names it.
+        device: where the lifting networks and RAFT run: cpu, cuda, ... as torch names it.
     """
     from occlupose.media import open_media
 
     with open_media(input, every=every, start=start, end=end) as source:
         folder = output or Path("out") / _name(source)
-        _run(source, folder, max_people=max_people, video=video, scene=scene, frontend=frontend, weights=weights, device=device)
+        _run(
+            source, folder, max_people=max_people, video=video, scene=scene, frontend=frontend, flow=flow, weights=weights, device=device
+        )  # fmt: skip
 
 
 def demo(output: Folder = None, video: bool = True) -> None:
@@ -147,12 +151,14 @@ def _run(
     scene: Scene = UNKNOWN,
     max_people: int | None = None,
     frontend: str = "blazepose",
+    flow: str = "dis",
     weights: Path | None = None,
     device: str = "cpu",
 ) -> None:
     """Watches, lifts, writes and sums up. Whatever cannot be is refused before anything is made or fetched."""
     _check_folder(folder)
     camera = scene.intrinsics()
+    from occlupose import flow as flows
     from occlupose import pipeline, viewer
     from occlupose.assets import BLAZEPOSE
     from occlupose.frontends import build
@@ -161,13 +167,14 @@ def _run(
     lift = pipeline.prepare(
         source, max_people=max_people, camera=camera, fov=scene.fov, height=scene.height, weights=weights, device=device
     )  # fmt: skip
+    between = flows.build(flow, device=device)
     if frontend == "blazepose":
         _announce(console, BLAZEPOSE)
     eyes = build(frontend)
     record = pipeline.Record.of(source, eyes)
     with _Interrupt() as interrupt, _progress(console) as bar:
         watching = bar.add_task(f"watching {_short(Path(source.name).name)}", total=source.count, people="")
-        with closing(pipeline.watch(source, eyes, max_people=max_people)) as sightings:
+        with closing(pipeline.watch(source, eyes, max_people=max_people, flow=between)) as sightings:
             for sighting in sightings:
                 record.sightings.append(sighting)
                 bar.update(watching, advance=1, people=_count(len(sighting.ids)))
