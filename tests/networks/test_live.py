@@ -25,7 +25,11 @@ class Reader:
         answers = [[] for _ in sequences]
         here = []
         for time in range(max(begin + len(x) // STRIDE for x, begin in zip(sequences, begins, strict=True)) + self.live.late // STRIDE + 1):
-            now = [number for number, begin in enumerate(begins) if 0 <= time - begin <= len(sequences[number]) // STRIDE + self.live.late // STRIDE]
+            now = [
+                number
+                for number, begin in enumerate(begins)
+                if 0 <= time - begin <= len(sequences[number]) // STRIDE + self.live.late // STRIDE
+            ]
             arrange(self.live, torch.tensor([here.index(number) if number in here else -1 for number in now], dtype=torch.long))
             here = now
             if not here:
@@ -45,15 +49,15 @@ class Reader:
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
-@pytest.mark.parametrize("late", [0, 1, 6, 40])
+@pytest.mark.parametrize("late", [0, 1, 6])
 @torch.inference_mode()
 def test_the_answers_are_those_of_the_whole_sequence(depth, late):
-    net, x = network(depth), torch.randn(160, 5)
+    net, x = network(depth), torch.randn(100, 5)
     (answer,) = Reader(net, late).read([x], [0], notice=1)
     torch.testing.assert_close(answer, net(x[None])[0], atol=1e-5, rtol=0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 30)), min_size=1, max_size=5), st.integers(1, 50))
 @torch.inference_mode()
 def test_sequences_come_and_go_in_one_batch(spans, notice):

@@ -6,6 +6,7 @@ so every layer sets them right before it looks. All ours.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -32,22 +33,35 @@ class Clock:
 
     def hold(self, x: Float[Tensor, "batch channels time"], rate: int, late: int) -> Float[Tensor, "batch channels time"]:
         """The first and last frame of each sequence repeated outside it."""
+        if self._all_inside(x, rate, late):
+            return x
         frame = self._frames(x, rate, late)
         inside = frame.clamp_min(0).minimum(rate * self.steps.unsqueeze(1) - 1)
         at = (inside - frame[:, :1]).clamp(0, x.shape[-1] - 1)
-        return x.gather(2, at.unsqueeze(1).expand_as(x))
+        return x.gather(2, at.unsqueeze(1).expand_as(x).to(x.device))
 
     def clear(self, x: Float[Tensor, "batch channels time"], rate: int, late: int) -> Float[Tensor, "batch channels time"]:
         """Zeros outside each sequence."""
+        if self._all_inside(x, rate, late):
+            return x
         frame = self._frames(x, rate, late)
-        return x * ((frame >= 0) & (frame < rate * self.steps.unsqueeze(1))).unsqueeze(1)
+        return x * ((frame >= 0) & (frame < rate * self.steps.unsqueeze(1))).unsqueeze(1).to(x.device)
 
     def _frames(self, x: Tensor, rate: int, late: int) -> Int[Tensor, "batch time"]:
-        return (rate * self.step - late).unsqueeze(1) + torch.arange(x.shape[-1], device=x.device)
+        return (rate * self.step - late).unsqueeze(1) + torch.arange(x.shape[-1])
 
-    def to(self, device: torch.device) -> "Clock":
-        """The same where the network is."""
-        return Clock(self.step.to(device), self.steps.to(device))
+    def _all_inside(self, x: Tensor, rate: int, late: int) -> bool:
+        return rate * self._gone >= late and rate * self._left >= x.shape[-1] - late
+
+    @cached_property
+    def _gone(self) -> int:
+        """Steps of the youngest sequence."""
+        return int(self.step.min())
+
+    @cached_property
+    def _left(self) -> int:
+        """Steps of the sequence that ends first."""
+        return int((self.steps - self.step).min())
 
 
 class Past(nn.Module):
@@ -62,6 +76,8 @@ class Past(nn.Module):
         self.frames = torch.zeros(0, channels, frames, device=device)
 
     def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels longer"]:
+        if not self.frames.shape[-1]:
+            return x
         whole = torch.cat([self.frames, x], -1)
         self.frames = whole[..., x.shape[-1] :]
         return whole
@@ -88,36 +104,39 @@ def arrange(module: nn.Module, order: Int[Tensor, "batch"]) -> None:
 class _LiveBlock(nn.Module):
     """A block, on frames that come at this rate and are late by so many."""
 
+    late: int
+    """Of what comes out."""
+
     def __init__(self, block: Block, rate: int, late: int) -> None:
         super().__init__()
-        convolution, *self.rest = block
+        convolution, self.norm, self.curve = block
         assert isinstance(convolution, nn.Conv1d)
         (kernel,), (self.stride,), (self.dilation,) = convolution.kernel_size, convolution.stride, convolution.dilation
-        self.weight = convolution.weight.flatten(1)
+        self.weight = convolution.weight.detach().flatten(1)
         self.window = self.dilation * (kernel - 1) + 1
         past = next(p for p in range(self.window - self.stride, self.window) if (late + p - self.window // 2) % self.stride == 0)
         self.past = Past(convolution.in_channels, past, convolution.weight.device)
         self.rate, self.begin = rate, late + past
         self.late = (self.begin - self.window // 2) // self.stride
-        """Of what comes out."""
 
     def forward(self, x: Float[Tensor, "batch channels time"], clock: Clock) -> Float[Tensor, "batch width shorter"]:
         whole = clock.hold(self.past(x), self.rate, self.begin)
         windows = whole.unfold(2, self.window, self.stride)[..., :: self.dilation]
-        x = functional.linear(windows.transpose(1, 2).flatten(2), self.weight).mT
-        for layer in self.rest:
-            x = layer(x)
-        return x
+        x = functional.linear(windows.transpose(1, 2).flatten(2), self.weight)
+        return self.curve(self.norm(x.mT))
 
 
 class _LiveResidual(nn.Module):
+    late: int
+
     def __init__(self, residual: Residual, rate: int, late: int) -> None:
         super().__init__()
         wide, single = residual.blocks
+        assert isinstance(wide, Block) and isinstance(single, Block)
         self.wide = _LiveBlock(wide, rate, late)
         self.single = _LiveBlock(single, rate, self.wide.late)
         self.late = self.single.late
-        self.meanwhile = Late(self.wide.past.frames.shape[1], self.late - late, self.wide.weight.device)
+        self.meanwhile = Late(len(self.single.weight), self.late - late, self.single.weight.device)
 
     def forward(self, x: Float[Tensor, "batch width time"], clock: Clock) -> Float[Tensor, "batch width time"]:
         return self.meanwhile(x) + self.single(self.wide(x, clock), clock)
@@ -126,11 +145,13 @@ class _LiveResidual(nn.Module):
 class _LiveRise(nn.Module):
     """Two frames for each pair of neighbours: the later of the first one's and the earlier of the second's."""
 
+    late: int
+
     def __init__(self, rise: Rise, rate: int, late: int) -> None:
         super().__init__()
-        convolution, *self.rest = rise
+        convolution, self.norm, self.curve = rise
         assert isinstance(convolution, nn.ConvTranspose1d)
-        pairs = convolution.weight[..., [[2, 0], [3, 1]]]  # (inputs, outputs, which of the two frames, which of the neighbours)
+        pairs = convolution.weight.detach()[..., [[2, 0], [3, 1]]]  # (inputs, outputs, which of the two frames, which of the neighbours)
         self.weight = pairs.permute(2, 1, 0, 3).flatten(2).flatten(0, 1)
         self.past = Past(convolution.in_channels, 1, convolution.weight.device)
         self.rate, self.begin = rate, late + 1
@@ -138,10 +159,8 @@ class _LiveRise(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch width time"], clock: Clock) -> Float[Tensor, "batch width twice"]:
         pairs = clock.clear(self.past(x), self.rate, self.begin).unfold(2, 2, 1)
-        x = functional.linear(pairs.transpose(1, 2).flatten(2), self.weight).unflatten(2, (2, -1)).flatten(1, 2).mT
-        for layer in self.rest:
-            x = layer(x)
-        return x
+        x = functional.linear(pairs.transpose(1, 2).flatten(2), self.weight).unflatten(2, (2, -1)).flatten(1, 2)
+        return self.curve(self.norm(x.mT))
 
 
 class LiveTCN(nn.Module):
@@ -157,7 +176,7 @@ class LiveTCN(nn.Module):
 
     def __init__(self, network: TCN, late: int = 0) -> None:
         super().__init__()
-        width, device = network.c1a[0].out_channels, network.c1a[0].weight.device
+        width, device = network.out.in_channels, network.out.weight.device
         full, half, quarter = STRIDE, STRIDE // 2, STRIDE // 4
         self.c1a = _LiveBlock(network.c1a, full, late)
         self.c1b = _LiveBlock(network.c1b, full, self.c1a.late)
@@ -167,7 +186,9 @@ class LiveTCN(nn.Module):
         self.middle = nn.ModuleList()
         late = self.c2b.late
         for residual in network.middle:
-            self.middle.append(live := _LiveResidual(residual, quarter, late))
+            assert isinstance(residual, Residual)
+            live = _LiveResidual(residual, quarter, late)
+            self.middle.append(live)
             late = live.late
         self.t1 = _LiveRise(network.t1, quarter, late)
         self.beside_t1 = Late(width, self.t1.late - self.c2a.late, device)

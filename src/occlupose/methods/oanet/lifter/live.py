@@ -248,11 +248,10 @@ class _Step(nn.Module):
         places = self.places(torch.cat([place, there.unsqueeze(2)], -1).mT).mT
         anchor = self.anchors(carry(places[..., :2], places[..., 2] > 0)[:, CARRY : CARRY + STRIDE].mT).mT
 
-        beside = clock.to(self.device)
-        correction = self.tcn_2d(given, beside)
+        correction = self.tcn_2d(given, clock)
         given = self.before_2d(given.mT).mT
         complete = corrected(given, correction)
-        away = self.tcn_3d(completed(complete, given), beside)
+        away = self.tcn_3d(completed(complete, given), clock)
         complete = self.before_3d(complete.flatten(2).mT).mT.unflatten(2, (JOINTS, 2))
         answer = torch.cat([relative(complete, away).flatten(2), complete.flatten(2)], -1)
         answer = self.before_answer(answer.mT).mT.cpu()

@@ -65,7 +65,9 @@ def corrected(
     return positions(seen) + doubt(seen).unsqueeze(-1) * correction.unflatten(-1, (len(BODY22), 2))
 
 
-def completed(complete: Float[Tensor, "batch time 22 2"], seen: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time channels"]:
+def completed(
+    complete: Float[Tensor, "batch time 22 2"], seen: Float[Tensor, "batch time channels"]
+) -> Float[Tensor, "batch time channels"]:
     """What the 3D network sees: the completed joints in place of the bridged ones."""
     return torch.cat([complete.flatten(2), seen[..., 2 * len(BODY22) :]], -1)
 
