@@ -39,6 +39,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "pipeline": pipeline,
     "whole lifting": lambda: whole(_rows("lifting")) + _how("lifting"),
     "whole lifting_frames": lambda: whole(_rows("lifting_frames")) + _how("lifting_frames"),
+    "whole live": lambda: whole(_rows("live")) + _how("live"),
     "whole pipeline": lambda: whole(_rows("pipeline")) + _how("pipeline"),
     "whole pipeline_one_thread": lambda: whole(_rows("pipeline_one_thread")) + _how("pipeline_one_thread"),
 }

@@ -1,12 +1,14 @@
 """The lifter beside a camera: the answers of `lift.lift_rays`, frame after frame, each as soon as nothing can change it any more.
 
 People come and go; all who are there take their steps through the networks together, STRIDE frames at a time, and every layer keeps what
-it needs of the frames before (`networks.live`), so that a frame costs the same however long the video is. Ours.
+it needs of the frames before (`networks.live`), so that a frame costs the same however long the video is. Of a step the 2D network has its
+turn in one frame and the 3D network in the next, so that no frame waits for both. Ours.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -109,9 +111,9 @@ class LiveLifter:
         self._lifter = lifter
         self._device = next(lifter.parameters()).device
         self.reset()
-        # a frame is answered in the step for which the networks have all; steps come every STRIDE frames, a person's own between them
-        steps = self._faster * (self._step.late + 2 * STRIDE) - 2
-        self.delay = max(steps // self._slower, self._patience)
+        # the networks are late; steps come every STRIDE frames, a person's own lie between them; the 3D network comes a frame later
+        frames = self._faster * (self._step.late + 2 * STRIDE) - 2
+        self.delay = max(frames // self._slower + 1, self._patience)
 
     def reset(self) -> None:
         """Forget everybody: the next frame is the first of another video."""
@@ -120,6 +122,7 @@ class LiveLifter:
         self._here: dict[int, _Track] = {}
         self._newborn: list[_Track] = []
         self._batch: list[_Track] = []
+        self._halfway: _Halfway | None = None
         self._answers: defaultdict[int, list[tuple[_Track, np.ndarray, np.ndarray]]] = defaultdict(list)
 
     def update(
@@ -152,8 +155,10 @@ class LiveLifter:
         for who, track in self._here.items():
             track.add(people.get(who, unseen), self._slower)
         self._frames += 1
+        self._lift()
         while (self._steps + 1) * self._hop <= self._frames * self._slower:
-            self._advance()
+            self._lift()
+            self._complete()
         return self._tell() if self._frames > self.delay else None
 
     def finish(self) -> list[Finished]:
@@ -161,7 +166,8 @@ class LiveLifter:
         for track in list(self._here.values()):
             self._end(track)
         while self._newborn or self._batch:
-            self._advance()
+            self._lift()
+            self._complete()
         rest = [self._tell() for _ in range(self._told, self._frames)]
         self.reset()
         return rest
@@ -170,8 +176,8 @@ class LiveLifter:
         track.end(self._hop)
         del self._here[track.who]
 
-    def _advance(self) -> None:
-        """One step of all who have the frames for it; who has been born since the last one waits for the next."""
+    def _complete(self) -> None:
+        """The first half of a step of all who have the frames for it; who has been born since the last one waits for the next."""
         ready = [track for track in self._newborn if track.born * self._slower <= self._steps * self._hop]
         kept = [place for place, track in enumerate(self._batch) if STRIDE * track.step - self._step.late < STRIDE * track.steps]
         if ready or len(kept) < len(self._batch):
@@ -182,16 +188,17 @@ class LiveLifter:
             arrange(self._step, torch.where(order.unsqueeze(1) < 0, -1, rows).flatten())
         self._steps += 1
         if self._batch:
-            self._lift()
+            given = torch.from_numpy(np.array([track.take(self._hop) for track in self._batch]))
+            given = given.unflatten(1, (STRIDE, self._faster)).transpose(1, 2).flatten(0, 1)
+            steps = torch.tensor([(track.step, track.steps) for track in self._batch]).repeat_interleave(self._faster, 0)
+            self._halfway = self._step.complete(given[..., :2], given[..., 2] > 0, Clock(*steps.T))
 
     def _lift(self) -> None:
-        """The next frames of everybody through the networks, and what comes out of older ones."""
-        given = torch.from_numpy(np.array([track.take(self._hop) for track in self._batch]))
-        given = given.unflatten(1, (STRIDE, self._faster)).transpose(1, 2).flatten(0, 1)
-        steps = torch.tensor([(track.step, track.steps) for track in self._batch]).repeat_interleave(self._faster, 0)
-        with torch.inference_mode():
-            answers = self._step(given[..., :2], given[..., 2] > 0, Clock(*steps.T))
-        xyz, rays = (answer.unflatten(0, (-1, self._faster)).transpose(1, 2).flatten(1, 2).cpu().numpy() for answer in answers)
+        """The second half, if one is due, and the answers that come out of it."""
+        if self._halfway is None:
+            return
+        answers, self._halfway = self._step.lift(self._halfway), None
+        xyz, rays = (answer.unflatten(0, (-1, self._faster)).transpose(1, 2).flatten(1, 2).numpy() for answer in answers)
         for place, track in enumerate(self._batch):
             first = self._faster * (STRIDE * track.step - self._step.late)
             for number in range(max(0, -first), self._hop):
@@ -210,8 +217,18 @@ class LiveLifter:
         return Finished(frame, np.array([track.who for track, *_ in there], np.int64), xyz, rays)
 
 
+class _Halfway(NamedTuple):
+    """A step between the 2D and the 3D network."""
+
+    clock: Clock
+    given: Float[Tensor, "batch 4 channels"]
+    complete: Float[Tensor, "batch 4 22 2"]
+    size: Float[Tensor, "batch 4 1"]
+    anchor: Float[Tensor, "batch 4 2"]
+
+
 class _Step(nn.Module):
-    """`inputs.prepare`, the lifter and `lift.in_camera`, STRIDE frames of each sequence at a time.
+    """`inputs.prepare` and `Lifter.complete`, then `Lifter.lift` and `lift.in_camera`, on STRIDE frames of each sequence at a time.
 
     Attributes:
         late: frames by which what comes out is late.
@@ -229,13 +246,13 @@ class _Step(nn.Module):
         self.late = max(self.tcn_3d.late, PLACED)
         self.before_2d = Late(CHANNELS, self.tcn_2d.late - SIZED, self.device)
         self.before_3d = Late(2 * JOINTS, self.tcn_3d.late - self.tcn_2d.late, self.device)
-        self.before_answer = Late(3 * len(H36M17) + 2 * JOINTS, self.late - self.tcn_3d.late, self.device)
+        self.before_place = Late(3 * len(H36M17) + 2 * JOINTS, self.late - self.tcn_3d.late, self.device)
         self.sizes = Late(1, self.late - SIZED)
         self.anchors = Late(2, self.late - PLACED)
 
-    def forward(
-        self, points: Float[Tensor, "batch 4 22 2"], seen: Bool[Tensor, "batch 4 22"], clock: Clock
-    ) -> tuple[Float[Tensor, "batch 4 17 3"], Float[Tensor, "batch 4 22 2"]]:
+    @torch.inference_mode()
+    def complete(self, points: Float[Tensor, "batch 4 22 2"], seen: Bool[Tensor, "batch 4 22"], clock: Clock) -> _Halfway:
+        """What the networks see, and the completed 2D joints."""
         raw = self.raw(torch.cat([points.flatten(2), seen], -1).mT).mT
         now = slice(HORIZON, HORIZON + STRIDE)
         whole = bridge(raw[..., : 2 * JOINTS].unflatten(2, (JOINTS, 2)), raw[..., 2 * JOINTS :] > 0)
@@ -244,17 +261,18 @@ class _Step(nn.Module):
         centred = centre(filled, known, look_at(place))
         size = average_size(clock.hold(self.extents(extent(centred, known)), STRIDE, SIZED + SMOOTH))
         joints = self.before_size(torch.cat([centred.flatten(2), ages.flatten(2)], -1).mT).mT.unflatten(2, (2, JOINTS, 2))
-        given = channels(joints[:, :, 0], joints[:, :, 1], size).to(self.device)
         places = self.places(torch.cat([place, there.unsqueeze(2)], -1).mT).mT
-        anchor = self.anchors(carry(places[..., :2], places[..., 2] > 0)[:, CARRY : CARRY + STRIDE].mT).mT
-
+        anchor = carry(places[..., :2], places[..., 2] > 0)[:, CARRY : CARRY + STRIDE]
+        given = channels(joints[:, :, 0], joints[:, :, 1], size).to(self.device)
         correction = self.tcn_2d(given, clock)
         given = self.before_2d(given.mT).mT
-        complete = corrected(given, correction)
-        away = self.tcn_3d(completed(complete, given), clock)
-        complete = self.before_3d(complete.flatten(2).mT).mT.unflatten(2, (JOINTS, 2))
+        return _Halfway(clock, given, corrected(given, correction), self.sizes(size.mT).mT, self.anchors(anchor.mT).mT)
+
+    @torch.inference_mode()
+    def lift(self, step: _Halfway) -> tuple[Float[Tensor, "batch 4 17 3"], Float[Tensor, "batch 4 22 2"]]:
+        """3D joints about the root and completed 2D joints, as `lift.in_camera` has them."""
+        away = self.tcn_3d(completed(step.complete, step.given), step.clock)
+        complete = self.before_3d(step.complete.flatten(2).mT).mT.unflatten(2, (JOINTS, 2))
         answer = torch.cat([relative(complete, away).flatten(2), complete.flatten(2)], -1)
-        answer = self.before_answer(answer.mT).mT.cpu()
-        xyz, complete = answer.split([3 * len(H36M17), 2 * JOINTS], -1)
-        size = self.sizes(size.mT).mT
-        return in_camera(xyz.unflatten(2, (-1, 3)), complete.unflatten(2, (-1, 2)), size, look_at(anchor))
+        xyz, complete = self.before_place(answer.mT).mT.cpu().split([3 * len(H36M17), 2 * JOINTS], -1)
+        return in_camera(xyz.unflatten(2, (-1, 3)), complete.unflatten(2, (-1, 2)), step.size, look_at(step.anchor))
