@@ -7,7 +7,7 @@ turn in one frame and the 3D network in the next, so that no frame waits for bot
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from typing import NamedTuple
 
 import numpy as np
@@ -101,15 +101,17 @@ class LiveLifter:
 
     Attributes:
         delay: frames between a frame and its answer.
+
+    Raises:
+        OccluposeError: a rate or a patience that cannot be.
     """
 
     def __init__(self, lifter: Lifter, fps: float, *, patience: float = 2.0) -> None:
-        if not fps > 0:
-            raise OccluposeError(f"fps {fps}: must be above 0; give frames a second")
+        if not (0 < fps < inf and 0 <= patience < inf):
+            raise OccluposeError(f"fps {fps}, patience {patience}: cannot be; give frames a second, and seconds from 0 on")
         self._faster, self._slower, self._patience = phases(fps), spacing(fps), ceil(patience * fps)
         self._hop = STRIDE * self._faster  # frames of the networks in a step
         self._lifter = lifter
-        self._device = next(lifter.parameters()).device
         self.reset()
         # the networks are late; steps come every STRIDE frames, a person's own lie between them; the 3D network comes a frame later
         frames = self._faster * (self._step.late + 2 * STRIDE) - 2
