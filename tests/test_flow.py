@@ -1,8 +1,13 @@
+import sys
+
 import cv2
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from occlupose.flow import FlowMeter
+from occlupose.errors import OccluposeError
+from occlupose.flow import DIS, RAFT, FlowMeter, build, raft
 from occlupose.occlusion.evidence import OCCLUDED, VISIBLE, evidence, states
 from occlupose.pyramid import Pyramid
 
@@ -24,9 +29,9 @@ def moved(image, shift, size=(240, 220)):
     return cv2.warpAffine(image, np.array([[1, 0, dx - 40], [0, 1, dy - 40]], np.float32), size, flags=cv2.INTER_CUBIC)
 
 
-def measure(*frames):
+def measure(*frames, flow=None):
     """The answers for every frame of (image, boxes, xy, ids)."""
-    meter = FlowMeter()
+    meter = FlowMeter(flow)
     answers = [meter.update(Pyramid(image), *people) for image, *people in frames]
     assert answers[0] is None
     return [*answers[1:], meter.finish()]
@@ -130,3 +135,129 @@ def test_a_finished_meter_starts_afresh():
     meter.update(picture, BOX, JOINTS, ONE)
     assert np.isnan(meter.finish().motion).all()
     assert meter.update(picture, BOX, JOINTS, ONE) is None
+
+
+# ------------------------------------------------------------------------------------------------ other flows
+
+
+def test_by_default_it_is_dis_on_the_grey_pictures():
+    """What OpenCV says of the whole picture, which the box fills, averaged over five pixels by five."""
+    world = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    first, second = (cv2.GaussianBlur(picture, (0, 0), 3) for picture in (world, np.roll(world, (2, 3), (0, 1))))
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    field = dis.calc(*(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)), None)
+    box, xy = np.array([[30, 30, 170, 170]], np.float32), np.array([[[60, 60], [100, 141], [150, 80]]], np.float32)
+    expected = [[field[y - 2 : y + 3, x - 2 : x + 3].mean((0, 1)) for x, y in xy[0].astype(int)]]
+    for flow in (None, DIS(), build()):
+        answer, _ = measure((first, box, xy, ONE), (second, box, xy, ONE), flow=flow)
+        np.testing.assert_allclose(answer.flow * 140, expected, atol=1e-3)
+
+
+class Stretch:
+    """A flow by formula: x² / 100 to the right and y / 10 up, from the middle of the picture."""
+
+    sizes: list
+
+    def __init__(self):
+        self.sizes = []
+
+    def __call__(self, first, second):
+        assert first.shape == second.shape and first.dtype == second.dtype == np.uint8
+        self.sizes.append(first.shape)
+        y, x = np.indices(first.shape[:2]) - (np.array(first.shape[:2]).reshape(2, 1, 1) - 1) / 2
+        return np.stack([x**2 / 100, -y / 10], -1)
+
+
+def test_any_flow_is_used_as_it_is_averaged_over_the_patch():
+    """The mean of x² over x - 2 to x + 2 is x² + 2."""
+    picture, flow = moved(texture(340, 340), (0, 0), (201, 221)), Stretch()
+    box, side = np.array([[20, 20, 181, 201]], np.float32), 181
+    first, last = measure((picture, box, JOINTS, ONE), (picture, box, JOINTS + 1, ONE), flow=flow)
+    assert flow.sizes == [(221, 201, 3)] * 2, "the box with its surroundings is all of the picture"
+    for answer, xy in ((first, JOINTS), (last, JOINTS + 1)):
+        x, y = (xy - (100, 110)).transpose(2, 0, 1)
+        np.testing.assert_allclose(answer.flow * side, np.stack([(x**2 + 2) / 100, -y / 10], -1), atol=1e-3)
+    np.testing.assert_allclose(first.motion * side, 1, atol=1e-5)
+
+
+def test_a_flow_on_a_smaller_picture_counts_in_pixels_of_the_whole():
+    picture, flow = np.zeros((996, 996, 3), np.uint8), Stretch()
+    people = (picture, np.array([[100, 100, 900, 900]], np.float32), np.float32([[[400, 700]]]), ONE)
+    answer, _ = measure(people, people, flow=flow)
+    assert flow.sizes[0] == (166, 166, 3), "a sixth: 800 px are about six times 128"
+    assert answer.flow[0, 0, 1] * 800 == pytest.approx(-(700 - 995 / 2) / 10, abs=1e-3)
+
+
+def test_a_flow_of_another_size_is_refused():
+    picture = moved(texture(340, 340), (0, 0))
+    with pytest.raises(OccluposeError, match=r"gave shape \(2, 3, 2\).*height, width, 2"):
+        measure(*[(picture, BOX, JOINTS, ONE)] * 2, flow=lambda first, second: np.zeros((2, 3, 2)))
+
+
+class Brightness(nn.Module):
+    """In place of RAFT: how bright the first picture is in red, and the second in green, of 0..255. Worse is said first."""
+
+    def forward(self, first, second):
+        for picture in (first, second):
+            assert picture.dtype == torch.float32 and picture.shape[2] % 8 == 0 and picture.shape[3] % 8 == 0
+            assert min(picture.shape[2:]) >= 128 and picture.min() >= -1 and picture.max() <= 1
+        assert first.min() == -1 and first.max() == 1
+        right = torch.stack([first[:, 0], second[:, 1]], 1) * 127.5 + 127.5
+        return [torch.zeros_like(right), right]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (128, 136), (131, 250), (300, 17)])
+def test_raft_gets_padded_pictures_and_the_last_answer_counts(size):
+    first, second = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    first[0, 0], first[0, 1] = 0, 255
+    field = RAFT(Brightness())(first, second)
+    assert field.dtype == np.float32 and field.flags.c_contiguous
+    np.testing.assert_allclose(field, np.stack([first[..., 0], second[..., 1]], -1), atol=1e-4)
+
+
+def test_an_unknown_flow_is_refused():
+    with pytest.raises(OccluposeError, match=r"^flow pwc: not known; give dis, raft-small, raft-large$"):
+        build("pwc")
+
+
+@pytest.mark.parametrize("name", ["raft-small", "raft-large"])
+@pytest.mark.parametrize(
+    "error", ["ModuleNotFoundError('No module named torchvision')", "RuntimeError('operator torchvision::nms is not')"]
+)
+def test_without_a_torchvision_that_fits_the_cure_is_one_line(name, error, tmp_path, monkeypatch):
+    """As where it is not installed, and as where it was built for another torch."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text(f"raise {error}")
+    for module in [module for module in sys.modules if module.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(OccluposeError, match=rf"^flow {name}: .*{torch.__version__.split('+')[0]}.*torchvision.*occlupose\[raft\].*dis$"):
+        build(name)
+
+
+def torchvision_fits():
+    try:
+        from torchvision.models import optical_flow  # noqa: F401
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True
+
+
+needs_torchvision = pytest.mark.skipif(not torchvision_fits(), reason="there is no torchvision that fits this torch")
+
+
+@needs_torchvision
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_raft_itself_takes_any_size(size):
+    flow = raft(size, pretrained=False)
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 75, 141, 3), dtype=np.uint8)
+    field = flow(first, second)
+    assert field.shape == (75, 141, 2) and np.isfinite(field).all()
+
+
+@needs_torchvision
+def test_weights_of_raft_that_cannot_be_fetched_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody is there
+    with pytest.raises(OccluposeError, match=r"^flow raft-small: torchvision cannot fetch its weights .*; go online once, or use dis$"):
+        build("raft-small")

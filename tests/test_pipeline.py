@@ -216,6 +216,29 @@ def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
     assert doubted.tolist() == [[5, wrist], [6, wrist]], "the wrist that leaps there and back, before and after, and nothing else"
 
 
+def test_another_flow_is_believed(tmp_path):
+    """One that says of some pixels that they leap, in a video in which nobody moves."""
+
+    def leaping(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        field = np.zeros((*first.shape[:2], 2), np.float32)
+        field[: len(field) // 2, :, 0] = 1000
+        return field
+
+    clip, eyes = video(tmp_path, 6), Seer(figures("xxxxxx"))
+    still, poses = (run(clip, frontend=eyes, flow=flow).observed for flow in ("dis", leaping))
+    assert (still.state == VISIBLE).all()
+    head, feet = eyes.xy[0, 0, :, 1].argmin(), eyes.xy[0, 0, :, 1].argmax()
+    assert (poses.state[:, 0, head] == OCCLUDED).all() and (poses.state[:, 0, feet] == VISIBLE).all()
+    streamed = list(stream(clip, frontend=eyes, flow=leaping))
+    np.testing.assert_array_equal(np.concatenate([now.observed.state for now in streamed]), poses.state)
+
+
+@pytest.mark.parametrize("task", [run, stream])
+def test_an_unknown_flow_is_refused_before_anything_is_watched(task, tmp_path):
+    with pytest.raises(OccluposeError, match="flow pwc"):
+        list(task(video(tmp_path, 2), frontend=tmp_path / "nope.onnx", flow="pwc"))
+
+
 def test_a_reader_who_stops_leaves_no_thread(tmp_path):
     before = set(threading.enumerate())
     with open_media(video(tmp_path, 30)) as source:

@@ -111,6 +111,7 @@ def run(
     frontend: str = "blazepose",
     boxes: Boxes = None,
     flip: bool = False,
+    flow: Literal["dis", "raft-small", "raft-large"] = "dis",
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
@@ -133,16 +134,17 @@ def run(
         boxes: JSON file of a detector's results, with the boxes to look into. Its image_id is the number of a frame, from 0, or a picture's
             name. For .safetensors and .onnx files.
         flip: look at each person's mirror image too: a little better, twice the time. For .safetensors files.
+        flow: what measures how the pixels move; RAFT needs torchvision, and its weights are for research.
         weights: another lifter than the shipped one.
-        device: where the lifting networks and a .safetensors run: cpu, cuda, ... as torch names it.
+        device: where the lifting networks, a .safetensors and RAFT run: cpu, cuda, ... as torch names it.
     """
     from occlupose.media import open_media
 
     with open_media(input, every=every, start=start, end=end) as source:
         folder = output or Path("out") / _name(source)
         _run(
-            source, folder, max_people=max_people, video=video, scene=scene, frontend=frontend, boxes=boxes, flip=flip, weights=weights,
-            device=device,
+            source, folder, max_people=max_people, video=video, scene=scene, frontend=frontend, boxes=boxes, flip=flip, flow=flow,
+            weights=weights, device=device,
         )  # fmt: skip
 
 
@@ -173,12 +175,14 @@ def _run(
     frontend: str = "blazepose",
     boxes: Path | None = None,
     flip: bool = False,
+    flow: str = "dis",
     weights: Path | None = None,
     device: str = "cpu",
 ) -> None:
     """Watches, lifts, writes and sums up. Whatever cannot be is refused before anything is made or fetched."""
     _check_folder(folder)
     camera = scene.intrinsics()
+    from occlupose import flow as flows
     from occlupose import pipeline, viewer
     from occlupose.assets import BLAZEPOSE
 
@@ -186,13 +190,14 @@ def _run(
     lift = pipeline.prepare(
         source, max_people=max_people, camera=camera, fov=scene.fov, height=scene.height, weights=weights, device=device
     )  # fmt: skip
+    between = flows.build(flow, device=device)
     if frontend == "blazepose" and boxes is None and not flip:  # with these it is refused
         _announce(console, BLAZEPOSE)
     eyes = pipeline.look(source, frontend, boxes=boxes, flip=flip, device=device)
     record = pipeline.Record.of(source, eyes)
     with _Interrupt() as interrupt, _progress(console) as bar:
         watching = bar.add_task(f"watching {_short(Path(source.name).name)}", total=source.count, people="")
-        with closing(pipeline.watch(source, eyes, max_people=max_people)) as sightings:
+        with closing(pipeline.watch(source, eyes, max_people=max_people, flow=between)) as sightings:
             for sighting in sightings:
                 record.sightings.append(sighting)
                 bar.update(watching, advance=1, people=_count(len(sighting.ids)))

@@ -2,20 +2,124 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
+from occlupose.errors import OccluposeError
 from occlupose.pyramid import Pyramid, window
 
-__all__ = ["Displacements", "FlowMeter"]
+if TYPE_CHECKING:  # imported where it is used: DIS does without
+    from torch import Tensor, nn
+
+__all__ = ["DIS", "RAFT", "Displacements", "Flow", "FlowMeter", "Name", "build", "raft"]
 
 PERSON_PIXELS = 128  # about what the smallest person is shrunk to for the flow, by a whole factor: enough to tell limb from background
 REGION_PIXELS = 100_000  # the most pixels a flow is computed on, so that a frame costs a few ms however large it is
 PADDING = 0.25  # of the box side, added round each person
 SMALLEST = 16  # px, the least side of what the flow is computed on
 PATCH = 5  # px, side of the square round a joint over which the flow is averaged
+RAFT_STEP, RAFT_SMALLEST = 8, 128  # px: RAFT takes multiples of the one, and its features are correlated on four levels from the other on
+
+Name = Literal["dis", "raft-small", "raft-large"]
+"""What `build` knows."""
+
+
+class Flow(Protocol):
+    """Dense optical flow between two pictures: any function like this will do."""
+
+    def __call__(
+        self, first: UInt8[np.ndarray, "height width 3"], second: UInt8[np.ndarray, "height width 3"]
+    ) -> Float[np.ndarray, "height width 2"]:
+        """How far, in px to the right and down, what is at each pixel of the first RGB picture has moved in the second.
+
+        Pictures are crops of the people, of any size from 16 px a side.
+        """
+        ...
+
+
+class DIS:
+    """OpenCV's DIS flow (Kroeger et al., ECCV 2016) on the grey pictures: a few milliseconds on one thread."""
+
+    def __init__(self) -> None:
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+
+    def __call__(
+        self, first: UInt8[np.ndarray, "height width 3"], second: UInt8[np.ndarray, "height width 3"]
+    ) -> Float[np.ndarray, "height width 2"]:
+        before, after = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second))
+        return self._dis.calc(before, after, np.zeros((*before.shape, 2), np.float32))
+
+
+class RAFT:
+    """A network of the RAFT kind (Teed and Deng, ECCV 2020) as a flow; `raft` has those of torchvision.
+
+    Arguments:
+        network: two batches of pictures (batch, 3, height, width) in -1..1, sides multiples of 8 and 128 or more, to a list of ever better
+            flows (batch, 2, height, width) in px, of which the last is taken. Smaller and other sizes are padded with their edges.
+    """
+
+    def __init__(self, network: "nn.Module") -> None:
+        self._network = network.eval()
+
+    def __call__(
+        self, first: UInt8[np.ndarray, "height width 3"], second: UInt8[np.ndarray, "height width 3"]
+    ) -> Float[np.ndarray, "height width 2"]:
+        import torch
+
+        height, width = first.shape[:2]
+        pad = [(0, max(RAFT_SMALLEST, math.ceil(side / RAFT_STEP) * RAFT_STEP) - side) for side in (height, width)]
+        device = next((parameter.device for parameter in self._network.parameters()), torch.device("cpu"))
+
+        def batch(picture: np.ndarray) -> "Tensor":
+            padded = np.pad(picture, (*pad, (0, 0)), "edge").transpose(2, 0, 1)
+            return torch.from_numpy(padded[None].astype(np.float32) / 127.5 - 1).to(device)
+
+        with torch.inference_mode():
+            field = self._network(batch(first), batch(second))[-1][0, :, :height, :width]
+        return np.ascontiguousarray(field.permute(1, 2, 0).cpu().numpy())
+
+
+def raft(size: Literal["small", "large"], *, pretrained: bool = True, device: str = "cpu") -> RAFT:
+    """RAFT of torchvision, the optional dependency `occlupose[raft]`.
+
+    Its weights are fetched by torchvision at first use and are no part of this package: they were trained on FlyingChairs and
+    FlyingThings3D, which are for research only.
+
+    Raises:
+        OccluposeError: torchvision is missing or does not fit the installed torch; the weights cannot be fetched.
+    """
+    import torch
+
+    try:
+        from torchvision.models import optical_flow
+    except (ImportError, OSError, RuntimeError) as error:  # built for another torch it fails in any of these ways
+        reason = str(error).splitlines()[0]
+        raise OccluposeError(
+            f"flow raft-{size}: no torchvision that fits torch {torch.__version__} ({reason}); "
+            "pip install 'occlupose[raft]' with both from the same index, or use dis"
+        ) from error
+    create = optical_flow.raft_small if size == "small" else optical_flow.raft_large
+    try:
+        return RAFT(create(weights="C_T_V2" if pretrained else None).to(device))
+    except OSError as error:
+        raise OccluposeError(f"flow raft-{size}: torchvision cannot fetch its weights ({error}); go online once, or use dis") from error
+
+
+def build(name: str = "dis", *, device: str = "cpu") -> Flow:
+    """The flow of this name.
+
+    Arguments:
+        device: of RAFT, as torch names it.
+
+    Raises:
+        OccluposeError: there is none of this name, or as `raft`.
+    """
+    if name not in get_args(Name):
+        raise OccluposeError(f"flow {name}: not known; give {', '.join(get_args(Name))}")
+    return DIS() if name == "dis" else raft("small" if name == "raft-small" else "large", device=device)
 
 
 @dataclass(frozen=True)
@@ -47,12 +151,15 @@ class _Moment:
 class FlowMeter:
     """Measures the flow and the motion of every joint, for OANet eq. 2, in a stream: a frame's answer comes with the next frame.
 
-    Holds three frames at most. The flow is DIS on the union of the people's boxes (OANet used PWC-Net), forward (t to t+1);
+    Holds three frames at most. The flow (OANet used PWC-Net) is that of the union of the people's boxes, forward (t to t+1);
     for who is missing in t+1, and in the last frame, backward (t to t-1).
+
+    Arguments:
+        flow: by default DIS.
     """
 
-    def __init__(self) -> None:
-        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    def __init__(self, flow: Flow | None = None) -> None:
+        self._between = flow or DIS()
         self.reset()
 
     def reset(self) -> None:
@@ -116,8 +223,9 @@ class FlowMeter:
         if (small < SMALLEST).any():
             return np.full_like(now.xy, np.nan)
         region = window(low[0], low[1], factor, 1)
-        first, second = (cv2.cvtColor(moment.picture.cut(region, *small), cv2.COLOR_RGB2GRAY) for moment in (now, other))
-        field = self._dis.calc(first, second, np.zeros((*first.shape, 2), np.float32))
+        field = np.asarray(self._between(now.picture.cut(region, *small), other.picture.cut(region, *small)), np.float32)
+        if field.shape != (small[1], small[0], 2):
+            raise OccluposeError(f"flow: gave shape {field.shape} for pictures of {small[0]} x {small[1]}; give (height, width, 2)")
         at = ((now.xy - low + 0.5) / factor - 0.5).astype(np.float32)
         return factor * _sample(cv2.blur(field, (PATCH, PATCH)), at)
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from occlupose import flow as flows
 from occlupose import lifting
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.flow import Displacements, FlowMeter
+from occlupose.flow import Displacements, Flow, FlowMeter
 from occlupose.frontends import Frontend, People, build
 from occlupose.frontends.boxes import load as load_boxes
 from occlupose.lifting import TAIL, Lift, assumed_camera
@@ -92,6 +93,7 @@ def run(
     height: float | None = None,
     frontend: str | Path | Frontend = "blazepose",
     boxes: Path | None = None,
+    flow: str | Flow = "dis",
     weights: Path | None = None,
     device: str = "cpu",
     progress: Callable[[Record], object] | None = None,
@@ -108,8 +110,9 @@ def run(
         frontend: what finds 2D joints: its name, a .safetensors or .onnx file, or one already built.
         boxes: a detector's results with the boxes of the people (`frontends.boxes.load`), for a front end that looks into such; otherwise
             people are looked for.
+        flow: what measures how the pixels move: its name (`flow.build`), or any function like `flow.Flow`.
         weights: another lifter than the shipped one, as `occlupose train lifter` writes it.
-        device: for the lifting networks and a .safetensors front end, as torch names it.
+        device: for the lifting networks, a .safetensors front end and RAFT, as torch names it.
         progress: called after each frame with all that was seen so far.
 
     Returns:
@@ -120,7 +123,8 @@ def run(
     """
     with _opened(spec, every, start, end) as source:
         lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device)
-        seen = _observe(source, partial(look, source, frontend, boxes=boxes, device=device), max_people, progress)
+        between = flows.build(flow, device=device) if isinstance(flow, str) else flow
+        seen = _observe(source, partial(look, source, frontend, boxes=boxes, device=device), between, max_people, progress)
     return lift(seen)
 
 
@@ -135,11 +139,17 @@ def look(
     return frontend
 
 
-def _observe(source: Source, built: Callable[[], Frontend], max_people: int | None, progress: Callable[[Record], object] | None) -> Poses:
+def _observe(
+    source: Source,
+    built: Callable[[], Frontend],
+    flow: Flow,
+    max_people: int | None,
+    progress: Callable[[Record], object] | None,
+) -> Poses:
     """Everybody in 2D. A front end that is built for it is let go with it: its memory then serves what follows."""
     eyes = built()
     record = Record.of(source, eyes)
-    for sighting in watch(source, eyes, max_people=max_people):
+    for sighting in watch(source, eyes, max_people=max_people, flow=flow):
         record.sightings.append(sighting)
         if progress is not None:
             progress(record)
@@ -158,6 +168,7 @@ def stream(
     height: float | None = None,
     frontend: str | Path | Frontend = "blazepose",
     boxes: Path | None = None,
+    flow: str | Flow = "dis",
     weights: Path | None = None,
     device: str = "cpu",
 ) -> Iterator[Poses]:
@@ -168,8 +179,9 @@ def stream(
     """
     with _opened(spec, every, start, end) as source:
         lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device)
+        between = flows.build(flow, device=device) if isinstance(flow, str) else flow
         eyes = look(source, frontend, boxes=boxes, device=device)
-        yield from lift_stream(watch(source, eyes, max_people=max_people), Record.of(source, eyes), lift)
+        yield from lift_stream(watch(source, eyes, max_people=max_people, flow=between), Record.of(source, eyes), lift)
 
 
 def prepare(
@@ -204,7 +216,9 @@ def _opened(spec: str | Path | int | Source, every: int, start: float | None, en
         raise OccluposeError(f"{spec.name}: is open already; give every, start and end where it is opened")
 
 
-def watch(source: Source, frontend: Frontend, *, max_people: int | None = None) -> Generator[Sighting, None, None]:
+def watch(
+    source: Source, frontend: Frontend, *, max_people: int | None = None, flow: Flow | None = None
+) -> Generator[Sighting, None, None]:
     """The people of each frame of a source, in 2D, some frames late: frontend, tracker, flow, evidence (OANet section 3.1).
 
     Decoding, tracking and optical flow run beside the networks, and OpenCV on one thread (in the whole process) meanwhile. Ghosts, people
@@ -212,9 +226,10 @@ def watch(source: Source, frontend: Frontend, *, max_people: int | None = None) 
 
     Arguments:
         max_people: at most so many in a frame; who was there first stays.
+        flow: by default DIS.
     """
     frontend.reset()
-    witness = _Witness((source.width, source.height), max_people)
+    witness = _Witness((source.width, source.height), max_people, flow)
     waiting: deque[Future[list[Sighting]]] = deque()
     with opencv_on_one_thread(), background("track") as worker, closing(prefetch(halved(source), polite=not source.live)) as frames:
         for frame in frames:
@@ -239,9 +254,9 @@ class _Moment:
 class _Witness:
     """Who is who, and what to believe of them: tracker, flow and evidence. A frame is told of when it is settled who is in it."""
 
-    def __init__(self, size: tuple[int, int], max_people: int | None) -> None:
+    def __init__(self, size: tuple[int, int], max_people: int | None, flow: Flow | None) -> None:
         self.size, self.places = size, _Places(max_people)
-        self.tracker, self.meter = Tracker(look_back=TAIL), FlowMeter()
+        self.tracker, self.meter = Tracker(look_back=TAIL), FlowMeter(flow)
         self.waiting: deque[_Moment] = deque()
 
     def see(self, frame: Frame, people: People) -> list[Sighting]:

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from occlupose.methods.oanet.lifter.inputs import (
     AGE,
     ANCHORS,
+    CARRY,
     CHANNELS,
     HORIZON,
     SMOOTH,
@@ -173,7 +174,7 @@ def test_nobody_at_all_is_in_the_middle_of_the_picture():
     torch.testing.assert_close(inputs.rotation, torch.eye(3).expand(2, 12, 3, 3))
 
 
-def test_in_frames_without_anybody_the_direction_is_bridged_however_long():
+def test_over_some_seconds_without_anybody_the_direction_is_bridged():
     xyz = person(frames=140, at=(1.5, 0, 4))
     seen = everything(xyz)
     seen[:, 10:130] = False
@@ -181,6 +182,19 @@ def test_in_frames_without_anybody_the_direction_is_bridged_however_long():
     held, again = 9 + HORIZON, 130 - HORIZON
     share = torch.linspace(0, 1, again - held + 1)[:, None]
     torch.testing.assert_close(inputs.anchor[0, held : again + 1], torch.lerp(inputs.anchor[0, 9], inputs.anchor[0, 130], share))
+
+
+def test_over_more_seconds_without_anybody_the_direction_is_straight_ahead():
+    """A person who is unseen for longer is so at either end alone: what comes later than horizon and carry is no business of a frame."""
+    xyz, carried = person(frames=400, at=(1.5, 0, 4)), HORIZON + CARRY
+    seen = everything(xyz)
+    seen[:, 100:350] = False
+    anchor = prepare(rays(xyz), seen).anchor[0]
+    torch.testing.assert_close(anchor[99 : 100 + carried], anchor[99].expand(carried + 1, 2))
+    torch.testing.assert_close(anchor[350 - carried : 351], anchor[350].expand(carried + 1, 2))
+    assert (anchor[100 + carried : 350 - carried] == 0).all()
+    seen[:, 100:] = False
+    assert torch.equal(prepare(rays(xyz), seen).anchor[0, : 350 - carried], anchor[: 350 - carried])
 
 
 def test_without_a_torso_the_middle_of_what_is_there_is_the_middle():

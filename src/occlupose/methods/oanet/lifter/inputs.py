@@ -25,6 +25,10 @@ AGE = 6.0
 SMOOTH = 8
 """Frames to either side over which the person's size is averaged."""
 
+CARRY = 62
+"""Frames over which the place of a person of whom nothing is known is carried: as far as the least networks look, so that it adds
+nothing to the delay."""
+
 ANCHORS = [BODY22.joints.index(name) for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
 
 SPREAD = torch.tensor([
@@ -84,14 +88,12 @@ def prepare(rays: Float[Tensor, "batch time joint 2"], seen: Bool[Tensor, "batch
         seen: which of them to believe.
     """
     filled, ages, known = bridge(rays, seen)
-    anchor = _anchor(filled, known)
+    anchor = carry(*middle(filled, known))
     rotation = look_at(anchor)
-    turned = torch.cat([filled, torch.ones_like(filled[..., :1])], -1) @ rotation.mT
-    centred = torch.where(known.unsqueeze(-1), turned[..., :2] / turned[..., 2:].clamp_min(0.1), 0.0)
-    size = _size(centred, known)
-    scaled = centred / size.unsqueeze(-1)
-    channels = torch.cat([scaled.flatten(2), ages.flatten(2), size.log()], -1)
-    return Inputs(channels, rotation, anchor, size)
+    centred = centre(filled, known, rotation)
+    repeated = torch.nn.functional.pad(extent(centred, known), (SMOOTH, SMOOTH), mode="replicate")
+    size = average_size(repeated)
+    return Inputs(channels(centred, ages, size), rotation, anchor, size)
 
 
 def positions(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time joint 2"]:
@@ -105,27 +107,52 @@ def doubt(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batc
     return 1 - ages.amax(-1)
 
 
-def _anchor(filled: Float[Tensor, "batch time joint 2"], known: Bool[Tensor, "batch time joint"]) -> Float[Tensor, "batch time 2"]:
-    """The middle of the torso joints that are known; of any joints where none of those is; carried over frames without any."""
+def middle(
+    filled: Float[Tensor, "batch time joint 2"], known: Bool[Tensor, "batch time joint"]
+) -> tuple[Float[Tensor, "batch time 2"], Bool[Tensor, "batch time"]]:
+    """The middle of the torso joints that are known, of any joints where none of those is, and whether any is."""
     torso = known[:, :, ANCHORS].float().unsqueeze(-1)
     weight = known.float().unsqueeze(-1)
-    middle = torch.where(
+    place = torch.where(
         torso.sum(2) > 0,
         (filled[:, :, ANCHORS] * torso).sum(2) / torso.sum(2).clamp_min(1),
         (filled * weight).sum(2) / weight.sum(2).clamp_min(1),
     )
-    anything = known.any(2, keepdim=True)
-    return bridge(middle.unsqueeze(2), anything, horizon=10**5)[0].squeeze(2)
+    return place, known.any(2)
 
 
-def _size(centred: Float[Tensor, "batch time joint 2"], known: Bool[Tensor, "batch time joint"]) -> Float[Tensor, "batch time 1"]:
-    """Root mean square distance of the known joints against the same joints of an average person, averaged over 2 SMOOTH + 1 frames."""
+def carry(place: Float[Tensor, "batch time 2"], there: Bool[Tensor, "batch time"]) -> Float[Tensor, "batch time 2"]:
+    """The person's place in every frame: bridged over CARRY frames, and straight ahead where nothing is known for longer."""
+    return bridge(place.unsqueeze(2), there.unsqueeze(2), CARRY)[0].squeeze(2)
+
+
+def centre(
+    filled: Float[Tensor, "batch time joint 2"], known: Bool[Tensor, "batch time joint"], rotation: Float[Tensor, "batch time 3 3"]
+) -> Float[Tensor, "batch time joint 2"]:
+    """The known joints as the turned camera sees them; 0 for the others."""
+    turned = torch.cat([filled, torch.ones_like(filled[..., :1])], -1) @ rotation.mT
+    return torch.where(known.unsqueeze(-1), turned[..., :2] / turned[..., 2:].clamp_min(0.1), 0.0)
+
+
+def extent(centred: Float[Tensor, "batch time joint 2"], known: Bool[Tensor, "batch time joint"]) -> Float[Tensor, "batch 2 time"]:
+    """Sums over the known joints of their squared distance, and of that of the same joints of an average person (m²)."""
     weight = known.float()
-    seen = torch.stack([((centred**2).sum(-1) * weight).sum(-1), (SPREAD**2 * weight).sum(-1)], 1)
-    window = 2 * SMOOTH + 1
-    seen = torch.nn.functional.avg_pool1d(torch.nn.functional.pad(seen, (SMOOTH, SMOOTH), mode="replicate"), window, 1)
-    ratio = (seen[:, 0] + 1e-8) / (seen[:, 1] + 1e-4)
+    return torch.stack([((centred**2).sum(-1) * weight).sum(-1), (SPREAD**2 * weight).sum(-1)], 1)
+
+
+def average_size(extents: Float[Tensor, "batch 2 longer"]) -> Float[Tensor, "batch time 1"]:
+    """Root mean square distance of the known joints against that of an average person, over SMOOTH frames more on either side."""
+    mean = torch.nn.functional.avg_pool1d(extents, 2 * SMOOTH + 1, 1)
+    ratio = (mean[:, 0] + 1e-8) / (mean[:, 1] + 1e-4)
     return ratio.sqrt().clamp_min(1e-3).unsqueeze(-1)
+
+
+def channels(
+    centred: Float[Tensor, "batch time joint 2"], ages: Float[Tensor, "batch time joint 2"], size: Float[Tensor, "batch time 1"]
+) -> Float[Tensor, "batch time channels"]:
+    """All that is known of each frame, side by side."""
+    scaled = centred / size.unsqueeze(-1)
+    return torch.cat([scaled.flatten(2), ages.flatten(2), size.log()], -1)
 
 
 def look_at(point: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:

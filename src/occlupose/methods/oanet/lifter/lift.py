@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from occlupose.methods.oanet.lifter.inputs import Inputs, prepare
+from occlupose.methods.oanet.lifter.inputs import prepare
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.networks.tcn import STRIDE
 
@@ -71,10 +71,8 @@ def _lift_window(
     device = next(lifter.parameters()).device
     with torch.inference_mode():
         complete, xyz = (answer.cpu() for answer in lifter(inputs.channels.to(device)))
-    turned, plane = (
-        _deinterleave(answer, faster)[:, ::slower][:, : len(rays)].transpose(0, 1).numpy()
-        for answer in (xyz @ inputs.rotation, _on_plane(complete, inputs))
-    )
+    back = in_camera(xyz, complete, inputs.size, inputs.rotation)
+    turned, plane = (_deinterleave(answer, faster)[:, ::slower][:, : len(rays)].transpose(0, 1).numpy() for answer in back)
     return turned, plane
 
 
@@ -88,10 +86,15 @@ def spacing(fps: float) -> int:
     return 1 if fps >= SLOWEST else min(MOST_BETWEEN, round(RATE / fps))
 
 
-def _on_plane(complete: Float[Tensor, "batch time 22 2"], inputs: Inputs) -> Float[Tensor, "batch time 22 2"]:
-    """Completed joints back from the turned, scaled coordinates."""
-    direction = torch.cat([complete * inputs.size.unsqueeze(-1), torch.ones_like(complete[..., :1])], -1) @ inputs.rotation
-    return direction[..., :2] / direction[..., 2:].clamp_min(0.05)
+def in_camera(
+    xyz: Float[Tensor, "batch time 17 3"],
+    complete: Float[Tensor, "batch time 22 2"],
+    size: Float[Tensor, "batch time 1"],
+    rotation: Float[Tensor, "batch time 3 3"],
+) -> tuple[Float[Tensor, "batch time 17 3"], Float[Tensor, "batch time 22 2"]]:
+    """3D joints in the camera's axes, and completed 2D joints on its plane z = 1, from those of the turned, scaled camera."""
+    direction = torch.cat([complete * size.unsqueeze(-1), torch.ones_like(complete[..., :1])], -1) @ rotation
+    return xyz @ rotation, direction[..., :2] / direction[..., 2:].clamp_min(0.05)
 
 
 def _spread(values: Tensor, factor: int) -> Tensor:

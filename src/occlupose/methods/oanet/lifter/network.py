@@ -44,18 +44,36 @@ class Lifter(nn.Module):
 
     def complete(self, seen: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time 22 2"]:
         """2D joints, corrected where they are in doubt."""
-        return positions(seen) + doubt(seen).unsqueeze(-1) * self.tcn_2d(seen).unflatten(-1, (len(BODY22), 2))
+        return corrected(seen, self.tcn_2d(seen))
 
     def lift(
         self, complete: Float[Tensor, "batch time 22 2"], seen: Float[Tensor, "batch time channels"]
     ) -> Float[Tensor, "batch time 17 3"]:
         """Root-relative 3D joints."""
-        channels = torch.cat([complete.flatten(2), seen[..., 2 * len(BODY22) :]], -1)
-        flat = torch.nn.functional.pad(complete[..., TARGETS, :], (0, 1))
-        xyz = flat + self.tcn_3d(channels).unflatten(-1, (len(H36M17), 3))
-        return xyz - xyz[..., :1, :]
+        return relative(complete, self.tcn_3d(completed(complete, seen)))
 
     @property
     def delay(self) -> int:
         """Frames of future that can change an answer."""
         return reach(self.tcn_2d) + reach(self.tcn_3d) + HORIZON + SMOOTH
+
+
+def corrected(
+    seen: Float[Tensor, "batch time channels"], correction: Float[Tensor, "batch time outputs"]
+) -> Float[Tensor, "batch time 22 2"]:
+    """2D joints of the input, moved by what the 2D network says where they are in doubt."""
+    return positions(seen) + doubt(seen).unsqueeze(-1) * correction.unflatten(-1, (len(BODY22), 2))
+
+
+def completed(
+    complete: Float[Tensor, "batch time 22 2"], seen: Float[Tensor, "batch time channels"]
+) -> Float[Tensor, "batch time channels"]:
+    """What the 3D network sees: the completed joints in place of the bridged ones."""
+    return torch.cat([complete.flatten(2), seen[..., 2 * len(BODY22) :]], -1)
+
+
+def relative(complete: Float[Tensor, "batch time 22 2"], away: Float[Tensor, "batch time outputs"]) -> Float[Tensor, "batch time 17 3"]:
+    """3D joints about the root: the completed ones at the person's distance, moved by what the 3D network says."""
+    flat = torch.nn.functional.pad(complete[..., TARGETS, :], (0, 1))
+    xyz = flat + away.unflatten(-1, (len(H36M17), 3))
+    return xyz - xyz[..., :1, :]

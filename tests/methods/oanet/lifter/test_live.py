@@ -1,0 +1,225 @@
+"""Live answers are held against `lift_rays` on each person by themselves."""
+
+from collections import defaultdict
+from math import ceil
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from occlupose.errors import OccluposeError
+from occlupose.methods.oanet.lifter import weights
+from occlupose.methods.oanet.lifter.inputs import CARRY, HORIZON
+from occlupose.methods.oanet.lifter.lift import lift_rays, phases, spacing
+from occlupose.methods.oanet.lifter.live import LiveLifter
+from occlupose.methods.oanet.lifter.network import Lifter
+from occlupose.networks.live import Past
+from occlupose.networks.tcn import STRIDE
+from occlupose.skeletons import H36M17
+
+SEEDS = st.integers(0, 2**32 - 1)
+CLOSE = 1e-5  # metres, and on the plane z = 1
+
+
+def lifter(depth=2):
+    """One that says something of about the size that trained ones do."""
+    torch.manual_seed(0)
+    net = Lifter(8, depth)
+    for tcn in (net.tcn_2d, net.tcn_3d):
+        torch.nn.init.normal_(tcn.out.weight, std=0.1)
+    return net.eval()
+
+
+LIFTER = lifter()
+
+
+def people(count, frames, fps, seed=0):
+    """(time, person, 22, 2) rays of people who move smoothly."""
+    random, time = np.random.default_rng(seed), np.arange(frames)[:, None, None, None] / fps
+    rest = random.normal(0, (0.05, 0.1), (count, 22, 2)) + random.uniform(-0.4, 0.4, (count, 1, 2))
+    swing = 0.02 * np.sin(random.uniform(1, 4, (count, 22, 2)) * time + random.uniform(0, 6, (count, 22, 2)))
+    return (rest + swing + 0.1 * np.sin(0.5 * time)).astype(np.float32)
+
+
+def gaps(frames, count, fps, seed):
+    """(time, person, 22): joints that flicker, joints and whole people who are not seen for up to some seconds."""
+    random = np.random.default_rng(seed)
+    seen = random.random((frames, count, 22)) < random.choice([0.1, 0.6, 1.0], (count, 22))
+    for _ in range(4):
+        start, length = random.integers(frames), round(random.uniform(0, 7) * fps)
+        who, joints = random.integers(count), random.random(22) < random.choice([0.3, 1])
+        seen[start : start + length, who, joints] = False
+    return seen
+
+
+def presence(frames, count, fps, seed):
+    """(time, person): people come, are away for a moment or for longer than anybody waits, and go."""
+    random, there = np.random.default_rng(seed), np.ones((frames, count), bool)
+    for who in range(count):
+        begin, end = sorted(random.integers(0, frames + 1, 2)) if who else (0, frames)
+        there[:begin, who] = there[end:, who] = False
+        for _ in range(2):
+            start = random.integers(frames)
+            there[start : start + round(random.uniform(0, 3) * fps), who] = False
+    return there
+
+
+def live(net, rays, seen, there, fps, **options):
+    """All answers in order, each checked to come in its time."""
+    lifting, answers = LiveLifter(net, fps, **options), []
+    for frame, here in enumerate(there):
+        hidden = np.where(seen[frame, here][..., None], rays[frame, here], np.nan)
+        answer = lifting.update(np.flatnonzero(here) + 1, hidden, seen[frame, here])
+        assert (answer is None) == (frame < lifting.delay)
+        if answer is not None:
+            assert answer.frame == frame - lifting.delay
+            answers.append(answer)
+    answers += lifting.finish()
+    assert [answer.frame for answer in answers] == list(range(len(there)))
+    return answers
+
+
+def offline(net, rays, seen, there, fps, patience=2.0):
+    """{frame: {id: (xyz, rays)}}: each person from first to last frame, anew after a longer absence, steadied by what follows."""
+    tail, answers = ceil(patience * fps), defaultdict(dict)
+    for who in range(there.shape[1]):
+        at = np.flatnonzero(there[:, who])
+        for stretch in np.split(at, np.flatnonzero(np.diff(at) > tail + 1) + 1):
+            if not len(stretch):
+                continue
+            first, last = int(stretch[0]), int(stretch[-1])
+            span = slice(first, last + 1 + tail)
+            lifted = lift_rays(net, rays[span, [who]], (seen & there[..., None])[span, [who]], fps)
+            for frame in range(first, last + 1):
+                answers[frame][who + 1] = lifted.xyz[frame - first, 0], lifted.rays[frame - first, 0]
+    return answers
+
+
+def agree(answers, expected):
+    for answer in answers:
+        assert answer.ids.tolist() == sorted(expected[answer.frame]), answer.frame
+        assert answer.xyz.dtype == answer.rays.dtype == np.float32
+        for xyz, rays, (other, plane) in zip(
+            answer.xyz, answer.rays, (expected[answer.frame][who] for who in answer.ids.tolist()), strict=True
+        ):
+            np.testing.assert_allclose(xyz, other, atol=CLOSE, rtol=0, err_msg=f"frame {answer.frame}")
+            np.testing.assert_allclose(rays, plane, atol=CLOSE, rtol=0, err_msg=f"frame {answer.frame}")
+
+
+@pytest.mark.parametrize("fps", [1.0, 10.0, 12.0, 30.0, 60.0, 120.0])
+def test_answers_are_the_offline_ones_whoever_comes_and_goes(fps):
+    frames = min(round(7 * fps), 240)
+    rays, seen, there = people(3, frames, fps), gaps(frames, 3, fps, 1), presence(frames, 3, fps, 2)
+    agree(live(LIFTER, rays, seen, there, fps), offline(LIFTER, rays, seen, there, fps))
+
+
+@settings(max_examples=6, deadline=None)
+@given(SEEDS, st.sampled_from([6.0, 12.0, 30.0, 60.0]), st.integers(1, 90))
+def test_answers_are_the_offline_ones_for_any_length(seed, fps, frames):
+    rays, seen, there = people(4, frames, fps, seed), gaps(frames, 4, fps, seed), presence(frames, 4, fps, seed)
+    agree(live(LIFTER, rays, seen, there, fps), offline(LIFTER, rays, seen, there, fps))
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_networks_of_any_depth(depth):
+    net, fps, frames = lifter(depth), 30, 80
+    rays, seen, there = people(2, frames, fps), gaps(frames, 2, fps, 3), presence(frames, 2, fps, 3)
+    agree(live(net, rays, seen, there, fps), offline(net, rays, seen, there, fps))
+
+
+@pytest.mark.parametrize("fps", [12.0, 60.0])
+def test_the_shipped_lifter(fps):
+    net, frames = weights.load(), round(3 * fps)
+    rays, seen, there = people(2, frames, fps), gaps(frames, 2, fps, 5), presence(frames, 2, fps, 5)
+    agree(live(net, rays, seen, there, fps), offline(net, rays, seen, there, fps))
+
+
+def test_who_is_there_but_not_seen_for_long_is_carried_as_offline_and_then_straight_ahead():
+    fps, frames, gone = 30, 300, 210
+    rays, seen, there = people(1, frames, fps) + 0.3, np.ones((frames, 1, 22), bool), np.ones((frames, 1), bool)
+    seen[60 : 60 + gone] = False
+    answers = live(LIFTER, rays, seen, there, fps)
+    agree(answers, offline(LIFTER, rays, seen, there, fps))
+    middle = np.array([np.abs(answer.rays[0].mean(0)).max() for answer in answers])
+    carried = HORIZON + CARRY
+    assert (middle[60 : 60 + carried] > 0.15).all() and (middle[60 + gone - carried : 60 + gone] > 0.15).all()
+    assert middle[60 + gone // 2] < 0.05
+
+
+def test_another_patience():
+    fps, frames = 30, 100
+    rays, seen, there = people(1, frames, fps), np.ones((frames, 1, 22), bool), np.ones((frames, 1), bool)
+    there[50:70] = False
+    answers = {patience: live(LIFTER, rays, seen, there, fps, patience=patience) for patience in (0.5, 1.0)}
+    for patience, told in answers.items():
+        agree(told, offline(LIFTER, rays, seen, there, fps, patience))
+    assert [len(answers[patience][60].ids) for patience in answers] == [0, 1]
+    assert LiveLifter(LIFTER, fps, patience=8).delay == 240
+
+
+@pytest.mark.parametrize("fps", [12.0, 60.0])
+def test_several_people_are_as_each_by_themselves(fps):
+    frames = round(1.2 * fps)
+    rays, seen, there = people(3, frames, fps), gaps(frames, 3, fps, 7), presence(frames, 3, fps, 8)
+    together = live(LIFTER, rays, seen, there, fps)
+    for who in range(3):
+        alone = live(LIFTER, rays, seen, there & (np.arange(3) == who), fps)
+        for one, all_of_them in zip(alone, together, strict=True):
+            np.testing.assert_allclose(one.xyz, all_of_them.xyz[all_of_them.ids == who + 1], atol=CLOSE)
+
+
+@pytest.mark.parametrize(("fps", "delay"), [(1.0, 8), (12.0, 56), (30.0, 111), (60.0, 223), (240.0, 895)])
+def test_the_delay_is_about_the_future_that_can_change_an_answer(fps, delay):
+    """What the pages say; a step of the person's own, one that is shared, and the frame between the networks come on top."""
+    assert LiveLifter(LIFTER, fps).delay == delay
+    assert abs(delay - LIFTER.delay * phases(fps) / spacing(fps)) <= 3 * STRIDE * phases(fps)
+
+
+def test_nobody_and_nothing():
+    lifting = LiveLifter(LIFTER, 30)
+    assert lifting.finish() == []
+    nobody = np.zeros(0, np.int64), np.zeros((0, 22, 2), np.float32), np.zeros((0, 22), bool)
+    for _ in range(3):
+        assert lifting.update(*nobody) is None
+    answers = lifting.finish()
+    assert [answer.frame for answer in answers] == [0, 1, 2]
+    assert all(answer.xyz.shape == (0, len(H36M17), 3) and answer.rays.shape == (0, 22, 2) for answer in answers)
+
+
+def test_a_finished_one_starts_afresh():
+    fps, frames = 30, 40
+    rays, seen = people(1, frames, fps), np.ones((frames, 1, 22), bool)
+    lifting = LiveLifter(LIFTER, fps)
+    one, two = ([*(lifting.update(np.ones(1, int), *now) for now in zip(rays, seen, strict=True)), *lifting.finish()] for _ in range(2))
+    for first, second in zip(one[frames:], two[frames:], strict=True):
+        assert first.frame == second.frame
+        np.testing.assert_array_equal(first.xyz, second.xyz)
+
+
+def test_memory_is_given_back_when_people_go():
+    fps, lifting = 30, LiveLifter(LIFTER, 30)
+    rays = people(1, 1, fps)[0]
+    for frame in range(250):  # every second somebody else, who stays for half of one
+        here = slice(0, int(frame % 30 < 15))
+        lifting.update(np.array([frame // 30])[here], rays[here], np.ones((1, 22), bool)[here])
+    rows = {part.frames.shape[0] for part in lifting._step.modules() if isinstance(part, Past)}
+    assert len(rows) == 1 and max(rows) <= 8  # those of the last seven seconds
+    assert len(lifting._answers) <= lifting.delay + 1
+
+
+@pytest.mark.parametrize(("fps", "patience"), [(0, 2), (-30, 2), (float("nan"), 2), (float("inf"), 2), (30, -1), (30, float("nan"))])
+def test_a_rate_or_patience_that_cannot_be_is_refused(fps, patience):
+    with pytest.raises(OccluposeError, match=r"^fps .*, patience .*: cannot be; give frames a second, and seconds from 0 on$"):
+        LiveLifter(LIFTER, fps, patience=patience)
+
+
+@pytest.mark.parametrize(
+    ("ids", "rays", "seen"),
+    [([1], (1, 17, 2), (1, 22)), ([1], (1, 22, 2), (1, 17)), ([1, 2], (1, 22, 2), (1, 22)), ([1, 1], (2, 22, 2), (2, 22))],
+)  # fmt: skip
+def test_people_that_cannot_be_are_refused(ids, rays, seen):
+    lifting = LiveLifter(LIFTER, 30)
+    with pytest.raises(OccluposeError, match=r"^frame 0: .*; give \(person,\), \(person, 22, 2\) and \(person, 22\)$"):
+        lifting.update(np.array(ids), np.zeros(rays, np.float32), np.ones(seen, bool))
