@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occlupose.networks.live import ENDLESS, Clock, Late, LiveTCN, Past, arrange
-from occlupose.networks.tcn import STRIDE, TCN, reach
+from occlupose.networks.tcn import OURS, STRIDE, TCN, reach
 
 
 def network(depth=2):
     """One that says something, as after training."""
     torch.manual_seed(depth)
-    net = TCN(5, 3, width=8, depth=depth)
+    net = TCN(5, 3, width=8, depth=depth, style=OURS)
     torch.nn.init.normal_(net.out.weight)
     return net.eval()
 

@@ -109,7 +109,7 @@ class _LiveBlock(nn.Module):
 
     def __init__(self, block: Block, rate: int, late: int) -> None:
         super().__init__()
-        convolution, self.norm, self.curve = block
+        convolution, self.norm, self.curve, _ = block  # no dropout in use
         assert isinstance(convolution, nn.Conv1d)
         (kernel,), (self.stride,), (self.dilation,) = convolution.kernel_size, convolution.stride, convolution.dilation
         self.weight = convolution.weight.detach().flatten(1)
@@ -149,7 +149,7 @@ class _LiveRise(nn.Module):
 
     def __init__(self, rise: Rise, rate: int, late: int) -> None:
         super().__init__()
-        convolution, self.norm, self.curve = rise
+        convolution, self.norm, self.curve, _ = rise
         assert isinstance(convolution, nn.ConvTranspose1d)
         pairs = convolution.weight.detach()[..., [[2, 0], [3, 1]]]  # (inputs, outputs, which of the two frames, which of the neighbours)
         self.weight = pairs.permute(2, 1, 0, 3).flatten(2).flatten(0, 1)
@@ -164,7 +164,7 @@ class _LiveRise(nn.Module):
 
 
 class LiveTCN(nn.Module):
-    """A `TCN` that is given STRIDE frames of each sequence at a time. Reads from top to bottom as that does; it shares its weights.
+    """A `TCN` of style OURS that is given STRIDE frames of each sequence at a time. Reads as that does; it shares its weights.
 
     Arguments:
         late: frames by which what it is given is late.
