@@ -55,6 +55,14 @@ def oanet_table2() -> str:
     return _lined(["", *OANET_ERRORS.values(), "paper MPJPE", "paper P-MPJPE"], lines) + _how("oanet_table2")
 
 
+def oanet_tried() -> str:
+    """Other weights and settings, beside the row that they change."""
+    base = _rows("oanet_table2")
+    seeds = gathered([row for row in base if row["row"] == "+ symmetry" and row["seed"] == "0"], ("row",))
+    seeds |= gathered(_rows("oanet_tried"), ("change",))
+    return _lined(["", *OANET_ERRORS.values()], [[*change, *spread(runs)] for change, runs in seeds.items()]) + _how("oanet_tried")
+
+
 def oanet_table1() -> str:
     """MPJPE of each sequence length and threshold, of hidden joints behind it."""
     rows = _rows("oanet_table1")
@@ -92,6 +100,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "whole lifting_frames": lambda: whole(_rows("lifting_frames")) + _how("lifting_frames"),
     "whole pipeline": lambda: whole(_rows("pipeline")) + _how("pipeline"),
     "parts of oanet_table2": oanet_table2,
+    "changes of oanet_tried": oanet_tried,
     "grid of oanet_table1": oanet_table1,
     "shares of oanet_semi": oanet_semi,
     "whole training": lambda: whole(_rows("training")) + _how("training"),
