@@ -25,6 +25,7 @@ from mocap_files import write_mocap
 from occlupose import cli, labels
 from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
+from occlupose.cli import people, terminal
 from occlupose.codecs.crops import Crop
 from occlupose.evaluation import load_takes
 from occlupose.frontends.hourglass import save
@@ -367,7 +368,7 @@ def test_default_output_folder(tmp_path, monkeypatch, spec, name):
         kind = "folder" if spec.startswith(("shots", "/")) else "camera" if "camera" in spec or "rtsp" in spec else "video"
 
     Opened.name = spec
-    assert cli._name(Opened) == name
+    assert people._name(Opened) == name
 
 
 # ------------------------------------------------------------------------------------ full disk, Ctrl-C
@@ -519,7 +520,7 @@ def handler():
 
 @pytest.mark.usefixtures("handler")
 def test_the_first_ctrl_c_is_noted_and_the_second_raised():
-    with cli._Interrupt() as interrupt:
+    with terminal.Interrupt() as interrupt:
         assert not interrupt.asked
         signal.raise_signal(signal.SIGINT)
         assert interrupt.asked
@@ -532,7 +533,7 @@ def test_the_first_ctrl_c_is_noted_and_the_second_raised():
 def test_who_is_not_to_be_interrupted_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with cli._Interrupt() as interrupt:
+        with terminal.Interrupt() as interrupt:
             signal.raise_signal(signal.SIGINT)
         assert not interrupt.asked and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
@@ -735,19 +736,19 @@ def test_summary():
     poses.state[20:, 0, :5] = OCCLUDED
     for array, missing in ((poses.xy, np.nan), (poses.xyz, np.nan), (poses.state, 0)):
         array[:15, 1] = missing
-    text = rendered(cli.summary(poses, 8.0))
+    text = rendered(terminal.summary(poses, 8.0))
     assert "40 frames, 2 people, 8.0 s (5.0 frames/s)" in text
     first, second = (re.split(r"\s*│\s*", line)[1:-1] for line in text.splitlines() if line.startswith("│"))
     assert first == ["1", "0.0 s", "3.9 s", "40", "85%", "15%", f"{np.median(poses.xyz[:, 0, :, 2]):.1f} m"]
     assert second == ["12", "1.5 s", "3.9 s", "25", "100%", "0%", "6.0 m"]
     assert max(map(len, text.splitlines())) <= 80
-    nobody = rendered(cli.summary(poses.select(slice(0, 1), [])))
+    nobody = rendered(terminal.summary(poses.select(slice(0, 1), [])))
     assert "1 frame, 0 people" in nobody and "frames/s" not in nobody
 
 
 def test_names_that_are_too_long_for_a_line_of_progress():
-    assert cli._short("walk.mp4") == "walk.mp4"
-    assert cli._short("a walk through the whole town.mp4") == "a walk thro…town.mp4"
+    assert terminal.short("walk.mp4") == "walk.mp4"
+    assert terminal.short("a walk through the whole town.mp4") == "a walk thro…town.mp4"
 
 
 @pytest.mark.parametrize("named", ["", "run", "lift", "demo", "train", "train lifter", "train keypoints", "train oanet", "label", "eval"])

@@ -1,0 +1,217 @@
+"""Commands that find and lift people: run, demo, lift."""
+
+import re
+import sys
+from contextlib import closing
+from glob import has_magic
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.progress import Progress
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from occlupose.cli.options import UNKNOWN, Boxes, Count, Device, Folder, Scene, Weights
+from occlupose.cli.terminal import INTERRUPTED, Interrupt, announce, check_folder, count, notes, progress, say, short, summary
+
+if TYPE_CHECKING:  # the heavy ones are imported where they are used, so that --help is quick
+    from occlupose.media import Source
+    from occlupose.poses import Poses
+
+
+def run(
+    input: Positional[str],
+    output: Folder = None,
+    every: int = 1,
+    start: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: the beginning)")] = None,
+    end: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: the end)")] = None,
+    max_people: Count = None,
+    video: bool = True,
+    scene: OmitArgPrefixes[Scene] = UNKNOWN,
+    frontend: str = "blazepose",
+    boxes: Boxes = None,
+    flip: bool = False,
+    flow: Literal["dis", "raft-small", "raft-large"] = "dis",
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Find everybody in a picture or video, in 2D and in metric 3D, each joint visible, occluded or absent.
+
+    Writes poses.npz and poses.json (the same content), preview.png and, of a video, overlay.mp4. Ctrl-C stops watching: what was seen
+    until then is written, without overlay.mp4, and the exit code is 130 (0 for a camera, which has no other end). A second Ctrl-C ends
+    at once.
+
+    Args:
+        input: picture, video, folder of pictures, glob pattern, camera number, or the address of a network camera.
+        output: folder for the files.
+        every: only every n-th frame.
+        start: begin at this time.
+        end: stop at this time.
+        max_people: at most so many people in a frame; who was there first stays.
+        video: write overlay.mp4.
+        scene: camera and people.
+        frontend: what finds joints in 2D: blazepose, a .safetensors that `train keypoints` wrote, or an .onnx file with its card beside it.
+        boxes: JSON file of a detector's results, with the boxes to look into. Its image_id is the number of a frame, from 0, or a picture's
+            name. For .safetensors and .onnx files.
+        flip: look at each person's mirror image too: a little better, twice the time. For .safetensors files.
+        flow: what measures how the pixels move; RAFT needs torchvision, and its weights are for research.
+        weights: another lifter than the shipped one.
+        device: where the lifting networks, a .safetensors and RAFT run: cpu, cuda, ... as torch names it.
+    """
+    from occlupose.media import open_media
+
+    with open_media(input, every=every, start=start, end=end) as source:
+        folder = output or Path("out") / _name(source)
+        _run(
+            source, folder, max_people=max_people, video=video, scene=scene, frontend=frontend, boxes=boxes, flip=flip, flow=flow,
+            weights=weights, device=device,
+        )  # fmt: skip
+
+
+def demo(output: Folder = None, video: bool = True) -> None:
+    """Run on a clip of two people, fetched at first use (from the pose2sim package, BSD-3).
+
+    Writes what `occlupose run` writes.
+
+    Args:
+        output: folder for the files.
+        video: write overlay.mp4.
+    """
+    from occlupose.assets import DEMO_CLIP, demo_clip
+    from occlupose.media import open_media
+
+    announce(Console(stderr=True), DEMO_CLIP)
+    with open_media(demo_clip()) as source:
+        _run(source, output or Path("out") / "demo", video=video)
+
+
+def _run(
+    source: "Source",
+    folder: Path,
+    *,
+    video: bool = True,
+    scene: Scene = UNKNOWN,
+    max_people: int | None = None,
+    frontend: str = "blazepose",
+    boxes: Path | None = None,
+    flip: bool = False,
+    flow: str = "dis",
+    weights: Path | None = None,
+    device: str = "cpu",
+) -> None:
+    """Watches, lifts, writes and sums up. Whatever cannot be is refused before anything is made or fetched."""
+    check_folder(folder)
+    camera = scene.intrinsics()
+    from occlupose import flow as flows
+    from occlupose import pipeline, viewer
+    from occlupose.assets import BLAZEPOSE
+
+    began, console = monotonic(), Console(stderr=True)
+    lift = pipeline.prepare(
+        source, max_people=max_people, camera=camera, fov=scene.fov, height=scene.height, weights=weights, device=device
+    )  # fmt: skip
+    between = flows.build(flow, device=device)
+    if frontend == "blazepose" and boxes is None and not flip:  # with these it is refused
+        announce(console, BLAZEPOSE)
+    eyes = pipeline.look(source, frontend, boxes=boxes, flip=flip, device=device)
+    record = pipeline.Record.of(source, eyes)
+    with Interrupt() as interrupt, progress(console) as bar:
+        watching = bar.add_task(f"watching {short(Path(source.name).name)}", total=source.count, people="")
+        with closing(pipeline.watch(source, eyes, max_people=max_people, flow=between)) as sightings:
+            for sighting in sightings:
+                record.sightings.append(sighting)
+                bar.update(watching, advance=1, people=count(len(sighting.ids)))
+                if interrupt.asked:
+                    break
+        early = interrupt.asked
+        if early and not record.sightings:
+            raise KeyboardInterrupt
+        if early and not source.live:
+            say(console, "interrupted; writing what was seen so far, without overlay.mp4 (Ctrl-C again ends at once)")
+        bar.update(watching, total=len(record.sightings))
+        rest = bar.add_task("lifting and writing", total=None, people="")
+        seen = record.poses()
+        del eyes, sightings, record  # their memory serves what follows
+        poses = lift(seen)
+        written = ["poses.npz", "poses.json"]
+        for name in written:
+            poses.save(folder / name)
+        if not source.live:
+            viewer.preview(poses, source, folder / "preview.png")
+            written.append("preview.png")
+        bar.update(rest, total=1, completed=1)
+        if video and not early and source.kind in ("video", "folder"):
+            if _draw(poses, source, folder / "overlay.mp4", bar, interrupt):
+                written.append("overlay.mp4")
+            else:
+                say(console, "interrupted; overlay.mp4 is left out")
+    for warning in source.warnings:
+        say(console, f"warning: {warning}")
+    notes(console, source.name, poses)
+    Console().print(summary(poses, monotonic() - began))
+    print(f"{folder}: {', '.join(written)}")
+    if interrupt.asked and not source.live:
+        sys.exit(INTERRUPTED)
+
+
+def _draw(poses: "Poses", source: "Source", path: Path, bar: Progress, interrupt: "Interrupt") -> bool:
+    """Writes the video with the people in it; False where Ctrl-C came before it was finished, and then there is none."""
+    from occlupose import viewer
+
+    drawing = bar.add_task(f"drawing {path.name}", total=len(poses), people="")
+
+    def progress(done: int) -> None:
+        bar.update(drawing, completed=done)
+        if interrupt.asked:
+            raise KeyboardInterrupt
+
+    try:
+        viewer.render(poses, source, path, progress=progress)
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def lift(
+    input: Positional[Path],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+    scene: OmitArgPrefixes[Scene] = UNKNOWN,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Lift 2D people from elsewhere to 3D.
+
+    The input needs xy (time, person, joint, 2; pixels; NaN where missing), skeleton (coco17, h36m17, ...) and fps; it may have score,
+    state, width, height, camera. The output has xyz (time, person, 17, 3; metres; camera frame) and state.
+
+    Args:
+        input: .npz or .json file of 2D people.
+        output: .npz or .json file to write.
+        scene: camera and people.
+        weights: another lifter than the shipped one.
+        device: where the networks run: cpu, cuda, ... as torch names it.
+    """
+    from occlupose.poses import Poses
+
+    camera, poses = scene.intrinsics(), Poses.load(input)
+    from occlupose import lifting
+
+    lifted = lifting.lift(poses, camera=camera, fov=scene.fov, height=scene.height, lifter=lifting.networks(device, weights))
+    lifted.save(output)
+    notes(Console(stderr=True), str(input), lifted)
+    Console().print(summary(lifted))
+    print(f"{output}: written")
+
+
+def _name(source: "Source") -> str:
+    """What the output folder is called by default: by the file, the folder, or the camera."""
+    path = Path(source.name).expanduser()
+    if source.kind == "camera":
+        address = urlsplit(source.name)
+        return re.sub(r"[^\w.]+", "-", f"{address.hostname or ''}{address.path}").strip("-.") or "camera"
+    if source.kind == "folder":
+        named = [part for part in path.resolve().parts[1:] if path.is_dir() or not has_magic(part)]
+        return named[-1] if named else "pictures"
+    return path.stem
