@@ -107,7 +107,7 @@ def table2() -> list[Run]:
     for row, part in PARTS.items():
         recipe = replace(recipe, **part)  # type: ignore[arg-type]
         runs += [Run("table2", (row, str(seed)), replace(recipe, seed=seed)) for seed in range(3)]
-    return sorted(runs, key=lambda run: run.recipe.seed)
+    return runs
 
 
 def tried() -> list[Run]:
@@ -225,6 +225,7 @@ def main(mocap: Path, tables: tuple[Table, ...] = ("table2", "tried", "table1", 
         workers: trainings side by side.
     """
     runs = [run for table in tables for run in TABLES[table]() if run.key not in done(table)]
+    runs.sort(key=lambda run: run.recipe.seed)  # whole tables of one seed before the next one
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         pending = {pool.submit(execute, mocap, run): run for run in runs}
         for future in as_completed(pending):
