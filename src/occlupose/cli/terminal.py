@@ -66,10 +66,12 @@ def say(console: Console, text: str) -> None:
 
 
 def count(people: int) -> str:
+    """So many people, in words."""
     return "1 person" if people == 1 else f"{people} people"
 
 
 def short(name: str) -> str:
+    """A file's name that a line of progress has room for: beginning and end of a long one."""
     return name if len(name) <= LETTERS else f"{name[: LETTERS - 9]}…{name[-8:]}"
 
 

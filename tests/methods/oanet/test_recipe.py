@@ -93,6 +93,14 @@ def test_sights_tell_the_truth_beside_what_is_seen():
     torch.testing.assert_close(flat.truth_2d, body_only[:, :, BODY_TO_H36M, :2])
 
 
+def test_without_objects_only_the_body_hides():
+    joints = studio(torch.from_numpy(moving(64).joints).repeat(20, 1, 1, 1), torch.arange(20) % 4)
+    sight = see(joints, NOISE, rng(), objects=False)
+    assert torch.equal(sight.hidden, hidden(joints[:, :, BODY_TO_H36M], H36M17))
+    bare = batch(replace(SMALL, objects=False), seed=4)
+    assert bare.picture.believed.float().mean() > batch(seed=4).picture.believed.float().mean()
+
+
 def test_sequences_with_3d_come_first():
     made = batch()
     assert made.labelled == 4

@@ -21,8 +21,7 @@ from occlupose.training.loop import Optimisation, Terms
 BODY_TO_H36M = BODY22.index(*H36M17.joints)
 
 OBJECTS: list[tuple[float, gaps.Mode]] = [
-    (0.55, gaps.nothing), (0.05, gaps.scattered), (0.05, gaps.gap), (0.15, partial(gaps.limb, skeleton=H36M17)),
-    (0.2, partial(gaps.several, skeleton=H36M17)),
+    (0.05, gaps.scattered), (0.05, gaps.gap), (0.15, partial(gaps.limb, skeleton=H36M17)), (0.2, partial(gaps.several, skeleton=H36M17)),
 ]  # fmt: skip
 """What hides joints beside the body itself, and how often: the modes of METHODS D1 and whole limbs; the shares are ours."""
 
@@ -59,6 +58,8 @@ class Recipe:
     """Weight of L_reg in eq. 9."""
     augmentation: float = 0.5
     """Share of the sequences with 3D that are seen from a virtual view (section 4.2)."""
+    objects: bool = True
+    """Objects hide joints too, in 45 % of the sequences. False: only the body itself does."""
     labelled: float = 1.0
     """Share of the clips whose 3D is used."""
     flat: float = 0.5
@@ -106,17 +107,20 @@ class Batch:
         return len(self.truth_3d)
 
 
-def see(joints: Float[Tensor, "batch time 22 3"], noise: NoiseModel, generator: Generator, *, perspective: bool = True) -> Sight:
+def see(
+    joints: Float[Tensor, "batch time 22 3"], noise: NoiseModel, generator: Generator, *, perspective: bool = True, objects: bool = True
+) -> Sight:
     """What a 2D network says of bodies in the camera frame: seen joints with the front end's noise, hidden ones guessed.
 
-    Hidden is what the body hides itself (the Cylinder Man) and what objects hide.
+    Hidden is what the body hides itself (the Cylinder Man) and, unless there are none, what objects hide.
     """
     body = joints[:, :, BODY_TO_H36M]
     xy = joints[..., :2] / joints[..., 2:] if perspective else joints[..., :2]
     noisy, evidence = (values[:, :, BODY_TO_H36M] for values in noise.sample(xy, generator))
     guessed, doubt = (values[:, :, BODY_TO_H36M] for values in guess(xy, generator))
-    objects = ~gaps.choose((body.shape[0], body.shape[1], body.shape[2]), generator, OBJECTS)
-    hidden = cylinders.hidden(body, H36M17, perspective=perspective) | objects
+    modes = [(1 - sum(share for share, _ in OBJECTS), gaps.nothing), *OBJECTS]
+    covered = ~gaps.choose((body.shape[0], body.shape[1], body.shape[2]), generator, modes) & objects
+    hidden = cylinders.hidden(body, H36M17, perspective=perspective) | covered
     return Sight(
         xy=torch.where(hidden.unsqueeze(-1), guessed, noisy),
         evidence=torch.where(hidden, doubt, evidence),
@@ -138,10 +142,10 @@ def look(solid: Sequences, flat: Sequences | Footage | None, noise: NoiseModel, 
     without = 0 if flat is None else round(recipe.flat * recipe.batch)
     joints = solid.draw(recipe.batch - without, generator)
     augmented = round(recipe.augmentation * len(joints))
-    sights = [see(virtual(joints[:augmented], generator), noise, generator, perspective=False)] if augmented else []
+    sights = [see(virtual(joints[:augmented], generator), noise, generator, perspective=False, objects=recipe.objects)] if augmented else []
     filmed = torch.cat([joints[augmented:], flat.draw(without, generator)]) if isinstance(flat, Sequences) else joints[augmented:]
     cameras = torch.randint(len(DIRECTIONS), (len(filmed),), generator=generator)
-    sights.append(see(studio(filmed, cameras), noise, generator))
+    sights.append(see(studio(filmed, cameras), noise, generator, objects=recipe.objects))
     if isinstance(flat, Footage):
         sights.append(flat.draw(without, generator))
     sight = Sight(*(torch.cat(parts) for parts in zip(*(vars(one).values() for one in sights), strict=True)))
