@@ -173,6 +173,27 @@ def test_the_2d_network_practises_on_the_same_people_of_whom_always_something_is
     torch.testing.assert_close(*rays, atol=1e-4, rtol=0)
 
 
+def test_hidden_joints_may_be_guessed_and_believed():
+    plain = replace(EXACT, batch=200, complete=0.0, noise=1.0)
+    fooled = batch(replace(plain, guessed=1.0)).lift
+    assert not batch(plain).lift.fooled.any()
+    assert (fooled.fooled <= fooled.seen).all()
+    hidden = fooled.fooled | ~fooled.seen
+    share = (fooled.fooled & given(made := batch(replace(plain, guessed=1.0)))).sum() / (hidden & given(made)).sum()
+    assert 0.3 < share < 0.6  # of the hidden half is believed, and of the others some are doubted
+    off = (positions(fooled.inputs.channels) - fooled.truth).norm(dim=-1)
+    assert off[fooled.fooled].mean() > 2 * off[fooled.seen & ~fooled.fooled].mean()
+    assert 0.2 < batch(replace(plain, guessed=0.5)).lift.fooled.sum() / fooled.fooled.sum() < 0.8
+    assert not batch(replace(plain, guessed=1.0, noise=0.0)).lift.fooled.any()
+
+
+def test_a_guessed_joint_weighs_as_much_as_a_missing_one():
+    made = batch(replace(EXACT, batch=30, complete=0.0, noise=1.0, guessed=1.0))
+    only = off((made.lift.fooled & given(made))[..., TARGETS], 3.0, 4.0, 0.0)
+    light, heavy = (loss(Oracle(made, off_3d=only), made, hidden)["position"].item() for hidden in (1.0, 2.0))
+    assert heavy > light > 0
+
+
 def test_long_gaps_of_whole_limbs_are_many():
     made = batch(replace(EXACT, batch=300, window=64))
     knees = [BODY22.joints.index(f"{side}_knee") for side in ("left", "right")]

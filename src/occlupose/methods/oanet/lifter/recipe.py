@@ -16,7 +16,7 @@ from occlupose.methods.oanet.sequences import Sequences
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, COCO17, H36M17
-from occlupose.synth.noise import BELIEVED, NoiseModel
+from occlupose.synth.noise import BELIEVED, NoiseModel, guess
 from occlupose.training.loop import Optimisation, Terms
 
 
@@ -42,6 +42,8 @@ class Recipe:
     """Weight of a joint that is not seen, in the 3D loss, against one that is; ours."""
     noise: float = 0.6
     """Share of sequences with the front end's noise."""
+    guessed: float = 0.0
+    """Share of the sequences with noise in which the front end guesses hidden joints, and is believed as often as was measured."""
     h36m_input: float = 0.35
     """Share of sequences whose 2D comes in Human3.6M's joints; the others have COCO's."""
     views: Views = field(default_factory=Views)
@@ -61,6 +63,8 @@ class Sight:
     """What is left to see of the people of a batch, and their true 2D joints."""
 
     seen: Bool[Tensor, "batch time 22"]
+    fooled: Bool[Tensor, "batch time 22"]
+    """Which of them are hidden in truth, and only guessed."""
     inputs: Inputs
     truth: Float[Tensor, "batch time 22 2"]
     """In the units of the inputs."""
@@ -92,10 +96,16 @@ def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generato
     wrong = torch.where(torch.rand(batch, 1, 1, 1, generator=generator) < recipe.views.wrong_focal, wrong, 1.0)
 
     def sight(complete: float) -> Sight:
-        seen = given.expand(rays.shape[:-1])
+        seen, fooled, shown = given.expand(rays.shape[:-1]), torch.zeros(rays.shape[:-1], dtype=torch.bool), observed
         if recipe.masks:
-            seen = seen & _seen(xyz, complete, generator) & ((evidence >= BELIEVED) | ~with_noise)
-        return _sight(rays * wrong, observed * wrong, seen)
+            left = _seen(xyz, complete, generator)
+            if recipe.guessed:
+                guesses, belief = guess(rays, generator)
+                guessing = with_noise & (torch.rand(batch, 1, 1, generator=generator) < recipe.guessed)
+                fooled = given & guessing & ~left & (belief >= BELIEVED)
+                shown = torch.where(fooled.unsqueeze(-1), guesses, observed)
+            seen = (seen & left & ((evidence >= BELIEVED) | ~with_noise)) | fooled
+        return _sight(rays * wrong, shown * wrong, seen, fooled)
 
     fill, lift = sight(complete=0.0), sight(recipe.complete)
     truth_3d = (xyz[:, :, TARGETS] - xyz[:, :, TARGETS[:1]]) @ lift.inputs.rotation.mT
@@ -103,12 +113,15 @@ def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generato
 
 
 def _sight(
-    rays: Float[Tensor, "batch time 22 2"], observed: Float[Tensor, "batch time 22 2"], seen: Bool[Tensor, "batch time 22"]
+    rays: Float[Tensor, "batch time 22 2"],
+    observed: Float[Tensor, "batch time 22 2"],
+    seen: Bool[Tensor, "batch time 22"],
+    fooled: Bool[Tensor, "batch time 22"],
 ) -> Sight:
     """Inputs from what is observed of the joints that are seen, and beside them where all joints are."""
     inputs = prepare(observed, seen)
     turned = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) @ inputs.rotation.mT
-    return Sight(seen, inputs, turned[..., :2] / turned[..., 2:].clamp_min(0.1) / inputs.size.unsqueeze(-1))
+    return Sight(seen, fooled, inputs, turned[..., :2] / turned[..., 2:].clamp_min(0.1) / inputs.size.unsqueeze(-1))
 
 
 def _given(batch: int, h36m: float, generator: Generator) -> Bool[Tensor, "batch 1 22"]:
@@ -143,7 +156,7 @@ def loss(network: nn.Module, batch: Batch, hidden: float) -> Terms:
     """
     complete, xyz = network(batch.lift.inputs.channels, batch.fill.inputs.channels)
     somebody = (doubt(batch.fill.inputs.channels) < 1).any(-1, keepdim=True)
-    weight = torch.where(batch.lift.seen | ~batch.given, 1.0, hidden)[..., TARGETS]
+    weight = torch.where((batch.lift.seen & ~batch.lift.fooled) | ~batch.given, 1.0, hidden)[..., TARGETS]
     return {
         "position": losses.position_3d(xyz, batch.truth_3d, weight),
         "velocity": losses.velocity_3d(xyz, batch.truth_3d),
