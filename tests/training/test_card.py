@@ -1,7 +1,9 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+from occlupose import __version__
 from occlupose.training import card
 
 
@@ -34,3 +36,16 @@ def test_the_commit_is_that_of_the_checkout_and_says_when_it_was_changed(tmp_pat
 def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert card.commit() == ""
+
+
+def test_a_card_lies_beside_the_weights_and_says_where_they_come_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "lifter", "-o", str(tmp_path)])
+    card.write(tmp_path / "net.cmu.safetensors", {tmp_path: "FOLDER"}, name="net.cmu", metrics={})
+    written = json.loads((tmp_path / "net.cmu.json").read_text())
+    assert written == {
+        "name": "net.cmu",
+        "metrics": {},
+        "version": __version__,
+        "commit": card.commit(),
+        "command": "occlupose train lifter -o FOLDER",
+    }

@@ -1,8 +1,26 @@
 """What the card of trained weights, and a table of results, says of where it comes from."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+from occlupose import __version__
+from occlupose.files import atomic
+
+
+def write(weights: Path, places: dict[Path | None, str], **fields: object) -> None:
+    """Writes the card of a weights file beside it: these fields, and the version, commit and command that made it.
+
+    Arguments:
+        places: names for paths in the command line.
+
+    Raises:
+        OccluposeError: the file could not be written.
+    """
+    card = fields | {"version": __version__, "commit": commit(), "command": command(places)}
+    with atomic(weights.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(card, indent=1) + "\n")
 
 
 def command(places: dict[Path | None, str]) -> str:

@@ -5,7 +5,6 @@ trained on COCO and does not say how its pictures were varied; that, the schedul
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -17,17 +16,15 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor, nn
 
-from occlupose import __version__
 from occlupose.codecs.crops import Crop, apply, radius
 from occlupose.codecs.heatmaps import Heatmaps
 from occlupose.datasets.coco import Annotations, Person, load
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic
 from occlupose.frontends.hourglass import save
 from occlupose.networks.hourglass import STRIDE, StackedHourglass
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
-from occlupose.training.card import command, commit
+from occlupose.training import card
 from occlupose.training.loop import Optimisation, Terms, train
 
 
@@ -188,14 +185,12 @@ def train_keypoints(
     )  # fmt: skip
     path = folder / f"{recipe.name}.safetensors"
     save(average, network, skeleton, recipe.crop, path)
-    card = {
-        "name": recipe.name, "task": f"crop of one person to heatmaps of {skeleton.name}, dark where a joint is hidden",
-        "parameters": sum(value.numel() for value in network.parameters()), "licence": "that of its pictures and annotations",
-        "data": _data(data, annotations.people), "metrics": {}, "version": __version__, "commit": commit(), "recipe": asdict(recipe),
-        "command": command({data: "ANNOTATIONS", images: "IMAGES", folder: "FOLDER"}),
-    }  # fmt: skip
-    with atomic(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(card, indent=1) + "\n")
+    card.write(
+        path, {data: "ANNOTATIONS", images: "IMAGES", folder: "FOLDER"}, name=recipe.name,
+        task=f"crop of one person to heatmaps of {skeleton.name}, dark where a joint is hidden",
+        parameters=sum(value.numel() for value in network.parameters()), licence="that of its pictures and annotations",
+        data=_data(data, annotations.people), metrics={}, recipe=asdict(recipe),
+    )  # fmt: skip
     return path
 
 

@@ -1,6 +1,5 @@
 """Training of OANet's temporal networks, in stages, from mocap to a weights file with its card."""
 
-import json
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,17 +9,15 @@ from pathlib import Path
 import torch
 from torch import Generator, nn
 
-from occlupose import __version__
 from occlupose.datasets.cmu import DATA, Clip, load_clips, split
 from occlupose.datasets.folder import takes
 from occlupose.datasets.take import Take
-from occlupose.files import atomic
 from occlupose.methods.oanet.network import Duel, OANet, Refinement
 from occlupose.methods.oanet.recipe import Batch, Recipe, believe, fill_loss, lift_loss, look
 from occlupose.methods.oanet.sequences import Footage, Sequences, Sight
 from occlupose.methods.oanet.weights import Trained, save
 from occlupose.synth.noise import NoiseModel
-from occlupose.training.card import command, commit
+from occlupose.training import card
 from occlupose.training.loop import Optimisation, Terms, train
 
 
@@ -109,13 +106,10 @@ def train_to_file(
     oanet = train_oanet(sights, folder, recipe, resume=resume, device=device, progress=progress)
     path = folder / f"{recipe.name}.safetensors"
     save(Trained(oanet, recipe.length, recipe.least), path)
-    card = {
-        "name": recipe.name, "task": "2D joints over time (H36M-17, unreliable ones dropped) to root-relative H36M-17 in metres",
-        "parameters": sum(value.numel() for value in oanet.parameters()),
-        "licence": "Apache-2.0" if video is None else "as the video allows",
-        "data": DATA if video is None else f"{DATA}; 2D of people in video", "metrics": {}, "version": __version__, "commit": commit(),
-        "recipe": asdict(recipe), "command": command({data: "MOCAP", folder: "FOLDER", video: "VIDEO"}),
-    }  # fmt: skip
-    with atomic(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(card, indent=1) + "\n")
+    card.write(
+        path, {data: "MOCAP", folder: "FOLDER", video: "VIDEO"}, name=recipe.name,
+        task="2D joints over time (H36M-17, unreliable ones dropped) to root-relative H36M-17 in metres",
+        parameters=sum(value.numel() for value in oanet.parameters()), licence="Apache-2.0" if video is None else "as the video allows",
+        data=DATA if video is None else f"{DATA}; 2D of people in video", metrics={}, recipe=asdict(recipe),
+    )  # fmt: skip
     return path

@@ -1,23 +1,20 @@
 """Training of the lifter from mocap to a weights file with its card."""
 
 import hashlib
-import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from occlupose import __version__
 from occlupose.datasets.cmu import DATA, load_clips, split
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.recipe import Recipe, loss, make_batch
 from occlupose.methods.oanet.lifter.weights import load, save
 from occlupose.methods.oanet.sequences import Sequences
 from occlupose.synth.noise import NoiseModel
-from occlupose.training.card import command, commit
+from occlupose.training import card
 from occlupose.training.loop import train
 
 
@@ -55,17 +52,11 @@ def train_lifter(
     )  # fmt: skip
     path = folder / f"{recipe.name}.safetensors"
     save(average, lifter, path)
-    card = _card(lifter, recipe) | {"command": command({mocap: "MOCAP", folder: "FOLDER", start: "WEIGHTS"})}
-    if start is not None:
-        card["begun_with"] = {"name": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
-    with atomic(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(card, indent=1) + "\n")
+    begun = {} if start is None else {"begun_with": {"name": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}}
+    card.write(
+        path, {mocap: "MOCAP", folder: "FOLDER", start: "WEIGHTS"}, name=recipe.name,
+        task="2D joints over time (COCO-17 or H36M-17, any of them missing) to root-relative H36M-17 in metres",
+        parameters=sum(value.numel() for value in lifter.parameters()), licence="Apache-2.0", data=DATA, metrics={}, recipe=asdict(recipe),
+        **begun,
+    )  # fmt: skip
     return path
-
-
-def _card(lifter: Lifter, recipe: Recipe) -> dict[str, object]:
-    return {
-        "name": recipe.name, "task": "2D joints over time (COCO-17 or H36M-17, any of them missing) to root-relative H36M-17 in metres",
-        "parameters": sum(value.numel() for value in lifter.parameters()), "licence": "Apache-2.0", "data": DATA, "metrics": {},
-        "version": __version__, "commit": commit(), "recipe": asdict(recipe),
-    }  # fmt: skip
