@@ -142,6 +142,7 @@ def semi() -> list[Run]:
 TABLES: dict[Table, Callable[[], list[Run]]] = {"table2": table2, "tried": tried, "table1": table1, "semi": semi}
 KEYS: dict[Table, tuple[str, ...]] = {
     "table2": ("row", "seed"),
+    "tried": ("change", "seed"),
     "table1": ("length", "threshold"),
     "semi": ("labelled", "two_d_only", "seed"),
 }
