@@ -36,14 +36,14 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     describe(path, seed=seed)
 
 
-def describe(path: Path, *, seed: int | str = 0) -> None:
-    """Writes NAME.json beside a table: command, machine, versions and seed."""
+def describe(path: Path, *, seed: int | str = 0, commits: Sequence[str] = (COMMIT,)) -> None:
+    """Writes NAME.json beside a table: command, machine, versions, seed, and the commits that its rows come from."""
     arguments = [f"<{Path(word).name}>" if os.sep in word else word for word in sys.argv[1:]]
     how = {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
         "machine": f"{os.cpu_count()} cores, {processor()}",
         "versions": {name: version(name) for name in ("occlupose", "torch", "numpy", "opencv-python-headless", "ai-edge-litert")},
-        "commit": COMMIT,
+        "commit": ", ".join(commits),
         "seed": seed,
     }
     path.with_suffix(".json").write_text(json.dumps(how, indent=1) + "\n")

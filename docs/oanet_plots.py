@@ -33,7 +33,7 @@ def bars(values: list[float]) -> tuple[float, float]:
 def parts() -> None:
     """Errors of the rows of table 2, and the paper's."""
     seeds = gathered(rows("oanet_table2"), ("row",))
-    names = [name for (name,) in seeds]
+    names = [name for name in PAPER_TABLE2 if (name,) in seeds]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     for column, label in enumerate(OANET_ERRORS.values()):
         spread = [bars([errors[column] for errors in seeds[name,]]) for name in names]

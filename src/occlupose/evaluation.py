@@ -22,11 +22,12 @@ from occlupose.datasets.take import Take
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.lifting import assumed_camera, lift, networks
-from occlupose.methods.oanet.lifter.lift import phases
+from occlupose.methods.oanet.lifter.lift import phases, spacing
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.predict import predict as window_by_window
 from occlupose.methods.oanet.weights import Trained, is_oanet, load
 from occlupose.metrics.pose3d import MEASURES, Report, measures
+from occlupose.networks.weights import to_device
 from occlupose.occlusion.cylinders import hidden
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import H36M17, Skeleton, by_name, convert
@@ -58,19 +59,24 @@ def shipped(lifter: Lifter) -> Predictor:
 
 
 def paper(trained: Trained) -> Predictor:
-    """The predictor of OANet's networks as the paper has them, on H36M-17 joints; fast video is lifted as interleaved sequences."""
+    """The predictor of OANet's networks as the paper has them, on H36M-17 joints.
+
+    Fast video is lifted as interleaved sequences, slow video with unseen frames in between, as by `lift_rays`.
+    """
 
     def predict(poses: Poses) -> Float[np.ndarray, "time 17 3"]:
         poses = poses.to(H36M17)
         camera = poses.camera or assumed_camera(poses.width, poses.height)
         believed = torch.from_numpy((poses.state[:, 0] == VISIBLE) & (poses.score[:, 0] >= trained.least))
         rays = torch.from_numpy(camera.rays(poses.xy[:, 0])[..., :2])
-        xyz = np.empty((len(poses), len(H36M17), 3), np.float32)
-        step = min(phases(poses.fps), max(1, len(poses)))
+        apart, step = spacing(poses.fps), min(phases(poses.fps), max(1, len(poses)))
+        spread, seen = rays.new_zeros(apart * len(rays), *rays.shape[1:]), believed.new_zeros(apart * len(rays), believed.shape[1])
+        spread[::apart], seen[::apart] = rays, believed
+        xyz = np.empty((len(spread), len(H36M17), 3), np.float32)
         for first in range(step):
             part = slice(first, None, step)
-            xyz[part] = window_by_window(trained.oanet, rays[part], believed[part], trained.length).numpy()
-        return xyz
+            xyz[part] = window_by_window(trained.oanet, spread[part], seen[part], trained.length).numpy()
+        return xyz[::apart]
 
     return predict
 
@@ -82,7 +88,9 @@ def predictor(weights: Path | None = None, device: str = "cpu") -> Predictor:
         OccluposeError: the weights cannot be read, or torch has no such device here.
     """
     if weights is not None and is_oanet(weights):
-        return paper(load(weights))
+        trained = load(weights)
+        to_device(trained.oanet, device)
+        return paper(trained)
     return shipped(networks(device, weights))
 
 

@@ -52,13 +52,21 @@ def test_folders_without_people_are_refused(tmp_path):
     replace(nobody, xyz=None).save(tmp_path / "a.npz")
     with pytest.raises(OccluposeError, match=": nobody in its files; give a folder"):
         takes(tmp_path)
-    people().save(tmp_path / "b.npz")
-    people().save(tmp_path / "b.json")
-    with pytest.raises(OccluposeError, match=": two takes are called b; keep one file of each name"):
+    people().save(tmp_path / "b" / "0.npz")
+    people(2).save(tmp_path / "b.npz")
+    with pytest.raises(OccluposeError, match=": two takes are called b/0; keep one file of each name"):
         takes(tmp_path)
-    (tmp_path / "b.json").write_text("{}")
-    with pytest.raises(OccluposeError, match=r"b\.json: "):
+    (tmp_path / "c.json").write_text("{}")
+    with pytest.raises(OccluposeError, match=r"c\.json: "):
         takes(tmp_path)
+
+
+def test_of_the_two_files_that_run_writes_one_is_read(tmp_path):
+    people(2).save(tmp_path / "walk" / "poses.npz")
+    people(2).save(tmp_path / "walk" / "poses.json")
+    assert [take.name for take in takes(tmp_path)] == ["walk/poses/0", "walk/poses/1"]
+    with pytest.raises(OccluposeError, match="every 0: every n-th frame"):
+        takes(tmp_path, every=0)
 
 
 def test_the_files_are_left_as_they_were(tmp_path):

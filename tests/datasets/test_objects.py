@@ -58,17 +58,24 @@ def test_nested_dictionaries_of_arrays_come_back(tmp_path_factory, content):
     assert same(plain(read_objects(path, "content")[0]), content)
 
 
-@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_older_and_newer_pickles_and_names_of_numpy_are_read(tmp_path, protocol):
     xyz = np.asfortranarray(np.random.default_rng(0).normal(size=(4, 17, 3)).astype(np.float32))[::2]
     content = np.empty((), object)
     content[()] = {"S9": {"Walking 1": [xyz, np.float32(2.5), np.array([xyz, None], object)]}}
     pickled = pickle.dumps(content, protocol=protocol)
-    if protocol == 3:
+    if protocol <= 3:
         pickled = pickled.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     motion, number, views = plain(read_objects(entry(tmp_path / "a.npz", pickled), "content")[0])["S9"]["Walking 1"]
     np.testing.assert_array_equal(motion, xyz)
     assert number == 2.5 and views[1] is None and same(views[0], motion)
+
+
+def test_bytes_in_another_coding_are_refused(tmp_path):
+    pickled = pickle.dumps(np.array([np.zeros(2)], object), protocol=2)
+    assert b"latin1" in pickled
+    with pytest.raises(OccluposeError, match="bytes in an unknown coding"):
+        read_objects(entry(tmp_path / "a.npz", pickled.replace(b"latin1", b"utf_16")), "content")
 
 
 def test_ordinary_arrays_are_read_too_and_several_at_once(tmp_path):

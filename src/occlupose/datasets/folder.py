@@ -14,17 +14,21 @@ from occlupose.poses import ABSENT, Poses
 def takes(folder: Path, *, every: int = 1) -> list[Take]:
     """Every person of every .npz and .json poses file below a folder, from their first to their last frame, in 2D.
 
-    Of files that were lifted only what the 2D network saw is taken: inferred joints are no data. A take is called after the file's path in
-    the folder, with the person's number behind it where there are several ("walks/1.npz" of one person is "walks/1", else "walks/1/0"). Its
-    subject is that too, since nobody says who it is; its action is "".
+    Where there are a .npz and a .json of one name, as `occlupose run` writes them, the .npz is read. Of files that were lifted only what
+    the 2D network saw is taken: inferred joints are no data. A take is called after the file's path in the folder, with the person's number
+    behind it where there are several ("walks/1.npz" of one person is "walks/1", else "walks/1/0"). Its subject is that too, since nobody
+    says who it is; its action is "".
 
     Arguments:
         every: only every n-th frame.
 
     Raises:
-        OccluposeError: there is no such file or nobody in them, or one cannot be read.
+        OccluposeError: there is no such file or nobody in them, or one cannot be read; `every` is less than 1.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix in (".npz", ".json"))
+    if every < 1:
+        raise OccluposeError(f"every {every}: every n-th frame; give 1 for all of them, or more")
+    both = [path for path in folder.rglob("*") if path.suffix in (".npz", ".json")]
+    files = sorted(path for path in both if path.suffix == ".npz" or path.with_suffix(".npz") not in both)
     found = [take for file in files for take in _people(file, str(file.relative_to(folder).with_suffix("")), every)]
     if not found:
         raise OccluposeError(f"{folder}: {'nobody in its files' if files else 'no .npz or .json file in it'}; give a folder of poses files")

@@ -85,6 +85,12 @@ class Pickled:
             self.items = np.frombuffer(data, dtype.numpy()).reshape(shape, order="F" if fortran else "C")
 
 
+def _bytes(text: str, coding: str) -> bytes:
+    if coding != "latin1" or type(text) is not str:
+        raise pickle.UnpicklingError("bytes in an unknown coding in it")
+    return text.encode("latin1")
+
+
 class _Reader(pickle.Unpickler):
     """An unpickler to which every name means something of ours, or nothing."""
 
@@ -97,6 +103,8 @@ class _Reader(pickle.Unpickler):
             ("numpy", "dtype"): self.dtype,
             ("numpy._core.multiarray", "_reconstruct"): self.array,
             ("numpy._core.multiarray", "scalar"): self.scalar,
+            ("_codecs", "encode"): _bytes,  # so Python 3 writes bytes in protocol 2, which numpy used before 1.17
+            ("__builtin__", "bytes"): bytes,  # likewise where there are none
         }
         known = (module.replace("numpy.core", "numpy._core"), name)
         if known not in meanings:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class Discriminator(nn.Module):
     """How real a sequence of 3D poses looks: three 1D convolutions over time and a linear layer (paper section 3.2).
 
-    Kernel 5 and stride 2 are those of the authors' later code (METHODS D1); the mean over what is left of time, so that sequences may
+    Kernel 5 and stride 2 are those of the authors' later code (the public `sul`); the mean over what is left of time, so that sequences may
     have any length, and the widths are ours.
 
     Arguments:

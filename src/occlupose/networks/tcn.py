@@ -1,7 +1,7 @@
 """The temporal network of OANet: a U-shaped stack of 1D convolutions over time.
 
 Two convolution blocks shrink time by four, two transposed blocks restore it, and short connections join equal lengths (paper
-section 3.2, figure 6: kernel 5). Channels, strides and dilations of the figure are not legible in public; those here are METHODS D3 #6.
+section 3.2, figure 6: kernel 5). Channels, strides and dilations of the figure are not legible in public; those here are ours.
 What else the paper leaves open is a `Style`; residual blocks at the quarter length, and outputs that begin at zero and are small beside
 the features (poses are a fraction of a metre), are ours.
 """
@@ -41,7 +41,7 @@ class Style:
 
 
 PAPER = Style(deeper=2, rise=5, norm=nn.BatchNorm1d, activation=nn.LeakyReLU, dropout=0.25, finish=False)
-"""METHODS D3 #6."""
+"""With the batch normalisation and dropout that were usual then; ours."""
 
 OURS = Style(deeper=1, rise=4, norm=ChannelNorm, activation=nn.GELU, dropout=0.0, finish=True)
 """Of the lifter that ships: batches of a few long sequences make batch statistics noisy. Ours."""

@@ -1,6 +1,6 @@
 """Making joints go missing: the masks that teach a temporal network to live with occlusion.
 
-The four modes are those of the authors' later training code (METHODS D1); the long gaps of whole limbs are ours.
+The four modes are those of the authors' later training code; the long gaps of whole limbs are ours.
 Every function returns True where a joint is still seen.
 """
 

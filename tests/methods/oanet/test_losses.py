@@ -133,43 +133,57 @@ def test_joints_that_are_not_believed_do_not_count_in_equation_3():
     assert squared_2d(torch.where(where[..., None], truth, random(2, 1)), truth, where) == 0
 
 
-def projected(scale=1.0, shift=0.0):
-    """The projection loss of poses whose 2D joints are their own, scaled and moved."""
+def everything():
+    return torch.ones(SHAPE, dtype=torch.bool)
+
+
+@given(st.floats(0.11, 20), st.floats(-10, 10))
+def test_where_size_and_place_are_unknown_the_projection_does_not_ask_for_them(scale, shift):
     xyz = random(3).requires_grad_()
-    return projection(xyz, scale * xyz.detach()[..., :2] + shift, torch.ones(SHAPE, dtype=torch.bool)), xyz
-
-
-@given(st.floats(0.05, 20), st.floats(-10, 10))
-def test_where_depth_size_and_place_are_unknown_the_projection_does_not_ask_for_them(scale, shift):
-    value, xyz = projected(scale, shift)
-    assert value.item() == pytest.approx(0, abs=1e-12)
+    value = projection(xyz, scale * xyz.detach()[..., :2] + shift, everything())
+    assert value.item() == pytest.approx(0, abs=1e-10)
     value.backward()
     assert xyz.grad.abs().max() < 1e-6
+
+
+@given(st.floats(0.3, 5))
+def test_a_pose_can_not_be_shrunk_to_fit_better(size):
+    xyz, seen, visible = random(3).requires_grad_(), random(2, 1), some()
+    value = projection(xyz, seen, visible)
+    assert projection(size * xyz, seen, visible).item() == pytest.approx(value.item())
+    value.backward()
+    along = (xyz.grad * xyz.detach()).sum((1, 2, 3))
+    assert along.abs().max() < 1e-9
+    assert xyz.grad.abs().max() > 1e-3
 
 
 def test_the_projection_asks_for_the_visible_joints_only():
     xyz, visible = random(3), some()
     seen = torch.where(visible[..., None], xyz[..., :2], 100.0)
     assert projection(xyz, seen, visible).item() == pytest.approx(0, abs=1e-12)
-    assert projection(xyz, seen, torch.ones_like(visible)).item() > 1
-    free = xyz.clone().requires_grad_()
-    projection(free, random(2, 5), visible).backward()
+    assert projection(xyz, seen, everything()).item() > 1
+    free = (xyz + 0.3 * random(3, 7)).requires_grad_()
+    projection(free, xyz[..., :2], visible).backward()
     assert (free.grad[..., 2] == 0).all()
     assert (free.grad[~visible] == 0).all()
     assert free.grad[visible][..., :2].abs().sum() > 0
 
 
 def test_the_gradient_of_the_projection_is_that_at_the_fitted_scale():
-    xyz, seen, visible = random(3), random(2, 1), some()
+    xyz, visible = random(3), some()
+    seen = xyz[..., :2] + 0.5 * random(2, 1)
     one, other = xyz.clone().requires_grad_(), xyz.clone().requires_grad_()
     projection(one, seen, visible).backward()
     weight = visible[..., None].double()
-    flat, fitted = ((p - (p * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True)) * weight for p in (xyz[..., :2], seen))
-    scale = torch.stack([(a * b).sum() / (b * b).sum() for a, b in zip(flat, fitted, strict=True)]).clamp_min(0).view(-1, 1, 1, 1)
+
+    def centred(p):
+        return (p - (p * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True)) * weight
+
+    pairs = zip(centred(xyz[..., :2]), centred(seen), strict=True)
+    scale = torch.stack([(a * b).sum() / (a * a).sum() for a, b in pairs]).view(-1, 1, 1, 1)
 
     def fixed(p):
-        centred = (p[..., :2] - (p[..., :2] * weight).sum(2, keepdim=True) / weight.sum(2, keepdim=True)) * weight
-        return ((centred - scale * fitted) ** 2).sum((-1, -2)).mean()
+        return ((scale * centred(p[..., :2]) - centred(seen)) ** 2).sum((-1, -2)).mean()
 
     fixed(other).backward()
     torch.testing.assert_close(one.grad, other.grad)

@@ -45,3 +45,11 @@ def test_overlapping_windows_are_averaged(oanet):
 def test_units_do_not_matter(oanet):
     xy, believed = sequence(40)
     torch.testing.assert_close(predict(oanet, 300 * xy + 500, believed, 32), predict(oanet, xy, believed, 32), atol=1e-4, rtol=1e-4)
+
+
+def test_nothing_gives_nothing_and_long_sequences_go_in_parts(oanet, monkeypatch):
+    assert predict(oanet, torch.zeros(0, 17, 2), torch.zeros(0, 17, dtype=torch.bool)).shape == (0, 17, 3)
+    xy, believed = sequence(200)
+    whole = predict(oanet, xy, believed, 16)
+    monkeypatch.setattr("occlupose.methods.oanet.predict.AT_ONCE", 3)
+    torch.testing.assert_close(predict(oanet, xy, believed, 16), whole)

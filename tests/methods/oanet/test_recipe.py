@@ -110,14 +110,25 @@ def test_sequences_with_3d_come_first():
     torch.testing.assert_close(made.truth_3d[:, :, 0], torch.zeros(4, 16, 3))
 
 
+@pytest.mark.parametrize("change", [{"augmentation": 1.0}, {"batch": 1}, {"flat": 0.01}, {"augmentation": 1.0, "flat": 0.0}])
+def test_a_batch_may_lack_any_kind_of_sequence(change):
+    recipe = replace(SMALL, **change)
+    for flat in (None, sequences(5), Footage([filmed()], SMALL.length)):
+        made = believe(look(sequences(), flat, NOISE, recipe, rng()), recipe)
+        assert len(made.picture.xy) == recipe.batch
+        assert made.labelled == recipe.batch - (0 if flat is None else recipe.without)
+        assert all(value.isfinite() for value in lift_loss(duel(), made, recipe).values())
+
+
 def test_of_video_only_what_is_seen_teaches():
     video = Footage([filmed(), filmed(seed=1)], SMALL.length)
     made = believe(look(sequences(), video, NOISE, SMALL, rng()), SMALL)
     assert (made.labelled, len(made.picture.xy)) == (4, 8)
     assert made.annotated[:4].all() and not made.annotated[4:].any()
-    ankle, head = H36M17.index("left_ankle", "right_wrist")
+    ankle, wrist = H36M17.index("left_ankle", "right_wrist")
     assert made.occluded[4:, :, ankle].all()
-    assert not (made.occluded[4:, :, head] & ~made.picture.believed[4:, :, head]).all()
+    assert not made.occluded[4:, :, wrist].all()  # hidden never, but away in some frames
+    assert (made.occluded <= ~made.picture.believed).all()
     network = duel()
     answer, _ = network(made.picture)
     expected = losses.squared_2d(answer.xy[:4], made.truth_2d[:4], made.picture.believed[:4]) / 2

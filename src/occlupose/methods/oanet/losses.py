@@ -51,21 +51,21 @@ def squared_3d(predicted: Float[Tensor, "batch time joint 3"], truth: Float[Tens
 def projection(
     xyz: Float[Tensor, "batch time joint 3"], xy: Float[Tensor, "batch time joint 2"], visible: Bool[Tensor, "batch time joint"]
 ) -> Float[Tensor, ""]:
-    """Squared distance of the orthographic projection from the visible 2D joints, metres squared. OANet eq. 5, L_proj.
+    """Squared distance of the orthographic projection from the visible 2D joints, in the picture's units. OANet eq. 5, L_proj.
 
-    A picture does not tell metres: the 2D joints are scaled and, frame by frame, moved to where they fit the projection best; no gradient
-    flows through that. Ours.
+    A picture does not tell metres: the projection is scaled and, frame by frame, moved to where it fits the 2D joints best. No gradient
+    flows through the scale, and at the best one none along the size of the pose, which pictures can neither teach nor shrink. Ours.
     """
     weight = visible.unsqueeze(-1).to(xyz.dtype)
     count = weight.sum(2, keepdim=True).clamp_min(1)
     flat, seen = ((points - (points * weight).sum(2, keepdim=True) / count) * weight for points in (xyz[..., :2], xy))
     with torch.no_grad():
-        scale = (flat * seen).sum((1, 2, 3), keepdim=True) / (seen**2).sum((1, 2, 3), keepdim=True).clamp_min(1e-9)
-    return ((flat - scale.clamp_min(0) * seen) ** 2).sum((-1, -2)).mean()
+        scale = (flat * seen).sum((1, 2, 3), keepdim=True) / (flat**2).sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
+    return ((scale.clamp(0, 10) * flat - seen) ** 2).sum((-1, -2)).mean()
 
 
 def adversarial(judged: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
-    """What OANet learns from the discriminator's logits of its answers: -log q, non-saturating (METHODS D3 #8)."""
+    """What OANet learns from the discriminator's logits of its answers: -log q, non-saturating (ours: the paper gives no form)."""
     return binary_cross_entropy_with_logits(judged, torch.ones_like(judged))
 
 
@@ -90,7 +90,7 @@ def regularisation(
 def symmetry(xyz: Float[Tensor, "batch time joint 3"], skeleton: Skeleton) -> Float[Tensor, ""]:
     """Squared difference in length between left and right bones, mean over bones.
 
-    OANet section 3.2 (the printed second term is garbled; METHODS D2).
+    OANet section 3.2 (the printed second term is garbled).
     """
 
     def length(side: str) -> Tensor:

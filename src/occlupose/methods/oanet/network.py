@@ -32,7 +32,7 @@ class OANet(nn.Module):
         width: channels of the temporal networks.
         depth: further residual blocks of each (`networks.tcn`).
         refine: with the 2D TCN; False is the first row of the paper's table 2.
-        mask_channel: both networks are also told which joints are missing (METHODS D3 #4, option; ours).
+        mask_channel: both networks are also told which joints are missing (an option; ours).
     """
 
     def __init__(self, width: int = 512, depth: int = 0, *, refine: bool = True, mask_channel: bool = False, dropout: float = 0.25) -> None:
@@ -49,7 +49,7 @@ class OANet(nn.Module):
         return Answer(xy, xyz - xyz[..., :1, :])
 
     def refined(self, picture: Picture) -> Float[Tensor, "batch time joint 2"]:
-        """C_b f(C_b X) of eq. 3: a missing joint is one at the root, its coordinates times zero (METHODS D1), before and after."""
+        """C_b f(C_b X) of eq. 3: a missing joint is one at the root, its coordinates times zero, before and after."""
         believed = picture.believed.unsqueeze(-1)
         xy = picture.xy * believed
         if self.tcn_2d is None:

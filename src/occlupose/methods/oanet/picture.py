@@ -34,8 +34,8 @@ class Picture:
 def frame(xy: Float[Tensor, "batch time joint 2"], believed: Bool[Tensor, "batch time joint"]) -> Picture:
     """The picture of 2D joints in any unit (pixels, or the plane z = 1 of a camera).
 
-    Root-centred and scaled as in the authors' later code (METHODS D1); one size a sequence, so that every frame of it is treated alike,
-    and the rule where the root is missing (METHODS D3 #5) are ours.
+    Root-centred and scaled as in the authors' later code; one size a sequence, so that every frame of it is treated alike,
+    and the rule where the root is missing are ours.
 
     Arguments:
         xy: H36M-17 joints; ignored where not believed.

@@ -23,12 +23,13 @@ BODY_TO_H36M = BODY22.index(*H36M17.joints)
 OBJECTS: list[tuple[float, gaps.Mode]] = [
     (0.05, gaps.scattered), (0.05, gaps.gap), (0.15, partial(gaps.limb, skeleton=H36M17)), (0.2, partial(gaps.several, skeleton=H36M17)),
 ]  # fmt: skip
-"""What hides joints beside the body itself, and how often: the modes of METHODS D1 and whole limbs; the shares are ours."""
+"""What hides joints beside the body itself, and how often: those of the authors' later code and whole limbs; the shares are ours."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a training run of OANet depends on. The defaults are the whole method at the paper's size.
+    """Everything that a training run of OANet depends on. The defaults are the whole method at the paper's size; eq. 5 and 8 act
+    where there are sequences without 3D: give `labelled` under 1, or video.
 
     Raises:
         OccluposeError: a length that the networks cannot take, or a number or share that cannot be.
@@ -36,7 +37,7 @@ class Recipe:
 
     name: str = "oanet"
     width: int = 512
-    """Channels of the temporal networks; twice as many at the quarter length (METHODS D3 #6)."""
+    """Channels of the temporal networks; twice as many at the quarter length (ours)."""
     depth: int = 0
     """Further residual blocks at the quarter length (ours)."""
     length: int = 128
@@ -49,7 +50,7 @@ class Recipe:
     threshold: float = 0.3
     """b: joints of less evidence are unreliable."""
     mask_channel: bool = False
-    """The networks are told which joints are missing (METHODS D3 #4, option; ours)."""
+    """The networks are told which joints are missing (an option; ours)."""
     symmetry: float = 0.2
     """Weight of L_sym in eq. 6."""
     adversarial: float = 0.1
@@ -74,6 +75,11 @@ class Recipe:
     seed: int = 0
 
     @property
+    def without(self) -> int:
+        """Sequences without 3D in a batch, where there are clips without 3D."""
+        return round(self.flat * self.batch)
+
+    @property
     def least(self) -> float:
         """Evidence of a joint that is believed."""
         return self.threshold if self.occlusion else 0.0
@@ -85,6 +91,11 @@ class Recipe:
         for name in ("augmentation", "labelled", "flat", "dropout", "threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OccluposeError(f"{name} {getattr(self, name)}: must lie between 0 and 1")
+        for name in ("symmetry", "adversarial", "regularisation"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise OccluposeError(f"{name} {getattr(self, name)}: a weight is 0 or more")
+        if self.without >= self.batch:
+            raise OccluposeError(f"flat {self.flat}: leaves no sequence with 3D in a batch of {self.batch}; give less")
         if self.length < 2 * STRIDE or self.length % STRIDE:
             raise OccluposeError(f"length {self.length}: the networks take {2 * STRIDE} frames or more, in multiples of {STRIDE}")
 
@@ -139,14 +150,17 @@ def look(solid: Sequences, flat: Sequences | Footage | None, noise: NoiseModel, 
         solid: motion whose 3D is used.
         flat: motion whose 3D is not, or real video.
     """
-    without = 0 if flat is None else round(recipe.flat * recipe.batch)
+    without = 0 if flat is None else recipe.without
     joints = solid.draw(recipe.batch - without, generator)
     augmented = round(recipe.augmentation * len(joints))
     sights = [see(virtual(joints[:augmented], generator), noise, generator, perspective=False, objects=recipe.objects)] if augmented else []
-    filmed = torch.cat([joints[augmented:], flat.draw(without, generator)]) if isinstance(flat, Sequences) else joints[augmented:]
-    cameras = torch.randint(len(DIRECTIONS), (len(filmed),), generator=generator)
-    sights.append(see(studio(filmed, cameras), noise, generator, objects=recipe.objects))
-    if isinstance(flat, Footage):
+    filmed = joints[augmented:]
+    if without and isinstance(flat, Sequences):
+        filmed = torch.cat([filmed, flat.draw(without, generator)])
+    if len(filmed):
+        cameras = torch.randint(len(DIRECTIONS), (len(filmed),), generator=generator)
+        sights.append(see(studio(filmed, cameras), noise, generator, objects=recipe.objects))
+    if without and isinstance(flat, Footage):
         sights.append(flat.draw(without, generator))
     sight = Sight(*(torch.cat(parts) for parts in zip(*(vars(one).values() for one in sights), strict=True)))
     return replace(sight, truth_3d=sight.truth_3d[: len(joints)])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from occlupose.methods.oanet.network import OANet
 from occlupose.networks import weights as weights_file
+from occlupose.networks.tcn import STRIDE
 
 FORMAT = "occlupose oanet 1"
 
@@ -52,8 +53,9 @@ def load(path: Path) -> Trained:
     """
 
     def build(header: dict[str, str]) -> OANet:
-        width, depth, refine, mask_channel = (int(header[name]) for name in ("width", "depth", "refine", "mask_channel"))
-        float(header["least"]), int(header["length"])
+        width, depth, refine, mask_channel, length = (int(header[name]) for name in ("width", "depth", "refine", "mask_channel", "length"))
+        if length % STRIDE or not 0 <= float(header["least"]) <= 1:
+            raise ValueError
         return OANet(width, depth, refine=bool(refine), mask_channel=bool(mask_channel))
 
     oanet, header = weights_file.load(path, build, format=FORMAT, network="OANet", command="occlupose train oanet")

@@ -1,6 +1,6 @@
 """What the temporal networks see: joints of one person, centred, sized, and with the age of what is missing.
 
-OANet multiplies root-relative coordinates by a 0/1 mask (METHODS D1), which makes a hidden joint look like one at the root. Ours
+OANet multiplies root-relative coordinates by a 0/1 mask, which makes a hidden joint look like one at the root. Ours
 holds a missing joint on the straight line between its neighbours in time and says beside it how old they are. With all joints
 there the input is that of a network that knows nothing of occlusion, so completeness costs no accuracy.
 """

@@ -1,6 +1,6 @@
 """Virtual cameras and virtual bodies: from a few mocap clips to the people a temporal network will meet.
 
-OANet section 4.2 turns poses about their axes and projects them orthographically (METHODS D3 #9). Cameras here are perspective, with
+OANet section 4.2 turns poses about their axes and projects them orthographically. Cameras here are perspective, with
 random direction, distance and focal length; bone lengths, mirror, speed, exchanged arms and bent joints are ours.
 """
 
