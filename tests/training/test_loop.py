@@ -193,6 +193,15 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     refused(tmp_path, width=7)
 
 
+def test_a_run_is_resumed_only_with_its_recipe(tmp_path):
+    run(tmp_path, recipe={"width": 6, "noise": 0.5})
+    weights = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(OccluposeError, match=r"last\.pt: .*begun with other settings.*; resume with the recipe that began it"):
+        run(tmp_path, recipe={"width": 6, "noise": 0.6}, resume=True)
+    assert (tmp_path / "last.pt").read_bytes() == weights
+    run(tmp_path, recipe={"width": 6, "noise": 0.5}, resume=True)
+
+
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"\x80\x02]q\x00.", "[1]", "{}"])
 def test_other_files_are_no_checkpoints(tmp_path, content):
     if isinstance(content, bytes):

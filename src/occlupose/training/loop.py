@@ -73,6 +73,7 @@ def train(
     optimisation: Optimisation,
     folder: Path,
     *,
+    recipe: object = None,
     seed: int = 0,
     resume: bool = False,
     device: str = "cpu",
@@ -83,10 +84,11 @@ def train(
     Arguments:
         batch: draws a batch from a generator.
         loss: named terms of a batch; their sum is descended, all are logged.
+        recipe: what else the result depends on; a run is resumed only with what prints the same.
         resume: go on from `folder/last.pt` if it is there. On the CPU the result equals that of an uninterrupted run bit by bit.
 
     Raises:
-        OccluposeError: the folder holds a run and `resume` is False, or a checkpoint of another network; the folder cannot be
+        OccluposeError: the folder holds a run and `resume` is False, or a checkpoint of another network or recipe; the folder cannot be
             written to, or the device is not there.
     """
     checkpoint = folder / "last.pt"
@@ -102,7 +104,7 @@ def train(
     network.to(fabric.device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True)
-    step = _restore(checkpoint, network, optimiser, average, generator) if checkpoint.exists() else 0
+    step = _restore(checkpoint, network, optimiser, average, generator, repr(recipe)) if checkpoint.exists() else 0
     log = _Log(folder / "log.csv", step)
     model, optimiser = fabric.setup(network, optimiser)
     model.train()
@@ -132,7 +134,7 @@ def train(
             if step % optimisation.log_every == 0 or step == optimisation.steps:
                 bar.update(task, terms="  ".join(f"{name} {value:.4f}" for name, value in log.write(step).items()))
             if step % optimisation.save_every == 0 or step == optimisation.steps:
-                _save(checkpoint, network, optimiser, average, drawn, step)
+                _save(checkpoint, network, optimiser, average, drawn, step, repr(recipe))
             bar.update(task, completed=step)
     return {name: value.cpu() for name, value in average.items()}
 
@@ -160,18 +162,20 @@ def _average(average: dict[str, Tensor], network: nn.Module, decay: float) -> No
             average[name].copy_(value)
 
 
-def _save(path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Tensor, step: int) -> None:
+def _save(path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Tensor, step: int, recipe: str) -> None:
     state = {
         "network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average,
-        "generator": generator, "torch": torch.get_rng_state(), "step": step,
+        "generator": generator, "torch": torch.get_rng_state(), "step": step, "recipe": recipe,
     }  # fmt: skip
     with atomic(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
 
 
-def _restore(path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Generator) -> int:
+def _restore(path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Generator, recipe: str) -> int:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["recipe"] != recipe:
+            raise ValueError("begun with other settings")
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         generator.set_state(state["generator"])

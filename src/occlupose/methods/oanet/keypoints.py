@@ -181,7 +181,7 @@ def train_keypoints(
     network = StackedHourglass(len(skeleton), stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)
     average = train(
         network, Samples(annotations, recipe).draw, loss, recipe.optimisation, folder,
-        seed=recipe.seed, resume=resume, device=device, progress=progress,
+        recipe=recipe, seed=recipe.seed, resume=resume, device=device, progress=progress,
     )  # fmt: skip
     path = folder / f"{recipe.name}.safetensors"
     save(average, network, skeleton, recipe.crop, path)

@@ -52,7 +52,7 @@ def train_oanet(
             oanet.tcn_2d.requires_grad_(name != "lift")
         average = train(
             network, lambda generator: believe(sights(generator), recipe), loss, optimisation, folder / name,
-            seed=3 * recipe.seed + number, resume=resume, device=device, progress=progress,
+            recipe=recipe, seed=3 * recipe.seed + number, resume=resume, device=device, progress=progress,
         )  # fmt: skip
         network.load_state_dict(average)
     return oanet.cpu().eval()

@@ -48,7 +48,7 @@ def train_lifter(
         raise OccluposeError(f"{start}: width {lifter.width}, depth {lifter.depth}; give the same with --recipe.width and --recipe.depth")
     average = train(
         lifter, partial(make_batch, sequences, noise, recipe), partial(loss, hidden=recipe.hidden), recipe.optimisation, folder,
-        seed=recipe.seed, resume=resume, device=device, progress=progress,
+        recipe=recipe, seed=recipe.seed, resume=resume, device=device, progress=progress,
     )  # fmt: skip
     path = folder / f"{recipe.name}.safetensors"
     save(average, lifter, path)
