@@ -54,7 +54,8 @@ def projection(
     """Squared distance of the orthographic projection from the visible 2D joints, in the picture's units. OANet eq. 5, L_proj.
 
     A picture does not tell metres: the projection is scaled and, frame by frame, moved to where it fits the 2D joints best. No gradient
-    flows through the scale, and at the best one none along the size of the pose, which pictures can neither teach nor shrink. Ours.
+    flows through the scale (10 at most, for poses that are next to nothing), and at the best one none along the size of the pose, which
+    pictures can neither teach nor shrink. Ours.
     """
     weight = visible.unsqueeze(-1).to(xyz.dtype)
     count = weight.sum(2, keepdim=True).clamp_min(1)

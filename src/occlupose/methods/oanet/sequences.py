@@ -123,7 +123,7 @@ def _resampled(take: Take) -> tuple[Tensor, Tensor, Tensor]:
     """Joints on the plane z = 1 of the camera, their evidence, and where they are at all, at RATE."""
     poses = take.poses.to(H36M17)
     camera = poses.camera or Camera.from_fov(poses.width, poses.height)
-    frames = np.round(np.arange(0, len(poses) - 0.5, poses.fps / RATE)).astype(int)
+    frames = np.floor(np.arange(0, len(poses) - 0.5, poses.fps / RATE) + 0.5).astype(int)
     xy, state, score = poses.xy[frames, 0], poses.state[frames, 0], poses.score[frames, 0]
     evidence = np.where(state == VISIBLE, score, 0.0).astype(np.float32)
     rays = np.nan_to_num(camera.rays(xy)[..., :2]).astype(np.float32)
