@@ -2,8 +2,8 @@
 
     python benchmarks/hidden.py VIDEO...
 
-Each video is watched as it is, and again with a still, plain board before a limb of one person, from one third of the video to its end
-or for a second. Where the joint truly is, is taken from the first pass, where that had evidence of at least 0.5. Prints the figures, which
+Each video is watched as it is, and again with a still, plain board before a limb of one person, for a second from one third of
+the video on. Where the joint truly is, is taken from the first pass, where that had evidence of at least 0.5. Prints the figures, which
 `synth.noise` has as HIDDEN; the shipped ones were measured on the videos that `benchmarks/noise.py` names.
 """
 

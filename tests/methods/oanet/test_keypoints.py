@@ -1,11 +1,7 @@
 import csv
 import json
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from time import monotonic, sleep
 
 import numpy as np
 import pytest
@@ -13,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from killing import kill_after, run_to_the_end
 from occlupose import __version__
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.heatmaps import Heatmaps
@@ -284,19 +281,10 @@ def command_line(figures, folder, *more):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_end(figures, tmp_path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    killed = subprocess.Popen(command_line(figures, tmp_path / "killed"), env=environment, stdout=subprocess.DEVNULL)
-    deadline = monotonic() + 100
-    while not (tmp_path / "killed" / "last.pt").exists():
-        assert killed.poll() is None, "ended before its first checkpoint"
-        assert monotonic() < deadline
-        sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    kill_after(tmp_path / "killed" / "last.pt", command_line(figures, tmp_path / "killed"))
     assert 0 < torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["step"] < STEPS
-    resumed = subprocess.run(command_line(figures, tmp_path / "killed", "--resume"), env=environment, capture_output=True, text=True)
-    assert (resumed.returncode, resumed.stderr) == (0, "")
-    assert "oanet_keypoints.safetensors: weights written" in resumed.stdout
+    printed = run_to_the_end(command_line(figures, tmp_path / "killed", "--resume"))
+    assert "oanet_keypoints.safetensors: weights written" in printed
     trained(figures, tmp_path / "whole", recipe(STEPS))
     files = [(tmp_path / name / "oanet_keypoints.safetensors").read_bytes() for name in ("killed", "whole")]
     assert files[0] == files[1]

@@ -1,16 +1,13 @@
 import csv
 import json
-import os
-import signal
-import subprocess
 import sys
 from dataclasses import replace
-from time import monotonic, sleep
 
 import pytest
 import torch
 
 from bodies import moving
+from killing import kill_after, run_to_the_end
 from mocap_files import write_mocap
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.predict import predict
@@ -164,19 +161,9 @@ def command_line(mocap, folder, *more):
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["fill", "lift", "joint"])
 def test_a_killed_run_goes_on_to_the_same_end(mocap, tmp_path, stage):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    killed = subprocess.Popen(command_line(mocap, tmp_path / "killed"), env=environment, stdout=subprocess.DEVNULL)
-    deadline = monotonic() + 100
-    while not (tmp_path / "killed" / stage / "last.pt").exists():
-        assert killed.poll() is None, "ended before its checkpoint"
-        assert monotonic() < deadline
-        sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    resumed = subprocess.run(command_line(mocap, tmp_path / "killed", "--resume"), env=environment, capture_output=True, text=True)
-    assert (resumed.returncode, resumed.stderr) == (0, "")
-    whole = subprocess.run(command_line(mocap, tmp_path / "whole"), env=environment, capture_output=True, text=True)
-    assert whole.returncode == 0
+    kill_after(tmp_path / "killed" / stage / "last.pt", command_line(mocap, tmp_path / "killed"))
+    run_to_the_end(command_line(mocap, tmp_path / "killed", "--resume"))
+    run_to_the_end(command_line(mocap, tmp_path / "whole"))
     files = [(tmp_path / name / "oanet.safetensors").read_bytes() for name in ("killed", "whole")]
     assert files[0] == files[1]
     for part in ("fill", "lift", "joint"):

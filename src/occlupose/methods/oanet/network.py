@@ -93,7 +93,7 @@ class Refinement(nn.Module):
 
 
 class Duel(nn.Module):
-    """OANet and the discriminator that judges its poses; both learn in one step."""
+    """OANet and the discriminator that judges its poses, half as wide; both learn in one step. Ours."""
 
     def __init__(self, oanet: OANet) -> None:
         super().__init__()

@@ -58,16 +58,17 @@ class Recipe:
     regularisation: float = 0.1
     """Weight of L_reg in eq. 9."""
     augmentation: float = 0.5
-    """Share of the sequences with 3D that are seen from a virtual view (section 4.2)."""
+    """Share of the sequences with 3D that are seen from a virtual view (section 4.2; the share is ours)."""
     objects: bool = True
     """Objects hide joints too, in 45 % of the sequences. False: only the body itself does."""
     labelled: float = 1.0
     """Share of the clips whose 3D is used."""
     flat: float = 0.5
-    """Share of a batch without 3D (zeta = 0 in eq. 6), where there are clips without 3D."""
+    """Share of a batch without 3D (zeta = 0 in eq. 6), where there are clips without 3D; ours."""
     dropout: float = 0.25
+    """Ours."""
     fill: Optimisation = field(default_factory=lambda: Optimisation(steps=50_000))
-    """First stage: the 2D TCN alone, eq. 3."""
+    """First stage: the 2D TCN alone, eq. 3. That the paper's 100,000 steps at its higher rate are two stages, half each, is ours."""
     lift: Optimisation = field(default_factory=lambda: Optimisation(steps=50_000))
     """Second stage: the 3D TCN and the discriminator, on what the 2D TCN makes of it."""
     joint: Optimisation = field(default_factory=lambda: Optimisation(steps=30_000, learning_rate=1e-4))

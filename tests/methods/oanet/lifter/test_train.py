@@ -1,16 +1,13 @@
 import csv
 import hashlib
 import json
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
 import torch
 
+from killing import kill_after, run_to_the_end
 from mocap_files import write_mocap
 from occlupose import __version__
 from occlupose.errors import OccluposeError
@@ -132,18 +129,9 @@ def command_line(mocap, folder, *more):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_end(mocap, tmp_path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    killed = subprocess.Popen(command_line(mocap, tmp_path / "killed"), env=environment, stdout=subprocess.DEVNULL)
-    deadline = monotonic() + 100
-    while not (tmp_path / "killed" / "last.pt").exists():
-        assert killed.poll() is None, "ended before its first checkpoint"
-        assert monotonic() < deadline
-        sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    kill_after(tmp_path / "killed" / "last.pt", command_line(mocap, tmp_path / "killed"))
     assert 0 < torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["step"] < STEPS
-    resumed = subprocess.run(command_line(mocap, tmp_path / "killed", "--resume"), env=environment, capture_output=True, text=True)
-    assert (resumed.returncode, resumed.stderr) == (0, "")
+    run_to_the_end(command_line(mocap, tmp_path / "killed", "--resume"))
     trained(mocap, tmp_path / "whole", recipe(STEPS))
     ends = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("killed", "whole")]
     for part in ("network", "average"):
