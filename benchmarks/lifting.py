@@ -2,7 +2,8 @@
 
     python benchmarks/lifting.py --mocap FOLDER
 
-Validation subjects 02, 08 and 32 of the CMU mocap, each clip at 30 frames/s from 4 fixed random cameras; exact 2D in COCO-17.
+Validation subjects 02, 08 and 32 of the CMU mocap, each clip at 30 frames/s from 4 fixed random cameras; 2D in COCO-17, exact, or where
+a condition begins with `front end` as the measured one gives it: with its noise, hidden joints guessed, and half of the guesses believed.
 Beside ours runs the same network trained as long without occlusion awareness, which is given missing joints where they were last
 seen (`hold`), on the line between the sights before and after (`interpolate`), or where they truly are (`true location`).
 Millimetres, root-relative, 17 joints. Writes results/lifting.csv, in which each view of each clip counts the same (as actions do in
@@ -33,6 +34,7 @@ from occlupose.methods.oanet.lifter.weights import card, load, shipped
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.occlusion.cylinders import hidden
 from occlupose.skeletons import BODY22, COCO17, H36M17, Skeleton
+from occlupose.synth.noise import BELIEVED, NoiseModel, guess
 
 VIEWS = Views(still=0.0, tumble=0.0, roll=0.0, elevation=(-10.0, 30.0), off_axis=15.0, distance=(3.0, 7.0))
 ARM = ("shoulder", "elbow", "wrist")
@@ -44,6 +46,7 @@ Rays = Float[np.ndarray, "time 22 2"]
 Seen = Bool[np.ndarray, "time 22"]
 Errors = dict[tuple[str, str, str], list[np.ndarray]]
 Hide = Callable[["View", np.random.Generator], Seen]
+Observe = Callable[["View", np.random.Generator], "Observation"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,17 @@ class View:
     def truth(self) -> Float[np.ndarray, "time 17 3"]:
         xyz = self.xyz[:, [BODY22.joints.index(name) for name in H36M17.joints]]
         return xyz - xyz[:, :1]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is given of a view in 2D."""
+
+    rays: Rays
+    seen: Seen
+    """What is to be believed."""
+    missing: Seen
+    """What cannot be seen, whatever is believed."""
 
 
 def views(clips: list[Clip], count: int = 4) -> Iterator[View]:
@@ -99,7 +113,30 @@ def _both(*parts: str) -> Callable[[np.random.Generator], tuple[str, ...]]:
     return lambda random: tuple(f"{side}_{part}" for side in ("left", "right") for part in parts)
 
 
-CONDITIONS: dict[str, Hide] = {
+def _exactly(hide: Hide) -> Observe:
+    """The true 2D of what is not hidden, and nothing of what is."""
+
+    def observe(view: View, random: np.random.Generator) -> Observation:
+        seen = hide(view, random)
+        return Observation(view.rays, seen, ~seen)
+
+    return observe
+
+
+def _front_end(hide: Hide) -> Observe:
+    """What the front end says: noisy where a joint is seen, guessed where it is hidden, believed by its evidence."""
+
+    def observe(view: View, random: np.random.Generator) -> Observation:
+        seen = torch.from_numpy(hide(view, random))[None]
+        rays, generator = torch.from_numpy(view.rays)[None], torch.Generator().manual_seed(int(random.integers(2**31)))
+        (noisy, evidence), (guessed, doubt) = NoiseModel.load().sample(rays, generator), guess(rays, generator)
+        observed = torch.where(seen.unsqueeze(-1), noisy, guessed)
+        return Observation(observed[0].numpy(), (torch.where(seen, evidence, doubt) >= BELIEVED)[0].numpy(), ~seen[0].numpy())
+
+    return observe
+
+
+HIDE: dict[str, Hide] = {
     "all present": lambda view, random: np.ones(view.xyz.shape[:2], bool),
     "10 % random": _random(0.1),
     "30 % random": _random(0.3),
@@ -111,6 +148,10 @@ CONDITIONS: dict[str, Hide] = {
     "person 10 frames": _gaps(10, lambda random: BODY22.joints),
     "person 20 frames": _gaps(20, lambda random: BODY22.joints),
     "self-occluded": lambda view, random: ~hidden(torch.from_numpy(view.xyz), BODY22).numpy(),
+}
+CONDITIONS: dict[str, Observe] = {
+    **{name: _exactly(hide) for name, hide in HIDE.items()},
+    **{f"front end, {name}": _front_end(HIDE[name]) for name in ("all present", "arm 1 s", "legs 1 s", "self-occluded")},
 }
 
 
@@ -132,7 +173,7 @@ def _never(rays: Rays, seen: Seen) -> Rays:
     return np.where(seen.any(0)[:, None], rays, rays[:, ANCHORS].mean(1, keepdims=True))
 
 
-FILLS: dict[str, Callable[[Rays, Seen], Rays]] = {"hold": hold, "interpolate": interpolate, "true location": lambda rays, seen: rays}
+FILLS: dict[str, Callable[[Rays, Seen], Rays]] = {"hold": hold, "interpolate": interpolate}
 
 BARS = {
     ("all present", "all"): 1.05, ("50 % random", "all"): 1.05, ("person 20 frames", "missing"): 0.9, ("arm 1 s", "missing"): 0.8,
@@ -148,14 +189,15 @@ def measure(ours: Lifter, unaware: Lifter, clips: list[Clip], skeleton: Skeleton
     sources = [BODY22.joints.index(name) for name in H36M17.joints]
     errors: Errors = {}
     for number, view in enumerate(views(clips)):
-        for condition, hide in CONDITIONS.items():
-            seen = hide(view, np.random.default_rng([number, zlib.crc32(condition.encode())])) & given
-            answers = {"ours": lift_rays(ours, view.rays[:, None], seen[:, None], RATE).xyz[:, 0]}
-            for name, fill in FILLS.items():
-                filled = fill(view.rays, seen | ~given)
+        for condition, observe in CONDITIONS.items():
+            observed = observe(view, np.random.default_rng([number, zlib.crc32(condition.encode())]))
+            seen = observed.seen & given
+            answers = {"ours": lift_rays(ours, observed.rays[:, None], seen[:, None], RATE).xyz[:, 0]}
+            inputs = {name: fill(observed.rays, seen | ~given) for name, fill in FILLS.items()} | {"true location": view.rays}
+            for name, filled in inputs.items():
                 answers[name] = lift_rays(unaware, filled[:, None], np.broadcast_to(given, seen.shape)[:, None], RATE).xyz[:, 0]
             everything = np.ones((len(seen), len(sources)), bool)
-            missing = ~seen[:, sources] & (given[sources] | ~seen.any(1, keepdims=True))
+            missing = observed.missing[:, sources] & (given[sources] | ~seen.any(1, keepdims=True))
             for name, answer in answers.items():
                 pair = np.stack([joint_errors(answer, view.truth), joint_errors(procrustes(answer, view.truth), view.truth)])
                 for joints, where in (("all", everything), ("missing", missing)):
@@ -185,10 +227,11 @@ def summarise(errors: Errors, mean: Callable[[list[np.ndarray]], Float[np.ndarra
 
 def show(rows: list[dict[str, str | float]], title: str) -> None:
     """P-MPJPE of each method, and our share of the better baseline's beside its bar."""
-    table = Table("condition", "joints", "ours", *FILLS, "ratio", "bar", title=f"P-MPJPE, mm, {title}")
+    methods = list(dict.fromkeys(str(row["method"]) for row in rows))
+    table = Table("condition", "joints", *methods, "ratio", "bar", title=f"P-MPJPE, mm, {title}")
     values = {(row["condition"], row["joints"], row["method"]): float(row["p_mpjpe_mm"]) for row in rows}
     for condition, joints in dict.fromkeys((row["condition"], row["joints"]) for row in rows):
-        figures = [values[condition, joints, name] for name in ("ours", *FILLS)]
+        figures = [values[condition, joints, name] for name in methods]
         ratio, bar = figures[0] / min(figures[1:3]), BARS.get((str(condition), str(joints)))
         table.add_row(str(condition), str(joints), *(f"{figure:.1f}" for figure in figures), f"{ratio:.3f}", f"{bar}" if bar else "")
     Console().print(table)

@@ -38,7 +38,7 @@ from results import COMMIT, describe
 from rich.console import Console
 from torch import Generator
 
-from occlupose.datasets.cmu import load_clips, split
+from occlupose.datasets.cmu import Clip, load_clips, split
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.network import OANet
 from occlupose.methods.oanet.predict import predict
@@ -152,10 +152,16 @@ KEYS: dict[Table, tuple[str, ...]] = {
 ERRORS = ("mpjpe_mm", "p_mpjpe_mm", "occluded_mpjpe_mm")
 
 
-@lru_cache(maxsize=2)
+@lru_cache
+def halves(mocap: Path) -> tuple[list[Clip], list[Clip]]:
+    """Clips to train on, and those of subjects that are held out."""
+    return split(load_clips(mocap))
+
+
+@lru_cache(maxsize=8)
 def stored(mocap: Path, data: Recipe) -> list[Sight]:
     """STORED steps of data; `data` is a recipe whose other fields are those of WHOLE."""
-    draw, generator = film(split(load_clips(mocap))[0], data), torch.Generator().manual_seed(0)
+    draw, generator = film(halves(mocap)[0], data), torch.Generator().manual_seed(0)
     return [draw(generator) for _ in range(STORED)]
 
 
@@ -170,7 +176,7 @@ def sights(mocap: Path, recipe: Recipe) -> Callable[[Generator], Sight]:
 def validation(mocap: Path, objects: bool) -> list[Sight]:
     """Each validation clip before each studio camera; the name of a clip decides what happens to it."""
     views = []
-    for clip in split(load_clips(mocap))[1]:
+    for clip in halves(mocap)[1]:
         joints = torch.from_numpy(clip.joints[:: round(clip.fps / RATE)])
         cameras = torch.arange(len(DIRECTIONS))
         generator = torch.Generator().manual_seed(zlib.crc32(clip.name.encode()))
