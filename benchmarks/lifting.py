@@ -33,7 +33,7 @@ from occlupose.methods.oanet.lifter.views import Views, look
 from occlupose.methods.oanet.lifter.weights import card, load, shipped
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.occlusion.cylinders import hidden
-from occlupose.skeletons import BODY22, COCO17, H36M17, Skeleton
+from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17, Skeleton
 from occlupose.synth.noise import BELIEVED, NoiseModel, guess
 
 VIEWS = Views(still=0.0, tumble=0.0, roll=0.0, elevation=(-10.0, 30.0), off_axis=15.0, distance=(3.0, 7.0))
@@ -61,7 +61,7 @@ class View:
 
     @property
     def truth(self) -> Float[np.ndarray, "time 17 3"]:
-        xyz = self.xyz[:, [BODY22.joints.index(name) for name in H36M17.joints]]
+        xyz = self.xyz[:, BODY22_TO_H36M17]
         return xyz - xyz[:, :1]
 
 
@@ -186,7 +186,7 @@ BARS = {
 def measure(ours: Lifter, unaware: Lifter, clips: list[Clip], skeleton: Skeleton) -> Errors:
     """The errors (MPJPE and P-MPJPE of each joint and frame, mm) in each view, for each method, condition and joint set."""
     given = np.array([name in skeleton.joints for name in BODY22.joints])
-    sources = [BODY22.joints.index(name) for name in H36M17.joints]
+    sources = BODY22_TO_H36M17
     errors: Errors = {}
     for number, view in enumerate(views(clips)):
         for condition, observe in CONDITIONS.items():

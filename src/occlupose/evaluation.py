@@ -171,12 +171,14 @@ def load_takes(
 
 
 def missing(dataset: Literal["humaneva", "h36m"], takes: Sequence[Take]) -> list[str]:
-    """Actions that the dataset's protocol scores and none of these takes shows, for HumanEva-I by subject."""
-    if dataset == "h36m":
-        return [action for action in h36m.ACTIONS if action not in {take.action for take in takes}]
+    """Actions and subjects that the dataset's protocol scores and none of these takes shows; actions of HumanEva-I by subject."""
     shown = {(take.action, take.subject) for take in takes}
-    subjects = sorted({subject for _, subject in shown})
-    return [f"{action} {subject}" for action in humaneva.ACTIONS for subject in subjects if (action, subject) not in shown]
+    there = {subject for _, subject in shown}
+    if dataset == "h36m":
+        actions = [action for action in h36m.ACTIONS if action not in {action for action, _ in shown}]
+        return [*(subject for subject in h36m.TEST if subject not in there), *actions]
+    actions = [f"{action} {subject}" for action in humaneva.ACTIONS for subject in sorted(there) if (action, subject) not in shown]
+    return [*(subject for subject in humaneva.SUBJECTS if subject not in there), *actions]
 
 
 def predict(takes: Sequence[Take], predictor: Predictor, progress: Callable[[int], None] = lambda frames: None) -> Predictions:

@@ -20,7 +20,7 @@ from occlupose.networks.weights import to_device
 from occlupose.occlusion.evidence import inside
 from occlupose.placement import place
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
-from occlupose.skeletons import BODY22, H36M17, Skeleton
+from occlupose.skeletons import BODY22, BODY22_TO_H36M17, H36M17, Skeleton
 
 FIELD_OF_VIEW = 55.0
 """Degrees on the long side that are assumed where nobody says otherwise. Ours."""
@@ -104,7 +104,7 @@ class Lift:
         rays = self.camera.rays(observed_xy)[..., :2]
         relative = lift_rays(self.lifter, rays[:, None], seen[:, None], poses.fps).xyz[:, 0]
         relative = relative * self._scale(relative[:frames], poses.fps, int(poses.track_id[person]))
-        joints = BODY22.index(*H36M17.joints)
+        joints = BODY22_TO_H36M17
         pixels, believed = observed_xy[:, joints], seen[:, joints]
         root = place(relative, *_sights(observed_xy, observed_score, seen), self.camera, poses.fps)
         xyz = (relative + root[:, None]).astype(np.float32)
@@ -181,7 +181,7 @@ def _sights(
 ) -> tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray, "time 17"]]:
     """Pixels (NaN where not seen) and weights of the H36M-17 joints to place somebody by; where nothing but the face is seen, the neck
     stands in its middle."""
-    joints, face, neck = BODY22.index(*H36M17.joints), BODY22.index(*FACE), H36M17.joints.index("neck_nose")
+    joints, face, neck = BODY22_TO_H36M17, BODY22.index(*FACE), H36M17.joints.index("neck_nose")
     pixels, weight = np.where(seen[:, joints, None], xy[:, joints], np.nan), score[:, joints].copy()
     alone = seen[:, face].any(1) & ~seen[:, joints].any(1)
     shown = np.where(seen[alone][:, face, None], xy[alone][:, face], np.nan)

@@ -223,6 +223,9 @@ BODY22 = Skeleton(
     root="pelvis",
 )
 
+BODY22_TO_H36M17 = BODY22.index(*H36M17.joints)
+"""Where the joints of h36m17 are among those of body22."""
+
 SKELETONS = (COCO17, H36M17, MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15, BLAZEPOSE33, CMU31, BODY22)
 
 

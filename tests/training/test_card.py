@@ -25,7 +25,11 @@ def test_the_commit_is_that_of_the_checkout_and_says_when_it_was_changed(tmp_pat
     monkeypatch.setattr(card, "__file__", str(tmp_path / "card.py"))
     assert card.commit() == ""
     git("init")
+    (tmp_path / "theirs.py").write_text("one")
+    git("add", ".")
+    git("commit", "-m", "one")
     (tmp_path / "card.py").write_text("one")
+    assert card.commit() == "", "installed below somebody's own repository"
     git("add", ".")
     git("commit", "-m", "one")
     assert card.commit() == git("rev-parse", "--short", "HEAD")

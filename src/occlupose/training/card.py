@@ -30,9 +30,13 @@ def command(places: dict[Path | None, str]) -> str:
 
 
 def commit() -> str:
-    """The commit of this source, "-dirty" where it was changed since; empty where it is not in a checkout."""
-    describe = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
+    """The commit of this source, "-dirty" where it was changed since; empty where it is not in a checkout of ours."""
+    ours = _git("ls-files", Path(__file__).name)  # nothing where we are merely installed below somebody's own repository
+    return _git("describe", "--always", "--dirty") if ours else ""
+
+
+def _git(*arguments: str) -> str:
     try:
-        return subprocess.run(describe, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(("git", "-C", str(Path(__file__).parent), *arguments), capture_output=True, text=True).stdout.strip()
     except OSError:
         return ""

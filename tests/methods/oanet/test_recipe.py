@@ -9,11 +9,11 @@ from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
 from occlupose.methods.oanet.network import Duel, OANet, Refinement
-from occlupose.methods.oanet.recipe import BODY_TO_H36M, Recipe, believe, fill_loss, lift_loss, look, see
+from occlupose.methods.oanet.recipe import Recipe, believe, fill_loss, lift_loss, look, see
 from occlupose.methods.oanet.sequences import Footage, Sequences
 from occlupose.methods.oanet.views import DISTANCE, studio, virtual
 from occlupose.occlusion.cylinders import hidden
-from occlupose.skeletons import H36M17
+from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 from occlupose.synth.noise import NoiseModel
 
 NOISE = NoiseModel.load()
@@ -59,7 +59,7 @@ def test_what_cannot_be_is_refused(change):
 def test_the_studio_sees_somebody_upright_and_at_its_distance_from_four_sides():
     joints = torch.from_numpy(moving(64).joints).repeat(4, 1, 1, 1)
     seen = studio(joints, torch.arange(4))
-    pelvis, head, left, right = (BODY_TO_H36M[H36M17.joints.index(name)] for name in ("pelvis", "head_top", "left_hip", "right_hip"))
+    pelvis, head, left, right = (BODY22_TO_H36M17[H36M17.joints.index(name)] for name in ("pelvis", "head_top", "left_hip", "right_hip"))
     torch.testing.assert_close(seen[..., pelvis, 2], torch.full((4, 64), DISTANCE), atol=0.2, rtol=0)
     assert (seen[..., head, 1] < seen[..., pelvis, 1] - 0.5).all()
     side = (seen[:, 0, left, 0] - seen[:, 0, right, 0]).sign()
@@ -71,7 +71,7 @@ def test_the_studio_sees_somebody_upright_and_at_its_distance_from_four_sides():
 def test_virtual_views_turn_bodies_and_leave_their_size():
     joints = torch.from_numpy(moving(16).joints).repeat(6, 1, 1, 1)
     seen = virtual(joints, rng())
-    pelvis = BODY_TO_H36M[0]
+    pelvis = BODY22_TO_H36M17[0]
     assert (seen[:, :, pelvis] == 0).all()
     torch.testing.assert_close(seen.norm(dim=-1), (joints - joints[:, :, pelvis, None]).norm(dim=-1))
     assert not torch.allclose(seen[0], seen[1])
@@ -80,7 +80,7 @@ def test_virtual_views_turn_bodies_and_leave_their_size():
 def test_sights_tell_the_truth_beside_what_is_seen():
     joints = studio(torch.from_numpy(moving(64).joints).repeat(40, 1, 1, 1), torch.arange(40) % 4)
     sight = see(joints, NOISE, rng())
-    body = joints[:, :, BODY_TO_H36M]
+    body = joints[:, :, BODY22_TO_H36M17]
     torch.testing.assert_close(sight.truth_3d, body - body[:, :, :1])
     camera = Camera(2, 2, 1.0, 1.0, 0.0, 0.0)
     np.testing.assert_allclose(sight.truth_2d.numpy(), camera.project(body.numpy()), atol=1e-6)
@@ -89,14 +89,14 @@ def test_sights_tell_the_truth_beside_what_is_seen():
     off = (sight.xy - sight.truth_2d).norm(dim=-1)
     assert off[sight.hidden].mean() > 2 * off[~sight.hidden].mean()
     assert sight.evidence[sight.hidden].mean() < 0.7 * sight.evidence[~sight.hidden].mean()
-    flat = see(body_only := joints - joints[:, :, BODY_TO_H36M[0], None], NOISE, rng(), perspective=False)
-    torch.testing.assert_close(flat.truth_2d, body_only[:, :, BODY_TO_H36M, :2])
+    flat = see(body_only := joints - joints[:, :, BODY22_TO_H36M17[0], None], NOISE, rng(), perspective=False)
+    torch.testing.assert_close(flat.truth_2d, body_only[:, :, BODY22_TO_H36M17, :2])
 
 
 def test_without_objects_only_the_body_hides():
     joints = studio(torch.from_numpy(moving(64).joints).repeat(20, 1, 1, 1), torch.arange(20) % 4)
     sight = see(joints, NOISE, rng(), objects=False)
-    assert torch.equal(sight.hidden, hidden(joints[:, :, BODY_TO_H36M], H36M17))
+    assert torch.equal(sight.hidden, hidden(joints[:, :, BODY22_TO_H36M17], H36M17))
     bare = batch(replace(SMALL, objects=False), seed=4)
     assert bare.picture.believed.float().mean() > batch(seed=4).picture.believed.float().mean()
 

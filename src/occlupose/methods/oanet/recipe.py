@@ -14,11 +14,9 @@ from occlupose.methods.oanet.sequences import Footage, Sequences, Sight
 from occlupose.methods.oanet.views import DIRECTIONS, studio, virtual
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
-from occlupose.skeletons import BODY22, H36M17
+from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 from occlupose.synth.noise import NoiseModel, guess
 from occlupose.training.loop import Optimisation, Terms
-
-BODY_TO_H36M = BODY22.index(*H36M17.joints)
 
 OBJECTS: list[tuple[float, gaps.Mode]] = [
     (0.05, gaps.scattered), (0.05, gaps.gap), (0.15, partial(gaps.limb, skeleton=H36M17)), (0.2, partial(gaps.several, skeleton=H36M17)),
@@ -126,17 +124,17 @@ def see(
 
     Hidden is what the body hides itself (the Cylinder Man) and, unless there are none, what objects hide.
     """
-    body = joints[:, :, BODY_TO_H36M]
+    body = joints[:, :, BODY22_TO_H36M17]
     xy = joints[..., :2] / joints[..., 2:] if perspective else joints[..., :2]
-    noisy, evidence = (values[:, :, BODY_TO_H36M] for values in noise.sample(xy, generator))
-    guessed, doubt = (values[:, :, BODY_TO_H36M] for values in guess(xy, generator))
+    noisy, evidence = (values[:, :, BODY22_TO_H36M17] for values in noise.sample(xy, generator))
+    guessed, doubt = (values[:, :, BODY22_TO_H36M17] for values in guess(xy, generator))
     modes = [(1 - sum(share for share, _ in OBJECTS), gaps.nothing), *OBJECTS]
     covered = ~gaps.choose((body.shape[0], body.shape[1], body.shape[2]), generator, modes) & objects
     hidden = cylinders.hidden(body, H36M17, perspective=perspective) | covered
     return Sight(
         xy=torch.where(hidden.unsqueeze(-1), guessed, noisy),
         evidence=torch.where(hidden, doubt, evidence),
-        truth_2d=xy[:, :, BODY_TO_H36M],
+        truth_2d=xy[:, :, BODY22_TO_H36M17],
         truth_3d=body - body[:, :, ROOT, None],
         hidden=hidden,
         there=torch.ones_like(hidden),

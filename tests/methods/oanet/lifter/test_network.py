@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from occlupose.methods.oanet.lifter.inputs import CHANNELS, HORIZON, SMOOTH, doubt, positions, prepare
-from occlupose.methods.oanet.lifter.network import TARGETS, Lifter
+from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.networks.tcn import OUTPUT, STRIDE
-from occlupose.skeletons import BODY22, H36M17
+from occlupose.skeletons import BODY22, BODY22_TO_H36M17, H36M17
 
 
 def lifter(width=8, depth=2, seed=0):
@@ -67,10 +67,10 @@ def test_3d_begins_at_the_completed_joints_laid_flat():
     net, (given, _) = lifter(), channels()
     torch.nn.init.zeros_(net.tcn_3d.out.weight)
     complete, xyz = net(given)
-    flat = complete[..., TARGETS, :]
+    flat = complete[..., BODY22_TO_H36M17, :]
     torch.testing.assert_close(xyz[..., :2], flat - flat[..., :1, :])
     assert (xyz[..., 2] == 0).all()
-    assert [BODY22.joints[joint] for joint in TARGETS] == list(H36M17.joints)
+    assert [BODY22.joints[joint] for joint in BODY22_TO_H36M17] == list(H36M17.joints)
 
 
 def test_the_3d_network_sees_the_completed_joints_and_what_was_seen_when():

@@ -8,11 +8,11 @@ from torch import nn
 from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.inputs import doubt, positions
-from occlupose.methods.oanet.lifter.network import TARGETS, Lifter
+from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.recipe import Recipe, loss, make_batch
 from occlupose.methods.oanet.lifter.views import Views
 from occlupose.methods.oanet.sequences import Sequences
-from occlupose.skeletons import BODY22, COCO17, H36M17
+from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
 from occlupose.synth.noise import NoiseModel
 
 NOISE = NoiseModel.load()
@@ -114,7 +114,7 @@ def test_without_noise_and_gaps_the_input_is_the_truth_in_2d_and_its_picture_in_
     assert difference.abs().max() < 1e-4
     # 3D joints, put at the person's distance, project onto the 2D truth
     size = made.lift.inputs.size.unsqueeze(-1)
-    flat = made.lift.truth[:, :, TARGETS] * size
+    flat = made.lift.truth[:, :, BODY22_TO_H36M17] * size
     xyz = made.truth_3d
     # x/z of joint and pelvis give the pelvis depth by least squares; what remains is nothing
     a = torch.stack([torch.ones_like(flat[..., 0]), torch.zeros_like(flat[..., 0]), -flat[..., 0]], -1)
@@ -189,7 +189,7 @@ def test_hidden_joints_may_be_guessed_and_believed():
 
 def test_a_guessed_joint_weighs_as_much_as_a_missing_one():
     made = batch(replace(EXACT, batch=30, complete=0.0, noise=1.0, guessed=1.0))
-    only = off((made.lift.fooled & given(made))[..., TARGETS], 3.0, 4.0, 0.0)
+    only = off((made.lift.fooled & given(made))[..., BODY22_TO_H36M17], 3.0, 4.0, 0.0)
     light, heavy = (loss(Oracle(made, off_3d=only), made, hidden)["position"].item() for hidden in (1.0, 2.0))
     assert heavy > light > 0
 
@@ -258,7 +258,7 @@ def test_frames_for_which_nothing_is_known_are_nothing_to_complete():
 @pytest.mark.parametrize("weight", [1.0, 2.0, 5.0])
 def test_a_joint_that_went_missing_weighs_more_in_3d_and_one_that_the_2d_skeleton_lacks_does_not(weight):
     made = batch(Recipe(batch=12, window=16, complete=0.0))
-    missing, lacking = (where[..., TARGETS] for where in (given(made) & ~made.lift.seen, ~given(made)))
+    missing, lacking = (where[..., BODY22_TO_H36M17] for where in (given(made) & ~made.lift.seen, ~given(made)))
     total = missing.numel() + (weight - 1) * missing.sum().item()
     for where, each in ((missing, weight), (lacking, 1.0), (~missing & ~lacking, 1.0)):
         terms = loss(Oracle(made, off_3d=off(where, 2.0, 3.0, 6.0)), made, weight)

@@ -6,9 +6,7 @@ from torch import Tensor, nn
 
 from occlupose.methods.oanet.lifter.inputs import CHANNELS, HORIZON, SMOOTH, doubt, positions
 from occlupose.networks.tcn import OURS, TCN, reach
-from occlupose.skeletons import BODY22, H36M17
-
-TARGETS = BODY22.index(*H36M17.joints)
+from occlupose.skeletons import BODY22, BODY22_TO_H36M17, H36M17
 
 
 class Lifter(nn.Module):
@@ -74,6 +72,6 @@ def completed(
 
 def relative(complete: Float[Tensor, "batch time 22 2"], away: Float[Tensor, "batch time outputs"]) -> Float[Tensor, "batch time 17 3"]:
     """3D joints about the root: the completed ones at the person's distance, moved by what the 3D network says."""
-    flat = torch.nn.functional.pad(complete[..., TARGETS, :], (0, 1))
+    flat = torch.nn.functional.pad(complete[..., BODY22_TO_H36M17, :], (0, 1))
     xyz = flat + away.unflatten(-1, (len(H36M17), 3))
     return xyz - xyz[..., :1, :]

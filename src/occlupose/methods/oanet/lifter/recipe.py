@@ -10,12 +10,11 @@ from torch import Generator, Tensor, nn
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
 from occlupose.methods.oanet.lifter.inputs import Inputs, doubt, prepare
-from occlupose.methods.oanet.lifter.network import TARGETS
 from occlupose.methods.oanet.lifter.views import Views, body, look
 from occlupose.methods.oanet.sequences import Sequences
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
-from occlupose.skeletons import BODY22, COCO17, H36M17
+from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
 from occlupose.synth.noise import BELIEVED, NoiseModel, guess
 from occlupose.training.loop import Optimisation, Terms
 
@@ -108,7 +107,7 @@ def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generato
         return _sight(rays * wrong, shown * wrong, seen, fooled)
 
     fill, lift = sight(complete=0.0), sight(recipe.complete)
-    truth_3d = (xyz[:, :, TARGETS] - xyz[:, :, TARGETS[:1]]) @ lift.inputs.rotation.mT
+    truth_3d = (xyz[:, :, BODY22_TO_H36M17] - xyz[:, :, BODY22_TO_H36M17[:1]]) @ lift.inputs.rotation.mT
     return Batch(given, fill, lift, truth_3d)
 
 
@@ -156,7 +155,7 @@ def loss(network: nn.Module, batch: Batch, hidden: float) -> Terms:
     """
     complete, xyz = network(batch.lift.inputs.channels, batch.fill.inputs.channels)
     somebody = (doubt(batch.fill.inputs.channels) < 1).any(-1, keepdim=True)
-    weight = torch.where((batch.lift.seen & ~batch.lift.fooled) | ~batch.given, 1.0, hidden)[..., TARGETS]
+    weight = torch.where((batch.lift.seen & ~batch.lift.fooled) | ~batch.given, 1.0, hidden)[..., BODY22_TO_H36M17]
     return {
         "position": losses.position_3d(xyz, batch.truth_3d, weight),
         "velocity": losses.velocity_3d(xyz, batch.truth_3d),
