@@ -628,6 +628,13 @@ def test_lift_refuses_options(command, tmp_path, options, words):
     assert not (tmp_path / "out.npz").exists()
 
 
+def test_lift_never_writes_over_what_it_reads(command, tmp_path):
+    path = in_2d(tmp_path)
+    before = path.read_bytes()
+    assert_refused(command("lift", path, "-o", tmp_path / "." / path.name), "flat.npz", "is the input")
+    assert path.read_bytes() == before
+
+
 # ---------------------------------------------------------------------------------- labels
 
 
@@ -691,10 +698,12 @@ def test_label_as_the_paper(command, tmp_path):
         (lambda folder: [in_3d(folder), "--views", "1", "--camera", folder / "nope.json"], ["nope.json"]),
         (lambda folder: [in_3d(folder), "--skeleton", "centaur"], ["centaur", "h36m17"]),
         (lambda folder: [in_3d(folder), "--strip", folder / "strip.txt"], ["strip.txt"]),
+        (lambda folder: [in_3d(folder), "--subjects", "S9"], ["subjects S9", "--dataset"]),
     ],
 )
 def test_label_refuses(command, tmp_path, arguments, words):
     assert_refused(command("label", *arguments(tmp_path), "-o", tmp_path / "out"), *words)
+    assert not (tmp_path / "out").exists()
 
 
 def test_label_a_dataset(command, tmp_path):

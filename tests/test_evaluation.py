@@ -12,7 +12,7 @@ from occlupose import cli
 from occlupose.datasets import h36m, humaneva
 from occlupose.datasets.folder import takes as folder_takes
 from occlupose.errors import OccluposeError
-from occlupose.evaluation import Predictions, load_takes, missing, notes, predict, score, shipped, states, tables, two_d
+from occlupose.evaluation import Predictions, load_takes, missing, notes, paper, predict, score, shipped, states, tables, two_d
 from occlupose.lifting import networks
 from occlupose.methods.oanet.network import OANet
 from occlupose.methods.oanet.weights import Trained, save
@@ -174,6 +174,22 @@ def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, e
     assert figures(tmp_path / "r.csv")["action", "mean of frames", "all"][0] == pytest.approx(1000 * np.concatenate(truth).mean(), rel=1e-3)
 
 
+@pytest.mark.parametrize(("least", "believed"), [(0.3, False), (0.0, True)])
+def test_networks_get_in_use_what_they_got_in_training(human36m, least, believed):
+    """A joint that is hidden, but guessed: those that know no occlusion have learnt with the guess."""
+    torch.manual_seed(0)
+    oanet = OANet(8, refine=False).eval()
+    torch.nn.init.normal_(oanet.tcn_3d.out.weight)
+    lift, wrist = paper(Trained(oanet, 16, least)), H36M17.joints.index("left_wrist")
+    poses = two_d(h36m.takes(human36m, ("S9",))[0])
+    poses.state[:, 0, wrist] = OCCLUDED
+    answers = []
+    for place in (0.0, 300.0):
+        poses.xy[:, 0, wrist] = place
+        answers.append(lift(poses))
+    assert np.array_equal(*answers) != believed
+
+
 def test_the_cylinder_man_says_what_is_occluded_where_detections_do_not(human36m):
     takes = h36m.takes(human36m, ("S9",), detections="exact")
     source, of_takes = states(takes)
@@ -299,6 +315,10 @@ def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
         (("--dataset", "h36m", "--data", human_eva), "metadata.xml: no such file; it is in the code release"),
         (("--dataset", "humaneva", "--data", human36m), "data_3d_humaneva15.npz: no such file; get HumanEva-I from"),
         (("--dataset", "h36m", "--data", tmp_path / "nowhere"), "nowhere/metadata.xml: no such file"),
+        (
+            ("--dataset", "h36m", "--data", human36m, "--weights", human36m / "data_3d_h36m.npz"),
+            "not readable as weights; give a file that `occlupose train lifter` or `train oanet` wrote",
+        ),
         ((*data, "--subjects", "S1"), "no S1 in it, but S9, S11; "),
         ((*data, "--detections", "cpn"), "no such detections; give ground-truth, exact or a folder"),
         ((*data, "--predictions", tmp_path / "p.npz"), "p.npz: cannot be read"),

@@ -21,13 +21,14 @@ from occlupose.datasets import h36m, humaneva
 from occlupose.datasets.take import Take
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
-from occlupose.lifting import assumed_camera, lift, networks
+from occlupose.lifting import lift, networks
 from occlupose.methods.oanet.lifter.lift import phases, spacing
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.predict import predict as window_by_window
+from occlupose.methods.oanet.sequences import from_front_end
 from occlupose.methods.oanet.weights import Trained, is_oanet, load
 from occlupose.metrics.pose3d import MEASURES, Report, measures
-from occlupose.networks.weights import to_device
+from occlupose.networks.weights import header, to_device
 from occlupose.occlusion.cylinders import hidden
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import H36M17, Skeleton, by_name, convert
@@ -65,10 +66,8 @@ def paper(trained: Trained) -> Predictor:
     """
 
     def predict(poses: Poses) -> Float[np.ndarray, "time 17 3"]:
-        poses = poses.to(H36M17)
-        camera = poses.camera or assumed_camera(poses.width, poses.height)
-        believed = torch.from_numpy((poses.state[:, 0] == VISIBLE) & (poses.score[:, 0] >= trained.least))
-        rays = torch.from_numpy(camera.rays(poses.xy[:, 0])[..., :2])
+        rays, evidence, there = from_front_end(poses)
+        believed = there & (evidence >= trained.least)
         apart, step = spacing(poses.fps), min(phases(poses.fps), max(1, len(poses)))
         spread, seen = rays.new_zeros(apart * len(rays), *rays.shape[1:]), believed.new_zeros(apart * len(rays), believed.shape[1])
         spread[::apart], seen[::apart] = rays, believed
@@ -87,6 +86,8 @@ def predictor(weights: Path | None = None, device: str = "cpu") -> Predictor:
     Raises:
         OccluposeError: the weights cannot be read, or torch has no such device here.
     """
+    if weights is not None and weights.exists() and not header(weights):
+        raise OccluposeError(f"{weights}: not readable as weights; give a file that `occlupose train lifter` or `train oanet` wrote")
     if weights is not None and is_oanet(weights):
         trained = load(weights)
         to_device(trained.oanet, device)

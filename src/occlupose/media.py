@@ -295,12 +295,17 @@ def read_image(path: str | Path) -> RGB:
         raise OccluposeError(f"{path}: not a readable picture ({_line(error)}); copy or save it again") from error
 
 
-def write_image(path: str | Path, image: RGB) -> None:
-    """Writes (height, width, 3) uint8 RGB as .png or .jpg (quality 95), by the suffix. Raises OccluposeError where that fails."""
-    path = Path(path)
+def check_picture(path: Path) -> None:
+    """Refuses a name that `write_image` could not write. Raises OccluposeError."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise OccluposeError(f"{path}: pictures are written as .png or .jpg; give the name one of these endings")
     _check_writable(path)
+
+
+def write_image(path: str | Path, image: RGB) -> None:
+    """Writes (height, width, 3) uint8 RGB as .png or .jpg (quality 95), by the suffix. Raises OccluposeError where that fails."""
+    path = Path(path)
+    check_picture(path)
     _check_image(image)
     encoded = io.BytesIO()  # Pillow, writing to the disk itself, does not notice that this is full
     Image.fromarray(image).save(encoded, "PNG" if path.suffix.lower() == ".png" else "JPEG", quality=95)

@@ -42,7 +42,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     path, tensors = tmp_path / "a.st", network(FORMAT).state_dict()
     for header, message in (
         ({}, "not the weights of a test"),
-        (FORMAT | {"format": "occlupose test 2"}, "not the weights of a test"),
+        (FORMAT | {"format": "occlupose test 2"}, "not the weights of a test (they say 'occlupose test 2')"),
         (FORMAT | {"outputs": "3"}, "not readable as weights of a test"),
         ({"format": FORMAT["format"]}, "not readable as weights of a test"),
     ):

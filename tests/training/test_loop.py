@@ -1,13 +1,15 @@
 import csv
 import dataclasses
+import math
 import resource
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from occlupose.errors import OccluposeError
-from occlupose.training.loop import Optimisation, fastest_precision, train
+from occlupose.training.loop import Optimisation, fastest_precision, fingerprint, train
 
 QUICK = Optimisation(steps=24, learning_rate=0.01, warm_up=5, average=0.9, save_every=4, log_every=2, precision="32-true")
 
@@ -77,6 +79,23 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path, step, precision):
     ends = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("straight", "resumed")]
     assert same(*(end["network"] for end in ends))
     assert torch.equal(*(end["generator"] for end in ends))
+
+
+@pytest.mark.parametrize("step", [7, 10, 11])
+def test_means_in_the_log_are_those_of_an_uninterrupted_run_wherever_the_checkpoints_lie(tmp_path, step):
+    optimisation = dataclasses.replace(QUICK, steps=12, save_every=3, log_every=4)
+    run(tmp_path / "straight", optimisation=optimisation)
+    with pytest.raises(Killed):
+        run(tmp_path / "resumed", killed_at(step), optimisation)
+    run(tmp_path / "resumed", optimisation=optimisation, resume=True)
+    assert rows(tmp_path / "resumed") == rows(tmp_path / "straight")
+    assert len(rows(tmp_path / "straight")) == 4
+
+
+def test_a_fingerprint_tells_data_apart():
+    one = [np.arange(6.0), np.zeros((2, 3), np.float32)]
+    assert fingerprint(one) == fingerprint([array.copy() for array in one])
+    assert len({fingerprint(arrays) for arrays in (one, one[:1], one[::-1], [one[0] + 1e-9, one[1]], [])}) == 5
 
 
 def test_a_run_may_be_interrupted_again_and_again(tmp_path):
@@ -182,21 +201,21 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def refused(tmp_path, **options):
-    with pytest.raises(OccluposeError, match=r"last\.pt: not a checkpoint of this network") as refusal:
+def refused(tmp_path, reason, **options):
+    with pytest.raises(OccluposeError, match=rf"last\.pt: {reason}") as refusal:
         run(tmp_path, resume=True, **options)
     assert "\n" not in str(refusal.value)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     run(tmp_path)
-    refused(tmp_path, width=7)
+    refused(tmp_path, "not a checkpoint of this run", width=7)
 
 
 def test_a_run_is_resumed_only_with_its_recipe(tmp_path):
     run(tmp_path, recipe={"width": 6, "noise": 0.5})
     weights = (tmp_path / "last.pt").read_bytes()
-    with pytest.raises(OccluposeError, match=r"last\.pt: .*begun with other settings.*; resume with the recipe that began it"):
+    with pytest.raises(OccluposeError, match=r"last\.pt: .*begun with other settings or data.*; resume with the recipe and the data"):
         run(tmp_path, recipe={"width": 6, "noise": 0.6}, resume=True)
     assert (tmp_path / "last.pt").read_bytes() == weights
     run(tmp_path, recipe={"width": 6, "noise": 0.5}, resume=True)
@@ -208,14 +227,14 @@ def test_other_files_are_no_checkpoints(tmp_path, content):
         (tmp_path / "last.pt").write_bytes(content)
     else:
         torch.save({"[1]": [1], "{}": {}}[content], tmp_path / "last.pt")
-    refused(tmp_path)
+    refused(tmp_path, "(not a checkpoint of this run|cannot be read, damaged or no checkpoint; begin anew in another folder)")
 
 
 def test_half_a_checkpoint_is_refused(tmp_path):
     run(tmp_path)
     whole = (tmp_path / "last.pt").read_bytes()
     (tmp_path / "last.pt").write_bytes(whole[: len(whole) // 2])
-    refused(tmp_path)
+    refused(tmp_path, "cannot be read, damaged or no checkpoint; begin anew in another folder")
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
@@ -249,6 +268,21 @@ def test_a_device_that_is_not_there_is_refused(tmp_path, device):
 def test_numbers_of_steps_are_positive(name):
     with pytest.raises(OccluposeError, match=f"{name} 0: a number of steps is at least 1"):
         Optimisation(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("learning_rate", (-1.0, math.nan, math.inf)),
+        ("clip", (0.0, -1.0, math.nan)),
+        ("weight_decay", (-1e-9, math.nan)),
+        ("average", (-0.1, 1.0, math.nan)),
+    ],
+)
+def test_numbers_that_would_only_fail_later_or_train_uphill_are_refused(name, values):
+    for value in values:
+        with pytest.raises(OccluposeError, match=f"{name} {value}: "):
+            Optimisation(**{name: value})
 
 
 def test_a_row_of_the_log_that_was_cut_short_is_dropped(tmp_path):

@@ -8,6 +8,7 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from occlupose.cli.terminal import check_folder
+from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:
     from occlupose.datasets.take import Take
@@ -53,7 +54,13 @@ def label(
     from occlupose import labels
     from occlupose.cameras import Camera
     from occlupose.evaluation import load_takes
+    from occlupose.media import check_picture
     from occlupose.skeletons import by_name
+
+    if subjects and dataset == "files":
+        raise OccluposeError(f"subjects {' '.join(subjects)}: of a dataset; say which with --dataset, or give their files alone")
+    if strip is not None:
+        check_picture(strip)
 
     lens = Camera.from_fov(labels.SIZE, labels.SIZE, fov) if camera is None else Camera.load(camera)
     look = labels.Look(views, projection == "perspective", lens, labels.RULES[rules], seed)

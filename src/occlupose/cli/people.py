@@ -15,6 +15,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from occlupose.cli.options import UNKNOWN, Boxes, Count, Device, Folder, Scene, Weights
 from occlupose.cli.terminal import INTERRUPTED, Interrupt, announce, check_folder, count, notes, progress, say, short, summary
+from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:  # the heavy ones are imported where they are used, so that --help is quick
     from occlupose.media import Source
@@ -195,6 +196,8 @@ def lift(
     """
     from occlupose.poses import Poses
 
+    if output.resolve() == input.resolve():
+        raise OccluposeError(f"{output}: is the input; give another file to write")
     camera, poses = scene.intrinsics(), Poses.load(input)
     from occlupose import lifting
 

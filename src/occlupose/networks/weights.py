@@ -59,7 +59,8 @@ def load(path: Path, build: Callable[[dict[str, str]], N], *, format: str, netwo
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
             if header.get("format") != format:
-                raise OccluposeError(f"{path}: not the weights of {network}; {cure}")
+                holds = f" (they say '{header['format']}')" if "format" in header else ""
+                raise OccluposeError(f"{path}: not the weights of {network}{holds}; {cure}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
     except FileNotFoundError:
         raise OccluposeError(f"{path}: no such file; {cure}") from None

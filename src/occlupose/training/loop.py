@@ -7,7 +7,8 @@ own state; both are in the checkpoint.
 import csv
 import logging
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from collections.abc import Generator as GeneratorType
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -28,13 +30,16 @@ logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it 
 
 Terms = dict[str, Tensor]
 
+STEPS = "steps"
+"""Among the sums of the log: how many steps they are of."""
+
 
 @dataclass(frozen=True)
 class Optimisation:
     """How long and how fast. AdamW with a linear warm-up and a cosine to nothing; the weights kept are an exponential average.
 
     Raises:
-        OccluposeError: a number of steps is less than 1.
+        OccluposeError: a number that cannot be.
     """
 
     steps: int = 24_000
@@ -52,12 +57,27 @@ class Optimisation:
         for name in ("steps", "warm_up", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 raise OccluposeError(f"{name} {getattr(self, name)}: a number of steps is at least 1")
+        for name in ("learning_rate", "weight_decay"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise OccluposeError(f"{name} {getattr(self, name)}: must be 0 or more")
+        if not self.clip > 0:
+            raise OccluposeError(f"clip {self.clip}: the most that gradients may measure, more than 0")
+        if not 0 <= self.average < 1:
+            raise OccluposeError(f"average {self.average}: the share of the average that stays at each step, 0 or more and less than 1")
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
         progress = min(1.0, step / self.steps)
         cosine = 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
         return self.learning_rate * min(1.0, (step + 1) / self.warm_up) * cosine
+
+
+def fingerprint(arrays: Iterable[np.ndarray]) -> str:
+    """Eight characters that tell data from other data."""
+    check = 0
+    for array in arrays:
+        check = zlib.crc32(np.ascontiguousarray(array).tobytes(), check)
+    return f"{check:08x}"
 
 
 def fastest_precision(device: str) -> Literal["32-true", "bf16-mixed"]:
@@ -84,7 +104,7 @@ def train(
     Arguments:
         batch: draws a batch from a generator.
         loss: named terms of a batch; their sum is descended, all are logged.
-        recipe: what else the result depends on; a run is resumed only with what prints the same.
+        recipe: what else the result depends on, also the `fingerprint` of the data; a run is resumed only with what prints the same.
         resume: go on from `folder/last.pt` if it is there. On the CPU the result equals that of an uninterrupted run bit by bit.
 
     Raises:
@@ -104,8 +124,9 @@ def train(
     network.to(fabric.device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True)
-    step = _restore(checkpoint, network, optimiser, average, generator, repr(recipe)) if checkpoint.exists() else 0
-    log = _Log(folder / "log.csv", step)
+    resumed = checkpoint.exists()
+    step, sums = _restore(checkpoint, network, optimiser, average, generator, repr(recipe)) if resumed else (0, {})
+    log = _Log(folder / "log.csv", step, sums)
     model, optimiser = fabric.setup(network, optimiser)
     model.train()
     with (
@@ -134,7 +155,7 @@ def train(
             if step % optimisation.log_every == 0 or step == optimisation.steps:
                 bar.update(task, terms="  ".join(f"{name} {value:.4f}" for name, value in log.write(step).items()))
             if step % optimisation.save_every == 0 or step == optimisation.steps:
-                _save(checkpoint, network, optimiser, average, drawn, step, repr(recipe))
+                _save(checkpoint, network, optimiser, average, drawn, step, repr(recipe), log.sums)
             bar.update(task, completed=step)
     return {name: value.cpu() for name, value in average.items()}
 
@@ -162,38 +183,54 @@ def _average(average: dict[str, Tensor], network: nn.Module, decay: float) -> No
             average[name].copy_(value)
 
 
-def _save(path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Tensor, step: int, recipe: str) -> None:
+def _save(
+    path: Path,
+    network: nn.Module,
+    optimiser: Any,
+    average: dict[str, Tensor],
+    generator: Tensor,
+    step: int,
+    recipe: str,
+    sums: dict[str, float],
+) -> None:
     state = {
         "network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average,
-        "generator": generator, "torch": torch.get_rng_state(), "step": step, "recipe": recipe,
+        "generator": generator, "torch": torch.get_rng_state(), "step": step, "recipe": recipe, "log": sums,
     }  # fmt: skip
     with atomic(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
 
 
-def _restore(path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Generator, recipe: str) -> int:
+def _restore(
+    path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Generator, recipe: str
+) -> tuple[int, dict[str, float]]:
+    """Puts everything back as it was; the step, and the log's sums since its last row."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, KeyError, ValueError, TypeError, EOFError, OSError, UnpicklingError) as error:
+        raise OccluposeError(f"{path}: cannot be read, damaged or no checkpoint; begin anew in another folder") from error
+    try:
         if state["recipe"] != recipe:
-            raise ValueError("begun with other settings")
+            raise ValueError("begun with other settings or data")
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         generator.set_state(state["generator"])
         torch.set_rng_state(state["torch"])
         for name, value in state["average"].items():
             average[name].copy_(value)
-        return int(state["step"])
-    except (RuntimeError, KeyError, ValueError, TypeError, EOFError, OSError, UnpicklingError) as error:
+        return int(state["step"]), dict(state["log"])
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         reason = (str(error).splitlines() or ["empty"])[0]
-        raise OccluposeError(f"{path}: not a checkpoint of this network ({reason}); resume with the recipe that began it") from None
+        raise OccluposeError(
+            f"{path}: not a checkpoint of this run ({reason}); resume with the recipe and the data that began it"
+        ) from error
 
 
 class _Log:
     """Means of the loss terms since the last row, appended to a CSV file; rows past the checkpoint are dropped on resume."""
 
-    def __init__(self, path: Path, step: int) -> None:
-        self.path, self.count, self.start = path, 0, time.monotonic()
-        self.sums: dict[str, float] = {}
+    def __init__(self, path: Path, step: int, sums: dict[str, float]) -> None:
+        self.path, self.sums, self.start = path, sums, time.monotonic()
         rows = list(csv.reader(path.open())) if step and path.exists() else []
         whole = [row for row in rows if len(row) == len(rows[0])]
         kept = [row for row in whole if not row[0].isdigit() or int(row[0]) <= step]
@@ -203,13 +240,14 @@ class _Log:
     def add(self, terms: Terms) -> None:
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.item()
-        self.count += 1
+        self.sums[STEPS] = self.sums.get(STEPS, 0.0) + 1
 
     def write(self, step: int) -> dict[str, float]:
-        means = {name: total / self.count for name, total in self.sums.items()}
+        count = self.sums.pop(STEPS)
+        means = {name: total / count for name, total in self.sums.items()}
         with self.path.open("a", newline="") as file:
             if file.tell() == 0:
                 file.write(",".join(["step", *means, "seconds"]) + "\n")
             file.write(",".join([str(step), *(f"{value:.6g}" for value in means.values()), f"{time.monotonic() - self.start:.1f}"]) + "\n")
-        self.sums, self.count = {}, 0
+        self.sums = {}
         return means

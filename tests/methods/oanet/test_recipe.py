@@ -48,7 +48,8 @@ def test_the_weights_are_those_of_the_paper():
 
 
 @pytest.mark.parametrize(
-    "change", [{"width": 0}, {"batch": 0}, {"depth": -1}, {"length": 10}, {"length": 4}, {"labelled": 1.5}, {"flat": -0.1}]
+    "change",
+    [{"width": 0}, {"batch": 0}, {"depth": -1}, {"length": 10}, {"length": 4}, {"labelled": 1.5}, {"labelled": 0.0}, {"flat": -0.1}],
 )
 def test_what_cannot_be_is_refused(change):
     (name,) = change

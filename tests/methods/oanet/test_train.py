@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bodies import moving
+from bodies import filmed, moving
 from killing import kill_after, run_to_the_end
 from mocap_files import write_mocap
 from occlupose.errors import OccluposeError
@@ -139,6 +139,27 @@ def test_weights_come_with_their_card(mocap, tmp_path, monkeypatch):
     assert card["parameters"] == sum(value.numel() for value in trained.oanet.parameters())
     assert (card["licence"], card["recipe"]["symmetry"]) == ("Apache-2.0", 0.2)
     assert "02, 08, 32" in card["data"]
+
+
+def test_a_run_is_resumed_only_with_its_data(mocap, tmp_path):
+    people = tmp_path / "people"
+    people.mkdir()
+    filmed().poses.save(people / "one.npz")
+    train_to_file(mocap, tmp_path / "run", recipe(), video=people, progress=False)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    more = write_mocap(tmp_path / "more", {"07": 3, "02": 1})
+    for data, video in ((mocap, None), (more, people)):
+        with pytest.raises(OccluposeError, match="begun with other settings or data"):
+            train_to_file(data, tmp_path / "run", recipe(), video=video, resume=True, progress=False)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
+    assert json.loads(before["oanet.json"])["licence"] == "as the video allows"
+
+
+def test_a_batch_too_small_for_sequences_without_3d_is_refused():
+    with pytest.raises(OccluposeError, match=r"flat 0\.5: leaves no sequence without 3D in a batch of 1"):
+        film(CLIPS, recipe(batch=1, labelled=0.5))
+    film(CLIPS, recipe(batch=1, labelled=1.0))
+    film(CLIPS, recipe(batch=1, labelled=0.5, flat=0.0))
 
 
 def test_held_out_subjects_count_for_nothing(mocap, tmp_path):

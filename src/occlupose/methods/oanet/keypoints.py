@@ -179,9 +179,10 @@ def train_keypoints(
     torch.manual_seed(recipe.seed)
     skeleton = annotations.skeleton
     network = StackedHourglass(len(skeleton), stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)
+    learnt = _data(data, annotations.people)
     average = train(
         network, Samples(annotations, recipe).draw, loss, recipe.optimisation, folder,
-        recipe=recipe, seed=recipe.seed, resume=resume, device=device, progress=progress,
+        recipe=(recipe, learnt), seed=recipe.seed, resume=resume, device=device, progress=progress,
     )  # fmt: skip
     path = folder / f"{recipe.name}.safetensors"
     save(average, network, skeleton, recipe.crop, path)
@@ -189,7 +190,7 @@ def train_keypoints(
         path, {data: "ANNOTATIONS", images: "IMAGES", folder: "FOLDER"}, name=recipe.name,
         task=f"crop of one person to heatmaps of {skeleton.name}, dark where a joint is hidden",
         parameters=sum(value.numel() for value in network.parameters()), licence="that of its pictures and annotations",
-        data=_data(data, annotations.people), metrics={}, recipe=asdict(recipe),
+        data=learnt, metrics={}, recipe=asdict(recipe),
     )  # fmt: skip
     return path
 

@@ -11,6 +11,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from occlupose.occlusion.cylinders import visibility
 from occlupose.skeletons import Skeleton
 
+SCALES = (0.25, 4.0)
+"""Of a projection in the picture's units, which are about metres; ours."""
+
 SYMMETRIC_BONES = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 
 
@@ -54,15 +57,15 @@ def projection(
     """Squared distance of the orthographic projection from the visible 2D joints, in the picture's units. OANet eq. 5, L_proj.
 
     A picture does not tell metres: the projection is scaled and, frame by frame, moved to where it fits the 2D joints best. No gradient
-    flows through the scale (10 at most, for poses that are next to nothing), and at the best one none along the size of the pose, which
-    pictures can neither teach nor shrink. Ours.
+    flows through the scale, and at the best one none along the size of the pose, which pictures can neither teach nor shrink. The scale
+    stays within SCALES, so that a pose that is next to nothing, or turned away, has something to learn. Ours.
     """
     weight = visible.unsqueeze(-1).to(xyz.dtype)
     count = weight.sum(2, keepdim=True).clamp_min(1)
     flat, seen = ((points - (points * weight).sum(2, keepdim=True) / count) * weight for points in (xyz[..., :2], xy))
     with torch.no_grad():
         scale = (flat * seen).sum((1, 2, 3), keepdim=True) / (flat**2).sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
-    return ((scale.clamp(0, 10) * flat - seen) ** 2).sum((-1, -2)).mean()
+    return ((scale.clamp(*SCALES) * flat - seen) ** 2).sum((-1, -2)).mean()
 
 
 def adversarial(judged: Float[Tensor, "batch"]) -> Float[Tensor, ""]:

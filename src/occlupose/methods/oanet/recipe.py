@@ -93,6 +93,8 @@ class Recipe:
         for name in ("symmetry", "adversarial", "regularisation"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise OccluposeError(f"{name} {getattr(self, name)}: a weight is 0 or more")
+        if not self.labelled:
+            raise OccluposeError(f"labelled {self.labelled}: without any 3D nothing tells how large people are; give a share of the clips")
         if self.without >= self.batch:
             raise OccluposeError(f"flat {self.flat}: leaves no sequence with 3D in a batch of {self.batch}; give less")
         if self.length < 2 * STRIDE or self.length % STRIDE:

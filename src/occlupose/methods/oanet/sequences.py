@@ -11,7 +11,7 @@ from occlupose.cameras import Camera
 from occlupose.datasets.cmu import Clip
 from occlupose.datasets.take import Take
 from occlupose.errors import OccluposeError
-from occlupose.poses import ABSENT, VISIBLE
+from occlupose.poses import ABSENT, VISIBLE, Poses
 from occlupose.skeletons import H36M17
 
 RATE = 30.0
@@ -99,7 +99,7 @@ class Footage:
 
     def __init__(self, takes: list[Take], window: int) -> None:
         self.window = window
-        self.takes = [_resampled(take) for take in takes]
+        self.takes = [_resampled(take.poses) for take in takes]
         if not any(there.any() for _, _, there in self.takes):
             raise OccluposeError("no 2D joints to learn from; give poses files in coco17 or h36m17")
         self.weight = torch.tensor([float(there.any(-1).sum()) for _, _, there in self.takes])
@@ -119,12 +119,19 @@ class Footage:
         return Sight(xy, evidence, xy, xy.new_zeros(0, self.window, len(H36M17), 3), unknown, there, unknown)
 
 
-def _resampled(take: Take) -> tuple[Tensor, Tensor, Tensor]:
-    """Joints on the plane z = 1 of the camera, their evidence, and where they are at all, at RATE."""
-    poses = take.poses.to(H36M17)
-    camera = poses.camera or Camera.from_fov(poses.width, poses.height)
-    frames = np.floor(np.arange(0, len(poses) - 0.5, poses.fps / RATE) + 0.5).astype(int)
-    xy, state, score = poses.xy[frames, 0], poses.state[frames, 0], poses.score[frames, 0]
-    evidence = np.where(state == VISIBLE, score, 0.0).astype(np.float32)
-    rays = np.nan_to_num(camera.rays(xy)[..., :2]).astype(np.float32)
+def _resampled(poses: Poses) -> tuple[Tensor, Tensor, Tensor]:
+    """What `from_front_end` says, at RATE."""
+    frames = torch.from_numpy(np.floor(np.arange(0, len(poses) - 0.5, poses.fps / RATE) + 0.5).astype(int))
+    rays, evidence, there = from_front_end(poses)
+    return rays[frames], evidence[frames], there[frames]
+
+
+def from_front_end(
+    poses: Poses,
+) -> tuple[Float[Tensor, "time 17 2"], Float[Tensor, "time 17"], Bool[Tensor, "time 17"]]:
+    """One person's joints on the plane z = 1, their evidence (none of those that are not visible), and where they are at all."""
+    poses = poses.to(H36M17)
+    camera, state = poses.camera or Camera.from_fov(poses.width, poses.height), poses.state[:, 0]
+    evidence = np.where(state == VISIBLE, poses.score[:, 0], 0.0).astype(np.float32)
+    rays = np.nan_to_num(camera.rays(poses.xy[:, 0])[..., :2]).astype(np.float32)
     return torch.from_numpy(rays), torch.from_numpy(evidence), torch.from_numpy(state != ABSENT)

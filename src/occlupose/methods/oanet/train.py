@@ -1,7 +1,7 @@
 """Training of OANet's temporal networks, in stages, from mocap to a weights file with its card."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,14 @@ from torch import Generator, nn
 from occlupose.datasets.cmu import DATA, Clip, load_clips, split
 from occlupose.datasets.folder import takes
 from occlupose.datasets.take import Take
+from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.network import Duel, OANet, Refinement
 from occlupose.methods.oanet.recipe import Batch, Recipe, believe, fill_loss, lift_loss, look
 from occlupose.methods.oanet.sequences import Footage, Sequences, Sight
 from occlupose.methods.oanet.weights import Trained, save
 from occlupose.synth.noise import NoiseModel
 from occlupose.training import card
-from occlupose.training.loop import Optimisation, Terms, train
+from occlupose.training.loop import Optimisation, Terms, fingerprint, train
 
 
 def train_oanet(
@@ -26,6 +27,7 @@ def train_oanet(
     folder: Path,
     recipe: Recipe,
     *,
+    data: str = "",
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
@@ -35,6 +37,7 @@ def train_oanet(
     Arguments:
         sights: draws the sequences of a step, as `film` does.
         folder: gets a folder for each stage, with its checkpoint and log.
+        data: a fingerprint of what `sights` draws from; a run is resumed only with the same.
         resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
 
     Raises:
@@ -52,25 +55,27 @@ def train_oanet(
             oanet.tcn_2d.requires_grad_(name != "lift")
         average = train(
             network, lambda generator: believe(sights(generator), recipe), loss, optimisation, folder / name,
-            recipe=recipe, seed=3 * recipe.seed + number, resume=resume, device=device, progress=progress,
+            recipe=(recipe, data), seed=3 * recipe.seed + number, resume=resume, device=device, progress=progress,
         )  # fmt: skip
         network.load_state_dict(average)
     return oanet.cpu().eval()
 
 
-def film(clips: list[Clip], recipe: Recipe, video: list[Take] | None = None) -> Callable[[Generator], Sight]:
+def film(clips: list[Clip], recipe: Recipe, video: Sequence[Take] = ()) -> Callable[[Generator], Sight]:
     """What draws the sequences of a step: of the recipe's share of mocap clips the 3D is used, of the others, or of video, only the 2D.
 
     Arguments:
         video: people in real video, in 2D; they stand in for the clips whose 3D is not used.
 
     Raises:
-        OccluposeError: there are no clips.
+        OccluposeError: there are no clips, or no room in a batch for what is without 3D.
     """
     solid, flat = divide(clips, recipe.labelled)
     without: Sequences | Footage | None = None
+    if recipe.flat and (video or flat) and not recipe.without:
+        raise OccluposeError(f"flat {recipe.flat}: leaves no sequence without 3D in a batch of {recipe.batch}; give more, or 0 for none")
     if recipe.flat and video:
-        without = Footage(video, recipe.length)
+        without = Footage(list(video), recipe.length)
     elif recipe.flat and flat:
         without = Sequences(flat, recipe.length)
     return partial(look, Sequences(solid, recipe.length), without, NoiseModel.load(), recipe)
@@ -79,7 +84,7 @@ def film(clips: list[Clip], recipe: Recipe, video: list[Take] | None = None) -> 
 def divide(clips: list[Clip], labelled: float) -> tuple[list[Clip], list[Clip]]:
     """Clips whose 3D is used, and the others; a clip's name alone decides its place in the queue."""
     queue = sorted(clips, key=lambda clip: zlib.crc32(clip.name.encode()))
-    count = max(1, round(labelled * len(queue))) if queue else 0
+    count = min(len(queue), max(1, round(labelled * len(queue))))
     return queue[:count], queue[count:]
 
 
@@ -102,8 +107,9 @@ def train_to_file(
     Raises:
         OccluposeError: no mocap there, or none of a subject that is not held out; what `train_oanet` refuses.
     """
-    sights = film(split(load_clips(data))[0], recipe, None if video is None else takes(video))
-    oanet = train_oanet(sights, folder, recipe, resume=resume, device=device, progress=progress)
+    clips, filmed = split(load_clips(data))[0], [] if video is None else takes(video)
+    same = fingerprint([*(clip.joints for clip in clips), *(take.poses.xy for take in filmed)])
+    oanet = train_oanet(film(clips, recipe, filmed), folder, recipe, data=same, resume=resume, device=device, progress=progress)
     path = folder / f"{recipe.name}.safetensors"
     save(Trained(oanet, recipe.length, recipe.least), path)
     card.write(

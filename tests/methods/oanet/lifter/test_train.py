@@ -108,7 +108,7 @@ def test_a_run_is_not_overwritten_and_is_resumed_only_as_itself(mocap, tmp_path)
     with pytest.raises(OccluposeError, match="give --resume"):
         trained(mocap, tmp_path, recipe())
     assert trained(mocap, tmp_path, recipe(), resume=True).read_bytes() == weights
-    with pytest.raises(OccluposeError, match="not a checkpoint of this network"):
+    with pytest.raises(OccluposeError, match="not a checkpoint of this run"):
         trained(mocap, tmp_path, recipe(width=16), resume=True)
 
 

@@ -15,7 +15,7 @@ from occlupose.methods.oanet.lifter.weights import load, save
 from occlupose.methods.oanet.sequences import Sequences
 from occlupose.synth.noise import NoiseModel
 from occlupose.training import card
-from occlupose.training.loop import train
+from occlupose.training.loop import fingerprint, train
 
 
 def train_lifter(
@@ -46,13 +46,14 @@ def train_lifter(
     lifter = Lifter(recipe.width, recipe.depth) if start is None else load(start)
     if (lifter.width, lifter.depth) != (recipe.width, recipe.depth):
         raise OccluposeError(f"{start}: width {lifter.width}, depth {lifter.depth}; give the same with --recipe.width and --recipe.depth")
+    begun = {} if start is None else {"begun_with": {"name": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}}
+    same = fingerprint(clip.joints for clip in clips)
     average = train(
         lifter, partial(make_batch, sequences, noise, recipe), partial(loss, hidden=recipe.hidden), recipe.optimisation, folder,
-        recipe=recipe, seed=recipe.seed, resume=resume, device=device, progress=progress,
+        recipe=(recipe, begun, same), seed=recipe.seed, resume=resume, device=device, progress=progress,
     )  # fmt: skip
     path = folder / f"{recipe.name}.safetensors"
     save(average, lifter, path)
-    begun = {} if start is None else {"begun_with": {"name": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}}
     card.write(
         path, {mocap: "MOCAP", folder: "FOLDER", start: "WEIGHTS"}, name=recipe.name,
         task="2D joints over time (COCO-17 or H36M-17, any of them missing) to root-relative H36M-17 in metres",
