@@ -111,6 +111,15 @@ def write_h36m_cdf(folder: Path, motions: dict[str, dict[str, np.ndarray]], flat
     return folder
 
 
+def write_h36m_world_cdf(folder: Path, motions: dict[str, dict[str, np.ndarray]]) -> Path:
+    """A Human3.6M in its own files, as the archives "D3 Positions" have it: one file a motion, in the world."""
+    for subject, of in motions.items():
+        for name, world in of.items():
+            write_cdf(folder / subject / "MyPoseFeatures" / "D3_Positions" / f"{name}.cdf", 1000 * all_joints(world))
+    write_metadata(folder / "metadata.xml")
+    return folder
+
+
 def write_humaneva(folder: Path, motions: dict[str, dict[str, np.ndarray]]) -> Path:
     """A HumanEva-I as VideoPose3D keeps it, detections "gt", and calibrations as the dataset has them, without distortion."""
     folder.mkdir(parents=True, exist_ok=True)

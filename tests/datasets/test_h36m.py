@@ -16,6 +16,7 @@ from dataset_files import (
     write_cdf,
     write_h36m,
     write_h36m_cdf,
+    write_h36m_world_cdf,
     write_metadata,
 )
 from occlupose.datasets import h36m
@@ -147,8 +148,21 @@ def test_the_datasets_own_files_give_the_same(tmp_path):
     np.testing.assert_allclose(projected[0].poses.xy, projected[0].poses.camera.project(projected[0].poses.xyz), atol=1e-3)
 
 
-def test_a_damaged_video_and_sums_of_all_are_left_out(tmp_path):
-    folder = write_h36m_cdf(tmp_path, {"S11": {"Directions": walker(3), "Directions 1": walker(3), "_ALL": walker(3)}})
+def test_the_datasets_own_files_in_the_world_give_the_same(tmp_path):
+    otherwise = {"S9": {"Walking 1": MOTIONS["S9"]["Walking 1"], "WalkingDog": MOTIONS["S9"]["WalkDog"]}}
+    converted = takes(write_h36m(tmp_path / "a", {"S9": MOTIONS["S9"]}), ("S9",))
+    own = takes(write_h36m_world_cdf(tmp_path / "b", otherwise), ("S9",))
+    assert sorted(take.name for take in own) == sorted(take.name for take in converted)
+    for take in own:
+        twin = next(other for other in converted if other.name == take.name)
+        assert (take.subject, take.action) == (twin.subject, twin.action)
+        np.testing.assert_allclose(take.poses.xyz, twin.poses.xyz, atol=1e-5)
+        np.testing.assert_allclose(take.poses.xy, twin.poses.xy, atol=0.01)
+
+
+@pytest.mark.parametrize("layout", [write_h36m_cdf, write_h36m_world_cdf])
+def test_a_damaged_video_and_sums_of_all_are_left_out(tmp_path, layout):
+    folder = layout(tmp_path, {"S11": {"Directions": walker(3), "Directions 1": walker(3), "_ALL": walker(3)}})
     assert {take.name.split("/")[1] for take in takes(folder, ("S11",))} == {"Directions 1"}
 
 

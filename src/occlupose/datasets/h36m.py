@@ -4,7 +4,8 @@ Seven people with public poses, fifteen actions twice, four cameras, 50 frames a
 release (or `cameras.json`, see `views`) and either
 
 - `data_3d_h36m.npz` and, for detections, `data_2d_h36m_NAME.npz`; or
-- `S9/MyPoseFeatures/D3_Positions_mono/Walking 1.54138969.cdf` and, if wanted, `D2_Positions/` beside it.
+- `S9/MyPoseFeatures/D3_Positions_mono/Walking 1.54138969.cdf` and, if wanted, `D2_Positions/` beside it; or the same before no camera,
+  `S9/MyPoseFeatures/D3_Positions/Walking 1.cdf`.
 """
 
 import re
@@ -75,7 +76,7 @@ def takes(
     """
     views, seen = read_cameras(folder, subjects), read_detections(folder, "h36m", detections)
     file = folder / "data_3d_h36m.npz"
-    motions = _world(file, views) if file.exists() else _mono(folder, views)
+    motions = _converted(file, views) if file.exists() else _own(folder, views)
     result = [
         take(shot, xyz, H36M17, FPS, subject=shot.subject, action=action_of(shot.action), detections=seen, every=every, xy=xy)
         for shot, xyz, xy in motions
@@ -89,42 +90,55 @@ def takes(
 _Motion = tuple[Shot, Float[np.ndarray, "time 17 3"], Float[np.ndarray, "time 17 2"] | None]
 
 
-def _world(file: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
-    """Motions as VideoPose3D keeps them, before each camera in turn."""
+def _converted(file: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
+    """Motions as VideoPose3D keeps them."""
     for subject, motions in read_motions(file, JOINTS, views).items():
         for action, xyz in motions.items():
-            for number, view in enumerate(views[subject]):
-                yield Shot(subject, action, number, view), view.from_world(xyz[:, KEPT]), None
+            yield from _before_each(subject, action, xyz, views[subject])
 
 
-def _mono(folder: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
-    """Motions as the dataset keeps them: .cdf files, one a camera."""
-    for subject in views:
+def _own(folder: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
+    """Motions as the dataset keeps them: .cdf files, one for each camera, or one in the world."""
+    for subject, cameras in views.items():
         home = folder / subject / "MyPoseFeatures"
-        files = sorted((home / "D3_Positions_mono").glob("[!_]*.cdf"))
-        if not files:
+        if files := sorted((home / "D3_Positions_mono").glob("[!_]*.cdf")):
+            yield from _mono(subject, cameras, files)
+        elif files := sorted((home / "D3_Positions").glob("[!_]*.cdf")):
+            for file in files:
+                if (subject, file.stem) != CORRUPTED:
+                    yield from _before_each(subject, _usual(file.stem), read_cdf(file, 3) / 1000, cameras)
+        else:
             raise OccluposeError(
                 f"{home / 'D3_Positions_mono'}: no poses of {subject} there and no data_3d_h36m.npz in {folder}; download "
                 f"'Poses, D3 Positions mono' of {subject} from {SITE} and unpack it in {folder}"
             )
-        names = [view.name for view in views[subject]]
-        motions: dict[str, dict[str, Path]] = {}
-        for file in files:
-            action, _, camera = file.stem.rpartition(".")
-            if camera not in names:
-                raise OccluposeError(f"{file}: of no camera that is known; the cameras of {subject} are {', '.join(names)}")
-            if (subject, action) != CORRUPTED:
-                motions.setdefault(action, {})[camera] = file
-        for action, of_cameras in motions.items():
-            for number, view in enumerate(views[subject]):
-                if view.name not in of_cameras:
-                    raise OccluposeError(f"{files[0].parent}: no {action}.{view.name}.cdf; unpack the whole archive of {subject} there")
-                file, flat = of_cameras[view.name], home / "D2_Positions" / of_cameras[view.name].name
-                xyz = read_cdf(file, 3)[:, KEPT] / 1000
-                xy = view.straight(read_cdf(flat, 2)[:, KEPT]) if flat.exists() else None
-                if xy is not None and len(xy) != len(xyz):
-                    raise OccluposeError(f"{flat}: {len(xy)} frames; the 3D poses have {len(xyz)}: unpack both archives anew")
-                yield Shot(subject, _usual(action), number, view), xyz, xy
+
+
+def _before_each(subject: str, action: str, world: Float[np.ndarray, "time 32 3"], cameras: list[View]) -> Iterator[_Motion]:
+    for number, view in enumerate(cameras):
+        yield Shot(subject, action, number, view), view.from_world(world[:, KEPT]), None
+
+
+def _mono(subject: str, cameras: list[View], files: list[Path]) -> Iterator[_Motion]:
+    names = [view.name for view in cameras]
+    motions: dict[str, dict[str, Path]] = {}
+    for file in files:
+        action, _, camera = file.stem.rpartition(".")
+        if camera not in names:
+            raise OccluposeError(f"{file}: of no camera that is known; the cameras of {subject} are {', '.join(names)}")
+        if (subject, action) != CORRUPTED:
+            motions.setdefault(action, {})[camera] = file
+    for action, of_cameras in motions.items():
+        for number, view in enumerate(cameras):
+            if view.name not in of_cameras:
+                raise OccluposeError(f"{files[0].parent}: no {action}.{view.name}.cdf; unpack the whole archive of {subject} there")
+            file = of_cameras[view.name]
+            flat = file.parents[1] / "D2_Positions" / file.name
+            xyz = read_cdf(file, 3)[:, KEPT] / 1000
+            xy = view.straight(read_cdf(flat, 2)[:, KEPT]) if flat.exists() else None
+            if xy is not None and len(xy) != len(xyz):
+                raise OccluposeError(f"{flat}: {len(xy)} frames; the 3D poses have {len(xyz)}: unpack both archives anew")
+            yield Shot(subject, _usual(action), number, view), xyz, xy
 
 
 def read_cdf(path: Path, dimensions: int) -> Float[np.ndarray, "time 32 d"]:

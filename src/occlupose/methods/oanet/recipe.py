@@ -21,7 +21,8 @@ from occlupose.training.loop import Optimisation, Terms
 OBJECTS: list[tuple[float, gaps.Mode]] = [
     (0.05, gaps.scattered), (0.05, gaps.gap), (0.15, partial(gaps.limb, skeleton=H36M17)), (0.2, partial(gaps.several, skeleton=H36M17)),
 ]  # fmt: skip
-"""What hides joints beside the body itself, and how often: those of the authors' later code and whole limbs; the shares are ours."""
+"""What hides joints beside the body itself, and how often: scattered joints and a gap as in the authors' later code, whole limbs and
+several gaps as objects make them; these and the shares are ours."""
 
 
 @dataclass(frozen=True)
