@@ -11,8 +11,8 @@ from pathlib import Path
 
 from occlupose.training.card import commit
 
-COMMIT = commit()
-"""As it was when the benchmark began, before it wrote anything."""
+COMMIT = commit(*Path(__file__).parent.glob("*.py"))
+"""As it was when the benchmark began."""
 
 
 def processor() -> str:

@@ -22,19 +22,27 @@ def test_the_commit_is_that_of_the_checkout_and_says_when_it_was_changed(tmp_pat
             ["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True, text=True
         ).stdout.strip()
 
-    monkeypatch.setattr(card, "__file__", str(tmp_path / "card.py"))
+    package, script, table = tmp_path / "occlupose", tmp_path / "script.py", tmp_path / "table.csv"
+    ours = package / "training" / "card.py"
+    monkeypatch.setattr(card, "__file__", str(ours))
+    ours.parent.mkdir(parents=True)
     assert card.commit() == ""
     git("init")
-    (tmp_path / "theirs.py").write_text("one")
+    script.write_text("one")
+    table.write_text("one")
     git("add", ".")
     git("commit", "-m", "one")
-    (tmp_path / "card.py").write_text("one")
+    ours.write_text("one")
     assert card.commit() == "", "installed below somebody's own repository"
     git("add", ".")
     git("commit", "-m", "one")
-    assert card.commit() == git("rev-parse", "--short", "HEAD")
-    (tmp_path / "card.py").write_text("two")
-    assert card.commit() == git("rev-parse", "--short", "HEAD") + "-dirty"
+    clean = git("rev-parse", "--short", "HEAD")
+    table.write_text("two")
+    assert card.commit() == card.commit(script) == clean, "what it wrote does not count"
+    script.write_text("two")
+    assert (card.commit(), card.commit(script)) == (clean, f"{clean}-dirty")
+    ours.write_text("two")
+    assert card.commit() == f"{clean}-dirty"
 
 
 def test_without_git_there_is_no_commit(monkeypatch, tmp_path):

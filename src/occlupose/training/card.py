@@ -29,14 +29,21 @@ def command(places: dict[Path | None, str]) -> str:
     return " ".join(["occlupose", *(option + equals + places.get(Path(value), value) for option, equals, value in options)])
 
 
-def commit() -> str:
-    """The commit of this source, "-dirty" where it was changed since; empty where it is not in a checkout of ours."""
-    ours = _git("ls-files", Path(__file__).name)  # nothing where we are merely installed below somebody's own repository
-    return _git("describe", "--always", "--dirty") if ours else ""
+def commit(*scripts: Path) -> str:
+    """The commit of this package, "-dirty" where it was changed since; empty where it is not in a checkout of ours.
+
+    Arguments:
+        scripts: of the same checkout, that count too.
+    """
+    package = Path(__file__).parents[1]
+    if not _git(package, "ls-files", __file__):  # we are merely installed below somebody's own repository
+        return ""
+    changed = _git(package, "status", "--porcelain", "--untracked-files=no", "--", str(package), *map(str, scripts))
+    return _git(package, "describe", "--always") + ("-dirty" if changed else "")
 
 
-def _git(*arguments: str) -> str:
+def _git(folder: Path, *arguments: str) -> str:
     try:
-        return subprocess.run(("git", "-C", str(Path(__file__).parent), *arguments), capture_output=True, text=True).stdout.strip()
+        return subprocess.run(("git", "-C", str(folder), *arguments), capture_output=True, text=True).stdout.strip()
     except OSError:
         return ""
