@@ -4,8 +4,9 @@
 
 Validation subjects 02, 08 and 32 of the CMU mocap, each clip at 30 frames/s from 4 fixed random cameras; 2D in COCO-17, exact, or where
 a condition begins with `front end` as the measured one gives it: with its noise, hidden joints guessed, and half of the guesses believed.
-Beside ours runs the same network trained as long without occlusion awareness, which is given missing joints where they were last
-seen (`hold`), on the line between the sights before and after (`interpolate`), or where they truly are (`true location`).
+Beside ours run, if wanted, the networks that ours began with (`before`), and the same trained as long without occlusion awareness, which
+are given missing joints where they were last seen (`hold`), on the line between the sights before and after (`interpolate`), or where
+they truly are (`true location`).
 Millimetres, root-relative, 17 joints. Writes results/lifting.csv, in which each view of each clip counts the same (as actions do in
 Human3.6M's protocols), and results/lifting_frames.csv, in which each frame does: six long clips of subject 02 are then three quarters of
 the whole. Prints both with their bars.
@@ -183,8 +184,12 @@ BARS = {
 """Most that our P-MPJPE may be of the better of hold and interpolate."""
 
 
-def measure(ours: Lifter, unaware: Lifter, clips: list[Clip], skeleton: Skeleton) -> Errors:
-    """The errors (MPJPE and P-MPJPE of each joint and frame, mm) in each view, for each method, condition and joint set."""
+def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[Clip], skeleton: Skeleton) -> Errors:
+    """The errors (MPJPE and P-MPJPE of each joint and frame, mm) in each view, for each method, condition and joint set.
+
+    Arguments:
+        aware: networks that are told what is missing, by what the tables call them.
+    """
     given = np.array([name in skeleton.joints for name in BODY22.joints])
     sources = BODY22_TO_H36M17
     errors: Errors = {}
@@ -192,7 +197,7 @@ def measure(ours: Lifter, unaware: Lifter, clips: list[Clip], skeleton: Skeleton
         for condition, observe in CONDITIONS.items():
             observed = observe(view, np.random.default_rng([number, zlib.crc32(condition.encode())]))
             seen = observed.seen & given
-            answers = {"ours": lift_rays(ours, observed.rays[:, None], seen[:, None], RATE).xyz[:, 0]}
+            answers = {name: lift_rays(lifter, observed.rays[:, None], seen[:, None], RATE).xyz[:, 0] for name, lifter in aware.items()}
             inputs = {name: fill(observed.rays, seen | ~given) for name, fill in FILLS.items()} | {"true location": view.rays}
             for name, filled in inputs.items():
                 answers[name] = lift_rays(unaware, filled[:, None], np.broadcast_to(given, seen.shape)[:, None], RATE).xyz[:, 0]
@@ -232,25 +237,26 @@ def show(rows: list[dict[str, str | float]], title: str) -> None:
     values = {(row["condition"], row["joints"], row["method"]): float(row["p_mpjpe_mm"]) for row in rows}
     for condition, joints in dict.fromkeys((row["condition"], row["joints"]) for row in rows):
         figures = [values[condition, joints, name] for name in methods]
-        ratio, bar = figures[0] / min(figures[1:3]), BARS.get((str(condition), str(joints)))
+        ratio, bar = figures[0] / min(values[condition, joints, name] for name in FILLS), BARS.get((str(condition), str(joints)))
         table.add_row(str(condition), str(joints), *(f"{figure:.1f}" for figure in figures), f"{ratio:.3f}", f"{bar}" if bar else "")
     Console().print(table)
 
 
 def onto_card(rows: list[dict[str, str | float]]) -> None:
-    """Writes our figures onto the card of the shipped weights."""
-    path = shipped().with_suffix(".json")
-    figures = {
-        f"{row['condition']}, {row['joints']} joints": {name: round(float(row[name]), 1) for name in ("mpjpe_mm", "p_mpjpe_mm")}
-        for row in rows
-        if row["method"] == "ours"
-    }
-    path.write_text(json.dumps(card() | {"metrics": figures}, indent=1) + "\n")
+    """Writes the figures of our networks, and of those that they began with, onto the card of the shipped weights."""
+    figures: dict[str, dict[str, dict[str, float]]] = {"ours": {}, "before": {}}
+    for row in rows:
+        if row["method"] in figures:
+            errors = {name: round(float(row[name]), 1) for name in ("mpjpe_mm", "p_mpjpe_mm")}
+            figures[str(row["method"])][f"{row['condition']}, {row['joints']} joints"] = errors
+    metrics = {"metrics": figures["ours"]} | ({"metrics_before": figures["before"]} if figures["before"] else {})
+    shipped().with_suffix(".json").write_text(json.dumps(card() | metrics, indent=1) + "\n")
 
 
 def main(
     mocap: Path,
     ours: Path | None = None,
+    before: Path | None = None,
     unaware: Path = Path(__file__).parent / "weights" / "oanet_lifter_unaware.safetensors",
     output: Path = Path(__file__).parent / "results" / "lifting.csv",
     skeleton: str = "coco17",
@@ -260,12 +266,14 @@ def main(
     Args:
         mocap: folder with cmu/NN/NN_MM.amc.
         ours: weights to measure; the shipped ones by default.
+        before: weights that ours began with, to be measured beside them.
         unaware: weights of the same network trained as long without occlusion awareness.
         output: table to write; beside it NAME_frames.csv.
         skeleton: the 2D joints that are given, coco17 or h36m17.
     """
     clips = split(load_clips(mocap, subjects=VALIDATION))[1]
-    errors = measure(load(ours), load(unaware), clips, {"coco17": COCO17, "h36m17": H36M17}[skeleton])
+    aware = {"ours": load(ours)} | ({} if before is None else {"before": load(before)})
+    errors = measure(aware, load(unaware), clips, {"coco17": COCO17, "h36m17": H36M17}[skeleton])
     columns = ("method", "condition", "joints", "mpjpe_mm", "p_mpjpe_mm")
     for path, mean in ((output, by_view), (output.with_name(f"{output.stem}_frames.csv"), by_frame)):
         rows = summarise(errors, mean)
