@@ -174,7 +174,7 @@ def test_the_2d_network_practises_on_the_same_people_of_whom_always_something_is
 
 
 def test_hidden_joints_may_be_guessed_and_believed():
-    plain = replace(EXACT, batch=200, complete=0.0, noise=1.0)
+    plain = replace(EXACT, batch=200, complete=0.0, noise=1.0, guessed=0.0)
     fooled = batch(replace(plain, guessed=1.0)).lift
     assert not batch(plain).lift.fooled.any()
     assert (fooled.fooled <= fooled.seen).all()
@@ -235,7 +235,7 @@ def test_the_loss_is_zero_at_the_truth_but_for_its_own_asymmetry():
 
 
 def test_completion_counts_what_went_missing_and_extension_what_the_2d_skeleton_lacks():
-    made = batch(Recipe(batch=12, window=16, complete=0.0))
+    made = batch(Recipe(batch=12, window=16, complete=0.0, guessed=0.0))
     missing, lacking = given(made) & ~made.fill.seen, ~given(made)
     assert missing.any() and lacking.any()
     for where, completion, extension in ((missing, 5, 0), (lacking, 0, 0.3 * 5), (made.fill.seen, 0, 0)):
@@ -246,7 +246,7 @@ def test_completion_counts_what_went_missing_and_extension_what_the_2d_skeleton_
 
 
 def test_frames_for_which_nothing_is_known_are_nothing_to_complete():
-    made = batch(Recipe(batch=12, window=16, complete=0.0))
+    made = batch(Recipe(batch=12, window=16, complete=0.0, guessed=0.0))
     made.fill.seen[3] = False
     made.fill.inputs.channels[3, :, 2 * 22 : -1] = 0  # ages
     alone = torch.zeros_like(made.fill.seen)
@@ -257,7 +257,7 @@ def test_frames_for_which_nothing_is_known_are_nothing_to_complete():
 
 @pytest.mark.parametrize("weight", [1.0, 2.0, 5.0])
 def test_a_joint_that_went_missing_weighs_more_in_3d_and_one_that_the_2d_skeleton_lacks_does_not(weight):
-    made = batch(Recipe(batch=12, window=16, complete=0.0))
+    made = batch(Recipe(batch=12, window=16, complete=0.0, guessed=0.0))
     missing, lacking = (where[..., BODY22_TO_H36M17] for where in (given(made) & ~made.lift.seen, ~given(made)))
     total = missing.numel() + (weight - 1) * missing.sum().item()
     for where, each in ((missing, weight), (lacking, 1.0), (~missing & ~lacking, 1.0)):

@@ -41,7 +41,7 @@ class Recipe:
     """Weight of a joint that is not seen, in the 3D loss, against one that is; ours."""
     noise: float = 0.6
     """Share of sequences with the front end's noise."""
-    guessed: float = 0.0
+    guessed: float = 0.5
     """Share of the sequences with noise in which the front end guesses hidden joints, and is believed as often as was measured."""
     h36m_input: float = 0.35
     """Share of sequences whose 2D comes in Human3.6M's joints; the others have COCO's."""
