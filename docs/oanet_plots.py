@@ -40,10 +40,10 @@ def parts() -> None:
         axes[0].errorbar([value for value, _ in spread], names, xerr=[apart for _, apart in spread], marker="o", capsize=3, label=label)
     for column, label in enumerate(("MPJPE", "P-MPJPE")):
         axes[1].plot([PAPER_TABLE2[name][column] for name in names], names, marker="o", label=label)
-    for axis, title in zip(axes, ("here: CMU, reduced size", "paper: Human3.6M"), strict=True):
+    for axis, title, corner in zip(axes, ("here: CMU, reduced size", "paper: Human3.6M"), ("upper right", "upper left"), strict=True):
         axis.set(title=title, xlabel="mm")
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, loc=corner)
     axes[0].invert_yaxis()
     figure.savefig(IMAGES / "oanet_table2.png", dpi=110)
 
