@@ -56,10 +56,9 @@ def oanet_table2() -> str:
 
 
 def oanet_tried() -> str:
-    """Other weights and settings, beside the row that they change."""
-    base = _rows("oanet_table2")
-    seeds = gathered([row for row in base if row["row"] == "+ symmetry" and row["seed"] == "0"], ("row",))
-    seeds |= gathered(_rows("oanet_tried"), ("change",))
+    """Other weights and settings, beside the run that they change, which is a cell of table 1 too."""
+    base = [{"change": "nothing"} | row for row in _rows("oanet_table1") if (row["length"], row["threshold"]) == ("64", "0.3")]
+    seeds = gathered([*base, *_rows("oanet_tried")], ("change",))
     return _lined(["", *OANET_ERRORS.values()], [[*change, *spread(runs)] for change, runs in seeds.items()]) + _how("oanet_tried")
 
 
