@@ -104,6 +104,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "shares of oanet_semi": oanet_semi,
     "whole training": lambda: whole(_rows("training")) + _how("training"),
     "whole cylinders": lambda: whole(_rows("cylinders")) + _how("cylinders"),
+    "whole hidden": lambda: whole(_rows("hidden")) + _how("hidden"),
     "whole live": lambda: whole(_rows("live")) + _how("live"),
     "whole pipeline_one_thread": lambda: whole(_rows("pipeline_one_thread")) + _how("pipeline_one_thread"),
 }
