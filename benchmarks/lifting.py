@@ -191,7 +191,6 @@ def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[Clip], skelet
         aware: networks that are told what is missing, by what the tables call them.
     """
     given = np.array([name in skeleton.joints for name in BODY22.joints])
-    sources = BODY22_TO_H36M17
     errors: Errors = {}
     for number, view in enumerate(views(clips)):
         for condition, observe in CONDITIONS.items():
@@ -201,8 +200,8 @@ def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[Clip], skelet
             inputs = {name: fill(observed.rays, seen | ~given) for name, fill in FILLS.items()} | {"true location": view.rays}
             for name, filled in inputs.items():
                 answers[name] = lift_rays(unaware, filled[:, None], np.broadcast_to(given, seen.shape)[:, None], RATE).xyz[:, 0]
-            everything = np.ones((len(seen), len(sources)), bool)
-            missing = observed.missing[:, sources] & (given[sources] | ~seen.any(1, keepdims=True))
+            everything = np.ones((len(seen), len(BODY22_TO_H36M17)), bool)
+            missing = observed.missing[:, BODY22_TO_H36M17] & (given[BODY22_TO_H36M17] | ~seen.any(1, keepdims=True))
             for name, answer in answers.items():
                 pair = np.stack([joint_errors(answer, view.truth), joint_errors(procrustes(answer, view.truth), view.truth)])
                 for joints, where in (("all", everything), ("missing", missing)):

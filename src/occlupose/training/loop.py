@@ -124,8 +124,9 @@ def train(
     network.to(fabric.device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True)
-    resumed = checkpoint.exists()
-    step, sums = _restore(checkpoint, network, optimiser, average, generator, repr(recipe)) if resumed else (0, {})
+    step, sums = 0, dict[str, float]()
+    if checkpoint.exists():
+        step, sums = _restore(checkpoint, network, optimiser, average, generator, repr(recipe))
     log = _Log(folder / "log.csv", step, sums)
     model, optimiser = fabric.setup(network, optimiser)
     model.train()
