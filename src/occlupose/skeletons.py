@@ -12,6 +12,7 @@ Sources of the orders:
 - blazepose33: MediaPipe pose landmarks (`left_mouth` is its `mouth_left`).
 - cmu31: root and the 30 bone ends of an .asf file of the CMU motion capture database, under their bone names.
 - body22: coco17, then pelvis, spine, thorax, neck_nose and head_top: every joint that our lifters know.
+- body26: body22, then the balls of the feet and the knuckles of the hands: every joint that our body models have.
 """
 
 from collections.abc import Iterable
@@ -223,10 +224,20 @@ BODY22 = Skeleton(
     root="pelvis",
 )
 
+BODY26 = Skeleton(
+    name="body26",
+    joints=(*BODY22.joints, *"left_foot right_foot left_hand right_hand".split()),
+    limbs=(
+        *BODY22.limbs,
+        *_chains("left_ankle left_foot", "right_ankle right_foot", "left_wrist left_hand", "right_wrist right_hand"),
+    ),
+    root="pelvis",
+)
+
 BODY22_TO_H36M17 = BODY22.index(*H36M17.joints)
 """Where the joints of h36m17 are among those of body22."""
 
-SKELETONS = (COCO17, H36M17, MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15, BLAZEPOSE33, CMU31, BODY22)
+SKELETONS = (COCO17, H36M17, MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15, BLAZEPOSE33, CMU31, BODY22, BODY26)
 
 
 def by_name(name: str) -> Skeleton:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from bodies import moving
 from occlupose.methods.oanet.network import OANet
 from occlupose.methods.oanet.recipe import see
 from occlupose.methods.oanet.sequences import Sight
 from occlupose.methods.oanet.views import studio
 from occlupose.synth.noise import NoiseModel
+from somebody import moving
 
 ROOT = Path(__file__).parents[2]
 

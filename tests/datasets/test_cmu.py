@@ -26,7 +26,7 @@ def posed(tmp_path, axis=None, frames=1, **values):
     """BODY22 joints (by name, in the files' unit of length) of the first frame of a motion of the test's skeleton."""
     (tmp_path / "01.asf").write_text(asf(axis=axis))
     (tmp_path / "01_01.amc").write_text(amc(frames, **values))
-    joints = read_motion(tmp_path / "01.asf", tmp_path / "01_01.amc")
+    joints, _ = read_motion(tmp_path / "01.asf", tmp_path / "01_01.amc")
     assert joints.shape == (frames, 22, 3)
     return dict(zip(BODY22.joints, joints[0] / UNIT, strict=True))
 
@@ -194,7 +194,7 @@ def test_clips_of_joint_positions_are_read_by_name(tmp_path):
 def test_without_rotations_neck_and_shoulders_say_where_the_face_is(tmp_path):
     (tmp_path / "01.asf").write_text(asf())
     (tmp_path / "01_01.amc").write_text(amc(60, root=(0, 0, 0, 20, 50, -30)))
-    motion = read_motion(tmp_path / "01.asf", tmp_path / "01_01.amc")
+    motion, _ = read_motion(tmp_path / "01.asf", tmp_path / "01_01.amc")
     names = [{value: key for key, value in BODY22_FROM_CLIPS.items()}.get(name, "pelvis") for name in CLIP_JOINTS]
     clip_file(tmp_path / "joints.npz", walking__1=motion[:, BODY22.index(*names)])
     (read,) = read_clips(tmp_path / "joints.npz")
@@ -260,7 +260,7 @@ def test_a_copy_is_found_whatever_its_place_turn_size_and_rate(tmp_path):
     (tmp_path / "01.asf").write_text(asf())
     for number in (1, 2):
         (tmp_path / f"{number}.amc").write_text(swinging(400, seed=number))
-    one, other = (Clip(f"{n}", "07", 120.0, read_motion(tmp_path / "01.asf", tmp_path / f"{n}.amc")) for n in (1, 2))
+    one, other = (Clip(f"{n}", "07", 120.0, read_motion(tmp_path / "01.asf", tmp_path / f"{n}.amc")[0]) for n in (1, 2))
     turn = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]])
     copy = Clip("copy", "clips", 60.0, (1.1 * one.joints @ turn + (3, 0, 1))[100:340:2])
     assert closest_second(one, one) == pytest.approx(0, abs=1e-4)

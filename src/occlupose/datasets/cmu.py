@@ -4,7 +4,7 @@ Frames are those of the capture: metres, y up, a person with all angles zero loo
 """
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,9 @@ BODY22_FROM_CLIPS = {
     "left_knee": "lknee", "right_knee": "rknee", "left_ankle": "lankle", "right_ankle": "rankle",
     "spine": "lowerback", "thorax": "thorax", "neck_nose": "upperneck", "head_top": "head_top",
 }  # fmt: skip
+
+ENDS = ("lfoot", "rfoot", "lhand", "rhand")
+"""Balls of the feet and knuckles of the hands, under one name in both kinds of file; in the order of BODY26's last four joints."""
 
 VALIDATION = ("02", "08", "32")
 """Subjects that no training sees."""
@@ -73,12 +76,19 @@ class Bone:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One uncut motion. `joints` are BODY22 positions in metres, y up, `fps` frames a second."""
+    """One uncut motion. `joints` are BODY22 positions in metres, y up, `fps` frames a second; `ends` are those of ENDS, if known."""
 
     name: str
     subject: str
     fps: float
     joints: Float[np.ndarray, "time 22 3"]
+    ends: Float[np.ndarray, "time 4 3"] | None = None
+
+    @property
+    def body26(self) -> Float[np.ndarray, "time 26 3"]:
+        """All joints of BODY26; NaN for ends that are not known."""
+        unknown = np.full((len(self.joints), len(ENDS), 3), np.nan, self.joints.dtype)
+        return np.concatenate([self.joints, unknown if self.ends is None else self.ends], 1)
 
 
 def read_asf(path: Path) -> list[Bone]:
@@ -184,8 +194,8 @@ def forward_kinematics(
     return ends, turns
 
 
-def read_motion(asf: Path, amc: Path) -> Float[np.ndarray, "time 22 3"]:
-    """BODY22 joints of one AMC motion, metres, y up, at the capture's 120 frames/s.
+def read_motion(asf: Path, amc: Path) -> tuple[Float[np.ndarray, "time 22 3"], Float[np.ndarray, "time 4 3"]]:
+    """BODY22 joints of one AMC motion, and its ENDS (NaN where the skeleton lacks them); metres, y up, at the capture's 120 frames/s.
 
     Raises:
         OccluposeError: a damaged file, a skeleton without a bone that BODY22 needs, or a motion of another skeleton.
@@ -200,7 +210,9 @@ def read_motion(asf: Path, amc: Path) -> Float[np.ndarray, "time 22 3"]:
         if given != count:
             raise OccluposeError(f"{amc}: {name} has {given} values a frame; {asf.name} gives it {count}: fetch both files again")
     ends, turns = forward_kinematics(bones, motion)
-    return body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
+    joints = body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
+    unknown = np.full_like(ends["root"], np.nan)
+    return joints, np.stack([ends.get(bone, unknown) for bone in ENDS], 1)
 
 
 def read_clip(amc: Path) -> Clip:
@@ -210,7 +222,8 @@ def read_clip(amc: Path) -> Clip:
         OccluposeError: as `read_motion`, or the skeleton is not there.
     """
     subject = amc.stem.partition("_")[0]
-    return Clip(amc.stem, subject, 120.0, read_motion(amc.with_name(f"{subject}.asf"), amc).astype(np.float32))
+    joints, ends = read_motion(amc.with_name(f"{subject}.asf"), amc)
+    return Clip(amc.stem, subject, 120.0, joints.astype(np.float32), ends.astype(np.float32))
 
 
 def read_clips(path: Path) -> list[Clip]:
@@ -233,7 +246,10 @@ def _clip(name: str, fps: float, names: list[str], positions: Float[np.ndarray, 
     if positions.shape[1:] != (len(names), 3) or not np.isfinite(positions).all():
         raise ValueError
     ends = {joint: positions[:, names.index(source)].astype(float) for joint, source in BODY22_FROM_CLIPS.items()}
-    return Clip(name, "clips", fps, body22(ends, head_axes(ends)).astype(np.float32))
+    joints = body22(ends, head_axes(ends)).astype(np.float32)
+    if not set(ENDS) <= set(names):
+        return Clip(name, "clips", fps, joints)
+    return Clip(name, "clips", fps, joints, positions[:, [names.index(end) for end in ENDS]].astype(np.float32))
 
 
 def head_axes(ends: dict[str, Float[np.ndarray, "time 3"]]) -> Float[np.ndarray, "time 3 3"]:
@@ -255,9 +271,13 @@ def cut_jumps(clip: Clip) -> list[Clip]:
     """The clip cut wherever the capture jumps, without pieces shorter than half a second."""
     step = np.linalg.norm(np.diff(clip.joints, axis=0), axis=-1).max(-1, initial=0)
     cuts = np.flatnonzero(step > JUMP * 60 / clip.fps) + 1
-    pieces = np.split(clip.joints, cuts)
+    pieces = np.split(np.arange(len(clip.joints)), cuts)
     names = [clip.name] if len(pieces) == 1 else [f"{clip.name}.{number}" for number in range(len(pieces))]
-    return [Clip(name, clip.subject, clip.fps, piece) for name, piece in zip(names, pieces, strict=True) if len(piece) >= clip.fps / 2]
+    return [
+        replace(clip, name=name, joints=clip.joints[piece], ends=None if clip.ends is None else clip.ends[piece])
+        for name, piece in zip(names, pieces, strict=True)
+        if len(piece) >= clip.fps / 2
+    ]
 
 
 def load_clips(folder: Path, subjects: tuple[str, ...] | None = None) -> list[Clip]:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from bodies import filmed, moving
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
@@ -15,6 +14,7 @@ from occlupose.methods.oanet.views import DISTANCE, studio, virtual
 from occlupose.occlusion.cylinders import hidden
 from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 from occlupose.synth.noise import NoiseModel
+from somebody import filmed, moving
 
 NOISE = NoiseModel.load()
 SMALL = Recipe(width=8, length=16, batch=8)

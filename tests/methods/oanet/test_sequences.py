@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from bodies import filmed
 from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.sequences import SUBJECT_SHARE, Footage, Sequences
 from occlupose.skeletons import COCO17, H36M17, HUMANEVA15
+from somebody import filmed
 
 
 def rng(seed=0):

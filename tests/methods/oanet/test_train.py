@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bodies import filmed, moving
 from killing import kill_after, run_to_the_end
 from mocap_files import write_mocap
 from occlupose.errors import OccluposeError
@@ -17,6 +16,7 @@ from occlupose.methods.oanet.views import studio
 from occlupose.methods.oanet.weights import load
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation
+from somebody import filmed, moving
 
 
 def stage(steps=6, **changes):

@@ -5,7 +5,7 @@ import numpy as np
 from occlupose.datasets.cmu import Clip
 from occlupose.datasets.take import Take
 from occlupose.poses import Poses
-from occlupose.skeletons import BODY22, H36M17
+from occlupose.skeletons import BODY22, BODY26, H36M17
 
 STANDING = {
     "pelvis": (0, 0.93, 0), "hip": (0.12, 0.92, 0), "knee": (0.12, 0.5, 0), "ankle": (0.12, 0.08, 0), "spine": (0, 1.15, 0),
@@ -41,3 +41,30 @@ def filmed(frames=90, *, fps=30.0, skeleton=H36M17, name="walk", seed=0):
         width=400, height=400,
     )  # fmt: skip
     return Take(name, name, "", poses)
+
+
+def striding(frames=24, stride=0.5):
+    """(frames, 26, 3) BODY26 of somebody who walks on the spot: legs and arms swing, knees and elbows bend; y up, left at +x."""
+    extra = {
+        "left_foot": (0.12, 0.02, 0.13),
+        "right_foot": (-0.12, 0.02, 0.13),
+        "left_hand": (0.25, 0.8, 0.07),
+        "right_hand": (-0.25, 0.8, 0.07),
+    }
+    rest = np.concatenate([standing(), np.array(list(extra.values()))])
+    result = np.repeat(rest[None], frames, 0)
+    for frame, phase in enumerate(np.arange(frames) / frames * 2 * np.pi):
+        for side, sign in (("left", 1), ("right", -1)):
+            swing = sign * np.sin(phase)
+            _bend(result[frame], f"{side}_hip", f"{side}_knee {side}_ankle {side}_foot", stride * swing)
+            _bend(result[frame], f"{side}_knee", f"{side}_ankle {side}_foot", -0.5 * stride * (1 - np.cos(phase + sign)))
+            _bend(result[frame], f"{side}_shoulder", f"{side}_elbow {side}_wrist {side}_hand", -stride * swing)
+            _bend(result[frame], f"{side}_elbow", f"{side}_wrist {side}_hand", 0.5 * stride)
+    return result
+
+
+def _bend(joints, about, moved, angle):
+    """Turn some joints forward and up about another, radians."""
+    centre, places = joints[BODY26.index(about)], BODY26.index(*moved.split())
+    x, y, z = (joints[places] - centre).T
+    joints[places] = centre + np.stack([x, np.cos(angle) * y + np.sin(angle) * z, np.cos(angle) * z - np.sin(angle) * y], -1)

