@@ -104,9 +104,15 @@ TABLES: dict[str, Callable[[], str]] = {
     "shares of oanet_semi": oanet_semi,
     "whole training": lambda: whole(_rows("training")) + _how("training"),
     "whole cylinders": lambda: whole(_rows("cylinders")) + _how("cylinders"),
+    "whole ssf": lambda: whole(_rows("ssf")) + _how("ssf"),
     "whole hidden": lambda: whole(_rows("hidden")) + _how("hidden"),
     "whole live": lambda: whole(_rows("live")) + _how("live"),
     "whole pipeline_one_thread": lambda: whole(_rows("pipeline_one_thread")) + _how("pipeline_one_thread"),
+    "whole retargeting": lambda: whole(_rows("retargeting")) + _how("retargeting"),
+    "whole occlusion_shares": lambda: whole(_rows("occlusion_shares")) + _how("occlusion_shares"),
+    "whole occlusion_crowds": lambda: whole(_rows("occlusion_crowds")) + _how("occlusion_crowds"),
+    "whole occlusion_agreement": lambda: whole(_rows("occlusion_agreement")) + _how("occlusion_agreement"),
+    "whole synth": lambda: whole(_rows("synth")) + _how("synth"),
 }
 """By the name that a page asks for."""
 

@@ -841,3 +841,62 @@ def test_demo(command):
     poses = assert_valid(Path("out/demo"), 100)
     assert len(poses.track_id) >= 2
     assert networks().delay > 0
+
+
+# ------------------------------------------------------------------------------------------- synthetic people
+
+SMALL = ["--scenes", "3", "--people", "1", "2", "--size", "128", "96", "--workers", "1"]
+
+
+def test_synthetic_people_and_the_same_again(command, tmp_path):
+    outcome = command("synth", *SMALL, "-o", tmp_path / "people", "--seed", "4")
+    assert outcome.code == 0 and "3 scenes" in outcome.out
+    assert names(tmp_path / "people") == ["annotations.json", "images", "manifest.json", "scenes", "settings.json"]
+    assert read_image(tmp_path / "people" / "images" / "000002.jpg").shape == (96, 128, 3)
+    command("synth", *SMALL, "-o", tmp_path / "again", "--seed", "4")
+    assert (tmp_path / "again" / "manifest.json").read_bytes() == (tmp_path / "people" / "manifest.json").read_bytes()
+
+
+def test_synthetic_labels_alone(command, tmp_path):
+    assert command("synth", *SMALL, "-o", tmp_path / "people", "--labels-only").code == 0
+    assert names(tmp_path / "people") == ["annotations.json", "manifest.json", "scenes", "settings.json"]
+
+
+def test_broken_backdrops_are_left_out_and_named(command, tmp_path):
+    (tmp_path / "rooms").mkdir()
+    write_image(tmp_path / "rooms" / "good.png", np.full((200, 300, 3), 120, np.uint8))
+    (tmp_path / "rooms" / "bad.jpg").write_bytes(b"\xff\xd8 cut")
+    outcome = command("synth", *SMALL, "-o", tmp_path / "people", "--backdrops", tmp_path / "rooms")
+    assert outcome.code == 0 and "1 broken" in outcome.err and "bad.jpg" in outcome.err
+
+
+def test_without_egl_pictures_are_refused_and_labels_are_made(command, tmp_path, monkeypatch):
+    import moderngl
+
+    def missing(*_, **__):
+        raise RuntimeError("libEGL.so not found")
+
+    for name in ("create_context", "create_standalone_context"):
+        monkeypatch.setattr(moderngl, name, missing)
+    assert_refused(command("synth", *SMALL, "-o", tmp_path / "people"), "EGL", "libegl1", "labels alone")
+    assert not (tmp_path / "people").exists()
+    assert command("synth", *SMALL, "-o", tmp_path / "people", "--labels-only").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--scenes", "0"], ["scenes: 0"]),
+        (["--people", "0", "3"], ["people: 0 to 3"]),
+        (["--size", "20", "20"], ["size: 20 x 20"]),
+        (["--overlap", "2"], ["overlap: 2"]),
+        (["--shard", "0"], ["shard: 0"]),
+        (["--workers", "-1"], ["workers: -1"]),
+        (["--mocap", "nowhere"], ["nowhere"]),
+        (["--backdrops", "nowhere"], ["nowhere"]),
+        (["--backdrops", ".", "--labels-only"], ["--labels-only"]),
+    ],
+)
+def test_synthetic_people_that_cannot_be(command, tmp_path, options, words):
+    assert_refused(command("synth", "-o", tmp_path / "people", *options), *words)
+    assert not (tmp_path / "people").exists() or names(tmp_path / "people") == []

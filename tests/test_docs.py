@@ -26,7 +26,15 @@ from occlupose.media import VideoWriter, open_media
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {"run": cli.run, "lift": cli.lift, "demo": cli.demo, "eval": cli.evaluate, "label": cli.label, "doctor": cli.doctor}
+COMMANDS = {
+    "run": cli.run,
+    "lift": cli.lift,
+    "demo": cli.demo,
+    "eval": cli.evaluate,
+    "label": cli.label,
+    "doctor": cli.doctor,
+    "synth": cli.synth,
+}
 PLAIN = {"pip", "source", "python -m venv", "git show"}
 """Commands of others that pages may name."""
 

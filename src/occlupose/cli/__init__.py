@@ -4,6 +4,7 @@
     occlupose run walk.mp4                       poses, a preview and a video with its people, in out/walk
     occlupose run walk.mp4 --fov 70 -o results   with the camera's field of view the metres are right
     occlupose lift joints.npz -o poses.npz       2D joints from elsewhere
+    occlupose synth --scenes 200 -o people       pictures of people whose every joint is known
 
 Exit codes: 0 done; 2 something that was given cannot be used, one line says what; 130 ended by Ctrl-C.
 """
@@ -16,14 +17,16 @@ from tyro.conf import subcommand
 
 from occlupose import __version__
 from occlupose.cli.about import doctor
+from occlupose.cli.convert import CONVERT
 from occlupose.cli.labels import label
 from occlupose.cli.people import demo, lift, run
 from occlupose.cli.scores import evaluate
+from occlupose.cli.synth import synth
 from occlupose.cli.terminal import INTERRUPTED
 from occlupose.cli.training import TRAIN
 from occlupose.errors import OccluposeError
 
-__all__ = ["TRAIN", "demo", "doctor", "evaluate", "label", "lift", "main", "run"]
+__all__ = ["CONVERT", "TRAIN", "demo", "doctor", "evaluate", "label", "lift", "main", "run", "synth"]
 
 
 def _choice(commands: dict[str, Any], **about: str) -> Any:
@@ -35,14 +38,16 @@ def _choice(commands: dict[str, Any], **about: str) -> Any:
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2."""
     commands = {
-        "run": run, "demo": demo, "lift": lift, "label": label, "train": _choice(TRAIN), "eval": evaluate, "doctor": doctor,
+        "run": run, "demo": demo, "lift": lift, "label": label, "synth": synth, "convert": _choice(CONVERT), "train": _choice(TRAIN),
+        "eval": evaluate, "doctor": doctor,
     }  # fmt: skip
     arguments = sys.argv[1:] or ["--help"]
     try:
         if arguments == ["--version"]:
             print(f"occlupose {__version__}")
         else:
-            tyro.cli(_choice(commands, train="Train a network."), prog="occlupose", description=__doc__, args=arguments)
+            choice = _choice(commands, train="Train a network.", convert="Make the file of a body model.")
+            tyro.cli(choice, prog="occlupose", description=__doc__, args=arguments)
     except OccluposeError as error:
         print(f"occlupose: {error}", file=sys.stderr)
         sys.exit(2)

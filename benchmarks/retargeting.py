@@ -1,0 +1,73 @@
+"""How well, and how fast, is motion capture put onto the default body?
+
+    python benchmarks/retargeting.py --mocap MOCAP
+
+Eight poses a second of every subject (subject `clips` is the file of joint positions, on one generic skeleton). The body is built like
+the subject from 48 poses, then all poses are fitted together, in batches of 512. The error is the distance of the body's joints from the
+captured ones: 12 of the limbs, pelvis, spine, base and top of the neck, top of the head, balls of the feet and knuckles; the capture has
+no face. Feet and hands are counted again by themselves. `times_one_by_one` compares the speed with fitting a pose at a time. Writes
+results/retargeting.csv and prints it.
+"""
+
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import numpy as np
+import torch
+import tyro
+from results import write
+from rich.console import Console
+from rich.table import Table
+
+from occlupose.bodies.anny import anny
+from occlupose.bodies.fitting import fit, fit_shape
+from occlupose.datasets.cmu import load_clips
+from occlupose.skeletons import BODY26
+from occlupose.synth.poses import FACE, RATE, SHAPE_FRAMES
+
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = ("subject", "poses", "error_mm", "error_95_mm", "feet_mm", "hands_mm", "poses_per_second", "times_one_by_one")
+ENDS = {"feet": BODY26.index("left_foot", "right_foot"), "hands": BODY26.index("left_hand", "right_hand")}
+ALONE = 40
+
+
+def main(mocap: Path, results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = RESULTS) -> None:
+    """Put motion capture onto the default body and measure it.
+
+    Args:
+        mocap: folder with the CMU motion capture.
+        results: for the table.
+    """
+    body, clips, rows, everything = anny(captured=True), load_clips(mocap), [], []
+    believe = torch.ones(len(BODY26))
+    believe[:FACE] = 0
+    for subject in dict.fromkeys(clip.subject for clip in clips):
+        own = [clip.body26[:: round(clip.fps / RATE)] for clip in clips if clip.subject == subject]
+        joints = torch.from_numpy(np.concatenate(own).astype(np.float32))
+        shape = fit_shape(joints[torch.linspace(0, len(joints) - 1, min(SHAPE_FRAMES, len(joints))).long()], body, believe=believe)
+        begin = perf_counter()
+        fitted = [fit(part, body, shape.expand(len(part), -1), believe=believe) for part in joints.split(512)]
+        speed = len(joints) / (perf_counter() - begin)
+        begin = perf_counter()
+        for joint in joints[:ALONE]:
+            fit(joint[None], body, shape[None], believe=believe)
+        alone = min(ALONE, len(joints)) / (perf_counter() - begin)
+        error = 1000 * (torch.cat([part.joints for part in fitted]) - joints).norm(dim=-1).numpy()[:, FACE:]
+        ends = [error[:, np.array(places) - FACE].mean() for places in ENDS.values()]
+        everything.append(error)
+        mean = error.mean(1)
+        rows.append(
+            (subject, len(joints), *np.round([mean.mean(), np.percentile(mean, 95), *ends], 1), round(speed), round(speed / alone, 1))
+        )
+    mean = np.concatenate(everything).mean(1)
+    rows.append(("all", len(mean), round(mean.mean(), 1), round(np.percentile(mean, 95), 1), "", "", "", ""))
+    write(results / "retargeting.csv", COLUMNS, rows)
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)

@@ -1,0 +1,85 @@
+"""How many scenes a second does `occlupose synth` finish, and where does the time go?
+
+    python benchmarks/synth.py
+
+First the command itself: 200 scenes of seed 1 with 4 people at 512 x 320, pictures and labels on disk, with one process for each core
+(`whole`), then with labels alone. Its start, imports and body model count. Then one process and one thread make scenes step by step: who
+stands where (`scene`), the z-buffer and what it says (`labels`), the picture (`picture`) and its file (`jpeg`). `times_whole` compares
+with the command's speed.
+Writes results/synth.csv and prints it.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import cv2
+import torch
+import tyro
+from results import write
+from rich.console import Console
+from rich.table import Table
+
+from occlupose.synth.dataset import jpeg
+from occlupose.synth.groups import Settings, Source, sample
+from occlupose.synth.labels import label
+from occlupose.synth.render import Renderer
+
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = ("part", "scenes_per_second", "ms_per_scene", "times_whole")
+SETTINGS = Settings(seed=1, people=(4, 4))
+STEPS = 40
+
+
+def main(scenes: int = 200, results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = RESULTS) -> None:
+    """Time the generator.
+
+    Args:
+        scenes: of the command.
+        results: for the table.
+    """
+    seconds = {"whole": command(scenes), "labels only": command(scenes, "--labels-only")} | steps()
+    rows = [(part, round(1 / each, 2), round(1000 * each, 1), round(seconds["whole"] / each, 2)) for part, each in seconds.items()]
+    write(results / "synth.csv", COLUMNS, rows, seed=SETTINGS.seed)
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+def command(scenes: int, *options: str) -> float:
+    """Seconds a scene of the whole command."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["synth", "--scenes", str(scenes), "--seed", "1", "--people", "4", "4", "-o", f"{folder}/people", *options]
+        begin = perf_counter()
+        subprocess.run([sys.executable, "-m", "occlupose", *words], check=True, stdout=subprocess.DEVNULL)
+        return (perf_counter() - begin) / scenes
+
+
+def steps() -> dict[str, float]:
+    """Seconds a scene of each step, in one thread."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    source, renderer = Source.load(SETTINGS), Renderer()
+    seconds = dict.fromkeys(("scene", "labels", "picture", "jpeg"), 0.0)
+    for number in range(-3, STEPS):
+        if number == 0:
+            seconds = dict.fromkeys(seconds, 0.0)  # the first ones warm up
+        clock = [perf_counter()]
+        scene = sample(source, number % STEPS)
+        clock.append(perf_counter())
+        label(scene)
+        clock.append(perf_counter())
+        picture = renderer.render(scene)
+        clock.append(perf_counter())
+        jpeg(picture, number % STEPS, SETTINGS.seed)
+        clock.append(perf_counter())
+        seconds = {part: spent + clock[place + 1] - clock[place] for place, (part, spent) in enumerate(seconds.items())}
+    return {part: spent / STEPS for part, spent in seconds.items()}
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)

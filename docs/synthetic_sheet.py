@@ -1,0 +1,46 @@
+"""Makes the picture of docs/synthetic.md: 64 synthetic scenes with everybody's joints, by why they are hidden.
+
+python docs/synthetic_sheet.py
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from occlupose.media import RGB, write_image
+from occlupose.occlusion.surfaces import Reason
+from occlupose.poses import ABSENT
+from occlupose.skeletons import BODY26, COCO17
+from occlupose.synth.generate import Pictures, Sample, scenes
+from occlupose.synth.groups import Settings, Source
+
+PICTURE = Path(__file__).parent / "images" / "synthetic.png"
+COLOURS = {Reason.NONE: (70, 220, 90), Reason.SELF: (255, 215, 0), Reason.PERSON: (235, 50, 50), Reason.OBJECT: (235, 60, 235)}
+ACROSS, WIDTH, HEIGHT = 8, 256, 160
+
+
+def main(scenes_drawn: int = 64) -> None:
+    """Draw the sheet."""
+    source = Source.load(Settings(seed=1))
+    made = [drawn(sample) for sample in scenes(source, range(scenes_drawn), pictures=Pictures())]
+    rows = [np.hstack(made[first : first + ACROSS]) for first in range(0, len(made), ACROSS)]
+    write_image(PICTURE, np.vstack(rows))
+
+
+def drawn(sample: Sample) -> RGB:
+    """The picture, smaller, with its joints."""
+    assert sample.picture is not None
+    picture = cv2.resize(sample.picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    scale = WIDTH / sample.record.width
+    for person in range(len(sample.record.xy)):
+        for joint in BODY26.index(*COCO17.joints):
+            if sample.record.state[person, joint] != ABSENT:
+                x, y = np.rint((sample.record.xy[person, joint] + 0.5) * scale - 0.5).astype(int).tolist()
+                cv2.circle(picture, (x, y), 2, (0, 0, 0), -1, cv2.LINE_AA)
+                cv2.circle(picture, (x, y), 1, COLOURS[Reason(sample.record.reason[person, joint])], -1, cv2.LINE_AA)
+    return picture
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,523 @@
+"""How people, things, light and cameras of synthetic pictures look: numbers drawn from seeds. Ours.
+
+Field names are those of the uniforms of `shaders/`, so that a look goes to the shaders as it is. Colours are linear red, green and blue,
+0 to 1. Lengths on a person are metres on the average body at rest (`Skinned.texture`).
+"""
+
+import colorsys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float
+from numpy.random import Generator
+
+Colour = tuple[float, float, float]
+
+PATTERNS = ("plain", "melange", "stripes", "pinstripes", "checks", "dots", "print", "denim", "leaves")
+HAIRS = ("bald", "cropped", "short", "full", "bob", "long")
+HATS = ("none", "cap", "beanie")
+FLOORS = ("concrete", "planks", "tiles", "carpet", "grass", "paving", "sand")
+MATERIALS = ("plain", "wood", "cardboard", "metal", "fabric", "leaves")
+
+_OF_THING = {"table": ("wood", "plain"), "chair": ("wood", "plain", "fabric"), "box": ("cardboard", "wood", "plain"),
+             "bar": ("metal", "plain", "wood"), "plant": ("leaves",)}  # fmt: skip
+"""What things of a kind are made of; other kinds of anything but leaves."""
+
+
+def linear(colour: Float[np.ndarray, "*any 3"] | Colour) -> Float[np.ndarray, "*any 3"]:
+    """Light from sRGB values, 0 to 1 (IEC 61966-2-1)."""
+    value = np.asarray(colour, float)
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+@dataclass(frozen=True)
+class Cloth:
+    """What a garment is made of.
+
+    Attributes:
+        colour, second: of the ground, and of its pattern.
+        pattern: which of PATTERNS.
+        scale: length of one repeat, metres.
+        sheen: how much it shines, 0 to 1.
+        folds: height of its folds, metres.
+    """
+
+    colour: Colour
+    second: Colour
+    pattern: int
+    scale: float
+    sheen: float
+    folds: float
+
+
+@dataclass(frozen=True)
+class PersonLook:
+    """How somebody looks.
+
+    Attributes:
+        skin, flush, lips, iris: colours; flush is that of cheeks, nose, ears, knuckles and knees.
+        freckles, wrinkles, beard: 0 to 1.
+        beard_length: 0 shaved to 1 full.
+        hair, hair_style: colour, and which of HAIRS.
+        parting: metres from the middle to the left.
+        hat, hat_colour: which of HATS.
+        glasses: 0 none, 1 clear, 2 dark.
+        top, bottom: garments; `jacket` is worn over the top if `open` is more than 0.
+        open: half width of the opening of the jacket at the chest, metres.
+        sleeve: how far sleeves reach down the arm, metres from the shoulder.
+        hem: height at which the top ends, metres.
+        neckline: depth and half width of the opening at the front, metres.
+        collar, buttons: 1 if there are any.
+        waist, leg: heights between which the trousers (skirt) are, metres.
+        skirt: 1 if the bottom is one with the top.
+        belt: 1 if there is one.
+        shoe, sole, sock: colours; `shoe_top` and `sock_top` are heights.
+        laces: 1 if the shoes have any.
+        offset: of the noise, so that no two people have the same folds.
+    """
+
+    skin: Colour
+    flush: Colour
+    lips: Colour
+    iris: Colour
+    freckles: float
+    wrinkles: float
+    beard: float
+    beard_length: float
+    hair: Colour
+    hair_style: int
+    parting: float
+    hat: int
+    hat_colour: Colour
+    glasses: int
+    top: Cloth
+    jacket: Cloth
+    bottom: Cloth
+    open: float
+    sleeve: float
+    hem: float
+    neckline: tuple[float, float]
+    collar: int
+    buttons: int
+    waist: float
+    leg: float
+    skirt: int
+    belt: int
+    shoe: Colour
+    sole: Colour
+    sock: Colour
+    shoe_top: float
+    sock_top: float
+    laces: int
+    offset: Colour
+
+
+@dataclass(frozen=True)
+class ThingLook:
+    """How a thing looks.
+
+    Attributes:
+        colour, second: of the material, and of its grain.
+        material: which of MATERIALS.
+        sheen: 0 to 1.
+        scale: length of its grain, metres.
+        offset: of the noise.
+    """
+
+    colour: Colour
+    second: Colour
+    material: int
+    sheen: float
+    scale: float
+    offset: Colour
+
+
+@dataclass(frozen=True)
+class SceneLook:
+    """Light, ground, surroundings, and what the camera adds.
+
+    Attributes:
+        indoor: 1 in a room, 0 outside.
+        sun_direction, sun: towards the main light (unit), and its colour.
+        softness: half width of its shadows' edges, metres.
+        sky, bounce: light from above and from below.
+        fill_direction, fill: a second light without shadows.
+        floor, floor_colour, floor_second, floor_scale, floor_turn: which of FLOORS, its colours, metres of a repeat, radians.
+        gloss: how much the floor mirrors, 0 to 1.
+        ceiling: colour; of the sky at its height, if outside.
+        horizon: colour of the sky low down, and of haze.
+        clouds, haze: 0 to 1.
+        room: width, depth, height, metres; outside, the radius of the surroundings three times.
+        exposure: factor on all light.
+        white: factor on each channel of the picture.
+        contrast: power of the tone curve.
+        saturation: factor on colourfulness.
+        vignette: share of light that is lost in the corners.
+        defocus: standard deviation of the blur of all of the picture, pixels of a picture 512 pixels wide.
+        behind: the same of the surroundings, beyond that.
+        motion: length (likewise) and direction (radians) of a camera's blur.
+        shot, read: standard deviation of noise that grows with the root of light, and of noise that does not, in 1/255.
+        coarse: standard deviation of a blur of the noise, pixels.
+        quality: of the JPEG file.
+    """
+
+    indoor: int
+    sun_direction: Colour
+    sun: Colour
+    softness: float
+    sky: Colour
+    bounce: Colour
+    fill_direction: Colour
+    fill: Colour
+    floor: int
+    floor_colour: Colour
+    floor_second: Colour
+    floor_scale: float
+    floor_turn: float
+    gloss: float
+    ceiling: Colour
+    horizon: Colour
+    clouds: float
+    haze: float
+    room: Colour
+    exposure: float
+    white: Colour
+    contrast: float
+    saturation: float
+    vignette: float
+    defocus: float
+    behind: float
+    motion: tuple[float, float]
+    shot: float
+    read: float
+    coarse: float
+    quality: int
+
+
+def uniforms(look: PersonLook | ThingLook | SceneLook) -> dict[str, object]:
+    """A look as names and values; those of a garment begin with its name and an underscore."""
+    values: dict[str, object] = {}
+    for field in fields(look):
+        value = getattr(look, field.name)
+        if isinstance(value, Cloth):
+            values |= {f"{field.name}_{part.name}": getattr(value, part.name) for part in fields(value)}
+        else:
+            values[field.name] = value
+    return values
+
+
+def dress(generator: Generator, *, gender: float = 0.5, age: float = 0.7) -> PersonLook:
+    """Somebody's looks, always clothed.
+
+    Arguments:
+        gender: 0 is male, 1 female.
+        age: 0 baby, 1/3 child, 2/3 young, 1 old.
+    """
+    random = generator.random
+    woman, old, child = gender > random(), max(0.0, (age - 0.67) * 3), age < 0.45
+    skin, flush = _skin(generator)
+    hair, style = _hair(generator, skin, woman, old)
+    dress_like = woman and random() < 0.22
+    top, bottom, jacket = _cloth(generator, "dress" if dress_like else "top"), _cloth(generator, "bottom"), _cloth(generator, "jacket")
+    jacketed = not dress_like and random() < 0.33
+    sleeve = float(_pick(generator, [_short(generator), 0.2 + 0.12 * random(), 0.395 + 0.02 * random()], [0.52, 0.1, 0.38]))
+    if dress_like:
+        sleeve = float(_pick(generator, [0.03, _short(generator), 0.4], [0.3, 0.4, 0.3]))
+    if jacketed:
+        sleeve = 0.4 + 0.02 * random()
+    shirt = not dress_like and random() < 0.35
+    bare_legs = random() < (0.3 if not jacketed else 0.08)
+    leg = -0.36 - 0.1 * random() if bare_legs else -0.695 - 0.025 * random()
+    if not bare_legs and random() < 0.12:
+        leg = -0.58 - 0.06 * random()
+    if dress_like:
+        leg = float(_pick(generator, [-0.695, -0.3 - 0.16 * random()], [0.35, 0.65]))
+    shoe, sole, laces = _shoes(generator)
+    boots = random() < 0.15
+    grey_hat = linear(_tint(generator, 0.0, 0.6, 0.08, 0.7))
+    hat = int(_pick(generator, range(3), [0.88, 0.07, 0.05]))
+    return PersonLook(
+        skin=_three(skin),
+        flush=_three(flush),
+        lips=_three(_lips(generator, skin, woman and not child)),
+        iris=_three(linear(_pick(generator, _IRISES, [0.6, 0.2, 0.12, 0.08]))),
+        freckles=float(max(0.0, random() - 0.6)),
+        wrinkles=min(1.0, old * (0.6 + 0.4 * random())),
+        beard=0.0 if woman or child else float(_pick(generator, [0.15, 0.45, 0.9], [0.45, 0.25, 0.3])),
+        beard_length=float(random()),
+        hair=_three(hair),
+        hair_style=style,
+        parting=float(generator.normal(0, 0.02)),
+        hat=hat,
+        hat_colour=_three(grey_hat),
+        glasses=int(_pick(generator, range(3), [0.82, 0.12, 0.06])),
+        top=top,
+        jacket=jacket,
+        bottom=top if dress_like else bottom,
+        open=0.015 + 0.04 * random() if jacketed else 0.0,
+        sleeve=sleeve,
+        hem=leg if dress_like else (-0.075 - 0.1 * random() if random() < 0.75 else -0.03),
+        neckline=(0.01 + 0.02 * random(), 0.05) if random() < 0.7 else (0.05 + 0.035 * random(), 0.05),
+        collar=int(shirt or (jacketed and random() < 0.5)),
+        buttons=int(shirt),
+        waist=-0.02,
+        leg=leg,
+        skirt=int(dress_like),
+        belt=int(not dress_like and random() < 0.3),
+        shoe=_three(shoe),
+        sole=_three(sole),
+        sock=_three(linear(_grey(generator, 0.03, 0.95) if random() < 0.8 else _tint(generator, 0.3, 0.8, 0.2, 0.8))),
+        shoe_top=-0.66 if boots else -0.722,
+        sock_top=-0.722 + 0.15 * random() ** 2,
+        laces=laces,
+        offset=_three(100 * generator.random(3)),
+    )  # fmt: skip
+
+
+def furnish(generator: Generator, kind: str) -> ThingLook:
+    """The looks of a thing of some kind (see `Thing.kind`)."""
+    name = str(_pick(generator, _OF_THING.get(kind, MATERIALS[:-1])))
+    colour = {
+        "wood": _tint(generator, 0.35, 0.6, 0.25, 0.7, hue=0.055 + 0.035 * generator.random()),
+        "cardboard": _tint(generator, 0.3, 0.4, 0.5, 0.68, hue=0.09),
+        "metal": _grey(generator, 0.15, 0.7),
+        "fabric": _tint(generator, 0.0, 0.5, 0.1, 0.7),
+        "leaves": _tint(generator, 0.35, 0.65, 0.18, 0.45, hue=0.24 + 0.1 * generator.random()),
+    }.get(name, _tint(generator, 0.0, 0.6, 0.1, 0.85))
+    light = linear(colour)
+    return ThingLook(
+        colour=_three(light),
+        second=_three(light * generator.uniform(0.45, 0.8)),
+        material=MATERIALS.index(name),
+        sheen={"wood": 0.25, "plain": 0.35, "metal": 0.7}.get(name, 0.05) * generator.uniform(0.5, 1.3),
+        scale=generator.uniform(0.06, 0.16),
+        offset=_three(100 * generator.random(3)),
+    )
+
+
+def illuminate(generator: Generator) -> SceneLook:
+    """Light, ground, surroundings and camera effects of a scene."""
+    indoor = generator.random() < 0.5
+    azimuth = generator.uniform(-np.pi, np.pi)
+    away = azimuth + np.pi + generator.uniform(-1.2, 1.2)
+    overcast = float(generator.random() < 0.3) * generator.uniform(0.5, 1.0) if not indoor else generator.uniform(0.2, 0.9)
+    elevation = np.radians(generator.uniform(40, 75) if indoor else generator.uniform(14, 68))
+    if indoor:
+        warm = _lamp(generator.uniform(2900, 6500))
+        sun, sky = warm * (1.5 - 0.9 * overcast), _lamp(generator.uniform(3300, 7500)) * (0.32 + 0.3 * overcast)
+        bounce = sky * np.array([0.6, 0.55, 0.5]) * generator.uniform(0.5, 0.9)
+        softness = generator.uniform(0.03, 0.12)
+    else:
+        warm = _lamp(3200 + 2600 * min(1.0, elevation / 0.7) + generator.uniform(-300, 300))
+        sun = warm * 2.6 * (1 - overcast) ** 1.5
+        sky = _lamp(generator.uniform(6800, 10500)) * (0.42 + 0.5 * overcast)
+        bounce = sky * generator.uniform(0.3, 0.55) + 0.09 * sun
+        softness = 0.012 + 0.1 * overcast
+    fill = _lamp(generator.uniform(3500, 8000)) * generator.uniform(0.02, 0.3)
+    level = (sun.mean() * np.sin(elevation) * 0.7 + sky.mean() + 0.5 * fill.mean()) * 0.9
+    floor, floor_colour, floor_second, floor_scale = _floor(generator, indoor)
+    size = generator.uniform(0, 1, 3)
+    radius = 11 + 24 * size[0]
+    sunset = np.clip(1 - elevation / 0.6, 0, 1) * (1 - overcast)
+    blue = linear((0.32, 0.52, 0.82)) * (1 - overcast) + linear((0.72, 0.75, 0.79)) * overcast
+    pale = linear((0.75, 0.84, 0.93)) * (1 - sunset) + linear((0.95, 0.8, 0.62)) * sunset
+    return SceneLook(
+        indoor=int(indoor),
+        sun_direction=_direction(azimuth, elevation),
+        sun=_three(sun),
+        softness=float(softness),
+        sky=_three(sky),
+        bounce=_three(bounce),
+        fill_direction=_direction(away, np.radians(generator.uniform(5, 45))),
+        fill=_three(fill),
+        floor=floor,
+        floor_colour=_three(floor_colour),
+        floor_second=_three(floor_second),
+        floor_scale=floor_scale,
+        floor_turn=float(generator.uniform(0, np.pi)) if not indoor else float(_pick(generator, [0, np.pi / 2])),
+        gloss=float(generator.random() ** 2 * 0.35) if indoor else 0.03,
+        ceiling=_three(linear(_grey(generator, 0.7, 0.95)) if indoor else blue),
+        horizon=_three(pale if not indoor else linear(_grey(generator, 0.6, 0.9))),
+        clouds=float(overcast if overcast > 0 else generator.random() * 0.8),
+        haze=float(generator.uniform(0, 0.5)) if not indoor else 0.0,
+        room=(5 + 4 * float(size[0]), 5 + 5 * float(size[1]), 2.4 + 1.1 * float(size[2])) if indoor else (float(radius),) * 3,
+        exposure=float(1.35 * generator.lognormal(0.0, 0.24) / level),
+        white=_three(np.clip(generator.normal([1.0, 1.0, 1.0], [0.05, 0.015, 0.06]), 0.8, 1.2)),
+        contrast=float(np.clip(generator.normal(1.0, 0.1), 0.75, 1.25)),
+        saturation=float(np.clip(generator.normal(0.95, 0.15), 0.0, 1.3)),
+        vignette=float(0.35 * generator.random() ** 2),
+        defocus=float(0.2 + 0.9 * generator.random() ** 4),
+        behind=float(0.6 + 4.5 * generator.random() ** 1.6),
+        motion=(float(max(0.0, generator.normal(-2.5, 2.6))), float(generator.uniform(0, np.pi))),
+        shot=float(0.6 + 4.5 * generator.random() ** 2),
+        read=float(0.4 + 3.2 * generator.random() ** 2),
+        coarse=float(generator.uniform(0.0, 0.8)),
+        quality=int(generator.integers(48, 97)),
+    )
+
+
+Choice = TypeVar("Choice")
+
+
+def _pick(generator: Generator, choices: Sequence[Choice], shares: Sequence[float] | None = None) -> Choice:
+    """One of the choices; many times as fast as `Generator.choice`."""
+    if shares is None:
+        return choices[int(generator.random() * len(choices))]
+    left = generator.random() * sum(shares)
+    for choice, share in zip(choices, shares, strict=True):
+        left -= share
+        if left < 0:
+            return choice
+    return choices[-1]
+
+
+def _three(values: Float[np.ndarray, "3"]) -> Colour:
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def _direction(azimuth: float, elevation: float) -> Colour:
+    return _three(np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)]))
+
+
+def _lamp(kelvin: float) -> Float[np.ndarray, "3"]:
+    """Colour of light of a temperature as a camera balanced for 5500 K sees it, green 1; a rough fit of ours to Planck's law."""
+    return np.array([(5500 / kelvin) ** 0.55, 1.0, (kelvin / 5500) ** 0.75])
+
+
+def _grey(generator: Generator, low: float, high: float) -> Float[np.ndarray, "3"]:
+    """A grey with a slight tint, sRGB."""
+    return np.clip(generator.uniform(low, high) + generator.normal(0, 0.015, 3), 0, 1)
+
+
+def _tint(
+    generator: Generator, dull: float, vivid: float, dark: float, bright: float, *, hue: float | None = None
+) -> Float[np.ndarray, "3"]:
+    """A colour of some range of saturation and brightness, sRGB."""
+    where = generator.random() if hue is None else hue
+    return np.array(colorsys.hsv_to_rgb(where, generator.uniform(dull, vivid), generator.uniform(dark, bright)))
+
+
+_SKINS = np.array(
+    [
+        [0.96, 0.82, 0.74],
+        [0.91, 0.74, 0.63],
+        [0.83, 0.64, 0.51],
+        [0.72, 0.52, 0.38],
+        [0.55, 0.38, 0.27],
+        [0.38, 0.25, 0.18],
+        [0.27, 0.18, 0.14],
+    ]
+)
+"""Skin tones from light to dark, sRGB; chosen by us along the range of Fitzpatrick's types."""
+
+
+_IRISES = ((0.20, 0.12, 0.06), (0.30, 0.2, 0.1), (0.3, 0.42, 0.5), (0.32, 0.4, 0.26))
+"""Brown, hazel, blue and green; sRGB."""
+
+
+def _skin(generator: Generator) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
+    place = generator.uniform(0, len(_SKINS) - 1)
+    srgb = np.array([np.interp(place, np.arange(len(_SKINS)), _SKINS[:, channel]) for channel in range(3)])
+    skin = linear(np.clip(srgb + generator.normal(0, [0.01, 0.012, 0.018]), 0.05, 0.97))
+    return skin, skin * np.array([1.0, 0.62, 0.58]) if place < 3.5 else skin * np.array([0.92, 0.76, 0.72])
+
+
+def _lips(generator: Generator, skin: Float[np.ndarray, "3"], woman: bool) -> Float[np.ndarray, "3"]:
+    bare = skin * np.array([0.82, 0.5, 0.5])
+    if woman and generator.random() < 0.45:
+        paint = linear(_tint(generator, 0.5, 0.85, 0.4, 0.75, hue=(0.96 + 0.06 * generator.random()) % 1))
+        return 0.35 * bare + 0.65 * paint
+    return bare
+
+
+_HAIR = (
+    (0.07, 0.06, 0.055),
+    (0.14, 0.09, 0.06),
+    (0.27, 0.17, 0.1),
+    (0.42, 0.28, 0.16),
+    (0.66, 0.5, 0.3),
+    (0.82, 0.69, 0.47),
+    (0.48, 0.22, 0.1),
+)
+"""Colours of hair: black, browns, blonds, red; sRGB."""
+
+
+def _hair(generator: Generator, skin: Float[np.ndarray, "3"], woman: bool, old: float) -> tuple[Float[np.ndarray, "3"], int]:
+    dark = skin.mean() < 0.22
+    chances = (0.75, 0.18, 0.05, 0.0, 0.02, 0.0, 0.0) if dark else (0.17, 0.24, 0.22, 0.14, 0.11, 0.07, 0.05)
+    srgb = np.array(_pick(generator, _HAIR, chances)) * generator.uniform(0.8, 1.2)
+    grey = np.clip(old * 1.3 * generator.random(), 0, 1)
+    srgb = srgb * (1 - grey) + grey * generator.uniform(0.5, 0.85)
+    if generator.random() < 0.03:
+        srgb = _tint(generator, 0.4, 0.8, 0.3, 0.8)
+    styles = [0.0, 0.06, 0.12, 0.2, 0.27, 0.35] if woman else [0.09 + 0.15 * min(old, 1), 0.26, 0.38, 0.2, 0.05, 0.02]
+    return linear(np.clip(srgb, 0.03, 0.95)), int(_pick(generator, range(len(HAIRS)), styles))
+
+
+def _short(generator: Generator) -> float:
+    """How far a short sleeve reaches."""
+    return float(0.1 + 0.07 * generator.random())
+
+
+def _cloth(generator: Generator, kind: str) -> Cloth:
+    """Material of a "top", "bottom", "jacket" or "dress"."""
+    if kind == "bottom":
+        name = str(_pick(generator, ["denim", "plain", "melange", "pinstripes", "checks", "leaves"], [0.38, 0.38, 0.12, 0.04, 0.04, 0.04]))
+    elif kind == "jacket":
+        name = str(_pick(generator, ["plain", "melange", "denim", "pinstripes", "checks"], [0.5, 0.25, 0.1, 0.05, 0.1]))
+    else:
+        names = ["plain", "melange", "stripes", "pinstripes", "checks", "dots", "print", "leaves"]
+        name = _pick(generator, names, [0.34, 0.14, 0.13, 0.05, 0.1, 0.05, 0.12, 0.07])
+    if name == "denim":
+        colour = _tint(generator, 0.25, 0.62, 0.16, 0.62, hue=0.58 + 0.05 * generator.random())
+        second = np.clip(colour * 1.35 + 0.1, 0, 1)
+    else:
+        sober = generator.random() < (0.45 if kind in ("top", "dress") else 0.75)
+        colour = (
+            _grey(generator, 0.06, 0.93) if sober and generator.random() < 0.6 else _tint(generator, 0.1, 0.4 if sober else 0.75, 0.1, 0.9)
+        )
+        if kind == "bottom":
+            colour = colour * _pick(generator, [0.35, 0.6, 1.0], [0.35, 0.4, 0.25])
+        lighter = colour.mean() < 0.45 or (colour.mean() < 0.7 and generator.random() < 0.3)
+        second = np.clip(colour * 0.6 + generator.uniform(0.3, 0.5) if lighter else colour * generator.uniform(0.25, 0.7), 0, 1)
+        if generator.random() < 0.4:
+            second = _tint(generator, 0.2, 0.8, 0.15, 0.9)
+    scale = {"stripes": 0.02 + 0.05 * generator.random(), "pinstripes": 0.012 + 0.016 * generator.random(),
+             "checks": 0.025 + 0.05 * generator.random(), "dots": 0.018 + 0.03 * generator.random(),
+             "leaves": 0.08 + 0.1 * generator.random()}.get(name, 0.05)  # fmt: skip
+    return Cloth(
+        colour=_three(np.clip(linear(colour), 0.012, 0.85)),
+        second=_three(np.clip(linear(second), 0.01, 0.85)),
+        pattern=PATTERNS.index(name),
+        scale=float(scale),
+        sheen=float(0.35 * generator.random() ** 3),
+        folds=float(generator.uniform(0.6, 1.7)) * (1.25 if kind in ("jacket", "dress") else 1.0),
+    )
+
+
+def _shoes(generator: Generator) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"], int]:
+    sneakers = generator.random() < 0.6
+    if sneakers:
+        shoe = _grey(generator, 0.05, 0.92) if generator.random() < 0.6 else _tint(generator, 0.3, 0.9, 0.2, 0.8)
+        return linear(shoe), linear(_grey(generator, 0.7, 0.92)), 1
+    shoe = _grey(generator, 0.04, 0.15) if generator.random() < 0.5 else _tint(generator, 0.4, 0.7, 0.15, 0.45, hue=0.06)
+    return linear(shoe), linear(_grey(generator, 0.03, 0.1)), int(generator.random() < 0.5)
+
+
+def _floor(generator: Generator, indoor: bool) -> tuple[int, Float[np.ndarray, "3"], Float[np.ndarray, "3"], float]:
+    """Which floor, its two colours, and metres of one repeat."""
+    names, shares = (("planks", "tiles", "carpet", "concrete"), (0.4, 0.25, 0.2, 0.15)) if indoor else (
+        ("concrete", "paving", "grass", "sand"), (0.32, 0.3, 0.25, 0.13))  # fmt: skip
+    name = str(_pick(generator, names, shares))
+    colour = {
+        "planks": lambda: _tint(generator, 0.25, 0.55, 0.3, 0.72, hue=0.06 + 0.03 * generator.random()),
+        "tiles": lambda: _tint(generator, 0.0, 0.2, 0.35, 0.9, hue=0.08),
+        "carpet": lambda: _tint(generator, 0.05, 0.4, 0.2, 0.6),
+        "grass": lambda: _tint(generator, 0.35, 0.6, 0.25, 0.45, hue=0.2 + 0.09 * generator.random()),
+        "sand": lambda: _tint(generator, 0.15, 0.35, 0.5, 0.75, hue=0.09),
+    }.get(name, lambda: _tint(generator, 0.0, 0.1, 0.3, 0.65, hue=0.08))()
+    scale = {"planks": 0.1 + 0.1 * generator.random(), "tiles": 0.3 + 0.3 * generator.random(), "paving": 0.2 + 0.5 * generator.random()}
+    light = linear(colour)
+    return FLOORS.index(name), light, light * generator.uniform(0.4, 0.75), float(scale.get(name, 1.0))

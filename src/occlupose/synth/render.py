@@ -1,0 +1,760 @@
+"""Pictures of scenes, drawn by OpenGL without a window; everything is painted by `shaders/`. Ours.
+
+    renderer = Renderer()
+    image = renderer.render(scene)  # (height, width, 3) uint8 RGB
+
+The same scene gives the same bytes on the same driver. Labels do not come from here and need no OpenGL: `occlusion.surfaces`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, cast
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from numpy.random import Generator, default_rng
+from scipy import sparse
+
+from occlupose.bodies.body import PARTS, SIDES, Skinned
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.occlusion.surfaces import FAR, NEAR, NOTHING
+from occlupose.skeletons import BODY26
+from occlupose.synth.appearance import HAIRS, PersonLook, SceneLook, dress, furnish, illuminate, uniforms
+from occlupose.synth.scene import Person, Scene, Thing
+from occlupose.synth.scenery import HEIGHT, WIDTH, surroundings
+
+if TYPE_CHECKING:
+    import moderngl
+
+RGB = UInt8[np.ndarray, "height width 3"]
+
+OFFSET = 0.008
+"""Clothes and hair are at most this many metres from the bare body, whose labels they must not change."""
+
+SHADOWS = 512
+"""Pixels of the shadow map's sides."""
+
+STRIPS = 48
+"""How many surroundings there are indoors, and as many outside; kept once painted."""
+
+CONTACT = 160
+"""Pixels of the sides of the map of light that reaches the ground."""
+
+COARSE = 0.028
+"""For shadows, vertices within this many metres of each other at rest are one."""
+
+CELLS = (0.0, 0.008, 0.014)
+"""The same for people near, farther and far; ours."""
+
+NEAR_PIXELS = 1.5
+"""The widest that a cell may be in the picture, pixels."""
+
+_NOISE = 64
+_SPREAD = (0.004, 0.0, 0.0022, 0.005, 0.0075, 0.0075)
+"""How far each of HAIRS stands out, metres; bald heads and cropped ones hardly."""
+
+
+def _create() -> "moderngl.Context":
+    """A context of OpenGL 3.3 without a window.
+
+    Raises:
+        OccluposeError: moderngl or EGL is missing.
+    """
+    rest = "labels alone work without it"
+    try:
+        import moderngl
+    except ImportError as error:
+        raise OccluposeError(f"pictures: moderngl is not installed; pip install 'occlupose[render]' ({rest})") from error
+    try:
+        return cast(Any, moderngl.create_standalone_context)(backend="egl")
+    except Exception as error:
+        about = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise OccluposeError(f"pictures: no EGL ({about}); on Debian or Ubuntu: apt install libegl1 libgl1-mesa-dri; {rest}") from error
+
+
+class Renderer:
+    """Draws scenes, one after the other; keeps its buffers between them.
+
+    Raises:
+        OccluposeError: moderngl or EGL is missing.
+    """
+
+    def __init__(self) -> None:
+        self.context = _create()
+        self._programs = {name: self._program(*sources) for name, sources in _PROGRAMS.items()}
+        self._noise = self._texture3(_noise())
+        self._shadow_map = self.context.depth_texture((SHADOWS, SHADOWS))
+        self._shadow_map.compare_func = "<="
+        self._shadow_map.repeat_x = self._shadow_map.repeat_y = False
+        self._shadows = self.context.framebuffer(depth_attachment=self._shadow_map)
+        self._contact = self.context.texture((CONTACT, CONTACT), 1)
+        self._contact.repeat_x = self._contact.repeat_y = False
+        self._pictures: dict[tuple[bool, int, int], moderngl.VertexArray] = {}
+        self._strips: dict[tuple[int, int], moderngl.Texture] = {}
+        self._targets: dict[tuple[int, int], _Target] = {}
+        self._bodies: dict[int, _Bodies] = {}
+
+    @property
+    def name(self) -> str:
+        """The driver, whose bytes pictures are."""
+        return f"{self.context.info['GL_RENDERER']}, OpenGL {self.context.info['GL_VERSION']}"
+
+    def close(self) -> None:
+        """Lets go of the driver."""
+        self.context.release()
+
+    def render(self, scene: Scene, *, backdrop: RGB | None = None) -> RGB:
+        """The picture of a scene.
+
+        Arguments:
+            backdrop: a picture of the same size to stand before, instead of painted ground and surroundings.
+
+        Returns:
+            (height, width, 3) uint8 RGB as from a JPEG file.
+
+        Raises:
+            OccluposeError: the backdrop has another size.
+        """
+        camera = scene.camera
+        if backdrop is not None and backdrop.shape != (camera.height, camera.width, 3):
+            raise OccluposeError(
+                f"backdrop: {backdrop.shape[1]}x{backdrop.shape[0]} pixels; the camera's {camera.width}x{camera.height} are needed"
+            )
+        generator = default_rng(scene.look)
+        look = illuminate(generator)
+        looks = [dress(default_rng(person.look), **_age(scene.body, person)) for person in scene.people]
+        light = _lighting(scene, look, backdrop)
+        target, bodies = self._target(camera), self._of(scene.body)
+        bodies.place(scene, looks)
+        solids = [_Solid.of(thing) for thing in scene.things]
+        self._cast_shadows(scene, look, light, bodies, solids)
+        self._draw(scene, look, light, looks, target, bodies, solids)
+        image = self._compose(scene, look, light, generator, target, backdrop)
+        return develop(image, look, generator)
+
+    def numbers(self, scene: Scene) -> Int[np.ndarray, "height width"]:
+        """Which surface of `scene.surfaces()` is in front in each pixel, bare bodies; NOTHING where there is none. To check the rest by."""
+        camera = scene.camera
+        program, bodies = self._programs["number"], self._of(scene.body)
+        _uniform(program, "clip_from_world").write(_clip_from_world(scene))
+        values = self.context.renderbuffer((camera.width, camera.height), 1, dtype="f4")
+        depth = self.context.depth_renderbuffer((camera.width, camera.height))
+        target = self.context.framebuffer([values], depth)
+        target.use()
+        target.clear(float(NOTHING))
+        self._depth_test(True)
+        bodies.place(scene, None)
+        for number in range(len(scene.people)):
+            program["number"] = float(number)
+            bodies.shape(program, number, "all").render()
+        for number, thing in enumerate(scene.things, len(scene.people)):
+            program["number"] = float(number)
+            _once(self.context, program, _Solid.of(thing).position)
+        result = np.frombuffer(target.read(components=1, dtype="f4"), np.float32).reshape(camera.height, camera.width)
+        for thing_ in (target, values, depth):
+            thing_.release()
+        return result.astype(np.int16)
+
+    def silhouette(self, camera: Camera) -> Bool[np.ndarray, "height width"]:
+        """Where the picture drawn last with this camera's size shows people and things, clothes and hair included."""
+        alpha = np.frombuffer(self._target(camera).front.read(components=4), np.uint8).reshape(camera.height, camera.width, 4)[..., 3]
+        return alpha > 127
+
+    def _cast_shadows(self, scene: Scene, look: SceneLook, light: "_Light", bodies: "_Bodies", solids: list["_Solid"]) -> None:
+        program = self._programs["depth"]
+        self._shadows.use()
+        self._shadows.clear()
+        self._depth_test(True)
+        _uniform(program, "clip_from_world").write(light.clip_from_world.T.astype("f4").tobytes())
+        for number in range(len(scene.people)):
+            bodies.shape(program, number, "few").render()
+        for solid in solids:
+            _once(self.context, program, solid.position)
+
+    def _draw(
+        self,
+        scene: Scene,
+        look: SceneLook,
+        light: "_Light",
+        looks: list[PersonLook],
+        target: "_Target",
+        bodies: "_Bodies",
+        solids: list["_Solid"],
+    ) -> None:
+        target.front.use()
+        target.front.clear()
+        self._depth_test(True)
+        self._noise.use(0)
+        self._shadow_map.use(1)
+        clip = _clip_from_world(scene)
+        head, body, thing = (self._programs[name] for name in ("head", "body", "thing"))
+        for program in (head, body, thing):
+            _uniform(program, "clip_from_world").write(clip)
+            _set(program, uniforms(look) | light.uniforms())
+        _set(head, {"eye_place": bodies.eyes})
+        nearest = np.argsort([np.linalg.norm(person.joints[0] - scene.eye) for person in scene.people], kind="stable")
+        for number in nearest.tolist():
+            values = uniforms(looks[number])
+            values["collar_colour"] = values["jacket_colour" if looks[number].open > 0 else "top_colour"]
+            for name, program in (("body", body), ("head", head)):
+                _set(program, values)
+                bodies.painted(program, number, name).render()
+        for solid, model in zip(solids, scene.things, strict=True):
+            _set(thing, uniforms(furnish(default_rng(model.look), model.kind)))
+            _once(self.context, thing, solid.position, solid.normal, solid.rest)
+
+    def _compose(
+        self, scene: Scene, look: SceneLook, light: "_Light", generator: Generator, target: "_Target", backdrop: RGB | None
+    ) -> RGB:
+        camera = scene.camera
+        screen = self._picture(backdrop is not None, look)
+        program = screen.program
+        strip, shift, tint = (
+            int(generator.integers(STRIPS)),
+            float(generator.random()),
+            generator.uniform(0.75, 1.1) * generator.uniform(0.93, 1.07, 3),
+        )
+        if backdrop is None:
+            self._strip(look.indoor, strip).use(3)
+        else:
+            target.backdrop.write(np.ascontiguousarray(backdrop).tobytes())
+        square, contact = _contact(scene)
+        self._contact.write(contact.tobytes())
+        room, middle = _room(scene, look)
+        _set(program, uniforms(look) | light.uniforms())
+        _uniform(program, "world_from_pixel").write(
+            np.ascontiguousarray((scene.rotation.T @ np.linalg.inv(camera.matrix)).T, "f4").tobytes()
+        )
+        _set(
+            program,
+            {"contact_square": square, "room": room, "room_middle": middle, "strip_shift": shift, "strip_tint": tuple(tint.tolist()),
+             "size": (float(camera.width), float(camera.height))},
+        )  # fmt: skip
+        self._noise.use(0)
+        for place, texture in ((1, self._shadow_map), (2, target.front_texture), (4, self._contact), (5, target.backdrop)):
+            texture.use(place)
+        target.picture.use()
+        self._depth_test(False)
+        screen.render(vertices=3)
+        return np.frombuffer(target.picture.read(components=3), np.uint8).reshape(camera.height, camera.width, 3)
+
+    def _depth_test(self, wanted: bool) -> None:
+        import moderngl
+
+        (self.context.enable_only if wanted else self.context.disable)(moderngl.DEPTH_TEST)
+
+    def _picture(self, given: bool, look: SceneLook) -> "moderngl.VertexArray":
+        """What draws the whole picture; a program each for what is around, because llvmpipe runs all branches of a program."""
+        key = (given, 0, 0) if given else (given, look.indoor, look.floor)
+        if key not in self._pictures:
+            choice = f"#define GIVEN {int(given)}\n#define INDOOR {key[1]}\n#define FLOOR {key[2]}\n"
+            program = self._program("screen.vert", choice, "common.glsl", "picture.frag")
+            self._pictures[key] = self.context.vertex_array(program, [])
+        return self._pictures[key]
+
+    def _program(self, vertex: str, *fragment: str) -> "moderngl.Program":
+        """A program of files, and of lines that begin with #; the first of a fragment shader's is that of GLSL's version."""
+        parts = [part if part.startswith("#") else _source(part) for part in fragment]
+        program = self.context.program(vertex_shader=_source(vertex), fragment_shader="#version 330\n" + "".join(parts))
+        for place, name in enumerate(("noise", "shadows", "front", "strip", "contact", "backdrop")):
+            _set(program, {name: place})
+        return program
+
+    def _strip(self, indoor: int, number: int) -> "moderngl.Texture":
+        """One of the surroundings."""
+        if (indoor, number) not in self._strips:
+            texture = self.context.texture((WIDTH, HEIGHT), 4, surroundings(number, bool(indoor)).tobytes())
+            texture.repeat_y = False
+            texture.build_mipmaps()
+            self._strips[indoor, number] = texture
+        return self._strips[indoor, number]
+
+    def _texture3(self, values: UInt8[np.ndarray, "z y x 4"]) -> "moderngl.Texture3D":
+        import moderngl
+
+        texture = self.context.texture3d(values.shape[2::-1], 4, values.tobytes())
+        texture.build_mipmaps()
+        texture.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
+        return texture
+
+    def _target(self, camera: Camera) -> "_Target":
+        size = camera.width, camera.height
+        if size not in self._targets:
+            self._targets[size] = _Target(self.context, size)
+        return self._targets[size]
+
+    def _of(self, body: Skinned) -> "_Bodies":
+        if id(body) not in self._bodies:
+            self._bodies[id(body)] = _Bodies(self.context, self._programs, body)
+        return self._bodies[id(body)]
+
+
+def develop(image: RGB, look: SceneLook, generator: Generator) -> RGB:
+    """What lens, sensor and file make of a picture: blur, noise and JPEG."""
+    pixels = image.shape[1] / 512
+    blurred = cv2.GaussianBlur(image, (0, 0), look.defocus * pixels) if look.defocus * pixels > 0.3 else image
+    length, direction = look.motion
+    if length * pixels > 1:
+        blurred = cv2.filter2D(blurred, -1, _streak(length * pixels, direction))
+    noise = generator.standard_normal(image.shape, np.float32)
+    if look.coarse > 0.3:
+        cv2.GaussianBlur(noise, (3, 3), look.coarse, dst=noise)
+        noise *= 1 + 1.2 * look.coarse
+    value = blurred.astype(np.float32)
+    noise *= cv2.LUT(blurred, np.sqrt(look.shot**2 * np.arange(256, dtype=np.float32) / 255 + look.read**2).astype(np.float32))
+    noise += value
+    noisy = cv2.convertScaleAbs(np.maximum(noise, 0, out=noise))
+    _, file = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, look.quality])
+    return cv2.cvtColor(np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def _streak(length: float, direction: float) -> Float[np.ndarray, "side side"]:
+    """The kernel of a camera that moves straight, pixels and radians."""
+    side = 2 * int(np.ceil(length / 2)) + 1
+    middle = side // 2
+    kernel = np.zeros((side, side), np.float32)
+    for step in np.linspace(-0.5, 0.5, 4 * side):
+        x, y = middle + step * (length - 1) * np.cos(direction), middle + step * (length - 1) * np.sin(direction)
+        kernel[round(y), round(x)] += 1
+    return kernel / kernel.sum()
+
+
+# ------------------------------------------------------------------------------------------------ geometry
+
+
+@dataclass(frozen=True, eq=False)
+class _Light:
+    """The main light's camera, and the lights of the scene."""
+
+    clip_from_world: Float[np.ndarray, "4 4"]
+    texels: float
+    eye: Float[np.ndarray, "3"]
+    changes: dict[str, object]
+
+    def uniforms(self) -> dict[str, object]:
+        matrix = tuple(self.clip_from_world.T.ravel().tolist())
+        return {"light_from_world": matrix, "shadow_texels": self.texels, "eye": tuple(map(float, self.eye)), **self.changes}
+
+
+def _lighting(scene: Scene, look: SceneLook, backdrop: RGB | None) -> "_Light":
+    """The main light's camera around everything that casts shadows; with a backdrop, light from around has its colours."""
+    z = np.array(look.sun_direction)
+    x = np.cross([0.0, 1.0, 0.0], z)
+    x /= np.linalg.norm(x)
+    axes = np.stack([x, np.cross(z, x), z])
+    casters = [person.vertices[::7] for person in scene.people] + [thing.vertices for thing in scene.things]
+    points = np.concatenate([*casters, np.zeros((1, 3))]) @ axes.T
+    low, high = points.min(0) - 0.05, points.max(0) + 0.05
+    half = max(high[0] - low[0], high[1] - low[1]) / 2
+    middle = (low + high) / 2
+    scale = np.array([1 / half, 1 / half, -2 / (high[2] - low[2])])
+    matrix = np.eye(4)
+    matrix[:3, :3] = axes * scale[:, None]
+    matrix[:3, 3] = -scale * middle
+    changes: dict[str, object] = {}
+    if backdrop is not None:
+        small = (cv2.resize(backdrop, (8, 8), interpolation=cv2.INTER_AREA) / 255.0) ** 2.2
+        for name, rows in (("sky", small[:4]), ("bounce", small[4:])):
+            colour = rows.mean((0, 1)) + 0.05
+            changes[name] = tuple((0.5 + 0.5 * colour / colour.mean()) * np.array(getattr(look, name)))
+        changes["exposure"] = look.exposure * float(np.clip((small.mean() / 0.22) ** 0.5, 0.5, 1.5))
+    return _Light(matrix, SHADOWS / (2 * half), scene.eye, changes)
+
+
+def _clip_from_world(scene: Scene) -> bytes:
+    """OpenGL's matrix of the scene's camera; the first row of what it draws is the top of the picture."""
+    camera = scene.camera
+    lens = np.zeros((4, 4))
+    lens[0, [0, 2]] = 2 * camera.fx / camera.width, (2 * camera.cx + 1) / camera.width - 1
+    lens[1, [1, 2]] = 2 * camera.fy / camera.height, (2 * camera.cy + 1) / camera.height - 1
+    lens[2, 2:] = (FAR + NEAR) / (FAR - NEAR), -2 * FAR * NEAR / (FAR - NEAR)
+    lens[3, 2] = 1
+    view = np.eye(4)
+    view[:3, :3], view[:3, 3] = scene.rotation, -scene.rotation @ scene.eye
+    return np.ascontiguousarray((lens @ view).T, "f4").tobytes()
+
+
+def _room(scene: Scene, look: SceneLook) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Width, depth and height, and the middle, of surroundings that everybody, everything and the camera are within."""
+    points = np.concatenate([*(p.vertices[::50] for p in scene.people), *(t.vertices for t in scene.things), scene.eye[None]])
+    low, high = points.min(0), points.max(0)
+    middle, need = (low + high) / 2, (high - low) + 1.2
+    if look.indoor:
+        wide, deep = max(look.room[0], need[0]), max(look.room[1], need[2])
+    else:
+        wide = deep = max(look.room[0], float(np.hypot(need[0], need[2])) / 2 + 5)
+    return (float(wide), float(deep), max(look.room[2], float(high[1]) + 0.25)), (float(middle[0]), 0.0, float(middle[2]))
+
+
+def _contact(scene: Scene) -> tuple[tuple[float, float, float], UInt8[np.ndarray, "160 160"]]:
+    """How much of the light from above and around reaches the ground near those who stand on it; and the square that the map covers."""
+    points = np.concatenate([np.zeros((1, 3)), *(p.vertices[::9] for p in scene.people), *(t.vertices for t in scene.things)])
+    low, high = points[:, [0, 2]].min(0), points[:, [0, 2]].max(0)
+    middle, half = (low + high) / 2, float((high - low).max()) / 2 + 0.6
+    cell = 2 * half / CONTACT
+    near, far = np.zeros((CONTACT, CONTACT), np.float32), np.zeros((CONTACT, CONTACT), np.float32)
+    for person in scene.people:
+        x, y, z = person.vertices[::3].T
+        place = ((np.stack([x, z]) - middle[:, None] + half) / cell).astype(np.int32)
+        flat = place[1] * CONTACT + place[0]
+        touching = np.bincount(flat[y < 0.12], np.exp(-y[y < 0.12] / 0.03), CONTACT**2)
+        over = np.bincount(flat, np.exp(-np.maximum(y, 0) / 0.45), CONTACT**2)
+        near = np.maximum(near, np.minimum(touching, 1).reshape(near.shape).astype(np.float32))
+        far = np.maximum(far, np.minimum(0.5 * over, 1).reshape(near.shape).astype(np.float32))
+    for thing in scene.things:
+        corners = thing.vertices[thing.faces]
+        spots = np.rint((corners[..., [0, 2]] - middle + half) / cell).astype(np.int32)
+        for spot, bottom in zip(spots, corners[..., 1].min(1).tolist(), strict=True):
+            if bottom < 1.0:
+                layer = np.zeros_like(near) if bottom > 0.05 else near
+                cv2.fillConvexPoly(layer, spot, float(np.exp(-max(bottom, 0) / 0.1)))
+                cv2.fillConvexPoly(far, spot, float(np.exp(-max(bottom, 0) / 0.6)))
+    dark = 0.75 * cv2.GaussianBlur(near, (0, 0), 0.035 / cell) + 0.75 * cv2.GaussianBlur(far, (0, 0), 0.17 / cell)
+    return (float(middle[0]), float(middle[1]), half), (255 * np.clip(1 - dark, 0.12, 1)).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solid:
+    """A thing as corners of triangles: where they are, normals, and places in its own frame for paint."""
+
+    position: Float[np.ndarray, "corner 3"]
+    normal: Float[np.ndarray, "corner 3"]
+    rest: Float[np.ndarray, "corner 3"]
+
+    @classmethod
+    def of(cls, thing: Thing) -> "_Solid":
+        vertices = thing.vertices.astype(np.float32)
+        flat = np.cross(
+            vertices[thing.faces[:, 1]] - vertices[thing.faces[:, 0]], vertices[thing.faces[:, 2]] - vertices[thing.faces[:, 0]]
+        )
+        smooth = np.zeros_like(vertices)
+        for corner in range(3):
+            np.add.at(smooth, thing.faces[:, corner], flat)
+        flat = _unit(flat)[:, None].repeat(3, 1)
+        round_ = _unit(smooth)[thing.faces]
+        normal = np.where((flat * round_).sum(-1, keepdims=True) > 0.8, round_, flat)
+        edges = (vertices[thing.faces[:, 1]] - vertices[thing.faces[:, 0]])[:, [0, 2]]
+        x, z = edges[np.linalg.norm(edges, axis=1).argmax()] if len(edges) else (1.0, 0.0)
+        length = float(np.hypot(x, z)) or 1.0
+        turn = np.array([[x, 0, z], [0, length, 0], [-z, 0, x]], np.float32) / length
+        rest = (vertices - vertices.mean(0)) @ turn.T
+        return cls(*(np.ascontiguousarray(a.reshape(-1, 3), "f4") for a in (vertices[thing.faces], normal, rest[thing.faces])))
+
+
+def _unit(vectors: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def _age(body: Skinned, person: Person) -> dict[str, float]:
+    """Gender and age, where the body's shape says them."""
+    return {name: float(person.shape[body.shape_names.index(name)]) for name in ("gender", "age") if name in body.shape_names}
+
+
+# -------------------------------------------------------------------------------------------------- bodies
+
+
+class _Bodies:
+    """The people of a scene on the graphics card, all of one body model, in one of some levels of detail each."""
+
+    def __init__(self, context: "moderngl.Context", programs: Mapping[str, "moderngl.Program"], body: Skinned):
+        self._context = context
+        self._levels = [_Level(context, programs["depth"], Pattern(body, cell)) for cell in CELLS]
+        self.eyes = [tuple(map(float, eye[:2])) for eye in self._levels[0].pattern.eyes]
+        self._moving: dict[tuple[int, int], moderngl.Buffer] = {}
+        self._arrays: dict[tuple[int, int, str], moderngl.VertexArray] = {}
+        self._level: list[int] = []
+
+    def place(self, scene: Scene, looks: list[PersonLook] | None) -> None:
+        """Uploads everybody, as they are dressed, those who are far with less detail; without looks bare and with all."""
+        self._level = []
+        for number, person in enumerate(scene.people):
+            depth = float(scene.seen(person.joints)[:, 2].min())
+            widest = NEAR_PIXELS * depth / max(scene.camera.fx, scene.camera.fy)
+            far = 0 if looks is None else sum(cell < widest for cell in CELLS[1:])
+            level = self._levels[far]
+            data = np.concatenate(level.pattern.dressed(person.vertices, looks[number] if looks else None), 1).tobytes()
+            if (number, far) not in self._moving:
+                self._moving[number, far] = self._context.buffer(reserve=len(data), dynamic=True)
+            self._moving[number, far].write(data)
+            self._level.append(far)
+
+    def painted(self, program: "moderngl.Program", number: int, part: str) -> "moderngl.VertexArray":
+        """The "head" or "body" of somebody, with what paint needs."""
+        return self._array(program, number, part, (self._levels[self._level[number]].static, "3f 3f 4f", "rest", "limb", "zone"))
+
+    def shape(self, program: "moderngl.Program", number: int, part: str) -> "moderngl.VertexArray":
+        """ "all" or "few" triangles of somebody, positions only."""
+        return self._array(program, number, part)
+
+    def _array(self, program: "moderngl.Program", number: int, part: str, *more: tuple) -> "moderngl.VertexArray":
+        level = self._level[number]
+        if (number, level, part) not in self._arrays:
+            own = (self._moving[number, level], *(("3f 3f", "position", "normal") if more else ("3f 12x", "position")))
+            self._arrays[number, level, part] = self._context.vertex_array(program, [own, *more], self._levels[level].faces[part])
+        return self._arrays[number, level, part]
+
+
+class _Level:
+    """One level of detail on the graphics card: what does not move."""
+
+    def __init__(self, context: "moderngl.Context", program: "moderngl.Program", pattern: "Pattern"):
+        self.pattern = pattern
+        heads = pattern.head[pattern.faces].max(1) > 0
+        chosen = {"all": pattern.faces, "few": pattern.coarse, "head": pattern.faces[heads], "body": pattern.faces[~heads]}
+        self.faces = {name: context.buffer(np.ascontiguousarray(faces, "i4").tobytes()) for name, faces in chosen.items()}
+        sky = _open_sky(context, program, pattern)
+        static = np.concatenate([pattern.rest, pattern.limb, np.stack([pattern.arm, pattern.joint, sky, pattern.head], 1)], 1)
+        self.static = context.buffer(static.astype("f4").tobytes())
+
+
+class Pattern:
+    """What does not change of a body model: places for paint, and how clothes smooth its surface.
+
+    Arguments:
+        cell: vertices within so many metres of each other at rest are one.
+
+    Attributes:
+        rows: which vertices of the body are used.
+        faces, coarse: corners of triangles; of fewer triangles of the same vertices, for shadows.
+        rest: vertices of an average body at rest, metres.
+        limb: the same along and around the limb that a vertex belongs to: y is down the arm, or up.
+        arm: metres down the arm from the shoulder; negative elsewhere.
+        joint: nearness to a joint that cloth folds at, 0 to 1.
+        head: 1 on head and neck.
+        eyes: at rest, the left one first.
+    """
+
+    def __init__(self, body: Skinned, cell: float = 0.0):
+        self.rows, self.faces = _merged(body.texture.numpy(), body.faces.numpy().astype(np.int32), cell)
+        self._corners = np.ascontiguousarray(self.faces.T)
+        self.rest = body.texture.numpy()[self.rows].astype(np.float32)
+        number = body.part.numpy()[self.rows]
+        part = np.array([name.split("_", 1)[1] for name in PARTS])[number]
+        side = np.array([name.split("_", 1)[0] for name in PARTS])[number]
+        joints = (body.regressor @ body.texture + body.head_regressor @ body.heads).numpy()
+        at = {name: joints[place] for place, name in enumerate(BODY26.joints)}
+        self.eyes = [at["left_eye"], at["right_eye"]]
+        self.head = np.isin(part, ("face", "skull", "neck")).astype(np.float32)
+        self.foot = part == "foot"
+        self.leg = np.isin(part, ("thigh", "shank", "foot"))
+        self.trunk = part == "trunk"
+        self.arm = np.where(self.trunk, 0.0, -0.1).astype(np.float32)
+        self.limb = self.rest - np.array([0, 0, 0.02], np.float32)
+        for name in SIDES:
+            self._lay_out(name, part, side, at)
+        self.joint = np.zeros(len(self.rest), np.float32)
+        for name in SIDES:
+            for joint, size in (("elbow", 0.055), ("knee", 0.06), ("shoulder", 0.06), ("hip", 0.07), ("ankle", 0.05), ("wrist", 0.035)):
+                far = ((self.rest - at[f"{name}_{joint}"]) ** 2).sum(1)
+                self.joint = np.maximum(self.joint, np.exp(-far / (2 * size**2)) * np.isin(side, (name,)))
+        waist = np.exp(-((self.rest[:, 1] + 0.03) ** 2) / (2 * 0.05**2)) * self.trunk
+        self.joint = np.maximum(self.joint, 0.7 * waist).astype(np.float32)
+        kept, few = _merged(self.rest, self.faces, COARSE)
+        self.coarse = kept[few]
+        count, number = len(self.rest), len(self.faces)
+        ones = np.ones(3 * number, np.float32)
+        self._gather = sparse.csr_matrix((ones, (self.faces.ravel(), np.arange(number).repeat(3))), (count, number))
+        self._smooth(np.isin(part, ("trunk", "upper_arm", "forearm", "thigh", "shank")))
+
+    def dressed(
+        self, vertices: Float[np.ndarray, "vertex 3"], look: PersonLook | None
+    ) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "vertex 3"]]:
+        """Vertices with clothes and hair on, at most OFFSET from where they were, and normals there."""
+        bare = vertices[self.rows].astype(np.float32)
+        if look is None:
+            return bare, np.zeros_like(bare)
+        worn, thick = self._worn(look)
+        normal = self._normals(bare)
+        both = np.concatenate([bare, normal], 1)
+        shown = normal.copy()
+        for rows, matrix in self._smoothing:
+            smooth = matrix @ both
+            thick[rows] += worn[rows] * np.einsum("ij,ij->i", smooth[:, :3] - bare[rows], normal[rows])
+            shown[rows] = np.where(worn[rows, None], smooth[:, 3:], normal[rows])
+        return bare + np.clip(thick, -OFFSET, OFFSET)[:, None] * normal, shown  # along the normal only: paint stays where it is
+
+    def _worn(self, look: PersonLook) -> tuple[Bool[np.ndarray, "vertex"], Float[np.ndarray, "vertex"]]:
+        """Which vertices are covered by clothes, and how far these (or hair) stand out, metres."""
+        y, body = self.rest[:, 1], self.head < 0.5
+        top = body & (self.arm < look.sleeve) & np.where(self.arm > 0.02, True, y > look.hem) & ~self.leg & (y < 0.275) & (self.arm > -0.05)
+        bottom = (self.leg | self.trunk) & (y < look.waist) & (y > look.leg)
+        shoe = self.leg & (y < look.shoe_top)
+        thick = np.zeros_like(y)
+        thick[bottom] = 0.0035
+        thick[top] = 0.0065 if look.open > 0 else 0.004
+        thick[shoe] = 0.005
+        hairy = (self.head > 0.5) & (y > np.where(self.rest[:, 2] > 0.05, 0.44, 0.36))
+        rise = np.clip((y - np.where(self.rest[:, 2] > 0.05, 0.44, 0.35)) / 0.03, 0, 1)
+        out = 0.007 if look.hat else _SPREAD[look.hair_style] if look.hair_style < len(HAIRS) else 0.0
+        thick = np.where(hairy, out * rise, thick)
+        return top | bottom | shoe, thick.astype(np.float32)
+
+    def _normals(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 3"]:
+        x, y, z = np.ascontiguousarray(vertices.T)
+        one, two, three = self._corners
+        ax, ay, az, bx, by, bz = (c[other] - c[one] for other in (two, three) for c in (x, y, z))
+        flat = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
+        normal = self._gather @ flat
+        normal /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-12)[:, None]
+        return normal
+
+    def _lay_out(self, name: str, part: np.ndarray, side: np.ndarray, at: Mapping[str, Float[np.ndarray, "3"]]) -> None:
+        """Coordinates along and around the arm and the leg of one side."""
+        begin = 0.0
+        for segment, (one, other) in _ARM.items():
+            rows = (side == name) & (part == segment)
+            axis = at[f"{name}_{other}"] - at[f"{name}_{one}"]
+            length = float(np.linalg.norm(axis))
+            axis = axis / length
+            across = _unit(np.cross(axis, [0.0, 0.0, 1.0]))
+            from_ = self.rest[rows] - at[f"{name}_{one}"]
+            self.arm[rows] = begin + from_ @ axis
+            self.limb[rows] = np.stack([from_ @ across, -self.arm[rows], from_ @ np.cross(across, axis)], 1)
+            begin += length
+        rows = (side == name) & np.isin(part, ("thigh", "shank", "foot"))
+        hip, ankle = at[f"{name}_hip"], at[f"{name}_ankle"]
+        share = ((self.rest[rows, 1] - hip[1]) / (ankle[1] - hip[1]))[:, None]
+        middle = hip + share * (ankle - hip)
+        self.limb[rows] = self.rest[rows] - np.stack([middle[:, 0], np.zeros(len(middle)), middle[:, 2]], 1)
+
+    def _smooth(self, clothed: Bool[np.ndarray, "vertex"]) -> None:
+        """Matrices that take vertices under clothes, and those of feet in shoes, to a smoother surface."""
+        count = len(self.rest)
+        one, other = self.faces[:, [0, 1, 2, 1, 2, 0]].ravel(), self.faces[:, [1, 2, 0, 0, 1, 2]].ravel()
+        joined = sparse.csr_matrix((np.ones(len(one), np.float32), (one, other)), (count, count))
+        joined.data[:] = 1
+        mean = sparse.diags(1 / np.maximum(np.asarray(joined.sum(1)).ravel(), 1)) @ joined
+        step = sparse.csr_matrix(0.5 * sparse.identity(count, dtype=np.float32) + 0.5 * mean)
+        self._smoothing: list[tuple[np.ndarray, sparse.csr_matrix]] = []
+        for rows, times in ((np.flatnonzero(clothed), 5), (np.flatnonzero(self.foot), 8)):
+            matrix = step[rows]
+            for _ in range(times - 1):
+                matrix = matrix @ step
+                matrix.data[matrix.data < 6e-3] = 0
+                matrix.eliminate_zeros()
+            matrix = sparse.diags(1 / np.asarray(matrix.sum(1)).ravel()) @ matrix
+            self._smoothing.append((rows, matrix.tocsr().astype(np.float32)))
+
+
+def _merged(
+    rest: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"], cell: float
+) -> tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "fewer 3"]]:
+    """Which vertices are kept if those in one cell of a grid become one, and the triangles between them that remain."""
+    if not cell:
+        return np.arange(len(rest)), faces
+    place = np.round(rest / cell).astype(np.int64)
+    _, first, inverse = np.unique(place, axis=0, return_index=True, return_inverse=True)
+    few = inverse.reshape(-1)[faces]
+    few = few[(few[:, 0] != few[:, 1]) & (few[:, 1] != few[:, 2]) & (few[:, 2] != few[:, 0])]
+    return first, few.astype(np.int32)
+
+
+_ARM = {"upper_arm": ("shoulder", "elbow"), "forearm": ("elbow", "wrist"), "hand": ("wrist", "hand")}
+
+
+def _open_sky(context: "moderngl.Context", program: "moderngl.Program", pattern: "Pattern") -> Float[np.ndarray, "vertex"]:
+    """How open each vertex of a resting body is to light from all around, 0 to 1: seen from 48 directions, its own hollows."""
+    size, count = 256, 48
+    depth = context.depth_texture((size, size))
+    target = context.framebuffer(depth_attachment=depth)
+    buffer = context.buffer(pattern.rest.tobytes())
+    array = context.vertex_array(program, [(buffer, "3f", "position")], context.buffer(pattern.faces.tobytes()))
+    normal = pattern._normals(pattern.rest)
+    seen, total = np.zeros(len(normal)), np.full(len(normal), 1e-6)
+    import moderngl
+
+    context.enable_only(moderngl.DEPTH_TEST)
+    for number in range(count):
+        height = 1 - (2 * number + 1) / count
+        turn = number * np.pi * (3 - 5**0.5)
+        z = np.array([np.cos(turn) * (1 - height**2) ** 0.5, height, np.sin(turn) * (1 - height**2) ** 0.5])
+        x = _unit(np.cross([0.0, 1.0, 0.0], z))
+        local = pattern.rest @ np.stack([x, np.cross(z, x), z]).T
+        low, high = local.min(0) - 0.01, local.max(0) + 0.01
+        scale = 2 / (high - low) * [1, 1, -1]
+        matrix = np.eye(4)
+        matrix[:3, :3], matrix[:3, 3] = np.stack([x, np.cross(z, x), z]) * scale[:, None], -scale * (low + high) / 2
+        _uniform(program, "clip_from_world").write(np.ascontiguousarray(matrix.T, "f4").tobytes())
+        target.use()
+        target.clear()
+        array.render()
+        near = np.frombuffer(depth.read(alignment=1), np.float32).reshape(size, size)
+        at = (local + 0.004 * (normal @ np.stack([x, np.cross(z, x), z]).T)) * scale - scale * (low + high) / 2
+        pixel = np.clip(((at[:, :2] * 0.5 + 0.5) * size).astype(int), 0, size - 1)
+        free = at[:, 2] * 0.5 + 0.5 <= near[pixel[:, 1], pixel[:, 0]] + 0.006
+        weight = np.maximum(normal @ z, 0)
+        seen += weight * free
+        total += weight
+    for used in (array, buffer, target, depth):
+        used.release()
+    return np.clip(seen / total, 0, 1) ** 1.3 * 0.8 + 0.2
+
+
+# -------------------------------------------------------------------------------------------------- OpenGL
+
+
+class _Target:
+    """Framebuffers of one size of picture."""
+
+    def __init__(self, context: "moderngl.Context", size: tuple[int, int]):
+        double = size
+        self.front_texture = context.texture(double, 4)
+        self.front_texture.repeat_x = self.front_texture.repeat_y = False
+        self.front = context.framebuffer([self.front_texture], context.depth_renderbuffer(double))
+        self.picture = context.framebuffer([context.renderbuffer(size, 4)])
+        self.backdrop = context.texture(size, 3, alignment=1)
+
+
+_PROGRAMS = {
+    "head": ("person.vert", "#define FEW_TAPS\n", "common.glsl", "person.glsl", "head.frag"),
+    "body": ("person.vert", "#define FEW_TAPS\n", "common.glsl", "person.glsl", "body.frag"),
+    "thing": ("thing.vert", "common.glsl", "thing.frag"),
+    "depth": ("depth.vert", "depth.frag"),
+    "number": ("depth.vert", "number.frag"),
+}
+
+
+@cache
+def _source(name: str) -> str:
+    return files("occlupose.synth").joinpath("shaders", name).read_text(encoding="utf-8")
+
+
+def _set(program: "moderngl.Program", values: Mapping[str, object]) -> None:
+    """Gives a program those of the values that it has a use for."""
+    for name, value in values.items():
+        member = program.get(name, None)
+        if member is not None:
+            cast(Any, member).value = value
+
+
+def _uniform(program: "moderngl.Program", name: str) -> "moderngl.Uniform":
+    return cast("moderngl.Uniform", program[name])
+
+
+def _once(context: "moderngl.Context", program: "moderngl.Program", *columns: Float[np.ndarray, "corner 3"]) -> None:
+    """Draws triangles that are not kept: position, normal and rest, as many as the program takes."""
+    buffer = context.buffer(np.concatenate(columns, 1).tobytes())
+    names = ("position", "normal", "rest")[: len(columns)]
+    array = context.vertex_array(program, [(buffer, " ".join(["3f"] * len(columns)), *names)])
+    array.render()
+    array.release()
+    buffer.release()
+
+
+@cache
+def _noise() -> UInt8[np.ndarray, "z y x 4"]:
+    """Tiling noise: two of soft clouds, one finer, one of grain; mean 0.5. White noise, filtered."""
+    generator = default_rng(0)
+    steps = np.fft.fftfreq(_NOISE, 1 / _NOISE)
+    rate = np.sqrt(sum(axis**2 for axis in np.meshgrid(steps, steps, np.fft.rfftfreq(_NOISE, 1 / _NOISE), indexing="ij")))
+    channels = []
+    axes = (0, 1, 2)
+    for lowest, fall in ((2.5, 2.3), (3.0, 2.3), (6.0, 2.2), (14.0, 1.0)):
+        strength = np.where(rate < lowest, 0, np.maximum(rate, 1) ** -fall)
+        values = np.fft.irfftn(np.fft.rfftn(generator.standard_normal((_NOISE,) * 3), axes=axes) * strength, (_NOISE,) * 3, axes)
+        channels.append(0.5 + 0.19 * values / values.std())
+    return (255 * np.clip(np.stack(channels, -1), 0, 1)).round().astype(np.uint8)

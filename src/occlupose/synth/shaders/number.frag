@@ -1,0 +1,3 @@
+uniform float number;
+out float value;
+void main() { value = number; }

@@ -1,0 +1,120 @@
+"""Objects that hide people: furniture, boxes, pillars, bars and leaves before the camera. Ours."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+Mesh = tuple[Float[np.ndarray, "vertex 3"], Int[np.ndarray, "face 3"]]
+"""Vertices (metres; y up, the ground at 0, about the origin) and the corners of each triangle."""
+
+_CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2
+_SIDES = np.array(
+    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
+)
+
+
+def block(width: float, height: float, depth: float, *, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Mesh:
+    """A box that stands at a height of y."""
+    return _CORNERS * (width, height, depth) + (x, y + height / 2, z), _SIDES
+
+
+def together(*meshes: Mesh) -> Mesh:
+    """Several meshes as one."""
+    starts = np.cumsum([0, *(len(vertices) for vertices, _ in meshes)])
+    return np.concatenate([vertices for vertices, _ in meshes]), np.concatenate(
+        [faces + start for (_, faces), start in zip(meshes, starts, strict=False)]
+    )
+
+
+def tube(radius: float, length: float, sides: int = 12) -> Mesh:
+    """A closed cylinder that stands on the ground."""
+    angle = np.arange(sides) * 2 * np.pi / sides
+    ring = np.stack([radius * np.cos(angle), 0 * angle, radius * np.sin(angle)], 1)
+    vertices = np.concatenate([ring, ring + np.array([0, length, 0]), [(0, 0, 0), (0, length, 0)]])
+    here, there = np.arange(sides), (np.arange(sides) + 1) % sides
+    low, high = np.full(sides, 2 * sides), np.full(sides, 2 * sides + 1)
+    corners = [(here, there, here + sides), (there, there + sides, here + sides), (low, there, here), (high, here + sides, there + sides)]
+    return vertices, np.concatenate([np.stack(triangle, 1) for triangle in corners])
+
+
+def _legs(width: float, depth: float, height: float, thick: float) -> list[Mesh]:
+    return [block(thick, height, thick, x=side * (width - thick) / 2, z=end * (depth - thick) / 2) for side in (-1, 1) for end in (-1, 1)]
+
+
+def table(random: np.random.Generator) -> Mesh:
+    """A table, or a desk whose front is closed."""
+    width, depth, height = random.uniform(0.9, 1.8), random.uniform(0.5, 0.9), random.uniform(0.68, 1.05)
+    parts = [block(width, 0.04, depth, y=height - 0.04), *_legs(width, depth, height - 0.04, random.uniform(0.04, 0.09))]
+    if random.random() < 0.35:
+        parts.append(block(width, height - 0.2, 0.02, y=0.16, z=depth / 2 - 0.03))
+    return together(*parts)
+
+
+def chair(random: np.random.Generator, seat: float = 0.45) -> Mesh:
+    """A chair whose seat is so high; whoever sits on it faces +z."""
+    width, depth = random.uniform(0.4, 0.5), random.uniform(0.38, 0.46)
+    parts = [block(width, 0.04, depth, y=seat - 0.04), *_legs(width, depth, seat - 0.04, 0.035)]
+    if random.random() < 0.75:
+        parts.append(block(width, random.uniform(0.3, 0.5), 0.03, y=seat + 0.06, z=-depth / 2 - 0.03))
+    return together(*parts)
+
+
+def sofa(random: np.random.Generator) -> Mesh:
+    """A sofa as seen over its back or side."""
+    width, depth = random.uniform(1.2, 2.0), 0.8
+    arms = [block(0.18, 0.6, depth, x=side * (width / 2 + 0.09)) for side in (-1, 1)]
+    return together(block(width, 0.42, depth), block(width, 0.45, 0.2, y=0.42, z=-depth / 2 + 0.1), *arms)
+
+
+def box(random: np.random.Generator) -> Mesh:
+    """A box, a crate, a machine or a counter."""
+    return block(random.uniform(0.3, 1.1), random.uniform(0.3, 1.3), random.uniform(0.3, 0.9))
+
+
+def pillar(random: np.random.Generator) -> Mesh:
+    """A pillar, a trunk or a post."""
+    return tube(random.uniform(0.06, 0.25), random.uniform(2.2, 4.0), int(random.integers(6, 20)))
+
+
+def bar(random: np.random.Generator) -> Mesh:
+    """A rail before the camera: some bars at a slant."""
+    count, thick, length = int(random.integers(1, 4)), random.uniform(0.015, 0.05), 5.0
+    bars = []
+    for number in range(count):
+        vertices, faces = tube(thick, length, 8)
+        bars.append((vertices - (0, length / 2, 0) + (number * random.uniform(0.12, 0.3), 0, 0), faces))
+    vertices, faces = together(*bars)
+    slant = random.choice([0.0, np.pi / 2]) + random.normal(0, 0.12)
+    c, s = np.cos(slant), np.sin(slant)
+    return vertices @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + (0, random.uniform(0.4, 1.6), 0), faces
+
+
+def foliage(random: np.random.Generator) -> Mesh:
+    """Leaves about some twigs, about a metre wide."""
+    count = int(random.integers(40, 160))
+    length, centre = random.uniform(0.05, 0.16), random.uniform((-0.6, 0.2, -0.2), (0.6, 1.9, 0.2), (int(random.integers(2, 6)), 3))
+    places = centre[random.integers(len(centre), size=count)] + random.normal(0, 0.22, (count, 3))
+    along, aside = (_unit(random.normal(size=(count, 3))) for _ in range(2))
+    aside = _unit(aside - (aside * along).sum(1, keepdims=True) * along)
+    leaf = np.array([[0, 0], [0.35, 0.35], [1, 0], [0.35, -0.35]]) * length
+    vertices = places[:, None] + leaf[None, :, :1] * along[:, None] + leaf[None, :, 1:] * aside[:, None]
+    faces = (4 * np.arange(count)[:, None, None] + np.array([[0, 1, 2], [0, 2, 3]])).reshape(-1, 3)
+    return vertices.reshape(-1, 3), faces
+
+
+STANDING: dict[str, Callable[[np.random.Generator], Mesh]] = {"table": table, "sofa": sofa, "box": box, "pillar": pillar}
+"""What stands among people."""
+
+BEFORE: dict[str, Callable[[np.random.Generator], Mesh]] = {"bar": bar, "foliage": foliage}
+"""What hangs or stands near the camera."""
+
+
+def placed(mesh: Mesh, yaw: float, x: float, z: float) -> Mesh:
+    """The mesh turned about the vertical (radians) and moved on the ground."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    return mesh[0] @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]) + (x, 0, z), mesh[1]
+
+
+def _unit(vector: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    return vector / np.linalg.norm(vector, axis=1, keepdims=True)

@@ -1,0 +1,83 @@
+"""Looks are drawn from seeds: the same for the same seed, various, clothed, and within their ranges."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from occlupose.synth.appearance import FLOORS, HAIRS, HATS, MATERIALS, PATTERNS, Cloth, dress, furnish, illuminate, linear, uniforms
+from occlupose.synth.scenery import HEIGHT, WIDTH, surroundings
+
+
+def seeded(draw, count=200, **named):
+    return [draw(np.random.default_rng(seed), **named) for seed in range(count)]
+
+
+@pytest.mark.parametrize("draw", [dress, illuminate, lambda generator: furnish(generator, "table")])
+def test_a_seed_gives_one_look(draw):
+    first, second = seeded(draw, 20), seeded(draw, 20)
+    assert first == second
+    assert len(set(first)) == 20
+
+
+@pytest.mark.parametrize("age", [0.2, 0.67, 1.0])
+@pytest.mark.parametrize("gender", [0.0, 1.0])
+def test_everybody_is_clothed(gender, age):
+    for look in seeded(dress, gender=gender, age=age):
+        assert look.hem < look.waist and look.leg <= -0.29 and look.sleeve >= 0.03
+        assert look.hem <= look.waist - 0.005  # no gap between top and bottom
+
+
+def test_numbers_are_in_range():
+    for look in seeded(dress):
+        for colour in (look.skin, look.flush, look.lips, look.hair, look.shoe, look.sock, look.top.colour, look.top.second):
+            assert all(0 <= value <= 1 for value in colour)
+        assert look.top.pattern < len(PATTERNS) and look.hair_style < len(HAIRS) and look.hat < len(HATS)
+        assert look.top.scale > 0.01
+    for look in seeded(illuminate):
+        assert look.floor < len(FLOORS)
+        assert np.linalg.norm(look.sun_direction) == pytest.approx(1) and look.sun_direction[1] > 0.2
+        assert look.exposure > 0 and 40 <= look.quality <= 100 and 0 <= look.vignette < 0.5
+
+
+def test_looks_vary():
+    people = seeded(dress)
+    light = np.array([np.mean(look.skin) for look in people])
+    assert light.max() > 8 * light.min()
+    assert {look.top.pattern for look in people} >= set(range(len(PATTERNS))) - {PATTERNS.index("denim")}
+    assert {look.hair_style for look in people} == set(range(len(HAIRS)))
+    assert {look.indoor for look in seeded(illuminate)} == {0, 1}
+    assert {look.floor for look in seeded(illuminate)} == set(range(len(FLOORS)))
+
+
+def test_women_have_no_beards_and_men_no_dresses():
+    assert all(look.beard == 0 for look in seeded(dress, gender=1.0))
+    men = seeded(dress, gender=0.0)
+    assert any(look.beard > 0.4 for look in men) and not any(look.skirt for look in men)
+
+
+def test_things_are_of_what_such_things_are_made_of():
+    assert {MATERIALS[furnish(np.random.default_rng(seed), "plant").material] for seed in range(30)} == {"leaves"}
+    assert "leaves" not in {MATERIALS[furnish(np.random.default_rng(seed), "statue").material] for seed in range(60)}
+
+
+def test_uniforms_name_everything():
+    look = dress(np.random.default_rng(0))
+    values = uniforms(look)
+    assert values["top_colour"] == look.top.colour and values["skin"] == look.skin
+    garments = sum(isinstance(getattr(look, field.name), Cloth) for field in fields(look))
+    assert len(values) == len(fields(look)) + garments * (len(fields(Cloth)) - 1)
+
+
+def test_light_from_srgb():
+    np.testing.assert_allclose(linear((0.0, 0.5, 1.0)), [0, 0.21404, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("indoor", [False, True])
+def test_surroundings(indoor):
+    one, again, other = surroundings(1, indoor), surroundings(1, indoor), surroundings(2, indoor)
+    assert one.shape == (HEIGHT, WIDTH, 4) and one.dtype == np.uint8
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).mean() > 0.1
+    assert (one[..., 3] == 255).all() == indoor
+    assert (one[0, :, 3] == 255).mean() > 0.9  # nothing floats

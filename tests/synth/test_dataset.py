@@ -1,0 +1,214 @@
+import json
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from occlupose.bodies.anny import anny
+from occlupose.datasets import coco
+from occlupose.errors import OccluposeError
+from occlupose.poses import ABSENT
+from occlupose.skeletons import BODY26, COCO17
+from occlupose.synth.dataset import Plan, write
+from occlupose.synth.generate import Pictures, scenes
+from occlupose.synth.groups import Settings, Source, sample
+from occlupose.synth.labels import label
+from occlupose.synth.poses import Poses
+from occlupose.synth.record import Record, run_lengths
+
+
+def source(**given):
+    return Source(Settings(**({"seed": 2, "people": (2, 4), "width": 256, "height": 160} | given)), Poses.load(), anny())
+
+
+def made(folder, count=12, *, workers=0, pictures=None, shard=None, **given):
+    plan = Plan(folder, count, shard, pictures)
+    assert sum(write(plan, source(**given), workers=workers)) == count
+    return json.loads((folder / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people") / "set"
+    made(folder, pictures=Pictures())
+    return folder
+
+
+def test_pycocotools_reads_it_and_masks_boxes_and_joints_belong_together(dataset):
+    read = COCO(str(dataset / "annotations.json"))
+    assert len(read.imgs) == 12 and len(read.anns) > 12
+    inside = total = 0
+    for annotation in read.anns.values():
+        mask = read.annToMask(annotation)
+        y, x = np.nonzero(mask)
+        left, top, width, height = annotation["bbox"]
+        assert (left, top, left + width, top + height) == (x.min(), y.min(), x.max() + 1, y.max() + 1)
+        assert annotation["area"] == mask.sum() == len(x)
+        points = np.array(annotation["keypoints"]).reshape(-1, 3)
+        assert annotation["num_keypoints"] == (points[:, 2] > 0).sum()
+        assert (points[points[:, 2] == 0, :2] == 0).all()
+        for u, v, state in points:
+            if state:
+                assert -0.5 <= u <= 255.5 and -0.5 <= v <= 159.5
+            if state == 2:
+                total += 1
+                inside += mask[max(0, round(v) - 1) : round(v) + 2, max(0, round(u) - 1) : round(u) + 2].any()
+        assert ((points[:, 2] == 1) == np.isin(annotation["reasons"], (1, 2, 3))).all()
+    assert inside / total > 0.99  # a nose may stick out of a silhouette by a pixel
+
+
+def test_our_own_reader_reads_it_with_its_pictures(dataset):
+    read = coco.load(dataset / "annotations.json", dataset / "images")
+    assert read.skeleton == COCO17
+    picture = read.people[0].read()
+    assert picture.shape == (160, 256, 3) and picture.std() > 5
+
+
+def test_who_hides_a_joint_is_an_annotation_of_the_same_picture_or_somebody_unseen(dataset):
+    document = json.loads((dataset / "annotations.json").read_text())
+    for annotation in document["annotations"]:
+        for reason, by in zip(annotation["reasons"], annotation["hidden_by"], strict=True):
+            assert (by > 0) == (reason in (1, 2))
+            assert not by or (by - 1) // 100 + 1 == annotation["image_id"]
+            assert reason != 1 or by == annotation["id"]
+
+
+def test_scenes_in_our_own_format_say_the_same_as_the_generator(dataset):
+    record = Record.load(dataset / "scenes" / "000003.npz")
+    labels = label(sample(source(), 3))
+    np.testing.assert_allclose(record.xyz, labels.joints, atol=1e-5)
+    np.testing.assert_array_equal(record.state, labels.occlusion.state)
+    np.testing.assert_allclose(record.root_depth, record.xyz[:, BODY26.index("pelvis")[0], 2])
+    projected = record.xyz @ record.camera.T
+    there = record.state != ABSENT
+    np.testing.assert_allclose((projected[..., :2] / projected[..., 2:])[there], record.xy[there], atol=0.01)
+    poses = labels.poses()
+    assert poses.xyz.shape == (1, len(labels.joints), 26, 3) and (poses.state[0] == record.state).all()
+
+
+def test_the_same_seed_gives_the_same_bytes_however_many_work(dataset, tmp_path):
+    again = made(tmp_path / "again", pictures=Pictures(), workers=2)
+    assert again == json.loads((dataset / "manifest.json").read_text())
+
+
+def test_another_seed_gives_other_bytes(tmp_path):
+    one, other = (made(tmp_path / str(seed), 3, seed=seed) for seed in (1, 2))
+    assert one["files"] != other["files"]
+
+
+def test_labels_alone_are_the_labels_of_the_pictures(dataset, tmp_path):
+    made(tmp_path / "labels")
+    one, other = (json.loads((folder / "annotations.json").read_text()) for folder in (dataset, tmp_path / "labels"))
+    assert one["annotations"] == other["annotations"] and one["images"] == other["images"]
+    assert not (tmp_path / "labels" / "images").exists()
+
+
+def test_shards_hold_the_same_files(dataset, tmp_path):
+    manifest = made(tmp_path / "shards", pictures=Pictures(), shard=5)
+    tars = sorted((tmp_path / "shards" / "shards").iterdir())
+    assert len(tars) == 3 and len(manifest["files"]) == 4
+    with tarfile.open(tars[0]) as tar:
+        assert tar.getnames() == [f"{n:06}.{kind}" for n in range(5) for kind in ("jpg", "npz")]
+        assert tar.extractfile("000002.jpg").read() == (dataset / "images" / "000002.jpg").read_bytes()
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(tmp_path):
+    folder = tmp_path / "killed"
+    code = f"""
+from pathlib import Path
+import sys; sys.path.insert(0, {str(__import__("pathlib").Path(__file__).parent)!r})
+from test_dataset import *
+if __name__ == "__main__":
+    made(Path({str(folder)!r}), 40, workers=1)
+"""
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    process = subprocess.Popen([sys.executable, script], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.time() + 120
+    while not list((folder / ".parts").glob("*.json")) and process.poll() is None and time.time() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "manifest.json").exists() and list((folder / ".parts").glob("0*.json"))
+    first = next(write(Plan(folder, 40, None, None), source(), workers=0))
+    assert first >= 10
+    assert made(folder, 40) == made(tmp_path / "whole", 40)
+    assert not (folder / ".parts").exists()
+
+
+def test_a_finished_dataset_is_left_alone(dataset):
+    before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*")}
+    made(dataset, pictures=Pictures())
+    assert {path: path.stat().st_mtime_ns for path in dataset.rglob("*")} == before
+
+
+def test_a_folder_with_another_dataset_or_something_else_is_refused(dataset, tmp_path):
+    with pytest.raises(OccluposeError, match="seed is 2, not 5"):
+        made(dataset, pictures=Pictures(), seed=5)
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(OccluposeError, match="is not empty"):
+        made(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_full_disk_is_said_and_nothing_half_written(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    real = Path.write_bytes
+
+    def full(path, content):
+        if "scenes" in path.parts and path.name.startswith(".000005"):
+            raise OSError(28, "No space left on device")
+        return real(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OccluposeError, match=r"000005\.npz: could not be written .no space left on device"):
+        made(tmp_path / "full")
+    assert not list((tmp_path / "full").rglob(".0*")) and not (tmp_path / "full" / "manifest.json").exists()
+    monkeypatch.undo()
+    assert made(tmp_path / "full")["files"] == made(tmp_path / "other")["files"]
+
+
+@pytest.mark.parametrize("given, named", [({"scenes": 0}, "scenes: 0"), ({"scenes": 1, "shard": 0}, "shard: 0")])
+def test_numbers_that_cannot_be_are_refused(tmp_path, given, named):
+    with pytest.raises(OccluposeError, match=named):
+        Plan(tmp_path, **given)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut"], ids=["missing", "empty", "cut short"])
+def test_a_damaged_scene_is_named(tmp_path, content):
+    path = tmp_path / "000000.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(OccluposeError, match=str(path)):
+        Record.load(path)
+
+
+def test_scenes_in_memory_come_in_order_and_are_the_same_from_workers():
+    here = list(scenes(source(), range(4), workers=0))
+    there = list(scenes(source(), range(4), workers=2))
+    assert [one.record.number for one in there] == [0, 1, 2, 3]
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_array_equal(one.record.xyz, other.record.xyz)
+        np.testing.assert_array_equal(one.thing, other.thing)
+        assert one.picture is None
+
+
+def test_scenes_without_end_stop_when_nobody_asks():
+    endless = scenes(source(), workers=1)
+    assert [next(endless).record.number for _ in range(3)] == [0, 1, 2]
+    endless.close()
+
+
+@pytest.mark.parametrize("mask", [np.zeros((3, 4), bool), np.ones((3, 4), bool), np.eye(4, dtype=bool)])
+def test_run_lengths_are_those_of_pycocotools(mask):
+    from pycocotools import mask as oracle
+
+    code = run_lengths(mask)
+    np.testing.assert_array_equal(oracle.decode(oracle.frPyObjects(code, *mask.shape)), mask)
+    assert sum(code["counts"]) == mask.size
