@@ -15,7 +15,7 @@ from occlupose.skeletons import BODY26, COCO17
 from occlupose.synth.generate import Pictures, Sample, scenes
 from occlupose.synth.groups import Settings, Source
 
-PICTURE = Path(__file__).parent / "images" / "synthetic.png"
+PICTURE = Path(__file__).parent / "images" / "synthetic.jpg"
 COLOURS = {Reason.NONE: (70, 220, 90), Reason.SELF: (255, 215, 0), Reason.PERSON: (235, 50, 50), Reason.OBJECT: (235, 60, 235)}
 ACROSS, WIDTH, HEIGHT = 8, 256, 160
 
@@ -37,7 +37,6 @@ def drawn(sample: Sample) -> RGB:
         for joint in BODY26.index(*COCO17.joints):
             if sample.record.state[person, joint] != ABSENT:
                 x, y = np.rint((sample.record.xy[person, joint] + 0.5) * scale - 0.5).astype(int).tolist()
-                cv2.circle(picture, (x, y), 2, (0, 0, 0), -1, cv2.LINE_AA)
                 cv2.circle(picture, (x, y), 1, COLOURS[Reason(sample.record.reason[person, joint])], -1, cv2.LINE_AA)
     return picture
 

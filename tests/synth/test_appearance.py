@@ -5,7 +5,21 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from occlupose.synth.appearance import FLOORS, HAIRS, HATS, MATERIALS, PATTERNS, Cloth, dress, furnish, illuminate, linear, uniforms
+from occlupose.synth import things
+from occlupose.synth.appearance import (
+    FLOORS,
+    HAIRS,
+    HATS,
+    MADE_OF,
+    MATERIALS,
+    PATTERNS,
+    Cloth,
+    dress,
+    furnish,
+    illuminate,
+    linear,
+    uniforms,
+)
 from occlupose.synth.scenery import HEIGHT, WIDTH, surroundings
 
 
@@ -57,7 +71,7 @@ def test_women_have_no_beards_and_men_no_dresses():
 
 
 def test_things_are_of_what_such_things_are_made_of():
-    assert {MATERIALS[furnish(np.random.default_rng(seed), "plant").material] for seed in range(30)} == {"leaves"}
+    assert {MATERIALS[furnish(np.random.default_rng(seed), "foliage").material] for seed in range(30)} == {"leaves"}
     assert "leaves" not in {MATERIALS[furnish(np.random.default_rng(seed), "statue").material] for seed in range(60)}
 
 
@@ -81,3 +95,7 @@ def test_surroundings(indoor):
     assert (one != other).mean() > 0.1
     assert (one[..., 3] == 255).all() == indoor
     assert (one[0, :, 3] == 255).mean() > 0.9  # nothing floats
+
+
+def test_things_of_every_kind_but_those_of_anything_are_known():
+    assert set(MADE_OF) <= {"chair", *things.STANDING, *things.BEFORE}

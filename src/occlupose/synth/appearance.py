@@ -21,8 +21,10 @@ HATS = ("none", "cap", "beanie")
 FLOORS = ("concrete", "planks", "tiles", "carpet", "grass", "paving", "sand")
 MATERIALS = ("plain", "wood", "cardboard", "metal", "fabric", "leaves")
 
-_OF_THING = {"table": ("wood", "plain"), "chair": ("wood", "plain", "fabric"), "box": ("cardboard", "wood", "plain"),
-             "bar": ("metal", "plain", "wood"), "plant": ("leaves",)}  # fmt: skip
+MADE_OF = {
+    "table": ("wood", "plain"), "chair": ("wood", "plain", "fabric"), "sofa": ("fabric",), "box": ("cardboard", "wood", "plain"),
+    "bar": ("metal", "plain", "wood"), "foliage": ("leaves",),
+}  # fmt: skip
 """What things of a kind are made of; other kinds of anything but leaves."""
 
 
@@ -278,7 +280,7 @@ def dress(generator: Generator, *, gender: float = 0.5, age: float = 0.7) -> Per
 
 def furnish(generator: Generator, kind: str) -> ThingLook:
     """The looks of a thing of some kind (see `Thing.kind`)."""
-    name = str(_pick(generator, _OF_THING.get(kind, MATERIALS[:-1])))
+    name = str(_pick(generator, MADE_OF.get(kind, MATERIALS[:-1])))
     colour = {
         "wood": _tint(generator, 0.35, 0.6, 0.25, 0.7, hue=0.055 + 0.035 * generator.random()),
         "cardboard": _tint(generator, 0.3, 0.4, 0.5, 0.68, hue=0.09),

@@ -32,7 +32,7 @@ class Person:
 
 @dataclass(frozen=True, eq=False)
 class Thing:
-    """An object that may hide people: a table, a chair, a box, a bar or a plant.
+    """An object that may hide people: a table, a chair, a sofa, a box, a pillar, a bar or foliage.
 
     Attributes:
         kind: what it is.
