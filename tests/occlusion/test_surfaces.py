@@ -70,6 +70,24 @@ def test_the_nearer_surface_is_in_front_whatever_the_order():
         assert buffer.part[48, 64] == PARTS.index("left_hand") and buffer.thing[48, 64] == surfaces.index(near)
 
 
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_triangles_that_reach_behind_the_camera_are_seen_as_rays_see_them(seed):
+    random = np.random.default_rng(seed)
+    corners = random.uniform((-3, -3, -2), (3, 3, 4), (3, 3))
+    buffer = zbuffer([Surface(corners, np.array([[0, 1, 2]]))], CAMERA)
+    y, x = np.mgrid[: CAMERA.height, : CAMERA.width]
+    ray = CAMERA.rays(np.stack([x, y], -1).astype(float))
+    edges = np.cross(corners, np.roll(corners, -1, 0))  # a ray passes a triangle where it is on one side of all edges
+    sides = ray @ (edges * np.sign(np.linalg.det(corners))).T
+    normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
+    z = (normal @ corners[0]) / (ray @ normal)
+    exact = (sides > 0).all(-1) & (z > NEAR)
+    near_edge = (np.abs(sides).min(-1) < 0.05 * np.linalg.norm(edges, axis=1).max()) | (np.abs(z - NEAR) < 0.02)
+    assert ((buffer.thing == 0) == exact)[~near_edge].all()
+    np.testing.assert_allclose(buffer.depth[exact & ~near_edge], z[exact & ~near_edge], rtol=0.02)
+
+
 def test_nothing_at_all_and_empty_surfaces():
     assert (zbuffer([], CAMERA).thing == NOTHING).all()
     assert (zbuffer([Surface(np.zeros((0, 3)), np.zeros((0, 3), int))], CAMERA).thing == NOTHING).all()

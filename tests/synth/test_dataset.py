@@ -7,11 +7,13 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from pycocotools.coco import COCO
 
 from occlupose.bodies.anny import anny
 from occlupose.datasets import coco
 from occlupose.errors import OccluposeError
+from occlupose.media import write_image
 from occlupose.poses import ABSENT
 from occlupose.skeletons import BODY26, COCO17
 from occlupose.synth.dataset import Plan, write
@@ -148,12 +150,58 @@ def test_a_finished_dataset_is_left_alone(dataset):
 
 
 def test_a_folder_with_another_dataset_or_something_else_is_refused(dataset, tmp_path):
-    with pytest.raises(OccluposeError, match="seed is 2, not 5"):
+    with pytest.raises(OccluposeError, match="seed 2, not 5"):
         made(dataset, pictures=Pictures(), seed=5)
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(OccluposeError, match="is not empty"):
         made(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_finished_dataset_that_lost_a_file_says_which(tmp_path):
+    made(tmp_path / "set", 3)
+    (tmp_path / "set" / "scenes" / "000001.npz").unlink()
+    with pytest.raises(OccluposeError, match=r"000001\.npz: is missing"):
+        made(tmp_path / "set", 3)
+
+
+def test_a_run_that_was_killed_at_its_very_end_is_finished(tmp_path):
+    made(tmp_path / "set", 3)
+    (tmp_path / "set" / ".parts").mkdir()
+    made(tmp_path / "set", 3)
+    assert not (tmp_path / "set" / ".parts").exists()
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "7"])
+def test_settings_that_say_nothing_are_named(tmp_path, content):
+    made(tmp_path, 1)
+    (tmp_path / "settings.json").write_text(content)
+    with pytest.raises(OccluposeError, match=r"settings\.json"):
+        made(tmp_path, 1)
+
+
+def test_other_backdrops_of_the_same_names_are_another_dataset(tmp_path):
+    for shade in (40, 200):
+        write_image(tmp_path / "room.png", np.full((90, 120, 3), shade, np.uint8))
+        plan = Plan(tmp_path / "set", 1, None, Pictures((tmp_path / "room.png",)))
+        if shade == 40:
+            list(write(plan, source(), workers=0))
+            continue
+        with pytest.raises(OccluposeError, match="other backdrops"):
+            list(write(plan, source(), workers=0))
+
+
+def test_the_number_of_threads_changes_nothing(tmp_path):
+    before = torch.get_num_threads()
+    try:
+        files = []
+        for threads in (1, 4):
+            torch.set_num_threads(threads)
+            files.append(made(tmp_path / str(threads), 4, people=(4, 6))["files"])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert files[0] == files[1]
 
 
 def test_a_full_disk_is_said_and_nothing_half_written(tmp_path, monkeypatch):

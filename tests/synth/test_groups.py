@@ -114,6 +114,7 @@ def test_more_overlap_hides_more():
         ({"overlap": 1.5}, "overlap: 1.5"),
         ({"objects": -1.0}, "objects: -1"),
         ({"seed": -1}, "seed: -1"),
+        ({"seed": 10**20}, "seed: 1000"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(given, named):

@@ -108,6 +108,12 @@ def test_motion_capture_is_put_onto_the_body(tmp_path):
     assert np.isfinite(result.error).all()
 
 
+def test_too_few_poses_are_said_and_few_are_enough():
+    with pytest.raises(OccluposeError, match="10 poses are too few"):
+        Poses.learn(some(0, 10))
+    assert np.isfinite(Poses.learn(some(0, 150)).draw(np.random.default_rng(0), 5)).all()
+
+
 def test_no_motion_capture_is_said():
     with pytest.raises(OccluposeError, match="no motion capture"):
         retarget([])

@@ -96,19 +96,50 @@ def zbuffer(surfaces: Sequence[Surface], camera: Camera) -> ZBuffer:
     for number, surface in enumerate(surfaces):
         if not len(surface.faces):
             continue
-        points = surface.vertices.astype(np.float64, copy=True)
+        points, faces, part = _before(surface)
         points[:, :2] = points[:, :2] * scale + points[:, 2:] * shift
         points[:, 1:] *= -1
         ids = np.zeros((len(points), 3), np.float32)
         ids[:, 0] = (number + 1) / _IDS
-        ids[:, 1] = (NO_PART if surface.part is None else surface.part) / _IDS
-        cv2.triangleRasterize(
-            points.astype(np.float32), surface.faces.astype(np.int32), ids, colour, depth, np.eye(4), view, NEAR, FAR, settings
-        )
+        ids[:, 1] = part / _IDS
+        cv2.triangleRasterize(points.astype(np.float32), faces.astype(np.int32), ids, colour, depth, np.eye(4), view, NEAR, FAR, settings)
     thing = np.rint(colour[..., 0] * _IDS).astype(np.int16) - 1
     part = np.where(thing >= 0, np.rint(colour[..., 1] * _IDS), NO_PART).astype(np.uint8)
     return ZBuffer(np.where(thing >= 0, depth, np.inf).astype(np.float32), thing, part)
 
+
+def _before(
+    surface: Surface,
+) -> tuple[Float[np.ndarray, "vertex 3"], Int[np.ndarray, "face 3"], UInt8[np.ndarray, "vertex"]]:
+    """The triangles that lie before the camera, with the parts of their vertices; what crosses NEAR is cut there, as OpenCV does not."""
+    points = surface.vertices.astype(np.float64, copy=True)
+    part = np.full(len(points), NO_PART, np.uint8) if surface.part is None else surface.part
+    ahead = (points[:, 2] > NEAR)[surface.faces]
+    faces = [surface.faces[ahead.all(1)]]
+    more, parts, count = [points], [part], len(points)
+    for triangle in surface.faces[ahead.any(1) & ~ahead.all(1)]:
+        polygon = _cut(points[triangle])
+        fan = np.arange(1, len(polygon) - 1)
+        more.append(polygon)
+        parts.append(np.full(len(polygon), part[triangle[0]], np.uint8))
+        faces.append(count + np.stack([0 * fan, fan, fan + 1], 1))
+        count += len(polygon)
+    return np.concatenate(more), np.concatenate(faces), np.concatenate(parts)
+
+
+def _cut(corners: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "corner 3"]:
+    """What of a triangle lies beyond NEAR (Sutherland and Hodgman)."""
+    result = []
+    for one, other in zip(corners, np.roll(corners, -1, 0), strict=True):
+        if one[2] > NEAR:
+            result.append(one)
+        if (one[2] > NEAR) != (other[2] > NEAR):
+            result.append(one + (other - one) * (_BEYOND * NEAR - one[2]) / (other[2] - one[2]))
+    return np.array(result)
+
+
+_BEYOND = 1.0001
+"""Triangles are cut this many times NEAR away, so that rounding leaves nothing before it."""
 
 _IDS = 4096.0
 """Numbers are drawn as colours between 0 and 1: as this many steps, all of which float32 has exactly."""
@@ -129,7 +160,7 @@ def judge(
     """
     people, count = joints.shape[:2]
     xy = camera.project(joints.astype(np.float64))
-    there = np.isfinite(xy).all(-1)
+    there = np.isfinite(xy).all(-1) & (joints[..., 2] > NEAR)
     place = np.rint(np.where(there[..., None], xy, -1e6)).astype(np.int64)
     inside = there & (place >= 0).all(-1) & (place < (camera.width, camera.height)).all(-1)
     steps = np.stack(np.meshgrid(*2 * [np.arange(-window, window + 1)]), -1).reshape(-1, 2)

@@ -9,9 +9,9 @@ import io
 import json
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ QUALITY = (62, 96)
 ANNOTATIONS, MANIFEST, PARTS, SETTINGS = "annotations.json", "manifest.json", ".parts", "settings.json"
 
 VERSION = 1
+
+LIBRARIES = ("torch", "numpy", "opencv-python-headless")
+"""Whose versions bytes may depend on."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,17 @@ def write(plan: Plan, source: Source, *, workers: int | None = None) -> Iterator
     """
     _begin(plan, source)
     parts = plan.folder / PARTS
+    if (plan.folder / MANIFEST).exists():
+        shutil.rmtree(parts, ignore_errors=True)  # what a run left that was killed at its very end
+        _check(plan.folder)
+        yield plan.scenes
+        return
     finished = [_finished(plan.folder, parts / f"{number:06}.json") for number in range(len(plan.pieces))]
     yield sum(len(piece) for piece, done in zip(plan.pieces, finished, strict=True) if done)
     todo = [(number, plan) for number, done in enumerate(finished) if not done]
     if todo:
         yield from spread(_piece, todo, source, plan.pictures, workers)
-    if parts.exists():
-        _merge(plan, source)
+    _merge(plan, source)
 
 
 def _begin(plan: Plan, source: Source) -> None:
@@ -101,28 +108,31 @@ def _begin(plan: Plan, source: Source) -> None:
         theirs = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OccluposeError(f"{path}: cannot be read ({error}); choose another folder with -o") from error
-    different = [name for name in ours if theirs.get(name) != ours[name]]
-    if different:
-        name = different[0]
-        raise OccluposeError(
-            f"{plan.folder}: holds a dataset whose {name} is {theirs.get(name)}, not {ours[name]}; choose another folder with -o"
-        )
+    if not isinstance(theirs, dict):
+        raise OccluposeError(f"{path}: says nothing of a dataset; choose another folder with -o")
+    for name in ours:
+        if theirs.get(name) != ours[name]:
+            what = f"other {name}" if name in ("poses", "backdrops") else f"{name} {theirs.get(name)}, not {ours[name]}"
+            raise OccluposeError(f"{plan.folder}: holds a dataset with {what}; choose another folder with -o")
 
 
 def about(plan: Plan, source: Source) -> dict[str, Any]:
     """What a dataset is made of: two that say the same have the same bytes, where the renderer is the same."""
     from occlupose import __version__
 
-    prior = hashlib.sha256(source.poses.mean.tobytes() + source.poses.axes.tobytes()).hexdigest()[:16]
-    backdrops = [] if plan.pictures is None else sorted(path.name for path in plan.pictures.backdrops)
+    prior = source.poses
+    poses = hashlib.sha256(b"".join(value.tobytes() for value in (prior.weight, prior.mean, prior.axes, prior.noise)))
+    backdrops = hashlib.sha256()
+    for path in () if plan.pictures is None else plan.pictures.backdrops:
+        backdrops.update(hashlib.sha256(path.read_bytes()).digest())
     return {
         "version": VERSION,
         "occlupose": __version__,
         "scenes": plan.scenes,
         "shard": plan.shard,
         "pictures": plan.pictures is not None,
-        "backdrops": hashlib.sha256("\n".join(backdrops).encode()).hexdigest()[:16] if backdrops else None,
-        "poses": prior,
+        "backdrops": backdrops.hexdigest()[:16] if plan.pictures and plan.pictures.backdrops else None,
+        "poses": poses.hexdigest()[:16],
         **asdict(source.settings),
     }
 
@@ -132,14 +142,14 @@ def _piece(maker: Maker, task: tuple[int, Plan]) -> int:
     number, plan = task
     scenes = plan.pieces[number]
     part: dict[str, Any] = {"images": [], "annotations": [], "files": [], "people": 0}
-    with tempfile.TemporaryDirectory() as scratch:
-        contents: list[tuple[str, bytes]] = []
-        for scene in scenes:
-            made = maker.make(scene)
-            part["images"].append(image(made.record, f"{scene:06}.jpg"))
-            part["annotations"] += annotations(made.record, made.thing)
-            part["people"] += len(made.record.xyz)
-            contents += _contents(made, f"{scene:06}", Path(scratch))
+    contents: list[tuple[str, bytes]] = []
+    for scene in scenes:
+        made = maker.make(scene)
+        part["images"].append(image(made.record, f"{scene:06}.jpg"))
+        part["annotations"] += annotations(made.record, made.thing)
+        part["people"] += len(made.record.xyz)
+        contents += _contents(made, f"{scene:06}")
+    part["renderer"] = maker.renderer
     if plan.shard is None:
         for name, content in contents:
             part["files"].append(_keep(plan.folder, f"{'images' if name.endswith('.jpg') else 'scenes'}/{name}", content))
@@ -149,10 +159,9 @@ def _piece(maker: Maker, task: tuple[int, Plan]) -> int:
     return len(scenes)
 
 
-def _contents(made: Sample, name: str, scratch: Path) -> list[tuple[str, bytes]]:
+def _contents(made: Sample, name: str) -> list[tuple[str, bytes]]:
     """The files of a scene: its picture, where there is one, and its record."""
-    made.record.save(scratch / f"{name}.npz")
-    result = [(f"{name}.npz", (scratch / f"{name}.npz").read_bytes())]
+    result = [(f"{name}.npz", made.record.encoded())]
     if made.picture is not None:
         result.insert(0, (f"{name}.jpg", jpeg(made.picture, made.record.number, made.record.seed)))
     return result
@@ -183,13 +192,26 @@ def _keep(folder: Path, name: str, content: bytes) -> dict[str, Any]:
 
 def _finished(folder: Path, part: Path) -> bool:
     """Whether a piece is there, with all its files."""
-    if (folder / MANIFEST).exists():
-        return True
     try:
         files = json.loads(part.read_text(encoding="utf-8"))["files"]
         return all((folder / file["name"]).stat().st_size == file["bytes"] for file in files)
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _check(folder: Path) -> None:
+    """A finished dataset has all its files."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        gone = [file["name"] for file in files if not _is(folder / file["name"], file["bytes"])]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OccluposeError(f"{folder / MANIFEST}: cannot be read ({error}); delete it, and make the dataset again") from error
+    if gone:
+        raise OccluposeError(f"{folder / gone[0]}: is missing or was changed; delete {MANIFEST}, and make the dataset again")
+
+
+def _is(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 def _merge(plan: Plan, source: Source) -> None:
@@ -201,22 +223,14 @@ def _merge(plan: Plan, source: Source) -> None:
     content = json.dumps({"info": info, "images": images, "annotations": people, "categories": [CATEGORY]}).encode()
     files = [file for part in parts for file in part["files"]] + [_keep(plan.folder, ANNOTATIONS, content)]
     manifest = about(plan, source) | {
-        "renderer": _renderer(plan),
+        "renderer": ", ".join(sorted({part["renderer"] for part in parts if part["renderer"]})) or None,
+        "versions": {name: version(name) for name in LIBRARIES},
         "people": sum(part["people"] for part in parts),
         "annotated": len(people),
         "files": files,
     }
     _write_json(plan.folder / MANIFEST, manifest)
     shutil.rmtree(plan.folder / PARTS)
-
-
-def _renderer(plan: Plan) -> str | None:
-    """What painted the pictures: bytes are only the same where this is."""
-    if plan.pictures is None:
-        return None
-    from occlupose.synth.render import Renderer
-
-    return Renderer().name
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -3,10 +3,12 @@
 import itertools
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -55,7 +57,7 @@ class Pictures:
 def scenes(
     source: Source, numbers: Iterable[int] | None = None, *, pictures: Pictures | None = None, workers: int | None = None
 ) -> Iterator[Sample]:
-    """Finished scenes in the order of their numbers.
+    """Finished scenes in the order of their numbers. A script that calls this with workers needs `if __name__ == "__main__":`.
 
     Arguments:
         numbers: which; None is 0, 1, 2, ... without end.
@@ -76,12 +78,15 @@ def spread(
     Raises:
         OccluposeError: as the work, or a process was killed.
     """
-    count = len(os.sched_getaffinity(0)) if workers is None else workers
+    count = cores() if workers is None else workers
     if count < 0:
         raise OccluposeError(f"workers: {count}; give a number of processes from 0")
     if count == 0:
         maker = Maker(source, pictures)
-        yield from (work(maker, task) for task in tasks)
+        for task in tasks:
+            with _one_thread():
+                result = work(maker, task)
+            yield result
         return
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (source.settings, source.poses, pictures))
     begun: deque[Future[R]] = deque()
@@ -93,9 +98,33 @@ def spread(
         while begun:
             yield begun.popleft().result()
     except BrokenProcessPool as error:
-        raise OccluposeError("a worker ended before its work did (killed, or out of memory); give fewer --workers") from error
+        raise OccluposeError(
+            "a worker ended before its work did (killed, out of memory, or begun by a script without `if __name__ == '__main__':`); "
+            "give fewer workers, or 0"
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in one order, as in a worker: more threads round otherwise."""
+    import cv2
+    import torch
+
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 class Maker:
@@ -104,6 +133,11 @@ class Maker:
     def __init__(self, source: Source, pictures: Pictures | None) -> None:
         self.source, self.pictures = source, pictures
         self._renderer: Renderer | None = None
+
+    @property
+    def renderer(self) -> str | None:
+        """What painted the pictures so far."""
+        return None if self._renderer is None else self._renderer.name
 
     def make(self, number: int) -> Sample:
         """Scene `number`."""
@@ -133,6 +167,7 @@ def _begin(settings: object, poses: object, pictures: Pictures | None) -> None:
     from occlupose.bodies.anny import anny
 
     global _maker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began us ends us
     os.environ["LP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -34,7 +34,7 @@ class Settings:
         people: fewest and most in a scene, each number as often.
         width, height: of the pictures, px.
         overlap: how many of the people stand before or behind somebody as the camera sees them, 0 to 1; as near as a group allows.
-        objects: mean number of things that may hide somebody, besides chairs that are sat on.
+        objects: mean number of things that are put in the way, besides chairs that are sat on; where there is no room, fewer.
 
     Raises:
         OccluposeError: a number that cannot be.
@@ -56,8 +56,8 @@ class Settings:
             raise OccluposeError(f"overlap: {self.overlap}; give a share from 0 to 1")
         if not 0 <= self.objects <= 10:
             raise OccluposeError(f"objects: {self.objects}; give a mean number from 0 to 10")
-        if self.seed < 0:
-            raise OccluposeError(f"seed: {self.seed}; give a whole number from 0")
+        if not 0 <= self.seed < 2**63:
+            raise OccluposeError(f"seed: {self.seed}; give a whole number from 0 to 9223372036854775807")
 
 
 @dataclass(frozen=True, eq=False)
@@ -360,7 +360,7 @@ def _things(
         mesh = things.chair(random, seat)
         back = middles[person] - 0.05 * forward
         result.append(_thing(random, "chair", things.placed(mesh, float(np.arctan2(forward[0], forward[2])), back[0], back[2])))
-    for _ in range(min(6, int(random.poisson(settings.objects)))):
+    for _ in range(int(random.poisson(settings.objects))):
         before = random.random() < 0.4
         kinds = things.BEFORE if before else things.STANDING
         kind = list(kinds)[random.integers(len(kinds))]
@@ -369,7 +369,8 @@ def _things(
         if before:
             yaw = float(np.arctan2(eye[0] - somebody[0], eye[2] - somebody[2]))
         for _ in range(5):
-            share = random.uniform(0.3, 0.7) if before else 1 - random.uniform(0.5, 1.3) / max(1.0, float(np.linalg.norm(eye - somebody)))
+            near = random.uniform(0.5, 1.3) / max(1.0, float(np.linalg.norm(eye - somebody)))
+            share = random.uniform(0.3, 0.7) if before else max(0.2, 1 - near)
             x, _, z = eye + share * (somebody - eye) + random.normal(0, 0.25, 3)
             vertices, faces = things.placed(mesh, yaw, x, z)
             if not _inside(np.concatenate([joints, eye[None]]), mesh[0], yaw, x, z):

@@ -134,8 +134,15 @@ class Poses:
 
     @classmethod
     def learn(cls, numbers: Float[np.ndarray, "pose 51"], *, clusters: int = CLUSTERS, rank: int = RANKS, seed: int = 0) -> "Poses":
-        """From poses as `describe` gives them; the same seed gives the same prior."""
-        means, label = kmeans2(numbers, min(clusters, len(numbers)), seed=seed, minit="++")
+        """From poses as `describe` gives them; the same seed gives the same prior.
+
+        Raises:
+            OccluposeError: the poses are too few.
+        """
+        enough = 3 * (rank + 1)
+        if len(numbers) < enough:
+            raise OccluposeError(f"{len(numbers)} poses are too few to learn from; give motion capture with {enough} or more")
+        means, label = kmeans2(numbers, min(clusters, len(numbers) // enough), seed=seed, minit="++")
         kept = [k for k in range(len(means)) if (label == k).sum() > rank + 1]
         axes, noise, count = [], [], []
         for k in kept:

@@ -3,11 +3,12 @@
 The .npz has `version` (1), `number` and `seed` of the scene, `skeleton`, `joint_names` and, of every person: `xyz` (metres, camera frame: x
 right, y down, z forward; known also where a joint is hidden or outside of the picture), `xy` (px), `state` (2 visible, 1 occluded, 0
 outside), `reason` (0 none, 1 self, 2 another person, 3 object, 4 outside), `by` (who or what hides it: people are 0 to n - 1, things
-follow; -1 nobody), `box` (left, top, width, height of what is seen, px; NaN where nothing is), `root_depth` (m), `shape`, `pose` (17
-segments turned in the camera's frame) and `translation`; then `things` (their kinds), `width`, `height`, `camera` (3 x 3, px),
-`rotation` and `eye` (world to camera: rotation @ (point - eye); the world has y up and the ground at 0).
+follow; -1 nobody), `box` (left, top, width, height of what is seen, px from the picture's edge; NaN where nothing is), `root_depth` (m),
+`shape`, `pose` (17 segments turned in the camera's frame) and `translation`; then `things` (their kinds), `width`, `height`, `camera`
+(3 x 3, px), `rotation` and `eye` (world to camera: rotation @ (point - eye); the world has y up and the ground at 0).
 """
 
+import io
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -76,16 +77,18 @@ class Record:
             eye=scene.eye,
         )
 
-    def save(self, path: Path) -> None:
-        """Write the .npz file; the same record gives the same bytes."""
+    def encoded(self) -> bytes:
+        """The .npz file; the same record gives the same bytes."""
         content: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         content["things"] = np.array(self.things, dtype="U16")
         about: dict[str, Any] = {"version": VERSION, "skeleton": BODY26.name, "joint_names": list(BODY26.joints)}
-        np.savez_compressed(path, allow_pickle=False, **about, **content)
+        file = io.BytesIO()
+        np.savez_compressed(file, **about, **content)
+        return file.getvalue()
 
     @classmethod
     def load(cls, path: Path) -> "Record":
-        """Read what `save` wrote.
+        """Read what was `encoded` into a file.
 
         Raises:
             OccluposeError: the file cannot be read, or is no scene; names it.

@@ -1,0 +1,242 @@
+"""How good are occlusion labels that fitted bodies give, beside those of the Cylinder Man and of a naive test of depth?
+
+    python benchmarks/ssf.py MOCAP --weights FILE
+
+The people are synthetic, their poses those of the held-out subjects; what is true of them is known exactly. Everybody is told the true 3D
+joints of h36m17 (which are those of mpi15 and two more), in the rows "1 cm noise" with that much noise along each axis; and, where it says
+so, masks of what is seen of each person. Nobody is told of the things in a scene, so joints that a thing hides are left out. Precision,
+recall and F1 are of "hidden" among the other joints in the picture. The bodies are of the family that the people are made of, but for the
+body of capsules. `silhouette_iou` compares whole outlines, hidden parts too. Writes results/ssf.csv and prints it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from jaxtyping import Bool, Float
+from results import write
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional
+
+from occlupose.bodies.anny import anny
+from occlupose.bodies.body import PARTS, Skinned
+from occlupose.bodies.cylinders import cylinders
+from occlupose.bodies.fitting import Fit
+from occlupose.cameras import Camera
+from occlupose.methods.hupor.ssf.label import Picture, occlusion
+from occlupose.methods.hupor.ssf.network import SSF
+from occlupose.methods.hupor.ssf.optimise import optimise
+from occlupose.methods.hupor.ssf.people import gather
+from occlupose.methods.hupor.ssf.predict import predict, refine
+from occlupose.methods.hupor.ssf.weights import load
+from occlupose.occlusion.cylinders import CYLINDERS, hidden, shapes
+from occlupose.occlusion.surfaces import Reason, Surface, judge, zbuffer
+from occlupose.poses import ABSENT, OCCLUDED
+from occlupose.skeletons import BODY26, H36M17
+from occlupose.synth.groups import Settings, Source, sample
+from occlupose.synth.labels import Labels, label
+
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = ("labels", "silhouette_iou", "joint_error_mm", "precision", "recall", "f1")
+GIVEN = BODY26.index(*H36M17.joints)
+
+NEAR, NEARER = 0.06, 0.10
+"""Metres of the naive test: a joint is hidden by a point that looks this near and is this much nearer."""
+
+ALONG = np.linspace(0, 1, 11)
+"""Where the points of a limb are."""
+
+LEAST = 100
+"""Pixels of a whole outline that counts."""
+
+SMALL = 128
+"""Pixels of the crops that outlines are fitted in."""
+
+Hidden = list[Bool[np.ndarray, "person 17"]]
+
+
+def naive(picture: Picture) -> Bool[np.ndarray, "person 17"]:
+    """A joint is hidden if a joint or a point of a limb of anybody is before it."""
+    joints = picture.joints.astype(np.float64)
+    ends = np.array([H36M17.index(*limb) for limb in H36M17.limbs])
+    start, end = joints[:, ends[:, 0], None], joints[:, ends[:, 1], None]
+    points = (start + ALONG[:, None] * (end - start)).reshape(-1, 3)  # person limb point
+    depth = joints[..., 2]
+    away = np.linalg.norm(points[:, :2] / points[:, 2:] - joints[..., None, :2] / joints[..., None, 2:], axis=-1) * depth[..., None]
+    return ((away < NEAR) & (points[:, 2] < depth[..., None] - NEARER)).any(-1)
+
+
+def tubes(joints: Float[np.ndarray, "17 3"], around: int = 16) -> Surface:
+    """The Cylinder Man as a surface; trunk and head have halves, as `judge` wants them."""
+    starts, ends, radii = (value.numpy() for value in shapes(torch.from_numpy(joints), H36M17))
+    left, right = H36M17.index("left_shoulder", "right_shoulder")
+    sideways = joints[left] - joints[right]
+    vertices, faces, part = [], [], []
+    turn = 2 * np.pi * (np.arange(around) + 0.5) / around
+    for number, (start, end, radius) in enumerate(zip(starts, ends, radii, strict=True)):
+        u = np.cross(end - start, sideways if number < 2 else (0.0, 0.0, 1.0))
+        u /= max(np.linalg.norm(u), 1e-9)
+        v = np.cross(end - start, u)
+        v /= max(np.linalg.norm(v), 1e-9)
+        ring = radius * (np.cos(turn)[:, None] * u + np.sin(turn)[:, None] * v)
+        first = sum(map(len, vertices))
+        vertices.append(np.concatenate([start + ring, end + ring, start[None], end[None]]))
+        own, following = first + np.arange(around), first + (np.arange(around) + 1) % around
+        low, high = np.full(around, first + 2 * around), np.full(around, first + 2 * around + 1)
+        for corners in ((own, following, own + around), (following, following + around, own + around)):
+            faces.append(np.stack(corners, 1))
+        faces += [np.stack([own, following, low], 1), np.stack([own + around, following + around, high], 1)]
+        name = ("face", "trunk")[number] if number < 2 else _limb(CYLINDERS[number].start[0])
+        sides = np.where(ring @ sideways > 0, "left", "right")
+        names = [f"{side}_{name}" if number < 2 else name for side in [*sides, *sides, "left", "left"]]
+        part += [PARTS.index(one) for one in names]
+    return Surface(np.concatenate(vertices).astype(np.float32), np.concatenate(faces), np.array(part, np.uint8))
+
+
+def _limb(start: str) -> str:
+    side, joint = start.split("_")
+    return f"{side}_" + {"shoulder": "upper_arm", "elbow": "forearm", "hip": "thigh", "knee": "shank"}[joint]
+
+
+def together(picture: Picture) -> Bool[np.ndarray, "person 17"]:
+    """Everybody's cylinders in one z-buffer."""
+    buffer = zbuffer([tubes(joints) for joints in picture.joints], picture.camera)
+    return judge(picture.joints, H36M17, buffer, picture.camera).state == OCCLUDED
+
+
+def by_networks(ssf: SSF, meet: bool, picture: Picture) -> Fit:
+    """Bodies that networks see."""
+    people, believed = picture.people(ssf.size)
+    return predict(ssf, people, believed, meet=meet)
+
+
+def by_optimisation(body: Skinned, masks: bool, picture: Picture) -> Fit:
+    """Bodies that are fitted without networks."""
+    people, believed = (picture if masks else replace(picture, masks=None)).people(SMALL)
+    return optimise(people, body, believed=believed)
+
+
+def by_bodies(fits: list[Fit], body: Skinned, pictures: list[Picture]) -> Hidden:
+    """What fitted bodies hide."""
+    return [occlusion(fitted, body, picture).state == OCCLUDED for fitted, picture in zip(fits, pictures, strict=True)]
+
+
+def outline(vertices: Float[np.ndarray, "vertex 3"], body: Skinned, camera: Camera) -> Bool[np.ndarray, "height width"]:
+    """The whole of a body as a camera sees it."""
+    return zbuffer([Surface(vertices.astype(np.float32), body.faces.numpy())], camera).thing == 0
+
+
+def alike(fits: list[Fit], body: Skinned, truths: list[Labels], outlines: list[list[np.ndarray]]) -> tuple[float, float]:
+    """Mean IoU of the outlines, and mean distance of the true joints, mm."""
+    overlaps, errors = [], []
+    for fitted, truth, wholes in zip(fits, truths, outlines, strict=True):
+        with torch.no_grad():
+            vertices = body(fitted.pose, fitted.shape, fitted.translation).vertices.numpy()
+        errors.append(np.linalg.norm(fitted.joints.numpy() - truth.joints, axis=-1)[:, GIVEN].ravel())
+        for one, whole in zip(vertices, wholes, strict=True):
+            if whole.sum() >= LEAST:
+                mine = outline(one, body, truth.scene.camera)
+                overlaps.append((mine & whole).sum() / (mine | whole).sum())
+    return float(np.mean(overlaps)), 1000 * float(np.concatenate(errors).mean())
+
+
+def score(found: Hidden, truths: list[Labels]) -> tuple[float, float, float]:
+    """Precision, recall and F1 of hidden joints, of those in the picture that no thing hides."""
+    counts = np.zeros(3)
+    for mine, truth in zip(found, truths, strict=True):
+        state, reason = truth.occlusion.state[:, GIVEN], truth.occlusion.reason[:, GIVEN]
+        asked = (state != ABSENT) & (reason != Reason.OBJECT)
+        true = state == OCCLUDED
+        counts += [(mine & true & asked).sum(), (mine & asked).sum(), (true & asked).sum()]
+    right, said, there = counts
+    return right / max(said, 1), right / max(there, 1), 2 * right / max(said + there, 1)
+
+
+def scenes(source: Source, count: int) -> Iterator[Labels]:
+    """The first scenes in which everybody is before the camera."""
+    number = 0
+    while count:
+        truth = label(sample(source, number))
+        number += 1
+        if (truth.joints[..., 2] > 0.2).all():
+            count -= 1
+            yield truth
+
+
+def main(
+    mocap: Positional[Path],
+    weights: Path | None = None,
+    count: int = 100,
+    steps: int = 100,
+    noise: float = 0.01,
+    seed: int = 20,
+    output: Path = RESULTS / "ssf.csv",
+) -> None:
+    """Measures, prints and writes.
+
+    Args:
+        mocap: folder with the CMU motion capture.
+        weights: of the networks; without them their rows are left out.
+        count: how many scenes.
+        steps: of self-supervised refinement.
+        noise: metres, of the rows with noise, which the networks and the capsules do not have.
+        seed: of the scenes.
+        output: CSV file to write.
+    """
+    source = Source.load(Settings(seed=seed, people=(1, 6)), mocap=mocap, split="validation")
+    truths = list(scenes(source, count))
+    outlines = [
+        [outline(truth.scene.seen(person.vertices), source.body, truth.scene.camera) for person in truth.scene.people] for truth in truths
+    ]
+    random = np.random.default_rng(seed)
+    rows: list[tuple[object, ...]] = []
+
+    def add(name: str, found: Hidden, shape: tuple[float, float] | None = None) -> None:
+        known = ("", "") if shape is None else (f"{shape[0]:.3f}", f"{shape[1]:.1f}")
+        rows.append((name, *known, *(f"{value:.3f}" for value in score(found, truths))))
+        print(*rows[-1], flush=True)
+
+    for suffix, off in (("", 0.0), (f", {100 * noise:g} cm noise", noise))[: 1 + bool(noise)]:
+        pictures = []
+        for truth in truths:
+            joints = truth.joints[:, GIVEN] + off * random.standard_normal((len(truth.joints), len(GIVEN), 3))
+            masks = np.stack([truth.mask(person) for person in range(len(joints))])
+            pictures.append(Picture(joints.astype(np.float32), H36M17, truth.scene.camera, masks))
+
+        ways: list[tuple[str, Skinned, Callable[[Picture], Fit]]] = []
+        if weights is not None and not off:
+            ssf = load(weights)
+            people = [picture.people(ssf.size) for picture in pictures]
+            taught = refine(ssf, gather([given for given, _ in people]), people[0][1], steps=steps)
+            ways += [
+                (f"ssf ({name}{more})", ssf.body, partial(by_networks, networks, meet))
+                for networks, name in ((ssf, "networks"), (taught, "networks + self-supervised"))
+                for meet, more in ((False, ""), (True, ", joints then met"))
+            ]
+        ways += [
+            (f"{name} (optimisation, {'masks' if masks else 'no masks'})", body, partial(by_optimisation, body, masks))
+            for name, body in (("ssf", anny()), ("ssf on capsules", cylinders()))[: 1 if off else 2]
+            for masks in (True, False)
+        ]
+        for name, body, fit in ways:
+            fits = [fit(picture) for picture in pictures]
+            add(name + suffix, by_bodies(fits, body, pictures), alike(fits, body, truths, outlines))
+        add("cylinder man, each by himself" + suffix, [hidden(torch.from_numpy(picture.joints), H36M17).numpy() for picture in pictures])
+        add("cylinder men, z-buffered together" + suffix, [together(picture) for picture in pictures])
+        add("naive test of depth" + suffix, [naive(picture) for picture in pictures])
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+    reasons = np.concatenate([truth.occlusion.reason[:, GIVEN].ravel() for truth in truths])
+    print({reason.name: int((reasons == reason).sum()) for reason in Reason})
+    write(output, COLUMNS, rows, seed=seed)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,169 @@
+"""How the networks of Skeleton-guided Shape Fitting are trained: data, losses, schedule (HUPOR's supplement, section 2.2)."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor, nn
+
+from occlupose.bodies.body import Skinned
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.ssf import losses
+from occlupose.methods.hupor.ssf.network import HIDDEN, SSF, Look
+from occlupose.methods.hupor.ssf.people import SIZE, People, to_body
+from occlupose.methods.hupor.ssf.silhouette import balls, silhouette
+from occlupose.networks.resnet import RESNET18, RESNET34
+from occlupose.skeletons import BODY26, H36M17, MPI15, convert
+from occlupose.training.loop import Optimisation, Terms
+
+LABELLING_RATE = 1e-5
+"""Learning rate of the generation of labels [S1]."""
+
+GIVEN = (BODY26, H36M17, MPI15)
+"""The joints that a batch is given, each as often, so that the networks take skeletons of all these; ours."""
+
+
+@dataclass(frozen=True)
+class Schedule(Optimisation):
+    """Adam at a rate that falls to a tenth at some epochs; the last weights are kept.
+
+    Attributes:
+        drops: steps at which the rate falls.
+    """
+
+    drops: tuple[int, ...] = ()
+    weight_decay: float = 0.0
+    warm_up: int = 1
+    clip: float = 1e6
+    average: float = 0.0
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step."""
+        return self.learning_rate * 0.1 ** sum(step >= drop for drop in self.drops)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that the weights depend on. The defaults are the published ones; how many people there are is ours.
+
+    Raises:
+        OccluposeError: a number that cannot be.
+    """
+
+    name: str = "ssf"
+    look: Look = "image"
+    """What ShapeInit looks at: the picture, or mask and joints."""
+    size: int = SIZE
+    """Pixels across and down of a crop."""
+    blocks: tuple[int, int, int, int] = RESNET34
+    width: int = 64
+    """Channels of the ResNet's first stage."""
+    cnn: int = 32
+    """Channels of ShapeOpt's first convolution; ours."""
+    hidden: tuple[int, int] = HIDDEN
+    weights: losses.Weights = field(default_factory=lambda: losses.TRAINING)
+    scenes: int = 5000
+    """Synthetic scenes whose people are learnt from."""
+    people: tuple[int, int] = (1, 6)
+    """Fewest and most in a scene."""
+    batch: int = 32
+    epochs: int = 150
+    drops: tuple[int, ...] = (50, 100)
+    """Epochs at which the learning rate falls to a tenth."""
+    learning_rate: float = 1e-3
+    seed: int = 0
+    save_every: int = 500
+    log_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name, least in {"size": 32, "width": 1, "cnn": 1, "scenes": 1, "batch": 2, "epochs": 1}.items():
+            if getattr(self, name) < least:
+                raise OccluposeError(f"{name} {getattr(self, name)}: must be {least} or more")
+        if self.look not in ("image", "mask"):
+            raise OccluposeError(f"look {self.look}: ShapeInit looks at the image, or at the mask")
+        if min(*self.blocks, *self.hidden) < 1:
+            raise OccluposeError(f"blocks {self.blocks}, hidden {self.hidden}: each must be 1 or more")
+
+    def schedule(self, people: int) -> Schedule:
+        """For so many people."""
+        epoch = max(1, people // self.batch)
+        return Schedule(
+            steps=self.epochs * epoch,
+            learning_rate=self.learning_rate,
+            drops=tuple(drop * epoch for drop in self.drops),
+            save_every=self.save_every,
+            log_every=self.log_every,
+            precision="32-true",
+        )
+
+    def build(self, body: Skinned) -> SSF:
+        """The networks, untrained."""
+        return SSF(body, look=self.look, size=self.size, blocks=self.blocks, width=self.width, cnn=self.cnn, hidden=self.hidden)
+
+
+PUBLISHED = Recipe()
+
+SMALL = Recipe(
+    name="ssf.synth", look="mask", size=96, blocks=RESNET18, width=16, cnn=16, hidden=(256, 128),
+    scenes=1200, epochs=8, drops=(5, 7), save_every=100, log_every=20,
+)  # fmt: skip
+"""Two cores and no pictures: narrower, shallower, smaller crops, and a quarter of an hour. Ours."""
+
+RECIPES = {"published": PUBLISHED, "small": SMALL}
+
+
+@dataclass
+class Batch:
+    """People, and how they are built and hold themselves."""
+
+    people: People
+    believed: Bool[Tensor, "26"]
+    shape: Float[Tensor, "batch shape"]
+    pose: Float[Tensor, "batch 17 3 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Crowd:
+    """People to learn from. Masks and pictures lie in bytes, for there are many.
+
+    Attributes:
+        joints, lens, seen, open, image: as of `People`, the last three times 255.
+        shape, pose: how they are built and hold themselves, camera frame.
+    """
+
+    joints: Float[Tensor, "person 26 3"]
+    lens: Float[Tensor, "person 2 3"]
+    seen: Tensor
+    open: Tensor
+    image: Tensor
+    shape: Float[Tensor, "person shape"]
+    pose: Float[Tensor, "person 17 3 3"]
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def draw(self, count: int, generator: Generator) -> Batch:
+        """So many of them, and what is given of their joints. One skeleton for all of a batch."""
+        which = torch.randint(len(self), (count,), generator=generator)
+        skeleton = GIVEN[int(torch.randint(len(GIVEN), (), generator=generator))]
+        joints, believed = to_body(convert(self.joints[which].numpy(), BODY26, skeleton), skeleton)
+        seen, open_, image = (values[which].float() / 255 for values in (self.seen, self.open, self.image))
+        return Batch(People(joints, self.lens[which], seen, open_, image), believed, self.shape[which], self.pose[which])
+
+
+def loss(network: nn.Module, batch: Batch, body: Skinned, weights: losses.Weights) -> Terms:
+    """L of METHODS A7. ShapeInit's own bodies learn from L_theta, L_beta and L_pos, ShapeOpt's from all four; ours."""
+    answer = network(batch.people, batch.believed)
+    joints, terms = batch.people.joints, dict[str, Tensor]()
+    for name, fitted in (("first ", answer.first), ("", answer.final)):
+        if weights.theta:
+            terms[f"{name}theta"] = weights.theta * losses.pose(fitted.pose, batch.pose)
+        if weights.beta:
+            terms[f"{name}beta"] = weights.beta * losses.shape(fitted.shape, batch.shape, body.high - body.low)
+        terms[f"{name}pos"] = weights.pos * losses.position(fitted.joints, joints, batch.believed)
+    if weights.sil:
+        lens, seen, open_ = batch.people.on_grid()
+        final = answer.final
+        outline = silhouette(*balls(body)(final.pose, final.shape, final.translation), lens, seen.shape[-1])
+        terms["sil"] = weights.sil * losses.silhouette(outline, seen, open_)
+    return terms

@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from occlupose.bodies.cylinders import cylinders
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.ssf.label import everybody, label, occlusion
+from occlupose.methods.hupor.ssf.network import SSF
+from occlupose.methods.hupor.ssf.predict import fitter, predict, refine
+from occlupose.occlusion.surfaces import Reason
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
+from occlupose.skeletons import BODY26, H36M17, MPI15, MUPOTS17
+from ssf_people import H36M, crowd
+
+TINY = {"look": "mask", "size": 32, "blocks": (1, 1), "width": 4, "cnn": 2, "hidden": (8, 8)}
+
+
+def tiny(**changes):
+    torch.manual_seed(0)
+    return SSF(cylinders(), **TINY | changes)
+
+
+def test_the_true_bodies_give_the_true_labels():
+    truth = crowd()
+    given = occlusion(truth.fit, truth.body, truth.picture())
+    for name in ("state", "reason", "by"):
+        assert (getattr(given, name) == getattr(truth.occlusion, name)).all()
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_fitted_bodies_label_far_better_than_chance(masks):
+    right = said = there = 0
+    for seed in range(4):
+        truth = crowd(seed)
+        (given,) = label([truth.picture(H36M17, masks=masks)], body=truth.body, size=64)
+        mine, true = given.state == OCCLUDED, truth.occlusion.state[:, H36M] == OCCLUDED
+        right, said, there = right + (mine & true).sum(), said + mine.sum(), there + true.sum()
+        assert ((given.state == ABSENT) == (truth.occlusion.state[:, H36M] == ABSENT)).all()
+    assert there > 20
+    assert 2 * right / (said + there) > 0.75
+
+
+def test_it_knows_who_hides_whom():
+    truth = crowd()
+    (given,) = label([truth.picture(H36M17)], body=truth.body, size=64)
+    others = (given.reason == Reason.PERSON) & (truth.occlusion.reason[:, H36M] == Reason.PERSON)
+    assert others.sum() > 3
+    assert (given.by == truth.occlusion.by[:, H36M])[others].all()
+
+
+def test_labels_come_in_the_skeleton_that_was_given():
+    truth = crowd()
+    neck = [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
+    picture = replace(truth.picture(), joints=truth.fit.joints[:, neck].numpy(), skeleton=MPI15)
+    given = occlusion(truth.fit, truth.body, picture)
+    assert (given.state == truth.occlusion.state[:, neck]).all()
+    assert (given.by == truth.occlusion.by[:, neck]).all()
+
+
+def test_what_bodies_do_not_have_is_absent_and_so_is_what_nobody_knows():
+    truth = crowd()
+    joints = np.full((3, len(MUPOTS17), 3), np.nan, np.float32)
+    for place, name in enumerate(MUPOTS17.joints):
+        if name in BODY26.joints:
+            joints[:, place] = truth.fit.joints[:, BODY26.index(name)[0]]
+    joints[:, MUPOTS17.index("head")[0]] = joints[:, MUPOTS17.index("head_top")[0]]
+    joints[1, MUPOTS17.index("left_knee")[0]] = np.nan
+    given = occlusion(truth.fit, truth.body, replace(truth.picture(), joints=joints, skeleton=MUPOTS17))
+    assert (given.state[:, MUPOTS17.index("head")] == ABSENT).all()
+    assert given.state[1, MUPOTS17.index("left_knee")] == ABSENT
+    assert (given.state[:, MUPOTS17.index("pelvis")] != ABSENT).all()
+
+
+def test_what_does_not_fit_together_is_refused():
+    truth = crowd()
+    with pytest.raises(OccluposeError, match=r"joints of shape \(3, 26, 3\)"):
+        label([replace(truth.picture(), skeleton=H36M17)], body=truth.body)
+    with pytest.raises(OccluposeError, match="masks of shape"):
+        label([replace(truth.picture(), masks=truth.masks[:, ::2])], body=truth.body)
+
+
+def test_networks_label_too():
+    truth, ssf = crowd(), tiny()
+    (given,) = label([truth.picture(H36M17)], body=ssf.body, fitter=fitter(ssf), size=ssf.size)
+    assert given.state.shape == (3, 17)
+    assert set(np.unique(given.state)) <= {ABSENT, OCCLUDED, VISIBLE}
+
+
+def test_networks_can_be_made_to_meet_the_joints():
+    truth, ssf = crowd(), tiny()
+    given, believed = truth.picture(H36M17).people(ssf.size)
+    met, seen = predict(ssf, given, believed, meet=True), predict(ssf, given, believed)
+    assert torch.equal(met.shape, seen.shape)
+    assert met.error.mean() < 0.9 * seen.error.mean()
+
+
+def test_networks_need_masks_crops_of_their_size_and_pictures_if_they_look_at_them():
+    truth, ssf = crowd(), tiny()
+    with pytest.raises(OccluposeError, match="no masks: the networks look at the mask"):
+        predict(ssf, truth.picture(masks=False).people(ssf.size)[0])
+    with pytest.raises(OccluposeError, match="crops of 64 px: these networks take 32 px"):
+        predict(ssf, truth.picture().people(64)[0])
+    with pytest.raises(OccluposeError, match="no picture: these networks look at the picture"):
+        predict(tiny(look="image"), truth.picture().people(32)[0])
+
+
+def test_refinement_needs_no_true_bodies_and_leaves_the_networks_as_they_are():
+    ssf = tiny()
+    people = everybody([crowd(seed).picture() for seed in range(2)], ssf.size)
+    assert len(people) == 6
+    before = {name: value.clone() for name, value in ssf.state_dict().items()}
+    refined = refine(ssf, people, steps=30, rate=1e-3)
+    assert all(torch.equal(value, before[name]) for name, value in ssf.state_dict().items())
+    assert predict(refined, people).error.mean() < predict(ssf, people).error.mean()
+    again = refine(ssf, people, steps=30, rate=1e-3)
+    assert all(torch.equal(value, refined.state_dict()[name]) for name, value in again.state_dict().items())

@@ -1,0 +1,133 @@
+import pytest
+import torch
+
+from occlupose.bodies.anny import anny
+from occlupose.bodies.cylinders import cylinders
+from occlupose.bodies.fitting import TWISTED
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.ssf.network import SSF, ShapeInit, ShapeOpt, heatmaps, pictures
+from occlupose.methods.hupor.ssf.reconstruct import reconstruct
+from occlupose.methods.hupor.ssf.weights import load, save
+from occlupose.networks import weights as weights_file
+from ssf_people import crowd, group
+
+TINY = {"size": 32, "blocks": (1, 1), "width": 4, "cnn": 2, "hidden": (8, 8)}
+
+
+def given(size=32, seed=0, image=False):
+    people, _ = crowd(seed).picture().people(size)
+    if image:
+        people.image = torch.rand(len(people), 3, size, size, generator=torch.Generator().manual_seed(seed))
+    return people
+
+
+def tiny(**changes):
+    torch.manual_seed(0)
+    return SSF(cylinders(), **{"look": "mask"} | TINY | changes)
+
+
+def test_the_published_sizes():
+    with torch.device("meta"):
+        init, opt = ShapeInit(10), ShapeOpt(10)
+    shapes = {name: tuple(value.shape) for name, value in (init.state_dict() | opt.state_dict()).items()}
+    assert init.resnet.conv1.weight.shape == (64, 3, 7, 7)
+    assert [len(getattr(init.resnet, f"layer{stage}")) for stage in (1, 2, 3, 4)] == [3, 4, 6, 3]
+    assert [layer.out_features for layer in init.hidden[::2]] == [layer.out_features for layer in opt.hidden[::2]] == [1024, 512]
+    assert [layer.out_features for layer in opt.joined[::2]] == [512, 512]
+    assert sum("cnn" in name and len(shape) == 4 for name, shape in shapes.items()) == 4
+    assert init.output.out_features == 10 + 2 * len(TWISTED)
+
+
+@pytest.mark.parametrize("look", ["mask", "image"])
+@pytest.mark.parametrize("body", [anny, cylinders])
+def test_every_weight_learns(look, body):
+    torch.manual_seed(0)
+    ssf, people = SSF(body(), look=look, **TINY), given(image=True)
+    answer = ssf(people)
+    for fitted in (answer.first, answer.final):
+        assert fitted.pose.shape == (3, 17, 3, 3)
+        assert fitted.shape.shape == (3, len(body().shape_names))
+        assert fitted.joints.shape == (3, 26, 3)
+    (answer.final.pose[..., 0].square().sum() * 1e-3 + answer.final.pose[..., 0, 1].sum() + answer.final.error.sum()).backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in ssf.parameters())
+    assert sum(float(weight.grad.abs().sum()) > 0 for weight in ssf.parameters()) > 0.9 * len(list(ssf.parameters()))
+
+
+def test_it_begins_with_the_ordinary_shape_and_no_twist():
+    ssf, people = tiny(), given()
+    answer = ssf(people)
+    span = ssf.body.high - ssf.body.low
+    assert ((answer.final.shape - ssf.body.neutral) / span).abs().max() < 0.02
+    assert answer.twist.abs().max() < 0.1
+
+
+def test_shapes_stay_in_their_range():
+    ssf = tiny()
+    for logits in (torch.full((1, 11), 50.0), torch.full((1, 11), -50.0)):
+        shape = ssf.to_shape(logits)
+        assert (shape >= ssf.body.low - 1e-6).all() and (shape <= ssf.body.high + 1e-6).all()
+    assert torch.allclose(ssf.to_shape(torch.zeros(1, 11))[0], ssf.body.neutral, atol=1e-6)
+
+
+def test_twists_and_shapes_that_the_networks_say_are_those_of_the_body():
+    """The answers of both networks go through Skeleton2Pose as they are."""
+    ssf, people = tiny().eval(), given(seed=2)
+    said, added = torch.linspace(-1.2, 1.2, 8), torch.linspace(0.3, -0.3, 8)
+    with torch.no_grad():
+        ssf.init.output.weight.zero_(), ssf.opt.output.weight.zero_()
+        direction = torch.stack([said.cos(), said.sin()], 1) - torch.tensor([1.0, 0.0])
+        ssf.init.output.bias.copy_(torch.cat([torch.full((11,), 0.4), direction.flatten()]))
+        ssf.opt.output.bias.copy_(torch.cat([torch.full((11,), -0.9), added]))
+    answer = ssf(people)
+    assert torch.allclose(answer.twist, (said + added).expand(3, -1), atol=1e-5)
+    for fitted, logit, twist in ((answer.first, 0.4, said), (answer.final, -0.5, said + added)):
+        shape = ssf.to_shape(torch.full((3, 11), logit))
+        expected = reconstruct(people.joints, ssf.body, shape, twist.expand(3, -1))
+        assert torch.allclose(fitted.pose, expected.pose, atol=1e-5) and torch.allclose(fitted.joints, expected.joints, atol=1e-5)
+
+
+def test_unknown_joints_have_dark_heatmaps_and_known_ones_are_where_they_are_seen():
+    people = given(64)
+    people.joints[1, 3] = torch.nan
+    maps = heatmaps(people)
+    assert maps.shape == (3, 26, 64, 64) and maps.isfinite().all()
+    assert (maps[1, 3] == 0).all()
+    flat = torch.einsum("pxc,pjc->pjx", people.lens, people.joints / people.joints[..., 2:])
+    place = maps[0, 0].argmax().item()
+    assert (torch.tensor([place % 64, place // 64]) - flat[0, 0]).abs().max() <= 0.5
+
+
+def test_pictures_are_masks_and_joints_or_the_image():
+    people = given(image=True)
+    assert pictures(people, "mask").shape == (3, 28, 32, 32)
+    assert pictures(people, "image").shape == (3, 3, 32, 32)
+    assert pictures(people, "image").mean().abs() < 1.5
+
+
+def test_answers_of_people_with_unknown_joints_are_finite():
+    people = given()
+    people.joints[:, ::3] = torch.nan
+    answer = tiny()(people)
+    assert all(value.isfinite().all() for value in vars(answer.final).values())
+
+
+def test_weights_come_back_as_they_were_written(tmp_path):
+    ssf, people = tiny().eval(), group(0).picture().people(32)[0]
+    save(ssf, tmp_path / "a.safetensors")
+    back = load(tmp_path / "a.safetensors")
+    assert (back.body.name, back.look, back.size, back.blocks, back.width, back.cnn, back.hidden) == (
+        "cylinders", "mask", 32, (1, 1), 4, 2, (8, 8),
+    )  # fmt: skip
+    assert torch.allclose(back(people).final.joints, ssf(people).final.joints, atol=1e-3)
+    save(ssf, tmp_path / "b.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("change", [{"format": "other"}, {"body": "smpl"}, {"look": "nose"}, {"width": "5"}])
+def test_files_of_something_else_are_refused(tmp_path, change):
+    path = tmp_path / "a.safetensors"
+    save(tiny(), path)
+    tensors = tiny().state_dict()
+    weights_file.save(tensors, weights_file.header(path) | change, path)
+    with pytest.raises(OccluposeError, match=r"a\.safetensors: not"):
+        load(path)

@@ -1,0 +1,94 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from occlupose.bodies.anny import anny
+from occlupose.bodies.cylinders import cylinders
+from occlupose.methods.hupor.ssf.optimise import Plan, fit_joints, optimise
+from occlupose.occlusion.surfaces import Surface, zbuffer
+from occlupose.skeletons import BODY26, H36M17, MPI15
+from ssf_people import CAMERA, crowd, group
+
+
+def outline(fit, body, person=0):
+    with torch.no_grad():
+        vertices = body(fit.pose, fit.shape, fit.translation).vertices[person].numpy()
+    return zbuffer([Surface(vertices, body.faces.numpy())], CAMERA).thing == 0
+
+
+def iou(one, other):
+    return (one & other).sum() / (one | other).sum()
+
+
+@pytest.mark.parametrize("body", [anny, cylinders])
+@pytest.mark.parametrize("skeleton", [BODY26, H36M17])
+def test_somebody_of_odd_build_is_met_within_a_centimetre(body, skeleton):
+    truth = group(5, body=body())
+    given, believed = truth.picture(skeleton, masks=False).people(64)
+    fitted = optimise(given, body(), believed=believed)
+    known = given.joints[0].isfinite().all(-1)
+    assert (fitted.joints - truth.fit.joints)[0, known].norm(dim=-1).mean() < 0.01
+    assert fitted.error.max() < 0.01
+    assert iou(outline(fitted, body()), outline(truth.fit, body())) > 0.75
+
+
+def test_a_mask_makes_the_outline_more_alike():
+    """Girth cannot be seen in joints."""
+    body = cylinders()
+    truth = group(4, body=body)
+    shape = truth.fit.shape.clone()
+    shape[:, body.shape_names.index("girth")] = 1.28
+    stout = replace(truth.fit, shape=shape)
+    whole = outline(stout, body)
+    picture = replace(truth.picture(), masks=whole[None])
+    given, _ = picture.people(128)
+    with_mask, without = optimise(given, body), optimise(given, body, plan=Plan(steps=0))
+    before, after = (iou(outline(fitted, body), whole) for fitted in (without, with_mask))
+    assert after > before + 0.03
+    assert with_mask.error.max() < 0.015
+
+
+def test_everybody_is_fitted_by_themselves():
+    """A person is fitted the same in company; floats may differ in their last places."""
+    truth = crowd()
+    given, believed = truth.picture(H36M17).people(64)
+    together = optimise(given, truth.body, believed=believed)
+    for person in range(3):
+        alone = optimise(given[person : person + 1], truth.body, believed=believed)
+        assert torch.allclose(alone.joints[0], together.joints[person], atol=0.01)
+
+
+def test_of_those_without_a_mask_the_joints_alone_tell():
+    truth = crowd()
+    given, _ = truth.picture(masks=False).people(64)
+    assert torch.equal(optimise(given, truth.body).shape, fit_joints(given.joints, truth.body).shape)
+
+
+def test_joints_that_are_made_of_others_are_not_met():
+    truth = group(2, body=anny())
+    joints = truth.fit.joints[:, [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]].numpy()
+    given, believed = replace(truth.picture(masks=False), joints=joints, skeleton=MPI15).people(64)
+    fitted = optimise(given, anny(), believed=believed)
+    assert fitted.error.max() < 0.01
+    spine = BODY26.index("spine")
+    assert (fitted.joints - given.joints)[0, spine].norm() > 0.005  # the middle between pelvis and thorax is not Anny's spine
+
+
+def test_few_joints_are_enough():
+    truth = group(1)
+    given, believed = truth.picture(masks=False).people(64)
+    given.joints[:, BODY26.index("left_ankle", "left_knee", "right_wrist", "head_top")] = torch.nan
+    fitted = optimise(given, truth.body, believed=believed)
+    assert all(value.isfinite().all() for value in vars(fitted).values())
+    assert fitted.error.max() < 0.01
+
+
+def test_the_result_stays_within_the_range_of_shapes():
+    truth = crowd(2)
+    given, _ = truth.picture().people(64)
+    given.joints = given.joints.mean(1, keepdim=True) + 2.5 * (given.joints - given.joints.mean(1, keepdim=True))
+    shape = optimise(given, truth.body).shape.numpy()
+    assert (shape >= truth.body.low.numpy() - 1e-6).all() and (shape <= truth.body.high.numpy() + 1e-6).all()
+    assert np.isfinite(shape).all()

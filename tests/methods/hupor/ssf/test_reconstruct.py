@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from occlupose.bodies.anny import anny
+from occlupose.bodies.body import SEGMENTS
+from occlupose.bodies.cylinders import cylinders
+from occlupose.bodies.fitting import TWISTED
+from occlupose.methods.hupor.ssf.reconstruct import limb_axes, reconstruct, stand, twists
+from ssf_people import crowd, group
+
+LIMBS = [SEGMENTS.index(segment) for segment in TWISTED]
+
+
+@pytest.mark.parametrize("body", [anny, cylinders])
+@pytest.mark.parametrize("seed", range(3))
+def test_twists_that_are_given_are_those_of_the_body(body, seed):
+    truth = group(seed, body=body()).fit
+    twist = torch.empty(1, len(TWISTED)).uniform_(-1.5, 1.5, generator=torch.Generator().manual_seed(seed))
+    turned = reconstruct(truth.joints, body(), truth.shape, twist)
+    assert torch.allclose(twists(truth.joints, body(), truth.shape, turned.pose), twist, atol=1e-3)
+
+
+def test_with_the_true_twists_limbs_are_turned_as_they_were():
+    truth = crowd(3)
+    fitted = reconstruct(
+        truth.fit.joints, truth.body, truth.fit.shape, twists(truth.fit.joints, truth.body, truth.fit.shape, truth.fit.pose)
+    )
+    assert (fitted.pose - truth.fit.pose)[:, LIMBS].abs().mean() < 0.1
+    assert fitted.error.max() < 0.06
+
+
+def test_gradients_reach_shape_and_twist():
+    truth = crowd()
+    shape = truth.fit.shape.clone().requires_grad_()
+    twist = torch.zeros(3, len(TWISTED)).requires_grad_()
+    fitted = reconstruct(truth.fit.joints, truth.body, shape, twist)
+    (fitted.error.sum() + fitted.pose.square()[..., 0].sum()).backward()
+    for value in (shape, twist):
+        assert value.grad.isfinite().all() and (value.grad != 0).any()
+
+
+def test_bodies_stand_where_the_believed_joints_are():
+    truth = crowd()
+    joints, believed = truth.fit.joints.clone(), torch.ones(26, dtype=torch.bool)
+    joints[:, 3] += 5
+    joints[:, 7] = torch.nan
+    believed[3] = False
+    placed = stand(joints, truth.body, truth.fit.shape, truth.fit.pose, believed)
+    assert torch.allclose(placed.translation, truth.fit.translation, atol=1e-5)
+    assert placed.error.max() < 1e-5
+
+
+def test_limbs_without_joints_have_no_axis():
+    joints = crowd().fit.joints.clone()
+    joints[0] = torch.nan
+    assert (limb_axes(joints)[0] == 0).all()
+    assert torch.allclose(limb_axes(joints)[1:].norm(dim=-1), torch.ones(2, len(TWISTED)))

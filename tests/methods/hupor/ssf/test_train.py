@@ -1,0 +1,149 @@
+import csv
+import json
+import sys
+
+import pytest
+import torch
+
+from killing import kill_after, run_to_the_end
+from occlupose.bodies.anny import anny
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.ssf.recipe import GIVEN, PUBLISHED, RECIPES, SMALL, Recipe, loss
+from occlupose.methods.hupor.ssf.train import collect, train_ssf, train_to_file
+from occlupose.methods.hupor.ssf.weights import load
+from occlupose.synth.groups import Settings, Source
+
+
+def recipe(**changes):
+    tiny = {"name": "tiny", "look": "mask", "size": 32, "blocks": (1, 1, 1, 1), "width": 2, "cnn": 2, "hidden": (8, 8)}
+    tiny |= {"scenes": 3, "people": (2, 3), "batch": 4, "epochs": 5, "drops": (2, 4), "save_every": 2, "log_every": 1}
+    return Recipe(**tiny | changes)
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    return collect(Source.load(Settings(people=(2, 3))), recipe())
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def rows(path):
+    return [row[:-1] for row in csv.reader(path.open())]
+
+
+def test_the_published_schedule():
+    assert (PUBLISHED.batch, PUBLISHED.epochs, PUBLISHED.size, PUBLISHED.look) == (32, 150, 256, "image")
+    schedule = PUBLISHED.schedule(3200)
+    assert schedule.steps == 15_000
+    assert [schedule.rate(step) for step in (0, 4_999, 5_000, 9_999, 10_000)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
+    assert (schedule.weight_decay, schedule.average) == (0, 0)  # Adam, and the last weights
+    assert set(RECIPES.values()) == {PUBLISHED, SMALL}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [({"size": 8}, "size 8: must be 32 or more"), ({"batch": 1}, "batch 1"), ({"look": "nose"}, "look nose")]
+)
+def test_what_cannot_be_is_refused(change, reason):
+    with pytest.raises(OccluposeError, match=reason):
+        recipe(**change)
+
+
+def test_people_are_collected_with_their_bodies(crowd):
+    assert len(crowd) > 2
+    assert crowd.seen.dtype == crowd.open.dtype == torch.uint8
+    assert (crowd.seen.float().mean((1, 2)) / 255 > 0.01).all()
+    still = anny().joints(crowd.pose, crowd.shape, torch.zeros(len(crowd), 3))
+    apart = crowd.joints - still
+    assert (apart - apart.mean(1, keepdim=True)).norm(dim=-1).max() < 1e-4
+    assert torch.equal(collect(Source.load(Settings(people=(2, 3))), recipe()).seen, crowd.seen)
+
+
+def test_a_batch_is_given_the_joints_of_some_skeleton(crowd):
+    generator, seen = torch.Generator().manual_seed(0), set()
+    for _ in range(20):
+        batch = crowd.draw(4, generator)
+        seen.add(int(batch.people.joints[0].isfinite().all(-1).sum()))
+        assert batch.people.seen.max() <= 1
+    assert len(seen) == len(GIVEN)
+
+
+def test_the_terms_of_the_loss(crowd):
+    torch.manual_seed(0)
+    plan = recipe()
+    terms = loss(plan.build(anny()), crowd.draw(4, torch.Generator().manual_seed(0)), anny(), plan.weights)
+    assert list(terms) == ["first theta", "first beta", "first pos", "theta", "beta", "pos", "sil"]
+    assert all(term.isfinite() and term > 0 for term in terms.values())
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_end(crowd, tmp_path):
+    whole = train_ssf(crowd, tmp_path / "whole", recipe(), progress=False).state_dict()
+
+    class Stopped(Exception):
+        pass
+
+    class Stopping(type(crowd)):
+        left = 3
+
+        def draw(self, count, generator):
+            if not type(self).left:
+                raise Stopped
+            type(self).left -= 1
+            return super().draw(count, generator)
+
+    with pytest.raises(Stopped):
+        train_ssf(Stopping(**vars(crowd)), tmp_path / "stopped", recipe(), progress=False)
+    torch.manual_seed(99)
+    assert same(train_ssf(crowd, tmp_path / "stopped", recipe(), resume=True, progress=False).state_dict(), whole)
+    assert rows(tmp_path / "stopped" / "log.csv") == rows(tmp_path / "whole" / "log.csv")
+
+
+def test_a_run_is_resumed_only_with_its_data(crowd, tmp_path):
+    train_ssf(crowd, tmp_path, recipe(), data="one", progress=False)
+    with pytest.raises(OccluposeError, match="give --resume"):
+        train_ssf(crowd, tmp_path, recipe(), data="one", progress=False)
+    with pytest.raises(OccluposeError, match="begun with other settings or data"):
+        train_ssf(crowd, tmp_path, recipe(), data="two", resume=True, progress=False)
+
+
+def test_weights_come_with_their_card(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "ssf", "-o", str(tmp_path), "recipe:small"])
+    path = train_to_file(tmp_path, recipe(), progress=False)
+    assert load(path).size == 32
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["command"] == "occlupose train ssf -o FOLDER recipe:small"
+    assert (card["licence"], card["recipe"]["drops"]) == ("Apache-2.0", [2, 4])
+    people = tmp_path / "people.safetensors"
+    before = people.stat().st_mtime_ns
+    train_to_file(tmp_path, recipe(), resume=True, progress=False)
+    assert people.stat().st_mtime_ns == before
+    train_to_file(tmp_path / "other", recipe(seed=1), progress=False)
+    assert (tmp_path / "other" / "people.safetensors").read_bytes() != people.read_bytes()
+
+
+def test_it_learns(crowd, tmp_path):
+    plan = recipe(epochs=20, drops=(18,), width=4, hidden=(32, 32), save_every=1000)
+    torch.manual_seed(plan.seed)
+    before = plan.build(anny())
+    after = train_ssf(crowd, tmp_path, plan, progress=False)
+    batches = [crowd.draw(8, torch.Generator().manual_seed(seed)) for seed in range(3)]
+    with torch.no_grad():
+        one, other = (sum(sum(loss(ssf, batch, anny(), plan.weights).values()) for batch in batches) for ssf in (before.eval(), after))
+    assert other < 0.9 * one
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
+    options = {"scenes": 3, "size": 32, "width": 2, "cnn": 2, "batch": 4, "epochs": 20, "save-every": 2, "log-every": 2}
+    words = [word for name, value in options.items() for word in (f"--recipe.{name}", str(value))]
+
+    def command(folder, *more):
+        begin = [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "ssf", "-o", str(folder)]
+        return [*begin, *more, "recipe:small", *words]
+
+    kill_after(tmp_path / "killed" / "last.pt", command(tmp_path / "killed"))
+    run_to_the_end(command(tmp_path / "killed", "--resume"))
+    run_to_the_end(command(tmp_path / "whole"))
+    files = [(tmp_path / name / "ssf.synth.safetensors").read_bytes() for name in ("killed", "whole")]
+    assert files[0] == files[1]
