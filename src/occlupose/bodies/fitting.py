@@ -67,7 +67,7 @@ def skeleton2pose(
     shape: Float[Tensor, "batch shape"],
     twist: Float[Tensor, "batch 8"] | None = None,
 ) -> Float[Tensor, "batch 17 3 3"]:
-    """How the segments are turned whose joints these are (METHODS: swing and twist, HybrIK section 3.2).
+    """How the segments are turned whose joints these are (swing and twist, HybrIK section 3.2).
 
     Arguments:
         joints: metres, any axes in which y is up or down alike for everybody; NaN where unknown.

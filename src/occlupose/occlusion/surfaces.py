@@ -1,7 +1,7 @@
 """Which joints are hidden, by whom and behind what: a z-buffer of bodies and objects, with a person and a part in every pixel.
 
-The rule is METHODS' for SSF labels: a joint is visible if what is in front of it at its pixel belongs to its own person and to a part
-next to it, else it is hidden; outside of the picture it is absent. It needs no threshold of depth.
+HUPOR does not say how its fitted bodies label joints. Our rule: a joint is visible if what is in front of it at its pixel belongs to its
+own person and to a part next to it, else it is hidden; outside of the picture it is absent. It needs no threshold of depth.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from occlupose.bodies.cylinders import cylinders
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf import losses
 from occlupose.methods.hupor.ssf.silhouette import balls, silhouette
@@ -105,3 +108,11 @@ def test_an_outline_moves_with_the_body_and_the_loss_grows():
         for step in (0.0, 0.03, 0.08, 0.2)
     ]
     assert away == sorted(away)
+
+
+def test_a_body_whose_skin_follows_its_pose_has_an_outline_too():
+    body = cylinders()
+    moves = replace(body, pose_directions=torch.zeros(9 * (len(body.parents) - 1), len(body.template), 3))
+    stands = torch.eye(3).expand(1, 17, 3, 3), body.neutral[None], torch.zeros(1, 3)
+    for one, other in zip(balls(moves)(*stands), balls(body)(*stands), strict=True):
+        torch.testing.assert_close(one, other)

@@ -76,7 +76,7 @@ def label(
 
 
 def occlusion(fitted: Fit, body: Skinned, picture: Picture) -> Occlusion:
-    """Which of a picture's joints are hidden by bodies: everybody's surface in one z-buffer (METHODS A7), asked at the joints given.
+    """Which of a picture's joints are hidden by bodies: everybody's surface in one z-buffer, asked at the joints given.
 
     Joints that BODY26 does not have, and cannot be made from such, are absent.
     """

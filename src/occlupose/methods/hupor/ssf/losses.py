@@ -1,4 +1,4 @@
-"""L = l_theta L_theta + l_beta L_beta + l_pos L_pos + l_sil L_sil (HUPOR's supplement, section 2.2; METHODS A7)."""
+"""L = l_theta L_theta + l_beta L_beta + l_pos L_pos + l_sil L_sil (HUPOR's supplement, section 2.2)."""
 
 from dataclasses import dataclass
 
@@ -61,7 +61,7 @@ def silhouette(
 ) -> Float[Tensor, ""]:
     """L_sil: 1 - IoU of the silhouettes, 0 where they are the same, over the pixels that are not covered by people who are nearer.
 
-    Means over the people of whom something is seen; 0 where there is nobody. That it is the IoU is METHODS' (A7); the paper does not say.
+    Means over the people of whom something is seen; 0 where there is nobody. That it is the IoU is ours; the paper does not say.
     """
     both = (answer * seen * open).sum((1, 2))
     either = ((answer + seen - answer * seen) * open).sum((1, 2))

@@ -1,4 +1,4 @@
-"""The networks of Skeleton-guided Shape Fitting: ShapeInit, Skeleton2Pose, ShapeOpt (HUPOR's supplement, section 2.2; METHODS A7)."""
+"""The networks of Skeleton-guided Shape Fitting: ShapeInit, Skeleton2Pose, ShapeOpt (HUPOR's supplement, section 2.2)."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,7 +23,7 @@ Look = Literal["image", "mask"]
 CHANNELS: dict[Look, int] = {"image": 3, "mask": 2 + JOINTS}
 
 HIDDEN = (1024, 512)
-"""Widths of the fully connected layers [S1]. Read as two layers, for ResNet-34 gives 512 features."""
+"""Widths of the fully connected layers (supplement, section 2.2). Read as two layers, for ResNet-34 gives 512 features."""
 
 HEAT = 32
 """A joint's heatmap has a standard deviation of the crop's side divided by this; ours."""

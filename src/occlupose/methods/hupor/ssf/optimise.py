@@ -1,6 +1,6 @@
 """Bodies fitted to skeletons, and to outlines where there are masks, without networks.
 
-METHODS A7 takes this for an adequate substitute where skeletons are given. Ours: how somebody is built follows from the lengths between
+Ours, for HUPOR has networks do this: how somebody is built follows from the lengths between
 the joints by Gauss-Newton steps, then from the outline by a few dozen steps of Adam. All people are fitted together.
 """
 

@@ -16,7 +16,7 @@ from occlupose.methods.hupor.ssf.silhouette import GRID
 from occlupose.skeletons import BODY26, Skeleton, convert
 
 SIZE = 256
-"""Pixels across and down of a crop [S1]."""
+"""Pixels across and down of a crop (HybrIK; HUPOR's supplement takes its networks over)."""
 
 MADE = ("spine", "pelvis", "thorax")
 """Joints that `skeletons.convert` makes from others where a skeleton lacks them."""
@@ -92,7 +92,7 @@ def people(
     """The people of one picture.
 
     A pixel of somebody else's mask is closed to a person where that somebody is nearer, by the mean depth of their joints; where they are
-    further away it shows that the person is not there. METHODS A7; the mean depth is ours.
+    further away it shows that the person is not there. Ours: HUPOR does not say.
 
     Arguments:
         joints: metres, camera frame; NaN where unknown.

@@ -17,7 +17,7 @@ from occlupose.skeletons import BODY26, H36M17, MPI15, convert
 from occlupose.training.loop import Optimisation, Terms
 
 LABELLING_RATE = 1e-5
-"""Learning rate of the generation of labels [S1]."""
+"""Learning rate of the generation of labels (HUPOR's supplement, section 2.2)."""
 
 GIVEN = (BODY26, H36M17, MPI15)
 """The joints that a batch is given, each as often, so that the networks take skeletons of all these; ours."""
@@ -152,7 +152,7 @@ class Crowd:
 
 
 def loss(network: nn.Module, batch: Batch, body: Skinned, weights: losses.Weights) -> Terms:
-    """L of METHODS A7. ShapeInit's own bodies learn from L_theta, L_beta and L_pos, ShapeOpt's from all four; ours."""
+    """L of HUPOR's supplement, section 2.2. ShapeInit's own bodies learn from L_theta, L_beta and L_pos, ShapeOpt's from all four; ours."""
     answer = network(batch.people, batch.believed)
     joints, terms = batch.people.joints, dict[str, Tensor]()
     for name, fitted in (("first ", answer.first), ("", answer.final)):

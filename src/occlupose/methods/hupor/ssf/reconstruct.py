@@ -1,4 +1,4 @@
-"""Skeleton2Pose: from a skeleton, a shape and twists to a body that stands where the skeleton is ([S1], after HybrIK)."""
+"""Skeleton2Pose: from a skeleton, a shape and twists to a body (HUPOR's supplement, section 2.2, after HybrIK)."""
 
 import torch
 from jaxtyping import Bool, Float

@@ -1,6 +1,6 @@
 """The outline of a body, soft enough to learn from and quick on a processor.
 
-METHODS A7 asks for a silhouette loss; how HUPOR draws its silhouettes is not published. Ours: a body is some hundred balls that touch its
+How HUPOR draws the silhouettes of its loss is not published. Ours: a body is some hundred balls that touch its
 surface from within, and each is splatted as a Gaussian. A Gaussian is a product of one across and one down, so all balls of a person make
 a map by one product of matrices; a cell shows the body unless every ball misses it.
 """
@@ -85,6 +85,7 @@ def balls(body: Skinned, count: int = BALLS) -> Balls:
         faces=body.faces[:0],
         part=body.part[corner[both, 0]],
         regressor=torch.zeros(len(body.regressor), len(both)),
+        pose_directions=None,  # what a pose adds to the skin is less than the balls leave out
     )
     return Balls(few, -radius * (normal[chosen] * way).sum(-1) / length**2, radius / length)
 
