@@ -37,10 +37,10 @@ SHARES = ("joint", "visible", "self", "person", "object", "outside")
 CROWDS = ("dataset", "mean_iou", "mean_max_iou", "source")
 AGREEMENT = ("labels", "same_state", "precision", "recall", "f1")
 PUBLISHED = (
-    ("MSCOCO", 0.06, "", "CrowdPose (Li et al., CVPR 2019), section 3"),
-    ("MPII", 0.11, "", "CrowdPose (Li et al., CVPR 2019), section 3"),
-    ("CrowdPose", 0.27, "", "CrowdPose (Li et al., CVPR 2019), section 3"),
-    ("OCHuman", "", 0.67, "Pose2Seg (Zhang et al., CVPR 2019), section 3"),
+    ("MSCOCO", 0.06, "", "CrowdPose (Li et al., CVPR 2019)"),
+    ("MPII", 0.11, "", "CrowdPose (Li et al., CVPR 2019)"),
+    ("CrowdPose", 0.27, "", "CrowdPose (Li et al., CVPR 2019)"),
+    ("OCHuman", "", 0.67, "Pose2Seg (Zhang et al., CVPR 2019)"),
 )
 
 
