@@ -114,6 +114,8 @@ def _before(
     """The triangles that lie before the camera, with the parts of their vertices; what crosses NEAR is cut there, as OpenCV does not."""
     points = surface.vertices.astype(np.float64, copy=True)
     part = np.full(len(points), NO_PART, np.uint8) if surface.part is None else surface.part
+    if (points[:, 2] > NEAR).all():
+        return points, surface.faces, part
     ahead = (points[:, 2] > NEAR)[surface.faces]
     faces = [surface.faces[ahead.all(1)]]
     more, parts, count = [points], [part], len(points)
