@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from occlupose.bodies.anny import anny
-from occlupose.bodies.fitting import fit, fit_shape
+from occlupose.bodies.fitting import fit
 from occlupose.datasets.cmu import load_clips
 from occlupose.skeletons import BODY26
-from occlupose.synth.poses import FACE, RATE, SHAPE_FRAMES
+from occlupose.synth.poses import BATCH, BELIEVE, FACE, RATE, built
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("subject", "poses", "error_mm", "error_95_mm", "feet_mm", "hands_mm", "poses_per_second", "times_one_by_one")
@@ -40,18 +40,16 @@ def main(mocap: Path, results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] 
         results: for the table.
     """
     body, clips, rows, everything = anny(captured=True), load_clips(mocap), [], []
-    believe = torch.ones(len(BODY26))
-    believe[:FACE] = 0
     for subject in dict.fromkeys(clip.subject for clip in clips):
         own = [clip.body26[:: round(clip.fps / RATE)] for clip in clips if clip.subject == subject]
         joints = torch.from_numpy(np.concatenate(own).astype(np.float32))
-        shape = fit_shape(joints[torch.linspace(0, len(joints) - 1, min(SHAPE_FRAMES, len(joints))).long()], body, believe=believe)
+        shape = built(joints, body)
         begin = perf_counter()
-        fitted = [fit(part, body, shape.expand(len(part), -1), believe=believe) for part in joints.split(512)]
+        fitted = [fit(part, body, shape.expand(len(part), -1), believe=BELIEVE) for part in joints.split(BATCH)]
         speed = len(joints) / (perf_counter() - begin)
         begin = perf_counter()
         for joint in joints[:ALONE]:
-            fit(joint[None], body, shape[None], believe=believe)
+            fit(joint[None], body, shape[None], believe=BELIEVE)
         alone = min(ALONE, len(joints)) / (perf_counter() - begin)
         error = 1000 * (torch.cat([part.joints for part in fitted]) - joints).norm(dim=-1).numpy()[:, FACE:]
         ends = [error[:, np.array(places) - FACE].mean() for places in ENDS.values()]

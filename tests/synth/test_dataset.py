@@ -10,7 +10,6 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 
-from occlupose.bodies.anny import anny
 from occlupose.datasets import coco
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
@@ -25,7 +24,7 @@ from occlupose.synth.record import Record, run_lengths
 
 
 def source(**given):
-    return Source(Settings(**({"seed": 2, "people": (2, 4), "width": 256, "height": 160} | given)), Poses.load(), anny())
+    return Source(Settings(**({"seed": 2, "people": (2, 4), "width": 256, "height": 160} | given)), Poses.load())
 
 
 def made(folder, count=12, *, workers=0, pictures=None, shard=None, **given):

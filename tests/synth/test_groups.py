@@ -13,7 +13,7 @@ from occlupose.synth.poses import Poses
 
 
 def source(**given):
-    return Source(Settings(**given), Poses.load(), anny())
+    return Source(Settings(**given), Poses.load())
 
 
 @pytest.fixture(scope="module")

@@ -203,13 +203,8 @@ class Skinned:
         A joint is sum_v r_v sum_b w_vb (R_b (v - h_b) + p_b) = sum_b R_b (m_b - c_b h_b) + c_b p_b, with m_b = sum_v r_v w_vb v and
         c_b = sum_v r_v w_vb. Ours.
         """
-        weights = self.blend(shape)
-        turn, head, place = self._bones(pose, weights, translation)
-        plan = self._plan
-        moment = plan.moment + torch.einsum("bk,kpc->bpc", weights, plan.moment_directions)
-        local = moment - plan.share[:, None] * head[:, plan.bone]
-        moved = torch.einsum("bpij,bpj->bpi", turn[:, plan.bone], local) + plan.share[:, None] * place[:, plan.bone]
-        return torch.einsum("jp,bpc->bjc", plan.gather, moved)
+        joints, _, _ = self._gathered(pose, shape, translation)
+        return joints
 
     def __call__(
         self, pose: Float[Tensor, "batch 17 3 3"], shape: Float[Tensor, "batch shape"], translation: Float[Tensor, "batch 3"]
@@ -234,17 +229,25 @@ class Skinned:
 
         For Gauss and Newton's method. Bones between two segments are taken to share their turns, as they do to first order.
         """
-        plan, weights = self._plan, self.blend(shape)
-        turn, head, place = self._bones(pose, weights, translation)
-        moment = plan.moment + torch.einsum("bk,kpc->bpc", weights, plan.moment_directions)
-        local = torch.einsum("bpij,bpj->bpi", turn[:, plan.bone], moment - plan.share[:, None] * head[:, plan.bone])
-        joints = torch.einsum("jp,bpc->bjc", plan.gather, local + plan.share[:, None] * place[:, plan.bone])
+        plan = self._plan
+        joints, local, place = self._gathered(pose, shape, translation)
         own = torch.einsum("jp,pn,bpc->bjnc", plan.gather, plan.of_bone, local)
         parents = torch.tensor(self.parents[1:])
         carried = (plan.gather * plan.share) @ plan.above[plan.bone][:, 1:]  # joint bone: how far the joint follows what is below it
         offset = place[:, 1:] - place[:, parents]
         below = torch.einsum("jm,mn,bmc->bjnc", carried, torch.eye(len(self.parents))[parents], offset)
         return joints, torch.einsum("bjnc,ns->bjsc", own + below, plan.driven)
+
+    def _gathered(
+        self, pose: Float[Tensor, "batch 17 3 3"], shape: Float[Tensor, "batch shape"], translation: Float[Tensor, "batch 3"]
+    ) -> tuple[Float[Tensor, "batch 26 3"], Float[Tensor, "batch pair 3"], Float[Tensor, "batch bone 3"]]:
+        """The joints, what each bone that moves one adds to it from its own beginning, and where the bones begin."""
+        plan, weights = self._plan, self.blend(shape)
+        turn, head, place = self._bones(pose, weights, translation)
+        moment = plan.moment + torch.einsum("bk,kpc->bpc", weights, plan.moment_directions)
+        local = torch.einsum("bpij,bpj->bpi", turn[:, plan.bone], moment - plan.share[:, None] * head[:, plan.bone])
+        moved = local + plan.share[:, None] * place[:, plan.bone]
+        return torch.einsum("jp,bpc->bjc", plan.gather, moved), local, place
 
     def _bones(
         self, pose: Float[Tensor, "batch 17 3 3"], weights: Float[Tensor, "batch blend"], translation: Float[Tensor, "batch 3"]

@@ -115,6 +115,12 @@ def skew(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
 
 
+def unskew(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
+    """Twice the vector whose `skew` is the odd part of a matrix: of a rotation its axis, as long as twice the sine of its angle."""
+    twice = matrix - matrix.mT
+    return torch.stack([twice[..., 2, 1], twice[..., 0, 2], twice[..., 1, 0]], -1)
+
+
 def _from(joints: Float[Tensor, "batch 26 3"], centre: str, around: tuple[str, ...]) -> Float[Tensor, "batch n 3"]:
     return joints[:, BODY26.index(*around)] - joints[:, BODY26.index(centre)]
 
@@ -218,8 +224,7 @@ def turn(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
 
 def log(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
     """The vectors that `turn` makes these rotations of, for turns below half a turn."""
-    twice = rotation - rotation.mT
-    odd = torch.stack([twice[..., 2, 1], twice[..., 0, 2], twice[..., 1, 0]], -1)
+    odd = unskew(rotation)
     sine = odd.norm(dim=-1, keepdim=True) / 2
     cosine = (rotation.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) - 1) / 2
     return odd / 2 * torch.where(sine > 1e-6, torch.atan2(sine, cosine) / sine.clamp_min(1e-6), 1.0)
@@ -254,11 +259,10 @@ def fit_shape(
 
         with torch.no_grad():
             jacobian = torch.func.jacfwd(places)(shape)  # frame joint 3 shape
-        jacobian = torch.cat([jacobian, torch.eye(3).expand(*jacobian.shape[:2], 3, 3)], -1)
         jacobian = jacobian - jacobian.mean(1, keepdim=True)  # the translation is free
         miss = torch.where(known[..., None], joints - fitted.joints, 0.0)
         weight = torch.where(known, belief, 0.0)[..., None, None]
-        rows = (jacobian[..., : len(shape)] * weight).flatten(0, 2)
+        rows = (jacobian * weight).flatten(0, 2)
         normal = rows.T @ rows / len(joints) + SHAPE_WEIGHT**2 * torch.eye(len(shape)) / (body.high - body.low) ** 2
         slope = rows.T @ miss.flatten() / len(joints) - SHAPE_WEIGHT**2 * (shape - body.neutral) / (body.high - body.low) ** 2
         step = torch.linalg.solve(normal, slope).clamp(-STRIDE * (body.high - body.low), STRIDE * (body.high - body.low))

@@ -37,7 +37,7 @@ def synth(
         size: of the pictures, pixels.
         overlap: share of the people who stand before or behind somebody, 0 to 1.
         objects: mean number of tables, boxes, rails, leaves, ... that may hide somebody.
-        labels_only: no pictures, which needs no renderer and is several times as fast.
+        labels_only: no pictures, which needs no renderer and takes less than half the time.
         shard: scenes in each .tar file, for training that streams.
         mocap: CMU motion capture to take poses from, with its cmu/NN/NN_MM.amc.
         backdrops: pictures to stand behind the people.

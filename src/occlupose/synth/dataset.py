@@ -80,7 +80,8 @@ def write(plan: Plan, source: Source, *, workers: int | None = None) -> Iterator
     Raises:
         OccluposeError: the folder holds another dataset, it cannot be written, or there is no EGL to paint with.
     """
-    _begin(plan, source)
+    same = _about(plan, source)
+    _begin(plan.folder, same)
     parts = plan.folder / PARTS
     if (plan.folder / MANIFEST).exists():
         shutil.rmtree(parts, ignore_errors=True)  # what a run left that was killed at its very end
@@ -92,16 +93,15 @@ def write(plan: Plan, source: Source, *, workers: int | None = None) -> Iterator
     todo = [(number, plan) for number, done in enumerate(finished) if not done]
     if todo:
         yield from spread(_piece, todo, source, plan.pictures, workers)
-    _merge(plan, source)
+    _merge(plan, same)
 
 
-def _begin(plan: Plan, source: Source) -> None:
+def _begin(folder: Path, ours: dict[str, Any]) -> None:
     """Says what the folder is for; refuses one that is for something else."""
-    ours = json.loads(json.dumps(about(plan, source)))
-    path = plan.folder / SETTINGS
+    path = folder / SETTINGS
     if not path.exists():
-        if plan.folder.exists() and any(plan.folder.iterdir()):
-            raise OccluposeError(f"{plan.folder}: is not empty, and no dataset of occlupose synth; choose another folder with -o")
+        if folder.exists() and any(folder.iterdir()):
+            raise OccluposeError(f"{folder}: is not empty, and no dataset of occlupose synth; choose another folder with -o")
         _write_json(path, ours)
         return
     try:
@@ -113,10 +113,10 @@ def _begin(plan: Plan, source: Source) -> None:
     for name in ours:
         if theirs.get(name) != ours[name]:
             what = f"other {name}" if name in ("poses", "backdrops") else f"{name} {theirs.get(name)}, not {ours[name]}"
-            raise OccluposeError(f"{plan.folder}: holds a dataset with {what}; choose another folder with -o")
+            raise OccluposeError(f"{folder}: holds a dataset with {what}; choose another folder with -o")
 
 
-def about(plan: Plan, source: Source) -> dict[str, Any]:
+def _about(plan: Plan, source: Source) -> dict[str, Any]:
     """What a dataset is made of: two that say the same have the same bytes, where the renderer is the same."""
     from occlupose import __version__
 
@@ -133,7 +133,7 @@ def about(plan: Plan, source: Source) -> dict[str, Any]:
         "pictures": plan.pictures is not None,
         "backdrops": backdrops.hexdigest()[:16] if plan.pictures and plan.pictures.backdrops else None,
         "poses": poses.hexdigest()[:16],
-        **asdict(source.settings),
+        **json.loads(json.dumps(asdict(source.settings))),  # as it will be read again
     }
 
 
@@ -194,7 +194,7 @@ def _finished(folder: Path, part: Path) -> bool:
     """Whether a piece is there, with all its files."""
     try:
         files = json.loads(part.read_text(encoding="utf-8"))["files"]
-        return all((folder / file["name"]).stat().st_size == file["bytes"] for file in files)
+        return all(_is(folder / file["name"], file["bytes"]) for file in files)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -214,15 +214,15 @@ def _is(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _merge(plan: Plan, source: Source) -> None:
+def _merge(plan: Plan, same: dict[str, Any]) -> None:
     """The parts become the annotations and the manifest."""
     parts = [json.loads((plan.folder / PARTS / f"{n:06}.json").read_text(encoding="utf-8")) for n in range(len(plan.pieces))]
     people = [annotation for part in parts for annotation in part["annotations"]]
     images = [one for part in parts for one in part["images"]]
-    info = {"description": "synthetic people of occlupose", "settings": about(plan, source)}
+    info = {"description": "synthetic people of occlupose", "settings": same}
     content = json.dumps({"info": info, "images": images, "annotations": people, "categories": [CATEGORY]}).encode()
     files = [file for part in parts for file in part["files"]] + [_keep(plan.folder, ANNOTATIONS, content)]
-    manifest = about(plan, source) | {
+    manifest = same | {
         "renderer": ", ".join(sorted({part["renderer"] for part in parts if part["renderer"]})) or None,
         "versions": {name: version(name) for name in LIBRARIES},
         "people": sum(part["people"] for part in parts),

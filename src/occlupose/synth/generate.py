@@ -88,7 +88,7 @@ def spread(
                 result = work(maker, task)
             yield result
         return
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (source.settings, source.poses, pictures))
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (source, pictures))
     begun: deque[Future[R]] = deque()
     try:
         for task in tasks:
@@ -160,18 +160,16 @@ class Maker:
 _maker: Maker | None = None
 
 
-def _begin(settings: object, poses: object, pictures: Pictures | None) -> None:
+def _begin(source: Source, pictures: Pictures | None) -> None:
     import cv2
     import torch
-
-    from occlupose.bodies.anny import anny
 
     global _maker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began us ends us
     os.environ["LP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    _maker = Maker(Source(settings, poses, anny()), pictures)  # type: ignore[arg-type]
+    _maker = Maker(source, pictures)
 
 
 def _do(work: Callable[[Maker, T], R], task: T) -> R:

@@ -62,11 +62,15 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What scenes are made of: settings, the poses that people may hold, and their body."""
+    """What scenes are made of: settings, and the poses that people may hold."""
 
     settings: Settings
     poses: Poses
-    body: Skinned
+
+    @property
+    def body(self) -> Skinned:
+        """Of everybody: the default one."""
+        return anny()
 
     @classmethod
     def load(cls, settings: Settings, *, mocap: Path | None = None, split: str = "train") -> "Source":
@@ -80,9 +84,9 @@ class Source:
             OccluposeError: the folder holds no motion capture, or a file in it is damaged; names it.
         """
         if mocap is None:
-            return cls(settings, Poses.load(), anny())
+            return cls(settings, Poses.load())
         clips = cmu.split(cmu.load_clips(mocap))[split == "validation"]
-        return cls(settings, Poses.learn(describe(retarget(clips).pose)), anny())
+        return cls(settings, Poses.learn(describe(retarget(clips).pose)))
 
 
 def sample(source: Source, number: int) -> Scene:
@@ -235,7 +239,9 @@ def _stand(random: np.random.Generator, source: Source, layout: _Layout) -> tupl
         pose[person] = _holding(random, pose[person], rest[person])
     lies = (random.random(count) < LIES) & ~layout.sits & ~holding
     face_up = random.random(count) < 0.5
-    turn = np.stack([_upright(yaw) @ (_lying(up) if flat else np.eye(3)) for yaw, flat, up in zip(layout.yaw, lies, face_up, strict=True)])
+    turn = np.stack(
+        [things.upright(yaw) @ (_lying(up) if flat else np.eye(3)) for yaw, flat, up in zip(layout.yaw, lies, face_up, strict=True)]
+    )
     pose = torch.from_numpy(turn.astype(np.float32))[:, None] @ pose
     with torch.no_grad():
         standing = body(pose, shape, torch.zeros(count, 3))
@@ -286,10 +292,6 @@ def _holding(random: np.random.Generator, pose: Float[torch.Tensor, "17 3 3"], r
             local = swing((rest[end] - rest[start])[None], wanted[None])[0]
             pose[SEGMENTS.index(f"{side}_{segment}")] = pose[SEGMENTS.index("chest")] @ local
     return pose
-
-
-def _upright(yaw: float) -> Float[np.ndarray, "3 3"]:
-    return np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
 
 
 def _lying(face_up: bool) -> Float[np.ndarray, "3 3"]:
@@ -381,8 +383,7 @@ def _things(
 
 def _inside(points: Float[np.ndarray, "n 3"], vertices: Float[np.ndarray, "vertex 3"], yaw: float, x: float, z: float) -> bool:
     """Whether some point is in or close to the box around a mesh that was placed so."""
-    c, s = np.cos(yaw), np.sin(yaw)
-    local = (points - (x, 0, z)) @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    local = (points - (x, 0, z)) @ things.upright(yaw)
     return bool(((local > vertices.min(0) - ROOM) & (local < vertices.max(0) + ROOM)).all(1).any())
 
 

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.cluster.vq import kmeans2
 
 from occlupose.bodies.anny import anny
-from occlupose.bodies.body import SEGMENTS, SIDES
+from occlupose.bodies.body import SEGMENTS, SIDES, Skinned
 from occlupose.bodies.fitting import fit, fit_shape, log, turn
 from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
@@ -56,6 +56,12 @@ FLATTEN = 0.5
 FACE = 5
 """The first joints of BODY26; the capture has none of them, so they only tell how the head is turned."""
 
+BELIEVE = torch.tensor([float(place >= FACE) for place in range(len(BODY26))])
+"""Weights of the joints in a fit to the capture."""
+
+BATCH = 512
+"""Poses that are fitted together."""
+
 
 @dataclass(frozen=True, eq=False)
 class Retargeted:
@@ -77,19 +83,21 @@ def retarget(clips: list[Clip], *, rate: float = RATE) -> Retargeted:
     if not clips:
         raise OccluposeError("no motion capture to take poses from; give the folder that holds the CMU motion capture")
     body = anny(captured=True)
-    believe = torch.ones(len(BODY26))
-    believe[:FACE] = 0
     poses, errors = [], []
     for subject in dict.fromkeys(clip.subject for clip in clips):
         own = [clip.body26[:: max(1, round(clip.fps / rate)) if rate else 1] for clip in clips if clip.subject == subject]
         joints = torch.from_numpy(np.concatenate(own).astype(np.float32))
-        some = joints[torch.linspace(0, len(joints) - 1, min(SHAPE_FRAMES, len(joints))).long()]
-        shape = fit_shape(some, body, believe=believe)
-        for part in joints.split(512):
-            fitted = fit(part, body, shape.expand(len(part), -1), believe=believe)
+        shape = built(joints, body)
+        for part in joints.split(BATCH):
+            fitted = fit(part, body, shape.expand(len(part), -1), believe=BELIEVE)
             poses.append(fitted.pose.numpy())
             errors.append(fitted.error.numpy())
     return Retargeted(np.concatenate(poses), np.concatenate(errors))
+
+
+def built(joints: Float[torch.Tensor, "pose 26 3"], body: Skinned) -> Float[torch.Tensor, "shape"]:
+    """How a captured subject is built, from some of their poses (metres)."""
+    return fit_shape(joints[torch.linspace(0, len(joints) - 1, min(SHAPE_FRAMES, len(joints))).long()], body, believe=BELIEVE)
 
 
 def describe(pose: Float[np.ndarray, "pose 17 3 3"]) -> Float[np.ndarray, "pose 51"]:

@@ -21,6 +21,7 @@ from scipy import sparse
 from occlupose.bodies.body import PARTS, SIDES, Skinned
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
+from occlupose.media import RGB
 from occlupose.occlusion.surfaces import FAR, NEAR, NOTHING
 from occlupose.skeletons import BODY26
 from occlupose.synth.appearance import HAIRS, PersonLook, SceneLook, dress, furnish, illuminate, uniforms
@@ -29,8 +30,6 @@ from occlupose.synth.scenery import HEIGHT, WIDTH, surroundings
 
 if TYPE_CHECKING:
     import moderngl
-
-RGB = UInt8[np.ndarray, "height width 3"]
 
 OFFSET = 0.008
 """Clothes and hair are at most this many metres from the bare body, whose labels they must not change."""
@@ -131,7 +130,7 @@ class Renderer:
         target, bodies = self._target(camera), self._of(scene.body)
         bodies.place(scene, looks)
         solids = [_Solid.of(thing) for thing in scene.things]
-        self._cast_shadows(scene, look, light, bodies, solids)
+        self._cast_shadows(scene, light, bodies, solids)
         self._draw(scene, look, light, looks, target, bodies, solids)
         image = self._compose(scene, look, light, generator, target, backdrop)
         return develop(image, look, generator)
@@ -164,7 +163,7 @@ class Renderer:
         alpha = np.frombuffer(self._target(camera).front.read(components=4), np.uint8).reshape(camera.height, camera.width, 4)[..., 3]
         return alpha > 127
 
-    def _cast_shadows(self, scene: Scene, look: SceneLook, light: "_Light", bodies: "_Bodies", solids: list["_Solid"]) -> None:
+    def _cast_shadows(self, scene: Scene, light: "_Light", bodies: "_Bodies", solids: list["_Solid"]) -> None:
         program = self._programs["depth"]
         self._shadows.use()
         self._shadows.clear()
@@ -701,10 +700,9 @@ class _Target:
     """Framebuffers of one size of picture."""
 
     def __init__(self, context: "moderngl.Context", size: tuple[int, int]):
-        double = size
-        self.front_texture = context.texture(double, 4)
+        self.front_texture = context.texture(size, 4)
         self.front_texture.repeat_x = self.front_texture.repeat_y = False
-        self.front = context.framebuffer([self.front_texture], context.depth_renderbuffer(double))
+        self.front = context.framebuffer([self.front_texture], context.depth_renderbuffer(size))
         self.picture = context.framebuffer([context.renderbuffer(size, 4)])
         self.backdrop = context.texture(size, 3, alignment=1)
 

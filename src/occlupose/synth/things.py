@@ -112,8 +112,13 @@ BEFORE: dict[str, Callable[[np.random.Generator], Mesh]] = {"bar": bar, "foliage
 
 def placed(mesh: Mesh, yaw: float, x: float, z: float) -> Mesh:
     """The mesh turned about the vertical (radians) and moved on the ground."""
+    return mesh[0] @ upright(yaw).T + (x, 0, z), mesh[1]
+
+
+def upright(yaw: float) -> Float[np.ndarray, "3 3"]:
+    """The turn about the vertical that takes +z towards +x, by so many radians."""
     c, s = np.cos(yaw), np.sin(yaw)
-    return mesh[0] @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]) + (x, 0, z), mesh[1]
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
 def _unit(vector: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:

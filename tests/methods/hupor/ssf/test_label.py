@@ -6,8 +6,9 @@ import torch
 
 from occlupose.bodies.cylinders import cylinders
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.ssf.label import everybody, label, occlusion
+from occlupose.methods.hupor.ssf.label import label, occlusion
 from occlupose.methods.hupor.ssf.network import SSF
+from occlupose.methods.hupor.ssf.people import gather
 from occlupose.methods.hupor.ssf.predict import fitter, predict, refine
 from occlupose.occlusion.surfaces import Reason
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -108,7 +109,7 @@ def test_networks_need_masks_crops_of_their_size_and_pictures_if_they_look_at_th
 
 def test_refinement_needs_no_true_bodies_and_leaves_the_networks_as_they_are():
     ssf = tiny()
-    people = everybody([crowd(seed).picture() for seed in range(2)], ssf.size)
+    people = gather([crowd(seed).picture().people(ssf.size)[0] for seed in range(2)])
     assert len(people) == 6
     before = {name: value.clone() for name, value in ssf.state_dict().items()}
     refined = refine(ssf, people, steps=30, rate=1e-3)

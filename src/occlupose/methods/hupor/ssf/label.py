@@ -13,7 +13,7 @@ from occlupose.bodies.body import Skinned
 from occlupose.bodies.fitting import Fit
 from occlupose.cameras import Camera
 from occlupose.methods.hupor.ssf.optimise import PLAN, Plan, optimise
-from occlupose.methods.hupor.ssf.people import SIZE, People, gather, people, to_body
+from occlupose.methods.hupor.ssf.people import SIZE, People, people, to_body
 from occlupose.occlusion.surfaces import NOTHING, Occlusion, Reason, Surface, judge, zbuffer
 from occlupose.poses import ABSENT
 from occlupose.skeletons import BODY26, Skeleton, convert, convert_weakest
@@ -106,8 +106,3 @@ def as_given(occlusion: Occlusion, picture: Picture) -> Occlusion:
         np.where(known, reason, Reason.OUTSIDE).astype(np.uint8),
         np.where(known, by, NOTHING),
     )
-
-
-def everybody(pictures: Sequence[Picture], size: int = SIZE) -> People:
-    """The people of all pictures together, to learn from."""
-    return gather([picture.people(size)[0] for picture in pictures])

@@ -14,7 +14,7 @@ from occlupose.bodies.body import SEGMENTS, Skinned, square
 from occlupose.bodies.fitting import SHAPE_WEIGHT, STRIDE, TWISTED, Fit, about, fit
 from occlupose.methods.hupor.ssf import losses
 from occlupose.methods.hupor.ssf.people import People
-from occlupose.methods.hupor.ssf.reconstruct import UPRIGHT, limb_axes, stand
+from occlupose.methods.hupor.ssf.reconstruct import UPRIGHT, as_seen, limb_axes, meet, stand
 from occlupose.methods.hupor.ssf.silhouette import balls, silhouette
 from occlupose.skeletons import BODY26
 
@@ -75,7 +75,7 @@ def fit_joints(
         stride = torch.where(better[:, None], stride, stride / 2)
         both = zip(vars(tried).values(), vars(best).values(), strict=True)
         best = Fit(*(torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in both))
-    return _as_seen(fit(upright, body, best.shape, pose=best.pose, believe=belief))
+    return as_seen(fit(upright, body, best.shape, pose=best.pose, believe=belief))
 
 
 FEW = 4
@@ -142,9 +142,7 @@ def fit_outlines(people: People, body: Skinned, fitted: Fit, *, believed: Bool[T
         optimiser.step()
     with torch.no_grad():
         shape = (fitted.shape + change * span).clamp(body.low, body.high)
-        pose = UPRIGHT @ _twisted(fitted.pose, axes, twist)
-        belief = torch.ones(joints.shape[1]) if believed is None else believed.float()
-        return _as_seen(fit(joints @ UPRIGHT, body, shape, pose=square(pose), believe=belief))
+        return meet(joints, body, shape, square(_twisted(fitted.pose, axes, twist)), believed)
 
 
 def _twisted(
@@ -154,8 +152,3 @@ def _twisted(
     turns = about(axes.flatten(0, 1), twist.flatten()).unflatten(0, twist.shape)
     places = torch.tensor([SEGMENTS.index(segment) for segment in TWISTED])
     return pose.index_copy(1, places, turns @ pose[:, places])
-
-
-def _as_seen(fitted: Fit) -> Fit:
-    """A fit to upright joints, in the camera frame."""
-    return Fit(UPRIGHT @ fitted.pose, fitted.shape, fitted.translation @ UPRIGHT, fitted.joints @ UPRIGHT, fitted.error)

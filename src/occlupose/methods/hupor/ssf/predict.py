@@ -2,19 +2,17 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
 
 import torch
 from jaxtyping import Bool
 from torch import Generator, Tensor
 
-from occlupose.bodies.fitting import Fit, fit
+from occlupose.bodies.fitting import Fit
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.ssf import losses
+from occlupose.methods.hupor.ssf import losses, reconstruct
 from occlupose.methods.hupor.ssf.network import SSF
 from occlupose.methods.hupor.ssf.people import People
 from occlupose.methods.hupor.ssf.recipe import LABELLING_RATE, Batch, loss
-from occlupose.methods.hupor.ssf.reconstruct import UPRIGHT
 
 AT_ONCE = 64
 """People that go through the networks together."""
@@ -37,9 +35,7 @@ def predict(ssf: SSF, people: People, believed: Bool[Tensor, "26"] | None = None
     fitted = Fit(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
     if not meet:
         return fitted
-    belief = None if believed is None else believed.float()
-    met = fit(people.joints @ UPRIGHT, ssf.body, fitted.shape, pose=UPRIGHT @ fitted.pose, believe=belief)
-    return replace(met, pose=UPRIGHT @ met.pose, translation=met.translation @ UPRIGHT, joints=met.joints @ UPRIGHT)
+    return reconstruct.meet(people.joints, ssf.body, fitted.shape, fitted.pose, believed)
 
 
 def fitter(ssf: SSF, *, meet: bool = False) -> Callable[[People, Bool[Tensor, "26"]], Fit]:

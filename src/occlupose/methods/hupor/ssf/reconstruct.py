@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from occlupose.bodies.body import SEGMENTS, Skinned
-from occlupose.bodies.fitting import LIMBS, TWISTED, Fit, skeleton2pose
+from occlupose.bodies.fitting import LIMBS, TWISTED, Fit, fit, skeleton2pose, unskew
 from occlupose.skeletons import BODY26
 
 UPRIGHT = torch.diag(torch.tensor([1.0, -1, -1]))
@@ -54,6 +54,22 @@ def stand(
     return Fit(pose, shape, translation, placed, error)
 
 
+def meet(
+    joints: Float[Tensor, "batch 26 3"],
+    body: Skinned,
+    shape: Float[Tensor, "batch shape"],
+    pose: Float[Tensor, "batch 17 3 3"],
+    believed: Bool[Tensor, "26"] | None = None,
+) -> Fit:
+    """The same bodies with all segments moved together until the joints are met (`fitting.fit`; ours); arguments as `reconstruct`."""
+    return as_seen(fit(joints @ UPRIGHT, body, shape, pose=UPRIGHT @ pose, believe=None if believed is None else believed.float()))
+
+
+def as_seen(fitted: Fit) -> Fit:
+    """A fit to upright joints, in the camera frame."""
+    return Fit(UPRIGHT @ fitted.pose, fitted.shape, fitted.translation @ UPRIGHT, fitted.joints @ UPRIGHT, fitted.error)
+
+
 def twists(
     joints: Float[Tensor, "batch 26 3"], body: Skinned, shape: Float[Tensor, "batch shape"], pose: Float[Tensor, "batch 17 3 3"]
 ) -> Float[Tensor, "batch 8"]:
@@ -65,10 +81,8 @@ def twists(
     for names in (("upper_arm", "thigh"), ("forearm", "shank")):
         swung = (UPRIGHT @ skeleton2pose(joints @ UPRIGHT, body, shape, twist))[:, _TWISTED]
         beyond, axis = pose[:, _TWISTED] @ swung.mT, limb_axes(joints)
-        odd = torch.stack([beyond[..., 2, 1], beyond[..., 0, 2], beyond[..., 1, 0]], -1)
-        odd = odd - torch.stack([beyond[..., 1, 2], beyond[..., 2, 0], beyond[..., 0, 1]], -1)
         along = torch.einsum("bli,blij,blj->bl", axis, beyond, axis)
-        angle = torch.atan2((odd * axis).sum(-1), beyond.diagonal(dim1=-2, dim2=-1).sum(-1) - along)
+        angle = torch.atan2((unskew(beyond) * axis).sum(-1), beyond.diagonal(dim1=-2, dim2=-1).sum(-1) - along)
         asked = torch.tensor([segment.split("_", 1)[1] in names for segment in TWISTED])
         twist = torch.where(asked, angle, twist)
     return twist
