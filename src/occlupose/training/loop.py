@@ -1,7 +1,7 @@
 """The one training loop: steps, checkpoints that resume to the same result, averaged weights, a log that opens as a table.
 
-Devices and precision are Lightning Fabric's. Everything random comes from one seed: batches from a generator, dropout from torch's
-own state; both are in the checkpoint.
+Devices, precision and processes are Lightning Fabric's. Everything random comes from one seed: batches from a generator, dropout from
+torch's own state; both are in the checkpoint. Begun by torchrun, all processes train one network together (`training.together`).
 """
 
 import csv
@@ -25,6 +25,7 @@ from torch import Generator, Tensor, nn
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.threads import background
+from occlupose.training.together import Place, in_one_batch
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it says which precision it was given
 
@@ -36,7 +37,7 @@ STEPS = "steps"
 
 @dataclass(frozen=True)
 class Optimisation:
-    """How long and how fast. AdamW with a linear warm-up and a cosine to nothing; the weights kept are an exponential average.
+    """How long and how fast. AdamW (Adam, where nothing decays) with a linear warm-up; the weights kept are an exponential average.
 
     Raises:
         OccluposeError: a number that cannot be.
@@ -48,6 +49,9 @@ class Optimisation:
     warm_up: int = 300
     clip: float = 1.0
     average: float = 0.999
+    """Share of the average that stays at each step; 0 keeps the last weights as they are."""
+    drops: tuple[float, ...] = ()
+    """Shares of the training after which the rate is a tenth of what it was; none is a cosine to nothing."""
     save_every: int = 500
     log_every: int = 100
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
@@ -64,12 +68,17 @@ class Optimisation:
             raise OccluposeError(f"clip {self.clip}: the most that gradients may measure, more than 0")
         if not 0 <= self.average < 1:
             raise OccluposeError(f"average {self.average}: the share of the average that stays at each step, 0 or more and less than 1")
+        if not all(0 < drop < 1 for drop in self.drops):
+            raise OccluposeError(f"drops {self.drops}: shares of the training, each more than 0 and less than 1")
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
         progress = min(1.0, step / self.steps)
-        cosine = 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
-        return self.learning_rate * min(1.0, (step + 1) / self.warm_up) * cosine
+        if self.drops:
+            fall = 0.1 ** sum(progress >= drop for drop in self.drops)
+        else:
+            fall = 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
+        return self.learning_rate * min(1.0, (step + 1) / self.warm_up) * fall
 
 
 def fingerprint(arrays: Iterable[np.ndarray]) -> str:
@@ -93,6 +102,7 @@ def train(
     optimisation: Optimisation,
     folder: Path,
     *,
+    groups: Callable[[nn.Module], list[dict[str, Any]]] = lambda network: [{"params": list(network.parameters())}],
     recipe: object = None,
     seed: int = 0,
     resume: bool = False,
@@ -102,10 +112,13 @@ def train(
     """Trains a network and returns its averaged weights; `folder` holds `last.pt` (checkpoint) and `log.csv`.
 
     Arguments:
-        batch: draws a batch from a generator.
+        batch: draws a batch from a generator; of several processes each its own share of it.
+        groups: the network's parameters in groups, as torch's optimisers take them; one may have a `weight_decay` of its own, and a
+            `scale` that multiplies its learning rate.
         loss: named terms of a batch; their sum is descended, all are logged.
         recipe: what else the result depends on, also the `fingerprint` of the data; a run is resumed only with what prints the same.
-        resume: go on from `folder/last.pt` if it is there. On the CPU the result equals that of an uninterrupted run bit by bit.
+        resume: go on from `folder/last.pt` if it is there. On the CPU the result equals that of an uninterrupted run bit by bit (in
+            several processes: of a network without dropout).
 
     Raises:
         OccluposeError: the folder holds a run and `resume` is False, or a checkpoint of another network or recipe; the folder cannot be
@@ -115,19 +128,27 @@ def train(
     if checkpoint.exists() and not resume:
         raise OccluposeError(f"{folder}: holds a training run already; give --resume to go on with it, or another folder")
     precision = fastest_precision(device) if optimisation.precision == "auto" else optimisation.precision
+    place = Place.here()
     try:
-        fabric = Fabric(accelerator=device, devices=1, precision=precision)
+        fabric = Fabric(
+            accelerator=device, devices=place.neighbours, num_nodes=place.nodes, precision=precision,
+            strategy="ddp" if place.of > 1 else "auto",
+        )  # fmt: skip
+        fabric.launch()
     except (RuntimeError, ValueError):
         raise OccluposeError(f"device {device}: not on this machine, or not known; give cpu, or cuda where there is a GPU") from None
-    torch.manual_seed(seed)
+    torch.manual_seed(seed + place.number)
     generator = torch.Generator().manual_seed(seed)
+    if place.of > 1:
+        network = in_one_batch(network)
     network.to(fabric.device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimiser = torch.optim.AdamW(network.parameters(), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True)
+    optimiser = torch.optim.AdamW(groups(network), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True)
     step, sums = 0, dict[str, float]()
     if checkpoint.exists():
         step, sums = _restore(checkpoint, network, optimiser, average, generator, repr(recipe))
-    log = _Log(folder / "log.csv", step, sums)
+    fabric.barrier()  # nobody writes the first checkpoint before everybody has looked for one
+    log = _Log(folder / "log.csv", step, sums, writes=place.first)
     model, optimiser = fabric.setup(network, optimiser)
     model.train()
     with (
@@ -138,13 +159,13 @@ def train(
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[terms]}"),
-            disable=not progress,
+            disable=not progress or not place.first,
         ) as bar,
     ):
         task = bar.add_task("training", total=optimisation.steps, completed=step, terms="")
         for given, drawn in batches:
             for group in optimiser.param_groups:
-                group["lr"] = optimisation.rate(step)
+                group["lr"] = optimisation.rate(step) * group.get("scale", 1.0)
             terms = loss(model, fabric.to_device(given))
             optimiser.zero_grad()
             fabric.backward(torch.stack(list(terms.values())).sum())
@@ -152,10 +173,10 @@ def train(
             optimiser.step()
             step += 1
             _average(average, network, min(optimisation.average, step / (step + 9)))
-            log.add(terms)
+            log.add({name: _mean(fabric, term) for name, term in terms.items()} if place.of > 1 else terms)
             if step % optimisation.log_every == 0 or step == optimisation.steps:
                 bar.update(task, terms="  ".join(f"{name} {value:.4f}" for name, value in log.write(step).items()))
-            if step % optimisation.save_every == 0 or step == optimisation.steps:
+            if place.first and (step % optimisation.save_every == 0 or step == optimisation.steps):
                 _save(checkpoint, network, optimiser, average, drawn, step, repr(recipe), log.sums)
             bar.update(task, completed=step)
     return {name: value.cpu() for name, value in average.items()}
@@ -174,6 +195,13 @@ def _ahead(batch: Callable[[Generator], Any], generator: Generator, count: int) 
             made = following.result()
             following = next(drawing, None)
             yield made
+
+
+def _mean(fabric: Fabric, term: Tensor) -> Tensor:
+    """Of all processes."""
+    mean = fabric.all_reduce(term.detach())
+    assert isinstance(mean, Tensor)
+    return mean
 
 
 def _average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
@@ -230,8 +258,10 @@ def _restore(
 class _Log:
     """Means of the loss terms since the last row, appended to a CSV file; rows past the checkpoint are dropped on resume."""
 
-    def __init__(self, path: Path, step: int, sums: dict[str, float]) -> None:
-        self.path, self.sums, self.start = path, sums, time.monotonic()
+    def __init__(self, path: Path, step: int, sums: dict[str, float], *, writes: bool = True) -> None:
+        self.path, self.sums, self.start, self.writes = path, sums, time.monotonic(), writes
+        if not writes:
+            return
         rows = list(csv.reader(path.open())) if step and path.exists() else []
         whole = [row for row in rows if len(row) == len(rows[0])]
         kept = [row for row in whole if not row[0].isdigit() or int(row[0]) <= step]
@@ -245,10 +275,11 @@ class _Log:
 
     def write(self, step: int) -> dict[str, float]:
         count = self.sums.pop(STEPS)
-        means = {name: total / count for name, total in self.sums.items()}
+        means, self.sums = {name: total / count for name, total in self.sums.items()}, {}
+        if not self.writes:
+            return means
         with self.path.open("a", newline="") as file:
             if file.tell() == 0:
                 file.write(",".join(["step", *means, "seconds"]) + "\n")
             file.write(",".join([str(step), *(f"{value:.6g}" for value in means.values()), f"{time.monotonic() - self.start:.1f}"]) + "\n")
-        self.sums = {}
         return means
