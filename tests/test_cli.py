@@ -27,7 +27,7 @@ from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.cli import people, terminal
 from occlupose.codecs.crops import Crop
-from occlupose.evaluation import load_takes
+from occlupose.evaluation.lifting import load_takes
 from occlupose.frontends.hourglass import save
 from occlupose.lifting import networks
 from occlupose.media import VideoWriter, open_media, read_image, write_image

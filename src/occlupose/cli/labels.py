@@ -53,7 +53,7 @@ def label(
 
     from occlupose import labels
     from occlupose.cameras import Camera
-    from occlupose.evaluation import load_takes
+    from occlupose.evaluation.lifting import load_takes
     from occlupose.media import check_picture
     from occlupose.skeletons import by_name
 

@@ -44,7 +44,7 @@ def evaluate(
     for file in (save_predictions, output):
         if file is not None:
             check_folder(file.absolute().parent)
-    from occlupose import evaluation
+    from occlupose.evaluation import lifting as evaluation
 
     console = Console(stderr=True)
     takes = evaluation.load_takes(dataset, data, subjects, detections, every)

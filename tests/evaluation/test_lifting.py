@@ -12,7 +12,7 @@ from occlupose import cli
 from occlupose.datasets import h36m, humaneva
 from occlupose.datasets.folder import takes as folder_takes
 from occlupose.errors import OccluposeError
-from occlupose.evaluation import Predictions, load_takes, missing, notes, paper, predict, score, shipped, states, tables, two_d
+from occlupose.evaluation.lifting import Predictions, load_takes, missing, notes, paper, predict, score, shipped, states, tables, two_d
 from occlupose.lifting import networks
 from occlupose.methods.oanet.network import OANet
 from occlupose.methods.oanet.weights import Trained, save
