@@ -1,9 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from occlupose.codecs.crops import Crop, apply, inverse, radius, to_crop, upright
+from occlupose.codecs.crops import Crop, apply, cells, inverse, radius, to_crop, upright
 from occlupose.errors import OccluposeError
 
 coordinate = st.floats(-2000, 2000)
@@ -74,3 +75,88 @@ def test_upright_regions():
 def test_crops_that_are_none_are_refused(sides):
     with pytest.raises(OccluposeError, match=r"^crop .*: each must be 1 or more$"):
         Crop(*sides)
+
+
+def classic(box, width, height, padding, degrees):
+    """Simple Baselines' matrix: three points of the padded box and of the crop, boxes and joints as COCO's files have them."""
+    left, top, wide, high = box
+    centre = np.array([left + wide / 2, top + high / 2])
+    wide, high = padding * wide, padding * high
+    wide = max(wide, high * width / height)
+    turn = np.deg2rad(degrees)
+    up = np.array([np.sin(turn), -np.cos(turn)]) * wide / 2  # of the picture, what is above in the crop
+    right = np.array([np.cos(turn), np.sin(turn)]) * wide / 2
+    middle = np.array([width / 2, height / 2])
+    there = width / 2 * np.array([[0, 0], [0, -1], [1, 0]]) + middle
+    return cv2.getAffineTransform(np.stack([centre, centre + up, centre + right]).astype(np.float32), there.astype(np.float32))
+
+
+def unbiased(box, width, height, padding, degrees):
+    """UDP's matrix (Huang et al. 2020, section 3): lengths are one less than sides, so that corners meet corners."""
+    left, top, wide, high = box
+    x, y = left + wide / 2, top + high / 2
+    wide, high = padding * wide, padding * high
+    wide, high = (wide, wide * height / width) if wide > high * width / height else (high * width / height, high)
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    across, down = (width - 1) / wide, (height - 1) / high
+    return np.array([
+        [across * cosine, across * sine, across * (wide / 2 - x * cosine - y * sine)],
+        [-down * sine, down * cosine, down * (high / 2 + x * sine - y * cosine)],
+    ])  # fmt: skip
+
+
+raw_box = st.tuples(st.floats(-100, 900), st.floats(-100, 900), st.floats(8, 700), st.floats(8, 700))
+
+
+@pytest.mark.parametrize(("grid", "published", "error"), [("stride", classic, 0.02), ("corners", unbiased, 1e-6)])
+@given(raw_box, st.sampled_from([(192, 256), (288, 384), (256, 256), (256, 192)]), st.floats(1, 1.5), st.floats(-180, 180))
+def test_published_networks_see_the_crops_that_they_learnt_on(grid, published, error, raw, sides, padding, degrees):
+    """The classic matrix is found from three points in single precision."""
+    crop = Crop(*sides, padding, grid)
+    left, top, wide, high = raw
+    region = crop.regions(np.array([[left - 0.5, top - 0.5, left + wide - 0.5, top + high - 0.5]]))  # as our datasets have boxes
+    turn = np.deg2rad(degrees)
+    region[:, 2:] = region[:, :2] + radius(region) * np.array([np.sin(turn), -np.cos(turn)])
+    points = np.array([[left, top], [left + wide, top], [left + wide / 3, top + high]])
+    wanted = apply(published(raw, *sides, padding, degrees), points)
+    np.testing.assert_allclose(apply(crop.matrices(region)[0], points), wanted, atol=error)
+
+
+def test_where_the_edges_of_a_box_go():
+    """A box of 100 x 200 px at (10, 20), of the crop's aspect, without padding: as the file has it, and as its pixels lie."""
+    box = np.array([[9.5, 19.5, 109.5, 219.5]])
+    for grid, raw, low, high in (("centres", 0, -0.5, 0.5), ("stride", 0.5, 0.0, 0.0), ("corners", 0.5, 0.0, 1.0)):
+        crop = Crop(128, 256, 1, grid)
+        seen = apply(crop.matrices(crop.regions(box)), corners(box) + raw)
+        np.testing.assert_allclose(seen, [[[low, low], [128 - high, 256 - high]]], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("grid", "places"),
+    [("centres", [1.5, 5.5, 9.5]), ("stride", [0, 4, 8]), ("corners", [0, 5.5, 11])],
+)
+def test_where_the_cells_of_a_map_lie(grid, places):
+    step, first = cells(grid, 12, 3)
+    np.testing.assert_allclose([step * cell + first for cell in range(3)], places)
+
+
+def test_cells_down_and_across():
+    steps, firsts = Crop(12, 20, grid="corners").cells(3, 5)
+    np.testing.assert_allclose(steps, [5.5, 19 / 4])
+    np.testing.assert_allclose(firsts, [0, 0])
+    np.testing.assert_allclose(Crop(12, 20).cells(3, 10), [[4, 2], [1.5, 0.5]])
+    np.testing.assert_allclose(Crop(12, 20, grid="corners").cells(1, 1)[0], [11, 19])  # one cell has no next
+
+
+@given(st.lists(box, min_size=1, max_size=3), st.sampled_from(["centres", "stride", "corners"]), st.floats(-3, 3))
+def test_there_and_back_on_every_grid(boxes, grid, turn):
+    crop = Crop(96, 128, grid=grid)
+    regions = crop.regions(np.array(boxes))
+    regions[:, 2:] = regions[:, :2] + radius(regions)[:, None] * np.array([np.sin(turn), -np.cos(turn)])
+    matrices = crop.matrices(regions)
+    np.testing.assert_allclose(apply(inverse(matrices), apply(matrices, corners(boxes))), corners(boxes), atol=1e-6)
+
+
+def test_a_grid_that_is_none_is_refused():
+    with pytest.raises(OccluposeError, match=r"^grid middles: not known; known are centres, stride, corners$"):
+        Crop(grid="middles")

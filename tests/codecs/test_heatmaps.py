@@ -91,3 +91,9 @@ def test_nobody():
 def test_crops_that_hold_no_whole_cells_are_refused(width, height, stride):
     with pytest.raises(OccluposeError, match=r"its sides must be multiples of the stride"):
         Heatmaps(Crop(width, height), stride)
+
+
+@pytest.mark.parametrize("grid", ["stride", "corners"])
+def test_other_grids_are_refused(grid):
+    with pytest.raises(OccluposeError, match=rf"^grid {grid}: these maps lie on the grid centres; give a crop of that grid$"):
+        Heatmaps(Crop(grid=grid))

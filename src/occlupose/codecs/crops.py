@@ -1,5 +1,16 @@
 """Where a person is, as a circle with an up direction; and the upright picture cut out of it that a network is shown.
 
+Networks differ in how that picture, and the maps that they answer with, lie on pixels. Cell i of a map lies at pixel `step i + first` of
+its crop, f being the crop's side / the map's and W a side of the crop:
+
+| grid | step | first | where the edges of the padded box go, px | used by |
+| --- | --- | --- | --- | --- |
+| centres | f | (f - 1) / 2 | -1/2 and W - 1/2, the edges of the crop | us: a mirrored crop has mirrored maps |
+| stride | f | 0 | 0 and W | Xiao et al. 2018 ("Simple Baselines"), HRNet, MMPose after them |
+| corners | (W - 1) / (map's side - 1) | 0 | 0 and W - 1 | UDP (Huang et al. 2020), ViTPose |
+
+Weights learnt on one grid want crops of that grid.
+
 A region is four numbers, `(centre x, centre y, top x, top y)`: the top is the point on the circle that the person's head points to. Of a
 person's box it is the circle round its middle that reaches as high as the box; of BlazePose the circle round the hips (Bazarevsky et al.
 2020, "BlazePose: On-device Real-time Body Pose tracking", section 2.2).
@@ -8,6 +19,7 @@ Coordinates in this file are pixels with pixel centres at integers, matrices are
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +27,11 @@ from jaxtyping import Float
 from occlupose.errors import OccluposeError
 
 Regions = Float[np.ndarray, "person 4"]
+Grid = Literal["centres", "stride", "corners"]
+
+RAW = 0.5
+"""COCO's boxes count from the edge of the picture, its joints from the middle of the first pixel. Grids other than `centres` take both for
+the same; they are given back the half pixel that our boxes have lost."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +41,22 @@ class Crop:
     Attributes:
         width, height: of the picture, px.
         padding: its sides / those of the box; 1.25 by custom (Xiao et al. 2018, "Simple Baselines").
+        grid: how the picture and the maps of it lie on pixels; the module's text says what each means.
 
     Raises:
-        OccluposeError: a side is less than 1, or the padding.
+        OccluposeError: a side is less than 1, or the padding; no such grid.
     """
 
     width: int = 256
     height: int = 256
     padding: float = 1.25
+    grid: Grid = "centres"
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.padding) < 1:
             raise OccluposeError(f"crop {self.width} x {self.height}, padding {self.padding:g}: each must be 1 or more")
+        if self.grid not in get_args(Grid):
+            raise OccluposeError(f"grid {self.grid}: not known; known are {', '.join(get_args(Grid))}")
 
     def regions(self, boxes: Float[np.ndarray, "person 4"]) -> Regions:
         """Upright regions of boxes (left, top, right, bottom), so high that the box's width fits into the crop as well."""
@@ -45,7 +66,31 @@ class Crop:
 
     def matrices(self, regions: Regions) -> Float[np.ndarray, "person 2 3"]:
         """From the full image to each region's crop."""
-        return to_crop(regions, self.width, self.height, diameter=self.height / self.padding)
+        centred = to_crop(regions, self.width, self.height, diameter=self.height / self.padding)
+        if self.grid == "centres":
+            return centred
+        sides = np.array([self.width, self.height])
+        linear = centred[:, :, :2]
+        if self.grid == "corners":
+            linear = linear * ((sides - 1) / sides)[:, None]
+            middle = (sides - 1) / 2
+        else:
+            middle = sides / 2
+        return np.concatenate([linear, (middle - (linear @ (regions[:, :2, None] + RAW))[..., 0])[..., None]], -1)
+
+    def cells(self, map_width: int, map_height: int) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
+        """Where the cells of a map of this crop lie: pixels from a cell to the next, and the pixel of cell 0; of each (across, down)."""
+        axes = [cells(self.grid, *axis) for axis in ((self.width, map_width), (self.height, map_height))]
+        steps, firsts = np.array(axes).T
+        return steps, firsts
+
+
+def cells(grid: Grid, side: int, count: int) -> tuple[float, float]:
+    """Where `count` cells lie along a side of a crop, px: from a cell to the next, and the first one. Cell i is at `step i + first`."""
+    if grid == "corners":
+        return (side - 1) / max(count - 1, 1), 0.0
+    step = side / count
+    return step, (step - 1) / 2 if grid == "centres" else 0.0
 
 
 def radius(regions: Regions) -> Float[np.ndarray, " person"]:

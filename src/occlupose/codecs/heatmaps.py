@@ -26,13 +26,15 @@ class Heatmaps:
         stride: pixels of the crop in a cell.
 
     Raises:
-        OccluposeError: the crop's sides are not multiples of the stride.
+        OccluposeError: the crop's sides are not multiples of the stride; its grid is another one.
     """
 
     crop: Crop = field(default_factory=Crop)
     stride: int = 4
 
     def __post_init__(self) -> None:
+        if self.crop.grid != "centres":
+            raise OccluposeError(f"grid {self.crop.grid}: these maps lie on the grid centres; give a crop of that grid")
         if self.stride < 1 or self.crop.width % self.stride or self.crop.height % self.stride:
             raise OccluposeError(f"crop {self.crop.width} x {self.crop.height}: its sides must be multiples of the stride, {self.stride}")
 

@@ -32,7 +32,7 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
-from occlupose.codecs.crops import Crop
+from occlupose.codecs.crops import Crop, Grid
 from occlupose.codecs.heatmaps import peaks
 from occlupose.errors import OccluposeError
 from occlupose.frontends.crops import Joints
@@ -49,7 +49,7 @@ class Card(BaseModel):
     width: PositiveInt
     height: PositiveInt
     codec: Literal["heatmap", "simcc", "coordinates"]
-    grid: Literal["stride", "corners", "centres"] = "stride"
+    grid: Grid = "stride"
     unit: Literal["pixels", "fraction"] = "pixels"
     channels: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
@@ -152,14 +152,8 @@ def _from_heatmap(outputs: list[np.ndarray], card: Card) -> Joints:
     maps = outputs[0]
     height, width = maps.shape[2:]
     cells, score = peaks(maps)
-    crop, grid = np.array([card.width, card.height]), np.array([width, height])
-    if card.grid == "corners":
-        xy = cells * (crop - 1) / np.maximum(grid - 1, 1)
-    elif card.grid == "centres":
-        xy = (cells + 0.5) * crop / grid - 0.5
-    else:
-        xy = cells * crop / grid
-    return xy, score
+    step, first = Crop(card.width, card.height, grid=card.grid).cells(width, height)
+    return cells * step + first, score
 
 
 def _from_simcc(outputs: list[np.ndarray], card: Card) -> Joints:

@@ -1,0 +1,111 @@
+"""Heatmaps as UDP and ViTPose learn them: Gaussians at the joint itself, decoded as DARK does.
+
+Huang et al. 2020, "The Devil is in the Details: Delving into Unbiased Data Processing"; Zhang et al. 2020, "Distribution-Aware Coordinate
+Representation" (DARK).
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from occlupose.codecs.crops import Crop
+from occlupose.codecs.maps import GaussianMaps, full_precision, highest
+from occlupose.errors import OccluposeError
+
+FLOOR = 1e-6
+"""Values of a smoothed map below this are taken for it where its logarithm is asked for."""
+
+EPSILON = 1e-6
+"""Second derivatives of a logarithm nearer to 0 than this are flat."""
+
+FARTHEST = 2.0
+"""A Newton step ends within so many cells along each side of the highest one (ours; the papers set no bound)."""
+
+
+def corner_crop() -> Crop:
+    """192 x 256 px on the grid of UDP."""
+    return Crop(192, 256, grid="corners")
+
+
+@dataclass(frozen=True)
+class UDP(GaussianMaps):
+    """Gaussians at the joint itself, between the cells.
+
+    There and back a joint moves along each side by less than 0.001 cells where it is 5 cells or more inside the outermost cells (0.004 px
+    at stride 4), 0.06 cells where it is 3 or more, and 0.9 cells at the border, beyond which the smoothing sees zeros; at the usual sigma
+    and blur.
+
+    Attributes:
+        blur: cells of the side of the kernel that smoothes maps before they are decoded; its sigma is 0.15 (blur - 1) + 0.5, as
+            OpenCV's for that size. 11 goes with sigma 2.
+
+    Raises:
+        OccluposeError: also a blur that is not an odd number.
+    """
+
+    crop: Crop = field(default_factory=corner_crop)
+    blur: int = 11
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.blur < 1 or self.blur % 2 == 0:
+            raise OccluposeError(f"blur {self.blur}: cells, an odd number")
+
+    def decode(self, maps: Float[Tensor, "*batch joint y x"]) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
+        """The highest cell of each map, moved to the top of the Gaussian there; and its height.
+
+        DARK: the map is smoothed; its logarithm, which is a parabola where the map is a Gaussian, has its top one Newton step away from the
+        highest cell. Derivatives are differences of next neighbours, as in UDP; a cell beyond the map is as high as the last. Where the
+        logarithm has no top, each side goes by itself, and stays where it has none either (ours).
+
+        Returns:
+            Crop px; height of the highest cell before smoothing, as the network gave it: around 0..1. Both float32.
+        """
+        x, y, height = highest(maps)
+        with full_precision(maps):
+            cells = torch.stack([x, y], -1) + _newton(self._around(maps.float(), x, y).clamp_min(FLOOR).log())
+        return self._to_pixels(cells), height.float()
+
+    def _centres(self, cells: Float[Tensor, "*batch 2"], middle: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
+        return cells
+
+    def _around(self, maps: Float[Tensor, "*batch y x"], x: Tensor, y: Tensor) -> Float[Tensor, "*batch 3 3"]:
+        """The smoothed map in a cell and its neighbours; only what they need of the map is smoothed."""
+        height, width = maps.shape[-2:]
+        margin = self.blur // 2 + 1
+        side = 2 * margin + 1
+        padded = functional.pad(maps, (margin,) * 4).flatten(-2)
+        steps = torch.arange(side, device=maps.device)
+        at = (y[..., None, None] + steps[:, None]) * (width + 2 * margin) + x[..., None, None] + steps
+        patch = padded.gather(-1, at.flatten(-2)).unflatten(-1, (side, side))
+        kernel = self._kernel(maps.device)
+        smooth = kernel @ patch @ kernel.mT
+        near = torch.arange(-1, 2, device=maps.device)
+        rows = ((y[..., None] + near).clamp(0, height - 1) - y[..., None] + 1)[..., :, None].expand_as(smooth)
+        columns = ((x[..., None] + near).clamp(0, width - 1) - x[..., None] + 1)[..., None, :].expand_as(smooth)
+        return smooth.gather(-2, rows).gather(-1, columns)
+
+    def _kernel(self, device: torch.device) -> Float[Tensor, "3 side"]:
+        """Takes a line of cells to its three middle ones, smoothed."""
+        reach = self.blur // 2
+        sigma = 0.3 * (reach - 1) + 0.8
+        values = torch.exp(-(torch.arange(-reach, reach + 1, device=device) ** 2) / (2 * sigma**2))
+        values = values / values.sum()
+        return torch.stack([functional.pad(values, (place, 2 - place)) for place in range(3)])
+
+
+def _newton(log: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 2"]:
+    """From the middle of nine cells to the top of the parabola through them: x, y."""
+    middle = log[..., 1, 1]
+    dx, dy = (log[..., 1, 2] - log[..., 1, 0]) / 2, (log[..., 2, 1] - log[..., 0, 1]) / 2
+    dxx, dyy = log[..., 1, 2] - 2 * middle + log[..., 1, 0], log[..., 2, 1] - 2 * middle + log[..., 0, 1]
+    dxy = (log[..., 2, 2] - log[..., 2, 0] - log[..., 0, 2] + log[..., 0, 0]) / 4
+    determinant = dxx * dyy - dxy**2
+    top = (determinant > EPSILON) & (dxx < 0)
+    both = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / torch.where(top, determinant, 1)[..., None]
+    slope, curve = torch.stack([dx, dy], -1), torch.stack([dxx, dyy], -1)
+    each = torch.where(curve < -EPSILON, -slope / torch.where(curve < -EPSILON, curve, 1), 0)
+    return torch.where(top[..., None], both, each).clamp(-FARTHEST, FARTHEST)
