@@ -1,0 +1,241 @@
+"""Grey blocks over limb joints, which teach a network to say where a hidden joint is: Limb Joint Augmentation (LJOF, arXiv 2410.09885).
+
+Of the limb joints that are seen, a few are covered, and stay what is to be learnt: their targets and weights do not change.
+
+What counts as seen is v = 2 alone, as it stands in a dataset's file. MMPose's datasets clip v to 0 and 1 when they read it, after which no
+joint is left that counts; read the files by `datasets.coco`, or keep their v beside.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped, UInt8
+from torch import Generator, Tensor
+
+from occlupose.errors import OccluposeError
+from occlupose.poses import VISIBLE
+from occlupose.skeletons import Skeleton
+
+LIMB_JOINTS = tuple(f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right"))
+"""The joints that blocks cover."""
+
+A = TypeVar("A", Tensor, np.ndarray)
+Space = Literal["crop", "box"]
+Pictures = Shaped[Tensor, "batch 3 height width"] | Shaped[Tensor, "batch height width 3"]
+Picture = UInt8[np.ndarray, "height width 3"] | Float[np.ndarray, "height width 3"]
+
+
+@dataclass(frozen=True)
+class LimbBlocks:
+    """Covers some visible limb joints of a person with blocks, each of one random grey (LJOF eq. 1 to 3).
+
+    A joint beyond the picture is not visible (ours; the paper crops people whole). The paper does not say whether every picture gets
+    blocks, nor which frame the size is relative to; that each does, and the crop, are our defaults.
+
+    Attributes:
+        number: blocks / visible limb joints, rounded up (alpha of eq. 1): at 0.15 one for up to six of them, two for more.
+        size: sides of a block / those of the frame (beta of eq. 2).
+        probability: share of the people who get blocks.
+        space: which frame: the crop, or the person's box in it, before padding.
+
+    Raises:
+        OccluposeError: a share that is not between 0 and 1, a space that is none.
+    """
+
+    number: float = 0.15
+    size: float = 0.20
+    probability: float = 1.0
+    space: Space = "crop"
+
+    def __post_init__(self) -> None:
+        for name in ("number", "size", "probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OccluposeError(f"{name} {getattr(self, name):g}: a share, between 0 and 1")
+        if self.space not in get_args(Space):
+            raise OccluposeError(f"space {self.space}: not known; known are {', '.join(get_args(Space))}")
+
+    def __call__(
+        self,
+        pictures: Pictures,
+        xy: Float[Tensor, "batch joint 2"],
+        state: Shaped[Tensor, "batch joint"],
+        skeleton: Skeleton,
+        generator: Generator | None,
+        boxes: Float[Tensor, "batch 4"] | None = None,
+    ) -> tuple[Pictures, Bool[Tensor, "batch joint"]]:
+        """Pictures of one person each, on any device.
+
+        Arguments:
+            pictures: uint8, or floating point from 0 to 1 (cover first, normalise then); not changed.
+            xy: px of the pictures; anything, also NaN, where a joint is not visible.
+            state: v of each joint: 2 visible, 1 occluded, 0 not annotated.
+            skeleton: of the joints.
+            generator: on any device; None is torch's own, which data loaders seed for each of their workers.
+            boxes: left, top, right, bottom of each person's box, px of the pictures; for the space `box`.
+
+        Returns:
+            The pictures with blocks, and which joints were covered.
+
+        Raises:
+            OccluposeError: pictures of another shape, boxes that are wanted and not given, a skeleton without limb joints.
+        """
+        last = _channels_last(tuple(pictures.shape))
+        height, width = pictures.shape[1:3] if last else pictures.shape[2:]
+        limbs = torch.tensor(_limbs(skeleton), device=pictures.device)
+        visible = (state == VISIBLE) & limbs & (xy >= -0.5).all(-1) & (xy < xy.new_tensor([width, height]) - 0.5).all(-1)
+        blocked, grey = self.choose(visible, generator)
+        sides = xy.new_tensor([width, height]).expand(len(xy), 2) if self.space == "crop" else _sides(boxes)
+        return paint(pictures, xy, self.size * sides.float()[:, None], blocked, grey, most=self.count(sum(_limbs(skeleton)))), blocked
+
+    def on_picture(
+        self,
+        picture: Picture,
+        xy: Float[np.ndarray, "*person joint 2"],
+        state: Shaped[np.ndarray, "*person joint"],
+        skeleton: Skeleton,
+        random: np.random.Generator,
+        boxes: Float[np.ndarray, "*person 4"] | None = None,
+    ) -> tuple[Picture, Bool[np.ndarray, "*person joint"]]:
+        """One picture in memory, of one person or of several, each of whom gets blocks of their own.
+
+        Arguments, result and errors are those of a call; `random` decides.
+        """
+        if picture.ndim != 3 or picture.shape[2] != 3:
+            raise OccluposeError(f"picture of {_by(picture.shape)}: must be height x width x 3")
+        height, width = picture.shape[:2]
+        limbs = np.array(_limbs(skeleton))
+        visible = (state == VISIBLE) & limbs & (xy >= -0.5).all(-1) & (xy < np.array([width, height]) - 0.5).all(-1)
+        blocked, grey = self.choose_one(visible, random)
+        sides = np.broadcast_to([width, height], (*xy.shape[:-2], 2)) if self.space == "crop" else _sides(boxes)
+        return paint_one(picture, xy, self.size * sides.astype(np.float32)[..., None, :], blocked, grey), blocked
+
+    def count(self, visible: int) -> int:
+        """Blocks for so many visible limb joints (eq. 1); 0.1 x 3, which is a little more than 0.3 to a computer, is 0.3."""
+        return math.ceil(round(self.number * visible, 6))
+
+    def choose(
+        self, visible: Bool[Tensor, "*person joint"], generator: Generator | None
+    ) -> tuple[Bool[Tensor, "*person joint"], UInt8[Tensor, "*person joint"]]:
+        """Which of the visible limb joints are covered, any of them as likely as another, and the grey of each one's block, 0 to 255.
+
+        The paper has one constant for each block; that all three channels share it is read off its figure.
+        """
+        device = torch.device("cpu") if generator is None else generator.device
+        shape = visible.shape
+        chance = torch.rand(shape[:-1], generator=generator, device=device).to(visible.device)
+        order = torch.rand(shape, generator=generator, device=device).to(visible.device)
+        grey = torch.randint(256, shape, generator=generator, device=device, dtype=torch.uint8).to(visible.device)
+        counts = torch.tensor([self.count(number) for number in range(shape[-1] + 1)], device=visible.device)
+        wanted = torch.where(chance < self.probability, counts[visible.sum(-1)], 0)
+        rank = order.masked_fill(~visible, 2.0).argsort(-1).argsort(-1)
+        return rank < wanted[..., None], grey
+
+    def choose_one(
+        self, visible: Bool[np.ndarray, "*person joint"], random: np.random.Generator
+    ) -> tuple[Bool[np.ndarray, "*person joint"], UInt8[np.ndarray, "*person joint"]]:
+        """The same in NumPy."""
+        shape = visible.shape
+        chance, order = random.random(shape[:-1]), random.random(shape)
+        grey = random.integers(256, size=shape, dtype=np.uint8)
+        counts = np.array([self.count(number) for number in range(shape[-1] + 1)])
+        wanted = np.where(chance < self.probability, counts[visible.sum(-1)], 0)
+        rank = np.where(visible, order, 2.0).argsort(-1).argsort(-1)
+        return rank < wanted[..., None], grey
+
+
+def paint(
+    pictures: Pictures,
+    xy: Float[Tensor, "batch joint 2"],
+    sides: Float[Tensor, "batch #joint 2"],
+    blocked: Bool[Tensor, "batch joint"],
+    grey: UInt8[Tensor, "batch joint"],
+    *,
+    most: int | None = None,
+) -> Pictures:
+    """Blocks over the joints that are to be covered: the pixels at most half a side away from the joint (LJOF eq. 3), of the picture.
+
+    Where two overlap, the later joint's is in front.
+
+    Arguments:
+        pictures: uint8, or floating point from 0 to 1; not changed.
+        xy, sides: px; width and height of each block.
+        most: blocks of a picture, where that is known to be fewer than joints: less work.
+
+    Raises:
+        OccluposeError: pictures of another shape.
+    """
+    last = _channels_last(tuple(pictures.shape))
+    height, width = pictures.shape[1:3] if last else pictures.shape[2:]
+    at = blocked.logical_not().to(torch.uint8).argsort(stable=True, dim=-1)[:, :most]  # the covered ones first, in their order
+    covered, shade = blocked.gather(1, at), grey.gather(1, at)
+    if pictures.is_floating_point():
+        shade = shade.to(pictures.dtype) / 255
+    middle = xy.float().gather(1, at[..., None].expand(-1, -1, 2))
+    half = sides.float().expand(-1, xy.shape[1], -1).gather(1, at[..., None].expand(-1, -1, 2)) / 2
+    low, high = torch.ceil(middle - half), torch.floor(middle + half)
+    columns, rows = (torch.arange(side, device=pictures.device) for side in (width, height))
+    across = (columns >= low[..., :1]) & (columns <= high[..., :1]) & covered[..., None]
+    down = (rows >= low[..., 1:]) & (rows <= high[..., 1:])
+    for block in range(at.shape[1]):
+        inside = (down[:, block, :, None] & across[:, block, None]).unsqueeze(-1 if last else 1)
+        pictures = torch.where(inside, shade[:, block, None, None, None], pictures)
+    return pictures
+
+
+def paint_one(
+    picture: Picture,
+    xy: Float[np.ndarray, "*person joint 2"],
+    sides: Float[np.ndarray, "*person #joint 2"],
+    blocked: Bool[np.ndarray, "*person joint"],
+    grey: UInt8[np.ndarray, "*person joint"],
+) -> Picture:
+    """The same on one picture in memory, people one after the other."""
+    picture = picture.copy()
+    middle, half = xy[blocked].astype(np.float32), np.broadcast_to(sides, xy.shape)[blocked].astype(np.float32) / 2
+    low, high = (np.clip(edge, 0, [picture.shape[1], picture.shape[0]]) for edge in (np.ceil(middle - half), np.floor(middle + half) + 1))
+    shades = grey[blocked] if picture.dtype == np.uint8 else (grey[blocked].astype(np.float32) / 255).astype(picture.dtype)
+    for (left, top), (right, bottom), shade in zip(low.astype(int).tolist(), high.astype(int).tolist(), shades, strict=True):
+        picture[top:bottom, left:right] = shade
+    return picture
+
+
+def _limbs(skeleton: Skeleton) -> list[bool]:
+    """Which of its joints are limb joints.
+
+    Raises:
+        OccluposeError: none is.
+    """
+    own = {dict(skeleton.aliases).get(joint, joint) for joint in LIMB_JOINTS}
+    limbs = [joint in own for joint in skeleton.joints]
+    if not any(limbs):
+        raise OccluposeError(f"{skeleton.name}: has no limb joint to cover; they are {', '.join(LIMB_JOINTS)}")
+    return limbs
+
+
+def _sides(boxes: A | None) -> A:
+    """Width and height of boxes.
+
+    Raises:
+        OccluposeError: there are none.
+    """
+    if boxes is None:
+        raise OccluposeError("blocks relative to the box: no boxes were given; give left, top, right, bottom of each person, or space crop")
+    return boxes[..., 2:] - boxes[..., :2]
+
+
+def _channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether pictures of this shape have their channels last; where they could be either, they do.
+
+    Raises:
+        OccluposeError: they are no RGB pictures.
+    """
+    if len(shape) != 4 or 3 not in (shape[1], shape[3]):
+        raise OccluposeError(f"pictures of {_by(shape)}: must be batch x 3 x height x width, or batch x height x width x 3")
+    return shape[3] == 3
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
