@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from occlupose.datasets.coco import detections, load
+import coco_files as files
+from occlupose.datasets import coco
+from occlupose.datasets.coco import detected, detections, load, truth
+from occlupose.datasets.pictures import Picture, Shelf
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.poses import VISIBLE
@@ -43,7 +46,7 @@ def test_people_come_as_they_were_drawn(tmp_path):
         np.testing.assert_allclose(person.xy, xy, atol=0.005)
         np.testing.assert_array_equal(person.state, state)
         np.testing.assert_allclose(person.box, [*(xy.min(0) - 6), *(xy.max(0) + 6)])
-        assert (person.id, person.picture, person.size) == (number, images / f"{number}.png", (SIZE, SIZE))
+        assert (person.id, person.picture, person.size) == (number, Picture(images / f"{number}.png"), (SIZE, SIZE))
     assert any((person.state != VISIBLE).any() for person in data.people)
 
 
@@ -98,8 +101,8 @@ def test_a_file_may_be_silent_on_the_size_of_its_pictures(tmp_path):
     [
         ({"annotations": [annotation(16)]}, r"annotation 7: keypoints has 48 numbers for 17 joints; it must have x, y and v of each"),
         ({"annotations": [annotation(image_id=2)]}, r"annotation 7: image_id 2 is not among its images; give"),
-        ({"annotations": [annotation(bbox=None)]}, r"annotation 7: has no bbox; give the person's box"),
-        ({"annotations": [annotation(bbox=[1, 1, 0, 5])]}, r"annotation 7: bbox is 0 x 5; give the person's box"),
+        ({"annotations": [annotation(bbox=None)]}, r"nobody in it .*people without a box, left out: 1 \(annotation 7\)"),
+        ({"annotations": [annotation(bbox=[1, 1, 0, 5])]}, r"people whose box has no width or height, left out: 1 \(annotation 7\)"),
         ({"annotations": [annotation(keypoints=[1, 1, 3] * 17)]}, r"annotation 7: v is 3; it must be 0, 1 or 2"),
         ({"annotations": [annotation(keypoints=[1, 1, 1.5] * 17)]}, r"annotation 7: v is 1\.5; it must be 0, 1 or 2"),
         ({"annotations": [annotation(keypoints=["x"])]}, r"annotations\.0\.keypoints\.0: input should be a valid number"),
@@ -111,7 +114,7 @@ def test_a_file_may_be_silent_on_the_size_of_its_pictures(tmp_path):
         ({"categories": [{"id": 1, "keypoints": ["nose", "tail"]}]}, r"no skeleton has a joint tail; name them as coco17"),
         ({"categories": [{"id": 1, "keypoints": ["nose", "nose"]}]}, r"no one skeleton has all these joints once"),
         ({"categories": [{"id": 1, "keypoints": ["nose", "lfemur"]}]}, r"no one skeleton has all these joints once"),
-        ({"images": [{"id": 1, "file_name": "b.png"}]}, r"b\.png: no such picture, but .*people\.json has people in it; give the folder"),
+        ({"images": [{"id": 1, "file_name": "b.png"}]}, r"nobody in it .*pictures that are not there, their people left out: 1 \(b\.png\)"),
         ({"images": [{"id": "one", "file_name": "b.png"}]}, r"images\.0\.id: input should be a valid integer"),
     ],
 )
@@ -193,3 +196,152 @@ def test_real_detections(formats, file, count):
     found = detections(formats / file)
     assert 0 < len(found) <= count
     assert all(right > left and bottom > top for left, top, right, bottom in (detection.box for detection in found))
+
+
+# ------------------------------------------------------------------------------- problems and the whole truth
+
+
+BAD = {
+    coco.NO_BOX: (annotation(id=11, bbox=None), True),
+    coco.EMPTY_BOX: (annotation(id=11, bbox=[3, 3, 5, 0]), True),
+    coco.OUTSIDE: (annotation(id=11, bbox=[40, 3, 5, 5]), True),
+    coco.OVER_EDGE: (annotation(id=11, bbox=[-4, 3, 20, 50]), False),
+    coco.JOINTS_OUTSIDE: (annotation(id=11, keypoints=[50, 2, 1] * 17), False),
+    coco.NOT_FINITE: (annotation(id=11, keypoints=[float("nan"), 2, 2] + [1, 2, 2] * 16), False),
+    coco.NO_AREA: (annotation(id=11, area=0), False),
+    coco.STRANGE: (annotation(id=11, category_id=9), True),
+    coco.SAME_ID: (annotation(id=7), False),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_wrong_with_one_person_is_counted_and_named_and_the_others_stay(tmp_path, kind):
+    bad, left_out = BAD[kind]
+    path = written(tmp_path, annotation(), bad)
+    data = load(path, tmp_path)
+    assert data.problems.counts == {kind: 1} and data.problems
+    assert data.problems.lines() == [f"{path}: {kind}: 1 (annotation {bad['id']})"]
+    assert [person.id for person in data.people] == ([7] if left_out else [7, bad["id"]])
+    assert len(data.truth) == (1 if kind == coco.STRANGE else 2)  # nobody is forgotten by evaluations
+    with pytest.raises(OccluposeError, match=rf"people\.json: {kind}: annotation {bad['id']}; mend the file") as caught:
+        load(path, tmp_path, strict=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_people_are_as_usable_as_they_can_be(tmp_path):
+    bad = [BAD[kind][0] | {"id": number} for number, kind in enumerate((coco.OVER_EDGE, coco.NOT_FINITE, coco.NO_AREA))]
+    cut, unknown, flat = load(written(tmp_path, *bad), tmp_path).people
+    assert cut.box.tolist() == [-0.5, 2.5, 15.5, 47.5]
+    assert unknown.state.tolist() == [0, *[2] * 16] and np.isfinite(unknown.xy).all()
+    assert flat.area is None and flat.image == 1
+    assert load(written(tmp_path, annotation(area=12.5, keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path).people[0].area == 12.5
+    assert load(written(tmp_path, annotation(keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path).people[0].hidden == 3
+
+
+def test_crowds_and_people_without_joints_are_ordinary(tmp_path):
+    path = written(tmp_path, annotation(), annotation(id=8, iscrowd=1, keypoints=[]), annotation(id=9, keypoints=[0] * 51))
+    data = load(path, tmp_path, strict=True)
+    assert not data.problems and data.problems.lines() == []
+    assert data.problems.ordinary == {"crowds": ["annotation 8"], "people without an annotated joint": ["annotation 9"]}
+    assert data.truth.id.tolist() == [7, 8, 9] and data.truth.crowd.tolist() == [False, True, False]
+    assert data.truth.labelled.tolist() == [17, 0, 0] and data.truth.state.sum(-1).tolist() == [34, 0, 0]
+
+
+def test_missing_pictures_are_counted_or_stop_it(tmp_path):
+    images = [{"id": number, "file_name": f"{number}.png"} for number in range(1, 7)]
+    people = [annotation(id=number, image_id=number) for number in range(1, 7)]
+    path = written(tmp_path, *people, annotation(id=8, image_id=2), images=images)
+    write_image(tmp_path / "4.png", np.zeros((48, 32, 3), np.uint8))
+    data = load(path, tmp_path)
+    assert [person.id for person in data.people] == [4] and len(data.truth) == 7
+    assert data.problems.lines() == [f"{path}: {coco.MISSING}: 5 (1.png, 2.png, 3.png and 2 more)"]
+    with pytest.raises(OccluposeError, match=r"1\.png: no such picture, but .*people\.json has people in it; give the folder"):
+        load(path, tmp_path, all_pictures=True)
+
+
+def test_pictures_that_are_listed_twice(tmp_path):
+    image = {"id": 1, "file_name": "a.png"}
+    assert load(written(tmp_path, annotation(), images=[image, image]), tmp_path).problems.counts == {coco.SAME_IMAGE: 1}
+    with pytest.raises(OccluposeError, match=r"images a\.png and b\.png have the id 1"):
+        load(written(tmp_path, annotation(), images=[image, image | {"file_name": "b.png"}]), tmp_path)
+
+
+def test_the_truth_is_what_the_file_says(tmp_path):
+    content = files.document("crowdpose", np.random.default_rng(3), images=6)
+    everybody = truth(files.write_json(tmp_path / "people.json", content))
+    assert everybody.dataset == "crowdpose" and everybody.skeleton == CROWDPOSE14 and everybody.category == 1
+    assert [image.crowd for image in everybody.images.values()] == [image["crowdIndex"] for image in content["images"]]
+    for number, person in enumerate(content["annotations"]):
+        joints = np.concatenate([everybody.xy[number], everybody.state[number, :, None]], -1)
+        assert joints.ravel().tolist() == person["keypoints"] and everybody.box[number].tolist() == person["bbox"]
+        assert (everybody.labelled[number], everybody.image[number]) == (person["num_keypoints"], person["image_id"])
+    assert np.isnan(everybody.area).all() and len(everybody) == len(content["annotations"])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "dataset"),
+    [
+        ("person_keypoints_val2017.json", "coco", "coco"),
+        ("ochuman_coco_format_test_range_0.00_1.00.json", "ochuman", "ochuman"),
+        ("ochuman/annotations.json", "coco", "ochuman"),
+        ("x.json", "crowdpose", "crowdpose"),
+        ("ochuman.json", "synth", "synth"),
+    ],
+)
+def test_which_dataset_it_is(tmp_path, name, kind, dataset):
+    content = files.document(kind, np.random.default_rng(0))
+    assert truth(files.write_json(tmp_path / name, content)).dataset == dataset
+
+
+def test_a_file_of_no_known_dataset(tmp_path):
+    assert truth(written(tmp_path, annotation())).dataset == "other"
+    assert truth(written(tmp_path, annotation(2), joints=("neck", "head_top"))).dataset == "other"
+
+
+def test_a_detectors_boxes_lie_beside_their_pictures(tmp_path):
+    images = [{"id": number, "file_name": f"{name}.png"} for number, name in ((4, "a"), (5, "b"), (6, "c"))]
+    everybody = truth(written(tmp_path, annotation(image_id=4), images=images))
+    results = [RESULT, RESULT | {"image_id": "b"}, RESULT | {"image_id": "a.png", "score": 0.5}, RESULT | {"image_id": 9}]
+    path = files.write_json(tmp_path / "results.json", results)
+    found = detected(path, everybody)
+    assert {image: [box.score for box in boxes] for image, boxes in found.boxes.items()} == {4: [0.9, 0.5], 5: [0.9]}
+    assert found.problems.lines() == [f"{path}: {coco.OTHER_PICTURES}: 1 (image_id 9)"]
+    with pytest.raises(OccluposeError, match=r"boxes of pictures that the annotations do not have"):
+        detected(path, everybody, strict=True)
+
+
+def test_detections_of_another_dataset_are_refused_by_both_names(tmp_path):
+    path = files.write_json(tmp_path / "results.json", [RESULT | {"image_id": 785}])
+    with pytest.raises(OccluposeError, match=r"results\.json: not one image_id is of a picture of .*people\.json, as 785 is none; give"):
+        detected(path, truth(written(tmp_path, annotation())))
+
+
+# --------------------------------------------------------------------------------------------- shards
+
+
+def test_people_of_shards_are_those_of_folders(tmp_path):
+    for name, shards in (("shards", True), ("images", False)):
+        files.write_synth(tmp_path / name, 5, shards=shards)
+    packed = load(tmp_path / "shards" / "annotations.json", tmp_path / "shards" / "shards")
+    single = load(tmp_path / "images" / "annotations.json", tmp_path / "images" / "images")
+    assert packed.truth.dataset == "synth" and not packed.problems and len(packed.people) == len(single.people) > 5
+    for one, other in zip(packed.people, single.people, strict=True):
+        np.testing.assert_array_equal(one.xy, other.xy)
+        assert one.picture.name == other.picture.name and one.picture.path.suffix == ".tar"
+        assert np.abs(one.read().astype(int) - other.read()).mean() < 12  # both are JPEGs of one drawing
+    assert len({person.picture for person in packed.people}) == len({person.image for person in packed.people})
+    assert all(Shelf(tmp_path / "shards" / "shards" / "000000.tar").find(f"{number:06}.jpg") for number in (1, 2))
+
+
+@pytest.mark.parametrize(("name", "skeleton"), [("coco", COCO17), ("crowdpose", CROWDPOSE14), ("ochuman", COCO17)])
+def test_written_files_are_read_as_real_ones_are(tmp_path, name, skeleton):
+    getattr(files, f"write_{name}")(tmp_path)
+    where = {
+        "coco": ("annotations/person_keypoints_val2017.json", "val2017"),
+        "crowdpose": ("json/crowdpose_test.json", "images"),
+        "ochuman": ("ochuman_coco_format_val_range_0.00_1.00.json", "images"),
+    }
+    data = load(*(tmp_path / part for part in where[name]), strict=True, all_pictures=True)
+    assert data.skeleton == skeleton and data.truth.dataset == name
+    assert all(person.read().shape == (96, 120, 3) for person in data.people)
+    assert all((person.area is None) == (name == "crowdpose") for person in data.people)

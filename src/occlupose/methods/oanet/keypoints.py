@@ -175,7 +175,7 @@ def train_keypoints(
     Raises:
         OccluposeError: annotations or pictures that cannot be used; what `training.loop.train` refuses.
     """
-    annotations = load(data, images)
+    annotations = load(data, images, all_pictures=True)
     torch.manual_seed(recipe.seed)
     skeleton = annotations.skeleton
     network = StackedHourglass(len(skeleton), stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)
