@@ -110,7 +110,7 @@ def test_numpy_and_tensors_agree_given_the_same_choice(seed, size, floating):
     xy, _ = somebody(seed, 3)
     xy = np.nan_to_num(xy)
     blocked, grey = random.random((3, 17)) < 0.2, random.integers(0, 256, (3, 17), np.uint8)
-    sides = (size * random.uniform(0, 80, (3, 1, 2))).astype(np.float32)
+    sides = (size * random.uniform(0, 80, (3, 17, 2))).astype(np.float32)
     pictures = random.integers(0, 256, (3, HEIGHT, WIDTH, 3), np.uint8)
     if floating:
         pictures = pictures.astype(np.float32) / 255
@@ -153,10 +153,17 @@ def test_the_same_seed_gives_the_same_blocks(make):
 
 
 def test_each_of_several_people_in_a_picture_gets_blocks():
-    xy, state = np.full((4, 17, 2), 20.0), np.full((4, 17), VISIBLE, np.uint8)
-    picture, covered = LimbBlocks().on_picture(np.zeros((HEIGHT, WIDTH, 3), np.uint8), xy, state, COCO17, np.random.default_rng(0))
-    assert covered.shape == (4, 17) and covered.sum(1).tolist() == [2] * 4
-    assert picture.any()
+    """Of the size of their own box."""
+    xy = np.repeat(np.array([[8, 8], [24, 32], [40, 56]], np.float32)[:, None], 17, 1)
+    state, boxes = np.full((3, 17), VISIBLE, np.uint8), np.array([[0, 0, 20, 20], [0, 0, 40, 10], [0, 0, 30, 60]], np.float32)
+    blocks, background = LimbBlocks(space="box"), np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    one, covered = blocks.on_picture(background, xy, state, COCO17, np.random.default_rng(0), boxes)
+    arguments = torch.from_numpy(xy)[None], torch.from_numpy(state)[None], COCO17, generator(1), torch.from_numpy(boxes)[None]
+    batch, chosen = blocks(torch.from_numpy(background)[None], *arguments)
+    assert covered.sum(1).tolist() == chosen[0].sum(1).tolist() == [2] * 3
+    for made in (one, batch[0].numpy()):
+        hit = (made > 0).any(-1)
+        assert [int(hit[y, :].sum()) for y in (8, 32, 56)] == [5, 9, 7] and [int(hit[:, x].sum()) for x in (8, 24, 40)] == [5, 3, 13]
 
 
 def test_the_block_of_a_usual_crop_is_38_by_51_pixels():

@@ -60,13 +60,13 @@ class LimbBlocks:
     def __call__(
         self,
         pictures: Pictures,
-        xy: Float[Tensor, "batch joint 2"],
-        state: Shaped[Tensor, "batch joint"],
+        xy: Float[Tensor, "batch *person joint 2"],
+        state: Shaped[Tensor, "batch *person joint"],
         skeleton: Skeleton,
         generator: Generator | None,
-        boxes: Float[Tensor, "batch 4"] | None = None,
-    ) -> tuple[Pictures, Bool[Tensor, "batch joint"]]:
-        """Pictures of one person each, on any device.
+        boxes: Float[Tensor, "batch *person 4"] | None = None,
+    ) -> tuple[Pictures, Bool[Tensor, "batch *person joint"]]:
+        """Pictures on any device, of one person each, or of several, each of whom gets blocks of their own.
 
         Arguments:
             pictures: uint8, or floating point from 0 to 1 (cover first, normalise then); not changed.
@@ -82,13 +82,15 @@ class LimbBlocks:
         Raises:
             OccluposeError: pictures of another shape, boxes that are wanted and not given, a skeleton without limb joints.
         """
-        last = _channels_last(tuple(pictures.shape))
-        height, width = pictures.shape[1:3] if last else pictures.shape[2:]
-        limbs = torch.tensor(_limbs(skeleton), device=pictures.device)
-        visible = (state == VISIBLE) & limbs & (xy >= -0.5).all(-1) & (xy < xy.new_tensor([width, height]) - 0.5).all(-1)
-        blocked, grey = self.choose(visible, generator)
-        sides = xy.new_tensor([width, height]).expand(len(xy), 2) if self.space == "crop" else _sides(boxes)
-        return paint(pictures, xy, self.size * sides.float()[:, None], blocked, grey, most=self.count(sum(_limbs(skeleton)))), blocked
+        height, width = pictures.shape[1:3] if _channels_last(tuple(pictures.shape)) else pictures.shape[2:]
+        limbs = _limbs(skeleton)
+        size = torch.tensor([width, height], dtype=torch.float32, device=pictures.device)
+        seen = (state == VISIBLE) & (xy >= -0.5).all(-1) & (xy < size - 0.5).all(-1)
+        blocked, grey = self.choose(seen & torch.tensor(limbs, device=pictures.device), generator)
+        sides = self.size * (size if self.space == "crop" else _sides(boxes).float()[..., None, :])
+        places, covered, shades = xy.flatten(1, -2), blocked.flatten(1), grey.flatten(1)
+        most = self.count(sum(limbs)) * math.prod(xy.shape[1:-2])
+        return paint(pictures, places, sides.expand_as(xy).flatten(1, -2), covered, shades, most=most), blocked
 
     def on_picture(
         self,
@@ -99,7 +101,7 @@ class LimbBlocks:
         random: np.random.Generator,
         boxes: Float[np.ndarray, "*person 4"] | None = None,
     ) -> tuple[Picture, Bool[np.ndarray, "*person joint"]]:
-        """One picture in memory, of one person or of several, each of whom gets blocks of their own.
+        """One picture in memory, of one person or of several.
 
         Arguments, result and errors are those of a call; `random` decides.
         """
@@ -149,7 +151,7 @@ class LimbBlocks:
 def paint(
     pictures: Pictures,
     xy: Float[Tensor, "batch joint 2"],
-    sides: Float[Tensor, "batch #joint 2"],
+    sides: Float[Tensor, "batch joint 2"],
     blocked: Bool[Tensor, "batch joint"],
     grey: UInt8[Tensor, "batch joint"],
     *,
@@ -174,7 +176,7 @@ def paint(
     if pictures.is_floating_point():
         shade = shade.to(pictures.dtype) / 255
     middle = xy.float().gather(1, at[..., None].expand(-1, -1, 2))
-    half = sides.float().expand(-1, xy.shape[1], -1).gather(1, at[..., None].expand(-1, -1, 2)) / 2
+    half = sides.float().gather(1, at[..., None].expand(-1, -1, 2)) / 2
     low, high = torch.ceil(middle - half), torch.floor(middle + half)
     columns, rows = (torch.arange(side, device=pictures.device) for side in (width, height))
     across = (columns >= low[..., :1]) & (columns <= high[..., :1]) & covered[..., None]

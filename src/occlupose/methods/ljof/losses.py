@@ -1,0 +1,154 @@
+"""The losses of LJOF (arXiv 2410.09885, eq. 4 to 6), and the one of Ke et al. 2018 that it is compared with. For any heatmap estimator.
+
+All are means over batch, joints and cells of weighted squares, as MMPose's KeypointMSELoss: what an unannotated joint leaves out is not
+made up for by the others. So they are linear in the samples, and weights of one relative to another mean the same whatever the batch.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from occlupose.codecs.maps import full_precision
+from occlupose.errors import OccluposeError
+from occlupose.methods.ljof.schedules import Step
+from occlupose.skeletons import Skeleton
+
+CHAINS = tuple(
+    tuple(f"left_{joint}" for joint in limb) + tuple(f"right_{joint}" for joint in reversed(limb))
+    for limb in (("wrist", "elbow", "shoulder"), ("ankle", "knee", "hip"))
+)
+"""The limbs of LJOF, each from one end to the other: wrist to wrist over the shoulders, ankle to ankle over the hips."""
+
+Maps = Float[Tensor, "batch joint y x"]
+Weight = Float[Tensor, "batch joint"]
+Kind = Literal["limbs", "body"]
+
+
+def limb_neighbours(skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
+    """Positions of the limb joints, and those of each one's neighbours along its chain (N(k) of LJOF eq. 6): one or two.
+
+    Raises:
+        OccluposeError: no two joints of the skeleton are neighbours on a limb.
+    """
+    own = dict(skeleton.aliases)
+    chains = [[own.get(joint, joint) for joint in chain] for chain in CHAINS]
+    pairs = [pair for chain in chains for pair in pairwise(chain) if set(pair) <= set(skeleton.joints)]
+    if not pairs:
+        raise OccluposeError(
+            f"{skeleton.name}: no two of its joints are neighbours on a limb; limbs are {'; '.join(map('-'.join, CHAINS))}"
+        )
+    return _neighbours(skeleton, pairs)
+
+
+def body_neighbours(skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
+    """Positions of all joints that a limb of the skeleton ends at, head and trunk too, and those of each one's neighbours."""
+    return _neighbours(skeleton, list(skeleton.limbs))
+
+
+def heatmap_loss(maps: Maps, truth: Maps, weight: Weight) -> Float[Tensor, ""]:
+    """L_h of LJOF eq. 5: the mean over batch, joints and cells of the weighted squared difference."""
+    return (weight * (maps.float() - truth.float()).square().mean((-2, -1))).mean()
+
+
+class StructureLoss(nn.Module):
+    """L_s of LJOF eq. 6: whether a limb joint and its neighbours, their maps added up, are together where they should be.
+
+    Where the paper is silent (ours): a neighbour that is not annotated is left out of the sum, of both maps; a joint that is not has no
+    term; the mean is over batch, limb joints and cells.
+    """
+
+    graph: Float[Tensor, "limb joint"]
+    limbs: Tensor
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        super().__init__()
+        neighbours = limb_neighbours(skeleton)
+        graph = _graph(skeleton, neighbours)
+        self.register_buffer("graph", graph[list(neighbours)], persistent=False)
+        self.register_buffer("limbs", torch.tensor(list(neighbours)), persistent=False)
+
+    def forward(self, maps: Maps, truth: Maps, weight: Weight) -> Float[Tensor, ""]:
+        error = (maps.float() - truth.float()) * (weight > 0)[..., None, None]
+        with full_precision(maps):
+            sums = self.graph @ error.flatten(2)
+        return (weight[:, self.limbs] * sums.square().mean(-1)).mean()
+
+
+class StructureAwareLoss(nn.Module):
+    """The structure term of Ke et al. 2018 ("Multi-Scale Structure-Aware Network"): a joint's map and those of its neighbours side by side.
+
+    Over the whole body, head and trunk too. Squares of maps side by side add up, so that this is the heatmap loss with each joint counted
+    once for itself and once for each neighbour. Unannotated joints are left out as in `StructureLoss` (ours).
+    """
+
+    graph: Float[Tensor, "joint joint"]
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        super().__init__()
+        self.register_buffer("graph", _graph(skeleton, body_neighbours(skeleton)), persistent=False)
+
+    def forward(self, maps: Maps, truth: Maps, weight: Weight) -> Float[Tensor, ""]:
+        squares = (maps.float() - truth.float()).square().mean((-2, -1)) * (weight > 0)
+        with full_precision(maps):
+            return (weight * (squares @ self.graph)).mean()
+
+
+KINDS: dict[Kind, Callable[[Skeleton], nn.Module]] = {"limbs": StructureLoss, "body": StructureAwareLoss}
+"""Structure losses: LJOF's, and that of Ke et al."""
+
+
+class DynamicStructureLoss(nn.Module):
+    """LJOF eq. 4: the heatmap loss, and a structure loss whose weight depends on how far the training is.
+
+    Arguments:
+        schedule: the weight, lambda, by the share of the training that is done, 0 to 1; see `methods.ljof.schedules`.
+        kind: "limbs" is LJOF's structure loss (eq. 6), "body" that of Ke et al. 2018.
+
+    Raises:
+        OccluposeError: no such kind; a skeleton without limbs.
+    """
+
+    def __init__(self, skeleton: Skeleton, schedule: Callable[[float], float] | None = None, kind: Kind = "limbs") -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise OccluposeError(f"structure loss {kind}: not known; known are {', '.join(KINDS)}")
+        self.schedule = Step() if schedule is None else schedule
+        self.structure = KINDS[kind](skeleton)
+
+    def forward(self, maps: Maps, truth: Maps, weight: Weight, progress: float) -> Float[Tensor, ""]:
+        terms = self.terms(maps, truth, weight, progress)
+        return terms["heatmap"] + terms["structure"]
+
+    def terms(self, maps: Maps, truth: Maps, weight: Weight, progress: float) -> dict[str, Float[Tensor, ""]]:
+        """The two parts that add up to the loss; `structure` has its weight in it already, and is not calculated where that is 0.
+
+        Arguments:
+            maps: what the network says.
+            truth: what it should say.
+            weight: 0 where a joint is not annotated.
+            progress: share of the training that is done, 0 to 1.
+        """
+        factor = self.schedule(progress)
+        structure = factor * self.structure(maps, truth, weight) if factor else maps.new_zeros((), dtype=torch.float32)
+        return {"heatmap": heatmap_loss(maps, truth, weight), "structure": structure}
+
+
+def _neighbours(skeleton: Skeleton, pairs: list[tuple[str, str]]) -> dict[int, tuple[int, ...]]:
+    found: dict[int, set[int]] = {}
+    for pair in pairs:
+        first, second = skeleton.index(*pair)
+        found.setdefault(first, set()).add(second)
+        found.setdefault(second, set()).add(first)
+    return {joint: tuple(sorted(found[joint])) for joint in sorted(found)}
+
+
+def _graph(skeleton: Skeleton, neighbours: dict[int, tuple[int, ...]]) -> Float[Tensor, "joint joint"]:
+    """1 where two joints are the same or neighbours."""
+    graph = torch.eye(len(skeleton))
+    for joint, others in neighbours.items():
+        graph[joint, list(others)] = 1
+    return graph
