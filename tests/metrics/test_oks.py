@@ -1,0 +1,448 @@
+import contextlib
+import copy
+import importlib
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pycocotools._mask
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+import coco_files as files
+from occlupose.datasets.coco import truth
+from occlupose.errors import OccluposeError
+from occlupose.metrics.oks import (
+    COCO_DETECTED,
+    COCO_TRUE_BOXES,
+    CROWDPOSE_TRUE_BOXES,
+    HIDDEN,
+    LIMBS,
+    OCHUMAN_DETECTED,
+    OCHUMAN_TRUE_BOXES,
+    Protocol,
+    Result,
+    evaluate,
+    evaluate_strata,
+    finished,
+    protocol,
+    strata,
+    suppressed,
+    table,
+    with_people,
+)
+
+sys.modules["xtcocotools._mask"] = pycocotools._mask  # its own is built for numpy 1; poses do not use it
+CrowdCOCO = importlib.import_module("xtcocotools.coco").COCO
+CrowdEval = importlib.import_module("xtcocotools.cocoeval").COCOeval
+
+KINDS = ("coco", "ochuman", "crowdpose")
+
+
+def oracle(content, results, path=None):
+    """What the dataset's own evaluator says: pycocotools', or with a path xtcocotools'. -1 is NaN; CrowdPose's last three have 4 digits."""
+    results = copy.deepcopy(results)
+    with contextlib.redirect_stdout(io.StringIO()), np.errstate(over="ignore"):
+        if path is None:
+            whole = COCO()
+            whole.dataset = copy.deepcopy(content)
+            whole.createIndex()
+            evaluator = COCOeval(whole, whole.loadRes(results), "keypoints")
+        else:
+            whole = CrowdCOCO(str(path))
+            evaluator = CrowdEval(whole, whole.loadRes(results), "keypoints_crowd", files.SIGMAS["crowdpose"], use_area=False)
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return np.where(np.array(evaluator.stats) == -1, np.nan, evaluator.stats)
+
+
+def written(folder, kind, content):
+    return files.write_json(folder / f"{'person_keypoints' if kind == 'coco' else kind}.json", content)
+
+
+def ours(path, results):
+    everybody = truth(path)
+    scores = evaluate(everybody, results, protocol(everybody, "ground truth"))
+    return np.array([scores[column] for column in scores.protocol.columns])
+
+
+def check(folder, kind, content, results):
+    """Our figures and those of the dataset's own evaluator."""
+    path = written(folder, kind, content)
+    mine = ours(path, results)
+    if kind == "crowdpose":
+        mine[-3:] = mine[-3:].round(4)
+        theirs = oracle(content, results, path)
+    else:
+        for person in content["annotations"]:
+            person.setdefault("area", 0.53 * person["bbox"][2] * person["bbox"][3])  # theirs knows no people without area
+        theirs = oracle(content, results)
+    np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-9)
+    return mine
+
+
+# ------------------------------------------------------------------------------- against the evaluators
+
+
+@settings(max_examples=90)
+@given(
+    seed=st.integers(0, 2**32),
+    kind=st.sampled_from(KINDS),
+    images=st.integers(1, 8),
+    large=st.booleans(),
+    most=st.sampled_from([1, 3, 12]),
+    scores=st.sampled_from([0, 1, 4]),
+    damage=st.booleans(),
+)
+def test_figures_are_those_of_the_datasets_own_evaluators(tmp_path_factory, seed, kind, images, large, most, scores, damage):
+    """With ties, more than 20 predictions of a picture, crowds, people without joints, pictures without people; with damage also boxes of
+    no or negative size, areas of 0 and none, and predictions without any joint."""
+    generator = np.random.default_rng(seed)
+    content = files.document(kind, generator, images=images, size=(400, 300) if large else files.SIZE)
+    results = files.guesses(kind, content, generator, most=most, scores=scores)
+    if damage:
+        for person in content["annotations"]:
+            if generator.random() < 0.15:
+                person["bbox"] = [[5, 5, 0, 0], [50, 40, -20, 10], [5, 5, 0, 30]][generator.integers(3)]
+            if generator.random() < 0.1 and kind != "crowdpose":
+                person["area"] = 0
+            if generator.random() < 0.1:
+                person.pop("area", None)
+        for result in results:
+            if generator.random() < 0.1:
+                result["keypoints"][2::3] = [0] * (len(result["keypoints"]) // 3)
+    if content["annotations"] and results:
+        check(tmp_path_factory.mktemp("case"), kind, content, results)
+
+
+def one_picture(kind, count, seed=0):
+    """A picture with that many people, and predictions of them that are exact."""
+    generator = np.random.default_rng(seed)
+    people = [files.person(kind, generator, size=(400, 300)) | {"id": number, "image_id": 1} for number in range(1, count + 1)]
+    picture = {"id": 1, "file_name": "1.jpg", "width": 400, "height": 300, "crowdIndex": 0.5}
+    content = files.document(kind, generator, images=0) | {"images": [picture], "annotations": people}
+    results = []
+    for person in people:
+        left, top, width, height = person["bbox"]
+        joints = np.array(person["keypoints"], float).reshape(-1, 3)
+        joints[joints[:, 2] == 0, :2] = left + width / 2, top + height / 2  # nobody knows; somewhere in the box
+        joints[:, 2] = 1
+        results.append({"image_id": 1, "category_id": 1, "keypoints": joints.ravel().tolist(), "score": 0.5})
+    return content, results
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_twenty_predictions_of_a_picture_count(tmp_path, kind):
+    content, results = one_picture(kind, 30)
+    assert check(tmp_path, kind, content, results)[5 if kind != "crowdpose" else 3] == pytest.approx(20 / 30)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_of_pictures_without_people_are_wrong_ones(tmp_path, kind):
+    content, results = one_picture(kind, 4)
+    assert check(tmp_path, kind, content, results)[0] == pytest.approx(1)
+    content["images"].append(content["images"][0] | {"id": 2, "file_name": "2.jpg"})
+    results.insert(0, results[0] | {"image_id": 2, "score": 0.9})
+    assert check(tmp_path, kind, content, results)[0] < 0.9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_predictions_find_nobody(tmp_path, kind):
+    content, _ = one_picture(kind, 4)
+    mine = ours(written(tmp_path, kind, content), [])
+    assert (mine[[0, 1, 2]] == 0).all() and np.nanmax(mine) == 0
+    if kind == "crowdpose":  # pycocotools cannot do it
+        np.testing.assert_array_equal(mine, oracle(content, [], tmp_path / "crowdpose.json"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_nobody_is_to_be_found_there_is_no_figure(tmp_path, kind):
+    content, results = one_picture(kind, 4)
+    for person in content["annotations"]:
+        person |= {"num_keypoints": 0, "keypoints": [0] * len(person["keypoints"])}
+    assert np.isnan(check(tmp_path, kind, content, results)).all()
+
+
+def test_crowds_take_up_any_number_of_predictions(tmp_path):
+    content, results = one_picture("coco", 3)
+    person = content["annotations"][0] | {"bbox": [0, 0, 400, 300], "area": 120000, "num_keypoints": 0, "keypoints": [0] * 51}
+    wrong = [results[0] | {"keypoints": [200.0, 150.0, 1.0] * 17, "score": 0.9}] * 5
+    assert check(tmp_path, "coco", content, results + wrong)[0] == pytest.approx(3 / 8)
+    content["annotations"].append(person | {"id": 9, "iscrowd": 0})
+    assert check(tmp_path, "coco", content, results + wrong)[0] == pytest.approx(3 / 7)  # it takes up one
+    content["annotations"][-1]["iscrowd"] = 1
+    assert check(tmp_path, "coco", content, results + wrong)[0] == pytest.approx(1)
+
+
+def test_a_person_whose_number_is_0_is_found_too(tmp_path):
+    """COCO's evaluator takes a match with number 0 for none. We number people anew."""
+    content, results = one_picture("coco", 3)
+    content["annotations"][0]["id"] = 0
+    assert oracle(content, results)[0] < 0.9
+    assert ours(written(tmp_path, "coco", content), results)[0] == pytest.approx(1)
+
+
+def test_people_of_other_categories_are_nobodys_business(tmp_path):
+    content, results = one_picture("coco", 3)
+    content["categories"].append({"id": 2, "name": "dog"})
+    content["annotations"].append({"id": 99, "image_id": 1, "category_id": 2, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0})
+    results.append(results[0] | {"category_id": 2, "score": 0.99})
+    assert ours(written(tmp_path, "coco", content), results)[0] == pytest.approx(1)
+
+
+def test_crowd_levels_are_pictures_by_their_index(tmp_path):
+    content, results = one_picture("crowdpose", 2)
+    levels = {1: 0.0, 2: 0.2, 3: 0.8, 4: 1.0}
+    content["images"] = [content["images"][0] | {"id": image, "crowdIndex": level} for image, level in levels.items()]
+    people = content["annotations"]
+    content["annotations"] = [person | {"id": 10 * image + person["id"], "image_id": image} for image in levels for person in people]
+    for image, figures in ((1, (1, 0, 0)), (2, (0, 1, 0)), (3, (0, 0, 0.5)), (4, (0, 0, 0.5))):
+        mine = check(tmp_path, "crowdpose", content, [result | {"image_id": image} for result in results])
+        np.testing.assert_allclose(mine[-3:], figures, atol=0.01)
+    content["images"][0].pop("crowdIndex")  # theirs stops here
+    mine = ours(written(tmp_path, "crowdpose", content), results)
+    assert np.isnan(mine[-3]) and mine[0] > 0.2
+
+
+def test_nothing_is_printed(tmp_path, capfd):
+    content, results = one_picture("crowdpose", 3)
+    ours(written(tmp_path, "crowdpose", content), results)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_real_annotations(tmp_path, kind, seed):
+    if "OCCLUPOSE_FORMATS" not in os.environ:
+        pytest.skip("OCCLUPOSE_FORMATS names no folder with real files")
+    content = json.loads((Path(os.environ["OCCLUPOSE_FORMATS"]) / kind / f"test_{kind}.json").read_text())
+    results = files.guesses(kind, content, np.random.default_rng(seed), most=3)
+    assert check(tmp_path, kind, content, results)[0] > 0.1
+
+
+# ------------------------------------------------------------------------------------- strata
+
+
+def moved(results, which, by=60.0):
+    """Predictions with some of their joints, (person, joint), elsewhere."""
+    result = copy.deepcopy(results)
+    for person, chosen in zip(result, which, strict=True):
+        for joint in np.flatnonzero(chosen):
+            person["keypoints"][3 * joint] += by
+    return result
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
+    """Against the evaluators, on files that were changed by hand."""
+    generator = np.random.default_rng(8)
+    content = files.document(kind, generator, images=6, most=6)
+    results = files.guesses(kind, content, generator, most=2)
+    everybody = truth(written(tmp_path, kind, content))
+    by = protocol(everybody, "detected")
+    mine = {scores.stratum: scores for scores in evaluate_strata(everybody, results, by)}
+    limb = np.isin(everybody.skeleton.joints, LIMBS)
+    hidden = [person["keypoints"][2::3].count(1) for person in content["annotations"]]
+    cases = {name: lambda n, v, low=low, high=high: (v > 0) & (low <= hidden[n] <= high) for name, (low, high) in HIDDEN.items()}
+    cases |= {"visible joints": lambda n, v: v == 2, "hidden joints": lambda n, v: v == 1}
+    cases |= {"visible limb joints": lambda n, v: (v == 2) & limb, "hidden limb joints": lambda n, v: (v == 1) & limb}
+    assert set(mine) == {"all", *cases}
+    for name, case in cases.items():
+        changed = copy.deepcopy(content)
+        for number, person in enumerate(changed["annotations"]):
+            kept = case(number, np.array(person["keypoints"][2::3]))
+            person["keypoints"][2::3] = np.where(kept, person["keypoints"][2::3], 0).tolist()
+            person["num_keypoints"] = int(kept.sum()) if person["num_keypoints"] else 0
+        path = tmp_path / "changed.json"
+        path.write_text(json.dumps(changed))
+        theirs = oracle(changed, results, path if kind == "crowdpose" else None)
+        figures = [mine[name][column] for column in by.columns]
+        np.testing.assert_allclose(np.round(figures, 4), theirs.round(4), rtol=0, atol=1e-9, err_msg=name)
+    assert len({scores["AP"] for scores in mine.values()}) > 6
+
+
+def test_joints_are_scored_by_their_state(tmp_path):
+    content, exact = one_picture("coco", 8)
+    everybody = truth(written(tmp_path, "coco", content))
+    for state, right, wrong in ((1, "visible joints", "hidden joints"), (2, "hidden joints", "visible joints")):
+        mine = {
+            scores.stratum: scores["AP"] for scores in evaluate_strata(everybody, moved(exact, everybody.state == state), COCO_DETECTED)
+        }
+        assert mine[right] == pytest.approx(1) and mine[wrong] < 0.1 and mine["all"] < 0.7
+
+
+def test_people_of_other_strata_are_neither_right_nor_wrong(tmp_path):
+    """However badly they are predicted, within their enlarged box; and being found does not help."""
+    content, exact = one_picture("coco", 10, seed=4)
+    everybody = truth(written(tmp_path, "coco", content))
+    hidden = (everybody.state == 1).sum(-1)
+    for name, (low, high) in HIDDEN.items():
+        inside = (low <= hidden) & (hidden <= high)
+        if not inside.any():
+            continue
+        noisy = [result | {"score": 0.9} for result in moved(exact, (everybody.state >= 0) & ~inside[:, None], by=20)]
+        part = strata(everybody)[name]
+        scores = evaluate(part, noisy, COCO_DETECTED, stratum=name)
+        assert scores.people == inside.sum() and scores["AP"] == pytest.approx(1)
+        others = [result for result, own in zip(noisy, inside, strict=True) if not own]
+        assert evaluate(part, others, COCO_DETECTED)["AP"] < 0.2
+        assert evaluate(everybody, noisy, COCO_DETECTED)["AP"] < 0.95
+    assert len(np.unique(hidden)) > 3
+
+
+def test_everybody_is_in_one_stratum_of_people(tmp_path):
+    everybody = truth(written(tmp_path, "coco", files.document("coco", np.random.default_rng(5), images=12)))
+    scores = {each.stratum: each.people for each in evaluate_strata(everybody, [], COCO_DETECTED)}
+    assert sum(scores[name] for name in HIDDEN) == scores["all"] == ((everybody.labelled > 0) & ~everybody.crowd).sum() > 10
+    assert (everybody.state == 1).any() and all((part.id == everybody.id).all() for part in strata(everybody).values())
+
+
+def test_boxes_and_areas_that_nobody_gives_do_not_depend_on_the_stratum(tmp_path):
+    content, exact = one_picture("coco", 6)
+    for person in content["annotations"]:
+        person["bbox"] = None
+        del person["area"]
+    everybody = truth(written(tmp_path, "coco", content))
+    chosen = np.arange(6) < 3
+    assert evaluate(everybody, exact, COCO_DETECTED)["AP"] == pytest.approx(1)
+    results = [result | {"score": 0.4 if own else 0.9} for result, own in zip(exact, chosen, strict=True)]
+    scores = evaluate(with_people(everybody, chosen), moved(results, ~chosen[:, None] & (everybody.state > 0), by=2), COCO_DETECTED)
+    assert scores["AP"] == pytest.approx(1) and scores.people == 3
+
+
+def test_people_who_do_not_count_do_not_count_in_strata(tmp_path):
+    """CrowdPose numbers no head and no neck: people who show nothing else are ignored, though they have joints."""
+    content, exact = one_picture("crowdpose", 4)
+    content["annotations"][0] |= {"keypoints": [0] * 36 + [9, 9, 2, 9, 19, 1], "num_keypoints": 0}
+    everybody = truth(written(tmp_path, "crowdpose", content))
+    scores = {each.stratum: each.people for each in evaluate_strata(everybody, exact, CROWDPOSE_TRUE_BOXES)}
+    assert scores["all"] == scores["visible joints"] == sum(scores[name] for name in HIDDEN) == 3
+
+
+# -------------------------------------------------------------------------------- people and tables
+
+
+def result(seed, image=1, joints=17, **changes):
+    generator = np.random.default_rng(seed)
+    return Result(**{"image": image, "xy": generator.uniform(0, 100, (joints, 2)), "score": generator.random(joints)} | changes)
+
+
+def test_a_persons_score_is_the_boxes_times_the_mean_of_sure_joints():
+    assert result(0, score=np.array([0.2, 0.4, 0.8, 0.0] + [0.1] * 13), box=0.5).person == pytest.approx(0.3)
+    assert result(0, score=np.full(17, 0.2)).person == 0
+
+
+def naive(people, sigmas, most):
+    """Suppression as a loop over pairs, as one writes it down first."""
+    left, kept = sorted(range(len(people)), key=lambda number: -people[number].person), []
+    for number in left:
+        similar = []
+        for other in kept:
+            area = (people[number].area + people[other].area) / 2
+            distance = np.linalg.norm(people[number].xy - people[other].xy, axis=-1)
+            similar.append(np.mean(np.exp(-(distance**2) / (2 * area * (2 * sigmas) ** 2))))
+        if all(value <= most for value in similar):
+            kept.append(number)
+    return kept
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32), most=st.floats(0.3, 0.99))
+def test_nobody_is_there_twice(seed, most):
+    generator = np.random.default_rng(seed)
+    people = []
+    for _ in range(generator.integers(1, 6)):
+        first = result(int(generator.integers(1000)), area=float(generator.uniform(1000, 9000)))
+        for _ in range(generator.integers(1, 5)):
+            xy = first.xy + generator.normal(0, generator.choice([0, 1, 4, 9]), (17, 2))
+            people.append(Result(1, xy, generator.random(17), float(generator.random()), first.area * generator.uniform(0.7, 1.4)))
+    sigmas = files.SIGMAS["coco"]
+    columns = (np.array([getattr(person, name) for person in people]) for name in ("xy", "person", "area"))
+    assert suppressed(*columns, sigmas, most=most).tolist() == naive(people, sigmas, most)
+
+
+def test_predictions_are_finished_picture_by_picture(tmp_path):
+    everybody = truth(written(tmp_path, "coco", one_picture("coco", 2)[0]))
+    people = [result(1, box=0.5), result(1, box=0.9), result(2), result(1, image=7, box=0.4)]
+    entries = finished(people, everybody)
+    assert [(entry["image_id"], entry["score"]) for entry in entries if entry["image_id"] == 7] == [(7, people[3].person)]
+    assert [entry["score"] for entry in entries[:2]] == sorted((people[1].person, people[2].person), reverse=True)
+    assert len(entries) == 3 and entries[2]["keypoints"][:3] == [*people[3].xy[0], people[3].score[0]]
+    json.dumps(entries)
+    assert len(finished(people, everybody, most=1.0)) == 4
+
+
+def test_raw_predictions_are_finished_before_they_are_scored(tmp_path):
+    content, exact = one_picture("coco", 5)
+    everybody = truth(written(tmp_path, "coco", content))
+    people = [Result(1, xy, np.full(17, 0.5)) for xy in everybody.xy]
+    scores = evaluate(everybody, people + people, COCO_DETECTED)
+    assert scores["AP"] == pytest.approx(1) and scores.predictions == 5
+    assert evaluate(everybody, exact + exact, COCO_DETECTED).predictions == 10
+    assert evaluate_strata(everybody, people + people, COCO_DETECTED)[0] == scores
+
+
+def test_tables_say_in_whose_boxes_people_were_looked_for(tmp_path):
+    content, exact = one_picture("ochuman", 5)
+    everybody = truth(written(tmp_path, "ochuman", content))
+    scores = [evaluate(everybody, exact, by) for by in (OCHUMAN_TRUE_BOXES, OCHUMAN_DETECTED)]
+    assert [each.protocol.name for each in scores] == ["ochuman, ground truth boxes", "ochuman, detected boxes"]
+    head, _, first, second = table(scores).splitlines()
+    assert head.startswith("| dataset | boxes | stratum | people | AP | AP50 | AP75 | AP-M | AP-L | AR |")
+    assert first.startswith("| ochuman | ground truth | all | 5 | 100.0 |") and second.startswith(
+        "| ochuman | detected | all | 5 | 100.0 |"
+    )
+    assert " - " in table([evaluate(everybody, [], OCHUMAN_DETECTED), *evaluate_strata(everybody, exact, OCHUMAN_DETECTED)])
+    crowded, exact = one_picture("crowdpose", 5)
+    other = evaluate(truth(written(tmp_path, "crowdpose", crowded)), exact, CROWDPOSE_TRUE_BOXES)
+    assert "AP-E | AP-M | AP-H |" in table([other])
+    for mixed in ([*scores, other], []):
+        with pytest.raises(OccluposeError, match="have no columns in common; make a table for each dataset"):
+            table(mixed)
+
+
+@pytest.mark.parametrize(
+    ("results", "by", "message"),
+    [
+        ([], OCHUMAN_TRUE_BOXES, r"is coco, and is not scored by the protocol of ochuman"),
+        ([{"image_id": 9}], COCO_DETECTED, r"prediction 0 has image 9, which"),
+        ([{"score": float("nan")}], COCO_DETECTED, r"prediction 0 is not finite"),
+        ([{"keypoints": [float("inf")] * 51}], COCO_DETECTED, r"prediction 0 is not finite"),
+        ([{"keypoints": [1.0] * 48}], COCO_DETECTED, r"prediction 0 has keypoints of shape \(48,\); it has x, y and score of 17 joints"),
+        ([{"keypoints": "joints"}], COCO_DETECTED, r"prediction 0 cannot be read \("),
+        ([{"score": None}], COCO_DETECTED, r"prediction 0 cannot be read \("),
+        ([None], COCO_DETECTED, r"prediction 0 has no 'image_id'; it has image_id, category_id, keypoints and score"),
+        (
+            [result(0, joints=14)],
+            COCO_DETECTED,
+            r"a prediction has joints \(14, 2\) and scores \(14,\); give 17 joints and a score of each",
+        ),
+        ([result(0, xy=np.full((17, 2), np.nan))], COCO_DETECTED, r"a prediction of image 1 is not finite"),
+        ([result(0, image=5)], COCO_TRUE_BOXES, r"prediction 0 has image 5, which"),
+        ([result(0), {}], COCO_DETECTED, r"partly finished; give one kind"),
+    ],
+)
+def test_predictions_that_cannot_be_scored_are_refused(tmp_path, results, by, message):
+    content, exact = one_picture("coco", 2)
+    changed = [exact[0] | each if isinstance(each, dict) else {} if each is None else each for each in results]
+    path = written(tmp_path, "coco", content)
+    with pytest.raises(OccluposeError, match=message) as caught:
+        evaluate(truth(path), changed, by)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_skeletons_that_cannot_be_scored_are_refused(tmp_path):
+    content, exact = one_picture("coco", 2)
+    content["categories"][0]["keypoints"] = [f"{name}" for name in ("pelvis", "spine", "thorax")]
+    for person in content["annotations"]:
+        person["keypoints"] = person["keypoints"][:9]
+    everybody = truth(written(tmp_path, "coco", content))
+    with pytest.raises(OccluposeError, match=r"has no sigmas to score joints by; coco17 and crowdpose14 have them"):
+        evaluate(everybody, [exact[0] | {"keypoints": [1.0] * 9}], Protocol("other", "detected"))
