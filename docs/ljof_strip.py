@@ -1,0 +1,55 @@
+"""Makes the picture of docs/ljof.md: synthetic people as a network is shown them, without blocks on their limbs and with them.
+
+python docs/ljof_strip.py
+"""
+
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from occlupose.codecs.crops import Crop, apply
+from occlupose.media import RGB, write_image
+from occlupose.occlusion.blocks import LimbBlocks
+from occlupose.pyramid import Pyramid
+from occlupose.skeletons import BODY26, COCO17
+from occlupose.synth.generate import Pictures, Sample, scenes
+from occlupose.synth.groups import Settings, Source
+
+PICTURE = Path(__file__).parent / "images" / "ljof_strip.png"
+CROP = Crop(120, 160)
+LEAST = 100
+"""Height in px of people who are shown."""
+GAP = 4
+MARK = (255, 60, 60)
+
+
+def main(people: int = 8, seed: int = 7) -> None:
+    """Draw the strip: of one scene after the other the first person who is large enough, nobody chosen."""
+    source, random = Source.load(Settings(seed=seed, people=(1, 3))), np.random.default_rng(seed)
+    made = (pair(sample, random) for sample in scenes(source, pictures=Pictures(), workers=0))
+    columns = list(islice((column for column in made if column is not None), people))
+    white = np.full((columns[0].shape[0], GAP, 3), 255, np.uint8)
+    write_image(PICTURE, np.hstack([part for column in columns for part in (white, column)][1:]))
+
+
+def pair(sample: Sample, random: np.random.Generator) -> RGB | None:
+    """A person's crop, and below it the crop with blocks, the joints that they hide marked; None where nobody is large enough."""
+    assert sample.picture is not None
+    record, joints = sample.record, BODY26.index(*COCO17.joints)
+    large = np.flatnonzero(record.box[:, 3] >= LEAST)
+    if not len(large):
+        return None
+    corner, sides = record.box[large[0], :2] - 0.5, record.box[large[0], 2:]
+    matrix = CROP.matrices(CROP.regions(np.concatenate([corner, corner + sides])[None]))[0]
+    xy, state = apply(matrix, record.xy[large[0], joints]), record.state[large[0], joints]
+    plain = Pyramid(sample.picture).cut(matrix, CROP.width, CROP.height)
+    blocked, covered = LimbBlocks().on_picture(plain, xy, state, COCO17, random)
+    for x, y in np.rint(xy[covered]).astype(int).tolist():
+        cv2.drawMarker(blocked, (x, y), MARK, cv2.MARKER_CROSS, 7, 1, cv2.LINE_AA)
+    return np.vstack([plain, np.full((GAP, CROP.width, 3), 255, np.uint8), blocked])
+
+
+if __name__ == "__main__":
+    main()
