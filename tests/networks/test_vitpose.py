@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from occlupose.errors import OccluposeError
-from occlupose.networks.vitpose import Attention, DropPath, ViTPose, VisionTransformer, layer, vitpose_b, vitpose_l, vitpose_s
+from occlupose.networks.vitpose import Attention, DropPath, VisionTransformer, ViTPose, layer, vitpose_b, vitpose_l, vitpose_s
 
 
 def small(crop=(48, 64), head="classic", **options):

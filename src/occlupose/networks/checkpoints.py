@@ -1,0 +1,279 @@
+"""Checkpoints of other projects as weights of our estimators.
+
+Read are files that the user has: of MMPose 0.x and 1.x, of the authors of Simple Baselines, HRNet and ViTPose, and, for the backbone alone,
+of MMPretrain, torchvision, timm and MAE. Our networks have their names wherever these agree, so little is renamed; what is left aside is
+named in the result, and what does not fit is refused.
+"""
+
+import pickle
+import re
+from dataclasses import dataclass
+from functools import cache
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.serialization import safe_globals
+
+from occlupose.errors import OccluposeError
+from occlupose.networks.estimators import ESTIMATORS, build
+from occlupose.networks.vitpose import ViTPose
+
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+"""Where a file keeps its weights, the first of them that is there. Averaged ones (EMA) come before others as in timm; MMPose's are already
+under `state_dict`, and what it keeps as `ema_state_dict` are the weights without averaging."""
+
+_ARRAY: Any = np.zeros(1).__reduce__()[0]
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+_NUMPY = [
+    *((_ARRAY, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    *(np.ndarray, np.dtype, *(getattr(np.dtypes, name) for name in np.dtypes.__all__)),
+]
+"""Arrays that MMPose writes beside the weights; reading them runs no code."""
+
+
+@dataclass(frozen=True)
+class Translated:
+    """Weights for one of our estimators.
+
+    Attributes:
+        tensors: by name: the estimator's whole state dict, or what is below `backbone.`; float32.
+        whole: whether the head is there too.
+        joints: maps of the head; 0 where there is none.
+        origin: whose names the file has.
+        notes: what was changed or left aside, in words.
+    """
+
+    tensors: dict[str, Tensor]
+    whole: bool
+    joints: int
+    origin: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """How a project names the parts of a backbone.
+
+    Attributes:
+        origin: the project, where the file has no pose head and no `backbone.` before its names.
+        sign: a name that only it has.
+        renames: patterns and what they become, in our names.
+        aside: parts that no estimator has.
+    """
+
+    origin: str
+    sign: str
+    renames: tuple[tuple[str, str], ...] = ()
+    aside: str = "$^"
+
+
+_DIALECTS = (
+    _Dialect(
+        "MMPretrain",
+        r"layers\.0\.attn\.qkv\.weight",
+        (
+            (r"^layers\.(\d+)\.ln([12])\.", r"blocks.\1.norm\2."),
+            (r"^layers\.(\d+)\.ffn\.layers\.0\.0\.", r"blocks.\1.mlp.fc1."),
+            (r"^layers\.(\d+)\.ffn\.layers\.1\.", r"blocks.\1.mlp.fc2."),
+            (r"^layers\.", "blocks."),
+            (r"^ln1\.", "norm."),
+            (r"^patch_embed\.projection\.", "patch_embed.proj."),
+        ),
+        r"cls_token$",
+    ),
+    _Dialect("ViTPose", r"last_norm\.weight", ((r"^last_norm\.", "norm."),), r"cls_token$"),
+    _Dialect(
+        "timm or MAE", r"blocks\.0\.attn\.qkv\.weight", aside=r"cls_token$|mask_token$|head\.|head_drop\.|fc_norm\.|pre_logits\.|decoder_"
+    ),
+    _Dialect("timm", r"stage2\.0\.branches\.", aside=r"incre_modules\.|downsamp_modules\.|final_layer\.|classifier\."),
+    _Dialect("torchvision or timm", r"layer1\.0\.conv1\.weight", aside=r"fc\."),
+)
+
+_SPARE = r"backbone\.stage4\.\d+\.fuse_layers\.[123]\."
+"""Ways to the coarser branches, which the checkpoints of ImageNet have and a pose head on the finest one does not need."""
+
+_CURE = "give a .pth, .pt or .safetensors file of MMPose, ViTPose, timm or MAE"
+
+
+def translate(path: Path, model: str, *, joints: int | None = None, crop: tuple[int, int] = (192, 256)) -> Translated:
+    """A checkpoint of another project as weights of one of our estimators.
+
+    A transformer's embeddings of positions are interpolated between cells (bicubic) where the file's grid is another than the crop's. That
+    of a class token is added to all of them, as ViTPose does with its own and with MAE's, and left aside where MMPretrain does so.
+
+    Arguments:
+        path: .pth, .pt or .safetensors.
+        model: its name in ESTIMATORS.
+        joints: how many the head must have; None takes what the file has.
+        crop: width and height of the pictures, px; for ViTPose.
+
+    Raises:
+        OccluposeError: not readable, or not of this model: names the first part that does not fit, and the model that would.
+    """
+    found = read(path)
+    entries, origin, aside = _ours(found, path)
+    last = next((theirs for ours, theirs in entries.items() if ours in ("head.final_layer.weight", "head.coarse.weight")), None)
+    maps = found[last].shape[0] if last and found[last].ndim else 0
+    if misfit := _misfit(entries, found, model, maps, crop):
+        fitting = [f"--model {name}" for name in ESTIMATORS if name != model and not _misfit(entries, found, name, maps, crop)]
+        kind = " with the classic head" if model.startswith("vitpose") else ""
+        cure = f"give {' or '.join(fitting)}, which it fits" if fitting else f"give a checkpoint of {model}{kind}"
+        raise OccluposeError(f"{path}: {misfit}; {cure}")
+    if joints is not None and maps not in (0, joints):
+        raise OccluposeError(f"{path}: its head is of {maps} joints, not {joints}; give --joints {maps} or a checkpoint of {joints} joints")
+    expected, grid = _expected(model, maps, crop)
+    tensors = {ours: found[theirs] for ours, theirs in entries.items() if ours in expected}
+    notes: list[str] = []
+    if grid is not None:
+        tensors["backbone.pos_embed"], notes = _positions(tensors["backbone.pos_embed"], grid, drop=origin.startswith("MM"))
+    if aside:
+        notes.append(f"left aside: {', '.join(sorted({name.removeprefix('backbone.').split('.')[0] for name in aside}))}")
+    if len(tensors) < len(entries):
+        notes.append("left aside: what the last exchange tells the coarser branches")
+    if model == "vitpose_s" and origin == "timm or MAE":
+        notes.append(
+            "attention has 12 heads here, as in ViTPose's own small MAE; timm's small transformers have 6, and would not work well"
+        )
+    counts = {name: torch.tensor(0) for name in expected if name.endswith("num_batches_tracked")}  # old files do not have them
+    full = {name: value.float() if value.is_floating_point() else value for name, value in (counts | tensors).items()}
+    return Translated({name: full[name] for name in expected if name in full}, bool(maps), maps, origin, tuple(notes))
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name, without what wraps them. No code in the file is run.
+
+    Raises:
+        OccluposeError: no such file, damaged, not a checkpoint, or it holds objects that only code could make.
+    """
+    content: Any
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            with safe_globals(_NUMPY):
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise OccluposeError(f"{path}: no such file; {_CURE}") from None
+    except pickle.UnpicklingError as error:
+        code = re.search(r"(?:GLOBAL|class|function|global) ([\w.]+\.\w+)", str(error))
+        if code is None:
+            raise OccluposeError(f"{path}: not readable as a checkpoint; {_CURE}") from error
+        cure = "if you trust it, load it where it comes from and save its state_dict alone"
+        raise OccluposeError(f"{path}: holds {code[1]}, which only code could make, and no code is run here; {cure}") from error
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError) as error:
+        raise OccluposeError(f"{path}: not readable as a checkpoint; {_CURE}") from error
+    for wrapper in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+            break
+    named = content.items() if isinstance(content, dict) else ()
+    tensors = {re.sub(r"^(module\.|_orig_mod\.)+", "", str(name)): value for name, value in named if isinstance(value, Tensor)}
+    kept = {name: value for name, value in tensors.items() if not name.startswith("ema_")}  # as MMCV keeps weights without averaging
+    if not kept:
+        raise OccluposeError(f"{path}: there are no weights in it; {_CURE}")
+    return kept
+
+
+def _ours(found: dict[str, Tensor], path: Path) -> tuple[dict[str, str], str, list[str]]:
+    """Our names and theirs, whose names they are, and those of theirs that are left aside."""
+    prefixed = any(name.startswith("backbone.") for name in found)
+    bodies = {name.removeprefix("backbone."): name for name in found if not prefixed or name.startswith("backbone.")}
+    dialect = next((each for each in _DIALECTS if any(re.match(each.sign, name) for name in bodies)), None)
+    if dialect is None:
+        raise OccluposeError(f"{path}: {next(iter(found))} and the others are names of no network that is known here; {_CURE}")
+    heads = {}
+    aside = []
+    for name in found:
+        part = re.match(r"(?:keypoint_head|head)\.(.*)" if prefixed else r"((?:deconv_layers\.|final_layer\.(?:weight|bias)).*)", name)
+        if part and not re.match(r"fc\.|layers\.", part[1]):
+            heads[f"head.{part[1]}"] = name
+        elif prefixed and re.match(r"head\.|neck\.|data_preprocessor\.", name):
+            aside.append(name)
+        elif prefixed and not name.startswith("backbone."):
+            heads[name] = name  # unknown, and refused as such
+    entries = {}
+    for name, theirs in bodies.items():
+        if theirs in heads.values():
+            continue
+        if re.match(dialect.aside, name):
+            aside.append(theirs)
+            continue
+        for pattern, ours in dialect.renames:
+            name = re.sub(pattern, ours, name)
+        entries[f"backbone.{name}"] = theirs
+    entries |= heads
+    if dialect.origin == "ViTPose":
+        origin = "ViTPose"
+    elif prefixed and any(name.startswith("keypoint_head.") for name in found):
+        origin = "MMPose 0.x"
+    elif prefixed and (dialect.origin == "timm or MAE" or "head.coarse.weight" in heads):
+        origin = "occlupose"
+    elif prefixed:
+        origin = "MMPose 1.x" if heads else "MMPretrain"
+    else:
+        origin = "the authors' code" if heads else dialect.origin
+    return entries, origin, aside
+
+
+@cache
+def _expected(model: str, joints: int, crop: tuple[int, int]) -> tuple[dict[str, tuple[int, ...]], tuple[int, int] | None]:
+    """Shapes of an estimator's state dict, or of its backbone's where there are no joints, and rows and columns of a ViTPose's patches."""
+    with torch.device("meta"):
+        network = build(model, joints or 1, crop=crop)
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items() if joints or name.startswith("backbone.")}
+    return shapes, network.backbone.grid if isinstance(network, ViTPose) else None
+
+
+def _misfit(entries: dict[str, str], found: dict[str, Tensor], model: str, joints: int, crop: tuple[int, int]) -> str | None:
+    """The first part of a checkpoint that is not the model's, in words."""
+    expected, grid = _expected(model, joints, crop)
+    for ours, theirs in entries.items():
+        shape = tuple(found[theirs].shape)
+        if ours not in expected:
+            if not re.match(_SPARE, ours):
+                return f"{theirs} {shape} has no place in {model}"
+        elif ours == "backbone.pos_embed" and grid is not None and len(shape) == 3 and shape[2] == expected[ours][2]:
+            if _grid(shape[1], grid) is None:
+                return f"{theirs} {shape} is of no grid that is known, and {model} has one of {grid[0]} x {grid[1]}"
+        elif shape != expected[ours]:
+            return f"{theirs} is {shape}, but {model} has {expected[ours]} there"
+    missing = (name for name in expected if name not in entries and not name.endswith("num_batches_tracked"))
+    return next((f"{name} {expected[name]} of {model} is missing" for name in missing), None)
+
+
+def _grid(tokens: int, ours: tuple[int, int]) -> tuple[int, int, int] | None:
+    """Class tokens among some tokens, and rows and columns of the others: ours, square, or 4:3 as crops are."""
+    for classes in (0, 1):
+        if tokens - classes == ours[0] * ours[1]:
+            return classes, *ours
+    for classes in (0, 1):
+        for rows, columns in ((1, 1), (4, 3)):
+            times = isqrt((tokens - classes) // (rows * columns))
+            if times and rows * columns * times**2 == tokens - classes:
+                return classes, rows * times, columns * times
+    return None
+
+
+def _positions(embedding: Tensor, grid: tuple[int, int], *, drop: bool) -> tuple[Tensor, list[str]]:
+    """Embeddings of positions for a grid of patches, and what was done to them."""
+    known = _grid(embedding.shape[1], grid)
+    assert known is not None  # what does not fit has been refused
+    classes, *theirs = known
+    notes = []
+    patches = embedding.float()[:, classes:]
+    if tuple(theirs) != grid:
+        square = patches.transpose(1, 2).unflatten(2, theirs)
+        patches = interpolate(square, grid, mode="bicubic", align_corners=False).flatten(2).transpose(1, 2).contiguous()
+        notes.append(f"positions interpolated from {theirs[0]} x {theirs[1]} patches to {grid[0]} x {grid[1]}")
+    if classes:
+        patches = patches if drop else patches + embedding.float()[:, :1]
+        notes.append(f"position of the class token {'left aside' if drop else 'added to all'}")
+    return patches, notes

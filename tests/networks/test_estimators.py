@@ -1,0 +1,132 @@
+import csv
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+
+from occlupose.errors import OccluposeError
+from occlupose.networks.estimators import ESTIMATORS, build, normalised
+
+ROOT = Path(__file__).parents[2]
+TRANSFORMERS = ("vitpose_s", "vitpose_b", "vitpose_l")
+SMALL = ("simple_baseline_small", "hrnet_small")
+
+
+def test_models_go_by_the_names_of_their_functions():
+    assert list(ESTIMATORS) == [
+        *("simple_baseline_r50", "simple_baseline_r101", "simple_baseline_r152", "simple_baseline_small"),
+        *("hrnet_w32", "hrnet_w48", "hrnet_small", *TRANSFORMERS, "srpose_w32"),
+    ]
+    assert all(function.__name__ == name for name, function in ESTIMATORS.items())
+    with pytest.raises(OccluposeError, match=r"^model hrnet: there is none of that name; give one of simple_baseline_r50, .*, srpose_w32$"):
+        build("hrnet")
+
+
+@pytest.mark.parametrize("model", ESTIMATORS)
+def test_maps_are_a_quarter_of_the_picture(model):
+    """And those of SRPose as large as the picture, after coarser ones."""
+    width, height = crop = (96, 160)
+    with torch.device("meta"):
+        maps = build(model, 14, crop=crop)(torch.empty(2, 3, height, width))
+    assert isinstance(maps, tuple)
+    quarter = (2, 14, height // 4, width // 4)
+    expected = (
+        [(2, 14, height // 32, width // 32), quarter, quarter, quarter, (2, 14, height, width)] if model == "srpose_w32" else [quarter]
+    )
+    assert [tuple(each.shape) for each in maps] == expected
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_every_weight_of_the_small_ones_learns(model):
+    torch.manual_seed(0)
+    network = build(model)
+    (maps,) = network(torch.randn(4, 3, 128, 96))
+    (maps - 1).square().sum().backward()
+    assert [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()] == []
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_the_small_ones_can_learn_where_a_spot_is(model):
+    """A few steps on one batch take the maps from nothing to most of what they should be."""
+    torch.manual_seed(0)
+    network = build(model, 1)
+    place = torch.stack([torch.randint(2, 14, (4,)), torch.randint(2, 14, (4,))], -1)
+    pictures, truth = torch.zeros(4, 3, 64, 64), torch.zeros(4, 1, 16, 16)
+    for number, (x, y) in enumerate(place):
+        pictures[number, :, 4 * y - 4 : 4 * y + 8, 4 * x - 4 : 4 * x + 8] = 1
+        truth[number, 0, y - 1 : y + 2, x - 1 : x + 2] = 1
+    optimiser = torch.optim.Adam(network.parameters(), 5e-3)
+    losses = []
+    for _ in range(25):
+        optimiser.zero_grad()
+        loss = (network(pictures)[-1] - truth).square().mean()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize("model", [*SMALL, "srpose_w32", "vitpose_s"])
+def test_channels_last_changes_nothing(model):
+    torch.manual_seed(0)
+    network = build(model, crop=(64, 64)).eval()
+    pictures = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        one = network(pictures)
+        other = network.to(memory_format=torch.channels_last)(pictures.to(memory_format=torch.channels_last))
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5 * a.abs().max().item(), rtol=1e-3)
+
+
+def test_pictures_are_normalised_as_imagenet_is():
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 256, (2, 6, 4, 3), dtype=torch.uint8, generator=generator)
+    ready = normalised(pictures)
+    assert ready.shape == (2, 3, 6, 4) and ready.dtype == torch.float32
+    assert ready.is_contiguous(memory_format=torch.channels_last)
+    for channel, (mean, deviation) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))):
+        torch.testing.assert_close(ready[:, channel], (pictures[..., channel] / 255 - mean) / deviation, atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # where its own neighbour `results` is
+    return import_module("estimators")
+
+
+def table(benchmark, models):
+    return [dict(zip(benchmark.COLUMNS, row, strict=True)) for row in benchmark.rows(models)]
+
+
+def test_they_are_as_large_as_published(benchmark):
+    models = ("simple_baseline_r152", "hrnet_w32", "hrnet_w48", "vitpose_b", "srpose_w32")
+    models = ("simple_baseline_r152", "hrnet_w32", "hrnet_w48", "vitpose_b", "srpose_w32")
+    counted = {(row["model"], row["custom"]): row for row in table(benchmark, models)}
+    for model, custom, parameters, work in (
+        ("simple_baseline_r152", "authors", 68.6, 15.7),
+        ("hrnet_w32", "authors", 28.5, 7.1),
+        ("hrnet_w32", "mmpose", 28.54, 7.7),
+        ("hrnet_w48", "authors", 63.6, 14.6),
+        ("vitpose_b", "transformer", 86, None),
+        ("srpose_w32", "mmpose", 29.95, 8.28),
+    ):
+        row = counted[model, custom]
+        assert float(row["parameters_so_m"]) == pytest.approx(parameters, rel=0.01)
+        assert work is None or float(row["multiply_adds_so_g"]) == pytest.approx(work, rel=0.01)
+
+
+def test_work_is_counted_right(benchmark):
+    """By hand: an ordinary and a transposed convolution, and the latter as the authors' code counts it."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3, 2, 1), torch.nn.ConvTranspose2d(5, 7, 4, 2, 1)).to("meta")
+    cells = 128 * 96
+    counted = benchmark.multiply_adds(network)
+    assert counted["Global"] == 3 * 5 * 9 * cells + 5 * 7 * 16 * cells
+    _, work = benchmark.authors(network, counted)
+    assert work * 2**30 == 3 * 5 * 9 * cells + 5 * 7 * 16 * 4 * cells
+
+
+@pytest.mark.slow
+def test_the_committed_table_is_of_these_networks(benchmark):
+    with (ROOT / "benchmarks" / "results" / "estimators.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == table(benchmark, ESTIMATORS), "run: python benchmarks/estimators.py"
