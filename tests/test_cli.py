@@ -760,7 +760,9 @@ def test_names_that_are_too_long_for_a_line_of_progress():
     assert terminal.short("a walk through the whole town.mp4") == "a walk thro…town.mp4"
 
 
-@pytest.mark.parametrize("named", ["", "run", "lift", "demo", "train", "train lifter", "train keypoints", "train oanet", "label", "eval"])
+@pytest.mark.parametrize(
+    "named", ["", "run", "lift", "demo", "train", "train lifter", "train keypoints", "train oanet", "label", "eval", "eval oanet"]
+)
 def test_help_teaches(command, named):
     outcome = command(*named.split(), "--help")
     assert (outcome.code, outcome.err) == (0, "")
@@ -774,7 +776,8 @@ def test_help_teaches(command, named):
         "train keypoints": ["--recipe.stacks INT", "--recipe.crop.width INT", "--recipe.optimisation.steps INT", "--data FILE", "--images"],
         "train oanet": ["--recipe.symmetry FLOAT", "--recipe.joint.steps INT", "--data FOLDER", "--video FOLDER"],
         "label": ["--views 100 --projection orthographic --rules paper", "--views COUNT", "h36m17", ".amc with its .asf", "--strip FILE"],
-        "eval": ["Human3.6M", "HumanEva-I", "--predictions FILE", "--detections NAME"],
+        "eval": ["oanet", "keypoints", "Score"],
+        "eval oanet": ["Human3.6M", "HumanEva-I", "--predictions FILE", "--detections NAME"],
     }[named]
     flat = re.sub(r"[│\s]+", " ", outcome.out)
     assert [word for word in words if word not in flat] == []

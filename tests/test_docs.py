@@ -30,11 +30,11 @@ COMMANDS = {
     "run": cli.run,
     "lift": cli.lift,
     "demo": cli.demo,
-    "eval": cli.evaluate,
     "label": cli.label,
     "doctor": cli.doctor,
     "synth": cli.synth,
 }
+CHOICES = {"train": cli.TRAIN, "eval": cli.EVAL, "convert": cli.CONVERT}
 PLAIN = {"pip", "source", "python -m venv", "git show"}
 """Commands of others that pages may name."""
 
@@ -102,8 +102,8 @@ def parsed(function: Callable, words: list[str]) -> None:
 def test_commands_and_their_options_exist(page, monkeypatch):
     for program, *words in (words for fence in fences(page) if language(fence) == "sh" for words in commands(fence)):
         if program == "occlupose":
-            assert words[0] in ("train", *COMMANDS)
-            function = cli.TRAIN[words.pop(1)] if words[0] == "train" else COMMANDS[words[0]]
+            assert words[0] in (*CHOICES, *COMMANDS)
+            function = CHOICES[words[0]][words.pop(1)] if words[0] in CHOICES else COMMANDS[words[0]]
             parsed(function, words[1:])
         elif program == "python" and words[0].endswith(".py"):
             parsed(script(ROOT / words[0], monkeypatch).main, words[1:])

@@ -3,11 +3,14 @@
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import cv2
+
+T = TypeVar("T")
 
 POLITE = 10
 """Linux priority (0 to 19, the last) of work that can wait."""
@@ -24,6 +27,17 @@ def background(name: str, *, polite: bool = True) -> ThreadPoolExecutor:
             on one thread then.
     """
     return ThreadPoolExecutor(1, thread_name_prefix=name, initializer=_give_way if polite else None)
+
+
+def ahead(name: str, tasks: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
+    """What tasks give, in their order; each is done in the background while the result before it is made use of."""
+    with background(name, polite=False) as worker:
+        begun = (worker.submit(task) for task in tasks)
+        following = next(begun, None)
+        while following is not None:
+            made = following.result()
+            following = next(begun, None)
+            yield made
 
 
 def _give_way() -> None:

@@ -20,13 +20,13 @@ from occlupose.cli.about import doctor
 from occlupose.cli.convert import CONVERT
 from occlupose.cli.labels import label
 from occlupose.cli.people import demo, lift, run
-from occlupose.cli.scores import evaluate
+from occlupose.cli.scores import EVAL
 from occlupose.cli.synth import synth
 from occlupose.cli.terminal import INTERRUPTED
 from occlupose.cli.training import TRAIN
 from occlupose.errors import OccluposeError
 
-__all__ = ["CONVERT", "TRAIN", "demo", "doctor", "evaluate", "label", "lift", "main", "run", "synth"]
+__all__ = ["CONVERT", "EVAL", "TRAIN", "demo", "doctor", "label", "lift", "main", "run", "synth"]
 
 
 def _choice(commands: dict[str, Any], **about: str) -> Any:
@@ -39,14 +39,19 @@ def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2."""
     commands = {
         "run": run, "demo": demo, "lift": lift, "label": label, "synth": synth, "convert": _choice(CONVERT), "train": _choice(TRAIN),
-        "eval": evaluate, "doctor": doctor,
+        "eval": _choice(EVAL), "doctor": doctor,
     }  # fmt: skip
     arguments = sys.argv[1:] or ["--help"]
     try:
         if arguments == ["--version"]:
             print(f"occlupose {__version__}")
         else:
-            choice = _choice(commands, train="Train a network.", convert="Make the file of a body model.")
+            choice = _choice(
+                commands,
+                train="Train a network.",
+                convert="Make files that occlupose reads from those of others.",
+                eval="Score poses by the protocols of datasets.",
+            )
             tyro.cli(choice, prog="occlupose", description=__doc__, args=arguments)
     except OccluposeError as error:
         print(f"occlupose: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The commands that make files of body models."""
+"""The commands that make files which occlupose reads from those of others."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -46,5 +46,42 @@ def convert_anny(output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]) -
     print(f"{output}: Anny written, its card beside it")
 
 
-CONVERT: dict[str, Callable[..., None]] = {"smpl": convert_smpl, "anny": convert_anny}
+def convert_checkpoint(
+    input: Positional[Annotated[Path, arg(metavar="CHECKPOINT")]],
+    model: Annotated[str, arg(metavar="NAME")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+    skeleton: Annotated[str, arg(metavar="NAME")] = "coco17",
+    size: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT", help_behavior_hint="(default: as published)")] = None,
+) -> None:
+    """Make a 2D network's checkpoint of MMPose, ViTPose, timm or MAE a .safetensors file, to find joints with or to train further.
+
+    A checkpoint without a head, one of ImageNet say, gives a file to begin a training with. The licence of the weights stays their own.
+
+    Args:
+        input: .pth, .pt or .safetensors file. No code in it is run.
+        model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32.
+        output: .safetensors file.
+        skeleton: of its joints: coco17, crowdpose14 or another known one.
+        size: of the crops that it takes, pixels.
+    """
+    from dataclasses import replace
+
+    from occlupose.frontends.estimator import save
+    from occlupose.methods.ljof.recipe import published
+    from occlupose.networks.checkpoints import translate
+    from occlupose.skeletons import by_name
+
+    recipe = published(model)
+    if size is not None:
+        recipe = replace(recipe, crop=replace(recipe.crop, width=size[0], height=size[1]))
+    design = recipe.design(by_name(skeleton))
+    found = translate(input, model, joints=len(design.skeleton), crop=(recipe.crop.width, recipe.crop.height))
+    save(found.tensors, design, output)
+    for note in found.notes:
+        print(note)
+    what = f"{model} written" if found.whole else f"the backbone of {model} written; train it: occlupose train ljof --start {output}"
+    print(f"{output}: from a checkpoint of {found.origin}, {what}")
+
+
+CONVERT: dict[str, Callable[..., None]] = {"smpl": convert_smpl, "anny": convert_anny, "checkpoint": convert_checkpoint}
 """What `occlupose convert` can make."""

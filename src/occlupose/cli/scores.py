@@ -1,18 +1,18 @@
-"""The command that scores 3D poses by the protocols of datasets."""
+"""The commands that score poses by the protocols of datasets."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from rich.console import Console
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
 from occlupose.cli.options import Device, Weights
 from occlupose.cli.terminal import check_folder, progress
 from occlupose.errors import OccluposeError
 
 
-def evaluate(
-    method: Positional[Literal["oanet"]],
+def evaluate_oanet(
     dataset: Literal["humaneva", "h36m"],
     data: Path,
     subjects: Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: those of the protocol)")] = (),
@@ -27,7 +27,6 @@ def evaluate(
     """Score 3D poses by the protocols of Human3.6M or HumanEva-I: by action, by joint, visible and occluded joints apart.
 
     Args:
-        method: what lifts: oanet.
         dataset: humaneva (HumanEva-I) or h36m (Human3.6M).
         data: folder of the dataset.
         subjects: whom to score.
@@ -67,3 +66,85 @@ def evaluate(
     if output is not None:
         evaluation.write_csv(report, output)
         print(f"{output}: written")
+
+
+def evaluate_keypoints(
+    data: Annotated[Path, arg(metavar="FOLDER")],
+    frontend: Annotated[str, arg(metavar="NAME|FILE")] = "blazepose",
+    boxes: Annotated[str, arg(metavar="ground-truth|found|FILE")] = "ground-truth",
+    split: Literal["val", "test", "train"] = "val",
+    annotations: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the split)")] = None,
+    flip: bool = False,
+    strict: bool = False,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: only printed)")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Score 2D joints by the protocols of COCO, CrowdPose or OCHuman: average precision, whole and by occlusion.
+
+    Args:
+        data: folder of the dataset as its makers give it, or of occlupose synth.
+        frontend: a network's .safetensors or .onnx file, or blazepose.
+        boxes: where people are looked for: ground-truth, each in their own box; FILE, those of a detector in COCO's results format; found,
+            as the front end finds them by itself (blazepose knows no other way).
+        split: of the dataset.
+        annotations: another file than the split's.
+        flip: look at each person's mirror image too.
+        strict: stop at the first person, picture or box that is not as it should be.
+        output: .csv file for all figures.
+        device: where the network runs: cpu, cuda, ... as torch names it.
+    """
+    if output is not None:
+        check_folder(output.absolute().parent)
+    if frontend == "blazepose" and boxes != "found":
+        raise OccluposeError(f"boxes {boxes}: blazepose finds people by itself; give --boxes found, or another --frontend")
+    from occlupose.datasets import coco, places
+    from occlupose.evaluation import keypoints
+    from occlupose.frontends import build, crop_network
+    from occlupose.metrics import oks
+
+    console, troubles = Console(stderr=True), list[str]()
+    place = places.find(data, split, annotations)
+    known = coco.load(place.annotations, place.images, strict=strict)
+    detections = coco.detected(Path(boxes), known.truth, strict=strict) if boxes not in ("ground-truth", "found") else None
+    for line in known.problems.lines() + (detections.problems.lines() if detections else []):
+        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    def trouble(reason: str) -> None:
+        if strict:
+            raise OccluposeError(reason)
+        troubles.append(reason)
+
+    with progress(console) as bar:
+        if boxes == "found":
+            task = bar.add_task("looking", total=len(known.truth.images), people="")
+            network = build(frontend, flip=flip, device=device)
+            results = keypoints.find(
+                known.truth, place.images, network, progress=lambda pictures: bar.advance(task, pictures), unreadable=trouble
+            )
+        else:
+            if detections is None:
+                looks = keypoints.in_true_boxes(known)
+            else:
+                looks, missing = keypoints.in_detections(known.truth, detections, place.images)
+                for name in missing:
+                    trouble(f"{name}: not in {place.images}")
+            task = bar.add_task("looking", total=sum(len(each.boxes) for each in looks), people="")
+            results = keypoints.predict(
+                looks, crop_network(Path(frontend), flip=flip, device=device), known.skeleton,
+                progress=lambda people: bar.advance(task, people), unreadable=trouble,
+            )  # fmt: skip
+    by = oks.protocol(known.truth, "ground truth" if boxes == "ground-truth" else "detected")
+    scores = oks.evaluate_strata(known.truth, results, by)
+    for table in keypoints.tables(scores):
+        Console().print(table)
+    whose = {"ground-truth": "their true boxes", "found": f"what {frontend} found by itself"}.get(boxes, f"the boxes of {Path(boxes).name}")
+    print(f"{by.dataset}: {scores[0].people} people, looked for in {whose}; {scores[0].predictions} predictions")
+    if troubles:
+        print(f"{len(troubles)} pictures were not looked at, their people count as missed; first {troubles[0]}")
+    if output is not None:
+        keypoints.write_csv(scores, output)
+        print(f"{output}: written")
+
+
+EVAL: dict[str, Callable[..., None]] = {"oanet": evaluate_oanet, "keypoints": evaluate_keypoints}
+"""What `occlupose eval` can score."""

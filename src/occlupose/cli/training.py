@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -107,6 +107,112 @@ def train_oanet(
     print(f"{weights}: weights written, their card beside them; score them with occlupose eval oanet --weights {weights}")
 
 
+def train_ljof(
+    data: Annotated[Path, arg(metavar="FOLDER")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    model: Annotated[str, arg(metavar="NAME")] = "hrnet_w32",
+    annotations: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the training split)")] = None,
+    start: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
+    unseen: Annotated[tuple[Path, ...], arg(metavar="FOLDERS", help_behavior_hint="(default: none)")] = (),
+    blocks: bool = True,
+    number: Annotated[float, arg(metavar="SHARE")] = 0.15,
+    size: Annotated[float, arg(metavar="SHARE")] = 0.20,
+    structure: Literal["limbs", "body", "none"] = "limbs",
+    schedule: Literal["constant", "step", "linear", "exponential"] = "step",
+    epochs: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: as published)")] = None,
+    batch: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: as published)")] = None,
+    rate: Annotated[float | None, arg(metavar="RATE", help_behavior_hint="(default: as published)")] = None,
+    average: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="(default: as published)")] = None,
+    crop: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT", help_behavior_hint="(default: as published)")] = None,
+    memory: Annotated[float, arg(metavar="GIB")] = 0.0,
+    strict: bool = False,
+    seed: int = 0,
+    resume: bool = False,
+    device: Device = "cpu",
+) -> None:
+    """Train a 2D estimator that sees through occlusion: its published recipe, with limb joint blocks and the structure loss (LJOF).
+
+    Several processes train one network: torchrun --nproc-per-node 2 -m occlupose train ljof ...
+
+    Args:
+        data: folder of COCO, CrowdPose or OCHuman as their makers give them, or of occlupose synth.
+        output: folder for checkpoint, log, weights and card.
+        model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32; simple_baseline_small and
+            hrnet_small for machines without a GPU.
+        annotations: another file than that of the training split.
+        start: weights to begin with, as occlupose convert checkpoint or train ljof write them.
+        unseen: folders of pictures to be tested on: says which of them stand in the training data too.
+        blocks: grey blocks over visible limb joints.
+        number: blocks, as a share of the visible limb joints, rounded up.
+        size: sides of a block, as a share of the crop's.
+        structure: limbs is LJOF's loss, body that of Ke et al. 2018.
+        schedule: how the weight of the structure loss grows.
+        epochs: as many draws of each person, on average.
+        batch: people in a step, of all processes together.
+        rate: the learning rate for batches of 512; used in proportion.
+        average: share of an exponential average of the weights that stays at each step; 0 keeps the last weights.
+        crop: of the pictures that the network is shown, pixels.
+        memory: for decoded pictures, which then are not read again.
+        strict: stop at the first person or picture that is not as it should be; otherwise they are left out, counted and named.
+        seed: of everything.
+        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        device: cpu or cuda.
+    """
+    from dataclasses import replace
+
+    from occlupose.datasets import coco, places
+    from occlupose.methods.ljof.recipe import Structure, published
+    from occlupose.methods.ljof.schedules import SCHEDULES
+    from occlupose.methods.ljof.train import train_estimator
+    from occlupose.occlusion.blocks import LimbBlocks
+    from occlupose.training.together import Place
+
+    recipe = published(model)
+    chosen: dict[str, Any] = {"epochs": epochs, "batch": batch, "learning_rate": rate, "average": average}
+    recipe = replace(
+        recipe, blocks=LimbBlocks(number, size) if blocks else None,
+        structure=None if structure == "none" else Structure(structure, SCHEDULES[schedule]()), seed=seed,
+        **{name: value for name, value in chosen.items() if value is not None},
+    )  # fmt: skip
+    if crop is not None:
+        recipe = replace(recipe, crop=replace(recipe.crop, width=crop[0], height=crop[1]))
+    place = places.find(data, "train", annotations)
+    known = coco.load(place.annotations, place.images, strict=strict)
+    speaks = Place.here().first
+    if speaks:
+        for line in known.problems.lines():
+            print(line)
+        _tell_leaks(place.images, unseen, strict)
+        print(f"{model}: learns from {len(known.people)} people of {place.dataset}, {known.skeleton.name}")
+    weights = train_estimator(known, output, recipe, start=start, strict=strict, memory=int(memory * 2**30), resume=resume, device=device)
+    if speaks:
+        print(f"{weights}: weights written, their card beside them; score them with occlupose eval keypoints --frontend {weights}")
+
+
+def _tell_leaks(training: Path, unseen: tuple[Path, ...], strict: bool) -> None:
+    """Says which pictures stand in two places.
+
+    Raises:
+        OccluposeError: one does, and that is not to be.
+    """
+    from occlupose.datasets.audit import audit
+    from occlupose.datasets.pictures import Shelf
+    from occlupose.errors import OccluposeError
+
+    for folder in unseen:
+        pictures = Shelf(folder).all()
+        if not pictures:
+            raise OccluposeError(f"{folder}: no picture in it; give folders of pictures, or of shards, that must not be learnt from")
+        found, unreadable = audit(Shelf(training).all(), pictures)
+        for line in unreadable:
+            print(line)
+        for leak in found[:10]:
+            print(f"{leak.second}: {leak.kind} as {leak.first}, which is learnt from")
+        print(f"{folder}: {len(found)} pairs of one picture among {len(pictures)} pictures and those that are learnt from")
+        if found and strict:
+            raise OccluposeError(f"{folder}: {len(found)} of its pictures are learnt from; leave them out, or train without --strict")
+
+
 def train_poses(
     mocap: Path,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
@@ -162,6 +268,7 @@ TRAIN: dict[str, Callable[..., None]] = {
     "lifter": train_lifter,
     "oanet": train_oanet,
     "keypoints": train_keypoints,
+    "ljof": train_ljof,
     "poses": train_poses,
     "ssf": train_ssf,
 }

@@ -98,14 +98,32 @@ def show(
         image: the person's picture.
         random: decides all that is varied.
     """
-    pyramid = image if isinstance(image, Pyramid) else Pyramid(image)
-    mirrored = False
     region = crop.regions(person.box[None])[0]
-    if vary is not None:
-        assert random is not None, "a variation needs a generator"
-        mirrored = bool(random.random() < vary.flip)
-        region = _half(person, region, crop, skeleton, vary, random)
-        region = _moved(region, crop, vary, random)
+    if vary is None:
+        return cut(person, image, crop, skeleton, region)
+    assert random is not None, "a variation needs a generator"
+    mirrored = bool(random.random() < vary.flip)
+    region = _half(person, region, crop, skeleton, vary, random)
+    return cut(person, image, crop, skeleton, _moved(region, crop, vary, random), mirrored=mirrored)
+
+
+def cut(
+    person: Person,
+    image: RGB | Pyramid,
+    crop: Crop,
+    skeleton: Skeleton,
+    region: Float[np.ndarray, "4"],
+    *,
+    mirrored: bool = False,
+) -> Shown:
+    """What a crop shows of a region of an image, and where the person's joints are in it.
+
+    Arguments:
+        image: the person's picture.
+        region: see `codecs.crops`.
+        mirrored: left and right exchanged, of the picture and of the joints.
+    """
+    pyramid = image if isinstance(image, Pyramid) else Pyramid(image)
     matrix = crop.matrices(_mirror(region[None], pyramid.size[0]) if mirrored else region[None])[0]
     if mirrored:
         matrix = matrix @ np.array([[-1.0, 0, pyramid.size[0] - 1], [0, 1, 0], [0, 0, 1]])

@@ -14,8 +14,12 @@ from occlupose.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from occlupose.frontends.boxes import Boxes
+    from occlupose.frontends.crops import CropNetwork
 
-__all__ = ["Frontend", "People", "build"]
+__all__ = ["Frontend", "People", "build", "crop_network"]
+
+SUFFIXES = (".safetensors", ".onnx")
+"""Of files with networks."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,7 @@ def build(
     """The frontend of this name, or the one that runs the network in this file.
 
     Arguments:
-        name_or_file: "blazepose"; a path that ends in .safetensors, as `occlupose train keypoints` writes it; or one that ends in .onnx
-            (`occlupose.frontends.onnx` says what must lie beside it).
+        name_or_file: "blazepose", or a file as `crop_network` takes it.
         threads: processor threads the networks may use; a .safetensors has torch's.
         boxes: where the people are in each frame (`occlupose.frontends.boxes.load`); otherwise they are looked for.
         flip: a .safetensors looks at every person's mirror image too: a little better, twice the time.
@@ -83,17 +86,14 @@ def build(
     Raises:
         OccluposeError: none of these; weights that cannot be had; an option that this frontend does not have.
     """
-    suffix, name = Path(name_or_file).suffix.lower(), str(name_or_file)
-    if flip and suffix != ".safetensors":
-        raise OccluposeError(f"{name}: looks at no mirror images; leave out flip, or give a .safetensors file")
-    if suffix in (".onnx", ".safetensors"):
-        from occlupose.frontends.crops import CropNetwork, Followed, InBoxes
-        from occlupose.frontends.hourglass import HourglassNetwork
-        from occlupose.frontends.onnx import OnnxNetwork
+    path, name = Path(name_or_file), str(name_or_file)
+    if path.suffix.lower() in SUFFIXES:
+        from occlupose.frontends.crops import Followed, InBoxes
 
-        path = Path(name_or_file)
-        network: CropNetwork = OnnxNetwork(path, threads=threads) if suffix == ".onnx" else HourglassNetwork(path, flip=flip, device=device)
+        network = crop_network(path, threads=threads, flip=flip, device=device)
         return Followed(name, network, threads=threads) if boxes is None else InBoxes(name, network, boxes)
+    if flip:
+        raise OccluposeError(f"{name}: looks at no mirror images; leave out flip, or give a .safetensors file")
     if name_or_file != "blazepose":
         raise OccluposeError(f"{name}: no such frontend; give blazepose, a .safetensors or an .onnx file")
     if boxes is not None:
@@ -101,3 +101,30 @@ def build(
     from occlupose.frontends.blazepose import BlazePose
 
     return BlazePose(threads=threads)
+
+
+def crop_network(path: Path, *, threads: int = 2, flip: bool = False, device: str = "cpu") -> "CropNetwork":
+    """The network in a file, which is shown one person at a time.
+
+    Arguments:
+        path: .safetensors, as `occlupose train keypoints`, `train ljof` or `convert checkpoint` write it; or .onnx
+            (`occlupose.frontends.onnx` says what must lie beside it).
+        threads, flip, device: as for `build`.
+
+    Raises:
+        OccluposeError: none of these; weights that cannot be had; an option that this network does not have.
+    """
+    from occlupose.frontends import estimator
+    from occlupose.frontends.hourglass import HourglassNetwork
+    from occlupose.frontends.onnx import OnnxNetwork
+    from occlupose.networks.weights import header
+
+    if path.suffix.lower() == ".onnx":
+        if flip:
+            raise OccluposeError(f"{path}: looks at no mirror images; leave out flip, or give a .safetensors file")
+        return OnnxNetwork(path, threads=threads)
+    if path.suffix.lower() != ".safetensors":
+        raise OccluposeError(f"{path}: no network that is shown people one by one; give a .safetensors or an .onnx file")
+    if header(path).get("format") == estimator.FORMAT:
+        return estimator.EstimatorNetwork(path, flip=flip, device=device)
+    return HourglassNetwork(path, flip=flip, device=device)

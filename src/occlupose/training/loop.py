@@ -9,7 +9,6 @@ import logging
 import time
 import zlib
 from collections.abc import Callable, Iterable
-from collections.abc import Generator as GeneratorType
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ from torch import Generator, Tensor, nn
 
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
-from occlupose.threads import background
+from occlupose.networks.precision import bf16_is_native
+from occlupose.threads import ahead
 from occlupose.training.together import Place, in_one_batch
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it says which precision it was given
@@ -91,8 +91,7 @@ def fingerprint(arrays: Iterable[np.ndarray]) -> str:
 
 def fastest_precision(device: str) -> Literal["32-true", "bf16-mixed"]:
     """bf16 where the device calculates in it, else float32."""
-    native = torch.cuda.is_bf16_supported() if device == "cuda" else torch.cpu._is_avx512_bf16_supported()
-    return "bf16-mixed" if native else "32-true"
+    return "bf16-mixed" if bf16_is_native(device) else "32-true"
 
 
 def train(
@@ -151,8 +150,13 @@ def train(
     log = _Log(folder / "log.csv", step, sums, writes=place.first)
     model, optimiser = fabric.setup(network, optimiser)
     model.train()
+
+    def draw() -> tuple[Any, Tensor]:
+        """A batch, and the state of the generator behind it: by the time it is used another is drawn."""
+        return batch(generator), generator.get_state()
+
     with (
-        closing(_ahead(batch, generator, optimisation.steps - step)) as batches,
+        closing(ahead("batches", (draw for _ in range(optimisation.steps - step)))) as batches,
         Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -180,21 +184,6 @@ def train(
                 _save(checkpoint, network, optimiser, average, drawn, step, repr(recipe), log.sums)
             bar.update(task, completed=step)
     return {name: value.cpu() for name, value in average.items()}
-
-
-def _ahead(batch: Callable[[Generator], Any], generator: Generator, count: int) -> GeneratorType[tuple[Any, Tensor], None, None]:
-    """So many batches, each drawn while the step before it is under way, and the state of the generator behind each."""
-
-    def draw() -> tuple[Any, Tensor]:
-        return batch(generator), generator.get_state()
-
-    with background("batches", polite=False) as worker:
-        drawing = (worker.submit(draw) for _ in range(count))
-        following = next(drawing, None)
-        while following is not None:
-            made = following.result()
-            following = next(drawing, None)
-            yield made
 
 
 def _mean(fabric: Fabric, term: Tensor) -> Tensor:

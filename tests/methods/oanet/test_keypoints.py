@@ -213,7 +213,7 @@ def test_training_writes_weights_that_run_and_their_card(figures, tmp_path, monk
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["name"] == "tiny" and card["version"] == __version__
     assert card["parameters"] == sum(value.numel() for value in StackedHourglass(len(JOINTS), stacks=2, width=8, depth=1).parameters())
-    assert card["recipe"]["crop"] == {"width": 16, "height": 24, "padding": 1.25}
+    assert card["recipe"]["crop"] == {"width": 16, "height": 24, "padding": 1.25, "grid": "centres"}
     assert card["command"] == "occlupose train keypoints --data=ANNOTATIONS --images IMAGES -o FOLDER --recipe.depth 1"
     states = np.concatenate([person.state for person in load(*figures).people])
     joints = {"visible": int((states == 2).sum()), "occluded": int((states == 1).sum()), "absent": 0}

@@ -16,13 +16,13 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor, nn
 
-from occlupose.codecs.crops import Crop, apply, radius
+from occlupose.codecs.crops import Crop, radius
 from occlupose.codecs.heatmaps import Heatmaps
 from occlupose.datasets.coco import Annotations, Person, load
+from occlupose.datasets.topdown import cut
 from occlupose.errors import OccluposeError
 from occlupose.frontends.hourglass import save
 from occlupose.networks.hourglass import STRIDE, StackedHourglass
-from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 from occlupose.training import card
 from occlupose.training.loop import Optimisation, Terms, train
@@ -129,13 +129,9 @@ def sample(
     crop = codec.crop
     region = crop.regions(person.box[None])
     top = radius(region) / view.scale * np.array([np.sin(view.angle), -np.cos(view.angle)])
-    matrix = crop.matrices(np.concatenate([region[:, :2], region[:, :2] + top], -1))[0]
-    picture, xy, state = Pyramid(person.read()).cut(matrix, crop.width, crop.height), apply(matrix, person.xy), person.state
-    if view.mirrored:
-        partners = list(skeleton.mirror)
-        picture, state = picture[:, ::-1].copy(), state[partners]
-        xy = np.stack([crop.width - 1 - xy[:, 0], xy[:, 1]], -1)[partners]
-    return picture, *codec.encode(xy, state)
+    turned = np.concatenate([region[0, :2], region[0, :2] + top])
+    shown = cut(person, person.read(), crop, skeleton, turned, mirrored=view.mirrored)
+    return shown.picture, *codec.encode(shown.xy, shown.state)
 
 
 def loss(network: nn.Module, batch: Batch) -> Terms:

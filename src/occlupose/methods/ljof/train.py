@@ -1,0 +1,245 @@
+"""LJOF's training (arXiv 2410.09885): people cut out and varied, blocks on their limb joints, the structure loss that grows in.
+
+What the paper adds costs nothing afterwards: the network that comes out is the estimator itself.
+"""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Generator, Tensor, nn
+
+from occlupose.codecs.maps import pooled
+from occlupose.datasets.coco import Annotations, Person
+from occlupose.datasets.topdown import show
+from occlupose.errors import OccluposeError
+from occlupose.frontends.estimator import begin, save
+from occlupose.media import RGB
+from occlupose.methods.ljof.losses import DynamicStructureLoss, heatmap_loss
+from occlupose.methods.ljof.recipe import Recipe
+from occlupose.networks.estimators import normalised
+from occlupose.networks.vitpose import ViTPose, layer
+from occlupose.poses import ABSENT
+from occlupose.skeletons import Skeleton
+from occlupose.training import card
+from occlupose.training.loop import Terms, train
+from occlupose.training.together import Place
+
+THREADS = 4
+"""That read pictures."""
+
+
+@dataclass
+class Batch:
+    """What the network sees and where the joints are."""
+
+    pictures: UInt8[Tensor, "batch height width 3"]
+    xy: Float[Tensor, "batch joint 2"]
+    weight: Float[Tensor, "batch joint"]
+    """1 where a joint is annotated, seen or hidden; 0 where nobody knows."""
+
+
+class Samples:
+    """Batches of people, drawn evenly, varied, with blocks on their limbs.
+
+    Each person's chance is their own, whoever else is in the batch and however many processes share it.
+
+    Pictures that cannot be read are left out, and others take their places; `unreadable` names them.
+
+    Arguments:
+        share: this process's part of every batch.
+        strict: an unreadable picture ends the training.
+        memory: bytes of decoded pictures that are kept, so that they are not read again.
+    """
+
+    def __init__(
+        self,
+        data: Annotations,
+        recipe: Recipe,
+        *,
+        share: slice = slice(None),
+        strict: bool = False,
+        memory: int = 0,
+        threads: int = THREADS,
+    ) -> None:
+        self.data, self.recipe, self.share, self.strict = data, recipe, share, strict
+        self.unreadable: dict[str, str] = {}
+        self._kept: dict[Any, RGB] = {}
+        self._room = memory
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+
+    def draw(self, generator: Generator) -> Batch:
+        """This process's share of the batch of a step."""
+        who, seed = torch.randint(2**62, (2, self.recipe.batch), generator=generator)
+        chosen = list(zip((who % len(self.data.people)).tolist(), seed.tolist(), strict=True))[self.share]
+        shown = list(self._workers.map(lambda drawn: self.one(*drawn), chosen))
+        pictures, xy, state = (np.stack(part) for part in zip(*shown, strict=True))
+        weight = torch.from_numpy(state != ABSENT).float()
+        return Batch(torch.from_numpy(pictures), torch.from_numpy(xy).float(), weight)
+
+    def one(self, number: int, seed: int) -> tuple[RGB, Float[np.ndarray, "joint 2"], UInt8[np.ndarray, "joint"]]:
+        """One person, or the next whose picture can be read: crop, joints in it, and v of each.
+
+        Raises:
+            OccluposeError: no picture can be read; or this one, where that is an error.
+        """
+        people, recipe = self.data.people, self.recipe
+        for step in range(len(people)):
+            person = people[(number + step) % len(people)]
+            image = self._read(person)
+            if image is not None:
+                break
+        else:
+            raise OccluposeError(f"{person.picture}: cannot be read, nor can any other picture; give the dataset's own pictures")
+        random = np.random.default_rng(seed)
+        shown = show(person, image, recipe.crop, self.data.skeleton, recipe.variation, random)
+        if recipe.blocks is None:
+            return shown.picture, shown.xy, shown.state
+        picture, _ = recipe.blocks.on_picture(shown.picture, shown.xy, shown.state, self.data.skeleton, random, shown.box)
+        return picture, shown.xy, shown.state
+
+    def _read(self, person: Person) -> RGB | None:
+        kept = self._kept.get(person.picture)
+        if kept is not None or str(person.picture) in self.unreadable:
+            return kept
+        try:
+            image = person.read()
+        except OccluposeError as error:
+            if self.strict:
+                raise
+            self.unreadable[str(person.picture)] = str(error)
+            return None
+        if image.nbytes <= self._room:
+            self._room -= image.nbytes
+            self._kept[person.picture] = image
+        return image
+
+
+class Course(nn.Module):
+    """An estimator in training: it says how wrong it is about a batch, by losses that change as the training goes on.
+
+    Arguments:
+        steps: of the whole training.
+    """
+
+    step: Tensor
+    """Batches that were learnt from; in the checkpoint like the weights."""
+
+    def __init__(self, estimator: nn.Module, recipe: Recipe, skeleton: Skeleton, steps: int) -> None:
+        super().__init__()
+        self.estimator, self.recipe, self.steps = estimator, recipe, steps
+        self.maps = recipe.maps()
+        structure = recipe.structure
+        self.structure = None if structure is None else DynamicStructureLoss(skeleton, structure.schedule, structure.kind)
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+
+    def forward(self, batch: Batch) -> Terms:
+        """The terms of the loss: LJOF eq. 4 on the finest maps; of a network with several heads also the plain loss of each coarser one, on
+        targets that are pooled to its size (SRPose)."""
+        *coarse, finest = self.estimator(normalised(batch.pictures))
+        truth, weight = self.maps.encode(batch.xy, batch.weight)
+        *shares, share = self.recipe.heads or (1.0,)
+        terms = {
+            f"head {number}": factor * heatmap_loss(said.float(), pooled(truth, *said.shape[-2:]), weight)
+            for number, (factor, said) in enumerate(zip(shares, coarse, strict=True))
+        }
+        done = self.step.item() / self.steps
+        self.step += 1
+        if self.structure is None:
+            return terms | {"heatmap": share * heatmap_loss(finest.float(), truth, weight)}
+        of_finest = self.structure.terms(finest.float(), truth, weight, done)
+        return terms | {name: share * term for name, term in of_finest.items()}
+
+
+def groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Parameters by how fast they learn: those of a transformer's lower layers more slowly, and biases, norms and positions without decay.
+
+    BEiT's scheme (Bao et al. 2022), as ViTPose's recipes have it.
+    """
+    if recipe.layer_decay == 1:
+        return [{"params": list(network.parameters())}]
+    assert isinstance(network, Course) and isinstance(network.estimator, ViTPose), "only transformers have a decay by layer"
+    depth = len(network.estimator.backbone.blocks)
+    found: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.estimator.named_parameters():
+        plain = parameter.ndim < 2 or name.endswith("pos_embed")
+        found.setdefault((layer(name, depth), plain), []).append(parameter)
+    return [
+        {"params": parameters, "scale": recipe.layer_decay ** (depth + 1 - number), **({"weight_decay": 0.0} if plain else {})}
+        for (number, plain), parameters in sorted(found.items(), key=lambda item: item[0])
+    ]
+
+
+def train_estimator(
+    data: Annotations,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    start: Path | None = None,
+    strict: bool = False,
+    memory: int = 0,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Trains an estimator on annotated people; returns the weights file. Begun by torchrun, all processes share the work.
+
+    Arguments:
+        data: who is learnt from (`datasets.coco.load`); their joints are those of the network.
+        folder: gets last.pt, log.csv, MODEL.safetensors and its card MODEL.json.
+        start: weights to begin with, whole or of the backbone alone, as `occlupose convert checkpoint` writes them.
+        strict: a picture that cannot be read ends the training; otherwise it is left out and named at the end.
+        memory: bytes of decoded pictures that are kept.
+        resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
+        say: is told in a line what was left out.
+
+    Raises:
+        OccluposeError: starting weights of another network; a batch that processes cannot share evenly; what `training.loop.train` refuses.
+    """
+    place = Place.here()
+    if recipe.batch % place.of:
+        raise OccluposeError(f"batch {recipe.batch}: {place.of} processes cannot share it evenly; give a multiple of {place.of}")
+    torch.manual_seed(recipe.seed)
+    design, plan = recipe.design(data.skeleton), recipe.optimisation(len(data.people))
+    estimator = design.build()
+    begun = (
+        {} if start is None else {"begun_with": begin(estimator, design, start), "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
+    )
+    course = Course(estimator, recipe, data.skeleton, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    samples, learnt = Samples(data, recipe, share=place.share, strict=strict, memory=memory), describe(data)
+    average = train(
+        course, samples.draw, lambda course, batch: course(batch), plan, folder, groups=partial(groups, recipe=recipe),
+        recipe=(recipe, begun, learnt), seed=recipe.seed, resume=resume, device=device, progress=progress,
+    )  # fmt: skip
+    path = folder / f"{recipe.model}.safetensors"
+    if place.first:
+        weights = {name.removeprefix("estimator."): value for name, value in average.items() if name.startswith("estimator.")}
+        save(weights, design, path)
+        card.write(
+            path, {data.truth.path: "ANNOTATIONS", folder: "FOLDER", start: "WEIGHTS"}, name=recipe.model,
+            task=f"crop of one person to heatmaps of {data.skeleton.name}",
+            parameters=sum(value.numel() for value in estimator.parameters()), licence="that of its pictures and annotations",
+            data=learnt, metrics={}, recipe=asdict(recipe), **begun,
+        )  # fmt: skip
+        for reason in list(samples.unreadable.values())[:3]:
+            say(reason)
+        if samples.unreadable:
+            say(f"{len(samples.unreadable)} pictures could not be read and were left out")
+    return path
+
+
+def describe(data: Annotations) -> dict[str, object]:
+    """What a network is trained on; names no folder."""
+    states = np.concatenate([person.state for person in data.people])
+    counts = {name: int((states == value).sum()) for name, value in (("visible", 2), ("occluded", 1), ("absent", 0))}
+    sha = hashlib.sha256(data.truth.path.read_bytes()).hexdigest()
+    pictures = len({person.picture for person in data.people})
+    return {"annotations": data.truth.path.name, "sha256": sha, "pictures": pictures, "people": len(data.people), "joints": counts}

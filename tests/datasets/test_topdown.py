@@ -1,0 +1,145 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from occlupose.codecs.crops import Crop, apply, inverse, radius
+from occlupose.datasets.coco import Person
+from occlupose.datasets.pictures import Picture
+from occlupose.datasets.topdown import Variation, show
+from occlupose.errors import OccluposeError
+from occlupose.skeletons import COCO17, CROWDPOSE14
+
+STILL = Variation(flip=0, half=0, shift=0, scale=(1.0, 1.0), turn=0)
+GRIDS = ("centres", "stride", "corners")
+
+
+def person(skeleton=COCO17, box=(60.0, 30.0, 140.0, 230.0), seed=0):
+    random = np.random.default_rng(seed)
+    low, high = np.array(box[:2]), np.array(box[2:])
+    xy = np.round(low + random.random((len(skeleton), 2)) * (high - low))
+    state = np.full(len(skeleton), 2, np.uint8)
+    return Person(1, Picture(Path("nowhere.jpg")), (320, 260), np.array(box), xy, state)
+
+
+def dotted(someone):
+    """A dark picture with a bright square of 5 px at every joint, its brightness telling which."""
+    image = np.zeros((260, 320, 3), np.uint8)
+    for number, (x, y) in enumerate(someone.xy.astype(int)):
+        image[y - 2 : y + 3, x - 2 : x + 3] = 100 + 8 * number
+    return image
+
+
+def apart(someone, distance=7):
+    """The same person with joints that are not in each other's way."""
+    columns = np.arange(len(someone.xy)) % 5
+    rows = np.arange(len(someone.xy)) // 5
+    return replace(someone, xy=np.stack([70 + 15 * columns, 50 + 45 * rows], -1).astype(float))
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("seed", range(6))
+def test_joints_stay_on_what_shows_them(grid, seed):
+    """Whatever is varied, mirrored or not: where a joint is in the crop, the picture has that joint's dot (its partner's, mirrored)."""
+    someone, crop = apart(person()), Crop(192, 256, grid=grid)
+    image, random = dotted(someone), np.random.default_rng(seed)
+    shown = show(someone, image, crop, COCO17, Variation(scale=(0.6, 1.1), turn=30), random)
+    there = ((shown.xy > 4) & (shown.xy < np.array([187, 251]))).all(1)
+    assert there.sum() >= 3
+    partner = np.array(COCO17.mirror) if np.random.default_rng(seed).random() < 0.5 else np.arange(17)
+    for joint in np.flatnonzero(there):
+        x, y = np.round(shown.xy[joint]).astype(int)
+        assert abs(int(shown.picture[y, x, 0]) - (100 + 8 * partner[joint])) <= 8, (joint, shown.xy[joint])
+    assert shown.picture.shape == (256, 192, 3)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_without_variation_the_box_lies_in_the_middle_with_its_padding(grid):
+    someone, crop = person(), Crop(192, 256, grid=grid)
+    shown = show(someone, dotted(someone), crop, COCO17)
+    matrix = crop.matrices(crop.regions(someone.box[None]))[0]
+    np.testing.assert_allclose(shown.xy, apply(matrix, someone.xy))
+    np.testing.assert_allclose(apply(inverse(matrix), shown.xy), someone.xy)
+    assert shown.box[3] - shown.box[1] == pytest.approx(256 / 1.25, rel=0.01)
+    assert (shown.box[:2] + shown.box[2:]) / 2 == pytest.approx([95.5, 127.5], abs=1.0)
+    still = show(someone, dotted(someone), crop, COCO17, STILL, np.random.default_rng(0))
+    np.testing.assert_array_equal(still.picture, shown.picture)
+
+
+def test_mirroring_exchanges_sides_and_turns_the_crop_round():
+    someone = apart(person())
+    image, crop = dotted(someone), Crop(192, 256)
+    plain = show(someone, image, crop, COCO17)
+    turned = show(someone, image, crop, COCO17, replace(STILL, flip=1.0), np.random.default_rng(0))
+    np.testing.assert_allclose(turned.xy[:, 0], 191 - plain.xy[list(COCO17.mirror), 0])
+    np.testing.assert_allclose(turned.xy[:, 1], plain.xy[list(COCO17.mirror), 1])
+    difference = np.abs(turned.picture.astype(int) - plain.picture[:, ::-1].astype(int))
+    assert difference.max() <= 4  # rounding of the warp
+
+
+def test_a_mirrored_joint_keeps_its_state():
+    someone = apart(person())
+    state = someone.state.copy()
+    state[COCO17.index("left_wrist")] = 1
+    state[COCO17.index("right_ankle")] = 0
+    turned = show(replace(someone, state=state), dotted(someone), Crop(), COCO17, replace(STILL, flip=1.0), np.random.default_rng(0))
+    assert turned.state[COCO17.index("right_wrist")[0]] == 1
+    assert turned.state[COCO17.index("left_ankle")[0]] == 0
+    assert (turned.state == 2).sum() == 15
+
+
+@pytest.mark.parametrize(("skeleton", "upper"), [(COCO17, 11), (CROWDPOSE14, 8)])
+def test_half_a_body_is_the_upper_or_the_lower_one(skeleton, upper):
+    someone, crop = person(skeleton), Crop(192, 256)
+    lower = [number for number, joint in enumerate(skeleton.joints) if joint.endswith(("hip", "knee", "ankle"))]
+    assert len(skeleton) - len(lower) == upper
+    for share, chosen in ((1.0, [n for n in range(len(skeleton)) if n not in lower]), (0.0, lower)):
+        shown = show(someone, dotted(someone), crop, skeleton, replace(STILL, half=1.0, upper=share), np.random.default_rng(0))
+        reach = np.ptp(shown.xy[chosen], axis=0) / np.array([192, 256])
+        assert reach.max() == pytest.approx(1 / 1.5, rel=1e-6)
+        middle = (shown.xy[chosen].min(0) + shown.xy[chosen].max(0)) / 2
+        np.testing.assert_allclose(middle, [95.5, 127.5])
+
+
+def test_who_is_not_whole_is_not_halved():
+    someone = person()
+    few = replace(someone, state=np.where(np.arange(17) < 8, 2, 0).astype(np.uint8))
+    shown = show(few, dotted(few), Crop(), COCO17, replace(STILL, half=1.0), np.random.default_rng(0))
+    np.testing.assert_allclose(shown.xy, show(few, dotted(few), Crop(), COCO17).xy)
+
+
+def test_boxes_move_and_tilt_within_their_bounds():
+    someone, crop = person(), Crop(192, 256)
+    image, sizes, tilts, steps = dotted(someone), [], [], []
+    for seed in range(200):
+        shown = show(someone, image, crop, COCO17, Variation(flip=0, half=0), np.random.default_rng(seed))
+        one, other = someone.xy[0], someone.xy[9]
+        way, before = shown.xy[9] - shown.xy[0], other - one
+        sizes.append(np.linalg.norm(way) / np.linalg.norm(before) * 200 / (256 / 1.25))
+        tilts.append(np.angle((way[0] + 1j * way[1]) / (before[0] + 1j * before[1]), deg=True))
+        steps.append(shown.box)
+    assert 1 / 1.5 <= min(sizes) < 0.75 and 1.5 < max(sizes) <= 1 / 0.5
+    assert np.abs(tilts).max() <= 80 and np.abs(tilts).max() > 50
+    assert 0.3 < (np.abs(tilts) < 1e-6).mean() < 0.5
+
+
+def test_the_same_chance_gives_the_same_crop():
+    someone = person()
+    image = dotted(someone)
+    one, again, other = (show(someone, image, Crop(), COCO17, Variation(), np.random.default_rng(seed)) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one.picture, again.picture)
+    np.testing.assert_array_equal(one.xy, again.xy)
+    assert not np.array_equal(one.xy, other.xy)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"flip": 1.5}, {"half": -0.1}, {"scale": (0.0, 1.0)}, {"scale": (1.2, 1.0)}, {"turn": 200.0}, {"half_padding": 0.5}]
+)
+def test_variations_that_cannot_be_are_refused(wrong):
+    with pytest.raises(OccluposeError, match=next(iter(wrong))):
+        Variation(**wrong)
+
+
+def test_regions_reach_as_far_as_boxes():
+    assert radius(Crop(192, 256).regions(person().box[None]))[0] == pytest.approx(100)

@@ -1,0 +1,129 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coco_files import boxes, document, write_json, write_pictures
+from occlupose.codecs.crops import Crop
+from occlupose.datasets.coco import detected, load
+from occlupose.errors import OccluposeError
+from occlupose.evaluation.keypoints import find, in_detections, in_true_boxes, joints_of, predict, tables, write_csv
+from occlupose.frontends import People
+from occlupose.metrics import oks
+from occlupose.skeletons import BLAZEPOSE33, COCO17, CROWDPOSE14
+
+
+class Seer:
+    """Knows the truth: reads from each crop which picture it is of, and gives the true joints in it, or others that it is told to."""
+
+    def __init__(self, data, looks, crop, skeleton=COCO17):
+        self.crop, self.skeleton, self.seconds, self.batches = crop, skeleton, 0.0, []
+        queue = [(each.image, box) for each in looks for box in each.boxes]
+        self._truth = iter([(crop.matrices(crop.regions(box[None]))[0], self._who(data, image, box)) for image, box in queue])
+
+    @staticmethod
+    def _who(data, image, box):
+        return min((each for each in data.people if each.image == image), key=lambda each: np.abs(each.box - box).sum())
+
+    def __call__(self, crops):
+        self.batches.append(len(crops))
+        some = [next(self._truth) for _ in crops]
+        xy = np.stack([person.xy @ matrix[:, :2].T + matrix[:, 2] for matrix, person in some])
+        return xy, np.full(xy.shape[:2], 0.9)
+
+
+@pytest.fixture
+def data(tmp_path):
+    generator = np.random.default_rng(0)
+    content = document("coco", generator, images=30)
+    content["annotations"] = [each for each in content["annotations"] if not each["iscrowd"]]
+    write_pictures(tmp_path, content, generator)
+    write_json(tmp_path / "boxes.json", boxes(content))
+    return load(write_json(tmp_path / "people.json", content), tmp_path)
+
+
+@pytest.mark.parametrize("grid", ["centres", "stride", "corners"])
+def test_who_knows_the_truth_scores_one(data, grid):
+    looks = in_true_boxes(data)
+    assert sum(len(each.boxes) for each in looks) == len(data.people)
+    done = []
+    seer = Seer(data, looks, Crop(48, 64, grid=grid))
+    results = predict(looks, seer, COCO17, progress=done.append)
+    assert sum(done) == sum(seer.batches) == len(results) == len(data.people)
+    assert len(seer.batches) == 2  # people of sixteen pictures at once
+    scores = oks.evaluate_strata(data.truth, results, oks.protocol(data.truth, "ground truth"))
+    assert scores[0]["AP"] == scores[0]["AR"] == 1
+    assert all(each["AR"] == 1 for each in scores if each.people)
+
+
+def test_detections_are_looked_at_where_they_are(data, tmp_path):
+    found = detected(tmp_path / "boxes.json", data.truth)
+    looks, missing = in_detections(data.truth, found, tmp_path)
+    assert missing == []
+    results = predict(looks, Seer(data, looks, Crop(48, 64)), COCO17)
+    assert {result.box for result in results} == {0.9}
+    assert oks.evaluate(data.truth, results, oks.protocol(data.truth, "detected"))["AP"] > 0.95
+    assert in_detections(data.truth, found, tmp_path, least=0.95) == ([], [])
+
+
+def test_pictures_that_are_not_there_or_not_readable_are_named_and_their_people_missed(data, tmp_path):
+    looks = in_true_boxes(data)
+    bad, gone = looks[0].picture.path, looks[1].picture.path
+    bad.write_bytes(bad.read_bytes()[:200])
+    reasons = []
+    rest = [each for each in looks if each.picture.path != bad]
+    results = predict(looks, Seer(data, rest, Crop(48, 64)), COCO17, unreadable=reasons.append)
+    assert len(reasons) == 1 and bad.name in reasons[0]
+    assert {result.image for result in results} == {each.image for each in rest}
+    assert oks.evaluate(data.truth, results, oks.protocol(data.truth, "ground truth"))["AR"] < 1
+    gone.unlink()
+    assert in_detections(data.truth, detected(tmp_path / "boxes.json", data.truth), tmp_path)[1] == [gone.name]
+
+
+def test_joints_that_a_network_lacks_are_in_the_middle_and_not_believed():
+    xy, score = np.random.default_rng(0).random((2, 33, 2)), np.full((2, 33), 0.8)
+    there, belief = joints_of(xy, score, BLAZEPOSE33, CROWDPOSE14, np.array([[5.0, 6], [7, 8]]))
+    top, neck, knee = CROWDPOSE14.index("head_top", "neck", "left_knee")
+    np.testing.assert_array_equal(there[:, top], [[5, 6], [7, 8]])
+    assert (belief[:, top] == 0).all() and (belief[:, [neck, knee]] == pytest.approx(0.8))
+    np.testing.assert_array_equal(there[:, knee], xy[:, BLAZEPOSE33.index("left_knee")[0]])
+    shoulders = BLAZEPOSE33.index("left_shoulder", "right_shoulder")
+    np.testing.assert_allclose(there[:, neck], xy[:, shoulders].mean(1))
+
+
+class Blind:
+    """A front end that finds one person in every picture, in the middle."""
+
+    name, skeleton, network_seconds, resets = "blind", COCO17, 0.0, 0
+
+    def reset(self):
+        self.resets += 1
+
+    def __call__(self, frame):
+        height, width = frame.image.shape[:2]
+        xy = np.tile(np.array([width / 2, height / 2], np.float32), (1, 17, 1))
+        return People(xy, np.ones((1, 17), np.float32), np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32))
+
+
+def test_a_front_end_looks_at_every_picture_also_those_without_people(data, tmp_path):
+    frontend, done, reasons = Blind(), [], []
+    results = find(data.truth, tmp_path, frontend, progress=done.append, unreadable=reasons.append)
+    assert len(results) == sum(done) == frontend.resets == 30 > len({person.image for person in data.people})
+    (tmp_path / data.truth.images[1].name).unlink()
+    assert len(find(data.truth, tmp_path, frontend, unreadable=reasons.append)) == 29
+    assert len(reasons) == 1 and data.truth.images[1].name in reasons[0]
+
+
+def test_figures_go_to_a_table_and_a_file(data, tmp_path):
+    looks = in_true_boxes(data)
+    results = predict(looks, Seer(data, looks, Crop(48, 64)), COCO17)
+    scores = oks.evaluate_strata(data.truth, results, oks.protocol(data.truth, "ground truth"))
+    whole, strata = tables(scores)
+    assert whole.title == "coco, ground truth boxes" and strata.row_count == len(scores)
+    write_csv(scores, tmp_path / "scores.csv")
+    rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert [row["stratum"] for row in rows] == [each.stratum for each in scores]
+    assert rows[0]["AP"] == "1.000000" and rows[0]["boxes"] == "ground truth"
+    with pytest.raises(OccluposeError, match="could not be written"):
+        write_csv(scores, Path("/proc/nowhere/scores.csv"))

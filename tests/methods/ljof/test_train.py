@@ -1,0 +1,240 @@
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from coco_files import document, write_coco, write_json, write_pictures
+from killing import ENVIRONMENT
+from occlupose.codecs.crops import Crop
+from occlupose.datasets.coco import load as load_people
+from occlupose.errors import OccluposeError
+from occlupose.frontends.estimator import load
+from occlupose.methods.ljof.recipe import Structure, published
+from occlupose.methods.ljof.schedules import Constant, Step
+from occlupose.methods.ljof.train import Batch, Course, Samples, describe, groups, train_estimator
+from occlupose.networks.estimators import build
+from occlupose.skeletons import COCO17
+
+TINY = replace(published("hrnet_small"), crop=Crop(32, 32, grid="corners"), batch=4, epochs=2, learning_rate=0.05, average=0.9)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """Some twenty people in eight pictures."""
+    folder, generator = tmp_path_factory.mktemp("people"), np.random.default_rng(0)
+    content = document("coco", generator, images=8)
+    write_pictures(folder, content, generator)
+    return load_people(write_json(folder / "people.json", content), folder)
+
+
+def draw(samples, seed=0):
+    return samples.draw(torch.Generator().manual_seed(seed))
+
+
+def test_a_batch_has_crops_and_their_joints(people):
+    batch = draw(Samples(people, replace(TINY, batch=6)))
+    assert batch.pictures.shape == (6, 32, 32, 3) and batch.pictures.dtype == torch.uint8
+    assert batch.xy.shape == (6, 17, 2) and batch.weight.shape == (6, 17)
+    assert set(batch.weight.unique().tolist()) == {0.0, 1.0}
+
+
+def test_hidden_joints_are_learnt_too(people):
+    """The weight of a joint is 1 whether it is seen or hidden (v of 2 or 1): which person a row shows is found by who has that pattern."""
+    patterns = {tuple((person.state > 0).tolist()) for person in people.people}
+    patterns |= {tuple((person.state[list(COCO17.mirror)] > 0).tolist()) for person in people.people}
+    batch = draw(Samples(people, replace(TINY, batch=16)))
+    assert {tuple(row) for row in (batch.weight > 0).tolist()} <= patterns
+    assert any((person.state == 1).any() for person in people.people)
+
+
+def test_the_same_draw_gives_the_same_batch_and_blocks_change_pictures_alone(people):
+    once, again, other = (draw(Samples(people, TINY), seed) for seed in (1, 1, 2))
+    assert torch.equal(once.pictures, again.pictures) and torch.equal(once.xy, again.xy)
+    assert not torch.equal(once.pictures, other.pictures)
+    plain = draw(Samples(people, TINY.without_ljof()), 1)
+    assert torch.equal(plain.xy, once.xy) and torch.equal(plain.weight, once.weight)
+    assert not torch.equal(plain.pictures, once.pictures)
+
+
+@pytest.mark.parametrize("memory", [0, 10**9])
+def test_processes_share_what_one_would_draw(people, memory):
+    whole = draw(Samples(people, TINY))
+    parts = [draw(Samples(people, TINY, share=slice(number, None, 2), memory=memory)) for number in range(2)]
+    for number, part in enumerate(parts):
+        assert torch.equal(part.pictures, whole.pictures[number::2])
+        assert torch.equal(part.xy, whole.xy[number::2])
+
+
+@pytest.fixture
+def spoilt(tmp_path):
+    """People, half of whom are in a picture that ends too early."""
+    generator = np.random.default_rng(3)
+    content = document("coco", generator, images=2, most=6)
+    while len({person["image_id"] for person in content["annotations"]}) < 2:
+        content = document("coco", generator, images=2, most=6)
+    write_pictures(tmp_path, content, generator)
+    data = load_people(write_json(tmp_path / "people.json", content), tmp_path)
+    bad = data.people[0].picture.path
+    bad.write_bytes(bad.read_bytes()[:300])
+    return data, bad
+
+
+def test_unreadable_pictures_are_left_out_counted_and_named(spoilt):
+    data, bad = spoilt
+    samples = Samples(data, replace(TINY, batch=12))
+    batch = draw(samples)
+    assert len(batch.pictures) == 12
+    assert list(samples.unreadable) == [str(bad)]
+    assert bad.name in samples.unreadable[str(bad)]
+    with pytest.raises(OccluposeError, match=bad.name):
+        draw(Samples(data, replace(TINY, batch=12), strict=True))
+
+
+def test_where_no_picture_can_be_read_training_does_not_go_on(spoilt):
+    data, _ = spoilt
+    for person in data.people:
+        person.picture.path.write_bytes(b"no picture")
+    with pytest.raises(OccluposeError, match="nor can any other picture"):
+        draw(Samples(data, TINY))
+
+
+def truth(batch=2, seed=0):
+    """A batch with joints well inside."""
+    random = torch.Generator().manual_seed(seed)
+    xy = torch.rand(batch, 17, 2, generator=random) * 24 + 4
+    return Batch(torch.randint(256, (batch, 32, 32, 3), dtype=torch.uint8, generator=random), xy, torch.ones(batch, 17))
+
+
+def course(recipe, steps=10, model="hrnet_small"):
+    torch.manual_seed(0)
+    return Course(build(model, crop=(recipe.crop.width, recipe.crop.height)), recipe, COCO17, steps)
+
+
+def test_the_structure_loss_sets_in_when_its_schedule_says():
+    lesson = course(replace(TINY, structure=Structure("limbs", Step(at=0.5, weight=0.5))))
+    said = [lesson(truth())["structure"].item() for _ in range(10)]
+    assert said[:5] == [0] * 5
+    assert min(said[5:]) > 0
+    assert lesson.step.item() == 10
+
+
+def test_without_a_structure_loss_there_is_the_heatmap_loss_alone():
+    assert list(course(TINY.without_ljof())(truth())) == ["heatmap"]
+    assert list(course(replace(TINY, structure=Structure("body", Constant())))(truth())) == ["heatmap", "structure"]
+
+
+def test_every_head_of_srpose_learns_and_the_first_hardly():
+    recipe = replace(published("srpose_w32"), crop=Crop(64, 64, grid="stride"))
+    lesson = course(recipe, model="srpose_w32")
+    batch = truth(batch=2)
+    terms = lesson(Batch(batch.pictures.repeat(1, 2, 2, 1), 2 * batch.xy, batch.weight))
+    assert list(terms) == ["head 0", "head 1", "head 2", "head 3", "heatmap", "structure"]
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(parameter.grad is not None for parameter in lesson.parameters())
+    assert terms["head 0"] < 0.01 * terms["head 1"]
+
+
+def test_lower_layers_of_a_transformer_learn_more_slowly():
+    recipe = published("vitpose_b")
+    with torch.device("meta"):
+        lesson = Course(build("vitpose_b"), recipe, COCO17, 10)
+    found = groups(lesson, recipe)
+    names = {id(parameter): name for name, parameter in lesson.estimator.named_parameters()}
+    assert sorted(id(each) for group in found for each in group["params"]) == sorted(names)
+    scale = {names[id(each)]: group["scale"] for group in found for each in group["params"]}
+    decays = {names[id(each)]: group.get("weight_decay", recipe.weight_decay) for group in found for each in group["params"]}
+    assert scale["backbone.patch_embed.proj.weight"] == pytest.approx(0.75**13)
+    assert scale["backbone.blocks.0.attn.qkv.weight"] == pytest.approx(0.75**12)
+    assert scale["backbone.blocks.11.mlp.fc1.weight"] == pytest.approx(0.75)
+    assert scale["head.final_layer.weight"] == 1
+    assert decays["backbone.pos_embed"] == decays["backbone.blocks.3.attn.qkv.bias"] == decays["backbone.blocks.3.norm1.weight"] == 0
+    assert decays["backbone.blocks.3.attn.qkv.weight"] == 0.1
+
+
+def rows(folder):
+    return [row[:-1] for row in csv.reader((folder / "log.csv").open())]
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(people, tmp_path, monkeypatch):
+    straight = train_estimator(people, tmp_path / "straight", TINY, progress=False)
+    with monkeypatch.context() as killing:
+        draw, left = Samples.draw, iter(range(6))
+
+        def dying(self, generator):
+            if next(left, None) is None:
+                raise Killed
+            return draw(self, generator)
+
+        killing.setattr(Samples, "draw", dying)
+        with pytest.raises(Killed):
+            train_estimator(people, tmp_path / "resumed", TINY, progress=False)
+    resumed = train_estimator(people, tmp_path / "resumed", TINY, resume=True, progress=False)
+    assert resumed.read_bytes() == straight.read_bytes()
+    assert rows(tmp_path / "resumed") == rows(tmp_path / "straight")
+    _, design = load(straight)
+    assert (design.model, design.skeleton, design.maps) == ("hrnet_small", COCO17, TINY.maps())
+    card = json.loads(straight.with_suffix(".json").read_text())
+    assert card["recipe"]["blocks"]["number"] == 0.15 and card["data"]["people"] == len(people.people)
+    assert sum(card["data"]["joints"].values()) == 17 * len(people.people)
+    assert str(tmp_path) not in straight.with_suffix(".json").read_text()
+
+
+def test_a_run_goes_on_only_with_the_people_that_began_it(people, tmp_path, spoilt):
+    train_estimator(people, tmp_path / "run", replace(TINY, epochs=1), progress=False)
+    with pytest.raises(OccluposeError, match="begun with other settings or data"):
+        train_estimator(spoilt[0], tmp_path / "run", replace(TINY, epochs=1), resume=True, progress=False)
+
+
+def test_training_begins_with_weights_that_are_given(people, tmp_path):
+    first = train_estimator(people, tmp_path / "first", TINY, progress=False)
+    still = replace(TINY, learning_rate=0.0)
+    second = train_estimator(people, tmp_path / "second", still, start=first, progress=False)
+    before, after = load(first)[0], load(second)[0]
+    for (name, one), other in zip(before.named_parameters(), after.parameters(), strict=True):
+        assert torch.equal(one, other), name
+    assert "begun_with" in json.loads(second.with_suffix(".json").read_text())
+    other = replace(published("simple_baseline_small"), crop=TINY.crop)
+    with pytest.raises(OccluposeError, match=r"hrnet_small\.safetensors: weights of hrnet_small; give --model hrnet_small"):
+        train_estimator(people, tmp_path / "third", other, start=first, progress=False)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(people, tmp_path, monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OccluposeError, match="batch 4: 3 processes cannot share it evenly; give a multiple of 3"):
+        train_estimator(people, tmp_path, TINY, progress=False)
+
+
+def test_what_is_learnt_from_is_described_without_folders(people):
+    about = describe(people)
+    assert about["annotations"] == "people.json"
+    assert about["people"] == len(people.people) and 0 < about["pictures"] <= 8
+
+
+def test_two_processes_train_what_one_trains(tmp_path):
+    """The same command by itself and under torchrun; weights are equal but for the order in which numbers were added."""
+    data = write_coco(tmp_path / "coco")
+    words = ["-m", "occlupose", "train", "ljof", "--model", "hrnet_small", "--data", str(data), "--epochs", "3", "--batch", "4"]
+    words += ["--crop", "64", "64", "--average", "0", "--rate", "0.01"]
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    for name, launcher in (("one", []), ("two", together)):
+        command = [sys.executable, *launcher, *words, "-o", str(tmp_path / name)]
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("weights written") == 1
+    tables = [[[float(value) for value in row] for row in rows(tmp_path / name)[1:]] for name in ("one", "two")]
+    assert len(tables[0]) > 2
+    np.testing.assert_allclose(tables[1], tables[0], rtol=1e-3)
+    ends = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("one", "two")]
+    assert ends[0]["recipe"] == ends[1]["recipe"] and torch.equal(ends[0]["generator"], ends[1]["generator"])
+    for name, value in ends[0]["network"].items():
+        torch.testing.assert_close(ends[1]["network"][name], value, rtol=1e-2, atol=1e-3, msg=name)
