@@ -119,7 +119,7 @@ def train_ljof(
     size: Annotated[float, arg(metavar="SHARE")] = 0.20,
     structure: Literal["limbs", "body", "none"] = "limbs",
     schedule: Literal["constant", "step", "linear", "exponential"] = "step",
-    epochs: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: as published)")] = None,
+    epochs: Annotated[float | None, arg(metavar="COUNT", help_behavior_hint="(default: as published)")] = None,
     batch: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: as published)")] = None,
     rate: Annotated[float | None, arg(metavar="RATE", help_behavior_hint="(default: as published)")] = None,
     average: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="(default: as published)")] = None,

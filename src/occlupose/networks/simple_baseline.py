@@ -82,5 +82,5 @@ def simple_baseline_r152(joints: int = 17) -> SimpleBaseline:
 
 
 def simple_baseline_small(joints: int = 17) -> SimpleBaseline:
-    """On half a ResNet-18, with a quarter of the head; ours, for machines without a GPU."""
-    return SimpleBaseline(ResNet(RESNET18, 32, block=BasicBlock), joints, (64, 64, 64))
+    """On a quarter of a ResNet-18, with an eighth of the head; ours, for machines without a GPU."""
+    return SimpleBaseline(ResNet(RESNET18, 16, block=BasicBlock), joints, (32, 32, 32))

@@ -71,7 +71,7 @@ class Recipe:
     variation: Variation = field(default_factory=Variation)
     blocks: LimbBlocks | None = field(default_factory=LimbBlocks)
     structure: Structure | None = field(default_factory=Structure)
-    epochs: int = 210
+    epochs: float = 210
     batch: int = BATCH
     learning_rate: float = 5e-4
     weight_decay: float = 0.0
@@ -87,12 +87,16 @@ class Recipe:
             raise OccluposeError(f"model {self.model}: not known; known are {', '.join(ESTIMATORS)}")
         if self.codec not in CODECS:
             raise OccluposeError(f"codec {self.codec}: not known; known are {', '.join(CODECS)}")
-        for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise OccluposeError(f"{name} {getattr(self, name)}: must be 1 or more")
+        if self.batch < 1:
+            raise OccluposeError(f"batch {self.batch}: must be 1 or more")
+        if not self.epochs > 0:
+            raise OccluposeError(f"epochs {self.epochs:g}: must be more than 0")
         if not 0 < self.layer_decay <= 1:
             raise OccluposeError(f"layer_decay {self.layer_decay:g}: a factor, more than 0 and at most 1")
-        self.maps()  # refuses a crop that cannot be divided into cells
+        least = 16 if self.model.startswith("vitpose") else 32
+        if self.crop.width % least or self.crop.height % least:
+            raise OccluposeError(f"crop {self.crop.width} x {self.crop.height}: its sides must be multiples of {least} for {self.model}")
+        self.maps()  # refuses cells that the crop cannot be divided into
 
     def maps(self) -> GaussianMaps:
         """Between joints and the finest maps."""
