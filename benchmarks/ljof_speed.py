@@ -51,7 +51,7 @@ def steps(recipe: Recipe, data: Annotations, count: int, *, fixed: Batch | None)
     stamps: list[float] = []
     torch.manual_seed(0)
     course = Course(recipe.design(COCO17).build(), recipe, COCO17, count).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = Samples(data, recipe, memory=2**30)
+    samples = Samples(data, recipe)
 
     def loss(course: nn.Module, batch: Batch) -> Terms:
         stamps.append(perf_counter())

@@ -41,3 +41,8 @@ class Pyramid:
             half = (max(last.shape[1] // 2, 1), max(last.shape[0] // 2, 1))
             self._levels.append(cv2.resize(last, half, interpolation=cv2.INTER_AREA))
         return self._levels[min(wanted, len(self._levels) - 1)]
+
+    def all(self) -> list[UInt8[np.ndarray, "height width 3"]]:
+        """The image at every size down to a pixel. Threads may cut from it afterwards, for no more is made."""
+        self.level(max(self.size).bit_length())
+        return self._levels

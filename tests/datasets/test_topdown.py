@@ -7,8 +7,9 @@ import pytest
 from occlupose.codecs.crops import Crop, apply, inverse, radius
 from occlupose.datasets.coco import Person
 from occlupose.datasets.pictures import Picture
-from occlupose.datasets.topdown import Variation, show
+from occlupose.datasets.topdown import Gallery, Variation, show
 from occlupose.errors import OccluposeError
+from occlupose.media import write_image
 from occlupose.skeletons import COCO17, CROWDPOSE14
 
 STILL = Variation(flip=0, half=0, shift=0, scale=(1.0, 1.0), turn=0)
@@ -139,6 +140,21 @@ def test_the_same_chance_gives_the_same_crop():
 def test_variations_that_cannot_be_are_refused(wrong):
     with pytest.raises(OccluposeError, match=next(iter(wrong))):
         Variation(**wrong)
+
+
+def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (260, 320, 3), dtype=np.uint8)
+    someone = replace(person(), picture=Picture(tmp_path / "a.png"))
+    write_image(tmp_path / "a.png", image)
+    roomy, narrow = Gallery(10**6), Gallery(10**5)
+    for gallery in (roomy, narrow):
+        np.testing.assert_array_equal(gallery.read(someone).level(0), image)
+    (tmp_path / "a.png").unlink()
+    pyramid = roomy.read(someone)
+    np.testing.assert_array_equal(pyramid.level(0), image)
+    assert pyramid.level(3).shape == (32, 40, 3)
+    with pytest.raises(OccluposeError):
+        narrow.read(someone)
 
 
 def test_regions_reach_as_far_as_boxes():

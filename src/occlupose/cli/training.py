@@ -124,7 +124,7 @@ def train_ljof(
     rate: Annotated[float | None, arg(metavar="RATE", help_behavior_hint="(default: as published)")] = None,
     average: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="(default: as published)")] = None,
     crop: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT", help_behavior_hint="(default: as published)")] = None,
-    memory: Annotated[float, arg(metavar="GIB")] = 0.0,
+    memory: Annotated[float, arg(metavar="GIB")] = 1.0,
     strict: bool = False,
     seed: int = 0,
     resume: bool = False,

@@ -5,6 +5,7 @@ between -1 and 1 below are drawn from a normal distribution cut off there.
 """
 
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,11 +13,15 @@ from scipy.special import ndtr, ndtri
 
 from occlupose.codecs.crops import Crop, Regions, apply, radius
 from occlupose.datasets.coco import Person
+from occlupose.datasets.pictures import Picture
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.poses import ABSENT
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
+
+MEMORY = 2**30
+"""Bytes of decoded pictures that are kept, unless it is said otherwise."""
 
 LOWER = ("hip", "knee", "ankle")
 """Joints of the lower half of a body, by the last word of their names; all others are of the upper one."""
@@ -82,6 +87,34 @@ class Shown:
     xy: Float[np.ndarray, "joint 2"]
     state: UInt8[np.ndarray, "joint"]
     box: Float[np.ndarray, "4"]
+
+
+class Gallery:
+    """People's pictures, read when they are first asked for, and kept as long as there is room. Threads may share it.
+
+    Arguments:
+        memory: bytes for those that are kept.
+    """
+
+    def __init__(self, memory: int = MEMORY) -> None:
+        self._room, self._kept, self._lock = memory, dict[Picture, Pyramid](), Lock()
+
+    def read(self, person: Person) -> Pyramid:
+        """The person's picture.
+
+        Raises:
+            OccluposeError: as `Person.read`.
+        """
+        kept = self._kept.get(person.picture)
+        if kept is not None:
+            return kept
+        pyramid = Pyramid(person.read())
+        size = sum(level.nbytes for level in pyramid.all())
+        with self._lock:
+            if person.picture not in self._kept and size <= self._room:
+                self._room -= size
+                self._kept[person.picture] = pyramid
+        return pyramid
 
 
 def show(

@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 
 from occlupose.codecs.maps import pooled
 from occlupose.datasets.coco import Annotations, Person
-from occlupose.datasets.topdown import show
+from occlupose.datasets.topdown import MEMORY, Gallery, show
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import begin, save
 from occlupose.media import RGB
@@ -27,6 +27,7 @@ from occlupose.methods.ljof.recipe import Recipe
 from occlupose.networks.estimators import normalised
 from occlupose.networks.vitpose import ViTPose, layer
 from occlupose.poses import ABSENT
+from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 from occlupose.training import card
 from occlupose.training.loop import Terms, train
@@ -66,13 +67,12 @@ class Samples:
         *,
         share: slice = slice(None),
         strict: bool = False,
-        memory: int = 0,
+        memory: int = MEMORY,
         threads: int = THREADS,
     ) -> None:
         self.data, self.recipe, self.share, self.strict = data, recipe, share, strict
         self.unreadable: dict[str, str] = {}
-        self._kept: dict[Any, RGB] = {}
-        self._room = memory
+        self._gallery = Gallery(memory)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
 
     def draw(self, generator: Generator) -> Batch:
@@ -105,21 +105,18 @@ class Samples:
         picture, _ = recipe.blocks.on_picture(shown.picture, shown.xy, shown.state, self.data.skeleton, random, shown.box)
         return picture, shown.xy, shown.state
 
-    def _read(self, person: Person) -> RGB | None:
-        kept = self._kept.get(person.picture)
-        if kept is not None or str(person.picture) in self.unreadable:
-            return kept
+    def _read(self, person: Person) -> Pyramid | None:
+        """The person's picture; None where it cannot be read."""
+        name = str(person.picture)
+        if name in self.unreadable:
+            return None
         try:
-            image = person.read()
+            return self._gallery.read(person)
         except OccluposeError as error:
             if self.strict:
                 raise
-            self.unreadable[str(person.picture)] = str(error)
+            self.unreadable[name] = str(error)
             return None
-        if image.nbytes <= self._room:
-            self._room -= image.nbytes
-            self._kept[person.picture] = image
-        return image
 
 
 class Course(nn.Module):
@@ -184,7 +181,7 @@ def train_estimator(
     *,
     start: Path | None = None,
     strict: bool = False,
-    memory: int = 0,
+    memory: int = MEMORY,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
