@@ -1,6 +1,10 @@
 """What holds for every test: one thread, so that results and times do not depend on the machine, and the same examples each time."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -9,3 +13,13 @@ from hypothesis import settings  # noqa: E402 (after the variables that librarie
 
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("same")
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., object]:
+    """Runs `occlupose ...` in this process, in an empty folder."""
+    from commands import caller
+
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return caller(monkeypatch, capsys.readouterr)

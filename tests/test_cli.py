@@ -7,10 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -19,10 +17,11 @@ from PIL import Image
 from rich.console import Console
 
 import occlupose
+from commands import ENVIRONMENT, Outcome, assert_refused, names, subprocess_of
 from dataset_files import walker, write_h36m
 from media_files import make_sound, make_video
 from mocap_files import write_mocap
-from occlupose import cli, labels
+from occlupose import labels
 from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.cli import people, terminal
@@ -40,52 +39,6 @@ from walkers import circle, film, stand
 
 PICTURE = ["poses.json", "poses.npz", "preview.png"]
 VIDEO = ["overlay.mp4", *PICTURE]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(occlupose.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-
-
-class Outcome(NamedTuple):
-    """What a command left on the terminal, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def command(monkeypatch, capsys, tmp_path) -> Callable[..., Outcome]:
-    """Runs `occlupose ...` in this process, in an empty folder."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-    def call(*arguments: str | Path) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["occlupose", *map(str, arguments)])
-        try:
-            code = cli.main()
-        except SystemExit as end:
-            code = end.code
-        return Outcome(code or 0, *capsys.readouterr())
-
-    return call
-
-
-def subprocess_of(*arguments: str | Path) -> Outcome:
-    done = subprocess.run([sys.executable, "-m", "occlupose", *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True)
-    return Outcome(done.returncode, done.stdout, done.stderr)
-
-
-def assert_refused(outcome: Outcome, *words: str) -> None:
-    """One line, that says what is wrong and what would be right."""
-    assert outcome.code == 2, outcome
-    assert outcome.out == ""
-    assert outcome.err.startswith("occlupose: ") and outcome.err.endswith("\n") and outcome.err.count("\n") == 1, outcome.err
-    assert re.search("; | should ", outcome.err), outcome.err
-    for word in words:
-        assert word in outcome.err
-
-
-def names(folder: Path) -> list[str]:
-    """Every file in a folder, hidden ones too."""
-    return sorted(path.name for path in folder.iterdir())
 
 
 def assert_valid(folder: Path, frames: int | None = None) -> Poses:
