@@ -66,20 +66,34 @@ def convert_checkpoint(
     """
     from dataclasses import replace
 
-    from occlupose.frontends.estimator import save
+    from occlupose.errors import OccluposeError
+    from occlupose.frontends.estimator import FORMAT, save
     from occlupose.methods.ljof.recipe import published
     from occlupose.networks.checkpoints import translate
-    from occlupose.skeletons import by_name
+    from occlupose.networks.weights import header
+    from occlupose.skeletons import SKELETONS, by_name
+
+    if output.suffix.lower() != ".safetensors":
+        raise OccluposeError(f"{output}: cannot be written as weights; give a .safetensors file with -o")
+    if header(input).get("format") == FORMAT:
+        raise OccluposeError(f"{input}: is a file of occlupose already; use it as it is")
+    if output.exists() and input.exists() and output.samefile(input):
+        raise OccluposeError(f"{output}: is the input, which is not written over; give another file with -o")
 
     recipe = published(model)
     if size is not None:
         recipe = replace(recipe, crop=replace(recipe.crop, width=size[0], height=size[1]))
     design = recipe.design(by_name(skeleton))
-    found = translate(input, model, joints=len(design.skeleton), crop=(recipe.crop.width, recipe.crop.height))
+    found = translate(input, model, crop=(recipe.crop.width, recipe.crop.height))
+    if found.whole and found.joints != len(design.skeleton):
+        fitting = [f"--skeleton {each.name}" for each in SKELETONS if len(each) == found.joints]
+        cure = " or ".join(fitting) or f"a checkpoint of {len(design.skeleton)} joints"
+        raise OccluposeError(f"{input}: its head is of {found.joints} joints, not of the {len(design.skeleton)} of {skeleton}; give {cure}")
     save(found.tensors, design, output)
     for note in found.notes:
         print(note)
-    what = f"{model} written" if found.whole else f"the backbone of {model} written; train it: occlupose train ljof --start {output}"
+    further = f"train it: occlupose train ljof --model {model} --start {output}"
+    what = f"{model} written" if found.whole else f"the backbone of {model} written; {further}"
     print(f"{output}: from a checkpoint of {found.origin}, {what}")
 
 

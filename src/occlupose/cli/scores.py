@@ -71,8 +71,10 @@ def evaluate_oanet(
 def evaluate_keypoints(
     data: Annotated[Path, arg(metavar="FOLDER")],
     frontend: Annotated[str, arg(metavar="NAME|FILE")] = "blazepose",
-    boxes: Annotated[str, arg(metavar="ground-truth|found|FILE")] = "ground-truth",
-    split: Literal["val", "test", "train"] = "val",
+    boxes: Annotated[
+        str | None, arg(metavar="ground-truth|found|FILE", help_behavior_hint="(default: ground-truth; found, if that is all it can)")
+    ] = None,
+    split: Literal["test", "val", "train"] = "test",
     annotations: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the split)")] = None,
     flip: bool = False,
     strict: bool = False,
@@ -84,42 +86,57 @@ def evaluate_keypoints(
     Args:
         data: folder of the dataset as its makers give it, or of occlupose synth.
         frontend: a network's .safetensors or .onnx file, or blazepose.
-        boxes: where people are looked for: ground-truth, each in their own box; FILE, those of a detector in COCO's results format; found,
-            as the front end finds them by itself (blazepose knows no other way).
-        split: of the dataset.
+        boxes: where people are looked for. ground-truth: each in their own box. FILE: in those of a detector, in COCO's results format.
+            found: as the front end finds them by itself; blazepose knows no other way.
+        split: of the dataset; test is what papers give figures of, which for COCO is val2017.
         annotations: another file than the split's.
         flip: look at each person's mirror image too.
         strict: stop at the first person, picture or box that is not as it should be.
         output: .csv file for all figures.
         device: where the network runs: cpu, cuda, ... as torch names it.
     """
-    if output is not None:
-        check_folder(output.absolute().parent)
-    if frontend == "blazepose" and boxes != "found":
-        raise OccluposeError(f"boxes {boxes}: blazepose finds people by itself; give --boxes found, or another --frontend")
     from occlupose.datasets import coco, places
     from occlupose.evaluation import keypoints
-    from occlupose.frontends import build, crop_network
+    from occlupose.frontends import SUFFIXES, build, crop_network
     from occlupose.metrics import oks
 
+    if output is not None:
+        check_folder(output.absolute().parent)
+        if output.is_dir():
+            raise OccluposeError(f"{output}: is a folder; give a .csv file with -o")
+    if Path(frontend).suffix.lower() in SUFFIXES:
+        boxes = boxes or "ground-truth"
+        if not Path(frontend).is_file():
+            raise OccluposeError(f"{frontend}: no such file; give a network's .safetensors or .onnx file, or blazepose")
+    elif frontend != "blazepose":
+        raise OccluposeError(f"{frontend}: no such front end; give a network's .safetensors or .onnx file, or blazepose")
+    elif boxes not in (None, "found"):
+        raise OccluposeError(f"boxes {boxes}: blazepose finds people by itself; give --boxes found, or another --frontend")
+    else:
+        boxes = "found"
+    if boxes == "found":
+        finder = build(frontend, flip=flip, device=device)
+    else:
+        network = crop_network(Path(frontend), flip=flip, device=device)
     console, troubles = Console(stderr=True), list[str]()
     place = places.find(data, split, annotations)
     known = coco.load(place.annotations, place.images, strict=strict)
+    if (joints := known.skeleton).sigmas is None:
+        raise OccluposeError(f"{place.annotations}: {joints.name} has no sigmas to score joints by; coco17 and crowdpose14 have them")
     detections = coco.detected(Path(boxes), known.truth, strict=strict) if boxes not in ("ground-truth", "found") else None
     for line in known.problems.lines() + (detections.problems.lines() if detections else []):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def trouble(reason: str) -> None:
         if strict:
-            raise OccluposeError(reason)
+            raise OccluposeError(reason if "; " in reason else f"{reason}; give the dataset's own pictures, or leave out --strict")
         troubles.append(reason)
 
     with progress(console) as bar:
         if boxes == "found":
             task = bar.add_task("looking", total=len(known.truth.images), people="")
-            network = build(frontend, flip=flip, device=device)
             results = keypoints.find(
-                known.truth, place.images, network, progress=lambda pictures: bar.advance(task, pictures), unreadable=trouble
+                known.truth, place.images, finder, progress=lambda pictures: bar.advance(task, pictures), unreadable=trouble
             )
         else:
             if detections is None:
@@ -130,15 +147,17 @@ def evaluate_keypoints(
                     trouble(f"{name}: not in {place.images}")
             task = bar.add_task("looking", total=sum(len(each.boxes) for each in looks), people="")
             results = keypoints.predict(
-                looks, crop_network(Path(frontend), flip=flip, device=device), known.skeleton,
-                progress=lambda people: bar.advance(task, people), unreadable=trouble,
-            )  # fmt: skip
+                looks, network, known.skeleton, progress=lambda people: bar.advance(task, people), unreadable=trouble
+            )
     by = oks.protocol(known.truth, "ground truth" if boxes == "ground-truth" else "detected")
     scores = oks.evaluate_strata(known.truth, results, by)
     for table in keypoints.tables(scores):
         Console().print(table)
     whose = {"ground-truth": "their true boxes", "found": f"what {frontend} found by itself"}.get(boxes, f"the boxes of {Path(boxes).name}")
-    print(f"{by.dataset}: {scores[0].people} people, looked for in {whose}; {scores[0].predictions} predictions")
+    who = f"{scores[0].people} people of {place.annotations.name}"
+    print(f"{by.dataset}: {who}, looked for in {whose}; {scores[0].predictions} predictions")
+    if boxes == "ground-truth" and (missed := scores[0].people - sum(len(each.boxes) for each in looks)) > 0:
+        print(f"{missed} people have no picture, or no box to look in, and count as missed")
     if troubles:
         print(f"{len(troubles)} pictures were not looked at, their people count as missed; first {troubles[0]}")
     if output is not None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
 from occlupose.cli.options import Device
+
+if TYPE_CHECKING:
+    from occlupose.datasets.coco import Annotations
 
 
 def _lifter_recipe() -> type:
@@ -141,7 +144,7 @@ def train_ljof(
             hrnet_small for machines without a GPU.
         annotations: another file than that of the training split.
         start: weights to begin with, as occlupose convert checkpoint or train ljof write them.
-        unseen: folders of pictures to be tested on: says which of them stand in the training data too.
+        unseen: folders of pictures to be tested on: says which of them are learnt from too, as copies, scaled or mirrored.
         blocks: grey blocks over visible limb joints.
         number: blocks, as a share of the visible limb joints, rounded up.
         size: sides of a block, as a share of the crop's.
@@ -159,14 +162,23 @@ def train_ljof(
         device: cpu or cuda.
     """
     from dataclasses import replace
+    from math import isfinite
 
+    from rich.console import Console
+
+    from occlupose.cli.terminal import check_folder
     from occlupose.datasets import coco, places
+    from occlupose.errors import OccluposeError
     from occlupose.methods.ljof.recipe import Structure, published
     from occlupose.methods.ljof.schedules import SCHEDULES
     from occlupose.methods.ljof.train import train_estimator
     from occlupose.occlusion.blocks import LimbBlocks
     from occlupose.training.together import Place
 
+    for name, value in (("epochs", epochs), ("rate", rate), ("memory", memory)):
+        if value is not None and not (isfinite(value) and value >= 0):
+            raise OccluposeError(f"{name} {value:g}: cannot be; give a number, 0 or more")
+    check_folder(output.absolute())
     recipe = published(model)
     chosen: dict[str, Any] = {"epochs": epochs, "batch": batch, "learning_rate": rate, "average": average}
     recipe = replace(
@@ -180,37 +192,57 @@ def train_ljof(
     known = coco.load(place.annotations, place.images, strict=strict)
     speaks = Place.here().first
     if speaks:
+        warnings = Console(stderr=True)
         for line in known.problems.lines():
-            print(line)
-        _tell_leaks(place.images, unseen, strict)
-        print(f"{model}: learns from {len(known.people)} people of {place.dataset}, {known.skeleton.name}")
-    weights = train_estimator(known, output, recipe, start=start, strict=strict, memory=int(memory * 2**30), resume=resume, device=device)
+            warnings.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        _tell_leaks(known, unseen, strict)
+    weights = train_estimator(
+        known, output, recipe, start=start, strict=strict, memory=int(memory * 2**30), resume=resume, device=device,
+        places={data: "DATA", annotations: "ANNOTATIONS", **dict.fromkeys(unseen, "UNSEEN")},
+    )  # fmt: skip
     if speaks:
-        print(f"{weights}: weights written, their card beside them; score them with occlupose eval keypoints --frontend {weights}")
+        scored = f"occlupose eval keypoints --data {data} --frontend {weights}"
+        print(f"{weights}: weights written, their card beside them; score them with {scored}")
 
 
-def _tell_leaks(training: Path, unseen: tuple[Path, ...], strict: bool) -> None:
-    """Says which pictures stand in two places.
+NAMED = 10
+"""Pictures that are learnt from though they must not be, and are named."""
+
+
+def _tell_leaks(data: "Annotations", unseen: tuple[Path, ...], strict: bool) -> None:
+    """Says which pictures that must not be learnt from are, or look like some that are.
 
     Raises:
-        OccluposeError: one does, and that is not to be.
+        OccluposeError: no such pictures; or there are leaks, and they are not to be.
     """
-    from occlupose.datasets.audit import audit
+    from occlupose.datasets.audit import fingerprints, leaks
     from occlupose.datasets.pictures import Shelf
     from occlupose.errors import OccluposeError
 
-    for folder in unseen:
-        pictures = Shelf(folder).all()
+    folders = {folder: Shelf(folder).all() for folder in unseen}
+    for folder, pictures in folders.items():
         if not pictures:
-            raise OccluposeError(f"{folder}: no picture in it; give folders of pictures, or of shards, that must not be learnt from")
-        found, unreadable = audit(Shelf(training).all(), pictures)
-        for line in unreadable:
+            wrong = "no picture in it" if folder.exists() else "no such folder"
+            raise OccluposeError(f"{folder}: {wrong}; give folders of pictures, or of shards, that must not be learnt from")
+    if not folders:
+        return
+    pictures_of = {person.picture for person in data.people}
+    learnt = fingerprints(sorted(pictures_of, key=str))
+    for folder, shown in folders.items():
+        tested = fingerprints(picture for picture in shown if picture not in pictures_of)
+        found = {leak.second: leak for leak in leaks(learnt, tested)}
+        for line in (learnt.unreadable + tested.unreadable)[:NAMED]:
             print(line)
-        for leak in found[:10]:
+        for leak in list(found.values())[:NAMED]:
             print(f"{leak.second}: {leak.kind} as {leak.first}, which is learnt from")
-        print(f"{folder}: {len(found)} pairs of one picture among {len(pictures)} pictures and those that are learnt from")
-        if found and strict:
-            raise OccluposeError(f"{folder}: {len(found)} of its pictures are learnt from; leave them out, or train without --strict")
+        same = sum(picture in pictures_of for picture in shown)
+        unseen_ones = len(tested.pictures) - len(found)
+        copies = f"{same} are learnt from, {len(found)} have a copy that is learnt from, {unseen_ones} are unseen"
+        print(f"{folder}: {len(shown)} pictures: {copies}")
+        if strict and (found or not unseen_ones):
+            raise OccluposeError(
+                f"{folder}: {same + len(found)} of its pictures are learnt from; leave them out, or train without --strict"
+            )
 
 
 def train_poses(

@@ -21,7 +21,7 @@ from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.frontends import Frontend
 from occlupose.frontends.crops import CropNetwork
-from occlupose.media import Frame
+from occlupose.media import RGB, Frame
 from occlupose.metrics.oks import Result, Scores
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton, convert
@@ -39,12 +39,14 @@ class Looks:
         image: id of the picture.
         boxes: left, top, right, bottom, px.
         score: of each box; 1 for a true one.
+        size: (width, height) that the picture must have, px; None where the annotations do not say.
     """
 
     image: int
     picture: Picture
     boxes: Float[np.ndarray, "person 4"]
     score: Float[np.ndarray, "person"]
+    size: tuple[int, int] | None = None
 
 
 def in_true_boxes(data: Annotations) -> list[Looks]:
@@ -53,7 +55,10 @@ def in_true_boxes(data: Annotations) -> list[Looks]:
     for person in data.people:
         assert person.image is not None
         people[person.image].append(person)
-    return [Looks(image, some[0].picture, np.stack([one.box for one in some]), np.ones(len(some))) for image, some in people.items()]
+    return [
+        Looks(image, some[0].picture, np.stack([one.box for one in some]), np.ones(len(some)), some[0].size)
+        for image, some in people.items()
+    ]
 
 
 def in_detections(truth: Truth, detected: Detected, images: Path, *, least: float = 0.0) -> tuple[list[Looks], list[str]]:
@@ -71,7 +76,7 @@ def in_detections(truth: Truth, detected: Detected, images: Path, *, least: floa
             missing.append(name)
         elif believed:
             edges, scores = np.array([box.box for box in believed]), np.array([box.score for box in believed])
-            looks.append(Looks(image, picture, edges, scores))
+            looks.append(Looks(image, picture, edges, scores, truth.images[image].size))
     return looks, missing
 
 
@@ -109,7 +114,7 @@ def _cut(
     read, matrices, crops = [], [np.zeros((0, 2, 3))], []
     for each in looks:
         try:
-            pyramid = Pyramid(each.picture.read())
+            pyramid = Pyramid(_read(each.picture, each.size))
         except OccluposeError as error:
             unreadable(str(error))
             continue
@@ -117,6 +122,20 @@ def _cut(
         matrices.append(crop.matrices(crop.regions(each.boxes)))
         crops += [pyramid.cut(matrix, crop.width, crop.height) for matrix in matrices[-1]]
     return read, np.concatenate(matrices), np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3)
+
+
+def _read(picture: Picture, size: tuple[int, int] | None) -> RGB:
+    """The picture, whose joints would be elsewhere in another size.
+
+    Raises:
+        OccluposeError: it cannot be read, or has another size.
+    """
+    image = picture.read()
+    given = image.shape[1], image.shape[0]
+    if size is not None and given != size:
+        is_it, wanted = (f"{width}x{height}" for width, height in (given, size))
+        raise OccluposeError(f"{picture}: is {is_it}, but {wanted} in its annotations; give the pictures that were annotated")
+    return image
 
 
 def _results(
@@ -172,7 +191,7 @@ def find(
             unreadable(f"{about.name}: not in {images}")
             continue
         try:
-            frame = Frame(number, 0.0, picture.read())
+            frame = Frame(number, 0.0, _read(picture, about.size))
         except OccluposeError as error:
             unreadable(str(error))
             continue

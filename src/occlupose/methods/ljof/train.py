@@ -4,10 +4,11 @@ What the paper adds costs nothing afterwards: the network that comes out is the 
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,7 @@ def train_estimator(
     device: str = "cpu",
     progress: bool = True,
     say: Callable[[str], None] = print,
+    places: Mapping[Path | None, str] | None = None,
 ) -> Path:
     """Trains an estimator on annotated people; returns the weights file. Begun by torchrun, all processes share the work.
 
@@ -196,7 +198,8 @@ def train_estimator(
         strict: a picture that cannot be read ends the training; otherwise it is left out and named at the end.
         memory: bytes of decoded pictures that are kept.
         resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
-        say: is told in a line what was left out.
+        say: is told in a line who is learnt from, and what was left out.
+        places: names for further paths in the command line, which the card shows.
 
     Raises:
         OccluposeError: starting weights of another network; a batch that processes cannot share evenly; what `training.loop.train` refuses.
@@ -210,6 +213,8 @@ def train_estimator(
     begun = (
         {} if start is None else {"begun_with": begin(estimator, design, start), "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
     )
+    if place.first:
+        say(f"{recipe.model}: learns from {len(data.people)} people of {data.truth.dataset}, {data.skeleton.name}")
     course = Course(estimator, recipe, data.skeleton, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     samples, learnt = Samples(data, recipe, share=place.share, strict=strict, memory=memory), describe(data)
     average = train(
@@ -221,10 +226,10 @@ def train_estimator(
         weights = {name.removeprefix("estimator."): value for name, value in average.items() if name.startswith("estimator.")}
         save(weights, design, path)
         card.write(
-            path, {data.truth.path: "ANNOTATIONS", folder: "FOLDER", start: "WEIGHTS"}, name=recipe.model,
+            path, {**(places or {}), data.truth.path: "ANNOTATIONS", folder: "FOLDER", start: "WEIGHTS"}, name=recipe.model,
             task=f"crop of one person to heatmaps of {data.skeleton.name}",
             parameters=sum(value.numel() for value in estimator.parameters()), licence="that of its pictures and annotations",
-            data=learnt, metrics={}, recipe=asdict(recipe), **begun,
+            data=learnt, metrics={}, recipe=asdict(recipe) | {"clip": recipe.clip if isfinite(recipe.clip) else None}, **begun,
         )  # fmt: skip
         for reason in list(samples.unreadable.values())[:3]:
             say(reason)
