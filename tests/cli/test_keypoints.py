@@ -386,6 +386,8 @@ BOTH = [
         (lambda folder: ["--batch", "0"], ["batch 0"]),
         (lambda folder: ["--rate", "-1"], ["rate -1"]),
         (lambda folder: ["--memory", "nan"], ["memory nan"]),
+        (lambda folder: ["--seed", "-1"], ["seed -1"]),
+        (lambda folder: ["--seed", str(2**63)], ["seed 9223372036854775808"]),
         (lambda folder: ["--start", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
         (lambda folder: ["--start", checkpoint(folder / "a.pth")], ["a.pth", "not readable as weights"]),
         (lambda folder: ["--start", other_model(folder)], ["other.safetensors", "simple_baseline_small", "give --model"]),
@@ -406,7 +408,7 @@ def test_trainings_that_cannot_be(command, tmp_path, options, words):
         *BOTH,
         (boxes_of_others, ["boxes.json", "image_id", "999", "give detections of these pictures"]),
         (lambda folder: ["--boxes", folder / "coco" / COCO_VAL], ["person_keypoints_val2017.json", "results format"]),
-        (lambda folder: ["--boxes", folder / "nope.json"], ["nope.json", "cannot be read"]),
+        (lambda folder: ["--boxes", folder / "nope.json"], ["nope.json", "no such file", "ground-truth, found, or a file"]),
         (lambda folder: ["--frontend", "blazepose", "--boxes", "ground-truth"], ["blazepose finds people by itself", "--boxes found"]),
         (lambda folder: ["--frontend", "nope"], ["nope", "no such front end", "blazepose"]),
         (lambda folder: ["--frontend", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
@@ -552,10 +554,12 @@ def test_pictures_that_are_not_as_they_should_be(command, tmp_path, weights, wha
     train = ["train", "ljof", "--data", data, "-o", run, *TINY, "--epochs", "4"]
     score = ["eval", "keypoints", "--data", data, "--frontend", weights, "-o", scores]
     outcome = command(*train)
-    assert outcome.code == 0 and words in outcome.out and "1 pictures could not be read and were left out\n" in outcome.out
+    assert outcome.code == 0 and words in outcome.out and "pictures that could not be read, left out: 1\n" in outcome.out
     outcome = command(*score)
     assert (
-        outcome.code == 0 and "1 pictures were not looked at, their people count as missed; first " in outcome.out and words in outcome.out
+        outcome.code == 0
+        and "pictures that were not looked at, their people count as missed: 1 (first " in outcome.out
+        and words in outcome.out
     )
     found = rows(scores)[0]
     assert int(found["predictions"]) < int(found["people"]) == people(data / COCO_VAL)
@@ -613,7 +617,7 @@ def test_pictures_in_both_are_reported(command, tmp_path):
     write_image(other / "new.png", files.drawing(generator))
     call = ["train", "ljof", "--data", data, *TINY, "--unseen", other]
     clean = command(*call, "-o", tmp_path / "clean", "--strict")
-    assert clean.code == 0 and f"{other}: 1 pictures: 0 are learnt from, 0 have a copy that is learnt from, 1 are unseen\n" in clean.out
+    assert clean.code == 0 and f"{other}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 1\n" in clean.out
     assert "--unseen UNSEEN" in card(tmp_path / "clean")["command"]
     (other / "copy.jpg").write_bytes(first.read_bytes())
     write_image(other / "mirrored.png", read_image(first)[:, ::-1])
@@ -621,11 +625,13 @@ def test_pictures_in_both_are_reported(command, tmp_path):
     assert told.code == 0
     assert f"{other / 'copy.jpg'}: same file as {first}, which is learnt from\n" in told.out
     assert f"{other / 'mirrored.png'}: mirrored picture as {first}, which is learnt from\n" in told.out
-    assert f"{other}: 3 pictures: 0 are learnt from, 2 have a copy that is learnt from, 1 are unseen\n" in told.out
-    assert f"{data / 'val2017'}: 4 pictures: 0 are learnt from, 0 have a copy that is learnt from, 4 are unseen\n" in told.out
+    assert f"{other}: pictures that are learnt from: 0; with a copy that is learnt from: 2; unseen: 1\n" in told.out
+    assert f"{data / 'val2017'}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 4\n" in told.out
     stopped = command(*call, "-o", tmp_path / "stopped", "--strict")
     assert (
-        stopped.code == 2 and stopped.err.count("\n") == 1 and f"{other}: 2 of its pictures are learnt from; leave them out" in stopped.err
+        stopped.code == 2
+        and stopped.err.count("\n") == 1
+        and f"{other}: pictures in it that are learnt from: 2; leave them out" in stopped.err
     )
     assert not (tmp_path / "stopped").exists()
 
@@ -637,8 +643,8 @@ def test_training_and_test_pictures_in_one_folder(command, tmp_path):
     used = {person["image_id"] for person in content["annotations"] if person["num_keypoints"]}
     outcome = command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--unseen", data / "images", "--strict")
     assert outcome.code == 0
-    counts = f"{len(used)} are learnt from, 0 have a copy that is learnt from, {8 - len(used)} are unseen"
-    assert f"{data / 'images'}: 8 pictures: {counts}\n" in outcome.out
+    counts = f"{len(used)}; with a copy that is learnt from: 0; unseen: {8 - len(used)}"
+    assert f"{data / 'images'}: pictures that are learnt from: {counts}\n" in outcome.out
 
 
 # ------------------------------------------------------------------------------------------- words
@@ -648,7 +654,7 @@ def test_training_and_test_pictures_in_one_folder(command, tmp_path):
 def test_blazepose_finds_people_by_itself(command, tmp_path):
     data = files.write_ochuman(tmp_path / "data")
     outcome = command("eval", "keypoints", "--data", data, "-o", tmp_path / "scores.csv")
-    assert outcome.code == 0 and "ochuman, detected boxes" in outcome.out and "what blazepose found by itself" in outcome.out
+    assert outcome.code == 0 and "ochuman, detected boxes" in outcome.out and "looked for by blazepose itself" in outcome.out
     assert {row["boxes"] for row in rows(tmp_path / "scores.csv")} == {"detected"}
 
 

@@ -114,6 +114,8 @@ def evaluate_keypoints(
         raise OccluposeError(f"boxes {boxes}: blazepose finds people by itself; give --boxes found, or another --frontend")
     else:
         boxes = "found"
+    if boxes not in ("ground-truth", "found") and not Path(boxes).is_file():
+        raise OccluposeError(f"boxes {boxes}: no such file; give ground-truth, found, or a file in COCO's results format")
     if boxes == "found":
         finder = build(frontend, flip=flip, device=device)
     else:
@@ -153,13 +155,14 @@ def evaluate_keypoints(
     scores = oks.evaluate_strata(known.truth, results, by)
     for table in keypoints.tables(scores):
         Console().print(table)
-    whose = {"ground-truth": "their true boxes", "found": f"what {frontend} found by itself"}.get(boxes, f"the boxes of {Path(boxes).name}")
+    own = {"ground-truth": "looked for in their true boxes", "found": f"looked for by {frontend} itself"}
+    whose = own.get(boxes, f"looked for in the boxes of {Path(boxes).name}")
     who = f"{scores[0].people} people of {place.annotations.name}"
-    print(f"{by.dataset}: {who}, looked for in {whose}; {scores[0].predictions} predictions")
+    print(f"{by.dataset}: {who}, {whose}; {scores[0].predictions} predictions")
     if boxes == "ground-truth" and (missed := scores[0].people - sum(len(each.boxes) for each in looks)) > 0:
-        print(f"{missed} people have no picture, or no box to look in, and count as missed")
+        print(f"people without a picture, or without a box to look in, who count as missed: {missed}")
     if troubles:
-        print(f"{len(troubles)} pictures were not looked at, their people count as missed; first {troubles[0]}")
+        print(f"pictures that were not looked at, their people count as missed: {len(troubles)} (first {troubles[0]})")
     if output is not None:
         keypoints.write_csv(scores, output)
         print(f"{output}: written")

@@ -178,6 +178,8 @@ def train_ljof(
     for name, value in (("epochs", epochs), ("rate", rate), ("memory", memory)):
         if value is not None and not (isfinite(value) and value >= 0):
             raise OccluposeError(f"{name} {value:g}: cannot be; give a number, 0 or more")
+    if not 0 <= seed < 2**63:
+        raise OccluposeError(f"seed {seed}: cannot be; give a number, 0 or more and less than 2^63")
     check_folder(output.absolute())
     recipe = published(model)
     chosen: dict[str, Any] = {"epochs": epochs, "batch": batch, "learning_rate": rate, "average": average}
@@ -237,12 +239,10 @@ def _tell_leaks(data: "Annotations", unseen: tuple[Path, ...], strict: bool) -> 
             print(f"{leak.second}: {leak.kind} as {leak.first}, which is learnt from")
         same = sum(picture in pictures_of for picture in shown)
         unseen_ones = len(tested.pictures) - len(found)
-        copies = f"{same} are learnt from, {len(found)} have a copy that is learnt from, {unseen_ones} are unseen"
-        print(f"{folder}: {len(shown)} pictures: {copies}")
+        print(f"{folder}: pictures that are learnt from: {same}; with a copy that is learnt from: {len(found)}; unseen: {unseen_ones}")
         if strict and (found or not unseen_ones):
-            raise OccluposeError(
-                f"{folder}: {same + len(found)} of its pictures are learnt from; leave them out, or train without --strict"
-            )
+            wrong = f"pictures in it that are learnt from: {same + len(found)}"
+            raise OccluposeError(f"{folder}: {wrong}; leave them out, or train without --strict")
 
 
 def train_poses(

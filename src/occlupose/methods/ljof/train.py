@@ -234,7 +234,7 @@ def train_estimator(
         for reason in list(samples.unreadable.values())[:3]:
             say(reason)
         if samples.unreadable:
-            say(f"{len(samples.unreadable)} pictures could not be read and were left out")
+            say(f"pictures that could not be read, left out: {len(samples.unreadable)}")
     return path
 
 
