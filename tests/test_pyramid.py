@@ -60,3 +60,9 @@ def test_each_level_is_made_once_and_half_of_the_one_before():
     assert [picture.level(number).shape[:2] for number in (0, 1, 2)] == [(100, 60), (50, 30), (25, 15)]
     assert picture.level(2) is picture.level(2)
     assert picture.level(50).shape[:2] == (1, 1)
+
+
+def test_a_complete_pyramid_has_every_size():
+    whole = Pyramid(np.zeros((20, 50, 3), np.uint8)).complete()
+    assert [level.shape[:2] for level in whole._levels] == [(20, 50), (10, 25), (5, 12), (2, 6), (1, 3), (1, 1)]
+    assert whole.level(9) is whole.level(5)

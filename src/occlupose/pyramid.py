@@ -42,7 +42,7 @@ class Pyramid:
             self._levels.append(cv2.resize(last, half, interpolation=cv2.INTER_AREA))
         return self._levels[min(wanted, len(self._levels) - 1)]
 
-    def all(self) -> list[UInt8[np.ndarray, "height width 3"]]:
-        """The image at every size down to a pixel. Threads may cut from it afterwards, for no more is made."""
+    def complete(self) -> "Pyramid":
+        """The same with every size made, so that threads may cut from it side by side."""
         self.level(max(self.size).bit_length())
-        return self._levels
+        return self

@@ -7,7 +7,7 @@ import pytest
 
 import coco_files as files
 from occlupose.datasets import coco
-from occlupose.datasets.coco import detected, detections, load, truth
+from occlupose.datasets.coco import EMPTY_BOX, detected, detections, load, truth
 from occlupose.datasets.pictures import Picture, Shelf
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
@@ -153,7 +153,7 @@ def test_detections_are_people_in_order(tmp_path):
         ([], r"no person in it"),
         ({"annotations": []}, r"the file: input should be a valid (list|array)"),
         ([RESULT, RESULT | {"bbox": [1, 2, 3]}], r"1\.bbox\.3: field required"),
-        ([RESULT | {"bbox": [1, 2, 3, 0]}], r"0\.bbox\.3: input should be greater than 0"),
+        ([RESULT | {"bbox": [1, 2, 3, 0]}], r"a box of picture 4 has no width or height"),
         ([RESULT | {"score": 1.5}], r"0\.score: input should be less than or equal to 1"),
         ([{"image_id": 1}], r"0\.category_id: field required"),
     ],
@@ -345,3 +345,26 @@ def test_written_files_are_read_as_real_ones_are(tmp_path, name, skeleton):
     assert data.skeleton == skeleton and data.truth.dataset == name
     assert all(person.read().shape == (96, 120, 3) for person in data.people)
     assert all((person.area is None) == (name == "crowdpose") for person in data.people)
+
+
+def test_a_box_without_width_does_not_spoil_a_detectors_file(tmp_path):
+    """Whatever its category; of people it is counted and named."""
+    content = files.document("coco", np.random.default_rng(0))
+    everybody = truth(files.write_json(tmp_path / "people.json", content))
+    good = files.boxes(content)
+    flat = [good[0] | {"bbox": [5, 5, 0, 9]}, good[0] | {"bbox": [5, 5, 0, 9], "category_id": 62}]
+    found = detected(files.write_json(tmp_path / "boxes.json", [*good, *flat]), everybody)
+    assert sum(map(len, found.boxes.values())) == len(good)
+    assert found.problems.counts == {EMPTY_BOX: 1}
+    with pytest.raises(OccluposeError, match="width or height"):
+        detected(tmp_path / "boxes.json", everybody, strict=True)
+
+
+def test_detections_have_the_category_of_the_people(tmp_path):
+    content = files.document("coco", np.random.default_rng(0))
+    for each in (*content["annotations"], *content["categories"]):
+        each["category_id" if "category_id" in each else "id"] = 5
+    everybody = truth(files.write_json(tmp_path / "people.json", content))
+    boxes = [each | {"category_id": 5} for each in files.boxes(content)]
+    found = detected(files.write_json(tmp_path / "boxes.json", boxes), everybody)
+    assert sum(map(len, found.boxes.values())) == len(boxes)

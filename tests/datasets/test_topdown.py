@@ -99,8 +99,7 @@ def test_half_a_body_is_the_upper_or_the_lower_one(skeleton, upper):
         shown = show(someone, dotted(someone), crop, skeleton, replace(STILL, half=1.0, upper=share), np.random.default_rng(0))
         reach = np.ptp(shown.xy[chosen], axis=0) / np.array([192, 256])
         assert reach.max() == pytest.approx(1 / 1.5, rel=1e-6)
-        middle = (shown.xy[chosen].min(0) + shown.xy[chosen].max(0)) / 2
-        np.testing.assert_allclose(middle, [95.5, 127.5])
+        np.testing.assert_allclose(shown.xy[chosen].mean(0), [95.5, 127.5])
 
 
 def test_who_is_not_whole_is_not_halved():
@@ -123,6 +122,19 @@ def test_boxes_move_and_tilt_within_their_bounds():
     assert 1 / 1.5 <= min(sizes) < 0.75 and 1.5 < max(sizes) <= 1 / 0.5
     assert np.abs(tilts).max() <= 80 and np.abs(tilts).max() > 50
     assert 0.3 < (np.abs(tilts) < 1e-6).mean() < 0.5
+
+
+def test_boxes_move_by_their_own_sides_not_by_those_of_the_crop():
+    narrow = person(box=(60.0, 30.0, 110.0, 230.0))
+    moved, crop = [], Crop(192, 256)
+    plain = show(narrow, dotted(narrow), crop, COCO17).xy
+    for seed in range(200):
+        shifted = replace(STILL, shift=0.16, shifted=1.0)
+        moved.append((show(narrow, dotted(narrow), crop, COCO17, shifted, np.random.default_rng(seed)).xy - plain)[0])
+    scale = 256 / 1.25 / 200
+    most = np.abs(moved).max(0)
+    assert most[0] <= 0.16 * 1.25 * 50 * scale + 1e-6 and most[0] > 0.13 * 1.25 * 50 * scale
+    assert most[1] <= 0.16 * 1.25 * 200 * scale + 1e-6 and most[1] > 0.13 * 1.25 * 200 * scale
 
 
 def test_the_same_chance_gives_the_same_crop():

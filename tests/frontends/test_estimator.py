@@ -14,7 +14,7 @@ from occlupose.frontends.hourglass import HourglassNetwork
 from occlupose.frontends.hourglass import save as save_hourglass
 from occlupose.media import Frame
 from occlupose.networks.hourglass import StackedHourglass
-from occlupose.skeletons import COCO17, CROWDPOSE14
+from occlupose.skeletons import COCO17, CROWDPOSE14, H36M17
 
 
 def design(model="hrnet_small", skeleton=COCO17, codec="udp", size=(32, 64)):
@@ -126,6 +126,15 @@ def test_weights_for_other_joints_begin_all_but_the_last_layer(saved):
     begin(fresh, design(skeleton=CROWDPOSE14), saved)
     assert torch.equal(fresh.head.final_layer.weight, before)
     assert torch.equal(fresh.backbone.conv1.weight, full.backbone.conv1.weight.half().float())
+
+
+def test_other_joints_are_other_joints_even_if_they_are_as_many(tmp_path):
+    about = design(skeleton=H36M17)
+    save(network(about).state_dict(), about, tmp_path / "net.safetensors")
+    fresh = network(design(), seed=1)
+    before = fresh.head.final_layer.weight.clone()
+    assert "tensors of net.safetensors" in begin(fresh, design(), tmp_path / "net.safetensors")
+    assert torch.equal(fresh.head.final_layer.weight, before)
 
 
 def test_weights_of_another_model_or_for_another_crop_are_refused(saved, tmp_path):

@@ -100,16 +100,18 @@ class GaussianMaps(ABC):
         return inside * torch.exp(-((at - centre) ** 2) / (2 * self.sigma**2))
 
     def _to_cells(self, xy: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
-        step, first = self._grid(xy.device)
+        step, first = grid(self.crop, self.shape, xy.device)
         return (xy.float() - first) / step
 
     def _to_pixels(self, cells: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
-        step, first = self._grid(cells.device)
+        step, first = grid(self.crop, self.shape, cells.device)
         return cells * step + first
 
-    def _grid(self, device: torch.device) -> tuple[Float[Tensor, "2"], Float[Tensor, "2"]]:
-        step, first = (torch.tensor(axes, dtype=torch.float32, device=device) for axes in self.crop.cells(*self.shape[::-1]))
-        return step, first
+
+def grid(crop: Crop, shape: tuple[int, int], device: torch.device) -> tuple[Float[Tensor, "2"], Float[Tensor, "2"]]:
+    """`Crop.cells` of maps of this shape (down, across), on a device: from a cell to the next, and the first one, px; each across, down."""
+    step, first = (torch.tensor(axes, dtype=torch.float32, device=device) for axes in crop.cells(*shape[::-1]))
+    return step, first
 
 
 def highest(maps: Float[Tensor, "*batch y x"]) -> tuple[Int[Tensor, "*batch"], Int[Tensor, "*batch"], Float[Tensor, "*batch"]]:

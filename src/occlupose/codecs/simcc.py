@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from occlupose.codecs.crops import Crop
-from occlupose.codecs.maps import REACH, usual_crop
+from occlupose.codecs.maps import REACH, grid, usual_crop
 from occlupose.errors import OccluposeError
 
 Profiles = tuple[Float[Tensor, "*batch joint x"], Float[Tensor, "*batch joint y"]]
@@ -66,7 +66,7 @@ class SimCC:
         Returns:
             Profiles; and the weights, 0 also where the joint is NaN or its Gaussian does not touch one of the profiles.
         """
-        step, first = self._grid(xy.device)
+        step, first = grid(self.crop, self.shape, xy.device)
         nearest = torch.floor((xy.float() - first) / step + 0.5)
         size = torch.tensor(self.shape[::-1], device=xy.device)
         weight = torch.where(((nearest + REACH * self.sigma >= 0) & (nearest - REACH * self.sigma <= size - 1)).all(-1), weight, 0)
@@ -78,7 +78,7 @@ class SimCC:
     def decode(self, profiles: Profiles) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
         """The place of the highest class across and down, crop px; and the lower of the two heights. Both float32."""
         heights, classes = zip(*(profile.max(-1) for profile in profiles), strict=True)
-        step, first = self._grid(profiles[0].device)
+        step, first = grid(self.crop, self.shape, profiles[0].device)
         return torch.stack(classes, -1) * step + first, torch.minimum(*heights).float()
 
     def unflipped(self, profiles: Profiles, mirror: Sequence[int]) -> Profiles:
@@ -89,7 +89,3 @@ class SimCC:
     def _profile(self, classes: int, nearest: Float[Tensor, "*batch 1"]) -> Float[Tensor, "*batch class"]:
         away = torch.arange(classes, dtype=torch.float32, device=nearest.device) - nearest
         return (away.abs() <= REACH * self.sigma) * torch.exp(-(away**2) / (2 * self.sigma**2))
-
-    def _grid(self, device: torch.device) -> tuple[Float[Tensor, "2"], Float[Tensor, "2"]]:
-        step, first = (torch.tensor(axes, dtype=torch.float32, device=device) for axes in self.crop.cells(*self.shape[::-1]))
-        return step, first

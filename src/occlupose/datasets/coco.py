@@ -59,7 +59,6 @@ _CURE = "give annotations in COCO's keypoint format"
 _RESULTS_CURE = "give detections in COCO's results format: a list of image_id, category_id, bbox and score"
 
 T = TypeVar("T")
-Side = Annotated[FiniteFloat, Field(gt=0)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -391,11 +390,12 @@ def dataset_of(path: Path, skeleton: Skeleton, info: Any) -> str:
     return "other"
 
 
-def detections(path: Path, *, category: int = PERSON) -> list[Detection]:
+def detections(path: Path, *, category: int = PERSON, keep_empty: bool = False) -> list[Detection]:
     """The boxes of people in a detector's results, in the file's order.
 
     Arguments:
         category: `category_id` of people; others are left out.
+        keep_empty: boxes without width or height too, which otherwise are an error.
 
     Raises:
         OccluposeError: the file cannot be read, is not of this format, or has nobody in it.
@@ -404,7 +404,15 @@ def detections(path: Path, *, category: int = PERSON) -> list[Detection]:
     people = [Detection(result.image_id, _edges(result.bbox), result.score) for result in found if result.category_id == category]
     if not people:
         raise OccluposeError(f"{path}: no person in it (category_id {category}); {_RESULTS_CURE}")
+    empty = next((box for box in people if _empty(box)), None)
+    if empty is not None and not keep_empty:
+        raise OccluposeError(f"{path}: a box of picture {empty.image} has no width or height; {_RESULTS_CURE}")
     return people
+
+
+def _empty(box: Detection) -> bool:
+    left, top, right, bottom = box.box
+    return right <= left or bottom <= top
 
 
 def detected(path: Path, everybody: Truth, *, strict: bool = False) -> Detected:
@@ -424,15 +432,18 @@ def detected(path: Path, everybody: Truth, *, strict: bool = False) -> Detected:
     for image in everybody.images.values():
         numbers |= {Path(image.name).stem: image.id, image.name: image.id}
     numbers |= {number: number for number in everybody.images}
-    found, boxes, problems = detections(path), defaultdict[int, list[Detection]](list), Problems(path, strict)
+    found = detections(path, category=everybody.category, keep_empty=True)
+    boxes, problems = defaultdict[int, list[Detection]](list), Problems(path, strict)
     if not any(box.image in numbers for box in found):
         wrong = f"not one image_id is of a picture of {everybody.path}, as {found[0].image!r} is none"
         raise OccluposeError(f"{path}: {wrong}; give detections of these pictures")
     for box in found:
-        if box.image in numbers:
-            boxes[numbers[box.image]].append(box)
-        else:
+        if box.image not in numbers:
             problems.add(OTHER_PICTURES, f"image_id {box.image}")
+        elif _empty(box):
+            problems.add(EMPTY_BOX, f"a box of image_id {box.image}")
+        else:
+            boxes[numbers[box.image]].append(box)
     return Detected(path, dict(boxes), problems)
 
 
@@ -449,7 +460,7 @@ class _Image(BaseModel):
     crowdIndex: float | None = None
 
 
-_Box = tuple[FiniteFloat, FiniteFloat, Side, Side]
+_Box = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
 
 
 class _Annotation(BaseModel):

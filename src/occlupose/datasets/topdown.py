@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.special import ndtr, ndtri
 
-from occlupose.codecs.crops import Crop, Regions, apply, radius
+from occlupose.codecs.crops import Crop, Regions, apply
 from occlupose.datasets.coco import Person
 from occlupose.datasets.pictures import Picture
 from occlupose.errors import OccluposeError
@@ -22,6 +22,9 @@ from occlupose.skeletons import Skeleton
 
 MEMORY = 2**30
 """Bytes of decoded pictures that are kept, unless it is said otherwise."""
+
+Frame = tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]
+"""The middle of what a crop is to show, and its width and height, px."""
 
 LOWER = ("hip", "knee", "ankle")
 """Joints of the lower half of a body, by the last word of their names; all others are of the upper one."""
@@ -41,8 +44,8 @@ class Variation:
         flip: share who are mirrored.
         half: share of whole bodies of whom one half is shown.
         upper: share of those halves that are the upper one.
-        half_padding: sides of a half's crop / those of the box round its joints.
-        shift, shifted: by which part of the crop's sides the box moves, at most; share who are moved.
+        half_padding: sides of what is shown of a half / those of the box round its joints.
+        shift, shifted: by which part of its padded sides the box moves, at most; share who are moved.
         scale: smallest and largest factor of the crop's sides.
         turn, turned: degrees of tilt, at most; share who are tilted.
 
@@ -109,11 +112,12 @@ class Gallery:
         if kept is not None:
             return kept
         pyramid = Pyramid(person.read())
-        size = sum(level.nbytes for level in pyramid.all())
+        size = pyramid.level(0).nbytes * 4 // 3  # each level has a quarter of the one before
         with self._lock:
-            if person.picture not in self._kept and size <= self._room:
+            keep = person.picture not in self._kept and size <= self._room
+            if keep:
                 self._room -= size
-                self._kept[person.picture] = pyramid
+                self._kept[person.picture] = pyramid.complete()
         return pyramid
 
 
@@ -131,13 +135,12 @@ def show(
         image: the person's picture.
         random: decides all that is varied.
     """
-    region = crop.regions(person.box[None])[0]
     if vary is None:
-        return cut(person, image, crop, skeleton, region)
+        return cut(person, image, crop, skeleton, crop.regions(person.box[None])[0])
     assert random is not None, "a variation needs a generator"
     mirrored = bool(random.random() < vary.flip)
-    region = _half(person, region, crop, skeleton, vary, random)
-    return cut(person, image, crop, skeleton, _moved(region, crop, vary, random), mirrored=mirrored)
+    frame = _half(person, skeleton, vary, random) or _whole(person, crop)
+    return cut(person, image, crop, skeleton, _moved(*frame, crop, vary, random), mirrored=mirrored)
 
 
 def cut(
@@ -176,43 +179,40 @@ def _mirror(regions: Regions, width: int) -> Regions:
     return mirrored
 
 
-def _half(
-    person: Person, region: Float[np.ndarray, "4"], crop: Crop, skeleton: Skeleton, vary: Variation, random: np.random.Generator
-) -> Float[np.ndarray, "4"]:
-    """The region of one half of the body, now and then, where there is enough of it; else as it was."""
+def _whole(person: Person, crop: Crop) -> Frame:
+    """The middle of the box, and its sides with padding, px."""
+    low, high = person.box[:2], person.box[2:]
+    return (low + high) / 2, (high - low) * crop.padding
+
+
+def _half(person: Person, skeleton: Skeleton, vary: Variation, random: np.random.Generator) -> Frame | None:
+    """The same of one half of the body, now and then, where there is enough of it: about the mean of its joints."""
     wanted, first = random.random() < vary.half, "upper" if random.random() < vary.upper else "lower"
     annotated = person.state != ABSENT
     if not wanted or annotated.sum() < WHOLE:
-        return region
+        return None
     lower = np.array([joint.rpartition("_")[2] in LOWER for joint in skeleton.joints])
     halves = {"upper": annotated & ~lower, "lower": annotated & lower}
     fit = [half for half in (first, *(half for half in halves if half != first)) if halves[half].sum() >= HALF[half]]
     if not fit:
-        return region
+        return None
     joints = person.xy[halves[fit[0]]]
-    box = np.concatenate([joints.min(0), np.maximum(joints.max(0), joints.min(0) + 1)])
-    half = crop.regions(box[None])[0]
-    return _about(half, vary.half_padding / crop.padding)
+    return joints.mean(0), np.maximum(np.ptp(joints, axis=0), 1) * vary.half_padding
 
 
-def _moved(region: Float[np.ndarray, "4"], crop: Crop, vary: Variation, random: np.random.Generator) -> Float[np.ndarray, "4"]:
-    """The region shifted, scaled and tilted."""
+def _moved(
+    middle: Float[np.ndarray, "2"], sides: Float[np.ndarray, "2"], crop: Crop, vary: Variation, random: np.random.Generator
+) -> Float[np.ndarray, "4"]:
+    """The region of a frame that is shifted, scaled and tilted, as high as to hold all of it."""
     right, down, size, tilt = _cut_normal(random.random(4))
     moves, tilts = random.random(2) < (vary.shifted, vary.turned)
-    height = 2 * radius(region) * crop.padding
     low, high = vary.scale
     if moves:
-        step = vary.shift * height * np.array([right * crop.width / crop.height, down])
-        region = region + np.concatenate([step, step])
-    region = _about(region, (low + high) / 2 + size * (high - low) / 2)
+        middle = middle + vary.shift * sides * np.array([right, down])
+    sides = sides * ((low + high) / 2 + size * (high - low) / 2)
+    reach = max(sides[1], sides[0] * crop.height / crop.width) / crop.padding / 2
     angle = np.deg2rad(vary.turn * tilt) if tilts else 0.0
-    top = radius(region) * np.array([np.sin(angle), -np.cos(angle)])
-    return np.concatenate([region[:2], region[:2] + top])
-
-
-def _about(region: Float[np.ndarray, "4"], factor: float) -> Float[np.ndarray, "4"]:
-    """The region so many times as large, about its middle."""
-    return np.concatenate([region[:2], region[:2] + factor * (region[2:] - region[:2])])
+    return np.concatenate([middle, middle + reach * np.array([np.sin(angle), -np.cos(angle)])])
 
 
 def _cut_normal(even: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

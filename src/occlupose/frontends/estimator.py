@@ -165,7 +165,7 @@ def load(path: Path) -> tuple[nn.Module, Design]:
 
 
 def begin(network: nn.Module, design: Design, path: Path) -> str:
-    """Puts the weights of a file into a network; what belongs to other joints than the file's is left as it is. Says what was taken.
+    """Puts the weights of a file into a network, of one for other joints all but what belongs to single joints; says what was taken.
 
     Raises:
         OccluposeError: no such file, not one of such a network, one of another model or for another crop.
@@ -174,13 +174,22 @@ def begin(network: nn.Module, design: Design, path: Path) -> str:
     theirs, ours, given = Design.of(header), network.state_dict(), read.state_dict()
     if theirs.model != design.model:
         raise OccluposeError(f"{path}: weights of {theirs.model}; give --model {theirs.model}, or weights of {design.model}")
-    fit = {name: value for name, value in given.items() if value.shape == ours[name].shape}
-    other = next((name for name in given if name not in fit), None)
-    if other is not None and (len(theirs.skeleton) == len(design.skeleton) or other.startswith("backbone.")):
+    own = set() if theirs.skeleton == design.skeleton else _of_joints(design)
+    fit = {name: value for name, value in given.items() if name not in own}
+    other = next((name for name, value in fit.items() if value.shape != ours[name].shape), None)
+    if other is not None:
         shapes = " x ".join(map(str, given[other].shape)), " x ".join(map(str, ours[other].shape))
         raise OccluposeError(f"{path}: {other} is {shapes[0]}, not {shapes[1]}; give weights for crops of this size")
     network.load_state_dict(ours | fit)
     return f"{len(fit)} of {len(ours)} tensors of {path.name}"
+
+
+def _of_joints(design: Design) -> set[str]:
+    """Names of the tensors whose size goes with the number of joints."""
+    crop, joints = design.maps.crop, len(design.skeleton)
+    with torch.device("meta"):
+        one, other = (build(design.model, number, crop=(crop.width, crop.height)).state_dict() for number in (joints, joints + 1))
+    return {name for name, value in one.items() if value.shape != other[name].shape}
 
 
 def _read(path: Path) -> tuple[nn.Module, dict[str, str]]:

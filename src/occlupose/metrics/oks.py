@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float, Int
 
 from occlupose.datasets.coco import Truth
 from occlupose.errors import OccluposeError
+from occlupose.occlusion.blocks import LIMB_JOINTS
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import CROWDPOSE14
 
@@ -45,9 +46,6 @@ CROWDS = {"AP-E": (-np.inf, 0.2), "AP-M": (0.2, 0.8), "AP-H": (0.8, np.inf)}
 
 HIDDEN = {"0 joints hidden": (0, 0), "1-2 joints hidden": (1, 2), "3-5 joints hidden": (3, 5), "6 or more joints hidden": (6, 1000)}
 """People by the number of their hidden joints. Ours."""
-
-LIMBS = tuple(f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right"))
-"""Joints of arms and legs."""
 
 _COCO = ("AP", "AP50", "AP75", "AP-M", "AP-L", "AR", "AR50", "AR75", "AR-M", "AR-L")
 _CROWDPOSE = ("AP", "AP50", "AP75", "AR", "AR50", "AR75")
@@ -81,15 +79,6 @@ class Protocol:
     def columns(self) -> tuple[str, ...]:
         """Names of its figures, in order."""
         return (*_CROWDPOSE, *CROWDS) if self.crowds else _COCO
-
-
-COCO_DETECTED = Protocol("coco", "detected")
-COCO_TRUE_BOXES = Protocol("coco", "ground truth")
-CROWDPOSE_DETECTED = Protocol("crowdpose", "detected")
-CROWDPOSE_TRUE_BOXES = Protocol("crowdpose", "ground truth")
-OCHUMAN_DETECTED = Protocol("ochuman", "detected")
-OCHUMAN_TRUE_BOXES = Protocol("ochuman", "ground truth")
-"""The protocol of most papers on OCHuman, LJOF's too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +216,7 @@ def with_people(truth: Truth, counted: Bool[np.ndarray, "person"]) -> Truth:
 def strata(truth: Truth) -> dict[str, Truth]:
     """The truth by occlusion: all of it, joints by their state, arms and legs apart, and people by the number of their hidden joints."""
     state = truth.state
-    limb = np.isin(truth.skeleton.joints, LIMBS)
+    limb = np.isin(truth.skeleton.joints, LIMB_JOINTS)
     hidden = (state == OCCLUDED).sum(-1)
     return {
         "all": truth,
@@ -289,23 +278,6 @@ def evaluate_strata(truth: Truth, results: Sequence[Result | Mapping[str, Any]],
         _check(truth, raw)
         results = finished(raw, truth)
     return [evaluate(part, results, by, stratum=name) for name, part in strata(truth).items()]
-
-
-def table(scores: Sequence[Scores]) -> str:
-    """Figures in percent, in Markdown: a row for each, which says in whose boxes people were looked for; a dash is for nobody to find.
-
-    Raises:
-        OccluposeError: there are none, or their datasets have different figures.
-    """
-    if len({each.protocol.columns for each in scores}) != 1:
-        raise OccluposeError(f"figures of {len(scores)} evaluations have no columns in common; make a table for each dataset")
-    columns = scores[0].protocol.columns
-    head = ["dataset", "boxes", "stratum", "people", *columns]
-    rows = [head, ["---"] * 3 + ["--:"] * (1 + len(columns))]
-    for each in scores:
-        figures = ["-" if np.isnan(each[column]) else f"{100 * each[column]:.1f}" for column in columns]
-        rows.append([each.protocol.dataset, each.protocol.boxes, each.stratum, str(each.people), *figures])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _sigmas(truth: Truth) -> Float[np.ndarray, "joint"]:

@@ -149,5 +149,5 @@ def hrnet_w48(joints: int = 17) -> HRNetPose:
 
 
 def hrnet_small(joints: int = 17) -> HRNetPose:
-    """A quarter of the width and one exchange of two blocks a stage; ours, for machines without a GPU."""
-    return HRNetPose(HRNet(8, modules=(1, 1, 1), blocks=2, stem=16, bottlenecks=1), joints)
+    """Half of the width, one exchange and one block a stage; ours, for machines without a GPU."""
+    return HRNetPose(HRNet(18, modules=(1, 1, 1), blocks=1, stem=16, bottlenecks=1), joints)

@@ -77,7 +77,7 @@ class Refine(nn.Module):
             *(nn.Conv2d(coarse, coarse, 3, padding=1, groups=coarse), nn.Conv2d(coarse, fine, 1)),
             *(nn.BatchNorm2d(fine), nn.ReLU(inplace=True)),
         )
-        self.aside = nn.Conv2d(fine, fine, 1)
+        self.aside = nn.Sequential(nn.Conv2d(fine, fine, 1), nn.BatchNorm2d(fine), nn.ReLU(inplace=True))
         self.fuse = nn.Conv2d(2 * fine, fine, 1)
         self.blocks = nn.Sequential(ConvBlock(fine), ConvBlock(fine))
 
@@ -99,7 +99,7 @@ class SRPoseHead(nn.Module):
         *finer, lowest = widths
         self.feature = nn.Sequential(nn.Conv2d(lowest, lowest, 1), nn.BatchNorm2d(lowest), nn.ReLU(inplace=True))
         self.coarse = nn.Conv2d(lowest, joints, 1)
-        self.back = nn.Conv2d(joints, lowest, 1)
+        self.back = nn.Sequential(nn.Conv2d(joints, lowest, 1), nn.ReLU(inplace=True))
         scales = [lowest, *finer[::-1]]
         self.refine = nn.ModuleList(Refine(coarse, fine) for coarse, fine in pairwise(scales))
         self.maps = nn.ModuleList(
