@@ -277,7 +277,12 @@ def converted(command, source, *options):
 def test_a_checkpoint_of_others_finds_joints(command, tmp_path):
     data = files.write_coco(tmp_path / "data")
     output, said = converted(command, checkpoint(tmp_path / "theirs.pth"))
-    assert said == f"{output}: from a checkpoint of MMPose 0.x, hrnet_small written\n"
+    first, second = said.splitlines()
+    assert first == f"{output}: from a checkpoint of MMPose 0.x, hrnet_small written"
+    assert "taken for udp" in second and "--codec" in second
+    classic, quiet = tmp_path / "classic.safetensors", ["convert", "checkpoint", tmp_path / "theirs.pth", "--model", "hrnet_small"]
+    assert command(*quiet, "--codec", "msra", "-o", classic).out.count("\n") == 1
+    assert (load(classic)[1].maps.crop.grid, load(output)[1].maps.crop.grid) == ("stride", "corners")
     network, design = load(output)
     assert (design.skeleton, design.maps.crop.width, design.maps.crop.height) == (COCO17, 64, 64)
     theirs = torch.load(tmp_path / "theirs.pth", weights_only=True)["state_dict"]
@@ -637,14 +642,18 @@ def test_pictures_in_both_are_reported(command, tmp_path):
 
 
 def test_training_and_test_pictures_in_one_folder(command, tmp_path):
-    """As CrowdPose has them: only those that are learnt from are."""
+    """As CrowdPose has them: the test's annotations tell which are meant."""
     data = files.write_crowdpose(tmp_path / "data")
     content = json.loads((data / "json" / "crowdpose_trainval.json").read_text())
     used = {person["image_id"] for person in content["annotations"] if person["num_keypoints"]}
-    outcome = command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--unseen", data / "images", "--strict")
+    call = ["train", "ljof", "--data", data, *TINY, "--strict", "--unseen"]
+    tested = data / "json" / "crowdpose_test.json"
+    outcome = command(*call, tested, "-o", tmp_path / "run")
     assert outcome.code == 0
-    counts = f"{len(used)}; with a copy that is learnt from: 0; unseen: {8 - len(used)}"
-    assert f"{data / 'images'}: pictures that are learnt from: {counts}\n" in outcome.out
+    assert f"{tested}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 4\n" in outcome.out
+    stopped = command(*call, data / "images", "-o", tmp_path / "stopped")
+    assert stopped.code == 2 and f"{data / 'images'}: pictures in it that are learnt from: {len(used)}; leave them out" in stopped.err
+    assert not (tmp_path / "stopped").exists()
 
 
 # ------------------------------------------------------------------------------------------- words
@@ -661,7 +670,7 @@ def test_blazepose_finds_people_by_itself(command, tmp_path):
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        ("train ljof", ["--model NAME", "hrnet_small", "--unseen FOLDERS", "torchrun", "--resume", "--structure {limbs,body,none}"]),
+        ("train ljof", ["--model NAME", "hrnet_small", "--unseen FOLDERS|FILES", "torchrun", "--resume", "--structure {limbs,body,none}"]),
         ("eval keypoints", ["CrowdPose", "OCHuman", "ground-truth|found|FILE", "val2017", "--flip", ".csv file"]),
         ("convert checkpoint", ["MMPose, ViTPose, timm or MAE", "No code in it is run", "--skeleton NAME", "licence"]),
         ("convert", ["smpl", "anny", "checkpoint"]),

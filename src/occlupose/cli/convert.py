@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -52,6 +52,7 @@ def convert_checkpoint(
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
     skeleton: Annotated[str, arg(metavar="NAME")] = "coco17",
     size: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT", help_behavior_hint="(default: as published)")] = None,
+    codec: Literal["published", "msra", "udp"] = "published",
 ) -> None:
     """Make a 2D network's checkpoint of MMPose, ViTPose, timm or MAE a .safetensors file, to find joints with or to train further.
 
@@ -63,9 +64,12 @@ def convert_checkpoint(
         output: .safetensors file.
         skeleton: of its joints: coco17, crowdpose14 or another known one.
         size: of the crops that it takes, pixels.
+        codec: how its heatmaps are read: msra (HRNet and Simple Baselines as first published) or udp (UDP, DARK and ViTPose). The file
+            does not tell.
     """
     from dataclasses import replace
 
+    from occlupose.codecs.crops import Grid
     from occlupose.errors import OccluposeError
     from occlupose.frontends.estimator import FORMAT, save
     from occlupose.methods.ljof.recipe import published
@@ -83,6 +87,9 @@ def convert_checkpoint(
     recipe = published(model)
     if size is not None:
         recipe = replace(recipe, crop=replace(recipe.crop, width=size[0], height=size[1]))
+    if codec != "published":
+        grid: Grid = "corners" if codec == "udp" else "stride"
+        recipe = replace(recipe, codec=codec, crop=replace(recipe.crop, grid=grid))
     design = recipe.design(by_name(skeleton))
     found = translate(input, model, crop=(recipe.crop.width, recipe.crop.height))
     if found.whole and found.joints != len(design.skeleton):
@@ -95,6 +102,8 @@ def convert_checkpoint(
     further = f"train it: occlupose train ljof --model {model} --start {output}"
     what = f"{model} written" if found.whole else f"the backbone of {model} written; {further}"
     print(f"{output}: from a checkpoint of {found.origin}, {what}")
+    if found.whole and codec == "published":
+        print(f"its maps are taken for {recipe.codec}, as published; where they are not, joints are off by a pixel or two: give --codec")
 
 
 CONVERT: dict[str, Callable[..., None]] = {"smpl": convert_smpl, "anny": convert_anny, "checkpoint": convert_checkpoint}

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import arg
+from tyro.conf import OmitArgPrefixes, arg
 
-from occlupose.cli.options import Device
+from occlupose.cli.options import AS_LJOF, AS_PUBLISHED, Changes, Device, Limbs
 
 if TYPE_CHECKING:
     from occlupose.datasets.coco import Annotations
+    from occlupose.datasets.pictures import Picture
 
 
 def _lifter_recipe() -> type:
@@ -116,17 +117,9 @@ def train_ljof(
     model: Annotated[str, arg(metavar="NAME")] = "hrnet_w32",
     annotations: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the training split)")] = None,
     start: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
-    unseen: Annotated[tuple[Path, ...], arg(metavar="FOLDERS", help_behavior_hint="(default: none)")] = (),
-    blocks: bool = True,
-    number: Annotated[float, arg(metavar="SHARE")] = 0.15,
-    size: Annotated[float, arg(metavar="SHARE")] = 0.20,
-    structure: Literal["limbs", "body", "none"] = "limbs",
-    schedule: Literal["constant", "step", "linear", "exponential"] = "step",
-    epochs: Annotated[float | None, arg(metavar="COUNT", help_behavior_hint="(default: as published)")] = None,
-    batch: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: as published)")] = None,
-    rate: Annotated[float | None, arg(metavar="RATE", help_behavior_hint="(default: as published)")] = None,
-    average: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="(default: as published)")] = None,
-    crop: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT", help_behavior_hint="(default: as published)")] = None,
+    unseen: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES", help_behavior_hint="(default: none)")] = (),
+    limbs: Annotated[Limbs, OmitArgPrefixes] = AS_LJOF,
+    changes: Annotated[Changes, OmitArgPrefixes] = AS_PUBLISHED,
     memory: Annotated[float, arg(metavar="GIB")] = 1.0,
     strict: bool = False,
     seed: int = 0,
@@ -144,17 +137,10 @@ def train_ljof(
             hrnet_small for machines without a GPU.
         annotations: another file than that of the training split.
         start: weights to begin with, as occlupose convert checkpoint or train ljof write them.
-        unseen: folders of pictures to be tested on: says which of them are learnt from too, as copies, scaled or mirrored.
-        blocks: grey blocks over visible limb joints.
-        number: blocks, as a share of the visible limb joints, rounded up.
-        size: sides of a block, as a share of the crop's.
-        structure: limbs is LJOF's loss, body that of Ke et al. 2018.
-        schedule: how the weight of the structure loss grows.
-        epochs: as many draws of each person, on average.
-        batch: people in a step, of all processes together.
-        rate: the learning rate for batches of 512; used in proportion.
-        average: share of an exponential average of the weights that stays at each step; 0 keeps the last weights.
-        crop: of the pictures that the network is shown, pixels.
+        unseen: folders of pictures to be tested on, or their annotations where one folder has all pictures: says which of them are learnt
+            from too, as copies, scaled or mirrored.
+        limbs: what LJOF adds.
+        changes: to the published recipe.
         memory: for decoded pictures, which then are not read again.
         strict: stop at the first person or picture that is not as it should be; otherwise they are left out, counted and named.
         seed: of everything.
@@ -162,34 +148,23 @@ def train_ljof(
         device: cpu or cuda.
     """
     from dataclasses import replace
-    from math import isfinite
+    from math import inf
 
     from rich.console import Console
 
     from occlupose.cli.terminal import check_folder
     from occlupose.datasets import coco, places
     from occlupose.errors import OccluposeError
-    from occlupose.methods.ljof.recipe import Structure, published
-    from occlupose.methods.ljof.schedules import SCHEDULES
+    from occlupose.methods.ljof.recipe import published
     from occlupose.methods.ljof.train import train_estimator
-    from occlupose.occlusion.blocks import LimbBlocks
     from occlupose.training.together import Place
 
-    for name, value in (("epochs", epochs), ("rate", rate), ("memory", memory)):
-        if value is not None and not (isfinite(value) and value >= 0):
-            raise OccluposeError(f"{name} {value:g}: cannot be; give a number, 0 or more")
+    if not 0 <= memory < inf:
+        raise OccluposeError(f"memory {memory:g}: cannot be; give a number of GiB, 0 or more")
     if not 0 <= seed < 2**63:
         raise OccluposeError(f"seed {seed}: cannot be; give a number, 0 or more and less than 2^63")
     check_folder(output.absolute())
-    recipe = published(model)
-    chosen: dict[str, Any] = {"epochs": epochs, "batch": batch, "learning_rate": rate, "average": average}
-    recipe = replace(
-        recipe, blocks=LimbBlocks(number, size) if blocks else None,
-        structure=None if structure == "none" else Structure(structure, SCHEDULES[schedule]()), seed=seed,
-        **{name: value for name, value in chosen.items() if value is not None},
-    )  # fmt: skip
-    if crop is not None:
-        recipe = replace(recipe, crop=replace(recipe.crop, width=crop[0], height=crop[1]))
+    recipe = replace(changes.made(limbs.added(published(model))), seed=seed)
     place = places.find(data, "train", annotations)
     known = coco.load(place.annotations, place.images, strict=strict)
     speaks = Place.here().first
@@ -218,14 +193,9 @@ def _tell_leaks(data: "Annotations", unseen: tuple[Path, ...], strict: bool) -> 
         OccluposeError: no such pictures; or there are leaks, and they are not to be.
     """
     from occlupose.datasets.audit import fingerprints, leaks
-    from occlupose.datasets.pictures import Shelf
     from occlupose.errors import OccluposeError
 
-    folders = {folder: Shelf(folder).all() for folder in unseen}
-    for folder, pictures in folders.items():
-        if not pictures:
-            wrong = "no picture in it" if folder.exists() else "no such folder"
-            raise OccluposeError(f"{folder}: {wrong}; give folders of pictures, or of shards, that must not be learnt from")
+    folders = {path: _pictures(path) for path in unseen}
     if not folders:
         return
     pictures_of = {person.picture for person in data.people}
@@ -240,9 +210,30 @@ def _tell_leaks(data: "Annotations", unseen: tuple[Path, ...], strict: bool) -> 
         same = sum(picture in pictures_of for picture in shown)
         unseen_ones = len(tested.pictures) - len(found)
         print(f"{folder}: pictures that are learnt from: {same}; with a copy that is learnt from: {len(found)}; unseen: {unseen_ones}")
-        if strict and (found or not unseen_ones):
+        if strict and (found or same):
             wrong = f"pictures in it that are learnt from: {same + len(found)}"
             raise OccluposeError(f"{folder}: {wrong}; leave them out, or train without --strict")
+
+
+def _pictures(unseen: Path) -> list["Picture"]:
+    """Those of a folder, or those that a file of annotations is of.
+
+    Raises:
+        OccluposeError: there are none.
+    """
+    from occlupose.datasets import coco, places
+    from occlupose.datasets.pictures import Shelf
+    from occlupose.errors import OccluposeError
+
+    if unseen.suffix.lower() == ".json":
+        place = places.find(unseen.parent, annotations=unseen)
+        found = (Shelf(place.images).find(image.name) for image in coco.truth(unseen).images.values())
+        return [picture for picture in found if picture is not None]
+    pictures = Shelf(unseen).all()
+    if not pictures:
+        wrong = "no picture in it" if unseen.exists() else "no such folder"
+        raise OccluposeError(f"{unseen}: {wrong}; give folders of pictures or of shards, or annotations, of what must not be learnt from")
+    return pictures
 
 
 def train_poses(

@@ -89,8 +89,10 @@ class Recipe:
             raise OccluposeError(f"codec {self.codec}: not known; known are {', '.join(CODECS)}")
         if self.batch < 1:
             raise OccluposeError(f"batch {self.batch}: must be 1 or more")
-        if not self.epochs > 0:
-            raise OccluposeError(f"epochs {self.epochs:g}: must be more than 0")
+        if not 0 < self.epochs < float("inf"):
+            raise OccluposeError(f"epochs {self.epochs:g}: must be more than 0, and finite")
+        if not 0 <= self.learning_rate < float("inf"):
+            raise OccluposeError(f"learning_rate {self.learning_rate:g}: must be 0 or more")
         if not 0 < self.layer_decay <= 1:
             raise OccluposeError(f"layer_decay {self.layer_decay:g}: a factor, more than 0 and at most 1")
         least = 16 if self.model.startswith("vitpose") else 32
