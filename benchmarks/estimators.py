@@ -12,6 +12,8 @@ and 10^9. Those published follow other customs, which `custom` names; `parameter
 - "mmpose": MMPose's counter, in units of 10^9; normalisation and the like count too, up to 1 %, and are not in ours. The three SR heads of
   SRPose that only serve training do not count.
 - "transformer": the transformer alone, without the head. 307 for the large one is what Dosovitskiy et al. (2021) print for theirs.
+- "layers": MMPose's counter on ViTPose's configurations, as a public copy of its repository notes beside the command; it leaves out the
+  products within attention, which are no layers.
 
 Writes results/estimators.csv and prints it.
 """
@@ -30,6 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from occlupose.networks.estimators import ESTIMATORS, build
 from occlupose.networks.srpose import SRPose
+from occlupose.networks.vitpose import PATCH, VisionTransformer
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
@@ -57,8 +60,11 @@ PUBLISHED = (
     Published("hrnet_w32", "Sun et al. 2019, table 1", "authors", 28.5, 7.1),
     Published("hrnet_w32", "Wang et al. 2023, repository", "mmpose", 28.54, 7.70),
     Published("hrnet_w48", "Sun et al. 2019, table 1", "authors", 63.6, 14.6),
+    Published("vitpose_s", "MMPose's counter, as noted", "layers", 24.29, 5.26),
     Published("vitpose_b", "Xu et al. 2022", "transformer", 86, None),
+    Published("vitpose_b", "MMPose's counter, as noted", "layers", 89.99, 17.85),
     Published("vitpose_l", "Xu et al. 2022", "transformer", 307, None),
+    Published("vitpose_l", "MMPose's counter, as noted", "layers", 308.54, 59.78),
     Published("srpose_w32", "Wang et al. 2023, repository", "mmpose", 29.30 + 0.65, 8.28),
 )
 
@@ -119,8 +125,16 @@ def transformer(network: nn.Module, work: dict[str, float]) -> tuple[float, floa
     return parameters(network.backbone) / 1e6, work["ViTPose.backbone"] / 1e9
 
 
+def layers(network: nn.Module, work: dict[str, float]) -> tuple[float, float]:
+    """Parameters, and work without the two products of attention: of every token with every other, in every block."""
+    assert isinstance(network.backbone, VisionTransformer)
+    tokens = HEIGHT * WIDTH // PATCH**2
+    products = 2 * len(network.backbone.blocks) * tokens**2 * network.backbone.width
+    return parameters(network) / 1e6, (work["Global"] - products) / 1e9
+
+
 CUSTOMS: dict[str, Callable[[nn.Module, dict[str, float]], tuple[float, float]]] = {
-    each.__name__: each for each in (authors, mmpose, transformer)
+    each.__name__: each for each in (authors, mmpose, transformer, layers)
 }
 
 

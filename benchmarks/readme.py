@@ -78,18 +78,66 @@ def oanet_semi() -> str:
     return _lined(["with 3D", "2D of the others", *OANET_ERRORS.values()], lines) + _how("oanet_semi")
 
 
-def gathered(rows: list[Row], keys: tuple[str, ...]) -> dict[tuple[str, ...], list[list[float]]]:
-    """The errors of each run, by what they have in common."""
+def gathered(
+    rows: list[Row], keys: tuple[str, ...], figures: tuple[str, ...] = tuple(OANET_ERRORS)
+) -> dict[tuple[str, ...], list[list[float]]]:
+    """The figures of each run, by what they have in common."""
     runs: dict[tuple[str, ...], list[list[float]]] = {}
     for row in rows:
-        runs.setdefault(tuple(row[key] for key in keys), []).append([float(row[name]) for name in OANET_ERRORS])
+        runs.setdefault(tuple(row[key] for key in keys), []).append([float(row[name]) for name in figures])
     return runs
 
 
-def spread(runs: list[list[float]]) -> list[str]:
-    """Mean and standard deviation of each error; the mean alone of a single run."""
-    deviation = [f" ± {stdev(errors):.1f}" if len(runs) > 1 else "" for errors in zip(*runs, strict=True)]
-    return [f"{mean(errors):.1f}{apart}" for errors, apart in zip(zip(*runs, strict=True), deviation, strict=True)]
+def spread(runs: list[list[float]], digits: int = 1) -> list[str]:
+    """Mean and standard deviation of each figure; the mean alone of a single run."""
+    deviation = [f" ± {stdev(figures):.{digits}f}" if len(runs) > 1 else "" for figures in zip(*runs, strict=True)]
+    return [f"{mean(figures):.{digits}f}{apart}" for figures, apart in zip(zip(*runs, strict=True), deviation, strict=True)]
+
+
+def estimators() -> str:
+    """The sizes of estimators as they are, and beside published figures as those are counted."""
+    lines = [
+        [
+            row["model"], row["parameters_m"], row["multiply_adds_g"], row["source"], row["custom"],
+            _beside(row, "parameters"), _beside(row, "multiply_adds"),
+        ]
+        for row in _rows("estimators")
+    ]  # fmt: skip
+    columns = ["", "M parameters", "G multiply-adds", "published by", "counted", "M parameters, ours / theirs", "G, ours / theirs"]
+    return _lined(columns, lines) + _how("estimators")
+
+
+def _beside(row: Row, what: str) -> str:
+    unit = {"parameters": "m", "multiply_adds": "g"}[what]
+    ours, theirs = row[f"{what}_so_{unit}"], row[f"{what}_published_{unit}"]
+    return f"{ours} / {theirs} = {row[f'{what}_ratio']}" if theirs else ""
+
+
+LJOF_SCORES = {"ap": "AP", "ap_occluded": "AP, hidden joints", "ar": "AR"}
+"""Columns of the LJOF tables, and what a page calls them."""
+
+
+def ljof_ablation() -> str:
+    """What each part of LJOF buys, in percent: mean and standard deviation over seeds."""
+    rows = [row for row in _rows("ljof_ablation") if not row["variant"].startswith("LJA, number")]
+    seeds = gathered(rows, ("estimator", "variant"), tuple(LJOF_SCORES))
+    lines = [[*names, str(len(runs)), *spread([[100 * value for value in run] for run in runs], 2)] for names, runs in seeds.items()]
+    return _lined(["estimator", "", "seeds", *LJOF_SCORES.values()], lines) + _how("ljof_ablation")
+
+
+def ljof_grid() -> str:
+    """AP, and AP of hidden joints, by how many blocks there are and how large they are."""
+    rows = [row for row in _rows("ljof_ablation") if row["estimator"] == "hrnet_small"]
+    seeds = gathered(rows, ("variant",), tuple(LJOF_SCORES))
+    numbers, sizes = ("0.15", "0.30", "0.45"), ("0.10", "0.20", "0.30")
+    lines = []
+    for number in numbers:
+        runs = [seeds.get(("LJA" if (number, size) == ("0.15", "0.20") else f"LJA, number {number}, size {size}",)) for size in sizes]
+        cells = [
+            "" if each is None else f"{100 * mean(run[0] for run in each):.2f} ({100 * mean(run[1] for run in each):.2f})" for each in runs
+        ]
+        lines.append([number, *cells])
+    return _lined(["number", *(f"size {size}" for size in sizes)], lines) + _how("ljof_ablation")
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -112,6 +160,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "whole occlusion_shares": lambda: whole(_rows("occlusion_shares")) + _how("occlusion_shares"),
     "whole occlusion_crowds": lambda: whole(_rows("occlusion_crowds")) + _how("occlusion_crowds"),
     "whole occlusion_agreement": lambda: whole(_rows("occlusion_agreement")) + _how("occlusion_agreement"),
+    "sizes of estimators": estimators,
+    "parts of ljof_ablation": ljof_ablation,
+    "grid of ljof_ablation": ljof_grid,
+    "whole ljof_training": lambda: whole(_rows("ljof_training")) + _how("ljof_training"),
+    "whole ljof_inference": lambda: whole(_rows("ljof_inference")) + _how("ljof_inference"),
+    "whole ljof_front_ends": lambda: whole(_rows("ljof_front_ends")) + _how("ljof_front_ends"),
     "whole synth": lambda: whole(_rows("synth")) + _how("synth"),
 }
 """By the name that a page asks for."""

@@ -1,0 +1,54 @@
+"""Is a small estimator that learnt from synthetic people of use on real pictures? Beside the default front end, on the datasets' own files.
+
+    python benchmarks/ljof_front_ends.py --weights simple_baseline_small.safetensors --formats FORMATS
+
+FORMATS holds folders coco, crowdpose and ochuman with some pictures of each and their annotations. Both find people by themselves, with one
+detector; the network also looks into the true boxes, which says what the detector costs. Nothing was chosen by these pictures, and they are
+so few that only large differences mean anything. Writes results/ljof_front_ends.csv, shares of 1.
+"""
+
+from pathlib import Path
+
+import tyro
+from results import write
+from rich.console import Console
+
+from occlupose.datasets.coco import load
+from occlupose.datasets.places import find as place_of
+from occlupose.evaluation.keypoints import find, in_true_boxes, predict
+from occlupose.frontends import build, crop_network
+from occlupose.metrics.oks import Result, evaluate_strata, protocol
+
+DATASETS = ("coco", "crowdpose", "ochuman")
+COLUMNS = ("dataset", "people", "front_end", "boxes", "ap", "ap50", "ap_visible_joints", "ap_hidden_joints", "ar")
+STRATA = ("all", "visible joints", "hidden joints")
+
+
+def main(weights: Path, formats: Path) -> None:
+    """Scores them.
+
+    Args:
+        weights: of an estimator.
+        formats: folder of the datasets' folders.
+    """
+    console, rows = Console(), []
+    ours = f"{crop_network(weights).design.model}, flip"  # type: ignore[attr-defined]
+    for dataset in DATASETS:
+        place = place_of(formats / dataset, "test")
+        data = load(place.annotations, place.images)
+        runs: list[tuple[str, str, list[Result]]] = [
+            ("blazepose", "found", find(data.truth, place.images, build("blazepose"))),
+            (ours, "found", find(data.truth, place.images, build(weights, flip=True))),
+            (ours, "ground truth", predict(in_true_boxes(data), crop_network(weights, flip=True), data.skeleton)),
+        ]
+        for name, boxes, results in runs:
+            by = protocol(data.truth, "detected" if boxes == "found" else "ground truth")
+            parts = {each.stratum: each for each in evaluate_strata(data.truth, results, by)}
+            figures = [parts["all"]["AP"], parts["all"]["AP50"], *(parts[name]["AP"] for name in STRATA[1:]), parts["all"]["AR"]]
+            rows.append([dataset, parts["all"].people, name, boxes, *(f"{figure:.3f}" for figure in figures)])
+            console.print(*rows[-1])
+    write(Path(__file__).parent / "results" / "ljof_front_ends.csv", COLUMNS, rows)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
