@@ -17,7 +17,7 @@ Writes results/ljof_ablation.csv, a row for each finished run; runs that are the
 
 import csv
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
@@ -175,13 +175,19 @@ def main(train: Path, test: Path, runs: Path, tables: tuple[Literal["main", "gri
     todo = [run for run in planned(tables) if run not in there]
     console.print(f"{len(todo)} runs, {len(there)} done before")
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        begun = {estimator: pool.submit(begin, estimator, train, runs) for estimator in dict.fromkeys(run.estimator for run in todo)}
-        for estimator, weights in begun.items():
-            console.print(f"{estimator}, to begin with:", *(f"{figure:.4f}" for figure in score(weights.result(), test)))
-        for done in as_completed([pool.submit(work, run, train, test, runs) for run in todo]):
-            run, figures = done.result()
-            keep(run, figures)
-            console.print(run.estimator, run.variant, run.seed, *(f"{figure:.4f}" for figure in figures))
+        beginning = {pool.submit(begin, estimator, train, runs): estimator for estimator in dict.fromkeys(run.estimator for run in todo)}
+        running: set[Future[tuple[Run, tuple[float, float, float]]]] = set()
+        while beginning or running:
+            for done in wait([*beginning, *running], return_when=FIRST_COMPLETED).done:
+                if done in beginning:
+                    estimator = beginning.pop(done)
+                    console.print(f"{estimator}, to begin with:", *(f"{figure:.4f}" for figure in score(done.result(), test)))
+                    running |= {pool.submit(work, run, train, test, runs) for run in todo if run.estimator == estimator}
+                else:
+                    running.remove(done)
+                    run, figures = done.result()
+                    keep(run, figures)
+                    console.print(run.estimator, run.variant, run.seed, *(f"{figure:.4f}" for figure in figures))
 
 
 if __name__ == "__main__":
