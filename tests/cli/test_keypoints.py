@@ -78,7 +78,7 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
     outcome = command("train", "ljof", "--data", data, "-o", run, *TINY)
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
-    assert lines[0] == f"hrnet_small: learns from {people(data / learnt)} people of {dataset}, {JOINTS[dataset]}"
+    assert lines[0] == f"hrnet_small: learns from {people(data / learnt)} people of {Path(learnt).name} ({dataset}), {JOINTS[dataset]}"
     assert lines[-1].startswith(f"{run / WEIGHTS}: weights written, their card beside them; score them with ")
     assert names(run) == RUN
     about = card(run)
@@ -92,7 +92,7 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
     assert f"{dataset}, ground truth boxes" in outcome.out and who in outcome.out and "detected" not in outcome.out
     assert outcome.out.endswith(f"{scores}: written\n")
     table = rows(scores)
-    assert list(table[0]) == ["dataset", "boxes", "stratum", "people", "predictions", *COLUMNS[dataset]]
+    assert list(table[0]) == ["dataset", "boxes", "front_end", "looked_in", "stratum", "people", "predictions", *COLUMNS[dataset]]
     assert {(row["dataset"], row["boxes"]) for row in table} == {(dataset, "ground truth")}
     assert [row["stratum"] for row in table[:3]] == ["all", "visible joints", "hidden joints"] and len(table) == 9
     assert int(table[0]["people"]) == sum(int(row["people"]) for row in table[-4:]) == expected
@@ -132,7 +132,7 @@ def test_ochuman_has_nothing_to_train_on_but_may_be(command, tmp_path):
     assert_refused(command(*options), "no annotations of the split train", OCHUMAN_VAL, "--annotations FILE")
     assert names(tmp_path) == ["data", "here"]
     outcome = command(*options, "--annotations", data / OCHUMAN_VAL)
-    assert outcome.code == 0 and f"learns from {people(data / OCHUMAN_VAL)} people of ochuman, coco17" in outcome.out
+    assert outcome.code == 0 and f"learns from {people(data / OCHUMAN_VAL)} people of {OCHUMAN_VAL} (ochuman), coco17" in outcome.out
     assert "--annotations ANNOTATIONS" in card(tmp_path / "run")["command"]
 
 
@@ -143,7 +143,7 @@ def test_real_files(command, tmp_path, name):
     data, scores = Path(os.environ["OCCLUPOSE_FORMATS"]) / name, tmp_path / "scores.csv"
     outcome = command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY)
     assert (outcome.code, outcome.err) == (0, ""), outcome
-    assert f"people of {name}, {JOINTS[name]}\n" in outcome.out and names(tmp_path / "run") == RUN
+    assert f"({name}), {JOINTS[name]}\n" in outcome.out and names(tmp_path / "run") == RUN
     boxes = {"coco": ["test_coco_det_AP_H_56.json"], "crowdpose": ["test_crowdpose_det_AP_40.json"], "ochuman": []}[name]
     for where in ("ground-truth", *(data / file for file in boxes)):
         outcome = command("eval", "keypoints", "--data", data, "--frontend", tmp_path / "run" / WEIGHTS, "--boxes", where, "-o", scores)
@@ -573,7 +573,7 @@ def test_pictures_that_are_not_as_they_should_be(command, tmp_path, weights, wha
     outcome = command(*score, "--boxes", detections)
     assert outcome.code == 0 and words in outcome.out
     scores.unlink()
-    told = f"hrnet_small: learns from {people(data / COCO_TRAIN)} people of coco, coco17\n"
+    told = f"hrnet_small: learns from {people(data / COCO_TRAIN)} people of {Path(COCO_TRAIN).name} (coco), coco17\n"
     outcome = command(*train[:-2], "--epochs", "4", "-o", tmp_path / "strict", "--strict")
     assert outcome.code == 2 and outcome.out.startswith(told) and outcome.err.count("\n") == 1 and words in outcome.err
     assert not (tmp_path / "strict" / WEIGHTS).exists()

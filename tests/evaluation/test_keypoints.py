@@ -121,9 +121,9 @@ def test_figures_go_to_a_table_and_a_file(data, tmp_path):
     scores = oks.evaluate_strata(data.truth, results, oks.protocol(data.truth, "ground truth"))
     whole, strata = tables(scores)
     assert whole.title == "coco, ground truth boxes" and strata.row_count == len(scores)
-    write_csv(scores, tmp_path / "scores.csv")
+    write_csv(scores, tmp_path / "scores.csv", front_end="seer", looked_in="ground truth")
     rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
     assert [row["stratum"] for row in rows] == [each.stratum for each in scores]
-    assert rows[0]["AP"] == "1.000000" and rows[0]["boxes"] == "ground truth"
+    assert rows[0]["AP"] == "1.000000" and rows[0]["boxes"] == "ground truth" and rows[0]["front_end"] == "seer"
     with pytest.raises(OccluposeError, match="could not be written"):
-        write_csv(scores, Path("/proc/nowhere/scores.csv"))
+        write_csv(scores, Path("/proc/nowhere/scores.csv"), front_end="seer", looked_in="ground truth")

@@ -97,25 +97,14 @@ def evaluate_keypoints(
     """
     from occlupose.datasets import coco, places
     from occlupose.evaluation import keypoints
-    from occlupose.frontends import SUFFIXES, build, crop_network
+    from occlupose.frontends import build, crop_network
     from occlupose.metrics import oks
 
     if output is not None:
         check_folder(output.absolute().parent)
         if output.is_dir():
             raise OccluposeError(f"{output}: is a folder; give a .csv file with -o")
-    if Path(frontend).suffix.lower() in SUFFIXES:
-        boxes = boxes or "ground-truth"
-        if not Path(frontend).is_file():
-            raise OccluposeError(f"{frontend}: no such file; give a network's .safetensors or .onnx file, or blazepose")
-    elif frontend != "blazepose":
-        raise OccluposeError(f"{frontend}: no such front end; give a network's .safetensors or .onnx file, or blazepose")
-    elif boxes not in (None, "found"):
-        raise OccluposeError(f"boxes {boxes}: blazepose finds people by itself; give --boxes found, or another --frontend")
-    else:
-        boxes = "found"
-    if boxes not in ("ground-truth", "found") and not Path(boxes).is_file():
-        raise OccluposeError(f"boxes {boxes}: no such file; give ground-truth, found, or a file in COCO's results format")
+    boxes = _whose_boxes(frontend, boxes)
     if boxes == "found":
         finder = build(frontend, flip=flip, device=device)
     else:
@@ -164,8 +153,29 @@ def evaluate_keypoints(
     if troubles:
         print(f"pictures that were not looked at, their people count as missed: {len(troubles)} (first {troubles[0]})")
     if output is not None:
-        keypoints.write_csv(scores, output)
+        keypoints.write_csv(scores, output, front_end=Path(frontend).name, looked_in=Path(boxes).name)
         print(f"{output}: written")
+
+
+def _whose_boxes(frontend: str, boxes: str | None) -> str:
+    """Where people are looked for: as it was asked, or else as the front end can.
+
+    Raises:
+        OccluposeError: no such front end, no such boxes, or ones that this front end does not take.
+    """
+    from occlupose.frontends import SUFFIXES
+
+    if Path(frontend).suffix.lower() not in SUFFIXES:
+        if frontend != "blazepose":
+            raise OccluposeError(f"{frontend}: no such front end; give a network's .safetensors or .onnx file, or blazepose")
+        if boxes not in (None, "found"):
+            raise OccluposeError(f"boxes {boxes}: blazepose finds people by itself; give --boxes found, or another --frontend")
+        return "found"
+    if not Path(frontend).is_file():
+        raise OccluposeError(f"{frontend}: no such file; give a network's .safetensors or .onnx file, or blazepose")
+    if boxes not in (None, "ground-truth", "found") and not Path(boxes).is_file():
+        raise OccluposeError(f"boxes {boxes}: no such file; give ground-truth, found, or a file in COCO's results format")
+    return boxes or "ground-truth"
 
 
 EVAL: dict[str, Callable[..., None]] = {"oanet": evaluate_oanet, "keypoints": evaluate_keypoints}

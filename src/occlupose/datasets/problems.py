@@ -32,7 +32,7 @@ class Problems:
             OccluposeError: no problem is allowed.
         """
         if self.strict:
-            raise OccluposeError(f"{self.file}: {kind}: {name}; mend the file, or let such cases pass")
+            raise OccluposeError(f"{self.file}: {kind}: {name}; mend the file, or do without strict")
         self.found.setdefault(kind, []).append(name)
 
     def note(self, kind: str, name: str) -> None:

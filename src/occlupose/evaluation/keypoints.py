@@ -222,8 +222,11 @@ def _percent(value: float) -> str:
     return "-" if np.isnan(value) else f"{100 * value:.1f}"
 
 
-def write_csv(scores: Sequence[Scores], path: Path) -> None:
+def write_csv(scores: Sequence[Scores], path: Path, *, front_end: str, looked_in: str) -> None:
     """Writes figures, a row for each stratum; shares of 1, empty where there is nobody to find.
+
+    Arguments:
+        front_end, looked_in: who looked, and in whose boxes.
 
     Raises:
         OccluposeError: it could not be written.
@@ -231,7 +234,7 @@ def write_csv(scores: Sequence[Scores], path: Path) -> None:
     columns = scores[0].protocol.columns
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["dataset", "boxes", "stratum", "people", "predictions", *columns])
+        writer.writerow(["dataset", "boxes", "front_end", "looked_in", "stratum", "people", "predictions", *columns])
         for each in scores:
-            figures = ["" if np.isnan(each[column]) else f"{each[column]:.6f}" for column in columns]
-            writer.writerow([each.protocol.dataset, each.protocol.boxes, each.stratum, each.people, each.predictions, *figures])
+            about = [each.protocol.dataset, each.protocol.boxes, front_end, looked_in, each.stratum, each.people, each.predictions]
+            writer.writerow([*about, *("" if np.isnan(each[column]) else f"{each[column]:.6f}" for column in columns)])

@@ -71,7 +71,10 @@ def load(path: Path, build: Callable[[dict[str, str]], N], *, format: str, netwo
         with torch.device("meta"):  # no time is spent on numbers that are replaced at once
             built = build(header)
         built.load_state_dict(full, assign=True)
-    except (KeyError, ValueError, RuntimeError, OccluposeError) as error:
+    except RuntimeError as error:
+        of_here = f"{path}: not readable as weights of {network} as this version has it, whose tensors are others"
+        raise OccluposeError(f"{of_here}; {cure}") from error
+    except (KeyError, ValueError, OccluposeError) as error:
         raise OccluposeError(refusal) from error
     return built.eval(), header
 

@@ -30,6 +30,7 @@ from occlupose.networks.vitpose import ViTPose, layer
 from occlupose.poses import ABSENT
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
+from occlupose.threads import opencv_on_one_thread
 from occlupose.training import card
 from occlupose.training.loop import Terms, train
 from occlupose.training.together import Place
@@ -196,7 +197,7 @@ def train_estimator(
         folder: gets last.pt, log.csv, MODEL.safetensors and its card MODEL.json.
         start: weights to begin with, whole or of the backbone alone, as `occlupose convert checkpoint` writes them.
         strict: a picture that cannot be read ends the training; otherwise it is left out and named at the end.
-        memory: bytes of decoded pictures that are kept.
+        memory: bytes of decoded pictures that are kept, by all processes of this machine together.
         resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
         say: is told in a line who is learnt from, and what was left out.
         places: names for further paths in the command line, which the card shows.
@@ -214,13 +215,14 @@ def train_estimator(
         {} if start is None else {"begun_with": begin(estimator, design, start), "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
     )
     if place.first:
-        say(f"{recipe.model}: learns from {len(data.people)} people of {data.truth.dataset}, {data.skeleton.name}")
+        say(f"{recipe.model}: learns from {len(data.people)} people of {data.truth.path.name} ({data.truth.dataset}), {data.skeleton.name}")
     course = Course(estimator, recipe, data.skeleton, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples, learnt = Samples(data, recipe, share=place.share, strict=strict, memory=memory), describe(data)
-    average = train(
-        course, samples.draw, lambda course, batch: course(batch), plan, folder, groups=partial(groups, recipe=recipe),
-        recipe=(recipe, begun, learnt), seed=recipe.seed, resume=resume, device=device, progress=progress,
-    )  # fmt: skip
+    samples, learnt = Samples(data, recipe, share=place.share, strict=strict, memory=memory // place.neighbours), describe(data)
+    with opencv_on_one_thread():
+        average = train(
+            course, samples.draw, lambda course, batch: course(batch), plan, folder, groups=partial(groups, recipe=recipe),
+            recipe=(recipe, begun, learnt), seed=recipe.seed, resume=resume, device=device, progress=progress,
+        )  # fmt: skip
     path = folder / f"{recipe.model}.safetensors"
     if place.first:
         weights = {name.removeprefix("estimator."): value for name, value in average.items() if name.startswith("estimator.")}
