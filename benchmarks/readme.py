@@ -117,26 +117,29 @@ LJOF_SCORES = {"ap": "AP", "ap_occluded": "AP, hidden joints", "ar": "AR"}
 """Columns of the LJOF tables, and what a page calls them."""
 
 
+LJOF_GRID = {
+    f"LJA, number {number}, size {size}": (number, size) for number in ("0.15", "0.30", "0.45") for size in ("0.10", "0.20", "0.30")
+}
+"""Variants of the LJOF ablation that differ in how many blocks of which size there are; one of them is called LJA there."""
+
+
 def ljof_ablation() -> str:
     """What each part of LJOF buys, in percent: mean and standard deviation over seeds."""
-    rows = [row for row in _rows("ljof_ablation") if not row["variant"].startswith("LJA, number")]
+    rows = [row for row in _rows("ljof_ablation") if row["variant"] not in LJOF_GRID]
     seeds = gathered(rows, ("estimator", "variant"), tuple(LJOF_SCORES))
     lines = [[*names, str(len(runs)), *spread([[100 * value for value in run] for run in runs], 2)] for names, runs in seeds.items()]
     return _lined(["estimator", "", "seeds", *LJOF_SCORES.values()], lines) + _how("ljof_ablation")
 
 
 def ljof_grid() -> str:
-    """AP, and AP of hidden joints, by how many blocks there are and how large they are."""
-    rows = [row for row in _rows("ljof_ablation") if row["estimator"] == "hrnet_small"]
-    seeds = gathered(rows, ("variant",), tuple(LJOF_SCORES))
-    numbers, sizes = ("0.15", "0.30", "0.45"), ("0.10", "0.20", "0.30")
-    lines = []
-    for number in numbers:
-        runs = [seeds.get(("LJA" if (number, size) == ("0.15", "0.20") else f"LJA, number {number}, size {size}",)) for size in sizes]
-        cells = [
-            "" if each is None else f"{100 * mean(run[0] for run in each):.2f} ({100 * mean(run[1] for run in each):.2f})" for each in runs
-        ]
-        lines.append([number, *cells])
+    """AP, and AP of hidden joints, by how many blocks there are and how large they are; of one estimator."""
+    seeds = gathered([row for row in _rows("ljof_ablation") if row["estimator"] == "hrnet_small"], ("variant",), tuple(LJOF_SCORES))
+    cells = {}
+    for variant, place in LJOF_GRID.items():
+        runs = seeds.get((variant,)) or (seeds.get(("LJA",)) if place == ("0.15", "0.20") else None)
+        cells[place] = "" if not runs else "{:.2f} ({:.2f})".format(*(100 * mean(run[column] for run in runs) for column in (0, 1)))
+    numbers, sizes = (list(dict.fromkeys(place[axis] for place in cells)) for axis in (0, 1))
+    lines = [[number, *(cells[number, size] for size in sizes)] for number in numbers]
     return _lined(["number", *(f"size {size}" for size in sizes)], lines) + _how("ljof_ablation")
 
 

@@ -1,0 +1,47 @@
+"""Draws the plots of docs/ljof.md from the measured tables.
+
+python docs/ljof_plots.py
+"""
+
+import csv
+import sys
+from pathlib import Path
+from statistics import mean
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).parents[1]
+RESULTS, IMAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "images"
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from readme import LJOF_GRID, LJOF_SCORES, gathered  # noqa: E402
+
+
+def rows() -> list[dict[str, str]]:
+    """The lines of the table."""
+    with (RESULTS / "ljof_ablation.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def parts() -> None:
+    """Every run of every part, less the mean of the baseline: what it buys, in points."""
+    seeds = gathered([row for row in rows() if row["variant"] not in LJOF_GRID], ("estimator", "variant"), tuple(LJOF_SCORES))
+    estimators, variants = (list(dict.fromkeys(key[place] for key in seeds)) for place in (0, 1))
+    figure, axes = plt.subplots(1, len(LJOF_SCORES), figsize=(11, 3.6), sharey=True, layout="constrained")
+    for column, (axis, label) in enumerate(zip(axes, LJOF_SCORES.values(), strict=True)):
+        for estimator in estimators:
+            base = mean(run[column] for run in seeds[estimator, "baseline"])
+            points = [(100 * (run[column] - base), name) for name in variants for run in seeds.get((estimator, name), [])]
+            axis.plot([value for value, _ in points], [name for _, name in points], "o", alpha=0.7, label=estimator)
+        axis.axvline(0, color="grey", linewidth=1)
+        axis.set(title=label, xlabel="points above the baseline's mean")
+        axis.grid(alpha=0.3)
+    axes[0].invert_yaxis()
+    axes[0].legend(fontsize=8)
+    figure.savefig(IMAGES / "ljof_ablation.png", dpi=110)
+
+
+if __name__ == "__main__":
+    parts()
