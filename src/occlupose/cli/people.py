@@ -53,7 +53,7 @@ def run(
         max_people: at most so many people in a frame; who was there first stays.
         video: write overlay.mp4.
         scene: camera and people.
-        frontend: what finds joints in 2D: blazepose, a .safetensors that `train keypoints` wrote, or an .onnx file with its card beside it.
+        frontend: what finds joints in 2D: blazepose, a .safetensors of train ljof, train keypoints or convert checkpoint, or an .onnx file.
         boxes: JSON file of a detector's results, with the boxes to look into. Its image_id is the number of a frame, from 0, or a picture's
             name. For .safetensors and .onnx files.
         flip: look at each person's mirror image too: a little better, twice the time. For .safetensors files.
