@@ -33,7 +33,7 @@ def test_classes_are_smoothed_as_in_the_paper(xy):
             assert not across[0, joint].any() and not down[0, joint].any()
 
 
-@given(st.floats(0, 191.5), st.floats(0, 255.5), st.sampled_from(["stride", "centres"]))
+@given(st.floats(0, 191.25), st.floats(0, 255.25), st.sampled_from(["stride", "centres"]))  # the last classes of either grid
 def test_there_and_back_within_a_quarter_of_a_pixel(x, y, grid):
     codec = SimCC(Crop(192, 256, grid=grid))
     profiles, _ = codec.encode(torch.tensor([[[x, y]]]), torch.ones(1, 1))

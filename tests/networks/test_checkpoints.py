@@ -404,9 +404,9 @@ def test_other_networks_are_refused_and_the_fitting_one_is_named(small, hrnet, t
     fits = "give --model simple_baseline_small, which it fits"
     wide = "(64, 3, 7, 7)"
     assert (
-        refusal(path, "simple_baseline_r50") == f"backbone.conv1.weight is (32, 3, 7, 7), but simple_baseline_r50 has {wide} there; {fits}"
+        refusal(path, "simple_baseline_r50") == f"backbone.conv1.weight is (16, 3, 7, 7), but simple_baseline_r50 has {wide} there; {fits}"
     )
-    assert refusal(path, "vitpose_s") == f"backbone.conv1.weight (32, 3, 7, 7) has no place in vitpose_s; {fits}"
+    assert refusal(path, "vitpose_s") == f"backbone.conv1.weight (16, 3, 7, 7) has no place in vitpose_s; {fits}"
     tensors = dict(hrnet.state_dict())
     path = written({name.replace("head.", "keypoint_head."): value for name, value in tensors.items()}, tmp_path / "b.pth")
     first = "backbone.transition1.0.0.weight is (32, 256, 3, 3), but hrnet_w48 has (48, 256, 3, 3) there"
@@ -428,7 +428,7 @@ def test_what_is_missing_or_unknown_is_named(small, tmp_path):
     tensors = dict(small.state_dict())
     cure = "give a checkpoint of simple_baseline_small"
     lost = {name: value for name, value in tensors.items() if name != "backbone.layer3.1.bn2.bias"}
-    expected = f"backbone.layer3.1.bn2.bias (128,) of simple_baseline_small is missing; {cure}"
+    expected = f"backbone.layer3.1.bn2.bias (64,) of simple_baseline_small is missing; {cure}"
     assert refusal(written(lost, tmp_path / "a.pth")) == expected
     lost = {name: value for name, value in tensors.items() if name != "head.final_layer.bias"}
     assert refusal(written(lost, tmp_path / "a.pth")) == f"head.final_layer.bias (17,) of simple_baseline_small is missing; {cure}"

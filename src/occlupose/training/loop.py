@@ -51,7 +51,7 @@ class Optimisation:
     average: float = 0.999
     """Share of the average that stays at each step; 0 keeps the last weights as they are."""
     drops: tuple[float, ...] = ()
-    """Shares of the training after which the rate is a tenth of what it was; none is a cosine to nothing."""
+    """Shares of the training after which the rate is a tenth of what it was, 1 and more being never; none is a cosine to nothing."""
     save_every: int = 500
     log_every: int = 100
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
@@ -68,8 +68,8 @@ class Optimisation:
             raise OccluposeError(f"clip {self.clip}: the most that gradients may measure, more than 0")
         if not 0 <= self.average < 1:
             raise OccluposeError(f"average {self.average}: the share of the average that stays at each step, 0 or more and less than 1")
-        if not all(0 < drop < 1 for drop in self.drops):
-            raise OccluposeError(f"drops {self.drops}: shares of the training, each more than 0 and less than 1")
+        if not all(drop > 0 for drop in self.drops):
+            raise OccluposeError(f"drops {self.drops}: shares of the training, each more than 0")
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""

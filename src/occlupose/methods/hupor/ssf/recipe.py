@@ -24,25 +24,6 @@ GIVEN = (BODY26, H36M17, MPI15)
 
 
 @dataclass(frozen=True)
-class Schedule(Optimisation):
-    """Adam at a rate that falls to a tenth at some epochs; the last weights are kept.
-
-    Attributes:
-        drops: steps at which the rate falls.
-    """
-
-    drops: tuple[int, ...] = ()
-    weight_decay: float = 0.0
-    warm_up: int = 1
-    clip: float = 1e6
-    average: float = 0.0
-
-    def rate(self, step: int) -> float:
-        """Learning rate of a step."""
-        return self.learning_rate * 0.1 ** sum(step >= drop for drop in self.drops)
-
-
-@dataclass(frozen=True)
 class Recipe:
     """Everything that the weights depend on. The defaults are the published ones; how many people there are is ours.
 
@@ -84,13 +65,16 @@ class Recipe:
         if min(*self.blocks, *self.hidden) < 1:
             raise OccluposeError(f"blocks {self.blocks}, hidden {self.hidden}: each must be 1 or more")
 
-    def schedule(self, people: int) -> Schedule:
-        """For so many people."""
-        epoch = max(1, people // self.batch)
-        return Schedule(
-            steps=self.epochs * epoch,
+    def schedule(self, people: int) -> Optimisation:
+        """For so many people: Adam at a rate that falls to a tenth at some epochs; the last weights are kept."""
+        return Optimisation(
+            steps=self.epochs * max(1, people // self.batch),
             learning_rate=self.learning_rate,
-            drops=tuple(drop * epoch for drop in self.drops),
+            weight_decay=0.0,
+            warm_up=1,
+            clip=float("inf"),
+            average=0.0,
+            drops=tuple(drop / self.epochs for drop in self.drops),
             save_every=self.save_every,
             log_every=self.log_every,
             precision="32-true",
