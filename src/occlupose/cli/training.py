@@ -227,9 +227,10 @@ def _pictures(unseen: Path) -> list["Picture"]:
 
     if unseen.suffix.lower() == ".json":
         place = places.find(unseen.parent, annotations=unseen)
-        found = (Shelf(place.images).find(image.name) for image in coco.truth(unseen).images.values())
-        return [picture for picture in found if picture is not None]
-    pictures = Shelf(unseen).all()
+        shelf = Shelf(place.images)
+        pictures = [found for image in coco.truth(unseen).images.values() if (found := shelf.find(image.name)) is not None]
+    else:
+        pictures = Shelf(unseen).all()
     if not pictures:
         wrong = "no picture in it" if unseen.exists() else "no such folder"
         raise OccluposeError(f"{unseen}: {wrong}; give folders of pictures or of shards, or annotations, of what must not be learnt from")

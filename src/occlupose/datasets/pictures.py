@@ -59,12 +59,22 @@ class Picture:
             raise OccluposeError(f"{self}: the file ends within it; {_AGAIN}")
         return content
 
-    def read(self) -> RGB:
+    def read(self, size: tuple[int, int] | None = None) -> RGB:
         """The picture, upright, (height, width, 3) uint8 RGB.
 
+        Arguments:
+            size: (width, height) that it must have, px: in another the annotated joints would be elsewhere. None is any.
+
         Raises:
-            OccluposeError: it is not there, is no picture, or ends too early; names the file and the member.
+            OccluposeError: it is not there, is no picture, ends too early, or has another size; names the file and the member.
         """
+        image = self._decoded()
+        if size is not None and (image.shape[1], image.shape[0]) != size:
+            given, wanted = (f"{width}x{height}" for width, height in (image.shape[1::-1], size))
+            raise OccluposeError(f"{self}: is {given}, but {wanted} in its annotations; give the pictures that were annotated")
+        return image
+
+    def _decoded(self) -> RGB:
         if not self.member:
             return read_image(self.path)
         try:

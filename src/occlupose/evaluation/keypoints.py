@@ -21,7 +21,7 @@ from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.frontends import Frontend
 from occlupose.frontends.crops import CropNetwork
-from occlupose.media import RGB, Frame
+from occlupose.media import Frame
 from occlupose.metrics.oks import Result, Scores
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton, convert
@@ -114,7 +114,7 @@ def _cut(
     read, matrices, crops = [], [np.zeros((0, 2, 3))], []
     for each in looks:
         try:
-            pyramid = Pyramid(_read(each.picture, each.size))
+            pyramid = Pyramid(each.picture.read(each.size))
         except OccluposeError as error:
             unreadable(str(error))
             continue
@@ -122,20 +122,6 @@ def _cut(
         matrices.append(crop.matrices(crop.regions(each.boxes)))
         crops += [pyramid.cut(matrix, crop.width, crop.height) for matrix in matrices[-1]]
     return read, np.concatenate(matrices), np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3)
-
-
-def _read(picture: Picture, size: tuple[int, int] | None) -> RGB:
-    """The picture, whose joints would be elsewhere in another size.
-
-    Raises:
-        OccluposeError: it cannot be read, or has another size.
-    """
-    image = picture.read()
-    given = image.shape[1], image.shape[0]
-    if size is not None and given != size:
-        is_it, wanted = (f"{width}x{height}" for width, height in (given, size))
-        raise OccluposeError(f"{picture}: is {is_it}, but {wanted} in its annotations; give the pictures that were annotated")
-    return image
 
 
 def _results(
@@ -191,7 +177,7 @@ def find(
             unreadable(f"{about.name}: not in {images}")
             continue
         try:
-            frame = Frame(number, 0.0, _read(picture, about.size))
+            frame = Frame(number, 0.0, picture.read(about.size))
         except OccluposeError as error:
             unreadable(str(error))
             continue

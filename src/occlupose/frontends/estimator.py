@@ -149,7 +149,7 @@ def save(tensors: dict[str, Tensor], design: Design, path: Path) -> None:
         OccluposeError: the file could not be written.
     """
     part = {"part": WHOLE if any(name.startswith("head.") for name in tensors) else BACKBONE}
-    weights.save({name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}, design.header() | part, path)
+    weights.save(weights.halved(tensors), design.header() | part, path)
 
 
 def load(path: Path) -> tuple[nn.Module, Design]:

@@ -73,7 +73,7 @@ def save(tensors: dict[str, Tensor], network: StackedHourglass, skeleton: Skelet
     numbers = {"stacks": len(network.stacks), "width": network.width, "depth": network.depth}
     shown = {"crop_width": crop.width, "crop_height": crop.height, "crop_padding": crop.padding}
     header = {"format": FORMAT, "skeleton": skeleton.name} | {name: str(value) for name, value in (numbers | shown).items()}
-    weights.save({name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}, header, path)
+    weights.save(weights.halved(tensors), header, path)
 
 
 def load(path: Path) -> tuple[StackedHourglass, Skeleton, Crop]:

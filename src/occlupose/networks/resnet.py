@@ -17,6 +17,13 @@ RESNET152 = (3, 8, 36, 3)
 """Blocks of each of the four stages; basic ones up to RESNET34, bottlenecks from RESNET50 on."""
 
 
+def shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
+    """What goes beside a block's convolutions where the size or the number of channels changes; else nothing does, and that is None."""
+    if stride == 1 and inputs == outputs:
+        return None
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the size or the number of channels changes."""
 
@@ -29,15 +36,13 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = None
-        if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.downsample = shortcut(inputs, outputs, stride)
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs h w"]:
         """Features, at half the size where the stride is 2."""
-        shortcut = x if self.downsample is None else self.downsample(x)
+        beside = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(x)) + shortcut)
+        return self.relu(self.bn2(self.conv2(x)) + beside)
 
 
 class Bottleneck(nn.Module):
@@ -55,16 +60,14 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(inner, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = None
-        if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.downsample = shortcut(inputs, outputs, stride)
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs h w"]:
         """Features, at half the size where the stride is 2."""
-        shortcut = x if self.downsample is None else self.downsample(x)
+        beside = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+        return self.relu(self.bn3(self.conv3(x)) + beside)
 
 
 class ResNet(nn.Module):

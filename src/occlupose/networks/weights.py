@@ -26,6 +26,11 @@ def save(tensors: dict[str, Tensor], header: dict[str, str], path: Path) -> None
         temporary.write_bytes(_ordered(serialise({name: value.contiguous() for name, value in tensors.items()}, header)))
 
 
+def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Kernels in half precision, what belongs to a channel in full: half the bytes of a convolutional network."""
+    return {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
+
+
 def _ordered(file: bytes) -> bytes:
     """The same safetensors file with its header in alphabetical order: the library writes what `header` holds in any."""
     size = int.from_bytes(file[:8], "little")

@@ -16,7 +16,7 @@ from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import load
 from occlupose.methods.ljof.recipe import Structure, published
 from occlupose.methods.ljof.schedules import Constant, Step
-from occlupose.methods.ljof.train import Batch, Course, Samples, describe, groups, train_estimator
+from occlupose.methods.ljof.train import Batch, Course, Samples, groups, train_estimator
 from occlupose.networks.estimators import build
 from occlupose.skeletons import COCO17
 
@@ -215,7 +215,7 @@ def test_a_batch_that_processes_cannot_share_is_refused(people, tmp_path, monkey
 
 
 def test_what_is_learnt_from_is_described_without_folders(people):
-    about = describe(people)
+    about = people.describe()
     assert about["annotations"] == "people.json"
     assert about["people"] == len(people.people) and 0 < about["pictures"] <= 8
 

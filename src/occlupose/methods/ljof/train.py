@@ -217,7 +217,7 @@ def train_estimator(
     if place.first:
         say(f"{recipe.model}: learns from {len(data.people)} people of {data.truth.path.name} ({data.truth.dataset}), {data.skeleton.name}")
     course = Course(estimator, recipe, data.skeleton, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples, learnt = Samples(data, recipe, share=place.share, strict=strict, memory=memory // place.neighbours), describe(data)
+    samples, learnt = Samples(data, recipe, share=place.share, strict=strict, memory=memory // place.neighbours), data.describe()
     with opencv_on_one_thread():
         average = train(
             course, samples.draw, lambda course, batch: course(batch), plan, folder, groups=partial(groups, recipe=recipe),
@@ -238,12 +238,3 @@ def train_estimator(
         if samples.unreadable:
             say(f"pictures that could not be read, left out: {len(samples.unreadable)}")
     return path
-
-
-def describe(data: Annotations) -> dict[str, object]:
-    """What a network is trained on; names no folder."""
-    states = np.concatenate([person.state for person in data.people])
-    counts = {name: int((states == value).sum()) for name, value in (("visible", 2), ("occluded", 1), ("absent", 0))}
-    sha = hashlib.sha256(data.truth.path.read_bytes()).hexdigest()
-    pictures = len({person.picture for person in data.people})
-    return {"annotations": data.truth.path.name, "sha256": sha, "pictures": pictures, "people": len(data.people), "joints": counts}

@@ -4,8 +4,6 @@ What is the paper's: the network, its sigmoid maps, a map of zeros for an occlud
 trained on COCO and does not say how its pictures were varied; that, the schedule and the optimiser are ours.
 """
 
-import hashlib
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -175,7 +173,7 @@ def train_keypoints(
     torch.manual_seed(recipe.seed)
     skeleton = annotations.skeleton
     network = StackedHourglass(len(skeleton), stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)
-    learnt = _data(data, annotations.people)
+    learnt = annotations.describe()
     average = train(
         network, Samples(annotations, recipe).draw, loss, recipe.optimisation, folder,
         recipe=(recipe, learnt), seed=recipe.seed, resume=resume, device=device, progress=progress,
@@ -189,12 +187,3 @@ def train_keypoints(
         data=learnt, metrics={}, recipe=asdict(recipe),
     )  # fmt: skip
     return path
-
-
-def _data(path: Path, people: Sequence[Person]) -> dict[str, object]:
-    """What the network was trained on: names no folder."""
-    states = np.concatenate([person.state for person in people])
-    counts = {name: int((states == value).sum()) for name, value in (("visible", 2), ("occluded", 1), ("absent", 0))}
-    pictures = len({person.picture for person in people})
-    sha = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"annotations": path.name, "sha256": sha, "pictures": pictures, "people": len(people), "joints": counts}
