@@ -3,6 +3,8 @@
 Coordinates are pixels with pixel centres at integers; matrices are 2x3 and act on columns (x, y, 1).
 """
 
+import math
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -27,8 +29,9 @@ class Pyramid:
 
     def cut(self, matrix: Float[np.ndarray, "2 3"], width: int, height: int) -> UInt8[np.ndarray, "height width 3"]:
         """The picture of `width` x `height` px that the matrix (full image -> picture) shows; black beyond the image."""
-        shrink = 1 / max(np.sqrt(abs(np.linalg.det(matrix[:, :2]))), 1e-6)
-        level = self.level(int(np.log2(max(shrink * 1.15, 1))))
+        (a, b, _), (c, d, _) = matrix.tolist()
+        shrink = 1 / max(math.sqrt(abs(a * d - b * c)), 1e-6)
+        level = self.level(int(math.log2(max(shrink * 1.15, 1))))
         scale = np.array([self.size[0] / level.shape[1], self.size[1] / level.shape[0]])
         at_level = matrix * np.array([*scale, 1])
         at_level[:, 2] += matrix[:, :2] @ (scale - 1) / 2

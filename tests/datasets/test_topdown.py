@@ -1,13 +1,15 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from occlupose.codecs.crops import Crop, apply, inverse, radius
+from occlupose.datasets import topdown
 from occlupose.datasets.coco import Person
 from occlupose.datasets.pictures import Picture
-from occlupose.datasets.topdown import Gallery, Variation, show
+from occlupose.datasets.topdown import CHANCES, Gallery, Variation
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.skeletons import COCO17, CROWDPOSE14
@@ -22,6 +24,13 @@ def person(skeleton=COCO17, box=(60.0, 30.0, 140.0, 230.0), seed=0):
     xy = np.round(low + random.random((len(skeleton), 2)) * (high - low))
     state = np.full(len(skeleton), 2, np.uint8)
     return Person(1, Picture(Path("nowhere.jpg")), (320, 260), np.array(box), xy, state)
+
+
+def show(someone, image, crop, skeleton, vary=None, seed=0):
+    """One person's crop, joints, their states and the box."""
+    chances = np.random.default_rng(seed).random((1, CHANCES))
+    shown = topdown.show([someone], [image], crop, skeleton, vary, None if vary is None else chances)
+    return SimpleNamespace(picture=shown.pictures[0], xy=shown.xy[0], state=shown.state[0], box=shown.boxes[0])
 
 
 def dotted(someone):
@@ -44,8 +53,8 @@ def apart(someone, distance=7):
 def test_joints_stay_on_what_shows_them(grid, seed):
     """Whatever is varied, mirrored or not: where a joint is in the crop, the picture has that joint's dot (its partner's, mirrored)."""
     someone, crop = apart(person()), Crop(192, 256, grid=grid)
-    image, random = dotted(someone), np.random.default_rng(seed)
-    shown = show(someone, image, crop, COCO17, Variation(scale=(0.6, 1.1), turn=30), random)
+    image = dotted(someone)
+    shown = show(someone, image, crop, COCO17, Variation(scale=(0.6, 1.1), turn=30), seed)
     there = ((shown.xy > 4) & (shown.xy < np.array([187, 251]))).all(1)
     assert there.sum() >= 3
     partner = np.array(COCO17.mirror) if np.random.default_rng(seed).random() < 0.5 else np.arange(17)
@@ -64,7 +73,7 @@ def test_without_variation_the_box_lies_in_the_middle_with_its_padding(grid):
     np.testing.assert_allclose(apply(inverse(matrix), shown.xy), someone.xy)
     assert shown.box[3] - shown.box[1] == pytest.approx(256 / 1.25, rel=0.01)
     assert (shown.box[:2] + shown.box[2:]) / 2 == pytest.approx([95.5, 127.5], abs=1.0)
-    still = show(someone, dotted(someone), crop, COCO17, STILL, np.random.default_rng(0))
+    still = show(someone, dotted(someone), crop, COCO17, STILL)
     np.testing.assert_array_equal(still.picture, shown.picture)
 
 
@@ -72,7 +81,7 @@ def test_mirroring_exchanges_sides_and_turns_the_crop_round():
     someone = apart(person())
     image, crop = dotted(someone), Crop(192, 256)
     plain = show(someone, image, crop, COCO17)
-    turned = show(someone, image, crop, COCO17, replace(STILL, flip=1.0), np.random.default_rng(0))
+    turned = show(someone, image, crop, COCO17, replace(STILL, flip=1.0))
     np.testing.assert_allclose(turned.xy[:, 0], 191 - plain.xy[list(COCO17.mirror), 0])
     np.testing.assert_allclose(turned.xy[:, 1], plain.xy[list(COCO17.mirror), 1])
     difference = np.abs(turned.picture.astype(int) - plain.picture[:, ::-1].astype(int))
@@ -84,7 +93,7 @@ def test_a_mirrored_joint_keeps_its_state():
     state = someone.state.copy()
     state[COCO17.index("left_wrist")] = 1
     state[COCO17.index("right_ankle")] = 0
-    turned = show(replace(someone, state=state), dotted(someone), Crop(), COCO17, replace(STILL, flip=1.0), np.random.default_rng(0))
+    turned = show(replace(someone, state=state), dotted(someone), Crop(), COCO17, replace(STILL, flip=1.0))
     assert turned.state[COCO17.index("right_wrist")[0]] == 1
     assert turned.state[COCO17.index("left_ankle")[0]] == 0
     assert (turned.state == 2).sum() == 15
@@ -96,7 +105,7 @@ def test_half_a_body_is_the_upper_or_the_lower_one(skeleton, upper):
     lower = [number for number, joint in enumerate(skeleton.joints) if joint.endswith(("hip", "knee", "ankle"))]
     assert len(skeleton) - len(lower) == upper
     for share, chosen in ((1.0, [n for n in range(len(skeleton)) if n not in lower]), (0.0, lower)):
-        shown = show(someone, dotted(someone), crop, skeleton, replace(STILL, half=1.0, upper=share), np.random.default_rng(0))
+        shown = show(someone, dotted(someone), crop, skeleton, replace(STILL, half=1.0, upper=share))
         reach = np.ptp(shown.xy[chosen], axis=0) / np.array([192, 256])
         assert reach.max() == pytest.approx(1 / 1.5, rel=1e-6)
         np.testing.assert_allclose(shown.xy[chosen].mean(0), [95.5, 127.5])
@@ -105,7 +114,7 @@ def test_half_a_body_is_the_upper_or_the_lower_one(skeleton, upper):
 def test_who_is_not_whole_is_not_halved():
     someone = person()
     few = replace(someone, state=np.where(np.arange(17) < 8, 2, 0).astype(np.uint8))
-    shown = show(few, dotted(few), Crop(), COCO17, replace(STILL, half=1.0), np.random.default_rng(0))
+    shown = show(few, dotted(few), Crop(), COCO17, replace(STILL, half=1.0))
     np.testing.assert_allclose(shown.xy, show(few, dotted(few), Crop(), COCO17).xy)
 
 
@@ -113,7 +122,7 @@ def test_boxes_move_and_tilt_within_their_bounds():
     someone, crop = person(), Crop(192, 256)
     image, sizes, tilts, steps = dotted(someone), [], [], []
     for seed in range(200):
-        shown = show(someone, image, crop, COCO17, Variation(flip=0, half=0), np.random.default_rng(seed))
+        shown = show(someone, image, crop, COCO17, Variation(flip=0, half=0), seed)
         one, other = someone.xy[0], someone.xy[9]
         way, before = shown.xy[9] - shown.xy[0], other - one
         sizes.append(np.linalg.norm(way) / np.linalg.norm(before) * 200 / (256 / 1.25))
@@ -130,7 +139,7 @@ def test_boxes_move_by_their_own_sides_not_by_those_of_the_crop():
     plain = show(narrow, dotted(narrow), crop, COCO17).xy
     for seed in range(200):
         shifted = replace(STILL, shift=0.16, shifted=1.0)
-        moved.append((show(narrow, dotted(narrow), crop, COCO17, shifted, np.random.default_rng(seed)).xy - plain)[0])
+        moved.append((show(narrow, dotted(narrow), crop, COCO17, shifted, seed).xy - plain)[0])
     scale = 256 / 1.25 / 200
     most = np.abs(moved).max(0)
     assert most[0] <= 0.16 * 1.25 * 50 * scale + 1e-6 and most[0] > 0.13 * 1.25 * 50 * scale
@@ -140,7 +149,7 @@ def test_boxes_move_by_their_own_sides_not_by_those_of_the_crop():
 def test_the_same_chance_gives_the_same_crop():
     someone = person()
     image = dotted(someone)
-    one, again, other = (show(someone, image, Crop(), COCO17, Variation(), np.random.default_rng(seed)) for seed in (3, 3, 4))
+    one, again, other = (show(someone, image, Crop(), COCO17, Variation(), seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.picture, again.picture)
     np.testing.assert_array_equal(one.xy, again.xy)
     assert not np.array_equal(one.xy, other.xy)
@@ -152,6 +161,23 @@ def test_the_same_chance_gives_the_same_crop():
 def test_variations_that_cannot_be_are_refused(wrong):
     with pytest.raises(OccluposeError, match=next(iter(wrong))):
         Variation(**wrong)
+
+
+@pytest.mark.parametrize("vary", [None, Variation(), Variation(half=1.0)])
+def test_each_person_s_crop_is_their_own_whoever_else_is_shown(vary):
+    """Also in pictures of other sizes, mirrored and plain ones side by side."""
+    crop = Crop(48, 64)
+    everybody = [apart(person(seed=seed)) for seed in range(6)]
+    everybody[1] = replace(everybody[1], state=np.where(np.arange(17) < 5, 2, 0).astype(np.uint8))
+    images = [dotted(someone)[:, : 320 - 10 * number] for number, someone in enumerate(everybody)]
+    chances = np.random.default_rng(1).random((6, CHANCES))
+    together = topdown.show(everybody, images, crop, COCO17, vary, None if vary is None else chances)
+    for number, (someone, image) in enumerate(zip(everybody, images, strict=True)):
+        alone = topdown.show([someone], [image], crop, COCO17, vary, None if vary is None else chances[[number]])
+        np.testing.assert_array_equal(alone.pictures[0], together.pictures[number])
+        np.testing.assert_allclose(alone.xy[0], together.xy[number], atol=1e-9)
+        np.testing.assert_array_equal(alone.state[0], together.state[number])
+        np.testing.assert_allclose(alone.boxes[0], together.boxes[number], atol=1e-9)
 
 
 def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):

@@ -43,6 +43,12 @@ def in_numpy(blocks, xy, state, seed=0, picture=None, boxes=None):
     return np.stack([picture for picture, _ in made]), np.stack([covered for _, covered in made])
 
 
+def in_numpy_together(blocks, xy, state, seed=0, picture=None, boxes=None):
+    pictures = np.zeros((len(xy), HEIGHT, WIDTH, 3), np.uint8) if picture is None else np.repeat(picture[None], len(xy), 0)
+    even = np.random.default_rng(seed).random((len(xy), blocks.chances(COCO17)))
+    return blocks.on_pictures(pictures, xy, state, COCO17, even, boxes)
+
+
 def on_tensors(blocks, xy, state, seed=0, picture=None, boxes=None):
     pictures = torch.zeros((len(xy), HEIGHT, WIDTH, 3), dtype=torch.uint8)
     if picture is not None:
@@ -52,7 +58,7 @@ def on_tensors(blocks, xy, state, seed=0, picture=None, boxes=None):
     return made.numpy(), covered.numpy()
 
 
-both = pytest.mark.parametrize("make", [in_numpy, on_tensors])
+both = pytest.mark.parametrize("make", [in_numpy, in_numpy_together, on_tensors])
 
 
 @both

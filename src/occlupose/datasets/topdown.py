@@ -4,11 +4,12 @@ Those recipes (its `topdown_heatmap` configurations) mirror, cut to half a body,
 between -1 and 1 below are drawn from a normal distribution cut off there.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy.special import ndtr, ndtri
 
 from occlupose.codecs.crops import Crop, Regions, apply
@@ -23,8 +24,10 @@ from occlupose.skeletons import Skeleton
 MEMORY = 2**30
 """Bytes of decoded pictures that are kept, unless it is said otherwise."""
 
-Frame = tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]
-"""The middle of what a crop is to show, and its width and height, px."""
+CHANCES = 9
+"""Even numbers that decide how a person is varied."""
+
+Vector = Float[np.ndarray, "2"]
 
 LOWER = ("hip", "knee", "ankle")
 """Joints of the lower half of a body, by the last word of their names; all others are of the upper one."""
@@ -77,19 +80,19 @@ class Variation:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A person as a network is shown them.
+    """People as a network is shown them.
 
     Attributes:
-        picture: the crop, RGB.
+        pictures: the crops, RGB.
         xy: joints, crop px; whatever came of the file where they are not annotated.
         state: v of each: 2 visible, 1 occluded, 0 not annotated.
-        box: left, top, right, bottom of the person's box in the crop, px; where it was tilted, of what holds its corners.
+        boxes: left, top, right, bottom of each person's box in the crop, px; where it was tilted, of what holds its corners.
     """
 
-    picture: RGB
-    xy: Float[np.ndarray, "joint 2"]
-    state: UInt8[np.ndarray, "joint"]
-    box: Float[np.ndarray, "4"]
+    pictures: UInt8[np.ndarray, "person height width 3"]
+    xy: Float[np.ndarray, "person joint 2"]
+    state: UInt8[np.ndarray, "person joint"]
+    boxes: Float[np.ndarray, "person 4"]
 
 
 class Gallery:
@@ -102,13 +105,17 @@ class Gallery:
     def __init__(self, memory: int = MEMORY) -> None:
         self._room, self._kept, self._lock = memory, dict[Picture, Pyramid](), Lock()
 
+    def kept(self, person: Person) -> Pyramid | None:
+        """The person's picture, if it is here."""
+        return self._kept.get(person.picture)
+
     def read(self, person: Person) -> Pyramid:
         """The person's picture.
 
         Raises:
             OccluposeError: as `Person.read`.
         """
-        kept = self._kept.get(person.picture)
+        kept = self.kept(person)
         if kept is not None:
             return kept
         pyramid = Pyramid(person.read())
@@ -122,99 +129,104 @@ class Gallery:
 
 
 def show(
-    person: Person,
-    image: RGB | Pyramid,
+    people: Sequence[Person],
+    images: Sequence[RGB | Pyramid],
     crop: Crop,
     skeleton: Skeleton,
     vary: Variation | None = None,
-    random: np.random.Generator | None = None,
+    chances: Float[np.ndarray, "person 9"] | None = None,
 ) -> Shown:
-    """The person of an image in a crop; varied, where it is said how.
+    """People in crops; varied, where it is said how.
 
     Arguments:
-        image: the person's picture.
-        random: decides all that is varied.
+        images: each person's picture.
+        chances: even numbers from 0 to 1, which decide all that is varied: the same ones vary a person in the same way.
     """
+    boxes = np.stack([person.box for person in people])
     if vary is None:
-        return cut(person, image, crop, skeleton, crop.regions(person.box[None])[0])
-    assert random is not None, "a variation needs a generator"
-    mirrored = bool(random.random() < vary.flip)
-    frame = _half(person, skeleton, vary, random) or _whole(person, crop)
-    return cut(person, image, crop, skeleton, _moved(*frame, crop, vary, random), mirrored=mirrored)
+        return cut(people, images, crop, skeleton, crop.regions(boxes))
+    assert chances is not None, "a variation needs chances"
+    middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) * crop.padding
+    for number in np.flatnonzero(chances[:, 1] < vary.half).tolist():
+        half = _half(people[number], skeleton, vary, upper=bool(chances[number, 2] < vary.upper))
+        if half is not None:
+            middles[number], sides[number] = half
+    regions = _moved(middles, sides, crop, vary, chances[:, 3:])
+    return cut(people, images, crop, skeleton, regions, chances[:, 0] < vary.flip)
 
 
 def cut(
-    person: Person,
-    image: RGB | Pyramid,
+    people: Sequence[Person],
+    images: Sequence[RGB | Pyramid],
     crop: Crop,
     skeleton: Skeleton,
-    region: Float[np.ndarray, "4"],
-    *,
-    mirrored: bool = False,
+    regions: Regions,
+    mirrored: Bool[np.ndarray, " person"] | None = None,
 ) -> Shown:
-    """What a crop shows of a region of an image, and where the person's joints are in it.
+    """What crops show of regions of images, and where the people's joints are in them.
 
     Arguments:
-        image: the person's picture.
-        region: see `codecs.crops`.
-        mirrored: left and right exchanged, of the picture and of the joints.
+        images: each person's picture.
+        regions: see `codecs.crops`.
+        mirrored: who has left and right exchanged, of the picture and of the joints.
     """
-    pyramid = image if isinstance(image, Pyramid) else Pyramid(image)
-    matrix = crop.matrices(_mirror(region[None], pyramid.size[0]) if mirrored else region[None])[0]
-    if mirrored:
-        matrix = matrix @ np.array([[-1.0, 0, pyramid.size[0] - 1], [0, 1, 0], [0, 0, 1]])
-    corners = apply(matrix, person.box[[[0, 1], [2, 1], [2, 3], [0, 3]]])
-    xy, state = apply(matrix, person.xy), person.state
-    if mirrored:
+    pyramids = [image if isinstance(image, Pyramid) else Pyramid(image) for image in images]
+    boxes, xy, state = (np.stack(part) for part in zip(*((person.box, person.xy, person.state) for person in people), strict=True))
+    if mirrored is None or not mirrored.any():
+        matrices = crop.matrices(regions)
+    else:
+        last = np.array([pyramid.size[0] - 1 for pyramid in pyramids])[mirrored]  # column of each mirrored picture
+        regions = regions.copy()
+        regions[mirrored, ::2] = last[:, None] - regions[mirrored, ::2]
+        matrices = crop.matrices(regions)
+        matrices[mirrored, :, 2] += matrices[mirrored, :, 0] * last[:, None]
+        matrices[mirrored, :, 0] *= -1
         partners = list(skeleton.mirror)
-        xy, state = xy[partners], state[partners]
-    picture = pyramid.cut(matrix, crop.width, crop.height)
-    return Shown(picture, xy, state, np.concatenate([corners.min(0), corners.max(0)]))
+        xy[mirrored], state[mirrored] = xy[mirrored][:, partners], state[mirrored][:, partners]
+    corners = apply(matrices, boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]])
+    pictures = np.empty((len(people), crop.height, crop.width, 3), np.uint8)
+    for picture, pyramid, matrix in zip(pictures, pyramids, matrices, strict=True):
+        picture[:] = pyramid.cut(matrix, crop.width, crop.height)
+    return Shown(pictures, apply(matrices, xy), state, np.concatenate([corners.min(1), corners.max(1)], -1))
 
 
-def _mirror(regions: Regions, width: int) -> Regions:
-    """The regions in a picture of that width that was mirrored."""
-    mirrored = regions.copy()
-    mirrored[:, ::2] = width - 1 - mirrored[:, ::2]
-    return mirrored
-
-
-def _whole(person: Person, crop: Crop) -> Frame:
-    """The middle of the box, and its sides with padding, px."""
-    low, high = person.box[:2], person.box[2:]
-    return (low + high) / 2, (high - low) * crop.padding
-
-
-def _half(person: Person, skeleton: Skeleton, vary: Variation, random: np.random.Generator) -> Frame | None:
-    """The same of one half of the body, now and then, where there is enough of it: about the mean of its joints."""
-    wanted, first = random.random() < vary.half, "upper" if random.random() < vary.upper else "lower"
+def _half(person: Person, skeleton: Skeleton, vary: Variation, *, upper: bool) -> tuple[Vector, Vector] | None:
+    """The middle and the sides, px, of one half of a whole body, about the mean of its joints: the wanted one, or the other one where that
+    has too few joints; None where neither has enough."""
     annotated = person.state != ABSENT
-    if not wanted or annotated.sum() < WHOLE:
+    if annotated.sum() < WHOLE:
         return None
     lower = np.array([joint.rpartition("_")[2] in LOWER for joint in skeleton.joints])
     halves = {"upper": annotated & ~lower, "lower": annotated & lower}
-    fit = [half for half in (first, *(half for half in halves if half != first)) if halves[half].sum() >= HALF[half]]
-    if not fit:
-        return None
-    joints = person.xy[halves[fit[0]]]
-    return joints.mean(0), np.maximum(np.ptp(joints, axis=0), 1) * vary.half_padding
+    for half in ("upper", "lower") if upper else ("lower", "upper"):
+        if halves[half].sum() >= HALF[half]:
+            joints = person.xy[halves[half]]
+            return joints.mean(0), np.maximum(np.ptp(joints, axis=0), 1) * vary.half_padding
+    return None
 
 
 def _moved(
-    middle: Float[np.ndarray, "2"], sides: Float[np.ndarray, "2"], crop: Crop, vary: Variation, random: np.random.Generator
-) -> Float[np.ndarray, "4"]:
-    """The region of a frame that is shifted, scaled and tilted, as high as to hold all of it."""
-    right, down, size, tilt = _cut_normal(random.random(4))
-    moves, tilts = random.random(2) < (vary.shifted, vary.turned)
+    middles: Float[np.ndarray, "person 2"],
+    sides: Float[np.ndarray, "person 2"],
+    crop: Crop,
+    vary: Variation,
+    chances: Float[np.ndarray, "person 6"],
+) -> Regions:
+    """The regions of frames that are shifted, scaled and tilted, each as high as to hold all of its frame.
+
+    Arguments:
+        middles, sides: of what crops are to show, the sides with padding, px.
+    """
+    right, down, size, tilt = _cut_normal(chances[:, :4]).T
+    moves, tilts = chances[:, 4] < vary.shifted, chances[:, 5] < vary.turned
     low, high = vary.scale
-    if moves:
-        middle = middle + vary.shift * sides * np.array([right, down])
-    sides = sides * ((low + high) / 2 + size * (high - low) / 2)
-    reach = max(sides[1], sides[0] * crop.height / crop.width) / crop.padding / 2
-    angle = np.deg2rad(vary.turn * tilt) if tilts else 0.0
-    return np.concatenate([middle, middle + reach * np.array([np.sin(angle), -np.cos(angle)])])
+    middles = middles + moves[:, None] * vary.shift * sides * np.stack([right, down], -1)
+    sides = sides * ((low + high) / 2 + size * (high - low) / 2)[:, None]
+    reach = np.maximum(sides[:, 1], sides[:, 0] * crop.height / crop.width) / crop.padding / 2
+    angle = np.deg2rad(vary.turn * tilt) * tilts
+    return np.concatenate([middles, middles + reach[:, None] * np.stack([np.sin(angle), -np.cos(angle)], -1)], -1)
 
 
-def _cut_normal(even: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def _cut_normal(even: Float[np.ndarray, "person n"]) -> Float[np.ndarray, "person n"]:
     """Numbers of a normal distribution that was cut off at -1 and 1, from even ones between 0 and 1."""
     return ndtri(ndtr(-1) + even * (ndtr(1) - ndtr(-1)))

@@ -107,12 +107,44 @@ class LimbBlocks:
         """
         if picture.ndim != 3 or picture.shape[2] != 3:
             raise OccluposeError(f"picture of {_by(picture.shape)}: must be height x width x 3")
-        height, width = picture.shape[:2]
-        limbs = np.array(_limbs(skeleton))
-        visible = (state == VISIBLE) & limbs & (xy >= -0.5).all(-1) & (xy < np.array([width, height]) - 0.5).all(-1)
-        blocked, grey = self.choose_one(visible, random)
-        sides = np.broadcast_to([width, height], (*xy.shape[:-2], 2)) if self.space == "crop" else _sides(boxes)
-        return paint_one(picture, xy, self.size * sides.astype(np.float32)[..., None, :], blocked, grey), blocked
+        even = random.random((*xy.shape[:-2], self.chances(skeleton)))
+        blocked, grey, sides = self._choose_in(picture.shape[:2], xy, state, skeleton, even, boxes)
+        return paint_one(picture, xy, sides, blocked, grey), blocked
+
+    def on_pictures(
+        self,
+        pictures: UInt8[np.ndarray, "batch height width 3"],
+        xy: Float[np.ndarray, "batch joint 2"],
+        state: Shaped[np.ndarray, "batch joint"],
+        skeleton: Skeleton,
+        even: Float[np.ndarray, "batch chance"],
+        boxes: Float[np.ndarray, "batch 4"] | None = None,
+    ) -> tuple[UInt8[np.ndarray, "batch height width 3"], Bool[np.ndarray, "batch joint"]]:
+        """Pictures in memory, of one person each.
+
+        Arguments, result and errors are those of a call; numbers from 0 to 1, as many of each picture as `chances` says, decide.
+        """
+        blocked, grey, sides = self._choose_in(pictures.shape[1:3], xy, state, skeleton, even, boxes)
+        return np.stack([paint_one(*each) for each in zip(pictures, xy, sides, blocked, grey, strict=True)]), blocked
+
+    def _choose_in(
+        self,
+        shape: tuple[int, ...],
+        xy: Float[np.ndarray, "*person joint 2"],
+        state: Shaped[np.ndarray, "*person joint"],
+        skeleton: Skeleton,
+        even: Float[np.ndarray, "*person chance"],
+        boxes: Float[np.ndarray, "*person 4"] | None,
+    ) -> tuple[Bool[np.ndarray, "*person joint"], UInt8[np.ndarray, "*person joint"], Float[np.ndarray, "*person 1 2"]]:
+        """In pictures of this height and width: what is covered, each joint's grey, and the sides of each person's blocks, px."""
+        size = np.array(shape[::-1], np.float32)
+        visible = (state == VISIBLE) & np.array(_limbs(skeleton)) & (xy >= -0.5).all(-1) & (xy < size - 0.5).all(-1)
+        sides = np.broadcast_to(size, (*xy.shape[:-2], 2)) if self.space == "crop" else _sides(boxes).astype(np.float32)
+        return *self.choose_one(visible, even), self.size * sides[..., None, :]
+
+    def chances(self, skeleton: Skeleton) -> int:
+        """Numbers that decide on one person's blocks: whether there are any, the order of the joints, and each one's grey."""
+        return 1 + 2 * len(skeleton)
 
     def count(self, visible: int) -> int:
         """Blocks for so many visible limb joints (eq. 1); 0.1 x 3, which is a little more than 0.3 to a computer, is 0.3."""
@@ -136,13 +168,12 @@ class LimbBlocks:
         return rank < wanted[..., None], grey
 
     def choose_one(
-        self, visible: Bool[np.ndarray, "*person joint"], random: np.random.Generator
+        self, visible: Bool[np.ndarray, "*person joint"], even: Float[np.ndarray, "*person chance"]
     ) -> tuple[Bool[np.ndarray, "*person joint"], UInt8[np.ndarray, "*person joint"]]:
-        """The same in NumPy."""
-        shape = visible.shape
-        chance, order = random.random(shape[:-1]), random.random(shape)
-        grey = random.integers(256, size=shape, dtype=np.uint8)
-        counts = np.array([self.count(number) for number in range(shape[-1] + 1)])
+        """The same in NumPy, by numbers from 0 to 1."""
+        joints = visible.shape[-1]
+        chance, order, grey = even[..., 0], even[..., 1 : joints + 1], (256 * even[..., joints + 1 :]).astype(np.uint8)
+        counts = np.array([self.count(number) for number in range(joints + 1)])
         wanted = np.where(chance < self.probability, counts[visible.sum(-1)], 0)
         rank = np.where(visible, order, 2.0).argsort(-1).argsort(-1)
         return rank < wanted[..., None], grey
@@ -197,9 +228,9 @@ def paint_one(
     """The same on one picture in memory, people one after the other."""
     picture = picture.copy()
     middle, half = xy[blocked].astype(np.float32), np.broadcast_to(sides, xy.shape)[blocked].astype(np.float32) / 2
-    low, high = (np.clip(edge, 0, [picture.shape[1], picture.shape[0]]) for edge in (np.ceil(middle - half), np.floor(middle + half) + 1))
+    edges = np.concatenate([np.ceil(middle - half), np.floor(middle + half) + 1], -1).clip(0).astype(int)
     shades = grey[blocked] if picture.dtype == np.uint8 else (grey[blocked].astype(np.float32) / 255).astype(picture.dtype)
-    for (left, top), (right, bottom), shade in zip(low.astype(int).tolist(), high.astype(int).tolist(), shades, strict=True):
+    for (left, top, right, bottom), shade in zip(edges.tolist(), shades, strict=True):
         picture[top:bottom, left:right] = shade
     return picture
 

@@ -4,7 +4,7 @@ What the paper adds costs nothing afterwards: the network that comes out is the 
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,17 +12,15 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor, nn
 
 from occlupose.codecs.maps import pooled
 from occlupose.datasets.coco import Annotations, Person
-from occlupose.datasets.topdown import MEMORY, Gallery, show
+from occlupose.datasets.topdown import CHANCES, MEMORY, Gallery, show
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import begin, save
-from occlupose.media import RGB
 from occlupose.methods.ljof.losses import DynamicStructureLoss, heatmap_loss
 from occlupose.methods.ljof.recipe import Recipe
 from occlupose.networks.estimators import normalised
@@ -79,33 +77,46 @@ class Samples:
 
     def draw(self, generator: Generator) -> Batch:
         """This process's share of the batch of a step."""
-        who, seed = torch.randint(2**62, (2, self.recipe.batch), generator=generator)
-        chosen = list(zip((who % len(self.data.people)).tolist(), seed.tolist(), strict=True))[self.share]
-        shown = list(self._workers.map(lambda drawn: self.one(*drawn), chosen))
-        pictures, xy, state = (np.stack(part) for part in zip(*shown, strict=True))
-        weight = torch.from_numpy(state != ABSENT).float()
-        return Batch(torch.from_numpy(pictures), torch.from_numpy(xy).float(), weight)
+        recipe, skeleton = self.recipe, self.data.skeleton
+        blocks = recipe.blocks
+        who = torch.randint(len(self.data.people), (recipe.batch,), generator=generator)[self.share].tolist()
+        of_view, of_blocks = (
+            torch.rand(recipe.batch, count, dtype=torch.float64, generator=generator)[self.share].numpy()
+            for count in (CHANCES, 0 if blocks is None else blocks.chances(skeleton))
+        )
+        people, images = zip(*self._readable(who), strict=True)
+        shown = show(people, images, recipe.crop, skeleton, recipe.variation, of_view)
+        pictures = shown.pictures
+        if blocks is not None:
+            pictures, _ = blocks.on_pictures(pictures, shown.xy, shown.state, skeleton, of_blocks, shown.boxes)
+        weight = torch.from_numpy(shown.state != ABSENT).float()
+        return Batch(torch.from_numpy(pictures), torch.from_numpy(shown.xy).float(), weight)
 
-    def one(self, number: int, seed: int) -> tuple[RGB, Float[np.ndarray, "joint 2"], UInt8[np.ndarray, "joint"]]:
-        """One person, or the next whose picture can be read: crop, joints in it, and v of each.
+    def _readable(self, who: Sequence[int]) -> list[tuple[Person, Pyramid]]:
+        """People with these numbers and their pictures; those that are not at hand are read side by side.
+
+        Raises:
+            OccluposeError: as `_one`.
+        """
+        people = [self.data.people[number] for number in who]
+        at_hand = [self._gallery.kept(person) for person in people]
+        missing = [number for number, image in zip(who, at_hand, strict=True) if image is None]
+        read = self._workers.map(self._one, missing) if missing else iter(())
+        return [next(read) if image is None else (person, image) for person, image in zip(people, at_hand, strict=True)]
+
+    def _one(self, number: int) -> tuple[Person, Pyramid]:
+        """This person, or the next whose picture can be read.
 
         Raises:
             OccluposeError: no picture can be read; or this one, where that is an error.
         """
-        people, recipe = self.data.people, self.recipe
+        people = self.data.people
         for step in range(len(people)):
             person = people[(number + step) % len(people)]
             image = self._read(person)
             if image is not None:
-                break
-        else:
-            raise OccluposeError(f"{person.picture}: cannot be read, nor can any other picture; give the dataset's own pictures")
-        random = np.random.default_rng(seed)
-        shown = show(person, image, recipe.crop, self.data.skeleton, recipe.variation, random)
-        if recipe.blocks is None:
-            return shown.picture, shown.xy, shown.state
-        picture, _ = recipe.blocks.on_picture(shown.picture, shown.xy, shown.state, self.data.skeleton, random, shown.box)
-        return picture, shown.xy, shown.state
+                return person, image
+        raise OccluposeError(f"{people[number].picture}: cannot be read, nor can any other picture; give the dataset's own pictures")
 
     def _read(self, person: Person) -> Pyramid | None:
         """The person's picture; None where it cannot be read."""

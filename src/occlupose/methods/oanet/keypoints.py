@@ -128,8 +128,8 @@ def sample(
     region = crop.regions(person.box[None])
     top = radius(region) / view.scale * np.array([np.sin(view.angle), -np.cos(view.angle)])
     turned = np.concatenate([region[0, :2], region[0, :2] + top])
-    shown = cut(person, person.read(), crop, skeleton, turned, mirrored=view.mirrored)
-    return shown.picture, *codec.encode(shown.xy, shown.state)
+    shown = cut([person], [person.read()], crop, skeleton, turned[None], np.array([view.mirrored]))
+    return shown.pictures[0], *codec.encode(shown.xy[0], shown.state[0])
 
 
 def loss(network: nn.Module, batch: Batch) -> Terms:
