@@ -105,6 +105,17 @@ def test_several_files_are_told_apart_by_the_split_or_by_name(tmp_path):
     assert find(tmp_path, "test", tmp_path / "more_test.json").annotations.name == "more_test.json"
 
 
+def test_names_are_read_by_words(tmp_path):
+    """An interval is no validation, and the latest no test."""
+    content = flat(tmp_path, name="interval_train.json")
+    flat(tmp_path, name="a_val.json", seed=1)
+    for name in ("latest_boxes.json", "test_boxes.json"):
+        files.write_json(tmp_path / name, files.boxes(content))
+    place = find(tmp_path, "val")
+    assert place.annotations.name == "a_val.json"
+    assert [path.name for path in place.detections] == ["latest_boxes.json"]
+
+
 def test_two_datasets_in_one_folder(tmp_path):
     files.write_coco(tmp_path)
     files.write_ochuman(tmp_path)
@@ -118,6 +129,10 @@ def test_what_cannot_be_found(tmp_path):
         find(tmp_path / "none")
     with pytest.raises(OccluposeError, match=r"no annotations of joints in it; give the folder of COCO, CrowdPose, OCHuman or the like"):
         find(tmp_path)
+    (tmp_path / "half.json").write_text('{"images": [')
+    with pytest.raises(OccluposeError, match=r"half\.json: cannot be read, damaged or cut short; give the whole file"):
+        find(tmp_path)
+    (tmp_path / "half.json").unlink()
     files.write_json(tmp_path / "boxes.json", [])
     with pytest.raises(OccluposeError, match=r"boxes\.json: no annotations of joints; give a file in COCO's keypoint format"):
         find(tmp_path, annotations=tmp_path / "boxes.json")

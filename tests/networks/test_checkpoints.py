@@ -182,7 +182,7 @@ def test_the_names_of_resnets_and_hrnets_are_mmposes(resnet, hrnet):
 def test_mmpose(model, prefix, origin, resnet, hrnet, tmp_path):
     source = resnet if model == "simple_baseline_r50" else hrnet
     theirs = {name if name.startswith("backbone.") else prefix + name.removeprefix("head."): v for name, v in source.state_dict().items()}
-    translated = translate(written(theirs, tmp_path / "a.pth"), model, joints=17)
+    translated = translate(written(theirs, tmp_path / "a.pth"), model)
     assert (translated.whole, translated.joints, translated.origin, translated.notes) == (True, 17, origin, ())
     assert same(translated, source, model)
 
@@ -227,7 +227,7 @@ def test_transformers_for_classes_give_the_backbone(project, vitpose, tmp_path):
         theirs |= {"head.weight": torch.zeros(1000, 384), "head.bias": torch.zeros(1000)}
     else:
         theirs |= {"head.layers.head.weight": torch.zeros(1000, 384), "head.layers.head.bias": torch.zeros(1000)}
-    translated = translate(written(theirs, tmp_path / "a.pth"), "vitpose_s", crop=CROP, joints=17)
+    translated = translate(written(theirs, tmp_path / "a.pth"), "vitpose_s", crop=CROP)
     assert (translated.whole, translated.joints) == (False, 0)
     assert translated.origin == ("timm or MAE" if project == "timm" else "MMPretrain")
     assert translated.notes[:2] == (
@@ -417,11 +417,15 @@ def test_other_networks_are_refused_and_the_fitting_one_is_named(small, hrnet, t
         translate(path, "hourglass")
 
 
-def test_other_joints_are_refused(tmp_path):
+def test_joints_are_those_of_the_head(tmp_path):
     path = written(build("simple_baseline_small", 5).state_dict(), tmp_path / "a.pth")
-    assert refusal(path, joints=17) == "its head is of 5 joints, not 17; give --joints 5 or a checkpoint of 17 joints"
-    assert translate(path, "simple_baseline_small", joints=5).joints == 5
-    assert len(translate(path, "simple_baseline_small").tensors["head.final_layer.bias"]) == 5
+    translated = translate(path, "simple_baseline_small")
+    assert translated.joints == len(translated.tensors["head.final_layer.bias"]) == 5
+
+
+def test_the_checkpoint_of_a_training_is_not_its_weights(small, tmp_path):
+    torch.save({"network": small.state_dict(), "average": {}, "optimiser": {}, "step": 3}, tmp_path / "last.pt")
+    assert refusal(tmp_path / "last.pt").startswith("where our own training stands; --resume goes on with it")
 
 
 def test_what_is_missing_or_unknown_is_named(small, tmp_path):

@@ -142,10 +142,13 @@ def _only(folder: Path, split: Split) -> Path:
     plain = [path for path, content in parsed.items() if not _whole_body(content)]
     left = plain or list(parsed)
     if len(left) > 1:
-        left = [path for path in left if split in path.stem.lower()] or left
+        left = [path for path in left if any(word.startswith(split) for word in _words(path))] or left
     if len(left) > 1:
         _ambiguous(folder, split, left)
     if not left:
+        damaged = [path for path in _files(folder) if _start(path).startswith(b"{") and _parsed(path) is None]
+        if damaged:
+            raise OccluposeError(f"{damaged[0]}: cannot be read, damaged or cut short; give the whole file, or {_OPTION}")
         raise OccluposeError(
             f"{folder}: no annotations of joints in it; give the folder of COCO, CrowdPose, OCHuman or the like, or {_OPTION}"
         )
@@ -208,9 +211,13 @@ def _is_detections(path: Path) -> bool:
 def _of_split(path: Path, split: Split) -> bool:
     """Whether a name speaks of this split, or of none."""
     names = {"train": ("train",), "val": ("val",), "test": ("test", "val2017")}
-    words = path.stem.lower()
-    said = [each for each, each_words in names.items() if any(word in words for word in each_words)]
+    said = [each for each, begins in names.items() if any(word.startswith(begins) for word in _words(path))]
     return not said or split in said
+
+
+def _words(path: Path) -> list[str]:
+    """Of a file's name."""
+    return re.split(r"[^a-z0-9]+", path.stem.lower())
 
 
 def _images(folder: Path, annotations: Path) -> Path:

@@ -103,7 +103,7 @@ _SPARE = r"backbone\.stage4\.\d+\.fuse_layers\.[123]\."
 _CURE = "give a .pth, .pt or .safetensors file of MMPose, ViTPose, timm or MAE"
 
 
-def translate(path: Path, model: str, *, joints: int | None = None, crop: tuple[int, int] = (192, 256)) -> Translated:
+def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> Translated:
     """A checkpoint of another project as weights of one of our estimators.
 
     A transformer's embeddings of positions are interpolated between cells (bicubic) where the file's grid is another than the crop's. That
@@ -112,7 +112,6 @@ def translate(path: Path, model: str, *, joints: int | None = None, crop: tuple[
     Arguments:
         path: .pth, .pt or .safetensors.
         model: its name in ESTIMATORS.
-        joints: how many the head must have; None takes what the file has.
         crop: width and height of the pictures, px; for ViTPose.
 
     Raises:
@@ -127,8 +126,6 @@ def translate(path: Path, model: str, *, joints: int | None = None, crop: tuple[
         kind = " with the classic head" if model.startswith("vitpose") else ""
         cure = f"give {' or '.join(fitting)}, which it fits" if fitting else f"give a checkpoint of {model}{kind}"
         raise OccluposeError(f"{path}: {misfit}; {cure}")
-    if joints is not None and maps not in (0, joints):
-        raise OccluposeError(f"{path}: its head is of {maps} joints, not {joints}; give --joints {maps} or a checkpoint of {joints} joints")
     expected, grid = _expected(model, maps, crop)
     tensors = {ours: found[theirs] for ours, theirs in entries.items() if ours in expected}
     notes: list[str] = []
@@ -170,6 +167,8 @@ def read(path: Path) -> dict[str, Tensor]:
         raise OccluposeError(f"{path}: holds {code[1]}, which only code could make, and no code is run here; {cure}") from error
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError) as error:
         raise OccluposeError(f"{path}: not readable as a checkpoint; {_CURE}") from error
+    if isinstance(content, dict) and {"network", "average", "optimiser"} <= content.keys():
+        raise OccluposeError(f"{path}: where our own training stands; --resume goes on with it, and writes a .safetensors file at its end")
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
