@@ -2,7 +2,7 @@
 
     occlupose synth --scenes 6000 --seed 21 --people 1 1 --objects 0 --size 288 288 --shard 200 -o TRAIN
     occlupose synth --scenes 300 --seed 12 --shard 100 -o TEST
-    python benchmarks/ljof_ablation.py --train TRAIN --test TEST --runs RUNS [--tables main grid]
+    python benchmarks/ljof_ablation.py --train TRAIN --test TEST --runs RUNS [--tables main grid long]
 
 Learnt from are people who stand alone, and hide nothing but what their own bodies hide; scored are others in crowds, behind each other and
 behind things, as papers learn from COCO and score on OCHuman. Two small estimators of ours look for them in their true boxes: `ap` and `ar`
@@ -11,19 +11,21 @@ without LJOF, as published runs begin with those of ImageNet; its seed decides t
 
 Reduced size, for two cores: crops of 64 x 96 px, a million parameters at most, 200,000 people for the weights to begin with, then 12,000 a
 run (published: 149,813 people of COCO, 210 times), milder variation, batches of 16, and a cosine to nothing in place of drops. What takes
-long to show, like a regulariser's effect on a network that has learnt all it can, does not show here.
+long to show, like a regulariser's effect on a network that has learnt all it can, does not show here; whether more of it would show after
+as long a training with LJOF as without is asked of one estimator.
 
 Writes results/ljof_ablation.csv, a row for each finished run; runs that are there already are not repeated.
 """
 
 import csv
+import json
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import tyro
@@ -45,7 +47,7 @@ from occlupose.occlusion.blocks import LimbBlocks
 RESULTS = Path(__file__).parent / "results" / "ljof_ablation.csv"
 COLUMNS = ("estimator", "variant", "seed", "ap", "ap_occluded", "ar")
 ESTIMATORS = ("hrnet_small", "simple_baseline_small")
-SEEDS = (0, 1, 2)
+SEEDS, LONG_SEED = (0, 1, 2), 100
 BEGIN, PEOPLE = 200_000, 12_000
 """People learnt from: before, and in each run."""
 
@@ -70,7 +72,13 @@ GRID: dict[str, tuple[LimbBlocks | None, Structure | None]] = {
     for size in (0.10, 0.20, 0.30)
     if (number, size) != (BLOCKS.number, BLOCKS.size)  # which is LJA above
 }
-"""Table 7: how many blocks of which size; of one estimator."""
+"""Table 7: how many blocks of which size; of the smaller estimator."""
+
+
+LONG = {f"{name}, from the start": MAIN[name] for name in ("baseline", "LJA", "LJA + DSL, step")}
+"""Whole trainings of the smaller estimator. The first one's weights are those that the other rows begin with."""
+
+Table = Literal["main", "grid", "long"]
 
 
 @dataclass(frozen=True)
@@ -81,12 +89,18 @@ class Run:
     variant: str
     seed: int
 
+    @property
+    def folder(self) -> str:
+        """Its name."""
+        return f"{self.estimator}_{self.variant}_{self.seed}".replace(" ", "_").replace(",", "")
+
     def recipe(self, people: int) -> Recipe:
         """What is trained."""
-        blocks, structure = (MAIN | GRID)[self.variant]
-        return replace(
-            small(self.estimator), blocks=blocks, structure=structure, seed=self.seed, epochs=PEOPLE / people, learning_rate=3.2e-2
-        )
+        blocks, structure = (MAIN | GRID | LONG)[self.variant]
+        recipe = replace(small(self.estimator), blocks=blocks, structure=structure, seed=self.seed)
+        if self.variant in LONG:
+            return replace(recipe, epochs=BEGIN / people)
+        return replace(recipe, epochs=PEOPLE / people, learning_rate=recipe.learning_rate / 2)
 
 
 def small(estimator: str) -> Recipe:
@@ -105,15 +119,20 @@ def people(folder: Path) -> Annotations:
     return load(place.annotations, place.images)
 
 
-def begin(estimator: str, train: Path, runs: Path) -> Path:
-    """The weights that an estimator's runs begin with; made once, on one core."""
+def trained(run: Run, train: Path, runs: Path) -> Path:
+    """The run's weights; made once, on one core."""
     torch.set_num_threads(1)
-    folder, data = runs / f"begin_{estimator}", people(train)
-    path = folder / f"{estimator}.safetensors"
+    data, folder = people(train), runs / run.folder
+    path = folder / f"{run.estimator}.safetensors"
     if not path.exists():
-        recipe = replace(small(estimator), epochs=BEGIN / len(data.people), seed=100)
-        train_estimator(data, folder, recipe, memory=MEMORY, resume=True, progress=False)
+        start = None if run.variant in LONG else trained(first(run.estimator), train, runs)
+        train_estimator(data, folder, run.recipe(len(data.people)), start=start, memory=MEMORY, resume=True, progress=False)
     return path
+
+
+def first(estimator: str) -> Run:
+    """Whose weights an estimator's runs begin with."""
+    return Run(estimator, next(iter(LONG)), LONG_SEED)
 
 
 def score(weights: Path, test: Path) -> tuple[float, float, float]:
@@ -127,20 +146,17 @@ def score(weights: Path, test: Path) -> tuple[float, float, float]:
 
 def work(run: Run, train: Path, test: Path, runs: Path) -> tuple[Run, tuple[float, float, float]]:
     """Trains and scores one row, on one core."""
-    torch.set_num_threads(1)
-    data = people(train)
-    folder = runs / f"{run.estimator}_{run.variant}_{run.seed}".replace(" ", "_").replace(",", "")
-    start = begin(run.estimator, train, runs)
-    weights = train_estimator(data, folder, run.recipe(len(data.people)), start=start, memory=MEMORY, resume=True, progress=False)
-    return run, score(weights, test)
+    return run, score(trained(run, train, runs), test)
 
 
-def planned(tables: tuple[Literal["main", "grid"], ...]) -> Iterator[Run]:
+def planned(tables: tuple[Table, ...]) -> Iterator[Run]:
     """Every row, the more important first."""
     if "main" in tables:
         yield from (Run(estimator, variant, seed) for seed in SEEDS for estimator in ESTIMATORS for variant in MAIN)
     if "grid" in tables:
-        yield from (Run(ESTIMATORS[0], variant, seed) for seed in SEEDS for variant in GRID)
+        yield from (Run(ESTIMATORS[1], variant, seed) for seed in SEEDS for variant in GRID)
+    if "long" in tables:
+        yield from (Run(ESTIMATORS[1], variant, LONG_SEED) for variant in LONG)
 
 
 def finished() -> set[Run]:
@@ -153,16 +169,19 @@ def finished() -> set[Run]:
 
 def keep(run: Run, figures: tuple[float, float, float]) -> None:
     """Appends a row."""
+    how = RESULTS.with_suffix(".json")
+    before = json.loads(how.read_text())["commit"].split(", ") if how.exists() else []
+    commits = tuple(dict.fromkeys((*before, COMMIT)))
     new = not RESULTS.exists()
     with RESULTS.open("a", newline="") as file:
         writer = csv.writer(file)
         if new:
             writer.writerow(COLUMNS)
         writer.writerow([run.estimator, run.variant, run.seed, *(f"{figure:.5f}" for figure in figures)])
-    describe(RESULTS, seed="0, 1, 2", commits=(COMMIT,))
+    describe(RESULTS, seed=", ".join(map(str, (*SEEDS, LONG_SEED))), commits=commits)
 
 
-def main(train: Path, test: Path, runs: Path, tables: tuple[Literal["main", "grid"], ...] = ("main", "grid"), workers: int = 2) -> None:
+def main(train: Path, test: Path, runs: Path, tables: tuple[Table, ...] = get_args(Table), workers: int = 2) -> None:
     """Trains and scores what is missing.
 
     Args:
@@ -176,7 +195,9 @@ def main(train: Path, test: Path, runs: Path, tables: tuple[Literal["main", "gri
     todo = [run for run in planned(tables) if run not in there]
     console.print(f"{len(todo)} runs, {len(there)} done before")
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        beginning = {pool.submit(begin, estimator, train, runs): estimator for estimator in dict.fromkeys(run.estimator for run in todo)}
+        beginning = {
+            pool.submit(trained, first(estimator), train, runs): estimator for estimator in dict.fromkeys(run.estimator for run in todo)
+        }
         running: set[Future[tuple[Run, tuple[float, float, float]]]] = set()
         while beginning or running:
             for done in wait([*beginning, *running], return_when=FIRST_COMPLETED).done:

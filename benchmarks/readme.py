@@ -122,18 +122,33 @@ LJOF_GRID = {
 }
 """Variants of the LJOF ablation that differ in how many blocks of which size there are; one of them is called LJA there."""
 
+LJOF_LONG = ", from the start"
+"""How variants end that are whole trainings."""
+
 
 def ljof_ablation() -> str:
     """What each part of LJOF buys, in percent: mean and standard deviation over seeds."""
-    rows = [row for row in _rows("ljof_ablation") if row["variant"] not in LJOF_GRID]
+    rows = [row for row in _rows("ljof_ablation") if row["variant"] not in LJOF_GRID and not row["variant"].endswith(LJOF_LONG)]
     seeds = gathered(rows, ("estimator", "variant"), tuple(LJOF_SCORES))
     lines = [[*names, str(len(runs)), *spread([[100 * value for value in run] for run in runs], 2)] for names, runs in seeds.items()]
     return _lined(["estimator", "", "seeds", *LJOF_SCORES.values()], lines) + _how("ljof_ablation")
 
 
+def ljof_long() -> str:
+    """Whole trainings with LJOF and without."""
+    rows = [row for row in _rows("ljof_ablation") if row["variant"].endswith(LJOF_LONG)]
+    lines = [
+        [row["estimator"], row["variant"].removesuffix(LJOF_LONG), *(f"{100 * float(row[column]):.2f}" for column in LJOF_SCORES)]
+        for row in rows
+    ]
+    return _lined(["estimator", "from the start", *LJOF_SCORES.values()], lines) + _how("ljof_ablation")
+
+
 def ljof_grid() -> str:
     """AP, and AP of hidden joints, by how many blocks there are and how large they are; of one estimator."""
-    seeds = gathered([row for row in _rows("ljof_ablation") if row["estimator"] == "hrnet_small"], ("variant",), tuple(LJOF_SCORES))
+    seeds = gathered(
+        [row for row in _rows("ljof_ablation") if row["estimator"] == "simple_baseline_small"], ("variant",), tuple(LJOF_SCORES)
+    )
     cells = {}
     for variant, place in LJOF_GRID.items():
         runs = seeds.get((variant,)) or (seeds.get(("LJA",)) if place == ("0.15", "0.20") else None)
@@ -166,6 +181,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sizes of estimators": estimators,
     "parts of ljof_ablation": ljof_ablation,
     "grid of ljof_ablation": ljof_grid,
+    "long of ljof_ablation": ljof_long,
     "whole ljof_training": lambda: whole(_rows("ljof_training")) + _how("ljof_training"),
     "whole ljof_inference": lambda: whole(_rows("ljof_inference")) + _how("ljof_inference"),
     "whole ljof_front_ends": lambda: whole(_rows("ljof_front_ends")) + _how("ljof_front_ends"),

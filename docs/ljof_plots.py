@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 ROOT = Path(__file__).parents[1]
 RESULTS, IMAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "images"
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from readme import LJOF_GRID, LJOF_SCORES, gathered  # noqa: E402
+from readme import LJOF_GRID, LJOF_LONG, LJOF_SCORES, gathered  # noqa: E402
 
 
 def rows() -> list[dict[str, str]]:
@@ -27,7 +27,8 @@ def rows() -> list[dict[str, str]]:
 
 def parts() -> None:
     """Every run of every part, less the mean of the baseline: what it buys, in points."""
-    seeds = gathered([row for row in rows() if row["variant"] not in LJOF_GRID], ("estimator", "variant"), tuple(LJOF_SCORES))
+    short = [row for row in rows() if row["variant"] not in LJOF_GRID and not row["variant"].endswith(LJOF_LONG)]
+    seeds = gathered(short, ("estimator", "variant"), tuple(LJOF_SCORES))
     estimators, variants = (list(dict.fromkeys(key[place] for key in seeds)) for place in (0, 1))
     figure, axes = plt.subplots(1, len(LJOF_SCORES), figsize=(11, 3.6), sharey=True, layout="constrained")
     for column, (axis, label) in enumerate(zip(axes, LJOF_SCORES.values(), strict=True)):

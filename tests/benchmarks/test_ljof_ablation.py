@@ -16,15 +16,17 @@ def benchmark(monkeypatch, tmp_path):
 
 
 def test_every_variant_has_three_seeds_and_the_grid_one_estimator(benchmark):
-    runs = list(benchmark.planned(("main", "grid")))
-    assert len(set(runs)) == len(runs) == 2 * 8 * 3 + 8 * 3
+    runs = list(benchmark.planned(("main", "grid", "long")))
+    assert len(set(runs)) == len(runs) == 2 * 8 * 3 + 8 * 3 + 3
     assert runs[:16] == [run for run in runs if run.seed == 0 and run.variant in benchmark.MAIN]
-    assert {run.estimator for run in runs if run.variant in benchmark.GRID} == {"hrnet_small"}
+    assert {run.estimator for run in runs if run.variant in benchmark.GRID} == {"simple_baseline_small"}
 
 
 def test_variants_differ_in_what_they_are_called_by_and_nothing_else(benchmark):
     recipes = {
-        run.variant: run.recipe(6000) for run in benchmark.planned(("main", "grid")) if run.seed == 0 and run.estimator == "hrnet_small"
+        run.variant: run.recipe(6000)
+        for run in benchmark.planned(("main", "grid"))
+        if run.seed == 0 and run.estimator == "simple_baseline_small"
     }
     assert recipes["baseline"].blocks is None and recipes["baseline"].structure is None
     assert recipes["LJA"].blocks == LimbBlocks(0.15, 0.20)
@@ -35,6 +37,14 @@ def test_variants_differ_in_what_they_are_called_by_and_nothing_else(benchmark):
     at_first = {name: recipe.structure.schedule(0.0) for name, recipe in recipes.items() if recipe.structure}
     assert [name for name, value in at_first.items() if value] == ["LJA + DSL, constant", "LJA + Ke et al., constant"]
     assert len({recipe.without_ljof() for recipe in recipes.values()}) == 1
+
+
+def test_whole_trainings_are_all_of_one_length_and_the_first_is_without_ljof(benchmark):
+    long = list(benchmark.planned(("long",)))
+    assert long[0] == benchmark.first("simple_baseline_small")
+    recipes = [run.recipe(6000) for run in long]
+    assert {recipe.epochs for recipe in recipes} == {200_000 / 6000} and {recipe.seed for recipe in recipes} == {100}
+    assert [(recipe.blocks is None, recipe.structure is None) for recipe in recipes] == [(True, True), (False, True), (False, False)]
 
 
 def test_rows_that_are_there_are_not_run_again(benchmark):
