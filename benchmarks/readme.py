@@ -130,7 +130,9 @@ def ljof_ablation() -> str:
     """What each part of LJOF buys, in percent: mean and standard deviation over seeds."""
     rows = [row for row in _rows("ljof_ablation") if row["variant"] not in LJOF_GRID and not row["variant"].endswith(LJOF_LONG)]
     seeds = gathered(rows, ("estimator", "variant"), tuple(LJOF_SCORES))
-    lines = [[*names, str(len(runs)), *spread([[100 * value for value in run] for run in runs], 2)] for names, runs in seeds.items()]
+    estimators = list(dict.fromkeys(estimator for estimator, _ in seeds))
+    names = sorted(seeds, key=lambda name: (estimators.index(name[0]), name[1] != "baseline"))
+    lines = [[*name, str(len(seeds[name])), *spread([[100 * value for value in run] for run in seeds[name]], 2)] for name in names]
     return _lined(["estimator", "", "seeds", *LJOF_SCORES.values()], lines) + _how("ljof_ablation")
 
 

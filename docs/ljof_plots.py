@@ -44,5 +44,23 @@ def parts() -> None:
     figure.savefig(IMAGES / "ljof_ablation.png", dpi=110)
 
 
+def grid() -> None:
+    """AP and AP of hidden joints by the size of blocks, a line for each number of them; of the smaller estimator."""
+    own = [row for row in rows() if row["estimator"] == "simple_baseline_small"]
+    seeds = gathered(own, ("variant",), tuple(LJOF_SCORES))
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout="constrained")
+    for column, (axis, label) in enumerate(zip(axes, LJOF_SCORES.values(), strict=False)):
+        for number in dict.fromkeys(number for number, _ in LJOF_GRID.values()):
+            line = {float(size): name for name, (of, size) in LJOF_GRID.items() if of == number}
+            runs = [seeds.get((name,), seeds["LJA",]) for name in line.values()]
+            axis.plot(list(line), [100 * mean(run[column] for run in each) for each in runs], "o-", label=f"number {number}")
+        axis.axhline(100 * mean(run[column] for run in seeds["baseline",]), color="grey", linestyle="--", label="no blocks")
+        axis.set(title=label, xlabel="side of a block / side of the crop", xticks=(0.1, 0.2, 0.3))
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize=8)
+    figure.savefig(IMAGES / "ljof_grid.png", dpi=110)
+
+
 if __name__ == "__main__":
     parts()
+    grid()
