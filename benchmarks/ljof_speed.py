@@ -1,7 +1,7 @@
 """How fast do the estimators train and look, how much of training is lost to data, and what do batches of crops buy?
 
-    occlupose synth --scenes 100 --seed 13 -o PEOPLE
-    python benchmarks/ljof_speed.py --people PEOPLE [--models NAMES]
+    occlupose synth --scenes 100 --seed 13 --shard 100 -o PEOPLE
+    python benchmarks/ljof_speed.py --people PEOPLE [--models NAMES] [--parts inference training]
 
 Training: a step as `occlupose train ljof` does it, beside the same step on one batch that is always the same; the difference is what data
 cost that were not ready. Turns of both take turns; medians. Writes results/ljof_training.csv.
@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ INFERENCE = (
     *("alone_gflops", "together_gflops", "peak_gflops"),
 )
 CROPS = (1, 4, 16)
+Part = Literal["inference", "training"]
 SMALL_BATCH, LARGE_BATCH = 32, 4
 TURNS = 3
 
@@ -71,7 +73,7 @@ def training(model: str, data: Annotations) -> list[object]:
     small = model.endswith("small")
     recipe = replace(published(model), batch=SMALL_BATCH if small else LARGE_BATCH)
     fixed = Samples(data, recipe).draw(Generator().manual_seed(0))
-    count = 24 if small else 5
+    count = 24 if small else 3
     fed, free = [], []
     for _ in range(TURNS):
         fed += steps(recipe, data, count, fixed=None)
@@ -126,28 +128,28 @@ def fastest() -> float:
     return max(2 * side**3 / timed(lambda: one @ other) / 1e9 for _ in range(8))
 
 
-def main(people: Path, models: tuple[str, ...] = tuple(ESTIMATORS)) -> None:
+def main(people: Path, models: tuple[str, ...] = tuple(ESTIMATORS), parts: tuple[Part, ...] = get_args(Part)) -> None:
     """Measures all of them, on all cores.
 
     Args:
         people: of occlupose synth.
         models: names of estimators.
+        parts: what is measured.
     """
     console, results, place = Console(), Path(__file__).parent / "results", find(people)
-    data, peak = load(place.annotations, place.images), fastest()
-    console.print(f"{peak:.0f} GFLOP/s at most")
-    rows = []
-    for model in models:
-        rows += inference(model, peak)
-        console.print(*rows[-len(CROPS) :], sep="\n")
-    rows += inference("hrnet_small", peak, torch.bfloat16)
-    console.print(*rows[-len(CROPS) :], sep="\n")
-    write(results / "ljof_inference.csv", INFERENCE, rows)
-    lines = []
-    for model in models:
-        lines.append(training(model, data))
-        console.print(*lines[-1])
-    write(results / "ljof_training.csv", TRAINING, lines)
+    if "inference" in parts:
+        peak, rows = fastest(), []
+        console.print(f"{peak:.0f} GFLOP/s at most")
+        for model, precision in [*((model, torch.float32) for model in models), ("hrnet_small", torch.bfloat16)]:
+            rows += inference(model, peak, precision)
+            console.print(*rows[-len(CROPS) :], sep="\n")
+        write(results / "ljof_inference.csv", INFERENCE, rows)
+    if "training" in parts:
+        data, rows = load(place.annotations, place.images), []
+        for model in models:
+            rows.append(training(model, data))
+            console.print(*rows[-1])
+        write(results / "ljof_training.csv", TRAINING, rows)
 
 
 if __name__ == "__main__":
