@@ -11,6 +11,7 @@ largest product of matrices that is tried says what the processor can do at most
 tried on one estimator. Writes results/ljof_inference.csv.
 """
 
+import csv
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -128,13 +129,21 @@ def fastest() -> float:
     return max(2 * side**3 / timed(lambda: one @ other) / 1e9 for _ in range(8))
 
 
+def table(path: Path) -> list[list[object]]:
+    """The rows that are there."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
 def main(people: Path, models: tuple[str, ...] = tuple(ESTIMATORS), parts: tuple[Part, ...] = get_args(Part)) -> None:
     """Measures all of them, on all cores.
 
     Args:
         people: of occlupose synth.
         models: names of estimators.
-        parts: what is measured.
+        parts: what is measured. Rows of training are written one by one; those of other models stay.
     """
     console, results, place = Console(), Path(__file__).parent / "results", find(people)
     if "inference" in parts:
@@ -145,11 +154,12 @@ def main(people: Path, models: tuple[str, ...] = tuple(ESTIMATORS), parts: tuple
             console.print(*rows[-len(CROPS) :], sep="\n")
         write(results / "ljof_inference.csv", INFERENCE, rows)
     if "training" in parts:
-        data, rows = load(place.annotations, place.images), []
+        data, path = load(place.annotations, place.images), results / "ljof_training.csv"
+        measured = {str(row[0]): row for row in table(path)}
         for model in models:
-            rows.append(training(model, data))
-            console.print(*rows[-1])
-        write(results / "ljof_training.csv", TRAINING, rows)
+            measured[model] = training(model, data)
+            console.print(*measured[model])
+            write(path, TRAINING, [measured[name] for name in ESTIMATORS if name in measured])
 
 
 if __name__ == "__main__":
