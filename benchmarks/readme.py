@@ -184,6 +184,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "parts of ljof_ablation": ljof_ablation,
     "grid of ljof_ablation": ljof_grid,
     "long of ljof_ablation": ljof_long,
+    "whole ljof_blocked": lambda: whole(_rows("ljof_blocked")) + _how("ljof_blocked"),
     "whole ljof_training": lambda: whole(_rows("ljof_training")) + _how("ljof_training"),
     "whole ljof_inference": lambda: whole(_rows("ljof_inference")) + _how("ljof_inference"),
     "whole ljof_front_ends": lambda: whole(_rows("ljof_front_ends")) + _how("ljof_front_ends"),
