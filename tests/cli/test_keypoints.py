@@ -149,7 +149,7 @@ def test_real_files(command, tmp_path, name):
         outcome = command("eval", "keypoints", "--data", data, "--frontend", tmp_path / "run" / WEIGHTS, "--boxes", where, "-o", scores)
         assert outcome.code == 0, outcome
         assert "not looked at" not in outcome.out
-        assert list(rows(scores)[0])[5:] == COLUMNS[name]
+        assert list(rows(scores)[0])[7:] == COLUMNS[name]
         assert {row["boxes"] for row in rows(scores)} == {"ground truth" if where == "ground-truth" else "detected"}
         count = sum(
             person["num_keypoints"] > 0 and not person["iscrowd"]
