@@ -1,0 +1,142 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hupor_people import crowd, scene
+from occlupose.codecs.scenes import KERNELS, TORSO, Scene, SceneMaps, metres, normalised
+from occlupose.errors import OccluposeError
+from occlupose.skeletons import COCO17, MPI15
+
+MAPS = SceneMaps(256, 160)
+PARTS = ("visible", "hidden", "all")
+
+
+def somebody(**places):
+    """One person with these joints, px and m; all visible."""
+    xy, z, state = torch.zeros(1, 1, 15, 2), torch.zeros(1, 1, 15), torch.zeros(1, 1, 15, dtype=torch.uint8)
+    for name, (x, y, depth) in places.items():
+        joint = MPI15.index(name)[0]
+        xy[0, 0, joint], z[0, 0, joint], state[0, 0, joint] = torch.tensor([x, y]), depth, 2
+    return Scene(xy, z, state, torch.tensor([1e-3]))
+
+
+def some(seed, people=3, maps=MAPS):
+    random = np.random.default_rng(seed)
+    bodies = crowd(random, people, maps)
+    return scene(bodies, random.integers(0, 3, bodies.shape[:2]).astype(np.uint8), maps)
+
+
+def mirrored(given):
+    """The picture the other way round."""
+    partners = list(MPI15.mirror)
+    xy = given.xy[:, :, partners].clone()
+    xy[..., 0] = MAPS.width - 1 - xy[..., 0]
+    return Scene(xy, given.z[:, :, partners], given.state[:, :, partners], given.span)
+
+
+@pytest.mark.parametrize("level", range(5))
+def test_peaks_are_1_at_the_joint_and_as_wide_as_opencv_makes_the_kernel(level):
+    joint = MPI15.index("left_knee")[0]
+    heatmap = MAPS.heatmaps(somebody(left_knee=(4 * 30 + 1.5, 4 * 20 + 1.5, 3)), "visible", level)[0, joint]
+    assert heatmap[20, 30] == 1 and heatmap.max() == 1
+    sigma = {15: 2.6, 11: 2.0, 9: 1.7, 7: 1.4, 5: 1.1}[KERNELS[level]]
+    assert heatmap[20, 31] == pytest.approx(math.exp(-1 / (2 * sigma**2)))
+    assert ((heatmap > 0).any(0).sum(), (heatmap > 0).any(1).sum()) == (KERNELS[level],) * 2
+
+
+def test_the_highest_gaussian_counts_where_two_overlap():
+    one, other = somebody(neck=(100.0, 80.0, 3)), somebody(neck=(108.0, 80.0, 3))
+    both = Scene(*(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")), one.span)
+    separate = [MAPS.heatmaps(each, "all", 1) for each in (one, other)]
+    assert torch.equal(MAPS.heatmaps(both, "all", 1), torch.maximum(*separate))
+
+
+@pytest.mark.parametrize(("level", "half"), [(0, 3), (1, 2), (2, 1), (3, 1), (4, 1)])
+def test_limbs_are_as_wide_as_published_and_point_from_the_first_joint_to_the_second(level, half):
+    limb = MPI15.limbs.index(("left_shoulder", "left_elbow"))
+    cell = lambda x, y, z: (4 * x + 1.5, 4 * y + 1.5, z)  # noqa: E731
+    fields = MAPS.fields(somebody(left_shoulder=cell(20, 10, 3.0), left_elbow=cell(40, 10, 2.75)), "visible", level)[0]
+    assert not fields[[other for other in range(14) if other != limb]].any()
+    lies = fields[limb, 0] > 0
+    assert lies.any(1).sum() == 2 * half - 1 and lies[:, 30].sum() == 2 * half - 1  # less than half away
+    assert lies.any(0).nonzero().flatten().tolist() == list(range(20 - half, 40 + half + 1))
+    assert fields[limb, :, 10, 30].tolist() == [1, 0, -0.25]
+
+
+@given(st.integers(0, 10**6), st.sampled_from(PARTS), st.integers(0, 4))
+def test_a_mirrored_picture_has_mirrored_maps(seed, part, level):
+    """Sides exchanged, the way to the right negated, depth as it was."""
+    given = some(seed)
+    other = mirrored(given)
+    partners = list(MPI15.mirror)
+    torch.testing.assert_close(
+        MAPS.heatmaps(other, part, level), MAPS.heatmaps(given, part, level)[:, partners].flip(-1), atol=1e-5, rtol=0
+    )
+    limbs = [MPI15.limbs.index(tuple(MPI15.joints[partners[MPI15.index(joint)[0]]] for joint in limb)) for limb in MPI15.limbs]
+    assert limbs == [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10]
+    back = MAPS.fields(given, part, level)[:, limbs].flip(-1) * torch.tensor([-1.0, 1, 1])[:, None, None]
+    differs = ((MAPS.fields(other, part, level) - back).abs() > 1e-4).any(2)
+    assert differs.float().mean() < 1e-3  # cells on the very border of a limb, by rounding
+
+
+@given(st.integers(0, 10**6))
+def test_every_joint_is_in_one_part_and_every_limb(seed):
+    given = some(seed, 1)
+    visible, hidden, whole = (MAPS.heatmaps(given, part, 4) for part in PARTS)
+    assert torch.equal(visible + hidden, whole)
+    visible, hidden, whole = (MAPS.fields(given, part, 4) for part in PARTS)
+    torch.testing.assert_close(visible + hidden, whole)
+    sources, targets = MAPS.limbs
+    states = given.state[0, 0]
+    for limb in range(14):
+        ends = sorted([states[sources[limb]].item(), states[targets[limb]].item()])
+        assert bool(visible[0, limb].any()) == (ends == [2, 2])
+        assert bool(hidden[0, limb].any()) == (ends in ([1, 1], [1, 2]))
+
+
+def test_several_limbs_in_a_cell_are_averaged():
+    one, other = somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 3)), somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 4))
+    both = Scene(*(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")), one.span)
+    field = MAPS.fields(both, "all", 4)[0, MPI15.limbs.index(("neck", "pelvis"))]
+    assert field[:, 18, 25].tolist() == [0, 1, 0.5]
+
+
+@given(st.floats(0.3, 100), st.floats(1e-5, 1e-1))
+def test_depths_there_and_back(z, span):
+    assert metres(normalised(torch.tensor(z), torch.tensor(span)), torch.tensor(span)).item() == pytest.approx(z, rel=1e-5)
+
+
+def test_depths_are_centimetres_that_a_pixel_spans():
+    """At 4 m, of a camera of 1000 px whose picture was halved, a pixel spans 8 mm."""
+    span = 1 / (1000 * 0.5)
+    assert normalised(torch.tensor(4.0), torch.tensor(span)).item() == pytest.approx(0.8)
+
+
+def test_depths_are_said_at_the_joint_s_cell_and_nowhere_else():
+    given = somebody(pelvis=(4 * 7 + 2, 4 * 3 + 1, 5.0), left_hip=(300.0, 20, 5), left_wrist=(50.0, 50, 5))
+    number, depth = MAPS.depths(given, "visible")
+    assert number.shape == depth.shape == (1, 1, len(TORSO))
+    assert (number[0, 0, 0].item(), depth[0, 0, 0].item()) == (3 * 64 + 7, pytest.approx(0.5))
+    assert depth[0, 0, 1:].isnan().all()  # not annotated, and beyond the picture
+    given.state[...] = 1
+    assert MAPS.depths(given, "visible")[1].isnan().all()
+
+
+def test_nobody_and_places_that_are_nowhere():
+    given = somebody(neck=(float("nan"), 3.0, 3), pelvis=(1e9, -1e9, 3))
+    for level in range(5):
+        assert not MAPS.heatmaps(given, "all", level).any() and not MAPS.heatmaps(given, "all", level).isnan().any()
+    nobody = Scene(torch.zeros(2, 0, 15, 2), torch.zeros(2, 0, 15), torch.zeros(2, 0, 15), torch.ones(2))
+    assert MAPS.heatmaps(nobody, "all", 0).shape == (2, 15, 40, 64) and MAPS.fields(nobody, "all", 0).shape == (2, 14, 3, 40, 64)
+    assert MAPS.depths(nobody, "all")[0].shape == (2, 0, 7)
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(OccluposeError, match=r"^input 830 x 512: its sides must be multiples of the stride, 4$"):
+        SceneMaps(830, 512)
+    with pytest.raises(OccluposeError, match="pelvis: not a joint of coco17"):
+        SceneMaps(skeleton=COCO17)

@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from occlupose.methods.hupor.losses import (
+    HEATMAPS,
+    LIMB_DEPTHS,
+    TORSO_DEPTHS,
+    WAYS,
+    Known,
+    Maps,
+    channels,
+    distillation,
+    level_weight,
+    maps_loss,
+    torso_loss,
+)
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def everything(batch=2):
+    return Known(torch.ones(batch, 15), torch.ones(batch, 14), torch.ones(batch, 14))
+
+
+def test_the_factors_are_the_published_losses_in_our_units():
+    """Squared differences of maps up to 255 and 127 and in centimetres, by 0.1, depths of limbs 50 times."""
+    said, truth = (Maps(random(2, 15, 6, 8, seed=seed), random(2, 14, 3, 6, 8, seed=seed + 2)) for seed in (0, 1))
+    published = 0.1 * (255 * (said.heatmaps - truth.heatmaps)).square().mean()
+    published += 0.1 * (127 * (said.fields[:, :, :2] - truth.fields[:, :, :2])).square().mean()
+    published += 0.1 * 50 * (100 * (said.fields[:, :, 2] - truth.fields[:, :, 2])).square().mean()
+    assert maps_loss(said, truth, everything(), finest=False).item() == pytest.approx(published.item(), rel=1e-5)
+
+
+def test_of_the_finest_level_the_hardest_channels_count():
+    said, truth = torch.zeros(2, 15, 4, 4), torch.zeros(2, 15, 4, 4)
+    for number in range(15):
+        said[0, number] = number
+    expected = torch.tensor([number**2 for number in range(7, 15)] + [0] * 8).float().mean()
+    assert channels(said, truth, torch.ones(2, 15), 8).item() == pytest.approx(expected.item())
+    assert channels(said, truth, torch.ones(2, 15), None).item() == pytest.approx(sum(number**2 for number in range(15)) / 30)
+
+
+def test_what_is_not_annotated_has_no_gradient():
+    known = everything()
+    known.heatmaps[0, 1], known.ways[0, 2], known.limb_depths[:, 3] = 0, 0, 0
+    said, truth = (
+        Maps(random(2, 15, 4, 4).requires_grad_(), random(2, 14, 3, 4, 4).requires_grad_()),
+        Maps(torch.zeros(2, 15, 4, 4), torch.zeros(2, 14, 3, 4, 4)),
+    )
+    maps_loss(said, truth, known, finest=False).backward()
+    heat, fields = said.heatmaps.grad.abs().sum((-2, -1)), said.fields.grad.abs().sum((-2, -1))
+    assert (heat == 0).nonzero().tolist() == [[0, 1]]
+    assert (fields == 0).nonzero().tolist() == [[0, 2, 0], [0, 2, 1], [0, 3, 2], [1, 3, 2]]
+
+
+def test_depths_are_compared_at_their_cells_alone():
+    said = torch.zeros(1, 7, 3, 4)
+    said[0, 2, 1, 3] = 2.0
+    cells, depth = torch.zeros(1, 2, 7, dtype=torch.long), torch.full((1, 2, 7), torch.nan)
+    assert torso_loss(said, cells, depth) == 0
+    cells[0, 1, 2], depth[0, 1, 2], depth[0, 0, 5] = 1 * 4 + 3, 0.5, 1.0
+    assert torso_loss(said, cells, depth).item() == pytest.approx(TORSO_DEPTHS * (1.5 + 1.0) / 2)
+
+
+def test_weights():
+    assert [level_weight(level) for level in range(4)] == [1, 0.25, 0.25, 0.25]
+    assert [distillation(done) for done in (0, 0.125, 0.25, 1)] == [0, 0.5, 1, 1]
+    assert distillation(0.25, 5.0, 0.5) == 2.5
+    assert pytest.approx((6502.5, 1612.9, 50_000)) == (HEATMAPS, WAYS, LIMB_DEPTHS)

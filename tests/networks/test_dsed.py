@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from occlupose.networks.dsed import DSED
+from occlupose.networks.mspn import LEVELS, Size
+
+CHANNELS = 6
+SMALL = Size(blocks=(1, 1, 1, 1), widths=(4, 4, 8, 8), width=8)
+
+
+def network(**options):
+    torch.manual_seed(0)
+    return DSED(CHANNELS, **{"size": SMALL} | options)
+
+
+def maps(seed=0, batch=3):
+    return torch.randn(batch, CHANNELS, 16, 24, generator=torch.Generator().manual_seed(seed))
+
+
+def gradients(module):
+    return [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3])
+def test_hidden_maps_at_every_stage_and_level(stages):
+    reasoner = network(stages=stages)
+    taught = reasoner.taught(maps(0), maps(1))
+    assert taught.distances.shape == (stages, LEVELS) and (taught.distances > 0).all()
+    for said in (taught.hidden, reasoner(maps(0))):
+        assert [[each.shape for each in stage] for stage in said] == [[maps().shape] * LEVELS] * stages
+
+
+def test_published_widths():
+    reasoner = DSED()
+    features = reasoner.students[0](torch.zeros(1, 57, 16, 16))
+    assert [tuple(each.shape[1:]) for each in features] == [(228, 16, 16), (512, 8, 8), (1024, 4, 4), (2048, 2, 2)]
+    assert len(reasoner.students) == len(reasoner.teachers) == len(reasoner.decoders) == 2
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_reconstruction_does_not_reach_the_student(detach):
+    """Without distillation (weight 0) a student's gradient is exactly nothing; the teacher and the decoder learn."""
+    reasoner = network(detach=detach)
+    taught = reasoner.taught(maps(0), maps(1))
+    loss = sum(each.square().mean() for stage in taught.hidden for each in stage) + 0 * taught.distances.sum()
+    loss.backward()
+    assert all(not gradient.any() for gradient in gradients(reasoner.students))
+    assert all(gradient.any() for gradient in gradients(reasoner.teachers))
+    assert len(gradients(reasoner.teachers)) == len(list(reasoner.teachers.parameters()))
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_whether_distillation_moves_the_teacher(detach):
+    reasoner = network(detach=detach)
+    reasoner.taught(maps(0), maps(1)).distances.sum().backward()
+    assert all(gradient.any() for gradient in gradients(reasoner.students))
+    moved = [gradient.any().item() for part in (reasoner.teachers, reasoner.decoders) for gradient in gradients(part)]
+    assert any(moved) is not detach
+
+
+def test_afterwards_there_is_a_student_alone():
+    reasoner = network().eval()
+    before = reasoner(maps())
+    for parameter in reasoner.teachers.parameters():
+        parameter.data.fill_(torch.nan)
+    for stage, other in zip(reasoner(maps()), before, strict=True):
+        assert all(torch.equal(one, two) for one, two in zip(stage, other, strict=True))
+    names = set(reasoner.state_dict())
+    smaller = set(reasoner.inference().state_dict())
+    assert {name.split(".")[0] for name in names - smaller} == {"teachers"}
+    assert torch.equal(reasoner(maps())[-1][0], before[-1][0])
+
+
+def test_a_student_that_has_the_teacher_s_features_gives_what_the_teacher_gives():
+    reasoner = network(stages=1).eval()
+    reasoner.students.load_state_dict(reasoner.teachers.state_dict())
+    taught = reasoner.taught(maps(1), maps(1))
+    assert torch.equal(taught.hidden[0][0], reasoner(maps(1))[0][0])
+    assert not taught.distances.any()

@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from occlupose.networks.mspn import LEVELS, MSPN, Size, Upsampler
+
+SMALL = Size(blocks=(1, 1, 1, 1), widths=(4, 4, 8, 8), width=8)
+HEADS = {"maps": 43, "z": 14, "depth": 7}
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3])
+def test_every_stage_has_maps_at_every_level(stages):
+    network = MSPN(HEADS, stages=stages, size=SMALL)
+    said = network(torch.zeros(2, 3, 64, 96))
+    assert [len(stage) for stage in said] == [LEVELS] * stages
+    for stage in said:
+        for heads in stage:
+            assert {name: tuple(maps.shape) for name, maps in heads.items()} == {n: (2, count, 16, 24) for n, count in HEADS.items()}
+
+
+def test_a_resnet_50_for_every_stage():
+    """The encoder of a stage is a ResNet-50 without its stem: 23.5 M parameters less 9.5 k."""
+    network = MSPN(HEADS, stages=2)
+    stem = 3 * 64 * 49 + 2 * 64
+    for encoder in network.encoders:
+        assert sum(each.numel() for each in encoder.parameters()) == 25_557_032 - 2_049_000 - stem  # torchvision's, its classes, its stem
+
+
+def test_the_next_stage_is_told_what_every_level_had():
+    torch.manual_seed(0)
+    network = MSPN(HEADS, stages=2, size=SMALL).eval()
+    picture = torch.randn(1, 3, 64, 64)
+    before = network(picture)
+    for number in range(LEVELS):
+        level = network.upsamplers[0].levels[number]
+        for told in level.tell:
+            kept = told[0].weight.data.clone()
+            told[0].weight.data += 0.5
+            after = network(picture)
+            assert torch.equal(before[0][0]["maps"], after[0][0]["maps"])
+            assert not torch.equal(before[1][0]["maps"], after[1][0]["maps"]), number
+            told[0].weight.data = kept
+
+
+def test_the_last_stage_tells_nothing():
+    upsampler = Upsampler(SMALL, HEADS)
+    features = [torch.zeros(1, channels, 16 >> level, 16 >> level) for level, channels in enumerate(SMALL.channels)]
+    said = upsampler(features)
+    assert said.told is None and said.onward is None
+    assert not any("tell" in name or "onward" in name for name, _ in upsampler.named_parameters())
+
+
+def test_every_weight_learns():
+    network = MSPN(HEADS, stages=2, size=SMALL)
+    said = network(torch.randn(2, 3, 64, 64))
+    sum(maps.square().mean() for stage in said for heads in stage for maps in heads.values()).backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
