@@ -159,7 +159,7 @@ def main(people: Path, models: tuple[str, ...] = tuple(ESTIMATORS), parts: tuple
         for model in models:
             measured[model] = training(model, data)
             console.print(*measured[model])
-            write(path, TRAINING, [measured[name] for name in ESTIMATORS if name in measured])
+            write(path, TRAINING, [measured[name] for name in ESTIMATORS if name in measured], grows=True)
 
 
 if __name__ == "__main__":

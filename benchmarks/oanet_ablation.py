@@ -19,7 +19,6 @@ clips; `occluded` is the MPJPE of hidden joints.
 """
 
 import csv
-import json
 import os
 import tempfile
 import zlib
@@ -34,7 +33,7 @@ from typing import Literal
 import numpy as np
 import torch
 import tyro
-from results import COMMIT, describe
+from results import describe
 from rich.console import Console
 from torch import Generator
 
@@ -216,13 +215,12 @@ def append(run: Run, errors: list[float]) -> None:
     """Adds the row of a finished run to its table, and this commit to those that the table comes from."""
     path = RESULTS / f"oanet_{run.table}.csv"
     begun = path.exists()
-    commits = json.loads(path.with_suffix(".json").read_text())["commit"].split(", ") if begun else []
     with path.open("a", newline="") as file:
         writer = csv.writer(file)
         if not begun:
             writer.writerow((*KEYS[run.table], *ERRORS))
         writer.writerow((*run.key, *(f"{error:.2f}" for error in errors)))
-    describe(path, seed="the column; of table 1 seed 0", commits=[*dict.fromkeys([*commits, COMMIT])])
+    describe(path, seed="the column; of table 1 seed 0", grows=True)
 
 
 def main(mocap: Path, tables: tuple[Table, ...] = ("table2", "tried", "table1", "semi"), workers: int = os.cpu_count() or 1) -> None:

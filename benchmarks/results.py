@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -13,6 +14,9 @@ from occlupose.training.card import commit
 
 COMMIT = commit(*Path(__file__).parent.glob("*.py"))
 """As it was when the benchmark began."""
+
+CHOOSING = re.compile(r" --(?:tables|models|parts)(?: (?!--)\S+)+")
+"""Options that only choose rows, with what follows them."""
 
 
 def processor() -> str:
@@ -26,24 +30,30 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, seed: int | str = 0) -> None:
-    """Writes the table, and how it was made."""
+def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, seed: int | str = 0, grows: bool = False) -> None:
+    """Writes the table, and how it was made (`describe`)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(rows)
-    describe(path, seed=seed)
+    describe(path, seed=seed, grows=grows)
 
 
-def describe(path: Path, *, seed: int | str = 0, commits: Sequence[str] = (COMMIT,)) -> None:
-    """Writes NAME.json beside a table: command, machine, versions, seed, and the commits that its rows come from."""
+def describe(path: Path, *, seed: int | str = 0, grows: bool = False) -> None:
+    """Writes NAME.json beside a table: command, machine, versions, seed, and the commit.
+
+    Arguments:
+        grows: other runs of the command made other rows. Their commits are named too, and what only chose the rows is not.
+    """
     arguments = [f"<{Path(word).name}>" if os.sep in word else word for word in sys.argv[1:]]
+    command, file = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]), path.with_suffix(".json")
+    before = json.loads(file.read_text())["commit"].split(", ") if grows and file.exists() else []
     how = {
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]),
+        "command": CHOOSING.sub("", command) if grows else command,
         "machine": f"{os.cpu_count()} cores, {processor()}",
         "versions": {name: version(name) for name in ("occlupose", "torch", "numpy", "opencv-python-headless", "ai-edge-litert")},
-        "commit": ", ".join(commits),
+        "commit": ", ".join(dict.fromkeys([*before, COMMIT])),
         "seed": seed,
     }
-    path.with_suffix(".json").write_text(json.dumps(how, indent=1) + "\n")
+    file.write_text(json.dumps(how, indent=1) + "\n")

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from occlupose.codecs.scenes import TORSO, Scene, SceneMaps
+from occlupose.methods.hupor.decode import Said
 from occlupose.methods.hupor.grouping import BONES
 from occlupose.skeletons import MPI15
 
@@ -71,4 +72,4 @@ def perfect(people, states, maps):
         known = value[:, place].isfinite()
         depths[place].view(-1)[number[known, place]] = value[known, place]
     merged = torch.maximum(visible, hidden)
-    return visible.numpy(), merged.numpy(), maps.fields(given, "all", 4)[0].numpy(), depths.numpy(), 1 / FOCAL
+    return Said(visible.numpy(), merged.numpy(), maps.fields(given, "all", 4)[0].numpy(), depths.numpy(), 1 / FOCAL)

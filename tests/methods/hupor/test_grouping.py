@@ -99,12 +99,12 @@ def test_depth_along_a_limb_is_the_mean_without_extremes():
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_perfect_maps_give_the_people_that_made_them(count):
-    """To half a pixel and a centimetre, whichever joints are hidden; several picture sizes and crowds are in the benchmarks."""
+    """To half a pixel, whichever joints are hidden."""
     for seed in range(3):
         maps, random = SceneMaps(416, 256), np.random.default_rng(seed)
         people = crowd(random, count, maps, apart=6)
         states = random.integers(1, 3, people.shape[:2]).astype(np.uint8)
-        decoded = decode(*perfect(people, states, maps), maps)
+        decoded = decode(perfect(people, states, maps), maps)
         assert len(decoded.xy) == count
         xy = project(people, maps)
         for person in range(count):

@@ -18,7 +18,7 @@ CLASSES = (
 """Joints that say where the pelvis is if all of them are seen, the best first."""
 
 SEEN = 0.5
-"""A joint is seen where its map of what is visible is higher."""
+"""A joint is seen where its map of what is visible is higher (ours)."""
 
 
 def relative(limbs: Float[np.ndarray, "person limb"], maps: SceneMaps) -> Float[np.ndarray, "person joint"]:

@@ -8,7 +8,7 @@ metres; the factors below make the losses the same.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 HEATMAPS = 0.1 * 255**2
@@ -69,7 +69,7 @@ def channels(
 
 
 def torso_loss(
-    said: Float[Tensor, "batch 7 y x"], cells: Float[Tensor, "batch person 7"], depth: Float[Tensor, "batch person 7"]
+    said: Float[Tensor, "batch 7 y x"], cells: Int[Tensor, "batch person 7"], depth: Float[Tensor, "batch person 7"]
 ) -> Float[Tensor, ""]:
     """Mean absolute difference of depths at their cells (`SceneMaps.depths`); 0 where nothing is annotated."""
     at = said.flatten(2).gather(2, cells.transpose(1, 2)).transpose(1, 2)
