@@ -27,15 +27,16 @@ class Pyramid:
         self.size = (image.shape[1], image.shape[0])
         self._levels = [image]
 
-    def cut(self, matrix: Float[np.ndarray, "2 3"], width: int, height: int) -> UInt8[np.ndarray, "height width 3"]:
-        """The picture of `width` x `height` px that the matrix (full image -> picture) shows; black beyond the image."""
+    def cut(self, matrix: Float[np.ndarray, "2 3"], width: int, height: int, beyond: int = 0) -> UInt8[np.ndarray, "height width 3"]:
+        """The picture of `width` x `height` px that the matrix (full image -> picture) shows; so grey beyond the image, 0 being black."""
         (a, b, _), (c, d, _) = matrix.tolist()
         shrink = 1 / max(math.sqrt(abs(a * d - b * c)), 1e-6)
         level = self.level(int(math.log2(max(shrink * 1.15, 1))))
         scale = np.array([self.size[0] / level.shape[1], self.size[1] / level.shape[0]])
         at_level = matrix * np.array([*scale, 1])
         at_level[:, 2] += matrix[:, :2] @ (scale - 1) / 2
-        return cv2.warpAffine(level, at_level, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        border = (beyond,) * 3
+        return cv2.warpAffine(level, at_level, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
 
     def level(self, wanted: int) -> UInt8[np.ndarray, "height width 3"]:
         """The image, halved so many times, as far as it can be."""
