@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from occlupose.networks.dsed import DSED
-from occlupose.networks.mspn import LEVELS, Size
+from occlupose.networks.dsed import DSED, Reasoner
+from occlupose.networks.mspn import FAINT, LEVELS, Size
 
 CHANNELS = 6
 SMALL = Size(blocks=(1, 1, 1, 1), widths=(4, 4, 8, 8), width=8)
@@ -77,3 +77,41 @@ def test_a_student_that_has_the_teacher_s_features_gives_what_the_teacher_gives(
     taught = reasoner.taught(maps(1), maps(1))
     assert torch.equal(taught.hidden[0][0], reasoner(maps(1))[0][0])
     assert not taught.distances.any()
+
+
+def reasoner(**options):
+    torch.manual_seed(0)
+    return Reasoner(CHANNELS, **{"size": SMALL} | options)
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+def test_a_reasoner_without_a_teacher_is_dsed_in_use(stages):
+    """The same weights under the same names; and the same answer."""
+    taught = network(stages=stages).eval()
+    plain = reasoner(stages=stages).eval()
+    plain.load_state_dict({name: value for name, value in taught.state_dict().items() if not name.startswith("teachers.")})
+    for one, other in zip(plain(maps()), taught(maps()), strict=True):
+        assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+    assert plain.state_dict().keys() == taught.inference().state_dict().keys()
+
+
+def test_a_reasoner_without_a_teacher_learns_directly():
+    plain = reasoner(stages=2)
+    said = plain(maps())
+    sum((each - maps(1)).square().mean() for stage in said for each in stage).backward()
+    assert len(gradients(plain)) == len(list(plain.parameters()))
+    assert all(gradient.any() for gradient in gradients(plain))
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_a_detached_student_does_not_move_what_came_before_it(detach):
+    """The second student is told what the first decoder made; where the teacher is not to move, no gradient goes back there."""
+    both = network(stages=2, detach=detach)
+    both.taught(maps(0), maps(1)).distances[1].sum().backward()
+    assert all(gradient.any() for gradient in gradients(both.students[1]))
+    assert any(gradient.any().item() for gradient in gradients(both.decoders[0])) is not detach
+
+
+def test_hidden_maps_begin_faint():
+    for stage in network(stages=2).taught(maps(0), maps(1)).hidden:
+        assert all(0.3 * FAINT < each.std() < 1.01 * FAINT for each in stage)

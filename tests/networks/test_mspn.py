@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch import nn
 
-from occlupose.networks.mspn import LEVELS, MSPN, Size, Upsampler
+from occlupose.networks.mspn import FAINT, LEVELS, MSPN, Size, Upsampler, head
 
 SMALL = Size(blocks=(1, 1, 1, 1), widths=(4, 4, 8, 8), width=8)
 HEADS = {"maps": 43, "z": 14, "depth": 7}
@@ -54,3 +55,25 @@ def test_every_weight_learns():
     said = network(torch.randn(2, 3, 64, 64))
     sum(maps.square().mean() for stage in said for heads in stage for maps in heads.values()).backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("width", [8, 64])
+def test_maps_begin_faint(width):
+    """Whatever is shown: of mean 0 and as small as nothing is, next to peaks of 1."""
+    torch.manual_seed(0)
+    said = head(width, 5)(100 * torch.randn(4, width, 12, 16))
+    torch.testing.assert_close(said.std((0, 2, 3)), torch.full((5,), FAINT), rtol=0.01, atol=0)
+    torch.testing.assert_close(said.mean((0, 2, 3)), torch.zeros(5), rtol=0, atol=1e-5)
+
+
+def test_every_head_of_a_network_begins_faint_and_nothing_else_does():
+    torch.manual_seed(0)
+    network = MSPN(HEADS, stages=2, size=SMALL)
+    for stage in network(torch.randn(2, 3, 64, 96)):
+        for heads in stage:
+            assert all(maps.std() < 1.01 * FAINT for maps in heads.values())  # those of coarse levels are smoother once they are as large
+        assert all(maps.std() > 0.9 * FAINT for maps in stage[0].values())
+    scales = [part.weight for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)]
+    faint = sum(bool((scale == FAINT).all()) for scale in scales)
+    assert faint == 2 * LEVELS * len(HEADS)
+    assert all((scale == 1).all() or (scale == 0).all() for scale in scales if not (scale == FAINT).all())

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from rich.console import Console
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from occlupose.cli.options import Device, Weights
 from occlupose.cli.terminal import check_folder, progress
@@ -178,5 +178,68 @@ def _whose_boxes(frontend: str, boxes: str | None) -> str:
     return boxes or "ground-truth"
 
 
-EVAL: dict[str, Callable[..., None]] = {"oanet": evaluate_oanet, "keypoints": evaluate_keypoints}
+def evaluate_hupor(
+    dataset: Positional[Literal["mupots", "3dpw", "synth"]],
+    data: Annotated[Path, arg(metavar="FOLDER")],
+    variant: Annotated[
+        Literal["official", "smap15", "pyport"] | None, arg(help_behavior_hint="(default: official for mupots; the others have none)")
+    ] = None,
+    sequences: Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: all that are there)")] = (),
+    predictions: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: predict now)")] = None,
+    save_predictions: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not kept)")] = None,
+    flip: bool = False,
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: only printed)")] = None,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Score everybody in pictures in absolute 3D by the protocols of MuPoTS-3D, or against other known truth; hidden joints apart.
+
+    Args:
+        dataset: mupots (MuPoTS-3D), 3dpw (3DPW, converted) or synth (of occlupose synth).
+        data: folder of the dataset.
+        variant: whose evaluation of MuPoTS-3D. official: its makers'. smap15: SMAP's and HUPOR's, on 15 joints. pyport: that of Python
+            ports, to compare with their papers only.
+        sequences: of mupots or 3dpw, e.g. TS1 TS2, or downtown_stairs.
+        predictions: score this .npz file instead of predicting.
+        save_predictions: .npz file to keep the predictions in.
+        flip: look at every picture's mirror image too.
+        output: .csv file for all figures.
+        weights: of train hupor, instead of the shipped ones.
+        device: where the networks run: cpu, cuda, ... as torch names it.
+    """
+    if predictions is not None and (weights is not None or save_predictions is not None or flip):
+        raise OccluposeError("predictions: are scored as they are; leave out --weights, --flip and --save-predictions")
+    for file in (save_predictions, output):
+        if file is not None:
+            check_folder(file.absolute().parent)
+            if file.is_dir():
+                raise OccluposeError(f"{file}: is a folder; give a file")
+    from occlupose.evaluation import people3d as evaluation
+
+    console = Console(stderr=True)
+    truths, protocol = evaluation.load(dataset, data, variant, sequences)
+    if predictions is not None:
+        predicted = evaluation.Predictions.load(predictions, truths)
+    else:
+        from occlupose.methods.hupor.predict import load
+
+        predictor = load(weights, flip=flip, device=device)
+        with progress(console) as bar:
+            looking = bar.add_task("looking", total=len(truths), people="")
+            predicted = evaluation.predict(truths, predictor, lambda pictures: bar.advance(looking, pictures))
+    if save_predictions is not None:
+        predicted.save(save_predictions)
+        print(f"{save_predictions}: predictions written")
+    report = evaluation.score(truths, predicted, protocol)
+    for table in evaluation.tables(report):
+        Console().print(table)
+    for note in evaluation.notes(dataset, truths, predicted, report):
+        print(note)
+    if output is not None:
+        whose = predictions or weights
+        evaluation.write_csv(report, output, dataset=dataset, predictions="shipped" if whose is None else whose.name)
+        print(f"{output}: written")
+
+
+EVAL: dict[str, Callable[..., None]] = {"oanet": evaluate_oanet, "keypoints": evaluate_keypoints, "hupor": evaluate_hupor}
 """What `occlupose eval` can score."""

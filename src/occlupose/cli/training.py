@@ -39,6 +39,20 @@ def _ssf_recipe() -> Any:
     return subcommand_type_from_defaults(RECIPES)
 
 
+def _hupor_recipe() -> Any:
+    from tyro.extras import subcommand_type_from_defaults
+
+    from occlupose.methods.hupor.recipe import RECIPES
+
+    return subcommand_type_from_defaults(RECIPES)
+
+
+def _refine_recipe() -> type:
+    from occlupose.methods.hupor.refine import RefineRecipe
+
+    return RefineRecipe
+
+
 def train_lifter(
     mocap: Path,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
@@ -288,6 +302,76 @@ def train_ssf(
     print(f"{weights}: weights written, their card beside them")
 
 
+def train_hupor(
+    data: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    recipe: Annotated[Any, arg(constructor_factory=_hupor_recipe)],
+    start: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
+    memory: Annotated[float, arg(metavar="GIB")] = 2.0,
+    strict: bool = False,
+    resume: bool = False,
+    device: Device = "cpu",
+) -> None:
+    """Train HUPOR: a network that finds what is visible of everybody in a picture, and one that reasons about what is hidden.
+
+    Args:
+        data: datasets: of occlupose synth, MuCo-3DHP, COCO, Human3.6M with pictures, or in SMAP's form. With pictures that have depth and
+            others that have none, half of each batch are such.
+        output: folder for checkpoint, log, weights and card.
+        recipe: everything that the result depends on besides the data.
+        start: weights to begin with, also those of a detector alone.
+        memory: for decoded pictures that are kept.
+        strict: stop at the first picture that cannot be read, instead of leaving it out.
+        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        device: cpu or cuda.
+    """
+    from occlupose.datasets.crowd_places import load
+    from occlupose.methods.hupor.train import train_hupor as train
+
+    found = [load(folder, strict=strict) for folder in data]
+    for line in (line for each in found for line in each.problems.lines()):
+        print(line)
+    crowds = [crowd for each in found for crowd in each.crowds]
+    weights = train(
+        crowds, output, recipe, start=start, strict=strict, memory=int(memory * 2**30), resume=resume, device=device,
+        places={folder: f"DATA{number or ''}" for number, folder in enumerate(data)}, licence="that of its pictures and annotations",
+    )  # fmt: skip
+    print(f"{weights}: weights written, their card beside them; use them with occlupose run --method hupor --weights {weights}")
+
+
+def train_refine(
+    weights: Annotated[Path, arg(metavar="FILE")],
+    data: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES")],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    recipe: Annotated[Any, arg(constructor_factory=_refine_recipe)],
+    pictures: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: all)")] = None,
+    seed: int = 0,
+    resume: bool = False,
+    device: Device = "cpu",
+) -> None:
+    """Train HUPOR's RefineNet on what its networks say of the pictures that they learnt from, and add it to them.
+
+    Args:
+        weights: of train hupor.
+        data: what they learnt from, with depth.
+        output: folder for checkpoint, log, the new weights and their card.
+        recipe: everything that the result depends on besides that.
+        pictures: only the first so many.
+        seed: of everything random.
+        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        device: cpu or cuda.
+    """
+    from occlupose.datasets.crowd_places import load
+    from occlupose.methods.hupor.train import train_refiner
+
+    crowds = [crowd for folder in data for crowd in load(folder).crowds][:pictures]
+    path = train_refiner(
+        weights, crowds, output, recipe, seed=seed, resume=resume, device=device,
+        places={folder: f"DATA{number or ''}" for number, folder in enumerate(data)}, licence="that of its pictures and annotations",
+    )  # fmt: skip
+    print(f"{path}: weights written, their card beside them; use them with occlupose run --method hupor --weights {path}")
+
+
 TRAIN: dict[str, Callable[..., None]] = {
     "lifter": train_lifter,
     "oanet": train_oanet,
@@ -295,5 +379,7 @@ TRAIN: dict[str, Callable[..., None]] = {
     "ljof": train_ljof,
     "poses": train_poses,
     "ssf": train_ssf,
+    "hupor": train_hupor,
+    "refine": train_refine,
 }
 """What `occlupose train` can train."""

@@ -115,7 +115,11 @@ class SceneMaps:
         Arguments:
             level: 0 is the widest, 4 the narrowest.
         """
-        near = float(max(1, 3 - level))
+        total, count = self._fields(scene, part, near(level))
+        return total / count.clamp_min(1)[:, :, None]
+
+    def _fields(self, scene: Scene, part: Part, reach: float) -> tuple[Float[Tensor, "batch limb 3 y x"], Float[Tensor, "batch limb y x"]]:
+        """The sum of all limbs' ways, and how many lie in a cell."""
         sources, targets = self.limbs
         chosen = limbs_of(scene.state, sources, targets, part)
         cells = torch.where((scene.state > 0)[..., None], self._to_cells(scene.xy), 0)
@@ -125,21 +129,24 @@ class SceneMaps:
         unit = way / length.clamp_min(1)[..., None]
         deep = torch.nan_to_num(scene.z[:, :, targets] - scene.z[:, :, sources])
         vector = torch.cat([unit, deep[..., None]], -1)
-        low = torch.minimum(cells[:, :, sources], cells[:, :, targets]) - near
-        high = torch.maximum(cells[:, :, sources], cells[:, :, targets]) + near
+        low = torch.minimum(cells[:, :, sources], cells[:, :, targets]) - reach
+        high = torch.maximum(cells[:, :, sources], cells[:, :, targets]) + reach
         y, x = (torch.arange(side, dtype=cells.dtype, device=cells.device) for side in self.shape)
         total = cells.new_zeros(*chosen.shape[::2], 3, *self.shape)
         count = cells.new_zeros(*chosen.shape[::2], *self.shape)
         for person in range(chosen.shape[1]):
-            start, along, here = cells[:, person, sources], unit[:, person], chosen[:, person]
-            across = (x >= low[:, person, :, :1]) & (x <= high[:, person, :, :1]) & here[..., None]
-            down = (y >= low[:, person, :, 1:]) & (y <= high[:, person, :, 1:])
-            right = (x - start[..., :1]) * along[..., 1:]
-            below = (y - start[..., 1:]) * along[..., :1]
-            lies = down[..., :, None] & across[..., None, :] & ((below[..., :, None] - right[..., None, :]).abs() < near)
-            count += lies
-            total += lies[:, :, None] * vector[:, person, :, :, None, None]
-        return total / count.clamp_min(1)[:, :, None]
+            rows, limbs = chosen[:, person].nonzero(as_tuple=True)
+            start, along = cells[rows, person][torch.arange(len(rows)), torch.tensor(sources)[limbs.cpu()]], unit[rows, person, limbs]
+            left, top = low[rows, person, limbs].unbind(-1)
+            right, bottom = high[rows, person, limbs].unbind(-1)
+            across = (x >= left[:, None]) & (x <= right[:, None])
+            down = (y >= top[:, None]) & (y <= bottom[:, None])
+            aside = (x - start[:, :1]) * along[:, 1:]
+            below = (y - start[:, 1:]) * along[:, :1]
+            lies = down[..., :, None] & across[..., None, :] & ((below[..., :, None] - aside[..., None, :]).abs() < reach)
+            count[rows, limbs] += lies
+            total[rows, limbs] += lies[:, None] * vector[rows, person, limbs][:, :, None, None]
+        return total, count
 
     def depths(self, scene: Scene, part: Part) -> tuple[Int[Tensor, "batch person 7"], Float[Tensor, "batch person 7"]]:
         """How far away torso joints are, and where maps are to say so: only in the joint's own cell.
@@ -161,6 +168,50 @@ class SceneMaps:
 
     def _to_cells(self, xy: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
         return (xy + 0.5) / self.stride - 0.5
+
+
+class SceneTruth:
+    """All maps of a batch, each made once, when it is first asked for.
+
+    Arguments:
+        maps: the codec.
+        scene: the batch.
+    """
+
+    def __init__(self, maps: SceneMaps, scene: Scene) -> None:
+        self.maps, self.scene = maps, scene
+        self._heatmaps: dict[tuple[Part, int], Tensor] = {}
+        self._fields: dict[tuple[Part, float], tuple[Tensor, Tensor]] = {}
+
+    def heatmaps(self, part: Part, level: int) -> Float[Tensor, "batch joint y x"]:
+        """`SceneMaps.heatmaps`."""
+        if (part, level) not in self._heatmaps:
+            if part == "all":
+                made = torch.maximum(self.heatmaps("visible", level), self.heatmaps("hidden", level))
+            else:
+                made = self.maps.heatmaps(self.scene, part, level)
+            self._heatmaps[part, level] = made
+        return self._heatmaps[part, level]
+
+    def fields(self, part: Part, level: int) -> Float[Tensor, "batch limb 3 y x"]:
+        """`SceneMaps.fields`."""
+        total, count = self._sums(part, near(level))
+        return total / count.clamp_min(1)[:, :, None]
+
+    def _sums(self, part: Part, reach: float) -> tuple[Tensor, Tensor]:
+        if (part, reach) not in self._fields:
+            if part == "all":
+                parts = zip(self._sums("visible", reach), self._sums("hidden", reach), strict=True)
+                total, count = (one + other for one, other in parts)
+            else:
+                total, count = self.maps._fields(self.scene, part, reach)
+            self._fields[part, reach] = total, count
+        return self._fields[part, reach]
+
+
+def near(level: int) -> float:
+    """Cells that a limb reaches to each side, from the widest (0) to the narrowest (4)."""
+    return float(max(1, 3 - level))
 
 
 def normalised(z: A, span: A | float) -> A:

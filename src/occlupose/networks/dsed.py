@@ -34,29 +34,26 @@ class Taught:
     distances: Float[Tensor, "stage 4"]
 
 
-class DSED(nn.Module):
-    """Maps of what is seen in, maps of what is hidden out.
+class Reasoner(nn.Module):
+    """Maps of what is seen in, maps of what is hidden out: a stacked hourglass, and by itself the one that the paper compares with.
 
     Arguments:
         channels: of the maps: 57 in HUPOR, 15 heatmaps and 14 fields of 3.
         stages: 2 in the paper, 1 where it is put behind other networks.
-        size: of encoders and decoder; None is the published one, whose first level is as wide as the maps.
-        detach: the teacher does not go towards the student. The paper lets both move (its features are to be "easiest to be extracted from
-            visible cues"); its authors' earlier code does not.
+        size: of encoders and decoders; None is the published one, whose first level is as wide as the maps.
     """
 
-    def __init__(self, channels: int = 57, *, stages: int = 2, size: Size | None = None, detach: bool = False) -> None:
+    def __init__(self, channels: int = 57, *, stages: int = 2, size: Size | None = None) -> None:
         super().__init__()
         size = Size(widths=(channels, 128, 256, 512)) if size is None else size
-        self.channels, self.detach = channels, detach
+        self.channels = channels
         self.students = nn.ModuleList(Encoder(channels, size) for _ in range(stages))
-        self.teachers = nn.ModuleList(Encoder(channels, size) for _ in range(stages))
         onward = [channels] * (stages - 1)
         self.decoders = nn.ModuleList(Upsampler(size, {HIDDEN: channels}, after) for after in (*onward, None))
         initialise(self)
 
     def forward(self, visible: Float[Tensor, "batch channel y x"]) -> list[list[Float[Tensor, "batch channel y x"]]]:
-        """Maps of what is hidden, of every stage and level; of the student's features. The sides of maps are multiples of 8."""
+        """Maps of what is hidden, of every stage and level. The sides of maps are multiples of 8."""
         x: Tensor | None = visible
         told: Levels | None = None
         said = []
@@ -65,6 +62,23 @@ class DSED(nn.Module):
             x, told = stage.onward, stage.told
             said.append(_maps(stage.heads))
         return said
+
+
+class DSED(Reasoner):
+    """A reasoner whose encoders are students of others that are shown what is hidden.
+
+    Arguments:
+        channels, stages, size: as `Reasoner`.
+        detach: the teacher does not go towards the student. The paper lets both move (its features are to be "easiest to be extracted from
+            visible cues"); its authors' earlier code does not.
+    """
+
+    def __init__(self, channels: int = 57, *, stages: int = 2, size: Size | None = None, detach: bool = False) -> None:
+        super().__init__(channels, stages=stages, size=size)
+        size = Size(widths=(channels, 128, 256, 512)) if size is None else size
+        self.detach = detach
+        self.teachers = nn.ModuleList(Encoder(channels, size) for _ in range(stages))
+        initialise(self.teachers)
 
     def taught(self, visible: Float[Tensor, "batch channel y x"], hidden: Float[Tensor, "batch channel y x"]) -> Taught:
         """A training step: the decoder works on the teacher's features, and the student is compared with them.

@@ -22,6 +22,9 @@ from occlupose.networks.resnet import RESNET50, Bottleneck
 STRIDE = 4
 """Pixels of the picture in a cell of the maps."""
 
+FAINT = 0.05
+"""Deviation of maps before training. Most of a map is nothing, and peaks are 1 here; where they were 255, 1 was little (ours)."""
+
 LEVELS = 4
 """Of an encoder, each half as fine as the one before."""
 
@@ -102,6 +105,15 @@ class Upsampled:
     onward: Tensor | None = None
 
 
+def head(inputs: int, outputs: int) -> nn.Sequential:
+    """From features to maps, which begin faint."""
+    last = convolution(inputs, outputs, 3, relu=False)
+    norm = last[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    nn.init.constant_(norm.weight, FAINT)
+    return nn.Sequential(convolution(inputs, inputs), last)
+
+
 class Level(nn.Module):
     """One level of an upsampler: what the encoder has here, and what came from the coarser level."""
 
@@ -110,10 +122,7 @@ class Level(nn.Module):
         self.lateral = convolution(inputs, size.width, relu=False)
         self.up = None if coarsest else convolution(size.width, size.width, relu=False)
         self.relu = nn.ReLU(inplace=True)
-        self.heads = nn.ModuleDict({
-            name: nn.Sequential(convolution(size.width, size.width), convolution(size.width, count, 3, relu=False))
-            for name, count in heads.items()
-        })  # fmt: skip
+        self.heads = nn.ModuleDict({name: head(size.width, count) for name, count in heads.items()})
         self.tell = None if last else nn.ModuleList([convolution(inputs, inputs), convolution(size.width, inputs)])
 
     def forward(self, x: Tensor, coarser: Tensor | None) -> Tensor:
@@ -148,7 +157,7 @@ class Upsampler(nn.Module):
         for level, here in zip(reversed(self.levels), reversed(features), strict=True):
             assert isinstance(level, Level)
             x = level(here, x)
-            said.insert(0, {name: resized(head(x), features[0]) for name, head in level.heads.items()})
+            said.insert(0, {name: resized(each(x), features[0]) for name, each in level.heads.items()})
             if level.tell is not None:
                 of_encoder, of_upsampler = level.tell
                 told.insert(0, of_encoder(here) + of_upsampler(x))

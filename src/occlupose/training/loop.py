@@ -51,7 +51,9 @@ class Optimisation:
     average: float = 0.999
     """Share of the average that stays at each step; 0 keeps the last weights as they are."""
     drops: tuple[float, ...] = ()
-    """Shares of the training after which the rate is a tenth of what it was, 1 and more being never; none is a cosine to nothing."""
+    """Shares of the training after which the rate is a tenth of what it was, 1 and more being never; none leaves it to `fall`."""
+    fall: Literal["cosine", "linear"] = "cosine"
+    """How the rate goes to nothing where it does not drop."""
     save_every: int = 500
     log_every: int = 100
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
@@ -76,6 +78,8 @@ class Optimisation:
         progress = min(1.0, step / self.steps)
         if self.drops:
             fall = 0.1 ** sum(progress >= drop for drop in self.drops)
+        elif self.fall == "linear":
+            fall = 1 - progress
         else:
             fall = 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
         return self.learning_rate * min(1.0, (step + 1) / self.warm_up) * fall

@@ -1,0 +1,190 @@
+"""What does each part of HUPOR buy? Detection alone, reasoners, what is distilled, who says what is hidden, and refinement, on open data.
+
+    occlupose synth --scenes 7000 --seed 31 --people 1 5 --size 320 200 --shard 200 -o TRAIN
+    occlupose synth --scenes 400 --seed 33 --people 1 5 --size 320 200 --shard 200 -o TEST
+    occlupose train hupor --data TRAIN -o DETECTOR recipe:small --recipe.design.reasoning none
+    python benchmarks/hupor_ablation.py --detector DETECTOR/hupor.synth.safetensors --train TRAIN --test TEST --runs RUNS
+
+One detector serves all rows; it never sees what a reasoner learns. Each row's reasoner learns from labels alone, as the paper's does, and
+its seed decides weights, order and variation of the scenes. Scored are everybody's joints in held-out scenes by `metrics.people3d`'s
+protocol for crowds, with the true cameras: `pck_rel` with the pelvis taken out, `pck_abs` as they are, `pck_occ` as pck_rel on hidden
+joints, all at 150 mm, of all people, somebody who is missed having every joint wrong; `mpjpe_mm` of matched people, the pelvis taken out.
+
+Reduced size, for two cores: inputs of 192 x 128 px, networks of less than a million parameters, 4,000 labelled pictures for each reasoner
+(published: 832 x 512, ResNet-50s, three stages and two, ten times a hundred thousand pictures).
+
+Writes results/hupor_ablation.csv, a row for each finished run; runs that are there already are not repeated.
+"""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from results import describe
+from rich.console import Console
+
+from occlupose.datasets import scenes
+from occlupose.datasets.crowds import Crowd
+from occlupose.evaluation import people3d as evaluation
+from occlupose.methods.hupor import weights
+from occlupose.methods.hupor.labels import relabelled
+from occlupose.methods.hupor.predict import Hupor
+from occlupose.methods.hupor.recipe import SMALL, Recipe
+from occlupose.methods.hupor.refine import RefineRecipe, train_refine
+from occlupose.methods.hupor.train import collect, train_hupor
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
+
+RESULTS = Path(__file__).parent / "results" / "hupor_ablation.csv"
+COLUMNS = ("variant", "seed", "pck_rel", "pck_abs", "pck_occ", "mpjpe_mm")
+STEPS, BATCH = 1000, 4
+REFINED = 1500
+"""Training pictures whose people a RefineNet learns from."""
+
+PUBLISHED = replace(SMALL, detector=False, mixed=0.0, batch=BATCH)
+
+
+def hidden_at_random(crowds: Sequence[Crowd]) -> list[Crowd]:
+    """The same with as many hidden joints, whichever they are: what can be learnt where nobody knows what is hidden."""
+    random = np.random.default_rng(0)
+    share = np.mean(np.concatenate([crowd.state[crowd.state != ABSENT] for crowd in crowds]) == OCCLUDED)
+    chosen = []
+    for crowd in crowds:
+        state = np.where(random.random(crowd.state.shape) < share, OCCLUDED, VISIBLE)
+        chosen.append(replace(crowd, state=np.where(crowd.state == ABSENT, ABSENT, state).astype(np.uint8)))
+    return chosen
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is trained for a row."""
+
+    recipe: Recipe
+    labels: Callable[[Sequence[Crowd]], Sequence[Crowd]] = list
+
+
+VARIANTS: dict[str, Variant] = {
+    "+ DSED": Variant(PUBLISHED),
+    "+ hourglass": Variant(replace(PUBLISHED, design=replace(SMALL.design, reasoning="hourglass"))),
+    "DSED, blocks 2-4": Variant(replace(PUBLISHED, blocks=(2, 3, 4))),
+    "DSED, blocks 3-4": Variant(replace(PUBLISHED, blocks=(3, 4))),
+    "DSED, block 4": Variant(replace(PUBLISHED, blocks=(4,))),
+    "DSED, blocks 1+4": Variant(replace(PUBLISHED, blocks=(1, 4))),
+    "DSED, teacher detached": Variant(replace(PUBLISHED, design=replace(SMALL.design, detach=True))),
+    "DSED, teacher shown all": Variant(replace(PUBLISHED, shown="all")),
+    "DSED, cylinder labels": Variant(PUBLISHED, lambda crowds: relabelled(crowds, "cylinders")),
+    "DSED, hidden at random": Variant(PUBLISHED, hidden_at_random),
+    "DSED, detector's maps mixed in": Variant(replace(PUBLISHED, mixed=0.5)),
+}
+REFINERS = {"+ DSED + RefineNet, MLP": RefineRecipe("mlp"), "+ DSED + RefineNet, GCN": RefineRecipe("gcn")}
+BARE = "detection only"
+
+
+class Bench:
+    """The detector, and the scenes that rows learn from and are scored on."""
+
+    def __init__(self, detector: Path, train: Path, test: Path, runs: Path) -> None:
+        self.detector, self.runs = detector, runs
+        self.crowds = scenes.load(train)
+        self.truths, self.protocol = evaluation.load("synth", test)
+
+    def train(self, name: str, seed: int) -> Path:
+        """The weights of a row's reasoner, trained where they are not yet."""
+        variant = VARIANTS[name]
+        recipe = replace(variant.recipe, seed=seed, epochs=STEPS * BATCH / len(self.crowds))
+        folder = self.runs / f"{name.replace(' ', '_')}-{seed}"
+        path = folder / f"{recipe.name}.safetensors"
+        if not path.exists():
+            start = self.detector if recipe.mixed else None
+            train_hupor(variant.labels(self.crowds), folder, recipe, start=start, resume=True, progress=False)
+        return path
+
+    def reasoner(self, name: str, seed: int) -> weights.Trained:
+        """A row's reasoner behind the one detector."""
+        trained = weights.load(self.train(name, seed))
+        trained.networks.detector.load_state_dict(weights.load(self.detector).networks.detector.state_dict())
+        return trained
+
+    def refined(self, recipe: RefineRecipe, seed: int) -> weights.Trained:
+        """The networks of the row with DSED, and a RefineNet that learnt from what they say of training pictures."""
+        trained = self.reasoner("+ DSED", seed)
+        folder = self.runs / f"refine-{recipe.kind}-{seed}"
+        refiner = train_refine(collect(Hupor(trained), self.crowds[:REFINED]), folder, recipe, resume=True, seed=seed, progress=False)
+        return replace(trained, refiner=refiner, refinement=recipe)
+
+    def row(self, trained: weights.Trained) -> list[float]:
+        """Figures of networks."""
+        said = evaluation.predict(self.truths, Hupor(trained))
+        report = evaluation.score(self.truths, said, self.protocol)
+        everybody, matched = report.pooled(), report.pooled(matched=True)
+        return [*(100 * everybody[column] for column in ("PCK", "PCK_abs", "PCK_occ")), matched["MPJPE"]]
+
+
+def main(
+    detector: Path,
+    train: Path,
+    test: Path,
+    runs: Path,
+    seeds: tuple[int, ...] = (0, 1, 2),
+    variants: tuple[str, ...] = (),
+    only_train: bool = False,
+    output: Path = RESULTS,
+) -> None:
+    """Makes the table.
+
+    Args:
+        detector: .safetensors of the detector.
+        train: folder of synthetic scenes to learn from.
+        test: folder of others to score on.
+        runs: folder for what is trained.
+        seeds: of the rows.
+        variants: only these rows; none are all.
+        only_train: train the reasoners without scoring them; needs no detector yet.
+        output: .csv file.
+    """
+    torch.set_num_threads(1)
+    console, bench = Console(stderr=True), Bench(detector, train, test, runs)
+    wanted = [name for name in (BARE, *VARIANTS, *REFINERS) if not variants or name in variants]
+    for seed in seeds:
+        for name in wanted:
+            if only_train:
+                if name in VARIANTS and not VARIANTS[name].recipe.mixed:
+                    bench.train(name, seed)
+                continue
+            rows = _rows(output)
+            if any(row["variant"] == name and int(row["seed"]) == seed for row in rows) or (name == BARE and seed != seeds[0]):
+                continue
+            figures = bench.row(_networks(bench, name, seed))
+            _append(output, (name, seed, *(f"{value:.2f}" for value in figures)))
+            console.print(name, seed, *(f"{value:.1f}" for value in figures))
+
+
+def _networks(bench: Bench, name: str, seed: int) -> weights.Trained:
+    if name == BARE:
+        return weights.load(bench.detector)
+    return bench.refined(REFINERS[name], seed) if name in REFINERS else bench.reasoner(name, seed)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _append(path: Path, row: tuple[object, ...]) -> None:
+    """Adds a row, and says how the table is made."""
+    begun = path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if not begun:
+            writer.writerow(COLUMNS)
+        writer.writerow(row)
+    describe(path, seed="0 1 2", grows=True)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,240 @@
+"""MuPoTS-3D (Mehta et al., 3DV 2018): the test set of several people in absolute 3D, indoors and outdoors.
+
+A folder MultiPersonTestSet/ (or the folder it is in) holds TS1/ ... TS20/, each with
+
+- `annot.mat`: a cell array `annotations` (frames x people) of structs with `annot2` (2 x 17, px), `annot3` and `univ_annot3` (3 x 17, mm in
+  the camera's frame; the second with people made as tall as each other) and `isValidFrame` (0: nobody knows where this person is);
+- `occlusion.mat`: a cell array `occlusion_labels` (frames x people) of 17 flags, 1 for a joint that is not seen;
+- pictures `img_000000.jpg` and so on, 2048 x 2048 in TS1 to TS5, 1920 x 1080 in the others. They are not needed to score predictions.
+
+The cameras are not in those files. Where `mupots_intrinsics.json` lies in the folder, {"TS1": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], ...},
+it says them; else they follow from the annotations, since `annot2` is where the camera sees `annot3` (see `intrinsics`).
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.io import loadmat
+
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.media import RGB, read_image
+from occlupose.skeletons import MUPOTS17
+
+SEQUENCES = tuple(f"TS{number}" for number in range(1, 21))
+SQUARE = SEQUENCES[:5]
+"""Sequences with pictures of 2048 x 2048; those of the others are 1920 x 1080."""
+
+INTRINSICS = "mupots_intrinsics.json"
+
+EXACT = 1.0
+"""Pixels, root mean square, by which estimated cameras may miss the annotations before they are called assumed. Ours."""
+
+_AGAIN = "unpack MultiPersonTestSet of MuPoTS-3D (vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson) again"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture and everybody in it whose place is known; MUPOTS17 joints.
+
+    Attributes:
+        sequence: "TS1" ... "TS20".
+        path: of the picture, which may be missing.
+        camera: of the sequence; `assumed` where it is neither given nor exact.
+        xy: joints, px.
+        xyz: joints, m, camera frame.
+        universal: the same with people of one height; what the official evaluation takes for the truth.
+        hidden: joints that are not seen.
+    """
+
+    sequence: str
+    path: Path
+    camera: Camera
+    xy: Float[np.ndarray, "person 17 2"]
+    xyz: Float[np.ndarray, "person 17 3"]
+    universal: Float[np.ndarray, "person 17 3"]
+    hidden: Bool[np.ndarray, "person 17"]
+
+    @property
+    def name(self) -> str:
+        """What files of predictions call the picture: "TS1/img_000000.jpg"."""
+        return f"{self.sequence}/{self.path.name}"
+
+    def read(self) -> RGB:
+        """The picture.
+
+        Raises:
+            OccluposeError: it cannot be read, or has another size than those of its sequence.
+        """
+        image, camera = read_image(self.path), self.camera
+        if image.shape[:2] != (camera.height, camera.width):
+            given = f"is {image.shape[1]} x {image.shape[0]}, not {camera.width} x {camera.height}"
+            raise OccluposeError(f"{self.path}: {given}; give the pictures as they were unpacked")
+        return image
+
+
+def frames(folder: Path, sequences: Iterable[str] = ()) -> list[Frame]:
+    """Every picture of these sequences in order, those without anybody too.
+
+    Arguments:
+        folder: MultiPersonTestSet/, or the one it is in.
+        sequences: "TS1", ...; none are all that are there.
+
+    Raises:
+        OccluposeError: something of it is missing or damaged.
+    """
+    home = folder / "MultiPersonTestSet" if (folder / "MultiPersonTestSet").is_dir() else folder
+    if not home.is_dir():
+        raise OccluposeError(f"{home}: no such folder; give MultiPersonTestSet of MuPoTS-3D")
+    chosen = tuple(sequences) or tuple(name for name in SEQUENCES if (home / name).is_dir())
+    for name in chosen:
+        if name not in SEQUENCES:
+            raise OccluposeError(f"{name}: no sequence of MuPoTS-3D; they are {SEQUENCES[0]} to {SEQUENCES[-1]}")
+    if not chosen:
+        raise OccluposeError(f"{home}: no {SEQUENCES[0]} to {SEQUENCES[-1]} in it; {_AGAIN}")
+    given = _given(home / INTRINSICS)
+    return [frame for name in chosen for frame in _sequence(home, name, given)]
+
+
+def size_of(sequence: str) -> tuple[int, int]:
+    """Width and height of a sequence's pictures, px."""
+    return (2048, 2048) if sequence in SQUARE else (1920, 1080)
+
+
+def intrinsics(xy: Float[np.ndarray, "point 2"], xyz: Float[np.ndarray, "point 3"], width: int, height: int) -> Camera:
+    """The camera that sees these points at these pixels: least squares of u = fx X/Z + cx and v = fy Y/Z + cy.
+
+    Where the pixels are projections of the points it is exact. Where they are missed by more than `EXACT` pixels it is a camera that is
+    assumed.
+
+    Arguments:
+        xyz: before the camera, in any unit.
+
+    Raises:
+        OccluposeError: the points are too few, or lie in one direction, or no camera looks so.
+    """
+    rays = xyz[:, :2] / xyz[:, 2:]
+    if len(rays) < 2 or (np.ptp(rays, axis=0) < 1e-6).any():
+        raise OccluposeError("too few joints to tell the camera")
+    (fx, fy), (cx, cy) = np.array([np.polyfit(ray, pixel, 1) for ray, pixel in zip(rays.T, xy.T, strict=True)]).T
+    missed = np.sqrt(((rays * (fx, fy) + (cx, cy) - xy) ** 2).sum(-1).mean())
+    return Camera(width, height, float(fx), float(fy), float(cx), float(cy), assumed=bool(missed > EXACT))
+
+
+def _given(path: Path) -> dict[str, np.ndarray] | None:
+    """The matrices of a file of cameras; None where there is none."""
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: np.array(matrix, np.float64) for name, matrix in content.items()}
+    except OSError as error:
+        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); mend it or take it away") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        wanted = '{"TS1": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], ...}'
+        raise OccluposeError(f"{path}: no cameras in it; it must be {wanted}, or be taken away") from error
+
+
+_Person = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _sequence(home: Path, name: str, given: dict[str, np.ndarray] | None) -> list[Frame]:
+    path = home / name / "annot.mat"
+    annotations = _cells(path, "annotations")
+    labels = _cells(path.with_name("occlusion.mat"), "occlusion_labels")
+    if labels.shape != annotations.shape:
+        wrong = f"{labels.shape[0]} frames of {labels.shape[1]} people, but {annotations.shape[0]} of {annotations.shape[1]} in {path.name}"
+        raise OccluposeError(f"{path.with_name('occlusion.mat')}: {wrong}; {_AGAIN}")
+    people = [
+        [_person(path, number, who, annotations[number, who], labels[number, who]) for who in range(annotations.shape[1])]
+        for number in range(len(annotations))
+    ]
+    there = [_stacked([person for person in row if person is not None]) for row in people]
+    camera = _camera(home, name, given, there)
+    pictures = (home / name / f"img_{number:06}.jpg" for number in range(len(there)))
+    return [Frame(name, picture, camera, *one) for picture, one in zip(pictures, there, strict=True)]
+
+
+def _camera(home: Path, name: str, given: dict[str, np.ndarray] | None, people: list[_Person]) -> Camera:
+    if given is None:
+        xy, xyz = (np.concatenate([one[which].reshape(-1, size) for one in people]) for which, size in ((0, 2), (1, 3)))
+        try:
+            return intrinsics(xy, xyz, *size_of(name))
+        except OccluposeError as error:
+            raise OccluposeError(f"{home / name / 'annot.mat'}: {error}; give it in {INTRINSICS} beside {name}") from error
+    if name not in given:
+        raise OccluposeError(f"{home / INTRINSICS}: no {name} in it; add its matrix, or take the file away")
+    try:
+        return Camera.from_matrix(given[name], *size_of(name))
+    except OccluposeError as error:
+        raise OccluposeError(f"{home / INTRINSICS}: {name}: {error}") from error
+
+
+def _cells(path: Path, name: str) -> np.ndarray:
+    """A cell array (frames, people) of a .mat file."""
+    if not path.is_file():
+        raise OccluposeError(f"{path}: no such file; {_AGAIN}")
+    try:
+        content = loadmat(str(path), variable_names=[name], appendmat=False)
+    except Exception as error:  # a damaged .mat file may fail in any way
+        raise OccluposeError(f"{path}: not a whole .mat file; {_AGAIN}") from error
+    if name not in content:
+        raise OccluposeError(f"{path}: no {name} in it; {_AGAIN}")
+    cells = content[name]
+    if cells.dtype != object or cells.ndim != 2:
+        raise OccluposeError(f"{path}: {name} is no cell array of frames and people; {_AGAIN}")
+    if not cells.size:
+        raise OccluposeError(f"{path}: no frames in it; {_AGAIN}")
+    return cells
+
+
+def _person(path: Path, number: int, who: int, annotation: Any, labels: Any) -> _Person | None:
+    """Joints in px, m and universal m, and which are hidden; None for somebody whose place nobody knows."""
+    where = f"frame {number}, person {who}"
+    if not np.size(annotation):
+        return None
+    names = getattr(annotation, "dtype", np.dtype(float)).names or ()
+    for name in ("annot2", "annot3", "univ_annot3", "isValidFrame"):
+        if name not in names:
+            raise OccluposeError(f"{path}: {where}: no {name} in it; {_AGAIN}")
+    person = annotation.flat[0]
+    valid = _numbers(path, f"{where}: isValidFrame", person["isValidFrame"])
+    if valid.size != 1:
+        raise OccluposeError(f"{path}: {where}: isValidFrame has {valid.size} numbers; it must be one; {_AGAIN}")
+    if not valid.item():
+        return None
+    joints = []
+    for name, size in (("annot2", 2), ("annot3", 3), ("univ_annot3", 3)):
+        values = _numbers(path, f"{where}: {name}", person[name])
+        if values.shape != (size, len(MUPOTS17)):
+            raise OccluposeError(f"{path}: {where}: {name} has shape {values.shape}; it must be {(size, len(MUPOTS17))}; {_AGAIN}")
+        if name == "annot3" and values[2].min() <= 0:
+            raise OccluposeError(f"{path}: {where}: {name} has joints behind the camera; {_AGAIN}")
+        joints.append(values.T if size == 2 else values.T / 1000)
+    beside = path.with_name("occlusion.mat")
+    flags = _numbers(beside, where, labels).ravel()
+    if len(flags) != len(MUPOTS17) or not np.isin(flags, (0, 1)).all():
+        raise OccluposeError(f"{beside}: {where}: not {len(MUPOTS17)} flags of 0 or 1; {_AGAIN}")
+    return joints[0], joints[1], joints[2], flags.astype(bool)
+
+
+def _numbers(path: Path, what: str, values: Any) -> np.ndarray:
+    try:
+        numbers = np.asarray(values, np.float64)
+    except (ValueError, TypeError) as error:
+        raise OccluposeError(f"{path}: {what}: no numbers; {_AGAIN}") from error
+    if not np.isfinite(numbers).all():
+        raise OccluposeError(f"{path}: {what}: numbers that are not finite; {_AGAIN}")
+    return numbers
+
+
+def _stacked(people: list[_Person]) -> _Person:
+    joints = len(MUPOTS17)
+    shapes = ((joints, 2), (joints, 3), (joints, 3), (joints,))
+    xy, xyz, universal, hidden = (np.array([person[which] for person in people]).reshape(-1, *shape) for which, shape in enumerate(shapes))
+    return xy, xyz, universal, hidden.astype(bool)

@@ -1,0 +1,109 @@
+"""The form in which SMAP (Zhen et al., ECCV 2020) and HUPOR keep all their datasets: MPI15 joints of everybody, eleven numbers each.
+
+A file is {"root": [picture, ...]}; a picture has `img_paths`, `img_width`, `img_height`, `dataset`, `isValidation` (0 to learn from, 1 to
+score) and `bodys`: of every person 15 joints of x, y (px), Z (cm), v (2 visible, 1 occluded, 0 not labelled), X, Y, Z (cm), fx, fy, cx, cy
+(px). A depth of 0 is not known. Focal lengths that are the picture's width are not known either, by their convention; then there is no
+camera, and no depth. COCO's tops of heads are not annotated.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, TypeAdapter
+
+from occlupose.cameras import Camera
+from occlupose.datasets import forms
+from occlupose.datasets.crowds import NOBODY, Crowd, crowd, find_pictures
+from occlupose.datasets.problems import Problems
+from occlupose.errors import OccluposeError
+from occlupose.poses import ABSENT
+from occlupose.skeletons import MPI15
+
+NUMBERS = 11
+"""Of a joint."""
+
+NOT_FINITE = "people with coordinates that are no numbers; those joints count as absent"
+OTHER_CAMERA = "pictures whose people have several cameras; the first one's is taken"
+
+_CURE = 'give a .json file with a list "root" of pictures, as SMAP and HUPOR have it'
+
+
+def load(
+    annotations: Path, images: Path | None = None, problems: Problems | None = None, *, split: Literal["train", "val"] | None = None
+) -> list[Crowd]:
+    """Everybody in each picture, those pictures too in which nobody is; pictures are read when they are asked for.
+
+    Arguments:
+        annotations: .json file.
+        images: folder that its `img_paths` are relative to; None is the file's own, or one of the two above it. Without any of its
+            pictures there are labels alone.
+        problems: takes what is wrong with single people and pictures.
+        split: only pictures to learn from, or only those to score; None is all of them.
+
+    Raises:
+        OccluposeError: the file cannot be read or is not of this form; not 15 joints of 11 numbers; a v that is none; nothing of the split.
+    """
+    problems = Problems(annotations) if problems is None else problems
+    listed = forms.read(annotations, TypeAdapter(_File), _CURE).root
+    if split is not None:
+        listed = [image for image in listed if image.isValidation == (split == "val")]
+    if not listed:
+        raise OccluposeError(f"{annotations}: no picture{f' of the split {split}' if split else ''} in it; {_CURE}")
+    places = [annotations.parent, *annotations.absolute().parents[1:3]] if images is None else [images]
+    pictures = find_pictures((image.img_paths for image in listed), places, problems)
+    result = []
+    for number, image in enumerate(listed):
+        if image.img_paths in pictures:
+            bodies = _bodies(annotations, number, image, problems)
+            size, state = (image.img_width, image.img_height), bodies[..., 3].astype(np.uint8)
+            camera = _camera(annotations, image, bodies, problems)
+            depth = bodies[..., 2] / 100 if camera is not None else np.full(state.shape, np.nan)
+            annotated = np.array([joint != "head_top" or not image.dataset.lower().startswith("coco") for joint in MPI15.joints])
+            picture = pictures[image.img_paths]
+            whole = crowd(picture, size, bodies[..., :2], depth, state, annotated=annotated, camera=camera)
+            if len(whole) < len(bodies):
+                problems.note(NOBODY, f"{len(bodies) - len(whole)} of {image.img_paths}")
+            result.append(whole)
+    return result
+
+
+def _bodies(path: Path, number: int, image: "_Picture", problems: Problems) -> np.ndarray:
+    """(person, 15, 11); v is 0 where a place is no number."""
+    shape = len(MPI15), NUMBERS
+    if any(len(body) != shape[0] or any(len(joint) != NUMBERS for joint in body) for body in image.bodys):
+        raise OccluposeError(f"{path}: root.{number}: bodys are not people of {shape[0]} joints with {NUMBERS} numbers each; {_CURE}")
+    bodies = np.array(image.bodys, float).reshape(-1, *shape)
+    strange = bodies[~np.isin(bodies[..., 3], (0, 1, 2)), 3]
+    if len(strange):
+        raise OccluposeError(f"{path}: root.{number}: v is {strange[0]:g}; it must be 0, 1 or 2")
+    nowhere = (bodies[..., 3] != ABSENT) & ~np.isfinite(bodies[..., :2]).all(-1)
+    for person in np.flatnonzero(nowhere.any(-1)):
+        problems.add(NOT_FINITE, f"person {person} of {image.img_paths}")
+    bodies[nowhere, 3] = ABSENT
+    return bodies
+
+
+def _camera(path: Path, image: "_Picture", bodies: np.ndarray, problems: Problems) -> Camera | None:
+    lenses = bodies[:, 0, 7:]
+    if not len(lenses) or (lenses[0, :2] == image.img_width).all() or not (lenses[0, :2] > 0).all():
+        return None
+    if not np.allclose(lenses, lenses[0]):
+        problems.add(OTHER_CAMERA, image.img_paths)
+    try:
+        return Camera(image.img_width, image.img_height, *lenses[0].tolist())
+    except OccluposeError as error:
+        raise OccluposeError(f"{path}: {image.img_paths}: {error}") from error
+
+
+class _Picture(BaseModel):
+    img_paths: str = ""
+    img_width: int
+    img_height: int
+    dataset: str = ""
+    isValidation: float = 0
+    bodys: list[list[list[float]]]
+
+
+class _File(BaseModel):
+    root: list[_Picture]

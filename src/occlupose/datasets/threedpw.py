@@ -1,0 +1,187 @@
+"""3DPW (von Marcard et al., ECCV 2018): one or two people outdoors before a moving camera, from inertial sensors and video.
+
+The dataset keeps its sequences in pickles, which can run anything, so occlupose does not open them. Convert them once, where you trust
+them; a folder then holds SEQUENCE.npz, and for predicting the dataset's imageFiles/SEQUENCE/image_00000.jpg, there or beside it:
+
+    import pickle, sys
+    from pathlib import Path
+    import numpy as np
+
+    for path in Path("sequenceFiles").rglob("*.pkl"):
+        s = pickle.load(path.open("rb"), encoding="latin1")
+        np.savez_compressed(
+            f"3dpw/{path.stem}.npz",
+            jointPositions=np.stack(s["jointPositions"]).reshape(len(s["jointPositions"]), -1, 24, 3),
+            poses2d=np.stack(s["poses2d"]),
+            campose_valid=np.stack(s["campose_valid"]),
+            cam_poses=s["cam_poses"],
+            cam_intrinsics=s["cam_intrinsics"],
+        )
+
+An .npz has
+
+- `jointPositions` (person, frame, 24, 3): joints of SMPL, m, in the world;
+- `campose_valid` (person, frame): whether the camera of that frame fits that person; elsewhere the person is left out;
+- `cam_poses` (frame, 4, 4): from the world to the camera, x right, y down, z forward;
+- `cam_intrinsics` (3, 3): [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], px;
+- `poses2d` (person, frame, 3, 18): what a 2D network saw; not read, and may be missing;
+- `size` (width, height), which may be missing: of the pictures, px; else twice the principal point.
+
+Which joints are occluded nobody says, so the dataset is scored whole or by a list of its sequences, as `OCCLUDED`.
+Its usual figures are means of the 14 joints of `metrics.people3d.SCORED` relative to the pelvis, MPJPE and PA-MPJPE.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.media import RGB, read_image
+from occlupose.skeletons import MPI15
+
+SMPL24 = tuple(
+    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot neck "
+    "left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hand right_hand".split()
+)
+"""SMPL's joints in order."""
+
+NEAREST = {joint: "head" if joint == "head_top" else joint for joint in MPI15.joints}
+"""Which of SMPL's joints stands for each of mpi15's. It has no top of the head; its head, at the base of the skull, is the nearest. Papers
+regress their 14 joints from SMPL's mesh, which needs SMPL: figures from these joints are near theirs, not the same."""
+
+OCCLUDED = tuple(
+    "courtyard_backpack courtyard_basketball courtyard_bodyScannerMotions courtyard_box courtyard_golf courtyard_jacket courtyard_laceShoe "
+    "downtown_stairs flat_guitar flat_packBags outdoors_climbing outdoors_crosscountry outdoors_fencing outdoors_freestyle outdoors_golf "
+    "outdoors_parcours outdoors_slalom".split()
+)
+"""3DPW-OCC, the sequences in which things hide people (Zhang, Huang and Wang, CVPR 2020), without the number of the take: all takes of all
+splits. The list as the code of ROMP (Sun et al., ICCV 2021) has it."""
+
+_CURE = "convert it anew, as occlupose.datasets.threedpw says"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture and everybody in it whose place is known; MPI15 joints.
+
+    Attributes:
+        sequence: "downtown_stairs_00".
+        path: of the picture, which may be missing.
+        camera: of the sequence.
+        xyz: joints, m, camera frame.
+        xy: where the camera sees them, px; NaN behind it.
+    """
+
+    sequence: str
+    path: Path
+    camera: Camera
+    xyz: Float[np.ndarray, "person 15 3"]
+    xy: Float[np.ndarray, "person 15 2"]
+
+    @property
+    def name(self) -> str:
+        """What files of predictions call the picture: "downtown_stairs_00/image_00000.jpg"."""
+        return f"{self.sequence}/{self.path.name}"
+
+    def read(self) -> RGB:
+        """The picture.
+
+        Raises:
+            OccluposeError: it cannot be read, or has another size than its camera.
+        """
+        image, camera = read_image(self.path), self.camera
+        if image.shape[:2] != (camera.height, camera.width):
+            given = f"is {image.shape[1]} x {image.shape[0]}, not {camera.width} x {camera.height}"
+            raise OccluposeError(f"{self.path}: {given}; give 3DPW's own pictures, or their size in the .npz file of the sequence")
+        return image
+
+
+def frames(folder: Path, sequences: Iterable[str] = ()) -> list[Frame]:
+    """Every picture of these sequences in order, those without anybody too.
+
+    Arguments:
+        folder: of .npz files as above.
+        sequences: "downtown_stairs" (all its takes) or "downtown_stairs_00"; none are all that are there.
+
+    Raises:
+        OccluposeError: something of it is missing or damaged.
+    """
+    if not folder.is_dir():
+        raise OccluposeError(f"{folder}: no such folder; give one of 3DPW's sequences as .npz files")
+    files = {path.stem: path for path in sorted(folder.glob("*.npz"))}
+    if not files:
+        raise OccluposeError(f"{folder}: no .npz file in it; convert 3DPW's sequences as occlupose.datasets.threedpw says")
+    asked = tuple(sequences)
+    for name in asked:
+        if not any(belongs(stem, (name,)) for stem in files):
+            raise OccluposeError(f"{folder}: no {name} in it, but {', '.join(files)}; ask for those, or convert it too")
+    images = next((home / "imageFiles" for home in (folder, folder.parent) if (home / "imageFiles").is_dir()), folder / "imageFiles")
+    return [frame for stem, path in files.items() if not asked or belongs(stem, asked) for frame in _sequence(path, images)]
+
+
+def belongs(sequence: str, names: Iterable[str] = OCCLUDED) -> bool:
+    """Whether a sequence is one of these, or a take of one: "downtown_stairs_00" is one of "downtown_stairs"."""
+    return any(sequence == name or sequence.rpartition("_")[0] == name for name in names)
+
+
+def mpi15(joints: Float[np.ndarray, "*any 24 d"]) -> Float[np.ndarray, "*any 15 d"]:
+    """MPI15 joints from SMPL's, by `NEAREST`."""
+    return joints[..., [SMPL24.index(NEAREST[joint]) for joint in MPI15.joints], :]
+
+
+def _sequence(path: Path, images: Path) -> list[Frame]:
+    joints, valid, poses, camera = _read(path)
+    homogeneous = np.concatenate([mpi15(joints), np.ones((*joints.shape[:2], len(MPI15), 1))], -1)
+    xyz = np.einsum("fij,pfkj->fpki", poses[:, :3], homogeneous)
+    return [
+        Frame(path.stem, images / path.stem / f"image_{number:05}.jpg", camera, people, camera.project(people))
+        for number, people in enumerate(one[there] for one, there in zip(xyz, valid.T, strict=True))
+    ]
+
+
+_Content = tuple[Float[np.ndarray, "person frame 24 3"], Bool[np.ndarray, "person frame"], Float[np.ndarray, "frame 4 4"], Camera]
+
+
+def _read(path: Path) -> _Content:
+    """Joints, validity, camera poses and camera of a sequence."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+    except OSError as error:
+        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_CURE}") from error
+    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise OccluposeError(f"{path}: not a whole .npz of plain arrays; {_CURE}") from error
+    joints = _array(path, content, "jointPositions", (None, None, len(SMPL24), 3))
+    people, count = joints.shape[:2]
+    if not people or not count:
+        raise OccluposeError(f"{path}: no people or no frames in it; {_CURE}")
+    valid = _array(path, content, "campose_valid", (people, count)) != 0
+    poses = _array(path, content, "cam_poses", (count, 4, 4))
+    matrix = _array(path, content, "cam_intrinsics", (3, 3))
+    if not np.allclose(poses[:, :3, :3] @ poses[:, :3, :3].swapaxes(-1, -2), np.eye(3), atol=1e-3):
+        raise OccluposeError(f"{path}: cam_poses turn and stretch; they must be rotations and positions; {_CURE}")
+    size = _array(path, content, "size", (2,)) if "size" in content else np.round(2 * matrix[:2, 2])
+    try:
+        camera = Camera.from_matrix(matrix, *size.astype(int).tolist())
+    except OccluposeError as error:
+        raise OccluposeError(f"{path}: cam_intrinsics: {error}") from error
+    return joints, valid, poses, camera
+
+
+def _array(path: Path, content: dict[str, np.ndarray], name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    if name not in content:
+        raise OccluposeError(f"{path}: no {name} in it, but {', '.join(content) or 'nothing'}; {_CURE}")
+    array = content[name]
+    fits = array.ndim == len(shape) and all(wanted in (None, given) for given, wanted in zip(array.shape, shape, strict=True))
+    if not fits or array.dtype.kind not in "fiub":
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise OccluposeError(f"{path}: {name} has shape {array.shape} of {array.dtype}; it must be numbers of shape ({wanted}); {_CURE}")
+    if not np.isfinite(array).all():
+        raise OccluposeError(f"{path}: {name} has numbers that are not finite; {_CURE}")
+    return array.astype(np.float64)

@@ -1,0 +1,179 @@
+"""HUPOR's networks together (arXiv 2208.00090): a detector of what is visible, and a reasoner that says from its maps what is hidden.
+
+The detector gives 15 heatmaps and 14 fields of affinity in three dimensions of what is visible, and depths of torso joints. The reasoner is
+given those heatmaps and fields, adds what is hidden, and never sees a picture. Nothing of it reaches the detector.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from occlupose.codecs.letterbox import Letterbox
+from occlupose.codecs.scenes import TORSO, SceneMaps
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.losses import Maps
+from occlupose.networks.dsed import DSED, Reasoner
+from occlupose.networks.estimators import normalised
+from occlupose.networks.mspn import MSPN, Heads, Size
+
+Reasoning = Literal["dsed", "hourglass", "none"]
+
+FLAT, LIMB_DEPTHS, DEPTHS = "flat", "limb_depths", "depths"
+"""The detector's heads: heatmaps with the ways of the fields in the picture, the fields' depths, and depths of torso joints."""
+
+AVERAGED = 3
+"""Finest levels of the last stage whose mean the maps in the picture are; depths are those of the finest. The published code adds them up;
+a mean keeps peaks at 1, as the reasoner knows them (ours)."""
+
+SMALLEST = 32
+"""Sides of the input are multiples of it: the coarsest level is so many times smaller."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """What the networks are; the defaults are the paper's.
+
+    Attributes:
+        width, height: of the input, px.
+        stages, size: of the detector; `size.blocks` is its encoder's depth, `size.widths` and `size.width` are its widths.
+        reasoning: dsed; hourglass, the same without a teacher; none.
+        reasoner_stages, reasoner_size: of the reasoner; a size of None is the published one.
+        detach: the teacher does not go towards the student.
+
+    Raises:
+        OccluposeError: a number that cannot be.
+    """
+
+    width: int = 832
+    height: int = 512
+    stages: int = 3
+    size: Size = field(default_factory=Size)
+    reasoning: Reasoning = "dsed"
+    reasoner_stages: int = 2
+    reasoner_size: Size | None = None
+    detach: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width % SMALLEST or self.height % SMALLEST or min(self.width, self.height) < SMALLEST:
+            raise OccluposeError(f"input {self.width} x {self.height}: its sides must be multiples of {SMALLEST}")
+        if min(self.stages, self.reasoner_stages) < 1:
+            raise OccluposeError(f"stages {self.stages}, {self.reasoner_stages}: each must be 1 or more")
+        if self.reasoning not in get_args(Reasoning):
+            raise OccluposeError(f"reasoning {self.reasoning}: not known; known are {', '.join(get_args(Reasoning))}")
+        for size in (self.size, self.reasoner_size or Size()):
+            if min(*size.blocks, *size.widths, size.width) < 1:
+                raise OccluposeError(f"blocks {size.blocks}, widths {size.widths}, width {size.width}: each must be 1 or more")
+
+    @property
+    def maps(self) -> SceneMaps:
+        """The codec."""
+        return SceneMaps(self.width, self.height)
+
+    @property
+    def box(self) -> Letterbox:
+        """How pictures lie in the input."""
+        return Letterbox(self.width, self.height)
+
+    def header(self) -> dict[str, str]:
+        """As a weights file says it."""
+        flat = asdict(self)
+        for name in ("size", "reasoner_size"):
+            size = flat.pop(name)
+            flat[name] = "published" if size is None else " ".join(map(str, (*size["blocks"], *size["widths"], size["width"])))
+        return {name: str(value) for name, value in flat.items()}
+
+    @classmethod
+    def of(cls, header: dict[str, str]) -> "Design":
+        """What a weights file's header says.
+
+        Raises:
+            KeyError, ValueError, OccluposeError: it does not say enough, or what cannot be.
+        """
+        numbers = {name: int(header[name]) for name in ("width", "height", "stages", "reasoner_stages")}
+        size, reasoner_size = (_size(header[name]) for name in ("size", "reasoner_size"))
+        if size is None:
+            raise ValueError("size")
+        reasoning = next((known for known in get_args(Reasoning) if known == header["reasoning"]), None)
+        if reasoning is None or header["detach"] not in ("True", "False"):
+            raise ValueError("reasoning")
+        detach = header["detach"] == "True"
+        return cls(**numbers, size=size, reasoning=reasoning, reasoner_size=reasoner_size, detach=detach)
+
+    def without_reasoning(self) -> "Design":
+        """The detector alone."""
+        return replace(self, reasoning="none")
+
+
+def _size(text: str) -> Size | None:
+    if text == "published":
+        return None
+    numbers = list(map(int, text.split()))
+    if len(numbers) != 9:
+        raise ValueError("size")
+    return Size((*numbers[:4],), (*numbers[4:8],), numbers[8])  # type: ignore[arg-type]
+
+
+class Networks(nn.Module):
+    """Detector and reasoner, untrained.
+
+    Attributes:
+        detector: pictures to what is visible.
+        reasoner: maps of what is visible to those of what is hidden; None where there is no reasoning.
+    """
+
+    def __init__(self, design: Design) -> None:
+        super().__init__()
+        self.design, self.codec = design, design.maps
+        joints, self.limbs = len(self.codec.skeleton), len(self.codec.skeleton.limbs)
+        heads = {FLAT: joints + 2 * self.limbs, LIMB_DEPTHS: self.limbs, DEPTHS: len(TORSO)}
+        self.detector = MSPN(heads, stages=design.stages, size=design.size)
+        self.reasoner: Reasoner | None = None
+        channels, options = joints + 3 * self.limbs, {"stages": design.reasoner_stages, "size": design.reasoner_size}
+        if design.reasoning == "dsed":
+            self.reasoner = DSED(channels, detach=design.detach, **options)  # type: ignore[arg-type]
+        elif design.reasoning == "hourglass":
+            self.reasoner = Reasoner(channels, **options)  # type: ignore[arg-type]
+
+    def detect(self, pictures: UInt8[Tensor, "batch height width 3"]) -> list[list[Heads]]:
+        """What the detector says of every stage and level, the finest first."""
+        found: list[list[Heads]] = self.detector(normalised(pictures))
+        return found
+
+    def of_heads(self, heads: Heads) -> Maps:
+        """A level's heads as heatmaps and fields."""
+        flat = heads[FLAT].float()
+        return self.maps(torch.cat([flat, heads[LIMB_DEPTHS].float()], 1))
+
+    def maps(self, channels: Float[Tensor, "batch 57 y x"]) -> Maps:
+        """Channels as the networks have them: heatmaps, the fields' x and y limb by limb, their depths."""
+        joints = len(self.codec.skeleton)
+        heatmaps, ways, deep = channels.split([joints, 2 * self.limbs, self.limbs], 1)
+        return Maps(heatmaps, torch.cat([ways.unflatten(1, (self.limbs, 2)), deep[:, :, None]], 2))
+
+    @staticmethod
+    def channels(maps: Maps) -> Float[Tensor, "batch 57 y x"]:
+        """The other way round."""
+        return torch.cat([maps.heatmaps, maps.fields[:, :, :2].flatten(1, 2), maps.fields[:, :, 2]], 1)
+
+    def visible(self, found: list[list[Heads]]) -> Maps:
+        """What the detector's last stage says is visible."""
+        finest = found[-1][:AVERAGED]
+        flat = torch.stack([heads[FLAT].float() for heads in finest]).mean(0)
+        return self.maps(torch.cat([flat, finest[0][LIMB_DEPTHS].float()], 1))
+
+    def hidden(self, visible: Maps) -> Maps:
+        """What the reasoner says is hidden; nothing where there is none."""
+        given = self.channels(visible)
+        if self.reasoner is None:
+            return self.maps(torch.zeros_like(given))
+        last = [self.maps(level.float()) for level in self.reasoner(given)[-1]]
+        flat = [torch.stack(each).mean(0) for each in zip(*((level.heatmaps, level.fields) for level in last[:AVERAGED]), strict=True)]
+        return Maps(flat[0], torch.cat([flat[1][:, :, :2], last[0].fields[:, :, 2:]], 2))
+
+
+def merged(visible: Maps, hidden: Maps) -> Maps:
+    """Of whole bodies: what is visible and what is hidden, added up."""
+    return Maps(visible.heatmaps + hidden.heatmaps, visible.fields + hidden.fields)

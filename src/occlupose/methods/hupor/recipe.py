@@ -1,0 +1,114 @@
+"""How HUPOR is trained (arXiv 2208.00090, supplement 2.1): first the detector alone, then both, on pictures half of which have no depth."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from occlupose.datasets.bottomup import Variation
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.labels import By
+from occlupose.methods.hupor.network import Design
+from occlupose.networks.mspn import LEVELS, Size
+from occlupose.training.loop import Optimisation
+
+Shown = Literal["hidden", "all"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that the weights depend on besides the data. The defaults are the paper's, and our choices where it is silent.
+
+    Attributes:
+        name: of the weights file.
+        design: of the networks.
+        labels: what says which joints are hidden: the dataset, fitted bodies (ssf), cylinders; or none, and all of them count as visible.
+        flat: share of a batch from pictures without depth, where there are such and others; half in the paper.
+        alone: share of the training in which the detector learns alone; half in the paper.
+        detector: the detector learns; otherwise it stays as it began, and the reasoner learns from the first step on.
+        mixed: share of the pictures whose detector's maps the student is given, in place of true ones (ours; 0 in the paper).
+        shown: what the teacher is shown: what is hidden (paper), or all joints (its authors' earlier code).
+        blocks: levels of the encoders whose features are compared, 1 to 4.
+        distillation: weight of that comparison at its most.
+        rising: share of the reasoner's training over which it grows to that.
+        variation: of the pictures.
+        epochs: as many draws of a picture, on average.
+        batch: pictures in a step.
+        learning_rate, weight_decay, warm_up: of Adam, the rate falling evenly to 0; warm_up in steps.
+        clip: the most that gradients may measure.
+        average: share of an exponential average of the weights that stays at each step; 0 keeps the last ones.
+
+    Raises:
+        OccluposeError: a number that cannot be.
+    """
+
+    name: str = "hupor"
+    design: Design = field(default_factory=Design)
+    labels: By = "dataset"
+    flat: float = 0.5
+    alone: float = 0.5
+    detector: bool = True
+    mixed: float = 0.5
+    shown: Shown = "hidden"
+    blocks: tuple[int, ...] = (1, 2, 3, 4)
+    distillation: float = 1.0
+    rising: float = 0.25
+    variation: Variation = field(default_factory=Variation)
+    epochs: float = 20
+    batch: int = 32
+    learning_rate: float = 2e-4
+    weight_decay: float = 8e-6
+    warm_up: int = 2400
+    clip: float = float("inf")
+    average: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("flat", "alone", "mixed"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OccluposeError(f"{name} {getattr(self, name):g}: a share, between 0 and 1")
+        if not 0 < self.rising <= 1:
+            raise OccluposeError(f"rising {self.rising:g}: a share, more than 0 and at most 1")
+        if self.batch < 2:
+            raise OccluposeError(f"batch {self.batch}: must be 2 or more")
+        if not 0 < self.epochs < float("inf"):
+            raise OccluposeError(f"epochs {self.epochs:g}: must be more than 0, and finite")
+        if not self.blocks or not set(self.blocks) <= set(range(1, LEVELS + 1)) or len(set(self.blocks)) < len(self.blocks):
+            raise OccluposeError(f"blocks {self.blocks}: each of 1 to {LEVELS} once at most, and one at least")
+        if not 0 <= self.distillation < float("inf"):
+            raise OccluposeError(f"distillation {self.distillation:g}: must be 0 or more")
+        if not self.detector and self.design.reasoning == "none":
+            raise OccluposeError("detector: neither it nor a reasoner would learn; give another design.reasoning")
+
+    def optimisation(self, pictures: int) -> Optimisation:
+        """Steps and rates for so many pictures."""
+        steps = max(1, round(self.epochs * pictures / self.batch))
+        return Optimisation(
+            steps=steps, learning_rate=self.learning_rate, weight_decay=self.weight_decay, warm_up=min(self.warm_up, steps), clip=self.clip,
+            average=self.average, fall="linear", save_every=min(500, max(1, steps // 10)), log_every=min(50, max(1, steps // 10)),
+        )  # fmt: skip
+
+    def reasons(self, done: float) -> float | None:
+        """How much of the reasoner's training is done when so much of the whole is; None before it begins."""
+        alone = self.alone if self.detector else 0.0
+        if self.design.reasoning == "none" or done < alone or alone == 1:
+            return None
+        return (done - alone) / (1 - alone)
+
+
+PUBLISHED = Recipe()
+
+SMALL = Recipe(
+    name="hupor.synth",
+    design=Design(
+        192, 128, stages=2, size=Size((1, 2, 2, 1), (16, 24, 32, 48), 48),
+        reasoner_stages=1, reasoner_size=Size((1, 1, 1, 1), (16, 24, 32, 48), 48),
+    ),
+    epochs=5, batch=4, learning_rate=1.5e-3, warm_up=100, average=0.998,
+)  # fmt: skip
+"""Two cores: narrower, shallower, smaller pictures. Ours."""
+
+RECIPES = {"published": PUBLISHED, "small": SMALL}
+
+
+def detector_alone(recipe: Recipe) -> Recipe:
+    """The same without a reasoner."""
+    return replace(recipe, design=recipe.design.without_reasoning())

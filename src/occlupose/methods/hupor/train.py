@@ -1,0 +1,370 @@
+"""HUPOR's training (arXiv 2208.00090): a detector of what is visible; then, beside it, a reasoner that learns from the labels alone.
+
+What the reasoner learns never reaches the detector: it is given true maps of visible joints, or the detector's as they are.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from occlupose.codecs.scenes import KERNELS, Part, SceneMaps, SceneTruth, limbs_of
+from occlupose.datasets.bottomup import CHANCES, MEMORY, Gallery, Shown, show
+from occlupose.datasets.crowds import Crowd
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor import weights
+from occlupose.methods.hupor.labels import relabelled
+from occlupose.methods.hupor.losses import Known, Maps, distillation, level_weight, maps_loss, torso_loss
+from occlupose.methods.hupor.network import DEPTHS, Networks, merged
+from occlupose.methods.hupor.predict import Hupor
+from occlupose.methods.hupor.recipe import Recipe
+from occlupose.methods.hupor.refine import Pairs, People, RefineRecipe, pairs, train_refine
+from occlupose.networks.dsed import DSED
+from occlupose.networks.mspn import LEVELS, Heads
+from occlupose.threads import opencv_on_one_thread
+from occlupose.training import card
+from occlupose.training.loop import Terms, fingerprint, train
+from occlupose.training.together import Place
+
+THREADS = 4
+"""That read pictures."""
+
+TEACHER = 3
+"""Kernel of the maps that the teacher is shown, as in the published code."""
+
+
+class Samples:
+    """Batches of pictures, drawn evenly from those with depth and from those without, each kind its share of a batch, and varied.
+
+    Pictures that cannot be read are left out, and others take their places; `unreadable` names them.
+
+    Arguments:
+        pictures: whether the detector is shown anything; otherwise batches are of labels alone, and crowds may be without pictures.
+        strict: an unreadable picture ends the training.
+        memory: bytes of decoded pictures that are kept, so that they are not read again.
+    """
+
+    def __init__(
+        self,
+        crowds: Sequence[Crowd],
+        recipe: Recipe,
+        *,
+        pictures: bool = True,
+        strict: bool = False,
+        memory: int = MEMORY,
+        threads: int = THREADS,
+    ) -> None:
+        self.crowds, self.recipe, self.pictures, self.strict = crowds, recipe, pictures, strict
+        self.unreadable: dict[str, str] = {}
+        deep = np.array([crowd.deep for crowd in crowds], bool)
+        self._deep, self._flat = np.flatnonzero(deep), np.flatnonzero(~deep)
+        self._gallery = Gallery(memory)
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+
+    def draw(self, generator: Generator) -> Shown:
+        """The batch of a step."""
+        recipe = self.recipe
+        even = torch.rand(recipe.batch, CHANCES, dtype=torch.float64, generator=generator).numpy()
+        crowds = [self.crowds[number] for number in self._chosen(generator)]
+        if not self.pictures:
+            return show(crowds, None, recipe.design.box, recipe.variation, even)
+        found = list(self._workers.map(self._readable, crowds))
+        crowds, images = [crowd for crowd, _ in found], [image for _, image in found]
+        return show(crowds, images, recipe.design.box, recipe.variation, even)
+
+    def _chosen(self, generator: Generator) -> list[int]:
+        """Numbers of a batch's crowds: first those with depth, then those without."""
+        count = self.recipe.batch
+        flat = round(self.recipe.flat * count) if len(self._flat) and len(self._deep) else count * bool(len(self._flat))
+        kinds = ((self._deep, count - flat), (self._flat, flat))
+        chosen = [torch.randint(max(len(kind), 1), (many,), generator=generator).numpy() for kind, many in kinds]
+        return [number for (kind, _), which in zip(kinds, chosen, strict=True) for number in kind[which].tolist()]
+
+    def _readable(self, crowd: Crowd) -> tuple[Crowd, np.ndarray]:
+        """This crowd and its picture, or the next whose picture can be read.
+
+        Raises:
+            OccluposeError: no picture can be read; or this one, where that is an error.
+        """
+        first = next(number for number, other in enumerate(self.crowds) if other is crowd)
+        for step in range(len(self.crowds)):
+            other = self.crowds[(first + step) % len(self.crowds)]
+            assert other.picture is not None
+            name = str(other.picture)
+            if name in self.unreadable:
+                continue
+            try:
+                return other, self._gallery.read(other.picture, other.size)
+            except OccluposeError as error:
+                if self.strict:
+                    raise
+                self.unreadable[name] = str(error)
+        raise OccluposeError(f"{crowd.picture}: cannot be read, nor can any other picture; give the dataset's own pictures")
+
+
+class Course(nn.Module):
+    """HUPOR in training: it says how wrong it is about a batch.
+
+    Arguments:
+        steps: of the whole training.
+    """
+
+    step: Tensor
+    """Batches that were learnt from; in the checkpoint like the weights."""
+
+    def __init__(self, networks: Networks, recipe: Recipe, steps: int) -> None:
+        super().__init__()
+        self.networks, self.recipe, self.steps = networks, recipe, steps
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+        if not recipe.detector:
+            networks.detector.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Course":
+        """A detector that does not learn stays as it is used."""
+        super().train(mode)
+        if not self.recipe.detector:
+            self.networks.detector.eval()
+        return self
+
+    def forward(self, batch: Shown) -> Terms:
+        """The terms of the loss: L_det, and L_reason once the reasoner learns (supplement 2.1)."""
+        done = self.recipe.reasons(self.step.item() / self.steps)
+        self.step += 1
+        terms: Terms = {}
+        truth = SceneTruth(self.networks.codec, batch.scene)
+        detected: Maps | None = None
+        if self.recipe.detector:
+            assert batch.pictures is not None, "a detector learns from pictures"
+            found = self.networks.detect(batch.pictures)
+            terms |= detection(self.networks, found, batch, truth)
+            with torch.no_grad():
+                detected = self.networks.visible(found)
+        if self.networks.reasoner is not None:
+            terms |= self._reasoning(batch, truth, detected, done)
+        return terms
+
+    def _reasoning(self, batch: Shown, truth: SceneTruth, detected: Maps | None, done: float | None) -> Terms:
+        """L_reason; nothing, before the reasoner learns."""
+        if done is None:
+            zero = torch.zeros((), device=batch.scene.xy.device)
+            return {"hidden": zero, "all": zero, "distillation": zero}
+        reasoner = self.networks.reasoner
+        assert reasoner is not None
+        given = self._given(batch, truth, detected)
+        terms: Terms = {}
+        if isinstance(reasoner, DSED):
+            taught = reasoner.taught(given, self.networks.channels(maps_of(truth, self.recipe.shown, TEACHER)))
+            said = taught.hidden
+            compared = taught.distances[:, [block - 1 for block in self.recipe.blocks]].sum()
+            terms["distillation"] = distillation(done, self.recipe.distillation, self.recipe.rising) * compared
+        else:
+            said, terms["distillation"] = reasoner(given), torch.zeros((), device=given.device)
+        return reasoning(self.networks, said, batch, truth) | terms
+
+    @torch.no_grad()
+    def _given(self, batch: Shown, truth: SceneTruth, detected: Maps | None) -> Float[Tensor, "batch 57 y x"]:
+        """What the reasoner is given of each picture: true maps of what is visible, of any kernel, or the detector's."""
+        given = self.networks.channels(maps_of(truth, "visible", int(torch.randint(len(KERNELS), ()))))
+        instead = (torch.rand(len(given)) < self.recipe.mixed).to(given.device)
+        if batch.pictures is None or not instead.any():
+            return given
+        if detected is None:
+            given[instead] = self.networks.channels(self.networks.visible(self.networks.detect(batch.pictures[instead])))
+        else:
+            given[instead] = self.networks.channels(detected)[instead]
+        return given
+
+
+def detection(networks: Networks, found: list[list[Heads]], batch: Shown, truth: SceneTruth) -> Terms:
+    """L_det: what every stage and level of the detector says of what is visible."""
+    cells, depth = networks.codec.depths(batch.scene, "visible")
+    known = known_of(networks.codec, batch)
+    maps, torso = [], []
+    for number, stage in enumerate(found):
+        for level, kernel in enumerate(kernels(number == len(found) - 1)):
+            said, weight = networks.of_heads(stage[level]), level_weight(level)
+            maps.append(weight * maps_loss(said, maps_of(truth, "visible", kernel), known, finest=level == 0))
+            torso.append(weight * torso_loss(stage[level][DEPTHS].float(), cells, depth))
+    return {"visible": torch.stack(maps).sum(), "torso": torch.stack(torso).sum()}
+
+
+def reasoning(networks: Networks, said: list[list[Tensor]], batch: Shown, truth: SceneTruth) -> Terms:
+    """L_reason without distillation: what every stage and level of the reasoner says of what is hidden; and of everything, what is visible
+    being added as it is (with the Gaussians of that level; ours)."""
+    known = known_of(networks.codec, batch)
+    of_hidden, of_all = [], []
+    for number, stage in enumerate(said):
+        for level, kernel in enumerate(kernels(number == len(said) - 1)):
+            hidden, weight = networks.maps(stage[level].float()), level_weight(level)
+            whole = merged(maps_of(truth, "visible", kernel), hidden)
+            of_hidden.append(weight * maps_loss(hidden, maps_of(truth, "hidden", kernel), known, finest=level == 0))
+            of_all.append(weight * maps_loss(whole, maps_of(truth, "all", kernel), known, finest=level == 0))
+    return {"hidden": torch.stack(of_hidden).sum(), "all": torch.stack(of_all).sum()}
+
+
+def kernels(last: bool) -> list[int]:
+    """Numbers of the kernels that a stage's levels learn, the finest level first: from coarse to fine, those of the last stage finer."""
+    return [LEVELS - 1 - level + last for level in range(LEVELS)]
+
+
+def maps_of(truth: SceneTruth, part: Part, kernel: int) -> Maps:
+    """What a level should say."""
+    return Maps(truth.heatmaps(part, kernel), truth.fields(part, kernel))
+
+
+def known_of(codec: SceneMaps, batch: Shown) -> Known:
+    """What a batch's annotations say: of limbs' depths, where both ends' are known of everybody."""
+    sources, targets = codec.limbs
+    ways = batch.annotated[:, sources] & batch.annotated[:, targets]
+    unknown = limbs_of(batch.scene.state, sources, targets, "all") & ~(
+        batch.scene.z[..., sources].isfinite() & batch.scene.z[..., targets].isfinite()
+    )
+    deep = ways & batch.deep[:, None] & ~unknown.any(1)
+    return Known(*(mask.float() for mask in (batch.annotated, ways, deep)))
+
+
+def train_hupor(
+    crowds: Sequence[Crowd],
+    folder: Path,
+    recipe: Recipe,
+    *,
+    start: Path | None = None,
+    strict: bool = False,
+    memory: int = MEMORY,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+    places: Mapping[Path | None, str] | None = None,
+    **described: object,
+) -> Path:
+    """Trains detector and reasoner; returns the weights file.
+
+    Arguments:
+        crowds: whom to learn from, of all datasets together.
+        folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.
+        start: weights to begin with, of the same networks, or of a detector alone.
+        strict: a picture that cannot be read ends the training; otherwise it is left out and named at the end.
+        memory: bytes of decoded pictures that are kept.
+        resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
+        say: is told in a line who is learnt from, and what was left out.
+        places: names for further paths in the command line, which the card shows.
+        described: what else the card says; `data` and `licence` of the pictures.
+
+    Raises:
+        OccluposeError: nobody to learn from, pictures that are missing, starting weights of another network; what `training.loop.train`
+            refuses.
+    """
+    if (processes := Place.here().of) > 1:  # they would wait for gradients of a reasoner that does not learn yet
+        raise OccluposeError(f"hupor: is trained by one process, not by {processes}; begin it without torchrun")
+    shows = recipe.detector or recipe.mixed > 0
+    crowds = [crowd for crowd in crowds if crowd.picture is not None or not shows]
+    if not crowds:
+        raise OccluposeError("data: no picture to learn from; give a dataset with pictures, or learn the reasoner alone from labels")
+    if not recipe.detector and start is None and recipe.mixed > 0:
+        raise OccluposeError("detector: cannot stay as it is without weights; give some to start with")
+    if recipe.labels != "dataset":
+        crowds = relabelled(crowds, recipe.labels)
+    torch.manual_seed(recipe.seed)
+    networks = Networks(recipe.design)
+    begun = (
+        {} if start is None else {"begun_with": weights.begin(networks, start), "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
+    )
+    plan = recipe.optimisation(len(crowds))
+    people = sum(len(crowd) for crowd in crowds)
+    say(f"{recipe.name}: learns from {people} people in {len(crowds)} pictures, {sum(crowd.deep for crowd in crowds)} with depth")
+    course = Course(networks, recipe, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    samples = Samples(crowds, recipe, pictures=shows, strict=strict, memory=memory)
+    learnt = fingerprint([part for crowd in crowds for part in (crowd.xy, crowd.z, crowd.state, crowd.annotated)])
+    with opencv_on_one_thread():
+        average = train(
+            course, samples.draw, lambda course, batch: course(batch), plan, folder, groups=_groups,
+            recipe=(recipe, begun, learnt), seed=recipe.seed, resume=resume, device=device, progress=progress,
+        )  # fmt: skip
+    path = folder / f"{recipe.name}.safetensors"
+    networks.load_state_dict({name.removeprefix("networks."): value for name, value in average.items() if name.startswith("networks.")})
+    weights.save(weights.Trained(networks), path)
+    card.write(
+        path, {**(places or {}), folder: "FOLDER", start: "WEIGHTS"}, name=recipe.name, task="picture to everybody in it, MPI15, metres",
+        parameters=sum(value.numel() for value in networks.parameters()), **({"metrics": {}} | described),
+        pictures=len(crowds), people=people, recipe=asdict(recipe) | {"clip": recipe.clip if isfinite(recipe.clip) else None}, **begun,
+    )  # fmt: skip
+    for reason in list(samples.unreadable.values())[:3]:
+        say(reason)
+    if samples.unreadable:
+        say(f"pictures that could not be read, left out: {len(samples.unreadable)}")
+    return path
+
+
+def collect(hupor: Hupor, crowds: Iterable[Crowd], *, published: bool = False, progress: Callable[[], object] = lambda: None) -> Pairs:
+    """What networks find of the people of pictures, and the truth, for a RefineNet.
+
+    Arguments:
+        crowds: those without a picture or a camera are passed over.
+        published: as of `refine.inputs`.
+        progress: called after each picture.
+
+    Raises:
+        OccluposeError: a picture cannot be read; nobody was found.
+    """
+    parts = []
+    for crowd in crowds:
+        progress()
+        if crowd.picture is None or crowd.camera is None:
+            continue
+        found = hupor(crowd.picture.read(crowd.size), crowd.camera)
+        xyz = crowd.camera.back_project(crowd.xy, crowd.z)
+        truth = People(crowd.xy, xyz, crowd.state)
+        parts.append(pairs(People(found.xy, found.xyz, found.state), truth, crowd.camera, published=published))
+    if not sum(map(len, parts)):
+        raise OccluposeError(f"{hupor.name}: finds nobody of the data in its place, so that nothing can be refined; train it longer")
+    return Pairs.of(parts)
+
+
+def train_refiner(
+    path: Path,
+    crowds: Sequence[Crowd],
+    folder: Path,
+    recipe: RefineRecipe,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    device: str = "cpu",
+    places: Mapping[Path | None, str] | None = None,
+    **described: object,
+) -> Path:
+    """Adds a RefineNet to the networks of a weights file; returns the new file, in the folder, under the same name.
+
+    Arguments:
+        path: weights of `train_hupor`.
+        crowds: pictures with depth that the networks learnt from.
+        folder: gets last.pt, log.csv, the weights file and its card.
+        described: what else the card says.
+
+    Raises:
+        OccluposeError: as `weights.load`, `collect` and `refine.train_refine`.
+    """
+    trained = weights.load(path)
+    learnt = collect(Hupor(trained, device=device, name=path.name), crowds, published=recipe.published)
+    refiner = train_refine(learnt, folder, recipe, resume=resume, seed=seed, device=device)
+    output = folder / path.name
+    weights.save(replace(trained, networks=trained.networks.cpu(), refiner=refiner.cpu(), refinement=recipe), output)
+    card.write(
+        output, {**(places or {}), folder: "FOLDER", path: "WEIGHTS"}, name=path.stem, task="picture to everybody in it, MPI15, metres",
+        parameters=sum(value.numel() for part in (trained.networks, refiner) for value in part.parameters()),
+        **({"metrics": {}} | described), pairs=len(learnt), refinement=asdict(recipe), seed=seed,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )  # fmt: skip
+    return output
+
+
+def _groups(network: nn.Module) -> list[dict[str, list[nn.Parameter]]]:
+    """Parameters that learn."""
+    return [{"params": [parameter for parameter in network.parameters() if parameter.requires_grad]}]

@@ -1,0 +1,333 @@
+import csv
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from mupots_files import SQUARE, crowd, mpi15_of, person, sequence_3dpw, write_mupots, write_sequence
+from occlupose.cameras import Camera
+from occlupose.datasets import scenes
+from occlupose.datasets.crowds import Crowd
+from occlupose.datasets.pictures import Picture
+from occlupose.errors import OccluposeError
+from occlupose.evaluation import people3d
+from occlupose.evaluation.people3d import People, Predictions, Truth, load, notes, predict, rows, score, tables, write_csv
+from occlupose.media import write_image
+from occlupose.metrics.people3d import CROWD, GROUPS, LENGTHS, OFFICIAL, PYPORT, SHARES, SMAP15
+from occlupose.skeletons import COCO17, HUMANEVA15, MPI15, MUPOTS17
+
+GENERATOR = np.random.default_rng(0)
+
+
+def refused(match, call, *arguments):
+    with pytest.raises(OccluposeError, match=match) as refusal:
+        call(*arguments)
+    assert "\n" not in str(refusal.value) and "; " in str(refusal.value)
+
+
+def exact(truths, skeleton=MUPOTS17):
+    """Everybody predicted where they are."""
+    people = {}
+    for truth in truths:
+        joints = truth.skeleton.index(*skeleton.joints)
+        xy, xyz = truth.xy[:, joints], truth.xyz[:, joints]
+        people[truth.picture] = People(xy, xyz, np.ones(xy.shape[:2]), np.full(xy.shape[:2], 2, np.uint8))
+    return Predictions(skeleton, people)
+
+
+def content(people=2, skeleton="mpi15", joints=15):
+    """What a file of predictions of two pictures holds: everybody is in the first."""
+    return {
+        "picture": np.array(["a.jpg", "b.jpg"]), "people": np.array([people, 0]), "skeleton": np.array(skeleton), "unit": np.array("m"),
+        "xyz": GENERATOR.normal(0, 1, (people, joints, 3)), "xy": GENERATOR.uniform(0, 99, (people, joints, 2)),
+        "score": GENERATOR.random((people, joints)), "state": np.full((people, joints), 2),
+    }  # fmt: skip
+
+
+def nobody(*names):
+    """Pictures without anybody."""
+    return [Truth(name, "", MPI15, np.zeros((0, 15, 3)), np.zeros((0, 15, 2)), None, None, lambda: np.zeros((4, 4, 3))) for name in names]
+
+
+# ------------------------------------------------------------------------------- the datasets
+
+
+@pytest.mark.parametrize(("variant", "protocol", "factor"), [(None, OFFICIAL, 1.1), ("smap15", SMAP15, 1.1), ("pyport", PYPORT, 1.0)])
+def test_mupots_by_each_variant_with_its_truth(tmp_path, variant, protocol, factor):
+    known = write_mupots(tmp_path)
+    truths, by = load("mupots", tmp_path, variant)
+    assert by is protocol and len(truths) == 6
+    np.testing.assert_allclose(truths[4].xyz, factor * known["TS7"][1], atol=1e-9)
+    assert truths[4].picture == "TS7/img_000001.jpg" and truths[4].sequence == "TS7" and truths[4].skeleton == MUPOTS17
+    scores = score(truths, exact(truths), by).pooled()
+    assert scores["PCK"] == scores["PCK_abs"] == scores["PCK_occ"] == scores["PCK_vis"] == 1 and scores.people == 18
+    assert len(load("mupots", tmp_path, variant, ["TS7"])[0]) == 3
+
+
+def test_3dpw_has_no_states_and_one_protocol(tmp_path):
+    for name in ("downtown_stairs_00", "office_phoneCall_00"):
+        np.savez(tmp_path / f"{name}.npz", **sequence_3dpw(GENERATOR))
+    truths, by = load("3dpw", tmp_path)
+    assert by is CROWD and len(truths) == 6 and truths[0].hidden is None and truths[0].picture == "downtown_stairs_00/image_00000.jpg"
+    assert len(load("3dpw", tmp_path, None, ["office_phoneCall"])[0]) == 3
+    report = score(truths, exact(truths, MPI15), by)
+    assert report.pooled()["PCK"] == 1 and np.isnan(report.pooled()["PCK_occ"]) and report.pooled()["PA-MPJPE"] < 1e-6
+    lines = [(people, of) for people, of, _ in rows(report)]
+    assert lines[:5] == [
+        ("all people", of)
+        for of in ("mean of sequences", "all joints", "all joints of 3DPW-OCC", "downtown_stairs_00", "office_phoneCall_00")
+    ]
+    assert {of: scores.people for people, of, scores in rows(report) if people == "all people"}["all joints of 3DPW-OCC"] == 6
+    assert any("3DPW" not in line and "SMPL's head joint" in line for line in notes("3dpw", truths, exact(truths, MPI15), report))
+    refused("variant official: 3dpw has none", load, "3dpw", tmp_path, "official")
+
+
+def a_crowd(tmp_path, camera=True, name="000000.jpg", picture=True):
+    """One picture of our own: two people, with a joint hidden and one absent."""
+    view = Camera(640, 480, 600.0, 610.0, 320.0, 240.0)
+    xyz = mpi15_of(crowd(GENERATOR, 2)).astype(np.float32)
+    state = np.full((2, 15), 2, np.uint8)
+    state[0, 3], state[1, 5] = 1, 0
+    absent = state == 0
+    write_image(tmp_path / name, np.zeros((480, 640, 3), np.uint8))
+    xy = np.where(absent[..., None], np.nan, view.project(xyz)).astype(np.float32)
+    where = Picture(tmp_path / name) if picture else None
+    return xyz, Crowd(where, (640, 480), xy, np.where(absent, np.nan, xyz[..., 2]), state, np.ones(15, bool), view if camera else None)
+
+
+def test_our_own_scenes(tmp_path, monkeypatch):
+    xyz, one = a_crowd(tmp_path)
+    monkeypatch.setattr(scenes, "load", lambda folder: [one])
+    (truth,), by = load("synth", tmp_path)
+    assert by is CROWD and truth.picture == "000000.jpg" and truth.sequence == "" and truth.read().shape == (480, 640, 3)
+    assert np.isnan(truth.xyz[1, 5]).all() and np.isnan(truth.xyz).sum() == 3
+    np.testing.assert_allclose(truth.xyz[0], xyz[0], atol=1e-4)
+    assert np.argwhere(truth.hidden).tolist() == [[0, 3]]
+    refused("sequences TS1: synth has none", load, "synth", tmp_path, None, ["TS1"])
+    refused("variant smap15: synth has none", load, "synth", tmp_path, "smap15")
+    report = score([truth], exact([truth], MPI15), by)
+    assert report.pooled()["PCK_occ"] == 1 and report.pooled()["PCK"] == 1 and report.pooled()["PCK_abs"] == 1
+    assert [of for _, of, _ in rows(report)] == ["all joints", "all joints"] and len(tables(report)) == 3
+
+
+def test_scenes_that_cannot_be_scored(tmp_path, monkeypatch):
+    _, one = a_crowd(tmp_path)
+    for crowds, words in (
+        ([one, one], "two pictures are called 000000.jpg"),
+        ([a_crowd(tmp_path, camera=False)[1]], "nobody knows its camera"),
+    ):
+        monkeypatch.setattr(scenes, "load", lambda folder, crowds=crowds: crowds)
+        refused(words, load, "synth", tmp_path)
+    monkeypatch.setattr(scenes, "load", lambda folder: [a_crowd(tmp_path, picture=False)[1]])
+    (truth,), _ = load("synth", tmp_path)
+    assert truth.picture == "scene 0"
+    refused("scene 0 has no picture", truth.read)
+
+
+# ------------------------------------------------------------------------------- predictions
+
+
+@dataclass
+class Found:
+    xy: np.ndarray
+    xyz: np.ndarray
+    score: np.ndarray
+    state: np.ndarray
+
+
+def test_a_predictor_sees_each_picture_and_its_camera(tmp_path):
+    _, one = a_crowd(tmp_path)
+    truth = people3d._of_scenes(tmp_path, [one])[0]
+    seen = []
+
+    def predictor(image, camera):
+        seen.append((image.shape, camera))
+        return Found(truth.xy, truth.xyz, np.ones((2, 15)), np.full((2, 15), 2, np.uint8))
+
+    told = []
+    predictions = predict([truth], predictor, told.append)
+    assert seen == [((480, 640, 3), one.camera)] and told == [1] and predictions.skeleton == MPI15
+    assert score([truth], predictions, CROWD).pooled()["PCK"] == 1
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path):
+    xy, xyz = GENERATOR.uniform(0, 99, (3, 15, 2)), GENERATOR.normal(0, 2, (3, 15, 3))
+    xy[0, 2] = xyz[0, 2] = np.nan
+    people = People(xy, xyz, GENERATOR.random((3, 15)), np.where(np.isnan(xy[..., 0]), 0, 1).astype(np.uint8))
+    none = People(xy[:0], xyz[:0], people.score[:0], people.state[:0])
+    Predictions(MPI15, {"a": none, "b": people, "c": none}).save(tmp_path / "p.npz")
+    back = Predictions.load(tmp_path / "p.npz", nobody("c", "b"))
+    assert list(back.people) == ["c", "b"] and len(back.people["c"]) == 0 and back.skeleton == MPI15
+    for name in ("xy", "xyz", "score", "state"):
+        np.testing.assert_allclose(getattr(back.people["b"], name), getattr(people, name), rtol=1e-6)
+    Predictions(MPI15, {}).save(tmp_path / "none.npz")
+    assert Predictions.load(tmp_path / "none.npz", []).people == {}
+    refused("could not be written", Predictions(MPI15, {}).save, tmp_path / "p.npz" / "q.npz")
+
+
+def test_millimetres_and_what_need_not_be_said(tmp_path):
+    said = content()
+    del said["score"], said["state"]
+    said["xy"][0, 3] = np.nan
+    np.savez(tmp_path / "p.npz", **said | {"unit": np.array("mm")})
+    one = Predictions.load(tmp_path / "p.npz", nobody("a.jpg")).people["a.jpg"]
+    np.testing.assert_allclose(one.xyz, said["xyz"] / 1000)
+    assert (one.score == 1).all() and one.state[0, 3] == 0 and (one.state == 2).sum() == 29
+
+
+@pytest.mark.parametrize("name", ["picture", "people", "xyz", "xy", "skeleton", "unit"])
+def test_files_that_lack_something(tmp_path, name):
+    np.savez(tmp_path / "p.npz", **{key: value for key, value in content().items() if key != name})
+    refused(f"p.npz: no {name} in it, but ", Predictions.load, tmp_path / "p.npz", nobody("a.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"picture": np.array(["a.jpg"])}, "picture and people must be names and whole numbers"),
+        ({"picture": np.array([1, 2])}, "picture and people must be"),
+        ({"people": np.array([2.0, 0])}, "picture and people must be"),
+        ({"people": np.array([3, -1])}, "picture and people must be"),
+        ({"picture": np.array(["a.jpg", "a.jpg"])}, "a.jpg stands in it twice"),
+        ({"people": np.array([2, 1])}, r"xy has shape \(2, 15, 2\) .* \(3, 15, 2\)"),
+        ({"unit": np.array("cm")}, "unit cm; it must be m or mm"),
+        ({"skeleton": np.array("horse")}, "horse: not a known skeleton"),
+        ({"skeleton": np.array("mupots17")}, r"xy has shape \(2, 15, 2\) .* \(2, 17, 2\)"),
+        ({"xyz": np.zeros((2, 15, 2))}, r"xyz has shape \(2, 15, 2\)"),
+        ({"xyz": np.full((2, 15, 3), np.inf)}, "xyz has infinite numbers"),
+        ({"xyz": np.full((2, 15, 3), "a")}, "xyz has shape"),
+        ({"score": np.full((2, 15), np.nan)}, "score has numbers that are not finite"),
+        ({"score": np.ones(2)}, r"score has shape \(2,\)"),
+        ({"state": np.full((2, 15), 3)}, "state must be 2"),
+        ({"state": np.full((2, 15), 0.5)}, "state must be 2"),
+    ],
+)
+def test_files_that_contradict_themselves(tmp_path, change, words):
+    np.savez(tmp_path / "p.npz", **content() | change)
+    refused(f"p.npz: {words}", Predictions.load, tmp_path / "p.npz", nobody("a.jpg"))
+
+
+def test_files_that_are_none(tmp_path):
+    file = tmp_path / "p.npz"
+    refused("p.npz: cannot be read", Predictions.load, file, [])
+    np.savez(file, **content())
+    whole = file.read_bytes()
+    for damaged in (b"", whole[:200], b"{}"):
+        file.write_bytes(damaged)
+        refused("p.npz: not a whole .npz", Predictions.load, file, [])
+    np.savez(file, picture=np.array([{}], object))
+    refused("p.npz: not a whole .npz of plain arrays", Predictions.load, file, [])
+
+
+def test_files_that_lack_a_picture(tmp_path):
+    np.savez(tmp_path / "p.npz", **content())
+    refused(r"lacks 2 of 3 pictures, first c", Predictions.load, tmp_path / "p.npz", nobody("c", "a.jpg", "d"))
+
+
+# ----------------------------------------------------------------------------------- scoring
+
+
+def test_predictions_in_other_skeletons(tmp_path):
+    write_mupots(tmp_path)
+    for variant in ("official", "smap15"):
+        truths, by = load("mupots", tmp_path, variant)
+        whole, fifteen = (score(truths, exact(truths, skeleton), by).pooled() for skeleton in (MUPOTS17, MPI15))
+        assert whole["PCK"] == fifteen["PCK"] == 1
+        assert (fifteen["MPJPE"] < 1e-6) == (variant == "smap15")  # official has the spine halfway, which turns the trunk
+    truths, by = load("mupots", tmp_path)
+    said = exact(truths, MPI15)
+    assert any("no spine" in line for line in notes("mupots", truths, said, score(truths, said, by)))
+    assert not any("no spine" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by)))
+
+
+def test_joints_that_a_skeleton_lacks_are_nowhere_right(tmp_path):
+    write_mupots(tmp_path)
+    truths, by = load("mupots", tmp_path, "smap15")
+    without = MUPOTS17.subset([joint for joint in MUPOTS17.joints if joint != "head_top"])
+    said = exact(truths, without)
+    report = score(truths, said, by)
+    assert report.pooled()["PCK"] == pytest.approx(13 / 14) and report.pooled()["head"] == 0
+    lines = notes("mupots", truths, said, report)
+    assert "joints that the predictions never have: head_top" in lines and any("errors of 160 mm: 7.1%" in line for line in lines)
+    limbs = exact(truths, MUPOTS17.subset(["left_wrist", "left_ankle"]))
+    refused("have no pelvis", score, truths, limbs, by)
+    assert COCO17.root is None and HUMANEVA15.root == "pelvis"
+
+
+def test_the_score_of_a_person_orders_predictions(tmp_path):
+    _, one = a_crowd(tmp_path)
+    truth = people3d._of_scenes(tmp_path, [one])[0]
+    for best, expected in ((0.9, 1.0), (0.1, 2 / 3)):
+        xyz = np.concatenate([truth.xyz, truth.xyz[:1] + 9])
+        xy = np.concatenate([truth.xy, truth.xy[:1] + 900])
+        belief = np.concatenate([np.full((2, 15), best), np.full((1, 15), 0.5)])
+        said = Predictions(MPI15, {"000000.jpg": People(xy, xyz, belief, np.full((3, 15), 2, np.uint8))})
+        assert score([truth], said, CROWD).root_ap == pytest.approx(expected)
+
+
+# ------------------------------------------------------------------------------------ tables
+
+
+def text(printable):
+    console = Console(width=250, record=True, file=io.StringIO())
+    console.print(printable)
+    return console.export_text()
+
+
+def test_tables_notes_and_csv(tmp_path):
+    write_mupots(tmp_path)
+    truths, by = load("mupots", tmp_path)
+    said = exact(truths)
+    first = truths[0].picture
+    people = said.people[first]
+    said.people[first] = People(*(getattr(people, name)[:2] for name in ("xy", "xyz", "score", "state")))  # one is missed
+    report = score(truths, said, by)
+    whole, lengths, joints, sequences = tables(report)
+    shown = text(whole)
+    assert "│ all, mean of sequences     │ 18     │  94.4 │" in shown and "│ matched, all joints        │ 17     │ 100.0 │" in shown
+    assert "PA-MPJPE" in text(lengths) and "│ all," not in text(lengths) and "ankle" in text(joints) and "TS7" in text(sequences)
+    lines = notes("mupots", truths, said, report)
+    assert lines[0] == "mupots, official: 6 pictures, 18 people, 17 of them matched; 17 predictions"
+    assert any("true bone lengths" in line for line in lines) and any("no TS2, TS3" in line and "TS7" not in line for line in lines)
+    assert any("within 250 mm: 94.4 %" in line for line in lines) and not any("estimated" in line for line in lines)
+    write_csv(report, tmp_path / "scores.csv", dataset="mupots", predictions="p.npz")
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [(row["people"], row["of"]) for row in written] == [
+        (people, of) for people in ("all people", "matched people") for of in ("mean of sequences", "all joints", "TS1", "TS7")
+    ]
+    assert list(written[0]) == [
+        *("dataset", "protocol", "rescaled_bones", "predictions", "people", "of", "number"), *SHARES, *(f"{name}_mm" for name in LENGTHS),
+        "predicted", *GROUPS, "AP_root",
+    ]  # fmt: skip
+    assert written[1]["PCK"] == f"{17 / 18:.6f}" and written[1]["AP_root"] == f"{17 / 18:.6f}" and written[0]["AP_root"] == ""
+    assert {row["rescaled_bones"] for row in written} == {"yes"} and written[2]["number"] == "9" and written[1]["predictions"] == "p.npz"
+    refused("could not be written", lambda: write_csv(report, tmp_path / "scores.csv" / "x.csv", dataset="mupots", predictions=""))
+
+
+def test_what_is_said_of_each_protocol(tmp_path):
+    write_mupots(tmp_path)
+    truths, by = load("mupots", tmp_path, "pyport")
+    assert any("Python ports" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by)))
+    _, one = a_crowd(tmp_path)
+    truth = people3d._of_scenes(tmp_path, [one])[0]
+    report = score([truth], exact([truth], MPI15), CROWD)
+    assert len(notes("synth", [truth], exact([truth], MPI15), report)) == 2  # nothing was rescaled, nothing is missing
+    assert text(tables(report)[0]).count("100.0") == 10  # all but the AUC
+
+
+def test_a_dash_where_there_is_nothing_to_score(tmp_path):
+    truths = nobody("a")
+    report = score(truths, exact(truths, MPI15), CROWD)
+    assert text(tables(report)[0]).count(" - ") == 2 * (len(SHARES) - 1)
+    assert not any("within 250 mm" in line for line in notes("synth", truths, exact(truths, MPI15), report))
+
+
+def test_cameras_that_were_estimated_badly_are_told(tmp_path):
+    somebody = person(crowd(GENERATOR, 1)[0], SQUARE)
+    somebody["annot2"] = somebody["annot2"] + GENERATOR.normal(0, 9, (2, 17))
+    write_sequence(tmp_path, "TS1", [[somebody]], [[np.zeros((1, 17), np.uint8)]])
+    truths, by = load("mupots", tmp_path)
+    assert any("estimated" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by)))

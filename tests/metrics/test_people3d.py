@@ -1,0 +1,552 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mupots_files import WIDE, crowd, mpi15_of
+from occlupose.metrics.people3d import (
+    COLUMNS,
+    CROWD,
+    GROUPS,
+    OFFICIAL,
+    PROTOCOLS,
+    PYPORT,
+    SCORED,
+    SMAP15,
+    Frame,
+    Report,
+    average_precision,
+    errors,
+    match_fit,
+    match_pixels,
+    ordered,
+    rescaled_bones,
+    root_hits,
+)
+from occlupose.metrics.pose3d import procrustes
+from occlupose.skeletons import MPI15, MUPOTS17
+
+ALL = list(PROTOCOLS.values())
+BY_NAME = [pytest.param(protocol, id=protocol.name) for protocol in ALL]
+RESCALING = [pytest.param(protocol, id=protocol.name) for protocol in ALL if protocol.rescales]
+
+
+def frame(protocol, xyz, predicted=None, *, xy=None, score=None, hidden=None, sequence=""):
+    """A picture of MUPOTS17 people, in the protocol's skeleton; by default predicted as they are, and seen where they are."""
+    predicted = xyz if predicted is None else predicted
+    joints = [MUPOTS17.index(joint)[0] for joint in protocol.skeleton.joints]
+    seen = WIDE.project(predicted) if xy is None else xy
+    score = np.ones(len(predicted)) if score is None else np.array(score, float)
+    hidden = None if hidden is None else hidden[:, joints]
+    return Frame(xyz[:, joints], WIDE.project(xyz)[:, joints], predicted[:, joints], seen[:, joints], score, hidden, sequence)
+
+
+def people(count=3, seed=0):
+    return crowd(np.random.default_rng(seed), count)
+
+
+def report(protocol, *frames):
+    return Report.score(frames, protocol)
+
+
+def stretched(xyz, factor):
+    """Everybody larger about their pelvis."""
+    pelvis = xyz[:, [MUPOTS17.index("pelvis")[0]]]
+    return pelvis + factor * (xyz - pelvis)
+
+
+def moved(xyz, joint, by):
+    """Everybody with one joint elsewhere; `by` in mm."""
+    result = xyz.copy()
+    result[:, MUPOTS17.index(joint)[0]] += np.array(by) / 1000
+    return result
+
+
+# ------------------------------------------------------------------------------- the extremes
+
+
+@pytest.mark.parametrize("protocol", BY_NAME)
+def test_a_perfect_prediction_is_perfect(protocol):
+    hidden = np.random.default_rng(1).random((3, 17)) < 0.3
+    found = report(protocol, frame(protocol, people(), hidden=hidden), frame(protocol, people(2, 5), hidden=hidden[:2]))
+    for matched in (False, True):
+        scores = found.pooled(matched)
+        assert scores.people == 5
+        for column in ("PCK", "PCK_abs", "PCK_occ", "PCK_vis", "PCOD", "predicted", *GROUPS):
+            assert scores[column] == 1, column
+        assert scores["AUC"] == pytest.approx(1 - 1 / len(protocol.thresholds))  # nothing is nearer than 0 mm
+        for column in ("MPJPE", "MPJPE_abs", "MPJPE_occ", "MPJPE_vis", "PA-MPJPE"):
+            assert scores[column] == pytest.approx(0, abs=1e-6), column
+    assert found.root_ap == 1 and found.found == 5 and found.pictures == 2 and found.predictions == 5
+
+
+@pytest.mark.parametrize("protocol", BY_NAME)
+def test_a_shifted_prediction_is_right_relative_only(protocol):
+    xyz = people()
+    seen = WIDE.project(xyz)
+    scores = report(protocol, frame(protocol, xyz, xyz + np.array([0, 0, 0.2]), xy=seen)).pooled()
+    assert scores["PCK"] == 1 and scores["MPJPE"] == pytest.approx(0, abs=1e-6)
+    if not protocol.depth_only:
+        assert scores["PCK_abs"] == 0 and scores["MPJPE_abs"] == pytest.approx(200)
+        sideways = report(protocol, frame(protocol, xyz, xyz + np.array([0.1, 0, 0]), xy=seen)).pooled()
+        assert sideways["PCK_abs"] == 1 and sideways["MPJPE_abs"] == pytest.approx(100)
+
+
+def test_python_ports_keep_the_true_ray_and_the_predicted_depth():
+    xyz = people()
+    sideways = report(PYPORT, frame(PYPORT, xyz, xyz + np.array([1.0, 0.5, 0])))
+    assert sideways.pooled()["MPJPE_abs"] == pytest.approx(0, abs=1e-5)
+    behind = errors(frame(PYPORT, xyz, xyz + np.array([0, 0, 0.3])), PYPORT)
+    root = xyz[:, MUPOTS17.index("pelvis")[0]]
+    np.testing.assert_allclose(behind.absolute, np.repeat(300 * np.linalg.norm(root / root[:, 2:], axis=-1)[:, None], 14, 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("protocol", RESCALING)
+def test_a_skeleton_of_another_size_is_right_where_bones_are_rescaled(protocol):
+    xyz = people()
+    seen = WIDE.project(xyz)
+    for factor in (0.5, 1.7):
+        scores = report(protocol, frame(protocol, xyz, stretched(xyz, factor), xy=seen)).pooled()
+        if protocol is PYPORT:
+            assert scores["PCK"] < 1  # it hangs bones on the wrong parents
+        else:
+            assert scores["PCK"] == scores["PCK_abs"] == 1 and scores["MPJPE"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_skeleton_of_another_size_is_wrong_where_they_are_not():
+    xyz = people()
+    scores = report(CROWD, frame(CROWD, xyz, stretched(xyz, 1.5), xy=WIDE.project(xyz))).pooled()
+    sizes = np.linalg.norm(xyz - xyz[:, [14]], axis=-1)[:, [MUPOTS17.index(joint)[0] for joint in SCORED]]
+    assert scores["MPJPE"] == pytest.approx(500 * sizes.mean()) and scores["PCK"] == pytest.approx((500 * sizes < 150).mean())
+    assert scores["PA-MPJPE"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("protocol", BY_NAME)
+def test_the_order_of_predictions_does_not_matter(protocol):
+    xyz = people(4)
+    predicted = xyz + np.random.default_rng(2).normal(0, 0.05, xyz.shape)
+    one, other = (report(protocol, frame(protocol, xyz, predicted[order])).pooled() for order in ([0, 1, 2, 3], [2, 0, 3, 1]))
+    assert one.values == pytest.approx(other.values, nan_ok=True)
+
+
+def test_people_whose_poses_are_swapped_in_3d_are_wrong():
+    xyz = people(2)
+    predicted = xyz[::-1].copy()
+    found = report(CROWD, frame(CROWD, xyz, predicted, xy=WIDE.project(xyz))).pooled()
+    assert found["PCK_abs"] == 0 and found["PCOD"] == 0 and found["MPJPE_abs"] > 500
+    assert errors(frame(CROWD, xyz, predicted, xy=WIDE.project(xyz)), CROWD).matched.all()
+
+
+@pytest.mark.parametrize("protocol", BY_NAME)
+def test_who_is_missed_counts_among_all_people_only(protocol):
+    xyz = people(4)
+    # people not alike enough for the ports to give two of them the same prediction
+    xyz[3] = np.random.default_rng(3).normal(0, 1.5, xyz[3].shape) + xyz[3]
+    found = report(protocol, frame(protocol, xyz, xyz[:3], hidden=np.eye(4, 17, dtype=bool)))
+    everybody, matched = found.pooled(), found.pooled(True)
+    assert (everybody.people, matched.people, found.found) == (4, 3, 3)
+    for column in ("PCK", "PCK_abs", "PCK_vis", *GROUPS):
+        assert matched[column] == 1, column
+    assert everybody["PCK"] == everybody["PCK_abs"] == everybody["knee"] == 0.75
+    assert everybody["PCOD"] == pytest.approx(3 / 6) and matched["PCOD"] == 1
+    assert everybody["MPJPE"] == matched["MPJPE"] == pytest.approx(0, abs=1e-6) and matched["predicted"] == 1
+    assert found.root_ap == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("protocol", BY_NAME)
+def test_predictions_of_nobody_cost_only_the_precision_of_the_root(protocol):
+    xyz = people(2)
+    others = np.concatenate([xyz, people(3, 9) + np.array([30.0, 30, 0])])
+    clean, noisy = (report(protocol, frame(protocol, xyz, some, score=[0.5] * 2 + [0.9] * (len(some) - 2))) for some in (xyz, others))
+    assert clean.pooled().values == pytest.approx(noisy.pooled().values, nan_ok=True)
+    assert clean.root_ap == 1 and noisy.root_ap == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize("protocol", BY_NAME)
+def test_nobody_and_nothing(protocol):
+    xyz = people(2)
+    none = xyz[:0]
+    empty = report(protocol, frame(protocol, none, xyz), frame(protocol, none, none))
+    assert all(math.isnan(empty.pooled()[column]) for column in (*COLUMNS, *GROUPS)) and math.isnan(empty.root_ap)
+    assert (empty.pictures, empty.predictions, empty.pooled().people) == (2, 2, 0)
+    missed = report(protocol, frame(protocol, xyz, none))
+    assert missed.pooled()["PCK"] == 0 and math.isnan(missed.pooled(True)["PCK"]) and missed.root_ap == 0
+    assert math.isnan(Report([], protocol).pooled()["PCK"]) and math.isnan(Report([], protocol).root_ap)
+
+
+# ---------------------------------------------------------------------------------- the edges
+
+
+@pytest.mark.parametrize(("millimetres", "plain", "inclusive"), [(149.9, 1, 1), (150.0, 0, 1), (150.1, 0, 0)])
+@pytest.mark.parametrize("protocol", [OFFICIAL, SMAP15, CROWD], ids=lambda protocol: protocol.name)
+def test_the_edge_of_150_mm(protocol, millimetres, plain, inclusive):
+    """One joint is that much away; the bone to it keeps its length, so that rescaling keeps the error."""
+    xyz = people(1)
+    wrist, elbow = MUPOTS17.index("left_wrist", "left_elbow")
+    xyz[:, wrist] = xyz[:, elbow] + (0.25, 0, 0)
+    angle = 2 * np.arcsin(millimetres / 2 / 250)
+    predicted = xyz.copy()
+    predicted[:, wrist] = xyz[:, elbow] + 0.25 * np.array([np.cos(angle), np.sin(angle), 0])
+    hidden = np.zeros((1, 17), bool)
+    for side in (False, True):
+        hidden[:, wrist] = side
+        scores = report(protocol, frame(protocol, xyz, predicted, xy=WIDE.project(xyz), hidden=hidden)).pooled()
+        wrong = 0 if plain else 1
+        assert scores["PCK"] == pytest.approx((14 - wrong) / 14) and scores["PCK_abs"] == scores["PCK"]
+        assert scores["wrist"] == (1 - wrong / 2)
+        edge = plain if protocol is CROWD else inclusive
+        if side:
+            assert scores["PCK_occ"] == edge and scores["PCK_vis"] == 1
+        else:
+            assert scores["PCK_vis"] == pytest.approx((13 + edge) / 14) and math.isnan(scores["PCK_occ"])
+
+
+@pytest.mark.parametrize(("pixels", "near"), [(39.9, True), (40.0, False), (-39.9, True), (-40.0, False)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_edge_of_40_px(pixels, near, axis):
+    xy = np.arange(26.0).reshape(1, 13, 2) * 100
+    other = xy.copy()
+    other[..., axis] += pixels
+    other[..., 1 - axis] -= 39
+    assert (match_pixels(xy, other)[0] == 0) == near
+    assert match_pixels(xy, other + 500)[0] == -1
+
+
+def test_the_top_of_the_head_and_the_pelvis_match_nobody():
+    xyz = people(1)
+    away = WIDE.project(xyz) + 200
+    for joint, matched in (("head_top", False), ("pelvis", False), ("spine", False), ("head", False), ("neck", True), ("left_ankle", True)):
+        xy = away.copy()
+        xy[:, MUPOTS17.index(joint)] -= 200
+        assert errors(frame(OFFICIAL, xyz, xyz, xy=xy), OFFICIAL).matched[0] == matched, joint
+
+
+def test_people_choose_one_after_the_other():
+    """The first takes the prediction that the second would fit better; the second gets what is left."""
+    xy = np.zeros((2, 13, 2))
+    xy[1] += 30
+    predicted = np.stack([xy[0] + 25, xy[0] + 300])
+    predicted[1, :2] = xy[1, :2]
+    assert match_pixels(xy, predicted).tolist() == [0, 1]
+    assert match_pixels(xy[::-1], predicted).tolist() == [0, 1]
+    assert match_pixels(xy, predicted[::-1]).tolist() == [1, 0]
+    assert match_pixels(xy, predicted[:1]).tolist() == [0, -1]
+    assert match_pixels(xy, xy[:1].repeat(2, 0)).tolist() == [0, 1]  # of equals the first
+    assert match_pixels(xy, np.full((1, 13, 2), np.nan)).tolist() == [-1, -1]
+
+
+def test_python_ports_match_by_shape_and_may_match_twice():
+    xyz = people(2)
+    turned = xyz[:1] @ np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]) * 2 + 7
+    assert match_fit(xyz[:1], turned).tolist() == [0]
+    assert match_fit(np.stack([xyz[0], xyz[0] + 3]), np.stack([xyz[1] * 0 + np.eye(17, 3), turned[0]])).tolist() == [1, 1]
+    assert match_fit(xyz, xyz[:0]).tolist() == [-1, -1] and match_fit(xyz[:0], xyz).tolist() == []
+    far = xyz[:1].copy()
+    far[0] = np.random.default_rng(0).normal(0, 1, (17, 3))
+    error = 1000 * np.linalg.norm(procrustes(far, xyz[:1]) - xyz[:1], axis=-1).mean()
+    assert match_fit(xyz[:1], far, error + 0.1).tolist() == [0] and match_fit(xyz[:1], far, error - 0.1).tolist() == [-1]
+    assert match_fit(xyz[:1], np.full((1, 17, 3), np.nan)).tolist() == [-1]
+
+
+@pytest.mark.parametrize(
+    ("truth", "said", "right"),
+    [
+        ([3.0, 5.0], [3.0, 3.1], 2), ([3.0, 5.0], [3.1, 3.0], 1), ([3.0, 3.2], [3.2, 3.0], 2), ([3.0, 3.2], [3.4, 3.0], 1),
+        ([3.0, 3.4], [3.2, 3.0], 1), ([3.0, 5.0], [3.0, np.nan], 0), ([4.0, 4.0], [4.0, 4.0], 2), ([4.0, 4.0], [4.0, 4.5], 1),
+    ],
+)  # fmt: skip
+def test_order_in_depth(truth, said, right):
+    assert ordered(np.array(truth), np.array(said)).tolist() == [right]
+
+
+def test_order_in_depth_leaves_out_people_of_unknown_depth():
+    assert ordered(np.array([3.0, np.nan, 4.0]), np.array([1.0, 2.0, 3.0])).tolist() == [2]
+    assert ordered(np.array([3.0]), np.array([1.0])).tolist() == []
+
+
+@pytest.mark.parametrize(("millimetres", "hit"), [(249, True), (251, False)])
+def test_the_edge_of_the_root(millimetres, hit):
+    assert root_hits(np.array([[0.0, 0, 5]]), np.array([[0.0, 0, 5 + millimetres / 1000]])).tolist() == [hit]
+
+
+def test_a_root_is_found_once_by_the_best():
+    truth = np.array([[0.0, 0, 5], [0.1, 0, 5], [np.nan] * 3])
+    predicted = np.array([[0.0, 0, 5], [0.0, 0, 5.01], [0.05, 0, 5], [np.nan] * 3])
+    assert root_hits(truth, predicted).tolist() == [True, True, False, False]
+    assert root_hits(truth[:0], predicted).tolist() == [False] * 4 and root_hits(truth, predicted[:0]).tolist() == []
+
+
+def test_average_precision_by_hand():
+    score, hits = np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, True, False])
+    assert average_precision(score, hits, 2) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision(score[::-1], hits[::-1], 4) == pytest.approx((1 + 2 / 3) / 4)
+    assert average_precision(-score, hits, 2) == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert math.isnan(average_precision(score, hits, 0)) and average_precision(score[:0], hits[:0], 3) == 0
+
+
+# ------------------------------------------------------------------- joints that nobody knows
+
+
+def test_a_joint_that_is_not_predicted_is_wrong_and_has_an_error_by_the_protocol():
+    xyz = people(2)
+    predicted = moved(xyz, "left_wrist", (np.nan, 0, 0))
+    hidden = np.zeros((2, 17), bool)
+    hidden[:, MUPOTS17.index("left_wrist", "right_wrist")] = True
+    for protocol, error, hidden_error in ((SMAP15, 160 / 14, 80), (OFFICIAL, 160 / 14, 80), (CROWD, 0, 0)):
+        scores = report(protocol, frame(protocol, xyz, predicted, xy=WIDE.project(xyz), hidden=hidden)).pooled(True)
+        assert scores["PCK"] == pytest.approx(13 / 14) and scores["wrist"] == 0.5 and scores["PCK_occ"] == 0.5 and scores["PCK_vis"] == 1
+        assert scores["predicted"] == pytest.approx(13 / 14)
+        assert scores["MPJPE"] == pytest.approx(error, abs=1e-6) and scores["MPJPE_occ"] == pytest.approx(hidden_error, abs=1e-6)
+
+
+def test_a_prediction_without_a_pelvis_is_relative_to_nothing():
+    xyz = people(2)
+    found = report(CROWD, frame(CROWD, xyz, moved(xyz, "pelvis", (np.nan, 0, 0)), xy=WIDE.project(xyz)))
+    assert found.found == 2 and found.pooled(True)["PCK"] == 0 and found.pooled(True)["PCK_abs"] == 1 and found.root_ap == 0
+
+
+def test_a_joint_without_a_truth_does_not_count():
+    xyz = people(2)
+    unknown = moved(xyz, "left_wrist", (np.nan, 0, 0))
+    scores = report(CROWD, frame(CROWD, unknown, moved(xyz, "right_wrist", (0, 400, 0)), xy=WIDE.project(xyz))).pooled()
+    assert scores["PCK"] == pytest.approx(12 / 13) and scores["wrist"] == 0 and scores["MPJPE"] == pytest.approx(400 / 13)
+    rootless = report(CROWD, frame(CROWD, moved(xyz, "pelvis", np.full(3, np.nan)), xyz)).pooled()
+    assert math.isnan(rootless["PCK"]) and rootless["PCK_abs"] == 1 and math.isnan(rootless["PCOD"])
+
+
+def test_without_labels_there_is_no_occlusion():
+    scores = report(CROWD, frame(CROWD, people())).pooled()
+    assert math.isnan(scores["PCK_occ"]) and math.isnan(scores["PCK_vis"]) and math.isnan(scores["MPJPE_occ"])
+
+
+def test_a_bone_without_a_length_loses_its_joint():
+    truth = np.array([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
+    result = rescaled_bones(np.array([[[0.0, 0, 0], [0, 0, 0], [0, 3, 0]]]), truth, [(1, 0), (2, 1)])
+    assert np.isnan(result[0, 1:]).all() and (result[0, 0] == 0).all()
+
+
+# ------------------------------------------------------------------- where the variants differ
+
+
+def test_the_spine_matters_to_official_alone():
+    xyz = people()
+    bent = moved(xyz, "spine", (600, 0, 0))
+    seen = WIDE.project(xyz)
+    of = {protocol.name: report(protocol, frame(protocol, xyz, bent, xy=seen)).pooled() for protocol in (OFFICIAL, SMAP15)}
+    assert of["smap15"]["MPJPE"] == pytest.approx(0, abs=1e-6) and of["official"]["MPJPE"] > 20
+
+
+def test_thresholds_of_the_auc():
+    assert OFFICIAL.thresholds.tolist() == SMAP15.thresholds.tolist() == CROWD.thresholds.tolist() == list(range(0, 151, 5))
+    assert PYPORT.thresholds.tolist() == list(range(0, 200, 5))
+    xyz = people(1)
+    seen = WIDE.project(xyz)
+    apart = xyz + 0.0
+    apart[:, [i for i, joint in enumerate(MUPOTS17.joints) if joint != "pelvis"]] += np.array([0.0, 0.1025, 0])
+    for protocol in (replace(OFFICIAL, bones=()), replace(PYPORT, bones=(), matching="pixels")):
+        scores = report(protocol, frame(protocol, xyz, apart, xy=seen)).pooled()
+        thresholds = protocol.thresholds
+        assert scores["AUC"] == pytest.approx((thresholds > 102.5).mean())
+
+
+def test_python_ports_hang_joints_on_the_parents_of_others():
+    assert PYPORT.bones[:4] == (("spine", "neck"), ("neck", "spine"), ("head_top", "neck"), ("head", "right_shoulder"))
+    assert dict(PYPORT.bones)["left_ankle"] == "pelvis" and dict(OFFICIAL.bones)["left_ankle"] == "left_knee"
+    assert OFFICIAL.bones[:4] == (("spine", "pelvis"), ("neck", "spine"), ("head_top", "neck"), ("head", "neck"))
+    assert SMAP15.bones[:3] == (("neck", "pelvis"), ("head_top", "neck"), ("right_shoulder", "neck")) and len(SMAP15.bones) == 14
+    assert (OFFICIAL.universal, SMAP15.universal, PYPORT.universal, CROWD.universal) == (True, True, False, False)
+    assert [protocol.rescales for protocol in ALL] == [True, True, True, False]
+
+
+def test_matched_by_pixels_or_by_shape():
+    xyz = people(1)
+    far = WIDE.project(xyz) + 500
+    assert (
+        errors(frame(PYPORT, xyz, xyz, xy=far), PYPORT).matched.all()
+        and not errors(frame(OFFICIAL, xyz, xyz, xy=far), OFFICIAL).matched.any()
+    )
+
+
+def test_all_sequences_count_the_same_in_their_mean():
+    xyz = people(1)
+    frames = [frame(CROWD, xyz, sequence="a") for _ in range(3)] + [
+        frame(CROWD, xyz, xyz[:0], sequence="b"),
+        frame(CROWD, xyz[:0], sequence="c"),
+    ]
+    found = report(CROWD, *frames)
+    assert found.pooled()["PCK"] == 0.75 and found.over_sequences()["PCK"] == 0.5 and found.over_sequences(True)["PCK"] == 1
+    assert found.sequences == ["a", "b", "c"] and found.pooled(sequences=["a"])["PCK"] == 1 and found.pooled(sequences=["b"])["PCK"] == 0
+    assert found.pooled(sequences=["a", "b"]).people == 4 and found.over_sequences().people == 4
+
+
+def test_progress_is_told_of_each_picture():
+    told = []
+    Report.score([frame(CROWD, people())] * 3, CROWD, told.append)
+    assert told == [1, 1, 1]
+
+
+def test_mpi15_people_in_the_order_of_mpi15():
+    assert CROWD.skeleton == MPI15
+    xyz = people()
+    np.testing.assert_array_equal(frame(CROWD, xyz).xyz, mpi15_of(xyz))
+
+
+# ------------------------------------------------------------------ a second computation
+
+# 1-based numbers of MuPoTS-3D's joints, as its evaluation speaks of them
+ORDER_17 = [16, 2, 1, 17, *range(3, 15)]
+PARENT_17 = [2, 16, 2, 3, 4, 2, 6, 7, 15, 9, 10, 15, 12, 13, 15, 15, 2]
+ORDER_15 = [2, 1, *range(3, 15)]
+PARENT_15 = [2, 15, *PARENT_17[2:15]]
+
+
+def distance(a, b):
+    return math.sqrt(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
+
+
+def by_hand(pictures, count, order, parent, most, absolute):
+    """PCK of all and of matched people, AUC, PCK of hidden and visible joints and MPJPE, by loops in millimetres."""
+    right = right_matched = total = total_matched = 0
+    hidden_right, hidden_total, seen_right, seen_total, sums = 0, 0, 0, 0, 0.0
+    curve = [0] * len(range(0, most + 1, 5))
+    for xyz, xy, predicted, predicted_xy, hidden in pictures:
+        taken = set()
+        for person in range(len(xyz)):
+            best, best_score = None, 0
+            for other in range(len(predicted)):
+                if other in taken:
+                    continue
+                score = 0
+                for joint in range(2, 15):
+                    dx = xy[person][joint - 1][0] - predicted_xy[other][joint - 1][0]
+                    dy = xy[person][joint - 1][1] - predicted_xy[other][joint - 1][1]
+                    if abs(dx) < 40 and abs(dy) < 40:
+                        score += 1
+                if score > best_score:
+                    best, best_score = other, score
+            truth = [[1000 * x for x in joint] for joint in xyz[person]]
+            pose = None
+            if best is not None:
+                taken.add(best)
+                pose = [[1000 * x for x in joint] for joint in predicted[best]]
+            if not absolute:
+                truth = [[a - b for a, b in zip(joint, truth[14], strict=True)] for joint in truth]
+                pose = pose and [[a - b for a, b in zip(joint, pose[14], strict=True)] for joint in pose]
+            if pose and order:
+                mapped = [list(joint) for joint in pose]
+                for joint in order:
+                    above = parent[joint - 1]
+                    length = distance(truth[joint - 1], truth[above - 1]) / distance(pose[joint - 1], pose[above - 1])
+                    for axis in range(3):
+                        mapped[joint - 1][axis] = mapped[above - 1][axis] + length * (pose[joint - 1][axis] - pose[above - 1][axis])
+                pose = mapped
+            for joint in range(count):
+                error = distance(pose[joint], truth[joint]) if pose else 1e5
+                total += 1
+                right += error < 150
+                for number, threshold in enumerate(range(0, most + 1, 5)):
+                    curve[number] += error < threshold
+                if hidden[person][joint]:
+                    hidden_total += 1
+                    hidden_right += error <= 150
+                else:
+                    seen_total += 1
+                    seen_right += error <= 150
+                if pose:
+                    total_matched += 1
+                    right_matched += error < 150
+                    sums += error
+    return {
+        "all": right / total, "matched": right_matched / total_matched, "auc": sum(curve) / len(curve) / total,
+        "occ": hidden_right / hidden_total, "vis": seen_right / seen_total, "mpjpe": sums / total_matched,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["official", "smap15", "crowd"])
+def test_a_second_computation_agrees(name, seed):
+    generator = np.random.default_rng(seed)
+    protocol = PROTOCOLS[name]
+    pictures, frames = [], []
+    for _ in range(6):
+        xyz = crowd(generator, int(generator.integers(1, 5)))
+        kept = generator.permutation(len(xyz))[: generator.integers(1, len(xyz) + 2)]
+        predicted = np.concatenate([xyz[kept], crowd(generator, 1)])
+        predicted = predicted * generator.uniform(0.95, 1.05, (len(predicted), 1, 1)) + generator.normal(0, 0.06, predicted.shape)
+        xy = WIDE.project(predicted) + generator.normal(0, 15, (len(predicted), 17, 2))
+        hidden = generator.random((len(xyz), 17)) < 0.4
+        pictures.append((xyz, WIDE.project(xyz), predicted, xy, hidden))
+        frames.append(frame(protocol, xyz, predicted, xy=xy, hidden=hidden))
+    bones = {"official": (ORDER_17, PARENT_17), "smap15": (ORDER_15, PARENT_15), "crowd": ([], [])}[name]
+    found = report(protocol, *frames)
+    everybody, matched = found.pooled(), found.pooled(True)
+    relative, absolute = (by_hand(pictures, 14, *bones, 150, absolute) for absolute in (False, True))
+    assert 0.2 < relative["all"] < relative["matched"] < 1 and absolute["all"] < relative["all"]
+    assert everybody["PCK"] == pytest.approx(relative["all"]) and matched["PCK"] == pytest.approx(relative["matched"])
+    assert everybody["AUC"] == pytest.approx(relative["auc"]) and everybody["AUC_abs"] == pytest.approx(absolute["auc"])
+    assert everybody["PCK_abs"] == pytest.approx(absolute["all"]) and matched["PCK_abs"] == pytest.approx(absolute["matched"])
+    assert everybody["PCK_occ"] == pytest.approx(relative["occ"]) and everybody["PCK_vis"] == pytest.approx(relative["vis"])
+    assert matched["MPJPE"] == pytest.approx(relative["mpjpe"], rel=1e-6)
+    assert matched["MPJPE_abs"] == pytest.approx(absolute["mpjpe"], rel=1e-6)
+
+
+def test_python_ports_by_hand():
+    """The port's own loops, with the truth in true scale."""
+    generator = np.random.default_rng(7)
+    truth = crowd(generator, 3)
+    predicted = truth + generator.normal(0, 0.06, truth.shape)
+    wrong = total = 0
+    for person in range(3):
+        gt, pose = (1000 * (xyz[person] - xyz[person][14]) for xyz in (truth, predicted))
+        mapped = pose.copy()
+        for place, joint in enumerate(ORDER_17):
+            above = PARENT_17[place]  # and not PARENT_17[joint - 1]
+            factor = distance(gt[joint - 1], gt[above - 1]) / distance(pose[joint - 1], pose[above - 1])
+            mapped[joint - 1] = mapped[above - 1] + factor * (pose[joint - 1] - pose[above - 1])
+        for joint in range(14):
+            total += 1
+            wrong += distance(mapped[joint], gt[joint]) >= 150
+    scores = report(PYPORT, frame(PYPORT, truth, predicted)).pooled()
+    assert scores["PCK"] == pytest.approx(1 - wrong / total) and 0 < wrong < total
+    assert scores["PCK"] != pytest.approx(report(OFFICIAL, frame(OFFICIAL, truth, predicted)).pooled()["PCK"])
+
+
+# --------------------------------------------------------------------------------- properties
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 4), st.integers(0, 4), st.sampled_from(ALL))
+def test_figures_keep_their_bounds(seed, truths, predictions, protocol):
+    generator = np.random.default_rng(seed)
+    xyz, predicted = crowd(generator, truths), crowd(generator, predictions)
+    found = report(protocol, frame(protocol, xyz, predicted, hidden=generator.random((truths, 17)) < 0.5))
+    everybody, matched = found.pooled(), found.pooled(True)
+    for scores in (everybody, matched):
+        for column in ("PCK", "AUC", "PCK_abs", "PCK_occ", "PCK_vis", "PCOD", "predicted"):
+            assert math.isnan(scores[column]) or 0 <= scores[column] <= 1
+    assert found.found <= (truths if protocol is PYPORT else min(truths, predictions))
+    if found.found:
+        assert everybody["PCK"] == pytest.approx(matched["PCK"] * found.found / truths)
+        assert matched["PA-MPJPE"] >= 0 and not math.isnan(matched["MPJPE"])
+    if truths:
+        assert 0 <= found.root_ap <= 1
+        assert protocol is PYPORT or everybody["AUC"] <= everybody["PCK"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.3, 3), st.sampled_from([OFFICIAL, SMAP15]))
+def test_rescaled_bones_are_as_long_as_the_true_ones_and_point_as_before(seed, factor, protocol):
+    generator = np.random.default_rng(seed)
+    truth, predicted = (crowd(generator, 2)[:, : len(protocol.skeleton)] for _ in range(2))
+    index = protocol.skeleton.index
+    bones = [(index(joint)[0], index(parent)[0]) for joint, parent in protocol.bones]
+    result = rescaled_bones(factor * predicted, truth, bones)
+    for joint, parent in bones:
+        new, old, true = (xyz[:, joint] - xyz[:, parent] for xyz in (result, predicted, truth))
+        np.testing.assert_allclose(np.linalg.norm(new, axis=-1), np.linalg.norm(true, axis=-1), rtol=1e-9)
+        np.testing.assert_allclose(np.cross(new, old), 0, atol=1e-9)
+        assert ((new * old).sum(-1) > 0).all()
+    np.testing.assert_array_equal(result[:, protocol.root], factor * predicted[:, protocol.root])
