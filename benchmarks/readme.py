@@ -160,6 +160,25 @@ def ljof_grid() -> str:
     return _lined(["number", *(f"size {size}" for size in sizes)], lines) + _how("ljof_ablation")
 
 
+HUPOR_SCORES = {"pck_rel": "PCK, relative", "pck_abs": "PCK, absolute", "pck_occ": "PCK, hidden joints", "mpjpe_mm": "MPJPE, mm"}
+"""Columns of the HUPOR table, and what a page calls them."""
+
+PAPER_HUPOR = {
+    "detection only": ("74", ""), "+ DSED": ("78.77", "58.98"), "DSED, blocks 2-4": ("75.07", "54.83"),
+    "DSED, block 4": ("75.11", "54.81"), "DSED, blocks 1+4": ("77.95", "57.97"),
+    "+ DSED + RefineNet, MLP": ("83.9", ""), "+ DSED + RefineNet, GCN": ("84.3", ""),
+}  # fmt: skip
+"""PCK on MuPoTS-3D, relative and of hidden joints: tables 4 and 5 of HUPOR's supplement, which are of different settings; of detection
+alone what its authors' code says of itself."""
+
+
+def hupor_ablation() -> str:
+    """What each part of HUPOR buys: mean and standard deviation over seeds, and the paper's own figures on another dataset."""
+    seeds = gathered(_rows("hupor_ablation"), ("variant",), tuple(HUPOR_SCORES))
+    lines = [[name, str(len(runs)), *spread(runs), *PAPER_HUPOR.get(name, ("", ""))] for (name,), runs in seeds.items()]
+    return _lined(["", "seeds", *HUPOR_SCORES.values(), "paper, relative", "paper, hidden"], lines) + _how("hupor_ablation")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "lifting": lifting,
     "pipeline": pipeline,
@@ -188,6 +207,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "whole ljof_training": lambda: whole(_rows("ljof_training")) + _how("ljof_training"),
     "whole ljof_inference": lambda: whole(_rows("ljof_inference")) + _how("ljof_inference"),
     "whole ljof_front_ends": lambda: whole(_rows("ljof_front_ends")) + _how("ljof_front_ends"),
+    "parts of hupor_ablation": hupor_ablation,
+    "whole hupor_grouping": lambda: whole(_rows("hupor_grouping")) + _how("hupor_grouping"),
+    "whole hupor_speed": lambda: whole(_rows("hupor_speed")) + _how("hupor_speed"),
     "whole synth": lambda: whole(_rows("synth")) + _how("synth"),
 }
 """By the name that a page asks for."""

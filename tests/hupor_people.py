@@ -9,6 +9,7 @@ from occlupose.methods.hupor.grouping import BONES
 from occlupose.skeletons import MPI15
 
 FOCAL = 900.0
+ROOT = MPI15.index("pelvis")[0]
 
 
 def somebody(random):
@@ -31,16 +32,25 @@ def somebody(random):
     return np.stack([places[joint] for joint in MPI15.joints])
 
 
-def crowd(random, count, maps=None, *, apart=3.0):
-    """(person, joint, 3), metres: all of their joints in the picture, none in the same place as another's joint of that kind."""
+def crowd(random, count, maps=None, *, apart=2.5, within=False):
+    """(person, joint, 3), metres: all of their joints in the picture, none in the same place as another's joint of that kind.
+
+    Arguments:
+        apart: cells between joints of a kind; of those that lie closer, maps show one.
+        within: the box round every second person lies in that of the person before, who is nearer.
+    """
     maps = maps or SceneMaps()
-    centre, chosen = np.array([(maps.width - 1) / 2, (maps.height - 1) / 2]), []
-    for _ in range(20_000):
-        z = random.uniform(2.5, 9)
-        at = (random.uniform([0, 0], [maps.width, maps.height]) - centre) * z / FOCAL
+    size, chosen = np.array([maps.width, maps.height]), []
+    for _ in range(200_000):
+        outer = project(chosen[-1], maps) if within and len(chosen) % 2 else None
+        low, high = ([0, 0], size) if outer is None else (outer.min(0), outer.max(0))
+        z = random.uniform(2.5, 9) if outer is None else chosen[-1][ROOT, 2] * random.uniform(1, 2)
+        at = (random.uniform(low, high) - (size - 1) / 2) * z / FOCAL
         person = somebody(random) + np.array([*at, z])
         xy = project(person, maps)
-        inside = (xy > 2 * maps.stride).all() and (xy < np.array([maps.width, maps.height]) - 2 * maps.stride).all()
+        inside = (xy > 2 * maps.stride).all() and (xy < size - 2 * maps.stride).all()
+        if outer is not None:
+            inside = inside and (xy >= low).all() and (xy <= high).all()
         limbs = np.linalg.norm(xy[maps.limbs[0]] - xy[maps.limbs[1]], axis=-1).min() > 2 * maps.stride
         free = all(np.linalg.norm(xy - project(other, maps), axis=-1).min() > apart * maps.stride for other in chosen)
         if inside and limbs and free:
@@ -48,6 +58,14 @@ def crowd(random, count, maps=None, *, apart=3.0):
         if len(chosen) == count:
             return np.stack(chosen)
     raise AssertionError("no room")
+
+
+def some_hidden(random, count):
+    """States of joints, visible or hidden; of everybody's torso one is visible, as depth maps say nothing of other people."""
+    states, torso = random.integers(1, 3, (count, len(MPI15))).astype(np.uint8), MPI15.index(*TORSO)
+    for person in states:
+        person[random.choice(torso)] = 2
+    return states
 
 
 def project(xyz, maps):
@@ -73,3 +91,33 @@ def perfect(people, states, maps):
         depths[place].view(-1)[number[known, place]] = value[known, place]
     merged = torch.maximum(visible, hidden)
     return Said(visible.numpy(), merged.numpy(), maps.fields(given, "all", 4)[0].numpy(), depths.numpy(), 1 / FOCAL)
+
+
+def spoilt(said, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, part=0.3):
+    """What networks that make mistakes might say of these people: peaks of heights from 0.4 to 1, a share of limbs whose field is missing
+    along a part of their length, noise on fields, and on heatmaps (`false`)."""
+    cells = (project(people, maps) + 0.5) / maps.stride - 0.5
+    y, x = np.mgrid[: maps.shape[0], : maps.shape[1]]
+    heights, fields = np.empty_like(said.heatmaps), said.fields.copy()
+    for joint in range(len(MPI15)):
+        nearest = ((np.stack([x, y], -1)[..., None, :] - cells[:, joint]) ** 2).sum(-1).argmin(-1)
+        heights[joint] = random.uniform(0.4, 1, len(people))[nearest]
+    for limb, (source, target) in enumerate(zip(*maps.limbs, strict=True)):
+        for one, other in cells[:, [source, target]]:
+            if random.random() < share:
+                middle = one + (other - one) * random.random()
+                fields[limb] *= np.hypot(x - middle[0], y - middle[1]) > part / 2 * np.linalg.norm(other - one)
+    fields = fields + random.normal(0, noise, fields.shape)
+    visible, heatmaps = said.visible * heights, said.heatmaps * heights + random.normal(0, false, heights.shape)
+    return Said(*(part.astype(np.float32) for part in (visible, heatmaps, fields)), said.depths, said.span)
+
+
+def mistakes(decoded, people, maps):
+    """Of each person and joint, px between where it is and where it was found to be, and metres in depth; infinite where it was not found.
+    Whose joints are whose is asked by pelvises."""
+    truth = np.concatenate([project(people, maps), people[..., 2:]], -1)
+    if not len(decoded.xy):
+        return np.full((2, *truth.shape[:2]), np.inf)
+    who = np.linalg.norm(decoded.xy[:, ROOT] - truth[:, None, ROOT, :2], axis=-1).argmin(1)
+    off = np.linalg.norm(decoded.xy[who] - truth[..., :2], axis=-1), np.abs(decoded.z[who] - truth[..., 2])
+    return np.stack([np.where(np.isnan(each), np.inf, each) for each in off])

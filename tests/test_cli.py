@@ -35,6 +35,7 @@ from occlupose.networks.hourglass import StackedHourglass
 from occlupose.occlusion.cylinders import PAPER
 from occlupose.poses import OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17
+from scripted import write_hupor
 from walkers import circle, film, stand
 
 PICTURE = ["poses.json", "poses.npz", "preview.png"]
@@ -424,6 +425,19 @@ def test_ctrl_c_while_watching_keeps_what_was_seen(tmp_path, long_video):
     assert "Traceback" not in terminal.shown
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
+def test_ctrl_c_while_hupor_watches(tmp_path, long_video):
+    terminal = Terminal(
+        "run", long_video, "-o", tmp_path / "out", "--method", "hupor", "--weights", write_hupor(tmp_path / "a.safetensors")
+    )
+    terminal.wait_for(r"watching a\.mp4 .* [1-9]\d*/3000 +0 people")
+    terminal.ctrl_c()
+    assert terminal.end() == 130
+    assert names(tmp_path / "out") == PICTURE
+    assert 0 < len(assert_valid(tmp_path / "out")) < 3000
+    assert len(terminal.said()) == 1 and "without overlay.mp4" in terminal.said()[0]
+
+
 @pytest.mark.assets
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
 def test_ctrl_c_while_drawing_leaves_the_overlay_out(tmp_path):
@@ -721,7 +735,7 @@ def test_help_teaches(command, named):
     assert (outcome.code, outcome.err) == (0, "")
     words = {
         "": ["occlupose demo", "occlupose run walk.mp4", "Exit codes", "130", "doctor"],
-        "run": ["overlay.mp4", "Ctrl-C", "--fov DEGREES", "--height METRES", "--max-people", "out/NAME", "cuda", "--boxes FILE"],
+        "run": ["overlay.mp4", "Ctrl-C", "--fov DEGREES", "--height METRES", "--max-people", "out/NAME", "cuda", "--boxes FILE", "hupor"],
         "lift": ["coco17", "h36m17", "xyz", ".npz or .json"],
         "demo": ["BSD-3", "--output FOLDER"],
         "train": ["Train a network.", "lifter", "temporal networks", "keypoints"],

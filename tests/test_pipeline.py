@@ -233,6 +233,12 @@ def test_another_flow_is_believed(tmp_path):
     np.testing.assert_array_equal(np.concatenate([now.observed.state for now in streamed]), poses.state)
 
 
+@pytest.mark.parametrize(("options", "words"), [({"flip": True}, "flip: seer"), ({"boxes": Path("boxes.json")}, "boxes.json: seer")])
+def test_what_a_front_end_must_be_told_when_it_is_built(tmp_path, options, words):
+    with pytest.raises(OccluposeError, match=f"{words} is built already; give "):
+        run(video(tmp_path, 2), frontend=Seer(figures("xx")), **options)
+
+
 @pytest.mark.parametrize("task", [run, stream])
 def test_an_unknown_flow_is_refused_before_anything_is_watched(task, tmp_path):
     with pytest.raises(OccluposeError, match="flow pwc"):

@@ -55,6 +55,18 @@ def test_a_copy_at_scale_one_is_exact():
     np.testing.assert_array_equal(Pyramid(image).cut(np.array([[-1.0, 0, 29], [0, -1.0, 19]]), 30, 20), turned)
 
 
+@pytest.mark.parametrize("shrink", [0.5, 1.0, 5.0])
+def test_beyond_a_picture_lies_the_grey_that_was_asked_for(shrink):
+    image = np.full((200, 300, 3), 90, np.uint8)
+    matrix = np.array([[1 / shrink, 0, 10], [0, 1 / shrink, 10]])
+    width, height = int(300 / shrink) + 20, int(200 / shrink) + 20
+    for beyond, options in ((0, {}), (128, {"beyond": 128}), (255, {"beyond": 255})):
+        picture = Pyramid(image).cut(matrix, width, height, **options)
+        for side in (picture[:8], picture[-8:], picture[:, :8], picture[:, -8:]):
+            assert (side == beyond).all()
+        assert (picture[14:-14, 14:-14] == 90).all()
+
+
 def test_each_level_is_made_once_and_half_of_the_one_before():
     picture = Pyramid(np.zeros((100, 60, 3), np.uint8))
     assert [picture.level(number).shape[:2] for number in (0, 1, 2)] == [(100, 60), (50, 30), (25, 15)]

@@ -1,89 +1,46 @@
 """From a picture, video or camera to people in 3D: frames, 2D people, identities, evidence, lifting.
 
-Watching (`watch`) is one pass with little delay; lifting follows on the whole (`run`) or on a sliding window (`stream`).
+Watching (`watch`) is one pass with little delay; lifting follows on the whole (`run`) or on a sliding window (`stream`). That is the
+default, OANet's way; the other one that `run` has is `bottomup`.
 """
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
 
+from occlupose import bottomup, lifting
 from occlupose import flow as flows
-from occlupose import lifting
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.flow import Displacements, Flow, FlowMeter
 from occlupose.frontends import Frontend, People, build
 from occlupose.frontends.boxes import load as load_boxes
-from occlupose.lifting import TAIL, Lift, assumed_camera
+from occlupose.lifting import TAIL, Lift
 from occlupose.media import Frame, Source, halved, open_media, prefetch
 from occlupose.occlusion.evidence import evidence, states
 from occlupose.poses import ABSENT, Poses
-from occlupose.skeletons import Skeleton
+from occlupose.sightings import Places, Record, Sighting, camera_of
 from occlupose.threads import background, opencv_on_one_thread
 from occlupose.tracking import Tracker, Who
+
+METHODS = ("oanet", "hupor")
+"""Ways from pictures to people in space, the default first."""
 
 STEP = 0.25
 """Seconds that a live window moves on at a time: the delay grows by as much, the work falls in proportion."""
 
 
-@dataclass(frozen=True)
-class Sighting:
-    """The people of one frame, with who they are and how far each joint can be believed."""
-
-    time: float
-    ids: Int[np.ndarray, " person"]
-    xy: Float[np.ndarray, "person joint 2"]
-    evidence: Float[np.ndarray, "person joint"]
-    state: UInt8[np.ndarray, "person joint"]
-
-
-@dataclass
-class Record:
-    """Sightings of a span of frames, as arrays when asked for."""
-
-    skeleton: Skeleton
-    fps: float
-    width: int
-    height: int
-    sightings: list[Sighting] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, source: Source, frontend: Frontend) -> "Record":
-        """An empty one, for what this frontend will see in this source."""
-        return cls(frontend.skeleton, source.fps, source.width, source.height)
-
-    @property
-    def ids(self) -> list[int]:
-        """Everybody seen in it."""
-        return sorted({int(who) for sighting in self.sightings for who in sighting.ids})
-
-    def poses(self) -> Poses:
-        """The sightings as one 2D record: everybody seen in them, by id."""
-        sightings, ids = self.sightings, self.ids
-        column = {who: number for number, who in enumerate(ids)}
-        shape = (len(sightings), len(ids), len(self.skeleton))
-        xy, score, state = np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
-        for frame, sighting in enumerate(sightings):
-            columns = [column[int(who)] for who in sighting.ids]
-            xy[frame, columns], score[frame, columns], state[frame, columns] = sighting.xy, sighting.evidence, sighting.state
-        time = np.array([sighting.time for sighting in sightings])
-        return Poses(
-            xy=xy, score=score, state=state, xyz=None, track_id=np.array(ids, np.int64), time=time,
-            skeleton=self.skeleton, fps=self.fps, width=self.width, height=self.height,
-        )  # fmt: skip
-
-
 def run(
     spec: str | Path | int | Source,
     *,
+    method: str = "oanet",
     every: int = 1,
     start: float | None = None,
     end: float | None = None,
@@ -91,9 +48,10 @@ def run(
     camera: Camera | None = None,
     fov: float | None = None,
     height: float | None = None,
-    frontend: str | Path | Frontend = "blazepose",
+    frontend: str | Path | Frontend | None = None,
     boxes: Path | None = None,
-    flow: str | Flow = "dis",
+    flip: bool = False,
+    flow: str | Flow | None = None,
     weights: Path | None = None,
     device: str = "cpu",
     progress: Callable[[Record], object] | None = None,
@@ -102,40 +60,75 @@ def run(
 
     Arguments:
         spec: path, glob, camera number, or an open source.
+        method: oanet finds people one by one and lifts them over time; hupor finds everybody in each picture at once, in space
+            (`bottomup`).
         every: only every n-th frame.
         start, end: seconds.
         max_people: at most so many in a frame; who was there first stays.
         camera: intrinsics; else `fov`, degrees on the long side; else 55, marked as assumed.
         height: metres, of every person; else as tall as the network believes.
-        frontend: what finds 2D joints: its name, a .safetensors or .onnx file, or one already built.
+        frontend: what finds 2D joints: its name, a .safetensors or .onnx file, or one already built; by default BlazePose. Like boxes
+            and flow of oanet only.
         boxes: a detector's results with the boxes of the people (`frontends.boxes.load`), for a front end that looks into such; otherwise
             people are looked for.
-        flow: what measures how the pixels move: its name (`flow.build`), or any function like `flow.Flow`.
-        weights: another lifter than the shipped one, as `occlupose train lifter` writes it.
-        device: for the lifting networks, a .safetensors front end and RAFT, as torch names it.
+        flip: look at mirror images too: a little better, twice the time; for hupor and .safetensors front ends.
+        flow: what measures how the pixels move: its name (`flow.build`), or any function like `flow.Flow`; by default DIS.
+        weights: others than the shipped ones: a lifter, as `occlupose train lifter` writes it, or what `occlupose train hupor` writes.
+        device: for the networks: lifting, a .safetensors front end, RAFT, HUPOR's, as torch names it.
         progress: called after each frame with all that was seen so far.
 
     Returns:
-        H36M-17 joints with pixels, metres (camera frame), score and state; `observed` holds what the 2D network saw.
+        oanet: H36M-17 joints with pixels, metres (camera frame), score and state; `observed` holds what the 2D network saw. hupor: the
+        same with MPI15 joints, NaN where one is absent, and without `observed`.
 
     Raises:
         OccluposeError: the input cannot be read, or an argument cannot be.
     """
+    check_method(method, frontend=frontend, boxes=boxes, flow=flow)
     with _opened(spec, every, start, end) as source:
+        if method == "hupor":
+            whose = camera_of(source, max_people=max_people, camera=camera, fov=fov, height=height)
+            find = bottomup.finder(weights, flip=flip, device=device)
+            return bottomup.run(source, find, whose, max_people=max_people, height=height, progress=progress)
         lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device)
-        between = flows.build(flow, device=device) if isinstance(flow, str) else flow
-        seen = _observe(source, partial(look, source, frontend, boxes=boxes, device=device), between, max_people, progress)
+        between = meter(flow, device=device)
+        seen = _observe(source, partial(look, source, frontend, boxes=boxes, flip=flip, device=device), between, max_people, progress)
     return lift(seen)
 
 
+def check_method(method: str, **others: object) -> None:
+    """Refuses a method that is none, and what only the default has.
+
+    Arguments:
+        others: options of the default, by name; None where not given.
+
+    Raises:
+        OccluposeError: for each of these.
+    """
+    if method not in METHODS:
+        raise OccluposeError(f"method {method}: not known; give {' or '.join(METHODS)}")
+    for name, value in others.items():
+        if method != METHODS[0] and value is not None:
+            raise OccluposeError(f"{name}: is nothing that method {method} has; leave it out, or give method {METHODS[0]}")
+
+
+def meter(flow: str | Flow | None, *, device: str = "cpu") -> Flow:
+    """What measures how the pixels move, built where it is not yet; by default DIS. Errors as of `flow.build`."""
+    flow = "dis" if flow is None else flow
+    return flows.build(flow, device=device) if isinstance(flow, str) else flow
+
+
 def look(
-    source: Source, frontend: str | Path | Frontend, *, boxes: Path | None = None, flip: bool = False, device: str = "cpu"
+    source: Source, frontend: str | Path | Frontend | None = None, *, boxes: Path | None = None, flip: bool = False, device: str = "cpu"
 ) -> Frontend:
     """The front end for a source, built where it is not yet. Arguments and errors as for `run` and `frontends.build`."""
+    frontend = "blazepose" if frontend is None else frontend
     if isinstance(frontend, (str, Path)):
         return build(frontend, boxes=None if boxes is None else load_boxes(boxes, source), flip=flip, device=device)
     if boxes is not None:
         raise OccluposeError(f"{boxes}: {frontend.name} is built already; give the boxes where it is built")
+    if flip:
+        raise OccluposeError(f"flip: {frontend.name} is built already; give it where that is built")
     return frontend
 
 
@@ -166,20 +159,20 @@ def stream(
     camera: Camera | None = None,
     fov: float | None = None,
     height: float | None = None,
-    frontend: str | Path | Frontend = "blazepose",
+    frontend: str | Path | Frontend | None = None,
     boxes: Path | None = None,
-    flow: str | Flow = "dis",
+    flow: str | Flow | None = None,
     weights: Path | None = None,
     device: str = "cpu",
 ) -> Iterator[Poses]:
     """The people of one frame after another, each some seconds after it was seen; for cameras and endless video.
 
     Frame by frame these are the people, states and joints that `run` gives; `lift_stream` says how exactly. Memory does not grow with
-    time. Arguments and errors as for `run`.
+    time. Arguments and errors as for `run` with the default method, the only one here.
     """
     with _opened(spec, every, start, end) as source:
         lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device)
-        between = flows.build(flow, device=device) if isinstance(flow, str) else flow
+        between = meter(flow, device=device)
         eyes = look(source, frontend, boxes=boxes, device=device)
         yield from lift_stream(watch(source, eyes, max_people=max_people, flow=between), Record.of(source, eyes), lift)
 
@@ -195,13 +188,8 @@ def prepare(
     device: str = "cpu",
 ) -> Lift:
     """What lifts the people of a source. Arguments and errors as for `run`: whatever cannot be is refused before anything is watched."""
-    lifting.check(height, fov)
-    if max_people is not None and max_people < 1:
-        raise OccluposeError(f"max_people {max_people}: nobody could be found; give 1 or more")
-    if camera is not None and (camera.width, camera.height) != (source.width, source.height):
-        sizes = f"{source.width} x {source.height}, not the {camera.width} x {camera.height} of the camera"
-        raise OccluposeError(f"{source.name}: its pictures are {sizes}; give the camera that took them")
-    return Lift(camera or assumed_camera(source.width, source.height, fov), height, lifting.networks(device, weights))
+    whose = camera_of(source, max_people=max_people, camera=camera, fov=fov, height=height)
+    return Lift(whose, height, lifting.networks(device, weights))
 
 
 @contextmanager
@@ -255,7 +243,7 @@ class _Witness:
     """Who is who, and what to believe of them: tracker, flow and evidence. A frame is told of when it is settled who is in it."""
 
     def __init__(self, size: tuple[int, int], max_people: int | None, flow: Flow | None) -> None:
-        self.size, self.places = size, _Places(max_people)
+        self.size, self.places = size, Places(max_people)
         self.tracker, self.meter = Tracker(look_back=TAIL), FlowMeter(flow)
         self.waiting: deque[_Moment] = deque()
 
@@ -288,21 +276,6 @@ class _Witness:
         belief = evidence(people.score[known], moved.motion[known], moved.flow[known]).astype(np.float32)
         xy = people.xy[known].astype(np.float32)
         return Sighting(moment.time, ids[known], xy, belief, states(belief, xy, self.size))
-
-
-class _Places:
-    """Which people may be given out where only so many are wanted: who came first, each until the tracker would forget them."""
-
-    def __init__(self, most: int | None) -> None:
-        self.most = most
-        self.taken: dict[int, float] = {}
-
-    def __call__(self, ids: Int[np.ndarray, " person"], time: float) -> Bool[np.ndarray, " person"]:
-        self.taken = {who: seen for who, seen in self.taken.items() if time - seen <= TAIL}
-        for who in sorted(ids[ids > 0].tolist()):
-            if who in self.taken or self.most is None or len(self.taken) < self.most:
-                self.taken[who] = time
-        return np.isin(ids, list(self.taken))
 
 
 def lift_stream(sightings: Iterable[Sighting], record: Record, lift: Lift) -> Iterator[Poses]:

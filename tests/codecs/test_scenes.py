@@ -3,11 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hupor_people import crowd, scene
-from occlupose.codecs.scenes import KERNELS, TORSO, Scene, SceneMaps, metres, normalised
+from occlupose.codecs.scenes import KERNELS, TORSO, Scene, SceneMaps, SceneTruth, metres, near, normalised
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import COCO17, MPI15
 
@@ -25,9 +24,13 @@ def somebody(**places):
 
 
 def some(seed, people=3, maps=MAPS):
+    """People whose joints are anywhere in the input, and no limb is so short that it is left out."""
     random = np.random.default_rng(seed)
-    bodies = crowd(random, people, maps)
-    return scene(bodies, random.integers(0, 3, bodies.shape[:2]).astype(np.uint8), maps)
+    xy, z = np.zeros((people, 15, 2)), random.uniform(2, 9, (people, 15))
+    while np.linalg.norm(xy[:, maps.limbs[0]] - xy[:, maps.limbs[1]], axis=-1).min() < maps.stride:
+        xy = random.uniform(0, [maps.width - 1, maps.height - 1], (people, 15, 2))
+    state = random.integers(0, 3, (people, 15)).astype(np.uint8)
+    return Scene(*(torch.from_numpy(part)[None] for part in (xy.astype(np.float32), z.astype(np.float32), state)), torch.tensor([1e-3]))
 
 
 def mirrored(given):
@@ -124,6 +127,54 @@ def test_depths_are_said_at_the_joint_s_cell_and_nowhere_else():
     assert depth[0, 0, 1:].isnan().all()  # not annotated, and beyond the picture
     given.state[...] = 1
     assert MAPS.depths(given, "visible")[1].isnan().all()
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4), st.permutations([(part, level) for part in PARTS for level in range(5)]))
+@settings(max_examples=8)
+def test_maps_that_are_made_once_are_those_of_the_codec(seed, people, asked):
+    """For every part and level, in whatever order they are asked for; everything is made of what is visible and what is hidden."""
+    given = some(seed, people)
+    given.z[0, 0, ::4], given.xy[0, -1, ::5] = torch.nan, 1e6  # depths that nobody knows, joints that are far away
+    truth = SceneTruth(MAPS, given)
+    for part, level in asked:
+        assert torch.equal(truth.heatmaps(part, level), MAPS.heatmaps(given, part, level))
+        torch.testing.assert_close(truth.fields(part, level), MAPS.fields(given, part, level), atol=1e-6, rtol=0)
+
+
+def test_maps_are_made_once(monkeypatch):
+    made = []
+
+    def noting(name):
+        real = getattr(SceneMaps, name)
+
+        def note(self, scene, part, level):
+            made.append((name, part, level))
+            return real(self, scene, part, level)
+
+        return note
+
+    for name in ("heatmaps", "_fields"):
+        monkeypatch.setattr(SceneMaps, name, noting(name))
+    truth = SceneTruth(MAPS, some(0))
+    for _ in range(2):
+        for part in ("all", "visible", "hidden"):
+            for level in range(5):
+                truth.heatmaps(part, level), truth.fields(part, level)
+    assert len(made) == len(set(made)) == 2 * (5 + 3)  # three widths of limbs: the last three levels have the same
+    assert {part for _, part, _ in made} == {"visible", "hidden"}
+
+
+def test_asking_again_finds_the_maps_unchanged():
+    """Fields of everything are sums of others', which stay what they were."""
+    given = some(3)
+    truth = SceneTruth(MAPS, given)
+    before = [truth.fields(part, 4).clone() for part in PARTS] + [truth.heatmaps(part, 4).clone() for part in PARTS]
+    after = [truth.fields(part, 4) for part in PARTS] + [truth.heatmaps(part, 4) for part in PARTS]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_limbs_reach_as_far_as_published():
+    assert [near(level) for level in range(5)] == [3, 2, 1, 1, 1]
 
 
 def test_nobody_and_places_that_are_nowhere():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from crowd_files import write_h36m
 from mupots_files import SQUARE, crowd, mpi15_of, person, sequence_3dpw, write_mupots, write_sequence
 from occlupose.cameras import Camera
 from occlupose.datasets import scenes
@@ -15,7 +16,7 @@ from occlupose.errors import OccluposeError
 from occlupose.evaluation import people3d
 from occlupose.evaluation.people3d import People, Predictions, Truth, load, notes, predict, rows, score, tables, write_csv
 from occlupose.media import write_image
-from occlupose.metrics.people3d import CROWD, GROUPS, LENGTHS, OFFICIAL, PYPORT, SHARES, SMAP15
+from occlupose.metrics.people3d import CROWD, GROUPS, LENGTHS, OFFICIAL, PYPORT, SCORED, SHARES, SMAP15
 from occlupose.skeletons import COCO17, HUMANEVA15, MPI15, MUPOTS17
 
 GENERATOR = np.random.default_rng(0)
@@ -112,6 +113,19 @@ def test_our_own_scenes(tmp_path, monkeypatch):
     assert [of for _, of, _ in rows(report)] == ["all joints", "all joints"] and len(tables(report)) == 3
 
 
+def test_human36m_s_own_test_subjects_every_64th_frame(tmp_path):
+    seen = write_h36m(tmp_path, np.random.default_rng(0), subject=9, frames=(0, 3, 64))
+    write_h36m(tmp_path, np.random.default_rng(1), subject=1)
+    truths, by = load("h36m", tmp_path)
+    assert [truth.picture for truth in truths] == ["s_09_0.jpg", "s_09_2.jpg"] and by.name == "crowd"
+    moved = exact(truths, MPI15)
+    for people in moved.people.values():
+        people.xyz[:, MPI15.index("left_wrist")] += [0, 0, 0.14]
+    report = score(truths, moved, by)
+    assert len(seen) == 3 and report.pooled(matched=True)["MPJPE"] == pytest.approx(140 / len(SCORED), abs=0.1)
+    refused("sequences TS1: h36m has none", load, "h36m", tmp_path, None, ["TS1"])
+
+
 def test_scenes_that_cannot_be_scored(tmp_path, monkeypatch):
     _, one = a_crowd(tmp_path)
     for crowds, words in (
@@ -139,7 +153,7 @@ class Found:
 
 def test_a_predictor_sees_each_picture_and_its_camera(tmp_path):
     _, one = a_crowd(tmp_path)
-    truth = people3d._of_scenes(tmp_path, [one])[0]
+    truth = people3d._of_crowds(tmp_path, [one])[0]
     seen = []
 
     def predictor(image, camera):
@@ -258,7 +272,7 @@ def test_joints_that_a_skeleton_lacks_are_nowhere_right(tmp_path):
 
 def test_the_score_of_a_person_orders_predictions(tmp_path):
     _, one = a_crowd(tmp_path)
-    truth = people3d._of_scenes(tmp_path, [one])[0]
+    truth = people3d._of_crowds(tmp_path, [one])[0]
     for best, expected in ((0.9, 1.0), (0.1, 2 / 3)):
         xyz = np.concatenate([truth.xyz, truth.xyz[:1] + 9])
         xy = np.concatenate([truth.xy, truth.xy[:1] + 900])
@@ -312,7 +326,7 @@ def test_what_is_said_of_each_protocol(tmp_path):
     truths, by = load("mupots", tmp_path, "pyport")
     assert any("Python ports" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by)))
     _, one = a_crowd(tmp_path)
-    truth = people3d._of_scenes(tmp_path, [one])[0]
+    truth = people3d._of_crowds(tmp_path, [one])[0]
     report = score([truth], exact([truth], MPI15), CROWD)
     assert len(notes("synth", [truth], exact([truth], MPI15), report)) == 2  # nothing was rescaled, nothing is missing
     assert text(tables(report)[0]).count("100.0") == 10  # all but the AUC

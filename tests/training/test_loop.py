@@ -304,6 +304,26 @@ def test_the_rate_warms_up_and_falls_to_nothing():
     assert plan.rate(1000) == pytest.approx(0, abs=1e-9)
 
 
+def test_the_rate_may_fall_evenly():
+    plan = Optimisation(steps=1000, learning_rate=2.0, warm_up=100, fall="linear")
+    assert plan.rate(49) == pytest.approx(2 * 0.5 * (1 - 0.049))
+    assert [plan.rate(step) for step in (100, 250, 500, 900, 1000)] == pytest.approx([1.8, 1.5, 1.0, 0.2, 0.0])
+    dropped = dataclasses.replace(plan, drops=(0.5,))
+    assert [dropped.rate(step) for step in (499, 500, 1000)] == pytest.approx(
+        [2.0, 0.2, 0.2]
+    )  # drops say how it falls, where there are any
+    assert Optimisation().fall == "cosine"
+
+
+def test_a_run_whose_rate_falls_evenly_is_resumed_to_the_same_end(tmp_path):
+    optimisation = dataclasses.replace(QUICK, fall="linear")
+    straight = run(tmp_path / "straight", optimisation=optimisation)
+    with pytest.raises(Killed):
+        run(tmp_path / "resumed", killed_at(13), optimisation)
+    assert same(run(tmp_path / "resumed", optimisation=optimisation, resume=True), straight)
+    assert not same(straight, run(tmp_path / "other"))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_training_on_a_gpu(tmp_path):
     weights = run(tmp_path, device="cuda")

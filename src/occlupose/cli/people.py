@@ -2,7 +2,10 @@
 
 import re
 import sys
+from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from glob import has_magic
 from pathlib import Path
 from time import monotonic
@@ -20,6 +23,12 @@ from occlupose.errors import OccluposeError
 if TYPE_CHECKING:  # the heavy ones are imported where they are used, so that --help is quick
     from occlupose.media import Source
     from occlupose.poses import Poses
+    from occlupose.sightings import Record, Sighting
+
+Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: blazepose)")]
+Flow = Annotated[
+    Literal["dis", "raft-small", "raft-large"] | None, arg(metavar="{dis,raft-small,raft-large}", help_behavior_hint="(default: dis)")
+]
 
 
 def run(
@@ -31,10 +40,11 @@ def run(
     max_people: Count = None,
     video: bool = True,
     scene: OmitArgPrefixes[Scene] = UNKNOWN,
-    frontend: str = "blazepose",
+    method: Literal["oanet", "hupor"] = "oanet",
+    frontend: Frontend = None,
     boxes: Boxes = None,
     flip: bool = False,
-    flow: Literal["dis", "raft-small", "raft-large"] = "dis",
+    flow: Flow = None,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
@@ -53,22 +63,24 @@ def run(
         max_people: at most so many people in a frame; who was there first stays.
         video: write overlay.mp4.
         scene: camera and people.
+        method: oanet finds people one by one and lifts them over time, by the temporal networks of OANet; hupor finds everybody in each
+            picture at once, in space, and takes no frontend, boxes and flow.
         frontend: what finds joints in 2D: blazepose, a .safetensors of train ljof, train keypoints or convert checkpoint, or an .onnx file.
         boxes: JSON file of a detector's results, with the boxes to look into. Its image_id is the number of a frame, from 0, or a picture's
             name. For .safetensors and .onnx files.
-        flip: look at each person's mirror image too: a little better, twice the time. For .safetensors files.
+        flip: look at mirror images too: a little better, twice the time. For .safetensors files and hupor.
         flow: what measures how the pixels move; RAFT needs torchvision, and its weights are for research.
-        weights: another lifter than the shipped one.
-        device: where the lifting networks, a .safetensors and RAFT run: cpu, cuda, ... as torch names it.
+        weights: another lifter than the shipped one; for hupor, what train hupor wrote.
+        device: where the lifting networks, a .safetensors, RAFT and hupor run: cpu, cuda, ... as torch names it.
     """
     from occlupose.media import open_media
 
     with open_media(input, every=every, start=start, end=end) as source:
         folder = output or Path("out") / _name(source)
-        _run(
-            source, folder, max_people=max_people, video=video, scene=scene, frontend=frontend, boxes=boxes, flip=flip, flow=flow,
-            weights=weights, device=device,
+        way = _Way(
+            method=method, max_people=max_people, frontend=frontend, boxes=boxes, flip=flip, flow=flow, weights=weights, device=device
         )  # fmt: skip
+        _run(source, folder, way, video=video, scene=scene)
 
 
 def demo(output: Folder = None, video: bool = True) -> None:
@@ -85,45 +97,81 @@ def demo(output: Folder = None, video: bool = True) -> None:
 
     announce(Console(stderr=True), DEMO_CLIP)
     with open_media(demo_clip()) as source:
-        _run(source, output or Path("out") / "demo", video=video)
+        _run(source, output or Path("out") / "demo", _Way(), video=video)
 
 
-def _run(
-    source: "Source",
-    folder: Path,
-    *,
-    video: bool = True,
-    scene: Scene = UNKNOWN,
-    max_people: int | None = None,
-    frontend: str = "blazepose",
-    boxes: Path | None = None,
-    flip: bool = False,
-    flow: str = "dis",
-    weights: Path | None = None,
-    device: str = "cpu",
-) -> None:
+@dataclass(frozen=True)
+class _Way:
+    """By what people are found, as `pipeline.run` is told."""
+
+    method: str = "oanet"
+    max_people: int | None = None
+    frontend: str | None = None
+    boxes: Path | None = None
+    flip: bool = False
+    flow: str | None = None
+    weights: Path | None = None
+    device: str = "cpu"
+
+    def begin(self, source: "Source", scene: Scene, console: Console) -> "_Watching":
+        """A watching that has not begun. Whatever cannot be is refused before anything is fetched."""
+        from occlupose import pipeline
+
+        pipeline.check_method(self.method, frontend=self.frontend, boxes=self.boxes, flow=self.flow)
+        return self._hupor(source, scene) if self.method == "hupor" else self._oanet(source, scene, console)
+
+    def _oanet(self, source: "Source", scene: Scene, console: Console) -> "_Watching":
+        from occlupose import pipeline
+        from occlupose.assets import BLAZEPOSE
+        from occlupose.sightings import Record
+
+        lift = pipeline.prepare(
+            source, max_people=self.max_people, camera=scene.intrinsics(), fov=scene.fov, height=scene.height, weights=self.weights,
+            device=self.device,
+        )  # fmt: skip
+        between = pipeline.meter(self.flow, device=self.device)
+        if self.frontend in (None, "blazepose") and self.boxes is None and not self.flip:  # with these it is refused
+            announce(console, BLAZEPOSE)
+        eyes = pipeline.look(source, self.frontend, boxes=self.boxes, flip=self.flip, device=self.device)
+        return _Watching(Record.of(source, eyes), pipeline.watch(source, eyes, max_people=self.max_people, flow=between), lift)
+
+    def _hupor(self, source: "Source", scene: Scene) -> "_Watching":
+        from occlupose import bottomup
+        from occlupose.sightings import camera_of
+
+        camera = camera_of(source, max_people=self.max_people, camera=scene.intrinsics(), fov=scene.fov, height=scene.height)
+        find = bottomup.finder(self.weights, flip=self.flip, device=self.device)
+        sightings = bottomup.watch(source, find, camera, max_people=self.max_people)
+        return _Watching(bottomup.begin(source, camera), sightings, partial(bottomup.scaled, height=scene.height))
+
+
+@dataclass
+class _Watching:
+    """What people are seen by, frame after frame, and what makes them people in space at the end.
+
+    Attributes:
+        record: empty; for the sightings.
+    """
+
+    record: "Record"
+    sightings: Generator["Sighting", None, None]
+    lift: "Callable[[Poses], Poses]"
+
+
+def _run(source: "Source", folder: Path, way: _Way, *, video: bool = True, scene: Scene = UNKNOWN) -> None:
     """Watches, lifts, writes and sums up. Whatever cannot be is refused before anything is made or fetched."""
     check_folder(folder)
-    camera = scene.intrinsics()
-    from occlupose import flow as flows
-    from occlupose import pipeline, viewer
-    from occlupose.assets import BLAZEPOSE
+    from occlupose import viewer
 
     began, console = monotonic(), Console(stderr=True)
-    lift = pipeline.prepare(
-        source, max_people=max_people, camera=camera, fov=scene.fov, height=scene.height, weights=weights, device=device
-    )  # fmt: skip
-    between = flows.build(flow, device=device)
-    if frontend == "blazepose" and boxes is None and not flip:  # with these it is refused
-        announce(console, BLAZEPOSE)
-    eyes = pipeline.look(source, frontend, boxes=boxes, flip=flip, device=device)
-    record = pipeline.Record.of(source, eyes)
+    watching = way.begin(source, scene, console)
+    record, lift = watching.record, watching.lift
     with Interrupt() as interrupt, progress(console) as bar:
-        watching = bar.add_task(f"watching {short(Path(source.name).name)}", total=source.count, people="")
-        with closing(pipeline.watch(source, eyes, max_people=max_people, flow=between)) as sightings:
+        seeing = bar.add_task(f"watching {short(Path(source.name).name)}", total=source.count, people="")
+        with closing(watching.sightings) as sightings:
             for sighting in sightings:
                 record.sightings.append(sighting)
-                bar.update(watching, advance=1, people=count(len(sighting.ids)))
+                bar.update(seeing, advance=1, people=count(len(sighting.ids)))
                 if interrupt.asked:
                     break
         early = interrupt.asked
@@ -131,10 +179,10 @@ def _run(
             raise KeyboardInterrupt
         if early and not source.live:
             say(console, "interrupted; writing what was seen so far, without overlay.mp4 (Ctrl-C again ends at once)")
-        bar.update(watching, total=len(record.sightings))
+        bar.update(seeing, total=len(record.sightings))
         rest = bar.add_task("lifting and writing", total=None, people="")
         seen = record.poses()
-        del eyes, sightings, record  # their memory serves what follows
+        del watching, sightings, record  # their memory serves what follows
         poses = lift(seen)
         written = ["poses.npz", "poses.json"]
         for name in written:

@@ -179,7 +179,7 @@ def _whose_boxes(frontend: str, boxes: str | None) -> str:
 
 
 def evaluate_hupor(
-    dataset: Positional[Literal["mupots", "3dpw", "synth"]],
+    dataset: Positional[Literal["mupots", "3dpw", "h36m", "synth"]],
     data: Annotated[Path, arg(metavar="FOLDER")],
     variant: Annotated[
         Literal["official", "smap15", "pyport"] | None, arg(help_behavior_hint="(default: official for mupots; the others have none)")
@@ -195,7 +195,7 @@ def evaluate_hupor(
     """Score everybody in pictures in absolute 3D by the protocols of MuPoTS-3D, or against other known truth; hidden joints apart.
 
     Args:
-        dataset: mupots (MuPoTS-3D), 3dpw (3DPW, converted) or synth (of occlupose synth).
+        dataset: mupots (MuPoTS-3D), 3dpw (3DPW, converted), h36m (Human3.6M with pictures) or synth (of occlupose synth).
         data: folder of the dataset.
         variant: whose evaluation of MuPoTS-3D. official: its makers'. smap15: SMAP's and HUPOR's, on 15 joints. pyport: that of Python
             ports, to compare with their papers only.

@@ -40,7 +40,8 @@ def summary(poses: "Poses", seconds: float | None = None) -> Table:
         if not there.any():
             continue
         times, joints = poses.time[there], joints[there]
-        away = "" if poses.xyz is None else f"{np.nanmedian(poses.xyz[there, person, :, 2]):.1f} m"
+        depth = np.zeros(0) if poses.xyz is None else poses.xyz[there, person, :, 2]
+        away = f"{np.nanmedian(depth):.1f} m" if np.isfinite(depth).any() else ""
         shares = (f"{(joints == value).mean():.0%}" for value in (VISIBLE, OCCLUDED))
         table.add_row(str(track), f"{times[0]:.1f} s", f"{times[-1]:.1f} s", str(int(there.sum())), *shares, away)
     return table

@@ -10,6 +10,7 @@ from occlupose.cli.options import AS_LJOF, AS_PUBLISHED, Changes, Device, Limbs
 
 if TYPE_CHECKING:
     from occlupose.datasets.coco import Annotations
+    from occlupose.datasets.crowd_places import Found
     from occlupose.datasets.pictures import Picture
 
 
@@ -325,16 +326,21 @@ def train_hupor(
         resume: go on with the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
+    from math import inf
+
     from occlupose.datasets.crowd_places import load
+    from occlupose.errors import OccluposeError
     from occlupose.methods.hupor.train import train_hupor as train
 
+    if not 0 <= memory < inf:
+        raise OccluposeError(f"memory {memory:g}: cannot be; give a number of GiB, 0 or more")
     found = [load(folder, strict=strict) for folder in data]
     for line in (line for each in found for line in each.problems.lines()):
         print(line)
     crowds = [crowd for each in found for crowd in each.crowds]
     weights = train(
-        crowds, output, recipe, start=start, strict=strict, memory=int(memory * 2**30), resume=resume, device=device,
-        places={folder: f"DATA{number or ''}" for number, folder in enumerate(data)}, licence="that of its pictures and annotations",
+        crowds, output, recipe, start=start, strict=strict, memory=int(memory * 2**30), resume=resume, device=device, places=_named(data),
+        **_described(found),
     )  # fmt: skip
     print(f"{weights}: weights written, their card beside them; use them with occlupose run --method hupor --weights {weights}")
 
@@ -364,12 +370,24 @@ def train_refine(
     from occlupose.datasets.crowd_places import load
     from occlupose.methods.hupor.train import train_refiner
 
-    crowds = [crowd for folder in data for crowd in load(folder).crowds][:pictures]
-    path = train_refiner(
-        weights, crowds, output, recipe, seed=seed, resume=resume, device=device,
-        places={folder: f"DATA{number or ''}" for number, folder in enumerate(data)}, licence="that of its pictures and annotations",
-    )  # fmt: skip
+    found = [load(folder) for folder in data]
+    crowds = [crowd for each in found for crowd in each.crowds][:pictures]
+    path = train_refiner(weights, crowds, output, recipe, seed=seed, resume=resume, device=device, places=_named(data), **_described(found))
     print(f"{path}: weights written, their card beside them; use them with occlupose run --method hupor --weights {path}")
+
+
+def _named(data: tuple[Path, ...]) -> dict[Path | None, str]:
+    """Names for datasets in the command that a card shows."""
+    return {folder: f"DATA{number or ''}" for number, folder in enumerate(data)}
+
+
+def _described(found: "list[Found]") -> dict[str, Any]:
+    """What a card says of datasets."""
+    ours = all(each.form == "synth" for each in found)
+    return {
+        "licence": "Apache-2.0" if ours else "that of its pictures and annotations",
+        "data": [f"{len(each.crowds)} pictures of {'our own synthetic people' if each.form == 'synth' else each.form}" for each in found],
+    }
 
 
 TRAIN: dict[str, Callable[..., None]] = {

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, UInt8
 from rich.table import Table
 
 from occlupose.cameras import Camera
-from occlupose.datasets import mupots, scenes, threedpw
+from occlupose.datasets import h36m_pictures, mupots, scenes, threedpw
 from occlupose.datasets.crowds import Crowd
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
@@ -34,8 +34,11 @@ from occlupose.metrics.people3d import GROUPS, LENGTHS, PROTOCOLS, SHARES, Frame
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15, MUPOTS17, Skeleton, by_name, convert, convert_weakest
 
-Dataset = Literal["mupots", "3dpw", "synth"]
+Dataset = Literal["mupots", "3dpw", "h36m", "synth"]
 Variant = Literal["official", "smap15", "pyport"]
+
+H36M_EVERY = 64
+"""Of Human3.6M's frames (subjects 9 and 11) those whose number this divides are scored, as those do who score single pictures."""
 
 UNITS = {"m": 1.0, "mm": 0.001}
 """Of files of predictions, in metres."""
@@ -115,10 +118,11 @@ def load(
     """
     if dataset != "mupots" and variant is not None:
         raise OccluposeError(f"variant {variant}: {dataset} has none; leave it out, or score mupots")
-    if dataset == "synth":
+    if dataset in ("synth", "h36m"):
         if sequences:
-            raise OccluposeError(f"sequences {', '.join(sequences)}: synth has none; leave them out, or score mupots or 3dpw")
-        return _of_scenes(folder, scenes.load(folder)), people3d.CROWD
+            raise OccluposeError(f"sequences {', '.join(sequences)}: {dataset} has none; leave them out, or score mupots or 3dpw")
+        crowds = scenes.load(folder) if dataset == "synth" else h36m_pictures.load(folder, subjects=h36m_pictures.TEST, every=H36M_EVERY)
+        return _of_crowds(folder, crowds), people3d.CROWD
     if dataset == "3dpw":
         seen = threedpw.frames(folder, sequences)
         return [Truth(one.name, one.sequence, MPI15, one.xyz, one.xy, None, one.camera, one.read) for one in seen], people3d.CROWD
@@ -130,15 +134,15 @@ def load(
     ], protocol
 
 
-def _of_scenes(folder: Path, crowds: Sequence[Crowd]) -> list[Truth]:
+def _of_crowds(folder: Path, crowds: Sequence[Crowd]) -> list[Truth]:
     result, names = [], set()
     for number, crowd in enumerate(crowds):
         name = f"scene {number}" if crowd.picture is None else crowd.picture.name
         if name in names:
-            raise OccluposeError(f"{folder}: two pictures are called {name}; give a folder that occlupose synth wrote at once")
+            raise OccluposeError(f"{folder}: two pictures are called {name}; give a folder in which each has a name of its own")
         names.add(name)
         if crowd.camera is None:
-            raise OccluposeError(f"{folder}: {name}: nobody knows its camera, so it has no 3D truth; give a folder of occlupose synth")
+            raise OccluposeError(f"{folder}: {name}: nobody knows its camera, so it has no 3D truth; give a dataset with cameras")
         xyz = crowd.camera.back_project(crowd.xy.astype(np.float64), crowd.z)
         result.append(Truth(name, "", MPI15, xyz, crowd.xy, crowd.state == OCCLUDED, crowd.camera, _reader(folder, name, crowd)))
     return result

@@ -105,12 +105,15 @@ class Hupor:
         camera = camera or Camera.from_fov(width, height, assumed=True)
         if (camera.width, camera.height) != (width, height):
             raise OccluposeError(f"camera: for pictures of {camera.width} x {camera.height}, not {width} x {height}; give the one of these")
-        seen = self.look(image)
+        return self.people(self.look(image), camera)
+
+    def people(self, seen: Seen, camera: Camera) -> Found:
+        """Who is in a picture by what the networks say of it, in the picture and in space."""
         start = time.perf_counter()
-        scale = float(np.hypot(*seen.matrix[:, 0]))
         visible, heatmaps, fields, depths = (
             part[0].cpu().numpy() for part in (seen.visible.heatmaps, seen.merged.heatmaps, seen.merged.fields, seen.depths)
         )
+        scale = float(np.hypot(*seen.matrix[:, 0]))
         said = Said(visible, heatmaps, fields, depths, span=1 / (camera.fx * scale))
         found = self._placed(decode(said, self.maps), seen.matrix, camera)
         self.seconds["grouping"] += time.perf_counter() - start

@@ -75,6 +75,8 @@ class Recipe:
             raise OccluposeError(f"blocks {self.blocks}: each of 1 to {LEVELS} once at most, and one at least")
         if not 0 <= self.distillation < float("inf"):
             raise OccluposeError(f"distillation {self.distillation:g}: must be 0 or more")
+        if not 0 <= self.seed < 2**63:
+            raise OccluposeError(f"seed {self.seed}: must be 0 or more, and less than 2^63")
         if not self.detector and self.design.reasoning == "none":
             raise OccluposeError("detector: neither it nor a reasoner would learn; give another design.reasoning")
 

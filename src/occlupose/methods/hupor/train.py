@@ -43,7 +43,7 @@ TEACHER = 3
 class Samples:
     """Batches of pictures, drawn evenly from those with depth and from those without, each kind its share of a batch, and varied.
 
-    Pictures that cannot be read are left out, and others take their places; `unreadable` names them.
+    Pictures that cannot be read are left out, and others of their kind take their places; `unreadable` names them.
 
     Arguments:
         pictures: whether the detector is shown anything; otherwise batches are of labels alone, and crowds may be without pictures.
@@ -72,10 +72,10 @@ class Samples:
         """The batch of a step."""
         recipe = self.recipe
         even = torch.rand(recipe.batch, CHANCES, dtype=torch.float64, generator=generator).numpy()
-        crowds = [self.crowds[number] for number in self._chosen(generator)]
+        numbers = self._chosen(generator)
         if not self.pictures:
-            return show(crowds, None, recipe.design.box, recipe.variation, even)
-        found = list(self._workers.map(self._readable, crowds))
+            return show([self.crowds[number] for number in numbers], None, recipe.design.box, recipe.variation, even)
+        found = list(self._workers.map(self._readable, numbers))
         crowds, images = [crowd for crowd, _ in found], [image for _, image in found]
         return show(crowds, images, recipe.design.box, recipe.variation, even)
 
@@ -87,26 +87,29 @@ class Samples:
         chosen = [torch.randint(max(len(kind), 1), (many,), generator=generator).numpy() for kind, many in kinds]
         return [number for (kind, _), which in zip(kinds, chosen, strict=True) for number in kind[which].tolist()]
 
-    def _readable(self, crowd: Crowd) -> tuple[Crowd, np.ndarray]:
-        """This crowd and its picture, or the next whose picture can be read.
+    def _readable(self, number: int) -> tuple[Crowd, np.ndarray]:
+        """The crowd of this number and its picture, or the next of its kind whose picture can be read.
 
         Raises:
-            OccluposeError: no picture can be read; or this one, where that is an error.
+            OccluposeError: no picture of its kind can be read; or this one, where that is an error.
         """
-        first = next(number for number, other in enumerate(self.crowds) if other is crowd)
-        for step in range(len(self.crowds)):
-            other = self.crowds[(first + step) % len(self.crowds)]
-            assert other.picture is not None
-            name = str(other.picture)
+        kind = self._deep if self.crowds[number].deep else self._flat
+        first = int(np.searchsorted(kind, number))
+        for step in range(len(kind)):
+            crowd = self.crowds[kind[(first + step) % len(kind)]]
+            assert crowd.picture is not None
+            name = str(crowd.picture)
             if name in self.unreadable:
                 continue
             try:
-                return other, self._gallery.read(other.picture, other.size)
+                return crowd, self._gallery.read(crowd.picture, crowd.size)
             except OccluposeError as error:
                 if self.strict:
                     raise
                 self.unreadable[name] = str(error)
-        raise OccluposeError(f"{crowd.picture}: cannot be read, nor can any other picture; give the dataset's own pictures")
+        depth = "with" if self.crowds[number].deep else "without"
+        wrong = f"cannot be read, nor can any other picture {depth} depth"
+        raise OccluposeError(f"{self.crowds[number].picture}: {wrong}; give the dataset's own pictures")
 
 
 class Course(nn.Module):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import torch
 from torch import Tensor, nn
 
 from occlupose.errors import OccluposeError
@@ -74,8 +75,8 @@ def begin(networks: Networks, path: Path) -> str:
     missing = [name for name in ours if name.startswith("detector.") and name not in fit]
     if missing or any(name.startswith("detector.") and name not in fit for name in theirs):
         raise OccluposeError(f"{path}: a detector of another design; train with the design of the file, or begin from nothing")
-    reasons = [name for name in theirs if name.startswith("reasoner.")]
-    if not all(name in fit for name in reasons):
+    reasons = {name for name in (*theirs, *_useful(networks)) if name.startswith("reasoner.")}
+    if not reasons <= fit.keys():
         fit = {name: value for name, value in fit.items() if name.startswith("detector.")}
     networks.load_state_dict(ours | fit)
     return f"{len(fit)} of {len(ours)} tensors of {path.name}"
@@ -91,7 +92,10 @@ def _build(header: dict[str, str]) -> nn.ModuleDict:
     if isinstance(networks.reasoner, DSED):
         networks.reasoner.inference()
     recipe = _refinement(header)
-    return nn.ModuleDict({"networks": networks} if recipe is None else {"networks": networks, "refiner": recipe.build()})
+    if recipe is None:
+        return nn.ModuleDict({"networks": networks})
+    with torch.device("cpu"):  # which joints are connected it knows by itself, and no file
+        return nn.ModuleDict({"networks": networks, "refiner": recipe.build()})
 
 
 def _refinement(header: dict[str, str]) -> RefineRecipe | None:

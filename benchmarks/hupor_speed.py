@@ -1,0 +1,78 @@
+"""Where HUPOR's time goes at the paper's size, 832 x 512 px, and how it grows with the people in the picture.
+
+    python benchmarks/hupor_speed.py
+
+Networks of the paper's size with random weights (time does not depend on them): `detection` and `reasoning` for one picture. Random weights
+find nobody, so `grouping` is of maps without an error that `people` people make, up to absolute 3D. Each number of people runs in a process
+of its own, whose peak memory is `peak_mib`. `all_ms` is the three together; `to_3_people` compares it with that for three people.
+
+The paper, on a GPU that it does not name there: 99.8 ms a picture for 3 people and 104.7 for 20; SMAP, of which its detector is the
+network, 87.1 ms.
+
+Writes results/hupor_speed.csv.
+"""
+
+import resource
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from crowds import crowd, perfect
+from results import write
+from rich.console import Console
+
+from occlupose.methods.hupor.decode import decode
+from occlupose.methods.hupor.network import Design, Networks
+from occlupose.methods.hupor.predict import Hupor
+from occlupose.methods.hupor.weights import Trained
+
+RESULTS = Path(__file__).parent / "results" / "hupor_speed.csv"
+COLUMNS = ("people", "detection_ms", "reasoning_ms", "grouping_ms", "all_ms", "to_3_people", "peak_mib")
+PEOPLE = (3, 20)
+
+
+def measure(people: int, repeats: int) -> list[float]:
+    """Medians of detection, reasoning and grouping, ms, and peak memory, MiB."""
+    torch.manual_seed(0)
+    hupor = Hupor(Trained(Networks(Design()).eval()))
+    random = np.random.default_rng(people)
+    picture = random.integers(0, 256, (512, 832, 3), np.uint8)
+    bodies = crowd(random, people)
+    said = perfect(bodies, np.full(bodies.shape[:2], 2, np.uint8), hupor.maps)
+    times = []
+    for _ in range(repeats + 1):
+        before = dict(hupor.seconds)
+        hupor.look(picture)
+        start = time.perf_counter()
+        decode(said, hupor.maps)
+        grouping = time.perf_counter() - start
+        times.append([1000 * (hupor.seconds[part] - before[part]) for part in ("detection", "reasoning")] + [1000 * grouping])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [*(statistics.median(part) for part in zip(*times[1:], strict=True)), peak]
+
+
+def main(repeats: int = 5, output: Path = RESULTS) -> None:
+    """Measure.
+
+    Args:
+        repeats: of each, after one that does not count.
+        output: .csv file.
+    """
+    rows, first = [], None
+    for people in PEOPLE:
+        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+            detection, reasoning, grouping, peak = alone.submit(measure, people, repeats).result()
+        whole = detection + reasoning + grouping
+        first = first or whole
+        rows.append((people, *(f"{value:.1f}" for value in (detection, reasoning, grouping, whole)), f"{whole / first:.3f}", f"{peak:.0f}"))
+        Console(stderr=True).print(*rows[-1])
+    write(output, COLUMNS, rows)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

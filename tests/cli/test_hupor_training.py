@@ -1,0 +1,146 @@
+"""Training HUPOR as a user does it at the command line."""
+
+import csv
+import json
+import sys
+
+import pytest
+import torch
+
+from coco_files import write_coco
+from commands import assert_refused, names
+from killing import kill_after, run_to_the_end
+from occlupose.datasets.crowd_places import load
+from occlupose.methods.hupor import weights
+from occlupose.synth.dataset import Plan, write
+from occlupose.synth.generate import Pictures
+from occlupose.synth.groups import Settings, Source
+from occlupose.synth.poses import Poses
+
+RUN = ["hupor.synth.json", "hupor.synth.safetensors", "last.pt", "log.csv"]
+
+
+def small(**changes):
+    """The small recipe, smaller still."""
+    options = {"batch": 2, "warm-up": 1, "epochs": 2, "design.width": 64, "design.height": 32, "design.stages": 1} | changes
+    sizes = {f"{size}.{name}": value for size in ("design.size",) for name, value in (("blocks", "1 1 1 1"), ("widths", "4 4 8 8"))}
+    words = [word for name, value in (options | sizes).items() for word in (f"--recipe.{name}", *str(value).split())]
+    return ["recipe:small", *words, "--recipe.design.size.width", "8", "recipe.design.reasoner-size:size",
+            "--recipe.design.reasoner-size.blocks", *"1111", "--recipe.design.reasoner-size.widths", *"4488",
+            "--recipe.design.reasoner-size.width", "8"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def synth(tmp_path_factory):
+    """Four small scenes with pictures."""
+    folder = tmp_path_factory.mktemp("synth") / "set"
+    source = Source(Settings(seed=1, people=(2, 3), width=128, height=80), Poses.load())
+    assert sum(write(Plan(folder, 4, None, Pictures()), source, workers=0)) == 4
+    return folder
+
+
+def test_from_scenes_to_weights_and_their_card(command, synth, tmp_path):
+    """What it is, what it was learnt from and how, without a word about this machine's folders."""
+    done = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", *small())
+    assert done.code == 0, done
+    first, last = done.out.splitlines()[0], done.out.splitlines()[-1]
+    assert first.startswith("hupor.synth: learns from ") and first.endswith(" people in 4 pictures, 4 with depth")
+    assert f"{tmp_path / 'run' / RUN[1]}: weights written, their card beside them" in last
+    assert names(tmp_path / "run") == RUN
+    networks = weights.load(tmp_path / "run" / RUN[1]).networks
+    assert (networks.design.width, networks.design.height, networks.design.reasoning) == (64, 32, "dsed")
+    text = (tmp_path / "run" / RUN[0]).read_text()
+    card = json.loads(text)
+    assert card["recipe"]["epochs"] == 2 and card["recipe"]["design"]["size"]["widths"] == [4, 4, 8, 8]
+    assert card["pictures"] == 4 and 0 < card["people"] <= 12
+    assert card["licence"] and card["command"].startswith("occlupose train hupor --data DATA -o FOLDER recipe:small --recipe.batch 2")
+    assert str(tmp_path) not in text and str(synth) not in text
+    log = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
+    assert [row["step"] for row in log] == ["1", "2", "3", "4"]
+    assert list(log[0]) == ["step", "visible", "torso", "hidden", "all", "distillation", "seconds"]
+
+
+def test_with_pictures_that_have_no_depth_half_of_it_is_of_them(command, synth, tmp_path):
+    """The card's command names both datasets; another run begins with what this one learnt."""
+    coco = write_coco(tmp_path / "coco")
+    done = command("train", "hupor", "--data", synth, coco, "-o", tmp_path / "run", *small(epochs=0.5))
+    assert done.code == 0, done
+    learnt = next(line for line in done.out.splitlines() if "learns from" in line)
+    assert learnt.endswith(", 4 with depth") and "in 4 pictures" not in learnt
+    assert "--data DATA DATA1 -o FOLDER" in json.loads((tmp_path / "run" / RUN[0]).read_text())["command"]
+    begun = command("train", "hupor", "--data", synth, "-o", tmp_path / "on", "--start", tmp_path / "run" / RUN[1], *small(epochs=0.5))
+    assert begun.code == 0, begun
+    card = json.loads((tmp_path / "on" / RUN[0]).read_text())
+    assert "--start WEIGHTS" in card["command"] and card["begun_with"].endswith("of hupor.synth.safetensors")
+
+
+def test_help_names_the_recipes(command):
+    shown = command("train", "hupor", "--help")
+    assert shown.code == 0
+    assert "recipe:published" in shown.out and "recipe:small" in shown.out
+    assert all(word in shown.out for word in ("--data", "--output", "--start", "--memory", "--strict", "--resume", "--device"))
+
+
+def test_data_that_is_not_there_or_is_no_dataset_is_refused(command, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder, said in ((tmp_path / "nowhere", "no such file or folder"), (tmp_path / "empty", "no dataset of people in it")):
+        assert_refused(command("train", "hupor", "--data", folder, "-o", tmp_path / "run", *small()), str(folder), said)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("memory", ["-1", "nan", "inf"])
+def test_memory_that_cannot_be_is_refused(command, synth, tmp_path, memory):
+    refused = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", "--memory", memory, *small())
+    assert_refused(refused, f"memory {memory}: cannot be")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_recipe_cannot_be_is_refused_in_one_line(command, synth, tmp_path):
+    for change, said in (({"mixed": 2}, "mixed 2: a share"), ({"design.width": 50}, "must be multiples of 32"), ({"batch": 1}, "batch 1")):
+        outcome = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", *small(**change))
+        assert outcome.code == 2 and said in outcome.err and "Traceback" not in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_overwritten_and_goes_on_only_as_it_began(command, synth, tmp_path):
+    words = ["train", "hupor", "--data", synth, "-o", tmp_path / "run"]
+    assert command(*words, *small(epochs=0.5)).code == 0
+    results = [name for name in RUN if not name.endswith(".json")]  # the card has the command, which now says --resume
+    before = [(tmp_path / "run" / name).read_bytes() for name in results]
+    for more, recipe, said in (((), {}, "give --resume"), (("--resume",), {"mixed": 0.25}, "begun with other settings or data")):
+        outcome = command(*words, *more, *small(epochs=0.5, **recipe))
+        assert_refused(outcome, said, out=outcome.out)
+    assert command(*words, "--resume", *small(epochs=0.5)).code == 0
+    assert [(tmp_path / "run" / name).read_bytes() for name in results] == before and names(tmp_path / "run") == RUN
+
+
+def test_a_picture_that_cannot_be_read_is_named_or_stops_it(command, tmp_path):
+    coco = write_coco(tmp_path / "coco")
+    picture = load(coco).crowds[0].picture
+    assert picture is not None
+    spoilt = picture.path
+    spoilt.write_bytes(spoilt.read_bytes()[:60])
+    done = command("train", "hupor", "--data", coco, "-o", tmp_path / "run", *small(epochs=8, batch=8))
+    assert done.code == 0, done
+    assert spoilt.name in done.out, done.out
+    assert "left out: 1" in done.out
+    strict = command("train", "hupor", "--data", coco, "-o", tmp_path / "strict", "--strict", *small(epochs=8, batch=8))
+    assert_refused(strict, spoilt.name, out=strict.out)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_end(synth, tmp_path):
+    """It is killed in its first steps, when the reasoner has not begun to learn yet."""
+
+    def words(folder, *more):
+        begin = [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "hupor", "--data", str(synth), "-o", str(folder)]
+        return [*begin, *more, *small(epochs=10)]
+
+    kill_after(tmp_path / "killed" / "last.pt", words(tmp_path / "killed"))
+    assert torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["step"] < 20
+    run_to_the_end(words(tmp_path / "killed", "--resume"))
+    run_to_the_end(words(tmp_path / "whole"))
+    files = [(tmp_path / name / RUN[1]).read_bytes() for name in ("killed", "whole")]
+    assert files[0] == files[1]
+    tables = [[row[:-1] for row in csv.reader((tmp_path / name / "log.csv").open())] for name in ("killed", "whole")]
+    assert tables[0] == tables[1]

@@ -1,0 +1,76 @@
+"""Crowds in small pictures, and networks so small that they learn them at once."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from hupor_people import FOCAL, crowd, project
+from occlupose.cameras import Camera
+from occlupose.codecs.scenes import SceneMaps
+from occlupose.datasets import crowds
+from occlupose.datasets.bottomup import Variation
+from occlupose.datasets.pictures import Picture
+from occlupose.media import write_image
+from occlupose.methods.hupor.network import Design
+from occlupose.methods.hupor.recipe import Recipe
+from occlupose.networks.mspn import Size
+from occlupose.skeletons import MPI15
+
+SPACE = SceneMaps(256, 160)
+"""Of the pictures."""
+
+WIDTHS = Size((1, 1, 1, 1), (4, 4, 8, 8), 8)
+DESIGN = Design(64, 64, stages=2, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS)
+STILL = Variation(turn=0, flip=0, zoom=(1, 1), shift=0)
+SHORT = replace(DESIGN, stages=1)
+"""Half as many tensors, for checkpoints are most of a short training."""
+
+TINY = Recipe(name="tiny", design=DESIGN, batch=4, epochs=6, learning_rate=2e-3, warm_up=1)
+
+
+def camera():
+    return Camera(256, 160, FOCAL, FOCAL, 127.5, 79.5)
+
+
+def deep(seed, people=2, picture=None):
+    """A crowd with depths, some of it hidden or absent."""
+    random = np.random.default_rng(seed)
+    xyz = crowd(random, people, SPACE)
+    state = random.choice([0, 1, 2], xyz.shape[:2], p=[0.1, 0.3, 0.6])
+    return crowds.crowd(picture, (256, 160), project(xyz, SPACE), xyz[..., 2], state, camera=camera())
+
+
+def flat(seed, people=2, picture=None):
+    """The same as COCO would have it: no tops of heads, no depths, no camera."""
+    given = deep(seed, people, picture)
+    annotated = np.array([joint != "head_top" for joint in MPI15.joints])
+    state = np.where(annotated, given.state, 0)
+    return crowds.crowd(picture, given.size, given.xy, np.full(state.shape, np.nan), state, annotated=annotated)
+
+
+def drawn(given):
+    """A picture of its visible limbs, each limb in a colour of its own."""
+    image = np.full((160, 256, 3), 60, np.uint8)
+    for number, ends in enumerate(MPI15.limbs):
+        for xy, state in zip(given.xy, given.state, strict=True):
+            joints = MPI15.index(*ends)
+            if (state[joints] == 2).all():
+                one, other = np.round(xy[joints]).astype(int).tolist()
+                cv2.line(image, one, other, (250 - 15 * number, 40 + 15 * number, 255 * (number % 2)), 5)
+    return image
+
+
+def write_crowds(folder, kinds=(deep, deep, flat, flat)):
+    """One crowd of each of these kinds, with its picture."""
+    made = []
+    for number, kind in enumerate(kinds):
+        given = kind(number, picture=Picture(folder / f"{number}.png"))
+        write_image(given.picture.path, drawn(given))
+        made.append(given)
+    return made
+
+
+def changed(**design):
+    """A recipe with another design."""
+    return replace(TINY, design=replace(DESIGN, **design))

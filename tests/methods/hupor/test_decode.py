@@ -1,0 +1,109 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hupor_people import ROOT, crowd, mistakes, perfect, project, some_hidden, spoilt
+from occlupose.codecs.scenes import SceneMaps
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.decode import decode
+from occlupose.methods.hupor.grouping import OURS, PAPER
+from occlupose.poses import OCCLUDED, VISIBLE
+from occlupose.skeletons import MPI15
+
+MAPS = SceneMaps()
+SMALL = SceneMaps(416, 256)
+
+
+def exactly(people, states, maps=MAPS):
+    """All of these people are found, to half a pixel and a centimetre."""
+    decoded = decode(perfect(people, states, maps), maps)
+    assert len(decoded.xy) == len(people)
+    pixels, metres = mistakes(decoded, people, maps)
+    assert pixels.max() <= 0.5
+    assert metres.max() <= 0.01
+    who = np.linalg.norm(decoded.xy[:, ROOT] - project(people, maps)[:, None, ROOT], axis=-1).argmin(1)
+    np.testing.assert_array_equal(decoded.state[who], states)
+
+
+@pytest.mark.parametrize("count", range(1, 21))
+def test_perfect_maps_give_the_people_that_made_them(count):
+    for seed in range(3):
+        random = np.random.default_rng((seed, count))
+        exactly(crowd(random, count), some_hidden(random, count))
+
+
+@pytest.mark.parametrize("count", [2, 4, 6, 10, 14, 20])
+def test_people_all_of_whom_lies_over_others_are_told_apart(count):
+    for seed in range(3):
+        random = np.random.default_rng((seed, count, 1))
+        exactly(crowd(random, count, within=True), some_hidden(random, count))
+
+
+def test_sixty_people_are_told_apart():
+    random = np.random.default_rng(0)
+    exactly(crowd(random, 60), some_hidden(random, 60))
+
+
+@pytest.mark.parametrize("joint", MPI15.joints)
+def test_somebody_whose_joint_is_hidden_is_found_all_the_same(joint):
+    people, number = crowd(np.random.default_rng(4), 3, SMALL), MPI15.joints.index(joint)
+    for person in range(3):
+        states = np.full((3, 15), VISIBLE, np.uint8)
+        states[person, number] = OCCLUDED
+        exactly(people, states, SMALL)
+
+
+@pytest.mark.parametrize("false", [0.0, 0.02, 0.05])
+@pytest.mark.parametrize("within", [False, True])
+def test_what_is_ours_is_no_worse_than_what_is_published_where_maps_are_wrong(within, false):
+    """Joints that are found, and depths about the pelvis of those that both find; the worst noise makes more than a hundred peaks of each
+    joint."""
+    right, off = {PAPER: 0, OURS: 0}, {PAPER: 0.0, OURS: 0.0}
+    for seed, count in enumerate((3, 6, 10) if false else (3, 6, 10, 16, 20)):
+        random = np.random.default_rng((seed, within))
+        people = crowd(random, count, within=within)
+        said = spoilt(perfect(people, some_hidden(random, count), MAPS), people, MAPS, random, false=false)
+        found = {rules: decode(said, MAPS, rules) for rules in (PAPER, OURS)}
+        about = people - people[:, ROOT : ROOT + 1] * [0, 0, 1]
+        good = {rules: mistakes(each, people, MAPS)[0] <= 3 for rules, each in found.items()}
+        both = good[PAPER] & good[OURS]
+        for rules, each in found.items():
+            from_root = replace(each, z=each.z - each.z[:, ROOT : ROOT + 1])
+            right[rules] += good[rules].sum()
+            off[rules] += _off(from_root, people, about)[both].sum()
+    assert right[OURS] >= right[PAPER]
+    assert off[OURS] <= off[PAPER]
+
+
+def _off(decoded, people, about):
+    """Metres by which depths about the pelvis are wrong."""
+    who = np.linalg.norm(decoded.xy[:, ROOT] - project(people, MAPS)[:, None, ROOT], axis=-1).argmin(1)
+    return np.abs(decoded.z[who] - about[..., 2])
+
+
+def test_nobody_is_nobody():
+    decoded = decode(perfect(np.zeros((0, 15, 3)), np.zeros((0, 15), np.uint8), SMALL), SMALL)
+    assert decoded.xy.shape == (0, 15, 2)
+    assert decoded.z.shape == decoded.score.shape == decoded.state.shape == (0, 15)
+
+
+@pytest.mark.parametrize("rules", [OURS, PAPER])
+def test_a_pelvis_by_itself_is_somebody(rules):
+    people = crowd(np.random.default_rng(1), 1, SMALL)
+    said = perfect(people, np.full((1, 15), VISIBLE, np.uint8), SMALL)
+    heatmaps = said.heatmaps.copy()
+    heatmaps[np.arange(15) != ROOT] = 0
+    decoded = decode(replace(said, heatmaps=heatmaps), SMALL, rules)
+    assert np.isfinite(decoded.xy[0, ROOT]).all() and decoded.z[0, ROOT] == pytest.approx(people[0, ROOT, 2], abs=0.01)
+    assert (decoded.state[0] > 0).sum() == 1
+
+
+@pytest.mark.parametrize("name", ["visible", "heatmaps", "fields", "depths"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_maps_that_are_not_numbers_are_named(name, value):
+    said = perfect(crowd(np.random.default_rng(1), 1, SMALL), np.full((1, 15), VISIBLE, np.uint8), SMALL)
+    broken = getattr(said, name).copy()
+    broken[0, ..., 3, 5] = value
+    with pytest.raises(OccluposeError, match=f"^{name}: .*not numbers"):
+        decode(replace(said, **{name: broken}), SMALL)

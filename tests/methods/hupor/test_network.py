@@ -1,0 +1,178 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hupor_training import DESIGN
+from occlupose.codecs.scenes import Scene, SceneMaps
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.losses import Maps
+from occlupose.methods.hupor.network import DEPTHS, FLAT, LIMB_DEPTHS, Design, Networks, merged
+from occlupose.networks.dsed import DSED, Reasoner
+from occlupose.networks.mspn import LEVELS, Size
+from occlupose.skeletons import MPI15
+
+
+def networks(**changes):
+    torch.manual_seed(0)
+    return Networks(replace(DESIGN, **changes)).eval()
+
+
+def pictures(count=2):
+    return torch.randint(256, (count, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def random_maps(seed=0, batch=2):
+    random = torch.Generator().manual_seed(seed)
+    return Maps(*(torch.randn(batch, *shape, 16, 16, generator=random) for shape in ((15,), (14, 3))))
+
+
+def same(one, other):
+    return torch.equal(one.heatmaps, other.heatmaps) and torch.equal(one.fields, other.fields)
+
+
+def test_the_published_networks():
+    """Three stages of a ResNet-50 for what is visible, two of DSED for what is hidden, on 57 maps of 208 x 128 cells."""
+    design = Design()
+    assert (design.width, design.height, design.stages, design.reasoner_stages) == (832, 512, 3, 2)
+    assert design.maps == SceneMaps() and (design.box.width, design.box.height) == (832, 512)
+    with torch.device("meta"):
+        whole = Networks(design)
+    assert len(whole.detector.encoders) == 3 and len(whole.reasoner.students) == 2
+    assert isinstance(whole.reasoner, DSED) and whole.reasoner.channels == 15 + 14 * 3
+    assert [level.heads[FLAT][1][0].out_channels for level in whole.detector.upsamplers[0].levels] == [15 + 28] * LEVELS
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        Design(),
+        DESIGN,
+        replace(DESIGN, reasoning="hourglass", detach=True),
+        replace(DESIGN, reasoning="none", reasoner_size=None, width=96),
+    ],
+)
+def test_a_design_goes_through_a_header(design):
+    header = design.header()
+    assert all(isinstance(value, str) for value in header.values())
+    assert Design.of(header) == design
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"width": "33"}, {"width": "wide"}, {"size": "1 1 1"}, {"size": "published"}, {"reasoning": "magic"}, {"detach": "yes"},
+        {"stages": "0"}, {"reasoner_size": "1 1 1 1 1 1 1 1 0"},
+    ],
+)  # fmt: skip
+def test_headers_that_say_what_cannot_be_are_refused(wrong):
+    with pytest.raises((ValueError, OccluposeError)):
+        Design.of(DESIGN.header() | wrong)
+    incomplete = DESIGN.header()
+    del incomplete[next(iter(wrong))]
+    with pytest.raises(KeyError):
+        Design.of(incomplete)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"width": 100}, "input 100 x 64: its sides must be multiples of 32"),
+        ({"height": 0}, "input 64 x 0: its sides must be multiples of 32"),
+        ({"stages": 0}, "stages 0, 1: each must be 1 or more"),
+        ({"reasoner_stages": 0}, "stages 2, 0: each must be 1 or more"),
+        ({"reasoning": "magic"}, "reasoning magic: not known; known are dsed, hourglass, none"),
+        ({"size": Size((1, 0, 1, 1), (4, 4, 8, 8), 8)}, "blocks .1, 0, 1, 1."),
+        ({"reasoner_size": Size((1, 1, 1, 1), (4, 4, 8, 8), 0)}, "width 0: each must be 1 or more"),
+    ],
+)
+def test_designs_that_cannot_be_are_refused(wrong, said):
+    with pytest.raises(OccluposeError, match=said):
+        replace(DESIGN, **wrong)
+
+
+def test_what_reasons():
+    assert isinstance(networks().reasoner, DSED)
+    assert networks(detach=True).reasoner.detach and not networks().reasoner.detach
+    plain = networks(reasoning="hourglass").reasoner
+    assert isinstance(plain, Reasoner) and not isinstance(plain, DSED)
+    assert networks(reasoning="none").reasoner is None
+    assert DESIGN.without_reasoning() == replace(DESIGN, reasoning="none")
+
+
+def test_the_detector_says_heatmaps_ways_and_depths_at_every_stage_and_level():
+    said = networks().detect(pictures())
+    assert [len(stage) for stage in said] == [LEVELS] * 2
+    for stage in said:
+        for heads in stage:
+            shapes = {name: tuple(maps.shape) for name, maps in heads.items()}
+            assert shapes == {FLAT: (2, 43, 16, 16), LIMB_DEPTHS: (2, 14, 16, 16), DEPTHS: (2, 7, 16, 16)}
+
+
+def test_channels_are_heatmaps_ways_limb_by_limb_and_depths():
+    whole = networks()
+    numbers = torch.arange(57.0)[None, :, None, None].expand(1, 57, 16, 16)
+    maps = whole.maps(numbers)
+    assert maps.heatmaps[0, :, 0, 0].tolist() == list(range(15))
+    assert maps.fields[0, :, :2, 0, 0].tolist() == [[15 + 2 * limb, 16 + 2 * limb] for limb in range(14)]
+    assert maps.fields[0, :, 2, 0, 0].tolist() == list(range(43, 57))
+    assert torch.equal(whole.channels(maps), numbers)
+    given = random_maps()
+    assert same(whole.maps(whole.channels(given)), given)
+    heads = {FLAT: numbers[:, :43], LIMB_DEPTHS: numbers[:, 43:]}
+    assert same(whole.of_heads(heads), maps)
+
+
+def test_what_is_visible_is_the_mean_of_the_finest_levels_and_the_depths_of_the_finest():
+    """The last stage's three; a mean, so that peaks stay at 1."""
+    whole = networks()
+    said = whole.detect(pictures())
+    levels = [whole.of_heads(heads) for heads in said[-1]]
+    visible = whole.visible(said)
+    torch.testing.assert_close(visible.heatmaps, sum(level.heatmaps for level in levels[:3]) / 3)
+    torch.testing.assert_close(visible.fields[:, :, :2], sum(level.fields[:, :, :2] for level in levels[:3]) / 3)
+    assert torch.equal(visible.fields[:, :, 2], levels[0].fields[:, :, 2])
+
+
+@pytest.mark.parametrize("reasoning", ["dsed", "hourglass"])
+def test_what_is_hidden_is_made_alike_of_the_reasoner_s_last_stage(reasoning):
+    whole = networks(reasoning=reasoning, reasoner_stages=2)
+    given = random_maps()
+    levels = [whole.maps(level) for level in whole.reasoner(whole.channels(given))[-1]]
+    hidden = whole.hidden(given)
+    torch.testing.assert_close(hidden.heatmaps, sum(level.heatmaps for level in levels[:3]) / 3)
+    torch.testing.assert_close(hidden.fields[:, :, :2], sum(level.fields[:, :, :2] for level in levels[:3]) / 3)
+    assert torch.equal(hidden.fields[:, :, 2], levels[0].fields[:, :, 2])
+
+
+def test_without_a_reasoner_nothing_is_hidden():
+    given = random_maps()
+    hidden = networks(reasoning="none").hidden(given)
+    assert hidden.heatmaps.shape == given.heatmaps.shape and hidden.fields.shape == given.fields.shape
+    assert not hidden.heatmaps.any() and not hidden.fields.any()
+    assert same(merged(given, hidden), given)
+
+
+def test_everything_is_what_is_visible_and_what_is_hidden_exactly():
+    one, other = random_maps(0), random_maps(1)
+    whole = merged(one, other)
+    assert torch.equal(whole.heatmaps, one.heatmaps + other.heatmaps) and torch.equal(whole.fields, one.fields + other.fields)
+
+
+def test_the_reasoner_sees_no_picture_and_the_detector_knows_nothing_of_it():
+    """Other weights of the reasoner change what is hidden; what is visible stays to the bit."""
+    whole = networks()
+    visible = whole.visible(whole.detect(pictures()))
+    hidden = whole.hidden(visible)
+    for parameter in whole.reasoner.parameters():
+        parameter.data += 0.1
+    again = whole.visible(whole.detect(pictures()))
+    assert same(again, visible) and not same(whole.hidden(again), hidden)
+
+
+def test_true_maps_are_of_the_networks_shapes():
+    given = Scene(torch.rand(2, 3, 15, 2) * 60, torch.rand(2, 3, 15), torch.full((2, 3, 15), 2), torch.ones(2))
+    whole = networks()
+    said = whole.of_heads(whole.detect(pictures())[0][0])
+    assert said.heatmaps.shape == whole.codec.heatmaps(given, "all", 0).shape == (2, len(MPI15), 16, 16)
+    assert said.fields.shape == whole.codec.fields(given, "all", 0).shape == (2, len(MPI15.limbs), 3, 16, 16)

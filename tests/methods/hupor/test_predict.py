@@ -1,0 +1,281 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hupor_people import FOCAL, crowd, perfect
+from hupor_training import DESIGN, WIDTHS
+from occlupose.cameras import Camera
+from occlupose.codecs.letterbox import Letterbox
+from occlupose.codecs.scenes import SceneMaps
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor import weights
+from occlupose.methods.hupor.decode import Decoded, decode
+from occlupose.methods.hupor.losses import Maps
+from occlupose.methods.hupor.network import DEPTHS, FLAT, LIMB_DEPTHS, Design, Networks
+from occlupose.methods.hupor.predict import LEAST, Hupor, load
+from occlupose.methods.hupor.refine import RefineRecipe
+from occlupose.skeletons import MPI15
+
+SPACE = SceneMaps(256, 160)
+PARTNERS = list(MPI15.mirror)
+PELVIS = MPI15.index("pelvis")[0]
+
+
+def hupor(design=DESIGN, **options):
+    """Untrained; its maps are not faint, so that something is found."""
+    torch.manual_seed(0)
+    networks = Networks(design)
+    for name, parameter in networks.named_parameters():
+        if "heads" in name and parameter.ndim == 1:
+            nn.init.uniform_(parameter, 0.1, 0.5)
+    return Hupor(weights.Trained(networks.eval()), **options)
+
+
+def picture(width=64, height=64, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+# ---------------------------------------------------------------------------------------- geometry
+
+
+def seen_people(seed, count=3):
+    """People, what is said of them without a mistake, and the picture of 600 x 320 px that the input of 256 x 160 shows."""
+    random = np.random.default_rng(seed)
+    xyz = crowd(random, count, SPACE)
+    state = random.choice([1, 2], xyz.shape[:2], p=[0.3, 0.7])
+    matrix = Letterbox(256, 160).matrix(600, 320)
+    scale = 256 / 600
+    camera = Camera(600, 320, FOCAL / scale, FOCAL / scale, 299.5, 159.5)
+    return xyz, state, matrix, camera
+
+
+def matched(found, truth):
+    """Rows of what was found, in the order of the truth."""
+    apart = np.linalg.norm(np.nan_to_num(found, nan=1e6)[None, :, PELVIS] - truth[:, None, PELVIS], axis=-1)
+    assert sorted(apart.argmin(1)) == list(range(len(truth)))
+    return apart.argmin(1)
+
+
+def assert_found(found, xyz, state, camera):
+    """Everybody, in pixels, in metres, and what is hidden of them."""
+    assert len(found) == len(xyz)
+    rows = matched(found.xy, camera.project(xyz))
+    assert (found.state[rows] == state).mean() > 0.95
+    there = found.state[rows] > 0
+    off = np.linalg.norm(found.xy[rows] - camera.project(xyz), axis=-1)[there] * 256 / 600
+    assert np.median(off) < 0.5 and np.quantile(off, 0.9) < 2
+    away = np.linalg.norm(found.xyz[rows] - xyz, axis=-1)
+    assert np.abs(found.xyz[rows, PELVIS, 2] / xyz[:, PELVIS, 2] - 1).max() < 0.05
+    assert np.median(away[there]) < 0.1
+    np.testing.assert_allclose(camera.project(found.xyz)[found.state > 0], found.xy[found.state > 0], atol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_people_are_where_they_are_in_the_picture_and_in_space(seed):
+    """Of maps without a mistake; the picture's own pixels, its own camera."""
+    xyz, state, matrix, camera = seen_people(seed)
+    said = perfect(xyz, state, SPACE)
+    assert said.span == pytest.approx(1 / (camera.fx * np.hypot(*matrix[:, 0])))
+    found = hupor()._placed(decode(said, SPACE), matrix, camera)
+    assert_found(found, xyz, state, camera)
+    assert found.score.min() >= 0 and found.score.max() <= 1
+
+
+def heads_of(networks, said):
+    """Heads whose maps those are, at every level."""
+
+    def tensor(values):
+        return torch.from_numpy(values)[None].float()
+
+    hidden = said.heatmaps - said.visible
+    visible = networks.channels(Maps(tensor(said.visible), tensor(said.fields)))
+    level = {FLAT: visible[:, :43], LIMB_DEPTHS: visible[:, 43:], DEPTHS: tensor(said.depths)}
+    return [[level] * 4], Maps(tensor(hidden), torch.zeros(1, 14, 3, *SPACE.shape))
+
+
+def test_from_the_networks_last_layers_on_nothing_is_lost(monkeypatch):
+    """Heads that make no mistake, in pictures that are not of the input's form; the camera is the picture's."""
+    xyz, state, _, camera = seen_people(1)
+    asked = hupor(Design(256, 160, stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
+    heads, hidden = heads_of(asked.networks, perfect(xyz, state, SPACE))
+    monkeypatch.setattr(asked.networks, "detect", lambda pictures: heads)
+    monkeypatch.setattr(asked.networks, "hidden", lambda visible: hidden)
+    found = asked(picture(600, 320), camera)
+    assert_found(found, xyz, state, camera)
+    assumed = asked(picture(600, 320))
+    np.testing.assert_allclose(assumed.xy, found.xy)
+    focal = Camera.from_fov(600, 320).fx
+    ratio = assumed.xyz[..., 2][found.state > 0] / found.xyz[..., 2][found.state > 0]
+    assert np.median(ratio) == pytest.approx(focal / camera.fx, rel=0.05)  # a longer lens, and they are farther away
+    assert list(asked.seconds) == ["detection", "reasoning", "grouping"] and min(asked.seconds.values()) >= 0
+
+
+def decoded(count, state=2, z=4.0):
+    xy = np.random.default_rng(0).uniform(10, 150, (count, 15, 2))
+    return Decoded(xy, np.full((count, 15), z), np.full((count, 15), 1.7), np.full((count, 15), state, np.uint8))
+
+
+def placed(given, camera=None, **options):
+    camera = camera or Camera(256, 160, FOCAL, FOCAL, 127.5, 79.5)
+    return hupor(**options)._placed(given, np.eye(3)[:2], camera)
+
+
+def test_absent_joints_are_nowhere_and_scores_are_shares():
+    given = decoded(2)
+    given.state[0, 5], given.state[1, 3] = 0, 1
+    given.score[0, 5] = 0
+    found = placed(given)
+    assert np.isnan(found.xy[0, 5]).all() and np.isnan(found.xyz[0, 5]).all() and found.score[0, 5] == 0
+    there = found.state > 0
+    assert there.sum() == 29 and np.isfinite(found.xy[there]).all() and np.isfinite(found.xyz[there]).all()
+    assert found.state[1, 3] == 1 and (found.score[there] == 1).all()
+
+
+def test_who_has_too_few_joints_is_nobody():
+    given = decoded(3)
+    given.state[0, LEAST:], given.state[1, LEAST - 1 :] = 0, 0
+    found = placed(given)
+    assert LEAST == 4 and (found.state > 0).sum(1).tolist() == [4, 15]
+
+
+def test_who_would_be_behind_the_camera_has_a_place_in_the_picture_alone():
+    given = decoded(2)
+    given.z[1], given.z[0, 4] = -1.0, np.nan
+    found = placed(given)
+    assert np.isfinite(found.xy).all() and (found.state == 2).all()
+    assert np.isnan(found.xyz[1]).all() and np.isnan(found.xyz[0, 4]).all()
+    assert np.isfinite(found.xyz[0, [joint for joint in range(15) if joint != 4]]).all()
+
+
+class Told(nn.Module):
+    """A refiner that says of everybody's joints that they are here, relative to the pelvis."""
+
+    def __init__(self, places):
+        super().__init__()
+        self.places = nn.Parameter(torch.tensor(places, dtype=torch.float32))
+
+    def forward(self, given):
+        return self.places.expand(len(given), -1, -1)
+
+
+def test_a_refiner_says_where_joints_are_that_were_not_found():
+    """Occluded, with no score, where it puts them; but absent where that is beyond the picture. What was found stays at its pixel."""
+    camera = Camera(256, 160, FOCAL, FOCAL, 127.5, 79.5)
+    places = np.random.default_rng(0).uniform(-0.2, 0.2, (15, 3))
+    places[7] = [30.0, 0, 0]
+    given = decoded(1)
+    given.xy[0, PELVIS] = [120, 80]
+    for joint in (4, 7):
+        given.state[0, joint], given.score[0, joint], given.xy[0, joint], given.z[0, joint] = 0, 0, np.nan, np.nan
+    refined = Hupor(weights.Trained(Networks(DESIGN).eval(), Told(places), RefineRecipe()))
+    found = refined._placed(given, np.eye(3)[:2], camera)
+    pelvis = camera.back_project(np.array([120.0, 80]), 4.0)
+    assert found.state[0, [4, 7]].tolist() == [1, 0] and found.score[0, 4] == 0
+    np.testing.assert_allclose(found.xyz[0, 4], pelvis + places[4], atol=1e-5)
+    np.testing.assert_allclose(found.xy[0, 4], camera.project(found.xyz[0, 4]), atol=1e-3)
+    assert np.isnan(found.xy[0, 7]).all() and np.isnan(found.xyz[0, 7]).all()
+    others = [joint for joint in range(15) if joint not in (4, 7, PELVIS)]
+    np.testing.assert_allclose(found.xy[0, others], given.xy[0, others])
+    np.testing.assert_allclose(found.xyz[0, others, 2], 4 + places[others, 2], atol=1e-5)
+    np.testing.assert_allclose(found.xyz[0, PELVIS], pelvis)
+
+
+# ---------------------------------------------------------------------------------------- networks
+
+
+def test_no_people_give_empty_arrays():
+    asked = hupor()
+    for name, parameter in asked.networks.named_parameters():
+        if "heads" in name and parameter.ndim == 1:
+            nn.init.zeros_(parameter)
+    found = asked(picture())
+    assert len(found) == 0
+    assert (found.xy.shape, found.xyz.shape, found.score.shape, found.state.shape) == ((0, 15, 2), (0, 15, 3), (0, 15), (0, 15))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (64, 64), (640, 479)])
+def test_pictures_of_any_size_are_looked_at(size):
+    asked = hupor()
+    seen = asked.look(picture(*size))
+    assert seen.input.shape == (64, 64, 3)
+    assert seen.merged.heatmaps.shape == (1, 15, 16, 16) and seen.depths.shape == (1, 7, 16, 16)
+    np.testing.assert_allclose(seen.matrix, Letterbox(64, 64).matrix(*size))
+    asked(picture(*size))
+
+
+def test_everything_is_what_is_visible_and_what_is_hidden():
+    for flip in (False, True):
+        seen = hupor(flip=flip).look(picture())
+        assert seen.hidden.heatmaps.any()
+        torch.testing.assert_close(seen.merged.heatmaps, seen.visible.heatmaps + seen.hidden.heatmaps)
+        torch.testing.assert_close(seen.merged.fields, seen.visible.fields + seen.hidden.fields)
+
+
+def mirrored(maps):
+    """Heatmaps, and ways in the picture, of the picture the other way round."""
+    limbs = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10]
+    return maps.heatmaps[:, PARTNERS].flip(-1), maps.fields[:, limbs, :2].flip(-1) * torch.tensor([-1.0, 1])[:, None, None]
+
+
+def test_with_its_mirror_image_a_picture_gives_the_maps_of_that_mirrored():
+    """Of a picture that is symmetric they are symmetric; without the mirror image they are not."""
+    image = picture()
+    symmetric = np.concatenate([image[:, :32], image[:, :32][:, ::-1]], 1)
+    for one, other, alike in ((image, image[:, ::-1].copy(), True), (symmetric, symmetric, True), (image, image[:, ::-1].copy(), False)):
+        asked = hupor(flip=alike)
+        seen, turned = asked.look(one), asked.look(other)
+        for name in ("visible", "hidden", "merged"):
+            heatmaps, ways = mirrored(getattr(turned, name))
+            same = [(heatmaps - getattr(seen, name).heatmaps).abs().max(), (ways - getattr(seen, name).fields[:, :, :2]).abs().max()]
+            assert (max(same).item() < 1e-4) is alike, name
+
+
+def test_flipping_averages_what_is_said_of_picture_and_mirror_image():
+    """Maps in the picture; depths are those of the picture itself."""
+    image = picture()
+    plain, other, both = hupor().look(image), hupor().look(image[:, ::-1].copy()), hupor(flip=True).look(image)
+    heatmaps, ways = mirrored(other.visible)
+    torch.testing.assert_close(both.visible.heatmaps, (plain.visible.heatmaps + heatmaps) / 2)
+    torch.testing.assert_close(both.visible.fields[:, :, :2], (plain.visible.fields[:, :, :2] + ways) / 2)
+    torch.testing.assert_close(both.visible.fields[:, :, 2], plain.visible.fields[:, :, 2])
+    torch.testing.assert_close(both.depths, plain.depths)
+
+
+def test_a_camera_of_pictures_of_another_size_is_refused():
+    with pytest.raises(OccluposeError, match="camera: for pictures of 640 x 480, not 64 x 64; give the one of these"):
+        hupor()(picture(), Camera.from_fov(640, 480))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(
+    "layer", ["detector.stem.0.0", "detector.upsamplers.1.levels.2.heads.flat.1.0", "reasoner.students.0.levels.1.0.conv2"]
+)
+def test_weights_that_are_no_numbers_are_named(layer, flip):
+    asked = hupor(flip=flip, name="broken.safetensors")
+    asked.networks.get_submodule(layer).weight.data[0] = torch.nan
+    with pytest.raises(OccluposeError, match=rf"^broken\.safetensors: layer {layer} says what is no number; give other weights$"):
+        asked(picture())
+    assert not any(part._forward_hooks for part in asked.networks.modules())
+
+
+def test_a_file_is_used_as_it_was_trained(tmp_path):
+    made = hupor(replace(DESIGN, stages=1))
+    weights.save(weights.Trained(made.networks), path := tmp_path / "mine.safetensors")
+    again = load(path, flip=True)
+    assert (again.name, again.flip, again.maps) == ("mine.safetensors", True, SceneMaps(64, 64))
+    one, other = hupor(replace(DESIGN, stages=1), flip=True).look(picture()), again.look(picture())
+    assert (one.merged.heatmaps - other.merged.heatmaps).abs().max() < 0.02 * one.merged.heatmaps.abs().max()
+    with pytest.raises(OccluposeError, match="device abacus: torch cannot use it here"):
+        load(path, device="abacus")
+    with pytest.raises(OccluposeError, match=r"nowhere\.safetensors: no such file"):
+        load(tmp_path / "nowhere.safetensors")
+
+
+def test_the_same_picture_gives_the_same_people():
+    asked = hupor()
+    one, other = asked(picture()), asked(picture())
+    for name in ("xy", "xyz", "score", "state"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -1,0 +1,87 @@
+from dataclasses import replace
+from math import inf, nan
+
+import pytest
+
+from hupor_training import TINY, changed
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor.network import Design
+from occlupose.methods.hupor.recipe import PUBLISHED, RECIPES, SMALL, Recipe, detector_alone
+
+
+def test_the_published_recipe():
+    """Supplement 2.1: Adam of 2e-4 that decays by 8e-6, batches of 32, half of them without depth; ten epochs alone, ten together."""
+    assert PUBLISHED.design == Design()
+    assert (PUBLISHED.learning_rate, PUBLISHED.weight_decay, PUBLISHED.batch) == (2e-4, 8e-6, 32)
+    assert (PUBLISHED.flat, PUBLISHED.epochs, PUBLISHED.alone) == (0.5, 20, 0.5)
+    assert (PUBLISHED.shown, PUBLISHED.blocks, PUBLISHED.distillation, PUBLISHED.rising) == ("hidden", (1, 2, 3, 4), 1.0, 0.25)
+    assert not PUBLISHED.design.detach
+    variation = PUBLISHED.variation
+    assert (variation.turn, variation.flip, variation.zoom, variation.shift) == (10, 0.5, (0.8, 1.1), 40)
+    assert {"published": PUBLISHED, "small": SMALL} == RECIPES
+
+
+def test_the_rate_warms_up_over_2400_steps_and_falls_evenly_to_nothing():
+    plan = PUBLISHED.optimisation(160_000)
+    assert plan.steps == 100_000 and plan.warm_up == 2400 and plan.average == 0
+    assert plan.rate(0) == pytest.approx(2e-4 / 2400)
+    assert plan.rate(1199) == pytest.approx(1e-4 * (1 - 1199 / 100_000))
+    assert plan.rate(25_000) == pytest.approx(1.5e-4) and plan.rate(75_000) == pytest.approx(0.5e-4)
+    assert plan.rate(100_000) == 0
+
+
+@pytest.mark.parametrize(("pictures", "batch", "epochs", "steps"), [(4, 4, 6, 6), (1, 32, 20, 1), (1000, 8, 0.001, 1), (10, 4, 2, 5)])
+def test_steps_are_so_many_that_each_picture_is_drawn_as_often_as_there_are_epochs(pictures, batch, epochs, steps):
+    plan = replace(TINY, batch=batch, epochs=epochs, warm_up=1000).optimisation(pictures)
+    assert plan.steps == steps and plan.warm_up == steps
+    assert 1 <= plan.save_every <= 500 and 1 <= plan.log_every <= 50
+
+
+def test_when_the_reasoner_learns_and_how_much_of_that_is_done():
+    recipe = replace(TINY, alone=0.5)
+    assert [recipe.reasons(done) for done in (0, 0.25, 0.499)] == [None] * 3
+    assert [recipe.reasons(done) for done in (0.5, 0.75, 1)] == [0, 0.5, 1]
+    assert replace(TINY, alone=0.0).reasons(0.0) == 0
+    assert replace(TINY, alone=1.0).reasons(1.0) is None
+    assert changed(reasoning="none").reasons(0.9) is None
+    assert detector_alone(recipe).reasons(0.9) is None
+
+
+def test_beside_a_detector_that_stays_the_reasoner_learns_from_the_first_step_on():
+    recipe = replace(TINY, detector=False, alone=0.5)
+    assert [recipe.reasons(done) for done in (0, 0.25, 1)] == [0, 0.25, 1]
+    assert replace(recipe, alone=1.0).reasons(0.0) == 0
+
+
+def test_the_detector_alone_differs_in_nothing_else():
+    alone = detector_alone(TINY)
+    assert alone.design.reasoning == "none"
+    assert replace(alone, design=TINY.design) == TINY
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        *(({name: value}, f"{name} {value}: a share") for name in ("flat", "alone", "mixed") for value in (-0.5, 1.5, nan)),
+        *(({"rising": value}, f"rising {value:g}: a share, more than 0") for value in (0.0, 1.5, nan)),
+        ({"batch": 1}, "batch 1: must be 2 or more"),
+        *(({"epochs": value}, f"epochs {value:g}: must be more than 0, and finite") for value in (0, -1, inf, nan)),
+        *(({"blocks": value}, "blocks .*: each of 1 to 4 once") for value in ((), (0,), (5,), (1, 1))),
+        *(({"seed": value}, f"seed {value}: must be 0 or more") for value in (-1, 2**63)),
+        *(({"distillation": value}, "distillation .*: must be 0 or more") for value in (-1, inf, nan)),
+    ],
+)
+def test_recipes_that_cannot_be_are_refused(wrong, said):
+    with pytest.raises(OccluposeError, match=said):
+        Recipe(**wrong)
+
+
+def test_somebody_must_learn():
+    with pytest.raises(OccluposeError, match="neither it nor a reasoner would learn"):
+        replace(changed(reasoning="none"), detector=False)
+
+
+@pytest.mark.parametrize("wrong", [{"learning_rate": -1.0}, {"weight_decay": nan}, {"warm_up": 0}, {"clip": 0.0}, {"average": 1.0}])
+def test_rates_that_cannot_be_are_refused_before_training(wrong):
+    with pytest.raises(OccluposeError, match=next(iter(wrong))):
+        replace(TINY, **wrong).optimisation(10)

@@ -1,0 +1,569 @@
+import csv
+import json
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+import pytest
+import torch
+
+from hupor_training import DESIGN, SHORT, STILL, TINY, changed, deep, drawn, flat, write_crowds
+from occlupose.codecs.scenes import TORSO, SceneTruth
+from occlupose.datasets.bottomup import show
+from occlupose.datasets.crowds import crowd
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor import weights
+from occlupose.methods.hupor.losses import HEATMAPS, LIMB_DEPTHS, TORSO_DEPTHS, WAYS
+from occlupose.methods.hupor.network import DEPTHS, FLAT, Networks
+from occlupose.methods.hupor.network import LIMB_DEPTHS as FIELD_DEPTHS
+from occlupose.methods.hupor.train import TEACHER, Course, Samples, detection, kernels, known_of, maps_of, reasoning, train_hupor
+from occlupose.networks.mspn import LEVELS
+from occlupose.skeletons import MPI15
+from occlupose.training import loop
+
+QUICK = replace(TINY, design=SHORT)
+HEAD = MPI15.index("head_top")[0]
+
+
+@pytest.fixture(scope="module")
+def crowds(tmp_path_factory):
+    """Two pictures with depth and two without."""
+    return write_crowds(tmp_path_factory.mktemp("crowds"))
+
+
+@pytest.fixture(scope="module")
+def begun(crowds, tmp_path_factory):
+    """Weights of a training of two steps."""
+    return trained(crowds, tmp_path_factory.mktemp("begun"), replace(QUICK, epochs=2, alone=0.0))
+
+
+def trained(crowds, folder, recipe=QUICK, **options):
+    return train_hupor(crowds, folder, recipe, progress=False, **{"say": lambda line: None} | options)
+
+
+def batch(given, pictures=True, design=DESIGN):
+    return show(given, [drawn(each) for each in given] if pictures else None, design.box)
+
+
+def draw(crowds, recipe=TINY, seed=0, **options):
+    return Samples(crowds, recipe, **options).draw(torch.Generator().manual_seed(seed))
+
+
+def course(recipe=TINY, steps=8):
+    torch.manual_seed(0)
+    return Course(Networks(recipe.design), recipe, steps)
+
+
+def moved(module):
+    """Parameters that a gradient would move, of all those that could be."""
+    return {name for name, parameter in module.named_parameters() if parameter.grad is not None and parameter.grad.any()}
+
+
+# ----------------------------------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize(("flat", "expected"), [(0.5, 4), (0.25, 2), (0.0, 0), (1.0, 8)])
+def test_a_batch_has_its_share_of_pictures_without_depth(crowds, flat, expected):
+    shown = draw(crowds, replace(TINY, batch=8, flat=flat))
+    assert shown.deep.tolist() == [True] * (8 - expected) + [False] * expected
+    assert shown.pictures.shape == (8, 64, 64, 3) and shown.pictures.dtype == torch.uint8
+    assert torch.equal(shown.scene.span.isfinite(), shown.deep)
+
+
+@pytest.mark.parametrize("kind", [True, False])
+def test_where_there_is_one_kind_the_whole_batch_is_of_it(crowds, kind):
+    shown = draw([each for each in crowds if each.deep is kind], replace(TINY, batch=8, flat=0.5))
+    assert shown.deep.tolist() == [kind] * 8
+
+
+def test_pictures_of_a_kind_are_drawn_evenly(crowds):
+    """However many there are of the other one."""
+    samples = Samples(crowds[:2] + crowds[2:3], replace(TINY, batch=400), pictures=False)
+    numbers = samples._chosen(torch.Generator().manual_seed(0))
+    assert np.bincount(numbers[:200], minlength=3)[2] == 0 and set(numbers[200:]) == {2}
+    assert 70 < np.bincount(numbers[:200])[0] < 130
+
+
+def test_the_same_draw_gives_the_same_batch(crowds):
+    once, again, other, labels = (
+        draw(crowds, seed=1),
+        draw(crowds, seed=1, threads=1),
+        draw(crowds, seed=2),
+        draw(crowds, seed=1, pictures=False),
+    )
+    assert torch.equal(once.pictures, again.pictures) and torch.equal(once.scene.xy, again.scene.xy)
+    assert not torch.equal(once.pictures, other.pictures)
+    assert labels.pictures is None and torch.equal(labels.scene.xy, once.scene.xy)
+
+
+def test_unreadable_pictures_are_left_out_and_named(tmp_path):
+    given = write_crowds(tmp_path)
+    bad = given[0].picture.path
+    bad.write_bytes(bad.read_bytes()[:100])
+    samples = Samples(given, replace(TINY, batch=12))
+    shown = samples.draw(torch.Generator().manual_seed(0))
+    assert len(shown.pictures) == 12 and list(samples.unreadable) == [str(bad)]
+    assert bad.name in samples.unreadable[str(bad)]
+    with pytest.raises(OccluposeError, match=bad.name):
+        draw(given, replace(TINY, batch=12), strict=True)
+
+
+def test_another_picture_that_takes_the_place_of_an_unreadable_one_comes_with_its_own_people(tmp_path):
+    given = write_crowds(tmp_path, (deep, deep))
+    given[0].picture.path.write_bytes(b"no picture")
+    shown = draw(given, replace(TINY, variation=STILL))
+    alone = batch(given[1:])
+    for number in range(4):
+        assert torch.equal(shown.scene.state[number], alone.scene.state[0])
+        assert torch.equal(shown.pictures[number], shown.pictures[0])
+
+
+def test_unreadable_pictures_are_replaced_by_others_of_their_kind(tmp_path):
+    """So that each kind keeps its share of a batch."""
+    given = write_crowds(tmp_path)
+    for number in (1, 3):  # the last of each kind
+        given[number].picture.path.write_bytes(b"no picture")
+    samples = Samples(given, replace(TINY, batch=8))
+    for seed in range(3):
+        assert samples.draw(torch.Generator().manual_seed(seed)).deep.tolist() == [True] * 4 + [False] * 4
+    assert len(samples.unreadable) == 2
+
+
+@pytest.mark.parametrize(("kind", "said"), [(deep, "with"), (flat, "without")])
+def test_where_no_picture_of_a_kind_can_be_read_training_does_not_go_on(tmp_path, kind, said):
+    given = write_crowds(tmp_path, (kind, kind, flat if kind is deep else deep))
+    for each in given[:2]:
+        each.picture.path.write_bytes(b"no picture")
+    with pytest.raises(OccluposeError, match=f"nor can any other picture {said} depth; give the dataset's own"):
+        draw(given)
+
+
+# ------------------------------------------------------------------------------------------ losses
+
+
+def test_kernels_go_from_coarse_to_fine_and_are_finer_in_the_last_stage():
+    """11, 9, 7, 5 cells from the coarsest level to the finest; 15, 11, 9, 7 in stages before."""
+    assert kernels(True) == [4, 3, 2, 1] and kernels(False) == [3, 2, 1, 0]
+
+
+def heads_of(networks, maps, depths):
+    """A level's heads that say these maps."""
+    channels = networks.channels(maps)
+    return {FLAT: channels[:, :43].clone(), FIELD_DEPTHS: channels[:, 43:].clone(), DEPTHS: depths.clone()}
+
+
+def perfect(networks, shown):
+    """What a detector says that makes no mistake, stage by stage and level by level."""
+    truth = SceneTruth(networks.codec, shown.scene)
+    cells, depth = networks.codec.depths(shown.scene, "visible")
+    depths = torch.zeros(len(cells), len(TORSO), 16 * 16)
+    for row, person, joint in depth.isfinite().nonzero().tolist():
+        depths[row, joint, cells[row, person, joint]] = depth[row, person, joint]
+    depths = depths.unflatten(-1, (16, 16))
+    stages = ([3, 2, 1, 0], [4, 3, 2, 1])
+    return [[heads_of(networks, maps_of(truth, "visible", kernel), depths) for kernel in stage] for stage in stages], truth
+
+
+def test_a_detector_without_mistakes_has_no_loss_and_each_mistake_counts_as_published():
+    """In every stage and level; the finest counts four times as much as others, and in it the hardest channels count."""
+    networks, shown = course().networks, batch([deep(0, people=1), deep(1, people=1)])
+    found, truth = perfect(networks, shown)
+    terms = detection(networks, found, shown, truth)
+    assert terms["visible"].item() == pytest.approx(0, abs=1e-6) and terms["torso"].item() == pytest.approx(0, abs=1e-5)
+    factors = {FLAT: (5, HEATMAPS, 8, 15), FIELD_DEPTHS: (3, LIMB_DEPTHS, 8, 14)}
+    for stage, level, head, limb in ((0, 0, FLAT, False), (1, 2, FLAT, False), (1, 0, FIELD_DEPTHS, False), (0, 3, FLAT, True)):
+        found, _ = perfect(networks, shown)
+        channel, factor, hardest, count = (15 + 9, WAYS, 16, 28) if limb else factors[head]
+        found[stage][level][head][0, channel] += 0.1
+        expected = (1 if level == 0 else 0.25) * factor * 0.01 / (2 * (hardest if level == 0 else count))
+        assert detection(networks, found, shown, truth)["visible"].item() == pytest.approx(expected, rel=1e-3)
+    found, _ = perfect(networks, shown)
+    found[0][1][DEPTHS] += 0.1
+    assert detection(networks, found, shown, truth)["torso"].item() == pytest.approx(0.25 * TORSO_DEPTHS * 0.1, rel=1e-3)
+
+
+def test_a_reasoner_without_mistakes_has_no_loss():
+    """What is visible and what it says is hidden are everything exactly, at every level."""
+    networks, shown = course().networks, batch([deep(3, people=1), deep(4, people=1)])
+    truth = SceneTruth(networks.codec, shown.scene)
+    said = [[networks.channels(maps_of(truth, "hidden", kernel)).clone() for kernel in stage] for stage in ([3, 2, 1, 0], [4, 3, 2, 1])]
+    assert said[0][0].any()
+    terms = reasoning(networks, said, shown, truth)
+    assert terms.keys() == {"hidden", "all"} and all(term.item() == pytest.approx(0, abs=1e-6) for term in terms.values())
+    said[1][1][0, 5] += 0.1  # a heatmap counts in what is hidden, and as much in everything
+    for term in reasoning(networks, said, shown, truth).values():
+        assert term.item() == pytest.approx(0.25 * HEATMAPS * 0.01 / (2 * 15), rel=1e-3)
+
+
+def leaves(count, channels, stages=2):
+    random = torch.Generator().manual_seed(0)
+    return [[torch.randn(count, channels, 16, 16, generator=random).requires_grad_() for _ in range(LEVELS)] for _ in range(stages)]
+
+
+def test_what_coco_does_not_say_has_no_gradient_in_the_detector():
+    """No heatmap of the head, no limb to it, no depth of any limb or joint; all that it says has one, and beside it all of the other."""
+    networks, shown = course().networks, batch([deep(0), flat(0)])
+    flats, fields, depths = leaves(2, 43), leaves(2, 14), leaves(2, 7)
+    found = [
+        [{FLAT: a, FIELD_DEPTHS: b, DEPTHS: c} for a, b, c in zip(*stage, strict=True)] for stage in zip(flats, fields, depths, strict=True)
+    ]
+    sum(detection(networks, found, shown, SceneTruth(networks.codec, shown.scene)).values()).backward()
+    unsaid = {HEAD, 15, 16}  # and the x and y of the first limb, from neck to head
+    assert MPI15.limbs[0] == ("neck", "head_top")
+    seen = [bool((each.state[:, MPI15.index(*TORSO)] == 2).any()) for each in (deep(0),)]
+    assert seen == [True]
+    for stage in found:
+        for number, level in enumerate(stage):
+            with_depth, without = (level[FLAT].grad[row].flatten(1).any(1) for row in (0, 1))
+            if number:  # of the finest level the hardest channels count alone
+                assert with_depth.all()
+                assert {*(~without).nonzero().flatten().tolist()} == unsaid
+            else:
+                assert not without[list(unsaid)].any() and without.sum() == 8 + 16
+            assert level[FIELD_DEPTHS].grad[0].any() and not level[FIELD_DEPTHS].grad[1].any()
+            assert level[DEPTHS].grad[0].any() and not level[DEPTHS].grad[1].any()
+
+
+def test_what_coco_does_not_say_has_no_gradient_in_the_reasoner():
+    networks, shown = course().networks, batch([deep(0), flat(0)], pictures=False)
+    said = leaves(2, 57)
+    sum(reasoning(networks, said, shown, SceneTruth(networks.codec, shown.scene)).values()).backward()
+    for stage in said:
+        for number, level in enumerate(stage):
+            with_depth, without = (level.grad[row].flatten(1).any(1) for row in (0, 1))
+            unsaid = [HEAD, 15, 16, *range(43, 57)]
+            assert not without[unsaid].any()
+            if number:
+                assert with_depth.all() and without.sum() == 57 - len(unsaid)
+
+
+def test_a_limb_s_depth_is_learnt_where_it_is_known_of_everybody():
+    """Of one of two people an elbow's is not: both limbs at it are not learnt in that picture, nor is anything else lost."""
+    given = deep(0)
+    one, elbow = crowd_of(given), MPI15.index("left_elbow")[0]
+    one.z[1, elbow] = np.nan
+    known = known_of(course().networks.codec, batch([one, crowd_of(given)], pictures=False))
+    assert known.heatmaps.bool().all() and known.ways.bool().all() and known.limb_depths[1].bool().all()
+    missing = [MPI15.limbs[limb] for limb in (known.limb_depths[0] == 0).nonzero().flatten()]
+    assert missing == [limb for limb in MPI15.limbs if "left_elbow" in limb]
+    one.state[1, elbow] = 0  # nobody asks after the depth of what is not there
+    assert known_of(course().networks.codec, batch([one], pictures=False)).limb_depths.bool().all()
+
+
+def crowd_of(given):
+    """The same, every joint visible."""
+    xy = np.where(np.isfinite(given.xy), given.xy, 100.0)
+    z = np.where(np.isfinite(given.z), given.z, 4.0)
+    return crowd(None, given.size, xy, z, np.full(given.state.shape, 2, np.uint8), camera=given.camera)
+
+
+# ------------------------------------------------------------------------------------ what learns when
+
+
+def watched(lesson, monkeypatch):
+    """Notes what the reasoner is given and what it answers."""
+    noted, real = [], lesson.networks.reasoner.taught
+
+    def taught(visible, shown):
+        answer = real(visible, shown)
+        noted.append((visible.detach(), shown, answer))
+        return answer
+
+    monkeypatch.setattr(lesson.networks.reasoner, "taught", taught)
+    return noted
+
+
+@pytest.mark.parametrize("reasoning", ["dsed", "hourglass"])
+def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(crowds, reasoning):
+    """Though it is given the detector's maps, its terms have no gradient there, not even a small one."""
+    lesson = course(replace(changed(reasoning=reasoning), alone=0.0, mixed=1.0, rising=0.1))
+    lesson.step += 4
+    terms = lesson(batch(crowds))
+    assert min(terms[name].item() for name in ("visible", "torso", "hidden", "all")) > 0
+    (terms["visible"] + terms["torso"]).backward(retain_graph=True)
+    assert moved(lesson.networks.detector) == {name for name, _ in lesson.networks.detector.named_parameters()}
+    assert not moved(lesson.networks.reasoner)
+    lesson.zero_grad()
+    (terms["hidden"] + terms["all"] + terms["distillation"]).backward()
+    assert all(parameter.grad is None for parameter in lesson.networks.detector.parameters())
+    assert moved(lesson.networks.reasoner) == {name for name, _ in lesson.networks.reasoner.named_parameters()}
+
+
+def test_at_first_the_detector_learns_alone(crowds, tmp_path):
+    """Until then the reasoner's weights do not move at all; afterwards all of them do, teacher, student and decoder."""
+    recipe = replace(QUICK, alone=0.5, epochs=8)
+    lesson, states = course(recipe), []
+
+    def loss(model, shown):
+        states.append({name: value.clone() for name, value in lesson.networks.state_dict().items()})
+        return model(shown)
+
+    samples = Samples(crowds, recipe)
+    loop.train(lesson, samples.draw, loss, replace(recipe.optimisation(4), save_every=8), tmp_path, progress=False)
+    reasoner = [name for name in states[0] if name.startswith("reasoner.")]
+    assert len(states) == 8
+    for state in states[:5]:  # as the fifth step begins four are done
+        assert all(torch.equal(state[name], states[0][name]) for name in reasoner)
+    weights_of = [name for name, _ in lesson.networks.named_parameters() if name.startswith("reasoner.")]
+    assert not any(torch.equal(states[7][name], states[0][name]) for name in weights_of)
+    assert not torch.equal(states[1]["detector.stem.0.0.weight"], states[0]["detector.stem.0.0.weight"])
+    table = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [row["hidden"] == "0" for row in table] == [True] * 4 + [False] * 4
+
+
+def test_distillation_grows_to_its_most_over_a_quarter_of_the_reasoner_s_training(crowds, monkeypatch):
+    recipe = replace(QUICK, alone=0.5, distillation=3.0, rising=0.25)
+    lesson = course(recipe, steps=32)
+    noted, shown = watched(lesson, monkeypatch), batch(crowds)
+    found = []
+    for step in (0, 15, 16, 17, 18, 19, 20, 24, 31):
+        lesson.step.fill_(step)
+        term = lesson(shown)["distillation"].item()
+        found.append(term / noted[-1][2].distances.sum().item() if noted else term)
+        assert lesson.step.item() == step + 1
+    assert found == pytest.approx([0, 0, 0, 0.75, 1.5, 2.25, 3, 3, 3], rel=1e-5)
+
+
+@pytest.mark.parametrize("blocks", [(1,), (4,), (2, 3, 4), (1, 2, 3, 4)])
+def test_blocks_say_which_levels_are_compared(crowds, monkeypatch, blocks):
+    lesson = course(replace(TINY, design=replace(DESIGN, reasoner_stages=2), alone=0.0, blocks=blocks))
+    noted = watched(lesson, monkeypatch)
+    lesson.step += 7
+    term = lesson(batch(crowds))["distillation"]
+    distances = noted[0][2].distances
+    assert distances.shape == (2, 4)
+    assert term.item() == pytest.approx(sum(distances[:, block - 1].sum().item() for block in blocks), rel=1e-5)
+    assert term.item() < distances.sum().item() or len(blocks) == 4
+
+
+def test_without_a_teacher_the_reasoner_learns_directly(crowds):
+    lesson = course(replace(changed(reasoning="hourglass"), alone=0.0))
+    terms = lesson(batch(crowds))
+    assert terms["distillation"].item() == 0 and not terms["distillation"].requires_grad
+    terms["hidden"].backward()
+    assert moved(lesson.networks.reasoner) == {name for name, _ in lesson.networks.reasoner.named_parameters()}
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_whether_the_teacher_moves_towards_the_student(crowds, detach):
+    lesson = course(replace(changed(detach=detach), alone=0.0))
+    lesson.step += 7
+    terms = lesson(batch(crowds))
+    terms["distillation"].backward(retain_graph=True)
+    assert bool(moved(lesson.networks.reasoner.teachers)) is not detach
+    assert moved(lesson.networks.reasoner.students)
+    lesson.zero_grad()
+    (terms["hidden"] + terms["all"]).backward()
+    assert moved(lesson.networks.reasoner.teachers) and moved(lesson.networks.reasoner.decoders)
+    assert not moved(lesson.networks.reasoner.students)
+
+
+@pytest.mark.parametrize("shown", ["hidden", "all"])
+def test_what_the_teacher_is_shown(crowds, monkeypatch, shown):
+    lesson = course(replace(TINY, alone=0.0, shown=shown))
+    noted, given = watched(lesson, monkeypatch), batch(crowds)
+    lesson(given)
+    truth = SceneTruth(lesson.networks.codec, given.scene)
+    assert TEACHER == 3
+    assert torch.equal(noted[0][1], lesson.networks.channels(maps_of(truth, shown, 3)))
+    other = maps_of(truth, "all" if shown == "hidden" else "hidden", 3)
+    assert not torch.equal(noted[0][1], lesson.networks.channels(other))
+
+
+def source(lesson, given, truth, detected):
+    """What each picture's student was given: the number of a kernel of true visible maps, or "detector"."""
+    candidates = {kernel: lesson.networks.channels(maps_of(truth, "visible", kernel)) for kernel in range(5)} | {"detector": detected}
+    return [
+        next((name for name, maps in candidates.items() if torch.allclose(row, maps[number], atol=1e-6)), None)
+        for number, row in enumerate(given)
+    ]
+
+
+@pytest.mark.parametrize("mixed", [0.0, 0.5, 1.0])
+def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(crowds, monkeypatch, mixed):
+    lesson = course(replace(QUICK, alone=0.0, mixed=mixed))
+    noted, given = watched(lesson, monkeypatch), batch(crowds)
+    truth = SceneTruth(lesson.networks.codec, given.scene)
+    with torch.no_grad():
+        detected = lesson.networks.channels(lesson.networks.visible(lesson.networks.detect(given.pictures)))
+    sources = []
+    for _ in range(20):
+        lesson(given)
+        sources.append(source(lesson, noted[-1][0], truth, detected))
+    of_detector = np.mean([name == "detector" for row in sources for name in row])
+    assert all(name is not None for row in sources for name in row)
+    assert of_detector == mixed if mixed != 0.5 else 0.3 < of_detector < 0.7
+    assert mixed != 0.5 or any(len(set(row)) > 1 for row in sources)  # picture by picture
+    assert mixed == 1 or {name for row in sources for name in row} - {"detector"} == {0, 1, 2, 3, 4}
+
+
+def test_without_a_reasoner_there_are_the_detector_s_terms_alone(crowds):
+    assert list(course(changed(reasoning="none"))(batch(crowds))) == ["visible", "torso"]
+    assert list(course()(batch(crowds))) == ["visible", "torso", "hidden", "all", "distillation"]
+    assert list(course(replace(TINY, alone=0.0))(batch(crowds))) == ["visible", "torso", "hidden", "all", "distillation"]
+
+
+def test_a_detector_that_stays_is_used_as_it_is(crowds):
+    """In training too: its normalisation by what it learnt, whatever it is shown."""
+    lesson = course(replace(TINY, detector=False)).train()
+    before = {name: value.clone() for name, value in lesson.networks.detector.state_dict().items()}
+    terms = lesson(batch(crowds))
+    assert list(terms) == ["hidden", "all", "distillation"] and lesson.networks.reasoner.training
+    assert not any(part.training for part in lesson.networks.detector.modules())
+    sum(terms.values()).backward()
+    assert all(torch.equal(value, before[name]) for name, value in lesson.networks.detector.state_dict().items())
+    assert all(parameter.grad is None for parameter in lesson.networks.detector.parameters())
+
+
+# ---------------------------------------------------------------------------------------- training
+
+
+def rows(folder):
+    return [row[:-1] for row in csv.reader((folder / "log.csv").open())]
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(count, monkeypatch):
+    real, left = Samples.draw, iter(range(count))
+
+    def dying(self, generator):
+        if next(left, None) is None:
+            raise Killed
+        return real(self, generator)
+
+    monkeypatch.setattr(Samples, "draw", dying)
+
+
+@pytest.mark.slow
+def test_it_learns_a_few_pictures(crowds, tmp_path):
+    recipe = replace(TINY, batch=8, epochs=100, alone=0.0, mixed=0.0, variation=STILL, learning_rate=1e-2)
+    trained(crowds, tmp_path, recipe)
+    first, *_, last = ({name: float(value) for name, value in row.items()} for row in csv.DictReader((tmp_path / "log.csv").open()))
+    assert last["step"] == 50
+    assert last["visible"] < 0.7 * first["visible"]
+    assert last["torso"] < 0.8 * first["torso"]
+    assert last["hidden"] < 0.75 * first["hidden"] and last["all"] < 0.75 * first["all"]
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(crowds, tmp_path, monkeypatch):
+    """Before and after the reasoner begins to learn; what chance decides in the network goes on too."""
+    straight = trained(crowds, tmp_path / "straight")
+    with monkeypatch.context() as killing:
+        killed_after(4, killing)
+        with pytest.raises(Killed):
+            trained(crowds, tmp_path / "resumed")
+    torch.manual_seed(99)
+    assert 0 < torch.load(tmp_path / "resumed" / "last.pt", weights_only=True)["step"] < 6
+    resumed = trained(crowds, tmp_path / "resumed", resume=True)
+    assert resumed.read_bytes() == straight.read_bytes()
+    assert rows(tmp_path / "resumed") == rows(tmp_path / "straight")
+    assert [row[0] for row in rows(tmp_path / "straight")] == ["step", "1", "2", "3", "4", "5", "6"]
+    card = json.loads(straight.with_suffix(".json").read_text())
+    assert (card["name"], card["pictures"], card["people"]) == ("tiny", 4, sum(map(len, crowds)))
+    assert card["recipe"]["design"]["width"] == 64 and card["recipe"]["clip"] is None
+    assert str(tmp_path) not in straight.with_suffix(".json").read_text()
+    assert card["parameters"] == sum(value.numel() for value in Networks(SHORT).parameters())
+
+
+def test_a_run_goes_on_only_with_the_recipe_and_the_people_that_began_it(crowds, tmp_path):
+    once = replace(QUICK, epochs=1)
+    trained(crowds, tmp_path, once)
+    before = (tmp_path / "last.pt").read_bytes()
+    for changed_crowds, recipe in ((crowds, replace(once, mixed=0.25)), ([*crowds[:3], flat(9, picture=crowds[3].picture)], once)):
+        with pytest.raises(OccluposeError, match="begun with other settings or data"):
+            trained(changed_crowds, tmp_path, recipe, resume=True)
+    with pytest.raises(OccluposeError, match="give --resume"):
+        trained(crowds, tmp_path, once)
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def tensors(path):
+    return weights.load(path).networks.state_dict()
+
+
+def test_training_begins_with_weights_that_are_given(crowds, begun, tmp_path):
+    """At a rate of nothing it ends with them."""
+    still = replace(QUICK, epochs=1, learning_rate=0.0, average=0.9)
+    path = trained(crowds, tmp_path / "run", still, start=begun)
+    parameters = {name for name, _ in Networks(SHORT).named_parameters() if "teachers" not in name}
+    one, other = tensors(begun), tensors(path)
+    assert parameters <= one.keys() and all(torch.equal(one[name], other[name]) for name in parameters)
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["begun_with"].endswith("tensors of tiny.safetensors") and len(card["sha256"]) == 64
+    with pytest.raises(OccluposeError, match="begun with other settings or data"):
+        trained(crowds, tmp_path / "run", still, resume=True)
+
+
+def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(crowds, begun, tmp_path):
+    """Its statistics too; and beside it the reasoner has learnt."""
+    path = trained(crowds, tmp_path, replace(QUICK, detector=False, epochs=3, average=0.5), start=begun)
+    one, other = tensors(begun), tensors(path)
+    detector = [name for name in one if name.startswith("detector.")]
+    assert any("running_mean" in name for name in detector) and any("num_batches" in name for name in detector)
+    assert all(torch.equal(one[name], other[name]) for name in detector)
+    assert not torch.equal(one["reasoner.students.0.levels.0.0.conv1.weight"], other["reasoner.students.0.levels.0.0.conv1.weight"])
+
+
+def test_the_reasoner_learns_from_labels_alone(tmp_path):
+    """Without a picture anywhere, where the detector neither learns nor is asked."""
+    labels = [deep(0), flat(1)]
+    alone = replace(QUICK, detector=False, mixed=0.0, epochs=4)
+    assert trained(labels, tmp_path / "run", alone).exists()
+    for recipe in (QUICK, replace(alone, mixed=0.5)):
+        with pytest.raises(
+            OccluposeError, match=r"data: no picture to learn from; give a dataset with pictures, or learn the reasoner alone"
+        ):
+            trained(labels, tmp_path / "other", recipe)
+    assert not (tmp_path / "other").exists()
+
+
+def test_crowds_without_pictures_are_passed_over_where_pictures_are_shown(crowds, tmp_path):
+    said = []
+    trained([*crowds[:2], deep(7)], tmp_path, replace(QUICK, epochs=1), say=said.append)
+    people = len(crowds[0]) + len(crowds[1])
+    assert said == [f"tiny: learns from {people} people in 2 pictures, 2 with depth"]
+
+
+def test_a_detector_cannot_stay_as_it_is_without_weights(crowds, tmp_path):
+    with pytest.raises(OccluposeError, match="detector: cannot stay as it is without weights; give some"):
+        trained(crowds, tmp_path, replace(QUICK, detector=False))
+
+
+def test_what_could_not_be_read_is_said_at_the_end(tmp_path):
+    given = write_crowds(tmp_path)
+    given[0].picture.path.unlink()
+    said = []
+    trained(given, tmp_path / "run", replace(QUICK, epochs=2, batch=8), say=said.append)
+    assert said[-1] == "pictures that could not be read, left out: 1" and "0.png" in said[-2]
+    with pytest.raises(OccluposeError, match=r"0\.png"):
+        trained(given, tmp_path / "strict", replace(QUICK, epochs=2, batch=8), strict=True)
+
+
+def test_labels_may_be_left_out(crowds, tmp_path):
+    """All joints count as visible then: the detector learns of more, and of nothing that is hidden."""
+    recipe = replace(QUICK, epochs=1, alone=0.0, batch=8)
+    tables = {}
+    for labels in ("dataset", "none"):
+        path = trained(crowds, tmp_path / labels, replace(recipe, labels=labels))
+        assert json.loads(path.with_suffix(".json").read_text())["recipe"]["labels"] == labels
+        (tables[labels],) = csv.DictReader((tmp_path / labels / "log.csv").open())
+    assert 1.2 * float(tables["dataset"]["visible"]) < float(tables["none"]["visible"])
+    assert float(tables["dataset"]["hidden"]) > 1.2 * float(tables["none"]["hidden"])
+
+
+def test_several_processes_are_refused(crowds, tmp_path, monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OccluposeError, match="hupor: is trained by one process, not by 2; begin it without torchrun"):
+        trained(crowds, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_gradients_may_be_as_large_as_they_are(crowds, tmp_path):
+    assert QUICK.clip == inf
+    clipped = trained(crowds, tmp_path / "clipped", replace(QUICK, epochs=2, clip=1e-3))
+    assert json.loads(clipped.with_suffix(".json").read_text())["recipe"]["clip"] == 1e-3
+    assert all(value.isfinite().all() for value in tensors(clipped).values())

@@ -1,0 +1,79 @@
+"""People found without networks: from made-up walkers, as HUPOR would say it; and HUPOR's own weights, small and untrained."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from occlupose.cameras import Camera
+from occlupose.methods.hupor import weights
+from occlupose.methods.hupor.network import Design, Networks
+from occlupose.methods.hupor.predict import Found
+from occlupose.networks.mspn import Size
+from occlupose.poses import ABSENT, OCCLUDED, Poses
+from occlupose.skeletons import MPI15
+from walkers import film, stand, walk
+
+WIDTH, HEIGHT = 320, 180
+
+
+@dataclass
+class Script:
+    """A finder that is told who is where in the frames to come; starts again after the last."""
+
+    frames: list[Found]
+    cameras: list[Camera] = field(default_factory=list)
+
+    def __call__(self, image: np.ndarray, camera: Camera) -> Found:
+        self.cameras.append(camera)
+        return self.frames[(len(self.cameras) - 1) % len(self.frames)]
+
+
+def found(poses: Poses, frame: int, who: list[int]) -> Found:
+    """Some of the people of one frame, in this order."""
+    parts = (getattr(poses, name)[frame, who] for name in ("xy", "xyz", "score", "state"))
+    return Found(*parts)
+
+
+def walkers(frames: int) -> Poses:
+    """Three people of MPI15 joints at 10 frames a second: one who walks, one whose left arm is hidden, one without right leg."""
+    walking = walk(lambda time: np.stack([-1.5 + 0.5 * time, 5 + 0 * time], -1), frames)
+    poses = film(walking, stand(0.3, 4, frames), stand(2, 7, frames), width=WIDTH, height=HEIGHT).to(MPI15)
+    arm, leg = (MPI15.index(*joints) for joints in (("left_elbow", "left_wrist"), ("right_knee", "right_ankle")))
+    state, score, xy, xyz = poses.state.copy(), 0.9 * poses.score, poses.xy.copy(), poses.xyz.copy()
+    state[:, 1, arm], score[:, 1, arm] = OCCLUDED, 0.4
+    state[:, 2, leg], score[:, 2, leg], xy[:, 2, leg], xyz[:, 2, leg] = ABSENT, 0, np.nan, np.nan
+    return replace(poses, state=state, score=score, xy=xy, xyz=xyz)
+
+
+def script(poses: Poses, *presence: str) -> Script:
+    """People in the frames for which their word has an x, listed in an order that changes."""
+    frames = []
+    for frame in range(len(presence[0])):
+        there = [person for person, letters in enumerate(presence) if letters[frame] == "x"]
+        frames.append(found(poses, frame, there[:: 1 if frame % 2 else -1]))
+    return Script(frames)
+
+
+def crowd(count: int) -> Found:
+    """So many people who stand in rows."""
+    places = [(-6 + 12 * (number % 12) / 11, 7 + 2 * (number // 12)) for number in range(count)]
+    return found(
+        film(*(stand(*place, frames=1) for place in places or [(0, 5)]), width=WIDTH, height=HEIGHT).to(MPI15), 0, list(range(count))
+    )
+
+
+def write_hupor(path: Path, *, broken: str | None = None) -> Path:
+    """Weights of a small network that finds nobody.
+
+    Arguments:
+        broken: a tensor of its that becomes NaN.
+    """
+    torch.manual_seed(0)
+    size = Size((1, 1, 1, 1), (4, 4, 8, 8), 8)
+    networks = Networks(Design(64, 64, stages=1, size=size, reasoner_stages=1, reasoner_size=size))
+    if broken is not None:
+        networks.get_parameter(broken).data.fill_(np.nan)
+    weights.save(weights.Trained(networks), path)
+    return path

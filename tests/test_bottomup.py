@@ -1,0 +1,254 @@
+"""Everybody found in each frame at once, by a script that stands for the networks: who is who, what comes out, what is refused."""
+
+import gc
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import occlupose
+from media_files import make_video
+from occlupose import bottomup, viewer
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.frontends import People
+from occlupose.media import Frame, Source, open_media, read_image, write_image
+from occlupose.methods.hupor import predict
+from occlupose.methods.hupor.predict import Found
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
+from occlupose.sightings import camera_of
+from occlupose.skeletons import MPI15
+from scripted import HEIGHT, WIDTH, Script, crowd, found, script, walkers, write_hupor
+
+CAMERA = Camera.from_fov(WIDTH, HEIGHT)
+GREY = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+LIFTER = Path(occlupose.__file__).parent / "weights" / "oanet_lifter.cmu.safetensors"
+
+
+def video(folder: Path, frames: int) -> Path:
+    return make_video(folder / "a.mp4", images=[GREY] * frames, size=(WIDTH, HEIGHT), fps=10)
+
+
+def picture(folder: Path) -> Path:
+    write_image(folder / "a.png", GREY)
+    return folder / "a.png"
+
+
+def ids(source: Source, find: Script, **options: int) -> list[list[int]]:
+    return [sighting.ids.tolist() for sighting in bottomup.watch(source, find, CAMERA, **options)]
+
+
+# ------------------------------------------------------------------------------------------------ watch
+
+
+def test_ids_begin_with_the_first_frame_and_ghosts_get_none(tmp_path):
+    everybody = walkers(10)
+    find = script(everybody, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
+    with open_media(video(tmp_path, 10)) as source:
+        assert ids(source, find) == [[1]] * 3 + [[1, 2]] * 7
+        assert find.cameras == [CAMERA] * 10
+        assert ids(source, find) == [[1]] * 3 + [[1, 2]] * 7  # a second time: everything starts anew
+
+
+def test_somebody_who_is_hidden_for_a_while_is_known_again(tmp_path):
+    with open_media(video(tmp_path, 30)) as source:
+        assert ids(source, script(walkers(30), "x" * 30, "x" * 10 + "." * 10 + "x" * 10)) == [[1, 2]] * 10 + [[1]] * 10 + [[1, 2]] * 10
+
+
+def test_who_was_there_first_stays(tmp_path):
+    with open_media(video(tmp_path, 10)) as source:
+        assert ids(source, script(walkers(10), "x" * 10, "x" * 10, "..xxxxxxxx"), max_people=2) == [[1, 2]] * 10
+
+
+def test_people_as_the_tracker_wants_them():
+    everybody = walkers(1)
+    given = found(everybody, 0, [0, 1, 2])
+    people = bottomup.people(given)
+    assert np.isfinite(people.xy).all() and (people.xy[:2] == given.xy[:2]).all()
+    absent = given.state[2] == ABSENT
+    np.testing.assert_allclose(people.xy[2, absent], np.repeat(given.xy[2, ~absent].mean(0)[None], 2, 0), rtol=1e-5)
+    assert (people.score[2, absent] == 0).all() and (people.score[2, ~absent] == given.score[2, ~absent]).all()
+    np.testing.assert_allclose(people.boxes[2], [*np.nanmin(given.xy[2], 0), *np.nanmax(given.xy[2], 0)], rtol=1e-6)
+    assert people.box_score.argmax() == 0  # of whom all is seen
+    nobody = bottomup.people(crowd(0))
+    assert isinstance(nobody, People) and len(nobody) == 0 and nobody.boxes.shape == (0, 4)
+
+
+def test_a_reader_who_stops_leaves_no_thread(tmp_path):
+    before = set(threading.enumerate())
+    with open_media(video(tmp_path, 30)) as source:
+        reader = bottomup.watch(source, script(walkers(30), "x" * 30), CAMERA)
+        assert next(reader).ids.tolist() == [1]
+        reader.close()
+    gc.collect()
+    assert set(threading.enumerate()) == before
+
+
+# -------------------------------------------------------------------------------------------------- run
+
+
+def test_run(tmp_path):
+    everybody, counts = walkers(8), []
+    find = script(everybody, "xxxxxxxx", "xxxxxxxx", "xxxxxxxx")
+    with open_media(video(tmp_path, 8)) as source:
+        poses = bottomup.run(source, find, CAMERA, progress=lambda record: counts.append(len(record.sightings)))
+    assert counts == list(range(1, 9))
+    assert (poses.skeleton, poses.camera, poses.fps, poses.observed) == (MPI15, CAMERA, 10, None)
+    assert poses.track_id.tolist() == [1, 2, 3]
+    order = [int(np.nanmean(np.abs(everybody.xy[0] - poses.xy[0, person]), (1, 2)).argmin()) for person in range(3)]
+    assert sorted(order) == [0, 1, 2]
+    for name in ("xy", "xyz", "score", "state"):
+        np.testing.assert_array_equal(getattr(poses, name), getattr(everybody, name)[:, order])
+    assert {VISIBLE, OCCLUDED, ABSENT} == set(np.unique(poses.state).tolist())
+
+
+@pytest.mark.parametrize("count", [0, 1, 60])
+def test_a_picture(tmp_path, count):
+    with open_media(picture(tmp_path)) as source:
+        poses = bottomup.run(source, Script([crowd(count)]), CAMERA)
+        viewer.preview(poses, source, tmp_path / "preview.png")
+    assert poses.track_id.tolist() == list(range(1, count + 1)) and poses.xyz.shape == (1, count, 15, 3)
+    for name in ("a.npz", "a.json"):
+        poses.save(tmp_path / name)
+        assert Poses.load(tmp_path / name) == poses
+
+
+def test_two_people_close_behind_each_other_are_two(tmp_path):
+    """Of the one behind, nearly in the same place, few joints are found."""
+    one = found(walkers(1), 0, [1])
+    few = MPI15.index("neck", "head_top", "left_shoulder", "right_shoulder", "pelvis")
+    absent = np.ones(15, bool)
+    absent[few] = False
+    xy, xyz, state, score = one.xy * 0.95 + 4, one.xyz + np.array([0, 0, 1]), one.state.copy(), one.score.copy()
+    xy[:, absent], xyz[:, absent], state[:, absent], score[:, absent] = np.nan, np.nan, ABSENT, 0
+    both = Found(*(np.concatenate(pair) for pair in ((one.xy, xy), (one.xyz, xyz), (one.score, score), (one.state, state))))
+    with open_media(picture(tmp_path)) as source:
+        assert ids(source, Script([both])) == [[1, 2]]
+
+
+class Nothing(Source):
+    """A camera that is switched off before its first frame."""
+
+    kind, name, live, width, height, fps, count, duration = "camera", "nothing", True, WIDTH, HEIGHT, 30.0, None, None
+
+    def __init__(self) -> None:
+        self.warnings = []
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(())
+
+
+def test_no_frames_at_all():
+    poses = bottomup.run(Nothing(), Script([crowd(1)]), CAMERA)
+    assert poses.xyz.shape == (0, 0, 15, 3)
+
+
+def test_somebody_whose_distance_is_unknown_stays_in_2d(tmp_path):
+    everybody = walkers(5)
+    everybody.xyz[:, 0] = np.nan
+    with open_media(video(tmp_path, 5)) as source:
+        poses = bottomup.run(source, script(everybody, "xxxxx", "xxxxx"), CAMERA, height=1.8)
+        viewer.preview(poses, source, tmp_path / "preview.png")
+        viewer.render(poses, source, tmp_path / "overlay.mp4")
+    unknown = np.isnan(poses.xyz).all((0, 2, 3))
+    assert sorted(unknown) == [False, True]
+    assert (poses.state != ABSENT).all() and np.isfinite(poses.xy).all()
+    alone = poses.select(person=poses.track_id[unknown])
+    with open_media(tmp_path / "a.mp4") as source:
+        viewer.preview(alone, source, tmp_path / "alone.png")
+    assert read_image(tmp_path / "alone.png").std() > 0
+
+
+# ----------------------------------------------------------------------------------------------- height
+
+
+def test_people_are_as_tall_as_is_said_and_their_pixels_stay(tmp_path):
+    everybody = walkers(6)
+    with open_media(video(tmp_path, 6)) as source:
+        find = script(everybody, "xxxxxx", "xxxxxx", "xxxxxx")
+        as_found, poses = (bottomup.run(source, find, CAMERA, height=height) for height in (None, 1.2))
+    np.testing.assert_array_equal(poses.xy, as_found.xy)
+    np.testing.assert_allclose(CAMERA.project(poses.xyz), CAMERA.project(as_found.xyz), atol=1e-3)
+    for person in range(3):
+        assert bottomup.stature(as_found.xyz[:, person]) == pytest.approx(1.7, abs=0.1)  # as the walkers are, the third without a leg
+        assert bottomup.stature(poses.xyz[:, person]) == pytest.approx(1.2)
+        factor = poses.xyz[:, person] / as_found.xyz[:, person]
+        np.testing.assert_allclose(factor[np.isfinite(factor)], 1.2 / bottomup.stature(as_found.xyz[:, person]), rtol=1e-4)
+
+
+def test_somebody_without_a_bone_has_no_height():
+    xyz = np.full((2, 15, 3), np.nan)
+    xyz[:, MPI15.index("left_wrist")] = 1.0
+    assert np.isnan(bottomup.stature(xyz))
+
+
+# ------------------------------------------------------------------------------ occlupose.run, method hupor
+
+
+def test_the_networks_of_a_file(tmp_path, monkeypatch):
+    path, asked = write_hupor(tmp_path / "net.safetensors"), []
+    look = predict.Hupor.look
+    monkeypatch.setattr(predict.Hupor, "look", lambda self, image: (asked.append((self.flip, image.shape)), look(self, image))[1])
+    poses = occlupose.run(video(tmp_path, 5), method="hupor", weights=path, flip=True, every=2)
+    assert asked == [(True, (HEIGHT, WIDTH, 3))] * 3
+    assert (len(poses), len(poses.track_id), poses.skeleton) == (3, 0, MPI15)
+    assert poses.camera == Camera.from_fov(WIDTH, HEIGHT, 55, assumed=True)
+    assert occlupose.run(tmp_path / "a.mp4", method="hupor", weights=path, fov=70).camera == Camera.from_fov(WIDTH, HEIGHT, 70)
+    assert occlupose.run(tmp_path / "a.mp4", method="hupor", weights=path, camera=CAMERA).camera == CAMERA
+
+
+def test_the_people_that_they_find(tmp_path, monkeypatch):
+    monkeypatch.setattr(predict.Hupor, "__call__", lambda self, image, camera: crowd(3))
+    poses = occlupose.run(picture(tmp_path), method="hupor", weights=write_hupor(tmp_path / "net.safetensors"), max_people=2, height=1.7)
+    assert poses.track_id.tolist() == [1, 2] and np.isfinite(poses.xyz).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "smap"}, ["method smap", "oanet or hupor"]),
+        ({"frontend": "blazepose"}, ["frontend", "hupor"]),
+        ({"boxes": Path("boxes.json")}, ["boxes", "hupor"]),
+        ({"flow": "dis"}, ["flow", "hupor"]),
+        ({"max_people": 0}, ["max_people 0"]),
+        ({"fov": 0.0}, ["fov 0"]),
+        ({"height": 180.0}, ["height 180"]),
+        ({"camera": Camera.from_fov(320, 240)}, ["320 x 240"]),
+        ({"weights": Path("nope.safetensors")}, ["nope.safetensors", "train hupor"]),
+        ({"weights": LIFTER}, [LIFTER.name, "not the weights of HUPOR", "train hupor"]),
+        ({"device": "nope"}, ["device nope"]),
+        ({"every": 0}, ["every 0"]),
+    ],
+)
+def test_what_cannot_be(tmp_path, options, words):
+    given = {"method": "hupor", "weights": write_hupor(tmp_path / "net.safetensors")} | options
+    with pytest.raises(OccluposeError) as error:
+        occlupose.run(video(tmp_path, 3), **given)
+    assert all(word in str(error.value) for word in words), error.value
+    assert "; " in str(error.value) and "\n" not in str(error.value)
+
+
+def test_without_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "SHIPPED", tmp_path / "none.safetensors")
+    with pytest.raises(OccluposeError, match="no weights of it ship with this version; give weights that `occlupose train hupor` wrote"):
+        bottomup.finder()
+    write_hupor(predict.SHIPPED)
+    assert len(bottomup.finder()(GREY, CAMERA)) == 0
+
+
+def test_weights_that_are_no_numbers(tmp_path):
+    broken = write_hupor(tmp_path / "net.safetensors", broken="detector.upsamplers.0.levels.0.heads.flat.1.0.weight")
+    with pytest.raises(OccluposeError, match=r"net\.safetensors: layer detector\.\S+ says what is no number; give other weights"):
+        occlupose.run(picture(tmp_path), method="hupor", weights=broken)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (10, 20000)], ids=str)
+def test_pictures_of_odd_sizes(tmp_path, size):
+    write_image(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
+    find = bottomup.finder(write_hupor(tmp_path / "net.safetensors"))
+    with open_media(tmp_path / "a.png") as source:
+        poses = bottomup.run(source, find, camera_of(source))
+        viewer.preview(poses, source, tmp_path / "preview.png")
+    assert len(poses) == 1
