@@ -722,6 +722,13 @@ def test_summary():
     assert "1 frame, 0 people" in nobody and "frames/s" not in nobody
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_who_is_nowhere_in_space_has_no_distance_in_the_summary():
+    poses = film(stand(1, 6, 4))
+    poses.xyz[:] = np.nan
+    assert "nan" not in rendered(terminal.summary(poses))
+
+
 def test_names_that_are_too_long_for_a_line_of_progress():
     assert terminal.short("walk.mp4") == "walk.mp4"
     assert terminal.short("a walk through the whole town.mp4") == "a walk thro…town.mp4"

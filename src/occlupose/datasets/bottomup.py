@@ -121,17 +121,19 @@ def show(
         chances: even numbers from 0 to 1, which decide all that is varied: the same ones vary a picture in the same way.
     """
     even = np.full((len(crowds), CHANCES), 0.5) if chances is None else chances
-    parts, pictures = [], []
+    parts, pictures, annotated = [], [], []
     for number, (crowd, chance) in enumerate(zip(crowds, even, strict=True)):
         matrix, mirrored = _placed(crowd, box, vary, chance)
         parts.append(_people(crowd, box, matrix, mirrored=mirrored))
+        annotated.append(crowd.annotated[list(MPI15.mirror)] if mirrored else crowd.annotated)
         if images is not None:
             shown = box.show(Pyramid(images[number]), matrix)
             pictures.append(shown[:, ::-1] if mirrored else shown)
-    scene = _together(parts)
-    annotated, deep = (np.stack([getattr(crowd, name) for crowd in crowds]) for name in ("annotated", "deep"))
     return Shown(
-        None if images is None else torch.from_numpy(np.stack(pictures)), scene, torch.from_numpy(annotated), torch.from_numpy(deep)
+        None if images is None else torch.from_numpy(np.stack(pictures)),
+        _together(parts),
+        torch.from_numpy(np.stack(annotated)),
+        torch.tensor([crowd.deep for crowd in crowds]),
     )
 
 
