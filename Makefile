@@ -8,8 +8,8 @@ READY := .venv/.ready
 demo: $(READY)
 	.venv/bin/occlupose demo -o out/demo
 
-test: $(READY)
-	.venv/bin/python -m pytest -q -m "not slow"
+test: $(READY)  # a process for each core, so that none of them needs threads
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n auto --dist loadfile -m "not slow"
 
 slow: $(READY)
 	.venv/bin/python -m pytest -q -m slow

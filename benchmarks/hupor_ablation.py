@@ -36,6 +36,7 @@ from occlupose.datasets.bottomup import show
 from occlupose.datasets.crowds import Crowd
 from occlupose.evaluation import people3d as evaluation
 from occlupose.methods.hupor import weights
+from occlupose.methods.hupor.grouping import OURS, PAPER, Rules
 from occlupose.methods.hupor.labels import relabelled
 from occlupose.methods.hupor.losses import Maps
 from occlupose.methods.hupor.network import merged
@@ -87,6 +88,7 @@ VARIANTS: dict[str, Variant] = {
     "DSED, hidden at random": Variant(PUBLISHED, hidden_at_random),
     "DSED, detector's maps mixed in": Variant(replace(PUBLISHED, mixed=0.5)),
 }
+GROUPED = "+ DSED, our grouping"
 REFINERS = {"+ DSED + RefineNet, MLP": RefineRecipe("mlp"), "+ DSED + RefineNet, GCN": RefineRecipe("gcn")}
 BARE = "detection only"
 TRUE_MAPS = ", true maps"
@@ -147,9 +149,9 @@ class Bench:
         refiner = train_refine(collect(Hupor(trained), self.crowds[:REFINED]), folder, recipe, resume=True, seed=seed, progress=False)
         return replace(trained, refiner=refiner, refinement=recipe)
 
-    def row(self, trained: weights.Trained, *, true_maps: bool = False) -> list[float]:
+    def row(self, trained: weights.Trained, rules: Rules = PAPER, *, true_maps: bool = False) -> list[float]:
         """Figures of networks, or of their reasoner alone."""
-        hupor = Hupor(trained)
+        hupor = Hupor(trained, rules=rules)
         if true_maps:
             people = [hupor.people(told(hupor, crowd), truth.camera) for crowd, truth in zip(self.tested, self.truths, strict=True)]
             found = {truth.picture: each for truth, each in zip(self.truths, people, strict=True)}
@@ -187,7 +189,7 @@ def main(
     """
     torch.set_num_threads(1)
     console, bench = Console(stderr=True), Bench(detector, train, test, runs)
-    wanted = [name for name in (BARE, *VARIANTS, *REFINERS) if not variants or name in variants]
+    wanted = [name for name in (BARE, *VARIANTS, GROUPED, *REFINERS) if not variants or name in variants]
     for seed in seeds:
         for name in wanted:
             if only_train:
@@ -200,7 +202,7 @@ def main(
             for variant, true_maps in ((name, False), (name + TRUE_MAPS, True)):
                 if any(row["variant"] == variant and int(row["seed"]) == seed for row in rows):
                     continue
-                figures = bench.row(_networks(bench, name, seed), true_maps=true_maps)
+                figures = bench.row(_networks(bench, name, seed), OURS if name == GROUPED else PAPER, true_maps=true_maps)
                 _append(output, (variant, seed, *(f"{value:.2f}" for value in figures)))
                 console.print(variant, seed, *(f"{value:.1f}" for value in figures))
 
@@ -208,7 +210,7 @@ def main(
 def _networks(bench: Bench, name: str, seed: int) -> weights.Trained:
     if name == BARE:
         return weights.load(bench.detector)
-    return bench.refined(REFINERS[name], seed) if name in REFINERS else bench.reasoner(name, seed)
+    return bench.refined(REFINERS[name], seed) if name in REFINERS else bench.reasoner("+ DSED" if name == GROUPED else name, seed)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -1,13 +1,16 @@
 """From maps to people in metres (HUPOR, arXiv 2208.00090): grouped, placed, and grouped again where pelvises were hidden."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from occlupose.codecs.scenes import TORSO, SceneMaps, metres, normalised
+from occlupose.errors import OccluposeError
+from occlupose.methods.hupor import crossings, grouping
+from occlupose.methods.hupor.crossings import Fields, exchanged, places, positions, without
 from occlupose.methods.hupor.depth import relative, roots
-from occlupose.methods.hupor.grouping import Peaks, associate, connections, limb_depths, peaks
+from occlupose.methods.hupor.grouping import PAPER, Peaks, Rules, Step, associate, connections, peaks
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 
 
@@ -47,37 +50,79 @@ class Said:
     span: float
 
 
-def decode(said: Said, maps: SceneMaps) -> Decoded:
-    """People of one picture, the highest pelvis first."""
+def decode(said: Said, maps: SceneMaps, rules: Rules = PAPER) -> Decoded:
+    """People of one picture, the highest pelvis first.
+
+    Arguments:
+        rules: `PAPER` is how it is published. `OURS` makes out limbs that lie over each other, and is exact on maps that are; of networks
+            that are unsure of what they say it believes too much.
+
+    Raises:
+        OccluposeError: maps that are not numbers.
+    """
+    for name in ("visible", "heatmaps", "fields", "depths"):
+        values = getattr(said, name).reshape(-1)
+        if not np.isfinite(values @ values):
+            raise OccluposeError(f"{name}: some of these maps are not numbers; look for what went wrong in training or in the picture")
     found, root = peaks(said.heatmaps), maps.skeleton.index("pelvis")[0]
-    depth = _at(said.depths[TORSO.index("pelvis")], found[root].xy)
-    steps = connections(found, said.fields, maps)
-    once = _placed(associate(found, steps, depth, maps), found, said, maps)
-    again = associate(found, steps, normalised(once.z[:, root], said.span), maps)
-    return _placed(again, found, said, maps)
+    depth = _at(said.depths[:1], found[root].xy[:, None])[:, 0]  # the torso's first is the pelvis
+    steps = connections(found, said.fields, maps, rules)
+    once = associate(found, steps, depth, maps, rules)
+    people, struck = _placed(once, found, steps, said, maps, rules)
+    again = associate(found, struck, normalised(people.z[:, root], said.span), maps, rules)
+    return people if struck is steps and (again == once).all() else _placed(again, found, struck, said, maps, rules)[0]
 
 
-def _placed(mine: Int[np.ndarray, "person joint"], found: list[Peaks], said: Said, maps: SceneMaps) -> Decoded:
-    """People with these peaks, in space."""
-    torso = maps.skeleton.index(*TORSO)
-    xy, score = np.full((*mine.shape, 2), np.nan), np.zeros(mine.shape)
-    seen = np.zeros(mine.shape)
-    for joint, peak in enumerate(found):
-        who = mine[:, joint] >= 0
-        xy[who, joint], score[who, joint] = peak.xy[mine[who, joint]], peak.score[mine[who, joint]]
-        seen[who, joint] = _at(said.visible[joint], xy[who, joint])
-    further = relative(limb_depths(said.fields, xy, maps), maps)
-    of_torso = np.full((len(mine), len(torso)), np.nan)
-    for place, joint in enumerate(torso):
-        who = mine[:, joint] >= 0
-        of_torso[who, place] = metres(_at(said.depths[place], xy[who, joint]), said.span)
+def _placed(
+    mine: Int[np.ndarray, "person joint"], found: list[Peaks], steps: list[Step], said: Said, maps: SceneMaps, rules: Rules
+) -> tuple[Decoded, list[Step]]:
+    """People with these peaks, in space; and steps without limbs that were found not to be there."""
+    if rules.crossings:
+        mine, limbs, steps = _untangled(mine, found, steps, said, maps, rules)
+        xy = positions(mine, found)
+    else:
+        xy = positions(mine, found)
+        limbs = grouping.limb_depths(said.fields, xy, maps)
+    torso, there = maps.skeleton.index(*TORSO), mine >= 0
+    score = np.stack([np.append(peak.score, 0)[own] for peak, own in zip(found, mine.T, strict=True)], -1)
+    seen = np.where(there, _at(said.visible, xy), 0)
+    of_torso = np.where(there[:, torso], metres(_at(said.depths, xy[:, torso]), said.span), np.nan)
+    further = relative(limbs, maps)
     z = roots(of_torso, seen[:, torso], further, maps)[:, None] + further
-    there = mine >= 0
     state = np.where(there, np.where(2 * seen >= score, VISIBLE, OCCLUDED), ABSENT).astype(np.uint8)
-    return Decoded(maps.to_pixels(xy), np.where(there, z, np.nan), score, state)
+    return Decoded(maps.to_pixels(xy), np.where(there, z, np.nan), score, state), steps
 
 
-def _at(values: Float[np.ndarray, "y x"], cells: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
-    """Of the cells in which these places are."""
-    at = np.floor(cells + 0.5).astype(int)
-    return values[at[:, 1].clip(0, values.shape[0] - 1), at[:, 0].clip(0, values.shape[1] - 1)]
+def _untangled(
+    mine: Int[np.ndarray, "person joint"], found: list[Peaks], steps: list[Step], said: Said, maps: SceneMaps, rules: Rules
+) -> tuple[Int[np.ndarray, "person joint"], Float[np.ndarray, "person limb"], list[Step]]:
+    """People as fields bear them out, depths of their limbs, and steps without limbs that were found not to be there."""
+    every = np.arange(len(maps.skeleton.limbs))
+    mine = exchanged(mine, found, steps, said.fields, maps)
+    ends = places(positions(mine, found), maps)
+    seen = Fields(said.fields, ends, every, wide=False)
+    kept = seen.borne_out(rules.borne_out)
+    if (seen.there.T & ~kept).any():
+        steps = _struck(steps, mine, kept)
+        mine = without(mine, kept, steps)
+        ends = places(positions(mine, found), maps)
+        seen = Fields(said.fields, ends, every, wide=False)
+    return mine, crossings.limb_depths(said.fields, ends, seen), steps
+
+
+def _struck(steps: list[Step], mine: Int[np.ndarray, "person joint"], kept: Bool[np.ndarray, "person limb"]) -> list[Step]:
+    """Steps without these people's limbs that are not kept."""
+    struck = []
+    for step in steps:
+        who = (mine[:, step.here] >= 0) & (mine[:, step.there] >= 0) & ~kept[:, step.limb]
+        scores = step.scores.copy()
+        scores[mine[who, step.here], mine[who, step.there]] = -1
+        struck.append(replace(step, scores=scores))
+    return struck
+
+
+def _at(maps: Float[np.ndarray, "joint y x"], cells: Float[np.ndarray, "person joint 2"]) -> Float[np.ndarray, "person joint"]:
+    """Of the cells in which these places are; anything where a place is NaN."""
+    places = np.maximum(np.where(np.isnan(cells), 0, cells + 0.5), 0).astype(int)
+    height, width = maps.shape[1:]
+    return maps[np.arange(len(maps)), np.minimum(places[..., 1], height - 1), np.minimum(places[..., 0], width - 1)]

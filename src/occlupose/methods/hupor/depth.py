@@ -13,7 +13,7 @@ from occlupose.methods.hupor.grouping import order
 
 CLASSES = (
     ("pelvis",), ("left_hip", "right_hip"), ("left_hip",), ("right_hip",), ("left_shoulder", "right_shoulder"), ("neck",),
-    ("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"), ("head_top",),
+    ("left_shoulder", "right_hip"), ("right_shoulder", "left_hip"), ("left_shoulder",), ("right_shoulder",), ("head_top",),
 )  # fmt: skip
 """Joints that say where the pelvis is if all of them are seen, the best first."""
 
@@ -27,9 +27,9 @@ def relative(limbs: Float[np.ndarray, "person limb"], maps: SceneMaps) -> Float[
     Arguments:
         limbs: of each limb, from its first joint to its second (`grouping.limb_depths`).
     """
-    found = np.zeros((len(limbs), len(maps.skeleton)))
+    found, known = np.zeros((len(limbs), len(maps.skeleton))), np.nan_to_num(limbs)
     for limb, here, there, against in order(maps):
-        found[:, there] = found[:, here] + (-1 if against else 1) * np.nan_to_num(limbs[:, limb])
+        found[:, there] = found[:, here] + (-1 if against else 1) * known[:, limb]
     return found
 
 
@@ -55,8 +55,8 @@ def roots(
     weight = np.where(known, np.maximum(seen, 1e-6), 0)
     total = weight.sum(-1)
     found = np.divide((weight * np.nan_to_num(of_root)).sum(-1), total, out=np.full(len(depth), np.nan), where=total > 0)
+    sure = (known & (seen > SEEN)).T
     for joints in reversed(CLASSES):
         columns = [TORSO.index(joint) for joint in joints]
-        sure = (known & (seen > SEEN))[:, columns].all(-1)
-        found[sure] = of_root[sure][:, columns].mean(-1)
+        found = np.where(np.logical_and.reduce(sure[columns]), sum(of_root[:, column] for column in columns) / len(columns), found)
     return found

@@ -1,10 +1,14 @@
 """From maps to people (HUPOR, arXiv 2208.00090, whose grouping is that of SMAP, Zhen et al. 2020): peaks, and who has which of them.
 
 People are their pelvises. From the nearest to the farthest, limb after limb, everybody takes the joint that the field leads to and that is
-as far away as a limb of that person can be long; who is nearer chooses first, as those in front are seen best.
+as far away as a limb of that person can be long; who is nearer chooses first, as those in front are seen best. That is `PAPER`.
+
+Where limbs of a kind cross, their field is the mean of theirs, and nothing where they are opposite: a rule by which nearly all of a field
+must lead along a limb loses such limbs. `OURS` lets a limb pass where the field does not speak against it, gives joints to all people at
+once so that they explain as much of the fields as they can, and leaves it to `crossings` to ask which of that the fields bear out.
 
 Coordinates are cells of the maps. Of what is published, peaks' places between cells are ours: the top of the parabola through logarithms,
-which is exact for Gaussians, in place of a centroid.
+which is exact for Gaussians, in place of a centroid; and so is that a peak may be two cells wide, for joints halfway between cells.
 """
 
 from collections.abc import Sequence
@@ -12,7 +16,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import linear_sum_assignment
 
 from occlupose.codecs.scenes import SceneMaps
 
@@ -44,7 +49,34 @@ STRETCH = 1.2
 
 FLOOR = 1e-6
 
-AROUND = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
+LEAST = 0.02
+"""What a limb counts, at least, against which the field does not speak (ours)."""
+
+MISSED = 0.1
+"""Share of a limb's samples that may speak against it (ours)."""
+
+HALF = 0.49999
+"""Cells from the middle of its own that a peak may lie, so that its cell is known from its place."""
+
+SQUARE = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How people are grouped.
+
+    Attributes:
+        crossings: as limbs may cross (ours); else as published.
+        borne_out: share of a limb's samples that must agree with it when the others' part in the field is taken out.
+    """
+
+    crossings: bool = True
+    borne_out: float = 0.6
+
+
+OURS = Rules()
+PAPER = Rules(crossings=False)
+"""Ours is exact where maps are; weak networks want the published rules (`benchmarks/hupor_ablation.py` compares them)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,60 +88,91 @@ class Peaks:
 
 
 def peaks(heatmaps: Float[np.ndarray, "joint y x"], least: float = LOWEST) -> list[Peaks]:
-    """Cells that are higher than all eight around them, of each joint's map; the highest first."""
-    around = np.stack([cv2.dilate(each, AROUND, borderType=cv2.BORDER_CONSTANT, borderValue=-np.inf) for each in heatmaps])
-    joints, y, x = np.nonzero((heatmaps > around) & (heatmaps > least))
-    score = heatmaps[joints, y, x]
-    height, width = heatmaps.shape[1:]
-    left, right = heatmaps[joints, y, (x - 1).clip(0)], heatmaps[joints, y, (x + 1).clip(max=width - 1)]
-    above, below = heatmaps[joints, (y - 1).clip(0), x], heatmaps[joints, (y + 1).clip(max=height - 1), x]
-    moves = [_top(left, score, right), _top(above, score, below)]
-    xy = np.stack([x, y], -1) + np.stack(moves, -1)
-    found = []
-    for joint in range(len(heatmaps)):
-        own = np.flatnonzero(joints == joint)
-        own = own[np.argsort(-score[own], kind="stable")][:MOST]
-        found.append(Peaks(xy[own], score[own]))
-    return found
+    """Cells than which none of the eight around them is higher, of each joint's map; the highest first. Of neighbours that are as high, the
+    first, row by row."""
+    (rows, columns), flat = heatmaps.shape[1:], np.ascontiguousarray(heatmaps).reshape(-1)
+    highest = [np.flatnonzero((each > least) & (each >= cv2.dilate(each, SQUARE))) for each in heatmaps]
+    cells = np.concatenate([rows * columns * joint + own for joint, own in enumerate(highest)])
+    score, x, y = flat[cells], cells % columns, cells // columns % rows
+    inside = {1: {-1: y > 0, 0: True, 1: y < rows - 1}, 0: {-1: x > 0, 0: True, 1: x < columns - 1}}
+
+    def beside(down: int, right: int) -> Float[np.ndarray, " peak"]:
+        there = flat[(cells + down * columns + right).clip(0, len(flat) - 1)]
+        return np.where(inside[1][down] & inside[0][right], there, -np.inf)
+
+    left, right, above, below = beside(0, -1), beside(0, 1), beside(-1, 0), beside(1, 0)
+    first = (score > left) & (score > above) & (score > beside(-1, -1)) & (score > beside(-1, 1))
+    xy = np.stack([x + _top(left, score, right), y + _top(above, score, below)], -1)
+    chosen = np.flatnonzero(first)
+    joints = cells[chosen] // (rows * columns)
+    chosen = chosen[np.lexsort((-score[chosen], joints))]
+    parts = np.split(chosen, np.searchsorted(joints, np.arange(1, len(heatmaps))))
+    return [Peaks(xy[own[:MOST]], score[own[:MOST]]) for own in parts]
 
 
 def _top(before: Float[np.ndarray, " n"], middle: Float[np.ndarray, " n"], after: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """From the middle of three cells to the top of the Gaussian through them; half a cell at most."""
+    """From the middle of three cells to the top of the Gaussian through them; half a cell at most, and nothing at the border."""
+    inside = np.isfinite(before) & np.isfinite(after)
     before, middle, after = (np.log(values.clip(FLOOR)) for values in (before, middle, after))
     curve = before - 2 * middle + after
-    return np.divide(before - after, 2 * curve, out=np.zeros_like(curve), where=curve < 0).clip(-0.5, 0.5)
+    return np.divide(before - after, 2 * curve, out=np.zeros_like(curve), where=inside & (curve < 0)).clip(-HALF, HALF)
 
 
 def limb_scores(
-    field: Float[np.ndarray, "2 y x"], sources: Float[np.ndarray, "source 2"], targets: Float[np.ndarray, "target 2"]
-) -> Float[np.ndarray, "source target"]:
-    """How well a field leads from each place to each other one, at most 1: the mean over samples that agree with the way, where nearly all
-    do; else -1, or 0.1 where the places are next to each other."""
-    way = (targets[None] - sources[:, None]).reshape(-1, 2)
-    start = np.repeat(sources, len(targets), 0)
-    length = np.hypot(*way.T)
-    count = np.clip(np.rint(np.sqrt(5 * np.abs(way).max(-1, initial=0))), *SAMPLES).astype(int)
-    unit = way / np.maximum(length, 1e-6)[:, None]
-    height, width = field.shape[1:]
-    scores = np.where(length < np.sqrt(height * width) / 150, 0.1, -1.0)
+    fields: Float[np.ndarray, "limb 3 y x"],
+    limb: Int[np.ndarray, " way"],
+    start: Float[np.ndarray, "way 2"],
+    end: Float[np.ndarray, "way 2"],
+    rules: Rules = PAPER,
+) -> Float[np.ndarray, " way"]:
+    """How well fields lead from places to others, at most 1; -1 where they do not, or 0.1 where the places are next to each other.
 
-    def along(pairs: Int[np.ndarray, " pair"], steps: Int[np.ndarray, "pair step"]) -> Float[np.ndarray, "pair step"]:
-        share = steps / (count[pairs, None] - 1)
-        x, y = (
-            np.floor(start[pairs, axis, None] + share * way[pairs, axis, None] + 0.5).astype(int).clip(0, side - 1)
-            for axis, side in enumerate((width, height))
-        )
-        return field[0, y, x] * unit[pairs, 0, None] + field[1, y, x] * unit[pairs, 1, None]
+    As published it is the mean over samples that agree with the way, where nearly all do. Ours is the mean over all samples, each less what
+    it turns aside; it is `LEAST` at least, where hardly any sample speaks against the way, whether it speaks for it or not: where n limbs
+    cross, their field F is within (n - 1) / n of the way's nth part, and so, of n up to three, F . way >= 1.5 F . F - 0.5.
 
-    some = along(np.arange(len(way)), np.rint(np.linspace(0, 1, SAMPLES[0]) * (count[:, None] - 1)).astype(int))
-    likely = np.flatnonzero((some > AGREES).sum(-1) >= SAMPLES[0] - 1)  # of 25 samples one at most may disagree, of up to 20 none
-    steps = np.arange(SAMPLES[1])
-    values = along(likely, np.minimum(steps, count[likely, None] - 1))
-    agree = (values > AGREES) & (steps < count[likely, None])
-    agreed = agree.sum(-1)
-    mean = (values * agree).sum(-1) / np.maximum(agreed, 1)
-    scores[likely] = np.where(agreed > SHARE * count[likely], mean, scores[likely])
-    return scores.reshape(len(sources), len(targets))
+    Arguments:
+        limb: number of the field.
+    """
+    way = (end - start).astype(np.float32)
+    length = _lengths(way)
+    scores = np.where(length < np.sqrt(fields.shape[-2] * fields.shape[-1]) / 150, 0.1, -1.0)
+    if not len(way):
+        return scores
+    count = np.clip(np.rint(np.sqrt(5 * np.abs(way).max(-1))), *SAMPLES).astype(int)
+    first = np.cumsum(count) - count
+    step = np.arange(count.sum()) - np.repeat(first, count)
+    share = (step / np.repeat(count - 1, count)).astype(np.float32)
+    cells = np.repeat(start.astype(np.float32), count, 0) + share[:, None] * np.repeat(way, count, 0)
+    said = _at(fields, np.repeat(limb, count), cells)
+    agrees, square = _agreement(said, np.repeat(way / np.maximum(length, 1e-6)[:, None], count, 0))
+    failing = _fails(agrees, square, rules)
+    failed = np.add.reduceat(failing.astype(int), first)
+    if rules.crossings:
+        mean = np.add.reduceat(agrees - np.maximum(square - agrees, 0), first) / count
+        return np.where(failed <= MISSED * count, np.maximum(mean, LEAST), scores)
+    mean = np.add.reduceat(np.where(failing, 0, agrees), first) / np.maximum(count - failed, 1)
+    return np.where(count - failed > SHARE * count, mean, scores)
+
+
+def _at(fields: Float[np.ndarray, "limb 3 y x"], limb: Int[np.ndarray, " n"], places: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """Fields in the cells of these places."""
+    height, width = fields.shape[-2:]
+    x, y = (np.minimum(np.maximum(places[:, axis] + 0.5, 0).astype(int), side - 1) for axis, side in ((0, width), (1, height)))
+    number = (3 * height * limb + y) * width + x
+    flat = np.ascontiguousarray(fields).reshape(-1)
+    return np.stack([flat.take(number), flat.take(number + height * width)], -1)
+
+
+def _agreement(said: Float[np.ndarray, "n 2"], unit: Float[np.ndarray, "n 2"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """How far fields agree with ways, and their squares."""
+    right, down = said[:, 0], said[:, 1]
+    return right * unit[:, 0] + down * unit[:, 1], right * right + down * down
+
+
+def _fails(agrees: Float[np.ndarray, " n"], square: Float[np.ndarray, " n"], rules: Rules) -> Bool[np.ndarray, " n"]:
+    """Whether a sample speaks against there being a limb; ours, alone or with up to two others."""
+    return agrees < 1.5 * np.minimum(square, 1) - 0.7 if rules.crossings else agrees <= AGREES
 
 
 def order(maps: SceneMaps) -> list[tuple[int, int, int, bool]]:
@@ -145,21 +208,58 @@ class Step:
     lengths: Float[np.ndarray, "here there"]
 
 
-def connections(found: Sequence[Peaks], fields: Float[np.ndarray, "limb 3 y x"], maps: SceneMaps) -> list[Step]:
+def connections(found: Sequence[Peaks], fields: Float[np.ndarray, "limb 3 y x"], maps: SceneMaps, rules: Rules = PAPER) -> list[Step]:
     """All ways in which limbs can join peaks."""
-    steps = []
-    for limb, here, there, against in order(maps):
-        ends = found[there].xy, found[here].xy
-        scores = limb_scores(fields[limb, :2], *ends).T if against else limb_scores(fields[limb, :2], *ends[::-1])
-        lengths = maps.stride * np.hypot(*(ends[0][None] - ends[1][:, None]).transpose(2, 0, 1))
-        steps.append(Step(limb, here, there, scores, lengths))
-    return steps
+    steps = order(maps)
+    counts = np.array([[len(found[here].xy), len(found[there].xy)] for _, here, there, _ in steps])
+    limbs, signs = np.array([limb for limb, *_ in steps]), np.array([-1 if against else 1 for *_, against in steps])
+    ends = [np.concatenate([found[step[side]].xy for step in steps]) for side in (1, 2)]
+    numbers, step = _all_pairs(counts)
+    one, other = (end.take(number, 0) for end, number in zip(ends, numbers, strict=True))
+    way = other - one
+    length = _lengths(way)
+    unit = way * (signs.take(step) / np.maximum(length, 1e-6))[:, None]
+    at_ends = [_at(fields, np.repeat(limbs, counts[:, side]), ends[side]).take(numbers[side], 0) for side in (0, 1)]
+    failing = [_fails(*_agreement(said, unit), rules) for said in at_ends]
+    likely = np.flatnonzero(
+        ~(failing[0] | failing[1]) if rules.crossings else ~(failing[0] & failing[1])
+    )  # as published one sample may fail
+    scores = np.where(length < np.sqrt(np.prod(maps.shape)) / 150, 0.1, -1.0)
+    turned = signs.take(step.take(likely))[:, None] < 0
+    one, other = one.take(likely, 0), other.take(likely, 0)
+    start, end = np.where(turned, other, one), np.where(turned, one, other)
+    scores[likely] = limb_scores(fields, limbs.take(step.take(likely)), start, end, rules)
+    lengths = maps.stride * np.maximum(length, 1e-3)
+    cuts = np.cumsum(counts.prod(1))[:-1]
+    return [
+        Step(limb, here, there, *(part.reshape(shape) for part in parts))
+        for (limb, here, there, _), shape, *parts in zip(steps, counts, np.split(scores, cuts), np.split(lengths, cuts), strict=True)
+    ]
+
+
+def _all_pairs(counts: Int[np.ndarray, "step 2"]) -> tuple[list[Int[np.ndarray, " pair"]], Int[np.ndarray, " pair"]]:
+    """All pairs of ends, step by step, each step having so many ends here and there: numbers of both, which are numbered through; and of
+    the step."""
+    step = np.repeat(np.arange(len(counts)), counts.prod(1))
+    before = np.cumsum(counts, 0) - counts
+    row = np.arange(counts[:, 0].sum())
+    wide = np.repeat(counts[:, 1], counts[:, 0])
+    here = np.repeat(row, wide)
+    there = np.arange(len(here)) - np.repeat(np.cumsum(wide) - wide - np.repeat(before[:, 1], counts[:, 0]), wide)
+    return [here, there], step
+
+
+def _lengths(way: Float[np.ndarray, "way 2"]) -> Float[np.ndarray, " way"]:
+    return np.sqrt(way[:, 0] * way[:, 0] + way[:, 1] * way[:, 1])  # np.hypot is ten times as slow
 
 
 def associate(
-    found: Sequence[Peaks], steps: Sequence[Step], depth: Float[np.ndarray, " person"], maps: SceneMaps
+    found: Sequence[Peaks], steps: Sequence[Step], depth: Float[np.ndarray, " person"], maps: SceneMaps, rules: Rules = PAPER
 ) -> Int[np.ndarray, "person joint"]:
     """Everybody's peaks: of each person and joint the number of the peak, -1 where there is none.
+
+    Ours gives each kind of joint to all people at once, so that what their limbs score, times the root of their lengths as far as
+    these are usual, is the most.
 
     Arguments:
         found: of each joint; every pelvis is a person.
@@ -181,14 +281,26 @@ def associate(
             continue
         at = mine[who, step.here]
         usual = STRETCH * BONES[maps.skeleton.limbs[step.limb]] / depth[who]
-        fits = np.minimum(usual[:, None] / np.maximum(step.lengths[at], 1e-6) - 1, 0)
-        scores = np.where(step.scores[at] > 0, step.scores[at] + np.nan_to_num(fits) / 3, -1)
-        for person, row in zip(who, scores, strict=True):
-            best = row.argmax()
-            if row[best] > 0:
-                mine[person, step.there] = best
-                scores[:, best] = -1
+        lengths, scores = step.lengths.take(at, 0), step.scores.take(at, 0)
+        fits = np.fmin(usual[:, None] / lengths - 1, 0)
+        if rules.crossings:
+            gain = np.maximum(scores + fits / 3, LEAST) * np.sqrt(np.fmin(lengths, usual[:, None])) * (scores > 0)
+            gain *= np.sqrt(found[step.here].score[at, None] * found[step.there].score)
+            rows, columns = linear_sum_assignment(gain, maximize=True)
+            some = gain[rows, columns] > 0
+            mine[who[rows[some]], step.there] = columns[some]
+        else:
+            _nearest_first(mine, who, step.there, np.where(scores > 0, scores + fits / 3, -1))
     return mine
+
+
+def _nearest_first(mine: Int[np.ndarray, "person joint"], who: Int[np.ndarray, " some"], joint: int, scores: np.ndarray) -> None:
+    """These people, in this order, take the peak of this joint that is best and still free, by scores of (some, peak)."""
+    for person, row in zip(who, scores, strict=True):
+        best = row.argmax()
+        if row[best] > 0:
+            mine[person, joint] = best
+            scores[:, best] = -1
 
 
 def limb_depths(
@@ -204,5 +316,13 @@ def limb_depths(
     height, width = fields.shape[-2:]
     limbs = np.arange(len(sources))[:, None]
     samples = fields[limbs, 2, at[..., 1].clip(0, height - 1), at[..., 0].clip(0, width - 1)]
-    low, high = np.percentile(samples, (10, 90), axis=-1, keepdims=True)
-    return np.where(known, samples.clip(low, high).mean(-1), np.nan)
+    return np.where(known, clipped_mean(samples), np.nan)
+
+
+def clipped_mean(samples: Float[np.ndarray, "*batch 10"]) -> Float[np.ndarray, "*batch"]:
+    """Of samples, those beyond the 10th and 90th percentile being taken for those."""
+    if not samples.size:
+        return samples.sum(-1)
+    ranks = np.sort(samples, -1)
+    low, high = ranks[..., :1] * 0.1 + ranks[..., 1:2] * 0.9, ranks[..., -1:] * 0.1 + ranks[..., -2:-1] * 0.9
+    return ranks.clip(low, high).mean(-1)

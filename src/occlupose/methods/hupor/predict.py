@@ -15,6 +15,7 @@ from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.decode import Decoded, Said, decode
+from occlupose.methods.hupor.grouping import PAPER, Rules
 from occlupose.methods.hupor.losses import Maps
 from occlupose.methods.hupor.network import DEPTHS, Networks, merged
 from occlupose.methods.hupor.refine import refined
@@ -75,16 +76,19 @@ class Hupor:
         trained: networks ready to use.
         flip: look at every picture's mirror image too: a little better, twice the time.
         device: where they run, as torch names it.
+        rules: how people are grouped.
 
     Attributes:
         seconds: spent so far on detection, reasoning, grouping (all that follows the maps).
     """
 
-    def __init__(self, trained: weights.Trained, *, flip: bool = False, device: str = "cpu", name: str = "hupor") -> None:
+    def __init__(
+        self, trained: weights.Trained, *, flip: bool = False, device: str = "cpu", name: str = "hupor", rules: Rules = PAPER
+    ) -> None:
         self.networks: Networks = to_device(trained.networks, device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.refiner = None if trained.refiner is None else to_device(trained.refiner, device).eval()
         self.refinement = trained.refinement
-        self.name, self.flip, self.device = name, flip, device
+        self.name, self.flip, self.device, self.rules = name, flip, device, rules
         self.seconds = {"detection": 0.0, "reasoning": 0.0, "grouping": 0.0}
 
     @property
@@ -115,7 +119,7 @@ class Hupor:
         )
         scale = float(np.hypot(*seen.matrix[:, 0]))
         said = Said(visible, heatmaps, fields, depths, span=1 / (camera.fx * scale))
-        found = self._placed(decode(said, self.maps), seen.matrix, camera)
+        found = self._placed(decode(said, self.maps, self.rules), seen.matrix, camera)
         self.seconds["grouping"] += time.perf_counter() - start
         return found
 
