@@ -15,7 +15,7 @@ from occlupose.training.card import commit
 COMMIT = commit(*Path(__file__).parent.glob("*.py"))
 """As it was when the benchmark began."""
 
-CHOOSING = re.compile(r" --(?:tables|models|parts)(?: (?!--)\S+)+")
+CHOOSING = re.compile(r" --(?:tables|models|parts|variants|seeds)(?: (?!--)\S+)+")
 """Options that only choose rows, with what follows them."""
 
 

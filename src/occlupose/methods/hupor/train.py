@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from rich.progress import track
 from torch import Generator, Tensor, nn
 
 from occlupose.codecs.scenes import KERNELS, Part, SceneMaps, SceneTruth, limbs_of
@@ -306,20 +307,18 @@ def train_hupor(
     return path
 
 
-def collect(hupor: Hupor, crowds: Iterable[Crowd], *, published: bool = False, progress: Callable[[], object] = lambda: None) -> Pairs:
+def collect(hupor: Hupor, crowds: Iterable[Crowd], *, published: bool = False) -> Pairs:
     """What networks find of the people of pictures, and the truth, for a RefineNet.
 
     Arguments:
         crowds: those without a picture or a camera are passed over.
         published: as of `refine.inputs`.
-        progress: called after each picture.
 
     Raises:
         OccluposeError: a picture cannot be read; nobody was found.
     """
     parts = []
     for crowd in crowds:
-        progress()
         if crowd.picture is None or crowd.camera is None:
             continue
         found = hupor(crowd.picture.read(crowd.size), crowd.camera)
@@ -340,6 +339,7 @@ def train_refiner(
     seed: int = 0,
     resume: bool = False,
     device: str = "cpu",
+    progress: bool = True,
     places: Mapping[Path | None, str] | None = None,
     **described: object,
 ) -> Path:
@@ -355,8 +355,9 @@ def train_refiner(
         OccluposeError: as `weights.load`, `collect` and `refine.train_refine`.
     """
     trained = weights.load(path)
-    learnt = collect(Hupor(trained, device=device, name=path.name), crowds, published=recipe.published)
-    refiner = train_refine(learnt, folder, recipe, resume=resume, seed=seed, device=device)
+    shown = track(crowds, "looking at pictures", disable=not progress)
+    learnt = collect(Hupor(trained, device=device, name=path.name), shown, published=recipe.published)
+    refiner = train_refine(learnt, folder, recipe, resume=resume, seed=seed, device=device, progress=progress)
     output = folder / path.name
     weights.save(replace(trained, networks=trained.networks.cpu(), refiner=refiner.cpu(), refinement=recipe), output)
     card.write(

@@ -1,0 +1,54 @@
+"""A RefineNet that is trained on what the shipped networks say, and added to them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from occlupose.datasets.crowds import Crowd
+from occlupose.datasets.pictures import Picture
+from occlupose.datasets.scenes import from_record
+from occlupose.errors import OccluposeError
+from occlupose.media import write_image
+from occlupose.methods.hupor import weights
+from occlupose.methods.hupor.predict import SHIPPED, Hupor, load
+from occlupose.methods.hupor.refine import RefineRecipe
+from occlupose.methods.hupor.train import collect, train_refiner
+from occlupose.poses import ABSENT
+from occlupose.synth.generate import Pictures, scenes
+from occlupose.synth.groups import Settings, Source
+
+
+@pytest.fixture(scope="module")
+def crowds(tmp_path_factory) -> list[Crowd]:
+    """Six synthetic scenes with their pictures."""
+    folder, found = tmp_path_factory.mktemp("pictures"), []
+    source = Source.load(Settings(seed=9, people=(2, 3), width=320, height=200))
+    for number, sample in enumerate(scenes(source, range(6), pictures=Pictures(), workers=0)):
+        path = folder / f"{number}.png"
+        write_image(path, sample.picture)
+        found.append(from_record(sample.record, Picture(path)))
+    return found
+
+
+def test_pairs_are_of_people_who_were_found_and_of_pictures_with_a_camera(crowds):
+    hupor = load()
+    learnt = collect(hupor, crowds)
+    found = sum(len(hupor(crowd.picture.read(crowd.size), crowd.camera)) for crowd in crowds)
+    assert 0 < len(learnt) <= min(found, sum(map(len, crowds)))
+    assert len(collect(hupor, [crowds[0], replace(crowds[1], camera=None), *crowds[2:]])) < len(learnt)
+    with pytest.raises(OccluposeError, match=r"^hupor.synth.safetensors: finds nobody of the data in its place"):
+        collect(hupor, [replace(crowd, picture=None) for crowd in crowds])
+
+
+def test_a_refiner_is_added_to_the_networks_and_says_where_missing_joints_are(crowds, tmp_path):
+    recipe = RefineRecipe(epochs=2, batch=8)
+    path = train_refiner(SHIPPED, crowds, tmp_path / "refined", recipe, progress=False)
+    trained = weights.load(path)
+    assert path.name == SHIPPED.name and trained.refinement.kind == "gcn" and path.with_suffix(".json").exists()
+    plain, other = Hupor(replace(weights.load(SHIPPED), refiner=None, refinement=None)), Hupor(trained)
+    before, after = (hupor(crowds[0].picture.read(crowds[0].size), crowds[0].camera) for hupor in (plain, other))
+    assert len(before) == len(after) > 0
+    assert (after.state == ABSENT).sum() < (before.state == ABSENT).sum()
+    there = before.state != ABSENT
+    np.testing.assert_allclose(after.xy[there], before.xy[there], atol=1e-3)
