@@ -8,7 +8,8 @@
 One detector serves all rows; it never sees what a reasoner learns. Each row's reasoner learns from labels alone, as the paper's does, and
 its seed decides weights, order and variation of the scenes. Scored are everybody's joints in held-out scenes by `metrics.people3d`'s
 protocol for crowds, with the true cameras: `pck_rel` with the pelvis taken out, `pck_abs` as they are, `pck_occ` as pck_rel on hidden
-joints, all at 150 mm, of all people, somebody who is missed having every joint wrong; `mpjpe_mm` of matched people, the pelvis taken out.
+joints, all at 150 mm, of all people, somebody who is missed having every joint wrong (whose pelvis lies outside of the picture counts in
+pck_abs alone); `mpjpe_mm` of matched people, the pelvis taken out.
 
 A small detector misses much, whoever reasons behind it. Rows that end in "true maps" are of the reasoner alone: it is given the true maps
 of what is visible, and the depths of what is visible are true too.
@@ -228,7 +229,7 @@ def _append(path: Path, row: tuple[object, ...]) -> None:
         if not begun:
             writer.writerow(COLUMNS)
         writer.writerow(row)
-    describe(path, seed="0 1 2", grows=True)
+    describe(path, seed=" ".join(sorted({row["seed"] for row in _rows(path)})), grows=True)
 
 
 if __name__ == "__main__":

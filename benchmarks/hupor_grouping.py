@@ -4,10 +4,10 @@
 
 Maps of 832 x 512 px that make no mistake, of crowds as the tests make them, half of whose joints are hidden; one core. Milliseconds of
 processor time of each part by itself, over whole pictures and all of them: the least of many rounds of each picture, and the mean over
-pictures; `total_median_ms` has medians instead. `crossings` is everything about limbs that lie over each other, `other` what is left,
-mostly reading maps and whether they are numbers. Parts come up as often as pictures need them: a second association only where depths
-that are better change it. `mistakes` counts joints that are more than half a pixel or a centimetre from where they are. Other work on the
-machine spoils it. Writes results/hupor_grouping.csv and prints it.
+pictures; `total_median_ms` has medians instead. `crossings` is everything about limbs that lie over each other, `depths` how far away
+people are, `other` what is left: reading maps and whether they are numbers, and by the published rules depths of limbs. People are placed
+a second time only where the second association changes somebody. `mistakes` counts joints that are more than half a pixel or a centimetre
+from where they are. Other work on the machine spoils it. Writes results/hupor_grouping.csv and prints it.
 """
 
 import os

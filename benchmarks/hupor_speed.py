@@ -3,8 +3,9 @@
     python benchmarks/hupor_speed.py
 
 Networks of the paper's size with random weights (time does not depend on them): `detection` and `reasoning` for one picture. Random weights
-find nobody, so `grouping` is of maps without an error that `people` people make, up to absolute 3D. Each number of people runs in a process
-of its own, whose peak memory is `peak_mib`. `all_ms` is the three together; `to_3_people` compares it with that for three people.
+find nobody, so `grouping` is of maps without an error that `people` people make, up to the depth of every joint. Each number of people runs
+in a process of its own, whose peak memory is `peak_mib`. `all_ms` is the three together; `to_3_people` compares it with that for three
+people.
 
 The paper, on a GPU that it does not name there: 99.8 ms a picture for 3 people and 104.7 for 20; SMAP, of which its detector is the
 network, 87.1 ms.

@@ -7,7 +7,7 @@ A file of predictions is an .npz, so that those of others can be scored as well.
 - `xyz` (person, joint, 3): camera frame, x right, y down, z forward; NaN where a joint is not predicted;
 - `xy` (person, joint, 2): px, pixel centres at integers; NaN where it is absent;
 - `skeleton`: "mpi15", "mupots17" or another joint set of ours; `unit`: of `xyz`, "m" or "mm";
-- `score` (person, joint), which may be missing (1): a person's is the mean of its joints';
+- `score` (person, joint), which may be missing (1): a person's is the mean of its scored joints';
 - `state` (person, joint), which may be missing: 2 visible, 1 occluded, 0 absent.
 """
 

@@ -6,7 +6,7 @@ import pytest
 from hupor_training import TINY, changed
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.network import Design
-from occlupose.methods.hupor.recipe import PUBLISHED, RECIPES, SMALL, Recipe, detector_alone
+from occlupose.methods.hupor.recipe import PUBLISHED, RECIPES, SMALL, Recipe
 
 
 def test_the_published_recipe():
@@ -42,9 +42,7 @@ def test_when_the_reasoner_learns_and_how_much_of_that_is_done():
     assert [recipe.reasons(done) for done in (0, 0.25, 0.499)] == [None] * 3
     assert [recipe.reasons(done) for done in (0.5, 0.75, 1)] == [0, 0.5, 1]
     assert replace(TINY, alone=0.0).reasons(0.0) == 0
-    assert replace(TINY, alone=1.0).reasons(1.0) is None
     assert changed(reasoning="none").reasons(0.9) is None
-    assert detector_alone(recipe).reasons(0.9) is None
 
 
 def test_beside_a_detector_that_stays_the_reasoner_learns_from_the_first_step_on():
@@ -53,10 +51,14 @@ def test_beside_a_detector_that_stays_the_reasoner_learns_from_the_first_step_on
     assert replace(recipe, alone=1.0).reasons(0.0) == 0
 
 
-def test_the_detector_alone_differs_in_nothing_else():
-    alone = detector_alone(TINY)
-    assert alone.design.reasoning == "none"
-    assert replace(alone, design=TINY.design) == TINY
+def test_a_reasoner_that_would_never_learn_is_refused():
+    with pytest.raises(OccluposeError, match=r"^alone 1: the reasoner would never learn; give less, or design.reasoning none$"):
+        replace(TINY, alone=1.0)
+    assert replace(changed(reasoning="none"), alone=1.0).reasons(1.0) is None
+
+
+def test_the_student_is_given_true_maps_as_in_the_paper_and_the_detector_s_too_by_the_small_recipe():
+    assert (PUBLISHED.mixed, SMALL.mixed) == (0.0, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,11 @@ def test_a_refiner_is_added_to_the_networks_and_says_where_missing_joints_are(cr
     path = train_refiner(SHIPPED, crowds, tmp_path / "refined", recipe, progress=False)
     trained = weights.load(path)
     assert path.name == SHIPPED.name and trained.refinement.kind == "gcn" and path.with_suffix(".json").exists()
-    plain, other = Hupor(replace(weights.load(SHIPPED), refiner=None, refinement=None)), Hupor(trained)
+    bare = replace(weights.load(SHIPPED), refiner=None, refinement=None)
+    weights.save(bare, tmp_path / "bare" / SHIPPED.name)
+    again = train_refiner(tmp_path / "bare" / SHIPPED.name, crowds, tmp_path / "again", recipe, progress=False)
+    assert again.read_bytes() == path.read_bytes()  # it learns from what the networks say, whatever refined that before
+    plain, other = Hupor(bare), Hupor(trained)
     before, after = (hupor(crowds[0].picture.read(crowds[0].size), crowds[0].camera) for hupor in (plain, other))
     assert len(before) == len(after) > 0
     assert (after.state == ABSENT).sum() < (before.state == ABSENT).sum()

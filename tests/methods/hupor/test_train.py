@@ -529,7 +529,7 @@ def test_crowds_without_pictures_are_passed_over_where_pictures_are_shown(crowds
 
 def test_a_detector_cannot_stay_as_it_is_without_weights(crowds, tmp_path):
     with pytest.raises(OccluposeError, match="detector: cannot stay as it is without weights; give some"):
-        trained(crowds, tmp_path, replace(QUICK, detector=False))
+        trained(crowds, tmp_path, replace(QUICK, detector=False, mixed=0.5))
 
 
 def test_what_could_not_be_read_is_said_at_the_end(tmp_path):

@@ -2,7 +2,7 @@
 
 A depth map is right only where its joint is seen. A hidden pelvis is as far away as the middle between the hips, or as another joint of the
 torso, less what lies between them in depth by the fields. The supplement names the pelvis, then both hips; the order of what follows is
-ours: pairs about the pelvis before single joints, nearer ones before farther ones.
+ours, that of `CLASSES`: joints nearer to the pelvis before farther ones.
 """
 
 import numpy as np

@@ -139,6 +139,8 @@ class Hupor:
         with torch.autocast(pictures.device.type, torch.bfloat16, enabled=bf16_is_native(pictures.device.type)):
             heads = self.networks.detect(pictures)
             visible, depths = self.networks.visible(heads), heads[-1][0][DEPTHS].float()
+            if pictures.is_cuda:
+                torch.cuda.synchronize()
             between = time.perf_counter()
             hidden = self.networks.hidden(visible)
         whole = merged(visible, hidden)

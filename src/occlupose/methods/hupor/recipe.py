@@ -1,6 +1,6 @@
 """How HUPOR is trained (arXiv 2208.00090, supplement 2.1): first the detector alone, then both, on pictures half of which have no depth."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from occlupose.datasets.bottomup import Variation
@@ -15,7 +15,8 @@ Shown = Literal["hidden", "all"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that the weights depend on besides the data. The defaults are the paper's, and our choices where it is silent.
+    """Everything that the weights depend on besides the data. The defaults are the paper's, and ours where it is silent. Its labels of
+    what is hidden are by SSF, and its optimiser is Adam, where ours is AdamW.
 
     Attributes:
         name: of the weights file.
@@ -32,7 +33,7 @@ class Recipe:
         variation: of the pictures.
         epochs: as many draws of a picture, on average.
         batch: pictures in a step.
-        learning_rate, weight_decay, warm_up: of Adam, the rate falling evenly to 0; warm_up in steps.
+        learning_rate, weight_decay, warm_up: of AdamW, the rate falling evenly to 0; warm_up in steps.
         clip: the most that gradients may measure.
         average: share of an exponential average of the weights that stays at each step; 0 keeps the last ones.
 
@@ -46,7 +47,7 @@ class Recipe:
     flat: float = 0.5
     alone: float = 0.5
     detector: bool = True
-    mixed: float = 0.5
+    mixed: float = 0.0
     shown: Shown = "hidden"
     blocks: tuple[int, ...] = (1, 2, 3, 4)
     distillation: float = 1.0
@@ -77,6 +78,8 @@ class Recipe:
             raise OccluposeError(f"distillation {self.distillation:g}: must be 0 or more")
         if not 0 <= self.seed < 2**63:
             raise OccluposeError(f"seed {self.seed}: must be 0 or more, and less than 2^63")
+        if self.detector and self.alone == 1 and self.design.reasoning != "none":
+            raise OccluposeError("alone 1: the reasoner would never learn; give less, or design.reasoning none")
         if not self.detector and self.design.reasoning == "none":
             raise OccluposeError("detector: neither it nor a reasoner would learn; give another design.reasoning")
 
@@ -104,13 +107,8 @@ SMALL = Recipe(
         192, 128, stages=2, size=Size((1, 2, 2, 1), (16, 24, 32, 48), 48),
         reasoner_stages=1, reasoner_size=Size((1, 1, 1, 1), (16, 24, 32, 48), 48),
     ),
-    epochs=5, batch=4, learning_rate=1.5e-3, warm_up=100, average=0.998,
+    mixed=0.5, epochs=5, batch=4, learning_rate=1.5e-3, warm_up=100, average=0.998,
 )  # fmt: skip
 """Two cores: narrower, shallower, smaller pictures. Ours."""
 
 RECIPES = {"published": PUBLISHED, "small": SMALL}
-
-
-def detector_alone(recipe: Recipe) -> Recipe:
-    """The same without a reasoner."""
-    return replace(recipe, design=recipe.design.without_reasoning())

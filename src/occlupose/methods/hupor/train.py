@@ -4,7 +4,7 @@ What the reasoner learns never reaches the detector: it is given true maps of vi
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from math import isfinite
@@ -286,7 +286,7 @@ def train_hupor(
     say(f"{recipe.name}: learns from {people} people in {len(crowds)} pictures, {sum(crowd.deep for crowd in crowds)} with depth")
     course = Course(networks, recipe, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     samples = Samples(crowds, recipe, pictures=shows, strict=strict, memory=memory)
-    learnt = fingerprint([part for crowd in crowds for part in (crowd.xy, crowd.z, crowd.state, crowd.annotated)])
+    learnt = fingerprint(part for crowd in crowds for part in _told(crowd))
     with opencv_on_one_thread():
         average = train(
             course, samples.draw, lambda course, batch: course(batch), plan, folder, groups=_groups,
@@ -343,7 +343,8 @@ def train_refiner(
     places: Mapping[Path | None, str] | None = None,
     **described: object,
 ) -> Path:
-    """Adds a RefineNet to the networks of a weights file; returns the new file, in the folder, under the same name.
+    """Adds a RefineNet to the networks of a weights file, in place of one that it may have; returns the new file, of the same name, in the
+    folder.
 
     Arguments:
         path: weights of `train_hupor`.
@@ -354,7 +355,7 @@ def train_refiner(
     Raises:
         OccluposeError: as `weights.load`, `collect` and `refine.train_refine`.
     """
-    trained = weights.load(path)
+    trained = replace(weights.load(path), refiner=None, refinement=None)
     shown = track(crowds, "looking at pictures", disable=not progress)
     learnt = collect(Hupor(trained, device=device, name=path.name), shown, published=recipe.published)
     refiner = train_refine(learnt, folder, recipe, resume=resume, seed=seed, device=device, progress=progress)
@@ -367,6 +368,14 @@ def train_refiner(
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )  # fmt: skip
     return output
+
+
+def _told(crowd: Crowd) -> Iterator[np.ndarray]:
+    """All that is learnt of a crowd, but for what its picture shows."""
+    camera = crowd.camera
+    lens = () if camera is None else (camera.fx, camera.fy, camera.cx, camera.cy)
+    yield from (crowd.xy, crowd.z, crowd.state, crowd.annotated, np.array([*crowd.size, *lens], np.float64))
+    yield np.frombuffer(("" if crowd.picture is None else crowd.picture.name).encode(), np.uint8)
 
 
 def _groups(network: nn.Module) -> list[dict[str, list[nn.Parameter]]]:
