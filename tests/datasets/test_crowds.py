@@ -140,7 +140,7 @@ def test_a_folder_is_recognised(tmp_path, kind):
     found = crowd_places.load(tmp_path / "set")
     assert found.form == {"crowdpose": "coco"}.get(kind, kind)
     assert sum(map(len, found.crowds)) == count if count else len(found.crowds) > 1
-    assert len(crowd_places.find(tmp_path / "set")) == len(found.crowds)
+    assert len(crowd_places.load(tmp_path / "set").crowds) == len(found.crowds)
     assert all(one.deep == (found.form != "coco") for one in found.crowds)
 
 
@@ -155,7 +155,7 @@ def test_a_file_is_recognised(tmp_path):
         assert found.form == kind and found.path == tmp_path / kind / name
     assert sum(map(len, crowd_places.load(tmp_path / "smap/annotations/MuCo.json").crowds)) == 3  # a file is read whole
     other = tmp_path / "coco/annotations/person_keypoints_train2017.json"
-    assert len(crowd_places.load(other, images=tmp_path / "coco/train2017").crowds) == len(crowd_places.find(tmp_path / "coco"))
+    assert len(crowd_places.load(other, images=tmp_path / "coco/train2017").crowds) == len(crowd_places.load(tmp_path / "coco").crowds)
     made(tmp_path / "synth", "synth")
     assert len(crowd_places.load(tmp_path / "synth/shards/000000.tar").crowds) == 1
 
@@ -163,7 +163,7 @@ def test_a_file_is_recognised(tmp_path):
 def test_splits_of_our_own_scenes(tmp_path):
     for split, count in (("train", 2), ("val", 1)):
         write_scenes(tmp_path / split, records(count))
-    assert [len(crowd_places.find(tmp_path, split)) for split in ("train", "val")] == [2, 1]
+    assert [len(crowd_places.load(tmp_path, split).crowds) for split in ("train", "val")] == [2, 1]
 
 
 def test_what_is_not_found_is_said(tmp_path):

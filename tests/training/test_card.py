@@ -15,6 +15,11 @@ def test_the_command_names_places_instead_of_telling_where_they_are(monkeypatch)
     assert card.command(places) == "occlupose train lifter --mocap=MOCAP -o FOLDER --recipe.seed 3"
 
 
+def test_a_folder_that_is_called_like_the_command_does_not_rename_it(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "refine", "--data", "train", "-o", "refine"])
+    assert card.command({Path("train"): "DATA", Path("refine"): "FOLDER"}) == "occlupose train refine --data DATA -o FOLDER"
+
+
 def test_the_commit_is_that_of_the_checkout_and_says_when_it_was_changed(tmp_path, monkeypatch):
     def git(*arguments):
         identity = ("-c", "user.name=a", "-c", "user.email=a@b")

@@ -21,8 +21,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
+from occlupose.datasets import forms
 from occlupose.datasets.pictures import Picture, Shelf
 from occlupose.datasets.problems import Problems
 from occlupose.errors import OccluposeError
@@ -292,7 +293,7 @@ def truth(annotations: Path, *, strict: bool = False) -> Truth:
         OccluposeError: a file that cannot be read or is not of this format, joints of no known skeleton, a person of no picture, joints
             without x, y and v each, a v that is none, two pictures of one id.
     """
-    content = _read(annotations, TypeAdapter(_File), _CURE)
+    content = forms.read(annotations, TypeAdapter(_File), _CURE)
     with_joints = [category for category in content.categories if category.keypoints]
     if len(with_joints) != 1:
         raise OccluposeError(f"{annotations}: {len(with_joints)} categories with keypoints; {_CURE}, with one")
@@ -406,7 +407,7 @@ def detections(path: Path, *, category: int = PERSON, keep_empty: bool = False) 
     Raises:
         OccluposeError: the file cannot be read, is not of this format, or has nobody in it.
     """
-    found = _read(path, TypeAdapter(list[_Result]), _RESULTS_CURE)
+    found = forms.read(path, TypeAdapter(list[_Result]), _RESULTS_CURE)
     people = [Detection(result.image_id, _edges(result.bbox), result.score) for result in found if result.category_id == category]
     if not people:
         raise OccluposeError(f"{path}: no person in it (category_id {category}); {_RESULTS_CURE}")
@@ -492,22 +493,6 @@ class _Result(BaseModel):
     category_id: int
     bbox: _Box
     score: Annotated[float, Field(ge=0, le=1)]
-
-
-def _read(path: Path, form: TypeAdapter[T], cure: str) -> T:
-    """What is in a file of this form.
-
-    Raises:
-        OccluposeError: it cannot be read, or is of another form; says where.
-    """
-    try:
-        return form.validate_json(path.read_bytes())
-    except OSError as error:
-        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {cure}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{'.' if name else ''}{part}" for name, part in enumerate(first["loc"])) or "the file"
-        raise OccluposeError(f"{path}: {where}: {first['msg'].lower()}; {cure}") from error
 
 
 def skeleton_of(path: Path, names: list[str]) -> Skeleton:

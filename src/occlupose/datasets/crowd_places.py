@@ -78,11 +78,6 @@ def load(path: Path, split: Literal["train", "val"] = "train", images: Path | No
     return Found(form, file, from_coco(people), people.problems)
 
 
-def find(folder: Path, split: Literal["train", "val"] = "train") -> list[Crowd]:
-    """The crowds alone; as `load`."""
-    return load(folder, split).crowds
-
-
 def _subjects(split: str) -> tuple[int, ...]:
     return h36m_pictures.TRAIN if split == "train" else h36m_pictures.TEST
 

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -29,6 +29,7 @@ from occlupose.datasets.crowds import Crowd
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.media import RGB
+from occlupose.methods.hupor.predict import Found
 from occlupose.metrics import people3d
 from occlupose.metrics.people3d import GROUPS, LENGTHS, PROTOCOLS, SHARES, Frame, Report, Scores
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -53,31 +54,8 @@ SUBSET = "all joints of 3DPW-OCC"
 _CURE = "write it as occlupose.evaluation.people3d says"
 
 
-class Found(Protocol):
-    """Whom a network finds in a picture; MPI15, NaN where a joint is absent."""
-
-    @property
-    def xy(self) -> Float[np.ndarray, "person 15 2"]:
-        """Pixels."""
-        ...
-
-    @property
-    def xyz(self) -> Float[np.ndarray, "person 15 3"]:
-        """Metres, camera frame."""
-        ...
-
-    @property
-    def score(self) -> Float[np.ndarray, "person 15"]:
-        """How far each joint is believed, 0..1."""
-        ...
-
-    @property
-    def state(self) -> UInt8[np.ndarray, "person 15"]:
-        """2 visible, 1 occluded, 0 absent."""
-        ...
-
-
 Predictor = Callable[[RGB, Camera | None], Found]
+"""Finds everybody in a picture that this camera took, or nobody knows which."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,9 +24,11 @@ def write(weights: Path, places: dict[Path | None, str], **fields: object) -> No
 
 
 def command(places: dict[Path | None, str]) -> str:
-    """The command line, with names for places."""
-    options = (word.rpartition("=") for word in sys.argv[1:])
-    return " ".join(["occlupose", *(option + equals + places.get(Path(value), value) for option, equals, value in options)])
+    """The command line, with names for places; the words that say which command stay, whatever a folder is called."""
+    words = sys.argv[1:]
+    first = next((number for number, word in enumerate(words) if word.startswith("-")), len(words))
+    options = (word.rpartition("=") for word in words[first:])
+    return " ".join(["occlupose", *words[:first], *(option + equals + places.get(Path(value), value) for option, equals, value in options)])
 
 
 def commit(*scripts: Path) -> str:

@@ -97,7 +97,6 @@ def test_what_reasons():
     plain = networks(reasoning="hourglass").reasoner
     assert isinstance(plain, Reasoner) and not isinstance(plain, DSED)
     assert networks(reasoning="none").reasoner is None
-    assert DESIGN.without_reasoning() == replace(DESIGN, reasoning="none")
 
 
 def test_the_detector_says_heatmaps_ways_and_depths_at_every_stage_and_level():

@@ -155,13 +155,13 @@ def kernels(network, part):
 
 def test_a_detector_alone_begins_a_training_with_a_reasoner(tmp_path):
     ours = networks(seed=1)
-    same, said = taken(ours, saved(networks(DESIGN.without_reasoning()), tmp_path))
+    same, said = taken(ours, saved(networks(replace(DESIGN, reasoning="none")), tmp_path))
     assert parts(ours, "detector") <= same and not same & kernels(ours, "reasoner")
     assert said.startswith(f"{len(parts(ours, 'detector'))} of ")
 
 
 def test_a_detector_goes_on_alone_after_a_training_with_a_reasoner(tmp_path):
-    ours = networks(DESIGN.without_reasoning(), seed=1)
+    ours = networks(replace(DESIGN, reasoning="none"), seed=1)
     assert taken(ours, saved(networks(), tmp_path))[0] == parts(ours, "detector")
 
 

@@ -4,7 +4,7 @@ The detector gives 15 heatmaps and 14 fields of affinity in three dimensions of 
 given those heatmaps and fields, adds what is hidden, and never sees a picture. Nothing of it reaches the detector.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Literal, get_args
 
 import torch
@@ -101,10 +101,6 @@ class Design:
             raise ValueError("reasoning")
         detach = header["detach"] == "True"
         return cls(**numbers, size=size, reasoning=reasoning, reasoner_size=reasoner_size, detach=detach)
-
-    def without_reasoning(self) -> "Design":
-        """The detector alone."""
-        return replace(self, reasoning="none")
 
 
 def _size(text: str) -> Size | None:
