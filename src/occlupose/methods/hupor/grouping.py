@@ -14,9 +14,8 @@ which is exact for Gaussians, in place of a centroid; and so is that a peak may 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy.optimize import linear_sum_assignment
 
 from occlupose.codecs.scenes import SceneMaps
@@ -58,8 +57,6 @@ MISSED = 0.1
 HALF = 0.49999
 """Cells from the middle of its own that a peak may lie, so that its cell is known from its place."""
 
-SQUARE = np.ones((3, 3), np.uint8)
-
 
 @dataclass(frozen=True)
 class Rules:
@@ -90,23 +87,20 @@ class Peaks:
 def peaks(heatmaps: Float[np.ndarray, "joint y x"], least: float = LOWEST) -> list[Peaks]:
     """Cells than which none of the eight around them is higher, of each joint's map; the highest first. Of neighbours that are as high, the
     first, row by row."""
-    (rows, columns), flat = heatmaps.shape[1:], np.ascontiguousarray(heatmaps).reshape(-1)
-    highest = [np.flatnonzero((each > least) & (each >= cv2.dilate(each, SQUARE))) for each in heatmaps]
-    cells = np.concatenate([rows * columns * joint + own for joint, own in enumerate(highest)])
-    score, x, y = flat[cells], cells % columns, cells // columns % rows
-    inside = {1: {-1: y > 0, 0: True, 1: y < rows - 1}, 0: {-1: x > 0, 0: True, 1: x < columns - 1}}
-
-    def beside(down: int, right: int) -> Float[np.ndarray, " peak"]:
-        there = flat[(cells + down * columns + right).clip(0, len(flat) - 1)]
-        return np.where(inside[1][down] & inside[0][right], there, -np.inf)
-
-    left, right, above, below = beside(0, -1), beside(0, 1), beside(-1, 0), beside(1, 0)
-    first = (score > left) & (score > above) & (score > beside(-1, -1)) & (score > beside(-1, 1))
-    xy = np.stack([x + _top(left, score, right), y + _top(above, score, below)], -1)
-    chosen = np.flatnonzero(first)
-    joints = cells[chosen] // (rows * columns)
-    chosen = chosen[np.lexsort((-score[chosen], joints))]
-    parts = np.split(chosen, np.searchsorted(joints, np.arange(1, len(heatmaps))))
+    joints, rows, columns = heatmaps.shape
+    framed = np.full((joints, rows + 2, columns + 2), -np.inf, heatmaps.dtype)
+    framed[:, 1:-1, 1:-1] = heatmaps
+    flat, wide = framed.reshape(-1), columns + 2
+    cells = np.flatnonzero(flat > least)
+    for beside in (1, wide, wide - 1, wide + 1):
+        score = flat.take(cells)
+        cells = cells[(score > flat.take(cells - beside)) & (score >= flat.take(cells + beside))]
+    score = flat.take(cells)
+    joint, (y, x) = cells // (wide * (rows + 2)), np.divmod(cells % (wide * (rows + 2)), wide)
+    left, right, above, below = (flat.take(cells + beside) for beside in (-1, 1, -wide, wide))
+    xy = np.stack([x - 1 + _top(left, score, right), y - 1 + _top(above, score, below)], -1)
+    chosen = np.lexsort((-score, joint))
+    parts = np.split(chosen, np.searchsorted(joint, np.arange(1, joints)))
     return [Peaks(xy[own[:MOST]], score[own[:MOST]]) for own in parts]
 
 
@@ -139,20 +133,40 @@ def limb_scores(
     scores = np.where(length < np.sqrt(fields.shape[-2] * fields.shape[-1]) / 150, 0.1, -1.0)
     if not len(way):
         return scores
-    count = np.clip(np.rint(np.sqrt(5 * np.abs(way).max(-1))), *SAMPLES).astype(int)
-    first = np.cumsum(count) - count
-    step = np.arange(count.sum()) - np.repeat(first, count)
-    share = (step / np.repeat(count - 1, count)).astype(np.float32)
-    cells = np.repeat(start.astype(np.float32), count, 0) + share[:, None] * np.repeat(way, count, 0)
-    said = _at(fields, np.repeat(limb, count), cells)
-    agrees, square = _agreement(said, np.repeat(way / np.maximum(length, 1e-6)[:, None], count, 0))
+    start, unit, count = start.astype(np.float32), way / np.maximum(length, 1e-6)[:, None], _samples(way)
+
+    def looked(ways: Int[np.ndarray, " n"], step: Int[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """How far the field agrees with these ways at these steps of them, and its square."""
+        share = (step / (count.take(ways) - 1)).astype(np.float32)
+        cells = start.take(ways, 0) + share[:, None] * way.take(ways, 0)
+        return _agreement(_at(fields, limb.take(ways), cells), unit.take(ways, 0))
+
+    middle = _fails(*looked(np.arange(len(way)), count // 2), rules)
+    going = np.flatnonzero(_enough(middle, count, rules))
+    if not len(going):
+        return scores
+    count_of = count.take(going)
+    first = np.cumsum(count_of) - count_of
+    agrees, square = looked(np.repeat(going, count_of), np.arange(count_of.sum()) - np.repeat(first, count_of))
     failing = _fails(agrees, square, rules)
     failed = np.add.reduceat(failing.astype(int), first)
     if rules.crossings:
-        mean = np.add.reduceat(agrees - np.maximum(square - agrees, 0), first) / count
-        return np.where(failed <= MISSED * count, np.maximum(mean, LEAST), scores)
-    mean = np.add.reduceat(np.where(failing, 0, agrees), first) / np.maximum(count - failed, 1)
-    return np.where(count - failed > SHARE * count, mean, scores)
+        mean = np.add.reduceat(agrees - np.maximum(square - agrees, 0), first) / count_of
+        mean = np.maximum(mean, LEAST)
+    else:
+        mean = np.add.reduceat(np.where(failing, 0, agrees), first) / np.maximum(count_of - failed, 1)
+    scores[going] = np.where(_enough(failed, count_of, rules), mean, scores.take(going))
+    return scores
+
+
+def _enough(failed: Shaped[np.ndarray, " way"], count: Int[np.ndarray, " way"], rules: Rules) -> Bool[np.ndarray, " way"]:
+    """Whether enough of the samples of ways agree when so many do not."""
+    return failed <= MISSED * count if rules.crossings else count - failed > SHARE * count
+
+
+def _samples(way: Float[np.ndarray, "way 2"]) -> Int[np.ndarray, " way"]:
+    """Of a field along ways, as many as are looked at."""
+    return np.rint(np.sqrt(5 * np.abs(way).max(-1))).clip(*SAMPLES).astype(int)
 
 
 def _at(fields: Float[np.ndarray, "limb 3 y x"], limb: Int[np.ndarray, " n"], places: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
@@ -221,9 +235,8 @@ def connections(found: Sequence[Peaks], fields: Float[np.ndarray, "limb 3 y x"],
     unit = way * (signs.take(step) / np.maximum(length, 1e-6))[:, None]
     at_ends = [_at(fields, np.repeat(limbs, counts[:, side]), ends[side]).take(numbers[side], 0) for side in (0, 1)]
     failing = [_fails(*_agreement(said, unit), rules) for said in at_ends]
-    likely = np.flatnonzero(
-        ~(failing[0] | failing[1]) if rules.crossings else ~(failing[0] & failing[1])
-    )  # as published one sample may fail
+    failed = np.add(*failing, dtype=int)
+    likely = np.flatnonzero(failed == 0 if rules.crossings else _enough(failed, _samples(way), rules))
     scores = np.where(length < np.sqrt(np.prod(maps.shape)) / 150, 0.1, -1.0)
     turned = signs.take(step.take(likely))[:, None] < 0
     one, other = one.take(likely, 0), other.take(likely, 0)
@@ -296,6 +309,11 @@ def associate(
 
 def _nearest_first(mine: Int[np.ndarray, "person joint"], who: Int[np.ndarray, " some"], joint: int, scores: np.ndarray) -> None:
     """These people, in this order, take the peak of this joint that is best and still free, by scores of (some, peak)."""
+    best = scores.argmax(-1)
+    if len(set(best.tolist())) == len(best):  # nobody is in another's way
+        some = scores[np.arange(len(best)), best] > 0
+        mine[who[some], joint] = best[some]
+        return
     for person, row in zip(who, scores, strict=True):
         best = row.argmax()
         if row[best] > 0:
