@@ -2,13 +2,14 @@
 
     occlupose synth --scenes 7000 --seed 31 --people 1 5 --size 320 200 --shard 200 -o TRAIN
     occlupose synth --scenes 400 --seed 33 --people 1 5 --size 320 200 --shard 200 -o TEST
-    python benchmarks/hupor_ablation.py --train TRAIN --test TEST --runs RUNS
+    occlupose train hupor --data TRAIN -o DETECTOR recipe:small --recipe.design.reasoning none
+    python benchmarks/hupor_ablation.py --detector DETECTOR/hupor.synth.safetensors --train TRAIN --test TEST --runs RUNS
 
-One detector serves all rows, RUNS/detector, which is trained first where it is not there; it never sees what a reasoner learns. Each
-row's reasoner learns from labels alone, as the paper's does, and its seed decides weights, order and variation of the scenes. Scored are
-everybody's joints in held-out scenes by `metrics.people3d`'s protocol for crowds, with the true cameras: `pck_rel` with the pelvis taken
-out, `pck_abs` as they are, `pck_occ` as pck_rel on hidden joints, all at 150 mm, of all people, somebody who is missed having every joint
-wrong (whose pelvis lies outside of the picture counts in pck_abs alone); `mpjpe_mm` of matched people, the pelvis taken out.
+One detector serves all rows; it never sees what a reasoner learns. Each row's reasoner learns from labels alone, as the paper's does, and
+its seed decides weights, order and variation of the scenes. Scored are everybody's joints in held-out scenes by `metrics.people3d`'s
+protocol for crowds, with the true cameras: `pck_rel` with the pelvis taken out, `pck_abs` as they are, `pck_occ` as pck_rel on hidden
+joints, all at 150 mm, of all people, somebody who is missed having every joint wrong (whose pelvis lies outside of the picture counts in
+pck_abs alone); `mpjpe_mm` of matched people, the pelvis taken out.
 
 A small detector misses much, whoever reasons behind it. Rows that end in "true maps" are of the reasoner alone: it is given the true maps
 of what is visible, and the depths of what is visible are true too.
@@ -39,30 +40,21 @@ from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.grouping import OURS, PAPER, Rules
 from occlupose.methods.hupor.labels import relabelled
 from occlupose.methods.hupor.losses import Maps
-from occlupose.methods.hupor.network import Design, merged
+from occlupose.methods.hupor.network import merged
 from occlupose.methods.hupor.predict import Hupor, Seen
 from occlupose.methods.hupor.recipe import SMALL, Recipe
 from occlupose.methods.hupor.refine import RefineRecipe, train_refine
 from occlupose.methods.hupor.train import collect, train_hupor
-from occlupose.networks.mspn import Size
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
 
 RESULTS = Path(__file__).parent / "results" / "hupor_ablation.csv"
 COLUMNS = ("variant", "seed", "pck_rel", "pck_abs", "pck_occ", "mpjpe_mm")
-STEPS = 1000
-"""Of each reasoner."""
-
+STEPS, BATCH = 1000, 4
 REFINED = 1500
 """Training pictures whose people a RefineNet learns from."""
 
-DESIGN = Design(
-    192, 128, stages=2, size=Size((1, 2, 2, 1), (16, 24, 32, 48), 48),
-    reasoner_stages=1, reasoner_size=Size((1, 1, 1, 1), (16, 24, 32, 48), 48),
-)  # fmt: skip
-BASE = replace(SMALL, design=DESIGN, mixed=0.0, batch=4, learning_rate=1.5e-3)
-DETECTOR = replace(BASE, design=replace(DESIGN, reasoning="none"), epochs=5)
-PUBLISHED = replace(BASE, detector=False)
+PUBLISHED = replace(SMALL, detector=False, mixed=0.0, batch=BATCH)
 
 
 def hidden_at_random(crowds: Sequence[Crowd]) -> list[Crowd]:
@@ -86,12 +78,12 @@ class Variant:
 
 VARIANTS: dict[str, Variant] = {
     "+ DSED": Variant(PUBLISHED),
-    "+ hourglass": Variant(replace(PUBLISHED, design=replace(DESIGN, reasoning="hourglass"))),
+    "+ hourglass": Variant(replace(PUBLISHED, design=replace(SMALL.design, reasoning="hourglass"))),
     "DSED, blocks 2-4": Variant(replace(PUBLISHED, blocks=(2, 3, 4))),
     "DSED, blocks 3-4": Variant(replace(PUBLISHED, blocks=(3, 4))),
     "DSED, block 4": Variant(replace(PUBLISHED, blocks=(4,))),
     "DSED, blocks 1+4": Variant(replace(PUBLISHED, blocks=(1, 4))),
-    "DSED, teacher detached": Variant(replace(PUBLISHED, design=replace(DESIGN, detach=True))),
+    "DSED, teacher detached": Variant(replace(PUBLISHED, design=replace(SMALL.design, detach=True))),
     "DSED, teacher shown all": Variant(replace(PUBLISHED, shown="all")),
     "DSED, cylinder labels": Variant(PUBLISHED, lambda crowds: relabelled(crowds, "cylinders")),
     "DSED, hidden at random": Variant(PUBLISHED, hidden_at_random),
@@ -128,18 +120,16 @@ def told(hupor: Hupor, crowd: Crowd) -> Seen:
 class Bench:
     """The detector, and the scenes that rows learn from and are scored on."""
 
-    def __init__(self, train: Path, test: Path, runs: Path) -> None:
-        self.runs, self.detector = runs, runs / "detector" / f"{DETECTOR.name}.safetensors"
+    def __init__(self, detector: Path, train: Path, test: Path, runs: Path) -> None:
+        self.detector, self.runs = detector, runs
         self.crowds = scenes.load(train)
         self.tested = scenes.load(test)
         self.truths, self.protocol = evaluation.load("synth", test)
-        if not self.detector.exists():
-            train_hupor(self.crowds, self.detector.parent, DETECTOR, resume=True)
 
     def train(self, name: str, seed: int) -> Path:
         """The weights of a row's reasoner, trained where they are not yet."""
         variant = VARIANTS[name]
-        recipe = replace(variant.recipe, seed=seed, epochs=STEPS * variant.recipe.batch / len(self.crowds))
+        recipe = replace(variant.recipe, seed=seed, epochs=STEPS * BATCH / len(self.crowds))
         folder = self.runs / f"{name.replace(' ', '_')}-{seed}"
         path = folder / f"{recipe.name}.safetensors"
         if not path.exists():
@@ -177,6 +167,7 @@ class Bench:
 
 
 def main(
+    detector: Path,
     train: Path,
     test: Path,
     runs: Path,
@@ -188,21 +179,22 @@ def main(
     """Makes the table.
 
     Args:
+        detector: .safetensors of the detector.
         train: folder of synthetic scenes to learn from.
         test: folder of others to score on.
         runs: folder for what is trained.
         seeds: of the rows.
         variants: only these rows; none are all.
-        only_train: train the reasoners without scoring them.
+        only_train: train the reasoners without scoring them; needs no detector yet.
         output: .csv file.
     """
     torch.set_num_threads(1)
-    console, bench = Console(stderr=True), Bench(train, test, runs)
+    console, bench = Console(stderr=True), Bench(detector, train, test, runs)
     wanted = [name for name in (BARE, *VARIANTS, GROUPED, *REFINERS) if not variants or name in variants]
     for seed in seeds:
         for name in wanted:
             if only_train:
-                if name in VARIANTS:
+                if name in VARIANTS and not VARIANTS[name].recipe.mixed:
                     bench.train(name, seed)
                 continue
             rows = _rows(output)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from occlupose.networks.mspn import FAINT, LEVELS, MSPN, Size, Upsampler, head
+from occlupose.networks.mspn import FAINT, LEVELS, MSPN, Last, Size, Upsampler, head, initialise
 
 SMALL = Size(blocks=(1, 1, 1, 1), widths=(4, 4, 8, 8), width=8)
 HEADS = {"maps": 43, "z": 14, "depth": 7}
@@ -59,21 +59,20 @@ def test_every_weight_learns():
 
 @pytest.mark.parametrize("width", [8, 64])
 def test_maps_begin_faint(width):
-    """Whatever is shown: of mean 0 and as small as nothing is, next to peaks of 1."""
+    """Whatever is shown, next to peaks of 1."""
     torch.manual_seed(0)
-    said = head(width, 5)(100 * torch.randn(4, width, 12, 16))
-    torch.testing.assert_close(said.std((0, 2, 3)), torch.full((5,), FAINT), rtol=0.01, atol=0)
-    torch.testing.assert_close(said.mean((0, 2, 3)), torch.zeros(5), rtol=0, atol=1e-5)
+    network = head(width, 5)
+    initialise(network)
+    said = network(100 * torch.randn(4, width, 24, 32))
+    torch.testing.assert_close(said.square().mean().sqrt().item(), FAINT, rtol=0.35, atol=0)
 
 
 def test_every_head_of_a_network_begins_faint_and_nothing_else_does():
     torch.manual_seed(0)
     network = MSPN(HEADS, stages=2, size=SMALL)
     for stage in network(torch.randn(2, 3, 64, 96)):
-        for heads in stage:
-            assert all(maps.std() < 1.01 * FAINT for maps in heads.values())  # those of coarse levels are smoother once they are as large
-        assert all(maps.std() > 0.9 * FAINT for maps in stage[0].values())
-    scales = [part.weight for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)]
-    faint = sum(bool((scale == FAINT).all()) for scale in scales)
-    assert faint == 2 * LEVELS * len(HEADS)
-    assert all((scale == 1).all() or (scale == 0).all() for scale in scales if not (scale == FAINT).all())
+        assert all(0.3 * FAINT < maps.square().mean().sqrt() < 2 * FAINT for heads in stage for maps in heads.values())
+    lasts = [name for name, part in network.named_modules() if isinstance(part, Last)]
+    assert len(lasts) == 2 * LEVELS * len(HEADS) and all(".heads." in name for name in lasts)
+    others = [part.weight for part in network.modules() if isinstance(part, nn.Conv2d) and not isinstance(part, Last)]
+    assert all(weight.std() > 0.03 for weight in others)

@@ -23,7 +23,7 @@ STRIDE = 4
 """Pixels of the picture in a cell of the maps."""
 
 FAINT = 0.05
-"""Deviation of maps before training. Most of a map is nothing, and peaks are 1 here; where they were 255, 1 was little (ours)."""
+"""How high maps are before training, about. Most of a map is nothing, and peaks are 1 here (ours)."""
 
 LEVELS = 4
 """Of an encoder, each half as fine as the one before."""
@@ -105,13 +105,20 @@ class Upsampled:
     onward: Tensor | None = None
 
 
+class Last(nn.Conv2d):
+    """The last convolution of a head, whose maps begin faint. The published code normalises these too, and learns depths slowly (ours).
+
+    Arguments:
+        outputs: channels of the maps.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1)
+
+
 def head(inputs: int, outputs: int) -> nn.Sequential:
-    """From features to maps, which begin faint."""
-    last = convolution(inputs, outputs, 3, relu=False)
-    norm = last[1]
-    assert isinstance(norm, nn.BatchNorm2d)
-    nn.init.constant_(norm.weight, FAINT)
-    return nn.Sequential(convolution(inputs, inputs), last)
+    """From features to maps."""
+    return nn.Sequential(convolution(inputs, inputs), Last(inputs, outputs))
 
 
 class Level(nn.Module):
@@ -198,7 +205,10 @@ class MSPN(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Convolutions as He et al. (2015) begin."""
+    """Convolutions as He et al. (2015) begin, but for the last of the heads."""
     for part in network.modules():
-        if isinstance(part, nn.Conv2d):
+        if isinstance(part, Last):
+            nn.init.normal_(part.weight, std=FAINT * (2 / part.weight[0].numel()) ** 0.5)
+            nn.init.zeros_(part.bias)  # type: ignore[arg-type]
+        elif isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

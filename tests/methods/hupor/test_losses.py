@@ -38,8 +38,19 @@ def test_of_the_finest_level_the_hardest_channels_count():
     for number in range(15):
         said[0, number] = number
     expected = torch.tensor([number**2 for number in range(7, 15)] + [0] * 8).float().mean()
-    assert channels(said, truth, torch.ones(2, 15), 8).item() == pytest.approx(expected.item())
-    assert channels(said, truth, torch.ones(2, 15), None).item() == pytest.approx(sum(number**2 for number in range(15)) / 30)
+    assert channels((said - truth) ** 2, torch.ones(2, 15), 8).item() == pytest.approx(expected.item())
+    assert channels((said - truth) ** 2, torch.ones(2, 15), None).item() == pytest.approx(sum(number**2 for number in range(15)) / 30)
+
+
+def test_cells_in_which_there_is_something_may_count_more_often():
+    """A joint's by the height of its Gaussian, a limb's in all three components, also where one of them is 0."""
+    truth = Maps(torch.zeros(1, 15, 2, 2), torch.zeros(1, 14, 3, 2, 2))
+    truth.heatmaps[0, 3, 0, 0], truth.fields[0, 5, 0, 1, 1] = 0.5, 1.0
+    said = Maps(torch.ones(1, 15, 2, 2), torch.full((1, 14, 3, 2, 2), 2.0))
+    plain = maps_loss(said, truth, everything(1), finest=False)
+    more = maps_loss(said, truth, everything(1), finest=False, something=3.0)
+    extra = HEATMAPS * 2 * 0.5 * 0.5**2 / 60 + WAYS * 2 * (1 + 4) / (28 * 4) + LIMB_DEPTHS * 2 * 4 / (14 * 4)
+    assert (more - plain).item() == pytest.approx(extra, rel=1e-4)
 
 
 def test_what_is_not_annotated_has_no_gradient():

@@ -61,6 +61,10 @@ def test_the_student_is_given_true_maps_as_in_the_paper_and_the_detector_s_too_b
     assert (PUBLISHED.mixed, SMALL.mixed) == (0.0, 0.5)
 
 
+def test_all_cells_count_the_same_in_the_paper():
+    assert (PUBLISHED.something, SMALL.something) == (1.0, 10.0)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -70,6 +74,7 @@ def test_the_student_is_given_true_maps_as_in_the_paper_and_the_detector_s_too_b
         *(({"epochs": value}, f"epochs {value:g}: must be more than 0, and finite") for value in (0, -1, inf, nan)),
         *(({"blocks": value}, "blocks .*: each of 1 to 4 once") for value in ((), (0,), (5,), (1, 1))),
         *(({"seed": value}, f"seed {value}: must be 0 or more") for value in (-1, 2**63)),
+        *(({"something": value}, "something .*: must be more than 0") for value in (0, -1, inf, nan)),
         *(({"distillation": value}, "distillation .*: must be 0 or more") for value in (-1, inf, nan)),
     ],
 )

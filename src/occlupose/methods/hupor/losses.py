@@ -45,26 +45,31 @@ class Known:
     limb_depths: Float[Tensor, "batch limb"]
 
 
-def maps_loss(said: Maps, truth: Maps, known: Known, *, finest: bool) -> Float[Tensor, ""]:
-    """The mean squared difference of a level's maps, as weighted as published; of the finest level only the hardest channels count."""
+def maps_loss(said: Maps, truth: Maps, known: Known, *, finest: bool, something: float = 1.0) -> Float[Tensor, ""]:
+    """The mean squared difference of a level's maps, as weighted as published; of the finest level only the hardest channels count.
+
+    Arguments:
+        something: how often cells count in which there is something, a joint (by the height of its Gaussian) or a limb (ours; 1 is
+            published).
+    """
+    heatmaps, fields = ((one - other) ** 2 for one, other in ((said.heatmaps, truth.heatmaps), (said.fields, truth.fields)))
+    if something != 1:
+        heatmaps = heatmaps * (1 + (something - 1) * truth.heatmaps)
+        fields = fields * (1 + (something - 1) * (truth.fields != 0).any(2, keepdim=True))
     ways = known.ways[:, :, None].expand(-1, -1, 2).flatten(1)
     parts = (
-        (HEATMAPS, "heatmaps", said.heatmaps, truth.heatmaps, known.heatmaps),
-        (WAYS, "ways", said.fields[:, :, :2].flatten(1, 2), truth.fields[:, :, :2].flatten(1, 2), ways),
-        (LIMB_DEPTHS, "limb_depths", said.fields[:, :, 2], truth.fields[:, :, 2], known.limb_depths),
+        (HEATMAPS, "heatmaps", heatmaps, known.heatmaps),
+        (WAYS, "ways", fields[:, :, :2].flatten(1, 2), ways),
+        (LIMB_DEPTHS, "limb_depths", fields[:, :, 2], known.limb_depths),
     )
-    total = [factor * channels(one, other, weight, HARDEST[name] if finest else None) for factor, name, one, other, weight in parts]
+    total = [factor * channels(squares, weight, HARDEST[name] if finest else None) for factor, name, squares, weight in parts]
     return torch.stack(total).sum()
 
 
-def channels(
-    said: Float[Tensor, "batch channel y x"],
-    truth: Float[Tensor, "batch channel y x"],
-    known: Float[Tensor, "batch channel"],
-    hardest: int | None,
-) -> Float[Tensor, ""]:
-    """Mean over pictures and channels; of so many channels of each picture that are farthest off, where that is said."""
-    each = known * ((said - truth) ** 2).mean((-2, -1))
+def channels(squares: Float[Tensor, "batch channel y x"], known: Float[Tensor, "batch channel"], hardest: int | None) -> Float[Tensor, ""]:
+    """Mean of squared differences over pictures and channels; of so many channels of each picture that are farthest off, where that is
+    said."""
+    each = known * squares.mean((-2, -1))
     return (each if hardest is None else each.topk(hardest, -1).values).mean()
 
 

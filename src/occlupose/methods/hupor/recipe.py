@@ -27,6 +27,8 @@ class Recipe:
         detector: the detector learns; otherwise it stays as it began, and the reasoner learns from the first step on.
         mixed: share of the pictures whose detector's maps the student is given, in place of true ones (ours; 0 in the paper).
         shown: what the teacher is shown: what is hidden (paper), or all joints (its authors' earlier code).
+        something: how often cells of the maps count in which there is something (ours; 1 in the paper, where small networks are slow to say
+            anything at all).
         blocks: levels of the encoders whose features are compared, 1 to 4.
         distillation: weight of that comparison at its most.
         rising: share of the reasoner's training over which it grows to that.
@@ -49,6 +51,7 @@ class Recipe:
     detector: bool = True
     mixed: float = 0.0
     shown: Shown = "hidden"
+    something: float = 1.0
     blocks: tuple[int, ...] = (1, 2, 3, 4)
     distillation: float = 1.0
     rising: float = 0.25
@@ -74,6 +77,8 @@ class Recipe:
             raise OccluposeError(f"epochs {self.epochs:g}: must be more than 0, and finite")
         if not self.blocks or not set(self.blocks) <= set(range(1, LEVELS + 1)) or len(set(self.blocks)) < len(self.blocks):
             raise OccluposeError(f"blocks {self.blocks}: each of 1 to {LEVELS} once at most, and one at least")
+        if not 0 < self.something < float("inf"):
+            raise OccluposeError(f"something {self.something:g}: must be more than 0, and finite")
         if not 0 <= self.distillation < float("inf"):
             raise OccluposeError(f"distillation {self.distillation:g}: must be 0 or more")
         if not 0 <= self.seed < 2**63:
@@ -104,10 +109,10 @@ PUBLISHED = Recipe()
 SMALL = Recipe(
     name="hupor.synth",
     design=Design(
-        192, 128, stages=2, size=Size((1, 2, 2, 1), (16, 24, 32, 48), 48),
-        reasoner_stages=1, reasoner_size=Size((1, 1, 1, 1), (16, 24, 32, 48), 48),
+        256, 160, stages=1, size=Size((2, 3, 4, 2), (16, 32, 48, 64), 64),
+        reasoner_stages=1, reasoner_size=Size((1, 1, 1, 1), (16, 32, 48, 64), 64),
     ),
-    mixed=0.5, epochs=5, batch=4, learning_rate=1.5e-3, warm_up=100, average=0.998,
+    mixed=0.5, something=10.0, epochs=8, batch=4, learning_rate=4e-3, warm_up=100, average=0.998,
 )  # fmt: skip
 """Two cores: narrower, shallower, smaller pictures. Ours."""
 

@@ -147,7 +147,7 @@ class Course(nn.Module):
         if self.recipe.detector:
             assert batch.pictures is not None, "a detector learns from pictures"
             found = self.networks.detect(batch.pictures)
-            terms |= detection(self.networks, found, batch, truth)
+            terms |= detection(self.networks, found, batch, truth, self.recipe.something)
             with torch.no_grad():
                 detected = self.networks.visible(found)
         if self.networks.reasoner is not None:
@@ -170,7 +170,7 @@ class Course(nn.Module):
             terms["distillation"] = distillation(done, self.recipe.distillation, self.recipe.rising) * compared
         else:
             said, terms["distillation"] = reasoner(given), torch.zeros((), device=given.device)
-        return reasoning(self.networks, said, batch, truth) | terms
+        return reasoning(self.networks, said, batch, truth, self.recipe.something) | terms
 
     @torch.no_grad()
     def _given(self, batch: Shown, truth: SceneTruth, detected: Maps | None) -> Float[Tensor, "batch 57 y x"]:
@@ -186,30 +186,33 @@ class Course(nn.Module):
         return given
 
 
-def detection(networks: Networks, found: list[list[Heads]], batch: Shown, truth: SceneTruth) -> Terms:
-    """L_det: what every stage and level of the detector says of what is visible."""
+def detection(networks: Networks, found: list[list[Heads]], batch: Shown, truth: SceneTruth, something: float = 1.0) -> Terms:
+    """L_det: what every stage and level of the detector says of what is visible; `something` as of `maps_loss`."""
     cells, depth = networks.codec.depths(batch.scene, "visible")
     known = known_of(networks.codec, batch)
     maps, torso = [], []
     for number, stage in enumerate(found):
         for level, kernel in enumerate(kernels(number == len(found) - 1)):
             said, weight = networks.of_heads(stage[level]), level_weight(level)
-            maps.append(weight * maps_loss(said, maps_of(truth, "visible", kernel), known, finest=level == 0))
+            true = maps_of(truth, "visible", kernel)
+            maps.append(weight * maps_loss(said, true, known, finest=level == 0, something=something))
             torso.append(weight * torso_loss(stage[level][DEPTHS].float(), cells, depth))
     return {"visible": torch.stack(maps).sum(), "torso": torch.stack(torso).sum()}
 
 
-def reasoning(networks: Networks, said: list[list[Tensor]], batch: Shown, truth: SceneTruth) -> Terms:
+def reasoning(networks: Networks, said: list[list[Tensor]], batch: Shown, truth: SceneTruth, something: float = 1.0) -> Terms:
     """L_reason without distillation: what every stage and level of the reasoner says of what is hidden; and of everything, what is visible
     being added as it is (with the Gaussians of that level; ours)."""
     known = known_of(networks.codec, batch)
-    of_hidden, of_all = [], []
+    of_hidden, of_all = list[Tensor](), list[Tensor]()
     for number, stage in enumerate(said):
         for level, kernel in enumerate(kernels(number == len(said) - 1)):
             hidden, weight = networks.maps(stage[level].float()), level_weight(level)
             whole = merged(maps_of(truth, "visible", kernel), hidden)
-            of_hidden.append(weight * maps_loss(hidden, maps_of(truth, "hidden", kernel), known, finest=level == 0))
-            of_all.append(weight * maps_loss(whole, maps_of(truth, "all", kernel), known, finest=level == 0))
+            of: tuple[tuple[Part, Maps, list[Tensor]], ...] = (("hidden", hidden, of_hidden), ("all", whole, of_all))
+            for part, found, terms in of:
+                true = maps_of(truth, part, kernel)
+                terms.append(weight * maps_loss(found, true, known, finest=level == 0, something=something))
     return {"hidden": torch.stack(of_hidden).sum(), "all": torch.stack(of_all).sum()}
 
 
