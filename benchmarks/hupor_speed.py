@@ -4,8 +4,8 @@
 
 Networks of the paper's size with random weights (time does not depend on them): `detection` and `reasoning` for one picture. Random weights
 find nobody, so `grouping` is of maps without an error that `people` people make, up to the depth of every joint. Each number of people runs
-in a process of its own, whose peak memory is `peak_mib`. `all_ms` is the three together; `to_3_people` compares it with that for three
-people.
+in a process of its own, whose peak memory is `peak_mib`, on a GPU that of the GPU. `all_ms` is the three together; `to_3_people` compares
+it with that for three people.
 
 The paper, on a GPU that it does not name there: 99.8 ms a picture for 3 people and 104.7 for 20; SMAP, of which its detector is the
 network, 87.1 ms.
@@ -40,10 +40,10 @@ COLUMNS = ("people", "detection_ms", "reasoning_ms", "grouping_ms", "all_ms", "t
 PEOPLE = (3, 20)
 
 
-def measure(people: int, repeats: int) -> list[float]:
+def measure(people: int, repeats: int, device: str) -> list[float]:
     """Medians of detection, reasoning and grouping, ms, and peak memory, MiB."""
     torch.manual_seed(0)
-    hupor = Hupor(Trained(Networks(Design()).eval()))
+    hupor = Hupor(Trained(Networks(Design()).eval()), device=device)
     random = np.random.default_rng(people)
     picture = random.integers(0, 256, (512, 832, 3), np.uint8)
     said = perfect(crowd(random, people), some_hidden(random, people), hupor.maps)
@@ -55,21 +55,23 @@ def measure(people: int, repeats: int) -> list[float]:
         decode(said, hupor.maps)
         grouping = time.perf_counter() - start
         times.append([1000 * (hupor.seconds[part] - before[part]) for part in ("detection", "reasoning")] + [1000 * grouping])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    on_gpu = torch.device(device).type == "cuda"
+    peak = torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return [*(statistics.median(part) for part in zip(*times[1:], strict=True)), peak]
 
 
-def main(repeats: int = 5, output: Path = RESULTS) -> None:
+def main(repeats: int = 5, device: str = "cpu", output: Path = RESULTS) -> None:
     """Measure.
 
     Args:
         repeats: of each, after one that does not count.
+        device: of the networks: cpu or cuda.
         output: .csv file.
     """
     rows, first = [], None
     for people in PEOPLE:
         with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-            detection, reasoning, grouping, peak = alone.submit(measure, people, repeats).result()
+            detection, reasoning, grouping, peak = alone.submit(measure, people, repeats, device).result()
         whole = detection + reasoning + grouping
         first = first or whole
         rows.append((people, *(f"{value:.1f}" for value in (detection, reasoning, grouping, whole)), f"{whole / first:.3f}", f"{peak:.0f}"))

@@ -51,6 +51,15 @@ def test_coco_has_no_camera_no_depth_and_no_heads(tmp_path):
     assert np.isnan(crowd.xy[:, HEAD]).all()
 
 
+def test_the_camera_may_be_told_by_any_joint_of_anybody(tmp_path):
+    _, _, rows = people(2)
+    for joint in rows[0]:
+        joint[7:] = [0, 0, 0, 0]
+    rows[1][0][7:] = [0, 0, 0, 0]
+    (crowd,) = load(written(tmp_path, smap_picture(rows)))
+    assert (crowd.camera.fx, crowd.camera.fy) == FOCAL
+
+
 def test_nobody_and_very_many(tmp_path):
     _, state, rows = people(60)
     nobody, many = load(written(tmp_path, smap_picture([]), smap_picture(rows)))

@@ -207,6 +207,20 @@ def refused(tmp_path, reason, **options):
     assert "\n" not in str(refusal.value)
 
 
+def test_a_loss_that_is_not_a_number_ends_the_run_and_leaves_the_last_checkpoint(tmp_path):
+    steps = 0
+
+    def breaks(net, batch):
+        nonlocal steps
+        steps += 1
+        return {**loss(net, batch), "other": torch.tensor(math.nan if steps == QUICK.save_every + 2 else 0.0)}
+
+    with pytest.raises(OccluposeError, match=rf"{tmp_path}: step {QUICK.save_every + 2}: other is not a number any more; begin anew"):
+        train(network(), batch, breaks, QUICK, tmp_path, progress=False)
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert state["step"] == QUICK.save_every and all(value.isfinite().all() for value in state["network"].values())
+
+
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     run(tmp_path)
     refused(tmp_path, "not a checkpoint of this run", width=7)

@@ -117,6 +117,16 @@ def progress(console: Console) -> Progress:
     return Progress(*columns, console=console, expand=True, disable=not console.is_terminal)
 
 
+def check_seed(seed: int) -> None:
+    """Refuses what torch does not take.
+
+    Raises:
+        OccluposeError: less than 0, or 2^63 or more.
+    """
+    if not 0 <= seed < 2**63:
+        raise OccluposeError(f"seed {seed}: cannot be; give a number, 0 or more and less than 2^63")
+
+
 def check_folder(folder: Path) -> None:
     """Refuses a folder that could not be made or written to; makes none yet.
 

@@ -167,7 +167,7 @@ def train_ljof(
 
     from rich.console import Console
 
-    from occlupose.cli.terminal import check_folder
+    from occlupose.cli.terminal import check_folder, check_seed
     from occlupose.datasets import coco, places
     from occlupose.errors import OccluposeError
     from occlupose.methods.ljof.recipe import published
@@ -176,8 +176,7 @@ def train_ljof(
 
     if not 0 <= memory < inf:
         raise OccluposeError(f"memory {memory:g}: cannot be; give a number of GiB, 0 or more")
-    if not 0 <= seed < 2**63:
-        raise OccluposeError(f"seed {seed}: cannot be; give a number, 0 or more and less than 2^63")
+    check_seed(seed)
     check_folder(output.absolute())
     recipe = replace(changes.made(limbs.added(published(model))), seed=seed)
     place = places.find(data, "train", annotations)
@@ -328,15 +327,16 @@ def train_hupor(
     """
     from math import inf
 
+    from occlupose.cli.terminal import check_folder
     from occlupose.datasets.crowd_places import load
     from occlupose.errors import OccluposeError
     from occlupose.methods.hupor.train import train_hupor as train
 
     if not 0 <= memory < inf:
         raise OccluposeError(f"memory {memory:g}: cannot be; give a number of GiB, 0 or more")
+    check_folder(output.absolute())
     found = [load(folder, strict=strict) for folder in data]
-    for line in (line for each in found for line in each.problems.lines()):
-        print(line)
+    _tell_problems(found)
     crowds = [crowd for each in found for crowd in each.crowds]
     weights = train(
         crowds, output, recipe, start=start, strict=strict, memory=int(memory * 2**30), resume=resume, device=device, places=_named(data),
@@ -352,6 +352,7 @@ def train_refine(
     recipe: Annotated[Any, arg(constructor_factory=_refine_recipe)],
     pictures: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: all)")] = None,
     seed: int = 0,
+    strict: bool = False,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
@@ -364,16 +365,31 @@ def train_refine(
         recipe: everything that the result depends on besides that.
         pictures: only the first so many.
         seed: of everything random.
+        strict: stop at the first picture that cannot be read, instead of leaving it out.
         resume: go on with the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
+    from occlupose.cli.terminal import check_folder, check_seed
     from occlupose.datasets.crowd_places import load
+    from occlupose.errors import OccluposeError
     from occlupose.methods.hupor.train import train_refiner
 
-    found = [load(folder) for folder in data]
+    check_seed(seed)
+    if pictures is not None and pictures < 1:
+        raise OccluposeError(f"pictures {pictures}: cannot be; give 1 or more")
+    check_folder(output.absolute())
+    found = [load(folder, strict=strict) for folder in data]
+    _tell_problems(found)
     crowds = [crowd for each in found for crowd in each.crowds][:pictures]
-    path = train_refiner(weights, crowds, output, recipe, seed=seed, resume=resume, device=device, places=_named(data), **_described(found))
+    path = train_refiner(
+        weights, crowds, output, recipe, seed=seed, strict=strict, resume=resume, device=device, places=_named(data), **_described(found)
+    )
     print(f"{path}: weights written, their card beside them; use them with occlupose run --method hupor --weights {path}")
+
+
+def _tell_problems(found: "list[Found]") -> None:
+    for line in (line for each in found for line in each.problems.lines()):
+        print(line)
 
 
 def _named(data: tuple[Path, ...]) -> dict[Path | None, str]:

@@ -85,8 +85,9 @@ def _bodies(path: Path, number: int, image: "_Picture", problems: Problems) -> n
 
 
 def _camera(path: Path, image: "_Picture", bodies: np.ndarray, problems: Problems) -> Camera | None:
-    lenses = bodies[:, 0, 7:]
-    if not len(lenses) or (lenses[0, :2] == image.img_width).all() or not (lenses[0, :2] > 0).all():
+    lenses = bodies[..., 7:].reshape(-1, 4)
+    lenses = lenses[(lenses[:, :2] > 0).all(-1)]
+    if not len(lenses) or (lenses[0, :2] == image.img_width).all():
         return None
     if not np.allclose(lenses, lenses[0]):
         problems.add(OTHER_CAMERA, image.img_paths)

@@ -38,6 +38,9 @@ from occlupose.skeletons import MPI15, MUPOTS17, Skeleton, by_name, convert, con
 Dataset = Literal["mupots", "3dpw", "h36m", "synth"]
 Variant = Literal["official", "smap15", "pyport"]
 
+SPLITS = ("test", "val")
+"""Folders of synthetic scenes that are scored, the first that is there, where a dataset has such."""
+
 H36M_EVERY = 64
 """Of Human3.6M's frames (subjects 9 and 11) those whose number this divides are scored, as those do who score single pictures."""
 
@@ -99,6 +102,8 @@ def load(
     if dataset in ("synth", "h36m"):
         if sequences:
             raise OccluposeError(f"sequences {', '.join(sequences)}: {dataset} has none; leave them out, or score mupots or 3dpw")
+        if dataset == "synth":
+            folder = next((folder / split for split in SPLITS if scenes.has_scenes(folder / split)), folder)
         crowds = scenes.load(folder) if dataset == "synth" else h36m_pictures.load(folder, subjects=h36m_pictures.TEST, every=H36M_EVERY)
         return _of_crowds(folder, crowds), people3d.CROWD
     if dataset == "3dpw":

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
@@ -125,11 +126,9 @@ def train(
 
     Raises:
         OccluposeError: the folder holds a run and `resume` is False, or a checkpoint of another network or recipe; the folder cannot be
-            written to, or the device is not there.
+            written to, or the device is not there; a term is not a number (the last checkpoint stays).
     """
-    checkpoint = folder / "last.pt"
-    if checkpoint.exists() and not resume:
-        raise OccluposeError(f"{folder}: holds a training run already; give --resume to go on with it, or another folder")
+    checkpoint = free(folder, resume=resume)
     precision = fastest_precision(device) if optimisation.precision == "auto" else optimisation.precision
     place = Place.here()
     try:
@@ -181,13 +180,27 @@ def train(
             optimiser.step()
             step += 1
             _average(average, network, min(optimisation.average, step / (step + 9)))
-            log.add({name: _mean(fabric, term) for name, term in terms.items()} if place.of > 1 else terms)
+            said = log.add({name: _mean(fabric, term) for name, term in terms.items()} if place.of > 1 else terms)
+            if wrong := [name for name, value in said.items() if not isfinite(value)]:
+                raise OccluposeError(f"{folder}: step {step}: {wrong[0]} is not a number any more; begin anew with a lower learning rate")
             if step % optimisation.log_every == 0 or step == optimisation.steps:
                 bar.update(task, terms="  ".join(f"{name} {value:.4f}" for name, value in log.write(step).items()))
             if place.first and (step % optimisation.save_every == 0 or step == optimisation.steps):
                 _save(checkpoint, network, optimiser, average, drawn, step, repr(recipe), log.sums)
             bar.update(task, completed=step)
     return {name: value.cpu() for name, value in average.items()}
+
+
+def free(folder: Path, *, resume: bool) -> Path:
+    """The checkpoint of a folder, which may be trained in.
+
+    Raises:
+        OccluposeError: the folder holds a run and `resume` is False.
+    """
+    checkpoint = folder / "last.pt"
+    if checkpoint.exists() and not resume:
+        raise OccluposeError(f"{folder}: holds a training run already; give --resume to go on with it, or another folder")
+    return checkpoint
 
 
 def _mean(fabric: Fabric, term: Tensor) -> Tensor:
@@ -261,10 +274,12 @@ class _Log:
         with atomic(path) as temporary:
             temporary.write_text("".join(",".join(row) + "\n" for row in kept))
 
-    def add(self, terms: Terms) -> None:
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.item()
+    def add(self, terms: Terms) -> dict[str, float]:
+        values = {name: value.item() for name, value in terms.items()}
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
         self.sums[STEPS] = self.sums.get(STEPS, 0.0) + 1
+        return values
 
     def write(self, step: int) -> dict[str, float]:
         count = self.sums.pop(STEPS)

@@ -9,6 +9,7 @@ from occlupose.bodies.cylinders import cylinders
 from occlupose.cameras import Camera
 from occlupose.datasets import scenes
 from occlupose.datasets.crowds import crowd
+from occlupose.methods.hupor import labels
 from occlupose.methods.hupor.labels import behind_cylinders, places, relabelled
 from occlupose.methods.hupor.ssf.label import label
 from occlupose.methods.hupor.ssf.optimise import Plan
@@ -120,6 +121,31 @@ def test_fitted_bodies_hide_who_stands_behind():
     (said,) = relabelled([given], "ssf", ssf=partial(label, body=cylinders(), plan=Plan(rounds=2, steps=0)))
     assert (said.state[0, MPI15.index("neck", "pelvis")] == 1).all()
     assert (said.state[1] == 2).sum() > 12
+
+
+def test_what_bodies_say_is_kept_and_only_the_rest_is_asked(tmp_path, monkeypatch):
+    """As far as it was before it was stopped; of other people nothing is taken."""
+    monkeypatch.setattr(labels, "OFTEN", 1)
+    given = [seen(standing((0, 0, 6), (0, 0, 4))), seen(standing((0, 0, 5))), seen(standing((0.2, 0, 5), (0, 0, 3), (0, 0, 7)))]
+    fits, asked, keep = partial(label, body=cylinders(), plan=Plan(rounds=1, steps=0)), [], tmp_path / "labels.safetensors"
+
+    def stopped(pictures):
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append(pictures)
+        return fits(pictures)
+
+    with pytest.raises(KeyboardInterrupt):
+        relabelled(given, "ssf", ssf=stopped, keep=keep)
+    asked = []
+    resumed = relabelled(given, "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), keep=keep)
+    whole = relabelled(given, "ssf", ssf=fits)
+    assert len(asked) == 1 and all(np.array_equal(one.state, other.state) for one, other in zip(resumed, whole, strict=True))
+    asked = []
+    relabelled(given[::-1], "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), keep=keep)
+    assert len(asked) == 3
+    keep.write_bytes(b"no labels")
+    assert np.array_equal(relabelled(given, "ssf", ssf=fits, keep=keep)[2].state, whole[2].state)
 
 
 def test_cylinders_agree_with_meshes():

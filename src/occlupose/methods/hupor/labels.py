@@ -6,27 +6,43 @@ those of everybody in the picture.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
+from rich.progress import track
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from occlupose.datasets.crowds import Crowd
+from occlupose.files import atomic
 from occlupose.methods.hupor.ssf.label import Picture, label
 from occlupose.occlusion.cylinders import LIMB, MARGIN, Rules, hidden, shapes
 from occlupose.occlusion.surfaces import Occlusion
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
+from occlupose.training.loop import fingerprint
 
 By = Literal["dataset", "cylinders", "ssf", "none"]
+
+OFTEN = 100
+"""Pictures after which what bodies say is written down."""
 
 RULES = Rules(margin=LIMB)
 """Of a body's own cylinders: a joint must be a limb's radius further away than the part before it. Ours: with less, shoulders too often
 hide behind a torso that is as deep as it is wide."""
 
 
-def relabelled(crowds: Sequence[Crowd], by: By, *, ssf: Callable[[Sequence[Picture]], list[Occlusion]] = label) -> list[Crowd]:
+def relabelled(
+    crowds: Sequence[Crowd],
+    by: By,
+    *,
+    ssf: Callable[[Sequence[Picture]], list[Occlusion]] = label,
+    keep: Path | None = None,
+    progress: bool = False,
+) -> list[Crowd]:
     """The same people with other states of their joints; absent joints stay absent.
 
     Cylinders and fitted bodies know nothing of things that stand in the way. Where they cannot judge, since a joint's depth or the camera
@@ -35,10 +51,12 @@ def relabelled(crowds: Sequence[Crowd], by: By, *, ssf: Callable[[Sequence[Pictu
     Arguments:
         by: "dataset" leaves all as it is; "cylinders": hidden is what a cylinder of anybody in the picture hides; "ssf": what bodies hide
             that are fitted to the skeletons; "none": everything that is annotated is visible.
-        ssf: fits the bodies.
+        ssf: fits the bodies, which takes seconds for a picture.
+        keep: file for what it says, from which that is taken when these people are asked for again; written as it goes.
+        progress: show how far that is.
 
     Raises:
-        OccluposeError: as `ssf`.
+        OccluposeError: as `ssf`; the file could not be written.
     """
     if by == "dataset":
         return list(crowds)
@@ -46,7 +64,27 @@ def relabelled(crowds: Sequence[Crowd], by: By, *, ssf: Callable[[Sequence[Pictu
         return [replace(crowd, state=np.where(crowd.state != ABSENT, VISIBLE, ABSENT).astype(np.uint8)) for crowd in crowds]
     if by == "cylinders":
         return [_judged(crowd, behind_cylinders(places(crowd))) for crowd in crowds]
-    return [_fitted(crowd, ssf) for crowd in crowds]
+    same = fingerprint(part for crowd in crowds for part in (places(crowd), crowd.state))
+    states = [] if keep is None else _kept(keep, same, crowds)
+    for number in track(range(len(states), len(crowds)), "fitting bodies", disable=not progress):
+        states.append(_fitted(crowds[number], ssf).state)
+        if keep is not None and (len(states) % OFTEN == 0 or len(states) == len(crowds)):
+            with atomic(keep) as temporary:
+                save_file({"state": np.concatenate(states)}, temporary, {"same": same, "crowds": str(len(states))})
+    return [replace(crowd, state=state) for crowd, state in zip(crowds, states, strict=True)]
+
+
+def _kept(path: Path, same: str, crowds: Sequence[Crowd]) -> list[UInt8[np.ndarray, "person 15"]]:
+    """States of as many crowds as a file has, if it is of these crowds."""
+    try:
+        with safe_open(path, "np") as file:
+            header = file.metadata() or {}
+            if header.get("same") != same:
+                return []
+            counts = [len(crowd) for crowd in crowds[: int(header["crowds"])]]
+            return np.split(file.get_tensor("state"), np.cumsum(counts)[:-1])
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return []
 
 
 def places(crowd: Crowd) -> Float[np.ndarray, "person 15 3"]:

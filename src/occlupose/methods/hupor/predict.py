@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from occlupose.cameras import Camera
@@ -153,31 +153,37 @@ class Hupor:
         return Seen(shown, matrix, visible, hidden, whole, depths[:1])
 
     def _placed(self, decoded: Decoded, matrix: Float[np.ndarray, "2 3"], camera: Camera) -> Found:
-        """People in the picture and in space."""
-        enough = (decoded.state != ABSENT).sum(-1) >= LEAST
+        """People in the picture and in space; what was found beyond the border is absent."""
         inverse = np.linalg.inv(matrix[:, :2])
-        xy = (decoded.xy[enough] - matrix[:, 2]) @ inverse.T
+        xy = (decoded.xy - matrix[:, 2]) @ inverse.T
+        state = np.where(_inside(xy, camera), decoded.state, ABSENT).astype(np.uint8)
+        enough = (state != ABSENT).sum(-1) >= LEAST
+        xy, state, score = xy[enough], state[enough], np.where(state == ABSENT, 0, decoded.score)[enough].clip(0, 1)
+        xy = np.where((state == ABSENT)[..., None], np.nan, xy)
         xyz = camera.back_project(xy, decoded.z[enough])
-        state, score = decoded.state[enough].copy(), decoded.score[enough].clip(0, 1)
         xyz[~(xyz[..., 2] > 0)] = np.nan  # behind the camera nobody is seen
         if self.refiner is not None and self.refinement is not None and len(xy):
             xyz = refined(self.refiner, xy, xyz, state, camera, published=self.refinement.published)
             added = (state == ABSENT) & np.isfinite(xyz).all(-1)
             xy = np.where(added[..., None], camera.project(xyz), xy)
-            inside = ((xy > -0.5) & (xy < np.array([camera.width, camera.height]) - 0.5)).all(-1)
-            state[added & inside] = OCCLUDED
+            state[added & _inside(xy, camera)] = OCCLUDED
         absent = state == ABSENT
         return Found(np.where(absent[..., None], np.nan, xy), np.where(absent[..., None], np.nan, xyz), score, state)
 
 
-def load(path: Path | None = None, *, flip: bool = False, device: str = "cpu") -> Hupor:
-    """HUPOR with the weights of a file, by default the shipped ones.
+def load(path: Path | None = None, *, flip: bool = False, device: str = "cpu", rules: Rules = PAPER) -> Hupor:
+    """HUPOR with the weights of a file, by default the shipped ones; its arguments are those of `Hupor`.
 
     Raises:
         OccluposeError: no such file, not one of HUPOR; no such device.
     """
     path = path or SHIPPED
-    return Hupor(weights.load(path), flip=flip, device=device, name=path.name)
+    return Hupor(weights.load(path), flip=flip, device=device, name=path.name, rules=rules)
+
+
+def _inside(xy: Float[np.ndarray, "person 15 2"], camera: Camera) -> Bool[np.ndarray, "person 15"]:
+    """Whether places are in the picture; NaN is not."""
+    return np.logical_and.reduce((xy > -0.5) & (xy < np.array([camera.width, camera.height]) - 0.5), axis=-1)
 
 
 def _unflipped(maps: Maps, codec: SceneMaps) -> Maps:

@@ -11,12 +11,13 @@ from occlupose.networks.mspn import LEVELS, Size
 from occlupose.training.loop import Optimisation
 
 Shown = Literal["hidden", "all"]
+Supervised = Literal["both", "all"]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that the weights depend on besides the data. The defaults are the paper's, and ours where it is silent. Its labels of
-    what is hidden are by SSF, and its optimiser is Adam, where ours is AdamW.
+    what is hidden are by SSF, and its optimiser is Adam, where ours is AdamW; docs/hupor.md says what else is ours.
 
     Attributes:
         name: of the weights file.
@@ -27,6 +28,8 @@ class Recipe:
         detector: the detector learns; otherwise it stays as it began, and the reasoner learns from the first step on.
         mixed: share of the pictures whose detector's maps the student is given, in place of true ones (ours; 0 in the paper).
         shown: what the teacher is shown: what is hidden (paper), or all joints (its authors' earlier code).
+        supervised: what the reasoner is told of: maps of what is hidden and, visible ones added, of everything (paper); or the latter alone
+            (its authors' earlier code).
         something: how often cells of the maps count in which there is something (ours; 1 in the paper, where small networks are slow to say
             anything at all).
         blocks: levels of the encoders whose features are compared, 1 to 4.
@@ -51,6 +54,7 @@ class Recipe:
     detector: bool = True
     mixed: float = 0.0
     shown: Shown = "hidden"
+    supervised: Supervised = "both"
     something: float = 1.0
     blocks: tuple[int, ...] = (1, 2, 3, 4)
     distillation: float = 1.0

@@ -25,13 +25,13 @@ from occlupose.methods.hupor.labels import relabelled
 from occlupose.methods.hupor.losses import Known, Maps, distillation, level_weight, maps_loss, torso_loss
 from occlupose.methods.hupor.network import DEPTHS, Networks, merged
 from occlupose.methods.hupor.predict import Hupor
-from occlupose.methods.hupor.recipe import Recipe
+from occlupose.methods.hupor.recipe import Recipe, Supervised
 from occlupose.methods.hupor.refine import Pairs, People, RefineRecipe, pairs, train_refine
 from occlupose.networks.dsed import DSED
 from occlupose.networks.mspn import LEVELS, Heads
 from occlupose.threads import opencv_on_one_thread
 from occlupose.training import card
-from occlupose.training.loop import Terms, fingerprint, train
+from occlupose.training.loop import Terms, fingerprint, free, train
 from occlupose.training.together import Place
 
 THREADS = 4
@@ -65,6 +65,8 @@ class Samples:
         self.crowds, self.recipe, self.pictures, self.strict = crowds, recipe, pictures, strict
         self.unreadable: dict[str, str] = {}
         deep = np.array([crowd.deep for crowd in crowds], bool)
+        if deep.any():
+            deep |= np.array([not len(crowd) for crowd in crowds], bool)  # nobody's depth is unknown
         self._deep, self._flat = np.flatnonzero(deep), np.flatnonzero(~deep)
         self._gallery = Gallery(memory)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
@@ -94,7 +96,7 @@ class Samples:
         Raises:
             OccluposeError: no picture of its kind can be read; or this one, where that is an error.
         """
-        kind = self._deep if self.crowds[number].deep else self._flat
+        kind = self._deep if number in self._deep else self._flat
         first = int(np.searchsorted(kind, number))
         for step in range(len(kind)):
             crowd = self.crowds[kind[(first + step) % len(kind)]]
@@ -108,7 +110,7 @@ class Samples:
                 if self.strict:
                     raise
                 self.unreadable[name] = str(error)
-        depth = "with" if self.crowds[number].deep else "without"
+        depth = "with" if kind is self._deep else "without"
         wrong = f"cannot be read, nor can any other picture {depth} depth"
         raise OccluposeError(f"{self.crowds[number].picture}: {wrong}; give the dataset's own pictures")
 
@@ -170,7 +172,8 @@ class Course(nn.Module):
             terms["distillation"] = distillation(done, self.recipe.distillation, self.recipe.rising) * compared
         else:
             said, terms["distillation"] = reasoner(given), torch.zeros((), device=given.device)
-        return reasoning(self.networks, said, batch, truth, self.recipe.something) | terms
+        told = reasoning(self.networks, said, batch, truth, supervised=self.recipe.supervised, something=self.recipe.something)
+        return told | terms
 
     @torch.no_grad()
     def _given(self, batch: Shown, truth: SceneTruth, detected: Maps | None) -> Float[Tensor, "batch 57 y x"]:
@@ -200,7 +203,15 @@ def detection(networks: Networks, found: list[list[Heads]], batch: Shown, truth:
     return {"visible": torch.stack(maps).sum(), "torso": torch.stack(torso).sum()}
 
 
-def reasoning(networks: Networks, said: list[list[Tensor]], batch: Shown, truth: SceneTruth, something: float = 1.0) -> Terms:
+def reasoning(
+    networks: Networks,
+    said: list[list[Tensor]],
+    batch: Shown,
+    truth: SceneTruth,
+    *,
+    supervised: Supervised = "both",
+    something: float = 1.0,
+) -> Terms:
     """L_reason without distillation: what every stage and level of the reasoner says of what is hidden; and of everything, what is visible
     being added as it is (with the Gaussians of that level; ours)."""
     known = known_of(networks.codec, batch)
@@ -213,7 +224,8 @@ def reasoning(networks: Networks, said: list[list[Tensor]], batch: Shown, truth:
             for part, found, terms in of:
                 true = maps_of(truth, part, kernel)
                 terms.append(weight * maps_loss(found, true, known, finest=level == 0, something=something))
-    return {"hidden": torch.stack(of_hidden).sum(), "all": torch.stack(of_all).sum()}
+    both = float(supervised == "both")
+    return {"hidden": both * torch.stack(of_hidden).sum(), "all": torch.stack(of_all).sum()}
 
 
 def kernels(last: bool) -> list[int]:
@@ -256,7 +268,7 @@ def train_hupor(
 
     Arguments:
         crowds: whom to learn from, of all datasets together.
-        folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.
+        folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json; where bodies say what is hidden, labels.safetensors too.
         start: weights to begin with, of the same networks, or of a detector alone.
         strict: a picture that cannot be read ends the training; otherwise it is left out and named at the end.
         memory: bytes of decoded pictures that are kept.
@@ -277,8 +289,9 @@ def train_hupor(
         raise OccluposeError("data: no picture to learn from; give a dataset with pictures, or learn the reasoner alone from labels")
     if not recipe.detector and start is None and recipe.mixed > 0:
         raise OccluposeError("detector: cannot stay as it is without weights; give some to start with")
+    free(folder, resume=resume)
     if recipe.labels != "dataset":
-        crowds = relabelled(crowds, recipe.labels)
+        crowds = relabelled(crowds, recipe.labels, keep=folder / "labels.safetensors", progress=progress)
     torch.manual_seed(recipe.seed)
     networks = Networks(recipe.design)
     begun = (
@@ -303,19 +316,25 @@ def train_hupor(
         parameters=sum(value.numel() for value in networks.parameters()), **({"metrics": {}} | described),
         pictures=len(crowds), people=people, recipe=asdict(recipe) | {"clip": recipe.clip if isfinite(recipe.clip) else None}, **begun,
     )  # fmt: skip
-    for reason in list(samples.unreadable.values())[:3]:
-        say(reason)
-    if samples.unreadable:
-        say(f"pictures that could not be read, left out: {len(samples.unreadable)}")
+    _left_out(list(samples.unreadable.values()), say)
     return path
 
 
-def collect(hupor: Hupor, crowds: Iterable[Crowd], *, published: bool = False) -> Pairs:
+def _left_out(reasons: Sequence[str], say: Callable[[str], None]) -> None:
+    """Says which pictures could not be read."""
+    for reason in reasons[:3]:
+        say(reason)
+    if reasons:
+        say(f"pictures that could not be read, left out: {len(reasons)}")
+
+
+def collect(hupor: Hupor, crowds: Iterable[Crowd], *, published: bool = False, unreadable: list[str] | None = None) -> Pairs:
     """What networks find of the people of pictures, and the truth, for a RefineNet.
 
     Arguments:
         crowds: those without a picture or a camera are passed over.
         published: as of `refine.inputs`.
+        unreadable: gets why pictures could not be read, which are left out; None is an error.
 
     Raises:
         OccluposeError: a picture cannot be read; nobody was found.
@@ -324,7 +343,14 @@ def collect(hupor: Hupor, crowds: Iterable[Crowd], *, published: bool = False) -
     for crowd in crowds:
         if crowd.picture is None or crowd.camera is None:
             continue
-        found = hupor(crowd.picture.read(crowd.size), crowd.camera)
+        try:
+            image = crowd.picture.read(crowd.size)
+        except OccluposeError as error:
+            if unreadable is None:
+                raise
+            unreadable.append(str(error))
+            continue
+        found = hupor(image, crowd.camera)
         xyz = crowd.camera.back_project(crowd.xy, crowd.z)
         truth = People(crowd.xy, xyz, crowd.state)
         parts.append(pairs(People(found.xy, found.xyz, found.state), truth, crowd.camera, published=published))
@@ -340,9 +366,11 @@ def train_refiner(
     recipe: RefineRecipe,
     *,
     seed: int = 0,
+    strict: bool = False,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
+    say: Callable[[str], None] = print,
     places: Mapping[Path | None, str] | None = None,
     **described: object,
 ) -> Path:
@@ -353,14 +381,18 @@ def train_refiner(
         path: weights of `train_hupor`.
         crowds: pictures with depth that the networks learnt from.
         folder: gets last.pt, log.csv, the weights file and its card.
+        strict: a picture that cannot be read ends it; otherwise it is left out and named at the end.
+        say: is told in lines what was left out.
         described: what else the card says.
 
     Raises:
         OccluposeError: as `weights.load`, `collect` and `refine.train_refine`.
     """
     trained = replace(weights.load(path), refiner=None, refinement=None)
-    shown = track(crowds, "looking at pictures", disable=not progress)
-    learnt = collect(Hupor(trained, device=device, name=path.name), shown, published=recipe.published)
+    free(folder, resume=resume)
+    shown, unreadable = track(crowds, "looking at pictures", disable=not progress), list[str]()
+    hupor = Hupor(trained, device=device, name=path.name)
+    learnt = collect(hupor, shown, published=recipe.published, unreadable=None if strict else unreadable)
     refiner = train_refine(learnt, folder, recipe, resume=resume, seed=seed, device=device, progress=progress)
     output = folder / path.name
     weights.save(replace(trained, networks=trained.networks.cpu(), refiner=refiner.cpu(), refinement=recipe), output)
@@ -370,6 +402,7 @@ def train_refiner(
         **({"metrics": {}} | described), pairs=len(learnt), refinement=asdict(recipe), seed=seed,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )  # fmt: skip
+    _left_out(unreadable, say)
     return output
 
 
