@@ -221,6 +221,26 @@ def test_a_loss_that_is_not_a_number_ends_the_run_and_leaves_the_last_checkpoint
     assert state["step"] == QUICK.save_every and all(value.isfinite().all() for value in state["network"].values())
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_batches_reach_the_network_as_they_are(tmp_path, precision):
+    """Also where it calculates in bf16: pixels and metres do not fit into that."""
+
+    class Looks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = network()
+
+        def forward(self, batch):
+            assert batch.x.dtype == batch.y.dtype == torch.float32
+            seen.append(torch.equal(batch.x, batch.x.bfloat16().float()))
+            return loss(self.inner, batch)
+
+    seen = []
+    optimisation = dataclasses.replace(QUICK, steps=2, precision=precision)
+    train(Looks(), batch, lambda net, given: net(given), optimisation, tmp_path, progress=False)
+    assert seen == [False, False]
+
+
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     run(tmp_path)
     refused(tmp_path, "not a checkpoint of this run", width=7)

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Generator, Tensor, nn
 
@@ -133,8 +134,8 @@ def train(
     place = Place.here()
     try:
         fabric = Fabric(
-            accelerator=device, devices=place.neighbours, num_nodes=place.nodes, precision=precision,
-            strategy="ddp" if place.of > 1 else "auto",
+            accelerator=device, devices=place.neighbours, num_nodes=place.nodes, strategy="ddp" if place.of > 1 else "auto",
+            **({"plugins": Mixed(precision, torch.device(device).type)} if precision == "bf16-mixed" else {"precision": precision}),
         )  # fmt: skip
         fabric.launch()
     except (RuntimeError, ValueError):
@@ -189,6 +190,14 @@ def train(
                 _save(checkpoint, network, optimiser, average, drawn, step, repr(recipe), log.sums)
             bar.update(task, completed=step)
     return {name: value.cpu() for name, value in average.items()}
+
+
+class Mixed(MixedPrecision):
+    """Calculates in bf16 what is safe in it. Batches stay as they are: their coordinates and targets want more than three digits."""
+
+    def convert_input(self, data: Any) -> Any:
+        """The same."""
+        return data
 
 
 def free(folder: Path, *, resume: bool) -> Path:
