@@ -2,10 +2,9 @@
 
     occlupose synth --scenes 7000 --seed 31 --people 1 5 --size 320 200 --shard 200 -o TRAIN
     occlupose synth --scenes 400 --seed 33 --people 1 5 --size 320 200 --shard 200 -o TEST
-    occlupose train hupor --data TRAIN -o DETECTOR recipe:small --recipe.design.reasoning none
-    python benchmarks/hupor_ablation.py --detector DETECTOR/hupor.synth.safetensors --train TRAIN --test TEST --runs RUNS
+    python benchmarks/hupor_ablation.py --detector WEIGHTS --train TRAIN --test TEST --runs RUNS
 
-One detector serves all rows; it never sees what a reasoner learns. Each row's reasoner learns from labels alone, as the paper's does, and
+One detector serves all rows, that of the shipped weights; it never sees what a reasoner learns. Each row's reasoner learns from labels alone, as the paper's does, and
 its seed decides weights, order and variation of the scenes. Scored are everybody's joints in held-out scenes by `metrics.people3d`'s
 protocol for crowds, with the true cameras: `pck_rel` with the pelvis taken out, `pck_abs` as they are, `pck_occ` as pck_rel on hidden
 joints, all at 150 mm, of all people, somebody who is missed having every joint wrong (whose pelvis lies outside of the picture counts in
@@ -24,6 +23,7 @@ Writes results/hupor_ablation.csv, a row for each finished run; runs that are th
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.grouping import OURS, PAPER, Rules
 from occlupose.methods.hupor.labels import relabelled
 from occlupose.methods.hupor.losses import Maps
-from occlupose.methods.hupor.network import merged
+from occlupose.methods.hupor.network import Networks, merged
 from occlupose.methods.hupor.predict import Hupor, Seen
 from occlupose.methods.hupor.recipe import SMALL, Recipe
 from occlupose.methods.hupor.refine import RefineRecipe, train_refine
@@ -123,10 +123,21 @@ class Bench:
     """The detector, and the scenes that rows learn from and are scored on."""
 
     def __init__(self, detector: Path, train: Path, test: Path, runs: Path) -> None:
-        self.detector, self.runs = detector, runs
+        self.given, self.runs = detector, runs
         self.crowds = scenes.load(train)
         self.tested = scenes.load(test)
         self.truths, self.protocol = evaluation.load("synth", test)
+
+    @cached_property
+    def detector(self) -> Path:
+        """The detector alone, whatever else there is in the file that was given."""
+        path = self.runs / "detector.safetensors"
+        if not path.exists():
+            given = weights.load(self.given).networks
+            bare = Networks(replace(given.design, reasoning="none"))
+            bare.detector.load_state_dict(given.detector.state_dict())
+            weights.save(weights.Trained(bare), path)
+        return path
 
     def train(self, name: str, seed: int) -> Path:
         """The weights of a row's reasoner, trained where they are not yet."""
@@ -181,7 +192,7 @@ def main(
     """Makes the table.
 
     Args:
-        detector: .safetensors of the detector.
+        detector: .safetensors of networks whose detector serves all rows.
         train: folder of synthetic scenes to learn from.
         test: folder of others to score on.
         runs: folder for what is trained.
