@@ -4,11 +4,11 @@
     occlupose synth --scenes 400 --seed 33 --people 1 5 --size 320 200 --shard 200 -o TEST
     python benchmarks/hupor_ablation.py --detector WEIGHTS --train TRAIN --test TEST --runs RUNS
 
-One detector serves all rows, that of the shipped weights; it never sees what a reasoner learns. Each row's reasoner learns from labels alone, as the paper's does, and
-its seed decides weights, order and variation of the scenes. Scored are everybody's joints in held-out scenes by `metrics.people3d`'s
-protocol for crowds, with the true cameras: `pck_rel` with the pelvis taken out, `pck_abs` as they are, `pck_occ` as pck_rel on hidden
-joints, all at 150 mm, of all people, somebody who is missed having every joint wrong (whose pelvis lies outside of the picture counts in
-pck_abs alone); `mpjpe_mm` of matched people, the pelvis taken out.
+One detector serves all rows, that of the shipped weights; it never sees what a reasoner learns. Each row's reasoner learns from labels
+alone, as the paper's does, and its seed decides weights, order and variation of the scenes. Scored are everybody's joints in held-out
+scenes by `metrics.people3d`'s protocol for crowds, with the true cameras: `pck_rel` with the pelvis taken out, `pck_abs` as they are,
+`pck_occ` as pck_rel on hidden joints, all at 150 mm, of all people, somebody who is missed having every joint wrong (whose pelvis lies
+outside of the picture counts in pck_abs alone); `mpjpe_mm` of matched people, the pelvis taken out.
 
 A small detector misses much, whoever reasons behind it. Rows that end in "true maps" are of the reasoner alone: it is given the true maps
 of what is visible, and the depths of what is visible are true too.

@@ -239,7 +239,7 @@ def test_without_weights(tmp_path, monkeypatch):
 
 
 def test_weights_that_are_no_numbers(tmp_path):
-    broken = write_hupor(tmp_path / "net.safetensors", broken="detector.upsamplers.0.levels.0.heads.flat.1.0.weight")
+    broken = write_hupor(tmp_path / "net.safetensors", broken="detector.upsamplers.0.levels.0.heads.flat.1.weight")
     with pytest.raises(OccluposeError, match=r"net\.safetensors: layer detector\.\S+ says what is no number; give other weights"):
         occlupose.run(picture(tmp_path), method="hupor", weights=broken)
 

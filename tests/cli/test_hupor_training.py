@@ -4,14 +4,19 @@ import csv
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from coco_files import write_coco
+import crowd_files
+from coco_files import write_coco, write_json
 from commands import assert_refused, names
+from crowd_files import muco, records, write_scenes
 from killing import kill_after, run_to_the_end
 from occlupose.datasets.crowd_places import load
 from occlupose.methods.hupor import weights
+from occlupose.methods.hupor.network import Design, Networks
+from occlupose.networks.mspn import Size
 from occlupose.synth.dataset import Plan, write
 from occlupose.synth.generate import Pictures
 from occlupose.synth.groups import Settings, Source
@@ -126,6 +131,89 @@ def test_a_picture_that_cannot_be_read_is_named_or_stops_it(command, tmp_path):
     assert "left out: 1" in done.out
     strict = command("train", "hupor", "--data", coco, "-o", tmp_path / "strict", "--strict", *small(epochs=8, batch=8))
     assert_refused(strict, spoilt.name, out=strict.out)
+
+
+def test_pictures_of_muco_and_of_coco_are_learnt_from_half_and_half(command, tmp_path):
+    """In the files that these datasets have. Depths are learnt from MuCo-3DHP alone: without it, nothing is to be learnt of them."""
+    content, _ = muco(np.random.default_rng(0), (2, 1, 3))
+    crowd_files.write_pictures(tmp_path / "muco", [image["file_name"] for image in content["images"]])
+    write_json(tmp_path / "muco" / "MuCo-3DHP.json", content)
+    coco = write_coco(tmp_path / "coco")
+    crowds = {name: load(tmp_path / name).crowds for name in ("muco", "coco")}
+    count = sum(map(len, crowds.values()))
+    logs = {}
+    for name, folders in (("both", (tmp_path / "muco", coco)), ("coco", (coco,))):
+        steps = 2 * 4 / (count if name == "both" else len(crowds["coco"]))
+        done = command("train", "hupor", "--data", *folders, "-o", tmp_path / name, *small(epochs=steps, batch=4, flat=0.5))
+        assert done.code == 0, done
+        logs[name] = list(csv.DictReader((tmp_path / name / "log.csv").open()))
+        learnt = next(line for line in done.out.splitlines() if "learns from" in line)
+        total, deep = (count, 3) if name == "both" else (len(crowds["coco"]), 0)
+        assert learnt.endswith(f" people in {total} pictures, {deep} with depth"), learnt
+    card = json.loads((tmp_path / "both" / RUN[0]).read_text())
+    assert card["data"] == ["3 pictures of muco", f"{len(crowds['coco'])} pictures of coco"] and card["recipe"]["flat"] == 0.5
+    assert card["people"] == sum(len(crowd) for each in crowds.values() for crowd in each)
+    assert [row["step"] for row in logs["both"]] == ["1", "2"]
+    assert all(float(row["visible"]) > 0 and float(row["torso"]) > 0 for row in logs["both"])
+    assert all(float(row["visible"]) > 0 and float(row["torso"]) == 0 for row in logs["coco"])
+
+
+# ------------------------------------------------------------------------------------ RefineNet
+
+
+@pytest.fixture(scope="module")
+def finds_somebody(tmp_path_factory):
+    """Weights that were not trained, but whose maps are not faint, so that somebody is found wherever one looks."""
+    torch.manual_seed(0)
+    widths = Size((1, 1, 1, 1), (4, 4, 8, 8), 8)
+    networks = Networks(Design(64, 32, stages=1, size=widths, reasoner_stages=1, reasoner_size=widths))
+    for name, parameter in networks.named_parameters():
+        if "heads" in name and parameter.ndim == 1:
+            torch.nn.init.uniform_(parameter, 0.1, 0.5)
+    path = tmp_path_factory.mktemp("untrained") / RUN[1]
+    weights.save(weights.Trained(networks.eval()), path)
+    return path
+
+
+def refine(synth, finds_somebody, folder, *more):
+    recipe = ("--recipe.epochs", "2", "--recipe.batch", "2", "--recipe.width", "8", "--recipe.depth", "1")
+    return ["train", "refine", "--weights", finds_somebody, "--data", synth, "-o", folder, *recipe, *more]
+
+
+def test_a_refinenet_is_added_to_weights(command, synth, finds_somebody, tmp_path):
+    """Files and card; the run goes on to the same weights, and is not overwritten."""
+    folder = tmp_path / "run"
+    done = command(*refine(synth, finds_somebody, folder))
+    assert done.code == 0, done
+    assert done.out.splitlines()[-1].startswith(f"{folder / RUN[1]}: weights written, their card beside them")
+    assert names(folder) == RUN
+    trained = weights.load(folder / RUN[1])
+    assert trained.refiner is not None and (trained.refinement.width, trained.refinement.depth) == (8, 1)
+    text = (folder / RUN[0]).read_text()
+    card = json.loads(text)
+    assert card["pairs"] > 0 and card["refinement"]["batch"] == 2 and card["seed"] == 0 and card["licence"] == "Apache-2.0"
+    assert card["command"].startswith("occlupose train refine --weights WEIGHTS --data DATA -o FOLDER --recipe.epochs 2")
+    assert card["data"] == ["4 pictures of our own synthetic people"] and str(tmp_path) not in text and str(synth) not in text
+    before = (folder / RUN[1]).read_bytes()
+    again = command(*refine(synth, finds_somebody, folder))
+    assert_refused(again, str(folder), "give --resume", out=again.out)
+    on = command(*refine(synth, finds_somebody, folder, "--resume"))
+    assert on.code == 0 and (folder / RUN[1]).read_bytes() == before and names(folder) == RUN, on
+    other = command(*refine(synth, finds_somebody, folder, "--resume", "--seed", "1"))
+    assert_refused(other, "begun with other settings or data", out=other.out)
+
+
+def test_a_refinenet_without_pictures_or_with_a_number_that_cannot_be_is_refused(command, synth, finds_somebody, tmp_path):
+    (tmp_path / "empty").mkdir()
+    folder = tmp_path / "run"
+    for data, said in ((tmp_path / "nowhere", "no such file or folder"), (tmp_path / "empty", "no dataset of people in it")):
+        assert_refused(command(*refine(data, finds_somebody, folder)), str(data), said)
+    write_scenes(tmp_path / "labels", records(2), pictures=False)
+    bare = command(*refine(tmp_path / "labels", finds_somebody, folder))
+    assert_refused(bare, out=bare.out)
+    for option, value in (("--seed", "-1"), ("--seed", str(2**63)), ("--pictures", "0")):
+        assert_refused(command(*refine(synth, finds_somebody, folder, option, value)), option[2:], value)
+    assert not (folder / RUN[1]).exists()
 
 
 @pytest.mark.slow

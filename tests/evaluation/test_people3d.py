@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.spatial.transform import Rotation
 
 from crowd_files import write_h36m
+from mupots_by_hand import by_hand, written
 from mupots_files import SQUARE, crowd, mpi15_of, person, sequence_3dpw, write_mupots, write_sequence
 from occlupose.cameras import Camera
 from occlupose.datasets import scenes
@@ -108,6 +110,17 @@ def test_our_own_scenes(tmp_path, monkeypatch):
     assert np.argwhere(truth.hidden).tolist() == [[0, 3]]
     refused("sequences TS1: synth has none", load, "synth", tmp_path, None, ["TS1"])
     refused("variant smap15: synth has none", load, "synth", tmp_path, "smap15")
+
+
+def test_of_scenes_in_parts_those_are_scored_that_are_not_learnt_from(tmp_path, monkeypatch):
+    _, one = a_crowd(tmp_path)
+    asked = []
+    monkeypatch.setattr(scenes, "load", lambda folder: asked.append(folder.name) or [one])
+    monkeypatch.setattr(scenes, "has_scenes", lambda folder: folder.is_dir())
+    for split in ("train", "val", "test"):
+        (tmp_path / split).mkdir()
+        load("synth", tmp_path)
+    assert asked == [tmp_path.name, "val", "test"]
     report = score([truth], exact([truth], MPI15), by)
     assert report.pooled()["PCK_occ"] == 1 and report.pooled()["PCK"] == 1 and report.pooled()["PCK_abs"] == 1
     assert [of for _, of, _ in rows(report)] == ["all joints", "all joints"] and len(tables(report)) == 3
@@ -279,6 +292,96 @@ def test_the_score_of_a_person_orders_predictions(tmp_path):
         belief = np.concatenate([np.full((2, 15), best), np.full((1, 15), 0.5)])
         said = Predictions(MPI15, {"000000.jpg": People(xy, xyz, belief, np.full((3, 15), 2, np.uint8))})
         assert score([truth], said, CROWD).root_ap == pytest.approx(expected)
+
+
+# ------------------------------------------------------------------- MuPoTS-3D, computed twice
+
+WRIST, ELBOW, HIP, PELVIS = MUPOTS17.index("left_wrist", "left_elbow", "right_hip", "pelvis")
+
+
+def turned_wrist(xyz, millimetres):
+    """The left wrist that far away, about the line from its elbow to the other hip: no variant's bones become longer or shorter."""
+    result = xyz.copy()
+    for old, new in zip(xyz, result, strict=True):
+        axis = (old[HIP] - old[ELBOW]) / np.linalg.norm(old[HIP] - old[ELBOW])
+        arm = old[WRIST] - old[ELBOW]
+        radius = np.linalg.norm(np.cross(axis, arm))
+        new[WRIST] = old[ELBOW] + Rotation.from_rotvec(2 * np.arcsin(millimetres / 2000 / radius) * axis).apply(arm)
+    return result
+
+
+def along_the_ray(xyz, millimetres):
+    """Everybody that much farther away, the pelvis staying at its pixel."""
+    root = xyz[:, [PELVIS]]
+    return xyz + millimetres / 1000 * root / np.linalg.norm(root, axis=-1, keepdims=True)
+
+
+def scaled(xyz):
+    root = xyz[:, [PELVIS]]
+    return root + 1.4 * (xyz - root)
+
+
+def with_another(xyz, xy):
+    """One more, whom nobody matches, first in the list."""
+    strange = 3 * GENERATOR.normal(0, 1, (1, 17, 3)) + [0, 0, 20]
+    return np.concatenate([strange, xyz]), np.concatenate([xy[:1] + 900, xy])
+
+
+def all_at_once(xyz, xy):
+    """Somebody is missing, somebody too many, and nothing is exact."""
+    xyz, xy = with_another(xyz[1:] * GENERATOR.uniform(0.97, 1.03, (len(xyz) - 1, 1, 1)), xy[1:])
+    return xyz + GENERATOR.normal(0, 0.07, xyz.shape), xy + GENERATOR.normal(0, 15, xy.shape)
+
+
+CASES = {
+    "perfect": (lambda xyz, xy: (xyz, xy), {"PCK": 1, "PCK_abs": 1, "PCOD": 1, "root": 1}),
+    "shifted": (lambda xyz, xy: (xyz + np.array([0.1, 0.02, 0.2]), xy), {"PCK": 1, "PCK_abs": 0, "PCOD": 1, "root": 1}),
+    "scaled": (lambda xyz, xy: (scaled(xyz), xy), {"PCK": 1, "PCK_abs": 1, "root": 1}),
+    "swapped": (lambda xyz, xy: (xyz[[1, 0, 2]], xy), {"PCK_abs": 1 / 3, "root": 1}),
+    "missing": (lambda xyz, xy: (xyz[[2, 0]], xy[[2, 0]]), {"PCK": 2 / 3, "PCK_abs": 2 / 3, "PCOD": 1 / 3, "root": 2 / 3}),
+    "extra": (with_another, {"PCK": 1, "PCK_abs": 1, "PCOD": 1}),
+    "just inside": (lambda xyz, xy: (turned_wrist(xyz, 149.99), xy), {"PCK": 1, "PCK_abs": 1, "wrist": 1}),
+    "just outside": (lambda xyz, xy: (turned_wrist(xyz, 150.01), xy), {"PCK": 13 / 14, "PCK_abs": 13 / 14, "wrist": 0.5}),
+    "just inside, absolute": (lambda xyz, xy: (along_the_ray(xyz, 149.99), xy), {"PCK": 1, "PCK_abs": 1}),
+    "just outside, absolute": (lambda xyz, xy: (along_the_ray(xyz, 150.01), xy), {"PCK": 1, "PCK_abs": 0}),
+    "all at once": (all_at_once, {}),
+}
+"""What is said of a picture whose truth (m, px) is that, and figures of all people that follow from it."""
+
+OF_PORTS = {"scaled": {"PCK", "PCK_abs"}, "swapped": {"PCK_abs"}, "missing": {"PCK", "PCK_abs", "PCOD"}}
+"""Figures that follow for the others only: ports hang bones elsewhere, match by shape, and may give one prediction to two people."""
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("variant", ["official", "smap15", "pyport"])
+def test_mupots_from_its_files_to_figures_computed_twice(tmp_path, variant, case):
+    """The files in their real form, predictions in a file of ours, and the protocol by loops over what the .mat files say."""
+    write_mupots(tmp_path)
+    change, expected = CASES[case]
+    said, pictures = {}, {"TS1": [], "TS7": []}
+    for name, frames in pictures.items():
+        for number, (xyz, xy, hidden) in enumerate(written(tmp_path / "MultiPersonTestSet", name, variant)):
+            told, told_xy = (part.astype(np.float32).astype(float) for part in change(xyz / 1000, xy))  # as files have them
+            belief = GENERATOR.permutation(len(told)) / 8 + 0.1
+            said[f"{name}/img_{number:06}.jpg"] = People(
+                told_xy, told, np.repeat(belief[:, None], 17, 1), np.full(told.shape[:2], 2, np.uint8)
+            )
+            frames.append((xyz, xy, 1000 * told, told_xy, hidden, belief))
+    Predictions(MUPOTS17, said).save(tmp_path / "said.npz")
+    truths, protocol = load("mupots", tmp_path, variant)
+    report = score(truths, Predictions.load(tmp_path / "said.npz", truths), protocol)
+    everything = by_hand(pictures["TS1"] + pictures["TS7"], variant)
+    each = [by_hand(frames, variant) for frames in pictures.values()]
+    assert report.root_ap == pytest.approx(everything["root"])
+    for people, matched in (("all", False), ("matched", True)):
+        means = {column: np.nanmean([one[people][column] for one in each]) for column in everything[people]}
+        for second, scores in ((everything[people], report.pooled(matched)), (means, report.over_sequences(matched))):
+            assert {column: scores[column] for column in second} == pytest.approx(second, rel=1e-6, abs=1e-5, nan_ok=True)
+    skipped = OF_PORTS.get(case, set()) if variant == "pyport" else set()
+    known = {**everything["all"], "root": everything["root"]}
+    assert {column: known[column] for column in expected if column not in skipped} == pytest.approx(
+        {column: value for column, value in expected.items() if column not in skipped}
+    )
 
 
 # ------------------------------------------------------------------------------------ tables

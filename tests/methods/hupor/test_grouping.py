@@ -1,8 +1,13 @@
+from itertools import combinations, permutations
+
 import numpy as np
 import pytest
 
+from hupor_people import FOCAL, perfect, project, somebody
 from occlupose.codecs.scenes import SceneMaps
+from occlupose.methods.hupor.decode import decode
 from occlupose.methods.hupor.grouping import OURS, PAPER, Peaks, associate, connections, limb_depths, limb_scores, order, peaks
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
 
 MAPS = SceneMaps(256, 160)
@@ -91,6 +96,45 @@ def test_who_is_nearer_takes_the_joint_that_both_might(rules):
     assert mine[:, NECK].tolist() == [-1, 0, -1]
     mine = together(found(pelvis=pelvises, neck=[(21.0, 10.0), (21.5, 10.0)]), fields, depth, rules)
     assert mine[2, NECK] == -1 and sorted(mine[:2, NECK]) == [0, 1]
+
+
+def behind_each_other(joint, depths, maps):
+    """People in one pose at these depths, m, who all have one joint at the same pixel, but the joints by which they grow to it, from the
+    pelvis, more than 2.5 cells apart."""
+    before = {there: here for _, here, there, _ in order(maps)}
+    chain = [before[joint]]
+    while chain[-1] != PELVIS:
+        chain.append(before[chain[-1]])
+    for seed in range(99):
+        body = somebody(np.random.default_rng(seed))
+        places = np.array([[20.0, -15.0, FOCAL]]) / FOCAL * (np.array(depths)[:, None] + body[joint, 2])
+        people = body - body[joint] + places[:, None]
+        xy = project(people, maps)
+        apart = min(np.linalg.norm(one - other, axis=-1).min() for one, other in combinations(xy[:, chain], 2))
+        if apart > 2.5 * maps.stride and (xy > 0).all() and (xy < [maps.width, maps.height]).all():
+            return people, xy
+    raise AssertionError("no such pose")
+
+
+@pytest.mark.parametrize("hidden", [(), ("pelvis",)])
+@pytest.mark.parametrize("depths", list(permutations((4.0, 5.5, 8.0))))
+@pytest.mark.parametrize("name", ["neck", "left_knee", "right_wrist"])
+def test_of_people_behind_each_other_the_nearest_has_the_joint_that_all_might_take(name, depths, hidden):
+    """By the published rules, of maps of them; that joint is hidden of the farther ones. So may the nearest one's pelvis be, who then is
+    known to be the nearest by the hips alone."""
+    maps, joint = SceneMaps(), MPI15.index(name)[0]
+    people, xy = behind_each_other(joint, depths, maps)
+    states, nearest = np.full((3, 15), VISIBLE, np.uint8), int(np.argmin(depths))
+    states[np.arange(3) != nearest, joint] = OCCLUDED
+    states[nearest, MPI15.index(*hidden)] = OCCLUDED
+    decoded = decode(perfect(people, states, maps), maps)
+    assert len(decoded.xy) == 3
+    rows = np.linalg.norm(decoded.xy[:, PELVIS] - xy[:, None, PELVIS], axis=-1).argmin(1)
+    assert sorted(rows) == [0, 1, 2]
+    found = decoded.state[rows, joint]
+    assert found[nearest] == VISIBLE and (np.delete(found, nearest) == ABSENT).all()
+    np.testing.assert_allclose(decoded.xy[rows[nearest], joint], xy[nearest, joint], atol=0.5)
+    np.testing.assert_allclose(decoded.z[rows, PELVIS], depths, atol=0.01)
 
 
 @pytest.mark.parametrize("rules", [PAPER, OURS])

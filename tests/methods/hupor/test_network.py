@@ -40,7 +40,7 @@ def test_the_published_networks():
         whole = Networks(design)
     assert len(whole.detector.encoders) == 3 and len(whole.reasoner.students) == 2
     assert isinstance(whole.reasoner, DSED) and whole.reasoner.channels == 15 + 14 * 3
-    assert [level.heads[FLAT][1][0].out_channels for level in whole.detector.upsamplers[0].levels] == [15 + 28] * LEVELS
+    assert [level.heads[FLAT][1].out_channels for level in whole.detector.upsamplers[0].levels] == [15 + 28] * LEVELS
 
 
 @pytest.mark.parametrize(

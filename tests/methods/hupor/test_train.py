@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from hupor_training import DESIGN, SHORT, STILL, TINY, changed, deep, drawn, flat, write_crowds
+from hupor_people import crowd as gathered
+from hupor_people import scene
+from hupor_training import DESIGN, SHORT, SPACE, STILL, TINY, changed, deep, drawn, flat, write_crowds
 from occlupose.codecs.scenes import TORSO, SceneTruth
 from occlupose.datasets.bottomup import show
 from occlupose.datasets.crowds import crowd
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.losses import HEATMAPS, LIMB_DEPTHS, TORSO_DEPTHS, WAYS
-from occlupose.methods.hupor.network import DEPTHS, FLAT, Networks
+from occlupose.methods.hupor.losses import HEATMAPS, LIMB_DEPTHS, TORSO_DEPTHS, WAYS, Maps
+from occlupose.methods.hupor.network import DEPTHS, FLAT, Networks, merged
 from occlupose.methods.hupor.network import LIMB_DEPTHS as FIELD_DEPTHS
 from occlupose.methods.hupor.train import TEACHER, Course, Samples, detection, kernels, known_of, maps_of, reasoning, train_hupor
 from occlupose.networks.mspn import LEVELS
@@ -193,6 +195,8 @@ def test_a_reasoner_without_mistakes_has_no_loss():
     said[1][1][0, 5] += 0.1  # a heatmap counts in what is hidden, and as much in everything
     for term in reasoning(networks, said, shown, truth).values():
         assert term.item() == pytest.approx(0.25 * HEATMAPS * 0.01 / (2 * 15), rel=1e-3)
+    alone = reasoning(networks, said, shown, truth, supervised="all")
+    assert alone["hidden"] == 0 and alone["all"] == reasoning(networks, said, shown, truth)["all"]
 
 
 def leaves(count, channels, stages=2):
@@ -567,3 +571,38 @@ def test_gradients_may_be_as_large_as_they_are(crowds, tmp_path):
     clipped = trained(crowds, tmp_path / "clipped", replace(QUICK, epochs=2, clip=1e-3))
     assert json.loads(clipped.with_suffix(".json").read_text())["recipe"]["clip"] == 1e-3
     assert all(value.isfinite().all() for value in tensors(clipped).values())
+
+
+@pytest.mark.parametrize("people", [3, 4, 6])
+@pytest.mark.parametrize("level", [0, 4])
+def test_what_is_true_of_everything_is_made_of_what_is_visible_and_what_is_hidden(people, level):
+    """Of people who lie over each other. Heatmaps: the higher of both. Fields: where one part alone lies, that; where both do, a mean that
+    lies between them. So what networks add up is true wherever only one part is."""
+    random = np.random.default_rng((people, level))
+    xyz = gathered(random, people - 1, SPACE, apart=0)
+    xyz = np.concatenate([xyz, xyz[:1] * 1.02 + [0.02, 0.02, 0]])  # somebody close behind another
+    states = random.choice([0, 1, 2], xyz.shape[:2], p=[0.1, 0.4, 0.5]).astype(np.uint8)
+    truth = SceneTruth(SPACE, scene(xyz, states, SPACE))
+    visible, hidden, everything = (truth.heatmaps(part, level) for part in ("visible", "hidden", "all"))
+    assert torch.equal(everything, torch.maximum(visible, hidden)) and torch.equal(everything, SPACE.heatmaps(truth.scene, "all", level))
+    assert ((visible > 0) & (hidden > 0)).any()
+    lies = {part: fields_lie(truth.scene, part, level) for part in ("visible", "hidden", "all")}
+    visible, hidden, everything = (truth.fields(part, level) for part in ("visible", "hidden", "all"))
+    both, either = lies["visible"] & lies["hidden"], lies["visible"] | lies["hidden"]
+    assert torch.equal(lies["all"], either) and both.any() and (either & ~both).any()
+    torch.testing.assert_close(everything, SPACE.fields(truth.scene, "all", level))
+    summed = merged(Maps(truth.heatmaps("visible", level), visible), Maps(truth.heatmaps("hidden", level), hidden))
+    alone = (~both)[:, :, None].expand_as(everything)
+    torch.testing.assert_close(everything[alone], summed.fields[alone])
+    between = (everything >= torch.minimum(visible, hidden) - 1e-6) & (everything <= torch.maximum(visible, hidden) + 1e-6)
+    assert between[~alone].all()
+    apart = (truth.heatmaps("visible", level) == 0) | (truth.heatmaps("hidden", level) == 0)
+    assert (
+        torch.equal(summed.heatmaps[apart], truth.heatmaps("all", level)[apart]) and (summed.heatmaps >= truth.heatmaps("all", level)).all()
+    )
+
+
+def fields_lie(given, part, level):
+    """In which cells any limb lies, limb by limb; by the field of a crowd in which all depths of limbs are one."""
+    deep = torch.arange(len(MPI15), dtype=torch.float32)
+    return SPACE.fields(replace(given, z=deep.expand_as(given.z)), part, level)[:, :, 2] != 0
