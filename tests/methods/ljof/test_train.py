@@ -18,6 +18,7 @@ from occlupose.methods.ljof.recipe import Structure, published
 from occlupose.methods.ljof.schedules import Constant, Step
 from occlupose.methods.ljof.train import Batch, Course, Samples, groups, train_estimator
 from occlupose.networks.estimators import build
+from occlupose.networks.precision import bf16_is_native
 from occlupose.skeletons import COCO17
 
 TINY = replace(published("hrnet_small"), crop=Crop(32, 32, grid="corners"), batch=4, epochs=2, learning_rate=0.05, average=0.9)
@@ -221,7 +222,8 @@ def test_what_is_learnt_from_is_described_without_folders(people):
 
 
 def test_two_processes_train_what_one_trains(tmp_path):
-    """The same command by itself and under torchrun; weights are equal but for the order in which numbers were added."""
+    """The same command by itself and under torchrun; weights are equal but for the order in which numbers were added, and how precisely."""
+    off = 10 if bf16_is_native("cpu") else 1
     data = write_coco(tmp_path / "coco")
     words = ["-m", "occlupose", "train", "ljof", "--model", "hrnet_small", "--data", str(data), "--epochs", "3", "--batch", "4"]
     words += ["--crop", "64", "64", "--average", "0", "--rate", "0.01"]
@@ -237,4 +239,4 @@ def test_two_processes_train_what_one_trains(tmp_path):
     ends = [torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("one", "two")]
     assert ends[0]["recipe"] == ends[1]["recipe"] and torch.equal(ends[0]["generator"], ends[1]["generator"])
     for name, value in ends[0]["network"].items():
-        torch.testing.assert_close(ends[1]["network"][name], value, rtol=1e-2, atol=1e-3, msg=name)
+        torch.testing.assert_close(ends[1]["network"][name], value, rtol=1e-2 * off, atol=1e-3 * off, msg=name)
