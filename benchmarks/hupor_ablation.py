@@ -14,8 +14,8 @@ A small detector misses much, whoever reasons behind it. Rows that end in "true 
 of what is visible, and the depths of what is visible are true too.
 
 Reduced size, for two cores: inputs of 256 x 160 px, networks of a million parameters, 4,000 labelled pictures for each reasoner
-(published: 832 x 512, ResNet-50s, three stages and two, ten times a hundred thousand pictures); RefineNets learn 40 epochs of 200. Cells
-in which there is something count ten times, but in the row where all are alike, as published.
+(published: 832 x 512, ResNet-50s, three stages and two); RefineNets learn 40 epochs of 200. Cells in which there is something count ten
+times, but in the row where all are alike, as published; in one row half of the pictures have the detector's maps.
 
 Writes results/hupor_ablation.csv, a row for each finished run; runs that are there already are not repeated.
 """
