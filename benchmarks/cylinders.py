@@ -2,10 +2,11 @@
 
     python benchmarks/cylinders.py
 
-Bodies in H36M-17, float32, in disorder and seen from the paper's virtual views. `paper, one by one` builds the rectangles by cross
-products in numpy, a body at a time; `paper, all at once` is the same code on all bodies together. Both give the same labels as
-`hidden` with the paper's camera and rules, which is checked; `times_numpy` compares with the latter. The median of several rounds; other
-work on the machine spoils it. Writes results/cylinders.csv and prints it.
+Bodies in H36M-17, float32, in disorder and seen from the paper's virtual views. `paper, one by one` builds the
+rectangles by cross products in numpy, a body at a time; `paper, all at once` is the same code on all bodies together.
+Both give the same labels as `hidden` with the paper's camera and rules, which is checked; `times_numpy` compares with
+the latter. The median of several rounds; other work on the machine spoils it. Writes results/cylinders.csv and prints
+it.
 """
 
 import os
@@ -30,10 +31,18 @@ from occlupose.synth.views import paper_views
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("version", "camera", "rules", "threads", "poses_per_second", "times_numpy")
 STANDING = {  # m; left, up, forward
-    "pelvis": (0, 0, 0), "hip": (0.1, 0, 0), "knee": (0.12, -0.43, 0.02), "ankle": (0.12, -0.87, 0), "spine": (0, 0.2, 0),
-    "thorax": (0, 0.47, 0), "neck_nose": (0, 0.6, 0), "head_top": (0, 0.75, 0.02), "shoulder": (0.18, 0.47, 0),
-    "elbow": (0.25, 0.18, 0), "wrist": (0.28, -0.07, 0.08),
-}  # fmt: skip
+    "pelvis": (0, 0, 0),
+    "hip": (0.1, 0, 0),
+    "knee": (0.12, -0.43, 0.02),
+    "ankle": (0.12, -0.87, 0),
+    "spine": (0, 0.2, 0),
+    "thorax": (0, 0.47, 0),
+    "neck_nose": (0, 0.6, 0),
+    "head_top": (0, 0.75, 0.02),
+    "shoulder": (0.18, 0.47, 0),
+    "elbow": (0.25, 0.18, 0),
+    "wrist": (0.28, -0.07, 0.08),
+}
 PARTS = (
     ("thorax", "head_top", ("neck_nose",)),
     ("thorax", "pelvis", ("spine",)),
@@ -60,7 +69,9 @@ def construction(joints: Float[np.ndarray, "body 17 3"]) -> Bool[np.ndarray, "bo
     result = np.zeros(joints.shape[:2], bool)
     for number, (start, end, carried) in enumerate(PARTS):
         radius = 0.1 if number == 0 else 0.05
-        radii = np.linalg.norm(at["thorax"] - at["left_shoulder"], axis=-1) if number == 1 else np.full(len(joints), radius)
+        radii = (
+            np.linalg.norm(at["thorax"] - at["left_shoulder"], axis=-1) if number == 1 else np.full(len(joints), radius)
+        )
         axis = at[end] - at[start]
         across = np.cross(axis, [0, 0, 1])
         across *= (radii / np.linalg.norm(across, axis=-1))[:, None]
@@ -97,7 +108,8 @@ def main(count: int = 65536, rounds: int = 7, seed: int = 0, output: Path = RESU
         output: CSV file to write.
     """
     joints = bodies(count, seed)
-    few, threads = joints[: max(1, count // 256)], torch.get_num_threads()
+    few = joints[: max(1, count // 256)]
+    threads = torch.get_num_threads()
     if (hidden(joints, H36M17, perspective=False, rules=PAPER).numpy() != construction(joints.numpy())).mean() > 1e-5:
         raise SystemExit("the labels differ from the paper's construction")
     one_by_one = speed(lambda: [construction(body[None]) for body in few.numpy()], len(few), rounds)
@@ -109,7 +121,11 @@ def main(count: int = 65536, rounds: int = 7, seed: int = 0, output: Path = RESU
 
     def add(version: str, work: Callable[[bool, Rules], object], threads: int) -> None:
         torch.set_num_threads(threads)
-        for camera, rules, name in (("orthographic", PAPER, "paper"), ("orthographic", OURS, "ours"), ("perspective", OURS, "ours")):
+        for camera, rules, name in (
+            ("orthographic", PAPER, "paper"),
+            ("orthographic", OURS, "ours"),
+            ("perspective", OURS, "ours"),
+        ):
             value = speed(partial(work, camera == "perspective", rules), count, rounds)
             rows.append((version, camera, name, threads, round(value), round(value / at_once, 2)))
 

@@ -2,18 +2,20 @@
 
     python benchmarks/estimators.py
 
-Parameters, and multiply-adds for a picture of 192 x 256 pixels, counted on networks without memory (torch's meta device). A row for each
-published figure. `parameters` and `multiply_adds` are the whole network's: convolutions, matrix products and attention, in units of 10^6
-and 10^9. Those published follow other customs, which `custom` names; `parameters_so` and `multiply_adds_so` are ours counted in that way,
-`ratio` is that / published:
+Parameters, and multiply-adds for a picture of 192 x 256 pixels, counted on networks without memory (torch's meta
+device). A row for each published figure. `parameters` and `multiply_adds` are the whole network's: convolutions, matrix
+products and attention, in units of 10^6 and 10^9. Those published follow other customs, which `custom` names;
+`parameters_so` and `multiply_adds_so` are ours counted in that way, `ratio` is that / published:
 
-- "authors": the code of Xiao et al. and Sun et al. counts convolutions alone, a transposed one as if it ran on the cells of its output
-  (four times too many), in units of 2^30. Its figures are printed with one digit, some rounded and some cut off.
-- "mmpose": MMPose's counter, in units of 10^9; normalisation and the like count too, up to 1 %, and are not in ours. The three SR heads of
-  SRPose that only serve training do not count.
-- "transformer": the transformer alone, without the head. 307 for the large one is what Dosovitskiy et al. (2021) print for theirs.
-- "layers": MMPose's counter on ViTPose's configurations, as a public copy of its repository notes beside the command; it leaves out the
-  products within attention, which are no layers.
+- "authors": the code of Xiao et al. and Sun et al. counts convolutions alone, a transposed one as if it ran on the
+  cells of its output (four times too many), in units of 2^30. Its figures are printed with one digit, some rounded and
+  some cut off.
+- "mmpose": MMPose's counter, in units of 10^9; normalisation and the like count too, up to 1 %, and are not in ours.
+  The three SR heads of SRPose that only serve training do not count.
+- "transformer": the transformer alone, without the head. 307 for the large one is what Dosovitskiy et al. (2021) print
+  for theirs.
+- "layers": MMPose's counter on ViTPose's configurations, as a public copy of its repository notes beside the command;
+  it leaves out the products within attention, which are no layers.
 
 Writes results/estimators.csv and prints it.
 """
@@ -36,10 +38,20 @@ from occlupose.networks.vitpose import PATCH, VisionTransformer
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
-    *("model", "parameters_m", "multiply_adds_g", "source", "custom", "parameters_so_m", "parameters_published_m", "parameters_ratio"),
+    *(
+        "model",
+        "parameters_m",
+        "multiply_adds_g",
+        "source",
+        "custom",
+        "parameters_so_m",
+        "parameters_published_m",
+        "parameters_ratio",
+    ),
     *("multiply_adds_so_g", "multiply_adds_published_g", "multiply_adds_ratio"),
 )
-WIDTH, HEIGHT = 192, 256
+WIDTH = 192
+HEIGHT = 256
 
 
 class Published(NamedTuple):
@@ -109,7 +121,10 @@ def authors(network: nn.Module, work: dict[str, float]) -> tuple[float, float]:
     """Parameters, and work as the code of Xiao et al. and Sun et al. counts it."""
 
     transposed = {name: part for name, part in network.named_modules() if isinstance(part, nn.ConvTranspose2d)}
-    more = sum(work[f"{type(network).__name__}.{name}"] * (part.stride[0] * part.stride[1] - 1) for name, part in transposed.items())
+    more = sum(
+        work[f"{type(network).__name__}.{name}"] * (part.stride[0] * part.stride[1] - 1)
+        for name, part in transposed.items()
+    )
     return parameters(network) / 1e6, (work["Global"] + more) / 2**30
 
 

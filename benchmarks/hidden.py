@@ -1,11 +1,12 @@
-"""Measures what the default front end says of joints that something hides: how far off its guess is, and how much evidence it gives.
+"""Measures what the default front end says of joints that something hides: how far off its guess is, and how much
+evidence it gives.
 
     python benchmarks/hidden.py VIDEO...
 
-Each video is watched as it is, and again with a still, plain board before a limb of one person, for a second from one third of
-the video on. Where the joint truly is, is taken from the first pass, where that had evidence of at least 0.5. Prints the figures and
-writes results/hidden.csv; `synth.noise` has them as HIDDEN_..., measured on the videos that `benchmarks/noise.py` names. Distances are in
-sides of the person's square box.
+Each video is watched as it is, and again with a still, plain board before a limb of one person, for a second from one
+third of the video on. Where the joint truly is, is taken from the first pass, where that had evidence of at least 0.5.
+Prints the figures and writes results/hidden.csv; `synth.noise` has them as HIDDEN_..., measured on the videos that
+`benchmarks/noise.py` names. Distances are in sides of the person's square box.
 """
 
 from collections.abc import Iterator
@@ -26,9 +27,13 @@ from occlupose.skeletons import COCO17
 from occlupose.synth.noise import BELIEVED, RATE
 
 LIMBS = (
-    ("left_elbow", "left_wrist"), ("right_elbow", "right_wrist"), ("left_shoulder", "left_elbow", "left_wrist"),
-    ("left_knee", "left_ankle"), ("right_knee", "right_ankle"), ("left_knee", "left_ankle", "right_knee", "right_ankle"),
-)  # fmt: skip
+    ("left_elbow", "left_wrist"),
+    ("right_elbow", "right_wrist"),
+    ("left_shoulder", "left_elbow", "left_wrist"),
+    ("left_knee", "left_ankle"),
+    ("right_knee", "right_ankle"),
+    ("left_knee", "left_ankle", "right_knee", "right_ankle"),
+)
 MARGIN = 0.05
 """Of the board round the joints, in box sides."""
 BOARD = (112, 96, 80)
@@ -59,7 +64,8 @@ def observed(clip: Clip) -> Poses:
 def board(clip: Clip, low: np.ndarray, high: np.ndarray, span: slice) -> Clip:
     """The clip with a board before this part of the picture in these frames."""
     frames = list(clip.frames)
-    (left, top), (right, bottom) = np.maximum(low, 0).astype(int), np.maximum(high, 0).astype(int)
+    (left, top) = np.maximum(low, 0).astype(int)
+    (right, bottom) = np.maximum(high, 0).astype(int)
     for number in range(*span.indices(len(frames))):
         image = frames[number].image.copy()
         image[top:bottom, left:right] = BOARD
@@ -73,7 +79,9 @@ def main(videos: Positional[tuple[Path, ...]]) -> None:
     Args:
         videos: real video of people.
     """
-    offsets, beliefs, lost = [], [], 0
+    offsets = []
+    beliefs = []
+    lost = 0
     for video in videos:
         with open_media(video) as source:
             every = max(1, round(source.fps / RATE))
@@ -83,11 +91,13 @@ def main(videos: Positional[tuple[Path, ...]]) -> None:
         for person in range(len(truth.track_id)):
             for limb in LIMBS:
                 joints = COCO17.index(*limb)
-                places, sure = truth.xy[span, person][:, joints], truth.score[span, person][:, joints] >= 0.5
+                places = truth.xy[span, person][:, joints]
+                sure = truth.score[span, person][:, joints] >= 0.5
                 if not sure.all(-1).mean() > 0.5:
                     continue
                 side = float(np.nanmedian(np.ptp(truth.xy[span, person], axis=1).max(-1)))
-                low, high = np.nanmin(places, (0, 1)) - MARGIN * side, np.nanmax(places, (0, 1)) + MARGIN * side
+                low = np.nanmin(places, (0, 1)) - MARGIN * side
+                high = np.nanmax(places, (0, 1)) + MARGIN * side
                 seen = observed(board(clip, low, high, span))
                 if not len(seen.track_id):
                     lost += 1
@@ -100,7 +110,10 @@ def main(videos: Positional[tuple[Path, ...]]) -> None:
                 beliefs.append(seen.score[span, nearest][:, joints][there])
     distance = np.concatenate([np.linalg.norm(offset, axis=-1)[np.isfinite(offset).all(-1)] for offset in offsets])
     belief = np.concatenate(beliefs)
-    products = [np.nansum(offset[1:] * offset[:-1]) for offset in offsets], [np.nansum(offset[:-1] ** 2) for offset in offsets]
+    products = (
+        [np.nansum(offset[1:] * offset[:-1]) for offset in offsets],
+        [np.nansum(offset[:-1] ** 2) for offset in offsets],
+    )
     staying = np.concatenate([np.nanmean(offset, 0).ravel() for offset in offsets])
     doubted = belief < BELIEVED
     figures = {
@@ -118,7 +131,9 @@ def main(videos: Positional[tuple[Path, ...]]) -> None:
     }
     Console().print(figures)
     write(
-        Path(__file__).parent / "results" / "hidden.csv", ("figure", "value"), [(name, f"{value:.4g}") for name, value in figures.items()]
+        Path(__file__).parent / "results" / "hidden.csv",
+        ("figure", "value"),
+        [(name, f"{value:.4g}") for name, value in figures.items()],
     )
 
 

@@ -1,21 +1,24 @@
-"""What does each part of HUPOR buy? Detection alone, reasoners, what is distilled, who says what is hidden, and refinement, on open data.
+"""What does each part of HUPOR buy? Detection alone, reasoners, what is distilled, who says what is hidden, and
+refinement, on open data.
 
     occlupose synth --scenes 7000 --seed 31 --people 1 5 --size 320 200 --shard 200 -o TRAIN
     occlupose synth --scenes 400 --seed 33 --people 1 5 --size 320 200 --shard 200 -o TEST
     python benchmarks/hupor_ablation.py --detector WEIGHTS --train TRAIN --test TEST --runs RUNS
 
-One detector serves all rows, that of the shipped weights; it never sees what a reasoner learns. Each row's reasoner learns from labels
-alone, as the paper's does, and its seed decides weights, order and variation of the scenes. Scored are everybody's joints in held-out
-scenes by `metrics.people3d`'s protocol for crowds, with the true cameras: `pck_rel` with the pelvis taken out, `pck_abs` as they are,
-`pck_occ` as pck_rel on hidden joints, all at 150 mm, of all people, somebody who is missed having every joint wrong (whose pelvis lies
-outside of the picture counts in pck_abs alone); `mpjpe_mm` of matched people, the pelvis taken out.
+One detector serves all rows, that of the shipped weights; it never sees what a reasoner learns. Each row's reasoner
+learns from labels alone, as the paper's does, and its seed decides weights, order and variation of the scenes. Scored
+are everybody's joints in held-out scenes by `metrics.people3d`'s protocol for crowds, with the true cameras: `pck_rel`
+with the pelvis taken out, `pck_abs` as they are, `pck_occ` as pck_rel on hidden joints, all at 150 mm, of all people,
+somebody who is missed having every joint wrong (whose pelvis lies outside of the picture counts in pck_abs alone);
+`mpjpe_mm` of matched people, the pelvis taken out.
 
-A small detector misses much, whoever reasons behind it. Rows that end in "true maps" are of the reasoner alone: it is given the true maps
-of what is visible, and the depths of what is visible are true too.
+A small detector misses much, whoever reasons behind it. Rows that end in "true maps" are of the reasoner alone: it is
+given the true maps of what is visible, and the depths of what is visible are true too.
 
-Reduced size, for two cores: inputs of 256 x 160 px, networks of a million parameters, 4,000 labelled pictures for each reasoner
-(published: 832 x 512, ResNet-50s, three stages and two); RefineNets learn 40 epochs of 200. Cells in which there is something count ten
-times, but in the row where all are alike, as published; in one row half of the pictures have the detector's maps.
+Reduced size, for two cores: inputs of 256 x 160 px, networks of a million parameters, 4,000 labelled pictures for each
+reasoner (published: 832 x 512, ResNet-50s, three stages and two); RefineNets learn 40 epochs of 200. Cells in which
+there is something count ten times, but in the row where all are alike, as published; in one row half of the pictures
+have the detector's maps.
 
 Writes results/hupor_ablation.csv, a row for each finished run; runs that are there already are not repeated.
 """
@@ -51,7 +54,8 @@ from occlupose.skeletons import MPI15
 
 RESULTS = Path(__file__).parent / "results" / "hupor_ablation.csv"
 COLUMNS = ("variant", "seed", "pck_rel", "pck_abs", "pck_occ", "mpjpe_mm")
-STEPS, BATCH = 1000, 4
+STEPS = 1000
+BATCH = 4
 REFINED = 1500
 """Training pictures whose people a RefineNet learns from."""
 
@@ -92,10 +96,15 @@ VARIANTS: dict[str, Variant] = {
     "DSED, detector's maps mixed in": Variant(replace(PUBLISHED, mixed=0.5)),
 }
 GROUPED = "+ DSED, our grouping"
-REFINERS = {"+ DSED + RefineNet, MLP": RefineRecipe("mlp", epochs=40), "+ DSED + RefineNet, GCN": RefineRecipe("gcn", epochs=40)}
+REFINERS = {
+    "+ DSED + RefineNet, MLP": RefineRecipe("mlp", epochs=40),
+    "+ DSED + RefineNet, GCN": RefineRecipe("gcn", epochs=40),
+}
 BARE = "detection only"
 TRUE_MAPS = ", true maps"
-"""How rows end in which the reasoner is given what a detector without an error would say: they are of the reasoner alone."""
+"""How rows end in which the reasoner is given what a detector without an error would say: they are of the reasoner
+alone.
+"""
 
 FINEST = len(KERNELS) - 1
 
@@ -103,8 +112,10 @@ FINEST = len(KERNELS) - 1
 @torch.inference_mode()
 def told(hupor: Hupor, crowd: Crowd) -> Seen:
     """What the networks would say of a picture if the detector made no mistake."""
-    shown, networks = show([crowd], None, hupor.networks.design.box), hupor.networks
-    truth, codec = SceneTruth(networks.codec, shown.scene), networks.codec
+    shown = show([crowd], None, hupor.networks.design.box)
+    networks = hupor.networks
+    truth = SceneTruth(networks.codec, shown.scene)
+    codec = networks.codec
     visible = Maps(truth.heatmaps("visible", FINEST), truth.fields("visible", FINEST))
     hidden = networks.hidden(visible)
     cells, depth = codec.depths(shown.scene, "visible")
@@ -114,16 +125,21 @@ def told(hupor: Hupor, crowd: Crowd) -> Seen:
         depths[0, joint, cells[0, known, joint]] = depth[0, known, joint]
     box = networks.design.box
     return Seen(
-        np.zeros((box.height, box.width, 3), np.uint8), box.matrix(*crowd.size), visible, hidden, merged(visible, hidden),
+        np.zeros((box.height, box.width, 3), np.uint8),
+        box.matrix(*crowd.size),
+        visible,
+        hidden,
+        merged(visible, hidden),
         depths.unflatten(-1, codec.shape),
-    )  # fmt: skip
+    )
 
 
 class Bench:
     """The detector, and the scenes that rows learn from and are scored on."""
 
     def __init__(self, detector: Path, train: Path, test: Path, runs: Path) -> None:
-        self.given, self.runs = detector, runs
+        self.given = detector
+        self.runs = runs
         self.crowds = scenes.load(train)
         self.tested = scenes.load(test)
         self.truths, self.protocol = evaluation.load("synth", test)
@@ -160,22 +176,29 @@ class Bench:
         """The networks of the row with DSED, and a RefineNet that learnt from what they say of training pictures."""
         trained = self.reasoner("+ DSED", seed)
         folder = self.runs / f"refine-{recipe.kind}-{seed}"
-        refiner = train_refine(collect(Hupor(trained), self.crowds[:REFINED]), folder, recipe, resume=True, seed=seed, progress=False)
+        refiner = train_refine(
+            collect(Hupor(trained), self.crowds[:REFINED]), folder, recipe, resume=True, seed=seed, progress=False
+        )
         return replace(trained, refiner=refiner, refinement=recipe)
 
     def row(self, trained: weights.Trained, rules: Rules = PAPER, *, true_maps: bool = False) -> list[float]:
         """Figures of networks, or of their reasoner alone."""
         hupor = Hupor(trained, rules=rules)
         if true_maps:
-            people = [hupor.people(told(hupor, crowd), truth.camera) for crowd, truth in zip(self.tested, self.truths, strict=True)]
+            people = [
+                hupor.people(told(hupor, crowd), truth.camera)
+                for crowd, truth in zip(self.tested, self.truths, strict=True)
+            ]
             found = {truth.picture: each for truth, each in zip(self.truths, people, strict=True)}
             said = evaluation.Predictions(
-                MPI15, {name: evaluation.People(each.xy, each.xyz, each.score, each.state) for name, each in found.items()}
+                MPI15,
+                {name: evaluation.People(each.xy, each.xyz, each.score, each.state) for name, each in found.items()},
             )
         else:
             said = evaluation.predict(self.truths, hupor)
         report = evaluation.score(self.truths, said, self.protocol)
-        everybody, matched = report.pooled(), report.pooled(matched=True)
+        everybody = report.pooled()
+        matched = report.pooled(matched=True)
         return [*(100 * everybody[column] for column in ("PCK", "PCK_abs", "PCK_occ")), matched["MPJPE"]]
 
 
@@ -202,7 +225,8 @@ def main(
         output: .csv file.
     """
     torch.set_num_threads(1)
-    console, bench = Console(stderr=True), Bench(detector, train, test, runs)
+    console = Console(stderr=True)
+    bench = Bench(detector, train, test, runs)
     wanted = [name for name in (BARE, *VARIANTS, GROUPED, *REFINERS) if not variants or name in variants]
     for seed in seeds:
         for name in wanted:
@@ -216,7 +240,9 @@ def main(
             for variant, true_maps in ((name, False), (name + TRUE_MAPS, True)):
                 if any(row["variant"] == variant and int(row["seed"]) == seed for row in rows):
                     continue
-                figures = bench.row(_networks(bench, name, seed), OURS if name == GROUPED else PAPER, true_maps=true_maps)
+                figures = bench.row(
+                    _networks(bench, name, seed), OURS if name == GROUPED else PAPER, true_maps=true_maps
+                )
                 _append(output, (variant, seed, *(f"{value:.2f}" for value in figures)))
                 console.print(variant, seed, *(f"{value:.1f}" for value in figures))
 
@@ -224,7 +250,11 @@ def main(
 def _networks(bench: Bench, name: str, seed: int) -> weights.Trained:
     if name == BARE:
         return weights.load(bench.detector)
-    return bench.refined(REFINERS[name], seed) if name in REFINERS else bench.reasoner("+ DSED" if name == GROUPED else name, seed)
+    return (
+        bench.refined(REFINERS[name], seed)
+        if name in REFINERS
+        else bench.reasoner("+ DSED" if name == GROUPED else name, seed)
+    )
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -2,12 +2,13 @@
 
     OMP_NUM_THREADS=1 python benchmarks/hupor_grouping.py
 
-Maps of 832 x 512 px that make no mistake, of crowds as the tests make them, half of whose joints are hidden; one core. Milliseconds of
-processor time of each part by itself, over whole pictures and all of them: the least of many rounds of each picture, and the mean over
-pictures; `total_median_ms` has medians instead. `crossings` is everything about limbs that lie over each other, `depths` how far away
-people are, `other` what is left: reading maps and whether they are numbers, and by the published rules depths of limbs. People are placed
-a second time only where the second association changes somebody. `mistakes` counts joints that are more than half a pixel or a centimetre
-from where they are. Other work on the machine spoils it. Writes results/hupor_grouping.csv and prints it.
+Maps of 832 x 512 px that make no mistake, of crowds as the tests make them, half of whose joints are hidden; one core.
+Milliseconds of processor time of each part by itself, over whole pictures and all of them: the least of many rounds of
+each picture, and the mean over pictures; `total_median_ms` has medians instead. `crossings` is everything about limbs
+that lie over each other, `depths` how far away people are, `other` what is left: reading maps and whether they are
+numbers, and by the published rules depths of limbs. People are placed a second time only where the second association
+changes somebody. `mistakes` counts joints that are more than half a pixel or a centimetre from where they are. Other
+work on the machine spoils it. Writes results/hupor_grouping.csv and prints it.
 """
 
 import os
@@ -43,7 +44,16 @@ PARTS = {
     "crossings": ("_untangled",),
     "depths": ("roots", "relative"),
 }
-COLUMNS = ("people", "rules", *(f"{part}_ms" for part in PARTS), "other_ms", "total_ms", "total_median_ms", "times_one_person", "mistakes")
+COLUMNS = (
+    "people",
+    "rules",
+    *(f"{part}_ms" for part in PARTS),
+    "other_ms",
+    "total_ms",
+    "total_median_ms",
+    "times_one_person",
+    "mistakes",
+)
 
 
 def timed(said: Said, maps: SceneMaps, rules: Rules) -> dict[str, float]:
@@ -74,7 +84,10 @@ def timed(said: Said, maps: SceneMaps, rules: Rules) -> dict[str, float]:
 
 
 def main(
-    pictures: int = 4, rounds: int = 60, seed: int = 0, output: Path = Path(__file__).parent / "results" / "hupor_grouping.csv"
+    pictures: int = 4,
+    rounds: int = 60,
+    seed: int = 0,
+    output: Path = Path(__file__).parent / "results" / "hupor_grouping.csv",
 ) -> None:
     """Measures, prints and writes.
 
@@ -85,14 +98,17 @@ def main(
         output: table to write.
     """
     torch.set_num_threads(1)
-    maps, rows = SceneMaps(), []
+    maps = SceneMaps()
+    rows = []
     ones: dict[str, float] = {}
     for count in track(PEOPLE, "measuring", console=Console(stderr=True)):
         random = np.random.default_rng((seed, count))
         crowds = [crowd(random, count, maps) for _ in range(pictures)]
         saids = [perfect(people, some_hidden(random, count), maps) for people in crowds]
         for name, rules in (("ours", OURS), ("published", PAPER)):
-            wrong, least, median = 0, defaultdict(float), 0.0
+            wrong = 0
+            least = defaultdict(float)
+            median = 0.0
             for people, said in zip(crowds, saids, strict=True):
                 pixels, metres = mistakes(decode.decode(said, maps, rules), people, maps)
                 wrong += int(((pixels > 0.5) | (metres > 0.01)).sum())

@@ -2,13 +2,13 @@
 
     python benchmarks/hupor_speed.py
 
-Networks of the paper's size with random weights (time does not depend on them): `detection` and `reasoning` for one picture. Random weights
-find nobody, so `grouping` is of maps without an error that `people` people make, up to the depth of every joint. Each number of people runs
-in a process of its own, whose peak memory is `peak_mib`, on a GPU that of the GPU. `all_ms` is the three together; `to_3_people` compares
-it with that for three people.
+Networks of the paper's size with random weights (time does not depend on them): `detection` and `reasoning` for one
+picture. Random weights find nobody, so `grouping` is of maps without an error that `people` people make, up to the
+depth of every joint. Each number of people runs in a process of its own, whose peak memory is `peak_mib`, on a GPU that
+of the GPU. `all_ms` is the three together; `to_3_people` compares it with that for three people.
 
-The paper, on a GPU that it does not name there: 99.8 ms a picture for 3 people and 104.7 for 20; SMAP, of which its detector is the
-network, 87.1 ms.
+The paper, on a GPU that it does not name there: 99.8 ms a picture for 3 people and 104.7 for 20; SMAP, of which its
+detector is the network, 87.1 ms.
 
 Writes results/hupor_speed.csv.
 """
@@ -54,9 +54,15 @@ def measure(people: int, repeats: int, device: str) -> list[float]:
         start = time.perf_counter()
         decode(said, hupor.maps)
         grouping = time.perf_counter() - start
-        times.append([1000 * (hupor.seconds[part] - before[part]) for part in ("detection", "reasoning")] + [1000 * grouping])
+        times.append(
+            [1000 * (hupor.seconds[part] - before[part]) for part in ("detection", "reasoning")] + [1000 * grouping]
+        )
     on_gpu = torch.device(device).type == "cuda"
-    peak = torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = (
+        torch.cuda.max_memory_allocated(device) / 2**20
+        if on_gpu
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    )
     return [*(statistics.median(part) for part in zip(*times[1:], strict=True)), peak]
 
 
@@ -68,13 +74,21 @@ def main(repeats: int = 5, device: str = "cpu", output: Path = RESULTS) -> None:
         device: of the networks: cpu or cuda.
         output: .csv file.
     """
-    rows, first = [], None
+    rows = []
+    first = None
     for people in PEOPLE:
         with ProcessPoolExecutor(1, get_context("spawn")) as alone:
             detection, reasoning, grouping, peak = alone.submit(measure, people, repeats, device).result()
         whole = detection + reasoning + grouping
         first = first or whole
-        rows.append((people, *(f"{value:.1f}" for value in (detection, reasoning, grouping, whole)), f"{whole / first:.3f}", f"{peak:.0f}"))
+        rows.append(
+            (
+                people,
+                *(f"{value:.1f}" for value in (detection, reasoning, grouping, whole)),
+                f"{whole / first:.3f}",
+                f"{peak:.0f}",
+            )
+        )
         Console(stderr=True).print(*rows[-1])
     write(output, COLUMNS, rows)
 

@@ -2,14 +2,14 @@
 
     python benchmarks/lifting.py --mocap FOLDER
 
-Validation subjects 02, 08 and 32 of the CMU mocap, each clip at 30 frames/s from 4 fixed random cameras; 2D in COCO-17, exact, or where
-a condition begins with `front end` as the measured one gives it: with its noise, hidden joints guessed, and half of the guesses believed.
-Beside ours run, if wanted, the networks that ours began with (`before`), and the same trained as long without occlusion awareness, which
-are given missing joints where they were last seen (`hold`), on the line between the sights before and after (`interpolate`), or where
-they truly are (`true location`).
-Millimetres, root-relative, 17 joints. Writes results/lifting.csv, in which each view of each clip counts the same (as actions do in
-Human3.6M's protocols), and results/lifting_frames.csv, in which each frame does: six long clips of subject 02 are then three quarters of
-the whole. Prints both with their bars.
+Validation subjects 02, 08 and 32 of the CMU mocap, each clip at 30 frames/s from 4 fixed random cameras; 2D in COCO-17,
+exact, or where a condition begins with `front end` as the measured one gives it: with its noise, hidden joints guessed,
+and half of the guesses believed. Beside ours run, if wanted, the networks that ours began with (`before`), and the same
+trained as long without occlusion awareness, which are given missing joints where they were last seen (`hold`), on the
+line between the sights before and after (`interpolate`), or where they truly are (`true location`). Millimetres,
+root-relative, 17 joints. Writes results/lifting.csv, in which each view of each clip counts the same (as actions do in
+Human3.6M's protocols), and results/lifting_frames.csv, in which each frame does: six long clips of subject 02 are then
+three quarters of the whole. Prints both with their bars.
 """
 
 import json
@@ -129,10 +129,14 @@ def _front_end(hide: Hide) -> Observe:
 
     def observe(view: View, random: np.random.Generator) -> Observation:
         seen = torch.from_numpy(hide(view, random))[None]
-        rays, generator = torch.from_numpy(view.rays)[None], torch.Generator().manual_seed(int(random.integers(2**31)))
-        (noisy, evidence), (guessed, doubt) = NoiseModel.load().sample(rays, generator), guess(rays, generator)
+        rays = torch.from_numpy(view.rays)[None]
+        generator = torch.Generator().manual_seed(int(random.integers(2**31)))
+        (noisy, evidence) = NoiseModel.load().sample(rays, generator)
+        (guessed, doubt) = guess(rays, generator)
         observed = torch.where(seen.unsqueeze(-1), noisy, guessed)
-        return Observation(observed[0].numpy(), (torch.where(seen, evidence, doubt) >= BELIEVED)[0].numpy(), ~seen[0].numpy())
+        return Observation(
+            observed[0].numpy(), (torch.where(seen, evidence, doubt) >= BELIEVED)[0].numpy(), ~seen[0].numpy()
+        )
 
     return observe
 
@@ -152,12 +156,16 @@ HIDE: dict[str, Hide] = {
 }
 CONDITIONS: dict[str, Observe] = {
     **{name: _exactly(hide) for name, hide in HIDE.items()},
-    **{f"front end, {name}": _front_end(HIDE[name]) for name in ("all present", "arm 1 s", "legs 1 s", "self-occluded")},
+    **{
+        f"front end, {name}": _front_end(HIDE[name]) for name in ("all present", "arm 1 s", "legs 1 s", "self-occluded")
+    },
 }
 
 
 def hold(rays: Rays, seen: Seen) -> Rays:
-    """Missing joints where they were last seen (before the first sight: where they will be; never seen: at the torso's middle)."""
+    """Missing joints where they were last seen (before the first sight: where they will be; never seen: at the torso's
+    middle).
+    """
     time = np.arange(len(rays))[:, None]
     last = np.maximum.accumulate(np.where(seen, time, -1), 0)
     last = np.where(last < 0, seen.argmax(0), last)
@@ -177,15 +185,23 @@ def _never(rays: Rays, seen: Seen) -> Rays:
 FILLS: dict[str, Callable[[Rays, Seen], Rays]] = {"hold": hold, "interpolate": interpolate}
 
 BARS = {
-    ("all present", "all"): 1.05, ("50 % random", "all"): 1.05, ("person 20 frames", "missing"): 0.9, ("arm 1 s", "missing"): 0.8,
-    ("arm 1 s, shoulder seen", "missing"): 0.8, ("legs 1 s", "missing"): 0.65, ("legs 1 s, hips seen", "missing"): 0.65,
-    ("self-occluded", "missing"): 0.5, ("self-occluded", "all"): 0.5, ("person 20 frames", "all"): 0.9,
-}  # fmt: skip
+    ("all present", "all"): 1.05,
+    ("50 % random", "all"): 1.05,
+    ("person 20 frames", "missing"): 0.9,
+    ("arm 1 s", "missing"): 0.8,
+    ("arm 1 s, shoulder seen", "missing"): 0.8,
+    ("legs 1 s", "missing"): 0.65,
+    ("legs 1 s, hips seen", "missing"): 0.65,
+    ("self-occluded", "missing"): 0.5,
+    ("self-occluded", "all"): 0.5,
+    ("person 20 frames", "all"): 0.9,
+}
 """Most that our P-MPJPE may be of the better of hold and interpolate."""
 
 
 def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[Clip], skeleton: Skeleton) -> Errors:
-    """The errors (MPJPE and P-MPJPE of each joint and frame, mm) in each view, for each method, condition and joint set.
+    """The errors (MPJPE and P-MPJPE of each joint and frame, mm) in each view, for each method, condition and joint
+    set.
 
     Arguments:
         aware: networks that are told what is missing, by what the tables call them.
@@ -196,14 +212,23 @@ def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[Clip], skelet
         for condition, observe in CONDITIONS.items():
             observed = observe(view, np.random.default_rng([number, zlib.crc32(condition.encode())]))
             seen = observed.seen & given
-            answers = {name: lift_rays(lifter, observed.rays[:, None], seen[:, None], RATE).xyz[:, 0] for name, lifter in aware.items()}
-            inputs = {name: fill(observed.rays, seen | ~given) for name, fill in FILLS.items()} | {"true location": view.rays}
+            answers = {
+                name: lift_rays(lifter, observed.rays[:, None], seen[:, None], RATE).xyz[:, 0]
+                for name, lifter in aware.items()
+            }
+            inputs = {name: fill(observed.rays, seen | ~given) for name, fill in FILLS.items()} | {
+                "true location": view.rays
+            }
             for name, filled in inputs.items():
-                answers[name] = lift_rays(unaware, filled[:, None], np.broadcast_to(given, seen.shape)[:, None], RATE).xyz[:, 0]
+                answers[name] = lift_rays(
+                    unaware, filled[:, None], np.broadcast_to(given, seen.shape)[:, None], RATE
+                ).xyz[:, 0]
             everything = np.ones((len(seen), len(BODY22_TO_H36M17)), bool)
             missing = observed.missing[:, BODY22_TO_H36M17] & (given[BODY22_TO_H36M17] | ~seen.any(1, keepdims=True))
             for name, answer in answers.items():
-                pair = np.stack([joint_errors(answer, view.truth), joint_errors(procrustes(answer, view.truth), view.truth)])
+                pair = np.stack(
+                    [joint_errors(answer, view.truth), joint_errors(procrustes(answer, view.truth), view.truth)]
+                )
                 for joints, where in (("all", everything), ("missing", missing)):
                     errors.setdefault((name, condition, joints), []).append(1000 * pair[:, where])
     return errors
@@ -219,13 +244,19 @@ def by_frame(views: list[np.ndarray]) -> Float[np.ndarray, "2"]:
     return np.concatenate(views, 1).mean(1)
 
 
-def summarise(errors: Errors, mean: Callable[[list[np.ndarray]], Float[np.ndarray, "2"]]) -> list[dict[str, str | float]]:
-    """One row a method, condition and joint set; views in which no joint is missing do not count for the missing ones."""
+def summarise(
+    errors: Errors, mean: Callable[[list[np.ndarray]], Float[np.ndarray, "2"]]
+) -> list[dict[str, str | float]]:
+    """One row a method, condition and joint set; views in which no joint is missing do not count for the missing
+    ones.
+    """
     rows: list[dict[str, str | float]] = []
     for (name, condition, joints), views in errors.items():
         if views := [view for view in views if view.size]:
             absolute, aligned = mean(views)
-            rows.append({"method": name, "condition": condition, "joints": joints, "mpjpe_mm": absolute, "p_mpjpe_mm": aligned})
+            rows.append(
+                {"method": name, "condition": condition, "joints": joints, "mpjpe_mm": absolute, "p_mpjpe_mm": aligned}
+            )
     return rows
 
 
@@ -236,8 +267,15 @@ def show(rows: list[dict[str, str | float]], title: str) -> None:
     values = {(row["condition"], row["joints"], row["method"]): float(row["p_mpjpe_mm"]) for row in rows}
     for condition, joints in dict.fromkeys((row["condition"], row["joints"]) for row in rows):
         figures = [values[condition, joints, name] for name in methods]
-        ratio, bar = figures[0] / min(values[condition, joints, name] for name in FILLS), BARS.get((str(condition), str(joints)))
-        table.add_row(str(condition), str(joints), *(f"{figure:.1f}" for figure in figures), f"{ratio:.3f}", f"{bar}" if bar else "")
+        ratio = figures[0] / min(values[condition, joints, name] for name in FILLS)
+        bar = BARS.get((str(condition), str(joints)))
+        table.add_row(
+            str(condition),
+            str(joints),
+            *(f"{figure:.1f}" for figure in figures),
+            f"{ratio:.3f}",
+            f"{bar}" if bar else "",
+        )
     Console().print(table)
 
 

@@ -2,10 +2,11 @@
 
     python benchmarks/live.py
 
-People made of formulas, 30 frames/s, a fifth of their joints unseen. Two ways to the same answers, frame by frame: `live` is
-`LiveLifter.update`; `window` lifts anew, for every frame, all that can change its answer (`lift_rays` on `Lifter.delay` frames to either
-side). Each frame is timed by itself, from the one on from which the networks are in full use; of the windows only every twentieth. Medians
-of `--repeats` runs, also of each run's slowest frame. Writes results/live.csv.
+People made of formulas, 30 frames/s, a fifth of their joints unseen. Two ways to the same answers, frame by frame:
+`live` is `LiveLifter.update`; `window` lifts anew, for every frame, all that can change its answer (`lift_rays` on
+`Lifter.delay` frames to either side). Each frame is timed by itself, from the one on from which the networks are in
+full use; of the windows only every twentieth. Medians of `--repeats` runs, also of each run's slowest frame. Writes
+results/live.csv.
 """
 
 import statistics
@@ -39,7 +40,8 @@ Seen = Bool[np.ndarray, "time person 22"]
 
 def people(count: int, frames: int, seed: int = 0) -> tuple[Rays, Seen]:
     """People who swing their joints while they move through the picture, and which of these are seen."""
-    random, time = np.random.default_rng(seed), np.arange(frames)[:, None, None, None] / FPS
+    random = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None, None, None] / FPS
     rest = random.normal(0, (0.05, 0.1), (count, 22, 2)) + 0.4 * np.sin(random.uniform(0.1, 0.5, (count, 1, 2)) * time)
     swing = 0.02 * np.sin(random.uniform(3, 7, (count, 22, 2)) * time)
     return (rest + swing).astype(np.float32), random.random((frames, count, 22)) < 0.8
@@ -54,21 +56,27 @@ def timed(action: Callable[[], object]) -> float:
 
 def live(lifter: Lifter, rays: Rays, seen: Seen) -> list[float]:
     """Milliseconds of each frame behind the first that are answered."""
-    lifting, ids = LiveLifter(lifter, FPS), np.arange(rays.shape[1])
+    lifting = LiveLifter(lifter, FPS)
+    ids = np.arange(rays.shape[1])
     times = [timed(lambda now=now: lifting.update(ids, *now)) for now in zip(rays, seen, strict=True)]
     return times[lifting.delay :]
 
 
 def window(lifter: Lifter, rays: Rays, seen: Seen) -> list[float]:
     """Milliseconds of some frames that have their whole past and future."""
-    parts = (slice(frame - lifter.delay, frame + lifter.delay + 1) for frame in range(lifter.delay, len(rays) - lifter.delay, EVERY))
+    parts = (
+        slice(frame - lifter.delay, frame + lifter.delay + 1)
+        for frame in range(lifter.delay, len(rays) - lifter.delay, EVERY)
+    )
     return [timed(lambda part=part: lift_rays(lifter, rays[part], seen[part], FPS)) for part in parts]
 
 
 METHODS = {"live": live, "window": window}
 STATISTICS: dict[str, Callable[[list[float]], float]] = {
-    "mean": statistics.mean, "p95": lambda times: float(np.percentile(times, 95)), "worst": max,
-}  # fmt: skip
+    "mean": statistics.mean,
+    "p95": lambda times: float(np.percentile(times, 95)),
+    "worst": max,
+}
 
 
 def main(
@@ -92,12 +100,20 @@ def main(
     runs: dict[tuple[int, str], list[list[float]]] = {}
     for count, name in track(wanted, "measuring", console=Console(stderr=True)):
         runs.setdefault((count, name), []).append(METHODS[name](lifter, *people(count, frames)))
-    found = {key: {name: statistics.median(map(statistic, times)) for name, statistic in STATISTICS.items()} for key, times in runs.items()}
+    found = {
+        key: {name: statistics.median(map(statistic, times)) for name, statistic in STATISTICS.items()}
+        for key, times in runs.items()
+    }
     rows = [
-        (count, name, *(f"{value:.2f}" for value in measured.values()), f"{measured['mean'] / found[count, 'window']['mean']:.4f}",
-         f"{measured['mean'] / found[1, name]['mean']:.2f}")
+        (
+            count,
+            name,
+            *(f"{value:.2f}" for value in measured.values()),
+            f"{measured['mean'] / found[count, 'window']['mean']:.4f}",
+            f"{measured['mean'] / found[1, name]['mean']:.2f}",
+        )
         for (count, name), measured in found.items()
-    ]  # fmt: skip
+    ]
     write(output, COLUMNS, rows)
     table = Table(*COLUMNS)
     for row in rows:

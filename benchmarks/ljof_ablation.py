@@ -1,18 +1,21 @@
-"""What does each part of LJOF buy? Blocks, structure losses, schedules of their weight, and how many blocks of which size, on open data.
+"""What does each part of LJOF buy? Blocks, structure losses, schedules of their weight, and how many blocks of which
+size, on open data.
 
     occlupose synth --scenes 6000 --seed 21 --people 1 1 --objects 0 --size 288 288 --shard 200 -o TRAIN
     occlupose synth --scenes 300 --seed 12 --shard 100 -o TEST
     python benchmarks/ljof_ablation.py --train TRAIN --test TEST --runs RUNS [--tables main grid long]
 
-Learnt from are people who stand alone, and hide nothing but what their own bodies hide; scored are others in crowds, behind each other and
-behind things, as papers learn from COCO and score on OCHuman. Two small estimators of ours look for them in their true boxes: `ap` and `ar`
-by COCO's protocol, `ap_occluded` on hidden joints alone. Every run begins with the same weights, which were trained on the same people
-without LJOF, as published runs begin with those of ImageNet; its seed decides the order of the people, their variation and their blocks.
+Learnt from are people who stand alone, and hide nothing but what their own bodies hide; scored are others in crowds,
+behind each other and behind things, as papers learn from COCO and score on OCHuman. Two small estimators of ours look
+for them in their true boxes: `ap` and `ar` by COCO's protocol, `ap_occluded` on hidden joints alone. Every run begins
+with the same weights, which were trained on the same people without LJOF, as published runs begin with those of
+ImageNet; its seed decides the order of the people, their variation and their blocks.
 
-Reduced size, for two cores: crops of 64 x 96 px, a million parameters at most, 200,000 people for the weights to begin with, then 12,000 a
-run (published: 149,813 people of COCO, 210 times), milder variation, batches of 16, and a cosine to nothing in place of drops. What takes
-long to show, like a regulariser's effect on a network that has learnt all it can, does not show here; whether more of it would show after
-as long a training with LJOF as without is asked of one estimator.
+Reduced size, for two cores: crops of 64 x 96 px, a million parameters at most, 200,000 people for the weights to begin
+with, then 12,000 a run (published: 149,813 people of COCO, 210 times), milder variation, batches of 16, and a cosine to
+nothing in place of drops. What takes long to show, like a regulariser's effect on a network that has learnt all it can,
+does not show here; whether more of it would show after as long a training with LJOF as without is asked of one
+estimator.
 
 Writes results/ljof_ablation.csv, a row for each finished run; runs that are there already are not repeated.
 """
@@ -47,8 +50,10 @@ RESULTS = Path(__file__).parent / "results" / "ljof_ablation.csv"
 COLUMNS = ("estimator", "variant", "seed", "ap", "ap_occluded", "ar")
 ESTIMATORS = ("hrnet_small", "simple_baseline_small")
 SMALLER = ESTIMATORS[1]
-SEEDS, LONG_SEED = (0, 1, 2), 100
-BEGIN, PEOPLE = 200_000, 12_000
+SEEDS = (0, 1, 2)
+LONG_SEED = 100
+BEGIN = 200_000
+PEOPLE = 12_000
 """People learnt from: before, and in each run."""
 
 MEMORY = 3 * 2**30
@@ -108,7 +113,14 @@ def small(estimator: str) -> Recipe:
     recipe = published(estimator).without_ljof()
     mild = Variation(half=0.0, scale=(0.8, 1.2), turn=20.0)
     return replace(
-        recipe, crop=Crop(64, 96, grid="corners"), variation=mild, batch=16, learning_rate=6.4e-2, warm_up=50, drops=(), average=0.998
+        recipe,
+        crop=Crop(64, 96, grid="corners"),
+        variation=mild,
+        batch=16,
+        learning_rate=6.4e-2,
+        warm_up=50,
+        drops=(),
+        average=0.998,
     )
 
 
@@ -122,11 +134,14 @@ def people(folder: Path) -> Annotations:
 def trained(run: Run, train: Path, runs: Path) -> Path:
     """The run's weights; made once, on one core."""
     torch.set_num_threads(1)
-    data, folder = people(train), runs / run.folder
+    data = people(train)
+    folder = runs / run.folder
     path = folder / f"{run.estimator}.safetensors"
     if not path.exists():
         start = None if run.variant in LONG else trained(first(run.estimator), train, runs)
-        train_estimator(data, folder, run.recipe(len(data.people)), start=start, memory=MEMORY, resume=True, progress=False)
+        train_estimator(
+            data, folder, run.recipe(len(data.people)), start=start, memory=MEMORY, resume=True, progress=False
+        )
     return path
 
 
@@ -139,7 +154,8 @@ def score(weights: Path, test: Path) -> tuple[float, float, float]:
     """AP, AP of hidden joints, AR."""
     data = people(test)
     found = oks.finished(predict(in_true_boxes(data), EstimatorNetwork(weights), data.skeleton), data.truth)
-    by, parts = oks.protocol(data.truth, "ground truth"), oks.strata(data.truth)
+    by = oks.protocol(data.truth, "ground truth")
+    parts = oks.strata(data.truth)
     whole, hidden = (oks.evaluate(parts[name], found, by, stratum=name) for name in ("all", "hidden joints"))
     return whole["AP"], hidden["AP"], whole["AR"]
 
@@ -188,19 +204,23 @@ def main(train: Path, test: Path, runs: Path, tables: tuple[Table, ...] = get_ar
         tables: which rows.
         workers: runs side by side, each on one core.
     """
-    console, there = Console(), finished()
+    console = Console()
+    there = finished()
     todo = [run for run in planned(tables) if run not in there]
     console.print(f"{len(todo)} runs, {len(there)} done before")
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         beginning = {
-            pool.submit(trained, first(estimator), train, runs): estimator for estimator in dict.fromkeys(run.estimator for run in todo)
+            pool.submit(trained, first(estimator), train, runs): estimator
+            for estimator in dict.fromkeys(run.estimator for run in todo)
         }
         running: set[Future[tuple[Run, tuple[float, float, float]]]] = set()
         while beginning or running:
             for done in wait([*beginning, *running], return_when=FIRST_COMPLETED).done:
                 if done in beginning:
                     estimator = beginning.pop(done)
-                    console.print(f"{estimator}, to begin with:", *(f"{figure:.4f}" for figure in score(done.result(), test)))
+                    console.print(
+                        f"{estimator}, to begin with:", *(f"{figure:.4f}" for figure in score(done.result(), test))
+                    )
                     running |= {pool.submit(work, run, train, test, runs) for run in todo if run.estimator == estimator}
                 else:
                     running.remove(done)

@@ -2,9 +2,9 @@
 
     python benchmarks/ljof_blocked.py --train TRAIN --test TEST --runs RUNS
 
-TRAIN and RUNS are those of ljof_ablation.py, whose trainings from the start are compared; TEST are scenes of another seed. 600 people are
-looked at as they are and with blocks, by every network the same ones. Counted are joints that are less than a tenth of the box's height
-away. Writes results/ljof_blocked.csv, shares of 1.
+TRAIN and RUNS are those of ljof_ablation.py, whose trainings from the start are compared; TEST are scenes of another
+seed. 600 people are looked at as they are and with blocks, by every network the same ones. Counted are joints that are
+less than a tenth of the box's height away. Writes results/ljof_blocked.csv, shares of 1.
 """
 
 from pathlib import Path
@@ -32,7 +32,9 @@ def main(train: Path, test: Path, runs: Path) -> None:
         test: others.
         runs: folder of the trainings.
     """
-    data, random, rows = people(test), np.random.default_rng(0), []
+    data = people(test)
+    random = np.random.default_rng(0)
+    rows = []
     chosen = [data.people[number] for number in random.permutation(len(data.people))[:PEOPLE]]
     pictures = [person.read() for person in chosen]
     even = random.random((len(chosen), BLOCKS.chances(data.skeleton)))

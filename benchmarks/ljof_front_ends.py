@@ -1,10 +1,12 @@
-"""Is a small estimator that learnt from synthetic people of use on real pictures? Beside the default front end, on the datasets' own files.
+"""Is a small estimator that learnt from synthetic people of use on real pictures? Beside the default front end, on the
+datasets' own files.
 
     python benchmarks/ljof_front_ends.py --weights simple_baseline_small.safetensors --formats FORMATS
 
-FORMATS holds folders coco, crowdpose and ochuman with some pictures of each and their annotations. Both find people by themselves, with one
-detector; the network also looks into the true boxes, which says what the detector costs. Nothing was chosen by these pictures, and they are
-so few that only large differences mean anything. Writes results/ljof_front_ends.csv, shares of 1.
+FORMATS holds folders coco, crowdpose and ochuman with some pictures of each and their annotations. Both find people by
+themselves, with one detector; the network also looks into the true boxes, which says what the detector costs. Nothing
+was chosen by these pictures, and they are so few that only large differences mean anything. Writes
+results/ljof_front_ends.csv, shares of 1.
 """
 
 from pathlib import Path
@@ -31,7 +33,8 @@ def main(weights: Path, formats: Path) -> None:
         weights: of an estimator.
         formats: folder of the datasets' folders.
     """
-    console, rows = Console(), []
+    console = Console()
+    rows = []
     ours = f"{crop_network(weights).design.model}, flip"  # type: ignore[attr-defined]
     for dataset in DATASETS:
         place = place_of(formats / dataset, "test")
@@ -44,7 +47,12 @@ def main(weights: Path, formats: Path) -> None:
         for name, boxes, results in runs:
             by = protocol(data.truth, "detected" if boxes == "found" else "ground truth")
             parts = {each.stratum: each for each in evaluate_strata(data.truth, results, by)}
-            figures = [parts["all"]["AP"], parts["all"]["AP50"], *(parts[name]["AP"] for name in STRATA[1:]), parts["all"]["AR"]]
+            figures = [
+                parts["all"]["AP"],
+                parts["all"]["AP50"],
+                *(parts[name]["AP"] for name in STRATA[1:]),
+                parts["all"]["AR"],
+            ]
             rows.append([dataset, parts["all"].people, name, boxes, *(f"{figure:.3f}" for figure in figures)])
             console.print(*rows[-1])
     write(Path(__file__).parent / "results" / "ljof_front_ends.csv", COLUMNS, rows)

@@ -3,12 +3,12 @@
     occlupose synth --scenes 100 --seed 13 --shard 100 -o PEOPLE
     python benchmarks/ljof_speed.py --people PEOPLE [--models NAMES] [--parts inference training]
 
-Training: a step as `occlupose train ljof` does it, beside the same step on one batch that is always the same; the difference is what data
-cost that were not ready. Turns of both take turns; medians. Writes results/ljof_training.csv.
+Training: a step as `occlupose train ljof` does it, beside the same step on one batch that is always the same; the
+difference is what data cost that were not ready. Turns of both take turns; medians. Writes results/ljof_training.csv.
 
-Inference: 1, 4 and 16 crops, one by one and together, in float32, in turns; medians. `gflops` is how much is calculated in a second; the
-largest product of matrices that is tried says what the processor can do at most. Batches help where single crops leave it idle. bf16 is
-tried on one estimator. Writes results/ljof_inference.csv.
+Inference: 1, 4 and 16 crops, one by one and together, in float32, in turns; medians. `gflops` is how much is calculated
+in a second; the largest product of matrices that is tried says what the processor can do at most. Batches help where
+single crops leave it idle. bf16 is tried on one estimator. Writes results/ljof_inference.csv.
 """
 
 import csv
@@ -45,7 +45,8 @@ INFERENCE = (
 )
 CROPS = (1, 4, 16)
 Part = Literal["inference", "training"]
-SMALL_BATCH, LARGE_BATCH = 32, 4
+SMALL_BATCH = 32
+LARGE_BATCH = 4
 TURNS = 3
 
 
@@ -75,11 +76,13 @@ def training(model: str, data: Annotations) -> list[object]:
     recipe = replace(published(model), batch=SMALL_BATCH if small else LARGE_BATCH)
     fixed = Samples(data, recipe).draw(Generator().manual_seed(0))
     count = 24 if small else 3
-    fed, free = [], []
+    fed = []
+    free = []
     for _ in range(TURNS):
         fed += steps(recipe, data, count, fixed=None)
         free += steps(recipe, data, count, fixed=fixed)
-    crop, times = recipe.crop, (median(fed), median(free))
+    crop = recipe.crop
+    times = (median(fed), median(free))
     speeds = [f"{recipe.batch / time:.3g}" for time in times]
     return [model, crop.width, crop.height, recipe.batch, *speeds, f"{1 - times[1] / times[0]:.3f}"]
 
@@ -105,7 +108,8 @@ def inference(model: str, peak: float, precision: torch.dtype = torch.float32) -
     for number in CROPS:
         noise = np.random.default_rng(0).integers(0, 256, (number, crop.height, crop.width, 3), dtype=np.uint8)
         pictures = normalised(torch.from_numpy(noise))
-        alone, together = [], []
+        alone = []
+        together = []
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
             for turn in range(TURNS + 1):
                 one = timed(lambda pictures=pictures: [network(each[None]) for each in pictures]) / number
@@ -115,10 +119,19 @@ def inference(model: str, peak: float, precision: torch.dtype = torch.float32) -
                     together.append(all_)
         times = median(alone), median(together)
         said = [f"{1000 * time:.2f}" for time in times]
-        rows.append([
-            model, crop.width, crop.height, str(precision).removeprefix("torch."), number, *said, f"{times[0] / times[1]:.2f}",
-            *(f"{work / time:.0f}" for time in times), f"{peak:.0f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                model,
+                crop.width,
+                crop.height,
+                str(precision).removeprefix("torch."),
+                number,
+                *said,
+                f"{times[0] / times[1]:.2f}",
+                *(f"{work / time:.0f}" for time in times),
+                f"{peak:.0f}",
+            ]
+        )
     return rows
 
 
@@ -145,16 +158,20 @@ def main(people: Path, models: tuple[str, ...] = tuple(ESTIMATORS), parts: tuple
         models: names of estimators.
         parts: what is measured. Rows of training are written one by one; those of other models stay.
     """
-    console, results, place = Console(), Path(__file__).parent / "results", find(people)
+    console = Console()
+    results = Path(__file__).parent / "results"
+    place = find(people)
     if "inference" in parts:
-        peak, rows = fastest(), []
+        peak = fastest()
+        rows = []
         console.print(f"{peak:.0f} GFLOP/s at most")
         for model, precision in [*((model, torch.float32) for model in models), ("hrnet_small", torch.bfloat16)]:
             rows += inference(model, peak, precision)
             console.print(*rows[-len(CROPS) :], sep="\n")
         write(results / "ljof_inference.csv", INFERENCE, rows)
     if "training" in parts:
-        data, path = load(place.annotations, place.images), results / "ljof_training.csv"
+        data = load(place.annotations, place.images)
+        path = results / "ljof_training.csv"
         measured = {str(row[0]): row for row in table(path)}
         for model in models:
             measured[model] = training(model, data)

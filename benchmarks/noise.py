@@ -2,8 +2,9 @@
 
     python benchmarks/noise.py VIDEO... [--output FILE]
 
-All videos must have one frame rate, of at least 50 frames/s. Without a video: the demonstration clip. The shipped figures were
-measured on the eight clips Demo_SinglePerson/videos and Demo_MultiPerson/videos of the pose2sim 0.9.8 wheel (BSD-3).
+All videos must have one frame rate, of at least 50 frames/s. Without a video: the demonstration clip. The shipped
+figures were measured on the eight clips Demo_SinglePerson/videos and Demo_MultiPerson/videos of the pose2sim 0.9.8
+wheel (BSD-3).
 """
 
 from importlib.resources import files
@@ -32,7 +33,8 @@ def main(videos: Positional[tuple[Path, ...]] = (), output: Path = SHIPPED) -> N
     """
     tracks = []
     for video in videos or (demo_clip(),):
-        source, frontend = open_media(video), build()
+        source = open_media(video)
+        frontend = build()
         record = Record(frontend.skeleton, source.fps, source.width, source.height, list(watch(source, frontend)))
         poses = record.poses()
         for person in range(len(poses.track_id)):

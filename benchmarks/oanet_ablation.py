@@ -1,21 +1,24 @@
-"""What does each part of OANet buy? The rows of the paper's table 2, its table 1, and learning from video without 3D, on open data.
+"""What does each part of OANet buy? The rows of the paper's table 2, its table 1, and learning from video without 3D,
+on open data.
 
     python benchmarks/oanet_ablation.py --mocap FOLDER [--tables table2 tried table1 semi]
 
-Trains on the CMU mocap before four studio cameras, and scores on whole subjects that no training saw (02, 08, 32). The 2D is that of a
-network with the measured noise of the default front end; what the body itself (the Cylinder Man) or an object hides is guessed, mostly
-with little evidence. Half of the training clips keep their 3D, the others are 2D only, so that eq. 5 and 8 have something to act on.
+Trains on the CMU mocap before four studio cameras, and scores on whole subjects that no training saw (02, 08, 32). The
+2D is that of a network with the measured noise of the default front end; what the body itself (the Cylinder Man) or an
+object hides is guessed, mostly with little evidence. Half of the training clips keep their 3D, the others are 2D only,
+so that eq. 5 and 8 have something to act on.
 
-Reduced size, for two cores: width 96 (512 by default), sequences of 64 frames (128), 32 of them a step (128), 600 + 1000 + 400 steps in the
-three stages (130,000), no dropout (0.25; so few steps underfit with it), data drawn from 400 stored steps. Runs go side by side on one core
-each.
+Reduced size, for two cores: width 96 (512 by default), sequences of 64 frames (128), 32 of them a step (128), 600 +
+1000 + 400 steps in the three stages (130,000), no dropout (0.25; so few steps underfit with it), data drawn from 400
+stored steps. Runs go side by side on one core each.
 
-Table 2 has the paper's weights of the losses; `tried` has others, one change at a time from the row with symmetry, after which the parts
-did harm here. Table 1 and `semi` begin with that row too: it was chosen on the subjects that they are scored on.
+Table 2 has the paper's weights of the losses; `tried` has others, one change at a time from the row with symmetry,
+after which the parts did harm here. Table 1 and `semi` begin with that row too: it was chosen on the subjects that they
+are scored on.
 
-Writes results/oanet_table2.csv, oanet_tried.csv, oanet_table1.csv, oanet_semi.csv, a row for each finished run; runs that are there already
-are not repeated. Seeds vary the networks and the order of the data, not the stored steps. Errors are millimetres: means over views of
-clips; `occluded` is the MPJPE of hidden joints.
+Writes results/oanet_table2.csv, oanet_tried.csv, oanet_table1.csv, oanet_semi.csv, a row for each finished run; runs
+that are there already are not repeated. Seeds vary the networks and the order of the data, not the stored steps. Errors
+are millimetres: means over views of clips; `occluded` is the MPJPE of hidden joints.
 """
 
 import csv
@@ -62,9 +65,18 @@ def stage(steps: int, rate: float) -> Optimisation:
 
 
 WHOLE = Recipe(
-    width=96, length=64, batch=32, labelled=0.5, dropout=0.0, fill=stage(600, 2e-3), lift=stage(1000, 2e-3), joint=stage(400, 2e-4)
-)  # fmt: skip
-PLAIN = replace(WHOLE, refine=False, occlusion=False, symmetry=0.0, adversarial=0.0, regularisation=0.0, augmentation=0.0)
+    width=96,
+    length=64,
+    batch=32,
+    labelled=0.5,
+    dropout=0.0,
+    fill=stage(600, 2e-3),
+    lift=stage(1000, 2e-3),
+    joint=stage(400, 2e-4),
+)
+PLAIN = replace(
+    WHOLE, refine=False, occlusion=False, symmetry=0.0, adversarial=0.0, regularisation=0.0, augmentation=0.0
+)
 
 PARTS: dict[str, dict[str, object]] = {
     "3D TCN": {},
@@ -91,7 +103,9 @@ TRIED: dict[str, dict[str, object]] = {
     "mask channel": {"mask_channel": True},
     "twice the steps": {"lift": stage(2000, 2e-3)},
 }
-"""Changes to BASE. Those without objects are trained and scored where only the body hides joints: compare them with one another."""
+"""Changes to BASE. Those without objects are trained and scored where only the body hides joints: compare them with one
+another.
+"""
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,8 @@ class Run:
 
 def table2() -> list[Run]:
     """The seven rows, three seeds each."""
-    runs, recipe = [], PLAIN
+    runs = []
+    recipe = PLAIN
     for row, part in PARTS.items():
         recipe = replace(recipe, **part)  # type: ignore[arg-type]
         runs += [Run("table2", (row, str(seed)), replace(recipe, seed=seed)) for seed in range(3)]
@@ -121,7 +136,11 @@ def table1() -> list[Run]:
     """Sequence length against threshold; a step has as many frames whatever the length."""
     frames = WHOLE.length * WHOLE.batch
     return [
-        Run("table1", (str(length), str(threshold)), replace(BASE, length=length, batch=frames // length, threshold=threshold))
+        Run(
+            "table1",
+            (str(length), str(threshold)),
+            replace(BASE, length=length, batch=frames // length, threshold=threshold),
+        )
         for length in (128, 64, 32, 16, 256)
         for threshold in (0.1, 0.3, 0.5)
     ]
@@ -157,7 +176,8 @@ def halves(mocap: Path) -> tuple[list[Clip], list[Clip]]:
 @lru_cache(maxsize=8)
 def stored(mocap: Path, data: Recipe) -> list[Sight]:
     """STORED steps of data; `data` is a recipe whose other fields are those of WHOLE."""
-    draw, generator = film(halves(mocap)[0], data), torch.Generator().manual_seed(0)
+    draw = film(halves(mocap)[0], data)
+    generator = torch.Generator().manual_seed(0)
     return [draw(generator) for _ in range(STORED)]
 
 
@@ -177,7 +197,9 @@ def validation(mocap: Path, objects: bool) -> list[Sight]:
         cameras = torch.arange(len(DIRECTIONS))
         generator = torch.Generator().manual_seed(zlib.crc32(clip.name.encode()))
         seen = see(studio(joints.repeat(len(cameras), 1, 1, 1), cameras), NoiseModel.load(), generator, objects=objects)
-        views += [Sight(*(values[camera : camera + 1] for values in vars(seen).values())) for camera in cameras.tolist()]
+        views += [
+            Sight(*(values[camera : camera + 1] for values in vars(seen).values())) for camera in cameras.tolist()
+        ]
     return views
 
 
@@ -189,7 +211,13 @@ def score(oanet: OANet, recipe: Recipe, views: list[Sight]) -> list[float]:
         truth = view.truth_3d[0].numpy()
         distance = joint_errors(predicted, truth)
         hidden = distance[view.hidden[0].numpy()]
-        errors.append([distance.mean(), joint_errors(procrustes(predicted, truth), truth).mean(), hidden.mean() if hidden.size else np.nan])
+        errors.append(
+            [
+                distance.mean(),
+                joint_errors(procrustes(predicted, truth), truth).mean(),
+                hidden.mean() if hidden.size else np.nan,
+            ]
+        )
     return (1000 * np.nanmean(errors, 0)).tolist()
 
 
@@ -223,7 +251,9 @@ def append(run: Run, errors: list[float]) -> None:
     describe(path, seed="the column; of table 1 seed 0", grows=True)
 
 
-def main(mocap: Path, tables: tuple[Table, ...] = ("table2", "tried", "table1", "semi"), workers: int = os.cpu_count() or 1) -> None:
+def main(
+    mocap: Path, tables: tuple[Table, ...] = ("table2", "tried", "table1", "semi"), workers: int = os.cpu_count() or 1
+) -> None:
     """Trains and scores what the tables still lack.
 
     Args:

@@ -4,13 +4,13 @@
 
 Scenes of `occlupose synth` with its own settings and seed 0. Writes and prints
 
-- results/occlusion_shares.csv: of every joint of COCO, the share that is visible, hidden by its own body, by somebody else, by a thing,
-  and outside of the picture (of all joints of people who show a pixel);
-- results/occlusion_crowds.csv: how much people's boxes overlap (the mean intersection over union of all pairs of a picture, and of each
-  person with the one who overlaps most), beside what is published of real datasets;
-- results/occlusion_agreement.csv: of the joints in the picture, the share whose state is that of the exact labels, and precision, recall
-  and F1 of `occluded`: the Cylinder Man, who only knows what a body hides itself; the cylinder body on everybody's joints, with the
-  things, in the same z-buffer.
+- results/occlusion_shares.csv: of every joint of COCO, the share that is visible, hidden by its own body, by somebody
+  else, by a thing, and outside of the picture (of all joints of people who show a pixel);
+- results/occlusion_crowds.csv: how much people's boxes overlap (the mean intersection over union of all pairs of a
+  picture, and of each person with the one who overlaps most), beside what is published of real datasets;
+- results/occlusion_agreement.csv: of the joints in the picture, the share whose state is that of the exact labels, and
+  precision, recall and F1 of `occluded`: the Cylinder Man, who only knows what a body hides itself; the cylinder body
+  on everybody's joints, with the things, in the same z-buffer.
 """
 
 from pathlib import Path
@@ -52,7 +52,9 @@ def main(scenes: int = 300, results: Annotated[Path, tyro.conf.arg(metavar="FOLD
         results: for the tables.
     """
     source = Source.load(Settings())
-    reasons, pairs, most = [], [], []
+    reasons = []
+    pairs = []
+    most = []
     truth: list[np.ndarray] = []
     told: dict[str, list[np.ndarray]] = {"cylinder man, each alone": [], "cylinder bodies together": []}
     for number in range(scenes):
@@ -71,32 +73,49 @@ def main(scenes: int = 300, results: Annotated[Path, tyro.conf.arg(metavar="FOLD
         told["cylinder bodies together"].append((_cylinders(labels) == OCCLUDED)[inside])
     reason = np.concatenate(reasons)
     order = [Reason.NONE, Reason.SELF, Reason.PERSON, Reason.OBJECT, Reason.OUTSIDE]
-    rows = [(joint, *np.round([(reason[:, place] == one).mean() for one in order], 3)) for place, joint in enumerate(COCO17.joints)]
+    rows = [
+        (joint, *np.round([(reason[:, place] == one).mean() for one in order], 3))
+        for place, joint in enumerate(COCO17.joints)
+    ]
     rows.append(("all", *np.round([(reason == one).mean() for one in order], 3)))
     _tell(results / "occlusion_shares.csv", SHARES, rows)
-    ours = ("ours", round(float(np.mean(pairs)), 2), round(float(np.mean(most)), 2), f"{scenes} scenes, pictures with two people or more")
+    ours = (
+        "ours",
+        round(float(np.mean(pairs)), 2),
+        round(float(np.mean(most)), 2),
+        f"{scenes} scenes, pictures with two people or more",
+    )
     _tell(results / "occlusion_crowds.csv", CROWDS, [ours, *PUBLISHED])
     exact = np.concatenate(truth)
-    _tell(results / "occlusion_agreement.csv", AGREEMENT, [(name, *_scores(np.concatenate(said), exact)) for name, said in told.items()])
+    _tell(
+        results / "occlusion_agreement.csv",
+        AGREEMENT,
+        [(name, *_scores(np.concatenate(said), exact)) for name, said in told.items()],
+    )
 
 
 def _cylinders(labels: Labels) -> np.ndarray:
     """States when cylinders stand in everybody's place, and the things where they are."""
-    body, scene = cylinders(), labels.scene
+    body = cylinders()
+    scene = labels.scene
     joints = torch.from_numpy(labels.joints.astype(np.float32))
     shape = torch.stack([fit_shape(one[None], body) for one in joints])
     fitted = fit(joints, body, shape)
     with torch.no_grad():
         vertices = body(fitted.pose, fitted.shape, fitted.translation).vertices.numpy()
     people = [Surface(one, body.faces.numpy(), body.part.numpy()) for one in vertices]
-    return judge(labels.joints, BODY26, zbuffer(people + scene.surfaces()[len(people) :], scene.camera), scene.camera).state
+    return judge(
+        labels.joints, BODY26, zbuffer(people + scene.surfaces()[len(people) :], scene.camera), scene.camera
+    ).state
 
 
 def _overlaps(box: np.ndarray) -> np.ndarray:
     """Intersection over union of all pairs of boxes; 0 of one with itself."""
-    left, right = box[:, :2], box[:, :2] + box[:, 2:]
+    left = box[:, :2]
+    right = box[:, :2] + box[:, 2:]
     size = np.clip(np.minimum(right[:, None], right) - np.maximum(left[:, None], left), 0, None)
-    both, area = size.prod(-1), box[:, 2:].prod(-1)
+    both = size.prod(-1)
+    area = box[:, 2:].prod(-1)
     result = both / (area[:, None] + area - both)
     np.fill_diagonal(result, 0)
     return result
@@ -104,8 +123,13 @@ def _overlaps(box: np.ndarray) -> np.ndarray:
 
 def _scores(said: np.ndarray, exact: np.ndarray) -> tuple[float, ...]:
     right = (said & exact).sum()
-    precision, recall = right / max(1, said.sum()), right / exact.sum()
-    return tuple(np.round([(said == exact).mean(), precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)], 3).tolist())
+    precision = right / max(1, said.sum())
+    recall = right / exact.sum()
+    return tuple(
+        np.round(
+            [(said == exact).mean(), precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)], 3
+        ).tolist()
+    )
 
 
 def _tell(path: Path, columns: tuple[str, ...], rows: list[tuple]) -> None:

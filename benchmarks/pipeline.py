@@ -2,12 +2,13 @@
 
     python benchmarks/pipeline.py
 
-The demonstration clip of two people (pose2sim 0.9.8, BSD-3, 1088 x 1920, fetched at first use), of whom at most one or two are
-followed, and, for four, two of it side by side at 0.7 of the size; repeated back and forth to `--frames`. In the same run and on the
-same frames: the front end's networks (detector and landmarks) by themselves, the whole pipeline without and with the overlay, and each
-stage by itself, one after another. Medians of `--repeats` runs. Peak memory: of a 30-second and a 5-minute video of the two people, each
-in a process of its own. Writes results/pipeline.csv. Until then each finished run is kept in pipeline_runs.csv beside it, and a benchmark
-that was stopped goes on there, unless the code is another.
+The demonstration clip of two people (pose2sim 0.9.8, BSD-3, 1088 x 1920, fetched at first use), of whom at most one or
+two are followed, and, for four, two of it side by side at 0.7 of the size; repeated back and forth to `--frames`. In
+the same run and on the same frames: the front end's networks (detector and landmarks) by themselves, the whole pipeline
+without and with the overlay, and each stage by itself, one after another. Medians of `--repeats` runs. Peak memory: of
+a 30-second and a 5-minute video of the two people, each in a process of its own. Writes results/pipeline.csv. Until
+then each finished run is kept in pipeline_runs.csv beside it, and a benchmark that was stopped goes on there, unless
+the code is another.
 """
 
 import csv
@@ -55,7 +56,8 @@ def clip(folder: Path, people: int, frames: int) -> Path:
     images = [frame.image for frame in open_media(demo_clip())]
     if people > 2:
         images = [
-            cv2.resize(np.concatenate([image, image[:, ::-1]], 1), None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA) for image in images
+            cv2.resize(np.concatenate([image, image[:, ::-1]], 1), None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
+            for image in images
         ]
     with VideoWriter(path, images[0].shape[1], images[0].shape[0], 60) as out:
         for _, image in zip(range(frames), cycle(images + images[-2:0:-1]), strict=False):
@@ -79,11 +81,22 @@ def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tup
     whole = timed(lambda: seen.extend(eyes(frame) for frame in frames))
     yield "networks alone", eyes.network_seconds
     yield "front end, rest", whole - eyes.network_seconds
-    tracker, meter = Tracker(), FlowMeter()
+    tracker = Tracker()
+    meter = FlowMeter()
     ids: list[np.ndarray] = []
-    yield "tracking", timed(lambda: ids.extend(tracker.update(found, frame.time).tracks for found, frame in zip(seen, frames, strict=True)))
+    yield (
+        "tracking",
+        timed(
+            lambda: ids.extend(
+                tracker.update(found, frame.time).tracks for found, frame in zip(seen, frames, strict=True)
+            )
+        ),
+    )
     moments = list(zip(frames, seen, ids, strict=True))
-    yield "flow", timed(lambda: [meter.update(frame.pyramid, found.boxes, found.xy, who) for frame, found, who in moments])
+    yield (
+        "flow",
+        timed(lambda: [meter.update(frame.pyramid, found.boxes, found.xy, who) for frame, found, who in moments]),
+    )
     del frames, moments
     poses = pipeline.run(path, frontend=BlazePose(max_people=people, threads=threads)).observed
     assert poses is not None
@@ -201,7 +214,11 @@ def main(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         stages = partial(timings, folder, frames=frames, threads=threads)
-        wanted = [(run_key(people, frames, number), partial(stages, people=people)) for number in range(repeats) for people in PEOPLE]
+        wanted = [
+            (run_key(people, frames, number), partial(stages, people=people))
+            for number in range(repeats)
+            for people in PEOPLE
+        ]
         wanted += [(memory_key(seconds), partial(peak, folder, seconds)) for seconds in SECONDS] if memory else []
         for key, action in track(wanted, "measuring", console=Console(stderr=True)):
             runs.once(key, action)

@@ -30,7 +30,9 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, seed: int | str = 0, grows: bool = False) -> None:
+def write(
+    path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, seed: int | str = 0, grows: bool = False
+) -> None:
     """Writes the table, and how it was made (`describe`)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
@@ -44,15 +46,19 @@ def describe(path: Path, *, seed: int | str = 0, grows: bool = False) -> None:
     """Writes NAME.json beside a table: command, machine, versions, seed, and the commit.
 
     Arguments:
-        grows: other runs of the command made other rows. Their commits are named too, and what only chose the rows is not.
+        grows: other runs of the command made other rows. Their commits are named too, and what only chose the rows is
+            not.
     """
     arguments = [f"<{Path(word).name}>" if os.sep in word else word for word in sys.argv[1:]]
-    command, file = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments]), path.with_suffix(".json")
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments])
+    file = path.with_suffix(".json")
     before = json.loads(file.read_text())["commit"].split(", ") if grows and file.exists() else []
     how = {
         "command": CHOOSING.sub("", command) if grows else command,
         "machine": f"{os.cpu_count()} cores, {processor()}",
-        "versions": {name: version(name) for name in ("occlupose", "torch", "numpy", "opencv-python-headless", "ai-edge-litert")},
+        "versions": {
+            name: version(name) for name in ("occlupose", "torch", "numpy", "opencv-python-headless", "ai-edge-litert")
+        },
         "commit": ", ".join(dict.fromkeys([*before, COMMIT])),
         "seed": seed,
     }

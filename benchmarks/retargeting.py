@@ -2,11 +2,11 @@
 
     python benchmarks/retargeting.py --mocap MOCAP
 
-Eight poses a second of every subject (subject `clips` is the file of joint positions, on one generic skeleton). The body is built like
-the subject from 48 poses, then all poses are fitted together, in batches of 512. The error is the distance of the body's joints from the
-captured ones: 12 of the limbs, pelvis, spine, base and top of the neck, top of the head, balls of the feet and knuckles; the capture has
-no face. Feet and hands are counted again by themselves. `times_one_by_one` compares the speed with fitting a pose at a time. Writes
-results/retargeting.csv and prints it.
+Eight poses a second of every subject (subject `clips` is the file of joint positions, on one generic skeleton). The
+body is built like the subject from 48 poses, then all poses are fitted together, in batches of 512. The error is the
+distance of the body's joints from the captured ones: 12 of the limbs, pelvis, spine, base and top of the neck, top of
+the head, balls of the feet and knuckles; the capture has no face. Feet and hands are counted again by themselves.
+`times_one_by_one` compares the speed with fitting a pose at a time. Writes results/retargeting.csv and prints it.
 """
 
 from pathlib import Path
@@ -39,7 +39,10 @@ def main(mocap: Path, results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] 
         mocap: folder with the CMU motion capture.
         results: for the table.
     """
-    body, clips, rows, everything = anny(captured=True), load_clips(mocap), [], []
+    body = anny(captured=True)
+    clips = load_clips(mocap)
+    rows = []
+    everything = []
     for subject in dict.fromkeys(clip.subject for clip in clips):
         own = [clip.body26[:: round(clip.fps / RATE)] for clip in clips if clip.subject == subject]
         joints = torch.from_numpy(np.concatenate(own).astype(np.float32))
@@ -56,7 +59,13 @@ def main(mocap: Path, results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] 
         everything.append(error)
         mean = error.mean(1)
         rows.append(
-            (subject, len(joints), *np.round([mean.mean(), np.percentile(mean, 95), *ends], 1), round(speed), round(speed / alone, 1))
+            (
+                subject,
+                len(joints),
+                *np.round([mean.mean(), np.percentile(mean, 95), *ends], 1),
+                round(speed),
+                round(speed / alone, 1),
+            )
         )
     mean = np.concatenate(everything).mean(1)
     rows.append(("all", len(mean), round(mean.mean(), 1), round(np.percentile(mean, 95), 1), "", "", "", ""))

@@ -2,11 +2,12 @@
 
     python benchmarks/ssf.py MOCAP --weights FILE
 
-The people are synthetic, their poses those of the held-out subjects; what is true of them is known exactly. Everybody is told the true 3D
-joints of h36m17 (which are those of mpi15 and two more), in the rows "1 cm noise" with that much noise along each axis; and, where it says
-so, masks of what is seen of each person. Nobody is told of the things in a scene, so joints that a thing hides are left out. Precision,
-recall and F1 are of "hidden" among the other joints in the picture. The bodies are of the family that the people are made of, but for the
-body of capsules. `silhouette_iou` compares whole outlines, hidden parts too. Writes results/ssf.csv and prints it.
+The people are synthetic, their poses those of the held-out subjects; what is true of them is known exactly. Everybody
+is told the true 3D joints of h36m17 (which are those of mpi15 and two more), in the rows "1 cm noise" with that much
+noise along each axis; and, where it says so, masks of what is seen of each person. Nobody is told of the things in a
+scene, so joints that a thing hides are left out. Precision, recall and F1 are of "hidden" among the other joints in the
+picture. The bodies are of the family that the people are made of, but for the body of capsules. `silhouette_iou`
+compares whole outlines, hidden parts too. Writes results/ssf.csv and prints it.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,7 +46,8 @@ RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("labels", "silhouette_iou", "joint_error_mm", "precision", "recall", "f1")
 GIVEN = BODY26.index(*H36M17.joints)
 
-NEAR, NEARER = 0.06, 0.10
+NEAR = 0.06
+NEARER = 0.10
 """Metres of the naive test: a joint is hidden by a point that looks this near and is this much nearer."""
 
 ALONG = np.linspace(0, 1, 11)
@@ -64,10 +66,14 @@ def naive(picture: Picture) -> Bool[np.ndarray, "person 17"]:
     """A joint is hidden if a joint or a point of a limb of anybody is before it."""
     joints = picture.joints.astype(np.float64)
     ends = np.array([H36M17.index(*limb) for limb in H36M17.limbs])
-    start, end = joints[:, ends[:, 0], None], joints[:, ends[:, 1], None]
+    start = joints[:, ends[:, 0], None]
+    end = joints[:, ends[:, 1], None]
     points = (start + ALONG[:, None] * (end - start)).reshape(-1, 3)  # person limb point
     depth = joints[..., 2]
-    away = np.linalg.norm(points[:, :2] / points[:, 2:] - joints[..., None, :2] / joints[..., None, 2:], axis=-1) * depth[..., None]
+    away = (
+        np.linalg.norm(points[:, :2] / points[:, 2:] - joints[..., None, :2] / joints[..., None, 2:], axis=-1)
+        * depth[..., None]
+    )
     return ((away < NEAR) & (points[:, 2] < depth[..., None] - NEARER)).any(-1)
 
 
@@ -76,7 +82,9 @@ def tubes(joints: Float[np.ndarray, "17 3"], around: int = 16) -> Surface:
     starts, ends, radii = (value.numpy() for value in shapes(torch.from_numpy(joints), H36M17))
     left, right = H36M17.index("left_shoulder", "right_shoulder")
     sideways = joints[left] - joints[right]
-    vertices, faces, part = [], [], []
+    vertices = []
+    faces = []
+    part = []
     turn = 2 * np.pi * (np.arange(around) + 0.5) / around
     for number, (start, end, radius) in enumerate(zip(starts, ends, radii, strict=True)):
         u = np.cross(end - start, sideways if number < 2 else (0.0, 0.0, 1.0))
@@ -86,8 +94,10 @@ def tubes(joints: Float[np.ndarray, "17 3"], around: int = 16) -> Surface:
         ring = radius * (np.cos(turn)[:, None] * u + np.sin(turn)[:, None] * v)
         first = sum(map(len, vertices))
         vertices.append(np.concatenate([start + ring, end + ring, start[None], end[None]]))
-        own, following = first + np.arange(around), first + (np.arange(around) + 1) % around
-        low, high = np.full(around, first + 2 * around), np.full(around, first + 2 * around + 1)
+        own = first + np.arange(around)
+        following = first + (np.arange(around) + 1) % around
+        low = np.full(around, first + 2 * around)
+        high = np.full(around, first + 2 * around + 1)
         for corners in ((own, following, own + around), (following, following + around, own + around)):
             faces.append(np.stack(corners, 1))
         faces += [np.stack([own, following, low], 1), np.stack([own + around, following + around, high], 1)]
@@ -131,9 +141,12 @@ def outline(vertices: Float[np.ndarray, "vertex 3"], body: Skinned, camera: Came
     return zbuffer([Surface(vertices.astype(np.float32), body.faces.numpy())], camera).thing == 0
 
 
-def alike(fits: list[Fit], body: Skinned, truths: list[Labels], outlines: list[list[np.ndarray]]) -> tuple[float, float]:
+def alike(
+    fits: list[Fit], body: Skinned, truths: list[Labels], outlines: list[list[np.ndarray]]
+) -> tuple[float, float]:
     """Mean IoU of the outlines, and mean distance of the true joints, mm."""
-    overlaps, errors = [], []
+    overlaps = []
+    errors = []
     for fitted, truth, wholes in zip(fits, truths, outlines, strict=True):
         with torch.no_grad():
             vertices = body(fitted.pose, fitted.shape, fitted.translation).vertices.numpy()
@@ -149,7 +162,8 @@ def score(found: Hidden, truths: list[Labels]) -> tuple[float, float, float]:
     """Precision, recall and F1 of hidden joints, of those in the picture that no thing hides."""
     counts = np.zeros(3)
     for mine, truth in zip(found, truths, strict=True):
-        state, reason = truth.occlusion.state[:, GIVEN], truth.occlusion.reason[:, GIVEN]
+        state = truth.occlusion.state[:, GIVEN]
+        reason = truth.occlusion.reason[:, GIVEN]
         asked = (state != ABSENT) & (reason != Reason.OBJECT)
         true = state == OCCLUDED
         counts += [(mine & true & asked).sum(), (mine & asked).sum(), (true & asked).sum()]
@@ -191,7 +205,8 @@ def main(
     source = Source.load(Settings(seed=seed, people=(1, 6)), mocap=mocap, split="validation")
     truths = list(scenes(source, count))
     outlines = [
-        [outline(truth.scene.seen(person.vertices), source.body, truth.scene.camera) for person in truth.scene.people] for truth in truths
+        [outline(truth.scene.seen(person.vertices), source.body, truth.scene.camera) for person in truth.scene.people]
+        for truth in truths
     ]
     random = np.random.default_rng(seed)
     rows: list[tuple[object, ...]] = []
@@ -226,7 +241,10 @@ def main(
         for name, body, fit in ways:
             fits = [fit(picture) for picture in pictures]
             add(name + suffix, by_bodies(fits, body, pictures), alike(fits, body, truths, outlines))
-        add("cylinder man, each by himself" + suffix, [hidden(torch.from_numpy(picture.joints), H36M17).numpy() for picture in pictures])
+        add(
+            "cylinder man, each by himself" + suffix,
+            [hidden(torch.from_numpy(picture.joints), H36M17).numpy() for picture in pictures],
+        )
         add("cylinder men, z-buffered together" + suffix, [together(picture) for picture in pictures])
         add("naive test of depth" + suffix, [naive(picture) for picture in pictures])
     table = Table(*COLUMNS)

@@ -2,11 +2,11 @@
 
     python benchmarks/synth.py
 
-First the command itself: 200 scenes of seed 1 with 4 people at 512 x 320, pictures and labels on disk, with one process for each core
-(`whole`), then with labels alone. Its start, imports and body model count. Then one process and one thread make scenes step by step: who
-stands where (`scene`), the z-buffer and what it says (`labels`), the picture (`picture`) and its file (`jpeg`). `times_whole` compares
-with the command's speed.
-Writes results/synth.csv and prints it.
+First the command itself: 200 scenes of seed 1 with 4 people at 512 x 320, pictures and labels on disk, with one process
+for each core (`whole`), then with labels alone. Its start, imports and body model count. Then one process and one
+thread make scenes step by step: who stands where (`scene`), the z-buffer and what it says (`labels`), the picture
+(`picture`) and its file (`jpeg`). `times_whole` compares with the command's speed. Writes results/synth.csv and prints
+it.
 """
 
 import subprocess
@@ -42,7 +42,10 @@ def main(scenes: int = 200, results: Annotated[Path, tyro.conf.arg(metavar="FOLD
         results: for the table.
     """
     seconds = {"whole": command(scenes), "labels only": command(scenes, "--labels-only")} | steps()
-    rows = [(part, round(1 / each, 2), round(1000 * each, 1), round(seconds["whole"] / each, 2)) for part, each in seconds.items()]
+    rows = [
+        (part, round(1 / each, 2), round(1000 * each, 1), round(seconds["whole"] / each, 2))
+        for part, each in seconds.items()
+    ]
     write(results / "synth.csv", COLUMNS, rows, seed=SETTINGS.seed)
     table = Table(*COLUMNS)
     for row in rows:
@@ -53,7 +56,19 @@ def main(scenes: int = 200, results: Annotated[Path, tyro.conf.arg(metavar="FOLD
 def command(scenes: int, *options: str) -> float:
     """Seconds a scene of the whole command."""
     with tempfile.TemporaryDirectory() as folder:
-        words = ["synth", "--scenes", str(scenes), "--seed", "1", "--people", "4", "4", "-o", f"{folder}/people", *options]
+        words = [
+            "synth",
+            "--scenes",
+            str(scenes),
+            "--seed",
+            "1",
+            "--people",
+            "4",
+            "4",
+            "-o",
+            f"{folder}/people",
+            *options,
+        ]
         begin = perf_counter()
         subprocess.run([sys.executable, "-m", "occlupose", *words], check=True, stdout=subprocess.DEVNULL)
         return (perf_counter() - begin) / scenes
@@ -63,7 +78,8 @@ def steps() -> dict[str, float]:
     """Seconds a scene of each step, in one thread."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    source, renderer = Source.load(SETTINGS), Renderer()
+    source = Source.load(SETTINGS)
+    renderer = Renderer()
     seconds = dict.fromkeys(("scene", "labels", "picture", "jpeg"), 0.0)
     for number in range(-3, STEPS):
         if number == 0:

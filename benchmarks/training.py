@@ -1,10 +1,12 @@
-"""How much longer does training take than the network by itself? A step of the 3D TCN's recipe beside forward and backward alone.
+"""How much longer does training take than the network by itself? A step of the 3D TCN's recipe beside forward and
+backward alone.
 
     python benchmarks/training.py --mocap FOLDER
 
-`bare` is the network's forward and backward pass on one batch; `step` is what `occlupose train` does: it also draws another batch each
-time, moves the weights and keeps their average. Bare passes and steps take turns. Once at the paper's size, once at that of
-`oanet_ablation.py`. Writes results/training.csv: milliseconds (medians), frames a second, and their ratio.
+`bare` is the network's forward and backward pass on one batch; `step` is what `occlupose train` does: it also draws
+another batch each time, moves the weights and keeps their average. Bare passes and steps take turns. Once at the
+paper's size, once at that of `oanet_ablation.py`. Writes results/training.csv: milliseconds (medians), frames a second,
+and their ratio.
 """
 
 import tempfile
@@ -78,14 +80,25 @@ def main(mocap: Path, output: Path = Path(__file__).parent / "results" / "traini
         network = Duel(OANet(recipe.width, recipe.depth, refine=recipe.refine, dropout=recipe.dropout))
         one = believe(film(split(load_clips(mocap))[0], recipe)(Generator().manual_seed(0)), recipe)
         bare(network, one, recipe, 2)
-        alone, whole = [], []
+        alone = []
+        whole = []
         for _ in range(turns):
             alone += bare(network, one, recipe, count)
             whole += steps(network, recipe, mocap, count)
-        seconds, frames = (median(alone), median(whole)), recipe.batch * recipe.length
+        seconds = (median(alone), median(whole))
+        frames = recipe.batch * recipe.length
         rates = [frames / second for second in seconds]
-        rows.append((name, recipe.width, recipe.length, recipe.batch, *(f"{1000 * second:.1f}" for second in seconds),
-                     *(f"{rate:.0f}" for rate in rates), f"{seconds[1] / seconds[0]:.3f}"))  # fmt: skip
+        rows.append(
+            (
+                name,
+                recipe.width,
+                recipe.length,
+                recipe.batch,
+                *(f"{1000 * second:.1f}" for second in seconds),
+                *(f"{rate:.0f}" for rate in rates),
+                f"{seconds[1] / seconds[0]:.3f}",
+            )
+        )
     write(output, COLUMNS, rows)
     table = Table(*COLUMNS)
     for row in rows:

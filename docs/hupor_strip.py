@@ -23,12 +23,20 @@ from occlupose.synth.groups import Settings, Source
 from occlupose.viewer import overlay
 
 PICTURE = Path(__file__).parent / "images" / "hupor_strip.png"
-COLUMNS = ("visible, by the detector", "occluded, by the reasoner", "both", "people", "from the front, m", "from above, m")
+COLUMNS = (
+    "visible, by the detector",
+    "occluded, by the reasoner",
+    "both",
+    "people",
+    "from the front, m",
+    "from above, m",
+)
 
 
 def main(count: int = 5, seed: int = 42) -> None:
     """Draw the strip: so many scenes one after the other, nobody chosen."""
-    source, hupor = Source.load(Settings(seed=seed, people=(2, 4), width=320, height=200)), load()
+    source = Source.load(Settings(seed=seed, people=(2, 4), width=320, height=200))
+    hupor = load()
     figure, axes = plt.subplots(count, len(COLUMNS), figsize=(15, 1.75 * count), layout="constrained")
     for row, sample in zip(axes, islice(scenes(source, pictures=Pictures(), workers=0), count), strict=True):
         assert sample.picture is not None
@@ -40,7 +48,8 @@ def main(count: int = 5, seed: int = 42) -> None:
 
 def scene(row: np.ndarray, picture: RGB, camera: Camera, hupor: Hupor) -> None:
     """One row."""
-    seen, found = hupor.look(picture), hupor(picture, camera)
+    seen = hupor.look(picture)
+    found = hupor(picture, camera)
     for axis, maps in zip(row, (seen.visible, seen.hidden, seen.merged), strict=False):
         axis.imshow(_glow(seen.input, maps.heatmaps[0]))
     drawn = cv2.resize(picture, None, fx=2, fy=2)

@@ -14,7 +14,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).parents[1]
-RESULTS, IMAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "images"
+RESULTS = ROOT / "benchmarks" / "results"
+IMAGES = ROOT / "docs" / "images"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from readme import LJOF_GRID, LJOF_LONG, LJOF_SCORES, gathered  # noqa: E402
 
@@ -34,7 +35,9 @@ def parts() -> None:
     for column, (axis, label) in enumerate(zip(axes, LJOF_SCORES.values(), strict=True)):
         for estimator in estimators:
             base = mean(run[column] for run in seeds[estimator, "baseline"])
-            points = [(100 * (run[column] - base), name) for name in variants for run in seeds.get((estimator, name), [])]
+            points = [
+                (100 * (run[column] - base), name) for name in variants for run in seeds.get((estimator, name), [])
+            ]
             axis.plot([value for value, _ in points], [name for _, name in points], "o", alpha=0.7, label=estimator)
         axis.axvline(0, color="grey", linewidth=1)
         axis.set(title=label, xlabel="points above the baseline's mean")
@@ -53,8 +56,12 @@ def grid() -> None:
         for number in dict.fromkeys(number for number, _ in LJOF_GRID.values()):
             line = {float(size): name for name, (of, size) in LJOF_GRID.items() if of == number}
             runs = [seeds.get((name,), seeds["LJA",]) for name in line.values()]
-            axis.plot(list(line), [100 * mean(run[column] for run in each) for each in runs], "o-", label=f"number {number}")
-        axis.axhline(100 * mean(run[column] for run in seeds["baseline",]), color="grey", linestyle="--", label="no blocks")
+            axis.plot(
+                list(line), [100 * mean(run[column] for run in each) for each in runs], "o-", label=f"number {number}"
+            )
+        axis.axhline(
+            100 * mean(run[column] for run in seeds["baseline",]), color="grey", linestyle="--", label="no blocks"
+        )
         axis.set(title=label, xlabel="side of a block / side of the crop", xticks=(0.1, 0.2, 0.3))
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)

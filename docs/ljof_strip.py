@@ -1,4 +1,5 @@
-"""Makes the picture of docs/ljof.md: synthetic people as a network is shown them, without blocks on their limbs and with them.
+"""Makes the picture of docs/ljof.md: synthetic people as a network is shown them, without blocks on their limbs and
+with them.
 
 python docs/ljof_strip.py
 """
@@ -27,7 +28,8 @@ MARK = (255, 60, 60)
 
 def main(people: int = 8, seed: int = 7) -> None:
     """Draw the strip: of one scene after the other the first person who is large enough, nobody chosen."""
-    source, random = Source.load(Settings(seed=seed, people=(1, 3))), np.random.default_rng(seed)
+    source = Source.load(Settings(seed=seed, people=(1, 3)))
+    random = np.random.default_rng(seed)
     made = (pair(sample, random) for sample in scenes(source, pictures=Pictures(), workers=0))
     columns = list(islice((column for column in made if column is not None), people))
     white = np.full((columns[0].shape[0], GAP, 3), 255, np.uint8)
@@ -35,15 +37,20 @@ def main(people: int = 8, seed: int = 7) -> None:
 
 
 def pair(sample: Sample, random: np.random.Generator) -> RGB | None:
-    """A person's crop, and below it the crop with blocks, the joints that they hide marked; None where nobody is large enough."""
+    """A person's crop, and below it the crop with blocks, the joints that they hide marked; None where nobody is large
+    enough.
+    """
     assert sample.picture is not None
-    record, joints = sample.record, BODY26.index(*COCO17.joints)
+    record = sample.record
+    joints = BODY26.index(*COCO17.joints)
     large = np.flatnonzero(record.box[:, 3] >= LEAST)
     if not len(large):
         return None
-    corner, sides = record.box[large[0], :2] - 0.5, record.box[large[0], 2:]
+    corner = record.box[large[0], :2] - 0.5
+    sides = record.box[large[0], 2:]
     matrix = CROP.matrices(CROP.regions(np.concatenate([corner, corner + sides])[None]))[0]
-    xy, state = apply(matrix, record.xy[large[0], joints]), record.state[large[0], joints]
+    xy = apply(matrix, record.xy[large[0], joints])
+    state = record.state[large[0], joints]
     plain = Pyramid(sample.picture).cut(matrix, CROP.width, CROP.height)
     blocked, covered = LimbBlocks().on_picture(plain, xy, state, COCO17, random)
     for x, y in np.rint(xy[covered]).astype(int).tolist():

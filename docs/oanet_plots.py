@@ -14,7 +14,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).parents[1]
-RESULTS, IMAGES = ROOT / "benchmarks" / "results", ROOT / "docs" / "images"
+RESULTS = ROOT / "benchmarks" / "results"
+IMAGES = ROOT / "docs" / "images"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from readme import OANET_ERRORS, PAPER_TABLE2, gathered  # noqa: E402
 
@@ -37,10 +38,19 @@ def parts() -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     for column, label in enumerate(OANET_ERRORS.values()):
         spread = [bars([errors[column] for errors in seeds[name,]]) for name in names]
-        axes[0].errorbar([value for value, _ in spread], names, xerr=[apart for _, apart in spread], marker="o", capsize=3, label=label)
+        axes[0].errorbar(
+            [value for value, _ in spread],
+            names,
+            xerr=[apart for _, apart in spread],
+            marker="o",
+            capsize=3,
+            label=label,
+        )
     for column, label in enumerate(("MPJPE", "P-MPJPE")):
         axes[1].plot([PAPER_TABLE2[name][column] for name in names], names, marker="o", label=label)
-    for axis, title, corner in zip(axes, ("here: CMU, reduced size", "paper: Human3.6M"), ("upper right", "upper left"), strict=True):
+    for axis, title, corner in zip(
+        axes, ("here: CMU, reduced size", "paper: Human3.6M"), ("upper right", "upper left"), strict=True
+    ):
         axis.set(title=title, xlabel="mm")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, loc=corner)
@@ -55,9 +65,13 @@ def grid() -> None:
     for axis, name in zip(axes, ("mpjpe_mm", "occluded_mpjpe_mm"), strict=True):
         for threshold in sorted({row["threshold"] for row in table}, key=float):
             line = sorted((int(row["length"]), float(row[name])) for row in table if row["threshold"] == threshold)
-            axis.plot([length for length, _ in line], [error for _, error in line], marker="o", label=f"b = {threshold}")
+            axis.plot(
+                [length for length, _ in line], [error for _, error in line], marker="o", label=f"b = {threshold}"
+            )
         axis.set(title=OANET_ERRORS[name], xlabel="frames of a sequence", ylabel="mm", xscale="log")
-        axis.set_xticks(lengths := sorted({int(row["length"]) for row in table}), [str(length) for length in lengths], minor=False)
+        axis.set_xticks(
+            lengths := sorted({int(row["length"]) for row in table}), [str(length) for length in lengths], minor=False
+        )
         axis.minorticks_off()
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)

@@ -18,7 +18,11 @@ from occlupose.media import open_media
 from occlupose.viewer import Composer
 
 
-def main(times: tuple[float, ...] = (0.85, 1.5), width: int = 800, output: Path = Path(__file__).parent / "images" / "demo.png") -> None:
+def main(
+    times: tuple[float, ...] = (0.85, 1.5),
+    width: int = 800,
+    output: Path = Path(__file__).parent / "images" / "demo.png",
+) -> None:
     """Writes the picture, in 256 colours so that it stays small.
 
     Args:

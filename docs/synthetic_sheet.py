@@ -16,8 +16,15 @@ from occlupose.synth.generate import Pictures, Sample, scenes
 from occlupose.synth.groups import Settings, Source
 
 PICTURE = Path(__file__).parent / "images" / "synthetic.jpg"
-COLOURS = {Reason.NONE: (70, 220, 90), Reason.SELF: (255, 215, 0), Reason.PERSON: (235, 50, 50), Reason.OBJECT: (235, 60, 235)}
-ACROSS, WIDTH, HEIGHT = 8, 256, 160
+COLOURS = {
+    Reason.NONE: (70, 220, 90),
+    Reason.SELF: (255, 215, 0),
+    Reason.PERSON: (235, 50, 50),
+    Reason.OBJECT: (235, 60, 235),
+}
+ACROSS = 8
+WIDTH = 256
+HEIGHT = 160
 
 
 def main(scenes_drawn: int = 64) -> None:

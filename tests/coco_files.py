@@ -1,4 +1,6 @@
-"""Small datasets of people in pictures, written for tests in the real files of COCO, OCHuman, CrowdPose and `occlupose synth`."""
+"""Small datasets of people in pictures, written for tests in the real files of COCO, OCHuman, CrowdPose and `occlupose
+synth`.
+"""
 
 import io
 import json
@@ -13,7 +15,11 @@ from pycocotools import mask
 from occlupose.media import write_image
 from occlupose.skeletons import COCO17, CROWDPOSE14
 
-JOINTS = {"coco": list(COCO17.joints), "ochuman": list(COCO17.joints), "crowdpose": [*CROWDPOSE14.joints[:12], "head", "neck"]}
+JOINTS = {
+    "coco": list(COCO17.joints),
+    "ochuman": list(COCO17.joints),
+    "crowdpose": [*CROWDPOSE14.joints[:12], "head", "neck"],
+}
 JOINTS["synth"] = JOINTS["coco"]
 SIGMAS = {"coco": np.array(COCO17.sigmas), "crowdpose": np.array(CROWDPOSE14.sigmas)}
 SIZE = (120, 96)
@@ -21,7 +27,9 @@ SIZE = (120, 96)
 
 
 def person(kind: str, generator: np.random.Generator, *, size: tuple[int, int] = SIZE) -> dict[str, Any]:
-    """Somebody as the dataset annotates them, without ids: joints anywhere in a box, each seen, hidden or not annotated."""
+    """Somebody as the dataset annotates them, without ids: joints anywhere in a box, each seen, hidden or not
+    annotated.
+    """
     count = len(JOINTS[kind])
     width, height = (generator.uniform(0.2, 0.8, 2) * size).round(2).tolist()
     left, top = (generator.uniform(0, 1, 2) * (np.array(size) - (width, height))).round(2).tolist()
@@ -48,22 +56,39 @@ def person(kind: str, generator: np.random.Generator, *, size: tuple[int, int] =
 
 def crowd(generator: np.random.Generator, *, size: tuple[int, int] = SIZE) -> dict[str, Any]:
     """A region of several people as COCO has it: run lengths, no joints."""
-    left, top, width, height = 10, 8, int(generator.integers(20, 60)), int(generator.integers(20, 60))
+    left = 10
+    top = 8
+    width = int(generator.integers(20, 60))
+    height = int(generator.integers(20, 60))
     inside = np.zeros(size[::-1], np.uint8)
     inside[top : top + height, left : left + width] = 1
     flat = np.concatenate([[0], inside.T.ravel(), [0]])
     lengths = np.diff(np.flatnonzero(np.diff(flat) != 0), prepend=0, append=inside.size).tolist()
     return {
-        "category_id": 1, "iscrowd": 1, "bbox": [left, top, width, height], "area": width * height, "num_keypoints": 0,
-        "keypoints": [0] * 3 * len(JOINTS["coco"]), "segmentation": {"size": list(inside.shape), "counts": lengths},
-    }  # fmt: skip
+        "category_id": 1,
+        "iscrowd": 1,
+        "bbox": [left, top, width, height],
+        "area": width * height,
+        "num_keypoints": 0,
+        "keypoints": [0] * 3 * len(JOINTS["coco"]),
+        "segmentation": {"size": list(inside.shape), "counts": lengths},
+    }
 
 
 def document(
-    kind: str, generator: np.random.Generator, *, images: int = 4, most: int = 4, size: tuple[int, int] = SIZE, named: str = "{:06}.jpg"
+    kind: str,
+    generator: np.random.Generator,
+    *,
+    images: int = 4,
+    most: int = 4,
+    size: tuple[int, int] = SIZE,
+    named: str = "{:06}.jpg",
 ) -> dict[str, Any]:
-    """A whole file: some pictures without people, people without joints, COCO's and OCHuman's with a crowd now and then."""
-    pictures, people = [], []
+    """A whole file: some pictures without people, people without joints, COCO's and OCHuman's with a crowd now and
+    then.
+    """
+    pictures = []
+    people = []
     for number in range(1, images + 1):
         picture = {"id": number, "file_name": named.format(number), "width": size[0], "height": size[1]}
         if kind == "crowdpose":
@@ -78,8 +103,19 @@ def document(
             people.append(crowd(generator, size=size) | {"image_id": number})
     for number, somebody in enumerate(people, 1001):
         somebody["id"] = number
-    category = {"supercategory": "person", "id": 1, "name": "person", "keypoints": JOINTS[kind], "skeleton": [[1, 2], [2, 3]]}
-    about = {"coco": "COCO 2017 Dataset", "ochuman": "OCHuman", "crowdpose": "", "synth": "synthetic people of occlupose"}[kind]
+    category = {
+        "supercategory": "person",
+        "id": 1,
+        "name": "person",
+        "keypoints": JOINTS[kind],
+        "skeleton": [[1, 2], [2, 3]],
+    }
+    about = {
+        "coco": "COCO 2017 Dataset",
+        "ochuman": "OCHuman",
+        "crowdpose": "",
+        "synth": "synthetic people of occlupose",
+    }[kind]
     return {"info": {"description": about}, "images": pictures, "annotations": people, "categories": [category]}
 
 
@@ -101,8 +137,13 @@ def write_shards(folder: Path, content: dict[str, Any], generator: np.random.Gen
     for first in range(0, len(content["images"]), each):
         with tarfile.open(folder / f"{first // each:06}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
             for image in content["images"][first : first + each]:
-                picture = cv2.imencode(".jpg", drawing(generator, size=(image["width"], image["height"]))[..., ::-1])[1].tobytes()
-                for name, data in ((image["file_name"], picture), (image["file_name"].replace(".jpg", ".npz"), b"a record")):
+                picture = cv2.imencode(".jpg", drawing(generator, size=(image["width"], image["height"]))[..., ::-1])[
+                    1
+                ].tobytes()
+                for name, data in (
+                    (image["file_name"], picture),
+                    (image["file_name"].replace(".jpg", ".npz"), b"a record"),
+                ):
                     member = tarfile.TarInfo(name)
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
@@ -127,7 +168,9 @@ def write_coco(folder: Path, seed: int = 0) -> Path:
     for split in ("train2017", "val2017"):
         content = document("coco", generator, named="{:012}.jpg" if split == "train2017" else "{:012}.png")
         write_json(folder / "annotations" / f"person_keypoints_{split}.json", content)
-        write_json(folder / "annotations" / f"instances_{split}.json", content | {"categories": [{"id": 1, "name": "person"}]})
+        write_json(
+            folder / "annotations" / f"instances_{split}.json", content | {"categories": [{"id": 1, "name": "person"}]}
+        )
         write_pictures(folder / split, content, generator)
     write_json(folder / "person_detection_results" / "COCO_val2017_detections_AP_H_56_person.json", boxes(content))
     return folder
@@ -165,7 +208,9 @@ def write_synth(folder: Path, seed: int = 0, *, shards: bool = True) -> Path:
     return folder
 
 
-def guesses(kind: str, content: dict[str, Any], generator: np.random.Generator, *, most: int = 4, scores: int = 0) -> list[dict[str, Any]]:
+def guesses(
+    kind: str, content: dict[str, Any], generator: np.random.Generator, *, most: int = 4, scores: int = 0
+) -> list[dict[str, Any]]:
     """Predictions in COCO's results format: of everybody now and then, near and far, and of nobody.
 
     Arguments:
@@ -173,7 +218,10 @@ def guesses(kind: str, content: dict[str, Any], generator: np.random.Generator, 
         scores: different scores that there are; 0 for any.
     """
     results = []
-    by_image = {image["id"]: [each for each in content["annotations"] if each["image_id"] == image["id"]] for image in content["images"]}
+    by_image = {
+        image["id"]: [each for each in content["annotations"] if each["image_id"] == image["id"]]
+        for image in content["images"]
+    }
     for image in content["images"]:
         for somebody in by_image[image["id"]] or [person(kind, generator)]:
             joints = np.array(somebody["keypoints"], float).reshape(-1, 3)
@@ -181,6 +229,8 @@ def guesses(kind: str, content: dict[str, Any], generator: np.random.Generator, 
                 xy = joints[:, :2] + generator.normal(0, generator.choice([0.0, 0.5, 2, 10]), (len(joints), 2))
                 score = generator.integers(1, scores + 1) / scores if scores else generator.random()
                 keypoints = np.concatenate([xy, generator.random((len(joints), 1))], -1).ravel().tolist()
-                results.append({"image_id": image["id"], "category_id": 1, "keypoints": keypoints, "score": float(score)})
+                results.append(
+                    {"image_id": image["id"], "category_id": 1, "keypoints": keypoints, "score": float(score)}
+                )
     order = generator.permutation(len(results))
     return [results[number] for number in order]

@@ -44,7 +44,9 @@ def caller(monkeypatch: pytest.MonkeyPatch, capture: Callable[[], tuple[str, str
 
 def subprocess_of(*arguments: str | Path) -> Outcome:
     """Runs `occlupose ...` in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "occlupose", *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "occlupose", *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True
+    )
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
@@ -57,7 +59,9 @@ def assert_refused(outcome: Outcome, *words: str, out: str = "") -> None:
     """
     assert outcome.code == 2, outcome
     assert outcome.out == out
-    assert outcome.err.startswith("occlupose: ") and outcome.err.endswith("\n") and outcome.err.count("\n") == 1, outcome.err
+    assert outcome.err.startswith("occlupose: ") and outcome.err.endswith("\n") and outcome.err.count("\n") == 1, (
+        outcome.err
+    )
     assert re.search("; | should | must ", outcome.err), outcome.err
     for word in words:
         assert word in outcome.err, outcome.err

@@ -1,4 +1,6 @@
-"""What holds for every test: one thread, so that results and times do not depend on the machine, and the same examples each time."""
+"""What holds for every test: one thread, so that results and times do not depend on the machine, and the same examples
+each time.
+"""
 
 import os
 from collections.abc import Callable
@@ -16,7 +18,9 @@ settings.load_profile("same")
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., object]:
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., object]:
     """Runs `occlupose ...` in this process, in an empty folder."""
     from commands import caller
 

@@ -1,4 +1,6 @@
-"""Small datasets of people before a camera, written for tests in the real files of MuCo-3DHP, SMAP, Human3.6M, and our own scenes."""
+"""Small datasets of people before a camera, written for tests in the real files of MuCo-3DHP, SMAP, Human3.6M, and our
+own scenes.
+"""
 
 import io
 import json
@@ -16,12 +18,16 @@ from occlupose.synth.groups import Settings, Source
 from occlupose.synth.poses import Poses
 
 SIZE = (200, 120)
-FOCAL, CENTRE = (150.0, 155.0), (98.0, 61.0)
+FOCAL = (150.0, 155.0)
+CENTRE = (98.0, 61.0)
 MUCO = (
-    "Head_top Thorax R_Shoulder R_Elbow R_Wrist L_Shoulder L_Elbow L_Wrist R_Hip R_Knee R_Ankle L_Hip L_Knee L_Ankle Pelvis Spine Head "
-    "R_Hand L_Hand R_Toe L_Toe"
+    "Head_top Thorax R_Shoulder R_Elbow R_Wrist L_Shoulder L_Elbow L_Wrist R_Hip R_Knee R_Ankle L_Hip L_Knee L_Ankle"
+    " Pelvis Spine Head R_Hand L_Hand R_Toe L_Toe"
 ).split()
-OURS = ("Thorax Head_top Pelvis L_Shoulder L_Elbow L_Wrist L_Hip L_Knee L_Ankle R_Shoulder R_Elbow R_Wrist R_Hip R_Knee R_Ankle").split()
+OURS = (
+    "Thorax Head_top Pelvis L_Shoulder L_Elbow L_Wrist L_Hip L_Knee L_Ankle R_Shoulder R_Elbow R_Wrist R_Hip R_Knee"
+    " R_Ankle"
+).split()
 """What MuCo calls the joints of MPI15."""
 
 
@@ -37,49 +43,73 @@ def bodies(random, count, joints, *, spread=0.35):
 
 def muco(random, people=(2, 0, 1)):
     """The content of MuCo-3DHP.json: so many people in each picture; and their joints, m."""
-    content, truth = {"images": [], "annotations": []}, []
+    content = {"images": [], "annotations": []}
+    truth = []
     for number, count in enumerate(people):
         name = f"augmented_set/{number}/0001.jpg"
         size = {"width": SIZE[0], "height": SIZE[1]}
         content["images"].append({"id": 10 + number, "file_name": name, **size, "f": list(FOCAL), "c": list(CENTRE)})
         truth.append(bodies(random, count, len(MUCO)))
         for xyz in truth[-1]:
-            content["annotations"].append({
-                "id": len(content["annotations"]), "image_id": 10 + number, "bbox": [1.0, 2.0, 30.0, 40.0],
-                "keypoints_img": project(xyz).tolist(), "keypoints_cam": (1000 * xyz).tolist(),
-                "keypoints_vis": (random.random(len(MUCO)) < 0.6).tolist(),
-            })  # fmt: skip
+            content["annotations"].append(
+                {
+                    "id": len(content["annotations"]),
+                    "image_id": 10 + number,
+                    "bbox": [1.0, 2.0, 30.0, 40.0],
+                    "keypoints_img": project(xyz).tolist(),
+                    "keypoints_cam": (1000 * xyz).tolist(),
+                    "keypoints_vis": (random.random(len(MUCO)) < 0.6).tolist(),
+                }
+            )
     return content, truth
 
 
 def smap_body(xyz, state, *, focal=FOCAL):
     """A person of SMAP's form: 15 x 11."""
     rows = np.zeros((len(xyz), 11))
-    rows[:, :2], rows[:, 2], rows[:, 3], rows[:, 4:7] = project(xyz), 100 * xyz[:, 2], state, 100 * xyz
-    rows[:, 7:9], rows[:, 9:] = focal, CENTRE
+    rows[:, :2] = project(xyz)
+    rows[:, 2] = 100 * xyz[:, 2]
+    rows[:, 3] = state
+    rows[:, 4:7] = 100 * xyz
+    rows[:, 7:9] = focal
+    rows[:, 9:] = CENTRE
     return rows
 
 
 def smap_picture(people, name="images/0.jpg", *, dataset="MuCo", validation=0):
     return {
-        "dataset": dataset, "img_paths": name, "img_width": SIZE[0], "img_height": SIZE[1], "image_id": 1, "isValidation": validation,
+        "dataset": dataset,
+        "img_paths": name,
+        "img_width": SIZE[0],
+        "img_height": SIZE[1],
+        "image_id": 1,
+        "isValidation": validation,
         "bodys": [np.asarray(body).tolist() for body in people],
-    }  # fmt: skip
+    }
 
 
 def write_h36m(folder, random, *, subject=1, frames=(0, 3, 5)):
-    """Annotations of one subject as they are passed on with pictures, and these; gives the joints before the camera, m."""
+    """Annotations of one subject as they are passed on with pictures, and these; gives the joints before the camera,
+    m.
+    """
     turn = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     shift = np.array([100.0, -50, 300])
     seen = bodies(random, len(frames), len(H36M17))
     world = (1000 * seen - shift) @ turn  # seen = turn @ world + shift
     images = [
         {
-            "id": number, "file_name": f"s_{subject:02}/s_{subject:02}_{number}.jpg", "width": SIZE[0], "height": SIZE[1],
-            "subject": subject, "action_idx": 2, "subaction_idx": 1, "cam_idx": 3, "frame_idx": frame,
+            "id": number,
+            "file_name": f"s_{subject:02}/s_{subject:02}_{number}.jpg",
+            "width": SIZE[0],
+            "height": SIZE[1],
+            "subject": subject,
+            "action_idx": 2,
+            "subaction_idx": 1,
+            "cam_idx": 3,
+            "frame_idx": frame,
         }
         for number, frame in enumerate(frames)
-    ]  # fmt: skip
+    ]
     home = folder / "annotations"
     people = [{"id": number, "image_id": number, "bbox": [0, 0, 9, 9]} for number in range(len(frames))]
     write_json(home / f"Human36M_subject{subject}_data.json", {"images": images, "annotations": people})
@@ -98,7 +128,9 @@ def write_pictures(folder, names, size=SIZE):
 
 def records(count, **given):
     """Scenes of `occlupose synth`, without pictures."""
-    maker = Maker(Source(Settings(**({"seed": 2, "people": (2, 4), "width": 256, "height": 160} | given)), Poses.load()), None)
+    maker = Maker(
+        Source(Settings(**({"seed": 2, "people": (2, 4), "width": 256, "height": 160} | given)), Poses.load()), None
+    )
     return [maker.make(number).record for number in range(count)]
 
 

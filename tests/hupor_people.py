@@ -33,14 +33,16 @@ def somebody(random):
 
 
 def crowd(random, count, maps=None, *, apart=2.5, within=False):
-    """(person, joint, 3), metres: all of their joints in the picture, none in the same place as another's joint of that kind.
+    """(person, joint, 3), metres: all of their joints in the picture, none in the same place as another's joint of that
+    kind.
 
     Arguments:
         apart: cells between joints of a kind; of those that lie closer, maps show one.
         within: the box round every second person lies in that of the person before, who is nearer.
     """
     maps = maps or SceneMaps()
-    size, chosen = np.array([maps.width, maps.height]), []
+    size = np.array([maps.width, maps.height])
+    chosen = []
     for _ in range(200_000):
         outer = project(chosen[-1], maps) if within and len(chosen) % 2 else None
         low, high = ([0, 0], size) if outer is None else (outer.min(0), outer.max(0))
@@ -61,8 +63,11 @@ def crowd(random, count, maps=None, *, apart=2.5, within=False):
 
 
 def some_hidden(random, count):
-    """States of joints, visible or hidden; of everybody's torso one is visible, as depth maps say nothing of other people."""
-    states, torso = random.integers(1, 3, (count, len(MPI15))).astype(np.uint8), MPI15.index(*TORSO)
+    """States of joints, visible or hidden; of everybody's torso one is visible, as depth maps say nothing of other
+    people.
+    """
+    states = random.integers(1, 3, (count, len(MPI15))).astype(np.uint8)
+    torso = MPI15.index(*TORSO)
     for person in states:
         person[random.choice(torso)] = 2
     return states
@@ -94,11 +99,12 @@ def perfect(people, states, maps):
 
 
 def spoilt(said, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, part=0.3):
-    """What networks that make mistakes might say of these people: peaks of heights from 0.4 to 1, a share of limbs whose field is missing
-    along a part of their length, noise on fields, and on heatmaps (`false`)."""
+    """What networks that make mistakes might say of these people: peaks of heights from 0.4 to 1, a share of limbs
+    whose field is missing along a part of their length, noise on fields, and on heatmaps (`false`)."""
     cells = (project(people, maps) + 0.5) / maps.stride - 0.5
     y, x = np.mgrid[: maps.shape[0], : maps.shape[1]]
-    heights, fields = np.empty_like(said.heatmaps), said.fields.copy()
+    heights = np.empty_like(said.heatmaps)
+    fields = said.fields.copy()
     for joint in range(len(MPI15)):
         nearest = ((np.stack([x, y], -1)[..., None, :] - cells[:, joint]) ** 2).sum(-1).argmin(-1)
         heights[joint] = random.uniform(0.4, 1, len(people))[nearest]
@@ -108,13 +114,14 @@ def spoilt(said, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, pa
                 middle = one + (other - one) * random.random()
                 fields[limb] *= np.hypot(x - middle[0], y - middle[1]) > part / 2 * np.linalg.norm(other - one)
     fields = fields + random.normal(0, noise, fields.shape)
-    visible, heatmaps = said.visible * heights, said.heatmaps * heights + random.normal(0, false, heights.shape)
+    visible = said.visible * heights
+    heatmaps = said.heatmaps * heights + random.normal(0, false, heights.shape)
     return Said(*(part.astype(np.float32) for part in (visible, heatmaps, fields)), said.depths, said.span)
 
 
 def mistakes(decoded, people, maps):
-    """Of each person and joint, px between where it is and where it was found to be, and metres in depth; infinite where it was not found.
-    Whose joints are whose is asked by pelvises."""
+    """Of each person and joint, px between where it is and where it was found to be, and metres in depth; infinite
+    where it was not found. Whose joints are whose is asked by pelvises."""
     truth = np.concatenate([project(people, maps), people[..., 2:]], -1)
     if not len(decoded.xy):
         return np.full((2, *truth.shape[:2]), np.inf)

@@ -1,4 +1,6 @@
-"""Tiny real media files for tests, written with PyAV and Pillow directly, so that they do not lean on the code under test."""
+"""Tiny real media files for tests, written with PyAV and Pillow directly, so that they do not lean on the code under
+test.
+"""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -34,7 +36,9 @@ def make_video(
     images: Sequence[np.ndarray] | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Writes `count` grey frames (or `images`) to `path`; the container follows the suffix. `times` in seconds make the frame rate vary."""
+    """Writes `count` grey frames (or `images`) to `path`; the container follows the suffix. `times` in seconds make the
+    frame rate vary.
+    """
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height = size

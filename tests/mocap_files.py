@@ -29,36 +29,66 @@ FREE = {name: freedoms.split() for name, (_, _, _, freedoms) in BONES.items() if
 
 def asf(without: str = "", axis: dict[str, tuple[float, float, float]] | None = None) -> str:
     """The skeleton's text, less one bone's definition, with these axes (degrees) instead of (0, 0, 0)."""
-    lines = [":version 1.10", ":name VICON", ":units", "  mass 1.0", "  length 0.45", "  angle deg", ":root", "  order TX TY TZ RX RY RZ"]
+    lines = [
+        ":version 1.10",
+        ":name VICON",
+        ":units",
+        "  mass 1.0",
+        "  length 0.45",
+        "  angle deg",
+        ":root",
+        "  order TX TY TZ RX RY RZ",
+    ]
     lines += ["  axis XYZ", "  position 0 0 0", "  orientation 0 0 0", ":bonedata"]
     for number, (name, (_, direction, length, freedoms)) in enumerate(BONES.items(), 1):
         if name == without:
             continue
         turned = " ".join(map(str, (axis or {}).get(name, (0, 0, 0))))
         lines += ["  begin", f"    id {number}", f"    name {name}", f"    direction {' '.join(map(str, direction))}"]
-        lines += [f"    length {length}", f"    axis {turned}  XYZ", *([f"    dof {freedoms}"] if freedoms else []), "  end"]
+        lines += [
+            f"    length {length}",
+            f"    axis {turned}  XYZ",
+            *([f"    dof {freedoms}"] if freedoms else []),
+            "  end",
+        ]
     children: dict[str, list[str]] = {}
     for name, (parent, *_) in BONES.items():
         children.setdefault(parent, []).append(name)
     return "\n".join(
-        [*lines, ":hierarchy", "  begin", *(f"    {parent} {' '.join(names)}" for parent, names in children.items()), "  end\n"]
+        [
+            *lines,
+            ":hierarchy",
+            "  begin",
+            *(f"    {parent} {' '.join(names)}" for parent, names in children.items()),
+            "  end\n",
+        ]
     )
 
 
 def amc(frames: int = 1, **values: object) -> str:
     """A motion's text: each bone's values, one row for all frames or one row a frame; all angles not given are zero."""
     rows = {"root": 6} | {name: len(freedoms) for name, freedoms in FREE.items()}
-    table = {name: np.broadcast_to(np.asarray(values.get(name, np.zeros(count)), float), (frames, count)) for name, count in rows.items()}
+    table = {
+        name: np.broadcast_to(np.asarray(values.get(name, np.zeros(count)), float), (frames, count))
+        for name, count in rows.items()
+    }
     text = ["#!OML:ASF F:\\VICON\\USERDATA", ":FULLY-SPECIFIED", ":DEGREES"]
     for frame in range(frames):
-        text += [str(frame + 1), *(f"{name} {' '.join(f'{value:.10g}' for value in row[frame])}" for name, row in table.items())]
+        text += [
+            str(frame + 1),
+            *(f"{name} {' '.join(f'{value:.10g}' for value in row[frame])}" for name, row in table.items()),
+        ]
     return "\n".join(text) + "\n"
 
 
 def swinging(frames: int, seed: int = 0) -> str:
     """A motion's text: somebody who wanders about and swings every joint slowly."""
-    random, time = np.random.default_rng(seed), np.arange(frames)[:, None] / 120
-    swing = {name: 25 * np.sin(random.uniform(1, 4, len(free)) * time + random.uniform(0, 6, len(free))) for name, free in FREE.items()}
+    random = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None] / 120
+    swing = {
+        name: 25 * np.sin(random.uniform(1, 4, len(free)) * time + random.uniform(0, 6, len(free)))
+        for name, free in FREE.items()
+    }
     wander = 10 * np.sin(random.uniform(0.3, 1, 3) * time + random.uniform(0, 6, 3)) + (0, 17, 0)
     return amc(frames, **swing, root=np.concatenate([wander, 20 * np.sin(random.uniform(0.5, 2, 3) * time)], 1))
 

@@ -13,8 +13,15 @@ PARENT_17 = [2, 16, 2, 3, 4, 2, 6, 7, 15, 9, 10, 15, 12, 13, 15, 15, 2]
 ORDER_15 = [2, 1, *range(3, 15)]
 PARENT_15 = [2, 15, *PARENT_17[2:15]]
 GROUPS = {
-    "head": [1], "neck": [2], "shoulder": [3, 6], "elbow": [4, 7], "wrist": [5, 8], "hip": [9, 12], "knee": [10, 13], "ankle": [11, 14],
-}  # fmt: skip
+    "head": [1],
+    "neck": [2],
+    "shoulder": [3, 6],
+    "elbow": [4, 7],
+    "wrist": [5, 8],
+    "hip": [9, 12],
+    "knee": [10, 13],
+    "ankle": [11, 14],
+}
 
 # (joint, the joint it hangs on), and the last threshold of the AUC; ports look parents up by the place in the order
 VARIANTS = {
@@ -26,14 +33,20 @@ VARIANTS = {
 
 
 def written(folder, name, variant):
-    """Of each frame of a sequence, as its files have them: joints (mm) that are the variant's truth, their pixels, and which are hidden."""
+    """Of each frame of a sequence, as its files have them: joints (mm) that are the variant's truth, their pixels, and
+    which are hidden.
+    """
     annotations = loadmat(folder / name / "annot.mat")["annotations"]
     labels = loadmat(folder / name / "occlusion.mat")["occlusion_labels"]
     own = "annot3" if variant == "pyport" else "univ_annot3"
     return [
         tuple(
             np.stack(values)
-            for values in ([one[own][0, 0].T for one in row], [one["annot2"][0, 0].T for one in row], [flags.ravel() for flags in hidden])
+            for values in (
+                [one[own][0, 0].T for one in row],
+                [one["annot2"][0, 0].T for one in row],
+                [flags.ravel() for flags in hidden],
+            )
         )
         for row, hidden in zip(annotations, labels, strict=True)
     ]
@@ -45,7 +58,8 @@ def distance(a, b):
 
 def fitted(pose, truth):
     """A pose turned, scaled and moved to where it fits the truth best."""
-    p, t = pose - pose.mean(0), truth - truth.mean(0)
+    p = pose - pose.mean(0)
+    t = truth - truth.mean(0)
     turned = Rotation.align_vectors(t, p)[0].apply(p)
     return turned * (turned * t).sum() / (p * p).sum() + truth.mean(0)
 
@@ -57,17 +71,23 @@ def mean_distance(one, other):
 def matches(picture, variant):
     """Whose prediction is whose; None for nobody's."""
     truth, xy, said, said_xy, *_ = picture
-    found, taken = [], set()
+    found = []
+    taken = set()
     for person in range(len(truth)):
-        best, best_score = None, 0
+        best = None
+        best_score = 0
         for other in range(len(said)):
             if variant == "pyport":
                 score = 250 - mean_distance(fitted(said[other], truth[person]), truth[person])
             else:
-                close = [all(abs(xy[person][j - 1][axis] - said_xy[other][j - 1][axis]) < 40 for axis in (0, 1)) for j in range(2, 15)]
+                close = [
+                    all(abs(xy[person][j - 1][axis] - said_xy[other][j - 1][axis]) < 40 for axis in (0, 1))
+                    for j in range(2, 15)
+                ]
                 score = 0 if other in taken else sum(close)
             if score > best_score:
-                best, best_score = other, score
+                best = other
+                best_score = score
         found.append(best)
         if best is not None:
             taken.add(best)
@@ -97,26 +117,40 @@ def errors_of(truth, pose, variant):
 
 def root_precision(pictures):
     """Mean over all true roots of the best precision at which, or above whose recall, they are found."""
-    ranked = sorted(((-score, number, who) for number, one in enumerate(pictures) for who, score in enumerate(one[5])), key=lambda x: x[0])
+    ranked = sorted(
+        ((-score, number, who) for number, one in enumerate(pictures) for who, score in enumerate(one[5])),
+        key=lambda x: x[0],
+    )
     free = [list(range(len(one[0]))) for one in pictures]
-    people, hits, curve = sum(len(one[0]) for one in pictures), 0, []
+    people = sum(len(one[0]) for one in pictures)
+    hits = 0
+    curve = []
     for place, (_, number, who) in enumerate(ranked, 1):
-        truth, said = pictures[number][0], pictures[number][2]
+        truth = pictures[number][0]
+        said = pictures[number][2]
         nearest = min(free[number], key=lambda person: distance(truth[person][14], said[who][14]), default=None)
         if nearest is not None and distance(truth[nearest][14], said[who][14]) < 250:
             free[number].remove(nearest)
             hits += 1
         curve.append((hits, hits / place))
-    return sum(max((precision for found, precision in curve if found >= wanted), default=0) for wanted in range(1, people + 1)) / people
+    return (
+        sum(
+            max((precision for found, precision in curve if found >= wanted), default=0)
+            for wanted in range(1, people + 1)
+        )
+        / people
+    )
 
 
 def by_hand(pictures, variant):
     """Figures by "all" and "matched" people, and by "root": the average precision of roots.
 
     Arguments:
-        pictures: of each the truth (mm) and its pixels, predictions (mm) and theirs, which true joints are hidden, scores of predictions.
+        pictures: of each the truth (mm) and its pixels, predictions (mm) and theirs, which true joints are hidden,
+            scores of predictions.
     """
-    people, pairs = [], []
+    people = []
+    pairs = []
     for picture in pictures:
         truth, _, said, _, hidden, _ = picture
         found = matches(picture, variant)
@@ -127,7 +161,8 @@ def by_hand(pictures, variant):
             both = found[one] is not None and found[two] is not None
             right = False
             if both:
-                true, told = truth[one][14][2] - truth[two][14][2], said[found[one]][14][2] - said[found[two]][14][2]
+                true = truth[one][14][2] - truth[two][14][2]
+                told = said[found[one]][14][2] - said[found[two]][14][2]
                 right = true * told > 0 or (abs(true) < 300 and abs(told) < 300)
             pairs.append((both, right))
     return {

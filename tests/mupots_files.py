@@ -11,15 +11,27 @@ from occlupose.media import write_image
 from occlupose.skeletons import BODY26, MPI15, MUPOTS17
 
 STANDING = {  # right, down, away from the pelvis, metres; left is the person's own, who looks at the camera
-    "head_top": (0.0, -0.72, 0.02), "neck": (0.0, -0.50, 0.03), "head": (0.0, -0.62, -0.02), "spine": (0.01, -0.22, 0.02),
-    "right_shoulder": (-0.17, -0.48, 0.02), "right_elbow": (-0.22, -0.20, 0.05), "right_wrist": (-0.25, 0.05, -0.05),
-    "left_shoulder": (0.17, -0.48, 0.02), "left_elbow": (0.24, -0.22, 0.06), "left_wrist": (0.24, 0.04, -0.04),
+    "head_top": (0.0, -0.72, 0.02),
+    "neck": (0.0, -0.50, 0.03),
+    "head": (0.0, -0.62, -0.02),
+    "spine": (0.01, -0.22, 0.02),
+    "right_shoulder": (-0.17, -0.48, 0.02),
+    "right_elbow": (-0.22, -0.20, 0.05),
+    "right_wrist": (-0.25, 0.05, -0.05),
+    "left_shoulder": (0.17, -0.48, 0.02),
+    "left_elbow": (0.24, -0.22, 0.06),
+    "left_wrist": (0.24, 0.04, -0.04),
     "pelvis": (0.0, 0.0, 0.0),
-    "right_hip": (-0.11, 0.02, 0.0), "right_knee": (-0.13, 0.43, -0.02), "right_ankle": (-0.13, 0.85, 0.04),
-    "left_hip": (0.11, 0.02, 0.0), "left_knee": (0.13, 0.42, -0.03), "left_ankle": (0.12, 0.84, 0.05),
-}  # fmt: skip
+    "right_hip": (-0.11, 0.02, 0.0),
+    "right_knee": (-0.13, 0.43, -0.02),
+    "right_ankle": (-0.13, 0.85, 0.04),
+    "left_hip": (0.11, 0.02, 0.0),
+    "left_knee": (0.13, 0.42, -0.03),
+    "left_ankle": (0.12, 0.84, 0.05),
+}
 
-SQUARE, WIDE = Camera(2048, 2048, 1500.25, 1498.5, 1030.5, 1012.25), Camera(1920, 1080, 1200.5, 1201.75, 955.5, 545.25)
+SQUARE = Camera(2048, 2048, 1500.25, 1498.5, 1030.5, 1012.25)
+WIDE = Camera(1920, 1080, 1200.5, 1201.75, 955.5, 545.25)
 
 
 def camera_of(sequence: str) -> Camera:
@@ -64,9 +76,14 @@ def write_sequence(
         write_image(folder / f"img_{number:06}.jpg", np.zeros((camera.height, camera.width, 3), np.uint8))
 
 
-def write_mupots(folder: Path, names: tuple[str, ...] = ("TS1", "TS7"), frames: int = 3, seed: int = 0) -> dict[str, np.ndarray]:
-    """Some sequences of three people in `folder/MultiPersonTestSet`. Returns the (frame, person, 17, 3) metres of each."""
-    generator, truth = np.random.default_rng(seed), {}
+def write_mupots(
+    folder: Path, names: tuple[str, ...] = ("TS1", "TS7"), frames: int = 3, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Some sequences of three people in `folder/MultiPersonTestSet`. Returns the (frame, person, 17, 3) metres of
+    each.
+    """
+    generator = np.random.default_rng(seed)
+    truth = {}
     for name in names:
         xyz = np.stack([crowd(generator, 3) for _ in range(frames)])
         flags = generator.random((frames, 3, 1, 17)) < 0.4
@@ -80,15 +97,30 @@ def sequence_3dpw(generator: np.random.Generator, people: int = 2, frames: int =
     """The arrays of a converted sequence of 3DPW: people in a world before a camera that turns."""
     from occlupose.datasets.threedpw import SMPL24
 
-    like = {"spine1": "spine", "spine2": "spine", "spine3": "neck", "left_collar": "left_shoulder", "right_collar": "right_shoulder",
-            "left_foot": "left_ankle", "right_foot": "right_ankle", "left_hand": "left_wrist", "right_hand": "right_wrist"}  # fmt: skip
+    like = {
+        "spine1": "spine",
+        "spine2": "spine",
+        "spine3": "neck",
+        "left_collar": "left_shoulder",
+        "right_collar": "right_shoulder",
+        "left_foot": "left_ankle",
+        "right_foot": "right_ankle",
+        "left_hand": "left_wrist",
+        "right_hand": "right_wrist",
+    }
     body = np.array([STANDING[like.get(joint, joint)] for joint in SMPL24])
     before = np.stack(
-        [body + np.array([1.2 * who - 0.6, 0.1, 6 + who]) + generator.normal(0, 0.03, (frames, 24, 3)) for who in range(people)]
+        [
+            body + np.array([1.2 * who - 0.6, 0.1, 6 + who]) + generator.normal(0, 0.03, (frames, 24, 3))
+            for who in range(people)
+        ]
     )
     angle = np.linspace(0.1, 0.5, frames)
     poses = np.tile(np.eye(4), (frames, 1, 1))
-    poses[:, 0, 0], poses[:, 0, 2], poses[:, 2, 0], poses[:, 2, 2] = np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)
+    poses[:, 0, 0] = np.cos(angle)
+    poses[:, 0, 2] = np.sin(angle)
+    poses[:, 2, 0] = -np.sin(angle)
+    poses[:, 2, 2] = np.cos(angle)
     poses[:, :3, 3] = generator.normal(0, 1, (frames, 3))
     world = np.einsum("fji,pfkj->pfki", poses[:, :3, :3], before - poses[:, None, :3, 3])
     return {
@@ -106,10 +138,19 @@ def mpi15_of(xyz: np.ndarray) -> np.ndarray:
 
 
 def write_scenes(folder: Path, scenes: int = 2, seed: int = 0) -> None:
-    """What `occlupose synth` writes of scenes of three people, a joint of each hidden, as far as it is read for crowds."""
-    generator, camera = np.random.default_rng(seed), Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
-    named = {"thorax": "neck", "neck_nose": "head", "left_foot": "left_ankle", "right_foot": "right_ankle",
-             "left_hand": "left_wrist", "right_hand": "right_wrist"}  # fmt: skip
+    """What `occlupose synth` writes of scenes of three people, a joint of each hidden, as far as it is read for
+    crowds.
+    """
+    generator = np.random.default_rng(seed)
+    camera = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
+    named = {
+        "thorax": "neck",
+        "neck_nose": "head",
+        "left_foot": "left_ankle",
+        "right_foot": "right_ankle",
+        "left_hand": "left_wrist",
+        "right_hand": "right_wrist",
+    }
     here = MUPOTS17.index(*(joint if joint in MUPOTS17.joints else named.get(joint, "head") for joint in BODY26.joints))
     (folder / "scenes").mkdir(parents=True)
     for number in range(scenes):

@@ -8,11 +8,22 @@ from occlupose.bodies.body import SEGMENTS, Posed, Skinned, between_turns
 from occlupose.bodies.smpl import FACES, JOINTS, PARENTS, VERTICES
 
 PLACES = {
-    "pelvis": (0, 0.93, 0), "hip": (0.07, 0.85, 0), "knee": (0.1, 0.46, 0), "ankle": (0.09, 0.06, -0.04), "foot": (0.12, 0, 0.08),
-    "spine1": (0, 1.05, 0), "spine2": (0, 1.18, 0), "spine3": (0, 1.24, 0.02), "neck": (0, 1.45, -0.01), "head": (0, 1.53, 0.03),
-    "collar": (0.08, 1.36, 0), "shoulder": (0.19, 1.38, 0), "elbow": (0.45, 1.37, -0.02),
-    "wrist": (0.7, 1.38, -0.02), "hand": (0.79, 1.37, -0.03),
-}  # fmt: skip
+    "pelvis": (0, 0.93, 0),
+    "hip": (0.07, 0.85, 0),
+    "knee": (0.1, 0.46, 0),
+    "ankle": (0.09, 0.06, -0.04),
+    "foot": (0.12, 0, 0.08),
+    "spine1": (0, 1.05, 0),
+    "spine2": (0, 1.18, 0),
+    "spine3": (0, 1.24, 0.02),
+    "neck": (0, 1.45, -0.01),
+    "head": (0, 1.53, 0.03),
+    "collar": (0.08, 1.36, 0),
+    "shoulder": (0.19, 1.38, 0),
+    "elbow": (0.45, 1.37, -0.02),
+    "wrist": (0.7, 1.38, -0.02),
+    "hand": (0.79, 1.37, -0.03),
+}
 """Metres left, up and forward of where the bones of somebody with arms stretched out begin."""
 
 FACE = {
@@ -33,12 +44,18 @@ def turns(seed: int, *shape: int, most: float = 1.0) -> torch.Tensor:
     return torch.from_numpy(Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(*shape, 3, 3)).float()
 
 
-def posed(body: Skinned, seed: int, count: int = 1, *, most: float = 1.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def posed(
+    body: Skinned, seed: int, count: int = 1, *, most: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pose, shape and translation of some bodies, each turned as a whole in any way."""
     random = np.random.default_rng(seed)
     share = torch.from_numpy(random.uniform(0, 1, (count, len(body.low)))).float()
     place = torch.from_numpy(random.normal(size=(count, 3))).float()
-    return turns(seed, count, 1, most=3.0) @ turns(seed + 1, count, len(SEGMENTS), most=most), torch.lerp(body.low, body.high, share), place
+    return (
+        turns(seed, count, 1, most=3.0) @ turns(seed + 1, count, len(SEGMENTS), most=most),
+        torch.lerp(body.low, body.high, share),
+        place,
+    )
 
 
 def skinned_in_loops(body: Skinned, pose: torch.Tensor, shape: torch.Tensor, translation: torch.Tensor) -> Posed:
@@ -50,7 +67,9 @@ def skinned_in_loops(body: Skinned, pose: torch.Tensor, shape: torch.Tensor, tra
     head = body.heads.double().numpy() + sum(
         weight * move.numpy() for weight, move in zip(weights, body.head_directions.double(), strict=True)
     )
-    turn, place, local = [], [], []
+    turn = []
+    place = []
+    local = []
     for bone, (parent, drive) in enumerate(zip(body.parents, body.drives, strict=True)):
         world = pose[SEGMENTS.index(drive.segment)]
         if drive.towards:
@@ -79,7 +98,8 @@ def smpl_arrays(seed: int = 0) -> dict[str, np.ndarray]:
     bone = np.arange(VERTICES) % len(JOINTS)
     template = joints[bone] + random.normal(0, 0.03, (VERTICES, 3))
     for vertex, where in FACE.items():
-        bone[vertex], template[vertex] = JOINTS.index("head"), where
+        bone[vertex] = JOINTS.index("head")
+        template[vertex] = where
     weights = np.exp(-np.square(np.linalg.norm(template[:, None] - joints, axis=-1) / 0.05))
     weights[np.arange(VERTICES), bone] += 1
     weights[list(FACE)] = np.eye(len(JOINTS))[JOINTS.index("head")]

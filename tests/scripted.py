@@ -1,4 +1,6 @@
-"""People found without networks: from made-up walkers, as HUPOR would say it; and HUPOR's own weights, small and untrained."""
+"""People found without networks: from made-up walkers, as HUPOR would say it; and HUPOR's own weights, small and
+untrained.
+"""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +17,8 @@ from occlupose.poses import ABSENT, OCCLUDED, Poses
 from occlupose.skeletons import MPI15
 from walkers import film, stand, walk
 
-WIDTH, HEIGHT = 320, 180
+WIDTH = 320
+HEIGHT = 180
 
 
 @dataclass
@@ -37,13 +40,22 @@ def found(poses: Poses, frame: int, who: list[int]) -> Found:
 
 
 def walkers(frames: int) -> Poses:
-    """Three people of MPI15 joints at 10 frames a second: one who walks, one whose left arm is hidden, one without right leg."""
+    """Three people of MPI15 joints at 10 frames a second: one who walks, one whose left arm is hidden, one without
+    right leg.
+    """
     walking = walk(lambda time: np.stack([-1.5 + 0.5 * time, 5 + 0 * time], -1), frames)
     poses = film(walking, stand(0.3, 4, frames), stand(2, 7, frames), width=WIDTH, height=HEIGHT).to(MPI15)
     arm, leg = (MPI15.index(*joints) for joints in (("left_elbow", "left_wrist"), ("right_knee", "right_ankle")))
-    state, score, xy, xyz = poses.state.copy(), 0.9 * poses.score, poses.xy.copy(), poses.xyz.copy()
-    state[:, 1, arm], score[:, 1, arm] = OCCLUDED, 0.4
-    state[:, 2, leg], score[:, 2, leg], xy[:, 2, leg], xyz[:, 2, leg] = ABSENT, 0, np.nan, np.nan
+    state = poses.state.copy()
+    score = 0.9 * poses.score
+    xy = poses.xy.copy()
+    xyz = poses.xyz.copy()
+    state[:, 1, arm] = OCCLUDED
+    score[:, 1, arm] = 0.4
+    state[:, 2, leg] = ABSENT
+    score[:, 2, leg] = 0
+    xy[:, 2, leg] = np.nan
+    xyz[:, 2, leg] = np.nan
     return replace(poses, state=state, score=score, xy=xy, xyz=xyz)
 
 
@@ -60,7 +72,9 @@ def crowd(count: int) -> Found:
     """So many people who stand in rows."""
     places = [(-6 + 12 * (number % 12) / 11, 7 + 2 * (number // 12)) for number in range(count)]
     return found(
-        film(*(stand(*place, frames=1) for place in places or [(0, 5)]), width=WIDTH, height=HEIGHT).to(MPI15), 0, list(range(count))
+        film(*(stand(*place, frames=1) for place in places or [(0, 5)]), width=WIDTH, height=HEIGHT).to(MPI15),
+        0,
+        list(range(count)),
     )
 
 

@@ -8,10 +8,21 @@ from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, BODY26, H36M17
 
 STANDING = {
-    "pelvis": (0, 0.93, 0), "hip": (0.12, 0.92, 0), "knee": (0.12, 0.5, 0), "ankle": (0.12, 0.08, 0), "spine": (0, 1.15, 0),
-    "thorax": (0, 1.42, 0), "neck_nose": (0, 1.52, 0.03), "head_top": (0, 1.7, 0), "shoulder": (0.18, 1.4, 0), "elbow": (0.25, 1.12, 0),
-    "wrist": (0.25, 0.88, 0.05), "nose": (0, 1.55, 0.12), "eye": (0.03, 1.58, 0.09), "ear": (0.075, 1.57, 0.01),
-}  # fmt: skip
+    "pelvis": (0, 0.93, 0),
+    "hip": (0.12, 0.92, 0),
+    "knee": (0.12, 0.5, 0),
+    "ankle": (0.12, 0.08, 0),
+    "spine": (0, 1.15, 0),
+    "thorax": (0, 1.42, 0),
+    "neck_nose": (0, 1.52, 0.03),
+    "head_top": (0, 1.7, 0),
+    "shoulder": (0.18, 1.4, 0),
+    "elbow": (0.25, 1.12, 0),
+    "wrist": (0.25, 0.88, 0.05),
+    "nose": (0, 1.55, 0.12),
+    "eye": (0.03, 1.58, 0.09),
+    "ear": (0.075, 1.57, 0.01),
+}
 """Metres left, up and forward of somebody who faces forward."""
 
 
@@ -23,8 +34,11 @@ def standing():
 
 def moving(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
     """A clip of somebody who sways and waves."""
-    random, time = np.random.default_rng(seed), np.arange(frames)[:, None, None] / fps
-    return Clip(name, subject, fps, (standing() + 0.06 * np.sin(random.uniform(1, 4, (22, 3)) * time)).astype(np.float32))
+    random = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None, None] / fps
+    return Clip(
+        name, subject, fps, (standing() + 0.06 * np.sin(random.uniform(1, 4, (22, 3)) * time)).astype(np.float32)
+    )
 
 
 def filmed(frames=90, *, fps=30.0, skeleton=H36M17, name="walk", seed=0):
@@ -32,19 +46,33 @@ def filmed(frames=90, *, fps=30.0, skeleton=H36M17, name="walk", seed=0):
     random = np.random.default_rng(seed)
     xy = random.uniform(100, 300, (frames, 1, len(skeleton), 2)).astype(np.float32)
     xy[:, 0, 0, 0] = np.arange(frames) / fps
-    state, score = np.full(xy.shape[:3], 2, np.uint8), np.full(xy.shape[:3], 0.9, np.float32)
+    state = np.full(xy.shape[:3], 2, np.uint8)
+    score = np.full(xy.shape[:3], 0.9, np.float32)
     ankle = skeleton.joints.index("left_ankle")
-    state[:, 0, ankle], score[:, 0, ankle] = 1, 0.2
-    state[: frames // 2, 0, -1], score[: frames // 2, 0, -1], xy[: frames // 2, 0, -1] = 0, 0, np.nan
+    state[:, 0, ankle] = 1
+    score[:, 0, ankle] = 0.2
+    state[: frames // 2, 0, -1] = 0
+    score[: frames // 2, 0, -1] = 0
+    xy[: frames // 2, 0, -1] = np.nan
     poses = Poses(
-        xy=xy, score=score, state=state, xyz=None, track_id=np.array([0]), time=np.arange(frames) / fps, skeleton=skeleton, fps=fps,
-        width=400, height=400,
-    )  # fmt: skip
+        xy=xy,
+        score=score,
+        state=state,
+        xyz=None,
+        track_id=np.array([0]),
+        time=np.arange(frames) / fps,
+        skeleton=skeleton,
+        fps=fps,
+        width=400,
+        height=400,
+    )
     return Take(name, name, "", poses)
 
 
 def striding(frames=24, stride=0.5):
-    """(frames, 26, 3) BODY26 of somebody who walks on the spot: legs and arms swing, knees and elbows bend; y up, left at +x."""
+    """(frames, 26, 3) BODY26 of somebody who walks on the spot: legs and arms swing, knees and elbows bend; y up, left
+    at +x.
+    """
     extra = {
         "left_foot": (0.12, 0.02, 0.13),
         "right_foot": (-0.12, 0.02, 0.13),
@@ -57,7 +85,9 @@ def striding(frames=24, stride=0.5):
         for side, sign in (("left", 1), ("right", -1)):
             swing = sign * np.sin(phase)
             _bend(result[frame], f"{side}_hip", f"{side}_knee {side}_ankle {side}_foot", stride * swing)
-            _bend(result[frame], f"{side}_knee", f"{side}_ankle {side}_foot", -0.5 * stride * (1 - np.cos(phase + sign)))
+            _bend(
+                result[frame], f"{side}_knee", f"{side}_ankle {side}_foot", -0.5 * stride * (1 - np.cos(phase + sign))
+            )
             _bend(result[frame], f"{side}_shoulder", f"{side}_elbow {side}_wrist {side}_hand", -stride * swing)
             _bend(result[frame], f"{side}_elbow", f"{side}_wrist {side}_hand", 0.5 * stride)
     return result
@@ -65,6 +95,9 @@ def striding(frames=24, stride=0.5):
 
 def _bend(joints, about, moved, angle):
     """Turn some joints forward and up about another, radians."""
-    centre, places = joints[BODY26.index(about)], BODY26.index(*moved.split())
+    centre = joints[BODY26.index(about)]
+    places = BODY26.index(*moved.split())
     x, y, z = (joints[places] - centre).T
-    joints[places] = centre + np.stack([x, np.cos(angle) * y + np.sin(angle) * z, np.cos(angle) * z - np.sin(angle) * y], -1)
+    joints[places] = centre + np.stack(
+        [x, np.cos(angle) * y + np.sin(angle) * z, np.cos(angle) * z - np.sin(angle) * y], -1
+    )

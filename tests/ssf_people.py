@@ -40,7 +40,8 @@ def group(seed=0, *, body=None, places=((0.0, 0.0, 3.4),), spread=0.25):
     """People of odd shapes in poses of the prior, at these places (metres, camera frame)."""
     body = body or cylinders()
     count = len(places)
-    generator, random = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    random = np.random.default_rng(seed)
     amount = (spread * torch.randn(count, len(body.low), generator=generator)).clamp(-0.45, 0.45)
     shape = (body.neutral + amount * (body.high - body.low)).clamp(body.low, body.high)
     turns = torch.from_numpy(posed(Poses.load().draw(random, count)))
@@ -48,14 +49,20 @@ def group(seed=0, *, body=None, places=((0.0, 0.0, 3.4),), spread=0.25):
     around = torch.zeros(count, 3, 3)
     around[:, 1, 1] = 1
     around[:, 0, 0] = around[:, 2, 2] = yaw.cos()
-    around[:, 0, 2], around[:, 2, 0] = yaw.sin(), -yaw.sin()
+    around[:, 0, 2] = yaw.sin()
+    around[:, 2, 0] = -yaw.sin()
     pose = UPRIGHT @ around[:, None] @ turns
     still = body(pose, shape, torch.zeros(count, 3))
     translation = torch.tensor(places) - still.joints.mean(1)
     vertices = still.vertices + translation[:, None]
     joints = still.joints + translation[:, None]
     buffer = zbuffer([Surface(one.numpy(), body.faces.numpy(), body.part.numpy()) for one in vertices], CAMERA)
-    return Truth(body, Fit(pose, shape, translation, joints, torch.zeros(count)), buffer, judge(joints.numpy(), BODY26, buffer, CAMERA))
+    return Truth(
+        body,
+        Fit(pose, shape, translation, joints, torch.zeros(count)),
+        buffer,
+        judge(joints.numpy(), BODY26, buffer, CAMERA),
+    )
 
 
 def crowd(seed=0):

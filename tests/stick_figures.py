@@ -1,4 +1,6 @@
-"""Drawn people as a dataset in COCO's format: some of them hold a hand or a foot behind a board, and the file says so."""
+"""Drawn people as a dataset in COCO's format: some of them hold a hand or a foot behind a board, and the file says
+so.
+"""
 
 import json
 from pathlib import Path
@@ -17,7 +19,9 @@ SIZE = 96
 
 
 def figure(generator: np.random.Generator, *, hide: bool | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A picture (SIZE, SIZE, 3), joints (9, 2) px, and their states. The person looks at us: the left hand is on the right."""
+    """A picture (SIZE, SIZE, 3), joints (9, 2) px, and their states. The person looks at us: the left hand is on the
+    right.
+    """
     height = generator.uniform(44, 64)
     up = np.array([[0, 0.1], [0.1, 0.28], [-0.1, 0.28], [0, 0], [0, 0], [0.07, 0.6], [-0.07, 0.6], [0, 0], [0, 0]])
     for row, start, length, low, high in (
@@ -31,14 +35,16 @@ def figure(generator: np.random.Generator, *, hide: bool | None = None) -> tuple
         up[row] = up[start] + length * np.array([side * np.sin(angle), np.cos(angle)])
     xy = up * height + np.array([SIZE / 2, SIZE / 2 - height / 2]) + generator.uniform(-8, 8, 2)
     image = np.full((SIZE, SIZE, 3), generator.integers(20, 90), np.uint8)
-    skin, width = generator.integers(170, 255, 3).tolist(), 4
+    skin = generator.integers(170, 255, 3).tolist()
+    width = 4
     for start, end in LIMBS:
         cv2.line(image, *(tuple(point) for point in xy[[start, end]].round().astype(int).tolist()), skin, width)
     cv2.circle(image, tuple(xy[0].round().astype(int).tolist()), 6, skin, -1)
     state = np.full(len(JOINTS), VISIBLE, np.uint8)
     if generator.random() < 0.6 if hide is None else hide:
         hidden = generator.choice(ENDS)
-        low, high = (xy[hidden] - 11).round().astype(int).tolist(), (xy[hidden] + 11).round().astype(int).tolist()
+        low = (xy[hidden] - 11).round().astype(int).tolist()
+        high = (xy[hidden] + 11).round().astype(int).tolist()
         cv2.rectangle(image, low, high, (40, 90, 160), -1)
         state[(np.abs(xy - xy[hidden]) <= 11).all(-1)] = OCCLUDED
     return image, xy, state
@@ -46,20 +52,24 @@ def figure(generator: np.random.Generator, *, hide: bool | None = None) -> tuple
 
 def box(xy: np.ndarray) -> list[float]:
     """Round the joints, as COCO has it: left, top, width, height from the edge of the picture."""
-    low, high = xy.min(0) - 6, xy.max(0) + 6
+    low = xy.min(0) - 6
+    high = xy.max(0) + 6
     return [*(low + 0.5).tolist(), *(high - low).tolist()]
 
 
 def write_figures(folder: Path, count: int, seed: int = 0) -> tuple[Path, Path]:
     """That many pictures, 0.png, 1.png, ..., of one person each; the annotations' file and the pictures' folder."""
     generator = np.random.default_rng(seed)
-    images, annotations = [], []
+    images = []
+    annotations = []
     for number in range(count):
         image, xy, state = figure(generator)
         write_image(folder / "pictures" / f"{number}.png", image)
         images.append({"id": number, "file_name": f"{number}.png", "width": SIZE, "height": SIZE})
         keypoints = np.concatenate([xy, state[:, None]], -1).round(2).ravel().tolist()
-        annotations.append({"id": number, "image_id": number, "category_id": 1, "bbox": box(xy), "iscrowd": 0, "keypoints": keypoints})
+        annotations.append(
+            {"id": number, "image_id": number, "category_id": 1, "bbox": box(xy), "iscrowd": 0, "keypoints": keypoints}
+        )
     categories = [{"id": 1, "name": "person", "keypoints": list(JOINTS)}]
     path = folder / "figures.json"
     path.write_text(json.dumps({"categories": categories, "images": images, "annotations": annotations}))

@@ -60,7 +60,9 @@ def test_several_at_once(asset):
 
 def test_without_network(asset, monkeypatch):
     monkeypatch.setenv("PIP_FIND_LINKS", "")
-    with pytest.raises(OccluposeError, match=r"^thing==1\.0: could not be downloaded by pip \(.*\); needs pip and network once") as caught:
+    with pytest.raises(
+        OccluposeError, match=r"^thing==1\.0: could not be downloaded by pip \(.*\); needs pip and network once"
+    ) as caught:
         fetch(asset)
     assert "\n" not in str(caught.value)
     assert not cache().exists()
@@ -77,7 +79,9 @@ def test_without_pip(asset, monkeypatch, tmp_path):
 def test_another_file_than_the_pinned_one(asset, what):
     changed = {"sha256": "0" * 64} if what == "wheel" else {"members": {"thing/data.bin": "0" * 64}}
     other = Asset(**{**vars(asset), **changed})
-    with pytest.raises(OccluposeError, match=r"thing-1\.0-py3-none-any\.whl.*: SHA-256 is [0-9a-f]{64}; the pinned file has 0{64}$"):
+    with pytest.raises(
+        OccluposeError, match=r"thing-1\.0-py3-none-any\.whl.*: SHA-256 is [0-9a-f]{64}; the pinned file has 0{64}$"
+    ):
         fetch(other)
     assert not list(cache().rglob("*.bin"))
 

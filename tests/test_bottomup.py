@@ -1,4 +1,6 @@
-"""Everybody found in each frame at once, by a script that stands for the networks: who is who, what comes out, what is refused."""
+"""Everybody found in each frame at once, by a script that stands for the networks: who is who, what comes out, what is
+refused.
+"""
 
 import gc
 import threading
@@ -54,7 +56,10 @@ def test_ids_begin_with_the_first_frame_and_ghosts_get_none(tmp_path):
 
 def test_somebody_who_is_hidden_for_a_while_is_known_again(tmp_path):
     with open_media(video(tmp_path, 30)) as source:
-        assert ids(source, script(walkers(30), "x" * 30, "x" * 10 + "." * 10 + "x" * 10)) == [[1, 2]] * 10 + [[1]] * 10 + [[1, 2]] * 10
+        assert (
+            ids(source, script(walkers(30), "x" * 30, "x" * 10 + "." * 10 + "x" * 10))
+            == [[1, 2]] * 10 + [[1]] * 10 + [[1, 2]] * 10
+        )
 
 
 def test_who_was_there_first_stays(tmp_path):
@@ -90,7 +95,8 @@ def test_a_reader_who_stops_leaves_no_thread(tmp_path):
 
 
 def test_run(tmp_path):
-    everybody, counts = walkers(8), []
+    everybody = walkers(8)
+    counts = []
     find = script(everybody, "xxxxxxxx", "xxxxxxxx", "xxxxxxxx")
     with open_media(video(tmp_path, 8)) as source:
         poses = bottomup.run(source, find, CAMERA, progress=lambda record: counts.append(len(record.sightings)))
@@ -121,9 +127,17 @@ def test_two_people_close_behind_each_other_are_two(tmp_path):
     few = MPI15.index("neck", "head_top", "left_shoulder", "right_shoulder", "pelvis")
     absent = np.ones(15, bool)
     absent[few] = False
-    xy, xyz, state, score = one.xy * 0.95 + 4, one.xyz + np.array([0, 0, 1]), one.state.copy(), one.score.copy()
-    xy[:, absent], xyz[:, absent], state[:, absent], score[:, absent] = np.nan, np.nan, ABSENT, 0
-    both = Found(*(np.concatenate(pair) for pair in ((one.xy, xy), (one.xyz, xyz), (one.score, score), (one.state, state))))
+    xy = one.xy * 0.95 + 4
+    xyz = one.xyz + np.array([0, 0, 1])
+    state = one.state.copy()
+    score = one.score.copy()
+    xy[:, absent] = np.nan
+    xyz[:, absent] = np.nan
+    state[:, absent] = ABSENT
+    score[:, absent] = 0
+    both = Found(
+        *(np.concatenate(pair) for pair in ((one.xy, xy), (one.xyz, xyz), (one.score, score), (one.state, state)))
+    )
     with open_media(picture(tmp_path)) as source:
         assert ids(source, Script([both])) == [[1, 2]]
 
@@ -131,7 +145,14 @@ def test_two_people_close_behind_each_other_are_two(tmp_path):
 class Nothing(Source):
     """A camera that is switched off before its first frame."""
 
-    kind, name, live, width, height, fps, count, duration = "camera", "nothing", True, WIDTH, HEIGHT, 30.0, None, None
+    kind = "camera"
+    name = "nothing"
+    live = True
+    width = WIDTH
+    height = HEIGHT
+    fps = 30.0
+    count = None
+    duration = None
 
     def __init__(self) -> None:
         self.warnings = []
@@ -172,10 +193,13 @@ def test_people_are_as_tall_as_is_said_and_their_pixels_stay(tmp_path):
     np.testing.assert_array_equal(poses.xy, as_found.xy)
     np.testing.assert_allclose(CAMERA.project(poses.xyz), CAMERA.project(as_found.xyz), atol=1e-3)
     for person in range(3):
-        assert bottomup.stature(as_found.xyz[:, person]) == pytest.approx(1.7, abs=0.1)  # as the walkers are, the third without a leg
+        # as the walkers are, the third without a leg
+        assert bottomup.stature(as_found.xyz[:, person]) == pytest.approx(1.7, abs=0.1)
         assert bottomup.stature(poses.xyz[:, person]) == pytest.approx(1.2)
         factor = poses.xyz[:, person] / as_found.xyz[:, person]
-        np.testing.assert_allclose(factor[np.isfinite(factor)], 1.2 / bottomup.stature(as_found.xyz[:, person]), rtol=1e-4)
+        np.testing.assert_allclose(
+            factor[np.isfinite(factor)], 1.2 / bottomup.stature(as_found.xyz[:, person]), rtol=1e-4
+        )
 
 
 def test_somebody_without_a_bone_has_no_height():
@@ -188,20 +212,27 @@ def test_somebody_without_a_bone_has_no_height():
 
 
 def test_the_networks_of_a_file(tmp_path, monkeypatch):
-    path, asked = write_hupor(tmp_path / "net.safetensors"), []
+    path = write_hupor(tmp_path / "net.safetensors")
+    asked = []
     look = predict.Hupor.look
-    monkeypatch.setattr(predict.Hupor, "look", lambda self, image: (asked.append((self.flip, image.shape)), look(self, image))[1])
+    monkeypatch.setattr(
+        predict.Hupor, "look", lambda self, image: (asked.append((self.flip, image.shape)), look(self, image))[1]
+    )
     poses = occlupose.run(video(tmp_path, 5), method="hupor", weights=path, flip=True, every=2)
     assert asked == [(True, (HEIGHT, WIDTH, 3))] * 3
     assert (len(poses), len(poses.track_id), poses.skeleton) == (3, 0, MPI15)
     assert poses.camera == Camera.from_fov(WIDTH, HEIGHT, 55, assumed=True)
-    assert occlupose.run(tmp_path / "a.mp4", method="hupor", weights=path, fov=70).camera == Camera.from_fov(WIDTH, HEIGHT, 70)
+    assert occlupose.run(tmp_path / "a.mp4", method="hupor", weights=path, fov=70).camera == Camera.from_fov(
+        WIDTH, HEIGHT, 70
+    )
     assert occlupose.run(tmp_path / "a.mp4", method="hupor", weights=path, camera=CAMERA).camera == CAMERA
 
 
 def test_the_people_that_they_find(tmp_path, monkeypatch):
     monkeypatch.setattr(predict.Hupor, "__call__", lambda self, image, camera: crowd(3))
-    poses = occlupose.run(picture(tmp_path), method="hupor", weights=write_hupor(tmp_path / "net.safetensors"), max_people=2, height=1.7)
+    poses = occlupose.run(
+        picture(tmp_path), method="hupor", weights=write_hupor(tmp_path / "net.safetensors"), max_people=2, height=1.7
+    )
     assert poses.track_id.tolist() == [1, 2] and np.isfinite(poses.xyz).all()
 
 
@@ -232,7 +263,9 @@ def test_what_cannot_be(tmp_path, options, words):
 
 def test_without_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "SHIPPED", tmp_path / "none.safetensors")
-    with pytest.raises(OccluposeError, match="no weights of it ship with this version; give weights that `occlupose train hupor` wrote"):
+    with pytest.raises(
+        OccluposeError, match="no weights of it ship with this version; give weights that `occlupose train hupor` wrote"
+    ):
         bottomup.finder()
     write_hupor(predict.SHIPPED)
     assert len(bottomup.finder()(GREY, CAMERA)) == 0
@@ -240,7 +273,9 @@ def test_without_weights(tmp_path, monkeypatch):
 
 def test_weights_that_are_no_numbers(tmp_path):
     broken = write_hupor(tmp_path / "net.safetensors", broken="detector.upsamplers.0.levels.0.heads.flat.1.weight")
-    with pytest.raises(OccluposeError, match=r"net\.safetensors: layer detector\.\S+ says what is no number; give other weights"):
+    with pytest.raises(
+        OccluposeError, match=r"net\.safetensors: layer detector\.\S+ says what is no number; give other weights"
+    ):
         occlupose.run(picture(tmp_path), method="hupor", weights=broken)
 
 

@@ -94,7 +94,13 @@ def test_impossible_cameras(numbers, message):
 
 
 @pytest.mark.parametrize(
-    "matrix", [np.eye(4), [[500, 1, 320], [0, 500, 240], [0, 0, 1]], [[500, 0, 320], [0, 500, 240], [0, 0, 2]], np.full((3, 3), np.nan)]
+    "matrix",
+    [
+        np.eye(4),
+        [[500, 1, 320], [0, 500, 240], [0, 0, 1]],
+        [[500, 0, 320], [0, 500, 240], [0, 0, 2]],
+        np.full((3, 3), np.nan),
+    ],
 )
 def test_matrices_that_are_not_intrinsic(matrix):
     with pytest.raises(OccluposeError, match="not an intrinsic matrix"):
@@ -102,7 +108,9 @@ def test_matrices_that_are_not_intrinsic(matrix):
 
 
 @pytest.mark.parametrize(
-    "content", [{"fx": 500, "fy": 510, "cx": 320, "cy": 240}, {"K": [[500, 0, 320], [0, 510, 240], [0, 0, 1]]}], ids=["numbers", "matrix"]
+    "content",
+    [{"fx": 500, "fy": 510, "cx": 320, "cy": 240}, {"K": [[500, 0, 320], [0, 510, 240], [0, 0, 1]]}],
+    ids=["numbers", "matrix"],
 )
 def test_loading(tmp_path, content):
     path = tmp_path / "camera.json"
@@ -119,7 +127,10 @@ def test_loading(tmp_path, content):
         ('{"width": 640, "height": 480}', "neither all of fx, fy, cx, cy nor K alone"),
         ('{"width": 640, "height": 480, "fx": 500, "K": [[500, 0, 320], [0, 510, 240], [0, 0, 1]]}', "neither all"),
         ('{"width": 640, "height": 480, "fx": "long", "fy": 500, "cx": 1, "cy": 1}', "fx: .*number"),
-        ('{"width": 640, "height": 480, "fx": 500, "fy": 500, "cx": 1, "cy": 1, "k1": 0.1}', "k1: Extra inputs are not permitted"),
+        (
+            '{"width": 640, "height": 480, "fx": 500, "fy": 500, "cx": 1, "cy": 1, "k1": 0.1}',
+            "k1: Extra inputs are not permitted",
+        ),
         ('{"width": 640, "height": 480, "fx": -5, "fy": 500, "cx": 1, "cy": 1}', "camera: focal lengths -5"),
         ('{"width": 640, "height": 480, "K": [[1, 2], [3]]}', "K: Field required|K.0.2: Field required"),
     ],

@@ -140,12 +140,24 @@ OTHER = {"width": 320, "height": 240, "fx": 300, "fy": 300, "cx": 159.5, "cy": 1
         (lambda folder: ["--start", "9"], ["a.mp4", "from 9 s on"]),
         (lambda folder: ["--frontend", "nope"], ["nope", "blazepose"]),
         (lambda folder: ["--frontend", folder / "nope.onnx"], ["nope.onnx", "no such file"]),
-        (lambda folder: ["--frontend", folder / "nope.safetensors"], ["nope.safetensors", "no such file", "train keypoints"]),
+        (
+            lambda folder: ["--frontend", folder / "nope.safetensors"],
+            ["nope.safetensors", "no such file", "train keypoints"],
+        ),
         (lambda folder: ["--flip"], ["blazepose", "mirror"]),
         (lambda folder: ["--boxes", boxes_file(folder, 3)], ["blazepose", "no boxes", ".safetensors"]),
-        (lambda folder: ["--frontend", eyes_file(folder), "--boxes", folder / "nope.json"], ["nope.json", "no such file"]),
-        (lambda folder: ["--frontend", eyes_file(folder), "--boxes", boxes_file(folder, 5)], ["boxes.json", "5 is none", "frame numbers"]),
-        (lambda folder: ["--frontend", eyes_file(folder), "--boxes", boxes_file(folder, "a.png")], ["boxes.json", "'a.png' is none"]),
+        (
+            lambda folder: ["--frontend", eyes_file(folder), "--boxes", folder / "nope.json"],
+            ["nope.json", "no such file"],
+        ),
+        (
+            lambda folder: ["--frontend", eyes_file(folder), "--boxes", boxes_file(folder, 5)],
+            ["boxes.json", "5 is none", "frame numbers"],
+        ),
+        (
+            lambda folder: ["--frontend", eyes_file(folder), "--boxes", boxes_file(folder, "a.png")],
+            ["boxes.json", "'a.png' is none"],
+        ),
         (lambda folder: ["--max-people", "0"], ["max_people 0"]),
         (lambda folder: ["--max-people", "-2"], ["max_people -2"]),
         (lambda folder: ["--weights", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
@@ -243,7 +255,9 @@ def test_what_works_with_nobody_in_it(command, tmp_path, make, files, frames):
     assert outcome.code == 0
     said = [line for line in outcome.err.splitlines() if "fetching once" not in line]
     assert said == [f"occlupose: warning: {path}: nobody found in it; the files are valid but empty"]
-    assert outcome.out.endswith(f"out/walk: poses.npz, poses.json, preview.png{', overlay.mp4' if files == VIDEO else ''}\n")
+    assert outcome.out.endswith(
+        f"out/walk: poses.npz, poses.json, preview.png{', overlay.mp4' if files == VIDEO else ''}\n"
+    )
     assert names(Path("out/walk")) == files
     poses = assert_valid(Path("out/walk"), frames)
     assert len(poses.track_id) == 0
@@ -252,15 +266,38 @@ def test_what_works_with_nobody_in_it(command, tmp_path, make, files, frames):
 @pytest.mark.assets
 def test_what_works_with_people_in_it(command, tmp_path):
     outcome = command(
-        "run", demo_clip(), "--end", "0.1", "--every", "2", "--max-people", "1", "--height", "1.8", "-o", tmp_path / "deep/er"
+        "run",
+        demo_clip(),
+        "--end",
+        "0.1",
+        "--every",
+        "2",
+        "--max-people",
+        "1",
+        "--height",
+        "1.8",
+        "-o",
+        tmp_path / "deep/er",
     )
     assert outcome.code == 0
-    assert outcome.err == "occlupose: note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right\n"
-    assert "3 frames, 1 person" in outcome.out and re.search(r"1 +│ 0\.0 s │ 0\.1 s │ 3 +│ \d+% +│ \d+% +│ \d+\.\d m", outcome.out)
+    assert (
+        outcome.err
+        == "occlupose: note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right\n"
+    )
+    assert "3 frames, 1 person" in outcome.out and re.search(
+        r"1 +│ 0\.0 s │ 0\.1 s │ 3 +│ \d+% +│ \d+% +│ \d+\.\d m", outcome.out
+    )
     poses = assert_valid(tmp_path / "deep/er", 3)
-    assert poses.track_id.tolist() == [1] and poses.observed is not None and poses.camera is not None and poses.camera.assumed
+    assert (
+        poses.track_id.tolist() == [1]
+        and poses.observed is not None
+        and poses.camera is not None
+        and poses.camera.assumed
+    )
     assert (poses.state[0] == VISIBLE).any()
-    again = command("run", demo_clip(), "--end", "0.1", "--every", "2", "--fov", "60", "--no-video", "-o", tmp_path / "other")
+    again = command(
+        "run", demo_clip(), "--end", "0.1", "--every", "2", "--fov", "60", "--no-video", "-o", tmp_path / "other"
+    )
     assert (again.code, again.err) == (0, "")
     assert names(tmp_path / "other") == PICTURE
     assert len(Poses.load(tmp_path / "other/poses.npz").track_id) >= 2
@@ -268,12 +305,16 @@ def test_what_works_with_people_in_it(command, tmp_path):
 
 @pytest.mark.assets
 def test_people_in_the_boxes_of_a_file(command, tmp_path):
-    """One stands still in a folder of pictures, the boxes say their numbers and names; in the last pictures there is none."""
+    """One stands still in a folder of pictures, the boxes say their numbers and names; in the last pictures there is
+    none.
+    """
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     for number in range(24):
         write_image(tmp_path / "shots" / f"{number}.png", image)
     boxes = boxes_file(tmp_path, *range(10), *(f"{number}.png" for number in range(10, 15)), *map(str, range(15, 20)))
-    outcome = command("run", tmp_path / "shots", "-o", tmp_path / "out", "--frontend", eyes_file(tmp_path), "--boxes", boxes, "--flip")
+    outcome = command(
+        "run", tmp_path / "shots", "-o", tmp_path / "out", "--frontend", eyes_file(tmp_path), "--boxes", boxes, "--flip"
+    )
     assert outcome.code == 0, outcome
     observed = assert_valid(tmp_path / "out", 24).observed
     assert observed.skeleton == COCO17 and len(observed.track_id) == 1
@@ -293,7 +334,9 @@ def test_a_camera_file_and_an_unchanged_input(command, tmp_path):
 @pytest.mark.assets
 def test_a_video_that_was_cut_off_is_used_as_far_as_it_goes(command, tmp_path):
     generator = np.random.default_rng(0)
-    path = make_video(tmp_path / "a.mkv", images=[generator.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(30)])
+    path = make_video(
+        tmp_path / "a.mkv", images=[generator.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(30)]
+    )
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     outcome = command("run", path)
     assert outcome.code == 0
@@ -320,7 +363,9 @@ def test_default_output_folder(tmp_path, monkeypatch, spec, name):
     monkeypatch.chdir(tmp_path)
 
     class Opened:
-        kind = "folder" if spec.startswith(("shots", "/")) else "camera" if "camera" in spec or "rtsp" in spec else "video"
+        kind = (
+            "folder" if spec.startswith(("shots", "/")) else "camera" if "camera" in spec or "rtsp" in spec else "video"
+        )
 
     Opened.name = spec
     assert people._name(Opened) == name
@@ -377,7 +422,11 @@ class Terminal:
         self.process, self.screen = pty.fork()
         if self.process == 0:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell has what it starts in the background ignore it
-            os.execve(sys.executable, [sys.executable, "-m", "occlupose", *map(str, arguments)], ENVIRONMENT | {"TERM": "xterm"})
+            os.execve(
+                sys.executable,
+                [sys.executable, "-m", "occlupose", *map(str, arguments)],
+                ENVIRONMENT | {"TERM": "xterm"},
+            )
         self.shown = ""
 
     def wait_for(self, pattern: str) -> None:
@@ -429,7 +478,14 @@ def test_ctrl_c_while_watching_keeps_what_was_seen(tmp_path, long_video):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
 def test_ctrl_c_while_hupor_watches(tmp_path, long_video):
     terminal = Terminal(
-        "run", long_video, "-o", tmp_path / "out", "--method", "hupor", "--weights", write_hupor(tmp_path / "a.safetensors")
+        "run",
+        long_video,
+        "-o",
+        tmp_path / "out",
+        "--method",
+        "hupor",
+        "--weights",
+        write_hupor(tmp_path / "a.safetensors"),
     )
     terminal.wait_for(r"watching a\.mp4 .* [1-9]\d*/3000 +0 people")
     terminal.ctrl_c()
@@ -522,7 +578,9 @@ def test_ctrl_c_elsewhere_is_one_line(command, monkeypatch):
 def in_2d(folder: Path, suffix: str = ".npz") -> Path:
     """Somebody who walks, in 2D, with one joint missing for a while."""
     poses = film(circle()[:40])
-    poses.xy[10:20, 0, 3], poses.xyz[10:20, 0, 3], poses.state[10:20, 0, 3] = np.nan, np.nan, 0
+    poses.xy[10:20, 0, 3] = np.nan
+    poses.xyz[10:20, 0, 3] = np.nan
+    poses.state[10:20, 0, 3] = 0
     path = folder / f"flat{suffix}"
     if suffix == ".npz":
         np.savez(path, xy=poses.xy, skeleton="h36m17", fps=10, width=640, height=360)
@@ -535,10 +593,17 @@ def in_2d(folder: Path, suffix: str = ".npz") -> Path:
 def test_lift(command, tmp_path, suffix):
     outcome = command("lift", in_2d(tmp_path, suffix), "-o", tmp_path / f"lifted{suffix}", "--height", "1.9")
     assert outcome.code == 0
-    assert outcome.err == "occlupose: note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right\n"
+    assert (
+        outcome.err
+        == "occlupose: note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right\n"
+    )
     assert "40 frames, 1 person" in outcome.out and outcome.out.endswith(f"lifted{suffix}: written\n")
     lifted = Poses.load(tmp_path / f"lifted{suffix}")
-    assert np.isfinite(lifted.xyz).all() and (lifted.state[10:20, 0, 3] == OCCLUDED).all() and (lifted.state[:, 0, 0] == VISIBLE).all()
+    assert (
+        np.isfinite(lifted.xyz).all()
+        and (lifted.state[10:20, 0, 3] == OCCLUDED).all()
+        and (lifted.state[:, 0, 0] == VISIBLE).all()
+    )
 
 
 def test_lift_with_a_camera(command, tmp_path):
@@ -584,7 +649,10 @@ def test_lift_refuses(command, tmp_path, make, words):
     [
         (lambda folder: ["-o", folder / "out.npy"], ["out.npy", ".npz or .json"]),
         (lambda folder: ["-o", folder / "flat.npz" / "out.npz"], ["out.npz", "could not be written"]),
-        (lambda folder: ["-o", folder / "out.npz", "--weights", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
+        (
+            lambda folder: ["-o", folder / "out.npz", "--weights", folder / "nope.safetensors"],
+            ["nope.safetensors", "no such file"],
+        ),
         (lambda folder: ["-o", folder / "out.npz", "--weights", folder / "flat.npz"], ["flat.npz", "weights"]),
         (lambda folder: ["-o", folder / "out.npz", "--fov", "200"], ["fov 200"]),
         (lambda folder: ["-o", folder / "out.npz", "--camera", json_file(folder, OTHER)], ["320 x 240", "640 x 360"]),
@@ -613,7 +681,9 @@ def in_3d(folder: Path, name: str = "walk.npz") -> Path:
 
 
 def test_label_with_the_datas_own_camera(command, tmp_path):
-    outcome = command("label", in_3d(tmp_path), in_3d(tmp_path, "again.json"), "-o", tmp_path / "out", "--rules", "paper")
+    outcome = command(
+        "label", in_3d(tmp_path), in_3d(tmp_path, "again.json"), "-o", tmp_path / "out", "--rules", "paper"
+    )
     assert (outcome.code, outcome.err) == (0, "")
     assert re.fullmatch(rf"{tmp_path / 'out'}: 2 files of labels, \d+% of the joints occluded\n", outcome.out)
     expected = labels.label(film(circle()), rules=PAPER)
@@ -623,8 +693,21 @@ def test_label_with_the_datas_own_camera(command, tmp_path):
 def test_label_motion_capture_from_virtual_cameras(command, tmp_path):
     write_mocap(tmp_path, {"07": 2}, frames=40)
     file = json_file(tmp_path, {"width": 640, "height": 360, "fx": 500, "fy": 500, "cx": 319.5, "cy": 179.5})
-    options = ["--views", "3", "--camera", file, "--seed", "4", "--skeleton", "coco17", "--strip", tmp_path / "strip.png"]
-    outcome = command("label", tmp_path / "cmu", "-o", tmp_path / "out", *options[:-4], "--strip", tmp_path / "strip.png")
+    options = [
+        "--views",
+        "3",
+        "--camera",
+        file,
+        "--seed",
+        "4",
+        "--skeleton",
+        "coco17",
+        "--strip",
+        tmp_path / "strip.png",
+    ]
+    outcome = command(
+        "label", tmp_path / "cmu", "-o", tmp_path / "out", *options[:-4], "--strip", tmp_path / "strip.png"
+    )
     assert (outcome.code, outcome.err) == (0, "")
     assert "6 files of labels" in outcome.out and outcome.out.endswith(f"{tmp_path / 'strip.png'}: written\n")
     assert read_image(tmp_path / "strip.png").shape[1] == 6 * 340
@@ -643,8 +726,17 @@ def test_label_motion_capture_from_virtual_cameras(command, tmp_path):
 
 def test_label_as_the_paper(command, tmp_path):
     outcome = command(
-        "label", in_3d(tmp_path), "-o", tmp_path / "out", "--views", "2", "--projection", "orthographic", "--rules", "paper"
-    )  # fmt: skip
+        "label",
+        in_3d(tmp_path),
+        "-o",
+        tmp_path / "out",
+        "--views",
+        "2",
+        "--projection",
+        "orthographic",
+        "--rules",
+        "paper",
+    )
     assert (outcome.code, outcome.err) == (0, "")
     poses = Poses.load(tmp_path / "out" / "walk" / "view001.npz")
     assert poses.camera is None
@@ -680,11 +772,13 @@ def test_label_a_dataset(command, tmp_path):
     assert outcome.code == 0 and "4 files of labels" in outcome.out  # one a camera
     files = sorted((tmp_path / "out").rglob("*.npz"))
     takes = {
-        str(tmp_path / "out" / f"{take.name}.npz"): take.poses for take in load_takes("h36m", tmp_path / "h36m", ("S9",), "ground-truth")
+        str(tmp_path / "out" / f"{take.name}.npz"): take.poses
+        for take in load_takes("h36m", tmp_path / "h36m", ("S9",), "ground-truth")
     }
     assert [str(file) for file in files] == sorted(takes)
     for file in files:
-        poses, truth = Poses.load(file), takes[str(file)]
+        poses = Poses.load(file)
+        truth = takes[str(file)]
         assert np.array_equal(poses.xyz, truth.xyz)
         assert np.array_equal(poses.state, labels.label(truth).state)
     assert_refused(command("label", tmp_path, "--dataset", "humaneva", "-o", tmp_path / "no"), "data_3d_humaneva15.npz")
@@ -736,21 +830,56 @@ def test_names_that_are_too_long_for_a_line_of_progress():
 
 
 @pytest.mark.parametrize(
-    "named", ["", "run", "lift", "demo", "train", "train lifter", "train keypoints", "train oanet", "label", "eval", "eval oanet"]
+    "named",
+    [
+        "",
+        "run",
+        "lift",
+        "demo",
+        "train",
+        "train lifter",
+        "train keypoints",
+        "train oanet",
+        "label",
+        "eval",
+        "eval oanet",
+    ],
 )
 def test_help_teaches(command, named):
     outcome = command(*named.split(), "--help")
     assert (outcome.code, outcome.err) == (0, "")
     words = {
         "": ["occlupose demo", "occlupose run walk.mp4", "Exit codes", "130", "doctor"],
-        "run": ["overlay.mp4", "Ctrl-C", "--fov DEGREES", "--height METRES", "--max-people", "out/NAME", "cuda", "--boxes FILE", "hupor"],
+        "run": [
+            "overlay.mp4",
+            "Ctrl-C",
+            "--fov DEGREES",
+            "--height METRES",
+            "--max-people",
+            "out/NAME",
+            "cuda",
+            "--boxes FILE",
+            "hupor",
+        ],
         "lift": ["coco17", "h36m17", "xyz", ".npz or .json"],
         "demo": ["BSD-3", "--output FOLDER"],
         "train": ["Train a network.", "lifter", "temporal networks", "keypoints"],
         "train lifter": ["--recipe.seed INT", "--mocap"],
-        "train keypoints": ["--recipe.stacks INT", "--recipe.crop.width INT", "--recipe.optimisation.steps INT", "--data FILE", "--images"],
+        "train keypoints": [
+            "--recipe.stacks INT",
+            "--recipe.crop.width INT",
+            "--recipe.optimisation.steps INT",
+            "--data FILE",
+            "--images",
+        ],
         "train oanet": ["--recipe.symmetry FLOAT", "--recipe.joint.steps INT", "--data FOLDER", "--video FOLDER"],
-        "label": ["--views 100 --projection orthographic --rules paper", "--views COUNT", "h36m17", ".amc with its .asf", "--strip FILE"],
+        "label": [
+            "--views 100 --projection orthographic --rules paper",
+            "--views COUNT",
+            "h36m17",
+            ".amc with its .asf",
+            "--strip FILE",
+        ],
         "eval": ["oanet", "keypoints", "Score"],
         "eval oanet": ["Human3.6M", "HumanEva-I", "--predictions FILE", "--detections NAME"],
     }[named]
@@ -776,7 +905,8 @@ from occlupose import cli
 try:
     cli.main()
 except SystemExit:
-    print([name for name in ("torch", "numpy", "cv2", "av", "scipy", "pydantic") if name in sys.modules], file=sys.stderr)
+    heavy = ("torch", "numpy", "cv2", "av", "scipy", "pydantic")
+    print([name for name in heavy if name in sys.modules], file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
     assert done.stderr == "[]\n"

@@ -1,7 +1,9 @@
-"""The pages keep their word: Python runs, commands parse, links lead somewhere, files are there, tables are the measured ones.
+"""The pages keep their word: Python runs, commands parse, links lead somewhere, files are there, tables are the
+measured ones.
 
-Fences are found by markdown-it. Of a page the Python runs from top to bottom, and with it the `occlupose` commands of shell fences marked
-`run` or `assets`. A page with a fence marked `assets` needs the fetched weights and finds a short `video.mp4`.
+Fences are found by markdown-it. Of a page the Python runs from top to bottom, and with it the `occlupose` commands of
+shell fences marked `run` or `assets`. A page with a fence marked `assets` needs the fetched weights and finds a short
+`video.mp4`.
 """
 
 import re
@@ -69,7 +71,10 @@ def script(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def clip(tmp_path_factory) -> Path:
     """A fifth of a second of real people, small."""
     path = tmp_path_factory.mktemp("clip") / "video.mp4"
-    with open_media(demo_clip(), end=0.2) as source, VideoWriter(path, source.width // 2, source.height // 2, source.fps) as out:
+    with (
+        open_media(demo_clip(), end=0.2) as source,
+        VideoWriter(path, source.width // 2, source.height // 2, source.fps) as out,
+    ):
         for frame in source:
             out.write(cv2.resize(frame.image, (out.width, out.height), interpolation=cv2.INTER_AREA))
     return path
@@ -123,7 +128,9 @@ def anchors(page: Path) -> set[str]:
 def links(page: Path) -> list[str]:
     """Where the links and pictures of a page lead."""
     inline = [child for token in MarkdownIt().parse(page.read_text(encoding="utf-8")) for child in token.children or []]
-    return [str(token.attrGet("href") or token.attrGet("src")) for token in inline if token.type in ("link_open", "image")]
+    return [
+        str(token.attrGet("href") or token.attrGet("src")) for token in inline if token.type in ("link_open", "image")
+    ]
 
 
 @every_page
@@ -142,7 +149,8 @@ def test_the_readme_leads_to_every_page():
 @every_page
 def test_files_that_are_named_are_there(page):
     named = re.findall(
-        r"`((?:[\w-]+/)*[\w-]+\.(?:py|toml)|(?:benchmarks|docs|src|tests|weights)/[\w/.-]*)`", page.read_text(encoding="utf-8")
+        r"`((?:[\w-]+/)*[\w-]+\.(?:py|toml)|(?:benchmarks|docs|src|tests|weights)/[\w/.-]*)`",
+        page.read_text(encoding="utf-8"),
     )
     places = (ROOT, ROOT / "src" / "occlupose", ROOT / "src" / "occlupose" / "methods" / "oanet")
     assert [name for name in named if not any((place / name).exists() for place in places)] == []

@@ -51,5 +51,8 @@ def test_a_really_full_device(tmp_path):
 
 def test_a_file_where_a_folder_should_be(tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(OccluposeError, match=r"out/poses\.npz: could not be written"), atomic(tmp_path / "out" / "poses.npz"):
+    with (
+        pytest.raises(OccluposeError, match=r"out/poses\.npz: could not be written"),
+        atomic(tmp_path / "out" / "poses.npz"),
+    ):
         raise AssertionError("the block runs although nothing can be written")

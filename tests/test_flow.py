@@ -40,15 +40,21 @@ def measure(*frames, flow=None):
 @pytest.mark.parametrize("shift", [(0, 0), (3.4, -1.7), (-6.2, 5.5), (10.3, 4.2)])
 def test_moving_texture_gives_its_displacement(shift):
     world = texture(340, 340)
-    first, _ = measure((moved(world, (0, 0)), BOX, JOINTS, ONE), (moved(world, shift), BOX, JOINTS + np.array(shift, np.float32), ONE))
+    first, _ = measure(
+        (moved(world, (0, 0)), BOX, JOINTS, ONE), (moved(world, shift), BOX, JOINTS + np.array(shift, np.float32), ONE)
+    )
     np.testing.assert_allclose(first.flow * SIDE, np.broadcast_to(shift, JOINTS.shape), atol=0.3)
     np.testing.assert_allclose(first.motion * SIDE, np.broadcast_to(shift, JOINTS.shape), atol=1e-4)
 
 
 def test_a_large_person_is_measured_on_a_small_picture_in_full_size_units():
     world = texture(1400, 1400, blur=12.0)
-    box, joints = BOX * 5, JOINTS * 5
-    frames = [(moved(world, shift, (1200, 1100)), box, joints + np.array(shift, np.float32), ONE) for shift in ((0, 0), (17, -9))]
+    box = BOX * 5
+    joints = JOINTS * 5
+    frames = [
+        (moved(world, shift, (1200, 1100)), box, joints + np.array(shift, np.float32), ONE)
+        for shift in ((0, 0), (17, -9))
+    ]
     first, _ = measure(*frames)
     np.testing.assert_allclose(first.flow * SIDE * 5, np.broadcast_to((17, -9), JOINTS.shape), atol=0.3 * 5)
 
@@ -85,7 +91,9 @@ def test_a_joint_missing_in_the_next_frame_looks_back_alone():
     pictures = [moved(world, shift) for shift in ((0, 0), (3, 0), (3, 5))]
     gone = JOINTS.copy()
     gone[0, 2] = np.nan
-    _, middle, _ = measure((pictures[0], BOX, JOINTS, ONE), (pictures[1], BOX, JOINTS, ONE), (pictures[2], BOX, gone, ONE))
+    _, middle, _ = measure(
+        (pictures[0], BOX, JOINTS, ONE), (pictures[1], BOX, JOINTS, ONE), (pictures[2], BOX, gone, ONE)
+    )
     np.testing.assert_allclose(middle.flow[0, [2, 3]] * SIDE, [[-3, 0], [0, 5]], atol=0.3)
 
 
@@ -124,7 +132,9 @@ def test_nobody_and_boxes_outside_the_picture_are_no_error():
 
 def test_a_change_of_picture_size_breaks_the_flow():
     world = texture(340, 340)
-    first, last = measure((moved(world, (0, 0)), BOX, JOINTS, ONE), (moved(world, (0, 0), (200, 200)), BOX, JOINTS, ONE))
+    first, last = measure(
+        (moved(world, (0, 0)), BOX, JOINTS, ONE), (moved(world, (0, 0), (200, 200)), BOX, JOINTS, ONE)
+    )
     assert np.isnan(first.motion).all() and np.isnan(last.motion).all()
 
 
@@ -146,7 +156,8 @@ def test_by_default_it_is_dis_on_the_grey_pictures():
     first, second = (cv2.GaussianBlur(picture, (0, 0), 3) for picture in (world, np.roll(world, (2, 3), (0, 1))))
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     field = dis.calc(*(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)), None)
-    box, xy = np.array([[30, 30, 170, 170]], np.float32), np.array([[[60, 60], [100, 141], [150, 80]]], np.float32)
+    box = np.array([[30, 30, 170, 170]], np.float32)
+    xy = np.array([[[60, 60], [100, 141], [150, 80]]], np.float32)
     expected = [[field[y - 2 : y + 3, x - 2 : x + 3].mean((0, 1)) for x, y in xy[0].astype(int)]]
     for flow in (None, DIS(), build()):
         answer, _ = measure((first, box, xy, ONE), (second, box, xy, ONE), flow=flow)
@@ -170,8 +181,10 @@ class Stretch:
 
 def test_any_flow_is_used_as_it_is_averaged_over_the_patch():
     """The mean of x² over x - 2 to x + 2 is x² + 2."""
-    picture, flow = moved(texture(340, 340), (0, 0), (201, 221)), Stretch()
-    box, side = np.array([[20, 20, 181, 201]], np.float32), 181
+    picture = moved(texture(340, 340), (0, 0), (201, 221))
+    flow = Stretch()
+    box = np.array([[20, 20, 181, 201]], np.float32)
+    side = 181
     first, last = measure((picture, box, JOINTS, ONE), (picture, box, JOINTS + 1, ONE), flow=flow)
     assert flow.sizes == [(221, 201, 3)] * 2, "the box with its surroundings is all of the picture"
     for answer, xy in ((first, JOINTS), (last, JOINTS + 1)):
@@ -181,7 +194,8 @@ def test_any_flow_is_used_as_it_is_averaged_over_the_patch():
 
 
 def test_a_flow_on_a_smaller_picture_counts_in_pixels_of_the_whole():
-    picture, flow = np.zeros((996, 996, 3), np.uint8), Stretch()
+    picture = np.zeros((996, 996, 3), np.uint8)
+    flow = Stretch()
     people = (picture, np.array([[100, 100, 900, 900]], np.float32), np.float32([[[400, 700]]]), ONE)
     answer, _ = measure(people, people, flow=flow)
     assert flow.sizes[0] == (166, 166, 3), "a sixth: 800 px are about six times 128"
@@ -195,7 +209,9 @@ def test_a_flow_of_another_size_is_refused():
 
 
 class Brightness(nn.Module):
-    """In place of RAFT: how bright the first picture is in red, and the second in green, of 0..255. Worse is said first."""
+    """In place of RAFT: how bright the first picture is in red, and the second in green, of 0..255. Worse is said
+    first.
+    """
 
     def forward(self, first, second):
         for picture in (first, second):
@@ -209,7 +225,8 @@ class Brightness(nn.Module):
 @pytest.mark.parametrize("size", [(16, 16), (128, 136), (131, 250), (300, 17)])
 def test_raft_gets_padded_pictures_and_the_last_answer_counts(size):
     first, second = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
-    first[0, 0], first[0, 1] = 0, 255
+    first[0, 0] = 0
+    first[0, 1] = 255
     field = RAFT(Brightness())(first, second)
     assert field.dtype == np.float32 and field.flags.c_contiguous
     np.testing.assert_allclose(field, np.stack([first[..., 0], second[..., 1]], -1), atol=1e-4)
@@ -231,7 +248,10 @@ def test_without_a_torchvision_that_fits_the_cure_is_one_line(name, error, tmp_p
     for module in [module for module in sys.modules if module.partition(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(OccluposeError, match=rf"^flow {name}: .*{torch.__version__.split('+')[0]}.*torchvision.*occlupose\[raft\].*dis$"):
+    with pytest.raises(
+        OccluposeError,
+        match=rf"^flow {name}: .*{torch.__version__.split('+')[0]}.*torchvision.*occlupose\[raft\].*dis$",
+    ):
         build(name)
 
 
@@ -259,5 +279,7 @@ def test_raft_itself_takes_any_size(size):
 def test_weights_of_raft_that_cannot_be_fetched_are_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody is there
-    with pytest.raises(OccluposeError, match=r"^flow raft-small: torchvision cannot fetch its weights .*; go online once, or use dis$"):
+    with pytest.raises(
+        OccluposeError, match=r"^flow raft-small: torchvision cannot fetch its weights .*; go online once, or use dis$"
+    ):
         build("raft-small")

@@ -12,7 +12,21 @@ from occlupose.cameras import Camera
 from occlupose.datasets.cmu import load_clips
 from occlupose.datasets.take import Take
 from occlupose.errors import OccluposeError
-from occlupose.labels import DISTANCE, FILLED, FRONT, NEAREST, SIZE, Look, capture, find, label, looks, read, seen_from, write
+from occlupose.labels import (
+    DISTANCE,
+    FILLED,
+    FRONT,
+    NEAREST,
+    SIZE,
+    Look,
+    capture,
+    find,
+    label,
+    looks,
+    read,
+    seen_from,
+    write,
+)
 from occlupose.occlusion.cylinders import PAPER, hidden
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, COCO17, H36M17, MUPOTS17
@@ -33,7 +47,10 @@ def behind_the_back(frames=3):
 def parallel_scale(poses):
     """Pixels a metre of parallel projection, along x and y."""
     known = np.isfinite(poses.xyz).all(-1)
-    return [np.polyfit(poses.xyz[known][:, axis].astype(float), poses.xy[known][:, axis].astype(float), 1)[0] for axis in (0, 1)]
+    return [
+        np.polyfit(poses.xyz[known][:, axis].astype(float), poses.xy[known][:, axis].astype(float), 1)[0]
+        for axis in (0, 1)
+    ]
 
 
 def shape_of(xyz):
@@ -59,10 +76,14 @@ def test_only_the_states_change_and_they_are_the_cylinder_mans(perspective):
 
 def test_what_has_no_place_in_3d_keeps_its_state():
     poses = behind_the_back()
-    xyz, xy, state = poses.xyz.copy(), poses.xy.copy(), poses.state.copy()
+    xyz = poses.xyz.copy()
+    xy = poses.xy.copy()
+    state = poses.state.copy()
     xyz[0, 0, WRIST] = np.nan  # seen in the picture alone
     state[0, 0, WRIST] = 1
-    xyz[1, 0, WRIST], xy[1, 0, WRIST], state[1, 0, WRIST] = np.nan, np.nan, 0
+    xyz[1, 0, WRIST] = np.nan
+    xy[1, 0, WRIST] = np.nan
+    state[1, 0, WRIST] = 0
     labelled = label(replace(poses, xyz=xyz, xy=xy, state=state))
     assert labelled.state[:, 0, WRIST].tolist() == [1, 0, 1]
     state[0, 0, WRIST] = 2
@@ -111,7 +132,9 @@ def test_missing_joints_stay_missing_in_a_virtual_camera():
     xyz[0, 0, WRIST] = np.nan
     seen = seen_from(replace(poses, xyz=xyz), FRONT, 3.0, LENS)
     assert seen.state[:, 0, WRIST].tolist() == [0, 2, 2]
-    nobody = replace(poses, xyz=np.full_like(xyz, np.nan), xy=np.full_like(poses.xy, np.nan), state=np.zeros_like(poses.state))
+    nobody = replace(
+        poses, xyz=np.full_like(xyz, np.nan), xy=np.full_like(poses.xy, np.nan), state=np.zeros_like(poses.state)
+    )
     assert not seen_from(nobody, FRONT, 3.0, LENS).state.any()
     assert not seen_from(nobody, FRONT, 3.0, LENS, perspective=False).state.any()
 
@@ -137,8 +160,12 @@ def test_the_papers_hundred_views():
     for seen in views:
         torso = seen.xyz[0, 0, up[1]] - seen.xyz[0, 0, up[0]]
         tilts.append(np.degrees(np.arccos(-torso[1] / np.linalg.norm(torso))))
-        assert (seen.state[0, 0] == np.where(hidden(torch.from_numpy(seen.xyz[0, 0]), H36M17, perspective=False, rules=PAPER), 1, 2)).all()
-    assert min(tilts) < 8 and 48 < max(tilts) < 51.2  # 0.02 pi and 0.2 pi about both axes: acos(cos^2) is 5.1 and 49.1 degrees
+        assert (
+            seen.state[0, 0]
+            == np.where(hidden(torch.from_numpy(seen.xyz[0, 0]), H36M17, perspective=False, rules=PAPER), 1, 2)
+        ).all()
+    # 0.02 pi and 0.2 pi about both axes: acos(cos^2) is 5.1 and 49.1 degrees
+    assert min(tilts) < 8 and 48 < max(tilts) < 51.2
 
 
 def test_the_seed_and_the_name_decide_the_views():
@@ -206,7 +233,12 @@ def test_motion_capture_is_found_below_folders(tmp_path):
     files = find([tmp_path / "a.json", mocap], Look(views=1))
     assert [path.name for path in files] == ["a.json", "07_01.amc", "07_02.amc", "35_01.amc"]
     takes = list(read(files))
-    assert [(take.name, take.subject) for take in takes] == [("a", ""), ("07_01", "07"), ("07_02", "07"), ("35_01", "35")]
+    assert [(take.name, take.subject) for take in takes] == [
+        ("a", ""),
+        ("07_01", "07"),
+        ("07_02", "07"),
+        ("35_01", "35"),
+    ]
     assert takes[0].poses == film(circle())
     with pytest.raises(OccluposeError, match=r"07_01\.amc: motion capture has no camera of its own; give --views"):
         find([mocap], Look())
@@ -250,7 +282,10 @@ def test_inputs_that_are_none_are_refused(tmp_path, make, words):
 
 @pytest.mark.parametrize(
     ("poses", "words"),
-    [(replace(film(stand(0, 4, 1)), xyz=None), "holds 2D poses"), (film(stand(0, 4, 1)).to(COCO17), "skeleton coco17: no thorax or neck")],
+    [
+        (replace(film(stand(0, 4, 1)), xyz=None), "holds 2D poses"),
+        (film(stand(0, 4, 1)).to(COCO17), "skeleton coco17: no thorax or neck"),
+    ],
 )
 def test_poses_that_cannot_be_labelled_are_refused_by_file(tmp_path, poses, words):
     poses.save(tmp_path / "bad.npz")

@@ -1,4 +1,6 @@
-"""Lifting without training: the networks of a new lifter say that people are flat, of average size, and just where they are seen."""
+"""Lifting without training: the networks of a new lifter say that people are flat, of average size, and just where they
+are seen.
+"""
 
 from dataclasses import replace
 
@@ -19,11 +21,19 @@ from walkers import circle, film, stand
 
 FLAT = Lifter(8).eval()
 CAMERA = Camera.from_fov(640, 360, 60)
-FACE = {"nose": (0, 0.09), "left_eye": (0.03, 0.12), "right_eye": (-0.03, 0.12), "left_ear": (0.08, 0.1), "right_ear": (-0.08, 0.1)}
+FACE = {
+    "nose": (0, 0.09),
+    "left_eye": (0.03, 0.12),
+    "right_eye": (-0.03, 0.12),
+    "left_ear": (0.08, 0.1),
+    "right_ear": (-0.08, 0.1),
+}
 
 
 def cardboard(*where, skeleton=COCO17, frames=12, fps=30.0, camera=CAMERA, drift=0.01):
-    """The poses of flat people who face the camera, with their pelvis at these places (m) and drifting to its right; all visible."""
+    """The poses of flat people who face the camera, with their pelvis at these places (m) and drifting to its right;
+    all visible.
+    """
     flat = film(stand(0, 4, 1)).xyz[0, 0]
     body = dict(zip(H36M17.joints, (flat - flat[H36M17.joints.index("pelvis")]) * (-1, 1, 0), strict=True))
     body |= {name: body["neck_nose"] + (x, -y, 0) for name, (x, y) in FACE.items()}
@@ -32,17 +42,30 @@ def cardboard(*where, skeleton=COCO17, frames=12, fps=30.0, camera=CAMERA, drift
     xyz = xyz + np.array(where)[:, None] + np.arange(frames)[:, None, None, None] * np.array([drift, 0, 0])
     shape = xyz.shape[:3]
     return Poses(
-        xy=camera.project(xyz), score=np.full(shape, 0.9), state=np.full(shape, VISIBLE), xyz=None, track_id=10 + np.arange(len(where)),
-        time=np.arange(frames) / fps, skeleton=skeleton, fps=fps, width=camera.width, height=camera.height, camera=camera,
-    )  # fmt: skip
+        xy=camera.project(xyz),
+        score=np.full(shape, 0.9),
+        state=np.full(shape, VISIBLE),
+        xyz=None,
+        track_id=10 + np.arange(len(where)),
+        time=np.arange(frames) / fps,
+        skeleton=skeleton,
+        fps=fps,
+        width=camera.width,
+        height=camera.height,
+        camera=camera,
+    )
 
 
 ONE = ((0.2, 0.1, 4.0),)
 
 
 def hide(poses, frames, joints, person=0, state=OCCLUDED):
-    """The record with these joints in this state: occluded ones still have pixels, wrong ones; absent ones have none."""
-    xy, new, score = poses.xy.copy(), poses.state.copy(), poses.score.copy()
+    """The record with these joints in this state: occluded ones still have pixels, wrong ones; absent ones have
+    none.
+    """
+    xy = poses.xy.copy()
+    new = poses.state.copy()
+    score = poses.score.copy()
     index = np.ix_(np.arange(len(poses))[frames], [person], poses.skeleton.index(*joints))
     xy[index] = np.nan if state == ABSENT else 3.0
     new[index] = state
@@ -76,7 +99,9 @@ def test_people_come_out_in_3d_where_they_are(skeleton, fps):
         assert np.abs(root[:, 2] / z - 1).max() < 0.35  # of average size
         if skeleton == H36M17:  # a new lifter puts joints that COCO lacks anywhere
             np.testing.assert_allclose(root[:, :2] / root[:, 2:], np.array([[x / z, y / z]] * 12), atol=0.01)
-    ankle, shoulder, left, right = (lifted.xyz[:, :, at(name)] for name in ("left_ankle", "left_shoulder", "left_hip", "right_hip"))
+    ankle, shoulder, left, right = (
+        lifted.xyz[:, :, at(name)] for name in ("left_ankle", "left_shoulder", "left_hip", "right_hip")
+    )
     assert (ankle[..., 1] > shoulder[..., 1] + 1).all()
     assert (left[..., 0] > right[..., 0]).all()
 
@@ -100,7 +125,9 @@ def test_whatever_is_hidden_everybody_is_there_from_first_to_last_sight(seed, sk
     poses = cardboard(*ONE, (-1.0, 0.0, 6.0), skeleton=skeleton, frames=20)
     gone = random.random(poses.state.shape) < random.random()
     gone[random.random((20, 2)) < 0.3] = True
-    poses = replace(poses, state=np.where(gone, state, VISIBLE), xy=np.where(gone[..., None] & (state == ABSENT), np.nan, poses.xy))
+    poses = replace(
+        poses, state=np.where(gone, state, VISIBLE), xy=np.where(gone[..., None] & (state == ABSENT), np.nan, poses.xy)
+    )
     lifted = flat_lift(poses)
     for person in range(2):
         there = np.flatnonzero((poses.state[:, person] != ABSENT).any(-1))
@@ -111,7 +138,8 @@ def test_whatever_is_hidden_everybody_is_there_from_first_to_last_sight(seed, sk
         assert np.isnan(lifted.xyz[~expected, person]).all()
         assert (lifted.score[~expected, person] == 0).all()
     shared = [joint for joint in H36M17.joints if joint in skeleton.joints]
-    ours, theirs = H36M17.index(*shared), skeleton.index(*shared)
+    ours = H36M17.index(*shared)
+    theirs = skeleton.index(*shared)
     seen = ~gone[:, :, theirs]
     np.testing.assert_array_equal(lifted.xy[:, :, ours][seen], poses.xy[:, :, theirs][seen])
     np.testing.assert_array_equal(lifted.state[:, :, ours] == VISIBLE, seen & (lifted.state[:, :, ours] != ABSENT))
@@ -215,7 +243,8 @@ def test_a_hidden_joint_that_would_be_outside_the_picture_is_occluded_not_absent
 @pytest.mark.parametrize("height", [1.2, 2.0])
 def test_the_height_scales_people_and_their_distance(height):
     poses = cardboard(*ONE, (-1.0, 0.0, 5.0), frames=60, drift=0)
-    plain, tall = flat_lift(poses), flat_lift(poses, height=height)
+    plain = flat_lift(poses)
+    tall = flat_lift(poses, height=height)
     for person in range(2):
         scale = height / stature(plain.xyz[:45, person])
         relative = [record.xyz[:, person] - record.xyz[:, person, :1] for record in (plain, tall)]
@@ -228,7 +257,8 @@ def test_the_height_scales_people_and_their_distance(height):
 def test_a_person_keeps_their_size_between_calls():
     poses = cardboard(*ONE, frames=60, drift=0)
     lifting = Lift(CAMERA, 2.0, FLAT)
-    whole, again = lifting(poses), lifting(poses.select(time=slice(40, 60)))
+    whole = lifting(poses)
+    again = lifting(poses.select(time=slice(40, 60)))
     bones = [stature(record.xyz[:, 0]) for record in (whole, again)]
     assert bones[0] == pytest.approx(bones[1], rel=1e-3)
     assert set(lifting.scales) == {10}
@@ -236,7 +266,9 @@ def test_a_person_keeps_their_size_between_calls():
 
 def test_stature_goes_from_crown_to_sole():
     body = film(stand(1, 5, 3)).xyz[:, 0]
-    head_top, ankle = 1.7, 0.08  # m above the floor, in walkers.STANDING
+    # m above the floor, in walkers.STANDING
+    head_top = 1.7
+    ankle = 0.08
     assert stature(body) == pytest.approx(head_top + 0.14 - ankle + 0.08, abs=0.03)
     assert stature(1.1 * body) - 0.22 == pytest.approx(1.1 * (stature(body) - 0.22))
     body[0] *= 5  # one bad frame
@@ -276,7 +308,9 @@ def test_a_file_made_by_hand_is_enough(tmp_path):
 
 @pytest.mark.parametrize(("frames", "people"), [(0, 0), (0, 2), (5, 0), (1, 1), (2, 1)])
 def test_short_and_empty_records(frames, people):
-    poses = cardboard(*(((0.0, 0.0, 4.0),) * max(people, 1)), frames=max(frames, 1)).select(slice(frames), [10, 11][:people])
+    poses = cardboard(*(((0.0, 0.0, 4.0),) * max(people, 1)), frames=max(frames, 1)).select(
+        slice(frames), [10, 11][:people]
+    )
     lifted = flat_lift(poses, height=1.8)
     assert lifted.xyz.shape == (frames, people, 17, 3)
     assert (lifted.state == VISIBLE).all()
@@ -308,7 +342,8 @@ def test_between_two_sights_a_person_is_inferred_and_outside_them_absent():
 def test_other_skeletons_are_lifted_by_the_joints_that_they_share(skeleton):
     lifted = flat_lift(cardboard(*ONE, skeleton=skeleton))
     assert np.isfinite(lifted.xyz).all()
-    ours, theirs = H36M17.index("left_wrist", "right_ankle"), skeleton.index("left_wrist", "right_ankle")
+    ours = H36M17.index("left_wrist", "right_ankle")
+    theirs = skeleton.index("left_wrist", "right_ankle")
     np.testing.assert_array_equal(lifted.xy[:, :, ours], cardboard(*ONE, skeleton=skeleton).xy[:, :, theirs])
     assert (lifted.state[:, :, H36M17.index("thorax", "left_knee")] == VISIBLE).all()
 
@@ -320,12 +355,25 @@ def test_other_skeletons_are_lifted_by_the_joints_that_they_share(skeleton):
         (H36M17, {name: name for name in H36M17.joints}),
         (BLAZEPOSE33, {name: name for name in COCO17.joints}),
         (MPI15, {name: name for name in MPI15.joints if name != "neck"} | {"thorax": "neck"}),
-        (MUPOTS17, {name: name for name in MUPOTS17.joints if name not in ("neck", "head")} | {"thorax": "neck", "neck_nose": "head"}),
+        (
+            MUPOTS17,
+            {name: name for name in MUPOTS17.joints if name not in ("neck", "head")}
+            | {"thorax": "neck", "neck_nose": "head"},
+        ),
         (CROWDPOSE14, {name: name for name in CROWDPOSE14.joints if name != "neck"} | {"thorax": "neck"}),
         (HUMANEVA15, {name: name for name in HUMANEVA15.joints if name != "head"} | {"neck_nose": "head"}),
-        (CMU31, {"left_hip": "lhipjoint", "right_knee": "rfemur", "thorax": "thorax", "neck_nose": "upperneck", "head_top": "head"}),
+        (
+            CMU31,
+            {
+                "left_hip": "lhipjoint",
+                "right_knee": "rfemur",
+                "thorax": "thorax",
+                "neck_nose": "upperneck",
+                "head_top": "head",
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_joints_are_found_by_the_names_that_a_skeleton_gives_them(skeleton, sources):
     values = np.arange(len(skeleton), dtype=np.float32).reshape(1, -1, 1)
     found = to_body22(values, skeleton)[0, :, 0]
@@ -340,7 +388,9 @@ def test_the_motion_capture_s_own_names_are_known():
     poses = cardboard(*ONE, skeleton=H36M17)
     shared = [(ours, theirs) for ours, theirs in CMU31.aliases if ours in H36M17.joints]
     xy = np.full((12, 1, len(CMU31), 2), np.nan)
-    xy[:, :, CMU31.index(*(theirs for _, theirs in shared))] = poses.xy[:, :, H36M17.index(*(ours for ours, _ in shared))]
+    xy[:, :, CMU31.index(*(theirs for _, theirs in shared))] = poses.xy[
+        :, :, H36M17.index(*(ours for ours, _ in shared))
+    ]
     state = np.where(np.isfinite(xy).all(-1), VISIBLE, ABSENT)
     lifted = flat_lift(replace(poses, xy=xy, state=state, score=state / 2, xyz=None, skeleton=CMU31))
     assert (lifted.state[:, 0, H36M17.index(*(ours for ours, _ in shared))] == VISIBLE).all()

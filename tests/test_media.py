@@ -20,7 +20,10 @@ from media_files import corners, index_of, level, make_sound, make_video
 from occlupose.errors import OccluposeError
 from occlupose.media import VideoWriter, halved, open_media, prefetch, read_image, write_image
 
-RED, GREEN, BLUE, WHITE = (200, 30, 30), (30, 200, 30), (30, 30, 200), (255, 255, 255)
+RED = (200, 30, 30)
+GREEN = (30, 200, 30)
+BLUE = (30, 30, 200)
+WHITE = (255, 255, 255)
 
 
 def seen(path: Path | str, **options) -> list[tuple[float, int]]:
@@ -30,9 +33,12 @@ def seen(path: Path | str, **options) -> list[tuple[float, int]]:
 
 
 def assert_corners(image: np.ndarray, *expected: tuple[int, int, int]) -> None:
-    """Compares the middles of the four quarters (upper left, upper right, lower left, lower right), as far as compression allows."""
+    """Compares the middles of the four quarters (upper left, upper right, lower left, lower right), as far as
+    compression allows.
+    """
     height, width = image.shape[:2]
-    rows, columns = (height // 4, 3 * height // 4), (width // 4, 3 * width // 4)
+    rows = (height // 4, 3 * height // 4)
+    columns = (width // 4, 3 * width // 4)
     found = [image[row, column].astype(int) for row in rows for column in columns]
     assert np.abs(np.subtract(found, expected)).max() <= 6, found
 
@@ -133,7 +139,9 @@ def test_picture_without_a_picture_in_it(tmp_path):
 @pytest.mark.parametrize("side", [13_000, 16_384])
 def test_too_large_picture_is_refused_before_it_is_decoded(tmp_path, side):
     header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + header + struct.pack(">I", zlib.crc32(header)) + b"\0\0\0\0IDAT")
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + header + struct.pack(">I", zlib.crc32(header)) + b"\0\0\0\0IDAT"
+    )
     with pytest.raises(OccluposeError) as error:
         open_media(tmp_path / "a.png")
     assert_one_line(error, "a.png", "160 million pixels")
@@ -175,7 +183,8 @@ def test_video_and_its_windows(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("window", "count"), [({}, 30), ({"every": 7}, 5), ({"start": 1.0, "end": 2.0}, 10), ({"start": 0.55, "every": 5}, 5)]
+    ("window", "count"),
+    [({}, 30), ({"every": 7}, 5), ({"start": 1.0, "end": 2.0}, 10), ({"start": 0.55, "every": 5}, 5)],
 )
 def test_video_count_fps_and_duration_follow_the_window(tmp_path, window, count):
     source = open_media(make_video(tmp_path / "a.mp4", 30), **window)
@@ -185,7 +194,8 @@ def test_video_count_fps_and_duration_follow_the_window(tmp_path, window, count)
 
 
 def test_seek_where_the_index_leads_too_far(tmp_path):
-    path = make_video(tmp_path / "a.ts", 32, key_frame_every=250)  # a transport stream has no index, and here one key frame
+    # a transport stream has no index, and here one key frame
+    path = make_video(tmp_path / "a.ts", 32, key_frame_every=250)
     assert seen(path, start=2.9) == [(2.9, 29), (3.0, 30), (3.1, 31)]
 
 
@@ -381,7 +391,9 @@ def test_unreadable_file(tmp_path, monkeypatch, name):
     assert_one_line(error, name, "Permission denied")
 
 
-@pytest.mark.parametrize("options", [{"every": 0}, {"every": -2}, {"start": -1.0}, {"start": 2.0, "end": 1.0}, {"end": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{"every": 0}, {"every": -2}, {"start": -1.0}, {"start": 2.0, "end": 1.0}, {"end": 0.0}]
+)
 def test_windows_that_cannot_be(tmp_path, options):
     with pytest.raises(OccluposeError) as error:
         open_media(make_video(tmp_path / "a.mp4", 3), **options)
@@ -406,7 +418,8 @@ def test_start_beyond_the_end_of_a_picture(tmp_path):
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or Path("/dev/video63").exists(), reason="needs a machine whose camera 63 is known to be missing"
+    sys.platform != "linux" or Path("/dev/video63").exists(),
+    reason="needs a machine whose camera 63 is known to be missing",
 )
 @pytest.mark.parametrize("spec", [63, "63"])
 def test_camera_that_is_not_there(spec):
@@ -508,7 +521,8 @@ def test_prefetch_raises_an_error_in_its_place(tmp_path):
 # --------------------------------------------------------------------------------------------- writing
 
 
-@pytest.mark.parametrize("size", [(64, 48), (37, 51), (1280, 720)])  # below and above the size from which players assume BT.709
+# below and above the size from which players assume BT.709
+@pytest.mark.parametrize("size", [(64, 48), (37, 51), (1280, 720)])
 def test_colours_survive_writing_and_reading(tmp_path, size):
     colours = [RED, GREEN, BLUE, WHITE, (0, 0, 0), (128, 128, 128), (220, 180, 140)]
     with VideoWriter(tmp_path / "a.mp4", *size, fps=30) as out:
@@ -529,7 +543,9 @@ def test_colour_matrix_of_files_that_do_not_name_it(tmp_path, size, space):
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), RED, np.uint8), format="rgb24")
-        yuv = frame.reformat(format="yuv420p", dst_colorspace="ITU709" if space == "bt709" else "ITU601", dst_color_range="MPEG")
+        yuv = frame.reformat(
+            format="yuv420p", dst_colorspace="ITU709" if space == "bt709" else "ITU601", dst_color_range="MPEG"
+        )
         yuv.colorspace = 2  # not named
         container.mux(stream.encode(yuv))
         container.mux(stream.encode(None))
@@ -641,7 +657,9 @@ for name in ("a.png", "a.jpg"):
     assert not list(folder.iterdir())
 """
     environment = os.environ | {"PYTHONPATH": str(Path(occlupose.__file__).parents[1])}
-    outcome = subprocess.run([sys.executable, "-c", code, tmp_path], env=environment, capture_output=True, text=True, timeout=120)
+    outcome = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], env=environment, capture_output=True, text=True, timeout=120
+    )
     assert outcome.returncode == 0, outcome.stderr
 
 
@@ -668,7 +686,9 @@ def test_names_that_cannot_be_written(tmp_path):
         assert_one_line(error, name)
 
 
-@pytest.mark.parametrize("image", [np.zeros((48, 64), np.uint8), np.zeros((48, 64, 3), np.float32), np.zeros((64, 48, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "image", [np.zeros((48, 64), np.uint8), np.zeros((48, 64, 3), np.float32), np.zeros((64, 48, 3), np.uint8)]
+)
 def test_writer_refuses_other_images(tmp_path, image):
     with pytest.raises(ValueError, match="64"), VideoWriter(tmp_path / "a.mp4", 64, 48, fps=10) as out:
         out.write(image)

@@ -1,4 +1,6 @@
-"""The pipeline on people made of formulas, filmed onto grey video; a frontend that knows where they are stands for the networks."""
+"""The pipeline on people made of formulas, filmed onto grey video; a frontend that knows where they are stands for the
+networks.
+"""
 
 import gc
 import threading
@@ -31,7 +33,8 @@ from occlupose.skeletons import COCO17, H36M17
 from occlupose.tracking import Tracker
 from walkers import FPS, film, walk
 
-WIDTH, HEIGHT = 640, 360
+WIDTH = 640
+HEIGHT = 360
 GREY = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
 
 
@@ -56,17 +59,25 @@ def world(seconds: float, fps: float) -> Poses:
     face = np.isnan(filmed.xy)
     xy = np.where(face, filmed.xy[:, :, COCO17.index("left_shoulder")] + np.float32([0, -15]), filmed.xy)
     return replace(
-        filmed, xy=xy, xyz=None, camera=None, score=np.where(face[..., 0], 0.6, filmed.score), state=np.full(xy.shape[:3], VISIBLE)
+        filmed,
+        xy=xy,
+        xyz=None,
+        camera=None,
+        score=np.where(face[..., 0], 0.6, filmed.score),
+        state=np.full(xy.shape[:3], VISIBLE),
     )
 
 
 def sightings(filmed: Poses, there: Callable[[int, float], bool], seed: int = 0) -> list[Sighting]:
-    """The people (ids 1, 2, ...) at the times when they are there, with noise of a pixel and a fifth of the joints hidden for a while."""
+    """The people (ids 1, 2, ...) at the times when they are there, with noise of a pixel and a fifth of the joints
+    hidden for a while.
+    """
     generator = np.random.default_rng(seed)
     frames, people, joints = filmed.state.shape
     xy = (filmed.xy + generator.normal(0, 1, filmed.xy.shape)).astype(np.float32)
     hidden = (generator.random((frames // 5 + 1, people, joints)) < 0.2).repeat(5, 0)[:frames]
-    score, state = np.where(hidden, 0.1, 0.9).astype(np.float32), np.where(hidden, OCCLUDED, VISIBLE).astype(np.uint8)
+    score = np.where(hidden, 0.1, 0.9).astype(np.float32)
+    state = np.where(hidden, OCCLUDED, VISIBLE).astype(np.uint8)
     result = []
     for frame, time in enumerate(filmed.time.tolist()):
         who = [person for person in range(people) if there(person, time)]
@@ -97,7 +108,9 @@ class Seer:
 
 
 def figures(*presence: str) -> np.ndarray:
-    """(time, person, 17, 2): people side by side, a word for each, a letter for each frame: where it is '.', they are not there."""
+    """(time, person, 17, 2): people side by side, a word for each, a letter for each frame: where it is '.', they are
+    not there.
+    """
     spread = np.random.default_rng(1).uniform(-1, 1, (17, 2)) * (30, 100)
     xy = np.full((len(presence[0]), len(presence), 17, 2), np.nan)
     for person, letters in enumerate(presence):
@@ -160,7 +173,14 @@ def test_nobody_at_all(tmp_path):
 class Nothing(Source):
     """A camera that is switched off before its first frame."""
 
-    kind, name, live, width, height, fps, count, duration = "camera", "nothing", True, WIDTH, HEIGHT, 30.0, None, None
+    kind = "camera"
+    name = "nothing"
+    live = True
+    width = WIDTH
+    height = HEIGHT
+    fps = 30.0
+    count = None
+    duration = None
 
     def __init__(self) -> None:
         self.warnings = []
@@ -201,7 +221,11 @@ def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
     xy[6, 0, wrist, 1] += 100  # half a box side, against the flow
     with open_media(tmp_path / "a.mp4") as source:
         watched = list(watch(source, Seer(xy)))
-        tracker, meter, eyes, moments, moved = Tracker(), FlowMeter(), Seer(xy), [], []
+        tracker = Tracker()
+        meter = FlowMeter()
+        eyes = Seer(xy)
+        moments = []
+        moved = []
         eyes.reset()
         for frame in source:
             people = eyes(frame)
@@ -213,7 +237,9 @@ def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
         np.testing.assert_allclose(sighting.evidence[: len(expected)], expected, atol=1e-6)
     states = np.stack([sighting.state[0] for sighting in watched])
     doubted = np.argwhere(states != VISIBLE)
-    assert doubted.tolist() == [[5, wrist], [6, wrist]], "the wrist that leaps there and back, before and after, and nothing else"
+    assert doubted.tolist() == [[5, wrist], [6, wrist]], (
+        "the wrist that leaps there and back, before and after, and nothing else"
+    )
 
 
 def test_another_flow_is_believed(tmp_path):
@@ -224,16 +250,20 @@ def test_another_flow_is_believed(tmp_path):
         field[: len(field) // 2, :, 0] = 1000
         return field
 
-    clip, eyes = video(tmp_path, 6), Seer(figures("xxxxxx"))
+    clip = video(tmp_path, 6)
+    eyes = Seer(figures("xxxxxx"))
     still, poses = (run(clip, frontend=eyes, flow=flow).observed for flow in ("dis", leaping))
     assert (still.state == VISIBLE).all()
-    head, feet = eyes.xy[0, 0, :, 1].argmin(), eyes.xy[0, 0, :, 1].argmax()
+    head = eyes.xy[0, 0, :, 1].argmin()
+    feet = eyes.xy[0, 0, :, 1].argmax()
     assert (poses.state[:, 0, head] == OCCLUDED).all() and (poses.state[:, 0, feet] == VISIBLE).all()
     streamed = list(stream(clip, frontend=eyes, flow=leaping))
     np.testing.assert_array_equal(np.concatenate([now.observed.state for now in streamed]), poses.state)
 
 
-@pytest.mark.parametrize(("options", "words"), [({"flip": True}, "flip: seer"), ({"boxes": Path("boxes.json")}, "boxes.json: seer")])
+@pytest.mark.parametrize(
+    ("options", "words"), [({"flip": True}, "flip: seer"), ({"boxes": Path("boxes.json")}, "boxes.json: seer")]
+)
 def test_what_a_front_end_must_be_told_when_it_is_built(tmp_path, options, words):
     with pytest.raises(OccluposeError, match=f"{words} is built already; give "):
         run(video(tmp_path, 2), frontend=Seer(figures("xx")), **options)
@@ -271,13 +301,16 @@ def test_an_error_of_the_frontend_is_raised(tmp_path):
 
 def test_an_error_while_tracking_is_raised_and_leaves_nothing_behind(tmp_path):
     class Headless(Seer):
-        """From frame 3 on its people have fewer joints than its skeleton, which nobody can compare with those before."""
+        """From frame 3 on its people have fewer joints than its skeleton, which nobody can compare with those
+        before.
+        """
 
         def __call__(self, frame: Frame) -> People:
             people = super().__call__(frame)
             return people if frame.index < 3 else replace(people, xy=people.xy[:, :5])
 
-    before, threads = set(threading.enumerate()), cv2.getNumThreads()
+    before = set(threading.enumerate())
+    threads = cv2.getNumThreads()
     with open_media(video(tmp_path, 8)) as source, pytest.raises(ValueError, match=r"shape|broadcast"):
         list(watch(source, Headless(figures("x" * 8))))
     gc.collect()
@@ -290,7 +323,8 @@ def test_other_weights_are_used(tmp_path):
     lifter = Lifter(8, 1)
     torch.nn.init.normal_(lifter.tcn_3d.out.weight)
     save(lifter.state_dict(), lifter, tmp_path / "mine.safetensors")
-    clip, eyes = video(tmp_path, 12), Seer(figures("x" * 12))
+    clip = video(tmp_path, 12)
+    eyes = Seer(figures("x" * 12))
     mine, shipped = (run(clip, frontend=eyes, weights=weights) for weights in (tmp_path / "mine.safetensors", None))
     again = lifting.lift(mine.observed, lifter=load(tmp_path / "mine.safetensors"))
     np.testing.assert_allclose(mine.xyz, again.xyz, atol=1e-5)
@@ -306,9 +340,13 @@ def test_record_as_arrays():
     def sighting(time: float, *ids: int) -> Sighting:
         value = np.array(ids, np.float32)
         xy = np.broadcast_to(value[:, None, None] + time, (len(ids), 17, 2)).astype(np.float32)
-        return Sighting(time, np.array(ids), xy, np.repeat(value[:, None] / 10, 17, 1), np.full((len(ids), 17), VISIBLE, np.uint8))
+        return Sighting(
+            time, np.array(ids), xy, np.repeat(value[:, None] / 10, 17, 1), np.full((len(ids), 17), VISIBLE, np.uint8)
+        )
 
-    record = Record(COCO17, 10, WIDTH, HEIGHT, [sighting(0.5, 2, 7), sighting(0.6), sighting(0.7, 7), sighting(0.8, 1, 7)])
+    record = Record(
+        COCO17, 10, WIDTH, HEIGHT, [sighting(0.5, 2, 7), sighting(0.6), sighting(0.7, 7), sighting(0.8, 1, 7)]
+    )
     poses = record.poses()
     assert record.ids == poses.track_id.tolist() == [1, 2, 7]
     assert poses.time.tolist() == [0.5, 0.6, 0.7, 0.8]
@@ -330,20 +368,29 @@ def test_empty_record():
 def test_run(tmp_path):
     filmed = world(1.5, 10)
     counts: list[int] = []
-    poses = run(video(tmp_path, 15), frontend=Seer(filmed.xy), progress=lambda record: counts.append(len(record.sightings)))
+    poses = run(
+        video(tmp_path, 15), frontend=Seer(filmed.xy), progress=lambda record: counts.append(len(record.sightings))
+    )
     assert (len(poses), poses.track_id.tolist(), poses.skeleton, poses.fps) == (15, [1, 2, 3, 4], H36M17, 10)
     assert counts == list(range(1, 16))
     assert poses.camera == Camera.from_fov(WIDTH, HEIGHT, 55, assumed=True)
     assert poses.observed is not None and poses.observed.skeleton == COCO17
     order = [int(np.abs(poses.observed.xy[0] - filmed.xy[0, person]).mean((1, 2)).argmin()) for person in range(4)]
     np.testing.assert_allclose(poses.observed.xy[:, order], filmed.xy, atol=1e-3)
-    ankle, own = H36M17.index("left_ankle")[0], COCO17.index("left_ankle")[0]
+    ankle = H36M17.index("left_ankle")[0]
+    own = COCO17.index("left_ankle")[0]
     visible = poses.observed.state[:, :, own] == VISIBLE
     assert visible.any() and not visible.all(), "some are below the picture's edge"
     assert ((poses.state[:, :, ankle] == VISIBLE) == visible).all()
-    np.testing.assert_allclose(poses.xy[:, :, ankle][visible], poses.observed.xy[:, :, own][visible])  # what was seen keeps its pixels
+    # what was seen keeps its pixels
+    np.testing.assert_allclose(poses.xy[:, :, ankle][visible], poses.observed.xy[:, :, own][visible])
     assert np.isfinite(poses.xyz).all() and (poses.xyz[..., 2] > 0.3).all()
-    assert len(run(tmp_path / "a.mp4", frontend=Seer(filmed.xy[3::2]), every=2, start=0.25, end=1.0, max_people=3).track_id) == 3
+    assert (
+        len(
+            run(tmp_path / "a.mp4", frontend=Seer(filmed.xy[3::2]), every=2, start=0.25, end=1.0, max_people=3).track_id
+        )
+        == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -403,7 +450,9 @@ def test_run_prints_nothing_and_writes_nothing(tmp_path, monkeypatch, capfd):
 
 
 def presence(person: int, time: float) -> bool:
-    """Somebody who is lost for nearly as long as the tracker waits; who comes and goes; two short visits; who comes at the end."""
+    """Somebody who is lost for nearly as long as the tracker waits; who comes and goes; two short visits; who comes at
+    the end.
+    """
     return {
         0: not 4 <= time < 5.95,
         1: 3.01 <= time < 9.3 and not 8 <= time < 9.2,
@@ -421,7 +470,8 @@ def assert_streamed(given: list[Poses], whole: Poses) -> None:
         assert (single.track_id.tolist(), single.time) == (expected.track_id.tolist(), expected.time)
         assert (single.state == expected.state).all() and (single.score == expected.score).all()
         assert single.observed == expected.observed
-        root, wanted = single.xyz[:, :, :1], expected.xyz[:, :, :1]
+        root = single.xyz[:, :, :1]
+        wanted = expected.xyz[:, :, :1]
         np.testing.assert_allclose(single.xyz - root, expected.xyz - wanted, atol=0.001)
         np.testing.assert_allclose(root, wanted, atol=0.03)
         np.testing.assert_allclose(single.xy, expected.xy, atol=0.5)
@@ -432,7 +482,9 @@ def test_streaming_is_lifting_at_once(lifter, fps, height):
     seen_by_the_frontend = sightings(world(12.0, fps), presence)
     camera = Camera.from_fov(WIDTH, HEIGHT)
     whole = Lift(camera, height, lifter)(Record(COCO17, fps, WIDTH, HEIGHT, seen_by_the_frontend).poses())
-    window, held, given = Record(COCO17, fps, WIDTH, HEIGHT), [], []
+    window = Record(COCO17, fps, WIDTH, HEIGHT)
+    held = []
+    given = []
 
     def one_by_one() -> Iterator[Sighting]:
         for sighting in seen_by_the_frontend:
@@ -452,7 +504,9 @@ def test_streaming_is_lifting_at_once(lifter, fps, height):
 def test_streaming_anybody_at_any_time(lifter):
     generator = np.random.default_rng(3)
     toggles = [np.cumsum(generator.uniform(0.1, 1.9, 20)) + generator.uniform(0, 4) for _ in PATHS]
-    seen_by_the_frontend = sightings(world(14.0, 10), lambda person, time: np.searchsorted(toggles[person], time) % 2 == 1, seed=3)
+    seen_by_the_frontend = sightings(
+        world(14.0, 10), lambda person, time: np.searchsorted(toggles[person], time) % 2 == 1, seed=3
+    )
     record = Record(COCO17, 10, WIDTH, HEIGHT, seen_by_the_frontend)
     lift = Lift(Camera.from_fov(WIDTH, HEIGHT), None, lifter)
     given = list(lift_stream(iter(seen_by_the_frontend), Record(COCO17, 10, WIDTH, HEIGHT), lift))
@@ -468,7 +522,9 @@ def test_streaming_what_is_shorter_than_the_window(tmp_path, frames):
 def test_a_front_end_that_is_built_takes_no_boxes(tmp_path):
     eyes = Seer(figures("xxx"))
     for watched in (run, lambda *arguments, **options: list(stream(*arguments, **options))):
-        with pytest.raises(OccluposeError, match=r"boxes\.json: seer is built already; give the boxes where it is built"):
+        with pytest.raises(
+            OccluposeError, match=r"boxes\.json: seer is built already; give the boxes where it is built"
+        ):
             watched(video(tmp_path, 3), frontend=eyes, boxes=Path("boxes.json"))
 
 

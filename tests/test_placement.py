@@ -57,13 +57,15 @@ def test_perfect_joints_give_the_root_back(seed, x, y, z, speed):
 @settings(max_examples=10, deadline=None)
 @given(SEEDS, st.floats(2.5, 8))
 def test_a_stroll_is_followed_within_two_centimetres(seed, depth):
-    relative, root = pose(np.random.default_rng(seed), 120), stroll(120, depth)
+    relative = pose(np.random.default_rng(seed), 120)
+    root = stroll(120, depth)
     assert distance(placed(relative, see(relative, root)), root).max() < 0.02
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_few_frames_are_enough(frames):
-    relative, root = pose(np.random.default_rng(0), frames), np.tile([0.5, 0.2, 4.0], (frames, 1))
+    relative = pose(np.random.default_rng(0), frames)
+    root = np.tile([0.5, 0.2, 4.0], (frames, 1))
     assert distance(placed(relative, see(relative, root)), root).max() < 1e-3
 
 
@@ -71,14 +73,16 @@ def test_few_frames_are_enough(frames):
 @pytest.mark.parametrize("depth", [3.0, 6.0])
 def test_a_fifth_of_the_joints_wrong_costs_little(seed, depth):
     rng = np.random.default_rng(seed)
-    relative, root = pose(rng, 150), stroll(150, depth)
+    relative = pose(rng, 150)
+    root = stroll(150, depth)
     error = distance(placed(relative, see(relative, root, rng, outliers=0.2)), root)
     assert error.mean() < 0.04 and error.max() < 0.25
 
 
 def test_joints_thrown_anywhere_in_the_picture_are_forgotten():
     rng = np.random.default_rng(0)
-    relative, root = pose(rng, 150), stroll(150, 4.0)
+    relative = pose(rng, 150)
+    root = stroll(150, 4.0)
     xy = see(relative, root)
     wrong = rng.random(xy.shape[:2]) < 0.2
     xy[wrong] = rng.uniform(0, 1000, (wrong.sum(), 2))
@@ -88,7 +92,8 @@ def test_joints_thrown_anywhere_in_the_picture_are_forgotten():
 @pytest.mark.parametrize("seed", range(3))
 def test_a_gap_of_one_second_is_bridged(seed):
     rng = np.random.default_rng(seed)
-    relative, root = pose(rng, 150), stroll(150, 4.0)
+    relative = pose(rng, 150)
+    root = stroll(150, 4.0)
     xy = see(relative, root, rng)
     xy[60:90] = np.nan
     answer = placed(relative, xy)
@@ -111,7 +116,8 @@ def test_before_and_after_all_evidence_the_speed_dies_out():
 @pytest.mark.parametrize(("depth", "tolerance"), [(3.0, 0.01), (6.0, 0.01), (12.0, 0.03)])
 def test_a_window_with_a_second_on_either_side_equals_the_whole(depth, tolerance):
     rng = np.random.default_rng(0)
-    relative, root = pose(rng, 600), stroll(600, depth)
+    relative = pose(rng, 600)
+    root = stroll(600, depth)
     xy = see(relative, root, rng, outliers=0.1)
     whole = placed(relative, xy)
     for middle in range(100, 500, 40):
@@ -121,7 +127,8 @@ def test_a_window_with_a_second_on_either_side_equals_the_whole(depth, tolerance
 
 def test_the_frame_rate_does_not_matter():
     rng = np.random.default_rng(0)
-    relative, root = pose(rng, 240, 60.0), stroll(240, 5.0, 60.0)
+    relative = pose(rng, 240, 60.0)
+    root = stroll(240, 5.0, 60.0)
     xy = see(relative, root)
     xy[100:160] = np.nan
     assert distance(placed(relative, xy, 60.0)[::2], placed(relative[::2], xy[::2], 30.0)).max() < 0.02
@@ -130,20 +137,24 @@ def test_the_frame_rate_does_not_matter():
 @settings(max_examples=10, deadline=None)
 @given(SEEDS, st.floats(0.5, 2))
 def test_a_person_twice_as_large_is_twice_as_far(seed, scale):
-    relative, root = pose(np.random.default_rng(seed), 40), np.tile([0.3, -0.1, 5.0], (40, 1))
+    relative = pose(np.random.default_rng(seed), 40)
+    root = np.tile([0.3, -0.1, 5.0], (40, 1))
     np.testing.assert_allclose(placed(scale * relative, see(relative, root)), scale * root, atol=0.01)
 
 
 def test_a_longer_lens_puts_the_person_farther_away():
-    relative, root = pose(np.random.default_rng(0), 40), np.tile([0.0, 0.0, 5.0], (40, 1))
-    wide, tele = CAMERA, Camera(1920, 1080, 2 * CAMERA.fx, 2 * CAMERA.fy, CAMERA.cx, CAMERA.cy)
+    relative = pose(np.random.default_rng(0), 40)
+    root = np.tile([0.0, 0.0, 5.0], (40, 1))
+    wide = CAMERA
+    tele = Camera(1920, 1080, 2 * CAMERA.fx, 2 * CAMERA.fy, CAMERA.cx, CAMERA.cy)
     flat = relative * (1, 1, 0)
     xy = see(flat, root)
     np.testing.assert_allclose(placed(flat, xy, camera=tele)[:, 2], 2 * placed(flat, xy, camera=wide)[:, 2], rtol=1e-3)
 
 
 def test_weight_decides_whom_to_believe():
-    relative, root = pose(np.random.default_rng(0), 40), np.tile([0.3, -0.1, 5.0], (40, 1))
+    relative = pose(np.random.default_rng(0), 40)
+    root = np.tile([0.3, -0.1, 5.0], (40, 1))
     xy = see(relative, root)
     xy[:, ::2] += 300
     weight = np.ones(xy.shape[:2])
@@ -152,9 +163,12 @@ def test_weight_decides_whom_to_believe():
 
 
 def test_missing_joints_are_left_out_whatever_is_missing():
-    relative, root = pose(np.random.default_rng(0), 40), np.tile([0.3, -0.1, 5.0], (40, 1))
-    xy, weight = see(relative, root), np.ones((40, 17))
-    xy[:, 1, 0], weight[:, 3] = np.nan, np.nan
+    relative = pose(np.random.default_rng(0), 40)
+    root = np.tile([0.3, -0.1, 5.0], (40, 1))
+    xy = see(relative, root)
+    weight = np.ones((40, 17))
+    xy[:, 1, 0] = np.nan
+    weight[:, 3] = np.nan
     relative[:, 2, 2] = np.nan
     np.testing.assert_allclose(place(relative, xy, weight, CAMERA, FPS), root, atol=1e-3)
 

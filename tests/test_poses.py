@@ -36,19 +36,23 @@ def record(frames=4, people=2, skeleton=BODY22, *, seed=0, lifted=True, observed
         width=640,
         height=480,
         camera=Camera.from_fov(640, 480, assumed=True) if camera else None,
-        observed=observed and record(frames, people, observed, seed=seed + 1, lifted=False, observed=None, camera=camera),
+        observed=observed
+        and record(frames, people, observed, seed=seed + 1, lifted=False, observed=None, camera=camera),
     )
 
 
 @st.composite
 def records(draw, skeletons=SKELETONS, two_d=False):
     skeleton = draw(st.sampled_from(skeletons))
-    frames, people = draw(st.integers(0, 3)), draw(st.integers(0, 2))
+    frames = draw(st.integers(0, 3))
+    people = draw(st.integers(0, 2))
     shape = (frames, people, len(skeleton))
 
     def coordinates(size, state):
         numbers = st.floats(-1e6, 1e6, width=32) | st.floats(-(2**127), 2**127, width=32)
-        return np.where(state[..., None] == 0, np.float32(np.nan), draw(hnp.arrays(np.float32, (*shape, size), elements=numbers)))
+        return np.where(
+            state[..., None] == 0, np.float32(np.nan), draw(hnp.arrays(np.float32, (*shape, size), elements=numbers))
+        )
 
     state = draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 2)))
     known = state * draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 1)))
@@ -105,7 +109,12 @@ def test_npz_holds_the_documented_keys(tmp_path):
         observed = {f"observed_{name}" for name in ("xy", "score", "state", "skeleton", "joint_names")}
         assert set(full) == plain | observed | {"xyz", "camera", "camera_assumed"}
         np.testing.assert_array_equal(full["camera"], Camera.from_fov(640, 480).matrix)
-        assert full["camera"].dtype == np.float64 and full["camera_assumed"] and full["version"] == 1 and full["skeleton"] == "body22"
+        assert (
+            full["camera"].dtype == np.float64
+            and full["camera_assumed"]
+            and full["version"] == 1
+            and full["skeleton"] == "body22"
+        )
         assert full["joint_names"].tolist() == list(BODY22.joints) and full["observed_skeleton"] == "coco17"
 
 
@@ -130,7 +139,9 @@ def test_json_says_its_units_frame_and_version(tmp_path):
 def test_json_leaves_out_absent_people_and_shortens_numbers(tmp_path):
     poses = record(100, 1, observed=None, lifted=False)
     away = np.arange(100) % 10 > 0
-    poses.xy[away], poses.state[away], poses.score[away] = np.nan, 0, 0
+    poses.xy[away] = np.nan
+    poses.state[away] = 0
+    poses.score[away] = 0
     poses.xy[~away] = np.where(np.isnan(poses.xy[~away]), np.nan, 0.1)
     poses.save(tmp_path / "poses.json")
     text = (tmp_path / "poses.json").read_text()
@@ -239,14 +250,28 @@ def test_the_least_that_can_be_lifted(tmp_path):
 
 def test_one_person_with_more(tmp_path):
     finite = np.isfinite(points()).all(-1)
-    given = {"score": finite * 0.5, "state": finite * 1, "xyz": np.where(finite[..., None], 1.5, np.nan) * np.ones(3), "track_id": [7]}
-    path = write(tmp_path / "hand.npz", xy=points(), skeleton="coco17", fps=50, time=[1, 2, 4], width=200, height=300, **given)
+    given = {
+        "score": finite * 0.5,
+        "state": finite * 1,
+        "xyz": np.where(finite[..., None], 1.5, np.nan) * np.ones(3),
+        "track_id": [7],
+    }
+    path = write(
+        tmp_path / "hand.npz", xy=points(), skeleton="coco17", fps=50, time=[1, 2, 4], width=200, height=300, **given
+    )
     poses = Poses.load(path)
-    assert poses.score.max() == 0.5 and poses.state.max() == 1 and poses.xyz.shape == (3, 1, 17, 3) and poses.track_id.tolist() == [7]
+    assert (
+        poses.score.max() == 0.5
+        and poses.state.max() == 1
+        and poses.xyz.shape == (3, 1, 17, 3)
+        and poses.track_id.tolist() == [7]
+    )
     assert poses.time.tolist() == [1, 2, 4] and (poses.width, poses.height) == (200, 300)
 
 
-@pytest.mark.parametrize("camera", [[500, 510, 99.5, 49.5], [[500, 0, 99.5], [0, 510, 49.5], [0, 0, 1]]], ids=["vector", "matrix"])
+@pytest.mark.parametrize(
+    "camera", [[500, 510, 99.5, 49.5], [[500, 0, 99.5], [0, 510, 49.5], [0, 0, 1]]], ids=["vector", "matrix"]
+)
 def test_the_image_size_from_the_camera(tmp_path, camera):
     poses = Poses.load(write(tmp_path / "hand.npz", xy=points(), skeleton="coco17", fps=50, camera=camera))
     assert poses.camera == Camera(200, 100, 500, 510, 99.5, 49.5)
@@ -257,7 +282,9 @@ def test_json_made_by_hand(tmp_path):
     people = [{"track_id": 3, "frames": [{"frame": 0, "xy": row}, {"frame": 2, "xy": [[None, None], *row[1:]]}]}]
     (tmp_path / "hand.json").write_text(json.dumps({"skeleton": "coco17", "fps": 10, "people": people}))
     poses = Poses.load(tmp_path / "hand.json")
-    assert poses.xy.shape == (3, 1, 17, 2) and (poses.width, poses.height) == (17, 11) and poses.track_id.tolist() == [3]
+    assert (
+        poses.xy.shape == (3, 1, 17, 2) and (poses.width, poses.height) == (17, 11) and poses.track_id.tolist() == [3]
+    )
     assert poses.state[:, 0, 0].tolist() == [2, 0, 0] and poses.state[:, 0, 1].tolist() == [2, 0, 2]
 
 
@@ -288,14 +315,29 @@ REFUSED = {
         r"joint_names: are right_ankle, .*; coco17's are nose, .*in this order",
     ),
     "a skeleton that is a number": ({"skeleton": 17}, r"skeleton: Input should be a valid string"),
-    "text for coordinates": ({"xy": np.full((3, 1, 17, 2), "left")}, r"xy: holds values of type <U4; it must hold numbers"),
-    "complex coordinates": ({"xy": points()[:, None] * 1j}, r"xy: holds values of type complex128; it must hold numbers"),
+    "text for coordinates": (
+        {"xy": np.full((3, 1, 17, 2), "left")},
+        r"xy: holds values of type <U4; it must hold numbers",
+    ),
+    "complex coordinates": (
+        {"xy": points()[:, None] * 1j},
+        r"xy: holds values of type complex128; it must hold numbers",
+    ),
     "fractional states": ({"state": finite * 1.5}, r"state: holds values of type float64; it must hold whole numbers"),
     "fractional track ids": ({"track_id": [0.5]}, r"track_id: holds values of type float64"),
-    "flat xy": ({"xy": points()[:, 0]}, r"xy: has shape \(3, 2\); it must be \(time, person, joint, 2\), or \(time, joint, 2\)"),
+    "flat xy": (
+        {"xy": points()[:, 0]},
+        r"xy: has shape \(3, 2\); it must be \(time, person, joint, 2\), or \(time, joint, 2\)",
+    ),
     "three coordinates in xy": ({"xy": np.zeros((3, 1, 17, 3))}, r"xy: has shape \(3, 1, 17, 3\)"),
-    "too few joints": ({"xy": np.zeros((3, 1, 16, 2))}, r"xy: has shape \(3, 1, 16, 2\); it must be .* the 17 joints of coco17"),
-    "too few scores": ({"score": finite[:2] * 1.0}, r"score: has shape \(2, 1, 17\); beside xy \(3, 1, 17, 2\) it must be \(3, 1, 17\)"),
+    "too few joints": (
+        {"xy": np.zeros((3, 1, 16, 2))},
+        r"xy: has shape \(3, 1, 16, 2\); it must be .* the 17 joints of coco17",
+    ),
+    "too few scores": (
+        {"score": finite[:2] * 1.0},
+        r"score: has shape \(2, 1, 17\); beside xy \(3, 1, 17, 2\) it must be \(3, 1, 17\)",
+    ),
     "flat xyz": ({"xyz": points()[:, None]}, r"xyz: has shape .* it must be \(3, 1, 17, 3\)"),
     "too many track ids": ({"track_id": [1, 2]}, r"track_id: has shape \(2,\).* it must be \(1,\)"),
     "too few times": ({"time": [0.0]}, r"time: has shape \(1,\).* it must be \(3,\)"),
@@ -310,8 +352,14 @@ REFUSED = {
         {"xy": with_joint(points()[:, None], (0, 0, 3, 0), np.nan)},
         r"xy: frame 0, person 0: left_ear has some coord.* lacks",
     ),
-    "an infinite point": ({"xy": with_joint(points()[:, None], (0, 0, 3), np.inf)}, r"xy: frame 0, person 0: left_ear is infinitely far"),
-    "an unknown state": ({"state": with_joint(states, (0, 0, 0), 3)}, r"state: holds an unknown state; states are 0 absent"),
+    "an infinite point": (
+        {"xy": with_joint(points()[:, None], (0, 0, 3), np.inf)},
+        r"xy: frame 0, person 0: left_ear is infinitely far",
+    ),
+    "an unknown state": (
+        {"state": with_joint(states, (0, 0, 0), 3)},
+        r"state: holds an unknown state; states are 0 absent",
+    ),
     "a negative state": ({"state": with_joint(states, (0, 0, 0), -1)}, r"state: holds an unknown state"),
     "seen without coordinates": (
         {"state": with_joint(states, (1, 0, 5), 2)},
@@ -321,19 +369,43 @@ REFUSED = {
         {"state": with_joint(states, (2, 0, 4), 0)},
         r"state: frame 2, person 0: right_ear is absent but has coord",
     ),
-    "absent in 2D only": ({"xyz": np.zeros((3, 1, 17, 3))}, r"xyz: frame 1, person 0: left_shoulder is absent but has coordinates"),
-    "scores in percent": ({"score": finite * 90.0}, r"score: frame 0, person 0: nose has a score outside 0..1; scale scores to 0..1"),
-    "a score that is no number": ({"score": with_joint(finite * 1.0, (0, 0, 0), np.nan)}, r"score: frame 0, person 0: nose has a score"),
+    "absent in 2D only": (
+        {"xyz": np.zeros((3, 1, 17, 3))},
+        r"xyz: frame 1, person 0: left_shoulder is absent but has coordinates",
+    ),
+    "scores in percent": (
+        {"score": finite * 90.0},
+        r"score: frame 0, person 0: nose has a score outside 0..1; scale scores to 0..1",
+    ),
+    "a score that is no number": (
+        {"score": with_joint(finite * 1.0, (0, 0, 0), np.nan)},
+        r"score: frame 0, person 0: nose has a score",
+    ),
     "an odd camera": ({"camera": np.eye(4)}, r"camera: is neither fx, fy, cx, cy nor a 3 x 3 intrinsic matrix"),
-    "a camera of another form": ({"camera": np.ones((3, 3))}, r"camera: not an intrinsic matrix; it must be \[\[fx, 0, cx\]"),
-    "a camera without focal length": ({"camera": [0, 0, 50, 50]}, r"camera: focal lengths 0.0, 0.0; they must be positive"),
-    "nothing to take the size from": ({"xy": np.full((1, 1, 17, 2), np.nan), "width": None}, r"width, height: are missing"),
+    "a camera of another form": (
+        {"camera": np.ones((3, 3))},
+        r"camera: not an intrinsic matrix; it must be \[\[fx, 0, cx\]",
+    ),
+    "a camera without focal length": (
+        {"camera": [0, 0, 50, 50]},
+        r"camera: focal lengths 0.0, 0.0; they must be positive",
+    ),
+    "nothing to take the size from": (
+        {"xy": np.full((1, 1, 17, 2), np.nan), "width": None},
+        r"width, height: are missing",
+    ),
     "observed without its skeleton": (
         {"observed_xy": points()[:, None]},
         r"observed_xy, observed_skeleton: one is there without the other",
     ),
-    "other frames in observed": ({"observed_xy": np.zeros((2, 1, 17, 2)), "observed_skeleton": "coco17"}, r"observed: .*has shape"),
-    "observed in another skeleton": ({"observed_xy": points()[:, None], "observed_skeleton": "h36m18"}, r"h36m18: not a known skeleton"),
+    "other frames in observed": (
+        {"observed_xy": np.zeros((2, 1, 17, 2)), "observed_skeleton": "coco17"},
+        r"observed: .*has shape",
+    ),
+    "observed in another skeleton": (
+        {"observed_xy": points()[:, None], "observed_skeleton": "h36m18"},
+        r"h36m18: not a known skeleton",
+    ),
 }
 
 
@@ -402,18 +474,27 @@ BAD_JSON = {
     "no people": ({"people": None}, r"people: is missing; a poses file needs at least people, skeleton and fps"),
     "no skeleton": ({"skeleton": None}, r"skeleton: is missing"),
     "no fps": ({"fps": None}, r"fps: is missing"),
-    "other units": ({"units": "millimetres"}, r"units: is not ours; it must be 'metres, pixels, seconds' or be left out"),
+    "other units": (
+        {"units": "millimetres"},
+        r"units: is not ours; it must be 'metres, pixels, seconds' or be left out",
+    ),
     "another frame": ({"frame": "z up"}, r"frame: is not ours; it must be 'camera: x right, y down, z forward'"),
     "an unknown key": ({"scores": []}, r"scores: is not known"),
     "an unknown skeleton": ({"skeleton": "coco18"}, r"coco18: not a known skeleton"),
     "another order of joints": ({"joint_names": ["nose"]}, r"joint_names: are nose; coco17's are nose, left_eye"),
     "people that are numbers": ({"people": [1, 2]}, r"people: not a list of people"),
     "people that are a number": ({"people": 1}, r"people: not a list of people"),
-    "a person without a number": ({"people": [{"frames": []}]}, r"people: not a list of people with track_id .*'track_id'"),
+    "a person without a number": (
+        {"people": [{"frames": []}]},
+        r"people: not a list of people with track_id .*'track_id'",
+    ),
     "a frame without a number": ({"people": [person({"xy": [[1, 2]] * 17})]}, r"people: .*'frame'"),
     "a frame without scores": ({"people": [person(frame(), {"frame": 1, "xy": [[1, 2]] * 17})]}, r"people: .*'score'"),
     "frames without xy": ({"people": [person({"frame": 0, "score": [1] * 17})]}, r"people: .*'xy'"),
-    "too few joints": ({"people": [person(frame(xy=[[1.0, 2.0]] * 16))]}, r"people: .*xy of shape \(16, 2\), float64, not \(17, 2\)"),
+    "too few joints": (
+        {"people": [person(frame(xy=[[1.0, 2.0]] * 16))]},
+        r"people: .*xy of shape \(16, 2\), float64, not \(17, 2\)",
+    ),
     "ragged joints": ({"people": [person(frame(xy=[[1.0]] + [[1.0, 2.0]] * 16))]}, r"people: not a list of people"),
     "text for a joint": ({"people": [person(frame(xy=[["a", "b"]] * 17))]}, r"people: not a list of people"),
     "a negative frame": ({"people": [person(frame(frame=-1))]}, r"people: .*frame numbers from -1 to -1"),
@@ -423,13 +504,28 @@ BAD_JSON = {
     ),
     "the same frame twice": ({"people": [person(frame(), frame())]}, r"people: .*not 1 different ones"),
     "an absurd frame": ({"people": [person(frame(frame=10**12))]}, r"people: not a list of people"),
-    "seen without coordinates": ({"people": [person(frame(xy=[[None, None]] * 17))]}, r"state: frame 0, person 1: nose has no coordinates"),
-    "half a point": ({"people": [person(frame(xy=[[None, 1.0]] * 17))]}, r"xy: frame 0, person 1: nose has some coordinates"),
-    "a fractional state": ({"people": [person(frame(state=[1.5] * 17))]}, r"people: .*state of shape \(17,\), float64, not \(17,\), int64"),
+    "seen without coordinates": (
+        {"people": [person(frame(xy=[[None, None]] * 17))]},
+        r"state: frame 0, person 1: nose has no coordinates",
+    ),
+    "half a point": (
+        {"people": [person(frame(xy=[[None, 1.0]] * 17))]},
+        r"xy: frame 0, person 1: nose has some coordinates",
+    ),
+    "a fractional state": (
+        {"people": [person(frame(state=[1.5] * 17))]},
+        r"people: .*state of shape \(17,\), float64, not \(17,\), int64",
+    ),
     "observed that is a number": ({"observed": 3}, r"observed: not a list of people"),
     "observed without people": ({"observed": {"skeleton": "coco17"}}, r"observed: not a list of people.*'people'"),
-    "an unknown key in observed": ({"observed": {"skeleton": "coco17", "fps": 3, "people": [person()]}}, r"observed_fps: is not known"),
-    "observed of other people": ({"observed": {"skeleton": "coco17", "people": [person(track_id=2)]}}, r"observed: has other people"),
+    "an unknown key in observed": (
+        {"observed": {"skeleton": "coco17", "fps": 3, "people": [person()]}},
+        r"observed_fps: is not known",
+    ),
+    "observed of other people": (
+        {"observed": {"skeleton": "coco17", "people": [person(track_id=2)]}},
+        r"observed: has other people",
+    ),
 }
 
 
@@ -445,7 +541,9 @@ def test_json_that_is_refused(tmp_path, change, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b"[" * 100_000, b""], ids=["cut", "binary", "nested", "empty"])
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff\xfe\x00", b"[" * 100_000, b""], ids=["cut", "binary", "nested", "empty"]
+)
 def test_json_that_is_none(tmp_path, content):
     path = tmp_path / "poses.json"
     path.write_bytes(content)
@@ -456,7 +554,9 @@ def test_json_that_is_none(tmp_path, content):
 @pytest.mark.parametrize("name", ["poses.csv", "poses", "poses.npy"])
 def test_other_suffixes(tmp_path, name):
     for use in (record().save, Poses.load):
-        with pytest.raises(OccluposeError, match=rf"{name}: not a poses file by its suffix; poses are \.npz or \.json$"):
+        with pytest.raises(
+            OccluposeError, match=rf"{name}: not a poses file by its suffix; poses are \.npz or \.json$"
+        ):
             use(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

@@ -59,7 +59,8 @@ def test_a_copy_at_scale_one_is_exact():
 def test_beyond_a_picture_lies_the_grey_that_was_asked_for(shrink):
     image = np.full((200, 300, 3), 90, np.uint8)
     matrix = np.array([[1 / shrink, 0, 10], [0, 1 / shrink, 10]])
-    width, height = int(300 / shrink) + 20, int(200 / shrink) + 20
+    width = int(300 / shrink) + 20
+    height = int(200 / shrink) + 20
     for beyond, options in ((0, {}), (128, {"beyond": 128}), (255, {"beyond": 255})):
         picture = Pyramid(image).cut(matrix, width, height, **options)
         for side in (picture[:8], picture[-8:], picture[:, :8], picture[:, -8:]):

@@ -76,19 +76,37 @@ def test_published_limbs_of_mpi15():
 
 
 def test_published_edges_of_coco():
-    published = [(16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11)]
+    published = [
+        (16, 14),
+        (14, 12),
+        (17, 15),
+        (15, 13),
+        (12, 13),
+        (6, 12),
+        (7, 13),
+        (6, 7),
+        (6, 8),
+        (7, 9),
+        (8, 10),
+        (9, 11),
+    ]
     published += [(2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7)]
-    assert {frozenset(COCO17.index(*limb)) for limb in COCO17.limbs} == {frozenset((a - 1, b - 1)) for a, b in published}
+    assert {frozenset(COCO17.index(*limb)) for limb in COCO17.limbs} == {
+        frozenset((a - 1, b - 1)) for a, b in published
+    }
 
 
-@pytest.mark.parametrize("skeleton", [skeleton for skeleton in SKELETONS if skeleton.root], ids=lambda skeleton: skeleton.name)
+@pytest.mark.parametrize(
+    "skeleton", [skeleton for skeleton in SKELETONS if skeleton.root], ids=lambda skeleton: skeleton.name
+)
 def test_every_joint_leads_to_the_root(skeleton):
     root = skeleton.joints.index(skeleton.root)
     parents = skeleton.parents
     for joint in range(len(skeleton)):
         steps = 0
         while joint != root:
-            joint, steps = parents[joint], steps + 1
+            joint = parents[joint]
+            steps = steps + 1
             assert steps <= len(skeleton)
 
 
@@ -105,7 +123,9 @@ def test_sigmas_are_the_published_ones():
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(OccluposeError, match=r"^coco18: not a known skeleton; known are coco17, h36m17, .*body22, body26$"):
+    with pytest.raises(
+        OccluposeError, match=r"^coco18: not a known skeleton; known are coco17, h36m17, .*body22, body26$"
+    ):
         by_name("coco18")
     with pytest.raises(OccluposeError, match=r"^tail: not a joint of coco17; it has nose, .*right_ankle$"):
         COCO17.index("nose", "tail")
@@ -140,7 +160,8 @@ def test_recipes_of_the_trunk():
 
 
 def test_neck_and_thorax_are_one_place_before_the_shoulders_are_asked():
-    h36m, mpi = named(H36M17), named(MPI15)
+    h36m = named(H36M17)
+    mpi = named(MPI15)
     np.testing.assert_array_equal(convert(h36m, H36M17, MPI15)[MPI15.index("neck")], h36m[H36M17.index("thorax")])
     np.testing.assert_array_equal(convert(mpi, MPI15, H36M17)[H36M17.index("thorax")], mpi[MPI15.index("neck")])
 
@@ -148,7 +169,12 @@ def test_neck_and_thorax_are_one_place_before_the_shoulders_are_asked():
 def test_bone_ends_are_joints():
     bones = named(CMU31)
     body = dict(zip(BODY22.joints, convert(bones, CMU31, BODY22), strict=True))
-    for joint, bone in {"left_knee": "lfemur", "right_wrist": "rradius", "head_top": "head", "thorax": "thorax"}.items():
+    for joint, bone in {
+        "left_knee": "lfemur",
+        "right_wrist": "rradius",
+        "head_top": "head",
+        "thorax": "thorax",
+    }.items():
         np.testing.assert_array_equal(body[joint], bones[CMU31.joints.index(bone)])
     np.testing.assert_allclose(body["pelvis"], bones[CMU31.index("lhipjoint", "rhipjoint")].mean(0))
     assert np.isnan(body["nose"]).all()
@@ -160,7 +186,13 @@ def test_leading_axes_and_missing_joints():
     converted = convert(joints, COCO17, H36M17)
     assert converted.shape == (5, 2, 17, 2)
     lost = np.isnan(converted[3, 1]).all(-1)
-    assert {H36M17.joints[index] for index in np.flatnonzero(lost)} == {"pelvis", "left_hip", "spine", "neck_nose", "head_top"}
+    assert {H36M17.joints[index] for index in np.flatnonzero(lost)} == {
+        "pelvis",
+        "left_hip",
+        "spine",
+        "neck_nose",
+        "head_top",
+    }
 
 
 def test_a_made_joint_is_as_sure_as_the_least_of_its_parts():

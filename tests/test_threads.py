@@ -21,7 +21,9 @@ def test_background_work_gives_way_and_nothing_else_does():
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     for polite, expected in ((True, POLITE), (False, before)):
         with background("helper", polite=polite) as worker:
-            assert worker.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result() == expected
+            assert (
+                worker.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result() == expected
+            )
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
@@ -37,7 +39,8 @@ def test_where_priorities_are_forbidden_the_work_is_done_all_the_same(monkeypatc
 
 def test_opencv_is_on_one_thread_until_the_last_is_done():
     before = cv2.getNumThreads()
-    first, second = opencv_on_one_thread(), opencv_on_one_thread()
+    first = opencv_on_one_thread()
+    second = opencv_on_one_thread()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)

@@ -9,8 +9,25 @@ from occlupose.tracking import Tracker
 FPS = 30
 TWICE = 0.02  # s: somebody who is seen in two frames of these is confirmed
 SEEDS = st.integers(0, 2**32 - 1)
-BODY = np.array([[0, -0.45], [-0.03, -0.47], [0.03, -0.47], [-0.1, -0.3], [0.1, -0.3], [-0.14, -0.12], [0.14, -0.12], [-0.16, 0.03],
-                 [0.16, 0.03], [-0.07, 0.02], [0.07, 0.02], [-0.07, 0.25], [0.07, 0.25], [-0.07, 0.47], [0.07, 0.47]])  # fmt: skip
+BODY = np.array(
+    [
+        [0, -0.45],
+        [-0.03, -0.47],
+        [0.03, -0.47],
+        [-0.1, -0.3],
+        [0.1, -0.3],
+        [-0.14, -0.12],
+        [0.14, -0.12],
+        [-0.16, 0.03],
+        [0.16, 0.03],
+        [-0.07, 0.02],
+        [0.07, 0.02],
+        [-0.07, 0.25],
+        [0.07, 0.25],
+        [-0.07, 0.47],
+        [0.07, 0.47],
+    ]
+)
 
 
 def people(*centres, side=200.0, jitter=None, box_score=None):
@@ -20,7 +37,9 @@ def people(*centres, side=200.0, jitter=None, box_score=None):
         xy = xy + jitter.normal(0, 0.01 * side, xy.shape)
     boxes = np.concatenate([xy.min(1), xy.max(1)], -1) if len(xy) else np.zeros((0, 4))
     best = np.ones(len(xy)) if box_score is None else np.array(box_score)
-    return People(xy.astype(np.float32), np.ones(xy.shape[:2], np.float32), boxes.astype(np.float32), best.astype(np.float32))
+    return People(
+        xy.astype(np.float32), np.ones(xy.shape[:2], np.float32), boxes.astype(np.float32), best.astype(np.float32)
+    )
 
 
 def see(tracker, crowd, time):
@@ -42,7 +61,8 @@ def without(crowd, *gone):
 @pytest.mark.parametrize("hidden", [(0,), (1,), (0, 1)])
 @pytest.mark.parametrize("fps", [10, 30])
 def test_people_who_cross_keep_their_ids(gap, hidden, fps):
-    tracker, jitter = Tracker(confirm=TWICE), np.random.default_rng(0)
+    tracker = Tracker(confirm=TWICE)
+    jitter = np.random.default_rng(0)
     for frame in range(4 * fps):
         time = frame / fps
         crowd = people(*walkers(time), jitter=jitter)
@@ -60,7 +80,9 @@ def test_somebody_new_has_an_id_once_confirmed_and_in_hindsight_from_the_first_f
     assert [who.tracks.tolist() for who in seen] == [[1, 2]] * 6 + [[1, 2, 3]]
 
 
-@pytest.mark.parametrize(("frames", "fps", "expected"), [(6, 30, -1), (7, 30, 1), (12, 60, -1), (13, 60, 1), (1, 2, -1), (2, 2, 1)])
+@pytest.mark.parametrize(
+    ("frames", "fps", "expected"), [(6, 30, -1), (7, 30, 1), (12, 60, -1), (13, 60, 1), (1, 2, -1), (2, 2, 1)]
+)
 def test_a_ghost_of_less_than_the_time_to_confirm_has_no_id_and_uses_none_up(frames, fps, expected):
     tracker = Tracker(confirm=0.2)
     seen = [tracker.update(people((100, 300)) if frame < frames else people(), frame / fps) for frame in range(2 * fps)]
@@ -71,7 +93,9 @@ def test_a_ghost_of_less_than_the_time_to_confirm_has_no_id_and_uses_none_up(fra
     assert who.tracks.tolist() == [2]
 
 
-@pytest.mark.parametrize(("frames", "expected"), [(1, [[1]]), (3, [[1, -1], [1, 2], [1, 2]]), (6, [[1, -1], *[[1, 2]] * 5])])
+@pytest.mark.parametrize(
+    ("frames", "expected"), [(1, [[1]]), (3, [[1, -1], [1, 2], [1, 2]]), (6, [[1, -1], *[[1, 2]] * 5])]
+)
 def test_in_what_is_shorter_than_the_time_to_confirm_two_sights_do_or_the_only_one(frames, expected):
     tracker = Tracker(confirm=0.2)
     crowds = [people((100, 300), (700, 300)) for _ in range(frames)]
@@ -114,7 +138,8 @@ def test_somebody_who_enters_far_from_where_another_left_is_somebody_new():
 
 
 def test_somebody_who_turns_at_a_run_keeps_the_id():
-    tracker, jitter = Tracker(confirm=TWICE), np.random.default_rng(0)
+    tracker = Tracker(confirm=TWICE)
+    jitter = np.random.default_rng(0)
     for frame in range(6 * FPS):
         ids = see(tracker, people((500 + 200 * np.sin(2.5 * frame / FPS), 300), jitter=jitter), frame / FPS)
     np.testing.assert_array_equal(ids, [1])
@@ -172,7 +197,10 @@ def test_scale_of_the_picture_does_not_matter():
     def run(scale):
         tracker = Tracker(confirm=TWICE)
         shown = [np.array(walkers(frame / FPS)) * scale for frame in range(120)]
-        return [see(tracker, people(*centres, side=200 * scale), frame / FPS).tolist() for frame, centres in enumerate(shown)]
+        return [
+            see(tracker, people(*centres, side=200 * scale), frame / FPS).tolist()
+            for frame, centres in enumerate(shown)
+        ]
 
     assert run(1.0) == run(0.25)
 
@@ -193,7 +221,8 @@ def scene(seed):
 @settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_no_id_comes_twice_in_a_frame_and_new_ids_come_in_order(seed):
-    tracker, most = Tracker(confirm=TWICE), 0
+    tracker = Tracker(confirm=TWICE)
+    most = 0
     for frame, crowd in enumerate(scene(seed)):
         ids = see(tracker, crowd, frame / FPS)
         known = ids[ids > 0]
@@ -206,7 +235,9 @@ def test_no_id_comes_twice_in_a_frame_and_new_ids_come_in_order(seed):
 @settings(max_examples=25, deadline=None)
 @given(SEEDS, SEEDS)
 def test_the_order_of_the_people_does_not_matter(seed, order_seed):
-    rng, straight, shuffled = np.random.default_rng(order_seed), Tracker(confirm=TWICE), Tracker(confirm=TWICE)
+    rng = np.random.default_rng(order_seed)
+    straight = Tracker(confirm=TWICE)
+    shuffled = Tracker(confirm=TWICE)
     for frame, crowd in enumerate(scene(seed)):
         order = rng.permutation(len(crowd))
         mixed = People(crowd.xy[order], crowd.score[order], crowd.boxes[order], crowd.box_score[order])

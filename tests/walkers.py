@@ -33,7 +33,9 @@ def _standing() -> np.ndarray:
 
 
 def walk(where: Callable[[np.ndarray], np.ndarray], frames: int) -> np.ndarray:
-    """(time, joint, 3) right, up, forward over the floor, following a path: seconds -> (time, 2) right, forward. Feet take turns."""
+    """(time, joint, 3) right, up, forward over the floor, following a path: seconds -> (time, 2) right, forward. Feet
+    take turns.
+    """
     time = np.arange(frames) / FPS
     body = np.repeat(_standing()[None], frames, 0)
     body[..., [0, 2]] += where(time)[:, None]
@@ -53,7 +55,9 @@ def stand(right: float, forward: float, frames: int = 30) -> np.ndarray:
 
 
 def tilt(pitch: float, roll: float) -> np.ndarray:
-    """(3, 3): right, down, forward of the level camera to those of one that looks down by the pitch and is rolled, degrees."""
+    """(3, 3): right, down, forward of the level camera to those of one that looks down by the pitch and is rolled,
+    degrees.
+    """
     p, r = np.radians([pitch, roll])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])

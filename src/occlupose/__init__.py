@@ -1,4 +1,6 @@
-"""occlupose finds people in images and video, in 2D and 3D, and says of every joint whether it was seen, hidden or absent."""
+"""occlupose finds people in images and video, in 2D and 3D, and says of every joint whether it was seen, hidden or
+absent.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

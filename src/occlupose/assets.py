@@ -1,6 +1,7 @@
 """Files that are not shipped with occlupose: fetched once from a pinned wheel, checked, kept in the user's cache.
 
-The cache is `platformdirs.user_cache_dir("occlupose")`, or the folder named by the environment variable OCCLUPOSE_CACHE.
+The cache is `platformdirs.user_cache_dir("occlupose")`, or the folder named by the environment variable
+OCCLUPOSE_CACHE.
 """
 
 import hashlib
@@ -19,7 +20,15 @@ from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 
 # One tag for everybody, whatever machine asks: the same wheel, so the same hash.
-_TAG = ("--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--implementation", "cp", "--only-binary=:all:")
+_TAG = (
+    "--platform",
+    "manylinux_2_28_x86_64",
+    "--python-version",
+    "3.11",
+    "--implementation",
+    "cp",
+    "--only-binary=:all:",
+)
 
 
 @dataclass(frozen=True)
@@ -62,8 +71,12 @@ BLAZEPOSE = Asset(
     licence="Apache-2.0",
     sha256="05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",
     members={
-        "mediapipe/modules/pose_detection/pose_detection.tflite": "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
-        "mediapipe/modules/pose_landmark/pose_landmark_full.tflite": "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+        "mediapipe/modules/pose_detection/pose_detection.tflite": (
+            "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c"
+        ),
+        "mediapipe/modules/pose_landmark/pose_landmark_full.tflite": (
+            "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f"
+        ),
         "mediapipe-0.10.21.dist-info/LICENSE": "8707eef0533987efc5b155d64761eeb6e20793f50b9bd1a68dad1cf4719d0ed8",
     },
 )
@@ -75,7 +88,9 @@ DEMO_CLIP = Asset(
     licence="BSD-3-Clause",
     sha256="928c65f277d8bd4a9f64386593477f9c7bfb2437205f1ea141efcf5ce771516f",
     members={
-        "Pose2Sim/Demo_MultiPerson/videos/cam01.mp4": "543cee6a4c2c2b52dc9eac9137ee63d14f1f84e706a9a7264769edcb11e5ea53",
+        "Pose2Sim/Demo_MultiPerson/videos/cam01.mp4": (
+            "543cee6a4c2c2b52dc9eac9137ee63d14f1f84e706a9a7264769edcb11e5ea53"
+        ),
         "pose2sim-0.9.8.dist-info/LICENSE": "7f8a9ede713463b96d261a39c3ec404748c8e4f528c795e5f8cb18898ed944cf",
     },
 )
@@ -124,13 +139,24 @@ def fetch(asset: Asset) -> dict[str, Path]:
 def _download(asset: Asset, folder: Path) -> Path:
     """The asset's wheel, downloaded into `folder`."""
     wanted = f"{asset.package}=={asset.version}"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-input",
+        "--disable-pip-version-check",
+    ]
     command += ["--retries", "2", "--timeout", "15", *_TAG, "--dest", str(folder), wanted]
     result = subprocess.run(command, capture_output=True, text=True)
     wheels = sorted(folder.glob("*.whl"))
     if result.returncode or len(wheels) != 1:
         reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ")
-        raise OccluposeError(f"{wanted}: could not be downloaded by pip ({reason}); needs pip and network once, to fill {cache()}")
+        raise OccluposeError(
+            f"{wanted}: could not be downloaded by pip ({reason}); needs pip and network once, to fill {cache()}"
+        )
     return wheels[0]
 
 

@@ -1,7 +1,8 @@
-"""From pictures to everybody in them, in space, without a look at the frames before or after: HUPOR, with people tracked.
+"""From pictures to everybody in them, in space, without a look at the frames before or after: HUPOR, with people
+tracked.
 
-What finds people says where they are in metres and which of their joints are hidden. So nothing is lifted, and no flow is measured; frames
-of a video have to do with each other only by who is who.
+What finds people says where they are in metres and which of their joints are hidden. So nothing is lifted, and no flow
+is measured; frames of a video have to do with each other only by who is who.
 """
 
 from collections import deque
@@ -51,7 +52,9 @@ def finder(weights: Path | None = None, *, flip: bool = False, device: str = "cp
         OccluposeError: none ship; no such file, not one of HUPOR; no such device.
     """
     if weights is None and not predict.SHIPPED.exists():
-        raise OccluposeError("hupor: no weights of it ship with this version; give weights that `occlupose train hupor` wrote")
+        raise OccluposeError(
+            "hupor: no weights of it ship with this version; give weights that `occlupose train hupor` wrote"
+        )
     return predict.load(weights, flip=flip, device=device)
 
 
@@ -73,8 +76,8 @@ def run(
         progress: called after each frame with all that was seen so far.
 
     Returns:
-        MPI15 joints with pixels, metres (camera frame), score and state; absent joints are NaN, and so are the metres of somebody of
-        whom nothing says how far away they are.
+        MPI15 joints with pixels, metres (camera frame), score and state; absent joints are NaN, and so are the metres
+        of somebody of whom nothing says how far away they are.
 
     Raises:
         OccluposeError: the source cannot be read, or the networks say what is no number.
@@ -92,7 +95,9 @@ def begin(source: Source, camera: Camera) -> Record:
     return Record(MPI15, source.fps, source.width, source.height, camera=camera)
 
 
-def watch(source: Source, find: Finder, camera: Camera, *, max_people: int | None = None) -> Generator[Sighting, None, None]:
+def watch(
+    source: Source, find: Finder, camera: Camera, *, max_people: int | None = None
+) -> Generator[Sighting, None, None]:
     """The people of each frame of a source, in space, some frames late: finder and tracker.
 
     Ghosts, people who are gone before `tracking.Tracker` confirms them, are left out.
@@ -100,7 +105,8 @@ def watch(source: Source, find: Finder, camera: Camera, *, max_people: int | Non
     Arguments:
         max_people: at most so many in a frame; who was there first stays.
     """
-    tracker, places = Tracker(look_back=TAIL), Places(max_people)
+    tracker = Tracker(look_back=TAIL)
+    places = Places(max_people)
     waiting: deque[_Moment] = deque()
     with closing(prefetch(source, polite=not source.live)) as frames:
         for frame in frames:
@@ -124,14 +130,19 @@ class _Moment:
 
     def told(self, places: Places) -> Sighting:
         """The people who have an id and a place, by id."""
-        ids, found = self.who.ids, self.found
+        ids = self.who.ids
+        found = self.found
         known = np.flatnonzero(places(ids, self.time))
         known = known[np.argsort(ids[known])]
-        return Sighting(self.time, ids[known], found.xy[known], found.score[known], found.state[known], found.xyz[known])
+        return Sighting(
+            self.time, ids[known], found.xy[known], found.score[known], found.state[known], found.xyz[known]
+        )
 
 
 def people(found: Found) -> People:
-    """The people as a tracker wants them: an absent joint is in the middle of the others, with score 0; boxes are round the joints."""
+    """The people as a tracker wants them: an absent joint is in the middle of the others, with score 0; boxes are round
+    the joints.
+    """
     there = (found.state != ABSENT)[..., None]
     middle = np.where(there, found.xy, 0).sum(1, keepdims=True) / np.maximum(there.sum(1, keepdims=True), 1)
     xy = np.where(there, found.xy, middle)
@@ -142,8 +153,8 @@ def people(found: Found) -> People:
 def scaled(poses: Poses, height: float | None) -> Poses:
     """The people so tall, in metres, and as much nearer or farther away as that takes: their pixels stay.
 
-    Each is scaled alike in all frames, by the median over their bones of how much longer these are than usual; somebody without a
-    bone in space stays as they are. None: everybody does.
+    Each is scaled alike in all frames, by the median over their bones of how much longer these are than usual; somebody
+    without a bone in space stays as they are. None: everybody does.
     """
     if height is None or poses.xyz is None:
         return poses
@@ -156,7 +167,9 @@ def scaled(poses: Poses, height: float | None) -> Poses:
 
 
 def stature(xyz: Float[np.ndarray, "time 15 3"]) -> float:
-    """How tall somebody stands, m, if all of their bones are as much longer than usual as those that are known; NaN where none is."""
+    """How tall somebody stands, m, if all of their bones are as much longer than usual as those that are known; NaN
+    where none is.
+    """
     start, end = (list(MPI15.index(*joints)) for joints in zip(*BONES, strict=True))
     share = np.linalg.norm(xyz[:, start] - xyz[:, end], axis=-1) / (np.array(list(BONES.values())) / 100)
     known = share[np.isfinite(share)]

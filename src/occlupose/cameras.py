@@ -48,7 +48,8 @@ class Camera:
     def from_fov(cls, width: int, height: int, fov_degrees: float = 55.0, assumed: bool = False) -> "Camera":
         """A camera with this field of view over the long side of the image, looking through its centre.
 
-        The default of 55 degrees is ours: between a phone's main camera (about 65) and a webcam or video camera (45 to 60).
+        The default of 55 degrees is ours: between a phone's main camera (about 65) and a webcam or video camera (45 to
+            60).
 
         Raises:
             OccluposeError: the field of view is not between 0 and 180 degrees.
@@ -73,7 +74,8 @@ class Camera:
 
     @classmethod
     def load(cls, path: str | Path) -> "Camera":
-        """Read a camera from a .json file with width, height and either fx, fy, cx, cy or the 3 x 3 matrix K, all in pixels.
+        """Read a camera from a .json file with width, height and either fx, fy, cx, cy or the 3 x 3 matrix K, all in
+        pixels.
 
         Raises:
             OccluposeError: the file cannot be read or says something else; names the file.
@@ -108,7 +110,9 @@ class Camera:
         xy1 = np.concatenate([(xy - self._centre) / self._focal, np.ones_like(xy[..., :1])], axis=-1)
         return xy1.astype(xy.dtype)
 
-    def back_project(self, xy: Float[np.ndarray, "*any 2"], depth: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any 3"]:
+    def back_project(
+        self, xy: Float[np.ndarray, "*any 2"], depth: Float[np.ndarray, "*any"]
+    ) -> Float[np.ndarray, "*any 3"]:
         """Points (metres, camera frame) seen at these pixels with this z."""
         return self.rays(xy) * np.asarray(depth)[..., None]
 

@@ -4,5 +4,6 @@
 class OccluposeError(Exception):
     """A file, option or value from outside that cannot be used.
 
-    The message is one line, `FILE: what was wrong; what would be right`. The command line prints it and exits with code 2.
+    The message is one line, `FILE: what was wrong; what would be right`. The command line prints it and exits with code
+    2.
     """

@@ -13,8 +13,8 @@ from occlupose.errors import OccluposeError
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary name in the folder of `path`, with the same suffix, that becomes `path` when the block ends well.
 
-    The folder is made where it is missing. After any exception neither the temporary file nor a half-written `path` is left,
-    and a file that stood at `path` before is untouched.
+    The folder is made where it is missing. After any exception neither the temporary file nor a half-written `path` is
+    left, and a file that stood at `path` before is untouched.
 
     Raises:
         OccluposeError: the disk is full, the folder is not writable, or the like; names `path`.
@@ -31,4 +31,6 @@ def atomic(path: str | Path) -> Iterator[Path]:
                 temporary.unlink()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise OccluposeError(f"{path}: could not be written ({reason}); choose a folder that is writable and has room") from error
+        raise OccluposeError(
+            f"{path}: could not be written ({reason}); choose a folder that is writable and has room"
+        ) from error

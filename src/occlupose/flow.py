@@ -16,12 +16,15 @@ if TYPE_CHECKING:  # imported where it is used: DIS does without
 
 __all__ = ["DIS", "RAFT", "Displacements", "Flow", "FlowMeter", "Name", "build", "raft"]
 
-PERSON_PIXELS = 128  # about what the smallest person is shrunk to for the flow, by a whole factor: enough to tell limb from background
+# about what the smallest person is shrunk to for the flow, by a whole factor: enough to tell limb from background
+PERSON_PIXELS = 128
 REGION_PIXELS = 100_000  # the most pixels a flow is computed on, so that a frame costs a few ms however large it is
 PADDING = 0.25  # of the box side, added round each person
 SMALLEST = 16  # px, the least side of what the flow is computed on
 PATCH = 5  # px, side of the square round a joint over which the flow is averaged
-RAFT_STEP, RAFT_SMALLEST = 8, 128  # px: RAFT takes multiples of the one, and its features are correlated on four levels from the other on
+# px: RAFT takes multiples of the one, and its features are correlated on four levels from the other on
+RAFT_STEP = 8
+RAFT_SMALLEST = 128
 
 Name = Literal["dis", "raft-small", "raft-large"]
 """What `build` knows."""
@@ -57,8 +60,9 @@ class RAFT:
     """A network of the RAFT kind (Teed and Deng, ECCV 2020) as a flow; `raft` has those of torchvision.
 
     Arguments:
-        network: two batches of pictures (batch, 3, height, width) in -1..1, sides multiples of 8 and 128 or more, to a list of ever better
-            flows (batch, 2, height, width) in px, of which the last is taken. Smaller and other sizes are padded with their edges.
+        network: two batches of pictures (batch, 3, height, width) in -1..1, sides multiples of 8 and 128 or more, to a
+            list of ever better flows (batch, 2, height, width) in px, of which the last is taken. Smaller and other
+            sizes are padded with their edges.
     """
 
     def __init__(self, network: "nn.Module") -> None:
@@ -85,8 +89,8 @@ class RAFT:
 def raft(size: Literal["small", "large"], *, pretrained: bool = True, device: str = "cpu") -> RAFT:
     """RAFT of torchvision, the optional dependency `occlupose[raft]`.
 
-    Its weights are fetched by torchvision at first use and are no part of this package: they were trained on FlyingChairs and
-    FlyingThings3D, which are for research only.
+    Its weights are fetched by torchvision at first use and are no part of this package: they were trained on
+    FlyingChairs and FlyingThings3D, which are for research only.
 
     Raises:
         OccluposeError: torchvision is missing or does not fit the installed torch; the weights cannot be fetched.
@@ -105,7 +109,9 @@ def raft(size: Literal["small", "large"], *, pretrained: bool = True, device: st
     try:
         return RAFT(create(weights="C_T_V2" if pretrained else None).to(device))
     except OSError as error:
-        raise OccluposeError(f"flow raft-{size}: torchvision cannot fetch its weights ({error}); go online once, or use dis") from error
+        raise OccluposeError(
+            f"flow raft-{size}: torchvision cannot fetch its weights ({error}); go online once, or use dis"
+        ) from error
 
 
 def build(name: str = "dis", *, device: str = "cpu") -> Flow:
@@ -124,10 +130,12 @@ def build(name: str = "dis", *, device: str = "cpu") -> Flow:
 
 @dataclass(frozen=True)
 class Displacements:
-    """How the joints of one frame moved to the next one (or, where there is none, to the one before), in box sides of this frame.
+    """How the joints of one frame moved to the next one (or, where there is none, to the one before), in box sides of
+    this frame.
 
     Attributes:
-        motion: of the joint, as the 2D network saw it. NaN where the person or joint was in neither frame beside this one.
+        motion: of the joint, as the 2D network saw it. NaN where the person or joint was in neither frame beside this
+            one.
         flow: of the pixels at the joint, between the same two frames. NaN where motion is, and outside the picture.
     """
 
@@ -149,10 +157,11 @@ class _Moment:
 
 
 class FlowMeter:
-    """Measures the flow and the motion of every joint, for OANet eq. 2, in a stream: a frame's answer comes with the next frame.
+    """Measures the flow and the motion of every joint, for OANet eq. 2, in a stream: a frame's answer comes with the
+    next frame.
 
-    Holds three frames at most. The flow (OANet used PWC-Net) is that of the union of the people's boxes, forward (t to t+1);
-    for who is missing in t+1, and in the last frame, backward (t to t-1).
+    Holds three frames at most. The flow (OANet used PWC-Net) is that of the union of the people's boxes, forward (t to
+    t+1); for who is missing in t+1, and in the last frame, backward (t to t-1).
 
     Arguments:
         flow: by default DIS.
@@ -187,7 +196,8 @@ class FlowMeter:
         """
         after = _Moment(picture, boxes, xy, ids)
         answer = self._measure(after)
-        self._before, self._now = self._now, after
+        self._before = self._now
+        self._now = after
         return answer
 
     def finish(self) -> Displacements | None:
@@ -223,15 +233,21 @@ class FlowMeter:
         if (small < SMALLEST).any():
             return np.full_like(now.xy, np.nan)
         region = window(low[0], low[1], factor, 1)
-        field = np.asarray(self._between(now.picture.cut(region, *small), other.picture.cut(region, *small)), np.float32)
+        field = np.asarray(
+            self._between(now.picture.cut(region, *small), other.picture.cut(region, *small)), np.float32
+        )
         if field.shape != (small[1], small[0], 2):
-            raise OccluposeError(f"flow: gave shape {field.shape} for pictures of {small[0]} x {small[1]}; give (height, width, 2)")
+            raise OccluposeError(
+                f"flow: gave shape {field.shape} for pictures of {small[0]} x {small[1]}; give (height, width, 2)"
+            )
         at = ((now.xy - low + 0.5) / factor - 0.5).astype(np.float32)
         return factor * _sample(cv2.blur(field, (PATCH, PATCH)), at)
 
 
 def _motion(now: _Moment, other: _Moment) -> Float[np.ndarray, "person joint 2"]:
-    """Displacement in px of each joint from `now` to `other`; NaN where the person or the joint is in only one of them."""
+    """Displacement in px of each joint from `now` to `other`; NaN where the person or the joint is in only one of
+    them.
+    """
     row = {int(who): index for index, who in enumerate(other.ids) if who >= 0}
     step = np.full_like(now.xy, np.nan)
     for index, who in enumerate(now.ids):
@@ -240,7 +256,9 @@ def _motion(now: _Moment, other: _Moment) -> Float[np.ndarray, "person joint 2"]
     return step
 
 
-def _sample(field: Float[np.ndarray, "height width 2"], at: Float[np.ndarray, "person joint 2"]) -> Float[np.ndarray, "person joint 2"]:
+def _sample(
+    field: Float[np.ndarray, "height width 2"], at: Float[np.ndarray, "person joint 2"]
+) -> Float[np.ndarray, "person joint 2"]:
     """The field at these positions, bilinear; NaN a pixel or more outside it."""
     height, width = field.shape[:2]
     within = np.all((at > -1) & (at < (width, height)), axis=-1)

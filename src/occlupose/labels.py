@@ -1,4 +1,5 @@
-"""Occlusion labels for 3D poses: which joints the body hides by itself from the data's own camera, or from virtual ones.
+"""Occlusion labels for 3D poses: which joints the body hides by itself from the data's own camera, or from virtual
+ones.
 
 OANet sections 4 and 4.2. The labels are the states of ordinary poses: 2 visible, 1 occluded, 0 absent.
 """
@@ -62,9 +63,13 @@ class Look:
 
     def __post_init__(self) -> None:
         if self.views < 0:
-            raise OccluposeError(f"views: {self.views}; give the number of virtual cameras, 0 for the data's own camera")
+            raise OccluposeError(
+                f"views: {self.views}; give the number of virtual cameras, 0 for the data's own camera"
+            )
         if self.perspective and min(self.room) <= 0:
-            raise OccluposeError("camera: its principal point lies outside of its image; virtual cameras need one inside")
+            raise OccluposeError(
+                "camera: its principal point lies outside of its image; virtual cameras need one inside"
+            )
 
     @property
     def room(self) -> tuple[float, float]:
@@ -76,7 +81,8 @@ class Look:
 
 
 def label(poses: Poses, *, perspective: bool = True, rules: Rules = OURS) -> Poses:
-    """The same poses, with the state of every joint from the Cylinder Man: occluded where the person's own body hides it.
+    """The same poses, with the state of every joint from the Cylinder Man: occluded where the person's own body hides
+    it.
 
     Other people and things hide nothing here. Joints without `xyz` keep the state that they have.
 
@@ -93,13 +99,16 @@ def label(poses: Poses, *, perspective: bool = True, rules: Rules = OURS) -> Pos
     return replace(poses, state=np.where(known, np.where(hides, OCCLUDED, VISIBLE), poses.state))
 
 
-def seen_from(poses: Poses, rotation: Float[np.ndarray, "3 3"], distance: float, camera: Camera, *, perspective: bool = True) -> Poses:
+def seen_from(
+    poses: Poses, rotation: Float[np.ndarray, "3 3"], distance: float, camera: Camera, *, perspective: bool = True
+) -> Poses:
     """The poses as a virtual camera sees them that looks at their middle: all joints in the picture, all visible.
 
     Arguments:
         poses: with `xyz`, in the frame of a camera that is upright.
         rotation: from a world with y up to the new camera.
-        distance: from the camera to the middle of all joints at all times, metres; more where they would leave the picture otherwise.
+        distance: from the camera to the middle of all joints at all times, metres; more where they would leave the
+            picture otherwise.
         camera: its size and lens.
         perspective: False gives parallel projection, `xyz` times pixels a metre, in which the motion fills the picture.
 
@@ -136,9 +145,11 @@ def seen_from(poses: Poses, rotation: Float[np.ndarray, "3 3"], distance: float,
 
 
 def looks(take: Take, look: Look) -> Iterator[tuple[str, Poses]]:
-    """A take labelled from its own camera, or from each virtual one, with a name for each: NAME, or NAME/view000, NAME/view001, ...
+    """A take labelled from its own camera, or from each virtual one, with a name for each: NAME, or NAME/view000,
+    NAME/view001, ...
 
-    Virtual cameras stand as the paper's do where they are orthographic (`paper_views`), else as people hold cameras (`level_views`).
+    Virtual cameras stand as the paper's do where they are orthographic (`paper_views`), else as people hold cameras
+    (`level_views`).
 
     Raises:
         OccluposeError: as `label`; names the take.
@@ -149,7 +160,9 @@ def looks(take: Take, look: Look) -> Iterator[tuple[str, Poses]]:
             return
         generator = torch.Generator().manual_seed(zlib.crc32(f"{look.seed} {take.name}".encode()))
         rotations = (level_views if look.perspective else paper_views)(generator, look.views).double().numpy()
-        distances = np.exp(torch.empty(look.views).uniform_(*np.log(DISTANCE).tolist(), generator=generator).numpy()).tolist()
+        distances = np.exp(
+            torch.empty(look.views).uniform_(*np.log(DISTANCE).tolist(), generator=generator).numpy()
+        ).tolist()
         for number, (rotation, distance) in enumerate(zip(rotations, distances, strict=True)):
             seen = seen_from(take.poses, rotation, distance, look.camera, perspective=look.perspective)
             yield f"{take.name}/view{number:03}", label(seen, perspective=look.perspective, rules=look.rules)
@@ -163,7 +176,8 @@ def write(
     """Labels takes and writes each view of each as FOLDER/NAME.npz; gives every file with what is in it.
 
     Arguments:
-        skeleton: of what is written; None is the take's own, but h36m17 for motion capture. The labels are made in the take's own.
+        skeleton: of what is written; None is the take's own, but h36m17 for motion capture. The labels are made in the
+            take's own.
         inputs: files that are not written over.
 
     Raises:
@@ -185,27 +199,37 @@ def find(inputs: Iterable[Path], look: Look) -> list[Path]:
     """The files to read: those given (.npz, .json, .amc), and all .amc below folders, in order.
 
     Raises:
-        OccluposeError: an input that is not there or no such file, a folder without motion capture, or motion capture without a virtual
-            camera to look at it.
+        OccluposeError: an input that is not there or no such file, a folder without motion capture, or motion capture
+            without a virtual camera to look at it.
     """
     files: list[Path] = []
     for path in inputs:
         if path.is_dir():
             motions = sorted(path.rglob("*.amc"))
             if not motions:
-                raise OccluposeError(f"{path}: no .amc motion capture in it; give a folder that holds some, or files of poses one by one")
+                raise OccluposeError(
+                    f"{path}: no .amc motion capture in it; give a folder that holds some, or files of poses one by one"
+                )
             files += motions
         elif path.suffix not in (".npz", ".json", ".amc"):
-            raise OccluposeError(f"{path}: cannot be labelled; give poses (.npz, .json) or motion capture (.amc, or a folder with some)")
+            raise OccluposeError(
+                f"{path}: cannot be labelled; give poses (.npz, .json) or motion capture (.amc, or a folder with some)"
+            )
         elif not path.exists():
-            raise OccluposeError(f"{path}: no such file; give poses (.npz, .json) or motion capture (.amc, or a folder with some)")
+            raise OccluposeError(
+                f"{path}: no such file; give poses (.npz, .json) or motion capture (.amc, or a folder with some)"
+            )
         else:
             files.append(path)
     if not files:
-        raise OccluposeError("nothing to label; give poses (.npz, .json) or motion capture (.amc, or a folder with some)")
+        raise OccluposeError(
+            "nothing to label; give poses (.npz, .json) or motion capture (.amc, or a folder with some)"
+        )
     captured = [path for path in files if path.suffix == ".amc"]
     if captured and not look.views:
-        raise OccluposeError(f"{captured[0]}: motion capture has no camera of its own; give --views COUNT (the paper has 100)")
+        raise OccluposeError(
+            f"{captured[0]}: motion capture has no camera of its own; give --views COUNT (the paper has 100)"
+        )
     return files
 
 
@@ -228,7 +252,9 @@ def read(files: Iterable[Path]) -> Iterator[Take]:
 
 
 def capture(clip: Clip) -> Take:
-    """Motion capture as a take: BODY22 in parallel projection, from in front of the capture's axes. It has no camera of its own."""
+    """Motion capture as a take: BODY22 in parallel projection, from in front of the capture's axes. It has no camera of
+    its own.
+    """
     frames, joints = clip.joints.shape[:2]
     xyz = (clip.joints @ FRONT).astype(np.float32)[:, None]
     empty = Poses(

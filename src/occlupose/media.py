@@ -1,6 +1,7 @@
 """Pictures, folders of pictures, videos and cameras in, as one stream of frames; videos and pictures out.
 
-    with open_media("walk.mp4", every=2) as source, VideoWriter("out.mp4", source.width, source.height, source.fps) as out:
+    with open_media("walk.mp4", every=2) as source, VideoWriter("out.mp4", source.width, source.height, source.fps) as
+    out:
         for frame in prefetch(source):
             out.write(frame.image)
 
@@ -49,7 +50,9 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", 
 MAX_PIXELS = 160_000_000  # of one picture: 480 MB as RGB; the largest cameras on sale make 151 million
 ASSUMED_FPS = 30.0
 TICK = 1e-6  # seconds; closer times are the same
-BT709_SPACE, UNSPECIFIED_SPACE = 1, 2  # FFmpeg's AVCOL_SPC_BT709, AVCOL_SPC_UNSPECIFIED
+# FFmpeg's AVCOL_SPC_BT709, AVCOL_SPC_UNSPECIFIED
+BT709_SPACE = 1
+UNSPECIFIED_SPACE = 2
 
 T = TypeVar("T")
 RGB = UInt8[np.ndarray, "height width 3"]
@@ -61,7 +64,8 @@ class Frame:
 
     Arguments:
         index: place among the frames the source gives: 0, 1, 2, ... whatever `every` and `start` left out.
-        time: seconds since the first frame of the file (or camera session); strictly increasing. Videos: from the presentation timestamps.
+        time: seconds since the first frame of the file (or camera session); strictly increasing. Videos: from the
+            presentation timestamps.
         image: (height, width, 3) uint8 RGB, upright.
     """
 
@@ -80,7 +84,8 @@ def _same(frame: Frame) -> Frame:
 
 
 class Source(ABC):
-    """A stream of frames. Iterate it (again and again, unless it is live), or use it as a context manager that closes it.
+    """A stream of frames. Iterate it (again and again, unless it is live), or use it as a context manager that closes
+    it.
 
     Attributes:
         name: what was opened, for people to read.
@@ -136,7 +141,9 @@ class Source(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def warn(self, text: str) -> None:
@@ -159,7 +166,9 @@ class Window:
             raise OccluposeError(f"every {self.every}: frames can only be taken 1, 2, 3, ... at a time; give 1 or more")
         if not 0 <= self.start < self.end:
             until = "" if math.isinf(self.end) else f", end {self.end:g} s"
-            raise OccluposeError(f"start {self.start:g} s{until}: holds no time; give a start of 0 or more, before the end")
+            raise OccluposeError(
+                f"start {self.start:g} s{until}: holds no time; give a start of 0 or more, before the end"
+            )
 
     def choose(self, timed: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:
         """Those of the (time, thing) pairs, in order of time, that are wanted; stops reading at `end`."""
@@ -176,7 +185,9 @@ class Window:
         return max(0, math.ceil((last - first) / self.every))
 
 
-def open_media(spec: str | Path | int, *, every: int = 1, start: float | None = None, end: float | None = None) -> Source:
+def open_media(
+    spec: str | Path | int, *, every: int = 1, start: float | None = None, end: float | None = None
+) -> Source:
     """Opens a picture, a folder or glob of pictures (in natural order: 2 before 10), a video, or a camera.
 
     Arguments:
@@ -209,16 +220,20 @@ def open_media(spec: str | Path | int, *, every: int = 1, start: float | None = 
 
 
 def halved(source: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames, each halved once already: with `prefetch`, whoever cuts smaller pictures out of them need not wait for that."""
+    """The frames, each halved once already: with `prefetch`, whoever cuts smaller pictures out of them need not wait
+    for that.
+    """
     for frame in source:
         frame.pyramid.level(1)
         yield frame
 
 
 def prefetch(source: Iterable[Frame], depth: int = 4, *, polite: bool = True) -> Generator[Frame, None, None]:
-    """The frames of `source`, decoded up to `depth` frames ahead in a background thread, by default one that lets others go first.
+    """The frames of `source`, decoded up to `depth` frames ahead in a background thread, by default one that lets
+    others go first.
 
-    An error of the source is raised where its frame would have come. The thread ends with the generator, also when that is closed early.
+    An error of the source is raised where its frame would have come. The thread ends with the generator, also when that
+    is closed early.
     """
     frames = iter(source)
     worker = background("prefetch", polite=polite)
@@ -264,7 +279,8 @@ class Pictures(Source):
         if (width, height) != (self.width, self.height):
             first = self._chosen[0][1].name
             raise OccluposeError(
-                f"{path}: is {width}x{height} but {first} is {self.width}x{self.height}; pictures read together must have one size"
+                f"{path}: is {width}x{height} but {first} is {self.width}x{self.height}; pictures read together must"
+                " have one size"
             )
         return Frame(index, time, image)
 
@@ -290,7 +306,9 @@ def read_image(path: str | Path) -> RGB:
     except Image.DecompressionBombError:
         raise OccluposeError(_too_large(path)) from None
     except UnidentifiedImageError:
-        raise OccluposeError(f"{path}: its content is not a picture, whatever the name says; copy or save it again") from None
+        raise OccluposeError(
+            f"{path}: its content is not a picture, whatever the name says; copy or save it again"
+        ) from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise OccluposeError(f"{path}: not a readable picture ({_line(error)}); copy or save it again") from error
 
@@ -303,7 +321,9 @@ def check_picture(path: Path) -> None:
 
 
 def write_image(path: str | Path, image: RGB) -> None:
-    """Writes (height, width, 3) uint8 RGB as .png or .jpg (quality 95), by the suffix. Raises OccluposeError where that fails."""
+    """Writes (height, width, 3) uint8 RGB as .png or .jpg (quality 95), by the suffix. Raises OccluposeError where that
+    fails.
+    """
     path = Path(path)
     check_picture(path)
     _check_image(image)
@@ -350,14 +370,18 @@ def _pictures_of_glob(pattern: str) -> list[Path]:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path).casefold()) if part]
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path).casefold()) if part
+    ]
 
 
 # ---------------------------------------------------------------------------------------------- videos
 
 
 class Video(Source):
-    """A video file. Damaged parts are skipped and a file that was cut off is read as far as it goes; both are told in `warnings`."""
+    """A video file. Damaged parts are skipped and a file that was cut off is read as far as it goes; both are told in
+    `warnings`.
+    """
 
     kind = "video"
 
@@ -379,9 +403,16 @@ class Video(Source):
             self._length = _length(container, stream)
             self._rate, self.fps_assumed = _rate(stream)
             if stream.sample_aspect_ratio not in (None, 0, 1):
-                self.warn(f"its pixels are not square ({stream.sample_aspect_ratio}); frames are given as stored, so people look stretched")
+                self.warn(
+                    f"its pixels are not square ({stream.sample_aspect_ratio}); frames are given as stored, so people"
+                    " look stretched"
+                )
             frames = stream.frames or (None if self._length is None else round(self._length * self._rate))
-        if self._length is not None and window.start >= self._length and next(window.choose(self._timed()), None) is None:
+        if (
+            self._length is not None
+            and window.start >= self._length
+            and next(window.choose(self._timed()), None) is None
+        ):
             raise OccluposeError(_outside(self.name, window, self._length))
         self.fps = self._rate / window.every
         self.count = window.expected(frames, self._rate)
@@ -406,7 +437,8 @@ class Video(Source):
             container = av.open(str(self._path))
         except (av.FFmpegError, OSError) as error:
             raise OccluposeError(
-                f"{self._path}: not a readable video ({_line(error)}); if it is one, it was cut off or damaged: copy it again"
+                f"{self._path}: not a readable video ({_line(error)}); if it is one, it was cut off or damaged: copy it"
+                " again"
             ) from error
         with container:
             yield container
@@ -419,7 +451,9 @@ class Video(Source):
         return streams[0]
 
     def _timed(self) -> Iterator[tuple[float, VideoFrame]]:
-        """(seconds, frame) from the last key frame before the window on; from the beginning where the file's index leads elsewhere."""
+        """(seconds, frame) from the last key frame before the window on; from the beginning where the file's index
+        leads elsewhere.
+        """
         if self._window.start and self._origin is not None:
             frames = self._stamped(self._window.start)
             first = next(frames, None)
@@ -432,10 +466,12 @@ class Video(Source):
     def _stamped(self, start: float = 0.0) -> Iterator[tuple[float, VideoFrame]]:
         """(seconds, frame) from a key frame near `start` on.
 
-        The seconds are those of the timestamps; where these are missing or do not increase, one frame's length after the frame before.
+        The seconds are those of the timestamps; where these are missing or do not increase, one frame's length after
+        the frame before.
         """
         step = 1 / self._rate
-        time, held = start - step, step
+        time = start - step
+        held = step
         with self._opened() as container:
             stream = self._stream(container)
             stream.thread_type = "AUTO"
@@ -446,8 +482,15 @@ class Video(Source):
             for frame in self._decoded(container, stream):
                 if (frame.width, frame.height) != self._stored:
                     was, now = (f"{width}x{height}" for width, height in (self._stored, (frame.width, frame.height)))
-                    raise OccluposeError(f"{self._path}: frames change from {was} to {now} after {time:.2f} s; re-encode it with one size")
-                stamp = None if frame.pts is None or self._origin is None else float((frame.pts - self._origin) * self._tick)
+                    raise OccluposeError(
+                        f"{self._path}: frames change from {was} to {now} after {time:.2f} s; re-encode it with one"
+                        " size"
+                    )
+                stamp = (
+                    None
+                    if frame.pts is None or self._origin is None
+                    else float((frame.pts - self._origin) * self._tick)
+                )
                 time = time + step if stamp is None or stamp <= time + TICK else stamp
                 held = float(frame.duration * self._tick) if frame.duration else step
                 yield time, frame
@@ -466,7 +509,9 @@ class Video(Source):
             self.warn(f"{damaged} damaged frames were left out")
 
     def _packets(self, container: av.container.InputContainer, stream: VideoStream) -> Iterator[Packet | None]:
-        """The stream's packets as far as they can be read; the last, None or empty, makes the decoder give what it holds back."""
+        """The stream's packets as far as they can be read; the last, None or empty, makes the decoder give what it
+        holds back.
+        """
         try:
             yield from container.demux(stream)
         except (av.FFmpegError, OSError) as error:
@@ -475,7 +520,9 @@ class Video(Source):
 
 
 def _display_matrix(frame: VideoFrame) -> np.ndarray | None:
-    """How players turn and mirror the frame. To be asked of one frame only: PyAV frames that were asked live until cycles are collected."""
+    """How players turn and mirror the frame. To be asked of one frame only: PyAV frames that were asked live until
+    cycles are collected.
+    """
     matrix = cast(Buffer | None, frame.side_data.get("DISPLAYMATRIX"))
     return None if matrix is None else np.frombuffer(bytes(matrix), np.int32)
 
@@ -493,12 +540,18 @@ def _upright_rgb(frame: VideoFrame, matrix: np.ndarray | None) -> RGB:
 
 
 def _turn(image: RGB, matrix: np.ndarray) -> RGB:
-    """The image under a display matrix (9 numbers): x' = m0 x + m3 y, y' = m1 x + m4 y, to the nearest quarter turn and mirror image."""
-    (x_to_x, x_to_y), (y_to_x, y_to_y) = matrix[[0, 1]], matrix[[3, 4]]
+    """The image under a display matrix (9 numbers): x' = m0 x + m3 y, y' = m1 x + m4 y, to the nearest quarter turn and
+    mirror image.
+    """
+    x_to_x, x_to_y = matrix[[0, 1]]
+    y_to_x, y_to_y = matrix[[3, 4]]
     if abs(x_to_y) > abs(x_to_x):
-        image, right, down = image.transpose(1, 0, 2), y_to_x, x_to_y
+        image = image.transpose(1, 0, 2)
+        right = y_to_x
+        down = x_to_y
     else:
-        right, down = x_to_x, y_to_y
+        right = x_to_x
+        down = y_to_y
     return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
 
 
@@ -525,7 +578,9 @@ def _length(container: av.container.InputContainer, stream: VideoStream) -> floa
 
 
 class LiveCamera(Source):
-    """A camera of this machine, by its number, or of the network, by its address. Frame times are those of their arrival."""
+    """A camera of this machine, by its number, or of the network, by its address. Frame times are those of their
+    arrival.
+    """
 
     kind = "camera"
     live = True
@@ -543,7 +598,9 @@ class LiveCamera(Source):
         works, first = self._capture.read()
         if not works:
             self.close()
-            raise OccluposeError(f"{self.name}: gives no picture; check that it is connected, allowed and not in use by another program")
+            raise OccluposeError(
+                f"{self.name}: gives no picture; check that it is connected, allowed and not in use by another program"
+            )
         self.height, self.width = first.shape[:2]
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps_assumed = not 0 < rate <= 1000
@@ -574,10 +631,10 @@ class VideoWriter:
         with VideoWriter("out.mp4", 640, 480, fps=30) as out:
             out.write(image)
 
-    The file appears under its name when the block ends well; after an exception there is none. To keep what was written so far,
-    as after Ctrl-C, call `finish()` before leaving the block. Encoding runs one frame behind the caller in a thread that Ctrl-C
-    does not reach.
-    Odd widths and heights grow by one pixel that repeats the edge, since yuv420p has none.
+    The file appears under its name when the block ends well; after an exception there is none. To keep what was written
+    so far, as after Ctrl-C, call `finish()` before leaving the block. Encoding runs one frame behind the caller in a
+    thread that Ctrl-C does not reach. Odd widths and heights grow by one pixel that repeats the edge, since yuv420p has
+    none.
 
     Arguments:
         path: ends in .mp4.
@@ -597,10 +654,12 @@ class VideoWriter:
         _check_writable(self.path)
         if not (width > 0 and height > 0 and 0 < fps < math.inf):
             raise ValueError(f"a video needs a size and a rate, not {width}x{height} at {fps} fps")
-        self.width, self.height = width, height
+        self.width = width
+        self.height = height
         self.fps = Fraction(fps).limit_denominator(1001)
         self.count = 0
-        self._options = {"preset": preset, "crf": str(crf), "bf": "0"}  # with B-frames, mp4 states a wrong length where the rate varies
+        # with B-frames, mp4 states a wrong length where the rate varies
+        self._options = {"preset": preset, "crf": str(crf), "bf": "0"}
         self._stack = ExitStack()
         self._worker: ThreadPoolExecutor | None = None
         self._job: Future[None] | None = None
@@ -614,7 +673,9 @@ class VideoWriter:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is None:
             self.finish()
         else:
@@ -626,7 +687,8 @@ class VideoWriter:
 
         Arguments:
             image: (height, width, 3) uint8 RGB of the writer's size; free to be changed after the call.
-            time: seconds, increasing, counted from the first frame's; None: one frame's length after the one before. All frames or none.
+            time: seconds, increasing, counted from the first frame's; None: one frame's length after the one before.
+                All frames or none.
         """
         if self._worker is None:
             raise ValueError(f"{self.path}: the video is not open; write inside its with-block and before finish()")
@@ -639,7 +701,8 @@ class VideoWriter:
         """Completes the file and gives it its name. Does nothing when that was done."""
         if self._worker is None:
             return
-        worker, self._worker = self._worker, None
+        worker = self._worker
+        self._worker = None
         with self._stack:
             self._settle()
             if self.count == 0:
@@ -648,12 +711,16 @@ class VideoWriter:
 
     def _video_stream(self) -> VideoStream:
         stream = self._container.add_stream("libx264", rate=self.fps, options=self._options)
-        stream.width, stream.height = self.width + self.width % 2, self.height + self.height % 2
+        stream.width = self.width + self.width % 2
+        stream.height = self.height + self.height % 2
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
-        context.time_base = Fraction(1, self.fps.numerator * math.ceil(10_000 / self.fps.numerator))  # exact for fps, fine for other times
-        context.colorspace, context.color_range = BT709_SPACE, ColorRange.MPEG
-        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        # exact for fps, fine for other times
+        context.time_base = Fraction(1, self.fps.numerator * math.ceil(10_000 / self.fps.numerator))
+        context.colorspace = BT709_SPACE
+        context.color_range = ColorRange.MPEG
+        context.color_primaries = ColorPrimaries.BT709
+        context.color_trc = ColorTrc.BT709
         return stream
 
     def _settle(self) -> None:
@@ -664,13 +731,17 @@ class VideoWriter:
     def _encode(self, frame: VideoFrame, time: float | None) -> None:
         tick = self._stream.codec_context.time_base
         if self.count == 0:
-            self._begin, self._last = time or 0.0, -1
+            self._begin = time or 0.0
+            self._last = -1
         stamp = self.count / self.fps / tick if time is None else (time - self._begin) / tick
         frame.time_base = tick
         frame.pts = self._last = max(self._last + 1, round(stamp))
         frame.duration = round(1 / self.fps / tick)
         yuv = frame.reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, src_color_range=ColorRange.JPEG, dst_color_range=ColorRange.MPEG
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
         )
         self._container.mux(self._stream.encode(yuv))
         self.count += 1
@@ -689,12 +760,18 @@ def _muxer(path: Path, part: Path) -> Iterator[av.container.OutputContainer]:
             raise
         container.close()
     except av.FFmpegError as error:
-        raise OccluposeError(f"{path}: could not be written ({_line(error)}); choose a folder that is writable and has room") from error
+        raise OccluposeError(
+            f"{path}: could not be written ({_line(error)}); choose a folder that is writable and has room"
+        ) from error
 
 
 def _even(image: RGB) -> RGB:
     height, width = image.shape[:2]
-    return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else np.ascontiguousarray(image)
+    return (
+        np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if height % 2 or width % 2
+        else np.ascontiguousarray(image)
+    )
 
 
 # ---------------------------------------------------------------------------------------------- checks
@@ -706,7 +783,8 @@ def _check_readable(path: Path) -> None:
             empty = not file.read(1)
     except FileNotFoundError:
         raise OccluposeError(
-            f"{path}: there is no such file or folder; give a picture, a video, a folder or glob of pictures, or a camera number"
+            f"{path}: there is no such file or folder; give a picture, a video, a folder or glob of pictures, or a"
+            " camera number"
         ) from None
     except IsADirectoryError:
         raise OccluposeError(f"{path}: is a folder; a file is needed here") from None

@@ -1,7 +1,7 @@
 """From a picture, video or camera to people in 3D: frames, 2D people, identities, evidence, lifting.
 
-Watching (`watch`) is one pass with little delay; lifting follows on the whole (`run`) or on a sliding window (`stream`). That is the
-default, OANet's way; the other one that `run` has is `bottomup`.
+Watching (`watch`) is one pass with little delay; lifting follows on the whole (`run`) or on a sliding window
+(`stream`). That is the default, OANet's way; the other one that `run` has is `bottomup`.
 """
 
 from collections import deque
@@ -60,26 +60,28 @@ def run(
 
     Arguments:
         spec: path, glob, camera number, or an open source.
-        method: oanet finds people one by one and lifts them over time; hupor finds everybody in each picture at once, in space
-            (`bottomup`).
+        method: oanet finds people one by one and lifts them over time; hupor finds everybody in each picture at once,
+            in space (`bottomup`).
         every: only every n-th frame.
         start, end: seconds.
         max_people: at most so many in a frame; who was there first stays.
         camera: intrinsics; else `fov`, degrees on the long side; else 55, marked as assumed.
         height: metres, of every person; else as tall as the network believes.
-        frontend: what finds 2D joints: its name, a .safetensors or .onnx file, or one already built; by default BlazePose. Like boxes
-            and flow of oanet only.
-        boxes: a detector's results with the boxes of the people (`frontends.boxes.load`), for a front end that looks into such; otherwise
-            people are looked for.
+        frontend: what finds 2D joints: its name, a .safetensors or .onnx file, or one already built; by default
+            BlazePose. Like boxes and flow of oanet only.
+        boxes: a detector's results with the boxes of the people (`frontends.boxes.load`), for a front end that looks
+            into such; otherwise people are looked for.
         flip: look at mirror images too: a little better, twice the time; for hupor and .safetensors front ends.
-        flow: what measures how the pixels move: its name (`flow.build`), or any function like `flow.Flow`; by default DIS.
-        weights: others than the shipped ones: a lifter, as `occlupose train lifter` writes it, or what `occlupose train hupor` writes.
+        flow: what measures how the pixels move: its name (`flow.build`), or any function like `flow.Flow`; by default
+            DIS.
+        weights: others than the shipped ones: a lifter, as `occlupose train lifter` writes it, or what `occlupose train
+            hupor` writes.
         device: for the networks: lifting, a .safetensors front end, RAFT, HUPOR's, as torch names it.
         progress: called after each frame with all that was seen so far.
 
     Returns:
-        oanet: H36M-17 joints with pixels, metres (camera frame), score and state; `observed` holds what the 2D network saw. hupor: the
-        same with MPI15 joints, NaN where one is absent, and without `observed`.
+        oanet: H36M-17 joints with pixels, metres (camera frame), score and state; `observed` holds what the 2D network
+        saw. hupor: the same with MPI15 joints, NaN where one is absent, and without `observed`.
 
     Raises:
         OccluposeError: the input cannot be read, or an argument cannot be.
@@ -90,9 +92,17 @@ def run(
             whose = camera_of(source, max_people=max_people, camera=camera, fov=fov, height=height)
             find = bottomup.finder(weights, flip=flip, device=device)
             return bottomup.run(source, find, whose, max_people=max_people, height=height, progress=progress)
-        lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device)
+        lift = prepare(
+            source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device
+        )
         between = meter(flow, device=device)
-        seen = _observe(source, partial(look, source, frontend, boxes=boxes, flip=flip, device=device), between, max_people, progress)
+        seen = _observe(
+            source,
+            partial(look, source, frontend, boxes=boxes, flip=flip, device=device),
+            between,
+            max_people,
+            progress,
+        )
     return lift(seen)
 
 
@@ -109,7 +119,9 @@ def check_method(method: str, **others: object) -> None:
         raise OccluposeError(f"method {method}: not known; give {' or '.join(METHODS)}")
     for name, value in others.items():
         if method != METHODS[0] and value is not None:
-            raise OccluposeError(f"{name}: is nothing that method {method} has; leave it out, or give method {METHODS[0]}")
+            raise OccluposeError(
+                f"{name}: is nothing that method {method} has; leave it out, or give method {METHODS[0]}"
+            )
 
 
 def meter(flow: str | Flow | None, *, device: str = "cpu") -> Flow:
@@ -119,9 +131,16 @@ def meter(flow: str | Flow | None, *, device: str = "cpu") -> Flow:
 
 
 def look(
-    source: Source, frontend: str | Path | Frontend | None = None, *, boxes: Path | None = None, flip: bool = False, device: str = "cpu"
+    source: Source,
+    frontend: str | Path | Frontend | None = None,
+    *,
+    boxes: Path | None = None,
+    flip: bool = False,
+    device: str = "cpu",
 ) -> Frontend:
-    """The front end for a source, built where it is not yet. Arguments and errors as for `run` and `frontends.build`."""
+    """The front end for a source, built where it is not yet. Arguments and errors as for `run` and
+    `frontends.build`.
+    """
     frontend = "blazepose" if frontend is None else frontend
     if isinstance(frontend, (str, Path)):
         return build(frontend, boxes=None if boxes is None else load_boxes(boxes, source), flip=flip, device=device)
@@ -167,11 +186,13 @@ def stream(
 ) -> Iterator[Poses]:
     """The people of one frame after another, each some seconds after it was seen; for cameras and endless video.
 
-    Frame by frame these are the people, states and joints that `run` gives; `lift_stream` says how exactly. Memory does not grow with
-    time. Arguments and errors as for `run` with the default method, the only one here.
+    Frame by frame these are the people, states and joints that `run` gives; `lift_stream` says how exactly. Memory does
+    not grow with time. Arguments and errors as for `run` with the default method, the only one here.
     """
     with _opened(spec, every, start, end) as source:
-        lift = prepare(source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device)
+        lift = prepare(
+            source, max_people=max_people, camera=camera, fov=fov, height=height, weights=weights, device=device
+        )
         between = meter(flow, device=device)
         eyes = look(source, frontend, boxes=boxes, device=device)
         yield from lift_stream(watch(source, eyes, max_people=max_people, flow=between), Record.of(source, eyes), lift)
@@ -187,7 +208,9 @@ def prepare(
     weights: Path | None = None,
     device: str = "cpu",
 ) -> Lift:
-    """What lifts the people of a source. Arguments and errors as for `run`: whatever cannot be is refused before anything is watched."""
+    """What lifts the people of a source. Arguments and errors as for `run`: whatever cannot be is refused before
+    anything is watched.
+    """
     whose = camera_of(source, max_people=max_people, camera=camera, fov=fov, height=height)
     return Lift(whose, height, lifting.networks(device, weights))
 
@@ -207,10 +230,11 @@ def _opened(spec: str | Path | int | Source, every: int, start: float | None, en
 def watch(
     source: Source, frontend: Frontend, *, max_people: int | None = None, flow: Flow | None = None
 ) -> Generator[Sighting, None, None]:
-    """The people of each frame of a source, in 2D, some frames late: frontend, tracker, flow, evidence (OANet section 3.1).
+    """The people of each frame of a source, in 2D, some frames late: frontend, tracker, flow, evidence (OANet section
+    3.1).
 
-    Decoding, tracking and optical flow run beside the networks, and OpenCV on one thread (in the whole process) meanwhile. Ghosts, people
-    who are gone before `tracking.Tracker` confirms them, are left out.
+    Decoding, tracking and optical flow run beside the networks, and OpenCV on one thread (in the whole process)
+    meanwhile. Ghosts, people who are gone before `tracking.Tracker` confirms them, are left out.
 
     Arguments:
         max_people: at most so many in a frame; who was there first stays.
@@ -219,7 +243,11 @@ def watch(
     frontend.reset()
     witness = _Witness((source.width, source.height), max_people, flow)
     waiting: deque[Future[list[Sighting]]] = deque()
-    with opencv_on_one_thread(), background("track") as worker, closing(prefetch(halved(source), polite=not source.live)) as frames:
+    with (
+        opencv_on_one_thread(),
+        background("track") as worker,
+        closing(prefetch(halved(source), polite=not source.live)) as frames,
+    ):
         for frame in frames:
             waiting.append(worker.submit(witness.see, frame, frontend(frame)))
             if len(waiting) > 1:
@@ -240,11 +268,15 @@ class _Moment:
 
 
 class _Witness:
-    """Who is who, and what to believe of them: tracker, flow and evidence. A frame is told of when it is settled who is in it."""
+    """Who is who, and what to believe of them: tracker, flow and evidence. A frame is told of when it is settled who is
+    in it.
+    """
 
     def __init__(self, size: tuple[int, int], max_people: int | None, flow: Flow | None) -> None:
-        self.size, self.places = size, Places(max_people)
-        self.tracker, self.meter = Tracker(look_back=TAIL), FlowMeter(flow)
+        self.size = size
+        self.places = Places(max_people)
+        self.tracker = Tracker(look_back=TAIL)
+        self.meter = FlowMeter(flow)
         self.waiting: deque[_Moment] = deque()
 
     def see(self, frame: Frame, people: People) -> list[Sighting]:
@@ -269,7 +301,9 @@ class _Witness:
 
     def _tell(self, moment: _Moment) -> Sighting:
         """The people who have an id and a place, by id."""
-        ids, people, moved = moment.who.ids, moment.people, moment.moved
+        ids = moment.who.ids
+        people = moment.people
+        moved = moment.moved
         assert moved is not None
         known = np.flatnonzero(self.places(ids, moment.time))
         known = known[np.argsort(ids[known])]
@@ -281,8 +315,8 @@ class _Witness:
 def lift_stream(sightings: Iterable[Sighting], record: Record, lift: Lift) -> Iterator[Poses]:
     """Lifts sightings as they come, on a window that slides over them; yields a record of one frame at a time.
 
-    Frames, people and states are those of lifting everything at once; poses about the root agree to 1 mm and roots to 3 cm, for
-    people that the tracker may have lost for as long as it waits, up to 12 m from the camera.
+    Frames, people and states are those of lifting everything at once; poses about the root agree to 1 mm and roots to 3
+    cm, for people that the tracker may have lost for as long as it waits, up to 12 m from the camera.
 
     Arguments:
         record: empty; says what the sightings are made in. It holds the window.

@@ -12,14 +12,21 @@ __all__ = ["place"]
 
 # All ours.
 SEEING = 0.03  # m, standard deviation of a joint, at its depth: 2D networks err in proportion to the size of the person
-LOOKS = 30.0  # per s, how often the joints are seen independently: what a second of video tells does not depend on the frame rate
-PUSH_ACROSS, PUSH_ALONG = 2.0, 1.0  # m/s, standard deviation of what the speed gains in 1 s, across and along the line of sight
+# per s, how often the joints are seen independently: what a second of video tells does not depend on the frame rate
+LOOKS = 30.0
+# m/s, standard deviation of what the speed gains in 1 s, across and along the line of sight
+PUSH_ACROSS = 2.0
+PUSH_ALONG = 1.0
 DAMPING = 1.0  # s, in which the speed of somebody unseen falls to exp(-1)
 CLOSEST = 0.3  # m, the least depth of the root
-SOMEWHERE, VAGUELY = 4.0, 100.0  # m, depth of a root of which nothing tells it, and how little that counts otherwise
+# m, depth of a root of which nothing tells it, and how little that counts otherwise
+SOMEWHERE = 4.0
+VAGUELY = 100.0
 OUTLIER = 0.1  # m, how far from its line of sight a joint begins to look wrong
 PART = 512  # frames looked at at once
-HUBER, ROUNDS = 6, 9  # least squares that mistrust outliers (Huber), then forget them (Geman-McClure)
+# least squares that mistrust outliers (Huber), then forget them (Geman-McClure)
+HUBER = 6
+ROUNDS = 9
 
 
 def place(
@@ -31,10 +38,11 @@ def place(
 ) -> Float[np.ndarray, "time 3"]:
     """The root over time: the smoothest path that brings every joint onto its line of sight.
 
-    Ours (OANet ends at poses relative to the root). Gauss-Newton on the distance between each joint and its line of sight, robust
-    against wrong joints, under the prior that the speed changes little, least of all along the line of sight, and dies out where
-    nothing is seen: gaps are bridged, ends run out. A frame's influence falls fast with time: where the person is seen for 1 s more
-    on either side, a window gives the same root as the whole video, to 1 cm up to 6 m from the camera and 3 cm up to 12 m.
+    Ours (OANet ends at poses relative to the root). Gauss-Newton on the distance between each joint and its line of
+    sight, robust against wrong joints, under the prior that the speed changes little, least of all along the line of
+    sight, and dies out where nothing is seen: gaps are bridged, ends run out. A frame's influence falls fast with time:
+    where the person is seen for 1 s more on either side, a window gives the same root as the whole video, to 1 cm up to
+    6 m from the camera and 3 cm up to 12 m.
 
     Arguments:
         xyz_relative: joints less the root, m, in the camera frame; NaN where unknown.
@@ -57,7 +65,9 @@ def place(
 
 @dataclass(frozen=True)
 class _Sights:
-    """What is seen in each frame, looked at some frames at a time, so that hours of joints need little memory at once."""
+    """What is seen in each frame, looked at some frames at a time, so that hours of joints need little memory at
+    once.
+    """
 
     xyz_relative: Float[np.ndarray, "time joint 3"]
     xy: Float[np.ndarray, "time joint 2"]
@@ -79,15 +89,19 @@ class _Sights:
         made = [self._equations(part, None if root is None else root[part], turn) for part in self.parts]
         return np.concatenate([matrix for matrix, _ in made]), np.concatenate([right for _, right in made])
 
-    def _equations(self, part: slice, root: Float[np.ndarray, "time 3"] | None, turn: int) -> tuple[np.ndarray, np.ndarray]:
+    def _equations(
+        self, part: slice, root: Float[np.ndarray, "time 3"] | None, turn: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The roots for which root_xy - view root_z comes closest to the target at every joint."""
         seen = self.seen(part)
         pose = np.where(seen[..., None], self.xyz_relative[part], 0).astype(np.float64)
-        centre, focal = (self.camera.cx, self.camera.cy), (self.camera.fx, self.camera.fy)
+        centre = (self.camera.cx, self.camera.cy)
+        focal = (self.camera.fx, self.camera.fy)
         sight = np.where(seen[..., None], (self.xy[part].astype(np.float64) - centre) / focal, 0)
         trust = np.where(seen, self.weight[part], 0) / (SEEING**2 * self.fps / LOOKS)  # inverse variance, 1/m²
         if root is None:
-            view, target = sight, sight * pose[..., 2:] - pose[..., :2]
+            view = sight
+            target = sight * pose[..., 2:] - pose[..., :2]
         else:
             joints = pose + root[:, None]
             depth = np.maximum(joints[..., 2:], CLOSEST / 2)
@@ -97,7 +111,8 @@ class _Sights:
             trust = trust * (1 / np.maximum(error, 1) if turn < HUBER else 1 / (1 + error**2) ** 2)
             target = root[:, None, :2] - view * root[:, None, 2:] + miss
         anchor = trust.any(-1) / VAGUELY**2
-        matrix, right = np.zeros((len(pose), 3, 3)), np.empty((len(pose), 3))
+        matrix = np.zeros((len(pose), 3, 3))
+        right = np.empty((len(pose), 3))
         matrix[:, [0, 1], [0, 1]] = trust.sum(-1)[:, None]
         matrix[:, 2, :2] = -np.einsum("tj,tjk->tk", trust, view)
         matrix[:, 2, 2] = np.einsum("tj,tjk,tjk->t", trust, view, view) + anchor
@@ -107,7 +122,10 @@ class _Sights:
 
 
 def _solve(
-    matrix: Float[np.ndarray, "time 3 3"], right: Float[np.ndarray, "time 3"], along: Float[np.ndarray, "time 3"], fps: float
+    matrix: Float[np.ndarray, "time 3 3"],
+    right: Float[np.ndarray, "time 3"],
+    along: Float[np.ndarray, "time 3"],
+    fps: float,
 ) -> Float[np.ndarray, "time 3"]:
     """The roots that satisfy each frame's equations best and move as people do.
 
@@ -118,12 +136,16 @@ def _solve(
     """
     blocks = _smoothness(along, fps)
     blocks[0] += matrix
-    root = solveh_banded(_banded(blocks), right.ravel(), lower=True, overwrite_ab=True, check_finite=False).reshape(-1, 3)
+    root = solveh_banded(_banded(blocks), right.ravel(), lower=True, overwrite_ab=True, check_finite=False).reshape(
+        -1, 3
+    )
     return np.maximum(root, (-np.inf, -np.inf, CLOSEST))
 
 
 def _smoothness(along: Float[np.ndarray, "time 3"], fps: float) -> Float[np.ndarray, "3 time 3 3"]:
-    """Inverse covariance of a path whose speed is pushed at random and damped: blocks (t, t), (t + 1, t) and (t + 2, t)."""
+    """Inverse covariance of a path whose speed is pushed at random and damped: blocks (t, t), (t + 1, t) and (t + 2,
+    t).
+    """
     direction = along / np.linalg.norm(along, axis=-1, keepdims=True)
     forward = direction[:, :, None] * direction[:, None]
     calm = (np.eye(3) - forward) / PUSH_ACROSS**2 + forward / PUSH_ALONG**2

@@ -1,14 +1,16 @@
 """Poses: the one record that flows through the project, and its two file formats (.npz and .json, the same content).
 
-Both hold `version` (of the format, now 1), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s), and where it is
-known `camera` (3 x 3 intrinsic matrix, px) with `camera_assumed`. Of every person they hold a `track_id`, and of every joint `xy` (px),
-`score`, `state` and, once lifted, `xyz` (m, camera frame: x right, y down, z forward).
+Both hold `version` (of the format, now 1), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s),
+and where it is known `camera` (3 x 3 intrinsic matrix, px) with `camera_assumed`. Of every person they hold a
+`track_id`, and of every joint `xy` (px), `score`, `state` and, once lifted, `xyz` (m, camera frame: x right, y down, z
+forward).
 
-- .npz has them all as arrays of these names, (time, person, joint, ...); what the 2D network itself saw is `observed_xy`,
-  `observed_score`, `observed_state`, `observed_skeleton` and `observed_joint_names`.
-- .json has `format`, `units` and `frame` in words, and a list of `people`, each with a `track_id` and `frames`; a frame has its number,
-  `frame`, and those of `xy`, `xyz`, `score`, `state` that `per_joint` lists, for all joints. Frames in which a person is absent are left
-  out; NaN is null. What the 2D network saw is `observed`, with `skeleton`, `joint_names`, `per_joint` and `people` of its own.
+- .npz has them all as arrays of these names, (time, person, joint, ...); what the 2D network itself saw is
+  `observed_xy`, `observed_score`, `observed_state`, `observed_skeleton` and `observed_joint_names`.
+- .json has `format`, `units` and `frame` in words, and a list of `people`, each with a `track_id` and `frames`; a frame
+  has its number, `frame`, and those of `xy`, `xyz`, `score`, `state` that `per_joint` lists, for all joints. Frames in
+  which a person is absent are left out; NaN is null. What the 2D network saw is `observed`, with `skeleton`,
+  `joint_names`, `per_joint` and `people` of its own.
 
 Files made by hand need less; see `Poses.load`.
 """
@@ -38,7 +40,11 @@ VISIBLE = 2
 
 _SUFFIXES = "not a poses file by its suffix; poses are .npz or .json"
 _PER_JOINT = ("xy", "xyz", "score", "state")
-_JSON_HEADER = {"format": "occlupose poses", "units": "metres, pixels, seconds", "frame": "camera: x right, y down, z forward"}
+_JSON_HEADER = {
+    "format": "occlupose poses",
+    "units": "metres, pixels, seconds",
+    "frame": "camera: x right, y down, z forward",
+}
 
 
 @dataclass(eq=False)
@@ -51,15 +57,16 @@ class Poses:
         xy: image position in pixels; NaN exactly where the state is 0.
         score: how far the joint is believed, 0..1.
         state: 0 absent, 1 occluded (inferred), 2 visible.
-        xyz: position in metres in the camera frame (x right, y down, z forward), NaN where unknown; or None for 2D records.
+        xyz: position in metres in the camera frame (x right, y down, z forward), NaN where unknown; or None for 2D
+            records.
         track_id: who each person is; no number twice.
         time: of each frame, in seconds, never going back.
         skeleton: the joints' names.
         fps: frames per second.
         width, height: of the images, in pixels.
         camera: whose pixels and frame these are, if known.
-        observed: what the 2D network itself saw, before anything was inferred: 2D, in its own skeleton; it shares this record's
-            frames, people and camera.
+        observed: what the 2D network itself saw, before anything was inferred: 2D, in its own skeleton; it shares this
+            record's frames, people and camera.
 
     Raises:
         OccluposeError: the fields contradict each other or this list.
@@ -79,11 +86,15 @@ class Poses:
     observed: "Poses | None" = None
 
     def __post_init__(self) -> None:
-        self.xy, self.score = np.asarray(self.xy, np.float32), np.asarray(self.score, np.float32)
-        self.state, self.track_id = np.asarray(self.state, np.uint8), np.asarray(self.track_id, np.int64)
+        self.xy = np.asarray(self.xy, np.float32)
+        self.score = np.asarray(self.score, np.float32)
+        self.state = np.asarray(self.state, np.uint8)
+        self.track_id = np.asarray(self.track_id, np.int64)
         self.xyz = None if self.xyz is None else np.asarray(self.xyz, np.float32)
-        self.time, self.fps = np.asarray(self.time, np.float64), float(self.fps)
-        self.width, self.height = int(self.width), int(self.height)
+        self.time = np.asarray(self.time, np.float64)
+        self.fps = float(self.fps)
+        self.width = int(self.width)
+        self.height = int(self.height)
         self._check_shapes()
         self._check_values()
         if self.observed is not None:
@@ -102,15 +113,15 @@ class Poses:
     def load(cls, path: str | Path) -> "Poses":
         """Read a .npz or .json file, our own or made by hand.
 
-        Required are `xy` (in a .json, `people` with `xy`), `skeleton` and `fps`. In an .npz `xy` may be (time, joint, 2) for a
-        single person; then the other arrays of joints have no person axis either. What is missing is filled in: score 1 and
-        state 2 where xy is finite, else 0; time from fps; track ids 0, 1, ... (.npz only); camera None (it may also be given
-        as fx, fy, cx, cy); width and height from the camera, taken to look through the image's centre (2 c + 1), else just
-        large enough for every xy.
+        Required are `xy` (in a .json, `people` with `xy`), `skeleton` and `fps`. In an .npz `xy` may be (time, joint,
+        2) for a single person; then the other arrays of joints have no person axis either. What is missing is filled
+        in: score 1 and state 2 where xy is finite, else 0; time from fps; track ids 0, 1, ... (.npz only); camera None
+        (it may also be given as fx, fy, cx, cy); width and height from the camera, taken to look through the image's
+        centre (2 c + 1), else just large enough for every xy.
 
         Raises:
-            OccluposeError: the file cannot be read, or something in it is missing, unknown, contradictory or of a newer format
-                version; names the file.
+            OccluposeError: the file cannot be read, or something in it is missing, unknown, contradictory or of a newer
+                format version; names the file.
         """
         path = Path(path)
         if path.suffix not in _FORMATS:
@@ -118,7 +129,9 @@ class Poses:
         try:
             return _record(_validated(_FORMATS[path.suffix].read(path)))
         except OSError as error:
-            raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give a .npz or .json file") from error
+            raise OccluposeError(
+                f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give a .npz or .json file"
+            ) from error
         except OccluposeError as error:
             raise OccluposeError(f"{path}: {error}") from error
 
@@ -135,7 +148,8 @@ class Poses:
             _FORMATS[path.suffix].write(temporary, self)
 
     def to(self, skeleton: Skeleton) -> "Poses":
-        """The same people with the joints of another skeleton, as `skeletons.convert` makes them; `observed` stays as it is.
+        """The same people with the joints of another skeleton, as `skeletons.convert` makes them; `observed` stays as
+        it is.
 
         A joint made from several has the least state and score among them; one that cannot be made is absent.
         """
@@ -181,17 +195,22 @@ class Poses:
         )
 
     def _people(self, ids: Iterable[int]) -> list[int]:
-        known, ids = self.track_id.tolist(), list(ids)
+        known = self.track_id.tolist()
+        ids = list(ids)
         for number in ids:
             if number not in known:
-                raise OccluposeError(f"track id {number}: not in this record; it has {', '.join(map(str, known)) or 'nobody'}")
+                raise OccluposeError(
+                    f"track id {number}: not in this record; it has {', '.join(map(str, known)) or 'nobody'}"
+                )
         return [known.index(number) for number in ids]
 
     def _with_shared_fields(self, observed: "Poses") -> "Poses":
         if observed.xyz is not None or observed.observed is not None:
             raise OccluposeError("observed: holds more than 2D; it must be what the 2D network saw, without xyz")
         if observed.xy.shape[:2] != self.xy.shape[:2]:
-            raise OccluposeError(f"observed: has shape {observed.xy.shape}; its frames and people must be those of xy {self.xy.shape}")
+            raise OccluposeError(
+                f"observed: has shape {observed.xy.shape}; its frames and people must be those of xy {self.xy.shape}"
+            )
         return replace(
             observed,
             track_id=self.track_id,
@@ -226,18 +245,26 @@ class Poses:
             raise OccluposeError(f"width, height: are {self.width} x {self.height}; they must be positive, in pixels")
         if self.camera is not None and (self.camera.width, self.camera.height) != (self.width, self.height):
             raise OccluposeError(
-                f"camera: is for images of {self.camera.width} x {self.camera.height}; it must be for these, {self.width} x {self.height}"
+                f"camera: is for images of {self.camera.width} x {self.camera.height}; it must be for these,"
+                f" {self.width} x {self.height}"
             )
         if len(set(self.track_id.tolist())) < len(self.track_id):
             raise OccluposeError("track_id: names a person twice; every person needs a number of their own")
         if not (np.isfinite(self.time).all() and (np.diff(self.time) >= 0).all()):
             raise OccluposeError("time: is not finite or goes back; it must be the frames' times in seconds, in order")
-        self._refuse_joints("score", ~((self.score >= 0) & (self.score <= 1)), "has a score outside 0..1", "scale scores to 0..1")
-        self._refuse_joints("state", self.state > VISIBLE, "has an unknown state", "states are 0 absent, 1 occluded, 2 visible")
+        self._refuse_joints(
+            "score", ~((self.score >= 0) & (self.score <= 1)), "has a score outside 0..1", "scale scores to 0..1"
+        )
+        self._refuse_joints(
+            "state", self.state > VISIBLE, "has an unknown state", "states are 0 absent, 1 occluded, 2 visible"
+        )
         self._check_coordinates("xy", self.xy)
-        missing, absent = np.isnan(self.xy).any(-1), self.state == ABSENT
+        missing = np.isnan(self.xy).any(-1)
+        absent = self.state == ABSENT
         self._refuse_joints("state", missing & ~absent, "has no coordinates", "a joint whose xy is NaN has state 0")
-        self._refuse_joints("state", absent & ~missing, "is absent but has coordinates", "a joint with state 0 has xy NaN")
+        self._refuse_joints(
+            "state", absent & ~missing, "is absent but has coordinates", "a joint with state 0 has xy NaN"
+        )
         if self.xyz is not None:
             self._check_coordinates("xyz", self.xyz)
             misplaced = absent & ~np.isnan(self.xyz).any(-1)
@@ -251,7 +278,9 @@ class Poses:
     def _refuse_joints(self, name: str, wrong: Bool[np.ndarray, "time person joint"], fault: str, cure: str) -> None:
         if wrong.any():
             frame, person, joint = np.argwhere(wrong)[0]
-            raise OccluposeError(f"{name}: frame {frame}, person {self.track_id[person]}: {self.skeleton.joints[joint]} {fault}; {cure}")
+            raise OccluposeError(
+                f"{name}: frame {frame}, person {self.track_id[person]}: {self.skeleton.joints[joint]} {fault}; {cure}"
+            )
 
 
 def _same(ours: Any, theirs: Any) -> bool:
@@ -260,7 +289,8 @@ def _same(ours: Any, theirs: Any) -> bool:
     return type(ours) is type(theirs) and bool(ours == theirs)
 
 
-# From a file's content to a record: one schema checks names and types, what is missing is filled in, Poses checks the rest.
+# From a file's content to a record: one schema checks names and types, what is missing is filled in, Poses checks the
+# rest.
 
 
 def _array(kinds: str, meaning: str) -> BeforeValidator:
@@ -325,7 +355,9 @@ class _Content(BaseModel):
 def _validated(content: dict[str, Any]) -> _Content:
     version = np.asarray(content.get("version", FORMAT_VERSION))
     if version.dtype.kind in "iu" and version.ndim == 0 and version > FORMAT_VERSION:
-        raise OccluposeError(f"written by format version {version}; this occlupose reads up to {FORMAT_VERSION}; update occlupose")
+        raise OccluposeError(
+            f"written by format version {version}; this occlupose reads up to {FORMAT_VERSION}; update occlupose"
+        )
     try:
         return _Content.model_validate(content)
     except ValidationError as error:
@@ -334,7 +366,9 @@ def _validated(content: dict[str, Any]) -> _Content:
         if first["type"] == "missing":
             raise OccluposeError(f"{name}: is missing; a poses file needs at least xy, skeleton and fps") from error
         if first["type"] == "extra_forbidden":
-            raise OccluposeError(f"{name}: is not known; a poses file may hold {', '.join(_Content.model_fields)}") from error
+            raise OccluposeError(
+                f"{name}: is not known; a poses file may hold {', '.join(_Content.model_fields)}"
+            ) from error
         raise OccluposeError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
@@ -342,10 +376,14 @@ def _record(content: _Content) -> Poses:
     single = content.xy.ndim == 3
     joints = {name: _with_person_axis(getattr(content, name), single) for name in _PER_JOINT}
     if joints["xy"].ndim != 4 or joints["xy"].shape[-1] != 2:
-        raise OccluposeError(f"xy: has shape {content.xy.shape}; it must be (time, person, joint, 2), or (time, joint, 2) for one person")
+        raise OccluposeError(
+            f"xy: has shape {content.xy.shape}; it must be (time, person, joint, 2), or (time, joint, 2) for one person"
+        )
     frames, people = joints["xy"].shape[:2]
     width, height = _image_size(content, joints["xy"])
-    camera = None if content.camera is None else Camera.from_matrix(content.camera, width, height, content.camera_assumed)
+    camera = (
+        None if content.camera is None else Camera.from_matrix(content.camera, width, height, content.camera_assumed)
+    )
     poses = Poses(
         **_filled(joints),
         track_id=np.arange(people) if content.track_id is None else content.track_id,
@@ -381,7 +419,9 @@ def _filled(joints: dict[str, Any]) -> dict[str, Any]:
 def _skeleton(name: str, joint_names: list[str] | None) -> Skeleton:
     skeleton = by_name(name)
     if joint_names is not None and tuple(joint_names) != skeleton.joints:
-        raise OccluposeError(f"joint_names: are {', '.join(joint_names)}; {name}'s are {', '.join(skeleton.joints)}, in this order")
+        raise OccluposeError(
+            f"joint_names: are {', '.join(joint_names)}; {name}'s are {', '.join(skeleton.joints)}, in this order"
+        )
     return skeleton
 
 
@@ -389,12 +429,17 @@ def _image_size(content: _Content, xy: np.ndarray) -> tuple[int, int]:
     sizes = [content.width, content.height]
     if content.camera is not None:
         sizes = [
-            round(2 * centre + 1) if size is None else size for size, centre in zip(sizes, content.camera[:2, 2].tolist(), strict=True)
+            round(2 * centre + 1) if size is None else size
+            for size, centre in zip(sizes, content.camera[:2, 2].tolist(), strict=True)
         ]
     finite = xy[np.isfinite(xy).all(-1)]
     if None in sizes and not len(finite):
-        raise OccluposeError("width, height: are missing, and there is neither a camera nor a finite xy to take them from; give them")
-    width, height = (max(1, math.ceil(finite[:, axis].max()) + 1) if size is None else size for axis, size in enumerate(sizes))
+        raise OccluposeError(
+            "width, height: are missing, and there is neither a camera nor a finite xy to take them from; give them"
+        )
+    width, height = (
+        max(1, math.ceil(finite[:, axis].max()) + 1) if size is None else size for axis, size in enumerate(sizes)
+    )
     return width, height
 
 
@@ -435,7 +480,9 @@ def _read_npz(path: Path) -> dict[str, Any]:
             with np.load(file, allow_pickle=False) as archive:
                 return dict(archive)
         except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-            raise OccluposeError(f"damaged or not plain arrays ({error}); write it again with numpy.savez or Poses.save") from error
+            raise OccluposeError(
+                f"damaged or not plain arrays ({error}); write it again with numpy.savez or Poses.save"
+            ) from error
 
 
 def _write_json(path: Path, poses: Poses) -> None:
@@ -469,14 +516,18 @@ def _json_people(poses: Poses) -> Iterator[str]:
     for person, number in enumerate(poses.track_id.tolist()):
         frames = np.flatnonzero(present[:, person])
         columns = [frames.tolist(), *(_shortest(getattr(poses, name)[frames, person]).tolist() for name in names[1:])]
-        rows = (json.dumps(dict(zip(names, row, strict=True)), separators=(",", ":")) for row in zip(*columns, strict=True))
+        rows = (
+            json.dumps(dict(zip(names, row, strict=True)), separators=(",", ":")) for row in zip(*columns, strict=True)
+        )
         yield f'{"," if person else ""}\n{{"track_id": {number}, "frames": [\n'
         yield from (f"{',' if place else ''}{row}\n".replace("NaN", "null") for place, row in enumerate(rows))
         yield "]}"
 
 
 def _shortest(values: np.ndarray) -> np.ndarray:
-    """The float64 numbers with the fewest decimals (of up to 9) that still are these float32 values; whole numbers as they are."""
+    """The float64 numbers with the fewest decimals (of up to 9) that still are these float32 values; whole numbers as
+    they are.
+    """
     if values.dtype.kind != "f":
         return values
     shortest = values.astype(np.float64)
@@ -513,15 +564,20 @@ def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None
         content = {name: value for name, value in document.items() if name not in ("people", "per_joint")}
         people = document["people"]
         rows = [row for person in people for row in person["frames"]]
-        names = document.get("per_joint") or [name for name in _PER_JOINT if name in (rows[0] if rows else ("xy", "score", "state"))]
+        names = document.get("per_joint") or [
+            name for name in _PER_JOINT if name in (rows[0] if rows else ("xy", "score", "state"))
+        ]
         if frames is None:
-            frames = len(document["time"]) if "time" in document else 1 + max((row["frame"] for row in rows), default=-1)
+            frames = (
+                len(document["time"]) if "time" in document else 1 + max((row["frame"] for row in rows), default=-1)
+            )
         joints = len(by_name(document["skeleton"]))
         content["track_id"] = [person["track_id"] for person in people]
         return content | {name: _json_array(name, people, frames, joints) for name in dict.fromkeys(["xy", *names])}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError) as error:
         raise OccluposeError(
-            f"{where}: not a list of people with track_id and frames, each frame with its number and xy of all joints ({error!r})"
+            f"{where}: not a list of people with track_id and frames, each frame with its number and xy of all joints"
+            f" ({error!r})"
         ) from error
 
 

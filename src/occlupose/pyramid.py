@@ -11,7 +11,9 @@ from jaxtyping import Float, UInt8
 
 
 def window(left: float, top: float, side: float, size: int) -> Float[np.ndarray, "2 3"]:
-    """Matrix from the full image to a `size` x `size` px picture of the square with this corner (pixel edge) and side."""
+    """Matrix from the full image to a `size` x `size` px picture of the square with this corner (pixel edge) and
+    side.
+    """
     scale = size / side
     return np.array([[scale, 0, scale * (0.5 - left) - 0.5], [0, scale, scale * (0.5 - top) - 0.5]])
 
@@ -27,8 +29,12 @@ class Pyramid:
         self.size = (image.shape[1], image.shape[0])
         self._levels = [image]
 
-    def cut(self, matrix: Float[np.ndarray, "2 3"], width: int, height: int, beyond: int = 0) -> UInt8[np.ndarray, "height width 3"]:
-        """The picture of `width` x `height` px that the matrix (full image -> picture) shows; so grey beyond the image, 0 being black."""
+    def cut(
+        self, matrix: Float[np.ndarray, "2 3"], width: int, height: int, beyond: int = 0
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """The picture of `width` x `height` px that the matrix (full image -> picture) shows; so grey beyond the image,
+        0 being black.
+        """
         (a, b, _), (c, d, _) = matrix.tolist()
         shrink = 1 / max(math.sqrt(abs(a * d - b * c)), 1e-6)
         level = self.level(int(math.log2(max(shrink * 1.15, 1))))
@@ -36,7 +42,9 @@ class Pyramid:
         at_level = matrix * np.array([*scale, 1])
         at_level[:, 2] += matrix[:, :2] @ (scale - 1) / 2
         border = (beyond,) * 3
-        return cv2.warpAffine(level, at_level, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
+        return cv2.warpAffine(
+            level, at_level, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border
+        )
 
     def level(self, wanted: int) -> UInt8[np.ndarray, "height width 3"]:
         """The image, halved so many times, as far as it can be."""

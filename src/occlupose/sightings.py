@@ -61,25 +61,40 @@ class Record:
 
     def poses(self) -> Poses:
         """The sightings as one record: everybody seen in them, by id; in 2D, or with a camera in 3D."""
-        sightings, ids = self.sightings, self.ids
+        sightings = self.sightings
+        ids = self.ids
         column = {who: number for number, who in enumerate(ids)}
         shape = (len(sightings), len(ids), len(self.skeleton))
-        xy, score, state = np.full((*shape, 2), np.nan, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
+        xy = np.full((*shape, 2), np.nan, np.float32)
+        score = np.zeros(shape, np.float32)
+        state = np.zeros(shape, np.uint8)
         xyz = None if self.camera is None else np.full((*shape, 3), np.nan, np.float32)
         for frame, sighting in enumerate(sightings):
             columns = [column[int(who)] for who in sighting.ids]
-            xy[frame, columns], score[frame, columns], state[frame, columns] = sighting.xy, sighting.evidence, sighting.state
+            xy[frame, columns] = sighting.xy
+            score[frame, columns] = sighting.evidence
+            state[frame, columns] = sighting.state
             if xyz is not None and sighting.xyz is not None:
                 xyz[frame, columns] = sighting.xyz
         time = np.array([sighting.time for sighting in sightings])
         return Poses(
-            xy=xy, score=score, state=state, xyz=xyz, track_id=np.array(ids, np.int64), time=time,
-            skeleton=self.skeleton, fps=self.fps, width=self.width, height=self.height, camera=self.camera,
-        )  # fmt: skip
+            xy=xy,
+            score=score,
+            state=state,
+            xyz=xyz,
+            track_id=np.array(ids, np.int64),
+            time=time,
+            skeleton=self.skeleton,
+            fps=self.fps,
+            width=self.width,
+            height=self.height,
+            camera=self.camera,
+        )
 
 
 class Places:
-    """Which people may be given out where only so many are wanted: who came first, each until the tracker would forget them.
+    """Which people may be given out where only so many are wanted: who came first, each until the tracker would forget
+    them.
 
     Arguments:
         most: at most so many in a frame; None: everybody.

@@ -36,7 +36,8 @@ class Skeleton:
         joints: names in order.
         limbs: edges to draw, the end nearer the root first (mpi15 keeps the direction of its affinity fields).
         root: the joint that 3D poses are relative to; None where the set has none.
-        sigmas: per-joint spread of human annotation for object keypoint similarity, as a fraction of the person's scale; or None.
+        sigmas: per-joint spread of human annotation for object keypoint similarity, as a fraction of the person's
+            scale; or None.
         aliases: (shared name, own name) of joints that this set calls differently.
     """
 
@@ -118,8 +119,10 @@ _COCO = (
     *"left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist".split(),
     *"left_hip right_hip left_knee right_knee left_ankle right_ankle".split(),
 )
-_LEFT_ARM, _RIGHT_ARM = "left_shoulder left_elbow left_wrist", "right_shoulder right_elbow right_wrist"
-_LEFT_LEG, _RIGHT_LEG = "left_hip left_knee left_ankle", "right_hip right_knee right_ankle"
+_LEFT_ARM = "left_shoulder left_elbow left_wrist"
+_RIGHT_ARM = "right_shoulder right_elbow right_wrist"
+_LEFT_LEG = "left_hip left_knee left_ankle"
+_RIGHT_LEG = "right_hip right_knee right_ankle"
 
 COCO17 = Skeleton(
     name="coco17",
@@ -129,14 +132,38 @@ COCO17 = Skeleton(
         *("left_shoulder right_shoulder", _LEFT_ARM, _RIGHT_ARM),
         *("left_eye right_eye", "nose left_eye left_ear left_shoulder", "nose right_eye right_ear right_shoulder"),
     ),
-    sigmas=(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+    sigmas=(
+        0.026,
+        0.025,
+        0.025,
+        0.035,
+        0.035,
+        0.079,
+        0.079,
+        0.072,
+        0.072,
+        0.062,
+        0.062,
+        0.107,
+        0.107,
+        0.087,
+        0.087,
+        0.089,
+        0.089,
+    ),
 )
 
 CROWDPOSE14 = Skeleton(
     name="crowdpose14",
     joints=(*_COCO[len(_FACE) :], "head_top", "neck"),
     limbs=_chains(
-        *("neck head_top", f"neck {_LEFT_ARM}", f"neck {_RIGHT_ARM}", f"left_shoulder {_LEFT_LEG}", f"right_shoulder {_RIGHT_LEG}"),
+        *(
+            "neck head_top",
+            f"neck {_LEFT_ARM}",
+            f"neck {_RIGHT_ARM}",
+            f"left_shoulder {_LEFT_LEG}",
+            f"right_shoulder {_RIGHT_LEG}",
+        ),
         "left_hip right_hip",
     ),
     sigmas=(0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089, 0.079, 0.079),
@@ -156,7 +183,14 @@ MPI15 = Skeleton(
     name="mpi15",
     joints=tuple(f"neck head_top pelvis {_LEFT_ARM} {_LEFT_LEG} {_RIGHT_ARM} {_RIGHT_LEG}".split()),
     limbs=_chains(
-        *("neck head_top", "neck pelvis", f"neck {_RIGHT_ARM}", f"neck {_LEFT_ARM}", f"pelvis {_RIGHT_LEG}", f"pelvis {_LEFT_LEG}")
+        *(
+            "neck head_top",
+            "neck pelvis",
+            f"neck {_RIGHT_ARM}",
+            f"neck {_LEFT_ARM}",
+            f"pelvis {_RIGHT_LEG}",
+            f"pelvis {_LEFT_LEG}",
+        )
     ),
     root="pelvis",
 )
@@ -165,7 +199,13 @@ MUPOTS17 = Skeleton(
     name="mupots17",
     joints=tuple(f"head_top neck {_RIGHT_ARM} {_LEFT_ARM} {_RIGHT_LEG} {_LEFT_LEG} pelvis spine head".split()),
     limbs=_chains(
-        *("pelvis spine neck head head_top", f"neck {_RIGHT_ARM}", f"neck {_LEFT_ARM}", f"pelvis {_RIGHT_LEG}", f"pelvis {_LEFT_LEG}")
+        *(
+            "pelvis spine neck head head_top",
+            f"neck {_RIGHT_ARM}",
+            f"neck {_LEFT_ARM}",
+            f"pelvis {_RIGHT_LEG}",
+            f"pelvis {_LEFT_LEG}",
+        )
     ),
     root="pelvis",
 )
@@ -173,22 +213,38 @@ MUPOTS17 = Skeleton(
 HUMANEVA15 = Skeleton(
     name="humaneva15",
     joints=tuple(f"pelvis thorax {_LEFT_ARM} {_RIGHT_ARM} {_LEFT_LEG} {_RIGHT_LEG} head".split()),
-    limbs=_chains(*("pelvis thorax head", f"thorax {_LEFT_ARM}", f"thorax {_RIGHT_ARM}", f"pelvis {_LEFT_LEG}", f"pelvis {_RIGHT_LEG}")),
+    limbs=_chains(
+        *(
+            "pelvis thorax head",
+            f"thorax {_LEFT_ARM}",
+            f"thorax {_RIGHT_ARM}",
+            f"pelvis {_LEFT_LEG}",
+            f"pelvis {_RIGHT_LEG}",
+        )
+    ),
     root="pelvis",
 )
 
 BLAZEPOSE33 = Skeleton(
     name="blazepose33",
     joints=(
-        *"nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer left_ear right_ear".split(),
+        *"nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer".split(),
+        *"left_ear right_ear".split(),
         *"left_mouth right_mouth left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist".split(),
-        *"left_pinky right_pinky left_index right_index left_thumb right_thumb left_hip right_hip left_knee right_knee".split(),
+        *"left_pinky right_pinky left_index right_index left_thumb right_thumb".split(),
+        *"left_hip right_hip left_knee right_knee".split(),
         *"left_ankle right_ankle left_heel right_heel left_foot_index right_foot_index".split(),
     ),
     limbs=_chains(
-        *("nose left_eye_inner left_eye left_eye_outer left_ear", "nose right_eye_inner right_eye right_eye_outer right_ear"),
+        *(
+            "nose left_eye_inner left_eye left_eye_outer left_ear",
+            "nose right_eye_inner right_eye right_eye_outer right_ear",
+        ),
         *("left_mouth right_mouth", "left_shoulder right_shoulder", "left_hip right_hip"),
-        *(f"{_LEFT_ARM} left_pinky left_index left_wrist left_thumb", f"{_RIGHT_ARM} right_pinky right_index right_wrist right_thumb"),
+        *(
+            f"{_LEFT_ARM} left_pinky left_index left_wrist left_thumb",
+            f"{_RIGHT_ARM} right_pinky right_index right_wrist right_thumb",
+        ),
         *(f"left_shoulder {_LEFT_LEG} left_heel left_foot_index left_ankle",),
         *(f"right_shoulder {_RIGHT_LEG} right_heel right_foot_index right_ankle",),
     ),
@@ -199,7 +255,8 @@ CMU31 = Skeleton(
     joints=(
         *"root lhipjoint lfemur ltibia lfoot ltoes rhipjoint rfemur rtibia rfoot rtoes".split(),
         *"lowerback upperback thorax lowerneck upperneck head".split(),
-        *"lclavicle lhumerus lradius lwrist lhand lfingers lthumb rclavicle rhumerus rradius rwrist rhand rfingers rthumb".split(),
+        *"lclavicle lhumerus lradius lwrist lhand lfingers lthumb rclavicle rhumerus rradius rwrist rhand rfingers"
+        " rthumb".split(),
     ),
     limbs=_chains(
         *("root lhipjoint lfemur ltibia lfoot ltoes", "root rhipjoint rfemur rtibia rfoot rtoes"),
@@ -250,11 +307,13 @@ def by_name(name: str) -> Skeleton:
     for skeleton in SKELETONS:
         if skeleton.name == whole:
             return skeleton.subset(joints.split("+")) if is_subset else skeleton
-    raise OccluposeError(f"{name}: not a known skeleton; known are {', '.join(skeleton.name for skeleton in SKELETONS)}")
+    raise OccluposeError(
+        f"{name}: not a known skeleton; known are {', '.join(skeleton.name for skeleton in SKELETONS)}"
+    )
 
 
-# Joints that can be made from others: the mean of the first list whose joints can all be had. Ours; `neck` and `thorax` are two
-# datasets' names of one place, the base of the neck.
+# Joints that can be made from others: the mean of the first list whose joints can all be had. Ours; `neck` and `thorax`
+# are two datasets' names of one place, the base of the neck.
 _RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
     "pelvis": (("left_hip", "right_hip"),),
     "thorax": (("neck",), ("left_shoulder", "right_shoulder")),
@@ -282,11 +341,14 @@ def _plan(source: Skeleton, target: Skeleton) -> tuple[dict[int, float] | None, 
     return tuple(_ingredients(joint, source) for joint in target.joints)
 
 
-def convert(values: Float[np.ndarray, "*any joint d"], source: Skeleton, target: Skeleton) -> Float[np.ndarray, "*any target d"]:
-    """Coordinates of the target's joints from the source's: the same joint where there is one, else by recipe, else NaN.
+def convert(
+    values: Float[np.ndarray, "*any joint d"], source: Skeleton, target: Skeleton
+) -> Float[np.ndarray, "*any target d"]:
+    """Coordinates of the target's joints from the source's: the same joint where there is one, else by recipe, else
+    NaN.
 
-    Recipes (ours): pelvis = middle of the hips; thorax = neck = middle of the shoulders; spine = middle of pelvis and thorax.
-    A joint is NaN wherever one that it is made from is NaN.
+    Recipes (ours): pelvis = middle of the hips; thorax = neck = middle of the shoulders; spine = middle of pelvis and
+    thorax. A joint is NaN wherever one that it is made from is NaN.
 
     Arguments:
         values: pixels, metres or anything that can be averaged; joints in the source's order.
@@ -296,12 +358,18 @@ def convert(values: Float[np.ndarray, "*any joint d"], source: Skeleton, target:
     result = np.full((*values.shape[:-2], len(target), values.shape[-1]), np.nan, values.dtype)
     for index, parts in enumerate(_plan(source, target)):
         if parts is not None:
-            result[..., index, :] = sum(values[..., part, :] * values.dtype.type(weight) for part, weight in parts.items())
+            result[..., index, :] = sum(
+                values[..., part, :] * values.dtype.type(weight) for part, weight in parts.items()
+            )
     return result
 
 
-def convert_weakest(values: Shaped[np.ndarray, "*any joint"], source: Skeleton, target: Skeleton) -> Shaped[np.ndarray, "*any target"]:
-    """States or scores of the target's joints: the least of those that each joint is made from (as `convert` makes it), else 0."""
+def convert_weakest(
+    values: Shaped[np.ndarray, "*any joint"], source: Skeleton, target: Skeleton
+) -> Shaped[np.ndarray, "*any target"]:
+    """States or scores of the target's joints: the least of those that each joint is made from (as `convert` makes it),
+    else 0.
+    """
     if source == target:
         return values.copy()
     result = np.zeros((*values.shape[:-1], len(target)), values.dtype)

@@ -19,12 +19,12 @@ POLITE = 10
 def background(name: str, *, polite: bool = True) -> ThreadPoolExecutor:
     """An executor of one thread.
 
-    The networks share their work among all processors and wait for the last one: another thread that takes one away for a millisecond
-    holds up all. Only Linux gives priorities to threads; elsewhere it is a thread like any other.
+    The networks share their work among all processors and wait for the last one: another thread that takes one away for
+    a millisecond holds up all. Only Linux gives priorities to threads; elsewhere it is a thread like any other.
 
     Arguments:
-        polite: it takes the processor when hardly anybody else wants it. Threads that are begun inside inherit that: OpenCV should be
-            on one thread then.
+        polite: it takes the processor when hardly anybody else wants it. Threads that are begun inside inherit that:
+            OpenCV should be on one thread then.
     """
     return ThreadPoolExecutor(1, thread_name_prefix=name, initializer=_give_way if polite else None)
 

@@ -11,7 +11,8 @@ from occlupose.frontends import People
 
 __all__ = ["Tracker", "Who"]
 
-# Everything below is ours; lengths are in box sides (the longer side of the person's box), so that no number depends on the resolution.
+# Everything below is ours; lengths are in box sides (the longer side of the person's box), so that no number depends on
+# the resolution.
 JOINT_REACH = 0.08  # half side of the square round a joint
 TOP = 7  # joints of which the best-fitting squares count (PoseFlow)
 POSE_MEMORY = 0.3  # s, after which a remembered pose counts exp(-1) of what it did
@@ -21,9 +22,13 @@ SPEED = 1.0  # per s, standard deviation of a person's speed
 PUSH = 4.0  # per s, standard deviation of what a person's speed gains or loses at random in 1 s
 SIZE_JITTER = 0.25  # standard deviation of the logarithm of the box side: boxes shrink when half a person is hidden
 SURPRISE = 16.0  # squared standard deviations beyond which motion alone explains nothing
-NEAREST, DRIFT, FARTHEST = 0.5, 1.0, 2.0  # how far from where they should be a person is looked for: at once, more per s, at most
+# how far from where they should be a person is looked for: at once, more per s, at most
+NEAREST = 0.5
+DRIFT = 1.0
+FARTHEST = 2.0
 LEAST_AFFINITY = 0.2  # PoseFlow's
-SAME_PERSON = 0.6  # mean overlap of all joints' squares from which two people of a frame are one: 0.04 box sides per joint
+# mean overlap of all joints' squares from which two people of a frame are one: 0.04 box sides per joint
+SAME_PERSON = 0.6
 
 
 @dataclass(eq=False)
@@ -39,21 +44,29 @@ class _Track:
     id: int = -1
     hits: int = 1
     velocity: Float[np.ndarray, " 2"] = field(default_factory=lambda: np.zeros(2))
-    covariance: Float[np.ndarray, "2 2"] = field(default_factory=lambda: np.diag([JITTER**2, SPEED**2]))  # of place and speed
+    # of place and speed
+    covariance: Float[np.ndarray, "2 2"] = field(default_factory=lambda: np.diag([JITTER**2, SPEED**2]))
 
     def predict(self, time: float) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, "2 2"]]:
-        """How far the person should have moved by then, px, and how sure that is: speed decays, and is pushed at random."""
+        """How far the person should have moved by then, px, and how sure that is: speed decays, and is pushed at
+        random.
+        """
         gap = max(time - self.time, 0.0)
         decay = np.exp(-gap / DAMPING)
         step = np.array([[1, DAMPING * (1 - decay)], [0, decay]])
         push = PUSH**2 * np.array([[gap**3 / 3, gap**2 / 2], [gap**2 / 2, gap]])
         return self.velocity * step[0, 1], step @ self.covariance @ step.T + push
 
-    def compare(self, people: People, time: float) -> tuple[Float[np.ndarray, " person"], Float[np.ndarray, "person 2"]]:
-        """How likely this is each of these people, 0..1 (0: it cannot be), and how far each is from where it should be, px."""
+    def compare(
+        self, people: People, time: float
+    ) -> tuple[Float[np.ndarray, " person"], Float[np.ndarray, "person 2"]]:
+        """How likely this is each of these people, 0..1 (0: it cannot be), and how far each is from where it should be,
+        px.
+        """
         travel, covariance = self.predict(time)
         offset = _offset(self.xy + travel, self.score, people)
-        side, sides = _sides(self.box), _sides(people.boxes)
+        side = _sides(self.box)
+        sides = _sides(people.boxes)
         pose = np.sort(_joint_overlap(self.xy + travel, people.xy, np.sqrt(side * sides)))[:, -TOP:].mean(-1)
         box = _box_overlap(self.box + np.tile(travel, 2), people.boxes)
         distance = np.linalg.norm(offset, axis=-1) / side
@@ -65,13 +78,18 @@ class _Track:
         return np.where(possible, affinity, 0), offset
 
     def see(self, people: People, person: int, offset: Float[np.ndarray, " 2"], time: float) -> None:
-        """Take this person as the track's, seen this far (px) from where it should be: a Kalman step, softened for leaps."""
+        """Take this person as the track's, seen this far (px) from where it should be: a Kalman step, softened for
+        leaps.
+        """
         _, covariance = self.predict(time)
         surprise = (offset**2).sum() / _sides(self.box) ** 2 / (covariance[0, 0] + JITTER**2)
         gain = covariance[:, 0] / ((covariance[0, 0] + JITTER**2) * max(1.0, surprise / SURPRISE))
         self.velocity = self.velocity * np.exp(-max(time - self.time, 0.0) / DAMPING) + gain[1] * offset
         self.covariance = covariance - np.outer(gain, covariance[0])
-        self.xy, self.score, self.box, self.time = people.xy[person], people.score[person], people.boxes[person], time
+        self.xy = people.xy[person]
+        self.score = people.score[person]
+        self.box = people.boxes[person]
+        self.time = time
         self.hits += 1
 
 
@@ -83,26 +101,31 @@ class Who:
 
     @property
     def tracks(self) -> Int[np.ndarray, " person"]:
-        """The same number as in other frames for the same person, at once, also for people who turn out to be ghosts; -1 for a double."""
+        """The same number as in other frames for the same person, at once, also for people who turn out to be ghosts;
+        -1 for a double.
+        """
         return np.array([-1 if owner is None else owner.number for owner in self.owners], np.int64)
 
     @property
     def ids(self) -> Int[np.ndarray, " person"]:
-        """Ids as far as they are known by now; -1 for a double, and for somebody who is not (or never was) there for long enough."""
+        """Ids as far as they are known by now; -1 for a double, and for somebody who is not (or never was) there for
+        long enough.
+        """
         return np.array([-1 if owner is None else owner.id for owner in self.owners], np.int64)
 
 
 class Tracker:
-    """Gives the people of each frame the ids of the people before; after PoseFlow (pose and box overlap, Hungarian), with motion ours.
+    """Gives the people of each frame the ids of the people before; after PoseFlow (pose and box overlap, Hungarian),
+    with motion ours.
 
-    Causal and deterministic; the order in which a frame's people are listed does not matter. A person who is not seen is expected
-    where their motion, ever less certain, would bring them, and keeps their id for `look_back` seconds. Ids are 1, 2, 3, ... in
-    order of appearance and are never given twice.
+    Causal and deterministic; the order in which a frame's people are listed does not matter. A person who is not seen
+    is expected where their motion, ever less certain, would bring them, and keeps their id for `look_back` seconds. Ids
+    are 1, 2, 3, ... in order of appearance and are never given twice.
 
     Arguments:
         look_back: s, how long a hidden person's id is kept; ours.
-        confirm: s, for which somebody new must be seen in every frame to get an id, so that ghosts get none; ours. A person's frames are
-            final, in hindsight from the first on, once this has passed. 0: at once.
+        confirm: s, for which somebody new must be seen in every frame to get an id, so that ghosts get none; ours. A
+            person's frames are final, in hindsight from the first on, once this has passed. 0: at once.
     """
 
     def __init__(self, *, look_back: float = 2.0, confirm: float = 1 / 3) -> None:
@@ -124,7 +147,8 @@ class Tracker:
             people: as a frontend saw them.
             time: of the frame, s; never earlier than the frame before.
         """
-        self._begun, self._time = time if self._begun is None else self._begun, time
+        self._begun = time if self._begun is None else self._begun
+        self._time = time
         self._frames += 1
         self._tracks = [track for track in self._tracks if time - track.time <= self._look_back]
         owners: list[_Track | None] = [None] * len(people)
@@ -142,7 +166,9 @@ class Tracker:
         return Who(owners)
 
     def finish(self) -> None:
-        """No frame follows. If all were less than it takes to confirm somebody, whoever was seen twice, or in the only one, has an id."""
+        """No frame follows. If all were less than it takes to confirm somebody, whoever was seen twice, or in the only
+        one, has an id.
+        """
         if self._begun is not None and self._time - self._begun < self.confirm:
             self._confirm(lambda track: track.hits >= min(self._frames, 2))
 
@@ -153,7 +179,9 @@ class Tracker:
                 track.id = self._given
 
 
-def _match(tracks: list[_Track], people: People, free: list[int], owners: list[_Track | None], time: float) -> list[int]:
+def _match(
+    tracks: list[_Track], people: People, free: list[int], owners: list[_Track | None], time: float
+) -> list[int]:
     """Give the free people to the tracks that they fit best together; returns who is still free."""
     if not tracks or not free:
         return free
@@ -173,17 +201,26 @@ def _without_duplicates(people: People, order: list[int]) -> list[int]:
     sides = _sides(people.boxes)
     for person in sorted(order, key=lambda person: -people.box_score[person]):
         others = people.xy[kept]
-        if not kept or _joint_overlap(people.xy[person], others, np.sqrt(sides[person] * sides[kept])).mean(-1).max() < SAME_PERSON:
+        if (
+            not kept
+            or _joint_overlap(people.xy[person], others, np.sqrt(sides[person] * sides[kept])).mean(-1).max()
+            < SAME_PERSON
+        ):
             kept.append(person)
     return [person for person in order if person in kept]
 
 
 def _canonical_order(people: People) -> list[int]:
     """The people from left to right, whatever order they came in."""
-    return sorted(range(len(people)), key=lambda who: (*people.boxes[who], people.box_score[who], *people.xy[who].flat, *people.score[who]))
+    return sorted(
+        range(len(people)),
+        key=lambda who: (*people.boxes[who], people.box_score[who], *people.xy[who].flat, *people.score[who]),
+    )
 
 
-def _offset(xy: Float[np.ndarray, "joint 2"], score: Float[np.ndarray, " joint"], people: People) -> Float[np.ndarray, "person 2"]:
+def _offset(
+    xy: Float[np.ndarray, "joint 2"], score: Float[np.ndarray, " joint"], people: People
+) -> Float[np.ndarray, "person 2"]:
     """From this pose to each person's, px: the median over the half of the joints that both are surest of."""
     half = (len(xy) + 1) // 2
     surest = np.argsort(-score * people.score, axis=-1, kind="stable")[:, :half]
@@ -193,7 +230,9 @@ def _offset(xy: Float[np.ndarray, "joint 2"], score: Float[np.ndarray, " joint"]
 def _joint_overlap(
     xy: Float[np.ndarray, "joint 2"], others: Float[np.ndarray, "person joint 2"], sides: Float[np.ndarray, " person"]
 ) -> Float[np.ndarray, "person joint"]:
-    """Intersection over union of the squares round the same joint of one pose and of each other, for people of these box sides."""
+    """Intersection over union of the squares round the same joint of one pose and of each other, for people of these
+    box sides.
+    """
     shared = np.maximum(1 - np.abs(others - xy) / (2 * JOINT_REACH * sides[:, None, None]), 0).prod(-1)
     return shared / (2 - shared)
 
@@ -201,7 +240,8 @@ def _joint_overlap(
 def _box_overlap(box: Float[np.ndarray, " 4"], others: Float[np.ndarray, "person 4"]) -> Float[np.ndarray, " person"]:
     """Intersection over union."""
     shared = np.maximum(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0).prod(-1)
-    area, areas = (box[2:] - box[:2]).prod(), (others[:, 2:] - others[:, :2]).prod(-1)
+    area = (box[2:] - box[:2]).prod()
+    areas = (others[:, 2:] - others[:, :2]).prod(-1)
     return shared / np.maximum(area + areas - shared, 1e-9)
 
 

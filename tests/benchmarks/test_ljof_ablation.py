@@ -44,7 +44,11 @@ def test_whole_trainings_are_all_of_one_length_and_the_first_is_without_ljof(ben
     assert long[0] == benchmark.first("simple_baseline_small")
     recipes = [run.recipe(6000) for run in long]
     assert {recipe.epochs for recipe in recipes} == {200_000 / 6000} and {recipe.seed for recipe in recipes} == {100}
-    assert [(recipe.blocks is None, recipe.structure is None) for recipe in recipes] == [(True, True), (False, True), (False, False)]
+    assert [(recipe.blocks is None, recipe.structure is None) for recipe in recipes] == [
+        (True, True),
+        (False, True),
+        (False, False),
+    ]
 
 
 def test_rows_that_are_there_are_not_run_again(benchmark):

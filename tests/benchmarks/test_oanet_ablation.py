@@ -33,7 +33,9 @@ def test_each_row_of_table_2_adds_one_part_of_the_paper_to_the_one_before(ablati
     assert added == [{"refine"}, {"occlusion"}, {"symmetry"}, {"adversarial"}, {"regularisation"}, {"augmentation"}]
     assert recipes[-1] == ablation.WHOLE
     assert (recipes[0].refine, recipes[0].occlusion, recipes[0].augmentation) == (False, False, 0.0)
-    assert (ablation.WHOLE.symmetry, ablation.WHOLE.adversarial, ablation.WHOLE.regularisation) == (0.2, 0.1, 0.1), "the paper's weights"
+    assert (ablation.WHOLE.symmetry, ablation.WHOLE.adversarial, ablation.WHOLE.regularisation) == (0.2, 0.1, 0.1), (
+        "the paper's weights"
+    )
     for row in range(7):
         assert [run.recipe.seed for run in ablation.table2()[3 * row : 3 * row + 3]] == [0, 1, 2]
 
@@ -79,4 +81,6 @@ def test_finished_runs_are_kept_and_not_repeated(ablation, tmp_path, monkeypatch
     ablation.append(second, [81.0, 61.0, 91.0])
     assert ablation.done("table1") == {first.key, second.key} and ablation.done("semi") == set()
     lines = (tmp_path / "oanet_table1.csv").read_text().splitlines()
-    assert lines[0] == "length,threshold,mpjpe_mm,p_mpjpe_mm,occluded_mpjpe_mm" and lines[1].endswith("80.12,60.00,90.00")
+    assert lines[0] == "length,threshold,mpjpe_mm,p_mpjpe_mm,occluded_mpjpe_mm" and lines[1].endswith(
+        "80.12,60.00,90.00"
+    )

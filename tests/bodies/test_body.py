@@ -88,7 +88,8 @@ def test_joints_are_the_means_of_vertices_and_beginnings_of_bones_that_the_regre
 def test_who_is_moved_as_a_whole_stays_the_same(bodies, name, seed):
     body = bodies[name]
     pose, shape, translation = posed(body, seed)
-    moved, far = turns(seed + 7, most=3.0), torch.tensor([1.0, -2.0, 3.0])
+    moved = turns(seed + 7, most=3.0)
+    far = torch.tensor([1.0, -2.0, 3.0])
     before = body(pose, shape, translation)
     after = body(moved @ pose, shape, translation @ moved.T + far)
     torch.testing.assert_close(after.vertices, before.vertices @ moved.T + far, atol=1e-5, rtol=1e-5)
@@ -114,12 +115,17 @@ def test_levers_are_what_small_turns_do(body, segment):
     pose[:, 1:3] = pose[:, :1]
     joints, levers = body.levers(pose, shape, translation)
     torch.testing.assert_close(joints, body.joints(pose, shape, translation))
-    place, small = SEGMENTS.index(segment), 1e-2
+    place = SEGMENTS.index(segment)
+    small = 1e-2
     for axis in torch.eye(3):
-        there, back = pose.clone(), pose.clone()
-        there[:, place], back[:, place] = turn(small * axis) @ pose[:, place], turn(-small * axis) @ pose[:, place]
+        there = pose.clone()
+        back = pose.clone()
+        there[:, place] = turn(small * axis) @ pose[:, place]
+        back[:, place] = turn(-small * axis) @ pose[:, place]
         seen = (body.joints(there, shape, translation) - body.joints(back, shape, translation)) / (2 * small)
-        torch.testing.assert_close(seen, torch.linalg.cross(axis.expand_as(seen), levers[:, :, place]), atol=5e-4, rtol=0)
+        torch.testing.assert_close(
+            seen, torch.linalg.cross(axis.expand_as(seen), levers[:, :, place]), atol=5e-4, rtol=0
+        )
 
 
 def test_gradients_are_what_small_changes_do(body):
@@ -132,7 +138,8 @@ def test_gradients_are_what_small_changes_do(body):
         result = body(turn(vector) @ pose, shape, translation)
         return (result.vertices * vertices).sum() + (result.joints * joints).sum()
 
-    between = torch.lerp(body.low, body.high, torch.linspace(0.42, 0.46, len(body.low)))[None]  # where shapes have no corners
+    # where shapes have no corners
+    between = torch.lerp(body.low, body.high, torch.linspace(0.42, 0.46, len(body.low)))[None]
     given = [0.1 * torch.randn(1, 17, 3, generator=generator), between, translation]
     for argument in given:
         argument.requires_grad_()
@@ -140,7 +147,9 @@ def test_gradients_are_what_small_changes_do(body):
     for place, gradient in enumerate(gradients):
         assert gradient.isfinite().all()
         direction = torch.randn(given[place].shape, generator=generator)
-        there, back = ([one + sign * 5e-3 * direction if n == place else one for n, one in enumerate(given)] for sign in (1, -1))
+        there, back = (
+            [one + sign * 5e-3 * direction if n == place else one for n, one in enumerate(given)] for sign in (1, -1)
+        )
         with torch.no_grad():
             seen = (value(*there) - value(*back)) / 1e-2
         torch.testing.assert_close((gradient * direction).sum(), seen, atol=5e-3, rtol=5e-3)
@@ -148,9 +157,12 @@ def test_gradients_are_what_small_changes_do(body):
 
 def test_gradients_are_finite_at_rest(body):
     pose = torch.eye(3).repeat(1, 17, 1, 1).requires_grad_()
-    shape, translation = body.neutral[None].clone().requires_grad_(), torch.zeros(1, 3, requires_grad=True)
+    shape = body.neutral[None].clone().requires_grad_()
+    translation = torch.zeros(1, 3, requires_grad=True)
     posed_body = body(pose, shape, translation)
-    for gradient in torch.autograd.grad(posed_body.vertices.sum() + posed_body.joints.sum(), (pose, shape, translation)):
+    for gradient in torch.autograd.grad(
+        posed_body.vertices.sum() + posed_body.joints.sum(), (pose, shape, translation)
+    ):
         assert gradient.isfinite().all()
 
 
@@ -178,10 +190,20 @@ def test_joints_have_parts_of_their_own_side_beside_them():
 
 
 def test_a_surface_is_divided_by_what_it_follows_and_where_it_is():
-    place = np.array([(0.1, 0, 0), (-0.1, 0, 0), (0.1, 0, 0.2), (-0.1, 0, -0.2), (-0.1, 0, 0), (0.1, 0, 0), (0.1, 0, 0)])
+    place = np.array(
+        [(0.1, 0, 0), (-0.1, 0, 0), (0.1, 0, 0.2), (-0.1, 0, -0.2), (-0.1, 0, 0), (0.1, 0, 0), (0.1, 0, 0)]
+    )
     region = ["pelvis", "left_clavicle", "head", "head", "neck", "right_forearm", "chest"]
     parts = [PARTS[part] for part in divide(region, place, ears=0.0).tolist()]
-    assert parts == ["left_trunk", "right_trunk", "left_face", "right_skull", "right_neck", "right_forearm", "left_trunk"]
+    assert parts == [
+        "left_trunk",
+        "right_trunk",
+        "left_face",
+        "right_skull",
+        "right_neck",
+        "right_forearm",
+        "left_trunk",
+    ]
 
 
 @given(seed=SEEDS, share=st.floats(0, 1))
@@ -207,5 +229,7 @@ def test_bodies_by_name(tmp_path):
     assert by_name("anny").name == "anny" and by_name("cylinders").name == "cylinders"
     np.savez(tmp_path / "mine.npz", **smpl_arrays())
     assert by_name(str(tmp_path / "mine.npz")).name == "smpl"
-    with pytest.raises(OccluposeError, match=r"^bob: not a known body; known are anny, cylinders, and SMPL as the path of its \.npz$"):
+    with pytest.raises(
+        OccluposeError, match=r"^bob: not a known body; known are anny, cylinders, and SMPL as the path of its \.npz$"
+    ):
         by_name("bob")

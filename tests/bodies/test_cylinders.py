@@ -40,7 +40,8 @@ def test_an_average_adult():
 def test_a_part_begins_at_the_first_corner_of_its_faces():
     vertices, _ = surface()
     body = cylinders()
-    middles, parts = vertices[body.faces].mean(1), [PARTS[part] for part in body.part[body.faces[:, 0]].tolist()]
+    middles = vertices[body.faces].mean(1)
+    parts = [PARTS[part] for part in body.part[body.faces[:, 0]].tolist()]
     ear = surface()[1]["left_ear"][2]
     for (x, _, z), part in zip(middles.tolist(), parts, strict=True):
         assert (x > 0) == part.startswith("left_")
@@ -49,11 +50,17 @@ def test_a_part_begins_at_the_first_corner_of_its_faces():
 
 
 LENGTHS = {
-    "trunk": ("pelvis", "thorax"), "shoulders": ("left_shoulder", "right_shoulder"), "hips": ("left_hip", "right_hip"),
-    "head": ("thorax", "head_top"), "upper_arm": ("left_shoulder", "left_elbow"), "forearm": ("right_elbow", "right_wrist"),
-    "hand": ("right_wrist", "right_hand"), "thigh": ("left_hip", "left_knee"), "shank": ("right_knee", "right_ankle"),
+    "trunk": ("pelvis", "thorax"),
+    "shoulders": ("left_shoulder", "right_shoulder"),
+    "hips": ("left_hip", "right_hip"),
+    "head": ("thorax", "head_top"),
+    "upper_arm": ("left_shoulder", "left_elbow"),
+    "forearm": ("right_elbow", "right_wrist"),
+    "hand": ("right_wrist", "right_hand"),
+    "thigh": ("left_hip", "left_knee"),
+    "shank": ("right_knee", "right_ankle"),
     "foot": ("left_ankle", "left_foot"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("number", SHAPE)
@@ -61,12 +68,16 @@ def test_a_number_of_the_shape_changes_its_piece_and_no_other(number):
     def lengths(joints):
         return {name: float((joints[one] - joints[other])[:2].norm()) for name, (one, other) in LENGTHS.items()}
 
-    before, after = lengths(surface()[1]), lengths(surface(**{number: 1.2})[1])
-    assert after == pytest.approx({name: (1.2 if name == number else 1.0) * length for name, length in before.items()}, rel=1e-3)
+    before = lengths(surface()[1])
+    after = lengths(surface(**{number: 1.2})[1])
+    assert after == pytest.approx(
+        {name: (1.2 if name == number else 1.0) * length for name, length in before.items()}, rel=1e-3
+    )
 
 
 def test_girth_makes_thick_and_moves_no_joint():
-    (thin, joints), (thick, same) = surface(girth=0.8), surface(girth=1.2)
+    (thin, joints) = surface(girth=0.8)
+    (thick, same) = surface(girth=1.2)
     assert all(torch.equal(joints[name], same[name]) for name in joints)
     body = cylinders()
     thigh = body.part == PARTS.index("left_thigh")
@@ -79,7 +90,13 @@ def test_everybody_in_range_has_limbs_in_the_right_order():
     for shape in (body.low, body.high):
         rest = dict(zip(BODY26.joints, body.rest(shape[None])[0], strict=True))
         assert rest["left_ankle"][1] < rest["left_knee"][1] < rest["left_hip"][1] < rest["left_shoulder"][1]
-        assert rest["left_hip"][0] < rest["left_shoulder"][0] < rest["left_elbow"][0] < rest["left_wrist"][0] < rest["left_hand"][0]
+        assert (
+            rest["left_hip"][0]
+            < rest["left_shoulder"][0]
+            < rest["left_elbow"][0]
+            < rest["left_wrist"][0]
+            < rest["left_hand"][0]
+        )
 
 
 def test_a_walker_of_another_build_is_met():
@@ -97,7 +114,9 @@ def test_a_body_of_its_own_kind_is_met_exactly():
     body = cylinders()
     generator = torch.Generator().manual_seed(0)
     shape = torch.lerp(body.low, body.high, 0.2 + 0.6 * torch.rand(len(SHAPE), generator=generator))
-    joints = body.joints(turn(0.3 * torch.randn(20, 17, 3, generator=generator)), shape.expand(20, -1), torch.zeros(20, 3))
+    joints = body.joints(
+        turn(0.3 * torch.randn(20, 17, 3, generator=generator)), shape.expand(20, -1), torch.zeros(20, 3)
+    )
     found = fit_shape(joints, body)
     assert fit(joints, body, found.expand(20, -1)).error.max() < 0.004
     lengths = slice(0, SHAPE.index("girth"))  # which no joint shows

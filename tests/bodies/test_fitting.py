@@ -25,7 +25,9 @@ def vectors(seed, count=8, most=3.1):
     """Random vectors that are at most so long."""
     random = np.random.default_rng(seed)
     ways = random.normal(size=(count, 3))
-    return torch.from_numpy(ways / np.linalg.norm(ways, axis=1, keepdims=True) * random.uniform(0, most, (count, 1))).float()
+    return torch.from_numpy(
+        ways / np.linalg.norm(ways, axis=1, keepdims=True) * random.uniform(0, most, (count, 1))
+    ).float()
 
 
 @given(seed=SEEDS)
@@ -47,7 +49,8 @@ def test_no_turn_is_a_vector_of_nothing_and_has_a_gradient():
 
 @given(seed=SEEDS)
 def test_swing_is_the_shortest_rotation(seed):
-    one, other = vectors(seed), vectors(seed + 1)
+    one = vectors(seed)
+    other = vectors(seed + 1)
     rotation = Rotation.from_matrix(swing(one, other).numpy())
     norm = torch.nn.functional.normalize
     np.testing.assert_allclose(rotation.apply(norm(one, dim=1).numpy()), norm(other, dim=1), atol=2e-4)
@@ -57,15 +60,19 @@ def test_swing_is_the_shortest_rotation(seed):
 
 @given(seed=SEEDS)
 def test_about_is_a_rotation_about_an_axis(seed):
-    axis, angle = vectors(seed), vectors(seed + 1)[:, 0]
+    axis = vectors(seed)
+    angle = vectors(seed + 1)[:, 0]
     unit = torch.nn.functional.normalize(axis, dim=1)
-    np.testing.assert_allclose(about(axis, angle), Rotation.from_rotvec((angle[:, None] * unit).numpy()).as_matrix(), atol=2e-6)
+    np.testing.assert_allclose(
+        about(axis, angle), Rotation.from_rotvec((angle[:, None] * unit).numpy()).as_matrix(), atol=2e-6
+    )
     assert torch.equal(about(torch.full((1, 3), torch.nan), torch.ones(1)), torch.eye(3)[None])
 
 
 @given(seed=SEEDS)
 def test_skew_is_the_cross_product(seed):
-    one, other = vectors(seed), vectors(seed + 1)
+    one = vectors(seed)
+    other = vectors(seed + 1)
     torch.testing.assert_close((skew(one) @ other[..., None])[..., 0], torch.linalg.cross(one, other))
 
 
@@ -89,7 +96,9 @@ def test_joints_that_a_body_can_take_are_met(name, seed):
     joints = body.joints(pose, shape, translation)
     fitted = fit(joints, body, shape, steps=20)
     assert fitted.error.max() < 0.005
-    torch.testing.assert_close(fitted.joints, body.joints(fitted.pose, fitted.shape, fitted.translation), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        fitted.joints, body.joints(fitted.pose, fitted.shape, fitted.translation), atol=1e-4, rtol=0
+    )
     torch.testing.assert_close(fitted.error, (fitted.joints - joints).norm(dim=-1).mean(1), atol=1e-5, rtol=0)
     torch.testing.assert_close(fitted.pose @ fitted.pose.mT, torch.eye(3).expand_as(fitted.pose), atol=1e-4, rtol=0)
 
@@ -112,9 +121,12 @@ def test_who_is_moved_as_a_whole_has_the_same_pose_moved(name, seed):
     body = BODIES[name]()
     pose, _, translation = posed(body, seed, 2, most=0.6)
     shape = body.neutral.expand(2, -1)  # small children lean on the axes more
-    joints, moved = body.joints(pose, shape, translation), turns(seed + 5, most=3.0)
+    joints = body.joints(pose, shape, translation)
+    moved = turns(seed + 5, most=3.0)
     for segment in ("left_hand", "right_thigh", "head", "chest"):
-        before, after = (skeleton2pose(one, body, shape)[:, SEGMENTS.index(segment)] for one in (joints, joints @ moved.T + 1))
+        before, after = (
+            skeleton2pose(one, body, shape)[:, SEGMENTS.index(segment)] for one in (joints, joints @ moved.T + 1)
+        )
         torch.testing.assert_close(after, moved @ before, atol=0.02, rtol=0)  # the first fit leans a little on the axes
 
 
@@ -137,19 +149,26 @@ def test_a_twist_that_is_given_is_there(name, seed):
             np.testing.assert_allclose(log(between), twist[:, place, None] * along, atol=2e-3)
         rest = body.rest(shape)
         own = torch.nn.functional.normalize(rest[:, end] - rest[:, start], dim=1)
-        torch.testing.assert_close((given_[:, SEGMENTS.index(segment)] @ own[..., None])[..., 0], along, atol=1e-3, rtol=0)
+        torch.testing.assert_close(
+            (given_[:, SEGMENTS.index(segment)] @ own[..., None])[..., 0], along, atol=1e-3, rtol=0
+        )
 
 
 def test_elbows_and_knees_tell_their_twist():
     body = cylinders()
     shape = body.neutral[None]
-    for segment, below, axis in (("left_upper_arm", "left_forearm", (0, -1.0, 0)), ("right_thigh", "right_shank", (1.0, 0, 0))):
+    for segment, below, axis in (
+        ("left_upper_arm", "left_forearm", (0, -1.0, 0)),
+        ("right_thigh", "right_shank", (1.0, 0, 0)),
+    ):
         pose = torch.eye(3).repeat(1, 17, 1, 1)
         twisted = about(torch.tensor([[1.0, 0, 0] if "arm" in segment else [0, -1.0, 0]]), torch.tensor([0.7]))[0]
         pose[0, SEGMENTS.index(segment)] = twisted
         pose[0, SEGMENTS.index(below)] = twisted @ turn(1.2 * torch.tensor(axis))
         found = skeleton2pose(body.joints(pose, shape, torch.zeros(1, 3)), body, shape)
-        np.testing.assert_allclose(log(found[:, SEGMENTS.index(segment)]), log(pose[:, SEGMENTS.index(segment)]), atol=0.02)
+        np.testing.assert_allclose(
+            log(found[:, SEGMENTS.index(segment)]), log(pose[:, SEGMENTS.index(segment)]), atol=0.02
+        )
 
 
 def test_unknown_joints_are_left_to_the_others(body):
@@ -172,7 +191,8 @@ def test_unknown_joints_are_left_to_the_others(body):
 def test_joints_that_are_not_believed_do_not_pull(body):
     pose, shape, translation = posed(body, 8, 2, most=0.4)
     joints = body.joints(pose, shape, translation)
-    off, believe = joints.clone(), torch.ones(26)
+    off = joints.clone()
+    believe = torch.ones(26)
     hand = BODY26.index("left_hand")[0]
     off[:, hand] += torch.tensor([0.3, 0, 0])
     believe[hand] = 0
@@ -202,6 +222,8 @@ def test_tall_and_short_are_told_apart():
         found = fit_shape(joints, body)
         assert ((body.low <= found) & (found <= body.high)).all()
         assert fit(joints, body, found.expand(12, -1)).error.mean() < 0.008
-        lengths = [float((one[0, BODY26.index("left_knee")[0]] - one[0, BODY26.index("left_ankle")[0]]).norm()) for one in
-                   (body.rest(found[None]), body.rest(shape[None]))]  # fmt: skip
+        lengths = [
+            float((one[0, BODY26.index("left_knee")[0]] - one[0, BODY26.index("left_ankle")[0]]).norm())
+            for one in (body.rest(found[None]), body.rest(shape[None]))
+        ]
         assert lengths[0] == pytest.approx(lengths[1], abs=0.01)

@@ -43,7 +43,8 @@ def test_it_is_the_model_of_the_paper(arrays, body):
         "left_knee": random[2],
         "left_elbow": random[3],
     }  # of their parents, others straight
-    world, bone_turn = {}, np.zeros((len(JOINTS), 3, 3))
+    world = {}
+    bone_turn = np.zeros((len(JOINTS), 3, 3))
     for bone, joint in enumerate(JOINTS):
         parent = int(arrays["kintree_table"][0, bone].astype(np.int32))
         local = chain.get(joint, np.eye(3))
@@ -59,7 +60,9 @@ def test_it_is_the_model_of_the_paper(arrays, body):
         "shank": "knee",
         "foot": "ankle",
     }
-    segments |= {f"{side}_{segment}": f"{side}_{joint}" for side in ("left", "right") for segment, joint in limbs.items()}
+    segments |= {
+        f"{side}_{segment}": f"{side}_{joint}" for side in ("left", "right") for segment, joint in limbs.items()
+    }
     pose = torch.from_numpy(np.stack([world[segments[segment]] for segment in SEGMENTS])).float()[None]
 
     rest = arrays["v_template"] + arrays["shapedirs"] @ beta[0].numpy()
@@ -76,7 +79,13 @@ def test_it_is_the_model_of_the_paper(arrays, body):
         expected += arrays["weights"][:, [bone]] * ((bent - heads[bone]) @ bone_turn[bone].T + place[bone])
     result = body(pose, beta, translation)
     np.testing.assert_allclose(result.vertices[0], expected, atol=5e-6)
-    own = {"left_knee": "left_knee", "right_wrist": "right_wrist", "thorax": "neck", "neck_nose": "head", "left_foot": "left_foot"}
+    own = {
+        "left_knee": "left_knee",
+        "right_wrist": "right_wrist",
+        "thorax": "neck",
+        "neck_nose": "head",
+        "left_foot": "left_foot",
+    }
     for joint, theirs in own.items():
         np.testing.assert_allclose(result.joints[0, BODY26.index(joint)[0]], place[JOINTS.index(theirs)], atol=5e-6)
 
@@ -94,7 +103,8 @@ def test_joints_at_rest_are_where_the_file_has_them(body):
 def test_parts_are_what_the_weights_follow(arrays, body):
     followed = arrays["weights"].argmax(1)
     for vertex, bone in enumerate(followed.tolist()):
-        part, joint = PARTS[body.part[vertex]], JOINTS[bone]
+        part = PARTS[body.part[vertex]]
+        joint = JOINTS[bone]
         if joint in ("left_knee", "right_elbow"):
             assert part == {"left_knee": "left_shank", "right_elbow": "right_forearm"}[joint]
         if joint in ("spine2", "pelvis", "left_collar"):
@@ -112,10 +122,14 @@ def test_of_more_betas_the_first_are_taken(arrays, body, tmp_path):
 
 
 REFUSED = {
-    "has no posedirs, f": lambda arrays: {name: value for name, value in arrays.items() if name not in ("posedirs", "f")},
+    "has no posedirs, f": lambda arrays: {
+        name: value for name, value in arrays.items() if name not in ("posedirs", "f")
+    },
     "SMPL-X, not SMPL, for its v_template is 10475 x 3": lambda arrays: arrays | {"v_template": np.zeros((10475, 3))},
     "MANO, not SMPL, for its v_template is 778 x 3": lambda arrays: arrays | {"v_template": np.zeros((778, 3))},
-    "not SMPL, for its weights is 6890 x 52 and SMPL's 6890 x 24": lambda arrays: arrays | {"weights": np.zeros((VERTICES, 52))},
+    "not SMPL, for its weights is 6890 x 52 and SMPL's 6890 x 24": lambda arrays: (
+        arrays | {"weights": np.zeros((VERTICES, 52))}
+    ),
     "its joints hang together otherwise": lambda arrays: arrays | {"kintree_table": arrays["kintree_table"][:, ::-1]},
     "its v_template is not all numbers": lambda arrays: arrays | {"v_template": np.full((VERTICES, 3), np.nan)},
     "its weights is not all numbers": lambda arrays: arrays | {"weights": arrays["weights"].astype(str)},
@@ -149,13 +163,16 @@ class Ch:
     """An array as chumpy has it."""
 
     def __init__(self, x):
-        self.x, self._dirty_vars, self._itr = x, set(), None
+        self.x = x
+        self._dirty_vars = set()
+        self._itr = None
 
 
 def official(arrays, protocol=2):
     """The bytes of a .pkl as SMPL's makers give it, with chumpy's arrays and scipy's matrix."""
     module = types.ModuleType("chumpy.ch")
-    module.Ch, before = Ch, (Ch.__module__, Ch.__qualname__)
+    module.Ch = Ch
+    before = (Ch.__module__, Ch.__qualname__)
     Ch.__module__ = "chumpy.ch"
     sys.modules.update({"chumpy": types.ModuleType("chumpy"), "chumpy.ch": module})
     try:
@@ -209,7 +226,9 @@ def test_pickles_that_ask_for_anything_else(arrays, tmp_path, monkeypatch, evil,
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "smpl.pkl"
     path.write_bytes(pickle.dumps(arrays | {"f": evil}, protocol))
-    with pytest.raises(OccluposeError, match=rf"^{path}: not a pickle of SMPL \(it asks for {asks}\); give the \.pkl of SMPL"):
+    with pytest.raises(
+        OccluposeError, match=rf"^{path}: not a pickle of SMPL \(it asks for {asks}\); give the \.pkl of SMPL"
+    ):
         convert_smpl(path, tmp_path / "smpl.npz")
     assert list(tmp_path.iterdir()) == [path]
 
@@ -229,7 +248,10 @@ def broken_matrix(arrays):
         (lambda arrays: pickle.dumps([1, 2]), "it holds no table"),
         (lambda arrays: pickle.dumps({"v_template": np.zeros((10475, 3))}), "not SMPL, for it has no shapedirs"),
         (lambda arrays: pickle.dumps(arrays | {"f": "faces"}), "a str where there should be numbers"),
-        (lambda arrays: pickle.dumps(arrays | {"f": np.array([[1, "a"]], object)}), "a ndarray where there should be numbers"),
+        (
+            lambda arrays: pickle.dumps(arrays | {"f": np.array([[1, "a"]], object)}),
+            "a ndarray where there should be numbers",
+        ),
         (lambda arrays: pickle.dumps(arrays | {"J_regressor": broken_matrix(arrays)}), "not a pickle of SMPL"),
     ],
     ids=["text", "empty", "cut", "list", "keys", "word", "objects", "matrix"],
@@ -259,4 +281,10 @@ def test_the_command(arrays, tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as end:
             command(*arguments)
         out, err = capsys.readouterr()
-        assert end.value.code == 2 and out == "" and err.startswith("occlupose: ") and words in err and err.count("\n") == 1
+        assert (
+            end.value.code == 2
+            and out == ""
+            and err.startswith("occlupose: ")
+            and words in err
+            and err.count("\n") == 1
+        )

@@ -51,7 +51,9 @@ def video(folder: Path, frames: int) -> Path:
 
 
 def camera_file(folder: Path, **numbers: float) -> Path:
-    (folder / "camera.json").write_text(json.dumps({"width": WIDTH, "height": HEIGHT, "fx": 300, "fy": 300, "cx": 160, "cy": 90} | numbers))
+    (folder / "camera.json").write_text(
+        json.dumps({"width": WIDTH, "height": HEIGHT, "fx": 300, "fy": 300, "cx": 160, "cy": 90} | numbers)
+    )
     return folder / "camera.json"
 
 
@@ -66,7 +68,9 @@ def test_people_in_a_video(command, tmp_path, told):
     outcome = command("run", video(tmp_path, 8), "--method", "hupor", "--flip", "--weights", "mine.safetensors")
     assert (outcome.code, outcome.err) == (0, ASSUMED)
     assert asked == [{"weights": Path("mine.safetensors"), "flip": True, "device": "cpu"}]
-    assert "8 frames, 3 people" in outcome.out and outcome.out.endswith("out/walk: poses.npz, poses.json, preview.png, overlay.mp4\n")
+    assert "8 frames, 3 people" in outcome.out and outcome.out.endswith(
+        "out/walk: poses.npz, poses.json, preview.png, overlay.mp4\n"
+    )
     assert names(Path("out/walk")) == VIDEO
     poses = valid(Path("out/walk"), 8)
     assert poses.track_id.tolist() == [1, 2, 3] and poses.camera.assumed and poses.observed is None
@@ -124,7 +128,10 @@ def test_pictures_with_nobody_in_them(command, tmp_path, mode, size):
         (lambda folder: ["--camera", camera_file(folder, width=640)], ["walk.png", "320 x 180", "640 x 180"]),
         (lambda folder: ["--camera", camera_file(folder, fx=-300)], ["camera.json", "focal lengths -300"]),
         (lambda folder: ["--camera", camera_file(folder, cx=float("inf"))], ["camera.json", "finite"]),
-        (lambda folder: ["--weights", folder / "nope.safetensors"], ["nope.safetensors", "no such file", "train hupor"]),
+        (
+            lambda folder: ["--weights", folder / "nope.safetensors"],
+            ["nope.safetensors", "no such file", "train hupor"],
+        ),
         (lambda folder: ["--weights", folder / "walk.png"], ["walk.png", "weights"]),
         (lambda folder: ["--weights", LIFTER], [LIFTER.name, "not the weights of HUPOR", "train hupor"]),
         (
@@ -142,13 +149,17 @@ def test_what_cannot_be(command, tmp_path, options, words):
 
 def test_without_weights(command, tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "SHIPPED", tmp_path / "none.safetensors")
-    assert_refused(command("run", picture(tmp_path), "--method", "hupor", "-o", tmp_path / "out"), "hupor", "train hupor")
+    assert_refused(
+        command("run", picture(tmp_path), "--method", "hupor", "-o", tmp_path / "out"), "hupor", "train hupor"
+    )
     assert not (tmp_path / "out").exists()
 
 
 def test_a_video_without_frames(command, tmp_path):
     (tmp_path / "walk.mp4").touch()
-    outcome = command("run", tmp_path / "walk.mp4", "--method", "hupor", "--weights", write_hupor(tmp_path / "net.safetensors"))
+    outcome = command(
+        "run", tmp_path / "walk.mp4", "--method", "hupor", "--weights", write_hupor(tmp_path / "net.safetensors")
+    )
     assert_refused(outcome, "walk.mp4", "empty")
     path = video(tmp_path, 3)
     assert_refused(command("run", path, "--method", "hupor", "--start", "9"), "walk.mp4", "from 9 s on")

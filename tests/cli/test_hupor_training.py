@@ -27,12 +27,33 @@ RUN = ["hupor.synth.json", "hupor.synth.safetensors", "last.pt", "log.csv"]
 
 def small(**changes):
     """The small recipe, smaller still."""
-    options = {"batch": 2, "warm-up": 1, "epochs": 2, "design.width": 64, "design.height": 32, "design.stages": 1} | changes
-    sizes = {f"{size}.{name}": value for size in ("design.size",) for name, value in (("blocks", "1 1 1 1"), ("widths", "4 4 8 8"))}
+    options = {
+        "batch": 2,
+        "warm-up": 1,
+        "epochs": 2,
+        "design.width": 64,
+        "design.height": 32,
+        "design.stages": 1,
+    } | changes
+    sizes = {
+        f"{size}.{name}": value
+        for size in ("design.size",)
+        for name, value in (("blocks", "1 1 1 1"), ("widths", "4 4 8 8"))
+    }
     words = [word for name, value in (options | sizes).items() for word in (f"--recipe.{name}", *str(value).split())]
-    return ["recipe:small", *words, "--recipe.design.size.width", "8", "recipe.design.reasoner-size:size",
-            "--recipe.design.reasoner-size.blocks", *"1111", "--recipe.design.reasoner-size.widths", *"4488",
-            "--recipe.design.reasoner-size.width", "8"]  # fmt: skip
+    return [
+        "recipe:small",
+        *words,
+        "--recipe.design.size.width",
+        "8",
+        "recipe.design.reasoner-size:size",
+        "--recipe.design.reasoner-size.blocks",
+        *"1111",
+        "--recipe.design.reasoner-size.widths",
+        *"4488",
+        "--recipe.design.reasoner-size.width",
+        "8",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +69,8 @@ def test_from_scenes_to_weights_and_their_card(command, synth, tmp_path):
     """What it is, what it was learnt from and how, without a word about this machine's folders."""
     done = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", *small())
     assert done.code == 0, done
-    first, last = done.out.splitlines()[0], done.out.splitlines()[-1]
+    first = done.out.splitlines()[0]
+    last = done.out.splitlines()[-1]
     assert first.startswith("hupor.synth: learns from ") and first.endswith(" people in 4 pictures, 4 with depth")
     assert f"{tmp_path / 'run' / RUN[1]}: weights written, their card beside them" in last
     assert names(tmp_path / "run") == RUN
@@ -58,7 +80,9 @@ def test_from_scenes_to_weights_and_their_card(command, synth, tmp_path):
     card = json.loads(text)
     assert card["recipe"]["epochs"] == 2 and card["recipe"]["design"]["size"]["widths"] == [4, 4, 8, 8]
     assert card["pictures"] == 4 and 0 < card["people"] <= 12
-    assert card["licence"] and card["command"].startswith("occlupose train hupor --data DATA -o FOLDER recipe:small --recipe.batch 2")
+    assert card["licence"] and card["command"].startswith(
+        "occlupose train hupor --data DATA -o FOLDER recipe:small --recipe.batch 2"
+    )
     assert str(tmp_path) not in text and str(synth) not in text
     log = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
     assert [row["step"] for row in log] == ["1", "2", "3", "4"]
@@ -73,7 +97,17 @@ def test_with_pictures_that_have_no_depth_half_of_it_is_of_them(command, synth, 
     learnt = next(line for line in done.out.splitlines() if "learns from" in line)
     assert learnt.endswith(", 4 with depth") and "in 4 pictures" not in learnt
     assert "--data DATA DATA1 -o FOLDER" in json.loads((tmp_path / "run" / RUN[0]).read_text())["command"]
-    begun = command("train", "hupor", "--data", synth, "-o", tmp_path / "on", "--start", tmp_path / "run" / RUN[1], *small(epochs=0.5))
+    begun = command(
+        "train",
+        "hupor",
+        "--data",
+        synth,
+        "-o",
+        tmp_path / "on",
+        "--start",
+        tmp_path / "run" / RUN[1],
+        *small(epochs=0.5),
+    )
     assert begun.code == 0, begun
     card = json.loads((tmp_path / "on" / RUN[0]).read_text())
     assert "--start WEIGHTS" in card["command"] and card["begun_with"].endswith("of hupor.synth.safetensors")
@@ -83,12 +117,17 @@ def test_help_names_the_recipes(command):
     shown = command("train", "hupor", "--help")
     assert shown.code == 0
     assert "recipe:published" in shown.out and "recipe:small" in shown.out
-    assert all(word in shown.out for word in ("--data", "--output", "--start", "--memory", "--strict", "--resume", "--device"))
+    assert all(
+        word in shown.out for word in ("--data", "--output", "--start", "--memory", "--strict", "--resume", "--device")
+    )
 
 
 def test_data_that_is_not_there_or_is_no_dataset_is_refused(command, tmp_path):
     (tmp_path / "empty").mkdir()
-    for folder, said in ((tmp_path / "nowhere", "no such file or folder"), (tmp_path / "empty", "no dataset of people in it")):
+    for folder, said in (
+        (tmp_path / "nowhere", "no such file or folder"),
+        (tmp_path / "empty", "no dataset of people in it"),
+    ):
         assert_refused(command("train", "hupor", "--data", folder, "-o", tmp_path / "run", *small()), str(folder), said)
     assert not (tmp_path / "run").exists()
 
@@ -101,7 +140,11 @@ def test_memory_that_cannot_be_is_refused(command, synth, tmp_path, memory):
 
 
 def test_what_a_recipe_cannot_be_is_refused_in_one_line(command, synth, tmp_path):
-    for change, said in (({"mixed": 2}, "mixed 2: a share"), ({"design.width": 50}, "must be multiples of 32"), ({"batch": 1}, "batch 1")):
+    for change, said in (
+        ({"mixed": 2}, "mixed 2: a share"),
+        ({"design.width": 50}, "must be multiples of 32"),
+        ({"batch": 1}, "batch 1"),
+    ):
         outcome = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", *small(**change))
         assert outcome.code == 2 and said in outcome.err and "Traceback" not in outcome.err
     assert not (tmp_path / "run").exists()
@@ -112,7 +155,10 @@ def test_a_run_is_not_overwritten_and_goes_on_only_as_it_began(command, synth, t
     assert command(*words, *small(epochs=0.5)).code == 0
     results = [name for name in RUN if not name.endswith(".json")]  # the card has the command, which now says --resume
     before = [(tmp_path / "run" / name).read_bytes() for name in results]
-    for more, recipe, said in (((), {}, "give --resume"), (("--resume",), {"mixed": 0.25}, "begun with other settings or data")):
+    for more, recipe, said in (
+        ((), {}, "give --resume"),
+        (("--resume",), {"mixed": 0.25}, "begun with other settings or data"),
+    ):
         outcome = command(*words, *more, *small(epochs=0.5, **recipe))
         assert_refused(outcome, said, out=outcome.out)
     assert command(*words, "--resume", *small(epochs=0.5)).code == 0
@@ -134,7 +180,9 @@ def test_a_picture_that_cannot_be_read_is_named_or_stops_it(command, tmp_path):
 
 
 def test_pictures_of_muco_and_of_coco_are_learnt_from_half_and_half(command, tmp_path):
-    """In the files that these datasets have. Depths are learnt from MuCo-3DHP alone: without it, nothing is to be learnt of them."""
+    """In the files that these datasets have. Depths are learnt from MuCo-3DHP alone: without it, nothing is to be
+    learnt of them.
+    """
     content, _ = muco(np.random.default_rng(0), (2, 1, 3))
     crowd_files.write_pictures(tmp_path / "muco", [image["file_name"] for image in content["images"]])
     write_json(tmp_path / "muco" / "MuCo-3DHP.json", content)
@@ -144,14 +192,19 @@ def test_pictures_of_muco_and_of_coco_are_learnt_from_half_and_half(command, tmp
     logs = {}
     for name, folders in (("both", (tmp_path / "muco", coco)), ("coco", (coco,))):
         steps = 2 * 4 / (count if name == "both" else len(crowds["coco"]))
-        done = command("train", "hupor", "--data", *folders, "-o", tmp_path / name, *small(epochs=steps, batch=4, flat=0.5))
+        done = command(
+            "train", "hupor", "--data", *folders, "-o", tmp_path / name, *small(epochs=steps, batch=4, flat=0.5)
+        )
         assert done.code == 0, done
         logs[name] = list(csv.DictReader((tmp_path / name / "log.csv").open()))
         learnt = next(line for line in done.out.splitlines() if "learns from" in line)
         total, deep = (count, 3) if name == "both" else (len(crowds["coco"]), 0)
         assert learnt.endswith(f" people in {total} pictures, {deep} with depth"), learnt
     card = json.loads((tmp_path / "both" / RUN[0]).read_text())
-    assert card["data"] == ["3 pictures of muco", f"{len(crowds['coco'])} pictures of coco"] and card["recipe"]["flat"] == 0.5
+    assert (
+        card["data"] == ["3 pictures of muco", f"{len(crowds['coco'])} pictures of coco"]
+        and card["recipe"]["flat"] == 0.5
+    )
     assert card["people"] == sum(len(crowd) for each in crowds.values() for crowd in each)
     assert [row["step"] for row in logs["both"]] == ["1", "2"]
     assert all(float(row["visible"]) > 0 and float(row["torso"]) > 0 for row in logs["both"])
@@ -191,9 +244,17 @@ def test_a_refinenet_is_added_to_weights(command, synth, finds_somebody, tmp_pat
     assert trained.refiner is not None and (trained.refinement.width, trained.refinement.depth) == (8, 1)
     text = (folder / RUN[0]).read_text()
     card = json.loads(text)
-    assert card["pairs"] > 0 and card["refinement"]["batch"] == 2 and card["seed"] == 0 and card["licence"] == "Apache-2.0"
-    assert card["command"].startswith("occlupose train refine --weights WEIGHTS --data DATA -o FOLDER --recipe.epochs 2")
-    assert card["data"] == ["4 pictures of our own synthetic people"] and str(tmp_path) not in text and str(synth) not in text
+    assert (
+        card["pairs"] > 0 and card["refinement"]["batch"] == 2 and card["seed"] == 0 and card["licence"] == "Apache-2.0"
+    )
+    assert card["command"].startswith(
+        "occlupose train refine --weights WEIGHTS --data DATA -o FOLDER --recipe.epochs 2"
+    )
+    assert (
+        card["data"] == ["4 pictures of our own synthetic people"]
+        and str(tmp_path) not in text
+        and str(synth) not in text
+    )
     before = (folder / RUN[1]).read_bytes()
     again = command(*refine(synth, finds_somebody, folder))
     assert_refused(again, str(folder), "give --resume", out=again.out)
@@ -203,10 +264,15 @@ def test_a_refinenet_is_added_to_weights(command, synth, finds_somebody, tmp_pat
     assert_refused(other, "begun with other settings or data", out=other.out)
 
 
-def test_a_refinenet_without_pictures_or_with_a_number_that_cannot_be_is_refused(command, synth, finds_somebody, tmp_path):
+def test_a_refinenet_without_pictures_or_with_a_number_that_cannot_be_is_refused(
+    command, synth, finds_somebody, tmp_path
+):
     (tmp_path / "empty").mkdir()
     folder = tmp_path / "run"
-    for data, said in ((tmp_path / "nowhere", "no such file or folder"), (tmp_path / "empty", "no dataset of people in it")):
+    for data, said in (
+        (tmp_path / "nowhere", "no such file or folder"),
+        (tmp_path / "empty", "no dataset of people in it"),
+    ):
         assert_refused(command(*refine(data, finds_somebody, folder)), str(data), said)
     write_scenes(tmp_path / "labels", records(2), pictures=False)
     bare = command(*refine(tmp_path / "labels", finds_somebody, folder))
@@ -221,7 +287,17 @@ def test_a_killed_run_goes_on_to_the_same_end(synth, tmp_path):
     """It is killed in its first steps, when the reasoner has not begun to learn yet."""
 
     def words(folder, *more):
-        begin = [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "hupor", "--data", str(synth), "-o", str(folder)]
+        begin = [
+            sys.executable,
+            "-c",
+            "from occlupose.cli import main; main()",
+            "train",
+            "hupor",
+            "--data",
+            str(synth),
+            "-o",
+            str(folder),
+        ]
         return [*begin, *more, *small(epochs=10)]
 
     kill_after(tmp_path / "killed" / "last.pt", words(tmp_path / "killed"))

@@ -43,7 +43,9 @@ def weights(tmp_path_factory):
 
 def people(path):
     """How many in a file are to be found."""
-    return sum(person["num_keypoints"] > 0 and not person["iscrowd"] for person in json.loads(path.read_text())["annotations"])
+    return sum(
+        person["num_keypoints"] > 0 and not person["iscrowd"] for person in json.loads(path.read_text())["annotations"]
+    )
 
 
 def rows(path):
@@ -74,11 +76,16 @@ def card(folder):
     ids=["coco", "crowdpose", "shards", "synth"],
 )
 def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
-    data, run, scores = write(tmp_path / "data"), tmp_path / "run", tmp_path / "scores.csv"
+    data = write(tmp_path / "data")
+    run = tmp_path / "run"
+    scores = tmp_path / "scores.csv"
     outcome = command("train", "ljof", "--data", data, "-o", run, *TINY)
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
-    assert lines[0] == f"hrnet_small: learns from {people(data / learnt)} people of {Path(learnt).name} ({dataset}), {JOINTS[dataset]}"
+    assert (
+        lines[0] == f"hrnet_small: learns from {people(data / learnt)} people of {Path(learnt).name} ({dataset}),"
+        f" {JOINTS[dataset]}"
+    )
     assert lines[-1].startswith(f"{run / WEIGHTS}: weights written, their card beside them; score them with ")
     assert names(run) == RUN
     about = card(run)
@@ -88,11 +95,22 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
     outcome = command(*lines[-1].partition("score them with occlupose ")[2].split(), "-o", scores)  # as it says itself
     assert (outcome.code, outcome.err) == (0, "")
     expected = people(data / tested)
-    who = f"{dataset}: {expected} people of {Path(tested).name}, looked for in their true boxes; {expected} predictions\n"
+    who = (
+        f"{dataset}: {expected} people of {Path(tested).name}, looked for in their true boxes; {expected} predictions\n"
+    )
     assert f"{dataset}, ground truth boxes" in outcome.out and who in outcome.out and "detected" not in outcome.out
     assert outcome.out.endswith(f"{scores}: written\n")
     table = rows(scores)
-    assert list(table[0]) == ["dataset", "boxes", "front_end", "looked_in", "stratum", "people", "predictions", *COLUMNS[dataset]]
+    assert list(table[0]) == [
+        "dataset",
+        "boxes",
+        "front_end",
+        "looked_in",
+        "stratum",
+        "people",
+        "predictions",
+        *COLUMNS[dataset],
+    ]
     assert {(row["dataset"], row["boxes"]) for row in table} == {(dataset, "ground truth")}
     assert [row["stratum"] for row in table[:3]] == ["all", "visible joints", "hidden joints"] and len(table) == 9
     assert int(table[0]["people"]) == sum(int(row["people"]) for row in table[-4:]) == expected
@@ -100,7 +118,9 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
 
     found = sorted(data.glob("*/*det*.json"))
     for boxes in found:
-        outcome = command("eval", "keypoints", "--data", data, "--frontend", run / WEIGHTS, "--boxes", boxes, "-o", scores, "--flip")
+        outcome = command(
+            "eval", "keypoints", "--data", data, "--frontend", run / WEIGHTS, "--boxes", boxes, "-o", scores, "--flip"
+        )
         assert (outcome.code, outcome.err) == (0, "")
         assert f"{dataset}, detected boxes" in outcome.out and f"looked for in the boxes of {boxes.name}" in outcome.out
         assert {row["boxes"] for row in rows(scores)} == {"detected"}
@@ -112,11 +132,17 @@ def test_ochuman_by_its_two_protocols(command, tmp_path, weights):
     content = json.loads((data / OCHUMAN_TEST).read_text())
     some = files.write_json(tmp_path / "boxes.json", files.boxes(content)[:-2])
     options = ["eval", "keypoints", "--data", data, "--frontend", weights]
-    true, detected = (command(*options, "--boxes", boxes, "-o", tmp_path / f"{boxes}.csv") for boxes in ("ground-truth", some))
+    true, detected = (
+        command(*options, "--boxes", boxes, "-o", tmp_path / f"{boxes}.csv") for boxes in ("ground-truth", some)
+    )
     assert (true.code, true.err, detected.code, detected.err) == (0, "", 0, "")
-    count, given = people(data / OCHUMAN_TEST), len(json.loads(some.read_text()))
+    count = people(data / OCHUMAN_TEST)
+    given = len(json.loads(some.read_text()))
     assert f"ochuman: {count} people of {OCHUMAN_TEST}, looked for in their true boxes; {count} predictions" in true.out
-    assert f"ochuman: {count} people of {OCHUMAN_TEST}, looked for in the boxes of boxes.json; {given} predictions" in detected.out
+    assert (
+        f"ochuman: {count} people of {OCHUMAN_TEST}, looked for in the boxes of boxes.json; {given} predictions"
+        in detected.out
+    )
     assert "ochuman, ground truth boxes" in true.out and "detected" not in true.out
     assert "ochuman, detected boxes" in detected.out and "ground truth" not in detected.out
     tables = [rows(tmp_path / "ground-truth.csv"), rows(Path(f"{some}.csv"))]
@@ -132,7 +158,10 @@ def test_ochuman_has_nothing_to_train_on_but_may_be(command, tmp_path):
     assert_refused(command(*options), "no annotations of the split train", OCHUMAN_VAL, "--annotations FILE")
     assert names(tmp_path) == ["data", "here"]
     outcome = command(*options, "--annotations", data / OCHUMAN_VAL)
-    assert outcome.code == 0 and f"learns from {people(data / OCHUMAN_VAL)} people of {OCHUMAN_VAL} (ochuman), coco17" in outcome.out
+    assert (
+        outcome.code == 0
+        and f"learns from {people(data / OCHUMAN_VAL)} people of {OCHUMAN_VAL} (ochuman), coco17" in outcome.out
+    )
     assert "--annotations ANNOTATIONS" in card(tmp_path / "run")["command"]
 
 
@@ -140,13 +169,27 @@ def test_ochuman_has_nothing_to_train_on_but_may_be(command, tmp_path):
 def test_real_files(command, tmp_path, name):
     if "OCCLUPOSE_FORMATS" not in os.environ:
         pytest.skip("OCCLUPOSE_FORMATS names no folder with real files")
-    data, scores = Path(os.environ["OCCLUPOSE_FORMATS"]) / name, tmp_path / "scores.csv"
+    data = Path(os.environ["OCCLUPOSE_FORMATS"]) / name
+    scores = tmp_path / "scores.csv"
     outcome = command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY)
     assert (outcome.code, outcome.err) == (0, ""), outcome
     assert f"({name}), {JOINTS[name]}\n" in outcome.out and names(tmp_path / "run") == RUN
-    boxes = {"coco": ["test_coco_det_AP_H_56.json"], "crowdpose": ["test_crowdpose_det_AP_40.json"], "ochuman": []}[name]
+    boxes = {"coco": ["test_coco_det_AP_H_56.json"], "crowdpose": ["test_crowdpose_det_AP_40.json"], "ochuman": []}[
+        name
+    ]
     for where in ("ground-truth", *(data / file for file in boxes)):
-        outcome = command("eval", "keypoints", "--data", data, "--frontend", tmp_path / "run" / WEIGHTS, "--boxes", where, "-o", scores)
+        outcome = command(
+            "eval",
+            "keypoints",
+            "--data",
+            data,
+            "--frontend",
+            tmp_path / "run" / WEIGHTS,
+            "--boxes",
+            where,
+            "-o",
+            scores,
+        )
         assert outcome.code == 0, outcome
         assert "not looked at" not in outcome.out
         assert list(rows(scores)[0])[7:] == COLUMNS[name]
@@ -177,7 +220,8 @@ def test_real_files(command, tmp_path, name):
     ],
 )
 def test_what_can_be_chosen_is_on_the_card_and_in_the_log(command, tmp_path, options, expected):
-    data, run = files.write_crowdpose(tmp_path / "data"), tmp_path / "run"
+    data = files.write_crowdpose(tmp_path / "data")
+    run = tmp_path / "run"
     outcome = command("train", "ljof", "--data", data, "-o", run, *TINY, *options)
     assert (outcome.code, outcome.err) == (0, "")
     model = expected.get("model", "hrnet_small")
@@ -193,7 +237,8 @@ def test_what_can_be_chosen_is_on_the_card_and_in_the_log(command, tmp_path, opt
 
 
 def test_seeds_decide(command, tmp_path):
-    data, written = files.write_coco(tmp_path / "data"), []
+    data = files.write_coco(tmp_path / "data")
+    written = []
     for number, seed in enumerate((0, 0, 1)):
         run = tmp_path / f"run{number}"
         assert command("train", "ljof", "--data", data, "-o", run, *TINY, "--seed", seed).code == 0
@@ -203,16 +248,41 @@ def test_seeds_decide(command, tmp_path):
 
 @pytest.mark.slow
 def test_who_is_learnt_by_heart_is_found(command, tmp_path):
-    """Four people, and a network that has seen nobody else: figures are far from 0, of seen and of hidden joints, mirrored or not."""
-    data, generator = tmp_path / "data", np.random.default_rng(0)
+    """Four people, and a network that has seen nobody else: figures are far from 0, of seen and of hidden joints,
+    mirrored or not.
+    """
+    data = tmp_path / "data"
+    generator = np.random.default_rng(0)
     content = files.document("synth", generator, images=3, most=2)
     files.write_json(data / "annotations.json", content)
     files.write_pictures(data / "images", content, generator)
-    options = ["--model", "hrnet_small", "--crop", "64", "64", "--batch", "16", "--epochs", "800", "--rate", "0.05", "--average", "0.95"]
+    options = [
+        "--model",
+        "hrnet_small",
+        "--crop",
+        "64",
+        "64",
+        "--batch",
+        "16",
+        "--epochs",
+        "800",
+        "--rate",
+        "0.05",
+        "--average",
+        "0.95",
+    ]
     assert command("train", "ljof", "--data", data, "-o", tmp_path / "run", *options).code == 0
     for extra in ([], ["--flip"]):
         outcome = command(
-            "eval", "keypoints", "--data", data, "--frontend", tmp_path / "run" / WEIGHTS, "-o", tmp_path / "scores.csv", *extra
+            "eval",
+            "keypoints",
+            "--data",
+            data,
+            "--frontend",
+            tmp_path / "run" / WEIGHTS,
+            "-o",
+            tmp_path / "scores.csv",
+            *extra,
         )
         assert outcome.code == 0
         by_stratum = {row["stratum"]: row for row in rows(tmp_path / "scores.csv")}
@@ -242,7 +312,8 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(tmp_path):
 
 
 def test_a_run_is_not_written_over_nor_gone_on_with_otherwise(command, tmp_path, weights):
-    data, run = files.write_coco(tmp_path / "data"), tmp_path / "run"
+    data = files.write_coco(tmp_path / "data")
+    run = tmp_path / "run"
     options = ["train", "ljof", "--data", data, "-o", run, *TINY]
     assert command(*options).code == 0
     told = command(*options, "--resume")  # there is nothing left to do
@@ -251,7 +322,13 @@ def test_a_run_is_not_written_over_nor_gone_on_with_otherwise(command, tmp_path,
     before = {path: path.read_bytes() for path in run.iterdir()}
     assert_refused(command(*options), "holds a training run already", "--resume", out=told)
     for other in (["--epochs", "2"], ["--seed", "1"], ["--no-blocks"], ["--start", weights]):
-        assert_refused(command(*options, "--resume", *other), "last.pt", "other settings or data", "resume with the recipe", out=told)
+        assert_refused(
+            command(*options, "--resume", *other),
+            "last.pt",
+            "other settings or data",
+            "resume with the recipe",
+            out=told,
+        )
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 
@@ -262,14 +339,22 @@ def checkpoint(path, *, model="hrnet_small", joints=17, head=True, seed=0):
     """As MMPose 0.x writes one: other words for the head, optimiser and all."""
     torch.manual_seed(seed)
     state = build(model, joints, crop=(64, 64)).state_dict()
-    named = {name.replace("head.", "keypoint_head."): value for name, value in state.items() if head or name.startswith("backbone.")}
-    torch.save({"meta": {"epoch": 210, "mmpose_version": "0.29.0"}, "state_dict": named, "optimizer": {"state": {}}}, path)
+    named = {
+        name.replace("head.", "keypoint_head."): value
+        for name, value in state.items()
+        if head or name.startswith("backbone.")
+    }
+    torch.save(
+        {"meta": {"epoch": 210, "mmpose_version": "0.29.0"}, "state_dict": named, "optimizer": {"state": {}}}, path
+    )
     return path
 
 
 def converted(command, source, *options):
     output = source.with_suffix(".safetensors")
-    outcome = command("convert", "checkpoint", source, "--model", "hrnet_small", "--size", "64", "64", "-o", output, *options)
+    outcome = command(
+        "convert", "checkpoint", source, "--model", "hrnet_small", "--size", "64", "64", "-o", output, *options
+    )
     assert (outcome.code, outcome.err) == (0, ""), outcome
     return output, outcome.out
 
@@ -280,7 +365,8 @@ def test_a_checkpoint_of_others_finds_joints(command, tmp_path):
     first, second = said.splitlines()
     assert first == f"{output}: from a checkpoint of MMPose 0.x, hrnet_small written"
     assert "taken for udp" in second and "--codec" in second
-    classic, quiet = tmp_path / "classic.safetensors", ["convert", "checkpoint", tmp_path / "theirs.pth", "--model", "hrnet_small"]
+    classic = tmp_path / "classic.safetensors"
+    quiet = ["convert", "checkpoint", tmp_path / "theirs.pth", "--model", "hrnet_small"]
     assert command(*quiet, "--codec", "msra", "-o", classic).out.count("\n") == 1
     assert (load(classic)[1].maps.crop.grid, load(output)[1].maps.crop.grid) == ("stride", "corners")
     network, design = load(output)
@@ -311,20 +397,34 @@ def test_a_backbone_alone_begins_a_training_and_finds_nothing(command, tmp_path)
     ("make", "options", "words"),
     [
         (lambda folder: checkpoint(folder / "a.pth", model="vitpose_s"), [], ["a.pth", "give --model vitpose_s"]),
-        (lambda folder: checkpoint(folder / "a.pth"), ["--model", "hrnet_w32"], ["a.pth", "hrnet_w32", "give --model hrnet_small"]),
-        (lambda folder: checkpoint(folder / "a.pth", joints=14), [], ["14 joints", "17 of coco17", "give --skeleton crowdpose14"]),
+        (
+            lambda folder: checkpoint(folder / "a.pth"),
+            ["--model", "hrnet_w32"],
+            ["a.pth", "hrnet_w32", "give --model hrnet_small"],
+        ),
+        (
+            lambda folder: checkpoint(folder / "a.pth", joints=14),
+            [],
+            ["14 joints", "17 of coco17", "give --skeleton crowdpose14"],
+        ),
         (lambda folder: checkpoint(folder / "a.pth", joints=3), [], ["3 joints", "give a checkpoint of 17 joints"]),
         (lambda folder: checkpoint(folder / "a.pth"), ["--skeleton", "centaur"], ["centaur", "coco17"]),
         (lambda folder: checkpoint(folder / "a.pth"), ["--size", "60", "60"], ["60 x 60", "multiples of 32"]),
         (lambda folder: checkpoint(folder / "a.pth"), ["--model", "hrnet"], ["model hrnet", "hrnet_small"]),
         (lambda folder: checkpoint(folder / "a.pth"), ["-o", "out.pth"], ["out.pth", "give a .safetensors file"]),
-        (lambda folder: checkpoint(folder / "a.pth"), ["-o", "../a.pth/out.safetensors"], ["out.safetensors", "could not be written"]),
+        (
+            lambda folder: checkpoint(folder / "a.pth"),
+            ["-o", "../a.pth/out.safetensors"],
+            ["out.safetensors", "could not be written"],
+        ),
         (lambda folder: folder / "nope.pth", [], ["nope.pth", "no such file"]),
         (lambda folder: files.write_json(folder / "a.pth", {}), [], ["a.pth", "not readable as a checkpoint"]),
     ],
 )
 def test_checkpoints_that_do_not_fit(command, tmp_path, make, options, words):
-    outcome = command("convert", "checkpoint", make(tmp_path), "--model", "hrnet_small", "-o", "out.safetensors", *options)
+    outcome = command(
+        "convert", "checkpoint", make(tmp_path), "--model", "hrnet_small", "-o", "out.safetensors", *options
+    )
     assert_refused(outcome, *words)
     assert names(Path()) == []
 
@@ -395,7 +495,10 @@ BOTH = [
         (lambda folder: ["--seed", str(2**63)], ["seed 9223372036854775808"]),
         (lambda folder: ["--start", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
         (lambda folder: ["--start", checkpoint(folder / "a.pth")], ["a.pth", "not readable as weights"]),
-        (lambda folder: ["--start", other_model(folder)], ["other.safetensors", "simple_baseline_small", "give --model"]),
+        (
+            lambda folder: ["--start", other_model(folder)],
+            ["other.safetensors", "simple_baseline_small", "give --model"],
+        ),
         (lambda folder: ["--unseen", folder / "nope"], ["nope", "no such folder"]),
         (lambda folder: ["--unseen", *empty(folder)[1:]], ["empty", "no picture in it"]),
     ],
@@ -403,7 +506,8 @@ BOTH = [
 def test_trainings_that_cannot_be(command, tmp_path, options, words):
     files.write_coco(tmp_path / "coco")
     outcome = command("train", "ljof", "--data", tmp_path / "coco", "-o", tmp_path / "run", *TINY, *options(tmp_path))
-    assert_refused(outcome, *words, out=outcome.out if words == ["device nope"] else "")  # it is known by then who is learnt from
+    # it is known by then who is learnt from
+    assert_refused(outcome, *words, out=outcome.out if words == ["device nope"] else "")
     assert not (tmp_path / "run").exists()
 
 
@@ -413,11 +517,20 @@ def test_trainings_that_cannot_be(command, tmp_path, options, words):
         *BOTH,
         (boxes_of_others, ["boxes.json", "image_id", "999", "give detections of these pictures"]),
         (lambda folder: ["--boxes", folder / "coco" / COCO_VAL], ["person_keypoints_val2017.json", "results format"]),
-        (lambda folder: ["--boxes", folder / "nope.json"], ["nope.json", "no such file", "ground-truth, found, or a file"]),
-        (lambda folder: ["--frontend", "blazepose", "--boxes", "ground-truth"], ["blazepose finds people by itself", "--boxes found"]),
+        (
+            lambda folder: ["--boxes", folder / "nope.json"],
+            ["nope.json", "no such file", "ground-truth, found, or a file"],
+        ),
+        (
+            lambda folder: ["--frontend", "blazepose", "--boxes", "ground-truth"],
+            ["blazepose finds people by itself", "--boxes found"],
+        ),
         (lambda folder: ["--frontend", "nope"], ["nope", "no such front end", "blazepose"]),
         (lambda folder: ["--frontend", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
-        (lambda folder: ["--frontend", files.write_json(folder / "a.safetensors", {})], ["a.safetensors", "not readable"]),
+        (
+            lambda folder: ["--frontend", files.write_json(folder / "a.safetensors", {})],
+            ["a.safetensors", "not readable"],
+        ),
         (lambda folder: ["-o", folder / "coco" / COCO_VAL / "scores.csv"], ["cannot be written to", "-o"]),
         (lambda folder: ["-o", folder], ["is a folder", ".csv"]),
     ],
@@ -431,7 +544,8 @@ def test_scores_that_cannot_be(command, tmp_path, weights, options, words):
 
 def test_joints_that_have_no_protocol(command, tmp_path, weights):
     """Human3.6M's may be learnt, but nobody has said how exact is exact enough."""
-    data, generator = tmp_path / "data", np.random.default_rng(0)
+    data = tmp_path / "data"
+    generator = np.random.default_rng(0)
     content = files.document("coco", generator)
     content["categories"][0]["keypoints"] = list(H36M17.joints)
     files.write_json(data / "people.json", content)
@@ -533,18 +647,20 @@ def spoilt(folder, *what):
 
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_wrong_is_counted_and_named_and_stops_nothing(command, tmp_path, weights, what):
-    data, run, scores = spoilt(tmp_path / "data", what), tmp_path / "run", tmp_path / "scores.csv"
-    train, score = (
-        ["train", "ljof", "--data", data, "-o", run, *TINY],
-        ["eval", "keypoints", "--data", data, "--frontend", weights, "-o", scores],
-    )
+    data = spoilt(tmp_path / "data", what)
+    run = tmp_path / "run"
+    scores = tmp_path / "scores.csv"
+    train = ["train", "ljof", "--data", data, "-o", run, *TINY]
+    score = ["eval", "keypoints", "--data", data, "--frontend", weights, "-o", scores]
     for call, name in ((train, COCO_TRAIN), (score, COCO_VAL)):
         outcome = command(*call, "--strict")
         assert_refused(outcome, name, WRONG[what].partition(": 1 (")[0])
         assert not run.exists() and not scores.exists()
     if what in ("nan", "outside", "missing", "edge"):  # for the others it is enough to know that they are found
         outcome = command(*train)
-        assert outcome.code == 0 and outcome.err.count("\n") == 1 and f"{data / COCO_TRAIN}: {WRONG[what]}" in outcome.err
+        assert (
+            outcome.code == 0 and outcome.err.count("\n") == 1 and f"{data / COCO_TRAIN}: {WRONG[what]}" in outcome.err
+        )
         assert all(np.isfinite(float(value)) for row in rows(run / "log.csv") for value in row.values())
         assert all(value.isfinite().all() for value in load(run / WEIGHTS)[0].state_dict().values())
     outcome = command(*score)
@@ -553,13 +669,19 @@ def test_what_is_wrong_is_counted_and_named_and_stops_nothing(command, tmp_path,
     assert len(rows(scores)) == 9
 
 
-@pytest.mark.parametrize(("what", "words"), [("truncated", "not a readable picture"), ("resized", "in its annotations")])
+@pytest.mark.parametrize(
+    ("what", "words"), [("truncated", "not a readable picture"), ("resized", "in its annotations")]
+)
 def test_pictures_that_are_not_as_they_should_be(command, tmp_path, weights, what, words):
-    data, run, scores = spoilt(tmp_path / "data", what), tmp_path / "run", tmp_path / "scores.csv"
+    data = spoilt(tmp_path / "data", what)
+    run = tmp_path / "run"
+    scores = tmp_path / "scores.csv"
     train = ["train", "ljof", "--data", data, "-o", run, *TINY, "--epochs", "4"]
     score = ["eval", "keypoints", "--data", data, "--frontend", weights, "-o", scores]
     outcome = command(*train)
-    assert outcome.code == 0 and words in outcome.out and "pictures that could not be read, left out: 1\n" in outcome.out
+    assert (
+        outcome.code == 0 and words in outcome.out and "pictures that could not be read, left out: 1\n" in outcome.out
+    )
     outcome = command(*score)
     assert (
         outcome.code == 0
@@ -615,14 +737,22 @@ def test_boxes_of_some_other_pictures_are_left_out_and_named(command, tmp_path, 
 
 
 def test_pictures_in_both_are_reported(command, tmp_path):
-    data, other = files.write_coco(tmp_path / "data"), tmp_path / "other"
-    used = {person["image_id"] for person in json.loads((data / COCO_TRAIN).read_text())["annotations"] if person["num_keypoints"]}
+    data = files.write_coco(tmp_path / "data")
+    other = tmp_path / "other"
+    used = {
+        person["image_id"]
+        for person in json.loads((data / COCO_TRAIN).read_text())["annotations"]
+        if person["num_keypoints"]
+    }
     first = data / "train2017" / f"{min(used):012}.jpg"
     generator = np.random.default_rng(9)
     write_image(other / "new.png", files.drawing(generator))
     call = ["train", "ljof", "--data", data, *TINY, "--unseen", other]
     clean = command(*call, "-o", tmp_path / "clean", "--strict")
-    assert clean.code == 0 and f"{other}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 1\n" in clean.out
+    assert (
+        clean.code == 0
+        and f"{other}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 1\n" in clean.out
+    )
     assert "--unseen UNSEEN" in card(tmp_path / "clean")["command"]
     (other / "copy.jpg").write_bytes(first.read_bytes())
     write_image(other / "mirrored.png", read_image(first)[:, ::-1])
@@ -631,7 +761,10 @@ def test_pictures_in_both_are_reported(command, tmp_path):
     assert f"{other / 'copy.jpg'}: same file as {first}, which is learnt from\n" in told.out
     assert f"{other / 'mirrored.png'}: mirrored picture as {first}, which is learnt from\n" in told.out
     assert f"{other}: pictures that are learnt from: 0; with a copy that is learnt from: 2; unseen: 1\n" in told.out
-    assert f"{data / 'val2017'}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 4\n" in told.out
+    assert (
+        f"{data / 'val2017'}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 4\n"
+        in told.out
+    )
     stopped = command(*call, "-o", tmp_path / "stopped", "--strict")
     assert (
         stopped.code == 2
@@ -652,7 +785,10 @@ def test_training_and_test_pictures_in_one_folder(command, tmp_path):
     assert outcome.code == 0
     assert f"{tested}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 4\n" in outcome.out
     stopped = command(*call, data / "images", "-o", tmp_path / "stopped")
-    assert stopped.code == 2 and f"{data / 'images'}: pictures in it that are learnt from: {len(used)}; leave them out" in stopped.err
+    assert (
+        stopped.code == 2
+        and f"{data / 'images'}: pictures in it that are learnt from: {len(used)}; leave them out" in stopped.err
+    )
     assert not (tmp_path / "stopped").exists()
 
 
@@ -663,14 +799,28 @@ def test_training_and_test_pictures_in_one_folder(command, tmp_path):
 def test_blazepose_finds_people_by_itself(command, tmp_path):
     data = files.write_ochuman(tmp_path / "data")
     outcome = command("eval", "keypoints", "--data", data, "-o", tmp_path / "scores.csv")
-    assert outcome.code == 0 and "ochuman, detected boxes" in outcome.out and "looked for by blazepose itself" in outcome.out
+    assert (
+        outcome.code == 0
+        and "ochuman, detected boxes" in outcome.out
+        and "looked for by blazepose itself" in outcome.out
+    )
     assert {row["boxes"] for row in rows(tmp_path / "scores.csv")} == {"detected"}
 
 
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        ("train ljof", ["--model NAME", "hrnet_small", "--unseen FOLDERS|FILES", "torchrun", "--resume", "--structure {limbs,body,none}"]),
+        (
+            "train ljof",
+            [
+                "--model NAME",
+                "hrnet_small",
+                "--unseen FOLDERS|FILES",
+                "torchrun",
+                "--resume",
+                "--structure {limbs,body,none}",
+            ],
+        ),
         ("eval keypoints", ["CrowdPose", "OCHuman", "ground-truth|found|FILE", "val2017", "--flip", ".csv file"]),
         ("convert checkpoint", ["MMPose, ViTPose, timm or MAE", "No code in it is run", "--skeleton NAME", "licence"]),
         ("convert", ["smpl", "anny", "checkpoint"]),

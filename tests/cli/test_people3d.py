@@ -34,11 +34,14 @@ def data(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "protocol"), [([], "official"), (["--variant", "smap15"], "smap15"), (["--variant", "pyport"], "pyport")]
+    ("options", "protocol"),
+    [([], "official"), (["--variant", "smap15"], "smap15"), (["--variant", "pyport"], "pyport")],
 )
 def test_mupots_predictions_by_each_variant(command, tmp_path, data, options, protocol):
     file = save(tmp_path / "p.npz", mupots.frames(data), MUPOTS17)
-    outcome = command("eval", "hupor", "mupots", "--data", data, "--predictions", file, "-o", tmp_path / "s.csv", *options)
+    outcome = command(
+        "eval", "hupor", "mupots", "--data", data, "--predictions", file, "-o", tmp_path / "s.csv", *options
+    )
     assert (outcome.code, outcome.err) == (0, ""), outcome
     assert f"mupots, {protocol}: 6 pictures, 18 people, 18 of them matched; 18 predictions" in outcome.out
     assert outcome.out.endswith(f"{tmp_path / 's.csv'}: written\n") and "true bone lengths" in outcome.out
@@ -64,8 +67,14 @@ def test_3dpw(command, tmp_path):
     np.savez(folder / "downtown_stairs_00.npz", **sequence_3dpw(np.random.default_rng(0)))
     file = save(tmp_path / "p.npz", threedpw.frames(folder), MPI15, factor=1.1)
     outcome = command("eval", "hupor", "3dpw", "--data", folder, "--predictions", file)
-    assert outcome.code == 0 and "3dpw, crowd: 3 pictures, 6 people, 6 of them matched" in outcome.out and "bone lengths" not in outcome.out
-    assert_refused(command("eval", "hupor", "3dpw", "--data", folder, "--variant", "official"), "variant official: 3dpw has none")
+    assert (
+        outcome.code == 0
+        and "3dpw, crowd: 3 pictures, 6 people, 6 of them matched" in outcome.out
+        and "bone lengths" not in outcome.out
+    )
+    assert_refused(
+        command("eval", "hupor", "3dpw", "--data", folder, "--variant", "official"), "variant official: 3dpw has none"
+    )
 
 
 def test_our_own_scenes(command, tmp_path):
@@ -76,7 +85,17 @@ def test_our_own_scenes(command, tmp_path):
         xyz[:, MPI15.index("left_hip")] += (0, 0, 0.4)
         people[crowd.picture.name] = People(crowd.xy, xyz, np.ones(crowd.state.shape), crowd.state)
     Predictions(MPI15, people).save(tmp_path / "p.npz")
-    outcome = command("eval", "hupor", "synth", "--data", tmp_path / "synth", "--predictions", tmp_path / "p.npz", "-o", tmp_path / "s.csv")
+    outcome = command(
+        "eval",
+        "hupor",
+        "synth",
+        "--data",
+        tmp_path / "synth",
+        "--predictions",
+        tmp_path / "p.npz",
+        "-o",
+        tmp_path / "s.csv",
+    )
     assert outcome.code == 0 and "synth, crowd: 2 pictures, 6 people, 6 of them matched" in outcome.out
     with (tmp_path / "s.csv").open(newline="") as written:
         pooled = next(csv.DictReader(written))
@@ -88,7 +107,9 @@ def test_what_a_network_finds_is_kept_and_scored_again(command, tmp_path):
     write_scenes(tmp_path / "synth")
     tiny = Size((1, 1, 1, 1), (4, 4, 4, 4), 8)
     torch.manual_seed(0)
-    save_weights(Trained(Networks(Design(64, 64, 1, tiny, reasoner_stages=1, reasoner_size=tiny))), tmp_path / "w.safetensors")
+    save_weights(
+        Trained(Networks(Design(64, 64, 1, tiny, reasoner_stages=1, reasoner_size=tiny))), tmp_path / "w.safetensors"
+    )
     start = ("eval", "hupor", "synth", "--data", tmp_path / "synth", "-o", tmp_path / "s.csv")
     first = command(*start, "--weights", tmp_path / "w.safetensors", "--save-predictions", tmp_path / "p.npz", "--flip")
     assert (first.code, first.err) == (0, "") and f"{tmp_path / 'p.npz'}: predictions written" in first.out
@@ -104,9 +125,14 @@ def test_what_is_refused(command, tmp_path, data):
     file = save(tmp_path / "p.npz", mupots.frames(data), MUPOTS17)
     start = ("eval", "hupor", "mupots", "--data", data)
     for other in (["--weights", file], ["--save-predictions", tmp_path / "q.npz"], ["--flip"]):
-        assert_refused(command(*start, "--predictions", file, *other), "leave out --weights, --flip and --save-predictions")
+        assert_refused(
+            command(*start, "--predictions", file, *other), "leave out --weights, --flip and --save-predictions"
+        )
     assert_refused(command(*start, "--predictions", file, "-o", tmp_path), "is a folder")
     assert_refused(command(*start, "--predictions", file, "-o", file / "s.csv"), "cannot be written to")
     assert_refused(command(*start, "--predictions", tmp_path / "none.npz"), "none.npz: cannot be read")
-    assert_refused(command("eval", "hupor", "mupots", "--data", tmp_path / "nowhere", "--predictions", file), "nowhere: no such folder")
+    assert_refused(
+        command("eval", "hupor", "mupots", "--data", tmp_path / "nowhere", "--predictions", file),
+        "nowhere: no such folder",
+    )
     assert_refused(command("eval", "hupor", "synth", "--data", data, "--predictions", file), "no scene in it")

@@ -14,9 +14,12 @@ region = st.tuples(coordinate, coordinate, st.floats(2, 900), st.floats(-np.pi, 
 
 
 def test_the_crop_of_a_tilted_circle_is_upright():
-    regions = np.array([[50.0, 40.0, 50.0, 20.0], [50.0, 40.0, 70.0, 40.0], [50.0, 40.0, 50.0, 60.0]])  # upright, on the side, head down
+    # upright, on the side, head down
+    regions = np.array([[50.0, 40.0, 50.0, 20.0], [50.0, 40.0, 70.0, 40.0], [50.0, 40.0, 50.0, 60.0]])
     points = regions.reshape(-1, 2, 2)
-    np.testing.assert_allclose(apply(to_crop(regions, 101, 61, diameter=50), points), [[[50, 30], [50, 5]]] * 3, atol=1e-9)
+    np.testing.assert_allclose(
+        apply(to_crop(regions, 101, 61, diameter=50), points), [[[50, 30], [50, 5]]] * 3, atol=1e-9
+    )
 
 
 @given(st.lists(region, min_size=1, max_size=4), st.integers(1, 400), st.integers(1, 400), st.floats(1, 300))
@@ -45,14 +48,20 @@ def test_a_box_lies_padded_in_the_middle_of_its_crop():
 
 
 def test_a_wide_box_fits_as_well():
-    matrix = Crop(100, 200, padding=1).matrices(Crop(100, 200, padding=1).regions(np.array([[-0.5, 39.5, 199.5, 59.5]])))
-    np.testing.assert_allclose(apply(matrix, corners([[-0.5, 39.5, 199.5, 59.5]])), [[[-0.5, 94.5], [99.5, 104.5]]], atol=1e-9)
+    matrix = Crop(100, 200, padding=1).matrices(
+        Crop(100, 200, padding=1).regions(np.array([[-0.5, 39.5, 199.5, 59.5]]))
+    )
+    np.testing.assert_allclose(
+        apply(matrix, corners([[-0.5, 39.5, 199.5, 59.5]])), [[[-0.5, 94.5], [99.5, 104.5]]], atol=1e-9
+    )
 
 
 def test_without_padding_the_picture_itself_is_its_crop():
     """Edges meet edges, so that pixel centres meet pixel centres."""
     crop = Crop(64, 48, padding=1)
-    np.testing.assert_allclose(crop.matrices(crop.regions(np.array([[-0.5, -0.5, 63.5, 47.5]]))), [[[1, 0, 0], [0, 1, 0]]], atol=1e-12)
+    np.testing.assert_allclose(
+        crop.matrices(crop.regions(np.array([[-0.5, -0.5, 63.5, 47.5]]))), [[[1, 0, 0], [0, 1, 0]]], atol=1e-12
+    )
 
 
 @given(st.lists(box, min_size=1, max_size=4), crops)
@@ -78,43 +87,57 @@ def test_crops_that_are_none_are_refused(sides):
 
 
 def classic(box, width, height, padding, degrees):
-    """Simple Baselines' matrix: three points of the padded box and of the crop, boxes and joints as COCO's files have them."""
+    """Simple Baselines' matrix: three points of the padded box and of the crop, boxes and joints as COCO's files have
+    them.
+    """
     left, top, wide, high = box
     centre = np.array([left + wide / 2, top + high / 2])
-    wide, high = padding * wide, padding * high
+    wide = padding * wide
+    high = padding * high
     wide = max(wide, high * width / height)
     turn = np.deg2rad(degrees)
     up = np.array([np.sin(turn), -np.cos(turn)]) * wide / 2  # of the picture, what is above in the crop
     right = np.array([np.cos(turn), np.sin(turn)]) * wide / 2
     middle = np.array([width / 2, height / 2])
     there = width / 2 * np.array([[0, 0], [0, -1], [1, 0]]) + middle
-    return cv2.getAffineTransform(np.stack([centre, centre + up, centre + right]).astype(np.float32), there.astype(np.float32))
+    return cv2.getAffineTransform(
+        np.stack([centre, centre + up, centre + right]).astype(np.float32), there.astype(np.float32)
+    )
 
 
 def unbiased(box, width, height, padding, degrees):
     """UDP's matrix (Huang et al. 2020, section 3): lengths are one less than sides, so that corners meet corners."""
     left, top, wide, high = box
-    x, y = left + wide / 2, top + high / 2
-    wide, high = padding * wide, padding * high
+    x = left + wide / 2
+    y = top + high / 2
+    wide = padding * wide
+    high = padding * high
     wide, high = (wide, wide * height / width) if wide > high * width / height else (high * width / height, high)
-    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    across, down = (width - 1) / wide, (height - 1) / high
-    return np.array([
-        [across * cosine, across * sine, across * (wide / 2 - x * cosine - y * sine)],
-        [-down * sine, down * cosine, down * (high / 2 + x * sine - y * cosine)],
-    ])  # fmt: skip
+    cosine = np.cos(np.deg2rad(degrees))
+    sine = np.sin(np.deg2rad(degrees))
+    across = (width - 1) / wide
+    down = (height - 1) / high
+    return np.array(
+        [
+            [across * cosine, across * sine, across * (wide / 2 - x * cosine - y * sine)],
+            [-down * sine, down * cosine, down * (high / 2 + x * sine - y * cosine)],
+        ]
+    )
 
 
 raw_box = st.tuples(st.floats(-100, 900), st.floats(-100, 900), st.floats(8, 700), st.floats(8, 700))
 
 
 @pytest.mark.parametrize(("grid", "published", "error"), [("stride", classic, 0.02), ("corners", unbiased, 1e-6)])
-@given(raw_box, st.sampled_from([(192, 256), (288, 384), (256, 256), (256, 192)]), st.floats(1, 1.5), st.floats(-180, 180))
+@given(
+    raw_box, st.sampled_from([(192, 256), (288, 384), (256, 256), (256, 192)]), st.floats(1, 1.5), st.floats(-180, 180)
+)
 def test_published_networks_see_the_crops_that_they_learnt_on(grid, published, error, raw, sides, padding, degrees):
     """The classic matrix is found from three points in single precision."""
     crop = Crop(*sides, padding, grid)
     left, top, wide, high = raw
-    region = crop.regions(np.array([[left - 0.5, top - 0.5, left + wide - 0.5, top + high - 0.5]]))  # as our datasets have boxes
+    # as our datasets have boxes
+    region = crop.regions(np.array([[left - 0.5, top - 0.5, left + wide - 0.5, top + high - 0.5]]))
     turn = np.deg2rad(degrees)
     region[:, 2:] = region[:, :2] + radius(region) * np.array([np.sin(turn), -np.cos(turn)])
     points = np.array([[left, top], [left + wide, top], [left + wide / 3, top + high]])
@@ -123,7 +146,9 @@ def test_published_networks_see_the_crops_that_they_learnt_on(grid, published, e
 
 
 def test_where_the_edges_of_a_box_go():
-    """A box of 100 x 200 px at (10, 20), of the crop's aspect, without padding: as the file has it, and as its pixels lie."""
+    """A box of 100 x 200 px at (10, 20), of the crop's aspect, without padding: as the file has it, and as its pixels
+    lie.
+    """
     box = np.array([[9.5, 19.5, 109.5, 219.5]])
     for grid, raw, low, high in (("centres", 0, -0.5, 0.5), ("stride", 0.5, 0.0, 0.0), ("corners", 0.5, 0.0, 1.0)):
         crop = Crop(128, 256, 1, grid)

@@ -25,7 +25,9 @@ def test_a_visible_joint_is_a_gaussian_of_two_cells_in_a_map_of_64():
 
 
 def test_equation_1_hidden_joints_are_dark_and_absent_ones_count_for_nothing():
-    maps, weight = USUAL.encode(np.array([[100.0, 100], [100, 100], [np.nan, np.nan]]), np.array([VISIBLE, OCCLUDED, ABSENT], np.uint8))
+    maps, weight = USUAL.encode(
+        np.array([[100.0, 100], [100, 100], [np.nan, np.nan]]), np.array([VISIBLE, OCCLUDED, ABSENT], np.uint8)
+    )
     assert maps[0].max() > 0.9
     assert not maps[1:].any()
     np.testing.assert_array_equal(weight, [1, 1, 0])
@@ -45,7 +47,9 @@ shapes = st.tuples(st.integers(8, 80), st.integers(16, 80))
 def test_there_and_back(cells, across, down):
     """Within a thousandth of a cell, wherever the highest cell is not at the edge."""
     codec = Heatmaps(Crop(4 * cells[0], 4 * cells[1]))
-    first, last = np.array([5.6, 5.6]), 4 * np.array(cells) - 6.6  # px: the borders of the cells within
+    # px: the borders of the cells within
+    first = np.array([5.6, 5.6])
+    last = 4 * np.array(cells) - 6.6
     xy = first + (last - first) * [across, down]
     decoded, confidence = codec.decode(codec.encode(*visible(xy))[0])
     np.testing.assert_allclose(decoded[0], xy, atol=0.004)
@@ -68,7 +72,8 @@ def test_mirrored_joints_have_mirrored_maps(x, y):
 
 @given(st.integers(0, 2**32 - 1))
 def test_the_peak_lies_within_half_a_cell_of_the_highest(seed):
-    maps = np.random.default_rng(seed).normal(size=(3, 2, 5, 7)).astype(np.float32)  # as raw networks give them, below 0 too
+    # as raw networks give them, below 0 too
+    maps = np.random.default_rng(seed).normal(size=(3, 2, 5, 7)).astype(np.float32)
     xy, height = peaks(maps)
     for place in np.ndindex(3, 2):
         y, x = np.unravel_index(maps[place].argmax(), (5, 7))
@@ -95,5 +100,7 @@ def test_crops_that_hold_no_whole_cells_are_refused(width, height, stride):
 
 @pytest.mark.parametrize("grid", ["stride", "corners"])
 def test_other_grids_are_refused(grid):
-    with pytest.raises(OccluposeError, match=rf"^grid {grid}: these maps lie on the grid centres; give a crop of that grid$"):
+    with pytest.raises(
+        OccluposeError, match=rf"^grid {grid}: these maps lie on the grid centres; give a crop of that grid$"
+    ):
         Heatmaps(Crop(grid=grid))

@@ -28,8 +28,11 @@ def test_a_picture_of_640_by_480_fills_the_height_and_lies_in_the_middle():
     """512 / 480 as large: 682 2/3 px wide, 74 2/3 px of grey on either side."""
     matrix = BOX.matrix(640, 480)
     assert BOX.scale(640, 480) == pytest.approx(512 / 480)
-    left, right = 74 + 2 / 3 - 0.5, 832 - (74 + 2 / 3) - 0.5
-    np.testing.assert_allclose(through(matrix, edges(640, 480)), [[left, -0.5], [right, -0.5], [right, 511.5], [left, 511.5]])
+    left = 74 + 2 / 3 - 0.5
+    right = 832 - (74 + 2 / 3) - 0.5
+    np.testing.assert_allclose(
+        through(matrix, edges(640, 480)), [[left, -0.5], [right, -0.5], [right, 511.5], [left, 511.5]]
+    )
 
 
 def test_a_wide_picture_fills_the_width():
@@ -40,7 +43,8 @@ def test_a_wide_picture_fills_the_width():
 @given(SIZES, SIZES, TURNS)
 def test_a_picture_however_turned_fits_and_touches_two_opposite_sides(width, height, turn):
     corners = through(BOX.matrix(width, height, turn=turn), edges(width, height))
-    low, high = corners.min(0), corners.max(0)
+    low = corners.min(0)
+    high = corners.max(0)
     np.testing.assert_allclose(low + high, [831, 511], atol=1e-6)
     free = np.array([832, 512]) - (high - low)
     assert free.min() == pytest.approx(0, abs=1e-6) and free.max() > -1e-6
@@ -61,7 +65,8 @@ def test_points_there_and_back(width, height, turn, zoom, shift):
 
 @given(st.floats(-180, 180), st.floats(0.5, 2), st.tuples(st.floats(-50, 50), st.floats(-50, 50)))
 def test_it_turns_and_zooms_about_the_middle_and_then_moves(turn, zoom, shift):
-    plain, varied = BOX.matrix(640, 480, turn=turn), BOX.matrix(640, 480, turn=turn, zoom=zoom, shift=shift)
+    plain = BOX.matrix(640, 480, turn=turn)
+    varied = BOX.matrix(640, 480, turn=turn, zoom=zoom, shift=shift)
     np.testing.assert_allclose(through(varied, [319.5, 239.5]), np.array([415.5, 255.5]) + shift, atol=1e-9)
     np.testing.assert_allclose(varied[:, :2], zoom * plain[:, :2])
     way = through(varied, [320.5, 239.5]) - through(varied, [319.5, 239.5])

@@ -12,7 +12,9 @@ from occlupose.errors import OccluposeError
 from occlupose.skeletons import COCO17
 
 CODECS = [MSRA(), UDP(), MSRA(Crop(192, 256)), UDP(Crop(192, 256)), MSRA(stride=1, sigma=8.0)]
-every_codec = pytest.mark.parametrize("codec", CODECS, ids=lambda codec: f"{type(codec).__name__}-{codec.crop.grid}-{codec.stride}")
+every_codec = pytest.mark.parametrize(
+    "codec", CODECS, ids=lambda codec: f"{type(codec).__name__}-{codec.crop.grid}-{codec.stride}"
+)
 
 
 def joints(*xy):
@@ -38,7 +40,9 @@ def test_weights_stay_what_they_were(codec):
 
 @every_codec
 def test_a_gaussian_that_does_not_touch_the_map_has_no_weight(codec):
-    """The last place from which the cut-off Gaussian touches the outermost cell, and the first from which it does not."""
+    """The last place from which the cut-off Gaussian touches the outermost cell, and the first from which it does
+    not.
+    """
     (step, _), (first, _) = codec.crop.cells(*codec.shape[::-1])
     reach = round(3 * codec.sigma)
     last = codec.shape[1] - 1
@@ -89,7 +93,8 @@ def test_half_precision_is_decoded_as_it_stands(codec):
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 6))
 def test_the_highest_cell(seed, height, width):
-    maps = torch.randint(0, 4, (2, 3, height, width), generator=torch.Generator().manual_seed(seed)).float()  # with ties
+    # with ties
+    maps = torch.randint(0, 4, (2, 3, height, width), generator=torch.Generator().manual_seed(seed)).float()
     x, y, value = highest(maps)
     for place in np.ndindex(2, 3):
         row, column = np.unravel_index(maps[place].numpy().argmax(), (height, width))
@@ -107,9 +112,15 @@ def test_maps_of_a_mirrored_picture_are_mirrored_back_and_change_sides():
     assert torch.equal(shifted[..., 1:], back[..., :-1]) and torch.equal(shifted[..., 0], back[..., 0])
 
 
-@given(st.floats(40, 150), st.floats(40, 200), st.sampled_from([MSRA(), UDP(), UDP(Crop(192, 256)), MSRA(stride=1, sigma=8.0)]))
+@given(
+    st.floats(40, 150),
+    st.floats(40, 200),
+    st.sampled_from([MSRA(), UDP(), UDP(Crop(192, 256)), MSRA(stride=1, sigma=8.0)]),
+)
 def test_who_is_mirrored_is_found_where_they_were(x, y, codec):
-    """Exactly on grids that are symmetric; but for the quarter of a cell that a whole cell's shift leaves on that of Simple Baselines."""
+    """Exactly on grids that are symmetric; but for the quarter of a cell that a whole cell's shift leaves on that of
+    Simple Baselines.
+    """
     pair = COCO17.subset(["left_wrist", "right_wrist"])
     xy, weight = joints((x, y), (x + 10, y - 20))
     mirrored = torch.stack([codec.crop.width - 1 - xy[..., 0], xy[..., 1]], -1)[:, list(pair.mirror)]

@@ -1,4 +1,6 @@
-"""Against loops over cells, written from what the papers say (Xiao et al. 2018, section 3; Newell et al. 2016 for the quarter)."""
+"""Against loops over cells, written from what the papers say (Xiao et al. 2018, section 3; Newell et al. 2016 for the
+quarter).
+"""
 
 import math
 
@@ -13,7 +15,8 @@ from occlupose.codecs.msra import MSRA
 
 def by_loops(x, y, *, width=48, height=64, stride=4, sigma=2.0):
     """A Gaussian of 6 sigma across round the nearest cell, cell by cell."""
-    column, row = math.floor(x / stride + 0.5), math.floor(y / stride + 0.5)
+    column = math.floor(x / stride + 0.5)
+    row = math.floor(y / stride + 0.5)
     heatmap = np.zeros((height, width))
     for v in range(height):
         for u in range(width):
@@ -25,7 +28,8 @@ def by_loops(x, y, *, width=48, height=64, stride=4, sigma=2.0):
 def decoded_by_loops(heatmap, stride=4):
     height, width = heatmap.shape
     row, column = max(np.ndindex(height, width), key=lambda cell: heatmap[cell])
-    x, y = float(column), float(row)
+    x = float(column)
+    y = float(row)
     if 0 < column < width - 1 and heatmap[row, column + 1] != heatmap[row, column - 1]:
         x += 0.25 if heatmap[row, column + 1] > heatmap[row, column - 1] else -0.25
     if 0 < row < height - 1 and heatmap[row + 1, column] != heatmap[row - 1, column]:
@@ -53,7 +57,8 @@ def test_a_joint_between_two_cells_goes_to_the_right_one():
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_maps_are_decoded_by_quarters(seed, flat):
     random = np.random.default_rng(seed)
-    maps = random.integers(0, 3, (3, 5, 6)) if flat else random.normal(size=(3, 5, 6))  # with ties and peaks at the border, or noise
+    # with ties and peaks at the border, or noise
+    maps = random.integers(0, 3, (3, 5, 6)) if flat else random.normal(size=(3, 5, 6))
     xy, score = MSRA(Crop(24, 20, grid="stride")).decode(torch.tensor(maps, dtype=torch.float32))
     for joint in range(3):
         np.testing.assert_allclose(xy[joint], decoded_by_loops(maps[joint].astype(np.float32)))
@@ -67,7 +72,11 @@ inside = st.tuples(st.floats(-2, 189.9), st.floats(-2, 253.9))
 def test_there_and_back_within_half_a_cell(xy, grid):
     codec = MSRA(Crop(192, 256, grid=grid))
     (step, step_down), first = codec.crop.cells(48, 64)
-    wanted = torch.tensor([[xy]]).clamp(torch.tensor(first), torch.tensor([47 * step, 63 * step_down]) + torch.tensor(first)).float()
+    wanted = (
+        torch.tensor([[xy]])
+        .clamp(torch.tensor(first), torch.tensor([47 * step, 63 * step_down]) + torch.tensor(first))
+        .float()
+    )
     back, score = codec.decode(codec.encode(wanted, torch.ones(1, 1))[0])
     assert (back - wanted).abs().max() <= max(step, step_down) / 2 + 1e-4
     assert score == 1

@@ -16,21 +16,29 @@ PARTS = ("visible", "hidden", "all")
 
 def somebody(**places):
     """One person with these joints, px and m; all visible."""
-    xy, z, state = torch.zeros(1, 1, 15, 2), torch.zeros(1, 1, 15), torch.zeros(1, 1, 15, dtype=torch.uint8)
+    xy = torch.zeros(1, 1, 15, 2)
+    z = torch.zeros(1, 1, 15)
+    state = torch.zeros(1, 1, 15, dtype=torch.uint8)
     for name, (x, y, depth) in places.items():
         joint = MPI15.index(name)[0]
-        xy[0, 0, joint], z[0, 0, joint], state[0, 0, joint] = torch.tensor([x, y]), depth, 2
+        xy[0, 0, joint] = torch.tensor([x, y])
+        z[0, 0, joint] = depth
+        state[0, 0, joint] = 2
     return Scene(xy, z, state, torch.tensor([1e-3]))
 
 
 def some(seed, people=3, maps=MAPS):
     """People whose joints are anywhere in the input, and no limb is so short that it is left out."""
     random = np.random.default_rng(seed)
-    xy, z = np.zeros((people, 15, 2)), random.uniform(2, 9, (people, 15))
+    xy = np.zeros((people, 15, 2))
+    z = random.uniform(2, 9, (people, 15))
     while np.linalg.norm(xy[:, maps.limbs[0]] - xy[:, maps.limbs[1]], axis=-1).min() < maps.stride:
         xy = random.uniform(0, [maps.width - 1, maps.height - 1], (people, 15, 2))
     state = random.integers(0, 3, (people, 15)).astype(np.uint8)
-    return Scene(*(torch.from_numpy(part)[None] for part in (xy.astype(np.float32), z.astype(np.float32), state)), torch.tensor([1e-3]))
+    return Scene(
+        *(torch.from_numpy(part)[None] for part in (xy.astype(np.float32), z.astype(np.float32), state)),
+        torch.tensor([1e-3]),
+    )
 
 
 def mirrored(given):
@@ -52,7 +60,8 @@ def test_peaks_are_1_at_the_joint_and_as_wide_as_opencv_makes_the_kernel(level):
 
 
 def test_the_highest_gaussian_counts_where_two_overlap():
-    one, other = somebody(neck=(100.0, 80.0, 3)), somebody(neck=(108.0, 80.0, 3))
+    one = somebody(neck=(100.0, 80.0, 3))
+    other = somebody(neck=(108.0, 80.0, 3))
     both = Scene(*(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")), one.span)
     separate = [MAPS.heatmaps(each, "all", 1) for each in (one, other)]
     assert torch.equal(MAPS.heatmaps(both, "all", 1), torch.maximum(*separate))
@@ -79,7 +88,10 @@ def test_a_mirrored_picture_has_mirrored_maps(seed, part, level):
     torch.testing.assert_close(
         MAPS.heatmaps(other, part, level), MAPS.heatmaps(given, part, level)[:, partners].flip(-1), atol=1e-5, rtol=0
     )
-    limbs = [MPI15.limbs.index(tuple(MPI15.joints[partners[MPI15.index(joint)[0]]] for joint in limb)) for limb in MPI15.limbs]
+    limbs = [
+        MPI15.limbs.index(tuple(MPI15.joints[partners[MPI15.index(joint)[0]]] for joint in limb))
+        for limb in MPI15.limbs
+    ]
     assert limbs == [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10]
     back = MAPS.fields(given, part, level)[:, limbs].flip(-1) * torch.tensor([-1.0, 1, 1])[:, None, None]
     differs = ((MAPS.fields(other, part, level) - back).abs() > 1e-4).any(2)
@@ -102,7 +114,8 @@ def test_every_joint_is_in_one_part_and_every_limb(seed):
 
 
 def test_several_limbs_in_a_cell_are_averaged():
-    one, other = somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 3)), somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 4))
+    one = somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 3))
+    other = somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 4))
     both = Scene(*(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")), one.span)
     field = MAPS.fields(both, "all", 4)[0, MPI15.limbs.index(("neck", "pelvis"))]
     assert field[:, 18, 25].tolist() == [0, 1, 0.5]
@@ -110,7 +123,9 @@ def test_several_limbs_in_a_cell_are_averaged():
 
 @given(st.floats(0.3, 100), st.floats(1e-5, 1e-1))
 def test_depths_there_and_back(z, span):
-    assert metres(normalised(torch.tensor(z), torch.tensor(span)), torch.tensor(span)).item() == pytest.approx(z, rel=1e-5)
+    assert metres(normalised(torch.tensor(z), torch.tensor(span)), torch.tensor(span)).item() == pytest.approx(
+        z, rel=1e-5
+    )
 
 
 def test_depths_are_centimetres_that_a_pixel_spans():
@@ -129,12 +144,18 @@ def test_depths_are_said_at_the_joint_s_cell_and_nowhere_else():
     assert MAPS.depths(given, "visible")[1].isnan().all()
 
 
-@given(st.integers(0, 10**6), st.integers(1, 4), st.permutations([(part, level) for part in PARTS for level in range(5)]))
+@given(
+    st.integers(0, 10**6), st.integers(1, 4), st.permutations([(part, level) for part in PARTS for level in range(5)])
+)
 @settings(max_examples=8)
 def test_maps_that_are_made_once_are_those_of_the_codec(seed, people, asked):
-    """For every part and level, in whatever order they are asked for; everything is made of what is visible and what is hidden."""
+    """For every part and level, in whatever order they are asked for; everything is made of what is visible and what is
+    hidden.
+    """
     given = some(seed, people)
-    given.z[0, 0, ::4], given.xy[0, -1, ::5] = torch.nan, 1e6  # depths that nobody knows, joints that are far away
+    # depths that nobody knows, joints that are far away
+    given.z[0, 0, ::4] = torch.nan
+    given.xy[0, -1, ::5] = 1e6
     truth = SceneTruth(MAPS, given)
     for part, level in asked:
         assert torch.equal(truth.heatmaps(part, level), MAPS.heatmaps(given, part, level))
@@ -182,7 +203,13 @@ def test_nobody_and_places_that_are_nowhere():
     for level in range(5):
         assert not MAPS.heatmaps(given, "all", level).any() and not MAPS.heatmaps(given, "all", level).isnan().any()
     nobody = Scene(torch.zeros(2, 0, 15, 2), torch.zeros(2, 0, 15), torch.zeros(2, 0, 15), torch.ones(2))
-    assert MAPS.heatmaps(nobody, "all", 0).shape == (2, 15, 40, 64) and MAPS.fields(nobody, "all", 0).shape == (2, 14, 3, 40, 64)
+    assert MAPS.heatmaps(nobody, "all", 0).shape == (2, 15, 40, 64) and MAPS.fields(nobody, "all", 0).shape == (
+        2,
+        14,
+        3,
+        40,
+        64,
+    )
     assert MAPS.depths(nobody, "all")[0].shape == (2, 0, 7)
 
 

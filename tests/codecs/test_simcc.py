@@ -16,7 +16,10 @@ from occlupose.skeletons import COCO17
 
 def by_loops(place, classes, split=2, sigma=6.0):
     right = math.floor(place * split + 0.5)
-    return [math.exp(-((label - right) ** 2) / (2 * sigma**2)) if abs(label - right) <= 3 * sigma else 0.0 for label in range(classes)]
+    return [
+        math.exp(-((label - right) ** 2) / (2 * sigma**2)) if abs(label - right) <= 3 * sigma else 0.0
+        for label in range(classes)
+    ]
 
 
 @given(st.lists(st.tuples(st.floats(-30, 220, width=32), st.floats(-30, 280, width=32)), min_size=1, max_size=3))
@@ -33,7 +36,8 @@ def test_classes_are_smoothed_as_in_the_paper(xy):
             assert not across[0, joint].any() and not down[0, joint].any()
 
 
-@given(st.floats(0, 191.25), st.floats(0, 255.25), st.sampled_from(["stride", "centres"]))  # the last classes of either grid
+# the last classes of either grid
+@given(st.floats(0, 191.25), st.floats(0, 255.25), st.sampled_from(["stride", "centres"]))
 def test_there_and_back_within_a_quarter_of_a_pixel(x, y, grid):
     codec = SimCC(Crop(192, 256, grid=grid))
     profiles, _ = codec.encode(torch.tensor([[[x, y]]]), torch.ones(1, 1))

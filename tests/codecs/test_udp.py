@@ -17,7 +17,8 @@ from occlupose.errors import OccluposeError
 
 def by_loops(x, y, *, width=48, height=64, crop=(192, 256), sigma=2.0):
     """A Gaussian at the joint's own place; the outermost cells lie on the outermost pixels (UDP, section 3)."""
-    column, row = x * (width - 1) / (crop[0] - 1), y * (height - 1) / (crop[1] - 1)
+    column = x * (width - 1) / (crop[0] - 1)
+    row = y * (height - 1) / (crop[1] - 1)
     heatmap = np.zeros((height, width))
     for v in range(height):
         for u in range(width):
@@ -27,9 +28,13 @@ def by_loops(x, y, *, width=48, height=64, crop=(192, 256), sigma=2.0):
 
 
 def dark(heatmap, blur=11):
-    """The highest cell, and the derivatives of DARK there, in float64: the whole map smoothed with OpenCV's kernel, then its logarithm."""
+    """The highest cell, and the derivatives of DARK there, in float64: the whole map smoothed with OpenCV's kernel,
+    then its logarithm.
+    """
     kernel = cv2.getGaussianKernel(blur, 0)[:, 0]
-    smooth = correlate1d(correlate1d(heatmap.astype(np.float64), kernel, 0, mode="constant"), kernel, 1, mode="constant")
+    smooth = correlate1d(
+        correlate1d(heatmap.astype(np.float64), kernel, 0, mode="constant"), kernel, 1, mode="constant"
+    )
     log = np.log(np.maximum(np.pad(smooth, 1, mode="edge"), 1e-6))
     row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
     at = log[row : row + 3, column : column + 3]
@@ -55,9 +60,11 @@ def test_maps_are_those_of_the_paper(xy):
 def test_decoding_is_dark(seed, blur):
     """Of a blob of any shape, with noise, as networks make them."""
     random = np.random.default_rng(seed)
-    height, width = 20, 24
+    height = 20
+    width = 24
     y, x = np.mgrid[:height, :width]
-    (u, v), (a, b) = random.uniform(1, [width - 2, height - 2]), random.uniform(1, 4, 2)
+    (u, v) = random.uniform(1, [width - 2, height - 2])
+    (a, b) = random.uniform(1, 4, 2)
     blob = np.exp(-(((x - u) / a) ** 2 + ((y - v) / b) ** 2 + random.uniform(-1, 1) * (x - u) * (y - v) / (a * b)) / 2)
     heatmap = (blob + random.normal(0, 0.01, blob.shape)).astype(np.float32)
     cell, slope, curve = dark(heatmap, blur)
@@ -86,7 +93,9 @@ def test_without_a_top_each_side_goes_by_itself():
 
 
 @given(
-    st.tuples(st.floats(0, 1), st.floats(0, 1)), st.sampled_from([(5, 0.001), (3, 0.06), (0, 0.9)]), st.sampled_from(["corners", "centres"])
+    st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    st.sampled_from([(5, 0.001), (3, 0.06), (0, 0.9)]),
+    st.sampled_from(["corners", "centres"]),
 )
 def test_there_and_back_within_the_stated_errors(share, margin, grid):
     cells, error = margin
@@ -103,7 +112,8 @@ def test_there_and_back_within_the_stated_errors(share, margin, grid):
 def test_mirrored_maps_have_mirrored_joints(seed):
     maps = torch.rand(2, 12, 16, generator=torch.Generator().manual_seed(seed))
     codec = UDP(Crop(64, 48, grid="corners"))
-    found, mirrored = codec.decode(maps)[0], codec.decode(maps.flip(-1))[0]
+    found = codec.decode(maps)[0]
+    mirrored = codec.decode(maps.flip(-1))[0]
     torch.testing.assert_close(mirrored, torch.stack([63 - found[:, 0], found[:, 1]], -1), atol=2e-3, rtol=0)
 
 

@@ -13,7 +13,8 @@ from occlupose.errors import OccluposeError
 
 def scene(seed):
     """A picture of some detail at several scales, as photographs have it."""
-    generator, total = np.random.default_rng(seed), np.zeros((240, 320, 3))
+    generator = np.random.default_rng(seed)
+    total = np.zeros((240, 320, 3))
     for cells in (3, 6, 12, 30, 80):
         coarse = Image.fromarray(generator.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
         total += np.asarray(coarse.resize((320, 240), Image.Resampling.BICUBIC), float) / cells
@@ -51,7 +52,9 @@ def test_copies_are_found_however_they_were_changed_and_nothing_else(tmp_path, t
     for seed in range(100, 140):
         saved(scene(seed), tmp_path / "test" / f"{seed}.jpg")
     found, unreadable = audit(train, Shelf(tmp_path / "test").all())
-    assert [(leak.first.name, leak.second.path.stem) for leak in found] == [(f"{n:02}.jpg", name) for n, name in enumerate(CHANGES)]
+    assert [(leak.first.name, leak.second.path.stem) for leak in found] == [
+        (f"{n:02}.jpg", name) for n, name in enumerate(CHANGES)
+    ]
     assert [leak.kind for leak in found] == ["same file", *["same picture"] * 5, *["mirrored picture"] * 2]
     assert found[0].distance == 0 and all(leak.distance <= 8 for leak in found) and not unreadable
 

@@ -27,8 +27,11 @@ def show(given, vary=None, seed=0, images=None, box=BOX):
 
 
 def dotted():
-    """One person whose joints are bright dots, apart from each other, in a picture of 256 x 160; each dot has a colour of its own."""
-    columns, rows = np.arange(15) % 5, np.arange(15) // 5
+    """One person whose joints are bright dots, apart from each other, in a picture of 256 x 160; each dot has a colour
+    of its own.
+    """
+    columns = np.arange(15) % 5
+    rows = np.arange(15) // 5
     xy = np.stack([40.0 + 44 * columns, 30 + 50 * rows], -1)[None]
     image = np.zeros((160, 256, 3), np.uint8)
     for number, (x, y) in enumerate(xy[0].astype(int)):
@@ -93,15 +96,19 @@ def test_mirroring_exchanges_sides_and_turns_the_picture_round():
 
 def test_as_many_are_mirrored_as_it_is_said():
     given = [deep(0)] * 400
-    plain, varied = show(given[:1]), show(given, replace(STILL, flip=0.3))
+    plain = show(given[:1])
+    varied = show(given, replace(STILL, flip=0.3))
     x = varied.scene.xy[:, 0, 0, 0]
     mirrored = (x - plain.scene.xy[0, 0, 0, 0]).abs() > 1
     assert 0.23 < mirrored.float().mean() < 0.37
 
 
 def motion(given, vary, seeds=200, box=BOX):
-    """How much larger, turned by how many degrees and moved by how many px the middle of a picture is in the input, by chance."""
-    corner, middle = np.array([0.0, 0.0]), np.array([127.5, 79.5])
+    """How much larger, turned by how many degrees and moved by how many px the middle of a picture is in the input, by
+    chance.
+    """
+    corner = np.array([0.0, 0.0])
+    middle = np.array([127.5, 79.5])
     found = []
     for seed in range(seeds):
         matrix, _ = bottomup._placed(given, box, vary, np.random.default_rng(seed).random(CHANCES))
@@ -109,7 +116,9 @@ def motion(given, vary, seeds=200, box=BOX):
         turn = np.angle((way[0] + 1j * way[1]) / (127.5 + 79.5j), deg=True)
         plain = box.matrix(*given.size, turn=turn)
         size = np.linalg.norm(way) / np.linalg.norm(plain[:, :2] @ (middle - corner))
-        found.append([size, turn, *(matrix[:, :2] @ middle + matrix[:, 2] - np.array([box.width - 1, box.height - 1]) / 2)])
+        found.append(
+            [size, turn, *(matrix[:, :2] @ middle + matrix[:, 2] - np.array([box.width - 1, box.height - 1]) / 2)]
+        )
     return np.array(found).T
 
 
@@ -185,13 +194,17 @@ def test_depths_of_the_torso_are_where_its_joints_are():
 
 
 def many(count, seed=0):
-    """So many people, each a heap of joints in one place; from the farthest from the middle to the nearest, some of them out of turn."""
+    """So many people, each a heap of joints in one place; from the farthest from the middle to the nearest, some of
+    them out of turn.
+    """
     random = np.random.default_rng(seed)
     away = random.permutation(np.linspace(5, 70, count))
     angle = random.uniform(0, 2 * np.pi, count)
     places = np.stack([127.5 + away * np.cos(angle), 79.5 + away * np.sin(angle)], -1)
     xy = np.repeat(places[:, None], 15, 1)
-    return crowd(None, (256, 160), xy, np.full((count, 15), 3.0), np.full((count, 15), 2, np.uint8), camera=camera()), away
+    return crowd(
+        None, (256, 160), xy, np.full((count, 15), 3.0), np.full((count, 15), 2, np.uint8), camera=camera()
+    ), away
 
 
 def test_of_many_people_the_twenty_nearest_to_the_middle_are_learnt_from():
@@ -222,7 +235,8 @@ def test_pictures_with_fewer_people_are_filled_up_with_nobody():
 def test_labels_alone_are_the_same_without_pictures():
     given = [deep(0), flat(1)]
     images = [drawn(each) for each in given]
-    one, other = show(given, Variation(), 3), show(given, Variation(), 3, images)
+    one = show(given, Variation(), 3)
+    other = show(given, Variation(), 3, images)
     assert one.pictures is None and other.pictures is not None
     for name in ("xy", "z", "state", "span"):
         assert torch.equal(getattr(one.scene, name).nan_to_num(), getattr(other.scene, name).nan_to_num())
@@ -234,7 +248,9 @@ def test_each_picture_is_varied_by_its_own_chance_whatever_is_shown_beside_it():
     images = [drawn(each) for each in given]
     together = bottomup.show(given, images, BOX, Variation(), chances)
     for number in range(3):
-        alone = bottomup.show(given[number : number + 1], images[number : number + 1], BOX, Variation(), chances[[number]])
+        alone = bottomup.show(
+            given[number : number + 1], images[number : number + 1], BOX, Variation(), chances[[number]]
+        )
         assert torch.equal(alone.pictures[0], together.pictures[number])
         people = alone.scene.xy.shape[1]
         assert torch.equal(alone.scene.xy[0], together.scene.xy[number, :people])
@@ -260,7 +276,8 @@ def test_variations_that_cannot_be_are_refused(wrong, said):
 
 def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (160, 256, 3), dtype=np.uint8)
-    first, second = Picture(tmp_path / "a.png"), Picture(tmp_path / "b.png")
+    first = Picture(tmp_path / "a.png")
+    second = Picture(tmp_path / "b.png")
     for picture in (first, second):
         write_image(picture.path, image)
     gallery = Gallery(image.nbytes)

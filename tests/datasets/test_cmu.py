@@ -33,7 +33,8 @@ def posed(tmp_path, axis=None, frames=1, **values):
 
 def clip(frames=240, *, seed=0, fps=120.0, name="07_01", subject="07"):
     """Somebody who swings their limbs, made without files."""
-    random, time = np.random.default_rng(seed), np.arange(frames)[:, None, None] / fps
+    random = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None, None] / fps
     rest = random.normal(0, 0.5, (22, 3))
     return Clip(name, subject, fps, (rest + 0.2 * np.sin(random.uniform(1, 5, (22, 3)) * time)).astype(np.float32))
 
@@ -68,7 +69,8 @@ def test_the_root_moves_and_turns_about_x_then_y_then_z(tmp_path):
 def test_a_bone_turns_with_those_above_it_and_carries_those_below(tmp_path):
     at = posed(tmp_path, lhumerus=(0, 0, -90), lradius=(90,))
     np.testing.assert_allclose(at["left_elbow"] - at["left_shoulder"], (0, -5, 0), atol=1e-9)
-    # the forearm turns about x before the upper arm turns about z: along x it does not move, so it hangs down with the arm
+    # the forearm turns about x before the upper arm turns about z: along x it does not move, so it hangs down with the
+    # arm
     np.testing.assert_allclose(at["left_wrist"] - at["left_elbow"], (0, -4, 0), atol=1e-9)
     np.testing.assert_allclose(at["right_wrist"], (-12, 6, 0), atol=1e-9)
     at = posed(tmp_path, lfemur=(-90, 0, 0), ltibia=(90,))  # sitting
@@ -91,7 +93,8 @@ def test_angles_are_those_of_the_freedoms_that_the_bone_has(tmp_path):
 
 
 def test_the_head_carries_the_face(tmp_path):
-    upright, nodding = posed(tmp_path), posed(tmp_path, head=(90, 0, 0))
+    upright = posed(tmp_path)
+    nodding = posed(tmp_path, head=(90, 0, 0))
     np.testing.assert_allclose(nodding["neck_nose"], upright["neck_nose"], atol=1e-9)
     x, y, z = upright["nose"] - upright["neck_nose"]
     np.testing.assert_allclose(nodding["nose"] - nodding["neck_nose"], (x, -z, y), atol=1e-9)
@@ -144,7 +147,9 @@ def test_damaged_skeletons_are_refused(tmp_path, damage, said):
 )
 def test_damaged_motions_are_refused(tmp_path, damage, said):
     message = refused(tmp_path, asf(), damage(amc(3)))
-    assert message.startswith(f"{tmp_path / '01_01.amc'}: ") and any(part in message for part in said.split("|")), message
+    assert message.startswith(f"{tmp_path / '01_01.amc'}: ") and any(part in message for part in said.split("|")), (
+        message
+    )
 
 
 def test_files_that_are_not_there_are_refused(tmp_path):
@@ -169,8 +174,10 @@ def test_all_motions_of_a_folder_are_read(tmp_path):
     write_mocap(tmp_path, {"07": 2, "02": 1}, frames=130)
     clips = load_clips(tmp_path)
     assert [(clip.name, clip.subject, clip.fps, clip.joints.shape) for clip in clips] == [
-        ("02_01", "02", 120.0, (130, 22, 3)), ("07_01", "07", 120.0, (130, 22, 3)), ("07_02", "07", 120.0, (130, 22, 3)),
-    ]  # fmt: skip
+        ("02_01", "02", 120.0, (130, 22, 3)),
+        ("07_01", "07", 120.0, (130, 22, 3)),
+        ("07_02", "07", 120.0, (130, 22, 3)),
+    ]
     assert all(clip.joints.dtype == np.float32 for clip in clips)
     assert [clip.name for clip in load_clips(tmp_path, ("02",))] == ["02_01"]
 
@@ -178,7 +185,13 @@ def test_all_motions_of_a_folder_are_read(tmp_path):
 def clip_file(path, **change):
     """A file of joint positions with one clip in which each joint stands at its own place."""
     path.parent.mkdir(exist_ok=True)
-    np.savez(path, **({"joint_names": np.array(CLIP_JOINTS), "fps": np.float32(60), "walking__1": np.repeat(PLACES[None], 60, 0)} | change))
+    np.savez(
+        path,
+        **(
+            {"joint_names": np.array(CLIP_JOINTS), "fps": np.float32(60), "walking__1": np.repeat(PLACES[None], 60, 0)}
+            | change
+        ),
+    )
 
 
 def test_clips_of_joint_positions_are_read_by_name(tmp_path):

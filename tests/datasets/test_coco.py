@@ -20,7 +20,14 @@ CROWDPOSE = [*CROWDPOSE14.joints[:12], "head", "neck"]
 
 def annotation(joints=17, **changes):
     keypoints = [number for joint in range(joints) for number in (joint, 2 * joint, 2)]
-    return {"id": 7, "image_id": 1, "category_id": 1, "bbox": [2, 3, 20, 40], "iscrowd": 0, "keypoints": keypoints} | changes
+    return {
+        "id": 7,
+        "image_id": 1,
+        "category_id": 1,
+        "bbox": [2, 3, 20, 40],
+        "iscrowd": 0,
+        "keypoints": keypoints,
+    } | changes
 
 
 def written(folder, *annotations, joints=COCO17.joints, **changes):
@@ -74,7 +81,11 @@ def test_joints_are_known_by_name_and_keep_their_order(tmp_path, joints, skeleto
 
 
 def test_crowds_strangers_and_people_without_joints_are_left_out(tmp_path):
-    others = [annotation(id=1, iscrowd=1), annotation(id=2, keypoints=[0] * 51), annotation(id=3, category_id=2, keypoints=[])]
+    others = [
+        annotation(id=1, iscrowd=1),
+        annotation(id=2, keypoints=[0] * 51),
+        annotation(id=3, category_id=2, keypoints=[]),
+    ]
     dog = [{"id": 1, "name": "person", "keypoints": list(COCO17.joints)}, {"id": 2, "name": "dog"}]
     data = load(written(tmp_path, *others, annotation(), categories=dog), tmp_path)
     assert [person.id for person in data.people] == [7]
@@ -87,7 +98,9 @@ def test_pictures_are_read_when_they_are_asked_for(tmp_path):
     with pytest.raises(OccluposeError, match=r"a\.png: its content is not a picture"):
         person.read()
     write_image(tmp_path / "a.png", np.zeros((32, 48, 3), np.uint8))
-    with pytest.raises(OccluposeError, match=r"a\.png: is 48x32, but 32x48 in its annotations; give the pictures that were annotated"):
+    with pytest.raises(
+        OccluposeError, match=r"a\.png: is 48x32, but 32x48 in its annotations; give the pictures that were annotated"
+    ):
         person.read()
 
 
@@ -99,22 +112,40 @@ def test_a_file_may_be_silent_on_the_size_of_its_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"annotations": [annotation(16)]}, r"annotation 7: keypoints has 48 numbers for 17 joints; it must have x, y and v of each"),
+        (
+            {"annotations": [annotation(16)]},
+            r"annotation 7: keypoints has 48 numbers for 17 joints; it must have x, y and v of each",
+        ),
         ({"annotations": [annotation(image_id=2)]}, r"annotation 7: image_id 2 is not among its images; give"),
-        ({"annotations": [annotation(bbox=None)]}, r"nobody in it .*people without a box, left out: 1 \(annotation 7\)"),
-        ({"annotations": [annotation(bbox=[1, 1, 0, 5])]}, r"people whose box has no width or height, left out: 1 \(annotation 7\)"),
+        (
+            {"annotations": [annotation(bbox=None)]},
+            r"nobody in it .*people without a box, left out: 1 \(annotation 7\)",
+        ),
+        (
+            {"annotations": [annotation(bbox=[1, 1, 0, 5])]},
+            r"people whose box has no width or height, left out: 1 \(annotation 7\)",
+        ),
         ({"annotations": [annotation(keypoints=[1, 1, 3] * 17)]}, r"annotation 7: v is 3; it must be 0, 1 or 2"),
         ({"annotations": [annotation(keypoints=[1, 1, 1.5] * 17)]}, r"annotation 7: v is 1\.5; it must be 0, 1 or 2"),
-        ({"annotations": [annotation(keypoints=["x"])]}, r"annotations\.0\.keypoints\.0: input should be a valid number"),
+        (
+            {"annotations": [annotation(keypoints=["x"])]},
+            r"annotations\.0\.keypoints\.0: input should be a valid number",
+        ),
         ({"annotations": [annotation(iscrowd=2)]}, r"annotations\.0\.iscrowd: "),
         ({"annotations": []}, r"nobody in it has an annotated joint"),
         ({"annotations": 5}, r"annotations: input should be a valid (list|array)"),
         ({"categories": []}, r"0 categories with keypoints; give annotations in COCO's keypoint format, with one"),
         ({"categories": [{"id": n, "keypoints": ["nose"]} for n in (1, 2)]}, r"2 categories with keypoints"),
-        ({"categories": [{"id": 1, "keypoints": ["nose", "tail"]}]}, r"no skeleton has a joint tail; name them as coco17"),
+        (
+            {"categories": [{"id": 1, "keypoints": ["nose", "tail"]}]},
+            r"no skeleton has a joint tail; name them as coco17",
+        ),
         ({"categories": [{"id": 1, "keypoints": ["nose", "nose"]}]}, r"no one skeleton has all these joints once"),
         ({"categories": [{"id": 1, "keypoints": ["nose", "lfemur"]}]}, r"no one skeleton has all these joints once"),
-        ({"images": [{"id": 1, "file_name": "b.png"}]}, r"nobody in it .*pictures that are not there, their people left out: 1 \(b\.png\)"),
+        (
+            {"images": [{"id": 1, "file_name": "b.png"}]},
+            r"nobody in it .*pictures that are not there, their people left out: 1 \(b\.png\)",
+        ),
         ({"images": [{"id": "one", "file_name": "b.png"}]}, r"images\.0\.id: input should be a valid integer"),
     ],
 )
@@ -160,20 +191,26 @@ def test_detections_are_people_in_order(tmp_path):
 )
 def test_bad_detections_are_refused(tmp_path, results, message):
     (tmp_path / "results.json").write_text(json.dumps(results))
-    with pytest.raises(OccluposeError, match=rf"results\.json: {message}.*; give detections in COCO's results format") as caught:
+    with pytest.raises(
+        OccluposeError, match=rf"results\.json: {message}.*; give detections in COCO's results format"
+    ) as caught:
         detections(tmp_path / "results.json")
     assert "\n" not in str(caught.value)
 
 
 @pytest.fixture
 def formats():
-    """A folder with a few real pictures and annotations, coco/, crowdpose/ and ochuman/; they may not be redistributed."""
+    """A folder with a few real pictures and annotations, coco/, crowdpose/ and ochuman/; they may not be
+    redistributed.
+    """
     if "OCCLUPOSE_FORMATS" not in os.environ:
         pytest.skip("OCCLUPOSE_FORMATS names no folder with real files")
     return Path(os.environ["OCCLUPOSE_FORMATS"])
 
 
-@pytest.mark.parametrize(("name", "skeleton", "people"), [("coco", COCO17, 12), ("crowdpose", CROWDPOSE14, 4), ("ochuman", COCO17, 5)])
+@pytest.mark.parametrize(
+    ("name", "skeleton", "people"), [("coco", COCO17, 12), ("crowdpose", CROWDPOSE14, 4), ("ochuman", COCO17, 5)]
+)
 def test_real_files(formats, name, skeleton, people):
     path = formats / name / f"test_{name}.json"
     data = load(path, path.parent)
@@ -186,12 +223,15 @@ def test_real_files(formats, name, skeleton, people):
         seen = person.state > 0
         np.testing.assert_array_equal(person.xy[seen], np.stack([x, y], -1)[seen])
         image = person.read()
-        low, high = person.box[:2] - 8, person.box[2:] + 8
+        low = person.box[:2] - 8
+        high = person.box[2:] + 8
         assert ((person.xy[seen] >= low) & (person.xy[seen] <= high)).mean() > 0.9
         assert (person.xy[seen] < image.shape[1::-1]).all()
 
 
-@pytest.mark.parametrize(("file", "count"), [("coco/test_coco_det_AP_H_56.json", 118), ("crowdpose/test_crowdpose_det_AP_40.json", 6)])
+@pytest.mark.parametrize(
+    ("file", "count"), [("coco/test_coco_det_AP_H_56.json", 118), ("crowdpose/test_crowdpose_det_AP_40.json", 6)]
+)
 def test_real_detections(formats, file, count):
     found = detections(formats / file)
     assert 0 < len(found) <= count
@@ -234,12 +274,19 @@ def test_people_are_as_usable_as_they_can_be(tmp_path):
     assert cut.box.tolist() == [-0.5, 2.5, 15.5, 47.5]
     assert unknown.state.tolist() == [0, *[2] * 16] and np.isfinite(unknown.xy).all()
     assert flat.area is None and flat.image == 1
-    assert load(written(tmp_path, annotation(area=12.5, keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path).people[0].area == 12.5
+    assert (
+        load(written(tmp_path, annotation(area=12.5, keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path)
+        .people[0]
+        .area
+        == 12.5
+    )
     assert load(written(tmp_path, annotation(keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path).people[0].hidden == 3
 
 
 def test_crowds_and_people_without_joints_are_ordinary(tmp_path):
-    path = written(tmp_path, annotation(), annotation(id=8, iscrowd=1, keypoints=[]), annotation(id=9, keypoints=[0] * 51))
+    path = written(
+        tmp_path, annotation(), annotation(id=8, iscrowd=1, keypoints=[]), annotation(id=9, keypoints=[0] * 51)
+    )
     data = load(path, tmp_path, strict=True)
     assert not data.problems and data.problems.lines() == []
     assert data.problems.ordinary == {"crowds": ["annotation 8"], "people without an annotated joint": ["annotation 9"]}
@@ -255,13 +302,17 @@ def test_missing_pictures_are_counted_or_stop_it(tmp_path):
     data = load(path, tmp_path)
     assert [person.id for person in data.people] == [4] and len(data.truth) == 7
     assert data.problems.lines() == [f"{path}: {coco.MISSING}: 5 (1.png, 2.png, 3.png and 2 more)"]
-    with pytest.raises(OccluposeError, match=r"1\.png: no such picture, but .*people\.json has people in it; give the folder"):
+    with pytest.raises(
+        OccluposeError, match=r"1\.png: no such picture, but .*people\.json has people in it; give the folder"
+    ):
         load(path, tmp_path, all_pictures=True)
 
 
 def test_pictures_that_are_listed_twice(tmp_path):
     image = {"id": 1, "file_name": "a.png"}
-    assert load(written(tmp_path, annotation(), images=[image, image]), tmp_path).problems.counts == {coco.SAME_IMAGE: 1}
+    assert load(written(tmp_path, annotation(), images=[image, image]), tmp_path).problems.counts == {
+        coco.SAME_IMAGE: 1
+    }
     with pytest.raises(OccluposeError, match=r"images a\.png and b\.png have the id 1"):
         load(written(tmp_path, annotation(), images=[image, image | {"file_name": "b.png"}]), tmp_path)
 
@@ -301,7 +352,12 @@ def test_a_file_of_no_known_dataset(tmp_path):
 def test_a_detectors_boxes_lie_beside_their_pictures(tmp_path):
     images = [{"id": number, "file_name": f"{name}.png"} for number, name in ((4, "a"), (5, "b"), (6, "c"))]
     everybody = truth(written(tmp_path, annotation(image_id=4), images=images))
-    results = [RESULT, RESULT | {"image_id": "b"}, RESULT | {"image_id": "a.png", "score": 0.5}, RESULT | {"image_id": 9}]
+    results = [
+        RESULT,
+        RESULT | {"image_id": "b"},
+        RESULT | {"image_id": "a.png", "score": 0.5},
+        RESULT | {"image_id": 9},
+    ]
     path = files.write_json(tmp_path / "results.json", results)
     found = detected(path, everybody)
     assert {image: [box.score for box in boxes] for image, boxes in found.boxes.items()} == {4: [0.9, 0.5], 5: [0.9]}
@@ -312,7 +368,9 @@ def test_a_detectors_boxes_lie_beside_their_pictures(tmp_path):
 
 def test_detections_of_another_dataset_are_refused_by_both_names(tmp_path):
     path = files.write_json(tmp_path / "results.json", [RESULT | {"image_id": 785}])
-    with pytest.raises(OccluposeError, match=r"results\.json: not one image_id is of a picture of .*people\.json, as 785 is none; give"):
+    with pytest.raises(
+        OccluposeError, match=r"results\.json: not one image_id is of a picture of .*people\.json, as 785 is none; give"
+    ):
         detected(path, truth(written(tmp_path, annotation())))
 
 

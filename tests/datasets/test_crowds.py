@@ -18,7 +18,14 @@ def one_person(folder, kind="coco", **given):
     joints = np.zeros((len(JOINTS[kind]), 3))
     for name, values in given.items():
         joints[JOINTS[kind].index(name)] = values
-    somebody = {"id": 7, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [1, 1, 90, 80], "keypoints": joints.ravel().tolist()}
+    somebody = {
+        "id": 7,
+        "image_id": 1,
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [1, 1, 90, 80],
+        "keypoints": joints.ravel().tolist(),
+    }
     content["annotations"] = [somebody]
     write_pictures(folder, content, np.random.default_rng(0))
     return write_json(folder / "people.json", content)
@@ -33,7 +40,9 @@ def of_one(folder, kind="coco", **given):
 
 
 def test_neck_and_pelvis_of_coco(tmp_path):
-    """Middle of the shoulders (40, 32), of the hips (40, 72): the neck lies 0.185 of the way between beyond the shoulders."""
+    """Middle of the shoulders (40, 32), of the hips (40, 72): the neck lies 0.185 of the way between beyond the
+    shoulders.
+    """
     found = of_one(tmp_path, **TORSO)
     assert np.allclose(found.xy[0, NECK], (40, 32 - 0.185 * 40)) and np.allclose(found.xy[0, PELVIS], (40, 72))
     assert found.state[0, [NECK, PELVIS]].tolist() == [2, 2]
@@ -79,7 +88,12 @@ def test_every_person_of_a_picture_is_in_it_once(tmp_path):
     found = from_coco(given)
     many = [person for person in given.people if (person.state > 0).sum() >= 3]
     assert sum(map(len, found)) == len(many) > len(found) == len({person.picture for person in many})
-    wrists = {(str(one.picture), *xy) for one in found for xy in one.xy[:, MPI15.joints.index("left_wrist")].tolist() if xy[0] == xy[0]}
+    wrists = {
+        (str(one.picture), *xy)
+        for one in found
+        for xy in one.xy[:, MPI15.joints.index("left_wrist")].tolist()
+        if xy[0] == xy[0]
+    }
     place = COCO17.joints.index("left_wrist")
     assert wrists == {(str(each.picture), *np.float32(each.xy[place]).tolist()) for each in many if each.state[place]}
 
@@ -98,7 +112,9 @@ def test_a_crowd_is_of_those_in_the_picture():
     xy[1, 3] = (-0.5, 95.5)
     xy[1, 4] = (-0.6, 20)
     z = random.uniform(1, 9, (60, 15))
-    z[3, 2], z[5, 6], z[7, 7] = -1, 0, np.inf
+    z[3, 2] = -1
+    z[5, 6] = 0
+    z[7, 7] = np.inf
     state = np.full((60, 15), 2, np.uint8)
     state[1, 0] = 0
     found = crowd(None, (120, 96), xy, z, state, camera=Camera.from_fov(120, 96))
@@ -125,7 +141,9 @@ def made(folder, kind):
         return 3
     if kind == "smap":
         body = smap_body(np.array([[0.1, 0, 4.0]] * 15), 2)
-        write_json(folder / "annotations/MuCo.json", {"root": [smap_picture([body] * 2), smap_picture([body], validation=1)]})
+        write_json(
+            folder / "annotations/MuCo.json", {"root": [smap_picture([body] * 2), smap_picture([body], validation=1)]}
+        )
         return 2
     if kind == "h36m":
         write_h36m(folder, random)
@@ -155,7 +173,9 @@ def test_a_file_is_recognised(tmp_path):
         assert found.form == kind and found.path == tmp_path / kind / name
     assert sum(map(len, crowd_places.load(tmp_path / "smap/annotations/MuCo.json").crowds)) == 3  # a file is read whole
     other = tmp_path / "coco/annotations/person_keypoints_train2017.json"
-    assert len(crowd_places.load(other, images=tmp_path / "coco/train2017").crowds) == len(crowd_places.load(tmp_path / "coco").crowds)
+    assert len(crowd_places.load(other, images=tmp_path / "coco/train2017").crowds) == len(
+        crowd_places.load(tmp_path / "coco").crowds
+    )
     made(tmp_path / "synth", "synth")
     assert len(crowd_places.load(tmp_path / "synth/shards/000000.tar").crowds) == 1
 
@@ -170,7 +190,9 @@ def test_what_is_not_found_is_said(tmp_path):
     with pytest.raises(OccluposeError, match=r"none: no such file or folder; give scenes of occlupose synth.*COCO"):
         crowd_places.load(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(OccluposeError, match=r"empty: no dataset of people in it; looked for scenes.*Human36M.*MuCo.*SMAP.*COCO"):
+    with pytest.raises(
+        OccluposeError, match=r"empty: no dataset of people in it; looked for scenes.*Human36M.*MuCo.*SMAP.*COCO"
+    ):
         crowd_places.load(tmp_path / "empty")
     for content in ({"a": 1}, [1, 2]):
         with pytest.raises(OccluposeError, match=r"other.json: not scenes"):

@@ -23,8 +23,12 @@ def test_every_person_of_every_file_is_a_take_in_2d(tmp_path):
     (tmp_path / "notes.txt").write_text("not poses")
     found = takes(tmp_path)
     assert [take.name for take in found] == ["club/two/0", "club/two/1", "walk"]
-    assert all(take.poses.xyz is None and take.poses.observed is None and take.action == "" and take.subject == take.name for take in found)
-    assert found[0].poses.skeleton == COCO17 and found[2].poses.skeleton == H36M17  # what was seen, not what was inferred
+    assert all(
+        take.poses.xyz is None and take.poses.observed is None and take.action == "" and take.subject == take.name
+        for take in found
+    )
+    # what was seen, not what was inferred
+    assert found[0].poses.skeleton == COCO17 and found[2].poses.skeleton == H36M17
     np.testing.assert_array_equal(found[1].poses.xy[:, 0], people(2).observed.xy[:, 1])
     assert found[2].poses == replace(one, xyz=None)
     assert found[2].poses.camera == one.camera
@@ -32,9 +36,12 @@ def test_every_person_of_every_file_is_a_take_in_2d(tmp_path):
 
 def test_a_take_lasts_from_the_first_to_the_last_sight(tmp_path):
     poses = replace(people(2), xyz=None, observed=None)
-    poses.xy[:3, 1], poses.state[:3, 1] = np.nan, ABSENT
-    poses.xy[5, 1], poses.state[5, 1] = np.nan, ABSENT
-    poses.xy[8:, 1], poses.state[8:, 1] = np.nan, ABSENT
+    poses.xy[:3, 1] = np.nan
+    poses.state[:3, 1] = ABSENT
+    poses.xy[5, 1] = np.nan
+    poses.state[5, 1] = ABSENT
+    poses.xy[8:, 1] = np.nan
+    poses.state[8:, 1] = ABSENT
     poses.state[4, 1, 3] = OCCLUDED
     poses.save(tmp_path / "a.npz")
     whole, part = takes(tmp_path)

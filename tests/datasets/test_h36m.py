@@ -37,10 +37,17 @@ def refused(match, *arguments, **options):
 @pytest.mark.parametrize(
     ("name", "action"),
     [
-        ("Walking 1", "Walking"), ("Walking", "Walking"), ("WalkDog 1", "WalkDog"), ("WalkingDog", "WalkDog"), ("TakingPhoto 1", "Photo"),
-        ("Photo", "Photo"), ("SittingDown 2", "SittingDown"), ("WalkTogether 1", "WalkTogether"), ("WalkingTogether", "WalkTogether"),
+        ("Walking 1", "Walking"),
+        ("Walking", "Walking"),
+        ("WalkDog 1", "WalkDog"),
+        ("WalkingDog", "WalkDog"),
+        ("TakingPhoto 1", "Photo"),
+        ("Photo", "Photo"),
+        ("SittingDown 2", "SittingDown"),
+        ("WalkTogether 1", "WalkTogether"),
+        ("WalkingTogether", "WalkTogether"),
     ],
-)  # fmt: skip
+)
 def test_motions_count_under_their_action(name, action):
     assert action_of(name) == action
 
@@ -66,7 +73,9 @@ def test_the_cameras_are_in_the_datasets_metadata(tmp_path):
 def test_each_subject_has_the_numbers_of_its_own_place_in_w0_and_angles_turn_about_x_then_y_then_z(tmp_path):
     w0 = np.arange(300.0) / 100 + 1
     ids = "".join(f"<a>{name}</a>" for name in "wxyz")
-    (tmp_path / "m.xml").write_text(f"<m><w0>[{' '.join(map(str, w0))}]</w0><dbcameras><index2id>{ids}</index2id></dbcameras></m>")
+    (tmp_path / "m.xml").write_text(
+        f"<m><w0>[{' '.join(map(str, w0))}]</w0><dbcameras><index2id>{ids}</index2id></dbcameras></m>"
+    )
     for subject in (1, 5, 11):
         for number, view in enumerate(read_metadata(tmp_path / "m.xml", (f"S{subject}",))[f"S{subject}"]):
             x, y, z, *position = w0[6 * (11 * number + subject - 1) :][:6]
@@ -80,8 +89,14 @@ def test_each_subject_has_the_numbers_of_its_own_place_in_w0_and_angles_turn_abo
 
 def test_takes_are_every_motion_before_every_camera_in_its_frame(tmp_path):
     found = takes(write_h36m(tmp_path, MOTIONS))
-    assert [take.name for take in found[:5]] == [f"S9/Walking 1/{name}" for name in H36M_CAMERAS] + [f"S9/WalkDog/{H36M_CAMERAS[0]}"]
-    assert {(take.subject, take.action) for take in found} == {("S9", "Walking"), ("S9", "WalkDog"), ("S11", "Photo")} and len(found) == 12
+    assert [take.name for take in found[:5]] == [f"S9/Walking 1/{name}" for name in H36M_CAMERAS] + [
+        f"S9/WalkDog/{H36M_CAMERAS[0]}"
+    ]
+    assert {(take.subject, take.action) for take in found} == {
+        ("S9", "Walking"),
+        ("S9", "WalkDog"),
+        ("S11", "Photo"),
+    } and len(found) == 12
     take = found[2]
     assert take.poses.skeleton == H36M17 and take.poses.fps == 50 and take.poses.observed is None
     np.testing.assert_allclose(take.poses.xyz[:, 0], in_camera(MOTIONS["S9"]["Walking 1"], 2), atol=1e-5)
@@ -95,7 +110,12 @@ def test_detections_lose_their_distortion_and_their_surplus_frames(tmp_path):
         assert take.poses.observed.skeleton == H36M17
         assert np.abs(take.poses.observed.xy - take.poses.xy).max() < 0.3
     file = folder / "data_2d_h36m_coco.npz"
-    longer = {"S9": {name: [np.full((len(xyz) + 2, 17, 2), 400.0 + camera) for camera in range(4)] for name, xyz in MOTIONS["S9"].items()}}
+    longer = {
+        "S9": {
+            name: [np.full((len(xyz) + 2, 17, 2), 400.0 + camera) for camera in range(4)]
+            for name, xyz in MOTIONS["S9"].items()
+        }
+    }
     longer["S9"]["Walking 1"][0][3, 5] = np.nan
     np.savez_compressed(file, positions_2d=longer, metadata={"layout_name": "coco", "num_joints": 17})
     observed = takes(folder, ("S9",), detections="coco")[0].poses.observed
@@ -104,13 +124,22 @@ def test_detections_lose_their_distortion_and_their_surplus_frames(tmp_path):
 
 
 def test_detections_may_be_poses_files_with_states_of_their_own(tmp_path):
-    folder, mine = write_h36m(tmp_path / "data", {"S9": {"Walking 1": MOTIONS["S9"]["Walking 1"]}}), tmp_path / "mine"
+    folder = write_h36m(tmp_path / "data", {"S9": {"Walking 1": MOTIONS["S9"]["Walking 1"]}})
+    mine = tmp_path / "mine"
     for number, name in enumerate(H36M_CAMERAS):
         xy = h36m_pixels(in_camera(MOTIONS["S9"]["Walking 1"], number))
         state = np.full(xy.shape[:2], VISIBLE)
         state[2, 4] = OCCLUDED
         (mine / "S9" / "Walking 1").mkdir(parents=True, exist_ok=True)
-        np.savez(mine / "S9" / "Walking 1" / f"{name}.npz", xy=xy, state=state, skeleton="h36m17", fps=25.0, width=1000, height=1000)
+        np.savez(
+            mine / "S9" / "Walking 1" / f"{name}.npz",
+            xy=xy,
+            state=state,
+            skeleton="h36m17",
+            fps=25.0,
+            width=1000,
+            height=1000,
+        )
     found = takes(folder, ("S9",), detections=str(mine), every=2)
     for take in found:
         assert take.poses.observed.state[1, 0, 4] == OCCLUDED and (take.poses.observed.state != VISIBLE).sum() == 1
@@ -122,12 +151,18 @@ def test_detections_may_be_poses_files_with_states_of_their_own(tmp_path):
     np.savez(file, xy=two.xy[:3], skeleton="h36m17", fps=50.0)
     refused("55011271.npz: S9/Walking 1/55011271 has 3 frames; the motion has 6", folder, ("S9",), detections=str(mine))
     file.unlink()
-    refused("55011271.npz: no such file; the folder needs one of 2D poses for every take", folder, ("S9",), detections=str(mine))
+    refused(
+        "55011271.npz: no such file; the folder needs one of 2D poses for every take",
+        folder,
+        ("S9",),
+        detections=str(mine),
+    )
 
 
 def test_every_nth_frame(tmp_path):
     folder = write_h36m(tmp_path, MOTIONS)
-    whole, thin = takes(folder, ("S9",), detections="exact")[0].poses, takes(folder, ("S9",), detections="exact", every=3)[0].poses
+    whole = takes(folder, ("S9",), detections="exact")[0].poses
+    thin = takes(folder, ("S9",), detections="exact", every=3)[0].poses
     assert len(thin) == 2 and thin.fps == pytest.approx(50 / 3) and thin.observed.fps == thin.fps
     np.testing.assert_array_equal(thin.xyz, whole.xyz[::3])
     np.testing.assert_array_equal(thin.observed.xy, whole.observed.xy[::3])
@@ -137,7 +172,8 @@ def test_every_nth_frame(tmp_path):
 def test_the_datasets_own_files_give_the_same(tmp_path):
     otherwise = {"S9": {"Walking 1": MOTIONS["S9"]["Walking 1"], "WalkingDog": MOTIONS["S9"]["WalkDog"]}}
     otherwise |= {"S11": {"TakingPhoto 1": MOTIONS["S11"]["Photo 1"]}}  # two actions are spelt in two ways
-    converted, own = takes(write_h36m(tmp_path / "a", MOTIONS)), takes(write_h36m_cdf(tmp_path / "b", otherwise))
+    converted = takes(write_h36m(tmp_path / "a", MOTIONS))
+    own = takes(write_h36m_cdf(tmp_path / "b", otherwise))
     assert {take.name for take in own} == {take.name for take in converted}
     for take in own:
         twin = next(other for other in converted if other.name == take.name)
@@ -145,7 +181,9 @@ def test_the_datasets_own_files_give_the_same(tmp_path):
         np.testing.assert_allclose(take.poses.xyz, twin.poses.xyz, atol=1e-5)
         assert np.abs(take.poses.xy - twin.poses.xy).max() < 0.3  # from D2_Positions, without their distortion
     projected = takes(write_h36m_cdf(tmp_path / "c", MOTIONS, flat=False))
-    np.testing.assert_allclose(projected[0].poses.xy, projected[0].poses.camera.project(projected[0].poses.xyz), atol=1e-3)
+    np.testing.assert_allclose(
+        projected[0].poses.xy, projected[0].poses.camera.project(projected[0].poses.xyz), atol=1e-3
+    )
 
 
 def test_the_datasets_own_files_in_the_world_give_the_same(tmp_path):
@@ -186,7 +224,8 @@ def test_a_file_of_cameras_replaces_the_metadata(tmp_path):
 def test_an_empty_folder_is_told_what_to_download(tmp_path):
     write_metadata(tmp_path / "metadata.xml")
     refused(
-        r"D3_Positions_mono: no poses of S9 there and no data_3d_h36m\.npz in .*; download 'Poses, D3 Positions mono' of S9 from the",
+        r"D3_Positions_mono: no poses of S9 there and no data_3d_h36m\.npz in .*; download 'Poses, D3 Positions mono'"
+        r" of S9 from the",
         tmp_path,
     )
     folder = write_h36m_cdf(tmp_path / "part", {"S9": MOTIONS["S9"]})
@@ -197,18 +236,31 @@ def test_other_parts_of_the_dataset_are_refused(tmp_path):
     folder = write_h36m(tmp_path, {"S9": MOTIONS["S9"]})
     refused("data_3d_h36m.npz: no S11 in it, but S9; ask for those", folder)
     refused("S12: not a subject of Human3.6M; they are S1, ", folder, ("S12",))
-    refused("data_2d_h36m_cpn.npz: no such detections; give ground-truth, exact or a folder", folder, ("S9",), detections="cpn")
+    refused(
+        "data_2d_h36m_cpn.npz: no such detections; give ground-truth, exact or a folder",
+        folder,
+        ("S9",),
+        detections="cpn",
+    )
     positions = {"S9": {"Walking 1": [np.zeros((6, 17, 2))] * 3}}
 
     def detections(**content):
-        np.savez(folder / "data_2d_h36m_bad.npz", **({"positions_2d": positions, "metadata": {"layout_name": "h36m"}} | content))
+        np.savez(
+            folder / "data_2d_h36m_bad.npz",
+            **({"positions_2d": positions, "metadata": {"layout_name": "h36m"}} | content),
+        )
 
     detections()
     refused("nothing of S9/Walking 1/60457274; these detections", folder, ("S9",), detections="bad")
     detections(positions_2d={"S9": {"Walking 1": [np.zeros((5, 17, 2))] * 4}})
     refused("S9/Walking 1/54138969 has 5 frames; the motion has 6", folder, ("S9",), detections="bad")
     detections(positions_2d={"S9": {"Walking 1": [np.zeros((6, 16, 2))] * 4}})
-    refused(r"S9/Walking 1/54138969: of shape \(6, 16, 2\); it must be \(time, 17, 2\) numbers", folder, ("S9",), detections="bad")
+    refused(
+        r"S9/Walking 1/54138969: of shape \(6, 16, 2\); it must be \(time, 17, 2\) numbers",
+        folder,
+        ("S9",),
+        detections="bad",
+    )
     detections(positions_2d={"S9": {"Walking 1": ["a"] * 4}})
     refused("S9/Walking 1/54138969: no array", folder, ("S9",), detections="bad")
     detections(positions_2d={"S9": [1]})
@@ -240,7 +292,11 @@ def test_positions_of_another_form_are_refused(tmp_path, positions, said):
 @pytest.mark.parametrize("text", ["", "music", "<a/>", "<a><w0>[1 2]</w0></a>", "<a><w0>[one]</w0></a>"])
 def test_other_metadata_is_refused(tmp_path, text):
     (tmp_path / "metadata.xml").write_text(text)
-    refused(r"metadata\.xml: (not Human3\.6M's metadata; take it|[02] numbers in w0 and 0 cameras; Human3\.6M's has 300 and 4)", tmp_path)
+    refused(
+        r"metadata\.xml: (not Human3\.6M's metadata; take it|[02] numbers in w0 and 0 cameras; Human3\.6M's has 300"
+        r" and 4)",
+        tmp_path,
+    )
     refused("299 numbers in w0 and 4 cameras", write_metadata(tmp_path / "metadata.xml", 299).parent)
 
 

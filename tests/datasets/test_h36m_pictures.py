@@ -35,6 +35,9 @@ def test_what_is_missing_is_named(tmp_path):
         load(tmp_path)
     rewritten(tmp_path / "annotations/Human36M_subject1_camera.json", lambda content: content.pop("3"))
     write_h36m(tmp_path / "other", np.random.default_rng(0))
-    rewritten(tmp_path / "other/annotations/Human36M_subject1_camera.json", lambda content: content.update({"1": content.pop("3")}))
+    rewritten(
+        tmp_path / "other/annotations/Human36M_subject1_camera.json",
+        lambda content: content.update({"1": content.pop("3")}),
+    )
     with pytest.raises(OccluposeError, match=r"camera.json: no camera 3, but s_01/s_01_0.jpg is of it"):
         load(tmp_path / "other")

@@ -24,14 +24,19 @@ def refused(match, *arguments, **options):
 
 
 @pytest.mark.parametrize(
-    ("name", "action"), [("Walking 1 chunk0", "Walk"), ("Jog 1 chunk12", "Jog"), ("Box 1", "Box"), ("ThrowCatch 1 chunk3", "ThrowCatch")]
+    ("name", "action"),
+    [("Walking 1 chunk0", "Walk"), ("Jog 1 chunk12", "Jog"), ("Box 1", "Box"), ("ThrowCatch 1 chunk3", "ThrowCatch")],
 )
 def test_motions_count_under_their_action(name, action):
     assert action_of(name) == action
 
 
 def test_the_protocol_learns_from_train_and_scores_validate():
-    assert humaneva.TRAIN == ("Train/S1", "Train/S2", "Train/S3") and humaneva.VALIDATE == ("Validate/S1", "Validate/S2", "Validate/S3")
+    assert humaneva.TRAIN == ("Train/S1", "Train/S2", "Train/S3") and humaneva.VALIDATE == (
+        "Validate/S1",
+        "Validate/S2",
+        "Validate/S3",
+    )
 
 
 def test_every_chunk_is_a_take_before_each_colour_camera(tmp_path):
@@ -40,9 +45,18 @@ def test_every_chunk_is_a_take_before_each_colour_camera(tmp_path):
         *(f"Validate/S1/Walking 1 chunk0/C{n}" for n in (1, 2, 3)),
         "Validate/S1/Walking 1 chunk3/C1",
     ]
-    assert len(found) == 12 and {(take.subject, take.action) for take in found} == {("S1", "Walk"), ("S2", "Jog"), ("S2", "Box")}
+    assert len(found) == 12 and {(take.subject, take.action) for take in found} == {
+        ("S1", "Walk"),
+        ("S2", "Jog"),
+        ("S2", "Box"),
+    }
     poses = found[4].poses
-    assert poses.skeleton == HUMANEVA15 and poses.fps == 60 and len(poses) == 6 and (poses.camera.width, poses.camera.height) == (640, 480)
+    assert (
+        poses.skeleton == HUMANEVA15
+        and poses.fps == 60
+        and len(poses) == 6
+        and (poses.camera.width, poses.camera.height) == (640, 480)
+    )
     truth = in_camera(convert(MOTIONS["Validate/S1"]["Walking 1 chunk3"], H36M17, HUMANEVA15), 1)
     np.testing.assert_allclose(poses.xyz[:, 0, :14], truth[:, :14], atol=1e-5)
     np.testing.assert_allclose(poses.xy, poses.camera.project(poses.xyz), atol=1e-3)
@@ -54,7 +68,9 @@ def test_detections_and_every_nth_frame_and_other_actions(tmp_path):
         np.testing.assert_allclose(take.poses.observed.xy, take.poses.xy, atol=1e-2)
         assert take.poses.fps == 30 and take.poses.observed.skeleton == HUMANEVA15
     assert {take.action for take in takes(folder, actions=("ThrowCatch", "Gestures"))} == {"ThrowCatch", "Gestures"}
-    assert [take.name for take in takes(folder, ("Train/S1",))] == [f"Train/S1/Walking 1 chunk0/C{n}" for n in (1, 2, 3)]
+    assert [take.name for take in takes(folder, ("Train/S1",))] == [
+        f"Train/S1/Walking 1 chunk0/C{n}" for n in (1, 2, 3)
+    ]
     refused("no Box of Train/S1 in it", folder, ("Train/S1",), actions=("Box",))
 
 
@@ -90,7 +106,9 @@ def test_missing_and_damaged_parts_are_refused(tmp_path):
     refused("no Validate/S4 in it, but Train/S1, ", folder, ("Validate/S4",))
     (folder / "S4").rename(folder / "S1")
     refused("no such detections; give ground-truth, gt or a folder", folder, detections="detectron")
-    np.savez(folder / "data_3d_humaneva15.npz", positions_3d={"Validate/S1": {"Walking 1 chunk0": np.zeros((4, 20, 3))}})
+    np.savez(
+        folder / "data_3d_humaneva15.npz", positions_3d={"Validate/S1": {"Walking 1 chunk0": np.zeros((4, 20, 3))}}
+    )
     refused(r"Walking 1 chunk0: of shape \(4, 20, 3\); it must be \(time, 15, 3\)", folder, ("Validate/S1",))
     file = folder / "S1" / "Calibration_Data" / "C2.cal"
     text = file.read_text()

@@ -26,7 +26,11 @@ def test_joints_by_their_names_in_metres(dataset):
         assert np.abs(crowd.z - xyz[:, PICK, 2]).max(initial=0) < 1e-5
         if len(crowd):
             assert np.abs(crowd.camera.back_project(crowd.xy.astype(float), crowd.z) - xyz[:, PICK]).max() < 1e-4
-        assert crowd.size == SIZE and (crowd.camera.fx, crowd.camera.fy) == FOCAL and (crowd.camera.cx, crowd.camera.cy) == CENTRE
+        assert (
+            crowd.size == SIZE
+            and (crowd.camera.fx, crowd.camera.fy) == FOCAL
+            and (crowd.camera.cx, crowd.camera.cy) == CENTRE
+        )
         assert crowd.picture.read(crowd.size).shape == (SIZE[1], SIZE[0], 3) and crowd.annotated.all()
     seen = np.array([person["keypoints_vis"] for person in content["annotations"]])[:, PICK]
     assert np.array_equal(np.concatenate([crowd.state for crowd in found]), 1 + seen)
@@ -61,7 +65,12 @@ def test_numbers_that_are_none_are_counted(dataset):
     first, _, third = load(rewritten(dataset[0], spoil), problems=problems)
     assert problems.found == {NOT_FINITE: ["annotation 0"], NO_DEPTH: ["annotation 1", "annotation 2"]}
     pelvis = OURS.index("Pelvis")
-    assert first.state[0, pelvis] == 0 and first.state[1, pelvis] > 0 and np.isnan(first.z[1, pelvis]) and np.isfinite(first.xy[1]).all()
+    assert (
+        first.state[0, pelvis] == 0
+        and first.state[1, pelvis] > 0
+        and np.isnan(first.z[1, pelvis])
+        and np.isfinite(first.xy[1]).all()
+    )
     assert third.state[0, pelvis] > 0 and np.isnan(third.z[0, pelvis])
     with pytest.raises(OccluposeError, match="annotation 0; mend the file"):
         load(dataset[0], problems=Problems(dataset[0], strict=True))
@@ -79,9 +88,18 @@ def test_missing_pictures(dataset, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content["annotations"][1]["keypoints_cam"].pop(), "annotation 1: keypoints_cam is not 21 x 3 numbers"),
-        (lambda content: content["annotations"][1]["keypoints_img"][3].pop(), "annotation 1: keypoints_img is not 21 x 2 numbers"),
-        (lambda content: content["annotations"][1]["keypoints_vis"].pop(), "annotation 1: keypoints_vis has 20 values, not 21"),
+        (
+            lambda content: content["annotations"][1]["keypoints_cam"].pop(),
+            "annotation 1: keypoints_cam is not 21 x 3 numbers",
+        ),
+        (
+            lambda content: content["annotations"][1]["keypoints_img"][3].pop(),
+            "annotation 1: keypoints_img is not 21 x 2 numbers",
+        ),
+        (
+            lambda content: content["annotations"][1]["keypoints_vis"].pop(),
+            "annotation 1: keypoints_vis has 20 values, not 21",
+        ),
         (lambda content: content["annotations"][1].update(image_id=99), "annotation 1: image_id 99 is not there"),
         (lambda content: content["images"][1].update(id=10), "two images with one id"),
         (lambda content: content["images"][1].update(f=[0, 5]), "image 11: camera: focal lengths"),

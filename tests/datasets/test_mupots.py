@@ -22,7 +22,9 @@ def refused(match, *arguments):
 
 def changed(tmp_path, **fields):
     """A sequence of one person whose struct has other fields; None takes one away."""
-    somebody = {name: value for name, value in (person(crowd(GENERATOR, 1)[0], SQUARE) | fields).items() if value is not None}
+    somebody = {
+        name: value for name, value in (person(crowd(GENERATOR, 1)[0], SQUARE) | fields).items() if value is not None
+    }
     write_sequence(tmp_path, "TS1", [[somebody]], [[FLAGS]])
     return tmp_path
 
@@ -31,9 +33,12 @@ def changed(tmp_path, **fields):
 def test_everybody_in_metres_with_flags_and_the_camera(tmp_path, inside):
     truth = write_mupots(tmp_path)
     found = frames(tmp_path / "MultiPersonTestSet" if inside else tmp_path)
-    assert [frame.name for frame in found] == [f"{name}/img_{number:06}.jpg" for name in ("TS1", "TS7") for number in range(3)]
+    assert [frame.name for frame in found] == [
+        f"{name}/img_{number:06}.jpg" for name in ("TS1", "TS7") for number in range(3)
+    ]
     for frame in found:
-        xyz, camera = truth[frame.sequence][int(frame.path.stem[4:])], camera_of(frame.sequence)
+        xyz = truth[frame.sequence][int(frame.path.stem[4:])]
+        camera = camera_of(frame.sequence)
         np.testing.assert_allclose(frame.xyz, xyz, atol=1e-12)
         np.testing.assert_allclose(frame.universal, 1.1 * xyz, atol=1e-12)
         np.testing.assert_allclose(frame.xy, camera.project(xyz), atol=1e-9)
@@ -99,7 +104,8 @@ def test_the_camera_is_found_in_projections_and_assumed_where_it_does_not_fit():
 
 
 @pytest.mark.parametrize(
-    "xyz", [np.array([[0.0, 0, 2]]), np.array([[0.1, 0.2, 1.0], [0.2, 0.4, 2.0]]), np.array([[0.1, 0.2, 1], [0.1, 0.4, 1]])]
+    "xyz",
+    [np.array([[0.0, 0, 2]]), np.array([[0.1, 0.2, 1.0], [0.2, 0.4, 2.0]]), np.array([[0.1, 0.2, 1], [0.1, 0.4, 1]])],
 )
 def test_points_that_tell_no_camera(xyz):
     with pytest.raises(OccluposeError, match="too few joints"):

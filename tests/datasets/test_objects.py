@@ -18,7 +18,9 @@ PLAIN = arrays.arrays(
 )
 NESTED = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | PLAIN,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3) | st.tuples(inner, inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3) | st.tuples(inner, inner)
+    ),
     max_leaves=8,
 )
 
@@ -34,7 +36,12 @@ def plain(value):
 
 def same(one, other):
     if isinstance(one, np.ndarray):
-        return isinstance(other, np.ndarray) and one.dtype == other.dtype and one.tobytes() == other.tobytes() and one.shape == other.shape
+        return (
+            isinstance(other, np.ndarray)
+            and one.dtype == other.dtype
+            and one.tobytes() == other.tobytes()
+            and one.shape == other.shape
+        )
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple):
@@ -116,7 +123,9 @@ def test_a_malicious_pickle_is_refused_and_nothing_of_it_runs(tmp_path, deep, pr
         except (pickle.PicklingError, TypeError):  # what cannot be pickled cannot be sent either
             continue
         path = entry(tmp_path / "evil.npz", pickled)
-        with pytest.raises(OccluposeError, match=r"evil\.npz: names .*, which may run code and was not touched; give a file of plain"):
+        with pytest.raises(
+            OccluposeError, match=r"evil\.npz: names .*, which may run code and was not touched; give a file of plain"
+        ):
             read_objects(path, "content")
         assert not proof.exists()
     np.load(entry(tmp_path / "evil.npz", pickle.dumps(evils[1])), allow_pickle=True)["content"]

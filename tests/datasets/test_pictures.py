@@ -29,7 +29,8 @@ def test_a_shards_pictures_are_its_members(folder):
 
 
 def test_a_shard_is_looked_through_once_until_it_changes(folder, monkeypatch):
-    path, opened = folder / "000000.tar", []
+    path = folder / "000000.tar"
+    opened = []
     before = shard(path)
     monkeypatch.setattr(tarfile, "open", lambda *given, **named: opened.append(given) or original(*given, **named))
     assert shard(path) is before and [picture.read().shape for picture in before] == [(96, 120, 3)] * 2 and not opened
@@ -45,7 +46,9 @@ def test_pictures_are_values_that_travel_to_other_processes(folder, tmp_path):
     one, other = shard(folder / "000000.tar")
     assert one == pickle.loads(pickle.dumps(one)) != other  # noqa: S301 (our own)
     assert len({one, other, one}) == 2 and Picture(tmp_path / "a.png") == Picture(tmp_path / "a.png")
-    assert str(one) == f"{folder / '000000.tar'}: 000001.jpg" and str(Picture(tmp_path / "a.png")) == str(tmp_path / "a.png")
+    assert str(one) == f"{folder / '000000.tar'}: 000001.jpg" and str(Picture(tmp_path / "a.png")) == str(
+        tmp_path / "a.png"
+    )
 
 
 def test_threads_read_side_by_side(folder):
@@ -70,7 +73,9 @@ def test_truncated_pictures_name_the_file_and_the_member(tmp_path, folder):
     content = Shelf(folder).all()[0].content()
     path = packed(tmp_path / "a.tar", half=content[: len(content) // 2], text=b"no picture", whole=content)
     half, text, whole = shard(path)
-    with pytest.raises(OccluposeError, match=r"a\.tar: half\.jpg: not a readable picture \(.*truncated.*\); copy it again$"):
+    with pytest.raises(
+        OccluposeError, match=r"a\.tar: half\.jpg: not a readable picture \(.*truncated.*\); copy it again$"
+    ):
         half.read()
     with pytest.raises(OccluposeError, match=r"a\.tar: text\.jpg: its content is not a picture; copy it again$"):
         text.read()
@@ -90,7 +95,9 @@ def test_truncated_pictures_name_the_file_and_the_member(tmp_path, folder):
 def test_shards_that_are_none_are_refused(tmp_path, folder, content):
     whole = (folder / "000000.tar").read_bytes()
     (tmp_path / "b.tar").write_bytes(whole[: len(whole) // 3] if content is None else content)
-    with pytest.raises(OccluposeError, match=r"b\.tar: not a readable \.tar file \(.*\); copy it again, or make it again"):
+    with pytest.raises(
+        OccluposeError, match=r"b\.tar: not a readable \.tar file \(.*\); copy it again, or make it again"
+    ):
         Shelf(tmp_path).find("000001.jpg")
 
 
@@ -104,5 +111,11 @@ def test_folders_have_their_pictures_in_order_those_below_too(tmp_path):
     content = {"images": [{"file_name": name, "width": 8, "height": 8} for name in ("b.png", "a/c.png", "a/b.png")]}
     files.write_pictures(tmp_path, content, np.random.default_rng(0))
     (tmp_path / "a" / "notes.txt").write_text("")
-    assert [str(picture.path.relative_to(tmp_path)) for picture in Shelf(tmp_path).all()] == ["a/b.png", "a/c.png", "b.png"]
-    assert Shelf(tmp_path).find("a/c.png") == Picture(tmp_path / "a" / "c.png") and Shelf(tmp_path).find("c.png") is None
+    assert [str(picture.path.relative_to(tmp_path)) for picture in Shelf(tmp_path).all()] == [
+        "a/b.png",
+        "a/c.png",
+        "b.png",
+    ]
+    assert (
+        Shelf(tmp_path).find("a/c.png") == Picture(tmp_path / "a" / "c.png") and Shelf(tmp_path).find("c.png") is None
+    )

@@ -23,9 +23,17 @@ def test_coco(tmp_path):
     files.write_coco(tmp_path)
     train, test, val = (find(tmp_path, split) for split in ("train", "test", "val"))
     assert test == val and (train.dataset, test.dataset) == ("coco", "coco")
-    assert train.annotations == tmp_path / "annotations" / "person_keypoints_train2017.json" and train.images == tmp_path / "train2017"
-    assert test.annotations == tmp_path / "annotations" / "person_keypoints_val2017.json" and test.images == tmp_path / "val2017"
-    assert [path.name for path in test.detections] == ["COCO_val2017_detections_AP_H_56_person.json"] and train.detections == ()
+    assert (
+        train.annotations == tmp_path / "annotations" / "person_keypoints_train2017.json"
+        and train.images == tmp_path / "train2017"
+    )
+    assert (
+        test.annotations == tmp_path / "annotations" / "person_keypoints_val2017.json"
+        and test.images == tmp_path / "val2017"
+    )
+    assert [path.name for path in test.detections] == [
+        "COCO_val2017_detections_AP_H_56_person.json"
+    ] and train.detections == ()
     used(train), used(test)
 
 
@@ -40,12 +48,19 @@ def test_coco_with_its_pictures_in_one_folder_more(tmp_path):
 @pytest.mark.parametrize("folder", ["json", "annotations"])
 def test_crowdpose(tmp_path, folder):
     files.write_crowdpose(tmp_path, json_folder=folder)
-    train, test = find(tmp_path, "train"), find(tmp_path, "test")
-    assert train.annotations == tmp_path / folder / "crowdpose_trainval.json" and test.annotations.name == "crowdpose_test.json"
+    train = find(tmp_path, "train")
+    test = find(tmp_path, "test")
+    assert (
+        train.annotations == tmp_path / folder / "crowdpose_trainval.json"
+        and test.annotations.name == "crowdpose_test.json"
+    )
     assert train.dataset == "crowdpose" and train.images == test.images == tmp_path / "images"
     assert [path.name for path in test.detections] == ["det_for_crowd_test_0.1_0.5.json"] and train.detections == ()
     used(train), used(test)
-    with pytest.raises(OccluposeError, match=r"no annotations of the split val, but crowdpose_trainval\.json, crowdpose_test\.json; give"):
+    with pytest.raises(
+        OccluposeError,
+        match=r"no annotations of the split val, but crowdpose_trainval\.json, crowdpose_test\.json; give",
+    ):
         find(tmp_path, "val")
 
 
@@ -54,14 +69,17 @@ def test_ochuman_has_nothing_to_train_on(tmp_path):
     test = find(tmp_path, "test")
     assert (test.dataset, test.annotations.name) == ("ochuman", "ochuman_coco_format_test_range_0.00_1.00.json")
     used(test), used(find(tmp_path, "val"))
-    with pytest.raises(OccluposeError, match=r"no annotations of the split train, but ochuman_coco_format_val.*; give another split"):
+    with pytest.raises(
+        OccluposeError, match=r"no annotations of the split train, but ochuman_coco_format_val.*; give another split"
+    ):
         find(tmp_path)
 
 
 def test_synthetic_people_in_shards_in_folders_and_by_splits(tmp_path):
     files.write_synth(tmp_path / "all" / "train", 1)
     files.write_synth(tmp_path / "all" / "test", 2, shards=False)
-    train, test = find(tmp_path / "all"), find(tmp_path / "all", "test")
+    train = find(tmp_path / "all")
+    test = find(tmp_path / "all", "test")
     assert (train.dataset, train.images) == ("synth", tmp_path / "all" / "train" / "shards")
     assert (test.dataset, test.images) == ("synth", tmp_path / "all" / "test" / "images")
     used(train), used(test)
@@ -99,7 +117,8 @@ def test_several_files_are_told_apart_by_the_split_or_by_name(tmp_path):
         flat(tmp_path, name=name, seed=number)
     assert find(tmp_path, "train").annotations.name == "people_train.json"
     with pytest.raises(
-        OccluposeError, match=r"2 files could be the annotations of test: more_test\.json, people_test\.json; name the file"
+        OccluposeError,
+        match=r"2 files could be the annotations of test: more_test\.json, people_test\.json; name the file",
     ):
         find(tmp_path, "test")
     assert find(tmp_path, "test", tmp_path / "more_test.json").annotations.name == "more_test.json"
@@ -120,27 +139,35 @@ def test_two_datasets_in_one_folder(tmp_path):
     files.write_coco(tmp_path)
     files.write_ochuman(tmp_path)
     assert find(tmp_path).dataset == "coco"
-    with pytest.raises(OccluposeError, match=r"2 files could be the annotations of test: annotations/person_keypoints_val2017\.json, ochu"):
+    with pytest.raises(
+        OccluposeError,
+        match=r"2 files could be the annotations of test: annotations/person_keypoints_val2017\.json, ochu",
+    ):
         find(tmp_path, "test")
 
 
 def test_what_cannot_be_found(tmp_path):
     with pytest.raises(OccluposeError, match=r"none: no such folder; give the folder of a dataset"):
         find(tmp_path / "none")
-    with pytest.raises(OccluposeError, match=r"no annotations of joints in it; give the folder of COCO, CrowdPose, OCHuman or the like"):
+    with pytest.raises(
+        OccluposeError, match=r"no annotations of joints in it; give the folder of COCO, CrowdPose, OCHuman or the like"
+    ):
         find(tmp_path)
     (tmp_path / "half.json").write_text('{"images": [')
     with pytest.raises(OccluposeError, match=r"half\.json: cannot be read, damaged or cut short; give the whole file"):
         find(tmp_path)
     (tmp_path / "half.json").unlink()
     files.write_json(tmp_path / "boxes.json", [])
-    with pytest.raises(OccluposeError, match=r"boxes\.json: no annotations of joints; give a file in COCO's keypoint format"):
+    with pytest.raises(
+        OccluposeError, match=r"boxes\.json: no annotations of joints; give a file in COCO's keypoint format"
+    ):
         find(tmp_path, annotations=tmp_path / "boxes.json")
     with pytest.raises(OccluposeError, match=r"a\.json: cannot be read \(no such file or directory\)"):
         find(tmp_path, annotations=tmp_path / "a.json")
     files.write_json(tmp_path / "people.json", files.document("coco", np.random.default_rng(0)))
     with pytest.raises(
-        OccluposeError, match=r"no picture of people\.json in it: no 000001\.jpg in images/, shards/, the folder itself; give"
+        OccluposeError,
+        match=r"no picture of people\.json in it: no 000001\.jpg in images/, shards/, the folder itself; give",
     ):
         find(tmp_path)
 

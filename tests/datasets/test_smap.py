@@ -16,7 +16,8 @@ HEAD = MPI15.joints.index("head_top")
 
 def people(count, seed=0):
     random = np.random.default_rng(seed)
-    xyz, state = bodies(random, count, 15), random.integers(1, 3, (count, 15))
+    xyz = bodies(random, count, 15)
+    state = random.integers(1, 3, (count, 15))
     return xyz, state, [smap_body(*one) for one in zip(xyz, state, strict=True)]
 
 
@@ -35,7 +36,8 @@ def test_centimetres_become_metres(tmp_path):
 
 def test_depths_of_nought_and_not_a_number_are_not_known(tmp_path):
     _, state, rows = people(1)
-    rows[0][4, 2], rows[0][5, 2] = 0, np.nan
+    rows[0][4, 2] = 0
+    rows[0][5, 2] = np.nan
     (crowd,) = load(written(tmp_path, smap_picture(rows)))
     assert np.flatnonzero(np.isnan(crowd.z[0])).tolist() == [4, 5] and np.array_equal(crowd.state, state)
     assert np.isfinite(crowd.xy).all()
@@ -76,9 +78,13 @@ def test_learnt_from_or_scored(tmp_path):
 
 
 def test_pictures_beside_or_above_the_file(tmp_path):
-    path = written(tmp_path, smap_picture(people(1)[2], "MuCo/images/0.jpg"), smap_picture(people(1)[2], "MuCo/images/1.jpg"))
+    path = written(
+        tmp_path, smap_picture(people(1)[2], "MuCo/images/0.jpg"), smap_picture(people(1)[2], "MuCo/images/1.jpg")
+    )
     problems = Problems(path)
-    assert [crowd.picture for crowd in load(path, problems=problems)] == [None, None] and len(problems.ordinary[ALONE]) == 2
+    assert [crowd.picture for crowd in load(path, problems=problems)] == [None, None] and len(
+        problems.ordinary[ALONE]
+    ) == 2
     write_pictures(tmp_path, ["MuCo/images/0.jpg"])
     (crowd,) = load(path, problems=problems)
     assert crowd.picture.read(crowd.size).shape == (*SIZE[::-1], 3) and sum(problems.counts.values()) == 1

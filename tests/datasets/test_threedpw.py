@@ -36,7 +36,9 @@ def test_everybody_before_the_moving_camera(tmp_path):
 
 
 def test_joints_that_smpl_has_keep_their_names():
-    assert {joint for joint in MPI15.joints if NEAREST[joint] != joint} == {"head_top"} and NEAREST["head_top"] == "head"
+    assert {joint for joint in MPI15.joints if NEAREST[joint] != joint} == {"head_top"} and NEAREST[
+        "head_top"
+    ] == "head"
     numbers = np.arange(24.0)[:, None]
     assert mpi15(numbers)[MPI15.index("left_wrist", "right_wrist", "neck", "pelvis"), 0].tolist() == [20, 21, 12, 0]
 
@@ -56,8 +58,14 @@ def test_what_need_not_be_there(tmp_path):
 def test_sequences_by_name_and_by_take(tmp_path):
     for name in ("downtown_stairs_00", "outdoors_golf_00", "outdoors_golf_01", "office_phoneCall_00"):
         write(tmp_path, name)
-    asked = {name: sorted({frame.sequence for frame in frames(tmp_path, [name])}) for name in ("outdoors_golf", "outdoors_golf_01")}
-    assert asked == {"outdoors_golf": ["outdoors_golf_00", "outdoors_golf_01"], "outdoors_golf_01": ["outdoors_golf_01"]}
+    asked = {
+        name: sorted({frame.sequence for frame in frames(tmp_path, [name])})
+        for name in ("outdoors_golf", "outdoors_golf_01")
+    }
+    assert asked == {
+        "outdoors_golf": ["outdoors_golf_00", "outdoors_golf_01"],
+        "outdoors_golf_01": ["outdoors_golf_01"],
+    }
     assert len({frame.sequence for frame in frames(tmp_path)}) == 4
     refused("no flat_guitar in it, but downtown_stairs_00, ", tmp_path, ["flat_guitar"])
 
@@ -87,7 +95,10 @@ def test_pictures_are_read_when_asked(tmp_path, beside):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        *(({name: None}, f"no {name} in it, but ") for name in ("jointPositions", "campose_valid", "cam_poses", "cam_intrinsics")),
+        *(
+            ({name: None}, f"no {name} in it, but ")
+            for name in ("jointPositions", "campose_valid", "cam_poses", "cam_intrinsics")
+        ),
         ({"jointPositions": np.zeros((2, 3, 72))}, r"jointPositions has shape \(2, 3, 72\) .* \(any, any, 24, 3\)"),
         ({"jointPositions": np.zeros((0, 3, 24, 3))}, "no people or no frames"),
         ({"jointPositions": np.full((2, 3, 24, 3), np.nan)}, "jointPositions has numbers that are not finite"),

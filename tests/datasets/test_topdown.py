@@ -20,7 +20,8 @@ GRIDS = ("centres", "stride", "corners")
 
 def person(skeleton=COCO17, box=(60.0, 30.0, 140.0, 230.0), seed=0):
     random = np.random.default_rng(seed)
-    low, high = np.array(box[:2]), np.array(box[2:])
+    low = np.array(box[:2])
+    high = np.array(box[2:])
     xy = np.round(low + random.random((len(skeleton), 2)) * (high - low))
     state = np.full(len(skeleton), 2, np.uint8)
     return Person(1, Picture(Path("nowhere.jpg")), (320, 260), np.array(box), xy, state)
@@ -51,8 +52,11 @@ def apart(someone, distance=7):
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("seed", range(6))
 def test_joints_stay_on_what_shows_them(grid, seed):
-    """Whatever is varied, mirrored or not: where a joint is in the crop, the picture has that joint's dot (its partner's, mirrored)."""
-    someone, crop = apart(person()), Crop(192, 256, grid=grid)
+    """Whatever is varied, mirrored or not: where a joint is in the crop, the picture has that joint's dot (its
+    partner's, mirrored).
+    """
+    someone = apart(person())
+    crop = Crop(192, 256, grid=grid)
     image = dotted(someone)
     shown = show(someone, image, crop, COCO17, Variation(scale=(0.6, 1.1), turn=30), seed)
     there = ((shown.xy > 4) & (shown.xy < np.array([187, 251]))).all(1)
@@ -66,7 +70,8 @@ def test_joints_stay_on_what_shows_them(grid, seed):
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_without_variation_the_box_lies_in_the_middle_with_its_padding(grid):
-    someone, crop = person(), Crop(192, 256, grid=grid)
+    someone = person()
+    crop = Crop(192, 256, grid=grid)
     shown = show(someone, dotted(someone), crop, COCO17)
     matrix = crop.matrices(crop.regions(someone.box[None]))[0]
     np.testing.assert_allclose(shown.xy, apply(matrix, someone.xy))
@@ -79,7 +84,8 @@ def test_without_variation_the_box_lies_in_the_middle_with_its_padding(grid):
 
 def test_mirroring_exchanges_sides_and_turns_the_crop_round():
     someone = apart(person())
-    image, crop = dotted(someone), Crop(192, 256)
+    image = dotted(someone)
+    crop = Crop(192, 256)
     plain = show(someone, image, crop, COCO17)
     turned = show(someone, image, crop, COCO17, replace(STILL, flip=1.0))
     np.testing.assert_allclose(turned.xy[:, 0], 191 - plain.xy[list(COCO17.mirror), 0])
@@ -101,7 +107,8 @@ def test_a_mirrored_joint_keeps_its_state():
 
 @pytest.mark.parametrize(("skeleton", "upper"), [(COCO17, 11), (CROWDPOSE14, 8)])
 def test_half_a_body_is_the_upper_or_the_lower_one(skeleton, upper):
-    someone, crop = person(skeleton), Crop(192, 256)
+    someone = person(skeleton)
+    crop = Crop(192, 256)
     lower = [number for number, joint in enumerate(skeleton.joints) if joint.endswith(("hip", "knee", "ankle"))]
     assert len(skeleton) - len(lower) == upper
     for share, chosen in ((1.0, [n for n in range(len(skeleton)) if n not in lower]), (0.0, lower)):
@@ -119,12 +126,18 @@ def test_who_is_not_whole_is_not_halved():
 
 
 def test_boxes_move_and_tilt_within_their_bounds():
-    someone, crop = person(), Crop(192, 256)
-    image, sizes, tilts, steps = dotted(someone), [], [], []
+    someone = person()
+    crop = Crop(192, 256)
+    image = dotted(someone)
+    sizes = []
+    tilts = []
+    steps = []
     for seed in range(200):
         shown = show(someone, image, crop, COCO17, Variation(flip=0, half=0), seed)
-        one, other = someone.xy[0], someone.xy[9]
-        way, before = shown.xy[9] - shown.xy[0], other - one
+        one = someone.xy[0]
+        other = someone.xy[9]
+        way = shown.xy[9] - shown.xy[0]
+        before = other - one
         sizes.append(np.linalg.norm(way) / np.linalg.norm(before) * 200 / (256 / 1.25))
         tilts.append(np.angle((way[0] + 1j * way[1]) / (before[0] + 1j * before[1]), deg=True))
         steps.append(shown.box)
@@ -135,7 +148,8 @@ def test_boxes_move_and_tilt_within_their_bounds():
 
 def test_boxes_move_by_their_own_sides_not_by_those_of_the_crop():
     narrow = person(box=(60.0, 30.0, 110.0, 230.0))
-    moved, crop = [], Crop(192, 256)
+    moved = []
+    crop = Crop(192, 256)
     plain = show(narrow, dotted(narrow), crop, COCO17).xy
     for seed in range(200):
         shifted = replace(STILL, shift=0.16, shifted=1.0)
@@ -156,7 +170,15 @@ def test_the_same_chance_gives_the_same_crop():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"flip": 1.5}, {"half": -0.1}, {"scale": (0.0, 1.0)}, {"scale": (1.2, 1.0)}, {"turn": 200.0}, {"half_padding": 0.5}]
+    "wrong",
+    [
+        {"flip": 1.5},
+        {"half": -0.1},
+        {"scale": (0.0, 1.0)},
+        {"scale": (1.2, 1.0)},
+        {"turn": 200.0},
+        {"half_padding": 0.5},
+    ],
 )
 def test_variations_that_cannot_be_are_refused(wrong):
     with pytest.raises(OccluposeError, match=next(iter(wrong))):
@@ -184,7 +206,8 @@ def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (260, 320, 3), dtype=np.uint8)
     someone = replace(person(), picture=Picture(tmp_path / "a.png"))
     write_image(tmp_path / "a.png", image)
-    roomy, narrow = Gallery(10**6), Gallery(10**5)
+    roomy = Gallery(10**6)
+    narrow = Gallery(10**5)
     for gallery in (roomy, narrow):
         np.testing.assert_array_equal(gallery.read(someone).level(0), image)
     (tmp_path / "a.png").unlink()

@@ -13,7 +13,8 @@ from occlupose.errors import OccluposeError
 
 
 def test_a_file_of_cameras_says_where_they_stand_and_what_they_see(tmp_path):
-    path, world = tmp_path / "cameras.json", walker()
+    path = tmp_path / "cameras.json"
+    world = walker()
     path.write_text(cameras_json(["a", "b"]))
     views = read_views(path, ("S9",))["S9"]
     assert [view.name for view in views] == ["a", "b"]
@@ -23,7 +24,8 @@ def test_a_file_of_cameras_says_where_they_stand_and_what_they_see(tmp_path):
         position = outside(number)[1]
         np.testing.assert_allclose(view.from_world(position), 0, atol=1e-9)
         straight = view.straight(h36m_pixels(xyz))
-        assert np.abs(straight - view.camera.project(xyz)).max() < 0.3  # Human3.6M's tangential distortion is not quite OpenCV's
+        # Human3.6M's tangential distortion is not quite OpenCV's
+        assert np.abs(straight - view.camera.project(xyz)).max() < 0.3
         assert np.abs(h36m_pixels(xyz) - view.camera.project(xyz)).max() > 3
 
 
@@ -46,7 +48,8 @@ def test_what_is_missing_stays_missing_and_no_distortion_changes_nothing():
 
 def test_cameras_may_be_those_of_some_subjects(tmp_path):
     cameras = json.loads(cameras_json(["a", "b", "a"]))["cameras"]
-    cameras[0]["subjects"], cameras[2]["subjects"] = ["S9"], ["S11"]
+    cameras[0]["subjects"] = ["S9"]
+    cameras[2]["subjects"] = ["S11"]
     (tmp_path / "cameras.json").write_text(json.dumps({"cameras": cameras}))
     views = read_views(tmp_path / "cameras.json", ("S9", "S11", "S1"))
     assert {subject: [view.name for view in theirs] for subject, theirs in views.items()} == {

@@ -15,12 +15,19 @@ from occlupose.skeletons import BLAZEPOSE33, COCO17, CROWDPOSE14
 
 
 class Seer:
-    """Knows the truth: reads from each crop which picture it is of, and gives the true joints in it, or others that it is told to."""
+    """Knows the truth: reads from each crop which picture it is of, and gives the true joints in it, or others that it
+    is told to.
+    """
 
     def __init__(self, data, looks, crop, skeleton=COCO17):
-        self.crop, self.skeleton, self.seconds, self.batches = crop, skeleton, 0.0, []
+        self.crop = crop
+        self.skeleton = skeleton
+        self.seconds = 0.0
+        self.batches = []
         queue = [(each.image, box) for each in looks for box in each.boxes]
-        self._truth = iter([(crop.matrices(crop.regions(box[None]))[0], self._who(data, image, box)) for image, box in queue])
+        self._truth = iter(
+            [(crop.matrices(crop.regions(box[None]))[0], self._who(data, image, box)) for image, box in queue]
+        )
 
     @staticmethod
     def _who(data, image, box):
@@ -69,7 +76,8 @@ def test_detections_are_looked_at_where_they_are(data, tmp_path):
 
 def test_pictures_that_are_not_there_or_not_readable_are_named_and_their_people_missed(data, tmp_path):
     looks = in_true_boxes(data)
-    bad, gone = looks[0].picture.path, looks[1].picture.path
+    bad = looks[0].picture.path
+    gone = looks[1].picture.path
     bad.write_bytes(bad.read_bytes()[:200])
     reasons = []
     rest = [each for each in looks if each.picture.path != bad]
@@ -82,7 +90,8 @@ def test_pictures_that_are_not_there_or_not_readable_are_named_and_their_people_
 
 
 def test_joints_that_a_network_lacks_are_in_the_middle_and_not_believed():
-    xy, score = np.random.default_rng(0).random((2, 33, 2)), np.full((2, 33), 0.8)
+    xy = np.random.default_rng(0).random((2, 33, 2))
+    score = np.full((2, 33), 0.8)
     there, belief = joints_of(xy, score, BLAZEPOSE33, CROWDPOSE14, np.array([[5.0, 6], [7, 8]]))
     top, neck, knee = CROWDPOSE14.index("head_top", "neck", "left_knee")
     np.testing.assert_array_equal(there[:, top], [[5, 6], [7, 8]])
@@ -95,7 +104,10 @@ def test_joints_that_a_network_lacks_are_in_the_middle_and_not_believed():
 class Blind:
     """A front end that finds one person in every picture, in the middle."""
 
-    name, skeleton, network_seconds, resets = "blind", COCO17, 0.0, 0
+    name = "blind"
+    skeleton = COCO17
+    network_seconds = 0.0
+    resets = 0
 
     def reset(self):
         self.resets += 1
@@ -103,11 +115,15 @@ class Blind:
     def __call__(self, frame):
         height, width = frame.image.shape[:2]
         xy = np.tile(np.array([width / 2, height / 2], np.float32), (1, 17, 1))
-        return People(xy, np.ones((1, 17), np.float32), np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32))
+        return People(
+            xy, np.ones((1, 17), np.float32), np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32)
+        )
 
 
 def test_a_front_end_looks_at_every_picture_also_those_without_people(data, tmp_path):
-    frontend, done, reasons = Blind(), [], []
+    frontend = Blind()
+    done = []
+    reasons = []
     results = find(data.truth, tmp_path, frontend, progress=done.append, unreadable=reasons.append)
     assert len(results) == sum(done) == frontend.resets == 30 > len({person.image for person in data.people})
     (tmp_path / data.truth.images[1].name).unlink()

@@ -12,7 +12,19 @@ from occlupose import cli
 from occlupose.datasets import h36m, humaneva
 from occlupose.datasets.folder import takes as folder_takes
 from occlupose.errors import OccluposeError
-from occlupose.evaluation.lifting import Predictions, load_takes, missing, notes, paper, predict, score, shipped, states, tables, two_d
+from occlupose.evaluation.lifting import (
+    Predictions,
+    load_takes,
+    missing,
+    notes,
+    paper,
+    predict,
+    score,
+    shipped,
+    states,
+    tables,
+    two_d,
+)
 from occlupose.lifting import networks
 from occlupose.methods.oanet.network import OANet
 from occlupose.methods.oanet.weights import Trained, save
@@ -22,7 +34,10 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17, H36M17, HUMANEVA15
 from walkers import film, stand
 
-H36M = {"S9": {"Walking 1": walker(12, 1), "Walking": walker(30, 2), "Eating": walker(10, 3)}, "S11": {"Eating 1": walker(10, 4)}}
+H36M = {
+    "S9": {"Walking 1": walker(12, 1), "Walking": walker(30, 2), "Eating": walker(10, 3)},
+    "S11": {"Eating 1": walker(10, 4)},
+}
 HUMANEVA = {f"Validate/S{n}": {"Walking 1 chunk0": walker(10, n), "Jog 1 chunk2": walker(8, n)} for n in (1, 2, 3)}
 
 
@@ -56,15 +71,29 @@ def figures(path):
     """(what, name, joints) -> millimetres by column, of a report's .csv."""
     with path.open(newline="") as file:
         first, *rest = csv.reader(file)
-    assert first == ["of", "name", "joints", "mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm_per_frame", "mpjve_mm_per_second"]
+    assert first == [
+        "of",
+        "name",
+        "joints",
+        "mpjpe_mm",
+        "p_mpjpe_mm",
+        "n_mpjpe_mm",
+        "mpjve_mm_per_frame",
+        "mpjve_mm_per_second",
+    ]
     return {tuple(row[:3]): [float(value) if value else np.nan for value in row[3:]] for row in rest}
 
 
 def test_perfect_predictions_have_no_error(human36m, human_eva, tmp_path, evaluate):
-    for dataset, folder, takes in (("h36m", human36m, h36m.takes(human36m)), ("humaneva", human_eva, humaneva.takes(human_eva))):
+    for dataset, folder, takes in (
+        ("h36m", human36m, h36m.takes(human36m)),
+        ("humaneva", human_eva, humaneva.takes(human_eva)),
+    ):
         perfect = {take.name: take.poses.xyz[:, 0] for take in takes}  # in the camera frame, not about the root
         Predictions(takes[0].poses.skeleton, perfect).save(tmp_path / "p.npz")
-        code, out, err = evaluate("--dataset", dataset, "--data", folder, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv")
+        code, out, err = evaluate(
+            "--dataset", dataset, "--data", folder, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv"
+        )
         assert code == 0 and err == "" and "mean of actions" in out
         found = figures(tmp_path / "r.csv")
         np.testing.assert_allclose(found["action", "mean of actions", "all"], 0, atol=1e-2)
@@ -79,7 +108,9 @@ def test_known_predictions_have_known_scores(human36m, tmp_path, evaluate):
         off[take.name] = root_relative(take.poses.xyz[:, 0])
         off[take.name][:, wrist] += np.array([0, 0.03, 0.04]) * (1 if take.action == "Eating" else 3)
     np.savez(tmp_path / "p.npz", skeleton="h36m17", **off)
-    code, out, _ = evaluate("--dataset", "h36m", "--data", human36m, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv")
+    code, out, _ = evaluate(
+        "--dataset", "h36m", "--data", human36m, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv"
+    )
     found = figures(tmp_path / "r.csv")
     assert code == 0
     assert found["action", "Eating", "all"][0] == pytest.approx(50 / 17, abs=1e-2)
@@ -91,22 +122,28 @@ def test_known_predictions_have_known_scores(human36m, tmp_path, evaluate):
     assert found["action", "Eating", "all"][3:] == pytest.approx([0, 0], abs=1e-2)
     assert found["action", "Eating", "all"][1] > 0 and found["action", "Eating", "all"][2] > 0
     assert "not the whole protocol, so the means are others: no Directions, Discussion, Greeting, " in out
-    assert (
-        "5.9" in out
-        and "2D: ground-truth; visible or occluded: self-occlusion of the true poses, by the Cylinder Man\n16 takes, 248 frames\n" in out
-    )
+    assert "5.9" in out
+    assert "2D: ground-truth; visible or occluded: self-occlusion of the true poses, by the Cylinder Man\n" in out
+    assert "\n16 takes, 248 frames\n" in out
 
 
 def test_each_subject_of_humaneva_counts_as_an_action_of_its_own(human_eva, tmp_path, evaluate):
     takes = humaneva.takes(human_eva)
     grown = {take.name: 1.1 * root_relative(take.poses.xyz[:, 0]) for take in takes}
     Predictions(HUMANEVA15, grown).save(tmp_path / "p.npz")
-    evaluate("--dataset", "humaneva", "--data", human_eva, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv")
+    evaluate(
+        "--dataset", "humaneva", "--data", human_eva, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv"
+    )
     found = figures(tmp_path / "r.csv")
     names = {name for of, name, _ in found if of == "action"}
-    assert names == {f"{action} S{n}" for action in ("Walk", "Jog") for n in (1, 2, 3)} | {"mean of actions", "mean of frames"}
+    assert names == {f"{action} S{n}" for action in ("Walk", "Jog") for n in (1, 2, 3)} | {
+        "mean of actions",
+        "mean of frames",
+    }
     jog = [
-        100 * np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1) for take in takes if (take.subject, take.action) == ("S2", "Jog")
+        100 * np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1)
+        for take in takes
+        if (take.subject, take.action) == ("S2", "Jog")
     ]
     assert found["action", "Jog S2", "all"][0] == pytest.approx(np.mean(jog), abs=1e-2)
     assert found["action", "Jog S2", "all"][2] == pytest.approx(0, abs=1e-2)
@@ -117,7 +154,10 @@ def test_each_subject_of_humaneva_counts_as_an_action_of_its_own(human_eva, tmp_
 def test_what_a_protocol_wants_and_the_takes_lack_is_said(human36m, human_eva, tmp_path):
     assert missing("humaneva", humaneva.takes(human_eva)) == ["Box S1", "Box S2", "Box S3"]
     assert missing("humaneva", humaneva.takes(human_eva, ("Validate/S3",))) == ["S1", "S2", "Box S3"]
-    assert set(missing("h36m", h36m.takes(human36m))) == set(h36m.ACTIONS) - {"Walking", "Eating"} and len(h36m.ACTIONS) == 15
+    assert (
+        set(missing("h36m", h36m.takes(human36m))) == set(h36m.ACTIONS) - {"Walking", "Eating"}
+        and len(h36m.ACTIONS) == 15
+    )
     whole = write_h36m(tmp_path, {"S9": {f"{action} 1": walker(2) for action in h36m.ACTIONS}})
     assert missing("h36m", h36m.takes(whole, ("S9",))) == ["S11"]
 
@@ -133,23 +173,42 @@ def test_the_shipped_lifter_is_scored_and_its_predictions_score_the_same(human36
     assert 5 < error[1] < error[0] < 200  # a walker of formulas is nobody the networks know, but they must see a person
     takes = h36m.takes(human36m, ("S9",), detections=detections)
     take = takes[5]
-    truth, predicted = take.poses.xyz[:, 0], np.load(tmp_path / "p.npz")[take.name]
+    truth = take.poses.xyz[:, 0]
+    predicted = np.load(tmp_path / "p.npz")[take.name]
     report, _ = score([take], Predictions(H36M17, {take.name: predicted}))
     by_hand = joint_errors(procrustes(predicted, truth), truth).mean()
     assert report.mean()[1] == pytest.approx(by_hand, abs=1e-6)
 
 
 def test_the_shipped_lifter_is_scored_on_humaneva_without_the_joint_it_lacks(human_eva, tmp_path, evaluate):
-    code, out, err = evaluate("--dataset", "humaneva", "--data", human_eva, "--subjects", "Validate/S1", "--detections", "gt",
-                              "-o", tmp_path / "r.csv", "--every", "2")  # fmt: skip
-    assert code == 0 and err == "" and "not scored for want of a prediction or a truth: 6.7% of the joints, among them every head" in out
+    code, out, err = evaluate(
+        "--dataset",
+        "humaneva",
+        "--data",
+        human_eva,
+        "--subjects",
+        "Validate/S1",
+        "--detections",
+        "gt",
+        "-o",
+        tmp_path / "r.csv",
+        "--every",
+        "2",
+    )
+    assert (
+        code == 0
+        and err == ""
+        and "not scored for want of a prediction or a truth: 6.7% of the joints, among them every head" in out
+    )
     found = figures(tmp_path / "r.csv")
     assert np.isnan(found["joint", "head", "all"]).all() and 0 < found["joint", "left_knee", "all"][0] < 500
     assert found["joint", "left_knee", "all"][4] == pytest.approx(30 * found["joint", "left_knee", "all"][3], rel=1e-3)
 
 
 def test_any_predictor_can_be_plugged_in(human36m):
-    takes, seen, done = h36m.takes(human36m, ("S11",), detections="exact"), [], []
+    takes = h36m.takes(human36m, ("S11",), detections="exact")
+    seen = []
+    done = []
 
     def nobody_moves(poses):
         seen.append(poses)
@@ -167,11 +226,15 @@ def test_any_predictor_can_be_plugged_in(human36m):
 def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, evaluate):
     torch.manual_seed(0)
     save(Trained(OANet(8), 16, 0.3), weights := tmp_path / "oanet.safetensors")
-    code, out, err = evaluate("--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--weights", weights, "-o", tmp_path / "r.csv")
+    code, out, err = evaluate(
+        "--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--weights", weights, "-o", tmp_path / "r.csv"
+    )
     assert code == 0 and err == "" and "12 takes" in out
     # before training all joints lie in the root: the error is the mean distance from it
     truth = [np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1) for take in h36m.takes(human36m, ("S9",))]
-    assert figures(tmp_path / "r.csv")["action", "mean of frames", "all"][0] == pytest.approx(1000 * np.concatenate(truth).mean(), rel=1e-3)
+    assert figures(tmp_path / "r.csv")["action", "mean of frames", "all"][0] == pytest.approx(
+        1000 * np.concatenate(truth).mean(), rel=1e-3
+    )
 
 
 @pytest.mark.parametrize(("least", "believed"), [(0.3, False), (0.0, True)])
@@ -180,7 +243,8 @@ def test_networks_get_in_use_what_they_got_in_training(human36m, least, believed
     torch.manual_seed(0)
     oanet = OANet(8, refine=False).eval()
     torch.nn.init.normal_(oanet.tcn_3d.out.weight)
-    lift, wrist = paper(Trained(oanet, 16, least)), H36M17.joints.index("left_wrist")
+    lift = paper(Trained(oanet, 16, least))
+    wrist = H36M17.joints.index("left_wrist")
     poses = two_d(h36m.takes(human36m, ("S9",))[0])
     poses.state[:, 0, wrist] = OCCLUDED
     answers = []
@@ -195,7 +259,9 @@ def test_the_cylinder_man_says_what_is_occluded_where_detections_do_not(human36m
     source, of_takes = states(takes)
     assert source.startswith("self-occlusion of the true poses")
     for take, state in zip(takes, of_takes, strict=True):
-        behind = hidden(torch.from_numpy(in_camera(H36M["S9"][take.name.split("/")[1]], camera_of(take))), H36M17).numpy()
+        behind = hidden(
+            torch.from_numpy(in_camera(H36M["S9"][take.name.split("/")[1]], camera_of(take))), H36M17
+        ).numpy()
         np.testing.assert_array_equal(state == OCCLUDED, behind)
         assert ((state == OCCLUDED) ^ (state == VISIBLE)).all()
     assert any((state == OCCLUDED).any() for state in of_takes)
@@ -214,7 +280,9 @@ def test_states_of_detections_decide_and_divide_the_errors(human36m, tmp_path, e
         if number % 2:
             seen.state[:, 0, wrist] = OCCLUDED
         else:
-            seen.xy[:, 0, wrist], seen.state[:, 0, wrist], seen.score[:, 0, wrist] = np.nan, ABSENT, 0
+            seen.xy[:, 0, wrist] = np.nan
+            seen.state[:, 0, wrist] = ABSENT
+            seen.score[:, 0, wrist] = 0
         home = tmp_path / "mine" / take.name
         home.parent.mkdir(parents=True, exist_ok=True)
         seen.save(home.with_name(home.name + ".npz"))
@@ -228,7 +296,10 @@ def test_states_of_detections_decide_and_divide_the_errors(human36m, tmp_path, e
     assert code == 0 and "visible or occluded: the detections' states" in out
     assert found["action", "mean of actions", "occluded"][0] == pytest.approx(100, abs=1e-2)  # the wrist alone
     assert found["action", "mean of actions", "visible"][0] == pytest.approx(0, abs=1e-2)
-    assert np.isnan(found["joint", "head_top", "occluded"]).all() and np.isnan(found["joint", "head_top", "visible"]).all()  # not in COCO
+    # not in COCO
+    assert (
+        np.isnan(found["joint", "head_top", "occluded"]).all() and np.isnan(found["joint", "head_top", "visible"]).all()
+    )
     assert found["joint", "head_top", "all"][0] == pytest.approx(900, abs=1e-2)
     assert "occluded (6%)" in out and "all (100%)" in out
 
@@ -241,9 +312,14 @@ def test_what_is_not_predicted_is_not_scored(human36m, tmp_path):
         xyz[:, knee] = np.nan
     Predictions(H36M17, some).save(tmp_path / "p.npz")
     report, _ = score(takes, Predictions.load(tmp_path / "p.npz", takes))
-    assert not report.scored("left_knee") and report.scored("right_knee") and report.mean()[0] == pytest.approx(0, abs=1e-5)
     assert (
-        notes("h36m", takes, report)[2] == "not scored for want of a prediction or a truth: 5.9% of the joints, among them every left_knee"
+        not report.scored("left_knee")
+        and report.scored("right_knee")
+        and report.mean()[0] == pytest.approx(0, abs=1e-5)
+    )
+    assert (
+        notes("h36m", takes, report)[2]
+        == "not scored for want of a prediction or a truth: 5.9% of the joints, among them every left_knee"
     )
     some[takes[0].name][:, knee] = 0
     assert notes("h36m", takes, score(takes, Predictions(H36M17, some))[0])[2].endswith("a truth: 4.4% of the joints")
@@ -253,7 +329,9 @@ def test_what_is_not_predicted_is_not_scored(human36m, tmp_path):
 
 def test_predictions_come_back_as_they_were(human36m, tmp_path):
     takes = h36m.takes(human36m)
-    some = Predictions(H36M17, {take.name: np.random.default_rng(0).normal(size=(len(take.poses), 17, 3)) for take in takes})
+    some = Predictions(
+        H36M17, {take.name: np.random.default_rng(0).normal(size=(len(take.poses), 17, 3)) for take in takes}
+    )
     some.save(tmp_path / "new" / "p.npz")
     back = Predictions.load(tmp_path / "new" / "p.npz", takes)
     assert back.skeleton == H36M17 and back.xyz.keys() == some.xyz.keys()
@@ -266,10 +344,14 @@ def test_predictions_come_back_as_they_were(human36m, tmp_path):
 
 def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
     takes = h36m.takes(human36m, ("S11",))
-    path, good = tmp_path / "p.npz", {take.name: take.poses.xyz[:, 0] for take in takes}
+    path = tmp_path / "p.npz"
+    good = {take.name: take.poses.xyz[:, 0] for take in takes}
     first = takes[0].name
     cases = [
-        ({"skeleton": "h36m17"} | dict(list(good.items())[1:]), f"lacks 1 of 4 takes, first {first}; predict every take"),
+        (
+            {"skeleton": "h36m17"} | dict(list(good.items())[1:]),
+            f"lacks 1 of 4 takes, first {first}; predict every take",
+        ),
         ({"skeleton": "h36m17"}, f"lacks 4 of 4 takes, first {first}"),
         (good, "no skeleton in it; "),
         ({"skeleton": "h36m"} | good, "h36m: not a known skeleton; known are coco17, h36m17"),
@@ -291,11 +373,20 @@ def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
     np.savez_compressed(path, skeleton="h36m17", **good)
     whole = path.read_bytes()
     np.save(tmp_path / "a.npy", np.zeros(3))
-    for damaged in (b"", b"hello", whole[:200], whole[:-30], whole[:300] + bytes(300) + whole[600:], (tmp_path / "a.npy").read_bytes()):
+    for damaged in (
+        b"",
+        b"hello",
+        whole[:200],
+        whole[:-30],
+        whole[:300] + bytes(300) + whole[600:],
+        (tmp_path / "a.npy").read_bytes(),
+    ):
         path.write_bytes(damaged)
         with pytest.raises(OccluposeError, match=r"p\.npz: "):
             Predictions.load(path, takes)
-    with pytest.raises(OccluposeError, match=r"b\.npz: cannot be read \(no such file or directory\); give an \.npz of predictions"):
+    with pytest.raises(
+        OccluposeError, match=r"b\.npz: cannot be read \(no such file or directory\); give an \.npz of predictions"
+    ):
         Predictions.load(tmp_path / "b.npz", takes)
 
 
@@ -332,13 +423,18 @@ def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
         ((*data, "-o", tmp_path / "file" / "r.csv"), "cannot be written to"),
     ]:
         code, out, err = evaluate(*arguments)
-        assert code == 2 and out == "" and err.startswith("occlupose: ") and err.count("\n") == 1 and said in err, (arguments, err)
+        assert code == 2 and out == "" and err.startswith("occlupose: ") and err.count("\n") == 1 and said in err, (
+            arguments,
+            err,
+        )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
 def test_tables_have_a_line_for_everything_and_nothing_for_what_is_missing(human36m):
     takes = load_takes("h36m", human36m, ("S11",), "ground-truth")
-    report, _ = score(takes, Predictions(H36M17, {take.name: np.full_like(take.poses.xyz[:, 0], np.nan) for take in takes}))
+    report, _ = score(
+        takes, Predictions(H36M17, {take.name: np.full_like(take.poses.xyz[:, 0], np.nan) for take in takes})
+    )
     by_action, by_state, by_joint = tables(report)
     assert list(by_action.columns[0].cells) == ["Eating", "mean of actions", "mean of frames"]
     assert list(by_joint.columns[0].cells) == list(H36M17.joints)

@@ -16,7 +16,18 @@ from occlupose.datasets.crowds import Crowd
 from occlupose.datasets.pictures import Picture
 from occlupose.errors import OccluposeError
 from occlupose.evaluation import people3d
-from occlupose.evaluation.people3d import People, Predictions, Truth, load, notes, predict, rows, score, tables, write_csv
+from occlupose.evaluation.people3d import (
+    People,
+    Predictions,
+    Truth,
+    load,
+    notes,
+    predict,
+    rows,
+    score,
+    tables,
+    write_csv,
+)
 from occlupose.media import write_image
 from occlupose.metrics.people3d import CROWD, GROUPS, LENGTHS, OFFICIAL, PYPORT, SCORED, SHARES, SMAP15
 from occlupose.skeletons import COCO17, HUMANEVA15, MPI15, MUPOTS17
@@ -35,7 +46,8 @@ def exact(truths, skeleton=MUPOTS17):
     people = {}
     for truth in truths:
         joints = truth.skeleton.index(*skeleton.joints)
-        xy, xyz = truth.xy[:, joints], truth.xyz[:, joints]
+        xy = truth.xy[:, joints]
+        xyz = truth.xyz[:, joints]
         people[truth.picture] = People(xy, xyz, np.ones(xy.shape[:2]), np.full(xy.shape[:2], 2, np.uint8))
     return Predictions(skeleton, people)
 
@@ -43,21 +55,31 @@ def exact(truths, skeleton=MUPOTS17):
 def content(people=2, skeleton="mpi15", joints=15):
     """What a file of predictions of two pictures holds: everybody is in the first."""
     return {
-        "picture": np.array(["a.jpg", "b.jpg"]), "people": np.array([people, 0]), "skeleton": np.array(skeleton), "unit": np.array("m"),
-        "xyz": GENERATOR.normal(0, 1, (people, joints, 3)), "xy": GENERATOR.uniform(0, 99, (people, joints, 2)),
-        "score": GENERATOR.random((people, joints)), "state": np.full((people, joints), 2),
-    }  # fmt: skip
+        "picture": np.array(["a.jpg", "b.jpg"]),
+        "people": np.array([people, 0]),
+        "skeleton": np.array(skeleton),
+        "unit": np.array("m"),
+        "xyz": GENERATOR.normal(0, 1, (people, joints, 3)),
+        "xy": GENERATOR.uniform(0, 99, (people, joints, 2)),
+        "score": GENERATOR.random((people, joints)),
+        "state": np.full((people, joints), 2),
+    }
 
 
 def nobody(*names):
     """Pictures without anybody."""
-    return [Truth(name, "", MPI15, np.zeros((0, 15, 3)), np.zeros((0, 15, 2)), None, None, lambda: np.zeros((4, 4, 3))) for name in names]
+    return [
+        Truth(name, "", MPI15, np.zeros((0, 15, 3)), np.zeros((0, 15, 2)), None, None, lambda: np.zeros((4, 4, 3)))
+        for name in names
+    ]
 
 
 # ------------------------------------------------------------------------------- the datasets
 
 
-@pytest.mark.parametrize(("variant", "protocol", "factor"), [(None, OFFICIAL, 1.1), ("smap15", SMAP15, 1.1), ("pyport", PYPORT, 1.0)])
+@pytest.mark.parametrize(
+    ("variant", "protocol", "factor"), [(None, OFFICIAL, 1.1), ("smap15", SMAP15, 1.1), ("pyport", PYPORT, 1.0)]
+)
 def test_mupots_by_each_variant_with_its_truth(tmp_path, variant, protocol, factor):
     known = write_mupots(tmp_path)
     truths, by = load("mupots", tmp_path, variant)
@@ -73,17 +95,33 @@ def test_3dpw_has_no_states_and_one_protocol(tmp_path):
     for name in ("downtown_stairs_00", "office_phoneCall_00"):
         np.savez(tmp_path / f"{name}.npz", **sequence_3dpw(GENERATOR))
     truths, by = load("3dpw", tmp_path)
-    assert by is CROWD and len(truths) == 6 and truths[0].hidden is None and truths[0].picture == "downtown_stairs_00/image_00000.jpg"
+    assert (
+        by is CROWD
+        and len(truths) == 6
+        and truths[0].hidden is None
+        and truths[0].picture == "downtown_stairs_00/image_00000.jpg"
+    )
     assert len(load("3dpw", tmp_path, None, ["office_phoneCall"])[0]) == 3
     report = score(truths, exact(truths, MPI15), by)
     assert report.pooled()["PCK"] == 1 and np.isnan(report.pooled()["PCK_occ"]) and report.pooled()["PA-MPJPE"] < 1e-6
     lines = [(people, of) for people, of, _ in rows(report)]
     assert lines[:5] == [
         ("all people", of)
-        for of in ("mean of sequences", "all joints", "all joints of 3DPW-OCC", "downtown_stairs_00", "office_phoneCall_00")
+        for of in (
+            "mean of sequences",
+            "all joints",
+            "all joints of 3DPW-OCC",
+            "downtown_stairs_00",
+            "office_phoneCall_00",
+        )
     ]
-    assert {of: scores.people for people, of, scores in rows(report) if people == "all people"}["all joints of 3DPW-OCC"] == 6
-    assert any("3DPW" not in line and "SMPL's head joint" in line for line in notes("3dpw", truths, exact(truths, MPI15), report))
+    assert {of: scores.people for people, of, scores in rows(report) if people == "all people"}[
+        "all joints of 3DPW-OCC"
+    ] == 6
+    assert any(
+        "3DPW" not in line and "SMPL's head joint" in line
+        for line in notes("3dpw", truths, exact(truths, MPI15), report)
+    )
     refused("variant official: 3dpw has none", load, "3dpw", tmp_path, "official")
 
 
@@ -92,19 +130,24 @@ def a_crowd(tmp_path, camera=True, name="000000.jpg", picture=True):
     view = Camera(640, 480, 600.0, 610.0, 320.0, 240.0)
     xyz = mpi15_of(crowd(GENERATOR, 2)).astype(np.float32)
     state = np.full((2, 15), 2, np.uint8)
-    state[0, 3], state[1, 5] = 1, 0
+    state[0, 3] = 1
+    state[1, 5] = 0
     absent = state == 0
     write_image(tmp_path / name, np.zeros((480, 640, 3), np.uint8))
     xy = np.where(absent[..., None], np.nan, view.project(xyz)).astype(np.float32)
     where = Picture(tmp_path / name) if picture else None
-    return xyz, Crowd(where, (640, 480), xy, np.where(absent, np.nan, xyz[..., 2]), state, np.ones(15, bool), view if camera else None)
+    return xyz, Crowd(
+        where, (640, 480), xy, np.where(absent, np.nan, xyz[..., 2]), state, np.ones(15, bool), view if camera else None
+    )
 
 
 def test_our_own_scenes(tmp_path, monkeypatch):
     xyz, one = a_crowd(tmp_path)
     monkeypatch.setattr(scenes, "load", lambda folder: [one])
     (truth,), by = load("synth", tmp_path)
-    assert by is CROWD and truth.picture == "000000.jpg" and truth.sequence == "" and truth.read().shape == (480, 640, 3)
+    assert (
+        by is CROWD and truth.picture == "000000.jpg" and truth.sequence == "" and truth.read().shape == (480, 640, 3)
+    )
     assert np.isnan(truth.xyz[1, 5]).all() and np.isnan(truth.xyz).sum() == 3
     np.testing.assert_allclose(truth.xyz[0], xyz[0], atol=1e-4)
     assert np.argwhere(truth.hidden).tolist() == [[0, 3]]
@@ -180,7 +223,8 @@ def test_a_predictor_sees_each_picture_and_its_camera(tmp_path):
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):
-    xy, xyz = GENERATOR.uniform(0, 99, (3, 15, 2)), GENERATOR.normal(0, 2, (3, 15, 3))
+    xy = GENERATOR.uniform(0, 99, (3, 15, 2))
+    xyz = GENERATOR.normal(0, 2, (3, 15, 3))
     xy[0, 2] = xyz[0, 2] = np.nan
     people = People(xy, xyz, GENERATOR.random((3, 15)), np.where(np.isnan(xy[..., 0]), 0, 1).astype(np.uint8))
     none = People(xy[:0], xyz[:0], people.score[:0], people.state[:0])
@@ -262,11 +306,14 @@ def test_predictions_in_other_skeletons(tmp_path):
         truths, by = load("mupots", tmp_path, variant)
         whole, fifteen = (score(truths, exact(truths, skeleton), by).pooled() for skeleton in (MUPOTS17, MPI15))
         assert whole["PCK"] == fifteen["PCK"] == 1
-        assert (fifteen["MPJPE"] < 1e-6) == (variant == "smap15")  # official has the spine halfway, which turns the trunk
+        # official has the spine halfway, which turns the trunk
+        assert (fifteen["MPJPE"] < 1e-6) == (variant == "smap15")
     truths, by = load("mupots", tmp_path)
     said = exact(truths, MPI15)
     assert any("no spine" in line for line in notes("mupots", truths, said, score(truths, said, by)))
-    assert not any("no spine" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by)))
+    assert not any(
+        "no spine" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by))
+    )
 
 
 def test_joints_that_a_skeleton_lacks_are_nowhere_right(tmp_path):
@@ -277,7 +324,9 @@ def test_joints_that_a_skeleton_lacks_are_nowhere_right(tmp_path):
     report = score(truths, said, by)
     assert report.pooled()["PCK"] == pytest.approx(13 / 14) and report.pooled()["head"] == 0
     lines = notes("mupots", truths, said, report)
-    assert "joints that the predictions never have: head_top" in lines and any("errors of 160 mm: 7.1%" in line for line in lines)
+    assert "joints that the predictions never have: head_top" in lines and any(
+        "errors of 160 mm: 7.1%" in line for line in lines
+    )
     limbs = exact(truths, MUPOTS17.subset(["left_wrist", "left_ankle"]))
     refused("have no pelvis", score, truths, limbs, by)
     assert COCO17.root is None and HUMANEVA15.root == "pelvis"
@@ -300,7 +349,9 @@ WRIST, ELBOW, HIP, PELVIS = MUPOTS17.index("left_wrist", "left_elbow", "right_hi
 
 
 def turned_wrist(xyz, millimetres):
-    """The left wrist that far away, about the line from its elbow to the other hip: no variant's bones become longer or shorter."""
+    """The left wrist that far away, about the line from its elbow to the other hip: no variant's bones become longer or
+    shorter.
+    """
     result = xyz.copy()
     for old, new in zip(xyz, result, strict=True):
         axis = (old[HIP] - old[ELBOW]) / np.linalg.norm(old[HIP] - old[ELBOW])
@@ -338,10 +389,16 @@ CASES = {
     "shifted": (lambda xyz, xy: (xyz + np.array([0.1, 0.02, 0.2]), xy), {"PCK": 1, "PCK_abs": 0, "PCOD": 1, "root": 1}),
     "scaled": (lambda xyz, xy: (scaled(xyz), xy), {"PCK": 1, "PCK_abs": 1, "root": 1}),
     "swapped": (lambda xyz, xy: (xyz[[1, 0, 2]], xy), {"PCK_abs": 1 / 3, "root": 1}),
-    "missing": (lambda xyz, xy: (xyz[[2, 0]], xy[[2, 0]]), {"PCK": 2 / 3, "PCK_abs": 2 / 3, "PCOD": 1 / 3, "root": 2 / 3}),
+    "missing": (
+        lambda xyz, xy: (xyz[[2, 0]], xy[[2, 0]]),
+        {"PCK": 2 / 3, "PCK_abs": 2 / 3, "PCOD": 1 / 3, "root": 2 / 3},
+    ),
     "extra": (with_another, {"PCK": 1, "PCK_abs": 1, "PCOD": 1}),
     "just inside": (lambda xyz, xy: (turned_wrist(xyz, 149.99), xy), {"PCK": 1, "PCK_abs": 1, "wrist": 1}),
-    "just outside": (lambda xyz, xy: (turned_wrist(xyz, 150.01), xy), {"PCK": 13 / 14, "PCK_abs": 13 / 14, "wrist": 0.5}),
+    "just outside": (
+        lambda xyz, xy: (turned_wrist(xyz, 150.01), xy),
+        {"PCK": 13 / 14, "PCK_abs": 13 / 14, "wrist": 0.5},
+    ),
     "just inside, absolute": (lambda xyz, xy: (along_the_ray(xyz, 149.99), xy), {"PCK": 1, "PCK_abs": 1}),
     "just outside, absolute": (lambda xyz, xy: (along_the_ray(xyz, 150.01), xy), {"PCK": 1, "PCK_abs": 0}),
     "all at once": (all_at_once, {}),
@@ -349,19 +406,25 @@ CASES = {
 """What is said of a picture whose truth (m, px) is that, and figures of all people that follow from it."""
 
 OF_PORTS = {"scaled": {"PCK", "PCK_abs"}, "swapped": {"PCK_abs"}, "missing": {"PCK", "PCK_abs", "PCOD"}}
-"""Figures that follow for the others only: ports hang bones elsewhere, match by shape, and may give one prediction to two people."""
+"""Figures that follow for the others only: ports hang bones elsewhere, match by shape, and may give one prediction to
+two people.
+"""
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("variant", ["official", "smap15", "pyport"])
 def test_mupots_from_its_files_to_figures_computed_twice(tmp_path, variant, case):
-    """The files in their real form, predictions in a file of ours, and the protocol by loops over what the .mat files say."""
+    """The files in their real form, predictions in a file of ours, and the protocol by loops over what the .mat files
+    say.
+    """
     write_mupots(tmp_path)
     change, expected = CASES[case]
-    said, pictures = {}, {"TS1": [], "TS7": []}
+    said = {}
+    pictures = {"TS1": [], "TS7": []}
     for name, frames in pictures.items():
         for number, (xyz, xy, hidden) in enumerate(written(tmp_path / "MultiPersonTestSet", name, variant)):
-            told, told_xy = (part.astype(np.float32).astype(float) for part in change(xyz / 1000, xy))  # as files have them
+            # as files have them
+            told, told_xy = (part.astype(np.float32).astype(float) for part in change(xyz / 1000, xy))
             belief = GENERATOR.permutation(len(told)) / 8 + 0.1
             said[f"{name}/img_{number:06}.jpg"] = People(
                 told_xy, told, np.repeat(belief[:, None], 17, 1), np.full(told.shape[:2], 2, np.uint8)
@@ -376,7 +439,9 @@ def test_mupots_from_its_files_to_figures_computed_twice(tmp_path, variant, case
     for people, matched in (("all", False), ("matched", True)):
         means = {column: np.nanmean([one[people][column] for one in each]) for column in everything[people]}
         for second, scores in ((everything[people], report.pooled(matched)), (means, report.over_sequences(matched))):
-            assert {column: scores[column] for column in second} == pytest.approx(second, rel=1e-6, abs=1e-5, nan_ok=True)
+            assert {column: scores[column] for column in second} == pytest.approx(
+                second, rel=1e-6, abs=1e-5, nan_ok=True
+            )
     skipped = OF_PORTS.get(case, set()) if variant == "pyport" else set()
     known = {**everything["all"], "root": everything["root"]}
     assert {column: known[column] for column in expected if column not in skipped} == pytest.approx(
@@ -399,35 +464,65 @@ def test_tables_notes_and_csv(tmp_path):
     said = exact(truths)
     first = truths[0].picture
     people = said.people[first]
-    said.people[first] = People(*(getattr(people, name)[:2] for name in ("xy", "xyz", "score", "state")))  # one is missed
+    # one is missed
+    said.people[first] = People(*(getattr(people, name)[:2] for name in ("xy", "xyz", "score", "state")))
     report = score(truths, said, by)
     whole, lengths, joints, sequences = tables(report)
     shown = text(whole)
-    assert "│ all, mean of sequences     │ 18     │  94.4 │" in shown and "│ matched, all joints        │ 17     │ 100.0 │" in shown
-    assert "PA-MPJPE" in text(lengths) and "│ all," not in text(lengths) and "ankle" in text(joints) and "TS7" in text(sequences)
+    assert (
+        "│ all, mean of sequences     │ 18     │  94.4 │" in shown
+        and "│ matched, all joints        │ 17     │ 100.0 │" in shown
+    )
+    assert (
+        "PA-MPJPE" in text(lengths)
+        and "│ all," not in text(lengths)
+        and "ankle" in text(joints)
+        and "TS7" in text(sequences)
+    )
     lines = notes("mupots", truths, said, report)
     assert lines[0] == "mupots, official: 6 pictures, 18 people, 17 of them matched; 17 predictions"
-    assert any("true bone lengths" in line for line in lines) and any("no TS2, TS3" in line and "TS7" not in line for line in lines)
+    assert any("true bone lengths" in line for line in lines) and any(
+        "no TS2, TS3" in line and "TS7" not in line for line in lines
+    )
     assert any("within 250 mm: 94.4 %" in line for line in lines) and not any("estimated" in line for line in lines)
     write_csv(report, tmp_path / "scores.csv", dataset="mupots", predictions="p.npz")
     with (tmp_path / "scores.csv").open(newline="") as file:
         written = list(csv.DictReader(file))
     assert [(row["people"], row["of"]) for row in written] == [
-        (people, of) for people in ("all people", "matched people") for of in ("mean of sequences", "all joints", "TS1", "TS7")
+        (people, of)
+        for people in ("all people", "matched people")
+        for of in ("mean of sequences", "all joints", "TS1", "TS7")
     ]
     assert list(written[0]) == [
-        *("dataset", "protocol", "rescaled_bones", "predictions", "people", "of", "number"), *SHARES, *(f"{name}_mm" for name in LENGTHS),
-        "predicted", *GROUPS, "AP_root",
-    ]  # fmt: skip
-    assert written[1]["PCK"] == f"{17 / 18:.6f}" and written[1]["AP_root"] == f"{17 / 18:.6f}" and written[0]["AP_root"] == ""
-    assert {row["rescaled_bones"] for row in written} == {"yes"} and written[2]["number"] == "9" and written[1]["predictions"] == "p.npz"
-    refused("could not be written", lambda: write_csv(report, tmp_path / "scores.csv" / "x.csv", dataset="mupots", predictions=""))
+        *("dataset", "protocol", "rescaled_bones", "predictions", "people", "of", "number"),
+        *SHARES,
+        *(f"{name}_mm" for name in LENGTHS),
+        "predicted",
+        *GROUPS,
+        "AP_root",
+    ]
+    assert (
+        written[1]["PCK"] == f"{17 / 18:.6f}"
+        and written[1]["AP_root"] == f"{17 / 18:.6f}"
+        and written[0]["AP_root"] == ""
+    )
+    assert (
+        {row["rescaled_bones"] for row in written} == {"yes"}
+        and written[2]["number"] == "9"
+        and written[1]["predictions"] == "p.npz"
+    )
+    refused(
+        "could not be written",
+        lambda: write_csv(report, tmp_path / "scores.csv" / "x.csv", dataset="mupots", predictions=""),
+    )
 
 
 def test_what_is_said_of_each_protocol(tmp_path):
     write_mupots(tmp_path)
     truths, by = load("mupots", tmp_path, "pyport")
-    assert any("Python ports" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by)))
+    assert any(
+        "Python ports" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by))
+    )
     _, one = a_crowd(tmp_path)
     truth = people3d._of_crowds(tmp_path, [one])[0]
     report = score([truth], exact([truth], MPI15), CROWD)

@@ -21,7 +21,9 @@ def test_a_trunk_points_to_the_top_of_its_circle():
 
 
 def test_unknown_name():
-    with pytest.raises(OccluposeError, match=r"^nosuch: no such frontend; give blazepose, a \.safetensors or an \.onnx file$"):
+    with pytest.raises(
+        OccluposeError, match=r"^nosuch: no such frontend; give blazepose, a \.safetensors or an \.onnx file$"
+    ):
         build("nosuch")
 
 
@@ -37,7 +39,9 @@ def blazepose():
 
 
 def players(people):
-    """Rows of the man and the woman, left to right. Whoever else is found must be the small bystander at the left edge."""
+    """Rows of the man and the woman, left to right. Whoever else is found must be the small bystander at the left
+    edge.
+    """
     rows = [row for row in people.boxes[:, 0].argsort() if people.boxes[row, 2] > 250]
     assert len(rows) == 2
     assert len(people) <= 3
@@ -58,7 +62,9 @@ def test_the_two_people_of_the_clip(blazepose, clip):
         np.testing.assert_allclose(people.boxes[rows], PLAYERS, atol=90)
         assert ((people.xy[rows] > 0) & (people.xy[rows] < [width, height])).all()
         assert (people.box_score[rows] > 0.9).all()
-        shoulder, hip, ankle = (people.xy[rows, COCO17.index(f"left_{joint}")[0], 1] for joint in ("shoulder", "hip", "ankle"))
+        shoulder, hip, ankle = (
+            people.xy[rows, COCO17.index(f"left_{joint}")[0], 1] for joint in ("shoulder", "hip", "ankle")
+        )
         assert ((shoulder < hip) & (hip < ankle)).all()
 
 
@@ -114,7 +120,9 @@ class Jittered:
     """The landmark network with its input a little off, as another decoder or scaler would bring it."""
 
     def __init__(self, network, jitter):
-        self.network, self.jitter, self.random = network, jitter, np.random.default_rng(0)
+        self.network = network
+        self.jitter = jitter
+        self.random = np.random.default_rng(0)
 
     @property
     def seconds(self):
@@ -140,5 +148,6 @@ def test_both_players_are_followed_throughout_however_the_input_jitters(jitter):
     with open_media(demo_clip()) as source:
         seen = list(watch(source, eyes))
     assert all({1, 2} <= set(sighting.ids.tolist()) for sighting in seen)
-    for other in range(3, 1 + max(max(sighting.ids) for sighting in seen)):  # whoever else must be the small bystander at the left edge
+    # whoever else must be the small bystander at the left edge
+    for other in range(3, 1 + max(max(sighting.ids) for sighting in seen)):
         assert all(sighting.xy[sighting.ids == other][..., 0].max(initial=0) < 250 for sighting in seen)

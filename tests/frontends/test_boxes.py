@@ -56,7 +56,9 @@ def test_numbers_count_the_frames_that_are_read(tmp_path, video, folder):
 
 
 def test_frames_that_are_not_there_and_unlikely_people_are_left_out(tmp_path, video):
-    path = written(tmp_path, result(1, 1), result(1, 2, score=0.4), result(2, 3, score=0.1), result(99), result(-1), result("c"))
+    path = written(
+        tmp_path, result(1, 1), result(1, 2, score=0.4), result(2, 3, score=0.1), result(99), result(-1), result("c")
+    )
     assert lefts(load(path, video)) == {1: [1]}
     assert lefts(load(path, video, least=0.2)) == {1: [1, 2]}
 
@@ -64,10 +66,13 @@ def test_frames_that_are_not_there_and_unlikely_people_are_left_out(tmp_path, vi
 def test_a_file_of_another_source_is_refused(tmp_path, video, folder):
     path = written(tmp_path, result(785), result("c.png"))
     with pytest.raises(
-        OccluposeError, match=r"boxes\.json: not one image_id is a frame of .*a\.mp4, as 785 is none; give frame numbers, from 0$"
+        OccluposeError,
+        match=r"boxes\.json: not one image_id is a frame of .*a\.mp4, as 785 is none; give frame numbers, from 0$",
     ):
         load(path, video)
-    with pytest.raises(OccluposeError, match=r"of .*shots, as 785 is none; give frame numbers, from 0, or names of its pictures$"):
+    with pytest.raises(
+        OccluposeError, match=r"of .*shots, as 785 is none; give frame numbers, from 0, or names of its pictures$"
+    ):
         load(path, folder)
     with pytest.raises(OccluposeError, match=r"none\.json: cannot be read"):
         load(tmp_path / "none.json", video)

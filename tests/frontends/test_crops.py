@@ -17,7 +17,9 @@ class Brightest:
     """Its belief is the brightness."""
 
     def __init__(self, crop):
-        self.crop, self.skeleton, self.seconds = crop, COCO17, 0.0
+        self.crop = crop
+        self.skeleton = COCO17
+        self.seconds = 0.0
         self.shapes = []
 
     def __call__(self, crops):
@@ -25,7 +27,9 @@ class Brightest:
         self.seconds += 1
         grey = crops[..., 0].reshape(len(crops), self.crop.width * self.crop.height)
         y, x = np.divmod(grey.argmax(-1), self.crop.width)
-        return np.stack([x, y], -1)[:, None].repeat(17, 1).astype(float), grey.max(-1, initial=0)[:, None].repeat(17, 1) / 255
+        return np.stack([x, y], -1)[:, None].repeat(17, 1).astype(float), grey.max(-1, initial=0)[:, None].repeat(
+            17, 1
+        ) / 255
 
 
 def frame(*points, index=0, width=320, height=240):
@@ -72,9 +76,11 @@ def test_joints_beyond_the_picture_are_believed_less():
 
     boxes = {0: given((20, 60, 100, 140)), 1: given((-24.5, 60, 55.5, 140))}
     eyes = InBoxes("eyes", Quarter(Crop(64, 64, padding=1)), boxes)
-    within, beyond = eyes(frame()), eyes(frame(index=1))
+    within = eyes(frame())
+    beyond = eyes(frame(index=1))
     np.testing.assert_allclose(within.score, 0.9)
-    np.testing.assert_allclose(beyond.xy[0, 0], [-4.5, 100])  # 4 px beyond the edge, a tenth of half the person's height
+    # 4 px beyond the edge, a tenth of half the person's height
+    np.testing.assert_allclose(beyond.xy[0, 0], [-4.5, 100])
     np.testing.assert_allclose(beyond.score, 0.9 * np.exp(-1 / 2), rtol=1e-5)
 
 
@@ -93,9 +99,12 @@ def test_presence_is_the_belief_in_the_better_half_of_the_joints_and_the_next_bo
 
 def test_boxes_and_mirror_images_are_not_for_everybody(tmp_path):
     with pytest.raises(
-        OccluposeError, match=r"^blazepose: finds people by itself and takes no boxes; give a \.safetensors or an \.onnx file"
+        OccluposeError,
+        match=r"^blazepose: finds people by itself and takes no boxes; give a \.safetensors or an \.onnx file",
     ):
         build("blazepose", boxes={})
     for name in ("blazepose", "pose.onnx"):
-        with pytest.raises(OccluposeError, match=rf"^{name}: looks at no mirror images; leave out flip, or give a \.safetensors file"):
+        with pytest.raises(
+            OccluposeError, match=rf"^{name}: looks at no mirror images; leave out flip, or give a \.safetensors file"
+        ):
             build(name, flip=True)

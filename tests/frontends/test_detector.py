@@ -11,7 +11,8 @@ from occlupose.pyramid import Pyramid
 def test_anchors():
     centres = anchors()
     assert len(centres) == 2254 == 28 * 28 * 2 + 14 * 14 * 2 + 7 * 7 * 6
-    np.testing.assert_array_equal(centres[:4], [[4, 4], [4, 4], [12, 4], [12, 4]])  # stride 8, two at each place, row by row
+    # stride 8, two at each place, row by row
+    np.testing.assert_array_equal(centres[:4], [[4, 4], [4, 4], [12, 4], [12, 4]])
     np.testing.assert_array_equal(centres[1568:1571], [[8, 8], [8, 8], [24, 8]])  # stride 16
     np.testing.assert_array_equal(centres[1960:1967], [[16, 16]] * 6 + [[48, 16]])  # three layers of stride 32
     np.testing.assert_array_equal(centres[-1], [208, 208])

@@ -59,11 +59,13 @@ def test_a_network_comes_back_with_what_is_needed_to_use_it(tmp_path, model, cod
 def test_joints_are_what_the_codec_reads_from_the_last_maps(saved, monkeypatch):
     """In float32, also where the processor has bf16."""
     monkeypatch.setattr(estimator, "bf16_is_native", lambda kind: False)
-    eyes, pictures = EstimatorNetwork(saved), crops(BATCH + 3)
+    eyes = EstimatorNetwork(saved)
+    pictures = crops(BATCH + 3)
     xy, score = eyes(pictures)
     assert xy.shape == (BATCH + 3, 17, 2) and score.shape == (BATCH + 3, 17)
     net, about = load(saved)
-    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    mean = np.array([0.485, 0.456, 0.406])
+    deviation = np.array([0.229, 0.224, 0.225])
     normal = torch.from_numpy(((pictures / 255 - mean) / deviation).transpose(0, 3, 1, 2)).float()
     with torch.no_grad():
         place, height = about.maps.decode(net(normal)[-1])
@@ -79,10 +81,13 @@ def test_nobody_to_look_at(saved):
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_with_flip_a_mirrored_crop_has_mirrored_joints(tmp_path, codec):
-    """The mean of a picture's maps and its mirror image's is the same for both, but for the way; MSRA's grid is off by part of a cell."""
+    """The mean of a picture's maps and its mirror image's is the same for both, but for the way; MSRA's grid is off by
+    part of a cell.
+    """
     about = design(codec=codec)
     save(network(about).state_dict(), about, tmp_path / "net.safetensors")
-    eyes, pictures = EstimatorNetwork(tmp_path / "net.safetensors", flip=True), crops(4)
+    eyes = EstimatorNetwork(tmp_path / "net.safetensors", flip=True)
+    pictures = crops(4)
     xy, score = eyes(pictures)
     mirrored, other = eyes(np.ascontiguousarray(pictures[:, :, ::-1]))
     partners = list(COCO17.mirror)
@@ -104,7 +109,9 @@ def test_files_become_front_ends_by_what_they_say(saved, tmp_path):
     assert isinstance(frontend, InBoxes) and frontend.skeleton == COCO17
     people = frontend(Frame(0, 0.0, np.zeros((100, 120, 3), np.uint8)))
     assert len(people) == 2 and np.isfinite(people.xy).all()
-    with pytest.raises(OccluposeError, match=r"no network that is shown people one by one; give a \.safetensors or an \.onnx file"):
+    with pytest.raises(
+        OccluposeError, match=r"no network that is shown people one by one; give a \.safetensors or an \.onnx file"
+    ):
         crop_network(tmp_path / "blazepose")
 
 
@@ -112,7 +119,9 @@ def test_a_backbone_alone_finds_no_joints_but_begins_a_training(tmp_path):
     full = network(design())
     backbone = {name: value for name, value in full.state_dict().items() if name.startswith("backbone.")}
     save(backbone, design(), tmp_path / "backbone.safetensors")
-    with pytest.raises(OccluposeError, match=r"backbone\.safetensors: a backbone alone.*; train it: occlupose train ljof --start"):
+    with pytest.raises(
+        OccluposeError, match=r"backbone\.safetensors: a backbone alone.*; train it: occlupose train ljof --start"
+    ):
         load(tmp_path / "backbone.safetensors")
     fresh = network(design(skeleton=CROWDPOSE14), seed=1)
     before = fresh.head.final_layer.weight.clone()
@@ -123,7 +132,8 @@ def test_a_backbone_alone_finds_no_joints_but_begins_a_training(tmp_path):
 
 
 def test_weights_for_other_joints_begin_all_but_the_last_layer(saved):
-    fresh, full = network(design(skeleton=CROWDPOSE14), seed=1), network(design())
+    fresh = network(design(skeleton=CROWDPOSE14), seed=1)
+    full = network(design())
     before = fresh.head.final_layer.weight.clone()
     begin(fresh, design(skeleton=CROWDPOSE14), saved)
     assert torch.equal(fresh.head.final_layer.weight, before)
@@ -141,11 +151,17 @@ def test_other_joints_are_other_joints_even_if_they_are_as_many(tmp_path):
 
 def test_weights_of_another_model_or_for_another_crop_are_refused(saved, tmp_path):
     other = design("simple_baseline_small")
-    with pytest.raises(OccluposeError, match=r"net\.safetensors: weights of hrnet_small; give --model hrnet_small, or weights of simple"):
+    with pytest.raises(
+        OccluposeError,
+        match=r"net\.safetensors: weights of hrnet_small; give --model hrnet_small, or weights of simple",
+    ):
         begin(other.build(), other, saved)
-    vit, larger = design("vitpose_s"), design("vitpose_s", size=(64, 64))
+    vit = design("vitpose_s")
+    larger = design("vitpose_s", size=(64, 64))
     save(vit.build().state_dict(), vit, tmp_path / "vit.safetensors")
-    with pytest.raises(OccluposeError, match=r"vit\.safetensors: backbone\.pos_embed is .*; give weights for crops of this size"):
+    with pytest.raises(
+        OccluposeError, match=r"vit\.safetensors: backbone\.pos_embed is .*; give weights for crops of this size"
+    ):
         begin(larger.build(), larger, tmp_path / "vit.safetensors")
 
 
@@ -163,7 +179,9 @@ def test_other_files_are_refused(tmp_path, content):
 def test_a_header_that_cannot_be_is_refused(tmp_path, wrong):
     from occlupose.networks import weights
 
-    weights.save(network(design()).state_dict(), design().header() | {"part": "whole"} | wrong, tmp_path / "net.safetensors")
+    weights.save(
+        network(design()).state_dict(), design().header() | {"part": "whole"} | wrong, tmp_path / "net.safetensors"
+    )
     with pytest.raises(OccluposeError, match="not readable as weights of an estimator"):
         load(tmp_path / "net.safetensors")
 

@@ -73,7 +73,9 @@ def test_any_number_of_people_is_looked_at_in_batches(saved):
     xy, score = eyes(many)
     assert xy.shape == (2 * BATCH + 1, 3, 2)
     one_by_one = [eyes(many[row : row + 1]) for row in (0, BATCH, 2 * BATCH)]
-    np.testing.assert_allclose(score[[0, BATCH, 2 * BATCH]], np.concatenate([score for _, score in one_by_one]), atol=1e-5)
+    np.testing.assert_allclose(
+        score[[0, BATCH, 2 * BATCH]], np.concatenate([score for _, score in one_by_one]), atol=1e-5
+    )
     xy, score = eyes(many[:0])
     assert xy.shape == (0, 3, 2) and score.shape == (0, 3)
 
@@ -103,7 +105,9 @@ def refused(path):
         HourglassNetwork(path)
     message = str(refusal.value)
     assert (
-        message.startswith(f"{path}: ") and message.endswith("; give a file that `occlupose train keypoints` wrote") and "\n" not in message
+        message.startswith(f"{path}: ")
+        and message.endswith("; give a file that `occlupose train keypoints` wrote")
+        and "\n" not in message
     )
     return message
 
@@ -119,9 +123,15 @@ def test_other_files_are_refused(saved, tmp_path):
 
 
 HEADER = {
-    "format": "occlupose hourglass 1", "skeleton": ARMS.name, "stacks": "2", "width": "8", "depth": "2",
-    "crop_width": "32", "crop_height": "48", "crop_padding": "1.5",
-}  # fmt: skip
+    "format": "occlupose hourglass 1",
+    "skeleton": ARMS.name,
+    "stacks": "2",
+    "width": "8",
+    "depth": "2",
+    "crop_width": "32",
+    "crop_height": "48",
+    "crop_padding": "1.5",
+}
 
 
 @pytest.mark.parametrize(

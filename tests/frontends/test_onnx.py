@@ -17,8 +17,17 @@ from occlupose.media import open_media
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17, CROWDPOSE14
 
-WIDTH, HEIGHT, STRIDE = 96, 128, 4
-CARD = {"licence": "CC0-1.0", "skeleton": "coco17", "width": WIDTH, "height": HEIGHT, "mean": [0, 0, 0], "std": [255, 255, 255]}
+WIDTH = 96
+HEIGHT = 128
+STRIDE = 4
+CARD = {
+    "licence": "CC0-1.0",
+    "skeleton": "coco17",
+    "width": WIDTH,
+    "height": HEIGHT,
+    "mean": [0, 0, 0],
+    "std": [255, 255, 255],
+}
 MOVED = np.stack([np.arange(17), -np.arange(17)], -1)  # of joint j, cells
 
 
@@ -98,16 +107,19 @@ def test_heatmap(heatmap):
     xy, score = network(dots((20.3, 90.6), (24.0, 99.0), (30.9, 85.1)))
     expected = np.array([[20.3, 90.6], [24, 99], [30.9, 85.1]])[:, None] + STRIDE * MOVED
     inside = (expected >= 6).all(-1) & (expected < [WIDTH - 6, HEIGHT - 6]).all(-1)
-    np.testing.assert_allclose(xy[inside], expected[inside], atol=0.35)  # of a cell of 4 px; a parabola is not quite a Gaussian
+    # of a cell of 4 px; a parabola is not quite a Gaussian
+    np.testing.assert_allclose(xy[inside], expected[inside], atol=0.35)
     assert ((score[inside] > 0.8) & (score[inside] <= 1)).all()
     assert network.seconds > 0
 
 
 @pytest.mark.parametrize(
-    ("grid", "expected"), [("stride", (8 * 4, 19 * 4)), ("centres", (33.5, 77.5)), ("corners", (8 * 95 / 23, 19 * 127 / 31))]
+    ("grid", "expected"),
+    [("stride", (8 * 4, 19 * 4)), ("centres", (33.5, 77.5)), ("corners", (8 * 95 / 23, 19 * 127 / 31))],
 )
 def test_heatmap_grids_differ_by_where_a_cell_lies(heatmap, grid, expected):
-    xy, _ = OnnxNetwork(with_card(heatmap, codec="heatmap", grid=grid), threads=1)(dots((33.5, 77.5)))  # cell (8, 19) of 24 x 32
+    # cell (8, 19) of 24 x 32
+    xy, _ = OnnxNetwork(with_card(heatmap, codec="heatmap", grid=grid), threads=1)(dots((33.5, 77.5)))
     np.testing.assert_allclose(xy[0, 0], expected, atol=0.01)
 
 

@@ -13,7 +13,8 @@ def test_similarity_of_regions():
 
 def brute_force(similar, order, threshold):
     """Take the best that is left, strike out all that resemble it, repeat."""
-    left, kept = set(range(len(order))), []
+    left = set(range(len(order)))
+    kept = []
     while left:
         best = min(left, key=lambda row: (-order[row], row))
         kept.append(best)

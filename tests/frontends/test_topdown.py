@@ -16,9 +16,12 @@ STANDING = np.array([*HEAD, *ARMS, *LEGS])
 
 
 class Discs(TopDown):
-    """Finds bright discs of 20 px radius: the detector and the network of a world where that is what people look like."""
+    """Finds bright discs of 20 px radius: the detector and the network of a world where that is what people look
+    like.
+    """
 
-    name, skeleton = "discs", COCO17
+    name = "discs"
+    skeleton = COCO17
     network_seconds = 0.0
 
     def __init__(self, **options):
@@ -32,12 +35,14 @@ class Discs(TopDown):
         for level in np.unique(image[image > 0]):
             y, x = np.nonzero(image == level)
             if any(left <= x.mean() < left + side and top <= y.mean() < top + side for left, top, side in views):
-                found.append([x.mean() + 3, y.mean() - 3, x.mean() + 3, y.mean() - 43])  # rough, as a detector's regions are
+                # rough, as a detector's regions are
+                found.append([x.mean() + 3, y.mean() - 3, x.mean() + 3, y.mean() - 43])
         return np.array(found).reshape(-1, 4)
 
     def estimate(self, picture, regions):
         image = picture.cut(np.eye(3)[:2], *picture.size)[..., 0]
-        centres, presence = [], []
+        centres = []
+        presence = []
         for x, y in regions[:, :2]:
             level = image[int(np.clip(y, 0, image.shape[0] - 1)), int(np.clip(x, 0, image.shape[1] - 1))]
             there = np.nonzero(image == level)
@@ -46,7 +51,9 @@ class Discs(TopDown):
         centre = np.array(centres).reshape(-1, 1, 2)
         xy = centre + 40 * STANDING
         top = centre - np.array([0, 40])
-        return Estimate(xy, np.full(xy.shape[:2], 0.9), np.array(presence), np.concatenate([centre, top], 1).reshape(-1, 4))
+        return Estimate(
+            xy, np.full(xy.shape[:2], 0.9), np.array(presence), np.concatenate([centre, top], 1).reshape(-1, 4)
+        )
 
 
 def frame(index, *discs, width=320, height=240):
@@ -150,9 +157,15 @@ def test_who_is_distinct(people, kept):
 
 
 def test_who_was_followed_for_long_stays():
-    ghost, player = (100, 100, 80, 0.99), (100, 128 - 80, 31, 0.8)
+    ghost = (100, 100, 80, 0.99)
+    player = (100, 128 - 80, 31, 0.8)
     estimate = poses(ghost, player)
-    for ages, kept in (((0, SETTLED), [1, 0]), ((0, SETTLED - 1), [0]), ((SETTLED, SETTLED), [0, 1]), ((SETTLED, 0), [0])):
+    for ages, kept in (
+        ((0, SETTLED), [1, 0]),
+        ((0, SETTLED - 1), [0]),
+        ((SETTLED, SETTLED), [0, 1]),
+        ((SETTLED, 0), [0]),
+    ):
         assert Discs()._distinct(replace(estimate, age=np.array(ages))) == kept
     double = poses((102, 101, 51, 0.9), (100, 100, 50, 0.8))
     assert Discs()._distinct(replace(double, age=np.array([0, SETTLED]))) == [1]
@@ -167,4 +180,9 @@ def test_frames_are_counted_for_each_person():
 
 def test_nobody():
     people = Discs()(frame(0))
-    assert (people.xy.shape, people.score.shape, people.boxes.shape, people.box_score.shape) == ((0, 17, 2), (0, 17), (0, 4), (0,))
+    assert (people.xy.shape, people.score.shape, people.boxes.shape, people.box_score.shape) == (
+        (0, 17, 2),
+        (0, 17),
+        (0, 4),
+        (0,),
+    )

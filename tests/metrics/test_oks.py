@@ -37,13 +37,17 @@ CrowdCOCO = importlib.import_module("xtcocotools.coco").COCO
 CrowdEval = importlib.import_module("xtcocotools.cocoeval").COCOeval
 
 KINDS = ("coco", "ochuman", "crowdpose")
-COCO_DETECTED, COCO_TRUE_BOXES = Protocol("coco", "detected"), Protocol("coco", "ground truth")
+COCO_DETECTED = Protocol("coco", "detected")
+COCO_TRUE_BOXES = Protocol("coco", "ground truth")
 CROWDPOSE_TRUE_BOXES = Protocol("crowdpose", "ground truth")
-OCHUMAN_DETECTED, OCHUMAN_TRUE_BOXES = Protocol("ochuman", "detected"), Protocol("ochuman", "ground truth")
+OCHUMAN_DETECTED = Protocol("ochuman", "detected")
+OCHUMAN_TRUE_BOXES = Protocol("ochuman", "ground truth")
 
 
 def oracle(content, results, path=None):
-    """What the dataset's own evaluator says: pycocotools', or with a path xtcocotools'. -1 is NaN; CrowdPose's last three have 4 digits."""
+    """What the dataset's own evaluator says: pycocotools', or with a path xtcocotools'. -1 is NaN; CrowdPose's last
+    three have 4 digits.
+    """
     results = copy.deepcopy(results)
     with contextlib.redirect_stdout(io.StringIO()), np.errstate(over="ignore"):
         if path is None:
@@ -53,7 +57,9 @@ def oracle(content, results, path=None):
             evaluator = COCOeval(whole, whole.loadRes(results), "keypoints")
         else:
             whole = CrowdCOCO(str(path))
-            evaluator = CrowdEval(whole, whole.loadRes(results), "keypoints_crowd", files.SIGMAS["crowdpose"], use_area=False)
+            evaluator = CrowdEval(
+                whole, whole.loadRes(results), "keypoints_crowd", files.SIGMAS["crowdpose"], use_area=False
+            )
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
@@ -79,7 +85,8 @@ def check(folder, kind, content, results):
         theirs = oracle(content, results, path)
     else:
         for person in content["annotations"]:
-            person.setdefault("area", 0.53 * person["bbox"][2] * person["bbox"][3])  # theirs knows no people without area
+            # theirs knows no people without area
+            person.setdefault("area", 0.53 * person["bbox"][2] * person["bbox"][3])
         theirs = oracle(content, results)
     np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-9)
     return mine
@@ -98,9 +105,11 @@ def check(folder, kind, content, results):
     scores=st.sampled_from([0, 1, 4]),
     damage=st.booleans(),
 )
-def test_figures_are_those_of_the_datasets_own_evaluators(tmp_path_factory, seed, kind, images, large, most, scores, damage):
-    """With ties, more than 20 predictions of a picture, crowds, people without joints, pictures without people; with damage also boxes of
-    no or negative size, areas of 0 and none, and predictions without any joint."""
+def test_figures_are_those_of_the_datasets_own_evaluators(
+    tmp_path_factory, seed, kind, images, large, most, scores, damage
+):
+    """With ties, more than 20 predictions of a picture, crowds, people without joints, pictures without people; with
+    damage also boxes of no or negative size, areas of 0 and none, and predictions without any joint."""
     generator = np.random.default_rng(seed)
     content = files.document(kind, generator, images=images, size=(400, 300) if large else files.SIZE)
     results = files.guesses(kind, content, generator, most=most, scores=scores)
@@ -122,7 +131,9 @@ def test_figures_are_those_of_the_datasets_own_evaluators(tmp_path_factory, seed
 def one_picture(kind, count, seed=0):
     """A picture with that many people, and predictions of them that are exact."""
     generator = np.random.default_rng(seed)
-    people = [files.person(kind, generator, size=(400, 300)) | {"id": number, "image_id": 1} for number in range(1, count + 1)]
+    people = [
+        files.person(kind, generator, size=(400, 300)) | {"id": number, "image_id": 1} for number in range(1, count + 1)
+    ]
     picture = {"id": 1, "file_name": "1.jpg", "width": 400, "height": 300, "crowdIndex": 0.5}
     content = files.document(kind, generator, images=0) | {"images": [picture], "annotations": people}
     results = []
@@ -169,7 +180,12 @@ def test_where_nobody_is_to_be_found_there_is_no_figure(tmp_path, kind):
 
 def test_crowds_take_up_any_number_of_predictions(tmp_path):
     content, results = one_picture("coco", 3)
-    person = content["annotations"][0] | {"bbox": [0, 0, 400, 300], "area": 120000, "num_keypoints": 0, "keypoints": [0] * 51}
+    person = content["annotations"][0] | {
+        "bbox": [0, 0, 400, 300],
+        "area": 120000,
+        "num_keypoints": 0,
+        "keypoints": [0] * 51,
+    }
     wrong = [results[0] | {"keypoints": [200.0, 150.0, 1.0] * 17, "score": 0.9}] * 5
     assert check(tmp_path, "coco", content, results + wrong)[0] == pytest.approx(3 / 8)
     content["annotations"].append(person | {"id": 9, "iscrowd": 0})
@@ -189,7 +205,9 @@ def test_a_person_whose_number_is_0_is_found_too(tmp_path):
 def test_people_of_other_categories_are_nobodys_business(tmp_path):
     content, results = one_picture("coco", 3)
     content["categories"].append({"id": 2, "name": "dog"})
-    content["annotations"].append({"id": 99, "image_id": 1, "category_id": 2, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0})
+    content["annotations"].append(
+        {"id": 99, "image_id": 1, "category_id": 2, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}
+    )
     results.append(results[0] | {"category_id": 2, "score": 0.99})
     assert ours(written(tmp_path, "coco", content), results)[0] == pytest.approx(1)
 
@@ -199,7 +217,9 @@ def test_crowd_levels_are_pictures_by_their_index(tmp_path):
     levels = {1: 0.0, 2: 0.2, 3: 0.8, 4: 1.0}
     content["images"] = [content["images"][0] | {"id": image, "crowdIndex": level} for image, level in levels.items()]
     people = content["annotations"]
-    content["annotations"] = [person | {"id": 10 * image + person["id"], "image_id": image} for image in levels for person in people]
+    content["annotations"] = [
+        person | {"id": 10 * image + person["id"], "image_id": image} for image in levels for person in people
+    ]
     for image, figures in ((1, (1, 0, 0)), (2, (0, 1, 0)), (3, (0, 0, 0.5)), (4, (0, 0, 0.5))):
         mine = check(tmp_path, "crowdpose", content, [result | {"image_id": image} for result in results])
         np.testing.assert_allclose(mine[-3:], figures, atol=0.01)
@@ -247,7 +267,10 @@ def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
     mine = {scores.stratum: scores for scores in evaluate_strata(everybody, results, by)}
     limb = np.isin(everybody.skeleton.joints, LIMB_JOINTS)
     hidden = [person["keypoints"][2::3].count(1) for person in content["annotations"]]
-    cases = {name: lambda n, v, low=low, high=high: (v > 0) & (low <= hidden[n] <= high) for name, (low, high) in HIDDEN.items()}
+    cases = {
+        name: lambda n, v, low=low, high=high: (v > 0) & (low <= hidden[n] <= high)
+        for name, (low, high) in HIDDEN.items()
+    }
     cases |= {"visible joints": lambda n, v: v == 2, "hidden joints": lambda n, v: v == 1}
     cases |= {"visible limb joints": lambda n, v: (v == 2) & limb, "hidden limb joints": lambda n, v: (v == 1) & limb}
     assert set(mine) == {"all", *cases}
@@ -270,7 +293,8 @@ def test_joints_are_scored_by_their_state(tmp_path):
     everybody = truth(written(tmp_path, "coco", content))
     for state, right, wrong in ((1, "visible joints", "hidden joints"), (2, "hidden joints", "visible joints")):
         mine = {
-            scores.stratum: scores["AP"] for scores in evaluate_strata(everybody, moved(exact, everybody.state == state), COCO_DETECTED)
+            scores.stratum: scores["AP"]
+            for scores in evaluate_strata(everybody, moved(exact, everybody.state == state), COCO_DETECTED)
         }
         assert mine[right] == pytest.approx(1) and mine[wrong] < 0.1 and mine["all"] < 0.7
 
@@ -297,7 +321,12 @@ def test_people_of_other_strata_are_neither_right_nor_wrong(tmp_path):
 def test_everybody_is_in_one_stratum_of_people(tmp_path):
     everybody = truth(written(tmp_path, "coco", files.document("coco", np.random.default_rng(5), images=12)))
     scores = {each.stratum: each.people for each in evaluate_strata(everybody, [], COCO_DETECTED)}
-    assert sum(scores[name] for name in HIDDEN) == scores["all"] == ((everybody.labelled > 0) & ~everybody.crowd).sum() > 10
+    assert (
+        sum(scores[name] for name in HIDDEN)
+        == scores["all"]
+        == ((everybody.labelled > 0) & ~everybody.crowd).sum()
+        > 10
+    )
     assert (everybody.state == 1).any() and all((part.id == everybody.id).all() for part in strata(everybody).values())
 
 
@@ -310,7 +339,9 @@ def test_boxes_and_areas_that_nobody_gives_do_not_depend_on_the_stratum(tmp_path
     chosen = np.arange(6) < 3
     assert evaluate(everybody, exact, COCO_DETECTED)["AP"] == pytest.approx(1)
     results = [result | {"score": 0.4 if own else 0.9} for result, own in zip(exact, chosen, strict=True)]
-    scores = evaluate(with_people(everybody, chosen), moved(results, ~chosen[:, None] & (everybody.state > 0), by=2), COCO_DETECTED)
+    scores = evaluate(
+        with_people(everybody, chosen), moved(results, ~chosen[:, None] & (everybody.state > 0), by=2), COCO_DETECTED
+    )
     assert scores["AP"] == pytest.approx(1) and scores.people == 3
 
 
@@ -328,7 +359,9 @@ def test_people_who_do_not_count_do_not_count_in_strata(tmp_path):
 
 def result(seed, image=1, joints=17, **changes):
     generator = np.random.default_rng(seed)
-    return Result(**{"image": image, "xy": generator.uniform(0, 100, (joints, 2)), "score": generator.random(joints)} | changes)
+    return Result(
+        **{"image": image, "xy": generator.uniform(0, 100, (joints, 2)), "score": generator.random(joints)} | changes
+    )
 
 
 def test_a_persons_score_is_the_boxes_times_the_mean_of_sure_joints():
@@ -338,7 +371,8 @@ def test_a_persons_score_is_the_boxes_times_the_mean_of_sure_joints():
 
 def naive(people, sigmas, most):
     """Suppression as a loop over pairs, as one writes it down first."""
-    left, kept = sorted(range(len(people)), key=lambda number: -people[number].person), []
+    left = sorted(range(len(people)), key=lambda number: -people[number].person)
+    kept = []
     for number in left:
         similar = []
         for other in kept:
@@ -359,7 +393,9 @@ def test_nobody_is_there_twice(seed, most):
         first = result(int(generator.integers(1000)), area=float(generator.uniform(1000, 9000)))
         for _ in range(generator.integers(1, 5)):
             xy = first.xy + generator.normal(0, generator.choice([0, 1, 4, 9]), (17, 2))
-            people.append(Result(1, xy, generator.random(17), float(generator.random()), first.area * generator.uniform(0.7, 1.4)))
+            people.append(
+                Result(1, xy, generator.random(17), float(generator.random()), first.area * generator.uniform(0.7, 1.4))
+            )
     sigmas = files.SIGMAS["coco"]
     columns = (np.array([getattr(person, name) for person in people]) for name in ("xy", "person", "area"))
     assert suppressed(*columns, sigmas, most=most).tolist() == naive(people, sigmas, most)
@@ -369,7 +405,9 @@ def test_predictions_are_finished_picture_by_picture(tmp_path):
     everybody = truth(written(tmp_path, "coco", one_picture("coco", 2)[0]))
     people = [result(1, box=0.5), result(1, box=0.9), result(2), result(1, image=7, box=0.4)]
     entries = finished(people, everybody)
-    assert [(entry["image_id"], entry["score"]) for entry in entries if entry["image_id"] == 7] == [(7, people[3].person)]
+    assert [(entry["image_id"], entry["score"]) for entry in entries if entry["image_id"] == 7] == [
+        (7, people[3].person)
+    ]
     assert [entry["score"] for entry in entries[:2]] == sorted((people[1].person, people[2].person), reverse=True)
     assert len(entries) == 3 and entries[2]["keypoints"][:3] == [*people[3].xy[0], people[3].score[0]]
     json.dumps(entries)
@@ -401,7 +439,11 @@ def test_protocols_are_named_by_whose_boxes_they_are_of(tmp_path):
         ([{"image_id": 9}], COCO_DETECTED, r"prediction 0 has image 9, which"),
         ([{"score": float("nan")}], COCO_DETECTED, r"prediction 0 is not finite"),
         ([{"keypoints": [float("inf")] * 51}], COCO_DETECTED, r"prediction 0 is not finite"),
-        ([{"keypoints": [1.0] * 48}], COCO_DETECTED, r"prediction 0 has keypoints of shape \(48,\); it has x, y and score of 17 joints"),
+        (
+            [{"keypoints": [1.0] * 48}],
+            COCO_DETECTED,
+            r"prediction 0 has keypoints of shape \(48,\); it has x, y and score of 17 joints",
+        ),
         ([{"keypoints": "joints"}], COCO_DETECTED, r"prediction 0 cannot be read \("),
         ([{"score": None}], COCO_DETECTED, r"prediction 0 cannot be read \("),
         ([None], COCO_DETECTED, r"prediction 0 has no 'image_id'; it has image_id, category_id, keypoints and score"),

@@ -36,13 +36,17 @@ RESCALING = [pytest.param(protocol, id=protocol.name) for protocol in ALL if pro
 
 
 def frame(protocol, xyz, predicted=None, *, xy=None, score=None, hidden=None, sequence=""):
-    """A picture of MUPOTS17 people, in the protocol's skeleton; by default predicted as they are, and seen where they are."""
+    """A picture of MUPOTS17 people, in the protocol's skeleton; by default predicted as they are, and seen where they
+    are.
+    """
     predicted = xyz if predicted is None else predicted
     joints = [MUPOTS17.index(joint)[0] for joint in protocol.skeleton.joints]
     seen = WIDE.project(predicted) if xy is None else xy
     score = np.ones(len(predicted)) if score is None else np.array(score, float)
     hidden = None if hidden is None else hidden[:, joints]
-    return Frame(xyz[:, joints], WIDE.project(xyz)[:, joints], predicted[:, joints], seen[:, joints], score, hidden, sequence)
+    return Frame(
+        xyz[:, joints], WIDE.project(xyz)[:, joints], predicted[:, joints], seen[:, joints], score, hidden, sequence
+    )
 
 
 def people(count=3, seed=0):
@@ -102,7 +106,9 @@ def test_python_ports_keep_the_true_ray_and_the_predicted_depth():
     assert sideways.pooled()["MPJPE_abs"] == pytest.approx(0, abs=1e-5)
     behind = errors(frame(PYPORT, xyz, xyz + np.array([0, 0, 0.3])), PYPORT)
     root = xyz[:, MUPOTS17.index("pelvis")[0]]
-    np.testing.assert_allclose(behind.absolute, np.repeat(300 * np.linalg.norm(root / root[:, 2:], axis=-1)[:, None], 14, 1), rtol=1e-6)
+    np.testing.assert_allclose(
+        behind.absolute, np.repeat(300 * np.linalg.norm(root / root[:, 2:], axis=-1)[:, None], 14, 1), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("protocol", RESCALING)
@@ -121,7 +127,9 @@ def test_a_skeleton_of_another_size_is_wrong_where_they_are_not():
     xyz = people()
     scores = report(CROWD, frame(CROWD, xyz, stretched(xyz, 1.5), xy=WIDE.project(xyz))).pooled()
     sizes = np.linalg.norm(xyz - xyz[:, [14]], axis=-1)[:, [MUPOTS17.index(joint)[0] for joint in SCORED]]
-    assert scores["MPJPE"] == pytest.approx(500 * sizes.mean()) and scores["PCK"] == pytest.approx((500 * sizes < 150).mean())
+    assert scores["MPJPE"] == pytest.approx(500 * sizes.mean()) and scores["PCK"] == pytest.approx(
+        (500 * sizes < 150).mean()
+    )
     assert scores["PA-MPJPE"] == pytest.approx(0, abs=1e-6)
 
 
@@ -129,7 +137,9 @@ def test_a_skeleton_of_another_size_is_wrong_where_they_are_not():
 def test_the_order_of_predictions_does_not_matter(protocol):
     xyz = people(4)
     predicted = xyz + np.random.default_rng(2).normal(0, 0.05, xyz.shape)
-    one, other = (report(protocol, frame(protocol, xyz, predicted[order])).pooled() for order in ([0, 1, 2, 3], [2, 0, 3, 1]))
+    one, other = (
+        report(protocol, frame(protocol, xyz, predicted[order])).pooled() for order in ([0, 1, 2, 3], [2, 0, 3, 1])
+    )
     assert one.values == pytest.approx(other.values, nan_ok=True)
 
 
@@ -147,7 +157,8 @@ def test_who_is_missed_counts_among_all_people_only(protocol):
     # people not alike enough for the ports to give two of them the same prediction
     xyz[3] = np.random.default_rng(3).normal(0, 1.5, xyz[3].shape) + xyz[3]
     found = report(protocol, frame(protocol, xyz, xyz[:3], hidden=np.eye(4, 17, dtype=bool)))
-    everybody, matched = found.pooled(), found.pooled(True)
+    everybody = found.pooled()
+    matched = found.pooled(True)
     assert (everybody.people, matched.people, found.found) == (4, 3, 3)
     for column in ("PCK", "PCK_abs", "PCK_vis", *GROUPS):
         assert matched[column] == 1, column
@@ -161,7 +172,10 @@ def test_who_is_missed_counts_among_all_people_only(protocol):
 def test_predictions_of_nobody_cost_only_the_precision_of_the_root(protocol):
     xyz = people(2)
     others = np.concatenate([xyz, people(3, 9) + np.array([30.0, 30, 0])])
-    clean, noisy = (report(protocol, frame(protocol, xyz, some, score=[0.5] * 2 + [0.9] * (len(some) - 2))) for some in (xyz, others))
+    clean, noisy = (
+        report(protocol, frame(protocol, xyz, some, score=[0.5] * 2 + [0.9] * (len(some) - 2)))
+        for some in (xyz, others)
+    )
     assert clean.pooled().values == pytest.approx(noisy.pooled().values, nan_ok=True)
     assert clean.root_ap == 1 and noisy.root_ap == pytest.approx(2 / 5)
 
@@ -219,7 +233,14 @@ def test_the_edge_of_40_px(pixels, near, axis):
 def test_the_top_of_the_head_and_the_pelvis_match_nobody():
     xyz = people(1)
     away = WIDE.project(xyz) + 200
-    for joint, matched in (("head_top", False), ("pelvis", False), ("spine", False), ("head", False), ("neck", True), ("left_ankle", True)):
+    for joint, matched in (
+        ("head_top", False),
+        ("pelvis", False),
+        ("spine", False),
+        ("head", False),
+        ("neck", True),
+        ("left_ankle", True),
+    ):
         xy = away.copy()
         xy[:, MUPOTS17.index(joint)] -= 200
         assert errors(frame(OFFICIAL, xyz, xyz, xy=xy), OFFICIAL).matched[0] == matched, joint
@@ -243,22 +264,33 @@ def test_python_ports_match_by_shape_and_may_match_twice():
     xyz = people(2)
     turned = xyz[:1] @ np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]) * 2 + 7
     assert match_fit(xyz[:1], turned).tolist() == [0]
-    assert match_fit(np.stack([xyz[0], xyz[0] + 3]), np.stack([xyz[1] * 0 + np.eye(17, 3), turned[0]])).tolist() == [1, 1]
+    assert match_fit(np.stack([xyz[0], xyz[0] + 3]), np.stack([xyz[1] * 0 + np.eye(17, 3), turned[0]])).tolist() == [
+        1,
+        1,
+    ]
     assert match_fit(xyz, xyz[:0]).tolist() == [-1, -1] and match_fit(xyz[:0], xyz).tolist() == []
     far = xyz[:1].copy()
     far[0] = np.random.default_rng(0).normal(0, 1, (17, 3))
     error = 1000 * np.linalg.norm(procrustes(far, xyz[:1]) - xyz[:1], axis=-1).mean()
-    assert match_fit(xyz[:1], far, error + 0.1).tolist() == [0] and match_fit(xyz[:1], far, error - 0.1).tolist() == [-1]
+    assert match_fit(xyz[:1], far, error + 0.1).tolist() == [0] and match_fit(xyz[:1], far, error - 0.1).tolist() == [
+        -1
+    ]
     assert match_fit(xyz[:1], np.full((1, 17, 3), np.nan)).tolist() == [-1]
 
 
 @pytest.mark.parametrize(
     ("truth", "said", "right"),
     [
-        ([3.0, 5.0], [3.0, 3.1], 2), ([3.0, 5.0], [3.1, 3.0], 1), ([3.0, 3.2], [3.2, 3.0], 2), ([3.0, 3.2], [3.4, 3.0], 1),
-        ([3.0, 3.4], [3.2, 3.0], 1), ([3.0, 5.0], [3.0, np.nan], 0), ([4.0, 4.0], [4.0, 4.0], 2), ([4.0, 4.0], [4.0, 4.5], 1),
+        ([3.0, 5.0], [3.0, 3.1], 2),
+        ([3.0, 5.0], [3.1, 3.0], 1),
+        ([3.0, 3.2], [3.2, 3.0], 2),
+        ([3.0, 3.2], [3.4, 3.0], 1),
+        ([3.0, 3.4], [3.2, 3.0], 1),
+        ([3.0, 5.0], [3.0, np.nan], 0),
+        ([4.0, 4.0], [4.0, 4.0], 2),
+        ([4.0, 4.0], [4.0, 4.5], 1),
     ],
-)  # fmt: skip
+)
 def test_order_in_depth(truth, said, right):
     assert ordered(np.array(truth), np.array(said)).tolist() == [right]
 
@@ -281,7 +313,8 @@ def test_a_root_is_found_once_by_the_best():
 
 
 def test_average_precision_by_hand():
-    score, hits = np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, True, False])
+    score = np.array([0.9, 0.8, 0.7, 0.6])
+    hits = np.array([True, False, True, False])
     assert average_precision(score, hits, 2) == pytest.approx((1 + 2 / 3) / 2)
     assert average_precision(score[::-1], hits[::-1], 4) == pytest.approx((1 + 2 / 3) / 4)
     assert average_precision(-score, hits, 2) == pytest.approx((1 / 2 + 1 / 2) / 2)
@@ -298,22 +331,36 @@ def test_a_joint_that_is_not_predicted_is_wrong_and_has_an_error_by_the_protocol
     hidden[:, MUPOTS17.index("left_wrist", "right_wrist")] = True
     for protocol, error, hidden_error in ((SMAP15, 160 / 14, 80), (OFFICIAL, 160 / 14, 80), (CROWD, 0, 0)):
         scores = report(protocol, frame(protocol, xyz, predicted, xy=WIDE.project(xyz), hidden=hidden)).pooled(True)
-        assert scores["PCK"] == pytest.approx(13 / 14) and scores["wrist"] == 0.5 and scores["PCK_occ"] == 0.5 and scores["PCK_vis"] == 1
+        assert (
+            scores["PCK"] == pytest.approx(13 / 14)
+            and scores["wrist"] == 0.5
+            and scores["PCK_occ"] == 0.5
+            and scores["PCK_vis"] == 1
+        )
         assert scores["predicted"] == pytest.approx(13 / 14)
-        assert scores["MPJPE"] == pytest.approx(error, abs=1e-6) and scores["MPJPE_occ"] == pytest.approx(hidden_error, abs=1e-6)
+        assert scores["MPJPE"] == pytest.approx(error, abs=1e-6) and scores["MPJPE_occ"] == pytest.approx(
+            hidden_error, abs=1e-6
+        )
 
 
 def test_a_prediction_without_a_pelvis_is_relative_to_nothing():
     xyz = people(2)
     found = report(CROWD, frame(CROWD, xyz, moved(xyz, "pelvis", (np.nan, 0, 0)), xy=WIDE.project(xyz)))
-    assert found.found == 2 and found.pooled(True)["PCK"] == 0 and found.pooled(True)["PCK_abs"] == 1 and found.root_ap == 0
+    assert (
+        found.found == 2
+        and found.pooled(True)["PCK"] == 0
+        and found.pooled(True)["PCK_abs"] == 1
+        and found.root_ap == 0
+    )
 
 
 def test_a_joint_without_a_truth_does_not_count():
     xyz = people(2)
     unknown = moved(xyz, "left_wrist", (np.nan, 0, 0))
     scores = report(CROWD, frame(CROWD, unknown, moved(xyz, "right_wrist", (0, 400, 0)), xy=WIDE.project(xyz))).pooled()
-    assert scores["PCK"] == pytest.approx(12 / 13) and scores["wrist"] == 0 and scores["MPJPE"] == pytest.approx(400 / 13)
+    assert (
+        scores["PCK"] == pytest.approx(12 / 13) and scores["wrist"] == 0 and scores["MPJPE"] == pytest.approx(400 / 13)
+    )
     rootless = report(CROWD, frame(CROWD, moved(xyz, "pelvis", np.full(3, np.nan)), xyz)).pooled()
     assert math.isnan(rootless["PCK"]) and rootless["PCK_abs"] == 1 and math.isnan(rootless["PCOD"])
 
@@ -336,12 +383,19 @@ def test_the_spine_matters_to_official_alone():
     xyz = people()
     bent = moved(xyz, "spine", (600, 0, 0))
     seen = WIDE.project(xyz)
-    of = {protocol.name: report(protocol, frame(protocol, xyz, bent, xy=seen)).pooled() for protocol in (OFFICIAL, SMAP15)}
+    of = {
+        protocol.name: report(protocol, frame(protocol, xyz, bent, xy=seen)).pooled() for protocol in (OFFICIAL, SMAP15)
+    }
     assert of["smap15"]["MPJPE"] == pytest.approx(0, abs=1e-6) and of["official"]["MPJPE"] > 20
 
 
 def test_thresholds_of_the_auc():
-    assert OFFICIAL.thresholds.tolist() == SMAP15.thresholds.tolist() == CROWD.thresholds.tolist() == list(range(0, 151, 5))
+    assert (
+        OFFICIAL.thresholds.tolist()
+        == SMAP15.thresholds.tolist()
+        == CROWD.thresholds.tolist()
+        == list(range(0, 151, 5))
+    )
     assert PYPORT.thresholds.tolist() == list(range(0, 200, 5))
     xyz = people(1)
     seen = WIDE.project(xyz)
@@ -357,7 +411,10 @@ def test_python_ports_hang_joints_on_the_parents_of_others():
     assert PYPORT.bones[:4] == (("spine", "neck"), ("neck", "spine"), ("head_top", "neck"), ("head", "right_shoulder"))
     assert dict(PYPORT.bones)["left_ankle"] == "pelvis" and dict(OFFICIAL.bones)["left_ankle"] == "left_knee"
     assert OFFICIAL.bones[:4] == (("spine", "pelvis"), ("neck", "spine"), ("head_top", "neck"), ("head", "neck"))
-    assert SMAP15.bones[:3] == (("neck", "pelvis"), ("head_top", "neck"), ("right_shoulder", "neck")) and len(SMAP15.bones) == 14
+    assert (
+        SMAP15.bones[:3] == (("neck", "pelvis"), ("head_top", "neck"), ("right_shoulder", "neck"))
+        and len(SMAP15.bones) == 14
+    )
     assert (OFFICIAL.universal, SMAP15.universal, PYPORT.universal, CROWD.universal) == (True, True, False, False)
     assert [protocol.rescales for protocol in ALL] == [True, True, True, False]
 
@@ -378,8 +435,16 @@ def test_all_sequences_count_the_same_in_their_mean():
         frame(CROWD, xyz[:0], sequence="c"),
     ]
     found = report(CROWD, *frames)
-    assert found.pooled()["PCK"] == 0.75 and found.over_sequences()["PCK"] == 0.5 and found.over_sequences(True)["PCK"] == 1
-    assert found.sequences == ["a", "b", "c"] and found.pooled(sequences=["a"])["PCK"] == 1 and found.pooled(sequences=["b"])["PCK"] == 0
+    assert (
+        found.pooled()["PCK"] == 0.75
+        and found.over_sequences()["PCK"] == 0.5
+        and found.over_sequences(True)["PCK"] == 1
+    )
+    assert (
+        found.sequences == ["a", "b", "c"]
+        and found.pooled(sequences=["a"])["PCK"] == 1
+        and found.pooled(sequences=["b"])["PCK"] == 0
+    )
     assert found.pooled(sequences=["a", "b"]).people == 4 and found.over_sequences().people == 4
 
 
@@ -403,17 +468,22 @@ def test_mpi15_people_in_the_order_of_mpi15():
 def test_a_second_computation_agrees(name, seed):
     generator = np.random.default_rng(seed)
     protocol = PROTOCOLS[name]
-    pictures, frames = [], []
+    pictures = []
+    frames = []
     for _ in range(6):
         xyz = crowd(generator, int(generator.integers(1, 5)))
         kept = generator.permutation(len(xyz))[: generator.integers(1, len(xyz) + 2)]
         predicted = np.concatenate([xyz[kept], crowd(generator, 1)])
-        predicted = predicted * generator.uniform(0.95, 1.05, (len(predicted), 1, 1)) + generator.normal(0, 0.06, predicted.shape)
+        predicted = predicted * generator.uniform(0.95, 1.05, (len(predicted), 1, 1)) + generator.normal(
+            0, 0.06, predicted.shape
+        )
         xy = WIDE.project(predicted) + generator.normal(0, 15, (len(predicted), 17, 2))
-        hidden, score = generator.random((len(xyz), 17)) < 0.4, generator.random(len(predicted))
+        hidden = generator.random((len(xyz), 17)) < 0.4
+        score = generator.random(len(predicted))
         pictures.append((1000 * xyz, WIDE.project(xyz), 1000 * predicted, xy, hidden, score))
         frames.append(frame(protocol, xyz, predicted, xy=xy, hidden=hidden, score=score))
-    found, second = report(protocol, *frames), by_hand(pictures, name)
+    found = report(protocol, *frames)
+    second = by_hand(pictures, name)
     assert found.root_ap == pytest.approx(second["root"])
     for people, matched in (("all", False), ("matched", True)):
         scores = found.pooled(matched)
@@ -429,9 +499,11 @@ def test_a_second_computation_agrees(name, seed):
 @given(st.integers(0, 10**6), st.integers(0, 4), st.integers(0, 4), st.sampled_from(ALL))
 def test_figures_keep_their_bounds(seed, truths, predictions, protocol):
     generator = np.random.default_rng(seed)
-    xyz, predicted = crowd(generator, truths), crowd(generator, predictions)
+    xyz = crowd(generator, truths)
+    predicted = crowd(generator, predictions)
     found = report(protocol, frame(protocol, xyz, predicted, hidden=generator.random((truths, 17)) < 0.5))
-    everybody, matched = found.pooled(), found.pooled(True)
+    everybody = found.pooled()
+    matched = found.pooled(True)
     for scores in (everybody, matched):
         for column in ("PCK", "AUC", "PCK_abs", "PCK_occ", "PCK_vis", "PCOD", "predicted"):
             assert math.isnan(scores[column]) or 0 <= scores[column] <= 1

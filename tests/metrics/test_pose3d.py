@@ -30,8 +30,10 @@ def test_errors_are_distances():
 
 
 def test_missing_joints_have_no_error():
-    truth, predicted = poses(), poses(1)
-    truth[3], predicted[5, 1] = np.nan, np.nan
+    truth = poses()
+    predicted = poses(1)
+    truth[3] = np.nan
+    predicted[5, 1] = np.nan
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(joint_errors(predicted, truth))), [3, 5])
 
 
@@ -58,9 +60,11 @@ def test_a_mirror_image_does_not_fit(seed):
 @settings(max_examples=60)
 @given(SEEDS, st.integers(3, 20))
 def test_the_fit_is_that_of_scipy(seed, joints):
-    truth, predicted = poses(seed, (joints, 3)), poses(seed + 1, (joints, 3))
+    truth = poses(seed, (joints, 3))
+    predicted = poses(seed + 1, (joints, 3))
     fitted = procrustes(predicted, truth)
-    mean_p, mean_t = predicted.mean(0), truth.mean(0)
+    mean_p = predicted.mean(0)
+    mean_t = truth.mean(0)
     rotation, _ = Rotation.align_vectors(truth - mean_t, predicted - mean_p)
     turned = rotation.apply(predicted - mean_p)
     scale = (turned * (truth - mean_t)).sum() / (turned**2).sum()
@@ -80,18 +84,22 @@ def test_where_scipy_needs_no_mirror_the_error_is_its_disparity(seed):
 @settings(max_examples=60)
 @given(SEEDS)
 def test_no_other_motion_fits_better(seed):
-    truth, predicted = poses(seed), poses(seed + 1)
+    truth = poses(seed)
+    predicted = poses(seed + 1)
     best = procrustes(predicted, truth)
     squared = (joint_errors(best, truth) ** 2).sum()
     random = np.random.default_rng(seed)
     for size in (1e-3, 0.1):
         turn = Rotation.from_rotvec(random.normal(0, size, 3))
-        other = turn.apply(best - best.mean(0)) * (1 + random.normal(0, size)) + best.mean(0) + random.normal(0, size, 3)
+        other = (
+            turn.apply(best - best.mean(0)) * (1 + random.normal(0, size)) + best.mean(0) + random.normal(0, size, 3)
+        )
         assert (joint_errors(other, truth) ** 2).sum() >= squared
 
 
 def test_each_pose_is_fitted_by_itself():
-    truth, predicted = poses(shape=(3, 2, 17, 3)), poses(1, shape=(3, 2, 17, 3))
+    truth = poses(shape=(3, 2, 17, 3))
+    predicted = poses(1, shape=(3, 2, 17, 3))
     fitted = procrustes(predicted, truth)
     assert fitted.shape == truth.shape
     for index in np.ndindex(3, 2):
@@ -101,10 +109,12 @@ def test_each_pose_is_fitted_by_itself():
 
 @given(SEEDS)
 def test_joints_that_are_missing_do_not_count(seed):
-    truth, predicted = poses(seed), poses(seed + 1)
+    truth = poses(seed)
+    predicted = poses(seed + 1)
     known = np.arange(17) > 5
     expected = procrustes(predicted[known], truth[known])
-    truth[:3], predicted[2:6] = np.nan, np.nan
+    truth[:3] = np.nan
+    predicted[2:6] = np.nan
     fitted = procrustes(predicted, truth)
     np.testing.assert_allclose(fitted[known], expected, atol=1e-9)
     assert np.isfinite(fitted[:2]).all()  # predicted, though nobody knows the truth
@@ -126,16 +136,19 @@ def test_single_precision_far_from_the_origin_is_enough():
 def by_hand(predicted, truth, fps):
     """The measures' means of a motion without gaps, written down anew: loops, and scipy for the rotation."""
     errors = {name: [] for name in MEASURES}
-    p, t = predicted - predicted[:, :1], truth - truth[:, :1]
+    p = predicted - predicted[:, :1]
+    t = truth - truth[:, :1]
     for frame in range(len(t)):
         errors["mpjpe"] += [np.sqrt(((a - b) ** 2).sum()) for a, b in zip(p[frame], t[frame], strict=True)]
         scale = np.vdot(p[frame], t[frame]) / np.vdot(p[frame], p[frame])
         errors["n_mpjpe"] += [np.sqrt(((scale * a - b) ** 2).sum()) for a, b in zip(p[frame], t[frame], strict=True)]
-        a, b = p[frame] - p[frame].mean(0), t[frame] - t[frame].mean(0)
+        a = p[frame] - p[frame].mean(0)
+        b = t[frame] - t[frame].mean(0)
         turn, size = orthogonal_procrustes(a, b)
         if np.linalg.det(turn) < 0:  # scipy mirrors; the best rotation turns the weakest direction back
             u, s, vt = np.linalg.svd(a.T @ b)
-            turn, size = u @ np.diag([1, 1, -1]) @ vt, s[0] + s[1] - s[2]
+            turn = u @ np.diag([1, 1, -1]) @ vt
+            size = s[0] + s[1] - s[2]
         fitted = size / (a**2).sum() * a @ turn
         errors["p_mpjpe"] += [np.sqrt(((x - y) ** 2).sum()) for x, y in zip(fitted, b, strict=True)]
         if frame:
@@ -148,8 +161,11 @@ def by_hand(predicted, truth, fps):
 @settings(max_examples=40)
 @given(SEEDS, st.integers(2, 6))
 def test_the_measures_are_those_of_a_second_computation(seed, frames):
-    truth, predicted = poses(seed, (frames, 17, 3)), poses(seed + 1, (frames, 17, 3))
-    np.testing.assert_allclose(np.nanmean(measures(predicted, truth, 50), (1, 2)), by_hand(predicted, truth, 50), atol=1e-6)
+    truth = poses(seed, (frames, 17, 3))
+    predicted = poses(seed + 1, (frames, 17, 3))
+    np.testing.assert_allclose(
+        np.nanmean(measures(predicted, truth, 50), (1, 2)), by_hand(predicted, truth, 50), atol=1e-6
+    )
 
 
 def test_known_predictions_have_known_errors():
@@ -176,7 +192,8 @@ def test_known_predictions_have_known_errors():
 @settings(max_examples=30)
 @given(SEEDS)
 def test_no_other_scale_fits_better(seed):
-    truth, predicted = poses(seed), poses(seed + 1)
+    truth = poses(seed)
+    predicted = poses(seed + 1)
     squared = (joint_errors(rescaled(predicted, truth), truth) ** 2).sum()
     for scale in np.linspace(-2, 2, 41):
         assert (joint_errors(scale * predicted, truth) ** 2).sum() >= squared - 1e-12
@@ -184,7 +201,8 @@ def test_no_other_scale_fits_better(seed):
 
 
 def test_what_is_missing_is_not_measured_and_does_not_count():
-    truth, predicted = poses(shape=(4, 17, 3)), poses(1, (4, 17, 3))
+    truth = poses(shape=(4, 17, 3))
+    predicted = poses(1, (4, 17, 3))
     predicted[2, 5] = np.nan
     errors = measures(predicted, truth, 50)
     missing = np.isnan(errors)
@@ -192,15 +210,21 @@ def test_what_is_missing_is_not_measured_and_does_not_count():
     assert missing[3:, 0].all() and missing[3:, 2:4, 5].all() and missing[3:].sum() == 2 * (17 + 2)
     known = np.delete(np.arange(17), 5)
     np.testing.assert_allclose(errors[:, 2, known], measures(predicted[:, known], truth[:, known], 50)[:, 2])
-    assert measures(truth[:1], truth[:1], 50).shape == (5, 1, 17) and measures(truth[:0], truth[:0], 50).shape == (5, 0, 17)
+    assert measures(truth[:1], truth[:1], 50).shape == (5, 1, 17) and measures(truth[:0], truth[:0], 50).shape == (
+        5,
+        0,
+        17,
+    )
 
 
 def test_a_report_has_both_means_and_keeps_the_occluded_apart():
     report = Report(H36M17)
     wrist, knee = H36M17.index("left_wrist", "left_knee")
-    long, short = np.full((5, 30, 17), 2.0), np.full((5, 10, 17), 6.0)
+    long = np.full((5, 30, 17), 2.0)
+    short = np.full((5, 10, 17), 6.0)
     states = np.full((30, 17), VISIBLE, np.uint8)
-    states[:15, wrist], long[:, :15, wrist] = OCCLUDED, 10
+    states[:15, wrist] = OCCLUDED
+    long[:, :15, wrist] = 10
     report.add("Walking", long[:, :10], states[:10])
     report.add("Walking", long[:, 10:], states[10:])
     report.add("Sitting", short, np.full((10, 17), VISIBLE, np.uint8))
@@ -216,7 +240,10 @@ def test_a_report_has_both_means_and_keeps_the_occluded_apart():
     np.testing.assert_allclose(report.mean("Walking", state=VISIBLE), 2)
     np.testing.assert_allclose(report.mean(joint="left_wrist"), (15 * 10 + 15 * 2 + 20 * 6) / 50)
     np.testing.assert_allclose(report.mean(joint="left_knee"), (30 * 2 + 10 * 6) / 40)
-    assert np.isnan(report.mean("Eating", joint="left_knee")).all() and np.isnan(report.mean("Sitting", state=OCCLUDED)).all()
+    assert (
+        np.isnan(report.mean("Eating", joint="left_knee")).all()
+        and np.isnan(report.mean("Sitting", state=OCCLUDED)).all()
+    )
     assert report.share(OCCLUDED) == pytest.approx(15 / 840) and report.share(VISIBLE) == pytest.approx(825 / 840)
     assert report.scored("left_knee") and not Report(H36M17).scored("left_knee")
 

@@ -84,7 +84,10 @@ def mm_hrnet(width, *, multiscale):
                 channels = width << branch
                 for block in range(4):
                     for convolution in (1, 2):
-                        yield f"stage{stage}.{module}.branches.{branch}.{block}.conv{convolution}.weight", (channels, channels, 3, 3)
+                        yield (
+                            f"stage{stage}.{module}.branches.{branch}.{block}.conv{convolution}.weight",
+                            (channels, channels, 3, 3),
+                        )
                         yield from norm(f"stage{stage}.{module}.branches.{branch}.{block}.bn{convolution}", channels)
             for target in range(stage if multiscale or (stage, module) != (4, 2) else 1):
                 for source in range(stage):
@@ -122,7 +125,10 @@ VIT = {
 def vit_names(depth, project):
     """Of a transformer's parts, as the project has them, and ours."""
     mm = project == "mmpose"
-    names = {f"patch_embed.{'projection' if mm else 'proj'}.{what}": f"backbone.patch_embed.proj.{what}" for what in ("weight", "bias")}
+    names = {
+        f"patch_embed.{'projection' if mm else 'proj'}.{what}": f"backbone.patch_embed.proj.{what}"
+        for what in ("weight", "bias")
+    }
     for block in range(depth):
         for timm, mmpretrain in VIT.items():
             for what in ("weight", "bias"):
@@ -141,7 +147,8 @@ def vitpose():
     torch.manual_seed(0)
     network = randomised(build("vitpose_s", crop=CROP))
     with torch.no_grad():
-        network.backbone.pos_embed.copy_((network.backbone.pos_embed * 1024).round() / 1024)  # sums of such numbers are exact
+        # sums of such numbers are exact
+        network.backbone.pos_embed.copy_((network.backbone.pos_embed * 1024).round() / 1024)
     return network
 
 
@@ -165,13 +172,19 @@ def small():
 
 def shapes(network, part):
     return {
-        name.removeprefix(f"{part}."): tuple(value.shape) for name, value in network.state_dict().items() if name.startswith(f"{part}.")
+        name.removeprefix(f"{part}."): tuple(value.shape)
+        for name, value in network.state_dict().items()
+        if name.startswith(f"{part}.")
     }
 
 
 def test_the_names_of_resnets_and_hrnets_are_mmposes(resnet, hrnet):
-    assert shapes(resnet, "backbone") == dict(mm_resnet((3, 4, 6, 3))) and shapes(resnet, "head") == dict(mm_head(2048, 17, 3))
-    assert shapes(hrnet, "backbone") == dict(mm_hrnet(32, multiscale=False)) and shapes(hrnet, "head") == dict(mm_head(32, 17, 0))
+    assert shapes(resnet, "backbone") == dict(mm_resnet((3, 4, 6, 3))) and shapes(resnet, "head") == dict(
+        mm_head(2048, 17, 3)
+    )
+    assert shapes(hrnet, "backbone") == dict(mm_hrnet(32, multiscale=False)) and shapes(hrnet, "head") == dict(
+        mm_head(32, 17, 0)
+    )
     with torch.device("meta"):
         assert shapes(build("hrnet_w48"), "backbone") == dict(mm_hrnet(48, multiscale=False))
         assert shapes(build("srpose_w32"), "backbone") == dict(mm_hrnet(32, multiscale=True))
@@ -181,7 +194,10 @@ def test_the_names_of_resnets_and_hrnets_are_mmposes(resnet, hrnet):
 @pytest.mark.parametrize("model", ["simple_baseline_r50", "hrnet_w32"])
 def test_mmpose(model, prefix, origin, resnet, hrnet, tmp_path):
     source = resnet if model == "simple_baseline_r50" else hrnet
-    theirs = {name if name.startswith("backbone.") else prefix + name.removeprefix("head."): v for name, v in source.state_dict().items()}
+    theirs = {
+        name if name.startswith("backbone.") else prefix + name.removeprefix("head."): v
+        for name, v in source.state_dict().items()
+    }
     translated = translate(written(theirs, tmp_path / "a.pth"), model)
     assert (translated.whole, translated.joints, translated.origin, translated.notes) == (True, 17, origin, ())
     assert same(translated, source, model)
@@ -198,7 +214,9 @@ def test_the_authors_of_hrnet(tmp_path):
     assert same(translated, source, "hrnet_small")
 
 
-@pytest.mark.parametrize(("project", "origin", "head"), [("mmpose", "MMPose 1.x", "head"), ("vitpose", "ViTPose", "keypoint_head")])
+@pytest.mark.parametrize(
+    ("project", "origin", "head"), [("mmpose", "MMPose 1.x", "head"), ("vitpose", "ViTPose", "keypoint_head")]
+)
 def test_vitpose(project, origin, head, vitpose, tmp_path):
     ours = vitpose.state_dict()
     theirs = {f"backbone.{name}": ours[mine] for name, mine in vit_names(12, project).items()}
@@ -208,7 +226,9 @@ def test_vitpose(project, origin, head, vitpose, tmp_path):
     if project == "vitpose":  # it adds the class token's position, of a token that is not there, to all others
         added = torch.randint(-9, 9, (1, 1, 384), generator=torch.Generator().manual_seed(2)) / 1024
         positions = torch.cat([added, positions - added], 1)
-    translated = translate(written(theirs | {"backbone.pos_embed": positions}, tmp_path / "a.pth"), "vitpose_s", crop=CROP)
+    translated = translate(
+        written(theirs | {"backbone.pos_embed": positions}, tmp_path / "a.pth"), "vitpose_s", crop=CROP
+    )
     assert (translated.whole, translated.joints, translated.origin) == (True, 17, origin)
     assert translated.notes == (("position of the class token added to all",) if project == "vitpose" else ())
     assert same(translated, vitpose, "vitpose_s", crop=CROP)
@@ -216,7 +236,9 @@ def test_vitpose(project, origin, head, vitpose, tmp_path):
 
 @pytest.mark.parametrize("project", ["mmpose", "timm"])
 def test_transformers_for_classes_give_the_backbone(project, vitpose, tmp_path):
-    """Of MMPretrain, which leaves the class token's position aside, and of timm and MAE, where it is treated as ViTPose does."""
+    """Of MMPretrain, which leaves the class token's position aside, and of timm and MAE, where it is treated as ViTPose
+    does.
+    """
     ours = vitpose.state_dict()
     prefix = "backbone." if project == "mmpose" else ""
     theirs = {prefix + name: ours[mine] for name, mine in vit_names(12, project).items()}
@@ -245,7 +267,11 @@ def test_transformers_for_classes_give_the_backbone(project, vitpose, tmp_path):
 def test_mae_brings_a_decoder_that_is_left_aside(vitpose, tmp_path):
     ours = vitpose.state_dict()
     theirs = {name: ours[mine] for name, mine in vit_names(12, "timm").items()}
-    theirs |= {"cls_token": torch.zeros(1, 1, 384), "mask_token": torch.zeros(1, 1, 512), "decoder_pos_embed": torch.zeros(1, 197, 512)}
+    theirs |= {
+        "cls_token": torch.zeros(1, 1, 384),
+        "mask_token": torch.zeros(1, 1, 512),
+        "decoder_pos_embed": torch.zeros(1, 197, 512),
+    }
     theirs |= {
         "pos_embed": torch.cat([torch.zeros(1, 1, 384), ours["backbone.pos_embed"]], 1),
         "decoder_blocks.0.norm1.weight": torch.zeros(512),
@@ -263,7 +289,9 @@ def test_vitpose_for_another_crop_keeps_where_things_are(vitpose, tmp_path):
     rows = torch.linspace(0, 1, 16)[None, :, None, None].expand(1, 16, 12, 384)
     path = written(tensors | {"backbone.pos_embed": rows.reshape(1, 192, 384)}, tmp_path / "a.pth")
     translated = translate(path, "vitpose_s", crop=CROP)
-    assert translated.origin == "occlupose" and translated.notes == ("positions interpolated from 16 x 12 patches to 8 x 6",)
+    assert translated.origin == "occlupose" and translated.notes == (
+        "positions interpolated from 16 x 12 patches to 8 x 6",
+    )
     ours = translated.tensors["backbone.pos_embed"].reshape(8, 6, 384)
     torch.testing.assert_close(ours[1:7, 2, 0], (torch.arange(1, 7) * 2 + 0.5) / 15, atol=0.01, rtol=0)
     assert torch.equal(translate(path, "vitpose_s").tensors["backbone.pos_embed"].reshape(16, 12, 384), rows[0])
@@ -275,20 +303,25 @@ def test_timms_hrnet(model, tmp_path):
     generator = torch.Generator().manual_seed(0)
     theirs = {name: torch.randn(shape, generator=generator) for name, shape in mm_hrnet(32, multiscale=True)}
     theirs |= {
-        f"{name}.weight": torch.zeros(2, 2) for name in ("incre_modules.0.0.conv1", "downsamp_modules.0.0", "final_layer.0", "classifier")
+        f"{name}.weight": torch.zeros(2, 2)
+        for name in ("incre_modules.0.0.conv1", "downsamp_modules.0.0", "final_layer.0", "classifier")
     }
     save_file(theirs, tmp_path / "model.safetensors")
     translated = translate(tmp_path / "model.safetensors", model)
     assert (translated.whole, translated.joints, translated.origin) == (False, 0, "timm")
     assert translated.notes[0] == "left aside: classifier, downsamp_modules, final_layer, incre_modules"
-    assert translated.notes[1:] == (() if model == "srpose_w32" else ("left aside: what the last exchange tells the coarser branches",))
+    assert translated.notes[1:] == (
+        () if model == "srpose_w32" else ("left aside: what the last exchange tells the coarser branches",)
+    )
     expected = dict(mm_hrnet(32, multiscale=model == "srpose_w32"))
     assert set(translated.tensors) == {f"backbone.{name}" for name in expected}
     assert all(torch.equal(translated.tensors[f"backbone.{name}"], theirs[name]) for name in expected)
 
 
 def test_torchvisions_resnet(resnet, tmp_path):
-    theirs = {name.removeprefix("backbone."): v for name, v in resnet.state_dict().items() if name.startswith("backbone.")}
+    theirs = {
+        name.removeprefix("backbone."): v for name, v in resnet.state_dict().items() if name.startswith("backbone.")
+    }
     torch.save(theirs | {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}, tmp_path / "resnet50.pth")
     translated = translate(tmp_path / "resnet50.pth", "simple_baseline_r50")
     assert (translated.whole, translated.joints, translated.origin) == (False, 0, "torchvision or timm")
@@ -313,18 +346,24 @@ def wrappings():
         "MMEngine's average",
         lambda tensors: {
             "state_dict": tensors,
-            "ema_state_dict": {"steps": torch.tensor(3)} | {f"module.{name}": value for name, value in zeros(tensors).items()},
+            "ema_state_dict": {"steps": torch.tensor(3)}
+            | {f"module.{name}": value for name, value in zeros(tensors).items()},
         },
     )
     yield (
         "MMCV's average",
-        lambda tensors: {"state_dict": tensors | {f"ema_{name.replace('.', '_')}": value for name, value in zeros(tensors).items()}},
+        lambda tensors: {
+            "state_dict": tensors | {f"ema_{name.replace('.', '_')}": value for name, value in zeros(tensors).items()}
+        },
     )
     yield (
         "arrays",
         lambda tensors: {
             "state_dict": tensors,
-            "meta": {"dataset_meta": {"sigmas": np.array([0.1, 0.2], np.float32), "names": np.array(["a", "b"])}, "ap": np.float64(0.7)},
+            "meta": {
+                "dataset_meta": {"sigmas": np.array([0.1, 0.2], np.float32), "names": np.array(["a", "b"])},
+                "ap": np.float64(0.7),
+            },
         },
     )
 
@@ -395,7 +434,10 @@ def test_files_that_cannot_be_read_are_refused(small, tmp_path):
 def test_no_code_is_run(small, tmp_path):
     path = written(dict(small.state_dict()), tmp_path / "a.pth", hook=Trap(tmp_path / "caught"))
     message = refusal(path)
-    assert message.startswith("holds ") and "mkdir, which only code could make, and no code is run here; if you trust it, " in message
+    assert (
+        message.startswith("holds ")
+        and "mkdir, which only code could make, and no code is run here; if you trust it, " in message
+    )
     assert not (tmp_path / "caught").exists()
 
 
@@ -404,11 +446,14 @@ def test_other_networks_are_refused_and_the_fitting_one_is_named(small, hrnet, t
     fits = "give --model simple_baseline_small, which it fits"
     wide = "(64, 3, 7, 7)"
     assert (
-        refusal(path, "simple_baseline_r50") == f"backbone.conv1.weight is (16, 3, 7, 7), but simple_baseline_r50 has {wide} there; {fits}"
+        refusal(path, "simple_baseline_r50")
+        == f"backbone.conv1.weight is (16, 3, 7, 7), but simple_baseline_r50 has {wide} there; {fits}"
     )
     assert refusal(path, "vitpose_s") == f"backbone.conv1.weight (16, 3, 7, 7) has no place in vitpose_s; {fits}"
     tensors = dict(hrnet.state_dict())
-    path = written({name.replace("head.", "keypoint_head."): value for name, value in tensors.items()}, tmp_path / "b.pth")
+    path = written(
+        {name.replace("head.", "keypoint_head."): value for name, value in tensors.items()}, tmp_path / "b.pth"
+    )
     first = "backbone.transition1.0.0.weight is (32, 256, 3, 3), but hrnet_w48 has (48, 256, 3, 3) there"
     assert refusal(path, "hrnet_w48") == f"{first}; give --model hrnet_w32, which it fits"
     first = "keypoint_head.final_layer.weight (17, 32, 1, 1) has no place in srpose_w32"
@@ -435,7 +480,10 @@ def test_what_is_missing_or_unknown_is_named(small, tmp_path):
     expected = f"backbone.layer3.1.bn2.bias (64,) of simple_baseline_small is missing; {cure}"
     assert refusal(written(lost, tmp_path / "a.pth")) == expected
     lost = {name: value for name, value in tensors.items() if name != "head.final_layer.bias"}
-    assert refusal(written(lost, tmp_path / "a.pth")) == f"head.final_layer.bias (17,) of simple_baseline_small is missing; {cure}"
+    assert (
+        refusal(written(lost, tmp_path / "a.pth"))
+        == f"head.final_layer.bias (17,) of simple_baseline_small is missing; {cure}"
+    )
     for name in ("associate_keypoint_heads.0.final_layer.weight", "head.cls.weight", "backbone.layer5.weight"):
         path = written(tensors | {name: torch.zeros(2, 3)}, tmp_path / "a.pth")
         assert refusal(path) == f"{name} (2, 3) has no place in simple_baseline_small; {cure}"
@@ -450,7 +498,9 @@ def test_transformers_that_are_not_ours_are_refused(vitpose, tmp_path):
     cure = "give a checkpoint of vitpose_s with the classic head"
     assert refusal(path, "vitpose_s") == f"{first}; {cure}"
     path = written(tensors | {"backbone.blocks.0.mlp.experts.0.weight": torch.zeros(3, 3)}, tmp_path / "a.pth")
-    assert refusal(path, "vitpose_s") == f"backbone.blocks.0.mlp.experts.0.weight (3, 3) has no place in vitpose_s; {cure}"
+    assert (
+        refusal(path, "vitpose_s") == f"backbone.blocks.0.mlp.experts.0.weight (3, 3) has no place in vitpose_s; {cure}"
+    )
     simple = {name: value for name, value in tensors.items() if not name.startswith("head.deconv")}
     path = written(simple | {"head.final_layer.weight": torch.zeros(17, 384, 3, 3)}, tmp_path / "a.pth")
     expected = "head.final_layer.weight is (17, 384, 3, 3), but vitpose_s has (17, 256, 1, 1) there"
@@ -459,4 +509,6 @@ def test_transformers_that_are_not_ours_are_refused(vitpose, tmp_path):
 
 def test_reading_gives_what_is_there(small, tmp_path):
     found = read(written(dict(small.state_dict()), tmp_path / "a.pth"))
-    assert {name: tuple(value.shape) for name, value in found.items()} == {n: tuple(v.shape) for n, v in small.state_dict().items()}
+    assert {name: tuple(value.shape) for name, value in found.items()} == {
+        n: tuple(v.shape) for n, v in small.state_dict().items()
+    }

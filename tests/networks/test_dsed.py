@@ -89,7 +89,9 @@ def test_a_reasoner_without_a_teacher_is_dsed_in_use(stages):
     """The same weights under the same names; and the same answer."""
     taught = network(stages=stages).eval()
     plain = reasoner(stages=stages).eval()
-    plain.load_state_dict({name: value for name, value in taught.state_dict().items() if not name.startswith("teachers.")})
+    plain.load_state_dict(
+        {name: value for name, value in taught.state_dict().items() if not name.startswith("teachers.")}
+    )
     for one, other in zip(plain(maps()), taught(maps()), strict=True):
         assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
     assert plain.state_dict().keys() == taught.inference().state_dict().keys()
@@ -105,7 +107,9 @@ def test_a_reasoner_without_a_teacher_learns_directly():
 
 @pytest.mark.parametrize("detach", [False, True])
 def test_a_detached_student_does_not_move_what_came_before_it(detach):
-    """The second student is told what the first decoder made; where the teacher is not to move, no gradient goes back there."""
+    """The second student is told what the first decoder made; where the teacher is not to move, no gradient goes back
+    there.
+    """
     both = network(stages=2, detach=detach)
     both.taught(maps(0), maps(1)).distances[1].sum().backward()
     assert all(gradient.any() for gradient in gradients(both.students[1]))

@@ -19,7 +19,10 @@ def test_models_go_by_the_names_of_their_functions():
         *("hrnet_w32", "hrnet_w48", "hrnet_small", *TRANSFORMERS, "srpose_w32"),
     ]
     assert all(function.__name__ == name for name, function in ESTIMATORS.items())
-    with pytest.raises(OccluposeError, match=r"^model hrnet: there is none of that name; give one of simple_baseline_r50, .*, srpose_w32$"):
+    with pytest.raises(
+        OccluposeError,
+        match=r"^model hrnet: there is none of that name; give one of simple_baseline_r50, .*, srpose_w32$",
+    ):
         build("hrnet")
 
 
@@ -32,7 +35,9 @@ def test_maps_are_a_quarter_of_the_picture(model):
     assert isinstance(maps, tuple)
     quarter = (2, 14, height // 4, width // 4)
     expected = (
-        [(2, 14, height // 32, width // 32), quarter, quarter, quarter, (2, 14, height, width)] if model == "srpose_w32" else [quarter]
+        [(2, 14, height // 32, width // 32), quarter, quarter, quarter, (2, 14, height, width)]
+        if model == "srpose_w32"
+        else [quarter]
     )
     assert [tuple(each.shape) for each in maps] == expected
 
@@ -52,7 +57,8 @@ def test_the_small_ones_can_learn_where_a_spot_is(model):
     torch.manual_seed(0)
     network = build(model, 1)
     place = torch.stack([torch.randint(2, 14, (4,)), torch.randint(2, 14, (4,))], -1)
-    pictures, truth = torch.zeros(4, 3, 64, 64), torch.zeros(4, 1, 16, 16)
+    pictures = torch.zeros(4, 3, 64, 64)
+    truth = torch.zeros(4, 1, 16, 16)
     for number, (x, y) in enumerate(place):
         pictures[number, :, 4 * y - 4 : 4 * y + 8, 4 * x - 4 : 4 * x + 8] = 1
         truth[number, 0, y - 1 : y + 2, x - 1 : x + 2] = 1
@@ -86,7 +92,9 @@ def test_pictures_are_normalised_as_imagenet_is():
     assert ready.shape == (2, 3, 6, 4) and ready.dtype == torch.float32
     assert ready.is_contiguous(memory_format=torch.channels_last)
     for channel, (mean, deviation) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))):
-        torch.testing.assert_close(ready[:, channel], (pictures[..., channel] / 255 - mean) / deviation, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            ready[:, channel], (pictures[..., channel] / 255 - mean) / deviation, atol=1e-5, rtol=1e-5
+        )
 
 
 @pytest.fixture

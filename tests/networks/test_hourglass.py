@@ -15,8 +15,8 @@ def pictures(*shape, seed=0):
 
 @pytest.mark.parametrize(("stacks", "millions"), [(2, 6.73), (8, 25.59)])
 def test_the_size_is_the_published_one(stacks, millions):
-    """For the 16 joints of MPII. 25.59 M is in the table of results of yuanyuanli85/Fast_Human_Pose_Estimation_Pytorch, for the 8 stacks of
-    bearpaw/pytorch-pose; 6.73 M is what is quoted for 2 stacks of the same."""
+    """For the 16 joints of MPII. 25.59 M is in the table of results of yuanyuanli85/Fast_Human_Pose_Estimation_Pytorch,
+    for the 8 stacks of bearpaw/pytorch-pose; 6.73 M is what is quoted for 2 stacks of the same."""
     with torch.device("meta"):
         network = StackedHourglass(16, stacks=stacks)
     assert round(sum(value.numel() for value in network.parameters()) / 1e6, 2) == millions

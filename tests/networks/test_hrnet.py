@@ -25,7 +25,9 @@ def test_it_has_the_exchanges_of_the_paper(build, width):
     for stage in (2, 3, 4):
         for exchange in getattr(backbone, f"stage{stage}"):
             assert [len(branch) for branch in exchange.branches] == [4] * stage
-            assert [branch[0].conv1.in_channels for branch in exchange.branches] == [width << number for number in range(stage)]
+            assert [branch[0].conv1.in_channels for branch in exchange.branches] == [
+                width << number for number in range(stage)
+            ]
     assert [len(exchange.fuse_layers) for exchange in backbone.stage4] == [4, 4, 1]
 
 
@@ -52,7 +54,8 @@ def test_fusing_leaves_its_inputs_alone():
 
 
 def test_the_finest_branch_alone_is_the_same_as_among_all():
-    one, all_ = small(), small(all_branches=True)
+    one = small()
+    all_ = small(all_branches=True)
     all_.load_state_dict(one.state_dict(), strict=False)
     picture = torch.randn(1, 3, 64, 64)
     assert torch.equal(one.eval()(picture)[0], all_.eval()(picture)[0])

@@ -16,21 +16,32 @@ def network(depth=2):
 
 
 class Reader:
-    """Feeds sequences to a live network; each may begin at another step, and tells its length so many steps before its end."""
+    """Feeds sequences to a live network; each may begin at another step, and tells its length so many steps before its
+    end.
+    """
 
     def __init__(self, net, late=0):
-        self.net, self.live, self.late = net, LiveTCN(net, late), late
+        self.net = net
+        self.live = LiveTCN(net, late)
+        self.late = late
 
     def read(self, sequences, begins, notice):
         answers = [[] for _ in sequences]
         here = []
-        for time in range(max(begin + len(x) // STRIDE for x, begin in zip(sequences, begins, strict=True)) + self.live.late // STRIDE + 1):
+        for time in range(
+            max(begin + len(x) // STRIDE for x, begin in zip(sequences, begins, strict=True))
+            + self.live.late // STRIDE
+            + 1
+        ):
             now = [
                 number
                 for number, begin in enumerate(begins)
                 if 0 <= time - begin <= len(sequences[number]) // STRIDE + self.live.late // STRIDE
             ]
-            arrange(self.live, torch.tensor([here.index(number) if number in here else -1 for number in now], dtype=torch.long))
+            arrange(
+                self.live,
+                torch.tensor([here.index(number) if number in here else -1 for number in now], dtype=torch.long),
+            )
             here = now
             if not here:
                 continue
@@ -52,7 +63,8 @@ class Reader:
 @pytest.mark.parametrize("late", [0, 1, 6])
 @torch.inference_mode()
 def test_the_answers_are_those_of_the_whole_sequence(depth, late):
-    net, x = network(depth), torch.randn(100, 5)
+    net = network(depth)
+    x = torch.randn(100, 5)
     (answer,) = Reader(net, late).read([x], [0], notice=1)
     torch.testing.assert_close(answer, net(x[None])[0], atol=1e-5, rtol=0)
 

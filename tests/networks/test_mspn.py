@@ -15,7 +15,9 @@ def test_every_stage_has_maps_at_every_level(stages):
     assert [len(stage) for stage in said] == [LEVELS] * stages
     for stage in said:
         for heads in stage:
-            assert {name: tuple(maps.shape) for name, maps in heads.items()} == {n: (2, count, 16, 24) for n, count in HEADS.items()}
+            assert {name: tuple(maps.shape) for name, maps in heads.items()} == {
+                n: (2, count, 16, 24) for n, count in HEADS.items()
+            }
 
 
 def test_a_resnet_50_for_every_stage():
@@ -23,7 +25,8 @@ def test_a_resnet_50_for_every_stage():
     network = MSPN(HEADS, stages=2)
     stem = 3 * 64 * 49 + 2 * 64
     for encoder in network.encoders:
-        assert sum(each.numel() for each in encoder.parameters()) == 25_557_032 - 2_049_000 - stem  # torchvision's, its classes, its stem
+        # torchvision's, its classes, its stem
+        assert sum(each.numel() for each in encoder.parameters()) == 25_557_032 - 2_049_000 - stem
 
 
 def test_the_next_stage_is_told_what_every_level_had():

@@ -43,7 +43,8 @@ def test_joints_are_connected_with_themselves_and_along_limbs():
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_layer_is_its_formula(bias):
-    made, x = layer(bias=bias), torch.randn(3, 15, 4)
+    made = layer(bias=bias)
+    x = torch.randn(3, 15, 4)
     between = adjacency(MPI15) + (made.learnt + made.learnt.T) / 2
     expected = torch.zeros(3, 15, 6)
     for person in range(3):
@@ -76,13 +77,15 @@ def test_before_training_only_neighbours_count():
 
 
 def test_connections_of_nothing_but_oneself_leave_a_linear_layer():
-    made, x = ModulatedGraph(4, 6, torch.eye(15)), torch.randn(2, 15, 4)
+    made = ModulatedGraph(4, 6, torch.eye(15))
+    x = torch.randn(2, 15, 4)
     torch.nn.init.zeros_(made.learnt)
     torch.testing.assert_close(made(x), x @ made.own.weight.T)
 
 
 def test_without_modulation_mirrored_people_give_mirrored_answers():
-    network, x = trained(GCN(width=16)), torch.randn(2, 15, 5)
+    network = trained(GCN(width=16))
+    x = torch.randn(2, 15, 5)
     sides = list(MPI15.mirror)
     assert not torch.allclose(network(x)[:, sides], network(x[:, sides]), atol=1e-4)
     for part in network.modules():
@@ -92,9 +95,15 @@ def test_without_modulation_mirrored_people_give_mirrored_answers():
 
 
 def test_the_size_of_the_graph():
-    joints, first, hidden, last = 15 * 15, 2 * 5 * 128, 2 * 128 * 128, 2 * 128 * 3
-    norm, modulation = 2 * 128, 15 * 128
-    expected = (first + modulation + joints + norm) + 4 * (hidden + modulation + joints + norm) + (last + 15 * 3 + joints + 3)
+    joints = 15 * 15
+    first = 2 * 5 * 128
+    hidden = 2 * 128 * 128
+    last = 2 * 128 * 3
+    norm = 2 * 128
+    modulation = 15 * 128
+    expected = (
+        (first + modulation + joints + norm) + 4 * (hidden + modulation + joints + norm) + (last + 15 * 3 + joints + 3)
+    )
     assert parameters(GCN()) == expected == 145_398
 
 
@@ -105,7 +114,8 @@ def test_the_size_of_the_perceptron():
 
 @NETWORKS
 def test_before_training_the_answer_is_zero_and_can_be_learnt(make):
-    network, x = make(), torch.randn(4, 15, 5)
+    network = make()
+    x = torch.randn(4, 15, 5)
     assert (network(x) == 0).all()
     assert torch.equal(Correction(network)(x), x[..., 2:])
     network(x).sum().backward()
@@ -122,7 +132,8 @@ def test_every_weight_counts(make):
 
 @NETWORKS
 def test_people_do_not_mix_in_use(make):
-    network, x = trained(make()), torch.randn(3, 15, 5)
+    network = trained(make())
+    x = torch.randn(3, 15, 5)
     together = network(x)
     assert together.shape == (3, 15, 3)
     assert together.abs().max() > 0
@@ -137,5 +148,6 @@ def test_other_skeletons():
 
 
 def test_a_correction_is_added_to_what_goes_in():
-    network, x = trained(MLP()), torch.randn(2, 15, 5)
+    network = trained(MLP())
+    x = torch.randn(2, 15, 5)
     assert torch.equal(Correction(network)(x), x[..., 2:] + network(x))

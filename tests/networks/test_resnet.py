@@ -23,10 +23,18 @@ def test_it_is_the_network_that_others_have_weights_for(blocks, block, parameter
     for stage, count in enumerate(blocks, 1):
         for number in range(count):
             parts = {f"conv{n}.weight" for n in convolutions} | {
-                f"bn{n}.{what}" for n in convolutions for what in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+                f"bn{n}.{what}"
+                for n in convolutions
+                for what in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
             }
             assert {f"layer{stage}.{number}.{part}" for part in parts} <= names
-    assert {"conv1.weight", "bn1.weight", "layer2.0.downsample.0.weight", "layer2.0.downsample.1.running_var", "fc.bias"} <= names
+    assert {
+        "conv1.weight",
+        "bn1.weight",
+        "layer2.0.downsample.0.weight",
+        "layer2.0.downsample.1.running_var",
+        "fc.bias",
+    } <= names
     assert any(name.startswith("layer1.0.downsample") for name in names) == (block is Bottleneck)
     assert not any(name.startswith("layer2.1.downsample") for name in names)
 

@@ -3,7 +3,13 @@ import torch
 from torch import nn
 
 from occlupose.networks.resnet import RESNET18, Bottleneck, ResNet
-from occlupose.networks.simple_baseline import NARROW, HeatmapHead, SimpleBaseline, simple_baseline_r50, simple_baseline_small
+from occlupose.networks.simple_baseline import (
+    NARROW,
+    HeatmapHead,
+    SimpleBaseline,
+    simple_baseline_r50,
+    simple_baseline_small,
+)
 
 
 def test_the_head_is_that_of_the_paper():

@@ -26,12 +26,18 @@ def test_every_weight_learns():
 def test_the_answer_alone_teaches_all_but_the_other_heads():
     network = small()
     network(torch.randn(4, 3, 64, 64))[-1].sub(1).square().sum().backward()
-    silent = {name.rsplit(".", 2)[0] for name, value in network.named_parameters() if value.grad is None or not value.grad.any()}
+    silent = {
+        name.rsplit(".", 2)[0]
+        for name, value in network.named_parameters()
+        if value.grad is None or not value.grad.any()
+    }
     assert silent == {"head.maps.0", "head.maps.1", "head.maps.2"}
 
 
 def test_a_joint_has_its_own_channels():
-    """Maps of a joint are made of that joint's channels alone, and each cell of the features becomes ratio x ratio cells."""
+    """Maps of a joint are made of that joint's channels alone, and each cell of the features becomes ratio x ratio
+    cells.
+    """
     torch.manual_seed(0)
     head = SuperResolution(6, 3, 4, 3, 2)
     x = torch.rand(1, 6, 5, 5)

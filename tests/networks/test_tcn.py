@@ -26,7 +26,8 @@ def test_the_papers_network_has_the_channels_strides_and_dilations_of_its_descri
 
 
 def test_before_training_the_answer_is_zero_and_can_be_learnt():
-    net, x = TCN(5, 3, width=8), torch.randn(2, 16, 5)
+    net = TCN(5, 3, width=8)
+    x = torch.randn(2, 16, 5)
     assert (net(x) == 0).all()
     net(x).sum().backward()
     assert net.out.weight.grad.abs().sum() > 0
@@ -51,7 +52,8 @@ def test_any_number_of_sequences():
 @pytest.mark.parametrize("depth", [0, 1, 2, 3, 4])
 def test_nothing_further_away_than_the_reach_counts(depth, style):
     net = network(depth, style=style)
-    bound, middle = reach(net), 120
+    bound = reach(net)
+    middle = 120
     assert bound < middle - STRIDE
     furthest = 0
     for output in range(middle, middle + STRIDE):  # all places relative to the strides
@@ -80,18 +82,22 @@ def test_every_weight_counts(depth, style):
 @STYLES
 def test_later_frames_give_later_answers_in_steps_of_the_stride(style):
     net = network(style=style)
-    x, margin = torch.randn(1, 160, 5), reach(net) + STRIDE
-    answer, shifted = net(x), net(x.roll(STRIDE, 1))
+    x = torch.randn(1, 160, 5)
+    margin = reach(net) + STRIDE
+    answer = net(x)
+    shifted = net(x.roll(STRIDE, 1))
     torch.testing.assert_close(answer[:, margin:-margin], shifted.roll(-STRIDE, 1)[:, margin:-margin])
 
 
 @STYLES
 def test_sequences_do_not_mix_in_use(style):
-    net, x = network(style=style), torch.randn(2, 32, 5)
+    net = network(style=style)
+    x = torch.randn(2, 32, 5)
     changed = torch.stack([x[0], torch.randn(32, 5)])
     torch.testing.assert_close(net(changed)[0], net(x)[0])
 
 
 def test_ours_gives_the_same_in_training_and_in_use():
-    net, x = network(), torch.randn(2, 32, 5)
+    net = network()
+    x = torch.randn(2, 32, 5)
     assert torch.equal(net.train()(x), net.eval()(x))

@@ -5,7 +5,16 @@ import torch
 from torch import nn
 
 from occlupose.errors import OccluposeError
-from occlupose.networks.vitpose import Attention, DropPath, VisionTransformer, ViTPose, layer, vitpose_b, vitpose_l, vitpose_s
+from occlupose.networks.vitpose import (
+    Attention,
+    DropPath,
+    VisionTransformer,
+    ViTPose,
+    layer,
+    vitpose_b,
+    vitpose_l,
+    vitpose_s,
+)
 
 
 def small(crop=(48, 64), head="classic", **options):
@@ -14,7 +23,9 @@ def small(crop=(48, 64), head="classic", **options):
 
 
 @pytest.mark.parametrize("head", ["classic", "simple"])
-@pytest.mark.parametrize(("crop", "grid"), [((48, 64), (4, 3)), ((192, 256), (16, 12)), ((96, 128), (8, 6)), ((80, 32), (2, 5))])
+@pytest.mark.parametrize(
+    ("crop", "grid"), [((48, 64), (4, 3)), ((192, 256), (16, 12)), ((96, 128), (8, 6)), ((80, 32), (2, 5))]
+)
 def test_maps_of_a_quarter_of_any_crop(crop, grid, head):
     network = small(crop, head)
     assert network.backbone.grid == grid
@@ -99,5 +110,7 @@ def test_layers_are_counted_from_the_picture():
         block = {name for name in layers if name.startswith(f"backbone.blocks.{number - 1}.")}
         assert len(block) == 12 and {layers[name] for name in block} == {number}
     last = {name for name, number in layers.items() if number == 4}
-    assert last == {"backbone.norm.weight", "backbone.norm.bias"} | {name for name in layers if name.startswith("head.")}
+    assert last == {"backbone.norm.weight", "backbone.norm.bias"} | {
+        name for name in layers if name.startswith("head.")
+    }
     assert layer("backbone.blocks.11.mlp.fc1.weight", 12) == 12 and layer("head.final_layer.bias", 12) == 13

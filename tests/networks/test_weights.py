@@ -20,7 +20,9 @@ def test_weights_come_back_in_full_precision_with_their_header(tmp_path):
     original = network(FORMAT)
     original[1].num_batches_tracked += 5
     weights.save(
-        {name: value.half() if value.ndim > 1 else value for name, value in original.state_dict().items()}, FORMAT, tmp_path / "a.st"
+        {name: value.half() if value.ndim > 1 else value for name, value in original.state_dict().items()},
+        FORMAT,
+        tmp_path / "a.st",
     )
     back, header = loaded(tmp_path / "a.st")
     assert header == FORMAT
@@ -39,11 +41,15 @@ def test_the_order_of_the_header_is_always_the_same(tmp_path):
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
-    path, tensors = tmp_path / "a.st", network(FORMAT).state_dict()
+    path = tmp_path / "a.st"
+    tensors = network(FORMAT).state_dict()
     for header, message in (
         ({}, "not the weights of a test"),
         (FORMAT | {"format": "occlupose test 2"}, "not the weights of a test (they say 'occlupose test 2')"),
-        (FORMAT | {"outputs": "3"}, "not readable as weights of a test as this version has it, whose tensors are others"),
+        (
+            FORMAT | {"outputs": "3"},
+            "not readable as weights of a test as this version has it, whose tensors are others",
+        ),
         ({"format": FORMAT["format"]}, "not readable as weights of a test"),
     ):
         weights.save(tensors, header, path)

@@ -11,7 +11,8 @@ from occlupose.occlusion.blocks import LIMB_JOINTS, LimbBlocks, paint, paint_one
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17, SKELETONS
 
-WIDTH, HEIGHT = 48, 64
+WIDTH = 48
+HEIGHT = 64
 LIMBS = np.array([joint in LIMB_JOINTS for joint in COCO17.joints])
 
 
@@ -34,7 +35,9 @@ def within(xy):
 
 def in_numpy(blocks, xy, state, seed=0, picture=None, boxes=None):
     """The pictures and what is covered, person by person."""
-    pictures = np.zeros((len(xy), HEIGHT, WIDTH, 3), np.uint8) if picture is None else np.repeat(picture[None], len(xy), 0)
+    pictures = (
+        np.zeros((len(xy), HEIGHT, WIDTH, 3), np.uint8) if picture is None else np.repeat(picture[None], len(xy), 0)
+    )
     random = np.random.default_rng(seed)
     made = [
         blocks.on_picture(*person, COCO17, random, None if boxes is None else boxes[number])
@@ -44,7 +47,9 @@ def in_numpy(blocks, xy, state, seed=0, picture=None, boxes=None):
 
 
 def in_numpy_together(blocks, xy, state, seed=0, picture=None, boxes=None):
-    pictures = np.zeros((len(xy), HEIGHT, WIDTH, 3), np.uint8) if picture is None else np.repeat(picture[None], len(xy), 0)
+    pictures = (
+        np.zeros((len(xy), HEIGHT, WIDTH, 3), np.uint8) if picture is None else np.repeat(picture[None], len(xy), 0)
+    )
     even = np.random.default_rng(seed).random((len(xy), blocks.chances(COCO17)))
     return blocks.on_pictures(pictures, xy, state, COCO17, even, boxes)
 
@@ -75,7 +80,9 @@ def test_what_a_computer_makes_of_shares():
     """All shares of two digits and up to a hundred joints: that of whole numbers."""
     for percent in range(101):
         blocks = LimbBlocks(number=percent / 100)
-        assert [blocks.count(visible) for visible in range(101)] == [-(-percent * visible // 100) for visible in range(101)]
+        assert [blocks.count(visible) for visible in range(101)] == [
+            -(-percent * visible // 100) for visible in range(101)
+        ]
 
 
 @both
@@ -91,7 +98,9 @@ def test_only_visible_limb_joints_in_the_picture_are_covered(make, seed, number)
 @both
 @given(seed=st.integers(0, 2**32 - 1), size=st.sampled_from([0.02, 0.2, 0.7]), boxed=st.booleans())
 def test_equation_3_the_pixels_of_the_blocks_and_no_others(make, seed, size, boxed):
-    """Each pixel changes where it is in a block of a covered joint, to a grey, and nowhere else; blocks beyond the border are cut off."""
+    """Each pixel changes where it is in a block of a covered joint, to a grey, and nowhere else; blocks beyond the
+    border are cut off.
+    """
     xy, state = somebody(seed, 2)
     background = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     boxes = np.array([[3, 4, 30, 60], [-10, 0, 10, 30]], np.float32)
@@ -115,14 +124,18 @@ def test_numpy_and_tensors_agree_given_the_same_choice(seed, size, floating):
     random = np.random.default_rng(seed)
     xy, _ = somebody(seed, 3)
     xy = np.nan_to_num(xy)
-    blocked, grey = random.random((3, 17)) < 0.2, random.integers(0, 256, (3, 17), np.uint8)
+    blocked = random.random((3, 17)) < 0.2
+    grey = random.integers(0, 256, (3, 17), np.uint8)
     sides = (size * random.uniform(0, 80, (3, 17, 2))).astype(np.float32)
     pictures = random.integers(0, 256, (3, HEIGHT, WIDTH, 3), np.uint8)
     if floating:
         pictures = pictures.astype(np.float32) / 255
     before = pictures.copy()
     last = paint(*map(torch.from_numpy, (pictures, xy, sides, blocked, grey)))
-    first = paint(*map(torch.from_numpy, (pictures.transpose(0, 3, 1, 2), xy, sides, blocked, grey)), most=int(blocked.sum(1).max()))
+    first = paint(
+        *map(torch.from_numpy, (pictures.transpose(0, 3, 1, 2), xy, sides, blocked, grey)),
+        most=int(blocked.sum(1).max()),
+    )
     assert torch.equal(first.permute(0, 2, 3, 1), last)
     for person in range(3):
         one = paint_one(pictures[person], xy[person], sides[person], blocked[person], grey[person])
@@ -161,15 +174,25 @@ def test_the_same_seed_gives_the_same_blocks(make):
 def test_each_of_several_people_in_a_picture_gets_blocks():
     """Of the size of their own box."""
     xy = np.repeat(np.array([[8, 8], [24, 32], [40, 56]], np.float32)[:, None], 17, 1)
-    state, boxes = np.full((3, 17), VISIBLE, np.uint8), np.array([[0, 0, 20, 20], [0, 0, 40, 10], [0, 0, 30, 60]], np.float32)
-    blocks, background = LimbBlocks(space="box"), np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    state = np.full((3, 17), VISIBLE, np.uint8)
+    boxes = np.array([[0, 0, 20, 20], [0, 0, 40, 10], [0, 0, 30, 60]], np.float32)
+    blocks = LimbBlocks(space="box")
+    background = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     one, covered = blocks.on_picture(background, xy, state, COCO17, np.random.default_rng(0), boxes)
-    arguments = torch.from_numpy(xy)[None], torch.from_numpy(state)[None], COCO17, generator(1), torch.from_numpy(boxes)[None]
+    arguments = (
+        torch.from_numpy(xy)[None],
+        torch.from_numpy(state)[None],
+        COCO17,
+        generator(1),
+        torch.from_numpy(boxes)[None],
+    )
     batch, chosen = blocks(torch.from_numpy(background)[None], *arguments)
     assert covered.sum(1).tolist() == chosen[0].sum(1).tolist() == [2] * 3
     for made in (one, batch[0].numpy()):
         hit = (made > 0).any(-1)
-        assert [int(hit[y, :].sum()) for y in (8, 32, 56)] == [5, 9, 7] and [int(hit[:, x].sum()) for x in (8, 24, 40)] == [5, 3, 13]
+        assert [int(hit[y, :].sum()) for y in (8, 32, 56)] == [5, 9, 7] and [
+            int(hit[:, x].sum()) for x in (8, 24, 40)
+        ] == [5, 3, 13]
 
 
 def test_the_block_of_a_usual_crop_is_38_by_51_pixels():
@@ -178,7 +201,8 @@ def test_the_block_of_a_usual_crop_is_38_by_51_pixels():
     pictures = torch.ones(1, 3, 256, 192)
     made, covered = LimbBlocks()(pictures, torch.full((1, 17, 2), 100.5), state, COCO17, generator())
     hit = made[0, 0] < 1
-    assert (hit.any(0).sum().item(), hit.any(1).sum().item(), hit.sum().item()) == (38, 52, 38 * 52)  # between pixels: 100.5 +- 19.2, 25.6
+    # between pixels: 100.5 +- 19.2, 25.6
+    assert (hit.any(0).sum().item(), hit.any(1).sum().item(), hit.sum().item()) == (38, 52, 38 * 52)
     assert covered.nonzero().tolist() == [[0, COCO17.index("left_wrist")[0]]]
 
 
@@ -193,7 +217,9 @@ def test_floating_point_pictures_get_greys_between_0_and_1():
 
 def test_pictures_keep_their_device_and_are_not_changed():
     pictures = torch.zeros(2, 3, 8, 8, dtype=torch.uint8, device="meta")
-    made, covered = LimbBlocks()(pictures, torch.zeros(2, 17, 2, device="meta"), torch.full((2, 17), 2, device="meta"), COCO17, generator())
+    made, covered = LimbBlocks()(
+        pictures, torch.zeros(2, 17, 2, device="meta"), torch.full((2, 17), 2, device="meta"), COCO17, generator()
+    )
     assert made.device.type == covered.device.type == "meta"
     there = torch.zeros(1, 3, 8, 8)
     LimbBlocks()(there, torch.full((1, 17, 2), 4.0), torch.full((1, 17), 2), COCO17, generator())
@@ -212,8 +238,13 @@ def test_without_a_generator_torch_s_own_decides():
 def test_every_skeleton_s_limbs_are_known_by_name(skeleton):
     """All twelve; CMU's have names of their own."""
     state = torch.full((1, len(skeleton)), VISIBLE)
-    _, covered = LimbBlocks(number=1)(torch.zeros(1, 8, 8, 3), torch.ones(1, len(skeleton), 2), state, skeleton, generator())
-    names = {{own: shared for shared, own in skeleton.aliases}.get(joint, joint) for joint in np.array(skeleton.joints)[covered[0]]}
+    _, covered = LimbBlocks(number=1)(
+        torch.zeros(1, 8, 8, 3), torch.ones(1, len(skeleton), 2), state, skeleton, generator()
+    )
+    names = {
+        {own: shared for shared, own in skeleton.aliases}.get(joint, joint)
+        for joint in np.array(skeleton.joints)[covered[0]]
+    }
     assert names == set(LIMB_JOINTS)
 
 
@@ -225,7 +256,9 @@ def test_part_of_a_skeleton_has_the_limbs_that_it_has():
 
 
 def test_nobody():
-    made, covered = LimbBlocks()(torch.zeros(0, 3, 8, 8), torch.zeros(0, 17, 2), torch.zeros(0, 17), COCO17, generator())
+    made, covered = LimbBlocks()(
+        torch.zeros(0, 3, 8, 8), torch.zeros(0, 17, 2), torch.zeros(0, 17), COCO17, generator()
+    )
     assert made.shape == (0, 3, 8, 8) and covered.shape == (0, 17)
 
 

@@ -13,11 +13,23 @@ from occlupose.skeletons import BODY22, CMU31, COCO17, CROWDPOSE14, H36M17, HUMA
 SEEDS = st.integers(0, 2**32 - 1)
 AWAY = np.array([0, 0, 3.0])
 STANDING = {  # m; right, down, away of somebody who faces the camera: their left is on its right
-    "nose": (0, -0.68, -0.11), "eye": (0.03, -0.71, -0.08), "ear": (0.075, -0.7, 0), "shoulder": (0.2, -0.5, 0), "elbow": (0.32, -0.25, 0),
-    "wrist": (0.42, 0, 0), "hip": (0.1, 0, 0), "knee": (0.13, 0.42, 0), "ankle": (0.16, 0.84, 0), "pelvis": (0, 0, 0),
-    "spine": (0, -0.25, 0), "thorax": (0, -0.5, 0), "neck_nose": (0, -0.6, 0), "head_top": (0, -0.8, 0), "neck": (0, -0.5, 0),
+    "nose": (0, -0.68, -0.11),
+    "eye": (0.03, -0.71, -0.08),
+    "ear": (0.075, -0.7, 0),
+    "shoulder": (0.2, -0.5, 0),
+    "elbow": (0.32, -0.25, 0),
+    "wrist": (0.42, 0, 0),
+    "hip": (0.1, 0, 0),
+    "knee": (0.13, 0.42, 0),
+    "ankle": (0.16, 0.84, 0),
+    "pelvis": (0, 0, 0),
+    "spine": (0, -0.25, 0),
+    "thorax": (0, -0.5, 0),
+    "neck_nose": (0, -0.6, 0),
+    "head_top": (0, -0.8, 0),
+    "neck": (0, -0.5, 0),
     "head": (0, -0.65, 0),
-}  # fmt: skip
+}
 PARTS = [  # radius, ends, and what else it carries, written down anew; the torso's radius comes from the body
     (0.1, "thorax", "head_top", {"neck_nose", *FACE}),
     (None, "thorax", "pelvis", {"spine"}),
@@ -67,10 +79,19 @@ def test_from_behind_it_is_the_other_way_round_and_the_face_is_gone(perspective)
 def test_from_the_side_the_far_ear_and_shoulder_are_hidden():
     turned = Rotation.from_euler("y", -90, degrees=True).apply(standing() - AWAY) + AWAY
     assert {"left_ear", "left_shoulder"} <= hides(turned, perspective=False)
-    assert not hides(turned, perspective=False) & {"nose", "right_ear", "right_eye", "right_shoulder", "right_elbow", "right_wrist"}
+    assert not hides(turned, perspective=False) & {
+        "nose",
+        "right_ear",
+        "right_eye",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+    }
 
 
-@pytest.mark.parametrize(("carried", "other"), [("spine", "left_wrist"), ("pelvis", "left_wrist"), ("neck_nose", "right_wrist")])
+@pytest.mark.parametrize(
+    ("carried", "other"), [("spine", "left_wrist"), ("pelvis", "left_wrist"), ("neck_nose", "right_wrist")]
+)
 def test_a_part_never_hides_the_joints_that_it_carries(carried, other):
     x, y, _ = standing()[BODY22.index(carried)[0]] - AWAY
     body = standing(**{carried: (x, y, 0.0), other: (x, y - 0.02, 0.3)})  # straight behind the axis
@@ -83,7 +104,8 @@ def test_an_arm_that_points_at_the_camera_hides_what_is_behind_it_but_not_its_ow
     joints = standing(**arm, right_wrist=(0.22, -0.52, 0.1)) - (0.2, -0.5, 0)  # along the camera's axis
     assert {"left_shoulder", "right_wrist"} <= hides(joints, perspective=perspective)
     assert "left_elbow" not in hides(joints, perspective=perspective)
-    joints[BODY22.index("left_wrist")] = np.nan  # without a forearm only the upper arm is there, which is the shoulder's own
+    # without a forearm only the upper arm is there, which is the shoulder's own
+    joints[BODY22.index("left_wrist")] = np.nan
     assert "right_wrist" in hides(joints, perspective=perspective)
     assert not hides(joints, perspective=perspective) & {"left_elbow", "left_shoulder"}
 
@@ -124,7 +146,9 @@ def test_shapes_are_the_ten_cylinders(batch):
     body = standing(CROWDPOSE14)
     start, end, radius = shapes(torch.from_numpy(body).expand(*batch, 14, 3), CROWDPOSE14)
     assert (start.shape, end.shape, radius.shape) == ((*batch, 10, 3), (*batch, 10, 3), (*batch, 10))
-    at = dict(zip(CROWDPOSE14.joints, body, strict=True)) | {"pelvis": body[CROWDPOSE14.index("left_hip", "right_hip")].mean(0)}
+    at = dict(zip(CROWDPOSE14.joints, body, strict=True)) | {
+        "pelvis": body[CROWDPOSE14.index("left_hip", "right_hip")].mean(0)
+    }
     for number, (thick, begins, ends, _) in enumerate(PARTS):
         np.testing.assert_allclose(start[..., number, :], np.broadcast_to(at.get(begins, at["neck"]), (*batch, 3)))
         np.testing.assert_allclose(end[..., number, :], np.broadcast_to(at[ends], (*batch, 3)))
@@ -133,7 +157,8 @@ def test_shapes_are_the_ten_cylinders(batch):
 
 def test_more_bodies_than_are_looked_at_together(monkeypatch):
     bodies = torch.from_numpy(np.stack([random_body(seed) for seed in range(7)]))
-    whole, softly = hidden(bodies, BODY22), visibility(bodies, BODY22)
+    whole = hidden(bodies, BODY22)
+    softly = visibility(bodies, BODY22)
     monkeypatch.setattr(cylinders, "CHUNK", 3)
     assert torch.equal(hidden(bodies, BODY22), whole)
     torch.testing.assert_close(visibility(bodies, BODY22), softly)
@@ -141,7 +166,9 @@ def test_more_bodies_than_are_looked_at_together(monkeypatch):
 
 @pytest.mark.parametrize("lacking", ["head", "thorax", "left_knee", "right_wrist", "left_shoulder"])
 def test_skeletons_without_an_end_of_a_part_are_refused(lacking):
-    short = BODY22.subset(name for name in BODY22.joints if name not in {lacking, *({"head_top", "nose"} if lacking == "head" else ())})
+    short = BODY22.subset(
+        name for name in BODY22.joints if name not in {lacking, *({"head_top", "nose"} if lacking == "head" else ())}
+    )
     with pytest.raises(OccluposeError, match=rf"no .*{lacking}.*; the Cylinder Man needs one"):
         hidden(torch.zeros(len(short), 3), short)
     with pytest.raises(OccluposeError, match=rf"no .*{lacking}.*; the Cylinder Man needs one"):
@@ -166,7 +193,10 @@ def test_a_pelvis_that_is_lacking_is_the_middle_of_the_hips(skeleton):
 
 def test_joints_with_names_of_their_own_are_found():
     own = dict(CMU31.aliases)
-    places = {own.get(name, name): place for name, place in zip(BODY22.joints, standing(left_wrist=(0.08, -0.2, 0.2)), strict=True)}
+    places = {
+        own.get(name, name): place
+        for name, place in zip(BODY22.joints, standing(left_wrist=(0.08, -0.2, 0.2)), strict=True)
+    }
     joints = np.array([places.get(name, (np.nan,) * 3) for name in CMU31.joints])
     assert hides(joints, CMU31) == {"lradius"}
     joints[CMU31.index("rtibia")] = joints[CMU31.index("lradius")] + (0, -0.02, 0.1)
@@ -201,8 +231,11 @@ def random_body(seed, skeleton=BODY22):
 
 
 def struck(body, number, perspective, edge=1e-3):
-    """Whether the sight of one joint meets a rectangle on its way; None within `edge` (m) of where that changes. Written from the paper."""
-    joint, name = body[number], BODY22.joints[number]
+    """Whether the sight of one joint meets a rectangle on its way; None within `edge` (m) of where that changes.
+    Written from the paper.
+    """
+    joint = body[number]
+    name = BODY22.joints[number]
     view = joint / np.linalg.norm(joint) if perspective else np.array([0, 0, 1.0])
     at = dict(zip(BODY22.joints, body, strict=True))
     torso = np.linalg.norm(at["left_shoulder"] - at["thorax"])
@@ -238,13 +271,17 @@ def _meets(joint, view, start, end, radius, edge):
 
 
 def paper(body, skeleton):
-    """Which joints are hidden, as section 4 constructs it: corners of the rectangle, its normal, and one test after the other."""
+    """Which joints are hidden, as section 4 constructs it: corners of the rectangle, its normal, and one test after the
+    other.
+    """
     at = dict(zip(skeleton.joints, body, strict=True))
     same = {"thorax": "thorax" if "thorax" in at else "neck", "head_top": "head_top" if "head_top" in at else "head"}
     hides_it = dict.fromkeys(at, False)
     for radius, start, end, carried in PARTS:
-        start, end = same.get(start, start), same.get(end, end)
-        p_i, p_j = at[start], at[end]
+        start = same.get(start, start)
+        end = same.get(end, end)
+        p_i = at[start]
+        p_j = at[end]
         r = np.linalg.norm(at[same["thorax"]] - at["left_shoulder"]) if radius is None else radius
         u = np.cross(p_j - p_i, [0, 0, 1])
         u = r * u / np.linalg.norm(u)
@@ -324,21 +361,33 @@ def test_visibility_is_a_share(seed, how, temperature):
 
 
 @pytest.mark.parametrize(
-    ("perspective", "rules", "skeleton"), [(*SOFT[0], BODY22), (*SOFT[1], CROWDPOSE14), (*SOFT[2], H36M17), (*SOFT[3], BODY22)]
+    ("perspective", "rules", "skeleton"),
+    [(*SOFT[0], BODY22), (*SOFT[1], CROWDPOSE14), (*SOFT[2], H36M17), (*SOFT[3], BODY22)],
 )
 def test_gradients_are_those_of_finite_differences(perspective, rules, skeleton):
     body = torch.from_numpy(random_body(7, skeleton)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda joints: visibility(joints, skeleton, perspective=perspective, rules=rules), body, atol=1e-6)
+    assert torch.autograd.gradcheck(
+        lambda joints: visibility(joints, skeleton, perspective=perspective, rules=rules), body, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("perspective", "rules"), SOFT)
 def test_gradients_are_finite_however_degenerate_the_body(perspective, rules, dtype):
     pointing = standing(left_shoulder=(0.2, -0.5, 0), left_elbow=(0.2, -0.5, -0.28), left_wrist=(0.2, -0.5, -0.5))
-    flat, missing = standing(), standing()
+    flat = standing()
+    missing = standing()
     flat[:, 2] = 3.0
     missing[BODY22.index("left_wrist", "pelvis", "nose")] = np.nan
-    bodies = [pointing, pointing - (0.2, -0.5, 0), flat, missing, np.zeros((22, 3)), np.full((22, 3), 2.0), np.full((22, 3), np.nan)]
+    bodies = [
+        pointing,
+        pointing - (0.2, -0.5, 0),
+        flat,
+        missing,
+        np.zeros((22, 3)),
+        np.full((22, 3), 2.0),
+        np.full((22, 3), np.nan),
+    ]
     joints = torch.from_numpy(np.stack(bodies)).to(dtype).requires_grad_()
     seen = visibility(joints, BODY22, perspective=perspective, rules=rules)
     assert seen.dtype == dtype

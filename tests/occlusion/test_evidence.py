@@ -26,11 +26,14 @@ def test_evidence_lies_between_zero_and_the_score(score, motion, flow):
 def test_more_disagreement_never_gives_more_evidence(score, motion, a, b):
     near, far = sorted((a, b))
     aside = np.array([0.6, 0.8])
-    assert (evidence(score, motion, motion + far * aside) <= evidence(score, motion, motion + near * aside) + 1e-6).all()
+    assert (
+        evidence(score, motion, motion + far * aside) <= evidence(score, motion, motion + near * aside) + 1e-6
+    ).all()
 
 
 def test_the_papers_threshold_rejects_at_0_148_box_sides():
-    score, still = np.full((1, 1, 1), 0.9), np.zeros((1, 1, 1, 2))
+    score = np.full((1, 1, 1), 0.9)
+    still = np.zeros((1, 1, 1, 2))
     for disagreement, expected in ((0.147, VISIBLE), (0.149, OCCLUDED)):
         assert states(evidence(score, still, still + np.array([disagreement, 0])))[0, 0, 0] == expected
 
@@ -38,7 +41,8 @@ def test_the_papers_threshold_rejects_at_0_148_box_sides():
 @pytest.mark.parametrize("missing", ["motion", "flow", "both"])
 def test_without_a_displacement_the_score_stands(missing):
     score = np.array([[[0.7, 0.2]]])
-    one, nothing = np.ones((1, 1, 2, 2)), np.full((1, 1, 2, 2), np.nan)
+    one = np.ones((1, 1, 2, 2))
+    nothing = np.full((1, 1, 2, 2), np.nan)
     motion = one if missing == "flow" else nothing
     flow = one if missing == "motion" else nothing
     np.testing.assert_array_equal(evidence(score, motion, flow), score)
@@ -46,7 +50,9 @@ def test_without_a_displacement_the_score_stands(missing):
 
 def test_sigma_is_the_disagreement_that_costs_exp_minus_half():
     still = np.zeros((1, 1, 1, 2))
-    assert evidence(np.ones((1, 1, 1)), still, still + np.array([0.03, 0.04]), sigma=0.05)[0, 0, 0] == pytest.approx(np.exp(-0.5))
+    assert evidence(np.ones((1, 1, 1)), still, still + np.array([0.03, 0.04]), sigma=0.05)[0, 0, 0] == pytest.approx(
+        np.exp(-0.5)
+    )
 
 
 def test_states():

@@ -7,7 +7,8 @@ from occlupose.occlusion import gaps
 from occlupose.skeletons import BODY22, COCO17
 
 SHAPE = (400, 64, 22)
-LIMB, SEVERAL = partial(gaps.limb, skeleton=BODY22), partial(gaps.several, skeleton=BODY22)
+LIMB = partial(gaps.limb, skeleton=BODY22)
+SEVERAL = partial(gaps.several, skeleton=BODY22)
 MODES = [gaps.scattered, gaps.frames, gaps.gap, gaps.joints, LIMB, SEVERAL, gaps.sampled, gaps.nothing]
 
 

@@ -21,7 +21,9 @@ CAMERA = Camera.from_fov(128, 96, 60)
 def board(depth, left=-0.5, right=0.5, top=-0.5, bottom=0.5, part=None):
     """A rectangle across the line of sight."""
     corners = np.array([[left, top, depth], [right, top, depth], [right, bottom, depth], [left, bottom, depth]])
-    return Surface(corners, np.array([[0, 1, 2], [0, 2, 3]]), None if part is None else np.full(4, PARTS.index(part), np.uint8))
+    return Surface(
+        corners, np.array([[0, 1, 2], [0, 2, 3]]), None if part is None else np.full(4, PARTS.index(part), np.uint8)
+    )
 
 
 def alone(name, x=0.0, y=0.0, z=2.0):
@@ -52,7 +54,11 @@ def test_a_board_covers_the_pixels_whose_centres_it_covers_at_its_depth(camera):
     inside = (ray[..., 0] > -0.413) & (ray[..., 0] < 0.307) & (ray[..., 1] > -0.2031) & (ray[..., 1] < 0.3537)
     np.testing.assert_array_equal(buffer.thing == 0, inside)
     np.testing.assert_allclose(buffer.depth[inside], 3.0, rtol=1e-4)
-    assert np.isinf(buffer.depth[~inside]).all() and (buffer.thing[~inside] == NOTHING).all() and (buffer.part == NO_PART).all()
+    assert (
+        np.isinf(buffer.depth[~inside]).all()
+        and (buffer.thing[~inside] == NOTHING).all()
+        and (buffer.part == NO_PART).all()
+    )
 
 
 def test_depth_of_a_slanted_board_is_right_in_perspective():
@@ -60,11 +66,13 @@ def test_depth_of_a_slanted_board_is_right_in_perspective():
     buffer = zbuffer([Surface(corners, np.array([[0, 1, 2], [0, 2, 3]]))], CAMERA)
     y, x = np.nonzero(buffer.thing == 0)
     ray = CAMERA.rays(np.stack([x, y], -1).astype(float))
-    np.testing.assert_allclose(buffer.depth[y, x], 3.5 / (1 - 1.5 * ray[:, 0]), rtol=1e-3)  # z = 3.5 + 1.5 x on the board
+    # z = 3.5 + 1.5 x on the board
+    np.testing.assert_allclose(buffer.depth[y, x], 3.5 / (1 - 1.5 * ray[:, 0]), rtol=1e-3)
 
 
 def test_the_nearer_surface_is_in_front_whatever_the_order():
-    near, far = board(2.0, part="left_hand"), board(3.0, part="right_foot")
+    near = board(2.0, part="left_hand")
+    far = board(3.0, part="right_foot")
     for surfaces in ([near, far], [far, near]):
         buffer = zbuffer(surfaces, CAMERA)
         assert buffer.part[48, 64] == PARTS.index("left_hand") and buffer.thing[48, 64] == surfaces.index(near)
@@ -135,14 +143,21 @@ def test_every_joint_has_parts_and_mirrored_joints_mirrored_ones():
     for joint in BODY26.joints:
         other = joint.replace("left", "?").replace("right", "left").replace("?", "right")
         assert beside(joint)
-        assert set(beside(other)) == {part.replace("left", "?").replace("right", "left").replace("?", "right") for part in beside(joint)}
+        assert set(beside(other)) == {
+            part.replace("left", "?").replace("right", "left").replace("?", "right") for part in beside(joint)
+        }
 
 
 def test_far_side_of_a_body_is_hidden_and_turns_with_it():
-    body, joints = anny(), {}
+    body = anny()
+    joints = {}
     for side, yaw in (("left", np.pi / 2), ("right", -np.pi / 2)):  # which side is turned towards the camera
-        c, s = np.cos(yaw), np.sin(yaw)
-        turn = torch.tensor([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]) @ torch.tensor([[c, 0, -s], [0, 1, 0], [s, 0, c]]).float()
+        c = np.cos(yaw)
+        s = np.sin(yaw)
+        turn = (
+            torch.tensor([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])
+            @ torch.tensor([[c, 0, -s], [0, 1, 0], [s, 0, c]]).float()
+        )
         with torch.no_grad():
             posed = body(turn.expand(1, 17, 3, 3), body.neutral[None], torch.tensor([[0.0, 0, 4]]))
         surface = Surface(posed.vertices[0].numpy(), body.faces.numpy(), body.part.numpy())
@@ -155,7 +170,9 @@ def test_far_side_of_a_body_is_hidden_and_turns_with_it():
 
 
 class Rays:
-    """Which triangle of some surfaces a ray from the camera meets first, by Embree: an oracle that shares nothing with the z-buffer."""
+    """Which triangle of some surfaces a ray from the camera meets first, by Embree: an oracle that shares nothing with
+    the z-buffer.
+    """
 
     def __init__(self, surfaces):
         starts = np.cumsum([0, *(len(surface.vertices) for surface in surfaces)])
@@ -183,11 +200,15 @@ def test_labels_of_random_scenes_agree_with_ray_casting():
     agree = same = total = 0
     for number in range(6):
         labels = label(sample(source, number))
-        rays, camera = Rays(labels.scene.surfaces()), labels.scene.camera
+        rays = Rays(labels.scene.surfaces())
+        camera = labels.scene.camera
         for person, joint in np.argwhere(labels.occlusion.state != ABSENT):
-            name, depth = BODY26.joints[joint], labels.joints[person, joint, 2]
+            name = BODY26.joints[joint]
+            depth = labels.joints[person, joint, 2]
             hidden = labels.occlusion.state[person, joint] == OCCLUDED
-            around = np.rint(labels.xy[person, joint]) + np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), -1).reshape(-1, 2)
+            around = np.rint(labels.xy[person, joint]) + np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), -1).reshape(
+                -1, 2
+            )
             around = around[((around >= 0) & (around < (camera.width, camera.height))).all(1)]
             votes = [rays.hides(np.append(way[:2], 1.0), person, name, depth) for way in camera.rays(around)]
             exact = rays.hides(labels.joints[person, joint] / depth, person, name, depth)
@@ -205,8 +226,11 @@ def test_labels_of_random_scenes_agree_with_ray_casting():
 @settings(max_examples=20, deadline=None)
 def test_moving_somebody_away_from_the_camera_never_hides_those_before_them(seed):
     random = np.random.default_rng(seed)
-    near, far = board(random.uniform(1, 2), part="left_hand"), board(random.uniform(2.5, 4), part="right_hand")
-    joints = np.concatenate([alone("left_hand", z=near.vertices[0, 2] + 0.01), alone("right_hand", z=far.vertices[0, 2] + 0.01)])
+    near = board(random.uniform(1, 2), part="left_hand")
+    far = board(random.uniform(2.5, 4), part="right_hand")
+    joints = np.concatenate(
+        [alone("left_hand", z=near.vertices[0, 2] + 0.01), alone("right_hand", z=far.vertices[0, 2] + 0.01)]
+    )
     result = judge(joints, BODY26, zbuffer([near, far], CAMERA), CAMERA)
     assert result.state[0, BODY26.index("left_hand")[0]] == VISIBLE
     assert result.reason[1, BODY26.index("right_hand")[0]] == Reason.PERSON

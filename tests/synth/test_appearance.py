@@ -29,7 +29,8 @@ def seeded(draw, count=200, **named):
 
 @pytest.mark.parametrize("draw", [dress, illuminate, lambda generator: furnish(generator, "table")])
 def test_a_seed_gives_one_look(draw):
-    first, second = seeded(draw, 20), seeded(draw, 20)
+    first = seeded(draw, 20)
+    second = seeded(draw, 20)
     assert first == second
     assert len(set(first)) == 20
 
@@ -44,7 +45,16 @@ def test_everybody_is_clothed(gender, age):
 
 def test_numbers_are_in_range():
     for look in seeded(dress):
-        for colour in (look.skin, look.flush, look.lips, look.hair, look.shoe, look.sock, look.top.colour, look.top.second):
+        for colour in (
+            look.skin,
+            look.flush,
+            look.lips,
+            look.hair,
+            look.shoe,
+            look.sock,
+            look.top.colour,
+            look.top.second,
+        ):
             assert all(0 <= value <= 1 for value in colour)
         assert look.top.pattern < len(PATTERNS) and look.hair_style < len(HAIRS) and look.hat < len(HATS)
         assert look.top.scale > 0.01
@@ -89,7 +99,9 @@ def test_light_from_srgb():
 
 @pytest.mark.parametrize("indoor", [False, True])
 def test_surroundings(indoor):
-    one, again, other = surroundings(1, indoor), surroundings(1, indoor), surroundings(2, indoor)
+    one = surroundings(1, indoor)
+    again = surroundings(1, indoor)
+    other = surroundings(2, indoor)
     assert one.shape == (HEIGHT, WIDTH, 4) and one.dtype == np.uint8
     np.testing.assert_array_equal(one, again)
     assert (one != other).mean() > 0.1

@@ -9,7 +9,12 @@ from occlupose.synth.backdrops import find, open_backdrop
 
 
 def picture(path, width=160, height=120, seed=0):
-    image = np.random.default_rng(seed).integers(0, 256, (height // 20, width // 20, 3), np.uint8).repeat(20, 0).repeat(20, 1)
+    image = (
+        np.random.default_rng(seed)
+        .integers(0, 256, (height // 20, width // 20, 3), np.uint8)
+        .repeat(20, 0)
+        .repeat(20, 1)
+    )
     path.parent.mkdir(exist_ok=True, parents=True)
     write_image(path, image)
     return path

@@ -129,7 +129,9 @@ if __name__ == "__main__":
 """
     script = tmp_path / "run.py"
     script.write_text(code)
-    process = subprocess.Popen([sys.executable, script], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, script], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.time() + 120
     while not list((folder / ".parts").glob("*.json")) and process.poll() is None and time.time() < deadline:
         time.sleep(0.02)

@@ -38,7 +38,8 @@ def test_another_seed_makes_other_scenes(scenes):
 def test_people_touch_the_ground_and_their_joints_are_in_them(scenes):
     for person in (person for scene in scenes for person in scene.people):
         assert person.vertices[:, 1].min() == pytest.approx(0, abs=1e-4)
-        low, high = person.vertices.min(0), person.vertices.max(0)
+        low = person.vertices.min(0)
+        high = person.vertices.max(0)
         assert (person.joints > low - 0.01).all() and (person.joints < high + 0.01).all()
 
 
@@ -66,7 +67,9 @@ def test_all_builds_all_numbers_of_people_and_all_kinds_of_things_come(scenes):
     assert set(range(1, 8)) <= {len(scene.people) for scene in scenes}
     assert (np.ptp(shapes, 0) > 0.6).all()
     assert shapes[:, SHAPE.index("age")].min() < 0.3
-    assert {"chair", "table", "box", "pillar", "sofa", "bar", "foliage"} <= {thing.kind for scene in scenes for thing in scene.things}
+    assert {"chair", "table", "box", "pillar", "sofa", "bar", "foliage"} <= {
+        thing.kind for scene in scenes for thing in scene.things
+    }
 
 
 def test_cameras_have_real_heights_tilts_and_lenses(scenes):

@@ -48,7 +48,8 @@ def test_the_same_generator_gives_the_same_noise():
 
 
 def test_noise_grows_with_the_person():
-    noise, xy = NoiseModel.load(), still().expand(5, 30, 22, 2)
+    noise = NoiseModel.load()
+    xy = still().expand(5, 30, 22, 2)
     small, large = (noise.sample(size * xy, torch.Generator().manual_seed(0))[0] / size for size in (1, 300))
     torch.testing.assert_close(small, large, atol=1e-5, rtol=1e-4)
 
@@ -69,7 +70,9 @@ def test_jitter_is_correlated_in_time(autocorrelation):
     for lag in (1, 2):
         found = (error[:, lag:] * error[:, :-lag]).sum() / error[:, lag:].square().sum()
         assert found.item() == pytest.approx(autocorrelation**lag, abs=0.03)
-    first, last = error[:, 0].square().mean(), error[:, -1].square().mean()  # as strong at the beginning as later
+    # as strong at the beginning as later
+    first = error[:, 0].square().mean()
+    last = error[:, -1].square().mean()
     assert first.item() == pytest.approx(last.item(), rel=0.15)
 
 
@@ -140,8 +143,22 @@ def walker(random, frames, fps):
     return rest + 10 * np.sin(random.uniform(2, 6, (17, 2)) * time + random.uniform(0, 6, (17, 2))) + 200 * time
 
 
-def tracks(*, fps=60.0, count=6, frames=600, jitter=0.004, rho=0.0, outliers=0.0, size=0.3, doubted_good=0.0, doubted_bad=1.0, seed=0):
-    """What a front end with these errors (each second frame's correlation is rho squared) gives for walkers; jitter of 17 joints."""
+def tracks(
+    *,
+    fps=60.0,
+    count=6,
+    frames=600,
+    jitter=0.004,
+    rho=0.0,
+    outliers=0.0,
+    size=0.3,
+    doubted_good=0.0,
+    doubted_bad=1.0,
+    seed=0,
+):
+    """What a front end with these errors (each second frame's correlation is rho squared) gives for walkers; jitter of
+    17 joints.
+    """
     random = np.random.default_rng(seed)
     for _ in range(count):
         noise = random.standard_normal((frames, 17, 2))
@@ -228,8 +245,11 @@ def test_hidden_joints_are_guessed_near_the_truth_and_mostly_doubted():
 
 def test_the_lower_the_threshold_the_more_is_believed_of_good_and_hidden_joints():
     xy = still().expand(100, 60, 22, 2)
-    good, hidden = model(doubted_good=0.05).sample(xy, torch.Generator().manual_seed(0))[1], guess(xy, torch.Generator().manual_seed(0))[1]
+    good = model(doubted_good=0.05).sample(xy, torch.Generator().manual_seed(0))[1]
+    hidden = guess(xy, torch.Generator().manual_seed(0))[1]
     for evidence in (good, hidden):
         shares = [(evidence >= threshold).float().mean().item() for threshold in (0.1, 0.3, 0.5, 0.7)]
         assert shares == sorted(shares, reverse=True)
-    assert all((good >= threshold).float().mean() > (hidden >= threshold).float().mean() for threshold in (0.1, 0.3, 0.5))
+    assert all(
+        (good >= threshold).float().mean() > (hidden >= threshold).float().mean() for threshold in (0.1, 0.3, 0.5)
+    )

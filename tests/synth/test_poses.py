@@ -44,8 +44,10 @@ def test_a_mirror_swaps_sides_and_twice_changes_nothing(seed):
     numbers = some(seed)
     np.testing.assert_array_equal(mirrored(mirrored(numbers)), numbers)
     flip = np.diag([-1.0, 1, 1])
-    one, other = posed(numbers), posed(mirrored(numbers))
-    left, right = SEGMENTS.index("left_thigh"), SEGMENTS.index("right_thigh")
+    one = posed(numbers)
+    other = posed(mirrored(numbers))
+    left = SEGMENTS.index("left_thigh")
+    right = SEGMENTS.index("right_thigh")
     np.testing.assert_allclose(other[:, right], flip @ one[:, left] @ flip, atol=1e-5)
     np.testing.assert_allclose(other[:, 0], flip @ one[:, 0] @ flip, atol=1e-5)
 
@@ -86,7 +88,9 @@ def test_a_prior_survives_its_file(tmp_path):
     prior = Poses.learn(some(0, 200), clusters=3, rank=2)
     prior.save(tmp_path / "poses.safetensors", {"data": "made up"})
     again = Poses.load(tmp_path / "poses.safetensors")
-    np.testing.assert_allclose(again.draw(np.random.default_rng(0), 3), prior.draw(np.random.default_rng(0), 3), atol=1e-6)
+    np.testing.assert_allclose(
+        again.draw(np.random.default_rng(0), 3), prior.draw(np.random.default_rng(0), 3), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 100], ids=["missing", "empty", "damaged"])
@@ -104,7 +108,9 @@ def test_motion_capture_is_put_onto_the_body(tmp_path):
     (tmp_path / "01_01.amc").write_text(amc(120, **{name: tuple(value(0)) for name, value in bends.items()}))
     result = retarget([read_clip(tmp_path / "01_01.amc")], rate=4)
     assert result.pose.shape == (4, len(SEGMENTS), 3, 3)
-    np.testing.assert_allclose(result.pose @ result.pose.transpose(0, 1, 3, 2), np.broadcast_to(np.eye(3), result.pose.shape), atol=1e-4)
+    np.testing.assert_allclose(
+        result.pose @ result.pose.transpose(0, 1, 3, 2), np.broadcast_to(np.eye(3), result.pose.shape), atol=1e-4
+    )
     assert np.isfinite(result.error).all()
 
 

@@ -1,4 +1,6 @@
-"""Pictures of scenes: the same geometry as the labels, light that falls, and what is said where pictures cannot be drawn."""
+"""Pictures of scenes: the same geometry as the labels, light that falls, and what is said where pictures cannot be
+drawn.
+"""
 
 import builtins
 from dataclasses import replace
@@ -18,7 +20,20 @@ from occlupose.synth.views import turn
 
 CORNERS = np.array([[x, y, z] for x in (-0.3, 0.3) for y in (0.0, 0.6) for z in (-0.3, 0.3)])
 BOX = np.array(
-    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
+    [
+        [0, 1, 3],
+        [0, 3, 2],
+        [4, 6, 7],
+        [4, 7, 5],
+        [0, 4, 5],
+        [0, 5, 1],
+        [2, 3, 7],
+        [2, 7, 6],
+        [0, 2, 6],
+        [0, 6, 4],
+        [1, 5, 7],
+        [1, 7, 3],
+    ]
 )
 
 
@@ -31,7 +46,8 @@ def standing(x, z, *, facing=0.0, look=1, gender=0.5, raised=0.0):
     shape[0] = gender
     posed = body(pose[None], shape[None], torch.zeros(1, 3))
     lift = np.array([x, -float(posed.vertices[0, :, 1].min()), z])
-    joints, vertices = posed.joints[0].numpy() + lift, posed.vertices[0].numpy() + lift
+    joints = posed.joints[0].numpy() + lift
+    vertices = posed.vertices[0].numpy() + lift
     return Person(shape.numpy(), pose.numpy(), lift, joints, vertices, look)
 
 
@@ -52,7 +68,11 @@ def renderer():
 
 @pytest.fixture(scope="module")
 def crowd():
-    people = [standing(-0.7, 0, facing=0.4, look=5), standing(0.1, -0.5, facing=2.0, look=6, raised=1.2), standing(0.8, 0.6, look=7)]
+    people = [
+        standing(-0.7, 0, facing=0.4, look=5),
+        standing(0.1, -0.5, facing=2.0, look=6, raised=1.2),
+        standing(0.8, 0.6, look=7),
+    ]
     return scene(*people, things=(Thing("box", CORNERS + np.array([0.2, 0, 0.8]), BOX, 4),))
 
 
@@ -65,7 +85,12 @@ def test_a_picture_is_the_same_each_time(renderer, crowd):
 
 
 @pytest.mark.parametrize(
-    "camera", [Camera.from_fov(256, 192, 50), Camera(320, 180, 250.0, 310.0, 140.3, 101.8), Camera(180, 240, 260.0, 215.0, 100.2, 130.6)]
+    "camera",
+    [
+        Camera.from_fov(256, 192, 50),
+        Camera(320, 180, 250.0, 310.0, 140.3, 101.8),
+        Camera(180, 240, 260.0, 215.0, 100.2, 130.6),
+    ],
 )
 def test_bare_bodies_are_where_the_labels_are(renderer, crowd, camera):
     seen = replace(crowd, camera=camera)
@@ -132,7 +157,8 @@ def test_people_differ(renderer):
 
 def test_a_given_picture_stands_behind(renderer):
     backdrop = np.zeros((192, 256, 3), np.uint8)
-    backdrop[..., 0], backdrop[96:, :, 1] = 200, 120
+    backdrop[..., 0] = 200
+    backdrop[96:, :, 1] = 120
     image = renderer.render(scene(standing(0, 0)), backdrop=backdrop).astype(float)
     np.testing.assert_allclose(image[5:40, :60].mean((0, 1)), [200, 0, 0], atol=45)
     assert np.abs(image - backdrop).mean() > 2
@@ -146,7 +172,9 @@ def test_a_scene_without_anybody_and_one_from_under_the_ground(renderer):
 
 
 def test_a_camera_adds_noise_and_blur():
-    look = replace(illuminate(np.random.default_rng(0)), defocus=0.0, motion=(0.0, 0.0), shot=0.0, read=0.0, coarse=0.0, quality=96)
+    look = replace(
+        illuminate(np.random.default_rng(0)), defocus=0.0, motion=(0.0, 0.0), shot=0.0, read=0.0, coarse=0.0, quality=96
+    )
     image = np.zeros((64, 512, 3), np.uint8)
     image[:, 256:] = 180
     clean = develop(image, look, np.random.default_rng(0)).astype(int)
@@ -168,7 +196,11 @@ def test_without_egl_one_line_says_what_to_do(monkeypatch):
     with pytest.raises(OccluposeError) as caught:
         Renderer()
     message = str(caught.value)
-    assert "apt install libegl1 libgl1-mesa-dri" in message and "labels alone work without it" in message and "\n" not in message
+    assert (
+        "apt install libegl1 libgl1-mesa-dri" in message
+        and "labels alone work without it" in message
+        and "\n" not in message
+    )
 
 
 def test_without_moderngl_one_line_says_what_to_do(monkeypatch):

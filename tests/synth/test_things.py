@@ -19,11 +19,14 @@ def test_furniture_stands_on_the_ground_and_is_as_large_as_furniture(kind, seed)
 def test_solids_are_closed_and_have_the_right_volume(mesh):
     solid = trimesh.Trimesh(*mesh, process=False)
     assert solid.is_watertight
-    assert abs(solid.volume) == pytest.approx(6 if len(mesh[0]) == 8 else 12 / 2 * 0.2**2 * np.sin(2 * np.pi / 12) * 1.5)
+    assert abs(solid.volume) == pytest.approx(
+        6 if len(mesh[0]) == 8 else 12 / 2 * 0.2**2 * np.sin(2 * np.pi / 12) * 1.5
+    )
 
 
 def test_meshes_together_keep_their_triangles():
-    one, other = things.block(1, 1, 1), things.tube(0.1, 1)
+    one = things.block(1, 1, 1)
+    other = things.tube(0.1, 1)
     vertices, faces = things.together(one, other)
     np.testing.assert_array_equal(vertices[faces][: len(one[1])], one[0][one[1]])
     np.testing.assert_array_equal(vertices[faces][len(one[1]) :], other[0][other[1]])

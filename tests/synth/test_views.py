@@ -20,7 +20,9 @@ def angles(views):
     return -azimuth, pitch, roll  # half a turn about x turns the vertical over
 
 
-@pytest.mark.parametrize("views", [paper_views(rng()), level_views(rng(), 50), facing(*torch.randn(3, 50, generator=rng()))])
+@pytest.mark.parametrize(
+    "views", [paper_views(rng()), level_views(rng(), 50), facing(*torch.randn(3, 50, generator=rng()))]
+)
 def test_views_are_rotations(views):
     torch.testing.assert_close(views @ views.mT, torch.eye(3).expand(len(views), 3, 3), atol=1e-6, rtol=0)
     torch.testing.assert_close(torch.linalg.det(views), torch.ones(len(views)))

@@ -9,7 +9,9 @@ from occlupose.training import card
 
 def test_the_command_names_places_instead_of_telling_where_they_are(monkeypatch):
     monkeypatch.setattr(
-        sys, "argv", ["/home/me/bin/occlupose", "train", "lifter", "--mocap=/home/me/mocap", "-o", "/tmp/x", "--recipe.seed", "3"]
+        sys,
+        "argv",
+        ["/home/me/bin/occlupose", "train", "lifter", "--mocap=/home/me/mocap", "-o", "/tmp/x", "--recipe.seed", "3"],
     )
     places = {Path("/home/me/mocap"): "MOCAP", Path("/tmp/x"): "FOLDER", None: "WEIGHTS"}
     assert card.command(places) == "occlupose train lifter --mocap=MOCAP -o FOLDER --recipe.seed 3"
@@ -17,7 +19,10 @@ def test_the_command_names_places_instead_of_telling_where_they_are(monkeypatch)
 
 def test_a_folder_that_is_called_like_the_command_does_not_rename_it(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["occlupose", "train", "refine", "--data", "train", "-o", "refine"])
-    assert card.command({Path("train"): "DATA", Path("refine"): "FOLDER"}) == "occlupose train refine --data DATA -o FOLDER"
+    assert (
+        card.command({Path("train"): "DATA", Path("refine"): "FOLDER"})
+        == "occlupose train refine --data DATA -o FOLDER"
+    )
 
 
 def test_the_commit_is_that_of_the_checkout_and_says_when_it_was_changed(tmp_path, monkeypatch):
@@ -27,7 +32,9 @@ def test_the_commit_is_that_of_the_checkout_and_says_when_it_was_changed(tmp_pat
             ["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True, text=True
         ).stdout.strip()
 
-    package, script, table = tmp_path / "occlupose", tmp_path / "script.py", tmp_path / "table.csv"
+    package = tmp_path / "occlupose"
+    script = tmp_path / "script.py"
+    table = tmp_path / "table.csv"
     ours = package / "training" / "card.py"
     monkeypatch.setattr(card, "__file__", str(ours))
     ours.parent.mkdir(parents=True)

@@ -11,7 +11,9 @@ from torch import nn
 from occlupose.errors import OccluposeError
 from occlupose.training.loop import Optimisation, fastest_precision, fingerprint, train
 
-QUICK = Optimisation(steps=24, learning_rate=0.01, warm_up=5, average=0.9, save_every=4, log_every=2, precision="32-true")
+QUICK = Optimisation(
+    steps=24, learning_rate=0.01, warm_up=5, average=0.9, save_every=4, log_every=2, precision="32-true"
+)
 
 
 @dataclasses.dataclass
@@ -188,7 +190,8 @@ def test_the_weights_given_back_are_the_average(tmp_path):
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"optimisation": dataclasses.replace(QUICK, learning_rate=0.02)}])
 def test_the_seed_and_the_recipe_decide(tmp_path, other):
-    once, again = run(tmp_path / "once"), run(tmp_path / "again")
+    once = run(tmp_path / "once")
+    again = run(tmp_path / "again")
     assert same(once, again)
     assert not same(once, run(tmp_path / "other", **other))
 
@@ -215,7 +218,9 @@ def test_a_loss_that_is_not_a_number_ends_the_run_and_leaves_the_last_checkpoint
         steps += 1
         return {**loss(net, batch), "other": torch.tensor(math.nan if steps == QUICK.save_every + 2 else 0.0)}
 
-    with pytest.raises(OccluposeError, match=rf"{tmp_path}: step {QUICK.save_every + 2}: other is not a number any more; begin anew"):
+    with pytest.raises(
+        OccluposeError, match=rf"{tmp_path}: step {QUICK.save_every + 2}: other is not a number any more; begin anew"
+    ):
         train(network(), batch, breaks, QUICK, tmp_path, progress=False)
     state = torch.load(tmp_path / "last.pt", weights_only=True)
     assert state["step"] == QUICK.save_every and all(value.isfinite().all() for value in state["network"].values())
@@ -249,7 +254,9 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
 def test_a_run_is_resumed_only_with_its_recipe(tmp_path):
     run(tmp_path, recipe={"width": 6, "noise": 0.5})
     weights = (tmp_path / "last.pt").read_bytes()
-    with pytest.raises(OccluposeError, match=r"last\.pt: .*begun with other settings or data.*; resume with the recipe and the data"):
+    with pytest.raises(
+        OccluposeError, match=r"last\.pt: .*begun with other settings or data.*; resume with the recipe and the data"
+    ):
         run(tmp_path, recipe={"width": 6, "noise": 0.6}, resume=True)
     assert (tmp_path / "last.pt").read_bytes() == weights
     run(tmp_path, recipe={"width": 6, "noise": 0.5}, resume=True)
@@ -261,7 +268,10 @@ def test_other_files_are_no_checkpoints(tmp_path, content):
         (tmp_path / "last.pt").write_bytes(content)
     else:
         torch.save({"[1]": [1], "{}": {}}[content], tmp_path / "last.pt")
-    refused(tmp_path, "(not a checkpoint of this run|cannot be read, damaged or no checkpoint; begin anew in another folder)")
+    refused(
+        tmp_path,
+        "(not a checkpoint of this run|cannot be read, damaged or no checkpoint; begin anew in another folder)",
+    )
 
 
 def test_half_a_checkpoint_is_refused(tmp_path):

@@ -20,7 +20,8 @@ from occlupose.training.together import Place
 
 torch.manual_seed(0)
 convolutions = nn.Conv2d(3, 6, 3, bias=False), nn.Conv2d(6, 6, 3, bias=False)  # a bias would learn from rounding alone
-network = nn.Sequential(*(part for conv in convolutions for part in (conv, nn.BatchNorm2d(6), nn.ReLU())), nn.Conv2d(6, 2, 1))
+hidden = [part for conv in convolutions for part in (conv, nn.BatchNorm2d(6), nn.ReLU())]
+network = nn.Sequential(*hidden, nn.Conv2d(6, 2, 1))
 
 
 def batch(generator):
@@ -33,7 +34,10 @@ def loss(network, x):
     return {"square": (said - x[:, :2, 2:-2, 2:-2]).square().mean(), "size": 0.1 * said.abs().mean()}
 
 
-plan = Optimisation(steps=int(sys.argv[2]), learning_rate=0.01, warm_up=2, average=0.9, save_every=3, log_every=2, precision="32-true")
+steps = int(sys.argv[2])
+plan = Optimisation(
+    steps=steps, learning_rate=0.01, warm_up=2, average=0.9, save_every=3, log_every=2, precision="32-true"
+)
 weights = train(network, batch, loss, plan, Path(sys.argv[1]), recipe="same", resume=True, progress=False)
 if Place.here().first:
     torch.save(weights, Path(sys.argv[1]) / "weights.pt")
@@ -45,17 +49,22 @@ def run(folder, processes, steps=9):
     script.parent.mkdir(exist_ok=True)
     script.write_text(PROGRAM)
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-    done = subprocess.run([sys.executable, *launcher, str(script), str(folder), str(steps)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *launcher, str(script), str(folder), str(steps)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return torch.load(folder / "weights.pt", weights_only=True)
 
 
 def table(folder):
-    return [[float(value) for value in line.split(",")[:-1]] for line in (folder / "log.csv").read_text().splitlines()[1:]]
+    return [
+        [float(value) for value in line.split(",")[:-1]] for line in (folder / "log.csv").read_text().splitlines()[1:]
+    ]
 
 
 def test_two_processes_train_what_one_trains(tmp_path):
-    one, two = run(tmp_path / "one", 1), run(tmp_path / "two", 2)
+    one = run(tmp_path / "one", 1)
+    two = run(tmp_path / "two", 2)
     assert one.keys() == two.keys()
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
@@ -113,15 +122,21 @@ def test_groups_learn_at_their_own_rates(tmp_path):
     class Two(nn.Module):
         def __init__(self):
             super().__init__()
-            self.slow, self.fast = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+            self.slow = nn.Parameter(torch.zeros(1))
+            self.fast = nn.Parameter(torch.zeros(1))
 
     def groups(network):
         return [{"params": [network.slow], "scale": 0.1, "weight_decay": 0.0}, {"params": [network.fast]}]
 
     plan = Optimisation(steps=5, learning_rate=0.1, warm_up=1, drops=(0.99,), average=0.0)
     weights = train(
-        Two(), lambda generator: None, lambda network, _: {"down": (network.slow + network.fast).sum()}, plan, tmp_path,
-        groups=groups, progress=False,
-    )  # fmt: skip
+        Two(),
+        lambda generator: None,
+        lambda network, _: {"down": (network.slow + network.fast).sum()},
+        plan,
+        tmp_path,
+        groups=groups,
+        progress=False,
+    )
     assert weights["slow"].item() == pytest.approx(-0.05, rel=1e-3)
     assert weights["fast"].item() == pytest.approx(-0.5, rel=2e-3)

@@ -108,7 +108,9 @@ def test_the_preview_of_a_picture_shows_two_sides(tmp_path):
 
 def test_moments_are_those_with_people():
     poses = film(stand(0, 4, 30))
-    poses.state[:10], poses.xy[:10], poses.xyz[:10] = 0, np.nan, np.nan
+    poses.state[:10] = 0
+    poses.xy[:10] = np.nan
+    poses.xyz[:10] = np.nan
     times = _moments(poses)
     assert len(times) == 6 and times[0] == pytest.approx(1.0) and times[-1] == pytest.approx(2.9)
     assert _moments(poses.select(time=slice(0, 0))) == [0.0]

@@ -8,7 +8,8 @@ from occlupose.skeletons import BODY22, H36M17, SKELETONS
 from occlupose.viewer import overlay, style
 
 PAIR = H36M17.subset(("left_elbow", "left_wrist"))
-ELBOW, WRIST = (100, 100), (300, 100)
+ELBOW = (100, 100)
+WRIST = (300, 100)
 PAPER = 90
 
 
@@ -66,7 +67,14 @@ def test_people_have_different_colours_and_always_the_same():
 
 def test_numbers_may_be_left_out():
     image = np.full((200, 400, 3), PAPER, np.uint8)
-    overlay.draw(image, np.array([[ELBOW, WRIST]], float), np.full((1, 2), VISIBLE, np.uint8), np.array([0]), PAIR, numbered=False)
+    overlay.draw(
+        image,
+        np.array([[ELBOW, WRIST]], float),
+        np.full((1, 2), VISIBLE, np.uint8),
+        np.array([0]),
+        PAIR,
+        numbered=False,
+    )
     assert not touched(image)[:80].any() and touched(drawn((VISIBLE, VISIBLE)))[:80].any()
     assert np.array_equal(image[85:], drawn((VISIBLE, VISIBLE))[85:])
 
@@ -86,7 +94,9 @@ def test_the_label_stands_above_the_highest_joint():
 
 def test_the_label_stays_in_the_image():
     image = np.full((200, 400, 3), PAPER, np.uint8)
-    overlay.draw(image, np.array([[(399, 2), (399, 100)]], float), np.full((1, 2), VISIBLE, np.uint8), np.array([1234]), PAIR)
+    overlay.draw(
+        image, np.array([[(399, 2), (399, 100)]], float), np.full((1, 2), VISIBLE, np.uint8), np.array([1234]), PAIR
+    )
     assert (image[:30] == style.colour(1234)).all(-1).sum() > 100
 
 
@@ -98,13 +108,16 @@ def test_someone_outside_the_image_has_no_label():
 
 def test_a_short_occluded_limb_has_a_gap_too():
     image = np.full((200, 400, 3), PAPER, np.uint8)
-    overlay.draw(image, np.array([[(100, 100), (130, 100)]], float), np.full((1, 2), OCCLUDED, np.uint8), np.array([0]), PAIR)
+    overlay.draw(
+        image, np.array([[(100, 100), (130, 100)]], float), np.full((1, 2), OCCLUDED, np.uint8), np.array([0]), PAIR
+    )
     between = touched(image)[100, 108:123]
     assert between.any() and not between.all()
 
 
 def test_the_nearer_person_covers_the_farther():
-    xy, state = np.array([[ELBOW, WRIST]] * 2, float), np.full((2, 2), VISIBLE, np.uint8)
+    xy = np.array([[ELBOW, WRIST]] * 2, float)
+    state = np.full((2, 2), VISIBLE, np.uint8)
     for depth, front in (((2.0, 5.0), 0), ((5.0, 2.0), 1), ((np.nan, 2.0), 1)):
         image = np.full((200, 400, 3), PAPER, np.uint8)
         overlay.draw(image, xy, state, np.array([0, 1]), PAIR, np.array(depth))
@@ -143,6 +156,8 @@ def test_the_caption_keeps_to_its_corners():
     assert (image == 255).all(-1).any()
 
 
-@pytest.mark.parametrize(("time", "words"), [(0, "00:00.00"), (65.25, "01:05.25"), (59.999, "01:00.00"), (3661.5, "1:01:01.50")])
+@pytest.mark.parametrize(
+    ("time", "words"), [(0, "00:00.00"), (65.25, "01:05.25"), (59.999, "01:00.00"), (3661.5, "1:01:01.50")]
+)
 def test_clock(time, words):
     assert overlay.clock(time) == words

@@ -52,7 +52,9 @@ def test_a_visible_joint_has_its_colour_and_an_occluded_one_is_hollow():
     wrist = seen.skeleton.index("left_wrist")[0]
     column, row = spots(seen, 0)[wrist].round().astype(int)
     base = np.array(style.sided(style.colour(0), "left_wrist"))
-    full, hollow, empty = (scene.draw(index, 0.0)[row, column].astype(int) for scene, index in ((seen, 0), (unseen, 0), (unseen, None)))
+    full, hollow, empty = (
+        scene.draw(index, 0.0)[row, column].astype(int) for scene, index in ((seen, 0), (unseen, 0), (unseen, None))
+    )
     assert np.abs(full - base).max() < 60
     assert np.abs(hollow - base).max() > 60 and np.abs(hollow - empty).max() < 60
 
@@ -74,7 +76,9 @@ def test_people_throw_shadows_on_the_floor():
 
 def test_absent_people_are_not_drawn():
     poses = film(stand(0, 4), stand(1, 4))
-    poses.state[:, 1], poses.xyz[:, 1], poses.xy[:, 1] = 0, np.nan, np.nan
+    poses.state[:, 1] = 0
+    poses.xyz[:, 1] = np.nan
+    poses.xy[:, 1] = np.nan
     np.testing.assert_array_equal(Scene(poses, SIZE).draw(0, 0.0), Scene(poses.select(person=[0]), SIZE).draw(0, 0.0))
 
 

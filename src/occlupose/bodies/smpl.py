@@ -19,37 +19,58 @@ from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.skeletons import BODY26
 
-VERTICES, FACES, BETAS = 6890, 13776, 10
+VERTICES = 6890
+FACES = 13776
+BETAS = 10
 """Of the model. A file may have more betas; the first are taken."""
 
 JOINTS = (
-    *("pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot".split()),
-    *("neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow".split()),
-    *("left_wrist right_wrist left_hand right_hand".split()),
+    *"pelvis left_hip right_hip spine1 left_knee right_knee spine2".split(),
+    *"left_ankle right_ankle spine3 left_foot right_foot".split(),
+    *"neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow".split(),
+    *"left_wrist right_wrist left_hand right_hand".split(),
 )
 """SMPL's joints, in its order: its bones begin at them."""
 
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 
 _DRIVES = {
-    "pelvis": Drive("pelvis"), "spine1": Drive("pelvis", "chest", 1 / 3), "spine2": Drive("pelvis", "chest", 2 / 3),
-    "spine3": Drive("chest"), "neck": Drive("chest", "head", 0.5), "head": Drive("head"),
-}  # fmt: skip
+    "pelvis": Drive("pelvis"),
+    "spine1": Drive("pelvis", "chest", 1 / 3),
+    "spine2": Drive("pelvis", "chest", 2 / 3),
+    "spine3": Drive("chest"),
+    "neck": Drive("chest", "head", 0.5),
+    "head": Drive("head"),
+}
 _LIMBS = {
-    "collar": "clavicle", "shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand", "hand": "hand",
-    "hip": "thigh", "knee": "shank", "ankle": "foot", "foot": "foot",
-}  # fmt: skip
+    "collar": "clavicle",
+    "shoulder": "upper_arm",
+    "elbow": "forearm",
+    "wrist": "hand",
+    "hand": "hand",
+    "hip": "thigh",
+    "knee": "shank",
+    "ankle": "foot",
+    "foot": "foot",
+}
 
 _HEADS = {"pelvis": ("left_hip", "right_hip"), "spine": ("spine2",), "thorax": ("neck",), "neck_nose": ("head",)}
-"""Joints of BODY26 that are called otherwise here, or are the mean of others. The pelvis is where COCO's hips have it; ours."""
+"""Joints of BODY26 that are called otherwise here, or are the mean of others. The pelvis is where COCO's hips have it;
+ours.
+"""
 
 _VERTICES = {"nose": 332, "right_eye": 6260, "left_eye": 2800, "right_ear": 4071, "left_ear": 583, "head_top": 411}
 """Joints that are vertices; the numbers are those that SMPL's users agree on (smplx, vertex_ids.py)."""
 
 KEYS = {
-    "v_template": (VERTICES, 3), "shapedirs": (VERTICES, 3, None), "posedirs": (VERTICES, 3, 9 * (len(JOINTS) - 1)),
-    "J_regressor": (len(JOINTS), VERTICES), "weights": (VERTICES, len(JOINTS)), "kintree_table": (2, len(JOINTS)), "f": (FACES, 3),
-}  # fmt: skip
+    "v_template": (VERTICES, 3),
+    "shapedirs": (VERTICES, 3, None),
+    "posedirs": (VERTICES, 3, 9 * (len(JOINTS) - 1)),
+    "J_regressor": (len(JOINTS), VERTICES),
+    "weights": (VERTICES, len(JOINTS)),
+    "kintree_table": (2, len(JOINTS)),
+    "f": (FACES, 3),
+}
 """What a file holds, and of which shape; None is any length."""
 
 _CURE = "give SMPL's own file, which occlupose convert smpl made of the official .pkl"
@@ -58,8 +79,8 @@ _CURE = "give SMPL's own file, which occlupose convert smpl made of the official
 def smpl(path: str | Path) -> Skinned:
     """SMPL as its file has it. Its shape is the first 10 betas; hands are stiff.
 
-    Nose, eyes, ears and the top of the head are vertices. The joints leave out what the pose does to the surface beyond skinning,
-    which moves them by some millimetres at most.
+    Nose, eyes, ears and the top of the head are vertices. The joints leave out what the pose does to the surface beyond
+    skinning, which moves them by some millimetres at most.
 
     Raises:
         OccluposeError: no such file, or not SMPL; names it.
@@ -73,7 +94,8 @@ def smpl(path: str | Path) -> Skinned:
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise OccluposeError(f"{path}: not readable as a .npz of SMPL; {_CURE}") from error
     arrays = _checked(arrays, path)
-    template, regressor = arrays["v_template"], arrays["J_regressor"]
+    template = arrays["v_template"]
+    regressor = arrays["J_regressor"]
     directions = arrays["shapedirs"][..., :BETAS].permute(2, 0, 1)
     weights = arrays["weights"]
     followed = [_region(JOINTS[bone]) for bone in weights.argmax(1).tolist()]
@@ -113,7 +135,8 @@ def _region(joint: str) -> str:
 
 def _regressors() -> tuple[Float[Tensor, "26 bone"], Float[Tensor, "26 vertex"]]:
     """What the joints of BODY26 are the means of: beginnings of bones, and vertices."""
-    heads, vertices = torch.zeros(len(BODY26), len(JOINTS)), torch.zeros(len(BODY26), VERTICES)
+    heads = torch.zeros(len(BODY26), len(JOINTS))
+    vertices = torch.zeros(len(BODY26), VERTICES)
     for place, joint in enumerate(BODY26.joints):
         if joint in _VERTICES:
             vertices[place, _VERTICES[joint]] = 1
@@ -135,7 +158,9 @@ def _checked(arrays: dict[str, Any], path: Path) -> dict[str, Tensor]:
     result = {}
     for name, shape in KEYS.items():
         array = np.asarray(arrays[name])
-        alike = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
+        alike = array.ndim == len(shape) and all(
+            want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+        )
         if not alike:
             kind = _other(np.asarray(arrays["v_template"]))
             wanted = " x ".join("any" if length is None else str(length) for length in shape)
@@ -156,19 +181,23 @@ def _checked(arrays: dict[str, Any], path: Path) -> dict[str, Tensor]:
 
 def _other(template: np.ndarray) -> str:
     """Which of SMPL's relatives has so many vertices, if any."""
-    return {10475: "SMPL-X, not SMPL", 778: "MANO, not SMPL", 5023: "FLAME, not SMPL"}.get(len(np.atleast_1d(template)), "")
+    return {10475: "SMPL-X, not SMPL", 778: "MANO, not SMPL", 5023: "FLAME, not SMPL"}.get(
+        len(np.atleast_1d(template)), ""
+    )
 
 
 def convert_smpl(source: str | Path, target: str | Path) -> None:
     """Write the official .pkl of SMPL as the .npz that `smpl` reads.
 
-    Of what a pickle may ask for, only arrays of numbers, scipy's sparse matrices and chumpy's arrays are given to it, so that no code
-    in it can run.
+    Of what a pickle may ask for, only arrays of numbers, scipy's sparse matrices and chumpy's arrays are given to it,
+    so that no code in it can run.
 
     Raises:
-        OccluposeError: no such file, not a pickle, one that asks for anything else, or not SMPL's; or the .npz cannot be written.
+        OccluposeError: no such file, not a pickle, one that asks for anything else, or not SMPL's; or the .npz cannot
+            be written.
     """
-    source, target = Path(source), Path(target)
+    source = Path(source)
+    target = Path(target)
     if target.suffix != ".npz":
         raise OccluposeError(f"{target}: not a name for SMPL's arrays; end it with .npz")
     cure = "give the .pkl of SMPL as its makers' site has it"
@@ -198,7 +227,9 @@ class _Sparse:
     """A scipy.sparse.csc_matrix as it was written; scipy's own would believe what the file says of itself."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.data, self.indices, self.indptr, self.shape = (state[name] for name in ("data", "indices", "indptr", "_shape"))
+        self.data, self.indices, self.indptr, self.shape = (
+            state[name] for name in ("data", "indices", "indptr", "_shape")
+        )
 
 
 def _dense(value: object) -> np.ndarray:
@@ -232,7 +263,11 @@ def _allowed() -> dict[tuple[str, str], Any]:
         **{(f"numpy.{core}.multiarray", "_reconstruct"): reconstruct for core in ("core", "_core")},
         **{(f"scipy.sparse.{module}", "csc_matrix"): _Sparse for module in ("csc", "_csc")},
         **{(module, "_reconstructor"): _reconstructor for module in ("copy_reg", "copyreg")},
-        **{(module, name): thing for module in ("__builtin__", "builtins") for name, thing in (("object", object), ("set", set))},
+        **{
+            (module, name): thing
+            for module in ("__builtin__", "builtins")
+            for name, thing in (("object", object), ("set", set))
+        },
         ("chumpy.ch", "Ch"): _Chumpy,
         ("_codecs", "encode"): _latin1,
     }

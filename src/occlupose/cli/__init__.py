@@ -1,4 +1,5 @@
-"""Finds people in pictures and video, in 2D and in metres, and says of every joint whether it was seen, hidden or absent.
+"""Finds people in pictures and video, in 2D and in metres, and says of every joint whether it was seen, hidden or
+absent.
 
     occlupose demo                               a short clip, fetched once: look at out/demo/preview.png
     occlupose run walk.mp4                       poses, a preview and a video with its people, in out/walk
@@ -31,16 +32,26 @@ __all__ = ["CONVERT", "EVAL", "TRAIN", "demo", "doctor", "label", "lift", "main"
 
 def _choice(commands: dict[str, Any], **about: str) -> Any:
     """The type that tyro reads as one of these commands; a command that is a choice itself needs a line about it."""
-    named = (Annotated[Any, subcommand(name, constructor=command, description=about.get(name))] for name, command in commands.items())
+    named = (
+        Annotated[Any, subcommand(name, constructor=command, description=about.get(name))]
+        for name, command in commands.items()
+    )
     return Union[tuple(named)]  # noqa: UP007 (however many there are)
 
 
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2."""
     commands = {
-        "run": run, "demo": demo, "lift": lift, "label": label, "synth": synth, "convert": _choice(CONVERT), "train": _choice(TRAIN),
-        "eval": _choice(EVAL), "doctor": doctor,
-    }  # fmt: skip
+        "run": run,
+        "demo": demo,
+        "lift": lift,
+        "label": label,
+        "synth": synth,
+        "convert": _choice(CONVERT),
+        "train": _choice(TRAIN),
+        "eval": _choice(EVAL),
+        "doctor": doctor,
+    }
     arguments = sys.argv[1:] or ["--help"]
     try:
         if arguments == ["--version"]:

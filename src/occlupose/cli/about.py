@@ -26,7 +26,11 @@ def doctor() -> None:
     lifter = card()
     table.add_row(lifter["name"], f"{lifter['parameters']:,} parameters", lifter["licence"])
     for asset in ASSETS:
-        table.add_row(asset.name, f"{asset.package} {asset.version}", f"{asset.licence}; {'here' if asset.present else 'not fetched yet'}")
+        table.add_row(
+            asset.name,
+            f"{asset.package} {asset.version}",
+            f"{asset.licence}; {'here' if asset.present else 'not fetched yet'}",
+        )
     table.add_row("cache", "", str(cache()))
     gpus = ", ".join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))
     table.add_row("devices", f"cpu ({torch.get_num_threads()} threads)", gpus or "no GPU")

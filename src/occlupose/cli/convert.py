@@ -11,7 +11,8 @@ def convert_smpl(
     input: Positional[Annotated[Path, arg(metavar="SMPL.pkl")]],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
 ) -> None:
-    """Make SMPL's official .pkl a .npz that occlupose reads. No code in the .pkl is run, and none of its makers' is needed.
+    """Make SMPL's official .pkl a .npz that occlupose reads. No code in the .pkl is run, and none of its makers' is
+    needed.
 
     Args:
         input: the file as SMPL's makers give it to those who accept its licence.
@@ -51,12 +52,16 @@ def convert_checkpoint(
     model: Annotated[str, arg(metavar="NAME")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
     skeleton: Annotated[str, arg(metavar="NAME")] = "coco17",
-    size: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT", help_behavior_hint="(default: as published)")] = None,
+    size: Annotated[
+        tuple[int, int] | None, arg(metavar="WIDTH HEIGHT", help_behavior_hint="(default: as published)")
+    ] = None,
     codec: Literal["published", "msra", "udp"] = "published",
 ) -> None:
-    """Make a 2D network's checkpoint of MMPose, ViTPose, timm or MAE a .safetensors file, to find joints with or to train further.
+    """Make a 2D network's checkpoint of MMPose, ViTPose, timm or MAE a .safetensors file, to find joints with or to
+    train further.
 
-    A checkpoint without a head, one of ImageNet say, gives a file to begin a training with. The licence of the weights stays their own.
+    A checkpoint without a head, one of ImageNet say, gives a file to begin a training with. The licence of the weights
+    stays their own.
 
     Args:
         input: .pth, .pt or .safetensors file. No code in it is run.
@@ -64,8 +69,8 @@ def convert_checkpoint(
         output: .safetensors file.
         skeleton: of its joints: coco17, crowdpose14 or another known one.
         size: of the crops that it takes, pixels.
-        codec: how its heatmaps are read: msra (HRNet and Simple Baselines as first published) or udp (UDP, DARK and ViTPose). The file
-            does not tell.
+        codec: how its heatmaps are read: msra (HRNet and Simple Baselines as first published) or udp (UDP, DARK and
+            ViTPose). The file does not tell.
     """
     from dataclasses import replace
 
@@ -95,7 +100,10 @@ def convert_checkpoint(
     if found.whole and found.joints != len(design.skeleton):
         fitting = [f"--skeleton {each.name}" for each in SKELETONS if len(each) == found.joints]
         cure = " or ".join(fitting) or f"a checkpoint of {len(design.skeleton)} joints"
-        raise OccluposeError(f"{input}: its head is of {found.joints} joints, not of the {len(design.skeleton)} of {skeleton}; give {cure}")
+        raise OccluposeError(
+            f"{input}: its head is of {found.joints} joints, not of the {len(design.skeleton)} of {skeleton}; give"
+            f" {cure}"
+        )
     save(found.tensors, design, output)
     for note in found.notes:
         print(note)
@@ -103,7 +111,10 @@ def convert_checkpoint(
     what = f"{model} written" if found.whole else f"the backbone of {model} written; {further}"
     print(f"{output}: from a checkpoint of {found.origin}, {what}")
     if found.whole and codec == "published":
-        print(f"its maps are taken for {recipe.codec}, as published; where they are not, joints are off by a pixel or two: give --codec")
+        print(
+            f"its maps are taken for {recipe.codec}, as published; where they are not, joints are off by a pixel or"
+            " two: give --codec"
+        )
 
 
 CONVERT: dict[str, Callable[..., None]] = {"smpl": convert_smpl, "anny": convert_anny, "checkpoint": convert_checkpoint}

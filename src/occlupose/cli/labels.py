@@ -22,21 +22,28 @@ def label(
     views: Annotated[int, arg(metavar="COUNT", help_behavior_hint="(default: 0, the data's own camera)")] = 0,
     projection: Literal["perspective", "orthographic"] = "perspective",
     rules: Literal["ours", "paper"] = "ours",
-    camera: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: 1000 x 1000 px, by --fov)")] = None,
+    camera: Annotated[
+        Path | None, arg(metavar="FILE", help_behavior_hint="(default: 1000 x 1000 px, by --fov)")
+    ] = None,
     fov: Annotated[float, arg(metavar="DEGREES")] = 55.0,
-    skeleton: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the input's own; h36m17 for motion capture)")] = None,
+    skeleton: Annotated[
+        str | None, arg(metavar="NAME", help_behavior_hint="(default: the input's own; h36m17 for motion capture)")
+    ] = None,
     seed: int = 0,
     dataset: Literal["files", "h36m", "humaneva"] = "files",
-    subjects: Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: those of its protocol)")] = (),
+    subjects: Annotated[
+        tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: those of its protocol)")
+    ] = (),
     strip: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None,
 ) -> None:
     """Label 3D people with what their own bodies hide: the state of every joint, 2 visible or 1 occluded.
 
-    Writes FOLDER/NAME.npz from the data's own camera, or FOLDER/NAME/view000.npz, view001.npz, ... from virtual ones. Exactly as the paper:
-    --views 100 --projection orthographic --rules paper.
+    Writes FOLDER/NAME.npz from the data's own camera, or FOLDER/NAME/view000.npz, view001.npz, ... from virtual ones.
+    Exactly as the paper: --views 100 --projection orthographic --rules paper.
 
     Args:
-        input: poses with xyz (.npz, .json), CMU motion capture (.amc with its .asf beside it), or folders of motion capture.
+        input: poses with xyz (.npz, .json), CMU motion capture (.amc with its .asf beside it), or folders of motion
+            capture.
         output: folder for the labelled poses.
         views: virtual cameras for each input. Motion capture needs some, for it has no camera.
         projection: parallel rays (orthographic) are the paper's.
@@ -45,7 +52,8 @@ def label(
         fov: field of view of the virtual cameras.
         skeleton: of what is written: h36m17, coco17, ...
         seed: of the virtual cameras.
-        dataset: what the input is: files of poses and CMU motion capture, or the folder of Human3.6M (h36m) or HumanEva-I.
+        dataset: what the input is: files of poses and CMU motion capture, or the folder of Human3.6M (h36m) or
+            HumanEva-I.
         subjects: of the dataset.
         strip: picture of six moments of the first labels, to check by eye.
     """
@@ -58,14 +66,19 @@ def label(
     from occlupose.skeletons import by_name
 
     if subjects and dataset == "files":
-        raise OccluposeError(f"subjects {' '.join(subjects)}: of a dataset; say which with --dataset, or give their files alone")
+        raise OccluposeError(
+            f"subjects {' '.join(subjects)}: of a dataset; say which with --dataset, or give their files alone"
+        )
     if strip is not None:
         check_picture(strip)
 
     lens = Camera.from_fov(labels.SIZE, labels.SIZE, fov) if camera is None else Camera.load(camera)
     look = labels.Look(views, projection == "perspective", lens, labels.RULES[rules], seed)
     target = None if skeleton is None else by_name(skeleton)
-    console, joints, occluded, written = Console(stderr=True), 0, 0, 0
+    console = Console(stderr=True)
+    joints = 0
+    occluded = 0
+    written = 0
 
     def counted(things: list[T]) -> Iterable[T]:
         check_folder(output)
@@ -82,7 +95,8 @@ def label(
 
             viewer.strip(poses, strip)
         written += 1
-        joints, occluded = joints + int((poses.state > 0).sum()), occluded + int((poses.state == 1).sum())
+        joints = joints + int((poses.state > 0).sum())
+        occluded = occluded + int((poses.state == 1).sum())
     share = f"{occluded / joints:.0%} of the joints occluded" if joints else "nobody in them"
     print(f"{output}: {written} file{'' if written == 1 else 's'} of labels, {share}")
     if strip is not None:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 Folder = Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default: out/NAME)")]
 Count = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: everybody)")]
-Degrees = Annotated[float | None, arg(metavar="DEGREES", help_behavior_hint="(default: 55, and the output says that it was assumed)")]
+Degrees = Annotated[
+    float | None, arg(metavar="DEGREES", help_behavior_hint="(default: 55, and the output says that it was assumed)")
+]
 Metres = Annotated[float | None, arg(metavar="METRES", help_behavior_hint="(default: as tall as the network believes)")]
 Device = Annotated[str, arg(metavar="DEVICE")]
 Boxes = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: people are looked for)")]
@@ -96,10 +98,16 @@ class Changes:
 
     def made(self, recipe: "Recipe") -> "Recipe":
         """The recipe with them."""
-        chosen: dict[str, Any] = {"epochs": self.epochs, "batch": self.batch, "learning_rate": self.rate, "average": self.average}
+        chosen: dict[str, Any] = {
+            "epochs": self.epochs,
+            "batch": self.batch,
+            "learning_rate": self.rate,
+            "average": self.average,
+        }
         if self.crop is not None:
             chosen["crop"] = replace(recipe.crop, width=self.crop[0], height=self.crop[1])
         return replace(recipe, **{name: value for name, value in chosen.items() if value is not None})
 
 
-AS_LJOF, AS_PUBLISHED = Limbs(), Changes()
+AS_LJOF = Limbs()
+AS_PUBLISHED = Changes()

@@ -17,7 +17,18 @@ from rich.progress import Progress
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from occlupose.cli.options import UNKNOWN, Boxes, Count, Device, Folder, Scene, Weights
-from occlupose.cli.terminal import INTERRUPTED, Interrupt, announce, check_folder, count, notes, progress, say, short, summary
+from occlupose.cli.terminal import (
+    INTERRUPTED,
+    Interrupt,
+    announce,
+    check_folder,
+    count,
+    notes,
+    progress,
+    say,
+    short,
+    summary,
+)
 from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:  # the heavy ones are imported where they are used, so that --help is quick
@@ -27,7 +38,8 @@ if TYPE_CHECKING:  # the heavy ones are imported where they are used, so that --
 
 Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: blazepose)")]
 Flow = Annotated[
-    Literal["dis", "raft-small", "raft-large"] | None, arg(metavar="{dis,raft-small,raft-large}", help_behavior_hint="(default: dis)")
+    Literal["dis", "raft-small", "raft-large"] | None,
+    arg(metavar="{dis,raft-small,raft-large}", help_behavior_hint="(default: dis)"),
 ]
 
 
@@ -50,9 +62,9 @@ def run(
 ) -> None:
     """Find everybody in a picture or video, in 2D and in metric 3D, each joint visible, occluded or absent.
 
-    Writes poses.npz and poses.json (the same content), preview.png and, of a video, overlay.mp4. Ctrl-C stops watching: what was seen
-    until then is written, without overlay.mp4, and the exit code is 130 (0 for a camera, which has no other end). A second Ctrl-C ends
-    at once.
+    Writes poses.npz and poses.json (the same content), preview.png and, of a video, overlay.mp4. Ctrl-C stops watching:
+    what was seen until then is written, without overlay.mp4, and the exit code is 130 (0 for a camera, which has no
+    other end). A second Ctrl-C ends at once.
 
     Args:
         input: picture, video, folder of pictures, glob pattern, camera number, or the address of a network camera.
@@ -63,11 +75,12 @@ def run(
         max_people: at most so many people in a frame; who was there first stays.
         video: write overlay.mp4.
         scene: camera and people.
-        method: oanet finds people one by one and lifts them over time, by the temporal networks of OANet; hupor finds everybody in each
-            picture at once, in space, and takes no frontend, boxes and flow.
-        frontend: what finds joints in 2D: blazepose, a .safetensors of train ljof, train keypoints or convert checkpoint, or an .onnx file.
-        boxes: JSON file of a detector's results, with the boxes to look into. Its image_id is the number of a frame, from 0, or a picture's
-            name. For .safetensors and .onnx files.
+        method: oanet finds people one by one and lifts them over time, by the temporal networks of OANet; hupor finds
+            everybody in each picture at once, in space, and takes no frontend, boxes and flow.
+        frontend: what finds joints in 2D: blazepose, a .safetensors of train ljof, train keypoints or convert
+            checkpoint, or an .onnx file.
+        boxes: JSON file of a detector's results, with the boxes to look into. Its image_id is the number of a frame,
+            from 0, or a picture's name. For .safetensors and .onnx files.
         flip: look at mirror images too: a little better, twice the time. For .safetensors files and hupor.
         flow: what measures how the pixels move; RAFT needs torchvision, and its weights are for research.
         weights: another lifter than the shipped one; for hupor, what train hupor wrote.
@@ -78,8 +91,15 @@ def run(
     with open_media(input, every=every, start=start, end=end) as source:
         folder = output or Path("out") / _name(source)
         way = _Way(
-            method=method, max_people=max_people, frontend=frontend, boxes=boxes, flip=flip, flow=flow, weights=weights, device=device
-        )  # fmt: skip
+            method=method,
+            max_people=max_people,
+            frontend=frontend,
+            boxes=boxes,
+            flip=flip,
+            flow=flow,
+            weights=weights,
+            device=device,
+        )
         _run(source, folder, way, video=video, scene=scene)
 
 
@@ -126,20 +146,29 @@ class _Way:
         from occlupose.sightings import Record
 
         lift = pipeline.prepare(
-            source, max_people=self.max_people, camera=scene.intrinsics(), fov=scene.fov, height=scene.height, weights=self.weights,
+            source,
+            max_people=self.max_people,
+            camera=scene.intrinsics(),
+            fov=scene.fov,
+            height=scene.height,
+            weights=self.weights,
             device=self.device,
-        )  # fmt: skip
+        )
         between = pipeline.meter(self.flow, device=self.device)
         if self.frontend in (None, "blazepose") and self.boxes is None and not self.flip:  # with these it is refused
             announce(console, BLAZEPOSE)
         eyes = pipeline.look(source, self.frontend, boxes=self.boxes, flip=self.flip, device=self.device)
-        return _Watching(Record.of(source, eyes), pipeline.watch(source, eyes, max_people=self.max_people, flow=between), lift)
+        return _Watching(
+            Record.of(source, eyes), pipeline.watch(source, eyes, max_people=self.max_people, flow=between), lift
+        )
 
     def _hupor(self, source: "Source", scene: Scene) -> "_Watching":
         from occlupose import bottomup
         from occlupose.sightings import camera_of
 
-        camera = camera_of(source, max_people=self.max_people, camera=scene.intrinsics(), fov=scene.fov, height=scene.height)
+        camera = camera_of(
+            source, max_people=self.max_people, camera=scene.intrinsics(), fov=scene.fov, height=scene.height
+        )
         find = bottomup.finder(self.weights, flip=self.flip, device=self.device)
         sightings = bottomup.watch(source, find, camera, max_people=self.max_people)
         return _Watching(bottomup.begin(source, camera), sightings, partial(bottomup.scaled, height=scene.height))
@@ -163,9 +192,11 @@ def _run(source: "Source", folder: Path, way: _Way, *, video: bool = True, scene
     check_folder(folder)
     from occlupose import viewer
 
-    began, console = monotonic(), Console(stderr=True)
+    began = monotonic()
+    console = Console(stderr=True)
     watching = way.begin(source, scene, console)
-    record, lift = watching.record, watching.lift
+    record = watching.record
+    lift = watching.lift
     with Interrupt() as interrupt, progress(console) as bar:
         seeing = bar.add_task(f"watching {short(Path(source.name).name)}", total=source.count, people="")
         with closing(watching.sightings) as sightings:
@@ -206,7 +237,9 @@ def _run(source: "Source", folder: Path, way: _Way, *, video: bool = True, scene
 
 
 def _draw(poses: "Poses", source: "Source", path: Path, bar: Progress, interrupt: "Interrupt") -> bool:
-    """Writes the video with the people in it; False where Ctrl-C came before it was finished, and then there is none."""
+    """Writes the video with the people in it; False where Ctrl-C came before it was finished, and then there is
+    none.
+    """
     from occlupose import viewer
 
     drawing = bar.add_task(f"drawing {path.name}", total=len(poses), people="")
@@ -232,8 +265,9 @@ def lift(
 ) -> None:
     """Lift 2D people from elsewhere to 3D.
 
-    The input needs xy (time, person, joint, 2; pixels; NaN where missing), skeleton (coco17, h36m17, ...) and fps; it may have score,
-    state, width, height, camera. The output has xyz (time, person, 17, 3; metres; camera frame) and state.
+    The input needs xy (time, person, joint, 2; pixels; NaN where missing), skeleton (coco17, h36m17, ...) and fps; it
+    may have score, state, width, height, camera. The output has xyz (time, person, 17, 3; metres; camera frame) and
+    state.
 
     Args:
         input: .npz or .json file of 2D people.
@@ -246,10 +280,13 @@ def lift(
 
     if output.resolve() == input.resolve():
         raise OccluposeError(f"{output}: is the input; give another file to write")
-    camera, poses = scene.intrinsics(), Poses.load(input)
+    camera = scene.intrinsics()
+    poses = Poses.load(input)
     from occlupose import lifting
 
-    lifted = lifting.lift(poses, camera=camera, fov=scene.fov, height=scene.height, lifter=lifting.networks(device, weights))
+    lifted = lifting.lift(
+        poses, camera=camera, fov=scene.fov, height=scene.height, lifter=lifting.networks(device, weights)
+    )
     lifted.save(output)
     notes(Console(stderr=True), str(input), lifted)
     Console().print(summary(lifted))

@@ -15,16 +15,21 @@ from occlupose.errors import OccluposeError
 def evaluate_oanet(
     dataset: Literal["humaneva", "h36m"],
     data: Path,
-    subjects: Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: those of the protocol)")] = (),
+    subjects: Annotated[
+        tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: those of the protocol)")
+    ] = (),
     detections: Annotated[str, arg(metavar="NAME")] = "ground-truth",
     every: int = 1,
     predictions: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: predict now)")] = None,
     save_predictions: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not kept)")] = None,
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: only printed)")] = None,
+    output: Annotated[
+        Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: only printed)")
+    ] = None,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Score 3D poses by the protocols of Human3.6M or HumanEva-I: by action, by joint, visible and occluded joints apart.
+    """Score 3D poses by the protocols of Human3.6M or HumanEva-I: by action, by joint, visible and occluded joints
+    apart.
 
     Args:
         dataset: humaneva (HumanEva-I) or h36m (Human3.6M).
@@ -72,13 +77,19 @@ def evaluate_keypoints(
     data: Annotated[Path, arg(metavar="FOLDER")],
     frontend: Annotated[str, arg(metavar="NAME|FILE")] = "blazepose",
     boxes: Annotated[
-        str | None, arg(metavar="ground-truth|found|FILE", help_behavior_hint="(default: ground-truth; found, if that is all it can)")
+        str | None,
+        arg(
+            metavar="ground-truth|found|FILE",
+            help_behavior_hint="(default: ground-truth; found, if that is all it can)",
+        ),
     ] = None,
     split: Literal["test", "val", "train"] = "test",
     annotations: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the split)")] = None,
     flip: bool = False,
     strict: bool = False,
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: only printed)")] = None,
+    output: Annotated[
+        Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: only printed)")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Score 2D joints by the protocols of COCO, CrowdPose or OCHuman: average precision, whole and by occlusion.
@@ -86,8 +97,8 @@ def evaluate_keypoints(
     Args:
         data: folder of the dataset as its makers give it, or of occlupose synth.
         frontend: a network's .safetensors or .onnx file, or blazepose.
-        boxes: where people are looked for. ground-truth: each in their own box. FILE: in those of a detector, in COCO's results format.
-            found: as the front end finds them by itself; blazepose knows no other way.
+        boxes: where people are looked for. ground-truth: each in their own box. FILE: in those of a detector, in COCO's
+            results format. found: as the front end finds them by itself; blazepose knows no other way.
         split: of the dataset; test is what papers give figures of, which for COCO is val2017.
         annotations: another file than the split's.
         flip: look at each person's mirror image too.
@@ -109,25 +120,36 @@ def evaluate_keypoints(
         finder = build(frontend, flip=flip, device=device)
     else:
         network = crop_network(Path(frontend), flip=flip, device=device)
-    console, troubles = Console(stderr=True), list[str]()
+    console = Console(stderr=True)
+    troubles = list[str]()
     place = places.find(data, split, annotations)
     known = coco.load(place.annotations, place.images, strict=strict)
     if (joints := known.skeleton).sigmas is None:
-        raise OccluposeError(f"{place.annotations}: {joints.name} has no sigmas to score joints by; coco17 and crowdpose14 have them")
-    detections = coco.detected(Path(boxes), known.truth, strict=strict) if boxes not in ("ground-truth", "found") else None
+        raise OccluposeError(
+            f"{place.annotations}: {joints.name} has no sigmas to score joints by; coco17 and crowdpose14 have them"
+        )
+    detections = (
+        coco.detected(Path(boxes), known.truth, strict=strict) if boxes not in ("ground-truth", "found") else None
+    )
     for line in known.problems.lines() + (detections.problems.lines() if detections else []):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def trouble(reason: str) -> None:
         if strict:
-            raise OccluposeError(reason if "; " in reason else f"{reason}; give the dataset's own pictures, or leave out --strict")
+            raise OccluposeError(
+                reason if "; " in reason else f"{reason}; give the dataset's own pictures, or leave out --strict"
+            )
         troubles.append(reason)
 
     with progress(console) as bar:
         if boxes == "found":
             task = bar.add_task("looking", total=len(known.truth.images), people="")
             results = keypoints.find(
-                known.truth, place.images, finder, progress=lambda pictures: bar.advance(task, pictures), unreadable=trouble
+                known.truth,
+                place.images,
+                finder,
+                progress=lambda pictures: bar.advance(task, pictures),
+                unreadable=trouble,
             )
         else:
             if detections is None:
@@ -167,14 +189,20 @@ def _whose_boxes(frontend: str, boxes: str | None) -> str:
 
     if Path(frontend).suffix.lower() not in SUFFIXES:
         if frontend != "blazepose":
-            raise OccluposeError(f"{frontend}: no such front end; give a network's .safetensors or .onnx file, or blazepose")
+            raise OccluposeError(
+                f"{frontend}: no such front end; give a network's .safetensors or .onnx file, or blazepose"
+            )
         if boxes not in (None, "found"):
-            raise OccluposeError(f"boxes {boxes}: blazepose finds people by itself; give --boxes found, or another --frontend")
+            raise OccluposeError(
+                f"boxes {boxes}: blazepose finds people by itself; give --boxes found, or another --frontend"
+            )
         return "found"
     if not Path(frontend).is_file():
         raise OccluposeError(f"{frontend}: no such file; give a network's .safetensors or .onnx file, or blazepose")
     if boxes not in (None, "ground-truth", "found") and not Path(boxes).is_file():
-        raise OccluposeError(f"boxes {boxes}: no such file; give ground-truth, found, or a file in COCO's results format")
+        raise OccluposeError(
+            f"boxes {boxes}: no such file; give ground-truth, found, or a file in COCO's results format"
+        )
     return boxes or "ground-truth"
 
 
@@ -182,23 +210,30 @@ def evaluate_hupor(
     dataset: Positional[Literal["mupots", "3dpw", "h36m", "synth"]],
     data: Annotated[Path, arg(metavar="FOLDER")],
     variant: Annotated[
-        Literal["official", "smap15", "pyport"] | None, arg(help_behavior_hint="(default: official for mupots; the others have none)")
+        Literal["official", "smap15", "pyport"] | None,
+        arg(help_behavior_hint="(default: official for mupots; the others have none)"),
     ] = None,
-    sequences: Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: all that are there)")] = (),
+    sequences: Annotated[
+        tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: all that are there)")
+    ] = (),
     predictions: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: predict now)")] = None,
     save_predictions: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not kept)")] = None,
     flip: bool = False,
-    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: only printed)")] = None,
+    output: Annotated[
+        Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: only printed)")
+    ] = None,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Score everybody in pictures in absolute 3D by the protocols of MuPoTS-3D, or against other known truth; hidden joints apart.
+    """Score everybody in pictures in absolute 3D by the protocols of MuPoTS-3D, or against other known truth; hidden
+    joints apart.
 
     Args:
-        dataset: mupots (MuPoTS-3D), 3dpw (3DPW, converted), h36m (Human3.6M with pictures) or synth (of occlupose synth).
+        dataset: mupots (MuPoTS-3D), 3dpw (3DPW, converted), h36m (Human3.6M with pictures) or synth (of occlupose
+            synth).
         data: folder of the dataset.
-        variant: whose evaluation of MuPoTS-3D. official: its makers'. smap15: SMAP's and HUPOR's, on 15 joints. pyport: that of Python
-            ports, to compare with their papers only.
+        variant: whose evaluation of MuPoTS-3D. official: its makers'. smap15: SMAP's and HUPOR's, on 15 joints. pyport:
+            that of Python ports, to compare with their papers only.
         sequences: of mupots or 3dpw, e.g. TS1 TS2, or downtown_stairs.
         predictions: score this .npz file instead of predicting.
         save_predictions: .npz file to keep the predictions in.
@@ -241,5 +276,9 @@ def evaluate_hupor(
         print(f"{output}: written")
 
 
-EVAL: dict[str, Callable[..., None]] = {"oanet": evaluate_oanet, "keypoints": evaluate_keypoints, "hupor": evaluate_hupor}
+EVAL: dict[str, Callable[..., None]] = {
+    "oanet": evaluate_oanet,
+    "keypoints": evaluate_keypoints,
+    "hupor": evaluate_hupor,
+}
 """What `occlupose eval` can score."""

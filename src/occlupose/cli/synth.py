@@ -20,14 +20,20 @@ def synth(
     objects: Annotated[float, arg(metavar="MEAN")] = 1.0,
     labels_only: bool = False,
     shard: Annotated[int | None, arg(metavar="SCENES", help_behavior_hint="(default: files one by one)")] = None,
-    mocap: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: poses that come with occlupose)")] = None,
-    backdrops: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: painted rooms and streets)")] = None,
+    mocap: Annotated[
+        Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: poses that come with occlupose)")
+    ] = None,
+    backdrops: Annotated[
+        Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: painted rooms and streets)")
+    ] = None,
     workers: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: one for each core)")] = None,
 ) -> None:
-    """Make pictures of people whose every joint is known: where it is, and whether it is seen, hidden (and by whom) or outside.
+    """Make pictures of people whose every joint is known: where it is, and whether it is seen, hidden (and by whom) or
+    outside.
 
-    Writes pictures and annotations.json in COCO's keypoint format, a .npz of every scene with 3D, camera and reasons, and manifest.json
-    with a hash of every file. The same command goes on where it was stopped; the same seed gives the same bytes.
+    Writes pictures and annotations.json in COCO's keypoint format, a .npz of every scene with 3D, camera and reasons,
+    and manifest.json with a hash of every file. The same command goes on where it was stopped; the same seed gives the
+    same bytes.
 
     Args:
         output: folder for the dataset.
@@ -43,7 +49,14 @@ def synth(
         backdrops: pictures to stand behind the people.
         workers: processes that work side by side.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     from occlupose.synth.dataset import Plan, write
     from occlupose.synth.generate import Pictures
@@ -54,7 +67,9 @@ def synth(
     if workers is not None and workers < 0:
         raise OccluposeError(f"workers: {workers}; give a number of processes from 0")
     if labels_only and backdrops is not None:
-        raise OccluposeError(f"backdrops {backdrops}: of pictures, of which --labels-only makes none; leave one of the two out")
+        raise OccluposeError(
+            f"backdrops {backdrops}: of pictures, of which --labels-only makes none; leave one of the two out"
+        )
     pictures = None
     if not labels_only:
         from occlupose.synth.backdrops import find

@@ -39,7 +39,8 @@ def summary(poses: "Poses", seconds: float | None = None) -> Table:
         there = (joints != ABSENT).any(-1)
         if not there.any():
             continue
-        times, joints = poses.time[there], joints[there]
+        times = poses.time[there]
+        joints = joints[there]
         depth = np.zeros(0) if poses.xyz is None else poses.xyz[there, person, :, 2]
         away = f"{np.nanmedian(depth):.1f} m" if np.isfinite(depth).any() else ""
         shares = (f"{(joints == value).mean():.0%}" for value in (VISIBLE, OCCLUDED))

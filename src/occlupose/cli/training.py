@@ -123,14 +123,18 @@ def train_oanet(
     from occlupose.methods.oanet import train
 
     weights = train.train_to_file(data, output, recipe, video=video, resume=resume, device=device)
-    print(f"{weights}: weights written, their card beside them; score them with occlupose eval oanet --weights {weights}")
+    print(
+        f"{weights}: weights written, their card beside them; score them with occlupose eval oanet --weights {weights}"
+    )
 
 
 def train_ljof(
     data: Annotated[Path, arg(metavar="FOLDER")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     model: Annotated[str, arg(metavar="NAME")] = "hrnet_w32",
-    annotations: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the training split)")] = None,
+    annotations: Annotated[
+        Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the training split)")
+    ] = None,
     start: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
     unseen: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES", help_behavior_hint="(default: none)")] = (),
     limbs: Annotated[Limbs, OmitArgPrefixes] = AS_LJOF,
@@ -141,23 +145,25 @@ def train_ljof(
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train a 2D estimator that sees through occlusion: its published recipe, with limb joint blocks and the structure loss (LJOF).
+    """Train a 2D estimator that sees through occlusion: its published recipe, with limb joint blocks and the structure
+    loss (LJOF).
 
     Several processes train one network: torchrun --nproc-per-node 2 -m occlupose train ljof ...
 
     Args:
         data: folder of COCO, CrowdPose or OCHuman as their makers give them, or of occlupose synth.
         output: folder for checkpoint, log, weights and card.
-        model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32; simple_baseline_small and
-            hrnet_small for machines without a GPU.
+        model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32;
+            simple_baseline_small and hrnet_small for machines without a GPU.
         annotations: another file than that of the training split.
         start: weights to begin with, as occlupose convert checkpoint or train ljof write them.
-        unseen: folders of pictures to be tested on, or their annotations where one folder has all pictures: says which of them are learnt
-            from too, as copies, scaled or mirrored.
+        unseen: folders of pictures to be tested on, or their annotations where one folder has all pictures: says which
+            of them are learnt from too, as copies, scaled or mirrored.
         limbs: what LJOF adds.
         changes: to the published recipe.
         memory: for decoded pictures, which then are not read again.
-        strict: stop at the first person or picture that is not as it should be; otherwise they are left out, counted and named.
+        strict: stop at the first person or picture that is not as it should be; otherwise they are left out, counted
+            and named.
         seed: of everything.
         resume: go on with the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
@@ -188,9 +194,16 @@ def train_ljof(
             warnings.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
         _tell_leaks(known, unseen, strict)
     weights = train_estimator(
-        known, output, recipe, start=start, strict=strict, memory=int(memory * 2**30), resume=resume, device=device,
+        known,
+        output,
+        recipe,
+        start=start,
+        strict=strict,
+        memory=int(memory * 2**30),
+        resume=resume,
+        device=device,
         places={data: "DATA", annotations: "ANNOTATIONS", **dict.fromkeys(unseen, "UNSEEN")},
-    )  # fmt: skip
+    )
     if speaks:
         scored = f"occlupose eval keypoints --data {data} --frontend {weights}"
         print(f"{weights}: weights written, their card beside them; score them with {scored}")
@@ -223,7 +236,10 @@ def _tell_leaks(data: "Annotations", unseen: tuple[Path, ...], strict: bool) -> 
             print(f"{leak.second}: {leak.kind} as {leak.first}, which is learnt from")
         same = sum(picture in pictures_of for picture in shown)
         unseen_ones = len(tested.pictures) - len(found)
-        print(f"{folder}: pictures that are learnt from: {same}; with a copy that is learnt from: {len(found)}; unseen: {unseen_ones}")
+        print(
+            f"{folder}: pictures that are learnt from: {same}; with a copy that is learnt from: {len(found)}; unseen:"
+            f" {unseen_ones}"
+        )
         if strict and (found or same):
             wrong = f"pictures in it that are learnt from: {same + len(found)}"
             raise OccluposeError(f"{folder}: {wrong}; leave them out, or train without --strict")
@@ -242,12 +258,16 @@ def _pictures(unseen: Path) -> list["Picture"]:
     if unseen.suffix.lower() == ".json":
         place = places.find(unseen.parent, annotations=unseen)
         shelf = Shelf(place.images)
-        pictures = [found for image in coco.truth(unseen).images.values() if (found := shelf.find(image.name)) is not None]
+        pictures = [
+            found for image in coco.truth(unseen).images.values() if (found := shelf.find(image.name)) is not None
+        ]
     else:
         pictures = Shelf(unseen).all()
     if not pictures:
         wrong = "no picture in it" if unseen.exists() else "no such folder"
-        raise OccluposeError(f"{unseen}: {wrong}; give folders of pictures or of shards, or annotations, of what must not be learnt from")
+        raise OccluposeError(
+            f"{unseen}: {wrong}; give folders of pictures or of shards, or annotations, of what must not be learnt from"
+        )
     return pictures
 
 
@@ -269,7 +289,10 @@ def train_poses(
 
     training, validation = (retarget(clips) for clips in cmu.split(cmu.load_clips(mocap)))
     Poses.learn(describe(training.pose), seed=seed).save(output, {"data": cmu.DATA})
-    errors = {name: round(1000 * float(part.error.mean()), 1) for name, part in (("training", training), ("validation", validation))}
+    errors = {
+        name: round(1000 * float(part.error.mean()), 1)
+        for name, part in (("training", training), ("validation", validation))
+    }
     card.write(
         output,
         {mocap: "<mocap>", output: f"<{output.name}>"},
@@ -285,7 +308,9 @@ def train_poses(
 def train_ssf(
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: Annotated[Any, arg(constructor_factory=_ssf_recipe)],
-    mocap: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: the poses that are shipped)")] = None,
+    mocap: Annotated[
+        Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: the poses that are shipped)")
+    ] = None,
     resume: bool = False,
 ) -> None:
     """Train the networks that fit bodies to skeletons and masks, for occlusion labels, on synthetic people. On the CPU.
@@ -312,11 +337,12 @@ def train_hupor(
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train HUPOR: a network that finds what is visible of everybody in a picture, and one that reasons about what is hidden.
+    """Train HUPOR: a network that finds what is visible of everybody in a picture, and one that reasons about what is
+    hidden.
 
     Args:
-        data: datasets: of occlupose synth, MuCo-3DHP, COCO, Human3.6M with pictures, or in SMAP's form. With pictures that have depth and
-            others that have none, half of each batch are such.
+        data: datasets: of occlupose synth, MuCo-3DHP, COCO, Human3.6M with pictures, or in SMAP's form. With pictures
+            that have depth and others that have none, half of each batch are such.
         output: folder for checkpoint, log, weights and card.
         recipe: everything that the result depends on besides the data.
         start: weights to begin with, also those of a detector alone.
@@ -339,10 +365,21 @@ def train_hupor(
     _tell_problems(found)
     crowds = [crowd for each in found for crowd in each.crowds]
     weights = train(
-        crowds, output, recipe, start=start, strict=strict, memory=int(memory * 2**30), resume=resume, device=device, places=_named(data),
+        crowds,
+        output,
+        recipe,
+        start=start,
+        strict=strict,
+        memory=int(memory * 2**30),
+        resume=resume,
+        device=device,
+        places=_named(data),
         **_described(found),
-    )  # fmt: skip
-    print(f"{weights}: weights written, their card beside them; use them with occlupose run --method hupor --weights {weights}")
+    )
+    print(
+        f"{weights}: weights written, their card beside them; use them with occlupose run --method hupor --weights"
+        f" {weights}"
+    )
 
 
 def train_refine(
@@ -382,9 +419,20 @@ def train_refine(
     _tell_problems(found)
     crowds = [crowd for each in found for crowd in each.crowds][:pictures]
     path = train_refiner(
-        weights, crowds, output, recipe, seed=seed, strict=strict, resume=resume, device=device, places=_named(data), **_described(found)
+        weights,
+        crowds,
+        output,
+        recipe,
+        seed=seed,
+        strict=strict,
+        resume=resume,
+        device=device,
+        places=_named(data),
+        **_described(found),
     )
-    print(f"{path}: weights written, their card beside them; use them with occlupose run --method hupor --weights {path}")
+    print(
+        f"{path}: weights written, their card beside them; use them with occlupose run --method hupor --weights {path}"
+    )
 
 
 def _tell_problems(found: "list[Found]") -> None:
@@ -402,7 +450,10 @@ def _described(found: "list[Found]") -> dict[str, Any]:
     ours = all(each.form == "synth" for each in found)
     return {
         "licence": "Apache-2.0" if ours else "that of its pictures and annotations",
-        "data": [f"{len(each.crowds)} pictures of {'our own synthetic people' if each.form == 'synth' else each.form}" for each in found],
+        "data": [
+            f"{len(each.crowds)} pictures of {'our own synthetic people' if each.form == 'synth' else each.form}"
+            for each in found
+        ],
     }
 
 

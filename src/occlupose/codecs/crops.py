@@ -1,7 +1,7 @@
 """Where a person is, as a circle with an up direction; and the upright picture cut out of it that a network is shown.
 
-Networks differ in how that picture, and the maps that they answer with, lie on pixels. Cell i of a map lies at pixel `step i + first` of
-its crop, f being the crop's side / the map's and W a side of the crop:
+Networks differ in how that picture, and the maps that they answer with, lie on pixels. Cell i of a map lies at pixel
+`step i + first` of its crop, f being the crop's side / the map's and W a side of the crop:
 
 | grid | step | first | where the edges of the padded box go, px | used by |
 | --- | --- | --- | --- | --- |
@@ -11,9 +11,9 @@ its crop, f being the crop's side / the map's and W a side of the crop:
 
 Weights learnt on one grid want crops of that grid.
 
-A region is four numbers, `(centre x, centre y, top x, top y)`: the top is the point on the circle that the person's head points to. Of a
-person's box it is the circle round its middle that reaches as high as the box; of BlazePose the circle round the hips (Bazarevsky et al.
-2020, "BlazePose: On-device Real-time Body Pose tracking", section 2.2).
+A region is four numbers, `(centre x, centre y, top x, top y)`: the top is the point on the circle that the person's
+head points to. Of a person's box it is the circle round its middle that reaches as high as the box; of BlazePose the
+circle round the hips (Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking", section 2.2).
 
 Coordinates in this file are pixels with pixel centres at integers, matrices are 2x3 and act on columns (x, y, 1).
 """
@@ -30,8 +30,8 @@ Regions = Float[np.ndarray, "person 4"]
 Grid = Literal["centres", "stride", "corners"]
 
 RAW = 0.5
-"""COCO's boxes count from the edge of the picture, its joints from the middle of the first pixel. Grids other than `centres` take both for
-the same; they are given back the half pixel that our boxes have lost."""
+"""COCO's boxes count from the edge of the picture, its joints from the middle of the first pixel. Grids other than
+`centres` take both for the same; they are given back the half pixel that our boxes have lost."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,11 @@ class Crop:
             raise OccluposeError(f"grid {self.grid}: not known; known are {', '.join(get_args(Grid))}")
 
     def regions(self, boxes: Float[np.ndarray, "person 4"]) -> Regions:
-        """Upright regions of boxes (left, top, right, bottom), so high that the box's width fits into the crop as well."""
-        low, high = boxes[:, :2], boxes[:, 2:]
+        """Upright regions of boxes (left, top, right, bottom), so high that the box's width fits into the crop as
+        well.
+        """
+        low = boxes[:, :2]
+        high = boxes[:, 2:]
         width, height = (high - low).T
         return upright((low + high) / 2, np.maximum(height, width * self.height / self.width) / 2)
 
@@ -79,14 +82,18 @@ class Crop:
         return np.concatenate([linear, (middle - (linear @ (regions[:, :2, None] + RAW))[..., 0])[..., None]], -1)
 
     def cells(self, map_width: int, map_height: int) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
-        """Where the cells of a map of this crop lie: pixels from a cell to the next, and the pixel of cell 0; of each (across, down)."""
+        """Where the cells of a map of this crop lie: pixels from a cell to the next, and the pixel of cell 0; of each
+        (across, down).
+        """
         axes = [cells(self.grid, *axis) for axis in ((self.width, map_width), (self.height, map_height))]
         steps, firsts = np.array(axes).T
         return steps, firsts
 
 
 def cells(grid: Grid, side: int, count: int) -> tuple[float, float]:
-    """Where `count` cells lie along a side of a crop, px: from a cell to the next, and the first one. Cell i is at `step i + first`."""
+    """Where `count` cells lie along a side of a crop, px: from a cell to the next, and the first one. Cell i is at
+    `step i + first`.
+    """
     if grid == "corners":
         return (side - 1) / max(count - 1, 1), 0.0
     step = side / count
@@ -104,11 +111,14 @@ def upright(centre: Float[np.ndarray, "person 2"], reach: Float[np.ndarray, " pe
 
 
 def to_crop(regions: Regions, width: int, height: int, *, diameter: float) -> Float[np.ndarray, "person 2 3"]:
-    """Matrices from the full image to upright crops of `width` x `height` px, the circles in the middle of them and `diameter` px wide."""
+    """Matrices from the full image to upright crops of `width` x `height` px, the circles in the middle of them and
+    `diameter` px wide.
+    """
     up = regions[:, 2:] - regions[:, :2]
     scale = diameter / (2 * np.maximum(radius(regions), 1.0))
     length = np.maximum(np.linalg.norm(up, axis=-1), 1e-6)
-    cosine, sine = -up[:, 1] / length * scale, -up[:, 0] / length * scale
+    cosine = -up[:, 1] / length * scale
+    sine = -up[:, 0] / length * scale
     linear = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     offset = centre - (linear @ regions[:, :2, None])[..., 0]
@@ -121,6 +131,8 @@ def inverse(matrices: Float[np.ndarray, "*batch 2 3"]) -> Float[np.ndarray, "*ba
     return np.concatenate([linear, -linear @ matrices[..., 2:]], -1)
 
 
-def apply(matrices: Float[np.ndarray, "*batch 2 3"], xy: Float[np.ndarray, "*batch point 2"]) -> Float[np.ndarray, "*batch point 2"]:
+def apply(
+    matrices: Float[np.ndarray, "*batch 2 3"], xy: Float[np.ndarray, "*batch point 2"]
+) -> Float[np.ndarray, "*batch point 2"]:
     """The points, moved by their matrix."""
     return xy @ matrices[..., :2].swapaxes(-1, -2) + matrices[..., None, :, 2]

@@ -1,7 +1,7 @@
 """Joints to heatmaps, which networks learn, and back (OANet eq. 1; Gaussians as in Newell et al. 2016).
 
-A map is a grid of cells over a crop, each `stride` pixels wide; cell i lies at pixel `stride (i + 0.5) - 0.5` of the crop, pixel centres
-being at integers, so that a mirrored crop has mirrored maps.
+A map is a grid of cells over a crop, each `stride` pixels wide; cell i lies at pixel `stride (i + 0.5) - 0.5` of the
+crop, pixel centres being at integers, so that a mirrored crop has mirrored maps.
 """
 
 from dataclasses import dataclass, field
@@ -36,7 +36,9 @@ class Heatmaps:
         if self.crop.grid != "centres":
             raise OccluposeError(f"grid {self.crop.grid}: these maps lie on the grid centres; give a crop of that grid")
         if self.stride < 1 or self.crop.width % self.stride or self.crop.height % self.stride:
-            raise OccluposeError(f"crop {self.crop.width} x {self.crop.height}: its sides must be multiples of the stride, {self.stride}")
+            raise OccluposeError(
+                f"crop {self.crop.width} x {self.crop.height}: its sides must be multiples of the stride, {self.stride}"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -53,14 +55,18 @@ class Heatmaps:
     ) -> tuple[Float[np.ndarray, "*batch joint y x"], Float[np.ndarray, "*batch joint"]]:
         """What the network should answer, and the weight of each joint in that; float32.
 
-        OANet eq. 1: a visible joint (2) is a Gaussian of height 1, an occluded one (1) a map of zeros, which is to be learnt. An absent one
-        (0), whose place nobody knows, has weight 0. A visible joint beyond the crop leaves in it what its Gaussian does (ours).
+        OANet eq. 1: a visible joint (2) is a Gaussian of height 1, an occluded one (1) a map of zeros, which is to be
+        learnt. An absent one (0), whose place nobody knows, has weight 0. A visible joint beyond the crop leaves in it
+        what its Gaussian does (ours).
 
         Arguments:
             xy: crop px; anything, also NaN, where the joint is not visible.
         """
         cells = np.where((state == VISIBLE)[..., None], (xy + 0.5) / self.stride - 0.5, np.inf)
-        down, across = (np.exp(-((np.arange(side) - cells[..., axis, None]) ** 2) / (2 * self.sigma**2)) for side, axis in self._axes)
+        down, across = (
+            np.exp(-((np.arange(side) - cells[..., axis, None]) ** 2) / (2 * self.sigma**2))
+            for side, axis in self._axes
+        )
         return (down[..., :, None] * across[..., None, :]).astype(np.float32), (state != ABSENT).astype(np.float32)
 
     def decode(
@@ -68,8 +74,9 @@ class Heatmaps:
     ) -> tuple[Float[np.ndarray, "*batch joint 2"], Float[np.ndarray, "*batch joint"]]:
         """Where each map is highest, crop px, and how high: the joint's confidence (C of OANet section 3.1), 0..1.
 
-        Between the cells as `peaks` says, which is exact for the Gaussians of `encode` unless their highest cell is at the edge of the map.
-        The confidence is that of the highest cell itself: of such a Gaussian exp(-1 / (4 sigma^2)) at least, 0.94 where a map is 64 high.
+        Between the cells as `peaks` says, which is exact for the Gaussians of `encode` unless their highest cell is at
+        the edge of the map. The confidence is that of the highest cell itself: of such a Gaussian exp(-1 / (4 sigma^2))
+        at least, 0.94 where a map is 64 high.
         """
         cells, height = peaks(maps)
         return self.stride * (cells + 0.5) - 0.5, height.astype(np.float64).clip(0, 1)
@@ -83,8 +90,9 @@ class Heatmaps:
 def peaks(maps: Float[np.ndarray, "*batch y x"]) -> tuple[Float[np.ndarray, "*batch 2"], Float[np.ndarray, "*batch"]]:
     """Where each map is highest, in cells (x, y; float64), and how high that cell is.
 
-    Along each side the place is the top of the Gaussian through the highest cell and its neighbours: that of the parabola through their
-    logarithms (as DARK, Zhang et al. 2020, without its smoothing). It lies within half a cell; at the edge of the map, in the middle of it.
+    Along each side the place is the top of the Gaussian through the highest cell and its neighbours: that of the
+    parabola through their logarithms (as DARK, Zhang et al. 2020, without its smoothing). It lies within half a cell;
+    at the edge of the map, in the middle of it.
     """
     *batch, height, width = maps.shape
     y, x = np.divmod(maps.reshape(*batch, height * width).argmax(-1), width)

@@ -36,8 +36,10 @@ class Letterbox:
             shift: how far it then moves, px of the input.
         """
         angle = np.deg2rad(turn)
-        cos, sin = np.cos(angle), np.sin(angle)
-        wide, high = width * abs(cos) + height * abs(sin), width * abs(sin) + height * abs(cos)
+        cos = np.cos(angle)
+        sin = np.sin(angle)
+        wide = width * abs(cos) + height * abs(sin)
+        high = width * abs(sin) + height * abs(cos)
         linear = zoom * self.scale(wide, high) * np.array([[cos, -sin], [sin, cos]])
         middle = np.array([self.width - 1, self.height - 1]) / 2 + shift
         return np.concatenate([linear, (middle - linear @ (np.array([width - 1, height - 1]) / 2))[:, None]], -1)

@@ -1,6 +1,8 @@
-"""What the codecs of top-down networks share: Gaussians on maps, the highest cells, and maps of mirrored or smaller pictures. On torch.
+"""What the codecs of top-down networks share: Gaussians on maps, the highest cells, and maps of mirrored or smaller
+pictures. On torch.
 
-These networks learn every annotated joint, seen or hidden, unlike those of `codecs.heatmaps`, whose maps of hidden joints are dark.
+These networks learn every annotated joint, seen or hidden, unlike those of `codecs.heatmaps`, whose maps of hidden
+joints are dark.
 """
 
 from abc import ABC, abstractmethod
@@ -44,7 +46,9 @@ class GaussianMaps(ABC):
 
     def __post_init__(self) -> None:
         if self.stride < 1 or self.crop.width % self.stride or self.crop.height % self.stride:
-            raise OccluposeError(f"crop {self.crop.width} x {self.crop.height}: its sides must be multiples of the stride, {self.stride}")
+            raise OccluposeError(
+                f"crop {self.crop.width} x {self.crop.height}: its sides must be multiples of the stride, {self.stride}"
+            )
         if not self.sigma > 0:
             raise OccluposeError(f"sigma {self.sigma:g}: cells, more than 0")
 
@@ -57,7 +61,8 @@ class GaussianMaps(ABC):
     def flip_shift(self) -> bool:
         """Whether maps of the mirrored picture, mirrored back, belong one cell further right (`unflipped`).
 
-        On the grid `stride` they are off by 1 - 1/stride cells, which published results mend by a whole cell; on others they are not.
+        On the grid `stride` they are off by 1 - 1/stride cells, which published results mend by a whole cell; on others
+        they are not.
         """
         return self.crop.grid == "stride" and self.stride > 1
 
@@ -71,29 +76,38 @@ class GaussianMaps(ABC):
             weight: 0 where a joint is not annotated; such a map is of zeros.
 
         Returns:
-            Maps; and the weights, 0 also where the joint is NaN or its Gaussian, cut off at 3 sigma, does not touch the map.
+            Maps; and the weights, 0 also where the joint is NaN or its Gaussian, cut off at 3 sigma, does not touch the
+            map.
         """
         centres = self._to_cells(xy)
         middle = torch.floor(centres + 0.5)
         size = torch.tensor(self.shape[::-1], device=xy.device)
-        touches = ((middle + REACH * self.sigma >= 0) & (middle - REACH * self.sigma <= size - 1)).all(-1)  # never of NaN
+        # never of NaN
+        touches = ((middle + REACH * self.sigma >= 0) & (middle - REACH * self.sigma <= size - 1)).all(-1)
         weight = torch.where(touches, weight, 0)
         known = (weight > 0)[..., None]
         centres, middle = (torch.where(known, value, 0) for value in (self._centres(centres, middle), middle))
         across, down = (
-            self._profile(cells, centres[..., axis, None], middle[..., axis, None]) for axis, cells in enumerate(self.shape[::-1])
+            self._profile(cells, centres[..., axis, None], middle[..., axis, None])
+            for axis, cells in enumerate(self.shape[::-1])
         )
         return (down * known)[..., :, None] * across[..., None, :], weight
 
     @abstractmethod
-    def decode(self, maps: Float[Tensor, "*batch joint y x"]) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
+    def decode(
+        self, maps: Float[Tensor, "*batch joint y x"]
+    ) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
         """Where each joint is, crop px, and how high its highest cell; float32."""
 
     @abstractmethod
-    def _centres(self, cells: Float[Tensor, "*batch 2"], middle: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
+    def _centres(
+        self, cells: Float[Tensor, "*batch 2"], middle: Float[Tensor, "*batch 2"]
+    ) -> Float[Tensor, "*batch 2"]:
         """Where the Gaussian's middle is, given the joint's place and the nearest cell."""
 
-    def _profile(self, cells: int, centre: Float[Tensor, "*batch 1"], middle: Float[Tensor, "*batch 1"]) -> Float[Tensor, "*batch cell"]:
+    def _profile(
+        self, cells: int, centre: Float[Tensor, "*batch 1"], middle: Float[Tensor, "*batch 1"]
+    ) -> Float[Tensor, "*batch cell"]:
         """The Gaussian along one side."""
         at = torch.arange(cells, dtype=torch.float32, device=centre.device)
         inside = (at - middle).abs() <= REACH * self.sigma
@@ -109,18 +123,24 @@ class GaussianMaps(ABC):
 
 
 def grid(crop: Crop, shape: tuple[int, int], device: torch.device) -> tuple[Float[Tensor, "2"], Float[Tensor, "2"]]:
-    """`Crop.cells` of maps of this shape (down, across), on a device: from a cell to the next, and the first one, px; each across, down."""
+    """`Crop.cells` of maps of this shape (down, across), on a device: from a cell to the next, and the first one, px;
+    each across, down.
+    """
     step, first = (torch.tensor(axes, dtype=torch.float32, device=device) for axes in crop.cells(*shape[::-1]))
     return step, first
 
 
-def highest(maps: Float[Tensor, "*batch y x"]) -> tuple[Int[Tensor, "*batch"], Int[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+def highest(
+    maps: Float[Tensor, "*batch y x"],
+) -> tuple[Int[Tensor, "*batch"], Int[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Column and row of each map's highest cell, the first of them where several are, and how high it is."""
     height, at = maps.flatten(-2).max(-1)
     return at % maps.shape[-1], at // maps.shape[-1], height
 
 
-def unflipped(maps: Float[Tensor, "*batch joint y x"], mirror: Sequence[int], shift: bool = False) -> Float[Tensor, "*batch joint y x"]:
+def unflipped(
+    maps: Float[Tensor, "*batch joint y x"], mirror: Sequence[int], shift: bool = False
+) -> Float[Tensor, "*batch joint y x"]:
     """Maps of a mirrored picture as maps of the picture itself: mirrored back, sides exchanged.
 
     Arguments:
@@ -131,8 +151,12 @@ def unflipped(maps: Float[Tensor, "*batch joint y x"], mirror: Sequence[int], sh
     return torch.cat([exchanged[..., :1], exchanged[..., :-1]], -1) if shift else exchanged
 
 
-def pooled(maps: Float[Tensor, "*batch joint y x"], height: int, width: int) -> Float[Tensor, "*batch joint height width"]:
-    """Maps of fewer cells, each the mean of those that it covers: the targets of SRPose's coarser heads, from that of its finest."""
+def pooled(
+    maps: Float[Tensor, "*batch joint y x"], height: int, width: int
+) -> Float[Tensor, "*batch joint height width"]:
+    """Maps of fewer cells, each the mean of those that it covers: the targets of SRPose's coarser heads, from that of
+    its finest.
+    """
     return functional.adaptive_avg_pool2d(maps.flatten(0, -3), (height, width)).unflatten(0, maps.shape[:-2])
 
 

@@ -1,4 +1,6 @@
-"""Heatmaps as Simple Baselines and HRNet learn them (Xiao et al. 2018, Sun et al. 2019): at the nearest cell, decoded by quarters."""
+"""Heatmaps as Simple Baselines and HRNet learn them (Xiao et al. 2018, Sun et al. 2019): at the nearest cell, decoded
+by quarters.
+"""
 
 from dataclasses import dataclass
 
@@ -13,12 +15,16 @@ from occlupose.codecs.maps import GaussianMaps, highest
 class MSRA(GaussianMaps):
     """Gaussians in the middle of the cell that is nearest to the joint.
 
-    There and back a joint moves by half a cell at most along each side, 2 px at stride 4, where it is nearest to a cell of the map: the
-    place between the cells is not in the Gaussian. A network's maps say more, of which `decode` takes a quarter of a cell.
+    There and back a joint moves by half a cell at most along each side, 2 px at stride 4, where it is nearest to a cell
+    of the map: the place between the cells is not in the Gaussian. A network's maps say more, of which `decode` takes a
+    quarter of a cell.
     """
 
-    def decode(self, maps: Float[Tensor, "*batch joint y x"]) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
-        """The highest cell of each map, moved by a quarter of a cell towards the higher neighbour along each side; and its height.
+    def decode(
+        self, maps: Float[Tensor, "*batch joint y x"]
+    ) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
+        """The highest cell of each map, moved by a quarter of a cell towards the higher neighbour along each side; and
+        its height.
 
         Where neighbours are as high as each other, or the highest cell is at the end of that side, it is not moved.
 
@@ -31,7 +37,9 @@ class MSRA(GaussianMaps):
         cells = torch.stack([x + _quarter(row, x), y + _quarter(column, y)], -1)
         return self._to_pixels(cells), height.float()
 
-    def _centres(self, cells: Float[Tensor, "*batch 2"], middle: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
+    def _centres(
+        self, cells: Float[Tensor, "*batch 2"], middle: Float[Tensor, "*batch 2"]
+    ) -> Float[Tensor, "*batch 2"]:
         return middle
 
 

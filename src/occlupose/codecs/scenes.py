@@ -1,12 +1,13 @@
-"""Maps of everybody in a picture: heatmaps, fields of part affinity in three dimensions, depths of torso joints (HUPOR, arXiv 2208.00090).
+"""Maps of everybody in a picture: heatmaps, fields of part affinity in three dimensions, depths of torso joints (HUPOR,
+arXiv 2208.00090).
 
-The picture lies in an input of one size, and the maps on cells of it, `stride` px wide; cell i lies at pixel `stride (i + 0.5) - 0.5`,
-pixel centres being at integers. Networks learn the maps from coarse to fine: those of the first supervision have wide Gaussians and
-fields, those of the last narrow ones.
+The picture lies in an input of one size, and the maps on cells of it, `stride` px wide; cell i lies at pixel `stride (i
++ 0.5) - 0.5`, pixel centres being at integers. Networks learn the maps from coarse to fine: those of the first
+supervision have wide Gaussians and fields, those of the last narrow ones.
 
-The authors' earlier code has heatmaps up to 255, fields up to 127, everybody's Gaussians added up at the nearest cell, and depths of limbs
-in whole centimetres. Here peaks and vectors measure 1, the highest Gaussian counts, joints lie between cells too, and depths are metres;
-`methods.hupor.losses` has the factors that make the losses the same (ours).
+The authors' earlier code has heatmaps up to 255, fields up to 127, everybody's Gaussians added up at the nearest cell,
+and depths of limbs in whole centimetres. Here peaks and vectors measure 1, the highest Gaussian counts, joints lie
+between cells too, and depths are metres; `methods.hupor.losses` has the factors that make the losses the same (ours).
 """
 
 from dataclasses import dataclass
@@ -31,8 +32,8 @@ TORSO = ("pelvis", "neck", "head_top", "left_shoulder", "right_shoulder", "left_
 A = TypeVar("A", Tensor, np.ndarray)
 
 Part = Literal["visible", "hidden", "all"]
-"""Of people: joints with v = 2, with v = 1, or both; limbs with both ends visible, with both annotated and one hidden or two, or both
-annotated."""
+"""Of people: joints with v = 2, with v = 1, or both; limbs with both ends visible, with both annotated and one hidden
+or two, or both annotated."""
 
 
 @dataclass
@@ -43,7 +44,8 @@ class Scene:
         xy: px; anything where the joint is absent.
         z: depth of joints in the camera's frame, m; NaN where it is not known.
         state: v: 2 visible, 1 occluded, 0 absent, also where there is nobody.
-        span: metres that a pixel of the input spans at a distance of one metre, 1 / (focal length x resizing); NaN where it is not known.
+        span: metres that a pixel of the input spans at a distance of one metre, 1 / (focal length x resizing); NaN
+            where it is not known.
     """
 
     xy: Float[Tensor, "batch person joint 2"]
@@ -72,7 +74,9 @@ class SceneMaps:
 
     def __post_init__(self) -> None:
         if self.stride < 1 or self.width % self.stride or self.height % self.stride or min(self.width, self.height) < 1:
-            raise OccluposeError(f"input {self.width} x {self.height}: its sides must be multiples of the stride, {self.stride}")
+            raise OccluposeError(
+                f"input {self.width} x {self.height}: its sides must be multiples of the stride, {self.stride}"
+            )
         self.skeleton.index(*TORSO)
 
     @property
@@ -109,8 +113,8 @@ class SceneMaps:
     def fields(self, scene: Scene, part: Part, level: int) -> Float[Tensor, "batch limb 3 y x"]:
         """Of every limb the way from its first joint to its second: in the picture, of length 1, and in depth, m.
 
-        A limb lies where cells are near its line and within the box round its ends, enlarged as much; where several lie, it is their mean.
-        Depths that are not known are 0, and count as such.
+        A limb lies where cells are near its line and within the box round its ends, enlarged as much; where several
+        lie, it is their mean. Depths that are not known are 0, and count as such.
 
         Arguments:
             level: 0 is the widest, 4 the narrowest.
@@ -118,7 +122,9 @@ class SceneMaps:
         total, count = self._fields(scene, part, near(level))
         return total / count.clamp_min(1)[:, :, None]
 
-    def _fields(self, scene: Scene, part: Part, reach: float) -> tuple[Float[Tensor, "batch limb 3 y x"], Float[Tensor, "batch limb y x"]]:
+    def _fields(
+        self, scene: Scene, part: Part, reach: float
+    ) -> tuple[Float[Tensor, "batch limb 3 y x"], Float[Tensor, "batch limb y x"]]:
         """The sum of all limbs' ways, and how many lie in a cell."""
         sources, targets = self.limbs
         chosen = limbs_of(scene.state, sources, targets, part)
@@ -136,14 +142,17 @@ class SceneMaps:
         count = cells.new_zeros(*chosen.shape[::2], *self.shape)
         for person in range(chosen.shape[1]):
             rows, limbs = chosen[:, person].nonzero(as_tuple=True)
-            start, along = cells[rows, person][torch.arange(len(rows)), torch.tensor(sources)[limbs.cpu()]], unit[rows, person, limbs]
+            start = cells[rows, person][torch.arange(len(rows)), torch.tensor(sources)[limbs.cpu()]]
+            along = unit[rows, person, limbs]
             left, top = low[rows, person, limbs].unbind(-1)
             right, bottom = high[rows, person, limbs].unbind(-1)
             across = (x >= left[:, None]) & (x <= right[:, None])
             down = (y >= top[:, None]) & (y <= bottom[:, None])
             aside = (x - start[:, :1]) * along[:, 1:]
             below = (y - start[:, 1:]) * along[:, :1]
-            lies = down[..., :, None] & across[..., None, :] & ((below[..., :, None] - aside[..., None, :]).abs() < reach)
+            lies = (
+                down[..., :, None] & across[..., None, :] & ((below[..., :, None] - aside[..., None, :]).abs() < reach)
+            )
             count[rows, limbs] += lies
             total[rows, limbs] += lies[:, None] * vector[rows, person, limbs][:, :, None, None]
         return total, count
@@ -155,7 +164,8 @@ class SceneMaps:
             Number of the cell, row by row; and the depth there as `normalised`; NaN where there is nothing to say.
         """
         torso = self.skeleton.index(*TORSO)
-        xy, z = scene.xy[:, :, torso], scene.z[:, :, torso]
+        xy = scene.xy[:, :, torso]
+        z = scene.z[:, :, torso]
         cells = torch.floor(torch.nan_to_num(self._to_cells(xy), nan=-1.0) + 0.5).long()
         size = torch.tensor(self.shape[::-1], device=cells.device)
         inside = ((cells >= 0) & (cells < size)).all(-1) & joints_of(scene.state[:, :, torso], part)
@@ -179,7 +189,8 @@ class SceneTruth:
     """
 
     def __init__(self, maps: SceneMaps, scene: Scene) -> None:
-        self.maps, self.scene = maps, scene
+        self.maps = maps
+        self.scene = scene
         self._heatmaps: dict[tuple[Part, int], Tensor] = {}
         self._fields: dict[tuple[Part, float], tuple[Tensor, Tensor]] = {}
 
@@ -226,12 +237,17 @@ def metres(depth: A, span: A | float) -> A:
 
 def joints_of(state: Shaped[Tensor, "*batch joint"], part: Part) -> Bool[Tensor, "*batch joint"]:
     """Which joints a part has."""
-    visible, hidden = state == VISIBLE, state == OCCLUDED
+    visible = state == VISIBLE
+    hidden = state == OCCLUDED
     return visible if part == "visible" else hidden if part == "hidden" else visible | hidden
 
 
-def limbs_of(state: Shaped[Tensor, "*batch joint"], sources: list[int], targets: list[int], part: Part) -> Bool[Tensor, "*batch limb"]:
+def limbs_of(
+    state: Shaped[Tensor, "*batch joint"], sources: list[int], targets: list[int], part: Part
+) -> Bool[Tensor, "*batch limb"]:
     """Which limbs a part has."""
-    one, other = state[..., sources], state[..., targets]
-    annotated, visible = (one > 0) & (other > 0), (one == VISIBLE) & (other == VISIBLE)
+    one = state[..., sources]
+    other = state[..., targets]
+    annotated = (one > 0) & (other > 0)
+    visible = (one == VISIBLE) & (other == VISIBLE)
     return visible if part == "visible" else annotated & ~visible if part == "hidden" else annotated

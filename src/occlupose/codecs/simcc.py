@@ -18,14 +18,14 @@ Profiles = tuple[Float[Tensor, "*batch joint x"], Float[Tensor, "*batch joint y"
 class SimCC:
     """A codec of two profiles for each joint, across and down, of `split` classes for each pixel.
 
-    There and back a joint in the crop moves by half a class at most along each side, 1/4 px at a split of 2; beyond the middle of the last
-    class, to there.
+    There and back a joint in the crop moves by half a class at most along each side, 1/4 px at a split of 2; beyond the
+    middle of the last class, to there.
 
     Attributes:
         crop: what the network is shown; its grid says where the classes lie.
         split: classes for each pixel; the paper's splitting factor, k.
-        sigma: of the Gaussian that smoothes the right class over its neighbours, classes; the paper smoothes without printing a number, 6
-            is MMPose's at 192 x 256.
+        sigma: of the Gaussian that smoothes the right class over its neighbours, classes; the paper smoothes without
+            printing a number, 6 is MMPose's at 192 x 256.
 
     Raises:
         OccluposeError: a split that does not give whole classes; no such sigma.
@@ -36,8 +36,12 @@ class SimCC:
     sigma: float = 6.0
 
     def __post_init__(self) -> None:
-        if not self.split > 0 or any(side * self.split != int(side * self.split) for side in (self.crop.width, self.crop.height)):
-            raise OccluposeError(f"split {self.split:g}: must give whole classes on a crop of {self.crop.width} x {self.crop.height}")
+        if not self.split > 0 or any(
+            side * self.split != int(side * self.split) for side in (self.crop.width, self.crop.height)
+        ):
+            raise OccluposeError(
+                f"split {self.split:g}: must give whole classes on a crop of {self.crop.width} x {self.crop.height}"
+            )
         if not self.sigma > 0:
             raise OccluposeError(f"sigma {self.sigma:g}: classes, more than 0")
 
@@ -48,7 +52,9 @@ class SimCC:
 
     @property
     def flip_shift(self) -> bool:
-        """Never: published results leave the classes of mirrored pictures where they are, half a pixel off on the grid `stride`."""
+        """Never: published results leave the classes of mirrored pictures where they are, half a pixel off on the grid
+        `stride`.
+        """
         return False
 
     def encode(
@@ -56,8 +62,8 @@ class SimCC:
     ) -> tuple[Profiles, Float[Tensor, "*batch joint"]]:
         """What the network should answer, across and down, float32, and the weight of each joint in that.
 
-        The nearest class has 1, its neighbours what a Gaussian has there, up to 3 sigma away. For a loss between distributions divide by
-        the sums.
+        The nearest class has 1, its neighbours what a Gaussian has there, up to 3 sigma away. For a loss between
+        distributions divide by the sums.
 
         Arguments:
             xy: crop px; anything, also NaN, where the weight is 0.
@@ -69,10 +75,14 @@ class SimCC:
         step, first = grid(self.crop, self.shape, xy.device)
         nearest = torch.floor((xy.float() - first) / step + 0.5)
         size = torch.tensor(self.shape[::-1], device=xy.device)
-        weight = torch.where(((nearest + REACH * self.sigma >= 0) & (nearest - REACH * self.sigma <= size - 1)).all(-1), weight, 0)
+        weight = torch.where(
+            ((nearest + REACH * self.sigma >= 0) & (nearest - REACH * self.sigma <= size - 1)).all(-1), weight, 0
+        )
         known = (weight > 0)[..., None]
         nearest = torch.where(known, nearest, 0)
-        across, down = (known * self._profile(classes, nearest[..., axis, None]) for axis, classes in enumerate(self.shape[::-1]))
+        across, down = (
+            known * self._profile(classes, nearest[..., axis, None]) for axis, classes in enumerate(self.shape[::-1])
+        )
         return (across, down), weight
 
     def decode(self, profiles: Profiles) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
@@ -82,7 +92,9 @@ class SimCC:
         return torch.stack(classes, -1) * step + first, torch.minimum(*heights).float()
 
     def unflipped(self, profiles: Profiles, mirror: Sequence[int]) -> Profiles:
-        """Profiles of a mirrored picture as those of the picture itself: the one across mirrored back, sides exchanged."""
+        """Profiles of a mirrored picture as those of the picture itself: the one across mirrored back, sides
+        exchanged.
+        """
         across, down = (profile.index_select(-2, torch.tensor(mirror, device=profile.device)) for profile in profiles)
         return across.flip(-1), down
 

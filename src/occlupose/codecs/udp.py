@@ -1,7 +1,7 @@
 """Heatmaps as UDP and ViTPose learn them: Gaussians at the joint itself, decoded as DARK does.
 
-Huang et al. 2020, "The Devil is in the Details: Delving into Unbiased Data Processing"; Zhang et al. 2020, "Distribution-Aware Coordinate
-Representation" (DARK).
+Huang et al. 2020, "The Devil is in the Details: Delving into Unbiased Data Processing"; Zhang et al. 2020,
+"Distribution-Aware Coordinate Representation" (DARK).
 """
 
 from dataclasses import dataclass, field
@@ -34,13 +34,13 @@ def corner_crop() -> Crop:
 class UDP(GaussianMaps):
     """Gaussians at the joint itself, between the cells.
 
-    There and back a joint moves along each side by less than 0.001 cells where it is 5 cells or more inside the outermost cells (0.004 px
-    at stride 4), 0.06 cells where it is 3 or more, and 0.9 cells at the border, beyond which the smoothing sees zeros; at the usual sigma
-    and blur.
+    There and back a joint moves along each side by less than 0.001 cells where it is 5 cells or more inside the
+    outermost cells (0.004 px at stride 4), 0.06 cells where it is 3 or more, and 0.9 cells at the border, beyond which
+    the smoothing sees zeros; at the usual sigma and blur.
 
     Attributes:
-        blur: cells of the side of the kernel that smoothes maps before they are decoded; its sigma is 0.15 (blur - 1) + 0.5, as
-            OpenCV's for that size. 11 goes with sigma 2.
+        blur: cells of the side of the kernel that smoothes maps before they are decoded; its sigma is 0.15 (blur - 1) +
+            0.5, as OpenCV's for that size. 11 goes with sigma 2.
 
     Raises:
         OccluposeError: also a blur that is not an odd number.
@@ -54,12 +54,15 @@ class UDP(GaussianMaps):
         if self.blur < 1 or self.blur % 2 == 0:
             raise OccluposeError(f"blur {self.blur}: cells, an odd number")
 
-    def decode(self, maps: Float[Tensor, "*batch joint y x"]) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
+    def decode(
+        self, maps: Float[Tensor, "*batch joint y x"]
+    ) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
         """The highest cell of each map, moved to the top of the Gaussian there; and its height.
 
-        DARK: the map is smoothed; its logarithm, which is a parabola where the map is a Gaussian, has its top one Newton step away from the
-        highest cell. Derivatives are differences of next neighbours, as in UDP; a cell beyond the map is as high as the last. Where the
-        logarithm has no top, each side goes by itself, and stays where it has none either (ours).
+        DARK: the map is smoothed; its logarithm, which is a parabola where the map is a Gaussian, has its top one
+        Newton step away from the highest cell. Derivatives are differences of next neighbours, as in UDP; a cell beyond
+        the map is as high as the last. Where the logarithm has no top, each side goes by itself, and stays where it has
+        none either (ours).
 
         Returns:
             Crop px; height of the highest cell before smoothing, as the network gave it: around 0..1. Both float32.
@@ -69,7 +72,9 @@ class UDP(GaussianMaps):
             cells = torch.stack([x, y], -1) + _newton(self._around(maps.float(), x, y).clamp_min(FLOOR).log())
         return self._to_pixels(cells), height.float()
 
-    def _centres(self, cells: Float[Tensor, "*batch 2"], middle: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
+    def _centres(
+        self, cells: Float[Tensor, "*batch 2"], middle: Float[Tensor, "*batch 2"]
+    ) -> Float[Tensor, "*batch 2"]:
         return cells
 
     def _around(self, maps: Float[Tensor, "*batch y x"], x: Tensor, y: Tensor) -> Float[Tensor, "*batch 3 3"]:
@@ -100,12 +105,15 @@ class UDP(GaussianMaps):
 def _newton(log: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 2"]:
     """From the middle of nine cells to the top of the parabola through them: x, y."""
     middle = log[..., 1, 1]
-    dx, dy = (log[..., 1, 2] - log[..., 1, 0]) / 2, (log[..., 2, 1] - log[..., 0, 1]) / 2
-    dxx, dyy = log[..., 1, 2] - 2 * middle + log[..., 1, 0], log[..., 2, 1] - 2 * middle + log[..., 0, 1]
+    dx = (log[..., 1, 2] - log[..., 1, 0]) / 2
+    dy = (log[..., 2, 1] - log[..., 0, 1]) / 2
+    dxx = log[..., 1, 2] - 2 * middle + log[..., 1, 0]
+    dyy = log[..., 2, 1] - 2 * middle + log[..., 0, 1]
     dxy = (log[..., 2, 2] - log[..., 2, 0] - log[..., 0, 2] + log[..., 0, 0]) / 4
     determinant = dxx * dyy - dxy**2
     top = (determinant > EPSILON) & (dxx < 0)
     both = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / torch.where(top, determinant, 1)[..., None]
-    slope, curve = torch.stack([dx, dy], -1), torch.stack([dxx, dyy], -1)
+    slope = torch.stack([dx, dy], -1)
+    curve = torch.stack([dxx, dyy], -1)
     each = torch.where(curve < -EPSILON, -slope / torch.where(curve < -EPSILON, curve, 1), 0)
     return torch.where(top[..., None], both, each).clamp(-FARTHEST, FARTHEST)

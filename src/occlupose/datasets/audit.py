@@ -1,8 +1,8 @@
 """Pictures of one dataset that stand in another: what a network has learnt from must not be what it is tested on.
 
-Files of the same bytes are found by their hash (SHA-256), pictures that were compressed, scaled or cut slightly again, or mirrored, by a
-perceptual hash: the signs of the 64 lowest frequencies of the picture at 32 x 32 (imagehash's `phash`), which pictures that look alike
-share all but for a few.
+Files of the same bytes are found by their hash (SHA-256), pictures that were compressed, scaled or cut slightly again,
+or mirrored, by a perceptual hash: the signs of the 64 lowest frequencies of the picture at 32 x 32 (imagehash's
+`phash`), which pictures that look alike share all but for a few.
 """
 
 import hashlib
@@ -102,12 +102,13 @@ def _look(grey: Image.Image) -> int:
 
 
 def leaks(train: Fingerprints, test: Fingerprints, *, apart: int = APART, threads: int = 2) -> list[Leak]:
-    """The pictures of the one that stand in the other, each pair once under the strongest kind, in the order of the first.
+    """The pictures of the one that stand in the other, each pair once under the strongest kind, in the order of the
+    first.
 
     Arguments:
-        apart: bits by which perceptual hashes may differ. More finds copies that were cut more (3 % off every side costs about 6 bits, 5 %
-            about 10), and pictures that only look alike: of pairs that have nothing in common one in a thousand million is 8 bits apart
-            or less, one in fifty million 10.
+        apart: bits by which perceptual hashes may differ. More finds copies that were cut more (3 % off every side
+            costs about 6 bits, 5 % about 10), and pictures that only look alike: of pairs that have nothing in common
+            one in a thousand million is 8 bits apart or less, one in fifty million 10.
         threads: that compare.
 
     Raises:
@@ -122,16 +123,23 @@ def leaks(train: Fingerprints, test: Fingerprints, *, apart: int = APART, thread
     for first, file in enumerate(train.files):
         for second in by_file.get(file, ()):
             found[first, second] = "same file", 0
-    kinds: tuple[tuple[Kind, UInt64[np.ndarray, " picture"]], ...] = ("same picture", test.looks), ("mirrored picture", test.mirrored)
+    kinds: tuple[tuple[Kind, UInt64[np.ndarray, " picture"]], ...] = (
+        ("same picture", test.looks),
+        ("mirrored picture", test.mirrored),
+    )
     for kind, looks in kinds:
         for first, second, distance in _close(train.looks, looks, apart, threads):
             known = found.get((first, second))
             if known is None or (known[0] != "same file" and distance < known[1]):
                 found[first, second] = kind, distance
-    return [Leak(train.pictures[first], test.pictures[second], *found[first, second]) for first, second in sorted(found)]
+    return [
+        Leak(train.pictures[first], test.pictures[second], *found[first, second]) for first, second in sorted(found)
+    ]
 
 
-def _close(ones: UInt64[np.ndarray, "one"], others: UInt64[np.ndarray, "other"], apart: int, threads: int) -> list[tuple[int, int, int]]:
+def _close(
+    ones: UInt64[np.ndarray, "one"], others: UInt64[np.ndarray, "other"], apart: int, threads: int
+) -> list[tuple[int, int, int]]:
     """Places and distances of all pairs that are at most so far apart."""
     if not (len(ones) and len(others)):
         return []
@@ -149,11 +157,14 @@ def _block(
     return np.stack([first + start, second, distance[first, second]], -1)
 
 
-def audit(train: Sequence[Picture], test: Sequence[Picture], *, apart: int = APART, threads: int = 4) -> tuple[list[Leak], list[str]]:
+def audit(
+    train: Sequence[Picture], test: Sequence[Picture], *, apart: int = APART, threads: int = 4
+) -> tuple[list[Leak], list[str]]:
     """`leaks` of pictures that are read for it, and a line for each that could not be read.
 
     Raises:
         OccluposeError: as `leaks`.
     """
-    first, second = fingerprints(train, threads=threads), fingerprints(test, threads=threads)
+    first = fingerprints(train, threads=threads)
+    second = fingerprints(test, threads=threads)
     return leaks(first, second, apart=apart, threads=threads), first.unreadable + second.unreadable

@@ -1,7 +1,8 @@
-"""What a bottom-up network is shown: whole pictures in an input of one size, varied for training as HUPOR's code varies them.
+"""What a bottom-up network is shown: whole pictures in an input of one size, varied for training as HUPOR's code varies
+them.
 
-Pictures are turned a little and mirrored. Those of which no depth is known are scaled and shifted too; the others are not, for somebody who
-looks larger would have to be nearer.
+Pictures are turned a little and mirrored. Those of which no depth is known are scaled and shifted too; the others are
+not, for somebody who looks larger would have to be nearer.
 """
 
 from collections.abc import Sequence
@@ -58,7 +59,9 @@ class Variation:
         if not 0 <= self.flip <= 1:
             raise OccluposeError(f"flip {self.flip:g}: a share, between 0 and 1")
         if not 0 < self.zoom[0] <= self.zoom[1] < float("inf"):
-            raise OccluposeError(f"zoom {self.zoom[0]:g} {self.zoom[1]:g}: the smallest and the largest factor, more than 0")
+            raise OccluposeError(
+                f"zoom {self.zoom[0]:g} {self.zoom[1]:g}: the smallest and the largest factor, more than 0"
+            )
         if not 0 <= self.shift < float("inf"):
             raise OccluposeError(f"shift {self.shift:g}: pixels, 0 or more")
 
@@ -88,7 +91,9 @@ class Gallery:
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
-        self._room, self._kept, self._lock = memory, dict[Picture, RGB](), Lock()
+        self._room = memory
+        self._kept = dict[Picture, RGB]()
+        self._lock = Lock()
 
     def read(self, picture: Picture, size: tuple[int, int]) -> RGB:
         """A picture of this size.
@@ -118,10 +123,13 @@ def show(
 
     Arguments:
         images: each crowd's picture; None makes a batch of labels alone.
-        chances: even numbers from 0 to 1, which decide all that is varied: the same ones vary a picture in the same way.
+        chances: even numbers from 0 to 1, which decide all that is varied: the same ones vary a picture in the same
+            way.
     """
     even = np.full((len(crowds), CHANCES), 0.5) if chances is None else chances
-    parts, pictures, annotated = [], [], []
+    parts = []
+    pictures = []
+    annotated = []
     for number, (crowd, chance) in enumerate(zip(crowds, even, strict=True)):
         matrix, mirrored = _placed(crowd, box, vary, chance)
         parts.append(_people(crowd, box, matrix, mirrored=mirrored))
@@ -137,7 +145,9 @@ def show(
     )
 
 
-def _placed(crowd: Crowd, box: Letterbox, vary: Variation | None, chance: Float[np.ndarray, "5"]) -> tuple[Float[np.ndarray, "2 3"], bool]:
+def _placed(
+    crowd: Crowd, box: Letterbox, vary: Variation | None, chance: Float[np.ndarray, "5"]
+) -> tuple[Float[np.ndarray, "2 3"], bool]:
     """From the picture to the input, and whether that is then mirrored."""
     if vary is None:
         return box.matrix(*crowd.size), False
@@ -147,7 +157,9 @@ def _placed(crowd: Crowd, box: Letterbox, vary: Variation | None, chance: Float[
         return box.matrix(*crowd.size, turn=turn), flip < vary.flip
     shift = vary.shift * box.width / 832
     move = (shift * (2 * right - 1), shift * (2 * down - 1))
-    return box.matrix(*crowd.size, turn=turn, zoom=vary.zoom[0] + zoom * (vary.zoom[1] - vary.zoom[0]), shift=move), flip < vary.flip
+    return box.matrix(
+        *crowd.size, turn=turn, zoom=vary.zoom[0] + zoom * (vary.zoom[1] - vary.zoom[0]), shift=move
+    ), flip < vary.flip
 
 
 @dataclass
@@ -169,7 +181,8 @@ def _people(crowd: Crowd, box: Letterbox, matrix: Float[np.ndarray, "2 3"], *, m
     if mirrored:
         partners = list(MPI15.mirror)
         xy = np.stack([box.width - 1 - xy[:, partners, 0], xy[:, partners, 1]], -1)
-        z, state = z[:, partners], state[:, partners]
+        z = z[:, partners]
+        state = state[:, partners]
     here = np.flatnonzero((state != ABSENT).any(-1))
     if len(here) > MOST:
         middle = np.array([box.width - 1, box.height - 1]) / 2

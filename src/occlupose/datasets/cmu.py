@@ -21,42 +21,87 @@ JUMP = 0.25
 """A joint that moves further than this many metres in 1/60 s did not move: the capture jumps (the data's own notes)."""
 
 BODY22_FROM_ASF = {
-    "left_shoulder": "lclavicle", "right_shoulder": "rclavicle", "left_elbow": "lhumerus", "right_elbow": "rhumerus",
-    "left_wrist": "lradius", "right_wrist": "rradius", "left_hip": "lhipjoint", "right_hip": "rhipjoint",
-    "left_knee": "lfemur", "right_knee": "rfemur", "left_ankle": "ltibia", "right_ankle": "rtibia",
-    "spine": "lowerback", "thorax": "thorax", "neck_nose": "upperneck", "head_top": "head",
-}  # fmt: skip
-"""A joint of ours is the end of this bone. The pelvis is the middle of the hips, as in Human3.6M, not the ASF root above it."""
+    "left_shoulder": "lclavicle",
+    "right_shoulder": "rclavicle",
+    "left_elbow": "lhumerus",
+    "right_elbow": "rhumerus",
+    "left_wrist": "lradius",
+    "right_wrist": "rradius",
+    "left_hip": "lhipjoint",
+    "right_hip": "rhipjoint",
+    "left_knee": "lfemur",
+    "right_knee": "rfemur",
+    "left_ankle": "ltibia",
+    "right_ankle": "rtibia",
+    "spine": "lowerback",
+    "thorax": "thorax",
+    "neck_nose": "upperneck",
+    "head_top": "head",
+}
+"""A joint of ours is the end of this bone. The pelvis is the middle of the hips, as in Human3.6M, not the ASF root
+above it.
+"""
 
 BODY22_FROM_CLIPS = {
-    "left_shoulder": "lshoulder", "right_shoulder": "rshoulder", "left_elbow": "lelbow", "right_elbow": "relbow",
-    "left_wrist": "lwrist", "right_wrist": "rwrist", "left_hip": "lhip", "right_hip": "rhip",
-    "left_knee": "lknee", "right_knee": "rknee", "left_ankle": "lankle", "right_ankle": "rankle",
-    "spine": "lowerback", "thorax": "thorax", "neck_nose": "upperneck", "head_top": "head_top",
-}  # fmt: skip
+    "left_shoulder": "lshoulder",
+    "right_shoulder": "rshoulder",
+    "left_elbow": "lelbow",
+    "right_elbow": "relbow",
+    "left_wrist": "lwrist",
+    "right_wrist": "rwrist",
+    "left_hip": "lhip",
+    "right_hip": "rhip",
+    "left_knee": "lknee",
+    "right_knee": "rknee",
+    "left_ankle": "lankle",
+    "right_ankle": "rankle",
+    "spine": "lowerback",
+    "thorax": "thorax",
+    "neck_nose": "upperneck",
+    "head_top": "head_top",
+}
 
 ENDS = ("lfoot", "rfoot", "lhand", "rhand")
-"""Balls of the feet and knuckles of the hands, under one name in both kinds of file; in the order of BODY26's last four joints."""
+"""Balls of the feet and knuckles of the hands, under one name in both kinds of file; in the order of BODY26's last four
+joints.
+"""
 
 VALIDATION = ("02", "08", "32")
 """Subjects that no training sees."""
 
 SAME_TAKES = (
-    "walking__walking_1", "walking_extra__walking_13", "walking_extra__walking_14", "walking_extra__walking_15",
-    "walking_extra__walking_16", "walking_extra__walking_17", "walking_extra__walking_18_t", "walking_extra__walking_19",
-    "walking_extra__walking_19_t", "walking_extra__walking_20", "walking_extra__walking_21", "walking_extra__walking_25__0",
-)  # fmt: skip
-"""Clips of joint positions that show a second of a validation subject's take (`closest_second` under 6 degrees; the seven plain
-copies are under 2.1). They are left out of training."""
+    "walking__walking_1",
+    "walking_extra__walking_13",
+    "walking_extra__walking_14",
+    "walking_extra__walking_15",
+    "walking_extra__walking_16",
+    "walking_extra__walking_17",
+    "walking_extra__walking_18_t",
+    "walking_extra__walking_19",
+    "walking_extra__walking_19_t",
+    "walking_extra__walking_20",
+    "walking_extra__walking_21",
+    "walking_extra__walking_25__0",
+)
+"""Clips of joint positions that show a second of a validation subject's take (`closest_second` under 6 degrees; the
+seven plain copies are under 2.1). They are left out of training."""
 
-DATA = "CMU Graphics Lab motion capture (free to use, also commercially); subjects 02, 08, 32 and copies of their takes held out"
+DATA = (
+    "CMU Graphics Lab motion capture (free to use, also commercially); subjects 02, 08, 32 and copies of their takes"
+    " held out"
+)
 """What the card of weights says that were trained on the first part of `split`."""
 
 FACE = {
-    "nose": (0.0, 0.03, 0.12), "left_eye": (0.032, 0.06, 0.09), "right_eye": (-0.032, 0.06, 0.09),
-    "left_ear": (0.075, 0.045, 0.01), "right_ear": (-0.075, 0.045, 0.01),
-}  # fmt: skip
-"""Metres left, up and forward of the upper neck, in the head's own axes. The capture has no face; an average adult's is ours."""
+    "nose": (0.0, 0.03, 0.12),
+    "left_eye": (0.032, 0.06, 0.09),
+    "right_eye": (-0.032, 0.06, 0.09),
+    "left_ear": (0.075, 0.045, 0.01),
+    "right_ear": (-0.075, 0.045, 0.01),
+}
+"""Metres left, up and forward of the upper neck, in the head's own axes. The capture has no face; an average adult's is
+ours.
+"""
 
 
 TURNS = ("rx", "ry", "rz")
@@ -65,7 +110,9 @@ TURNS = ("rx", "ry", "rz")
 
 @dataclass(frozen=True)
 class Bone:
-    """One bone of an ASF skeleton: rest direction times length (metres), the axes its angles turn about, and its free angles."""
+    """One bone of an ASF skeleton: rest direction times length (metres), the axes its angles turn about, and its free
+    angles.
+    """
 
     name: str
     parent: str
@@ -76,7 +123,9 @@ class Bone:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One uncut motion. `joints` are BODY22 positions in metres, y up, `fps` frames a second; `ends` are those of ENDS, if known."""
+    """One uncut motion. `joints` are BODY22 positions in metres, y up, `fps` frames a second; `ends` are those of ENDS,
+    if known.
+    """
 
     name: str
     subject: str
@@ -95,7 +144,8 @@ def read_asf(path: Path) -> list[Bone]:
     """The bones of an ASF skeleton, parents first (the root itself is not a bone).
 
     Raises:
-        OccluposeError: the file has no bones or no hierarchy, a bone is damaged, or it names a bone that it does not define.
+        OccluposeError: the file has no bones or no hierarchy, a bone is damaged, or it names a bone that it does not
+            define.
     """
     raw: dict[str, dict[str, list[str]]] = {}
     order: list[tuple[str, str]] = []
@@ -115,11 +165,16 @@ def read_asf(path: Path) -> list[Bone]:
         elif section == ":hierarchy" and word not in ("begin", "end", ""):
             order += [(child, word) for child in rest]
     if not raw or not order:
-        raise OccluposeError(f"{path}: no bones or no hierarchy in it; an .asf skeleton of the CMU database is expected")
-    bones, known = [], {"root"}
+        raise OccluposeError(
+            f"{path}: no bones or no hierarchy in it; an .asf skeleton of the CMU database is expected"
+        )
+    bones = []
+    known = {"root"}
     for child, parent in order:
         if parent not in known:
-            raise OccluposeError(f"{path}: bone {child} hangs on {parent}, which is not defined before it; fetch the file again")
+            raise OccluposeError(
+                f"{path}: bone {child} hangs on {parent}, which is not defined before it; fetch the file again"
+            )
         try:
             bones.append(_bone(raw[child], parent))
         except (KeyError, ValueError, IndexError):
@@ -130,7 +185,8 @@ def read_asf(path: Path) -> list[Bone]:
 
 def _bone(raw: dict[str, list[str]], parent: str) -> Bone:
     direction, axis = (np.array(raw[key][:3], float).reshape(3) for key in ("direction", "axis"))
-    offset, freedoms = direction * float(raw["length"][0]) * METRES, tuple(raw.get("dof", ()))
+    offset = direction * float(raw["length"][0]) * METRES
+    freedoms = tuple(raw.get("dof", ()))
     if not (np.isfinite(offset).all() and set(freedoms) <= set(TURNS)):
         raise ValueError
     return Bone(raw["name"][0], parent, offset, Rotation.from_euler("xyz", axis, degrees=True), freedoms)
@@ -140,11 +196,14 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(errors="replace").splitlines()
     except OSError as error:
-        raise OccluposeError(f"{path}: {(error.strerror or str(error)).lower()}; a file of the CMU database is expected") from None
+        raise OccluposeError(
+            f"{path}: {(error.strerror or str(error)).lower()}; a file of the CMU database is expected"
+        ) from None
 
 
 def read_amc(path: Path) -> dict[str, Float[np.ndarray, "time values"]]:
-    """The values of each bone in each frame of an AMC motion, as written (degrees; root: three lengths, then three angles).
+    """The values of each bone in each frame of an AMC motion, as written (degrees; root: three lengths, then three
+    angles).
 
     Raises:
         OccluposeError: not an AMC file, values that are not numbers, or frames whose bones differ (a truncated file).
@@ -161,13 +220,19 @@ def read_amc(path: Path) -> dict[str, Float[np.ndarray, "time values"]]:
         try:
             values.setdefault(words[0], []).append([float(word) for word in words[1:]])
         except ValueError:
-            raise OccluposeError(f"{path}: line {number} holds something else than numbers; fetch the file again") from None
+            raise OccluposeError(
+                f"{path}: line {number} holds something else than numbers; fetch the file again"
+            ) from None
     if "root" not in values or any(len(rows) != frames for rows in values.values()):
-        raise OccluposeError(f"{path}: not every bone has a value in each of {frames} frames; the file is cut short or no .amc motion")
+        raise OccluposeError(
+            f"{path}: not every bone has a value in each of {frames} frames; the file is cut short or no .amc motion"
+        )
     try:
         arrays = {bone: np.array(rows) for bone, rows in values.items()}
     except ValueError:
-        raise OccluposeError(f"{path}: a bone's number of values changes between frames; fetch the file again") from None
+        raise OccluposeError(
+            f"{path}: a bone's number of values changes between frames; fetch the file again"
+        ) from None
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise OccluposeError(f"{path}: values that are not finite; fetch the file again")
     return arrays
@@ -195,7 +260,8 @@ def forward_kinematics(
 
 
 def read_motion(asf: Path, amc: Path) -> tuple[Float[np.ndarray, "time 22 3"], Float[np.ndarray, "time 4 3"]]:
-    """BODY22 joints of one AMC motion, and its ENDS (NaN where the skeleton lacks them); metres, y up, at the capture's 120 frames/s.
+    """BODY22 joints of one AMC motion, and its ENDS (NaN where the skeleton lacks them); metres, y up, at the capture's
+    120 frames/s.
 
     Raises:
         OccluposeError: a damaged file, a skeleton without a bone that BODY22 needs, or a motion of another skeleton.
@@ -203,12 +269,16 @@ def read_motion(asf: Path, amc: Path) -> tuple[Float[np.ndarray, "time 22 3"], F
     bones = read_asf(asf)
     missing = set(BODY22_FROM_ASF.values()) - {bone.name for bone in bones}
     if missing:
-        raise OccluposeError(f"{asf}: no bone {', '.join(sorted(missing))}; a full-body skeleton of the CMU database is expected")
+        raise OccluposeError(
+            f"{asf}: no bone {', '.join(sorted(missing))}; a full-body skeleton of the CMU database is expected"
+        )
     motion = read_amc(amc)
     for name, count in [("root", 6), *((bone.name, len(bone.freedoms)) for bone in bones if bone.freedoms)]:
         given = motion[name].shape[1] if name in motion else 0
         if given != count:
-            raise OccluposeError(f"{amc}: {name} has {given} values a frame; {asf.name} gives it {count}: fetch both files again")
+            raise OccluposeError(
+                f"{amc}: {name} has {given} values a frame; {asf.name} gives it {count}: fetch both files again"
+            )
     ends, turns = forward_kinematics(bones, motion)
     joints = body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
     unknown = np.full_like(ends["root"], np.nan)
@@ -234,12 +304,15 @@ def read_clips(path: Path) -> list[Clip]:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            names, fps = [str(name) for name in file["joint_names"]], float(file["fps"])
+            names = [str(name) for name in file["joint_names"]]
+            fps = float(file["fps"])
             return [_clip(key, fps, names, file[key]) for key in file.files if key not in ("joint_names", "fps")]
     except FileNotFoundError:
         raise OccluposeError(f"{path}: no such file; a file of joint positions is expected") from None
     except (ValueError, KeyError, IndexError, OSError, zipfile.BadZipFile):
-        raise OccluposeError(f"{path}: not a whole file of joint positions (joint_names, fps, finite clips); fetch it again") from None
+        raise OccluposeError(
+            f"{path}: not a whole file of joint positions (joint_names, fps, finite clips); fetch it again"
+        ) from None
 
 
 def _clip(name: str, fps: float, names: list[str], positions: Float[np.ndarray, "time joint 3"]) -> Clip:
@@ -253,14 +326,18 @@ def _clip(name: str, fps: float, names: list[str], positions: Float[np.ndarray, 
 
 
 def head_axes(ends: dict[str, Float[np.ndarray, "time 3"]]) -> Float[np.ndarray, "time 3 3"]:
-    """The head's left, up and forward as columns, where the capture gives no rotation: the neck points up, the shoulders left. Ours."""
+    """The head's left, up and forward as columns, where the capture gives no rotation: the neck points up, the
+    shoulders left. Ours.
+    """
     up = _unit(ends["head_top"] - ends["neck_nose"])
     across = ends["left_shoulder"] - ends["right_shoulder"]
     left = _unit(across - (across * up).sum(-1, keepdims=True) * up)
     return np.stack([left, up, np.cross(left, up)], -1)
 
 
-def body22(ends: dict[str, Float[np.ndarray, "time 3"]], head: Float[np.ndarray, "time 3 3"]) -> Float[np.ndarray, "time 22 3"]:
+def body22(
+    ends: dict[str, Float[np.ndarray, "time 3"]], head: Float[np.ndarray, "time 3 3"]
+) -> Float[np.ndarray, "time 22 3"]:
     """BODY22 from captured joints, with the pelvis between the hips and an average face on the head."""
     ends = ends | {"pelvis": (ends["left_hip"] + ends["right_hip"]) / 2}
     ends |= {joint: ends["neck_nose"] + head @ np.array(offset) for joint, offset in FACE.items()}
@@ -283,7 +360,8 @@ def cut_jumps(clip: Clip) -> list[Clip]:
 def load_clips(folder: Path, subjects: tuple[str, ...] | None = None) -> list[Clip]:
     """The motions of all subjects, or of some, below a folder.
 
-    It holds `cmu/NN/NN.asf`, `cmu/NN/NN_MM.amc` and, where it is there, `cmu_expmap/joints_60fps.npz` (subject "clips").
+    It holds `cmu/NN/NN.asf`, `cmu/NN/NN_MM.amc` and, where it is there, `cmu_expmap/joints_60fps.npz` (subject
+    "clips").
 
     Raises:
         OccluposeError: the folder holds no AMC motion.
@@ -300,13 +378,19 @@ def load_clips(folder: Path, subjects: tuple[str, ...] | None = None) -> list[Cl
 
 
 def split(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
-    """Training clips and validation clips: whole subjects apart, and no copy of a validation take among the training clips."""
+    """Training clips and validation clips: whole subjects apart, and no copy of a validation take among the training
+    clips.
+    """
     validation = [clip for clip in clips if clip.subject in VALIDATION]
-    return [clip for clip in clips if clip.subject not in VALIDATION and clip.name.split(".")[0] not in SAME_TAKES], validation
+    return [
+        clip for clip in clips if clip.subject not in VALIDATION and clip.name.split(".")[0] not in SAME_TAKES
+    ], validation
 
 
 def closest_second(one: Clip, other: Clip) -> float:
-    """How alike two clips' most alike seconds are: root mean square angle (degrees) between their limbs, seen from the torso."""
+    """How alike two clips' most alike seconds are: root mean square angle (degrees) between their limbs, seen from the
+    torso.
+    """
     a, b = (limb_directions(clip.joints[:: round(clip.fps / 60)]) for clip in (one, other))
     distance = np.degrees(np.sqrt(np.maximum(0, 2 - 2 * np.einsum("tld,sld->ts", a, b) / a.shape[1])))
     second = min(60, *distance.shape)
@@ -328,7 +412,9 @@ def limb_directions(joints: Float[np.ndarray, "time 22 3"]) -> Float[np.ndarray,
     }
     axes = head_axes(trunk)
     limbs = [("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")]
-    bones = np.stack([_unit(at(f"{side}_{end}") - at(f"{side}_{start}")) for side in ("left", "right") for start, end in limbs], 1)
+    bones = np.stack(
+        [_unit(at(f"{side}_{end}") - at(f"{side}_{start}")) for side in ("left", "right") for start, end in limbs], 1
+    )
     return bones @ axes
 
 

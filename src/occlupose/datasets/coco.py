@@ -1,15 +1,17 @@
-"""People in pictures, as the COCO keypoint format has them: COCO itself, CrowdPose, OCHuman, and whatever is annotated in its manner.
+"""People in pictures, as the COCO keypoint format has them: COCO itself, CrowdPose, OCHuman, and whatever is annotated
+in its manner.
 
-A file is JSON with `categories` (one with `keypoints`, the joints' names), `images` (`id`, `file_name`) and `annotations` (`image_id`,
-`category_id`, `bbox`, `keypoints`: x, y and v of every joint). v is 2 for a joint that is seen, 1 for one whose place was annotated though
-it is hidden, 0 for one that nobody annotated; that is our state. `load` gives the people to learn from or to look at: crowds and people
-without any annotated joint are left out. `truth` gives everybody, as evaluators want them. What is wrong with single people or pictures is
-counted and named in `Problems`; what is wrong with the file as a whole is an error.
+A file is JSON with `categories` (one with `keypoints`, the joints' names), `images` (`id`, `file_name`) and
+`annotations` (`image_id`, `category_id`, `bbox`, `keypoints`: x, y and v of every joint). v is 2 for a joint that is
+seen, 1 for one whose place was annotated though it is hidden, 0 for one that nobody annotated; that is our state.
+`load` gives the people to learn from or to look at: crowds and people without any annotated joint are left out. `truth`
+gives everybody, as evaluators want them. What is wrong with single people or pictures is counted and named in
+`Problems`; what is wrong with the file as a whole is an error.
 
 A detector's boxes are the results format: a JSON list of `image_id`, `category_id`, `bbox` and `score`.
 
-Joints are pixels with pixel centres at integers already; boxes (left, top, width, height) count from the edge of the picture, and lose
-half a pixel where they become edges here.
+Joints are pixels with pixel centres at integers already; boxes (left, top, width, height) count from the edge of the
+picture, and lose half a pixel where they become edges here.
 """
 
 import hashlib
@@ -35,11 +37,13 @@ PERSON = 1
 """The category of people in COCO's results format."""
 
 ALIASES = {"head": "head_top", "top_head": "head_top"}
-"""What datasets call a joint that we call differently, where a skeleton is not found otherwise; CrowdPose's head is the top of it."""
+"""What datasets call a joint that we call differently, where a skeleton is not found otherwise; CrowdPose's head is the
+top of it.
+"""
 
 DATASETS = ("coco", "crowdpose", "ochuman", "synth", "other")
-"""The datasets that protocols tell apart. CrowdPose is known by its joints, our own by what it says of itself, OCHuman and COCO by the
-joints and the name of the file or of a folder above it."""
+"""The datasets that protocols tell apart. CrowdPose is known by its joints, our own by what it says of itself, OCHuman
+and COCO by the joints and the name of the file or of a folder above it."""
 
 OVER = 1.0
 """Pixels by which boxes and joints may lie out of their picture before that is called a problem. Ours."""
@@ -120,7 +124,8 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Everybody who is annotated, crowds and people without joints too, in the file's order: what predictions are scored against.
+    """Everybody who is annotated, crowds and people without joints too, in the file's order: what predictions are
+    scored against.
 
     Attributes:
         path: of the file.
@@ -133,7 +138,8 @@ class Truth:
         box: left, top, width, height as in the file, px from the picture's edge; NaN where it has none.
         area: px^2 as in the file; NaN where it has none.
         crowd: a region of several people.
-        labelled: `num_keypoints` as in the file, else the number of joints whose state is not 0. CrowdPose does not count head and neck.
+        labelled: `num_keypoints` as in the file, else the number of joints whose state is not 0. CrowdPose does not
+            count head and neck.
         xy: joints, px; 0 where there are none.
         state: v of each joint.
     """
@@ -163,7 +169,8 @@ class Annotations:
 
     Attributes:
         skeleton: of the joints.
-        people: who can be learnt from, or looked for in the boxes of the truth: no crowd, a joint, a box, and a picture that is there.
+        people: who can be learnt from, or looked for in the boxes of the truth: no crowd, a joint, a box, and a picture
+            that is there.
         truth: everybody. Who is left out of `people` stays in it, and counts as not found.
         problems: what was wrong with the file and its pictures.
     """
@@ -174,14 +181,23 @@ class Annotations:
     problems: Problems
 
     def describe(self) -> dict[str, object]:
-        """What a network that learnt from these people was trained on: the file, its SHA-256, and counts; names no folder."""
+        """What a network that learnt from these people was trained on: the file, its SHA-256, and counts; names no
+        folder.
+        """
         states = np.concatenate([person.state for person in self.people])
-        counts = {name: int((states == value).sum()) for name, value in (("visible", VISIBLE), ("occluded", OCCLUDED), ("absent", ABSENT))}
+        counts = {
+            name: int((states == value).sum())
+            for name, value in (("visible", VISIBLE), ("occluded", OCCLUDED), ("absent", ABSENT))
+        }
         sha = hashlib.sha256(self.truth.path.read_bytes()).hexdigest()
         pictures = len({person.picture for person in self.people})
         return {
-            "annotations": self.truth.path.name, "sha256": sha, "pictures": pictures, "people": len(self.people), "joints": counts,
-        }  # fmt: skip
+            "annotations": self.truth.path.name,
+            "sha256": sha,
+            "pictures": pictures,
+            "people": len(self.people),
+            "joints": counts,
+        }
 
 
 @dataclass(frozen=True)
@@ -224,10 +240,13 @@ def load(annotations: Path, images: Path, *, strict: bool = False, all_pictures:
         all_pictures: a missing picture is an error; otherwise its people are left out.
 
     Raises:
-        OccluposeError: a file that cannot be read or is not of this format, joints of no known skeleton, nobody in it who can be used.
+        OccluposeError: a file that cannot be read or is not of this format, joints of no known skeleton, nobody in it
+            who can be used.
     """
     everybody = truth(annotations, strict=strict)
-    problems, people, shelf = everybody.problems, [], Shelf(images)
+    problems = everybody.problems
+    people = []
+    shelf = Shelf(images)
     found: dict[int, Picture | None] = {}
     for number in range(len(everybody)):
         if everybody.crowd[number]:
@@ -252,14 +271,16 @@ def load(annotations: Path, images: Path, *, strict: bool = False, all_pictures:
     if not people:
         reasons = "; ".join(line.removeprefix(f"{annotations}: ") for line in problems.lines())
         raise OccluposeError(
-            f"{annotations}: nobody in it has an annotated joint, a box and a picture{reasons and f' ({reasons})'}; {_CURE}"
+            f"{annotations}: nobody in it has an annotated joint, a box and a picture{reasons and f' ({reasons})'};"
+            f" {_CURE}"
         )
     return Annotations(everybody.skeleton, people, everybody, problems)
 
 
 def _usable(everybody: Truth, number: int, image: Image, problems: Problems) -> Float[np.ndarray, "4"] | None:
     """The edges of a person's box within the picture, or None with a problem."""
-    name, box = f"annotation {everybody.id[number]}", everybody.box[number]
+    name = f"annotation {everybody.id[number]}"
+    box = everybody.box[number]
     if np.isnan(box).any():
         problems.add(NO_BOX, name)
         return None
@@ -290,8 +311,8 @@ def truth(annotations: Path, *, strict: bool = False) -> Truth:
         strict: anything that is wrong with any person is an error.
 
     Raises:
-        OccluposeError: a file that cannot be read or is not of this format, joints of no known skeleton, a person of no picture, joints
-            without x, y and v each, a v that is none, two pictures of one id.
+        OccluposeError: a file that cannot be read or is not of this format, joints of no known skeleton, a person of no
+            picture, joints without x, y and v each, a v that is none, two pictures of one id.
     """
     content = forms.read(annotations, TypeAdapter(_File), _CURE)
     with_joints = [category for category in content.categories if category.keypoints]
@@ -301,7 +322,8 @@ def truth(annotations: Path, *, strict: bool = False) -> Truth:
     skeleton = skeleton_of(annotations, category.keypoints)
     problems = Problems(annotations, strict)
     images = _images(annotations, content.images, problems)
-    known, ids = {each.id for each in content.categories}, set()
+    known = {each.id for each in content.categories}
+    ids = set()
     people = []
     for annotation in content.annotations:
         if annotation.category_id not in known:
@@ -311,10 +333,14 @@ def truth(annotations: Path, *, strict: bool = False) -> Truth:
                 problems.add(SAME_ID, f"annotation {annotation.id}")
             ids.add(annotation.id)
             people.append(annotation)
-    joints = np.array([_joints(annotations, person, skeleton, images, problems) for person in people]).reshape(-1, len(skeleton), 3)
+    joints = np.array([_joints(annotations, person, skeleton, images, problems) for person in people]).reshape(
+        -1, len(skeleton), 3
+    )
     state = joints[..., 2].astype(np.uint8)
     counts = [person.num_keypoints for person in people]
-    labelled = [int((row != ABSENT).sum()) if count is None else count for count, row in zip(counts, state, strict=True)]
+    labelled = [
+        int((row != ABSENT).sum()) if count is None else count for count, row in zip(counts, state, strict=True)
+    ]
     return Truth(
         path=annotations,
         dataset=dataset_of(annotations, skeleton, content.info),
@@ -339,7 +365,10 @@ def _images(path: Path, listed: "list[_Image]", problems: Problems) -> dict[int,
         size = None if image.width is None or image.height is None else (image.width, image.height)
         one = Image(image.id, image.file_name, size, image.crowdIndex)
         if images.setdefault(one.id, one) != one:
-            raise OccluposeError(f"{path}: images {images[one.id].name} and {one.name} have the id {one.id}; {_CURE}, with an id for each")
+            raise OccluposeError(
+                f"{path}: images {images[one.id].name} and {one.name} have the id {one.id}; {_CURE}, with an id for"
+                " each"
+            )
         if images[one.id] is not one:
             problems.add(SAME_IMAGE, one.name)
     return images
@@ -393,7 +422,9 @@ def dataset_of(path: Path, skeleton: Skeleton, info: Any) -> str:
         return "crowdpose"
     names = " ".join((path.name, *(folder.name for folder in list(path.parents)[:2]), about)).lower()
     if skeleton == COCO17:
-        return "ochuman" if "ochuman" in names else "coco" if "coco" in names or "person_keypoints" in names else "other"
+        return (
+            "ochuman" if "ochuman" in names else "coco" if "coco" in names or "person_keypoints" in names else "other"
+        )
     return "other"
 
 
@@ -408,7 +439,11 @@ def detections(path: Path, *, category: int = PERSON, keep_empty: bool = False) 
         OccluposeError: the file cannot be read, is not of this format, or has nobody in it.
     """
     found = forms.read(path, TypeAdapter(list[_Result]), _RESULTS_CURE)
-    people = [Detection(result.image_id, _edges(result.bbox), result.score) for result in found if result.category_id == category]
+    people = [
+        Detection(result.image_id, _edges(result.bbox), result.score)
+        for result in found
+        if result.category_id == category
+    ]
     if not people:
         raise OccluposeError(f"{path}: no person in it (category_id {category}); {_RESULTS_CURE}")
     empty = next((box for box in people if _empty(box)), None)
@@ -425,7 +460,8 @@ def _empty(box: Detection) -> bool:
 def detected(path: Path, everybody: Truth, *, strict: bool = False) -> Detected:
     """A detector's boxes, each beside the annotated picture that it is of.
 
-    A number as `image_id` is that of the annotations; a text is the name of a picture's file, with or without its ending.
+    A number as `image_id` is that of the annotations; a text is the name of a picture's file, with or without its
+    ending.
 
     Arguments:
         path: detections in COCO's results format.
@@ -433,14 +469,16 @@ def detected(path: Path, everybody: Truth, *, strict: bool = False) -> Detected:
         strict: a box of a picture that the annotations do not have is an error.
 
     Raises:
-        OccluposeError: what `detections` refuses; not one box is of a picture of the annotations, which are another dataset's then.
+        OccluposeError: what `detections` refuses; not one box is of a picture of the annotations, which are another
+            dataset's then.
     """
     numbers: dict[int | str, int] = {}
     for image in everybody.images.values():
         numbers |= {Path(image.name).stem: image.id, image.name: image.id}
     numbers |= {number: number for number in everybody.images}
     found = detections(path, category=everybody.category, keep_empty=True)
-    boxes, problems = defaultdict[int, list[Detection]](list), Problems(path, strict)
+    boxes = defaultdict[int, list[Detection]](list)
+    problems = Problems(path, strict)
     if not any(box.image in numbers for box in found):
         wrong = f"not one image_id is of a picture of {everybody.path}, as {found[0].image!r} is none"
         raise OccluposeError(f"{path}: {wrong}; give detections of these pictures")
@@ -504,7 +542,9 @@ def skeleton_of(path: Path, names: list[str]) -> Skeleton:
     spellings = tuple(names), tuple(ALIASES.get(name, name) for name in names)
     exact = [skeleton for joints in spellings for skeleton in SKELETONS if skeleton.joints == joints]
     distinct = [joints for joints in spellings if len(set(joints)) == len(joints)]
-    parts = [skeleton.subset(joints) for joints in distinct for skeleton in SKELETONS if set(joints) <= set(skeleton.joints)]
+    parts = [
+        skeleton.subset(joints) for joints in distinct for skeleton in SKELETONS if set(joints) <= set(skeleton.joints)
+    ]
     if exact or parts:
         return (exact + parts)[0]
     strange = [name for name in names if not any(name in skeleton.joints for skeleton in SKELETONS)]
@@ -513,6 +553,8 @@ def skeleton_of(path: Path, names: list[str]) -> Skeleton:
 
 
 def _edges(bbox: Iterable[float]) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom, pixel centres at integers, of left, top, width, height that count from the picture's edge."""
+    """Left, top, right, bottom, pixel centres at integers, of left, top, width, height that count from the picture's
+    edge.
+    """
     left, top, width, height = bbox
     return left - 0.5, top - 0.5, left + width - 0.5, top + height - 0.5

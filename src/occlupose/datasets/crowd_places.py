@@ -1,7 +1,7 @@
 """Crowds of whatever dataset lies in a folder, found by what its files are called and hold.
 
-- `occlupose synth`: shards/*.tar, or scenes/*.npz beside images/ (`scenes`), with the depth of every joint; in a folder of its own for each
-  split, or one for all.
+- `occlupose synth`: shards/*.tar, or scenes/*.npz beside images/ (`scenes`), with the depth of every joint; in a folder
+  of its own for each split, or one for all.
 - Human3.6M with pictures: annotations/Human36M_subject1_data.json and the like (`h36m_pictures`).
 - MuCo-3DHP: MuCo-3DHP.json (`muco`).
 - SMAP's and HUPOR's form: a .json file with a list "root" (`smap`).
@@ -27,7 +27,10 @@ KEYS: dict[Form, bytes] = {"muco": b'"keypoints_cam"', "smap": b'"bodys"', "coco
 FOLDERS = ("", "annotations", "data")
 """Where .json files lie, below a dataset's folder."""
 
-LOOKED = "scenes of occlupose synth, Human36M_subject*_data.json, MuCo-3DHP.json, a .json file in SMAP's form, or COCO and the like"
+LOOKED = (
+    "scenes of occlupose synth, Human36M_subject*_data.json, MuCo-3DHP.json, a .json file in SMAP's form, or COCO and"
+    " the like"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,9 @@ class Found:
     problems: Problems
 
 
-def load(path: Path, split: Literal["train", "val"] = "train", images: Path | None = None, *, strict: bool = False) -> Found:
+def load(
+    path: Path, split: Literal["train", "val"] = "train", images: Path | None = None, *, strict: bool = False
+) -> Found:
     """Crowds of a folder or of one file.
 
     Arguments:
@@ -57,7 +62,8 @@ def load(path: Path, split: Literal["train", "val"] = "train", images: Path | No
         strict: anything that is wrong with any person or picture is an error.
 
     Raises:
-        OccluposeError: nothing of what is known is there, or several files could be meant; or as the dataset's own `load`.
+        OccluposeError: nothing of what is known is there, or several files could be meant; or as the dataset's own
+            `load`.
     """
     if not path.exists():
         raise OccluposeError(f"{path}: no such file or folder; give {LOOKED}")
@@ -73,7 +79,8 @@ def load(path: Path, split: Literal["train", "val"] = "train", images: Path | No
         return Found(form, file, read[form](), problems)
     if images is None or file.is_dir():
         place = places.find(file, split) if file.is_dir() else places.find(file.parent, split, file)
-        file, images = place.annotations, images or place.images
+        file = place.annotations
+        images = images or place.images
     people = coco.load(file, images, strict=strict)
     return Found(form, file, from_coco(people), people.problems)
 
@@ -98,7 +105,9 @@ def _form(path: Path) -> tuple[Form, Path]:
     special: list[tuple[Form, Path]] = [(form, file) for file, form in forms.items() if form != "coco"]
     if len(special) > 1:
         names = ", ".join(str(file.relative_to(path)) for _, file in special)
-        raise OccluposeError(f"{path}: {len(special)} files could be meant: {names}; name one of them instead of the folder")
+        raise OccluposeError(
+            f"{path}: {len(special)} files could be meant: {names}; name one of them instead of the folder"
+        )
     if special:
         return special[0]
     if not forms and not any(path.rglob("*.json")):

@@ -20,7 +20,9 @@ from occlupose.poses import ABSENT
 from occlupose.skeletons import MPI15, Skeleton, convert, convert_weakest
 
 NECK = 0.185
-"""How far above the middle of the shoulders the neck is made, as a share of the way from the hips to there (SMAP's and HUPOR's code)."""
+"""How far above the middle of the shoulders the neck is made, as a share of the way from the hips to there (SMAP's and
+HUPOR's code).
+"""
 
 FEWEST = 3
 """Annotated joints of somebody who is learnt from, where a dataset has no depths (SMAP's and HUPOR's code)."""
@@ -43,7 +45,8 @@ class Crowd:
         xy: joints, px, pixel centres at integers; NaN where the state is 0.
         z: depth of joints in the camera's frame, m; NaN where it is not known, or the state is 0.
         state: v: 2 visible, 1 occluded, 0 absent.
-        annotated: joints that the dataset says something of at all: COCO has no tops of heads, and where none is said there may be one.
+        annotated: joints that the dataset says something of at all: COCO has no tops of heads, and where none is said
+            there may be one.
         camera: that took the picture; None where nobody knows.
     """
 
@@ -74,7 +77,8 @@ def crowd(
     annotated: Bool[np.ndarray, "15"] | None = None,
     camera: Camera | None = None,
 ) -> Crowd:
-    """Everybody who has a joint in the picture: joints outside of it are absent, depths that are not before the camera are not known.
+    """Everybody who has a joint in the picture: joints outside of it are absent, depths that are not before the camera
+    are not known.
 
     Arguments:
         xy, z: anything where the state is 0.
@@ -98,10 +102,10 @@ def crowd(
 def from_coco(given: Annotations) -> list[Crowd]:
     """People of COCO, CrowdPose, OCHuman and the like, by pictures: no depths, no cameras.
 
-    Joints are those of the same names. A pelvis is the middle of the hips, and as visible as the less visible of them; a neck lies NECK
-    above the middle of the shoulders, as visible as the least of pelvis and shoulders; other joints that the dataset lacks are not
-    `annotated` (COCO's top of the head). Whoever has fewer than FEWEST joints is left out, as the authors do, and so are pictures in which
-    nobody is left.
+    Joints are those of the same names. A pelvis is the middle of the hips, and as visible as the less visible of them;
+    a neck lies NECK above the middle of the shoulders, as visible as the least of pelvis and shoulders; other joints
+    that the dataset lacks are not `annotated` (COCO's top of the head). Whoever has fewer than FEWEST joints is left
+    out, as the authors do, and so are pictures in which nobody is left.
 
     Raises:
         OccluposeError: the annotations do not say how large a picture is.
@@ -121,7 +125,8 @@ def _coco(picture: Picture, people: list[Person], skeleton: Skeleton, path: Path
         raise OccluposeError(f"{path}: no width and height of {picture.name}; give annotations that say them")
     state = np.stack([person.state for person in people])
     xy = np.where(state[..., None] != ABSENT, np.stack([person.xy for person in people]), np.nan)
-    joints, states = convert(xy, skeleton, MPI15), convert_weakest(state, skeleton, MPI15)
+    joints = convert(xy, skeleton, MPI15)
+    states = convert_weakest(state, skeleton, MPI15)
     neck, pelvis, *shoulders = MPI15.index("neck", "pelvis", "left_shoulder", "right_shoulder")
     if not {"neck", "thorax"} & {*skeleton.joints}:
         middle = joints[:, shoulders].mean(1)
@@ -135,8 +140,8 @@ def find_pictures(names: Iterable[str], places: Sequence[Path], problems: Proble
     """Where the pictures of these names are; those that are not there are missing from the answer, and counted.
 
     Arguments:
-        places: folders that the names may be relative to; the first in which one of the first pictures lies is taken. Where none has any,
-            every picture is None: there are labels alone.
+        places: folders that the names may be relative to; the first in which one of the first pictures lies is taken.
+            Where none has any, every picture is None: there are labels alone.
     """
     wanted = list(dict.fromkeys(names))
     for place in places:

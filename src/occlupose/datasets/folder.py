@@ -14,10 +14,10 @@ from occlupose.poses import ABSENT, Poses
 def takes(folder: Path, *, every: int = 1) -> list[Take]:
     """Every person of every .npz and .json poses file below a folder, from their first to their last frame, in 2D.
 
-    Where there are a .npz and a .json of one name, as `occlupose run` writes them, the .npz is read. Of files that were lifted only what
-    the 2D network saw is taken: inferred joints are no data. A take is called after the file's path in the folder, with the person's number
-    behind it where there are several ("walks/1.npz" of one person is "walks/1", else "walks/1/0"). Its subject is that too, since nobody
-    says who it is; its action is "".
+    Where there are a .npz and a .json of one name, as `occlupose run` writes them, the .npz is read. Of files that were
+    lifted only what the 2D network saw is taken: inferred joints are no data. A take is called after the file's path in
+    the folder, with the person's number behind it where there are several ("walks/1.npz" of one person is "walks/1",
+    else "walks/1/0"). Its subject is that too, since nobody says who it is; its action is "".
 
     Arguments:
         every: only every n-th frame.
@@ -31,7 +31,10 @@ def takes(folder: Path, *, every: int = 1) -> list[Take]:
     files = sorted(path for path in both if path.suffix == ".npz" or path.with_suffix(".npz") not in both)
     found = [take for file in files for take in _people(file, str(file.relative_to(folder).with_suffix("")), every)]
     if not found:
-        raise OccluposeError(f"{folder}: {'nobody in its files' if files else 'no .npz or .json file in it'}; give a folder of poses files")
+        raise OccluposeError(
+            f"{folder}: {'nobody in its files' if files else 'no .npz or .json file in it'}; give a folder of poses"
+            " files"
+        )
     name, count = Counter(take.name for take in found).most_common(1)[0]
     if count > 1:
         raise OccluposeError(f"{folder}: two takes are called {name}; keep one file of each name")
@@ -41,7 +44,10 @@ def takes(folder: Path, *, every: int = 1) -> list[Take]:
 def _people(file: Path, name: str, every: int) -> list[Take]:
     poses = Poses.load(file)
     seen = replace(poses.observed or poses, xyz=None, observed=None)
-    there = {person: np.flatnonzero((seen.state[:, number] != ABSENT).any(-1)) for number, person in enumerate(seen.track_id.tolist())}
+    there = {
+        person: np.flatnonzero((seen.state[:, number] != ABSENT).any(-1))
+        for number, person in enumerate(seen.track_id.tolist())
+    }
     result = []
     for person, frames in there.items():
         if len(frames):

@@ -1,11 +1,11 @@
 """Human3.6M (Ionescu et al., TPAMI 2014), from its own .cdf files or as VideoPose3D keeps it.
 
-Seven people with public poses, fifteen actions twice, four cameras, 50 frames a second. A folder holds `metadata.xml` of the dataset's code
-release (or `cameras.json`, see `views`) and either
+Seven people with public poses, fifteen actions twice, four cameras, 50 frames a second. A folder holds `metadata.xml`
+of the dataset's code release (or `cameras.json`, see `views`) and either
 
 - `data_3d_h36m.npz` and, for detections, `data_2d_h36m_NAME.npz`; or
-- `S9/MyPoseFeatures/D3_Positions_mono/Walking 1.54138969.cdf` and, if wanted, `D2_Positions/` beside it; or the same before no camera,
-  `S9/MyPoseFeatures/D3_Positions/Walking 1.cdf`.
+- `S9/MyPoseFeatures/D3_Positions_mono/Walking 1.54138969.cdf` and, if wanted, `D2_Positions/` beside it; or the same
+  before no camera, `S9/MyPoseFeatures/D3_Positions/Walking 1.cdf`.
 """
 
 import re
@@ -25,7 +25,8 @@ from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17
 
 FPS = 50.0
-TRAIN, TEST = ("S1", "S5", "S6", "S7", "S8"), ("S9", "S11")
+TRAIN = ("S1", "S5", "S6", "S7", "S8")
+TEST = ("S9", "S11")
 """Subjects of Protocols 1 and 2, as VideoPose3D and OANet have them."""
 
 JOINTS = 32
@@ -33,8 +34,8 @@ KEPT = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
 """Of the dataset's 32 joints, those that are H36M-17's, in its order."""
 
 ACTIONS = tuple(
-    "Directions Discussion Eating Greeting Phoning Photo Posing Purchases Sitting SittingDown Smoking Waiting WalkDog Walking "
-    "WalkTogether".split()
+    "Directions Discussion Eating Greeting Phoning Photo Posing Purchases Sitting SittingDown Smoking Waiting WalkDog"
+    " Walking WalkTogether".split()
 )
 SAME_ACTION = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
 CORRUPTED = ("S11", "Directions")
@@ -43,7 +44,8 @@ CORRUPTED = ("S11", "Directions")
 SIZE = (1000, 1002)
 """Of the images in pixels; two of the cameras lack the last two rows."""
 
-SUBJECTS, CAMERA_COUNT = 11, 4
+SUBJECTS = 11
+CAMERA_COUNT = 4
 SITE = "the Human3.6M site (vision.imar.ro/human3.6m, registration needed)"
 
 
@@ -59,11 +61,17 @@ def _usual(name: str) -> str:
 
 
 def takes(
-    folder: Path, subjects: tuple[str, ...] = TEST, *, detections: str = GROUND_TRUTH, every: int = 1, actions: tuple[str, ...] = ()
+    folder: Path,
+    subjects: tuple[str, ...] = TEST,
+    *,
+    detections: str = GROUND_TRUTH,
+    every: int = 1,
+    actions: tuple[str, ...] = (),
 ) -> list[Take]:
     """Every motion of these subjects before every camera: H36M-17 in metres in the camera frame, 50 frames a second.
 
-    Pixels are those of a camera without lens distortion, which is taken out of everything that comes from real pictures.
+    Pixels are those of a camera without lens distortion, which is taken out of everything that comes from real
+    pictures.
 
     Arguments:
         folder: as above.
@@ -74,16 +82,30 @@ def takes(
     Raises:
         OccluposeError: something is missing or damaged; says what to get and where to put it.
     """
-    views, seen = read_cameras(folder, subjects), read_detections(folder, "h36m", detections)
+    views = read_cameras(folder, subjects)
+    seen = read_detections(folder, "h36m", detections)
     file = folder / "data_3d_h36m.npz"
     motions = _converted(file, views) if file.exists() else _own(folder, views)
     result = [
-        take(shot, xyz, H36M17, FPS, subject=shot.subject, action=action_of(shot.action), detections=seen, every=every, xy=xy)
+        take(
+            shot,
+            xyz,
+            H36M17,
+            FPS,
+            subject=shot.subject,
+            action=action_of(shot.action),
+            detections=seen,
+            every=every,
+            xy=xy,
+        )
         for shot, xyz, xy in motions
         if not actions or action_of(shot.action) in actions
     ]
     if not result:
-        raise OccluposeError(f"{folder}: no {' or '.join(actions) or 'motion'} of {', '.join(subjects)} in it; Human3.6M has e.g. Walking")
+        raise OccluposeError(
+            f"{folder}: no {' or '.join(actions) or 'motion'} of {', '.join(subjects)} in it; Human3.6M has e.g."
+            " Walking"
+        )
     return result
 
 
@@ -109,12 +131,14 @@ def _own(folder: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
                     yield from _before_each(subject, _usual(file.stem), read_cdf(file, 3) / 1000, cameras)
         else:
             raise OccluposeError(
-                f"{home / 'D3_Positions_mono'}: no poses of {subject} there and no data_3d_h36m.npz in {folder}; download "
-                f"'Poses, D3 Positions mono' of {subject} from {SITE} and unpack it in {folder}"
+                f"{home / 'D3_Positions_mono'}: no poses of {subject} there and no data_3d_h36m.npz in {folder};"
+                f" download 'Poses, D3 Positions mono' of {subject} from {SITE} and unpack it in {folder}"
             )
 
 
-def _before_each(subject: str, action: str, world: Float[np.ndarray, "time 32 3"], cameras: list[View]) -> Iterator[_Motion]:
+def _before_each(
+    subject: str, action: str, world: Float[np.ndarray, "time 32 3"], cameras: list[View]
+) -> Iterator[_Motion]:
     for number, view in enumerate(cameras):
         yield Shot(subject, action, number, view), view.from_world(world[:, KEPT]), None
 
@@ -131,13 +155,17 @@ def _mono(subject: str, cameras: list[View], files: list[Path]) -> Iterator[_Mot
     for action, of_cameras in motions.items():
         for number, view in enumerate(cameras):
             if view.name not in of_cameras:
-                raise OccluposeError(f"{files[0].parent}: no {action}.{view.name}.cdf; unpack the whole archive of {subject} there")
+                raise OccluposeError(
+                    f"{files[0].parent}: no {action}.{view.name}.cdf; unpack the whole archive of {subject} there"
+                )
             file = of_cameras[view.name]
             flat = file.parents[1] / "D2_Positions" / file.name
             xyz = read_cdf(file, 3)[:, KEPT] / 1000
             xy = view.straight(read_cdf(flat, 2)[:, KEPT]) if flat.exists() else None
             if xy is not None and len(xy) != len(xyz):
-                raise OccluposeError(f"{flat}: {len(xy)} frames; the 3D poses have {len(xyz)}: unpack both archives anew")
+                raise OccluposeError(
+                    f"{flat}: {len(xy)} frames; the 3D poses have {len(xyz)}: unpack both archives anew"
+                )
             yield Shot(subject, _usual(action), number, view), xyz, xy
 
 
@@ -170,8 +198,8 @@ def read_cameras(folder: Path, subjects: tuple[str, ...]) -> dict[str, list[View
         return read_views(folder / CAMERAS, subjects)
     if not (folder / "metadata.xml").exists():
         raise OccluposeError(
-            f"{folder / 'metadata.xml'}: no such file; it is in the code release ('Visualisation and large scale prediction software') of "
-            f"{SITE}: put it there, or a {CAMERAS}"
+            f"{folder / 'metadata.xml'}: no such file; it is in the code release ('Visualisation and large scale"
+            f" prediction software') of {SITE}: put it there, or a {CAMERAS}"
         )
     return read_metadata(folder / "metadata.xml", subjects)
 
@@ -179,10 +207,10 @@ def read_cameras(folder: Path, subjects: tuple[str, ...]) -> dict[str, list[View
 def read_metadata(path: Path, subjects: tuple[str, ...]) -> dict[str, list[View]]:
     """The cameras of these subjects from the dataset's `metadata.xml`.
 
-    Its vector `w0` has for each camera the eleven subjects' three angles and camera position (mm), then for each camera focal lengths and
-    principal point (px), three radial and two tangential coefficients of distortion. A point X of the world is at R (X - T) in the camera
-    frame, R = Rx Ry Rz. The names of the cameras are in `dbcameras/index2id`. The dataset's tangential distortion lacks factors of 2 that
-    OpenCV's has: at most some tenths of a pixel.
+    Its vector `w0` has for each camera the eleven subjects' three angles and camera position (mm), then for each camera
+    focal lengths and principal point (px), three radial and two tangential coefficients of distortion. A point X of the
+    world is at R (X - T) in the camera frame, R = Rx Ry Rz. The names of the cameras are in `dbcameras/index2id`. The
+    dataset's tangential distortion lacks factors of 2 that OpenCV's has: at most some tenths of a pixel.
 
     Raises:
         OccluposeError: another file, or a subject that it does not have.
@@ -195,7 +223,10 @@ def read_metadata(path: Path, subjects: tuple[str, ...]) -> dict[str, list[View]
     except (OSError, ElementTree.ParseError, ValueError) as error:
         raise OccluposeError(f"{path}: not Human3.6M's metadata; take it from the dataset's code release") from error
     if len(numbers) != wanted or len(names) != CAMERA_COUNT:
-        raise OccluposeError(f"{path}: {len(numbers)} numbers in w0 and {len(names)} cameras; Human3.6M's has {wanted} and {CAMERA_COUNT}")
+        raise OccluposeError(
+            f"{path}: {len(numbers)} numbers in w0 and {len(names)} cameras; Human3.6M's has {wanted} and"
+            f" {CAMERA_COUNT}"
+        )
     outside = numbers[: SUBJECTS * CAMERA_COUNT * 6].reshape(CAMERA_COUNT, SUBJECTS, 6)
     inside = numbers[SUBJECTS * CAMERA_COUNT * 6 :].reshape(CAMERA_COUNT, 9)
     known = [f"S{number}" for number in range(1, SUBJECTS + 1)]
@@ -204,7 +235,9 @@ def read_metadata(path: Path, subjects: tuple[str, ...]) -> dict[str, list[View]
             raise OccluposeError(f"{subject}: not a subject of Human3.6M; they are {', '.join(known)}")
     try:
         return {
-            subject: [_view(name, outside[number, known.index(subject)], inside[number]) for number, name in enumerate(names)]
+            subject: [
+                _view(name, outside[number, known.index(subject)], inside[number]) for number, name in enumerate(names)
+            ]
             for subject in subjects
         }
     except OccluposeError as error:
@@ -214,4 +247,6 @@ def read_metadata(path: Path, subjects: tuple[str, ...]) -> dict[str, list[View]
 def _view(name: str, outside: Float[np.ndarray, "6"], inside: Float[np.ndarray, "9"]) -> View:
     rotation = Rotation.from_euler("XYZ", outside[:3]).as_matrix()
     fx, fy, cx, cy, k1, k2, k3, p1, p2 = inside.tolist()
-    return View(name, Camera(*SIZE, fx, fy, cx, cy), rotation, -rotation @ outside[3:] / 1000, np.array([k1, k2, p1, p2, k3]))
+    return View(
+        name, Camera(*SIZE, fx, fy, cx, cy), rotation, -rotation @ outside[3:] / 1000, np.array([k1, k2, p1, p2, k3])
+    )

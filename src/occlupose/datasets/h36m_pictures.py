@@ -1,11 +1,13 @@
 """Human3.6M with its pictures, in the JSON form that is passed on with single frames of the videos.
 
-A folder has annotations/Human36M_subject{N}_data.json (`images` with `file_name`, `width`, `height`, `subject`, `action_idx`,
-`subaction_idx`, `cam_idx`, `frame_idx`), .._camera.json (of every `cam_idx` R, t in mm, f and c in px; a point of the world is at
-R @ point + t) and .._joint_3d.json (by action, subaction and frame 17 joints of the world, mm), beside images/.
+A folder has annotations/Human36M_subject{N}_data.json (`images` with `file_name`, `width`, `height`, `subject`,
+`action_idx`, `subaction_idx`, `cam_idx`, `frame_idx`), .._camera.json (of every `cam_idx` R, t in mm, f and c in px; a
+point of the world is at R @ point + t) and .._joint_3d.json (by action, subaction and frame 17 joints of the world,
+mm), beside images/.
 
-The order of joints is H36M-17's; their Neck, our thorax, is the neck of MPI15. Nothing says what is hidden: whatever is in the picture
-counts as visible (`methods.hupor.labels` knows better). The form has no lens distortion, so that pixels are off by a few at the borders.
+The order of joints is H36M-17's; their Neck, our thorax, is the neck of MPI15. Nothing says what is hidden: whatever is
+in the picture counts as visible (`methods.hupor.labels` knows better). The form has no lens distortion, so that pixels
+are off by a few at the borders.
 """
 
 from pathlib import Path
@@ -23,7 +25,8 @@ from occlupose.errors import OccluposeError
 from occlupose.poses import VISIBLE
 from occlupose.skeletons import H36M17, MPI15, convert
 
-TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)
+TRAIN = (1, 5, 6, 7, 8)
+TEST = (9, 11)
 """Subjects."""
 
 EVERY = 5
@@ -41,17 +44,25 @@ _CURE = "give the annotations as they are passed on with the pictures"
 def home(folder: Path, subjects: tuple[int, ...] = TRAIN) -> Path | None:
     """Where the annotations of any of these subjects are in a folder; None where they are not."""
     places = (folder / place for place in PLACES)
-    return next((place for place in places if any((place / NAME.format(one, "data")).is_file() for one in subjects)), None)
+    return next(
+        (place for place in places if any((place / NAME.format(one, "data")).is_file() for one in subjects)), None
+    )
 
 
 def load(
-    folder: Path, images: Path | None = None, problems: Problems | None = None, *, subjects: tuple[int, ...] = TRAIN, every: int = EVERY
+    folder: Path,
+    images: Path | None = None,
+    problems: Problems | None = None,
+    *,
+    subjects: tuple[int, ...] = TRAIN,
+    every: int = EVERY,
 ) -> list[Crowd]:
     """The one person of each picture.
 
     Arguments:
         folder: as above, or its annotations/.
-        images: folder of the pictures; None is images/ in the folder or beside it. Without any of them there are labels alone.
+        images: folder of the pictures; None is images/ in the folder or beside it. Without any of them there are labels
+            alone.
         problems: takes what is wrong with single pictures.
         subjects: those of them that are there.
         every: only frames whose number this divides.
@@ -68,12 +79,16 @@ def load(
     for subject in subjects:
         files = {what: place / NAME.format(subject, what) for what in ("data", "camera", "joint_3d")}
         if files["data"].is_file():
-            result += _subject(files, [images] if images else [folder / "images", folder.parent / "images", folder], problems, every)
+            result += _subject(
+                files, [images] if images else [folder / "images", folder.parent / "images", folder], problems, every
+            )
     return result
 
 
 def _subject(files: dict[str, Path], places: list[Path], problems: Problems, every: int) -> list[Crowd]:
-    listed = [image for image in forms.read(files["data"], TypeAdapter(_Data), _CURE).images if image.frame_idx % every == 0]
+    listed = [
+        image for image in forms.read(files["data"], TypeAdapter(_Data), _CURE).images if image.frame_idx % every == 0
+    ]
     lenses = forms.read(files["camera"], TypeAdapter(dict[str, _Camera]), _CURE)
     joints = forms.read(files["joint_3d"], TypeAdapter(dict[str, dict[str, dict[str, _Joints]]]), _CURE)
     pictures = find_pictures((image.file_name for image in listed), places, problems)
@@ -86,17 +101,30 @@ def _subject(files: dict[str, Path], places: list[Path], problems: Problems, eve
             problems.add(NO_JOINTS, image.file_name)
             continue
         if str(image.cam_idx) not in lenses:
-            raise OccluposeError(f"{files['camera']}: no camera {image.cam_idx}, but {image.file_name} is of it; {_CURE}")
+            raise OccluposeError(
+                f"{files['camera']}: no camera {image.cam_idx}, but {image.file_name} is of it; {_CURE}"
+            )
         xyz, camera = _seen(np.array(rows), lenses[str(image.cam_idx)], image, files["camera"])
         if not (xyz[:, 2] > 0).all():
             problems.add(BEHIND, image.file_name)
         xy = camera.project(xyz)
         state = np.where(np.isfinite(xy).all(-1), VISIBLE, 0).astype(np.uint8)
-        result.append(crowd(pictures[image.file_name], (image.width, image.height), xy[None], xyz[None, :, 2], state[None], camera=camera))
+        result.append(
+            crowd(
+                pictures[image.file_name],
+                (image.width, image.height),
+                xy[None],
+                xyz[None, :, 2],
+                state[None],
+                camera=camera,
+            )
+        )
     return result
 
 
-def _seen(world: Float[np.ndarray, "17 3"], lens: "_Camera", image: "_Image", path: Path) -> tuple[Float[np.ndarray, "15 3"], Camera]:
+def _seen(
+    world: Float[np.ndarray, "17 3"], lens: "_Camera", image: "_Image", path: Path
+) -> tuple[Float[np.ndarray, "15 3"], Camera]:
     """Joints of MPI15 in the camera's frame, m, and the camera."""
     try:
         camera = Camera(image.width, image.height, *lens.f, *lens.c)

@@ -1,10 +1,11 @@
 """HumanEva-I (Sigal, Balan and Black, IJCV 2010), as VideoPose3D keeps it.
 
 Three people, three colour cameras, 60 frames a second. A folder holds `data_3d_humaneva15.npz`, for detections
-`data_2d_humaneva15_NAME.npz`, and of the dataset itself `S1/Calibration_Data/C1.cal` and so on (or `cameras.json`, see `views`).
+`data_2d_humaneva15_NAME.npz`, and of the dataset itself `S1/Calibration_Data/C1.cal` and so on (or `cameras.json`, see
+`views`).
 
-Its subjects are keyed "Train/S1" (to learn from) and "Validate/S1" (to score on), its motions "Walking 1 chunk0": where the capture failed
-the motion is cut, and each chunk is an uninterrupted stretch that is a take by itself.
+Its subjects are keyed "Train/S1" (to learn from) and "Validate/S1" (to score on), its motions "Walking 1 chunk0": where
+the capture failed the motion is cut, and each chunk is an uninterrupted stretch that is a take by itself.
 """
 
 import re
@@ -21,7 +22,8 @@ from occlupose.skeletons import HUMANEVA15
 
 FPS = 60.0
 SUBJECTS = ("S1", "S2", "S3")
-TRAIN, VALIDATE = tuple(f"Train/{subject}" for subject in SUBJECTS), tuple(f"Validate/{subject}" for subject in SUBJECTS)
+TRAIN = tuple(f"Train/{subject}" for subject in SUBJECTS)
+VALIDATE = tuple(f"Validate/{subject}" for subject in SUBJECTS)
 
 ACTIONS = ("Walk", "Jog", "Box")
 """What the protocol scores, each for each subject. The data has ThrowCatch and Gestures too."""
@@ -47,10 +49,11 @@ def takes(
     every: int = 1,
     actions: tuple[str, ...] = ACTIONS,
 ) -> list[Take]:
-    """Every chunk of these subjects and actions before every camera: HUMANEVA15 in metres in the camera frame, 60 frames a second.
+    """Every chunk of these subjects and actions before every camera: HUMANEVA15 in metres in the camera frame, 60
+    frames a second.
 
-    Pixels are those of a camera without lens distortion, which is taken out of the detections. The subject of a take is "S1", the part of
-    the data ("Train/", "Validate/") is in its name.
+    Pixels are those of a camera without lens distortion, which is taken out of the detections. The subject of a take is
+    "S1", the part of the data ("Train/", "Validate/") is in its name.
 
     Arguments:
         folder: as above.
@@ -65,9 +68,11 @@ def takes(
     file = folder / "data_3d_humaneva15.npz"
     if not file.exists():
         raise OccluposeError(
-            f"{file}: no such file; get HumanEva-I from {SITE}, turn it into this file as VideoPose3D's DATASETS.md says, and put it there"
+            f"{file}: no such file; get HumanEva-I from {SITE}, turn it into this file as VideoPose3D's DATASETS.md"
+            " says, and put it there"
         )
-    views, seen = read_cameras(folder, subjects), read_detections(folder, "humaneva15", detections)
+    views = read_cameras(folder, subjects)
+    seen = read_detections(folder, "humaneva15", detections)
     motions = read_motions(file, len(HUMANEVA15), subjects)
     result = [
         take(
@@ -86,12 +91,15 @@ def takes(
         for number, view in enumerate(views[subject])
     ]
     if not result:
-        raise OccluposeError(f"{file}: no {' or '.join(actions)} of {', '.join(subjects)} in it; convert the dataset anew")
+        raise OccluposeError(
+            f"{file}: no {' or '.join(actions)} of {', '.join(subjects)} in it; convert the dataset anew"
+        )
     return result
 
 
 def read_cameras(folder: Path, subjects: tuple[str, ...]) -> dict[str, list[View]]:
-    """The colour cameras before these subjects ("Validate/S1"), from `cameras.json` or else the dataset's calibration in the folder.
+    """The colour cameras before these subjects ("Validate/S1"), from `cameras.json` or else the dataset's calibration
+    in the folder.
 
     Raises:
         OccluposeError: there is neither, or it cannot be read.
@@ -109,9 +117,9 @@ def read_cameras(folder: Path, subjects: tuple[str, ...]) -> dict[str, list[View
 def read_calibration(path: Path) -> View:
     """A camera from one of the dataset's .cal files.
 
-    They hold 22 numbers, in the order of Bouguet's calibration toolbox: two focal lengths, principal point, skew, five coefficients of
-    distortion (k1, k2, p1, p2, k3), the rotation by rows and the translation (mm); a point X of the world is at R X + t. A skew is
-    refused, since our cameras have none.
+    They hold 22 numbers, in the order of Bouguet's calibration toolbox: two focal lengths, principal point, skew, five
+    coefficients of distortion (k1, k2, p1, p2, k3), the rotation by rows and the translation (mm); a point X of the
+    world is at R X + t. A skew is refused, since our cameras have none.
 
     Raises:
         OccluposeError: there is no such file, or something else is in it.
@@ -126,10 +134,13 @@ def read_calibration(path: Path) -> View:
         raise OccluposeError(f"{path}: not a calibration of HumanEva-I; take it from {SITE}") from error
     if len(numbers) != 22 or abs(numbers[4]) > 1e-6:
         raise OccluposeError(
-            f"{path}: {len(numbers)} numbers{', a skew' if len(numbers) == 22 else ''}; it must be 22, without skew: else give {CAMERAS}"
+            f"{path}: {len(numbers)} numbers{', a skew' if len(numbers) == 22 else ''}; it must be 22, without skew:"
+            f" else give {CAMERAS}"
         )
     fx, fy, cx, cy = numbers[:4].tolist()
     try:
-        return View(path.stem, Camera(*SIZE, fx, fy, cx, cy), numbers[10:19].reshape(3, 3), numbers[19:] / 1000, numbers[5:10])
+        return View(
+            path.stem, Camera(*SIZE, fx, fy, cx, cy), numbers[10:19].reshape(3, 3), numbers[19:] / 1000, numbers[5:10]
+        )
     except OccluposeError as error:
         raise OccluposeError(f"{path}: {error}") from error

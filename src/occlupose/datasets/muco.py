@@ -1,11 +1,12 @@
-"""MuCo-3DHP (Mehta et al., 3DV 2018): pictures put together of people filmed one by one, in the form in which they are passed on with them.
+"""MuCo-3DHP (Mehta et al., 3DV 2018): pictures put together of people filmed one by one, in the form in which they are
+passed on with them.
 
-`MuCo-3DHP.json` is like COCO's: `images` with `id`, `file_name`, `width`, `height`, `f` and `c` (focal lengths and principal point, px);
-`annotations` with `image_id` and, of 21 joints, `keypoints_img` (px), `keypoints_cam` (mm, x right, y down, z forward) and
-`keypoints_vis`. The file names begin at the folder of the file.
+`MuCo-3DHP.json` is like COCO's: `images` with `id`, `file_name`, `width`, `height`, `f` and `c` (focal lengths and
+principal point, px); `annotations` with `image_id` and, of 21 joints, `keypoints_img` (px), `keypoints_cam` (mm, x
+right, y down, z forward) and `keypoints_vis`. The file names begin at the folder of the file.
 
-What `keypoints_vis` calls not visible counts as occluded where it lies in the picture; without `keypoints_vis` everything in the picture
-counts as visible. Their Thorax is our neck.
+What `keypoints_vis` calls not visible counts as occluded where it lies in the picture; without `keypoints_vis`
+everything in the picture counts as visible. Their Thorax is our neck.
 """
 
 from pathlib import Path
@@ -38,11 +39,13 @@ def load(annotations: Path, images: Path | None = None, problems: Problems | Non
 
     Arguments:
         annotations: .json file.
-        images: folder that its file names are relative to; None is the file's own. Without any of its pictures there are labels alone.
+        images: folder that its file names are relative to; None is the file's own. Without any of its pictures there
+            are labels alone.
         problems: takes what is wrong with single people and pictures.
 
     Raises:
-        OccluposeError: the file cannot be read or is not of this form; not 21 joints; a person of no picture; a camera that cannot be.
+        OccluposeError: the file cannot be read or is not of this form; not 21 joints; a person of no picture; a camera
+            that cannot be.
     """
     problems = Problems(annotations) if problems is None else problems
     content = forms.read(annotations, TypeAdapter(_File), _CURE)
@@ -51,7 +54,9 @@ def load(annotations: Path, images: Path | None = None, problems: Problems | Non
         raise OccluposeError(f"{annotations}: two images with one id; {_CURE}")
     for annotation in content.annotations:
         if annotation.image_id not in people:
-            raise OccluposeError(f"{annotations}: annotation {annotation.id}: image_id {annotation.image_id} is not there; {_CURE}")
+            raise OccluposeError(
+                f"{annotations}: annotation {annotation.id}: image_id {annotation.image_id} is not there; {_CURE}"
+            )
         people[annotation.image_id].append(annotation)
     pictures = find_pictures((image.file_name for image in content.images), [images or annotations.parent], problems)
     result = []
@@ -64,7 +69,9 @@ def load(annotations: Path, images: Path | None = None, problems: Problems | Non
             raise OccluposeError(f"{annotations}: image {image.id}: {error}") from error
         rows = [_joints(annotations, person, problems) for person in people[image.id]]
         joints = np.array(rows).reshape(-1, len(TO_MPI15), 4)
-        xy, z, state = joints[..., :2], joints[..., 2], joints[..., 3].astype(np.uint8)
+        xy = joints[..., :2]
+        z = joints[..., 2]
+        state = joints[..., 3].astype(np.uint8)
         whole = crowd(pictures[image.file_name], (image.width, image.height), xy, z, state, camera=camera)
         if len(whole) < len(rows):
             problems.note(NOBODY, f"{len(rows) - len(whole)} of image {image.id}")
@@ -80,7 +87,9 @@ def _joints(path: Path, person: "_Annotation", problems: Problems) -> Float[np.n
         if len(rows) != JOINTS or any(len(row) != width for row in rows):
             raise OccluposeError(f"{path}: {where}: {name} is not {JOINTS} x {width} numbers; {_CURE}")
     if person.keypoints_vis is not None and len(person.keypoints_vis) != JOINTS:
-        raise OccluposeError(f"{path}: {where}: keypoints_vis has {len(person.keypoints_vis)} values, not {JOINTS}; {_CURE}")
+        raise OccluposeError(
+            f"{path}: {where}: keypoints_vis has {len(person.keypoints_vis)} values, not {JOINTS}; {_CURE}"
+        )
     xy = np.array(person.keypoints_img)[TO_MPI15]
     z = np.array(person.keypoints_cam)[TO_MPI15, 2] / 1000
     seen = np.array(person.keypoints_vis or [True] * JOINTS)[TO_MPI15]

@@ -2,13 +2,16 @@
 
 A folder MultiPersonTestSet/ (or the folder it is in) holds TS1/ ... TS20/, each with
 
-- `annot.mat`: a cell array `annotations` (frames x people) of structs with `annot2` (2 x 17, px), `annot3` and `univ_annot3` (3 x 17, mm in
-  the camera's frame; the second with people made as tall as each other) and `isValidFrame` (0: nobody knows where this person is);
+- `annot.mat`: a cell array `annotations` (frames x people) of structs with `annot2` (2 x 17, px), `annot3` and
+  `univ_annot3` (3 x 17, mm in the camera's frame; the second with people made as tall as each other) and `isValidFrame`
+  (0: nobody knows where this person is);
 - `occlusion.mat`: a cell array `occlusion_labels` (frames x people) of 17 flags, 1 for a joint that is not seen;
-- pictures `img_000000.jpg` and so on, 2048 x 2048 in TS1 to TS5, 1920 x 1080 in the others. They are not needed to score predictions.
+- pictures `img_000000.jpg` and so on, 2048 x 2048 in TS1 to TS5, 1920 x 1080 in the others. They are not needed to
+  score predictions.
 
-The cameras are not in those files. Where `mupots_intrinsics.json` lies in the folder, {"TS1": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], ...},
-it says them; else they follow from the annotations, since `annot2` is where the camera sees `annot3` (see `intrinsics`).
+The cameras are not in those files. Where `mupots_intrinsics.json` lies in the folder, {"TS1": [[fx, 0, cx], [0, fy,
+cy], [0, 0, 1]], ...}, it says them; else they follow from the annotations, since `annot2` is where the camera sees
+`annot3` (see `intrinsics`).
 """
 
 import json
@@ -33,7 +36,9 @@ SQUARE = SEQUENCES[:5]
 INTRINSICS = "mupots_intrinsics.json"
 
 EXACT = 1.0
-"""Pixels, root mean square, by which estimated cameras may miss the annotations before they are called assumed. Ours."""
+"""Pixels, root mean square, by which estimated cameras may miss the annotations before they are called assumed.
+Ours.
+"""
 
 _AGAIN = "unpack MultiPersonTestSet of MuPoTS-3D (vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson) again"
 
@@ -71,7 +76,8 @@ class Frame:
         Raises:
             OccluposeError: it cannot be read, or has another size than those of its sequence.
         """
-        image, camera = read_image(self.path), self.camera
+        image = read_image(self.path)
+        camera = self.camera
         if image.shape[:2] != (camera.height, camera.width):
             given = f"is {image.shape[1]} x {image.shape[0]}, not {camera.width} x {camera.height}"
             raise OccluposeError(f"{self.path}: {given}; give the pictures as they were unpacked")
@@ -109,8 +115,8 @@ def size_of(sequence: str) -> tuple[int, int]:
 def intrinsics(xy: Float[np.ndarray, "point 2"], xyz: Float[np.ndarray, "point 3"], width: int, height: int) -> Camera:
     """The camera that sees these points at these pixels: least squares of u = fx X/Z + cx and v = fy Y/Z + cy.
 
-    Where the pixels are projections of the points it is exact. Where they are missed by more than `EXACT` pixels it is a camera that is
-    assumed.
+    Where the pixels are projections of the points it is exact. Where they are missed by more than `EXACT` pixels it is
+    a camera that is assumed.
 
     Arguments:
         xyz: before the camera, in any unit.
@@ -134,7 +140,9 @@ def _given(path: Path) -> dict[str, np.ndarray] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {name: np.array(matrix, np.float64) for name, matrix in content.items()}
     except OSError as error:
-        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); mend it or take it away") from error
+        raise OccluposeError(
+            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); mend it or take it away"
+        ) from error
     except (ValueError, TypeError, AttributeError) as error:
         wanted = '{"TS1": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], ...}'
         raise OccluposeError(f"{path}: no cameras in it; it must be {wanted}, or be taken away") from error
@@ -148,10 +156,16 @@ def _sequence(home: Path, name: str, given: dict[str, np.ndarray] | None) -> lis
     annotations = _cells(path, "annotations")
     labels = _cells(path.with_name("occlusion.mat"), "occlusion_labels")
     if labels.shape != annotations.shape:
-        wrong = f"{labels.shape[0]} frames of {labels.shape[1]} people, but {annotations.shape[0]} of {annotations.shape[1]} in {path.name}"
+        wrong = (
+            f"{labels.shape[0]} frames of {labels.shape[1]} people, but {annotations.shape[0]} of"
+            f" {annotations.shape[1]} in {path.name}"
+        )
         raise OccluposeError(f"{path.with_name('occlusion.mat')}: {wrong}; {_AGAIN}")
     people = [
-        [_person(path, number, who, annotations[number, who], labels[number, who]) for who in range(annotations.shape[1])]
+        [
+            _person(path, number, who, annotations[number, who], labels[number, who])
+            for who in range(annotations.shape[1])
+        ]
         for number in range(len(annotations))
     ]
     there = [_stacked([person for person in row if person is not None]) for row in people]
@@ -166,7 +180,9 @@ def _camera(home: Path, name: str, given: dict[str, np.ndarray] | None, people: 
         try:
             return intrinsics(xy, xyz, *size_of(name))
         except OccluposeError as error:
-            raise OccluposeError(f"{home / name / 'annot.mat'}: {error}; give it in {INTRINSICS} beside {name}") from error
+            raise OccluposeError(
+                f"{home / name / 'annot.mat'}: {error}; give it in {INTRINSICS} beside {name}"
+            ) from error
     if name not in given:
         raise OccluposeError(f"{home / INTRINSICS}: no {name} in it; add its matrix, or take the file away")
     try:
@@ -212,7 +228,9 @@ def _person(path: Path, number: int, who: int, annotation: Any, labels: Any) -> 
     for name, size in (("annot2", 2), ("annot3", 3), ("univ_annot3", 3)):
         values = _numbers(path, f"{where}: {name}", person[name])
         if values.shape != (size, len(MUPOTS17)):
-            raise OccluposeError(f"{path}: {where}: {name} has shape {values.shape}; it must be {(size, len(MUPOTS17))}; {_AGAIN}")
+            raise OccluposeError(
+                f"{path}: {where}: {name} has shape {values.shape}; it must be {(size, len(MUPOTS17))}; {_AGAIN}"
+            )
         if name == "annot3" and values[2].min() <= 0:
             raise OccluposeError(f"{path}: {where}: {name} has joints behind the camera; {_AGAIN}")
         joints.append(values.T if size == 2 else values.T / 1000)
@@ -236,5 +254,7 @@ def _numbers(path: Path, what: str, values: Any) -> np.ndarray:
 def _stacked(people: list[_Person]) -> _Person:
     joints = len(MUPOTS17)
     shapes = ((joints, 2), (joints, 3), (joints, 3), (joints,))
-    xy, xyz, universal, hidden = (np.array([person[which] for person in people]).reshape(-1, *shape) for which, shape in enumerate(shapes))
+    xy, xyz, universal, hidden = (
+        np.array([person[which] for person in people]).reshape(-1, *shape) for which, shape in enumerate(shapes)
+    )
     return xy, xyz, universal, hidden.astype(bool)

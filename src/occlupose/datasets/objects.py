@@ -1,7 +1,9 @@
-"""Nested dictionaries of arrays in .npz files, as `numpy.savez` pickles them, read without running anything that a pickle may name.
+"""Nested dictionaries of arrays in .npz files, as `numpy.savez` pickles them, read without running anything that a
+pickle may name.
 
-Pickles can call any function. This reader knows the four names of numpy that arrays are pickled by and gives each a harmless meaning of
-its own; plain numbers, strings, lists, tuples, sets and dictionaries need no name. Whatever else a file names is refused.
+Pickles can call any function. This reader knows the four names of numpy that arrays are pickled by and gives each a
+harmless meaning of its own; plain numbers, strings, lists, tuples, sets and dictionaries need no name. Whatever else a
+file names is refused.
 """
 
 import pickle
@@ -23,7 +25,8 @@ def read_objects(path: Path, *names: str) -> list[Any]:
     """The named entries of an .npz file: arrays, or what `numpy.savez` made of nested dictionaries, lists and arrays.
 
     Raises:
-        OccluposeError: the file cannot be read, lacks an entry, or holds anything but arrays, numbers, strings and containers of them.
+        OccluposeError: the file cannot be read, lacks an entry, or holds anything but arrays, numbers, strings and
+            containers of them.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -35,9 +38,13 @@ def read_objects(path: Path, *names: str) -> list[Any]:
     except OccluposeError:
         raise
     except pickle.UnpicklingError as error:
-        raise OccluposeError(f"{path}: {str(error).splitlines()[0]}; give a file of plain dictionaries of arrays") from error
+        raise OccluposeError(
+            f"{path}: {str(error).splitlines()[0]}; give a file of plain dictionaries of arrays"
+        ) from error
     except OSError as error:
-        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give an .npz file") from error
+        raise OccluposeError(
+            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give an .npz file"
+        ) from error
     except Exception as error:  # a damaged archive or pickle may fail in any way
         raise OccluposeError(f"{path}: damaged, or not an .npz file; fetch it again") from error
 
@@ -71,7 +78,9 @@ class _Dtype:
 
 
 class Pickled:
-    """A pickled `numpy.ndarray`: `items` is an array of numbers or strings, or the list of an object array's elements."""
+    """A pickled `numpy.ndarray`: `items` is an array of numbers or strings, or the list of an object array's
+    elements.
+    """
 
     items: Any = None
 

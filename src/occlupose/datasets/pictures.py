@@ -54,7 +54,9 @@ class Picture:
                 file.seek(self.start)
                 content = file.read(self.length)
         except OSError as error:
-            raise OccluposeError(f"{self}: cannot be read ({(error.strerror or str(error)).lower()}); {_AGAIN}") from error
+            raise OccluposeError(
+                f"{self}: cannot be read ({(error.strerror or str(error)).lower()}); {_AGAIN}"
+            ) from error
         if len(content) < self.length:
             raise OccluposeError(f"{self}: the file ends within it; {_AGAIN}")
         return content
@@ -63,15 +65,19 @@ class Picture:
         """The picture, upright, (height, width, 3) uint8 RGB.
 
         Arguments:
-            size: (width, height) that it must have, px: in another the annotated joints would be elsewhere. None is any.
+            size: (width, height) that it must have, px: in another the annotated joints would be elsewhere. None is
+                any.
 
         Raises:
-            OccluposeError: it is not there, is no picture, ends too early, or has another size; names the file and the member.
+            OccluposeError: it is not there, is no picture, ends too early, or has another size; names the file and the
+                member.
         """
         image = self._decoded()
         if size is not None and (image.shape[1], image.shape[0]) != size:
             given, wanted = (f"{width}x{height}" for width, height in (image.shape[1::-1], size))
-            raise OccluposeError(f"{self}: is {given}, but {wanted} in its annotations; give the pictures that were annotated")
+            raise OccluposeError(
+                f"{self}: is {given}, but {wanted} in its annotations; give the pictures that were annotated"
+            )
         return image
 
     def _decoded(self) -> RGB:
@@ -83,7 +89,9 @@ class Picture:
         except UnidentifiedImageError:
             raise OccluposeError(f"{self}: its content is not a picture; {_AGAIN}") from None
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise OccluposeError(f"{self}: not a readable picture ({str(error).splitlines()[0].lower()}); {_AGAIN}") from error
+            raise OccluposeError(
+                f"{self}: not a readable picture ({str(error).splitlines()[0].lower()}); {_AGAIN}"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,9 @@ class Shelf:
             for picture in shard(tar):
                 other = found.setdefault(picture.member, picture)
                 if other is not picture:
-                    raise OccluposeError(f"{picture}: {other.path.name} has a picture of that name too; keep one of them")
+                    raise OccluposeError(
+                        f"{picture}: {other.path.name} has a picture of that name too; keep one of them"
+                    )
         return found
 
     def find(self, name: str) -> Picture | None:
@@ -122,7 +132,10 @@ class Shelf:
             OccluposeError: a shard that cannot be read.
         """
         files = () if self.folder.suffix == ".tar" else self.folder.rglob("*")
-        return [*self.members.values(), *(Picture(path) for path in sorted(files) if path.suffix.lower() in PICTURES and path.is_file())]
+        return [
+            *self.members.values(),
+            *(Picture(path) for path in sorted(files) if path.suffix.lower() in PICTURES and path.is_file()),
+        ]
 
 
 def shard(path: Path) -> tuple[Picture, ...]:
@@ -136,7 +149,9 @@ def shard(path: Path) -> tuple[Picture, ...]:
         return _shard(path, state.st_mtime_ns, state.st_size)
     except (OSError, tarfile.TarError, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "no .tar file"
-        raise OccluposeError(f"{path}: not a readable .tar file ({reason.lower()}); {_AGAIN}, or make it again") from error
+        raise OccluposeError(
+            f"{path}: not a readable .tar file ({reason.lower()}); {_AGAIN}, or make it again"
+        ) from error
 
 
 @lru_cache(maxsize=4096)

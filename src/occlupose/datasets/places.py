@@ -2,11 +2,13 @@
 
 - COCO: annotations/person_keypoints_{train,val}2017.json beside train2017/ and val2017/ (or images/train2017/ ...).
 - CrowdPose: json/ or annotations/ with crowdpose_{trainval,train,val,test}.json, beside images/.
-- OCHuman: ochuman_coco_format_{val,test}_range_0.00_1.00.json, there or in annotations/, beside images/. It has nothing to train on.
+- OCHuman: ochuman_coco_format_{val,test}_range_0.00_1.00.json, there or in annotations/, beside images/. It has nothing
+  to train on.
 - `occlupose synth`: annotations.json beside images/ or shards/; in a folder of its own for each split, or one for all.
 - anything else: one .json file of annotated joints beside its pictures, or above a folder images/.
 
-"test" is what papers give figures of: COCO's val2017, since the annotations of its test are not public, and the test of the others.
+"test" is what papers give figures of: COCO's val2017, since the annotations of its test are not public, and the test of
+the others.
 """
 
 import itertools
@@ -94,7 +96,9 @@ def find(folder: Path, split: Split = "train", annotations: Path | None = None) 
     if dataset is None:
         content = _parsed(path)
         if content is None or not _has_joints(content):
-            raise OccluposeError(f"{path}: no annotations of joints; give a file in COCO's keypoint format with --annotations FILE")
+            raise OccluposeError(
+                f"{path}: no annotations of joints; give a file in COCO's keypoint format with --annotations FILE"
+            )
         dataset = _dataset(path, content)
     images = _images(folder, path)
     found = tuple(each for each in _files(folder) if each != path and _is_detections(each) and _of_split(each, split))
@@ -103,7 +107,8 @@ def find(folder: Path, split: Split = "train", annotations: Path | None = None) 
 
 def _known(folder: Path, split: Split) -> Path | None:
     """The file that a layout has for the split; None where the folder has none of the layouts."""
-    of_split, of_others = [], []
+    of_split = []
+    of_others = []
     for splits in LAYOUTS.values():
         wanted = [path for name in splits[split] for path in _named(folder, name)]
         of_split += wanted[:1]
@@ -114,7 +119,9 @@ def _known(folder: Path, split: Split) -> Path | None:
         return of_split[0]
     if of_others:
         there = ", ".join(dict.fromkeys(of_others))
-        raise OccluposeError(f"{folder}: no annotations of the split {split}, but {there}; give another split or dataset, or {_OPTION}")
+        raise OccluposeError(
+            f"{folder}: no annotations of the split {split}, but {there}; give another split or dataset, or {_OPTION}"
+        )
     path = folder / "annotations.json"
     return path if path.is_file() else None
 
@@ -137,8 +144,12 @@ def _told(path: Path) -> str | None:
 
 
 def _only(folder: Path, split: Split) -> Path:
-    """The one file of annotated joints in a folder of no known layout: a plain one before whole-body ones, one whose name has the split."""
-    parsed = {path: content for path in _files(folder) if (content := _parsed(path)) is not None and _has_joints(content)}
+    """The one file of annotated joints in a folder of no known layout: a plain one before whole-body ones, one whose
+    name has the split.
+    """
+    parsed = {
+        path: content for path in _files(folder) if (content := _parsed(path)) is not None and _has_joints(content)
+    }
     plain = [path for path, content in parsed.items() if not _whole_body(content)]
     left = plain or list(parsed)
     if len(left) > 1:
@@ -148,16 +159,24 @@ def _only(folder: Path, split: Split) -> Path:
     if not left:
         damaged = [path for path in _files(folder) if _start(path).startswith(b"{") and _parsed(path) is None]
         if damaged:
-            raise OccluposeError(f"{damaged[0]}: cannot be read, damaged or cut short; give the whole file, or {_OPTION}")
+            raise OccluposeError(
+                f"{damaged[0]}: cannot be read, damaged or cut short; give the whole file, or {_OPTION}"
+            )
         raise OccluposeError(
-            f"{folder}: no annotations of joints in it; give the folder of COCO, CrowdPose, OCHuman or the like, or {_OPTION}"
+            f"{folder}: no annotations of joints in it; give the folder of COCO, CrowdPose, OCHuman or the like, or"
+            f" {_OPTION}"
         )
     return left[0]
 
 
 def _files(folder: Path) -> list[Path]:
     own = ("manifest.json", "settings.json")
-    return [path for place in FOLDERS for path in sorted((folder / place).glob("*.json")) if path.is_file() and path.name not in own]
+    return [
+        path
+        for place in FOLDERS
+        for path in sorted((folder / place).glob("*.json"))
+        if path.is_file() and path.name not in own
+    ]
 
 
 def _start(path: Path) -> bytes:
@@ -226,14 +245,17 @@ def _images(folder: Path, annotations: Path) -> Path:
     names = [str(json.loads(name.group(1))) for name in found]  # the file may be large, and need not be read for this
     year = [part for part in annotations.stem.split("_") if part in ("train2017", "val2017")]
     places = [*(place for part in year for place in (part, f"images/{part}")), "images", "shards", ""]
-    around = dict.fromkeys(root / place for root in (folder, annotations.parent, annotations.parent.parent) for place in places)
+    around = dict.fromkeys(
+        root / place for root in (folder, annotations.parent, annotations.parent.parent) for place in places
+    )
     for place in around:
         if place.is_dir() and any(Shelf(place).find(name) for name in names):
             return place
     looked = ", ".join(f"{place}/" if place else "the folder itself" for place in places)
     first = names[0] if names else "any"
     raise OccluposeError(
-        f"{folder}: no picture of {annotations.name} in it: no {first} in {looked}; give the folder that holds its pictures"
+        f"{folder}: no picture of {annotations.name} in it: no {first} in {looked}; give the folder that holds its"
+        " pictures"
     )
 
 

@@ -17,7 +17,8 @@ class Problems:
         file: that was read.
         strict: the first problem is an error.
         found: whom each kind of problem concerns.
-        ordinary: the same, of what every dataset has (people without an annotated joint, crowds): no problem, but counted.
+        ordinary: the same, of what every dataset has (people without an annotated joint, crowds): no problem, but
+            counted.
     """
 
     file: Path

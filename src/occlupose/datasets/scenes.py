@@ -1,7 +1,9 @@
-"""Scenes of `occlupose synth` as crowds: everybody in the picture, with the depth of every joint, and what is hidden as meshes show it.
+"""Scenes of `occlupose synth` as crowds: everybody in the picture, with the depth of every joint, and what is hidden as
+meshes show it.
 
-Pictures and `.npz` records (`synth.record`) lie in .tar shards, or one by one in images/ and scenes/. A joint outside of the picture is
-absent, and whoever has no joint in it is left out. `neck` is the record's `thorax`, the base of the neck.
+Pictures and `.npz` records (`synth.record`) lie in .tar shards, or one by one in images/ and scenes/. A joint outside
+of the picture is absent, and whoever has no joint in it is left out. `neck` is the record's `thorax`, the base of the
+neck.
 """
 
 import io
@@ -22,8 +24,17 @@ from occlupose.media import PICTURES
 from occlupose.skeletons import BODY26, MPI15
 from occlupose.synth.record import VERSION, Record
 
-NEEDED = {"xy": (len(BODY26), 2), "xyz": (len(BODY26), 3), "state": (len(BODY26),), "camera": (3,), "width": (), "height": ()}
-"""What a crowd needs of a record, and the shapes of it without the first number; the rest stays unread, which is quicker."""
+NEEDED = {
+    "xy": (len(BODY26), 2),
+    "xyz": (len(BODY26), 3),
+    "state": (len(BODY26),),
+    "camera": (3,),
+    "width": (),
+    "height": (),
+}
+"""What a crowd needs of a record, and the shapes of it without the first number; the rest stays unread, which is
+quicker.
+"""
 
 PICK = BODY26.index(*("thorax" if joint == "neck" else joint for joint in MPI15.joints))
 """Where the joints of MPI15 are among the record's."""
@@ -43,7 +54,9 @@ def load(folder: Path) -> list[Crowd]:
     tars = [folder] if folder.suffix == ".tar" else sorted([*folder.glob("shards/*.tar"), *folder.glob("*.tar")])
     crowds = [scene for tar in tars for scene in _shard(tar)] or list(_files(folder))
     if not crowds:
-        raise OccluposeError(f"{folder}: no scene in it, in shards/*.tar, *.tar or scenes/*.npz; make some with occlupose synth")
+        raise OccluposeError(
+            f"{folder}: no scene in it, in shards/*.tar, *.tar or scenes/*.npz; make some with occlupose synth"
+        )
     return crowds
 
 
@@ -78,7 +91,8 @@ def _crowd(content: dict[str, Any], picture: Picture | None) -> Crowd:
 
 def _shard(path: Path) -> Iterator[Crowd]:
     """Of a .tar file, which is read once from its beginning to its end; a scene's picture stands anywhere in it."""
-    pictures, records = dict[str, Picture](), dict[str, dict[str, Any]]()
+    pictures = dict[str, Picture]()
+    records = dict[str, dict[str, Any]]()
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
@@ -95,12 +109,16 @@ def _shard(path: Path) -> Iterator[Crowd]:
 
 
 def _files(folder: Path) -> Iterator[Crowd]:
-    pictures = {path.stem: Picture(path) for path in sorted((folder / "images").glob("*")) if path.suffix.lower() in PICTURES}
+    pictures = {
+        path.stem: Picture(path) for path in sorted((folder / "images").glob("*")) if path.suffix.lower() in PICTURES
+    }
     for path in sorted((folder / "scenes").glob("*.npz")):
         try:
             record = _read(path.read_bytes(), str(path))
         except OSError as error:
-            raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_CURE}") from error
+            raise OccluposeError(
+                f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_CURE}"
+            ) from error
         yield _crowd(record, pictures.get(path.stem))
 
 
@@ -120,5 +138,14 @@ def _read(file: bytes, where: str) -> dict[str, Any]:
             if arrays[name].shape[1:] != shape:
                 raise ValueError(f"{name} has shape {arrays[name].shape}")
         return arrays
-    except (OSError, KeyError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        EOFError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise OccluposeError(f"{where}: not a scene of occlupose synth ({error}); {_CURE}") from error

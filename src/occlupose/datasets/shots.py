@@ -1,7 +1,9 @@
-"""What Human3.6M and HumanEva-I have in common as VideoPose3D keeps them: motions before several cameras, and 2D detections of them.
+"""What Human3.6M and HumanEva-I have in common as VideoPose3D keeps them: motions before several cameras, and 2D
+detections of them.
 
-`data_3d_*.npz` holds `positions_3d`: {subject: {action: (time, joint, 3)}}, metres in the dataset's world. `data_2d_*_NAME.npz` holds
-`positions_2d`: {subject: {action: one (time, joint, 2) a camera}}, pixels, and `metadata` with the `layout_name` of their joints.
+`data_3d_*.npz` holds `positions_3d`: {subject: {action: (time, joint, 3)}}, metres in the dataset's world.
+`data_2d_*_NAME.npz` holds `positions_2d`: {subject: {action: one (time, joint, 2) a camera}}, pixels, and `metadata`
+with the `layout_name` of their joints.
 """
 
 from collections.abc import Callable, Iterable
@@ -48,7 +50,9 @@ class Shot:
 
 
 Detections = Callable[[Shot, Poses], Poses | None]
-"""Gives the detections of a shot, in the frames of its true poses and without distortion; None stands for the ground truth."""
+"""Gives the detections of a shot, in the frames of its true poses and without distortion; None stands for the ground
+truth.
+"""
 
 
 def take(
@@ -104,7 +108,9 @@ def _poses(
     )
 
 
-def read_motions(path: Path, joints: int, subjects: Iterable[str]) -> dict[str, dict[str, Float[np.ndarray, "time joint 3"]]]:
+def read_motions(
+    path: Path, joints: int, subjects: Iterable[str]
+) -> dict[str, dict[str, Float[np.ndarray, "time joint 3"]]]:
     """The motions of a `data_3d_*.npz` by subject and action: metres, the dataset's world.
 
     Raises:
@@ -114,10 +120,14 @@ def read_motions(path: Path, joints: int, subjects: Iterable[str]) -> dict[str, 
     missing = [subject for subject in subjects if subject not in content]
     if missing:
         raise OccluposeError(
-            f"{path}: no {missing[0]} in it, but {', '.join(map(str, content))}; ask for those or convert the dataset anew"
+            f"{path}: no {missing[0]} in it, but {', '.join(map(str, content))}; ask for those or convert the dataset"
+            " anew"
         )
     return {
-        subject: {action: _array(motion, (joints, 3), f"{path}: {subject}, {action}") for action, motion in content[subject].items()}
+        subject: {
+            action: _array(motion, (joints, 3), f"{path}: {subject}, {action}")
+            for action, motion in content[subject].items()
+        }
         for subject in subjects
     }
 
@@ -127,12 +137,12 @@ def read_detections(folder: Path, dataset: str, which: str) -> Detections:
 
     Arguments:
         dataset: as the files call it: h36m, humaneva15.
-        which: "ground-truth"; the NAME of a data_2d_DATASET_NAME.npz in the folder; or another folder, of our own poses files
-            SUBJECT/ACTION/CAMERA.npz (or .json) with one person each, which alone can tell the states of joints.
+        which: "ground-truth"; the NAME of a data_2d_DATASET_NAME.npz in the folder; or another folder, of our own poses
+            files SUBJECT/ACTION/CAMERA.npz (or .json) with one person each, which alone can tell the states of joints.
 
     Raises:
-        OccluposeError: there is nothing of that name, or it cannot be read. The function that is returned raises it where the detections
-            of a shot are missing or shorter than the shot.
+        OccluposeError: there is nothing of that name, or it cannot be read. The function that is returned raises it
+            where the detections of a shot are missing or shorter than the shot.
     """
     file = folder / f"data_2d_{dataset}_{which}.npz"
     if which == GROUND_TRUTH:
@@ -142,7 +152,9 @@ def read_detections(folder: Path, dataset: str, which: str) -> Detections:
     if Path(which).is_dir():
         return lambda shot, truth: _from_folder(Path(which), shot, truth)
     names = [path.stem.removeprefix(f"data_2d_{dataset}_") for path in sorted(folder.glob(f"data_2d_{dataset}_*.npz"))]
-    raise OccluposeError(f"{file}: no such detections; give {', '.join([GROUND_TRUTH, *names])} or a folder of poses files")
+    raise OccluposeError(
+        f"{file}: no such detections; give {', '.join([GROUND_TRUTH, *names])} or a folder of poses files"
+    )
 
 
 def _from_file(path: Path) -> Detections:
@@ -150,7 +162,8 @@ def _from_file(path: Path) -> Detections:
     layout = metadata.get("layout_name") if isinstance(metadata, dict) else None
     if layout not in LAYOUTS:
         raise OccluposeError(f"{path}: joints in the layout {layout}; known are {', '.join(LAYOUTS)}")
-    skeleton, subjects = LAYOUTS[layout], _by_subject(content, f"{path}: positions_2d")
+    skeleton = LAYOUTS[layout]
+    subjects = _by_subject(content, f"{path}: positions_2d")
 
     def of(shot: Shot, truth: Poses) -> Poses:
         views = subjects.get(shot.subject, {}).get(shot.action, [])
@@ -166,7 +179,9 @@ def _from_file(path: Path) -> Detections:
 
 def _from_folder(folder: Path, shot: Shot, truth: Poses) -> Poses:
     place = folder / shot.name
-    path = next((file for file in (place.with_name(place.name + suffix) for suffix in (".npz", ".json")) if file.exists()), None)
+    path = next(
+        (file for file in (place.with_name(place.name + suffix) for suffix in (".npz", ".json")) if file.exists()), None
+    )
     if path is None:
         raise OccluposeError(f"{place}.npz: no such file; the folder needs one of 2D poses for every take")
     poses = Poses.load(path)
@@ -180,7 +195,9 @@ def _from_folder(folder: Path, shot: Shot, truth: Poses) -> Poses:
 
 def _check_length(path: Path, shot: Shot, frames: int, truth: Poses) -> None:
     if frames < len(truth):
-        raise OccluposeError(f"{path}: {shot.name} has {frames} frames; the motion has {len(truth)}: give detections of all of them")
+        raise OccluposeError(
+            f"{path}: {shot.name} has {frames} frames; the motion has {len(truth)}: give detections of all of them"
+        )
 
 
 def _by_subject(content: Any, where: str) -> dict[str, dict[str, Any]]:
@@ -191,7 +208,13 @@ def _by_subject(content: Any, where: str) -> dict[str, dict[str, Any]]:
 
 def _array(value: Any, shape: tuple[int, int], where: str) -> np.ndarray:
     array = value.items if isinstance(value, Pickled) else value
-    if not (isinstance(array, np.ndarray) and array.dtype.kind in "fiu" and array.ndim == 3 and array.shape[1:] == shape and len(array)):
+    if not (
+        isinstance(array, np.ndarray)
+        and array.dtype.kind in "fiu"
+        and array.ndim == 3
+        and array.shape[1:] == shape
+        and len(array)
+    ):
         given = f"of shape {array.shape}" if isinstance(array, np.ndarray) else "no array"
         raise OccluposeError(f"{where}: {given}; it must be (time, {shape[0]}, {shape[1]}) numbers")
     return array.astype(np.float64)

@@ -1,9 +1,10 @@
-"""The form in which SMAP (Zhen et al., ECCV 2020) and HUPOR keep all their datasets: MPI15 joints of everybody, eleven numbers each.
+"""The form in which SMAP (Zhen et al., ECCV 2020) and HUPOR keep all their datasets: MPI15 joints of everybody, eleven
+numbers each.
 
-A file is {"root": [picture, ...]}; a picture has `img_paths`, `img_width`, `img_height`, `dataset`, `isValidation` (0 to learn from, 1 to
-score) and `bodys`: of every person 15 joints of x, y (px), Z (cm), v (2 visible, 1 occluded, 0 not labelled), X, Y, Z (cm), fx, fy, cx, cy
-(px). A depth of 0 is not known. Focal lengths that are the picture's width are not known either, by their convention; then there is no
-camera, and no depth. COCO's tops of heads are not annotated.
+A file is {"root": [picture, ...]}; a picture has `img_paths`, `img_width`, `img_height`, `dataset`, `isValidation` (0
+to learn from, 1 to score) and `bodys`: of every person 15 joints of x, y (px), Z (cm), v (2 visible, 1 occluded, 0 not
+labelled), X, Y, Z (cm), fx, fy, cx, cy (px). A depth of 0 is not known. Focal lengths that are the picture's width are
+not known either, by their convention; then there is no camera, and no depth. COCO's tops of heads are not annotated.
 """
 
 from pathlib import Path
@@ -30,19 +31,24 @@ _CURE = 'give a .json file with a list "root" of pictures, as SMAP and HUPOR hav
 
 
 def load(
-    annotations: Path, images: Path | None = None, problems: Problems | None = None, *, split: Literal["train", "val"] | None = None
+    annotations: Path,
+    images: Path | None = None,
+    problems: Problems | None = None,
+    *,
+    split: Literal["train", "val"] | None = None,
 ) -> list[Crowd]:
     """Everybody in each picture, those pictures too in which nobody is; pictures are read when they are asked for.
 
     Arguments:
         annotations: .json file.
-        images: folder that its `img_paths` are relative to; None is the file's own, or one of the two above it. Without any of its
-            pictures there are labels alone.
+        images: folder that its `img_paths` are relative to; None is the file's own, or one of the two above it. Without
+            any of its pictures there are labels alone.
         problems: takes what is wrong with single people and pictures.
         split: only pictures to learn from, or only those to score; None is all of them.
 
     Raises:
-        OccluposeError: the file cannot be read or is not of this form; not 15 joints of 11 numbers; a v that is none; nothing of the split.
+        OccluposeError: the file cannot be read or is not of this form; not 15 joints of 11 numbers; a v that is none;
+            nothing of the split.
     """
     problems = Problems(annotations) if problems is None else problems
     listed = forms.read(annotations, TypeAdapter(_File), _CURE).root
@@ -56,10 +62,13 @@ def load(
     for number, image in enumerate(listed):
         if image.img_paths in pictures:
             bodies = _bodies(annotations, number, image, problems)
-            size, state = (image.img_width, image.img_height), bodies[..., 3].astype(np.uint8)
+            size = (image.img_width, image.img_height)
+            state = bodies[..., 3].astype(np.uint8)
             camera = _camera(annotations, image, bodies, problems)
             depth = bodies[..., 2] / 100 if camera is not None else np.full(state.shape, np.nan)
-            annotated = np.array([joint != "head_top" or not image.dataset.lower().startswith("coco") for joint in MPI15.joints])
+            annotated = np.array(
+                [joint != "head_top" or not image.dataset.lower().startswith("coco") for joint in MPI15.joints]
+            )
             picture = pictures[image.img_paths]
             whole = crowd(picture, size, bodies[..., :2], depth, state, annotated=annotated, camera=camera)
             if len(whole) < len(bodies):
@@ -72,7 +81,9 @@ def _bodies(path: Path, number: int, image: "_Picture", problems: Problems) -> n
     """(person, 15, 11); v is 0 where a place is no number."""
     shape = len(MPI15), NUMBERS
     if any(len(body) != shape[0] or any(len(joint) != NUMBERS for joint in body) for body in image.bodys):
-        raise OccluposeError(f"{path}: root.{number}: bodys are not people of {shape[0]} joints with {NUMBERS} numbers each; {_CURE}")
+        raise OccluposeError(
+            f"{path}: root.{number}: bodys are not people of {shape[0]} joints with {NUMBERS} numbers each; {_CURE}"
+        )
     bodies = np.array(image.bodys, float).reshape(-1, *shape)
     strange = bodies[~np.isin(bodies[..., 3], (0, 1, 2)), 3]
     if len(strange):

@@ -13,8 +13,9 @@ class Take:
         name: tells it from every other take of the dataset, also in prediction files, e.g. "S9/Walking 1/54138969".
         subject: who it is, e.g. "S9".
         action: what they do, as the protocol groups it, e.g. "Walking"; "" where the dataset does not say.
-        poses: the truth, one person: `xyz` in metres in the camera frame, `xy` in pixels and `state` where they are known. `observed`
-            holds 2D detections in their own skeleton where the dataset brings some. Without `xyz` the take is 2D only.
+        poses: the truth, one person: `xyz` in metres in the camera frame, `xy` in pixels and `state` where they are
+            known. `observed` holds 2D detections in their own skeleton where the dataset brings some. Without `xyz` the
+            take is 2D only.
     """
 
     name: str

@@ -1,7 +1,9 @@
-"""3DPW (von Marcard et al., ECCV 2018): one or two people outdoors before a moving camera, from inertial sensors and video.
+"""3DPW (von Marcard et al., ECCV 2018): one or two people outdoors before a moving camera, from inertial sensors and
+video.
 
-The dataset keeps its sequences in pickles, which can run anything, so occlupose does not open them. Convert them once, where you trust
-them; a folder then holds SEQUENCE.npz, and for predicting the dataset's imageFiles/SEQUENCE/image_00000.jpg, there or beside it:
+The dataset keeps its sequences in pickles, which can run anything, so occlupose does not open them. Convert them once,
+where you trust them; a folder then holds SEQUENCE.npz, and for predicting the dataset's
+imageFiles/SEQUENCE/image_00000.jpg, there or beside it:
 
     import pickle, sys
     from pathlib import Path
@@ -46,22 +48,24 @@ from occlupose.media import RGB, read_image
 from occlupose.skeletons import MPI15
 
 SMPL24 = tuple(
-    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot neck "
-    "left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hand right_hand".split()
+    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot"
+    " neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist"
+    " left_hand right_hand".split()
 )
 """SMPL's joints in order."""
 
 NEAREST = {joint: "head" if joint == "head_top" else joint for joint in MPI15.joints}
-"""Which of SMPL's joints stands for each of mpi15's. It has no top of the head; its head, at the base of the skull, is the nearest. Papers
-regress their 14 joints from SMPL's mesh, which needs SMPL: figures from these joints are near theirs, not the same."""
+"""Which of SMPL's joints stands for each of mpi15's. It has no top of the head; its head, at the base of the skull, is
+the nearest. Papers regress their 14 joints from SMPL's mesh, which needs SMPL: figures from these joints are near
+theirs, not the same."""
 
 OCCLUDED = tuple(
-    "courtyard_backpack courtyard_basketball courtyard_bodyScannerMotions courtyard_box courtyard_golf courtyard_jacket courtyard_laceShoe "
-    "downtown_stairs flat_guitar flat_packBags outdoors_climbing outdoors_crosscountry outdoors_fencing outdoors_freestyle outdoors_golf "
-    "outdoors_parcours outdoors_slalom".split()
+    "courtyard_backpack courtyard_basketball courtyard_bodyScannerMotions courtyard_box courtyard_golf courtyard_jacket"
+    " courtyard_laceShoe downtown_stairs flat_guitar flat_packBags outdoors_climbing outdoors_crosscountry"
+    " outdoors_fencing outdoors_freestyle outdoors_golf outdoors_parcours outdoors_slalom".split()
 )
-"""3DPW-OCC, the sequences in which things hide people (Zhang, Huang and Wang, CVPR 2020), without the number of the take: all takes of all
-splits. The list as the code of ROMP (Sun et al., ICCV 2021) has it."""
+"""3DPW-OCC, the sequences in which things hide people (Zhang, Huang and Wang, CVPR 2020), without the number of the
+take: all takes of all splits. The list as the code of ROMP (Sun et al., ICCV 2021) has it."""
 
 _CURE = "convert it anew, as occlupose.datasets.threedpw says"
 
@@ -95,10 +99,13 @@ class Frame:
         Raises:
             OccluposeError: it cannot be read, or has another size than its camera.
         """
-        image, camera = read_image(self.path), self.camera
+        image = read_image(self.path)
+        camera = self.camera
         if image.shape[:2] != (camera.height, camera.width):
             given = f"is {image.shape[1]} x {image.shape[0]}, not {camera.width} x {camera.height}"
-            raise OccluposeError(f"{self.path}: {given}; give 3DPW's own pictures, or their size in the .npz file of the sequence")
+            raise OccluposeError(
+                f"{self.path}: {given}; give 3DPW's own pictures, or their size in the .npz file of the sequence"
+            )
         return image
 
 
@@ -116,13 +123,20 @@ def frames(folder: Path, sequences: Iterable[str] = ()) -> list[Frame]:
         raise OccluposeError(f"{folder}: no such folder; give one of 3DPW's sequences as .npz files")
     files = {path.stem: path for path in sorted(folder.glob("*.npz"))}
     if not files:
-        raise OccluposeError(f"{folder}: no .npz file in it; convert 3DPW's sequences as occlupose.datasets.threedpw says")
+        raise OccluposeError(
+            f"{folder}: no .npz file in it; convert 3DPW's sequences as occlupose.datasets.threedpw says"
+        )
     asked = tuple(sequences)
     for name in asked:
         if not any(belongs(stem, (name,)) for stem in files):
             raise OccluposeError(f"{folder}: no {name} in it, but {', '.join(files)}; ask for those, or convert it too")
-    images = next((home / "imageFiles" for home in (folder, folder.parent) if (home / "imageFiles").is_dir()), folder / "imageFiles")
-    return [frame for stem, path in files.items() if not asked or belongs(stem, asked) for frame in _sequence(path, images)]
+    images = next(
+        (home / "imageFiles" for home in (folder, folder.parent) if (home / "imageFiles").is_dir()),
+        folder / "imageFiles",
+    )
+    return [
+        frame for stem, path in files.items() if not asked or belongs(stem, asked) for frame in _sequence(path, images)
+    ]
 
 
 def belongs(sequence: str, names: Iterable[str] = OCCLUDED) -> bool:
@@ -145,7 +159,9 @@ def _sequence(path: Path, images: Path) -> list[Frame]:
     ]
 
 
-_Content = tuple[Float[np.ndarray, "person frame 24 3"], Bool[np.ndarray, "person frame"], Float[np.ndarray, "frame 4 4"], Camera]
+_Content = tuple[
+    Float[np.ndarray, "person frame 24 3"], Bool[np.ndarray, "person frame"], Float[np.ndarray, "frame 4 4"], Camera
+]
 
 
 def _read(path: Path) -> _Content:
@@ -178,10 +194,14 @@ def _array(path: Path, content: dict[str, np.ndarray], name: str, shape: tuple[i
     if name not in content:
         raise OccluposeError(f"{path}: no {name} in it, but {', '.join(content) or 'nothing'}; {_CURE}")
     array = content[name]
-    fits = array.ndim == len(shape) and all(wanted in (None, given) for given, wanted in zip(array.shape, shape, strict=True))
+    fits = array.ndim == len(shape) and all(
+        wanted in (None, given) for given, wanted in zip(array.shape, shape, strict=True)
+    )
     if not fits or array.dtype.kind not in "fiub":
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        raise OccluposeError(f"{path}: {name} has shape {array.shape} of {array.dtype}; it must be numbers of shape ({wanted}); {_CURE}")
+        raise OccluposeError(
+            f"{path}: {name} has shape {array.shape} of {array.dtype}; it must be numbers of shape ({wanted}); {_CURE}"
+        )
     if not np.isfinite(array).all():
         raise OccluposeError(f"{path}: {name} has numbers that are not finite; {_CURE}")
     return array.astype(np.float64)

@@ -1,7 +1,7 @@
 """What a top-down network is shown of a person: a crop round the box, varied for training as MMPose's recipes vary it.
 
-Those recipes (its `topdown_heatmap` configurations) mirror, cut to half a body, and shift, scale and tilt the box, in that order. Numbers
-between -1 and 1 below are drawn from a normal distribution cut off there.
+Those recipes (its `topdown_heatmap` configurations) mirror, cut to half a body, and shift, scale and tilt the box, in
+that order. Numbers between -1 and 1 below are drawn from a normal distribution cut off there.
 """
 
 from collections.abc import Sequence
@@ -71,7 +71,9 @@ class Variation:
             if not 0 <= getattr(self, name) <= 1:
                 raise OccluposeError(f"{name} {getattr(self, name):g}: a share, between 0 and 1")
         if not 0 < self.scale[0] <= self.scale[1]:
-            raise OccluposeError(f"scale {self.scale[0]:g} {self.scale[1]:g}: the smallest and the largest factor, more than 0")
+            raise OccluposeError(
+                f"scale {self.scale[0]:g} {self.scale[1]:g}: the smallest and the largest factor, more than 0"
+            )
         if not 0 <= self.turn <= 180:
             raise OccluposeError(f"turn {self.turn:g}: degrees, between 0 and 180")
         if self.half_padding < 1:
@@ -86,7 +88,8 @@ class Shown:
         pictures: the crops, RGB.
         xy: joints, crop px; whatever came of the file where they are not annotated.
         state: v of each: 2 visible, 1 occluded, 0 not annotated.
-        boxes: left, top, right, bottom of each person's box in the crop, px; where it was tilted, of what holds its corners.
+        boxes: left, top, right, bottom of each person's box in the crop, px; where it was tilted, of what holds its
+            corners.
     """
 
     pictures: UInt8[np.ndarray, "person height width 3"]
@@ -103,7 +106,9 @@ class Gallery:
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
-        self._room, self._kept, self._lock = memory, dict[Picture, Pyramid](), Lock()
+        self._room = memory
+        self._kept = dict[Picture, Pyramid]()
+        self._lock = Lock()
 
     def kept(self, person: Person) -> Pyramid | None:
         """The person's picture, if it is here."""
@@ -146,7 +151,8 @@ def show(
     if vary is None:
         return cut(people, images, crop, skeleton, crop.regions(boxes))
     assert chances is not None, "a variation needs chances"
-    middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) * crop.padding
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    sides = (boxes[:, 2:] - boxes[:, :2]) * crop.padding
     for number in np.flatnonzero(chances[:, 1] < vary.half).tolist():
         half = _half(people[number], skeleton, vary, upper=bool(chances[number, 2] < vary.upper))
         if half is not None:
@@ -171,7 +177,9 @@ def cut(
         mirrored: who has left and right exchanged, of the picture and of the joints.
     """
     pyramids = [image if isinstance(image, Pyramid) else Pyramid(image) for image in images]
-    boxes, xy, state = (np.stack(part) for part in zip(*((person.box, person.xy, person.state) for person in people), strict=True))
+    boxes, xy, state = (
+        np.stack(part) for part in zip(*((person.box, person.xy, person.state) for person in people), strict=True)
+    )
     if mirrored is None or not mirrored.any():
         matrices = crop.matrices(regions)
     else:
@@ -182,7 +190,8 @@ def cut(
         matrices[mirrored, :, 2] += matrices[mirrored, :, 0] * last[:, None]
         matrices[mirrored, :, 0] *= -1
         partners = list(skeleton.mirror)
-        xy[mirrored], state[mirrored] = xy[mirrored][:, partners], state[mirrored][:, partners]
+        xy[mirrored] = xy[mirrored][:, partners]
+        state[mirrored] = state[mirrored][:, partners]
     corners = apply(matrices, boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]])
     pictures = np.empty((len(people), crop.height, crop.width, 3), np.uint8)
     for picture, pyramid, matrix in zip(pictures, pyramids, matrices, strict=True):
@@ -191,8 +200,8 @@ def cut(
 
 
 def _half(person: Person, skeleton: Skeleton, vary: Variation, *, upper: bool) -> tuple[Vector, Vector] | None:
-    """The middle and the sides, px, of one half of a whole body, about the mean of its joints: the wanted one, or the other one where that
-    has too few joints; None where neither has enough."""
+    """The middle and the sides, px, of one half of a whole body, about the mean of its joints: the wanted one, or the
+    other one where that has too few joints; None where neither has enough."""
     annotated = person.state != ABSENT
     if annotated.sum() < WHOLE:
         return None
@@ -218,7 +227,8 @@ def _moved(
         middles, sides: of what crops are to show, the sides with padding, px.
     """
     right, down, size, tilt = _cut_normal(chances[:, :4]).T
-    moves, tilts = chances[:, 4] < vary.shifted, chances[:, 5] < vary.turned
+    moves = chances[:, 4] < vary.shifted
+    tilts = chances[:, 5] < vary.turned
     low, high = vary.scale
     middles = middles + moves[:, None] * vary.shift * sides * np.stack([right, down], -1)
     sides = sides * ((low + high) / 2 + size * (high - low) / 2)[:, None]

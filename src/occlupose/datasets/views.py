@@ -1,13 +1,16 @@
-"""Where the cameras of a dataset stand, and what they see: from their world to the camera frame, and out of lens distortion.
+"""Where the cameras of a dataset stand, and what they see: from their world to the camera frame, and out of lens
+distortion.
 
 `cameras.json` says it for any dataset:
 
-    {"cameras": [{"name": "C1", "subjects": ["S1", "S2"], "width": 640, "height": 480, "fx": 765.5, "fy": 766.0, "cx": 320.1, "cy": 241.9,
-                  "distortion": [-0.2, 0.1, 0, 0, 0], "rotation": [[1, 0, 0], [0, 0, -1], [0, 1, 0]], "translation": [0, 1, 4]}]}
+    {"cameras": [{"name": "C1", "subjects": ["S1", "S2"], "width": 640, "height": 480, "fx": 765.5, "fy": 766.0, "cx":
+    320.1, "cy": 241.9,
+                  "distortion": [-0.2, 0.1, 0, 0, 0], "rotation": [[1, 0, 0], [0, 0, -1], [0, 1, 0]], "translation": [0,
+                  1, 4]}]}
 
-Pixels; `distortion` is k1, k2, p1, p2, k3 of the Brown-Conrady model as OpenCV has it (left out: none). A point of the world is seen at
-`rotation` times it plus `translation`, metres, x right, y down, z forward. Without `subjects` a camera is everybody's. Their order is that
-of the 2D detections.
+Pixels; `distortion` is k1, k2, p1, p2, k3 of the Brown-Conrady model as OpenCV has it (left out: none). A point of the
+world is seen at `rotation` times it plus `translation`, metres, x right, y down, z forward. Without `subjects` a camera
+is everybody's. Their order is that of the 2D detections.
 """
 
 from dataclasses import dataclass
@@ -32,7 +35,8 @@ class View:
     Attributes:
         name: what the dataset calls it.
         camera: the pinhole camera, without its distortion.
-        rotation, translation: a point of the world, in metres, is at rotation @ point + translation in the camera frame.
+        rotation, translation: a point of the world, in metres, is at rotation @ point + translation in the camera
+            frame.
         distortion: k1, k2, p1, p2, k3 (Brown-Conrady, as OpenCV has it).
 
     Raises:
@@ -48,7 +52,9 @@ class View:
     def __post_init__(self) -> None:
         turn = self.rotation
         if not (np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) and np.linalg.det(turn) > 0):
-            raise OccluposeError(f"camera {self.name}: its rotation is none; it must be orthonormal and turn no left into right")
+            raise OccluposeError(
+                f"camera {self.name}: its rotation is none; it must be orthonormal and turn no left into right"
+            )
         if not (np.isfinite(self.translation).all() and np.isfinite(self.distortion).all()):
             raise OccluposeError(f"camera {self.name}: its translation or distortion is not finite; it must be numbers")
 
@@ -58,7 +64,8 @@ class View:
 
     def straight(self, xy: Float[np.ndarray, "*any 2"]) -> Float[np.ndarray, "*any 2"]:
         """Pixels of the real image as the pinhole camera would have them, without distortion; NaN stays NaN."""
-        result, known = np.array(xy, np.float64), np.isfinite(xy).all(-1)
+        result = np.array(xy, np.float64)
+        known = np.isfinite(xy).all(-1)
         if self.distortion.any() and known.any():
             matrix = self.camera.matrix
             result[known] = cv2.undistortPoints(result[known][:, None], matrix, self.distortion, P=matrix)[:, 0]
@@ -103,9 +110,14 @@ def read_views(path: Path, subjects: tuple[str, ...]) -> dict[str, list[View]]:
     """
     try:
         cameras = _Views.model_validate_json(path.read_text(encoding="utf-8")).cameras
-        views = {name: [camera.view() for camera in cameras if camera.subjects is None or name in camera.subjects] for name in subjects}
+        views = {
+            name: [camera.view() for camera in cameras if camera.subjects is None or name in camera.subjects]
+            for name in subjects
+        }
     except OSError as error:
-        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give a file of cameras") from error
+        raise OccluposeError(
+            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give a file of cameras"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "cameras"
@@ -116,5 +128,7 @@ def read_views(path: Path, subjects: tuple[str, ...]) -> dict[str, list[View]]:
         raise OccluposeError(f"{path}: {error}") from error
     for subject, theirs in views.items():
         if len({view.name for view in theirs}) != len(theirs) or not theirs:
-            raise OccluposeError(f"{path}: {'two cameras of one name' if theirs else 'no camera'} for {subject}; give each camera once")
+            raise OccluposeError(
+                f"{path}: {'two cameras of one name' if theirs else 'no camera'} for {subject}; give each camera once"
+            )
     return views

@@ -1,4 +1,5 @@
-"""How well joints are found in pictures with a known truth, by the protocols of COCO, CrowdPose and OCHuman, and by occlusion.
+"""How well joints are found in pictures with a known truth, by the protocols of COCO, CrowdPose and OCHuman, and by
+occlusion.
 
 People are looked for in their true boxes, in those of a detector, or by a front end as it works on its own.
 """
@@ -61,21 +62,27 @@ def in_true_boxes(data: Annotations) -> list[Looks]:
     ]
 
 
-def in_detections(truth: Truth, detected: Detected, images: Path, *, least: float = 0.0) -> tuple[list[Looks], list[str]]:
+def in_detections(
+    truth: Truth, detected: Detected, images: Path, *, least: float = 0.0
+) -> tuple[list[Looks], list[str]]:
     """Everybody whom a detector found in the pictures of a truth, and the names of pictures that are not there.
 
     Arguments:
         images: where the pictures are.
         least: score below which a box is left out.
     """
-    shelf, looks, missing = Shelf(images), [], []
+    shelf = Shelf(images)
+    looks = []
+    missing = []
     for image, boxes in detected.boxes.items():
         name = truth.images[image].name
-        picture, believed = shelf.find(name), [box for box in boxes if box.score >= least]
+        picture = shelf.find(name)
+        believed = [box for box in boxes if box.score >= least]
         if picture is None:
             missing.append(name)
         elif believed:
-            edges, scores = np.array([box.box for box in believed]), np.array([box.score for box in believed])
+            edges = np.array([box.box for box in believed])
+            scores = np.array([box.score for box in believed])
             looks.append(Looks(image, picture, edges, scores, truth.images[image].size))
     return looks, missing
 
@@ -91,7 +98,8 @@ def predict(
     """What a network says of everybody who is looked for. People of several pictures go through it together.
 
     Arguments:
-        skeleton: of the truth. Joints that the network does not have are put in the middle of the box, with a score of 0.
+        skeleton: of the truth. Joints that the network does not have are put in the middle of the box, with a score of
+            0.
         progress: called with the number of people after each batch.
         unreadable: called with the reason for each picture that cannot be read; its people are not found.
     """
@@ -111,7 +119,9 @@ def _cut(
     looks: Sequence[Looks], crop: Crop, unreadable: Callable[[str], None]
 ) -> tuple[list[Looks], Float[np.ndarray, "person 2 3"], UInt8[np.ndarray, "person height width 3"]]:
     """Those of the pictures that can be read, and the crops of all their people."""
-    read, matrices, crops = [], [np.zeros((0, 2, 3))], []
+    read = []
+    matrices = [np.zeros((0, 2, 3))]
+    crops = []
     for each in looks:
         try:
             pyramid = Pyramid(each.picture.read(each.size))
@@ -169,7 +179,8 @@ def find(
         progress: called with 1 after each picture.
         unreadable: called with the reason for each picture that is not there or cannot be read.
     """
-    shelf, results = Shelf(images), []
+    shelf = Shelf(images)
+    results = []
     for number, (image, about) in enumerate(truth.images.items()):
         progress(1)
         picture = shelf.find(about.name)
@@ -192,7 +203,8 @@ def find(
 def tables(scores: Sequence[Scores]) -> list[Table]:
     """Figures in percent for the terminal: by the protocol, and by occlusion; a dash is for nobody to find."""
     by = scores[0].protocol
-    whole, strata = Table(title=by.name), Table("stratum", "people", title=f"{by.name}: by occlusion")
+    whole = Table(title=by.name)
+    strata = Table("stratum", "people", title=f"{by.name}: by occlusion")
     for column in by.columns:
         whole.add_column(column, justify="right")
     shown = [column for column in ("AP", "AP50", "AP75", "AR") if column in by.columns]
@@ -222,5 +234,13 @@ def write_csv(scores: Sequence[Scores], path: Path, *, front_end: str, looked_in
         writer = csv.writer(file)
         writer.writerow(["dataset", "boxes", "front_end", "looked_in", "stratum", "people", "predictions", *columns])
         for each in scores:
-            about = [each.protocol.dataset, each.protocol.boxes, front_end, looked_in, each.stratum, each.people, each.predictions]
+            about = [
+                each.protocol.dataset,
+                each.protocol.boxes,
+                front_end,
+                looked_in,
+                each.stratum,
+                each.people,
+                each.predictions,
+            ]
             writer.writerow([*about, *("" if np.isnan(each[column]) else f"{each[column]:.6f}" for column in columns)])

@@ -1,7 +1,8 @@
 """How well 3D is predicted from 2D on takes with a known truth: predict, keep the predictions, score them.
 
-A file of predictions can be scored without what made it. It is an .npz with `skeleton`, the name of a joint set, and one array a take, by
-the take's name ("S9/Walking 1/54138969"): (time, joint, 3), metres, camera axes, anywhere (poses are compared relative to their root).
+A file of predictions can be scored without what made it. It is an .npz with `skeleton`, the name of a joint set, and
+one array a take, by the take's name ("S9/Walking 1/54138969"): (time, joint, 3), metres, camera axes, anywhere (poses
+are compared relative to their root).
 """
 
 import csv
@@ -37,14 +38,17 @@ UNITS = ("mm", "mm", "mm", "mm/frame", "mm/s")
 """Of `MEASURES` in tables."""
 
 STATES = {"all": None, "visible": VISIBLE, "occluded": OCCLUDED}
-MEAN_OF_ACTIONS, FRAME_MEAN = "mean of actions", "mean of frames"
+MEAN_OF_ACTIONS = "mean of actions"
+FRAME_MEAN = "mean of frames"
 
 
 class Predictor(Protocol):
     """Whatever lifts one person."""
 
     def __call__(self, poses: Poses) -> Float[np.ndarray, "time 17 3"]:
-        """H36M-17 relative to the pelvis (or anywhere), metres, camera axes, of the one person of a 2D record with its camera."""
+        """H36M-17 relative to the pelvis (or anywhere), metres, camera axes, of the one person of a 2D record with its
+        camera.
+        """
         ...
 
 
@@ -68,9 +72,12 @@ def paper(trained: Trained) -> Predictor:
     def predict(poses: Poses) -> Float[np.ndarray, "time 17 3"]:
         rays, evidence, there = from_front_end(poses)
         believed = there & (evidence >= trained.least)
-        apart, step = spacing(poses.fps), min(phases(poses.fps), max(1, len(poses)))
-        spread, seen = rays.new_zeros(apart * len(rays), *rays.shape[1:]), believed.new_zeros(apart * len(rays), believed.shape[1])
-        spread[::apart], seen[::apart] = rays, believed
+        apart = spacing(poses.fps)
+        step = min(phases(poses.fps), max(1, len(poses)))
+        spread = rays.new_zeros(apart * len(rays), *rays.shape[1:])
+        seen = believed.new_zeros(apart * len(rays), believed.shape[1])
+        spread[::apart] = rays
+        seen[::apart] = believed
         xyz = np.empty((len(spread), len(H36M17), 3), np.float32)
         for first in range(step):
             part = slice(first, None, step)
@@ -87,7 +94,9 @@ def predictor(weights: Path | None = None, device: str = "cpu") -> Predictor:
         OccluposeError: the weights cannot be read, or torch has no such device here.
     """
     if weights is not None and weights.exists() and not header(weights):
-        raise OccluposeError(f"{weights}: not readable as weights; give a file that `occlupose train lifter` or `train oanet` wrote")
+        raise OccluposeError(
+            f"{weights}: not readable as weights; give a file that `occlupose train lifter` or `train oanet` wrote"
+        )
     if weights is not None and is_oanet(weights):
         trained = load(weights)
         to_device(trained.oanet, device)
@@ -117,18 +126,24 @@ class Predictions:
         try:
             with np.load(path, allow_pickle=False) as file:
                 if "skeleton" not in file.files:
-                    raise OccluposeError(f"{path}: no skeleton in it; a file of predictions says h36m17 or another joint set there")
+                    raise OccluposeError(
+                        f"{path}: no skeleton in it; a file of predictions says h36m17 or another joint set there"
+                    )
                 skeleton = _named(path, str(file["skeleton"]))
                 missing = [take.name for take in takes if take.name not in file.files]
                 if missing:
-                    raise OccluposeError(f"{path}: lacks {len(missing)} of {len(takes)} takes, first {missing[0]}; predict every take")
+                    raise OccluposeError(
+                        f"{path}: lacks {len(missing)} of {len(takes)} takes, first {missing[0]}; predict every take"
+                    )
                 return cls(skeleton, {take.name: _checked(path, take, skeleton, file[take.name]) for take in takes})
         except OSError as error:
             raise OccluposeError(
                 f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give an .npz of predictions"
             ) from error
         except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-            raise OccluposeError(f"{path}: not a whole .npz of plain arrays; write it with numpy.savez_compressed") from error
+            raise OccluposeError(
+                f"{path}: not a whole .npz of plain arrays; write it with numpy.savez_compressed"
+            ) from error
 
     def save(self, path: Path) -> None:
         """Write them as an .npz that `load` reads.
@@ -150,7 +165,9 @@ def _named(path: Path, skeleton: str) -> Skeleton:
 def _checked(path: Path, take: Take, skeleton: Skeleton, xyz: np.ndarray) -> Float[np.ndarray, "time joint 3"]:
     wanted = (len(take.poses), len(skeleton), 3)
     if xyz.shape != wanted or xyz.dtype.kind not in "fiu":
-        raise OccluposeError(f"{path}: {take.name}: shape {xyz.shape}; of this take and {skeleton.name} it must be {wanted}, in metres")
+        raise OccluposeError(
+            f"{path}: {take.name}: shape {xyz.shape}; of this take and {skeleton.name} it must be {wanted}, in metres"
+        )
     if np.isinf(xyz).any():
         raise OccluposeError(f"{path}: {take.name}: infinite positions; a joint that is not predicted is NaN")
     return xyz
@@ -159,7 +176,8 @@ def _checked(path: Path, take: Take, skeleton: Skeleton, xyz: np.ndarray) -> Flo
 def load_takes(
     dataset: Literal["humaneva", "h36m"], folder: Path, subjects: tuple[str, ...], detections: str, every: int = 1
 ) -> list[Take]:
-    """The takes that a dataset's protocol scores, or those of other subjects; see `datasets.h36m.takes` and `datasets.humaneva.takes`.
+    """The takes that a dataset's protocol scores, or those of other subjects; see `datasets.h36m.takes` and
+    `datasets.humaneva.takes`.
 
     Raises:
         OccluposeError: something of it is missing or damaged.
@@ -172,17 +190,26 @@ def load_takes(
 
 
 def missing(dataset: Literal["humaneva", "h36m"], takes: Sequence[Take]) -> list[str]:
-    """Actions and subjects that the dataset's protocol scores and none of these takes shows; actions of HumanEva-I by subject."""
+    """Actions and subjects that the dataset's protocol scores and none of these takes shows; actions of HumanEva-I by
+    subject.
+    """
     shown = {(take.action, take.subject) for take in takes}
     there = {subject for _, subject in shown}
     if dataset == "h36m":
         actions = [action for action in h36m.ACTIONS if action not in {action for action, _ in shown}]
         return [*(subject for subject in h36m.TEST if subject not in there), *actions]
-    actions = [f"{action} {subject}" for action in humaneva.ACTIONS for subject in sorted(there) if (action, subject) not in shown]
+    actions = [
+        f"{action} {subject}"
+        for action in humaneva.ACTIONS
+        for subject in sorted(there)
+        if (action, subject) not in shown
+    ]
     return [*(subject for subject in humaneva.SUBJECTS if subject not in there), *actions]
 
 
-def predict(takes: Sequence[Take], predictor: Predictor, progress: Callable[[int], None] = lambda frames: None) -> Predictions:
+def predict(
+    takes: Sequence[Take], predictor: Predictor, progress: Callable[[int], None] = lambda frames: None
+) -> Predictions:
     """What a predictor says of every take: from its detections, or where it has none from its true pixels.
 
     Arguments:
@@ -203,8 +230,9 @@ def two_d(take: Take) -> Poses:
 def states(takes: Sequence[Take]) -> tuple[str, list[UInt8[np.ndarray, "time joint"]]]:
     """Which true joints are visible and which are occluded, and in words who says so.
 
-    The detections do, where any of them has a joint that is not visible; else the Cylinder Man (OANet section 4) says it of the true poses,
-    which knows of what a body hides from itself. A joint that the detections' skeleton lacks is 0.
+    The detections do, where any of them has a joint that is not visible; else the Cylinder Man (OANet section 4) says
+    it of the true poses, which knows of what a body hides from itself. A joint that the detections' skeleton lacks is
+    0.
     """
     observed = [take.poses.observed for take in takes]
     if any(poses is not None and (poses.state != VISIBLE).any() for poses in observed):
@@ -213,7 +241,8 @@ def states(takes: Sequence[Take]) -> tuple[str, list[UInt8[np.ndarray, "time joi
 
 
 def _of_detections(take: Take) -> UInt8[np.ndarray, "time joint"]:
-    truth, observed = take.poses, take.poses.observed
+    truth = take.poses
+    observed = take.poses.observed
     assert observed is not None
     made = np.isfinite(convert(np.ones((len(observed.skeleton), 1)), observed.skeleton, truth.skeleton))[:, 0]
     seen = observed.to(truth.skeleton).state[:, 0] == VISIBLE
@@ -234,7 +263,8 @@ def _truth(take: Take) -> Float[np.ndarray, "time joint 3"]:
 def score(takes: Sequence[Take], predictions: Predictions, *, by_subject: bool = False) -> tuple[Report, str]:
     """All errors of the predictions, and who says which joints are occluded (as `states` says).
 
-    Predictions in another skeleton than the truth's are converted by joint names; joints that they do not have are not scored.
+    Predictions in another skeleton than the truth's are converted by joint names; joints that they do not have are not
+    scored.
 
     Arguments:
         by_subject: an action of each subject counts as an action by itself, as HumanEva-I's tables have it.
@@ -245,7 +275,8 @@ def score(takes: Sequence[Take], predictions: Predictions, *, by_subject: bool =
     source, of_takes = states(takes)
     report = Report(takes[0].poses.skeleton)
     for take, state in zip(takes, of_takes, strict=True):
-        truth, skeleton = _truth(take), take.poses.skeleton
+        truth = _truth(take)
+        skeleton = take.poses.skeleton
         xyz = convert(predictions.xyz[take.name], predictions.skeleton, skeleton)
         root = skeleton.joints.index(skeleton.root or skeleton.joints[0])
         action = f"{take.action} {take.subject}" if by_subject else take.action
@@ -254,9 +285,13 @@ def score(takes: Sequence[Take], predictions: Predictions, *, by_subject: bool =
 
 
 def notes(dataset: Literal["humaneva", "h36m"], takes: Sequence[Take], report: Report) -> list[str]:
-    """Lines to read the figures by: how much was scored, what the protocol has besides, and which joints were left out."""
-    frames, joints = sum(len(take.poses) for take in takes), report.skeleton.joints
-    lines, lacking = [f"{len(takes)} takes, {frames:,} frames"], missing(dataset, takes)
+    """Lines to read the figures by: how much was scored, what the protocol has besides, and which joints were left
+    out.
+    """
+    frames = sum(len(take.poses) for take in takes)
+    joints = report.skeleton.joints
+    lines = [f"{len(takes)} takes, {frames:,} frames"]
+    lacking = missing(dataset, takes)
     if lacking:
         lines.append(f"not the whole protocol, so the means are others: no {', '.join(lacking)}")
     share = report.number / max(1, frames * len(joints))
@@ -268,8 +303,8 @@ def notes(dataset: Literal["humaneva", "h36m"], takes: Sequence[Take], report: R
 
 
 def rows(report: Report) -> Iterator[tuple[str, str, str, list[float]]]:
-    """Every line of a report: what it is of ("action", "joint"), its name, which joints ("all", "visible", "occluded"), and the errors by
-    each of `MEASURES` in millimetres. Joints are means of frames."""
+    """Every line of a report: what it is of ("action", "joint"), its name, which joints ("all", "visible", "occluded"),
+    and the errors by each of `MEASURES` in millimetres. Joints are means of frames."""
     for joints, state in STATES.items():
         for action in report.actions:
             yield "action", action, joints, _millimetres(report.mean(action, state=state))
@@ -317,6 +352,17 @@ def write_csv(report: Report, path: Path) -> None:
     """
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["of", "name", "joints", "mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm_per_frame", "mpjve_mm_per_second"])
+        writer.writerow(
+            [
+                "of",
+                "name",
+                "joints",
+                "mpjpe_mm",
+                "p_mpjpe_mm",
+                "n_mpjpe_mm",
+                "mpjve_mm_per_frame",
+                "mpjve_mm_per_second",
+            ]
+        )
         for of, name, joints, errors in rows(report):
             writer.writerow([of, name, joints, *("" if np.isnan(error) else f"{error:.4f}" for error in errors)])

@@ -1,8 +1,11 @@
-"""Everybody in pictures in absolute 3D: what a network predicts or a file says, scored by the protocols of MuPoTS-3D, 3DPW and our scenes.
+"""Everybody in pictures in absolute 3D: what a network predicts or a file says, scored by the protocols of MuPoTS-3D,
+3DPW and our scenes.
 
-A file of predictions is an .npz, so that those of others can be scored as well. All people of all pictures stand one after the other:
+A file of predictions is an .npz, so that those of others can be scored as well. All people of all pictures stand one
+after the other:
 
-- `picture` (image): names, "TS1/img_000000.jpg", "downtown_stairs_00/image_00000.jpg", or the file's name in a folder of `occlupose synth`;
+- `picture` (image): names, "TS1/img_000000.jpg", "downtown_stairs_00/image_00000.jpg", or the file's name in a folder
+  of `occlupose synth`;
 - `people` (image): how many were found in each picture, 0 for nobody;
 - `xyz` (person, joint, 3): camera frame, x right, y down, z forward; NaN where a joint is not predicted;
 - `xy` (person, joint, 2): px, pixel centres at integers; NaN where it is absent;
@@ -42,7 +45,9 @@ SPLITS = ("test", "val")
 """Folders of synthetic scenes that are scored, the first that is there, where a dataset has such."""
 
 H36M_EVERY = 64
-"""Of Human3.6M's frames (subjects 9 and 11) those whose number this divides are scored, as those do who score single pictures."""
+"""Of Human3.6M's frames (subjects 9 and 11) those whose number this divides are scored, as those do who score single
+pictures.
+"""
 
 UNITS = {"m": 1.0, "mm": 0.001}
 """Of files of predictions, in metres."""
@@ -50,8 +55,10 @@ UNITS = {"m": 1.0, "mm": 0.001}
 SHARE = 1 / 24
 """Of a picture's longer side, within which a joint counts for a match by the protocol `crowd` (ours)."""
 
-ALL, MATCHED = "all people", "matched people"
-POOLED, SEQUENCES = "all joints", "mean of sequences"
+ALL = "all people"
+MATCHED = "matched people"
+POOLED = "all joints"
+SEQUENCES = "mean of sequences"
 SUBSET = "all joints of 3DPW-OCC"
 
 _CURE = "write it as occlupose.evaluation.people3d says"
@@ -101,14 +108,22 @@ def load(
         raise OccluposeError(f"variant {variant}: {dataset} has none; leave it out, or score mupots")
     if dataset in ("synth", "h36m"):
         if sequences:
-            raise OccluposeError(f"sequences {', '.join(sequences)}: {dataset} has none; leave them out, or score mupots or 3dpw")
+            raise OccluposeError(
+                f"sequences {', '.join(sequences)}: {dataset} has none; leave them out, or score mupots or 3dpw"
+            )
         if dataset == "synth":
             folder = next((folder / split for split in SPLITS if scenes.has_scenes(folder / split)), folder)
-        crowds = scenes.load(folder) if dataset == "synth" else h36m_pictures.load(folder, subjects=h36m_pictures.TEST, every=H36M_EVERY)
+        crowds = (
+            scenes.load(folder)
+            if dataset == "synth"
+            else h36m_pictures.load(folder, subjects=h36m_pictures.TEST, every=H36M_EVERY)
+        )
         return _of_crowds(folder, crowds), people3d.CROWD
     if dataset == "3dpw":
         seen = threedpw.frames(folder, sequences)
-        return [Truth(one.name, one.sequence, MPI15, one.xyz, one.xy, None, one.camera, one.read) for one in seen], people3d.CROWD
+        return [
+            Truth(one.name, one.sequence, MPI15, one.xyz, one.xy, None, one.camera, one.read) for one in seen
+        ], people3d.CROWD
     protocol = PROTOCOLS[variant or "official"]
     chosen = "universal" if protocol.universal else "xyz"
     return [
@@ -118,16 +133,23 @@ def load(
 
 
 def _of_crowds(folder: Path, crowds: Sequence[Crowd]) -> list[Truth]:
-    result, names = [], set()
+    result = []
+    names = set()
     for number, crowd in enumerate(crowds):
         name = f"scene {number}" if crowd.picture is None else crowd.picture.name
         if name in names:
-            raise OccluposeError(f"{folder}: two pictures are called {name}; give a folder in which each has a name of its own")
+            raise OccluposeError(
+                f"{folder}: two pictures are called {name}; give a folder in which each has a name of its own"
+            )
         names.add(name)
         if crowd.camera is None:
-            raise OccluposeError(f"{folder}: {name}: nobody knows its camera, so it has no 3D truth; give a dataset with cameras")
+            raise OccluposeError(
+                f"{folder}: {name}: nobody knows its camera, so it has no 3D truth; give a dataset with cameras"
+            )
         xyz = crowd.camera.back_project(crowd.xy.astype(np.float64), crowd.z)
-        result.append(Truth(name, "", MPI15, xyz, crowd.xy, crowd.state == OCCLUDED, crowd.camera, _reader(folder, name, crowd)))
+        result.append(
+            Truth(name, "", MPI15, xyz, crowd.xy, crowd.state == OCCLUDED, crowd.camera, _reader(folder, name, crowd))
+        )
     return result
 
 
@@ -164,7 +186,8 @@ class People:
 
     def to(self, source: Skeleton, target: Skeleton) -> "People":
         """The same people in another skeleton."""
-        xy, xyz = convert(self.xy, source, target), convert(self.xyz, source, target)
+        xy = convert(self.xy, source, target)
+        xyz = convert(self.xyz, source, target)
         return People(xy, xyz, convert_weakest(self.score, source, target), convert_weakest(self.state, source, target))
 
 
@@ -209,17 +232,27 @@ class Predictions:
         Raises:
             OccluposeError: it could not be written.
         """
-        joints, everybody = len(self.skeleton), list(self.people.values())
+        joints = len(self.skeleton)
+        everybody = list(self.people.values())
         shapes = {"xy": (joints, 2), "xyz": (joints, 3), "score": (joints,), "state": (joints,)}
         arrays = {
-            name: np.concatenate([np.zeros((0, *shape)), *(getattr(some, name) for some in everybody)]).astype(
-                np.uint8 if name == "state" else np.float32
+            name: (
+                np.concatenate([np.zeros((0, *shape)), *(getattr(some, name) for some in everybody)]).astype(
+                    np.uint8 if name == "state" else np.float32
+                )
             )
             for name, shape in shapes.items()
         }
-        names, counts = np.array(list(self.people), str), np.array([len(some) for some in everybody], np.int64)
+        names = np.array(list(self.people), str)
+        counts = np.array([len(some) for some in everybody], np.int64)
         with atomic(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, picture=names, people=counts, skeleton=np.array(self.skeleton.name), unit=np.array("m"), **arrays)  # type: ignore[arg-type]
+            arrays |= {
+                "picture": names,
+                "people": counts,
+                "skeleton": np.array(self.skeleton.name),
+                "unit": np.array("m"),
+            }
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def _checked(path: Path, content: dict[str, Any]) -> tuple[Skeleton, dict[str, People]]:
@@ -227,8 +260,16 @@ def _checked(path: Path, content: dict[str, Any]) -> tuple[Skeleton, dict[str, P
     for name in ("picture", "people", "xyz", "xy", "skeleton", "unit"):
         if name not in content:
             raise OccluposeError(f"{path}: no {name} in it, but {', '.join(content) or 'nothing'}; {_CURE}")
-    names, counts, unit = content["picture"], content["people"], str(content["unit"])
-    if names.ndim != 1 or names.dtype.kind != "U" or counts.shape != names.shape or counts.dtype.kind not in "iu" or (counts < 0).any():
+    names = content["picture"]
+    counts = content["people"]
+    unit = str(content["unit"])
+    if (
+        names.ndim != 1
+        or names.dtype.kind != "U"
+        or counts.shape != names.shape
+        or counts.dtype.kind not in "iu"
+        or (counts < 0).any()
+    ):
         raise OccluposeError(f"{path}: picture and people must be names and whole numbers, as many; {_CURE}")
     if len(set(names.tolist())) < len(names):
         twice = next(name for number, name in enumerate(names.tolist()) if name in names[:number])
@@ -239,7 +280,8 @@ def _checked(path: Path, content: dict[str, Any]) -> tuple[Skeleton, dict[str, P
         skeleton = by_name(str(content["skeleton"]))
     except OccluposeError as error:
         raise OccluposeError(f"{path}: {error}") from error
-    total, joints = int(counts.sum()), len(skeleton)
+    total = int(counts.sum())
+    joints = len(skeleton)
     xy, xyz = (_numbers(path, name, content[name], (total, joints, size)) for name, size in (("xy", 2), ("xyz", 3)))
     seen = np.isfinite(xy).all(-1)
     score = _numbers(path, "score", content.get("score", np.ones(seen.shape)), seen.shape)
@@ -257,13 +299,17 @@ def _checked(path: Path, content: dict[str, Any]) -> tuple[Skeleton, dict[str, P
 
 def _numbers(path: Path, name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if values.shape != shape or values.dtype.kind not in "fiub":
-        raise OccluposeError(f"{path}: {name} has shape {values.shape} of {values.dtype}; it must be numbers of shape {shape}; {_CURE}")
+        raise OccluposeError(
+            f"{path}: {name} has shape {values.shape} of {values.dtype}; it must be numbers of shape {shape}; {_CURE}"
+        )
     if np.isinf(values).any():
         raise OccluposeError(f"{path}: {name} has infinite numbers; a joint that is not predicted is NaN")
     return values.astype(np.float64)
 
 
-def predict(truths: Sequence[Truth], predictor: Predictor, progress: Callable[[int], None] = lambda pictures: None) -> Predictions:
+def predict(
+    truths: Sequence[Truth], predictor: Predictor, progress: Callable[[int], None] = lambda pictures: None
+) -> Predictions:
     """Whom a predictor finds in each picture.
 
     Arguments:
@@ -275,7 +321,9 @@ def predict(truths: Sequence[Truth], predictor: Predictor, progress: Callable[[i
     people = {}
     for truth in truths:
         found = predictor(truth.read(), truth.camera)
-        people[truth.picture] = People(*(np.asarray(values) for values in (found.xy, found.xyz, found.score, found.state)))
+        people[truth.picture] = People(
+            *(np.asarray(values) for values in (found.xy, found.xyz, found.score, found.state))
+        )
         progress(1)
     return Predictions(MPI15, people)
 
@@ -292,7 +340,9 @@ def score(truths: Sequence[Truth], predictions: Predictions, protocol: people3d.
     skeleton = protocol.skeleton
     known = np.isfinite(convert(np.zeros((len(predictions.skeleton), 1)), predictions.skeleton, skeleton))[:, 0]
     if not known[protocol.root]:
-        raise OccluposeError(f"predictions in {predictions.skeleton.name} have no pelvis; predict a joint set that has one, as mpi15")
+        raise OccluposeError(
+            f"predictions in {predictions.skeleton.name} have no pelvis; predict a joint set that has one, as mpi15"
+        )
     return Report.score((_frame(truth, predictions, protocol) for truth in truths), protocol)
 
 
@@ -300,8 +350,11 @@ def _frame(truth: Truth, predictions: Predictions, protocol: people3d.Protocol) 
     skeleton = protocol.skeleton
     said = predictions.people[truth.picture].to(predictions.skeleton, skeleton)
     joints = truth.skeleton.index(*skeleton.joints)
-    own, camera = people3d.SCORED, truth.camera
-    near = SHARE * max(camera.width, camera.height) if protocol.name == "crowd" and camera is not None else people3d.NEAR
+    own = people3d.SCORED
+    camera = truth.camera
+    near = (
+        SHARE * max(camera.width, camera.height) if protocol.name == "crowd" and camera is not None else people3d.NEAR
+    )
     return Frame(
         xyz=truth.xyz[:, joints],
         xy=truth.xy[:, joints],
@@ -319,24 +372,36 @@ def notes(dataset: Dataset, truths: Sequence[Truth], predictions: Predictions, r
     protocol = report.protocol
     people = report.pooled().people
     lines = [
-        f"{dataset}, {protocol.name}: {report.pictures:,} pictures, {people:,} people, {report.found:,} of them matched;"
-        f" {report.predictions:,} predictions"
+        f"{dataset}, {protocol.name}: {report.pictures:,} pictures, {people:,} people, {report.found:,} of them"
+        f" matched; {report.predictions:,} predictions"
     ]
     if not np.isnan(report.root_ap):
-        lines.append(f"average precision of the root within 250 mm: {100 * report.root_ap:.1f} %; the rest lets wrong predictions go free")
+        lines.append(
+            f"average precision of the root within 250 mm: {100 * report.root_ap:.1f} %; the rest lets wrong"
+            " predictions go free"
+        )
     if protocol.rescales:
-        lines.append("predictions were given the true bone lengths, in the absolute figures too: nothing here says how well sizes are told")
+        lines.append(
+            "predictions were given the true bone lengths, in the absolute figures too: nothing here says how well"
+            " sizes are told"
+        )
     if protocol.name == "pyport":
         lines.append(
-            "pyport: figures of some Python ports of the evaluation, which match and rescale otherwise; official and smap15 differ"
+            "pyport: figures of some Python ports of the evaluation, which match and rescale otherwise; official and"
+            " smap15 differ"
         )
     made = np.isfinite(convert(np.zeros((len(predictions.skeleton), 1)), predictions.skeleton, protocol.skeleton))[:, 0]
     if protocol.name == "official" and "spine" not in predictions.skeleton.joints and made[MUPOTS17.index("spine")[0]]:
-        lines.append("the predictions have no spine, so it was put halfway between pelvis and neck; smap15 does without it")
+        lines.append(
+            "the predictions have no spine, so it was put halfway between pelvis and neck; smap15 does without it"
+        )
     predicted = report.pooled(True)["predicted"]
     if predicted < 1:
         counted = "left out of mean errors" if protocol.lacking is None else f"errors of {protocol.lacking:.0f} mm"
-        lines.append(f"joints of matched people that are not predicted, which are nowhere right, and {counted}: {1 - predicted:.1%}")
+        lines.append(
+            f"joints of matched people that are not predicted, which are nowhere right, and {counted}:"
+            f" {1 - predicted:.1%}"
+        )
     lacking = [joint for joint in people3d.SCORED if not made[protocol.skeleton.index(joint)[0]]]
     if lacking:
         lines.append(f"joints that the predictions never have: {', '.join(lacking)}")
@@ -345,7 +410,9 @@ def notes(dataset: Dataset, truths: Sequence[Truth], predictions: Predictions, r
         if absent:
             lines.append(f"not the whole protocol, so the means are others: no {', '.join(absent)}")
         if any(truth.camera is not None and truth.camera.assumed for truth in truths):
-            lines.append("cameras were estimated from annotations that they do not fit well; give mupots_intrinsics.json")
+            lines.append(
+                "cameras were estimated from annotations that they do not fit well; give mupots_intrinsics.json"
+            )
     if dataset == "3dpw":
         lines.append("head_top is SMPL's head joint, below the top of the head; who is occluded nobody says")
     return lines
@@ -355,7 +422,9 @@ def notes(dataset: Dataset, truths: Sequence[Truth], predictions: Predictions, r
 
 
 def rows(report: Report) -> Iterator[tuple[str, str, Scores]]:
-    """Every line of a report: of whom ("all people", "matched people"), what it is of (a mean or a sequence), and the figures."""
+    """Every line of a report: of whom ("all people", "matched people"), what it is of (a mean or a sequence), and the
+    figures.
+    """
     named = [name for name in report.sequences if name]
     occluded = [name for name in named if threedpw.belongs(name)]
     for people, matched in ((ALL, False), (MATCHED, True)):
@@ -370,7 +439,8 @@ def rows(report: Report) -> Iterator[tuple[str, str, Scores]]:
 
 def tables(report: Report) -> list[Table]:
     """The lines of a report for the terminal, shares in percent and errors in mm; a dash is for nothing to score."""
-    lines, name = list(rows(report)), report.protocol.name
+    lines = list(rows(report))
+    name = report.protocol.name
     of_many = (SEQUENCES, POOLED, SUBSET)
     means, singles = ([line for line in lines if (line[1] in of_many) == chosen] for chosen in (True, False))
     shares = tuple(column for column in SHARES if column != "AUC_abs")
@@ -381,7 +451,11 @@ def tables(report: Report) -> list[Table]:
     ]
     if singles:
         result.append(
-            _table(f"{name}: by sequence, %, and errors in mm", singles, ("PCK", "PCK_abs", "PCK_occ", "PCK_vis", "MPJPE", "PA-MPJPE"))
+            _table(
+                f"{name}: by sequence, %, and errors in mm",
+                singles,
+                ("PCK", "PCK_abs", "PCK_occ", "PCK_vis", "MPJPE", "PA-MPJPE"),
+            )
         )
     return result
 

@@ -27,7 +27,8 @@ class People:
     """The people a frontend saw in one frame, in pixels of the full image.
 
     Attributes:
-        xy: joints, in the order of the frontend's skeleton. Never NaN; a joint the network merely guesses has a low score.
+        xy: joints, in the order of the frontend's skeleton. Never NaN; a joint the network merely guesses has a low
+            score.
         score: belief in each joint, 0..1.
         boxes: left, top, right, bottom of each person.
         box_score: belief that there is a person at all, 0..1.
@@ -86,7 +87,8 @@ def build(
     Raises:
         OccluposeError: none of these; weights that cannot be had; an option that this frontend does not have.
     """
-    path, name = Path(name_or_file), str(name_or_file)
+    path = Path(name_or_file)
+    name = str(name_or_file)
     if path.suffix.lower() in SUFFIXES:
         from occlupose.frontends.crops import Followed, InBoxes
 
@@ -97,7 +99,9 @@ def build(
     if name_or_file != "blazepose":
         raise OccluposeError(f"{name}: no such frontend; give blazepose, a .safetensors or an .onnx file")
     if boxes is not None:
-        raise OccluposeError("blazepose: finds people by itself and takes no boxes; give a .safetensors or an .onnx file with them")
+        raise OccluposeError(
+            "blazepose: finds people by itself and takes no boxes; give a .safetensors or an .onnx file with them"
+        )
     from occlupose.frontends.blazepose import BlazePose
 
     return BlazePose(threads=threads)
@@ -124,7 +128,9 @@ def crop_network(path: Path, *, threads: int = 2, flip: bool = False, device: st
             raise OccluposeError(f"{path}: looks at no mirror images; leave out flip, or give a .safetensors file")
         return OnnxNetwork(path, threads=threads)
     if path.suffix.lower() != ".safetensors":
-        raise OccluposeError(f"{path}: no network that is shown people one by one; give a .safetensors or an .onnx file")
+        raise OccluposeError(
+            f"{path}: no network that is shown people one by one; give a .safetensors or an .onnx file"
+        )
     if header(path).get("format") == estimator.FORMAT:
         return estimator.EstimatorNetwork(path, flip=flip, device=device)
     return HourglassNetwork(path, flip=flip, device=device)

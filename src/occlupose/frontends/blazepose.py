@@ -1,6 +1,7 @@
 """BlazePose for every person in the picture: the default frontend.
 
-Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The paper follows one person; finding all of them is ours.
+Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The paper follows one person; finding all
+of them is ours.
 """
 
 import numpy as np
@@ -37,7 +38,13 @@ class BlazePose(TopDown):
     skeleton = COCO17
 
     def __init__(
-        self, *, threads: int = 2, detect_every: int = 10, look_every: int = 2, max_people: int | None = None, tiles: bool = True
+        self,
+        *,
+        threads: int = 2,
+        detect_every: int = 10,
+        look_every: int = 2,
+        max_people: int | None = None,
+        tiles: bool = True,
     ) -> None:
         weights = blazepose_weights()
         self.landmarks = Network(weights["landmarks"], threads=threads, divisor=255)

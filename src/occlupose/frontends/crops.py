@@ -1,7 +1,7 @@
 """Networks that are shown one upright crop of a person at a time, made into front ends.
 
-People are found and followed as by BlazePose, whose detector is used; or they are looked for only in boxes that are given, those of a
-better detector say.
+People are found and followed as by BlazePose, whose detector is used; or they are looked for only in boxes that are
+given, those of a better detector say.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,8 @@ from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 
-Joints = tuple[Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"]]  # crop px, pixel centres at integers; belief
+# crop px, pixel centres at integers; belief
+Joints = tuple[Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"]]
 
 SEEN = 0.3  # belief above which a joint counts towards the person's next box
 
@@ -67,7 +68,9 @@ class Followed(TopDown):
         max_people: int | None = None,
         tiled: bool = True,
     ) -> None:
-        self.name, self.network, self.skeleton = name, network, network.skeleton
+        self.name = name
+        self.network = network
+        self.skeleton = network.skeleton
         detector = Detector(blazepose_weights()["detector"], threads=threads)
         super().__init__(detector, detect_every=detect_every, look_every=look_every, max_people=max_people, tiled=tiled)
 
@@ -88,7 +91,9 @@ class InBoxes:
     """
 
     def __init__(self, name: str, network: CropNetwork, boxes: Mapping[int, Boxes]) -> None:
-        self.name, self.network, self.skeleton = name, network, network.skeleton
+        self.name = name
+        self.network = network
+        self.skeleton = network.skeleton
         self._boxes = boxes
 
     @property
@@ -104,11 +109,17 @@ class InBoxes:
         boxes = self._boxes.get(frame.index, NOBODY)
         regions = self.network.crop.regions(boxes.edges)
         seen = replace(estimate(self.network, frame.pyramid, regions), regions=regions)
-        return replace(people(seen, frame.pyramid.size), boxes=boxes.edges.astype(np.float32), box_score=boxes.score.astype(np.float32))
+        return replace(
+            people(seen, frame.pyramid.size),
+            boxes=boxes.edges.astype(np.float32),
+            box_score=boxes.score.astype(np.float32),
+        )
 
 
 def estimate(network: CropNetwork, picture: Pyramid, regions: Regions) -> Estimate:
-    """What the network says of these regions, looked at upright; presence is the mean belief in the better half of the joints (ours)."""
+    """What the network says of these regions, looked at upright; presence is the mean belief in the better half of the
+    joints (ours).
+    """
     crop = network.crop
     matrices = crop.matrices(upright(regions[:, :2], radius(regions)))
     crops = [picture.cut(matrix, crop.width, crop.height) for matrix in matrices]

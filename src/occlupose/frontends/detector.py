@@ -12,7 +12,9 @@ from occlupose.frontends.tflite import Network
 from occlupose.pyramid import Pyramid, window
 
 SIZE = 224  # px, side of the network's input
-HIPS_AND_TOP, HIPS_AND_SHOULDERS = [0, 1], [0, 2]  # of the four key points
+# of the four key points
+HIPS_AND_TOP = [0, 1]
+HIPS_AND_SHOULDERS = [0, 2]
 SAME = 0.3  # more similar regions are one person
 STRIDES = ((8, 2), (16, 2), (32, 6))  # px between anchors, anchors at each place
 
@@ -28,8 +30,11 @@ def anchors() -> Float[np.ndarray, "2254 2"]:
     return np.concatenate(centres).astype(np.float32)
 
 
-def decode(regressors: Float[np.ndarray, "anchor 12"], centres: Float[np.ndarray, "anchor 2"]) -> Float[np.ndarray, "anchor 4 2"]:
-    """The four key points (hip centre, top of the body's circle, shoulder centre, top of the upper body's circle), input px, pixel edges.
+def decode(
+    regressors: Float[np.ndarray, "anchor 12"], centres: Float[np.ndarray, "anchor 2"]
+) -> Float[np.ndarray, "anchor 4 2"]:
+    """The four key points (hip centre, top of the body's circle, shoulder centre, top of the upper body's circle),
+    input px, pixel edges.
 
     The first four regressors are a box of one constant size; it says nothing the key points do not.
     """
@@ -68,19 +73,26 @@ class Detector:
         weights: pose_detection.tflite.
         threads: of the processor.
         threshold: least score of a detection, 0..1.
-        threshold_beside: the same in views where people are painted over; what shows of them there looks like people too.
+        threshold_beside: the same in views where people are painted over; what shows of them there looks like people
+            too.
     """
 
-    def __init__(self, weights: Path, *, threads: int = 2, threshold: float = 0.5, threshold_beside: float = 0.7) -> None:
+    def __init__(
+        self, weights: Path, *, threads: int = 2, threshold: float = 0.5, threshold_beside: float = 0.7
+    ) -> None:
         self.network = Network(weights, threads=threads, divisor=127.5, offset=-1)
-        self.threshold, self.threshold_beside = threshold, threshold_beside
+        self.threshold = threshold
+        self.threshold_beside = threshold_beside
         self._anchors = anchors()
 
-    def __call__(self, picture: Pyramid, views: list[View], *, hide: Float[np.ndarray, "person stroke 2 2"] | None = None) -> Regions:
+    def __call__(
+        self, picture: Pyramid, views: list[View], *, hide: Float[np.ndarray, "person stroke 2 2"] | None = None
+    ) -> Regions:
         """The people in these views, each once, the surest first; in full-image pixels.
 
         Arguments:
-            hide: people to paint over, so that the network finds those beside and behind them: thick strokes along their limbs, px.
+            hide: people to paint over, so that the network finds those beside and behind them: thick strokes along
+                their limbs, px.
         """
         looks = [self._look(picture, view, hide) for view in views]
         regions = np.concatenate([np.zeros((0, 4)), *(regions for regions, _ in looks)])
@@ -100,11 +112,20 @@ class Detector:
         points = decode(regressors[likely], self._anchors[likely])
         within = ((points[:, HIPS_AND_SHOULDERS] > 0) & (points[:, HIPS_AND_SHOULDERS] < SIZE)).all((1, 2))
         regions = apply(inverse(matrix), points[:, HIPS_AND_TOP] - 0.5).reshape(-1, 4)
-        fits = within & ((2 * radius(regions) <= view[2]) | (view[2] >= max(picture.size)))  # else the rest of the body is a guess
+        # else the rest of the body is a guess
+        fits = within & ((2 * radius(regions) <= view[2]) | (view[2] >= max(picture.size)))
         return regions[fits], score[likely[fits]]
 
 
 def _paint(pixels: UInt8[np.ndarray, "height width 3"], strokes: Float[np.ndarray, "stroke 2 2"]) -> None:
-    """Paint a person over with the picture's mean colour, in place. The strokes are a third as wide as the longest is long."""
+    """Paint a person over with the picture's mean colour, in place. The strokes are a third as wide as the longest is
+    long.
+    """
     width = max(int(np.linalg.norm(strokes[:, 1] - strokes[:, 0], axis=-1).max() / 3), 1)
-    cv2.polylines(pixels, list(strokes.round().astype(np.int32)), isClosed=False, color=pixels.mean((0, 1)).tolist(), thickness=width)
+    cv2.polylines(
+        pixels,
+        list(strokes.round().astype(np.int32)),
+        isClosed=False,
+        color=pixels.mean((0, 1)).tolist(),
+        thickness=width,
+    )

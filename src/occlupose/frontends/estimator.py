@@ -1,4 +1,6 @@
-"""Top-down estimators of published makes (`networks.estimators`) from a file that `occlupose train ljof` or `occlupose convert` wrote."""
+"""Top-down estimators of published makes (`networks.estimators`) from a file that `occlupose train ljof` or `occlupose
+convert` wrote.
+"""
 
 import time
 from dataclasses import dataclass
@@ -25,7 +27,8 @@ FORMAT = "occlupose estimator 1"
 CODECS: dict[str, type[GaussianMaps]] = {"msra": MSRA, "udp": UDP}
 """Codecs of heatmaps by the names that files and recipes have for them."""
 
-WHOLE, BACKBONE = "whole", "backbone"
+WHOLE = "whole"
+BACKBONE = "backbone"
 """Parts of a network that a file has."""
 
 BATCH = 32
@@ -60,7 +63,8 @@ class Design:
 
     def header(self) -> dict[str, str]:
         """As a weights file says it."""
-        crop, codec = self.maps.crop, next(name for name, kind in CODECS.items() if type(self.maps) is kind)
+        crop = self.maps.crop
+        codec = next(name for name, kind in CODECS.items() if type(self.maps) is kind)
         shown = {"crop_width": crop.width, "crop_height": crop.height, "crop_padding": crop.padding, "grid": crop.grid}
         cells = {"codec": codec, "stride": self.maps.stride, "sigma": self.maps.sigma}
         named = {"format": FORMAT, "model": self.model, "skeleton": self.skeleton.name}
@@ -73,7 +77,9 @@ class Design:
         Raises:
             KeyError, ValueError, OccluposeError: it does not say enough, or what cannot be.
         """
-        crop = Crop(int(header["crop_width"]), int(header["crop_height"]), float(header["crop_padding"]), header["grid"])  # type: ignore[arg-type]
+        width = int(header["crop_width"])
+        height = int(header["crop_height"])
+        crop = Crop(width, height, float(header["crop_padding"]), header["grid"])  # type: ignore[arg-type]
         maps = CODECS[header["codec"]](crop, int(header["stride"]), float(header["sigma"]))
         return cls(header["model"], by_name(header["skeleton"]), maps)
 
@@ -97,9 +103,11 @@ class EstimatorNetwork:
 
     def __init__(self, file: Path, *, flip: bool = False, device: str = "cpu") -> None:
         network, self.design = load(file)
-        self.crop, self.skeleton = self.design.maps.crop, self.design.skeleton
+        self.crop = self.design.maps.crop
+        self.skeleton = self.design.skeleton
         self._network = fast(network, device)
-        self._device, self._flip = device, flip
+        self._device = device
+        self._flip = flip
         self.seconds = 0.0
 
     def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Joints:
@@ -140,7 +148,8 @@ def heatmaps(network: nn.Module, pictures: Float[Tensor, "batch 3 height width"]
 
 
 def save(tensors: dict[str, Tensor], design: Design, path: Path) -> None:
-    """Writes weights, and in the header all that is needed to use them. Kernels in half precision, what belongs to a channel in full.
+    """Writes weights, and in the header all that is needed to use them. Kernels in half precision, what belongs to a
+    channel in full.
 
     Arguments:
         tensors: of the whole network, or of its backbone alone, to begin a training with.
@@ -160,20 +169,27 @@ def load(path: Path) -> tuple[nn.Module, Design]:
     """
     network, header = _read(path)
     if header["part"] != WHOLE:
-        raise OccluposeError(f"{path}: a backbone alone, which knows no joints; train it: occlupose train ljof --start {path}")
+        raise OccluposeError(
+            f"{path}: a backbone alone, which knows no joints; train it: occlupose train ljof --start {path}"
+        )
     return network, Design.of(header)
 
 
 def begin(network: nn.Module, design: Design, path: Path) -> str:
-    """Puts the weights of a file into a network, of one for other joints all but what belongs to single joints; says what was taken.
+    """Puts the weights of a file into a network, of one for other joints all but what belongs to single joints; says
+    what was taken.
 
     Raises:
         OccluposeError: no such file, not one of such a network, one of another model or for another crop.
     """
     read, header = _read(path)
-    theirs, ours, given = Design.of(header), network.state_dict(), read.state_dict()
+    theirs = Design.of(header)
+    ours = network.state_dict()
+    given = read.state_dict()
     if theirs.model != design.model:
-        raise OccluposeError(f"{path}: weights of {theirs.model}; give --model {theirs.model}, or weights of {design.model}")
+        raise OccluposeError(
+            f"{path}: weights of {theirs.model}; give --model {theirs.model}, or weights of {design.model}"
+        )
     own = set() if theirs.skeleton == design.skeleton else _of_joints(design)
     fit = {name: value for name, value in given.items() if name not in own}
     other = next((name for name, value in fit.items() if value.shape != ours[name].shape), None)
@@ -186,9 +202,12 @@ def begin(network: nn.Module, design: Design, path: Path) -> str:
 
 def _of_joints(design: Design) -> set[str]:
     """Names of the tensors whose size goes with the number of joints."""
-    crop, joints = design.maps.crop, len(design.skeleton)
+    crop = design.maps.crop
+    joints = len(design.skeleton)
     with torch.device("meta"):
-        one, other = (build(design.model, number, crop=(crop.width, crop.height)).state_dict() for number in (joints, joints + 1))
+        one, other = (
+            build(design.model, number, crop=(crop.width, crop.height)).state_dict() for number in (joints, joints + 1)
+        )
     return {name for name, value in one.items() if value.shape != other[name].shape}
 
 

@@ -1,6 +1,7 @@
 """Our own 2D network, the stacked hourglass of OANet section 3.1, from a file that `occlupose train keypoints` wrote.
 
-Joints that it takes for hidden have dark maps: their belief is near 0, and nothing but the brightest cell of a dark map is their place.
+Joints that it takes for hidden have dark maps: their belief is near 0, and nothing but the brightest cell of a dark map
+is their place.
 """
 
 import time
@@ -42,7 +43,8 @@ class HourglassNetwork:
     def __init__(self, file: Path, *, flip: bool = False, device: str = "cpu") -> None:
         network, self.skeleton, self.crop = load(file)
         self._network = weights.to_device(network, device)
-        self._device, self._flip = device, flip
+        self._device = device
+        self._flip = flip
         self._codec = Heatmaps(self.crop, STRIDE)
         self.seconds = 0.0
 
@@ -65,14 +67,17 @@ class HourglassNetwork:
 
 
 def save(tensors: dict[str, Tensor], network: StackedHourglass, skeleton: Skeleton, crop: Crop, path: Path) -> None:
-    """Writes weights, and in the header all that is needed to use them. Kernels in half precision, what belongs to a channel in full.
+    """Writes weights, and in the header all that is needed to use them. Kernels in half precision, what belongs to a
+    channel in full.
 
     Raises:
         OccluposeError: the file could not be written.
     """
     numbers = {"stacks": len(network.stacks), "width": network.width, "depth": network.depth}
     shown = {"crop_width": crop.width, "crop_height": crop.height, "crop_padding": crop.padding}
-    header = {"format": FORMAT, "skeleton": skeleton.name} | {name: str(value) for name, value in (numbers | shown).items()}
+    header = {"format": FORMAT, "skeleton": skeleton.name} | {
+        name: str(value) for name, value in (numbers | shown).items()
+    }
     weights.save(weights.halved(tensors), header, path)
 
 

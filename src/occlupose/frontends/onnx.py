@@ -1,15 +1,14 @@
 """Any top-down pose network in an ONNX file, with a card beside it that says how to use it.
 
-The network takes crops of people, `(batch, 3, height, width)` float32, and gives joints by one of three codecs. The card of `pose.onnx` is
-`pose.json`:
+The network takes crops of people, `(batch, 3, height, width)` float32, and gives joints by one of three codecs. The
+card of `pose.onnx` is `pose.json`:
 
-    {
-      "licence": "Apache-2.0",        of the weights; for the user to know
-      "skeleton": "coco17",           names and order of the joints that come out
-      "width": 192, "height": 256,    of the crop, px
-      "codec": "heatmap",             or "simcc" or "coordinates", see below
-      "grid": "stride",               heatmap only. Where its cell i lies in the crop, f being the crop's side / the heatmap's:
-                                      "stride" f i; "corners" i (side - 1) / (heatmap's side - 1); "centres" f (i + 0.5) - 0.5
+    { "licence": "Apache-2.0",        of the weights; for the user to know "skeleton": "coco17",           names and
+      order of the joints that come out "width": 192, "height": 256,    of the crop, px "codec": "heatmap",
+      or "simcc" or "coordinates", see below "grid": "stride",               heatmap only. Where its cell i lies in the
+      crop, f being the crop's side / the heatmap's:
+                                      "stride" f i; "corners" i (side - 1) / (heatmap's side - 1); "centres" f (i + 0.5)
+                                      - 0.5
       "unit": "pixels",               coordinates only: of the crop, or "fraction" of its sides (edge to edge)
       "channels": "rgb",              or "bgr"
       "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375],    in the order of the channels, of 0..255
@@ -19,7 +18,8 @@ The network takes crops of people, `(batch, 3, height, width)` float32, and give
 Fields from `grid` on may be left out; the values above are then assumed. Outputs by codec, joint j of person p:
 
 - heatmap: `(p, j, y, x)`, the peak's value being the belief;
-- simcc (Li et al. 2022): two, `(p, j, x)` and `(p, j, y)`, classes of equal width along each side, the lower peak being the belief;
+- simcc (Li et al. 2022): two, `(p, j, x)` and `(p, j, y)`, classes of equal width along each side, the lower peak being
+  the belief;
 - coordinates: `(p, j, 2)` or `(p, j, 3)`: x, y and the belief, 1 where it is not given.
 """
 
@@ -66,10 +66,14 @@ class Card(BaseModel):
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise OccluposeError(f"{path}: no card for the network; put a .json file there (see occlupose.frontends.onnx)") from error
+            raise OccluposeError(
+                f"{path}: no card for the network; put a .json file there (see occlupose.frontends.onnx)"
+            ) from error
         except ValidationError as error:
             first = error.errors()[0]
-            raise OccluposeError(f"{path}: {'.'.join(map(str, first['loc'])) or 'card'}: {first['msg'].lower()}") from error
+            raise OccluposeError(
+                f"{path}: {'.'.join(map(str, first['loc'])) or 'card'}: {first['msg'].lower()}"
+            ) from error
 
 
 class OnnxNetwork:
@@ -84,7 +88,8 @@ class OnnxNetwork:
         seconds: spent inside the network so far.
 
     Raises:
-        OccluposeError: onnxruntime is not installed; no card; the file is not such a network, or not the one the card describes.
+        OccluposeError: onnxruntime is not installed; no card; the file is not such a network, or not the one the card
+            describes.
     """
 
     def __init__(self, file: Path, *, threads: int = 2) -> None:
@@ -106,7 +111,10 @@ class OnnxNetwork:
         batch = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
         one_by_one = isinstance(self._input.shape[0], int)
         start = time.perf_counter()
-        runs = [self._session.run(None, {self._input.name: part}) for part in (np.split(batch, len(batch)) if one_by_one else [batch])]
+        runs = [
+            self._session.run(None, {self._input.name: part})
+            for part in (np.split(batch, len(batch)) if one_by_one else [batch])
+        ]
         self.seconds += time.perf_counter() - start
         xy, score = CODECS[self.card.codec]([np.concatenate(output) for output in zip(*runs, strict=True)], self.card)
         return xy.astype(np.float64), score.astype(np.float64).clip(0, 1)
@@ -117,15 +125,25 @@ class OnnxNetwork:
         Raises:
             OccluposeError: it does not take or give what the card says.
         """
-        card, joints = self.card, len(self.skeleton)
-        taken, wanted = self._input.shape, [3, card.height, card.width]
-        if len(taken) != 4 or any(isinstance(has, int) and has != side for has, side in zip(taken[1:], wanted, strict=True)):
-            raise OccluposeError(f"{self._file}: its input is {taken}; the card says (batch, {', '.join(map(str, wanted))})")
-        shapes = [output.shape for output in self._session.run(None, {self._input.name: np.zeros((1, *wanted), np.float32)})]
+        card = self.card
+        joints = len(self.skeleton)
+        taken = self._input.shape
+        wanted = [3, card.height, card.width]
+        if len(taken) != 4 or any(
+            isinstance(has, int) and has != side for has, side in zip(taken[1:], wanted, strict=True)
+        ):
+            raise OccluposeError(
+                f"{self._file}: its input is {taken}; the card says (batch, {', '.join(map(str, wanted))})"
+            )
+        shapes = [
+            output.shape for output in self._session.run(None, {self._input.name: np.zeros((1, *wanted), np.float32)})
+        ]
         ranks = {"heatmap": [4], "simcc": [3, 3], "coordinates": [3]}[card.codec]
         if [len(shape) for shape in shapes] != ranks or any(shape[1] != joints for shape in shapes):
             given = " and ".join(map(str, shapes))
-            raise OccluposeError(f"{self._file}: its output is {given}; the card says {card.codec} of {joints} joints ({card.skeleton})")
+            raise OccluposeError(
+                f"{self._file}: its output is {given}; the card says {card.codec} of {joints} joints ({card.skeleton})"
+            )
 
 
 def _session(file: Path, threads: int) -> Any:
@@ -145,7 +163,9 @@ def _session(file: Path, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no class in common
-        raise OccluposeError(f"{file}: not an ONNX network that onnxruntime can run ({str(error).splitlines()[0]})") from error
+        raise OccluposeError(
+            f"{file}: not an ONNX network that onnxruntime can run ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def _from_heatmap(outputs: list[np.ndarray], card: Card) -> Joints:
@@ -157,12 +177,16 @@ def _from_heatmap(outputs: list[np.ndarray], card: Card) -> Joints:
 
 
 def _from_simcc(outputs: list[np.ndarray], card: Card) -> Joints:
-    xy = [output.argmax(-1) * side / output.shape[-1] for output, side in zip(outputs, (card.width, card.height), strict=True)]
+    xy = [
+        output.argmax(-1) * side / output.shape[-1]
+        for output, side in zip(outputs, (card.width, card.height), strict=True)
+    ]
     return np.stack(xy, -1), np.minimum(outputs[0].max(-1), outputs[1].max(-1))
 
 
 def _from_coordinates(outputs: list[np.ndarray], card: Card) -> Joints:
-    xy, belief = outputs[0][..., :2], outputs[0][..., 2:]
+    xy = outputs[0][..., :2]
+    belief = outputs[0][..., 2:]
     if card.unit == "fraction":
         xy = xy * np.array([card.width, card.height]) - 0.5
     return xy, belief[..., 0] if belief.shape[-1] else np.ones(xy.shape[:2])

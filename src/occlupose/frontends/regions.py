@@ -16,7 +16,9 @@ def similarity(regions: Float[np.ndarray, "*a 4"], others: Float[np.ndarray, "*b
     return np.exp(-apart / (2 * (0.35 * size) ** 2))
 
 
-def suppress(similar: Float[np.ndarray, "person person"], order: Float[np.ndarray, " person"], threshold: float) -> list[int]:
+def suppress(
+    similar: Float[np.ndarray, "person person"], order: Float[np.ndarray, " person"], threshold: float
+) -> list[int]:
     """Non-maximum suppression: the rows that stay, best first, no two of which are more similar than the threshold.
 
     Arguments:

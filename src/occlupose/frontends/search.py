@@ -7,7 +7,8 @@ from jaxtyping import Float, Int16
 from occlupose.frontends.detector import View, tiles, whole
 from occlupose.pyramid import Pyramid
 
-# Of the image's long side: sides of the tiles. The detector finds people as tall as a third to four fifths of a view (measured).
+# Of the image's long side: sides of the tiles. The detector finds people as tall as a third to four fifths of a view
+# (measured).
 SHARES = (0.7, 0.45, 0.25)
 THUMBNAIL = 160  # px, long side at most
 CHANGE = 15  # grey levels: smaller differences are noise
@@ -43,10 +44,13 @@ class Search:
         for left, top, right, bottom in (known * scale).astype(int):
             unknown[max(top, 0) : max(bottom + 1, 0), max(left, 0) : max(right + 1, 0)] = False
         compared = zip(now, self._remembered, self.tiles, strict=True)
-        changed = [((np.abs(part - then) > CHANGE) & _part(unknown, tile, scale)).mean() for part, then, tile in compared]
+        changed = [
+            ((np.abs(part - then) > CHANGE) & _part(unknown, tile, scale)).mean() for part, then, tile in compared
+        ]
         self._age += 1
         chosen = int(np.argmax(self._age * (np.array(changed) + REST)))
-        self._age[chosen], self._remembered[chosen] = 0, now[chosen]
+        self._age[chosen] = 0
+        self._remembered[chosen] = now[chosen]
         return self.tiles[chosen]
 
 
@@ -61,4 +65,6 @@ def _thumbnail(picture: Pyramid) -> tuple[Int16[np.ndarray, "y x"], float]:
 def _part(image: np.ndarray, tile: View, scale: float) -> np.ndarray:
     """The tile's part of the thumbnail, one pixel at least."""
     left, top = (max(int(start * scale), 0) for start in tile[:2])
-    return image[top : max(int((tile[1] + tile[2]) * scale), top + 1), left : max(int((tile[0] + tile[2]) * scale), left + 1)]
+    return image[
+        top : max(int((tile[1] + tile[2]) * scale), top + 1), left : max(int((tile[0] + tile[2]) * scale), left + 1)
+    ]

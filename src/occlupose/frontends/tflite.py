@@ -24,7 +24,8 @@ class Network:
     """
 
     def __init__(self, weights: Path, *, threads: int = 2, divisor: float = 1.0, offset: float = 0.0) -> None:
-        self._divisor, self._offset = divisor, offset
+        self._divisor = divisor
+        self._offset = offset
         with _quiet():
             self._interpreter = Interpreter(model_path=str(weights), num_threads=threads)
             self._interpreter.allocate_tensors()
@@ -41,7 +42,9 @@ class Network:
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs[:2]]
 
     def _fill(self, pixels: Num[np.ndarray, "height width 3"]) -> None:
-        """Writes the network's input in place: a fresh array of this size costs more than all the arithmetic. No view may outlive this."""
+        """Writes the network's input in place: a fresh array of this size costs more than all the arithmetic. No view
+        may outlive this.
+        """
         values = self._interpreter.tensor(self._input)()[0]
         np.divide(pixels, self._divisor, out=values, dtype=np.float32, casting="unsafe")
         values += np.float32(self._offset)

@@ -56,9 +56,10 @@ def joined(first: Estimate, second: Estimate) -> Estimate:
 class TopDown(ABC):
     """Keeps one region per person from frame to frame and asks the detector for new people now and then.
 
-    The first frame is searched as a whole, in tiles, and round everyone found. After that the whole picture is searched every
-    `detect_every` frames, and every `look_every` frames one small view: round somebody lost, or else a tile and round somebody seen
-    in turn. Where a person vanishes, or two become one, is looked at at once. (The schedule is ours.)
+    The first frame is searched as a whole, in tiles, and round everyone found. After that the whole picture is searched
+    every `detect_every` frames, and every `look_every` frames one small view: round somebody lost, or else a tile and
+    round somebody seen in turn. Where a person vanishes, or two become one, is looked at at once. (The schedule is
+    ours.)
 
     Arguments:
         detector: finds regions.
@@ -71,11 +72,19 @@ class TopDown(ABC):
     skeleton: Skeleton
 
     def __init__(
-        self, detector: Detector, *, detect_every: int = 10, look_every: int = 2, max_people: int | None = None, tiled: bool = True
+        self,
+        detector: Detector,
+        *,
+        detect_every: int = 10,
+        look_every: int = 2,
+        max_people: int | None = None,
+        tiled: bool = True,
     ) -> None:
         self.detector = detector
-        self.detect_every, self.look_every = detect_every, look_every
-        self.max_people, self.tiled = max_people, tiled
+        self.detect_every = detect_every
+        self.look_every = look_every
+        self.max_people = max_people
+        self.tiled = tiled
         self.reset()
 
     @property
@@ -92,7 +101,8 @@ class TopDown(ABC):
         self._frame = 0
         self._turn = 0
         self._size = (0, 0)
-        self._tracked, self._age = np.zeros((0, 4)), np.zeros(0, int)
+        self._tracked = np.zeros((0, 4))
+        self._age = np.zeros(0, int)
         self._lost = np.zeros((0, 4))
 
     def __call__(self, frame: Frame) -> People:
@@ -121,9 +131,12 @@ class TopDown(ABC):
         return people(seen, self._size)
 
     def _look(self, picture: Pyramid, seen: Estimate) -> Regions:
-        """Regions found in the one small view that is due: round somebody lost, a tile, round somebody seen, a tile, and so on."""
+        """Regions found in the one small view that is due: round somebody lost, a tile, round somebody seen, a tile,
+        and so on.
+        """
         if len(self._lost):
-            due, self._lost = self._lost[:1], self._lost[1:]
+            due = self._lost[:1]
+            self._lost = self._lost[1:]
             return self._beside(picture, seen, due)
         self._turn += 1
         if self._turn % 2 and len(seen.regions):
@@ -134,10 +147,14 @@ class TopDown(ABC):
     def _beside(self, picture: Pyramid, seen: Estimate, regions: Regions) -> Regions:
         """People found round these regions when those who are seen for sure are painted over."""
         limbs = np.array([self.skeleton.index(*limb) for limb in self.skeleton.limbs])
-        return self.detector(picture, [around(region) for region in regions], hide=seen.xy[seen.presence > SURE][:, limbs])
+        return self.detector(
+            picture, [around(region) for region in regions], hide=seen.xy[seen.presence > SURE][:, limbs]
+        )
 
     def _add(self, picture: Pyramid, seen: Estimate, found: Regions) -> Estimate:
-        """Also the people in these regions, where they are new. A detector's region is rough, so the network looks twice and must agree."""
+        """Also the people in these regions, where they are new. A detector's region is rough, so the network looks
+        twice and must agree.
+        """
         new = found[similarity(found[:, None], seen.regions).max(1, initial=0) < KNOWN]
         if not len(new):
             return seen
@@ -148,7 +165,9 @@ class TopDown(ABC):
         return both.take(self._distinct(both))
 
     def _distinct(self, estimate: Estimate) -> list[int]:
-        """Rows that show a person, each person once: who has been followed for long before others, and the surest first."""
+        """Rows that show a person, each person once: who has been followed for long before others, and the surest
+        first.
+        """
         quality = estimate.presence * estimate.score.mean(1) + (estimate.age >= SETTLED)
         part = _part(estimate, quality) & (estimate.age < SETTLED)
         bodies = np.flatnonzero((estimate.presence > PRESENT) & ~part)
@@ -156,7 +175,8 @@ class TopDown(ABC):
         return [int(row) for row in bodies[kept][: self.max_people]]
 
     def _alike(self, estimate: Estimate) -> Float[np.ndarray, "person person"]:
-        """Object keypoint similarity between poses (COCO), of the whole bodies or of the heads: no two people have their head in one place.
+        """Object keypoint similarity between poses (COCO), of the whole bodies or of the heads: no two people have
+        their head in one place.
 
         The squared radius of the larger region stands for the area.
         """
@@ -171,12 +191,15 @@ class TopDown(ABC):
         """Where to look in the next frame, and where to look again for those who are gone: three times each."""
         lost = np.concatenate([self._lost, np.tile(gone, (3, 1))])
         self._lost = lost[similarity(lost[:, None], seen.regions).max(1, initial=0) < KNOWN][-12:]
-        self._tracked, self._age = seen.regions, seen.age
+        self._tracked = seen.regions
+        self._age = seen.age
         self._frame += 1
 
 
 def people(seen: Estimate, size: tuple[int, int]) -> People:
-    """As given out: joints beyond the edge of an image of this size are believed less, a tenth of the radius costing a factor exp(-1/2)."""
+    """As given out: joints beyond the edge of an image of this size are believed less, a tenth of the radius costing a
+    factor exp(-1/2).
+    """
     beyond = np.maximum(np.maximum(-0.5 - seen.xy, seen.xy - np.array(size) + 0.5), 0)
     share = np.linalg.norm(beyond, axis=-1) / np.maximum(radius(seen.regions), 1)[:, None]
     score = seen.score * np.exp(-((share / 0.1) ** 2) / 2)
@@ -190,8 +213,11 @@ def _boxes(estimate: Estimate) -> Float[np.ndarray, "person 4"]:
 
 
 def _part(estimate: Estimate, quality: Float[np.ndarray, " person"]) -> Bool[np.ndarray, " person"]:
-    """Which poses are a limb taken for a body: most of the box inside that of a larger person, and hardly better than that one. Ours."""
-    low, high = estimate.xy.min(1), estimate.xy.max(1)
+    """Which poses are a limb taken for a body: most of the box inside that of a larger person, and hardly better than
+    that one. Ours.
+    """
+    low = estimate.xy.min(1)
+    high = estimate.xy.max(1)
     shared = np.maximum(np.minimum(high[:, None], high) - np.maximum(low[:, None], low), 0).prod(-1)
     inside = shared > 0.6 * (high - low).prod(-1)[:, None]
     size = radius(estimate.regions)

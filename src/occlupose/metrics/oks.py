@@ -1,17 +1,19 @@
 """Average precision of 2D poses by object keypoint similarity, whole and by occlusion.
 
-The precision itself is computed by faster-coco-eval, an implementation of COCO's evaluator; what goes into it is prepared here, so that the
-figures are those of COCO's own evaluator (COCO, OCHuman, our own people) and of CrowdPose's.
+The precision itself is computed by faster-coco-eval, an implementation of COCO's evaluator; what goes into it is
+prepared here, so that the figures are those of COCO's own evaluator (COCO, OCHuman, our own people) and of CrowdPose's.
 
-How people are scored (COCO's keypoint challenge; CrowdPose as Li et al., CVPR 2019): a prediction's similarity to a person is the mean
-over the person's annotated joints of exp(-d^2 / (2 area (2 sigma)^2)); CrowdPose, whose people have no area, takes 0.53 of the box's.
-Predictions find people in the order of their score, at ten thresholds from 0.50 to 0.95. People without annotated joints, and crowds, are
-ignored: what is found within their box, enlarged by one of its sides all around, is neither right nor wrong.
+How people are scored (COCO's keypoint challenge; CrowdPose as Li et al., CVPR 2019): a prediction's similarity to a
+person is the mean over the person's annotated joints of exp(-d^2 / (2 area (2 sigma)^2)); CrowdPose, whose people have
+no area, takes 0.53 of the box's. Predictions find people in the order of their score, at ten thresholds from 0.50 to
+0.95. People without annotated joints, and crowds, are ignored: what is found within their box, enlarged by one of its
+sides all around, is neither right nor wrong.
 
-Strata of occlusion are the same evaluation of less truth: joints of other states count as not annotated, people of other strata as people
-without annotated joints. So everybody whom a stratum leaves out takes up one prediction that lies in the enlarged box, by COCO's own rule,
-however exact it is. Two things follow. In a dense crowd a bad prediction of one person may go unpunished beside somebody who is left out.
-And wrong predictions weigh more where fewer people are to be found: precision compares methods within a stratum, not strata; recall both.
+Strata of occlusion are the same evaluation of less truth: joints of other states count as not annotated, people of
+other strata as people without annotated joints. So everybody whom a stratum leaves out takes up one prediction that
+lies in the enlarged box, by COCO's own rule, however exact it is. Two things follow. In a dense crowd a bad prediction
+of one person may go unpunished beside somebody who is left out. And wrong predictions weigh more where fewer people are
+to be found: precision compares methods within a stratum, not strata; recall both.
 """
 
 from collections import defaultdict
@@ -44,7 +46,12 @@ MOST = 20
 CROWDS = {"AP-E": (-np.inf, 0.2), "AP-M": (0.2, 0.8), "AP-H": (0.8, np.inf)}
 """Pictures by CrowdPose's crowd index: easy below 0.2, hard from 0.8."""
 
-HIDDEN = {"0 joints hidden": (0, 0), "1-2 joints hidden": (1, 2), "3-5 joints hidden": (3, 5), "6 or more joints hidden": (6, 1000)}
+HIDDEN = {
+    "0 joints hidden": (0, 0),
+    "1-2 joints hidden": (1, 2),
+    "3-5 joints hidden": (3, 5),
+    "6 or more joints hidden": (6, 1000),
+}
 """People by the number of their hidden joints. Ours."""
 
 _COCO = ("AP", "AP50", "AP75", "AP-M", "AP-L", "AR", "AR50", "AR75", "AR-M", "AR-L")
@@ -59,7 +66,8 @@ class Protocol:
 
     Attributes:
         dataset: one of `datasets.coco.DATASETS`.
-        boxes: "ground truth", or "detected" by somebody. Figures of the two say different things, and are never in one table unnamed.
+        boxes: "ground truth", or "detected" by somebody. Figures of the two say different things, and are never in one
+            table unnamed.
     """
 
     dataset: str
@@ -90,7 +98,8 @@ class Result:
         xy: joints, px, all of them finite.
         score: of each joint, 0..1.
         box: score of the box that the person was looked for in; 1 for a true box.
-        area: of the region that was cut out, px^2, by which `finished` compares people; None takes the extent of the joints.
+        area: of the region that was cut out, px^2, by which `finished` compares people; None takes the extent of the
+            joints.
     """
 
     image: int
@@ -157,7 +166,8 @@ def suppressed(
     *,
     most: float = SAME,
 ) -> Int[np.ndarray, "kept"]:
-    """Who is left of one picture's predictions when those are taken out that a better one is too similar to; the best first.
+    """Who is left of one picture's predictions when those are taken out that a better one is too similar to; the best
+    first.
 
     Arguments:
         most: similarity up to which two are different people.
@@ -165,7 +175,8 @@ def suppressed(
     order = np.argsort(-score, kind="stable")
     kept = []
     while len(order):
-        best, order = order[0], order[1:]
+        best = order[0]
+        order = order[1:]
         kept.append(best)
         order = order[similarities(xy[best], float(area[best]), xy[order], area[order], sigmas) <= most]
     return np.array(kept, int)
@@ -187,13 +198,23 @@ def finished(results: Sequence[Result], truth: Truth, *, most: float = SAME) -> 
         by_image[result.image].append(result)
     entries = []
     for image, people in by_image.items():
-        xy, score = np.stack([result.xy for result in people]), np.array([result.person for result in people])
+        xy = np.stack([result.xy for result in people])
+        score = np.array([result.person for result in people])
         extent = np.prod(xy.max(1) - xy.min(1), axis=-1)
-        area = np.array([size if result.area is None else result.area for result, size in zip(people, extent, strict=True)], float)
+        area = np.array(
+            [size if result.area is None else result.area for result, size in zip(people, extent, strict=True)], float
+        )
         for number in suppressed(xy, score, area, sigmas, most=most).tolist():
             joints = np.concatenate([xy[number], people[number].score[:, None]], -1, dtype=float)
             keypoints = joints.ravel().tolist()
-            entries.append({"image_id": image, "category_id": truth.category, "keypoints": keypoints, "score": float(score[number])})
+            entries.append(
+                {
+                    "image_id": image,
+                    "category_id": truth.category,
+                    "keypoints": keypoints,
+                    "score": float(score[number]),
+                }
+            )
     return entries
 
 
@@ -205,7 +226,9 @@ def with_joints(truth: Truth, counted: Bool[np.ndarray, "person joint"]) -> Trut
     state = np.where(counted, truth.state, ABSENT)
     labelled = (state != ABSENT).sum(-1)
     box = _boxes(truth)  # while all joints are there to be boxed
-    return replace(truth, box=box, area=_areas(truth, box), state=state, labelled=np.where(truth.labelled > 0, labelled, 0))
+    return replace(
+        truth, box=box, area=_areas(truth, box), state=state, labelled=np.where(truth.labelled > 0, labelled, 0)
+    )
 
 
 def with_people(truth: Truth, counted: Bool[np.ndarray, "person"]) -> Truth:
@@ -214,7 +237,9 @@ def with_people(truth: Truth, counted: Bool[np.ndarray, "person"]) -> Truth:
 
 
 def strata(truth: Truth) -> dict[str, Truth]:
-    """The truth by occlusion: all of it, joints by their state, arms and legs apart, and people by the number of their hidden joints."""
+    """The truth by occlusion: all of it, joints by their state, arms and legs apart, and people by the number of their
+    hidden joints.
+    """
     state = truth.state
     limb = np.isin(truth.skeleton.joints, LIMB_JOINTS)
     hidden = (state == OCCLUDED).sum(-1)
@@ -231,19 +256,22 @@ def strata(truth: Truth) -> dict[str, Truth]:
 # ------------------------------------------------------------------------------------- evaluation
 
 
-def evaluate(truth: Truth, results: Sequence[Result | Mapping[str, Any]], by: Protocol, *, stratum: str = "all") -> Scores:
+def evaluate(
+    truth: Truth, results: Sequence[Result | Mapping[str, Any]], by: Protocol, *, stratum: str = "all"
+) -> Scores:
     """Average precision and recall of predictions.
 
     Arguments:
-        truth: everybody, from `datasets.coco.truth` or one of `strata`. Pictures of it without predictions count: their people are missed.
-        results: predictions as they were made, which are `finished` first; or entries of COCO's results format (image_id, category_id,
-            keypoints, score), which are taken as they are.
+        truth: everybody, from `datasets.coco.truth` or one of `strata`. Pictures of it without predictions count: their
+            people are missed.
+        results: predictions as they were made, which are `finished` first; or entries of COCO's results format
+            (image_id, category_id, keypoints, score), which are taken as they are.
         by: the protocol.
         stratum: what the scores are called.
 
     Raises:
-        OccluposeError: the protocol is another dataset's; the skeleton has no sigmas; a prediction of a picture that the truth does not
-            have, of another number of joints, or that is not finite.
+        OccluposeError: the protocol is another dataset's; the skeleton has no sigmas; a prediction of a picture that
+            the truth does not have, of another number of joints, or that is not finite.
     """
     if by.dataset != truth.dataset:
         raise OccluposeError(f"{truth.path}: is {truth.dataset}, and is not scored by the protocol of {by.dataset}")
@@ -251,9 +279,13 @@ def evaluate(truth: Truth, results: Sequence[Result | Mapping[str, Any]], by: Pr
     if raw and len(raw) < len(results):
         raise OccluposeError(f"{truth.path}: predictions to be scored are partly finished; give one kind")
     if by.crowds and truth.skeleton != CROWDPOSE14:
-        raise OccluposeError(f"{truth.path}: joints are those of {truth.skeleton.name}; CrowdPose's protocol scores {CROWDPOSE14.name}")
+        raise OccluposeError(
+            f"{truth.path}: joints are those of {truth.skeleton.name}; CrowdPose's protocol scores {CROWDPOSE14.name}"
+        )
     _check(truth, raw)
-    entries = _entries(truth, finished(raw, truth) if raw else [each for each in results if not isinstance(each, Result)], by)
+    entries = _entries(
+        truth, finished(raw, truth) if raw else [each for each in results if not isinstance(each, Result)], by
+    )
     pictures = _pictures(truth)
     people = _people(truth, by)
     stats = _stats(truth, pictures, people, entries, by)
@@ -261,7 +293,9 @@ def evaluate(truth: Truth, results: Sequence[Result | Mapping[str, Any]], by: Pr
     if by.crowds:
         values = {name: values[name] for name in _CROWDPOSE}
         for name, (low, high) in CROWDS.items():
-            chosen = {image.id for image in truth.images.values() if image.crowd is not None and low <= image.crowd < high}
+            chosen = {
+                image.id for image in truth.images.values() if image.crowd is not None and low <= image.crowd < high
+            }
             values[name] = _stats(truth, pictures, people, entries, by, chosen)[0]
     scored = int(((truth.labelled > 0) & ~truth.crowd).sum())
     return Scores(by, stratum, values, scored, len(entries))
@@ -282,7 +316,9 @@ def evaluate_strata(truth: Truth, results: Sequence[Result | Mapping[str, Any]],
 
 def _sigmas(truth: Truth) -> Float[np.ndarray, "joint"]:
     if truth.skeleton.sigmas is None:
-        raise OccluposeError(f"{truth.path}: {truth.skeleton.name} has no sigmas to score joints by; coco17 and crowdpose14 have them")
+        raise OccluposeError(
+            f"{truth.path}: {truth.skeleton.name} has no sigmas to score joints by; coco17 and crowdpose14 have them"
+        )
     return np.array(truth.skeleton.sigmas)
 
 
@@ -291,9 +327,14 @@ def _check(truth: Truth, results: Sequence[Result]) -> None:
     for result in results:
         if result.xy.shape != (len(truth.skeleton), 2) or result.score.shape != result.xy.shape[:1]:
             shapes = f"joints {result.xy.shape} and scores {result.score.shape}"
-            raise OccluposeError(f"{truth.path}: a prediction has {shapes}; give {len(truth.skeleton)} joints and a score of each")
+            raise OccluposeError(
+                f"{truth.path}: a prediction has {shapes}; give {len(truth.skeleton)} joints and a score of each"
+            )
         if not (np.isfinite(result.xy).all() and np.isfinite(result.score).all() and np.isfinite(result.box)):
-            raise OccluposeError(f"{truth.path}: a prediction of image {result.image} is not finite; give every joint a place and a score")
+            raise OccluposeError(
+                f"{truth.path}: a prediction of image {result.image} is not finite; give every joint a place and a"
+                " score"
+            )
 
 
 def _pictures(truth: Truth) -> list[dict[str, Any]]:
@@ -303,8 +344,8 @@ def _pictures(truth: Truth) -> list[dict[str, Any]]:
 def _people(truth: Truth, by: Protocol) -> list[dict[str, Any]]:
     """Everybody as evaluators want them.
 
-    Numbers begin at 1, as the evaluator takes a match with 0 for none. An area that is not known is BODY of the box's; a box that is not
-    known is that of the joints.
+    Numbers begin at 1, as the evaluator takes a match with 0 for none. An area that is not known is BODY of the box's;
+    a box that is not known is that of the joints.
     """
     box = _boxes(truth)
     area = _areas(truth, box) if not by.crowds else box[:, 2] * box[:, 3] * BODY
@@ -312,13 +353,17 @@ def _people(truth: Truth, by: Protocol) -> list[dict[str, Any]]:
     columns = (truth.image, box, area, truth.crowd.astype(int), truth.labelled, joints)
     names = ("image_id", "bbox", "area", "iscrowd", "num_keypoints", "keypoints")
     rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [{"id": number, "category_id": truth.category} | dict(zip(names, row, strict=True)) for number, row in enumerate(rows, 1)]
+    return [
+        {"id": number, "category_id": truth.category} | dict(zip(names, row, strict=True))
+        for number, row in enumerate(rows, 1)
+    ]
 
 
 def _boxes(truth: Truth) -> Float[np.ndarray, "person 4"]:
     """Left, top, width, height; round the joints where nobody gives a box, 0 where there are no joints either."""
     there = (truth.state != ABSENT)[..., None]
-    low, high = np.where(there, truth.xy, np.inf).min(1), np.where(there, truth.xy, -np.inf).max(1)
+    low = np.where(there, truth.xy, np.inf).min(1)
+    high = np.where(there, truth.xy, -np.inf).max(1)
     around = np.where(there.any(1), np.concatenate([low, high - low], -1), 0)
     return np.where(np.isnan(truth.box), around, truth.box)
 
@@ -334,19 +379,28 @@ def _entries(truth: Truth, results: Sequence[Mapping[str, Any]], by: Protocol) -
     for number, result in enumerate(results):
         where = f"{truth.path}: prediction {number}"
         try:
-            image, category, score = result["image_id"], result["category_id"], float(result["score"])
+            image = result["image_id"]
+            category = result["category_id"]
+            score = float(result["score"])
             keypoints = np.array(result["keypoints"], float)
         except (KeyError, TypeError, ValueError) as error:
             wrong = f"has no {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
             raise OccluposeError(f"{where} {wrong}; it has image_id, category_id, keypoints and score") from error
         if image not in truth.images:
-            raise OccluposeError(f"{where} has image {image!r}, which the annotations do not have; give predictions of their pictures")
+            raise OccluposeError(
+                f"{where} has image {image!r}, which the annotations do not have; give predictions of their pictures"
+            )
         if keypoints.shape != (3 * len(truth.skeleton),):
-            raise OccluposeError(f"{where} has keypoints of shape {keypoints.shape}; it has x, y and score of {len(truth.skeleton)} joints")
+            raise OccluposeError(
+                f"{where} has keypoints of shape {keypoints.shape}; it has x, y and score of {len(truth.skeleton)}"
+                " joints"
+            )
         if not (np.isfinite(keypoints).all() and np.isfinite(score)):
             raise OccluposeError(f"{where} is not finite; give every joint a place and a score")
         if category == truth.category and not (by.crowds and (keypoints[2::3] <= 0).all()):
-            entries.append({"image_id": image, "category_id": category, "keypoints": keypoints.tolist(), "score": score})
+            entries.append(
+                {"image_id": image, "category_id": category, "keypoints": keypoints.tolist(), "score": score}
+            )
             if "bbox" in result:
                 entries[-1]["bbox"] = list(result["bbox"])
     if not all("bbox" in entry for entry in entries):  # the evaluator takes areas from the boxes of all or of nobody
@@ -373,7 +427,12 @@ def _stats(
     content = {"images": inside[0], "annotations": inside[1], "categories": [{"id": truth.category, "name": "person"}]}
     whole = COCO(content, print_function=_quiet)
     evaluator = COCOeval_faster(
-        whole, whole.loadRes(inside[2]), "keypoints", print_function=_quiet, kpt_oks_sigmas=_sigmas(truth).tolist(), use_area=not by.crowds
+        whole,
+        whole.loadRes(inside[2]),
+        "keypoints",
+        print_function=_quiet,
+        kpt_oks_sigmas=_sigmas(truth).tolist(),
+        use_area=not by.crowds,
     )
     evaluator.params.catIds = [truth.category]
     evaluator.params.maxDets = [MOST]

@@ -1,8 +1,8 @@
 """Checkpoints of other projects as weights of our estimators.
 
-Read are files that the user has: of MMPose 0.x and 1.x, of the authors of Simple Baselines, HRNet and ViTPose, and, for the backbone alone,
-of MMPretrain, torchvision, timm and MAE. Our networks have their names wherever these agree, so little is renamed; what is left aside is
-named in the result, and what does not fit is refused.
+Read are files that the user has: of MMPose 0.x and 1.x, of the authors of Simple Baselines, HRNet and ViTPose, and, for
+the backbone alone, of MMPretrain, torchvision, timm and MAE. Our networks have their names wherever these agree, so
+little is renamed; what is left aside is named in the result, and what does not fit is refused.
 """
 
 import pickle
@@ -26,8 +26,8 @@ from occlupose.networks.estimators import ESTIMATORS, build
 from occlupose.networks.vitpose import ViTPose
 
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
-"""Where a file keeps its weights, the first of them that is there. Averaged ones (EMA) come before others as in timm; MMPose's are already
-under `state_dict`, and what it keeps as `ema_state_dict` are the weights without averaging."""
+"""Where a file keeps its weights, the first of them that is there. Averaged ones (EMA) come before others as in timm;
+MMPose's are already under `state_dict`, and what it keeps as `ema_state_dict` are the weights without averaging."""
 
 _ARRAY: Any = np.zeros(1).__reduce__()[0]
 _SCALAR: Any = np.float64(0).__reduce__()[0]
@@ -91,14 +91,18 @@ _DIALECTS = (
     ),
     _Dialect("ViTPose", r"last_norm\.weight", ((r"^last_norm\.", "norm."),), r"cls_token$"),
     _Dialect(
-        "timm or MAE", r"blocks\.0\.attn\.qkv\.weight", aside=r"cls_token$|mask_token$|head\.|head_drop\.|fc_norm\.|pre_logits\.|decoder_"
+        "timm or MAE",
+        r"blocks\.0\.attn\.qkv\.weight",
+        aside=r"cls_token$|mask_token$|head\.|head_drop\.|fc_norm\.|pre_logits\.|decoder_",
     ),
     _Dialect("timm", r"stage2\.0\.branches\.", aside=r"incre_modules\.|downsamp_modules\.|final_layer\.|classifier\."),
     _Dialect("torchvision or timm", r"layer1\.0\.conv1\.weight", aside=r"fc\."),
 )
 
 _SPARE = r"backbone\.stage4\.\d+\.fuse_layers\.[123]\."
-"""Ways to the coarser branches, which the checkpoints of ImageNet have and a pose head on the finest one does not need."""
+"""Ways to the coarser branches, which the checkpoints of ImageNet have and a pose head on the finest one does not
+need.
+"""
 
 _CURE = "give a .pth, .pt or .safetensors file of MMPose, ViTPose, timm or MAE"
 
@@ -106,8 +110,9 @@ _CURE = "give a .pth, .pt or .safetensors file of MMPose, ViTPose, timm or MAE"
 def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> Translated:
     """A checkpoint of another project as weights of one of our estimators.
 
-    A transformer's embeddings of positions are interpolated between cells (bicubic) where the file's grid is another than the crop's. That
-    of a class token is added to all of them, as ViTPose does with its own and with MAE's, and left aside where MMPretrain does so.
+    A transformer's embeddings of positions are interpolated between cells (bicubic) where the file's grid is another
+    than the crop's. That of a class token is added to all of them, as ViTPose does with its own and with MAE's, and
+    left aside where MMPretrain does so.
 
     Arguments:
         path: .pth, .pt or .safetensors.
@@ -115,14 +120,19 @@ def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> 
         crop: width and height of the pictures, px; for ViTPose.
 
     Raises:
-        OccluposeError: not readable, or not of this model: names the first part that does not fit, and the model that would.
+        OccluposeError: not readable, or not of this model: names the first part that does not fit, and the model that
+            would.
     """
     found = read(path)
     entries, origin, aside = _ours(found, path)
-    last = next((theirs for ours, theirs in entries.items() if ours in ("head.final_layer.weight", "head.coarse.weight")), None)
+    last = next(
+        (theirs for ours, theirs in entries.items() if ours in ("head.final_layer.weight", "head.coarse.weight")), None
+    )
     maps = found[last].shape[0] if last and found[last].ndim else 0
     if misfit := _misfit(entries, found, model, maps, crop):
-        fitting = [f"--model {name}" for name in ESTIMATORS if name != model and not _misfit(entries, found, name, maps, crop)]
+        fitting = [
+            f"--model {name}" for name in ESTIMATORS if name != model and not _misfit(entries, found, name, maps, crop)
+        ]
         kind = " with the classic head" if model.startswith("vitpose") else ""
         cure = f"give {' or '.join(fitting)}, which it fits" if fitting else f"give a checkpoint of {model}{kind}"
         raise OccluposeError(f"{path}: {misfit}; {cure}")
@@ -130,16 +140,22 @@ def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> 
     tensors = {ours: found[theirs] for ours, theirs in entries.items() if ours in expected}
     notes: list[str] = []
     if grid is not None:
-        tensors["backbone.pos_embed"], notes = _positions(tensors["backbone.pos_embed"], grid, drop=origin.startswith("MM"))
+        tensors["backbone.pos_embed"], notes = _positions(
+            tensors["backbone.pos_embed"], grid, drop=origin.startswith("MM")
+        )
     if aside:
-        notes.append(f"left aside: {', '.join(sorted({name.removeprefix('backbone.').split('.')[0] for name in aside}))}")
+        notes.append(
+            f"left aside: {', '.join(sorted({name.removeprefix('backbone.').split('.')[0] for name in aside}))}"
+        )
     if len(tensors) < len(entries):
         notes.append("left aside: what the last exchange tells the coarser branches")
     if model == "vitpose_s" and origin == "timm or MAE":
         notes.append(
-            "attention has 12 heads here, as in ViTPose's own small MAE; timm's small transformers have 6, and would not work well"
+            "attention has 12 heads here, as in ViTPose's own small MAE; timm's small transformers have 6, and would"
+            " not work well"
         )
-    counts = {name: torch.tensor(0) for name in expected if name.endswith("num_batches_tracked")}  # old files do not have them
+    # old files do not have them
+    counts = {name: torch.tensor(0) for name in expected if name.endswith("num_batches_tracked")}
     full = {name: value.float() if value.is_floating_point() else value for name, value in (counts | tensors).items()}
     return Translated({name: full[name] for name in expected if name in full}, bool(maps), maps, origin, tuple(notes))
 
@@ -164,18 +180,35 @@ def read(path: Path) -> dict[str, Tensor]:
         if code is None:
             raise OccluposeError(f"{path}: not readable as a checkpoint; {_CURE}") from error
         cure = "if you trust it, load it where it comes from and save its state_dict alone"
-        raise OccluposeError(f"{path}: holds {code[1]}, which only code could make, and no code is run here; {cure}") from error
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError) as error:
+        raise OccluposeError(
+            f"{path}: holds {code[1]}, which only code could make, and no code is run here; {cure}"
+        ) from error
+    except (
+        SafetensorError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise OccluposeError(f"{path}: not readable as a checkpoint; {_CURE}") from error
     if isinstance(content, dict) and {"network", "average", "optimiser"} <= content.keys():
-        raise OccluposeError(f"{path}: where our own training stands; --resume goes on with it, and writes a .safetensors file at its end")
+        raise OccluposeError(
+            f"{path}: where our own training stands; --resume goes on with it, and writes a .safetensors file at"
+            " its end"
+        )
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
             break
     named = content.items() if isinstance(content, dict) else ()
-    tensors = {re.sub(r"^(module\.|_orig_mod\.)+", "", str(name)): value for name, value in named if isinstance(value, Tensor)}
-    kept = {name: value for name, value in tensors.items() if not name.startswith("ema_")}  # as MMCV keeps weights without averaging
+    tensors = {
+        re.sub(r"^(module\.|_orig_mod\.)+", "", str(name)): value for name, value in named if isinstance(value, Tensor)
+    }
+    # as MMCV keeps weights without averaging
+    kept = {name: value for name, value in tensors.items() if not name.startswith("ema_")}
     if not kept:
         raise OccluposeError(f"{path}: there are no weights in it; {_CURE}")
     return kept
@@ -187,11 +220,16 @@ def _ours(found: dict[str, Tensor], path: Path) -> tuple[dict[str, str], str, li
     bodies = {name.removeprefix("backbone."): name for name in found if not prefixed or name.startswith("backbone.")}
     dialect = next((each for each in _DIALECTS if any(re.match(each.sign, name) for name in bodies)), None)
     if dialect is None:
-        raise OccluposeError(f"{path}: {next(iter(found))} and the others are names of no network that is known here; {_CURE}")
+        raise OccluposeError(
+            f"{path}: {next(iter(found))} and the others are names of no network that is known here; {_CURE}"
+        )
     heads = {}
     aside = []
     for name in found:
-        part = re.match(r"(?:keypoint_head|head)\.(.*)" if prefixed else r"((?:deconv_layers\.|final_layer\.(?:weight|bias)).*)", name)
+        part = re.match(
+            r"(?:keypoint_head|head)\.(.*)" if prefixed else r"((?:deconv_layers\.|final_layer\.(?:weight|bias)).*)",
+            name,
+        )
         if part and not re.match(r"fc\.|layers\.", part[1]):
             heads[f"head.{part[1]}"] = name
         elif prefixed and re.match(r"head\.|neck\.|data_preprocessor\.", name):
@@ -223,15 +261,25 @@ def _ours(found: dict[str, Tensor], path: Path) -> tuple[dict[str, str], str, li
 
 
 @cache
-def _expected(model: str, joints: int, crop: tuple[int, int]) -> tuple[dict[str, tuple[int, ...]], tuple[int, int] | None]:
-    """Shapes of an estimator's state dict, or of its backbone's where there are no joints, and rows and columns of a ViTPose's patches."""
+def _expected(
+    model: str, joints: int, crop: tuple[int, int]
+) -> tuple[dict[str, tuple[int, ...]], tuple[int, int] | None]:
+    """Shapes of an estimator's state dict, or of its backbone's where there are no joints, and rows and columns of a
+    ViTPose's patches.
+    """
     with torch.device("meta"):
         network = build(model, joints or 1, crop=crop)
-    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items() if joints or name.startswith("backbone.")}
+    shapes = {
+        name: tuple(value.shape)
+        for name, value in network.state_dict().items()
+        if joints or name.startswith("backbone.")
+    }
     return shapes, network.backbone.grid if isinstance(network, ViTPose) else None
 
 
-def _misfit(entries: dict[str, str], found: dict[str, Tensor], model: str, joints: int, crop: tuple[int, int]) -> str | None:
+def _misfit(
+    entries: dict[str, str], found: dict[str, Tensor], model: str, joints: int, crop: tuple[int, int]
+) -> str | None:
     """The first part of a checkpoint that is not the model's, in words."""
     expected, grid = _expected(model, joints, crop)
     for ours, theirs in entries.items():

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class Discriminator(nn.Module):
     """How real a sequence of 3D poses looks: three 1D convolutions over time and a linear layer (paper section 3.2).
 
-    Kernel 5 and stride 2 are those of the authors' later code (the public `sul`); the mean over what is left of time, so that sequences may
-    have any length, and the widths are ours.
+    Kernel 5 and stride 2 are those of the authors' later code (the public `sul`); the mean over what is left of time,
+    so that sequences may have any length, and the widths are ours.
 
     Arguments:
         joints: of a pose.
@@ -21,7 +21,11 @@ class Discriminator(nn.Module):
         super().__init__()
         channels = (3 * joints, width, width, width)
         self.layers = nn.Sequential(
-            *(layer for inputs, outputs in pairwise(channels) for layer in (nn.Conv1d(inputs, outputs, 5, 2, 2), nn.LeakyReLU(0.2)))
+            *(
+                layer
+                for inputs, outputs in pairwise(channels)
+                for layer in (nn.Conv1d(inputs, outputs, 5, 2, 2), nn.LeakyReLU(0.2))
+            )
         )
         self.linear = nn.Linear(width, 1)
 

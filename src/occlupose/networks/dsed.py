@@ -1,9 +1,10 @@
-"""Deeply Supervised Encoder Distillation (HUPOR, arXiv 2208.00090): a network that says where what is hidden is, from what is seen.
+"""Deeply Supervised Encoder Distillation (HUPOR, arXiv 2208.00090): a network that says where what is hidden is, from
+what is seen.
 
-A teacher is shown the maps of hidden joints, and a decoder learns to give them back. A student is shown those of visible joints, and
-learns to have the teacher's features at every level of its encoder, so that the decoder takes them for the teacher's. Afterwards there is
-no teacher: visible maps in, the student's features into the decoder, hidden maps out. Added to the visible ones they are maps of whole
-bodies.
+A teacher is shown the maps of hidden joints, and a decoder learns to give them back. A student is shown those of
+visible joints, and learns to have the teacher's features at every level of its encoder, so that the decoder takes them
+for the teacher's. Afterwards there is no teacher: visible maps in, the student's features into the decoder, hidden maps
+out. Added to the visible ones they are maps of whole bodies.
 
 Widths and what goes from stage to stage are those of the code that its authors published before the paper was final.
 """
@@ -26,7 +27,8 @@ class Taught:
     """What a training step is about.
 
     Attributes:
-        hidden: maps of what is hidden, of every stage, and in it of every level, the finest first; of the teacher's features.
+        hidden: maps of what is hidden, of every stage, and in it of every level, the finest first; of the teacher's
+            features.
         distances: mean squared difference of the teacher's and the student's features, of every stage and level.
     """
 
@@ -35,7 +37,8 @@ class Taught:
 
 
 class Reasoner(nn.Module):
-    """Maps of what is seen in, maps of what is hidden out: a stacked hourglass, and by itself the one that the paper compares with.
+    """Maps of what is seen in, maps of what is hidden out: a stacked hourglass, and by itself the one that the paper
+    compares with.
 
     Arguments:
         channels: of the maps: 57 in HUPOR, 15 heatmaps and 14 fields of 3.
@@ -59,7 +62,8 @@ class Reasoner(nn.Module):
         said = []
         for student, decoder in zip(self.students, self.decoders, strict=True):
             stage: Upsampled = decoder(student(x, told))
-            x, told = stage.onward, stage.told
+            x = stage.onward
+            told = stage.told
             said.append(_maps(stage.heads))
         return said
 
@@ -69,8 +73,8 @@ class DSED(Reasoner):
 
     Arguments:
         channels, stages, size: as `Reasoner`.
-        detach: the teacher does not go towards the student. The paper lets both move (its features are to be "easiest to be extracted from
-            visible cues"); its authors' earlier code does not.
+        detach: the teacher does not go towards the student. The paper lets both move (its features are to be "easiest
+            to be extracted from visible cues"); its authors' earlier code does not.
     """
 
     def __init__(self, channels: int = 57, *, stages: int = 2, size: Size | None = None, detach: bool = False) -> None:
@@ -88,15 +92,18 @@ class DSED(Reasoner):
         """
         x: Tensor | None = visible
         told: Levels | None = None
-        said, distances = [], []
+        said = []
+        distances = []
         for student, teacher, decoder in zip(self.students, self.teachers, self.decoders, strict=True):
             of_teacher = teacher(hidden, told)
             of_student = student(*self._given(x, told))
             distances += [
-                mse_loss(learnt, known.detach() if self.detach else known) for learnt, known in zip(of_student, of_teacher, strict=True)
+                mse_loss(learnt, known.detach() if self.detach else known)
+                for learnt, known in zip(of_student, of_teacher, strict=True)
             ]
             stage: Upsampled = decoder(of_teacher)
-            x, told = stage.onward, stage.told
+            x = stage.onward
+            told = stage.told
             said.append(_maps(stage.heads))
         return Taught(said, torch.stack(distances).unflatten(0, (-1, LEVELS)))
 

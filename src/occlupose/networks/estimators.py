@@ -1,4 +1,6 @@
-"""The 2D estimators by name: normalised pictures of one person in, a tuple of heatmaps out, of which the last is the answer."""
+"""The 2D estimators by name: normalised pictures of one person in, a tuple of heatmaps out, of which the last is the
+answer.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -9,7 +11,12 @@ from torch import Tensor, nn
 
 from occlupose.errors import OccluposeError
 from occlupose.networks.hrnet import hrnet_small, hrnet_w32, hrnet_w48
-from occlupose.networks.simple_baseline import simple_baseline_r50, simple_baseline_r101, simple_baseline_r152, simple_baseline_small
+from occlupose.networks.simple_baseline import (
+    simple_baseline_r50,
+    simple_baseline_r101,
+    simple_baseline_r152,
+    simple_baseline_small,
+)
 from occlupose.networks.srpose import srpose_w32
 from occlupose.networks.vitpose import vitpose_b, vitpose_l, vitpose_s
 
@@ -35,7 +42,8 @@ def build(model: str, joints: int = 17, *, crop: tuple[int, int] = (192, 256)) -
     Arguments:
         model: its name in ESTIMATORS.
         joints: maps that it gives.
-        crop: width and height of its pictures, px. Only ViTPose is made for one size; the sides must be multiples of 32 for the others.
+        crop: width and height of its pictures, px. Only ViTPose is made for one size; the sides must be multiples of 32
+            for the others.
 
     Raises:
         OccluposeError: there is no such model.
@@ -47,7 +55,9 @@ def build(model: str, joints: int = 17, *, crop: tuple[int, int] = (192, 256)) -
 
 
 def normalised(pictures: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:
-    """RGB pictures as estimators take them: less ImageNet's mean, by its deviation, with the channels last in memory."""
+    """RGB pictures as estimators take them: less ImageNet's mean, by its deviation, with the channels last in
+    memory.
+    """
     mean = torch.tensor(MEAN, device=pictures.device) * 255
     deviation = torch.tensor(DEVIATION, device=pictures.device) * 255
     return ((pictures - mean) / deviation).movedim(-1, 1)

@@ -1,9 +1,11 @@
-"""The stacked hourglass (Newell et al. 2016, "Stacked Hourglass Networks for Human Pose Estimation"), which OANet section 3.1 uses.
+"""The stacked hourglass (Newell et al. 2016, "Stacked Hourglass Networks for Human Pose Estimation"), which OANet
+section 3.1 uses.
 
-A picture is shrunk to a quarter. Each hourglass then shrinks the features step by step to see the whole body, and restores them, every
-size passing on its own details; after each stands a map of every joint, which goes into the next one. The paper leaves the widths of the
-stem open; these, a quarter and half of the width and then all of it, are those of the implementations whose size is published. Maps end in
-a sigmoid, as OANet has it, and begin dark; the latter is ours, for a map of zeros is what is mostly right.
+A picture is shrunk to a quarter. Each hourglass then shrinks the features step by step to see the whole body, and
+restores them, every size passing on its own details; after each stands a map of every joint, which goes into the next
+one. The paper leaves the widths of the stem open; these, a quarter and half of the width and then all of it, are those
+of the implementations whose size is published. Maps end in a sigmoid, as OANet has it, and begin dark; the latter is
+ours, for a map of zeros is what is mostly right.
 """
 
 import math
@@ -21,7 +23,9 @@ DARK = 0.01
 
 
 class Residual(nn.Module):
-    """A bottleneck of 1x1, 3x3 and 1x1, normalised before each (He et al. 2016), added to its input. Newell section 3.2."""
+    """A bottleneck of 1x1, 3x3 and 1x1, normalised before each (He et al. 2016), added to its input. Newell section
+    3.2.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -38,7 +42,9 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Features in, features of the same size out, that have seen `depth` times halved ones. Newell section 3.1, figure 3."""
+    """Features in, features of the same size out, that have seen `depth` times halved ones. Newell section 3.1, figure
+    3.
+    """
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
@@ -58,12 +64,16 @@ class Stack(nn.Module):
     def __init__(self, joints: int, width: int, depth: int, *, last: bool) -> None:
         super().__init__()
         self.hourglass = Hourglass(width, depth)
-        self.features = nn.Sequential(Residual(width, width), nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU())
+        self.features = nn.Sequential(
+            Residual(width, width), nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU()
+        )
         self.maps = nn.Conv2d(width, joints, 1)
         nn.init.constant_(self.maps.bias, math.log(DARK / (1 - DARK)))  # type: ignore[arg-type]
         self.onward = None if last else nn.ModuleList([nn.Conv2d(width, width, 1), nn.Conv2d(joints, width, 1)])
 
-    def forward(self, x: Float[Tensor, "batch width y x"]) -> tuple[Float[Tensor, "batch joint y x"], Float[Tensor, "batch width y x"]]:
+    def forward(
+        self, x: Float[Tensor, "batch width y x"]
+    ) -> tuple[Float[Tensor, "batch joint y x"], Float[Tensor, "batch width y x"]]:
         features = self.features(self.hourglass(x))
         maps = self.maps(features).sigmoid()
         if self.onward is None:
@@ -79,13 +89,17 @@ class StackedHourglass(nn.Module):
         joints: maps.
         stacks: hourglasses; the paper has 8, many use 2.
         width: channels; 256 in the paper.
-        depth: halvings in an hourglass; 4 in the paper. The sides of the pictures must be multiples of STRIDE * 2^depth.
+        depth: halvings in an hourglass; 4 in the paper. The sides of the pictures must be multiples of STRIDE *
+            2^depth.
     """
 
     def __init__(self, joints: int, *, stacks: int = 2, width: int = 256, depth: int = 4) -> None:
         super().__init__()
-        self.joints, self.width, self.depth = joints, width, depth
-        quarter, half = width // 4, width // 2
+        self.joints = joints
+        self.width = width
+        self.depth = depth
+        quarter = width // 4
+        half = width // 2
         self.stem = nn.Sequential(
             *(nn.Conv2d(3, quarter, 7, stride=2, padding=3), nn.BatchNorm2d(quarter), nn.ReLU()),
             *(Residual(quarter, half), nn.MaxPool2d(2), Residual(half, width), Residual(width, width)),

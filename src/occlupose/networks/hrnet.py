@@ -1,8 +1,8 @@
 """HRNet (Sun et al. 2019, "Deep High-Resolution Representation Learning for Human Pose Estimation").
 
-A stem shrinks the picture to a quarter. From there on a branch of that resolution goes through the whole network; each of the stages 2, 3
-and 4 adds a branch of half the resolution and twice the channels of the last one, and the branches tell each other what they see again and
-again. The maps are read from the first branch.
+A stem shrinks the picture to a quarter. From there on a branch of that resolution goes through the whole network; each
+of the stages 2, 3 and 4 adds a branch of half the resolution and twice the channels of the last one, and the branches
+tell each other what they see again and again. The maps are read from the first branch.
 
 Names in the state dict are those of the authors' code, which MMPose and timm kept.
 """
@@ -26,7 +26,8 @@ def normed(inputs: int, outputs: int, size: int = 3, stride: int = 1, *, relu: b
 
 
 class Exchange(nn.Module):
-    """Basic blocks on every branch, and then every branch gets the sum of all. Sun section 3, "Repeated multi-scale fusion".
+    """Basic blocks on every branch, and then every branch gets the sum of all. Sun section 3, "Repeated multi-scale
+    fusion".
 
     Finer features come by 3x3 convolutions of stride 2, coarser ones by a 1x1 convolution and repetition of cells.
 
@@ -38,9 +39,12 @@ class Exchange(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], blocks: int, outputs: int) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(width, width) for _ in range(blocks))) for width in widths)
+        self.branches = nn.ModuleList(
+            nn.Sequential(*(BasicBlock(width, width) for _ in range(blocks))) for width in widths
+        )
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(self._way(widths, source, target) for source in range(len(widths))) for target in range(outputs)
+            nn.ModuleList(self._way(widths, source, target) for source in range(len(widths)))
+            for target in range(outputs)
         )
         self.relu = nn.ReLU(inplace=True)
 
@@ -66,7 +70,8 @@ class Exchange(nn.Module):
 
 
 class HRNet(nn.Module):
-    """Pictures in, features of one or all four branches out, at 1/4, 1/8, 1/16 and 1/32 of the size. Sun section 3, figure 1.
+    """Pictures in, features of one or all four branches out, at 1/4, 1/8, 1/16 and 1/32 of the size. Sun section 3,
+    figure 1.
 
     Arguments:
         width: channels of the finest branch; they double from branch to branch.
@@ -121,7 +126,8 @@ class HRNet(nn.Module):
 
 
 class HRNetPose(nn.Module):
-    """Pictures of one person in, a map of every joint at a quarter of their size out. Sun section 3, "Heatmap estimation".
+    """Pictures of one person in, a map of every joint at a quarter of their size out. Sun section 3, "Heatmap
+    estimation".
 
     Arguments:
         backbone: whose finest branch is read.

@@ -1,8 +1,9 @@
-"""The temporal network on sequences that go on: a few frames at a time, nothing computed twice, the answers those of `tcn.TCN`.
+"""The temporal network on sequences that go on: a few frames at a time, nothing computed twice, the answers those of
+`tcn.TCN`.
 
-Each layer keeps the last frames that it will need again and puts the next ones behind them; what looks ahead answers later by as much.
-The ends of a sequence are the only frames that differ from the others: there a layer meets its neighbours outside, which `TCN` pads, and
-so every layer sets them right before it looks. All ours.
+Each layer keeps the last frames that it will need again and puts the next ones behind them; what looks ahead answers
+later by as much. The ends of a sequence are the only frames that differ from the others: there a layer meets its
+neighbours outside, which `TCN` pads, and so every layer sets them right before it looks. All ours.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ class Clock:
     steps: Int[Tensor, "batch"]
     """Of the whole sequence; ENDLESS while that is not known."""
 
-    def hold(self, x: Float[Tensor, "batch channels time"], rate: int, late: int) -> Float[Tensor, "batch channels time"]:
+    def hold(
+        self, x: Float[Tensor, "batch channels time"], rate: int, late: int
+    ) -> Float[Tensor, "batch channels time"]:
         """The first and last frame of each sequence repeated outside it."""
         if self._all_inside(x, rate, late):
             return x
@@ -40,7 +43,9 @@ class Clock:
         at = (inside - frame[:, :1]).clamp(0, x.shape[-1] - 1)
         return x.gather(2, at.unsqueeze(1).expand_as(x).to(x.device))
 
-    def clear(self, x: Float[Tensor, "batch channels time"], rate: int, late: int) -> Float[Tensor, "batch channels time"]:
+    def clear(
+        self, x: Float[Tensor, "batch channels time"], rate: int, late: int
+    ) -> Float[Tensor, "batch channels time"]:
         """Zeros outside each sequence."""
         if self._all_inside(x, rate, late):
             return x
@@ -111,12 +116,17 @@ class _LiveBlock(nn.Module):
         super().__init__()
         convolution, self.norm, self.curve, _ = block  # no dropout in use
         assert isinstance(convolution, nn.Conv1d)
-        (kernel,), (self.stride,), (self.dilation,) = convolution.kernel_size, convolution.stride, convolution.dilation
+        (kernel,) = convolution.kernel_size
+        (self.stride,) = convolution.stride
+        (self.dilation,) = convolution.dilation
         self.weight = convolution.weight.detach().flatten(1)
         self.window = self.dilation * (kernel - 1) + 1
-        past = next(p for p in range(self.window - self.stride, self.window) if (late + p - self.window // 2) % self.stride == 0)
+        past = next(
+            p for p in range(self.window - self.stride, self.window) if (late + p - self.window // 2) % self.stride == 0
+        )
         self.past = Past(convolution.in_channels, past, convolution.weight.device)
-        self.rate, self.begin = rate, late + past
+        self.rate = rate
+        self.begin = late + past
         self.late = (self.begin - self.window // 2) // self.stride
 
     def forward(self, x: Float[Tensor, "batch channels time"], clock: Clock) -> Float[Tensor, "batch width shorter"]:
@@ -151,10 +161,12 @@ class _LiveRise(nn.Module):
         super().__init__()
         convolution, self.norm, self.curve, _ = rise
         assert isinstance(convolution, nn.ConvTranspose1d)
-        pairs = convolution.weight.detach()[..., [[2, 0], [3, 1]]]  # (inputs, outputs, which of the two frames, which of the neighbours)
+        # (inputs, outputs, which of the two frames, which of the neighbours)
+        pairs = convolution.weight.detach()[..., [[2, 0], [3, 1]]]
         self.weight = pairs.permute(2, 1, 0, 3).flatten(2).flatten(0, 1)
         self.past = Past(convolution.in_channels, 1, convolution.weight.device)
-        self.rate, self.begin = rate, late + 1
+        self.rate = rate
+        self.begin = late + 1
         self.late = 2 * self.begin - 1
 
     def forward(self, x: Float[Tensor, "batch width time"], clock: Clock) -> Float[Tensor, "batch width twice"]:
@@ -164,20 +176,24 @@ class _LiveRise(nn.Module):
 
 
 class LiveTCN(nn.Module):
-    """A `TCN` of style OURS that is given STRIDE frames of each sequence at a time. Reads as that does; it shares its weights.
+    """A `TCN` of style OURS that is given STRIDE frames of each sequence at a time. Reads as that does; it shares its
+    weights.
 
     Arguments:
         late: frames by which what it is given is late.
 
     Attributes:
-        late: frames by which what comes out is late; at each step they are those from STRIDE * step - late on. What is said of frames
-            outside a sequence means nothing.
+        late: frames by which what comes out is late; at each step they are those from STRIDE * step - late on. What is
+            said of frames outside a sequence means nothing.
     """
 
     def __init__(self, network: TCN, late: int = 0) -> None:
         super().__init__()
-        width, device = network.out.in_channels, network.out.weight.device
-        full, half, quarter = STRIDE, STRIDE // 2, STRIDE // 4
+        width = network.out.in_channels
+        device = network.out.weight.device
+        full = STRIDE
+        half = STRIDE // 2
+        quarter = STRIDE // 4
         self.c1a = _LiveBlock(network.c1a, full, late)
         self.c1b = _LiveBlock(network.c1b, full, self.c1a.late)
         self.c2a = _LiveBlock(network.c2a, half, self.c1b.late)
@@ -196,7 +212,8 @@ class LiveTCN(nn.Module):
         self.beside_t2 = Late(width, self.t2.late - self.c1a.late, device)
         assert isinstance(network.finish, Residual), "live lifting is for networks of style OURS"
         self.finish = _LiveResidual(network.finish, full, self.t2.late)
-        self.out, self.late = network.out, self.finish.late
+        self.out = network.out
+        self.late = self.finish.late
 
     def forward(self, x: Float[Tensor, "batch 4 inputs"], clock: Clock) -> Float[Tensor, "batch 4 outputs"]:
         full = self.c1a(x.mT, clock)

@@ -1,12 +1,12 @@
-"""The multi-stage network of HUPOR (arXiv 2208.00090): MSPN (Li et al. 2019, "Rethinking on Multi-Stage Networks for Human Pose
-Estimation") with maps of whole pictures.
+"""The multi-stage network of HUPOR (arXiv 2208.00090): MSPN (Li et al. 2019, "Rethinking on Multi-Stage Networks for
+Human Pose Estimation") with maps of whole pictures.
 
-A stage is an encoder, the four levels of a ResNet, and an upsampler that goes back from the coarsest level to the finest and gives maps at
-each. Every level of the next encoder is told what the same level of the encoder and of the upsampler before it had; its input is the
-finest level of the upsampler.
+A stage is an encoder, the four levels of a ResNet, and an upsampler that goes back from the coarsest level to the
+finest and gives maps at each. Every level of the next encoder is told what the same level of the encoder and of the
+upsampler before it had; its input is the finest level of the upsampler.
 
-The paper calls it a three-stacked hourglass; that it is MSPN's, its widths and its heads are those of the code that its authors published
-before the paper was final.
+The paper calls it a three-stacked hourglass; that it is MSPN's, its widths and its heads are those of the code that its
+authors published before the paper was final.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,7 +71,9 @@ class Encoder(nn.Module):
     def __init__(self, inputs: int, size: Size) -> None:
         super().__init__()
         levels = []
-        for level, ((before, after), count) in enumerate(zip(pairwise((inputs, *size.channels)), size.blocks, strict=True)):
+        for level, ((before, after), count) in enumerate(
+            zip(pairwise((inputs, *size.channels)), size.blocks, strict=True)
+        ):
             first = Bottleneck(before, after, 2 if level else 1)
             levels.append(nn.Sequential(first, *(Bottleneck(after, after) for _ in range(count - 1))))
         self.levels = nn.ModuleList(levels)
@@ -106,7 +108,8 @@ class Upsampled:
 
 
 class Last(nn.Conv2d):
-    """The last convolution of a head, whose maps begin faint. The published code normalises these too, and learns depths slowly (ours).
+    """The last convolution of a head, whose maps begin faint. The published code normalises these too, and learns
+    depths slowly (ours).
 
     Arguments:
         outputs: channels of the maps.
@@ -152,7 +155,8 @@ class Upsampler(nn.Module):
         super().__init__()
         last = onward is None
         self.levels = nn.ModuleList(
-            Level(inputs, size, heads, coarsest=number == LEVELS - 1, last=last) for number, inputs in enumerate(size.channels)
+            Level(inputs, size, heads, coarsest=number == LEVELS - 1, last=last)
+            for number, inputs in enumerate(size.channels)
         )
         self.onward = None if onward is None else convolution(size.width, onward)
 
@@ -174,7 +178,9 @@ class Upsampler(nn.Module):
 
 def resized(x: Float[Tensor, "batch channel y x"], like: Float[Tensor, "batch other height width"]) -> Tensor:
     """As large as another; bilinear, the corner cells staying at the corners."""
-    return x if x.shape[-2:] == like.shape[-2:] else interpolate(x, like.shape[-2:], mode="bilinear", align_corners=True)
+    return (
+        x if x.shape[-2:] == like.shape[-2:] else interpolate(x, like.shape[-2:], mode="bilinear", align_corners=True)
+    )
 
 
 class MSPN(nn.Module):
@@ -190,16 +196,21 @@ class MSPN(nn.Module):
         stem = size.widths[0]
         self.stem = nn.Sequential(convolution(3, stem, 7, 2), nn.MaxPool2d(3, 2, 1))
         self.encoders = nn.ModuleList(Encoder(stem, size) for _ in range(stages))
-        self.upsamplers = nn.ModuleList(Upsampler(size, heads, None if stage == stages - 1 else stem) for stage in range(stages))
+        self.upsamplers = nn.ModuleList(
+            Upsampler(size, heads, None if stage == stages - 1 else stem) for stage in range(stages)
+        )
         initialise(self)
 
     def forward(self, pictures: Float[Tensor, "batch 3 height width"]) -> list[list[Heads]]:
-        """Maps of ImageNet-normalised pictures whose sides are multiples of 32: of every stage, and in it of every level, the finest
-        first; all at a quarter of the pictures' size."""
-        x, told, said = self.stem(pictures), None, []
+        """Maps of ImageNet-normalised pictures whose sides are multiples of 32: of every stage, and in it of every
+        level, the finest first; all at a quarter of the pictures' size."""
+        x = self.stem(pictures)
+        told = None
+        said = []
         for encoder, upsampler in zip(self.encoders, self.upsamplers, strict=True):
             stage = upsampler(encoder(x, told))
-            x, told = stage.onward, stage.told
+            x = stage.onward
+            told = stage.told
             said.append(stage.heads)
         return said
 

@@ -1,8 +1,8 @@
 """RefineNet of HUPOR (arXiv 2208.00090): somebody's joints as they were found in, all of their joints in space out.
 
-Two networks of one kind: a graph of joints with modulated weights (Zou and Tang, "Modulated Graph Convolutional Network for 3D Human Pose
-Estimation", ICCV 2021), as in the paper, and the perceptron of the code that its authors published before the paper was final. That both
-say 0 before training is ours.
+Two networks of one kind: a graph of joints with modulated weights (Zou and Tang, "Modulated Graph Convolutional Network
+for 3D Human Pose Estimation", ICCV 2021), as in the paper, and the perceptron of the code that its authors published
+before the paper was final. That both say 0 before training is ours.
 """
 
 from itertools import pairwise
@@ -18,8 +18,8 @@ BEGIN = 1e-6
 
 
 def adjacency(skeleton: Skeleton) -> Float[Tensor, "joint joint"]:
-    """How far joints are connected: each with itself and along limbs; every entry divided by the root of both joints' numbers of
-    connections, which keeps it symmetric (Kipf and Welling 2017)."""
+    """How far joints are connected: each with itself and along limbs; every entry divided by the root of both joints'
+    numbers of connections, which keeps it symmetric (Kipf and Welling 2017)."""
     connected = torch.eye(len(skeleton))
     for limb in skeleton.limbs:
         one, other = skeleton.index(*limb)
@@ -29,10 +29,11 @@ def adjacency(skeleton: Skeleton) -> Float[Tensor, "joint joint"]:
 
 
 class ModulatedGraph(nn.Module):
-    """A layer on a graph: joint i gets, of every joint j, A_ij (m_j * W h_j), with one W for itself and another for its neighbours.
+    """A layer on a graph: joint i gets, of every joint j, A_ij (m_j * W h_j), with one W for itself and another for its
+    neighbours.
 
-    Zou and Tang. A is how joints are connected, and a symmetric matrix that is learnt added to it. That modulation begins with 1, where
-    it does nothing, is ours.
+    Zou and Tang. A is how joints are connected, and a symmetric matrix that is learnt added to it. That modulation
+    begins with 1, where it does nothing, is ours.
 
     Arguments:
         inputs, outputs: channels of a joint.
@@ -42,7 +43,9 @@ class ModulatedGraph(nn.Module):
 
     connected: Float[Tensor, "joint joint"]
 
-    def __init__(self, inputs: int, outputs: int, connected: Float[Tensor, "joint joint"], *, bias: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, connected: Float[Tensor, "joint joint"], *, bias: bool = True
+    ) -> None:
         super().__init__()
         joints = len(connected)
         self.register_buffer("connected", connected.clone(), persistent=False)
@@ -61,7 +64,9 @@ class ModulatedGraph(nn.Module):
     def forward(self, x: Float[Tensor, "batch joint inputs"]) -> Float[Tensor, "batch joint outputs"]:
         both = self.adjacency()
         alone = both.diagonal()
-        said = alone[:, None] * self.modulation * self.own(x) + (both - alone.diag()) @ (self.modulation * self.neighbours(x))
+        said = alone[:, None] * self.modulation * self.own(x) + (both - alone.diag()) @ (
+            self.modulation * self.neighbours(x)
+        )
         return said if self.bias is None else said + self.bias
 
 
@@ -84,9 +89,11 @@ class Layer(nn.Module):
 
 
 class GCN(nn.Sequential):
-    """(person, joint, inputs) to (person, joint, 3): a layer that widens, hidden residual ones, and one that says where joints are.
+    """(person, joint, inputs) to (person, joint, 3): a layer that widens, hidden residual ones, and one that says where
+    joints are.
 
-    HUPOR's supplement: four hidden layers of width 128. That each of them is one layer with a residual of its own is ours.
+    HUPOR's supplement: four hidden layers of width 128. That each of them is one layer with a residual of its own is
+    ours.
 
     Arguments:
         skeleton: its limbs connect the joints.
@@ -108,7 +115,8 @@ class GCN(nn.Sequential):
 
 
 class MLP(nn.Sequential):
-    """(person, joint, inputs) to (person, joint, 3): all numbers of a person through linear layers with batch normalisation and ReLU.
+    """(person, joint, inputs) to (person, joint, 3): all numbers of a person through linear layers with batch
+    normalisation and ReLU.
 
     Arguments:
         joints: of a person.
@@ -118,11 +126,16 @@ class MLP(nn.Sequential):
 
     def __init__(self, joints: int = 15, inputs: int = 5, *, widths: tuple[int, ...] = (160, 256, 256, 128)) -> None:
         sizes = (joints * inputs, *widths)
-        hidden = ((nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)) for before, after in pairwise(sizes))
+        hidden = (
+            (nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True))
+            for before, after in pairwise(sizes)
+        )
         last = nn.Linear(sizes[-1], 3 * joints)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        super().__init__(nn.Flatten(), *(layer for layers in hidden for layer in layers), last, nn.Unflatten(1, (joints, 3)))
+        super().__init__(
+            nn.Flatten(), *(layer for layers in hidden for layer in layers), last, nn.Unflatten(1, (joints, 3))
+        )
 
 
 class Correction(nn.Module):

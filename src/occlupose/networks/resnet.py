@@ -1,7 +1,8 @@
-"""ResNet (He et al., 2016): with basic blocks the 18 and 34 layer networks, with bottlenecks those of 50, 101 and 152, of any width.
+"""ResNet (He et al., 2016): with basic blocks the 18 and 34 layer networks, with bottlenecks those of 50, 101 and 152,
+of any width.
 
-The state dict has torchvision's and timm's names, so that their checkpoints fit the default width. Bottlenecks have their stride in the
-3x3 convolution, as those checkpoints do; the paper has it in the first 1x1.
+The state dict has torchvision's and timm's names, so that their checkpoints fit the default width. Bottlenecks have
+their stride in the 3x3 convolution, as those checkpoints do; the paper has it in the first 1x1.
 """
 
 from itertools import pairwise
@@ -18,14 +19,18 @@ RESNET152 = (3, 8, 36, 3)
 
 
 def shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
-    """What goes beside a block's convolutions where the size or the number of channels changes; else nothing does, and that is None."""
+    """What goes beside a block's convolutions where the size or the number of channels changes; else nothing does, and
+    that is None.
+    """
     if stride == 1 and inputs == outputs:
         return None
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the size or the number of channels changes."""
+    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the size or the number of channels
+    changes.
+    """
 
     narrowing = 1
 
@@ -46,7 +51,9 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Convolutions of 1x1, 3x3 and 1x1, the inner ones of a quarter of the channels, beside a shortcut like a basic block's."""
+    """Convolutions of 1x1, 3x3 and 1x1, the inner ones of a quarter of the channels, beside a shortcut like a basic
+    block's.
+    """
 
     narrowing = 4
 

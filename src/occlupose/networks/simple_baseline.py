@@ -1,7 +1,8 @@
-"""Simple Baselines (Xiao et al. 2018, "Simple Baselines for Human Pose Estimation and Tracking"): a ResNet, three transposed convolutions
-and a 1x1 convolution to a map of every joint.
+"""Simple Baselines (Xiao et al. 2018, "Simple Baselines for Human Pose Estimation and Tracking"): a ResNet, three
+transposed convolutions and a 1x1 convolution to a map of every joint.
 
-Names in the state dict are those of MMPose 1.x: `backbone.` as torchvision has it, `head.deconv_layers.`, `head.final_layer.`
+Names in the state dict are those of MMPose 1.x: `backbone.` as torchvision has it, `head.deconv_layers.`,
+`head.final_layer.`
 """
 
 from jaxtyping import Float
@@ -14,9 +15,11 @@ NARROW = 0.001
 
 
 class HeatmapHead(nn.Module):
-    """Features to maps: transposed convolutions of 4x4 and stride 2, each with normalisation and ReLU, and then a 1x1 convolution.
+    """Features to maps: transposed convolutions of 4x4 and stride 2, each with normalisation and ReLU, and then a 1x1
+    convolution.
 
-    Xiao section 2; without transposed convolutions it is the head of HRNet, with two of them the classic one of ViTPose.
+    Xiao section 2; without transposed convolutions it is the head of HRNet, with two of them the classic one of
+    ViTPose.
 
     Arguments:
         inputs: channels of the features.
@@ -28,7 +31,11 @@ class HeatmapHead(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in zip((inputs, *widths), widths, strict=False):
-            layers += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            layers += [
+                nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(inplace=True),
+            ]
         self.deconv_layers = nn.Sequential(*layers)
         self.final_layer = nn.Conv2d((inputs, *widths)[-1], joints, 1)
         narrow(self)

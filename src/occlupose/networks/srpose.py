@@ -1,8 +1,9 @@
 """SRPose (Wang et al. 2023, "Lightweight Super-Resolution Head for Human Pose Estimation") on HRNet-W32.
 
-From the coarsest features come maps of every joint, small ones (LR), which are told back to the features. Then the features are refined
-scale by scale with those of the backbone, and on every scale a head makes large maps (SR) from small features by pixel shuffle, a group of
-channels for each joint. The last maps are as large as the picture and are the answer; the others serve training.
+From the coarsest features come maps of every joint, small ones (LR), which are told back to the features. Then the
+features are refined scale by scale with those of the backbone, and on every scale a head makes large maps (SR) from
+small features by pixel shuffle, a group of channels for each joint. The last maps are as large as the picture and are
+the answer; the others serve training.
 """
 
 from itertools import pairwise
@@ -26,7 +27,8 @@ KERNELS = (3, 5, 7, 9)
 
 
 class SuperResolution(nn.Module):
-    """Small features to large maps: channels for each joint, and from these alone every cell's ratio x ratio cells. Wang section 3.2.
+    """Small features to large maps: channels for each joint, and from these alone every cell's ratio x ratio cells.
+    Wang section 3.2.
 
     Arguments:
         inputs: channels of the features.
@@ -81,7 +83,9 @@ class Refine(nn.Module):
         self.fuse = nn.Conv2d(2 * fine, fine, 1)
         self.blocks = nn.Sequential(ConvBlock(fine), ConvBlock(fine))
 
-    def forward(self, x: Float[Tensor, "batch coarse y x"], finer: Float[Tensor, "batch fine y2 x2"]) -> Float[Tensor, "batch fine y2 x2"]:
+    def forward(
+        self, x: Float[Tensor, "batch coarse y x"], finer: Float[Tensor, "batch fine y2 x2"]
+    ) -> Float[Tensor, "batch fine y2 x2"]:
         x = interpolate(self.before(x), finer.shape[-2:], mode="nearest")
         return self.blocks(self.fuse(torch.cat([x, self.aside(finer)], 1)))
 
@@ -103,7 +107,8 @@ class SRPoseHead(nn.Module):
         scales = [lowest, *finer[::-1]]
         self.refine = nn.ModuleList(Refine(coarse, fine) for coarse, fine in pairwise(scales))
         self.maps = nn.ModuleList(
-            SuperResolution(width, joints, *sizes) for width, *sizes in zip(scales, EMBEDDING, KERNELS, RATIOS, strict=True)
+            SuperResolution(width, joints, *sizes)
+            for width, *sizes in zip(scales, EMBEDDING, KERNELS, RATIOS, strict=True)
         )
 
     def forward(self, x: Branches) -> tuple[Float[Tensor, "batch joint _ _"], ...]:
@@ -118,7 +123,8 @@ class SRPoseHead(nn.Module):
 
 
 class SRPose(nn.Module):
-    """Pictures of one person in, maps of every joint out: one set of 1/32 of their size, three of a quarter, and one of the full size.
+    """Pictures of one person in, maps of every joint out: one set of 1/32 of their size, three of a quarter, and one of
+    the full size.
 
     Arguments:
         backbone: with all its branches.
@@ -131,7 +137,9 @@ class SRPose(nn.Module):
         self.head = SRPoseHead(backbone.widths, joints)
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> tuple[Float[Tensor, "batch joint _ _"], ...]:
-        """Maps of ImageNet-normalised pictures whose sides are multiples of 32: the LR maps, and those of the four SR heads."""
+        """Maps of ImageNet-normalised pictures whose sides are multiples of 32: the LR maps, and those of the four SR
+        heads.
+        """
         return self.head(self.backbone(x))
 
 

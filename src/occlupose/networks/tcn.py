@@ -1,9 +1,9 @@
 """The temporal network of OANet: a U-shaped stack of 1D convolutions over time.
 
-Two convolution blocks shrink time by four, two transposed blocks restore it, and short connections join equal lengths (paper
-section 3.2, figure 6: kernel 5). Channels, strides and dilations of the figure are not legible in public; those here are ours.
-What else the paper leaves open is a `Style`; residual blocks at the quarter length, and outputs that begin at zero and are small beside
-the features (poses are a fraction of a metre), are ours.
+Two convolution blocks shrink time by four, two transposed blocks restore it, and short connections join equal lengths
+(paper section 3.2, figure 6: kernel 5). Channels, strides and dilations of the figure are not legible in public; those
+here are ours. What else the paper leaves open is a `Style`; residual blocks at the quarter length, and outputs that
+begin at zero and are small beside the features (poses are a fraction of a metre), are ours.
 """
 
 from dataclasses import dataclass
@@ -48,11 +48,17 @@ OURS = Style(deeper=1, rise=4, norm=ChannelNorm, activation=nn.GELU, dropout=0.0
 
 
 class Block(nn.Sequential):
-    """Convolution over time, normalisation, activation, dropout. Length out = length in / stride; ends are repeated (paper section 5.3)."""
+    """Convolution over time, normalisation, activation, dropout. Length out = length in / stride; ends are repeated
+    (paper section 5.3).
+    """
 
-    def __init__(self, inputs: int, outputs: int, style: Style, kernel: int = 5, *, stride: int = 1, dilation: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, style: Style, kernel: int = 5, *, stride: int = 1, dilation: int = 1
+    ) -> None:
         padding = dilation * (kernel - 1) // 2
-        convolution = nn.Conv1d(inputs, outputs, kernel, stride, padding, dilation, bias=False, padding_mode="replicate")
+        convolution = nn.Conv1d(
+            inputs, outputs, kernel, stride, padding, dilation, bias=False, padding_mode="replicate"
+        )
         super().__init__(convolution, style.norm(outputs), style.activation(), nn.Dropout(style.dropout))
 
 
@@ -61,7 +67,9 @@ class Rise(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, style: Style) -> None:
         padding = (style.rise - 1) // 2
-        convolution = nn.ConvTranspose1d(inputs, outputs, style.rise, 2, padding, output_padding=style.rise % 2, bias=False)
+        convolution = nn.ConvTranspose1d(
+            inputs, outputs, style.rise, 2, padding, output_padding=style.rise % 2, bias=False
+        )
         super().__init__(convolution, style.norm(outputs), style.activation(), nn.Dropout(style.dropout))
 
 
@@ -115,7 +123,15 @@ class TCN(nn.Module):
 
 
 def reach(network: TCN) -> int:
-    """Frames to either side on which an output can depend (the sum of what each kernel adds, in frames of full length)."""
-    c1a, c1b, c2a, c2b, t1, t2 = 2, 2, 2 * 4, 2 * 2, 4, 2
-    middle, finish = 4 * (2 ** len(network.middle) - 1), int(isinstance(network.finish, Residual))
+    """Frames to either side on which an output can depend (the sum of what each kernel adds, in frames of full
+    length).
+    """
+    c1a = 2
+    c1b = 2
+    c2a = 2 * 4
+    c2b = 2 * 2
+    t1 = 4
+    t2 = 2
+    middle = 4 * (2 ** len(network.middle) - 1)
+    finish = int(isinstance(network.finish, Residual))
     return c1a + c1b + c2a + c2b + middle + t1 + t2 + finish + STRIDE

@@ -1,8 +1,8 @@
-"""ViTPose (Xu et al. 2022, "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimation"): a plain vision transformer
-(Dosovitskiy et al. 2021) on 16x16 patches, and a small head to a map of every joint.
+"""ViTPose (Xu et al. 2022, "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimation"): a plain vision
+transformer (Dosovitskiy et al. 2021) on 16x16 patches, and a small head to a map of every joint.
 
-Pictures are padded by 2 pixels, as in the authors' code. There is no class token. Names in the state dict are timm's below `backbone.`, and
-those of MMPose 1.x below `head.`
+Pictures are padded by 2 pixels, as in the authors' code. There is no class token. Names in the state dict are timm's
+below `backbone.`, and those of MMPose 1.x below `head.`
 """
 
 import re
@@ -107,13 +107,17 @@ class VisionTransformer(nn.Module):
         width: of a token.
         depth: blocks.
         heads: of the attention.
-        drop: share of samples for which the last block's branches are left out in training; that of the others grows up to it.
+        drop: share of samples for which the last block's branches are left out in training; that of the others grows up
+            to it.
         crop: width and height of the pictures, px.
     """
 
-    def __init__(self, width: int, depth: int, heads: int, *, drop: float = 0.0, crop: tuple[int, int] = (192, 256)) -> None:
+    def __init__(
+        self, width: int, depth: int, heads: int, *, drop: float = 0.0, crop: tuple[int, int] = (192, 256)
+    ) -> None:
         super().__init__()
-        self.width, self.crop = width, crop
+        self.width = width
+        self.crop = crop
         self.grid = ((crop[1] + 2 * PADDING) // PATCH, (crop[0] + 2 * PADDING) // PATCH)
         self.patch_embed = PatchEmbed(width)
         self.pos_embed = nn.Parameter(torch.zeros(1, self.grid[0] * self.grid[1], width))
@@ -132,7 +136,9 @@ class VisionTransformer(nn.Module):
             OccluposeError: the pictures are of another size than the network was made for.
         """
         if (given := (x.shape[3], x.shape[2])) != self.crop:
-            raise OccluposeError(f"pictures of {given[0]} x {given[1]} px: this ViTPose is made for {self.crop[0]} x {self.crop[1]}")
+            raise OccluposeError(
+                f"pictures of {given[0]} x {given[1]} px: this ViTPose is made for {self.crop[0]} x {self.crop[1]}"
+            )
         tokens = self.patch_embed(x).flatten(2).transpose(1, 2) + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens)
@@ -168,7 +174,9 @@ class ViTPose(nn.Module):
         if head not in ("classic", "simple"):
             raise OccluposeError(f"head {head}: ViTPose has none of that name; give classic or simple")
         self.backbone = backbone
-        self.head = HeatmapHead(backbone.width, joints, (256, 256)) if head == "classic" else SimpleHead(backbone.width, joints)
+        self.head = (
+            HeatmapHead(backbone.width, joints, (256, 256)) if head == "classic" else SimpleHead(backbone.width, joints)
+        )
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> tuple[Float[Tensor, "batch joint y x"]]:
         """Maps of ImageNet-normalised pictures of the size that the backbone is made for."""
@@ -176,7 +184,9 @@ class ViTPose(nn.Module):
 
 
 def vitpose_s(joints: int = 17, *, crop: tuple[int, int] = (192, 256), head: str = "classic") -> ViTPose:
-    """Small: 12 blocks of 384 with 12 heads, where timm's and DeiT's small transformers have 6; the authors' configuration."""
+    """Small: 12 blocks of 384 with 12 heads, where timm's and DeiT's small transformers have 6; the authors'
+    configuration.
+    """
     return ViTPose(VisionTransformer(384, 12, 12, drop=0.1, crop=crop), joints, head)
 
 
@@ -193,14 +203,16 @@ def vitpose_l(joints: int = 17, *, crop: tuple[int, int] = (192, 256), head: str
 def layer(name: str, depth: int) -> int:
     """How deep a parameter of ViTPose lies, for learning rates that fall with depth.
 
-    The convention of BEiT (Bao et al. 2022), which MAE and ViTPose follow: a rate is multiplied by decay^(depth + 1 - layer).
+    The convention of BEiT (Bao et al. 2022), which MAE and ViTPose follow: a rate is multiplied by decay^(depth + 1 -
+    layer).
 
     Arguments:
         name: of the parameter, as in `ViTPose.named_parameters()`.
         depth: blocks of the transformer.
 
     Returns:
-        0 for the embeddings of patches and positions, 1..depth for the blocks, depth + 1 for the last normalisation and the head.
+        0 for the embeddings of patches and positions, 1..depth for the blocks, depth + 1 for the last normalisation and
+        the head.
     """
     if name.startswith(("backbone.patch_embed.", "backbone.pos_embed")):
         return 0

@@ -23,7 +23,9 @@ def save(tensors: dict[str, Tensor], header: dict[str, str], path: Path) -> None
         OccluposeError: the file could not be written.
     """
     with atomic(path) as temporary:
-        temporary.write_bytes(_ordered(serialise({name: value.contiguous() for name, value in tensors.items()}, header)))
+        temporary.write_bytes(
+            _ordered(serialise({name: value.contiguous() for name, value in tensors.items()}, header))
+        )
 
 
 def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -32,7 +34,9 @@ def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _ordered(file: bytes) -> bytes:
-    """The same safetensors file with its header in alphabetical order: the library writes what `header` holds in any."""
+    """The same safetensors file with its header in alphabetical order: the library writes what `header` holds in
+    any.
+    """
     size = int.from_bytes(file[:8], "little")
     header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":"))
     return file[:8] + header.encode().ljust(size) + file[8 + size :]
@@ -47,7 +51,9 @@ def header(path: Path) -> dict[str, str]:
         return {}
 
 
-def load(path: Path, build: Callable[[dict[str, str]], N], *, format: str, network: str, command: str) -> tuple[N, dict[str, str]]:
+def load(
+    path: Path, build: Callable[[dict[str, str]], N], *, format: str, network: str, command: str
+) -> tuple[N, dict[str, str]]:
     """The network of a weights file, in full precision and ready to use, and the file's header.
 
     Arguments:

@@ -1,8 +1,8 @@
 """The Cylinder Man: which joints a body hides from the camera by itself.
 
-OANet section 4. The body is ten cylinders between its joints; seen from the camera each is a rectangle, and a joint behind a
-rectangle that does not belong to it is hidden. The paper looks along +z (orthographic). The perspective camera, and what `OURS` adds
-to the paper's rules, are ours.
+OANet section 4. The body is ten cylinders between its joints; seen from the camera each is a rectangle, and a joint
+behind a rectangle that does not belong to it is hidden. The paper looks along +z (orthographic). The perspective
+camera, and what `OURS` adds to the paper's rules, are ours.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ from occlupose.skeletons import Skeleton
 
 @dataclass(frozen=True)
 class Cylinder:
-    """A body part: its two end joints (alternatives in order of preference), its radius in metres, and further joints that it carries."""
+    """A body part: its two end joints (alternatives in order of preference), its radius in metres, and further joints
+    that it carries.
+    """
 
     start: tuple[str, ...]
     end: tuple[str, ...]
@@ -30,7 +32,8 @@ class Cylinder:
 NECK = ("thorax", "neck")
 FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 LIMB = 0.05
-HEAD, TORSO = 0, 1
+HEAD = 0
+TORSO = 1
 
 CYLINDERS = (
     Cylinder(NECK, ("head_top", "head", "nose"), 0.10, ("neck_nose", *FACE)),
@@ -41,13 +44,19 @@ CYLINDERS = (
         for start, end in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
     ),
 )
-"""Head, torso, upper arms, forearms, thighs, shanks (section 4). The torso's radius is the distance from neck to shoulder."""
+"""Head, torso, upper arms, forearms, thighs, shanks (section 4). The torso's radius is the distance from neck to
+shoulder.
+"""
 
 MARGIN = 0.02
-"""A joint is behind a part when it is this many metres further from the camera (paper: 0; ours, against flicker at equal depth)."""
+"""A joint is behind a part when it is this many metres further from the camera (paper: 0; ours, against flicker at
+equal depth).
+"""
 
 FAR_SIDE = 0.03
-"""A face joint is hidden when it lies this many metres behind the head's axis as the camera sees it. Ours: the paper has no face."""
+"""A face joint is hidden when it lies this many metres behind the head's axis as the camera sees it. Ours: the paper
+has no face.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,9 @@ class Rules:
     margin: float = MARGIN
     """Metres that a joint must be further away than the part before it."""
     discs: bool = True
-    """A part that looks shorter than its radius hides as a disc of that radius as well; its rectangle has almost vanished."""
+    """A part that looks shorter than its radius hides as a disc of that radius as well; its rectangle has almost
+    vanished.
+    """
     face: bool = True
     """The head hides its own far side."""
 
@@ -72,10 +83,14 @@ CHUNK = 2048
 """Bodies that are looked at together: so many that torch is busy, so few that they stay in the processor's cache."""
 
 TINY = 1e-12
-"""What is less counts as nothing: squared metres under a root, and the squared area of a rectangle that can hide something."""
+"""What is less counts as nothing: squared metres under a root, and the squared area of a rectangle that can hide
+something.
+"""
 
 SHORTEST = 1e-6
-"""Squared metres: shorter parts count as this long where the soft version divides by their length, so that its gradients are finite."""
+"""Squared metres: shorter parts count as this long where the soft version divides by their length, so that its
+gradients are finite.
+"""
 
 
 def hidden(
@@ -86,7 +101,8 @@ def hidden(
     OANet section 4, hard version; with `perspective=False, rules=PAPER` exactly the paper's.
 
     Arguments:
-        joints: metres, camera frame (z forward); a perspective camera stands at the origin, an orthographic one looks along +z.
+        joints: metres, camera frame (z forward); a perspective camera stands at the origin, an orthographic one looks
+            along +z.
         skeleton: names of the joints; needs a neck or thorax, a head, shoulders, elbows, wrists, hips, knees, ankles.
         perspective: ours; False is the paper's orthographic camera.
         rules: PAPER or OURS.
@@ -116,8 +132,9 @@ def visibility(
 ) -> Float[Tensor, "*batch joint"]:
     """How far each joint is visible, differentiably: near 1 in the open, near 0 behind another part of the body.
 
-    OANet section 4: V_P is the product over the parts that are not the joint's own, with sigmoids in place of both tests (inside the
-    rectangle, behind its plane). It tends to `~hidden(...)` under the same rules as the temperature tends to 0.
+    OANet section 4: V_P is the product over the parts that are not the joint's own, with sigmoids in place of both
+    tests (inside the rectangle, behind its plane). It tends to `~hidden(...)` under the same rules as the temperature
+    tends to 0.
 
     Arguments:
         joints: as `hidden` takes them.
@@ -144,7 +161,9 @@ def shapes(
     """The cylinders themselves, in the order of CYLINDERS: where they begin, where they end, and their radii (m)."""
     bodies = _Bodies(joints.reshape(prod(joints.shape[:-2]), len(skeleton), 3), _plan(skeleton))
     shape = (*joints.shape[:-2], len(CYLINDERS))
-    start, end = (value[:, 0].permute(2, 1, 0).reshape(*shape, 3) for value in (bodies.start, bodies.start + bodies.axis))
+    start, end = (
+        value[:, 0].permute(2, 1, 0).reshape(*shape, 3) for value in (bodies.start, bodies.start + bodies.axis)
+    )
     return start, end, bodies.radius.T.reshape(shape)
 
 
@@ -160,8 +179,10 @@ def _visible(
     def soft(metres: Tensor) -> Tensor:
         return torch.sigmoid(metres / temperature)
 
-    length, whole = see.length.clamp_min(SHORTEST).sqrt(), see.whole.clamp_min(SHORTEST)
-    along, aside = see.along / length, see.aside / length
+    length = see.length.clamp_min(SHORTEST).sqrt()
+    whole = see.whole.clamp_min(SHORTEST)
+    along = see.along / length
+    aside = see.aside / length
     inside = soft(along) * soft(see.length / length - along) * soft(bodies.radius - aside) * soft(bodies.radius + aside)
     clear = 1 - inside * soft((see.plane - rules.margin * see.length) / (length * whole.sqrt()))
     if rules.discs:
@@ -180,14 +201,17 @@ def _visible(
 def _hidden(
     bodies: "_Bodies", free: Bool[Tensor, "joint part body"], face: list[int], perspective: bool, rules: Rules
 ) -> Bool[Tensor, "joint body"]:
-    """Shaped after what torch does quickly on a processor: few comparisons, whole masks, bytes instead of truth values."""
+    """Shaped after what torch does quickly on a processor: few comparisons, whole masks, bytes instead of truth
+    values.
+    """
     see = _look(bodies.joint, bodies.start, bodies.axis, perspective)
     reach = bodies.radius**2
     across = torch.addcmul(torch.addcmul(reach.new_tensor(-TINY), reach, see.length), see.aside, see.aside, value=-1)
     inside = torch.minimum(see.along, see.length - see.along).minimum(across)
     behind = (inside.minimum(torch.sub(see.plane, see.length, alpha=rules.margin)) >= 0).contiguous()
     if rules.discs:
-        short = (free & (see.length < reach)).flatten().nonzero().squeeze(1)  # few, so that they are looked at one by one
+        # few, so that they are looked at one by one
+        short = (free & (see.length < reach)).flatten().nonzero().squeeze(1)
         part = short % reach.numel()
         joint = short // reach.numel() * reach.shape[1] + part % reach.shape[1]
         pairs = bodies.joint.flatten(1)[:, joint], bodies.start.flatten(1)[:, part], bodies.axis.flatten(1)[:, part]
@@ -201,7 +225,9 @@ def _hidden(
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """Where a skeleton has what the Cylinder Man needs; a pelvis that it lacks comes after its joints, as the middle of the hips."""
+    """Where a skeleton has what the Cylinder Man needs; a pelvis that it lacks comes after its joints, as the middle of
+    the hips.
+    """
 
     start: list[int]
     end: list[int]
@@ -228,7 +254,10 @@ def _plan(skeleton: Skeleton) -> _Plan:
     if hips:
         places["pelvis"] = len(skeleton)
     ends = [(find(*part.start), find(*part.end)) for part in CYLINDERS]
-    owned = [{*pair, *(places[name] for name in part.carries if name in places)} for part, pair in zip(CYLINDERS, ends, strict=True)]
+    owned = [
+        {*pair, *(places[name] for name in part.carries if name in places)}
+        for part, pair in zip(CYLINDERS, ends, strict=True)
+    ]
     return _Plan(
         start=[start for start, _ in ends],
         end=[end for _, end in ends],
@@ -240,7 +269,9 @@ def _plan(skeleton: Skeleton) -> _Plan:
 
 
 class _Bodies:
-    """Joints and parts with the coordinates first and the bodies last: what is treated alike lies together in memory, which is quick."""
+    """Joints and parts with the coordinates first and the bodies last: what is treated alike lies together in memory,
+    which is quick.
+    """
 
     def __init__(self, bodies: Float[Tensor, "body joint 3"], plan: _Plan) -> None:
         points = bodies.permute(2, 1, 0).contiguous()
@@ -284,14 +315,19 @@ class _Sights:
         return self.length + self.tilt**2
 
     def nearest(self) -> tuple[Float[Tensor, "*pairs"], Float[Tensor, "*pairs"]]:
-        """From the point of the part's axis that looks nearest to the joint: how far off (m2, squared), and how much further away (m)."""
+        """From the point of the part's axis that looks nearest to the joint: how far off (m2, squared), and how much
+        further away (m).
+        """
         share = (self.along / self.length.clamp_min(SHORTEST)).clamp(0, 1)
         across = self.joint - self.start - self.depth * self.view
         return _dot(across, across) - 2 * share * self.along + share**2 * self.length, self.depth - share * self.tilt
 
 
 def _look(
-    joint: Float[Tensor, "3 *pairs"], start: Float[Tensor, "3 *pairs"], axis: Float[Tensor, "3 *pairs"], perspective: bool
+    joint: Float[Tensor, "3 *pairs"],
+    start: Float[Tensor, "3 *pairs"],
+    axis: Float[Tensor, "3 *pairs"],
+    perspective: bool,
 ) -> _Sights:
     """The paper's camera looks along +z. In perspective each joint has a line of sight of its own, from the origin."""
     if not perspective:
@@ -302,10 +338,14 @@ def _look(
         return _Sights(joint, start, view, along, aside, z - start[2], axis[2], _dot(axis[:2], axis[:2]))
     distance = _dot(joint, joint).clamp_min(TINY).sqrt()
     view = joint / distance
-    tilt, away = _dot(view, axis), _dot(view, start)
-    along = torch.addcmul(-_dot(start, axis), away, tilt)  # (joint - start) across the view, which passes the joint and the origin
+    tilt = _dot(view, axis)
+    away = _dot(view, start)
+    # (joint - start) across the view, which passes the joint and the origin
+    along = torch.addcmul(-_dot(start, axis), away, tilt)
     aside = _dot(view, torch.linalg.cross(axis, start, dim=0))
-    return _Sights(joint, start, view, along, aside, distance - away, tilt, torch.addcmul(_dot(axis, axis), tilt, tilt, value=-1))
+    return _Sights(
+        joint, start, view, along, aside, distance - away, tilt, torch.addcmul(_dot(axis, axis), tilt, tilt, value=-1)
+    )
 
 
 def _dot(one: Float[Tensor, "d *one"], other: Float[Tensor, "d *other"]) -> Float[Tensor, "*both"]:

@@ -21,7 +21,8 @@ def evidence(
         score: heatmap peak, 0..1.
         motion: displacement of the joint to the next frame, in box sides.
         flow: optical flow at the joint between the same frames, in box sides.
-        sigma: disagreement that costs a factor exp(-1/2), in box sides. The paper prints 0.1 without a unit; box sides are ours.
+        sigma: disagreement that costs a factor exp(-1/2), in box sides. The paper prints 0.1 without a unit; box sides
+            are ours.
 
     Returns:
         Evidence, 0..1. Where motion or flow is NaN (last frame, gap in a track) the score stands.
@@ -42,7 +43,8 @@ def states(
     OANet sec. 3.1 (occluded where the evidence is below b = 0.3); the rules for 0 and for the picture's edge are ours.
 
     Arguments:
-        evidence: from `evidence`, 0..1; NaN where the person is not in the frame; 0 where a tracked person was not detected.
+        evidence: from `evidence`, 0..1; NaN where the person is not in the frame; 0 where a tracked person was not
+            detected.
         xy: where the joint is said to be, px: as seen or, afterwards, as inferred. None: not asked.
         size: (width, height) of the picture, px. None: the picture has no edge.
         threshold: the least evidence of a visible joint.
@@ -62,5 +64,7 @@ def states(
 
 
 def inside(xy: Float[np.ndarray, "*joints 2"], size: tuple[int, int]) -> np.ndarray:
-    """Whether each position lies on a pixel of a (width, height) picture; pixel centres are at integers. NaN is outside."""
+    """Whether each position lies on a pixel of a (width, height) picture; pixel centres are at integers. NaN is
+    outside.
+    """
     return np.all((xy >= -0.5) & (xy < np.asarray(size) - 0.5), axis=-1)

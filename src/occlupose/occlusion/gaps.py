@@ -17,16 +17,23 @@ Shape = tuple[int, int, int]
 Mode = Callable[[Shape, Generator], Mask]
 
 LIMBS = (
-    ("left_elbow", "left_wrist"), ("right_elbow", "right_wrist"), ("left_shoulder", "left_elbow", "left_wrist"),
-    ("right_shoulder", "right_elbow", "right_wrist"), ("left_knee", "left_ankle"), ("right_knee", "right_ankle"),
-    ("left_hip", "left_knee", "left_ankle"), ("right_hip", "right_knee", "right_ankle"),
-    ("left_knee", "left_ankle", "right_knee", "right_ankle"), ("left_knee", "left_ankle", "right_knee", "right_ankle"),
+    ("left_elbow", "left_wrist"),
+    ("right_elbow", "right_wrist"),
+    ("left_shoulder", "left_elbow", "left_wrist"),
+    ("right_shoulder", "right_elbow", "right_wrist"),
+    ("left_knee", "left_ankle"),
+    ("right_knee", "right_ankle"),
+    ("left_hip", "left_knee", "left_ankle"),
+    ("right_hip", "right_knee", "right_ankle"),
+    ("left_knee", "left_ankle", "right_knee", "right_ankle"),
+    ("left_knee", "left_ankle", "right_knee", "right_ankle"),
     ("pelvis", "left_hip", "left_knee", "left_ankle", "right_hip", "right_knee", "right_ankle"),
     ("pelvis", "left_hip", "left_knee", "left_ankle", "right_hip", "right_knee", "right_ankle"),
     ("left_shoulder", "left_elbow", "left_wrist", "left_hip", "left_knee", "left_ankle"),
     ("right_shoulder", "right_elbow", "right_wrist", "right_hip", "right_knee", "right_ankle"),
-    ("left_ankle", "right_ankle"), ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "neck_nose", "head_top"),
-)  # fmt: skip
+    ("left_ankle", "right_ankle"),
+    ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "neck_nose", "head_top"),
+)
 """What tables, doorframes, cars and picture borders hide together."""
 
 
@@ -51,19 +58,29 @@ def joints(shape: Shape, generator: Generator, rate: float = 0.1) -> Mask:
     return (torch.rand(shape[0], 1, shape[2], generator=generator) >= rate).expand(shape)
 
 
-def limb(shape: Shape, generator: Generator, skeleton: Skeleton, shortest: int = 10, longest: int = 60, always: float = 0.25) -> Mask:
+def limb(
+    shape: Shape, generator: Generator, skeleton: Skeleton, shortest: int = 10, longest: int = 60, always: float = 0.25
+) -> Mask:
     """One or two limbs missing for a long stretch, or, in the share `always`, for the whole sequence."""
     missing = torch.zeros(shape, dtype=torch.bool)
     for repeat in range(2):
         chosen = _limb(shape[0], generator, skeleton)
-        wanted = torch.ones(shape[0], 1) if repeat == 0 else (torch.rand(shape[0], 1, generator=generator) < 0.25).float()
+        wanted = (
+            torch.ones(shape[0], 1) if repeat == 0 else (torch.rand(shape[0], 1, generator=generator) < 0.25).float()
+        )
         stretch = _span(shape, generator, shortest, longest) | (torch.rand(shape[0], 1, generator=generator) < always)
         missing |= (chosen & wanted.bool()).unsqueeze(1) & stretch.unsqueeze(-1)
     return ~missing
 
 
 def several(
-    shape: Shape, generator: Generator, skeleton: Skeleton, count: int = 4, shortest: int = 10, longest: int = 36, whole: float = 0.25
+    shape: Shape,
+    generator: Generator,
+    skeleton: Skeleton,
+    count: int = 4,
+    shortest: int = 10,
+    longest: int = 36,
+    whole: float = 0.25,
 ) -> Mask:
     """One stretch after another in which a limb is missing, or, in the share `whole`, the person; they may overlap."""
     missing = torch.zeros(shape, dtype=torch.bool)

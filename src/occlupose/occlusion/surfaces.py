@@ -1,7 +1,9 @@
-"""Which joints are hidden, by whom and behind what: a z-buffer of bodies and objects, with a person and a part in every pixel.
+"""Which joints are hidden, by whom and behind what: a z-buffer of bodies and objects, with a person and a part in every
+pixel.
 
-HUPOR does not say how its fitted bodies label joints. Our rule: a joint is visible if what is in front of it at its pixel belongs to its
-own person and to a part next to it, else it is hidden; outside of the picture it is absent. It needs no threshold of depth.
+HUPOR does not say how its fitted bodies label joints. Our rule: a joint is visible if what is in front of it at its
+pixel belongs to its own person and to a part next to it, else it is hidden; outside of the picture it is absent. It
+needs no threshold of depth.
 """
 
 from collections.abc import Sequence
@@ -23,7 +25,8 @@ NOTHING = -1
 NO_PART = 255
 """The part in a pixel that shows nobody."""
 
-NEAR, FAR = 0.05, 1000.0
+NEAR = 0.05
+FAR = 1000.0
 """Metres between which surfaces are seen."""
 
 WINDOW = 1
@@ -84,12 +87,17 @@ class Occlusion:
 
 
 def zbuffer(surfaces: Sequence[Surface], camera: Camera) -> ZBuffer:
-    """What a camera sees of some surfaces, sampled at the centres of its pixels. A triangle has the part of its first corner."""
+    """What a camera sees of some surfaces, sampled at the centres of its pixels. A triangle has the part of its first
+    corner.
+    """
     size = camera.height, camera.width
-    depth, colour = np.full(size, FAR, np.float32), np.zeros((*size, 3), np.float32)
-    # OpenCV's camera looks along -z with y up, has one focal length and looks through its middle: a shear along z makes ours into one
+    depth = np.full(size, FAR, np.float32)
+    colour = np.zeros((*size, 3), np.float32)
+    # OpenCV's camera looks along -z with y up, has one focal length and looks through its middle: a shear along z makes
+    # ours into one
     middle = np.array([(camera.width - 1) / 2, (camera.height - 1) / 2])
-    scale, shift = np.array([camera.fx / camera.fy, 1.0]), (np.array([camera.cx, camera.cy]) - middle) / camera.fy
+    scale = np.array([camera.fx / camera.fy, 1.0])
+    shift = (np.array([camera.cx, camera.cy]) - middle) / camera.fy
     settings = cv2.TriangleRasterizeSettings()
     settings.setShadingType(cv2.RASTERIZE_SHADING_FLAT).setCullingMode(cv2.RASTERIZE_CULLING_NONE)
     view = 2 * np.arctan(camera.height / 2 / camera.fy)
@@ -102,7 +110,9 @@ def zbuffer(surfaces: Sequence[Surface], camera: Camera) -> ZBuffer:
         ids = np.zeros((len(points), 3), np.float32)
         ids[:, 0] = (number + 1) / _IDS
         ids[:, 1] = part / _IDS
-        cv2.triangleRasterize(points.astype(np.float32), faces.astype(np.int32), ids, colour, depth, np.eye(4), view, NEAR, FAR, settings)
+        cv2.triangleRasterize(
+            points.astype(np.float32), faces.astype(np.int32), ids, colour, depth, np.eye(4), view, NEAR, FAR, settings
+        )
     thing = np.rint(colour[..., 0] * _IDS).astype(np.int16) - 1
     part = np.where(thing >= 0, np.rint(colour[..., 1] * _IDS), NO_PART).astype(np.uint8)
     return ZBuffer(np.where(thing >= 0, depth, np.inf).astype(np.float32), thing, part)
@@ -111,14 +121,18 @@ def zbuffer(surfaces: Sequence[Surface], camera: Camera) -> ZBuffer:
 def _before(
     surface: Surface,
 ) -> tuple[Float[np.ndarray, "vertex 3"], Int[np.ndarray, "face 3"], UInt8[np.ndarray, "vertex"]]:
-    """The triangles that lie before the camera, with the parts of their vertices; what crosses NEAR is cut there, as OpenCV does not."""
+    """The triangles that lie before the camera, with the parts of their vertices; what crosses NEAR is cut there, as
+    OpenCV does not.
+    """
     points = surface.vertices.astype(np.float64, copy=True)
     part = np.full(len(points), NO_PART, np.uint8) if surface.part is None else surface.part
     if (points[:, 2] > NEAR).all():
         return points, surface.faces, part
     ahead = (points[:, 2] > NEAR)[surface.faces]
     faces = [surface.faces[ahead.all(1)]]
-    more, parts, count = [points], [part], len(points)
+    more = [points]
+    parts = [part]
+    count = len(points)
     for triangle in surface.faces[ahead.any(1) & ~ahead.all(1)]:
         polygon = _cut(points[triangle])
         fan = np.arange(1, len(polygon) - 1)
@@ -148,12 +162,18 @@ _IDS = 4096.0
 
 
 def judge(
-    joints: Float[np.ndarray, "person joint 3"], skeleton: Skeleton, buffer: ZBuffer, camera: Camera, *, window: int = WINDOW
+    joints: Float[np.ndarray, "person joint 3"],
+    skeleton: Skeleton,
+    buffer: ZBuffer,
+    camera: Camera,
+    *,
+    window: int = WINDOW,
 ) -> Occlusion:
     """Which joints are visible, which are hidden and why, and which are outside of the picture.
 
-    A pixel hides a joint where it shows something nearer than the joint that is not one of its own person's parts next to it. The
-    joint is hidden if most of the pixels around its own, of those in the picture, hide it; by what most of these show.
+    A pixel hides a joint where it shows something nearer than the joint that is not one of its own person's parts next
+    to it. The joint is hidden if most of the pixels around its own, of those in the picture, hide it; by what most of
+    these show.
 
     Arguments:
         joints: metres, camera frame; person p is surface p of the buffer. NaN is absent.
@@ -169,7 +189,9 @@ def judge(
     pixels = place[:, :, None] + steps
     asked = inside[..., None] & (pixels >= 0).all(-1) & (pixels < (camera.width, camera.height)).all(-1)
     x, y = np.where(asked[..., None], pixels, 0).transpose(3, 0, 1, 2)
-    thing, part, depth = buffer.thing[y, x], buffer.part[y, x], buffer.depth[y, x]
+    thing = buffer.thing[y, x]
+    part = buffer.part[y, x]
+    depth = buffer.depth[y, x]
     number = np.arange(people)[:, None, None]
     own = thing == number
     hides = asked & (depth < joints[..., 2:]) & ~(own & _beside(skeleton)[np.arange(count)[:, None], part])
@@ -179,7 +201,9 @@ def judge(
         by[person, joint] = np.bincount(thing[person, joint][hides[person, joint]]).argmax()
     state = np.where(inside, np.where(hidden, OCCLUDED, VISIBLE), ABSENT)
     reason = np.select(
-        [~inside, ~hidden, by == number[..., 0], by < people], [Reason.OUTSIDE, Reason.NONE, Reason.SELF, Reason.PERSON], Reason.OBJECT
+        [~inside, ~hidden, by == number[..., 0], by < people],
+        [Reason.OUTSIDE, Reason.NONE, Reason.SELF, Reason.PERSON],
+        Reason.OBJECT,
     )
     return Occlusion(state.astype(np.uint8), reason.astype(np.uint8), by)
 

@@ -1,7 +1,7 @@
 """How people, things, light and cameras of synthetic pictures look: numbers drawn from seeds. Ours.
 
-Field names are those of the uniforms of `shaders/`, so that a look goes to the shaders as it is. Colours are linear red, green and blue,
-0 to 1. Lengths on a person are metres on the average body at rest (`Skinned.texture`).
+Field names are those of the uniforms of `shaders/`, so that a look goes to the shaders as it is. Colours are linear
+red, green and blue, 0 to 1. Lengths on a person are metres on the average body at rest (`Skinned.texture`).
 """
 
 import colorsys
@@ -22,9 +22,13 @@ FLOORS = ("concrete", "planks", "tiles", "carpet", "grass", "paving", "sand")
 MATERIALS = ("plain", "wood", "cardboard", "metal", "fabric", "leaves")
 
 MADE_OF = {
-    "table": ("wood", "plain"), "chair": ("wood", "plain", "fabric"), "sofa": ("fabric",), "box": ("cardboard", "wood", "plain"),
-    "bar": ("metal", "plain", "wood"), "foliage": ("leaves",),
-}  # fmt: skip
+    "table": ("wood", "plain"),
+    "chair": ("wood", "plain", "fabric"),
+    "sofa": ("fabric",),
+    "box": ("cardboard", "wood", "plain"),
+    "bar": ("metal", "plain", "wood"),
+    "foliage": ("leaves",),
+}
 """What things of a kind are made of; other kinds of anything but leaves."""
 
 
@@ -146,7 +150,8 @@ class SceneLook:
         softness: half width of its shadows' edges, metres.
         sky, bounce: light from above and from below.
         fill_direction, fill: a second light without shadows.
-        floor, floor_colour, floor_second, floor_scale, floor_turn: which of FLOORS, its colours, metres of a repeat, radians.
+        floor, floor_colour, floor_second, floor_scale, floor_turn: which of FLOORS, its colours, metres of a repeat,
+            radians.
         gloss: how much the floor mirrors, 0 to 1.
         ceiling: colour; of the sky at its height, if outside.
         horizon: colour of the sky low down, and of haze.
@@ -218,13 +223,19 @@ def dress(generator: Generator, *, gender: float = 0.5, age: float = 0.7) -> Per
         age: 0 baby, 1/3 child, 2/3 young, 1 old.
     """
     random = generator.random
-    woman, old, child = gender > random(), max(0.0, (age - 0.67) * 3), age < 0.45
+    woman = gender > random()
+    old = max(0.0, (age - 0.67) * 3)
+    child = age < 0.45
     skin, flush = _skin(generator)
     hair, style = _hair(generator, skin, woman, old)
     dress_like = woman and random() < 0.22
-    top, bottom, jacket = _cloth(generator, "dress" if dress_like else "top"), _cloth(generator, "bottom"), _cloth(generator, "jacket")
+    top = _cloth(generator, "dress" if dress_like else "top")
+    bottom = _cloth(generator, "bottom")
+    jacket = _cloth(generator, "jacket")
     jacketed = not dress_like and random() < 0.33
-    sleeve = float(_pick(generator, [_short(generator), 0.2 + 0.12 * random(), 0.395 + 0.02 * random()], [0.52, 0.1, 0.38]))
+    sleeve = float(
+        _pick(generator, [_short(generator), 0.2 + 0.12 * random(), 0.395 + 0.02 * random()], [0.52, 0.1, 0.38])
+    )
     if dress_like:
         sleeve = float(_pick(generator, [0.03, _short(generator), 0.4], [0.3, 0.4, 0.3]))
     if jacketed:
@@ -275,7 +286,7 @@ def dress(generator: Generator, *, gender: float = 0.5, age: float = 0.7) -> Per
         sock_top=-0.722 + 0.15 * random() ** 2,
         laces=laces,
         offset=_three(100 * generator.random(3)),
-    )  # fmt: skip
+    )
 
 
 def furnish(generator: Generator, kind: str) -> ThingLook:
@@ -304,11 +315,14 @@ def illuminate(generator: Generator) -> SceneLook:
     indoor = generator.random() < 0.5
     azimuth = generator.uniform(-np.pi, np.pi)
     away = azimuth + np.pi + generator.uniform(-1.2, 1.2)
-    overcast = float(generator.random() < 0.3) * generator.uniform(0.5, 1.0) if not indoor else generator.uniform(0.2, 0.9)
+    overcast = (
+        float(generator.random() < 0.3) * generator.uniform(0.5, 1.0) if not indoor else generator.uniform(0.2, 0.9)
+    )
     elevation = np.radians(generator.uniform(40, 75) if indoor else generator.uniform(14, 68))
     if indoor:
         warm = _lamp(generator.uniform(2900, 6500))
-        sun, sky = warm * (1.5 - 0.9 * overcast), _lamp(generator.uniform(3300, 7500)) * (0.32 + 0.3 * overcast)
+        sun = warm * (1.5 - 0.9 * overcast)
+        sky = _lamp(generator.uniform(3300, 7500)) * (0.32 + 0.3 * overcast)
         bounce = sky * np.array([0.6, 0.55, 0.5]) * generator.uniform(0.5, 0.9)
         softness = generator.uniform(0.03, 0.12)
     else:
@@ -344,7 +358,9 @@ def illuminate(generator: Generator) -> SceneLook:
         horizon=_three(pale if not indoor else linear(_grey(generator, 0.6, 0.9))),
         clouds=float(overcast if overcast > 0 else generator.random() * 0.8),
         haze=float(generator.uniform(0, 0.5)) if not indoor else 0.0,
-        room=(5 + 4 * float(size[0]), 5 + 5 * float(size[1]), 2.4 + 1.1 * float(size[2])) if indoor else (float(radius),) * 3,
+        room=(5 + 4 * float(size[0]), 5 + 5 * float(size[1]), 2.4 + 1.1 * float(size[2]))
+        if indoor
+        else (float(radius),) * 3,
         exposure=float(1.35 * generator.lognormal(0.0, 0.24) / level),
         white=_three(np.clip(generator.normal([1.0, 1.0, 1.0], [0.05, 0.015, 0.06]), 0.8, 1.2)),
         contrast=float(np.clip(generator.normal(1.0, 0.1), 0.75, 1.25)),
@@ -380,11 +396,15 @@ def _three(values: Float[np.ndarray, "3"]) -> Colour:
 
 
 def _direction(azimuth: float, elevation: float) -> Colour:
-    return _three(np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)]))
+    return _three(
+        np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
+    )
 
 
 def _lamp(kelvin: float) -> Float[np.ndarray, "3"]:
-    """Colour of light of a temperature as a camera balanced for 5500 K sees it, green 1; a rough fit of ours to Planck's law."""
+    """Colour of light of a temperature as a camera balanced for 5500 K sees it, green 1; a rough fit of ours to
+    Planck's law.
+    """
     return np.array([(5500 / kelvin) ** 0.55, 1.0, (kelvin / 5500) ** 0.75])
 
 
@@ -446,7 +466,9 @@ _HAIR = (
 """Colours of hair: black, browns, blonds, red; sRGB."""
 
 
-def _hair(generator: Generator, skin: Float[np.ndarray, "3"], woman: bool, old: float) -> tuple[Float[np.ndarray, "3"], int]:
+def _hair(
+    generator: Generator, skin: Float[np.ndarray, "3"], woman: bool, old: float
+) -> tuple[Float[np.ndarray, "3"], int]:
     dark = skin.mean() < 0.22
     chances = (0.75, 0.18, 0.05, 0.0, 0.02, 0.0, 0.0) if dark else (0.17, 0.24, 0.22, 0.14, 0.11, 0.07, 0.05)
     srgb = np.array(_pick(generator, _HAIR, chances)) * generator.uniform(0.8, 1.2)
@@ -466,7 +488,13 @@ def _short(generator: Generator) -> float:
 def _cloth(generator: Generator, kind: str) -> Cloth:
     """Material of a "top", "bottom", "jacket" or "dress"."""
     if kind == "bottom":
-        name = str(_pick(generator, ["denim", "plain", "melange", "pinstripes", "checks", "leaves"], [0.38, 0.38, 0.12, 0.04, 0.04, 0.04]))
+        name = str(
+            _pick(
+                generator,
+                ["denim", "plain", "melange", "pinstripes", "checks", "leaves"],
+                [0.38, 0.38, 0.12, 0.04, 0.04, 0.04],
+            )
+        )
     elif kind == "jacket":
         name = str(_pick(generator, ["plain", "melange", "denim", "pinstripes", "checks"], [0.5, 0.25, 0.1, 0.05, 0.1]))
     else:
@@ -478,17 +506,25 @@ def _cloth(generator: Generator, kind: str) -> Cloth:
     else:
         sober = generator.random() < (0.45 if kind in ("top", "dress") else 0.75)
         colour = (
-            _grey(generator, 0.06, 0.93) if sober and generator.random() < 0.6 else _tint(generator, 0.1, 0.4 if sober else 0.75, 0.1, 0.9)
+            _grey(generator, 0.06, 0.93)
+            if sober and generator.random() < 0.6
+            else _tint(generator, 0.1, 0.4 if sober else 0.75, 0.1, 0.9)
         )
         if kind == "bottom":
             colour = colour * _pick(generator, [0.35, 0.6, 1.0], [0.35, 0.4, 0.25])
         lighter = colour.mean() < 0.45 or (colour.mean() < 0.7 and generator.random() < 0.3)
-        second = np.clip(colour * 0.6 + generator.uniform(0.3, 0.5) if lighter else colour * generator.uniform(0.25, 0.7), 0, 1)
+        second = np.clip(
+            colour * 0.6 + generator.uniform(0.3, 0.5) if lighter else colour * generator.uniform(0.25, 0.7), 0, 1
+        )
         if generator.random() < 0.4:
             second = _tint(generator, 0.2, 0.8, 0.15, 0.9)
-    scale = {"stripes": 0.02 + 0.05 * generator.random(), "pinstripes": 0.012 + 0.016 * generator.random(),
-             "checks": 0.025 + 0.05 * generator.random(), "dots": 0.018 + 0.03 * generator.random(),
-             "leaves": 0.08 + 0.1 * generator.random()}.get(name, 0.05)  # fmt: skip
+    scale = {
+        "stripes": 0.02 + 0.05 * generator.random(),
+        "pinstripes": 0.012 + 0.016 * generator.random(),
+        "checks": 0.025 + 0.05 * generator.random(),
+        "dots": 0.018 + 0.03 * generator.random(),
+        "leaves": 0.08 + 0.1 * generator.random(),
+    }.get(name, 0.05)
     return Cloth(
         colour=_three(np.clip(linear(colour), 0.012, 0.85)),
         second=_three(np.clip(linear(second), 0.01, 0.85)),
@@ -504,14 +540,19 @@ def _shoes(generator: Generator) -> tuple[Float[np.ndarray, "3"], Float[np.ndarr
     if sneakers:
         shoe = _grey(generator, 0.05, 0.92) if generator.random() < 0.6 else _tint(generator, 0.3, 0.9, 0.2, 0.8)
         return linear(shoe), linear(_grey(generator, 0.7, 0.92)), 1
-    shoe = _grey(generator, 0.04, 0.15) if generator.random() < 0.5 else _tint(generator, 0.4, 0.7, 0.15, 0.45, hue=0.06)
+    shoe = (
+        _grey(generator, 0.04, 0.15) if generator.random() < 0.5 else _tint(generator, 0.4, 0.7, 0.15, 0.45, hue=0.06)
+    )
     return linear(shoe), linear(_grey(generator, 0.03, 0.1)), int(generator.random() < 0.5)
 
 
 def _floor(generator: Generator, indoor: bool) -> tuple[int, Float[np.ndarray, "3"], Float[np.ndarray, "3"], float]:
     """Which floor, its two colours, and metres of one repeat."""
-    names, shares = (("planks", "tiles", "carpet", "concrete"), (0.4, 0.25, 0.2, 0.15)) if indoor else (
-        ("concrete", "paving", "grass", "sand"), (0.32, 0.3, 0.25, 0.13))  # fmt: skip
+    names, shares = (
+        (("planks", "tiles", "carpet", "concrete"), (0.4, 0.25, 0.2, 0.15))
+        if indoor
+        else (("concrete", "paving", "grass", "sand"), (0.32, 0.3, 0.25, 0.13))
+    )
     name = str(_pick(generator, names, shares))
     colour = {
         "planks": lambda: _tint(generator, 0.25, 0.55, 0.3, 0.72, hue=0.06 + 0.03 * generator.random()),
@@ -520,6 +561,10 @@ def _floor(generator: Generator, indoor: bool) -> tuple[int, Float[np.ndarray, "
         "grass": lambda: _tint(generator, 0.35, 0.6, 0.25, 0.45, hue=0.2 + 0.09 * generator.random()),
         "sand": lambda: _tint(generator, 0.15, 0.35, 0.5, 0.75, hue=0.09),
     }.get(name, lambda: _tint(generator, 0.0, 0.1, 0.3, 0.65, hue=0.08))()
-    scale = {"planks": 0.1 + 0.1 * generator.random(), "tiles": 0.3 + 0.3 * generator.random(), "paving": 0.2 + 0.5 * generator.random()}
+    scale = {
+        "planks": 0.1 + 0.1 * generator.random(),
+        "tiles": 0.3 + 0.3 * generator.random(),
+        "paving": 0.2 + 0.5 * generator.random(),
+    }
     light = linear(colour)
     return FLOORS.index(name), light, light * generator.uniform(0.4, 0.75), float(scale.get(name, 1.0))

@@ -18,7 +18,8 @@ CROP = 0.6
 
 
 def find(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The pictures in a folder and in those within it, by name, and those that cannot be used: damaged, or under LEAST pixels.
+    """The pictures in a folder and in those within it, by name, and those that cannot be used: damaged, or under LEAST
+    pixels.
 
     Every picture is read once.
 
@@ -27,16 +28,25 @@ def find(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     if not folder.is_dir():
         raise OccluposeError(f"{folder}: is not a folder; give one with pictures to stand behind the people")
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()]
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
+    ]
     good: list[Path] = []
     broken: list[Path] = []
     for path in sorted(files):
         (good if _usable(path) else broken).append(path)
     if not good:
         names = ", ".join(path.name for path in broken[:3])
-        more = f"{len(broken)} cannot be used ({names}{', ...' if len(broken) > 3 else ''})" if broken else "there are none"
+        more = (
+            f"{len(broken)} cannot be used ({names}{', ...' if len(broken) > 3 else ''})"
+            if broken
+            else "there are none"
+        )
         raise OccluposeError(
-            f"{folder}: no usable picture, {more}; give a folder with pictures ({' '.join(PICTURES)}) of {LEAST} pixels or more"
+            f"{folder}: no usable picture, {more}; give a folder with pictures ({' '.join(PICTURES)}) of {LEAST} pixels"
+            " or more"
         )
     return good, broken
 
@@ -50,7 +60,8 @@ def open_backdrop(path: Path, width: int, height: int, generator: Generator) -> 
     image = read_image(path)
     have_height, have_width = image.shape[:2]
     scale = min(have_width / width, have_height / height) * generator.uniform(CROP, 1.0)
-    cut_width, cut_height = max(1, int(width * scale)), max(1, int(height * scale))
+    cut_width = max(1, int(width * scale))
+    cut_height = max(1, int(height * scale))
     left, top = (int(generator.integers(0, spare + 1)) for spare in (have_width - cut_width, have_height - cut_height))
     part = image[top : top + cut_height, left : left + cut_width]
     if generator.random() < 0.5:

@@ -1,7 +1,9 @@
-"""Synthetic people on disk: pictures and labels in COCO's format, scenes in ours, and a manifest with a hash of every file.
+"""Synthetic people on disk: pictures and labels in COCO's format, scenes in ours, and a manifest with a hash of every
+file.
 
-Scenes are made in pieces. A piece is finished when its part of the annotations lies in `.parts`; what was finished is not made again.
-When all are, the parts become `annotations.json` and `manifest.json`. The same settings and the same renderer give the same bytes.
+Scenes are made in pieces. A piece is finished when its part of the annotations lies in `.parts`; what was finished is
+not made again. When all are, the parts become `annotations.json` and `manifest.json`. The same settings and the same
+renderer give the same bytes.
 """
 
 import hashlib
@@ -31,7 +33,10 @@ PIECE = 10
 QUALITY = (62, 96)
 """JPEG quality of a picture lies between these, other for each."""
 
-ANNOTATIONS, MANIFEST, PARTS, SETTINGS = "annotations.json", "manifest.json", ".parts", "settings.json"
+ANNOTATIONS = "annotations.json"
+MANIFEST = "manifest.json"
+PARTS = ".parts"
+SETTINGS = "settings.json"
 
 VERSION = 1
 
@@ -101,7 +106,9 @@ def _begin(folder: Path, ours: dict[str, Any]) -> None:
     path = folder / SETTINGS
     if not path.exists():
         if folder.exists() and any(folder.iterdir()):
-            raise OccluposeError(f"{folder}: is not empty, and no dataset of occlupose synth; choose another folder with -o")
+            raise OccluposeError(
+                f"{folder}: is not empty, and no dataset of occlupose synth; choose another folder with -o"
+            )
         _write_json(path, ours)
         return
     try:
@@ -152,7 +159,9 @@ def _piece(maker: Maker, task: tuple[int, Plan]) -> int:
     part["renderer"] = maker.renderer
     if plan.shard is None:
         for name, content in contents:
-            part["files"].append(_keep(plan.folder, f"{'images' if name.endswith('.jpg') else 'scenes'}/{name}", content))
+            part["files"].append(
+                _keep(plan.folder, f"{'images' if name.endswith('.jpg') else 'scenes'}/{name}", content)
+            )
     else:
         part["files"].append(_keep(plan.folder, f"shards/{number:06}.tar", _tar(contents)))
     _write_json(plan.folder / PARTS / f"{number:06}.json", part)
@@ -205,9 +214,13 @@ def _check(folder: Path) -> None:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         gone = [file["name"] for file in files if not _is(folder / file["name"], file["bytes"])]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OccluposeError(f"{folder / MANIFEST}: cannot be read ({error}); delete it, and make the dataset again") from error
+        raise OccluposeError(
+            f"{folder / MANIFEST}: cannot be read ({error}); delete it, and make the dataset again"
+        ) from error
     if gone:
-        raise OccluposeError(f"{folder / gone[0]}: is missing or was changed; delete {MANIFEST}, and make the dataset again")
+        raise OccluposeError(
+            f"{folder / gone[0]}: is missing or was changed; delete {MANIFEST}, and make the dataset again"
+        )
 
 
 def _is(path: Path, size: int) -> bool:
@@ -216,7 +229,9 @@ def _is(path: Path, size: int) -> bool:
 
 def _merge(plan: Plan, same: dict[str, Any]) -> None:
     """The parts become the annotations and the manifest."""
-    parts = [json.loads((plan.folder / PARTS / f"{n:06}.json").read_text(encoding="utf-8")) for n in range(len(plan.pieces))]
+    parts = [
+        json.loads((plan.folder / PARTS / f"{n:06}.json").read_text(encoding="utf-8")) for n in range(len(plan.pieces))
+    ]
     people = [annotation for part in parts for annotation in part["annotations"]]
     images = [one for part in parts for one in part["images"]]
     info = {"description": "synthetic people of occlupose", "settings": same}

@@ -49,15 +49,22 @@ class Sample:
 
 @dataclass(frozen=True)
 class Pictures:
-    """How pictures are made. `backdrops` are files of pictures that stand behind the people; none paints walls and streets."""
+    """How pictures are made. `backdrops` are files of pictures that stand behind the people; none paints walls and
+    streets.
+    """
 
     backdrops: tuple[Path, ...] = ()
 
 
 def scenes(
-    source: Source, numbers: Iterable[int] | None = None, *, pictures: Pictures | None = None, workers: int | None = None
+    source: Source,
+    numbers: Iterable[int] | None = None,
+    *,
+    pictures: Pictures | None = None,
+    workers: int | None = None,
 ) -> Iterator[Sample]:
-    """Finished scenes in the order of their numbers. A script that calls this with workers needs `if __name__ == "__main__":`.
+    """Finished scenes in the order of their numbers. A script that calls this with workers needs `if __name__ ==
+    "__main__":`.
 
     Arguments:
         numbers: which; None is 0, 1, 2, ... without end.
@@ -99,8 +106,8 @@ def spread(
             yield begun.popleft().result()
     except BrokenProcessPool as error:
         raise OccluposeError(
-            "a worker ended before its work did (killed, out of memory, or begun by a script without `if __name__ == '__main__':`); "
-            "give fewer workers, or 0"
+            "a worker ended before its work did (killed, out of memory, or begun by a script without `if __name__ =="
+            " '__main__':`); give fewer workers, or 0"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -131,7 +138,8 @@ class Maker:
     """Makes scenes in one process; its renderer is begun at the first picture."""
 
     def __init__(self, source: Source, pictures: Pictures | None) -> None:
-        self.source, self.pictures = source, pictures
+        self.source = source
+        self.pictures = pictures
         self._renderer: Renderer | None = None
 
     @property
@@ -150,7 +158,9 @@ class Maker:
 
             if self._renderer is None:
                 self._renderer = Renderer()
-            random, settings, files = np.random.default_rng(scene.look), self.source.settings, self.pictures.backdrops
+            random = np.random.default_rng(scene.look)
+            settings = self.source.settings
+            files = self.pictures.backdrops
             chosen = files[random.integers(len(files))] if files else None
             backdrop = None if chosen is None else open_backdrop(chosen, settings.width, settings.height, random)
             picture = self._renderer.render(scene, backdrop=backdrop)

@@ -33,8 +33,10 @@ class Settings:
         seed: of everything.
         people: fewest and most in a scene, each number as often.
         width, height: of the pictures, px.
-        overlap: how many of the people stand before or behind somebody as the camera sees them, 0 to 1; as near as a group allows.
-        objects: mean number of things that are put in the way, besides chairs that are sat on; where there is no room, fewer.
+        overlap: how many of the people stand before or behind somebody as the camera sees them, 0 to 1; as near as a
+            group allows.
+        objects: mean number of things that are put in the way, besides chairs that are sat on; where there is no room,
+            fewer.
 
     Raises:
         OccluposeError: a number that cannot be.
@@ -49,9 +51,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.people[0] <= self.people[1] <= MOST:
-            raise OccluposeError(f"people: {self.people[0]} to {self.people[1]}; give two numbers from 1 to {MOST}, the smaller first")
+            raise OccluposeError(
+                f"people: {self.people[0]} to {self.people[1]}; give two numbers from 1 to {MOST}, the smaller first"
+            )
         if not (64 <= self.width <= 8192 and 64 <= self.height <= 8192):
-            raise OccluposeError(f"size: {self.width} x {self.height}; give a width and a height from 64 to 8192 pixels")
+            raise OccluposeError(
+                f"size: {self.width} x {self.height}; give a width and a height from 64 to 8192 pixels"
+            )
         if not 0 <= self.overlap <= 1:
             raise OccluposeError(f"overlap: {self.overlap}; give a share from 0 to 1")
         if not 0 <= self.objects <= 10:
@@ -113,7 +119,9 @@ def sample(source: Source, number: int) -> Scene:
 
 @dataclass(frozen=True, eq=False)
 class _Layout:
-    """Where everybody is on the ground (x, z), which way they face (radians from +z towards +x), who sits, and who hugs the one before."""
+    """Where everybody is on the ground (x, z), which way they face (radians from +z towards +x), who sits, and who hugs
+    the one before.
+    """
 
     place: Float[np.ndarray, "person 2"]
     yaw: Float[np.ndarray, "person"]
@@ -123,7 +131,9 @@ class _Layout:
 
 def _talk(random: np.random.Generator, count: int) -> _Layout:
     """In a ring, facing its middle."""
-    around = (np.arange(count) + random.normal(0, 0.12, count)) * 2 * np.pi / max(count, 3) + random.uniform(0, 2 * np.pi)
+    around = (np.arange(count) + random.normal(0, 0.12, count)) * 2 * np.pi / max(count, 3) + random.uniform(
+        0, 2 * np.pi
+    )
     radius = max(0.5, 0.16 * count) * random.uniform(0.9, 1.5) + random.normal(0, 0.06, count)
     place = radius[:, None] * np.stack([np.sin(around), np.cos(around)], 1)
     return _Layout(place, around + np.pi + random.normal(0, 0.35, count), *_none(count))
@@ -137,7 +147,8 @@ def _pass(random: np.random.Generator, count: int) -> _Layout:
 
 def _queue(random: np.random.Generator, count: int) -> _Layout:
     """One behind the other."""
-    way, step = random.uniform(0, 2 * np.pi), random.uniform(0.5, 0.95)
+    way = random.uniform(0, 2 * np.pi)
+    step = random.uniform(0.5, 0.95)
     along = (np.arange(count) - (count - 1) / 2) * step + random.normal(0, 0.06, count)
     place = along[:, None] * (np.sin(way), np.cos(way)) + random.normal(0, 0.08, (count, 2))
     return _Layout(place, way + np.pi + random.normal(0, 0.25, count), *_none(count))
@@ -145,7 +156,8 @@ def _queue(random: np.random.Generator, count: int) -> _Layout:
 
 def _row(random: np.random.Generator, count: int) -> _Layout:
     """Side by side, some on chairs."""
-    way, step = random.uniform(0, 2 * np.pi), random.uniform(0.5, 0.8)
+    way = random.uniform(0, 2 * np.pi)
+    step = random.uniform(0.5, 0.8)
     along = (np.arange(count) - (count - 1) / 2) * step
     place = along[:, None] * (np.cos(way), -np.sin(way)) + random.normal(0, 0.08, (count, 2))
     sits = random.random(count) < random.choice([0.0, 0.5, 1.0])
@@ -155,7 +167,9 @@ def _row(random: np.random.Generator, count: int) -> _Layout:
 def _hug(random: np.random.Generator, count: int) -> _Layout:
     """In pairs that hold each other; somebody may be left over."""
     base = _pass(random, count)
-    place, yaw, hugs = base.place * 1.4, base.yaw.copy(), np.zeros(count, bool)
+    place = base.place * 1.4
+    yaw = base.yaw.copy()
+    hugs = np.zeros(count, bool)
     for second in range(1, count, 2):
         apart = random.uniform(0.3, 0.42)
         place[second] = place[second - 1] + apart * np.array([np.sin(yaw[second - 1]), np.cos(yaw[second - 1])])
@@ -166,7 +180,8 @@ def _hug(random: np.random.Generator, count: int) -> _Layout:
 
 def _crowd(random: np.random.Generator, count: int) -> _Layout:
     """Close together, mostly facing one way."""
-    reach, way = np.sqrt(count) * random.uniform(0.32, 0.5), random.uniform(0, 2 * np.pi)
+    reach = np.sqrt(count) * random.uniform(0.32, 0.5)
+    way = random.uniform(0, 2 * np.pi)
     return _Layout(random.uniform(-reach, reach, (count, 2)), way + random.normal(0, 0.7, count), *_none(count))
 
 
@@ -216,7 +231,8 @@ def _apart(layout: _Layout) -> Float[np.ndarray, "person 2"]:
             far = np.linalg.norm(gap)
             if far < CLOSEST:
                 push = gap / far * (CLOSEST - far) / 2 if far > 1e-6 else np.array([CLOSEST / 2, 0.0])
-                place[a], place[b] = place[a] + push, place[b] - push
+                place[a] = place[a] + push
+                place[b] = place[b] - push
     return place
 
 
@@ -227,7 +243,8 @@ LIES = 0.04
 
 
 def _stand(random: np.random.Generator, source: Source, layout: _Layout) -> tuple[Person, ...]:
-    count, body = len(layout.yaw), source.body
+    count = len(layout.yaw)
+    body = source.body
     numbers = source.poses.draw(random, count).reshape(count, len(SEGMENTS), 3)
     shape = torch.from_numpy(_shapes(random, count))
     for person in np.flatnonzero(layout.sits):
@@ -240,17 +257,24 @@ def _stand(random: np.random.Generator, source: Source, layout: _Layout) -> tupl
     lies = (random.random(count) < LIES) & ~layout.sits & ~holding
     face_up = random.random(count) < 0.5
     turn = np.stack(
-        [things.upright(yaw) @ (_lying(up) if flat else np.eye(3)) for yaw, flat, up in zip(layout.yaw, lies, face_up, strict=True)]
+        [
+            things.upright(yaw) @ (_lying(up) if flat else np.eye(3))
+            for yaw, flat, up in zip(layout.yaw, lies, face_up, strict=True)
+        ]
     )
     pose = torch.from_numpy(turn.astype(np.float32))[:, None] @ pose
     with torch.no_grad():
         standing = body(pose, shape, torch.zeros(count, 3))
-    vertices, joints = standing.vertices.numpy(), standing.joints.numpy()
+    vertices = standing.vertices.numpy()
+    joints = standing.joints.numpy()
     middle = joints[:, BODY26.index("pelvis")[0]]
-    move = np.stack([layout.place[:, 0] - middle[:, 0], -vertices[..., 1].min(1), layout.place[:, 1] - middle[:, 2]], 1).astype(np.float32)
+    move = np.stack(
+        [layout.place[:, 0] - middle[:, 0], -vertices[..., 1].min(1), layout.place[:, 1] - middle[:, 2]], 1
+    ).astype(np.float32)
     looks = random.integers(2**31, size=count)
     return tuple(
-        Person(shape[p].numpy(), pose[p].numpy(), move[p], joints[p] + move[p], vertices[p] + move[p], int(looks[p])) for p in range(count)
+        Person(shape[p].numpy(), pose[p].numpy(), move[p], joints[p] + move[p], vertices[p] + move[p], int(looks[p]))
+        for p in range(count)
     )
 
 
@@ -258,7 +282,9 @@ def _shapes(random: np.random.Generator, count: int) -> Float[np.ndarray, "perso
     """All builds; seven in ten are grown up, few are babies."""
     shape = random.random((count, len(SHAPE)))
     grown = random.random(count) < 0.7
-    shape[:, SHAPE.index("age")] = np.where(grown, random.uniform(0.6, 1.0, count), random.triangular(0.0, 0.6, 0.6, count))
+    shape[:, SHAPE.index("age")] = np.where(
+        grown, random.uniform(0.6, 1.0, count), random.triangular(0.0, 0.6, 0.6, count)
+    )
     shape[:, SHAPE.index("gender")] = np.round(random.random(count)) * 0.9 + random.uniform(0, 0.1, count)
     for name in ("height", "weight", "muscle", "proportions"):  # extremes are rarer
         shape[:, SHAPE.index(name)] = random.triangular(0.0, 0.5, 1.0, count)
@@ -279,16 +305,23 @@ def _sitting(random: np.random.Generator, numbers: Float[np.ndarray, "17 3"]) ->
 
 
 HOLD = {"upper_arm": (0.35, -0.2, 0.9), "forearm": (-0.75, 0.1, 0.65), "hand": (-0.95, 0.0, 0.3)}
-"""Directions of the left arm of somebody who holds another, left, up and forward of the chest; the right arm's are mirrored."""
+"""Directions of the left arm of somebody who holds another, left, up and forward of the chest; the right arm's are
+mirrored.
+"""
 
 
-def _holding(random: np.random.Generator, pose: Float[torch.Tensor, "17 3 3"], rest: Float[torch.Tensor, "26 3"]) -> torch.Tensor:
+def _holding(
+    random: np.random.Generator, pose: Float[torch.Tensor, "17 3 3"], rest: Float[torch.Tensor, "26 3"]
+) -> torch.Tensor:
     """The same person with arms around another who stands before them."""
     pose = pose.clone()
     for side, sign in zip(SIDES, (1, -1), strict=True):
         chain = [BODY26.index(f"{side}_{joint}")[0] for joint in ("shoulder", "elbow", "wrist", "hand")]
         for (segment, direction), start, end in zip(HOLD.items(), chain[:-1], chain[1:], strict=True):
-            wanted = torch.tensor(direction) * torch.tensor([sign, 1.0, 1.0]) + torch.from_numpy(random.normal(0, 0.12, 3)).float()
+            wanted = (
+                torch.tensor(direction) * torch.tensor([sign, 1.0, 1.0])
+                + torch.from_numpy(random.normal(0, 0.12, 3)).float()
+            )
             local = swing((rest[end] - rest[start])[None], wanted[None])[0]
             pose[SEGMENTS.index(f"{side}_{segment}")] = pose[SEGMENTS.index("chest")] @ local
     return pose
@@ -319,13 +352,15 @@ def _camera(
 ) -> tuple[Camera, Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
     camera = Camera.from_fov(settings.width, settings.height, float(random.uniform(*FOV)))
     joints = np.concatenate([person.joints for person in people])
-    low, high = joints.min(0), joints.max(0)
+    low = joints.min(0)
+    high = joints.max(0)
     aim = (low + high) / 2 + random.normal(0, (0.12, 0.1, 0.12))
     which = random.choice(len(EYES), p=[share for share, _, _ in EYES])
     height = random.uniform(*EYES[which][1:])
     towards = np.array([np.sin(azimuth), 0, np.cos(azimuth)])  # from the group to the camera
     aside = np.array([np.cos(azimuth), 0, -np.sin(azimuth)])
-    wide, tall = np.ptp(joints @ aside) / 2 + 0.25, (high[1] - low[1]) / 2 + 0.2
+    wide = np.ptp(joints @ aside) / 2 + 0.25
+    tall = (high[1] - low[1]) / 2 + 0.2
     away = max(wide * camera.fx / (camera.width / 2), tall * camera.fy / (camera.height / 2)) / random.uniform(*FILL)
     nearest = max(float((person.joints.mean(0) - aim) @ towards) for person in people)
     eye = aim + towards * max(away, nearest + NEAREST)
@@ -340,7 +375,8 @@ def _looking(way: Float[np.ndarray, "3"], roll: float) -> Float[np.ndarray, "3 3
     x = np.cross(z, (0.0, 1.0, 0.0))
     x /= np.linalg.norm(x)
     y = np.cross(z, x)
-    c, s = np.cos(roll), np.sin(roll)
+    c = np.cos(roll)
+    s = np.sin(roll)
     return np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) @ np.stack([x, y, z])
 
 
@@ -351,7 +387,11 @@ ROOM = 0.12
 
 
 def _things(
-    random: np.random.Generator, settings: Settings, people: tuple[Person, ...], sits: np.ndarray, eye: Float[np.ndarray, "3"]
+    random: np.random.Generator,
+    settings: Settings,
+    people: tuple[Person, ...],
+    sits: np.ndarray,
+    eye: Float[np.ndarray, "3"],
 ) -> list[Thing]:
     result = []
     joints = np.concatenate([person.joints for person in people])
@@ -361,12 +401,15 @@ def _things(
         seat = max(0.15, float(middles[person, 1]) - 0.1)
         mesh = things.chair(random, seat)
         back = middles[person] - 0.05 * forward
-        result.append(_thing(random, "chair", things.placed(mesh, float(np.arctan2(forward[0], forward[2])), back[0], back[2])))
+        result.append(
+            _thing(random, "chair", things.placed(mesh, float(np.arctan2(forward[0], forward[2])), back[0], back[2]))
+        )
     for _ in range(int(random.poisson(settings.objects))):
         before = random.random() < 0.4
         kinds = things.BEFORE if before else things.STANDING
         kind = list(kinds)[random.integers(len(kinds))]
-        mesh, yaw = kinds[kind](random), random.uniform(0, 2 * np.pi)
+        mesh = kinds[kind](random)
+        yaw = random.uniform(0, 2 * np.pi)
         somebody = middles[random.integers(len(middles))]
         if before:
             yaw = float(np.arctan2(eye[0] - somebody[0], eye[2] - somebody[2]))
@@ -381,7 +424,9 @@ def _things(
     return result
 
 
-def _inside(points: Float[np.ndarray, "n 3"], vertices: Float[np.ndarray, "vertex 3"], yaw: float, x: float, z: float) -> bool:
+def _inside(
+    points: Float[np.ndarray, "n 3"], vertices: Float[np.ndarray, "vertex 3"], yaw: float, x: float, z: float
+) -> bool:
     """Whether some point is in or close to the box around a mesh that was placed so."""
     local = (points - (x, 0, z)) @ things.upright(yaw)
     return bool(((local > vertices.min(0) - ROOM) & (local < vertices.max(0) + ROOM)).all(1).any())

@@ -1,4 +1,6 @@
-"""What is true of a scene: joints in 2D and 3D, which are hidden and why, boxes, masks and depths. Exact by construction."""
+"""What is true of a scene: joints in 2D and 3D, which are hidden and why, boxes, masks and depths. Exact by
+construction.
+"""
 
 from dataclasses import dataclass
 
@@ -33,14 +35,18 @@ class Labels:
         return self.buffer.thing == person
 
     def box(self, person: int) -> Float[np.ndarray, "4"] | None:
-        """Left, top, width and height of what is seen of a person, px from the picture's edge as COCO counts; None where nothing is."""
+        """Left, top, width and height of what is seen of a person, px from the picture's edge as COCO counts; None
+        where nothing is.
+        """
         y, x = np.nonzero(self.mask(person))
         if not len(x):
             return None
         return np.array([x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1], np.float64)
 
     def poses(self) -> Poses:
-        """The people as one frame, in BODY26. Joints outside of the picture are absent; `Labels.joints` has them too."""
+        """The people as one frame, in BODY26. Joints outside of the picture are absent; `Labels.joints` has them
+        too.
+        """
         there = self.occlusion.state != ABSENT
         people = len(self.joints)
         return Poses(
@@ -62,4 +68,10 @@ def label(scene: Scene) -> Labels:
     """The truth of a scene."""
     joints = np.stack([scene.seen(person.joints) for person in scene.people])
     buffer = zbuffer(scene.surfaces(), scene.camera)
-    return Labels(scene, joints, scene.camera.project(joints.astype(np.float64)), judge(joints, BODY26, buffer, scene.camera), buffer)
+    return Labels(
+        scene,
+        joints,
+        scene.camera.project(joints.astype(np.float64)),
+        judge(joints, BODY26, buffer, scene.camera),
+        buffer,
+    )

@@ -29,21 +29,28 @@ RATE = 30.0
 SLOWEST = 50.0
 """Frames a second of video under which people move too far in WINDOW frames to tell their motion from the noise."""
 OUTLIER = 6.0
-"""A joint is an outlier when its residual is this many standard deviations of the jitter, and at least LEAST_OUTLIER."""
+"""A joint is an outlier when its residual is this many standard deviations of the jitter, and at least
+LEAST_OUTLIER.
+"""
 LEAST_OUTLIER = 0.05
 BELIEVED = 0.3
 """The least evidence of a joint that is believed (OANet's b)."""
 HIDDEN_DISTANCE = 0.25
-"""Root mean square distance of a guessed joint from where it is, in box sides: of a normal distribution with the measured median, 0.21
-(`benchmarks/hidden.py`: a board before limbs, 72 times; the mean itself, 0.41, is that of a few guesses on the other person)."""
+"""Root mean square distance of a guessed joint from where it is, in box sides: of a normal distribution with the
+measured median, 0.21 (`benchmarks/hidden.py`: a board before limbs, 72 times; the mean itself, 0.41, is that of a few
+guesses on the other person)."""
 HIDDEN_STAYS = 0.9
-"""Share of that distance's square that stays as long as the joint is hidden; measured likewise. Of the evidence: ours."""
+"""Share of that distance's square that stays as long as the joint is hidden; measured likewise. Of the evidence:
+ours.
+"""
 HIDDEN_CORRELATION = 0.8
 """Of the rest, from one 1/30 s to the next. Ours."""
 HIDDEN_DOUBTED = 0.5
 """Share of hidden joints whose evidence is less than BELIEVED; measured likewise."""
 OFFSET = 0.01
-"""Box sides. Temporal residuals cannot show an error that stays; this is the size of annotators' own spread (OKS sigmas). Ours."""
+"""Box sides. Temporal residuals cannot show an error that stays; this is the size of annotators' own spread (OKS
+sigmas). Ours.
+"""
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,9 @@ class NoiseModel:
             values = json.loads(path.read_text())
             model = cls(**{**values, "jitter": tuple(values["jitter"])})
         except OSError as error:
-            raise OccluposeError(f"{path}: {(error.strerror or str(error)).lower()}; give a file that NoiseModel.save wrote") from None
+            raise OccluposeError(
+                f"{path}: {(error.strerror or str(error)).lower()}; give a file that NoiseModel.save wrote"
+            ) from None
         except (ValueError, KeyError, TypeError):
             raise OccluposeError(f"{path}: not a noise model; give a file that NoiseModel.save wrote") from None
         if len(model.jitter) != len(BODY22):
@@ -144,9 +153,11 @@ def correlated(shape: tuple[int, ...], coefficient: float, generator: Generator)
 def guess(
     xy: Float[Tensor, "batch time 22 2"], generator: Generator
 ) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 22"]]:
-    """Hidden joints as the front end guesses them: somewhere near the truth, steadily wrong, with little evidence only half of the time.
+    """Hidden joints as the front end guesses them: somewhere near the truth, steadily wrong, with little evidence only
+    half of the time.
 
-    Positions are normal about the truth, evidence follows a power law; both forms are ours, their figures are measured (HIDDEN_...).
+    Positions are normal about the truth, evidence follows a power law; both forms are ours, their figures are measured
+    (HIDDEN_...).
     """
     still = torch.randn(xy.shape[0], 1, *xy.shape[2:], generator=generator)
     wandering = correlated(xy.shape, HIDDEN_CORRELATION, generator)
@@ -157,11 +168,14 @@ def guess(
     return xy + box_side(xy) * HIDDEN_DISTANCE / 2**0.5 * offset, 1 - luck
 
 
-def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray, "time 17"]]], fps: float) -> NoiseModel:
+def fit(
+    tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray, "time 17"]]], fps: float
+) -> NoiseModel:
     """The noise model of a front end from what it gave for real people.
 
-    Jitter is what a parabola through a few frames does not explain; its autocorrelation is that of the first-order process
-    whose residuals look the same. An outlier is far from the median of those frames, and taken out before. Ours.
+    Jitter is what a parabola through a few frames does not explain; its autocorrelation is that of the first-order
+    process whose residuals look the same. An outlier is far from the median of those frames, and taken out before.
+    Ours.
 
     Arguments:
         tracks: unbroken COCO-17 tracks: joints in pixels, and evidence 0..1.
@@ -171,8 +185,13 @@ def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray,
         OccluposeError: slower video, no track of at least 28 frames, or a joint that is never believed.
     """
     if fps < SLOWEST:
-        raise OccluposeError(f"{fps:g} frames/s: too slow to tell noise from motion; give video of {SLOWEST:g} frames/s or more")
-    residuals, leaps, beliefs, exchanged = [], [], [], []
+        raise OccluposeError(
+            f"{fps:g} frames/s: too slow to tell noise from motion; give video of {SLOWEST:g} frames/s or more"
+        )
+    residuals = []
+    leaps = []
+    beliefs = []
+    exchanged = []
     for xy, belief in tracks:
         if len(xy) < 4 * WINDOW:
             continue
@@ -186,12 +205,16 @@ def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray,
         exchanged.append(_exchanges(xy / side))
     if not residuals:
         raise OccluposeError(f"no person is followed for {4 * WINDOW} frames; give longer video")
-    error, leap, belief = np.concatenate(residuals), np.concatenate(leaps), np.concatenate(beliefs)
+    error = np.concatenate(residuals)
+    leap = np.concatenate(leaps)
+    belief = np.concatenate(beliefs)
     unseen = [name for name, evidence in zip(COCO17.joints, belief.T, strict=True) if not (evidence >= BELIEVED).any()]
     if unseen:
         raise OccluposeError(f"{', '.join(unseen)}: never believed in any of the video; give video that shows them")
     kept = (1 - savgol_coeffs(WINDOW, 2)[WINDOW // 2]) ** 0.5
-    spread = 1.4826 * np.array([np.median(np.abs(error[:, joint][belief[:, joint] >= BELIEVED])) for joint in range(len(COCO17))])
+    spread = 1.4826 * np.array(
+        [np.median(np.abs(error[:, joint][belief[:, joint] >= BELIEVED])) for joint in range(len(COCO17))]
+    )
     distance = np.linalg.norm(leap, axis=-1)
     outlier = distance > 0
     named = dict(zip(COCO17.joints, spread / kept, strict=True))
@@ -200,7 +223,9 @@ def fit(tracks: Iterable[tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray,
     starts = sum(int((np.diff(run.astype(int), axis=0, prepend=0) > 0).sum()) for run in exchanged)
     return NoiseModel(
         jitter=tuple(round(float(named.get(name, torso)), 5) for name in BODY22.joints),
-        autocorrelation=round(_autocorrelation([residual[:, :, axis] for residual in residuals for axis in (0, 1)]) ** (fps / RATE), 3),
+        autocorrelation=round(
+            _autocorrelation([residual[:, :, axis] for residual in residuals for axis in (0, 1)]) ** (fps / RATE), 3
+        ),
         offset=OFFSET,
         outliers=round(float(outlier.mean()), 5),
         outlier_size=round(float(np.sqrt((distance[outlier] ** 2).mean())) if outlier.any() else 2 * LEAST_OUTLIER, 4),
@@ -217,9 +242,12 @@ def _spread(residual: Float[np.ndarray, "time joint 2"]) -> Float[np.ndarray, " 
 
 
 def _autocorrelation(residuals: list[Float[np.ndarray, "time joint"]]) -> float:
-    """The first-order coefficient whose noise has, after the same filter, the correlation from frame to frame that the residuals have."""
+    """The first-order coefficient whose noise has, after the same filter, the correlation from frame to frame that the
+    residuals have.
+    """
     observed = np.median([(r[1:] * r[:-1]).sum() / max((r**2).sum(), 1e-12) for r in residuals])
-    random, candidates = np.random.default_rng(0), np.linspace(0, 0.95, 20)
+    random = np.random.default_rng(0)
+    candidates = np.linspace(0, 0.95, 20)
     looks = []
     for candidate in candidates:
         noise = random.standard_normal((4000, 8))
@@ -231,12 +259,18 @@ def _autocorrelation(residuals: list[Float[np.ndarray, "time joint"]]) -> float:
 
 
 def _exchanges(xy: Float[np.ndarray, "time 17 2"]) -> Bool[np.ndarray, "time 2"]:
-    """Frames between two leaps in which the legs, or the arms, lie where the other side's did before: left taken for right."""
+    """Frames between two leaps in which the legs, or the arms, lie where the other side's did before: left taken for
+    right.
+    """
     runs = []
     for parts in (("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")):
         left, right = (xy[:, COCO17.index(*(f"{side}_{part}" for part in parts))] for side in ("left", "right"))
-        stay = np.linalg.norm(np.diff(left, axis=0), axis=-1).sum(-1) + np.linalg.norm(np.diff(right, axis=0), axis=-1).sum(-1)
-        cross = np.linalg.norm(left[1:] - right[:-1], axis=-1).sum(-1) + np.linalg.norm(right[1:] - left[:-1], axis=-1).sum(-1)
+        stay = np.linalg.norm(np.diff(left, axis=0), axis=-1).sum(-1) + np.linalg.norm(
+            np.diff(right, axis=0), axis=-1
+        ).sum(-1)
+        cross = np.linalg.norm(left[1:] - right[:-1], axis=-1).sum(-1) + np.linalg.norm(
+            right[1:] - left[:-1], axis=-1
+        ).sum(-1)
         leaps = np.concatenate([[False], (cross < 0.5 * stay) & (stay > 0.15)])
         swapped = (np.cumsum(leaps) % 2).astype(bool)
         runs.append(swapped if swapped.mean() <= 0.5 else ~swapped)

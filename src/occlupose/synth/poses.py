@@ -1,8 +1,9 @@
 """How people hold themselves: poses from motion capture, and a prior that was learned from it and needs none.
 
-A pose is turned so that its pelvis faces +z, and described by how each segment is turned from the one that it hangs on (a rotation
-vector each). The prior is a mixture of Gaussians of low rank in these 51 numbers (Tipping and Bishop, Mixtures of probabilistic
-principal component analysers, 1999, with k-means in place of EM); which clusters are drawn how often is ours.
+A pose is turned so that its pelvis faces +z, and described by how each segment is turned from the one that it hangs on
+(a rotation vector each). The prior is a mixture of Gaussians of low rank in these 51 numbers (Tipping and Bishop,
+Mixtures of probabilistic principal component analysers, 1999, with k-means in place of EM); which clusters are drawn
+how often is ours.
 """
 
 from dataclasses import dataclass
@@ -27,19 +28,27 @@ from occlupose.skeletons import BODY26
 FILE = Path(__file__).parents[1] / "weights" / "poses.cmu.safetensors"
 
 HANGS_ON = {
-    "chest": "pelvis", "head": "chest",
+    "chest": "pelvis",
+    "head": "chest",
     **{
         f"{side}_{segment}": parent if parent in ("pelvis", "chest") else f"{side}_{parent}"
         for side in SIDES
         for segment, parent in (
-            ("clavicle", "chest"), ("upper_arm", "clavicle"), ("forearm", "upper_arm"), ("hand", "forearm"),
-            ("thigh", "pelvis"), ("shank", "thigh"), ("foot", "shank"),
+            ("clavicle", "chest"),
+            ("upper_arm", "clavicle"),
+            ("forearm", "upper_arm"),
+            ("hand", "forearm"),
+            ("thigh", "pelvis"),
+            ("shank", "thigh"),
+            ("foot", "shank"),
         )
     },
-}  # fmt: skip
+}
 """The segment that each is turned from."""
 
-MIRRORED = [SEGMENTS.index(name.replace("left", "?").replace("right", "left").replace("?", "right")) for name in SEGMENTS]
+MIRRORED = [
+    SEGMENTS.index(name.replace("left", "?").replace("right", "left").replace("?", "right")) for name in SEGMENTS
+]
 """Where the other side's segment is."""
 
 RATE = 8.0
@@ -48,7 +57,8 @@ RATE = 8.0
 SHAPE_FRAMES = 48
 """Poses of a subject that tell how they are built."""
 
-CLUSTERS, RANKS = 160, 10
+CLUSTERS = 160
+RANKS = 10
 
 FLATTEN = 0.5
 """A cluster is drawn as often as its number of poses to this power: most of the capture is walking. Ours."""
@@ -83,9 +93,12 @@ def retarget(clips: list[Clip], *, rate: float = RATE) -> Retargeted:
     if not clips:
         raise OccluposeError("no motion capture to take poses from; give the folder that holds the CMU motion capture")
     body = anny(captured=True)
-    poses, errors = [], []
+    poses = []
+    errors = []
     for subject in dict.fromkeys(clip.subject for clip in clips):
-        own = [clip.body26[:: max(1, round(clip.fps / rate)) if rate else 1] for clip in clips if clip.subject == subject]
+        own = [
+            clip.body26[:: max(1, round(clip.fps / rate)) if rate else 1] for clip in clips if clip.subject == subject
+        ]
         joints = torch.from_numpy(np.concatenate(own).astype(np.float32))
         shape = built(joints, body)
         for part in joints.split(BATCH):
@@ -97,14 +110,19 @@ def retarget(clips: list[Clip], *, rate: float = RATE) -> Retargeted:
 
 def built(joints: Float[torch.Tensor, "pose 26 3"], body: Skinned) -> Float[torch.Tensor, "shape"]:
     """How a captured subject is built, from some of their poses (metres)."""
-    return fit_shape(joints[torch.linspace(0, len(joints) - 1, min(SHAPE_FRAMES, len(joints))).long()], body, believe=BELIEVE)
+    return fit_shape(
+        joints[torch.linspace(0, len(joints) - 1, min(SHAPE_FRAMES, len(joints))).long()], body, believe=BELIEVE
+    )
 
 
 def describe(pose: Float[np.ndarray, "pose 17 3 3"]) -> Float[np.ndarray, "pose 51"]:
     """How each segment is turned from the one it hangs on, of people who face +z; radians."""
     pelvis = pose[:, 0]
     heading = np.arctan2(pelvis[:, 0, 2], pelvis[:, 2, 2])
-    upright = turn(torch.from_numpy(np.stack([0 * heading, -heading, 0 * heading], -1)).float()) @ torch.from_numpy(pose[:, 0]).float()
+    upright = (
+        turn(torch.from_numpy(np.stack([0 * heading, -heading, 0 * heading], -1)).float())
+        @ torch.from_numpy(pose[:, 0]).float()
+    )
     turns = torch.from_numpy(pose).float()
     parents = turns[:, [SEGMENTS.index(HANGS_ON[name]) for name in SEGMENTS[1:]]]
     return log(torch.cat([upright[:, None], parents.mT @ turns[:, 1:]], 1)).flatten(1).numpy()
@@ -121,7 +139,11 @@ def posed(numbers: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 17 3
 
 def mirrored(numbers: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 51"]:
     """The same poses in a mirror."""
-    return (numbers.reshape(-1, len(SEGMENTS), 3)[:, MIRRORED] * (1, -1, -1)).reshape(-1, 3 * len(SEGMENTS)).astype(numbers.dtype)
+    return (
+        (numbers.reshape(-1, len(SEGMENTS), 3)[:, MIRRORED] * (1, -1, -1))
+        .reshape(-1, 3 * len(SEGMENTS))
+        .astype(numbers.dtype)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +163,9 @@ class Poses:
     noise: Float[np.ndarray, "cluster"]
 
     @classmethod
-    def learn(cls, numbers: Float[np.ndarray, "pose 51"], *, clusters: int = CLUSTERS, rank: int = RANKS, seed: int = 0) -> "Poses":
+    def learn(
+        cls, numbers: Float[np.ndarray, "pose 51"], *, clusters: int = CLUSTERS, rank: int = RANKS, seed: int = 0
+    ) -> "Poses":
         """From poses as `describe` gives them; the same seed gives the same prior.
 
         Raises:
@@ -149,10 +173,14 @@ class Poses:
         """
         enough = 3 * (rank + 1)
         if len(numbers) < enough:
-            raise OccluposeError(f"{len(numbers)} poses are too few to learn from; give motion capture with {enough} or more")
+            raise OccluposeError(
+                f"{len(numbers)} poses are too few to learn from; give motion capture with {enough} or more"
+            )
         means, label = kmeans2(numbers, min(clusters, len(numbers) // enough), seed=seed, minit="++")
         kept = [k for k in range(len(means)) if (label == k).sum() > rank + 1]
-        axes, noise, count = [], [], []
+        axes = []
+        noise = []
+        count = []
         for k in kept:
             own = numbers[label == k] - means[k]
             _, spread, directions = np.linalg.svd(own, full_matrices=False)
@@ -175,7 +203,12 @@ class Poses:
     def save(self, path: Path, about: dict[str, str]) -> None:
         """Write a .safetensors file, with what is known about it."""
         with atomic(path) as temporary:
-            arrays = {"weight": self.weight.astype(np.float32), "mean": self.mean, "axes": self.axes, "noise": self.noise}
+            arrays = {
+                "weight": self.weight.astype(np.float32),
+                "mean": self.mean,
+                "axes": self.axes,
+                "noise": self.noise,
+            }
             save_file(arrays, temporary, about)
 
     @classmethod

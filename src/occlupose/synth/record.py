@@ -1,11 +1,12 @@
 """What is kept of a scene: one small .npz file, and the annotations of its people in COCO's form.
 
-The .npz has `version` (1), `number` and `seed` of the scene, `skeleton`, `joint_names` and, of every person: `xyz` (metres, camera frame: x
-right, y down, z forward; known also where a joint is hidden or outside of the picture), `xy` (px), `state` (2 visible, 1 occluded, 0
-outside), `reason` (0 none, 1 self, 2 another person, 3 object, 4 outside), `by` (who or what hides it: people are 0 to n - 1, things
-follow; -1 nobody), `box` (left, top, width, height of what is seen, px from the picture's edge; NaN where nothing is), `root_depth` (m),
-`shape`, `pose` (17 segments turned in the camera's frame) and `translation`; then `things` (their kinds), `width`, `height`, `camera`
-(3 x 3, px), `rotation` and `eye` (world to camera: rotation @ (point - eye); the world has y up and the ground at 0).
+The .npz has `version` (1), `number` and `seed` of the scene, `skeleton`, `joint_names` and, of every person: `xyz`
+(metres, camera frame: x right, y down, z forward; known also where a joint is hidden or outside of the picture), `xy`
+(px), `state` (2 visible, 1 occluded, 0 outside), `reason` (0 none, 1 self, 2 another person, 3 object, 4 outside), `by`
+(who or what hides it: people are 0 to n - 1, things follow; -1 nobody), `box` (left, top, width, height of what is
+seen, px from the picture's edge; NaN where nothing is), `root_depth` (m), `shape`, `pose` (17 segments turned in the
+camera's frame) and `translation`; then `things` (their kinds), `width`, `height`, `camera` (3 x 3, px), `rotation` and
+`eye` (world to camera: rotation @ (point - eye); the world has y up and the ground at 0).
 """
 
 import io
@@ -96,7 +97,9 @@ class Record:
         try:
             with np.load(path, allow_pickle=False) as file:
                 if int(file["version"]) != VERSION:
-                    raise OccluposeError(f"{path}: is of version {int(file['version'])}; this occlupose reads version {VERSION}")
+                    raise OccluposeError(
+                        f"{path}: is of version {int(file['version'])}; this occlupose reads version {VERSION}"
+                    )
                 content: dict[str, Any] = {field.name: file[field.name] for field in fields(cls)}
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise OccluposeError(f"{path}: not a scene of occlupose synth ({error}); make it again") from error
@@ -108,8 +111,8 @@ class Record:
 def annotations(record: Record, thing: Int[np.ndarray, "height width"]) -> list[dict[str, Any]]:
     """The people of a scene as COCO's keypoint format has them, those who show a pixel.
 
-    Besides COCO's own fields: `reasons` and `hidden_by` of each keypoint (the annotation that hides it, 0 for an object or nobody),
-    `keypoints_3d` (m, camera frame) and `root_depth` (m).
+    Besides COCO's own fields: `reasons` and `hidden_by` of each keypoint (the annotation that hides it, 0 for an object
+    or nobody), `keypoints_3d` (m, camera frame) and `root_depth` (m).
 
     Arguments:
         thing: who is in each pixel, as `ZBuffer.thing`.
@@ -120,23 +123,30 @@ def annotations(record: Record, thing: Int[np.ndarray, "height width"]) -> list[
         mask = thing == person
         if not mask.any():
             continue
-        state, by = record.state[person, pick], record.by[person, pick]
+        state = record.state[person, pick]
+        by = record.by[person, pick]
         xy = np.where((state != ABSENT)[:, None], record.xy[person, pick].astype(np.float64), 0)
-        result.append({
-            "id": _id(record.number, person),
-            "image_id": record.number + 1,
-            "category_id": 1,
-            "iscrowd": 0,
-            "bbox": record.box[person].tolist(),
-            "area": int(mask.sum()),
-            "segmentation": run_lengths(mask),
-            "num_keypoints": int((state != ABSENT).sum()),
-            "keypoints": [value for (x, y), v in zip(xy.round(2).tolist(), state.tolist(), strict=True) for value in (x, y, v)],
-            "reasons": record.reason[person, pick].tolist(),
-            "hidden_by": [_id(record.number, other) if 0 <= other < len(record.xyz) else 0 for other in by.tolist()],
-            "keypoints_3d": record.xyz[person, pick].astype(np.float64).round(4).tolist(),
-            "root_depth": round(float(record.root_depth[person]), 4),
-        })  # fmt: skip
+        result.append(
+            {
+                "id": _id(record.number, person),
+                "image_id": record.number + 1,
+                "category_id": 1,
+                "iscrowd": 0,
+                "bbox": record.box[person].tolist(),
+                "area": int(mask.sum()),
+                "segmentation": run_lengths(mask),
+                "num_keypoints": int((state != ABSENT).sum()),
+                "keypoints": [
+                    value for (x, y), v in zip(xy.round(2).tolist(), state.tolist(), strict=True) for value in (x, y, v)
+                ],
+                "reasons": record.reason[person, pick].tolist(),
+                "hidden_by": [
+                    _id(record.number, other) if 0 <= other < len(record.xyz) else 0 for other in by.tolist()
+                ],
+                "keypoints_3d": record.xyz[person, pick].astype(np.float64).round(4).tolist(),
+                "root_depth": round(float(record.root_depth[person]), 4),
+            }
+        )
     return result
 
 

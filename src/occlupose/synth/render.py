@@ -3,7 +3,8 @@
     renderer = Renderer()
     image = renderer.render(scene)  # (height, width, 3) uint8 RGB
 
-The same scene gives the same bytes on the same driver. Labels do not come from here and need no OpenGL: `occlusion.surfaces`.
+The same scene gives the same bytes on the same driver. Labels do not come from here and need no OpenGL:
+`occlusion.surfaces`.
 """
 
 from collections.abc import Mapping
@@ -67,12 +68,16 @@ def _create() -> "moderngl.Context":
     try:
         import moderngl
     except ImportError as error:
-        raise OccluposeError(f"pictures: moderngl is not installed; pip install 'occlupose[render]' ({rest})") from error
+        raise OccluposeError(
+            f"pictures: moderngl is not installed; pip install 'occlupose[render]' ({rest})"
+        ) from error
     try:
         return cast(Any, moderngl.create_standalone_context)(backend="egl")
     except Exception as error:
         about = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise OccluposeError(f"pictures: no EGL ({about}); on Debian or Ubuntu: apt install libegl1 libgl1-mesa-dri; {rest}") from error
+        raise OccluposeError(
+            f"pictures: no EGL ({about}); on Debian or Ubuntu: apt install libegl1 libgl1-mesa-dri; {rest}"
+        ) from error
 
 
 class Renderer:
@@ -121,13 +126,15 @@ class Renderer:
         camera = scene.camera
         if backdrop is not None and backdrop.shape != (camera.height, camera.width, 3):
             raise OccluposeError(
-                f"backdrop: {backdrop.shape[1]}x{backdrop.shape[0]} pixels; the camera's {camera.width}x{camera.height} are needed"
+                f"backdrop: {backdrop.shape[1]}x{backdrop.shape[0]} pixels; the camera's {camera.width}x{camera.height}"
+                " are needed"
             )
         generator = default_rng(scene.look)
         look = illuminate(generator)
         looks = [dress(default_rng(person.look), **_age(scene.body, person)) for person in scene.people]
         light = _lighting(scene, look, backdrop)
-        target, bodies = self._target(camera), self._of(scene.body)
+        target = self._target(camera)
+        bodies = self._of(scene.body)
         bodies.place(scene, looks)
         solids = [_Solid.of(thing) for thing in scene.things]
         self._cast_shadows(scene, light, bodies, solids)
@@ -136,9 +143,12 @@ class Renderer:
         return develop(image, look, generator)
 
     def numbers(self, scene: Scene) -> Int[np.ndarray, "height width"]:
-        """Which surface of `scene.surfaces()` is in front in each pixel, bare bodies; NOTHING where there is none. To check the rest by."""
+        """Which surface of `scene.surfaces()` is in front in each pixel, bare bodies; NOTHING where there is none. To
+        check the rest by.
+        """
         camera = scene.camera
-        program, bodies = self._programs["number"], self._of(scene.body)
+        program = self._programs["number"]
+        bodies = self._of(scene.body)
         _uniform(program, "clip_from_world").write(_clip_from_world(scene))
         values = self.context.renderbuffer((camera.width, camera.height), 1, dtype="f4")
         depth = self.context.depth_renderbuffer((camera.width, camera.height))
@@ -160,7 +170,9 @@ class Renderer:
 
     def silhouette(self, camera: Camera) -> Bool[np.ndarray, "height width"]:
         """Where the picture drawn last with this camera's size shows people and things, clothes and hair included."""
-        alpha = np.frombuffer(self._target(camera).front.read(components=4), np.uint8).reshape(camera.height, camera.width, 4)[..., 3]
+        alpha = np.frombuffer(self._target(camera).front.read(components=4), np.uint8).reshape(
+            camera.height, camera.width, 4
+        )[..., 3]
         return alpha > 127
 
     def _cast_shadows(self, scene: Scene, light: "_Light", bodies: "_Bodies", solids: list["_Solid"]) -> None:
@@ -207,16 +219,20 @@ class Renderer:
             _once(self.context, thing, solid.position, solid.normal, solid.rest)
 
     def _compose(
-        self, scene: Scene, look: SceneLook, light: "_Light", generator: Generator, target: "_Target", backdrop: RGB | None
+        self,
+        scene: Scene,
+        look: SceneLook,
+        light: "_Light",
+        generator: Generator,
+        target: "_Target",
+        backdrop: RGB | None,
     ) -> RGB:
         camera = scene.camera
         screen = self._picture(backdrop is not None, look)
         program = screen.program
-        strip, shift, tint = (
-            int(generator.integers(STRIPS)),
-            float(generator.random()),
-            generator.uniform(0.75, 1.1) * generator.uniform(0.93, 1.07, 3),
-        )
+        strip = int(generator.integers(STRIPS))
+        shift = float(generator.random())
+        tint = generator.uniform(0.75, 1.1) * generator.uniform(0.93, 1.07, 3)
         if backdrop is None:
             self._strip(look.indoor, strip).use(3)
         else:
@@ -230,11 +246,22 @@ class Renderer:
         )
         _set(
             program,
-            {"contact_square": square, "room": room, "room_middle": middle, "strip_shift": shift, "strip_tint": tuple(tint.tolist()),
-             "size": (float(camera.width), float(camera.height))},
-        )  # fmt: skip
+            {
+                "contact_square": square,
+                "room": room,
+                "room_middle": middle,
+                "strip_shift": shift,
+                "strip_tint": tuple(tint.tolist()),
+                "size": (float(camera.width), float(camera.height)),
+            },
+        )
         self._noise.use(0)
-        for place, texture in ((1, self._shadow_map), (2, target.front_texture), (4, self._contact), (5, target.backdrop)):
+        for place, texture in (
+            (1, self._shadow_map),
+            (2, target.front_texture),
+            (4, self._contact),
+            (5, target.backdrop),
+        ):
             texture.use(place)
         target.picture.use()
         self._depth_test(False)
@@ -247,7 +274,9 @@ class Renderer:
         (self.context.enable_only if wanted else self.context.disable)(moderngl.DEPTH_TEST)
 
     def _picture(self, given: bool, look: SceneLook) -> "moderngl.VertexArray":
-        """What draws the whole picture; a program each for what is around, because llvmpipe runs all branches of a program."""
+        """What draws the whole picture; a program each for what is around, because llvmpipe runs all branches of a
+        program.
+        """
         key = (given, 0, 0) if given else (given, look.indoor, look.floor)
         if key not in self._pictures:
             choice = f"#define GIVEN {int(given)}\n#define INDOOR {key[1]}\n#define FLOOR {key[2]}\n"
@@ -256,7 +285,9 @@ class Renderer:
         return self._pictures[key]
 
     def _program(self, vertex: str, *fragment: str) -> "moderngl.Program":
-        """A program of files, and of lines that begin with #; the first of a fragment shader's is that of GLSL's version."""
+        """A program of files, and of lines that begin with #; the first of a fragment shader's is that of GLSL's
+        version.
+        """
         parts = [part if part.startswith("#") else _source(part) for part in fragment]
         program = self.context.program(vertex_shader=_source(vertex), fragment_shader="#version 330\n" + "".join(parts))
         for place, name in enumerate(("noise", "shadows", "front", "strip", "contact", "backdrop")):
@@ -304,11 +335,15 @@ def develop(image: RGB, look: SceneLook, generator: Generator) -> RGB:
         cv2.GaussianBlur(noise, (3, 3), look.coarse, dst=noise)
         noise *= 1 + 1.2 * look.coarse
     value = blurred.astype(np.float32)
-    noise *= cv2.LUT(blurred, np.sqrt(look.shot**2 * np.arange(256, dtype=np.float32) / 255 + look.read**2).astype(np.float32))
+    noise *= cv2.LUT(
+        blurred, np.sqrt(look.shot**2 * np.arange(256, dtype=np.float32) / 255 + look.read**2).astype(np.float32)
+    )
     noise += value
     noisy = cv2.convertScaleAbs(np.maximum(noise, 0, out=noise))
     _, file = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, look.quality])
-    return cv2.cvtColor(np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    return cv2.cvtColor(np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB).astype(
+        np.uint8, copy=False
+    )
 
 
 def _streak(length: float, direction: float) -> Float[np.ndarray, "side side"]:
@@ -317,7 +352,8 @@ def _streak(length: float, direction: float) -> Float[np.ndarray, "side side"]:
     middle = side // 2
     kernel = np.zeros((side, side), np.float32)
     for step in np.linspace(-0.5, 0.5, 4 * side):
-        x, y = middle + step * (length - 1) * np.cos(direction), middle + step * (length - 1) * np.sin(direction)
+        x = middle + step * (length - 1) * np.cos(direction)
+        y = middle + step * (length - 1) * np.sin(direction)
         kernel[round(y), round(x)] += 1
     return kernel / kernel.sum()
 
@@ -336,18 +372,26 @@ class _Light:
 
     def uniforms(self) -> dict[str, object]:
         matrix = tuple(self.clip_from_world.T.ravel().tolist())
-        return {"light_from_world": matrix, "shadow_texels": self.texels, "eye": tuple(map(float, self.eye)), **self.changes}
+        return {
+            "light_from_world": matrix,
+            "shadow_texels": self.texels,
+            "eye": tuple(map(float, self.eye)),
+            **self.changes,
+        }
 
 
 def _lighting(scene: Scene, look: SceneLook, backdrop: RGB | None) -> "_Light":
-    """The main light's camera around everything that casts shadows; with a backdrop, light from around has its colours."""
+    """The main light's camera around everything that casts shadows; with a backdrop, light from around has its
+    colours.
+    """
     z = np.array(look.sun_direction)
     x = np.cross([0.0, 1.0, 0.0], z)
     x /= np.linalg.norm(x)
     axes = np.stack([x, np.cross(z, x), z])
     casters = [person.vertices[::7] for person in scene.people] + [thing.vertices for thing in scene.things]
     points = np.concatenate([*casters, np.zeros((1, 3))]) @ axes.T
-    low, high = points.min(0) - 0.05, points.max(0) + 0.05
+    low = points.min(0) - 0.05
+    high = points.max(0) + 0.05
     half = max(high[0] - low[0], high[1] - low[1]) / 2
     middle = (low + high) / 2
     scale = np.array([1 / half, 1 / half, -2 / (high[2] - low[2])])
@@ -373,29 +417,46 @@ def _clip_from_world(scene: Scene) -> bytes:
     lens[2, 2:] = (FAR + NEAR) / (FAR - NEAR), -2 * FAR * NEAR / (FAR - NEAR)
     lens[3, 2] = 1
     view = np.eye(4)
-    view[:3, :3], view[:3, 3] = scene.rotation, -scene.rotation @ scene.eye
+    view[:3, :3] = scene.rotation
+    view[:3, 3] = -scene.rotation @ scene.eye
     return np.ascontiguousarray((lens @ view).T, "f4").tobytes()
 
 
 def _room(scene: Scene, look: SceneLook) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Width, depth and height, and the middle, of surroundings that everybody, everything and the camera are within."""
-    points = np.concatenate([*(p.vertices[::50] for p in scene.people), *(t.vertices for t in scene.things), scene.eye[None]])
-    low, high = points.min(0), points.max(0)
-    middle, need = (low + high) / 2, (high - low) + 1.2
+    points = np.concatenate(
+        [*(p.vertices[::50] for p in scene.people), *(t.vertices for t in scene.things), scene.eye[None]]
+    )
+    low = points.min(0)
+    high = points.max(0)
+    middle = (low + high) / 2
+    need = (high - low) + 1.2
     if look.indoor:
-        wide, deep = max(look.room[0], need[0]), max(look.room[1], need[2])
+        wide = max(look.room[0], need[0])
+        deep = max(look.room[1], need[2])
     else:
         wide = deep = max(look.room[0], float(np.hypot(need[0], need[2])) / 2 + 5)
-    return (float(wide), float(deep), max(look.room[2], float(high[1]) + 0.25)), (float(middle[0]), 0.0, float(middle[2]))
+    return (float(wide), float(deep), max(look.room[2], float(high[1]) + 0.25)), (
+        float(middle[0]),
+        0.0,
+        float(middle[2]),
+    )
 
 
 def _contact(scene: Scene) -> tuple[tuple[float, float, float], UInt8[np.ndarray, "160 160"]]:
-    """How much of the light from above and around reaches the ground near those who stand on it; and the square that the map covers."""
-    points = np.concatenate([np.zeros((1, 3)), *(p.vertices[::9] for p in scene.people), *(t.vertices for t in scene.things)])
-    low, high = points[:, [0, 2]].min(0), points[:, [0, 2]].max(0)
-    middle, half = (low + high) / 2, float((high - low).max()) / 2 + 0.6
+    """How much of the light from above and around reaches the ground near those who stand on it; and the square that
+    the map covers.
+    """
+    points = np.concatenate(
+        [np.zeros((1, 3)), *(p.vertices[::9] for p in scene.people), *(t.vertices for t in scene.things)]
+    )
+    low = points[:, [0, 2]].min(0)
+    high = points[:, [0, 2]].max(0)
+    middle = (low + high) / 2
+    half = float((high - low).max()) / 2 + 0.6
     cell = 2 * half / CONTACT
-    near, far = np.zeros((CONTACT, CONTACT), np.float32), np.zeros((CONTACT, CONTACT), np.float32)
+    near = np.zeros((CONTACT, CONTACT), np.float32)
+    far = np.zeros((CONTACT, CONTACT), np.float32)
     for person in scene.people:
         x, y, z = person.vertices[::3].T
         place = ((np.stack([x, z]) - middle[:, None] + half) / cell).astype(np.int32)
@@ -428,7 +489,8 @@ class _Solid:
     def of(cls, thing: Thing) -> "_Solid":
         vertices = thing.vertices.astype(np.float32)
         flat = np.cross(
-            vertices[thing.faces[:, 1]] - vertices[thing.faces[:, 0]], vertices[thing.faces[:, 2]] - vertices[thing.faces[:, 0]]
+            vertices[thing.faces[:, 1]] - vertices[thing.faces[:, 0]],
+            vertices[thing.faces[:, 2]] - vertices[thing.faces[:, 0]],
         )
         smooth = np.zeros_like(vertices)
         for corner in range(3):
@@ -441,7 +503,9 @@ class _Solid:
         length = float(np.hypot(x, z)) or 1.0
         turn = np.array([[x, 0, z], [0, length, 0], [-z, 0, x]], np.float32) / length
         rest = (vertices - vertices.mean(0)) @ turn.T
-        return cls(*(np.ascontiguousarray(a.reshape(-1, 3), "f4") for a in (vertices[thing.faces], normal, rest[thing.faces])))
+        return cls(
+            *(np.ascontiguousarray(a.reshape(-1, 3), "f4") for a in (vertices[thing.faces], normal, rest[thing.faces]))
+        )
 
 
 def _unit(vectors: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
@@ -450,7 +514,11 @@ def _unit(vectors: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
 
 def _age(body: Skinned, person: Person) -> dict[str, float]:
     """Gender and age, where the body's shape says them."""
-    return {name: float(person.shape[body.shape_names.index(name)]) for name in ("gender", "age") if name in body.shape_names}
+    return {
+        name: float(person.shape[body.shape_names.index(name)])
+        for name in ("gender", "age")
+        if name in body.shape_names
+    }
 
 
 # -------------------------------------------------------------------------------------------------- bodies
@@ -468,7 +536,9 @@ class _Bodies:
         self._level: list[int] = []
 
     def place(self, scene: Scene, looks: list[PersonLook] | None) -> None:
-        """Uploads everybody, as they are dressed, those who are far with less detail; without looks bare and with all."""
+        """Uploads everybody, as they are dressed, those who are far with less detail; without looks bare and with
+        all.
+        """
         self._level = []
         for number, person in enumerate(scene.people):
             depth = float(scene.seen(person.joints)[:, 2].min())
@@ -483,7 +553,9 @@ class _Bodies:
 
     def painted(self, program: "moderngl.Program", number: int, part: str) -> "moderngl.VertexArray":
         """The "head" or "body" of somebody, with what paint needs."""
-        return self._array(program, number, part, (self._levels[self._level[number]].static, "3f 3f 4f", "rest", "limb", "zone"))
+        return self._array(
+            program, number, part, (self._levels[self._level[number]].static, "3f 3f 4f", "rest", "limb", "zone")
+        )
 
     def shape(self, program: "moderngl.Program", number: int, part: str) -> "moderngl.VertexArray":
         """ "all" or "few" triangles of somebody, positions only."""
@@ -493,7 +565,9 @@ class _Bodies:
         level = self._level[number]
         if (number, level, part) not in self._arrays:
             own = (self._moving[number, level], *(("3f 3f", "position", "normal") if more else ("3f 12x", "position")))
-            self._arrays[number, level, part] = self._context.vertex_array(program, [own, *more], self._levels[level].faces[part])
+            self._arrays[number, level, part] = self._context.vertex_array(
+                program, [own, *more], self._levels[level].faces[part]
+            )
         return self._arrays[number, level, part]
 
 
@@ -503,10 +577,19 @@ class _Level:
     def __init__(self, context: "moderngl.Context", program: "moderngl.Program", pattern: "Pattern"):
         self.pattern = pattern
         heads = pattern.head[pattern.faces].max(1) > 0
-        chosen = {"all": pattern.faces, "few": pattern.coarse, "head": pattern.faces[heads], "body": pattern.faces[~heads]}
-        self.faces = {name: context.buffer(np.ascontiguousarray(faces, "i4").tobytes()) for name, faces in chosen.items()}
+        chosen = {
+            "all": pattern.faces,
+            "few": pattern.coarse,
+            "head": pattern.faces[heads],
+            "body": pattern.faces[~heads],
+        }
+        self.faces = {
+            name: context.buffer(np.ascontiguousarray(faces, "i4").tobytes()) for name, faces in chosen.items()
+        }
         sky = _open_sky(context, program, pattern)
-        static = np.concatenate([pattern.rest, pattern.limb, np.stack([pattern.arm, pattern.joint, sky, pattern.head], 1)], 1)
+        static = np.concatenate(
+            [pattern.rest, pattern.limb, np.stack([pattern.arm, pattern.joint, sky, pattern.head], 1)], 1
+        )
         self.static = context.buffer(static.astype("f4").tobytes())
 
 
@@ -547,14 +630,22 @@ class Pattern:
             self._lay_out(name, part, side, at)
         self.joint = np.zeros(len(self.rest), np.float32)
         for name in SIDES:
-            for joint, size in (("elbow", 0.055), ("knee", 0.06), ("shoulder", 0.06), ("hip", 0.07), ("ankle", 0.05), ("wrist", 0.035)):
+            for joint, size in (
+                ("elbow", 0.055),
+                ("knee", 0.06),
+                ("shoulder", 0.06),
+                ("hip", 0.07),
+                ("ankle", 0.05),
+                ("wrist", 0.035),
+            ):
                 far = ((self.rest - at[f"{name}_{joint}"]) ** 2).sum(1)
                 self.joint = np.maximum(self.joint, np.exp(-far / (2 * size**2)) * np.isin(side, (name,)))
         waist = np.exp(-((self.rest[:, 1] + 0.03) ** 2) / (2 * 0.05**2)) * self.trunk
         self.joint = np.maximum(self.joint, 0.7 * waist).astype(np.float32)
         kept, few = _merged(self.rest, self.faces, COARSE)
         self.coarse = kept[few]
-        count, number = len(self.rest), len(self.faces)
+        count = len(self.rest)
+        number = len(self.faces)
         ones = np.ones(3 * number, np.float32)
         self._gather = sparse.csr_matrix((ones, (self.faces.ravel(), np.arange(number).repeat(3))), (count, number))
         self._smooth(np.isin(part, ("trunk", "upper_arm", "forearm", "thigh", "shank")))
@@ -574,12 +665,21 @@ class Pattern:
             smooth = matrix @ both
             thick[rows] += worn[rows] * np.einsum("ij,ij->i", smooth[:, :3] - bare[rows], normal[rows])
             shown[rows] = np.where(worn[rows, None], smooth[:, 3:], normal[rows])
-        return bare + np.clip(thick, -OFFSET, OFFSET)[:, None] * normal, shown  # along the normal only: paint stays where it is
+        # along the normal only: paint stays where it is
+        return bare + np.clip(thick, -OFFSET, OFFSET)[:, None] * normal, shown
 
     def _worn(self, look: PersonLook) -> tuple[Bool[np.ndarray, "vertex"], Float[np.ndarray, "vertex"]]:
         """Which vertices are covered by clothes, and how far these (or hair) stand out, metres."""
-        y, body = self.rest[:, 1], self.head < 0.5
-        top = body & (self.arm < look.sleeve) & np.where(self.arm > 0.02, True, y > look.hem) & ~self.leg & (y < 0.275) & (self.arm > -0.05)
+        y = self.rest[:, 1]
+        body = self.head < 0.5
+        top = (
+            body
+            & (self.arm < look.sleeve)
+            & np.where(self.arm > 0.02, True, y > look.hem)
+            & ~self.leg
+            & (y < 0.275)
+            & (self.arm > -0.05)
+        )
         bottom = (self.leg | self.trunk) & (y < look.waist) & (y > look.leg)
         shoe = self.leg & (y < look.shoe_top)
         thick = np.zeros_like(y)
@@ -615,7 +715,8 @@ class Pattern:
             self.limb[rows] = np.stack([from_ @ across, -self.arm[rows], from_ @ np.cross(across, axis)], 1)
             begin += length
         rows = (side == name) & np.isin(part, ("thigh", "shank", "foot"))
-        hip, ankle = at[f"{name}_hip"], at[f"{name}_ankle"]
+        hip = at[f"{name}_hip"]
+        ankle = at[f"{name}_ankle"]
         share = ((self.rest[rows, 1] - hip[1]) / (ankle[1] - hip[1]))[:, None]
         middle = hip + share * (ankle - hip)
         self.limb[rows] = self.rest[rows] - np.stack([middle[:, 0], np.zeros(len(middle)), middle[:, 2]], 1)
@@ -623,7 +724,8 @@ class Pattern:
     def _smooth(self, clothed: Bool[np.ndarray, "vertex"]) -> None:
         """Matrices that take vertices under clothes, and those of feet in shoes, to a smoother surface."""
         count = len(self.rest)
-        one, other = self.faces[:, [0, 1, 2, 1, 2, 0]].ravel(), self.faces[:, [1, 2, 0, 0, 1, 2]].ravel()
+        one = self.faces[:, [0, 1, 2, 1, 2, 0]].ravel()
+        other = self.faces[:, [1, 2, 0, 0, 1, 2]].ravel()
         joined = sparse.csr_matrix((np.ones(len(one), np.float32), (one, other)), (count, count))
         joined.data[:] = 1
         mean = sparse.diags(1 / np.maximum(np.asarray(joined.sum(1)).ravel(), 1)) @ joined
@@ -655,15 +757,21 @@ def _merged(
 _ARM = {"upper_arm": ("shoulder", "elbow"), "forearm": ("elbow", "wrist"), "hand": ("wrist", "hand")}
 
 
-def _open_sky(context: "moderngl.Context", program: "moderngl.Program", pattern: "Pattern") -> Float[np.ndarray, "vertex"]:
-    """How open each vertex of a resting body is to light from all around, 0 to 1: seen from 48 directions, its own hollows."""
-    size, count = 256, 48
+def _open_sky(
+    context: "moderngl.Context", program: "moderngl.Program", pattern: "Pattern"
+) -> Float[np.ndarray, "vertex"]:
+    """How open each vertex of a resting body is to light from all around, 0 to 1: seen from 48 directions, its own
+    hollows.
+    """
+    size = 256
+    count = 48
     depth = context.depth_texture((size, size))
     target = context.framebuffer(depth_attachment=depth)
     buffer = context.buffer(pattern.rest.tobytes())
     array = context.vertex_array(program, [(buffer, "3f", "position")], context.buffer(pattern.faces.tobytes()))
     normal = pattern._normals(pattern.rest)
-    seen, total = np.zeros(len(normal)), np.full(len(normal), 1e-6)
+    seen = np.zeros(len(normal))
+    total = np.full(len(normal), 1e-6)
     import moderngl
 
     context.enable_only(moderngl.DEPTH_TEST)
@@ -673,10 +781,12 @@ def _open_sky(context: "moderngl.Context", program: "moderngl.Program", pattern:
         z = np.array([np.cos(turn) * (1 - height**2) ** 0.5, height, np.sin(turn) * (1 - height**2) ** 0.5])
         x = _unit(np.cross([0.0, 1.0, 0.0], z))
         local = pattern.rest @ np.stack([x, np.cross(z, x), z]).T
-        low, high = local.min(0) - 0.01, local.max(0) + 0.01
+        low = local.min(0) - 0.01
+        high = local.max(0) + 0.01
         scale = 2 / (high - low) * [1, 1, -1]
         matrix = np.eye(4)
-        matrix[:3, :3], matrix[:3, 3] = np.stack([x, np.cross(z, x), z]) * scale[:, None], -scale * (low + high) / 2
+        matrix[:3, :3] = np.stack([x, np.cross(z, x), z]) * scale[:, None]
+        matrix[:3, 3] = -scale * (low + high) / 2
         _uniform(program, "clip_from_world").write(np.ascontiguousarray(matrix.T, "f4").tobytes())
         target.use()
         target.clear()
@@ -748,11 +858,15 @@ def _noise() -> UInt8[np.ndarray, "z y x 4"]:
     """Tiling noise: two of soft clouds, one finer, one of grain; mean 0.5. White noise, filtered."""
     generator = default_rng(0)
     steps = np.fft.fftfreq(_NOISE, 1 / _NOISE)
-    rate = np.sqrt(sum(axis**2 for axis in np.meshgrid(steps, steps, np.fft.rfftfreq(_NOISE, 1 / _NOISE), indexing="ij")))
+    rate = np.sqrt(
+        sum(axis**2 for axis in np.meshgrid(steps, steps, np.fft.rfftfreq(_NOISE, 1 / _NOISE), indexing="ij"))
+    )
     channels = []
     axes = (0, 1, 2)
     for lowest, fall in ((2.5, 2.3), (3.0, 2.3), (6.0, 2.2), (14.0, 1.0)):
         strength = np.where(rate < lowest, 0, np.maximum(rate, 1) ** -fall)
-        values = np.fft.irfftn(np.fft.rfftn(generator.standard_normal((_NOISE,) * 3), axes=axes) * strength, (_NOISE,) * 3, axes)
+        values = np.fft.irfftn(
+            np.fft.rfftn(generator.standard_normal((_NOISE,) * 3), axes=axes) * strength, (_NOISE,) * 3, axes
+        )
         channels.append(0.5 + 0.19 * values / values.std())
     return (255 * np.clip(np.stack(channels, -1), 0, 1)).round().astype(np.uint8)

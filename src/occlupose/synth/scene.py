@@ -73,6 +73,7 @@ class Scene:
 
     def surfaces(self) -> list[Surface]:
         """Everybody, then every thing, in the camera's frame, as `occlusion.surfaces` takes them."""
-        faces, part = self.body.faces.numpy(), self.body.part.numpy()
+        faces = self.body.faces.numpy()
+        part = self.body.part.numpy()
         people = [Surface(self.seen(person.vertices), faces, part) for person in self.people]
         return people + [Surface(self.seen(thing.vertices), thing.faces) for thing in self.things]

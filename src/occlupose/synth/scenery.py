@@ -1,14 +1,18 @@
-"""What stands around in the backgrounds of synthetic pictures: a strip of walls, or of houses and trees, painted at random. Ours."""
+"""What stands around in the backgrounds of synthetic pictures: a strip of walls, or of houses and trees, painted at
+random. Ours.
+"""
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.random import Generator, default_rng
 
-WIDTH, HEIGHT = 1024, 128
+WIDTH = 1024
+HEIGHT = 128
 """Pixels of a strip; a room's is 24 m long and as high as the room, the one outside goes once around."""
 
-STOREY, RADIUS = 2.8, 20.0
+STOREY = 2.8
+RADIUS = 20.0
 """Metres: height of the room, and distance of what is outside, that strips are painted for."""
 
 Strip = UInt8[np.ndarray, "128 1024 4"]
@@ -24,8 +28,10 @@ def _walls(generator: Generator) -> Strip:
     """Walls with skirting, windows, doors, pictures, shelves and curtains; painted top down."""
     wall = _paint(generator, 0.0, 0.16 if generator.random() < 0.85 else 0.45, 0.5, 0.97)
     canvas = np.empty((HEIGHT, WIDTH, 4), np.uint8)
-    canvas[..., :3], canvas[..., 3] = wall, 255
-    metre, tall = WIDTH / 24, HEIGHT / STOREY
+    canvas[..., :3] = wall
+    canvas[..., 3] = 255
+    metre = WIDTH / 24
+    tall = HEIGHT / STOREY
     if generator.random() < 0.2:  # panelling, or another colour below
         canvas[int(HEIGHT - 1.1 * tall) :, :, :3] = _paint(generator, 0.0, 0.4, 0.3, 0.9)
     if generator.random() < 0.12:
@@ -35,10 +41,12 @@ def _walls(generator: Generator) -> Strip:
         wide = _furnish_wall(generator, canvas, left * metre, metre, tall)
         left += wide + generator.exponential(0.8) + 0.1
     skirting = _paint(generator, 0.0, 0.3, 0.3, 0.95)
-    canvas[HEIGHT - max(2, int(0.1 * tall)) :, :, :3] = (0.5 * skirting + 0.5 * canvas[HEIGHT - max(2, int(0.1 * tall)) :, :, :3]).astype(
-        np.uint8
+    canvas[HEIGHT - max(2, int(0.1 * tall)) :, :, :3] = (
+        0.5 * skirting + 0.5 * canvas[HEIGHT - max(2, int(0.1 * tall)) :, :, :3]
+    ).astype(np.uint8)
+    shade = 0.8 + 0.2 * cv2.resize(
+        generator.random((3, 12), np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC
     )
-    shade = 0.8 + 0.2 * cv2.resize(generator.random((3, 12), np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     shade *= np.linspace(1.05, 0.8, HEIGHT, dtype=np.float32)[:, None]
     canvas[..., :3] = np.clip(canvas[..., :3] * shade[..., None], 0, 255).astype(np.uint8)
     return canvas
@@ -48,15 +56,25 @@ def _furnish_wall(generator: Generator, canvas: Strip, x: float, metre: float, t
     """Something on or at the wall from x (pixels) on; metres that it is wide."""
     kind = generator.choice(6, p=[0.24, 0.14, 0.22, 0.16, 0.14, 0.1])
     if kind == 0:  # window, perhaps with curtains
-        wide, low, high = generator.uniform(0.8, 2.2), generator.uniform(0.5, 1.0), generator.uniform(1.9, 2.3)
+        wide = generator.uniform(0.8, 2.2)
+        low = generator.uniform(0.5, 1.0)
+        high = generator.uniform(1.9, 2.3)
         frame = _paint(generator, 0, 0.2, 0.5, 0.98)
         _box(canvas, x, low * tall, x + wide * metre, high * tall, frame)
         day = np.array([235, 245, 255]) if generator.random() < 0.75 else np.array([25, 30, 45])
         panes = int(generator.integers(1, 4))
         for pane in range(panes):
-            a, b = x + (pane + 0.06) * wide * metre / panes, x + (pane + 0.94) * wide * metre / panes
+            a = x + (pane + 0.06) * wide * metre / panes
+            b = x + (pane + 0.94) * wide * metre / panes
             _box(canvas, a, (low + 0.07) * tall, b, (high - 0.07) * tall, day)
-            _box(canvas, a, (low + 0.07) * tall, b, (low + generator.uniform(0.1, 0.6)) * tall, day * generator.uniform(0.4, 0.8, 3))
+            _box(
+                canvas,
+                a,
+                (low + 0.07) * tall,
+                b,
+                (low + generator.uniform(0.1, 0.6)) * tall,
+                day * generator.uniform(0.4, 0.8, 3),
+            )
         if generator.random() < 0.5:
             drape = _paint(generator, 0.0, 0.4, 0.25, 0.9)
             for a in (x - 0.25 * metre, x + (wide - 0.05) * metre):
@@ -71,16 +89,25 @@ def _furnish_wall(generator: Generator, canvas: Strip, x: float, metre: float, t
                     )
         return float(wide)
     if kind == 1:  # door
-        wide, paint = generator.uniform(0.8, 1.0), _paint(generator, 0.0, 0.6, 0.2, 0.95)
+        wide = generator.uniform(0.8, 1.0)
+        paint = _paint(generator, 0.0, 0.6, 0.2, 0.95)
         _box(canvas, x - 0.07 * metre, 0, x + (wide + 0.07) * metre, 2.12 * tall, paint * 0.8)
         _box(canvas, x, 0, x + wide * metre, 2.05 * tall, paint)
         for low, high in ((0.2, 0.9), (1.05, 1.9)):
             _box(canvas, x + 0.14 * metre, low * tall, x + (wide - 0.14) * metre, high * tall, paint * 0.92)
         return float(wide)
     if kind == 2:  # pictures
-        wide, high = generator.uniform(0.3, 1.2), generator.uniform(0.3, 0.9)
+        wide = generator.uniform(0.3, 1.2)
+        high = generator.uniform(0.3, 0.9)
         middle = generator.uniform(1.45, 1.7)
-        _box(canvas, x, (middle - high / 2) * tall, x + wide * metre, (middle + high / 2) * tall, _paint(generator, 0, 0.5, 0.05, 0.9))
+        _box(
+            canvas,
+            x,
+            (middle - high / 2) * tall,
+            x + wide * metre,
+            (middle + high / 2) * tall,
+            _paint(generator, 0, 0.5, 0.05, 0.9),
+        )
         _box(
             canvas,
             x + 0.05 * metre,
@@ -90,19 +117,26 @@ def _furnish_wall(generator: Generator, canvas: Strip, x: float, metre: float, t
             _paint(generator, 0, 0.7, 0.2, 0.95),
         )
         for _ in range(4):
-            a, b = x + generator.uniform(0.1, wide - 0.08) * metre, (middle + generator.uniform(-0.4, 0.4) * high) * tall
+            a = x + generator.uniform(0.1, wide - 0.08) * metre
+            b = (middle + generator.uniform(-0.4, 0.4) * high) * tall
             cv2.circle(
-                canvas, (int(a), int(HEIGHT - b)), int(generator.uniform(1, 6)), (*_paint(generator, 0, 0.8, 0.1, 0.95).tolist(), 255), -1
+                canvas,
+                (int(a), int(HEIGHT - b)),
+                int(generator.uniform(1, 6)),
+                (*_paint(generator, 0, 0.8, 0.1, 0.95).tolist(), 255),
+                -1,
             )
         return float(wide)
     if kind == 3:  # shelves full of things
-        wide, high = generator.uniform(0.7, 2.4), generator.uniform(0.8, 2.1)
+        wide = generator.uniform(0.7, 2.4)
+        high = generator.uniform(0.8, 2.1)
         wood = _paint(generator, 0.0, 0.5, 0.2, 0.9)
         _box(canvas, x, 0, x + wide * metre, high * tall, wood * 0.55)
         for level in np.arange(0.1, high - 0.15, 0.34):
             at = 0.03
             while at < wide - 0.1:
-                thick, up = generator.uniform(0.03, 0.16), generator.uniform(0.12, 0.3)
+                thick = generator.uniform(0.03, 0.16)
+                up = generator.uniform(0.12, 0.3)
                 if generator.random() < 0.8:
                     _box(
                         canvas,
@@ -116,12 +150,20 @@ def _furnish_wall(generator: Generator, canvas: Strip, x: float, metre: float, t
             _box(canvas, x, (level - 0.03) * tall, x + wide * metre, level * tall, wood)
         return float(wide)
     if kind == 4:  # sideboard, sofa or radiator
-        wide, high = generator.uniform(0.8, 2.2), generator.uniform(0.45, 0.95)
+        wide = generator.uniform(0.8, 2.2)
+        high = generator.uniform(0.45, 0.95)
         paint = _paint(generator, 0.0, 0.6, 0.12, 0.9)
         _box(canvas, x, 0.08 * tall, x + wide * metre, high * tall, paint)
         for part in range(int(generator.integers(1, 5))):
             a = x + (part + 0.05) / 4 * wide * metre
-            _box(canvas, a, 0.14 * tall, a + 0.22 * wide * metre, (high - 0.06) * tall, paint * generator.uniform(0.8, 0.95))
+            _box(
+                canvas,
+                a,
+                0.14 * tall,
+                a + 0.22 * wide * metre,
+                (high - 0.06) * tall,
+                paint * generator.uniform(0.8, 0.95),
+            )
         if generator.random() < 0.4:
             _box(
                 canvas,
@@ -176,7 +218,8 @@ def _street(generator: Generator) -> Strip:
 
 def _house(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> float:
     """A house front with windows from x (pixels) on; pixels that it is wide."""
-    wide, storeys = generator.uniform(5, 14), int(generator.integers(1, 6))
+    wide = generator.uniform(5, 14)
+    storeys = int(generator.integers(1, 6))
     high = 3.1 * storeys
     wall = _paint(generator, 0.0, 0.45, 0.3, 0.92, hue=generator.uniform(0.0, 0.14))
     _box(canvas, x, 0, x + wide * metre, high * tall, wall)
@@ -188,7 +231,8 @@ def _house(generator: Generator, canvas: Strip, x: float, metre: float, tall: fl
         (high + generator.uniform(0, 1.2)) * tall,
         _paint(generator, 0.1, 0.5, 0.15, 0.5, hue=0.04),
     )
-    step, glass = generator.uniform(1.4, 3.0), _paint(generator, 0.05, 0.4, 0.12, 0.5, hue=0.58)
+    step = generator.uniform(1.4, 3.0)
+    glass = _paint(generator, 0.05, 0.4, 0.12, 0.5, hue=0.58)
     shop = generator.random() < 0.5
     for storey in range(storeys):
         for a in np.arange(0.5, wide - 1.2, step):
@@ -202,34 +246,64 @@ def _house(generator: Generator, canvas: Strip, x: float, metre: float, tall: fl
                 (up + 0.08) * tall,
                 np.clip(wall * 1.2, 0, 255),
             )
-            _box(canvas, x + a * metre, low * tall, x + (a + step * 0.5) * metre, up * tall, glass * generator.uniform(0.6, 1.6))
+            _box(
+                canvas,
+                x + a * metre,
+                low * tall,
+                x + (a + step * 0.5) * metre,
+                up * tall,
+                glass * generator.uniform(0.6, 1.6),
+            )
     if shop:
         _box(canvas, x, 2.6 * tall, x + wide * metre, 3.2 * tall, _paint(generator, 0.2, 0.9, 0.2, 0.9))
     return float(wide * metre)
 
 
 def _tree(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> None:
-    high, hue = generator.uniform(2.5, 7), generator.uniform(0.17, 0.34)
-    _box(canvas, x - 0.15 * metre, 0, x + 0.15 * metre, high * 0.7 * tall, _paint(generator, 0.2, 0.5, 0.12, 0.35, hue=0.07))
+    high = generator.uniform(2.5, 7)
+    hue = generator.uniform(0.17, 0.34)
+    _box(
+        canvas,
+        x - 0.15 * metre,
+        0,
+        x + 0.15 * metre,
+        high * 0.7 * tall,
+        _paint(generator, 0.2, 0.5, 0.12, 0.35, hue=0.07),
+    )
     _blobs(generator, canvas, x, high * 0.75 * tall, high * 0.3 * metre, 40, (hue, hue + 0.06))
 
 
 def _car(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> None:
-    paint, long = _paint(generator, 0.0, 0.85, 0.1, 0.95), generator.uniform(3.8, 4.8)
+    paint = _paint(generator, 0.0, 0.85, 0.1, 0.95)
+    long = generator.uniform(3.8, 4.8)
     _box(canvas, x, 0.3 * tall, x + long * metre, 0.85 * tall, paint)
     _box(canvas, x + 0.7 * metre, 0.85 * tall, x + (long - 0.9) * metre, 1.45 * tall, np.array([40, 45, 52]))
     _box(canvas, x + 0.7 * metre, 1.38 * tall, x + (long - 0.9) * metre, 1.48 * tall, paint)
     for wheel in (0.8, long - 0.8):
-        cv2.circle(canvas, (int(x + wheel * metre), int(HEIGHT - 0.32 * tall)), max(1, int(0.33 * metre)), (14, 14, 15, 255), -1)
+        cv2.circle(
+            canvas,
+            (int(x + wheel * metre), int(HEIGHT - 0.32 * tall)),
+            max(1, int(0.33 * metre)),
+            (14, 14, 15, 255),
+            -1,
+        )
     _box(canvas, x - 0.1 * metre, 0, x + (long + 0.1) * metre, 0.22 * tall, np.array([20, 20, 22]))
 
 
-def _blobs(generator: Generator, canvas: Strip, x: float, y: float, size: float, count: int, hues: tuple[float, float]) -> None:
+def _blobs(
+    generator: Generator, canvas: Strip, x: float, y: float, size: float, count: int, hues: tuple[float, float]
+) -> None:
     """A crown of leaves around (x, y), pixels from the left and up."""
     for _ in range(count):
         a, b = generator.normal(0, 0.5, 2) * size
         paint = _paint(generator, 0.3, 0.7, 0.15, 0.5, hue=generator.uniform(*hues))
-        cv2.circle(canvas, (int(x + a), int(HEIGHT - y - b)), max(1, int(size * generator.uniform(0.12, 0.4))), (*paint.tolist(), 255), -1)
+        cv2.circle(
+            canvas,
+            (int(x + a), int(HEIGHT - y - b)),
+            max(1, int(size * generator.uniform(0.12, 0.4))),
+            (*paint.tolist(), 255),
+            -1,
+        )
 
 
 def _bricks(generator: Generator, canvas: Strip) -> None:
@@ -240,8 +314,10 @@ def _bricks(generator: Generator, canvas: Strip) -> None:
 
 def _box(canvas: Strip, left: float, low: float, right: float, high: float, paint: Float[np.ndarray, "3"]) -> None:
     """A filled rectangle between heights above the floor, pixels."""
-    top, bottom = max(0, round(HEIGHT - high)), max(0, round(HEIGHT - low))
-    a, b = max(0, round(left)), max(0, round(right))
+    top = max(0, round(HEIGHT - high))
+    bottom = max(0, round(HEIGHT - low))
+    a = max(0, round(left))
+    b = max(0, round(right))
     canvas[top:bottom, a:b, :3] = np.clip(paint, 0, 255).astype(np.uint8)
     canvas[top:bottom, a:b, 3] = 255
 
@@ -250,7 +326,8 @@ def _paint(
     generator: Generator, dull: float, vivid: float, dark: float, bright: float, *, hue: float | None = None
 ) -> Float[np.ndarray, "3"]:
     """A colour, 0 to 255, which is about sRGB."""
-    shade, strength = generator.uniform(dark, bright), generator.uniform(dull, vivid)
+    shade = generator.uniform(dark, bright)
+    strength = generator.uniform(dull, vivid)
     turn = 6 * (generator.random() if hue is None else hue)
     pure = np.clip(np.abs((turn + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1, 0, 1)
     return 255 * shade * (1 - strength * (1 - pure))

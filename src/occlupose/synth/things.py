@@ -10,7 +10,20 @@ Mesh = tuple[Float[np.ndarray, "vertex 3"], Int[np.ndarray, "face 3"]]
 
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2
 _SIDES = np.array(
-    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
+    [
+        [0, 1, 3],
+        [0, 3, 2],
+        [4, 6, 7],
+        [4, 7, 5],
+        [0, 4, 5],
+        [0, 5, 1],
+        [2, 3, 7],
+        [2, 7, 6],
+        [0, 2, 6],
+        [0, 6, 4],
+        [1, 5, 7],
+        [1, 7, 3],
+    ]
 )
 
 
@@ -32,20 +45,36 @@ def tube(radius: float, length: float, sides: int = 12) -> Mesh:
     angle = np.arange(sides) * 2 * np.pi / sides
     ring = np.stack([radius * np.cos(angle), 0 * angle, radius * np.sin(angle)], 1)
     vertices = np.concatenate([ring, ring + np.array([0, length, 0]), [(0, 0, 0), (0, length, 0)]])
-    here, there = np.arange(sides), (np.arange(sides) + 1) % sides
-    low, high = np.full(sides, 2 * sides), np.full(sides, 2 * sides + 1)
-    corners = [(here, there, here + sides), (there, there + sides, here + sides), (low, there, here), (high, here + sides, there + sides)]
+    here = np.arange(sides)
+    there = (np.arange(sides) + 1) % sides
+    low = np.full(sides, 2 * sides)
+    high = np.full(sides, 2 * sides + 1)
+    corners = [
+        (here, there, here + sides),
+        (there, there + sides, here + sides),
+        (low, there, here),
+        (high, here + sides, there + sides),
+    ]
     return vertices, np.concatenate([np.stack(triangle, 1) for triangle in corners])
 
 
 def _legs(width: float, depth: float, height: float, thick: float) -> list[Mesh]:
-    return [block(thick, height, thick, x=side * (width - thick) / 2, z=end * (depth - thick) / 2) for side in (-1, 1) for end in (-1, 1)]
+    return [
+        block(thick, height, thick, x=side * (width - thick) / 2, z=end * (depth - thick) / 2)
+        for side in (-1, 1)
+        for end in (-1, 1)
+    ]
 
 
 def table(random: np.random.Generator) -> Mesh:
     """A table, or a desk whose front is closed."""
-    width, depth, height = random.uniform(0.9, 1.8), random.uniform(0.5, 0.9), random.uniform(0.68, 1.05)
-    parts = [block(width, 0.04, depth, y=height - 0.04), *_legs(width, depth, height - 0.04, random.uniform(0.04, 0.09))]
+    width = random.uniform(0.9, 1.8)
+    depth = random.uniform(0.5, 0.9)
+    height = random.uniform(0.68, 1.05)
+    parts = [
+        block(width, 0.04, depth, y=height - 0.04),
+        *_legs(width, depth, height - 0.04, random.uniform(0.04, 0.09)),
+    ]
     if random.random() < 0.35:
         parts.append(block(width, height - 0.2, 0.02, y=0.16, z=depth / 2 - 0.03))
     return together(*parts)
@@ -53,7 +82,8 @@ def table(random: np.random.Generator) -> Mesh:
 
 def chair(random: np.random.Generator, seat: float = 0.45) -> Mesh:
     """A chair whose seat is so high; whoever sits on it faces +z."""
-    width, depth = random.uniform(0.4, 0.5), random.uniform(0.38, 0.46)
+    width = random.uniform(0.4, 0.5)
+    depth = random.uniform(0.38, 0.46)
     parts = [block(width, 0.04, depth, y=seat - 0.04), *_legs(width, depth, seat - 0.04, 0.035)]
     if random.random() < 0.75:
         parts.append(block(width, random.uniform(0.3, 0.5), 0.03, y=seat + 0.06, z=-depth / 2 - 0.03))
@@ -62,7 +92,8 @@ def chair(random: np.random.Generator, seat: float = 0.45) -> Mesh:
 
 def sofa(random: np.random.Generator) -> Mesh:
     """A sofa as seen over its back or side."""
-    width, depth = random.uniform(1.2, 2.0), 0.8
+    width = random.uniform(1.2, 2.0)
+    depth = 0.8
     arms = [block(0.18, 0.6, depth, x=side * (width / 2 + 0.09)) for side in (-1, 1)]
     return together(block(width, 0.42, depth), block(width, 0.45, 0.2, y=0.42, z=-depth / 2 + 0.1), *arms)
 
@@ -79,21 +110,25 @@ def pillar(random: np.random.Generator) -> Mesh:
 
 def bar(random: np.random.Generator) -> Mesh:
     """A rail before the camera: some bars at a slant."""
-    count, thick, length = int(random.integers(1, 4)), random.uniform(0.015, 0.05), 5.0
+    count = int(random.integers(1, 4))
+    thick = random.uniform(0.015, 0.05)
+    length = 5.0
     bars = []
     for number in range(count):
         vertices, faces = tube(thick, length, 8)
         bars.append((vertices - (0, length / 2, 0) + (number * random.uniform(0.12, 0.3), 0, 0), faces))
     vertices, faces = together(*bars)
     slant = random.choice([0.0, np.pi / 2]) + random.normal(0, 0.12)
-    c, s = np.cos(slant), np.sin(slant)
+    c = np.cos(slant)
+    s = np.sin(slant)
     return vertices @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + (0, random.uniform(0.4, 1.6), 0), faces
 
 
 def foliage(random: np.random.Generator) -> Mesh:
     """Leaves about some twigs, about a metre wide."""
     count = int(random.integers(40, 160))
-    length, centre = random.uniform(0.05, 0.16), random.uniform((-0.6, 0.2, -0.2), (0.6, 1.9, 0.2), (int(random.integers(2, 6)), 3))
+    length = random.uniform(0.05, 0.16)
+    centre = random.uniform((-0.6, 0.2, -0.2), (0.6, 1.9, 0.2), (int(random.integers(2, 6)), 3))
     places = centre[random.integers(len(centre), size=count)] + random.normal(0, 0.22, (count, 3))
     along, aside = (_unit(random.normal(size=(count, 3))) for _ in range(2))
     aside = _unit(aside - (aside * along).sum(1, keepdims=True) * along)
@@ -103,7 +138,12 @@ def foliage(random: np.random.Generator) -> Mesh:
     return vertices.reshape(-1, 3), faces
 
 
-STANDING: dict[str, Callable[[np.random.Generator], Mesh]] = {"table": table, "sofa": sofa, "box": box, "pillar": pillar}
+STANDING: dict[str, Callable[[np.random.Generator], Mesh]] = {
+    "table": table,
+    "sofa": sofa,
+    "box": box,
+    "pillar": pillar,
+}
 """What stands among people."""
 
 BEFORE: dict[str, Callable[[np.random.Generator], Mesh]] = {"bar": bar, "foliage": foliage}
@@ -117,7 +157,8 @@ def placed(mesh: Mesh, yaw: float, x: float, z: float) -> Mesh:
 
 def upright(yaw: float) -> Float[np.ndarray, "3 3"]:
     """The turn about the vertical that takes +z towards +x, by so many radians."""
-    c, s = np.cos(yaw), np.sin(yaw)
+    c = np.cos(yaw)
+    s = np.sin(yaw)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 

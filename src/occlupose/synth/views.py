@@ -1,4 +1,5 @@
-"""Virtual cameras: directions from which a pose is looked at, as rotations from a world with y up into the camera's frame.
+"""Virtual cameras: directions from which a pose is looked at, as rotations from a world with y up into the camera's
+frame.
 
 In the world a person who stands and faces +z has their left hand at +x; unturned, the camera sees them from the front.
 """
@@ -23,9 +24,9 @@ ROLL = 4.0
 def paper_views(generator: Generator, count: int = STEPS**2) -> Float[Tensor, "count 3 3"]:
     """The paper's virtual views, in random order.
 
-    OANet section 4.2 turns poses about x, y and z. The grid is an interpretation (the paper has no code): every pair of angles about x
-    (forward and back) and z (in the picture) from 0.02 pi to 0.2 pi in ten steps, with a sign each at random, after a random turn about
-    the vertical y. They are meant for an orthographic camera.
+    OANet section 4.2 turns poses about x, y and z. The grid is an interpretation (the paper has no code): every pair of
+    angles about x (forward and back) and z (in the picture) from 0.02 pi to 0.2 pi in ten steps, with a sign each at
+    random, after a random turn about the vertical y. They are meant for an orthographic camera.
 
     Arguments:
         count: up to 100 are all of different cells of the grid, 100 are each cell once; more begin again.
@@ -41,7 +42,8 @@ def paper_views(generator: Generator, count: int = STEPS**2) -> Float[Tensor, "c
 
 
 def level_views(generator: Generator, count: int) -> Float[Tensor, "count 3 3"]:
-    """Views as people hold cameras: from all around, between 20 degrees from below and 45 from above, nearly level. Ours.
+    """Views as people hold cameras: from all around, between 20 degrees from below and 45 from above, nearly level.
+    Ours.
 
     Returns:
         Rotations that take a world with y up to x right, y down, z forward.
@@ -51,8 +53,11 @@ def level_views(generator: Generator, count: int) -> Float[Tensor, "count 3 3"]:
     return facing(azimuth, pitch, torch.deg2rad(ROLL * torch.randn(count, generator=generator)))
 
 
-def facing(azimuth: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"], roll: Float[Tensor, "batch"]) -> Float[Tensor, "batch 3 3"]:
-    """Rotations that turn a world with y up about its vertical, face it, and turn it about the camera's x and z; radians.
+def facing(
+    azimuth: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"], roll: Float[Tensor, "batch"]
+) -> Float[Tensor, "batch 3 3"]:
+    """Rotations that turn a world with y up about its vertical, face it, and turn it about the camera's x and z;
+    radians.
 
     With a positive azimuth more of the person's right side is seen, with a positive pitch more of the top.
     """
@@ -62,11 +67,16 @@ def facing(azimuth: Float[Tensor, "batch"], pitch: Float[Tensor, "batch"], roll:
 
 def turn(axis: int, angle: Float[Tensor, "batch"]) -> Float[Tensor, "batch 3 3"]:
     """Rotations by some angles (radians) about one coordinate axis."""
-    c, s = angle.cos(), angle.sin()
+    c = angle.cos()
+    s = angle.sin()
     matrix = torch.zeros(len(angle), 3, 3)
-    i, j = (axis + 1) % 3, (axis + 2) % 3
+    i = (axis + 1) % 3
+    j = (axis + 2) % 3
     matrix[:, axis, axis] = 1
-    matrix[:, i, i], matrix[:, j, j], matrix[:, i, j], matrix[:, j, i] = c, c, -s, s
+    matrix[:, i, i] = c
+    matrix[:, j, j] = c
+    matrix[:, i, j] = -s
+    matrix[:, j, i] = s
     return matrix
 
 

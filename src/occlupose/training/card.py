@@ -28,7 +28,13 @@ def command(places: dict[Path | None, str]) -> str:
     words = sys.argv[1:]
     first = next((number for number, word in enumerate(words) if word.startswith("-")), len(words))
     options = (word.rpartition("=") for word in words[first:])
-    return " ".join(["occlupose", *words[:first], *(option + equals + places.get(Path(value), value) for option, equals, value in options)])
+    return " ".join(
+        [
+            "occlupose",
+            *words[:first],
+            *(option + equals + places.get(Path(value), value) for option, equals, value in options),
+        ]
+    )
 
 
 def commit(*scripts: Path) -> str:

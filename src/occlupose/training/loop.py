@@ -1,7 +1,9 @@
-"""The one training loop: steps, checkpoints that resume to the same result, averaged weights, a log that opens as a table.
+"""The one training loop: steps, checkpoints that resume to the same result, averaged weights, a log that opens as a
+table.
 
-Devices, precision and processes are Lightning Fabric's. Everything random comes from one seed: batches from a generator, dropout from
-torch's own state; both are in the checkpoint. Begun by torchrun, all processes train one network together (`training.together`).
+Devices, precision and processes are Lightning Fabric's. Everything random comes from one seed: batches from a
+generator, dropout from torch's own state; both are in the checkpoint. Begun by torchrun, all processes train one
+network together (`training.together`).
 """
 
 import csv
@@ -39,7 +41,8 @@ STEPS = "steps"
 
 @dataclass(frozen=True)
 class Optimisation:
-    """How long and how fast. AdamW (Adam, where nothing decays) with a linear warm-up; the weights kept are an exponential average.
+    """How long and how fast. AdamW (Adam, where nothing decays) with a linear warm-up; the weights kept are an
+    exponential average.
 
     Raises:
         OccluposeError: a number that cannot be.
@@ -53,13 +56,17 @@ class Optimisation:
     average: float = 0.999
     """Share of the average that stays at each step; 0 keeps the last weights as they are."""
     drops: tuple[float, ...] = ()
-    """Shares of the training after which the rate is a tenth of what it was, 1 and more being never; none leaves it to `fall`."""
+    """Shares of the training after which the rate is a tenth of what it was, 1 and more being never; none leaves it to
+    `fall`.
+    """
     fall: Literal["cosine", "linear"] = "cosine"
     """How the rate goes to nothing where it does not drop."""
     save_every: int = 500
     log_every: int = 100
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """bf16 halves the time of a step on processors that have it, and takes ten times as long on others; auto is the faster one."""
+    """bf16 halves the time of a step on processors that have it, and takes ten times as long on others; auto is the
+    faster one.
+    """
 
     def __post_init__(self) -> None:
         for name in ("steps", "warm_up", "save_every", "log_every"):
@@ -71,7 +78,9 @@ class Optimisation:
         if not self.clip > 0:
             raise OccluposeError(f"clip {self.clip}: the most that gradients may measure, more than 0")
         if not 0 <= self.average < 1:
-            raise OccluposeError(f"average {self.average}: the share of the average that stays at each step, 0 or more and less than 1")
+            raise OccluposeError(
+                f"average {self.average}: the share of the average that stays at each step, 0 or more and less than 1"
+            )
         if not all(drop > 0 for drop in self.drops):
             raise OccluposeError(f"drops {self.drops}: shares of the training, each more than 0")
 
@@ -118,36 +127,49 @@ def train(
 
     Arguments:
         batch: draws a batch from a generator; of several processes each its own share of it.
-        groups: the network's parameters in groups, as torch's optimisers take them; one may have a `weight_decay` of its own, and a
-            `scale` that multiplies its learning rate.
+        groups: the network's parameters in groups, as torch's optimisers take them; one may have a `weight_decay` of
+            its own, and a `scale` that multiplies its learning rate.
         loss: named terms of a batch; their sum is descended, all are logged.
-        recipe: what else the result depends on, also the `fingerprint` of the data; a run is resumed only with what prints the same.
-        resume: go on from `folder/last.pt` if it is there. On the CPU the result equals that of an uninterrupted run bit by bit (in
-            several processes: of a network without dropout).
+        recipe: what else the result depends on, also the `fingerprint` of the data; a run is resumed only with what
+            prints the same.
+        resume: go on from `folder/last.pt` if it is there. On the CPU the result equals that of an uninterrupted run
+            bit by bit (in several processes: of a network without dropout).
 
     Raises:
-        OccluposeError: the folder holds a run and `resume` is False, or a checkpoint of another network or recipe; the folder cannot be
-            written to, or the device is not there; a term is not a number (the last checkpoint stays).
+        OccluposeError: the folder holds a run and `resume` is False, or a checkpoint of another network or recipe; the
+            folder cannot be written to, or the device is not there; a term is not a number (the last checkpoint stays).
     """
     checkpoint = free(folder, resume=resume)
     precision = fastest_precision(device) if optimisation.precision == "auto" else optimisation.precision
     place = Place.here()
     try:
         fabric = Fabric(
-            accelerator=device, devices=place.neighbours, num_nodes=place.nodes, strategy="ddp" if place.of > 1 else "auto",
-            **({"plugins": Mixed(precision, torch.device(device).type)} if precision == "bf16-mixed" else {"precision": precision}),
-        )  # fmt: skip
+            accelerator=device,
+            devices=place.neighbours,
+            num_nodes=place.nodes,
+            strategy="ddp" if place.of > 1 else "auto",
+            **(
+                {"plugins": Mixed(precision, torch.device(device).type)}
+                if precision == "bf16-mixed"
+                else {"precision": precision}
+            ),
+        )
         fabric.launch()
     except (RuntimeError, ValueError):
-        raise OccluposeError(f"device {device}: not on this machine, or not known; give cpu, or cuda where there is a GPU") from None
+        raise OccluposeError(
+            f"device {device}: not on this machine, or not known; give cpu, or cuda where there is a GPU"
+        ) from None
     torch.manual_seed(seed + place.number)
     generator = torch.Generator().manual_seed(seed)
     if place.of > 1:
         network = in_one_batch(network)
     network.to(fabric.device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimiser = torch.optim.AdamW(groups(network), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True)
-    step, sums = 0, dict[str, float]()
+    optimiser = torch.optim.AdamW(
+        groups(network), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True
+    )
+    step = 0
+    sums = dict[str, float]()
     if checkpoint.exists():
         step, sums = _restore(checkpoint, network, optimiser, average, generator, repr(recipe))
     fabric.barrier()  # nobody writes the first checkpoint before everybody has looked for one
@@ -183,7 +205,9 @@ def train(
             _average(average, network, min(optimisation.average, step / (step + 9)))
             said = log.add({name: _mean(fabric, term) for name, term in terms.items()} if place.of > 1 else terms)
             if wrong := [name for name, value in said.items() if not isfinite(value)]:
-                raise OccluposeError(f"{folder}: step {step}: {wrong[0]} is not a number any more; begin anew with a lower learning rate")
+                raise OccluposeError(
+                    f"{folder}: step {step}: {wrong[0]} is not a number any more; begin anew with a lower learning rate"
+                )
             if step % optimisation.log_every == 0 or step == optimisation.steps:
                 bar.update(task, terms="  ".join(f"{name} {value:.4f}" for name, value in log.write(step).items()))
             if place.first and (step % optimisation.save_every == 0 or step == optimisation.steps):
@@ -193,7 +217,9 @@ def train(
 
 
 class Mixed(MixedPrecision):
-    """Calculates in bf16 what is safe in it. Batches stay as they are: their coordinates and targets want more than three digits."""
+    """Calculates in bf16 what is safe in it. Batches stay as they are: their coordinates and targets want more than
+    three digits.
+    """
 
     def convert_input(self, data: Any) -> Any:
         """The same."""
@@ -208,7 +234,9 @@ def free(folder: Path, *, resume: bool) -> Path:
     """
     checkpoint = folder / "last.pt"
     if checkpoint.exists() and not resume:
-        raise OccluposeError(f"{folder}: holds a training run already; give --resume to go on with it, or another folder")
+        raise OccluposeError(
+            f"{folder}: holds a training run already; give --resume to go on with it, or another folder"
+        )
     return checkpoint
 
 
@@ -238,9 +266,15 @@ def _save(
     sums: dict[str, float],
 ) -> None:
     state = {
-        "network": network.state_dict(), "optimiser": optimiser.state_dict(), "average": average,
-        "generator": generator, "torch": torch.get_rng_state(), "step": step, "recipe": recipe, "log": sums,
-    }  # fmt: skip
+        "network": network.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "average": average,
+        "generator": generator,
+        "torch": torch.get_rng_state(),
+        "step": step,
+        "recipe": recipe,
+        "log": sums,
+    }
     with atomic(path) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
 
@@ -252,7 +286,9 @@ def _restore(
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, KeyError, ValueError, TypeError, EOFError, OSError, UnpicklingError) as error:
-        raise OccluposeError(f"{path}: cannot be read, damaged or no checkpoint; begin anew in another folder") from error
+        raise OccluposeError(
+            f"{path}: cannot be read, damaged or no checkpoint; begin anew in another folder"
+        ) from error
     try:
         if state["recipe"] != recipe:
             raise ValueError("begun with other settings or data")
@@ -271,10 +307,15 @@ def _restore(
 
 
 class _Log:
-    """Means of the loss terms since the last row, appended to a CSV file; rows past the checkpoint are dropped on resume."""
+    """Means of the loss terms since the last row, appended to a CSV file; rows past the checkpoint are dropped on
+    resume.
+    """
 
     def __init__(self, path: Path, step: int, sums: dict[str, float], *, writes: bool = True) -> None:
-        self.path, self.sums, self.start, self.writes = path, sums, time.monotonic(), writes
+        self.path = path
+        self.sums = sums
+        self.start = time.monotonic()
+        self.writes = writes
         if not writes:
             return
         rows = list(csv.reader(path.open())) if step and path.exists() else []
@@ -292,11 +333,17 @@ class _Log:
 
     def write(self, step: int) -> dict[str, float]:
         count = self.sums.pop(STEPS)
-        means, self.sums = {name: total / count for name, total in self.sums.items()}, {}
+        means = {name: total / count for name, total in self.sums.items()}
+        self.sums = {}
         if not self.writes:
             return means
         with self.path.open("a", newline="") as file:
             if file.tell() == 0:
                 file.write(",".join(["step", *means, "seconds"]) + "\n")
-            file.write(",".join([str(step), *(f"{value:.6g}" for value in means.values()), f"{time.monotonic() - self.start:.1f}"]) + "\n")
+            file.write(
+                ",".join(
+                    [str(step), *(f"{value:.6g}" for value in means.values()), f"{time.monotonic() - self.start:.1f}"]
+                )
+                + "\n"
+            )
         return means

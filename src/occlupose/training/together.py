@@ -1,7 +1,7 @@
 """Several processes that train one network: who is who, and batch normalisation over what all of them see.
 
-They are begun by torchrun, which tells each its place in variables of the environment. The result is that of one process with the same
-batch, but for the order in which numbers are added.
+They are begun by torchrun, which tells each its place in variables of the environment. The result is that of one
+process with the same batch, but for the order in which numbers are added.
 """
 
 import os
@@ -30,7 +30,8 @@ class Place:
     def here(cls) -> "Place":
         """As torchrun says; alone without it."""
         number, of, neighbours = (
-            int(os.environ.get(name, alone)) for name, alone in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_WORLD_SIZE", 1))
+            int(os.environ.get(name, alone))
+            for name, alone in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_WORLD_SIZE", 1))
         )
         return cls(number, of, neighbours) if "TORCHELASTIC_RUN_ID" in os.environ else cls()
 
@@ -65,7 +66,8 @@ class _Sum(torch.autograd.Function):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation by the mean and the variance of what all processes see, on any device: torch's own works on GPUs alone.
+    """Batch normalisation by the mean and the variance of what all processes see, on any device: torch's own works on
+    GPUs alone.
 
     All must see equally many pictures.
     """

@@ -31,7 +31,9 @@ class Composer:
         width, height: of the images it gives, px, even.
     """
 
-    def __init__(self, poses: Poses, source: Source, width: int = WIDTH, azimuths: tuple[float | None, ...] = (None,)) -> None:
+    def __init__(
+        self, poses: Poses, source: Source, width: int = WIDTH, azimuths: tuple[float | None, ...] = (None,)
+    ) -> None:
         """
         Arguments:
             width: of the picture in the output, px, at most.
@@ -48,7 +50,9 @@ class Composer:
         """The frame with its people; without them where the poses have no moment within half a frame of it."""
         index = self._moment(frame.time)
         shrink = frame.image.shape[0] / self.height
-        picture = cv2.resize(frame.pyramid.level(int(np.log2(max(shrink, 1)))), self.picture, interpolation=cv2.INTER_LINEAR)
+        picture = cv2.resize(
+            frame.pyramid.level(int(np.log2(max(shrink, 1)))), self.picture, interpolation=cv2.INTER_LINEAR
+        )
         if index is not None:
             self._draw_people(picture, index)
         overlay.caption(picture, frame.time)
@@ -65,10 +69,19 @@ class Composer:
         poses = self.poses
         scale = np.array(self.picture) / (poses.width, poses.height)
         depth = None if poses.xyz is None else np.fmin.reduce(poses.xyz[index, ..., 2], axis=1, initial=np.nan)
-        overlay.draw(picture, (poses.xy[index] + 0.5) * scale - 0.5, poses.state[index], poses.track_id, poses.skeleton, depth)
+        overlay.draw(
+            picture, (poses.xy[index] + 0.5) * scale - 0.5, poses.state[index], poses.track_id, poses.skeleton, depth
+        )
 
 
-def render(poses: Poses, source: Source, path: str | Path, *, width: int = WIDTH, progress: Callable[[int], object] | None = None) -> None:
+def render(
+    poses: Poses,
+    source: Source,
+    path: str | Path,
+    *,
+    width: int = WIDTH,
+    progress: Callable[[int], object] | None = None,
+) -> None:
     """Writes the source as a video with its people in 2D and, where the poses have xyz, a 3D view beside it.
 
     Decoding, drawing and encoding overlap. A frame without a pose within half a frame of its time is shown as it is.
@@ -86,7 +99,8 @@ def render(poses: Poses, source: Source, path: str | Path, *, width: int = WIDTH
     _refuse_live(source)
     compose = Composer(poses, source, width)
     with (
-        VideoWriter(path, compose.width, compose.height, source.fps, preset="veryfast") as writer,  # half the time, no larger
+        # half the time, no larger
+        VideoWriter(path, compose.width, compose.height, source.fps, preset="veryfast") as writer,
         opencv_on_one_thread(),
         closing(prefetch(halved(source))) as frames,
     ):
@@ -97,7 +111,8 @@ def render(poses: Poses, source: Source, path: str | Path, *, width: int = WIDTH
 
 
 def preview(poses: Poses, source: Source, path: str | Path, *, width: int = WIDTH) -> None:
-    """Writes one picture to look at first: moments of the clip side by side with their 3D view, or a single picture with two.
+    """Writes one picture to look at first: moments of the clip side by side with their 3D view, or a single picture
+    with two.
 
     Arguments:
         poses: of this source.

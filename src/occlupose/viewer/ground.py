@@ -7,11 +7,13 @@ from jaxtyping import Float
 
 from occlupose.skeletons import Skeleton
 
-HEIGHTS = {"ankle": 0.08, "knee": 0.48, "hip": 0.92, "shoulder": 1.42}  # of a standing adult's joints above the ground, m
+# of a standing adult's joints above the ground, m
+HEIGHTS = {"ankle": 0.08, "knee": 0.48, "hip": 0.92, "shoulder": 1.42}
 QUANTILE = 0.85  # of the low joints are above the plane, the others under it by noise
 NOISE = 0.05  # of a low joint's height, m
 CELL = 0.5  # m; steps in one cell of the floor share their error and count as one
-ROLL, PITCH = np.tan(np.radians([5.0, 15.0]))  # how far from level a camera is usually held: standard deviations, as slopes
+# how far from level a camera is usually held: standard deviations, as slopes
+ROLL, PITCH = np.tan(np.radians([5.0, 15.0]))
 LEAN = np.tan(np.radians(8.0))  # how far from upright a standing person is, likewise
 STANDING = 1.05  # m from the ankles to the shoulders, at least
 STEPS = 25
@@ -19,7 +21,9 @@ STEPS = 25
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane in the camera's frame: `normal` (3,) of unit length points up, and `height(p) = p . normal - offset`, m."""
+    """A plane in the camera's frame: `normal` (3,) of unit length points up, and `height(p) = p . normal - offset`,
+    m.
+    """
 
     normal: np.ndarray
     offset: float
@@ -36,10 +40,11 @@ class Plane:
 def fit(xyz: Float[np.ndarray, "time person joint 3"], skeleton: Skeleton) -> Plane:
     """The ground plane under people, in the camera's frame.
 
-    Of every person at every time the lowest ankle counts, and a plane y = a x + b z + c is laid through the low ones of these: quantile
-    regression by reweighted least squares. Where the feet cover little ground, the slopes a, b are decided by how the standing people
-    stand and by a prior that the camera is about level. The plane lies the height of an ankle (0.08 m) below. Where no ankle is known,
-    knees, hips or shoulders serve, with their height on a standing adult. Ours.
+    Of every person at every time the lowest ankle counts, and a plane y = a x + b z + c is laid through the low ones of
+    these: quantile regression by reweighted least squares. Where the feet cover little ground, the slopes a, b are
+    decided by how the standing people stand and by a prior that the camera is about level. The plane lies the height of
+    an ankle (0.08 m) below. Where no ankle is known, knees, hips or shoulders serve, with their height on a standing
+    adult. Ours.
 
     Arguments:
         xyz: joints in the camera's frame, m, NaN where missing.
@@ -92,7 +97,8 @@ def _stance(xyz: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray
         return np.zeros(2), precision
     upwards = shoulders.mean(1) - ankles.mean(1)
     length = np.linalg.norm(upwards, axis=-1)
-    upright = upwards[(length > STANDING) & (upwards[:, 1] < -0.7 * length)]  # at most 45 degrees from the camera's own upright
+    # at most 45 degrees from the camera's own upright
+    upright = upwards[(length > STANDING) & (upwards[:, 1] < -0.7 * length)]
     if not len(upright):
         return np.zeros(2), precision
     leaning = np.median(upright[:, ::2] / -upright[:, 1:2], 0)
@@ -100,13 +106,18 @@ def _stance(xyz: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray
     return leaning / LEAN**2 / total, total
 
 
-def _refine(low: np.ndarray, slopes: np.ndarray, level: float, belief: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, float]:
+def _refine(
+    low: np.ndarray, slopes: np.ndarray, level: float, belief: np.ndarray, precision: np.ndarray
+) -> tuple[np.ndarray, float]:
     """One step of quantile regression with a prior on the slopes: (a, b) and c of y = a x + b z + c."""
     under = low[:, 1] - low[:, ::2] @ slopes - level  # y is down
     weight = np.where(under > 0, QUANTILE, 1 - QUANTILE) / np.maximum(np.abs(under), 0.02)
     cells = len(np.unique(np.floor(low[:, ::2] / CELL), axis=0))
     weight *= cells / NOISE**2 / weight.sum()
     centre = weight @ low / weight.sum()
-    across, down = low[:, ::2] - centre[::2], low[:, 1] - centre[1]
-    slopes = np.linalg.solve((across.T * weight) @ across + np.diag(precision), (across.T * weight) @ down + precision * belief)
+    across = low[:, ::2] - centre[::2]
+    down = low[:, 1] - centre[1]
+    slopes = np.linalg.solve(
+        (across.T * weight) @ across + np.diag(precision), (across.T * weight) @ down + precision * belief
+    )
     return slopes, float(centre[1] - centre[::2] @ slopes)

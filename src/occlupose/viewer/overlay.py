@@ -1,4 +1,6 @@
-"""People drawn on the picture: what was seen is solid and bright, what was inferred is hollow and dashed, what is absent is not drawn."""
+"""People drawn on the picture: what was seen is solid and bright, what was inferred is hollow and dashed, what is
+absent is not drawn.
+"""
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -22,8 +24,9 @@ def draw(
 ) -> None:
     """Draws the people of one frame into the image, RGB, in place.
 
-    A joint is a disc where visible and a ring where occluded; a limb is solid where both its ends are visible, dashed where one is
-    occluded, and missing where one is absent. Left is lighter and right darker than the person's colour. Ours.
+    A joint is a disc where visible and a ring where occluded; a limb is solid where both its ends are visible, dashed
+    where one is occluded, and missing where one is absent. Left is lighter and right darker than the person's colour.
+    Ours.
 
     Arguments:
         xy: the joints in this image's pixels; NaN counts as absent.
@@ -41,11 +44,19 @@ def draw(
         base = style.colour(int(track_id[person]))
         _person(image, xy[person], state[person], base, skeleton, stroke)
         if numbered:
-            _label(image, xy[person][state[person] > ABSENT], int(track_id[person]), base, float(np.clip(4 * stroke, 8, 22)))
+            _label(
+                image,
+                xy[person][state[person] > ABSENT],
+                int(track_id[person]),
+                base,
+                float(np.clip(4 * stroke, 8, 22)),
+            )
 
 
 def caption(image: UInt8[np.ndarray, "height width 3"], time: float) -> None:
-    """Writes the legend at the bottom left and the time (s) at the bottom right, in place; above each other where it is narrow."""
+    """Writes the legend at the bottom left and the time (s) at the bottom right, in place; above each other where it is
+    narrow.
+    """
     height = float(np.clip(image.shape[0] / 45, 8, 24))
     _time(image, time, height, _legend(image, height))
 
@@ -64,9 +75,14 @@ def _size(xy: np.ndarray, state: np.ndarray) -> float:
     return float(np.hypot(*(joints.max(0) - joints.min(0))))
 
 
-def _person(image: np.ndarray, xy: np.ndarray, state: np.ndarray, base: style.Colour, skeleton: Skeleton, stroke: float) -> None:
-    """Occluded limbs first, visible ones over them, joints on top; a limb ends at the rim of an occluded joint's ring."""
-    spots, states = xy.tolist(), state.tolist()
+def _person(
+    image: np.ndarray, xy: np.ndarray, state: np.ndarray, base: style.Colour, skeleton: Skeleton, stroke: float
+) -> None:
+    """Occluded limbs first, visible ones over them, joints on top; a limb ends at the rim of an occluded joint's
+    ring.
+    """
+    spots = xy.tolist()
+    states = state.tolist()
     hole = 1.5 * stroke + 3  # radius of the ring around an occluded joint
     for names, first, second in sorted(style.limbs(skeleton), key=lambda limb: min(states[limb[1]], states[limb[2]])):
         if min(states[first], states[second]) == VISIBLE:
@@ -74,7 +90,8 @@ def _person(image: np.ndarray, xy: np.ndarray, state: np.ndarray, base: style.Co
             style.line(image, spots[first], spots[second], style.sided(base, *names), stroke)
         elif min(states[first], states[second]) == OCCLUDED:
             before, after = (hole * (states[joint] == OCCLUDED) for joint in (first, second))
-            paint, width = style.sided(base, *names), max(2.0, 0.8 * stroke)
+            paint = style.sided(base, *names)
+            width = max(2.0, 0.8 * stroke)
             style.dashed(image, spots[first], spots[second], paint, width, edge=2, trim=(before, after))
     for joint, name in enumerate(skeleton.joints):
         paint = style.sided(base, name)
@@ -94,7 +111,8 @@ def _label(image: np.ndarray, joints: np.ndarray, track_id: int, base: style.Col
     if not len(joints):
         return
     words = str(track_id)
-    width, tall = style.text_width(words, height) + round(height), round(1.8 * height)
+    width = style.text_width(words, height) + round(height)
+    tall = round(1.8 * height)
     top = joints[joints[:, 1].argmin()]
     left = int(np.clip(top[0] - width / 2, 0, max(image.shape[1] - width, 0)))
     up = int(np.clip(top[1] - 2.2 * tall, 0, max(image.shape[0] - tall, 0)))
@@ -118,11 +136,15 @@ def _legend(image: np.ndarray, height: float) -> int:
     entries = ("visible", "occluded")
     swatch = 3.5 * height
     widths = [swatch + 0.8 * height + style.text_width(words, height) + 1.2 * height for words in entries]
-    floor, total = image.shape[0], round(sum(widths) + height)
+    floor = image.shape[0]
+    total = round(sum(widths) + height)
     style.shade(image, 0, floor - round(2.2 * height), total, floor)
-    stroke, middle, left = height / 5, floor - 1.1 * height, height
+    stroke = height / 5
+    middle = floor - 1.1 * height
+    left = height
     for words, width in zip(entries, widths, strict=True):
-        start, end = (left, middle), (left + swatch - height / 2, middle)
+        start = (left, middle)
+        end = (left + swatch - height / 2, middle)
         if words == "visible":
             style.line(image, start, end, style.WHITE, stroke)
             style.disc(image, end, 0.4 * height, style.WHITE)

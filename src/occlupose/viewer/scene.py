@@ -22,7 +22,9 @@ FRUSTUM = 0.35  # length of the real camera, m
 LIGHT = np.array([0.35, 1.0, 0.25])  # the way shadows fall: right, down and forward of the real camera
 SKY: tuple[style.Colour, style.Colour] = ((32, 35, 42), (54, 59, 69))  # top and bottom of the panel
 SHADOW = 150  # of 255 that is taken from the floor's light
-FLOOR, GRID, CAMERA = (76, 82, 93), (104, 111, 123), (200, 206, 214)
+FLOOR = (76, 82, 93)
+GRID = (104, 111, 123)
+CAMERA = (200, 206, 214)
 RADII = {  # of a body around its joints, m; ours
     "head_top": 0.085,
     "neck_nose": 0.06,
@@ -51,7 +53,9 @@ def radius(joint: str) -> float:
 
 @dataclass(frozen=True)
 class View:
-    """A pinhole camera somewhere in the real camera's frame: where it stands (m), its axes right, down, forward as rows, its lens."""
+    """A pinhole camera somewhere in the real camera's frame: where it stands (m), its axes right, down, forward as
+    rows, its lens.
+    """
 
     eye: np.ndarray
     axes: np.ndarray
@@ -62,10 +66,13 @@ class View:
         return (xyz - self.eye) @ self.axes.T
 
     def segments(self, ends: Float[np.ndarray, "segment 2 3"]) -> Float[np.ndarray, "segment 2 2"]:
-        """Segments given in the real camera's frame (m) as pixels of this view, cut where they pass behind it; the hidden ones left out."""
+        """Segments given in the real camera's frame (m) as pixels of this view, cut where they pass behind it; the
+        hidden ones left out.
+        """
         seen = self.see(ends)
         seen = seen[(seen[..., 2] > NEAR).any(-1)]
-        first, second = seen[:, :1], seen[:, 1:]
+        first = seen[:, :1]
+        second = seen[:, 1:]
         with np.errstate(divide="ignore", invalid="ignore"):
             cut = first + (NEAR - first[..., 2:]) / (second - first)[..., 2:] * (second - first)
         return self.lens.project(np.where(seen[..., 2:] > NEAR, seen, cut))
@@ -74,7 +81,8 @@ class View:
 class Scene:
     """Draws the people of a clip in 3D, one moment at a time.
 
-    The floor, the smoothed centre of the people and the distance that keeps all of them in the panel are found once, from the whole clip.
+    The floor, the smoothed centre of the people and the distance that keeps all of them in the panel are found once,
+    from the whole clip.
     """
 
     def __init__(self, poses: Poses, size: int, azimuth: float | None = None) -> None:
@@ -82,7 +90,8 @@ class Scene:
         Arguments:
             poses: with `xyz`.
             size: of the square panel, px.
-            azimuth: of the view, radians from the real camera's direction, to the right; None swings about that direction.
+            azimuth: of the view, radians from the real camera's direction, to the right; None swings about that
+                direction.
 
         Raises:
             ValueError: the poses are 2D.
@@ -124,7 +133,13 @@ class Scene:
         self._draw_camera(image, view)
         self._draw_people(image, people)
         height = float(np.clip(self.size / 45, 8, 24))
-        style.text(image, "1 m grid", (self.size - style.text_width("1 m grid", height) - height, self.size - 0.8 * height), height, CAMERA)
+        style.text(
+            image,
+            "1 m grid",
+            (self.size - style.text_width("1 m grid", height) - height, self.size - 0.8 * height),
+            height,
+            CAMERA,
+        )
         return image
 
     def _axes(self, time: Float[np.ndarray, " time"]) -> Float[np.ndarray, "time 3 3"]:
@@ -154,16 +169,21 @@ class Scene:
         slope = MARGIN * np.tan(np.radians(FIELD / 2))
         need = np.maximum((np.abs(seen[..., :2]).max(-1) + BODY) / slope - seen[..., 2], BODY - seen[..., 2] + NEAR)
         need = np.nan_to_num(_extreme(np.fmax, need[..., None])[:, 0], nan=0.0)
-        window = 2 * round(2 * fps) + 1  # two seconds to either side: a mean over maxima is never below the value itself
+        # two seconds to either side: a mean over maxima is never below the value itself
+        window = 2 * round(2 * fps) + 1
         return uniform_filter1d(maximum_filter1d(need, window, mode="nearest"), window, mode="nearest")
 
     def _floor(self) -> tuple[Float[np.ndarray, "4 3"], Float[np.ndarray, "line 2 3"]]:
-        """The corners of the floor and the lines of its grid, m, around where the people go; whole metres from below the real camera."""
+        """The corners of the floor and the lines of its grid, m, around where the people go; whole metres from below
+        the real camera.
+        """
         flat = np.stack([self.right, self.ahead], -1)
         places = np.concatenate([self.centre, _extreme(np.fmin, self.xyz), _extreme(np.fmax, self.xyz)]) @ flat
-        low, high = np.floor(np.nanmin(places, 0) - 1.7), np.ceil(np.nanmax(places, 0) + 1.7)
+        low = np.floor(np.nanmin(places, 0) - 1.7)
+        high = np.ceil(np.nanmax(places, 0) + 1.7)
         middle = np.median(self.centre @ flat, 0).round()
-        low, high = np.maximum(low, middle - 30), np.minimum(high, middle + 30)
+        low = np.maximum(low, middle - 30)
+        high = np.minimum(high, middle + 30)
         across = [[[x, low[1]], [x, high[1]]] for x in np.arange(low[0], high[0] + 1)]
         along = [[[low[0], z], [high[0], z]] for z in np.arange(low[1], high[1] + 1)]
         corners = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]]])
@@ -178,7 +198,9 @@ class Scene:
         if len(edges):
             outline = cv2.convexHull(style.fixed(edges.reshape(-1, 2)))
             cv2.fillConvexPoly(image, outline, FLOOR, cv2.LINE_AA, style.FRACTION_BITS)
-        cv2.polylines(image, list(style.fixed(view.segments(self.grid))), False, GRID, 1, cv2.LINE_AA, style.FRACTION_BITS)
+        cv2.polylines(
+            image, list(style.fixed(view.segments(self.grid))), False, GRID, 1, cv2.LINE_AA, style.FRACTION_BITS
+        )
 
     def _draw_shadows(self, image: np.ndarray, view: View, people: list["_Body"]) -> None:
         """Darkens the floor behind every limb, along the light."""
@@ -198,10 +220,17 @@ class Scene:
 
     def _draw_camera(self, image: np.ndarray, view: View) -> None:
         """The real camera as a small frustum."""
-        border = np.array([[0, 0], [self.camera.width, 0], [self.camera.width, self.camera.height], [0, self.camera.height]]) - 0.5
+        border = (
+            np.array([[0, 0], [self.camera.width, 0], [self.camera.width, self.camera.height], [0, self.camera.height]])
+            - 0.5
+        )
         corners = FRUSTUM * self.camera.rays(border)
-        lines = np.concatenate([np.stack([corners, np.roll(corners, -1, 0)], 1), np.stack([np.zeros_like(corners), corners], 1)])
-        cv2.polylines(image, list(style.fixed(view.segments(lines))), False, CAMERA, 1, cv2.LINE_AA, style.FRACTION_BITS)
+        lines = np.concatenate(
+            [np.stack([corners, np.roll(corners, -1, 0)], 1), np.stack([np.zeros_like(corners), corners], 1)]
+        )
+        cv2.polylines(
+            image, list(style.fixed(view.segments(lines))), False, CAMERA, 1, cv2.LINE_AA, style.FRACTION_BITS
+        )
 
     def _draw_people(self, image: np.ndarray, people: list["_Body"]) -> None:
         """All limbs and joints of all people, the far ones first."""
@@ -235,7 +264,9 @@ class _Body:
         self.joints = scene.skeleton.joints
         self.state: list[int] = scene.state[index, person].tolist()
         self.xyz = scene.xyz[index, person]
-        self.limbs = [(names, first, second) for names, first, second in scene.limbs if self.state[first] and self.state[second]]
+        self.limbs = [
+            (names, first, second) for names, first, second in scene.limbs if self.state[first] and self.state[second]
+        ]
         self.base = style.colour(int(scene.track_id[person]))
         self.focal = scene.lens.fx
         seen = view.see(self.xyz)
@@ -254,13 +285,23 @@ class _Body:
         return _Stroke(self.spot[first], self.spot[second], thick, depth, style.sided(self.base, *names), solid)
 
     def _joint(self, joint: int) -> _Stroke:
-        name, depth = self.joints[joint], self.depth[joint]
+        name = self.joints[joint]
+        depth = self.depth[joint]
         thick = self.focal * radius(name) / depth
-        return _Stroke(self.spot[joint], None, thick, depth - radius(name), style.sided(self.base, name), self.state[joint] == VISIBLE)
+        return _Stroke(
+            self.spot[joint],
+            None,
+            thick,
+            depth - radius(name),
+            style.sided(self.base, name),
+            self.state[joint] == VISIBLE,
+        )
 
 
 def _extreme(which: np.ufunc, values: Float[np.ndarray, "time person joint d"]) -> Float[np.ndarray, "time d"]:
-    """The smallest (np.fmin) or largest (np.fmax) value of all people's joints at every time; NaN where there is none."""
+    """The smallest (np.fmin) or largest (np.fmax) value of all people's joints at every time; NaN where there is
+    none.
+    """
     return which.reduce(values, axis=(1, 2), initial=np.nan)
 
 
@@ -275,22 +316,29 @@ def _gradient(size: int) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(np.rint(column), (size, size, 3)).astype(np.uint8))
 
 
-def _limb(image: np.ndarray, start: style.Point, end: style.Point, thick: float, paint: style.Colour, solid: bool) -> None:
+def _limb(
+    image: np.ndarray, start: style.Point, end: style.Point, thick: float, paint: style.Colour, solid: bool
+) -> None:
     """A capsule lit from the upper left, of radius `thick` px; dashed and thin if not solid."""
     if not solid:
-        pale, width, rim = style.mix(paint, style.WHITE, 0.3), max(2.0, 0.45 * thick), 0.9 * thick
+        pale = style.mix(paint, style.WHITE, 0.3)
+        width = max(2.0, 0.45 * thick)
+        rim = 0.9 * thick
         style.dashed(image, start, end, pale, width, edge=2, trim=(rim, rim))
         return
     style.line(image, start, end, style.mix(paint, style.INK, 0.75), 2 * thick + 2)
     style.line(image, start, end, style.mix(paint, style.INK, 0.35), 2 * thick)
     style.line(image, _lit(start, 0.15 * thick), _lit(end, 0.15 * thick), paint, 1.35 * thick)
-    style.line(image, _lit(start, 0.3 * thick), _lit(end, 0.3 * thick), style.mix(paint, style.WHITE, 0.35), 0.5 * thick)
+    style.line(
+        image, _lit(start, 0.3 * thick), _lit(end, 0.3 * thick), style.mix(paint, style.WHITE, 0.35), 0.5 * thick
+    )
 
 
 def _joint(image: np.ndarray, spot: style.Point, thick: float, paint: style.Colour, solid: bool) -> None:
     """A ball lit from the upper left, of radius `thick` px; a ring if not solid."""
     if not solid:
-        hole, rim = max(4.0, 0.75 * thick), max(2.0, 0.3 * thick)
+        hole = max(4.0, 0.75 * thick)
+        rim = max(2.0, 0.3 * thick)
         style.ring(image, spot, hole, style.INK, rim + 2)
         style.ring(image, spot, hole, style.mix(paint, style.WHITE, 0.3), rim)
         return

@@ -1,4 +1,6 @@
-"""Moments of labelled poses side by side, with the cylinders that hide their joints: to check occlusion labels by eye."""
+"""Moments of labelled poses side by side, with the cylinders that hide their joints: to check occlusion labels by
+eye.
+"""
 
 from pathlib import Path
 
@@ -20,7 +22,9 @@ FILLED = 0.84  # of the panel is for the joints
 SCALE = 2  # drawn so many times as large, then reduced
 GROUND: style.Colour = (238, 240, 243)
 PAPER: style.Colour = (255, 255, 255)
-FAR, NEAR = (132, 139, 150), (206, 211, 218)  # parts of the body
+# parts of the body
+FAR = (132, 139, 150)
+NEAR = (206, 211, 218)
 EDGE: style.Colour = (84, 90, 100)
 
 Image = UInt8[np.ndarray, "height width 3"]
@@ -29,16 +33,16 @@ Image = UInt8[np.ndarray, "height width 3"]
 def strip(poses: Poses, path: str | Path, moments: int = 6) -> None:
     """Writes one picture: so many moments, evenly spaced, of the person that is there longest.
 
-    Each shows the Cylinder Man, nearer parts over farther ones, and upon it the joints: full where visible, rings where occluded, with
-    the names of the occluded ones below. The person fills each.
+    Each shows the Cylinder Man, nearer parts over farther ones, and upon it the joints: full where visible, rings where
+    occluded, with the names of the occluded ones below. The person fills each.
 
     Arguments:
         poses: labelled, with `xyz` and a skeleton that the Cylinder Man knows.
         path: the .png or .jpg file.
 
     Raises:
-        OccluposeError: there is nobody, the poses are 2D, their skeleton lacks a joint that the Cylinder Man needs, or the file cannot
-            be written.
+        OccluposeError: there is nobody, the poses are 2D, their skeleton lacks a joint that the Cylinder Man needs, or
+            the file cannot be written.
     """
     if poses.xyz is None or not (poses.state > 0).any():
         raise OccluposeError(f"{path}: nobody to draw; give poses with xyz and somebody in them")
@@ -51,14 +55,19 @@ def strip(poses: Poses, path: str | Path, moments: int = 6) -> None:
 def _panel(poses: Poses, frame: int, person: int) -> Image:
     """One moment."""
     size = np.array(PANEL) * SCALE
-    low, high = np.nanmin(poses.xy[frame, person], 0), np.nanmax(poses.xy[frame, person], 0)
-    middle, scale = (low + high) / 2, FILLED * float((size / np.maximum(high - low, 1)).min())
+    low = np.nanmin(poses.xy[frame, person], 0)
+    high = np.nanmax(poses.xy[frame, person], 0)
+    middle = (low + high) / 2
+    scale = FILLED * float((size / np.maximum(high - low, 1)).min())
     image = np.full((*size[::-1], 3), GROUND, np.uint8)
     for number, corners in enumerate(_silhouettes(poses, frame, person)):
         outline = style.fixed((corners - middle) * scale + size / 2)
-        cv2.fillConvexPoly(image, outline, style.mix(FAR, NEAR, number / len(CYLINDERS)), cv2.LINE_AA, style.FRACTION_BITS)
+        cv2.fillConvexPoly(
+            image, outline, style.mix(FAR, NEAR, number / len(CYLINDERS)), cv2.LINE_AA, style.FRACTION_BITS
+        )
         cv2.polylines(image, [outline], True, EDGE, SCALE, cv2.LINE_AA, style.FRACTION_BITS)
-    xy, state = (poses.xy[frame, person] - middle) * scale + size / 2, poses.state[frame, person]
+    xy = (poses.xy[frame, person] - middle) * scale + size / 2
+    state = poses.state[frame, person]
     overlay.draw(image, xy[None], state[None], poses.track_id[[person]], poses.skeleton, numbered=False)
     return np.vstack([cv2.resize(image, PANEL, interpolation=cv2.INTER_AREA), _caption(poses, frame, state)])
 
@@ -70,7 +79,8 @@ def _silhouettes(poses: Poses, frame: int, person: int) -> list[Float[np.ndarray
     ends = np.stack([start, end], 1)
     depth = ends[..., 2].mean(1)
     if poses.camera is not None:
-        spots, width = poses.camera.project(ends), poses.camera.fx * radius[:, None] / ends[..., 2]
+        spots = poses.camera.project(ends)
+        width = poses.camera.fx * radius[:, None] / ends[..., 2]
     else:  # parallel projection: as many pixels a metre everywhere
         known = np.isfinite(poses.xyz).all(-1)
         spread = [np.std(value[known][:, :2], axis=0).max() for value in (poses.xy, poses.xyz)]
@@ -80,7 +90,9 @@ def _silhouettes(poses: Poses, frame: int, person: int) -> list[Float[np.ndarray
     along = spots[:, 1] - spots[:, 0]
     across = np.stack([-along[:, 1], along[:, 0]], -1) / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-6)
     aside = across[:, None] * width[..., None]
-    corners = np.stack([spots[:, 0] + aside[:, 0], spots[:, 1] + aside[:, 1], spots[:, 1] - aside[:, 1], spots[:, 0] - aside[:, 0]], 1)
+    corners = np.stack(
+        [spots[:, 0] + aside[:, 0], spots[:, 1] + aside[:, 1], spots[:, 1] - aside[:, 1], spots[:, 0] - aside[:, 0]], 1
+    )
     return [corners[part] for part in np.argsort(-depth) if np.isfinite(corners[part]).all()]
 
 
@@ -88,8 +100,11 @@ def _caption(poses: Poses, frame: int, state: UInt8[np.ndarray, " joint"]) -> Im
     """The time, and what is occluded."""
     image = np.full((CAPTION, PANEL[0], 3), PAPER, np.uint8)
     style.text(image, f"{poses.time[frame]:.2f} s", (LETTERS, 2 * LETTERS), LETTERS, style.INK)
-    names = [name.replace("_", " ") for name, value in zip(poses.skeleton.joints, state, strict=True) if value == OCCLUDED]
-    line, lines = "", []
+    names = [
+        name.replace("_", " ") for name, value in zip(poses.skeleton.joints, state, strict=True) if value == OCCLUDED
+    ]
+    line = ""
+    lines = []
     for name in names or ["nothing occluded"]:
         longer = f"{line}, {name}" if line else name
         if style.text_width(longer, LETTERS) > PANEL[0] - 2 * LETTERS and line:

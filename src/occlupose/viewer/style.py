@@ -14,7 +14,8 @@ Colour = tuple[int, int, int]
 Point = Sequence[float]  # x, y in px
 WHITE: Colour = (255, 255, 255)
 INK: Colour = (18, 20, 24)
-PALETTE: tuple[Colour, ...] = (  # Okabe and Ito 2008, distinct for colour-blind viewers; blue and green lifted to stand on dark pictures
+# Okabe and Ito 2008, distinct for colour-blind viewers; blue and green lifted to stand on dark pictures
+PALETTE: tuple[Colour, ...] = (
     (86, 180, 233),
     (240, 150, 0),
     (0, 190, 140),
@@ -86,7 +87,13 @@ def _fixed(point: Point) -> tuple[int, int]:
 
 
 def dashed(
-    image: np.ndarray, start: Point, end: Point, paint: Colour, width: float, edge: float = 0, trim: tuple[float, float] = (0, 0)
+    image: np.ndarray,
+    start: Point,
+    end: Point,
+    paint: Colour,
+    width: float,
+    edge: float = 0,
+    trim: tuple[float, float] = (0, 0),
 ) -> None:
     """Draws a dashed line into the image, beginning and ending with a dash, of at least two; px.
 
@@ -98,7 +105,9 @@ def dashed(
     length = math.dist(start, end)
     if length <= sum(trim):
         return
-    first, last = trim[0] / length, 1 - trim[1] / length  # of the way from start to end
+    # of the way from start to end
+    first = trim[0] / length
+    last = 1 - trim[1] / length
     count = min(max(round((last - first) * length / max(3 * (width + edge), 8) + 0.5), 2), 200)
     dash = (last - first) / (2 * count - 1)
     cap = min((width + edge) / 2 / length, dash / 2.1)  # round ends reach into the gaps
@@ -111,9 +120,13 @@ def dashed(
 
 
 def text(image: np.ndarray, words: str, corner: tuple[float, float], height: float, paint: Colour = WHITE) -> None:
-    """Writes one line into the image, its baseline beginning at the corner (x, y); `height` of a capital letter in px."""
+    """Writes one line into the image, its baseline beginning at the corner (x, y); `height` of a capital letter in
+    px.
+    """
     place = (round(corner[0]), round(corner[1]))
-    cv2.putText(image, words, place, cv2.FONT_HERSHEY_SIMPLEX, height / 21, paint, max(1, round(height / 12)), cv2.LINE_AA)
+    cv2.putText(
+        image, words, place, cv2.FONT_HERSHEY_SIMPLEX, height / 21, paint, max(1, round(height / 12)), cv2.LINE_AA
+    )
 
 
 def text_width(words: str, height: float) -> int:

@@ -48,11 +48,14 @@ def test_sixty_people_are_told_apart():
 
 def between_limbs(people, maps):
     """Cells between the two limbs of a kind, of two people, that are nearest to each other."""
-    (sources, targets), share = maps.limbs, np.linspace(0, 1, 50)[:, None]
+    (sources, targets) = maps.limbs
+    share = np.linspace(0, 1, 50)[:, None]
     cells = project(people, maps)[:, :, None] / maps.stride
     along = cells[:, sources] * (1 - share) + cells[:, targets] * share
     pairs = combinations(along, 2)
-    return min((np.linalg.norm(one[:, :, None] - other[:, None], axis=-1).min() for one, other in pairs), default=np.inf)
+    return min(
+        (np.linalg.norm(one[:, :, None] - other[:, None], axis=-1).min() for one, other in pairs), default=np.inf
+    )
 
 
 def uncrossed(random, count, maps):
@@ -68,9 +71,10 @@ def test_as_published_people_are_exact_whose_limbs_of_a_kind_do_not_cross(count)
 
 
 def test_as_published_few_joints_of_twenty_people_are_wrong():
-    """Whose limbs do cross: everybody is found, but 3 joints in 100 at most are another's or missing, and 12 in 100 at most too near or too
-    far."""
-    pixels, metres = [], []
+    """Whose limbs do cross: everybody is found, but 3 joints in 100 at most are another's or missing, and 12 in 100 at
+    most too near or too far."""
+    pixels = []
+    metres = []
     for seed in range(4):
         random = np.random.default_rng((seed, 20))
         people = crowd(random, 20)
@@ -85,7 +89,8 @@ def test_as_published_few_joints_of_twenty_people_are_wrong():
 @pytest.mark.parametrize("rules", [OURS, PAPER])
 @pytest.mark.parametrize("joint", MPI15.joints)
 def test_somebody_whose_joint_is_hidden_is_found_all_the_same(joint, rules):
-    people, number = uncrossed(np.random.default_rng(4), 3, SMALL), MPI15.joints.index(joint)
+    people = uncrossed(np.random.default_rng(4), 3, SMALL)
+    number = MPI15.joints.index(joint)
     for person in range(3):
         states = np.full((3, 15), VISIBLE, np.uint8)
         states[person, number] = OCCLUDED
@@ -95,9 +100,12 @@ def test_somebody_whose_joint_is_hidden_is_found_all_the_same(joint, rules):
 @pytest.mark.parametrize("rules", [OURS, PAPER])
 @pytest.mark.parametrize("count", [1, 3])
 def test_people_all_of_whom_is_hidden_are_where_they_are_in_the_picture(count, rules):
-    """How far away they are is then what depth maps say where no joint is seen, less what lies between, in the mean over the torso."""
+    """How far away they are is then what depth maps say where no joint is seen, less what lies between, in the mean
+    over the torso.
+    """
     random = np.random.default_rng((count, 3))
-    people, hidden = uncrossed(random, count, SMALL), np.full((count, 15), OCCLUDED, np.uint8)
+    people = uncrossed(random, count, SMALL)
+    hidden = np.full((count, 15), OCCLUDED, np.uint8)
     said = perfect(people, hidden, SMALL)
     knowing = replace(said, depths=perfect(people, np.full_like(hidden, VISIBLE), SMALL).depths)
     for maps in (said, knowing):
@@ -111,9 +119,10 @@ def test_people_all_of_whom_is_hidden_are_where_they_are_in_the_picture(count, r
 @pytest.mark.parametrize("false", [0.0, 0.02, 0.05])
 @pytest.mark.parametrize("within", [False, True])
 def test_what_is_ours_is_no_worse_than_what_is_published_where_maps_are_wrong(within, false):
-    """Joints that are found, and depths about the pelvis of those that both find; of the worst noise, which makes a hundred false peaks of
-    each joint, and as many people, only the joints."""
-    right, off = {PAPER: 0, OURS: 0}, {PAPER: 0.0, OURS: 0.0}
+    """Joints that are found, and depths about the pelvis of those that both find; of the worst noise, which makes a
+    hundred false peaks of each joint, and as many people, only the joints."""
+    right = {PAPER: 0, OURS: 0}
+    off = {PAPER: 0.0, OURS: 0.0}
     for seed, count in enumerate((3, 6, 10) if false == 0.05 else (3, 6, 10, 16, 20)):
         random = np.random.default_rng((seed, within))
         people = crowd(random, count, within=within)

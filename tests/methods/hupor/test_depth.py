@@ -25,10 +25,13 @@ def test_depths_add_up_from_the_pelvis_and_a_missing_limb_adds_nothing():
 
 
 def reading(seen, **depths):
-    """Depths by the maps of joints, of which these are seen, and where the pelvis is by them; joints of the left are 10 cm nearer."""
+    """Depths by the maps of joints, of which these are seen, and where the pelvis is by them; joints of the left are 10
+    cm nearer.
+    """
     further = np.zeros((1, 15))
     further[0, [MPI15.joints.index(joint) for joint in MPI15.joints if joint.startswith("left_")]] = -0.1
-    depth, heights = np.full((1, 7), np.nan), np.zeros((1, 7))
+    depth = np.full((1, 7), np.nan)
+    heights = np.zeros((1, 7))
     for joint, value in depths.items():
         depth[0, TORSO.index(joint)] = value
     for joint in seen:

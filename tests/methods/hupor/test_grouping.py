@@ -6,7 +6,17 @@ import pytest
 from hupor_people import FOCAL, perfect, project, somebody
 from occlupose.codecs.scenes import SceneMaps
 from occlupose.methods.hupor.decode import decode
-from occlupose.methods.hupor.grouping import OURS, PAPER, Peaks, associate, connections, limb_depths, limb_scores, order, peaks
+from occlupose.methods.hupor.grouping import (
+    OURS,
+    PAPER,
+    Peaks,
+    associate,
+    connections,
+    limb_depths,
+    limb_scores,
+    order,
+    peaks,
+)
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
 
@@ -17,7 +27,10 @@ PELVIS, NECK, SHOULDER = MPI15.index("pelvis", "neck", "left_shoulder")
 def found(**places):
     """Peaks of these joints, all others having none."""
     nothing = Peaks(np.zeros((0, 2)), np.zeros(0))
-    return [Peaks(np.array(places[name], float), np.ones(len(places[name]))) if name in places else nothing for name in MPI15.joints]
+    return [
+        Peaks(np.array(places[name], float), np.ones(len(places[name]))) if name in places else nothing
+        for name in MPI15.joints
+    ]
 
 
 def field(**ways):
@@ -65,7 +78,9 @@ def score(field, start, end, rules):
 
 
 def test_a_limb_scores_where_nearly_all_of_it_agrees():
-    way, one, other = np.zeros((2, 40, 60)), (5, 10), (45, 10)
+    way = np.zeros((2, 40, 60))
+    one = (5, 10)
+    other = (45, 10)
     way[0, 10] = 1
     assert [score(way, one, end, PAPER) for end in (other, (5, 30))] == [1, -1]
     way[0, 10, 20:30] = 0
@@ -76,7 +91,9 @@ def test_a_limb_scores_where_nearly_all_of_it_agrees():
 
 def test_where_a_field_does_not_speak_against_a_limb_it_may_lie():
     """As where another one crosses it the opposite way."""
-    way, one, other = np.zeros((2, 40, 60)), (5, 10), (45, 10)
+    way = np.zeros((2, 40, 60))
+    one = (5, 10)
+    other = (45, 10)
     way[0, 10] = 1
     assert score(way, one, other, OURS) == pytest.approx(1)
     way[0, 10, 20:30] = 0
@@ -99,8 +116,8 @@ def test_who_is_nearer_takes_the_joint_that_both_might(rules):
 
 
 def behind_each_other(joint, depths, maps):
-    """People in one pose at these depths, m, who all have one joint at the same pixel, but the joints by which they grow to it, from the
-    pelvis, more than 2.5 cells apart."""
+    """People in one pose at these depths, m, who all have one joint at the same pixel, but the joints by which they
+    grow to it, from the pelvis, more than 2.5 cells apart."""
     before = {there: here for _, here, there, _ in order(maps)}
     chain = [before[joint]]
     while chain[-1] != PELVIS:
@@ -120,11 +137,13 @@ def behind_each_other(joint, depths, maps):
 @pytest.mark.parametrize("depths", list(permutations((4.0, 5.5, 8.0))))
 @pytest.mark.parametrize("name", ["neck", "left_knee", "right_wrist"])
 def test_of_people_behind_each_other_the_nearest_has_the_joint_that_all_might_take(name, depths, hidden):
-    """By the published rules, of maps of them; that joint is hidden of the farther ones. So may the nearest one's pelvis be, who then is
-    known to be the nearest by the hips alone."""
-    maps, joint = SceneMaps(), MPI15.index(name)[0]
+    """By the published rules, of maps of them; that joint is hidden of the farther ones. So may the nearest one's
+    pelvis be, who then is known to be the nearest by the hips alone."""
+    maps = SceneMaps()
+    joint = MPI15.index(name)[0]
     people, xy = behind_each_other(joint, depths, maps)
-    states, nearest = np.full((3, 15), VISIBLE, np.uint8), int(np.argmin(depths))
+    states = np.full((3, 15), VISIBLE, np.uint8)
+    nearest = int(np.argmin(depths))
     states[np.arange(3) != nearest, joint] = OCCLUDED
     states[nearest, MPI15.index(*hidden)] = OCCLUDED
     decoded = decode(perfect(people, states, maps), maps)
@@ -139,7 +158,9 @@ def test_of_people_behind_each_other_the_nearest_has_the_joint_that_all_might_ta
 
 @pytest.mark.parametrize("rules", [PAPER, OURS])
 def test_a_limb_that_is_longer_than_that_person_s_counts_less(rules):
-    """48 cm of a trunk at 1 cm a pixel are 12 cells: of two necks that the field leads to as well, the one at that distance is taken."""
+    """48 cm of a trunk at 1 cm a pixel are 12 cells: of two necks that the field leads to as well, the one at that
+    distance is taken.
+    """
     fields = field(neck__pelvis=(0, 1))
     both = found(pelvis=[(20.0, 36.0)], neck=[(20.0, 4.0), (20.0, 25.0)])
     assert together(both, fields, np.array([1.0]), rules)[0, NECK] == 1
@@ -151,7 +172,8 @@ def test_depth_along_a_limb_is_the_mean_without_extremes():
     fields[1, 2] = 0.2
     fields[1, 2, :, 24:27] = 5.0  # another limb crosses
     xy = np.full((1, 15, 2), np.nan)
-    xy[0, NECK], xy[0, PELVIS] = (10.0, 10.0), (46.0, 10.0)
+    xy[0, NECK] = (10.0, 10.0)
+    xy[0, PELVIS] = (46.0, 10.0)
     measured = limb_depths(fields, xy, MAPS)
     assert measured[0, 1] == pytest.approx(0.2, abs=0.06)
     assert np.isnan(np.delete(measured[0], 1)).all()

@@ -17,9 +17,16 @@ from occlupose.skeletons import MPI15
 
 CAMERA = Camera.from_fov(320, 240)
 STANDING = {
-    "neck": (0, -0.5), "head_top": (0, -0.8), "pelvis": (0, 0), "left_shoulder": (0.18, -0.45), "left_elbow": (0.35, -0.25),
-    "left_wrist": (0.5, -0.05), "left_hip": (0.1, 0.02), "left_knee": (0.12, 0.4), "left_ankle": (0.12, 0.8),
-}  # fmt: skip
+    "neck": (0, -0.5),
+    "head_top": (0, -0.8),
+    "pelvis": (0, 0),
+    "left_shoulder": (0.18, -0.45),
+    "left_elbow": (0.35, -0.25),
+    "left_wrist": (0.5, -0.05),
+    "left_hip": (0.1, 0.02),
+    "left_knee": (0.12, 0.4),
+    "left_ankle": (0.12, 0.8),
+}
 STANDING |= {joint.replace("left", "right"): (-x, y) for joint, (x, y) in STANDING.items() if "left" in joint}
 LEFT_WRIST, LEFT_KNEE, LEFT_ANKLE, PELVIS = MPI15.index("left_wrist", "left_knee", "left_ankle", "pelvis")
 
@@ -31,7 +38,9 @@ def standing(*where):
 
 
 def seen(xyz, state=2):
-    return crowd(None, (320, 240), CAMERA.project(xyz), xyz[..., 2], np.full(xyz.shape[:2], state, np.uint8), camera=CAMERA)
+    return crowd(
+        None, (320, 240), CAMERA.project(xyz), xyz[..., 2], np.full(xyz.shape[:2], state, np.uint8), camera=CAMERA
+    )
 
 
 def test_somebody_alone_who_spreads_out_hides_nothing():
@@ -39,7 +48,9 @@ def test_somebody_alone_who_spreads_out_hides_nothing():
 
 
 def test_who_stands_before_another_hides_them():
-    """The nearer one is all visible; of the further one, straight behind, the joints within the nearer one's cylinders are hidden."""
+    """The nearer one is all visible; of the further one, straight behind, the joints within the nearer one's cylinders
+    are hidden.
+    """
     behind = behind_cylinders(standing((0, 0, 6), (0, 0, 4)))
     assert not behind[1].any()
     assert behind[0, MPI15.index("neck", "pelvis", "left_shoulder", "left_hip", "right_hip")].all()
@@ -55,7 +66,9 @@ def test_one_limb_hides_one_joint():
         people[1, LEFT_WRIST - 1 : LEFT_WRIST + 1] = target + np.array([[-0.1, 0, 0], [0.15, 0, 0]])
         behind = behind_cylinders(people)
         assert behind[0, LEFT_KNEE] == hidden and not behind[0, LEFT_ANKLE]
-    people[1, LEFT_WRIST - 1 : LEFT_WRIST + 1] = people[0, LEFT_KNEE] * 0.6 + np.array([[-0.1, 0.09, 0], [0.15, 0.09, 0]])
+    people[1, LEFT_WRIST - 1 : LEFT_WRIST + 1] = people[0, LEFT_KNEE] * 0.6 + np.array(
+        [[-0.1, 0.09, 0], [0.15, 0.09, 0]]
+    )
     assert not behind_cylinders(people)[0, LEFT_KNEE]  # further off than the radius
 
 
@@ -64,7 +77,8 @@ def test_it_is_the_shortest_way_to_the_axis():
     random = np.random.default_rng(1)
     people = random.uniform([-1, -1, 3], [1, 1, 5], (4, 1, 3)) + random.normal(0, 0.35, (4, 15, 3))
     people[0, 5] = np.nan
-    fast, alone = behind_cylinders(people), np.concatenate([behind_cylinders(person[None]) for person in people])
+    fast = behind_cylinders(people)
+    alone = np.concatenate([behind_cylinders(person[None]) for person in people])
     assert not fast[0, 5]
     torso = np.linalg.norm(people[:, 3] - people[:, 0], axis=-1)
     parts = [(0, 1, 0.10), (0, 2, None), (3, 4, 0.05), (4, 5, 0.05), (6, 7, 0.05), (7, 8, 0.05)]
@@ -80,7 +94,11 @@ def test_it_is_the_shortest_way_to_the_axis():
                 off = np.linalg.norm(points - away[:, None] * sight, axis=-1)
                 best = off.argmin() if np.isfinite(off).all() else None
                 limit = torso[other] if radius is None else radius
-                if best is not None and off[best] <= limit and np.linalg.norm(people[person, joint]) - away[best] >= 0.02:
+                if (
+                    best is not None
+                    and off[best] <= limit
+                    and np.linalg.norm(people[person, joint]) - away[best] >= 0.02
+                ):
                     slow[person, joint] = True
     assert np.array_equal(fast, slow) and alone.sum() < fast.sum() < fast.size
 
@@ -111,7 +129,9 @@ def test_without_depth_the_dataset_stands(by):
     z[1, PELVIS] = np.nan
     nobody = seen(standing((90, 0, 6)))
     ssf = partial(label, body=cylinders(), plan=Plan(rounds=1, steps=0))
-    first, second, third, last = relabelled([replace(given, camera=None), flat, replace(given, z=z), nobody], by, ssf=ssf)
+    first, second, third, last = relabelled(
+        [replace(given, camera=None), flat, replace(given, z=z), nobody], by, ssf=ssf
+    )
     assert (first.state == 1).all() and (second.state == 1).all() and len(nobody) == len(last) == 0
     assert third.state[1, PELVIS] == 1 and (np.delete(third.state[1], PELVIS) == 2).sum() > 10
 
@@ -126,8 +146,14 @@ def test_fitted_bodies_hide_who_stands_behind():
 def test_what_bodies_say_is_kept_and_only_the_rest_is_asked(tmp_path, monkeypatch):
     """As far as it was before it was stopped; of other people nothing is taken."""
     monkeypatch.setattr(labels, "OFTEN", 1)
-    given = [seen(standing((0, 0, 6), (0, 0, 4))), seen(standing((0, 0, 5))), seen(standing((0.2, 0, 5), (0, 0, 3), (0, 0, 7)))]
-    fits, asked, keep = partial(label, body=cylinders(), plan=Plan(rounds=1, steps=0)), [], tmp_path / "labels.safetensors"
+    given = [
+        seen(standing((0, 0, 6), (0, 0, 4))),
+        seen(standing((0, 0, 5))),
+        seen(standing((0.2, 0, 5), (0, 0, 3), (0, 0, 7))),
+    ]
+    fits = partial(label, body=cylinders(), plan=Plan(rounds=1, steps=0))
+    asked = []
+    keep = tmp_path / "labels.safetensors"
 
     def stopped(pictures):
         if len(asked) == 2:
@@ -140,7 +166,9 @@ def test_what_bodies_say_is_kept_and_only_the_rest_is_asked(tmp_path, monkeypatc
     asked = []
     resumed = relabelled(given, "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), keep=keep)
     whole = relabelled(given, "ssf", ssf=fits)
-    assert len(asked) == 1 and all(np.array_equal(one.state, other.state) for one, other in zip(resumed, whole, strict=True))
+    assert len(asked) == 1 and all(
+        np.array_equal(one.state, other.state) for one, other in zip(resumed, whole, strict=True)
+    )
     asked = []
     relabelled(given[::-1], "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), keep=keep)
     assert len(asked) == 3
@@ -150,7 +178,9 @@ def test_what_bodies_say_is_kept_and_only_the_rest_is_asked(tmp_path, monkeypatc
 
 def test_cylinders_agree_with_meshes():
     """In scenes without things in the way; of what is hidden they find most, and do better than each body alone."""
-    given = [scenes.from_record(record) for record in records(10, seed=5, people=(3, 5), objects=0, width=512, height=320)]
+    given = [
+        scenes.from_record(record) for record in records(10, seed=5, people=(3, 5), objects=0, width=512, height=320)
+    ]
     said = relabelled(given, "cylinders")
     alone = [np.concatenate([behind_cylinders(person[None]) for person in places(one)]) for one in given]
     here = np.concatenate([one.state.ravel() > 0 for one in given])

@@ -34,18 +34,22 @@ def test_the_factors_are_the_published_losses_in_our_units():
 
 
 def test_of_the_finest_level_the_hardest_channels_count():
-    said, truth = torch.zeros(2, 15, 4, 4), torch.zeros(2, 15, 4, 4)
+    said = torch.zeros(2, 15, 4, 4)
+    truth = torch.zeros(2, 15, 4, 4)
     for number in range(15):
         said[0, number] = number
     expected = torch.tensor([number**2 for number in range(7, 15)] + [0] * 8).float().mean()
     assert channels((said - truth) ** 2, torch.ones(2, 15), 8).item() == pytest.approx(expected.item())
-    assert channels((said - truth) ** 2, torch.ones(2, 15), None).item() == pytest.approx(sum(number**2 for number in range(15)) / 30)
+    assert channels((said - truth) ** 2, torch.ones(2, 15), None).item() == pytest.approx(
+        sum(number**2 for number in range(15)) / 30
+    )
 
 
 def test_cells_in_which_there_is_something_may_count_more_often():
     """A joint's by the height of its Gaussian, a limb's in all three components, also where one of them is 0."""
     truth = Maps(torch.zeros(1, 15, 2, 2), torch.zeros(1, 14, 3, 2, 2))
-    truth.heatmaps[0, 3, 0, 0], truth.fields[0, 5, 0, 1, 1] = 0.5, 1.0
+    truth.heatmaps[0, 3, 0, 0] = 0.5
+    truth.fields[0, 5, 0, 1, 1] = 1.0
     said = Maps(torch.ones(1, 15, 2, 2), torch.full((1, 14, 3, 2, 2), 2.0))
     plain = maps_loss(said, truth, everything(1), finest=False)
     more = maps_loss(said, truth, everything(1), finest=False, something=3.0)
@@ -55,13 +59,14 @@ def test_cells_in_which_there_is_something_may_count_more_often():
 
 def test_what_is_not_annotated_has_no_gradient():
     known = everything()
-    known.heatmaps[0, 1], known.ways[0, 2], known.limb_depths[:, 3] = 0, 0, 0
-    said, truth = (
-        Maps(random(2, 15, 4, 4).requires_grad_(), random(2, 14, 3, 4, 4).requires_grad_()),
-        Maps(torch.zeros(2, 15, 4, 4), torch.zeros(2, 14, 3, 4, 4)),
-    )
+    known.heatmaps[0, 1] = 0
+    known.ways[0, 2] = 0
+    known.limb_depths[:, 3] = 0
+    said = Maps(random(2, 15, 4, 4).requires_grad_(), random(2, 14, 3, 4, 4).requires_grad_())
+    truth = Maps(torch.zeros(2, 15, 4, 4), torch.zeros(2, 14, 3, 4, 4))
     maps_loss(said, truth, known, finest=False).backward()
-    heat, fields = said.heatmaps.grad.abs().sum((-2, -1)), said.fields.grad.abs().sum((-2, -1))
+    heat = said.heatmaps.grad.abs().sum((-2, -1))
+    fields = said.fields.grad.abs().sum((-2, -1))
     assert (heat == 0).nonzero().tolist() == [[0, 1]]
     assert (fields == 0).nonzero().tolist() == [[0, 2, 0], [0, 2, 1], [0, 3, 2], [1, 3, 2]]
 
@@ -69,9 +74,12 @@ def test_what_is_not_annotated_has_no_gradient():
 def test_depths_are_compared_at_their_cells_alone():
     said = torch.zeros(1, 7, 3, 4)
     said[0, 2, 1, 3] = 2.0
-    cells, depth = torch.zeros(1, 2, 7, dtype=torch.long), torch.full((1, 2, 7), torch.nan)
+    cells = torch.zeros(1, 2, 7, dtype=torch.long)
+    depth = torch.full((1, 2, 7), torch.nan)
     assert torso_loss(said, cells, depth) == 0
-    cells[0, 1, 2], depth[0, 1, 2], depth[0, 0, 5] = 1 * 4 + 3, 0.5, 1.0
+    cells[0, 1, 2] = 1 * 4 + 3
+    depth[0, 1, 2] = 0.5
+    depth[0, 0, 5] = 1.0
     assert torso_loss(said, cells, depth).item() == pytest.approx(TORSO_DEPTHS * (1.5 + 1.0) / 2)
 
 

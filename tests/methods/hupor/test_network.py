@@ -32,7 +32,9 @@ def same(one, other):
 
 
 def test_the_published_networks():
-    """Three stages of a ResNet-50 for what is visible, two of DSED for what is hidden, on 57 maps of 208 x 128 cells."""
+    """Three stages of a ResNet-50 for what is visible, two of DSED for what is hidden, on 57 maps of 208 x 128
+    cells.
+    """
     design = Design()
     assert (design.width, design.height, design.stages, design.reasoner_stages) == (832, 512, 3, 2)
     assert design.maps == SceneMaps() and (design.box.width, design.box.height) == (832, 512)
@@ -61,10 +63,16 @@ def test_a_design_goes_through_a_header(design):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"width": "33"}, {"width": "wide"}, {"size": "1 1 1"}, {"size": "published"}, {"reasoning": "magic"}, {"detach": "yes"},
-        {"stages": "0"}, {"reasoner_size": "1 1 1 1 1 1 1 1 0"},
+        {"width": "33"},
+        {"width": "wide"},
+        {"size": "1 1 1"},
+        {"size": "published"},
+        {"reasoning": "magic"},
+        {"detach": "yes"},
+        {"stages": "0"},
+        {"reasoner_size": "1 1 1 1 1 1 1 1 0"},
     ],
-)  # fmt: skip
+)
 def test_headers_that_say_what_cannot_be_are_refused(wrong):
     with pytest.raises((ValueError, OccluposeError)):
         Design.of(DESIGN.header() | wrong)
@@ -153,9 +161,12 @@ def test_without_a_reasoner_nothing_is_hidden():
 
 
 def test_everything_is_what_is_visible_and_what_is_hidden_exactly():
-    one, other = random_maps(0), random_maps(1)
+    one = random_maps(0)
+    other = random_maps(1)
     whole = merged(one, other)
-    assert torch.equal(whole.heatmaps, one.heatmaps + other.heatmaps) and torch.equal(whole.fields, one.fields + other.fields)
+    assert torch.equal(whole.heatmaps, one.heatmaps + other.heatmaps) and torch.equal(
+        whole.fields, one.fields + other.fields
+    )
 
 
 def test_the_reasoner_sees_no_picture_and_the_detector_knows_nothing_of_it():

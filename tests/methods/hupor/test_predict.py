@@ -19,7 +19,8 @@ from occlupose.methods.hupor.predict import LEAST, Hupor, Seen, load
 from occlupose.methods.hupor.refine import RefineRecipe
 from occlupose.skeletons import MPI15
 
-SPACE, BOX = SceneMaps(256, 160), Letterbox()
+SPACE = SceneMaps(256, 160)
+BOX = Letterbox()
 PARTNERS = list(MPI15.mirror)
 PELVIS = MPI15.index("pelvis")[0]
 
@@ -42,7 +43,9 @@ def picture(width=64, height=64, seed=0):
 
 
 def seen_people(seed, count=3):
-    """People, what is said of them without a mistake, and the picture of 600 x 320 px that the input of 256 x 160 shows."""
+    """People, what is said of them without a mistake, and the picture of 600 x 320 px that the input of 256 x 160
+    shows.
+    """
     random = np.random.default_rng(seed)
     xyz = crowd(random, count, SPACE)
     state = random.choice([1, 2], xyz.shape[:2], p=[0.3, 0.7])
@@ -95,9 +98,15 @@ def test_joints_beyond_the_picture_are_absent():
     x = decoded.xy[0, :, 0] - left
     outside = (x <= -0.5) | (x >= camera.width - 0.5)
     assert len(found) == 1 and 3 < outside.sum() < 11
-    assert ((found.state[0] == 0) == outside).all() and np.isnan(found.xyz[0, outside]).all() and (found.score[0, outside] == 0).all()
+    assert (
+        ((found.state[0] == 0) == outside).all()
+        and np.isnan(found.xyz[0, outside]).all()
+        and (found.score[0, outside] == 0).all()
+    )
     narrow = Camera(1, 160, FOCAL, FOCAL, 0.0, 79.5)
-    assert (narrow.width - 0.5 < x[(x > -0.5)]).sum() > 15 - LEAST - outside.sum() and len(hupor()._placed(decoded, matrix, narrow)) == 0
+    assert (narrow.width - 0.5 < x[(x > -0.5)]).sum() > 15 - LEAST - outside.sum() and len(
+        hupor()._placed(decoded, matrix, narrow)
+    ) == 0
 
 
 def heads_of(networks, said):
@@ -141,7 +150,8 @@ def placed(given, camera=None, **options):
 
 def test_absent_joints_are_nowhere_and_scores_are_shares():
     given = decoded(2)
-    given.state[0, 5], given.state[1, 3] = 0, 1
+    given.state[0, 5] = 0
+    given.state[1, 3] = 1
     given.score[0, 5] = 0
     found = placed(given)
     assert np.isnan(found.xy[0, 5]).all() and np.isnan(found.xyz[0, 5]).all() and found.score[0, 5] == 0
@@ -152,14 +162,16 @@ def test_absent_joints_are_nowhere_and_scores_are_shares():
 
 def test_who_has_too_few_joints_is_nobody():
     given = decoded(3)
-    given.state[0, LEAST:], given.state[1, LEAST - 1 :] = 0, 0
+    given.state[0, LEAST:] = 0
+    given.state[1, LEAST - 1 :] = 0
     found = placed(given)
     assert LEAST == 4 and (found.state > 0).sum(1).tolist() == [4, 15]
 
 
 def test_who_would_be_behind_the_camera_has_a_place_in_the_picture_alone():
     given = decoded(2)
-    given.z[1], given.z[0, 4] = -1.0, np.nan
+    given.z[1] = -1.0
+    given.z[0, 4] = np.nan
     found = placed(given)
     assert np.isfinite(found.xy).all() and (found.state == 2).all()
     assert np.isnan(found.xyz[1]).all() and np.isnan(found.xyz[0, 4]).all()
@@ -172,7 +184,11 @@ def seen_of(said, size):
     def maps(heatmaps, fields):
         return Maps(torch.from_numpy(heatmaps)[None], torch.from_numpy(fields)[None])
 
-    parts = (maps(said.visible, said.fields), maps(said.heatmaps - said.visible, 0 * said.fields), maps(said.heatmaps, said.fields))
+    parts = (
+        maps(said.visible, said.fields),
+        maps(said.heatmaps - said.visible, 0 * said.fields),
+        maps(said.heatmaps, said.fields),
+    )
     return Seen(np.zeros((512, 832, 3), np.uint8), BOX.matrix(*size), *parts, torch.from_numpy(said.depths)[None])
 
 
@@ -190,11 +206,13 @@ def asked_of(people, states, size):
 
 @pytest.mark.parametrize("size", [(20_000, 60), (40, 20_000)])
 def test_pictures_that_are_wide_and_thin_hold_people_all_the_same(size):
-    """Three, lying one after the other, whose joints are 10 px of the input apart, none on the border between cells; across, the
-    picture has 1 or 2 px of the input."""
+    """Three, lying one after the other, whose joints are 10 px of the input apart, none on the border between cells;
+    across, the picture has 1 or 2 px of the input."""
     along = int(np.argmax(size))
-    xyz, steps = np.full((3, 15, 3), 5.0), 10 * (np.arange(45.0).reshape(3, 15) - 22) + 0.25
-    xyz[..., 1 - along], xyz[..., along] = 0.25 * 5 / FOCAL, steps * 5 / FOCAL
+    xyz = np.full((3, 15, 3), 5.0)
+    steps = 10 * (np.arange(45.0).reshape(3, 15) - 22) + 0.25
+    xyz[..., 1 - along] = 0.25 * 5 / FOCAL
+    xyz[..., along] = steps * 5 / FOCAL
     states = np.random.default_rng(0).choice([1, 2], (3, 15))
     states[:, PELVIS] = 2
     found, camera = asked_of(xyz, states, size)
@@ -217,7 +235,8 @@ def test_a_picture_of_one_pixel_holds_nobody_and_no_joint_lies_beyond_it():
 def test_sixty_people_are_as_many_as_their_pelvises():
     """Besides them somebody else whose joints all lie behind another's, at the same pixels."""
     random = np.random.default_rng(0)
-    people, states = crowd(random, 60), random.choice([1, 2], (61, 15), p=[0.4, 0.6])
+    people = crowd(random, 60)
+    states = random.choice([1, 2], (61, 15), p=[0.4, 0.6])
     states[:, PELVIS] = 2
     found, camera = asked_of(np.concatenate([people, 1.5 * people[:1]]), states, (1664, 1024))
     assert len(found) == 60
@@ -238,14 +257,19 @@ class Told(nn.Module):
 
 
 def test_a_refiner_says_where_joints_are_that_were_not_found():
-    """Occluded, with no score, where it puts them; but absent where that is beyond the picture. What was found stays at its pixel."""
+    """Occluded, with no score, where it puts them; but absent where that is beyond the picture. What was found stays at
+    its pixel.
+    """
     camera = Camera(256, 160, FOCAL, FOCAL, 127.5, 79.5)
     places = np.random.default_rng(0).uniform(-0.2, 0.2, (15, 3))
     places[7] = [30.0, 0, 0]
     given = decoded(1)
     given.xy[0, PELVIS] = [120, 80]
     for joint in (4, 7):
-        given.state[0, joint], given.score[0, joint], given.xy[0, joint], given.z[0, joint] = 0, 0, np.nan, np.nan
+        given.state[0, joint] = 0
+        given.score[0, joint] = 0
+        given.xy[0, joint] = np.nan
+        given.z[0, joint] = np.nan
     refined = Hupor(weights.Trained(Networks(DESIGN).eval(), Told(places), RefineRecipe()))
     found = refined._placed(given, np.eye(3)[:2], camera)
     pelvis = camera.back_project(np.array([120.0, 80]), 4.0)
@@ -269,7 +293,12 @@ def test_no_people_give_empty_arrays():
             nn.init.zeros_(parameter)
     found = asked(picture())
     assert len(found) == 0
-    assert (found.xy.shape, found.xyz.shape, found.score.shape, found.state.shape) == ((0, 15, 2), (0, 15, 3), (0, 15), (0, 15))
+    assert (found.xy.shape, found.xyz.shape, found.score.shape, found.state.shape) == (
+        (0, 15, 2),
+        (0, 15, 3),
+        (0, 15),
+        (0, 15),
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (64, 64), (640, 479)])
@@ -293,26 +322,38 @@ def test_everything_is_what_is_visible_and_what_is_hidden():
 def mirrored(maps):
     """Heatmaps, and ways in the picture, of the picture the other way round."""
     limbs = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10]
-    return maps.heatmaps[:, PARTNERS].flip(-1), maps.fields[:, limbs, :2].flip(-1) * torch.tensor([-1.0, 1])[:, None, None]
+    return maps.heatmaps[:, PARTNERS].flip(-1), maps.fields[:, limbs, :2].flip(-1) * torch.tensor([-1.0, 1])[
+        :, None, None
+    ]
 
 
 def test_with_its_mirror_image_a_picture_gives_the_maps_of_that_mirrored():
     """Of a picture that is symmetric they are symmetric; without the mirror image they are not."""
     image = picture()
     symmetric = np.concatenate([image[:, :32], image[:, :32][:, ::-1]], 1)
-    for one, other, alike in ((image, image[:, ::-1].copy(), True), (symmetric, symmetric, True), (image, image[:, ::-1].copy(), False)):
+    for one, other, alike in (
+        (image, image[:, ::-1].copy(), True),
+        (symmetric, symmetric, True),
+        (image, image[:, ::-1].copy(), False),
+    ):
         asked = hupor(flip=alike)
-        seen, turned = asked.look(one), asked.look(other)
+        seen = asked.look(one)
+        turned = asked.look(other)
         for name in ("visible", "hidden", "merged"):
             heatmaps, ways = mirrored(getattr(turned, name))
-            same = [(heatmaps - getattr(seen, name).heatmaps).abs().max(), (ways - getattr(seen, name).fields[:, :, :2]).abs().max()]
+            same = [
+                (heatmaps - getattr(seen, name).heatmaps).abs().max(),
+                (ways - getattr(seen, name).fields[:, :, :2]).abs().max(),
+            ]
             assert (max(same).item() < 1e-4) is alike, name
 
 
 def test_flipping_averages_what_is_said_of_picture_and_mirror_image():
     """Maps in the picture; depths are those of the picture itself."""
     image = picture()
-    plain, other, both = hupor().look(image), hupor().look(image[:, ::-1].copy()), hupor(flip=True).look(image)
+    plain = hupor().look(image)
+    other = hupor().look(image[:, ::-1].copy())
+    both = hupor(flip=True).look(image)
     heatmaps, ways = mirrored(other.visible)
     torch.testing.assert_close(both.visible.heatmaps, (plain.visible.heatmaps + heatmaps) / 2)
     torch.testing.assert_close(both.visible.fields[:, :, :2], (plain.visible.fields[:, :, :2] + ways) / 2)
@@ -327,12 +368,15 @@ def test_a_camera_of_pictures_of_another_size_is_refused():
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize(
-    "layer", ["detector.stem.0.0", "detector.upsamplers.1.levels.2.heads.flat.1", "reasoner.students.0.levels.1.0.conv2"]
+    "layer",
+    ["detector.stem.0.0", "detector.upsamplers.1.levels.2.heads.flat.1", "reasoner.students.0.levels.1.0.conv2"],
 )
 def test_weights_that_are_no_numbers_are_named(layer, flip):
     asked = hupor(flip=flip, name="broken.safetensors")
     asked.networks.get_submodule(layer).weight.data[0] = torch.nan
-    with pytest.raises(OccluposeError, match=rf"^broken\.safetensors: layer {layer} says what is no number; give other weights$"):
+    with pytest.raises(
+        OccluposeError, match=rf"^broken\.safetensors: layer {layer} says what is no number; give other weights$"
+    ):
         asked(picture())
     assert not any(part._forward_hooks for part in asked.networks.modules())
 
@@ -342,7 +386,8 @@ def test_a_file_is_used_as_it_was_trained(tmp_path):
     weights.save(weights.Trained(made.networks), path := tmp_path / "mine.safetensors")
     again = load(path, flip=True)
     assert (again.name, again.flip, again.maps) == ("mine.safetensors", True, SceneMaps(64, 64))
-    one, other = hupor(replace(DESIGN, stages=1), flip=True).look(picture()), again.look(picture())
+    one = hupor(replace(DESIGN, stages=1), flip=True).look(picture())
+    other = again.look(picture())
     assert (one.merged.heatmaps - other.merged.heatmaps).abs().max() < 0.02 * one.merged.heatmaps.abs().max()
     with pytest.raises(OccluposeError, match="device abacus: torch cannot use it here"):
         load(path, device="abacus")
@@ -352,6 +397,7 @@ def test_a_file_is_used_as_it_was_trained(tmp_path):
 
 def test_the_same_picture_gives_the_same_people():
     asked = hupor()
-    one, other = asked(picture()), asked(picture())
+    one = asked(picture())
+    other = asked(picture())
     for name in ("xy", "xyz", "score", "state"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

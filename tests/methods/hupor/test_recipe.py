@@ -10,11 +10,18 @@ from occlupose.methods.hupor.recipe import PUBLISHED, RECIPES, SMALL, Recipe
 
 
 def test_the_published_recipe():
-    """Supplement 2.1: Adam of 2e-4 that decays by 8e-6, batches of 32, half of them without depth; ten epochs alone, ten together."""
+    """Supplement 2.1: Adam of 2e-4 that decays by 8e-6, batches of 32, half of them without depth; ten epochs alone,
+    ten together.
+    """
     assert PUBLISHED.design == Design()
     assert (PUBLISHED.learning_rate, PUBLISHED.weight_decay, PUBLISHED.batch) == (2e-4, 8e-6, 32)
     assert (PUBLISHED.flat, PUBLISHED.epochs, PUBLISHED.alone) == (0.5, 20, 0.5)
-    assert (PUBLISHED.shown, PUBLISHED.blocks, PUBLISHED.distillation, PUBLISHED.rising) == ("hidden", (1, 2, 3, 4), 1.0, 0.25)
+    assert (PUBLISHED.shown, PUBLISHED.blocks, PUBLISHED.distillation, PUBLISHED.rising) == (
+        "hidden",
+        (1, 2, 3, 4),
+        1.0,
+        0.25,
+    )
     assert not PUBLISHED.design.detach
     variation = PUBLISHED.variation
     assert (variation.turn, variation.flip, variation.zoom, variation.shift) == (10, 0.5, (0.8, 1.1), 40)
@@ -30,7 +37,9 @@ def test_the_rate_warms_up_over_2400_steps_and_falls_evenly_to_nothing():
     assert plan.rate(100_000) == 0
 
 
-@pytest.mark.parametrize(("pictures", "batch", "epochs", "steps"), [(4, 4, 6, 6), (1, 32, 20, 1), (1000, 8, 0.001, 1), (10, 4, 2, 5)])
+@pytest.mark.parametrize(
+    ("pictures", "batch", "epochs", "steps"), [(4, 4, 6, 6), (1, 32, 20, 1), (1000, 8, 0.001, 1), (10, 4, 2, 5)]
+)
 def test_steps_are_so_many_that_each_picture_is_drawn_as_often_as_there_are_epochs(pictures, batch, epochs, steps):
     plan = replace(TINY, batch=batch, epochs=epochs, warm_up=1000).optimisation(pictures)
     assert plan.steps == steps and plan.warm_up == steps
@@ -52,7 +61,9 @@ def test_beside_a_detector_that_stays_the_reasoner_learns_from_the_first_step_on
 
 
 def test_a_reasoner_that_would_never_learn_is_refused():
-    with pytest.raises(OccluposeError, match=r"^alone 1: the reasoner would never learn; give less, or design.reasoning none$"):
+    with pytest.raises(
+        OccluposeError, match=r"^alone 1: the reasoner would never learn; give less, or design.reasoning none$"
+    ):
         replace(TINY, alone=1.0)
     assert replace(changed(reasoning="none"), alone=1.0).reasons(1.0) is None
 
@@ -68,7 +79,11 @@ def test_all_cells_count_the_same_in_the_paper():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        *(({name: value}, f"{name} {value}: a share") for name in ("flat", "alone", "mixed") for value in (-0.5, 1.5, nan)),
+        *(
+            ({name: value}, f"{name} {value}: a share")
+            for name in ("flat", "alone", "mixed")
+            for value in (-0.5, 1.5, nan)
+        ),
         *(({"rising": value}, f"rising {value:g}: a share, more than 0") for value in (0.0, 1.5, nan)),
         ({"batch": 1}, "batch 1: must be 2 or more"),
         *(({"epochs": value}, f"epochs {value:g}: must be more than 0, and finite") for value in (0, -1, inf, nan)),
@@ -88,7 +103,9 @@ def test_somebody_must_learn():
         replace(changed(reasoning="none"), detector=False)
 
 
-@pytest.mark.parametrize("wrong", [{"learning_rate": -1.0}, {"weight_decay": nan}, {"warm_up": 0}, {"clip": 0.0}, {"average": 1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"learning_rate": -1.0}, {"weight_decay": nan}, {"warm_up": 0}, {"clip": 0.0}, {"average": 1.0}]
+)
 def test_rates_that_cannot_be_are_refused_before_training(wrong):
     with pytest.raises(OccluposeError, match=next(iter(wrong))):
         replace(TINY, **wrong).optimisation(10)

@@ -7,7 +7,18 @@ import torch
 from hupor_people import somebody
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.refine import PELVIS, Pairs, People, RefineRecipe, inputs, loss, matches, pairs, refined, train_refine
+from occlupose.methods.hupor.refine import (
+    PELVIS,
+    Pairs,
+    People,
+    RefineRecipe,
+    inputs,
+    loss,
+    matches,
+    pairs,
+    refined,
+    train_refine,
+)
 from occlupose.networks.refine import GCN, MLP, Correction
 from occlupose.skeletons import MPI15
 
@@ -25,7 +36,8 @@ def people(count, seed=0):
 
 def found(truth, missing=(HIP,), bias=0.3):
     """As they are found: without some joints, and one arm too far away by so many metres."""
-    state, depth = truth.state.copy(), truth.xyz[..., 2].copy()
+    state = truth.state.copy()
+    depth = truth.xyz[..., 2].copy()
     state[:, list(missing)] = 0
     depth[:, ARM] += bias
     gone = (state == 0)[..., None]
@@ -47,7 +59,9 @@ def learnt(published=False, seed=0):
 
 
 def recipe(**changes):
-    return RefineRecipe(**{"kind": "gcn", "epochs": 6, "batch": 4, "width": 4, "depth": 1, "save_every": 2, "log_every": 1} | changes)
+    return RefineRecipe(
+        **{"kind": "gcn", "epochs": 6, "batch": 4, "width": 4, "depth": 1, "save_every": 2, "log_every": 1} | changes
+    )
 
 
 def test_the_pelvis_is_where_it_is_and_the_others_relative_to_it():
@@ -70,8 +84,10 @@ def test_published_inputs_are_pixels_and_centimetres():
 
 
 def test_ours_do_not_depend_on_the_size_of_the_picture():
-    who, larger = people(2), Camera(1664, 1024, 1800.0, 1700.0, 820.0, 520.0)
-    one, other = inputs(who.xy, who.xyz, who.state, CAMERA), inputs(2 * who.xy, who.xyz, who.state, larger)
+    who = people(2)
+    larger = Camera(1664, 1024, 1800.0, 1700.0, 820.0, 520.0)
+    one = inputs(who.xy, who.xyz, who.state, CAMERA)
+    other = inputs(2 * who.xy, who.xyz, who.state, larger)
     torch.testing.assert_close(one, other)
 
 
@@ -99,7 +115,8 @@ def test_the_pelvis_stays_and_joints_lie_behind_their_pixels(published):
 
 
 def test_joints_that_were_not_found_are_where_the_network_says():
-    who, network = found(people(4)), learnt()
+    who = found(people(4))
+    network = learnt()
     said = network(inputs(who.xy, who.xyz, who.state, CAMERA)).detach().numpy()
     xyz = refined(network, who.xy, who.xyz, who.state, CAMERA)
     np.testing.assert_allclose(xyz[:, HIP], who.xyz[:, PELVIS] + said[:, HIP], atol=1e-6)
@@ -138,7 +155,9 @@ def test_nobody():
 
 def test_single_precision_stays():
     who = found(people(2))
-    assert refined(learnt(), who.xy.astype(np.float32), who.xyz.astype(np.float32), who.state, CAMERA).dtype == np.float32
+    assert (
+        refined(learnt(), who.xy.astype(np.float32), who.xyz.astype(np.float32), who.state, CAMERA).dtype == np.float32
+    )
 
 
 @pytest.mark.parametrize(("apart", "same"), [(0, 1), (29.99, 1), (30, 0), (31, 0)])
@@ -149,7 +168,8 @@ def test_pelvises_less_than_30_pixels_apart_are_one_persons(apart, same):
 
 
 def test_the_nearest_are_matched_first_and_everybody_once():
-    mine, theirs = np.array([[0.0, 0], [12, 0], [np.nan, 0], [500, 0]]), np.array([[10.0, 0], [495, 0], [25, 0], [np.nan, np.nan]])
+    mine = np.array([[0.0, 0], [12, 0], [np.nan, 0], [500, 0]])
+    theirs = np.array([[10.0, 0], [495, 0], [25, 0], [np.nan, np.nan]])
     one, other = matches(mine, theirs)
     assert list(zip(one.tolist(), other.tolist(), strict=True)) == [(1, 0), (3, 1), (0, 2)]
     one, other = matches(mine[:2], theirs[:1])
@@ -207,7 +227,8 @@ def test_batches_have_nobody_twice():
 
 
 def test_the_published_training():
-    graph, perceptron = RefineRecipe(), RefineRecipe(kind="mlp")
+    graph = RefineRecipe()
+    perceptron = RefineRecipe(kind="mlp")
     assert (graph.epochs, graph.batch) == (200, 1024)
     assert graph.schedule(5_000).steps == 800
     assert graph.schedule(3).steps == 200
@@ -223,7 +244,12 @@ def test_the_published_training():
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [({"kind": "cnn"}, "kind cnn"), ({"batch": 1}, "batch 1: must be 2"), ({"epochs": 0}, "epochs 0"), ({"learning_rate": -1.0}, "-1")],
+    [
+        ({"kind": "cnn"}, "kind cnn"),
+        ({"batch": 1}, "batch 1: must be 2"),
+        ({"epochs": 0}, "epochs 0"),
+        ({"learning_rate": -1.0}, "-1"),
+    ],
 )
 def test_what_cannot_be_is_refused(change, reason):
     with pytest.raises(OccluposeError, match=reason):
@@ -239,8 +265,11 @@ def test_what_cannot_be_is_refused(change, reason):
     ids=["gcn", "mlp"],
 )
 def test_it_learns_where_an_arm_and_a_hip_are(tmp_path, plan):
-    """Of people it has not seen; an arm is found 30 cm too far away, a hip not at all, but it lies opposite to the other one."""
-    truth, unseen = people(600), people(100, seed=1)
+    """Of people it has not seen; an arm is found 30 cm too far away, a hip not at all, but it lies opposite to the
+    other one.
+    """
+    truth = people(600)
+    unseen = people(100, seed=1)
     network = train_refine(together(found(truth), truth), tmp_path, RefineRecipe(**plan), progress=False)
     assert not network.training
     who = found(unseen)
@@ -255,7 +284,8 @@ def test_it_learns_where_an_arm_and_a_hip_are(tmp_path, plan):
 @pytest.mark.parametrize("kind", ["gcn", "mlp"])
 def test_a_run_that_was_stopped_goes_on_to_the_same_end(tmp_path, kind):
     truth = people(9)
-    made, plan = together(found(truth), truth), recipe(kind=kind)
+    made = together(found(truth), truth)
+    plan = recipe(kind=kind)
 
     class Stopped(Exception):
         pass
@@ -286,7 +316,11 @@ def test_a_run_is_resumed_only_with_its_pairs_recipe_and_seed(tmp_path):
     train_refine(made, tmp_path, recipe(), progress=False)
     with pytest.raises(OccluposeError, match="give --resume"):
         train_refine(made, tmp_path, recipe(), progress=False)
-    for other, plan, seed in ((made.draw(4, torch.Generator()), recipe(), 0), (made, recipe(epochs=7), 0), (made, recipe(), 1)):
+    for other, plan, seed in (
+        (made.draw(4, torch.Generator()), recipe(), 0),
+        (made, recipe(epochs=7), 0),
+        (made, recipe(), 1),
+    ):
         with pytest.raises(OccluposeError, match="begun with other settings or data"):
             train_refine(other, tmp_path, plan, resume=True, seed=seed, progress=False)
 

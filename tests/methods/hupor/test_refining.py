@@ -22,7 +22,8 @@ from occlupose.synth.groups import Settings, Source
 @pytest.fixture(scope="module")
 def crowds(tmp_path_factory) -> list[Crowd]:
     """Six synthetic scenes with their pictures."""
-    folder, found = tmp_path_factory.mktemp("pictures"), []
+    folder = tmp_path_factory.mktemp("pictures")
+    found = []
     source = Source.load(Settings(seed=9, people=(2, 3), width=320, height=200))
     for number, sample in enumerate(scenes(source, range(6), pictures=Pictures(), workers=0)):
         path = folder / f"{number}.png"
@@ -50,7 +51,8 @@ def test_a_refiner_is_added_to_the_networks_and_says_where_missing_joints_are(cr
     weights.save(bare, tmp_path / "bare" / SHIPPED.name)
     again = train_refiner(tmp_path / "bare" / SHIPPED.name, crowds, tmp_path / "again", recipe, progress=False)
     assert again.read_bytes() == path.read_bytes()  # it learns from what the networks say, whatever refined that before
-    plain, other = Hupor(bare), Hupor(trained)
+    plain = Hupor(bare)
+    other = Hupor(trained)
     before, after = (hupor(crowds[0].picture.read(crowds[0].size), crowds[0].camera) for hupor in (plain, other))
     assert len(before) == len(after) > 0
     assert (after.state == ABSENT).sum() < (before.state == ABSENT).sum()

@@ -18,7 +18,17 @@ from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.losses import HEATMAPS, LIMB_DEPTHS, TORSO_DEPTHS, WAYS, Maps
 from occlupose.methods.hupor.network import DEPTHS, FLAT, Networks, merged
 from occlupose.methods.hupor.network import LIMB_DEPTHS as FIELD_DEPTHS
-from occlupose.methods.hupor.train import TEACHER, Course, Samples, detection, kernels, known_of, maps_of, reasoning, train_hupor
+from occlupose.methods.hupor.train import (
+    TEACHER,
+    Course,
+    Samples,
+    detection,
+    kernels,
+    known_of,
+    maps_of,
+    reasoning,
+    train_hupor,
+)
 from occlupose.networks.mspn import LEVELS
 from occlupose.skeletons import MPI15
 from occlupose.training import loop
@@ -58,7 +68,9 @@ def course(recipe=TINY, steps=8):
 
 def moved(module):
     """Parameters that a gradient would move, of all those that could be."""
-    return {name for name, parameter in module.named_parameters() if parameter.grad is not None and parameter.grad.any()}
+    return {
+        name for name, parameter in module.named_parameters() if parameter.grad is not None and parameter.grad.any()
+    }
 
 
 # ----------------------------------------------------------------------------------------- batches
@@ -87,12 +99,10 @@ def test_pictures_of_a_kind_are_drawn_evenly(crowds):
 
 
 def test_the_same_draw_gives_the_same_batch(crowds):
-    once, again, other, labels = (
-        draw(crowds, seed=1),
-        draw(crowds, seed=1, threads=1),
-        draw(crowds, seed=2),
-        draw(crowds, seed=1, pictures=False),
-    )
+    once = draw(crowds, seed=1)
+    again = draw(crowds, seed=1, threads=1)
+    other = draw(crowds, seed=2)
+    labels = draw(crowds, seed=1, pictures=False)
     assert torch.equal(once.pictures, again.pictures) and torch.equal(once.scene.xy, again.scene.xy)
     assert not torch.equal(once.pictures, other.pictures)
     assert labels.pictures is None and torch.equal(labels.scene.xy, once.scene.xy)
@@ -163,17 +173,27 @@ def perfect(networks, shown):
         depths[row, joint, cells[row, person, joint]] = depth[row, person, joint]
     depths = depths.unflatten(-1, (16, 16))
     stages = ([3, 2, 1, 0], [4, 3, 2, 1])
-    return [[heads_of(networks, maps_of(truth, "visible", kernel), depths) for kernel in stage] for stage in stages], truth
+    return [
+        [heads_of(networks, maps_of(truth, "visible", kernel), depths) for kernel in stage] for stage in stages
+    ], truth
 
 
 def test_a_detector_without_mistakes_has_no_loss_and_each_mistake_counts_as_published():
-    """In every stage and level; the finest counts four times as much as others, and in it the hardest channels count."""
-    networks, shown = course().networks, batch([deep(0, people=1), deep(1, people=1)])
+    """In every stage and level; the finest counts four times as much as others, and in it the hardest channels
+    count.
+    """
+    networks = course().networks
+    shown = batch([deep(0, people=1), deep(1, people=1)])
     found, truth = perfect(networks, shown)
     terms = detection(networks, found, shown, truth)
     assert terms["visible"].item() == pytest.approx(0, abs=1e-6) and terms["torso"].item() == pytest.approx(0, abs=1e-5)
     factors = {FLAT: (5, HEATMAPS, 8, 15), FIELD_DEPTHS: (3, LIMB_DEPTHS, 8, 14)}
-    for stage, level, head, limb in ((0, 0, FLAT, False), (1, 2, FLAT, False), (1, 0, FIELD_DEPTHS, False), (0, 3, FLAT, True)):
+    for stage, level, head, limb in (
+        (0, 0, FLAT, False),
+        (1, 2, FLAT, False),
+        (1, 0, FIELD_DEPTHS, False),
+        (0, 3, FLAT, True),
+    ):
         found, _ = perfect(networks, shown)
         channel, factor, hardest, count = (15 + 9, WAYS, 16, 28) if limb else factors[head]
         found[stage][level][head][0, channel] += 0.1
@@ -181,17 +201,25 @@ def test_a_detector_without_mistakes_has_no_loss_and_each_mistake_counts_as_publ
         assert detection(networks, found, shown, truth)["visible"].item() == pytest.approx(expected, rel=1e-3)
     found, _ = perfect(networks, shown)
     found[0][1][DEPTHS] += 0.1
-    assert detection(networks, found, shown, truth)["torso"].item() == pytest.approx(0.25 * TORSO_DEPTHS * 0.1, rel=1e-3)
+    assert detection(networks, found, shown, truth)["torso"].item() == pytest.approx(
+        0.25 * TORSO_DEPTHS * 0.1, rel=1e-3
+    )
 
 
 def test_a_reasoner_without_mistakes_has_no_loss():
     """What is visible and what it says is hidden are everything exactly, at every level."""
-    networks, shown = course().networks, batch([deep(3, people=1), deep(4, people=1)])
+    networks = course().networks
+    shown = batch([deep(3, people=1), deep(4, people=1)])
     truth = SceneTruth(networks.codec, shown.scene)
-    said = [[networks.channels(maps_of(truth, "hidden", kernel)).clone() for kernel in stage] for stage in ([3, 2, 1, 0], [4, 3, 2, 1])]
+    said = [
+        [networks.channels(maps_of(truth, "hidden", kernel)).clone() for kernel in stage]
+        for stage in ([3, 2, 1, 0], [4, 3, 2, 1])
+    ]
     assert said[0][0].any()
     terms = reasoning(networks, said, shown, truth)
-    assert terms.keys() == {"hidden", "all"} and all(term.item() == pytest.approx(0, abs=1e-6) for term in terms.values())
+    assert terms.keys() == {"hidden", "all"} and all(
+        term.item() == pytest.approx(0, abs=1e-6) for term in terms.values()
+    )
     said[1][1][0, 5] += 0.1  # a heatmap counts in what is hidden, and as much in everything
     for term in reasoning(networks, said, shown, truth).values():
         assert term.item() == pytest.approx(0.25 * HEATMAPS * 0.01 / (2 * 15), rel=1e-3)
@@ -201,15 +229,24 @@ def test_a_reasoner_without_mistakes_has_no_loss():
 
 def leaves(count, channels, stages=2):
     random = torch.Generator().manual_seed(0)
-    return [[torch.randn(count, channels, 16, 16, generator=random).requires_grad_() for _ in range(LEVELS)] for _ in range(stages)]
+    return [
+        [torch.randn(count, channels, 16, 16, generator=random).requires_grad_() for _ in range(LEVELS)]
+        for _ in range(stages)
+    ]
 
 
 def test_what_coco_does_not_say_has_no_gradient_in_the_detector():
-    """No heatmap of the head, no limb to it, no depth of any limb or joint; all that it says has one, and beside it all of the other."""
-    networks, shown = course().networks, batch([deep(0), flat(0)])
-    flats, fields, depths = leaves(2, 43), leaves(2, 14), leaves(2, 7)
+    """No heatmap of the head, no limb to it, no depth of any limb or joint; all that it says has one, and beside it all
+    of the other.
+    """
+    networks = course().networks
+    shown = batch([deep(0), flat(0)])
+    flats = leaves(2, 43)
+    fields = leaves(2, 14)
+    depths = leaves(2, 7)
     found = [
-        [{FLAT: a, FIELD_DEPTHS: b, DEPTHS: c} for a, b, c in zip(*stage, strict=True)] for stage in zip(flats, fields, depths, strict=True)
+        [{FLAT: a, FIELD_DEPTHS: b, DEPTHS: c} for a, b, c in zip(*stage, strict=True)]
+        for stage in zip(flats, fields, depths, strict=True)
     ]
     sum(detection(networks, found, shown, SceneTruth(networks.codec, shown.scene)).values()).backward()
     unsaid = {HEAD, 15, 16}  # and the x and y of the first limb, from neck to head
@@ -229,7 +266,8 @@ def test_what_coco_does_not_say_has_no_gradient_in_the_detector():
 
 
 def test_what_coco_does_not_say_has_no_gradient_in_the_reasoner():
-    networks, shown = course().networks, batch([deep(0), flat(0)], pictures=False)
+    networks = course().networks
+    shown = batch([deep(0), flat(0)], pictures=False)
     said = leaves(2, 57)
     sum(reasoning(networks, said, shown, SceneTruth(networks.codec, shown.scene)).values()).backward()
     for stage in said:
@@ -242,9 +280,12 @@ def test_what_coco_does_not_say_has_no_gradient_in_the_reasoner():
 
 
 def test_a_limb_s_depth_is_learnt_where_it_is_known_of_everybody():
-    """Of one of two people an elbow's is not: both limbs at it are not learnt in that picture, nor is anything else lost."""
+    """Of one of two people an elbow's is not: both limbs at it are not learnt in that picture, nor is anything else
+    lost.
+    """
     given = deep(0)
-    one, elbow = crowd_of(given), MPI15.index("left_elbow")[0]
+    one = crowd_of(given)
+    elbow = MPI15.index("left_elbow")[0]
     one.z[1, elbow] = np.nan
     known = known_of(course().networks.codec, batch([one, crowd_of(given)], pictures=False))
     assert known.heatmaps.bool().all() and known.ways.bool().all() and known.limb_depths[1].bool().all()
@@ -266,7 +307,8 @@ def crowd_of(given):
 
 def watched(lesson, monkeypatch):
     """Notes what the reasoner is given and what it answers."""
-    noted, real = [], lesson.networks.reasoner.taught
+    noted = []
+    real = lesson.networks.reasoner.taught
 
     def taught(visible, shown):
         answer = real(visible, shown)
@@ -296,7 +338,8 @@ def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(crowds, r
 def test_at_first_the_detector_learns_alone(crowds, tmp_path):
     """Until then the reasoner's weights do not move at all; afterwards all of them do, teacher, student and decoder."""
     recipe = replace(QUICK, alone=0.5, epochs=8)
-    lesson, states = course(recipe), []
+    lesson = course(recipe)
+    states = []
 
     def loss(model, shown):
         states.append({name: value.clone() for name, value in lesson.networks.state_dict().items()})
@@ -318,7 +361,8 @@ def test_at_first_the_detector_learns_alone(crowds, tmp_path):
 def test_distillation_grows_to_its_most_over_a_quarter_of_the_reasoner_s_training(crowds, monkeypatch):
     recipe = replace(QUICK, alone=0.5, distillation=3.0, rising=0.25)
     lesson = course(recipe, steps=32)
-    noted, shown = watched(lesson, monkeypatch), batch(crowds)
+    noted = watched(lesson, monkeypatch)
+    shown = batch(crowds)
     found = []
     for step in (0, 15, 16, 17, 18, 19, 20, 24, 31):
         lesson.step.fill_(step)
@@ -365,7 +409,8 @@ def test_whether_the_teacher_moves_towards_the_student(crowds, detach):
 @pytest.mark.parametrize("shown", ["hidden", "all"])
 def test_what_the_teacher_is_shown(crowds, monkeypatch, shown):
     lesson = course(replace(TINY, alone=0.0, shown=shown))
-    noted, given = watched(lesson, monkeypatch), batch(crowds)
+    noted = watched(lesson, monkeypatch)
+    given = batch(crowds)
     lesson(given)
     truth = SceneTruth(lesson.networks.codec, given.scene)
     assert TEACHER == 3
@@ -376,7 +421,9 @@ def test_what_the_teacher_is_shown(crowds, monkeypatch, shown):
 
 def source(lesson, given, truth, detected):
     """What each picture's student was given: the number of a kernel of true visible maps, or "detector"."""
-    candidates = {kernel: lesson.networks.channels(maps_of(truth, "visible", kernel)) for kernel in range(5)} | {"detector": detected}
+    candidates = {kernel: lesson.networks.channels(maps_of(truth, "visible", kernel)) for kernel in range(5)} | {
+        "detector": detected
+    }
     return [
         next((name for name, maps in candidates.items() if torch.allclose(row, maps[number], atol=1e-6)), None)
         for number, row in enumerate(given)
@@ -386,7 +433,8 @@ def source(lesson, given, truth, detected):
 @pytest.mark.parametrize("mixed", [0.0, 0.5, 1.0])
 def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(crowds, monkeypatch, mixed):
     lesson = course(replace(QUICK, alone=0.0, mixed=mixed))
-    noted, given = watched(lesson, monkeypatch), batch(crowds)
+    noted = watched(lesson, monkeypatch)
+    given = batch(crowds)
     truth = SceneTruth(lesson.networks.codec, given.scene)
     with torch.no_grad():
         detected = lesson.networks.channels(lesson.networks.visible(lesson.networks.detect(given.pictures)))
@@ -404,7 +452,13 @@ def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(
 def test_without_a_reasoner_there_are_the_detector_s_terms_alone(crowds):
     assert list(course(changed(reasoning="none"))(batch(crowds))) == ["visible", "torso"]
     assert list(course()(batch(crowds))) == ["visible", "torso", "hidden", "all", "distillation"]
-    assert list(course(replace(TINY, alone=0.0))(batch(crowds))) == ["visible", "torso", "hidden", "all", "distillation"]
+    assert list(course(replace(TINY, alone=0.0))(batch(crowds))) == [
+        "visible",
+        "torso",
+        "hidden",
+        "all",
+        "distillation",
+    ]
 
 
 def test_a_detector_that_stays_is_used_as_it_is(crowds):
@@ -431,7 +485,8 @@ class Killed(Exception):
 
 
 def killed_after(count, monkeypatch):
-    real, left = Samples.draw, iter(range(count))
+    real = Samples.draw
+    left = iter(range(count))
 
     def dying(self, generator):
         if next(left, None) is None:
@@ -445,7 +500,9 @@ def killed_after(count, monkeypatch):
 def test_it_learns_a_few_pictures(crowds, tmp_path):
     recipe = replace(TINY, batch=8, epochs=100, alone=0.0, mixed=0.0, variation=STILL, learning_rate=1e-2)
     trained(crowds, tmp_path, recipe)
-    first, *_, last = ({name: float(value) for name, value in row.items()} for row in csv.DictReader((tmp_path / "log.csv").open()))
+    first, *_, last = (
+        {name: float(value) for name, value in row.items()} for row in csv.DictReader((tmp_path / "log.csv").open())
+    )
     assert last["step"] == 50
     assert last["visible"] < 0.7 * first["visible"]
     assert last["torso"] < 0.8 * first["torso"]
@@ -476,7 +533,10 @@ def test_a_run_goes_on_only_with_the_recipe_and_the_people_that_began_it(crowds,
     once = replace(QUICK, epochs=1)
     trained(crowds, tmp_path, once)
     before = (tmp_path / "last.pt").read_bytes()
-    for changed_crowds, recipe in ((crowds, replace(once, mixed=0.25)), ([*crowds[:3], flat(9, picture=crowds[3].picture)], once)):
+    for changed_crowds, recipe in (
+        (crowds, replace(once, mixed=0.25)),
+        ([*crowds[:3], flat(9, picture=crowds[3].picture)], once),
+    ):
         with pytest.raises(OccluposeError, match="begun with other settings or data"):
             trained(changed_crowds, tmp_path, recipe, resume=True)
     with pytest.raises(OccluposeError, match="give --resume"):
@@ -493,7 +553,8 @@ def test_training_begins_with_weights_that_are_given(crowds, begun, tmp_path):
     still = replace(QUICK, epochs=1, learning_rate=0.0, average=0.9)
     path = trained(crowds, tmp_path / "run", still, start=begun)
     parameters = {name for name, _ in Networks(SHORT).named_parameters() if "teachers" not in name}
-    one, other = tensors(begun), tensors(path)
+    one = tensors(begun)
+    other = tensors(path)
     assert parameters <= one.keys() and all(torch.equal(one[name], other[name]) for name in parameters)
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["begun_with"].endswith("tensors of tiny.safetensors") and len(card["sha256"]) == 64
@@ -504,11 +565,14 @@ def test_training_begins_with_weights_that_are_given(crowds, begun, tmp_path):
 def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(crowds, begun, tmp_path):
     """Its statistics too; and beside it the reasoner has learnt."""
     path = trained(crowds, tmp_path, replace(QUICK, detector=False, epochs=3, average=0.5), start=begun)
-    one, other = tensors(begun), tensors(path)
+    one = tensors(begun)
+    other = tensors(path)
     detector = [name for name in one if name.startswith("detector.")]
     assert any("running_mean" in name for name in detector) and any("num_batches" in name for name in detector)
     assert all(torch.equal(one[name], other[name]) for name in detector)
-    assert not torch.equal(one["reasoner.students.0.levels.0.0.conv1.weight"], other["reasoner.students.0.levels.0.0.conv1.weight"])
+    assert not torch.equal(
+        one["reasoner.students.0.levels.0.0.conv1.weight"], other["reasoner.students.0.levels.0.0.conv1.weight"]
+    )
 
 
 def test_the_reasoner_learns_from_labels_alone(tmp_path):
@@ -518,7 +582,8 @@ def test_the_reasoner_learns_from_labels_alone(tmp_path):
     assert trained(labels, tmp_path / "run", alone).exists()
     for recipe in (QUICK, replace(alone, mixed=0.5)):
         with pytest.raises(
-            OccluposeError, match=r"data: no picture to learn from; give a dataset with pictures, or learn the reasoner alone"
+            OccluposeError,
+            match=r"data: no picture to learn from; give a dataset with pictures, or learn the reasoner alone",
         ):
             trained(labels, tmp_path / "other", recipe)
     assert not (tmp_path / "other").exists()
@@ -576,29 +641,35 @@ def test_gradients_may_be_as_large_as_they_are(crowds, tmp_path):
 @pytest.mark.parametrize("people", [3, 4, 6])
 @pytest.mark.parametrize("level", [0, 4])
 def test_what_is_true_of_everything_is_made_of_what_is_visible_and_what_is_hidden(people, level):
-    """Of people who lie over each other. Heatmaps: the higher of both. Fields: where one part alone lies, that; where both do, a mean that
-    lies between them. So what networks add up is true wherever only one part is."""
+    """Of people who lie over each other. Heatmaps: the higher of both. Fields: where one part alone lies, that; where
+    both do, a mean that lies between them. So what networks add up is true wherever only one part is."""
     random = np.random.default_rng((people, level))
     xyz = gathered(random, people - 1, SPACE, apart=0)
     xyz = np.concatenate([xyz, xyz[:1] * 1.02 + [0.02, 0.02, 0]])  # somebody close behind another
     states = random.choice([0, 1, 2], xyz.shape[:2], p=[0.1, 0.4, 0.5]).astype(np.uint8)
     truth = SceneTruth(SPACE, scene(xyz, states, SPACE))
     visible, hidden, everything = (truth.heatmaps(part, level) for part in ("visible", "hidden", "all"))
-    assert torch.equal(everything, torch.maximum(visible, hidden)) and torch.equal(everything, SPACE.heatmaps(truth.scene, "all", level))
+    assert torch.equal(everything, torch.maximum(visible, hidden)) and torch.equal(
+        everything, SPACE.heatmaps(truth.scene, "all", level)
+    )
     assert ((visible > 0) & (hidden > 0)).any()
     lies = {part: fields_lie(truth.scene, part, level) for part in ("visible", "hidden", "all")}
     visible, hidden, everything = (truth.fields(part, level) for part in ("visible", "hidden", "all"))
-    both, either = lies["visible"] & lies["hidden"], lies["visible"] | lies["hidden"]
+    both = lies["visible"] & lies["hidden"]
+    either = lies["visible"] | lies["hidden"]
     assert torch.equal(lies["all"], either) and both.any() and (either & ~both).any()
     torch.testing.assert_close(everything, SPACE.fields(truth.scene, "all", level))
     summed = merged(Maps(truth.heatmaps("visible", level), visible), Maps(truth.heatmaps("hidden", level), hidden))
     alone = (~both)[:, :, None].expand_as(everything)
     torch.testing.assert_close(everything[alone], summed.fields[alone])
-    between = (everything >= torch.minimum(visible, hidden) - 1e-6) & (everything <= torch.maximum(visible, hidden) + 1e-6)
+    between = (everything >= torch.minimum(visible, hidden) - 1e-6) & (
+        everything <= torch.maximum(visible, hidden) + 1e-6
+    )
     assert between[~alone].all()
     apart = (truth.heatmaps("visible", level) == 0) | (truth.heatmaps("hidden", level) == 0)
     assert (
-        torch.equal(summed.heatmaps[apart], truth.heatmaps("all", level)[apart]) and (summed.heatmaps >= truth.heatmaps("all", level)).all()
+        torch.equal(summed.heatmaps[apart], truth.heatmaps("all", level)[apart])
+        and (summed.heatmaps >= truth.heatmaps("all", level)).all()
     )
 
 

@@ -72,19 +72,24 @@ def test_teachers_stay_behind_and_kernels_are_of_half_precision(tmp_path):
     header, tensors = contents(saved(made, tmp_path))
     assert header["format"] == FORMAT and header["refiner"] == "none"
     assert {name: header[name] for name in DESIGN.header()} == DESIGN.header()
-    assert tensors.keys() == {f"networks.{name}" for name in made.state_dict() if not name.startswith("reasoner.teachers.")}
+    assert tensors.keys() == {
+        f"networks.{name}" for name in made.state_dict() if not name.startswith("reasoner.teachers.")
+    }
     assert any(name.startswith("reasoner.teachers.") for name in made.state_dict())
     assert all(value.dtype == (torch.float16 if value.ndim > 1 else value.dtype) for value in tensors.values())
     assert tensors["networks.detector.stem.0.1.running_var"].dtype == torch.float32
 
 
 def test_the_same_weights_give_the_same_bytes_also_after_a_round(tmp_path):
-    one, other = saved(networks(), tmp_path, "one.safetensors"), saved(networks(), tmp_path, "other.safetensors")
+    one = saved(networks(), tmp_path, "one.safetensors")
+    other = saved(networks(), tmp_path, "other.safetensors")
     assert one.read_bytes() == other.read_bytes()
     assert saved(load(one), tmp_path, "again.safetensors").read_bytes() == one.read_bytes()
 
 
-@pytest.mark.parametrize("recipe", [RefineRecipe("gcn", width=8, depth=1), RefineRecipe("mlp"), RefineRecipe("mlp", published=True)])
+@pytest.mark.parametrize(
+    "recipe", [RefineRecipe("gcn", width=8, depth=1), RefineRecipe("mlp"), RefineRecipe("mlp", published=True)]
+)
 def test_a_refiner_is_kept_with_the_networks(tmp_path, recipe):
     torch.manual_seed(0)
     refiner = recipe.build().eval()
@@ -103,14 +108,27 @@ def test_a_refiner_is_kept_with_the_networks(tmp_path, recipe):
 
 def test_other_files_are_refused(tmp_path):
     (text := tmp_path / "text.safetensors").write_text("hello")
-    for path, reason in ((tmp_path / "none.safetensors", "no such file"), (text, "not readable"), (shipped(), "not the weights of HUPOR")):
-        with pytest.raises(OccluposeError, match=rf"{path.name}: {reason}.*; give a file that `occlupose train hupor` wrote"):
+    for path, reason in (
+        (tmp_path / "none.safetensors", "no such file"),
+        (text, "not readable"),
+        (shipped(), "not the weights of HUPOR"),
+    ):
+        with pytest.raises(
+            OccluposeError, match=rf"{path.name}: {reason}.*; give a file that `occlupose train hupor` wrote"
+        ):
             load(path)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"width": "wide"}, {"stages": "3"}, {"size": "published"}, {"refiner": "magic"}, {"refiner": "gcn"}, {"reasoning": None}],
+    [
+        {"width": "wide"},
+        {"stages": "3"},
+        {"size": "published"},
+        {"refiner": "magic"},
+        {"refiner": "gcn"},
+        {"reasoning": None},
+    ],
 )
 def test_headers_that_lie_are_refused(tmp_path, wrong):
     from occlupose.networks import weights as files
@@ -118,7 +136,9 @@ def test_headers_that_lie_are_refused(tmp_path, wrong):
     header, tensors = contents(saved(networks(SHORT), tmp_path))
     header = {name: value for name, value in (header | wrong).items() if value is not None}
     files.save(tensors, header, path := tmp_path / "wrong.safetensors")
-    with pytest.raises(OccluposeError, match=r"wrong\.safetensors: not readable as weights of HUPOR.*; give a file that"):
+    with pytest.raises(
+        OccluposeError, match=r"wrong\.safetensors: not readable as weights of HUPOR.*; give a file that"
+    ):
         load(path)
 
 
@@ -181,10 +201,14 @@ def test_inputs_of_another_size_begin_with_the_same_weights(tmp_path):
     assert len(taken(ours, saved(networks(), tmp_path))[0]) > 100
 
 
-@pytest.mark.parametrize("other", [SHORT, replace(DESIGN, stages=3), replace(DESIGN, size=Size((1, 1, 1, 1), (4, 4, 8, 16), 8))])
+@pytest.mark.parametrize(
+    "other", [SHORT, replace(DESIGN, stages=3), replace(DESIGN, size=Size((1, 1, 1, 1), (4, 4, 8, 16), 8))]
+)
 def test_a_detector_of_another_design_is_refused(tmp_path, other):
     ours = networks(seed=1)
     before = {name: value.clone() for name, value in ours.state_dict().items()}
-    with pytest.raises(OccluposeError, match=r"hupor\.safetensors: a detector of another design; train with the design of the file"):
+    with pytest.raises(
+        OccluposeError, match=r"hupor\.safetensors: a detector of another design; train with the design of the file"
+    ):
         begin(ours, saved(networks(other), tmp_path))
     assert all(torch.equal(value, before[name]) for name, value in ours.state_dict().items())

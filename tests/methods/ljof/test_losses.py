@@ -78,7 +78,9 @@ def test_the_losses_are_those_of_the_papers(seed, skeleton):
     arrays = maps.double().numpy(), truth.double().numpy(), weight.double().numpy()
     assert heatmap_loss(maps, truth, weight).item() == pytest.approx(equation_5(*arrays), rel=1e-5)
     assert StructureLoss(skeleton)(maps, truth, weight).item() == pytest.approx(equation_6(*arrays, skeleton), rel=1e-5)
-    assert StructureAwareLoss(skeleton)(maps, truth, weight).item() == pytest.approx(structure_aware(*arrays, skeleton), rel=1e-5)
+    assert StructureAwareLoss(skeleton)(maps, truth, weight).item() == pytest.approx(
+        structure_aware(*arrays, skeleton), rel=1e-5
+    )
 
 
 @every_loss
@@ -100,7 +102,8 @@ def test_what_is_said_of_unannotated_joints_does_not_matter(loss, seed):
     assert not maps.grad[weight == 0].any()
     with torch.no_grad():
         before = loss(maps, truth, weight)
-        maps[weight == 0], truth[weight == 0] = 7.0, -3.0
+        maps[weight == 0] = 7.0
+        truth[weight == 0] = -3.0
         assert loss(maps, truth, weight) == before
 
 
@@ -135,7 +138,9 @@ def test_a_wrong_elbow_reaches_wrist_and_shoulder():
     wrist = gradients["left_wrist"]
     assert wrist[2, 3] > 0 and wrist.count_nonzero() == 1  # what the elbow has too much the wrist should have less
     # in the sums of wrist and elbow: 2 (1 + 1) / (12 x 30); the elbow itself is in three sums
-    assert wrist[2, 3].item() == pytest.approx(4 / 360) and gradients["left_elbow"][2, 3].item() == pytest.approx(6 / 360)
+    assert wrist[2, 3].item() == pytest.approx(4 / 360) and gradients["left_elbow"][2, 3].item() == pytest.approx(
+        6 / 360
+    )
 
 
 def test_an_unannotated_joint_passes_nothing_on():
@@ -167,7 +172,9 @@ def test_ids_of_the_papers_datasets():
 def test_part_of_a_skeleton_keeps_the_limbs_that_it_has():
     arm = COCO17.subset(["nose", "left_elbow", "left_wrist", "left_knee"])
     assert limb_neighbours(arm) == {1: (2,), 2: (1,)}
-    with pytest.raises(OccluposeError, match=r"no two of its joints are neighbours on a limb; limbs are left_wrist-left_elbow-"):
+    with pytest.raises(
+        OccluposeError, match=r"no two of its joints are neighbours on a limb; limbs are left_wrist-left_elbow-"
+    ):
         StructureLoss(COCO17.subset(["nose", "left_wrist", "left_shoulder"]))
 
 
@@ -182,7 +189,8 @@ def test_the_neighbours_over_the_whole_body():
 def test_the_structure_loss_steps_in(kind):
     """LJOF eq. 4."""
     maps, truth, weight = case(3)
-    loss, structure = DynamicStructureLoss(COCO17, Step(at=0.5, weight=0.25), kind), KINDS[kind](COCO17)(maps, truth, weight)
+    loss = DynamicStructureLoss(COCO17, Step(at=0.5, weight=0.25), kind)
+    structure = KINDS[kind](COCO17)(maps, truth, weight)
     plain = heatmap_loss(maps, truth, weight)
     assert loss(maps, truth, weight, 0.49) == plain
     torch.testing.assert_close(loss(maps, truth, weight, 0.5), plain + 0.25 * structure)
@@ -198,14 +206,19 @@ def test_defaults_and_any_schedule():
     structure = LOSSES["limbs"](maps, truth, weight)
     assert DynamicStructureLoss(COCO17).terms(maps, truth, weight, 0.5)["structure"] == 0.5 * structure
     assert DynamicStructureLoss(COCO17, Constant(2.0)).terms(maps, truth, weight, 0)["structure"] == 2 * structure
-    assert DynamicStructureLoss(COCO17, lambda progress: 3 * progress).terms(maps, truth, weight, 1)["structure"] == 3 * structure
+    assert (
+        DynamicStructureLoss(COCO17, lambda progress: 3 * progress).terms(maps, truth, weight, 1)["structure"]
+        == 3 * structure
+    )
     with pytest.raises(OccluposeError, match=r"^structure loss head: not known; known are limbs, body$"):
         DynamicStructureLoss(COCO17, kind="head")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_mixed_precision_and_devices(kind):
-    """Sums are in full precision within autocast; nothing is left on the processor; there is nothing to save in a checkpoint."""
+    """Sums are in full precision within autocast; nothing is left on the processor; there is nothing to save in a
+    checkpoint.
+    """
     maps, truth, weight = case(4)
     loss = DynamicStructureLoss(COCO17, Constant(), kind)
     with torch.autocast("cpu", torch.bfloat16):

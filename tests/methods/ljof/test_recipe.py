@@ -63,7 +63,10 @@ def test_the_rate_goes_with_the_batch():
         ({"batch": 0}, "batch 0"),
         ({"layer_decay": 0.0}, "layer_decay 0"),
         ({"crop": Crop(190, 256)}, "crop 190 x 256: its sides must be multiples of 32 for hrnet_w32"),
-        ({"model": "vitpose_b", "crop": Crop(200, 256)}, "crop 200 x 256: its sides must be multiples of 16 for vitpose_b"),
+        (
+            {"model": "vitpose_b", "crop": Crop(200, 256)},
+            "crop 200 x 256: its sides must be multiples of 16 for vitpose_b",
+        ),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(wrong, words):

@@ -39,7 +39,9 @@ def test_all_grow_and_end_at_the_weight(kind, one, other, weight):
 
 def test_they_have_names():
     assert (
-        [type(make()).__name__.lower() for make in SCHEDULES.values()] == list(SCHEDULES) == ["constant", "step", "linear", "exponential"]
+        [type(make()).__name__.lower() for make in SCHEDULES.values()]
+        == list(SCHEDULES)
+        == ["constant", "step", "linear", "exponential"]
     )
 
 

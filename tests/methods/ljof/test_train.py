@@ -21,13 +21,16 @@ from occlupose.networks.estimators import build
 from occlupose.networks.precision import bf16_is_native
 from occlupose.skeletons import COCO17
 
-TINY = replace(published("hrnet_small"), crop=Crop(32, 32, grid="corners"), batch=4, epochs=2, learning_rate=0.05, average=0.9)
+TINY = replace(
+    published("hrnet_small"), crop=Crop(32, 32, grid="corners"), batch=4, epochs=2, learning_rate=0.05, average=0.9
+)
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
     """Some twenty people in eight pictures."""
-    folder, generator = tmp_path_factory.mktemp("people"), np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("people")
+    generator = np.random.default_rng(0)
     content = document("coco", generator, images=8)
     write_pictures(folder, content, generator)
     return load_people(write_json(folder / "people.json", content), folder)
@@ -45,7 +48,9 @@ def test_a_batch_has_crops_and_their_joints(people):
 
 
 def test_hidden_joints_are_learnt_too(people):
-    """The weight of a joint is 1 whether it is seen or hidden (v of 2 or 1): which person a row shows is found by who has that pattern."""
+    """The weight of a joint is 1 whether it is seen or hidden (v of 2 or 1): which person a row shows is found by who
+    has that pattern.
+    """
     patterns = {tuple((person.state > 0).tolist()) for person in people.people}
     patterns |= {tuple((person.state[list(COCO17.mirror)] > 0).tolist()) for person in people.people}
     batch = draw(Samples(people, replace(TINY, batch=16)))
@@ -148,12 +153,19 @@ def test_lower_layers_of_a_transformer_learn_more_slowly():
     names = {id(parameter): name for name, parameter in lesson.estimator.named_parameters()}
     assert sorted(id(each) for group in found for each in group["params"]) == sorted(names)
     scale = {names[id(each)]: group["scale"] for group in found for each in group["params"]}
-    decays = {names[id(each)]: group.get("weight_decay", recipe.weight_decay) for group in found for each in group["params"]}
+    decays = {
+        names[id(each)]: group.get("weight_decay", recipe.weight_decay) for group in found for each in group["params"]
+    }
     assert scale["backbone.patch_embed.proj.weight"] == pytest.approx(0.75**13)
     assert scale["backbone.blocks.0.attn.qkv.weight"] == pytest.approx(0.75**12)
     assert scale["backbone.blocks.11.mlp.fc1.weight"] == pytest.approx(0.75)
     assert scale["head.final_layer.weight"] == 1
-    assert decays["backbone.pos_embed"] == decays["backbone.blocks.3.attn.qkv.bias"] == decays["backbone.blocks.3.norm1.weight"] == 0
+    assert (
+        decays["backbone.pos_embed"]
+        == decays["backbone.blocks.3.attn.qkv.bias"]
+        == decays["backbone.blocks.3.norm1.weight"]
+        == 0
+    )
     assert decays["backbone.blocks.3.attn.qkv.weight"] == 0.1
 
 
@@ -168,7 +180,8 @@ class Killed(Exception):
 def test_a_resumed_run_ends_as_an_uninterrupted_one(people, tmp_path, monkeypatch):
     straight = train_estimator(people, tmp_path / "straight", TINY, progress=False)
     with monkeypatch.context() as killing:
-        draw, left = Samples.draw, iter(range(6))
+        draw = Samples.draw
+        left = iter(range(6))
 
         def dying(self, generator):
             if next(left, None) is None:
@@ -199,12 +212,15 @@ def test_training_begins_with_weights_that_are_given(people, tmp_path):
     first = train_estimator(people, tmp_path / "first", TINY, progress=False)
     still = replace(TINY, learning_rate=0.0)
     second = train_estimator(people, tmp_path / "second", still, start=first, progress=False)
-    before, after = load(first)[0], load(second)[0]
+    before = load(first)[0]
+    after = load(second)[0]
     for (name, one), other in zip(before.named_parameters(), after.parameters(), strict=True):
         assert torch.equal(one, other), name
     assert "begun_with" in json.loads(second.with_suffix(".json").read_text())
     other = replace(published("simple_baseline_small"), crop=TINY.crop)
-    with pytest.raises(OccluposeError, match=r"hrnet_small\.safetensors: weights of hrnet_small; give --model hrnet_small"):
+    with pytest.raises(
+        OccluposeError, match=r"hrnet_small\.safetensors: weights of hrnet_small; give --model hrnet_small"
+    ):
         train_estimator(people, tmp_path / "third", other, start=first, progress=False)
 
 
@@ -222,10 +238,25 @@ def test_what_is_learnt_from_is_described_without_folders(people):
 
 
 def test_two_processes_train_what_one_trains(tmp_path):
-    """The same command by itself and under torchrun; weights are equal but for the order in which numbers were added, and how precisely."""
+    """The same command by itself and under torchrun; weights are equal but for the order in which numbers were added,
+    and how precisely.
+    """
     off = 10 if bf16_is_native("cpu") else 1
     data = write_coco(tmp_path / "coco")
-    words = ["-m", "occlupose", "train", "ljof", "--model", "hrnet_small", "--data", str(data), "--epochs", "3", "--batch", "4"]
+    words = [
+        "-m",
+        "occlupose",
+        "train",
+        "ljof",
+        "--model",
+        "hrnet_small",
+        "--data",
+        str(data),
+        "--epochs",
+        "3",
+        "--batch",
+        "4",
+    ]
     words += ["--crop", "64", "64", "--average", "0", "--rate", "0.01"]
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     for name, launcher in (("one", []), ("two", together)):

@@ -1,4 +1,6 @@
-"""Adapters, before stand-ins for the two libraries' types: a tensor with a class of its own, and boxes that say their format."""
+"""Adapters, before stand-ins for the two libraries' types: a tensor with a class of its own, and boxes that say their
+format.
+"""
 
 import enum
 
@@ -14,7 +16,8 @@ from occlupose.occlusion.blocks import LimbBlocks
 from occlupose.poses import OCCLUDED, VISIBLE
 from occlupose.skeletons import CROWDPOSE14
 
-WIDTH, HEIGHT = 60, 80
+WIDTH = 60
+HEIGHT = 80
 
 
 class Image(torch.Tensor):
@@ -51,7 +54,11 @@ def people(count=2):
 
 
 def target(count=2):
-    return {"keypoints": people(count), "labels": torch.ones(count), "boxes": torch.tensor([[0.0, 0, 20, 30], [30, 40, 60, 70]])[:count]}
+    return {
+        "keypoints": people(count),
+        "labels": torch.ones(count),
+        "boxes": torch.tensor([[0.0, 0, 20, 30], [30, 40, 60, 70]])[:count],
+    }
 
 
 def extents(image):
@@ -63,7 +70,8 @@ def extents(image):
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("kind", [torch.Tensor, Image])
 def test_torchvision_style(dtype, kind):
-    image, given = torch.zeros(3, HEIGHT, WIDTH, dtype=dtype).as_subclass(kind), target()
+    image = torch.zeros(3, HEIGHT, WIDTH, dtype=dtype).as_subclass(kind)
+    given = target()
     before = {name: value.clone() for name, value in given.items()}
     made, after = TorchvisionBlocks(LimbBlocks(size=0.1), generator=generator(1))(image, given)
     assert type(made) is kind and made.dtype == dtype and made.shape == image.shape
@@ -74,7 +82,8 @@ def test_torchvision_style(dtype, kind):
 
 
 def test_torchvision_style_takes_and_gives_pairs():
-    image, given = torch.zeros(3, HEIGHT, WIDTH), target()
+    image = torch.zeros(3, HEIGHT, WIDTH)
+    given = target()
     transform = nn.Sequential(TorchvisionBlocks(generator=generator()))
     for pair in ((image, given), [image, given]):
         made = transform(pair)
@@ -87,12 +96,16 @@ def test_keypoints_without_v_beside_them():
         given = {"keypoints": people()[..., :2], "visibility": torch.full((2, 17), state)}
         made, _ = TorchvisionBlocks(generator=generator(1))(torch.zeros(3, HEIGHT, WIDTH), given)
         assert bool(made.any()) == covered
-    with pytest.raises(OccluposeError, match=r"^keypoints without v: give x, y, v, or put v of each joint under visibility"):
+    with pytest.raises(
+        OccluposeError, match=r"^keypoints without v: give x, y, v, or put v of each joint under visibility"
+    ):
         TorchvisionBlocks()(torch.zeros(3, HEIGHT, WIDTH), {"keypoints": people()[..., :2]})
 
 
 def test_one_person_needs_no_axis():
-    made, _ = TorchvisionBlocks(LimbBlocks(size=0.1), generator=generator(1))(torch.zeros(3, HEIGHT, WIDTH), {"keypoints": people(1)[0]})
+    made, _ = TorchvisionBlocks(LimbBlocks(size=0.1), generator=generator(1))(
+        torch.zeros(3, HEIGHT, WIDTH), {"keypoints": people(1)[0]}
+    )
     assert extents(made) == [(7, 9), (0, 0)]
 
 
@@ -112,16 +125,21 @@ def test_blocks_relative_to_boxes_of_any_format(values, form):
 
 
 def test_what_torchvision_style_refuses():
-    image, blocks = torch.zeros(3, HEIGHT, WIDTH), TorchvisionBlocks(LimbBlocks(space="box"))
+    image = torch.zeros(3, HEIGHT, WIDTH)
+    blocks = TorchvisionBlocks(LimbBlocks(space="box"))
     with pytest.raises(OccluposeError, match=r"give an image as a tensor \(.*\) and a target with keypoints$"):
         blocks(np.zeros((HEIGHT, WIDTH, 3)), target())
     with pytest.raises(OccluposeError, match=r"give an image as a tensor"):
         blocks(image)
     with pytest.raises(OccluposeError, match=r"^image of 1 x 80 x 60: must be 3 x height x width$"):
         blocks(image[:1], target())
-    with pytest.raises(OccluposeError, match=r"^keypoints in the target: none; give person x 17 joints \(coco17\) x 2 or 3$"):
+    with pytest.raises(
+        OccluposeError, match=r"^keypoints in the target: none; give person x 17 joints \(coco17\) x 2 or 3$"
+    ):
         blocks(image, {})
-    with pytest.raises(OccluposeError, match=r"^keypoints in the target: 2 x 17 x 3; give person x 14 joints \(crowdpose14\) x 2 or 3$"):
+    with pytest.raises(
+        OccluposeError, match=r"^keypoints in the target: 2 x 17 x 3; give person x 14 joints \(crowdpose14\) x 2 or 3$"
+    ):
         TorchvisionBlocks(skeleton=CROWDPOSE14)(image, target())
     with pytest.raises(OccluposeError, match=r"no boxes were given"):
         blocks(image, {"keypoints": people()})
@@ -148,16 +166,22 @@ def test_albumentations_style(dtype, form):
 
 
 def test_albumentations_style_with_people_apart_and_numbers_behind():
-    image, (xy, state) = np.zeros((HEIGHT, WIDTH, 3), np.uint8), (people().numpy()[..., :2], people().numpy()[..., 2])
-    made = AlbumentationsBlocks(LimbBlocks(size=0.1), generator=generator(1))(image=image, keypoints=xy, visibility=state)
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    (xy, state) = (people().numpy()[..., :2], people().numpy()[..., 2])
+    made = AlbumentationsBlocks(LimbBlocks(size=0.1), generator=generator(1))(
+        image=image, keypoints=xy, visibility=state
+    )
     flat_and_angled = np.concatenate([xy, np.ones((2, 17, 2))], -1).reshape(-1, 4)
-    again = AlbumentationsBlocks(LimbBlocks(size=0.1), generator=generator(1))(image=image, keypoints=flat_and_angled, visibility=state)
+    again = AlbumentationsBlocks(LimbBlocks(size=0.1), generator=generator(1))(
+        image=image, keypoints=flat_and_angled, visibility=state
+    )
     np.testing.assert_array_equal(made["image"], again["image"])
     assert made["image"].any()
 
 
 @pytest.mark.parametrize(
-    ("form", "values"), [("coco", [[0, 0, 20, 30, 7], [30, 40, 30, 30, 7]]), ("pascal_voc", [[0, 0, 20, 30], [30, 40, 60, 70]])]
+    ("form", "values"),
+    [("coco", [[0, 0, 20, 30, 7], [30, 40, 30, 30, 7]]), ("pascal_voc", [[0, 0, 20, 30], [30, 40, 60, 70]])],
 )
 def test_albumentations_style_with_boxes(form, values):
     transform = AlbumentationsBlocks(LimbBlocks(space="box"), generator=generator(1), bbox_format=form)
@@ -175,10 +199,15 @@ def test_nobody_in_the_picture():
 
 
 def test_what_albumentations_style_refuses():
-    image, transform = np.zeros((HEIGHT, WIDTH, 3), np.uint8), AlbumentationsBlocks(LimbBlocks(space="box"))
-    with pytest.raises(OccluposeError, match=r"^visibility: not given; blocks on limbs need image, keypoints and v of each keypoint"):
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    transform = AlbumentationsBlocks(LimbBlocks(space="box"))
+    with pytest.raises(
+        OccluposeError, match=r"^visibility: not given; blocks on limbs need image, keypoints and v of each keypoint"
+    ):
         transform(image=image, keypoints=flat()["keypoints"])
-    with pytest.raises(OccluposeError, match=r"^33 keypoints: coco17 has 17 for each person; keep all .* \(remove_invisible=False\)$"):
+    with pytest.raises(
+        OccluposeError, match=r"^33 keypoints: coco17 has 17 for each person; keep all .* \(remove_invisible=False\)$"
+    ):
         transform(image=image, keypoints=flat()["keypoints"][1:], visibility=flat()["visibility"])
     with pytest.raises(OccluposeError, match=r"^34 keypoints, but v of 33 under visibility; give one for each$"):
         transform(image=image, keypoints=flat()["keypoints"], visibility=flat()["visibility"][1:])
@@ -203,7 +232,9 @@ class Covered(torch.utils.data.Dataset):
 def test_workers_of_a_data_loader_draw_differently_and_again_the_same():
     runs = []
     for _ in range(2):
-        batches = list(DataLoader(Covered(), batch_size=1, num_workers=2, generator=generator(3), multiprocessing_context="fork"))
+        batches = list(
+            DataLoader(Covered(), batch_size=1, num_workers=2, generator=generator(3), multiprocessing_context="fork")
+        )
         runs.append([[picture.sum().item() for picture in batch] for batch in batches])
     assert runs[0] == runs[1]
     for kind in (0, 1):
@@ -211,7 +242,8 @@ def test_workers_of_a_data_loader_draw_differently_and_again_the_same():
 
 
 def test_a_generator_that_is_given_decides():
-    image, array = torch.zeros(3, HEIGHT, WIDTH), np.zeros((HEIGHT, WIDTH, 3))
+    image = torch.zeros(3, HEIGHT, WIDTH)
+    array = np.zeros((HEIGHT, WIDTH, 3))
     for make in (
         lambda seed: TorchvisionBlocks(generator=generator(seed))(image, target())[0].numpy(),
         lambda seed: AlbumentationsBlocks(generator=generator(seed))(image=array, **flat())["image"],

@@ -33,7 +33,10 @@ STEPS = 60
 
 def recipe(steps=4, **changes):
     optimisation = Optimisation(steps=steps, warm_up=2, save_every=4, log_every=2, precision="32-true")
-    return Recipe(**{"stacks": 2, "width": 8, "depth": 1, "crop": Crop(16, 24), "batch": 2, "optimisation": optimisation} | changes)
+    return Recipe(
+        **{"stacks": 2, "width": 8, "depth": 1, "crop": Crop(16, 24), "batch": 2, "optimisation": optimisation}
+        | changes
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,9 @@ def marked(folder, states=(VISIBLE, VISIBLE, VISIBLE)):
     y, x = np.mgrid[:80, :90]
     dots = [np.exp(-((x - px) ** 2 + (y - py) ** 2) / 18) for px, py in xy]
     write_image(folder / "dots.png", (255 * np.stack(dots, -1)).round().astype(np.uint8))
-    return Person(1, Picture(folder / "dots.png"), (90, 80), np.array([15.0, 10, 70, 66]), xy, np.array(states, np.uint8))
+    return Person(
+        1, Picture(folder / "dots.png"), (90, 80), np.array([15.0, 10, 70, 66]), xy, np.array(states, np.uint8)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +84,20 @@ def test_maps_follow_the_picture_however_it_is_varied(dots, mirrored, scale, ang
 
 
 def test_a_view_turns_and_scales_about_the_middle_of_the_box(tmp_path):
-    codec, person = Heatmaps(Crop(64, 96)), marked(tmp_path)
+    codec = Heatmaps(Crop(64, 96))
+    person = marked(tmp_path)
     plain = codec.decode(sample(person, View(), skeleton=ARMS, codec=codec)[1])[0] - [31.5, 47.5]
     larger = codec.decode(sample(person, View(scale=1.2), skeleton=ARMS, codec=codec)[1])[0] - [31.5, 47.5]
     turned = codec.decode(sample(person, View(angle=0.5), skeleton=ARMS, codec=codec)[1])[0] - [31.5, 47.5]
     np.testing.assert_allclose(larger, 1.2 * plain, atol=0.02)
-    cosine, sine = np.cos(0.5), np.sin(0.5)
+    cosine = np.cos(0.5)
+    sine = np.sin(0.5)
     np.testing.assert_allclose(turned, plain @ np.array([[cosine, -sine], [sine, cosine]]), atol=0.02)
 
 
 def test_hidden_joints_are_dark_and_stay_with_their_side(tmp_path):
-    codec, person = Heatmaps(Crop(64, 96)), marked(tmp_path, (ABSENT, OCCLUDED, VISIBLE))
+    codec = Heatmaps(Crop(64, 96))
+    person = marked(tmp_path, (ABSENT, OCCLUDED, VISIBLE))
     for mirrored, (dark, bright) in ((False, (1, 2)), (True, (2, 1))):
         _, maps, weight = sample(person, View(mirrored), skeleton=ARMS, codec=codec)
         assert weight.tolist() == [0, 1, 1]
@@ -97,9 +105,11 @@ def test_hidden_joints_are_dark_and_stay_with_their_side(tmp_path):
 
 
 def test_batches_depend_on_the_generator_alone(figures):
-    data, plan = load(*figures), recipe(batch=6)
+    data = load(*figures)
+    plan = recipe(batch=6)
     one, same, other = (
-        Samples(data, plan, threads=threads).draw(torch.Generator().manual_seed(seed)) for threads, seed in ((1, 5), (3, 5), (3, 6))
+        Samples(data, plan, threads=threads).draw(torch.Generator().manual_seed(seed))
+        for threads, seed in ((1, 5), (3, 5), (3, 6))
     )
     for name in ("pictures", "maps", "weight"):
         assert torch.equal(getattr(one, name), getattr(same, name))
@@ -110,9 +120,12 @@ def test_batches_depend_on_the_generator_alone(figures):
 
 def test_views_are_as_far_as_the_recipe_says(figures, monkeypatch):
     seen = []
-    monkeypatch.setattr("occlupose.methods.oanet.keypoints.sample", lambda person, view, **_: seen.append(view) or (np.zeros(1),) * 3)
+    monkeypatch.setattr(
+        "occlupose.methods.oanet.keypoints.sample", lambda person, view, **_: seen.append(view) or (np.zeros(1),) * 3
+    )
     Samples(load(*figures), recipe(batch=400, flip=0.3, scale=0.2, turn=45)).draw(torch.Generator().manual_seed(0))
-    scales, angles = np.array([view.scale for view in seen]), np.degrees([view.angle for view in seen])
+    scales = np.array([view.scale for view in seen])
+    angles = np.degrees([view.angle for view in seen])
     assert 0.8 <= scales.min() < 0.82 and 1.18 < scales.max() <= 1.2
     assert -45 <= angles.min() < -43 and 43 < angles.max() <= 45
     assert 0.22 < np.mean([view.mirrored for view in seen]) < 0.38
@@ -122,13 +135,17 @@ def test_views_are_as_far_as_the_recipe_says(figures, monkeypatch):
 
 
 def test_equation_1_by_hand():
-    maps, truth = torch.tensor([[[[0.5, 0.0]], [[0.2, 0.4]], [[1.0, 1.0]]]]), torch.tensor([[[[1.0, 0.0]], [[0.0, 0.0]], [[0.0, 0.0]]]])
-    assert joint_loss(maps, truth, torch.tensor([[1.0, 1.0, 0.0]])).item() == pytest.approx((0.25 + 0 + 0.04 + 0.16) / 4)
+    maps = torch.tensor([[[[0.5, 0.0]], [[0.2, 0.4]], [[1.0, 1.0]]]])
+    truth = torch.tensor([[[[1.0, 0.0]], [[0.0, 0.0]], [[0.0, 0.0]]]])
+    assert joint_loss(maps, truth, torch.tensor([[1.0, 1.0, 0.0]])).item() == pytest.approx(
+        (0.25 + 0 + 0.04 + 0.16) / 4
+    )
     assert joint_loss(maps, truth, torch.zeros(1, 3)).item() == 0
 
 
 def test_every_stack_has_its_term():
-    truth, weight = torch.rand(2, 3, 4, 4), torch.tensor([[1.0, 0, 1], [1, 1, 1]])
+    truth = torch.rand(2, 3, 4, 4)
+    weight = torch.tensor([[1.0, 0, 1], [1, 1, 1]])
     said = torch.rand(3, 2, 3, 4, 4)
     terms = loss(lambda pictures: said, Batch(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), truth, weight))
     assert list(terms) == ["stack 1", "stack 2", "stack 3"]
@@ -149,7 +166,11 @@ def test_the_gradient_through_the_network():
     torch.manual_seed(0)
     network = StackedHourglass(3, stacks=2, width=4, depth=1).double().eval()
     pictures = torch.randint(0, 256, (2, 16, 16, 3), dtype=torch.uint8)
-    batch = Batch(pictures, torch.rand(2, 3, 4, 4, dtype=torch.float64), torch.tensor([[1.0, 0, 1], [1, 1, 1]], dtype=torch.float64))
+    batch = Batch(
+        pictures,
+        torch.rand(2, 3, 4, 4, dtype=torch.float64),
+        torch.tensor([[1.0, 0, 1], [1, 1, 1]], dtype=torch.float64),
+    )
     weights = list(network.parameters())
 
     def total():
@@ -202,23 +223,46 @@ def test_the_usual_recipe_is_that_of_newell():
 
 
 def test_training_writes_weights_that_run_and_their_card(figures, tmp_path, monkeypatch):
-    words = ["train", "keypoints", f"--data={figures[0]}", "--images", str(figures[1]), "-o", str(tmp_path / "run"), "--recipe.depth", "1"]
+    words = [
+        "train",
+        "keypoints",
+        f"--data={figures[0]}",
+        "--images",
+        str(figures[1]),
+        "-o",
+        str(tmp_path / "run"),
+        "--recipe.depth",
+        "1",
+    ]
     monkeypatch.setattr(sys, "argv", ["/usr/bin/occlupose", *words])
     path = trained(figures, tmp_path / "run", recipe(name="tiny"))
-    assert sorted(file.name for file in path.parent.iterdir()) == ["last.pt", "log.csv", "tiny.json", "tiny.safetensors"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        "last.pt",
+        "log.csv",
+        "tiny.json",
+        "tiny.safetensors",
+    ]
     network = HourglassNetwork(path)
     assert network.skeleton == COCO17.subset(JOINTS) and network.crop == Crop(16, 24)
     xy, score = network(np.zeros((2, 24, 16, 3), np.uint8))
     assert xy.shape == (2, len(JOINTS), 2) and ((score > 0) & (score < 1)).all()
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["name"] == "tiny" and card["version"] == __version__
-    assert card["parameters"] == sum(value.numel() for value in StackedHourglass(len(JOINTS), stacks=2, width=8, depth=1).parameters())
+    assert card["parameters"] == sum(
+        value.numel() for value in StackedHourglass(len(JOINTS), stacks=2, width=8, depth=1).parameters()
+    )
     assert card["recipe"]["crop"] == {"width": 16, "height": 24, "padding": 1.25, "grid": "centres"}
     assert card["command"] == "occlupose train keypoints --data=ANNOTATIONS --images IMAGES -o FOLDER --recipe.depth 1"
     states = np.concatenate([person.state for person in load(*figures).people])
     joints = {"visible": int((states == 2).sum()), "occluded": int((states == 1).sum()), "absent": 0}
     assert joints["occluded"] > 0
-    assert card["data"] | {"sha256": ""} == {"annotations": "figures.json", "sha256": "", "pictures": 12, "people": 12, "joints": joints}
+    assert card["data"] | {"sha256": ""} == {
+        "annotations": "figures.json",
+        "sha256": "",
+        "pictures": 12,
+        "people": 12,
+        "joints": joints,
+    }
     assert str(tmp_path) not in path.with_suffix(".json").read_text()
     header, *rows = csv.reader((path.parent / "log.csv").open())
     assert header == ["step", "stack 1", "stack 2", "seconds"]
@@ -242,7 +286,8 @@ def test_the_recipe_decides(figures, usual, tmp_path, change):
 
 def test_a_stopped_run_goes_on_to_the_same_end(figures, tmp_path, monkeypatch):
     whole = trained(figures, tmp_path / "whole", recipe(8)).read_bytes()
-    draw, left = Samples.draw, iter(range(6))
+    draw = Samples.draw
+    left = iter(range(6))
 
     class Stopped(Exception):
         pass
@@ -273,8 +318,17 @@ def test_bad_data_is_refused_before_anything_is_written(figures, tmp_path):
 def command_line(figures, folder, *more):
     """`recipe(STEPS)` as a command."""
     plan = {"steps": STEPS, "warm-up": 2, "save-every": 4, "log-every": 2, "precision": "32-true"}
-    options = {"data": figures[0], "images": figures[1], "output": folder, "recipe.width": 8, "recipe.batch": 2, "recipe.depth": 1}
-    options |= {"recipe.crop.width": 16, "recipe.crop.height": 24} | {f"recipe.optimisation.{name}": value for name, value in plan.items()}
+    options = {
+        "data": figures[0],
+        "images": figures[1],
+        "output": folder,
+        "recipe.width": 8,
+        "recipe.batch": 2,
+        "recipe.depth": 1,
+    }
+    options |= {"recipe.crop.width": 16, "recipe.crop.height": 24} | {
+        f"recipe.optimisation.{name}": value for name, value in plan.items()
+    }
     options |= {"recipe.optimisation.learning-rate": 1e-3, "recipe.optimisation.clip": 1.0}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [sys.executable, "-m", "occlupose", "train", "keypoints", *words, *more]
@@ -296,25 +350,33 @@ def learnt(tmp_path_factory) -> Path:
     """A network that has seen 300 figures."""
     folder = tmp_path_factory.mktemp("learnt")
     optimisation = Optimisation(steps=220, learning_rate=4e-3, warm_up=20, clip=0.1, average=0.95, precision="32-true")
-    plan = Recipe(stacks=1, width=24, depth=3, crop=Crop(96, 96), batch=8, scale=0.15, turn=10, optimisation=optimisation)
+    plan = Recipe(
+        stacks=1, width=24, depth=3, crop=Crop(96, 96), batch=8, scale=0.15, turn=10, optimisation=optimisation
+    )
     return trained(write_figures(folder, 300), folder / "run", plan)
 
 
 @pytest.mark.slow
 def test_what_is_seen_is_found_and_what_is_hidden_stays_dark(learnt, tmp_path):
-    """On figures that it has not seen, looked for in the boxes of a file: OANet tells hidden joints by confidences below 0.3."""
+    """On figures that it has not seen, looked for in the boxes of a file: OANet tells hidden joints by confidences
+    below 0.3.
+    """
     generator = np.random.default_rng(99)
-    results, truth = [], []
+    results = []
+    truth = []
     annotations, pictures = write_figures(tmp_path, 60, seed=99)
     for annotation in json.loads(annotations.read_text())["annotations"]:
-        results.append({"image_id": f"{annotation['id']}.png", "category_id": 1, "bbox": annotation["bbox"], "score": 0.9})
+        results.append(
+            {"image_id": f"{annotation['id']}.png", "category_id": 1, "bbox": annotation["bbox"], "score": 0.9}
+        )
         truth.append(figure(generator)[1:])
     (tmp_path / "boxes.json").write_text(json.dumps(results))
     with open_media(pictures) as source:
         eyes = build(learnt, boxes=load_boxes(tmp_path / "boxes.json", source))
         people = [eyes(frame) for frame in source]
     assert all(len(found) == 1 for found in people)
-    xy, score = np.concatenate([found.xy for found in people]), np.concatenate([found.score for found in people])
+    xy = np.concatenate([found.xy for found in people])
+    score = np.concatenate([found.score for found in people])
     joints, state = (np.array(part) for part in zip(*truth, strict=True))
     away = np.linalg.norm(xy - joints, axis=-1)
     ends = np.zeros(state.shape, bool)

@@ -56,7 +56,8 @@ def test_gradients_are_those_of_the_values(name):
 
 def test_losses_are_zero_at_the_truth_and_so_are_their_gradients():
     truth = random(3).requires_grad_()
-    everywhere, same = torch.ones(SHAPE, dtype=torch.bool), truth.detach()
+    everywhere = torch.ones(SHAPE, dtype=torch.bool)
+    same = truth.detach()
     for value in (complete_2d(truth, same, everywhere), position_3d(truth, same, weights()), velocity_3d(truth, same)):
         (gradient,) = torch.autograd.grad(value, truth)
         assert value == 0
@@ -64,7 +65,8 @@ def test_losses_are_zero_at_the_truth_and_so_are_their_gradients():
 
 
 def test_errors_are_mean_distances():
-    truth, off = random(3), torch.tensor([2.0, 3.0, 6.0], dtype=torch.float64)
+    truth = random(3)
+    off = torch.tensor([2.0, 3.0, 6.0], dtype=torch.float64)
     assert position_3d(truth + off, truth, weights()).item() == pytest.approx(7)
     assert velocity_3d(truth + off, truth).item() == pytest.approx(0, abs=1e-12)
     drift = torch.arange(4.0, dtype=torch.float64).view(1, -1, 1, 1) * off
@@ -72,14 +74,18 @@ def test_errors_are_mean_distances():
 
 
 def test_with_equal_weights_the_3d_error_is_the_mean_of_all_joints():
-    predicted, truth = random(3), random(3, 1)
+    predicted = random(3)
+    truth = random(3, 1)
     mpjpe = (predicted - truth).norm(dim=-1).mean().item()
     for weight in (1.0, 2.5):
-        assert position_3d(predicted, truth, torch.full(SHAPE, weight, dtype=torch.float64)).item() == pytest.approx(mpjpe)
+        assert position_3d(predicted, truth, torch.full(SHAPE, weight, dtype=torch.float64)).item() == pytest.approx(
+            mpjpe
+        )
 
 
 def test_a_joint_counts_by_its_weight():
-    truth, heavy = random(3), some()
+    truth = random(3)
+    heavy = some()
     predicted = truth + torch.where(heavy[..., None], 4.0, 1.0) * torch.tensor([1.0, 0, 0], dtype=torch.float64)
     share = heavy.double().mean().item()
     for weight in (0.0, 1.0, 3.0):
@@ -89,7 +95,8 @@ def test_a_joint_counts_by_its_weight():
 
 @given(st.integers(0, 2**32 - 1))
 def test_only_the_wanted_joints_count_in_the_completion(seed):
-    truth, where = random(2, seed), some(seed)
+    truth = random(2, seed)
+    where = some(seed)
     predicted = torch.where(where[..., None], truth + torch.tensor([3.0, 4.0]), random(2, seed + 1)).requires_grad_()
     value = complete_2d(predicted, truth, where)
     assert value.item() == pytest.approx(5)
@@ -129,7 +136,8 @@ def test_squared_errors_are_sums_over_joints_and_means_over_frames():
 
 
 def test_joints_that_are_not_believed_do_not_count_in_equation_3():
-    truth, where = random(2), some()
+    truth = random(2)
+    where = some()
     assert squared_2d(torch.where(where[..., None], truth, random(2, 1)), truth, where) == 0
 
 
@@ -148,7 +156,8 @@ def test_where_size_and_place_are_unknown_the_projection_does_not_ask_for_them(s
 
 @given(st.floats(0.3, 3))
 def test_a_pose_can_not_be_shrunk_to_fit_better(size):
-    xyz, visible = random(3).requires_grad_(), some()
+    xyz = random(3).requires_grad_()
+    visible = some()
     seen = xyz.detach()[..., :2] + 0.5 * random(2, 1)
     value = projection(xyz, seen, visible)
     assert projection(size * xyz, seen, visible).item() == pytest.approx(value.item())
@@ -170,7 +179,8 @@ def test_a_pose_that_is_next_to_nothing_or_turned_away_still_learns_from_the_pic
 
 
 def test_the_projection_asks_for_the_visible_joints_only():
-    xyz, visible = random(3), some()
+    xyz = random(3)
+    visible = some()
     seen = torch.where(visible[..., None], xyz[..., :2], 100.0)
     assert projection(xyz, seen, visible).item() == pytest.approx(0, abs=1e-12)
     assert projection(xyz, seen, everything()).item() > 1
@@ -182,9 +192,11 @@ def test_the_projection_asks_for_the_visible_joints_only():
 
 
 def test_the_gradient_of_the_projection_is_that_at_the_fitted_scale():
-    xyz, visible = random(3), some()
+    xyz = random(3)
+    visible = some()
     seen = xyz[..., :2] + 0.5 * random(2, 1)
-    one, other = xyz.clone().requires_grad_(), xyz.clone().requires_grad_()
+    one = xyz.clone().requires_grad_()
+    other = xyz.clone().requires_grad_()
     projection(one, seen, visible).backward()
     weight = visible[..., None].double()
 
@@ -206,7 +218,8 @@ def test_an_undecided_judge_costs_both_sides_the_logarithm_of_two():
     undecided = torch.zeros(4)
     assert adversarial(undecided).item() == pytest.approx(0.6931, abs=1e-4)
     assert discrimination(undecided, undecided).item() == pytest.approx(0.6931, abs=1e-4)
-    right, wrong = torch.full((4,), 20.0), torch.full((4,), -20.0)
+    right = torch.full((4,), 20.0)
+    wrong = torch.full((4,), -20.0)
     assert discrimination(right, wrong).item() == pytest.approx(0, abs=1e-6)
     assert adversarial(right).item() == pytest.approx(0, abs=1e-6)
     assert adversarial(wrong).item() == pytest.approx(20, abs=1e-4)
@@ -215,12 +228,22 @@ def test_an_undecided_judge_costs_both_sides_the_logarithm_of_two():
 def standing():
     """Somebody who faces the camera, one frame: metres, x right, y down, z forward."""
     body = {
-        "pelvis": (0, 0, 0), "hip": (0.12, 0, 0), "knee": (0.12, 0.42, 0), "ankle": (0.12, 0.84, 0), "spine": (0, -0.22, 0),
-        "thorax": (0, -0.48, 0), "neck_nose": (0, -0.58, 0), "head_top": (0, -0.75, 0), "shoulder": (0.18, -0.46, 0),
-        "elbow": (0.3, -0.2, 0), "wrist": (0.35, 0.05, 0),
-    }  # fmt: skip
+        "pelvis": (0, 0, 0),
+        "hip": (0.12, 0, 0),
+        "knee": (0.12, 0.42, 0),
+        "ankle": (0.12, 0.84, 0),
+        "spine": (0, -0.22, 0),
+        "thorax": (0, -0.48, 0),
+        "neck_nose": (0, -0.58, 0),
+        "head_top": (0, -0.75, 0),
+        "shoulder": (0.18, -0.46, 0),
+        "elbow": (0.3, -0.2, 0),
+        "wrist": (0.35, 0.05, 0),
+    }
     places = [body[name.removeprefix("left_").removeprefix("right_")] for name in H36M17.joints]
-    side = torch.tensor([[-1.0 if name.startswith("right_") else 1.0, 1, 1] for name in H36M17.joints], dtype=torch.float64)
+    side = torch.tensor(
+        [[-1.0 if name.startswith("right_") else 1.0, 1, 1] for name in H36M17.joints], dtype=torch.float64
+    )
     return (torch.tensor(places, dtype=torch.float64) * side).view(1, 1, 17, 3)
 
 
@@ -228,7 +251,9 @@ def test_an_unseen_hand_is_drawn_behind_the_body():
     (wrist,) = H36M17.index("left_wrist")
     unseen = torch.zeros(1, 1, 17, dtype=torch.bool)
     unseen[..., wrist] = True
-    before, behind, aside = standing(), standing(), standing()
+    before = standing()
+    behind = standing()
+    aside = standing()
     before[..., wrist, :] = torch.tensor([0.05, -0.25, -0.02])
     behind[..., wrist, :] = torch.tensor([0.05, -0.25, 0.25])
     assert regularisation(before, unseen, H36M17) > 0.5

@@ -39,7 +39,8 @@ def test_without_the_2d_network_the_2d_joints_stay_as_they_are():
 
 
 def test_the_3d_network_sees_nothing_of_what_is_not_believed():
-    seen, network = picture(), oanet().eval()
+    seen = picture()
+    network = oanet().eval()
     hidden = torch.where(seen.believed.unsqueeze(-1), seen.xy, 7.0)
     other = type(seen)(hidden, seen.believed, seen.root, seen.size)
     assert torch.equal(network(other).xyz, network(seen).xyz)
@@ -50,7 +51,8 @@ def test_the_mask_channel_tells_a_missing_joint_from_one_at_the_root():
     seen.xy[:, :, 5] = 0
     missing = type(seen)(seen.xy, seen.believed.clone(), seen.root, seen.size)
     missing.believed[:, :, 5] = False
-    plain, told = oanet(refine=False).eval(), oanet(refine=False, mask_channel=True).eval()
+    plain = oanet(refine=False).eval()
+    told = oanet(refine=False, mask_channel=True).eval()
     assert torch.equal(plain(seen).xyz, plain(missing).xyz)
     assert not torch.equal(told(seen).xyz, told(missing).xyz)
 
@@ -75,13 +77,19 @@ def test_what_does_not_learn_is_as_in_use():
 
 
 def test_the_2d_network_alone_gives_what_it_gives_within():
-    network, seen = oanet().eval(), picture()
+    network = oanet().eval()
+    seen = picture()
     assert torch.equal(Refinement(network).eval()(seen), network(seen).xy)
 
 
 def test_each_side_of_the_duel_learns_from_its_own_verdict_only():
-    duel, seen, real = Duel(oanet()), picture(), torch.randn(2, 16, 17, 3)
-    for verdict, learns, stays in (("answer", duel.oanet, duel.discriminator), ("caught", duel.discriminator, duel.oanet)):
+    duel = Duel(oanet())
+    seen = picture()
+    real = torch.randn(2, 16, 17, 3)
+    for verdict, learns, stays in (
+        ("answer", duel.oanet, duel.discriminator),
+        ("caught", duel.discriminator, duel.oanet),
+    ):
         duel.zero_grad()
         _, said = duel(seen, real)
         getattr(said, verdict).sum().backward()

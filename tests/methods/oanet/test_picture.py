@@ -15,8 +15,10 @@ def points(seed=0):
 
 @given(st.floats(0.01, 2000), st.floats(-5000, 5000), st.integers(0, 2**32 - 1))
 def test_the_picture_is_the_same_in_any_unit_and_anywhere(scale, shift, seed):
-    xy, believed = points(seed), torch.rand(2, 6, 17, generator=torch.Generator().manual_seed(seed)) < 0.7
-    one, other = frame(xy, believed), frame(scale * (xy + shift), believed)
+    xy = points(seed)
+    believed = torch.rand(2, 6, 17, generator=torch.Generator().manual_seed(seed)) < 0.7
+    one = frame(xy, believed)
+    other = frame(scale * (xy + shift), believed)
     torch.testing.assert_close(other.xy, one.xy, atol=2e-3 * (1 + abs(shift)), rtol=0)
 
 
@@ -43,7 +45,8 @@ def test_what_is_not_believed_counts_for_nothing():
 
 
 def test_without_the_pelvis_the_root_is_the_mean_of_the_torso_that_is_left():
-    xy, believed = points(), EVERYTHING.clone()
+    xy = points()
+    believed = EVERYTHING.clone()
     believed[:, 2, ROOT] = False
     believed[0, 2, TORSO[:3]] = False
     root = frame(xy, believed).root[:, 2, 0]
@@ -51,7 +54,8 @@ def test_without_the_pelvis_the_root_is_the_mean_of_the_torso_that_is_left():
 
 
 def test_without_a_torso_the_root_is_where_it_was_or_will_be():
-    xy, believed = points(), EVERYTHING.clone()
+    xy = points()
+    believed = EVERYTHING.clone()
     believed[:, [0, 3, 4], ROOT] = False
     for joint in TORSO:
         believed[:, [0, 3, 4], joint] = False

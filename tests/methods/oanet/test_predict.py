@@ -44,7 +44,9 @@ def test_overlapping_windows_are_averaged(oanet):
 
 def test_units_do_not_matter(oanet):
     xy, believed = sequence(40)
-    torch.testing.assert_close(predict(oanet, 300 * xy + 500, believed, 32), predict(oanet, xy, believed, 32), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        predict(oanet, 300 * xy + 500, believed, 32), predict(oanet, xy, believed, 32), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_nothing_gives_nothing_and_long_sequences_go_in_parts(oanet, monkeypatch):

@@ -49,7 +49,16 @@ def test_the_weights_are_those_of_the_paper():
 
 @pytest.mark.parametrize(
     "change",
-    [{"width": 0}, {"batch": 0}, {"depth": -1}, {"length": 10}, {"length": 4}, {"labelled": 1.5}, {"labelled": 0.0}, {"flat": -0.1}],
+    [
+        {"width": 0},
+        {"batch": 0},
+        {"depth": -1},
+        {"length": 10},
+        {"length": 4},
+        {"labelled": 1.5},
+        {"labelled": 0.0},
+        {"flat": -0.1},
+    ],
 )
 def test_what_cannot_be_is_refused(change):
     (name,) = change
@@ -60,7 +69,9 @@ def test_what_cannot_be_is_refused(change):
 def test_the_studio_sees_somebody_upright_and_at_its_distance_from_four_sides():
     joints = torch.from_numpy(moving(64).joints).repeat(4, 1, 1, 1)
     seen = studio(joints, torch.arange(4))
-    pelvis, head, left, right = (BODY22_TO_H36M17[H36M17.joints.index(name)] for name in ("pelvis", "head_top", "left_hip", "right_hip"))
+    pelvis, head, left, right = (
+        BODY22_TO_H36M17[H36M17.joints.index(name)] for name in ("pelvis", "head_top", "left_hip", "right_hip")
+    )
     torch.testing.assert_close(seen[..., pelvis, 2], torch.full((4, 64), DISTANCE), atol=0.2, rtol=0)
     assert (seen[..., head, 1] < seen[..., pelvis, 1] - 0.5).all()
     side = (seen[:, 0, left, 0] - seen[:, 0, right, 0]).sign()
@@ -111,7 +122,9 @@ def test_sequences_with_3d_come_first():
     torch.testing.assert_close(made.truth_3d[:, :, 0], torch.zeros(4, 16, 3))
 
 
-@pytest.mark.parametrize("change", [{"augmentation": 1.0}, {"batch": 1}, {"flat": 0.01}, {"augmentation": 1.0, "flat": 0.0}])
+@pytest.mark.parametrize(
+    "change", [{"augmentation": 1.0}, {"batch": 1}, {"flat": 0.01}, {"augmentation": 1.0, "flat": 0.0}]
+)
 def test_a_batch_may_lack_any_kind_of_sequence(change):
     recipe = replace(SMALL, **change)
     for flat in (None, sequences(5), Footage([filmed()], SMALL.length)):
@@ -146,7 +159,9 @@ def test_who_knows_no_occlusion_believes_everything():
 
 
 def test_the_same_seed_gives_the_same_batch():
-    one, same, other = batch(), batch(), batch(seed=1)
+    one = batch()
+    same = batch()
+    other = batch(seed=1)
     assert torch.equal(one.picture.xy, same.picture.xy)
     assert not torch.equal(one.picture.xy, other.picture.xy)
 

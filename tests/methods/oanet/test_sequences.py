@@ -17,7 +17,13 @@ def rng(seed=0):
 
 def straight(frames=300, fps=120.0, *, name="07_01", subject="07"):
     """Somebody of human size, y up, every joint's first coordinate being the time in seconds."""
-    joints = np.random.default_rng(0).normal((0, 1, 0), (0.2, 0.4, 0.15), (22, 3)).repeat(frames, 0).reshape(22, frames, 3).swapaxes(0, 1)
+    joints = (
+        np.random.default_rng(0)
+        .normal((0, 1, 0), (0.2, 0.4, 0.15), (22, 3))
+        .repeat(frames, 0)
+        .reshape(22, frames, 3)
+        .swapaxes(0, 1)
+    )
     joints[..., 0] = (np.arange(frames) / fps)[:, None]
     return Clip(name, subject, fps, joints.astype(np.float32))
 
@@ -56,8 +62,14 @@ def test_windows_never_mix_clips():
 
 
 def shares(seconds):
-    """The share of the sequences that each subject makes up, of whom there are clips of so many seconds, at 30 and at 120 frames each."""
-    clips = [straight(round(fps * times[n]), fps, subject=name) for name, times in seconds.items() for n, fps in enumerate((30, 120))]
+    """The share of the sequences that each subject makes up, of whom there are clips of so many seconds, at 30 and at
+    120 frames each.
+    """
+    clips = [
+        straight(round(fps * times[n]), fps, subject=name)
+        for name, times in seconds.items()
+        for n, fps in enumerate((30, 120))
+    ]
     weight = Sequences(clips, 16).weight
     return dict(zip(seconds, (weight / weight.sum()).view(-1, 2).sum(1).tolist(), strict=True))
 
@@ -72,7 +84,8 @@ def test_of_some_subjects_no_more_than_their_share_is_drawn():
     made = shares({"35": (5, 15), "01": (40, 60), "07": (10, 0.5), "clips": (20, 80)})
     assert {name: made[name] for name in SUBJECT_SHARE} == pytest.approx(SUBJECT_SHARE)
     assert made["35"] / made["07"] == pytest.approx(20 / 10.5)
-    few = shares({"35": (5, 15), "01": (0.5, 0.5), "clips": (0.5, 1.5)})  # those of whom there is little count as any other
+    # those of whom there is little count as any other
+    few = shares({"35": (5, 15), "01": (0.5, 0.5), "clips": (0.5, 1.5)})
     assert few == pytest.approx({"35": 20 / 23, "01": 1 / 23, "clips": 2 / 23})
 
 
@@ -84,7 +97,12 @@ def test_no_more_than_its_share_is_drawn_of_a_subject_where_there_is_little_or_n
 
 
 def test_sequences_are_drawn_by_their_weights():
-    clips = [straight(1200, subject="35"), straight(12000, subject="01"), straight(3600, subject="07"), straight(12000, subject="clips")]
+    clips = [
+        straight(1200, subject="35"),
+        straight(12000, subject="01"),
+        straight(3600, subject="07"),
+        straight(12000, subject="clips"),
+    ]
     for number, made in enumerate(clips):
         made.joints[..., 1] = number
     drawn = Sequences(clips, 16).draw(3000, rng())[:, 0, 0, 1].long().bincount()
@@ -130,8 +148,10 @@ def test_joints_that_the_front_end_does_not_have_are_not_there():
 
 
 def test_longer_takes_are_drawn_more_often_and_one_at_least_is_needed():
-    long, short = filmed(300), filmed(100)
-    long.poses.xy[:, 0, 0, 1], short.poses.xy[:, 0, 0, 1] = 0, 399
+    long = filmed(300)
+    short = filmed(100)
+    long.poses.xy[:, 0, 0, 1] = 0
+    short.poses.xy[:, 0, 0, 1] = 399
     above = Footage([long, short], 8).draw(400, rng()).xy[:, 0, 0, 1] < 0
     assert above.float().mean().item() == pytest.approx(0.75, abs=0.08)
     with pytest.raises(OccluposeError, match="no 2D joints to learn from"):

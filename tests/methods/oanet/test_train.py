@@ -20,11 +20,16 @@ from somebody import filmed, moving
 
 
 def stage(steps=6, **changes):
-    return Optimisation(**{"steps": steps, "warm_up": 2, "save_every": 2, "log_every": 2, "precision": "32-true"} | changes)
+    return Optimisation(
+        **{"steps": steps, "warm_up": 2, "save_every": 2, "log_every": 2, "precision": "32-true"} | changes
+    )
 
 
 def recipe(**changes):
-    return Recipe(**{"width": 8, "length": 8, "batch": 4, "labelled": 0.5, "fill": stage(), "lift": stage(), "joint": stage()} | changes)
+    return Recipe(
+        **{"width": 8, "length": 8, "batch": 4, "labelled": 0.5, "fill": stage(), "lift": stage(), "joint": stage()}
+        | changes
+    )
 
 
 CLIPS = [moving(seed=number, name=f"07_{number:02}") for number in range(6)]
@@ -68,7 +73,9 @@ def test_the_second_stage_leaves_the_2d_network_as_the_first_made_it(tmp_path):
 
 def test_the_third_stage_teaches_both(tmp_path):
     trained(tmp_path, recipe())
-    before, after = (torch.load(tmp_path / name / "last.pt", weights_only=True)["network"] for name in ("lift", "joint"))
+    before, after = (
+        torch.load(tmp_path / name / "last.pt", weights_only=True)["network"] for name in ("lift", "joint")
+    )
     for part in ("oanet.tcn_2d.out.weight", "oanet.tcn_3d.out.weight", "discriminator.linear.weight"):
         assert not torch.equal(before[part], after[part])
 
@@ -81,7 +88,8 @@ def test_a_run_that_was_stopped_in_any_stage_goes_on_to_the_same_end(tmp_path, k
     class Stopped(Exception):
         pass
 
-    draw, left = film(CLIPS, plan), ["fill", "lift", "joint"].index(killed) * 6 + 3
+    draw = film(CLIPS, plan)
+    left = ["fill", "lift", "joint"].index(killed) * 6 + 3
 
     def sights(generator):
         nonlocal left
@@ -104,9 +112,12 @@ def test_a_run_is_not_overwritten(tmp_path):
         trained(tmp_path, recipe())
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"threshold": 0.6}, {"occlusion": False}, {"mask_channel": True}, {"flat": 0.0}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"threshold": 0.6}, {"occlusion": False}, {"mask_channel": True}, {"flat": 0.0}]
+)
 def test_the_recipe_decides(tmp_path, change):
-    one, other = trained(tmp_path / "one", recipe()), trained(tmp_path / "other", recipe(**change))
+    one = trained(tmp_path / "one", recipe())
+    other = trained(tmp_path / "other", recipe(**change))
     assert not all(one[name].shape == other[name].shape and torch.equal(one[name], other[name]) for name in one)
 
 
@@ -171,7 +182,14 @@ def test_held_out_subjects_count_for_nothing(mocap, tmp_path):
 
 def command_line(mocap, folder, *more):
     """`recipe()` with 40 steps a stage as a command."""
-    options = {"data": mocap, "output": folder, "recipe.width": 8, "recipe.length": 8, "recipe.batch": 4, "recipe.labelled": 0.5}
+    options = {
+        "data": mocap,
+        "output": folder,
+        "recipe.width": 8,
+        "recipe.length": 8,
+        "recipe.batch": 4,
+        "recipe.labelled": 0.5,
+    }
     for name in ("fill", "lift", "joint"):
         plan = {"steps": 40, "warm-up": 2, "save-every": 2, "log-every": 2, "precision": "32-true"}
         options |= {f"recipe.{name}.{field}": value for field, value in plan.items()}
@@ -195,7 +213,15 @@ def test_a_killed_run_goes_on_to_the_same_end(mocap, tmp_path, stage):
 
 @pytest.mark.slow
 def test_it_learns_to_lift_somebody_it_has_not_seen(tmp_path):
-    plan = recipe(width=32, length=32, batch=16, fill=stage(60), lift=stage(250, learning_rate=2e-3), joint=stage(30), adversarial=0.0)
+    plan = recipe(
+        width=32,
+        length=32,
+        batch=16,
+        fill=stage(60),
+        lift=stage(250, learning_rate=2e-3),
+        joint=stage(30),
+        adversarial=0.0,
+    )
     oanet = train_oanet(film(CLIPS, replace(plan, augmentation=0.0)), tmp_path, plan, progress=False)
     joints = torch.from_numpy(moving(400, seed=77).joints[::4])
     sight = see(studio(joints[None], torch.tensor([1])), NoiseModel.load(), torch.Generator().manual_seed(0))

@@ -18,14 +18,23 @@ def test_what_was_saved_answers_as_before(tmp_path, options):
     assert is_oanet(path)
     again = load(path)
     assert (again.length, again.least) == (32, 0.3)
-    xy, believed = torch.randn(40, 17, 2), torch.rand(40, 17) < 0.8
-    torch.testing.assert_close(predict(again.oanet, xy, believed, 32), predict(oanet, xy, believed, 32), atol=2e-2, rtol=1e-2)
+    xy = torch.randn(40, 17, 2)
+    believed = torch.rand(40, 17) < 0.8
+    torch.testing.assert_close(
+        predict(again.oanet, xy, believed, 32), predict(oanet, xy, believed, 32), atol=2e-2, rtol=1e-2
+    )
     assert not again.oanet.training
 
 
 def test_other_files_are_refused(tmp_path):
     (text := tmp_path / "text.safetensors").write_text("hello")
-    for path, reason in ((tmp_path / "none.safetensors", "no such file"), (text, "not readable"), (shipped(), "not the weights of OANet")):
+    for path, reason in (
+        (tmp_path / "none.safetensors", "no such file"),
+        (text, "not readable"),
+        (shipped(), "not the weights of OANet"),
+    ):
         assert not is_oanet(path)
-        with pytest.raises(OccluposeError, match=rf"{path.name}: {reason}.*; give a file that `occlupose train oanet` wrote"):
+        with pytest.raises(
+            OccluposeError, match=rf"{path.name}: {reason}.*; give a file that `occlupose train oanet` wrote"
+        ):
             load(path)

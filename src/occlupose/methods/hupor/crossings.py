@@ -1,8 +1,8 @@
 """Limbs of a kind that lie over each other (ours): who has which, and how deep each is.
 
-The field of such limbs is the mean of theirs (`codecs.scenes`). So once everybody has joints, what a field should be is known: people
-exchange limbs if it then is more like what it is, limbs of which the field knows nothing go, and depths come from all limbs that lie at a
-sample, by least squares.
+The field of such limbs is the mean of theirs (`codecs.scenes`). So once everybody has joints, what a field should be is
+known: people exchange limbs if it then is more like what it is, limbs of which the field knows nothing go, and depths
+come from all limbs that lie at a sample, by least squares.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,9 @@ WIDE = np.array(
         for aside in (-0.7, 0, 0.7)
     ]
 )
-"""Where, besides, limbs are looked at that lie nowhere alone: share of their length, and cells beyond that and aside."""
+"""Where, besides, limbs are looked at that lie nowhere alone: share of their length, and cells beyond that and
+aside.
+"""
 
 ALONE = 2
 """Samples at which a limb lies alone, at least, lest it be looked at there too."""
@@ -53,7 +55,9 @@ UNLIKE = 0.3
 """A sample that is so far from what it should be counts exp(-1/2) for depths."""
 
 OFF = 0.02
-"""A sample that is so many metres off what it should be counts a half from then on; or twice as many as samples usually are, if more."""
+"""A sample that is so many metres off what it should be counts a half from then on; or twice as many as samples usually
+are, if more.
+"""
 
 PLAIN = 0.05
 """Metres by which depths that each limb by itself would have are usually off where limbs cross."""
@@ -73,18 +77,31 @@ def places(xy: Float[np.ndarray, "person joint 2"], maps: SceneMaps) -> tuple[En
     return np.where(missing, np.nan, start), np.where(missing, np.nan, end)
 
 
-def samples(start: Float[np.ndarray, "set limb 2"], end: Float[np.ndarray, "set limb 2"], *, wide: bool = False) -> np.ndarray:
-    """(2, set, limb x along): cells along limbs, across and down, one limb after the other; of missing ones, the first cell."""
+def samples(
+    start: Float[np.ndarray, "set limb 2"], end: Float[np.ndarray, "set limb 2"], *, wide: bool = False
+) -> np.ndarray:
+    """(2, set, limb x along): cells along limbs, across and down, one limb after the other; of missing ones, the first
+    cell.
+    """
     if wide:
         share, beyond, aside = WIDE.T.astype(np.float32)
         unit = units(start, end)[..., None]
-        at = start[..., None] + (end - start)[..., None] * share + unit * beyond + np.stack([-unit[:, :, 1], unit[:, :, 0]], 2) * aside
+        at = (
+            start[..., None]
+            + (end - start)[..., None] * share
+            + unit * beyond
+            + np.stack([-unit[:, :, 1], unit[:, :, 0]], 2) * aside
+        )
     else:
         at = start[..., None] + (end - start)[..., None] * ALONG
-    return np.moveaxis(np.floor(np.where(np.isnan(at), 0, at + 0.5)), 2, 0).reshape(2, len(at), at.shape[1] * at.shape[3])
+    return np.moveaxis(np.floor(np.where(np.isnan(at), 0, at + 0.5)), 2, 0).reshape(
+        2, len(at), at.shape[1] * at.shape[3]
+    )
 
 
-def units(start: Float[np.ndarray, "set limb 2"], end: Float[np.ndarray, "set limb 2"]) -> Float[np.ndarray, "set limb 2"]:
+def units(
+    start: Float[np.ndarray, "set limb 2"], end: Float[np.ndarray, "set limb 2"]
+) -> Float[np.ndarray, "set limb 2"]:
     """Ways of length 1; 0 where a limb is missing."""
     way = end - start
     way = np.where(np.isnan(way), 0, way)
@@ -93,7 +110,8 @@ def units(start: Float[np.ndarray, "set limb 2"], end: Float[np.ndarray, "set li
 
 def inside(cells: Float[np.ndarray, "2 set cell"], start: Ends, end: Ends) -> Float[np.ndarray, "set person cell"]:
     """Cells that each cell is within the edge of each limb; less than 0 outside, NaN for limbs that are missing."""
-    unit, half = units(start, end), (end - start)[..., None] / 2
+    unit = units(start, end)
+    half = (end - start)[..., None] / 2
     right, down = (cells[axis, :, None] - (start + end)[:, :, axis, None] / 2 for axis in (0, 1))  # from the middle
     within = np.abs(down * unit[:, :, :1] - right * unit[:, :, 1:])
     for axis, away in enumerate((right, down)):
@@ -103,10 +121,15 @@ def inside(cells: Float[np.ndarray, "2 set cell"], start: Ends, end: Ends) -> Fl
     return np.subtract(NEAR, within, out=within)
 
 
-def at(fields: Float[np.ndarray, "limb 3 y x"], limb: Int[np.ndarray, " set"], cells: Float[np.ndarray, "2 set cell"]) -> np.ndarray:
+def at(
+    fields: Float[np.ndarray, "limb 3 y x"], limb: Int[np.ndarray, " set"], cells: Float[np.ndarray, "2 set cell"]
+) -> np.ndarray:
     """(set, 3, cell): fields in these cells."""
     height, width = fields.shape[-2:]
-    x, y = (np.minimum(np.maximum(place, 0), side - 1).astype(np.int32) for place, side in zip(cells, (width, height), strict=True))
+    x, y = (
+        np.minimum(np.maximum(place, 0), side - 1).astype(np.int32)
+        for place, side in zip(cells, (width, height), strict=True)
+    )
     number = (3 * height * limb[:, None] + y) * width + x
     return np.ascontiguousarray(fields).reshape(-1).take(number[:, None] + np.arange(3)[:, None] * (height * width))
 
@@ -115,7 +138,8 @@ class Fields:
     """What fields are, and what they should be, at samples along everybody's limbs.
 
     Attributes:
-        lies: whether a limb lies at a sample: (limb, person, person x along), of the one whose limb it is and the one along whose it is.
+        lies: whether a limb lies at a sample: (limb, person, person x along), of the one whose limb it is and the one
+            along whose it is.
         sure: whether it is sure which limbs lie there.
         unit: ways of limbs.
         said: fields there, (limb, 3, person x along).
@@ -123,7 +147,12 @@ class Fields:
     """
 
     def __init__(
-        self, fields: Float[np.ndarray, "limb 3 y x"], ends: tuple[Ends, Ends], limbs: Int[np.ndarray, " limb"], *, wide: bool
+        self,
+        fields: Float[np.ndarray, "limb 3 y x"],
+        ends: tuple[Ends, Ends],
+        limbs: Int[np.ndarray, " limb"],
+        *,
+        wide: bool,
     ) -> None:
         start, end = (each[limbs] for each in ends)
         cells = samples(start, end, wide=wide)
@@ -135,14 +164,18 @@ class Fields:
         self.said = at(fields, limbs, cells)
 
     def borne_out(self, least: float) -> Bool[np.ndarray, "person limb"]:
-        """Whether a limb is there, and at least this share of its samples agrees with it when the others' part is taken out."""
+        """Whether a limb is there, and at least this share of its samples agrees with it when the others' part is taken
+        out.
+        """
         limbs, people, _ = self.unit.shape
         everybody = np.arange(people)
-        itself = self.lies.reshape(limbs, people, people, len(ALONG))[:, everybody, everybody]  # but for samples beyond the border it is 1
+        # but for samples beyond the border it is 1
+        itself = self.lies.reshape(limbs, people, people, len(ALONG))[:, everybody, everybody]
         count = self.lies.sum(1).reshape(itself.shape)
         agree = np.zeros_like(itself)
         for axis in (0, 1):
-            own, said = self.unit[..., axis, None], self.said[:, axis].reshape(itself.shape)
+            own = self.unit[..., axis, None]
+            said = self.said[:, axis].reshape(itself.shape)
             total = (self.unit[:, None, :, axis] @ self.lies).reshape(itself.shape)
             agree += ((count + 1 - itself) * said - (total - itself * own)) * own
         return (((agree > AGREES).mean(-1) >= least) & self.there).T
@@ -156,20 +189,29 @@ class Fields:
         return (self.lies * (self.lies.sum(1, keepdims=True) == 1)).sum(-1)
 
     def depths(self, plain: Float[np.ndarray, "limb person"]) -> Float[np.ndarray, "limb person"]:
-        """How much farther away each limb's second joint is than its first, m; where samples leave it open it is the plain depth.
+        """How much farther away each limb's second joint is than its first, m; where samples leave it open it is the
+        plain depth.
 
-        Least squares, in which samples count less where the field is not what it should be in the picture; then again, with those that were
-        far off counting less, and the plain depths the more the noisier the samples are that a limb has.
+        Least squares, in which samples count less where the field is not what it should be in the picture; then again,
+        with those that were far off counting less, and the plain depths the more the noisier the samples are that a
+        limb has.
         """
-        people, deep = self.there.shape[1], self.said[:, 2]
+        people = self.there.shape[1]
+        deep = self.said[:, 2]
         share = self.lies / np.maximum(self.lies.sum(1, keepdims=True), 1)
         unlike = ((self.unit.swapaxes(1, 2) @ share - self.said[:, :2]) ** 2).sum(1)
-        weight = np.exp(-unlike / (2 * UNLIKE**2)) * self.sure * np.repeat(self.there, self.lies.shape[2] // max(people, 1), 1)
-        across, tie = share.swapaxes(1, 2), np.full((len(share), 1, 1), TIE, np.float32)
+        weight = (
+            np.exp(-unlike / (2 * UNLIKE**2))
+            * self.sure
+            * np.repeat(self.there, self.lies.shape[2] // max(people, 1), 1)
+        )
+        across = share.swapaxes(1, 2)
+        tie = np.full((len(share), 1, 1), TIE, np.float32)
 
         def solved() -> Float[np.ndarray, "limb person"]:
             weighted = share * weight[:, None]
-            normal, right = weighted @ across + tie * np.eye(people, dtype=np.float32), weighted @ deep[..., None] + tie * plain[..., None]
+            normal = weighted @ across + tie * np.eye(people, dtype=np.float32)
+            right = weighted @ deep[..., None] + tie * plain[..., None]
             return np.linalg.solve(normal, right)[..., 0]
 
         rest = (deep - (across @ solved()[..., None])[..., 0]) ** 2
@@ -179,7 +221,9 @@ class Fields:
         return solved()
 
 
-def limb_depths(fields: Float[np.ndarray, "limb 3 y x"], ends: tuple[Ends, Ends], seen: Fields) -> Float[np.ndarray, "person limb"]:
+def limb_depths(
+    fields: Float[np.ndarray, "limb 3 y x"], ends: tuple[Ends, Ends], seen: Fields
+) -> Float[np.ndarray, "person limb"]:
     """How much farther away each limb's second joint is than its first, m; NaN where there is no limb.
 
     Arguments:
@@ -201,7 +245,9 @@ def exchanged(
     fields: Float[np.ndarray, "limb 3 y x"],
     maps: SceneMaps,
 ) -> Int[np.ndarray, "person joint"]:
-    """Everybody's peaks when pairs of people have exchanged limbs, with all that hangs on them, as long as fields bear that out better."""
+    """Everybody's peaks when pairs of people have exchanged limbs, with all that hangs on them, as long as fields bear
+    that out better.
+    """
     mine = mine.copy()
     for _ in range(ROUNDS):
         ways = _candidates(mine, steps, maps)
@@ -221,18 +267,25 @@ def exchanged(
     return mine
 
 
-def _candidates(mine: Int[np.ndarray, "person joint"], steps: Sequence[Step], maps: SceneMaps) -> Int[np.ndarray, "way 3"]:
-    """Number of a step and two people who might exchange that limb: fields may lead along both, and about as far as they do now."""
-    people, upper = len(mine), np.triu(np.ones((len(mine), len(mine)), bool), 1)
+def _candidates(
+    mine: Int[np.ndarray, "person joint"], steps: Sequence[Step], maps: SceneMaps
+) -> Int[np.ndarray, "way 3"]:
+    """Number of a step and two people who might exchange that limb: fields may lead along both, and about as far as
+    they do now.
+    """
+    people = len(mine)
+    upper = np.triu(np.ones((len(mine), len(mine)), bool), 1)
     score, length = np.full((2, len(steps), people, people), -1.0)
     for place, step in enumerate(steps):
         if step.scores.size:
-            here, there = mine[:, step.here], mine[:, step.there]
+            here = mine[:, step.here]
+            there = mine[:, step.there]
             score[place], length[place] = (part.take(here, 0).take(there, 1) for part in (step.scores, step.lengths))
     known = np.stack([(mine[:, step.here] >= 0) & (mine[:, step.there] >= 0) for step in steps])
     number, one, other = np.nonzero((score > 0) & (score.swapaxes(1, 2) > 0) & upper)
     worth = (score - LEAST) * length
-    now, then = worth[number, one, one] + worth[number, other, other], worth[number, one, other] + worth[number, other, one]
+    now = worth[number, one, one] + worth[number, other, other]
+    then = worth[number, one, other] + worth[number, other, one]
     short = np.maximum(length[number, one, other], length[number, other, one]) < SHORT * maps.stride
     alike = (then >= np.maximum(ENOUGH * now, maps.stride)) | (short & (now < maps.stride))
     good = alike & known[number, one] & known[number, other]
@@ -248,7 +301,9 @@ def _beyond(step: Step, steps: Sequence[Step]) -> list[int]:
     return joints
 
 
-def without(mine: Int[np.ndarray, "person joint"], kept: Bool[np.ndarray, "person limb"], steps: Sequence[Step]) -> np.ndarray:
+def without(
+    mine: Int[np.ndarray, "person joint"], kept: Bool[np.ndarray, "person limb"], steps: Sequence[Step]
+) -> np.ndarray:
     """Everybody's peaks without limbs that are not kept, and what hangs on them."""
     mine = mine.copy()
     for step in steps:
@@ -264,21 +319,27 @@ def _rest(
     fields: Float[np.ndarray, "limb 3 y x"],
     maps: SceneMaps,
 ) -> tuple[Float[np.ndarray, " way"], Float[np.ndarray, " way"]]:
-    """How far fields are from what they should be before and after two people exchange a limb: the sum over both limbs as they are and as
-    they would be, cells times squares."""
+    """How far fields are from what they should be before and after two people exchange a limb: the sum over both limbs
+    as they are and as they would be, cells times squares."""
     start, end = places(xy, maps)
     number = np.arange(len(limb))
-    both, turned = np.stack([one, other], 1), np.stack([other, one], 1)
+    both = np.stack([one, other], 1)
+    turned = np.stack([other, one], 1)
     first, second, crossed = (part[limb[:, None], who] for part, who in ((start, both), (end, both), (end, turned)))
-    first, second = np.concatenate([first, first], 1), np.concatenate([second, crossed], 1)  # as they are, and exchanged
+    # as they are, and exchanged
+    first = np.concatenate([first, first], 1)
+    second = np.concatenate([second, crossed], 1)
     cells = samples(first, second)
     cell = np.repeat(np.hypot(*np.moveaxis(second - first, -1, 0)), len(ALONG), 1) / len(ALONG)
-    start, end = start[limb], end[limb]
+    start = start[limb]
+    end = end[limb]
     start[number, one] = start[number, other] = np.nan
     lies = (inside(cells, start, end) > 0).astype(np.float32)
-    count, total = lies.sum(1), units(start, end).swapaxes(1, 2) @ lies
+    count = lies.sum(1)
+    total = units(start, end).swapaxes(1, 2) @ lies
     pair = (inside(cells, first, second) > 0).astype(np.float32)
-    said, unit = at(fields, limb, cells)[:, :2], units(first, second).swapaxes(1, 2)
+    said = at(fields, limb, cells)[:, :2]
+    unit = units(first, second).swapaxes(1, 2)
     rest = []
     for part in (slice(0, 2), slice(2, 4)):
         should = (total + unit[..., part] @ pair[:, part]) / np.maximum(count + pair[:, part].sum(1), 1)[:, None]

@@ -1,4 +1,6 @@
-"""From maps to people in metres (HUPOR, arXiv 2208.00090): grouped, placed, and grouped again where pelvises were hidden."""
+"""From maps to people in metres (HUPOR, arXiv 2208.00090): grouped, placed, and grouped again where pelvises were
+hidden.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -54,8 +56,8 @@ def decode(said: Said, maps: SceneMaps, rules: Rules = PAPER) -> Decoded:
     """People of one picture, the highest pelvis first.
 
     Arguments:
-        rules: `PAPER` is how it is published. `OURS` makes out limbs that lie over each other, and is exact on maps that are; of networks
-            that are unsure of what they say it believes too much.
+        rules: `PAPER` is how it is published. `OURS` makes out limbs that lie over each other, and is exact on maps
+            that are; of networks that are unsure of what they say it believes too much.
 
     Raises:
         OccluposeError: maps that are not numbers.
@@ -63,8 +65,11 @@ def decode(said: Said, maps: SceneMaps, rules: Rules = PAPER) -> Decoded:
     for name in ("visible", "heatmaps", "fields", "depths"):
         values = getattr(said, name).reshape(-1)
         if not np.isfinite(values @ values):
-            raise OccluposeError(f"{name}: some of these maps are not numbers; look for what went wrong in training or in the picture")
-    found, root = peaks(said.heatmaps), maps.skeleton.index("pelvis")[0]
+            raise OccluposeError(
+                f"{name}: some of these maps are not numbers; look for what went wrong in training or in the picture"
+            )
+    found = peaks(said.heatmaps)
+    root = maps.skeleton.index("pelvis")[0]
     depth = _at(said.depths[:1], found[root].xy[:, None])[:, 0]  # the torso's first is the pelvis
     steps = connections(found, said.fields, maps, rules)
     once = associate(found, steps, depth, maps, rules)
@@ -74,7 +79,12 @@ def decode(said: Said, maps: SceneMaps, rules: Rules = PAPER) -> Decoded:
 
 
 def _placed(
-    mine: Int[np.ndarray, "person joint"], found: list[Peaks], steps: list[Step], said: Said, maps: SceneMaps, rules: Rules
+    mine: Int[np.ndarray, "person joint"],
+    found: list[Peaks],
+    steps: list[Step],
+    said: Said,
+    maps: SceneMaps,
+    rules: Rules,
 ) -> tuple[Decoded, list[Step]]:
     """People with these peaks, in space; and steps without limbs that were found not to be there."""
     if rules.crossings:
@@ -83,7 +93,8 @@ def _placed(
     else:
         xy = positions(mine, found)
         limbs = grouping.limb_depths(said.fields, xy, maps)
-    torso, there = maps.skeleton.index(*TORSO), mine >= 0
+    torso = maps.skeleton.index(*TORSO)
+    there = mine >= 0
     score = np.stack([np.append(peak.score, 0)[own] for peak, own in zip(found, mine.T, strict=True)], -1)
     seen = np.where(there, _at(said.visible, xy), 0)
     of_torso = np.where(there[:, torso], metres(_at(said.depths, xy[:, torso]), said.span), np.nan)
@@ -94,9 +105,16 @@ def _placed(
 
 
 def _untangled(
-    mine: Int[np.ndarray, "person joint"], found: list[Peaks], steps: list[Step], said: Said, maps: SceneMaps, rules: Rules
+    mine: Int[np.ndarray, "person joint"],
+    found: list[Peaks],
+    steps: list[Step],
+    said: Said,
+    maps: SceneMaps,
+    rules: Rules,
 ) -> tuple[Int[np.ndarray, "person joint"], Float[np.ndarray, "person limb"], list[Step]]:
-    """People as fields bear them out, depths of their limbs, and steps without limbs that were found not to be there."""
+    """People as fields bear them out, depths of their limbs, and steps without limbs that were found not to be
+    there.
+    """
     every = np.arange(len(maps.skeleton.limbs))
     mine = exchanged(mine, found, steps, said.fields, maps)
     ends = places(positions(mine, found), maps)
@@ -110,7 +128,9 @@ def _untangled(
     return mine, crossings.limb_depths(said.fields, ends, seen), steps
 
 
-def _struck(steps: list[Step], mine: Int[np.ndarray, "person joint"], kept: Bool[np.ndarray, "person limb"]) -> list[Step]:
+def _struck(
+    steps: list[Step], mine: Int[np.ndarray, "person joint"], kept: Bool[np.ndarray, "person limb"]
+) -> list[Step]:
     """Steps without these people's limbs that are not kept."""
     struck = []
     for step in steps:
@@ -121,7 +141,9 @@ def _struck(steps: list[Step], mine: Int[np.ndarray, "person joint"], kept: Bool
     return struck
 
 
-def _at(maps: Float[np.ndarray, "joint y x"], cells: Float[np.ndarray, "person joint 2"]) -> Float[np.ndarray, "person joint"]:
+def _at(
+    maps: Float[np.ndarray, "joint y x"], cells: Float[np.ndarray, "person joint 2"]
+) -> Float[np.ndarray, "person joint"]:
     """Of the cells in which these places are; anything where a place is NaN."""
     places = np.maximum(np.where(np.isnan(cells), 0, cells + 0.5), 0).astype(int)
     height, width = maps.shape[1:]

@@ -1,14 +1,18 @@
-"""From maps to people (HUPOR, arXiv 2208.00090, whose grouping is that of SMAP, Zhen et al. 2020): peaks, and who has which of them.
+"""From maps to people (HUPOR, arXiv 2208.00090, whose grouping is that of SMAP, Zhen et al. 2020): peaks, and who has
+which of them.
 
-People are their pelvises. From the nearest to the farthest, limb after limb, everybody takes the joint that the field leads to and that is
-as far away as a limb of that person can be long; who is nearer chooses first, as those in front are seen best. That is `PAPER`.
+People are their pelvises. From the nearest to the farthest, limb after limb, everybody takes the joint that the field
+leads to and that is as far away as a limb of that person can be long; who is nearer chooses first, as those in front
+are seen best. That is `PAPER`.
 
-Where limbs of a kind cross, their field is the mean of theirs, and nothing where they are opposite: a rule by which nearly all of a field
-must lead along a limb loses such limbs. `OURS` lets a limb pass where the field does not speak against it, gives joints to all people at
-once so that they explain as much of the fields as they can, and leaves it to `crossings` to ask which of that the fields bear out.
+Where limbs of a kind cross, their field is the mean of theirs, and nothing where they are opposite: a rule by which
+nearly all of a field must lead along a limb loses such limbs. `OURS` lets a limb pass where the field does not speak
+against it, gives joints to all people at once so that they explain as much of the fields as they can, and leaves it to
+`crossings` to ask which of that the fields bear out.
 
-Coordinates are cells of the maps. Of what is published, peaks' places between cells are ours: the top of the parabola through logarithms,
-which is exact for Gaussians, in place of a centroid; and so is that a peak may be two cells wide, for joints halfway between cells.
+Coordinates are cells of the maps. Of what is published, peaks' places between cells are ours: the top of the parabola
+through logarithms, which is exact for Gaussians, in place of a centroid; and so is that a peak may be two cells wide,
+for joints halfway between cells.
 """
 
 from collections.abc import Sequence
@@ -21,12 +25,21 @@ from scipy.optimize import linear_sum_assignment
 from occlupose.codecs.scenes import SceneMaps
 
 BONES = {
-    ("neck", "head_top"): 26.42, ("neck", "pelvis"): 48.37, ("neck", "right_shoulder"): 14.88,
-    ("right_shoulder", "right_elbow"): 31.28, ("right_elbow", "right_wrist"): 23.92, ("neck", "left_shoulder"): 14.98,
-    ("left_shoulder", "left_elbow"): 31.28, ("left_elbow", "left_wrist"): 23.92, ("pelvis", "right_hip"): 12.46,
-    ("right_hip", "right_knee"): 48.27, ("right_knee", "right_ankle"): 39.04, ("pelvis", "left_hip"): 12.46,
-    ("left_hip", "left_knee"): 48.19, ("left_knee", "left_ankle"): 39.04,
-}  # fmt: skip
+    ("neck", "head_top"): 26.42,
+    ("neck", "pelvis"): 48.37,
+    ("neck", "right_shoulder"): 14.88,
+    ("right_shoulder", "right_elbow"): 31.28,
+    ("right_elbow", "right_wrist"): 23.92,
+    ("neck", "left_shoulder"): 14.98,
+    ("left_shoulder", "left_elbow"): 31.28,
+    ("left_elbow", "left_wrist"): 23.92,
+    ("pelvis", "right_hip"): 12.46,
+    ("right_hip", "right_knee"): 48.27,
+    ("right_knee", "right_ankle"): 39.04,
+    ("pelvis", "left_hip"): 12.46,
+    ("left_hip", "left_knee"): 48.19,
+    ("left_knee", "left_ankle"): 39.04,
+}
 """Usual lengths of limbs, cm (SMAP)."""
 
 LOWEST = 0.067
@@ -73,7 +86,9 @@ class Rules:
 
 OURS = Rules()
 PAPER = Rules(crossings=False)
-"""Ours is exact where maps are; weak networks want the published rules (`benchmarks/hupor_ablation.py` compares them)."""
+"""Ours is exact where maps are; weak networks want the published rules (`benchmarks/hupor_ablation.py` compares
+them).
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,18 +100,20 @@ class Peaks:
 
 
 def peaks(heatmaps: Float[np.ndarray, "joint y x"], least: float = LOWEST) -> list[Peaks]:
-    """Cells than which none of the eight around them is higher, of each joint's map; the highest first. Of neighbours that are as high, the
-    first, row by row."""
+    """Cells than which none of the eight around them is higher, of each joint's map; the highest first. Of neighbours
+    that are as high, the first, row by row."""
     joints, rows, columns = heatmaps.shape
     framed = np.full((joints, rows + 2, columns + 2), -np.inf, heatmaps.dtype)
     framed[:, 1:-1, 1:-1] = heatmaps
-    flat, wide = framed.reshape(-1), columns + 2
+    flat = framed.reshape(-1)
+    wide = columns + 2
     cells = np.flatnonzero(flat > least)
     for beside in (1, wide, wide - 1, wide + 1):
         score = flat.take(cells)
         cells = cells[(score > flat.take(cells - beside)) & (score >= flat.take(cells + beside))]
     score = flat.take(cells)
-    joint, (y, x) = cells // (wide * (rows + 2)), np.divmod(cells % (wide * (rows + 2)), wide)
+    joint = cells // (wide * (rows + 2))
+    (y, x) = np.divmod(cells % (wide * (rows + 2)), wide)
     left, right, above, below = (flat.take(cells + beside) for beside in (-1, 1, -wide, wide))
     xy = np.stack([x - 1 + _top(left, score, right), y - 1 + _top(above, score, below)], -1)
     chosen = np.lexsort((-score, joint))
@@ -104,8 +121,12 @@ def peaks(heatmaps: Float[np.ndarray, "joint y x"], least: float = LOWEST) -> li
     return [Peaks(xy[own[:MOST]], score[own[:MOST]]) for own in parts]
 
 
-def _top(before: Float[np.ndarray, " n"], middle: Float[np.ndarray, " n"], after: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """From the middle of three cells to the top of the Gaussian through them; half a cell at most, and nothing at the border."""
+def _top(
+    before: Float[np.ndarray, " n"], middle: Float[np.ndarray, " n"], after: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """From the middle of three cells to the top of the Gaussian through them; half a cell at most, and nothing at the
+    border.
+    """
     inside = np.isfinite(before) & np.isfinite(after)
     before, middle, after = (np.log(values.clip(FLOOR)) for values in (before, middle, after))
     curve = before - 2 * middle + after
@@ -119,11 +140,13 @@ def limb_scores(
     end: Float[np.ndarray, "way 2"],
     rules: Rules = PAPER,
 ) -> Float[np.ndarray, " way"]:
-    """How well fields lead from places to others, at most 1; -1 where they do not, or 0.1 where the places are next to each other.
+    """How well fields lead from places to others, at most 1; -1 where they do not, or 0.1 where the places are next to
+    each other.
 
-    As published it is the mean over samples that agree with the way, where nearly all do. Ours is the mean over all samples, each less what
-    it turns aside; it is `LEAST` at least, where hardly any sample speaks against the way, whether it speaks for it or not: where n limbs
-    cross, their field F is within (n - 1) / n of the way's nth part, and so, of n up to three, F . way >= 1.5 F . F - 0.5.
+    As published it is the mean over samples that agree with the way, where nearly all do. Ours is the mean over all
+    samples, each less what it turns aside; it is `LEAST` at least, where hardly any sample speaks against the way,
+    whether it speaks for it or not: where n limbs cross, their field F is within (n - 1) / n of the way's nth part, and
+    so, of n up to three, F . way >= 1.5 F . F - 0.5.
 
     Arguments:
         limb: number of the field.
@@ -133,9 +156,13 @@ def limb_scores(
     scores = np.where(length < np.sqrt(fields.shape[-2] * fields.shape[-1]) / 150, 0.1, -1.0)
     if not len(way):
         return scores
-    start, unit, count = start.astype(np.float32), way / np.maximum(length, 1e-6)[:, None], _samples(way)
+    start = start.astype(np.float32)
+    unit = way / np.maximum(length, 1e-6)[:, None]
+    count = _samples(way)
 
-    def looked(ways: Int[np.ndarray, " n"], step: Int[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    def looked(
+        ways: Int[np.ndarray, " n"], step: Int[np.ndarray, " n"]
+    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """How far the field agrees with these ways at these steps of them, and its square."""
         share = (step / (count.take(ways) - 1)).astype(np.float32)
         cells = start.take(ways, 0) + share[:, None] * way.take(ways, 0)
@@ -159,7 +186,9 @@ def limb_scores(
     return scores
 
 
-def _enough(failed: Shaped[np.ndarray, " way"], count: Int[np.ndarray, " way"], rules: Rules) -> Bool[np.ndarray, " way"]:
+def _enough(
+    failed: Shaped[np.ndarray, " way"], count: Int[np.ndarray, " way"], rules: Rules
+) -> Bool[np.ndarray, " way"]:
     """Whether enough of the samples of ways agree when so many do not."""
     return failed <= MISSED * count if rules.crossings else count - failed > SHARE * count
 
@@ -169,18 +198,26 @@ def _samples(way: Float[np.ndarray, "way 2"]) -> Int[np.ndarray, " way"]:
     return np.rint(np.sqrt(5 * np.abs(way).max(-1))).clip(*SAMPLES).astype(int)
 
 
-def _at(fields: Float[np.ndarray, "limb 3 y x"], limb: Int[np.ndarray, " n"], places: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+def _at(
+    fields: Float[np.ndarray, "limb 3 y x"], limb: Int[np.ndarray, " n"], places: Float[np.ndarray, "n 2"]
+) -> Float[np.ndarray, "n 2"]:
     """Fields in the cells of these places."""
     height, width = fields.shape[-2:]
-    x, y = (np.minimum(np.maximum(places[:, axis] + 0.5, 0).astype(int), side - 1) for axis, side in ((0, width), (1, height)))
+    x, y = (
+        np.minimum(np.maximum(places[:, axis] + 0.5, 0).astype(int), side - 1)
+        for axis, side in ((0, width), (1, height))
+    )
     number = (3 * height * limb + y) * width + x
     flat = np.ascontiguousarray(fields).reshape(-1)
     return np.stack([flat.take(number), flat.take(number + height * width)], -1)
 
 
-def _agreement(said: Float[np.ndarray, "n 2"], unit: Float[np.ndarray, "n 2"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+def _agreement(
+    said: Float[np.ndarray, "n 2"], unit: Float[np.ndarray, "n 2"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """How far fields agree with ways, and their squares."""
-    right, down = said[:, 0], said[:, 1]
+    right = said[:, 0]
+    down = said[:, 1]
     return right * unit[:, 0] + down * unit[:, 1], right * right + down * down
 
 
@@ -190,10 +227,14 @@ def _fails(agrees: Float[np.ndarray, " n"], square: Float[np.ndarray, " n"], rul
 
 
 def order(maps: SceneMaps) -> list[tuple[int, int, int, bool]]:
-    """Limbs as people grow: number, joint that is there, joint that is looked for, and whether that is against the field's direction."""
+    """Limbs as people grow: number, joint that is there, joint that is looked for, and whether that is against the
+    field's direction.
+    """
     sources, targets = maps.limbs
     root = maps.skeleton.index("pelvis")[0]
-    left, reached, steps = list(range(len(sources))), [root], []
+    left = list(range(len(sources)))
+    reached = [root]
+    steps = []
     while left:
         limb = next(limb for limb in left if sources[limb] in reached or targets[limb] in reached)
         forward = sources[limb] in reached
@@ -222,11 +263,14 @@ class Step:
     lengths: Float[np.ndarray, "here there"]
 
 
-def connections(found: Sequence[Peaks], fields: Float[np.ndarray, "limb 3 y x"], maps: SceneMaps, rules: Rules = PAPER) -> list[Step]:
+def connections(
+    found: Sequence[Peaks], fields: Float[np.ndarray, "limb 3 y x"], maps: SceneMaps, rules: Rules = PAPER
+) -> list[Step]:
     """All ways in which limbs can join peaks."""
     steps = order(maps)
     counts = np.array([[len(found[here].xy), len(found[there].xy)] for _, here, there, _ in steps])
-    limbs, signs = np.array([limb for limb, *_ in steps]), np.array([-1 if against else 1 for *_, against in steps])
+    limbs = np.array([limb for limb, *_ in steps])
+    signs = np.array([-1 if against else 1 for *_, against in steps])
     ends = [np.concatenate([found[step[side]].xy for step in steps]) for side in (1, 2)]
     numbers, step = _all_pairs(counts)
     one, other = (end.take(number, 0) for end, number in zip(ends, numbers, strict=True))
@@ -239,20 +283,24 @@ def connections(found: Sequence[Peaks], fields: Float[np.ndarray, "limb 3 y x"],
     likely = np.flatnonzero(failed == 0 if rules.crossings else _enough(failed, _samples(way), rules))
     scores = np.where(length < np.sqrt(np.prod(maps.shape)) / 150, 0.1, -1.0)
     turned = signs.take(step.take(likely))[:, None] < 0
-    one, other = one.take(likely, 0), other.take(likely, 0)
-    start, end = np.where(turned, other, one), np.where(turned, one, other)
+    one = one.take(likely, 0)
+    other = other.take(likely, 0)
+    start = np.where(turned, other, one)
+    end = np.where(turned, one, other)
     scores[likely] = limb_scores(fields, limbs.take(step.take(likely)), start, end, rules)
     lengths = maps.stride * np.maximum(length, 1e-3)
     cuts = np.cumsum(counts.prod(1))[:-1]
     return [
         Step(limb, here, there, *(part.reshape(shape) for part in parts))
-        for (limb, here, there, _), shape, *parts in zip(steps, counts, np.split(scores, cuts), np.split(lengths, cuts), strict=True)
+        for (limb, here, there, _), shape, *parts in zip(
+            steps, counts, np.split(scores, cuts), np.split(lengths, cuts), strict=True
+        )
     ]
 
 
 def _all_pairs(counts: Int[np.ndarray, "step 2"]) -> tuple[list[Int[np.ndarray, " pair"]], Int[np.ndarray, " pair"]]:
-    """All pairs of ends, step by step, each step having so many ends here and there: numbers of both, which are numbered through; and of
-    the step."""
+    """All pairs of ends, step by step, each step having so many ends here and there: numbers of both, which are
+    numbered through; and of the step."""
     step = np.repeat(np.arange(len(counts)), counts.prod(1))
     before = np.cumsum(counts, 0) - counts
     row = np.arange(counts[:, 0].sum())
@@ -267,12 +315,16 @@ def _lengths(way: Float[np.ndarray, "way 2"]) -> Float[np.ndarray, " way"]:
 
 
 def associate(
-    found: Sequence[Peaks], steps: Sequence[Step], depth: Float[np.ndarray, " person"], maps: SceneMaps, rules: Rules = PAPER
+    found: Sequence[Peaks],
+    steps: Sequence[Step],
+    depth: Float[np.ndarray, " person"],
+    maps: SceneMaps,
+    rules: Rules = PAPER,
 ) -> Int[np.ndarray, "person joint"]:
     """Everybody's peaks: of each person and joint the number of the peak, -1 where there is none.
 
-    Ours gives each kind of joint to all people at once, so that what their limbs score, times the root of their lengths as far as
-    these are usual, is the most.
+    Ours gives each kind of joint to all people at once, so that what their limbs score, times the root of their lengths
+    as far as these are usual, is the most.
 
     Arguments:
         found: of each joint; every pelvis is a person.
@@ -294,7 +346,8 @@ def associate(
             continue
         at = mine[who, step.here]
         usual = STRETCH * BONES[maps.skeleton.limbs[step.limb]] / depth[who]
-        lengths, scores = step.lengths.take(at, 0), step.scores.take(at, 0)
+        lengths = step.lengths.take(at, 0)
+        scores = step.scores.take(at, 0)
         fits = np.fmin(usual[:, None] / lengths - 1, 0)
         if rules.crossings:
             gain = np.maximum(scores + fits / 3, LEAST) * np.sqrt(np.fmin(lengths, usual[:, None])) * (scores > 0)
@@ -307,8 +360,12 @@ def associate(
     return mine
 
 
-def _nearest_first(mine: Int[np.ndarray, "person joint"], who: Int[np.ndarray, " some"], joint: int, scores: np.ndarray) -> None:
-    """These people, in this order, take the peak of this joint that is best and still free, by scores of (some, peak)."""
+def _nearest_first(
+    mine: Int[np.ndarray, "person joint"], who: Int[np.ndarray, " some"], joint: int, scores: np.ndarray
+) -> None:
+    """These people, in this order, take the peak of this joint that is best and still free, by scores of (some,
+    peak).
+    """
     best = scores.argmax(-1)
     if len(set(best.tolist())) == len(best):  # nobody is in another's way
         some = scores[np.arange(len(best)), best] > 0
@@ -324,8 +381,8 @@ def _nearest_first(mine: Int[np.ndarray, "person joint"], who: Int[np.ndarray, "
 def limb_depths(
     fields: Float[np.ndarray, "limb 3 y x"], xy: Float[np.ndarray, "person joint 2"], maps: SceneMaps
 ) -> Float[np.ndarray, "person limb"]:
-    """How much farther away each limb's second joint is than its first, m: the mean of ten samples along it, those beyond the 10th and 90th
-    percentile being taken for those; NaN where an end is missing."""
+    """How much farther away each limb's second joint is than its first, m: the mean of ten samples along it, those
+    beyond the 10th and 90th percentile being taken for those; NaN where an end is missing."""
     sources, targets = maps.limbs
     share = np.linspace(0, 1, 10)[:, None]
     at = xy[:, sources, None] * (1 - share) + xy[:, targets, None] * share
@@ -342,5 +399,6 @@ def clipped_mean(samples: Float[np.ndarray, "*batch 10"]) -> Float[np.ndarray, "
     if not samples.size:
         return samples.sum(-1)
     ranks = np.sort(samples, -1)
-    low, high = ranks[..., :1] * 0.1 + ranks[..., 1:2] * 0.9, ranks[..., -1:] * 0.1 + ranks[..., -2:-1] * 0.9
+    low = ranks[..., :1] * 0.1 + ranks[..., 1:2] * 0.9
+    high = ranks[..., -1:] * 0.1 + ranks[..., -2:-1] * 0.9
     return ranks.clip(low, high).mean(-1)

@@ -1,7 +1,7 @@
 """What is hidden in a picture of people in 3D, where the dataset does not say it, or as another means says it.
 
-HUPOR (arXiv 2208.00090) learns what is hidden from bodies that are fitted to skeletons (`ssf`). Cylinders are OANet's quick means, here
-those of everybody in the picture.
+HUPOR (arXiv 2208.00090) learns what is hidden from bodies that are fitted to skeletons (`ssf`). Cylinders are OANet's
+quick means, here those of everybody in the picture.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,8 +31,8 @@ OFTEN = 100
 """Pictures after which what bodies say is written down."""
 
 RULES = Rules(margin=LIMB)
-"""Of a body's own cylinders: a joint must be a limb's radius further away than the part before it. Ours: with less, shoulders too often
-hide behind a torso that is as deep as it is wide."""
+"""Of a body's own cylinders: a joint must be a limb's radius further away than the part before it. Ours: with less,
+shoulders too often hide behind a torso that is as deep as it is wide."""
 
 
 def relabelled(
@@ -45,12 +45,12 @@ def relabelled(
 ) -> list[Crowd]:
     """The same people with other states of their joints; absent joints stay absent.
 
-    Cylinders and fitted bodies know nothing of things that stand in the way. Where they cannot judge, since a joint's depth or the camera
-    is not known, the state stays that of the dataset.
+    Cylinders and fitted bodies know nothing of things that stand in the way. Where they cannot judge, since a joint's
+    depth or the camera is not known, the state stays that of the dataset.
 
     Arguments:
-        by: "dataset" leaves all as it is; "cylinders": hidden is what a cylinder of anybody in the picture hides; "ssf": what bodies hide
-            that are fitted to the skeletons; "none": everything that is annotated is visible.
+        by: "dataset" leaves all as it is; "cylinders": hidden is what a cylinder of anybody in the picture hides;
+            "ssf": what bodies hide that are fitted to the skeletons; "none": everything that is annotated is visible.
         ssf: fits the bodies, which takes seconds for a picture.
         keep: file for what it says, from which that is taken when these people are asked for again; written as it goes.
         progress: show how far that is.
@@ -61,7 +61,9 @@ def relabelled(
     if by == "dataset":
         return list(crowds)
     if by == "none":
-        return [replace(crowd, state=np.where(crowd.state != ABSENT, VISIBLE, ABSENT).astype(np.uint8)) for crowd in crowds]
+        return [
+            replace(crowd, state=np.where(crowd.state != ABSENT, VISIBLE, ABSENT).astype(np.uint8)) for crowd in crowds
+        ]
     if by == "cylinders":
         return [_judged(crowd, behind_cylinders(places(crowd))) for crowd in crowds]
     same = fingerprint(part for crowd in crowds for part in (places(crowd), crowd.state))
@@ -97,8 +99,9 @@ def places(crowd: Crowd) -> Float[np.ndarray, "person 15 3"]:
 def behind_cylinders(xyz: Float[np.ndarray, "person 15 3"]) -> Bool[np.ndarray, "person 15"]:
     """Which joints are hidden from the camera by the cylinders of anybody.
 
-    Those of the body itself are those of `occlusion.cylinders`. Of others, a joint is hidden that lies further away than the nearest point
-    of a cylinder's axis, as the camera sees it, and looks no further off it than the radius (ours: OANet's bodies are alone).
+    Those of the body itself are those of `occlusion.cylinders`. Of others, a joint is hidden that lies further away
+    than the nearest point of a cylinder's axis, as the camera sees it, and looks no further off it than the radius
+    (ours: OANet's bodies are alone).
 
     Arguments:
         xyz: MPI15 joints, m, camera frame; those that are NaN are never hidden, and hide nothing.
@@ -110,22 +113,28 @@ def behind_cylinders(xyz: Float[np.ndarray, "person 15 3"]) -> Bool[np.ndarray, 
     start, end, radius = (part.numpy() for part in shapes(joints, MPI15))
     distance = np.linalg.norm(xyz, axis=-1)
     sight = (xyz / distance[..., None]).reshape(-1, 3)
-    starts, axes = start.reshape(-1, 3), (end - start).reshape(-1, 3)
-    away, tilt = sight @ starts.T, sight @ axes.T  # along each line of sight; the rest is what it sees of a part, by Pythagoras
+    starts = start.reshape(-1, 3)
+    axes = (end - start).reshape(-1, 3)
+    # along each line of sight; the rest is what it sees of a part, by Pythagoras
+    away, tilt = sight @ starts.T, sight @ axes.T
     across = (starts**2).sum(-1) - away**2
     slant = (starts * axes).sum(-1) - away * tilt
     length = (axes**2).sum(-1) - tilt**2
     share = np.clip(-slant / np.maximum(length, np.finfo(float).tiny), 0, 1)
     off = across + 2 * share * slant + share**2 * length
     nearer = distance.reshape(-1, 1) - (away + share * tilt) >= MARGIN
-    covered = ((off <= radius.reshape(-1) ** 2) & nearer & (away + share * tilt > 0)).reshape(*xyz.shape[:2], len(xyz), -1)
+    covered = ((off <= radius.reshape(-1) ** 2) & nearer & (away + share * tilt > 0)).reshape(
+        *xyz.shape[:2], len(xyz), -1
+    )
     others = ~np.eye(len(xyz), dtype=bool)[:, None, :, None]
     return own | (covered & others).any((2, 3))
 
 
 def _judged(crowd: Crowd, behind: Bool[np.ndarray, "person 15"]) -> Crowd:
     known = (crowd.state != ABSENT) & np.isfinite(crowd.z) & (crowd.camera is not None)
-    state: UInt8[np.ndarray, "person 15"] = np.where(known, np.where(behind, OCCLUDED, VISIBLE), crowd.state).astype(np.uint8)
+    state: UInt8[np.ndarray, "person 15"] = np.where(known, np.where(behind, OCCLUDED, VISIBLE), crowd.state).astype(
+        np.uint8
+    )
     return replace(crowd, state=state)
 
 

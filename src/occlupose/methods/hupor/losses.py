@@ -1,8 +1,9 @@
-"""HUPOR's losses (arXiv 2208.00090, supplement 2.1): maps of the detector at every stage and level, of the finest the hardest channels, and
-depths of torso joints; maps of the reasoner of what is hidden and of everything, and the distance of student and teacher.
+"""HUPOR's losses (arXiv 2208.00090, supplement 2.1): maps of the detector at every stage and level, of the finest the
+hardest channels, and depths of torso joints; maps of the reasoner of what is hidden and of everything, and the distance
+of student and teacher.
 
-Weights are published for heatmaps up to 255, fields up to 127 and centimetres, a limb's depth counting 50 times. Ours are up to 1 and in
-metres; the factors below make the losses the same.
+Weights are published for heatmaps up to 255, fields up to 127 and centimetres, a limb's depth counting 50 times. Ours
+are up to 1 and in metres; the factors below make the losses the same.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ WAYS = 0.1 * 127**2
 LIMB_DEPTHS = 0.1 * 50 * 100**2
 TORSO_DEPTHS = 10.0
 
-FINEST, OTHERS = 1.0, 0.25
+FINEST = 1.0
+OTHERS = 0.25
 """Weights of a stage's levels."""
 
 HARDEST = {"heatmaps": 8, "ways": 16, "limb_depths": 8}
@@ -46,13 +48,16 @@ class Known:
 
 
 def maps_loss(said: Maps, truth: Maps, known: Known, *, finest: bool, something: float = 1.0) -> Float[Tensor, ""]:
-    """The mean squared difference of a level's maps, as weighted as published; of the finest level only the hardest channels count.
+    """The mean squared difference of a level's maps, as weighted as published; of the finest level only the hardest
+    channels count.
 
     Arguments:
-        something: how often cells count in which there is something, a joint (by the height of its Gaussian) or a limb (ours; 1 is
-            published).
+        something: how often cells count in which there is something, a joint (by the height of its Gaussian) or a limb
+            (ours; 1 is published).
     """
-    heatmaps, fields = ((one - other) ** 2 for one, other in ((said.heatmaps, truth.heatmaps), (said.fields, truth.fields)))
+    heatmaps, fields = (
+        (one - other) ** 2 for one, other in ((said.heatmaps, truth.heatmaps), (said.fields, truth.fields))
+    )
     if something != 1:
         heatmaps = heatmaps * (1 + (something - 1) * truth.heatmaps)
         fields = fields * (1 + (something - 1) * (truth.fields != 0).any(2, keepdim=True))
@@ -62,13 +67,17 @@ def maps_loss(said: Maps, truth: Maps, known: Known, *, finest: bool, something:
         (WAYS, "ways", fields[:, :, :2].flatten(1, 2), ways),
         (LIMB_DEPTHS, "limb_depths", fields[:, :, 2], known.limb_depths),
     )
-    total = [factor * channels(squares, weight, HARDEST[name] if finest else None) for factor, name, squares, weight in parts]
+    total = [
+        factor * channels(squares, weight, HARDEST[name] if finest else None) for factor, name, squares, weight in parts
+    ]
     return torch.stack(total).sum()
 
 
-def channels(squares: Float[Tensor, "batch channel y x"], known: Float[Tensor, "batch channel"], hardest: int | None) -> Float[Tensor, ""]:
-    """Mean of squared differences over pictures and channels; of so many channels of each picture that are farthest off, where that is
-    said."""
+def channels(
+    squares: Float[Tensor, "batch channel y x"], known: Float[Tensor, "batch channel"], hardest: int | None
+) -> Float[Tensor, ""]:
+    """Mean of squared differences over pictures and channels; of so many channels of each picture that are farthest
+    off, where that is said."""
     each = known * squares.mean((-2, -1))
     return (each if hardest is None else each.topk(hardest, -1).values).mean()
 
@@ -88,5 +97,7 @@ def level_weight(level: int) -> float:
 
 
 def distillation(done: float, most: float = 1.0, rising: float = 0.25) -> float:
-    """Weight of the distance between student and teacher: from 0 evenly to `most` over the first quarter of the training."""
+    """Weight of the distance between student and teacher: from 0 evenly to `most` over the first quarter of the
+    training.
+    """
     return most * min(done / rising, 1.0)

@@ -1,7 +1,9 @@
-"""HUPOR's networks together (arXiv 2208.00090): a detector of what is visible, and a reasoner that says from its maps what is hidden.
+"""HUPOR's networks together (arXiv 2208.00090): a detector of what is visible, and a reasoner that says from its maps
+what is hidden.
 
-The detector gives 15 heatmaps and 14 fields of affinity in three dimensions of what is visible, and depths of torso joints. The reasoner is
-given those heatmaps and fields, adds what is hidden, and never sees a picture. Nothing of it reaches the detector.
+The detector gives 15 heatmaps and 14 fields of affinity in three dimensions of what is visible, and depths of torso
+joints. The reasoner is given those heatmaps and fields, adds what is hidden, and never sees a picture. Nothing of it
+reaches the detector.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -21,12 +23,16 @@ from occlupose.networks.mspn import MSPN, Heads, Size
 
 Reasoning = Literal["dsed", "hourglass", "none"]
 
-FLAT, LIMB_DEPTHS, DEPTHS = "flat", "limb_depths", "depths"
-"""The detector's heads: heatmaps with the ways of the fields in the picture, the fields' depths, and depths of torso joints."""
+FLAT = "flat"
+LIMB_DEPTHS = "limb_depths"
+DEPTHS = "depths"
+"""The detector's heads: heatmaps with the ways of the fields in the picture, the fields' depths, and depths of torso
+joints.
+"""
 
 AVERAGED = 3
-"""Finest levels of the last stage whose mean the maps in the picture are; depths are those of the finest. The published code adds them up;
-a mean keeps peaks at 1, as the reasoner knows them (ours)."""
+"""Finest levels of the last stage whose mean the maps in the picture are; depths are those of the finest. The published
+code adds them up; a mean keeps peaks at 1, as the reasoner knows them (ours)."""
 
 SMALLEST = 32
 """Sides of the input are multiples of it: the coarsest level is so many times smaller."""
@@ -38,7 +44,8 @@ class Design:
 
     Attributes:
         width, height: of the input, px.
-        stages, size: of the detector; `size.blocks` is its encoder's depth, `size.widths` and `size.width` are its widths.
+        stages, size: of the detector; `size.blocks` is its encoder's depth, `size.widths` and `size.width` are its
+            widths.
         reasoning: dsed; hourglass, the same without a teacher; none.
         reasoner_stages, reasoner_size: of the reasoner; a size of None is the published one.
         detach: the teacher does not go towards the student.
@@ -65,7 +72,9 @@ class Design:
             raise OccluposeError(f"reasoning {self.reasoning}: not known; known are {', '.join(get_args(Reasoning))}")
         for size in (self.size, self.reasoner_size or Size()):
             if min(*size.blocks, *size.widths, size.width) < 1:
-                raise OccluposeError(f"blocks {size.blocks}, widths {size.widths}, width {size.width}: each must be 1 or more")
+                raise OccluposeError(
+                    f"blocks {size.blocks}, widths {size.widths}, width {size.width}: each must be 1 or more"
+                )
 
     @property
     def maps(self) -> SceneMaps:
@@ -82,7 +91,9 @@ class Design:
         flat = asdict(self)
         for name in ("size", "reasoner_size"):
             size = flat.pop(name)
-            flat[name] = "published" if size is None else " ".join(map(str, (*size["blocks"], *size["widths"], size["width"])))
+            flat[name] = (
+                "published" if size is None else " ".join(map(str, (*size["blocks"], *size["widths"], size["width"])))
+            )
         return {name: str(value) for name, value in flat.items()}
 
     @classmethod
@@ -122,12 +133,15 @@ class Networks(nn.Module):
 
     def __init__(self, design: Design) -> None:
         super().__init__()
-        self.design, self.codec = design, design.maps
-        joints, self.limbs = len(self.codec.skeleton), len(self.codec.skeleton.limbs)
+        self.design = design
+        self.codec = design.maps
+        joints = len(self.codec.skeleton)
+        self.limbs = len(self.codec.skeleton.limbs)
         heads = {FLAT: joints + 2 * self.limbs, LIMB_DEPTHS: self.limbs, DEPTHS: len(TORSO)}
         self.detector = MSPN(heads, stages=design.stages, size=design.size)
         self.reasoner: Reasoner | None = None
-        channels, options = joints + 3 * self.limbs, {"stages": design.reasoner_stages, "size": design.reasoner_size}
+        channels = joints + 3 * self.limbs
+        options = {"stages": design.reasoner_stages, "size": design.reasoner_size}
         if design.reasoning == "dsed":
             self.reasoner = DSED(channels, detach=design.detach, **options)  # type: ignore[arg-type]
         elif design.reasoning == "hourglass":
@@ -166,7 +180,10 @@ class Networks(nn.Module):
         if self.reasoner is None:
             return self.maps(torch.zeros_like(given))
         last = [self.maps(level.float()) for level in self.reasoner(given)[-1]]
-        flat = [torch.stack(each).mean(0) for each in zip(*((level.heatmaps, level.fields) for level in last[:AVERAGED]), strict=True)]
+        flat = [
+            torch.stack(each).mean(0)
+            for each in zip(*((level.heatmaps, level.fields) for level in last[:AVERAGED]), strict=True)
+        ]
         return Maps(flat[0], torch.cat([flat[1][:, :, :2], last[0].fields[:, :, 2:]], 2))
 
 

@@ -1,4 +1,6 @@
-"""HUPOR in use (arXiv 2208.00090): a picture in, everybody in it out, in pixels and in metres, every joint visible, occluded or absent."""
+"""HUPOR in use (arXiv 2208.00090): a picture in, everybody in it out, in pixels and in metres, every joint visible,
+occluded or absent.
+"""
 
 import time
 from dataclasses import dataclass
@@ -83,12 +85,21 @@ class Hupor:
     """
 
     def __init__(
-        self, trained: weights.Trained, *, flip: bool = False, device: str = "cpu", name: str = "hupor", rules: Rules = PAPER
+        self,
+        trained: weights.Trained,
+        *,
+        flip: bool = False,
+        device: str = "cpu",
+        name: str = "hupor",
+        rules: Rules = PAPER,
     ) -> None:
         self.networks: Networks = to_device(trained.networks, device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.refiner = None if trained.refiner is None else to_device(trained.refiner, device).eval()
         self.refinement = trained.refinement
-        self.name, self.flip, self.device, self.rules = name, flip, device, rules
+        self.name = name
+        self.flip = flip
+        self.device = device
+        self.rules = rules
         self.seconds = {"detection": 0.0, "reasoning": 0.0, "grouping": 0.0}
 
     @property
@@ -108,14 +119,18 @@ class Hupor:
         height, width = image.shape[:2]
         camera = camera or Camera.from_fov(width, height, assumed=True)
         if (camera.width, camera.height) != (width, height):
-            raise OccluposeError(f"camera: for pictures of {camera.width} x {camera.height}, not {width} x {height}; give the one of these")
+            raise OccluposeError(
+                f"camera: for pictures of {camera.width} x {camera.height}, not {width} x {height}; give the one of"
+                " these"
+            )
         return self.people(self.look(image), camera)
 
     def people(self, seen: Seen, camera: Camera) -> Found:
         """Who is in a picture by what the networks say of it, in the picture and in space."""
         start = time.perf_counter()
         visible, heatmaps, fields, depths = (
-            part[0].cpu().numpy() for part in (seen.visible.heatmaps, seen.merged.heatmaps, seen.merged.fields, seen.depths)
+            part[0].cpu().numpy()
+            for part in (seen.visible.heatmaps, seen.merged.heatmaps, seen.merged.fields, seen.depths)
         )
         scale = float(np.hypot(*seen.matrix[:, 0]))
         said = Said(visible, heatmaps, fields, depths, span=1 / (camera.fx * scale))
@@ -138,7 +153,8 @@ class Hupor:
             pictures = torch.cat([pictures, pictures.flip(2)])
         with torch.autocast(pictures.device.type, torch.bfloat16, enabled=bf16_is_native(pictures.device.type)):
             heads = self.networks.detect(pictures)
-            visible, depths = self.networks.visible(heads), heads[-1][0][DEPTHS].float()
+            visible = self.networks.visible(heads)
+            depths = heads[-1][0][DEPTHS].float()
             if pictures.is_cuda:
                 torch.cuda.synchronize()
             between = time.perf_counter()
@@ -147,7 +163,9 @@ class Hupor:
         if self.flip:
             visible, hidden, whole = (_unflipped(maps, self.maps) for maps in (visible, hidden, whole))
         if not all(part.isfinite().all() for part in (whole.heatmaps, whole.fields, depths[:1])):
-            raise OccluposeError(f"{self.name}: {_culprit(self.networks, pictures)} says what is no number; give other weights")
+            raise OccluposeError(
+                f"{self.name}: {_culprit(self.networks, pictures)} says what is no number; give other weights"
+            )
         self.seconds["detection"] += between - start
         self.seconds["reasoning"] += time.perf_counter() - between
         return Seen(shown, matrix, visible, hidden, whole, depths[:1])
@@ -187,14 +205,18 @@ def _inside(xy: Float[np.ndarray, "person 15 2"], camera: Camera) -> Bool[np.nda
 
 
 def _unflipped(maps: Maps, codec: SceneMaps) -> Maps:
-    """Of a picture and its mirror image, the first: heatmaps and ways as the mean of both, depths as of the picture itself."""
+    """Of a picture and its mirror image, the first: heatmaps and ways as the mean of both, depths as of the picture
+    itself.
+    """
     skeleton = codec.skeleton
     partners = list(skeleton.mirror)
     ends = [tuple(skeleton.joints[partners[skeleton.index(joint)[0]]] for joint in limb) for limb in skeleton.limbs]
     limbs = [skeleton.limbs.index(limb) for limb in ends]
     other = maps.fields[1:, limbs].flip(-1) * torch.tensor([-1.0, 1, 1], device=maps.fields.device)[:, None, None]
     ways = (maps.fields[:1, :, :2] + other[:, :, :2]) / 2
-    return Maps((maps.heatmaps[:1] + maps.heatmaps[1:, partners].flip(-1)) / 2, torch.cat([ways, maps.fields[:1, :, 2:]], 2))
+    return Maps(
+        (maps.heatmaps[:1] + maps.heatmaps[1:, partners].flip(-1)) / 2, torch.cat([ways, maps.fields[:1, :, 2:]], 2)
+    )
 
 
 def _culprit(networks: Networks, pictures: UInt8[Tensor, "batch height width 3"]) -> str:

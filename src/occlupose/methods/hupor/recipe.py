@@ -1,4 +1,6 @@
-"""How HUPOR is trained (arXiv 2208.00090, supplement 2.1): first the detector alone, then both, on pictures half of which have no depth."""
+"""How HUPOR is trained (arXiv 2208.00090, supplement 2.1): first the detector alone, then both, on pictures half of
+which have no depth.
+"""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,22 +18,25 @@ Supervised = Literal["both", "all"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that the weights depend on besides the data. The defaults are the paper's, and ours where it is silent. Its labels of
-    what is hidden are by SSF, and its optimiser is Adam, where ours is AdamW; docs/hupor.md says what else is ours.
+    """Everything that the weights depend on besides the data. The defaults are the paper's, and ours where it is
+    silent. Its labels of what is hidden are by SSF, and its optimiser is Adam, where ours is AdamW; docs/hupor.md says
+    what else is ours.
 
     Attributes:
         name: of the weights file.
         design: of the networks.
-        labels: what says which joints are hidden: the dataset, fitted bodies (ssf), cylinders; or none, and all of them count as visible.
+        labels: what says which joints are hidden: the dataset, fitted bodies (ssf), cylinders; or none, and all of them
+            count as visible.
         flat: share of a batch from pictures without depth, where there are such and others; half in the paper.
         alone: share of the training in which the detector learns alone; half in the paper.
         detector: the detector learns; otherwise it stays as it began, and the reasoner learns from the first step on.
-        mixed: share of the pictures whose detector's maps the student is given, in place of true ones (ours; 0 in the paper).
+        mixed: share of the pictures whose detector's maps the student is given, in place of true ones (ours; 0 in the
+            paper).
         shown: what the teacher is shown: what is hidden (paper), or all joints (its authors' earlier code).
-        supervised: what the reasoner is told of: maps of what is hidden and, visible ones added, of everything (paper); or the latter alone
-            (its authors' earlier code).
-        something: how often cells of the maps count in which there is something (ours; 1 in the paper, where small networks are slow to say
-            anything at all).
+        supervised: what the reasoner is told of: maps of what is hidden and, visible ones added, of everything (paper);
+            or the latter alone (its authors' earlier code).
+        something: how often cells of the maps count in which there is something (ours; 1 in the paper, where small
+            networks are slow to say anything at all).
         blocks: levels of the encoders whose features are compared, 1 to 4.
         distillation: weight of that comparison at its most.
         rising: share of the reasoner's training over which it grows to that.
@@ -79,7 +84,11 @@ class Recipe:
             raise OccluposeError(f"batch {self.batch}: must be 2 or more")
         if not 0 < self.epochs < float("inf"):
             raise OccluposeError(f"epochs {self.epochs:g}: must be more than 0, and finite")
-        if not self.blocks or not set(self.blocks) <= set(range(1, LEVELS + 1)) or len(set(self.blocks)) < len(self.blocks):
+        if (
+            not self.blocks
+            or not set(self.blocks) <= set(range(1, LEVELS + 1))
+            or len(set(self.blocks)) < len(self.blocks)
+        ):
             raise OccluposeError(f"blocks {self.blocks}: each of 1 to {LEVELS} once at most, and one at least")
         if not 0 < self.something < float("inf"):
             raise OccluposeError(f"something {self.something:g}: must be more than 0, and finite")
@@ -96,9 +105,16 @@ class Recipe:
         """Steps and rates for so many pictures."""
         steps = max(1, round(self.epochs * pictures / self.batch))
         return Optimisation(
-            steps=steps, learning_rate=self.learning_rate, weight_decay=self.weight_decay, warm_up=min(self.warm_up, steps), clip=self.clip,
-            average=self.average, fall="linear", save_every=min(500, max(1, steps // 10)), log_every=min(50, max(1, steps // 10)),
-        )  # fmt: skip
+            steps=steps,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warm_up=min(self.warm_up, steps),
+            clip=self.clip,
+            average=self.average,
+            fall="linear",
+            save_every=min(500, max(1, steps // 10)),
+            log_every=min(50, max(1, steps // 10)),
+        )
 
     def reasons(self, done: float) -> float | None:
         """How much of the reasoner's training is done when so much of the whole is; None before it begins."""
@@ -113,11 +129,21 @@ PUBLISHED = Recipe()
 SMALL = Recipe(
     name="hupor.synth",
     design=Design(
-        256, 160, stages=1, size=Size((2, 3, 4, 2), (16, 32, 48, 64), 64),
-        reasoner_stages=1, reasoner_size=Size((1, 1, 1, 1), (16, 32, 48, 64), 64),
+        256,
+        160,
+        stages=1,
+        size=Size((2, 3, 4, 2), (16, 32, 48, 64), 64),
+        reasoner_stages=1,
+        reasoner_size=Size((1, 1, 1, 1), (16, 32, 48, 64), 64),
     ),
-    mixed=0.5, something=10.0, epochs=8, batch=4, learning_rate=4e-3, warm_up=100, average=0.998,
-)  # fmt: skip
+    mixed=0.5,
+    something=10.0,
+    epochs=8,
+    batch=4,
+    learning_rate=4e-3,
+    warm_up=100,
+    average=0.998,
+)
 """Two cores: narrower, shallower, smaller pictures. Ours."""
 
 RECIPES = {"published": PUBLISHED, "small": SMALL}

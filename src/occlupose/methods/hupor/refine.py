@@ -1,5 +1,5 @@
-"""The last step of HUPOR (arXiv 2208.00090): a small network that has seen how people are built corrects the depths of joints that were
-found, and says where those are that were not (RefineNet).
+"""The last step of HUPOR (arXiv 2208.00090): a small network that has seen how people are built corrects the depths of
+joints that were found, and says where those are that were not (RefineNet).
 
 It learns from what the networks before it say of the pictures that they were trained on, and from the truth.
 
@@ -63,14 +63,15 @@ def inputs(
 ) -> Float[Tensor, "person 15 5"]:
     """What the network is given of each person: where a joint is in the picture and where in space.
 
-    The pelvis's row has its place, the others' theirs relative to the pelvis; rows of joints that are missing are 0, all of a person whose
-    pelvis is.
+    The pelvis's row has its place, the others' theirs relative to the pelvis; rows of joints that are missing are 0,
+    all of a person whose pelvis is.
 
     Arguments:
         xy: px of the camera.
         xyz: m, camera frame.
-        published: pixels and centimetres, as the authors' earlier code has them. They depend on how large the picture is, and on the lens.
-            Otherwise places in the picture are those of a camera of focal length 1 that looks through its middle, and metres (ours).
+        published: pixels and centimetres, as the authors' earlier code has them. They depend on how large the picture
+            is, and on the lens. Otherwise places in the picture are those of a camera of focal length 1 that looks
+            through its middle, and metres (ours).
     """
     both = (xy, 100 * xyz) if published else (camera.rays(xy)[..., :2], xyz)
     rows = np.concatenate(both, -1)
@@ -94,10 +95,11 @@ def refined(
 ) -> Float[np.ndarray, "person 15 3"]:
     """Where all joints are, m, camera frame; also those that were not found.
 
-    As SMAP's evaluation does: of a joint that was found in the picture only the depth is the network's, and it lies behind its pixel; one
-    that was not is where the network says. The pelvis stays where it was.
+    As SMAP's evaluation does: of a joint that was found in the picture only the depth is the network's, and it lies
+    behind its pixel; one that was not is where the network says. The pelvis stays where it was.
 
-    What is not before the camera is not believed: that joint stays as it was, as do all of a person without a pelvis (ours).
+    What is not before the camera is not believed: that joint stays as it was, as do all of a person without a pelvis
+    (ours).
 
     Arguments:
         network: in use (`eval`); gives where joints are relative to the pelvis, m.
@@ -152,7 +154,8 @@ def matches(
     chosen = list[tuple[int, int]]()
     rows, columns = np.nonzero(apart < near)
     for place in np.argsort(apart[rows, columns], kind="stable"):
-        row, column = int(rows[place]), int(columns[place])
+        row = int(rows[place])
+        column = int(columns[place])
         if all(row != taken and column != also for taken, also in chosen):
             chosen.append((row, column))
     pairs = np.array(chosen, int).reshape(-1, 2)
@@ -163,7 +166,8 @@ def pairs(found: People, truth: People, camera: Camera, *, published: bool = Fal
     """Who was found, and who that is: pelvises less than 30 px apart, the nearest first, everybody once.
 
     Arguments:
-        truth: joints count wherever it is known where they are in space, in the picture or not; its pelvises as far as they are in it.
+        truth: joints count wherever it is known where they are in space, in the picture or not; its pelvises as far as
+            they are in it.
         camera: of both.
         published: as of `inputs`.
     """
@@ -194,8 +198,8 @@ class RefineRecipe:
     kind: Kind = "gcn"
     """A graph of joints, or a perceptron."""
     published: bool = False
-    """Pixels and centimetres go in (`inputs`), and the network says where joints are; otherwise how far from where they were found, which
-    takes far fewer people to learn (ours)."""
+    """Pixels and centimetres go in (`inputs`), and the network says where joints are; otherwise how far from where they
+    were found, which takes far fewer people to learn (ours)."""
     epochs: int = 200
     batch: int = 1024
     learning_rate: float | None = None
@@ -218,9 +222,9 @@ class RefineRecipe:
     def schedule(self, pairs: int) -> Optimisation:
         """For so many pairs: Adam; an epoch is as many batches as they fill; the last weights are kept.
 
-        The perceptron's rate is published to halve every 30 of 200 epochs, to a hundredth at last. Here it falls to a tenth after a quarter
-        and again after three quarters of them, when the published rate passes the middle between powers of ten. How the graph's rate falls
-        is not published; a cosine is ours.
+        The perceptron's rate is published to halve every 30 of 200 epochs, to a hundredth at last. Here it falls to a
+        tenth after a quarter and again after three quarters of them, when the published rate passes the middle between
+        powers of ten. How the graph's rate falls is not published; a cosine is ours.
         """
         return Optimisation(
             steps=self.epochs * max(1, pairs // self.batch),
@@ -267,8 +271,16 @@ def train_refine(
     network = recipe.build()
     data = fingerprint([pairs.inputs.numpy(), pairs.xyz.numpy(), pairs.known.numpy()])
     average = train(
-        network, partial(pairs.draw, recipe.batch), loss, recipe.schedule(len(pairs)), folder,
-        recipe=(recipe, data, seed), seed=seed, resume=resume, device=device, progress=progress,
-    )  # fmt: skip
+        network,
+        partial(pairs.draw, recipe.batch),
+        loss,
+        recipe.schedule(len(pairs)),
+        folder,
+        recipe=(recipe, data, seed),
+        seed=seed,
+        resume=resume,
+        device=device,
+        progress=progress,
+    )
     network.load_state_dict(average)
     return network.cpu().eval()

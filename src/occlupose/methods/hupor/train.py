@@ -1,6 +1,8 @@
-"""HUPOR's training (arXiv 2208.00090): a detector of what is visible; then, beside it, a reasoner that learns from the labels alone.
+"""HUPOR's training (arXiv 2208.00090): a detector of what is visible; then, beside it, a reasoner that learns from the
+labels alone.
 
-What the reasoner learns never reaches the detector: it is given true maps of visible joints, or the detector's as they are.
+What the reasoner learns never reaches the detector: it is given true maps of visible joints, or the detector's as they
+are.
 """
 
 import hashlib
@@ -42,12 +44,14 @@ TEACHER = 3
 
 
 class Samples:
-    """Batches of pictures, drawn evenly from those with depth and from those without, each kind its share of a batch, and varied.
+    """Batches of pictures, drawn evenly from those with depth and from those without, each kind its share of a batch,
+    and varied.
 
     Pictures that cannot be read are left out, and others of their kind take their places; `unreadable` names them.
 
     Arguments:
-        pictures: whether the detector is shown anything; otherwise batches are of labels alone, and crowds may be without pictures.
+        pictures: whether the detector is shown anything; otherwise batches are of labels alone, and crowds may be
+            without pictures.
         strict: an unreadable picture ends the training.
         memory: bytes of decoded pictures that are kept, so that they are not read again.
     """
@@ -62,12 +66,16 @@ class Samples:
         memory: int = MEMORY,
         threads: int = THREADS,
     ) -> None:
-        self.crowds, self.recipe, self.pictures, self.strict = crowds, recipe, pictures, strict
+        self.crowds = crowds
+        self.recipe = recipe
+        self.pictures = pictures
+        self.strict = strict
         self.unreadable: dict[str, str] = {}
         deep = np.array([crowd.deep for crowd in crowds], bool)
         if deep.any():
             deep |= np.array([not len(crowd) for crowd in crowds], bool)  # nobody's depth is unknown
-        self._deep, self._flat = np.flatnonzero(deep), np.flatnonzero(~deep)
+        self._deep = np.flatnonzero(deep)
+        self._flat = np.flatnonzero(~deep)
         self._gallery = Gallery(memory)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
 
@@ -79,7 +87,8 @@ class Samples:
         if not self.pictures:
             return show([self.crowds[number] for number in numbers], None, recipe.design.box, recipe.variation, even)
         found = list(self._workers.map(self._readable, numbers))
-        crowds, images = [crowd for crowd, _ in found], [image for _, image in found]
+        crowds = [crowd for crowd, _ in found]
+        images = [image for _, image in found]
         return show(crowds, images, recipe.design.box, recipe.variation, even)
 
     def _chosen(self, generator: Generator) -> list[int]:
@@ -127,7 +136,9 @@ class Course(nn.Module):
 
     def __init__(self, networks: Networks, recipe: Recipe, steps: int) -> None:
         super().__init__()
-        self.networks, self.recipe, self.steps = networks, recipe, steps
+        self.networks = networks
+        self.recipe = recipe
+        self.steps = steps
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         if not recipe.detector:
             networks.detector.requires_grad_(False)
@@ -171,32 +182,43 @@ class Course(nn.Module):
             compared = taught.distances[:, [block - 1 for block in self.recipe.blocks]].sum()
             terms["distillation"] = distillation(done, self.recipe.distillation, self.recipe.rising) * compared
         else:
-            said, terms["distillation"] = reasoner(given), torch.zeros((), device=given.device)
-        told = reasoning(self.networks, said, batch, truth, supervised=self.recipe.supervised, something=self.recipe.something)
+            said = reasoner(given)
+            terms["distillation"] = torch.zeros((), device=given.device)
+        told = reasoning(
+            self.networks, said, batch, truth, supervised=self.recipe.supervised, something=self.recipe.something
+        )
         return told | terms
 
     @torch.no_grad()
     def _given(self, batch: Shown, truth: SceneTruth, detected: Maps | None) -> Float[Tensor, "batch 57 y x"]:
-        """What the reasoner is given of each picture: true maps of what is visible, of any kernel, or the detector's."""
+        """What the reasoner is given of each picture: true maps of what is visible, of any kernel, or the
+        detector's.
+        """
         given = self.networks.channels(maps_of(truth, "visible", int(torch.randint(len(KERNELS), ()))))
         instead = (torch.rand(len(given)) < self.recipe.mixed).to(given.device)
         if batch.pictures is None or not instead.any():
             return given
         if detected is None:
-            given[instead] = self.networks.channels(self.networks.visible(self.networks.detect(batch.pictures[instead])))
+            given[instead] = self.networks.channels(
+                self.networks.visible(self.networks.detect(batch.pictures[instead]))
+            )
         else:
             given[instead] = self.networks.channels(detected)[instead]
         return given
 
 
-def detection(networks: Networks, found: list[list[Heads]], batch: Shown, truth: SceneTruth, something: float = 1.0) -> Terms:
+def detection(
+    networks: Networks, found: list[list[Heads]], batch: Shown, truth: SceneTruth, something: float = 1.0
+) -> Terms:
     """L_det: what every stage and level of the detector says of what is visible; `something` as of `maps_loss`."""
     cells, depth = networks.codec.depths(batch.scene, "visible")
     known = known_of(networks.codec, batch)
-    maps, torso = [], []
+    maps = []
+    torso = []
     for number, stage in enumerate(found):
         for level, kernel in enumerate(kernels(number == len(found) - 1)):
-            said, weight = networks.of_heads(stage[level]), level_weight(level)
+            said = networks.of_heads(stage[level])
+            weight = level_weight(level)
             true = maps_of(truth, "visible", kernel)
             maps.append(weight * maps_loss(said, true, known, finest=level == 0, something=something))
             torso.append(weight * torso_loss(stage[level][DEPTHS].float(), cells, depth))
@@ -212,13 +234,15 @@ def reasoning(
     supervised: Supervised = "both",
     something: float = 1.0,
 ) -> Terms:
-    """L_reason without distillation: what every stage and level of the reasoner says of what is hidden; and of everything, what is visible
-    being added as it is (with the Gaussians of that level; ours)."""
+    """L_reason without distillation: what every stage and level of the reasoner says of what is hidden; and of
+    everything, what is visible being added as it is (with the Gaussians of that level; ours)."""
     known = known_of(networks.codec, batch)
-    of_hidden, of_all = list[Tensor](), list[Tensor]()
+    of_hidden = list[Tensor]()
+    of_all = list[Tensor]()
     for number, stage in enumerate(said):
         for level, kernel in enumerate(kernels(number == len(said) - 1)):
-            hidden, weight = networks.maps(stage[level].float()), level_weight(level)
+            hidden = networks.maps(stage[level].float())
+            weight = level_weight(level)
             whole = merged(maps_of(truth, "visible", kernel), hidden)
             of: tuple[tuple[Part, Maps, list[Tensor]], ...] = (("hidden", hidden, of_hidden), ("all", whole, of_all))
             for part, found, terms in of:
@@ -229,7 +253,9 @@ def reasoning(
 
 
 def kernels(last: bool) -> list[int]:
-    """Numbers of the kernels that a stage's levels learn, the finest level first: from coarse to fine, those of the last stage finer."""
+    """Numbers of the kernels that a stage's levels learn, the finest level first: from coarse to fine, those of the
+    last stage finer.
+    """
     return [LEVELS - 1 - level + last for level in range(LEVELS)]
 
 
@@ -268,7 +294,8 @@ def train_hupor(
 
     Arguments:
         crowds: whom to learn from, of all datasets together.
-        folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json; where bodies say what is hidden, labels.safetensors too.
+        folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json; where bodies say what is hidden,
+            labels.safetensors too.
         start: weights to begin with, of the same networks, or of a detector alone.
         strict: a picture that cannot be read ends the training; otherwise it is left out and named at the end.
         memory: bytes of decoded pictures that are kept.
@@ -278,15 +305,17 @@ def train_hupor(
         described: what else the card says; `data` and `licence` of the pictures.
 
     Raises:
-        OccluposeError: nobody to learn from, pictures that are missing, starting weights of another network; what `training.loop.train`
-            refuses.
+        OccluposeError: nobody to learn from, pictures that are missing, starting weights of another network; what
+            `training.loop.train` refuses.
     """
     if (processes := Place.here().of) > 1:  # they would wait for gradients of a reasoner that does not learn yet
         raise OccluposeError(f"hupor: is trained by one process, not by {processes}; begin it without torchrun")
     shows = recipe.detector or recipe.mixed > 0
     crowds = [crowd for crowd in crowds if crowd.picture is not None or not shows]
     if not crowds:
-        raise OccluposeError("data: no picture to learn from; give a dataset with pictures, or learn the reasoner alone from labels")
+        raise OccluposeError(
+            "data: no picture to learn from; give a dataset with pictures, or learn the reasoner alone from labels"
+        )
     if not recipe.detector and start is None and recipe.mixed > 0:
         raise OccluposeError("detector: cannot stay as it is without weights; give some to start with")
     free(folder, resume=resume)
@@ -295,27 +324,50 @@ def train_hupor(
     torch.manual_seed(recipe.seed)
     networks = Networks(recipe.design)
     begun = (
-        {} if start is None else {"begun_with": weights.begin(networks, start), "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
+        {}
+        if start is None
+        else {"begun_with": weights.begin(networks, start), "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
     )
     plan = recipe.optimisation(len(crowds))
     people = sum(len(crowd) for crowd in crowds)
-    say(f"{recipe.name}: learns from {people} people in {len(crowds)} pictures, {sum(crowd.deep for crowd in crowds)} with depth")
+    say(
+        f"{recipe.name}: learns from {people} people in {len(crowds)} pictures, {sum(crowd.deep for crowd in crowds)}"
+        " with depth"
+    )
     course = Course(networks, recipe, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     samples = Samples(crowds, recipe, pictures=shows, strict=strict, memory=memory)
     learnt = fingerprint(part for crowd in crowds for part in _told(crowd))
     with opencv_on_one_thread():
         average = train(
-            course, samples.draw, lambda course, batch: course(batch), plan, folder, groups=_groups,
-            recipe=(recipe, begun, learnt), seed=recipe.seed, resume=resume, device=device, progress=progress,
-        )  # fmt: skip
+            course,
+            samples.draw,
+            lambda course, batch: course(batch),
+            plan,
+            folder,
+            groups=_groups,
+            recipe=(recipe, begun, learnt),
+            seed=recipe.seed,
+            resume=resume,
+            device=device,
+            progress=progress,
+        )
     path = folder / f"{recipe.name}.safetensors"
-    networks.load_state_dict({name.removeprefix("networks."): value for name, value in average.items() if name.startswith("networks.")})
+    networks.load_state_dict(
+        {name.removeprefix("networks."): value for name, value in average.items() if name.startswith("networks.")}
+    )
     weights.save(weights.Trained(networks), path)
     card.write(
-        path, {**(places or {}), folder: "FOLDER", start: "WEIGHTS"}, name=recipe.name, task="picture to everybody in it, MPI15, metres",
-        parameters=sum(value.numel() for value in networks.parameters()), **({"metrics": {}} | described),
-        pictures=len(crowds), people=people, recipe=asdict(recipe) | {"clip": recipe.clip if isfinite(recipe.clip) else None}, **begun,
-    )  # fmt: skip
+        path,
+        {**(places or {}), folder: "FOLDER", start: "WEIGHTS"},
+        name=recipe.name,
+        task="picture to everybody in it, MPI15, metres",
+        parameters=sum(value.numel() for value in networks.parameters()),
+        **({"metrics": {}} | described),
+        pictures=len(crowds),
+        people=people,
+        recipe=asdict(recipe) | {"clip": recipe.clip if isfinite(recipe.clip) else None},
+        **begun,
+    )
     _left_out(list(samples.unreadable.values()), say)
     return path
 
@@ -328,7 +380,9 @@ def _left_out(reasons: Sequence[str], say: Callable[[str], None]) -> None:
         say(f"pictures that could not be read, left out: {len(reasons)}")
 
 
-def collect(hupor: Hupor, crowds: Iterable[Crowd], *, published: bool = False, unreadable: list[str] | None = None) -> Pairs:
+def collect(
+    hupor: Hupor, crowds: Iterable[Crowd], *, published: bool = False, unreadable: list[str] | None = None
+) -> Pairs:
     """What networks find of the people of pictures, and the truth, for a RefineNet.
 
     Arguments:
@@ -355,7 +409,9 @@ def collect(hupor: Hupor, crowds: Iterable[Crowd], *, published: bool = False, u
         truth = People(crowd.xy, xyz, crowd.state)
         parts.append(pairs(People(found.xy, found.xyz, found.state), truth, crowd.camera, published=published))
     if not sum(map(len, parts)):
-        raise OccluposeError(f"{hupor.name}: finds nobody of the data in its place, so that nothing can be refined; train it longer")
+        raise OccluposeError(
+            f"{hupor.name}: finds nobody of the data in its place, so that nothing can be refined; train it longer"
+        )
     return Pairs.of(parts)
 
 
@@ -374,8 +430,8 @@ def train_refiner(
     places: Mapping[Path | None, str] | None = None,
     **described: object,
 ) -> Path:
-    """Adds a RefineNet to the networks of a weights file, in place of one that it may have; returns the new file, of the same name, in the
-    folder.
+    """Adds a RefineNet to the networks of a weights file, in place of one that it may have; returns the new file, of
+    the same name, in the folder.
 
     Arguments:
         path: weights of `train_hupor`.
@@ -390,18 +446,25 @@ def train_refiner(
     """
     trained = replace(weights.load(path), refiner=None, refinement=None)
     free(folder, resume=resume)
-    shown, unreadable = track(crowds, "looking at pictures", disable=not progress), list[str]()
+    shown = track(crowds, "looking at pictures", disable=not progress)
+    unreadable = list[str]()
     hupor = Hupor(trained, device=device, name=path.name)
     learnt = collect(hupor, shown, published=recipe.published, unreadable=None if strict else unreadable)
     refiner = train_refine(learnt, folder, recipe, resume=resume, seed=seed, device=device, progress=progress)
     output = folder / path.name
     weights.save(replace(trained, networks=trained.networks.cpu(), refiner=refiner.cpu(), refinement=recipe), output)
     card.write(
-        output, {**(places or {}), folder: "FOLDER", path: "WEIGHTS"}, name=path.stem, task="picture to everybody in it, MPI15, metres",
+        output,
+        {**(places or {}), folder: "FOLDER", path: "WEIGHTS"},
+        name=path.stem,
+        task="picture to everybody in it, MPI15, metres",
         parameters=sum(value.numel() for part in (trained.networks, refiner) for value in part.parameters()),
-        **({"metrics": {}} | described), pairs=len(learnt), refinement=asdict(recipe), seed=seed,
+        **({"metrics": {}} | described),
+        pairs=len(learnt),
+        refinement=asdict(recipe),
+        seed=seed,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-    )  # fmt: skip
+    )
     _left_out(unreadable, say)
     return output
 

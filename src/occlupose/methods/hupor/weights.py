@@ -1,4 +1,6 @@
-"""Weights of HUPOR: half-precision safetensors that carry what is needed to build the networks. Teachers stay behind."""
+"""Weights of HUPOR: half-precision safetensors that carry what is needed to build the networks. Teachers stay
+behind.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +43,15 @@ def save(trained: Trained, path: Path) -> None:
     Raises:
         OccluposeError: the file could not be written.
     """
-    refiner, recipe = trained.refiner, trained.refinement
+    refiner = trained.refiner
+    recipe = trained.refinement
     tensors = {f"networks.{name}": value for name, value in _useful(trained.networks).items()}
     tensors |= {f"refiner.{name}": value for name, value in ({} if refiner is None else refiner.state_dict()).items()}
-    own = {} if recipe is None else {"published": recipe.published, "refiner_width": recipe.width, "refiner_depth": recipe.depth}
+    own = (
+        {}
+        if recipe is None
+        else {"published": recipe.published, "refiner_width": recipe.width, "refiner_depth": recipe.depth}
+    )
     named = {"format": FORMAT, "refiner": NONE if recipe is None else recipe.kind}
     header = named | {name: str(value) for name, value in own.items()} | trained.networks.design.header()
     weights_file.save(weights_file.halved(tensors), header, path)
@@ -64,17 +71,21 @@ def load(path: Path) -> Trained:
 
 
 def begin(networks: Networks, path: Path) -> str:
-    """Puts the weights of a file into networks: its detector, and its reasoner where they have the same; says what was taken.
+    """Puts the weights of a file into networks: its detector, and its reasoner where they have the same; says what was
+    taken.
 
     Raises:
         OccluposeError: no such file, not one of HUPOR, or a detector of another size.
     """
-    given, ours = load(path).networks, networks.state_dict()
+    given = load(path).networks
+    ours = networks.state_dict()
     theirs = _useful(given)
     fit = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
     missing = [name for name in ours if name.startswith("detector.") and name not in fit]
     if missing or any(name.startswith("detector.") and name not in fit for name in theirs):
-        raise OccluposeError(f"{path}: a detector of another design; train with the design of the file, or begin from nothing")
+        raise OccluposeError(
+            f"{path}: a detector of another design; train with the design of the file, or begin from nothing"
+        )
     reasons = {name for name in (*theirs, *_useful(networks)) if name.startswith("reasoner.")}
     if not reasons <= fit.keys():
         fit = {name: value for name, value in fit.items() if name.startswith("detector.")}
@@ -105,5 +116,6 @@ def _refinement(header: dict[str, str]) -> RefineRecipe | None:
     kind = next((known for known in get_args(Kind) if known == header["refiner"]), None)
     if kind is None or header["published"] not in ("True", "False"):
         raise ValueError("refiner")
-    width, depth = int(header["refiner_width"]), int(header["refiner_depth"])
+    width = int(header["refiner_width"])
+    depth = int(header["refiner_depth"])
     return RefineRecipe(kind, published=header["published"] == "True", width=width, depth=depth)

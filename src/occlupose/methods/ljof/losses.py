@@ -1,7 +1,9 @@
-"""The losses of LJOF (arXiv 2410.09885, eq. 4 to 6), and the one of Ke et al. 2018 that it is compared with. For any heatmap estimator.
+"""The losses of LJOF (arXiv 2410.09885, eq. 4 to 6), and the one of Ke et al. 2018 that it is compared with. For any
+heatmap estimator.
 
-All are means over batch, joints and cells of weighted squares, as MMPose's KeypointMSELoss: what an unannotated joint leaves out is not
-made up for by the others. So they are linear in the samples, and weights of one relative to another mean the same whatever the batch.
+All are means over batch, joints and cells of weighted squares, as MMPose's KeypointMSELoss: what an unannotated joint
+leaves out is not made up for by the others. So they are linear in the samples, and weights of one relative to another
+mean the same whatever the batch.
 """
 
 from collections.abc import Callable
@@ -21,7 +23,9 @@ CHAINS = tuple(
     tuple(f"left_{joint}" for joint in limb) + tuple(f"right_{joint}" for joint in reversed(limb))
     for limb in (("wrist", "elbow", "shoulder"), ("ankle", "knee", "hip"))
 )
-"""The limbs of LJOF, each from one end to the other: wrist to wrist over the shoulders, ankle to ankle over the hips."""
+"""The limbs of LJOF, each from one end to the other: wrist to wrist over the shoulders, ankle to ankle over the
+hips.
+"""
 
 Maps = Float[Tensor, "batch joint y x"]
 Weight = Float[Tensor, "batch joint"]
@@ -29,7 +33,8 @@ Kind = Literal["limbs", "body"]
 
 
 def limb_neighbours(skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
-    """Positions of the limb joints, and those of each one's neighbours along its chain (N(k) of LJOF eq. 6): one or two.
+    """Positions of the limb joints, and those of each one's neighbours along its chain (N(k) of LJOF eq. 6): one or
+    two.
 
     Raises:
         OccluposeError: no two joints of the skeleton are neighbours on a limb.
@@ -39,13 +44,16 @@ def limb_neighbours(skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
     pairs = [pair for chain in chains for pair in pairwise(chain) if set(pair) <= set(skeleton.joints)]
     if not pairs:
         raise OccluposeError(
-            f"{skeleton.name}: no two of its joints are neighbours on a limb; limbs are {'; '.join(map('-'.join, CHAINS))}"
+            f"{skeleton.name}: no two of its joints are neighbours on a limb; limbs are"
+            f" {'; '.join(map('-'.join, CHAINS))}"
         )
     return _neighbours(skeleton, pairs)
 
 
 def body_neighbours(skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
-    """Positions of all joints that a limb of the skeleton ends at, head and trunk too, and those of each one's neighbours."""
+    """Positions of all joints that a limb of the skeleton ends at, head and trunk too, and those of each one's
+    neighbours.
+    """
     return _neighbours(skeleton, list(skeleton.limbs))
 
 
@@ -55,10 +63,11 @@ def heatmap_loss(maps: Maps, truth: Maps, weight: Weight) -> Float[Tensor, ""]:
 
 
 class StructureLoss(nn.Module):
-    """L_s of LJOF eq. 6: whether a limb joint and its neighbours, their maps added up, are together where they should be.
+    """L_s of LJOF eq. 6: whether a limb joint and its neighbours, their maps added up, are together where they should
+    be.
 
-    Where the paper is silent (ours): a neighbour that is not annotated is left out of the sum, of both maps; a joint that is not has no
-    term; the mean is over batch, limb joints and cells.
+    Where the paper is silent (ours): a neighbour that is not annotated is left out of the sum, of both maps; a joint
+    that is not has no term; the mean is over batch, limb joints and cells.
     """
 
     graph: Float[Tensor, "limb joint"]
@@ -79,10 +88,12 @@ class StructureLoss(nn.Module):
 
 
 class StructureAwareLoss(nn.Module):
-    """The structure term of Ke et al. 2018 ("Multi-Scale Structure-Aware Network"): a joint's map and those of its neighbours side by side.
+    """The structure term of Ke et al. 2018 ("Multi-Scale Structure-Aware Network"): a joint's map and those of its
+    neighbours side by side.
 
-    Over the whole body, head and trunk too. Squares of maps side by side add up, so that this is the heatmap loss with each joint counted
-    once for itself and once for each neighbour. Unannotated joints are left out as in `StructureLoss` (ours).
+    Over the whole body, head and trunk too. Squares of maps side by side add up, so that this is the heatmap loss with
+    each joint counted once for itself and once for each neighbour. Unannotated joints are left out as in
+    `StructureLoss` (ours).
     """
 
     graph: Float[Tensor, "joint joint"]
@@ -112,7 +123,9 @@ class DynamicStructureLoss(nn.Module):
         OccluposeError: no such kind; a skeleton without limbs.
     """
 
-    def __init__(self, skeleton: Skeleton, schedule: Callable[[float], float] | None = None, kind: Kind = "limbs") -> None:
+    def __init__(
+        self, skeleton: Skeleton, schedule: Callable[[float], float] | None = None, kind: Kind = "limbs"
+    ) -> None:
         super().__init__()
         if kind not in KINDS:
             raise OccluposeError(f"structure loss {kind}: not known; known are {', '.join(KINDS)}")
@@ -124,7 +137,8 @@ class DynamicStructureLoss(nn.Module):
         return terms["heatmap"] + terms["structure"]
 
     def terms(self, maps: Maps, truth: Maps, weight: Weight, progress: float) -> dict[str, Float[Tensor, ""]]:
-        """The two parts that add up to the loss; `structure` has its weight in it already, and is not calculated where that is 0.
+        """The two parts that add up to the loss; `structure` has its weight in it already, and is not calculated where
+        that is 0.
 
         Arguments:
             maps: what the network says.

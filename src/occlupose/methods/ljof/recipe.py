@@ -1,7 +1,7 @@
 """How each estimator is trained: MMPose's published recipes, and what LJOF adds to them (arXiv 2410.09885).
 
-The paper leaves open how large the weight of the structure loss is and when it steps up, and whether every picture gets blocks; the
-choices are ours and named where they are made.
+The paper leaves open how large the weight of the structure loss is and when it steps up, and whether every picture gets
+blocks; the choices are ours and named where they are made.
 """
 
 from dataclasses import dataclass, field, replace
@@ -52,7 +52,8 @@ class Recipe:
         epochs: as many draws of a person, on average.
         batch: people in a step, of all processes together.
         learning_rate: for a batch of 512; used in proportion to the batch.
-        weight_decay, layer_decay: of AdamW (0 is Adam); the factor of the rate from one layer of a transformer to the one before.
+        weight_decay, layer_decay: of AdamW (0 is Adam); the factor of the rate from one layer of a transformer to the
+            one before.
         warm_up: steps of a linear warm-up.
         drops: shares of the epochs after which the rate is a tenth.
         clip: the most that gradients may measure.
@@ -97,7 +98,9 @@ class Recipe:
             raise OccluposeError(f"layer_decay {self.layer_decay:g}: a factor, more than 0 and at most 1")
         least = 16 if self.model.startswith("vitpose") else 32
         if self.crop.width % least or self.crop.height % least:
-            raise OccluposeError(f"crop {self.crop.width} x {self.crop.height}: its sides must be multiples of {least} for {self.model}")
+            raise OccluposeError(
+                f"crop {self.crop.width} x {self.crop.height}: its sides must be multiples of {least} for {self.model}"
+            )
         self.maps()  # refuses cells that the crop cannot be divided into
 
     def maps(self) -> GaussianMaps:
@@ -112,10 +115,16 @@ class Recipe:
         """Steps and rates for so many people."""
         steps = max(1, round(self.epochs * people / self.batch))
         return Optimisation(
-            steps=steps, learning_rate=self.learning_rate * self.batch / BATCH, weight_decay=self.weight_decay,
-            warm_up=min(self.warm_up, steps), clip=self.clip, average=self.average, drops=self.drops,
-            save_every=min(500, max(1, steps // 10)), log_every=min(50, max(1, steps // 10)),
-        )  # fmt: skip
+            steps=steps,
+            learning_rate=self.learning_rate * self.batch / BATCH,
+            weight_decay=self.weight_decay,
+            warm_up=min(self.warm_up, steps),
+            clip=self.clip,
+            average=self.average,
+            drops=self.drops,
+            save_every=min(500, max(1, steps // 10)),
+            log_every=min(50, max(1, steps // 10)),
+        )
 
     def without_ljof(self) -> "Recipe":
         """The published recipe by itself, to compare with."""
@@ -123,26 +132,47 @@ class Recipe:
 
 
 def published(model: str) -> Recipe:
-    """The recipe that an estimator's figures are published with, and LJOF's two additions; of the small estimators, ours.
+    """The recipe that an estimator's figures are published with, and LJOF's two additions; of the small estimators,
+    ours.
 
-    MMPose's `topdown_heatmap` configurations, drop path as the networks have it. SRPose's own was for an older version of MMPose: its tilt,
-    batch (32 people on each of 8 GPUs) and rate are taken, the other variations are the newer version's.
+    MMPose's `topdown_heatmap` configurations, drop path as the networks have it. SRPose's own was for an older version
+    of MMPose: its tilt, batch (32 people on each of 8 GPUs) and rate are taken, the other variations are the newer
+    version's.
 
     Raises:
         OccluposeError: no such model.
     """
     if model.startswith("vitpose"):
         return Recipe(
-            model, "udp", Crop(192, 256, grid="corners"), weight_decay=0.1, layer_decay=0.75 if model == "vitpose_b" else 0.8, clip=1.0
+            model,
+            "udp",
+            Crop(192, 256, grid="corners"),
+            weight_decay=0.1,
+            layer_decay=0.75 if model == "vitpose_b" else 0.8,
+            clip=1.0,
         )
     if model.startswith("srpose"):
         return Recipe(
-            model, stride=1, sigma=8.0, heads=(1e-4, 1.0, 1.0, 1.0, 1.0), variation=Variation(turn=40.0), batch=256, learning_rate=1e-3
+            model,
+            stride=1,
+            sigma=8.0,
+            heads=(1e-4, 1.0, 1.0, 1.0, 1.0),
+            variation=Variation(turn=40.0),
+            batch=256,
+            learning_rate=1e-3,
         )
     if model.endswith("small"):
         mild = Variation(scale=(0.7, 1.3), turn=40.0)
         return Recipe(
-            model, "udp", Crop(96, 128, grid="corners"), sigma=1.5, variation=mild, epochs=60, batch=32, learning_rate=3.2e-2, warm_up=100,
+            model,
+            "udp",
+            Crop(96, 128, grid="corners"),
+            sigma=1.5,
+            variation=mild,
+            epochs=60,
+            batch=32,
+            learning_rate=3.2e-2,
+            warm_up=100,
             average=0.998,
-        )  # fmt: skip
+        )
     return Recipe(model)

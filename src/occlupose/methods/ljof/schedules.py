@@ -1,7 +1,7 @@
 """How the weight of the structure loss grows: lambda of LJOF eq. 4, by the share of the training that is done.
 
-The paper compares four, of which a step was best. How large the weight is and when it steps is not legible in it: half, and half-way, are
-ours, as are the formulas of the others that grow.
+The paper compares four, of which a step was best. How large the weight is and when it steps is not legible in it: half,
+and half-way, are ours, as are the formulas of the others that grow.
 """
 
 import math
@@ -79,7 +79,8 @@ class Linear:
 
 @dataclass(frozen=True)
 class Exponential:
-    """Slowly at first and ever faster, from nothing at the start to the weight at the end: weight (e^(rate p) - 1) / (e^rate - 1).
+    """Slowly at first and ever faster, from nothing at the start to the weight at the end: weight (e^(rate p) - 1) /
+    (e^rate - 1).
 
     Raises:
         OccluposeError: the weight is below 0, or the rate not between 0 and 100, itself excluded.
@@ -100,7 +101,12 @@ class Exponential:
 
 Schedule = Constant | Step | Linear | Exponential
 
-SCHEDULES: dict[str, Callable[..., Schedule]] = {"constant": Constant, "step": Step, "linear": Linear, "exponential": Exponential}
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": Constant,
+    "step": Step,
+    "linear": Linear,
+    "exponential": Exponential,
+}
 """By the names that a command line has for them."""
 
 

@@ -1,4 +1,5 @@
-"""LJOF's training (arXiv 2410.09885): people cut out and varied, blocks on their limb joints, the structure loss that grows in.
+"""LJOF's training (arXiv 2410.09885): people cut out and varied, blocks on their limb joints, the structure loss that
+grows in.
 
 What the paper adds costs nothing afterwards: the network that comes out is the estimator itself.
 """
@@ -70,14 +71,18 @@ class Samples:
         memory: int = MEMORY,
         threads: int = THREADS,
     ) -> None:
-        self.data, self.recipe, self.share, self.strict = data, recipe, share, strict
+        self.data = data
+        self.recipe = recipe
+        self.share = share
+        self.strict = strict
         self.unreadable: dict[str, str] = {}
         self._gallery = Gallery(memory)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
 
     def draw(self, generator: Generator) -> Batch:
         """This process's share of the batch of a step."""
-        recipe, skeleton = self.recipe, self.data.skeleton
+        recipe = self.recipe
+        skeleton = self.data.skeleton
         blocks = recipe.blocks
         who = torch.randint(len(self.data.people), (recipe.batch,), generator=generator)[self.share].tolist()
         of_view, of_blocks = (
@@ -116,7 +121,9 @@ class Samples:
             image = self._read(person)
             if image is not None:
                 return person, image
-        raise OccluposeError(f"{people[number].picture}: cannot be read, nor can any other picture; give the dataset's own pictures")
+        raise OccluposeError(
+            f"{people[number].picture}: cannot be read, nor can any other picture; give the dataset's own pictures"
+        )
 
     def _read(self, person: Person) -> Pyramid | None:
         """The person's picture; None where it cannot be read."""
@@ -144,15 +151,19 @@ class Course(nn.Module):
 
     def __init__(self, estimator: nn.Module, recipe: Recipe, skeleton: Skeleton, steps: int) -> None:
         super().__init__()
-        self.estimator, self.recipe, self.steps = estimator, recipe, steps
+        self.estimator = estimator
+        self.recipe = recipe
+        self.steps = steps
         self.maps = recipe.maps()
         structure = recipe.structure
-        self.structure = None if structure is None else DynamicStructureLoss(skeleton, structure.schedule, structure.kind)
+        self.structure = (
+            None if structure is None else DynamicStructureLoss(skeleton, structure.schedule, structure.kind)
+        )
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: Batch) -> Terms:
-        """The terms of the loss: LJOF eq. 4 on the finest maps; of a network with several heads also the plain loss of each coarser one, on
-        targets that are pooled to its size (SRPose)."""
+        """The terms of the loss: LJOF eq. 4 on the finest maps; of a network with several heads also the plain loss of
+        each coarser one, on targets that are pooled to its size (SRPose)."""
         *coarse, finest = self.estimator(normalised(batch.pictures))
         truth, weight = self.maps.encode(batch.xy, batch.weight)
         *shares, share = self.recipe.heads or (1.0,)
@@ -169,20 +180,27 @@ class Course(nn.Module):
 
 
 def groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Parameters by how fast they learn: those of a transformer's lower layers more slowly, and biases, norms and positions without decay.
+    """Parameters by how fast they learn: those of a transformer's lower layers more slowly, and biases, norms and
+    positions without decay.
 
     BEiT's scheme (Bao et al. 2022), as ViTPose's recipes have it.
     """
     if recipe.layer_decay == 1:
         return [{"params": list(network.parameters())}]
-    assert isinstance(network, Course) and isinstance(network.estimator, ViTPose), "only transformers have a decay by layer"
+    assert isinstance(network, Course) and isinstance(network.estimator, ViTPose), (
+        "only transformers have a decay by layer"
+    )
     depth = len(network.estimator.backbone.blocks)
     found: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.estimator.named_parameters():
         plain = parameter.ndim < 2 or name.endswith("pos_embed")
         found.setdefault((layer(name, depth), plain), []).append(parameter)
     return [
-        {"params": parameters, "scale": recipe.layer_decay ** (depth + 1 - number), **({"weight_decay": 0.0} if plain else {})}
+        {
+            "params": parameters,
+            "scale": recipe.layer_decay ** (depth + 1 - number),
+            **({"weight_decay": 0.0} if plain else {}),
+        }
         for (number, plain), parameters in sorted(found.items(), key=lambda item: item[0])
     ]
 
@@ -201,7 +219,8 @@ def train_estimator(
     say: Callable[[str], None] = print,
     places: Mapping[Path | None, str] | None = None,
 ) -> Path:
-    """Trains an estimator on annotated people; returns the weights file. Begun by torchrun, all processes share the work.
+    """Trains an estimator on annotated people; returns the weights file. Begun by torchrun, all processes share the
+    work.
 
     Arguments:
         data: who is learnt from (`datasets.coco.load`); their joints are those of the network.
@@ -214,36 +233,63 @@ def train_estimator(
         places: names for further paths in the command line, which the card shows.
 
     Raises:
-        OccluposeError: starting weights of another network; a batch that processes cannot share evenly; what `training.loop.train` refuses.
+        OccluposeError: starting weights of another network; a batch that processes cannot share evenly; what
+            `training.loop.train` refuses.
     """
     place = Place.here()
     if recipe.batch % place.of:
-        raise OccluposeError(f"batch {recipe.batch}: {place.of} processes cannot share it evenly; give a multiple of {place.of}")
+        raise OccluposeError(
+            f"batch {recipe.batch}: {place.of} processes cannot share it evenly; give a multiple of {place.of}"
+        )
     torch.manual_seed(recipe.seed)
-    design, plan = recipe.design(data.skeleton), recipe.optimisation(len(data.people))
+    design = recipe.design(data.skeleton)
+    plan = recipe.optimisation(len(data.people))
     estimator = design.build()
     begun = (
-        {} if start is None else {"begun_with": begin(estimator, design, start), "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
+        {}
+        if start is None
+        else {"begun_with": begin(estimator, design, start), "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
     )
     if place.first:
-        say(f"{recipe.model}: learns from {len(data.people)} people of {data.truth.path.name} ({data.truth.dataset}), {data.skeleton.name}")
+        say(
+            f"{recipe.model}: learns from {len(data.people)} people of {data.truth.path.name} ({data.truth.dataset}),"
+            f" {data.skeleton.name}"
+        )
     course = Course(estimator, recipe, data.skeleton, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples, learnt = Samples(data, recipe, share=place.share, strict=strict, memory=memory // place.neighbours), data.describe()
+    samples = Samples(data, recipe, share=place.share, strict=strict, memory=memory // place.neighbours)
+    learnt = data.describe()
     with opencv_on_one_thread():
         average = train(
-            course, samples.draw, lambda course, batch: course(batch), plan, folder, groups=partial(groups, recipe=recipe),
-            recipe=(recipe, begun, learnt), seed=recipe.seed, resume=resume, device=device, progress=progress,
-        )  # fmt: skip
+            course,
+            samples.draw,
+            lambda course, batch: course(batch),
+            plan,
+            folder,
+            groups=partial(groups, recipe=recipe),
+            recipe=(recipe, begun, learnt),
+            seed=recipe.seed,
+            resume=resume,
+            device=device,
+            progress=progress,
+        )
     path = folder / f"{recipe.model}.safetensors"
     if place.first:
-        weights = {name.removeprefix("estimator."): value for name, value in average.items() if name.startswith("estimator.")}
+        weights = {
+            name.removeprefix("estimator."): value for name, value in average.items() if name.startswith("estimator.")
+        }
         save(weights, design, path)
         card.write(
-            path, {**(places or {}), data.truth.path: "ANNOTATIONS", folder: "FOLDER", start: "WEIGHTS"}, name=recipe.model,
+            path,
+            {**(places or {}), data.truth.path: "ANNOTATIONS", folder: "FOLDER", start: "WEIGHTS"},
+            name=recipe.model,
             task=f"crop of one person to heatmaps of {data.skeleton.name}",
-            parameters=sum(value.numel() for value in estimator.parameters()), licence="that of its pictures and annotations",
-            data=learnt, metrics={}, recipe=asdict(recipe) | {"clip": recipe.clip if isfinite(recipe.clip) else None}, **begun,
-        )  # fmt: skip
+            parameters=sum(value.numel() for value in estimator.parameters()),
+            licence="that of its pictures and annotations",
+            data=learnt,
+            metrics={},
+            recipe=asdict(recipe) | {"clip": recipe.clip if isfinite(recipe.clip) else None},
+            **begun,
+        )
         for reason in list(samples.unreadable.values())[:3]:
             say(reason)
         if samples.unreadable:

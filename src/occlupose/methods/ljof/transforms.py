@@ -1,6 +1,8 @@
-"""Limb Joint Augmentation for pipelines of torchvision's transforms v2 or of Albumentations; neither is needed to import this.
+"""Limb Joint Augmentation for pipelines of torchvision's transforms v2 or of Albumentations; neither is needed to
+import this.
 
-Chance is torch's: its own generator unless one is given, so that the workers of a data loader, each seeded by it, draw differently.
+Chance is torch's: its own generator unless one is given, so that the workers of a data loader, each seeded by it, draw
+differently.
 """
 
 from typing import Any, Literal, get_args
@@ -18,67 +20,89 @@ BoxFormat = Literal["coco", "pascal_voc"]
 
 
 class TorchvisionBlocks(nn.Module):
-    """Blocks on limb joints as a transform of torchvision's v2 kind: `image, target = transform(image, target)`, or one pair of both.
+    """Blocks on limb joints as a transform of torchvision's v2 kind: `image, target = transform(image, target)`, or one
+    pair of both.
 
     `target` is a dictionary as torchvision's detection models take it. Read are its
 
-    - `keypoints`, (person, joint, 3): x, y px and v as in the dataset's file, 2 being visible; or (person, joint, 2), as
-      `tv_tensors.KeyPoints` are, with v in `visibility`, (person, joint);
-    - `boxes`, (person, 4), for blocks relative to them: left, top, right, bottom, or as a `tv_tensors.BoundingBoxes` says.
+    - `keypoints`, (person, joint, 3): x, y px and v as in the dataset's file, 2 being visible; or (person, joint, 2),
+      as `tv_tensors.KeyPoints` are, with v in `visibility`, (person, joint);
+    - `boxes`, (person, 4), for blocks relative to them: left, top, right, bottom, or as a `tv_tensors.BoundingBoxes`
+      says.
 
-    For one person the first axis may be left out. Nothing in it changes, nor does the type of the image. To be put after what moves joints
-    and before what normalises: a floating point image lies between 0 and 1.
+    For one person the first axis may be left out. Nothing in it changes, nor does the type of the image. To be put
+    after what moves joints and before what normalises: a floating point image lies between 0 and 1.
 
     Arguments:
-        blocks: how many, how large. Their crop is the image; where that holds several people, make them relative to the box.
+        blocks: how many, how large. Their crop is the image; where that holds several people, make them relative to the
+            box.
         skeleton: of the joints.
         generator: None is torch's own.
     """
 
-    def __init__(self, blocks: LimbBlocks | None = None, skeleton: Skeleton = COCO17, generator: Generator | None = None) -> None:
+    def __init__(
+        self, blocks: LimbBlocks | None = None, skeleton: Skeleton = COCO17, generator: Generator | None = None
+    ) -> None:
         super().__init__()
-        self.blocks, self.skeleton, self.generator = LimbBlocks() if blocks is None else blocks, skeleton, generator
+        self.blocks = LimbBlocks() if blocks is None else blocks
+        self.skeleton = skeleton
+        self.generator = generator
 
     def forward(self, *inputs: Any) -> Any:
         """The image with blocks, and the target as it was; as a pair of the kind that came.
 
         Raises:
-            OccluposeError: no such image and target, joints of another skeleton, joints without v, boxes of an unknown format.
+            OccluposeError: no such image and target, joints of another skeleton, joints without v, boxes of an unknown
+                format.
         """
         pair = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], tuple | list) else inputs
         if len(pair) != 2 or not isinstance(pair[0], Tensor) or not isinstance(pair[1], dict):
             raise OccluposeError(
-                "blocks on limbs: give an image as a tensor (torchvision's v2.ToImage makes one) and a target with keypoints"
+                "blocks on limbs: give an image as a tensor (torchvision's v2.ToImage makes one) and a target with"
+                " keypoints"
             )
         image, target = pair
         if image.ndim != 3 or image.shape[0] != 3:
             raise OccluposeError(f"image of {' x '.join(map(str, image.shape))}: must be 3 x height x width")
         xy, state = self._joints(target)
         boxes = None if self.blocks.space == "crop" else _corners(target.get("boxes"))
-        xy, state = xy.to(image.device)[None], state.to(image.device)[None]
+        xy = xy.to(image.device)[None]
+        state = state.to(image.device)[None]
         boxes = None if boxes is None else boxes.to(image.device)[None]
         (covered,), _ = self.blocks(_plain(image)[None], xy, state, self.skeleton, self.generator, boxes)
         made = covered.as_subclass(type(image))
         return [made, target] if isinstance(pair, list) else (made, target)
 
-    def _joints(self, target: dict[str, Any]) -> tuple[Float[Tensor, "*person joint 2"], Shaped[Tensor, "*person joint"]]:
-        keypoints, visibility = (None if target.get(name) is None else _plain(target[name]) for name in ("keypoints", "visibility"))
-        if keypoints is None or keypoints.ndim < 2 or keypoints.shape[-2:] not in ((len(self.skeleton), 2), (len(self.skeleton), 3)):
+    def _joints(
+        self, target: dict[str, Any]
+    ) -> tuple[Float[Tensor, "*person joint 2"], Shaped[Tensor, "*person joint"]]:
+        keypoints, visibility = (
+            None if target.get(name) is None else _plain(target[name]) for name in ("keypoints", "visibility")
+        )
+        if (
+            keypoints is None
+            or keypoints.ndim < 2
+            or keypoints.shape[-2:] not in ((len(self.skeleton), 2), (len(self.skeleton), 3))
+        ):
             given = "none" if keypoints is None else " x ".join(map(str, keypoints.shape))
             raise OccluposeError(
-                f"keypoints in the target: {given}; give person x {len(self.skeleton)} joints ({self.skeleton.name}) x 2 or 3"
+                f"keypoints in the target: {given}; give person x {len(self.skeleton)} joints ({self.skeleton.name}) x"
+                " 2 or 3"
             )
         state = visibility if keypoints.shape[-1] == 2 else keypoints[..., 2]
         if state is None or state.shape != keypoints.shape[:-1]:
-            raise OccluposeError("keypoints without v: give x, y, v, or put v of each joint under visibility (person x joint)")
+            raise OccluposeError(
+                "keypoints without v: give x, y, v, or put v of each joint under visibility (person x joint)"
+            )
         return keypoints[..., :2], state
 
 
 class AlbumentationsBlocks:
-    """Blocks on limb joints as Albumentations has its transforms: `data = transform(image=image, keypoints=keypoints, visibility=v)`.
+    """Blocks on limb joints as Albumentations has its transforms: `data = transform(image=image, keypoints=keypoints,
+    visibility=v)`.
 
-    To be called after a `Compose` and before what normalises, on what comes out of it. Keypoints know no v there, so that it is a field of
-    labels: `KeypointParams("xy", label_fields=["visibility"], remove_invisible=False)`. Read are
+    To be called after a `Compose` and before what normalises, on what comes out of it. Keypoints know no v there, so
+    that it is a field of labels: `KeypointParams("xy", label_fields=["visibility"], remove_invisible=False)`. Read are
 
     - `image`, (height, width, 3), uint8 or floating point from 0 to 1;
     - `keypoints`, whose first two numbers are x and y in px: one person's after the other's, or (person, joint, 2);
@@ -101,20 +125,29 @@ class AlbumentationsBlocks:
         bbox_format: BoxFormat = "coco",
     ) -> None:
         if bbox_format not in get_args(BoxFormat):
-            raise OccluposeError(f"bbox_format {bbox_format}: not known here; known are {', '.join(get_args(BoxFormat))}")
-        self.blocks, self.skeleton, self.generator = LimbBlocks() if blocks is None else blocks, skeleton, generator
+            raise OccluposeError(
+                f"bbox_format {bbox_format}: not known here; known are {', '.join(get_args(BoxFormat))}"
+            )
+        self.blocks = LimbBlocks() if blocks is None else blocks
+        self.skeleton = skeleton
+        self.generator = generator
         self.bbox_format = bbox_format
 
     def __call__(self, **data: Any) -> dict[str, Any]:
         """All that was given, the image with blocks.
 
         Raises:
-            OccluposeError: something of it is missing, joints do not fit the skeleton or have no v, one box too many or few.
+            OccluposeError: something of it is missing, joints do not fit the skeleton or have no v, one box too many or
+                few.
         """
         missing = [name for name in ("image", "keypoints", "visibility") if data.get(name) is None]
         if missing:
-            raise OccluposeError(f"{missing[0]}: not given; blocks on limbs need image, keypoints and v of each keypoint under visibility")
-        joints, state = len(self.skeleton), np.asarray(data["visibility"]).reshape(-1)
+            raise OccluposeError(
+                f"{missing[0]}: not given; blocks on limbs need image, keypoints and v of each keypoint under"
+                " visibility"
+            )
+        joints = len(self.skeleton)
+        state = np.asarray(data["visibility"]).reshape(-1)
         keypoints = np.asarray(data["keypoints"], np.float32)
         xy = keypoints.reshape(-1, keypoints.shape[-1])[:, :2] if keypoints.size else np.zeros((0, 2), np.float32)
         if len(xy) % joints:
@@ -128,16 +161,24 @@ class AlbumentationsBlocks:
         return data | {"image": self.blocks.on_picture(data["image"], *people, self.skeleton, random, boxes)[0]}
 
     def _corners(self, bboxes: Any, people: int) -> Float[np.ndarray, "person 4"]:
-        boxes = np.zeros((0, 4), np.float32) if bboxes is None or not len(bboxes) else np.array([box[:4] for box in bboxes], np.float32)
+        boxes = (
+            np.zeros((0, 4), np.float32)
+            if bboxes is None or not len(bboxes)
+            else np.array([box[:4] for box in bboxes], np.float32)
+        )
         if len(boxes) != people:
-            raise OccluposeError(f"{len(boxes)} bboxes for {people} people; blocks relative to the box need one for each")
+            raise OccluposeError(
+                f"{len(boxes)} bboxes for {people} people; blocks relative to the box need one for each"
+            )
         if self.bbox_format == "coco":
             boxes[:, 2:] += boxes[:, :2]
         return boxes
 
 
 def _corners(boxes: Any) -> Float[Tensor, "*person 4"] | None:
-    """Boxes of torchvision as left, top, right, bottom; where they are given by their middle, of the same size elsewhere."""
+    """Boxes of torchvision as left, top, right, bottom; where they are given by their middle, of the same size
+    elsewhere.
+    """
     if boxes is None:
         return None
     form = getattr(getattr(boxes, "format", None), "value", "XYXY")

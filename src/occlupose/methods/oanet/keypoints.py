@@ -1,7 +1,9 @@
-"""OANet's 2D network: the stacked hourglass, taught that a hidden joint has no place in the picture (section 3.1, eq. 1).
+"""OANet's 2D network: the stacked hourglass, taught that a hidden joint has no place in the picture (section 3.1, eq.
+1).
 
-What is the paper's: the network, its sigmoid maps, a map of zeros for an occluded joint, the loss. The paper begins with a network that was
-trained on COCO and does not say how its pictures were varied; that, the schedule and the optimiser are ours.
+What is the paper's: the network, its sigmoid maps, a map of zeros for an occluded joint, the loss. The paper begins
+with a network that was trained on COCO and does not say how its pictures were varied; that, the schedule and the
+optimiser are ours.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +48,9 @@ class Recipe:
     """By how much a person is larger or smaller, relative, at most (as Newell et al.)."""
     turn: float = 30.0
     """Degrees by which a person is tilted, at most (as Newell et al.)."""
-    optimisation: Optimisation = field(default_factory=lambda: Optimisation(steps=100_000, learning_rate=5e-4, warm_up=1000, clip=0.1))
+    optimisation: Optimisation = field(
+        default_factory=lambda: Optimisation(steps=100_000, learning_rate=5e-4, warm_up=1000, clip=0.1)
+    )
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -100,11 +104,14 @@ class Samples:
     """
 
     def __init__(self, data: Annotations, recipe: Recipe, *, threads: int = 4) -> None:
-        self.data, self.recipe, self.threads = data, recipe, threads
+        self.data = data
+        self.recipe = recipe
+        self.threads = threads
 
     def draw(self, generator: Generator) -> Batch:
         """The batch of a step."""
-        recipe, count = self.recipe, self.recipe.batch
+        recipe = self.recipe
+        count = self.recipe.batch
         who = torch.randint(len(self.data.people), (count,), generator=generator).tolist()
         chance, size, tilt = torch.rand(3, count, dtype=torch.float64, generator=generator)
         scales = (1 + recipe.scale * (2 * size - 1)).tolist()
@@ -135,14 +142,17 @@ def sample(
 def loss(network: nn.Module, batch: Batch) -> Terms:
     """OANet eq. 1, a term for each stack: the squared difference of maps, those of hidden joints being zeros.
 
-    The paper sums over joints; this is the mean over the cells of the joints that are annotated, which descends the same way.
+    The paper sums over joints; this is the mean over the cells of the joints that are annotated, which descends the
+    same way.
     """
     maps = network(batch.pictures)
     return {f"stack {number}": joint_loss(said, batch.maps, batch.weight) for number, said in enumerate(maps, start=1)}
 
 
 def joint_loss(
-    maps: Float[Tensor, "batch joint y x"], truth: Float[Tensor, "batch joint y x"], weight: Float[Tensor, "batch joint"]
+    maps: Float[Tensor, "batch joint y x"],
+    truth: Float[Tensor, "batch joint y x"],
+    weight: Float[Tensor, "batch joint"],
 ) -> Float[Tensor, ""]:
     """Mean squared difference of maps, over the cells of weighted joints."""
     return (weight * ((maps - truth) ** 2).mean((-2, -1))).sum() / weight.sum().clamp_min(1)
@@ -161,7 +171,8 @@ def train_keypoints(
     """Trains the 2D network on annotated pictures; returns the weights file.
 
     Arguments:
-        data: annotations in COCO's keypoint format, with v of each joint (`datasets.coco.load`). Their joints are those of the network.
+        data: annotations in COCO's keypoint format, with v of each joint (`datasets.coco.load`). Their joints are those
+            of the network.
         images: folder of the pictures.
         folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.
         resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
@@ -175,15 +186,28 @@ def train_keypoints(
     network = StackedHourglass(len(skeleton), stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)
     learnt = annotations.describe()
     average = train(
-        network, Samples(annotations, recipe).draw, loss, recipe.optimisation, folder,
-        recipe=(recipe, learnt), seed=recipe.seed, resume=resume, device=device, progress=progress,
-    )  # fmt: skip
+        network,
+        Samples(annotations, recipe).draw,
+        loss,
+        recipe.optimisation,
+        folder,
+        recipe=(recipe, learnt),
+        seed=recipe.seed,
+        resume=resume,
+        device=device,
+        progress=progress,
+    )
     path = folder / f"{recipe.name}.safetensors"
     save(average, network, skeleton, recipe.crop, path)
     card.write(
-        path, {data: "ANNOTATIONS", images: "IMAGES", folder: "FOLDER"}, name=recipe.name,
+        path,
+        {data: "ANNOTATIONS", images: "IMAGES", folder: "FOLDER"},
+        name=recipe.name,
         task=f"crop of one person to heatmaps of {skeleton.name}, dark where a joint is hidden",
-        parameters=sum(value.numel() for value in network.parameters()), licence="that of its pictures and annotations",
-        data=learnt, metrics={}, recipe=asdict(recipe),
-    )  # fmt: skip
+        parameters=sum(value.numel() for value in network.parameters()),
+        licence="that of its pictures and annotations",
+        data=learnt,
+        metrics={},
+        recipe=asdict(recipe),
+    )
     return path

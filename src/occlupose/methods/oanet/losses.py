@@ -18,47 +18,64 @@ SYMMETRIC_BONES = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), (
 
 
 def complete_2d(
-    predicted: Float[Tensor, "batch time joint 2"], truth: Float[Tensor, "batch time joint 2"], where: Bool[Tensor, "batch time joint"]
+    predicted: Float[Tensor, "batch time joint 2"],
+    truth: Float[Tensor, "batch time joint 2"],
+    where: Bool[Tensor, "batch time joint"],
 ) -> Float[Tensor, ""]:
     """Mean distance of the completed 2D joints from the truth, over some of them.
 
-    OANet eq. 3 takes squared differences over believed joints. Mocap knows the hidden ones too; that and the plain distance are ours.
+    OANet eq. 3 takes squared differences over believed joints. Mocap knows the hidden ones too; that and the plain
+    distance are ours.
     """
     return _mean((predicted - truth).norm(dim=-1), where)
 
 
 def position_3d(
-    predicted: Float[Tensor, "batch time joint 3"], truth: Float[Tensor, "batch time joint 3"], weight: Float[Tensor, "batch time joint"]
+    predicted: Float[Tensor, "batch time joint 3"],
+    truth: Float[Tensor, "batch time joint 3"],
+    weight: Float[Tensor, "batch time joint"],
 ) -> Float[Tensor, ""]:
-    """Weighted mean distance of 3D joints (with equal weights the MPJPE itself). OANet eq. 4 squares it; the plain distance is ours."""
+    """Weighted mean distance of 3D joints (with equal weights the MPJPE itself). OANet eq. 4 squares it; the plain
+    distance is ours.
+    """
     return _mean((predicted - truth).norm(dim=-1), weight)
 
 
-def velocity_3d(predicted: Float[Tensor, "batch time joint 3"], truth: Float[Tensor, "batch time joint 3"]) -> Float[Tensor, ""]:
+def velocity_3d(
+    predicted: Float[Tensor, "batch time joint 3"], truth: Float[Tensor, "batch time joint 3"]
+) -> Float[Tensor, ""]:
     """Mean error of the change from frame to frame. Ours, against jitter."""
     return (predicted.diff(dim=1) - truth.diff(dim=1)).norm(dim=-1).mean()
 
 
 def squared_2d(
-    predicted: Float[Tensor, "batch time joint 2"], truth: Float[Tensor, "batch time joint 2"], believed: Bool[Tensor, "batch time joint"]
+    predicted: Float[Tensor, "batch time joint 2"],
+    truth: Float[Tensor, "batch time joint 2"],
+    believed: Bool[Tensor, "batch time joint"],
 ) -> Float[Tensor, ""]:
     """Squared error of the refined 2D joints, over the believed ones. OANet eq. 3, L_2D^T."""
     return (((predicted - truth) ** 2).sum(-1) * believed).sum(-1).mean()
 
 
-def squared_3d(predicted: Float[Tensor, "batch time joint 3"], truth: Float[Tensor, "batch time joint 3"]) -> Float[Tensor, ""]:
+def squared_3d(
+    predicted: Float[Tensor, "batch time joint 3"], truth: Float[Tensor, "batch time joint 3"]
+) -> Float[Tensor, ""]:
     """Squared error of the 3D joints. OANet eq. 4."""
     return ((predicted - truth) ** 2).sum((-1, -2)).mean()
 
 
 def projection(
-    xyz: Float[Tensor, "batch time joint 3"], xy: Float[Tensor, "batch time joint 2"], visible: Bool[Tensor, "batch time joint"]
+    xyz: Float[Tensor, "batch time joint 3"],
+    xy: Float[Tensor, "batch time joint 2"],
+    visible: Bool[Tensor, "batch time joint"],
 ) -> Float[Tensor, ""]:
-    """Squared distance of the orthographic projection from the visible 2D joints, in the picture's units. OANet eq. 5, L_proj.
+    """Squared distance of the orthographic projection from the visible 2D joints, in the picture's units. OANet eq. 5,
+    L_proj.
 
-    A picture does not tell metres: the projection is scaled and, frame by frame, moved to where it fits the 2D joints best. No gradient
-    flows through the scale, and at the best one none along the size of the pose, which pictures can neither teach nor shrink. The scale
-    stays within SCALES, so that a pose that is next to nothing, or turned away, has something to learn. Ours.
+    A picture does not tell metres: the projection is scaled and, frame by frame, moved to where it fits the 2D joints
+    best. No gradient flows through the scale, and at the best one none along the size of the pose, which pictures can
+    neither teach nor shrink. The scale stays within SCALES, so that a pose that is next to nothing, or turned away, has
+    something to learn. Ours.
     """
     weight = visible.unsqueeze(-1).to(xyz.dtype)
     count = weight.sum(2, keepdim=True).clamp_min(1)
@@ -69,21 +86,25 @@ def projection(
 
 
 def adversarial(judged: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
-    """What OANet learns from the discriminator's logits of its answers: -log q, non-saturating (ours: the paper gives no form)."""
+    """What OANet learns from the discriminator's logits of its answers: -log q, non-saturating (ours: the paper gives
+    no form).
+    """
     return binary_cross_entropy_with_logits(judged, torch.ones_like(judged))
 
 
 def discrimination(real: Float[Tensor, "batch"], caught: Float[Tensor, "batch"]) -> Float[Tensor, ""]:
     """What the discriminator learns: binary cross entropy, real poses 1, answers 0. OANet section 3.2, L_dis."""
     return (
-        binary_cross_entropy_with_logits(real, torch.ones_like(real)) + binary_cross_entropy_with_logits(caught, torch.zeros_like(caught))
+        binary_cross_entropy_with_logits(real, torch.ones_like(real))
+        + binary_cross_entropy_with_logits(caught, torch.zeros_like(caught))
     ) / 2
 
 
 def regularisation(
     xyz: Float[Tensor, "batch time joint 3"], occluded: Bool[Tensor, "batch time joint"], skeleton: Skeleton
 ) -> Float[Tensor, ""]:
-    """How visible the Cylinder Man finds joints that were not seen: the sum of their soft visibility. OANet eq. 8, L_reg.
+    """How visible the Cylinder Man finds joints that were not seen: the sum of their soft visibility. OANet eq. 8,
+    L_reg.
 
     Arguments:
         xyz: metres, relative to the root; an orthographic camera looks along +z.

@@ -1,4 +1,6 @@
-"""OANet's temporal networks: unreliable 2D joints out, what is left refined, and complete 3D poses from it (paper section 3)."""
+"""OANet's temporal networks: unreliable 2D joints out, what is left refined, and complete 3D poses from it (paper
+section 3).
+"""
 
 from dataclasses import dataclass, replace
 
@@ -20,7 +22,9 @@ class Answer:
     """What the networks say of a batch."""
 
     xy: Float[Tensor, "batch time joint 2"]
-    """Refined 2D joints in the units of the picture; zero where nothing reliable was seen (incomplete, paper section 3.2)."""
+    """Refined 2D joints in the units of the picture; zero where nothing reliable was seen (incomplete, paper section
+    3.2).
+    """
     xyz: Float[Tensor, "batch time joint 3"]
     """All joints in 3D, metres, relative to the root."""
 
@@ -35,10 +39,22 @@ class OANet(nn.Module):
         mask_channel: both networks are also told which joints are missing (an option; ours).
     """
 
-    def __init__(self, width: int = 512, depth: int = 0, *, refine: bool = True, mask_channel: bool = False, dropout: float = 0.25) -> None:
+    def __init__(
+        self,
+        width: int = 512,
+        depth: int = 0,
+        *,
+        refine: bool = True,
+        mask_channel: bool = False,
+        dropout: float = 0.25,
+    ) -> None:
         super().__init__()
-        self.width, self.depth, self.refine, self.mask_channel = width, depth, refine, mask_channel
-        inputs, style = (3 if mask_channel else 2) * JOINTS, replace(PAPER, dropout=dropout)
+        self.width = width
+        self.depth = depth
+        self.refine = refine
+        self.mask_channel = mask_channel
+        inputs = (3 if mask_channel else 2) * JOINTS
+        style = replace(PAPER, dropout=dropout)
         self.tcn_2d = TCN(inputs, 2 * JOINTS, width=width, depth=depth, style=style) if refine else None
         self.tcn_3d = TCN(inputs, 3 * JOINTS, width=width, depth=depth, style=style)
 
@@ -57,8 +73,14 @@ class OANet(nn.Module):
         # that the network says how far joints are to be moved is ours
         return (xy + self.tcn_2d(self._channels(xy, picture)).unflatten(-1, (JOINTS, 2))) * believed
 
-    def _channels(self, xy: Float[Tensor, "batch time joint 2"], picture: Picture) -> Float[Tensor, "batch time inputs"]:
-        return torch.cat([xy, picture.believed.to(xy).unsqueeze(-1)], -1).flatten(2) if self.mask_channel else xy.flatten(2)
+    def _channels(
+        self, xy: Float[Tensor, "batch time joint 2"], picture: Picture
+    ) -> Float[Tensor, "batch time inputs"]:
+        return (
+            torch.cat([xy, picture.believed.to(xy).unsqueeze(-1)], -1).flatten(2)
+            if self.mask_channel
+            else xy.flatten(2)
+        )
 
     def train(self, mode: bool = True) -> "OANet":
         """As torch's, but what does not learn at the moment stays as in use: no dropout, fixed statistics."""
@@ -97,9 +119,12 @@ class Duel(nn.Module):
 
     def __init__(self, oanet: OANet) -> None:
         super().__init__()
-        self.oanet, self.discriminator = oanet, Discriminator(JOINTS, max(1, oanet.width // 2))
+        self.oanet = oanet
+        self.discriminator = Discriminator(JOINTS, max(1, oanet.width // 2))
 
-    def forward(self, picture: Picture, real: Float[Tensor, "batch time joint 3"] | None = None) -> tuple[Answer, Verdict | None]:
+    def forward(
+        self, picture: Picture, real: Float[Tensor, "batch time joint 3"] | None = None
+    ) -> tuple[Answer, Verdict | None]:
         """The answer, and where real poses are given the verdict on it."""
         answer = self.oanet(picture)
         if real is None:

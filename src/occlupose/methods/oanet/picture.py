@@ -1,4 +1,6 @@
-"""What the temporal networks of OANet see: 2D joints of one person relative to the root, in units of the person's size, and a 0/1 mask."""
+"""What the temporal networks of OANet see: 2D joints of one person relative to the root, in units of the person's size,
+and a 0/1 mask.
+"""
 
 from dataclasses import dataclass
 
@@ -11,8 +13,12 @@ from occlupose.skeletons import H36M17
 ROOT = H36M17.joints.index("pelvis")
 TORSO = H36M17.index("left_hip", "right_hip", "left_shoulder", "right_shoulder")
 
-SPREAD = torch.tensor([0.0, 0.06, 0.4, 0.77, 0.06, 0.41, 0.77, 0.22, 0.44, 0.62, 0.7, 0.52, 0.36, 0.36, 0.51, 0.35, 0.36])
-"""Root mean square distance (metres, across a level line of sight) of each joint from the root; measured on the training mocap."""
+SPREAD = torch.tensor(
+    [0.0, 0.06, 0.4, 0.77, 0.06, 0.41, 0.77, 0.22, 0.44, 0.62, 0.7, 0.52, 0.36, 0.36, 0.51, 0.35, 0.36]
+)
+"""Root mean square distance (metres, across a level line of sight) of each joint from the root; measured on the
+training mocap.
+"""
 
 
 @dataclass
@@ -34,8 +40,8 @@ class Picture:
 def frame(xy: Float[Tensor, "batch time joint 2"], believed: Bool[Tensor, "batch time joint"]) -> Picture:
     """The picture of 2D joints in any unit (pixels, or the plane z = 1 of a camera).
 
-    Root-centred and scaled as in the authors' later code; one size a sequence, so that every frame of it is treated alike,
-    and the rule where the root is missing are ours.
+    Root-centred and scaled as in the authors' later code; one size a sequence, so that every frame of it is treated
+    alike, and the rule where the root is missing are ours.
 
     Arguments:
         xy: H36M-17 joints; ignored where not believed.
@@ -50,8 +56,12 @@ def frame(xy: Float[Tensor, "batch time joint 2"], believed: Bool[Tensor, "batch
     return picture
 
 
-def _root(xy: Float[Tensor, "batch time joint 2"], believed: Bool[Tensor, "batch time joint"]) -> Float[Tensor, "batch time 1 2"]:
-    """The pelvis; where it is not believed, the mean of the hips and shoulders that are; else where it was before (or will be)."""
+def _root(
+    xy: Float[Tensor, "batch time joint 2"], believed: Bool[Tensor, "batch time joint"]
+) -> Float[Tensor, "batch time 1 2"]:
+    """The pelvis; where it is not believed, the mean of the hips and shoulders that are; else where it was before (or
+    will be).
+    """
     torso = believed[:, :, TORSO].unsqueeze(-1).float()
     known = believed[:, :, ROOT] | believed[:, :, TORSO].any(-1)
     mean = (xy[:, :, TORSO] * torso).sum(2) / torso.sum(2).clamp_min(1)

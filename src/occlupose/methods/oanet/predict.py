@@ -22,7 +22,8 @@ def predict(
 
     Arguments:
         xy: H36M-17 joints in any unit; ignored where not believed.
-        length: frames of a window; a shorter sequence is one window, held at its end up to a multiple of the networks' stride.
+        length: frames of a window; a shorter sequence is one window, held at its end up to a multiple of the networks'
+            stride.
     """
     time = len(xy)
     if not time:
@@ -34,7 +35,8 @@ def predict(
     device = next(oanet.parameters()).device
     pictures = (frame(xy[part].to(device), believed[part].to(device)) for part in places.split(AT_ONCE))
     answers = torch.cat([oanet(picture).xyz.cpu() for picture in pictures])
-    total, count = torch.zeros(len(padded), *answers.shape[2:]), torch.zeros(len(padded), 1, 1)
+    total = torch.zeros(len(padded), *answers.shape[2:])
+    count = torch.zeros(len(padded), 1, 1)
     for start, answer in zip(starts, answers, strict=True):
         total[start : start + window] += answer
         count[start : start + window] += 1

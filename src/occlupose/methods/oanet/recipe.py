@@ -19,16 +19,19 @@ from occlupose.synth.noise import NoiseModel, guess
 from occlupose.training.loop import Optimisation, Terms
 
 OBJECTS: list[tuple[float, gaps.Mode]] = [
-    (0.05, gaps.scattered), (0.05, gaps.gap), (0.15, partial(gaps.limb, skeleton=H36M17)), (0.2, partial(gaps.several, skeleton=H36M17)),
-]  # fmt: skip
-"""What hides joints beside the body itself, and how often: scattered joints and a gap as in the authors' later code, whole limbs and
-several gaps as objects make them; these and the shares are ours."""
+    (0.05, gaps.scattered),
+    (0.05, gaps.gap),
+    (0.15, partial(gaps.limb, skeleton=H36M17)),
+    (0.2, partial(gaps.several, skeleton=H36M17)),
+]
+"""What hides joints beside the body itself, and how often: scattered joints and a gap as in the authors' later code,
+whole limbs and several gaps as objects make them; these and the shares are ours."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a training run of OANet depends on. The defaults are the whole method at the paper's size; eq. 5 and 8 act
-    where there are sequences without 3D: give `labelled` under 1, or video.
+    """Everything that a training run of OANet depends on. The defaults are the whole method at the paper's size; eq. 5
+    and 8 act where there are sequences without 3D: give `labelled` under 1, or video.
 
     Raises:
         OccluposeError: a length that the networks cannot take, or a number or share that cannot be.
@@ -67,7 +70,9 @@ class Recipe:
     dropout: float = 0.25
     """Ours."""
     fill: Optimisation = field(default_factory=lambda: Optimisation(steps=50_000))
-    """First stage: the 2D TCN alone, eq. 3. That the paper's 100,000 steps at its higher rate are two stages, half each, is ours."""
+    """First stage: the 2D TCN alone, eq. 3. That the paper's 100,000 steps at its higher rate are two stages, half
+    each, is ours.
+    """
     lift: Optimisation = field(default_factory=lambda: Optimisation(steps=50_000))
     """Second stage: the 3D TCN and the discriminator, on what the 2D TCN makes of it."""
     joint: Optimisation = field(default_factory=lambda: Optimisation(steps=30_000, learning_rate=1e-4))
@@ -95,11 +100,16 @@ class Recipe:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise OccluposeError(f"{name} {getattr(self, name)}: a weight is 0 or more")
         if not self.labelled:
-            raise OccluposeError(f"labelled {self.labelled}: without any 3D nothing tells how large people are; give a share of the clips")
+            raise OccluposeError(
+                f"labelled {self.labelled}: without any 3D nothing tells how large people are; give a share of the"
+                " clips"
+            )
         if self.without >= self.batch:
             raise OccluposeError(f"flat {self.flat}: leaves no sequence with 3D in a batch of {self.batch}; give less")
         if self.length < 2 * STRIDE or self.length % STRIDE:
-            raise OccluposeError(f"length {self.length}: the networks take {2 * STRIDE} frames or more, in multiples of {STRIDE}")
+            raise OccluposeError(
+                f"length {self.length}: the networks take {2 * STRIDE} frames or more, in multiples of {STRIDE}"
+            )
 
 
 @dataclass
@@ -121,9 +131,15 @@ class Batch:
 
 
 def see(
-    joints: Float[Tensor, "batch time 22 3"], noise: NoiseModel, generator: Generator, *, perspective: bool = True, objects: bool = True
+    joints: Float[Tensor, "batch time 22 3"],
+    noise: NoiseModel,
+    generator: Generator,
+    *,
+    perspective: bool = True,
+    objects: bool = True,
 ) -> Sight:
-    """What a 2D network says of bodies in the camera frame: seen joints with the front end's noise, hidden ones guessed.
+    """What a 2D network says of bodies in the camera frame: seen joints with the front end's noise, hidden ones
+    guessed.
 
     Hidden is what the body hides itself (the Cylinder Man) and, unless there are none, what objects hide.
     """
@@ -145,7 +161,9 @@ def see(
     )
 
 
-def look(solid: Sequences, flat: Sequences | Footage | None, noise: NoiseModel, recipe: Recipe, generator: Generator) -> Sight:
+def look(
+    solid: Sequences, flat: Sequences | Footage | None, noise: NoiseModel, recipe: Recipe, generator: Generator
+) -> Sight:
     """The sequences of a step: bodies, cameras, what a 2D network says of them.
 
     Arguments:
@@ -155,7 +173,11 @@ def look(solid: Sequences, flat: Sequences | Footage | None, noise: NoiseModel, 
     without = 0 if flat is None else recipe.without
     joints = solid.draw(recipe.batch - without, generator)
     augmented = round(recipe.augmentation * len(joints))
-    sights = [see(virtual(joints[:augmented], generator), noise, generator, perspective=False, objects=recipe.objects)] if augmented else []
+    sights = (
+        [see(virtual(joints[:augmented], generator), noise, generator, perspective=False, objects=recipe.objects)]
+        if augmented
+        else []
+    )
     filmed = joints[augmented:]
     if without and isinstance(flat, Sequences):
         filmed = torch.cat([filmed, flat.draw(without, generator)])
@@ -171,7 +193,9 @@ def look(solid: Sequences, flat: Sequences | Footage | None, noise: NoiseModel, 
 def believe(sight: Sight, recipe: Recipe) -> Batch:
     """The batch of what is reliable; of everything that is there, where the recipe knows no occlusion."""
     picture = frame(sight.xy, sight.there & (sight.evidence >= recipe.least))
-    return Batch(picture, picture.to_units(sight.truth_2d), sight.annotated, sight.there & ~picture.believed, sight.truth_3d)
+    return Batch(
+        picture, picture.to_units(sight.truth_2d), sight.annotated, sight.there & ~picture.believed, sight.truth_3d
+    )
 
 
 def fill_loss(network: nn.Module, batch: Batch) -> Terms:
@@ -205,5 +229,7 @@ def _flat_terms(xyz: Float[Tensor, "flat time 17 3"], batch: Batch, recipe: Reci
     without = slice(batch.labelled, None)
     terms = {"projection": share * losses.projection(xyz, batch.truth_2d[without], batch.picture.believed[without])}
     if recipe.regularisation:
-        terms["regularisation"] = recipe.regularisation * share * losses.regularisation(xyz, batch.occluded[without], H36M17)
+        terms["regularisation"] = (
+            recipe.regularisation * share * losses.regularisation(xyz, batch.occluded[without], H36M17)
+        )
     return terms

@@ -18,7 +18,9 @@ RATE = 30.0
 """Frames a second inside the networks."""
 
 SUBJECT_SHARE = {"01": 0.15, "clips": 0.35}
-"""Subjects of whom at most this share of the sequences is drawn. Subject 01 climbs and hangs, the clips share one skeleton."""
+"""Subjects of whom at most this share of the sequences is drawn. Subject 01 climbs and hangs, the clips share one
+skeleton.
+"""
 
 
 class Sequences:
@@ -33,10 +35,14 @@ class Sequences:
         OccluposeError: there is no clip.
     """
 
-    def __init__(self, clips: list[Clip], window: int, speed: tuple[float, float] = (1.0, 1.0), still: float = 0.0) -> None:
+    def __init__(
+        self, clips: list[Clip], window: int, speed: tuple[float, float] = (1.0, 1.0), still: float = 0.0
+    ) -> None:
         if not clips:
             raise OccluposeError("no motion to train on; give motion capture of subjects that are not held out")
-        self.window, self.speed, self.still = window, speed, still
+        self.window = window
+        self.speed = speed
+        self.still = still
         self.step = [clip.fps / RATE for clip in clips]
         self.length = torch.tensor([len(clip.joints) for clip in clips])
         self.first = self.length.cumsum(0) - self.length
@@ -61,7 +67,9 @@ class Sequences:
         stride = speed * torch.tensor([self.step[number] for number in clip])
         room = self.length[clip] - 1 - stride * (self.window - 1)
         start = torch.rand(count, generator=generator) * room.clamp_min(0)
-        time = (start.unsqueeze(1) + stride.unsqueeze(1) * torch.arange(self.window)).minimum(self.length[clip].unsqueeze(1) - 1.0)
+        time = (start.unsqueeze(1) + stride.unsqueeze(1) * torch.arange(self.window)).minimum(
+            self.length[clip].unsqueeze(1) - 1.0
+        )
         below = time.long()
         above = (below + 1).minimum(self.length[clip].unsqueeze(1) - 1)
         first = self.first[clip].unsqueeze(1)
@@ -129,9 +137,12 @@ def _resampled(poses: Poses) -> tuple[Tensor, Tensor, Tensor]:
 def from_front_end(
     poses: Poses,
 ) -> tuple[Float[Tensor, "time 17 2"], Float[Tensor, "time 17"], Bool[Tensor, "time 17"]]:
-    """One person's joints on the plane z = 1, their evidence (none of those that are not visible), and where they are at all."""
+    """One person's joints on the plane z = 1, their evidence (none of those that are not visible), and where they are
+    at all.
+    """
     poses = poses.to(H36M17)
-    camera, state = poses.camera or Camera.from_fov(poses.width, poses.height), poses.state[:, 0]
+    camera = poses.camera or Camera.from_fov(poses.width, poses.height)
+    state = poses.state[:, 0]
     evidence = np.where(state == VISIBLE, poses.score[:, 0], 0.0).astype(np.float32)
     rays = np.nan_to_num(camera.rays(poses.xy[:, 0])[..., :2]).astype(np.float32)
     return torch.from_numpy(rays), torch.from_numpy(evidence), torch.from_numpy(state != ABSENT)

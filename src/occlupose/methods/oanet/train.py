@@ -44,8 +44,11 @@ def train_oanet(
         OccluposeError: what `training.loop.train` refuses.
     """
     torch.manual_seed(recipe.seed)
-    oanet = OANet(recipe.width, recipe.depth, refine=recipe.refine, mask_channel=recipe.mask_channel, dropout=recipe.dropout)
-    duel, lift = Duel(oanet), partial(lift_loss, recipe=recipe)
+    oanet = OANet(
+        recipe.width, recipe.depth, refine=recipe.refine, mask_channel=recipe.mask_channel, dropout=recipe.dropout
+    )
+    duel = Duel(oanet)
+    lift = partial(lift_loss, recipe=recipe)
     stages: list[tuple[nn.Module, Callable[[nn.Module, Batch], Terms], Optimisation, str]]
     stages = [(duel, lift, recipe.lift, "lift"), (duel, partial(lift, joint=True), recipe.joint, "joint")]
     if recipe.refine:
@@ -54,15 +57,24 @@ def train_oanet(
         if oanet.tcn_2d is not None:
             oanet.tcn_2d.requires_grad_(name != "lift")
         average = train(
-            network, lambda generator: believe(sights(generator), recipe), loss, optimisation, folder / name,
-            recipe=(recipe, data), seed=3 * recipe.seed + number, resume=resume, device=device, progress=progress,
-        )  # fmt: skip
+            network,
+            lambda generator: believe(sights(generator), recipe),
+            loss,
+            optimisation,
+            folder / name,
+            recipe=(recipe, data),
+            seed=3 * recipe.seed + number,
+            resume=resume,
+            device=device,
+            progress=progress,
+        )
         network.load_state_dict(average)
     return oanet.cpu().eval()
 
 
 def film(clips: list[Clip], recipe: Recipe, video: Sequence[Take] = ()) -> Callable[[Generator], Sight]:
-    """What draws the sequences of a step: of the recipe's share of mocap clips the 3D is used, of the others, or of video, only the 2D.
+    """What draws the sequences of a step: of the recipe's share of mocap clips the 3D is used, of the others, or of
+    video, only the 2D.
 
     Arguments:
         video: people in real video, in 2D; they stand in for the clips whose 3D is not used.
@@ -73,7 +85,9 @@ def film(clips: list[Clip], recipe: Recipe, video: Sequence[Take] = ()) -> Calla
     solid, flat = divide(clips, recipe.labelled)
     without: Sequences | Footage | None = None
     if recipe.flat and (video or flat) and not recipe.without:
-        raise OccluposeError(f"flat {recipe.flat}: leaves no sequence without 3D in a batch of {recipe.batch}; give more, or 0 for none")
+        raise OccluposeError(
+            f"flat {recipe.flat}: leaves no sequence without 3D in a batch of {recipe.batch}; give more, or 0 for none"
+        )
     if recipe.flat and video:
         without = Footage(list(video), recipe.length)
     elif recipe.flat and flat:
@@ -107,15 +121,23 @@ def train_to_file(
     Raises:
         OccluposeError: no mocap there, or none of a subject that is not held out; what `train_oanet` refuses.
     """
-    clips, filmed = split(load_clips(data))[0], [] if video is None else takes(video)
+    clips = split(load_clips(data))[0]
+    filmed = [] if video is None else takes(video)
     same = fingerprint([*(clip.joints for clip in clips), *(take.poses.xy for take in filmed)])
-    oanet = train_oanet(film(clips, recipe, filmed), folder, recipe, data=same, resume=resume, device=device, progress=progress)
+    oanet = train_oanet(
+        film(clips, recipe, filmed), folder, recipe, data=same, resume=resume, device=device, progress=progress
+    )
     path = folder / f"{recipe.name}.safetensors"
     save(Trained(oanet, recipe.length, recipe.least), path)
     card.write(
-        path, {data: "MOCAP", folder: "FOLDER", video: "VIDEO"}, name=recipe.name,
+        path,
+        {data: "MOCAP", folder: "FOLDER", video: "VIDEO"},
+        name=recipe.name,
         task="2D joints over time (H36M-17, unreliable ones dropped) to root-relative H36M-17 in metres",
-        parameters=sum(value.numel() for value in oanet.parameters()), licence="Apache-2.0" if video is None else "as the video allows",
-        data=DATA if video is None else f"{DATA}; 2D of people in video", metrics={}, recipe=asdict(recipe),
-    )  # fmt: skip
+        parameters=sum(value.numel() for value in oanet.parameters()),
+        licence="Apache-2.0" if video is None else "as the video allows",
+        data=DATA if video is None else f"{DATA}; 2D of people in video",
+        metrics={},
+        recipe=asdict(recipe),
+    )
     return path

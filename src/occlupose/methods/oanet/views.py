@@ -7,7 +7,8 @@ from torch import Generator, Tensor
 from occlupose.skeletons import BODY22
 from occlupose.synth.views import facing, paper_views
 
-DISTANCE, HEIGHT = 5.0, 1.5
+DISTANCE = 5.0
+HEIGHT = 1.5
 """Metres from the middle of the studio, and above its floor: about those of Human3.6M."""
 
 DIRECTIONS = (45.0, 135.0, 225.0, 315.0)
@@ -33,7 +34,9 @@ def studio(joints: Float[Tensor, "batch time 22 3"], camera: Tensor) -> Float[Te
 
 
 def virtual(joints: Float[Tensor, "batch time 22 3"], generator: Generator) -> Float[Tensor, "batch time 22 3"]:
-    """The bodies as one of the paper's hundred virtual views sees each (section 4.2), root-relative: metres, orthographic camera."""
+    """The bodies as one of the paper's hundred virtual views sees each (section 4.2), root-relative: metres,
+    orthographic camera.
+    """
     views = paper_views(generator)
     chosen = views[torch.randint(len(views), (len(joints),), generator=generator)]
     return (joints - joints[:, :, PELVIS : PELVIS + 1]) @ chosen.mT.unsqueeze(1)

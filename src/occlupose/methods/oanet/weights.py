@@ -1,4 +1,6 @@
-"""Weights of OANet's temporal networks: half-precision safetensors that carry what is needed to build and to use them."""
+"""Weights of OANet's temporal networks: half-precision safetensors that carry what is needed to build and to use
+them.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +55,9 @@ def load(path: Path) -> Trained:
     """
 
     def build(header: dict[str, str]) -> OANet:
-        width, depth, refine, mask_channel, length = (int(header[name]) for name in ("width", "depth", "refine", "mask_channel", "length"))
+        width, depth, refine, mask_channel, length = (
+            int(header[name]) for name in ("width", "depth", "refine", "mask_channel", "length")
+        )
         if length % STRIDE or not 0 <= float(header["least"]) <= 1:
             raise ValueError
         return OANet(width, depth, refine=bool(refine), mask_channel=bool(mask_channel))

@@ -36,8 +36,11 @@ def test_fitted_bodies_label_far_better_than_chance(masks):
     for seed in range(4):
         truth = crowd(seed)
         (given,) = label([truth.picture(H36M17, masks=masks)], body=truth.body, size=64)
-        mine, true = given.state == OCCLUDED, truth.occlusion.state[:, H36M] == OCCLUDED
-        right, said, there = right + (mine & true).sum(), said + mine.sum(), there + true.sum()
+        mine = given.state == OCCLUDED
+        true = truth.occlusion.state[:, H36M] == OCCLUDED
+        right = right + (mine & true).sum()
+        said = said + mine.sum()
+        there = there + true.sum()
         assert ((given.state == ABSENT) == (truth.occlusion.state[:, H36M] == ABSENT)).all()
     assert there > 20
     assert 2 * right / (said + there) > 0.75
@@ -83,22 +86,26 @@ def test_what_does_not_fit_together_is_refused():
 
 
 def test_networks_label_too():
-    truth, ssf = crowd(), tiny()
+    truth = crowd()
+    ssf = tiny()
     (given,) = label([truth.picture(H36M17)], body=ssf.body, fitter=fitter(ssf), size=ssf.size)
     assert given.state.shape == (3, 17)
     assert set(np.unique(given.state)) <= {ABSENT, OCCLUDED, VISIBLE}
 
 
 def test_networks_can_be_made_to_meet_the_joints():
-    truth, ssf = crowd(), tiny()
+    truth = crowd()
+    ssf = tiny()
     given, believed = truth.picture(H36M17).people(ssf.size)
-    met, seen = predict(ssf, given, believed, meet=True), predict(ssf, given, believed)
+    met = predict(ssf, given, believed, meet=True)
+    seen = predict(ssf, given, believed)
     assert torch.equal(met.shape, seen.shape)
     assert met.error.mean() < 0.9 * seen.error.mean()
 
 
 def test_networks_need_masks_crops_of_their_size_and_pictures_if_they_look_at_them():
-    truth, ssf = crowd(), tiny()
+    truth = crowd()
+    ssf = tiny()
     with pytest.raises(OccluposeError, match="no masks: the networks look at the mask"):
         predict(ssf, truth.picture(masks=False).people(ssf.size)[0])
     with pytest.raises(OccluposeError, match="crops of 64 px: these networks take 32 px"):

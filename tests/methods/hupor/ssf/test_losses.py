@@ -44,7 +44,11 @@ def test_pixels_that_nearer_people_cover_do_not_count():
 
 
 def test_people_of_whom_nothing_is_seen_do_not_count():
-    both = torch.cat([square(8), square(8)]), torch.cat([square(10), torch.zeros(1, 32, 32)]), EVERYWHERE.expand(2, -1, -1)
+    both = (
+        torch.cat([square(8), square(8)]),
+        torch.cat([square(10), torch.zeros(1, 32, 32)]),
+        EVERYWHERE.expand(2, -1, -1),
+    )
     alone = losses.silhouette(square(8), square(10), EVERYWHERE)
     assert losses.silhouette(*both) == alone
     nobody = square(8).requires_grad_()
@@ -70,7 +74,8 @@ def test_pose_and_shape_losses_are_mean_squares():
     pose = torch.eye(3).expand(2, 17, 3, 3)
     assert losses.pose(pose, pose) == 0
     assert losses.pose(pose + 0.1, pose).item() == pytest.approx(0.01)
-    shape, span = torch.rand(2, 3), torch.tensor([1.0, 2.0, 4.0])
+    shape = torch.rand(2, 3)
+    span = torch.tensor([1.0, 2.0, 4.0])
     assert losses.shape(shape + 0.5 * span, shape, span).item() == pytest.approx(0.25)
 
 
@@ -93,7 +98,10 @@ def test_balls_show_about_what_the_body_shows(seed):
 
 def test_outlines_have_gradients_in_places_and_radii():
     truth = group(1)
-    place, radius = (value.detach().requires_grad_() for value in balls(truth.body)(truth.fit.pose, truth.fit.shape, truth.fit.translation))
+    place, radius = (
+        value.detach().requires_grad_()
+        for value in balls(truth.body)(truth.fit.pose, truth.fit.shape, truth.fit.translation)
+    )
     silhouette(place, radius, LENS).square().sum().backward()
     assert place.grad.isfinite().all() and place.grad.abs().sum() > 0
     assert (radius.grad >= 0).all() and radius.grad.abs().sum() > 0
@@ -104,7 +112,9 @@ def test_an_outline_moves_with_the_body_and_the_loss_grows():
     place, radius = balls(truth.body)(truth.fit.pose, truth.fit.shape, truth.fit.translation)
     still = silhouette(place, radius, LENS)
     away = [
-        losses.silhouette(silhouette(place + torch.tensor([step, 0, 0]), radius, LENS), (still > 0.5).float(), torch.ones_like(still))
+        losses.silhouette(
+            silhouette(place + torch.tensor([step, 0, 0]), radius, LENS), (still > 0.5).float(), torch.ones_like(still)
+        )
         for step in (0.0, 0.03, 0.08, 0.2)
     ]
     assert away == sorted(away)

@@ -28,11 +28,16 @@ def tiny(**changes):
 
 def test_the_published_sizes():
     with torch.device("meta"):
-        init, opt = ShapeInit(10), ShapeOpt(10)
+        init = ShapeInit(10)
+        opt = ShapeOpt(10)
     shapes = {name: tuple(value.shape) for name, value in (init.state_dict() | opt.state_dict()).items()}
     assert init.resnet.conv1.weight.shape == (64, 3, 7, 7)
     assert [len(getattr(init.resnet, f"layer{stage}")) for stage in (1, 2, 3, 4)] == [3, 4, 6, 3]
-    assert [layer.out_features for layer in init.hidden[::2]] == [layer.out_features for layer in opt.hidden[::2]] == [1024, 512]
+    assert (
+        [layer.out_features for layer in init.hidden[::2]]
+        == [layer.out_features for layer in opt.hidden[::2]]
+        == [1024, 512]
+    )
     assert [layer.out_features for layer in opt.joined[::2]] == [512, 512]
     assert sum("cnn" in name and len(shape) == 4 for name, shape in shapes.items()) == 4
     assert init.output.out_features == 10 + 2 * len(TWISTED)
@@ -42,19 +47,23 @@ def test_the_published_sizes():
 @pytest.mark.parametrize("body", [anny, cylinders])
 def test_every_weight_learns(look, body):
     torch.manual_seed(0)
-    ssf, people = SSF(body(), look=look, **TINY), given(image=True)
+    ssf = SSF(body(), look=look, **TINY)
+    people = given(image=True)
     answer = ssf(people)
     for fitted in (answer.first, answer.final):
         assert fitted.pose.shape == (3, 17, 3, 3)
         assert fitted.shape.shape == (3, len(body().shape_names))
         assert fitted.joints.shape == (3, 26, 3)
-    (answer.final.pose[..., 0].square().sum() * 1e-3 + answer.final.pose[..., 0, 1].sum() + answer.final.error.sum()).backward()
+    (
+        answer.final.pose[..., 0].square().sum() * 1e-3 + answer.final.pose[..., 0, 1].sum() + answer.final.error.sum()
+    ).backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in ssf.parameters())
     assert sum(float(weight.grad.abs().sum()) > 0 for weight in ssf.parameters()) > 0.9 * len(list(ssf.parameters()))
 
 
 def test_it_begins_with_the_ordinary_shape_and_no_twist():
-    ssf, people = tiny(), given()
+    ssf = tiny()
+    people = given()
     answer = ssf(people)
     span = ssf.body.high - ssf.body.low
     assert ((answer.final.shape - ssf.body.neutral) / span).abs().max() < 0.02
@@ -71,8 +80,10 @@ def test_shapes_stay_in_their_range():
 
 def test_twists_and_shapes_that_the_networks_say_are_those_of_the_body():
     """The answers of both networks go through Skeleton2Pose as they are."""
-    ssf, people = tiny().eval(), given(seed=2)
-    said, added = torch.linspace(-1.2, 1.2, 8), torch.linspace(0.3, -0.3, 8)
+    ssf = tiny().eval()
+    people = given(seed=2)
+    said = torch.linspace(-1.2, 1.2, 8)
+    added = torch.linspace(0.3, -0.3, 8)
     with torch.no_grad():
         ssf.init.output.weight.zero_(), ssf.opt.output.weight.zero_()
         direction = torch.stack([said.cos(), said.sin()], 1) - torch.tensor([1.0, 0.0])
@@ -83,7 +94,9 @@ def test_twists_and_shapes_that_the_networks_say_are_those_of_the_body():
     for fitted, logit, twist in ((answer.first, 0.4, said), (answer.final, -0.5, said + added)):
         shape = ssf.to_shape(torch.full((3, 11), logit))
         expected = reconstruct(people.joints, ssf.body, shape, twist.expand(3, -1))
-        assert torch.allclose(fitted.pose, expected.pose, atol=1e-5) and torch.allclose(fitted.joints, expected.joints, atol=1e-5)
+        assert torch.allclose(fitted.pose, expected.pose, atol=1e-5) and torch.allclose(
+            fitted.joints, expected.joints, atol=1e-5
+        )
 
 
 def test_unknown_joints_have_dark_heatmaps_and_known_ones_are_where_they_are_seen():
@@ -112,12 +125,19 @@ def test_answers_of_people_with_unknown_joints_are_finite():
 
 
 def test_weights_come_back_as_they_were_written(tmp_path):
-    ssf, people = tiny().eval(), group(0).picture().people(32)[0]
+    ssf = tiny().eval()
+    people = group(0).picture().people(32)[0]
     save(ssf, tmp_path / "a.safetensors")
     back = load(tmp_path / "a.safetensors")
     assert (back.body.name, back.look, back.size, back.blocks, back.width, back.cnn, back.hidden) == (
-        "cylinders", "mask", 32, (1, 1), 4, 2, (8, 8),
-    )  # fmt: skip
+        "cylinders",
+        "mask",
+        32,
+        (1, 1),
+        4,
+        2,
+        (8, 8),
+    )
     assert torch.allclose(back(people).final.joints, ssf(people).final.joints, atol=1e-3)
     save(ssf, tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()

@@ -44,7 +44,8 @@ def test_a_mask_makes_the_outline_more_alike():
     whole = outline(stout, body)
     picture = replace(truth.picture(), masks=whole[None])
     given, _ = picture.people(128)
-    with_mask, without = optimise(given, body), optimise(given, body, plan=Plan(steps=0))
+    with_mask = optimise(given, body)
+    without = optimise(given, body, plan=Plan(steps=0))
     before, after = (iou(outline(fitted, body), whole) for fitted in (without, with_mask))
     assert after > before + 0.03
     assert with_mask.error.max() < 0.015
@@ -68,12 +69,15 @@ def test_of_those_without_a_mask_the_joints_alone_tell():
 
 def test_joints_that_are_made_of_others_are_not_met():
     truth = group(2, body=anny())
-    joints = truth.fit.joints[:, [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]].numpy()
+    joints = truth.fit.joints[
+        :, [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
+    ].numpy()
     given, believed = replace(truth.picture(masks=False), joints=joints, skeleton=MPI15).people(64)
     fitted = optimise(given, anny(), believed=believed)
     assert fitted.error.max() < 0.01
     spine = BODY26.index("spine")
-    assert (fitted.joints - given.joints)[0, spine].norm() > 0.005  # the middle between pelvis and thorax is not Anny's spine
+    # the middle between pelvis and thorax is not Anny's spine
+    assert (fitted.joints - given.joints)[0, spine].norm() > 0.005
 
 
 def test_few_joints_are_enough():

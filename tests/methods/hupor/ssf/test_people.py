@@ -54,7 +54,8 @@ def test_nearer_people_close_pixels_and_further_ones_do_not():
     joints -= joints.mean(1, keepdim=True)
     joints[:, :, 2] += torch.tensor([[3.0], [4.0]])
     masks = np.zeros((2, CAMERA.height, CAMERA.width), bool)
-    masks[0, :, :150], masks[1, :, 170:] = True, True
+    masks[0, :, :150] = True
+    masks[1, :, 170:] = True
     given = people(joints, CAMERA, masks, size=64)
     near, far = given.open
     assert near.mean() > 0.9  # the far one's pixels stay open to the near one
@@ -71,7 +72,9 @@ def test_what_does_not_fit_together_is_refused():
         people(truth.fit.joints, CAMERA, truth.masks[:2])
     with pytest.raises(OccluposeError, match=r"picture of shape \(240, 321, 3\)"):
         people(truth.fit.joints, CAMERA, None, np.zeros((240, 321, 3), np.uint8))
-    with pytest.raises(OccluposeError, match=r"joints of shape \(3, 26, 3\): \(person, 17, 3\) are expected, as h36m17 has them"):
+    with pytest.raises(
+        OccluposeError, match=r"joints of shape \(3, 26, 3\): \(person, 17, 3\) are expected, as h36m17 has them"
+    ):
         to_body(truth.fit.joints.numpy(), H36M17)
     with pytest.raises(OccluposeError, match="person 0: no joint lies before the camera"):
         people(truth.fit.joints * torch.tensor([1.0, 1, -1]), CAMERA)

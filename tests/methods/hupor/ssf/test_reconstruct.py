@@ -23,7 +23,10 @@ def test_twists_that_are_given_are_those_of_the_body(body, seed):
 def test_with_the_true_twists_limbs_are_turned_as_they_were():
     truth = crowd(3)
     fitted = reconstruct(
-        truth.fit.joints, truth.body, truth.fit.shape, twists(truth.fit.joints, truth.body, truth.fit.shape, truth.fit.pose)
+        truth.fit.joints,
+        truth.body,
+        truth.fit.shape,
+        twists(truth.fit.joints, truth.body, truth.fit.shape, truth.fit.pose),
     )
     assert (fitted.pose - truth.fit.pose)[:, LIMBS].abs().mean() < 0.1
     assert fitted.error.max() < 0.06
@@ -41,7 +44,8 @@ def test_gradients_reach_shape_and_twist():
 
 def test_bodies_stand_where_the_believed_joints_are():
     truth = crowd()
-    joints, believed = truth.fit.joints.clone(), torch.ones(26, dtype=torch.bool)
+    joints = truth.fit.joints.clone()
+    believed = torch.ones(26, dtype=torch.bool)
     joints[:, 3] += 5
     joints[:, 7] = torch.nan
     believed[3] = False

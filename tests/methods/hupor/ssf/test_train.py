@@ -37,13 +37,16 @@ def test_the_published_schedule():
     assert (PUBLISHED.batch, PUBLISHED.epochs, PUBLISHED.size, PUBLISHED.look) == (32, 150, 256, "image")
     schedule = PUBLISHED.schedule(3200)
     assert schedule.steps == 15_000
-    assert [schedule.rate(step) for step in (0, 4_999, 5_000, 9_999, 10_000)] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
+    assert [schedule.rate(step) for step in (0, 4_999, 5_000, 9_999, 10_000)] == pytest.approx(
+        [1e-3, 1e-3, 1e-4, 1e-4, 1e-5]
+    )
     assert (schedule.weight_decay, schedule.average) == (0, 0)  # Adam, and the last weights
     assert set(RECIPES.values()) == {PUBLISHED, SMALL}
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"), [({"size": 8}, "size 8: must be 32 or more"), ({"batch": 1}, "batch 1"), ({"look": "nose"}, "look nose")]
+    ("change", "reason"),
+    [({"size": 8}, "size 8: must be 32 or more"), ({"batch": 1}, "batch 1"), ({"look": "nose"}, "look nose")],
 )
 def test_what_cannot_be_is_refused(change, reason):
     with pytest.raises(OccluposeError, match=reason):
@@ -61,7 +64,8 @@ def test_people_are_collected_with_their_bodies(crowd):
 
 
 def test_a_batch_is_given_the_joints_of_some_skeleton(crowd):
-    generator, seen = torch.Generator().manual_seed(0), set()
+    generator = torch.Generator().manual_seed(0)
+    seen = set()
     for _ in range(20):
         batch = crowd.draw(4, generator)
         seen.add(int(batch.people.joints[0].isfinite().all(-1).sum()))
@@ -129,7 +133,10 @@ def test_it_learns(crowd, tmp_path):
     after = train_ssf(crowd, tmp_path, plan, progress=False)
     batches = [crowd.draw(8, torch.Generator().manual_seed(seed)) for seed in range(3)]
     with torch.no_grad():
-        one, other = (sum(sum(loss(ssf, batch, anny(), plan.weights).values()) for batch in batches) for ssf in (before.eval(), after))
+        one, other = (
+            sum(sum(loss(ssf, batch, anny(), plan.weights).values()) for batch in batches)
+            for ssf in (before.eval(), after)
+        )
     assert other < 0.9 * one
 
 

@@ -30,7 +30,8 @@ JOINTS = len(BODY22)
 
 def person(seed=0, frames=40, at=(0.0, 0.0, 4.0)):
     """(1, time, 22, 3) of a body of human size that swings its joints, m, and walks about a little."""
-    random, time = np.random.default_rng(seed), np.arange(frames)[:, None, None] / 30
+    random = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None, None] / 30
     rest = random.normal(0, (0.2, 0.4, 0.15), (JOINTS, 3))
     swing = 0.1 * np.sin(random.uniform(1, 4, (JOINTS, 3)) * time + random.uniform(0, 6, (JOINTS, 3)))
     return torch.from_numpy(rest + swing + 0.3 * np.sin(time) + at).float()[None]
@@ -63,7 +64,8 @@ def test_between_two_sights_a_joint_is_on_the_line():
 
 
 def test_before_the_first_and_after_the_last_sight_a_joint_is_held_as_far_as_the_horizon():
-    first, last = HORIZON + 8, HORIZON + 20
+    first = HORIZON + 8
+    last = HORIZON + 20
     filled, ages, known = bridged(first, last, frames=last + HORIZON + 8)
     assert torch.equal(known.nonzero().flatten(), torch.arange(first - HORIZON, last + HORIZON + 1))
     assert (filled[first - HORIZON : first, 0] == first).all()
@@ -95,7 +97,8 @@ def test_what_is_seen_is_kept_as_it_is():
 @settings(max_examples=60)
 @given(arrays.arrays(bool, (17, 3)), st.integers(0, 8))
 def test_bridging_is_interpolation(mask, horizon):
-    seen, values = torch.from_numpy(mask)[None], torch.randn(1, 17, 3, 1)
+    seen = torch.from_numpy(mask)[None]
+    values = torch.randn(1, 17, 3, 1)
     filled, _, known = bridge(values, seen, horizon)
     for joint in range(3):
         at = np.flatnonzero(mask[:, joint])
@@ -105,9 +108,14 @@ def test_bridging_is_interpolation(mask, horizon):
             if not len(near):
                 assert filled[0, frame, joint] == 0
                 continue
-            before, after = near[near <= frame].max(initial=-1), near[near >= frame].min(initial=99)
+            before = near[near <= frame].max(initial=-1)
+            after = near[near >= frame].min(initial=99)
             ends = [end for end in (before, after) if 0 <= end < 17]
-            expected = np.interp(frame, ends, values[0, ends, joint, 0]) if len(set(ends)) > 1 else values[0, ends[0], joint, 0]
+            expected = (
+                np.interp(frame, ends, values[0, ends, joint, 0])
+                if len(set(ends)) > 1
+                else values[0, ends[0], joint, 0]
+            )
             assert filled[0, frame, joint, 0].item() == pytest.approx(float(expected), abs=1e-5)
 
 
@@ -117,13 +125,15 @@ def doubts(seen, seed=0):
 
 
 def test_doubt_grows_from_nothing_where_seen_to_one_at_the_horizon():
-    at, joint = 50, BODY22.joints.index("left_wrist")
+    at = 50
+    joint = BODY22.joints.index("left_wrist")
     seen = torch.ones(100, JOINTS, dtype=torch.bool)
     seen[:, joint] = False
     seen[at, joint] = True
     doubted = doubts(seen)
     assert (doubted[seen] == 0).all()
-    away, side = (torch.arange(100) - at).abs(), doubted[:, joint]
+    away = (torch.arange(100) - at).abs()
+    side = doubted[:, joint]
     torch.testing.assert_close(side[at + 1], torch.tensor(1 - math.exp(-1 / AGE)))
     assert (side[away > HORIZON] == 1).all()
     assert (side[(away > 0) & (away <= HORIZON)] < 1).all()
@@ -134,7 +144,8 @@ def test_doubt_grows_from_nothing_where_seen_to_one_at_the_horizon():
 @settings(max_examples=30)
 @given(SEEDS)
 def test_doubt_counts_the_frames_to_the_nearest_sight_before_or_after(seed):
-    random, frames = np.random.default_rng(seed), 90
+    random = np.random.default_rng(seed)
+    frames = 90
     seen = random.random((frames, JOINTS)) < random.choice([0, 0.01, 0.05, 0.5, 1], JOINTS)
     doubted = doubts(torch.from_numpy(seen), seed % 100).numpy()
     for joint in range(JOINTS):
@@ -149,7 +160,10 @@ def test_when_everything_is_seen_the_joints_are_in_it_unchanged(seed):
     xyz = person(seed, at=np.random.default_rng(seed).uniform((-2, -1, 2), (2, 1, 8)))
     inputs = prepare(rays(xyz), everything(xyz))
     assert inputs.channels.shape == (1, 40, CHANNELS)
-    flat = torch.cat([positions(inputs.channels) * inputs.size.unsqueeze(-1), torch.ones(1, 40, JOINTS, 1)], -1) @ inputs.rotation
+    flat = (
+        torch.cat([positions(inputs.channels) * inputs.size.unsqueeze(-1), torch.ones(1, 40, JOINTS, 1)], -1)
+        @ inputs.rotation
+    )
     torch.testing.assert_close(flat[..., :2] / flat[..., 2:], rays(xyz), atol=2e-5, rtol=1e-5)
     torch.testing.assert_close(inputs.anchor, rays(xyz)[:, :, ANCHORS].mean(2))
     assert (inputs.channels[..., 2 * JOINTS : 4 * JOINTS] == 1).all()
@@ -160,8 +174,10 @@ def test_when_everything_is_seen_the_joints_are_in_it_unchanged(seed):
 @given(SEEDS, st.sampled_from([torch.nan, torch.inf, -1e30, 0.0, 7.0]))
 def test_values_under_the_mask_change_nothing(seed, value):
     random = np.random.default_rng(seed)
-    xyz, seen = person(seed), torch.from_numpy(random.random((1, 40, JOINTS)) < random.random())
-    one, other = prepare(rays(xyz), seen), prepare(torch.where(seen[..., None], rays(xyz), value), seen)
+    xyz = person(seed)
+    seen = torch.from_numpy(random.random((1, 40, JOINTS)) < random.random())
+    one = prepare(rays(xyz), seen)
+    other = prepare(torch.where(seen[..., None], rays(xyz), value), seen)
     for name in ("channels", "rotation", "anchor", "size"):
         assert torch.equal(getattr(one, name), getattr(other, name))
         assert getattr(one, name).isfinite().all()
@@ -179,14 +195,20 @@ def test_over_some_seconds_without_anybody_the_direction_is_bridged():
     seen = everything(xyz)
     seen[:, 10:130] = False
     inputs = prepare(rays(xyz), seen)
-    held, again = 9 + HORIZON, 130 - HORIZON
+    held = 9 + HORIZON
+    again = 130 - HORIZON
     share = torch.linspace(0, 1, again - held + 1)[:, None]
-    torch.testing.assert_close(inputs.anchor[0, held : again + 1], torch.lerp(inputs.anchor[0, 9], inputs.anchor[0, 130], share))
+    torch.testing.assert_close(
+        inputs.anchor[0, held : again + 1], torch.lerp(inputs.anchor[0, 9], inputs.anchor[0, 130], share)
+    )
 
 
 def test_over_more_seconds_without_anybody_the_direction_is_straight_ahead():
-    """A person who is unseen for longer is so at either end alone: what comes later than horizon and carry is no business of a frame."""
-    xyz, carried = person(frames=400, at=(1.5, 0, 4)), HORIZON + CARRY
+    """A person who is unseen for longer is so at either end alone: what comes later than horizon and carry is no
+    business of a frame.
+    """
+    xyz = person(frames=400, at=(1.5, 0, 4))
+    carried = HORIZON + CARRY
     seen = everything(xyz)
     seen[:, 100:350] = False
     anchor = prepare(rays(xyz), seen).anchor[0]
@@ -251,10 +273,12 @@ def test_future_counts_only_within_the_horizon_and_the_smoothing(frame):
     xyz = person(frames=140)
     seen = torch.from_numpy(np.random.default_rng(0).random((1, 140, JOINTS)) < 0.3)
     future = frame + HORIZON + SMOOTH + 1
-    changed, less = rays(xyz).clone(), seen.clone()
+    changed = rays(xyz).clone()
+    less = seen.clone()
     changed[:, future:] += 0.3
     less[:, future:] = ~less[:, future:]
-    one, other = prepare(rays(xyz), seen), prepare(changed, less)
+    one = prepare(rays(xyz), seen)
+    other = prepare(changed, less)
     torch.testing.assert_close(one.channels[:, : frame + 1], other.channels[:, : frame + 1], atol=1e-5, rtol=1e-5)
 
 

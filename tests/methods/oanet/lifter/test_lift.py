@@ -28,7 +28,8 @@ LIFTER = lifter()
 
 def people(count=1, seconds=2.0, fps=30.0, seed=0):
     """(time, person, 22, 2) rays of people who move smoothly, of whom all is seen."""
-    random, time = np.random.default_rng(seed), np.arange(round(seconds * fps))[:, None, None, None] / fps
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * fps))[:, None, None, None] / fps
     rest = random.normal(0, (0.05, 0.1), (count, 22, 2)) + random.uniform(-0.4, 0.4, (count, 1, 2))
     swing = 0.02 * np.sin(random.uniform(1, 4, (count, 22, 2)) * time + random.uniform(0, 6, (count, 22, 2)))
     return (rest + swing + 0.1 * np.sin(0.5 * time)).astype(np.float32)
@@ -117,9 +118,22 @@ def test_slow_video_is_fast_video_with_unseen_frames():
 
 @pytest.mark.parametrize(
     ("fps", "fast", "slow"),
-    [(0.5, 1, MOST_BETWEEN), (1, 1, MOST_BETWEEN), (5, 1, 6), (10, 1, 3), (19, 1, 2), (20, 1, 1), (25, 1, 1), (30, 1, 1), (44, 1, 1),
-     (50, 2, 1), (60, 2, 1), (120, 4, 1), (240, 8, 1)],
-)  # fmt: skip
+    [
+        (0.5, 1, MOST_BETWEEN),
+        (1, 1, MOST_BETWEEN),
+        (5, 1, 6),
+        (10, 1, 3),
+        (19, 1, 2),
+        (20, 1, 1),
+        (25, 1, 1),
+        (30, 1, 1),
+        (44, 1, 1),
+        (50, 2, 1),
+        (60, 2, 1),
+        (120, 4, 1),
+        (240, 8, 1),
+    ],
+)
 def test_the_networks_meet_about_the_rate_that_they_know(fps, fast, slow):
     assert (phases(fps), spacing(fps)) == (fast, slow)
 
@@ -144,7 +158,9 @@ def test_without_training_completed_joints_are_the_seen_and_the_bridged_ones():
 
 
 def test_answers_are_in_the_axes_of_the_camera():
-    """A trained network would say where a flat person is; an untrained one says so exactly, in the axes of its turned camera."""
+    """A trained network would say where a flat person is; an untrained one says so exactly, in the axes of its turned
+    camera.
+    """
     rays = people()
     answer = lift_rays(Lifter(8).eval(), rays, seen(rays), 30)
     inputs = prepare(torch.from_numpy(rays).transpose(0, 1), torch.ones(1, 60, 22, dtype=torch.bool))

@@ -37,7 +37,8 @@ LIFTER = lifter()
 
 def people(count, frames, fps, seed=0):
     """(time, person, 22, 2) rays of people who move smoothly."""
-    random, time = np.random.default_rng(seed), np.arange(frames)[:, None, None, None] / fps
+    random = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None, None, None] / fps
     rest = random.normal(0, (0.05, 0.1), (count, 22, 2)) + random.uniform(-0.4, 0.4, (count, 1, 2))
     swing = 0.02 * np.sin(random.uniform(1, 4, (count, 22, 2)) * time + random.uniform(0, 6, (count, 22, 2)))
     return (rest + swing + 0.1 * np.sin(0.5 * time)).astype(np.float32)
@@ -48,15 +49,18 @@ def gaps(frames, count, fps, seed):
     random = np.random.default_rng(seed)
     seen = random.random((frames, count, 22)) < random.choice([0.1, 0.6, 1.0], (count, 22))
     for _ in range(4):
-        start, length = random.integers(frames), round(random.uniform(0, 7) * fps)
-        who, joints = random.integers(count), random.random(22) < random.choice([0.3, 1])
+        start = random.integers(frames)
+        length = round(random.uniform(0, 7) * fps)
+        who = random.integers(count)
+        joints = random.random(22) < random.choice([0.3, 1])
         seen[start : start + length, who, joints] = False
     return seen
 
 
 def presence(frames, count, fps, seed):
     """(time, person): people come, are away for a moment or for longer than anybody waits, and go."""
-    random, there = np.random.default_rng(seed), np.ones((frames, count), bool)
+    random = np.random.default_rng(seed)
+    there = np.ones((frames, count), bool)
     for who in range(count):
         begin, end = sorted(random.integers(0, frames + 1, 2)) if who else (0, frames)
         there[:begin, who] = there[end:, who] = False
@@ -68,7 +72,8 @@ def presence(frames, count, fps, seed):
 
 def live(net, rays, seen, there, fps, **options):
     """All answers in order, each checked to come in its time."""
-    lifting, answers = LiveLifter(net, fps, **options), []
+    lifting = LiveLifter(net, fps, **options)
+    answers = []
     for frame, here in enumerate(there):
         hidden = np.where(seen[frame, here][..., None], rays[frame, here], np.nan)
         answer = lifting.update(np.flatnonzero(here) + 1, hidden, seen[frame, here])
@@ -82,14 +87,18 @@ def live(net, rays, seen, there, fps, **options):
 
 
 def offline(net, rays, seen, there, fps, patience=2.0):
-    """{frame: {id: (xyz, rays)}}: each person from first to last frame, anew after a longer absence, steadied by what follows."""
-    tail, answers = ceil(patience * fps), defaultdict(dict)
+    """{frame: {id: (xyz, rays)}}: each person from first to last frame, anew after a longer absence, steadied by what
+    follows.
+    """
+    tail = ceil(patience * fps)
+    answers = defaultdict(dict)
     for who in range(there.shape[1]):
         at = np.flatnonzero(there[:, who])
         for stretch in np.split(at, np.flatnonzero(np.diff(at) > tail + 1) + 1):
             if not len(stretch):
                 continue
-            first, last = int(stretch[0]), int(stretch[-1])
+            first = int(stretch[0])
+            last = int(stretch[-1])
             span = slice(first, last + 1 + tail)
             lifted = lift_rays(net, rays[span, [who]], (seen & there[..., None])[span, [who]], fps)
             for frame in range(first, last + 1):
@@ -111,34 +120,49 @@ def agree(answers, expected):
 @pytest.mark.parametrize("fps", [1.0, 10.0, 12.0, 30.0, 60.0, 120.0])
 def test_answers_are_the_offline_ones_whoever_comes_and_goes(fps):
     frames = min(round(7 * fps), 240)
-    rays, seen, there = people(3, frames, fps), gaps(frames, 3, fps, 1), presence(frames, 3, fps, 2)
+    rays = people(3, frames, fps)
+    seen = gaps(frames, 3, fps, 1)
+    there = presence(frames, 3, fps, 2)
     agree(live(LIFTER, rays, seen, there, fps), offline(LIFTER, rays, seen, there, fps))
 
 
 @settings(max_examples=6, deadline=None)
 @given(SEEDS, st.sampled_from([6.0, 12.0, 30.0, 60.0]), st.integers(1, 90))
 def test_answers_are_the_offline_ones_for_any_length(seed, fps, frames):
-    rays, seen, there = people(4, frames, fps, seed), gaps(frames, 4, fps, seed), presence(frames, 4, fps, seed)
+    rays = people(4, frames, fps, seed)
+    seen = gaps(frames, 4, fps, seed)
+    there = presence(frames, 4, fps, seed)
     agree(live(LIFTER, rays, seen, there, fps), offline(LIFTER, rays, seen, there, fps))
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_networks_of_any_depth(depth):
-    net, fps, frames = lifter(depth), 30, 80
-    rays, seen, there = people(2, frames, fps), gaps(frames, 2, fps, 3), presence(frames, 2, fps, 3)
+    net = lifter(depth)
+    fps = 30
+    frames = 80
+    rays = people(2, frames, fps)
+    seen = gaps(frames, 2, fps, 3)
+    there = presence(frames, 2, fps, 3)
     agree(live(net, rays, seen, there, fps), offline(net, rays, seen, there, fps))
 
 
 @pytest.mark.parametrize("fps", [12.0, 60.0])
 def test_the_shipped_lifter(fps):
-    net, frames = weights.load(), round(3 * fps)
-    rays, seen, there = people(2, frames, fps), gaps(frames, 2, fps, 5), presence(frames, 2, fps, 5)
+    net = weights.load()
+    frames = round(3 * fps)
+    rays = people(2, frames, fps)
+    seen = gaps(frames, 2, fps, 5)
+    there = presence(frames, 2, fps, 5)
     agree(live(net, rays, seen, there, fps), offline(net, rays, seen, there, fps))
 
 
 def test_who_is_there_but_not_seen_for_long_is_carried_as_offline_and_then_straight_ahead():
-    fps, frames, gone = 30, 300, 210
-    rays, seen, there = people(1, frames, fps) + 0.3, np.ones((frames, 1, 22), bool), np.ones((frames, 1), bool)
+    fps = 30
+    frames = 300
+    gone = 210
+    rays = people(1, frames, fps) + 0.3
+    seen = np.ones((frames, 1, 22), bool)
+    there = np.ones((frames, 1), bool)
     seen[60 : 60 + gone] = False
     answers = live(LIFTER, rays, seen, there, fps)
     agree(answers, offline(LIFTER, rays, seen, there, fps))
@@ -149,8 +173,11 @@ def test_who_is_there_but_not_seen_for_long_is_carried_as_offline_and_then_strai
 
 
 def test_another_patience():
-    fps, frames = 30, 100
-    rays, seen, there = people(1, frames, fps), np.ones((frames, 1, 22), bool), np.ones((frames, 1), bool)
+    fps = 30
+    frames = 100
+    rays = people(1, frames, fps)
+    seen = np.ones((frames, 1, 22), bool)
+    there = np.ones((frames, 1), bool)
     there[50:70] = False
     answers = {patience: live(LIFTER, rays, seen, there, fps, patience=patience) for patience in (0.5, 1.0)}
     for patience, told in answers.items():
@@ -162,7 +189,9 @@ def test_another_patience():
 @pytest.mark.parametrize("fps", [12.0, 60.0])
 def test_several_people_are_as_each_by_themselves(fps):
     frames = round(1.2 * fps)
-    rays, seen, there = people(3, frames, fps), gaps(frames, 3, fps, 7), presence(frames, 3, fps, 8)
+    rays = people(3, frames, fps)
+    seen = gaps(frames, 3, fps, 7)
+    there = presence(frames, 3, fps, 8)
     together = live(LIFTER, rays, seen, there, fps)
     for who in range(3):
         alone = live(LIFTER, rays, seen, there & (np.arange(3) == who), fps)
@@ -172,7 +201,9 @@ def test_several_people_are_as_each_by_themselves(fps):
 
 @pytest.mark.parametrize(("fps", "delay"), [(1.0, 8), (12.0, 56), (30.0, 111), (60.0, 223), (240.0, 895)])
 def test_the_delay_is_about_the_future_that_can_change_an_answer(fps, delay):
-    """What the pages say; a step of the person's own, one that is shared, and the frame between the networks come on top."""
+    """What the pages say; a step of the person's own, one that is shared, and the frame between the networks come on
+    top.
+    """
     assert LiveLifter(LIFTER, fps).delay == delay
     assert abs(delay - LIFTER.delay * phases(fps) / spacing(fps)) <= 3 * STRIDE * phases(fps)
 
@@ -189,17 +220,23 @@ def test_nobody_and_nothing():
 
 
 def test_a_finished_one_starts_afresh():
-    fps, frames = 30, 40
-    rays, seen = people(1, frames, fps), np.ones((frames, 1, 22), bool)
+    fps = 30
+    frames = 40
+    rays = people(1, frames, fps)
+    seen = np.ones((frames, 1, 22), bool)
     lifting = LiveLifter(LIFTER, fps)
-    one, two = ([*(lifting.update(np.ones(1, int), *now) for now in zip(rays, seen, strict=True)), *lifting.finish()] for _ in range(2))
+    one, two = (
+        [*(lifting.update(np.ones(1, int), *now) for now in zip(rays, seen, strict=True)), *lifting.finish()]
+        for _ in range(2)
+    )
     for first, second in zip(one[frames:], two[frames:], strict=True):
         assert first.frame == second.frame
         np.testing.assert_array_equal(first.xyz, second.xyz)
 
 
 def test_memory_is_given_back_when_people_go():
-    fps, lifting = 30, LiveLifter(LIFTER, 30)
+    fps = 30
+    lifting = LiveLifter(LIFTER, 30)
     rays = people(1, 1, fps)[0]
     for frame in range(250):  # every second somebody else, who stays for half of one
         here = slice(0, int(frame % 30 < 15))
@@ -209,16 +246,25 @@ def test_memory_is_given_back_when_people_go():
     assert len(lifting._answers) <= lifting.delay + 1
 
 
-@pytest.mark.parametrize(("fps", "patience"), [(0, 2), (-30, 2), (float("nan"), 2), (float("inf"), 2), (30, -1), (30, float("nan"))])
+@pytest.mark.parametrize(
+    ("fps", "patience"), [(0, 2), (-30, 2), (float("nan"), 2), (float("inf"), 2), (30, -1), (30, float("nan"))]
+)
 def test_a_rate_or_patience_that_cannot_be_is_refused(fps, patience):
-    with pytest.raises(OccluposeError, match=r"^fps .*, patience .*: cannot be; give frames a second, and seconds from 0 on$"):
+    with pytest.raises(
+        OccluposeError, match=r"^fps .*, patience .*: cannot be; give frames a second, and seconds from 0 on$"
+    ):
         LiveLifter(LIFTER, fps, patience=patience)
 
 
 @pytest.mark.parametrize(
     ("ids", "rays", "seen"),
-    [([1], (1, 17, 2), (1, 22)), ([1], (1, 22, 2), (1, 17)), ([1, 2], (1, 22, 2), (1, 22)), ([1, 1], (2, 22, 2), (2, 22))],
-)  # fmt: skip
+    [
+        ([1], (1, 17, 2), (1, 22)),
+        ([1], (1, 22, 2), (1, 17)),
+        ([1, 2], (1, 22, 2), (1, 22)),
+        ([1, 1], (2, 22, 2), (2, 22)),
+    ],
+)
 def test_people_that_cannot_be_are_refused(ids, rays, seen):
     lifting = LiveLifter(LIFTER, 30)
     with pytest.raises(OccluposeError, match=r"^frame 0: .*; give \(person,\), \(person, 22, 2\) and \(person, 22\)$"):

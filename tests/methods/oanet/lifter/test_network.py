@@ -50,7 +50,8 @@ def test_what_is_seen_is_passed_on_unchanged_whatever_the_weights(seed, share):
 
 
 def test_what_is_bridged_is_corrected_the_more_the_older_it_is():
-    net, (given, _) = lifter(), channels(0.1)
+    net = lifter()
+    (given, _) = channels(0.1)
     torch.nn.init.zeros_(net.tcn_2d.out.weight)
     torch.nn.init.ones_(net.tcn_2d.out.bias)
     moved = net(given)[0] - positions(given)
@@ -64,7 +65,8 @@ def test_before_training_joints_are_where_they_were_bridged():
 
 
 def test_3d_begins_at_the_completed_joints_laid_flat():
-    net, (given, _) = lifter(), channels()
+    net = lifter()
+    (given, _) = channels()
     torch.nn.init.zeros_(net.tcn_3d.out.weight)
     complete, xyz = net(given)
     flat = complete[..., BODY22_TO_H36M17, :]
@@ -74,7 +76,8 @@ def test_3d_begins_at_the_completed_joints_laid_flat():
 
 
 def test_the_3d_network_sees_the_completed_joints_and_what_was_seen_when():
-    net, (given, _) = lifter(), channels()
+    net = lifter()
+    (given, _) = channels()
     torch.nn.init.zeros_(net.tcn_2d.out.weight)
     depth = net(given)[1][..., 2]  # of which the flat beginning is no part
     older = given.clone()
@@ -86,7 +89,8 @@ def test_the_3d_network_sees_the_completed_joints_and_what_was_seen_when():
 
 @pytest.mark.parametrize("answer", [0, 1])
 def test_each_network_learns_from_its_own_answer_alone(answer):
-    net, (given, _) = lifter(), channels()
+    net = lifter()
+    (given, _) = channels()
     net(given)[answer].square().sum().backward()
     assert taught(net.tcn_2d) == (answer == 0)
     assert taught(net.tcn_3d) == (answer == 1)
@@ -94,7 +98,8 @@ def test_each_network_learns_from_its_own_answer_alone(answer):
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
 def test_future_further_away_than_the_delay_changes_nothing(depth):
-    net, frame = lifter(depth=depth), 40
+    net = lifter(depth=depth)
+    frame = 40
     generator = torch.Generator().manual_seed(1)
     frames = STRIDE * ((frame + net.delay) // STRIDE + 5)
     rays = 0.1 * torch.randn(1, frames, 22, 2, generator=generator)
@@ -102,11 +107,15 @@ def test_future_further_away_than_the_delay_changes_nothing(depth):
     seen = torch.rand(1, frames, 22, generator=generator) < torch.tensor([0.3, 0.02]).repeat(11)
     answer = net(prepare(rays, seen).channels)
     for ahead, counts in ((net.delay + 1, False), (10, True)):
-        changed, other_seen = rays.clone(), seen.clone()
+        changed = rays.clone()
+        other_seen = seen.clone()
         changed[:, frame + ahead :] += 0.2
         other_seen[:, frame + ahead :] ^= True
         other = net(prepare(changed, other_seen).channels)
-        difference = max((one[:, : frame + 1] - two[:, : frame + 1]).abs().max().item() for one, two in zip(answer, other, strict=True))
+        difference = max(
+            (one[:, : frame + 1] - two[:, : frame + 1]).abs().max().item()
+            for one, two in zip(answer, other, strict=True)
+        )
         assert (difference > 1e-6) == counts
     assert net.delay > HORIZON + SMOOTH
 

@@ -27,14 +27,17 @@ def rng(seed=0):
 
 def clip(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
     """Somebody of human size who moves smoothly, y up."""
-    random, time = np.random.default_rng(seed), np.arange(frames)[:, None, None] / fps
+    random = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None, None] / fps
     rest = random.normal((0, 1, 0), (0.2, 0.4, 0.15), (22, 3))
     return Clip(name, subject, fps, (rest + 0.1 * np.sin(random.uniform(1, 4, (22, 3)) * time)).astype(np.float32))
 
 
 def batch(recipe=EXACT, seed=0):
     return make_batch(
-        Sequences([clip(seed=n, name=f"07_{n}") for n in range(3)], recipe.window, recipe.views.speed, recipe.views.still),
+        Sequences(
+            [clip(seed=n, name=f"07_{n}") for n in range(3)], recipe.window, recipe.views.speed, recipe.views.still
+        ),
         NOISE,
         recipe,
         rng(seed),
@@ -60,7 +63,9 @@ class Oracle(nn.Module):
 
     def __init__(self, batch, off_2d=0.0, off_3d=0.0):
         super().__init__()
-        self.batch, self.off_2d, self.off_3d = batch, off_2d, off_3d
+        self.batch = batch
+        self.off_2d = off_2d
+        self.off_3d = off_3d
 
     def forward(self, seen, practice):
         assert seen is self.batch.lift.inputs.channels
@@ -101,7 +106,9 @@ def test_a_batch_has_input_and_truth():
 
 def test_the_same_generator_gives_the_same_batch():
     recipe = Recipe(batch=5, window=24)
-    one, same, other = batch(recipe, 1), batch(recipe, 1), batch(recipe, 2)
+    one = batch(recipe, 1)
+    same = batch(recipe, 1)
+    other = batch(recipe, 2)
     assert torch.equal(one.lift.inputs.channels, same.lift.inputs.channels)
     assert torch.equal(one.truth_3d, same.truth_3d)
     assert not torch.equal(one.lift.inputs.channels, other.lift.inputs.channels)
@@ -120,7 +127,11 @@ def test_without_noise_and_gaps_the_input_is_the_truth_in_2d_and_its_picture_in_
     a = torch.stack([torch.ones_like(flat[..., 0]), torch.zeros_like(flat[..., 0]), -flat[..., 0]], -1)
     b = torch.stack([torch.zeros_like(flat[..., 0]), torch.ones_like(flat[..., 0]), -flat[..., 1]], -1)
     matrix = torch.cat([a, b], 2).double()
-    right = torch.cat([flat[..., 0] * xyz[..., 2] - xyz[..., 0], flat[..., 1] * xyz[..., 2] - xyz[..., 1]], 2).unsqueeze(-1).double()
+    right = (
+        torch.cat([flat[..., 0] * xyz[..., 2] - xyz[..., 0], flat[..., 1] * xyz[..., 2] - xyz[..., 1]], 2)
+        .unsqueeze(-1)
+        .double()
+    )
     root = torch.linalg.lstsq(matrix, right).solution
     assert (matrix @ root - right).abs().max() < 1e-3  # m
     assert root[..., 2, 0].min() > 0.5
@@ -134,7 +145,9 @@ def test_2d_comes_in_coco_or_h36m_joints():
     assert is_h36m.float().mean().item() == pytest.approx(0.35, abs=0.08)
 
 
-@pytest.mark.parametrize("recipe", [Recipe(batch=20, window=48), replace(EXACT, masks=False), replace(EXACT, batch=20, complete=0.0)])
+@pytest.mark.parametrize(
+    "recipe", [Recipe(batch=20, window=48), replace(EXACT, masks=False), replace(EXACT, batch=20, complete=0.0)]
+)
 def test_the_input_shows_as_seen_what_is_seen_and_nothing_else(recipe):
     made = batch(recipe)
     assert torch.equal(doubt(made.lift.inputs.channels) == 0, made.lift.seen)
@@ -166,7 +179,9 @@ def test_the_2d_network_practises_on_the_same_people_of_whom_always_something_is
         assert torch.equal(doubt(sight.inputs.channels) == 0, sight.seen)
     rays = [
         torch.nn.functional.normalize(
-            torch.nn.functional.pad(sight.truth * sight.inputs.size.unsqueeze(-1), (0, 1), value=1.0) @ sight.inputs.rotation, dim=-1
+            torch.nn.functional.pad(sight.truth * sight.inputs.size.unsqueeze(-1), (0, 1), value=1.0)
+            @ sight.inputs.rotation,
+            dim=-1,
         )
         for sight in (made.fill, made.lift)
     ]
@@ -236,7 +251,8 @@ def test_the_loss_is_zero_at_the_truth_but_for_its_own_asymmetry():
 
 def test_completion_counts_what_went_missing_and_extension_what_the_2d_skeleton_lacks():
     made = batch(Recipe(batch=12, window=16, complete=0.0, guessed=0.0))
-    missing, lacking = given(made) & ~made.fill.seen, ~given(made)
+    missing = given(made) & ~made.fill.seen
+    lacking = ~given(made)
     assert missing.any() and lacking.any()
     for where, completion, extension in ((missing, 5, 0), (lacking, 0, 0.3 * 5), (made.fill.seen, 0, 0)):
         terms = loss(Oracle(made, off_2d=off(where, 3.0, 4.0)), made, 2.0)
@@ -274,9 +290,11 @@ def test_jitter_costs_as_much_wherever_it_is():
 
 
 def test_every_term_teaches_its_own_network_and_not_the_other():
-    network, made = lifter(), batch(Recipe(batch=4, window=16, complete=0.0))
+    network = lifter()
+    made = batch(Recipe(batch=4, window=16, complete=0.0))
     for name, term in loss(network, made, 2.0).items():
-        own, other = network.tcn_3d, network.tcn_2d
+        own = network.tcn_3d
+        other = network.tcn_2d
         if name in ("completion", "extension"):
             own, other = other, own
         network.zero_grad()
@@ -288,7 +306,8 @@ def test_every_term_teaches_its_own_network_and_not_the_other():
 
 
 def test_without_masks_there_is_nothing_to_complete_and_much_to_extend():
-    network, made = lifter(), batch(Recipe(batch=4, window=16, masks=False))
+    network = lifter()
+    made = batch(Recipe(batch=4, window=16, masks=False))
     terms = loss(network, made, 2.0)
     assert terms["completion"] == 0
     assert terms["extension"] > 0

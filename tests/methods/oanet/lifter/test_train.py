@@ -37,7 +37,12 @@ def mocap(tmp_path_factory):
 def test_training_writes_weights_that_load_and_their_card(mocap, tmp_path):
     path = trained(mocap, tmp_path / "run", recipe(name="tiny.cmu"))
     assert path == tmp_path / "run" / "tiny.cmu.safetensors"
-    assert sorted(file.name for file in path.parent.iterdir()) == ["last.pt", "log.csv", "tiny.cmu.json", "tiny.cmu.safetensors"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        "last.pt",
+        "log.csv",
+        "tiny.cmu.json",
+        "tiny.cmu.safetensors",
+    ]
     lifter = load(path)
     assert (lifter.width, lifter.depth) == (8, Recipe().depth)
     assert all(answer.isfinite().all() for answer in lifter(torch.randn(1, 8, CHANNELS)))
@@ -64,7 +69,10 @@ def test_held_out_subjects_count_for_nothing(mocap, tmp_path):
 
 @pytest.mark.parametrize("change", [{"hidden": 5.0}, {"masks": False}, {"depth": 0}, {"seed": 1}])
 def test_the_recipe_decides(mocap, tmp_path, change):
-    weights = [trained(mocap, tmp_path / name, recipe(**options)).read_bytes() for name, options in (("one", {}), ("other", change))]
+    weights = [
+        trained(mocap, tmp_path / name, recipe(**options)).read_bytes()
+        for name, options in (("one", {}), ("other", change))
+    ]
     assert weights[0] != weights[1]
 
 
@@ -78,7 +86,17 @@ def test_the_log_has_each_term_of_the_loss(mocap, tmp_path):
 def test_the_card_says_how_and_names_no_folder_of_ours(mocap, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path)
-    words = ["train", "lifter", f"--mocap={mocap}", "-o", "out", "--recipe.views.off-axis", "2", "--recipe.name", "mocap.outdoors"]
+    words = [
+        "train",
+        "lifter",
+        f"--mocap={mocap}",
+        "-o",
+        "out",
+        "--recipe.views.off-axis",
+        "2",
+        "--recipe.name",
+        "mocap.outdoors",
+    ]
     monkeypatch.setattr(sys, "argv", ["/usr/bin/occlupose", *words])
     path = trained(mocap, Path("out"), recipe(name="mocap.outdoors"))
     command = json.loads(path.with_suffix(".json").read_text())["command"]
@@ -91,13 +109,16 @@ def test_training_can_begin_with_weights(mocap, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["occlupose", "train", "lifter", "--start", str(first), f"--mocap={mocap}"])
     still = Optimisation(steps=1, learning_rate=0.0)
     unchanged = trained(mocap, tmp_path / "still", recipe(optimisation=still), start=first)
-    begun, kept = load(first).state_dict(), load(unchanged).state_dict()
+    begun = load(first).state_dict()
+    kept = load(unchanged).state_dict()
     assert all(torch.equal(begun[name], kept[name]) for name in begun)
     card = json.loads(unchanged.with_suffix(".json").read_text())
     assert card["command"] == "occlupose train lifter --start WEIGHTS --mocap=MOCAP"
     assert card["begun_with"] == {"name": first.name, "sha256": hashlib.sha256(first.read_bytes()).hexdigest()}
     assert "begun_with" not in json.loads(first.with_suffix(".json").read_text())
-    with pytest.raises(OccluposeError, match=r"oanet_lifter\.safetensors: width 8, depth 2; give the same with --recipe\.width"):
+    with pytest.raises(
+        OccluposeError, match=r"oanet_lifter\.safetensors: width 8, depth 2; give the same with --recipe\.width"
+    ):
         trained(mocap, tmp_path / "wider", recipe(width=16), start=first)
     assert not (tmp_path / "wider").exists()
 

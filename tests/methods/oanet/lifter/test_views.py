@@ -30,10 +30,21 @@ SEEDS = st.integers(0, 2**32 - 1)
 PLAIN = Views(bone_scale=0, mirror=0, arms=0, bent=0, tumble=0)
 STRAIGHT = replace(PLAIN, elevation=(0.0, 0.0), roll=0.0, off_axis=0.0)
 STANDING = {  # m; left, up, forward
-    "nose": (0, 1.6, 0.12), "eye": (0.03, 1.63, 0.09), "ear": (0.08, 1.62, 0.01), "shoulder": (0.18, 1.42, 0), "elbow": (0.25, 1.13, 0),
-    "wrist": (0.28, 0.88, 0.08), "hip": (0.1, 0.95, 0), "knee": (0.12, 0.52, 0.02), "ankle": (0.12, 0.08, 0), "pelvis": (0, 0.95, 0),
-    "spine": (0, 1.15, 0), "thorax": (0, 1.42, 0), "neck_nose": (0, 1.55, 0), "head_top": (0, 1.7, 0.02),
-}  # fmt: skip
+    "nose": (0, 1.6, 0.12),
+    "eye": (0.03, 1.63, 0.09),
+    "ear": (0.08, 1.62, 0.01),
+    "shoulder": (0.18, 1.42, 0),
+    "elbow": (0.25, 1.13, 0),
+    "wrist": (0.28, 0.88, 0.08),
+    "hip": (0.1, 0.95, 0),
+    "knee": (0.12, 0.52, 0.02),
+    "ankle": (0.12, 0.08, 0),
+    "pelvis": (0, 0.95, 0),
+    "spine": (0, 1.15, 0),
+    "thorax": (0, 1.42, 0),
+    "neck_nose": (0, 1.55, 0),
+    "head_top": (0, 1.7, 0.02),
+}
 
 
 def rng(seed=0):
@@ -47,7 +58,9 @@ def people(batch=6, frames=20, seed=0):
     rest[[name.startswith("right_") for name in BODY22.joints], 0] *= -1
     sway = 0.04 * np.cumsum(random.normal(0, 0.3, (batch, frames, 22, 3)), 1)
     turn = Rotation.from_rotvec(random.uniform(-np.pi, np.pi, (batch, 1)) * (0, 1, 0)).as_matrix()
-    return torch.from_numpy((rest + sway) @ turn.transpose(0, 2, 1)[:, None] + random.normal(0, 1, (batch, 1, 1, 3))).float()
+    return torch.from_numpy(
+        (rest + sway) @ turn.transpose(0, 2, 1)[:, None] + random.normal(0, 1, (batch, 1, 1, 3))
+    ).float()
 
 
 def bones(joints):
@@ -79,7 +92,9 @@ def partner(name):
 
 
 def side(joints):
-    """Positive for a body, negative for its mirror image: whether up x left x forward (to the nose) turns the right way."""
+    """Positive for a body, negative for its mirror image: whether up x left x forward (to the nose) turns the right
+    way.
+    """
     up, left, forward = (
         joints[:, :, BODY22.joints.index(end)] - joints[:, :, BODY22.joints.index(start)]
         for end, start in (("thorax", "pelvis"), ("left_shoulder", "right_shoulder"), ("nose", "neck_nose"))
@@ -106,7 +121,9 @@ def test_bones_change_length_together_left_and_right_and_stay_so():
     assert not torch.allclose(by_name["left_knee"][:1], by_name["left_knee"][1:], atol=1e-3)
     assert (ratio > 0.74).all() and (ratio < 1.26).all()
     # directions stay
-    torch.testing.assert_close(torso_frame(changed)[..., 1], torso_frame(body(joints, PLAIN, rng()))[..., 1], atol=0.05, rtol=0)
+    torch.testing.assert_close(
+        torso_frame(changed)[..., 1], torso_frame(body(joints, PLAIN, rng()))[..., 1], atol=0.05, rtol=0
+    )
 
 
 def test_nothing_changes_when_nothing_varies():
@@ -117,7 +134,8 @@ def test_a_mirrored_body_has_its_left_where_the_right_was():
     joints = people()
     mirrored = body(joints, replace(PLAIN, mirror=1.0), rng())
     for name in BODY22.joints:
-        ours, theirs = mirrored[:, :, BODY22.joints.index(name)], joints[:, :, BODY22.joints.index(partner(name))]
+        ours = mirrored[:, :, BODY22.joints.index(name)]
+        theirs = joints[:, :, BODY22.joints.index(partner(name))]
         torch.testing.assert_close(ours, theirs * torch.tensor([-1.0, 1, 1]))
     assert (side(joints) > 0).all()
     assert (side(mirrored) > 0).all()  # still a person with the heart on the left
@@ -154,8 +172,10 @@ def test_all_that_hangs_on_a_bent_bone_turns_with_it_as_one(bone, monkeypatch):
     bent = bend(straight, 30.0, rng())
     for joint in named(bone).nonzero().flatten():  # left and right each for itself
         hanging = CHAINS[:, joint] == 1
-        one, other = straight[:, :, hanging], bent[:, :, hanging]
-        torch.testing.assert_close(other @ other.mT, one @ one.mT, atol=1e-5, rtol=1e-4)  # all lengths and angles among them
+        one = straight[:, :, hanging]
+        other = bent[:, :, hanging]
+        # all lengths and angles among them
+        torch.testing.assert_close(other @ other.mT, one @ one.mT, atol=1e-5, rtol=1e-4)
         assert angles(other, one).mean() > 10
         if hanging.sum() >= 3:  # turned, not mirrored
             volume, before = (torch.linalg.det(x[:, :, [0, 1, -1]]) for x in (other, one))
@@ -200,15 +220,20 @@ def test_bent_bodies_hang_together_and_about_the_given_share_is_bent():
 @settings(max_examples=20)
 @given(SEEDS)
 def test_exchanged_arms_keep_their_lengths_and_their_place_on_the_torso(seed):
-    joints, order = people(5, 4, seed), torch.randperm(5, generator=rng(seed))
+    joints = people(5, 4, seed)
+    order = torch.randperm(5, generator=rng(seed))
     swapped = exchange_arms(joints, order)
     arms = [BODY22.joints.index(f"{s}_{j}") for s in ("left", "right") for j in ("elbow", "wrist")]
     others = [j for j in range(22) if j not in arms]
     torch.testing.assert_close(lengths(swapped)[:, :, arms], lengths(joints)[order][:, :, arms], atol=1e-5, rtol=1e-4)
     assert torch.equal(swapped[:, :, others], joints[:, :, others])
     for s in ("left", "right"):
-        shoulder, wrist = BODY22.joints.index(f"{s}_shoulder"), BODY22.joints.index(f"{s}_wrist")
-        seen, before = (((x[:, :, wrist] - x[:, :, shoulder]).unsqueeze(-2) @ torso_frame(x)).squeeze(-2) for x in (swapped, joints[order]))
+        shoulder = BODY22.joints.index(f"{s}_shoulder")
+        wrist = BODY22.joints.index(f"{s}_wrist")
+        seen, before = (
+            ((x[:, :, wrist] - x[:, :, shoulder]).unsqueeze(-2) @ torso_frame(x)).squeeze(-2)
+            for x in (swapped, joints[order])
+        )
         torch.testing.assert_close(seen, before, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(exchange_arms(joints, torch.arange(5)), joints, atol=1e-5, rtol=1e-4)
 
@@ -229,7 +254,8 @@ def test_the_camera_sees_everybody_whole_and_unmirrored_before_it(seed):
     seen = look(joints, Views(tumble=0.3, distance=(0.5, 9.0)), rng(seed))
     assert seen[..., 2].min() >= 0.6 - 1e-5
     distances = [(x.flatten(1, 2).unsqueeze(1) - x.flatten(1, 2).unsqueeze(2)).norm(dim=-1) for x in (seen, joints)]
-    torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)  # one rigid motion for the whole sequence: the camera stands still
+    # one rigid motion for the whole sequence: the camera stands still
+    torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)
     assert torch.equal(side(seen) > 0, side(joints) > 0)
 
 

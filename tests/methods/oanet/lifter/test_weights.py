@@ -39,7 +39,8 @@ def refused(path):
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
 def test_weights_come_back_as_they_went_to_half_precision(tmp_path, depth):
-    original, path = lifter(depth=depth), tmp_path / "lifter.safetensors"
+    original = lifter(depth=depth)
+    path = tmp_path / "lifter.safetensors"
     weights.save(original.state_dict(), original, path)
     net = weights.load(path)
     assert (net.width, net.depth) == (8, depth)
@@ -111,16 +112,23 @@ def test_other_safetensors_are_refused(tmp_path):
 )
 def test_headers_that_do_not_fit_the_weights_are_refused(tmp_path, header):
     path = tmp_path / "odd.safetensors"
-    save_file({name: value.half() for name, value in lifter().state_dict().items()}, path, {"format": weights.FORMAT} | header)
+    save_file(
+        {name: value.half() for name, value in lifter().state_dict().items()}, path, {"format": weights.FORMAT} | header
+    )
     assert "not readable" in refused(path)
 
 
 @pytest.mark.parametrize("change", ["less", "more", "another name", "another shape"])
 def test_tensors_of_another_network_are_refused(tmp_path, change):
-    path, name = tmp_path / "odd.safetensors", "tcn_2d.finish.blocks.0.0.weight"
+    path = tmp_path / "odd.safetensors"
+    name = "tcn_2d.finish.blocks.0.0.weight"
     tensors = {key: value.half() for key, value in lifter().state_dict().items()}
     value = tensors.pop(name)
-    more = {"less": {}, "more": {name: value, "extra": value.clone()}, "another name": {name.replace("finish", "finish.0"): value}}
+    more = {
+        "less": {},
+        "more": {name: value, "extra": value.clone()},
+        "another name": {name.replace("finish", "finish.0"): value},
+    }
     more["another shape"] = {name: value[:, :-1].contiguous()}
     save_file(tensors | more[change], path, {"format": weights.FORMAT, "width": "8", "depth": "2"})
     assert "not readable" in refused(path)

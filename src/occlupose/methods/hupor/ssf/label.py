@@ -82,7 +82,8 @@ def occlusion(fitted: Fit, body: Skinned, picture: Picture) -> Occlusion:
     """
     with torch.no_grad():
         vertices = body(fitted.pose, fitted.shape, fitted.translation).vertices.numpy()
-    faces, part = body.faces.numpy(), body.part.numpy()
+    faces = body.faces.numpy()
+    part = body.part.numpy()
     buffer = zbuffer([Surface(one, faces, part) for one in vertices], picture.camera)
     joints = convert(picture.joints.astype(np.float32), picture.skeleton, BODY26)
     return as_given(judge(joints, BODY26, buffer, picture.camera), picture)
@@ -92,14 +93,16 @@ def as_given(occlusion: Occlusion, picture: Picture) -> Occlusion:
     """What is known of BODY26's joints, told of those of the picture's own skeleton."""
     state = convert_weakest(occlusion.state, BODY26, picture.skeleton)
     reason, by = (
-        np.full(state.shape, default, values.dtype) for default, values in ((Reason.OUTSIDE, occlusion.reason), (NOTHING, occlusion.by))
+        np.full(state.shape, default, values.dtype)
+        for default, values in ((Reason.OUTSIDE, occlusion.reason), (NOTHING, occlusion.by))
     )
     names = {own: shared for shared, own in picture.skeleton.aliases} | {"neck": "thorax"}
     for place, joint in enumerate(picture.skeleton.joints):
         name = names.get(joint, joint)
         if name in BODY26.joints:
             source = BODY26.joints.index(name)
-            reason[:, place], by[:, place] = occlusion.reason[:, source], occlusion.by[:, source]
+            reason[:, place] = occlusion.reason[:, source]
+            by[:, place] = occlusion.by[:, source]
     known = np.isfinite(picture.joints).all(-1)
     return Occlusion(
         np.where(known, state, ABSENT).astype(np.uint8),

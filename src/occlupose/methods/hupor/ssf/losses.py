@@ -40,13 +40,19 @@ def pose(answer: Float[Tensor, "batch segment 3 3"], truth: Float[Tensor, "batch
     return ((answer - truth) ** 2).mean()
 
 
-def shape(answer: Float[Tensor, "batch shape"], truth: Float[Tensor, "batch shape"], span: Float[Tensor, "shape"]) -> Float[Tensor, ""]:
-    """L_beta: mean squared difference of the shapes, as shares of their span (ours: HUPOR's are SMPL's, in standard deviations)."""
+def shape(
+    answer: Float[Tensor, "batch shape"], truth: Float[Tensor, "batch shape"], span: Float[Tensor, "shape"]
+) -> Float[Tensor, ""]:
+    """L_beta: mean squared difference of the shapes, as shares of their span (ours: HUPOR's are SMPL's, in standard
+    deviations).
+    """
     return (((answer - truth) / span) ** 2).mean()
 
 
 def position(
-    answer: Float[Tensor, "batch joint 3"], joints: Float[Tensor, "batch joint 3"], believed: Bool[Tensor, "joint"] | None = None
+    answer: Float[Tensor, "batch joint 3"],
+    joints: Float[Tensor, "batch joint 3"],
+    believed: Bool[Tensor, "joint"] | None = None,
 ) -> Float[Tensor, ""]:
     """L_pos: mean distance of the joints that are known, metres."""
     known = joints.isfinite().all(-1)
@@ -57,11 +63,15 @@ def position(
 
 
 def silhouette(
-    answer: Float[Tensor, "batch size size"], seen: Float[Tensor, "batch size size"], open: Float[Tensor, "batch size size"]
+    answer: Float[Tensor, "batch size size"],
+    seen: Float[Tensor, "batch size size"],
+    open: Float[Tensor, "batch size size"],
 ) -> Float[Tensor, ""]:
-    """L_sil: 1 - IoU of the silhouettes, 0 where they are the same, over the pixels that are not covered by people who are nearer.
+    """L_sil: 1 - IoU of the silhouettes, 0 where they are the same, over the pixels that are not covered by people who
+    are nearer.
 
-    Means over the people of whom something is seen; 0 where there is nobody. That it is the IoU is ours; the paper does not say.
+    Means over the people of whom something is seen; 0 where there is nobody. That it is the IoU is ours; the paper does
+    not say.
     """
     both = (answer * seen * open).sum((1, 2))
     either = ((answer + seen - answer * seen) * open).sum((1, 2))

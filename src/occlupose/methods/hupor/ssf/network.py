@@ -1,4 +1,6 @@
-"""The networks of Skeleton-guided Shape Fitting: ShapeInit, Skeleton2Pose, ShapeOpt (HUPOR's supplement, section 2.2)."""
+"""The networks of Skeleton-guided Shape Fitting: ShapeInit, Skeleton2Pose, ShapeOpt (HUPOR's supplement, section
+2.2).
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,12 +20,16 @@ from occlupose.skeletons import BODY26
 JOINTS = len(BODY26)
 
 Look = Literal["image", "mask"]
-"""What ShapeInit looks at: the picture, as published; or the mask and a heatmap of each joint, which needs no pictures (ours)."""
+"""What ShapeInit looks at: the picture, as published; or the mask and a heatmap of each joint, which needs no pictures
+(ours).
+"""
 
 CHANNELS: dict[Look, int] = {"image": 3, "mask": 2 + JOINTS}
 
 HIDDEN = (1024, 512)
-"""Widths of the fully connected layers (supplement, section 2.2). Read as two layers, for ResNet-34 gives 512 features."""
+"""Widths of the fully connected layers (supplement, section 2.2). Read as two layers, for ResNet-34 gives 512
+features.
+"""
 
 HEAT = 32
 """A joint's heatmap has a standard deviation of the crop's side divided by this; ours."""
@@ -33,19 +39,35 @@ class Answer:
     """What the networks say of some people, before and after ShapeOpt. No dataclass: Fabric refuses frozen ones."""
 
     def __init__(self, first: Fit, final: Fit, twist: Float[Tensor, "batch 8"]) -> None:
-        self.first, self.final, self.twist = first, final, twist
+        self.first = first
+        self.final = final
+        self.twist = twist
 
 
 def layers(widths: Sequence[int]) -> nn.Sequential:
     """Fully connected layers, each followed by a ReLU."""
-    return nn.Sequential(*(layer for inputs, outputs in pairwise(widths) for layer in (nn.Linear(inputs, outputs), nn.ReLU(inplace=True))))
+    return nn.Sequential(
+        *(
+            layer
+            for inputs, outputs in pairwise(widths)
+            for layer in (nn.Linear(inputs, outputs), nn.ReLU(inplace=True))
+        )
+    )
 
 
 class ShapeInit(nn.Module):
-    """ResNet-34, FC(1024, 512), output: how somebody is built, as logits of the shape's range, and (cos, sin) of each limb's twist."""
+    """ResNet-34, FC(1024, 512), output: how somebody is built, as logits of the shape's range, and (cos, sin) of each
+    limb's twist.
+    """
 
     def __init__(
-        self, shape: int, *, look: Look = "image", blocks: tuple[int, ...] = RESNET34, width: int = 64, hidden: tuple[int, ...] = HIDDEN
+        self,
+        shape: int,
+        *,
+        look: Look = "image",
+        blocks: tuple[int, ...] = RESNET34,
+        width: int = 64,
+        hidden: tuple[int, ...] = HIDDEN,
     ) -> None:
         super().__init__()
         self.resnet = ResNet(blocks, width, inputs=CHANNELS[look])
@@ -54,17 +76,21 @@ class ShapeInit(nn.Module):
         self.shape = shape
         start(self.output)
 
-    def forward(self, picture: Float[Tensor, "batch channel size size"]) -> tuple[Float[Tensor, "batch shape"], Float[Tensor, "batch 8 2"]]:
+    def forward(
+        self, picture: Float[Tensor, "batch channel size size"]
+    ) -> tuple[Float[Tensor, "batch shape"], Float[Tensor, "batch 8 2"]]:
         """Begins with the ordinary shape and without twist."""
         shape, twist = self.output(self.hidden(self.resnet(picture))).split((self.shape, 2 * len(TWISTED)), 1)
         return shape, twist.unflatten(1, (-1, 2)) + torch.tensor([1.0, 0.0])
 
 
 class ShapeOpt(nn.Module):
-    """What is to be changed: a 4-layer CNN on the mask, FC(1024, 512), then FC(512, 512) of that and of the reconstructed body.
+    """What is to be changed: a 4-layer CNN on the mask, FC(1024, 512), then FC(512, 512) of that and of the
+    reconstructed body.
 
-    Of the body it is told shape, twist, pose, joints relative to the pelvis, and how far each of the skeleton's joints is from its own
-    (the last is ours). Kernels 3, stride 2, channels doubling, and that the map is flattened, are ours: the paper gives none.
+    Of the body it is told shape, twist, pose, joints relative to the pelvis, and how far each of the skeleton's joints
+    is from its own (the last is ours). Kernels 3, stride 2, channels doubling, and that the map is flattened, are ours:
+    the paper gives none.
 
     Arguments:
         shape: numbers of a shape.
@@ -78,7 +104,11 @@ class ShapeOpt(nn.Module):
         convolutions = [
             layer
             for inputs, outputs in pairwise(channels)
-            for layer in (nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+            for layer in (
+                nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            )
         ]
         side = -(-size // 16)
         self.cnn = nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(min(side, 4)), nn.Flatten())
@@ -140,7 +170,13 @@ class SSF(nn.Module):
         hidden: tuple[int, ...] = HIDDEN,
     ) -> None:
         super().__init__()
-        self.body, self.look, self.size, self.blocks, self.width, self.cnn, self.hidden = body, look, size, blocks, width, cnn, hidden
+        self.body = body
+        self.look = look
+        self.size = size
+        self.blocks = blocks
+        self.width = width
+        self.cnn = cnn
+        self.hidden = hidden
         count = len(body.shape_names)
         self.init = ShapeInit(count, look=look, blocks=blocks, width=width, hidden=hidden)
         self.opt = ShapeOpt(count, size=size, width=cnn, hidden=hidden)
@@ -163,7 +199,8 @@ class SSF(nn.Module):
 
     def to_shape(self, logits: Float[Tensor, "batch shape"]) -> Float[Tensor, "batch shape"]:
         """A shape within its range, the ordinary one at 0."""
-        low, span = self.body.low, self.body.high - self.body.low
+        low = self.body.low
+        span = self.body.high - self.body.low
         return low + span * torch.sigmoid(logits + torch.logit((self.body.neutral - low) / span))
 
 
@@ -174,7 +211,8 @@ def pictures(people: People, look: Look) -> Float[Tensor, "person channel size s
     return torch.cat([people.seen[:, None], people.open[:, None], heatmaps(people)], 1)
 
 
-MEAN, DEVIATION = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+MEAN = torch.tensor([0.485, 0.456, 0.406])
+DEVIATION = torch.tensor([0.229, 0.224, 0.225])
 """Of the pictures that checkpoints of ResNets have seen, RGB."""
 
 
@@ -183,5 +221,8 @@ def heatmaps(people: People) -> Float[Tensor, "person 26 size size"]:
     flat = people.joints / people.joints[..., 2:].clamp_min(0.05)
     place = torch.einsum("pxc,pjc->pjx", people.lens, flat)
     cell = torch.arange(people.size)
-    columns, rows = (torch.exp(-((cell - place[..., axis, None]) ** 2) / (2 * (people.size / HEAT) ** 2)).nan_to_num() for axis in (0, 1))
+    columns, rows = (
+        torch.exp(-((cell - place[..., axis, None]) ** 2) / (2 * (people.size / HEAT) ** 2)).nan_to_num()
+        for axis in (0, 1)
+    )
     return rows[..., :, None] * columns[..., None, :]

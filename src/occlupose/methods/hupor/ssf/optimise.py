@@ -32,7 +32,9 @@ class Plan:
     pos: float = 10.0
     """Weight of the joints' distance, as published."""
     sil: float = 1.0
-    """Weight of the outline. The published 0.1 is for networks that many people teach; a single one gives way to it too little."""
+    """Weight of the outline. The published 0.1 is for networks that many people teach; a single one gives way to it too
+    little.
+    """
     prior: float = 0.05
     """Weight of the squared distance from what the joints alone say, shares of the span."""
 
@@ -54,11 +56,17 @@ def optimise(people: People, body: Skinned, *, believed: Bool[Tensor, "26"] | No
 
 
 def fit_joints(
-    joints: Float[Tensor, "person 26 3"], body: Skinned, *, believed: Bool[Tensor, "26"] | None = None, plan: Plan = PLAN
+    joints: Float[Tensor, "person 26 3"],
+    body: Skinned,
+    *,
+    believed: Bool[Tensor, "26"] | None = None,
+    plan: Plan = PLAN,
 ) -> Fit:
-    """Bodies whose joints are as near as can be to those given: pose and shape in turns, as `bodies.fitting.fit_shape` for one person.
+    """Bodies whose joints are as near as can be to those given: pose and shape in turns, as `bodies.fitting.fit_shape`
+    for one person.
 
-    Begins with the build whose bones are most alike; a round that makes somebody worse is taken back and tried again half as far.
+    Begins with the build whose bones are most alike; a round that makes somebody worse is taken back and tried again
+    half as far.
     """
     belief = torch.ones(joints.shape[1]) if believed is None else believed.float()
     upright = joints @ UPRIGHT
@@ -86,7 +94,8 @@ def first_guess(
     joints: Float[Tensor, "person 26 3"], body: Skinned, believed: Bool[Tensor, "26"] | None = None
 ) -> Float[Tensor, "person shape"]:
     """The build whose bones are most alike to everybody's, of those with all numbers ordinary but one."""
-    span, count = body.high - body.low, len(body.low)
+    span = body.high - body.low
+    count = len(body.low)
     odd = body.low + torch.linspace(0, 1, GUESSES)[:, None] * span
     shapes = body.neutral.repeat(GUESSES, count, 1)
     shapes.diagonal(dim1=1, dim2=2).copy_(odd)
@@ -115,7 +124,9 @@ def _shape_step(
 
     with torch.no_grad():
         jacobian = torch.func.jacfwd(places)(torch.zeros(len(span)))  # person joint 3 shape
-        middle = (jacobian * known[..., None, None]).sum(1, keepdim=True) / known.sum(1).clamp_min(1)[:, None, None, None]
+        middle = (jacobian * known[..., None, None]).sum(1, keepdim=True) / known.sum(1).clamp_min(1)[
+            :, None, None, None
+        ]
         rows = torch.where(known[..., None, None], jacobian - middle, 0.0).flatten(1, 2)
         miss = torch.where(known[..., None], upright - fitted.joints, 0.0).flatten(1)
         normal = rows.mT @ rows + torch.diag((SHAPE_WEIGHT / span) ** 2)
@@ -123,11 +134,17 @@ def _shape_step(
         return torch.linalg.solve(normal, slope)
 
 
-def fit_outlines(people: People, body: Skinned, fitted: Fit, *, believed: Bool[Tensor, "26"] | None = None, plan: Plan = PLAN) -> Fit:
-    """The same bodies, built and twisted so that their outlines are more like the masks; then their joints are met again."""
+def fit_outlines(
+    people: People, body: Skinned, fitted: Fit, *, believed: Bool[Tensor, "26"] | None = None, plan: Plan = PLAN
+) -> Fit:
+    """The same bodies, built and twisted so that their outlines are more like the masks; then their joints are met
+    again.
+    """
     lens, seen, open_ = people.on_grid()
-    surface, axes = balls(body), limb_axes(people.joints)
-    span, joints = body.high - body.low, people.joints
+    surface = balls(body)
+    axes = limb_axes(people.joints)
+    span = body.high - body.low
+    joints = people.joints
     change = torch.zeros_like(fitted.shape).requires_grad_()
     twist = torch.zeros(len(joints), len(TWISTED)).requires_grad_()
     optimiser = torch.optim.Adam([change, twist], lr=plan.rate)
@@ -135,7 +152,9 @@ def fit_outlines(people: People, body: Skinned, fitted: Fit, *, believed: Bool[T
         shape = (fitted.shape + change * span).clamp(body.low, body.high)
         placed = stand(joints, body, shape, _twisted(fitted.pose, axes, twist), believed)
         outline = silhouette(*surface(placed.pose, shape, placed.translation), lens, seen.shape[-1])
-        loss = plan.pos * losses.position(placed.joints, joints, believed) + plan.sil * losses.silhouette(outline, seen, open_)
+        loss = plan.pos * losses.position(placed.joints, joints, believed) + plan.sil * losses.silhouette(
+            outline, seen, open_
+        )
         loss = loss + plan.prior * ((change**2).sum(1) + (twist**2).sum(1)).mean()
         optimiser.zero_grad()
         (len(joints) * loss).backward()

@@ -30,8 +30,8 @@ class People:
         joints: metres, camera frame; NaN where unknown.
         lens: from (x/z, y/z, 1) to pixels of the crop.
         seen: where in the crop the person is seen, 0 to 1.
-        open: where in the crop the mask tells where the person is: in the picture, and not covered by people who are nearer. 0 everywhere
-            for somebody without a mask.
+        open: where in the crop the mask tells where the person is: in the picture, and not covered by people who are
+            nearer. 0 everywhere for somebody without a mask.
         image: the crop itself, 0 to 1; of no channels where there is no picture.
     """
 
@@ -52,8 +52,12 @@ class People:
         """Pixels across and down of a crop."""
         return self.seen.shape[-1]
 
-    def on_grid(self) -> tuple[Float[Tensor, "person 2 3"], Float[Tensor, "person grid grid"], Float[Tensor, "person grid grid"]]:
-        """`lens`, `seen` and `open` of the grid that silhouettes are drawn in: that of the crop, or GRID cells if it is larger."""
+    def on_grid(
+        self,
+    ) -> tuple[Float[Tensor, "person 2 3"], Float[Tensor, "person grid grid"], Float[Tensor, "person grid grid"]]:
+        """`lens`, `seen` and `open` of the grid that silhouettes are drawn in: that of the crop, or GRID cells if it is
+        larger.
+        """
         grid = min(GRID, self.size)
         share = grid / self.size
         lens = self.lens * share
@@ -67,14 +71,19 @@ def gather(parts: list[People]) -> People:
     return People(*(torch.cat([getattr(part, name.name) for part in parts]) for name in fields(People)))
 
 
-def to_body(joints: Float[np.ndarray, "person joint 3"], skeleton: Skeleton) -> tuple[Float[Tensor, "person 26 3"], Bool[Tensor, "26"]]:
-    """Joints of BODY26, NaN where unknown, and which of them the skeleton really has; the others only tell how the body is turned at first.
+def to_body(
+    joints: Float[np.ndarray, "person joint 3"], skeleton: Skeleton
+) -> tuple[Float[Tensor, "person 26 3"], Bool[Tensor, "26"]]:
+    """Joints of BODY26, NaN where unknown, and which of them the skeleton really has; the others only tell how the body
+    is turned at first.
 
     Raises:
         OccluposeError: the joints are not those of the skeleton.
     """
     if joints.ndim != 3 or joints.shape[1:] != (len(skeleton), 3):
-        raise OccluposeError(f"joints of shape {joints.shape}: (person, {len(skeleton)}, 3) are expected, as {skeleton.name} has them")
+        raise OccluposeError(
+            f"joints of shape {joints.shape}: (person, {len(skeleton)}, 3) are expected, as {skeleton.name} has them"
+        )
     own = {*skeleton.joints, *(shared for shared, _ in skeleton.aliases)}
     own |= {"thorax"} if "neck" in own else set()
     body = torch.from_numpy(convert(joints.astype(np.float32), skeleton, BODY26))
@@ -91,8 +100,8 @@ def people(
 ) -> People:
     """The people of one picture.
 
-    A pixel of somebody else's mask is closed to a person where that somebody is nearer, by the mean depth of their joints; where they are
-    further away it shows that the person is not there. Ours: HUPOR does not say.
+    A pixel of somebody else's mask is closed to a person where that somebody is nearer, by the mean depth of their
+    joints; where they are further away it shows that the person is not there. Ours: HUPOR does not say.
 
     Arguments:
         joints: metres, camera frame; NaN where unknown.
@@ -101,28 +110,36 @@ def people(
         size: of the crops, px.
 
     Raises:
-        OccluposeError: masks or a picture of another size than the camera's, or not one mask for each person; somebody of whom no joint
-            lies before the camera.
+        OccluposeError: masks or a picture of another size than the camera's, or not one mask for each person; somebody
+            of whom no joint lies before the camera.
     """
     shape = (len(joints), camera.height, camera.width)
     if masks is not None and masks.shape != shape:
-        raise OccluposeError(f"masks of shape {masks.shape}: one for each person and pixel of the camera is expected, {shape}")
+        raise OccluposeError(
+            f"masks of shape {masks.shape}: one for each person and pixel of the camera is expected, {shape}"
+        )
     if image is not None and image.shape != (*shape[1:], 3):
         raise OccluposeError(f"picture of shape {image.shape}: {(*shape[1:], 3)} is expected, as the camera has it")
     xy = camera.project(joints.double().numpy())
     known = np.isfinite(xy).all(-1)
     if not known.any(1).all():
-        raise OccluposeError(f"person {int(np.argmin(known.any(1)))}: no joint lies before the camera; leave this person out")
-    low, high = np.nanmin(np.where(known[..., None], xy, np.nan), 1), np.nanmax(np.where(known[..., None], xy, np.nan), 1)
+        raise OccluposeError(
+            f"person {int(np.argmin(known.any(1)))}: no joint lies before the camera; leave this person out"
+        )
+    low = np.nanmin(np.where(known[..., None], xy, np.nan), 1)
+    high = np.nanmax(np.where(known[..., None], xy, np.nan), 1)
     crop = Crop(size, size)
-    middle, reach = (low + high) / 2, np.maximum((high - low) / 2, 2.0)
+    middle = (low + high) / 2
+    reach = np.maximum((high - low) / 2, 2.0)
     matrices = crop.matrices(crop.regions(np.concatenate([middle - reach, middle + reach], 1)))
     depth = np.nanmean(joints[..., 2].numpy(), 1)
 
     def cut(whole: np.ndarray, matrix: np.ndarray) -> Tensor:
         return torch.from_numpy(cv2.warpAffine(whole, matrix, (size, size), flags=cv2.INTER_LINEAR))
 
-    seen, open_, images = torch.zeros(len(joints), size, size), torch.zeros(len(joints), size, size), []
+    seen = torch.zeros(len(joints), size, size)
+    open_ = torch.zeros(len(joints), size, size)
+    images = []
     for number, matrix in enumerate(matrices):
         if masks is not None:
             nearer = masks[(depth < depth[number]) & (np.arange(len(depth)) != number)].any(0)

@@ -27,7 +27,8 @@ def predict(ssf: SSF, people: People, believed: Bool[Tensor, "26"] | None = None
         meet: all segments are then moved together until the joints are met (`bodies.fitting.fit`; ours).
 
     Raises:
-        OccluposeError: the people have no masks, or crops of another size; or no picture, where the networks look at it.
+        OccluposeError: the people have no masks, or crops of another size; or no picture, where the networks look at
+            it.
     """
     check(ssf, people)
     ssf.eval()
@@ -53,10 +54,11 @@ def refine(
     rate: float = LABELLING_RATE,
     seed: int = 0,
 ) -> SSF:
-    """The networks after some steps on people of whom only joints and masks are known, before these are labelled; the given ones stay.
+    """The networks after some steps on people of whom only joints and masks are known, before these are labelled; the
+    given ones stay.
 
-    Self-supervised as published: Adam at 1e-5, weights of L_theta and L_beta 0. How many steps, and that the statistics of the batch
-    normalisation stay, are ours.
+    Self-supervised as published: Adam at 1e-5, weights of L_theta and L_beta 0. How many steps, and that the statistics
+    of the batch normalisation stay, are ours.
 
     Arguments:
         people: all that are to be labelled.
@@ -88,6 +90,10 @@ def check(ssf: SSF, people: People) -> None:
     if people.size != ssf.size:
         raise OccluposeError(f"crops of {people.size} px: these networks take {ssf.size} px")
     if ssf.look == "image" and people.image.shape[1] != 3:
-        raise OccluposeError("no picture: these networks look at the picture; give it, or networks that look at the mask")
+        raise OccluposeError(
+            "no picture: these networks look at the picture; give it, or networks that look at the mask"
+        )
     if not (people.open.flatten(1).sum(1) > 0).any():
-        raise OccluposeError("no masks: the networks look at the mask; give one for each person, or fit without networks (optimise)")
+        raise OccluposeError(
+            "no masks: the networks look at the mask; give one for each person, or fit without networks (optimise)"
+        )

@@ -1,4 +1,6 @@
-"""How the networks of Skeleton-guided Shape Fitting are trained: data, losses, schedule (HUPOR's supplement, section 2.2)."""
+"""How the networks of Skeleton-guided Shape Fitting are trained: data, losses, schedule (HUPOR's supplement, section
+2.2).
+"""
 
 from dataclasses import dataclass, field
 
@@ -82,15 +84,27 @@ class Recipe:
 
     def build(self, body: Skinned) -> SSF:
         """The networks, untrained."""
-        return SSF(body, look=self.look, size=self.size, blocks=self.blocks, width=self.width, cnn=self.cnn, hidden=self.hidden)
+        return SSF(
+            body, look=self.look, size=self.size, blocks=self.blocks, width=self.width, cnn=self.cnn, hidden=self.hidden
+        )
 
 
 PUBLISHED = Recipe()
 
 SMALL = Recipe(
-    name="ssf.synth", look="mask", size=96, blocks=RESNET18, width=16, cnn=16, hidden=(256, 128),
-    scenes=1200, epochs=8, drops=(5, 7), save_every=100, log_every=20,
-)  # fmt: skip
+    name="ssf.synth",
+    look="mask",
+    size=96,
+    blocks=RESNET18,
+    width=16,
+    cnn=16,
+    hidden=(256, 128),
+    scenes=1200,
+    epochs=8,
+    drops=(5, 7),
+    save_every=100,
+    log_every=20,
+)
 """Two cores and no pictures: narrower, shallower, smaller crops, and a quarter of an hour. Ours."""
 
 RECIPES = {"published": PUBLISHED, "small": SMALL}
@@ -132,13 +146,18 @@ class Crowd:
         skeleton = GIVEN[int(torch.randint(len(GIVEN), (), generator=generator))]
         joints, believed = to_body(convert(self.joints[which].numpy(), BODY26, skeleton), skeleton)
         seen, open_, image = (values[which].float() / 255 for values in (self.seen, self.open, self.image))
-        return Batch(People(joints, self.lens[which], seen, open_, image), believed, self.shape[which], self.pose[which])
+        return Batch(
+            People(joints, self.lens[which], seen, open_, image), believed, self.shape[which], self.pose[which]
+        )
 
 
 def loss(network: nn.Module, batch: Batch, body: Skinned, weights: losses.Weights) -> Terms:
-    """L of HUPOR's supplement, section 2.2. ShapeInit's own bodies learn from L_theta, L_beta and L_pos, ShapeOpt's from all four; ours."""
+    """L of HUPOR's supplement, section 2.2. ShapeInit's own bodies learn from L_theta, L_beta and L_pos, ShapeOpt's
+    from all four; ours.
+    """
     answer = network(batch.people, batch.believed)
-    joints, terms = batch.people.joints, dict[str, Tensor]()
+    joints = batch.people.joints
+    terms = dict[str, Tensor]()
     for name, fitted in (("first ", answer.first), ("", answer.final)):
         if weights.theta:
             terms[f"{name}theta"] = weights.theta * losses.pose(fitted.pose, batch.pose)

@@ -13,7 +13,8 @@ UPRIGHT = torch.diag(torch.tensor([1.0, -1, -1]))
 
 _TWISTED = [SEGMENTS.index(segment) for segment in TWISTED]
 _STARTS, _ENDS = (
-    BODY26.index(*(getattr(limb, end) for segment in TWISTED for limb in LIMBS if limb.segment == segment)) for end in ("start", "end")
+    BODY26.index(*(getattr(limb, end) for segment in TWISTED for limb in LIMBS if limb.segment == segment))
+    for end in ("start", "end")
 )
 
 
@@ -61,8 +62,12 @@ def meet(
     pose: Float[Tensor, "batch 17 3 3"],
     believed: Bool[Tensor, "26"] | None = None,
 ) -> Fit:
-    """The same bodies with all segments moved together until the joints are met (`fitting.fit`; ours); arguments as `reconstruct`."""
-    return as_seen(fit(joints @ UPRIGHT, body, shape, pose=UPRIGHT @ pose, believe=None if believed is None else believed.float()))
+    """The same bodies with all segments moved together until the joints are met (`fitting.fit`; ours); arguments as
+    `reconstruct`.
+    """
+    return as_seen(
+        fit(joints @ UPRIGHT, body, shape, pose=UPRIGHT @ pose, believe=None if believed is None else believed.float())
+    )
 
 
 def as_seen(fitted: Fit) -> Fit:
@@ -71,16 +76,21 @@ def as_seen(fitted: Fit) -> Fit:
 
 
 def twists(
-    joints: Float[Tensor, "batch 26 3"], body: Skinned, shape: Float[Tensor, "batch shape"], pose: Float[Tensor, "batch 17 3 3"]
+    joints: Float[Tensor, "batch 26 3"],
+    body: Skinned,
+    shape: Float[Tensor, "batch shape"],
+    pose: Float[Tensor, "batch 17 3 3"],
 ) -> Float[Tensor, "batch 8"]:
-    """The twists with which `reconstruct` turns the limbs as in a pose: what the networks learn from. Radians, -pi to pi.
+    """The twists with which `reconstruct` turns the limbs as in a pose: what the networks learn from. Radians, -pi to
+    pi.
 
     Those of forearms and shanks depend on those of the limbs that they hang on, so they are found second.
     """
     twist = torch.zeros(len(joints), len(TWISTED))
     for names in (("upper_arm", "thigh"), ("forearm", "shank")):
         swung = (UPRIGHT @ skeleton2pose(joints @ UPRIGHT, body, shape, twist))[:, _TWISTED]
-        beyond, axis = pose[:, _TWISTED] @ swung.mT, limb_axes(joints)
+        beyond = pose[:, _TWISTED] @ swung.mT
+        axis = limb_axes(joints)
         along = torch.einsum("bli,blij,blj->bl", axis, beyond, axis)
         angle = torch.atan2((unskew(beyond) * axis).sum(-1), beyond.diagonal(dim1=-2, dim2=-1).sum(-1) - along)
         asked = torch.tensor([segment.split("_", 1)[1] in names for segment in TWISTED])

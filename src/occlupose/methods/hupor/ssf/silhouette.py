@@ -1,8 +1,8 @@
 """The outline of a body, soft enough to learn from and quick on a processor.
 
-How HUPOR draws the silhouettes of its loss is not published. Ours: a body is some hundred balls that touch its
-surface from within, and each is splatted as a Gaussian. A Gaussian is a product of one across and one down, so all balls of a person make
-a map by one product of matrices; a cell shows the body unless every ball misses it.
+How HUPOR draws the silhouettes of its loss is not published. Ours: a body is some hundred balls that touch its surface
+from within, and each is splatted as a Gaussian. A Gaussian is a product of one across and one down, so all balls of a
+person make a map by one product of matrices; a cell shows the body unless every ball misses it.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,9 @@ GRID = 64
 """Cells across and down that a silhouette is drawn in."""
 
 LARGEST = 0.022
-"""Radius of the largest balls at rest, as a share of the body's height. Larger ones have softer borders, smaller ones leave holes."""
+"""Radius of the largest balls at rest, as a share of the body's height. Larger ones have softer borders, smaller ones
+leave holes.
+"""
 
 SPOTS = 8000
 """Places of the surface among which the balls' are chosen."""
@@ -33,7 +35,9 @@ WIDTH = 0.45
 """Standard deviation of a ball's Gaussian, as a share of its radius."""
 
 DENSE = 1.25
-"""How much the middle of a ball hides, as the logarithm of what it lets through. With WIDTH found by comparing with exact silhouettes."""
+"""How much the middle of a ball hides, as the logarithm of what it lets through. With WIDTH found by comparing with
+exact silhouettes.
+"""
 
 Lens = Float[Tensor, "batch 2 3"]
 """From (x/z, y/z, 1) to the cells of a map, cell centres at integers."""
@@ -41,7 +45,8 @@ Lens = Float[Tensor, "batch 2 3"]
 
 @dataclass(frozen=True, eq=False)
 class Balls:
-    """A body as balls within it. Each lies between a place that it touches and another one across from it, and grows with their distance.
+    """A body as balls within it. Each lies between a place that it touches and another one across from it, and grows
+    with their distance.
 
     Attributes:
         body: of these places alone, first those that are touched, then those across; its joints mean nothing.
@@ -54,7 +59,10 @@ class Balls:
     radius: Float[Tensor, "ball"]
 
     def __call__(
-        self, pose: Float[Tensor, "batch 17 3 3"], shape: Float[Tensor, "batch shape"], translation: Float[Tensor, "batch 3"]
+        self,
+        pose: Float[Tensor, "batch 17 3 3"],
+        shape: Float[Tensor, "batch shape"],
+        translation: Float[Tensor, "batch 3"],
     ) -> tuple[Float[Tensor, "batch ball 3"], Float[Tensor, "batch ball"]]:
         """Where the balls are, and how large (radius), metres."""
         touched, across = self.body(pose, shape, translation).vertices.chunk(2, 1)
@@ -64,7 +72,9 @@ class Balls:
 
 @lru_cache(8)
 def balls(body: Skinned, count: int = BALLS) -> Balls:
-    """Balls that touch a body's surface from within, spread over it as evenly as can be: the largest that fit in, or LARGEST."""
+    """Balls that touch a body's surface from within, spread over it as evenly as can be: the largest that fit in, or
+    LARGEST.
+    """
     corner, share, normal = _spots(body)
     place = torch.einsum("sk,skc->sc", share, body.template[corner])
     chosen = _spread(place, count)
@@ -91,7 +101,9 @@ def balls(body: Skinned, count: int = BALLS) -> Balls:
 
 
 def _spots(body: Skinned) -> tuple[Int[Tensor, "spot 3"], Float[Tensor, "spot 3"], Float[Tensor, "spot 3"]]:
-    """Places all over the surface at rest: between which vertices, the share of each, and which way the surface looks there."""
+    """Places all over the surface at rest: between which vertices, the share of each, and which way the surface looks
+    there.
+    """
     generator = torch.Generator().manual_seed(0)
     a, b, c = body.template[body.faces].unbind(1)
     across = torch.linalg.cross(b - a, c - a)
@@ -103,7 +115,8 @@ def _spots(body: Skinned) -> tuple[Int[Tensor, "spot 3"], Float[Tensor, "spot 3"
 
 def _spread(place: Float[Tensor, "spot 3"], count: int) -> Int[Tensor, "ball"]:
     """The farthest place from all before, again and again."""
-    chosen, away = [0], torch.full((len(place),), float("inf"))
+    chosen = [0]
+    away = torch.full((len(place),), float("inf"))
     while len(chosen) < min(count, len(place)):
         away = torch.minimum(away, ((place - place[chosen[-1]]) ** 2).sum(1))
         chosen.append(int(away.argmax()))
@@ -122,7 +135,9 @@ def silhouette(
     """
     depth = place[..., 2].clamp_min(0.05)
     across, down = (
-        lens[:, axis, 0, None] * place[..., 0] / depth + lens[:, axis, 1, None] * place[..., 1] / depth + lens[:, axis, 2, None]
+        lens[:, axis, 0, None] * place[..., 0] / depth
+        + lens[:, axis, 1, None] * place[..., 1] / depth
+        + lens[:, axis, 2, None]
         for axis in (0, 1)
     )
     scale = torch.linalg.det(lens[:, :, :2]).abs().sqrt()[:, None] / depth  # cells a metre

@@ -36,7 +36,9 @@ Painter = Callable[[Scene], UInt8[np.ndarray, "height width 3"]]
 def picture(truth: Labels, painter: Painter | None = None) -> Picture:
     """What is given of a synthetic scene: exact joints and masks, and the picture, if somebody paints it."""
     masks = np.stack([truth.mask(person) for person in range(len(truth.joints))])
-    return Picture(truth.joints.astype(np.float32), BODY26, truth.scene.camera, masks, painter(truth.scene) if painter else None)
+    return Picture(
+        truth.joints.astype(np.float32), BODY26, truth.scene.camera, masks, painter(truth.scene) if painter else None
+    )
 
 
 def collect(source: Source, recipe: Recipe, painter: Painter | None = None) -> Crowd:
@@ -53,7 +55,8 @@ def collect(source: Source, recipe: Recipe, painter: Painter | None = None) -> C
             continue
         given = picture(truth, painter)
         there = np.flatnonzero(before)
-        crops, _ = Picture(given.joints[there], BODY26, given.camera, given.masks[there], given.image).people(recipe.size)  # type: ignore[index]
+        masks = given.masks[there]  # type: ignore[index]
+        crops, _ = Picture(given.joints[there], BODY26, given.camera, masks, given.image).people(recipe.size)
         rotation = torch.from_numpy(truth.scene.rotation).float()
         somebody = [truth.scene.people[person] for person in there]
         part = {name.name: getattr(crops, name.name) for name in fields(crops)}
@@ -86,7 +89,14 @@ def kept(path: Path, same: str, make: Callable[[], Crowd]) -> Crowd:
 
 
 def train_ssf(
-    crowd: Crowd, folder: Path, recipe: Recipe, *, body: Skinned | None = None, data: str = "", resume: bool = False, progress: bool = True
+    crowd: Crowd,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    body: Skinned | None = None,
+    data: str = "",
+    resume: bool = False,
+    progress: bool = True,
 ) -> SSF:
     """Both networks together, ready to use. On the CPU, where the body models are.
 
@@ -103,20 +113,31 @@ def train_ssf(
     torch.manual_seed(recipe.seed)
     ssf = recipe.build(body)
     average = train(
-        ssf, partial(crowd.draw, recipe.batch), partial(loss, body=body, weights=recipe.weights), recipe.schedule(len(crowd)), folder,
-        recipe=(recipe, data), seed=recipe.seed, resume=resume, progress=progress,
-    )  # fmt: skip
+        ssf,
+        partial(crowd.draw, recipe.batch),
+        partial(loss, body=body, weights=recipe.weights),
+        recipe.schedule(len(crowd)),
+        folder,
+        recipe=(recipe, data),
+        seed=recipe.seed,
+        resume=resume,
+        progress=progress,
+    )
     ssf.load_state_dict(average)
     return ssf.eval()
 
 
-def train_to_file(folder: Path, recipe: Recipe, *, mocap: Path | None = None, resume: bool = False, progress: bool = True) -> Path:
-    """Trains on synthetic people who move like those of a folder of mocap, and writes weights and card; returns the weights file.
+def train_to_file(
+    folder: Path, recipe: Recipe, *, mocap: Path | None = None, resume: bool = False, progress: bool = True
+) -> Path:
+    """Trains on synthetic people who move like those of a folder of mocap, and writes weights and card; returns the
+    weights file.
 
     The people are made once and kept in the folder, as people.safetensors.
 
     Arguments:
-        mocap: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`), without held-out subjects; None takes the shipped poses.
+        mocap: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`), without held-out subjects; None takes the
+            shipped poses.
 
     Raises:
         OccluposeError: no mocap there; pictures are wanted and nothing here can paint them; what `train_ssf` refuses.
@@ -132,11 +153,16 @@ def train_to_file(folder: Path, recipe: Recipe, *, mocap: Path | None = None, re
     path = folder / f"{recipe.name}.safetensors"
     save(ssf, path)
     card.write(
-        path, {mocap: "MOCAP", folder: "FOLDER"}, name=recipe.name,
+        path,
+        {mocap: "MOCAP", folder: "FOLDER"},
+        name=recipe.name,
         task="3D joints and a mask to a body: shape, twists, pose (BODY26, camera frame, metres)",
-        parameters=sum(value.numel() for value in ssf.parameters()), licence="Apache-2.0",
-        data=f"{len(crowd)} synthetic people of our own (Anny, CC0) in poses of: {DATA}", metrics={}, recipe=asdict(recipe),
-    )  # fmt: skip
+        parameters=sum(value.numel() for value in ssf.parameters()),
+        licence="Apache-2.0",
+        data=f"{len(crowd)} synthetic people of our own (Anny, CC0) in poses of: {DATA}",
+        metrics={},
+        recipe=asdict(recipe),
+    )
     return path
 
 
@@ -149,5 +175,7 @@ def _painter() -> Painter:
     try:
         from occlupose.synth.render import Renderer
     except ImportError as error:
-        raise OccluposeError(f"look image: pictures cannot be painted here ({error}); give look mask, which needs none") from error
+        raise OccluposeError(
+            f"look image: pictures cannot be painted here ({error}); give look mask, which needs none"
+        ) from error
     return Renderer().render

@@ -1,4 +1,6 @@
-"""Weights of the networks of Skeleton-guided Shape Fitting: half-precision safetensors that carry what is needed to build them."""
+"""Weights of the networks of Skeleton-guided Shape Fitting: half-precision safetensors that carry what is needed to
+build them.
+"""
 
 from pathlib import Path
 
@@ -41,7 +43,9 @@ def load(path: Path) -> SSF:
     Raises:
         OccluposeError: no such file, not a safetensors file, or not one of these networks.
     """
-    bodies: dict[str, Skinned] = {name: make() for name, make in BODIES.items() if weights_file.header(path).get("body") == name}
+    bodies: dict[str, Skinned] = {
+        name: make() for name, make in BODIES.items() if weights_file.header(path).get("body") == name
+    }
 
     def build(header: dict[str, str]) -> SSF:
         size, width, cnn = (int(header[name]) for name in ("size", "width", "cnn"))

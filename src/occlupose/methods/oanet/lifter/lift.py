@@ -16,7 +16,9 @@ RATE = 30.0
 """Frames a second that the networks have learnt."""
 
 WINDOW = 256
-"""Strides of the networks that are lifted at once; longer tracks go in windows that overlap by the networks' reach, to the same result."""
+"""Strides of the networks that are lifted at once; longer tracks go in windows that overlap by the networks' reach, to
+the same result.
+"""
 
 SLOWEST = 20.0
 """Below this many frames a second, frames in between are put in as unseen."""
@@ -32,47 +34,65 @@ class Lifted:
     xyz: Float[np.ndarray, "time person 17 3"]
     """Metres, relative to the pelvis, axes of the camera frame; H36M-17."""
     rays: Float[np.ndarray, "time person 22 2"]
-    """Completed 2D joints (BODY22) on the plane z = 1 of the camera frame; rough for joints that the 2D skeleton does not have."""
+    """Completed 2D joints (BODY22) on the plane z = 1 of the camera frame; rough for joints that the 2D skeleton does
+    not have.
+    """
 
 
-def lift_rays(lifter: Lifter, rays: Float[np.ndarray, "time person 22 2"], seen: Bool[np.ndarray, "time person 22"], fps: float) -> Lifted:
+def lift_rays(
+    lifter: Lifter, rays: Float[np.ndarray, "time person 22 2"], seen: Bool[np.ndarray, "time person 22"], fps: float
+) -> Lifted:
     """Lifts people seen on the camera's plane z = 1. OANet's 2D and 3D TCN; frame rates other than about 30/s are ours.
 
-    Fast video is lifted as several interleaved sequences, slow video with unseen frames in between, so that the networks always
-    meet the speed that they know.
+    Fast video is lifted as several interleaved sequences, slow video with unseen frames in between, so that the
+    networks always meet the speed that they know.
 
     Arguments:
         rays: BODY22 joints as (x/z, y/z); anything where not seen.
         seen: which joints to believe. A person of whom nothing is ever seen gets an average pose.
         fps: frames a second.
     """
-    faster, slower = phases(fps), spacing(fps)
+    faster = phases(fps)
+    slower = spacing(fps)
     step = STRIDE * faster
     context = ceil(lifter.delay * faster / slower / step) * step
     windows = []
     for first in range(0, len(rays), WINDOW * step):
-        begin, stop = max(0, first - context), first + WINDOW * step
+        begin = max(0, first - context)
+        stop = first + WINDOW * step
         part = slice(begin, stop + context)
-        windows.append([answer[first - begin : stop - begin] for answer in _lift_window(lifter, rays[part], seen[part], faster, slower)])
+        windows.append(
+            [
+                answer[first - begin : stop - begin]
+                for answer in _lift_window(lifter, rays[part], seen[part], faster, slower)
+            ]
+        )
     if not windows:
         return Lifted(np.zeros((*rays.shape[:2], 17, 3), np.float32), np.zeros((*rays.shape[:2], 22, 2), np.float32))
     return Lifted(*(np.concatenate(parts) for parts in zip(*windows, strict=True)))
 
 
 def _lift_window(
-    lifter: Lifter, rays: Float[np.ndarray, "time person 22 2"], seen: Bool[np.ndarray, "time person 22"], faster: int, slower: int
+    lifter: Lifter,
+    rays: Float[np.ndarray, "time person 22 2"],
+    seen: Bool[np.ndarray, "time person 22"],
+    faster: int,
+    slower: int,
 ) -> tuple[Float[np.ndarray, "time person 17 3"], Float[np.ndarray, "time person 22 2"]]:
     """3D joints and completed 2D joints of a stretch short enough to be held in memory as a whole."""
     points = torch.from_numpy(np.where(seen[..., None], rays, 0.0).astype(np.float32)).transpose(0, 1)
     known = torch.from_numpy(np.array(seen)).transpose(0, 1)
     if slower > 1:
-        points, known = _spread(points, slower), _spread(known, slower)
+        points = _spread(points, slower)
+        known = _spread(known, slower)
     inputs = prepare(_interleave(points, faster), _interleave(known, faster))
     device = next(lifter.parameters()).device
     with torch.inference_mode():
         complete, xyz = (answer.cpu() for answer in lifter(inputs.channels.to(device)))
     back = in_camera(xyz, complete, inputs.size, inputs.rotation)
-    turned, plane = (_deinterleave(answer, faster)[:, ::slower][:, : len(rays)].transpose(0, 1).numpy() for answer in back)
+    turned, plane = (
+        _deinterleave(answer, faster)[:, ::slower][:, : len(rays)].transpose(0, 1).numpy() for answer in back
+    )
     return turned, plane
 
 
@@ -92,7 +112,9 @@ def in_camera(
     size: Float[Tensor, "batch time 1"],
     rotation: Float[Tensor, "batch time 3 3"],
 ) -> tuple[Float[Tensor, "batch time 17 3"], Float[Tensor, "batch time 22 2"]]:
-    """3D joints in the camera's axes, and completed 2D joints on its plane z = 1, from those of the turned, scaled camera."""
+    """3D joints in the camera's axes, and completed 2D joints on its plane z = 1, from those of the turned, scaled
+    camera.
+    """
     direction = torch.cat([complete * size.unsqueeze(-1), torch.ones_like(complete[..., :1])], -1) @ rotation
     return xyz @ rotation, direction[..., :2] / direction[..., 2:].clamp_min(0.05)
 
@@ -105,7 +127,9 @@ def _spread(values: Tensor, factor: int) -> Tensor:
 
 
 def _interleave(values: Tensor, phases: int) -> Tensor:
-    """(person, time, ...) to (person * phase, time / phase, ...), the last frame held up to a multiple of the networks' stride."""
+    """(person, time, ...) to (person * phase, time / phase, ...), the last frame held up to a multiple of the networks'
+    stride.
+    """
     length = ceil(values.shape[1] / (phases * STRIDE)) * phases * STRIDE
     hold = values[:, -1:].expand(-1, length - values.shape[1], *values.shape[2:])
     return torch.cat([values, hold], 1).unflatten(1, (-1, phases)).transpose(1, 2).flatten(0, 1)

@@ -1,8 +1,10 @@
-"""The lifter beside a camera: the answers of `lift.lift_rays`, frame after frame, each as soon as nothing can change it any more.
+"""The lifter beside a camera: the answers of `lift.lift_rays`, frame after frame, each as soon as nothing can change it
+any more.
 
-People come and go; all who are there take their steps through the networks together, STRIDE frames at a time, and every layer keeps what
-it needs of the frames before (`networks.live`), so that a frame costs the same however long the video is. Of a step the 2D network has its
-turn in one frame and the 3D network in the next, so that no frame waits for both. Ours.
+People come and go; all who are there take their steps through the networks together, STRIDE frames at a time, and every
+layer keeps what it needs of the frames before (`networks.live`), so that a frame costs the same however long the video
+is. Of a step the 2D network has its turn in one frame and the 3D network in the next, so that no frame waits for both.
+Ours.
 """
 
 from collections import defaultdict
@@ -83,21 +85,23 @@ class _Track:
 
     def take(self, hop: int) -> list[Float[np.ndarray, "22 3"]]:
         """The frames of the next step; behind the end unseen ones."""
-        taken, self.waiting = self.waiting[:hop], self.waiting[hop:]
+        taken = self.waiting[:hop]
+        self.waiting = self.waiting[hop:]
         return taken + [np.zeros((JOINTS, 3), np.float32)] * (hop - len(taken))
 
 
 class LiveLifter:
     """Lifts the people of a video frame by frame.
 
-    What comes out is what `lift_rays` says of each person by themselves from their first frame to their last, and as many unseen frames
-    behind it as `patience` and the video have (float32 rounding apart: the tests hold them to 1e-5 m). In a frame between two of their
-    own a person is there too, unseen.
+    What comes out is what `lift_rays` says of each person by themselves from their first frame to their last, and as
+    many unseen frames behind it as `patience` and the video have (float32 rounding apart: the tests hold them to 1e-5
+    m). In a frame between two of their own a person is there too, unseen.
 
     Arguments:
         lifter: networks, on any device.
         fps: frames a second.
-        patience: seconds after which somebody who is away does not come back; under the same id they are then another person.
+        patience: seconds after which somebody who is away does not come back; under the same id they are then another
+            person.
 
     Attributes:
         delay: frames between a frame and its answer.
@@ -108,12 +112,17 @@ class LiveLifter:
 
     def __init__(self, lifter: Lifter, fps: float, *, patience: float = 2.0) -> None:
         if not (0 < fps < inf and 0 <= patience < inf):
-            raise OccluposeError(f"fps {fps}, patience {patience}: cannot be; give frames a second, and seconds from 0 on")
-        self._faster, self._slower, self._patience = phases(fps), spacing(fps), ceil(patience * fps)
+            raise OccluposeError(
+                f"fps {fps}, patience {patience}: cannot be; give frames a second, and seconds from 0 on"
+            )
+        self._faster = phases(fps)
+        self._slower = spacing(fps)
+        self._patience = ceil(patience * fps)
         self._hop = STRIDE * self._faster  # frames of the networks in a step
         self._lifter = lifter
         self.reset()
-        # the networks are late; steps come every STRIDE frames, a person's own lie between them; the 3D network comes a frame later
+        # the networks are late; steps come every STRIDE frames, a person's own lie between them; the 3D network comes a
+        # frame later
         frames = self._faster * (self._step.late + 2 * STRIDE) - 2
         self.delay = max(frames // self._slower + 1, self._patience)
 
@@ -128,7 +137,10 @@ class LiveLifter:
         self._answers: defaultdict[int, list[tuple[_Track, np.ndarray, np.ndarray]]] = defaultdict(list)
 
     def update(
-        self, ids: Int[np.ndarray, " person"], rays: Float[np.ndarray, "person 22 2"], seen: Bool[np.ndarray, "person 22"]
+        self,
+        ids: Int[np.ndarray, " person"],
+        rays: Float[np.ndarray, "person 22 2"],
+        seen: Bool[np.ndarray, "person 22"],
     ) -> Finished | None:
         """Takes the people of the next frame and answers for that of `delay` frames before; None while there is none.
 
@@ -142,7 +154,9 @@ class LiveLifter:
         """
         if rays.shape != (len(ids), JOINTS, 2) or seen.shape != (len(ids), JOINTS) or len(set(ids.tolist())) < len(ids):
             shapes = f"{len(set(ids.tolist()))} different ids, rays {rays.shape}, seen {seen.shape}"
-            raise OccluposeError(f"frame {self._frames}: {shapes}; give (person,), (person, {JOINTS}, 2) and (person, {JOINTS})")
+            raise OccluposeError(
+                f"frame {self._frames}: {shapes}; give (person,), (person, {JOINTS}, 2) and (person, {JOINTS})"
+            )
         joints = np.concatenate([np.where(seen[..., None], rays, 0), seen[..., None]], -1, dtype=np.float32)
         people = dict(zip(ids.tolist(), joints, strict=True))
         for track in list(self._here.values()):
@@ -179,9 +193,15 @@ class LiveLifter:
         del self._here[track.who]
 
     def _complete(self) -> None:
-        """The first half of a step of all who have the frames for it; who has been born since the last one waits for the next."""
+        """The first half of a step of all who have the frames for it; who has been born since the last one waits for
+        the next.
+        """
         ready = [track for track in self._newborn if track.born * self._slower <= self._steps * self._hop]
-        kept = [place for place, track in enumerate(self._batch) if STRIDE * track.step - self._step.late < STRIDE * track.steps]
+        kept = [
+            place
+            for place, track in enumerate(self._batch)
+            if STRIDE * track.step - self._step.late < STRIDE * track.steps
+        ]
         if ready or len(kept) < len(self._batch):
             self._newborn = [track for track in self._newborn if track not in ready]
             self._batch = [*(self._batch[place] for place in kept), *ready]
@@ -192,15 +212,20 @@ class LiveLifter:
         if self._batch:
             given = torch.from_numpy(np.array([track.take(self._hop) for track in self._batch]))
             given = given.unflatten(1, (STRIDE, self._faster)).transpose(1, 2).flatten(0, 1)
-            steps = torch.tensor([(track.step, track.steps) for track in self._batch]).repeat_interleave(self._faster, 0)
+            steps = torch.tensor([(track.step, track.steps) for track in self._batch]).repeat_interleave(
+                self._faster, 0
+            )
             self._halfway = self._step.complete(given[..., :2], given[..., 2] > 0, Clock(*steps.T))
 
     def _lift(self) -> None:
         """The second half, if one is due, and the answers that come out of it."""
         if self._halfway is None:
             return
-        answers, self._halfway = self._step.lift(self._halfway), None
-        xyz, rays = (answer.unflatten(0, (-1, self._faster)).transpose(1, 2).flatten(1, 2).numpy() for answer in answers)
+        answers = self._step.lift(self._halfway)
+        self._halfway = None
+        xyz, rays = (
+            answer.unflatten(0, (-1, self._faster)).transpose(1, 2).flatten(1, 2).numpy() for answer in answers
+        )
         for place, track in enumerate(self._batch):
             first = self._faster * (STRIDE * track.step - self._step.late)
             for number in range(max(0, -first), self._hop):
@@ -211,9 +236,14 @@ class LiveLifter:
 
     def _tell(self) -> Finished:
         """The next frame's people: those who were there then, or before and after."""
-        frame, self._told = self._told, self._told + 1
-        there = sorted((answer for answer in self._answers.pop(frame, []) if frame <= answer[0].last), key=lambda answer: answer[0].who)
-        xyz, rays = np.zeros((len(there), len(H36M17), 3), np.float32), np.zeros((len(there), JOINTS, 2), np.float32)
+        frame = self._told
+        self._told = self._told + 1
+        there = sorted(
+            (answer for answer in self._answers.pop(frame, []) if frame <= answer[0].last),
+            key=lambda answer: answer[0].who,
+        )
+        xyz = np.zeros((len(there), len(H36M17), 3), np.float32)
+        rays = np.zeros((len(there), JOINTS, 2), np.float32)
         for place, (_, *answer) in enumerate(there):
             xyz[place], rays[place] = answer
         return Finished(frame, np.array([track.who for track, *_ in there], np.int64), xyz, rays)
@@ -230,7 +260,8 @@ class _Halfway(NamedTuple):
 
 
 class _Step(nn.Module):
-    """`inputs.prepare` and `Lifter.complete`, then `Lifter.lift` and `lift.in_camera`, on STRIDE frames of each sequence at a time.
+    """`inputs.prepare` and `Lifter.complete`, then `Lifter.lift` and `lift.in_camera`, on STRIDE frames of each
+    sequence at a time.
 
     Attributes:
         late: frames by which what comes out is late.
@@ -253,7 +284,9 @@ class _Step(nn.Module):
         self.anchors = Late(2, self.late - PLACED)
 
     @torch.inference_mode()
-    def complete(self, points: Float[Tensor, "batch 4 22 2"], seen: Bool[Tensor, "batch 4 22"], clock: Clock) -> _Halfway:
+    def complete(
+        self, points: Float[Tensor, "batch 4 22 2"], seen: Bool[Tensor, "batch 4 22"], clock: Clock
+    ) -> _Halfway:
         """What the networks see, and the completed 2D joints."""
         raw = self.raw(torch.cat([points.flatten(2), seen], -1).mT).mT
         now = slice(HORIZON, HORIZON + STRIDE)
@@ -262,7 +295,9 @@ class _Step(nn.Module):
         place, there = middle(filled, known)
         centred = centre(filled, known, look_at(place))
         size = average_size(clock.hold(self.extents(extent(centred, known)), STRIDE, SIZED + SMOOTH))
-        joints = self.before_size(torch.cat([centred.flatten(2), ages.flatten(2)], -1).mT).mT.unflatten(2, (2, JOINTS, 2))
+        joints = self.before_size(torch.cat([centred.flatten(2), ages.flatten(2)], -1).mT).mT.unflatten(
+            2, (2, JOINTS, 2)
+        )
         places = self.places(torch.cat([place, there.unsqueeze(2)], -1).mT).mT
         anchor = carry(places[..., :2], places[..., 2] > 0)[:, CARRY : CARRY + STRIDE]
         given = channels(joints[:, :, 0], joints[:, :, 1], size).to(self.device)

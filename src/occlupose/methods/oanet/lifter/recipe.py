@@ -42,7 +42,9 @@ class Recipe:
     noise: float = 0.6
     """Share of sequences with the front end's noise."""
     guessed: float = 0.5
-    """Share of the sequences with noise in which the front end guesses hidden joints, and is believed as often as was measured."""
+    """Share of the sequences with noise in which the front end guesses hidden joints, and is believed as often as was
+    measured.
+    """
     h36m_input: float = 0.35
     """Share of sequences whose 2D comes in Human3.6M's joints; the others have COCO's."""
     views: Views = field(default_factory=Views)
@@ -54,7 +56,9 @@ class Recipe:
             if getattr(self, name) < least:
                 raise OccluposeError(f"{name} {getattr(self, name)}: must be {least} or more")
         if self.window < 2 * STRIDE or self.window % STRIDE:
-            raise OccluposeError(f"window {self.window}: the networks take {2 * STRIDE} frames or more, in multiples of {STRIDE}")
+            raise OccluposeError(
+                f"window {self.window}: the networks take {2 * STRIDE} frames or more, in multiples of {STRIDE}"
+            )
 
 
 @dataclass
@@ -95,7 +99,9 @@ def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generato
     wrong = torch.where(torch.rand(batch, 1, 1, 1, generator=generator) < recipe.views.wrong_focal, wrong, 1.0)
 
     def sight(complete: float) -> Sight:
-        seen, fooled, shown = given.expand(rays.shape[:-1]), torch.zeros(rays.shape[:-1], dtype=torch.bool), observed
+        seen = given.expand(rays.shape[:-1])
+        fooled = torch.zeros(rays.shape[:-1], dtype=torch.bool)
+        shown = observed
         if recipe.masks:
             left = _seen(xyz, complete, generator)
             if recipe.guessed:
@@ -106,7 +112,8 @@ def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generato
             seen = (seen & left & ((evidence >= BELIEVED) | ~with_noise)) | fooled
         return _sight(rays * wrong, shown * wrong, seen, fooled)
 
-    fill, lift = sight(complete=0.0), sight(recipe.complete)
+    fill = sight(complete=0.0)
+    lift = sight(recipe.complete)
     truth_3d = (xyz[:, :, BODY22_TO_H36M17] - xyz[:, :, BODY22_TO_H36M17[:1]]) @ lift.inputs.rotation.mT
     return Batch(given, fill, lift, truth_3d)
 
@@ -130,13 +137,23 @@ def _given(batch: int, h36m: float, generator: Generator) -> Bool[Tensor, "batch
 
 
 MODES: list[tuple[float, gaps.Mode]] = [
-    (0.04, gaps.nothing), (0.12, gaps.scattered), (0.03, gaps.frames), (0.05, gaps.gap), (0.03, gaps.joints),
-    (0.04, partial(gaps.limb, skeleton=BODY22)), (0.66, partial(gaps.several, skeleton=BODY22)), (0.03, gaps.sampled),
-]  # fmt: skip
-"""How joints go missing, and how often; the shares are ours. Long gaps take most learning, so that most sequences have several."""
+    (0.04, gaps.nothing),
+    (0.12, gaps.scattered),
+    (0.03, gaps.frames),
+    (0.05, gaps.gap),
+    (0.03, gaps.joints),
+    (0.04, partial(gaps.limb, skeleton=BODY22)),
+    (0.66, partial(gaps.several, skeleton=BODY22)),
+    (0.03, gaps.sampled),
+]
+"""How joints go missing, and how often; the shares are ours. Long gaps take most learning, so that most sequences have
+several.
+"""
 
 
-def _seen(xyz: Float[Tensor, "batch time 22 3"], complete: float, generator: Generator) -> Bool[Tensor, "batch time 22"]:
+def _seen(
+    xyz: Float[Tensor, "batch time 22 3"], complete: float, generator: Generator
+) -> Bool[Tensor, "batch time 22"]:
     """What stays visible: nothing hidden in the share `complete`; else gaps, or self-occlusion, or both."""
     shape = (xyz.shape[0], xyz.shape[1], xyz.shape[2])
     hides_itself = torch.rand(shape[0], generator=generator) < 0.3
@@ -147,11 +164,13 @@ def _seen(xyz: Float[Tensor, "batch time 22 3"], complete: float, generator: Gen
 
 
 def loss(network: nn.Module, batch: Batch, hidden: float) -> Terms:
-    """OANet eq. 9 without its adversarial and 2D-only terms: 2D completion, 3D position, and symmetry with the paper's 0.2.
+    """OANet eq. 9 without its adversarial and 2D-only terms: 2D completion, 3D position, and symmetry with the paper's
+    0.2.
 
-    Joints that went missing and joints that the 2D skeleton never has are two terms: the latter are many times as many, and so easy that
-    they would be all that is learnt. Frames of which nothing is known count in neither: they have no size that errors could be measured
-    by, and would be half of the sum. That, and all weights but that of symmetry, are ours.
+    Joints that went missing and joints that the 2D skeleton never has are two terms: the latter are many times as many,
+    and so easy that they would be all that is learnt. Frames of which nothing is known count in neither: they have no
+    size that errors could be measured by, and would be half of the sum. That, and all weights but that of symmetry, are
+    ours.
     """
     complete, xyz = network(batch.lift.inputs.channels, batch.fill.inputs.channels)
     somebody = (doubt(batch.fill.inputs.channels) < 1).any(-1, keepdim=True)

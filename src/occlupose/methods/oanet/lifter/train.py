@@ -37,27 +37,48 @@ def train_lifter(
         resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
 
     Raises:
-        OccluposeError: no mocap there, or none of a subject that is not held out; starting weights of another size or not readable; what
-            `training.loop.train` refuses.
+        OccluposeError: no mocap there, or none of a subject that is not held out; starting weights of another size or
+            not readable; what `training.loop.train` refuses.
     """
-    clips, noise = split(load_clips(mocap))[0], NoiseModel.load()
+    clips = split(load_clips(mocap))[0]
+    noise = NoiseModel.load()
     sequences = Sequences(clips, recipe.window, recipe.views.speed, recipe.views.still)
     torch.manual_seed(recipe.seed)
     lifter = Lifter(recipe.width, recipe.depth) if start is None else load(start)
     if (lifter.width, lifter.depth) != (recipe.width, recipe.depth):
-        raise OccluposeError(f"{start}: width {lifter.width}, depth {lifter.depth}; give the same with --recipe.width and --recipe.depth")
-    begun = {} if start is None else {"begun_with": {"name": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}}
+        raise OccluposeError(
+            f"{start}: width {lifter.width}, depth {lifter.depth}; give the same with --recipe.width and --recipe.depth"
+        )
+    begun = (
+        {}
+        if start is None
+        else {"begun_with": {"name": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}}
+    )
     same = fingerprint(clip.joints for clip in clips)
     average = train(
-        lifter, partial(make_batch, sequences, noise, recipe), partial(loss, hidden=recipe.hidden), recipe.optimisation, folder,
-        recipe=(recipe, begun, same), seed=recipe.seed, resume=resume, device=device, progress=progress,
-    )  # fmt: skip
+        lifter,
+        partial(make_batch, sequences, noise, recipe),
+        partial(loss, hidden=recipe.hidden),
+        recipe.optimisation,
+        folder,
+        recipe=(recipe, begun, same),
+        seed=recipe.seed,
+        resume=resume,
+        device=device,
+        progress=progress,
+    )
     path = folder / f"{recipe.name}.safetensors"
     save(average, lifter, path)
     card.write(
-        path, {mocap: "MOCAP", folder: "FOLDER", start: "WEIGHTS"}, name=recipe.name,
+        path,
+        {mocap: "MOCAP", folder: "FOLDER", start: "WEIGHTS"},
+        name=recipe.name,
         task="2D joints over time (COCO-17 or H36M-17, any of them missing) to root-relative H36M-17 in metres",
-        parameters=sum(value.numel() for value in lifter.parameters()), licence="Apache-2.0", data=DATA, metrics={}, recipe=asdict(recipe),
+        parameters=sum(value.numel() for value in lifter.parameters()),
+        licence="Apache-2.0",
+        data=DATA,
+        metrics={},
+        recipe=asdict(recipe),
         **begun,
-    )  # fmt: skip
+    )
     return path

@@ -14,12 +14,29 @@ from occlupose.skeletons import BODY22
 from occlupose.synth.views import ELEVATION, ROLL, facing, turn
 
 PARENTS = {
-    "pelvis": None, "left_hip": "pelvis", "right_hip": "pelvis", "left_knee": "left_hip", "right_knee": "right_hip",
-    "left_ankle": "left_knee", "right_ankle": "right_knee", "spine": "pelvis", "thorax": "spine", "neck_nose": "thorax",
-    "head_top": "neck_nose", "nose": "neck_nose", "left_eye": "neck_nose", "right_eye": "neck_nose", "left_ear": "neck_nose",
-    "right_ear": "neck_nose", "left_shoulder": "thorax", "right_shoulder": "thorax", "left_elbow": "left_shoulder",
-    "right_elbow": "right_shoulder", "left_wrist": "left_elbow", "right_wrist": "right_elbow",
-}  # fmt: skip
+    "pelvis": None,
+    "left_hip": "pelvis",
+    "right_hip": "pelvis",
+    "left_knee": "left_hip",
+    "right_knee": "right_hip",
+    "left_ankle": "left_knee",
+    "right_ankle": "right_knee",
+    "spine": "pelvis",
+    "thorax": "spine",
+    "neck_nose": "thorax",
+    "head_top": "neck_nose",
+    "nose": "neck_nose",
+    "left_eye": "neck_nose",
+    "right_eye": "neck_nose",
+    "left_ear": "neck_nose",
+    "right_ear": "neck_nose",
+    "left_shoulder": "thorax",
+    "right_shoulder": "thorax",
+    "left_elbow": "left_shoulder",
+    "right_elbow": "right_shoulder",
+    "left_wrist": "left_elbow",
+    "right_wrist": "right_elbow",
+}
 """The bone that ends in a joint begins in its parent."""
 
 PROPORTIONS = ("hip", "knee", "ankle", "spine", "thorax", "neck_nose", "head", "shoulder", "elbow", "wrist")
@@ -27,8 +44,16 @@ PROPORTIONS = ("hip", "knee", "ankle", "spine", "thorax", "neck_nose", "head", "
 
 
 BEND = {
-    "spine": 0.3, "thorax": 0.3, "neck_nose": 0.4, "head_top": 0.2, "shoulder": 0.15, "elbow": 1.0, "wrist": 1.0, "knee": 0.6, "ankle": 0.4,
-}  # fmt: skip
+    "spine": 0.3,
+    "thorax": 0.3,
+    "neck_nose": 0.4,
+    "head_top": 0.2,
+    "shoulder": 0.15,
+    "elbow": 1.0,
+    "wrist": 1.0,
+    "knee": 0.6,
+    "ankle": 0.4,
+}
 """How far the bone that ends in a joint is bent, against the upper arm."""
 
 KNOT = 16
@@ -70,8 +95,8 @@ class Views:
     """How bodies and cameras vary. All ours, but the full turn about the vertical axis (paper section 4.2)."""
 
     bone_scale: float = 0.045
-    """Standard deviation of each bone group's length, relative. The size of the whole body does not vary: a picture cannot tell it
-    from the distance, so that it would only be noise in the truth."""
+    """Standard deviation of each bone group's length, relative. The size of the whole body does not vary: a picture
+    cannot tell it from the distance, so that it would only be noise in the truth."""
     distance: tuple[float, float] = (2.0, 9.0)
     """Metres from camera to person; drawn evenly in its logarithm."""
     elevation: tuple[float, float] = ELEVATION
@@ -96,12 +121,16 @@ class Views:
     """Share of cameras whose focal length is known only to within 27 %."""
 
 
-def body(joints: Float[Tensor, "batch time 22 3"], views: Views, generator: Generator) -> Float[Tensor, "batch time 22 3"]:
+def body(
+    joints: Float[Tensor, "batch time 22 3"], views: Views, generator: Generator
+) -> Float[Tensor, "batch time 22 3"]:
     """Bodies of other builds: mirrored, with other bone lengths, some with the arms of another sequence, some bent."""
     batch = joints.shape[0]
     mirrored = joints[:, :, list(BODY22.mirror)] * joints.new_tensor([-1.0, 1.0, 1.0])
     joints = torch.where(_chance(batch, views.mirror, generator), mirrored, joints)
-    joints = torch.where(_chance(batch, views.arms, generator), exchange_arms(joints, torch.randperm(batch, generator=generator)), joints)
+    joints = torch.where(
+        _chance(batch, views.arms, generator), exchange_arms(joints, torch.randperm(batch, generator=generator)), joints
+    )
     bones = joints - joints[:, :, PARENT_INDEX]
     bones[:, :, PELVIS] = joints[:, :, PELVIS]
     bones = torch.where(_chance(batch, views.bent, generator), bend(bones, views.bend, generator), bones)
@@ -111,8 +140,12 @@ def body(joints: Float[Tensor, "batch time 22 3"], views: Views, generator: Gene
     return CHAINS @ (bones * lengths.unsqueeze(-1))
 
 
-def bend(bones: Float[Tensor, "batch time 22 3"], degrees: float, generator: Generator) -> Float[Tensor, "batch time 22 3"]:
-    """Bones turned by smooth random angles, each together with all that hang on it; half of the turn stays, half comes and goes."""
+def bend(
+    bones: Float[Tensor, "batch time 22 3"], degrees: float, generator: Generator
+) -> Float[Tensor, "batch time 22 3"]:
+    """Bones turned by smooth random angles, each together with all that hang on it; half of the turn stays, half comes
+    and goes.
+    """
     batch, time = bones.shape[:2]
     knots = torch.randn(batch, 3 * len(BODY22), time // KNOT + 3, generator=generator)
     moving = torch.nn.functional.interpolate(knots, size=time, mode="linear", align_corners=True)
@@ -144,7 +177,9 @@ def torso_frame(joints: Float[Tensor, "batch time 22 3"]) -> Float[Tensor, "batc
     return torch.stack([left, up, torch.linalg.cross(left, up)], -1)
 
 
-def look(joints: Float[Tensor, "batch time 22 3"], views: Views, generator: Generator) -> Float[Tensor, "batch time 22 3"]:
+def look(
+    joints: Float[Tensor, "batch time 22 3"], views: Views, generator: Generator
+) -> Float[Tensor, "batch time 22 3"]:
     """The bodies as a random still camera sees them: metres, camera frame, from a world with y up."""
     batch = joints.shape[0]
 
@@ -158,7 +193,8 @@ def look(joints: Float[Tensor, "batch time 22 3"], views: Views, generator: Gene
     tumbled = orthogonal * triangular.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)  # even over all rotations
     tumbled = tumbled * torch.linalg.det(tumbled).view(-1, 1, 1)
     way_up = torch.where(_chance(batch, views.tumble, generator).squeeze(-1), tumbled, upright)
-    azimuth, elevation = draw(-torch.pi, torch.pi), torch.deg2rad(draw(*views.elevation))
+    azimuth = draw(-torch.pi, torch.pi)
+    elevation = torch.deg2rad(draw(*views.elevation))
     turned = facing(azimuth, elevation, torch.deg2rad(views.roll * torch.randn(batch, generator=generator))) @ way_up
     side = torch.deg2rad(torch.stack([draw(-views.off_axis, views.off_axis), draw(-views.off_axis, views.off_axis)]))
     distance = torch.exp(draw(*torch.log(torch.tensor(views.distance)).tolist()))

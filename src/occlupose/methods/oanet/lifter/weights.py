@@ -33,7 +33,9 @@ def save(weights: dict[str, Tensor], lifter: Lifter, path: Path) -> None:
         OccluposeError: the file could not be written.
     """
     header = {"format": FORMAT, "width": str(lifter.width), "depth": str(lifter.depth)}
-    weights_file.save({name: value.half() if value.is_floating_point() else value for name, value in weights.items()}, header, path)
+    weights_file.save(
+        {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}, header, path
+    )
 
 
 def load(path: Path | None = None) -> Lifter:
@@ -43,7 +45,10 @@ def load(path: Path | None = None) -> Lifter:
         OccluposeError: no such file, not a safetensors file, or not one of this lifter.
     """
     lifter, _ = weights_file.load(
-        path or shipped(), lambda header: Lifter(int(header["width"]), int(header["depth"])),
-        format=FORMAT, network="an OANet lifter", command="occlupose train lifter",
-    )  # fmt: skip
+        path or shipped(),
+        lambda header: Lifter(int(header["width"]), int(header["depth"])),
+        format=FORMAT,
+        network="an OANet lifter",
+        command="occlupose train lifter",
+    )
     return lifter

@@ -1,0 +1,69 @@
+"""Tests of the record of people found in one image."""
+
+import numpy as np
+import pytest
+
+from occlupose.detections import Detections
+from occlupose.errors import OccluposeError
+from occlupose.skeletons import COCO17, H36M17
+
+
+def two_people(**fields) -> Detections:
+    xy = np.arange(2 * 17 * 2, dtype=np.float32).reshape(2, 17, 2)
+    xy[1, 3] = np.nan
+    score = np.linspace(0, 1, 34, dtype=np.float32).reshape(2, 17)
+    return Detections(skeleton=COCO17, xy=xy, score=score, **fields)
+
+
+def test_what_is_not_given_follows_from_the_keypoints():
+    found = two_people()
+    assert found.state[0].tolist() == [2] * 17
+    assert found.state[1, 3] == 0 and (np.delete(found.state[1], 3) == 2).all()
+    np.testing.assert_array_equal(found.boxes, [[0, 1, 32, 33], [34, 35, 66, 67]])
+    np.testing.assert_allclose(found.box_score, found.score.mean(1))
+    assert found.xyz is None
+
+
+def test_a_person_without_keypoints_has_no_box():
+    found = Detections(skeleton=COCO17, xy=np.full((1, 17, 2), np.nan), score=np.zeros((1, 17)))
+    assert np.isnan(found.boxes).all() and not found.state.any()
+
+
+def test_it_prints_in_one_line():
+    assert repr(two_people()) == "Detections(2 people, coco17, 2D)"
+    assert repr(two_people(xyz=np.zeros((2, 17, 3))).select([1])) == "Detections(1 person, coco17, 3D)"
+
+
+@pytest.mark.parametrize("rows", [[1, 0], [0], [], np.array([True, False])])
+def test_people_are_selected_by_row_or_mask(rows):
+    found = two_people(xyz=np.random.default_rng(0).normal(size=(2, 17, 3)))
+    chosen = found.select(rows)
+    index = np.array(rows, bool if len(rows) and isinstance(rows[0], np.bool_) else int)
+    for name in ("xy", "score", "state", "boxes", "box_score", "xyz"):
+        np.testing.assert_array_equal(getattr(chosen, name), getattr(found, name)[index])
+
+
+def test_another_skeleton_takes_the_weakest_of_what_a_joint_is_made_from():
+    found = two_people().to(H36M17)
+    hips = COCO17.index("left_hip", "right_hip")
+    pelvis = H36M17.index("pelvis")[0]
+    before = two_people()
+    np.testing.assert_allclose(found.xy[:, pelvis], before.xy[:, hips].mean(1))
+    np.testing.assert_allclose(found.score[:, pelvis], before.score[:, hips].min(1))
+    np.testing.assert_array_equal(found.boxes, before.boxes)
+    assert found.to(H36M17) is found
+
+
+def test_nobody():
+    nobody = Detections.none(H36M17, in_3d=True)
+    assert len(nobody) == 0 and nobody.xyz is not None and repr(nobody) == "Detections(0 people, h36m17, 3D)"
+    assert len(Detections.none(H36M17).to(COCO17)) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "shape"), [("score", (2, 16)), ("boxes", (2, 3)), ("box_score", (1,)), ("xyz", (2, 17, 2))]
+)
+def test_arrays_of_other_shapes_are_refused(field, shape):
+    arrays = {"xy": np.zeros((2, 17, 2)), "score": np.zeros((2, 17))} | {field: np.zeros(shape)}
+    with pytest.raises(OccluposeError, match=f"^{field}: has shape .*; it must be"):
+        Detections(skeleton=COCO17, **arrays)
