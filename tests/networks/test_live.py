@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occlupose.networks.live import ENDLESS, Clock, Late, LiveTCN, Past, arrange
-from occlupose.networks.tcn import OURS, STRIDE, TCN, reach
+from occlupose.networks.tcn import OURS, STRIDE, TCN, half_receptive_field
 
 
 def network(depth=2):
@@ -82,7 +82,7 @@ def test_sequences_come_and_go_in_one_batch(spans, notice):
 @pytest.mark.parametrize("depth", [0, 1, 2, 4])
 def test_it_is_no_later_than_the_networks_reach(depth):
     net = network(depth)
-    assert 0 < LiveTCN(net).late <= reach(net)
+    assert 0 < LiveTCN(net).late <= half_receptive_field(net)
     assert LiveTCN(net, 8).late == LiveTCN(net).late + 8
 
 

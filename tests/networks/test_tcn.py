@@ -1,31 +1,28 @@
 import pytest
 import torch
 
-from occlupose.networks.tcn import OURS, PAPER, STRIDE, TCN, reach
+from occlupose.networks.tcn import OURS, PAPER, STRIDE, TCN, half_receptive_field
 
 STYLES = pytest.mark.parametrize("style", [PAPER, OURS], ids=["paper", "ours"])
 
 
 def network(depth=1, seed=0, style=OURS):
-    """One that says something, as after training, in use."""
+    """A network with a non-zero output, as after training, in evaluation mode."""
     torch.manual_seed(seed)
     net = TCN(5, 3, width=8, depth=depth, style=style)
     torch.nn.init.normal_(net.out.weight)
     return net.eval()
 
 
-def test_the_papers_network_has_the_channels_strides_and_dilations_of_its_description():
+def test_the_paper_style_has_the_channels_strides_and_dilations_of_the_paper():
     layers = [layer for layer in TCN(34, 51).modules() if isinstance(layer, torch.nn.Conv1d | torch.nn.ConvTranspose1d)]
-    kernel, stride, dilation, channels = (
-        [getattr(layer, name) for layer in layers] for name in ("kernel_size", "stride", "dilation", "out_channels")
-    )
-    assert kernel == [(5,)] * 6 + [(1,)]
-    assert stride == [(1,), (2,), (1,), (2,), (2,), (2,), (1,)]
-    assert dilation == [(1,), (1,), (2,), (1,), (1,), (1,), (1,)]
-    assert channels == [512, 512, 512, 1024, 512, 512, 51]
+    assert [layer.kernel_size for layer in layers] == [(5,)] * 6 + [(1,)]
+    assert [layer.stride for layer in layers] == [(1,), (2,), (1,), (2,), (2,), (2,), (1,)]
+    assert [layer.dilation for layer in layers] == [(1,), (1,), (2,), (1,), (1,), (1,), (1,)]
+    assert [layer.out_channels for layer in layers] == [512, 512, 512, 1024, 512, 512, 51]
 
 
-def test_before_training_the_answer_is_zero_and_can_be_learnt():
+def test_before_training_the_output_is_zero_and_has_a_gradient():
     net = TCN(5, 3, width=8)
     x = torch.randn(2, 16, 5)
     assert (net(x) == 0).all()
@@ -50,29 +47,29 @@ def test_any_number_of_sequences():
 
 @STYLES
 @pytest.mark.parametrize("depth", [0, 1, 2, 3, 4])
-def test_nothing_further_away_than_the_reach_counts(depth, style):
+def test_no_frame_outside_the_receptive_field_matters(depth, style):
     net = network(depth, style=style)
-    bound = reach(net)
+    bound = half_receptive_field(net)
     middle = 120
     assert bound < middle - STRIDE
     furthest = 0
-    for output in range(middle, middle + STRIDE):  # all places relative to the strides
+    for output in range(middle, middle + STRIDE):  # all phases of the stride
         x = torch.randn(1, 2 * middle, 5, requires_grad=True)
         net(x)[0, output].sum().backward()
         frames = x.grad[0].abs().sum(-1).nonzero().flatten()
         furthest = max(furthest, int(frames.max()) - output, output - int(frames.min()))
     assert furthest <= bound
-    assert bound - furthest < 2 * STRIDE  # a bound that says something
+    assert bound - furthest < 2 * STRIDE  # the bound is tight
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
-def test_each_further_block_looks_twice_as_far_as_the_one_before(depth):
-    assert reach(network(depth + 1)) - reach(network(depth)) == STRIDE * 2**depth
+def test_each_block_adds_twice_as_much_to_the_receptive_field_as_the_one_before(depth):
+    assert half_receptive_field(network(depth + 1)) - half_receptive_field(network(depth)) == STRIDE * 2**depth
 
 
 @STYLES
 @pytest.mark.parametrize("depth", [0, 2])
-def test_every_weight_counts(depth, style):
+def test_every_weight_has_a_gradient(depth, style):
     net = network(depth, style=style)
     (net(torch.randn(2, 64, 5)) * torch.randn(2, 64, 3)).sum().backward()
     for name, weight in net.named_parameters():
@@ -80,24 +77,24 @@ def test_every_weight_counts(depth, style):
 
 
 @STYLES
-def test_later_frames_give_later_answers_in_steps_of_the_stride(style):
+def test_the_output_shifts_with_the_input_by_multiples_of_the_stride(style):
     net = network(style=style)
     x = torch.randn(1, 160, 5)
-    margin = reach(net) + STRIDE
+    margin = half_receptive_field(net) + STRIDE
     answer = net(x)
     shifted = net(x.roll(STRIDE, 1))
     torch.testing.assert_close(answer[:, margin:-margin], shifted.roll(-STRIDE, 1)[:, margin:-margin])
 
 
 @STYLES
-def test_sequences_do_not_mix_in_use(style):
+def test_sequences_of_a_batch_are_independent_in_evaluation(style):
     net = network(style=style)
     x = torch.randn(2, 32, 5)
     changed = torch.stack([x[0], torch.randn(32, 5)])
     torch.testing.assert_close(net(changed)[0], net(x)[0])
 
 
-def test_ours_gives_the_same_in_training_and_in_use():
+def test_our_style_gives_the_same_in_training_and_evaluation():
     net = network()
     x = torch.randn(2, 32, 5)
     assert torch.equal(net.train()(x), net.eval()(x))

@@ -1,4 +1,4 @@
-"""The judge of OANet's adversarial loss."""
+"""The discriminator of OANet's adversarial loss."""
 
 from itertools import pairwise
 
@@ -7,13 +7,14 @@ from torch import Tensor, nn
 
 
 class Discriminator(nn.Module):
-    """How real a sequence of 3D poses looks: three 1D convolutions over time and a linear layer (paper section 3.2).
+    """Logit of whether a sequence of 3D poses is real: three 1D convolutions over time and a linear layer (paper
+    section 3.2).
 
-    Kernel 5 and stride 2 are those of the authors' later code (the public `sul`); the mean over what is left of time,
-    so that sequences may have any length, and the widths are ours.
+    Kernel 5 and stride 2 are those of the authors' later code (the public `sul`). Ours: the widths, and the mean over
+    the remaining time steps, so that sequences may have any length.
 
     Arguments:
-        joints: of a pose.
+        joints: number of joints of a pose.
         width: channels of the convolutions.
     """
 
@@ -30,5 +31,5 @@ class Discriminator(nn.Module):
         self.linear = nn.Linear(width, 1)
 
     def forward(self, xyz: Float[Tensor, "batch time joint 3"]) -> Float[Tensor, "batch"]:
-        """The logit of "real" of each sequence, root-relative and in metres."""
+        """The logit of "real" for each sequence of root-relative poses in metres."""
         return self.linear(self.layers(xyz.flatten(2).mT).mean(-1)).squeeze(-1)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from occlupose.networks.tcn import OUTPUT, STRIDE, TCN, Block, Residual, Rise
+from occlupose.networks.tcn import OUTPUT_SCALE, STRIDE, TCN, TemporalBlock, TemporalResidual, UpsampleBlock
 
 ENDLESS = 2**40
 """Steps of a sequence whose end nobody knows yet."""
@@ -112,7 +112,7 @@ class _LiveBlock(nn.Module):
     late: int
     """Of what comes out."""
 
-    def __init__(self, block: Block, rate: int, late: int) -> None:
+    def __init__(self, block: TemporalBlock, rate: int, late: int) -> None:
         super().__init__()
         convolution, self.norm, self.curve, _ = block  # no dropout in use
         assert isinstance(convolution, nn.Conv1d)
@@ -139,10 +139,10 @@ class _LiveBlock(nn.Module):
 class _LiveResidual(nn.Module):
     late: int
 
-    def __init__(self, residual: Residual, rate: int, late: int) -> None:
+    def __init__(self, residual: TemporalResidual, rate: int, late: int) -> None:
         super().__init__()
         wide, single = residual.blocks
-        assert isinstance(wide, Block) and isinstance(single, Block)
+        assert isinstance(wide, TemporalBlock) and isinstance(single, TemporalBlock)
         self.wide = _LiveBlock(wide, rate, late)
         self.single = _LiveBlock(single, rate, self.wide.late)
         self.late = self.single.late
@@ -157,7 +157,7 @@ class _LiveRise(nn.Module):
 
     late: int
 
-    def __init__(self, rise: Rise, rate: int, late: int) -> None:
+    def __init__(self, rise: UpsampleBlock, rate: int, late: int) -> None:
         super().__init__()
         convolution, self.norm, self.curve, _ = rise
         assert isinstance(convolution, nn.ConvTranspose1d)
@@ -202,7 +202,7 @@ class LiveTCN(nn.Module):
         self.middle = nn.ModuleList()
         late = self.c2b.late
         for residual in network.middle:
-            assert isinstance(residual, Residual)
+            assert isinstance(residual, TemporalResidual)
             live = _LiveResidual(residual, quarter, late)
             self.middle.append(live)
             late = live.late
@@ -210,7 +210,7 @@ class LiveTCN(nn.Module):
         self.beside_t1 = Late(width, self.t1.late - self.c2a.late, device)
         self.t2 = _LiveRise(network.t2, half, self.t1.late)
         self.beside_t2 = Late(width, self.t2.late - self.c1a.late, device)
-        assert isinstance(network.finish, Residual), "live lifting is for networks of style OURS"
+        assert isinstance(network.finish, TemporalResidual), "live lifting is for networks of style OURS"
         self.finish = _LiveResidual(network.finish, full, self.t2.late)
         self.out = network.out
         self.late = self.finish.late
@@ -224,4 +224,4 @@ class LiveTCN(nn.Module):
             quarter = residual(quarter, clock)
         half = self.beside_t1(half) + self.t1(quarter, clock)
         full = self.finish(self.beside_t2(full) + self.t2(half, clock), clock)
-        return OUTPUT * self.out(full).mT
+        return OUTPUT_SCALE * self.out(full).mT

@@ -1,9 +1,9 @@
 """The temporal network of OANet: a U-shaped stack of 1D convolutions over time.
 
-Two convolution blocks shrink time by four, two transposed blocks restore it, and short connections join equal lengths
-(paper section 3.2, figure 6: kernel 5). Channels, strides and dilations of the figure are not legible in public; those
-here are ours. What else the paper leaves open is a `Style`; residual blocks at the quarter length, and outputs that
-begin at zero and are small beside the features (poses are a fraction of a metre), are ours.
+Two convolution blocks downsample time by four, two transposed blocks upsample it again, and short connections join
+equal lengths (paper section 3.2, figure 6: kernel 5). The channels, strides and dilations of the figure are not legible
+in public; those here are ours. A `Style` holds what else the paper leaves open. Also ours: residual blocks at a quarter
+of the length, and outputs that start at zero and are small beside the features (poses are a fraction of a metre).
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 STRIDE = 4
-"""Frames in, and so the length of a sequence, come in multiples of this."""
+"""The length of a sequence is a multiple of this."""
 
-OUTPUT = 0.1
-"""Unit of the outputs: steps of the optimiser are then small beside what the outputs must tell apart."""
+OUTPUT_SCALE = 0.1
+"""Factor of the outputs, which makes optimiser steps small beside the differences that matter."""
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer normalisation over the channels of each frame by itself, so that no frame depends on others."""
+    """Layer normalisation over the channels of each frame separately, so that frames do not depend on each other."""
 
     def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
         return super().forward(x.mT).mT
@@ -27,29 +27,31 @@ class ChannelNorm(nn.LayerNorm):
 
 @dataclass(frozen=True)
 class Style:
-    """What the paper does not fix."""
+    """What the paper does not specify."""
 
-    deeper: int
-    """Channels at the quarter length, in widths."""
-    rise: int
+    bottleneck: int
+    """Channels at a quarter of the length, as a multiple of the width."""
+    upsample_kernel: int
     """Kernel of the transposed convolutions."""
     norm: type[nn.BatchNorm1d] | type[ChannelNorm]
     activation: type[nn.Module]
     dropout: float
-    finish: bool
+    output_block: bool
     """A residual block at full length before the output."""
 
 
-PAPER = Style(deeper=2, rise=5, norm=nn.BatchNorm1d, activation=nn.LeakyReLU, dropout=0.25, finish=False)
-"""With the batch normalisation and dropout that were usual then; ours."""
+PAPER = Style(
+    bottleneck=2, upsample_kernel=5, norm=nn.BatchNorm1d, activation=nn.LeakyReLU, dropout=0.25, output_block=False
+)
+"""With the batch normalisation and dropout that were common at the time; ours."""
 
-OURS = Style(deeper=1, rise=4, norm=ChannelNorm, activation=nn.GELU, dropout=0.0, finish=True)
-"""Of the lifter that ships: batches of a few long sequences make batch statistics noisy. Ours."""
+OURS = Style(bottleneck=1, upsample_kernel=4, norm=ChannelNorm, activation=nn.GELU, dropout=0.0, output_block=True)
+"""Of the shipped lifter: batches of a few long sequences make batch statistics noisy. Ours."""
 
 
-class Block(nn.Sequential):
-    """Convolution over time, normalisation, activation, dropout. Length out = length in / stride; ends are repeated
-    (paper section 5.3).
+class TemporalBlock(nn.Sequential):
+    """Convolution over time, normalisation, activation, dropout. Output length = input length / stride; the ends are
+    padded by repetition (paper section 5.3).
     """
 
     def __init__(
@@ -62,52 +64,55 @@ class Block(nn.Sequential):
         super().__init__(convolution, style.norm(outputs), style.activation(), nn.Dropout(style.dropout))
 
 
-class Rise(nn.Sequential):
+class UpsampleBlock(nn.Sequential):
     """Transposed convolution that doubles the length, normalisation, activation, dropout."""
 
     def __init__(self, inputs: int, outputs: int, style: Style) -> None:
-        padding = (style.rise - 1) // 2
+        kernel = style.upsample_kernel
         convolution = nn.ConvTranspose1d(
-            inputs, outputs, style.rise, 2, padding, output_padding=style.rise % 2, bias=False
+            inputs, outputs, kernel, 2, (kernel - 1) // 2, output_padding=kernel % 2, bias=False
         )
         super().__init__(convolution, style.norm(outputs), style.activation(), nn.Dropout(style.dropout))
 
 
-class Residual(nn.Module):
-    """What a kernel of three frames and one of a single frame add to their input."""
+class TemporalResidual(nn.Module):
+    """Residual block: a convolution of kernel 3 and one of kernel 1."""
 
     def __init__(self, width: int, style: Style, dilation: int = 1) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(Block(width, width, style, 3, dilation=dilation), Block(width, width, style, 1))
+        self.blocks = nn.Sequential(
+            TemporalBlock(width, width, style, 3, dilation=dilation), TemporalBlock(width, width, style, 1)
+        )
 
     def forward(self, x: Float[Tensor, "batch width time"]) -> Float[Tensor, "batch width time"]:
         return x + self.blocks(x)
 
 
 class TCN(nn.Module):
-    """Sequence in, sequence of the same length out; zero before training.
+    """Sequence in, sequence of the same length out; the output is zero before training.
 
-    OANet section 3.2: C1, C2, T1, T2 with short connections. Used twice, with other ends: 2D to 2D and 2D to 3D.
+    OANet section 3.2: C1, C2, T1, T2 with short connections. Used twice, with other input and output channels: 2D to
+    2D and 2D to 3D. The attributes' names are those in the weights files.
 
     Arguments:
-        inputs: channels a frame in.
-        outputs: channels a frame out.
+        inputs: input channels.
+        outputs: output channels.
         width: channels inside.
-        depth: residual blocks at the quarter length, each of which looks twice as far as the one before (paper: none).
-        style: what the paper does not fix.
+        depth: residual blocks at a quarter of the length, each with twice the dilation of the one before (paper: none).
+        style: what the paper does not specify.
     """
 
     def __init__(self, inputs: int, outputs: int, *, width: int = 512, depth: int = 0, style: Style = PAPER) -> None:
         super().__init__()
-        deep = style.deeper * width
-        self.c1a = Block(inputs, width, style)
-        self.c1b = Block(width, width, style, stride=2)
-        self.c2a = Block(width, width, style, dilation=2)
-        self.c2b = Block(width, deep, style, stride=2)
-        self.middle = nn.Sequential(*(Residual(deep, style, 2**number) for number in range(depth)))
-        self.t1 = Rise(deep, width, style)
-        self.t2 = Rise(width, width, style)
-        self.finish = Residual(width, style) if style.finish else nn.Identity()
+        bottleneck = style.bottleneck * width
+        self.c1a = TemporalBlock(inputs, width, style)
+        self.c1b = TemporalBlock(width, width, style, stride=2)
+        self.c2a = TemporalBlock(width, width, style, dilation=2)
+        self.c2b = TemporalBlock(width, bottleneck, style, stride=2)
+        self.middle = nn.Sequential(*(TemporalResidual(bottleneck, style, 2**number) for number in range(depth)))
+        self.t1 = UpsampleBlock(bottleneck, width, style)
+        self.t2 = UpsampleBlock(width, width, style)
+        self.finish = TemporalResidual(width, style) if style.output_block else nn.Identity()
         self.out = nn.Conv1d(width, outputs, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
@@ -119,13 +124,11 @@ class TCN(nn.Module):
         quarter = self.middle(self.c2b(half))
         half = half + self.t1(quarter)
         full = self.finish(full + self.t2(half))
-        return OUTPUT * self.out(full).mT
+        return OUTPUT_SCALE * self.out(full).mT
 
 
-def reach(network: TCN) -> int:
-    """Frames to either side on which an output can depend (the sum of what each kernel adds, in frames of full
-    length).
-    """
+def half_receptive_field(network: TCN) -> int:
+    """Frames before, and as many after, that an output can depend on: the sum over the kernels, in input frames."""
     c1a = 2
     c1b = 2
     c2a = 2 * 4
@@ -133,5 +136,5 @@ def reach(network: TCN) -> int:
     t1 = 4
     t2 = 2
     middle = 4 * (2 ** len(network.middle) - 1)
-    finish = int(isinstance(network.finish, Residual))
+    finish = int(isinstance(network.finish, TemporalResidual))
     return c1a + c1b + c2a + c2b + middle + t1 + t2 + finish + STRIDE

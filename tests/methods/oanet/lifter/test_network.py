@@ -3,7 +3,7 @@ import torch
 
 from occlupose.methods.oanet.lifter.inputs import CHANNELS, HORIZON, SMOOTH, doubt, positions, prepare
 from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.networks.tcn import OUTPUT, STRIDE
+from occlupose.networks.tcn import OUTPUT_SCALE, STRIDE
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, H36M17
 
 
@@ -55,7 +55,7 @@ def test_what_is_bridged_is_corrected_the_more_the_older_it_is():
     torch.nn.init.zeros_(net.tcn_2d.out.weight)
     torch.nn.init.ones_(net.tcn_2d.out.bias)
     moved = net(given)[0] - positions(given)
-    torch.testing.assert_close(moved, OUTPUT * doubt(given).unsqueeze(-1).expand_as(moved))
+    torch.testing.assert_close(moved, OUTPUT_SCALE * doubt(given).unsqueeze(-1).expand_as(moved))
     assert len(moved.unique()) > 5
 
 

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from occlupose.methods.oanet.lifter.inputs import CHANNELS, HORIZON, SMOOTH, doubt, positions
-from occlupose.networks.tcn import OURS, TCN, reach
+from occlupose.networks.tcn import OURS, TCN, half_receptive_field
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, H36M17
 
 
@@ -55,7 +55,7 @@ class Lifter(nn.Module):
     @property
     def delay(self) -> int:
         """Frames of future that can change an answer."""
-        return reach(self.tcn_2d) + reach(self.tcn_3d) + HORIZON + SMOOTH
+        return half_receptive_field(self.tcn_2d) + half_receptive_field(self.tcn_3d) + HORIZON + SMOOTH
 
 
 def corrected(
