@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from occlupose.cameras import Camera
+from occlupose.detections import Detections
 from occlupose.media import RGB
-from occlupose.methods.hupor.predict import Found, Hupor, load
+from occlupose.methods.hupor.predict import Hupor, load
 from occlupose.poses import OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
 from occlupose.synth.generate import Pictures, scenes
@@ -69,7 +70,7 @@ def _glow(picture: RGB, maps: Float[Tensor, "joint y x"]) -> np.ndarray:
     return np.clip(0.35 * picture / 255 + colours, 0, 1)
 
 
-def _space(axis: Axes, found: Found, shown: tuple[int, int]) -> None:
+def _space(axis: Axes, found: Detections, shown: tuple[int, int]) -> None:
     """Everybody's limbs along two axes of the camera's frame: full where both ends are visible."""
     across, up = shown
     for person, (xyz, state) in enumerate(zip(found.xyz, found.state, strict=True)):

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from occlupose.cameras import Camera
+from occlupose.detections import Detections
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.network import Design, Networks
-from occlupose.methods.hupor.predict import Found
 from occlupose.networks.mspn import Size
 from occlupose.poses import ABSENT, OCCLUDED, Poses
 from occlupose.skeletons import MPI15
@@ -25,18 +25,18 @@ HEIGHT = 180
 class Script:
     """A finder that is told who is where in the frames to come; starts again after the last."""
 
-    frames: list[Found]
+    frames: list[Detections]
     cameras: list[Camera] = field(default_factory=list)
 
-    def __call__(self, image: np.ndarray, camera: Camera) -> Found:
+    def __call__(self, image: np.ndarray, camera: Camera) -> Detections:
         self.cameras.append(camera)
         return self.frames[(len(self.cameras) - 1) % len(self.frames)]
 
 
-def found(poses: Poses, frame: int, who: list[int]) -> Found:
+def found(poses: Poses, frame: int, who: list[int]) -> Detections:
     """Some of the people of one frame, in this order."""
-    parts = (getattr(poses, name)[frame, who] for name in ("xy", "xyz", "score", "state"))
-    return Found(*parts)
+    parts = {name: getattr(poses, name)[frame, who] for name in ("xy", "xyz", "score", "state")}
+    return Detections(skeleton=MPI15, **parts)
 
 
 def walkers(frames: int) -> Poses:
@@ -68,7 +68,7 @@ def script(poses: Poses, *presence: str) -> Script:
     return Script(frames)
 
 
-def crowd(count: int) -> Found:
+def crowd(count: int) -> Detections:
     """So many people who stand in rows."""
     places = [(-6 + 12 * (number % 12) / 11, 7 + 2 * (number // 12)) for number in range(count)]
     return found(

@@ -14,11 +14,11 @@ import occlupose
 from media_files import make_video
 from occlupose import bottomup, viewer
 from occlupose.cameras import Camera
+from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.frontends import People
 from occlupose.media import Frame, Source, open_media, read_image, write_image
 from occlupose.methods.hupor import predict
-from occlupose.methods.hupor.predict import Found
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.sightings import camera_of
 from occlupose.skeletons import MPI15
@@ -135,8 +135,12 @@ def test_two_people_close_behind_each_other_are_two(tmp_path):
     xyz[:, absent] = np.nan
     state[:, absent] = ABSENT
     score[:, absent] = 0
-    both = Found(
-        *(np.concatenate(pair) for pair in ((one.xy, xy), (one.xyz, xyz), (one.score, score), (one.state, state)))
+    both = Detections(
+        skeleton=MPI15,
+        xy=np.concatenate([one.xy, xy]),
+        xyz=np.concatenate([one.xyz, xyz]),
+        score=np.concatenate([one.score, score]),
+        state=np.concatenate([one.state, state]),
     )
     with open_media(picture(tmp_path)) as source:
         assert ids(source, Script([both])) == [[1, 2]]

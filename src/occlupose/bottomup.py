@@ -16,13 +16,13 @@ import numpy as np
 from jaxtyping import Float
 
 from occlupose.cameras import Camera
+from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.frontends import People
 from occlupose.lifting import SOLE_BELOW_ANKLE, TAIL
 from occlupose.media import RGB, Source, prefetch
 from occlupose.methods.hupor import predict
 from occlupose.methods.hupor.grouping import BONES
-from occlupose.methods.hupor.predict import Found
 from occlupose.poses import ABSENT, Poses
 from occlupose.sightings import Places, Record, Sighting
 from occlupose.skeletons import MPI15
@@ -35,7 +35,7 @@ TALL = (("neck", "head_top"), ("neck", "pelvis"), ("left_hip", "left_knee"), ("l
 class Finder(Protocol):
     """Finds everybody in a picture, in pixels and in metres; `predict.Hupor` is one."""
 
-    def __call__(self, image: RGB, camera: Camera, /) -> Found:
+    def __call__(self, image: RGB, camera: Camera, /) -> Detections:
         """The people in a picture that this camera took; their joints are MPI15's."""
         ...
 
@@ -125,13 +125,14 @@ class _Moment:
     """A frame of which it is still open who is in it."""
 
     time: float
-    found: Found
+    found: Detections
     who: Who
 
     def told(self, places: Places) -> Sighting:
         """The people who have an id and a place, by id."""
         ids = self.who.ids
         found = self.found
+        assert found.xyz is not None
         known = np.flatnonzero(places(ids, self.time))
         known = known[np.argsort(ids[known])]
         return Sighting(
@@ -139,7 +140,7 @@ class _Moment:
         )
 
 
-def people(found: Found) -> People:
+def people(found: Detections) -> People:
     """The people as a tracker wants them: an absent joint is in the middle of the others, with score 0; boxes are round
     the joints.
     """

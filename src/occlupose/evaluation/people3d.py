@@ -29,10 +29,10 @@ from rich.table import Table
 from occlupose.cameras import Camera
 from occlupose.datasets import h36m_pictures, mupots, scenes, threedpw
 from occlupose.datasets.crowds import Crowd
+from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.media import RGB
-from occlupose.methods.hupor.predict import Found
 from occlupose.metrics import people3d
 from occlupose.metrics.people3d import GROUPS, LENGTHS, PROTOCOLS, SHARES, Frame, Report, Scores
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -64,7 +64,7 @@ SUBSET = "all joints of 3DPW-OCC"
 _CURE = "write it as occlupose.evaluation.people3d says"
 
 
-Predictor = Callable[[RGB, Camera | None], Found]
+Predictor = Callable[[RGB, Camera | None], Detections]
 """Finds everybody in a picture that this camera took, or nobody knows which."""
 
 

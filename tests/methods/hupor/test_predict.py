@@ -12,7 +12,7 @@ from occlupose.codecs.letterbox import Letterbox
 from occlupose.codecs.scenes import SceneMaps
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.decode import Decoded, decode
+from occlupose.methods.hupor.decode import DecodedPeople, decode
 from occlupose.methods.hupor.losses import Maps
 from occlupose.methods.hupor.network import DEPTHS, FLAT, LIMB_DEPTHS, Design, Networks
 from occlupose.methods.hupor.predict import LEAST, Hupor, Seen, load
@@ -140,7 +140,7 @@ def test_from_the_networks_last_layers_on_nothing_is_lost(monkeypatch):
 
 def decoded(count, state=2, z=4.0):
     xy = np.random.default_rng(0).uniform(10, 150, (count, 15, 2))
-    return Decoded(xy, np.full((count, 15), z), np.full((count, 15), 1.7), np.full((count, 15), state, np.uint8))
+    return DecodedPeople(xy, np.full((count, 15), z), np.full((count, 15), 1.7), np.full((count, 15), state, np.uint8))
 
 
 def placed(given, camera=None, **options):

@@ -6,11 +6,12 @@ import torch
 
 from hupor_people import somebody
 from occlupose.cameras import Camera
+from occlupose.datasets.crowds import Crowd
+from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.refine import (
     PELVIS,
     Pairs,
-    People,
     RefineRecipe,
     inputs,
     loss,
@@ -28,10 +29,19 @@ ARM = [WRIST, ELBOW]
 
 
 def people(count, seed=0):
-    """As they are."""
+    """People as they are."""
     random = np.random.default_rng(seed)
     xyz = np.stack([somebody(random) + random.uniform([-1, -1, 3], [1, 1, 8]) for _ in range(count)])
-    return People(CAMERA.project(xyz), xyz, np.full((count, 15), 2, np.uint8))
+    return detections(CAMERA.project(xyz), xyz, np.full((count, 15), 2, np.uint8))
+
+
+def detections(xy, xyz, state):
+    return Detections(skeleton=MPI15, xy=xy, score=np.ones(state.shape), state=state, xyz=xyz)
+
+
+def sample(truth):
+    """The ground truth of an image in which these people are."""
+    return Crowd(None, (832, 512), truth.xy, truth.xyz[..., 2], truth.state, np.ones(15, bool), CAMERA)
 
 
 def found(truth, missing=(HIP,), bias=0.3):
@@ -41,13 +51,13 @@ def found(truth, missing=(HIP,), bias=0.3):
     state[:, list(missing)] = 0
     depth[:, ARM] += bias
     gone = (state == 0)[..., None]
-    return People(np.where(gone, np.nan, truth.xy), np.where(gone, np.nan, CAMERA.back_project(truth.xy, depth)), state)
+    xyz = CAMERA.back_project(truth.xy, depth)
+    return detections(np.where(gone, np.nan, truth.xy), np.where(gone, np.nan, xyz), state)
 
 
 def together(one, other, **more):
     """Pairs of people each of whom is alone in a picture."""
-    alone = ([People(who.xy[[i]], who.xyz[[i]], who.state[[i]]) for i in range(len(who.xy))] for who in (one, other))
-    return Pairs.of(pairs(mine, theirs, CAMERA, **more) for mine, theirs in zip(*alone, strict=True))
+    return Pairs.of(pairs(one.select([i]), sample(other.select([i])), **more) for i in range(len(one)))
 
 
 def learnt(published=False, seed=0):
@@ -148,9 +158,9 @@ def test_somebody_without_a_pelvis_stays_as_they_were():
 def test_nobody():
     who = people(2)
     assert refined(learnt(), who.xy[:0], who.xyz[:0], who.state[:0], CAMERA).shape == (0, 15, 3)
-    none = pairs(People(who.xy[:0], who.xyz[:0], who.state[:0]), who, CAMERA)
+    none = pairs(Detections.none(MPI15, in_3d=True), sample(who))
     assert len(none) == 0
-    assert len(Pairs.of([none, pairs(who, who, CAMERA)])) == 2
+    assert len(Pairs.of([none, pairs(who, sample(who))])) == 2
 
 
 def test_single_precision_stays():
@@ -181,14 +191,15 @@ def test_pairs_have_the_truth_relative_to_the_pelvis():
     truth.xy[:, PELVIS] = [[100, 100], [300, 100], [500, 100]]
     mine = found(truth)
     order = [2, 0, 1]
-    mine = People(mine.xy[order] + 2.0, mine.xyz[order], mine.state[order])
+    mine = detections(mine.xy[order] + 2.0, mine.xyz[order], mine.state[order])
     truth.xyz[0, WRIST] = np.nan
     truth.state[1, ELBOW] = 0  # outside of the picture, but known in space
-    made = pairs(mine, truth, CAMERA)
+    made = pairs(mine, sample(truth))
     assert len(made) == 3
     expected = inputs(mine.xy, mine.xyz, mine.state, CAMERA)
     assert torch.equal(made.inputs, expected)
-    away = torch.from_numpy((truth.xyz - truth.xyz[:, [PELVIS]])[order]).float()
+    true_xyz = CAMERA.back_project(truth.xy, truth.xyz[..., 2])
+    away = torch.from_numpy((true_xyz - true_xyz[:, [PELVIS]])[order]).float()
     assert torch.equal(made.xyz[made.known], away[made.known])
     assert (made.xyz[~made.known] == 0).all()
     known = torch.ones(3, 15, dtype=torch.bool)
@@ -203,7 +214,7 @@ def test_who_has_no_pelvis_or_is_not_known_in_space_is_in_no_pair():
     truth.xyz[0, PELVIS] = np.nan
     truth.state[1, PELVIS] = 0
     mine.xyz[2, PELVIS] = np.nan
-    assert len(pairs(mine, truth, CAMERA)) == 0
+    assert len(pairs(mine, sample(truth))) == 0
 
 
 def test_the_loss_is_over_known_joints():

@@ -17,15 +17,16 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 
 
 @dataclass(frozen=True, eq=False)
-class Decoded:
-    """Everybody in a picture.
+class DecodedPeople:
+    """The people in one image, before a camera places them: `Detections` are in pixels of the image, these are in
+    pixels of the network's input and have depths only.
 
     Attributes:
         xy: px of the input; NaN where a joint is absent.
-        z: depth, m; NaN where it is absent, or the pelvis's is not known.
-        score: height of the map at the joint, 0..1; 0 where it is absent.
-        state: 2 where the map of what is visible is the higher one there, 1 where that of what is hidden is
-            (ours), 0 where there is no joint.
+        z: depth, m; NaN where the joint is absent or the depth of the pelvis is unknown.
+        score: height of the heatmap at the joint, 0..1; 0 where the joint is absent.
+        state: 2 where the heatmap of visible joints is the higher one there, 1 where that of hidden joints is (ours),
+            0 where there is no joint.
     """
 
     xy: Float[np.ndarray, "person joint 2"]
@@ -52,7 +53,7 @@ class Said:
     span: float
 
 
-def decode(said: Said, maps: SceneMaps, rules: Rules = PAPER) -> Decoded:
+def decode(said: Said, maps: SceneMaps, rules: Rules = PAPER) -> DecodedPeople:
     """People of one picture, the highest pelvis first.
 
     Arguments:
@@ -85,7 +86,7 @@ def _placed(
     said: Said,
     maps: SceneMaps,
     rules: Rules,
-) -> tuple[Decoded, list[Step]]:
+) -> tuple[DecodedPeople, list[Step]]:
     """People with these peaks, in space; and steps without limbs that were found not to be there."""
     if rules.crossings:
         mine, limbs, steps = _untangled(mine, found, steps, said, maps, rules)
@@ -101,7 +102,7 @@ def _placed(
     further = relative(limbs, maps)
     z = roots(of_torso, seen[:, torso], further, maps)[:, None] + further
     state = np.where(there, np.where(2 * seen >= score, VISIBLE, OCCLUDED), ABSENT).astype(np.uint8)
-    return Decoded(maps.to_pixels(xy), np.where(there, z, np.nan), score, state), steps
+    return DecodedPeople(maps.to_pixels(xy), np.where(there, z, np.nan), score, state), steps
 
 
 def _untangled(

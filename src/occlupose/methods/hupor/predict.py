@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from occlupose.cameras import Camera
 from occlupose.codecs.scenes import SceneMaps
+from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.decode import Decoded, Said, decode
+from occlupose.methods.hupor.decode import DecodedPeople, Said, decode
 from occlupose.methods.hupor.grouping import PAPER, Rules
 from occlupose.methods.hupor.losses import Maps
 from occlupose.methods.hupor.network import DEPTHS, Networks, merged
@@ -30,26 +31,6 @@ LEAST = 4
 """Joints that somebody must have to be believed (ours)."""
 
 SHIPPED = Path(__file__).parents[2] / "weights" / "hupor.synth.safetensors"
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """Everybody in a picture; MPI15 joints.
-
-    Attributes:
-        xy: px of the picture; NaN where a joint is absent.
-        xyz: m, camera frame; NaN where a joint is absent, or nothing says how far away its person is.
-        score: height of the map at the joint, 0..1; 0 where it is absent, or a refiner alone says where it is.
-        state: 2 visible, 1 occluded, 0 absent.
-    """
-
-    xy: Float[np.ndarray, "person 15 2"]
-    xyz: Float[np.ndarray, "person 15 3"]
-    score: Float[np.ndarray, "person 15"]
-    state: UInt8[np.ndarray, "person 15"]
-
-    def __len__(self) -> int:
-        return len(self.xy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +88,11 @@ class Hupor:
         """The codec of its maps."""
         return self.networks.codec
 
-    def __call__(self, image: RGB, camera: Camera | None = None) -> Found:
-        """Everybody in a picture of any size.
+    def __call__(self, image: RGB, camera: Camera | None = None) -> Detections:
+        """The people in an image of any size, with MPI15 joints.
+
+        Joints in metres are NaN also where the depth of the person is unknown. The score is the height of the heatmap
+        at the joint, 0 where only the RefineNet predicts the joint.
 
         Arguments:
             camera: that took it; None assumes `Camera.from_fov`'s.
@@ -125,7 +109,7 @@ class Hupor:
             )
         return self.people(self.look(image), camera)
 
-    def people(self, seen: Seen, camera: Camera) -> Found:
+    def people(self, seen: Seen, camera: Camera) -> Detections:
         """Who is in a picture by what the networks say of it, in the picture and in space."""
         start = time.perf_counter()
         visible, heatmaps, fields, depths = (
@@ -170,7 +154,7 @@ class Hupor:
         self.seconds["reasoning"] += time.perf_counter() - between
         return Seen(shown, matrix, visible, hidden, whole, depths[:1])
 
-    def _placed(self, decoded: Decoded, matrix: Float[np.ndarray, "2 3"], camera: Camera) -> Found:
+    def _placed(self, decoded: DecodedPeople, matrix: Float[np.ndarray, "2 3"], camera: Camera) -> Detections:
         """People in the picture and in space; what was found beyond the border is absent."""
         inverse = np.linalg.inv(matrix[:, :2])
         xy = (decoded.xy - matrix[:, 2]) @ inverse.T
@@ -186,7 +170,13 @@ class Hupor:
             xy = np.where(added[..., None], camera.project(xyz), xy)
             state[added & _inside(xy, camera)] = OCCLUDED
         absent = state == ABSENT
-        return Found(np.where(absent[..., None], np.nan, xy), np.where(absent[..., None], np.nan, xyz), score, state)
+        return Detections(
+            skeleton=self.maps.skeleton,
+            xy=np.where(absent[..., None], np.nan, xy),
+            score=score,
+            state=state,
+            xyz=np.where(absent[..., None], np.nan, xyz),
+        )
 
 
 def load(path: Path | None = None, *, flip: bool = False, device: str = "cpu", rules: Rules = PAPER) -> Hupor:

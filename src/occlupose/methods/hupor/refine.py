@@ -18,6 +18,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Generator, Tensor, nn
 
 from occlupose.cameras import Camera
+from occlupose.datasets.crowds import Crowd
+from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.networks.refine import GCN, MLP, Correction
 from occlupose.poses import ABSENT
@@ -36,21 +38,6 @@ RATES: dict[Kind, float] = {"gcn": 1e-2, "mlp": 0.08}
 
 DROPS: dict[Kind, tuple[float, ...]] = {"gcn": (), "mlp": (0.25, 0.75)}
 """When rates fall (`Optimisation.drops`)."""
-
-
-@dataclass(frozen=True, eq=False)
-class People:
-    """Everybody in a picture.
-
-    Attributes:
-        xy: px; NaN where a joint is absent.
-        xyz: m, camera frame; NaN where it is not known.
-        state: 2 visible, 1 occluded, 0 absent.
-    """
-
-    xy: Float[np.ndarray, "person 15 2"]
-    xyz: Float[np.ndarray, "person 15 3"]
-    state: Shaped[np.ndarray, "person 15"]
 
 
 def inputs(
@@ -162,23 +149,31 @@ def matches(
     return pairs[:, 0], pairs[:, 1]
 
 
-def pairs(found: People, truth: People, camera: Camera, *, published: bool = False) -> Pairs:
-    """Who was found, and who that is: pelvises less than 30 px apart, the nearest first, everybody once.
+def pairs(found: Detections, truth: Crowd, *, published: bool = False) -> Pairs:
+    """Detected people with the true people they are: pelvises less than 30 px apart, the nearest first, each person
+    once.
 
     Arguments:
-        truth: joints count wherever it is known where they are in space, in the picture or not; its pelvises as far as
-            they are in it.
-        camera: of both.
+        found: with joints in metres.
+        truth: with the camera of both. A joint counts if its place in space is known, in the image or not; a pelvis
+            only if it is in the image.
         published: as of `inputs`.
     """
-    one, other = (np.where(who.state[:, [PELVIS]] != ABSENT, who.xy[:, PELVIS], np.nan) for who in (found, truth))
-    mine, theirs = matches(one, other)
+    camera = truth.camera
+    assert camera is not None and found.xyz is not None
+    mine, theirs = matches(_pelvises(found), _pelvises(truth))
     given = inputs(found.xy[mine], found.xyz[mine], found.state[mine], camera, published=published)
-    away = torch.from_numpy((truth.xyz[theirs] - truth.xyz[theirs][:, [PELVIS]]).astype(np.float32))
+    true_xyz = camera.back_project(truth.xy, truth.z)[theirs]
+    away = torch.from_numpy((true_xyz - true_xyz[:, [PELVIS]]).astype(np.float32))
     known = away.isfinite().all(-1)
     known[:, PELVIS] = False
     there = known.any(-1) & (given[:, PELVIS] != 0).any(-1)
     return Pairs(given[there], torch.where(known[..., None], away, 0)[there], known[there])
+
+
+def _pelvises(people: Detections | Crowd) -> Float[np.ndarray, "person 2"]:
+    """Pelvises in pixels; NaN where absent."""
+    return np.where(people.state[:, [PELVIS]] != ABSENT, people.xy[:, PELVIS], np.nan)
 
 
 def loss(network: nn.Module, batch: Pairs) -> Terms:

@@ -28,7 +28,7 @@ from occlupose.methods.hupor.losses import Known, Maps, distillation, level_weig
 from occlupose.methods.hupor.network import DEPTHS, Networks, merged
 from occlupose.methods.hupor.predict import Hupor
 from occlupose.methods.hupor.recipe import Recipe, Supervised
-from occlupose.methods.hupor.refine import Pairs, People, RefineRecipe, pairs, train_refine
+from occlupose.methods.hupor.refine import Pairs, RefineRecipe, pairs, train_refine
 from occlupose.networks.dsed import DSED
 from occlupose.networks.mspn import LEVELS, Heads
 from occlupose.threads import opencv_on_one_thread
@@ -405,9 +405,7 @@ def collect(
             unreadable.append(str(error))
             continue
         found = hupor(image, crowd.camera)
-        xyz = crowd.camera.back_project(crowd.xy, crowd.z)
-        truth = People(crowd.xy, xyz, crowd.state)
-        parts.append(pairs(People(found.xy, found.xyz, found.state), truth, crowd.camera, published=published))
+        parts.append(pairs(found, crowd, published=published))
     if not sum(map(len, parts)):
         raise OccluposeError(
             f"{hupor.name}: finds nobody of the data in its place, so that nothing can be refined; train it longer"
