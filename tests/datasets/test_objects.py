@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from occlupose.datasets.objects import Pickled, read_objects
+from occlupose.datasets.objects import read_objects
 from occlupose.errors import OccluposeError
+from occlupose.pickles import PickledArray
 
 PLAIN = arrays.arrays(
     st.sampled_from(["f2", "<f4", ">f8", "i1", ">i4", "u8", "b1", "<U3"]),
@@ -27,7 +28,7 @@ NESTED = st.recursive(
 
 def plain(value):
     """What was read, with arrays in the place of their pickles."""
-    if isinstance(value, Pickled):
+    if isinstance(value, PickledArray):
         return plain(value.items)
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -81,7 +82,7 @@ def test_older_and_newer_pickles_and_names_of_numpy_are_read(tmp_path, protocol)
 def test_bytes_in_another_coding_are_refused(tmp_path):
     pickled = pickle.dumps(np.array([np.zeros(2)], object), protocol=2)
     assert b"latin1" in pickled
-    with pytest.raises(OccluposeError, match="bytes in an unknown coding"):
+    with pytest.raises(OccluposeError, match="bytes in an unknown encoding"):
         read_objects(entry(tmp_path / "a.npz", pickled.replace(b"latin1", b"utf_16")), "content")
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from occlupose.bodies.body import SIDES, Drive, Skinned, divide
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
+from occlupose.pickles import PickledArray, SafeUnpickler
 from occlupose.skeletons import BODY26
 
 VERTICES = 6890
@@ -189,8 +190,8 @@ def _other(template: np.ndarray) -> str:
 def convert_smpl(source: str | Path, target: str | Path) -> None:
     """Write the official .pkl of SMPL as the .npz that `smpl` reads.
 
-    Of what a pickle may ask for, only arrays of numbers, scipy's sparse matrices and chumpy's arrays are given to it,
-    so that no code in it can run.
+    Only arrays of numbers, SciPy's sparse matrices and chumpy's arrays are read, each by a stand-in of ours: no code
+    in the file can run.
 
     Raises:
         OccluposeError: no such file, not a pickle, one that asks for anything else, or not SMPL's; or the .npz cannot
@@ -203,7 +204,7 @@ def convert_smpl(source: str | Path, target: str | Path) -> None:
     cure = "give the .pkl of SMPL as its makers' site has it"
     try:
         with source.open("rb") as file:
-            content = _Unpickler(file, encoding="latin1").load()
+            content = SafeUnpickler(file, _names(), encoding="latin1").load()
         if not isinstance(content, dict):
             raise pickle.UnpicklingError("it holds no table")
         arrays: dict[str, Any] = {name: _dense(content[name]) for name in KEYS if name in content}
@@ -238,49 +239,24 @@ def _dense(value: object) -> np.ndarray:
     if isinstance(value, _Sparse):
         from scipy.sparse import csc_matrix
 
-        matrix = csc_matrix((value.data, value.indices, value.indptr), shape=value.shape)
+        columns = (_dense(value.data), _dense(value.indices), _dense(value.indptr))
+        matrix = csc_matrix(columns, shape=value.shape)
         matrix.check_format(full_check=True)
         return matrix.toarray()
-    if not isinstance(value, np.ndarray) or value.dtype.hasobject:
-        raise pickle.UnpicklingError(f"a {type(value).__name__} where there should be numbers")
-    return value
+    if not isinstance(value, PickledArray) or not isinstance(value.items, np.ndarray):
+        kind = "array of objects" if isinstance(value, PickledArray) else type(value).__name__
+        raise pickle.UnpicklingError(f"{kind} where there should be numbers")
+    return value.items
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    """`codecs.encode`, which pickles of Python 3 ask for where they have bytes for Python 2."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it has bytes in {encoding}")
-    return text.encode("latin1")
-
-
-def _allowed() -> dict[tuple[str, str], Any]:
-    """What a pickle of SMPL may ask for, by module and name."""
+def _names() -> dict[tuple[str, str], Any]:
+    """What a pickle of SMPL may ask for besides arrays, by module and name."""
     from copyreg import _reconstructor  # type: ignore[attr-defined]
 
-    reconstruct = np.ndarray(0).__reduce__()[0]
-    allowed: dict[tuple[str, str], Any] = {
-        **{("numpy", name): getattr(np, name) for name in ("ndarray", "dtype")},
-        **{(f"numpy.{core}.multiarray", "_reconstruct"): reconstruct for core in ("core", "_core")},
+    return {
         **{(f"scipy.sparse.{module}", "csc_matrix"): _Sparse for module in ("csc", "_csc")},
         **{(module, "_reconstructor"): _reconstructor for module in ("copy_reg", "copyreg")},
-        **{
-            (module, name): thing
-            for module in ("__builtin__", "builtins")
-            for name, thing in (("object", object), ("set", set))
-        },
+        **{(module, "object"): object for module in ("__builtin__", "builtins")},
+        **{(module, "set"): set for module in ("__builtin__", "builtins")},
         ("chumpy.ch", "Ch"): _Chumpy,
-        ("_codecs", "encode"): _latin1,
     }
-    return allowed
-
-
-class _Unpickler(pickle.Unpickler):
-    """Gives a pickle nothing but what SMPL's needs."""
-
-    allowed = _allowed()
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self.allowed[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None

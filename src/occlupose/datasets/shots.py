@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from occlupose.datasets.objects import Pickled, read_objects
+from occlupose.datasets.objects import read_objects
 from occlupose.datasets.take import Take
 from occlupose.datasets.views import View
 from occlupose.errors import OccluposeError
+from occlupose.pickles import PickledArray
 from occlupose.poses import VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17, HUMANEVA15, Skeleton
 
@@ -167,7 +168,7 @@ def _from_file(path: Path) -> Detections:
 
     def of(shot: Shot, truth: Poses) -> Poses:
         views = subjects.get(shot.subject, {}).get(shot.action, [])
-        views = views.items if isinstance(views, Pickled) else views
+        views = views.items if isinstance(views, PickledArray) else views
         if len(views) <= shot.number:
             raise OccluposeError(f"{path}: nothing of {shot.name}; these detections are of another part of the dataset")
         xy = _array(views[shot.number], (len(skeleton), 2), f"{path}: {shot.name}")
@@ -207,7 +208,7 @@ def _by_subject(content: Any, where: str) -> dict[str, dict[str, Any]]:
 
 
 def _array(value: Any, shape: tuple[int, int], where: str) -> np.ndarray:
-    array = value.items if isinstance(value, Pickled) else value
+    array = value.items if isinstance(value, PickledArray) else value
     if not (
         isinstance(array, np.ndarray)
         and array.dtype.kind in "fiu"

@@ -7,13 +7,13 @@ little is renamed; what is left aside is named in the result, and what does not 
 
 import pickle
 import re
+import struct
 from dataclasses import dataclass
 from functools import cache
 from math import isqrt
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -24,19 +24,14 @@ from torch.serialization import safe_globals
 from occlupose.errors import OccluposeError
 from occlupose.networks.estimators import ESTIMATORS, build
 from occlupose.networks.vitpose import ViTPose
+from occlupose.pickles import NUMPY
 
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Where a file keeps its weights, the first of them that is there. Averaged ones (EMA) come before others as in timm;
 MMPose's are already under `state_dict`, and what it keeps as `ema_state_dict` are the weights without averaging."""
 
-_ARRAY: Any = np.zeros(1).__reduce__()[0]
-_SCALAR: Any = np.float64(0).__reduce__()[0]
-_NUMPY = [
-    *((_ARRAY, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
-    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-    *(np.ndarray, np.dtype, *(getattr(np.dtypes, name) for name in np.dtypes.__all__)),
-]
-"""Arrays that MMPose writes beside the weights; reading them runs no code."""
+_STAND_INS: list[Any] = [(meaning, ".".join(name)) for name, meaning in NUMPY.items()]
+"""For the arrays that MMPose writes beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +166,7 @@ def read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             content = load_file(path)
         else:
-            with safe_globals(_NUMPY):
+            with safe_globals(_STAND_INS):
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise OccluposeError(f"{path}: no such file; {_CURE}") from None
@@ -192,6 +187,7 @@ def read(path: Path) -> dict[str, Tensor]:
         LookupError,
         TypeError,
         AttributeError,
+        struct.error,
     ) as error:
         raise OccluposeError(f"{path}: not readable as a checkpoint; {_CURE}") from error
     if isinstance(content, dict) and {"network", "average", "optimiser"} <= content.keys():
