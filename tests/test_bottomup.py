@@ -16,7 +16,6 @@ from occlupose import bottomup, viewer
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
-from occlupose.frontends import People
 from occlupose.media import Frame, Source, open_media, read_image, write_image
 from occlupose.methods.hupor import predict
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
@@ -78,7 +77,7 @@ def test_people_as_the_tracker_wants_them():
     np.testing.assert_allclose(people.boxes[2], [*np.nanmin(given.xy[2], 0), *np.nanmax(given.xy[2], 0)], rtol=1e-6)
     assert people.box_score.argmax() == 0  # of whom all is seen
     nobody = bottomup.people(crowd(0))
-    assert isinstance(nobody, People) and len(nobody) == 0 and nobody.boxes.shape == (0, 4)
+    assert isinstance(nobody, Detections) and len(nobody) == 0 and nobody.boxes.shape == (0, 4)
 
 
 def test_a_reader_who_stops_leaves_no_thread(tmp_path):

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occlupose.frontends import People
+from occlupose.detections import Detections
+from occlupose.skeletons import MPI15
 from occlupose.tracking import Tracker
 
 FPS = 30
@@ -37,8 +40,12 @@ def people(*centres, side=200.0, jitter=None, box_score=None):
         xy = xy + jitter.normal(0, 0.01 * side, xy.shape)
     boxes = np.concatenate([xy.min(1), xy.max(1)], -1) if len(xy) else np.zeros((0, 4))
     best = np.ones(len(xy)) if box_score is None else np.array(box_score)
-    return People(
-        xy.astype(np.float32), np.ones(xy.shape[:2], np.float32), boxes.astype(np.float32), best.astype(np.float32)
+    return Detections(
+        skeleton=MPI15,
+        xy=xy.astype(np.float32),
+        score=np.ones(xy.shape[:2], np.float32),
+        boxes=boxes.astype(np.float32),
+        box_score=best.astype(np.float32),
     )
 
 
@@ -54,7 +61,7 @@ def walkers(time):
 
 def without(crowd, *gone):
     keep = [person for person in range(len(crowd)) if person not in gone]
-    return People(crowd.xy[keep], crowd.score[keep], crowd.boxes[keep], crowd.box_score[keep])
+    return crowd.select(keep)
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.4, 1.0])
@@ -179,7 +186,7 @@ def test_half_hidden_in_a_shrunken_box_is_still_the_same():
     tracker = Tracker(confirm=TWICE)
     whole = people((200, 300))
     upper = np.where(BODY[:, 1] > 0, 0.1, 1.0).astype(np.float32)[None]
-    half = People(whole.xy, upper, np.minimum(whole.boxes, 300), whole.box_score)
+    half = replace(whole, score=upper, boxes=np.minimum(whole.boxes, 300))
     for frame in range(20):
         ids = see(tracker, half if 5 <= frame < 12 else whole, frame / FPS)
         if frame:
@@ -240,8 +247,8 @@ def test_the_order_of_the_people_does_not_matter(seed, order_seed):
     shuffled = Tracker(confirm=TWICE)
     for frame, crowd in enumerate(scene(seed)):
         order = rng.permutation(len(crowd))
-        mixed = People(crowd.xy[order], crowd.score[order], crowd.boxes[order], crowd.box_score[order])
-        np.testing.assert_array_equal(see(straight, crowd, frame / FPS)[order], see(shuffled, mixed, frame / FPS))
+        mixed = see(shuffled, crowd.select(order), frame / FPS)
+        np.testing.assert_array_equal(see(straight, crowd, frame / FPS)[order], mixed)
 
 
 @settings(max_examples=10, deadline=None)

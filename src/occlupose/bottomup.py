@@ -18,7 +18,6 @@ from jaxtyping import Float
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
-from occlupose.frontends import People
 from occlupose.lifting import SOLE_BELOW_ANKLE, TAIL
 from occlupose.media import RGB, Source, prefetch
 from occlupose.methods.hupor import predict
@@ -140,7 +139,7 @@ class _Moment:
         )
 
 
-def people(found: Detections) -> People:
+def people(found: Detections) -> Detections:
     """The people as a tracker wants them: an absent joint is in the middle of the others, with score 0; boxes are round
     the joints.
     """
@@ -148,7 +147,8 @@ def people(found: Detections) -> People:
     middle = np.where(there, found.xy, 0).sum(1, keepdims=True) / np.maximum(there.sum(1, keepdims=True), 1)
     xy = np.where(there, found.xy, middle)
     score = np.where(there[..., 0], found.score, 0)
-    return People(xy, score, np.concatenate([xy.min(1), xy.max(1)], -1), score.mean(-1))
+    boxes = np.concatenate([xy.min(1), xy.max(1)], -1)
+    return Detections(skeleton=MPI15, xy=xy, score=score, boxes=boxes)
 
 
 def scaled(poses: Poses, height: float | None) -> Poses:

@@ -18,9 +18,10 @@ import numpy as np
 from occlupose import bottomup, lifting
 from occlupose import flow as flows
 from occlupose.cameras import Camera
+from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.flow import Displacements, Flow, FlowMeter
-from occlupose.frontends import Frontend, People, build
+from occlupose.frontends import Frontend, build
 from occlupose.frontends.boxes import load as load_boxes
 from occlupose.lifting import TAIL, Lift
 from occlupose.media import Frame, Source, halved, open_media, prefetch
@@ -262,7 +263,7 @@ class _Moment:
     """A frame of which something is still to be learnt."""
 
     time: float
-    people: People
+    people: Detections
     who: Who
     moved: Displacements | None = None
 
@@ -279,7 +280,7 @@ class _Witness:
         self.meter = FlowMeter(flow)
         self.waiting: deque[_Moment] = deque()
 
-    def see(self, frame: Frame, people: People) -> list[Sighting]:
+    def see(self, frame: Frame, people: Detections) -> list[Sighting]:
         """Takes the people of a frame and tells of earlier ones."""
         who = self.tracker.update(people, frame.time)
         self._measured(self.meter.update(frame.pyramid, people.boxes, people.xy, who.tracks))

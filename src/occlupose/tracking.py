@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from occlupose.frontends import People
+from occlupose.detections import Detections
 
 __all__ = ["Tracker", "Who"]
 
@@ -58,7 +58,7 @@ class _Track:
         return self.velocity * step[0, 1], step @ self.covariance @ step.T + push
 
     def compare(
-        self, people: People, time: float
+        self, people: Detections, time: float
     ) -> tuple[Float[np.ndarray, " person"], Float[np.ndarray, "person 2"]]:
         """How likely this is each of these people, 0..1 (0: it cannot be), and how far each is from where it should be,
         px.
@@ -77,7 +77,7 @@ class _Track:
         possible = (distance < reach) & ((surprise < SURPRISE) | (pose > LEAST_AFFINITY) | (box > LEAST_AFFINITY))
         return np.where(possible, affinity, 0), offset
 
-    def see(self, people: People, person: int, offset: Float[np.ndarray, " 2"], time: float) -> None:
+    def see(self, people: Detections, person: int, offset: Float[np.ndarray, " 2"], time: float) -> None:
         """Take this person as the track's, seen this far (px) from where it should be: a Kalman step, softened for
         leaps.
         """
@@ -140,7 +140,7 @@ class Tracker:
         self._time = 0.0
         self._frames = self._met = self._given = 0
 
-    def update(self, people: People, time: float) -> Who:
+    def update(self, people: Detections, time: float) -> Who:
         """Take the people of the next frame, and say who they are.
 
         Arguments:
@@ -180,12 +180,12 @@ class Tracker:
 
 
 def _match(
-    tracks: list[_Track], people: People, free: list[int], owners: list[_Track | None], time: float
+    tracks: list[_Track], people: Detections, free: list[int], owners: list[_Track | None], time: float
 ) -> list[int]:
     """Give the free people to the tracks that they fit best together; returns who is still free."""
     if not tracks or not free:
         return free
-    candidates = People(people.xy[free], people.score[free], people.boxes[free], people.box_score[free])
+    candidates = people.select(free)
     compared = [track.compare(candidates, time) for track in tracks]
     affinity = np.stack([likely for likely, _ in compared])
     for row, column in zip(*linear_sum_assignment(affinity, maximize=True), strict=True):
@@ -195,7 +195,7 @@ def _match(
     return [person for person in free if owners[person] is None]
 
 
-def _without_duplicates(people: People, order: list[int]) -> list[int]:
+def _without_duplicates(people: Detections, order: list[int]) -> list[int]:
     """These people, in this order, without those whose every joint lies on a better seen person's."""
     kept: list[int] = []
     sides = _sides(people.boxes)
@@ -210,7 +210,7 @@ def _without_duplicates(people: People, order: list[int]) -> list[int]:
     return [person for person in order if person in kept]
 
 
-def _canonical_order(people: People) -> list[int]:
+def _canonical_order(people: Detections) -> list[int]:
     """The people from left to right, whatever order they came in."""
     return sorted(
         range(len(people)),
@@ -219,7 +219,7 @@ def _canonical_order(people: People) -> list[int]:
 
 
 def _offset(
-    xy: Float[np.ndarray, "joint 2"], score: Float[np.ndarray, " joint"], people: People
+    xy: Float[np.ndarray, "joint 2"], score: Float[np.ndarray, " joint"], people: Detections
 ) -> Float[np.ndarray, "person 2"]:
     """From this pose to each person's, px: the median over the half of the joints that both are surest of."""
     half = (len(xy) + 1) // 2

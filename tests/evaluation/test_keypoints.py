@@ -7,9 +7,9 @@ import pytest
 from coco_files import boxes, document, write_json, write_pictures
 from occlupose.codecs.crops import Crop
 from occlupose.datasets.coco import detected, load
+from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.evaluation.keypoints import find, in_detections, in_true_boxes, joints_of, predict, tables, write_csv
-from occlupose.frontends import People
 from occlupose.metrics import oks
 from occlupose.skeletons import BLAZEPOSE33, COCO17, CROWDPOSE14
 
@@ -22,7 +22,6 @@ class Seer:
     def __init__(self, data, looks, crop, skeleton=COCO17):
         self.crop = crop
         self.skeleton = skeleton
-        self.seconds = 0.0
         self.batches = []
         queue = [(each.image, box) for each in looks for box in each.boxes]
         self._truth = iter(
@@ -106,7 +105,6 @@ class Blind:
 
     name = "blind"
     skeleton = COCO17
-    network_seconds = 0.0
     resets = 0
 
     def reset(self):
@@ -115,9 +113,8 @@ class Blind:
     def __call__(self, frame):
         height, width = frame.image.shape[:2]
         xy = np.tile(np.array([width / 2, height / 2], np.float32), (1, 17, 1))
-        return People(
-            xy, np.ones((1, 17), np.float32), np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32)
-        )
+        boxes = np.array([[0, 0, width, height]], np.float32)
+        return Detections(skeleton=COCO17, xy=xy, score=np.ones((1, 17), np.float32), boxes=boxes)
 
 
 def test_a_front_end_looks_at_every_picture_also_those_without_people(data, tmp_path):

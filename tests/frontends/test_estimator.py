@@ -71,7 +71,6 @@ def test_joints_are_what_the_codec_reads_from_the_last_maps(saved, monkeypatch):
         place, height = about.maps.decode(net(normal)[-1])
     np.testing.assert_allclose(xy, place.numpy(), atol=0.05)
     np.testing.assert_allclose(score, height.numpy().clip(0, 1), atol=1e-4)
-    assert eyes.seconds > 0
 
 
 def test_nobody_to_look_at(saved):

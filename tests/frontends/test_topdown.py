@@ -22,7 +22,6 @@ class Discs(TopDown):
 
     name = "discs"
     skeleton = COCO17
-    network_seconds = 0.0
 
     def __init__(self, **options):
         self.looks = []

@@ -1,13 +1,10 @@
 """Ready 2D pose estimators behind one protocol: a frame in, the people in it out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from jaxtyping import Float
-
+from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.media import Frame
 from occlupose.skeletons import Skeleton
@@ -16,31 +13,10 @@ if TYPE_CHECKING:
     from occlupose.frontends.boxes import Boxes
     from occlupose.frontends.crops import CropNetwork
 
-__all__ = ["Frontend", "People", "build", "crop_network"]
+__all__ = ["Frontend", "build", "crop_network"]
 
 SUFFIXES = (".safetensors", ".onnx")
 """Of files with networks."""
-
-
-@dataclass(frozen=True)
-class People:
-    """The people a frontend saw in one frame, in pixels of the full image.
-
-    Attributes:
-        xy: joints, in the order of the frontend's skeleton. Never NaN; a joint the network merely guesses has a low
-            score.
-        score: belief in each joint, 0..1.
-        boxes: left, top, right, bottom of each person.
-        box_score: belief that there is a person at all, 0..1.
-    """
-
-    xy: Float[np.ndarray, "person joint 2"]
-    score: Float[np.ndarray, "person joint"]
-    boxes: Float[np.ndarray, "person 4"]
-    box_score: Float[np.ndarray, " person"]
-
-    def __len__(self) -> int:
-        return len(self.xy)
 
 
 class Frontend(Protocol):
@@ -48,18 +24,17 @@ class Frontend(Protocol):
 
     Attributes:
         name: as given to `build`.
-        skeleton: names the joints of the People it returns.
-        network_seconds: time spent inside the networks since it was built.
+        skeleton: joints of the detections.
     """
 
     name: str
     skeleton: Skeleton
 
-    @property
-    def network_seconds(self) -> float: ...
+    def __call__(self, frame: Frame) -> Detections:
+        """People in this frame. Earlier frames may be used.
 
-    def __call__(self, frame: Frame) -> People:
-        """The people in this frame; what was seen in the frames before it may be used."""
+        No keypoint is NaN: a joint that is only guessed has a low score.
+        """
         ...
 
     def reset(self) -> None:

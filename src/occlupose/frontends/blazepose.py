@@ -51,10 +51,6 @@ class BlazePose(TopDown):
         detector = Detector(weights["detector"], threads=threads)
         super().__init__(detector, detect_every=detect_every, look_every=look_every, max_people=max_people, tiled=tiles)
 
-    @property
-    def network_seconds(self) -> float:
-        return self.detector.network.seconds + self.landmarks.seconds
-
     def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
         matrices = to_crop(regions, SIZE, SIZE, diameter=SIZE / MARGIN)
         seen = [self.landmarks(picture.cut(matrix, SIZE, SIZE)) for matrix in matrices]

@@ -13,10 +13,10 @@ from jaxtyping import Float, UInt8
 
 from occlupose.assets import blazepose_weights
 from occlupose.codecs.crops import Crop, Regions, apply, inverse, radius, upright
-from occlupose.frontends import People
+from occlupose.detections import Detections
 from occlupose.frontends.boxes import NOBODY, Boxes
 from occlupose.frontends.detector import Detector
-from occlupose.frontends.topdown import Estimate, TopDown, people
+from occlupose.frontends.topdown import Estimate, TopDown, detections
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
@@ -33,12 +33,10 @@ class CropNetwork(Protocol):
     Attributes:
         crop: what it is shown.
         skeleton: its joints.
-        seconds: spent inside the network so far.
     """
 
     crop: Crop
     skeleton: Skeleton
-    seconds: float
 
     def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Joints:
         """Joints in RGB crops of the size it takes, any number of them."""
@@ -74,10 +72,6 @@ class Followed(TopDown):
         detector = Detector(blazepose_weights()["detector"], threads=threads)
         super().__init__(detector, detect_every=detect_every, look_every=look_every, max_people=max_people, tiled=tiled)
 
-    @property
-    def network_seconds(self) -> float:
-        return self.detector.network.seconds + self.network.seconds
-
     def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
         return estimate(self.network, picture, regions)
 
@@ -96,21 +90,16 @@ class InBoxes:
         self.skeleton = network.skeleton
         self._boxes = boxes
 
-    @property
-    def network_seconds(self) -> float:
-        """Time spent inside the network so far."""
-        return self.network.seconds
-
     def reset(self) -> None:
         """Nothing is remembered of the frames before."""
 
-    def __call__(self, frame: Frame) -> People:
+    def __call__(self, frame: Frame) -> Detections:
         """The people in this frame: one for each box, which stays as it was given."""
         boxes = self._boxes.get(frame.index, NOBODY)
         regions = self.network.crop.regions(boxes.edges)
         seen = replace(estimate(self.network, frame.pyramid, regions), regions=regions)
         return replace(
-            people(seen, frame.pyramid.size),
+            detections(seen, self.skeleton, frame.pyramid.size),
             boxes=boxes.edges.astype(np.float32),
             box_score=boxes.score.astype(np.float32),
         )

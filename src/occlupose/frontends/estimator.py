@@ -2,7 +2,6 @@
 convert` wrote.
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +94,6 @@ class EstimatorNetwork:
     Attributes:
         design: what it is.
         crop, skeleton: what it is shown; its joints.
-        seconds: spent inside the network so far.
 
     Raises:
         OccluposeError: no such file, or not weights of this network; no such device.
@@ -108,13 +106,10 @@ class EstimatorNetwork:
         self._network = fast(network, device)
         self._device = device
         self._flip = flip
-        self.seconds = 0.0
 
     def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Joints:
         """Joints in RGB crops of the size it takes; belief is the height of the map's peak."""
-        start = time.perf_counter()
         said = [self._joints(torch.from_numpy(crops[first : first + BATCH])) for first in range(0, len(crops), BATCH)]
-        self.seconds += time.perf_counter() - start
         if not said:
             return np.zeros((0, len(self.skeleton), 2)), np.zeros((0, len(self.skeleton)))
         xy, score = (np.concatenate(part).astype(np.float64) for part in zip(*said, strict=True))

@@ -4,7 +4,6 @@ Joints that it takes for hidden have dark maps: their belief is near 0, and noth
 is their place.
 """
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,6 @@ class HourglassNetwork:
 
     Attributes:
         crop, skeleton: what it is shown; its joints.
-        seconds: spent inside the network so far.
 
     Raises:
         OccluposeError: no such file, or not weights of this network; no such device.
@@ -46,15 +44,12 @@ class HourglassNetwork:
         self._device = device
         self._flip = flip
         self._codec = Heatmaps(self.crop, STRIDE)
-        self.seconds = 0.0
 
     def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Joints:
         """Joints in RGB crops of the size it takes."""
-        start = time.perf_counter()
         maps = [np.zeros((0, len(self.skeleton), *self._codec.shape), np.float32)]
         for first in range(0, len(crops), BATCH):
             maps.append(self._maps(torch.from_numpy(crops[first : first + BATCH]).to(self._device)).cpu().numpy())
-        self.seconds += time.perf_counter() - start
         return self._codec.decode(np.concatenate(maps))
 
     @torch.inference_mode()

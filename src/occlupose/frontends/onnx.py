@@ -23,7 +23,6 @@ Fields from `grid` on may be left out; the values above are then assumed. Output
 - coordinates: `(p, j, 2)` or `(p, j, 3)`: x, y and the belief, 1 where it is not given.
 """
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -85,7 +84,6 @@ class OnnxNetwork:
 
     Attributes:
         card, crop, skeleton: how it is used; what it is shown; its joints.
-        seconds: spent inside the network so far.
 
     Raises:
         OccluposeError: onnxruntime is not installed; no card; the file is not such a network, or not the one the card
@@ -100,7 +98,6 @@ class OnnxNetwork:
         self.skeleton = by_name(self.card.skeleton)
         self._input = self._session.get_inputs()[0]
         self._check()
-        self.seconds = 0.0
 
     def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Joints:
         """Joints in RGB crops of the card's size."""
@@ -110,12 +107,10 @@ class OnnxNetwork:
         values = (channels - np.array(self.card.mean, np.float32)) / np.array(self.card.std, np.float32)
         batch = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
         one_by_one = isinstance(self._input.shape[0], int)
-        start = time.perf_counter()
         runs = [
             self._session.run(None, {self._input.name: part})
             for part in (np.split(batch, len(batch)) if one_by_one else [batch])
         ]
-        self.seconds += time.perf_counter() - start
         xy, score = CODECS[self.card.codec]([np.concatenate(output) for output in zip(*runs, strict=True)], self.card)
         return xy.astype(np.float64), score.astype(np.float64).clip(0, 1)
 

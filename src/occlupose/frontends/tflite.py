@@ -1,7 +1,6 @@
-"""A .tflite network: arrays in, arrays out, and the time it took."""
+"""A .tflite network: arrays in, arrays out."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,6 @@ class Network:
         threads: processor threads that it may use.
         divisor, offset: make of a pixel's value what the network takes, value / divisor + offset.
 
-    Attributes:
-        seconds: spent inside the network so far.
     """
 
     def __init__(self, weights: Path, *, threads: int = 2, divisor: float = 1.0, offset: float = 0.0) -> None:
@@ -31,14 +28,11 @@ class Network:
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
-        self.seconds = 0.0
 
     def __call__(self, pixels: Num[np.ndarray, "height width 3"]) -> list[np.ndarray]:
         """The network's first two outputs, each without its batch axis."""
         self._fill(pixels)
-        start = time.perf_counter()
         self._interpreter.invoke()
-        self.seconds += time.perf_counter() - start
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs[:2]]
 
     def _fill(self, pixels: Num[np.ndarray, "height width 3"]) -> None:

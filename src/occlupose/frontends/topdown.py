@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from occlupose.codecs.crops import Regions, radius
-from occlupose.frontends import People
+from occlupose.detections import Detections
 from occlupose.frontends.detector import Detector, around, whole
 from occlupose.frontends.regions import similarity, suppress
 from occlupose.frontends.search import Search
@@ -87,11 +87,6 @@ class TopDown(ABC):
         self.tiled = tiled
         self.reset()
 
-    @property
-    @abstractmethod
-    def network_seconds(self) -> float:
-        """Time spent inside the networks so far, detector included."""
-
     @abstractmethod
     def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
         """What the network says of these regions."""
@@ -105,7 +100,7 @@ class TopDown(ABC):
         self._age = np.zeros(0, int)
         self._lost = np.zeros((0, 4))
 
-    def __call__(self, frame: Frame) -> People:
+    def __call__(self, frame: Frame) -> Detections:
         """The people in this frame."""
         picture = frame.pyramid
         if self._size != picture.size:
@@ -128,7 +123,7 @@ class TopDown(ABC):
         elif self._frame % self.look_every == 0:
             seen = self._add(picture, seen, self._look(picture, seen))
         self._remember(seen, gone)
-        return people(seen, self._size)
+        return detections(seen, self.skeleton, self._size)
 
     def _look(self, picture: Pyramid, seen: Estimate) -> Regions:
         """Regions found in the one small view that is due: round somebody lost, a tile, round somebody seen, a tile,
@@ -196,14 +191,20 @@ class TopDown(ABC):
         self._frame += 1
 
 
-def people(seen: Estimate, size: tuple[int, int]) -> People:
+def detections(seen: Estimate, skeleton: Skeleton, size: tuple[int, int]) -> Detections:
     """As given out: joints beyond the edge of an image of this size are believed less, a tenth of the radius costing a
     factor exp(-1/2).
     """
     beyond = np.maximum(np.maximum(-0.5 - seen.xy, seen.xy - np.array(size) + 0.5), 0)
     share = np.linalg.norm(beyond, axis=-1) / np.maximum(radius(seen.regions), 1)[:, None]
     score = seen.score * np.exp(-((share / 0.1) ** 2) / 2)
-    return People(*(array.astype(np.float32) for array in (seen.xy, score, _boxes(seen), seen.presence)))
+    return Detections(
+        skeleton=skeleton,
+        xy=seen.xy.astype(np.float32),
+        score=score.astype(np.float32),
+        boxes=_boxes(seen).astype(np.float32),
+        box_score=seen.presence.astype(np.float32),
+    )
 
 
 def _boxes(estimate: Estimate) -> Float[np.ndarray, "person 4"]:
