@@ -51,6 +51,21 @@ def test_a_harmed_file_is_fetched_anew(asset):
     assert fetch(asset)["data.bin"].read_bytes() == b"wanted"
 
 
+def test_a_cache_that_cannot_be_read_holds_nothing(asset, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("file", "loop", "a" * 300):
+        monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / name))
+        assert not asset.present
+        with pytest.raises(OccluposeError, match="could not be written"):
+            fetch(asset)
+    monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / "cache"))
+    path = fetch(asset)["data.bin"]
+    path.unlink()
+    path.mkdir()
+    assert not asset.present
+
+
 def test_several_at_once(asset):
     with ThreadPoolExecutor(3) as pool:
         for files in pool.map(fetch, [asset] * 3):

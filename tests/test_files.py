@@ -56,3 +56,10 @@ def test_a_file_where_a_folder_should_be(tmp_path):
         atomic(tmp_path / "out" / "poses.npz"),
     ):
         raise AssertionError("the block runs although nothing can be written")
+
+
+def test_a_long_name(tmp_path):
+    path = tmp_path / f"{'é' * 125}.npz"
+    with atomic(path) as temporary:
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"

@@ -227,6 +227,13 @@ def test_nothing_is_written_over_that_must_stay(tmp_path):
     assert dict(write(takes, tmp_path / "out", Look(seed=1)))  # labels of before are
 
 
+@pytest.mark.parametrize("name", ["../escaped/Walking", "S9/../../escaped/Walking", "/tmp/escaped/Walking"])
+def test_names_do_not_lead_out_of_the_folder(tmp_path, name):
+    with pytest.raises(OccluposeError, match=rf"^{name}: would be written outside of .*out; rename it"):
+        list(write([Take(name, "", "", behind_the_back())], tmp_path / "out", Look()))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_motion_capture_is_found_below_folders(tmp_path):
     mocap = write_mocap(tmp_path / "mocap", {"07": 2, "35": 1}, frames=70)
     film(circle()).save(tmp_path / "a.json")

@@ -4,6 +4,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import zlib
 from fractions import Fraction
@@ -17,6 +18,8 @@ from PIL import Image
 
 import occlupose
 from media_files import corners, index_of, level, make_sound, make_video
+from occlupose.datasets import audit
+from occlupose.datasets.pictures import Picture, Shelf
 from occlupose.errors import OccluposeError
 from occlupose.media import VideoWriter, halved, open_media, prefetch, read_image, write_image
 
@@ -117,6 +120,28 @@ def test_folder_of_two_sizes(tmp_path):
     with pytest.raises(OccluposeError) as error:
         list(open_media(tmp_path))
     assert_one_line(error, "2.png", "9x6", "8x6")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the program is a shell script")
+@pytest.mark.parametrize("reader", ["media", "shard", "hash"])
+def test_postscript_under_the_name_of_a_picture_starts_no_program(tmp_path, monkeypatch, reader):
+    program = tmp_path / "bin" / "gs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
+    path = tmp_path / "a.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
+    if reader == "hash":
+        assert "not a readable picture" in audit._hashed(Picture(path))
+    else:
+        if reader == "shard":
+            with tarfile.open(tmp_path / "a.tar", "w") as tar:
+                tar.add(path, "a.png")
+        with pytest.raises(OccluposeError, match="not a picture"):
+            read_image(path) if reader == "media" else Shelf(tmp_path / "a.tar").members["a.png"].read()
+    assert not (tmp_path / "started").exists()
 
 
 def test_damaged_picture_in_a_folder_is_named(tmp_path):
@@ -290,6 +315,36 @@ def test_transport_stream_that_was_cut_off(tmp_path):
     assert 12 <= len(list(open_media(path))) <= 20
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_title_that_is_not_utf8(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "A Caf# title"
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = (64, 48)
+        stream.pix_fmt = "yuv420p"
+        image = np.full((48, 64, 3), 90, np.uint8)
+        container.mux([*stream.encode(av.VideoFrame.from_ndarray(image)), *stream.encode(None)])
+    content = path.read_bytes()
+    assert b"Caf#" in content
+    path.write_bytes(content.replace(b"Caf#", b"Caf\xe9"))
+    assert [frame.image.shape for frame in open_media(path)] == [(48, 64, 3)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file is called so there")
+@pytest.mark.parametrize("name", ["12:30.mp4", "walk:take 1.mp4", "http:a.mp4"])
+def test_names_with_a_colon(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter(name, 64, 48, fps=10) as out:
+        for place in range(3):
+            out.write(np.full((48, 64, 3), level(place), np.uint8))
+    assert len(seen(name)) == 3
+    (tmp_path / "a:b").mkdir()
+    with VideoWriter("a:b/c.mp4", 64, 48, fps=10) as out:
+        out.write(np.full((48, 64, 3), level(0), np.uint8))
+    assert [path.name for path in Path("a:b").iterdir()] == ["c.mp4"]
+
+
 def test_damage_in_the_middle_costs_only_the_damaged_frames(tmp_path):
     path = make_video(tmp_path / "a.mp4", images=noise(30), options={"movflags": "faststart"})
     content = bytearray(path.read_bytes())
@@ -391,8 +446,36 @@ def test_unreadable_file(tmp_path, monkeypatch, name):
     assert_one_line(error, name, "Permission denied")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are those of Unix")
+def test_file_in_a_folder_that_is_closed(tmp_path, monkeypatch):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "a.mp4").write_bytes(b"secret")
+    closed.chmod(0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(OccluposeError) as error:
+            open_media("closed/a.mp4")
+    finally:
+        os.seteuid(user)
+        closed.chmod(0o755)
+    assert_one_line(error, "closed/a.mp4", "Permission denied")
+
+
+@pytest.mark.parametrize("name", ["", "a" * 300, "9" * 300, "~no-such-user/a.mp4", "a\0.mp4"])
+def test_names_that_cannot_be(name):
+    with pytest.raises(OccluposeError) as error:
+        open_media(name)
+    assert_one_line(error, name)
+
+
 @pytest.mark.parametrize(
-    "options", [{"every": 0}, {"every": -2}, {"start": -1.0}, {"start": 2.0, "end": 1.0}, {"end": 0.0}]
+    "options",
+    [{"every": 0}, {"every": -2}, {"every": 10**30}, {"start": -1.0}, {"start": 2.0, "end": 1.0}, {"end": 0.0}],
 )
 def test_windows_that_cannot_be(tmp_path, options):
     with pytest.raises(OccluposeError) as error:

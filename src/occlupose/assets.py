@@ -177,9 +177,9 @@ def _check(name: str, found: str, expected: str) -> None:
 
 
 def _sha256(path: Path) -> str:
-    """Of the file's content; empty where there is no such file."""
+    """Of the file's content; empty where it is not there or cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
+    except OSError:
         return ""

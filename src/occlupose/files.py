@@ -20,7 +20,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
         OccluposeError: the disk is full, the folder is not writable, or the like; names `path`.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    # of a long name a part only: names end at 255 bytes
+    temporary = path.with_name(f".{path.stem[:50]}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -181,11 +181,14 @@ def write(
         inputs: files that are not written over.
 
     Raises:
-        OccluposeError: as `looks`, two takes have one name, a file is one of the inputs, or it cannot be written.
+        OccluposeError: as `looks`, two takes have one name, a name leads out of the folder, a file is one of the
+            inputs, or it cannot be written.
     """
     taken = {path.resolve(): "it is an input; give another folder with -o" for path in inputs}
     for take in takes:
         for name, poses in looks(take, look):
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise OccluposeError(f"{name}: would be written outside of {folder}; rename it in its dataset")
             path = folder / f"{name}.npz"
             if reason := taken.get(path.resolve()):
                 raise OccluposeError(f"{path}: not written over; {reason}")

@@ -47,6 +47,8 @@ from occlupose.pyramid import Pyramid
 from occlupose.threads import background
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "AVIF", "PPM")
+"""Pillow's names of these formats, for `Image.open`: of others some start programs (Ghostscript for an EPS)."""
 MAX_PIXELS = 160_000_000  # of one picture: 480 MB as RGB; the largest cameras on sale make 151 million
 ASSUMED_FPS = 30.0
 TICK = 1e-6  # seconds; closer times are the same
@@ -162,8 +164,8 @@ class Window:
     end: float = math.inf
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise OccluposeError(f"every {self.every}: frames can only be taken 1, 2, 3, ... at a time; give 1 or more")
+        if not 1 <= self.every <= sys.maxsize:
+            raise OccluposeError(f"every {self.every}: cannot take every {self.every}th frame; give 1, 2, 3, ...")
         if not 0 <= self.start < self.end:
             until = "" if math.isinf(self.end) else f", end {self.end:g} s"
             raise OccluposeError(
@@ -204,14 +206,23 @@ def open_media(
     """
     window = Window(every, 0.0 if start is None else start, math.inf if end is None else end)
     text = str(spec)
-    if text.isdecimal() and not Path(text).exists():
-        return LiveCamera(int(text), window)
+    if not text:
+        raise OccluposeError("an empty name: nothing to open; give a video, an image, a folder or a camera number")
     if "://" in text:
         return LiveCamera(text, window)
-    path = Path(text).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(text).expanduser()
+        exists = path.exists()
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError) as error:
+        raise OccluposeError(
+            f"{text}: cannot be opened ({_line(error)}); check the name and its permissions"
+        ) from error
+    if text.isdecimal() and not exists:
+        return LiveCamera(int(text), window)
+    if is_folder:
         return Pictures("folder", text, _pictures_of_folder(path), window)
-    if not path.exists() and glob.has_magic(text):
+    if not exists and glob.has_magic(text):
         return Pictures("folder", text, _pictures_of_glob(text), window)
     _check_readable(path)
     if path.suffix.lower() in PICTURES:
@@ -301,7 +312,7 @@ def read_image(path: str | Path) -> RGB:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
-            with Image.open(path) as image:
+            with Image.open(path, formats=IMAGE_FORMATS) as image:
                 return _rgb(path, image)
     except Image.DecompressionBombError:
         raise OccluposeError(_too_large(path)) from None
@@ -309,7 +320,7 @@ def read_image(path: str | Path) -> RGB:
         raise OccluposeError(
             f"{path}: its content is not a picture, whatever the name says; copy or save it again"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
         raise OccluposeError(f"{path}: not a readable picture ({_line(error)}); copy or save it again") from error
 
 
@@ -434,8 +445,9 @@ class Video(Source):
     @contextmanager
     def _opened(self) -> Iterator[av.container.InputContainer]:
         try:
-            container = av.open(str(self._path))
-        except (av.FFmpegError, OSError) as error:
+            # "file:", or FFmpeg takes what stands before a colon for a protocol; tags need not be UTF-8
+            container = av.open(f"file:{self._path}", metadata_errors="ignore")
+        except (av.FFmpegError, OSError, ValueError) as error:
             raise OccluposeError(
                 f"{self._path}: not a readable video ({_line(error)}); if it is one, it was cut off or damaged: copy it"
                 " again"
@@ -586,7 +598,8 @@ class LiveCamera(Source):
     live = True
 
     def __init__(self, device: int | str, window: Window):
-        self.name = f"camera {device}" if isinstance(device, int) else device
+        # without a user's name and password
+        self.name = f"camera {device}" if isinstance(device, int) else re.sub(r"(?<=://)[^/]*@", "", device)
         self.warnings = []
         self.count = None
         self.duration = None if math.isinf(window.end) else window.end - window.start
@@ -751,7 +764,7 @@ class VideoWriter:
 def _muxer(path: Path, part: Path) -> Iterator[av.container.OutputContainer]:
     """An mp4 container at `part`; what fails is told of `path`. After an exception inside the file is of no use."""
     try:
-        container = av.open(str(part), "w", options={"movflags": "+faststart"})
+        container = av.open(f"file:{part}", "w", options={"movflags": "+faststart"})
         try:
             yield container
         except BaseException:
@@ -788,7 +801,7 @@ def _check_readable(path: Path) -> None:
         ) from None
     except IsADirectoryError:
         raise OccluposeError(f"{path}: is a folder; a file is needed here") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise OccluposeError(f"{path}: cannot be read ({_line(error)}); check its permissions") from error
     if empty:
         raise OccluposeError(f"{path}: is empty; copy or record it again")

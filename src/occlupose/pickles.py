@@ -36,6 +36,11 @@ class PickledDtype:
         self.order = state[1]
 
     def numpy(self) -> np.dtype:
+        """The dtype itself.
+
+        Raises:
+            pickle.UnpicklingError: it is one of objects.
+        """
         if self.code.startswith("O"):
             raise pickle.UnpicklingError("an object where numbers should be in it")
         return np.dtype(f"{self.order}{self.code}")
@@ -107,6 +112,7 @@ class SafeUnpickler(pickle.Unpickler):
         self._names = {**NUMPY, **_BYTES, **(names or {})}
 
     def find_class(self, module: str, name: str) -> Any:
+        """The stand-in for a name."""
         if (module, name) not in self._names:
             raise pickle.UnpicklingError(f"names {module}.{name}, which may run code and was not touched")
         return self._names[module, name]

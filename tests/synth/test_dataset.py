@@ -223,6 +223,15 @@ def test_a_full_disk_is_said_and_nothing_half_written(tmp_path, monkeypatch):
     assert made(tmp_path / "full")["files"] == made(tmp_path / "other")["files"]
 
 
+def test_two_runs_into_one_folder_end_well(tmp_path):
+    plan = Plan(tmp_path / "set", 12)
+    first = write(plan, source(), workers=0)
+    assert [next(first) for _ in range(3)] == [0, 10, 2]  # all but the end
+    assert list(write(plan, source(), workers=0)) == [12]
+    assert list(first) == []
+    assert (tmp_path / "set" / "manifest.json").exists() and not (tmp_path / "set" / ".parts").exists()
+
+
 @pytest.mark.parametrize("given, named", [({"scenes": 0}, "scenes: 0"), ({"scenes": 1, "shard": 0}, "shard: 0")])
 def test_numbers_that_cannot_be_are_refused(tmp_path, given, named):
     with pytest.raises(OccluposeError, match=named):

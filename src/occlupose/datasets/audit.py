@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 
 from occlupose.datasets.pictures import Picture
 from occlupose.errors import OccluposeError
+from occlupose.media import IMAGE_FORMATS
 
 APART = 8
 """Bits by which the hashes of two copies may differ. Ours."""
@@ -87,12 +88,12 @@ def fingerprints(pictures: Iterable[Picture], *, threads: int = 4) -> Fingerprin
 def _hashed(picture: Picture) -> tuple[bytes, int, int] | str:
     try:
         content = picture.content()
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
             image.draft("L", (SIDE, SIDE))
             grey = ImageOps.exif_transpose(image).convert("L")
     except OccluposeError as error:
         return str(error)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
         return f"{picture}: not a readable picture ({str(error).splitlines()[0].lower()}); copy it again"
     return hashlib.sha256(content).digest(), _look(grey), _look(ImageOps.mirror(grey))
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from occlupose.errors import OccluposeError
-from occlupose.media import PICTURES, RGB, read_image
+from occlupose.media import IMAGE_FORMATS, PICTURES, RGB, read_image
 
 _AGAIN = "copy it again"
 
@@ -84,11 +84,11 @@ class Picture:
         if not self.member:
             return read_image(self.path)
         try:
-            with Image.open(io.BytesIO(self.content())) as image:
+            with Image.open(io.BytesIO(self.content()), formats=IMAGE_FORMATS) as image:
                 return np.array(ImageOps.exif_transpose(image).convert("RGB"))
         except UnidentifiedImageError:
             raise OccluposeError(f"{self}: its content is not a picture; {_AGAIN}") from None
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
             raise OccluposeError(
                 f"{self}: not a readable picture ({str(error).splitlines()[0].lower()}); {_AGAIN}"
             ) from error

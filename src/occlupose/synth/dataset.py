@@ -98,7 +98,10 @@ def write(plan: Plan, source: Source, *, workers: int | None = None) -> Iterator
     todo = [(number, plan) for number, done in enumerate(finished) if not done]
     if todo:
         yield from spread(_piece, todo, source, plan.pictures, workers)
-    _merge(plan, same)
+    try:
+        _merge(plan, same)
+    except FileNotFoundError:
+        _check(plan.folder)  # another run has finished the same dataset and removed its parts
 
 
 def _begin(folder: Path, ours: dict[str, Any]) -> None:
@@ -245,7 +248,7 @@ def _merge(plan: Plan, same: dict[str, Any]) -> None:
         "files": files,
     }
     _write_json(plan.folder / MANIFEST, manifest)
-    shutil.rmtree(plan.folder / PARTS)
+    shutil.rmtree(plan.folder / PARTS, ignore_errors=True)  # another run may remove them at this moment
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
