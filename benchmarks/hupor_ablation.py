@@ -35,20 +35,20 @@ import tyro
 from results import describe
 from rich.console import Console
 
-from occlupose.codecs.scenes import KERNELS, SceneTruth
+from occlupose.codecs.multi_person import KERNELS, TargetMaps
 from occlupose.datasets import scenes
 from occlupose.datasets.bottomup import show
 from occlupose.datasets.crowds import Crowd
 from occlupose.evaluation import people3d as evaluation
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.grouping import OURS, PAPER, Rules
-from occlupose.methods.hupor.labels import relabelled
-from occlupose.methods.hupor.losses import Maps
-from occlupose.methods.hupor.network import Networks, merged
-from occlupose.methods.hupor.predict import Hupor, Seen
-from occlupose.methods.hupor.recipe import SMALL, Recipe
+from occlupose.methods.hupor.grouping import OURS, PAPER, GroupingRules
+from occlupose.methods.hupor.labels import relabel
+from occlupose.methods.hupor.losses import PoseMaps
+from occlupose.methods.hupor.network import HUPORNetwork, add_maps
+from occlupose.methods.hupor.predict import HUPOROutput, HUPORPredictor
+from occlupose.methods.hupor.recipe import SMALL, HUPORRecipe
 from occlupose.methods.hupor.refine import RefineRecipe, train_refine
-from occlupose.methods.hupor.train import collect, train_hupor
+from occlupose.methods.hupor.train import collect_pairs, train_hupor
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
 
@@ -77,7 +77,7 @@ def hidden_at_random(crowds: Sequence[Crowd]) -> list[Crowd]:
 class Variant:
     """What is trained for a row."""
 
-    recipe: Recipe
+    recipe: HUPORRecipe
     labels: Callable[[Sequence[Crowd]], Sequence[Crowd]] = list
 
 
@@ -90,7 +90,7 @@ VARIANTS: dict[str, Variant] = {
     "DSED, blocks 1+4": Variant(replace(PUBLISHED, blocks=(1, 4))),
     "DSED, teacher detached": Variant(replace(PUBLISHED, design=replace(SMALL.design, detach=True))),
     "DSED, teacher shown all": Variant(replace(PUBLISHED, shown="all")),
-    "DSED, cylinder labels": Variant(PUBLISHED, lambda crowds: relabelled(crowds, "cylinders")),
+    "DSED, cylinder labels": Variant(PUBLISHED, lambda crowds: relabel(crowds, "cylinders")),
     "DSED, hidden at random": Variant(PUBLISHED, hidden_at_random),
     "DSED, all cells alike": Variant(replace(PUBLISHED, something=1.0)),
     "DSED, detector's maps mixed in": Variant(replace(PUBLISHED, mixed=0.5)),
@@ -110,13 +110,13 @@ FINEST = len(KERNELS) - 1
 
 
 @torch.inference_mode()
-def told(hupor: Hupor, crowd: Crowd) -> Seen:
+def told(hupor: HUPORPredictor, crowd: Crowd) -> HUPOROutput:
     """What the networks would say of a picture if the detector made no mistake."""
     shown = show([crowd], None, hupor.networks.design.box)
     networks = hupor.networks
-    truth = SceneTruth(networks.codec, shown.scene)
+    truth = TargetMaps(networks.codec, shown.scene)
     codec = networks.codec
-    visible = Maps(truth.heatmaps("visible", FINEST), truth.fields("visible", FINEST))
+    visible = PoseMaps(truth.heatmaps("visible", FINEST), truth.fields("visible", FINEST))
     hidden = networks.hidden(visible)
     cells, depth = codec.depths(shown.scene, "visible")
     depths = torch.zeros(1, depth.shape[-1], codec.shape[0] * codec.shape[1])
@@ -124,12 +124,12 @@ def told(hupor: Hupor, crowd: Crowd) -> Seen:
         known = depth[0, :, joint].isfinite()
         depths[0, joint, cells[0, known, joint]] = depth[0, known, joint]
     box = networks.design.box
-    return Seen(
+    return HUPOROutput(
         np.zeros((box.height, box.width, 3), np.uint8),
         box.matrix(*crowd.size),
         visible,
         hidden,
-        merged(visible, hidden),
+        add_maps(visible, hidden),
         depths.unflatten(-1, codec.shape),
     )
 
@@ -150,9 +150,9 @@ class Bench:
         path = self.runs / "detector.safetensors"
         if not path.exists():
             given = weights.load(self.given).networks
-            bare = Networks(replace(given.design, reasoning="none"))
+            bare = HUPORNetwork(replace(given.design, reasoning="none"))
             bare.detector.load_state_dict(given.detector.state_dict())
-            weights.save(weights.Trained(bare), path)
+            weights.save(weights.TrainedHUPOR(bare), path)
         return path
 
     def train(self, name: str, seed: int) -> Path:
@@ -166,24 +166,31 @@ class Bench:
             train_hupor(variant.labels(self.crowds), folder, recipe, start=start, resume=True, progress=False)
         return path
 
-    def reasoner(self, name: str, seed: int) -> weights.Trained:
+    def reasoner(self, name: str, seed: int) -> weights.TrainedHUPOR:
         """A row's reasoner behind the one detector."""
         trained = weights.load(self.train(name, seed))
         trained.networks.detector.load_state_dict(weights.load(self.detector).networks.detector.state_dict())
         return trained
 
-    def refined(self, recipe: RefineRecipe, seed: int) -> weights.Trained:
+    def refined(self, recipe: RefineRecipe, seed: int) -> weights.TrainedHUPOR:
         """The networks of the row with DSED, and a RefineNet that learnt from what they say of training pictures."""
         trained = self.reasoner("+ DSED", seed)
         folder = self.runs / f"refine-{recipe.kind}-{seed}"
         refiner = train_refine(
-            collect(Hupor(trained), self.crowds[:REFINED]), folder, recipe, resume=True, seed=seed, progress=False
+            collect_pairs(HUPORPredictor(trained), self.crowds[:REFINED]),
+            folder,
+            recipe,
+            resume=True,
+            seed=seed,
+            progress=False,
         )
         return replace(trained, refiner=refiner, refinement=recipe)
 
-    def row(self, trained: weights.Trained, rules: Rules = PAPER, *, true_maps: bool = False) -> list[float]:
+    def row(
+        self, trained: weights.TrainedHUPOR, rules: GroupingRules = PAPER, *, true_maps: bool = False
+    ) -> list[float]:
         """Figures of networks, or of their reasoner alone."""
-        hupor = Hupor(trained, rules=rules)
+        hupor = HUPORPredictor(trained, rules=rules)
         if true_maps:
             people = [
                 hupor.people(told(hupor, crowd), truth.camera)
@@ -247,7 +254,7 @@ def main(
                 console.print(variant, seed, *(f"{value:.1f}" for value in figures))
 
 
-def _networks(bench: Bench, name: str, seed: int) -> weights.Trained:
+def _networks(bench: Bench, name: str, seed: int) -> weights.TrainedHUPOR:
     if name == BARE:
         return weights.load(bench.detector)
     return (

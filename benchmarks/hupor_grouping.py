@@ -28,10 +28,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from occlupose.codecs.scenes import SceneMaps
+from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.methods.hupor import decode
-from occlupose.methods.hupor.decode import Said
-from occlupose.methods.hupor.grouping import OURS, PAPER, Rules
+from occlupose.methods.hupor.decode import DecoderInput
+from occlupose.methods.hupor.grouping import OURS, PAPER, GroupingRules
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from hupor_people import crowd, mistakes, perfect, some_hidden
@@ -56,7 +56,7 @@ COLUMNS = (
 )
 
 
-def timed(said: Said, maps: SceneMaps, rules: Rules) -> dict[str, float]:
+def timed(said: DecoderInput, maps: MultiPersonMaps, rules: GroupingRules) -> dict[str, float]:
     """Milliseconds of parts, and of the whole, of one picture."""
     spent: dict[str, float] = defaultdict(float)
     plain = {name: getattr(decode, name) for names in PARTS.values() for name in names}
@@ -98,7 +98,7 @@ def main(
         output: table to write.
     """
     torch.set_num_threads(1)
-    maps = SceneMaps()
+    maps = MultiPersonMaps()
     rows = []
     ones: dict[str, float] = {}
     for count in track(PEOPLE, "measuring", console=Console(stderr=True)):

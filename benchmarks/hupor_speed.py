@@ -28,9 +28,9 @@ from results import write
 from rich.console import Console
 
 from occlupose.methods.hupor.decode import decode
-from occlupose.methods.hupor.network import Design, Networks
-from occlupose.methods.hupor.predict import Hupor
-from occlupose.methods.hupor.weights import Trained
+from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
+from occlupose.methods.hupor.predict import HUPORPredictor
+from occlupose.methods.hupor.weights import TrainedHUPOR
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from hupor_people import crowd, perfect, some_hidden
@@ -43,7 +43,7 @@ PEOPLE = (3, 20)
 def measure(people: int, repeats: int, device: str) -> list[float]:
     """Medians of detection, reasoning and grouping, ms, and peak memory, MiB."""
     torch.manual_seed(0)
-    hupor = Hupor(Trained(Networks(Design()).eval()), device=device)
+    hupor = HUPORPredictor(TrainedHUPOR(HUPORNetwork(HUPORDesign()).eval()), device=device)
     random = np.random.default_rng(people)
     picture = random.integers(0, 256, (512, 832, 3), np.uint8)
     said = perfect(crowd(random, people), some_hidden(random, people), hupor.maps)

@@ -29,11 +29,11 @@ from occlupose.bodies.body import PARTS, Skinned
 from occlupose.bodies.cylinders import cylinders
 from occlupose.bodies.fitting import Fit
 from occlupose.cameras import Camera
-from occlupose.methods.hupor.ssf.label import Picture, occlusion
+from occlupose.methods.hupor.ssf.label import SSFInput, occlusion_of_bodies
 from occlupose.methods.hupor.ssf.network import SSF
-from occlupose.methods.hupor.ssf.optimise import optimise
-from occlupose.methods.hupor.ssf.people import gather
-from occlupose.methods.hupor.ssf.predict import predict, refine
+from occlupose.methods.hupor.ssf.optimise import fit_bodies
+from occlupose.methods.hupor.ssf.people import concatenate_crops
+from occlupose.methods.hupor.ssf.predict import finetune, predict_bodies
 from occlupose.methods.hupor.ssf.weights import load
 from occlupose.occlusion.cylinders import CYLINDERS, hidden, shapes
 from occlupose.occlusion.surfaces import Reason, Surface, judge, zbuffer
@@ -62,7 +62,7 @@ SMALL = 128
 Hidden = list[Bool[np.ndarray, "person 17"]]
 
 
-def naive(picture: Picture) -> Bool[np.ndarray, "person 17"]:
+def naive(picture: SSFInput) -> Bool[np.ndarray, "person 17"]:
     """A joint is hidden if a joint or a point of a limb of anybody is before it."""
     joints = picture.joints.astype(np.float64)
     ends = np.array([H36M17.index(*limb) for limb in H36M17.limbs])
@@ -113,27 +113,30 @@ def _limb(start: str) -> str:
     return f"{side}_" + {"shoulder": "upper_arm", "elbow": "forearm", "hip": "thigh", "knee": "shank"}[joint]
 
 
-def together(picture: Picture) -> Bool[np.ndarray, "person 17"]:
+def together(picture: SSFInput) -> Bool[np.ndarray, "person 17"]:
     """Everybody's cylinders in one z-buffer."""
     buffer = zbuffer([tubes(joints) for joints in picture.joints], picture.camera)
     return judge(picture.joints, H36M17, buffer, picture.camera).state == OCCLUDED
 
 
-def by_networks(ssf: SSF, meet: bool, picture: Picture) -> Fit:
+def by_networks(ssf: SSF, meet: bool, picture: SSFInput) -> Fit:
     """Bodies that networks see."""
     people, believed = picture.people(ssf.size)
-    return predict(ssf, people, believed, meet=meet)
+    return predict_bodies(ssf, people, believed, meet=meet)
 
 
-def by_optimisation(body: Skinned, masks: bool, picture: Picture) -> Fit:
+def by_optimisation(body: Skinned, masks: bool, picture: SSFInput) -> Fit:
     """Bodies that are fitted without networks."""
     people, believed = (picture if masks else replace(picture, masks=None)).people(SMALL)
-    return optimise(people, body, believed=believed)
+    return fit_bodies(people, body, believed=believed)
 
 
-def by_bodies(fits: list[Fit], body: Skinned, pictures: list[Picture]) -> Hidden:
+def by_bodies(fits: list[Fit], body: Skinned, pictures: list[SSFInput]) -> Hidden:
     """What fitted bodies hide."""
-    return [occlusion(fitted, body, picture).state == OCCLUDED for fitted, picture in zip(fits, pictures, strict=True)]
+    return [
+        occlusion_of_bodies(fitted, body, picture).state == OCCLUDED
+        for fitted, picture in zip(fits, pictures, strict=True)
+    ]
 
 
 def outline(vertices: Float[np.ndarray, "vertex 3"], body: Skinned, camera: Camera) -> Bool[np.ndarray, "height width"]:
@@ -221,13 +224,13 @@ def main(
         for truth in truths:
             joints = truth.joints[:, GIVEN] + off * random.standard_normal((len(truth.joints), len(GIVEN), 3))
             masks = np.stack([truth.mask(person) for person in range(len(joints))])
-            pictures.append(Picture(joints.astype(np.float32), H36M17, truth.scene.camera, masks))
+            pictures.append(SSFInput(joints.astype(np.float32), H36M17, truth.scene.camera, masks))
 
-        ways: list[tuple[str, Skinned, Callable[[Picture], Fit]]] = []
+        ways: list[tuple[str, Skinned, Callable[[SSFInput], Fit]]] = []
         if weights is not None and not off:
             ssf = load(weights)
             people = [picture.people(ssf.size) for picture in pictures]
-            taught = refine(ssf, gather([given for given, _ in people]), people[0][1], steps=steps)
+            taught = finetune(ssf, concatenate_crops([given for given, _ in people]), people[0][1], steps=steps)
             ways += [
                 (f"ssf ({name}{more})", ssf.body, partial(by_networks, networks, meet))
                 for networks, name in ((ssf, "networks"), (taught, "networks + self-supervised"))

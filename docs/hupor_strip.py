@@ -16,7 +16,7 @@ from torch import Tensor
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.media import RGB
-from occlupose.methods.hupor.predict import Hupor, load
+from occlupose.methods.hupor.predict import HUPORPredictor, load
 from occlupose.poses import OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
 from occlupose.synth.generate import Pictures, scenes
@@ -47,7 +47,7 @@ def main(count: int = 5, seed: int = 42) -> None:
     figure.savefig(PICTURE, dpi=80)
 
 
-def scene(row: np.ndarray, picture: RGB, camera: Camera, hupor: Hupor) -> None:
+def scene(row: np.ndarray, picture: RGB, camera: Camera, hupor: HUPORPredictor) -> None:
     """One row."""
     seen = hupor.look(picture)
     found = hupor(picture, camera)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from occlupose.codecs.crops import Crop, apply
+from occlupose.codecs.crops import Crop, transform_points
 from occlupose.media import RGB, write_image
 from occlupose.occlusion.blocks import LimbBlocks
 from occlupose.pyramid import Pyramid
@@ -49,7 +49,7 @@ def pair(sample: Sample, random: np.random.Generator) -> RGB | None:
     corner = record.box[large[0], :2] - 0.5
     sides = record.box[large[0], 2:]
     matrix = CROP.matrices(CROP.regions(np.concatenate([corner, corner + sides])[None]))[0]
-    xy = apply(matrix, record.xy[large[0], joints])
+    xy = transform_points(matrix, record.xy[large[0], joints])
     state = record.state[large[0], joints]
     plain = Pyramid(sample.picture).cut(matrix, CROP.width, CROP.height)
     blocked, covered = LimbBlocks().on_picture(plain, xy, state, COCO17, random)

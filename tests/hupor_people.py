@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from occlupose.codecs.scenes import TORSO, Scene, SceneMaps
-from occlupose.methods.hupor.decode import Said
+from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, Scene
+from occlupose.methods.hupor.decode import DecoderInput
 from occlupose.methods.hupor.grouping import BONES
 from occlupose.skeletons import MPI15
 
@@ -40,7 +40,7 @@ def crowd(random, count, maps=None, *, apart=2.5, within=False):
         apart: cells between joints of a kind; of those that lie closer, maps show one.
         within: the box round every second person lies in that of the person before, who is nearer.
     """
-    maps = maps or SceneMaps()
+    maps = maps or MultiPersonMaps()
     size = np.array([maps.width, maps.height])
     chosen = []
     for _ in range(200_000):
@@ -95,7 +95,9 @@ def perfect(people, states, maps):
         known = value[:, place].isfinite()
         depths[place].view(-1)[number[known, place]] = value[known, place]
     merged = torch.maximum(visible, hidden)
-    return Said(visible.numpy(), merged.numpy(), maps.fields(given, "all", 4)[0].numpy(), depths.numpy(), 1 / FOCAL)
+    return DecoderInput(
+        visible.numpy(), merged.numpy(), maps.fields(given, "all", 4)[0].numpy(), depths.numpy(), 1 / FOCAL
+    )
 
 
 def spoilt(said, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, part=0.3):
@@ -116,7 +118,7 @@ def spoilt(said, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, pa
     fields = fields + random.normal(0, noise, fields.shape)
     visible = said.visible * heights
     heatmaps = said.heatmaps * heights + random.normal(0, false, heights.shape)
-    return Said(*(part.astype(np.float32) for part in (visible, heatmaps, fields)), said.depths, said.span)
+    return DecoderInput(*(part.astype(np.float32) for part in (visible, heatmaps, fields)), said.depths, said.span)
 
 
 def mistakes(decoded, people, maps):

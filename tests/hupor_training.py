@@ -7,26 +7,26 @@ import numpy as np
 
 from hupor_people import FOCAL, crowd, project
 from occlupose.cameras import Camera
-from occlupose.codecs.scenes import SceneMaps
+from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.datasets import crowds
 from occlupose.datasets.bottomup import Variation
 from occlupose.datasets.pictures import Picture
 from occlupose.media import write_image
-from occlupose.methods.hupor.network import Design
-from occlupose.methods.hupor.recipe import Recipe
-from occlupose.networks.mspn import Size
+from occlupose.methods.hupor.network import HUPORDesign
+from occlupose.methods.hupor.recipe import HUPORRecipe
+from occlupose.networks.mspn import StageSize
 from occlupose.skeletons import MPI15
 
-SPACE = SceneMaps(256, 160)
+SPACE = MultiPersonMaps(256, 160)
 """Of the pictures."""
 
-WIDTHS = Size((1, 1, 1, 1), (4, 4, 8, 8), 8)
-DESIGN = Design(64, 64, stages=2, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS)
+WIDTHS = StageSize((1, 1, 1, 1), (4, 4, 8, 8), 8)
+DESIGN = HUPORDesign(64, 64, stages=2, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS)
 STILL = Variation(turn=0, flip=0, zoom=(1, 1), shift=0)
 SHORT = replace(DESIGN, stages=1)
 """Half as many tensors, for checkpoints are most of a short training."""
 
-TINY = Recipe(name="tiny", design=DESIGN, batch=4, epochs=6, learning_rate=2e-3, warm_up=1)
+TINY = HUPORRecipe(name="tiny", design=DESIGN, batch=4, epochs=6, learning_rate=2e-3, warm_up=1)
 
 
 def camera():

@@ -11,8 +11,8 @@ import torch
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.network import Design, Networks
-from occlupose.networks.mspn import Size
+from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
+from occlupose.networks.mspn import StageSize
 from occlupose.poses import ABSENT, OCCLUDED, Poses
 from occlupose.skeletons import MPI15
 from walkers import film, stand, walk
@@ -85,9 +85,9 @@ def write_hupor(path: Path, *, broken: str | None = None) -> Path:
         broken: a tensor of its that becomes NaN.
     """
     torch.manual_seed(0)
-    size = Size((1, 1, 1, 1), (4, 4, 8, 8), 8)
-    networks = Networks(Design(64, 64, stages=1, size=size, reasoner_stages=1, reasoner_size=size))
+    size = StageSize((1, 1, 1, 1), (4, 4, 8, 8), 8)
+    networks = HUPORNetwork(HUPORDesign(64, 64, stages=1, size=size, reasoner_stages=1, reasoner_size=size))
     if broken is not None:
         networks.get_parameter(broken).data.fill_(np.nan)
-    weights.save(weights.Trained(networks), path)
+    weights.save(weights.TrainedHUPOR(networks), path)
     return path

@@ -9,7 +9,7 @@ from occlupose.bodies.body import Skinned
 from occlupose.bodies.cylinders import cylinders
 from occlupose.bodies.fitting import Fit
 from occlupose.cameras import Camera
-from occlupose.methods.hupor.ssf.label import Picture
+from occlupose.methods.hupor.ssf.label import SSFInput
 from occlupose.methods.hupor.ssf.reconstruct import UPRIGHT
 from occlupose.occlusion.surfaces import Occlusion, Surface, ZBuffer, judge, zbuffer
 from occlupose.skeletons import BODY26, H36M17
@@ -33,7 +33,7 @@ class Truth:
 
     def picture(self, skeleton=BODY26, *, masks=True):
         joints = self.fit.joints[:, BODY26.index(*skeleton.joints)].numpy()
-        return Picture(joints, skeleton, CAMERA, self.masks if masks else None)
+        return SSFInput(joints, skeleton, CAMERA, self.masks if masks else None)
 
 
 def group(seed=0, *, body=None, places=((0.0, 0.0, 3.4),), spread=0.25):

@@ -217,9 +217,11 @@ def test_somebody_without_a_bone_has_no_height():
 def test_the_networks_of_a_file(tmp_path, monkeypatch):
     path = write_hupor(tmp_path / "net.safetensors")
     asked = []
-    look = predict.Hupor.look
+    look = predict.HUPORPredictor.look
     monkeypatch.setattr(
-        predict.Hupor, "look", lambda self, image: (asked.append((self.flip, image.shape)), look(self, image))[1]
+        predict.HUPORPredictor,
+        "look",
+        lambda self, image: (asked.append((self.flip, image.shape)), look(self, image))[1],
     )
     poses = occlupose.run(video(tmp_path, 5), method="hupor", weights=path, flip=True, every=2)
     assert asked == [(True, (HEIGHT, WIDTH, 3))] * 3
@@ -232,7 +234,7 @@ def test_the_networks_of_a_file(tmp_path, monkeypatch):
 
 
 def test_the_people_that_they_find(tmp_path, monkeypatch):
-    monkeypatch.setattr(predict.Hupor, "__call__", lambda self, image, camera: crowd(3))
+    monkeypatch.setattr(predict.HUPORPredictor, "__call__", lambda self, image, camera: crowd(3))
     poses = occlupose.run(
         picture(tmp_path), method="hupor", weights=write_hupor(tmp_path / "net.safetensors"), max_people=2, height=1.7
     )

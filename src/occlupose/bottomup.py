@@ -32,7 +32,7 @@ TALL = (("neck", "head_top"), ("neck", "pelvis"), ("left_hip", "left_knee"), ("l
 
 
 class Finder(Protocol):
-    """Finds everybody in a picture, in pixels and in metres; `predict.Hupor` is one."""
+    """Finds everybody in a picture, in pixels and in metres; `predict.HUPORPredictor` is one."""
 
     def __call__(self, image: RGB, camera: Camera, /) -> Detections:
         """The people in a picture that this camera took; their joints are MPI15's."""

@@ -15,8 +15,8 @@ from crowd_files import muco, records, write_scenes
 from killing import kill_after, run_to_the_end
 from occlupose.datasets.crowd_places import load
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.network import Design, Networks
-from occlupose.networks.mspn import Size
+from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
+from occlupose.networks.mspn import StageSize
 from occlupose.synth.dataset import Plan, write
 from occlupose.synth.generate import Pictures
 from occlupose.synth.groups import Settings, Source
@@ -218,13 +218,13 @@ def test_pictures_of_muco_and_of_coco_are_learnt_from_half_and_half(command, tmp
 def finds_somebody(tmp_path_factory):
     """Weights that were not trained, but whose maps are not faint, so that somebody is found wherever one looks."""
     torch.manual_seed(0)
-    widths = Size((1, 1, 1, 1), (4, 4, 8, 8), 8)
-    networks = Networks(Design(64, 32, stages=1, size=widths, reasoner_stages=1, reasoner_size=widths))
+    widths = StageSize((1, 1, 1, 1), (4, 4, 8, 8), 8)
+    networks = HUPORNetwork(HUPORDesign(64, 32, stages=1, size=widths, reasoner_stages=1, reasoner_size=widths))
     for name, parameter in networks.named_parameters():
         if "heads" in name and parameter.ndim == 1:
             torch.nn.init.uniform_(parameter, 0.1, 0.5)
     path = tmp_path_factory.mktemp("untrained") / RUN[1]
-    weights.save(weights.Trained(networks.eval()), path)
+    weights.save(weights.TrainedHUPOR(networks.eval()), path)
     return path
 
 

@@ -10,10 +10,10 @@ from commands import assert_refused
 from mupots_files import sequence_3dpw, write_mupots, write_scenes
 from occlupose.datasets import mupots, scenes, threedpw
 from occlupose.evaluation.people3d import People, Predictions
-from occlupose.methods.hupor.network import Design, Networks
-from occlupose.methods.hupor.weights import Trained
+from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
+from occlupose.methods.hupor.weights import TrainedHUPOR
 from occlupose.methods.hupor.weights import save as save_weights
-from occlupose.networks.mspn import Size
+from occlupose.networks.mspn import StageSize
 from occlupose.skeletons import MPI15, MUPOTS17
 
 
@@ -105,10 +105,11 @@ def test_our_own_scenes(command, tmp_path):
 
 def test_what_a_network_finds_is_kept_and_scored_again(command, tmp_path):
     write_scenes(tmp_path / "synth")
-    tiny = Size((1, 1, 1, 1), (4, 4, 4, 4), 8)
+    tiny = StageSize((1, 1, 1, 1), (4, 4, 4, 4), 8)
     torch.manual_seed(0)
     save_weights(
-        Trained(Networks(Design(64, 64, 1, tiny, reasoner_stages=1, reasoner_size=tiny))), tmp_path / "w.safetensors"
+        TrainedHUPOR(HUPORNetwork(HUPORDesign(64, 64, 1, tiny, reasoner_stages=1, reasoner_size=tiny))),
+        tmp_path / "w.safetensors",
     )
     start = ("eval", "hupor", "synth", "--data", tmp_path / "synth", "-o", tmp_path / "s.csv")
     first = command(*start, "--weights", tmp_path / "w.safetensors", "--save-predictions", tmp_path / "p.npz", "--flip")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from occlupose.codecs.crops import Crop, apply, cells, inverse, radius, to_crop, upright
+from occlupose.codecs.crops import Crop, cells, crop_matrices, invert, radius, transform_points, upright_regions
 from occlupose.errors import OccluposeError
 
 coordinate = st.floats(-2000, 2000)
@@ -18,18 +18,18 @@ def test_the_crop_of_a_tilted_circle_is_upright():
     regions = np.array([[50.0, 40.0, 50.0, 20.0], [50.0, 40.0, 70.0, 40.0], [50.0, 40.0, 50.0, 60.0]])
     points = regions.reshape(-1, 2, 2)
     np.testing.assert_allclose(
-        apply(to_crop(regions, 101, 61, diameter=50), points), [[[50, 30], [50, 5]]] * 3, atol=1e-9
+        transform_points(crop_matrices(regions, 101, 61, diameter=50), points), [[[50, 30], [50, 5]]] * 3, atol=1e-9
     )
 
 
 @given(st.lists(region, min_size=1, max_size=4), st.integers(1, 400), st.integers(1, 400), st.floats(1, 300))
 def test_there_and_back(regions, width, height, diameter):
-    matrices = to_crop(np.array(regions), width, height, diameter=diameter)
+    matrices = crop_matrices(np.array(regions), width, height, diameter=diameter)
     points = np.array(regions).reshape(-1, 2, 2)
-    crop = apply(matrices, points)
+    crop = transform_points(matrices, points)
     np.testing.assert_allclose(crop[:, 0], [[(width - 1) / 2, (height - 1) / 2]] * len(regions), atol=1e-6)
     np.testing.assert_allclose(crop[:, 0] - crop[:, 1], [[0, diameter / 2]] * len(regions), atol=1e-6)
-    np.testing.assert_allclose(apply(inverse(matrices), crop), points, atol=1e-5)
+    np.testing.assert_allclose(transform_points(invert(matrices), crop), points, atol=1e-5)
 
 
 side = st.floats(2, 900)
@@ -44,7 +44,9 @@ def corners(boxes):
 def test_a_box_lies_padded_in_the_middle_of_its_crop():
     # 80 x 160 px in a crop of 128 x 256: 1.25 times as high makes 200 px, which become 256
     matrix = Crop(128, 256).matrices(Crop(128, 256).regions(np.array([[99.5, 49.5, 179.5, 209.5]])))
-    np.testing.assert_allclose(apply(matrix, corners([[99.5, 49.5, 179.5, 209.5]])), [[[12.3, 25.1], [114.7, 229.9]]])
+    np.testing.assert_allclose(
+        transform_points(matrix, corners([[99.5, 49.5, 179.5, 209.5]])), [[[12.3, 25.1], [114.7, 229.9]]]
+    )
 
 
 def test_a_wide_box_fits_as_well():
@@ -52,7 +54,7 @@ def test_a_wide_box_fits_as_well():
         Crop(100, 200, padding=1).regions(np.array([[-0.5, 39.5, 199.5, 59.5]]))
     )
     np.testing.assert_allclose(
-        apply(matrix, corners([[-0.5, 39.5, 199.5, 59.5]])), [[[-0.5, 94.5], [99.5, 104.5]]], atol=1e-9
+        transform_points(matrix, corners([[-0.5, 39.5, 199.5, 59.5]])), [[[-0.5, 94.5], [99.5, 104.5]]], atol=1e-9
     )
 
 
@@ -66,7 +68,7 @@ def test_without_padding_the_picture_itself_is_its_crop():
 
 @given(st.lists(box, min_size=1, max_size=4), crops)
 def test_boxes_touch_the_padding_and_keep_their_shape(boxes, crop):
-    seen = apply(crop.matrices(crop.regions(np.array(boxes))), corners(boxes))
+    seen = transform_points(crop.matrices(crop.regions(np.array(boxes))), corners(boxes))
     np.testing.assert_allclose(seen.mean(1), [[(crop.width - 1) / 2, (crop.height - 1) / 2]] * len(boxes), atol=1e-6)
     share = (seen[:, 1] - seen[:, 0]) * crop.padding / [crop.width, crop.height]
     np.testing.assert_allclose(share.max(-1), 1, atol=1e-6)
@@ -75,7 +77,7 @@ def test_boxes_touch_the_padding_and_keep_their_shape(boxes, crop):
 
 
 def test_upright_regions():
-    regions = upright(np.array([[3.0, 4.0]]), np.array([2.0]))
+    regions = upright_regions(np.array([[3.0, 4.0]]), np.array([2.0]))
     np.testing.assert_array_equal(regions, [[3, 4, 3, 2]])
     np.testing.assert_array_equal(radius(regions), [2])
 
@@ -141,8 +143,8 @@ def test_published_networks_see_the_crops_that_they_learnt_on(grid, published, e
     turn = np.deg2rad(degrees)
     region[:, 2:] = region[:, :2] + radius(region) * np.array([np.sin(turn), -np.cos(turn)])
     points = np.array([[left, top], [left + wide, top], [left + wide / 3, top + high]])
-    wanted = apply(published(raw, *sides, padding, degrees), points)
-    np.testing.assert_allclose(apply(crop.matrices(region)[0], points), wanted, atol=error)
+    wanted = transform_points(published(raw, *sides, padding, degrees), points)
+    np.testing.assert_allclose(transform_points(crop.matrices(region)[0], points), wanted, atol=error)
 
 
 def test_where_the_edges_of_a_box_go():
@@ -152,7 +154,7 @@ def test_where_the_edges_of_a_box_go():
     box = np.array([[9.5, 19.5, 109.5, 219.5]])
     for grid, raw, low, high in (("centres", 0, -0.5, 0.5), ("stride", 0.5, 0.0, 0.0), ("corners", 0.5, 0.0, 1.0)):
         crop = Crop(128, 256, 1, grid)
-        seen = apply(crop.matrices(crop.regions(box)), corners(box) + raw)
+        seen = transform_points(crop.matrices(crop.regions(box)), corners(box) + raw)
         np.testing.assert_allclose(seen, [[[low, low], [128 - high, 256 - high]]], atol=1e-9)
 
 
@@ -179,7 +181,9 @@ def test_there_and_back_on_every_grid(boxes, grid, turn):
     regions = crop.regions(np.array(boxes))
     regions[:, 2:] = regions[:, :2] + radius(regions)[:, None] * np.array([np.sin(turn), -np.cos(turn)])
     matrices = crop.matrices(regions)
-    np.testing.assert_allclose(apply(inverse(matrices), apply(matrices, corners(boxes))), corners(boxes), atol=1e-6)
+    np.testing.assert_allclose(
+        transform_points(invert(matrices), transform_points(matrices, corners(boxes))), corners(boxes), atol=1e-6
+    )
 
 
 def test_a_grid_that_is_none_is_refused():

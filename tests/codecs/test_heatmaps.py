@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occlupose.codecs.crops import Crop
-from occlupose.codecs.heatmaps import Heatmaps, peaks
+from occlupose.codecs.heatmaps import Heatmaps, find_peaks
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 
@@ -74,7 +74,7 @@ def test_mirrored_joints_have_mirrored_maps(x, y):
 def test_the_peak_lies_within_half_a_cell_of_the_highest(seed):
     # as raw networks give them, below 0 too
     maps = np.random.default_rng(seed).normal(size=(3, 2, 5, 7)).astype(np.float32)
-    xy, height = peaks(maps)
+    xy, height = find_peaks(maps)
     for place in np.ndindex(3, 2):
         y, x = np.unravel_index(maps[place].argmax(), (5, 7))
         assert height[place] == maps[place][y, x]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occlupose.codecs.crops import Crop
-from occlupose.codecs.maps import highest, pooled, unflipped
+from occlupose.codecs.maps import highest_cells, pool_maps, unflip
 from occlupose.codecs.msra import MSRA
 from occlupose.codecs.udp import UDP
 from occlupose.errors import OccluposeError
@@ -95,7 +95,7 @@ def test_half_precision_is_decoded_as_it_stands(codec):
 def test_the_highest_cell(seed, height, width):
     # with ties
     maps = torch.randint(0, 4, (2, 3, height, width), generator=torch.Generator().manual_seed(seed)).float()
-    x, y, value = highest(maps)
+    x, y, value = highest_cells(maps)
     for place in np.ndindex(2, 3):
         row, column = np.unravel_index(maps[place].numpy().argmax(), (height, width))
         assert (x[place], y[place], value[place]) == (column, row, maps[place].max())
@@ -103,12 +103,12 @@ def test_the_highest_cell(seed, height, width):
 
 def test_maps_of_a_mirrored_picture_are_mirrored_back_and_change_sides():
     maps = torch.arange(2 * 17 * 5 * 4.0).view(2, 17, 5, 4)
-    back = unflipped(maps, COCO17.mirror)
+    back = unflip(maps, COCO17.mirror)
     left, right = COCO17.index("left_wrist", "right_wrist")
     for x in range(4):
         assert torch.equal(back[:, left, :, x], maps[:, right, :, 3 - x])
     assert torch.equal(back[:, 0], maps[:, 0].flip(-1))
-    shifted = unflipped(maps, COCO17.mirror, shift=True)
+    shifted = unflip(maps, COCO17.mirror, shift=True)
     assert torch.equal(shifted[..., 1:], back[..., :-1]) and torch.equal(shifted[..., 0], back[..., 0])
 
 
@@ -124,7 +124,7 @@ def test_who_is_mirrored_is_found_where_they_were(x, y, codec):
     pair = COCO17.subset(["left_wrist", "right_wrist"])
     xy, weight = joints((x, y), (x + 10, y - 20))
     mirrored = torch.stack([codec.crop.width - 1 - xy[..., 0], xy[..., 1]], -1)[:, list(pair.mirror)]
-    maps = unflipped(codec.encode(mirrored, weight)[0], pair.mirror, codec.flip_shift)
+    maps = unflip(codec.encode(mirrored, weight)[0], pair.mirror, codec.flip_shift)
     found = codec.decode(maps)[0]
     error = 0.01 if isinstance(codec, UDP) else codec.stride * (0.5 + 0.25 * codec.flip_shift) + 0.01
     assert (found - xy).abs().max() <= error
@@ -136,10 +136,10 @@ def test_only_the_grid_of_simple_baselines_wants_a_shift():
 
 def test_pooled_targets_are_means_of_the_cells_they_cover():
     maps = torch.arange(2 * 3 * 8 * 12.0).view(2, 3, 8, 12).sqrt()
-    coarse = pooled(maps, 4, 3)
+    coarse = pool_maps(maps, 4, 3)
     assert coarse.shape == (2, 3, 4, 3)
     torch.testing.assert_close(coarse[1, 2, 3, 1], maps[1, 2, 6:8, 4:8].mean())
-    assert torch.equal(pooled(maps, 8, 12), maps) and torch.equal(pooled(maps[0], 4, 3), coarse[0])
+    assert torch.equal(pool_maps(maps, 8, 12), maps) and torch.equal(pool_maps(maps[0], 4, 3), coarse[0])
 
 
 @every_codec

@@ -7,7 +7,7 @@ import torch
 from hupor_people import FOCAL
 from hupor_training import STILL, camera, deep, drawn, flat
 from occlupose.codecs.letterbox import GREY, Letterbox
-from occlupose.codecs.scenes import TORSO, SceneMaps, metres, normalised
+from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
 from occlupose.datasets import bottomup
 from occlupose.datasets.bottomup import CHANCES, MOST, Gallery, Variation
 from occlupose.datasets.crowds import crowd
@@ -170,9 +170,9 @@ def test_the_span_is_what_a_pixel_of_the_input_spans_at_one_metre():
     assert scene.span[0].item() == pytest.approx(1 / (FOCAL * 0.5)) and scene.span[1].isnan()
     known = scene.z[0].isfinite()
     z = scene.z[0][known]
-    torch.testing.assert_close(metres(normalised(z, scene.span[0]), scene.span[0]), z)
+    torch.testing.assert_close(to_metres(normalise_depth(z, scene.span[0]), scene.span[0]), z)
     expected = 100 * z.numpy() / (FOCAL * 0.5)
-    np.testing.assert_allclose(normalised(z, scene.span[0]), expected, rtol=1e-5)
+    np.testing.assert_allclose(normalise_depth(z, scene.span[0]), expected, rtol=1e-5)
     turned = [show(given[:1], Variation(), seed).scene.span.item() for seed in range(5)]
     for seed, span in enumerate(turned):
         turn = 10 * (2 * np.random.default_rng(seed).random(CHANCES)[1] - 1)
@@ -183,7 +183,7 @@ def test_the_span_is_what_a_pixel_of_the_input_spans_at_one_metre():
 def test_depths_of_the_torso_are_where_its_joints_are():
     given = deep(2, people=1)
     scene = show([given]).scene
-    number, depth = SceneMaps(128, 128).depths(scene, "all")
+    number, depth = MultiPersonMaps(128, 128).depths(scene, "all")
     for place, joint in enumerate(MPI15.index(*TORSO)):
         if given.state[0, joint]:
             assert depth[0, 0, place].item() == pytest.approx(100 * given.z[0, joint] / (FOCAL * 0.5), rel=1e-5)
@@ -225,7 +225,7 @@ def test_pictures_with_fewer_people_are_filled_up_with_nobody():
         assert (scene.state[number, : len(each)] > 0).any(-1).all()
         assert not scene.state[number, len(each) :].any() and scene.z[number, len(each) :].isnan().all()
         assert scene.xy[number].isfinite().all()
-    maps = SceneMaps(128, 128)
+    maps = MultiPersonMaps(128, 128)
     for number, each in enumerate(given):
         alone = show([each]).scene
         assert torch.equal(maps.heatmaps(scene, "all", 2)[number], maps.heatmaps(alone, "all", 2)[0])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from occlupose.codecs.crops import Crop, apply, inverse, radius
+from occlupose.codecs.crops import Crop, invert, radius, transform_points
 from occlupose.datasets import topdown
 from occlupose.datasets.coco import Person
 from occlupose.datasets.pictures import Picture
@@ -74,8 +74,8 @@ def test_without_variation_the_box_lies_in_the_middle_with_its_padding(grid):
     crop = Crop(192, 256, grid=grid)
     shown = show(someone, dotted(someone), crop, COCO17)
     matrix = crop.matrices(crop.regions(someone.box[None]))[0]
-    np.testing.assert_allclose(shown.xy, apply(matrix, someone.xy))
-    np.testing.assert_allclose(apply(inverse(matrix), shown.xy), someone.xy)
+    np.testing.assert_allclose(shown.xy, transform_points(matrix, someone.xy))
+    np.testing.assert_allclose(transform_points(invert(matrix), shown.xy), someone.xy)
     assert shown.box[3] - shown.box[1] == pytest.approx(256 / 1.25, rel=0.01)
     assert (shown.box[:2] + shown.box[2:]) / 2 == pytest.approx([95.5, 127.5], abs=1.0)
     still = show(someone, dotted(someone), crop, COCO17, STILL)

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from occlupose.networks.dsed import DSED, Reasoner
-from occlupose.networks.mspn import FAINT, LEVELS, Size
+from occlupose.networks.mspn import INITIAL_HEIGHT, LEVELS, StageSize
 
 CHANNELS = 6
-SMALL = Size(blocks=(1, 1, 1, 1), widths=(4, 4, 8, 8), width=8)
+SMALL = StageSize(blocks=(1, 1, 1, 1), widths=(4, 4, 8, 8), width=8)
 
 
 def network(**options):
@@ -118,4 +118,4 @@ def test_a_detached_student_does_not_move_what_came_before_it(detach):
 
 def test_hidden_maps_begin_faint():
     for stage in network(stages=2).taught(maps(0), maps(1)).hidden:
-        assert all(0.2 * FAINT < each.square().mean().sqrt() < 2 * FAINT for each in stage)
+        assert all(0.2 * INITIAL_HEIGHT < each.square().mean().sqrt() < 2 * INITIAL_HEIGHT for each in stage)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from occlupose.networks.hourglass import DARK, Hourglass, Residual, StackedHourglass
+from occlupose.networks.hourglass import INITIAL_VALUE, Hourglass, Residual, StackedHourglass
 
 
 def small(**options):
@@ -31,7 +31,7 @@ def test_each_stack_gives_maps_of_a_quarter_of_the_picture(stacks, depth, height
 
 def test_maps_begin_dark():
     maps = small().train()(pictures(4, 64, 64))
-    assert maps.median().item() == pytest.approx(DARK, rel=0.5)
+    assert maps.median().item() == pytest.approx(INITIAL_VALUE, rel=0.5)
 
 
 def test_every_weight_learns_from_the_stacks_behind_it():

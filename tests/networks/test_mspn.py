@@ -2,9 +2,18 @@ import pytest
 import torch
 from torch import nn
 
-from occlupose.networks.mspn import FAINT, LEVELS, MSPN, Last, Size, Upsampler, head, initialise
+from occlupose.networks.mspn import (
+    INITIAL_HEIGHT,
+    LEVELS,
+    MSPN,
+    MapConvolution,
+    StageSize,
+    Upsampler,
+    build_head,
+    initialise,
+)
 
-SMALL = Size(blocks=(1, 1, 1, 1), widths=(4, 4, 8, 8), width=8)
+SMALL = StageSize(blocks=(1, 1, 1, 1), widths=(4, 4, 8, 8), width=8)
 HEADS = {"maps": 43, "z": 14, "depth": 7}
 
 
@@ -64,18 +73,26 @@ def test_every_weight_learns():
 def test_maps_begin_faint(width):
     """Whatever is shown, next to peaks of 1."""
     torch.manual_seed(0)
-    network = head(width, 5)
+    network = build_head(width, 5)
     initialise(network)
     said = network(100 * torch.randn(4, width, 24, 32))
-    torch.testing.assert_close(said.square().mean().sqrt().item(), FAINT, rtol=0.35, atol=0)
+    torch.testing.assert_close(said.square().mean().sqrt().item(), INITIAL_HEIGHT, rtol=0.35, atol=0)
 
 
 def test_every_head_of_a_network_begins_faint_and_nothing_else_does():
     torch.manual_seed(0)
     network = MSPN(HEADS, stages=2, size=SMALL)
     for stage in network(torch.randn(2, 3, 64, 96)):
-        assert all(0.3 * FAINT < maps.square().mean().sqrt() < 2 * FAINT for heads in stage for maps in heads.values())
-    lasts = [name for name, part in network.named_modules() if isinstance(part, Last)]
+        assert all(
+            0.3 * INITIAL_HEIGHT < maps.square().mean().sqrt() < 2 * INITIAL_HEIGHT
+            for heads in stage
+            for maps in heads.values()
+        )
+    lasts = [name for name, part in network.named_modules() if isinstance(part, MapConvolution)]
     assert len(lasts) == 2 * LEVELS * len(HEADS) and all(".heads." in name for name in lasts)
-    others = [part.weight for part in network.modules() if isinstance(part, nn.Conv2d) and not isinstance(part, Last)]
+    others = [
+        part.weight
+        for part in network.modules()
+        if isinstance(part, nn.Conv2d) and not isinstance(part, MapConvolution)
+    ]
     assert all(weight.std() > 0.03 for weight in others)

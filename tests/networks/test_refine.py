@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from occlupose.networks.refine import BEGIN, GCN, MLP, Correction, ModulatedGraph, adjacency
+from occlupose.networks.refine import GCN, INITIAL_CONNECTION, MLP, Correction, ModulatedGraph, adjacency_matrix
 from occlupose.skeletons import H36M17, MPI15
 
 NETWORKS = pytest.mark.parametrize("make", [GCN, MLP], ids=["gcn", "mlp"])
@@ -18,7 +18,7 @@ def trained(network, seed=0):
 
 def layer(inputs=4, outputs=6, seed=0, **more):
     torch.manual_seed(seed)
-    made = ModulatedGraph(inputs, outputs, adjacency(MPI15), **more)
+    made = ModulatedGraph(inputs, outputs, adjacency_matrix(MPI15), **more)
     for weight in made.parameters():
         torch.nn.init.normal_(weight)
     return made
@@ -29,7 +29,7 @@ def parameters(network):
 
 
 def test_joints_are_connected_with_themselves_and_along_limbs():
-    connected = adjacency(MPI15)
+    connected = adjacency_matrix(MPI15)
     assert torch.equal(connected, connected.T)
     assert int((connected > 0).sum()) == 15 + 2 * 14
     neck, head, pelvis, wrist, elbow = MPI15.index("neck", "head_top", "pelvis", "left_wrist", "left_elbow")
@@ -45,7 +45,7 @@ def test_joints_are_connected_with_themselves_and_along_limbs():
 def test_a_layer_is_its_formula(bias):
     made = layer(bias=bias)
     x = torch.randn(3, 15, 4)
-    between = adjacency(MPI15) + (made.learnt + made.learnt.T) / 2
+    between = adjacency_matrix(MPI15) + (made.learnt + made.learnt.T) / 2
     expected = torch.zeros(3, 15, 6)
     for person in range(3):
         for i in range(15):
@@ -58,17 +58,17 @@ def test_a_layer_is_its_formula(bias):
 
 
 def test_what_is_learnt_of_connections_is_symmetric_and_begins_small():
-    made = ModulatedGraph(4, 6, adjacency(MPI15))
-    torch.testing.assert_close(made.adjacency(), adjacency(MPI15) + BEGIN, rtol=0, atol=1e-9)
+    made = ModulatedGraph(4, 6, adjacency_matrix(MPI15))
+    torch.testing.assert_close(made.adjacency(), adjacency_matrix(MPI15) + INITIAL_CONNECTION, rtol=0, atol=1e-9)
     optimiser = torch.optim.SGD(made.parameters(), lr=1.0)
     made(torch.randn(2, 15, 4)).square().sum().backward()
     optimiser.step()
-    assert (made.learnt - BEGIN).abs().max() > 1e-3
+    assert (made.learnt - INITIAL_CONNECTION).abs().max() > 1e-3
     assert torch.equal(made.adjacency(), made.adjacency().T)
 
 
 def test_before_training_only_neighbours_count():
-    made = ModulatedGraph(4, 6, adjacency(MPI15))
+    made = ModulatedGraph(4, 6, adjacency_matrix(MPI15))
     torch.nn.init.zeros_(made.learnt)
     x = torch.randn(1, 15, 4, requires_grad=True)
     elbow, shoulder, wrist = MPI15.index("left_elbow", "left_shoulder", "left_wrist")

@@ -29,7 +29,7 @@ from occlupose.errors import OccluposeError
 Regions = Float[np.ndarray, "person 4"]
 Grid = Literal["centres", "stride", "corners"]
 
-RAW = 0.5
+HALF_PIXEL = 0.5
 """COCO's boxes count from the edge of the picture, its joints from the middle of the first pixel. Grids other than
 `centres` take both for the same; they are given back the half pixel that our boxes have lost."""
 
@@ -65,11 +65,11 @@ class Crop:
         low = boxes[:, :2]
         high = boxes[:, 2:]
         width, height = (high - low).T
-        return upright((low + high) / 2, np.maximum(height, width * self.height / self.width) / 2)
+        return upright_regions((low + high) / 2, np.maximum(height, width * self.height / self.width) / 2)
 
     def matrices(self, regions: Regions) -> Float[np.ndarray, "person 2 3"]:
         """From the full image to each region's crop."""
-        centred = to_crop(regions, self.width, self.height, diameter=self.height / self.padding)
+        centred = crop_matrices(regions, self.width, self.height, diameter=self.height / self.padding)
         if self.grid == "centres":
             return centred
         sides = np.array([self.width, self.height])
@@ -79,7 +79,9 @@ class Crop:
             middle = (sides - 1) / 2
         else:
             middle = sides / 2
-        return np.concatenate([linear, (middle - (linear @ (regions[:, :2, None] + RAW))[..., 0])[..., None]], -1)
+        return np.concatenate(
+            [linear, (middle - (linear @ (regions[:, :2, None] + HALF_PIXEL))[..., 0])[..., None]], -1
+        )
 
     def cells(self, map_width: int, map_height: int) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
         """Where the cells of a map of this crop lie: pixels from a cell to the next, and the pixel of cell 0; of each
@@ -105,12 +107,12 @@ def radius(regions: Regions) -> Float[np.ndarray, " person"]:
     return np.linalg.norm(regions[..., 2:] - regions[..., :2], axis=-1)
 
 
-def upright(centre: Float[np.ndarray, "person 2"], reach: Float[np.ndarray, " person"]) -> Regions:
+def upright_regions(centre: Float[np.ndarray, "person 2"], reach: Float[np.ndarray, " person"]) -> Regions:
     """Regions of this centre and radius with their top straight above."""
     return np.concatenate([centre, centre - np.stack([0 * reach, reach], -1)], -1)
 
 
-def to_crop(regions: Regions, width: int, height: int, *, diameter: float) -> Float[np.ndarray, "person 2 3"]:
+def crop_matrices(regions: Regions, width: int, height: int, *, diameter: float) -> Float[np.ndarray, "person 2 3"]:
     """Matrices from the full image to upright crops of `width` x `height` px, the circles in the middle of them and
     `diameter` px wide.
     """
@@ -125,13 +127,13 @@ def to_crop(regions: Regions, width: int, height: int, *, diameter: float) -> Fl
     return np.concatenate([linear, offset[..., None]], -1)
 
 
-def inverse(matrices: Float[np.ndarray, "*batch 2 3"]) -> Float[np.ndarray, "*batch 2 3"]:
+def invert(matrices: Float[np.ndarray, "*batch 2 3"]) -> Float[np.ndarray, "*batch 2 3"]:
     """The matrices that undo these."""
     linear = np.linalg.inv(matrices[..., :2])
     return np.concatenate([linear, -linear @ matrices[..., 2:]], -1)
 
 
-def apply(
+def transform_points(
     matrices: Float[np.ndarray, "*batch 2 3"], xy: Float[np.ndarray, "*batch point 2"]
 ) -> Float[np.ndarray, "*batch point 2"]:
     """The points, moved by their matrix."""

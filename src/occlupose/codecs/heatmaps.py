@@ -13,7 +13,7 @@ from occlupose.codecs.crops import Crop
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, VISIBLE
 
-FLOOR = 1e-6
+MIN_VALUE = 1e-6
 """Values of a map below this are taken for it where its logarithm is asked for."""
 
 
@@ -78,7 +78,7 @@ class Heatmaps:
         the edge of the map. The confidence is that of the highest cell itself: of such a Gaussian exp(-1 / (4 sigma^2))
         at least, 0.94 where a map is 64 high.
         """
-        cells, height = peaks(maps)
+        cells, height = find_peaks(maps)
         return self.stride * (cells + 0.5) - 0.5, height.astype(np.float64).clip(0, 1)
 
     @property
@@ -87,7 +87,9 @@ class Heatmaps:
         return (self.shape[0], 1), (self.shape[1], 0)
 
 
-def peaks(maps: Float[np.ndarray, "*batch y x"]) -> tuple[Float[np.ndarray, "*batch 2"], Float[np.ndarray, "*batch"]]:
+def find_peaks(
+    maps: Float[np.ndarray, "*batch y x"],
+) -> tuple[Float[np.ndarray, "*batch 2"], Float[np.ndarray, "*batch"]]:
     """Where each map is highest, in cells (x, y; float64), and how high that cell is.
 
     Along each side the place is the top of the Gaussian through the highest cell and its neighbours: that of the
@@ -104,7 +106,7 @@ def peaks(maps: Float[np.ndarray, "*batch y x"]) -> tuple[Float[np.ndarray, "*ba
 def _within(line: Float[np.ndarray, "*batch cell"], peak: Shaped[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
     """From the middle of the highest cell of a line to the top of the Gaussian, cells."""
     ends = [(0, 0)] * (line.ndim - 1)
-    at = np.log(np.pad(line.astype(np.float64), [*ends, (1, 1)], mode="edge").clip(FLOOR))
+    at = np.log(np.pad(line.astype(np.float64), [*ends, (1, 1)], mode="edge").clip(MIN_VALUE))
     before, top, after = (np.take_along_axis(at, peak[..., None] + step, -1)[..., 0] for step in range(3))
     curve = before - 2 * top + after
     inner = (peak > 0) & (peak < line.shape[-1] - 1) & (curve < 0)

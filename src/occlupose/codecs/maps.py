@@ -18,11 +18,11 @@ from torch.nn import functional
 from occlupose.codecs.crops import Crop
 from occlupose.errors import OccluposeError
 
-REACH = 3
+TRUNCATION = 3
 """A Gaussian is cut off at so many sigma (Tompson et al. 2014 and all who followed)."""
 
 
-def usual_crop() -> Crop:
+def default_crop() -> Crop:
     """192 x 256 px, the classic size of top-down networks, on the grid of Simple Baselines."""
     return Crop(192, 256, grid="stride")
 
@@ -40,7 +40,7 @@ class GaussianMaps(ABC):
         OccluposeError: the crop's sides are not multiples of the stride; no such sigma.
     """
 
-    crop: Crop = field(default_factory=usual_crop)
+    crop: Crop = field(default_factory=default_crop)
     stride: int = 4
     sigma: float = 2.0
 
@@ -83,7 +83,7 @@ class GaussianMaps(ABC):
         middle = torch.floor(centres + 0.5)
         size = torch.tensor(self.shape[::-1], device=xy.device)
         # never of NaN
-        touches = ((middle + REACH * self.sigma >= 0) & (middle - REACH * self.sigma <= size - 1)).all(-1)
+        touches = ((middle + TRUNCATION * self.sigma >= 0) & (middle - TRUNCATION * self.sigma <= size - 1)).all(-1)
         weight = torch.where(touches, weight, 0)
         known = (weight > 0)[..., None]
         centres, middle = (torch.where(known, value, 0) for value in (self._centres(centres, middle), middle))
@@ -110,19 +110,21 @@ class GaussianMaps(ABC):
     ) -> Float[Tensor, "*batch cell"]:
         """The Gaussian along one side."""
         at = torch.arange(cells, dtype=torch.float32, device=centre.device)
-        inside = (at - middle).abs() <= REACH * self.sigma
+        inside = (at - middle).abs() <= TRUNCATION * self.sigma
         return inside * torch.exp(-((at - centre) ** 2) / (2 * self.sigma**2))
 
     def _to_cells(self, xy: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
-        step, first = grid(self.crop, self.shape, xy.device)
+        step, first = cell_grid(self.crop, self.shape, xy.device)
         return (xy.float() - first) / step
 
     def _to_pixels(self, cells: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
-        step, first = grid(self.crop, self.shape, cells.device)
+        step, first = cell_grid(self.crop, self.shape, cells.device)
         return cells * step + first
 
 
-def grid(crop: Crop, shape: tuple[int, int], device: torch.device) -> tuple[Float[Tensor, "2"], Float[Tensor, "2"]]:
+def cell_grid(
+    crop: Crop, shape: tuple[int, int], device: torch.device
+) -> tuple[Float[Tensor, "2"], Float[Tensor, "2"]]:
     """`Crop.cells` of maps of this shape (down, across), on a device: from a cell to the next, and the first one, px;
     each across, down.
     """
@@ -130,7 +132,7 @@ def grid(crop: Crop, shape: tuple[int, int], device: torch.device) -> tuple[Floa
     return step, first
 
 
-def highest(
+def highest_cells(
     maps: Float[Tensor, "*batch y x"],
 ) -> tuple[Int[Tensor, "*batch"], Int[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Column and row of each map's highest cell, the first of them where several are, and how high it is."""
@@ -138,7 +140,7 @@ def highest(
     return at % maps.shape[-1], at // maps.shape[-1], height
 
 
-def unflipped(
+def unflip(
     maps: Float[Tensor, "*batch joint y x"], mirror: Sequence[int], shift: bool = False
 ) -> Float[Tensor, "*batch joint y x"]:
     """Maps of a mirrored picture as maps of the picture itself: mirrored back, sides exchanged.
@@ -151,7 +153,7 @@ def unflipped(
     return torch.cat([exchanged[..., :1], exchanged[..., :-1]], -1) if shift else exchanged
 
 
-def pooled(
+def pool_maps(
     maps: Float[Tensor, "*batch joint y x"], height: int, width: int
 ) -> Float[Tensor, "*batch joint height width"]:
     """Maps of fewer cells, each the mean of those that it covers: the targets of SRPose's coarser heads, from that of

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from occlupose.codecs.maps import GaussianMaps, highest
+from occlupose.codecs.maps import GaussianMaps, highest_cells
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class MSRA(GaussianMaps):
         Returns:
             Crop px; height of the highest cell, as the network gave it: around 0..1. Both float32.
         """
-        x, y, height = highest(maps)
+        x, y, height = highest_cells(maps)
         row = maps.gather(-2, y[..., None, None].expand(*y.shape, 1, maps.shape[-1])).squeeze(-2)
         column = maps.gather(-1, x[..., None, None].expand(*x.shape, maps.shape[-2], 1)).squeeze(-1)
         cells = torch.stack([x + _quarter(row, x), y + _quarter(column, y)], -1)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from occlupose.codecs.crops import Crop
-from occlupose.codecs.maps import REACH, grid, usual_crop
+from occlupose.codecs.maps import TRUNCATION, cell_grid, default_crop
 from occlupose.errors import OccluposeError
 
 Profiles = tuple[Float[Tensor, "*batch joint x"], Float[Tensor, "*batch joint y"]]
@@ -31,7 +31,7 @@ class SimCC:
         OccluposeError: a split that does not give whole classes; no such sigma.
     """
 
-    crop: Crop = field(default_factory=usual_crop)
+    crop: Crop = field(default_factory=default_crop)
     split: float = 2.0
     sigma: float = 6.0
 
@@ -72,11 +72,13 @@ class SimCC:
         Returns:
             Profiles; and the weights, 0 also where the joint is NaN or its Gaussian does not touch one of the profiles.
         """
-        step, first = grid(self.crop, self.shape, xy.device)
+        step, first = cell_grid(self.crop, self.shape, xy.device)
         nearest = torch.floor((xy.float() - first) / step + 0.5)
         size = torch.tensor(self.shape[::-1], device=xy.device)
         weight = torch.where(
-            ((nearest + REACH * self.sigma >= 0) & (nearest - REACH * self.sigma <= size - 1)).all(-1), weight, 0
+            ((nearest + TRUNCATION * self.sigma >= 0) & (nearest - TRUNCATION * self.sigma <= size - 1)).all(-1),
+            weight,
+            0,
         )
         known = (weight > 0)[..., None]
         nearest = torch.where(known, nearest, 0)
@@ -88,7 +90,7 @@ class SimCC:
     def decode(self, profiles: Profiles) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
         """The place of the highest class across and down, crop px; and the lower of the two heights. Both float32."""
         heights, classes = zip(*(profile.max(-1) for profile in profiles), strict=True)
-        step, first = grid(self.crop, self.shape, profiles[0].device)
+        step, first = cell_grid(self.crop, self.shape, profiles[0].device)
         return torch.stack(classes, -1) * step + first, torch.minimum(*heights).float()
 
     def unflipped(self, profiles: Profiles, mirror: Sequence[int]) -> Profiles:
@@ -100,4 +102,4 @@ class SimCC:
 
     def _profile(self, classes: int, nearest: Float[Tensor, "*batch 1"]) -> Float[Tensor, "*batch class"]:
         away = torch.arange(classes, dtype=torch.float32, device=nearest.device) - nearest
-        return (away.abs() <= REACH * self.sigma) * torch.exp(-(away**2) / (2 * self.sigma**2))
+        return (away.abs() <= TRUNCATION * self.sigma) * torch.exp(-(away**2) / (2 * self.sigma**2))

@@ -12,20 +12,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from occlupose.codecs.crops import Crop
-from occlupose.codecs.maps import GaussianMaps, full_precision, highest
+from occlupose.codecs.maps import GaussianMaps, full_precision, highest_cells
 from occlupose.errors import OccluposeError
 
-FLOOR = 1e-6
+MIN_VALUE = 1e-6
 """Values of a smoothed map below this are taken for it where its logarithm is asked for."""
 
 EPSILON = 1e-6
 """Second derivatives of a logarithm nearer to 0 than this are flat."""
 
-FARTHEST = 2.0
+MAX_STEP = 2.0
 """A Newton step ends within so many cells along each side of the highest one (ours; the papers set no bound)."""
 
 
-def corner_crop() -> Crop:
+def udp_crop() -> Crop:
     """192 x 256 px on the grid of UDP."""
     return Crop(192, 256, grid="corners")
 
@@ -46,7 +46,7 @@ class UDP(GaussianMaps):
         OccluposeError: also a blur that is not an odd number.
     """
 
-    crop: Crop = field(default_factory=corner_crop)
+    crop: Crop = field(default_factory=udp_crop)
     blur: int = 11
 
     def __post_init__(self) -> None:
@@ -67,9 +67,9 @@ class UDP(GaussianMaps):
         Returns:
             Crop px; height of the highest cell before smoothing, as the network gave it: around 0..1. Both float32.
         """
-        x, y, height = highest(maps)
+        x, y, height = highest_cells(maps)
         with full_precision(maps):
-            cells = torch.stack([x, y], -1) + _newton(self._around(maps.float(), x, y).clamp_min(FLOOR).log())
+            cells = torch.stack([x, y], -1) + _newton(self._around(maps.float(), x, y).clamp_min(MIN_VALUE).log())
         return self._to_pixels(cells), height.float()
 
     def _centres(
@@ -116,4 +116,4 @@ def _newton(log: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 2"]:
     slope = torch.stack([dx, dy], -1)
     curve = torch.stack([dxx, dyy], -1)
     each = torch.where(curve < -EPSILON, -slope / torch.where(curve < -EPSILON, curve, 1), 0)
-    return torch.where(top[..., None], both, each).clamp(-FARTHEST, FARTHEST)
+    return torch.where(top[..., None], both, each).clamp(-MAX_STEP, MAX_STEP)

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from occlupose.codecs.letterbox import Letterbox
-from occlupose.codecs.scenes import Scene
+from occlupose.codecs.multi_person import Scene
 from occlupose.datasets.crowds import Crowd
 from occlupose.datasets.pictures import Picture
 from occlupose.errors import OccluposeError

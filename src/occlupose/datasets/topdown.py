@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy.special import ndtr, ndtri
 
-from occlupose.codecs.crops import Crop, Regions, apply
+from occlupose.codecs.crops import Crop, Regions, transform_points
 from occlupose.datasets.coco import Person
 from occlupose.datasets.pictures import Picture
 from occlupose.errors import OccluposeError
@@ -192,11 +192,11 @@ def cut(
         partners = list(skeleton.mirror)
         xy[mirrored] = xy[mirrored][:, partners]
         state[mirrored] = state[mirrored][:, partners]
-    corners = apply(matrices, boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]])
+    corners = transform_points(matrices, boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]])
     pictures = np.empty((len(people), crop.height, crop.width, 3), np.uint8)
     for picture, pyramid, matrix in zip(pictures, pyramids, matrices, strict=True):
         picture[:] = pyramid.cut(matrix, crop.width, crop.height)
-    return Shown(pictures, apply(matrices, xy), state, np.concatenate([corners.min(1), corners.max(1)], -1))
+    return Shown(pictures, transform_points(matrices, xy), state, np.concatenate([corners.min(1), corners.max(1)], -1))
 
 
 def _half(person: Person, skeleton: Skeleton, vary: Variation, *, upper: bool) -> tuple[Vector, Vector] | None:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from rich.table import Table
 
-from occlupose.codecs.crops import Crop, apply, inverse, radius
+from occlupose.codecs.crops import Crop, invert, radius, transform_points
 from occlupose.datasets.coco import Annotations, Detected, Truth
 from occlupose.datasets.pictures import Picture, Shelf
 from occlupose.errors import OccluposeError
@@ -109,7 +109,7 @@ def predict(
     for some, matrices, crops in ahead("pictures", tasks):
         if len(crops):
             xy, score = network(crops)
-            xy = apply(inverse(matrices), xy)
+            xy = transform_points(invert(matrices), xy)
             results += _results(some, network, xy, score, skeleton)
         progress(sum(len(each.boxes) for each in some))
     return results

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from occlupose.assets import blazepose_weights
-from occlupose.codecs.crops import Regions, apply, inverse, to_crop
+from occlupose.codecs.crops import Regions, crop_matrices, invert, transform_points
 from occlupose.frontends.detector import Detector
 from occlupose.frontends.tflite import Network
 from occlupose.frontends.topdown import Estimate, TopDown
@@ -52,11 +52,11 @@ class BlazePose(TopDown):
         super().__init__(detector, detect_every=detect_every, look_every=look_every, max_people=max_people, tiled=tiles)
 
     def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
-        matrices = to_crop(regions, SIZE, SIZE, diameter=SIZE / MARGIN)
+        matrices = crop_matrices(regions, SIZE, SIZE, diameter=SIZE / MARGIN)
         seen = [self.landmarks(picture.cut(matrix, SIZE, SIZE)) for matrix in matrices]
         landmarks = np.array([points.reshape(39, 5) for points, _ in seen], np.float64).reshape(-1, 39, 5)
         presence = np.array([flag[0] for _, flag in seen], np.float64)
-        xy = apply(inverse(matrices), landmarks[..., :2] - 0.5)
+        xy = transform_points(invert(matrices), landmarks[..., :2] - 0.5)
         following = xy[:, CENTRE_AND_TOP].reshape(-1, 4)
         score = _sigmoid(landmarks[:, JOINTS, 3]) * _sigmoid(landmarks[:, JOINTS, 4])
         return Estimate(xy[:, JOINTS], score, presence * _upright(xy, following), following)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from occlupose.assets import blazepose_weights
-from occlupose.codecs.crops import Crop, Regions, apply, inverse, radius, upright
+from occlupose.codecs.crops import Crop, Regions, invert, radius, transform_points, upright_regions
 from occlupose.detections import Detections
 from occlupose.frontends.boxes import NOBODY, Boxes
 from occlupose.frontends.detector import Detector
@@ -110,10 +110,10 @@ def estimate(network: CropNetwork, picture: Pyramid, regions: Regions) -> Estima
     joints (ours).
     """
     crop = network.crop
-    matrices = crop.matrices(upright(regions[:, :2], radius(regions)))
+    matrices = crop.matrices(upright_regions(regions[:, :2], radius(regions)))
     crops = [picture.cut(matrix, crop.width, crop.height) for matrix in matrices]
     xy, score = network(np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3))
-    xy = apply(inverse(matrices), xy)
+    xy = transform_points(invert(matrices), xy)
     better = np.sort(score, axis=1)[:, len(network.skeleton) // 2 :]
     return Estimate(xy, score, better.mean(1), _boxed(xy, score, crop))
 
@@ -124,4 +124,4 @@ def _boxed(xy: Float[np.ndarray, "person joint 2"], score: Float[np.ndarray, "pe
     low = np.where(seen[..., None], xy, np.inf).min(1)
     high = np.where(seen[..., None], xy, -np.inf).max(1)
     boxed = crop.regions(np.concatenate([low, high], -1))
-    return upright(boxed[:, :2], np.maximum(radius(boxed), 4.0))
+    return upright_regions(boxed[:, :2], np.maximum(radius(boxed), 4.0))

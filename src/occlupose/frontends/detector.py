@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from occlupose.codecs.crops import Regions, apply, inverse, radius
+from occlupose.codecs.crops import Regions, invert, radius, transform_points
 from occlupose.frontends.regions import similarity, suppress
 from occlupose.frontends.tflite import Network
 from occlupose.pyramid import Pyramid, window
@@ -105,13 +105,13 @@ class Detector:
         matrix = window(*view, SIZE)
         pixels = picture.cut(matrix, SIZE, SIZE)
         for strokes in () if hide is None else hide:
-            _paint(pixels, apply(matrix, strokes))
+            _paint(pixels, transform_points(matrix, strokes))
         regressors, logits = self.network(pixels)
         score = 1 / (1 + np.exp(-logits[:, 0].clip(-80, 80)))
         likely = np.flatnonzero(score > (self.threshold if hide is None else self.threshold_beside))
         points = decode(regressors[likely], self._anchors[likely])
         within = ((points[:, HIPS_AND_SHOULDERS] > 0) & (points[:, HIPS_AND_SHOULDERS] < SIZE)).all((1, 2))
-        regions = apply(inverse(matrix), points[:, HIPS_AND_TOP] - 0.5).reshape(-1, 4)
+        regions = transform_points(invert(matrix), points[:, HIPS_AND_TOP] - 0.5).reshape(-1, 4)
         # else the rest of the body is a guess
         fits = within & ((2 * radius(regions) <= view[2]) | (view[2] >= max(picture.size)))
         return regions[fits], score[likely[fits]]

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from occlupose.codecs.crops import Crop
-from occlupose.codecs.maps import GaussianMaps, unflipped
+from occlupose.codecs.maps import GaussianMaps, unflip
 from occlupose.codecs.msra import MSRA
 from occlupose.codecs.udp import UDP
 from occlupose.errors import OccluposeError
@@ -121,7 +121,7 @@ class EstimatorNetwork:
         maps = heatmaps(self._network, pictures)
         if self._flip:
             mirrored = heatmaps(self._network, pictures.flip(3))
-            maps = (maps + unflipped(mirrored, self.skeleton.mirror, self.design.maps.flip_shift)) / 2
+            maps = (maps + unflip(mirrored, self.skeleton.mirror, self.design.maps.flip_shift)) / 2
         xy, score = self.design.maps.decode(maps)
         return xy.cpu().numpy(), score.cpu().numpy()
 

@@ -32,7 +32,7 @@ from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from occlupose.codecs.crops import Crop, Grid
-from occlupose.codecs.heatmaps import peaks
+from occlupose.codecs.heatmaps import find_peaks
 from occlupose.errors import OccluposeError
 from occlupose.frontends.crops import Joints
 from occlupose.skeletons import by_name
@@ -166,7 +166,7 @@ def _session(file: Path, threads: int) -> Any:
 def _from_heatmap(outputs: list[np.ndarray], card: Card) -> Joints:
     maps = outputs[0]
     height, width = maps.shape[2:]
-    cells, score = peaks(maps)
+    cells, score = find_peaks(maps)
     step, first = Crop(card.width, card.height, grid=card.grid).cells(width, height)
     return cells * step + first, score
 

@@ -16,14 +16,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from occlupose.networks.mspn import LEVELS, Encoder, Heads, Levels, Size, Upsampled, Upsampler, initialise
+from occlupose.networks.mspn import LEVELS, Encoder, Heads, Levels, StageSize, Upsampler, UpsamplerOutput, initialise
 
-HIDDEN = "hidden"
+HIDDEN_HEAD = "hidden"
 """The decoder's one head."""
 
 
 @dataclass
-class Taught:
+class DistillationOutput:
     """What a training step is about.
 
     Attributes:
@@ -46,13 +46,13 @@ class Reasoner(nn.Module):
         size: of encoders and decoders; None is the published one, whose first level is as wide as the maps.
     """
 
-    def __init__(self, channels: int = 57, *, stages: int = 2, size: Size | None = None) -> None:
+    def __init__(self, channels: int = 57, *, stages: int = 2, size: StageSize | None = None) -> None:
         super().__init__()
-        size = Size(widths=(channels, 128, 256, 512)) if size is None else size
+        size = StageSize(widths=(channels, 128, 256, 512)) if size is None else size
         self.channels = channels
         self.students = nn.ModuleList(Encoder(channels, size) for _ in range(stages))
         onward = [channels] * (stages - 1)
-        self.decoders = nn.ModuleList(Upsampler(size, {HIDDEN: channels}, after) for after in (*onward, None))
+        self.decoders = nn.ModuleList(Upsampler(size, {HIDDEN_HEAD: channels}, after) for after in (*onward, None))
         initialise(self)
 
     def forward(self, visible: Float[Tensor, "batch channel y x"]) -> list[list[Float[Tensor, "batch channel y x"]]]:
@@ -61,7 +61,7 @@ class Reasoner(nn.Module):
         told: Levels | None = None
         said = []
         for student, decoder in zip(self.students, self.decoders, strict=True):
-            stage: Upsampled = decoder(student(x, told))
+            stage: UpsamplerOutput = decoder(student(x, told))
             x = stage.onward
             told = stage.told
             said.append(_maps(stage.heads))
@@ -77,14 +77,18 @@ class DSED(Reasoner):
             to be extracted from visible cues"); its authors' earlier code does not.
     """
 
-    def __init__(self, channels: int = 57, *, stages: int = 2, size: Size | None = None, detach: bool = False) -> None:
+    def __init__(
+        self, channels: int = 57, *, stages: int = 2, size: StageSize | None = None, detach: bool = False
+    ) -> None:
         super().__init__(channels, stages=stages, size=size)
-        size = Size(widths=(channels, 128, 256, 512)) if size is None else size
+        size = StageSize(widths=(channels, 128, 256, 512)) if size is None else size
         self.detach = detach
         self.teachers = nn.ModuleList(Encoder(channels, size) for _ in range(stages))
         initialise(self.teachers)
 
-    def taught(self, visible: Float[Tensor, "batch channel y x"], hidden: Float[Tensor, "batch channel y x"]) -> Taught:
+    def taught(
+        self, visible: Float[Tensor, "batch channel y x"], hidden: Float[Tensor, "batch channel y x"]
+    ) -> DistillationOutput:
         """A training step: the decoder works on the teacher's features, and the student is compared with them.
 
         Arguments:
@@ -101,11 +105,11 @@ class DSED(Reasoner):
                 mse_loss(learnt, known.detach() if self.detach else known)
                 for learnt, known in zip(of_student, of_teacher, strict=True)
             ]
-            stage: Upsampled = decoder(of_teacher)
+            stage: UpsamplerOutput = decoder(of_teacher)
             x = stage.onward
             told = stage.told
             said.append(_maps(stage.heads))
-        return Taught(said, torch.stack(distances).unflatten(0, (-1, LEVELS)))
+        return DistillationOutput(said, torch.stack(distances).unflatten(0, (-1, LEVELS)))
 
     def _given(self, x: Tensor | None, told: Levels | None) -> tuple[Tensor, Levels | None]:
         """A student's inputs; where the teacher is not to move, no gradient goes back through them."""
@@ -121,4 +125,4 @@ class DSED(Reasoner):
 
 
 def _maps(levels: list[Heads]) -> list[Tensor]:
-    return [heads[HIDDEN] for heads in levels]
+    return [heads[HIDDEN_HEAD] for heads in levels]

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate, max_pool2d
 STRIDE = 4
 """Pixels of the picture in a cell of the maps."""
 
-DARK = 0.01
+INITIAL_VALUE = 0.01
 """Value of the maps before training."""
 
 
@@ -68,7 +68,7 @@ class Stack(nn.Module):
             Residual(width, width), nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU()
         )
         self.maps = nn.Conv2d(width, joints, 1)
-        nn.init.constant_(self.maps.bias, math.log(DARK / (1 - DARK)))  # type: ignore[arg-type]
+        nn.init.constant_(self.maps.bias, math.log(INITIAL_VALUE / (1 - INITIAL_VALUE)))  # type: ignore[arg-type]
         self.onward = None if last else nn.ModuleList([nn.Conv2d(width, width, 1), nn.Conv2d(joints, width, 1)])
 
     def forward(

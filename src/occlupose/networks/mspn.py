@@ -22,7 +22,7 @@ from occlupose.networks.resnet import RESNET50, Bottleneck
 STRIDE = 4
 """Pixels of the picture in a cell of the maps."""
 
-FAINT = 0.05
+INITIAL_HEIGHT = 0.05
 """How high maps are before training, about. Most of a map is nothing, and peaks are 1 here (ours)."""
 
 LEVELS = 4
@@ -35,14 +35,14 @@ Heads = dict[str, Tensor]
 """(batch, channel, y, x) by name."""
 
 
-def convolution(inputs: int, outputs: int, size: int = 1, stride: int = 1, *, relu: bool = True) -> nn.Sequential:
+def conv_block(inputs: int, outputs: int, size: int = 1, stride: int = 1, *, relu: bool = True) -> nn.Sequential:
     """A convolution with normalisation, and a ReLU where there is to be one."""
     layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
 
 @dataclass(frozen=True)
-class Size:
+class StageSize:
     """How large the stages are.
 
     Attributes:
@@ -68,7 +68,7 @@ class Encoder(nn.Module):
         inputs: channels.
     """
 
-    def __init__(self, inputs: int, size: Size) -> None:
+    def __init__(self, inputs: int, size: StageSize) -> None:
         super().__init__()
         levels = []
         for level, ((before, after), count) in enumerate(
@@ -94,7 +94,7 @@ class Encoder(nn.Module):
 
 
 @dataclass
-class Upsampled:
+class UpsamplerOutput:
     """What an upsampler gives.
 
     Attributes:
@@ -107,7 +107,7 @@ class Upsampled:
     onward: Tensor | None = None
 
 
-class Last(nn.Conv2d):
+class MapConvolution(nn.Conv2d):
     """The last convolution of a head, whose maps begin faint. The published code normalises these too, and learns
     depths slowly (ours).
 
@@ -119,27 +119,27 @@ class Last(nn.Conv2d):
         super().__init__(inputs, outputs, 3, padding=1)
 
 
-def head(inputs: int, outputs: int) -> nn.Sequential:
+def build_head(inputs: int, outputs: int) -> nn.Sequential:
     """From features to maps."""
-    return nn.Sequential(convolution(inputs, inputs), Last(inputs, outputs))
+    return nn.Sequential(conv_block(inputs, inputs), MapConvolution(inputs, outputs))
 
 
-class Level(nn.Module):
+class UpsamplerLevel(nn.Module):
     """One level of an upsampler: what the encoder has here, and what came from the coarser level."""
 
-    def __init__(self, inputs: int, size: Size, heads: Mapping[str, int], *, coarsest: bool, last: bool) -> None:
+    def __init__(self, inputs: int, size: StageSize, heads: Mapping[str, int], *, coarsest: bool, last: bool) -> None:
         super().__init__()
-        self.lateral = convolution(inputs, size.width, relu=False)
-        self.up = None if coarsest else convolution(size.width, size.width, relu=False)
+        self.lateral = conv_block(inputs, size.width, relu=False)
+        self.up = None if coarsest else conv_block(size.width, size.width, relu=False)
         self.relu = nn.ReLU(inplace=True)
-        self.heads = nn.ModuleDict({name: head(size.width, count) for name, count in heads.items()})
-        self.tell = None if last else nn.ModuleList([convolution(inputs, inputs), convolution(size.width, inputs)])
+        self.heads = nn.ModuleDict({name: build_head(size.width, count) for name, count in heads.items()})
+        self.tell = None if last else nn.ModuleList([conv_block(inputs, inputs), conv_block(size.width, inputs)])
 
     def forward(self, x: Tensor, coarser: Tensor | None) -> Tensor:
         features = self.lateral(x)
         if self.up is not None:
             assert coarser is not None
-            features = features + self.up(resized(coarser, features))
+            features = features + self.up(resize_like(coarser, features))
         return self.relu(features)
 
 
@@ -151,32 +151,32 @@ class Upsampler(nn.Module):
         onward: channels of the next stage's input; None is the last stage.
     """
 
-    def __init__(self, size: Size, heads: Mapping[str, int], onward: int | None = None) -> None:
+    def __init__(self, size: StageSize, heads: Mapping[str, int], onward: int | None = None) -> None:
         super().__init__()
         last = onward is None
         self.levels = nn.ModuleList(
-            Level(inputs, size, heads, coarsest=number == LEVELS - 1, last=last)
+            UpsamplerLevel(inputs, size, heads, coarsest=number == LEVELS - 1, last=last)
             for number, inputs in enumerate(size.channels)
         )
-        self.onward = None if onward is None else convolution(size.width, onward)
+        self.onward = None if onward is None else conv_block(size.width, onward)
 
-    def forward(self, features: Levels) -> Upsampled:
+    def forward(self, features: Levels) -> UpsamplerOutput:
         """The maps of every level and what the next stage is given."""
         said: list[Heads] = []
         told: Levels = []
         x: Tensor | None = None
         for level, here in zip(reversed(self.levels), reversed(features), strict=True):
-            assert isinstance(level, Level)
+            assert isinstance(level, UpsamplerLevel)
             x = level(here, x)
-            said.insert(0, {name: resized(each(x), features[0]) for name, each in level.heads.items()})
+            said.insert(0, {name: resize_like(each(x), features[0]) for name, each in level.heads.items()})
             if level.tell is not None:
                 of_encoder, of_upsampler = level.tell
                 told.insert(0, of_encoder(here) + of_upsampler(x))
         assert x is not None
-        return Upsampled(said) if self.onward is None else Upsampled(said, told, self.onward(x))
+        return UpsamplerOutput(said) if self.onward is None else UpsamplerOutput(said, told, self.onward(x))
 
 
-def resized(x: Float[Tensor, "batch channel y x"], like: Float[Tensor, "batch other height width"]) -> Tensor:
+def resize_like(x: Float[Tensor, "batch channel y x"], like: Float[Tensor, "batch other height width"]) -> Tensor:
     """As large as another; bilinear, the corner cells staying at the corners."""
     return (
         x if x.shape[-2:] == like.shape[-2:] else interpolate(x, like.shape[-2:], mode="bilinear", align_corners=True)
@@ -191,10 +191,10 @@ class MSPN(nn.Module):
         stages: 3 in the paper; 2 with two stages of reasoning in its fastest variant.
     """
 
-    def __init__(self, heads: Mapping[str, int], *, stages: int = 3, size: Size = Size()) -> None:
+    def __init__(self, heads: Mapping[str, int], *, stages: int = 3, size: StageSize = StageSize()) -> None:
         super().__init__()
         stem = size.widths[0]
-        self.stem = nn.Sequential(convolution(3, stem, 7, 2), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(conv_block(3, stem, 7, 2), nn.MaxPool2d(3, 2, 1))
         self.encoders = nn.ModuleList(Encoder(stem, size) for _ in range(stages))
         self.upsamplers = nn.ModuleList(
             Upsampler(size, heads, None if stage == stages - 1 else stem) for stage in range(stages)
@@ -218,8 +218,8 @@ class MSPN(nn.Module):
 def initialise(network: nn.Module) -> None:
     """Convolutions as He et al. (2015) begin, but for the last of the heads."""
     for part in network.modules():
-        if isinstance(part, Last):
-            nn.init.normal_(part.weight, std=FAINT * (2 / part.weight[0].numel()) ** 0.5)
+        if isinstance(part, MapConvolution):
+            nn.init.normal_(part.weight, std=INITIAL_HEIGHT * (2 / part.weight[0].numel()) ** 0.5)
             nn.init.zeros_(part.bias)  # type: ignore[arg-type]
         elif isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from occlupose.skeletons import MPI15, Skeleton
 
-BEGIN = 1e-6
+INITIAL_CONNECTION = 1e-6
 """What is learnt of a graph's connections begins with (Zou and Tang)."""
 
 
-def adjacency(skeleton: Skeleton) -> Float[Tensor, "joint joint"]:
+def adjacency_matrix(skeleton: Skeleton) -> Float[Tensor, "joint joint"]:
     """How far joints are connected: each with itself and along limbs; every entry divided by the root of both joints'
     numbers of connections, which keeps it symmetric (Kipf and Welling 2017)."""
     connected = torch.eye(len(skeleton))
@@ -52,7 +52,7 @@ class ModulatedGraph(nn.Module):
         self.own = nn.Linear(inputs, outputs, bias=False)
         self.neighbours = nn.Linear(inputs, outputs, bias=False)
         self.modulation = nn.Parameter(torch.ones(joints, outputs))
-        self.learnt = nn.Parameter(torch.full((joints, joints), BEGIN))
+        self.learnt = nn.Parameter(torch.full((joints, joints), INITIAL_CONNECTION))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         for linear in (self.own, self.neighbours):
             nn.init.xavier_uniform_(linear.weight)
@@ -70,7 +70,7 @@ class ModulatedGraph(nn.Module):
         return said if self.bias is None else said + self.bias
 
 
-class Layer(nn.Module):
+class GraphLayer(nn.Module):
     """A layer on a graph, batch normalisation of its channels over people and joints, ReLU.
 
     Arguments:
@@ -103,13 +103,13 @@ class GCN(nn.Sequential):
     """
 
     def __init__(self, skeleton: Skeleton = MPI15, inputs: int = 5, *, width: int = 128, depth: int = 4) -> None:
-        connected = adjacency(skeleton)
+        connected = adjacency_matrix(skeleton)
         last = ModulatedGraph(width, 3, connected)
         nn.init.zeros_(last.own.weight)
         nn.init.zeros_(last.neighbours.weight)
         super().__init__(
-            Layer(inputs, width, connected, residual=False),
-            *(Layer(width, width, connected, residual=True) for _ in range(depth)),
+            GraphLayer(inputs, width, connected, residual=False),
+            *(GraphLayer(width, width, connected, residual=True) for _ in range(depth)),
             last,
         )
 

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from hupor_people import ROOT, crowd, mistakes, perfect, project, some_hidden, spoilt
-from occlupose.codecs.scenes import SceneMaps
+from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.decode import decode
 from occlupose.methods.hupor.grouping import OURS, PAPER
 from occlupose.poses import OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
 
-MAPS = SceneMaps()
-SMALL = SceneMaps(416, 256)
+MAPS = MultiPersonMaps()
+SMALL = MultiPersonMaps(416, 256)
 
 
 def exactly(people, states, maps=MAPS, rules=OURS):

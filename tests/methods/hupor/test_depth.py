@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from occlupose.codecs.scenes import TORSO, SceneMaps
-from occlupose.methods.hupor.depth import relative, roots
+from occlupose.codecs.multi_person import TORSO, MultiPersonMaps
+from occlupose.methods.hupor.depth import relative_depths, root_depths
 from occlupose.skeletons import MPI15
 
-MAPS = SceneMaps(256, 160)
+MAPS = MultiPersonMaps(256, 160)
 ROOT, NECK, HEAD, KNEE, ANKLE = MPI15.index("pelvis", "neck", "head_top", "left_knee", "left_ankle")
 
 
@@ -17,7 +17,7 @@ def limbs(**depths):
 
 
 def test_depths_add_up_from_the_pelvis_and_a_missing_limb_adds_nothing():
-    further = relative(limbs(neck__pelvis=0.1, neck__head_top=0.05, left_hip__left_knee=-0.3), MAPS)[0]
+    further = relative_depths(limbs(neck__pelvis=0.1, neck__head_top=0.05, left_hip__left_knee=-0.3), MAPS)[0]
     assert further[ROOT] == 0
     assert further[NECK] == pytest.approx(-0.1)  # that field points to the pelvis
     assert further[HEAD] == pytest.approx(-0.05)
@@ -36,7 +36,7 @@ def reading(seen, **depths):
         depth[0, TORSO.index(joint)] = value
     for joint in seen:
         heights[0, TORSO.index(joint)] = 0.9
-    return roots(depth, heights, further, MAPS)[0]
+    return root_depths(depth, heights, further, MAPS)[0]
 
 
 EVERYTHING = dict(zip(TORSO, (4.0, 4.1, 4.2, 4.3, 4.4, 4.5, 4.6), strict=True))

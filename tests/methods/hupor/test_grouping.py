@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 
 from hupor_people import FOCAL, perfect, project, somebody
-from occlupose.codecs.scenes import SceneMaps
+from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.methods.hupor.decode import decode
 from occlupose.methods.hupor.grouping import (
     OURS,
     PAPER,
     Peaks,
-    associate,
-    connections,
-    limb_depths,
-    limb_scores,
-    order,
-    peaks,
+    assign_peaks,
+    find_limb_candidates,
+    find_peaks,
+    limb_order,
+    sample_limb_depths,
+    score_limbs,
 )
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
 
-MAPS = SceneMaps(256, 160)
+MAPS = MultiPersonMaps(256, 160)
 PELVIS, NECK, SHOULDER = MPI15.index("pelvis", "neck", "left_shoulder")
 
 
@@ -42,11 +42,11 @@ def field(**ways):
 
 
 def together(found, fields, depth, rules):
-    return associate(found, connections(found, fields, MAPS, rules), depth, MAPS, rules)
+    return assign_peaks(found, find_limb_candidates(found, fields, MAPS, rules), depth, MAPS, rules)
 
 
 def test_people_grow_from_the_pelvis_to_the_neck_and_on():
-    steps = order(MAPS)
+    steps = limb_order(MAPS)
     assert steps[0] == (1, PELVIS, NECK, True)
     assert steps[1] == (0, NECK, MPI15.index("head_top")[0], False)
     assert [limb for limb, *_ in steps[2:]] == list(range(2, 14)) and not any(against for *_, against in steps[1:])
@@ -57,7 +57,7 @@ def test_peaks_lie_between_cells_and_the_highest_comes_first():
     maps = np.zeros((2, 20, 30))
     for height, column, row in ((0.9, 7.3, 5.8), (1.0, 20.6, 14.4), (0.05, 12.0, 2.0)):
         maps[1] = np.maximum(maps[1], height * np.exp(-((x - column) ** 2 + (y - row) ** 2) / (2 * 1.1**2)))
-    nobody, somebody = peaks(maps)
+    nobody, somebody = find_peaks(maps)
     assert len(nobody.xy) == 0
     np.testing.assert_allclose(somebody.xy, [[20.6, 14.4], [7.3, 5.8]], atol=1e-6)
     assert somebody.score[0] > somebody.score[1] > 0.8
@@ -67,14 +67,14 @@ def test_a_top_two_cells_wide_is_one_peak_and_the_border_may_have_one():
     maps = np.zeros((1, 6, 6))
     maps[0, 2, 2:4] = 1
     maps[0, 5, 0] = 0.5
-    (both,) = peaks(maps)
+    (both,) = find_peaks(maps)
     np.testing.assert_allclose(both.xy, [[2.5, 2], [0, 5]], atol=1e-4)
     assert both.score.tolist() == [1, 0.5]
 
 
 def score(field, start, end, rules):
     fields = np.concatenate([field, np.zeros_like(field[:1])])[None]
-    return limb_scores(fields, np.zeros(1, int), np.array([start], float), np.array([end], float), rules)[0]
+    return score_limbs(fields, np.zeros(1, int), np.array([start], float), np.array([end], float), rules)[0]
 
 
 def test_a_limb_scores_where_nearly_all_of_it_agrees():
@@ -118,7 +118,7 @@ def test_who_is_nearer_takes_the_joint_that_both_might(rules):
 def behind_each_other(joint, depths, maps):
     """People in one pose at these depths, m, who all have one joint at the same pixel, but the joints by which they
     grow to it, from the pelvis, more than 2.5 cells apart."""
-    before = {there: here for _, here, there, _ in order(maps)}
+    before = {there: here for _, here, there, _ in limb_order(maps)}
     chain = [before[joint]]
     while chain[-1] != PELVIS:
         chain.append(before[chain[-1]])
@@ -139,7 +139,7 @@ def behind_each_other(joint, depths, maps):
 def test_of_people_behind_each_other_the_nearest_has_the_joint_that_all_might_take(name, depths, hidden):
     """By the published rules, of maps of them; that joint is hidden of the farther ones. So may the nearest one's
     pelvis be, who then is known to be the nearest by the hips alone."""
-    maps = SceneMaps()
+    maps = MultiPersonMaps()
     joint = MPI15.index(name)[0]
     people, xy = behind_each_other(joint, depths, maps)
     states = np.full((3, 15), VISIBLE, np.uint8)
@@ -174,6 +174,6 @@ def test_depth_along_a_limb_is_the_mean_without_extremes():
     xy = np.full((1, 15, 2), np.nan)
     xy[0, NECK] = (10.0, 10.0)
     xy[0, PELVIS] = (46.0, 10.0)
-    measured = limb_depths(fields, xy, MAPS)
+    measured = sample_limb_depths(fields, xy, MAPS)
     assert measured[0, 1] == pytest.approx(0.2, abs=0.06)
     assert np.isnan(np.delete(measured[0], 1)).all()

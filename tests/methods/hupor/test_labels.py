@@ -10,9 +10,9 @@ from occlupose.cameras import Camera
 from occlupose.datasets import scenes
 from occlupose.datasets.crowds import crowd
 from occlupose.methods.hupor import labels
-from occlupose.methods.hupor.labels import behind_cylinders, places, relabelled
-from occlupose.methods.hupor.ssf.label import label
-from occlupose.methods.hupor.ssf.optimise import Plan
+from occlupose.methods.hupor.labels import hidden_by_cylinders, joint_positions, relabel
+from occlupose.methods.hupor.ssf.label import label_occlusion
+from occlupose.methods.hupor.ssf.optimise import FitSettings
 from occlupose.skeletons import MPI15
 
 CAMERA = Camera.from_fov(320, 240)
@@ -44,18 +44,20 @@ def seen(xyz, state=2):
 
 
 def test_somebody_alone_who_spreads_out_hides_nothing():
-    assert not behind_cylinders(standing((0, 0, 4))).any()
+    assert not hidden_by_cylinders(standing((0, 0, 4))).any()
 
 
 def test_who_stands_before_another_hides_them():
     """The nearer one is all visible; of the further one, straight behind, the joints within the nearer one's cylinders
     are hidden.
     """
-    behind = behind_cylinders(standing((0, 0, 6), (0, 0, 4)))
+    behind = hidden_by_cylinders(standing((0, 0, 6), (0, 0, 4)))
     assert not behind[1].any()
     assert behind[0, MPI15.index("neck", "pelvis", "left_shoulder", "left_hip", "right_hip")].all()
     apart = standing((2.5, 0, 6), (0, 0, 4))
-    assert np.array_equal(behind_cylinders(apart), np.concatenate([behind_cylinders(person[None]) for person in apart]))
+    assert np.array_equal(
+        hidden_by_cylinders(apart), np.concatenate([hidden_by_cylinders(person[None]) for person in apart])
+    )
 
 
 def test_one_limb_hides_one_joint():
@@ -64,12 +66,12 @@ def test_one_limb_hides_one_joint():
     for depth, hidden in ((0.6, True), (1.3, False)):
         target = people[0, LEFT_KNEE] * depth
         people[1, LEFT_WRIST - 1 : LEFT_WRIST + 1] = target + np.array([[-0.1, 0, 0], [0.15, 0, 0]])
-        behind = behind_cylinders(people)
+        behind = hidden_by_cylinders(people)
         assert behind[0, LEFT_KNEE] == hidden and not behind[0, LEFT_ANKLE]
     people[1, LEFT_WRIST - 1 : LEFT_WRIST + 1] = people[0, LEFT_KNEE] * 0.6 + np.array(
         [[-0.1, 0.09, 0], [0.15, 0.09, 0]]
     )
-    assert not behind_cylinders(people)[0, LEFT_KNEE]  # further off than the radius
+    assert not hidden_by_cylinders(people)[0, LEFT_KNEE]  # further off than the radius
 
 
 def test_it_is_the_shortest_way_to_the_axis():
@@ -77,8 +79,8 @@ def test_it_is_the_shortest_way_to_the_axis():
     random = np.random.default_rng(1)
     people = random.uniform([-1, -1, 3], [1, 1, 5], (4, 1, 3)) + random.normal(0, 0.35, (4, 15, 3))
     people[0, 5] = np.nan
-    fast = behind_cylinders(people)
-    alone = np.concatenate([behind_cylinders(person[None]) for person in people])
+    fast = hidden_by_cylinders(people)
+    alone = np.concatenate([hidden_by_cylinders(person[None]) for person in people])
     assert not fast[0, 5]
     torso = np.linalg.norm(people[:, 3] - people[:, 0], axis=-1)
     parts = [(0, 1, 0.10), (0, 2, None), (3, 4, 0.05), (4, 5, 0.05), (6, 7, 0.05), (7, 8, 0.05)]
@@ -105,9 +107,11 @@ def test_it_is_the_shortest_way_to_the_axis():
 
 def test_other_means():
     given = seen(standing((0, 0, 6), (0.1, 0, 4)), 1)
-    (same,), (open_,), (cylinder,) = (relabelled([given], by) for by in ("dataset", "none", "cylinders"))
+    (same,), (open_,), (cylinder,) = (relabel([given], by) for by in ("dataset", "none", "cylinders"))
     assert same is given and (open_.state == 2).all() and given.state.max() == 1
-    assert np.array_equal(cylinder.state == 1, behind_cylinders(places(given))) and {*cylinder.state.ravel()} == {1, 2}
+    assert np.array_equal(cylinder.state == 1, hidden_by_cylinders(joint_positions(given))) and {
+        *cylinder.state.ravel()
+    } == {1, 2}
     for other in (open_, cylinder):
         assert np.array_equal(other.xy, given.xy) and np.array_equal(other.z, given.z) and other.state.dtype == np.uint8
 
@@ -116,7 +120,7 @@ def test_other_means():
 def test_absent_joints_stay_absent(by):
     given = seen(standing((0, 0, 6), (1.6, 0.2, 3)))
     assert (given.state == 0).any()
-    (said,) = relabelled([given], by, ssf=partial(label, body=cylinders(), plan=Plan(rounds=1, steps=0)))
+    (said,) = relabel([given], by, ssf=partial(label_occlusion, body=cylinders(), plan=FitSettings(rounds=1, steps=0)))
     assert np.array_equal(said.state == 0, given.state == 0)
 
 
@@ -128,17 +132,17 @@ def test_without_depth_the_dataset_stands(by):
     z = given.z.copy()
     z[1, PELVIS] = np.nan
     nobody = seen(standing((90, 0, 6)))
-    ssf = partial(label, body=cylinders(), plan=Plan(rounds=1, steps=0))
-    first, second, third, last = relabelled(
-        [replace(given, camera=None), flat, replace(given, z=z), nobody], by, ssf=ssf
-    )
+    ssf = partial(label_occlusion, body=cylinders(), plan=FitSettings(rounds=1, steps=0))
+    first, second, third, last = relabel([replace(given, camera=None), flat, replace(given, z=z), nobody], by, ssf=ssf)
     assert (first.state == 1).all() and (second.state == 1).all() and len(nobody) == len(last) == 0
     assert third.state[1, PELVIS] == 1 and (np.delete(third.state[1], PELVIS) == 2).sum() > 10
 
 
 def test_fitted_bodies_hide_who_stands_behind():
     given = seen(standing((0, 0, 6), (0, 0, 4)))
-    (said,) = relabelled([given], "ssf", ssf=partial(label, body=cylinders(), plan=Plan(rounds=2, steps=0)))
+    (said,) = relabel(
+        [given], "ssf", ssf=partial(label_occlusion, body=cylinders(), plan=FitSettings(rounds=2, steps=0))
+    )
     assert (said.state[0, MPI15.index("neck", "pelvis")] == 1).all()
     assert (said.state[1] == 2).sum() > 12
 
@@ -151,7 +155,7 @@ def test_what_bodies_say_is_kept_and_only_the_rest_is_asked(tmp_path, monkeypatc
         seen(standing((0, 0, 5))),
         seen(standing((0.2, 0, 5), (0, 0, 3), (0, 0, 7))),
     ]
-    fits = partial(label, body=cylinders(), plan=Plan(rounds=1, steps=0))
+    fits = partial(label_occlusion, body=cylinders(), plan=FitSettings(rounds=1, steps=0))
     asked = []
     keep = tmp_path / "labels.safetensors"
 
@@ -162,18 +166,18 @@ def test_what_bodies_say_is_kept_and_only_the_rest_is_asked(tmp_path, monkeypatc
         return fits(pictures)
 
     with pytest.raises(KeyboardInterrupt):
-        relabelled(given, "ssf", ssf=stopped, keep=keep)
+        relabel(given, "ssf", ssf=stopped, keep=keep)
     asked = []
-    resumed = relabelled(given, "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), keep=keep)
-    whole = relabelled(given, "ssf", ssf=fits)
+    resumed = relabel(given, "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), keep=keep)
+    whole = relabel(given, "ssf", ssf=fits)
     assert len(asked) == 1 and all(
         np.array_equal(one.state, other.state) for one, other in zip(resumed, whole, strict=True)
     )
     asked = []
-    relabelled(given[::-1], "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), keep=keep)
+    relabel(given[::-1], "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), keep=keep)
     assert len(asked) == 3
     keep.write_bytes(b"no labels")
-    assert np.array_equal(relabelled(given, "ssf", ssf=fits, keep=keep)[2].state, whole[2].state)
+    assert np.array_equal(relabel(given, "ssf", ssf=fits, keep=keep)[2].state, whole[2].state)
 
 
 def test_cylinders_agree_with_meshes():
@@ -181,8 +185,8 @@ def test_cylinders_agree_with_meshes():
     given = [
         scenes.from_record(record) for record in records(10, seed=5, people=(3, 5), objects=0, width=512, height=320)
     ]
-    said = relabelled(given, "cylinders")
-    alone = [np.concatenate([behind_cylinders(person[None]) for person in places(one)]) for one in given]
+    said = relabel(given, "cylinders")
+    alone = [np.concatenate([hidden_by_cylinders(person[None]) for person in joint_positions(one)]) for one in given]
     here = np.concatenate([one.state.ravel() > 0 for one in given])
     truth, told = (np.concatenate([one.state.ravel() == 1 for one in many])[here] for many in (given, said))
     assert len(truth) > 400 and 0.2 < truth.mean() < 0.5

@@ -5,11 +5,11 @@ from occlupose.methods.hupor.losses import (
     HEATMAPS,
     LIMB_DEPTHS,
     TORSO_DEPTHS,
-    WAYS,
-    Known,
-    Maps,
-    channels,
-    distillation,
+    VECTORS,
+    AnnotationMask,
+    PoseMaps,
+    channel_loss,
+    distillation_weight,
     level_weight,
     maps_loss,
     torso_loss,
@@ -21,12 +21,12 @@ def random(*shape, seed=0):
 
 
 def everything(batch=2):
-    return Known(torch.ones(batch, 15), torch.ones(batch, 14), torch.ones(batch, 14))
+    return AnnotationMask(torch.ones(batch, 15), torch.ones(batch, 14), torch.ones(batch, 14))
 
 
 def test_the_factors_are_the_published_losses_in_our_units():
     """Squared differences of maps up to 255 and 127 and in centimetres, by 0.1, depths of limbs 50 times."""
-    said, truth = (Maps(random(2, 15, 6, 8, seed=seed), random(2, 14, 3, 6, 8, seed=seed + 2)) for seed in (0, 1))
+    said, truth = (PoseMaps(random(2, 15, 6, 8, seed=seed), random(2, 14, 3, 6, 8, seed=seed + 2)) for seed in (0, 1))
     published = 0.1 * (255 * (said.heatmaps - truth.heatmaps)).square().mean()
     published += 0.1 * (127 * (said.fields[:, :, :2] - truth.fields[:, :, :2])).square().mean()
     published += 0.1 * 50 * (100 * (said.fields[:, :, 2] - truth.fields[:, :, 2])).square().mean()
@@ -39,21 +39,21 @@ def test_of_the_finest_level_the_hardest_channels_count():
     for number in range(15):
         said[0, number] = number
     expected = torch.tensor([number**2 for number in range(7, 15)] + [0] * 8).float().mean()
-    assert channels((said - truth) ** 2, torch.ones(2, 15), 8).item() == pytest.approx(expected.item())
-    assert channels((said - truth) ** 2, torch.ones(2, 15), None).item() == pytest.approx(
+    assert channel_loss((said - truth) ** 2, torch.ones(2, 15), 8).item() == pytest.approx(expected.item())
+    assert channel_loss((said - truth) ** 2, torch.ones(2, 15), None).item() == pytest.approx(
         sum(number**2 for number in range(15)) / 30
     )
 
 
 def test_cells_in_which_there_is_something_may_count_more_often():
     """A joint's by the height of its Gaussian, a limb's in all three components, also where one of them is 0."""
-    truth = Maps(torch.zeros(1, 15, 2, 2), torch.zeros(1, 14, 3, 2, 2))
+    truth = PoseMaps(torch.zeros(1, 15, 2, 2), torch.zeros(1, 14, 3, 2, 2))
     truth.heatmaps[0, 3, 0, 0] = 0.5
     truth.fields[0, 5, 0, 1, 1] = 1.0
-    said = Maps(torch.ones(1, 15, 2, 2), torch.full((1, 14, 3, 2, 2), 2.0))
+    said = PoseMaps(torch.ones(1, 15, 2, 2), torch.full((1, 14, 3, 2, 2), 2.0))
     plain = maps_loss(said, truth, everything(1), finest=False)
     more = maps_loss(said, truth, everything(1), finest=False, something=3.0)
-    extra = HEATMAPS * 2 * 0.5 * 0.5**2 / 60 + WAYS * 2 * (1 + 4) / (28 * 4) + LIMB_DEPTHS * 2 * 4 / (14 * 4)
+    extra = HEATMAPS * 2 * 0.5 * 0.5**2 / 60 + VECTORS * 2 * (1 + 4) / (28 * 4) + LIMB_DEPTHS * 2 * 4 / (14 * 4)
     assert (more - plain).item() == pytest.approx(extra, rel=1e-4)
 
 
@@ -62,8 +62,8 @@ def test_what_is_not_annotated_has_no_gradient():
     known.heatmaps[0, 1] = 0
     known.ways[0, 2] = 0
     known.limb_depths[:, 3] = 0
-    said = Maps(random(2, 15, 4, 4).requires_grad_(), random(2, 14, 3, 4, 4).requires_grad_())
-    truth = Maps(torch.zeros(2, 15, 4, 4), torch.zeros(2, 14, 3, 4, 4))
+    said = PoseMaps(random(2, 15, 4, 4).requires_grad_(), random(2, 14, 3, 4, 4).requires_grad_())
+    truth = PoseMaps(torch.zeros(2, 15, 4, 4), torch.zeros(2, 14, 3, 4, 4))
     maps_loss(said, truth, known, finest=False).backward()
     heat = said.heatmaps.grad.abs().sum((-2, -1))
     fields = said.fields.grad.abs().sum((-2, -1))
@@ -85,6 +85,6 @@ def test_depths_are_compared_at_their_cells_alone():
 
 def test_weights():
     assert [level_weight(level) for level in range(4)] == [1, 0.25, 0.25, 0.25]
-    assert [distillation(done) for done in (0, 0.125, 0.25, 1)] == [0, 0.5, 1, 1]
-    assert distillation(0.25, 5.0, 0.5) == 2.5
-    assert pytest.approx((6502.5, 1612.9, 50_000)) == (HEATMAPS, WAYS, LIMB_DEPTHS)
+    assert [distillation_weight(done) for done in (0, 0.125, 0.25, 1)] == [0, 0.5, 1, 1]
+    assert distillation_weight(0.25, 5.0, 0.5) == 2.5
+    assert pytest.approx((6502.5, 1612.9, 50_000)) == (HEATMAPS, VECTORS, LIMB_DEPTHS)

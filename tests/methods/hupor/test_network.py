@@ -4,18 +4,25 @@ import pytest
 import torch
 
 from hupor_training import DESIGN
-from occlupose.codecs.scenes import Scene, SceneMaps
+from occlupose.codecs.multi_person import MultiPersonMaps, Scene
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.losses import Maps
-from occlupose.methods.hupor.network import DEPTHS, FLAT, LIMB_DEPTHS, Design, Networks, merged
+from occlupose.methods.hupor.losses import PoseMaps
+from occlupose.methods.hupor.network import (
+    IMAGE_HEAD,
+    LIMB_DEPTH_HEAD,
+    TORSO_DEPTH_HEAD,
+    HUPORDesign,
+    HUPORNetwork,
+    add_maps,
+)
 from occlupose.networks.dsed import DSED, Reasoner
-from occlupose.networks.mspn import LEVELS, Size
+from occlupose.networks.mspn import LEVELS, StageSize
 from occlupose.skeletons import MPI15
 
 
 def networks(**changes):
     torch.manual_seed(0)
-    return Networks(replace(DESIGN, **changes)).eval()
+    return HUPORNetwork(replace(DESIGN, **changes)).eval()
 
 
 def pictures(count=2):
@@ -24,7 +31,7 @@ def pictures(count=2):
 
 def random_maps(seed=0, batch=2):
     random = torch.Generator().manual_seed(seed)
-    return Maps(*(torch.randn(batch, *shape, 16, 16, generator=random) for shape in ((15,), (14, 3))))
+    return PoseMaps(*(torch.randn(batch, *shape, 16, 16, generator=random) for shape in ((15,), (14, 3))))
 
 
 def same(one, other):
@@ -35,20 +42,22 @@ def test_the_published_networks():
     """Three stages of a ResNet-50 for what is visible, two of DSED for what is hidden, on 57 maps of 208 x 128
     cells.
     """
-    design = Design()
+    design = HUPORDesign()
     assert (design.width, design.height, design.stages, design.reasoner_stages) == (832, 512, 3, 2)
-    assert design.maps == SceneMaps() and (design.box.width, design.box.height) == (832, 512)
+    assert design.maps == MultiPersonMaps() and (design.box.width, design.box.height) == (832, 512)
     with torch.device("meta"):
-        whole = Networks(design)
+        whole = HUPORNetwork(design)
     assert len(whole.detector.encoders) == 3 and len(whole.reasoner.students) == 2
     assert isinstance(whole.reasoner, DSED) and whole.reasoner.channels == 15 + 14 * 3
-    assert [level.heads[FLAT][1].out_channels for level in whole.detector.upsamplers[0].levels] == [15 + 28] * LEVELS
+    assert [level.heads[IMAGE_HEAD][1].out_channels for level in whole.detector.upsamplers[0].levels] == [
+        15 + 28
+    ] * LEVELS
 
 
 @pytest.mark.parametrize(
     "design",
     [
-        Design(),
+        HUPORDesign(),
         DESIGN,
         replace(DESIGN, reasoning="hourglass", detach=True),
         replace(DESIGN, reasoning="none", reasoner_size=None, width=96),
@@ -57,7 +66,7 @@ def test_the_published_networks():
 def test_a_design_goes_through_a_header(design):
     header = design.header()
     assert all(isinstance(value, str) for value in header.values())
-    assert Design.of(header) == design
+    assert HUPORDesign.of(header) == design
 
 
 @pytest.mark.parametrize(
@@ -75,11 +84,11 @@ def test_a_design_goes_through_a_header(design):
 )
 def test_headers_that_say_what_cannot_be_are_refused(wrong):
     with pytest.raises((ValueError, OccluposeError)):
-        Design.of(DESIGN.header() | wrong)
+        HUPORDesign.of(DESIGN.header() | wrong)
     incomplete = DESIGN.header()
     del incomplete[next(iter(wrong))]
     with pytest.raises(KeyError):
-        Design.of(incomplete)
+        HUPORDesign.of(incomplete)
 
 
 @pytest.mark.parametrize(
@@ -90,8 +99,8 @@ def test_headers_that_say_what_cannot_be_are_refused(wrong):
         ({"stages": 0}, "stages 0, 1: each must be 1 or more"),
         ({"reasoner_stages": 0}, "stages 2, 0: each must be 1 or more"),
         ({"reasoning": "magic"}, "reasoning magic: not known; known are dsed, hourglass, none"),
-        ({"size": Size((1, 0, 1, 1), (4, 4, 8, 8), 8)}, "blocks .1, 0, 1, 1."),
-        ({"reasoner_size": Size((1, 1, 1, 1), (4, 4, 8, 8), 0)}, "width 0: each must be 1 or more"),
+        ({"size": StageSize((1, 0, 1, 1), (4, 4, 8, 8), 8)}, "blocks .1, 0, 1, 1."),
+        ({"reasoner_size": StageSize((1, 1, 1, 1), (4, 4, 8, 8), 0)}, "width 0: each must be 1 or more"),
     ],
 )
 def test_designs_that_cannot_be_are_refused(wrong, said):
@@ -113,7 +122,11 @@ def test_the_detector_says_heatmaps_ways_and_depths_at_every_stage_and_level():
     for stage in said:
         for heads in stage:
             shapes = {name: tuple(maps.shape) for name, maps in heads.items()}
-            assert shapes == {FLAT: (2, 43, 16, 16), LIMB_DEPTHS: (2, 14, 16, 16), DEPTHS: (2, 7, 16, 16)}
+            assert shapes == {
+                IMAGE_HEAD: (2, 43, 16, 16),
+                LIMB_DEPTH_HEAD: (2, 14, 16, 16),
+                TORSO_DEPTH_HEAD: (2, 7, 16, 16),
+            }
 
 
 def test_channels_are_heatmaps_ways_limb_by_limb_and_depths():
@@ -126,7 +139,7 @@ def test_channels_are_heatmaps_ways_limb_by_limb_and_depths():
     assert torch.equal(whole.channels(maps), numbers)
     given = random_maps()
     assert same(whole.maps(whole.channels(given)), given)
-    heads = {FLAT: numbers[:, :43], LIMB_DEPTHS: numbers[:, 43:]}
+    heads = {IMAGE_HEAD: numbers[:, :43], LIMB_DEPTH_HEAD: numbers[:, 43:]}
     assert same(whole.of_heads(heads), maps)
 
 
@@ -157,13 +170,13 @@ def test_without_a_reasoner_nothing_is_hidden():
     hidden = networks(reasoning="none").hidden(given)
     assert hidden.heatmaps.shape == given.heatmaps.shape and hidden.fields.shape == given.fields.shape
     assert not hidden.heatmaps.any() and not hidden.fields.any()
-    assert same(merged(given, hidden), given)
+    assert same(add_maps(given, hidden), given)
 
 
 def test_everything_is_what_is_visible_and_what_is_hidden_exactly():
     one = random_maps(0)
     other = random_maps(1)
-    whole = merged(one, other)
+    whole = add_maps(one, other)
     assert torch.equal(whole.heatmaps, one.heatmaps + other.heatmaps) and torch.equal(
         whole.fields, one.fields + other.fields
     )

@@ -9,17 +9,17 @@ from hupor_people import FOCAL, crowd, perfect
 from hupor_training import DESIGN, WIDTHS
 from occlupose.cameras import Camera
 from occlupose.codecs.letterbox import Letterbox
-from occlupose.codecs.scenes import SceneMaps
+from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.decode import DecodedPeople, decode
-from occlupose.methods.hupor.losses import Maps
-from occlupose.methods.hupor.network import DEPTHS, FLAT, LIMB_DEPTHS, Design, Networks
-from occlupose.methods.hupor.predict import LEAST, Hupor, Seen, load
+from occlupose.methods.hupor.losses import PoseMaps
+from occlupose.methods.hupor.network import IMAGE_HEAD, LIMB_DEPTH_HEAD, TORSO_DEPTH_HEAD, HUPORDesign, HUPORNetwork
+from occlupose.methods.hupor.predict import MIN_JOINTS, HUPOROutput, HUPORPredictor, load
 from occlupose.methods.hupor.refine import RefineRecipe
 from occlupose.skeletons import MPI15
 
-SPACE = SceneMaps(256, 160)
+SPACE = MultiPersonMaps(256, 160)
 BOX = Letterbox()
 PARTNERS = list(MPI15.mirror)
 PELVIS = MPI15.index("pelvis")[0]
@@ -28,11 +28,11 @@ PELVIS = MPI15.index("pelvis")[0]
 def hupor(design=DESIGN, **options):
     """Untrained; its maps are not faint, so that something is found."""
     torch.manual_seed(0)
-    networks = Networks(design)
+    networks = HUPORNetwork(design)
     for name, parameter in networks.named_parameters():
         if "heads" in name and parameter.ndim == 1:
             nn.init.uniform_(parameter, 0.1, 0.5)
-    return Hupor(weights.Trained(networks.eval()), **options)
+    return HUPORPredictor(weights.TrainedHUPOR(networks.eval()), **options)
 
 
 def picture(width=64, height=64, seed=0):
@@ -104,7 +104,7 @@ def test_joints_beyond_the_picture_are_absent():
         and (found.score[0, outside] == 0).all()
     )
     narrow = Camera(1, 160, FOCAL, FOCAL, 0.0, 79.5)
-    assert (narrow.width - 0.5 < x[(x > -0.5)]).sum() > 15 - LEAST - outside.sum() and len(
+    assert (narrow.width - 0.5 < x[(x > -0.5)]).sum() > 15 - MIN_JOINTS - outside.sum() and len(
         hupor()._placed(decoded, matrix, narrow)
     ) == 0
 
@@ -116,15 +116,15 @@ def heads_of(networks, said):
         return torch.from_numpy(values)[None].float()
 
     hidden = said.heatmaps - said.visible
-    visible = networks.channels(Maps(tensor(said.visible), tensor(said.fields)))
-    level = {FLAT: visible[:, :43], LIMB_DEPTHS: visible[:, 43:], DEPTHS: tensor(said.depths)}
-    return [[level] * 4], Maps(tensor(hidden), torch.zeros(1, 14, 3, *SPACE.shape))
+    visible = networks.channels(PoseMaps(tensor(said.visible), tensor(said.fields)))
+    level = {IMAGE_HEAD: visible[:, :43], LIMB_DEPTH_HEAD: visible[:, 43:], TORSO_DEPTH_HEAD: tensor(said.depths)}
+    return [[level] * 4], PoseMaps(tensor(hidden), torch.zeros(1, 14, 3, *SPACE.shape))
 
 
 def test_from_the_networks_last_layers_on_nothing_is_lost(monkeypatch):
     """Heads that make no mistake, in pictures that are not of the input's form; the camera is the picture's."""
     xyz, state, _, camera = seen_people(1)
-    asked = hupor(Design(256, 160, stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
+    asked = hupor(HUPORDesign(256, 160, stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
     heads, hidden = heads_of(asked.networks, perfect(xyz, state, SPACE))
     monkeypatch.setattr(asked.networks, "detect", lambda pictures: heads)
     monkeypatch.setattr(asked.networks, "hidden", lambda visible: hidden)
@@ -162,10 +162,10 @@ def test_absent_joints_are_nowhere_and_scores_are_shares():
 
 def test_who_has_too_few_joints_is_nobody():
     given = decoded(3)
-    given.state[0, LEAST:] = 0
-    given.state[1, LEAST - 1 :] = 0
+    given.state[0, MIN_JOINTS:] = 0
+    given.state[1, MIN_JOINTS - 1 :] = 0
     found = placed(given)
-    assert LEAST == 4 and (found.state > 0).sum(1).tolist() == [4, 15]
+    assert MIN_JOINTS == 4 and (found.state > 0).sum(1).tolist() == [4, 15]
 
 
 def test_who_would_be_behind_the_camera_has_a_place_in_the_picture_alone():
@@ -182,21 +182,23 @@ def seen_of(said, size):
     """What those networks say as if of a picture of this size."""
 
     def maps(heatmaps, fields):
-        return Maps(torch.from_numpy(heatmaps)[None], torch.from_numpy(fields)[None])
+        return PoseMaps(torch.from_numpy(heatmaps)[None], torch.from_numpy(fields)[None])
 
     parts = (
         maps(said.visible, said.fields),
         maps(said.heatmaps - said.visible, 0 * said.fields),
         maps(said.heatmaps, said.fields),
     )
-    return Seen(np.zeros((512, 832, 3), np.uint8), BOX.matrix(*size), *parts, torch.from_numpy(said.depths)[None])
+    return HUPOROutput(
+        np.zeros((512, 832, 3), np.uint8), BOX.matrix(*size), *parts, torch.from_numpy(said.depths)[None]
+    )
 
 
 def asked_of(people, states, size):
     """Who is found, by the rules that are used by themselves, of maps without a mistake; and the camera."""
     scale = BOX.scale(*size)
     camera = Camera(*size, FOCAL / scale, FOCAL / scale, (size[0] - 1) / 2, (size[1] - 1) / 2)
-    asked = hupor(Design(stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
+    asked = hupor(HUPORDesign(stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
     found = asked.people(seen_of(perfect(people, states, asked.maps), size), camera)
     there = found.state > 0
     assert (np.isfinite(found.xy).all(-1) == there).all() and not np.isfinite(found.xyz[~there]).any()
@@ -270,7 +272,7 @@ def test_a_refiner_says_where_joints_are_that_were_not_found():
         given.score[0, joint] = 0
         given.xy[0, joint] = np.nan
         given.z[0, joint] = np.nan
-    refined = Hupor(weights.Trained(Networks(DESIGN).eval(), Told(places), RefineRecipe()))
+    refined = HUPORPredictor(weights.TrainedHUPOR(HUPORNetwork(DESIGN).eval(), Told(places), RefineRecipe()))
     found = refined._placed(given, np.eye(3)[:2], camera)
     pelvis = camera.back_project(np.array([120.0, 80]), 4.0)
     assert found.state[0, [4, 7]].tolist() == [1, 0] and found.score[0, 4] == 0
@@ -383,9 +385,9 @@ def test_weights_that_are_no_numbers_are_named(layer, flip):
 
 def test_a_file_is_used_as_it_was_trained(tmp_path):
     made = hupor(replace(DESIGN, stages=1))
-    weights.save(weights.Trained(made.networks), path := tmp_path / "mine.safetensors")
+    weights.save(weights.TrainedHUPOR(made.networks), path := tmp_path / "mine.safetensors")
     again = load(path, flip=True)
-    assert (again.name, again.flip, again.maps) == ("mine.safetensors", True, SceneMaps(64, 64))
+    assert (again.name, again.flip, again.maps) == ("mine.safetensors", True, MultiPersonMaps(64, 64))
     one = hupor(replace(DESIGN, stages=1), flip=True).look(picture())
     other = again.look(picture())
     assert (one.merged.heatmaps - other.merged.heatmaps).abs().max() < 0.02 * one.merged.heatmaps.abs().max()

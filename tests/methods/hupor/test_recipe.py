@@ -5,15 +5,15 @@ import pytest
 
 from hupor_training import TINY, changed
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.network import Design
-from occlupose.methods.hupor.recipe import PUBLISHED, RECIPES, SMALL, Recipe
+from occlupose.methods.hupor.network import HUPORDesign
+from occlupose.methods.hupor.recipe import PUBLISHED, RECIPES, SMALL, HUPORRecipe
 
 
 def test_the_published_recipe():
     """Supplement 2.1: Adam of 2e-4 that decays by 8e-6, batches of 32, half of them without depth; ten epochs alone,
     ten together.
     """
-    assert PUBLISHED.design == Design()
+    assert PUBLISHED.design == HUPORDesign()
     assert (PUBLISHED.learning_rate, PUBLISHED.weight_decay, PUBLISHED.batch) == (2e-4, 8e-6, 32)
     assert (PUBLISHED.flat, PUBLISHED.epochs, PUBLISHED.alone) == (0.5, 20, 0.5)
     assert (PUBLISHED.shown, PUBLISHED.blocks, PUBLISHED.distillation, PUBLISHED.rising) == (
@@ -95,7 +95,7 @@ def test_all_cells_count_the_same_in_the_paper():
 )
 def test_recipes_that_cannot_be_are_refused(wrong, said):
     with pytest.raises(OccluposeError, match=said):
-        Recipe(**wrong)
+        HUPORRecipe(**wrong)
 
 
 def test_somebody_must_learn():

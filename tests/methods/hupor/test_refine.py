@@ -11,13 +11,13 @@ from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.refine import (
     PELVIS,
-    Pairs,
+    RefinePairs,
     RefineRecipe,
-    inputs,
-    loss,
-    matches,
-    pairs,
-    refined,
+    encode_inputs,
+    match_people,
+    match_points,
+    refine_loss,
+    refine_positions,
     train_refine,
 )
 from occlupose.networks.refine import GCN, MLP, Correction
@@ -57,7 +57,7 @@ def found(truth, missing=(HIP,), bias=0.3):
 
 def together(one, other, **more):
     """Pairs of people each of whom is alone in a picture."""
-    return Pairs.of(pairs(one.select([i]), sample(other.select([i])), **more) for i in range(len(one)))
+    return RefinePairs.of(match_people(one.select([i]), sample(other.select([i])), **more) for i in range(len(one)))
 
 
 def learnt(published=False, seed=0):
@@ -76,7 +76,7 @@ def recipe(**changes):
 
 def test_the_pelvis_is_where_it_is_and_the_others_relative_to_it():
     who = people(3)
-    given = inputs(who.xy, who.xyz, who.state, CAMERA)
+    given = encode_inputs(who.xy, who.xyz, who.state, CAMERA)
     assert given.shape == (3, 15, 5)
     assert given.dtype == torch.float32
     lens = who.xyz[..., :2] / who.xyz[..., 2:]
@@ -87,7 +87,7 @@ def test_the_pelvis_is_where_it_is_and_the_others_relative_to_it():
 
 def test_published_inputs_are_pixels_and_centimetres():
     who = people(3)
-    given = inputs(who.xy, who.xyz, who.state, CAMERA, published=True)
+    given = encode_inputs(who.xy, who.xyz, who.state, CAMERA, published=True)
     both = np.concatenate([who.xy, 100 * who.xyz], -1)
     np.testing.assert_allclose(given[:, PELVIS], both[:, PELVIS], rtol=1e-5)
     np.testing.assert_allclose(given[:, WRIST], both[:, WRIST] - both[:, PELVIS], atol=1e-3)
@@ -96,8 +96,8 @@ def test_published_inputs_are_pixels_and_centimetres():
 def test_ours_do_not_depend_on_the_size_of_the_picture():
     who = people(2)
     larger = Camera(1664, 1024, 1800.0, 1700.0, 820.0, 520.0)
-    one = inputs(who.xy, who.xyz, who.state, CAMERA)
-    other = inputs(2 * who.xy, who.xyz, who.state, larger)
+    one = encode_inputs(who.xy, who.xyz, who.state, CAMERA)
+    other = encode_inputs(2 * who.xy, who.xyz, who.state, larger)
     torch.testing.assert_close(one, other)
 
 
@@ -107,7 +107,7 @@ def test_rows_of_missing_joints_are_zero(published):
     who.state[0, WRIST] = 0  # and where it is said all the same
     who.xyz[1, WRIST] = np.nan
     who.state[2, PELVIS] = 0
-    given = inputs(who.xy, who.xyz, who.state, CAMERA, published=published)
+    given = encode_inputs(who.xy, who.xyz, who.state, CAMERA, published=published)
     assert given.isfinite().all()
     assert (given[:2, WRIST] == 0).all()
     assert (given[:2, ELBOW] != 0).all()
@@ -117,7 +117,7 @@ def test_rows_of_missing_joints_are_zero(published):
 @pytest.mark.parametrize("published", [False, True])
 def test_the_pelvis_stays_and_joints_lie_behind_their_pixels(published):
     who = found(people(8))
-    xyz = refined(learnt(published), who.xy, who.xyz, who.state, CAMERA, published=published)
+    xyz = refine_positions(learnt(published), who.xy, who.xyz, who.state, CAMERA, published=published)
     np.testing.assert_array_equal(xyz[:, PELVIS], who.xyz[:, PELVIS])
     seen = who.state > 0
     np.testing.assert_allclose(CAMERA.project(xyz)[seen], who.xy[seen], atol=1e-6)
@@ -127,8 +127,8 @@ def test_the_pelvis_stays_and_joints_lie_behind_their_pixels(published):
 def test_joints_that_were_not_found_are_where_the_network_says():
     who = found(people(4))
     network = learnt()
-    said = network(inputs(who.xy, who.xyz, who.state, CAMERA)).detach().numpy()
-    xyz = refined(network, who.xy, who.xyz, who.state, CAMERA)
+    said = network(encode_inputs(who.xy, who.xyz, who.state, CAMERA)).detach().numpy()
+    xyz = refine_positions(network, who.xy, who.xyz, who.state, CAMERA)
     np.testing.assert_allclose(xyz[:, HIP], who.xyz[:, PELVIS] + said[:, HIP], atol=1e-6)
     np.testing.assert_allclose(xyz[:, WRIST, 2], who.xyz[:, PELVIS, 2] + said[:, WRIST, 2], atol=1e-6)
     assert np.isfinite(xyz).all()
@@ -136,7 +136,7 @@ def test_joints_that_were_not_found_are_where_the_network_says():
 
 def test_an_untrained_network_corrects_nothing():
     who = found(people(4))
-    xyz = refined(recipe().build().eval(), who.xy, who.xyz, who.state, CAMERA)
+    xyz = refine_positions(recipe().build().eval(), who.xy, who.xyz, who.state, CAMERA)
     np.testing.assert_allclose(xyz[who.state > 0], who.xyz[who.state > 0], atol=1e-6)
     np.testing.assert_array_equal(xyz[:, HIP], who.xyz[:, PELVIS])
 
@@ -147,42 +147,43 @@ def test_what_lies_behind_the_camera_is_not_believed():
             return torch.full((*x.shape[:2], 3), -100.0)
 
     who = found(people(2))
-    np.testing.assert_array_equal(refined(Behind(1, 1), who.xy, who.xyz, who.state, CAMERA), who.xyz)
+    np.testing.assert_array_equal(refine_positions(Behind(1, 1), who.xy, who.xyz, who.state, CAMERA), who.xyz)
 
 
 def test_somebody_without_a_pelvis_stays_as_they_were():
     who = found(people(2), missing=(PELVIS,))
-    np.testing.assert_array_equal(refined(learnt(), who.xy, who.xyz, who.state, CAMERA), who.xyz)
+    np.testing.assert_array_equal(refine_positions(learnt(), who.xy, who.xyz, who.state, CAMERA), who.xyz)
 
 
 def test_nobody():
     who = people(2)
-    assert refined(learnt(), who.xy[:0], who.xyz[:0], who.state[:0], CAMERA).shape == (0, 15, 3)
-    none = pairs(Detections.none(MPI15, in_3d=True), sample(who))
+    assert refine_positions(learnt(), who.xy[:0], who.xyz[:0], who.state[:0], CAMERA).shape == (0, 15, 3)
+    none = match_people(Detections.none(MPI15, in_3d=True), sample(who))
     assert len(none) == 0
-    assert len(Pairs.of([none, pairs(who, sample(who))])) == 2
+    assert len(RefinePairs.of([none, match_people(who, sample(who))])) == 2
 
 
 def test_single_precision_stays():
     who = found(people(2))
     assert (
-        refined(learnt(), who.xy.astype(np.float32), who.xyz.astype(np.float32), who.state, CAMERA).dtype == np.float32
+        refine_positions(learnt(), who.xy.astype(np.float32), who.xyz.astype(np.float32), who.state, CAMERA).dtype
+        == np.float32
     )
 
 
 @pytest.mark.parametrize(("apart", "same"), [(0, 1), (29.99, 1), (30, 0), (31, 0)])
 def test_pelvises_less_than_30_pixels_apart_are_one_persons(apart, same):
     one = np.array([[100.0, 50.0]])
-    assert len(matches(one, one + np.array([apart, 0]))[0]) == same
-    assert len(matches(one, one - np.array([0, apart]))[0]) == same
+    assert len(match_points(one, one + np.array([apart, 0]))[0]) == same
+    assert len(match_points(one, one - np.array([0, apart]))[0]) == same
 
 
 def test_the_nearest_are_matched_first_and_everybody_once():
     mine = np.array([[0.0, 0], [12, 0], [np.nan, 0], [500, 0]])
     theirs = np.array([[10.0, 0], [495, 0], [25, 0], [np.nan, np.nan]])
-    one, other = matches(mine, theirs)
+    one, other = match_points(mine, theirs)
     assert list(zip(one.tolist(), other.tolist(), strict=True)) == [(1, 0), (3, 1), (0, 2)]
-    one, other = matches(mine[:2], theirs[:1])
+    one, other = match_points(mine[:2], theirs[:1])
     assert (one.tolist(), other.tolist()) == ([1], [0])
 
 
@@ -194,9 +195,9 @@ def test_pairs_have_the_truth_relative_to_the_pelvis():
     mine = detections(mine.xy[order] + 2.0, mine.xyz[order], mine.state[order])
     truth.xyz[0, WRIST] = np.nan
     truth.state[1, ELBOW] = 0  # outside of the picture, but known in space
-    made = pairs(mine, sample(truth))
+    made = match_people(mine, sample(truth))
     assert len(made) == 3
-    expected = inputs(mine.xy, mine.xyz, mine.state, CAMERA)
+    expected = encode_inputs(mine.xy, mine.xyz, mine.state, CAMERA)
     assert torch.equal(made.inputs, expected)
     true_xyz = CAMERA.back_project(truth.xy, truth.xyz[..., 2])
     away = torch.from_numpy((true_xyz - true_xyz[:, [PELVIS]])[order]).float()
@@ -214,7 +215,7 @@ def test_who_has_no_pelvis_or_is_not_known_in_space_is_in_no_pair():
     truth.xyz[0, PELVIS] = np.nan
     truth.state[1, PELVIS] = 0
     mine.xyz[2, PELVIS] = np.nan
-    assert len(pairs(mine, sample(truth))) == 0
+    assert len(match_people(mine, sample(truth))) == 0
 
 
 def test_the_loss_is_over_known_joints():
@@ -223,9 +224,9 @@ def test_the_loss_is_over_known_joints():
     made.known[:, :5] = False
     network = learnt()
     expected = (network(made.inputs) - made.xyz)[made.known].square().mean()
-    torch.testing.assert_close(loss(network, made)["places"], expected)
+    torch.testing.assert_close(refine_loss(network, made)["places"], expected)
     made.known[:] = False
-    assert loss(network, made)["places"] == 0
+    assert refine_loss(network, made)["places"] == 0
 
 
 def test_batches_have_nobody_twice():
@@ -284,7 +285,7 @@ def test_it_learns_where_an_arm_and_a_hip_are(tmp_path, plan):
     network = train_refine(together(found(truth), truth), tmp_path, RefineRecipe(**plan), progress=False)
     assert not network.training
     who = found(unseen)
-    xyz = refined(network, who.xy, who.xyz, who.state, CAMERA)
+    xyz = refine_positions(network, who.xy, who.xyz, who.state, CAMERA)
     before, after = (np.linalg.norm(where - unseen.xyz, axis=-1).mean(0) for where in (who.xyz, xyz))
     assert before[ARM].min() > 0.3
     assert after[ARM].max() < 0.04
@@ -301,7 +302,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(tmp_path, kind):
     class Stopped(Exception):
         pass
 
-    class Stopping(Pairs):
+    class Stopping(RefinePairs):
         left = 5
 
         def draw(self, count, generator):

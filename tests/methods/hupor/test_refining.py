@@ -11,9 +11,9 @@ from occlupose.datasets.scenes import from_record
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.predict import SHIPPED, Hupor, load
+from occlupose.methods.hupor.predict import SHIPPED, HUPORPredictor, load
 from occlupose.methods.hupor.refine import RefineRecipe
-from occlupose.methods.hupor.train import collect, train_refiner
+from occlupose.methods.hupor.train import collect_pairs, train_refiner
 from occlupose.poses import ABSENT
 from occlupose.synth.generate import Pictures, scenes
 from occlupose.synth.groups import Settings, Source
@@ -34,12 +34,12 @@ def crowds(tmp_path_factory) -> list[Crowd]:
 
 def test_pairs_are_of_people_who_were_found_and_of_pictures_with_a_camera(crowds):
     hupor = load()
-    learnt = collect(hupor, crowds)
+    learnt = collect_pairs(hupor, crowds)
     found = sum(len(hupor(crowd.picture.read(crowd.size), crowd.camera)) for crowd in crowds)
     assert 0 < len(learnt) <= min(found, sum(map(len, crowds)))
-    assert len(collect(hupor, [crowds[0], replace(crowds[1], camera=None), *crowds[2:]])) < len(learnt)
+    assert len(collect_pairs(hupor, [crowds[0], replace(crowds[1], camera=None), *crowds[2:]])) < len(learnt)
     with pytest.raises(OccluposeError, match=r"^hupor.synth.safetensors: finds nobody of the data in its place"):
-        collect(hupor, [replace(crowd, picture=None) for crowd in crowds])
+        collect_pairs(hupor, [replace(crowd, picture=None) for crowd in crowds])
 
 
 def test_a_refiner_is_added_to_the_networks_and_says_where_missing_joints_are(crowds, tmp_path):
@@ -51,8 +51,8 @@ def test_a_refiner_is_added_to_the_networks_and_says_where_missing_joints_are(cr
     weights.save(bare, tmp_path / "bare" / SHIPPED.name)
     again = train_refiner(tmp_path / "bare" / SHIPPED.name, crowds, tmp_path / "again", recipe, progress=False)
     assert again.read_bytes() == path.read_bytes()  # it learns from what the networks say, whatever refined that before
-    plain = Hupor(bare)
-    other = Hupor(trained)
+    plain = HUPORPredictor(bare)
+    other = HUPORPredictor(trained)
     before, after = (hupor(crowds[0].picture.read(crowds[0].size), crowds[0].camera) for hupor in (plain, other))
     assert len(before) == len(after) > 0
     assert (after.state == ABSENT).sum() < (before.state == ABSENT).sum()

@@ -10,23 +10,23 @@ import torch
 from hupor_people import crowd as gathered
 from hupor_people import scene
 from hupor_training import DESIGN, SHORT, SPACE, STILL, TINY, changed, deep, drawn, flat, write_crowds
-from occlupose.codecs.scenes import TORSO, SceneTruth
+from occlupose.codecs.multi_person import TORSO, TargetMaps
 from occlupose.datasets.bottomup import show
 from occlupose.datasets.crowds import crowd
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.losses import HEATMAPS, LIMB_DEPTHS, TORSO_DEPTHS, WAYS, Maps
-from occlupose.methods.hupor.network import DEPTHS, FLAT, Networks, merged
-from occlupose.methods.hupor.network import LIMB_DEPTHS as FIELD_DEPTHS
+from occlupose.methods.hupor.losses import HEATMAPS, LIMB_DEPTHS, TORSO_DEPTHS, VECTORS, PoseMaps
+from occlupose.methods.hupor.network import IMAGE_HEAD, TORSO_DEPTH_HEAD, HUPORNetwork, add_maps
+from occlupose.methods.hupor.network import LIMB_DEPTH_HEAD as FIELD_DEPTHS
 from occlupose.methods.hupor.train import (
-    TEACHER,
-    Course,
-    Samples,
-    detection,
-    kernels,
-    known_of,
-    maps_of,
-    reasoning,
+    TEACHER_KERNEL,
+    HUPORSampler,
+    HUPORTraining,
+    annotation_mask,
+    detection_loss,
+    level_kernels,
+    reasoning_loss,
+    target_maps,
     train_hupor,
 )
 from occlupose.networks.mspn import LEVELS
@@ -58,12 +58,12 @@ def batch(given, pictures=True, design=DESIGN):
 
 
 def draw(crowds, recipe=TINY, seed=0, **options):
-    return Samples(crowds, recipe, **options).draw(torch.Generator().manual_seed(seed))
+    return HUPORSampler(crowds, recipe, **options).draw(torch.Generator().manual_seed(seed))
 
 
 def course(recipe=TINY, steps=8):
     torch.manual_seed(0)
-    return Course(Networks(recipe.design), recipe, steps)
+    return HUPORTraining(HUPORNetwork(recipe.design), recipe, steps)
 
 
 def moved(module):
@@ -92,7 +92,7 @@ def test_where_there_is_one_kind_the_whole_batch_is_of_it(crowds, kind):
 
 def test_pictures_of_a_kind_are_drawn_evenly(crowds):
     """However many there are of the other one."""
-    samples = Samples(crowds[:2] + crowds[2:3], replace(TINY, batch=400), pictures=False)
+    samples = HUPORSampler(crowds[:2] + crowds[2:3], replace(TINY, batch=400), pictures=False)
     numbers = samples._chosen(torch.Generator().manual_seed(0))
     assert np.bincount(numbers[:200], minlength=3)[2] == 0 and set(numbers[200:]) == {2}
     assert 70 < np.bincount(numbers[:200])[0] < 130
@@ -112,7 +112,7 @@ def test_unreadable_pictures_are_left_out_and_named(tmp_path):
     given = write_crowds(tmp_path)
     bad = given[0].picture.path
     bad.write_bytes(bad.read_bytes()[:100])
-    samples = Samples(given, replace(TINY, batch=12))
+    samples = HUPORSampler(given, replace(TINY, batch=12))
     shown = samples.draw(torch.Generator().manual_seed(0))
     assert len(shown.pictures) == 12 and list(samples.unreadable) == [str(bad)]
     assert bad.name in samples.unreadable[str(bad)]
@@ -135,7 +135,7 @@ def test_unreadable_pictures_are_replaced_by_others_of_their_kind(tmp_path):
     given = write_crowds(tmp_path)
     for number in (1, 3):  # the last of each kind
         given[number].picture.path.write_bytes(b"no picture")
-    samples = Samples(given, replace(TINY, batch=8))
+    samples = HUPORSampler(given, replace(TINY, batch=8))
     for seed in range(3):
         assert samples.draw(torch.Generator().manual_seed(seed)).deep.tolist() == [True] * 4 + [False] * 4
     assert len(samples.unreadable) == 2
@@ -155,18 +155,22 @@ def test_where_no_picture_of_a_kind_can_be_read_training_does_not_go_on(tmp_path
 
 def test_kernels_go_from_coarse_to_fine_and_are_finer_in_the_last_stage():
     """11, 9, 7, 5 cells from the coarsest level to the finest; 15, 11, 9, 7 in stages before."""
-    assert kernels(True) == [4, 3, 2, 1] and kernels(False) == [3, 2, 1, 0]
+    assert level_kernels(True) == [4, 3, 2, 1] and level_kernels(False) == [3, 2, 1, 0]
 
 
 def heads_of(networks, maps, depths):
     """A level's heads that say these maps."""
     channels = networks.channels(maps)
-    return {FLAT: channels[:, :43].clone(), FIELD_DEPTHS: channels[:, 43:].clone(), DEPTHS: depths.clone()}
+    return {
+        IMAGE_HEAD: channels[:, :43].clone(),
+        FIELD_DEPTHS: channels[:, 43:].clone(),
+        TORSO_DEPTH_HEAD: depths.clone(),
+    }
 
 
 def perfect(networks, shown):
     """What a detector says that makes no mistake, stage by stage and level by level."""
-    truth = SceneTruth(networks.codec, shown.scene)
+    truth = TargetMaps(networks.codec, shown.scene)
     cells, depth = networks.codec.depths(shown.scene, "visible")
     depths = torch.zeros(len(cells), len(TORSO), 16 * 16)
     for row, person, joint in depth.isfinite().nonzero().tolist():
@@ -174,7 +178,7 @@ def perfect(networks, shown):
     depths = depths.unflatten(-1, (16, 16))
     stages = ([3, 2, 1, 0], [4, 3, 2, 1])
     return [
-        [heads_of(networks, maps_of(truth, "visible", kernel), depths) for kernel in stage] for stage in stages
+        [heads_of(networks, target_maps(truth, "visible", kernel), depths) for kernel in stage] for stage in stages
     ], truth
 
 
@@ -185,23 +189,23 @@ def test_a_detector_without_mistakes_has_no_loss_and_each_mistake_counts_as_publ
     networks = course().networks
     shown = batch([deep(0, people=1), deep(1, people=1)])
     found, truth = perfect(networks, shown)
-    terms = detection(networks, found, shown, truth)
+    terms = detection_loss(networks, found, shown, truth)
     assert terms["visible"].item() == pytest.approx(0, abs=1e-6) and terms["torso"].item() == pytest.approx(0, abs=1e-5)
-    factors = {FLAT: (5, HEATMAPS, 8, 15), FIELD_DEPTHS: (3, LIMB_DEPTHS, 8, 14)}
+    factors = {IMAGE_HEAD: (5, HEATMAPS, 8, 15), FIELD_DEPTHS: (3, LIMB_DEPTHS, 8, 14)}
     for stage, level, head, limb in (
-        (0, 0, FLAT, False),
-        (1, 2, FLAT, False),
+        (0, 0, IMAGE_HEAD, False),
+        (1, 2, IMAGE_HEAD, False),
         (1, 0, FIELD_DEPTHS, False),
-        (0, 3, FLAT, True),
+        (0, 3, IMAGE_HEAD, True),
     ):
         found, _ = perfect(networks, shown)
-        channel, factor, hardest, count = (15 + 9, WAYS, 16, 28) if limb else factors[head]
+        channel, factor, hardest, count = (15 + 9, VECTORS, 16, 28) if limb else factors[head]
         found[stage][level][head][0, channel] += 0.1
         expected = (1 if level == 0 else 0.25) * factor * 0.01 / (2 * (hardest if level == 0 else count))
-        assert detection(networks, found, shown, truth)["visible"].item() == pytest.approx(expected, rel=1e-3)
+        assert detection_loss(networks, found, shown, truth)["visible"].item() == pytest.approx(expected, rel=1e-3)
     found, _ = perfect(networks, shown)
-    found[0][1][DEPTHS] += 0.1
-    assert detection(networks, found, shown, truth)["torso"].item() == pytest.approx(
+    found[0][1][TORSO_DEPTH_HEAD] += 0.1
+    assert detection_loss(networks, found, shown, truth)["torso"].item() == pytest.approx(
         0.25 * TORSO_DEPTHS * 0.1, rel=1e-3
     )
 
@@ -210,21 +214,21 @@ def test_a_reasoner_without_mistakes_has_no_loss():
     """What is visible and what it says is hidden are everything exactly, at every level."""
     networks = course().networks
     shown = batch([deep(3, people=1), deep(4, people=1)])
-    truth = SceneTruth(networks.codec, shown.scene)
+    truth = TargetMaps(networks.codec, shown.scene)
     said = [
-        [networks.channels(maps_of(truth, "hidden", kernel)).clone() for kernel in stage]
+        [networks.channels(target_maps(truth, "hidden", kernel)).clone() for kernel in stage]
         for stage in ([3, 2, 1, 0], [4, 3, 2, 1])
     ]
     assert said[0][0].any()
-    terms = reasoning(networks, said, shown, truth)
+    terms = reasoning_loss(networks, said, shown, truth)
     assert terms.keys() == {"hidden", "all"} and all(
         term.item() == pytest.approx(0, abs=1e-6) for term in terms.values()
     )
     said[1][1][0, 5] += 0.1  # a heatmap counts in what is hidden, and as much in everything
-    for term in reasoning(networks, said, shown, truth).values():
+    for term in reasoning_loss(networks, said, shown, truth).values():
         assert term.item() == pytest.approx(0.25 * HEATMAPS * 0.01 / (2 * 15), rel=1e-3)
-    alone = reasoning(networks, said, shown, truth, supervised="all")
-    assert alone["hidden"] == 0 and alone["all"] == reasoning(networks, said, shown, truth)["all"]
+    alone = reasoning_loss(networks, said, shown, truth, supervised="all")
+    assert alone["hidden"] == 0 and alone["all"] == reasoning_loss(networks, said, shown, truth)["all"]
 
 
 def leaves(count, channels, stages=2):
@@ -245,31 +249,31 @@ def test_what_coco_does_not_say_has_no_gradient_in_the_detector():
     fields = leaves(2, 14)
     depths = leaves(2, 7)
     found = [
-        [{FLAT: a, FIELD_DEPTHS: b, DEPTHS: c} for a, b, c in zip(*stage, strict=True)]
+        [{IMAGE_HEAD: a, FIELD_DEPTHS: b, TORSO_DEPTH_HEAD: c} for a, b, c in zip(*stage, strict=True)]
         for stage in zip(flats, fields, depths, strict=True)
     ]
-    sum(detection(networks, found, shown, SceneTruth(networks.codec, shown.scene)).values()).backward()
+    sum(detection_loss(networks, found, shown, TargetMaps(networks.codec, shown.scene)).values()).backward()
     unsaid = {HEAD, 15, 16}  # and the x and y of the first limb, from neck to head
     assert MPI15.limbs[0] == ("neck", "head_top")
     seen = [bool((each.state[:, MPI15.index(*TORSO)] == 2).any()) for each in (deep(0),)]
     assert seen == [True]
     for stage in found:
         for number, level in enumerate(stage):
-            with_depth, without = (level[FLAT].grad[row].flatten(1).any(1) for row in (0, 1))
+            with_depth, without = (level[IMAGE_HEAD].grad[row].flatten(1).any(1) for row in (0, 1))
             if number:  # of the finest level the hardest channels count alone
                 assert with_depth.all()
                 assert {*(~without).nonzero().flatten().tolist()} == unsaid
             else:
                 assert not without[list(unsaid)].any() and without.sum() == 8 + 16
             assert level[FIELD_DEPTHS].grad[0].any() and not level[FIELD_DEPTHS].grad[1].any()
-            assert level[DEPTHS].grad[0].any() and not level[DEPTHS].grad[1].any()
+            assert level[TORSO_DEPTH_HEAD].grad[0].any() and not level[TORSO_DEPTH_HEAD].grad[1].any()
 
 
 def test_what_coco_does_not_say_has_no_gradient_in_the_reasoner():
     networks = course().networks
     shown = batch([deep(0), flat(0)], pictures=False)
     said = leaves(2, 57)
-    sum(reasoning(networks, said, shown, SceneTruth(networks.codec, shown.scene)).values()).backward()
+    sum(reasoning_loss(networks, said, shown, TargetMaps(networks.codec, shown.scene)).values()).backward()
     for stage in said:
         for number, level in enumerate(stage):
             with_depth, without = (level.grad[row].flatten(1).any(1) for row in (0, 1))
@@ -287,12 +291,12 @@ def test_a_limb_s_depth_is_learnt_where_it_is_known_of_everybody():
     one = crowd_of(given)
     elbow = MPI15.index("left_elbow")[0]
     one.z[1, elbow] = np.nan
-    known = known_of(course().networks.codec, batch([one, crowd_of(given)], pictures=False))
+    known = annotation_mask(course().networks.codec, batch([one, crowd_of(given)], pictures=False))
     assert known.heatmaps.bool().all() and known.ways.bool().all() and known.limb_depths[1].bool().all()
     missing = [MPI15.limbs[limb] for limb in (known.limb_depths[0] == 0).nonzero().flatten()]
     assert missing == [limb for limb in MPI15.limbs if "left_elbow" in limb]
     one.state[1, elbow] = 0  # nobody asks after the depth of what is not there
-    assert known_of(course().networks.codec, batch([one], pictures=False)).limb_depths.bool().all()
+    assert annotation_mask(course().networks.codec, batch([one], pictures=False)).limb_depths.bool().all()
 
 
 def crowd_of(given):
@@ -345,7 +349,7 @@ def test_at_first_the_detector_learns_alone(crowds, tmp_path):
         states.append({name: value.clone() for name, value in lesson.networks.state_dict().items()})
         return model(shown)
 
-    samples = Samples(crowds, recipe)
+    samples = HUPORSampler(crowds, recipe)
     loop.train(lesson, samples.draw, loss, replace(recipe.optimisation(4), save_every=8), tmp_path, progress=False)
     reasoner = [name for name in states[0] if name.startswith("reasoner.")]
     assert len(states) == 8
@@ -412,16 +416,16 @@ def test_what_the_teacher_is_shown(crowds, monkeypatch, shown):
     noted = watched(lesson, monkeypatch)
     given = batch(crowds)
     lesson(given)
-    truth = SceneTruth(lesson.networks.codec, given.scene)
-    assert TEACHER == 3
-    assert torch.equal(noted[0][1], lesson.networks.channels(maps_of(truth, shown, 3)))
-    other = maps_of(truth, "all" if shown == "hidden" else "hidden", 3)
+    truth = TargetMaps(lesson.networks.codec, given.scene)
+    assert TEACHER_KERNEL == 3
+    assert torch.equal(noted[0][1], lesson.networks.channels(target_maps(truth, shown, 3)))
+    other = target_maps(truth, "all" if shown == "hidden" else "hidden", 3)
     assert not torch.equal(noted[0][1], lesson.networks.channels(other))
 
 
 def source(lesson, given, truth, detected):
     """What each picture's student was given: the number of a kernel of true visible maps, or "detector"."""
-    candidates = {kernel: lesson.networks.channels(maps_of(truth, "visible", kernel)) for kernel in range(5)} | {
+    candidates = {kernel: lesson.networks.channels(target_maps(truth, "visible", kernel)) for kernel in range(5)} | {
         "detector": detected
     }
     return [
@@ -435,7 +439,7 @@ def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(
     lesson = course(replace(QUICK, alone=0.0, mixed=mixed))
     noted = watched(lesson, monkeypatch)
     given = batch(crowds)
-    truth = SceneTruth(lesson.networks.codec, given.scene)
+    truth = TargetMaps(lesson.networks.codec, given.scene)
     with torch.no_grad():
         detected = lesson.networks.channels(lesson.networks.visible(lesson.networks.detect(given.pictures)))
     sources = []
@@ -485,7 +489,7 @@ class Killed(Exception):
 
 
 def killed_after(count, monkeypatch):
-    real = Samples.draw
+    real = HUPORSampler.draw
     left = iter(range(count))
 
     def dying(self, generator):
@@ -493,7 +497,7 @@ def killed_after(count, monkeypatch):
             raise Killed
         return real(self, generator)
 
-    monkeypatch.setattr(Samples, "draw", dying)
+    monkeypatch.setattr(HUPORSampler, "draw", dying)
 
 
 @pytest.mark.slow
@@ -526,7 +530,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(crowds, tmp_path, monkeypatc
     assert (card["name"], card["pictures"], card["people"]) == ("tiny", 4, sum(map(len, crowds)))
     assert card["recipe"]["design"]["width"] == 64 and card["recipe"]["clip"] is None
     assert str(tmp_path) not in straight.with_suffix(".json").read_text()
-    assert card["parameters"] == sum(value.numel() for value in Networks(SHORT).parameters())
+    assert card["parameters"] == sum(value.numel() for value in HUPORNetwork(SHORT).parameters())
 
 
 def test_a_run_goes_on_only_with_the_recipe_and_the_people_that_began_it(crowds, tmp_path):
@@ -552,7 +556,7 @@ def test_training_begins_with_weights_that_are_given(crowds, begun, tmp_path):
     """At a rate of nothing it ends with them."""
     still = replace(QUICK, epochs=1, learning_rate=0.0, average=0.9)
     path = trained(crowds, tmp_path / "run", still, start=begun)
-    parameters = {name for name, _ in Networks(SHORT).named_parameters() if "teachers" not in name}
+    parameters = {name for name, _ in HUPORNetwork(SHORT).named_parameters() if "teachers" not in name}
     one = tensors(begun)
     other = tensors(path)
     assert parameters <= one.keys() and all(torch.equal(one[name], other[name]) for name in parameters)
@@ -647,7 +651,7 @@ def test_what_is_true_of_everything_is_made_of_what_is_visible_and_what_is_hidde
     xyz = gathered(random, people - 1, SPACE, apart=0)
     xyz = np.concatenate([xyz, xyz[:1] * 1.02 + [0.02, 0.02, 0]])  # somebody close behind another
     states = random.choice([0, 1, 2], xyz.shape[:2], p=[0.1, 0.4, 0.5]).astype(np.uint8)
-    truth = SceneTruth(SPACE, scene(xyz, states, SPACE))
+    truth = TargetMaps(SPACE, scene(xyz, states, SPACE))
     visible, hidden, everything = (truth.heatmaps(part, level) for part in ("visible", "hidden", "all"))
     assert torch.equal(everything, torch.maximum(visible, hidden)) and torch.equal(
         everything, SPACE.heatmaps(truth.scene, "all", level)
@@ -659,7 +663,9 @@ def test_what_is_true_of_everything_is_made_of_what_is_visible_and_what_is_hidde
     either = lies["visible"] | lies["hidden"]
     assert torch.equal(lies["all"], either) and both.any() and (either & ~both).any()
     torch.testing.assert_close(everything, SPACE.fields(truth.scene, "all", level))
-    summed = merged(Maps(truth.heatmaps("visible", level), visible), Maps(truth.heatmaps("hidden", level), hidden))
+    summed = add_maps(
+        PoseMaps(truth.heatmaps("visible", level), visible), PoseMaps(truth.heatmaps("hidden", level), hidden)
+    )
     alone = (~both)[:, :, None].expand_as(everything)
     torch.testing.assert_close(everything[alone], summed.fields[alone])
     between = (everything >= torch.minimum(visible, hidden) - 1e-6) & (

@@ -7,17 +7,17 @@ from torch import nn
 
 from hupor_training import DESIGN, SHORT
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.network import Networks
+from occlupose.methods.hupor.network import HUPORNetwork
 from occlupose.methods.hupor.refine import RefineRecipe
-from occlupose.methods.hupor.weights import FORMAT, Trained, begin, load, save
+from occlupose.methods.hupor.weights import FORMAT, TrainedHUPOR, load, load_initial_weights, save
 from occlupose.methods.oanet.lifter.weights import shipped
-from occlupose.networks.mspn import Size
+from occlupose.networks.mspn import StageSize
 
 
 def networks(design=DESIGN, seed=0):
     """Untrained, with statistics that are not those of the beginning."""
     torch.manual_seed(seed)
-    made = Networks(design)
+    made = HUPORNetwork(design)
     for part in made.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.running_mean.normal_()
@@ -26,7 +26,7 @@ def networks(design=DESIGN, seed=0):
 
 
 def saved(trained, folder, name="hupor.safetensors"):
-    trained = trained if isinstance(trained, Trained) else Trained(trained)
+    trained = trained if isinstance(trained, TrainedHUPOR) else TrainedHUPOR(trained)
     save(trained, folder / name)
     return folder / name
 
@@ -95,7 +95,7 @@ def test_a_refiner_is_kept_with_the_networks(tmp_path, recipe):
     refiner = recipe.build().eval()
     for parameter in refiner.parameters():
         nn.init.normal_(parameter, std=0.1)
-    path = saved(Trained(networks(SHORT), refiner, recipe), tmp_path)
+    path = saved(TrainedHUPOR(networks(SHORT), refiner, recipe), tmp_path)
     again = load(path)
     given = torch.randn(5, 15, 5)
     with torch.no_grad():
@@ -148,7 +148,7 @@ def test_headers_that_lie_are_refused(tmp_path, wrong):
 def taken(ours, path):
     """Which of our tensors are those of the file afterwards, and what was said."""
     before = {name: value.clone() for name, value in ours.state_dict().items()}
-    said = begin(ours, path)
+    said = load_initial_weights(ours, path)
     theirs = load(path).networks.state_dict()
     after = ours.state_dict()
     same = {name for name, value in after.items() if name in theirs and torch.equal(value, theirs[name])}
@@ -188,7 +188,10 @@ def test_a_detector_goes_on_alone_after_a_training_with_a_reasoner(tmp_path):
 @pytest.mark.parametrize("one", [False, True])
 def test_of_another_reasoner_nothing_is_taken(tmp_path, one):
     """Narrower, or of fewer stages or more: half a reasoner is none."""
-    others = [replace(DESIGN, reasoner_size=Size((1, 1, 1, 1), (4, 4, 4, 4), 4)), replace(DESIGN, reasoner_stages=2)]
+    others = [
+        replace(DESIGN, reasoner_size=StageSize((1, 1, 1, 1), (4, 4, 4, 4), 4)),
+        replace(DESIGN, reasoner_stages=2),
+    ]
     for other in others:
         design, given = (DESIGN, other) if one else (other, DESIGN)
         ours = networks(design, seed=1)
@@ -202,7 +205,7 @@ def test_inputs_of_another_size_begin_with_the_same_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other", [SHORT, replace(DESIGN, stages=3), replace(DESIGN, size=Size((1, 1, 1, 1), (4, 4, 8, 16), 8))]
+    "other", [SHORT, replace(DESIGN, stages=3), replace(DESIGN, size=StageSize((1, 1, 1, 1), (4, 4, 8, 16), 8))]
 )
 def test_a_detector_of_another_design_is_refused(tmp_path, other):
     ours = networks(seed=1)
@@ -210,5 +213,5 @@ def test_a_detector_of_another_design_is_refused(tmp_path, other):
     with pytest.raises(
         OccluposeError, match=r"hupor\.safetensors: a detector of another design; train with the design of the file"
     ):
-        begin(ours, saved(networks(other), tmp_path))
+        load_initial_weights(ours, saved(networks(other), tmp_path))
     assert all(torch.equal(value, before[name]) for name, value in ours.state_dict().items())

@@ -1,6 +1,6 @@
 """Limbs of a kind that lie over each other (ours): who has which, and how deep each is.
 
-The field of such limbs is the mean of theirs (`codecs.scenes`). So once everybody has joints, what a field should be is
+The field of such limbs is the mean of theirs (`codecs.multi_person`). So once everybody has joints, what a field should be is
 known: people exchange limbs if it then is more like what it is, limbs of which the field knows nothing go, and depths
 come from all limbs that lie at a sample, by least squares.
 """
@@ -10,19 +10,19 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from occlupose.codecs.scenes import SceneMaps
-from occlupose.methods.hupor.grouping import AGREES, LEAST, Peaks, Step, clipped_mean
+from occlupose.codecs.multi_person import MultiPersonMaps
+from occlupose.methods.hupor.grouping import MIN_AGREEMENT, MIN_SCORE, LimbCandidates, Peaks, winsorised_mean
 
-NEAR = 1.0
+LIMB_RADIUS = 1.0
 """Cells from its line that a limb lies, in fields of the finest level."""
 
-CLOSE = 0.003
+EDGE_TOLERANCE = 0.003
 """Cells about the edge of a limb of which it is not sure whether it lies there."""
 
-ALONG = np.linspace(0, 1, 10, dtype=np.float32)
+SAMPLE_POSITIONS = np.linspace(0, 1, 10, dtype=np.float32)
 """Where along limbs fields are looked at."""
 
-WIDE = np.array(
+WIDE_SAMPLES = np.array(
     [
         (share, beyond, aside)
         for share, beyond in ((0, -0.8), (0, 0), (0.25, 0), (0.5, 0), (0.75, 0), (1, 0), (1, 0.8))
@@ -33,59 +33,59 @@ WIDE = np.array(
 aside.
 """
 
-ALONE = 2
+MIN_UNSHARED = 2
 """Samples at which a limb lies alone, at least, lest it be looked at there too."""
 
-ROUNDS = 6
+MAX_ROUNDS = 6
 """Of exchanging limbs, at most."""
 
-BETTER = 0.8
+MAX_RESIDUAL_RATIO = 0.8
 """An exchange leaves so much of the difference between the fields and what they should be, at most."""
 
-ENOUGH = 0.7
+MIN_SCORE_RATIO = 0.7
 """The exchanged limbs score so much of what those before did, at least, to be looked at."""
 
-LITTLE = 1e-3
+RESIDUAL_TOLERANCE = 1e-3
 """What is left of a field that is as it should be, cells times squares."""
 
-SHORT = 5
+SHORT_LIMB = 5
 """Limbs of fewer cells may be all hidden by one that lies the opposite way, so that fields say nothing at all."""
 
-UNLIKE = 0.3
+FIELD_SIGMA = 0.3
 """A sample that is so far from what it should be counts exp(-1/2) for depths."""
 
-OFF = 0.02
+DEPTH_OUTLIER = 0.02
 """A sample that is so many metres off what it should be counts a half from then on; or twice as many as samples usually
 are, if more.
 """
 
-PLAIN = 0.05
+PRIOR_SIGMA = 0.05
 """Metres by which depths that each limb by itself would have are usually off where limbs cross."""
 
-TIE = 1e-3
+PRIOR_WEIGHT = 1e-3
 """How much they count, at least, in samples."""
 
-FEW = 1e-6
+EPSILON = 1e-6
 
 Ends = Float[np.ndarray, "set person 2"]
 
 
-def places(xy: Float[np.ndarray, "person joint 2"], maps: SceneMaps) -> tuple[Ends, Ends]:
+def limb_ends(xy: Float[np.ndarray, "person joint 2"], maps: MultiPersonMaps) -> tuple[Ends, Ends]:
     """First and second ends of each limb, as (limb, person, 2); NaN where one of them is missing."""
     start, end = (np.moveaxis(xy[:, joints], 0, 1).astype(np.float32) for joints in maps.limbs)
     missing = np.isnan(start[..., :1] + end[..., :1])
     return np.where(missing, np.nan, start), np.where(missing, np.nan, end)
 
 
-def samples(
+def sample_cells(
     start: Float[np.ndarray, "set limb 2"], end: Float[np.ndarray, "set limb 2"], *, wide: bool = False
 ) -> np.ndarray:
     """(2, set, limb x along): cells along limbs, across and down, one limb after the other; of missing ones, the first
     cell.
     """
     if wide:
-        share, beyond, aside = WIDE.T.astype(np.float32)
-        unit = units(start, end)[..., None]
+        share, beyond, aside = WIDE_SAMPLES.T.astype(np.float32)
+        unit = unit_vectors(start, end)[..., None]
         at = (
             start[..., None]
             + (end - start)[..., None] * share
@@ -93,13 +93,13 @@ def samples(
             + np.stack([-unit[:, :, 1], unit[:, :, 0]], 2) * aside
         )
     else:
-        at = start[..., None] + (end - start)[..., None] * ALONG
+        at = start[..., None] + (end - start)[..., None] * SAMPLE_POSITIONS
     return np.moveaxis(np.floor(np.where(np.isnan(at), 0, at + 0.5)), 2, 0).reshape(
         2, len(at), at.shape[1] * at.shape[3]
     )
 
 
-def units(
+def unit_vectors(
     start: Float[np.ndarray, "set limb 2"], end: Float[np.ndarray, "set limb 2"]
 ) -> Float[np.ndarray, "set limb 2"]:
     """Ways of length 1; 0 where a limb is missing."""
@@ -108,9 +108,11 @@ def units(
     return way / np.maximum(np.sqrt(way[..., :1] ** 2 + way[..., 1:] ** 2), 1)  # shorter ones make no field
 
 
-def inside(cells: Float[np.ndarray, "2 set cell"], start: Ends, end: Ends) -> Float[np.ndarray, "set person cell"]:
+def inside_distance(
+    cells: Float[np.ndarray, "2 set cell"], start: Ends, end: Ends
+) -> Float[np.ndarray, "set person cell"]:
     """Cells that each cell is within the edge of each limb; less than 0 outside, NaN for limbs that are missing."""
-    unit = units(start, end)
+    unit = unit_vectors(start, end)
     half = (end - start)[..., None] / 2
     right, down = (cells[axis, :, None] - (start + end)[:, :, axis, None] / 2 for axis in (0, 1))  # from the middle
     within = np.abs(down * unit[:, :, :1] - right * unit[:, :, 1:])
@@ -118,10 +120,10 @@ def inside(cells: Float[np.ndarray, "2 set cell"], start: Ends, end: Ends) -> Fl
         np.abs(away, out=away)
         away -= np.abs(half[:, :, axis])
         np.maximum(within, away, out=within)
-    return np.subtract(NEAR, within, out=within)
+    return np.subtract(LIMB_RADIUS, within, out=within)
 
 
-def at(
+def fields_at(
     fields: Float[np.ndarray, "limb 3 y x"], limb: Int[np.ndarray, " set"], cells: Float[np.ndarray, "2 set cell"]
 ) -> np.ndarray:
     """(set, 3, cell): fields in these cells."""
@@ -134,7 +136,7 @@ def at(
     return np.ascontiguousarray(fields).reshape(-1).take(number[:, None] + np.arange(3)[:, None] * (height * width))
 
 
-class Fields:
+class SampledFields:
     """What fields are, and what they should be, at samples along everybody's limbs.
 
     Attributes:
@@ -155,13 +157,13 @@ class Fields:
         wide: bool,
     ) -> None:
         start, end = (each[limbs] for each in ends)
-        cells = samples(start, end, wide=wide)
-        within = inside(cells, start, end)
+        cells = sample_cells(start, end, wide=wide)
+        within = inside_distance(cells, start, end)
         self.lies = (within > 0).astype(np.float32)
-        self.sure = ~(np.abs(within) <= CLOSE).any(1)
-        self.unit = units(start, end)
+        self.sure = ~(np.abs(within) <= EDGE_TOLERANCE).any(1)
+        self.unit = unit_vectors(start, end)
         self.there = np.isfinite(start[..., 0])
-        self.said = at(fields, limbs, cells)
+        self.said = fields_at(fields, limbs, cells)
 
     def borne_out(self, least: float) -> Bool[np.ndarray, "person limb"]:
         """Whether a limb is there, and at least this share of its samples agrees with it when the others' part is taken
@@ -170,7 +172,7 @@ class Fields:
         limbs, people, _ = self.unit.shape
         everybody = np.arange(people)
         # but for samples beyond the border it is 1
-        itself = self.lies.reshape(limbs, people, people, len(ALONG))[:, everybody, everybody]
+        itself = self.lies.reshape(limbs, people, people, len(SAMPLE_POSITIONS))[:, everybody, everybody]
         count = self.lies.sum(1).reshape(itself.shape)
         agree = np.zeros_like(itself)
         for axis in (0, 1):
@@ -178,11 +180,11 @@ class Fields:
             said = self.said[:, axis].reshape(itself.shape)
             total = (self.unit[:, None, :, axis] @ self.lies).reshape(itself.shape)
             agree += ((count + 1 - itself) * said - (total - itself * own)) * own
-        return (((agree > AGREES).mean(-1) >= least) & self.there).T
+        return (((agree > MIN_AGREEMENT).mean(-1) >= least) & self.there).T
 
     def plain(self) -> Float[np.ndarray, "limb person"]:
         """Depths as published, each limb by itself."""
-        return clipped_mean(self.said[:, 2].reshape(*self.there.shape, len(ALONG)))
+        return winsorised_mean(self.said[:, 2].reshape(*self.there.shape, len(SAMPLE_POSITIONS)))
 
     def alone(self) -> Float[np.ndarray, "limb person"]:
         """Samples at which limbs lie alone."""
@@ -201,12 +203,12 @@ class Fields:
         share = self.lies / np.maximum(self.lies.sum(1, keepdims=True), 1)
         unlike = ((self.unit.swapaxes(1, 2) @ share - self.said[:, :2]) ** 2).sum(1)
         weight = (
-            np.exp(-unlike / (2 * UNLIKE**2))
+            np.exp(-unlike / (2 * FIELD_SIGMA**2))
             * self.sure
             * np.repeat(self.there, self.lies.shape[2] // max(people, 1), 1)
         )
         across = share.swapaxes(1, 2)
-        tie = np.full((len(share), 1, 1), TIE, np.float32)
+        tie = np.full((len(share), 1, 1), PRIOR_WEIGHT, np.float32)
 
         def solved() -> Float[np.ndarray, "limb person"]:
             weighted = share * weight[:, None]
@@ -215,14 +217,14 @@ class Fields:
             return np.linalg.solve(normal, right)[..., 0]
 
         rest = (deep - (across @ solved()[..., None])[..., 0]) ** 2
-        noise = (weight * rest).sum(1) / np.maximum(weight.sum(1), FEW)
-        tie = (TIE + noise / PLAIN**2)[:, None, None]
-        weight = weight / (1 + rest / np.maximum(OFF**2, 4 * noise)[:, None])
+        noise = (weight * rest).sum(1) / np.maximum(weight.sum(1), EPSILON)
+        tie = (PRIOR_WEIGHT + noise / PRIOR_SIGMA**2)[:, None, None]
+        weight = weight / (1 + rest / np.maximum(DEPTH_OUTLIER**2, 4 * noise)[:, None])
         return solved()
 
 
-def limb_depths(
-    fields: Float[np.ndarray, "limb 3 y x"], ends: tuple[Ends, Ends], seen: Fields
+def solve_limb_depths(
+    fields: Float[np.ndarray, "limb 3 y x"], ends: tuple[Ends, Ends], seen: SampledFields
 ) -> Float[np.ndarray, "person limb"]:
     """How much farther away each limb's second joint is than its first, m; NaN where there is no limb.
 
@@ -232,30 +234,30 @@ def limb_depths(
     """
     plain = seen.plain()
     found = seen.depths(plain)
-    doubtful = np.flatnonzero((seen.there & (seen.alone() < ALONE)).any(1))
+    doubtful = np.flatnonzero((seen.there & (seen.alone() < MIN_UNSHARED)).any(1))
     if len(doubtful):
-        found[doubtful] = Fields(fields, ends, doubtful, wide=True).depths(plain[doubtful])
+        found[doubtful] = SampledFields(fields, ends, doubtful, wide=True).depths(plain[doubtful])
     return np.where(seen.there, found, np.nan).T
 
 
-def exchanged(
+def exchange_limbs(
     mine: Int[np.ndarray, "person joint"],
     found: Sequence[Peaks],
-    steps: Sequence[Step],
+    steps: Sequence[LimbCandidates],
     fields: Float[np.ndarray, "limb 3 y x"],
-    maps: SceneMaps,
+    maps: MultiPersonMaps,
 ) -> Int[np.ndarray, "person joint"]:
     """Everybody's peaks when pairs of people have exchanged limbs, with all that hangs on them, as long as fields bear
     that out better.
     """
     mine = mine.copy()
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         ways = _candidates(mine, steps, maps)
         if not len(ways):
             break
         limb = np.array([step.limb for step in steps])[ways[:, 0]]
-        now, then = _rest(positions(mine, found), limb, ways[:, 1], ways[:, 2], fields, maps)
-        better = np.flatnonzero(then < BETTER * now - LITTLE)
+        now, then = _rest(peak_positions(mine, found), limb, ways[:, 1], ways[:, 2], fields, maps)
+        better = np.flatnonzero(then < MAX_RESIDUAL_RATIO * now - RESIDUAL_TOLERANCE)
         touched: set[tuple[int, int]] = set()
         for number, one, other in ways[better[np.argsort((then - now)[better])]].tolist():
             beyond = _beyond(steps[number], steps)
@@ -268,7 +270,7 @@ def exchanged(
 
 
 def _candidates(
-    mine: Int[np.ndarray, "person joint"], steps: Sequence[Step], maps: SceneMaps
+    mine: Int[np.ndarray, "person joint"], steps: Sequence[LimbCandidates], maps: MultiPersonMaps
 ) -> Int[np.ndarray, "way 3"]:
     """Number of a step and two people who might exchange that limb: fields may lead along both, and about as far as
     they do now.
@@ -283,16 +285,16 @@ def _candidates(
             score[place], length[place] = (part.take(here, 0).take(there, 1) for part in (step.scores, step.lengths))
     known = np.stack([(mine[:, step.here] >= 0) & (mine[:, step.there] >= 0) for step in steps])
     number, one, other = np.nonzero((score > 0) & (score.swapaxes(1, 2) > 0) & upper)
-    worth = (score - LEAST) * length
+    worth = (score - MIN_SCORE) * length
     now = worth[number, one, one] + worth[number, other, other]
     then = worth[number, one, other] + worth[number, other, one]
-    short = np.maximum(length[number, one, other], length[number, other, one]) < SHORT * maps.stride
-    alike = (then >= np.maximum(ENOUGH * now, maps.stride)) | (short & (now < maps.stride))
+    short = np.maximum(length[number, one, other], length[number, other, one]) < SHORT_LIMB * maps.stride
+    alike = (then >= np.maximum(MIN_SCORE_RATIO * now, maps.stride)) | (short & (now < maps.stride))
     good = alike & known[number, one] & known[number, other]
     return np.stack([number, one, other], 1)[good]
 
 
-def _beyond(step: Step, steps: Sequence[Step]) -> list[int]:
+def _beyond(step: LimbCandidates, steps: Sequence[LimbCandidates]) -> list[int]:
     """Joints that hang on this limb, its own first."""
     joints = [step.there]
     for later in steps:
@@ -301,8 +303,8 @@ def _beyond(step: Step, steps: Sequence[Step]) -> list[int]:
     return joints
 
 
-def without(
-    mine: Int[np.ndarray, "person joint"], kept: Bool[np.ndarray, "person limb"], steps: Sequence[Step]
+def remove_limbs(
+    mine: Int[np.ndarray, "person joint"], kept: Bool[np.ndarray, "person limb"], steps: Sequence[LimbCandidates]
 ) -> np.ndarray:
     """Everybody's peaks without limbs that are not kept, and what hangs on them."""
     mine = mine.copy()
@@ -317,11 +319,11 @@ def _rest(
     one: Int[np.ndarray, " way"],
     other: Int[np.ndarray, " way"],
     fields: Float[np.ndarray, "limb 3 y x"],
-    maps: SceneMaps,
+    maps: MultiPersonMaps,
 ) -> tuple[Float[np.ndarray, " way"], Float[np.ndarray, " way"]]:
     """How far fields are from what they should be before and after two people exchange a limb: the sum over both limbs
     as they are and as they would be, cells times squares."""
-    start, end = places(xy, maps)
+    start, end = limb_ends(xy, maps)
     number = np.arange(len(limb))
     both = np.stack([one, other], 1)
     turned = np.stack([other, one], 1)
@@ -329,17 +331,17 @@ def _rest(
     # as they are, and exchanged
     first = np.concatenate([first, first], 1)
     second = np.concatenate([second, crossed], 1)
-    cells = samples(first, second)
-    cell = np.repeat(np.hypot(*np.moveaxis(second - first, -1, 0)), len(ALONG), 1) / len(ALONG)
+    cells = sample_cells(first, second)
+    cell = np.repeat(np.hypot(*np.moveaxis(second - first, -1, 0)), len(SAMPLE_POSITIONS), 1) / len(SAMPLE_POSITIONS)
     start = start[limb]
     end = end[limb]
     start[number, one] = start[number, other] = np.nan
-    lies = (inside(cells, start, end) > 0).astype(np.float32)
+    lies = (inside_distance(cells, start, end) > 0).astype(np.float32)
     count = lies.sum(1)
-    total = units(start, end).swapaxes(1, 2) @ lies
-    pair = (inside(cells, first, second) > 0).astype(np.float32)
-    said = at(fields, limb, cells)[:, :2]
-    unit = units(first, second).swapaxes(1, 2)
+    total = unit_vectors(start, end).swapaxes(1, 2) @ lies
+    pair = (inside_distance(cells, first, second) > 0).astype(np.float32)
+    said = fields_at(fields, limb, cells)[:, :2]
+    unit = unit_vectors(first, second).swapaxes(1, 2)
     rest = []
     for part in (slice(0, 2), slice(2, 4)):
         should = (total + unit[..., part] @ pair[:, part]) / np.maximum(count + pair[:, part].sum(1), 1)[:, None]
@@ -347,7 +349,9 @@ def _rest(
     return rest[0], rest[1]
 
 
-def positions(mine: Int[np.ndarray, "person joint"], found: Sequence[Peaks]) -> Float[np.ndarray, "person joint 2"]:
+def peak_positions(
+    mine: Int[np.ndarray, "person joint"], found: Sequence[Peaks]
+) -> Float[np.ndarray, "person joint 2"]:
     """Everybody's joints, cells; NaN where there is none."""
     nowhere = [[np.nan, np.nan]]
     return np.stack([np.concatenate([peak.xy, nowhere])[own] for peak, own in zip(found, mine.T, strict=True)], 1)

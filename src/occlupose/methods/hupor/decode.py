@@ -7,12 +7,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from occlupose.codecs.scenes import TORSO, SceneMaps, metres, normalised
+from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import crossings, grouping
-from occlupose.methods.hupor.crossings import Fields, exchanged, places, positions, without
-from occlupose.methods.hupor.depth import relative, roots
-from occlupose.methods.hupor.grouping import PAPER, Peaks, Rules, Step, associate, connections, peaks
+from occlupose.methods.hupor.crossings import SampledFields, exchange_limbs, limb_ends, peak_positions, remove_limbs
+from occlupose.methods.hupor.depth import relative_depths, root_depths
+from occlupose.methods.hupor.grouping import (
+    PAPER,
+    GroupingRules,
+    LimbCandidates,
+    Peaks,
+    assign_peaks,
+    find_limb_candidates,
+    find_peaks,
+)
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 
 
@@ -36,7 +44,7 @@ class DecodedPeople:
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
+class DecoderInput:
     """What the networks say of one picture.
 
     Attributes:
@@ -53,7 +61,7 @@ class Said:
     span: float
 
 
-def decode(said: Said, maps: SceneMaps, rules: Rules = PAPER) -> DecodedPeople:
+def decode(said: DecoderInput, maps: MultiPersonMaps, rules: GroupingRules = PAPER) -> DecodedPeople:
     """People of one picture, the highest pelvis first.
 
     Arguments:
@@ -69,38 +77,38 @@ def decode(said: Said, maps: SceneMaps, rules: Rules = PAPER) -> DecodedPeople:
             raise OccluposeError(
                 f"{name}: some of these maps are not numbers; look for what went wrong in training or in the picture"
             )
-    found = peaks(said.heatmaps)
+    found = find_peaks(said.heatmaps)
     root = maps.skeleton.index("pelvis")[0]
     depth = _at(said.depths[:1], found[root].xy[:, None])[:, 0]  # the torso's first is the pelvis
-    steps = connections(found, said.fields, maps, rules)
-    once = associate(found, steps, depth, maps, rules)
+    steps = find_limb_candidates(found, said.fields, maps, rules)
+    once = assign_peaks(found, steps, depth, maps, rules)
     people, struck = _placed(once, found, steps, said, maps, rules)
-    again = associate(found, struck, normalised(people.z[:, root], said.span), maps, rules)
+    again = assign_peaks(found, struck, normalise_depth(people.z[:, root], said.span), maps, rules)
     return people if struck is steps and (again == once).all() else _placed(again, found, struck, said, maps, rules)[0]
 
 
 def _placed(
     mine: Int[np.ndarray, "person joint"],
     found: list[Peaks],
-    steps: list[Step],
-    said: Said,
-    maps: SceneMaps,
-    rules: Rules,
-) -> tuple[DecodedPeople, list[Step]]:
+    steps: list[LimbCandidates],
+    said: DecoderInput,
+    maps: MultiPersonMaps,
+    rules: GroupingRules,
+) -> tuple[DecodedPeople, list[LimbCandidates]]:
     """People with these peaks, in space; and steps without limbs that were found not to be there."""
     if rules.crossings:
         mine, limbs, steps = _untangled(mine, found, steps, said, maps, rules)
-        xy = positions(mine, found)
+        xy = peak_positions(mine, found)
     else:
-        xy = positions(mine, found)
-        limbs = grouping.limb_depths(said.fields, xy, maps)
+        xy = peak_positions(mine, found)
+        limbs = grouping.sample_limb_depths(said.fields, xy, maps)
     torso = maps.skeleton.index(*TORSO)
     there = mine >= 0
     score = np.stack([np.append(peak.score, 0)[own] for peak, own in zip(found, mine.T, strict=True)], -1)
     seen = np.where(there, _at(said.visible, xy), 0)
-    of_torso = np.where(there[:, torso], metres(_at(said.depths, xy[:, torso]), said.span), np.nan)
-    further = relative(limbs, maps)
-    z = roots(of_torso, seen[:, torso], further, maps)[:, None] + further
+    of_torso = np.where(there[:, torso], to_metres(_at(said.depths, xy[:, torso]), said.span), np.nan)
+    further = relative_depths(limbs, maps)
+    z = root_depths(of_torso, seen[:, torso], further, maps)[:, None] + further
     state = np.where(there, np.where(2 * seen >= score, VISIBLE, OCCLUDED), ABSENT).astype(np.uint8)
     return DecodedPeople(maps.to_pixels(xy), np.where(there, z, np.nan), score, state), steps
 
@@ -108,30 +116,30 @@ def _placed(
 def _untangled(
     mine: Int[np.ndarray, "person joint"],
     found: list[Peaks],
-    steps: list[Step],
-    said: Said,
-    maps: SceneMaps,
-    rules: Rules,
-) -> tuple[Int[np.ndarray, "person joint"], Float[np.ndarray, "person limb"], list[Step]]:
+    steps: list[LimbCandidates],
+    said: DecoderInput,
+    maps: MultiPersonMaps,
+    rules: GroupingRules,
+) -> tuple[Int[np.ndarray, "person joint"], Float[np.ndarray, "person limb"], list[LimbCandidates]]:
     """People as fields bear them out, depths of their limbs, and steps without limbs that were found not to be
     there.
     """
     every = np.arange(len(maps.skeleton.limbs))
-    mine = exchanged(mine, found, steps, said.fields, maps)
-    ends = places(positions(mine, found), maps)
-    seen = Fields(said.fields, ends, every, wide=False)
+    mine = exchange_limbs(mine, found, steps, said.fields, maps)
+    ends = limb_ends(peak_positions(mine, found), maps)
+    seen = SampledFields(said.fields, ends, every, wide=False)
     kept = seen.borne_out(rules.borne_out)
     if (seen.there.T & ~kept).any():
         steps = _struck(steps, mine, kept)
-        mine = without(mine, kept, steps)
-        ends = places(positions(mine, found), maps)
-        seen = Fields(said.fields, ends, every, wide=False)
-    return mine, crossings.limb_depths(said.fields, ends, seen), steps
+        mine = remove_limbs(mine, kept, steps)
+        ends = limb_ends(peak_positions(mine, found), maps)
+        seen = SampledFields(said.fields, ends, every, wide=False)
+    return mine, crossings.solve_limb_depths(said.fields, ends, seen), steps
 
 
 def _struck(
-    steps: list[Step], mine: Int[np.ndarray, "person joint"], kept: Bool[np.ndarray, "person limb"]
-) -> list[Step]:
+    steps: list[LimbCandidates], mine: Int[np.ndarray, "person joint"], kept: Bool[np.ndarray, "person limb"]
+) -> list[LimbCandidates]:
     """Steps without these people's limbs that are not kept."""
     struck = []
     for step in steps:

@@ -9,10 +9,10 @@ both hips; the order of what follows is ours, that of `CLASSES`: joints nearer t
 import numpy as np
 from jaxtyping import Float
 
-from occlupose.codecs.scenes import TORSO, SceneMaps
-from occlupose.methods.hupor.grouping import order
+from occlupose.codecs.multi_person import TORSO, MultiPersonMaps
+from occlupose.methods.hupor.grouping import limb_order
 
-CLASSES = (
+ROOT_CUES = (
     ("pelvis",),
     ("left_hip", "right_hip"),
     ("left_hip",),
@@ -27,11 +27,13 @@ CLASSES = (
 )
 """Joints that say where the pelvis is if all of them are seen, the best first."""
 
-SEEN = 0.5
+MIN_VISIBLE = 0.5
 """A joint is seen where its map of what is visible is higher (ours)."""
 
 
-def relative(limbs: Float[np.ndarray, "person limb"], maps: SceneMaps) -> Float[np.ndarray, "person joint"]:
+def relative_depths(
+    limbs: Float[np.ndarray, "person limb"], maps: MultiPersonMaps
+) -> Float[np.ndarray, "person joint"]:
     """How much farther away each joint is than the pelvis, m; a joint whose limb is missing is as far away as the joint
     before it.
 
@@ -40,16 +42,16 @@ def relative(limbs: Float[np.ndarray, "person limb"], maps: SceneMaps) -> Float[
     """
     found = np.zeros((len(limbs), len(maps.skeleton)))
     known = np.nan_to_num(limbs)
-    for limb, here, there, against in order(maps):
+    for limb, here, there, against in limb_order(maps):
         found[:, there] = found[:, here] + (-1 if against else 1) * known[:, limb]
     return found
 
 
-def roots(
+def root_depths(
     depth: Float[np.ndarray, "person 7"],
     seen: Float[np.ndarray, "person 7"],
     further: Float[np.ndarray, "person joint"],
-    maps: SceneMaps,
+    maps: MultiPersonMaps,
 ) -> Float[np.ndarray, " person"]:
     """How far away each pelvis is, m.
 
@@ -69,8 +71,8 @@ def roots(
     found = np.divide(
         (weight * np.nan_to_num(of_root)).sum(-1), total, out=np.full(len(depth), np.nan), where=total > 0
     )
-    sure = (known & (seen > SEEN)).T
-    for joints in reversed(CLASSES):
+    sure = (known & (seen > MIN_VISIBLE)).T
+    for joints in reversed(ROOT_CUES):
         columns = [TORSO.index(joint) for joint in joints]
         found = np.where(
             np.logical_and.reduce(sure[columns]), sum(of_root[:, column] for column in columns) / len(columns), found

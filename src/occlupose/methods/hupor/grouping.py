@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.optimize import linear_sum_assignment
 
-from occlupose.codecs.scenes import SceneMaps
+from occlupose.codecs.multi_person import MultiPersonMaps
 
 BONES = {
     ("neck", "head_top"): 26.42,
@@ -42,37 +42,37 @@ BONES = {
 }
 """Usual lengths of limbs, cm (SMAP)."""
 
-LOWEST = 0.067
+MIN_PEAK = 0.067
 """A peak is higher: 0.2 on the published sum of three levels."""
 
-MOST = 127
+MAX_PEAKS = 127
 """Peaks of a joint, the highest of them."""
 
-AGREES = 0.05
+MIN_AGREEMENT = 0.05
 """A sample of a field agrees with a way if their product is larger; along a limb 95 in 100 do."""
 
-SHARE = 0.95
+MIN_AGREEING = 0.95
 
-SAMPLES = (5, 25)
+SAMPLE_RANGE = (5, 25)
 """Of a field along a limb, at least and at most."""
 
-STRETCH = 1.2
+MAX_STRETCH = 1.2
 """A limb may look so much longer than usual before that counts against it."""
 
-FLOOR = 1e-6
+MIN_VALUE = 1e-6
 
-LEAST = 0.02
+MIN_SCORE = 0.02
 """What a limb counts, at least, against which the field does not speak (ours)."""
 
-MISSED = 0.1
+MAX_CONTRADICTING = 0.1
 """Share of a limb's samples that may speak against it (ours)."""
 
-HALF = 0.49999
+MAX_OFFSET = 0.49999
 """Cells from the middle of its own that a peak may lie, so that its cell is known from its place."""
 
 
 @dataclass(frozen=True)
-class Rules:
+class GroupingRules:
     """How people are grouped.
 
     Attributes:
@@ -84,8 +84,8 @@ class Rules:
     borne_out: float = 0.6
 
 
-OURS = Rules()
-PAPER = Rules(crossings=False)
+OURS = GroupingRules()
+PAPER = GroupingRules(crossings=False)
 """Ours is exact where maps are; weak networks want the published rules (`benchmarks/hupor_ablation.py` compares
 them).
 """
@@ -99,7 +99,7 @@ class Peaks:
     score: Float[np.ndarray, " peak"]
 
 
-def peaks(heatmaps: Float[np.ndarray, "joint y x"], least: float = LOWEST) -> list[Peaks]:
+def find_peaks(heatmaps: Float[np.ndarray, "joint y x"], least: float = MIN_PEAK) -> list[Peaks]:
     """Cells than which none of the eight around them is higher, of each joint's map; the highest first. Of neighbours
     that are as high, the first, row by row."""
     joints, rows, columns = heatmaps.shape
@@ -118,7 +118,7 @@ def peaks(heatmaps: Float[np.ndarray, "joint y x"], least: float = LOWEST) -> li
     xy = np.stack([x - 1 + _top(left, score, right), y - 1 + _top(above, score, below)], -1)
     chosen = np.lexsort((-score, joint))
     parts = np.split(chosen, np.searchsorted(joint, np.arange(1, joints)))
-    return [Peaks(xy[own[:MOST]], score[own[:MOST]]) for own in parts]
+    return [Peaks(xy[own[:MAX_PEAKS]], score[own[:MAX_PEAKS]]) for own in parts]
 
 
 def _top(
@@ -128,17 +128,19 @@ def _top(
     border.
     """
     inside = np.isfinite(before) & np.isfinite(after)
-    before, middle, after = (np.log(values.clip(FLOOR)) for values in (before, middle, after))
+    before, middle, after = (np.log(values.clip(MIN_VALUE)) for values in (before, middle, after))
     curve = before - 2 * middle + after
-    return np.divide(before - after, 2 * curve, out=np.zeros_like(curve), where=inside & (curve < 0)).clip(-HALF, HALF)
+    return np.divide(before - after, 2 * curve, out=np.zeros_like(curve), where=inside & (curve < 0)).clip(
+        -MAX_OFFSET, MAX_OFFSET
+    )
 
 
-def limb_scores(
+def score_limbs(
     fields: Float[np.ndarray, "limb 3 y x"],
     limb: Int[np.ndarray, " way"],
     start: Float[np.ndarray, "way 2"],
     end: Float[np.ndarray, "way 2"],
-    rules: Rules = PAPER,
+    rules: GroupingRules = PAPER,
 ) -> Float[np.ndarray, " way"]:
     """How well fields lead from places to others, at most 1; -1 where they do not, or 0.1 where the places are next to
     each other.
@@ -179,7 +181,7 @@ def limb_scores(
     failed = np.add.reduceat(failing.astype(int), first)
     if rules.crossings:
         mean = np.add.reduceat(agrees - np.maximum(square - agrees, 0), first) / count_of
-        mean = np.maximum(mean, LEAST)
+        mean = np.maximum(mean, MIN_SCORE)
     else:
         mean = np.add.reduceat(np.where(failing, 0, agrees), first) / np.maximum(count_of - failed, 1)
     scores[going] = np.where(_enough(failed, count_of, rules), mean, scores.take(going))
@@ -187,15 +189,15 @@ def limb_scores(
 
 
 def _enough(
-    failed: Shaped[np.ndarray, " way"], count: Int[np.ndarray, " way"], rules: Rules
+    failed: Shaped[np.ndarray, " way"], count: Int[np.ndarray, " way"], rules: GroupingRules
 ) -> Bool[np.ndarray, " way"]:
     """Whether enough of the samples of ways agree when so many do not."""
-    return failed <= MISSED * count if rules.crossings else count - failed > SHARE * count
+    return failed <= MAX_CONTRADICTING * count if rules.crossings else count - failed > MIN_AGREEING * count
 
 
 def _samples(way: Float[np.ndarray, "way 2"]) -> Int[np.ndarray, " way"]:
     """Of a field along ways, as many as are looked at."""
-    return np.rint(np.sqrt(5 * np.abs(way).max(-1))).clip(*SAMPLES).astype(int)
+    return np.rint(np.sqrt(5 * np.abs(way).max(-1))).clip(*SAMPLE_RANGE).astype(int)
 
 
 def _at(
@@ -221,12 +223,14 @@ def _agreement(
     return right * unit[:, 0] + down * unit[:, 1], right * right + down * down
 
 
-def _fails(agrees: Float[np.ndarray, " n"], square: Float[np.ndarray, " n"], rules: Rules) -> Bool[np.ndarray, " n"]:
+def _fails(
+    agrees: Float[np.ndarray, " n"], square: Float[np.ndarray, " n"], rules: GroupingRules
+) -> Bool[np.ndarray, " n"]:
     """Whether a sample speaks against there being a limb; ours, alone or with up to two others."""
-    return agrees < 1.5 * np.minimum(square, 1) - 0.7 if rules.crossings else agrees <= AGREES
+    return agrees < 1.5 * np.minimum(square, 1) - 0.7 if rules.crossings else agrees <= MIN_AGREEMENT
 
 
-def order(maps: SceneMaps) -> list[tuple[int, int, int, bool]]:
+def limb_order(maps: MultiPersonMaps) -> list[tuple[int, int, int, bool]]:
     """Limbs as people grow: number, joint that is there, joint that is looked for, and whether that is against the
     field's direction.
     """
@@ -246,7 +250,7 @@ def order(maps: SceneMaps) -> list[tuple[int, int, int, bool]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class LimbCandidates:
     """How everybody may grow by one limb.
 
     Attributes:
@@ -263,11 +267,11 @@ class Step:
     lengths: Float[np.ndarray, "here there"]
 
 
-def connections(
-    found: Sequence[Peaks], fields: Float[np.ndarray, "limb 3 y x"], maps: SceneMaps, rules: Rules = PAPER
-) -> list[Step]:
+def find_limb_candidates(
+    found: Sequence[Peaks], fields: Float[np.ndarray, "limb 3 y x"], maps: MultiPersonMaps, rules: GroupingRules = PAPER
+) -> list[LimbCandidates]:
     """All ways in which limbs can join peaks."""
-    steps = order(maps)
+    steps = limb_order(maps)
     counts = np.array([[len(found[here].xy), len(found[there].xy)] for _, here, there, _ in steps])
     limbs = np.array([limb for limb, *_ in steps])
     signs = np.array([-1 if against else 1 for *_, against in steps])
@@ -287,11 +291,11 @@ def connections(
     other = other.take(likely, 0)
     start = np.where(turned, other, one)
     end = np.where(turned, one, other)
-    scores[likely] = limb_scores(fields, limbs.take(step.take(likely)), start, end, rules)
+    scores[likely] = score_limbs(fields, limbs.take(step.take(likely)), start, end, rules)
     lengths = maps.stride * np.maximum(length, 1e-3)
     cuts = np.cumsum(counts.prod(1))[:-1]
     return [
-        Step(limb, here, there, *(part.reshape(shape) for part in parts))
+        LimbCandidates(limb, here, there, *(part.reshape(shape) for part in parts))
         for (limb, here, there, _), shape, *parts in zip(
             steps, counts, np.split(scores, cuts), np.split(lengths, cuts), strict=True
         )
@@ -314,12 +318,12 @@ def _lengths(way: Float[np.ndarray, "way 2"]) -> Float[np.ndarray, " way"]:
     return np.sqrt(way[:, 0] * way[:, 0] + way[:, 1] * way[:, 1])  # np.hypot is ten times as slow
 
 
-def associate(
+def assign_peaks(
     found: Sequence[Peaks],
-    steps: Sequence[Step],
+    steps: Sequence[LimbCandidates],
     depth: Float[np.ndarray, " person"],
-    maps: SceneMaps,
-    rules: Rules = PAPER,
+    maps: MultiPersonMaps,
+    rules: GroupingRules = PAPER,
 ) -> Int[np.ndarray, "person joint"]:
     """Everybody's peaks: of each person and joint the number of the peak, -1 where there is none.
 
@@ -345,12 +349,12 @@ def associate(
         if not len(who) or not step.scores.shape[1]:
             continue
         at = mine[who, step.here]
-        usual = STRETCH * BONES[maps.skeleton.limbs[step.limb]] / depth[who]
+        usual = MAX_STRETCH * BONES[maps.skeleton.limbs[step.limb]] / depth[who]
         lengths = step.lengths.take(at, 0)
         scores = step.scores.take(at, 0)
         fits = np.fmin(usual[:, None] / lengths - 1, 0)
         if rules.crossings:
-            gain = np.maximum(scores + fits / 3, LEAST) * np.sqrt(np.fmin(lengths, usual[:, None])) * (scores > 0)
+            gain = np.maximum(scores + fits / 3, MIN_SCORE) * np.sqrt(np.fmin(lengths, usual[:, None])) * (scores > 0)
             gain *= np.sqrt(found[step.here].score[at, None] * found[step.there].score)
             rows, columns = linear_sum_assignment(gain, maximize=True)
             some = gain[rows, columns] > 0
@@ -378,8 +382,8 @@ def _nearest_first(
             scores[:, best] = -1
 
 
-def limb_depths(
-    fields: Float[np.ndarray, "limb 3 y x"], xy: Float[np.ndarray, "person joint 2"], maps: SceneMaps
+def sample_limb_depths(
+    fields: Float[np.ndarray, "limb 3 y x"], xy: Float[np.ndarray, "person joint 2"], maps: MultiPersonMaps
 ) -> Float[np.ndarray, "person limb"]:
     """How much farther away each limb's second joint is than its first, m: the mean of ten samples along it, those
     beyond the 10th and 90th percentile being taken for those; NaN where an end is missing."""
@@ -391,10 +395,10 @@ def limb_depths(
     height, width = fields.shape[-2:]
     limbs = np.arange(len(sources))[:, None]
     samples = fields[limbs, 2, at[..., 1].clip(0, height - 1), at[..., 0].clip(0, width - 1)]
-    return np.where(known, clipped_mean(samples), np.nan)
+    return np.where(known, winsorised_mean(samples), np.nan)
 
 
-def clipped_mean(samples: Float[np.ndarray, "*batch 10"]) -> Float[np.ndarray, "*batch"]:
+def winsorised_mean(samples: Float[np.ndarray, "*batch 10"]) -> Float[np.ndarray, "*batch"]:
     """Of samples, those beyond the 10th and 90th percentile being taken for those."""
     if not samples.size:
         return samples.sum(-1)

@@ -18,16 +18,16 @@ from safetensors.numpy import save_file
 
 from occlupose.datasets.crowds import Crowd
 from occlupose.files import atomic
-from occlupose.methods.hupor.ssf.label import Picture, label
+from occlupose.methods.hupor.ssf.label import SSFInput, label_occlusion
 from occlupose.occlusion.cylinders import LIMB, MARGIN, Rules, hidden, shapes
 from occlupose.occlusion.surfaces import Occlusion
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
 from occlupose.training.loop import fingerprint
 
-By = Literal["dataset", "cylinders", "ssf", "none"]
+LabelSource = Literal["dataset", "cylinders", "ssf", "none"]
 
-OFTEN = 100
+SAVE_EVERY = 100
 """Pictures after which what bodies say is written down."""
 
 RULES = Rules(margin=LIMB)
@@ -35,11 +35,11 @@ RULES = Rules(margin=LIMB)
 shoulders too often hide behind a torso that is as deep as it is wide."""
 
 
-def relabelled(
+def relabel(
     crowds: Sequence[Crowd],
-    by: By,
+    by: LabelSource,
     *,
-    ssf: Callable[[Sequence[Picture]], list[Occlusion]] = label,
+    ssf: Callable[[Sequence[SSFInput]], list[Occlusion]] = label_occlusion,
     keep: Path | None = None,
     progress: bool = False,
 ) -> list[Crowd]:
@@ -65,12 +65,12 @@ def relabelled(
             replace(crowd, state=np.where(crowd.state != ABSENT, VISIBLE, ABSENT).astype(np.uint8)) for crowd in crowds
         ]
     if by == "cylinders":
-        return [_judged(crowd, behind_cylinders(places(crowd))) for crowd in crowds]
-    same = fingerprint(part for crowd in crowds for part in (places(crowd), crowd.state))
+        return [_judged(crowd, hidden_by_cylinders(joint_positions(crowd))) for crowd in crowds]
+    same = fingerprint(part for crowd in crowds for part in (joint_positions(crowd), crowd.state))
     states = [] if keep is None else _kept(keep, same, crowds)
     for number in track(range(len(states), len(crowds)), "fitting bodies", disable=not progress):
         states.append(_fitted(crowds[number], ssf).state)
-        if keep is not None and (len(states) % OFTEN == 0 or len(states) == len(crowds)):
+        if keep is not None and (len(states) % SAVE_EVERY == 0 or len(states) == len(crowds)):
             with atomic(keep) as temporary:
                 save_file({"state": np.concatenate(states)}, temporary, {"same": same, "crowds": str(len(states))})
     return [replace(crowd, state=state) for crowd, state in zip(crowds, states, strict=True)]
@@ -89,14 +89,14 @@ def _kept(path: Path, same: str, crowds: Sequence[Crowd]) -> list[UInt8[np.ndarr
         return []
 
 
-def places(crowd: Crowd) -> Float[np.ndarray, "person 15 3"]:
+def joint_positions(crowd: Crowd) -> Float[np.ndarray, "person 15 3"]:
     """Where joints are in the camera's frame, m, float64; NaN where that is not known."""
     if crowd.camera is None:
         return np.full((*crowd.state.shape, 3), np.nan)
     return crowd.camera.back_project(crowd.xy.astype(np.float64), crowd.z.astype(np.float64))
 
 
-def behind_cylinders(xyz: Float[np.ndarray, "person 15 3"]) -> Bool[np.ndarray, "person 15"]:
+def hidden_by_cylinders(xyz: Float[np.ndarray, "person 15 3"]) -> Bool[np.ndarray, "person 15"]:
     """Which joints are hidden from the camera by the cylinders of anybody.
 
     Those of the body itself are those of `occlusion.cylinders`. Of others, a joint is hidden that lies further away
@@ -138,12 +138,12 @@ def _judged(crowd: Crowd, behind: Bool[np.ndarray, "person 15"]) -> Crowd:
     return replace(crowd, state=state)
 
 
-def _fitted(crowd: Crowd, ssf: Callable[[Sequence[Picture]], list[Occlusion]]) -> Crowd:
-    xyz = places(crowd).astype(np.float32)
+def _fitted(crowd: Crowd, ssf: Callable[[Sequence[SSFInput]], list[Occlusion]]) -> Crowd:
+    xyz = joint_positions(crowd).astype(np.float32)
     whom = np.isfinite(xyz).all(-1).any(-1)  # people of whom nothing is known in 3D hide nothing
     if crowd.camera is None or not whom.any():
         return crowd
-    (occlusion,) = ssf([Picture(xyz[whom], MPI15, crowd.camera)])
+    (occlusion,) = ssf([SSFInput(xyz[whom], MPI15, crowd.camera)])
     behind = np.zeros(crowd.state.shape, bool)
     behind[whom] = occlusion.state == OCCLUDED
     return _judged(crowd, behind)

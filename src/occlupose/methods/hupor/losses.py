@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 HEATMAPS = 0.1 * 255**2
-WAYS = 0.1 * 127**2
+VECTORS = 0.1 * 127**2
 LIMB_DEPTHS = 0.1 * 50 * 100**2
 TORSO_DEPTHS = 10.0
 
@@ -26,7 +26,7 @@ HARDEST = {"heatmaps": 8, "ways": 16, "limb_depths": 8}
 
 
 @dataclass
-class Maps:
+class PoseMaps:
     """What a level says, or should say, without depths of the torso.
 
     Attributes:
@@ -39,7 +39,7 @@ class Maps:
 
 
 @dataclass
-class Known:
+class AnnotationMask:
     """1 where a batch's annotations say something, 0 where they do not: COCO has neither heads nor depths."""
 
     heatmaps: Float[Tensor, "batch joint"]
@@ -47,7 +47,9 @@ class Known:
     limb_depths: Float[Tensor, "batch limb"]
 
 
-def maps_loss(said: Maps, truth: Maps, known: Known, *, finest: bool, something: float = 1.0) -> Float[Tensor, ""]:
+def maps_loss(
+    said: PoseMaps, truth: PoseMaps, known: AnnotationMask, *, finest: bool, something: float = 1.0
+) -> Float[Tensor, ""]:
     """The mean squared difference of a level's maps, as weighted as published; of the finest level only the hardest
     channels count.
 
@@ -64,16 +66,17 @@ def maps_loss(said: Maps, truth: Maps, known: Known, *, finest: bool, something:
     ways = known.ways[:, :, None].expand(-1, -1, 2).flatten(1)
     parts = (
         (HEATMAPS, "heatmaps", heatmaps, known.heatmaps),
-        (WAYS, "ways", fields[:, :, :2].flatten(1, 2), ways),
+        (VECTORS, "ways", fields[:, :, :2].flatten(1, 2), ways),
         (LIMB_DEPTHS, "limb_depths", fields[:, :, 2], known.limb_depths),
     )
     total = [
-        factor * channels(squares, weight, HARDEST[name] if finest else None) for factor, name, squares, weight in parts
+        factor * channel_loss(squares, weight, HARDEST[name] if finest else None)
+        for factor, name, squares, weight in parts
     ]
     return torch.stack(total).sum()
 
 
-def channels(
+def channel_loss(
     squares: Float[Tensor, "batch channel y x"], known: Float[Tensor, "batch channel"], hardest: int | None
 ) -> Float[Tensor, ""]:
     """Mean of squared differences over pictures and channels; of so many channels of each picture that are farthest
@@ -96,7 +99,7 @@ def level_weight(level: int) -> float:
     return OTHERS if level else FINEST
 
 
-def distillation(done: float, most: float = 1.0, rising: float = 0.25) -> float:
+def distillation_weight(done: float, most: float = 1.0, rising: float = 0.25) -> float:
     """Weight of the distance between student and teacher: from 0 evenly to `most` over the first quarter of the
     training.
     """

@@ -14,32 +14,32 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from occlupose.codecs.letterbox import Letterbox
-from occlupose.codecs.scenes import TORSO, SceneMaps
+from occlupose.codecs.multi_person import TORSO, MultiPersonMaps
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.losses import Maps
+from occlupose.methods.hupor.losses import PoseMaps
 from occlupose.networks.dsed import DSED, Reasoner
 from occlupose.networks.estimators import normalised
-from occlupose.networks.mspn import MSPN, Heads, Size
+from occlupose.networks.mspn import MSPN, Heads, StageSize
 
 Reasoning = Literal["dsed", "hourglass", "none"]
 
-FLAT = "flat"
-LIMB_DEPTHS = "limb_depths"
-DEPTHS = "depths"
+IMAGE_HEAD = "flat"
+LIMB_DEPTH_HEAD = "limb_depths"
+TORSO_DEPTH_HEAD = "depths"
 """The detector's heads: heatmaps with the ways of the fields in the picture, the fields' depths, and depths of torso
 joints.
 """
 
-AVERAGED = 3
+AVERAGED_LEVELS = 3
 """Finest levels of the last stage whose mean the maps in the picture are; depths are those of the finest. The published
 code adds them up; a mean keeps peaks at 1, as the reasoner knows them (ours)."""
 
-SMALLEST = 32
+INPUT_STRIDE = 32
 """Sides of the input are multiples of it: the coarsest level is so many times smaller."""
 
 
 @dataclass(frozen=True)
-class Design:
+class HUPORDesign:
     """What the networks are; the defaults are the paper's.
 
     Attributes:
@@ -57,29 +57,29 @@ class Design:
     width: int = 832
     height: int = 512
     stages: int = 3
-    size: Size = field(default_factory=Size)
+    size: StageSize = field(default_factory=StageSize)
     reasoning: Reasoning = "dsed"
     reasoner_stages: int = 2
-    reasoner_size: Size | None = None
+    reasoner_size: StageSize | None = None
     detach: bool = False
 
     def __post_init__(self) -> None:
-        if self.width % SMALLEST or self.height % SMALLEST or min(self.width, self.height) < SMALLEST:
-            raise OccluposeError(f"input {self.width} x {self.height}: its sides must be multiples of {SMALLEST}")
+        if self.width % INPUT_STRIDE or self.height % INPUT_STRIDE or min(self.width, self.height) < INPUT_STRIDE:
+            raise OccluposeError(f"input {self.width} x {self.height}: its sides must be multiples of {INPUT_STRIDE}")
         if min(self.stages, self.reasoner_stages) < 1:
             raise OccluposeError(f"stages {self.stages}, {self.reasoner_stages}: each must be 1 or more")
         if self.reasoning not in get_args(Reasoning):
             raise OccluposeError(f"reasoning {self.reasoning}: not known; known are {', '.join(get_args(Reasoning))}")
-        for size in (self.size, self.reasoner_size or Size()):
+        for size in (self.size, self.reasoner_size or StageSize()):
             if min(*size.blocks, *size.widths, size.width) < 1:
                 raise OccluposeError(
                     f"blocks {size.blocks}, widths {size.widths}, width {size.width}: each must be 1 or more"
                 )
 
     @property
-    def maps(self) -> SceneMaps:
+    def maps(self) -> MultiPersonMaps:
         """The codec."""
-        return SceneMaps(self.width, self.height)
+        return MultiPersonMaps(self.width, self.height)
 
     @property
     def box(self) -> Letterbox:
@@ -97,7 +97,7 @@ class Design:
         return {name: str(value) for name, value in flat.items()}
 
     @classmethod
-    def of(cls, header: dict[str, str]) -> "Design":
+    def of(cls, header: dict[str, str]) -> "HUPORDesign":
         """What a weights file's header says.
 
         Raises:
@@ -114,16 +114,16 @@ class Design:
         return cls(**numbers, size=size, reasoning=reasoning, reasoner_size=reasoner_size, detach=detach)
 
 
-def _size(text: str) -> Size | None:
+def _size(text: str) -> StageSize | None:
     if text == "published":
         return None
     numbers = list(map(int, text.split()))
     if len(numbers) != 9:
         raise ValueError("size")
-    return Size((*numbers[:4],), (*numbers[4:8],), numbers[8])  # type: ignore[arg-type]
+    return StageSize((*numbers[:4],), (*numbers[4:8],), numbers[8])  # type: ignore[arg-type]
 
 
-class Networks(nn.Module):
+class HUPORNetwork(nn.Module):
     """Detector and reasoner, untrained.
 
     Attributes:
@@ -131,13 +131,13 @@ class Networks(nn.Module):
         reasoner: maps of what is visible to those of what is hidden; None where there is no reasoning.
     """
 
-    def __init__(self, design: Design) -> None:
+    def __init__(self, design: HUPORDesign) -> None:
         super().__init__()
         self.design = design
         self.codec = design.maps
         joints = len(self.codec.skeleton)
         self.limbs = len(self.codec.skeleton.limbs)
-        heads = {FLAT: joints + 2 * self.limbs, LIMB_DEPTHS: self.limbs, DEPTHS: len(TORSO)}
+        heads = {IMAGE_HEAD: joints + 2 * self.limbs, LIMB_DEPTH_HEAD: self.limbs, TORSO_DEPTH_HEAD: len(TORSO)}
         self.detector = MSPN(heads, stages=design.stages, size=design.size)
         self.reasoner: Reasoner | None = None
         channels = joints + 3 * self.limbs
@@ -152,29 +152,29 @@ class Networks(nn.Module):
         found: list[list[Heads]] = self.detector(normalised(pictures))
         return found
 
-    def of_heads(self, heads: Heads) -> Maps:
+    def of_heads(self, heads: Heads) -> PoseMaps:
         """A level's heads as heatmaps and fields."""
-        flat = heads[FLAT].float()
-        return self.maps(torch.cat([flat, heads[LIMB_DEPTHS].float()], 1))
+        flat = heads[IMAGE_HEAD].float()
+        return self.maps(torch.cat([flat, heads[LIMB_DEPTH_HEAD].float()], 1))
 
-    def maps(self, channels: Float[Tensor, "batch 57 y x"]) -> Maps:
+    def maps(self, channels: Float[Tensor, "batch 57 y x"]) -> PoseMaps:
         """Channels as the networks have them: heatmaps, the fields' x and y limb by limb, their depths."""
         joints = len(self.codec.skeleton)
         heatmaps, ways, deep = channels.split([joints, 2 * self.limbs, self.limbs], 1)
-        return Maps(heatmaps, torch.cat([ways.unflatten(1, (self.limbs, 2)), deep[:, :, None]], 2))
+        return PoseMaps(heatmaps, torch.cat([ways.unflatten(1, (self.limbs, 2)), deep[:, :, None]], 2))
 
     @staticmethod
-    def channels(maps: Maps) -> Float[Tensor, "batch 57 y x"]:
+    def channels(maps: PoseMaps) -> Float[Tensor, "batch 57 y x"]:
         """The other way round."""
         return torch.cat([maps.heatmaps, maps.fields[:, :, :2].flatten(1, 2), maps.fields[:, :, 2]], 1)
 
-    def visible(self, found: list[list[Heads]]) -> Maps:
+    def visible(self, found: list[list[Heads]]) -> PoseMaps:
         """What the detector's last stage says is visible."""
-        finest = found[-1][:AVERAGED]
-        flat = torch.stack([heads[FLAT].float() for heads in finest]).mean(0)
-        return self.maps(torch.cat([flat, finest[0][LIMB_DEPTHS].float()], 1))
+        finest = found[-1][:AVERAGED_LEVELS]
+        flat = torch.stack([heads[IMAGE_HEAD].float() for heads in finest]).mean(0)
+        return self.maps(torch.cat([flat, finest[0][LIMB_DEPTH_HEAD].float()], 1))
 
-    def hidden(self, visible: Maps) -> Maps:
+    def hidden(self, visible: PoseMaps) -> PoseMaps:
         """What the reasoner says is hidden; nothing where there is none."""
         given = self.channels(visible)
         if self.reasoner is None:
@@ -182,11 +182,11 @@ class Networks(nn.Module):
         last = [self.maps(level.float()) for level in self.reasoner(given)[-1]]
         flat = [
             torch.stack(each).mean(0)
-            for each in zip(*((level.heatmaps, level.fields) for level in last[:AVERAGED]), strict=True)
+            for each in zip(*((level.heatmaps, level.fields) for level in last[:AVERAGED_LEVELS]), strict=True)
         ]
-        return Maps(flat[0], torch.cat([flat[1][:, :, :2], last[0].fields[:, :, 2:]], 2))
+        return PoseMaps(flat[0], torch.cat([flat[1][:, :, :2], last[0].fields[:, :, 2:]], 2))
 
 
-def merged(visible: Maps, hidden: Maps) -> Maps:
+def add_maps(visible: PoseMaps, hidden: PoseMaps) -> PoseMaps:
     """Of whole bodies: what is visible and what is hidden, added up."""
-    return Maps(visible.heatmaps + hidden.heatmaps, visible.fields + hidden.fields)
+    return PoseMaps(visible.heatmaps + hidden.heatmaps, visible.fields + hidden.fields)

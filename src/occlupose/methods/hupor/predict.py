@@ -12,29 +12,29 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from occlupose.cameras import Camera
-from occlupose.codecs.scenes import SceneMaps
+from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.decode import DecodedPeople, Said, decode
-from occlupose.methods.hupor.grouping import PAPER, Rules
-from occlupose.methods.hupor.losses import Maps
-from occlupose.methods.hupor.network import DEPTHS, Networks, merged
-from occlupose.methods.hupor.refine import refined
+from occlupose.methods.hupor.decode import DecodedPeople, DecoderInput, decode
+from occlupose.methods.hupor.grouping import PAPER, GroupingRules
+from occlupose.methods.hupor.losses import PoseMaps
+from occlupose.methods.hupor.network import TORSO_DEPTH_HEAD, HUPORNetwork, add_maps
+from occlupose.methods.hupor.refine import refine_positions
 from occlupose.networks.precision import bf16_is_native
 from occlupose.networks.weights import to_device
 from occlupose.poses import ABSENT, OCCLUDED
 from occlupose.pyramid import Pyramid
 
-LEAST = 4
+MIN_JOINTS = 4
 """Joints that somebody must have to be believed (ours)."""
 
 SHIPPED = Path(__file__).parents[2] / "weights" / "hupor.synth.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class HUPOROutput:
     """What the networks say of a picture, to look at.
 
     Attributes:
@@ -46,13 +46,13 @@ class Seen:
 
     input: RGB
     matrix: Float[np.ndarray, "2 3"]
-    visible: Maps
-    hidden: Maps
-    merged: Maps
+    visible: PoseMaps
+    hidden: PoseMaps
+    merged: PoseMaps
     depths: Float[Tensor, "1 7 y x"]
 
 
-class Hupor:
+class HUPORPredictor:
     """The networks of a weights file, as a function of pictures.
 
     Arguments:
@@ -67,14 +67,14 @@ class Hupor:
 
     def __init__(
         self,
-        trained: weights.Trained,
+        trained: weights.TrainedHUPOR,
         *,
         flip: bool = False,
         device: str = "cpu",
         name: str = "hupor",
-        rules: Rules = PAPER,
+        rules: GroupingRules = PAPER,
     ) -> None:
-        self.networks: Networks = to_device(trained.networks, device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.networks: HUPORNetwork = to_device(trained.networks, device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.refiner = None if trained.refiner is None else to_device(trained.refiner, device).eval()
         self.refinement = trained.refinement
         self.name = name
@@ -84,7 +84,7 @@ class Hupor:
         self.seconds = {"detection": 0.0, "reasoning": 0.0, "grouping": 0.0}
 
     @property
-    def maps(self) -> SceneMaps:
+    def maps(self) -> MultiPersonMaps:
         """The codec of its maps."""
         return self.networks.codec
 
@@ -109,7 +109,7 @@ class Hupor:
             )
         return self.people(self.look(image), camera)
 
-    def people(self, seen: Seen, camera: Camera) -> Detections:
+    def people(self, seen: HUPOROutput, camera: Camera) -> Detections:
         """Who is in a picture by what the networks say of it, in the picture and in space."""
         start = time.perf_counter()
         visible, heatmaps, fields, depths = (
@@ -117,13 +117,13 @@ class Hupor:
             for part in (seen.visible.heatmaps, seen.merged.heatmaps, seen.merged.fields, seen.depths)
         )
         scale = float(np.hypot(*seen.matrix[:, 0]))
-        said = Said(visible, heatmaps, fields, depths, span=1 / (camera.fx * scale))
+        said = DecoderInput(visible, heatmaps, fields, depths, span=1 / (camera.fx * scale))
         found = self._placed(decode(said, self.maps, self.rules), seen.matrix, camera)
         self.seconds["grouping"] += time.perf_counter() - start
         return found
 
     @torch.inference_mode()
-    def look(self, image: RGB) -> Seen:
+    def look(self, image: RGB) -> HUPOROutput:
         """What the networks say of a picture.
 
         Raises:
@@ -138,12 +138,12 @@ class Hupor:
         with torch.autocast(pictures.device.type, torch.bfloat16, enabled=bf16_is_native(pictures.device.type)):
             heads = self.networks.detect(pictures)
             visible = self.networks.visible(heads)
-            depths = heads[-1][0][DEPTHS].float()
+            depths = heads[-1][0][TORSO_DEPTH_HEAD].float()
             if pictures.is_cuda:
                 torch.cuda.synchronize()
             between = time.perf_counter()
             hidden = self.networks.hidden(visible)
-        whole = merged(visible, hidden)
+        whole = add_maps(visible, hidden)
         if self.flip:
             visible, hidden, whole = (_unflipped(maps, self.maps) for maps in (visible, hidden, whole))
         if not all(part.isfinite().all() for part in (whole.heatmaps, whole.fields, depths[:1])):
@@ -152,20 +152,20 @@ class Hupor:
             )
         self.seconds["detection"] += between - start
         self.seconds["reasoning"] += time.perf_counter() - between
-        return Seen(shown, matrix, visible, hidden, whole, depths[:1])
+        return HUPOROutput(shown, matrix, visible, hidden, whole, depths[:1])
 
     def _placed(self, decoded: DecodedPeople, matrix: Float[np.ndarray, "2 3"], camera: Camera) -> Detections:
         """People in the picture and in space; what was found beyond the border is absent."""
         inverse = np.linalg.inv(matrix[:, :2])
         xy = (decoded.xy - matrix[:, 2]) @ inverse.T
         state = np.where(_inside(xy, camera), decoded.state, ABSENT).astype(np.uint8)
-        enough = (state != ABSENT).sum(-1) >= LEAST
+        enough = (state != ABSENT).sum(-1) >= MIN_JOINTS
         xy, state, score = xy[enough], state[enough], np.where(state == ABSENT, 0, decoded.score)[enough].clip(0, 1)
         xy = np.where((state == ABSENT)[..., None], np.nan, xy)
         xyz = camera.back_project(xy, decoded.z[enough])
         xyz[~(xyz[..., 2] > 0)] = np.nan  # behind the camera nobody is seen
         if self.refiner is not None and self.refinement is not None and len(xy):
-            xyz = refined(self.refiner, xy, xyz, state, camera, published=self.refinement.published)
+            xyz = refine_positions(self.refiner, xy, xyz, state, camera, published=self.refinement.published)
             added = (state == ABSENT) & np.isfinite(xyz).all(-1)
             xy = np.where(added[..., None], camera.project(xyz), xy)
             state[added & _inside(xy, camera)] = OCCLUDED
@@ -179,14 +179,16 @@ class Hupor:
         )
 
 
-def load(path: Path | None = None, *, flip: bool = False, device: str = "cpu", rules: Rules = PAPER) -> Hupor:
+def load(
+    path: Path | None = None, *, flip: bool = False, device: str = "cpu", rules: GroupingRules = PAPER
+) -> HUPORPredictor:
     """HUPOR with the weights of a file, by default the shipped ones; its arguments are those of `Hupor`.
 
     Raises:
         OccluposeError: no such file, not one of HUPOR; no such device.
     """
     path = path or SHIPPED
-    return Hupor(weights.load(path), flip=flip, device=device, name=path.name, rules=rules)
+    return HUPORPredictor(weights.load(path), flip=flip, device=device, name=path.name, rules=rules)
 
 
 def _inside(xy: Float[np.ndarray, "person 15 2"], camera: Camera) -> Bool[np.ndarray, "person 15"]:
@@ -194,7 +196,7 @@ def _inside(xy: Float[np.ndarray, "person 15 2"], camera: Camera) -> Bool[np.nda
     return np.logical_and.reduce((xy > -0.5) & (xy < np.array([camera.width, camera.height]) - 0.5), axis=-1)
 
 
-def _unflipped(maps: Maps, codec: SceneMaps) -> Maps:
+def _unflipped(maps: PoseMaps, codec: MultiPersonMaps) -> PoseMaps:
     """Of a picture and its mirror image, the first: heatmaps and ways as the mean of both, depths as of the picture
     itself.
     """
@@ -204,12 +206,12 @@ def _unflipped(maps: Maps, codec: SceneMaps) -> Maps:
     limbs = [skeleton.limbs.index(limb) for limb in ends]
     other = maps.fields[1:, limbs].flip(-1) * torch.tensor([-1.0, 1, 1], device=maps.fields.device)[:, None, None]
     ways = (maps.fields[:1, :, :2] + other[:, :, :2]) / 2
-    return Maps(
+    return PoseMaps(
         (maps.heatmaps[:1] + maps.heatmaps[1:, partners].flip(-1)) / 2, torch.cat([ways, maps.fields[:1, :, 2:]], 2)
     )
 
 
-def _culprit(networks: Networks, pictures: UInt8[Tensor, "batch height width 3"]) -> str:
+def _culprit(networks: HUPORNetwork, pictures: UInt8[Tensor, "batch height width 3"]) -> str:
     """The layer whose output is the first that is not a number."""
     wrong: list[str] = []
 

@@ -7,17 +7,17 @@ from typing import Literal
 
 from occlupose.datasets.bottomup import Variation
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.labels import By
-from occlupose.methods.hupor.network import Design
-from occlupose.networks.mspn import LEVELS, Size
+from occlupose.methods.hupor.labels import LabelSource
+from occlupose.methods.hupor.network import HUPORDesign
+from occlupose.networks.mspn import LEVELS, StageSize
 from occlupose.training.loop import Optimisation
 
-Shown = Literal["hidden", "all"]
-Supervised = Literal["both", "all"]
+TeacherInput = Literal["hidden", "all"]
+TargetSet = Literal["both", "all"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class HUPORRecipe:
     """Everything that the weights depend on besides the data. The defaults are the paper's, and ours where it is
     silent. Its labels of what is hidden are by SSF, and its optimiser is Adam, where ours is AdamW; docs/hupor.md says
     what else is ours.
@@ -52,14 +52,14 @@ class Recipe:
     """
 
     name: str = "hupor"
-    design: Design = field(default_factory=Design)
-    labels: By = "dataset"
+    design: HUPORDesign = field(default_factory=HUPORDesign)
+    labels: LabelSource = "dataset"
     flat: float = 0.5
     alone: float = 0.5
     detector: bool = True
     mixed: float = 0.0
-    shown: Shown = "hidden"
-    supervised: Supervised = "both"
+    shown: TeacherInput = "hidden"
+    supervised: TargetSet = "both"
     something: float = 1.0
     blocks: tuple[int, ...] = (1, 2, 3, 4)
     distillation: float = 1.0
@@ -124,17 +124,17 @@ class Recipe:
         return (done - alone) / (1 - alone)
 
 
-PUBLISHED = Recipe()
+PUBLISHED = HUPORRecipe()
 
-SMALL = Recipe(
+SMALL = HUPORRecipe(
     name="hupor.synth",
-    design=Design(
+    design=HUPORDesign(
         256,
         160,
         stages=1,
-        size=Size((2, 3, 4, 2), (16, 32, 48, 64), 64),
+        size=StageSize((2, 3, 4, 2), (16, 32, 48, 64), 64),
         reasoner_stages=1,
-        reasoner_size=Size((1, 1, 1, 1), (16, 32, 48, 64), 64),
+        reasoner_size=StageSize((1, 1, 1, 1), (16, 32, 48, 64), 64),
     ),
     mixed=0.5,
     something=10.0,

@@ -28,19 +28,19 @@ from occlupose.training.loop import Optimisation, Terms, fingerprint, train
 
 PELVIS = MPI15.index("pelvis")[0]
 
-NEAR = 30.0
+MAX_PELVIS_DISTANCE = 30.0
 """Pixels between two pelvises that are less than this may be one person's."""
 
-Kind = Literal["gcn", "mlp"]
+RefineKind = Literal["gcn", "mlp"]
 
-RATES: dict[Kind, float] = {"gcn": 1e-2, "mlp": 0.08}
+LEARNING_RATES: dict[RefineKind, float] = {"gcn": 1e-2, "mlp": 0.08}
 """Of learning, by HUPOR's supplement and its authors' earlier code."""
 
-DROPS: dict[Kind, tuple[float, ...]] = {"gcn": (), "mlp": (0.25, 0.75)}
+MILESTONES: dict[RefineKind, tuple[float, ...]] = {"gcn": (), "mlp": (0.25, 0.75)}
 """When rates fall (`Optimisation.drops`)."""
 
 
-def inputs(
+def encode_inputs(
     xy: Float[np.ndarray, "person 15 2"],
     xyz: Float[np.ndarray, "person 15 3"],
     state: Shaped[np.ndarray, "person 15"],
@@ -71,7 +71,7 @@ def inputs(
 
 
 @torch.no_grad()
-def refined(
+def refine_positions(
     network: nn.Module,
     xy: Float[np.ndarray, "person 15 2"],
     xyz: Float[np.ndarray, "person 15 3"],
@@ -95,7 +95,7 @@ def refined(
         published: what the network was trained with (`inputs`).
     """
     device = next(network.parameters()).device
-    given = inputs(xy, xyz, state, camera, published=published).to(device)
+    given = encode_inputs(xy, xyz, state, camera, published=published).to(device)
     said = xyz[:, [PELVIS]] + network(given).cpu().numpy().astype(xyz.dtype)
     found = (state != ABSENT) & np.isfinite(xy).all(-1)
     said = np.where(found[..., None], camera.back_project(xy, said[..., 2]), said)
@@ -105,7 +105,7 @@ def refined(
 
 
 @dataclass(eq=False)
-class Pairs:
+class RefinePairs:
     """What was found of people, and the truth.
 
     Attributes:
@@ -122,19 +122,19 @@ class Pairs:
         return len(self.inputs)
 
     @classmethod
-    def of(cls, parts: Iterable["Pairs"]) -> "Pairs":
+    def of(cls, parts: Iterable["RefinePairs"]) -> "RefinePairs":
         """Those of all parts, at least one."""
         columns = zip(*((part.inputs, part.xyz, part.known) for part in parts), strict=True)
         return cls(*(torch.cat(column) for column in columns))
 
-    def draw(self, count: int, generator: Generator) -> "Pairs":
+    def draw(self, count: int, generator: Generator) -> "RefinePairs":
         """So many of them, none twice; all where there are no more."""
         which = torch.randperm(len(self), generator=generator)[:count]
-        return Pairs(self.inputs[which], self.xyz[which], self.known[which])
+        return RefinePairs(self.inputs[which], self.xyz[which], self.known[which])
 
 
-def matches(
-    one: Float[np.ndarray, "n 2"], other: Float[np.ndarray, "m 2"], near: float = NEAR
+def match_points(
+    one: Float[np.ndarray, "n 2"], other: Float[np.ndarray, "m 2"], near: float = MAX_PELVIS_DISTANCE
 ) -> tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]:
     """Numbers of places less than so far apart, each in one pair at most, the nearest first; NaN is nowhere."""
     apart = np.linalg.norm(one[:, None] - other, axis=-1)
@@ -149,7 +149,7 @@ def matches(
     return pairs[:, 0], pairs[:, 1]
 
 
-def pairs(found: Detections, truth: Crowd, *, published: bool = False) -> Pairs:
+def match_people(found: Detections, truth: Crowd, *, published: bool = False) -> RefinePairs:
     """Detected people with the true people they are: pelvises less than 30 px apart, the nearest first, each person
     once.
 
@@ -161,14 +161,14 @@ def pairs(found: Detections, truth: Crowd, *, published: bool = False) -> Pairs:
     """
     camera = truth.camera
     assert camera is not None and found.xyz is not None
-    mine, theirs = matches(_pelvises(found), _pelvises(truth))
-    given = inputs(found.xy[mine], found.xyz[mine], found.state[mine], camera, published=published)
+    mine, theirs = match_points(_pelvises(found), _pelvises(truth))
+    given = encode_inputs(found.xy[mine], found.xyz[mine], found.state[mine], camera, published=published)
     true_xyz = camera.back_project(truth.xy, truth.z)[theirs]
     away = torch.from_numpy((true_xyz - true_xyz[:, [PELVIS]]).astype(np.float32))
     known = away.isfinite().all(-1)
     known[:, PELVIS] = False
     there = known.any(-1) & (given[:, PELVIS] != 0).any(-1)
-    return Pairs(given[there], torch.where(known[..., None], away, 0)[there], known[there])
+    return RefinePairs(given[there], torch.where(known[..., None], away, 0)[there], known[there])
 
 
 def _pelvises(people: Detections | Crowd) -> Float[np.ndarray, "person 2"]:
@@ -176,7 +176,7 @@ def _pelvises(people: Detections | Crowd) -> Float[np.ndarray, "person 2"]:
     return np.where(people.state[:, [PELVIS]] != ABSENT, people.xy[:, PELVIS], np.nan)
 
 
-def loss(network: nn.Module, batch: Pairs) -> Terms:
+def refine_loss(network: nn.Module, batch: RefinePairs) -> Terms:
     """The mean squared difference of coordinates, m^2, over joints whose places are known; 0 where none is."""
     apart = (network(batch.inputs) - batch.xyz) ** 2 * batch.known[..., None]
     return {"places": apart.sum() / (3 * batch.known.sum()).clamp_min(1)}
@@ -190,7 +190,7 @@ class RefineRecipe:
         OccluposeError: a number that cannot be.
     """
 
-    kind: Kind = "gcn"
+    kind: RefineKind = "gcn"
     """A graph of joints, or a perceptron."""
     published: bool = False
     """Pixels and centimetres go in (`inputs`), and the network says where joints are; otherwise how far from where they
@@ -207,7 +207,7 @@ class RefineRecipe:
     log_every: int = 100
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
+        if self.kind not in get_args(RefineKind):
             raise OccluposeError(f"kind {self.kind}: the network is a gcn or an mlp")
         for name, least in {"epochs": 1, "batch": 2, "width": 1, "depth": 0}.items():
             if getattr(self, name) < least:
@@ -223,12 +223,12 @@ class RefineRecipe:
         """
         return Optimisation(
             steps=self.epochs * max(1, pairs // self.batch),
-            learning_rate=RATES[self.kind] if self.learning_rate is None else self.learning_rate,
+            learning_rate=LEARNING_RATES[self.kind] if self.learning_rate is None else self.learning_rate,
             weight_decay=0.0,
             warm_up=1,
             clip=float("inf"),
             average=0.0,
-            drops=DROPS[self.kind],
+            drops=MILESTONES[self.kind],
             save_every=self.save_every,
             log_every=self.log_every,
             precision="32-true",
@@ -241,7 +241,7 @@ class RefineRecipe:
 
 
 def train_refine(
-    pairs: Pairs,
+    pairs: RefinePairs,
     folder: Path,
     recipe: RefineRecipe,
     *,
@@ -268,7 +268,7 @@ def train_refine(
     average = train(
         network,
         partial(pairs.draw, recipe.batch),
-        loss,
+        refine_loss,
         recipe.schedule(len(pairs)),
         folder,
         recipe=(recipe, data, seed),

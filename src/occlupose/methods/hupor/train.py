@@ -18,17 +18,24 @@ from jaxtyping import Float
 from rich.progress import track
 from torch import Generator, Tensor, nn
 
-from occlupose.codecs.scenes import KERNELS, Part, SceneMaps, SceneTruth, limbs_of
+from occlupose.codecs.multi_person import KERNELS, JointSubset, MultiPersonMaps, TargetMaps, limb_mask
 from occlupose.datasets.bottomup import CHANCES, MEMORY, Gallery, Shown, show
 from occlupose.datasets.crowds import Crowd
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
-from occlupose.methods.hupor.labels import relabelled
-from occlupose.methods.hupor.losses import Known, Maps, distillation, level_weight, maps_loss, torso_loss
-from occlupose.methods.hupor.network import DEPTHS, Networks, merged
-from occlupose.methods.hupor.predict import Hupor
-from occlupose.methods.hupor.recipe import Recipe, Supervised
-from occlupose.methods.hupor.refine import Pairs, RefineRecipe, pairs, train_refine
+from occlupose.methods.hupor.labels import relabel
+from occlupose.methods.hupor.losses import (
+    AnnotationMask,
+    PoseMaps,
+    distillation_weight,
+    level_weight,
+    maps_loss,
+    torso_loss,
+)
+from occlupose.methods.hupor.network import TORSO_DEPTH_HEAD, HUPORNetwork, add_maps
+from occlupose.methods.hupor.predict import HUPORPredictor
+from occlupose.methods.hupor.recipe import HUPORRecipe, TargetSet
+from occlupose.methods.hupor.refine import RefinePairs, RefineRecipe, match_people, train_refine
 from occlupose.networks.dsed import DSED
 from occlupose.networks.mspn import LEVELS, Heads
 from occlupose.threads import opencv_on_one_thread
@@ -39,11 +46,11 @@ from occlupose.training.together import Place
 THREADS = 4
 """That read pictures."""
 
-TEACHER = 3
+TEACHER_KERNEL = 3
 """Kernel of the maps that the teacher is shown, as in the published code."""
 
 
-class Samples:
+class HUPORSampler:
     """Batches of pictures, drawn evenly from those with depth and from those without, each kind its share of a batch,
     and varied.
 
@@ -59,7 +66,7 @@ class Samples:
     def __init__(
         self,
         crowds: Sequence[Crowd],
-        recipe: Recipe,
+        recipe: HUPORRecipe,
         *,
         pictures: bool = True,
         strict: bool = False,
@@ -124,7 +131,7 @@ class Samples:
         raise OccluposeError(f"{self.crowds[number].picture}: {wrong}; give the dataset's own pictures")
 
 
-class Course(nn.Module):
+class HUPORTraining(nn.Module):
     """HUPOR in training: it says how wrong it is about a batch.
 
     Arguments:
@@ -134,7 +141,7 @@ class Course(nn.Module):
     step: Tensor
     """Batches that were learnt from; in the checkpoint like the weights."""
 
-    def __init__(self, networks: Networks, recipe: Recipe, steps: int) -> None:
+    def __init__(self, networks: HUPORNetwork, recipe: HUPORRecipe, steps: int) -> None:
         super().__init__()
         self.networks = networks
         self.recipe = recipe
@@ -143,7 +150,7 @@ class Course(nn.Module):
         if not recipe.detector:
             networks.detector.requires_grad_(False)
 
-    def train(self, mode: bool = True) -> "Course":
+    def train(self, mode: bool = True) -> "HUPORTraining":
         """A detector that does not learn stays as it is used."""
         super().train(mode)
         if not self.recipe.detector:
@@ -155,19 +162,19 @@ class Course(nn.Module):
         done = self.recipe.reasons(self.step.item() / self.steps)
         self.step += 1
         terms: Terms = {}
-        truth = SceneTruth(self.networks.codec, batch.scene)
-        detected: Maps | None = None
+        truth = TargetMaps(self.networks.codec, batch.scene)
+        detected: PoseMaps | None = None
         if self.recipe.detector:
             assert batch.pictures is not None, "a detector learns from pictures"
             found = self.networks.detect(batch.pictures)
-            terms |= detection(self.networks, found, batch, truth, self.recipe.something)
+            terms |= detection_loss(self.networks, found, batch, truth, self.recipe.something)
             with torch.no_grad():
                 detected = self.networks.visible(found)
         if self.networks.reasoner is not None:
             terms |= self._reasoning(batch, truth, detected, done)
         return terms
 
-    def _reasoning(self, batch: Shown, truth: SceneTruth, detected: Maps | None, done: float | None) -> Terms:
+    def _reasoning(self, batch: Shown, truth: TargetMaps, detected: PoseMaps | None, done: float | None) -> Terms:
         """L_reason; nothing, before the reasoner learns."""
         if done is None:
             zero = torch.zeros((), device=batch.scene.xy.device)
@@ -177,24 +184,26 @@ class Course(nn.Module):
         given = self._given(batch, truth, detected)
         terms: Terms = {}
         if isinstance(reasoner, DSED):
-            taught = reasoner.taught(given, self.networks.channels(maps_of(truth, self.recipe.shown, TEACHER)))
+            taught = reasoner.taught(
+                given, self.networks.channels(target_maps(truth, self.recipe.shown, TEACHER_KERNEL))
+            )
             said = taught.hidden
             compared = taught.distances[:, [block - 1 for block in self.recipe.blocks]].sum()
-            terms["distillation"] = distillation(done, self.recipe.distillation, self.recipe.rising) * compared
+            terms["distillation"] = distillation_weight(done, self.recipe.distillation, self.recipe.rising) * compared
         else:
             said = reasoner(given)
             terms["distillation"] = torch.zeros((), device=given.device)
-        told = reasoning(
+        told = reasoning_loss(
             self.networks, said, batch, truth, supervised=self.recipe.supervised, something=self.recipe.something
         )
         return told | terms
 
     @torch.no_grad()
-    def _given(self, batch: Shown, truth: SceneTruth, detected: Maps | None) -> Float[Tensor, "batch 57 y x"]:
+    def _given(self, batch: Shown, truth: TargetMaps, detected: PoseMaps | None) -> Float[Tensor, "batch 57 y x"]:
         """What the reasoner is given of each picture: true maps of what is visible, of any kernel, or the
         detector's.
         """
-        given = self.networks.channels(maps_of(truth, "visible", int(torch.randint(len(KERNELS), ()))))
+        given = self.networks.channels(target_maps(truth, "visible", int(torch.randint(len(KERNELS), ()))))
         instead = (torch.rand(len(given)) < self.recipe.mixed).to(given.device)
         if batch.pictures is None or not instead.any():
             return given
@@ -207,78 +216,81 @@ class Course(nn.Module):
         return given
 
 
-def detection(
-    networks: Networks, found: list[list[Heads]], batch: Shown, truth: SceneTruth, something: float = 1.0
+def detection_loss(
+    networks: HUPORNetwork, found: list[list[Heads]], batch: Shown, truth: TargetMaps, something: float = 1.0
 ) -> Terms:
     """L_det: what every stage and level of the detector says of what is visible; `something` as of `maps_loss`."""
     cells, depth = networks.codec.depths(batch.scene, "visible")
-    known = known_of(networks.codec, batch)
+    known = annotation_mask(networks.codec, batch)
     maps = []
     torso = []
     for number, stage in enumerate(found):
-        for level, kernel in enumerate(kernels(number == len(found) - 1)):
+        for level, kernel in enumerate(level_kernels(number == len(found) - 1)):
             said = networks.of_heads(stage[level])
             weight = level_weight(level)
-            true = maps_of(truth, "visible", kernel)
+            true = target_maps(truth, "visible", kernel)
             maps.append(weight * maps_loss(said, true, known, finest=level == 0, something=something))
-            torso.append(weight * torso_loss(stage[level][DEPTHS].float(), cells, depth))
+            torso.append(weight * torso_loss(stage[level][TORSO_DEPTH_HEAD].float(), cells, depth))
     return {"visible": torch.stack(maps).sum(), "torso": torch.stack(torso).sum()}
 
 
-def reasoning(
-    networks: Networks,
+def reasoning_loss(
+    networks: HUPORNetwork,
     said: list[list[Tensor]],
     batch: Shown,
-    truth: SceneTruth,
+    truth: TargetMaps,
     *,
-    supervised: Supervised = "both",
+    supervised: TargetSet = "both",
     something: float = 1.0,
 ) -> Terms:
     """L_reason without distillation: what every stage and level of the reasoner says of what is hidden; and of
     everything, what is visible being added as it is (with the Gaussians of that level; ours)."""
-    known = known_of(networks.codec, batch)
+    known = annotation_mask(networks.codec, batch)
     of_hidden = list[Tensor]()
     of_all = list[Tensor]()
     for number, stage in enumerate(said):
-        for level, kernel in enumerate(kernels(number == len(said) - 1)):
+        for level, kernel in enumerate(level_kernels(number == len(said) - 1)):
             hidden = networks.maps(stage[level].float())
             weight = level_weight(level)
-            whole = merged(maps_of(truth, "visible", kernel), hidden)
-            of: tuple[tuple[Part, Maps, list[Tensor]], ...] = (("hidden", hidden, of_hidden), ("all", whole, of_all))
+            whole = add_maps(target_maps(truth, "visible", kernel), hidden)
+            of: tuple[tuple[JointSubset, PoseMaps, list[Tensor]], ...] = (
+                ("hidden", hidden, of_hidden),
+                ("all", whole, of_all),
+            )
             for part, found, terms in of:
-                true = maps_of(truth, part, kernel)
+                true = target_maps(truth, part, kernel)
                 terms.append(weight * maps_loss(found, true, known, finest=level == 0, something=something))
     both = float(supervised == "both")
     return {"hidden": both * torch.stack(of_hidden).sum(), "all": torch.stack(of_all).sum()}
 
 
-def kernels(last: bool) -> list[int]:
+def level_kernels(last: bool) -> list[int]:
     """Numbers of the kernels that a stage's levels learn, the finest level first: from coarse to fine, those of the
     last stage finer.
     """
     return [LEVELS - 1 - level + last for level in range(LEVELS)]
 
 
-def maps_of(truth: SceneTruth, part: Part, kernel: int) -> Maps:
+def target_maps(truth: TargetMaps, part: JointSubset, kernel: int) -> PoseMaps:
     """What a level should say."""
-    return Maps(truth.heatmaps(part, kernel), truth.fields(part, kernel))
+    return PoseMaps(truth.heatmaps(part, kernel), truth.fields(part, kernel))
 
 
-def known_of(codec: SceneMaps, batch: Shown) -> Known:
+def annotation_mask(codec: MultiPersonMaps, batch: Shown) -> AnnotationMask:
     """What a batch's annotations say: of limbs' depths, where both ends' are known of everybody."""
     sources, targets = codec.limbs
     ways = batch.annotated[:, sources] & batch.annotated[:, targets]
-    unknown = limbs_of(batch.scene.state, sources, targets, "all") & ~(
+    unknown = limb_mask(batch.scene.state, sources, targets, "all") & ~(
         batch.scene.z[..., sources].isfinite() & batch.scene.z[..., targets].isfinite()
     )
     deep = ways & batch.deep[:, None] & ~unknown.any(1)
-    return Known(*(mask.float() for mask in (batch.annotated, ways, deep)))
+    return AnnotationMask(*(mask.float() for mask in (batch.annotated, ways, deep)))
 
 
 def train_hupor(
     crowds: Sequence[Crowd],
     folder: Path,
-    recipe: Recipe,
+    recipe: HUPORRecipe,
     *,
     start: Path | None = None,
     strict: bool = False,
@@ -320,13 +332,16 @@ def train_hupor(
         raise OccluposeError("detector: cannot stay as it is without weights; give some to start with")
     free(folder, resume=resume)
     if recipe.labels != "dataset":
-        crowds = relabelled(crowds, recipe.labels, keep=folder / "labels.safetensors", progress=progress)
+        crowds = relabel(crowds, recipe.labels, keep=folder / "labels.safetensors", progress=progress)
     torch.manual_seed(recipe.seed)
-    networks = Networks(recipe.design)
+    networks = HUPORNetwork(recipe.design)
     begun = (
         {}
         if start is None
-        else {"begun_with": weights.begin(networks, start), "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
+        else {
+            "begun_with": weights.load_initial_weights(networks, start),
+            "sha256": hashlib.sha256(start.read_bytes()).hexdigest(),
+        }
     )
     plan = recipe.optimisation(len(crowds))
     people = sum(len(crowd) for crowd in crowds)
@@ -334,8 +349,8 @@ def train_hupor(
         f"{recipe.name}: learns from {people} people in {len(crowds)} pictures, {sum(crowd.deep for crowd in crowds)}"
         " with depth"
     )
-    course = Course(networks, recipe, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = Samples(crowds, recipe, pictures=shows, strict=strict, memory=memory)
+    course = HUPORTraining(networks, recipe, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    samples = HUPORSampler(crowds, recipe, pictures=shows, strict=strict, memory=memory)
     learnt = fingerprint(part for crowd in crowds for part in _told(crowd))
     with opencv_on_one_thread():
         average = train(
@@ -355,7 +370,7 @@ def train_hupor(
     networks.load_state_dict(
         {name.removeprefix("networks."): value for name, value in average.items() if name.startswith("networks.")}
     )
-    weights.save(weights.Trained(networks), path)
+    weights.save(weights.TrainedHUPOR(networks), path)
     card.write(
         path,
         {**(places or {}), folder: "FOLDER", start: "WEIGHTS"},
@@ -380,9 +395,9 @@ def _left_out(reasons: Sequence[str], say: Callable[[str], None]) -> None:
         say(f"pictures that could not be read, left out: {len(reasons)}")
 
 
-def collect(
-    hupor: Hupor, crowds: Iterable[Crowd], *, published: bool = False, unreadable: list[str] | None = None
-) -> Pairs:
+def collect_pairs(
+    hupor: HUPORPredictor, crowds: Iterable[Crowd], *, published: bool = False, unreadable: list[str] | None = None
+) -> RefinePairs:
     """What networks find of the people of pictures, and the truth, for a RefineNet.
 
     Arguments:
@@ -405,12 +420,12 @@ def collect(
             unreadable.append(str(error))
             continue
         found = hupor(image, crowd.camera)
-        parts.append(pairs(found, crowd, published=published))
+        parts.append(match_people(found, crowd, published=published))
     if not sum(map(len, parts)):
         raise OccluposeError(
             f"{hupor.name}: finds nobody of the data in its place, so that nothing can be refined; train it longer"
         )
-    return Pairs.of(parts)
+    return RefinePairs.of(parts)
 
 
 def train_refiner(
@@ -446,8 +461,8 @@ def train_refiner(
     free(folder, resume=resume)
     shown = track(crowds, "looking at pictures", disable=not progress)
     unreadable = list[str]()
-    hupor = Hupor(trained, device=device, name=path.name)
-    learnt = collect(hupor, shown, published=recipe.published, unreadable=None if strict else unreadable)
+    hupor = HUPORPredictor(trained, device=device, name=path.name)
+    learnt = collect_pairs(hupor, shown, published=recipe.published, unreadable=None if strict else unreadable)
     refiner = train_refine(learnt, folder, recipe, resume=resume, seed=seed, device=device, progress=progress)
     output = folder / path.name
     weights.save(replace(trained, networks=trained.networks.cpu(), refiner=refiner.cpu(), refinement=recipe), output)

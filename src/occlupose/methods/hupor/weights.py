@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.network import Design, Networks
-from occlupose.methods.hupor.refine import Kind, RefineRecipe
+from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
+from occlupose.methods.hupor.refine import RefineKind, RefineRecipe
 from occlupose.networks import weights as weights_file
 from occlupose.networks.dsed import DSED
 
@@ -24,7 +24,7 @@ COMMAND = "occlupose train hupor"
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedHUPOR:
     """Networks ready to use.
 
     Attributes:
@@ -32,12 +32,12 @@ class Trained:
         refinement: what that is.
     """
 
-    networks: Networks
+    networks: HUPORNetwork
     refiner: nn.Module | None = None
     refinement: RefineRecipe | None = None
 
 
-def save(trained: Trained, path: Path) -> None:
+def save(trained: TrainedHUPOR, path: Path) -> None:
     """Writes the weights, and what `load` needs in the header.
 
     Raises:
@@ -57,7 +57,7 @@ def save(trained: Trained, path: Path) -> None:
     weights_file.save(weights_file.halved(tensors), header, path)
 
 
-def load(path: Path) -> Trained:
+def load(path: Path) -> TrainedHUPOR:
     """The networks of a weights file, ready to use.
 
     Raises:
@@ -65,12 +65,12 @@ def load(path: Path) -> Trained:
     """
     whole, header = weights_file.load(path, _build, format=FORMAT, network="HUPOR", command=COMMAND)
     networks = whole["networks"]
-    assert isinstance(networks, Networks)
+    assert isinstance(networks, HUPORNetwork)
     recipe = _refinement(header)
-    return Trained(networks, None if recipe is None else whole["refiner"], recipe)
+    return TrainedHUPOR(networks, None if recipe is None else whole["refiner"], recipe)
 
 
-def begin(networks: Networks, path: Path) -> str:
+def load_initial_weights(networks: HUPORNetwork, path: Path) -> str:
     """Puts the weights of a file into networks: its detector, and its reasoner where they have the same; says what was
     taken.
 
@@ -93,13 +93,13 @@ def begin(networks: Networks, path: Path) -> str:
     return f"{len(fit)} of {len(ours)} tensors of {path.name}"
 
 
-def _useful(networks: Networks) -> dict[str, Tensor]:
+def _useful(networks: HUPORNetwork) -> dict[str, Tensor]:
     """What is needed to use the networks."""
     return {name: value for name, value in networks.state_dict().items() if not name.startswith("reasoner.teachers.")}
 
 
 def _build(header: dict[str, str]) -> nn.ModuleDict:
-    networks = Networks(Design.of(header))
+    networks = HUPORNetwork(HUPORDesign.of(header))
     if isinstance(networks.reasoner, DSED):
         networks.reasoner.inference()
     recipe = _refinement(header)
@@ -113,7 +113,7 @@ def _refinement(header: dict[str, str]) -> RefineRecipe | None:
     """What a file says of its refiner."""
     if header["refiner"] == NONE:
         return None
-    kind = next((known for known in get_args(Kind) if known == header["refiner"]), None)
+    kind = next((known for known in get_args(RefineKind) if known == header["refiner"]), None)
     if kind is None or header["published"] not in ("True", "False"):
         raise ValueError("refiner")
     width = int(header["refiner_width"])

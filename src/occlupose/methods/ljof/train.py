@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor, nn
 
-from occlupose.codecs.maps import pooled
+from occlupose.codecs.maps import pool_maps
 from occlupose.datasets.coco import Annotations, Person
 from occlupose.datasets.topdown import CHANCES, MEMORY, Gallery, show
 from occlupose.errors import OccluposeError
@@ -168,7 +168,7 @@ class Course(nn.Module):
         truth, weight = self.maps.encode(batch.xy, batch.weight)
         *shares, share = self.recipe.heads or (1.0,)
         terms = {
-            f"head {number}": factor * heatmap_loss(said.float(), pooled(truth, *said.shape[-2:]), weight)
+            f"head {number}": factor * heatmap_loss(said.float(), pool_maps(truth, *said.shape[-2:]), weight)
             for number, (factor, said) in enumerate(zip(shares, coarse, strict=True))
         }
         done = self.step.item() / self.steps

@@ -6,10 +6,10 @@ import torch
 
 from occlupose.bodies.cylinders import cylinders
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.ssf.label import label, occlusion
+from occlupose.methods.hupor.ssf.label import label_occlusion, occlusion_of_bodies
 from occlupose.methods.hupor.ssf.network import SSF
-from occlupose.methods.hupor.ssf.people import gather
-from occlupose.methods.hupor.ssf.predict import fitter, predict, refine
+from occlupose.methods.hupor.ssf.people import concatenate_crops
+from occlupose.methods.hupor.ssf.predict import finetune, make_fitter, predict_bodies
 from occlupose.occlusion.surfaces import Reason
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import BODY26, H36M17, MPI15, MUPOTS17
@@ -25,7 +25,7 @@ def tiny(**changes):
 
 def test_the_true_bodies_give_the_true_labels():
     truth = crowd()
-    given = occlusion(truth.fit, truth.body, truth.picture())
+    given = occlusion_of_bodies(truth.fit, truth.body, truth.picture())
     for name in ("state", "reason", "by"):
         assert (getattr(given, name) == getattr(truth.occlusion, name)).all()
 
@@ -35,7 +35,7 @@ def test_fitted_bodies_label_far_better_than_chance(masks):
     right = said = there = 0
     for seed in range(4):
         truth = crowd(seed)
-        (given,) = label([truth.picture(H36M17, masks=masks)], body=truth.body, size=64)
+        (given,) = label_occlusion([truth.picture(H36M17, masks=masks)], body=truth.body, size=64)
         mine = given.state == OCCLUDED
         true = truth.occlusion.state[:, H36M] == OCCLUDED
         right = right + (mine & true).sum()
@@ -48,7 +48,7 @@ def test_fitted_bodies_label_far_better_than_chance(masks):
 
 def test_it_knows_who_hides_whom():
     truth = crowd()
-    (given,) = label([truth.picture(H36M17)], body=truth.body, size=64)
+    (given,) = label_occlusion([truth.picture(H36M17)], body=truth.body, size=64)
     others = (given.reason == Reason.PERSON) & (truth.occlusion.reason[:, H36M] == Reason.PERSON)
     assert others.sum() > 3
     assert (given.by == truth.occlusion.by[:, H36M])[others].all()
@@ -58,7 +58,7 @@ def test_labels_come_in_the_skeleton_that_was_given():
     truth = crowd()
     neck = [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
     picture = replace(truth.picture(), joints=truth.fit.joints[:, neck].numpy(), skeleton=MPI15)
-    given = occlusion(truth.fit, truth.body, picture)
+    given = occlusion_of_bodies(truth.fit, truth.body, picture)
     assert (given.state == truth.occlusion.state[:, neck]).all()
     assert (given.by == truth.occlusion.by[:, neck]).all()
 
@@ -71,7 +71,7 @@ def test_what_bodies_do_not_have_is_absent_and_so_is_what_nobody_knows():
             joints[:, place] = truth.fit.joints[:, BODY26.index(name)[0]]
     joints[:, MUPOTS17.index("head")[0]] = joints[:, MUPOTS17.index("head_top")[0]]
     joints[1, MUPOTS17.index("left_knee")[0]] = np.nan
-    given = occlusion(truth.fit, truth.body, replace(truth.picture(), joints=joints, skeleton=MUPOTS17))
+    given = occlusion_of_bodies(truth.fit, truth.body, replace(truth.picture(), joints=joints, skeleton=MUPOTS17))
     assert (given.state[:, MUPOTS17.index("head")] == ABSENT).all()
     assert given.state[1, MUPOTS17.index("left_knee")] == ABSENT
     assert (given.state[:, MUPOTS17.index("pelvis")] != ABSENT).all()
@@ -80,15 +80,15 @@ def test_what_bodies_do_not_have_is_absent_and_so_is_what_nobody_knows():
 def test_what_does_not_fit_together_is_refused():
     truth = crowd()
     with pytest.raises(OccluposeError, match=r"joints of shape \(3, 26, 3\)"):
-        label([replace(truth.picture(), skeleton=H36M17)], body=truth.body)
+        label_occlusion([replace(truth.picture(), skeleton=H36M17)], body=truth.body)
     with pytest.raises(OccluposeError, match="masks of shape"):
-        label([replace(truth.picture(), masks=truth.masks[:, ::2])], body=truth.body)
+        label_occlusion([replace(truth.picture(), masks=truth.masks[:, ::2])], body=truth.body)
 
 
 def test_networks_label_too():
     truth = crowd()
     ssf = tiny()
-    (given,) = label([truth.picture(H36M17)], body=ssf.body, fitter=fitter(ssf), size=ssf.size)
+    (given,) = label_occlusion([truth.picture(H36M17)], body=ssf.body, fitter=make_fitter(ssf), size=ssf.size)
     assert given.state.shape == (3, 17)
     assert set(np.unique(given.state)) <= {ABSENT, OCCLUDED, VISIBLE}
 
@@ -97,8 +97,8 @@ def test_networks_can_be_made_to_meet_the_joints():
     truth = crowd()
     ssf = tiny()
     given, believed = truth.picture(H36M17).people(ssf.size)
-    met = predict(ssf, given, believed, meet=True)
-    seen = predict(ssf, given, believed)
+    met = predict_bodies(ssf, given, believed, meet=True)
+    seen = predict_bodies(ssf, given, believed)
     assert torch.equal(met.shape, seen.shape)
     assert met.error.mean() < 0.9 * seen.error.mean()
 
@@ -107,20 +107,20 @@ def test_networks_need_masks_crops_of_their_size_and_pictures_if_they_look_at_th
     truth = crowd()
     ssf = tiny()
     with pytest.raises(OccluposeError, match="no masks: the networks look at the mask"):
-        predict(ssf, truth.picture(masks=False).people(ssf.size)[0])
+        predict_bodies(ssf, truth.picture(masks=False).people(ssf.size)[0])
     with pytest.raises(OccluposeError, match="crops of 64 px: these networks take 32 px"):
-        predict(ssf, truth.picture().people(64)[0])
+        predict_bodies(ssf, truth.picture().people(64)[0])
     with pytest.raises(OccluposeError, match="no picture: these networks look at the picture"):
-        predict(tiny(look="image"), truth.picture().people(32)[0])
+        predict_bodies(tiny(look="image"), truth.picture().people(32)[0])
 
 
 def test_refinement_needs_no_true_bodies_and_leaves_the_networks_as_they_are():
     ssf = tiny()
-    people = gather([crowd(seed).picture().people(ssf.size)[0] for seed in range(2)])
+    people = concatenate_crops([crowd(seed).picture().people(ssf.size)[0] for seed in range(2)])
     assert len(people) == 6
     before = {name: value.clone() for name, value in ssf.state_dict().items()}
-    refined = refine(ssf, people, steps=30, rate=1e-3)
+    refined = finetune(ssf, people, steps=30, rate=1e-3)
     assert all(torch.equal(value, before[name]) for name, value in ssf.state_dict().items())
-    assert predict(refined, people).error.mean() < predict(ssf, people).error.mean()
-    again = refine(ssf, people, steps=30, rate=1e-3)
+    assert predict_bodies(refined, people).error.mean() < predict_bodies(ssf, people).error.mean()
+    again = finetune(ssf, people, steps=30, rate=1e-3)
     assert all(torch.equal(value, refined.state_dict()[name]) for name, value in again.state_dict().items())

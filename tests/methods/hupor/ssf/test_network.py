@@ -5,7 +5,7 @@ from occlupose.bodies.anny import anny
 from occlupose.bodies.cylinders import cylinders
 from occlupose.bodies.fitting import TWISTED
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.ssf.network import SSF, ShapeInit, ShapeOpt, heatmaps, pictures
+from occlupose.methods.hupor.ssf.network import SSF, ShapeInit, ShapeOpt, joint_heatmaps, network_input
 from occlupose.methods.hupor.ssf.reconstruct import reconstruct
 from occlupose.methods.hupor.ssf.weights import load, save
 from occlupose.networks import weights as weights_file
@@ -102,7 +102,7 @@ def test_twists_and_shapes_that_the_networks_say_are_those_of_the_body():
 def test_unknown_joints_have_dark_heatmaps_and_known_ones_are_where_they_are_seen():
     people = given(64)
     people.joints[1, 3] = torch.nan
-    maps = heatmaps(people)
+    maps = joint_heatmaps(people)
     assert maps.shape == (3, 26, 64, 64) and maps.isfinite().all()
     assert (maps[1, 3] == 0).all()
     flat = torch.einsum("pxc,pjc->pjx", people.lens, people.joints / people.joints[..., 2:])
@@ -112,9 +112,9 @@ def test_unknown_joints_have_dark_heatmaps_and_known_ones_are_where_they_are_see
 
 def test_pictures_are_masks_and_joints_or_the_image():
     people = given(image=True)
-    assert pictures(people, "mask").shape == (3, 28, 32, 32)
-    assert pictures(people, "image").shape == (3, 3, 32, 32)
-    assert pictures(people, "image").mean().abs() < 1.5
+    assert network_input(people, "mask").shape == (3, 28, 32, 32)
+    assert network_input(people, "image").shape == (3, 3, 32, 32)
+    assert network_input(people, "image").mean().abs() < 1.5
 
 
 def test_answers_of_people_with_unknown_joints_are_finite():

@@ -3,14 +3,14 @@ import pytest
 import torch
 
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.ssf.people import gather, people, to_body
+from occlupose.methods.hupor.ssf.people import concatenate_crops, crop_people, to_body26
 from occlupose.skeletons import BODY26, CROWDPOSE14, H36M17, MPI15
 from ssf_people import CAMERA, H36M, crowd
 
 
 def test_a_skeleton_becomes_the_bodys_with_what_is_unknown_as_nan():
     truth = crowd().fit.joints.numpy()
-    joints, believed = to_body(truth[:, H36M], H36M17)
+    joints, believed = to_body26(truth[:, H36M], H36M17)
     assert np.allclose(joints[:, H36M], truth[:, H36M])
     assert joints[:, BODY26.index("nose")].isnan().all()
     assert believed.all()
@@ -19,18 +19,18 @@ def test_a_skeleton_becomes_the_bodys_with_what_is_unknown_as_nan():
 def test_joints_that_are_made_of_others_are_not_met():
     truth = crowd().fit.joints
     neck = [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
-    joints, believed = to_body(truth[:, neck].numpy(), MPI15)
+    joints, believed = to_body26(truth[:, neck].numpy(), MPI15)
     assert torch.equal(joints[:, BODY26.index("thorax")], truth[:, BODY26.index("thorax")])
     made = [name for name, real in zip(BODY26.joints, believed, strict=True) if not real]
     assert made == ["spine"]
     assert joints[:, BODY26.index("spine")].isfinite().all()
-    _, of_crowdpose = to_body(truth[:, : len(CROWDPOSE14)].numpy(), CROWDPOSE14)
+    _, of_crowdpose = to_body26(truth[:, : len(CROWDPOSE14)].numpy(), CROWDPOSE14)
     assert [name for name, real in zip(BODY26.joints, of_crowdpose, strict=True) if not real] == ["pelvis", "spine"]
 
 
 def test_crops_show_each_person():
     truth = crowd(1)
-    given = people(truth.fit.joints, CAMERA, truth.masks, size=96)
+    given = crop_people(truth.fit.joints, CAMERA, truth.masks, size=96)
     assert (len(given), given.size, given.image.shape) == (3, 96, (3, 0, 96, 96))
     flat = torch.einsum("pxc,pjc->pjx", given.lens, truth.fit.joints / truth.fit.joints[..., 2:])
     assert flat.min() > 0 and flat.max() < 95
@@ -44,7 +44,7 @@ def test_crops_show_each_person():
 def test_a_crop_is_the_picture_around_the_person():
     truth = crowd(1)
     image = np.random.default_rng(0).integers(0, 256, (CAMERA.height, CAMERA.width, 3), np.uint8)
-    given = people(truth.fit.joints, CAMERA, truth.masks, image, size=64)
+    given = crop_people(truth.fit.joints, CAMERA, truth.masks, image, size=64)
     assert given.image.shape == (3, 3, 64, 64)
     assert 0.3 < given.image.mean() < 0.6
 
@@ -56,31 +56,31 @@ def test_nearer_people_close_pixels_and_further_ones_do_not():
     masks = np.zeros((2, CAMERA.height, CAMERA.width), bool)
     masks[0, :, :150] = True
     masks[1, :, 170:] = True
-    given = people(joints, CAMERA, masks, size=64)
+    given = crop_people(joints, CAMERA, masks, size=64)
     near, far = given.open
     assert near.mean() > 0.9  # the far one's pixels stay open to the near one
     assert far[:, :20].mean() < 0.1 and far[:, 44:].mean() > 0.9
 
 
 def test_without_masks_nothing_is_open():
-    assert people(crowd().fit.joints, CAMERA, size=32).open.sum() == 0
+    assert crop_people(crowd().fit.joints, CAMERA, size=32).open.sum() == 0
 
 
 def test_what_does_not_fit_together_is_refused():
     truth = crowd()
     with pytest.raises(OccluposeError, match=r"masks of shape \(2, 240, 320\): one for each person"):
-        people(truth.fit.joints, CAMERA, truth.masks[:2])
+        crop_people(truth.fit.joints, CAMERA, truth.masks[:2])
     with pytest.raises(OccluposeError, match=r"picture of shape \(240, 321, 3\)"):
-        people(truth.fit.joints, CAMERA, None, np.zeros((240, 321, 3), np.uint8))
+        crop_people(truth.fit.joints, CAMERA, None, np.zeros((240, 321, 3), np.uint8))
     with pytest.raises(
         OccluposeError, match=r"joints of shape \(3, 26, 3\): \(person, 17, 3\) are expected, as h36m17 has them"
     ):
-        to_body(truth.fit.joints.numpy(), H36M17)
+        to_body26(truth.fit.joints.numpy(), H36M17)
     with pytest.raises(OccluposeError, match="person 0: no joint lies before the camera"):
-        people(truth.fit.joints * torch.tensor([1.0, 1, -1]), CAMERA)
+        crop_people(truth.fit.joints * torch.tensor([1.0, 1, -1]), CAMERA)
 
 
 def test_gathered_people_keep_their_order():
-    given = people(crowd().fit.joints, CAMERA, size=32)
-    both = gather([given, given[:1]])
+    given = crop_people(crowd().fit.joints, CAMERA, size=32)
+    both = concatenate_crops([given, given[:1]])
     assert len(both) == 4 and torch.equal(both.joints[3], given.joints[0])

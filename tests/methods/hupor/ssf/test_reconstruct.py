@@ -5,7 +5,7 @@ from occlupose.bodies.anny import anny
 from occlupose.bodies.body import SEGMENTS
 from occlupose.bodies.cylinders import cylinders
 from occlupose.bodies.fitting import TWISTED
-from occlupose.methods.hupor.ssf.reconstruct import limb_axes, reconstruct, stand, twists
+from occlupose.methods.hupor.ssf.reconstruct import limb_axes, reconstruct, translate_to_joints, twist_angles
 from ssf_people import crowd, group
 
 LIMBS = [SEGMENTS.index(segment) for segment in TWISTED]
@@ -17,7 +17,7 @@ def test_twists_that_are_given_are_those_of_the_body(body, seed):
     truth = group(seed, body=body()).fit
     twist = torch.empty(1, len(TWISTED)).uniform_(-1.5, 1.5, generator=torch.Generator().manual_seed(seed))
     turned = reconstruct(truth.joints, body(), truth.shape, twist)
-    assert torch.allclose(twists(truth.joints, body(), truth.shape, turned.pose), twist, atol=1e-3)
+    assert torch.allclose(twist_angles(truth.joints, body(), truth.shape, turned.pose), twist, atol=1e-3)
 
 
 def test_with_the_true_twists_limbs_are_turned_as_they_were():
@@ -26,7 +26,7 @@ def test_with_the_true_twists_limbs_are_turned_as_they_were():
         truth.fit.joints,
         truth.body,
         truth.fit.shape,
-        twists(truth.fit.joints, truth.body, truth.fit.shape, truth.fit.pose),
+        twist_angles(truth.fit.joints, truth.body, truth.fit.shape, truth.fit.pose),
     )
     assert (fitted.pose - truth.fit.pose)[:, LIMBS].abs().mean() < 0.1
     assert fitted.error.max() < 0.06
@@ -49,7 +49,7 @@ def test_bodies_stand_where_the_believed_joints_are():
     joints[:, 3] += 5
     joints[:, 7] = torch.nan
     believed[3] = False
-    placed = stand(joints, truth.body, truth.fit.shape, truth.fit.pose, believed)
+    placed = translate_to_joints(joints, truth.body, truth.fit.shape, truth.fit.pose, believed)
     assert torch.allclose(placed.translation, truth.fit.translation, atol=1e-5)
     assert placed.error.max() < 1e-5
 

@@ -8,8 +8,8 @@ import torch
 from killing import kill_after, run_to_the_end
 from occlupose.bodies.anny import anny
 from occlupose.errors import OccluposeError
-from occlupose.methods.hupor.ssf.recipe import GIVEN, PUBLISHED, RECIPES, SMALL, Recipe, loss
-from occlupose.methods.hupor.ssf.train import collect, train_ssf, train_to_file
+from occlupose.methods.hupor.ssf.recipe import PUBLISHED, RECIPES, SKELETONS, SMALL, SSFRecipe, ssf_loss
+from occlupose.methods.hupor.ssf.train import collect_people, train_ssf, train_to_file
 from occlupose.methods.hupor.ssf.weights import load
 from occlupose.synth.groups import Settings, Source
 
@@ -17,12 +17,12 @@ from occlupose.synth.groups import Settings, Source
 def recipe(**changes):
     tiny = {"name": "tiny", "look": "mask", "size": 32, "blocks": (1, 1, 1, 1), "width": 2, "cnn": 2, "hidden": (8, 8)}
     tiny |= {"scenes": 3, "people": (2, 3), "batch": 4, "epochs": 5, "drops": (2, 4), "save_every": 2, "log_every": 1}
-    return Recipe(**tiny | changes)
+    return SSFRecipe(**tiny | changes)
 
 
 @pytest.fixture(scope="module")
 def crowd():
-    return collect(Source.load(Settings(people=(2, 3))), recipe())
+    return collect_people(Source.load(Settings(people=(2, 3))), recipe())
 
 
 def same(one, other):
@@ -60,7 +60,7 @@ def test_people_are_collected_with_their_bodies(crowd):
     still = anny().joints(crowd.pose, crowd.shape, torch.zeros(len(crowd), 3))
     apart = crowd.joints - still
     assert (apart - apart.mean(1, keepdim=True)).norm(dim=-1).max() < 1e-4
-    assert torch.equal(collect(Source.load(Settings(people=(2, 3))), recipe()).seen, crowd.seen)
+    assert torch.equal(collect_people(Source.load(Settings(people=(2, 3))), recipe()).seen, crowd.seen)
 
 
 def test_a_batch_is_given_the_joints_of_some_skeleton(crowd):
@@ -70,13 +70,13 @@ def test_a_batch_is_given_the_joints_of_some_skeleton(crowd):
         batch = crowd.draw(4, generator)
         seen.add(int(batch.people.joints[0].isfinite().all(-1).sum()))
         assert batch.people.seen.max() <= 1
-    assert len(seen) == len(GIVEN)
+    assert len(seen) == len(SKELETONS)
 
 
 def test_the_terms_of_the_loss(crowd):
     torch.manual_seed(0)
     plan = recipe()
-    terms = loss(plan.build(anny()), crowd.draw(4, torch.Generator().manual_seed(0)), anny(), plan.weights)
+    terms = ssf_loss(plan.build(anny()), crowd.draw(4, torch.Generator().manual_seed(0)), anny(), plan.weights)
     assert list(terms) == ["first theta", "first beta", "first pos", "theta", "beta", "pos", "sil"]
     assert all(term.isfinite() and term > 0 for term in terms.values())
 
@@ -134,7 +134,7 @@ def test_it_learns(crowd, tmp_path):
     batches = [crowd.draw(8, torch.Generator().manual_seed(seed)) for seed in range(3)]
     with torch.no_grad():
         one, other = (
-            sum(sum(loss(ssf, batch, anny(), plan.weights).values()) for batch in batches)
+            sum(sum(ssf_loss(ssf, batch, anny(), plan.weights).values()) for batch in batches)
             for ssf in (before.eval(), after)
         )
     assert other < 0.9 * one

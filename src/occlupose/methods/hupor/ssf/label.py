@@ -12,15 +12,15 @@ from occlupose.bodies.anny import anny
 from occlupose.bodies.body import Skinned
 from occlupose.bodies.fitting import Fit
 from occlupose.cameras import Camera
-from occlupose.methods.hupor.ssf.optimise import PLAN, Plan, optimise
-from occlupose.methods.hupor.ssf.people import SIZE, People, people, to_body
+from occlupose.methods.hupor.ssf.optimise import DEFAULT_SETTINGS, FitSettings, fit_bodies
+from occlupose.methods.hupor.ssf.people import CROP_SIZE, PersonCrops, crop_people, to_body26
 from occlupose.occlusion.surfaces import NOTHING, Occlusion, Reason, Surface, judge, zbuffer
 from occlupose.poses import ABSENT
 from occlupose.skeletons import BODY26, Skeleton, convert, convert_weakest
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class SSFInput:
     """What is given of a picture.
 
     Attributes:
@@ -37,23 +37,23 @@ class Picture:
     masks: Bool[np.ndarray, "person height width"] | None = None
     image: UInt8[np.ndarray, "height width 3"] | None = None
 
-    def people(self, size: int = SIZE) -> tuple[People, Bool[Tensor, "26"]]:
+    def people(self, size: int = CROP_SIZE) -> tuple[PersonCrops, Bool[Tensor, "26"]]:
         """Its people with crops of some size, and which joints are to be met.
 
         Raises:
             OccluposeError: as `people.to_body` and `people.people`.
         """
-        joints, believed = to_body(self.joints, self.skeleton)
-        return people(joints, self.camera, self.masks, self.image, size=size), believed
+        joints, believed = to_body26(self.joints, self.skeleton)
+        return crop_people(joints, self.camera, self.masks, self.image, size=size), believed
 
 
-def label(
-    pictures: Sequence[Picture],
+def label_occlusion(
+    pictures: Sequence[SSFInput],
     *,
     body: Skinned | None = None,
-    plan: Plan = PLAN,
-    fitter: Callable[[People, Bool[Tensor, "26"]], Fit] | None = None,
-    size: int = SIZE,
+    plan: FitSettings = DEFAULT_SETTINGS,
+    fitter: Callable[[PersonCrops, Bool[Tensor, "26"]], Fit] | None = None,
+    size: int = CROP_SIZE,
 ) -> list[Occlusion]:
     """Which joints are hidden in each picture.
 
@@ -70,12 +70,12 @@ def label(
     results = []
     for picture in pictures:
         given, believed = picture.people(size)
-        fitted = fitter(given, believed) if fitter else optimise(given, body, believed=believed, plan=plan)
-        results.append(occlusion(fitted, body, picture))
+        fitted = fitter(given, believed) if fitter else fit_bodies(given, body, believed=believed, plan=plan)
+        results.append(occlusion_of_bodies(fitted, body, picture))
     return results
 
 
-def occlusion(fitted: Fit, body: Skinned, picture: Picture) -> Occlusion:
+def occlusion_of_bodies(fitted: Fit, body: Skinned, picture: SSFInput) -> Occlusion:
     """Which of a picture's joints are hidden by bodies: everybody's surface in one z-buffer, asked at the joints given.
 
     Joints that BODY26 does not have, and cannot be made from such, are absent.
@@ -86,10 +86,10 @@ def occlusion(fitted: Fit, body: Skinned, picture: Picture) -> Occlusion:
     part = body.part.numpy()
     buffer = zbuffer([Surface(one, faces, part) for one in vertices], picture.camera)
     joints = convert(picture.joints.astype(np.float32), picture.skeleton, BODY26)
-    return as_given(judge(joints, BODY26, buffer, picture.camera), picture)
+    return to_input_skeleton(judge(joints, BODY26, buffer, picture.camera), picture)
 
 
-def as_given(occlusion: Occlusion, picture: Picture) -> Occlusion:
+def to_input_skeleton(occlusion: Occlusion, picture: SSFInput) -> Occlusion:
     """What is known of BODY26's joints, told of those of the picture's own skeleton."""
     state = convert_weakest(occlusion.state, BODY26, picture.skeleton)
     reason, by = (

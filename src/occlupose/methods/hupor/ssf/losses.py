@@ -10,7 +10,7 @@ from occlupose.errors import OccluposeError
 
 
 @dataclass(frozen=True)
-class Weights:
+class SSFLossWeights:
     """How much each loss counts.
 
     Raises:
@@ -28,19 +28,21 @@ class Weights:
                 raise OccluposeError(f"{name} {value}: a weight is 0 or more")
 
 
-TRAINING = Weights()
+TRAINING = SSFLossWeights()
 """As published for training."""
 
-LABELLING = Weights(theta=0.0, beta=0.0)
+LABELLING = SSFLossWeights(theta=0.0, beta=0.0)
 """As published for the generation of labels, where nobody knows the true pose and shape."""
 
 
-def pose(answer: Float[Tensor, "batch segment 3 3"], truth: Float[Tensor, "batch segment 3 3"]) -> Float[Tensor, ""]:
+def pose_loss(
+    answer: Float[Tensor, "batch segment 3 3"], truth: Float[Tensor, "batch segment 3 3"]
+) -> Float[Tensor, ""]:
     """L_theta: mean squared difference of the rotations' matrices. That they are compared as matrices is ours."""
     return ((answer - truth) ** 2).mean()
 
 
-def shape(
+def shape_loss(
     answer: Float[Tensor, "batch shape"], truth: Float[Tensor, "batch shape"], span: Float[Tensor, "shape"]
 ) -> Float[Tensor, ""]:
     """L_beta: mean squared difference of the shapes, as shares of their span (ours: HUPOR's are SMPL's, in standard
@@ -49,7 +51,7 @@ def shape(
     return (((answer - truth) / span) ** 2).mean()
 
 
-def position(
+def position_loss(
     answer: Float[Tensor, "batch joint 3"],
     joints: Float[Tensor, "batch joint 3"],
     believed: Bool[Tensor, "joint"] | None = None,
@@ -62,7 +64,7 @@ def position(
     return ((away.square().sum(-1) + 1e-12).sqrt() * known).sum() / known.sum().clamp_min(1)
 
 
-def silhouette(
+def silhouette_loss(
     answer: Float[Tensor, "batch size size"],
     seen: Float[Tensor, "batch size size"],
     open: Float[Tensor, "batch size size"],
@@ -75,9 +77,9 @@ def silhouette(
     """
     both = (answer * seen * open).sum((1, 2))
     either = ((answer + seen - answer * seen) * open).sum((1, 2))
-    there = (seen * open).sum((1, 2)) >= LEAST
+    there = (seen * open).sum((1, 2)) >= MIN_CELLS
     return torch.where(there, 1 - both / either.clamp_min(1e-6), 0.0).sum() / there.sum().clamp_min(1)
 
 
-LEAST = 1.0
+MIN_CELLS = 1.0
 """Cells that must be seen of somebody before the outline counts; ours."""

@@ -12,30 +12,30 @@ from torch import Tensor, nn
 
 from occlupose.bodies.body import SEGMENTS, Skinned
 from occlupose.bodies.fitting import TWISTED, Fit
-from occlupose.methods.hupor.ssf.people import People
+from occlupose.methods.hupor.ssf.people import PersonCrops
 from occlupose.methods.hupor.ssf.reconstruct import reconstruct
 from occlupose.networks.resnet import RESNET34, ResNet
 from occlupose.skeletons import BODY26
 
 JOINTS = len(BODY26)
 
-Look = Literal["image", "mask"]
+InputType = Literal["image", "mask"]
 """What ShapeInit looks at: the picture, as published; or the mask and a heatmap of each joint, which needs no pictures
 (ours).
 """
 
-CHANNELS: dict[Look, int] = {"image": 3, "mask": 2 + JOINTS}
+CHANNELS: dict[InputType, int] = {"image": 3, "mask": 2 + JOINTS}
 
 HIDDEN = (1024, 512)
 """Widths of the fully connected layers (supplement, section 2.2). Read as two layers, for ResNet-34 gives 512
 features.
 """
 
-HEAT = 32
+HEATMAP_DIVISOR = 32
 """A joint's heatmap has a standard deviation of the crop's side divided by this; ours."""
 
 
-class Answer:
+class SSFOutput:
     """What the networks say of some people, before and after ShapeOpt. No dataclass: Fabric refuses frozen ones."""
 
     def __init__(self, first: Fit, final: Fit, twist: Float[Tensor, "batch 8"]) -> None:
@@ -44,7 +44,7 @@ class Answer:
         self.twist = twist
 
 
-def layers(widths: Sequence[int]) -> nn.Sequential:
+def linear_layers(widths: Sequence[int]) -> nn.Sequential:
     """Fully connected layers, each followed by a ReLU."""
     return nn.Sequential(
         *(
@@ -64,17 +64,17 @@ class ShapeInit(nn.Module):
         self,
         shape: int,
         *,
-        look: Look = "image",
+        look: InputType = "image",
         blocks: tuple[int, ...] = RESNET34,
         width: int = 64,
         hidden: tuple[int, ...] = HIDDEN,
     ) -> None:
         super().__init__()
         self.resnet = ResNet(blocks, width, inputs=CHANNELS[look])
-        self.hidden = layers((self.resnet.features, *hidden))
+        self.hidden = linear_layers((self.resnet.features, *hidden))
         self.output = nn.Linear(hidden[-1], shape + 2 * len(TWISTED))
         self.shape = shape
-        start(self.output)
+        init_near_zero(self.output)
 
     def forward(
         self, picture: Float[Tensor, "batch channel size size"]
@@ -112,12 +112,12 @@ class ShapeOpt(nn.Module):
         ]
         side = -(-size // 16)
         self.cnn = nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(min(side, 4)), nn.Flatten())
-        self.hidden = layers((channels[-1] * min(side, 4) ** 2, *hidden))
+        self.hidden = linear_layers((channels[-1] * min(side, 4) ** 2, *hidden))
         told = shape + 2 * len(TWISTED) + 9 * len(SEGMENTS) + 2 * 3 * JOINTS
-        self.joined = layers((hidden[-1] + told, hidden[-1], hidden[-1]))
+        self.joined = linear_layers((hidden[-1] + told, hidden[-1], hidden[-1]))
         self.output = nn.Linear(hidden[-1], shape + len(TWISTED))
         self.shape = shape
-        start(self.output)
+        init_near_zero(self.output)
 
     def forward(
         self,
@@ -130,17 +130,24 @@ class ShapeOpt(nn.Module):
         """What to add to the shape's logits, and to the twists (radians)."""
         relative = body.joints - body.joints[:, BODY26.index("pelvis")]
         missed = (joints - body.joints).nan_to_num()
-        told = [shape, twist.cos(), twist.sin(), body.pose.flatten(1), relative.flatten(1), MISSED * missed.flatten(1)]
+        told = [
+            shape,
+            twist.cos(),
+            twist.sin(),
+            body.pose.flatten(1),
+            relative.flatten(1),
+            ERROR_SCALE * missed.flatten(1),
+        ]
         joined = self.joined(torch.cat([self.hidden(self.cnn(mask)), *told], 1))
         shape_change, twist_change = self.output(joined).split((self.shape, len(TWISTED)), 1)
         return shape_change, twist_change
 
 
-MISSED = 10.0
+ERROR_SCALE = 10.0
 """Distances between joints are told in decimetres, so that they count beside the rest; ours."""
 
 
-def start(output: nn.Linear) -> None:
+def init_near_zero(output: nn.Linear) -> None:
     """Lets a layer begin with answers near nothing."""
     nn.init.normal_(output.weight, std=1e-3)
     nn.init.zeros_(output.bias)
@@ -162,7 +169,7 @@ class SSF(nn.Module):
         self,
         body: Skinned,
         *,
-        look: Look = "image",
+        look: InputType = "image",
         size: int = 256,
         blocks: tuple[int, ...] = RESNET34,
         width: int = 64,
@@ -181,13 +188,13 @@ class SSF(nn.Module):
         self.init = ShapeInit(count, look=look, blocks=blocks, width=width, hidden=hidden)
         self.opt = ShapeOpt(count, size=size, width=cnn, hidden=hidden)
 
-    def forward(self, people: People, believed: Bool[Tensor, "26"] | None = None) -> Answer:
+    def forward(self, people: PersonCrops, believed: Bool[Tensor, "26"] | None = None) -> SSFOutput:
         """Bodies in the camera frame, where the skeletons are.
 
         Arguments:
             believed: joints that bodies are moved to and judged by; the others only tell how the body is turned.
         """
-        logits, direction = self.init(pictures(people, self.look))
+        logits, direction = self.init(network_input(people, self.look))
         twist = torch.atan2(direction[..., 1], direction[..., 0])
         shape = self.to_shape(logits)
         first = reconstruct(people.joints, self.body, shape, twist, believed)
@@ -195,7 +202,7 @@ class SSF(nn.Module):
         shape_change, twist_change = self.opt(mask, people.joints, shape, twist, first)
         twist = twist + twist_change
         shape = self.to_shape(logits + shape_change)
-        return Answer(first, reconstruct(people.joints, self.body, shape, twist, believed), twist)
+        return SSFOutput(first, reconstruct(people.joints, self.body, shape, twist, believed), twist)
 
     def to_shape(self, logits: Float[Tensor, "batch shape"]) -> Float[Tensor, "batch shape"]:
         """A shape within its range, the ordinary one at 0."""
@@ -204,25 +211,25 @@ class SSF(nn.Module):
         return low + span * torch.sigmoid(logits + torch.logit((self.body.neutral - low) / span))
 
 
-def pictures(people: People, look: Look) -> Float[Tensor, "person channel size size"]:
+def network_input(people: PersonCrops, look: InputType) -> Float[Tensor, "person channel size size"]:
     """What ShapeInit sees of people."""
     if look == "image":
-        return (people.image - MEAN[:, None, None]) / DEVIATION[:, None, None]
-    return torch.cat([people.seen[:, None], people.open[:, None], heatmaps(people)], 1)
+        return (people.image - MEAN[:, None, None]) / STD[:, None, None]
+    return torch.cat([people.seen[:, None], people.open[:, None], joint_heatmaps(people)], 1)
 
 
 MEAN = torch.tensor([0.485, 0.456, 0.406])
-DEVIATION = torch.tensor([0.229, 0.224, 0.225])
+STD = torch.tensor([0.229, 0.224, 0.225])
 """Of the pictures that checkpoints of ResNets have seen, RGB."""
 
 
-def heatmaps(people: People) -> Float[Tensor, "person 26 size size"]:
+def joint_heatmaps(people: PersonCrops) -> Float[Tensor, "person 26 size size"]:
     """A Gaussian of height 1 at each joint; nothing where it is unknown or behind the camera."""
     flat = people.joints / people.joints[..., 2:].clamp_min(0.05)
     place = torch.einsum("pxc,pjc->pjx", people.lens, flat)
     cell = torch.arange(people.size)
     columns, rows = (
-        torch.exp(-((cell - place[..., axis, None]) ** 2) / (2 * (people.size / HEAT) ** 2)).nan_to_num()
+        torch.exp(-((cell - place[..., axis, None]) ** 2) / (2 * (people.size / HEATMAP_DIVISOR) ** 2)).nan_to_num()
         for axis in (0, 1)
     )
     return rows[..., :, None] * columns[..., None, :]

@@ -13,14 +13,20 @@ from torch import Tensor
 from occlupose.bodies.body import SEGMENTS, Skinned, square
 from occlupose.bodies.fitting import SHAPE_WEIGHT, STRIDE, TWISTED, Fit, about, fit
 from occlupose.methods.hupor.ssf import losses
-from occlupose.methods.hupor.ssf.people import People
-from occlupose.methods.hupor.ssf.reconstruct import UPRIGHT, as_seen, limb_axes, meet, stand
-from occlupose.methods.hupor.ssf.silhouette import balls, silhouette
+from occlupose.methods.hupor.ssf.people import PersonCrops
+from occlupose.methods.hupor.ssf.reconstruct import (
+    UPRIGHT,
+    fit_to_joints,
+    limb_axes,
+    to_camera_frame,
+    translate_to_joints,
+)
+from occlupose.methods.hupor.ssf.silhouette import inscribed_spheres, render_silhouette
 from occlupose.skeletons import BODY26
 
 
 @dataclass(frozen=True)
-class Plan:
+class FitSettings:
     """How long, and what counts. All numbers are ours."""
 
     rounds: int = 6
@@ -39,10 +45,16 @@ class Plan:
     """Weight of the squared distance from what the joints alone say, shares of the span."""
 
 
-PLAN = Plan()
+DEFAULT_SETTINGS = FitSettings()
 
 
-def optimise(people: People, body: Skinned, *, believed: Bool[Tensor, "26"] | None = None, plan: Plan = PLAN) -> Fit:
+def fit_bodies(
+    people: PersonCrops,
+    body: Skinned,
+    *,
+    believed: Bool[Tensor, "26"] | None = None,
+    plan: FitSettings = DEFAULT_SETTINGS,
+) -> Fit:
     """Bodies of these people, in the camera frame; of those without a mask as their joints alone say.
 
     Arguments:
@@ -52,7 +64,7 @@ def optimise(people: People, body: Skinned, *, believed: Bool[Tensor, "26"] | No
     masked = (people.seen * people.open).flatten(1).sum(1) > 0
     if not masked.any() or not plan.steps:
         return fitted
-    return fit_outlines(people, body, fitted, believed=believed, plan=plan)
+    return fit_silhouettes(people, body, fitted, believed=believed, plan=plan)
 
 
 def fit_joints(
@@ -60,7 +72,7 @@ def fit_joints(
     body: Skinned,
     *,
     believed: Bool[Tensor, "26"] | None = None,
-    plan: Plan = PLAN,
+    plan: FitSettings = DEFAULT_SETTINGS,
 ) -> Fit:
     """Bodies whose joints are as near as can be to those given: pose and shape in turns, as `bodies.fitting.fit_shape`
     for one person.
@@ -72,32 +84,32 @@ def fit_joints(
     upright = joints @ UPRIGHT
     known = joints.isfinite().all(-1) & (belief > 0)
     span = body.high - body.low
-    shape = first_guess(joints, body, believed)
+    shape = initial_shape(joints, body, believed)
     best = fit(upright, body, shape, believe=belief)
     stride = torch.full((len(joints), 1), STRIDE)
     for _ in range(plan.rounds):
         step = _shape_step(upright, known, body, best)
         shape = (best.shape + step.clamp(-stride * span, stride * span)).clamp(body.low, body.high)
-        tried = fit(upright, body, shape, pose=best.pose, believe=belief, steps=FEW)
+        tried = fit(upright, body, shape, pose=best.pose, believe=belief, steps=POSE_STEPS)
         better = tried.error < best.error
         stride = torch.where(better[:, None], stride, stride / 2)
         both = zip(vars(tried).values(), vars(best).values(), strict=True)
         best = Fit(*(torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in both))
-    return as_seen(fit(upright, body, best.shape, pose=best.pose, believe=belief))
+    return to_camera_frame(fit(upright, body, best.shape, pose=best.pose, believe=belief))
 
 
-FEW = 4
+POSE_STEPS = 4
 """Steps that a pose needs after its shape has changed a little; ours."""
 
 
-def first_guess(
+def initial_shape(
     joints: Float[Tensor, "person 26 3"], body: Skinned, believed: Bool[Tensor, "26"] | None = None
 ) -> Float[Tensor, "person shape"]:
     """The build whose bones are most alike to everybody's, of those with all numbers ordinary but one."""
     span = body.high - body.low
     count = len(body.low)
-    odd = body.low + torch.linspace(0, 1, GUESSES)[:, None] * span
-    shapes = body.neutral.repeat(GUESSES, count, 1)
+    odd = body.low + torch.linspace(0, 1, SHAPE_GRID)[:, None] * span
+    shapes = body.neutral.repeat(SHAPE_GRID, count, 1)
     shapes.diagonal(dim1=1, dim2=2).copy_(odd)
     shapes = torch.cat([body.neutral[None], shapes.flatten(0, 1)])
     known = joints.isfinite().all(-1) if believed is None else joints.isfinite().all(-1) & believed
@@ -109,7 +121,7 @@ def first_guess(
     return shapes[away.argmin(1)]
 
 
-GUESSES = 9
+SHAPE_GRID = 9
 """Values of a number that `first_guess` tries."""
 
 
@@ -134,14 +146,19 @@ def _shape_step(
         return torch.linalg.solve(normal, slope)
 
 
-def fit_outlines(
-    people: People, body: Skinned, fitted: Fit, *, believed: Bool[Tensor, "26"] | None = None, plan: Plan = PLAN
+def fit_silhouettes(
+    people: PersonCrops,
+    body: Skinned,
+    fitted: Fit,
+    *,
+    believed: Bool[Tensor, "26"] | None = None,
+    plan: FitSettings = DEFAULT_SETTINGS,
 ) -> Fit:
     """The same bodies, built and twisted so that their outlines are more like the masks; then their joints are met
     again.
     """
     lens, seen, open_ = people.on_grid()
-    surface = balls(body)
+    surface = inscribed_spheres(body)
     axes = limb_axes(people.joints)
     span = body.high - body.low
     joints = people.joints
@@ -150,9 +167,9 @@ def fit_outlines(
     optimiser = torch.optim.Adam([change, twist], lr=plan.rate)
     for _ in range(plan.steps):
         shape = (fitted.shape + change * span).clamp(body.low, body.high)
-        placed = stand(joints, body, shape, _twisted(fitted.pose, axes, twist), believed)
-        outline = silhouette(*surface(placed.pose, shape, placed.translation), lens, seen.shape[-1])
-        loss = plan.pos * losses.position(placed.joints, joints, believed) + plan.sil * losses.silhouette(
+        placed = translate_to_joints(joints, body, shape, _twisted(fitted.pose, axes, twist), believed)
+        outline = render_silhouette(*surface(placed.pose, shape, placed.translation), lens, seen.shape[-1])
+        loss = plan.pos * losses.position_loss(placed.joints, joints, believed) + plan.sil * losses.silhouette_loss(
             outline, seen, open_
         )
         loss = loss + plan.prior * ((change**2).sum(1) + (twist**2).sum(1)).mean()
@@ -161,7 +178,7 @@ def fit_outlines(
         optimiser.step()
     with torch.no_grad():
         shape = (fitted.shape + change * span).clamp(body.low, body.high)
-        return meet(joints, body, shape, square(_twisted(fitted.pose, axes, twist)), believed)
+        return fit_to_joints(joints, body, shape, square(_twisted(fitted.pose, axes, twist)), believed)
 
 
 def _twisted(

@@ -15,15 +15,15 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf.silhouette import GRID
 from occlupose.skeletons import BODY26, Skeleton, convert
 
-SIZE = 256
+CROP_SIZE = 256
 """Pixels across and down of a crop (HybrIK; HUPOR's supplement takes its networks over)."""
 
-MADE = ("spine", "pelvis", "thorax")
+DERIVED_JOINTS = ("spine", "pelvis", "thorax")
 """Joints that `skeletons.convert` makes from others where a skeleton lacks them."""
 
 
 @dataclass(eq=False)
-class People:
+class PersonCrops:
     """Some people, of one picture or of many, as the networks and the losses take them.
 
     Attributes:
@@ -44,8 +44,8 @@ class People:
     def __len__(self) -> int:
         return len(self.joints)
 
-    def __getitem__(self, which: Tensor | slice) -> "People":
-        return People(*(getattr(self, name.name)[which] for name in fields(self)))
+    def __getitem__(self, which: Tensor | slice) -> "PersonCrops":
+        return PersonCrops(*(getattr(self, name.name)[which] for name in fields(self)))
 
     @property
     def size(self) -> int:
@@ -66,12 +66,12 @@ class People:
         return lens, seen, open_
 
 
-def gather(parts: list[People]) -> People:
+def concatenate_crops(parts: list[PersonCrops]) -> PersonCrops:
     """All of them together; their crops have one size."""
-    return People(*(torch.cat([getattr(part, name.name) for part in parts]) for name in fields(People)))
+    return PersonCrops(*(torch.cat([getattr(part, name.name) for part in parts]) for name in fields(PersonCrops)))
 
 
-def to_body(
+def to_body26(
     joints: Float[np.ndarray, "person joint 3"], skeleton: Skeleton
 ) -> tuple[Float[Tensor, "person 26 3"], Bool[Tensor, "26"]]:
     """Joints of BODY26, NaN where unknown, and which of them the skeleton really has; the others only tell how the body
@@ -87,17 +87,17 @@ def to_body(
     own = {*skeleton.joints, *(shared for shared, _ in skeleton.aliases)}
     own |= {"thorax"} if "neck" in own else set()
     body = torch.from_numpy(convert(joints.astype(np.float32), skeleton, BODY26))
-    return body, torch.tensor([joint in own or joint not in MADE for joint in BODY26.joints])
+    return body, torch.tensor([joint in own or joint not in DERIVED_JOINTS for joint in BODY26.joints])
 
 
-def people(
+def crop_people(
     joints: Float[Tensor, "person 26 3"],
     camera: Camera,
     masks: Bool[np.ndarray, "person height width"] | None = None,
     image: UInt8[np.ndarray, "height width 3"] | None = None,
     *,
-    size: int = SIZE,
-) -> People:
+    size: int = CROP_SIZE,
+) -> PersonCrops:
     """The people of one picture.
 
     A pixel of somebody else's mask is closed to a person where that somebody is nearer, by the mean depth of their
@@ -148,4 +148,6 @@ def people(
         if image is not None:
             images.append(cut(image.astype(np.float32) / 255, matrix).permute(2, 0, 1))
     lens = torch.from_numpy(matrices @ camera.matrix).float()
-    return People(joints, lens, seen, open_, torch.stack(images) if images else torch.zeros(len(joints), 0, size, size))
+    return PersonCrops(
+        joints, lens, seen, open_, torch.stack(images) if images else torch.zeros(len(joints), 0, size, size)
+    )

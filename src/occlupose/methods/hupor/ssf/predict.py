@@ -11,15 +11,17 @@ from occlupose.bodies.fitting import Fit
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf import losses, reconstruct
 from occlupose.methods.hupor.ssf.network import SSF
-from occlupose.methods.hupor.ssf.people import People
-from occlupose.methods.hupor.ssf.recipe import LABELLING_RATE, Batch, loss
+from occlupose.methods.hupor.ssf.people import PersonCrops
+from occlupose.methods.hupor.ssf.recipe import LABELLING_RATE, SSFBatch, ssf_loss
 
-AT_ONCE = 64
+BATCH = 64
 """People that go through the networks together."""
 
 
 @torch.no_grad()
-def predict(ssf: SSF, people: People, believed: Bool[Tensor, "26"] | None = None, *, meet: bool = False) -> Fit:
+def predict_bodies(
+    ssf: SSF, people: PersonCrops, believed: Bool[Tensor, "26"] | None = None, *, meet: bool = False
+) -> Fit:
     """The bodies that the networks see, in the camera frame.
 
     Arguments:
@@ -30,23 +32,23 @@ def predict(ssf: SSF, people: People, believed: Bool[Tensor, "26"] | None = None
         OccluposeError: the people have no masks, or crops of another size; or no picture, where the networks look at
             it.
     """
-    check(ssf, people)
+    check_crops(ssf, people)
     ssf.eval()
-    parts = [ssf(people[slice(start, start + AT_ONCE)], believed).final for start in range(0, len(people), AT_ONCE)]
+    parts = [ssf(people[slice(start, start + BATCH)], believed).final for start in range(0, len(people), BATCH)]
     fitted = Fit(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
     if not meet:
         return fitted
-    return reconstruct.meet(people.joints, ssf.body, fitted.shape, fitted.pose, believed)
+    return reconstruct.fit_to_joints(people.joints, ssf.body, fitted.shape, fitted.pose, believed)
 
 
-def fitter(ssf: SSF, *, meet: bool = False) -> Callable[[People, Bool[Tensor, "26"]], Fit]:
+def make_fitter(ssf: SSF, *, meet: bool = False) -> Callable[[PersonCrops, Bool[Tensor, "26"]], Fit]:
     """What `label.label` takes, to label by the networks; arguments as `predict`."""
-    return lambda people, believed: predict(ssf, people, believed, meet=meet)
+    return lambda people, believed: predict_bodies(ssf, people, believed, meet=meet)
 
 
-def refine(
+def finetune(
     ssf: SSF,
-    people: People,
+    people: PersonCrops,
     believed: Bool[Tensor, "26"] | None = None,
     *,
     steps: int = 200,
@@ -66,7 +68,7 @@ def refine(
     Raises:
         OccluposeError: as `predict`.
     """
-    check(ssf, people)
+    check_crops(ssf, people)
     refined = deepcopy(ssf).eval()
     optimiser = torch.optim.Adam(refined.parameters(), lr=rate)
     generator = Generator().manual_seed(seed)
@@ -74,14 +76,14 @@ def refine(
     nothing = torch.zeros(0)
     for _ in range(steps):
         some = people[torch.randint(len(people), (min(batch, len(people)),), generator=generator)]
-        terms = loss(refined, Batch(some, believed, nothing, nothing), ssf.body, losses.LABELLING)
+        terms = ssf_loss(refined, SSFBatch(some, believed, nothing, nothing), ssf.body, losses.LABELLING)
         optimiser.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
         optimiser.step()
     return refined
 
 
-def check(ssf: SSF, people: People) -> None:
+def check_crops(ssf: SSF, people: PersonCrops) -> None:
     """Whether the networks can look at these people.
 
     Raises:

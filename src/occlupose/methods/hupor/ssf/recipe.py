@@ -11,9 +11,9 @@ from torch import Generator, Tensor, nn
 from occlupose.bodies.body import Skinned
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf import losses
-from occlupose.methods.hupor.ssf.network import HIDDEN, SSF, Look
-from occlupose.methods.hupor.ssf.people import SIZE, People, to_body
-from occlupose.methods.hupor.ssf.silhouette import balls, silhouette
+from occlupose.methods.hupor.ssf.network import HIDDEN, SSF, InputType
+from occlupose.methods.hupor.ssf.people import CROP_SIZE, PersonCrops, to_body26
+from occlupose.methods.hupor.ssf.silhouette import inscribed_spheres, render_silhouette
 from occlupose.networks.resnet import RESNET18, RESNET34
 from occlupose.skeletons import BODY26, H36M17, MPI15, convert
 from occlupose.training.loop import Optimisation, Terms
@@ -21,12 +21,12 @@ from occlupose.training.loop import Optimisation, Terms
 LABELLING_RATE = 1e-5
 """Learning rate of the generation of labels (HUPOR's supplement, section 2.2)."""
 
-GIVEN = (BODY26, H36M17, MPI15)
+SKELETONS = (BODY26, H36M17, MPI15)
 """The joints that a batch is given, each as often, so that the networks take skeletons of all these; ours."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SSFRecipe:
     """Everything that the weights depend on. The defaults are the published ones; how many people there are is ours.
 
     Raises:
@@ -34,9 +34,9 @@ class Recipe:
     """
 
     name: str = "ssf"
-    look: Look = "image"
+    look: InputType = "image"
     """What ShapeInit looks at: the picture, or mask and joints."""
-    size: int = SIZE
+    size: int = CROP_SIZE
     """Pixels across and down of a crop."""
     blocks: tuple[int, int, int, int] = RESNET34
     width: int = 64
@@ -44,7 +44,7 @@ class Recipe:
     cnn: int = 32
     """Channels of ShapeOpt's first convolution; ours."""
     hidden: tuple[int, int] = HIDDEN
-    weights: losses.Weights = field(default_factory=lambda: losses.TRAINING)
+    weights: losses.SSFLossWeights = field(default_factory=lambda: losses.TRAINING)
     scenes: int = 5000
     """Synthetic scenes whose people are learnt from."""
     people: tuple[int, int] = (1, 6)
@@ -89,9 +89,9 @@ class Recipe:
         )
 
 
-PUBLISHED = Recipe()
+PUBLISHED = SSFRecipe()
 
-SMALL = Recipe(
+SMALL = SSFRecipe(
     name="ssf.synth",
     look="mask",
     size=96,
@@ -111,17 +111,17 @@ RECIPES = {"published": PUBLISHED, "small": SMALL}
 
 
 @dataclass
-class Batch:
+class SSFBatch:
     """People, and how they are built and hold themselves."""
 
-    people: People
+    people: PersonCrops
     believed: Bool[Tensor, "26"]
     shape: Float[Tensor, "batch shape"]
     pose: Float[Tensor, "batch 17 3 3"]
 
 
 @dataclass(frozen=True, eq=False)
-class Crowd:
+class SSFDataset:
     """People to learn from. Masks and pictures lie in bytes, for there are many.
 
     Attributes:
@@ -140,18 +140,18 @@ class Crowd:
     def __len__(self) -> int:
         return len(self.joints)
 
-    def draw(self, count: int, generator: Generator) -> Batch:
+    def draw(self, count: int, generator: Generator) -> SSFBatch:
         """So many of them, and what is given of their joints. One skeleton for all of a batch."""
         which = torch.randint(len(self), (count,), generator=generator)
-        skeleton = GIVEN[int(torch.randint(len(GIVEN), (), generator=generator))]
-        joints, believed = to_body(convert(self.joints[which].numpy(), BODY26, skeleton), skeleton)
+        skeleton = SKELETONS[int(torch.randint(len(SKELETONS), (), generator=generator))]
+        joints, believed = to_body26(convert(self.joints[which].numpy(), BODY26, skeleton), skeleton)
         seen, open_, image = (values[which].float() / 255 for values in (self.seen, self.open, self.image))
-        return Batch(
-            People(joints, self.lens[which], seen, open_, image), believed, self.shape[which], self.pose[which]
+        return SSFBatch(
+            PersonCrops(joints, self.lens[which], seen, open_, image), believed, self.shape[which], self.pose[which]
         )
 
 
-def loss(network: nn.Module, batch: Batch, body: Skinned, weights: losses.Weights) -> Terms:
+def ssf_loss(network: nn.Module, batch: SSFBatch, body: Skinned, weights: losses.SSFLossWeights) -> Terms:
     """L of HUPOR's supplement, section 2.2. ShapeInit's own bodies learn from L_theta, L_beta and L_pos, ShapeOpt's
     from all four; ours.
     """
@@ -160,13 +160,15 @@ def loss(network: nn.Module, batch: Batch, body: Skinned, weights: losses.Weight
     terms = dict[str, Tensor]()
     for name, fitted in (("first ", answer.first), ("", answer.final)):
         if weights.theta:
-            terms[f"{name}theta"] = weights.theta * losses.pose(fitted.pose, batch.pose)
+            terms[f"{name}theta"] = weights.theta * losses.pose_loss(fitted.pose, batch.pose)
         if weights.beta:
-            terms[f"{name}beta"] = weights.beta * losses.shape(fitted.shape, batch.shape, body.high - body.low)
-        terms[f"{name}pos"] = weights.pos * losses.position(fitted.joints, joints, batch.believed)
+            terms[f"{name}beta"] = weights.beta * losses.shape_loss(fitted.shape, batch.shape, body.high - body.low)
+        terms[f"{name}pos"] = weights.pos * losses.position_loss(fitted.joints, joints, batch.believed)
     if weights.sil:
         lens, seen, open_ = batch.people.on_grid()
         final = answer.final
-        outline = silhouette(*balls(body)(final.pose, final.shape, final.translation), lens, seen.shape[-1])
-        terms["sil"] = weights.sil * losses.silhouette(outline, seen, open_)
+        outline = render_silhouette(
+            *inscribed_spheres(body)(final.pose, final.shape, final.translation), lens, seen.shape[-1]
+        )
+        terms["sil"] = weights.sil * losses.silhouette_loss(outline, seen, open_)
     return terms

@@ -33,10 +33,10 @@ def reconstruct(
         believed: joints that the body is moved to; the others only tell how it is turned.
     """
     pose = UPRIGHT @ skeleton2pose(joints @ UPRIGHT, body, shape, twist)
-    return stand(joints, body, shape, pose, believed)
+    return translate_to_joints(joints, body, shape, pose, believed)
 
 
-def stand(
+def translate_to_joints(
     joints: Float[Tensor, "batch 26 3"],
     body: Skinned,
     shape: Float[Tensor, "batch shape"],
@@ -55,7 +55,7 @@ def stand(
     return Fit(pose, shape, translation, placed, error)
 
 
-def meet(
+def fit_to_joints(
     joints: Float[Tensor, "batch 26 3"],
     body: Skinned,
     shape: Float[Tensor, "batch shape"],
@@ -65,17 +65,17 @@ def meet(
     """The same bodies with all segments moved together until the joints are met (`fitting.fit`; ours); arguments as
     `reconstruct`.
     """
-    return as_seen(
+    return to_camera_frame(
         fit(joints @ UPRIGHT, body, shape, pose=UPRIGHT @ pose, believe=None if believed is None else believed.float())
     )
 
 
-def as_seen(fitted: Fit) -> Fit:
+def to_camera_frame(fitted: Fit) -> Fit:
     """A fit to upright joints, in the camera frame."""
     return Fit(UPRIGHT @ fitted.pose, fitted.shape, fitted.translation @ UPRIGHT, fitted.joints @ UPRIGHT, fitted.error)
 
 
-def twists(
+def twist_angles(
     joints: Float[Tensor, "batch 26 3"],
     body: Skinned,
     shape: Float[Tensor, "batch shape"],

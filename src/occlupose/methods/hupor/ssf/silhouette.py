@@ -14,37 +14,37 @@ from torch import Tensor
 
 from occlupose.bodies.body import Skinned
 
-BALLS = 800
+SPHERES = 800
 """Of a body."""
 
 GRID = 64
 """Cells across and down that a silhouette is drawn in."""
 
-LARGEST = 0.022
+MAX_RADIUS = 0.022
 """Radius of the largest balls at rest, as a share of the body's height. Larger ones have softer borders, smaller ones
 leave holes.
 """
 
-SPOTS = 8000
+SURFACE_POINTS = 8000
 """Places of the surface among which the balls' are chosen."""
 
-LEAST = 0.5
+MIN_SIGMA = 0.5
 """Cells that a Gaussian is wide at least (standard deviation)."""
 
-WIDTH = 0.45
+SIGMA = 0.45
 """Standard deviation of a ball's Gaussian, as a share of its radius."""
 
-DENSE = 1.25
+DENSITY = 1.25
 """How much the middle of a ball hides, as the logarithm of what it lets through. With WIDTH found by comparing with
 exact silhouettes.
 """
 
-Lens = Float[Tensor, "batch 2 3"]
+Intrinsics = Float[Tensor, "batch 2 3"]
 """From (x/z, y/z, 1) to the cells of a map, cell centres at integers."""
 
 
 @dataclass(frozen=True, eq=False)
-class Balls:
+class Spheres:
     """A body as balls within it. Each lies between a place that it touches and another one across from it, and grows
     with their distance.
 
@@ -71,7 +71,7 @@ class Balls:
 
 
 @lru_cache(8)
-def balls(body: Skinned, count: int = BALLS) -> Balls:
+def inscribed_spheres(body: Skinned, count: int = SPHERES) -> Spheres:
     """Balls that touch a body's surface from within, spread over it as evenly as can be: the largest that fit in, or
     LARGEST.
     """
@@ -83,7 +83,7 @@ def balls(body: Skinned, count: int = BALLS) -> Balls:
     across = (inwards > 1e-4) & (normal[chosen] @ normal.T < 0)
     fits = torch.where(across, between.square().sum(-1) / (2 * inwards), torch.inf)  # such a ball reaches this spot too
     radius, other = fits.min(1)
-    radius = radius.clamp_max(LARGEST * float(body.template[:, 1].max() - body.template[:, 1].min()))
+    radius = radius.clamp_max(MAX_RADIUS * float(body.template[:, 1].max() - body.template[:, 1].min()))
     way = place[other] - place[chosen]
     length = way.norm(dim=-1).clamp_min(1e-6)
     both = torch.cat([chosen, other])
@@ -97,7 +97,7 @@ def balls(body: Skinned, count: int = BALLS) -> Balls:
         regressor=torch.zeros(len(body.regressor), len(both)),
         pose_directions=None,  # what a pose adds to the skin is less than the balls leave out
     )
-    return Balls(few, -radius * (normal[chosen] * way).sum(-1) / length**2, radius / length)
+    return Spheres(few, -radius * (normal[chosen] * way).sum(-1) / length**2, radius / length)
 
 
 def _spots(body: Skinned) -> tuple[Int[Tensor, "spot 3"], Float[Tensor, "spot 3"], Float[Tensor, "spot 3"]]:
@@ -107,8 +107,8 @@ def _spots(body: Skinned) -> tuple[Int[Tensor, "spot 3"], Float[Tensor, "spot 3"
     generator = torch.Generator().manual_seed(0)
     a, b, c = body.template[body.faces].unbind(1)
     across = torch.linalg.cross(b - a, c - a)
-    face = torch.multinomial(across.norm(dim=-1), SPOTS, replacement=True, generator=generator)
-    one, two = torch.rand(2, SPOTS, generator=generator)
+    face = torch.multinomial(across.norm(dim=-1), SURFACE_POINTS, replacement=True, generator=generator)
+    one, two = torch.rand(2, SURFACE_POINTS, generator=generator)
     share = torch.stack([1 - one.sqrt(), one.sqrt() * (1 - two), one.sqrt() * two], 1)
     return body.faces[face], share, torch.nn.functional.normalize(across[face], dim=-1)
 
@@ -123,8 +123,8 @@ def _spread(place: Float[Tensor, "spot 3"], count: int) -> Int[Tensor, "ball"]:
     return torch.tensor(chosen)
 
 
-def silhouette(
-    place: Float[Tensor, "batch ball 3"], radius: Float[Tensor, "batch ball"], lens: Lens, size: int = GRID
+def render_silhouette(
+    place: Float[Tensor, "batch ball 3"], radius: Float[Tensor, "batch ball"], lens: Intrinsics, size: int = GRID
 ) -> Float[Tensor, "batch size size"]:
     """How far each cell shows the body, 0 to 1; differentiable in places and radii.
 
@@ -141,10 +141,10 @@ def silhouette(
         for axis in (0, 1)
     )
     scale = torch.linalg.det(lens[:, :, :2]).abs().sqrt()[:, None] / depth  # cells a metre
-    true = WIDTH * radius * scale
-    spread = true.clamp_min(LEAST)
+    true = SIGMA * radius * scale
+    spread = true.clamp_min(MIN_SIGMA)
     cell = torch.arange(size, dtype=place.dtype)
     columns = torch.exp(-((cell - across[..., None]) ** 2) / (2 * spread[..., None] ** 2))
     rows = torch.exp(-((cell - down[..., None]) ** 2) / (2 * spread[..., None] ** 2))
-    hides = rows.mT @ (columns * (DENSE * (true / spread) ** 2)[..., None])
+    hides = rows.mT @ (columns * (DENSITY * (true / spread) ** 2)[..., None])
     return 1 - torch.exp(-hides)

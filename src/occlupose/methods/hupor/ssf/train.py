@@ -16,9 +16,9 @@ from occlupose.bodies.body import Skinned
 from occlupose.datasets.cmu import DATA
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
-from occlupose.methods.hupor.ssf.label import Picture
+from occlupose.methods.hupor.ssf.label import SSFInput
 from occlupose.methods.hupor.ssf.network import SSF
-from occlupose.methods.hupor.ssf.recipe import Crowd, Recipe, loss
+from occlupose.methods.hupor.ssf.recipe import SSFDataset, SSFRecipe, ssf_loss
 from occlupose.methods.hupor.ssf.weights import save
 from occlupose.skeletons import BODY26
 from occlupose.synth.groups import Settings, Source, sample
@@ -27,21 +27,21 @@ from occlupose.synth.scene import Scene
 from occlupose.training import card
 from occlupose.training.loop import fingerprint, train
 
-SEEN = 0.01
+MIN_VISIBLE = 0.01
 """The least share of a crop that must show somebody who is learnt from."""
 
-Painter = Callable[[Scene], UInt8[np.ndarray, "height width 3"]]
+RenderScene = Callable[[Scene], UInt8[np.ndarray, "height width 3"]]
 
 
-def picture(truth: Labels, painter: Painter | None = None) -> Picture:
+def scene_input(truth: Labels, painter: RenderScene | None = None) -> SSFInput:
     """What is given of a synthetic scene: exact joints and masks, and the picture, if somebody paints it."""
     masks = np.stack([truth.mask(person) for person in range(len(truth.joints))])
-    return Picture(
+    return SSFInput(
         truth.joints.astype(np.float32), BODY26, truth.scene.camera, masks, painter(truth.scene) if painter else None
     )
 
 
-def collect(source: Source, recipe: Recipe, painter: Painter | None = None) -> Crowd:
+def collect_people(source: Source, recipe: SSFRecipe, painter: RenderScene | None = None) -> SSFDataset:
     """The people of a recipe's scenes, without those of whom next to nothing is seen, or who reach behind the camera.
 
     Raises:
@@ -50,36 +50,36 @@ def collect(source: Source, recipe: Recipe, painter: Painter | None = None) -> C
     parts: list[dict[str, torch.Tensor]] = []
     for number in range(recipe.scenes):
         truth = label(sample(source, number))
-        before = (truth.joints[..., 2] > NEAR).all(1)
+        before = (truth.joints[..., 2] > MIN_DEPTH).all(1)
         if not before.any():
             continue
-        given = picture(truth, painter)
+        given = scene_input(truth, painter)
         there = np.flatnonzero(before)
         masks = given.masks[there]  # type: ignore[index]
-        crops, _ = Picture(given.joints[there], BODY26, given.camera, masks, given.image).people(recipe.size)
+        crops, _ = SSFInput(given.joints[there], BODY26, given.camera, masks, given.image).people(recipe.size)
         rotation = torch.from_numpy(truth.scene.rotation).float()
         somebody = [truth.scene.people[person] for person in there]
         part = {name.name: getattr(crops, name.name) for name in fields(crops)}
         part |= {name: (255 * part[name]).round().to(torch.uint8) for name in ("seen", "open", "image")}
         part["shape"] = torch.from_numpy(np.stack([person.shape for person in somebody])).float()
         part["pose"] = rotation @ torch.from_numpy(np.stack([person.pose for person in somebody])).float()
-        seen = (crops.seen * crops.open).mean((1, 2)) >= SEEN
+        seen = (crops.seen * crops.open).mean((1, 2)) >= MIN_VISIBLE
         parts.append({name: values[seen] for name, values in part.items()})
     if not sum(len(part["joints"]) for part in parts):
         raise OccluposeError(f"scenes {recipe.scenes}: nobody to be seen in them; give more")
-    return Crowd(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+    return SSFDataset(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 
-NEAR = 0.2
+MIN_DEPTH = 0.2
 """Metres that every joint of somebody who is learnt from lies before the camera."""
 
 
-def kept(path: Path, same: str, make: Callable[[], Crowd]) -> Crowd:
+def load_or_make(path: Path, same: str, make: Callable[[], SSFDataset]) -> SSFDataset:
     """The people of a file, if it says that they are the same; else they are made, and put there."""
     try:
         with safe_open(path, "pt") as file:
             if (file.metadata() or {}).get("same") == same:
-                return Crowd(**{name.name: file.get_tensor(name.name) for name in fields(Crowd)})
+                return SSFDataset(**{name.name: file.get_tensor(name.name) for name in fields(SSFDataset)})
     except (SafetensorError, OSError):
         pass
     crowd = make()
@@ -89,9 +89,9 @@ def kept(path: Path, same: str, make: Callable[[], Crowd]) -> Crowd:
 
 
 def train_ssf(
-    crowd: Crowd,
+    crowd: SSFDataset,
     folder: Path,
-    recipe: Recipe,
+    recipe: SSFRecipe,
     *,
     body: Skinned | None = None,
     data: str = "",
@@ -115,7 +115,7 @@ def train_ssf(
     average = train(
         ssf,
         partial(crowd.draw, recipe.batch),
-        partial(loss, body=body, weights=recipe.weights),
+        partial(ssf_loss, body=body, weights=recipe.weights),
         recipe.schedule(len(crowd)),
         folder,
         recipe=(recipe, data),
@@ -128,7 +128,7 @@ def train_ssf(
 
 
 def train_to_file(
-    folder: Path, recipe: Recipe, *, mocap: Path | None = None, resume: bool = False, progress: bool = True
+    folder: Path, recipe: SSFRecipe, *, mocap: Path | None = None, resume: bool = False, progress: bool = True
 ) -> Path:
     """Trains on synthetic people who move like those of a folder of mocap, and writes weights and card; returns the
     weights file.
@@ -147,7 +147,7 @@ def train_to_file(
     wanted = (recipe.look, recipe.size, recipe.scenes, recipe.people, recipe.seed)
     same = f"{fingerprint([source.poses.mean, source.poses.axes])} {wanted}"
     folder.mkdir(parents=True, exist_ok=True)
-    crowd = kept(folder / "people.safetensors", same, lambda: collect(source, recipe, painter))
+    crowd = load_or_make(folder / "people.safetensors", same, lambda: collect_people(source, recipe, painter))
     data = fingerprint([crowd.joints.numpy(), crowd.seen.numpy(), crowd.image.numpy()])
     ssf = train_ssf(crowd, folder, recipe, body=source.body, data=data, resume=resume, progress=progress)
     path = folder / f"{recipe.name}.safetensors"
@@ -166,7 +166,7 @@ def train_to_file(
     return path
 
 
-def _painter() -> Painter:
+def _painter() -> RenderScene:
     """What paints scenes.
 
     Raises:

@@ -31,7 +31,7 @@ TORSO = ("pelvis", "neck", "head_top", "left_shoulder", "right_shoulder", "left_
 
 A = TypeVar("A", Tensor, np.ndarray)
 
-Part = Literal["visible", "hidden", "all"]
+JointSubset = Literal["visible", "hidden", "all"]
 """Of people: joints with v = 2, with v = 1, or both; limbs with both ends visible, with both annotated and one hidden
 or two, or both annotated."""
 
@@ -55,7 +55,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class SceneMaps:
+class MultiPersonMaps:
     """A codec between people and maps.
 
     Attributes:
@@ -90,7 +90,7 @@ class SceneMaps:
         sources, targets = zip(*(self.skeleton.index(*limb) for limb in self.skeleton.limbs), strict=True)
         return list(sources), list(targets)
 
-    def heatmaps(self, scene: Scene, part: Part, level: int) -> Float[Tensor, "batch joint y x"]:
+    def heatmaps(self, scene: Scene, part: JointSubset, level: int) -> Float[Tensor, "batch joint y x"]:
         """A Gaussian of height 1 at every joint, the highest where several overlap; cut off as its kernel is.
 
         Arguments:
@@ -98,7 +98,7 @@ class SceneMaps:
         """
         reach = KERNELS[level] // 2
         sigma = 0.3 * (reach - 1) + 0.8
-        chosen = joints_of(scene.state, part) & scene.xy.isfinite().all(-1)
+        chosen = joint_mask(scene.state, part) & scene.xy.isfinite().all(-1)
         cells = torch.where(chosen[..., None], self._to_cells(scene.xy), -(10.0**6))
         maps = scene.xy.new_zeros(*scene.state.shape[::2], *self.shape)
         at = [torch.arange(side, dtype=maps.dtype, device=maps.device) for side in self.shape]
@@ -110,7 +110,7 @@ class SceneMaps:
             maps = torch.maximum(maps, profiles[0][..., :, None] * profiles[1][..., None, :])
         return maps
 
-    def fields(self, scene: Scene, part: Part, level: int) -> Float[Tensor, "batch limb 3 y x"]:
+    def fields(self, scene: Scene, part: JointSubset, level: int) -> Float[Tensor, "batch limb 3 y x"]:
         """Of every limb the way from its first joint to its second: in the picture, of length 1, and in depth, m.
 
         A limb lies where cells are near its line and within the box round its ends, enlarged as much; where several
@@ -119,15 +119,15 @@ class SceneMaps:
         Arguments:
             level: 0 is the widest, 4 the narrowest.
         """
-        total, count = self._fields(scene, part, near(level))
+        total, count = self._fields(scene, part, limb_radius(level))
         return total / count.clamp_min(1)[:, :, None]
 
     def _fields(
-        self, scene: Scene, part: Part, reach: float
+        self, scene: Scene, part: JointSubset, reach: float
     ) -> tuple[Float[Tensor, "batch limb 3 y x"], Float[Tensor, "batch limb y x"]]:
         """The sum of all limbs' ways, and how many lie in a cell."""
         sources, targets = self.limbs
-        chosen = limbs_of(scene.state, sources, targets, part)
+        chosen = limb_mask(scene.state, sources, targets, part)
         cells = torch.where((scene.state > 0)[..., None], self._to_cells(scene.xy), 0)
         way = cells[:, :, targets] - cells[:, :, sources]
         length = way.norm(dim=-1)
@@ -157,7 +157,9 @@ class SceneMaps:
             total[rows, limbs] += lies[:, None] * vector[rows, person, limbs][:, :, None, None]
         return total, count
 
-    def depths(self, scene: Scene, part: Part) -> tuple[Int[Tensor, "batch person 7"], Float[Tensor, "batch person 7"]]:
+    def depths(
+        self, scene: Scene, part: JointSubset
+    ) -> tuple[Int[Tensor, "batch person 7"], Float[Tensor, "batch person 7"]]:
         """How far away torso joints are, and where maps are to say so: only in the joint's own cell.
 
         Returns:
@@ -168,9 +170,9 @@ class SceneMaps:
         z = scene.z[:, :, torso]
         cells = torch.floor(torch.nan_to_num(self._to_cells(xy), nan=-1.0) + 0.5).long()
         size = torch.tensor(self.shape[::-1], device=cells.device)
-        inside = ((cells >= 0) & (cells < size)).all(-1) & joints_of(scene.state[:, :, torso], part)
+        inside = ((cells >= 0) & (cells < size)).all(-1) & joint_mask(scene.state[:, :, torso], part)
         number = torch.where(inside, cells[..., 1] * self.shape[1] + cells[..., 0], 0)
-        return number, torch.where(inside, normalised(z, scene.span[:, None, None]), torch.nan)
+        return number, torch.where(inside, normalise_depth(z, scene.span[:, None, None]), torch.nan)
 
     def to_pixels(self, cells: A) -> A:
         """Of the input; tensors or arrays."""
@@ -180,7 +182,7 @@ class SceneMaps:
         return (xy + 0.5) / self.stride - 0.5
 
 
-class SceneTruth:
+class TargetMaps:
     """All maps of a batch, each made once, when it is first asked for.
 
     Arguments:
@@ -188,13 +190,13 @@ class SceneTruth:
         scene: the batch.
     """
 
-    def __init__(self, maps: SceneMaps, scene: Scene) -> None:
+    def __init__(self, maps: MultiPersonMaps, scene: Scene) -> None:
         self.maps = maps
         self.scene = scene
-        self._heatmaps: dict[tuple[Part, int], Tensor] = {}
-        self._fields: dict[tuple[Part, float], tuple[Tensor, Tensor]] = {}
+        self._heatmaps: dict[tuple[JointSubset, int], Tensor] = {}
+        self._fields: dict[tuple[JointSubset, float], tuple[Tensor, Tensor]] = {}
 
-    def heatmaps(self, part: Part, level: int) -> Float[Tensor, "batch joint y x"]:
+    def heatmaps(self, part: JointSubset, level: int) -> Float[Tensor, "batch joint y x"]:
         """`SceneMaps.heatmaps`."""
         if (part, level) not in self._heatmaps:
             if part == "all":
@@ -204,12 +206,12 @@ class SceneTruth:
             self._heatmaps[part, level] = made
         return self._heatmaps[part, level]
 
-    def fields(self, part: Part, level: int) -> Float[Tensor, "batch limb 3 y x"]:
+    def fields(self, part: JointSubset, level: int) -> Float[Tensor, "batch limb 3 y x"]:
         """`SceneMaps.fields`."""
-        total, count = self._sums(part, near(level))
+        total, count = self._sums(part, limb_radius(level))
         return total / count.clamp_min(1)[:, :, None]
 
-    def _sums(self, part: Part, reach: float) -> tuple[Tensor, Tensor]:
+    def _sums(self, part: JointSubset, reach: float) -> tuple[Tensor, Tensor]:
         if (part, reach) not in self._fields:
             if part == "all":
                 parts = zip(self._sums("visible", reach), self._sums("hidden", reach), strict=True)
@@ -220,30 +222,30 @@ class SceneTruth:
         return self._fields[part, reach]
 
 
-def near(level: int) -> float:
+def limb_radius(level: int) -> float:
     """Cells that a limb reaches to each side, from the widest (0) to the narrowest (4)."""
     return float(max(1, 3 - level))
 
 
-def normalised(z: A, span: A | float) -> A:
+def normalise_depth(z: A, span: A | float) -> A:
     """Depths as the network learns them: centimetres that a pixel of the input spans there. Tensors or arrays."""
     return 100 * z * span
 
 
-def metres(depth: A, span: A | float) -> A:
+def to_metres(depth: A, span: A | float) -> A:
     """Depths that were normalised, m; tensors or arrays."""
     return depth / (100 * span)
 
 
-def joints_of(state: Shaped[Tensor, "*batch joint"], part: Part) -> Bool[Tensor, "*batch joint"]:
+def joint_mask(state: Shaped[Tensor, "*batch joint"], part: JointSubset) -> Bool[Tensor, "*batch joint"]:
     """Which joints a part has."""
     visible = state == VISIBLE
     hidden = state == OCCLUDED
     return visible if part == "visible" else hidden if part == "hidden" else visible | hidden
 
 
-def limbs_of(
-    state: Shaped[Tensor, "*batch joint"], sources: list[int], targets: list[int], part: Part
+def limb_mask(
+    state: Shaped[Tensor, "*batch joint"], sources: list[int], targets: list[int], part: JointSubset
 ) -> Bool[Tensor, "*batch limb"]:
     """Which limbs a part has."""
     one = state[..., sources]

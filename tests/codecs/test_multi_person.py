@@ -6,11 +6,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occlupose.codecs.scenes import KERNELS, TORSO, Scene, SceneMaps, SceneTruth, metres, near, normalised
+from occlupose.codecs.multi_person import (
+    KERNELS,
+    TORSO,
+    MultiPersonMaps,
+    Scene,
+    TargetMaps,
+    limb_radius,
+    normalise_depth,
+    to_metres,
+)
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import COCO17, MPI15
 
-MAPS = SceneMaps(256, 160)
+MAPS = MultiPersonMaps(256, 160)
 PARTS = ("visible", "hidden", "all")
 
 
@@ -123,7 +132,7 @@ def test_several_limbs_in_a_cell_are_averaged():
 
 @given(st.floats(0.3, 100), st.floats(1e-5, 1e-1))
 def test_depths_there_and_back(z, span):
-    assert metres(normalised(torch.tensor(z), torch.tensor(span)), torch.tensor(span)).item() == pytest.approx(
+    assert to_metres(normalise_depth(torch.tensor(z), torch.tensor(span)), torch.tensor(span)).item() == pytest.approx(
         z, rel=1e-5
     )
 
@@ -131,7 +140,7 @@ def test_depths_there_and_back(z, span):
 def test_depths_are_centimetres_that_a_pixel_spans():
     """At 4 m, of a camera of 1000 px whose picture was halved, a pixel spans 8 mm."""
     span = 1 / (1000 * 0.5)
-    assert normalised(torch.tensor(4.0), torch.tensor(span)).item() == pytest.approx(0.8)
+    assert normalise_depth(torch.tensor(4.0), torch.tensor(span)).item() == pytest.approx(0.8)
 
 
 def test_depths_are_said_at_the_joint_s_cell_and_nowhere_else():
@@ -156,7 +165,7 @@ def test_maps_that_are_made_once_are_those_of_the_codec(seed, people, asked):
     # depths that nobody knows, joints that are far away
     given.z[0, 0, ::4] = torch.nan
     given.xy[0, -1, ::5] = 1e6
-    truth = SceneTruth(MAPS, given)
+    truth = TargetMaps(MAPS, given)
     for part, level in asked:
         assert torch.equal(truth.heatmaps(part, level), MAPS.heatmaps(given, part, level))
         torch.testing.assert_close(truth.fields(part, level), MAPS.fields(given, part, level), atol=1e-6, rtol=0)
@@ -166,7 +175,7 @@ def test_maps_are_made_once(monkeypatch):
     made = []
 
     def noting(name):
-        real = getattr(SceneMaps, name)
+        real = getattr(MultiPersonMaps, name)
 
         def note(self, scene, part, level):
             made.append((name, part, level))
@@ -175,8 +184,8 @@ def test_maps_are_made_once(monkeypatch):
         return note
 
     for name in ("heatmaps", "_fields"):
-        monkeypatch.setattr(SceneMaps, name, noting(name))
-    truth = SceneTruth(MAPS, some(0))
+        monkeypatch.setattr(MultiPersonMaps, name, noting(name))
+    truth = TargetMaps(MAPS, some(0))
     for _ in range(2):
         for part in ("all", "visible", "hidden"):
             for level in range(5):
@@ -188,14 +197,14 @@ def test_maps_are_made_once(monkeypatch):
 def test_asking_again_finds_the_maps_unchanged():
     """Fields of everything are sums of others', which stay what they were."""
     given = some(3)
-    truth = SceneTruth(MAPS, given)
+    truth = TargetMaps(MAPS, given)
     before = [truth.fields(part, 4).clone() for part in PARTS] + [truth.heatmaps(part, 4).clone() for part in PARTS]
     after = [truth.fields(part, 4) for part in PARTS] + [truth.heatmaps(part, 4) for part in PARTS]
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
 def test_limbs_reach_as_far_as_published():
-    assert [near(level) for level in range(5)] == [3, 2, 1, 1, 1]
+    assert [limb_radius(level) for level in range(5)] == [3, 2, 1, 1, 1]
 
 
 def test_nobody_and_places_that_are_nowhere():
@@ -215,6 +224,6 @@ def test_nobody_and_places_that_are_nowhere():
 
 def test_what_cannot_be_is_refused():
     with pytest.raises(OccluposeError, match=r"^input 830 x 512: its sides must be multiples of the stride, 4$"):
-        SceneMaps(830, 512)
+        MultiPersonMaps(830, 512)
     with pytest.raises(OccluposeError, match="pelvis: not a joint of coco17"):
-        SceneMaps(skeleton=COCO17)
+        MultiPersonMaps(skeleton=COCO17)
