@@ -149,7 +149,7 @@ def test_fitted_bodies_hide_who_stands_behind():
 
 def test_what_bodies_say_is_kept_and_only_the_rest_is_asked(tmp_path, monkeypatch):
     """As far as it was before it was stopped; of other people nothing is taken."""
-    monkeypatch.setattr(labels, "OFTEN", 1)
+    monkeypatch.setattr(labels, "SAVE_EVERY", 1)
     given = [
         seen(standing((0, 0, 6), (0, 0, 4))),
         seen(standing((0, 0, 5))),

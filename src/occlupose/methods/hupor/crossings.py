@@ -1,8 +1,8 @@
 """Limbs of a kind that lie over each other (ours): who has which, and how deep each is.
 
-The field of such limbs is the mean of theirs (`codecs.multi_person`). So once everybody has joints, what a field should be is
-known: people exchange limbs if it then is more like what it is, limbs of which the field knows nothing go, and depths
-come from all limbs that lie at a sample, by least squares.
+The field of such limbs is the mean of theirs (`codecs.multi_person`). So once everybody has joints, what a field should
+be is known: people exchange limbs if it then is more like what it is, limbs of which the field knows nothing go, and
+depths come from all limbs that lie at a sample, by least squares.
 """
 
 from collections.abc import Sequence
