@@ -1,12 +1,10 @@
-"""How much longer does training take than the network by itself? A step of the 3D TCN's recipe beside forward and
-backward alone.
+"""Overhead of training: a step of the 3D TCN's recipe against the network's forward and backward pass alone.
 
     python benchmarks/training.py --mocap FOLDER
 
-`bare` is the network's forward and backward pass on one batch; `step` is what `occlupose train` does: it also draws
-another batch each time, moves the weights and keeps their average. Bare passes and steps take turns. Once at the
-paper's size, once at that of `oanet_ablation.py`. Writes results/training.csv: milliseconds (medians), frames a second,
-and their ratio.
+`bare` is the forward and backward pass on one batch; `step` is what `occlupose train` does: it also draws a new batch,
+updates the weights and their average. Bare passes and steps alternate. Measured at the paper's size and at that of
+`oanet_ablation.py`. Writes results/training.csv: medians in milliseconds, frames per second, and the ratio.
 """
 
 import tempfile
@@ -24,46 +22,53 @@ from rich.table import Table
 from torch import Generator, nn
 
 from occlupose.datasets.cmu import load_clips, split
-from occlupose.methods.oanet.network import Duel, OANet
-from occlupose.methods.oanet.recipe import Batch, Recipe, believe, lift_loss
-from occlupose.methods.oanet.train import film
+from occlupose.methods.oanet.network import AdversarialOANet, OANet
+from occlupose.methods.oanet.recipe import OANetBatch, OANetRecipe, build_batch, loss_3d
+from occlupose.methods.oanet.train import make_sampler
 from occlupose.training.loop import Optimisation, Terms, train
 
-PLAIN = Recipe(refine=False, occlusion=False, symmetry=0.0, adversarial=0.0, regularisation=0.0, augmentation=0.0)
+PLAIN = OANetRecipe(
+    refine=False,
+    occlusion_aware=False,
+    symmetry_weight=0.0,
+    adversarial_weight=0.0,
+    regularisation_weight=0.0,
+    virtual_view_fraction=0.0,
+)
 """The 3D TCN alone, the first row of the paper's table 2."""
 
-SIZES = {"paper": (PLAIN, 4), "reduced": (replace(PLAIN, width=96, length=64, batch=32), 60)}
-"""Recipes, and the steps of a turn."""
+SIZES = {"paper": (PLAIN, 4), "reduced": (replace(PLAIN, width=96, window=64, batch=32), 60)}
+"""Recipes, and steps per turn."""
 
 COLUMNS = ("size", "width", "length", "batch", "bare_ms", "step_ms", "bare_frames_per_s", "step_frames_per_s", "ratio")
 
 
-def bare(network: nn.Module, batch: Batch, recipe: Recipe, count: int) -> list[float]:
+def bare(network: nn.Module, batch: OANetBatch, recipe: OANetRecipe, count: int) -> list[float]:
     """Seconds of forward and backward passes on one batch."""
     times = []
     for _ in range(count):
-        began = perf_counter()
+        start = perf_counter()
         network.zero_grad()
-        torch.stack(list(lift_loss(network, batch, recipe).values())).sum().backward()
-        times.append(perf_counter() - began)
+        torch.stack(list(loss_3d(network, batch, recipe).values())).sum().backward()
+        times.append(perf_counter() - start)
     return times
 
 
-def steps(network: nn.Module, recipe: Recipe, mocap: Path, count: int) -> list[float]:
-    """Seconds from one step's loss to the next one's."""
+def steps(network: nn.Module, recipe: OANetRecipe, mocap: Path, count: int) -> list[float]:
+    """Seconds between the losses of consecutive steps."""
     stamps: list[float] = []
-    draw = film(split(load_clips(mocap))[0], recipe)
+    draw = make_sampler(split(load_clips(mocap))[0], recipe)
 
-    def loss(network: nn.Module, batch: Batch) -> Terms:
+    def loss(network: nn.Module, batch: OANetBatch) -> Terms:
         stamps.append(perf_counter())
-        return lift_loss(network, batch, recipe)
+        return loss_3d(network, batch, recipe)
 
-    def batch(generator: Generator) -> Batch:
-        return believe(draw(generator), recipe)
+    def batch(generator: Generator) -> OANetBatch:
+        return build_batch(draw(generator), recipe)
 
-    plan = Optimisation(steps=count + 1, warm_up=1, save_every=count + 1, precision="32-true")
+    optimisation = Optimisation(steps=count + 1, warm_up=1, save_every=count + 1, precision="32-true")
     with tempfile.TemporaryDirectory() as folder:
-        train(network, batch, loss, plan, Path(folder), progress=False)
+        train(network, batch, loss, optimisation, Path(folder), progress=False)
     return [after - before for before, after in pairwise(stamps)]
 
 
@@ -73,26 +78,26 @@ def main(mocap: Path, output: Path = Path(__file__).parent / "results" / "traini
     Args:
         mocap: folder with cmu/NN/NN_MM.amc.
         output: table to write.
-        turns: of bare passes and steps.
+        turns: alternations of bare passes and steps.
     """
     rows = []
     for name, (recipe, count) in SIZES.items():
-        network = Duel(OANet(recipe.width, recipe.depth, refine=recipe.refine, dropout=recipe.dropout))
-        one = believe(film(split(load_clips(mocap))[0], recipe)(Generator().manual_seed(0)), recipe)
-        bare(network, one, recipe, 2)
-        alone = []
-        whole = []
+        network = AdversarialOANet(OANet(recipe.width, recipe.depth, refine=recipe.refine, dropout=recipe.dropout))
+        first = build_batch(make_sampler(split(load_clips(mocap))[0], recipe)(Generator().manual_seed(0)), recipe)
+        bare(network, first, recipe, 2)
+        bare_seconds = []
+        step_seconds = []
         for _ in range(turns):
-            alone += bare(network, one, recipe, count)
-            whole += steps(network, recipe, mocap, count)
-        seconds = (median(alone), median(whole))
-        frames = recipe.batch * recipe.length
+            bare_seconds += bare(network, first, recipe, count)
+            step_seconds += steps(network, recipe, mocap, count)
+        seconds = (median(bare_seconds), median(step_seconds))
+        frames = recipe.batch * recipe.window
         rates = [frames / second for second in seconds]
         rows.append(
             (
                 name,
                 recipe.width,
-                recipe.length,
+                recipe.window,
                 recipe.batch,
                 *(f"{1000 * second:.1f}" for second in seconds),
                 *(f"{rate:.0f}" for rate in rates),

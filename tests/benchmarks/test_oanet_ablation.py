@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from occlupose.methods.oanet.camera_views import to_studio_camera
 from occlupose.methods.oanet.network import OANet
-from occlupose.methods.oanet.recipe import see
-from occlupose.methods.oanet.sequences import Sight
-from occlupose.methods.oanet.views import studio
+from occlupose.methods.oanet.recipe import simulate_detections
+from occlupose.methods.oanet.windows import Observations2D
 from occlupose.synth.noise import NoiseModel
 from somebody import moving
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def ablation(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # where its own neighbour `results` is
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # it imports `results` from there
     return import_module("oanet_ablation")
 
 
@@ -30,12 +30,21 @@ def changes(recipe, other):
 def test_each_row_of_table_2_adds_one_part_of_the_paper_to_the_one_before(ablation):
     recipes = [run.recipe for run in ablation.table2() if run.recipe.seed == 0]
     added = [changes(one, other) for one, other in pairwise(recipes)]
-    assert added == [{"refine"}, {"occlusion"}, {"symmetry"}, {"adversarial"}, {"regularisation"}, {"augmentation"}]
+    assert [name for (name,) in added] == [
+        "refine",
+        "occlusion_aware",
+        "symmetry_weight",
+        "adversarial_weight",
+        "regularisation_weight",
+        "virtual_view_fraction",
+    ]
     assert recipes[-1] == ablation.WHOLE
-    assert (recipes[0].refine, recipes[0].occlusion, recipes[0].augmentation) == (False, False, 0.0)
-    assert (ablation.WHOLE.symmetry, ablation.WHOLE.adversarial, ablation.WHOLE.regularisation) == (0.2, 0.1, 0.1), (
-        "the paper's weights"
-    )
+    assert (recipes[0].refine, recipes[0].occlusion_aware, recipes[0].virtual_view_fraction) == (False, False, 0.0)
+    assert (
+        ablation.WHOLE.symmetry_weight,
+        ablation.WHOLE.adversarial_weight,
+        ablation.WHOLE.regularisation_weight,
+    ) == (0.2, 0.1, 0.1), "the paper's weights"
     for row in range(7):
         assert [run.recipe.seed for run in ablation.table2()[3 * row : 3 * row + 3]] == [0, 1, 2]
 
@@ -49,27 +58,29 @@ def test_all_runs_are_different_and_the_docs_count_them(ablation):
 
 def test_table_1_changes_length_and_threshold_at_the_same_frames_a_step(ablation):
     for run in ablation.table1():
-        assert changes(run.recipe, ablation.BASE) <= {"length", "batch", "threshold"}
-        assert run.recipe.length * run.recipe.batch == ablation.BASE.length * ablation.BASE.batch
-        assert (str(run.recipe.length), str(run.recipe.threshold)) == run.key
+        assert changes(run.recipe, ablation.BASE) <= {"window", "batch", "threshold"}
+        assert run.recipe.window * run.recipe.batch == ablation.BASE.window * ablation.BASE.batch
+        assert (str(run.recipe.window), str(run.recipe.threshold)) == run.key
 
 
 def test_2d_only_learning_is_compared_at_the_same_clips_with_3d(ablation):
     for run in ablation.semi():
-        assert changes(run.recipe, ablation.BASE) <= {"labelled", "flat", "seed"}
-        assert (run.recipe.flat > 0) == (run.key[1] == "yes") and str(run.recipe.labelled) == run.key[0]
+        assert changes(run.recipe, ablation.BASE) <= {"labelled_fraction", "unlabelled_fraction", "seed"}
+        assert (run.recipe.unlabelled_fraction > 0) == (run.key[1] == "yes")
+        assert str(run.recipe.labelled_fraction) == run.key[0]
 
 
-def test_scores_are_means_over_views_of_all_and_of_hidden_joints(ablation):
+def test_scores_are_means_over_views_of_all_and_of_occluded_joints(ablation):
     joints = torch.from_numpy(moving(64).joints).repeat(2, 1, 1, 1)
-    seen = see(studio(joints, torch.tensor([0, 2])), NoiseModel.load(), torch.Generator().manual_seed(0))
-    views = [Sight(*(values[number : number + 1] for values in vars(seen).values())) for number in range(2)]
-    untrained = OANet(8).eval()  # says that every joint is at the root
-    mean, aligned, hidden = ablation.score(untrained, replace(ablation.WHOLE, length=16), views)
+    in_studio = to_studio_camera(joints, torch.tensor([0, 2]))
+    observed = simulate_detections(in_studio, NoiseModel.load(), torch.Generator().manual_seed(0))
+    views = [Observations2D(*(values[n : n + 1] for values in vars(observed).values())) for n in range(2)]
+    untrained = OANet(8).eval()  # every joint at the root
+    mean, aligned, occluded = ablation.score(untrained, replace(ablation.WHOLE, window=16), views)
     distance = [view.truth_3d[0].norm(dim=-1) for view in views]
     assert mean == pytest.approx(1000 * sum(d.mean().item() for d in distance) / 2, rel=1e-4)
-    expected = [d[view.hidden[0]].mean().item() for d, view in zip(distance, views, strict=True)]
-    assert hidden == pytest.approx(1000 * sum(expected) / 2, rel=1e-4)
+    expected = [d[view.occluded[0]].mean().item() for d, view in zip(distance, views, strict=True)]
+    assert occluded == pytest.approx(1000 * sum(expected) / 2, rel=1e-4)
     assert 0 < aligned <= mean + 1e-6
 
 

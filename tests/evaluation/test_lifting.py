@@ -27,7 +27,7 @@ from occlupose.evaluation.lifting import (
 )
 from occlupose.lifting import networks
 from occlupose.methods.oanet.network import OANet
-from occlupose.methods.oanet.weights import Trained, save
+from occlupose.methods.oanet.weights import TrainedOANet, save
 from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
 from occlupose.occlusion.cylinders import hidden
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -225,7 +225,7 @@ def test_any_predictor_can_be_plugged_in(human36m):
 
 def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, evaluate):
     torch.manual_seed(0)
-    save(Trained(OANet(8), 16, 0.3), weights := tmp_path / "oanet.safetensors")
+    save(TrainedOANet(OANet(8), 16, 0.3), weights := tmp_path / "oanet.safetensors")
     code, out, err = evaluate(
         "--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--weights", weights, "-o", tmp_path / "r.csv"
     )
@@ -243,7 +243,7 @@ def test_networks_get_in_use_what_they_got_in_training(human36m, least, believed
     torch.manual_seed(0)
     oanet = OANet(8, refine=False).eval()
     torch.nn.init.normal_(oanet.tcn_3d.out.weight)
-    lift = paper(Trained(oanet, 16, least))
+    lift = paper(TrainedOANet(oanet, 16, least))
     wrist = H36M17.joints.index("left_wrist")
     poses = two_d(h36m.takes(human36m, ("S9",))[0])
     poses.state[:, 0, wrist] = OCCLUDED

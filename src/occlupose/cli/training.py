@@ -21,9 +21,9 @@ def _lifter_recipe() -> type:
 
 
 def _oanet_recipe() -> type:
-    from occlupose.methods.oanet.recipe import Recipe
+    from occlupose.methods.oanet.recipe import OANetRecipe
 
-    return Recipe
+    return OANetRecipe
 
 
 def _keypoints_recipe() -> type:
@@ -122,7 +122,7 @@ def train_oanet(
     """
     from occlupose.methods.oanet import train
 
-    weights = train.train_to_file(data, output, recipe, video=video, resume=resume, device=device)
+    weights = train.train_oanet(data, output, recipe, video=video, resume=resume, device=device)
     print(
         f"{weights}: weights written, their card beside them; score them with occlupose eval oanet --weights {weights}"
     )

@@ -25,9 +25,9 @@ from occlupose.files import atomic
 from occlupose.lifting import lift, networks
 from occlupose.methods.oanet.lifter.lift import phases, spacing
 from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.methods.oanet.predict import predict as window_by_window
-from occlupose.methods.oanet.sequences import from_front_end
-from occlupose.methods.oanet.weights import Trained, is_oanet, load
+from occlupose.methods.oanet.predict import predict_3d
+from occlupose.methods.oanet.weights import TrainedOANet, is_oanet, load
+from occlupose.methods.oanet.windows import observed_rays
 from occlupose.metrics.pose3d import MEASURES, Report, measures
 from occlupose.networks.weights import header, to_device
 from occlupose.occlusion.cylinders import hidden
@@ -63,15 +63,15 @@ def shipped(lifter: Lifter) -> Predictor:
     return predict
 
 
-def paper(trained: Trained) -> Predictor:
+def paper(trained: TrainedOANet) -> Predictor:
     """The predictor of OANet's networks as the paper has them, on H36M-17 joints.
 
     Fast video is lifted as interleaved sequences, slow video with unseen frames in between, as by `lift_rays`.
     """
 
     def predict(poses: Poses) -> Float[np.ndarray, "time 17 3"]:
-        rays, evidence, there = from_front_end(poses)
-        believed = there & (evidence >= trained.least)
+        rays, evidence, there = observed_rays(poses)
+        believed = there & (evidence >= trained.min_confidence)
         apart = spacing(poses.fps)
         step = min(phases(poses.fps), max(1, len(poses)))
         spread = rays.new_zeros(apart * len(rays), *rays.shape[1:])
@@ -81,7 +81,7 @@ def paper(trained: Trained) -> Predictor:
         xyz = np.empty((len(spread), len(H36M17), 3), np.float32)
         for first in range(step):
             part = slice(first, None, step)
-            xyz[part] = window_by_window(trained.oanet, spread[part], seen[part], trained.length).numpy()
+            xyz[part] = predict_3d(trained.oanet, spread[part], seen[part], trained.window).numpy()
         return xyz[::apart]
 
     return predict

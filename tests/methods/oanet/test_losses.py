@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from occlupose.methods.oanet.losses import (
     SYMMETRIC_BONES,
     adversarial,
-    complete_2d,
+    completion_2d,
     discrimination,
     position_3d,
     projection,
@@ -34,7 +34,7 @@ def weights(seed=0):
 
 
 LOSSES = {
-    "complete_2d": lambda predicted: complete_2d(predicted[..., :2], random(2, 1), some()),
+    "completion_2d": lambda predicted: completion_2d(predicted[..., :2], random(2, 1), some()),
     "position_3d": lambda predicted: position_3d(predicted, random(3, 1), weights()),
     "velocity_3d": lambda predicted: velocity_3d(predicted, random(3, 1)),
     "symmetry": lambda predicted: symmetry(predicted, H36M17),
@@ -58,7 +58,11 @@ def test_losses_are_zero_at_the_truth_and_so_are_their_gradients():
     truth = random(3).requires_grad_()
     everywhere = torch.ones(SHAPE, dtype=torch.bool)
     same = truth.detach()
-    for value in (complete_2d(truth, same, everywhere), position_3d(truth, same, weights()), velocity_3d(truth, same)):
+    for value in (
+        completion_2d(truth, same, everywhere),
+        position_3d(truth, same, weights()),
+        velocity_3d(truth, same),
+    ):
         (gradient,) = torch.autograd.grad(value, truth)
         assert value == 0
         assert gradient.isfinite().all()
@@ -98,7 +102,7 @@ def test_only_the_wanted_joints_count_in_the_completion(seed):
     truth = random(2, seed)
     where = some(seed)
     predicted = torch.where(where[..., None], truth + torch.tensor([3.0, 4.0]), random(2, seed + 1)).requires_grad_()
-    value = complete_2d(predicted, truth, where)
+    value = completion_2d(predicted, truth, where)
     assert value.item() == pytest.approx(5)
     value.backward()
     assert torch.equal((predicted.grad != 0).any(-1), where)
@@ -106,7 +110,7 @@ def test_only_the_wanted_joints_count_in_the_completion(seed):
 
 def test_where_no_joint_is_wanted_there_is_no_loss_and_nothing_to_learn():
     predicted = random(2).requires_grad_()
-    value = complete_2d(predicted, random(2, 1), torch.zeros(SHAPE, dtype=torch.bool))
+    value = completion_2d(predicted, random(2, 1), torch.zeros(SHAPE, dtype=torch.bool))
     value.backward()
     assert value == 0
     assert (predicted.grad == 0).all()
@@ -135,7 +139,7 @@ def test_squared_errors_are_sums_over_joints_and_means_over_frames():
     assert squared_2d(truth[..., :2] + 3.0, truth[..., :2], one).item() == pytest.approx(18)
 
 
-def test_joints_that_are_not_believed_do_not_count_in_equation_3():
+def test_unreliable_joints_do_not_count_in_equation_3():
     truth = random(2)
     where = some()
     assert squared_2d(torch.where(where[..., None], truth, random(2, 1)), truth, where) == 0

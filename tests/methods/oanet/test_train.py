@@ -9,10 +9,10 @@ import torch
 from killing import kill_after, run_to_the_end
 from mocap_files import write_mocap
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.predict import predict
-from occlupose.methods.oanet.recipe import Recipe, see
-from occlupose.methods.oanet.train import divide, film, train_oanet, train_to_file
-from occlupose.methods.oanet.views import studio
+from occlupose.methods.oanet.camera_views import to_studio_camera
+from occlupose.methods.oanet.predict import predict_3d
+from occlupose.methods.oanet.recipe import OANetRecipe, simulate_detections
+from occlupose.methods.oanet.train import make_sampler, split_labelled, train_oanet, train_stages
 from occlupose.methods.oanet.weights import load
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation
@@ -26,8 +26,16 @@ def stage(steps=6, **changes):
 
 
 def recipe(**changes):
-    return Recipe(
-        **{"width": 8, "length": 8, "batch": 4, "labelled": 0.5, "fill": stage(), "lift": stage(), "joint": stage()}
+    return OANetRecipe(
+        **{
+            "width": 8,
+            "window": 8,
+            "batch": 4,
+            "labelled_fraction": 0.5,
+            "stage_2d": stage(),
+            "stage_3d": stage(),
+            "end_to_end": stage(),
+        }
         | changes
     )
 
@@ -36,7 +44,7 @@ CLIPS = [moving(seed=number, name=f"07_{number:02}") for number in range(6)]
 
 
 def trained(folder, plan, **options):
-    return train_oanet(film(CLIPS, plan), folder, plan, progress=False, **options).state_dict()
+    return train_stages(make_sampler(CLIPS, plan), folder, plan, progress=False, **options).state_dict()
 
 
 def same(one, other):
@@ -49,38 +57,40 @@ def rows(path):
 
 def test_three_stages_each_with_its_log(tmp_path):
     trained(tmp_path, recipe())
-    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["fill", "joint", "lift"]
-    assert rows(tmp_path / "fill" / "log.csv")[0] == ["step", "2d"]
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["end_to_end", "stage_2d", "stage_3d"]
+    assert rows(tmp_path / "stage_2d" / "log.csv")[0] == ["step", "2d"]
     terms = ["step", "3d", "projection", "regularisation", "symmetry", "adversarial", "discrimination"]
-    assert rows(tmp_path / "lift" / "log.csv")[0] == terms
-    assert rows(tmp_path / "joint" / "log.csv")[0] == [*terms, "2d"]
+    assert rows(tmp_path / "stage_3d" / "log.csv")[0] == terms
+    assert rows(tmp_path / "end_to_end" / "log.csv")[0] == [*terms, "2d"]
 
 
 def test_without_the_2d_network_there_is_no_stage_for_it(tmp_path):
     trained(tmp_path, recipe(refine=False))
-    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["joint", "lift"]
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["end_to_end", "stage_3d"]
 
 
-def test_the_second_stage_leaves_the_2d_network_as_the_first_made_it(tmp_path):
-    trained(tmp_path, recipe(joint=stage(1, learning_rate=0.0)))
-    first, second = (torch.load(tmp_path / name / "last.pt", weights_only=True)["network"] for name in ("fill", "lift"))
-    average = torch.load(tmp_path / "fill" / "last.pt", weights_only=True)["average"]
+def test_the_second_stage_freezes_the_2d_network(tmp_path):
+    trained(tmp_path, recipe(end_to_end=stage(1, learning_rate=0.0)))
+    first, second = (
+        torch.load(tmp_path / name / "last.pt", weights_only=True)["network"] for name in ("stage_2d", "stage_3d")
+    )
+    average = torch.load(tmp_path / "stage_2d" / "last.pt", weights_only=True)["average"]
     kept = [name for name in second if name.startswith("oanet.tcn_2d") and not name.endswith("num_batches_tracked")]
     assert kept
     assert all(torch.equal(second[name], average[name]) for name in kept)
     assert not all(torch.equal(second[name], first[name]) for name in second if name.startswith("oanet.tcn_3d"))
 
 
-def test_the_third_stage_teaches_both(tmp_path):
+def test_the_third_stage_trains_all_networks(tmp_path):
     trained(tmp_path, recipe())
     before, after = (
-        torch.load(tmp_path / name / "last.pt", weights_only=True)["network"] for name in ("lift", "joint")
+        torch.load(tmp_path / name / "last.pt", weights_only=True)["network"] for name in ("stage_3d", "end_to_end")
     )
     for part in ("oanet.tcn_2d.out.weight", "oanet.tcn_3d.out.weight", "discriminator.linear.weight"):
         assert not torch.equal(before[part], after[part])
 
 
-@pytest.mark.parametrize("killed", ["fill", "lift", "joint"])
+@pytest.mark.parametrize("killed", ["stage_2d", "stage_3d", "end_to_end"])
 def test_a_run_that_was_stopped_in_any_stage_goes_on_to_the_same_end(tmp_path, killed):
     plan = recipe()
     whole = trained(tmp_path / "whole", plan)
@@ -88,10 +98,10 @@ def test_a_run_that_was_stopped_in_any_stage_goes_on_to_the_same_end(tmp_path, k
     class Stopped(Exception):
         pass
 
-    draw = film(CLIPS, plan)
-    left = ["fill", "lift", "joint"].index(killed) * 6 + 3
+    draw = make_sampler(CLIPS, plan)
+    left = ["stage_2d", "stage_3d", "end_to_end"].index(killed) * 6 + 3
 
-    def sights(generator):
+    def sample(generator):
         nonlocal left
         if not left:
             raise Stopped
@@ -99,10 +109,10 @@ def test_a_run_that_was_stopped_in_any_stage_goes_on_to_the_same_end(tmp_path, k
         return draw(generator)
 
     with pytest.raises(Stopped):
-        train_oanet(sights, tmp_path / "stopped", plan, progress=False)
+        train_stages(sample, tmp_path / "stopped", plan, progress=False)
     torch.manual_seed(99)
     assert same(trained(tmp_path / "stopped", plan, resume=True), whole)
-    for name in ("fill", "lift", "joint"):
+    for name in ("stage_2d", "stage_3d", "end_to_end"):
         assert rows(tmp_path / "stopped" / name / "log.csv") == rows(tmp_path / "whole" / name / "log.csv")
 
 
@@ -113,25 +123,26 @@ def test_a_run_is_not_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"threshold": 0.6}, {"occlusion": False}, {"mask_channel": True}, {"flat": 0.0}]
+    "change",
+    [{"seed": 1}, {"threshold": 0.6}, {"occlusion_aware": False}, {"mask_channel": True}, {"unlabelled_fraction": 0.0}],
 )
-def test_the_recipe_decides(tmp_path, change):
+def test_the_recipe_changes_the_result(tmp_path, change):
     one = trained(tmp_path / "one", recipe())
     other = trained(tmp_path / "other", recipe(**change))
     assert not all(one[name].shape == other[name].shape and torch.equal(one[name], other[name]) for name in one)
 
 
-def test_clips_keep_their_place_whatever_the_share():
-    few, some, every = (divide(CLIPS, share) for share in (0.01, 0.5, 1.0))
+def test_a_larger_labelled_fraction_contains_the_smaller_one():
+    few, some, every = (split_labelled(CLIPS, share) for share in (0.01, 0.5, 1.0))
     assert [len(part[0]) for part in (few, some, every)] == [1, 3, 6]
-    assert all(len(solid) + len(flat) == 6 for solid, flat in (few, some, every))
+    assert all(len(labelled) + len(unlabelled) == 6 for labelled, unlabelled in (few, some, every))
     assert few[0][0] is some[0][0] is every[0][0]
-    assert [clip.name for clip in divide(CLIPS[::-1], 0.5)[0]] == [clip.name for clip in some[0]]
+    assert [clip.name for clip in split_labelled(CLIPS[::-1], 0.5)[0]] == [clip.name for clip in some[0]]
 
 
 def test_without_clips_there_is_nothing_to_train_on():
     with pytest.raises(OccluposeError, match="no motion to train on"):
-        film([], recipe())
+        make_sampler([], recipe())
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +152,14 @@ def mocap(tmp_path_factory):
 
 def test_weights_come_with_their_card(mocap, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["occlupose", "train", "oanet", "--data", str(mocap), "-o", str(tmp_path)])
-    path = train_to_file(mocap, tmp_path, recipe(name="tiny"), progress=False)
+    path = train_oanet(mocap, tmp_path, recipe(name="tiny"), progress=False)
     assert path == tmp_path / "tiny.safetensors"
     trained = load(path)
-    assert (trained.length, trained.least, trained.oanet.width) == (8, 0.3, 8)
+    assert (trained.window, trained.min_confidence, trained.oanet.width) == (8, 0.3, 8)
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["command"] == "occlupose train oanet --data MOCAP -o FOLDER"
     assert card["parameters"] == sum(value.numel() for value in trained.oanet.parameters())
-    assert (card["licence"], card["recipe"]["symmetry"]) == ("Apache-2.0", 0.2)
+    assert (card["licence"], card["recipe"]["symmetry_weight"]) == ("Apache-2.0", 0.2)
     assert "02, 08, 32" in card["data"]
 
 
@@ -156,27 +167,29 @@ def test_a_run_is_resumed_only_with_its_data(mocap, tmp_path):
     people = tmp_path / "people"
     people.mkdir()
     filmed().poses.save(people / "one.npz")
-    train_to_file(mocap, tmp_path / "run", recipe(), video=people, progress=False)
+    train_oanet(mocap, tmp_path / "run", recipe(), video=people, progress=False)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     more = write_mocap(tmp_path / "more", {"07": 3, "02": 1})
     for data, video in ((mocap, None), (more, people)):
         with pytest.raises(OccluposeError, match="begun with other settings or data"):
-            train_to_file(data, tmp_path / "run", recipe(), video=video, resume=True, progress=False)
+            train_oanet(data, tmp_path / "run", recipe(), video=video, resume=True, progress=False)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
     assert json.loads(before["oanet.json"])["licence"] == "as the video allows"
 
 
 def test_a_batch_too_small_for_sequences_without_3d_is_refused():
-    with pytest.raises(OccluposeError, match=r"flat 0\.5: leaves no sequence without 3D in a batch of 1"):
-        film(CLIPS, recipe(batch=1, labelled=0.5))
-    film(CLIPS, recipe(batch=1, labelled=1.0))
-    film(CLIPS, recipe(batch=1, labelled=0.5, flat=0.0))
+    with pytest.raises(
+        OccluposeError, match=r"unlabelled_fraction 0\.5: leaves no sequence without 3D in a batch of 1"
+    ):
+        make_sampler(CLIPS, recipe(batch=1, labelled_fraction=0.5))
+    make_sampler(CLIPS, recipe(batch=1, labelled_fraction=1.0))
+    make_sampler(CLIPS, recipe(batch=1, labelled_fraction=0.5, unlabelled_fraction=0.0))
 
 
-def test_held_out_subjects_count_for_nothing(mocap, tmp_path):
+def test_held_out_subjects_are_not_trained_on(mocap, tmp_path):
     only = write_mocap(tmp_path / "only", {"02": 1})
     with pytest.raises(OccluposeError, match="no motion to train on"):
-        train_to_file(only, tmp_path / "nothing", recipe(), progress=False)
+        train_oanet(only, tmp_path / "nothing", recipe(), progress=False)
     assert not (tmp_path / "nothing").exists()
 
 
@@ -186,47 +199,49 @@ def command_line(mocap, folder, *more):
         "data": mocap,
         "output": folder,
         "recipe.width": 8,
-        "recipe.length": 8,
+        "recipe.window": 8,
         "recipe.batch": 4,
-        "recipe.labelled": 0.5,
+        "recipe.labelled-fraction": 0.5,
     }
-    for name in ("fill", "lift", "joint"):
+    for name in ("stage_2d", "stage_3d", "end_to_end"):
         plan = {"steps": 40, "warm-up": 2, "save-every": 2, "log-every": 2, "precision": "32-true"}
-        options |= {f"recipe.{name}.{field}": value for field, value in plan.items()}
+        options |= {f"recipe.{name.replace('_', '-')}.{field}": value for field, value in plan.items()}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "oanet", *words, *more]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["fill", "lift", "joint"])
+@pytest.mark.parametrize("stage", ["stage_2d", "stage_3d", "end_to_end"])
 def test_a_killed_run_goes_on_to_the_same_end(mocap, tmp_path, stage):
     kill_after(tmp_path / "killed" / stage / "last.pt", command_line(mocap, tmp_path / "killed"))
     run_to_the_end(command_line(mocap, tmp_path / "killed", "--resume"))
     run_to_the_end(command_line(mocap, tmp_path / "whole"))
     files = [(tmp_path / name / "oanet.safetensors").read_bytes() for name in ("killed", "whole")]
     assert files[0] == files[1]
-    for part in ("fill", "lift", "joint"):
+    for part in ("stage_2d", "stage_3d", "end_to_end"):
         logs = [rows(tmp_path / name / part / "log.csv") for name in ("killed", "whole")]
         assert logs[0] == logs[1]
         assert logs[0][-1][0] == "40"
 
 
 @pytest.mark.slow
-def test_it_learns_to_lift_somebody_it_has_not_seen(tmp_path):
+def test_it_learns_to_lift_an_unseen_person(tmp_path):
     plan = recipe(
         width=32,
-        length=32,
+        window=32,
         batch=16,
-        fill=stage(60),
-        lift=stage(250, learning_rate=2e-3),
-        joint=stage(30),
-        adversarial=0.0,
+        stage_2d=stage(60),
+        stage_3d=stage(250, learning_rate=2e-3),
+        end_to_end=stage(30),
+        adversarial_weight=0.0,
     )
-    oanet = train_oanet(film(CLIPS, replace(plan, augmentation=0.0)), tmp_path, plan, progress=False)
+    oanet = train_stages(make_sampler(CLIPS, replace(plan, virtual_view_fraction=0.0)), tmp_path, plan, progress=False)
     joints = torch.from_numpy(moving(400, seed=77).joints[::4])
-    sight = see(studio(joints[None], torch.tensor([1])), NoiseModel.load(), torch.Generator().manual_seed(0))
-    error = (predict(oanet, sight.xy[0], sight.evidence[0] >= plan.least, 32) - sight.truth_3d[0]).norm(dim=-1).mean()
-    average = (sight.truth_3d[0].mean(0) - sight.truth_3d[0]).norm(dim=-1).mean()
-    nobody = sight.truth_3d[0].norm(dim=-1).mean()
-    assert error < 0.35 * nobody
+    joints = to_studio_camera(joints[None], torch.tensor([1]))
+    observations = simulate_detections(joints, NoiseModel.load(), torch.Generator().manual_seed(0))
+    predicted = predict_3d(oanet, observations.xy[0], observations.score[0] >= plan.min_confidence, 32)
+    error = (predicted - observations.truth_3d[0]).norm(dim=-1).mean()
+    average = (observations.truth_3d[0].mean(0) - observations.truth_3d[0]).norm(dim=-1).mean()
+    zero_pose = observations.truth_3d[0].norm(dim=-1).mean()
+    assert error < 0.35 * zero_pose
     assert error < 3 * average

@@ -5,8 +5,8 @@ from torch import nn
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.weights import shipped
 from occlupose.methods.oanet.network import OANet
-from occlupose.methods.oanet.predict import predict
-from occlupose.methods.oanet.weights import Trained, is_oanet, load, save
+from occlupose.methods.oanet.predict import predict_3d
+from occlupose.methods.oanet.weights import TrainedOANet, is_oanet, load, save
 
 
 @pytest.mark.parametrize("options", [{}, {"depth": 1}, {"refine": False}, {"mask_channel": True}])
@@ -14,14 +14,14 @@ def test_what_was_saved_answers_as_before(tmp_path, options):
     torch.manual_seed(0)
     oanet = OANet(8, **options).eval()
     nn.init.normal_(oanet.tcn_3d.out.weight)
-    save(Trained(oanet, 32, 0.3), path := tmp_path / "oanet.safetensors")
+    save(TrainedOANet(oanet, 32, 0.3), path := tmp_path / "oanet.safetensors")
     assert is_oanet(path)
     again = load(path)
-    assert (again.length, again.least) == (32, 0.3)
+    assert (again.window, again.min_confidence) == (32, 0.3)
     xy = torch.randn(40, 17, 2)
-    believed = torch.rand(40, 17) < 0.8
+    reliable = torch.rand(40, 17) < 0.8
     torch.testing.assert_close(
-        predict(again.oanet, xy, believed, 32), predict(oanet, xy, believed, 32), atol=2e-2, rtol=1e-2
+        predict_3d(again.oanet, xy, reliable, 32), predict_3d(oanet, xy, reliable, 32), atol=2e-2, rtol=1e-2
     )
     assert not again.oanet.training
 

@@ -1,4 +1,4 @@
-"""Training of OANet's temporal networks, in stages, from mocap to a weights file with its card."""
+"""Training of OANet's temporal networks, in stages, from motion capture to a weights file with its card."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -13,53 +13,56 @@ from occlupose.datasets.cmu import DATA, Clip, load_clips, split
 from occlupose.datasets.folder import takes
 from occlupose.datasets.take import Take
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.network import Duel, OANet, Refinement
-from occlupose.methods.oanet.recipe import Batch, Recipe, believe, fill_loss, lift_loss, look
-from occlupose.methods.oanet.sequences import Footage, Sequences, Sight
-from occlupose.methods.oanet.weights import Trained, save
+from occlupose.methods.oanet.network import AdversarialOANet, OANet, Refinement2D
+from occlupose.methods.oanet.recipe import OANetBatch, OANetRecipe, build_batch, loss_2d, loss_3d, sample_observations
+from occlupose.methods.oanet.weights import TrainedOANet, save
+from occlupose.methods.oanet.windows import MocapWindows, Observations2D, VideoWindows
 from occlupose.synth.noise import NoiseModel
 from occlupose.training import card
 from occlupose.training.loop import Optimisation, Terms, fingerprint, train
 
 
-def train_oanet(
-    sights: Callable[[Generator], Sight],
+def train_stages(
+    sample: Callable[[Generator], Observations2D],
     folder: Path,
-    recipe: Recipe,
+    recipe: OANetRecipe,
     *,
     data: str = "",
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
 ) -> OANet:
-    """The 2D TCN, then the 3D TCN on top of it, then both together; ready to use.
+    """Trains the 2D TCN, then the 3D TCN on its output, then both together; returns them ready to use.
 
     Arguments:
-        sights: draws the sequences of a step, as `film` does.
-        folder: gets a folder for each stage, with its checkpoint and log.
-        data: a fingerprint of what `sights` draws from; a run is resumed only with the same.
-        resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
+        sample: draws the sequences of a step; `make_sampler` builds one.
+        folder: gets a subfolder for each stage, with its checkpoint and log.
+        data: fingerprint of the data of `sample`; a run is resumed only with the same.
+        resume: continue the run in the folder; the result is that of an uninterrupted run.
 
     Raises:
-        OccluposeError: what `training.loop.train` refuses.
+        OccluposeError: as `training.loop.train`.
     """
     torch.manual_seed(recipe.seed)
     oanet = OANet(
         recipe.width, recipe.depth, refine=recipe.refine, mask_channel=recipe.mask_channel, dropout=recipe.dropout
     )
-    duel = Duel(oanet)
-    lift = partial(lift_loss, recipe=recipe)
-    stages: list[tuple[nn.Module, Callable[[nn.Module, Batch], Terms], Optimisation, str]]
-    stages = [(duel, lift, recipe.lift, "lift"), (duel, partial(lift, joint=True), recipe.joint, "joint")]
+    adversarial = AdversarialOANet(oanet)
+    loss = partial(loss_3d, recipe=recipe)
+    stages: list[tuple[str, nn.Module, Callable[[nn.Module, OANetBatch], Terms], Optimisation]]
+    stages = [
+        ("stage_3d", adversarial, loss, recipe.stage_3d),
+        ("end_to_end", adversarial, partial(loss, end_to_end=True), recipe.end_to_end),
+    ]
     if recipe.refine:
-        stages.insert(0, (Refinement(oanet), fill_loss, recipe.fill, "fill"))
-    for number, (network, loss, optimisation, name) in enumerate(stages):
+        stages.insert(0, ("stage_2d", Refinement2D(oanet), loss_2d, recipe.stage_2d))
+    for number, (name, network, stage_loss, optimisation) in enumerate(stages):
         if oanet.tcn_2d is not None:
-            oanet.tcn_2d.requires_grad_(name != "lift")
+            oanet.tcn_2d.requires_grad_(name != "stage_3d")
         average = train(
             network,
-            lambda generator: believe(sights(generator), recipe),
-            loss,
+            lambda generator: build_batch(sample(generator), recipe),
+            stage_loss,
             optimisation,
             folder / name,
             recipe=(recipe, data),
@@ -72,63 +75,65 @@ def train_oanet(
     return oanet.cpu().eval()
 
 
-def film(clips: list[Clip], recipe: Recipe, video: Sequence[Take] = ()) -> Callable[[Generator], Sight]:
-    """What draws the sequences of a step: of the recipe's share of mocap clips the 3D is used, of the others, or of
-    video, only the 2D.
+def make_sampler(
+    clips: list[Clip], recipe: OANetRecipe, video: Sequence[Take] = ()
+) -> Callable[[Generator], Observations2D]:
+    """A function that draws the sequences of a step. The 3D of the recipe's labelled fraction of the clips is used; of
+    the other clips, or of video, only the 2D.
 
     Arguments:
-        video: people in real video, in 2D; they stand in for the clips whose 3D is not used.
+        video: people in real video, in 2D; used instead of the clips without 3D.
 
     Raises:
-        OccluposeError: there are no clips, or no room in a batch for what is without 3D.
+        OccluposeError: there are no clips, or a batch has no room for sequences without 3D.
     """
-    solid, flat = divide(clips, recipe.labelled)
-    without: Sequences | Footage | None = None
-    if recipe.flat and (video or flat) and not recipe.without:
+    labelled, unlabelled = split_labelled(clips, recipe.labelled_fraction)
+    if recipe.unlabelled_fraction and (video or unlabelled) and not recipe.unlabelled:
         raise OccluposeError(
-            f"flat {recipe.flat}: leaves no sequence without 3D in a batch of {recipe.batch}; give more, or 0 for none"
+            f"unlabelled_fraction {recipe.unlabelled_fraction}: leaves no sequence without 3D in a batch of"
+            f" {recipe.batch}; give more, or 0 for none"
         )
-    if recipe.flat and video:
-        without = Footage(list(video), recipe.length)
-    elif recipe.flat and flat:
-        without = Sequences(flat, recipe.length)
-    return partial(look, Sequences(solid, recipe.length), without, NoiseModel.load(), recipe)
+    without_3d: MocapWindows | VideoWindows | None = None
+    if recipe.unlabelled_fraction and video:
+        without_3d = VideoWindows(list(video), recipe.window)
+    elif recipe.unlabelled_fraction and unlabelled:
+        without_3d = MocapWindows(unlabelled, recipe.window)
+    return partial(sample_observations, MocapWindows(labelled, recipe.window), without_3d, NoiseModel.load(), recipe)
 
 
-def divide(clips: list[Clip], labelled: float) -> tuple[list[Clip], list[Clip]]:
-    """Clips whose 3D is used, and the others; a clip's name alone decides its place in the queue."""
-    queue = sorted(clips, key=lambda clip: zlib.crc32(clip.name.encode()))
-    count = min(len(queue), max(1, round(labelled * len(queue))))
-    return queue[:count], queue[count:]
+def split_labelled(clips: list[Clip], fraction: float) -> tuple[list[Clip], list[Clip]]:
+    """Clips whose 3D is used, and the others. Only a clip's name decides its rank."""
+    ranked = sorted(clips, key=lambda clip: zlib.crc32(clip.name.encode()))
+    count = min(len(ranked), max(1, round(fraction * len(ranked))))
+    return ranked[:count], ranked[count:]
 
 
-def train_to_file(
+def train_oanet(
     data: Path,
     folder: Path,
-    recipe: Recipe,
+    recipe: OANetRecipe,
     *,
     video: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
 ) -> Path:
-    """Trains on a folder of mocap and writes weights and card; returns the weights file.
+    """Trains on a folder of motion capture and writes weights and card; returns the weights file.
 
     Arguments:
         data: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
         video: folder of poses files in 2D, as `occlupose run` writes them (see `datasets.folder.takes`).
 
     Raises:
-        OccluposeError: no mocap there, or none of a subject that is not held out; what `train_oanet` refuses.
+        OccluposeError: no motion capture there, or only of held-out subjects; as `train_stages`.
     """
     clips = split(load_clips(data))[0]
-    filmed = [] if video is None else takes(video)
-    same = fingerprint([*(clip.joints for clip in clips), *(take.poses.xy for take in filmed)])
-    oanet = train_oanet(
-        film(clips, recipe, filmed), folder, recipe, data=same, resume=resume, device=device, progress=progress
-    )
+    video_takes = [] if video is None else takes(video)
+    identity = fingerprint([*(clip.joints for clip in clips), *(take.poses.xy for take in video_takes)])
+    sampler = make_sampler(clips, recipe, video_takes)
+    oanet = train_stages(sampler, folder, recipe, data=identity, resume=resume, device=device, progress=progress)
     path = folder / f"{recipe.name}.safetensors"
-    save(Trained(oanet, recipe.length, recipe.least), path)
+    save(TrainedOANet(oanet, recipe.window, recipe.min_confidence), path)
     card.write(
         path,
         {data: "MOCAP", folder: "FOLDER", video: "VIDEO"},

@@ -1,5 +1,5 @@
-"""Weights of OANet's temporal networks: half-precision safetensors that carry what is needed to build and to use
-them.
+"""Weights files of OANet's temporal networks: half-precision safetensors whose header has what is needed to build and
+use the networks.
 """
 
 from dataclasses import dataclass
@@ -13,41 +13,42 @@ FORMAT = "occlupose oanet 1"
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The networks, and how they are used."""
+class TrainedOANet:
+    """The networks and the settings that they were trained with."""
 
     oanet: OANet
-    length: int
-    """Frames of a sequence."""
-    least: float
-    """Evidence of a joint that is believed."""
+    window: int
+    """Frames of a sequence; `length` in the file's header."""
+    min_confidence: float
+    """Lowest confidence of a reliable joint; `least` in the file's header."""
 
 
-def save(trained: Trained, path: Path) -> None:
-    """Writes the weights, and what `load` needs in the header.
+def save(trained: TrainedOANet, path: Path) -> None:
+    """Writes the weights, and in the header what `load` needs.
 
     Raises:
         OccluposeError: the file could not be written.
     """
     oanet = trained.oanet
-    header: dict[str, object] = {
+    header = {
         "format": FORMAT,
-        "width": oanet.width,
-        "depth": oanet.depth,
-        "refine": int(oanet.refine),
-        "mask_channel": int(oanet.mask_channel),
+        "width": str(oanet.width),
+        "depth": str(oanet.depth),
+        "refine": str(int(oanet.refine)),
+        "mask_channel": str(int(oanet.mask_channel)),
+        "length": str(trained.window),
+        "least": str(trained.min_confidence),
     }
-    header |= {"length": trained.length, "least": trained.least}
     tensors = {name: value.half() if value.is_floating_point() else value for name, value in oanet.state_dict().items()}
-    weights_file.save(tensors, {name: str(value) for name, value in header.items()}, path)
+    weights_file.save(tensors, header, path)
 
 
 def is_oanet(path: Path) -> bool:
-    """Whether a file that can be read as weights says that they are those of OANet."""
+    """Whether the header of a weights file says that it holds OANet's networks."""
     return weights_file.header(path).get("format") == FORMAT
 
 
-def load(path: Path) -> Trained:
+def load(path: Path) -> TrainedOANet:
     """The networks of a weights file, ready to use.
 
     Raises:
@@ -55,12 +56,14 @@ def load(path: Path) -> Trained:
     """
 
     def build(header: dict[str, str]) -> OANet:
-        width, depth, refine, mask_channel, length = (
-            int(header[name]) for name in ("width", "depth", "refine", "mask_channel", "length")
-        )
-        if length % STRIDE or not 0 <= float(header["least"]) <= 1:
+        if int(header["length"]) % STRIDE or not 0 <= float(header["least"]) <= 1:
             raise ValueError
-        return OANet(width, depth, refine=bool(refine), mask_channel=bool(mask_channel))
+        return OANet(
+            int(header["width"]),
+            int(header["depth"]),
+            refine=bool(int(header["refine"])),
+            mask_channel=bool(int(header["mask_channel"])),
+        )
 
     oanet, header = weights_file.load(path, build, format=FORMAT, network="OANet", command="occlupose train oanet")
-    return Trained(oanet, int(header["length"]), float(header["least"]))
+    return TrainedOANet(oanet, int(header["length"]), float(header["least"]))

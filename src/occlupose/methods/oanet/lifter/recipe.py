@@ -11,7 +11,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
 from occlupose.methods.oanet.lifter.inputs import Inputs, doubt, prepare
 from occlupose.methods.oanet.lifter.views import Views, body, look
-from occlupose.methods.oanet.sequences import Sequences
+from occlupose.methods.oanet.windows import MocapWindows
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
@@ -86,7 +86,7 @@ class Batch:
     truth_3d: Float[Tensor, "batch time 17 3"]
 
 
-def make_batch(sequences: Sequences, noise: NoiseModel, recipe: Recipe, generator: Generator) -> Batch:
+def make_batch(sequences: MocapWindows, noise: NoiseModel, recipe: Recipe, generator: Generator) -> Batch:
     """The batch of a step: bodies, cameras, projections, noise, and what goes missing."""
     xyz = look(body(sequences.draw(recipe.batch, generator), recipe.views, generator), recipe.views, generator)
     rays = xyz[..., :2] / xyz[..., 2:]
@@ -178,7 +178,7 @@ def loss(network: nn.Module, batch: Batch, hidden: float) -> Terms:
     return {
         "position": losses.position_3d(xyz, batch.truth_3d, weight),
         "velocity": losses.velocity_3d(xyz, batch.truth_3d),
-        "completion": losses.complete_2d(complete, batch.fill.truth, somebody & batch.given & ~batch.fill.seen),
-        "extension": 0.3 * losses.complete_2d(complete, batch.fill.truth, somebody & ~batch.given),
+        "completion": losses.completion_2d(complete, batch.fill.truth, somebody & batch.given & ~batch.fill.seen),
+        "extension": 0.3 * losses.completion_2d(complete, batch.fill.truth, somebody & ~batch.given),
         "symmetry": 0.2 * losses.symmetry(xyz, H36M17),
     }

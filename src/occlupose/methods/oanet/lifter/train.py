@@ -12,7 +12,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.recipe import Recipe, loss, make_batch
 from occlupose.methods.oanet.lifter.weights import load, save
-from occlupose.methods.oanet.sequences import Sequences
+from occlupose.methods.oanet.windows import MocapWindows
 from occlupose.synth.noise import NoiseModel
 from occlupose.training import card
 from occlupose.training.loop import fingerprint, train
@@ -42,7 +42,7 @@ def train_lifter(
     """
     clips = split(load_clips(mocap))[0]
     noise = NoiseModel.load()
-    sequences = Sequences(clips, recipe.window, recipe.views.speed, recipe.views.still)
+    sequences = MocapWindows(clips, recipe.window, recipe.views.speed, recipe.views.still)
     torch.manual_seed(recipe.seed)
     lifter = Lifter(recipe.width, recipe.depth) if start is None else load(start)
     if (lifter.width, lifter.depth) != (recipe.width, recipe.depth):

@@ -6,7 +6,7 @@ import torch
 
 from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.sequences import SUBJECT_SHARE, Footage, Sequences
+from occlupose.methods.oanet.windows import MAX_SUBJECT_FRACTION, MocapWindows, VideoWindows
 from occlupose.skeletons import COCO17, H36M17, HUMANEVA15
 from somebody import filmed
 
@@ -16,7 +16,7 @@ def rng(seed=0):
 
 
 def straight(frames=300, fps=120.0, *, name="07_01", subject="07"):
-    """Somebody of human size, y up, every joint's first coordinate being the time in seconds."""
+    """A clip of human size, y up; the first coordinate of every joint is the time in seconds."""
     joints = (
         np.random.default_rng(0)
         .normal((0, 1, 0), (0.2, 0.4, 0.15), (22, 3))
@@ -29,8 +29,8 @@ def straight(frames=300, fps=120.0, *, name="07_01", subject="07"):
 
 
 @pytest.mark.parametrize("fps", [30.0, 60.0, 120.0])
-def test_windows_run_at_the_speeds_that_are_asked_for(fps):
-    windows = Sequences([straight(round(20 * fps), fps)], 16, (0.5, 2.0)).draw(200, rng())
+def test_windows_have_speeds_of_the_given_range(fps):
+    windows = MocapWindows([straight(round(20 * fps), fps)], 16, (0.5, 2.0)).draw(200, rng())
     assert windows.shape == (200, 16, 22, 3)
     assert windows.dtype == torch.float32
     step = windows[..., 0, 0].diff(dim=1)
@@ -40,14 +40,14 @@ def test_windows_run_at_the_speeds_that_are_asked_for(fps):
     assert 1.9 < speed.max() <= 2.01
 
 
-def test_some_stand_still():
-    windows = Sequences([straight()], 16, still=0.25).draw(300, rng())
+def test_still_windows():
+    windows = MocapWindows([straight()], 16, still_probability=0.25).draw(300, rng())
     still = (windows == windows[:, :1]).all((1, 2, 3))
     assert still.float().mean().item() == pytest.approx(0.25, abs=0.08)
 
 
-def test_a_clip_shorter_than_the_window_holds_its_last_pose():
-    windows = Sequences([straight(30)], 64).draw(20, rng())
+def test_a_clip_shorter_than_the_window_repeats_its_last_pose():
+    windows = MocapWindows([straight(30)], 64).draw(20, rng())
     assert (windows[:, -1, 0, 0] == np.float32(29 / 120)).all()
     assert (windows.diff(dim=1)[..., 0] >= 0).all()
 
@@ -56,44 +56,44 @@ def test_windows_never_mix_clips():
     clips = [straight(60 + 10 * n, name=f"07_{n}", subject=f"{n}") for n in range(5)]
     for number, made in enumerate(clips):
         made.joints[..., 1] = number
-    windows = Sequences(clips, 16).draw(200, rng())
+    windows = MocapWindows(clips, 16).draw(200, rng())
     assert (windows[..., 1] == windows[:, :1, :1, 1]).all()
     assert len(windows[:, 0, 0, 1].unique()) == 5
 
 
 def shares(seconds):
-    """The share of the sequences that each subject makes up, of whom there are clips of so many seconds, at 30 and at
-    120 frames each.
+    """Fraction of the windows from each subject, given the lengths of their two clips in seconds, at 30 and at 120
+    frames/s.
     """
     clips = [
         straight(round(fps * times[n]), fps, subject=name)
         for name, times in seconds.items()
         for n, fps in enumerate((30, 120))
     ]
-    weight = Sequences(clips, 16).weight
+    weight = MocapWindows(clips, 16).weight
     return dict(zip(seconds, (weight / weight.sum()).view(-1, 2).sum(1).tolist(), strict=True))
 
 
 def test_longer_clips_are_drawn_more_often_whatever_their_rate():
     assert shares({"35": (30, 60), "07": (20, 10)}) == pytest.approx({"35": 0.75, "07": 0.25})
-    weight = Sequences([straight(300, 30.0), straight(1200, 120.0), straight(3600, 120.0)], 16).weight
+    weight = MocapWindows([straight(300, 30.0), straight(1200, 120.0), straight(3600, 120.0)], 16).weight
     assert (weight / weight[0]).tolist() == pytest.approx([1, 1, 3])
 
 
-def test_of_some_subjects_no_more_than_their_share_is_drawn():
+def test_the_fraction_of_some_subjects_is_limited():
     made = shares({"35": (5, 15), "01": (40, 60), "07": (10, 0.5), "clips": (20, 80)})
-    assert {name: made[name] for name in SUBJECT_SHARE} == pytest.approx(SUBJECT_SHARE)
+    assert {name: made[name] for name in MAX_SUBJECT_FRACTION} == pytest.approx(MAX_SUBJECT_FRACTION)
     assert made["35"] / made["07"] == pytest.approx(20 / 10.5)
-    # those of whom there is little count as any other
+    # a limit does not raise the fraction of a short subject
     few = shares({"35": (5, 15), "01": (0.5, 0.5), "clips": (0.5, 1.5)})
     assert few == pytest.approx({"35": 20 / 23, "01": 1 / 23, "clips": 2 / 23})
 
 
 @pytest.mark.parametrize("seconds", [{"01": (40, 60)}, {"clips": (20, 80)}, {"01": (40, 60), "clips": (0.5, 0.5)}])
-def test_no_more_than_its_share_is_drawn_of_a_subject_where_there_is_little_or_nothing_of_the_others(seconds):
+def test_the_limit_holds_where_there_is_little_or_nothing_of_other_subjects(seconds):
     made = shares({"35": (5, 15)} | seconds)
     for name in seconds:
-        assert made[name] <= SUBJECT_SHARE[name] + 1e-9
+        assert made[name] <= MAX_SUBJECT_FRACTION[name] + 1e-9
 
 
 def test_sequences_are_drawn_by_their_weights():
@@ -105,46 +105,48 @@ def test_sequences_are_drawn_by_their_weights():
     ]
     for number, made in enumerate(clips):
         made.joints[..., 1] = number
-    drawn = Sequences(clips, 16).draw(3000, rng())[:, 0, 0, 1].long().bincount()
+    drawn = MocapWindows(clips, 16).draw(3000, rng())[:, 0, 0, 1].long().bincount()
     assert (drawn / 3000).tolist() == pytest.approx([0.125, 0.15, 0.375, 0.35], abs=0.03)
 
 
 def test_without_motion_there_is_nothing_to_train_on():
     with pytest.raises(OccluposeError, match="no motion to train on"):
-        Sequences([], 16)
+        MocapWindows([], 16)
 
 
-def test_windows_of_video_have_evidence_and_no_truth():
-    sight = Footage([filmed()], 16).draw(20, rng())
-    assert sight.xy.shape == (20, 16, 17, 2)
-    assert sight.truth_3d.shape == (0, 16, 17, 3)
-    assert not sight.annotated.any()
+def test_windows_of_video_have_a_confidence_and_no_ground_truth():
+    observations = VideoWindows([filmed()], 16).draw(20, rng())
+    assert observations.xy.shape == (20, 16, 17, 2)
+    assert observations.truth_3d.shape == (0, 16, 17, 3)
+    assert not observations.annotated.any()
     ankle = H36M17.joints.index("left_ankle")
-    assert (sight.evidence[..., ankle] == 0).all()
-    assert sight.there[..., ankle].all()
-    assert sight.evidence[..., 0].eq(0.9).all()
-    assert 0 < sight.there[..., -1].float().mean() < 1
-    assert sight.xy.isfinite().all()
+    assert (observations.score[..., ankle] == 0).all()
+    assert observations.present[..., ankle].all()
+    assert observations.score[..., 0].eq(0.9).all()
+    assert 0 < observations.present[..., -1].float().mean() < 1
+    assert observations.xy.isfinite().all()
 
 
 @pytest.mark.parametrize("fps", [15.0, 30.0, 60.0])
-def test_video_runs_at_the_rate_of_the_networks(fps):
-    sight = Footage([filmed(round(6 * fps), fps=fps)], 32).draw(5, rng())
-    camera_units = 1 / Footage([filmed()], 8).draw(1, rng()).xy[0, :, 0, 0].diff().mean()  # per second, at 30 frames/s
-    second = sight.xy[:, 30, 0, 0] - sight.xy[:, 0, 0, 0]
+def test_video_is_resampled_to_the_frame_rate_of_the_networks(fps):
+    observations = VideoWindows([filmed(round(6 * fps), fps=fps)], 32).draw(5, rng())
+    camera_units = (
+        1 / VideoWindows([filmed()], 8).draw(1, rng()).xy[0, :, 0, 0].diff().mean()
+    )  # per second, at 30 frames/s
+    second = observations.xy[:, 30, 0, 0] - observations.xy[:, 0, 0, 0]
     assert (second * camera_units / 30).tolist() == pytest.approx([1.0] * 5, abs=1.01 / fps)  # nearest frames
 
 
-def test_short_video_holds_its_last_frame():
-    sight = Footage([filmed(10)], 16).draw(3, rng())
-    assert (sight.xy[:, 9:] == sight.xy[:, 9:10]).all()
+def test_short_video_repeats_its_last_frame():
+    observations = VideoWindows([filmed(10)], 16).draw(3, rng())
+    assert (observations.xy[:, 9:] == observations.xy[:, 9:10]).all()
 
 
-def test_joints_that_the_front_end_does_not_have_are_not_there():
-    sight = Footage([filmed(skeleton=COCO17)], 16).draw(3, rng())
+def test_joints_that_the_front_end_lacks_are_absent():
+    observations = VideoWindows([filmed(skeleton=COCO17)], 16).draw(3, rng())
     head, pelvis = H36M17.index("head_top", "pelvis")
-    assert not sight.there[..., head].any()
-    assert sight.there[..., pelvis].all()
+    assert not observations.present[..., head].any()
+    assert observations.present[..., pelvis].all()
 
 
 def test_longer_takes_are_drawn_more_often_and_one_at_least_is_needed():
@@ -152,9 +154,9 @@ def test_longer_takes_are_drawn_more_often_and_one_at_least_is_needed():
     short = filmed(100)
     long.poses.xy[:, 0, 0, 1] = 0
     short.poses.xy[:, 0, 0, 1] = 399
-    above = Footage([long, short], 8).draw(400, rng()).xy[:, 0, 0, 1] < 0
+    above = VideoWindows([long, short], 8).draw(400, rng()).xy[:, 0, 0, 1] < 0
     assert above.float().mean().item() == pytest.approx(0.75, abs=0.08)
     with pytest.raises(OccluposeError, match="no 2D joints to learn from"):
-        Footage([], 8)
+        VideoWindows([], 8)
     with pytest.raises(OccluposeError, match="no 2D joints to learn from"):
-        Footage([replace(filmed(), poses=filmed(skeleton=HUMANEVA15).poses.select(joint=["head"]))], 8)
+        VideoWindows([replace(filmed(), poses=filmed(skeleton=HUMANEVA15).poses.select(joint=["head"]))], 8)

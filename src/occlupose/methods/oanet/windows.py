@@ -1,0 +1,154 @@
+"""Random windows of motion capture and of real video, one tensor a batch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+from occlupose.cameras import Camera
+from occlupose.datasets.cmu import Clip
+from occlupose.datasets.take import Take
+from occlupose.errors import OccluposeError
+from occlupose.poses import ABSENT, VISIBLE, Poses
+from occlupose.skeletons import H36M17
+
+FPS = 30.0
+"""Frames per second inside the networks."""
+
+MAX_SUBJECT_FRACTION = {"01": 0.15, "clips": 0.35}
+"""Largest fraction of the windows that are drawn from these subjects. Subject 01 climbs and hangs, the clips share one
+skeleton.
+"""
+
+
+class MocapWindows:
+    """Windows of motion capture at random speeds. Longer clips are drawn more often, within MAX_SUBJECT_FRACTION.
+
+    Arguments:
+        window: frames of a window, at FPS.
+        speed: range of the playback speed, 1 being that of the capture.
+        still_probability: chance that all frames of a window are the same pose.
+
+    Raises:
+        OccluposeError: there is no clip.
+    """
+
+    def __init__(
+        self,
+        clips: list[Clip],
+        window: int,
+        speed: tuple[float, float] = (1.0, 1.0),
+        still_probability: float = 0.0,
+    ) -> None:
+        if not clips:
+            raise OccluposeError("no motion to train on; give motion capture of subjects that are not held out")
+        self.window = window
+        self.speed = speed
+        self.still_probability = still_probability
+        self.step = [clip.fps / FPS for clip in clips]
+        self.length = torch.tensor([len(clip.joints) for clip in clips])
+        self.first = self.length.cumsum(0) - self.length
+        self.joints = torch.from_numpy(np.concatenate([clip.joints for clip in clips]))
+        self.weight = self._weights(clips)
+
+    def _weights(self, clips: list[Clip]) -> Float[Tensor, "clip"]:
+        seconds = np.array([len(clip.joints) / clip.fps for clip in clips])
+        subjects = np.array([clip.subject for clip in clips])
+        for _ in range(50):  # capping one raises the others' fractions; this converges
+            for subject, fraction in MAX_SUBJECT_FRACTION.items():
+                own = subjects == subject
+                if own.any() and not own.all():
+                    seconds[own] *= min(1.0, fraction / (1 - fraction) * seconds[~own].sum() / seconds[own].sum())
+        return torch.from_numpy(seconds)
+
+    def draw(self, count: int, generator: Generator) -> Float[Tensor, "batch time 22 3"]:
+        """`count` windows; where a clip is shorter than the window, its last pose is repeated."""
+        clip = torch.multinomial(self.weight, count, replacement=True, generator=generator)
+        speed = torch.empty(count).uniform_(*self.speed, generator=generator)
+        speed = torch.where(torch.rand(count, generator=generator) < self.still_probability, 0.0, speed)
+        stride = speed * torch.tensor([self.step[number] for number in clip])
+        slack = self.length[clip] - 1 - stride * (self.window - 1)
+        start = torch.rand(count, generator=generator) * slack.clamp_min(0)
+        last = self.length[clip].unsqueeze(1) - 1
+        time = (start.unsqueeze(1) + stride.unsqueeze(1) * torch.arange(self.window)).minimum(last.float())
+        below = time.long()
+        above = (below + 1).minimum(last)
+        first = self.first[clip].unsqueeze(1)
+        weight = (time - below).view(count, -1, 1, 1)
+        return torch.lerp(self.joints[first + below], self.joints[first + above], weight)
+
+
+@dataclass
+class Observations2D:
+    """2D detections of a batch of sequences, before unreliable joints are dropped; 3D-supervised sequences come
+    first.
+    """
+
+    xy: Float[Tensor, "batch time 17 2"]
+    score: Float[Tensor, "batch time 17"]
+    """Confidence, C* of eq. 2, 0..1."""
+    truth_2d: Float[Tensor, "batch time 17 2"]
+    truth_3d: Float[Tensor, "supervised time 17 3"]
+    """Root-relative, metres, camera frame."""
+    occluded: Bool[Tensor, "batch time 17"]
+    present: Bool[Tensor, "batch time 17"]
+    """False where the 2D skeleton lacks the joint, or the person is not there."""
+    annotated: Bool[Tensor, "batch time 17"]
+    """Where the true 2D position is known."""
+
+
+class VideoWindows:
+    """Windows of 2D joints detected in real video, without ground truth. Longer takes are drawn more often.
+
+    Arguments:
+        takes: one person each, in any skeleton that shares joints with H36M-17.
+        window: frames of a window, at FPS (the nearest frames of the video).
+
+    Raises:
+        OccluposeError: no take, or none with a joint of H36M-17.
+    """
+
+    def __init__(self, takes: list[Take], window: int) -> None:
+        self.window = window
+        self.takes = [_resampled(take.poses) for take in takes]
+        if not any(present.any() for _, _, present in self.takes):
+            raise OccluposeError("no 2D joints to learn from; give poses files in coco17 or h36m17")
+        self.weight = torch.tensor([float(present.any(-1).sum()) for _, _, present in self.takes])
+
+    def draw(self, count: int, generator: Generator) -> Observations2D:
+        """`count` windows; where a take is shorter than the window, its last frame is repeated."""
+        chosen = torch.multinomial(self.weight, count, replacement=True, generator=generator)
+        position = torch.rand(count, generator=generator)
+        windows = []
+        for number, share in zip(chosen.tolist(), position.tolist(), strict=True):
+            length = len(self.takes[number][0])
+            start = round(share * max(0, length - self.window))
+            frames = torch.arange(start, start + self.window).clamp_max(length - 1)
+            windows.append([values[frames] for values in self.takes[number]])
+        xy, score, present = map(torch.stack, zip(*windows, strict=True))
+        nowhere = torch.zeros_like(present)
+        no_truth_3d = xy.new_zeros(0, self.window, len(H36M17), 3)
+        return Observations2D(xy, score, xy, no_truth_3d, occluded=nowhere, present=present, annotated=nowhere)
+
+
+def _resampled(poses: Poses) -> tuple[Tensor, Tensor, Tensor]:
+    """`observed_rays` at FPS."""
+    frames = torch.from_numpy(np.floor(np.arange(0, len(poses) - 0.5, poses.fps / FPS) + 0.5).astype(int))
+    rays, score, present = observed_rays(poses)
+    return rays[frames], score[frames], present[frames]
+
+
+def observed_rays(
+    poses: Poses,
+) -> tuple[Float[Tensor, "time 17 2"], Float[Tensor, "time 17"], Bool[Tensor, "time 17"]]:
+    """One person's 2D joints on the plane z = 1 (H36M-17), their confidence (0 where not visible), and which are not
+    absent.
+    """
+    poses = poses.to(H36M17)
+    camera = poses.camera or Camera.from_fov(poses.width, poses.height)
+    state = poses.state[:, 0]
+    score = np.where(state == VISIBLE, poses.score[:, 0], 0.0).astype(np.float32)
+    rays = np.nan_to_num(camera.rays(poses.xy[:, 0])[..., :2]).astype(np.float32)
+    return torch.from_numpy(rays), torch.from_numpy(score), torch.from_numpy(state != ABSENT)
