@@ -39,7 +39,7 @@ from rich.table import Table
 from occlupose import pipeline, viewer
 from occlupose.assets import demo_clip
 from occlupose.detections import Detections
-from occlupose.flow import FlowMeter
+from occlupose.flow import FlowSampler
 from occlupose.frontends.blazepose import BlazePose
 from occlupose.lifting import Lift, assumed_camera
 from occlupose.media import VideoWriter, open_media
@@ -112,13 +112,13 @@ def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tup
     yield "networks alone", networks.seconds
     yield "front end, rest", whole - networks.seconds
     tracker = Tracker()
-    meter = FlowMeter()
+    meter = FlowSampler()
     ids: list[np.ndarray] = []
     yield (
         "tracking",
         timed(
             lambda: ids.extend(
-                tracker.update(found, frame.time).tracks for found, frame in zip(seen, frames, strict=True)
+                tracker.update(found, frame.time).track_numbers for found, frame in zip(seen, frames, strict=True)
             )
         ),
     )

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from occlupose.errors import OccluposeError
-from occlupose.flow import DIS, RAFT, FlowMeter, build, raft
-from occlupose.occlusion.evidence import OCCLUDED, VISIBLE, evidence, states
+from occlupose.flow import DIS, RAFT, FlowSampler, build, raft
+from occlupose.occlusion.confidence import OCCLUDED, VISIBLE, classify_joints, discount_by_flow
 from occlupose.pyramid import Pyramid
 
 BOX = np.array([[60, 40, 160, 168]], np.float32)  # side 128: the flow is computed at full size
@@ -31,7 +31,7 @@ def moved(image, shift, size=(240, 220)):
 
 def measure(*frames, flow=None):
     """The answers for every frame of (image, boxes, xy, ids)."""
-    meter = FlowMeter(flow)
+    meter = FlowSampler(flow)
     answers = [meter.update(Pyramid(image), *people) for image, *people in frames]
     assert answers[0] is None
     return [*answers[1:], meter.finish()]
@@ -65,7 +65,7 @@ def test_a_still_joint_on_a_moving_background_is_rejected_and_a_moving_one_is_ke
     still = np.array([True, False, True, False, False])
     after = np.where(still[:, None], JOINTS, JOINTS + shift)
     first, _ = measure((moved(world, (0, 0)), BOX, JOINTS, ONE), (moved(world, shift), BOX, after, ONE))
-    answer = states(evidence(np.full((1, 1, 5), 0.9), first.motion[None], first.flow[None]))
+    answer = classify_joints(discount_by_flow(np.full((1, 1, 5), 0.9), first.motion[None], first.flow[None]))
     np.testing.assert_array_equal(answer[0, 0], np.where(still, OCCLUDED, VISIBLE))
 
 
@@ -140,7 +140,7 @@ def test_a_change_of_picture_size_breaks_the_flow():
 
 def test_a_finished_meter_starts_afresh():
     picture = Pyramid(moved(texture(340, 340), (0, 0)))
-    meter = FlowMeter()
+    meter = FlowSampler()
     assert meter.finish() is None
     meter.update(picture, BOX, JOINTS, ONE)
     assert np.isnan(meter.finish().motion).all()
@@ -204,7 +204,7 @@ def test_a_flow_on_a_smaller_picture_counts_in_pixels_of_the_whole():
 
 def test_a_flow_of_another_size_is_refused():
     picture = moved(texture(340, 340), (0, 0))
-    with pytest.raises(OccluposeError, match=r"gave shape \(2, 3, 2\).*height, width, 2"):
+    with pytest.raises(OccluposeError, match=r"returned shape \(2, 3, 2\).*height, width, 2"):
         measure(*[(picture, BOX, JOINTS, ONE)] * 2, flow=lambda first, second: np.zeros((2, 3, 2)))
 
 
@@ -250,7 +250,7 @@ def test_without_a_torchvision_that_fits_the_cure_is_one_line(name, error, tmp_p
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
         OccluposeError,
-        match=rf"^flow {name}: .*{torch.__version__.split('+')[0]}.*torchvision.*occlupose\[raft\].*dis$",
+        match=rf"^flow {name}: .*{torch.__version__.split('+')[0]}.*install torchvision .*dis$",
     ):
         build(name)
 

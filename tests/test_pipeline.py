@@ -20,13 +20,13 @@ from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
-from occlupose.flow import FlowMeter
+from occlupose.flow import FlowSampler
 from occlupose.frontends.blazepose import BlazePose
 from occlupose.lifting import Lift
 from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import load, save
-from occlupose.occlusion.evidence import evidence
+from occlupose.occlusion.confidence import discount_by_flow
 from occlupose.pipeline import Record, Sighting, lift_stream, run, stream, watch
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17
@@ -221,7 +221,7 @@ def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
     with open_media(tmp_path / "a.mp4") as source:
         watched = list(watch(source, Seer(xy)))
         tracker = Tracker()
-        meter = FlowMeter()
+        meter = FlowSampler()
         eyes = Seer(xy)
         moments = []
         moved = []
@@ -229,10 +229,10 @@ def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
         for frame in source:
             people = eyes(frame)
             moments.append((people, tracker.update(people, frame.time)))
-            moved.append(meter.update(frame.pyramid, people.boxes, people.xy, moments[-1][1].tracks))
+            moved.append(meter.update(frame.pyramid, people.boxes, people.xy, moments[-1][1].track_numbers))
     for sighting, (people, who), answer in zip(watched, moments, [*moved[1:], meter.finish()], strict=True):
         ids = who.ids
-        expected = evidence(people.score, answer.motion, answer.flow)[np.argsort(ids)][(ids < 0).sum() :]
+        expected = discount_by_flow(people.score, answer.motion, answer.flow)[np.argsort(ids)][(ids < 0).sum() :]
         np.testing.assert_allclose(sighting.evidence[: len(expected)], expected, atol=1e-6)
     states = np.stack([sighting.state[0] for sighting in watched])
     doubted = np.argwhere(states != VISIBLE)

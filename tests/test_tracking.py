@@ -68,7 +68,7 @@ def without(crowd, *gone):
 @pytest.mark.parametrize("hidden", [(0,), (1,), (0, 1)])
 @pytest.mark.parametrize("fps", [10, 30])
 def test_people_who_cross_keep_their_ids(gap, hidden, fps):
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     jitter = np.random.default_rng(0)
     for frame in range(4 * fps):
         time = frame / fps
@@ -79,32 +79,32 @@ def test_people_who_cross_keep_their_ids(gap, hidden, fps):
 
 
 def test_somebody_new_has_an_id_once_confirmed_and_in_hindsight_from_the_first_frame():
-    tracker = Tracker(confirm=0.2)
+    tracker = Tracker(min_duration=0.2)
     seen = [tracker.update(people((100 + frame, 300), (600, 300)), frame / FPS) for frame in range(6)]
     assert [who.ids.tolist() for who in seen] == [[-1, -1]] * 6
     seen.append(tracker.update(people((106, 300), (600, 300), (900, 300)), 6 / FPS))
     assert [who.ids.tolist() for who in seen] == [[1, 2]] * 6 + [[1, 2, -1]]
-    assert [who.tracks.tolist() for who in seen] == [[1, 2]] * 6 + [[1, 2, 3]]
+    assert [who.track_numbers.tolist() for who in seen] == [[1, 2]] * 6 + [[1, 2, 3]]
 
 
 @pytest.mark.parametrize(
     ("frames", "fps", "expected"), [(6, 30, -1), (7, 30, 1), (12, 60, -1), (13, 60, 1), (1, 2, -1), (2, 2, 1)]
 )
 def test_a_ghost_of_less_than_the_time_to_confirm_has_no_id_and_uses_none_up(frames, fps, expected):
-    tracker = Tracker(confirm=0.2)
+    tracker = Tracker(min_duration=0.2)
     seen = [tracker.update(people((100, 300)) if frame < frames else people(), frame / fps) for frame in range(2 * fps)]
     assert all(who.ids.tolist() == [expected] for who in seen[:frames])
     for frame in range(2 * fps, 4 * fps):
         who = tracker.update(people((700, 300)), frame / fps)
     assert who.ids.tolist() == [max(expected, 0) + 1]
-    assert who.tracks.tolist() == [2]
+    assert who.track_numbers.tolist() == [2]
 
 
 @pytest.mark.parametrize(
     ("frames", "expected"), [(1, [[1]]), (3, [[1, -1], [1, 2], [1, 2]]), (6, [[1, -1], *[[1, 2]] * 5])]
 )
 def test_in_what_is_shorter_than_the_time_to_confirm_two_sights_do_or_the_only_one(frames, expected):
-    tracker = Tracker(confirm=0.2)
+    tracker = Tracker(min_duration=0.2)
     crowds = [people((100, 300), (700, 300)) for _ in range(frames)]
     crowds[0] = people((100, 300)) if frames == 1 else people((100, 300), (400, 300))
     seen = [tracker.update(crowd, frame / FPS) for frame, crowd in enumerate(crowds)]
@@ -114,7 +114,7 @@ def test_in_what_is_shorter_than_the_time_to_confirm_two_sights_do_or_the_only_o
 
 
 def test_at_the_end_of_a_longer_video_nobody_is_confirmed_for_less():
-    tracker = Tracker(confirm=0.2)
+    tracker = Tracker(min_duration=0.2)
     for frame in range(10):
         who = tracker.update(people((100, 300), (700, 300)) if frame > 5 else people((100, 300)), frame / FPS)
     tracker.finish()
@@ -122,11 +122,11 @@ def test_at_the_end_of_a_longer_video_nobody_is_confirmed_for_less():
 
 
 def test_confirmed_at_once_on_request():
-    np.testing.assert_array_equal(see(Tracker(confirm=0), people((600, 300), (100, 300)), 0.0), [2, 1])
+    np.testing.assert_array_equal(see(Tracker(min_duration=0), people((600, 300), (100, 300)), 0.0), [2, 1])
 
 
 def test_a_ghost_of_one_frame_gets_no_id_and_uses_none_up():
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     for frame in range(20):
         crowd = people((100, 300), (800, 300)) if frame in (5, 9) else people((100, 300))
         np.testing.assert_array_equal(see(tracker, crowd, frame / FPS)[1:], [-1] if frame in (5, 9) else [])
@@ -136,7 +136,7 @@ def test_a_ghost_of_one_frame_gets_no_id_and_uses_none_up():
 
 
 def test_somebody_who_enters_far_from_where_another_left_is_somebody_new():
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     for frame in range(10):
         see(tracker, people((150, 300)), frame / FPS)
     for frame in range(12, 14):
@@ -145,7 +145,7 @@ def test_somebody_who_enters_far_from_where_another_left_is_somebody_new():
 
 
 def test_somebody_who_turns_at_a_run_keeps_the_id():
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     jitter = np.random.default_rng(0)
     for frame in range(6 * FPS):
         ids = see(tracker, people((500 + 200 * np.sin(2.5 * frame / FPS), 300), jitter=jitter), frame / FPS)
@@ -154,7 +154,7 @@ def test_somebody_who_turns_at_a_run_keeps_the_id():
 
 @pytest.mark.parametrize(("distance", "expected"), [(150, 1), (250, 2)])
 def test_after_half_a_second_a_person_is_looked_for_within_one_box_side(distance, expected):
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     for frame in range(10):
         see(tracker, people((400, 300)), frame / FPS)
     for frame in range(24, 26):
@@ -164,7 +164,7 @@ def test_after_half_a_second_a_person_is_looked_for_within_one_box_side(distance
 
 @pytest.mark.parametrize(("hidden_for", "expected"), [(1.0, 1), (1.9, 1), (2.2, 2)])
 def test_an_id_is_kept_for_the_look_back(hidden_for, expected):
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     for time in (0.0, 0.1, 0.2):
         see(tracker, people((400, 300)), time)
     see(tracker, people(), 0.3)
@@ -174,7 +174,7 @@ def test_an_id_is_kept_for_the_look_back(hidden_for, expected):
 
 
 def test_a_person_of_another_size_is_somebody_else():
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     for time in (0.0, 0.1, 0.2):
         see(tracker, people((400, 300)), time)
     for time in (0.8, 0.9):
@@ -183,7 +183,7 @@ def test_a_person_of_another_size_is_somebody_else():
 
 
 def test_half_hidden_in_a_shrunken_box_is_still_the_same():
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     whole = people((200, 300))
     upper = np.where(BODY[:, 1] > 0, 0.1, 1.0).astype(np.float32)[None]
     half = replace(whole, score=upper, boxes=np.minimum(whole.boxes, 300))
@@ -194,7 +194,7 @@ def test_half_hidden_in_a_shrunken_box_is_still_the_same():
 
 
 def test_the_same_person_seen_twice_is_one():
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     for frame in range(5):
         ids = see(tracker, people((400, 300), (402, 301), (700, 300), box_score=(0.8, 0.9, 0.7)), frame / FPS)
     np.testing.assert_array_equal(ids, [-1, 1, 2])
@@ -202,7 +202,7 @@ def test_the_same_person_seen_twice_is_one():
 
 def test_scale_of_the_picture_does_not_matter():
     def run(scale):
-        tracker = Tracker(confirm=TWICE)
+        tracker = Tracker(min_duration=TWICE)
         shown = [np.array(walkers(frame / FPS)) * scale for frame in range(120)]
         return [
             see(tracker, people(*centres, side=200 * scale), frame / FPS).tolist()
@@ -228,7 +228,7 @@ def scene(seed):
 @settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_no_id_comes_twice_in_a_frame_and_new_ids_come_in_order(seed):
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     most = 0
     for frame, crowd in enumerate(scene(seed)):
         ids = see(tracker, crowd, frame / FPS)
@@ -243,8 +243,8 @@ def test_no_id_comes_twice_in_a_frame_and_new_ids_come_in_order(seed):
 @given(SEEDS, SEEDS)
 def test_the_order_of_the_people_does_not_matter(seed, order_seed):
     rng = np.random.default_rng(order_seed)
-    straight = Tracker(confirm=TWICE)
-    shuffled = Tracker(confirm=TWICE)
+    straight = Tracker(min_duration=TWICE)
+    shuffled = Tracker(min_duration=TWICE)
     for frame, crowd in enumerate(scene(seed)):
         order = rng.permutation(len(crowd))
         mixed = see(shuffled, crowd.select(order), frame / FPS)
@@ -254,14 +254,14 @@ def test_the_order_of_the_people_does_not_matter(seed, order_seed):
 @settings(max_examples=10, deadline=None)
 @given(SEEDS)
 def test_the_same_people_get_the_same_ids_again_after_a_reset(seed):
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     first = [see(tracker, crowd, frame / FPS).tolist() for frame, crowd in enumerate(scene(seed))]
     tracker.reset()
     assert [see(tracker, crowd, frame / FPS).tolist() for frame, crowd in enumerate(scene(seed))] == first
 
 
 def test_nobody_is_no_error():
-    tracker = Tracker(confirm=TWICE)
+    tracker = Tracker(min_duration=TWICE)
     assert see(tracker, people(), 0.0).shape == (0,)
     assert see(tracker, people((100, 100)), 0.1).tolist() == [-1]
     assert see(tracker, people(), 0.2).shape == (0,)

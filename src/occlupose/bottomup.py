@@ -18,14 +18,14 @@ from jaxtyping import Float
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
-from occlupose.lifting import SOLE_BELOW_ANKLE, TAIL
+from occlupose.lifting import SOLE_BELOW_ANKLE
 from occlupose.media import RGB, Source, prefetch
 from occlupose.methods.hupor import predict
 from occlupose.methods.hupor.grouping import BONES
 from occlupose.poses import ABSENT, Poses
 from occlupose.sightings import Places, Record, Sighting
 from occlupose.skeletons import MPI15
-from occlupose.tracking import Tracker, Who
+from occlupose.tracking import Assignment, Tracker
 
 TALL = (("neck", "head_top"), ("neck", "pelvis"), ("left_hip", "left_knee"), ("left_knee", "left_ankle"))
 """Bones from crown to ankle of somebody who stands. Ours."""
@@ -104,14 +104,14 @@ def watch(
     Arguments:
         max_people: at most so many in a frame; who was there first stays.
     """
-    tracker = Tracker(look_back=TAIL)
+    tracker = Tracker()
     places = Places(max_people)
     waiting: deque[_Moment] = deque()
     with closing(prefetch(source, polite=not source.live)) as frames:
         for frame in frames:
             found = find(frame.image, camera)
             who = tracker.update(people(found), frame.time)
-            while waiting and frame.time - waiting[0].time > tracker.confirm - 1e-6:
+            while waiting and frame.time - waiting[0].time > tracker.min_duration - 1e-6:
                 yield waiting.popleft().told(places)
             waiting.append(_Moment(frame.time, found, who))
     tracker.finish()
@@ -125,7 +125,7 @@ class _Moment:
 
     time: float
     found: Detections
-    who: Who
+    who: Assignment
 
     def told(self, places: Places) -> Sighting:
         """The people who have an id and a place, by id."""

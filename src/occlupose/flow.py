@@ -1,8 +1,8 @@
-"""What the pixels did: optical flow at the joints of the people in a video, one frame after another."""
+"""Optical flow at the joints of the people in a video, frame by frame."""
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -11,40 +11,41 @@ from jaxtyping import Float, Int, UInt8
 from occlupose.errors import OccluposeError
 from occlupose.pyramid import Pyramid, window
 
-if TYPE_CHECKING:  # imported where it is used: DIS does without
+if TYPE_CHECKING:  # imported where it is used: DIS does not need it
     from torch import Tensor, nn
 
-__all__ = ["DIS", "RAFT", "Displacements", "Flow", "FlowMeter", "Name", "build", "raft"]
+__all__ = ["DIS", "FLOWS", "RAFT", "Flow", "FlowSampler", "JointFlow", "build", "raft"]
 
-# about what the smallest person is shrunk to for the flow, by a whole factor: enough to tell limb from background
+# approximate size of the smallest person after downsampling by an integer factor: enough to separate limbs from the
+# background
 PERSON_PIXELS = 128
-REGION_PIXELS = 100_000  # the most pixels a flow is computed on, so that a frame costs a few ms however large it is
-PADDING = 0.25  # of the box side, added round each person
-SMALLEST = 16  # px, the least side of what the flow is computed on
-PATCH = 5  # px, side of the square round a joint over which the flow is averaged
-# px: RAFT takes multiples of the one, and its features are correlated on four levels from the other on
+REGION_PIXELS = 100_000  # most pixels of a flow field, so that a frame takes a few ms whatever its size
+PADDING = 0.25  # of the box side, added around each person
+MIN_SIDE = 16  # px, minimum side of a flow field
+PATCH = 5  # px, side of the square around a joint over which the flow is averaged
+# px: RAFT takes sides that are multiples of the first, and of the second or more (four correlation levels)
 RAFT_STEP = 8
-RAFT_SMALLEST = 128
+RAFT_MIN_SIDE = 128
 
-Name = Literal["dis", "raft-small", "raft-large"]
-"""What `build` knows."""
+FLOWS = ("dis", "raft-small", "raft-large")
+"""Names for `build`."""
 
 
 class Flow(Protocol):
-    """Dense optical flow between two pictures: any function like this will do."""
+    """Dense optical flow between two images: any function like this."""
 
     def __call__(
         self, first: UInt8[np.ndarray, "height width 3"], second: UInt8[np.ndarray, "height width 3"]
     ) -> Float[np.ndarray, "height width 2"]:
-        """How far, in px to the right and down, what is at each pixel of the first RGB picture has moved in the second.
+        """Displacement of each pixel of the first RGB image, px right and down, to where it is in the second.
 
-        Pictures are crops of the people, of any size from 16 px a side.
+        Images are crops of the people, 16 px or more a side.
         """
         ...
 
 
 class DIS:
-    """OpenCV's DIS flow (Kroeger et al., ECCV 2016) on the grey pictures: a few milliseconds on one thread."""
+    """OpenCV's DIS flow (Kroeger et al., ECCV 2016) on grey images: a few milliseconds on one thread."""
 
     def __init__(self) -> None:
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
@@ -52,17 +53,18 @@ class DIS:
     def __call__(
         self, first: UInt8[np.ndarray, "height width 3"], second: UInt8[np.ndarray, "height width 3"]
     ) -> Float[np.ndarray, "height width 2"]:
-        before, after = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second))
-        return self._dis.calc(before, after, np.zeros((*before.shape, 2), np.float32))
+        first_grey = cv2.cvtColor(first, cv2.COLOR_RGB2GRAY)
+        second_grey = cv2.cvtColor(second, cv2.COLOR_RGB2GRAY)
+        return self._dis.calc(first_grey, second_grey, np.zeros((*first_grey.shape, 2), np.float32))
 
 
 class RAFT:
-    """A network of the RAFT kind (Teed and Deng, ECCV 2020) as a flow; `raft` has those of torchvision.
+    """Flow by a RAFT network (Teed and Deng, ECCV 2020); `raft` loads torchvision's.
 
     Arguments:
-        network: two batches of pictures (batch, 3, height, width) in -1..1, sides multiples of 8 and 128 or more, to a
-            list of ever better flows (batch, 2, height, width) in px, of which the last is taken. Smaller and other
-            sizes are padded with their edges.
+        network: maps two batches of images (batch, 3, height, width) in -1..1, sides multiples of 8 and 128 or more, to
+            a list of successively refined flows (batch, 2, height, width) in px; the last is used. Images of other
+            sizes are padded with their edge pixels.
     """
 
     def __init__(self, network: "nn.Module") -> None:
@@ -74,26 +76,26 @@ class RAFT:
         import torch
 
         height, width = first.shape[:2]
-        pad = [(0, max(RAFT_SMALLEST, math.ceil(side / RAFT_STEP) * RAFT_STEP) - side) for side in (height, width)]
+        pad = [(0, max(RAFT_MIN_SIDE, math.ceil(side / RAFT_STEP) * RAFT_STEP) - side) for side in (height, width)]
         device = next((parameter.device for parameter in self._network.parameters()), torch.device("cpu"))
 
-        def batch(picture: np.ndarray) -> "Tensor":
-            padded = np.pad(picture, (*pad, (0, 0)), "edge").transpose(2, 0, 1)
+        def to_batch(image: np.ndarray) -> "Tensor":
+            padded = np.pad(image, (*pad, (0, 0)), "edge").transpose(2, 0, 1)
             return torch.from_numpy(padded[None].astype(np.float32) / 127.5 - 1).to(device)
 
         with torch.inference_mode():
-            field = self._network(batch(first), batch(second))[-1][0, :, :height, :width]
+            field = self._network(to_batch(first), to_batch(second))[-1][0, :, :height, :width]
         return np.ascontiguousarray(field.permute(1, 2, 0).cpu().numpy())
 
 
 def raft(size: Literal["small", "large"], *, pretrained: bool = True, device: str = "cpu") -> RAFT:
-    """RAFT of torchvision, the optional dependency `occlupose[raft]`.
+    """torchvision's RAFT (optional dependency).
 
-    Its weights are fetched by torchvision at first use and are no part of this package: they were trained on
-    FlyingChairs and FlyingThings3D, which are for research only.
+    torchvision downloads the weights at first use. They are not part of this package: they were trained on FlyingChairs
+    and FlyingThings3D, which are for research only.
 
     Raises:
-        OccluposeError: torchvision is missing or does not fit the installed torch; the weights cannot be fetched.
+        OccluposeError: torchvision is missing or does not fit the installed torch; the weights cannot be downloaded.
     """
     import torch
 
@@ -103,40 +105,45 @@ def raft(size: Literal["small", "large"], *, pretrained: bool = True, device: st
         reason = str(error).splitlines()[0]
         raise OccluposeError(
             f"flow raft-{size}: no torchvision that fits torch {torch.__version__} ({reason}); "
-            "pip install 'occlupose[raft]' with both from the same index, or use dis"
+            "install torchvision and torch from the same index, or use dis"
         ) from error
     create = optical_flow.raft_small if size == "small" else optical_flow.raft_large
     try:
         return RAFT(create(weights="C_T_V2" if pretrained else None).to(device))
     except OSError as error:
         raise OccluposeError(
-            f"flow raft-{size}: torchvision cannot fetch its weights ({error}); go online once, or use dis"
+            f"flow raft-{size}: torchvision cannot download its weights ({error}); go online once, or use dis"
         ) from error
 
 
 def build(name: str = "dis", *, device: str = "cpu") -> Flow:
-    """The flow of this name.
+    """An optical flow method by name.
 
     Arguments:
-        device: of RAFT, as torch names it.
+        name: one of `FLOWS`.
+        device: torch device of RAFT.
 
     Raises:
-        OccluposeError: there is none of this name, or as `raft`.
+        OccluposeError: unknown name; or as `raft`.
     """
-    if name not in get_args(Name):
-        raise OccluposeError(f"flow {name}: not known; give {', '.join(get_args(Name))}")
+    check_name(name)
     return DIS() if name == "dis" else raft("small" if name == "raft-small" else "large", device=device)
 
 
+def check_name(name: str) -> None:
+    """Raises OccluposeError unless `build` knows this name."""
+    if name not in FLOWS:
+        raise OccluposeError(f"flow {name}: not known; give {', '.join(FLOWS)}")
+
+
 @dataclass(frozen=True)
-class Displacements:
-    """How the joints of one frame moved to the next one (or, where there is none, to the one before), in box sides of
-    this frame.
+class JointFlow:
+    """Motion of the joints of one frame, and optical flow at them, to the next frame (to the previous one where there
+    is no next), in box sides of this frame.
 
     Attributes:
-        motion: of the joint, as the 2D network saw it. NaN where the person or joint was in neither frame beside this
-            one.
-        flow: of the pixels at the joint, between the same two frames. NaN where motion is, and outside the picture.
+        motion: of the detected keypoints. NaN where the person or the joint is in neither neighbouring frame.
+        flow: of the pixels at the keypoints, between the same two frames. NaN where motion is, and outside the image.
     """
 
     motion: Float[np.ndarray, "person joint 2"]
@@ -144,124 +151,127 @@ class Displacements:
 
 
 @dataclass(frozen=True)
-class _Moment:
-    picture: Pyramid
+class _TrackedFrame:
+    """An image and the people in it."""
+
+    image: Pyramid
     boxes: Float[np.ndarray, "person 4"]
     xy: Float[np.ndarray, "person joint 2"]
-    ids: Int[np.ndarray, " person"]
+    track_numbers: Int[np.ndarray, " person"]
 
     @property
     def sides(self) -> Float[np.ndarray, " person"]:
-        """Side of the square round each box, px."""
+        """Side of the square around each box, px."""
         return np.maximum(self.boxes[:, 2:] - self.boxes[:, :2], 1).max(-1)
 
 
-class FlowMeter:
-    """Measures the flow and the motion of every joint, for OANet eq. 2, in a stream: a frame's answer comes with the
-    next frame.
+class FlowSampler:
+    """Motion of every joint and optical flow at it (OANet eq. 2), over a stream of frames: the result for a frame comes
+    with the next frame.
 
-    Holds three frames at most. The flow (OANet used PWC-Net) is that of the union of the people's boxes, forward (t to
-    t+1); for who is missing in t+1, and in the last frame, backward (t to t-1).
+    Keeps three frames at most. The flow (OANet used PWC-Net) is computed on the union of the people's boxes, forward (t
+    to t+1); backward (t to t-1) for people who are missing in t+1, and in the last frame.
 
     Arguments:
         flow: by default DIS.
     """
 
     def __init__(self, flow: Flow | None = None) -> None:
-        self._between = flow or DIS()
+        self._flow = flow or DIS()
         self.reset()
 
     def reset(self) -> None:
-        """Forget the frames before: the next one starts another video."""
-        self._before: _Moment | None = None
-        self._now: _Moment | None = None
+        """Start with another video."""
+        self._previous: _TrackedFrame | None = None
+        self._current: _TrackedFrame | None = None
 
     def update(
         self,
-        picture: Pyramid,
+        image: Pyramid,
         boxes: Float[np.ndarray, "person 4"],
         xy: Float[np.ndarray, "person joint 2"],
-        ids: Int[np.ndarray, " person"],
-    ) -> Displacements | None:
-        """Take one frame and answer for the one before it.
+        track_numbers: Int[np.ndarray, " person"],
+    ) -> JointFlow | None:
+        """Add a frame; returns the result for the frame before it.
 
         Arguments:
-            picture: the frame.
+            image: the frame.
             boxes: left, top, right, bottom of each person, px.
             xy: joints, px; NaN where missing.
-            ids: who it is; motion is measured between equal ids. Negative: nobody yet.
+            track_numbers: motion is measured between equal numbers. Negative: no track.
 
         Returns:
-            For the people of the frame before, in the order they were given. None at the first frame.
+            For the people of the frame before, in the order they were given. None for the first frame.
         """
-        after = _Moment(picture, boxes, xy, ids)
-        answer = self._measure(after)
-        self._before = self._now
-        self._now = after
-        return answer
+        following = _TrackedFrame(image, boxes, xy, track_numbers)
+        result = self._measure(following)
+        self._previous = self._current
+        self._current = following
+        return result
 
-    def finish(self) -> Displacements | None:
-        """The answer for the last frame; then forget everything. None if there was no frame."""
-        answer = self._measure(None)
+    def finish(self) -> JointFlow | None:
+        """End of the video: the result for its last frame, None if there was none. Resets the sampler."""
+        result = self._measure(None)
         self.reset()
-        return answer
+        return result
 
-    def _measure(self, after: _Moment | None) -> Displacements | None:
-        now = self._now
-        if now is None:
+    def _measure(self, following: _TrackedFrame | None) -> JointFlow | None:
+        current = self._current
+        if current is None:
             return None
-        motion, flow = np.full((2, *now.xy.shape), np.nan, np.float32)
-        for other in (after, self._before):
-            if other is None or other.picture.size != now.picture.size:
+        motion = np.full(current.xy.shape, np.nan, np.float32)
+        flow = np.full(current.xy.shape, np.nan, np.float32)
+        for other in (following, self._previous):
+            if other is None or other.image.size != current.image.size:
                 continue
-            step = _motion(now, other)
+            step = _motion(current, other)
             wanted = np.isnan(motion).any(-1) & ~np.isnan(step).any(-1)
             if wanted.any():
                 motion[wanted] = step[wanted]
-                flow[wanted] = self._flow(now, other, wanted.any(-1))[wanted]
-        sides = now.sides[:, None, None]
-        return Displacements(motion / sides, flow / sides)
+                flow[wanted] = self._flow_at_joints(current, other, wanted.any(-1))[wanted]
+        sides = current.sides[:, None, None]
+        return JointFlow(motion / sides, flow / sides)
 
-    def _flow(self, now: _Moment, other: _Moment, who: np.ndarray) -> Float[np.ndarray, "person joint 2"]:
-        """Flow in px at every joint of `now`, computed on the region of these people; NaN outside it."""
-        pad = PADDING * now.sides[who, None] + SMALLEST
-        low = np.clip(np.floor(now.boxes[who, :2] - pad).min(0), 0, now.picture.size).astype(int)
-        high = np.clip(np.ceil(now.boxes[who, 2:] + pad).max(0), 0, now.picture.size).astype(int)
+    def _flow_at_joints(
+        self, current: _TrackedFrame, other: _TrackedFrame, people: np.ndarray
+    ) -> Float[np.ndarray, "person joint 2"]:
+        """Flow in px at every joint of `current`, computed on the region of these people; NaN outside it."""
+        pad = PADDING * current.sides[people, None] + MIN_SIDE
+        low = np.clip(np.floor(current.boxes[people, :2] - pad).min(0), 0, current.image.size).astype(int)
+        high = np.clip(np.ceil(current.boxes[people, 2:] + pad).max(0), 0, current.image.size).astype(int)
         extent = high - low
-        factor = max(1, round(now.sides[who].min() / PERSON_PIXELS), math.ceil((extent.prod() / REGION_PIXELS) ** 0.5))
-        small = extent // factor
-        if (small < SMALLEST).any():
-            return np.full_like(now.xy, np.nan)
+        shrink_person = round(current.sides[people].min() / PERSON_PIXELS)
+        shrink_region = math.ceil((extent.prod() / REGION_PIXELS) ** 0.5)
+        factor = max(1, shrink_person, shrink_region)
+        size = extent // factor
+        if (size < MIN_SIDE).any():
+            return np.full_like(current.xy, np.nan)
         region = window(low[0], low[1], factor, 1)
-        field = np.asarray(
-            self._between(now.picture.cut(region, *small), other.picture.cut(region, *small)), np.float32
-        )
-        if field.shape != (small[1], small[0], 2):
+        field = np.asarray(self._flow(current.image.cut(region, *size), other.image.cut(region, *size)), np.float32)
+        if field.shape != (size[1], size[0], 2):
             raise OccluposeError(
-                f"flow: gave shape {field.shape} for pictures of {small[0]} x {small[1]}; give (height, width, 2)"
+                f"flow: returned shape {field.shape} for images of {size[0]} x {size[1]}; return (height, width, 2)"
             )
-        at = ((now.xy - low + 0.5) / factor - 0.5).astype(np.float32)
-        return factor * _sample(cv2.blur(field, (PATCH, PATCH)), at)
+        positions = ((current.xy - low + 0.5) / factor - 0.5).astype(np.float32)
+        return factor * _sample(cv2.blur(field, (PATCH, PATCH)), positions)
 
 
-def _motion(now: _Moment, other: _Moment) -> Float[np.ndarray, "person joint 2"]:
-    """Displacement in px of each joint from `now` to `other`; NaN where the person or the joint is in only one of
-    them.
-    """
-    row = {int(who): index for index, who in enumerate(other.ids) if who >= 0}
-    step = np.full_like(now.xy, np.nan)
-    for index, who in enumerate(now.ids):
-        if int(who) in row:
-            step[index] = other.xy[row[int(who)]] - now.xy[index]
+def _motion(current: _TrackedFrame, other: _TrackedFrame) -> Float[np.ndarray, "person joint 2"]:
+    """Displacement in px of each joint from `current` to `other`; NaN where the person or the joint is in only one."""
+    rows = {int(number): row for row, number in enumerate(other.track_numbers) if number >= 0}
+    step = np.full_like(current.xy, np.nan)
+    for row, number in enumerate(current.track_numbers):
+        if int(number) in rows:
+            step[row] = other.xy[rows[int(number)]] - current.xy[row]
     return step
 
 
 def _sample(
-    field: Float[np.ndarray, "height width 2"], at: Float[np.ndarray, "person joint 2"]
+    field: Float[np.ndarray, "height width 2"], positions: Float[np.ndarray, "person joint 2"]
 ) -> Float[np.ndarray, "person joint 2"]:
-    """The field at these positions, bilinear; NaN a pixel or more outside it."""
+    """Bilinear samples of the field; NaN a pixel or more outside it."""
     height, width = field.shape[:2]
-    within = np.all((at > -1) & (at < (width, height)), axis=-1)
-    points = np.where(within[..., None], at, 0)
+    within = np.all((positions > -1) & (positions < (width, height)), axis=-1)
+    points = np.where(within[..., None], positions, 0)
     values = cv2.remap(field, points[..., 0], points[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.where(within[..., None], values, np.nan).astype(np.float32)

@@ -17,7 +17,7 @@ from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import load
 from occlupose.networks.tcn import STRIDE
 from occlupose.networks.weights import to_device
-from occlupose.occlusion.evidence import inside
+from occlupose.occlusion.confidence import in_image
 from occlupose.placement import place
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, H36M17, Skeleton
@@ -131,7 +131,7 @@ class Lift:
         xyz = (relative + root[:, None]).astype(np.float32)
         xy = np.where(believed[..., None], pixels, self.camera.project(xyz)).astype(np.float32)
         state, score = h36m_states(observed_state.astype(np.uint8), observed_score, poses.skeleton)
-        state = np.where(inside(xy, (poses.width, poses.height)), state, OCCLUDED).astype(np.uint8)
+        state = np.where(in_image(xy, (poses.width, poses.height)), state, OCCLUDED).astype(np.uint8)
         unknown = ~(np.isfinite(xy).all(-1) & np.isfinite(xyz).all(-1))
         xy[unknown] = np.nan
         xyz[unknown] = np.nan

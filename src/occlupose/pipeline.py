@@ -20,16 +20,16 @@ from occlupose import flow as flows
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
-from occlupose.flow import Displacements, Flow, FlowMeter
+from occlupose.flow import Flow, FlowSampler, JointFlow
 from occlupose.frontends import Frontend, build
 from occlupose.frontends.boxes import load as load_boxes
-from occlupose.lifting import TAIL, Lift
+from occlupose.lifting import Lift
 from occlupose.media import Frame, Source, halved, open_media, prefetch
-from occlupose.occlusion.evidence import evidence, states
+from occlupose.occlusion.confidence import classify_joints, discount_by_flow
 from occlupose.poses import ABSENT, Poses
 from occlupose.sightings import Places, Record, Sighting, camera_of
 from occlupose.threads import background, opencv_on_one_thread
-from occlupose.tracking import Tracker, Who
+from occlupose.tracking import Assignment, Tracker
 
 METHODS = ("oanet", "hupor")
 """Ways from pictures to people in space, the default first."""
@@ -264,28 +264,26 @@ class _Moment:
 
     time: float
     people: Detections
-    who: Who
-    moved: Displacements | None = None
+    who: Assignment
+    moved: JointFlow | None = None
 
 
 class _Witness:
-    """Who is who, and what to believe of them: tracker, flow and evidence. A frame is told of when it is settled who is
-    in it.
-    """
+    """Tracker, flow and confidence. A frame is returned when its ids are final."""
 
     def __init__(self, size: tuple[int, int], max_people: int | None, flow: Flow | None) -> None:
         self.size = size
         self.places = Places(max_people)
-        self.tracker = Tracker(look_back=TAIL)
-        self.meter = FlowMeter(flow)
+        self.tracker = Tracker()
+        self.meter = FlowSampler(flow)
         self.waiting: deque[_Moment] = deque()
 
     def see(self, frame: Frame, people: Detections) -> list[Sighting]:
         """Takes the people of a frame and tells of earlier ones."""
         who = self.tracker.update(people, frame.time)
-        self._measured(self.meter.update(frame.pyramid, people.boxes, people.xy, who.tracks))
+        self._measured(self.meter.update(frame.pyramid, people.boxes, people.xy, who.track_numbers))
         settled = []
-        while self.waiting and frame.time - self.waiting[0].time > self.tracker.confirm - 1e-6:
+        while self.waiting and frame.time - self.waiting[0].time > self.tracker.min_duration - 1e-6:
             settled.append(self._tell(self.waiting.popleft()))
         self.waiting.append(_Moment(frame.time, people, who))
         return settled
@@ -296,7 +294,7 @@ class _Witness:
         self.tracker.finish()
         return [self._tell(moment) for moment in self.waiting]
 
-    def _measured(self, moved: Displacements | None) -> None:
+    def _measured(self, moved: JointFlow | None) -> None:
         if self.waiting:
             self.waiting[-1].moved = moved
 
@@ -308,9 +306,9 @@ class _Witness:
         assert moved is not None
         known = np.flatnonzero(self.places(ids, moment.time))
         known = known[np.argsort(ids[known])]
-        belief = evidence(people.score[known], moved.motion[known], moved.flow[known]).astype(np.float32)
+        belief = discount_by_flow(people.score[known], moved.motion[known], moved.flow[known]).astype(np.float32)
         xy = people.xy[known].astype(np.float32)
-        return Sighting(moment.time, ids[known], xy, belief, states(belief, xy, self.size))
+        return Sighting(moment.time, ids[known], xy, belief, classify_joints(belief, xy, self.size))
 
 
 def lift_stream(sightings: Iterable[Sighting], record: Record, lift: Lift) -> Iterator[Poses]:

@@ -1,7 +1,9 @@
-"""Who is who from frame to frame: ids that survive an occlusion, decided from the past alone."""
+"""Multi-person tracking: ids that survive an occlusion, decided from past frames alone."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,236 +11,272 @@ from scipy.optimize import linear_sum_assignment
 
 from occlupose.detections import Detections
 
-__all__ = ["Tracker", "Who"]
+__all__ = ["MAX_GAP", "Assignment", "ConfirmationBuffer", "Tracker"]
 
-# Everything below is ours; lengths are in box sides (the longer side of the person's box), so that no number depends on
-# the resolution.
-JOINT_REACH = 0.08  # half side of the square round a joint
-TOP = 7  # joints of which the best-fitting squares count (PoseFlow)
-POSE_MEMORY = 0.3  # s, after which a remembered pose counts exp(-1) of what it did
-DAMPING = 4.0  # s, in which a hidden person's speed falls to exp(-1)
-JITTER = 0.03  # standard deviation of where a person is seen
-SPEED = 1.0  # per s, standard deviation of a person's speed
-PUSH = 4.0  # per s, standard deviation of what a person's speed gains or loses at random in 1 s
-SIZE_JITTER = 0.25  # standard deviation of the logarithm of the box side: boxes shrink when half a person is hidden
-SURPRISE = 16.0  # squared standard deviations beyond which motion alone explains nothing
-# how far from where they should be a person is looked for: at once, more per s, at most
-NEAREST = 0.5
-DRIFT = 1.0
-FARTHEST = 2.0
-LEAST_AFFINITY = 0.2  # PoseFlow's
-# mean overlap of all joints' squares from which two people of a frame are one: 0.04 box sides per joint
-SAME_PERSON = 0.6
+MAX_GAP = 2.0
+"""Seconds that an undetected person keeps their id (`max_age` of the tracker), and that their track is lifted on."""
+
+# All values are ours unless stated. Lengths are in box sides (the longer side of the person's box), so that no value
+# depends on the resolution.
+JOINT_RADIUS = 0.08  # half side of the square around a joint
+TOP_JOINTS = 7  # number of best overlapping joints that count (PoseFlow)
+POSE_DECAY = 0.3  # s in which the weight of the last pose falls to exp(-1)
+SPEED_DECAY = 4.0  # s in which the speed of an undetected person falls to exp(-1)
+MEASUREMENT_NOISE = 0.03  # standard deviation of a detected position
+INITIAL_SPEED = 1.0  # per s, standard deviation of a new person's speed
+PROCESS_NOISE = 4.0  # per s, standard deviation of the random change of speed within 1 s
+SIZE_NOISE = 0.25  # standard deviation of the logarithm of the box side: boxes shrink when half a person is hidden
+GATE = 16.0  # squared Mahalanobis distance beyond which motion explains nothing
+# search radius around the predicted position: at once, growth per s, at most
+SEARCH_RADIUS = 0.5
+SEARCH_GROWTH = 1.0
+MAX_SEARCH_RADIUS = 2.0
+MIN_AFFINITY = 0.2  # PoseFlow's
+# mean overlap of all joints' squares above which two detections are one person: 0.04 box sides per joint
+DUPLICATE_OVERLAP = 0.6
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
 class _Track:
-    """One person as last seen; `id` is -1 until confirmed."""
+    """One person as last detected; `id` is -1 until confirmed."""
 
     number: int
     xy: Float[np.ndarray, "joint 2"]
     score: Float[np.ndarray, " joint"]
     box: Float[np.ndarray, " 4"]
-    begun: float
+    start: float
     time: float
     id: int = -1
     hits: int = 1
     velocity: Float[np.ndarray, " 2"] = field(default_factory=lambda: np.zeros(2))
-    # of place and speed
-    covariance: Float[np.ndarray, "2 2"] = field(default_factory=lambda: np.diag([JITTER**2, SPEED**2]))
+    # of position and speed
+    covariance: Float[np.ndarray, "2 2"] = field(
+        default_factory=lambda: np.diag([MEASUREMENT_NOISE**2, INITIAL_SPEED**2])
+    )
 
     def predict(self, time: float) -> tuple[Float[np.ndarray, " 2"], Float[np.ndarray, "2 2"]]:
-        """How far the person should have moved by then, px, and how sure that is: speed decays, and is pushed at
-        random.
-        """
+        """Expected displacement by then, px, and covariance of position and speed (decaying, changed at random)."""
         gap = max(time - self.time, 0.0)
-        decay = np.exp(-gap / DAMPING)
-        step = np.array([[1, DAMPING * (1 - decay)], [0, decay]])
-        push = PUSH**2 * np.array([[gap**3 / 3, gap**2 / 2], [gap**2 / 2, gap]])
-        return self.velocity * step[0, 1], step @ self.covariance @ step.T + push
+        decay = np.exp(-gap / SPEED_DECAY)
+        step = np.array([[1, SPEED_DECAY * (1 - decay)], [0, decay]])
+        noise = PROCESS_NOISE**2 * np.array([[gap**3 / 3, gap**2 / 2], [gap**2 / 2, gap]])
+        return self.velocity * step[0, 1], step @ self.covariance @ step.T + noise
 
     def compare(
-        self, people: Detections, time: float
+        self, detections: Detections, time: float
     ) -> tuple[Float[np.ndarray, " person"], Float[np.ndarray, "person 2"]]:
-        """How likely this is each of these people, 0..1 (0: it cannot be), and how far each is from where it should be,
-        px.
-        """
-        travel, covariance = self.predict(time)
-        offset = _offset(self.xy + travel, self.score, people)
+        """Affinity with each detection, 0..1 (0: impossible), and its offset from the predicted position, px."""
+        displacement, covariance = self.predict(time)
+        offset = _offset(self.xy + displacement, self.score, detections)
         side = _sides(self.box)
-        sides = _sides(people.boxes)
-        pose = np.sort(_joint_overlap(self.xy + travel, people.xy, np.sqrt(side * sides)))[:, -TOP:].mean(-1)
-        box = _box_overlap(self.box + np.tile(travel, 2), people.boxes)
+        sides = _sides(detections.boxes)
+        joints = _joint_overlap(self.xy + displacement, detections.xy, np.sqrt(side * sides))
+        pose = np.sort(joints)[:, -TOP_JOINTS:].mean(-1)
+        box = _box_overlap(self.box + np.tile(displacement, 2), detections.boxes)
         distance = np.linalg.norm(offset, axis=-1) / side
-        surprise = distance**2 / (covariance[0, 0] + JITTER**2) + (np.log(sides / side) / SIZE_JITTER) ** 2
-        memory = 2 * np.exp(-(time - self.time) / POSE_MEMORY)
-        affinity = (memory * pose + box + 2 * np.exp(-surprise / 8)) / (memory + 3)
-        reach = min(NEAREST + DRIFT * (time - self.time), FARTHEST)
-        possible = (distance < reach) & ((surprise < SURPRISE) | (pose > LEAST_AFFINITY) | (box > LEAST_AFFINITY))
+        position_variance = covariance[0, 0] + MEASUREMENT_NOISE**2
+        mahalanobis = distance**2 / position_variance + (np.log(sides / side) / SIZE_NOISE) ** 2
+        pose_weight = 2 * np.exp(-(time - self.time) / POSE_DECAY)
+        affinity = (pose_weight * pose + box + 2 * np.exp(-mahalanobis / 8)) / (pose_weight + 3)
+        radius = min(SEARCH_RADIUS + SEARCH_GROWTH * (time - self.time), MAX_SEARCH_RADIUS)
+        possible = (distance < radius) & ((mahalanobis < GATE) | (pose > MIN_AFFINITY) | (box > MIN_AFFINITY))
         return np.where(possible, affinity, 0), offset
 
-    def see(self, people: Detections, person: int, offset: Float[np.ndarray, " 2"], time: float) -> None:
-        """Take this person as the track's, seen this far (px) from where it should be: a Kalman step, softened for
-        leaps.
-        """
+    def update(self, detections: Detections, person: int, offset: Float[np.ndarray, " 2"], time: float) -> None:
+        """Kalman update with this detection, at this offset (px) from the prediction; weaker beyond the gate."""
         _, covariance = self.predict(time)
-        surprise = (offset**2).sum() / _sides(self.box) ** 2 / (covariance[0, 0] + JITTER**2)
-        gain = covariance[:, 0] / ((covariance[0, 0] + JITTER**2) * max(1.0, surprise / SURPRISE))
-        self.velocity = self.velocity * np.exp(-max(time - self.time, 0.0) / DAMPING) + gain[1] * offset
+        position_variance = covariance[0, 0] + MEASUREMENT_NOISE**2
+        mahalanobis = (offset**2).sum() / _sides(self.box) ** 2 / position_variance
+        gain = covariance[:, 0] / (position_variance * max(1.0, mahalanobis / GATE))
+        self.velocity = self.velocity * np.exp(-max(time - self.time, 0.0) / SPEED_DECAY) + gain[1] * offset
         self.covariance = covariance - np.outer(gain, covariance[0])
-        self.xy = people.xy[person]
-        self.score = people.score[person]
-        self.box = people.boxes[person]
+        self.xy = detections.xy[person]
+        self.score = detections.score[person]
+        self.box = detections.boxes[person]
         self.time = time
         self.hits += 1
 
 
 @dataclass(frozen=True)
-class Who:
-    """Who the people of one frame are."""
+class Assignment:
+    """Tracks of the people of one frame, in the order of the detections."""
 
-    owners: list[_Track | None]
+    tracks: list[_Track | None]
 
     @property
-    def tracks(self) -> Int[np.ndarray, " person"]:
-        """The same number as in other frames for the same person, at once, also for people who turn out to be ghosts;
-        -1 for a double.
-        """
-        return np.array([-1 if owner is None else owner.number for owner in self.owners], np.int64)
+    def track_numbers(self) -> Int[np.ndarray, " person"]:
+        """Internal track numbers, known at once, also of false positives; -1 for a duplicate."""
+        return np.array([-1 if track is None else track.number for track in self.tracks], np.int64)
 
     @property
     def ids(self) -> Int[np.ndarray, " person"]:
-        """Ids as far as they are known by now; -1 for a double, and for somebody who is not (or never was) there for
-        long enough.
-        """
-        return np.array([-1 if owner is None else owner.id for owner in self.owners], np.int64)
+        """Ids as far as they are confirmed by now; -1 for a duplicate and for a person who is not confirmed (yet)."""
+        return np.array([-1 if track is None else track.id for track in self.tracks], np.int64)
 
 
 class Tracker:
-    """Gives the people of each frame the ids of the people before; after PoseFlow (pose and box overlap, Hungarian),
-    with motion ours.
+    """Assigns the people of each frame to tracks, after PoseFlow (pose and box overlap, Hungarian), with our motion
+    model.
 
-    Causal and deterministic; the order in which a frame's people are listed does not matter. A person who is not seen
-    is expected where their motion, ever less certain, would bring them, and keeps their id for `look_back` seconds. Ids
-    are 1, 2, 3, ... in order of appearance and are never given twice.
+    Causal and deterministic; the order of the detections does not matter. An undetected person is expected where their
+    motion would bring them, with growing uncertainty, and keeps their id for `max_age` seconds. Ids are 1, 2, 3, ... in
+    order of appearance and are never reused.
 
     Arguments:
-        look_back: s, how long a hidden person's id is kept; ours.
-        confirm: s, for which somebody new must be seen in every frame to get an id, so that ghosts get none; ours. A
-            person's frames are final, in hindsight from the first on, once this has passed. 0: at once.
+        max_age: s for which an undetected person keeps their id; ours.
+        min_duration: s for which a new person must be detected in every frame to get an id, against false positives
+            (SORT's min_hits, in seconds); ours. Once this has passed, the ids of a frame are final. 0: at once.
     """
 
-    def __init__(self, *, look_back: float = 2.0, confirm: float = 1 / 3) -> None:
-        self._look_back = look_back
-        self.confirm = confirm
+    def __init__(self, *, max_age: float = MAX_GAP, min_duration: float = 1 / 3) -> None:
+        self._max_age = max_age
+        self.min_duration = min_duration
         self.reset()
 
     def reset(self) -> None:
-        """Forget everybody: another video starts, with id 1."""
+        """Start with another video: no tracks, next id 1."""
         self._tracks: list[_Track] = []
-        self._begun: float | None = None
+        self._start: float | None = None
         self._time = 0.0
-        self._frames = self._met = self._given = 0
+        self._frames = 0
+        self._numbers = 0
+        self._ids = 0
 
-    def update(self, people: Detections, time: float) -> Who:
-        """Take the people of the next frame, and say who they are.
+    def update(self, detections: Detections, time: float) -> Assignment:
+        """Assign the people of the next frame to tracks.
 
         Arguments:
-            people: as a frontend saw them.
+            detections: without NaN in xy.
             time: of the frame, s; never earlier than the frame before.
         """
-        self._begun = time if self._begun is None else self._begun
+        self._start = time if self._start is None else self._start
         self._time = time
         self._frames += 1
-        self._tracks = [track for track in self._tracks if time - track.time <= self._look_back]
-        owners: list[_Track | None] = [None] * len(people)
-        free = _without_duplicates(people, _canonical_order(people))
+        self._tracks = [track for track in self._tracks if time - track.time <= self._max_age]
+        assigned: list[_Track | None] = [None] * len(detections)
+        free = _without_duplicates(detections, _canonical_order(detections))
         for tracks in ([t for t in self._tracks if t.id > 0], [t for t in self._tracks if t.id < 0]):
-            free = _match(tracks, people, free, owners, time)
-        seen = {id(owner) for owner in owners}
-        self._tracks = [track for track in self._tracks if track.id > 0 or id(track) in seen]
+            free = _match(tracks, detections, free, assigned, time)
+        detected = {id(track) for track in assigned}
+        self._tracks = [track for track in self._tracks if track.id > 0 or id(track) in detected]
         for person in free:
-            self._met += 1
-            newcomer = _Track(self._met, people.xy[person], people.score[person], people.boxes[person], time, time)
-            owners[person] = newcomer
-            self._tracks.append(newcomer)
-        self._confirm(lambda track: time - track.begun > self.confirm - 1e-6)
-        return Who(owners)
+            self._numbers += 1
+            xy = detections.xy[person]
+            track = _Track(self._numbers, xy, detections.score[person], detections.boxes[person], time, time)
+            assigned[person] = track
+            self._tracks.append(track)
+        self._confirm(lambda track: time - track.start > self.min_duration - 1e-6)
+        return Assignment(assigned)
 
     def finish(self) -> None:
-        """No frame follows. If all were less than it takes to confirm somebody, whoever was seen twice, or in the only
-        one, has an id.
+        """End of the video. If it was shorter than `min_duration`, everybody who was detected twice, or in the only
+        frame, gets an id.
         """
-        if self._begun is not None and self._time - self._begun < self.confirm:
+        if self._start is not None and self._time - self._start < self.min_duration:
             self._confirm(lambda track: track.hits >= min(self._frames, 2))
 
-    def _confirm(self, there: Callable[[_Track], bool]) -> None:
+    def _confirm(self, condition: Callable[[_Track], bool]) -> None:
         for track in self._tracks:
-            if track.id < 0 and there(track):
-                self._given += 1
-                track.id = self._given
+            if track.id < 0 and condition(track):
+                self._ids += 1
+                track.id = self._ids
+
+
+class ConfirmationBuffer(Generic[T]):
+    """Delays frames until a tracker's ids for them are final.
+
+    Arguments:
+        tracker: must be updated with a frame before the frame is pushed.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self._waiting: deque[tuple[float, T]] = deque()
+
+    @property
+    def newest(self) -> T | None:
+        """The frame that was pushed last, if any waits."""
+        return self._waiting[-1][1] if self._waiting else None
+
+    def push(self, time: float, frame: T) -> list[T]:
+        """Add a frame; returns those before it whose ids are final, oldest first."""
+        confirmed = []
+        while self._waiting and time - self._waiting[0][0] > self._tracker.min_duration - 1e-6:
+            confirmed.append(self._waiting.popleft()[1])
+        self._waiting.append((time, frame))
+        return confirmed
+
+    def finish(self) -> list[T]:
+        """End of the video: finishes the tracker and returns all frames that are left."""
+        self._tracker.finish()
+        rest = [frame for _, frame in self._waiting]
+        self._waiting.clear()
+        return rest
 
 
 def _match(
-    tracks: list[_Track], people: Detections, free: list[int], owners: list[_Track | None], time: float
+    tracks: list[_Track], detections: Detections, free: list[int], assigned: list[_Track | None], time: float
 ) -> list[int]:
-    """Give the free people to the tracks that they fit best together; returns who is still free."""
+    """Assign free detections to tracks by the best total affinity; returns those that are still free."""
     if not tracks or not free:
         return free
-    candidates = people.select(free)
+    candidates = detections.select(free)
     compared = [track.compare(candidates, time) for track in tracks]
-    affinity = np.stack([likely for likely, _ in compared])
+    affinity = np.stack([affinities for affinities, _ in compared])
     for row, column in zip(*linear_sum_assignment(affinity, maximize=True), strict=True):
-        if affinity[row, column] > LEAST_AFFINITY:
-            tracks[row].see(people, free[column], compared[row][1][column], time)
-            owners[free[column]] = tracks[row]
-    return [person for person in free if owners[person] is None]
+        if affinity[row, column] > MIN_AFFINITY:
+            tracks[row].update(detections, free[column], compared[row][1][column], time)
+            assigned[free[column]] = tracks[row]
+    return [person for person in free if assigned[person] is None]
 
 
-def _without_duplicates(people: Detections, order: list[int]) -> list[int]:
-    """These people, in this order, without those whose every joint lies on a better seen person's."""
+def _without_duplicates(detections: Detections, order: list[int]) -> list[int]:
+    """These people, in this order, without those whose joints all lie on those of a person with a higher box score."""
     kept: list[int] = []
-    sides = _sides(people.boxes)
-    for person in sorted(order, key=lambda person: -people.box_score[person]):
-        others = people.xy[kept]
-        if (
-            not kept
-            or _joint_overlap(people.xy[person], others, np.sqrt(sides[person] * sides[kept])).mean(-1).max()
-            < SAME_PERSON
-        ):
+    sides = _sides(detections.boxes)
+    for person in sorted(order, key=lambda person: -detections.box_score[person]):
+        overlap = _joint_overlap(detections.xy[person], detections.xy[kept], np.sqrt(sides[person] * sides[kept]))
+        if not kept or overlap.mean(-1).max() < DUPLICATE_OVERLAP:
             kept.append(person)
     return [person for person in order if person in kept]
 
 
-def _canonical_order(people: Detections) -> list[int]:
+def _canonical_order(detections: Detections) -> list[int]:
     """The people from left to right, whatever order they came in."""
-    return sorted(
-        range(len(people)),
-        key=lambda who: (*people.boxes[who], people.box_score[who], *people.xy[who].flat, *people.score[who]),
-    )
+    keys = [
+        (*box, box_score, *xy.flat, *score)
+        for box, box_score, xy, score in zip(
+            detections.boxes, detections.box_score, detections.xy, detections.score, strict=True
+        )
+    ]
+    return sorted(range(len(keys)), key=keys.__getitem__)
 
 
 def _offset(
-    xy: Float[np.ndarray, "joint 2"], score: Float[np.ndarray, " joint"], people: Detections
+    xy: Float[np.ndarray, "joint 2"], score: Float[np.ndarray, " joint"], detections: Detections
 ) -> Float[np.ndarray, "person 2"]:
-    """From this pose to each person's, px: the median over the half of the joints that both are surest of."""
+    """From this pose to each detection, px: median over the half of the joints with the highest product of scores."""
     half = (len(xy) + 1) // 2
-    surest = np.argsort(-score * people.score, axis=-1, kind="stable")[:, :half]
-    return np.median(np.take_along_axis(people.xy - xy, surest[..., None], axis=1), axis=1)
+    best = np.argsort(-score * detections.score, axis=-1, kind="stable")[:, :half]
+    return np.median(np.take_along_axis(detections.xy - xy, best[..., None], axis=1), axis=1)
 
 
 def _joint_overlap(
     xy: Float[np.ndarray, "joint 2"], others: Float[np.ndarray, "person joint 2"], sides: Float[np.ndarray, " person"]
 ) -> Float[np.ndarray, "person joint"]:
-    """Intersection over union of the squares round the same joint of one pose and of each other, for people of these
-    box sides.
+    """Intersection over union of the squares around the same joint of a pose and of each other pose.
+
+    Arguments:
+        sides: box side for each of the others, px.
     """
-    shared = np.maximum(1 - np.abs(others - xy) / (2 * JOINT_REACH * sides[:, None, None]), 0).prod(-1)
+    shared = np.maximum(1 - np.abs(others - xy) / (2 * JOINT_RADIUS * sides[:, None, None]), 0).prod(-1)
     return shared / (2 - shared)
 
 
 def _box_overlap(box: Float[np.ndarray, " 4"], others: Float[np.ndarray, "person 4"]) -> Float[np.ndarray, " person"]:
-    """Intersection over union."""
+    """Intersection over union of a box and each other box."""
     shared = np.maximum(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0).prod(-1)
     area = (box[2:] - box[:2]).prod()
     areas = (others[:, 2:] - others[:, :2]).prod(-1)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from occlupose.occlusion.evidence import ABSENT, OCCLUDED, VISIBLE, evidence, inside, states
+from occlupose.occlusion.confidence import ABSENT, OCCLUDED, VISIBLE, classify_joints, discount_by_flow, in_image
 
 unit = st.floats(0, 1, width=32)
 scores = arrays(np.float32, (3, 2, 4), elements=unit)
@@ -13,12 +13,12 @@ displacements = arrays(np.float32, (3, 2, 4, 2), elements=st.floats(-1, 1, width
 
 @given(scores, displacements)
 def test_agreement_leaves_the_score(score, motion):
-    np.testing.assert_array_equal(evidence(score, motion, motion), score)
+    np.testing.assert_array_equal(discount_by_flow(score, motion, motion), score)
 
 
 @given(scores, displacements, displacements)
 def test_evidence_lies_between_zero_and_the_score(score, motion, flow):
-    believed = evidence(score, motion, flow)
+    believed = discount_by_flow(score, motion, flow)
     assert (believed >= 0).all() and (believed <= score).all()
 
 
@@ -27,7 +27,8 @@ def test_more_disagreement_never_gives_more_evidence(score, motion, a, b):
     near, far = sorted((a, b))
     aside = np.array([0.6, 0.8])
     assert (
-        evidence(score, motion, motion + far * aside) <= evidence(score, motion, motion + near * aside) + 1e-6
+        discount_by_flow(score, motion, motion + far * aside)
+        <= discount_by_flow(score, motion, motion + near * aside) + 1e-6
     ).all()
 
 
@@ -35,7 +36,7 @@ def test_the_papers_threshold_rejects_at_0_148_box_sides():
     score = np.full((1, 1, 1), 0.9)
     still = np.zeros((1, 1, 1, 2))
     for disagreement, expected in ((0.147, VISIBLE), (0.149, OCCLUDED)):
-        assert states(evidence(score, still, still + np.array([disagreement, 0])))[0, 0, 0] == expected
+        assert classify_joints(discount_by_flow(score, still, still + np.array([disagreement, 0])))[0, 0, 0] == expected
 
 
 @pytest.mark.parametrize("missing", ["motion", "flow", "both"])
@@ -45,39 +46,41 @@ def test_without_a_displacement_the_score_stands(missing):
     nothing = np.full((1, 1, 2, 2), np.nan)
     motion = one if missing == "flow" else nothing
     flow = one if missing == "motion" else nothing
-    np.testing.assert_array_equal(evidence(score, motion, flow), score)
+    np.testing.assert_array_equal(discount_by_flow(score, motion, flow), score)
 
 
 def test_sigma_is_the_disagreement_that_costs_exp_minus_half():
     still = np.zeros((1, 1, 1, 2))
-    assert evidence(np.ones((1, 1, 1)), still, still + np.array([0.03, 0.04]), sigma=0.05)[0, 0, 0] == pytest.approx(
-        np.exp(-0.5)
-    )
+    assert discount_by_flow(np.ones((1, 1, 1)), still, still + np.array([0.03, 0.04]), sigma=0.05)[
+        0, 0, 0
+    ] == pytest.approx(np.exp(-0.5))
 
 
 def test_states():
     believed = np.array([0.3, 0.29, 0.0, np.nan, 0.9, 0.9, 0.1])
     xy = np.array([[5, 5], [5, 5], [5, 5], [5, 5], [np.nan, 5], [100, 5], [-9, 5]])
     expected = [VISIBLE, OCCLUDED, OCCLUDED, ABSENT, ABSENT, OCCLUDED, OCCLUDED]
-    answer = states(believed, xy, (100, 50))
+    answer = classify_joints(believed, xy, (100, 50))
     assert answer.dtype == np.uint8
     np.testing.assert_array_equal(answer, expected)
 
 
 def test_states_without_positions_ask_only_the_evidence():
-    np.testing.assert_array_equal(states(np.array([0.6, 0.5, np.nan]), threshold=0.55), [VISIBLE, OCCLUDED, ABSENT])
+    np.testing.assert_array_equal(
+        classify_joints(np.array([0.6, 0.5, np.nan]), threshold=0.55), [VISIBLE, OCCLUDED, ABSENT]
+    )
 
 
 def test_states_without_a_size_know_no_edge():
-    assert states(np.array([0.9]), np.array([[-100.0, 5]]))[0] == VISIBLE
+    assert classify_joints(np.array([0.9]), np.array([[-100.0, 5]]))[0] == VISIBLE
 
 
 @given(arrays(np.float32, 6, elements=unit | st.just(np.nan)), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
 def test_a_stricter_threshold_never_makes_a_joint_visible(believed, a, b):
     lax, strict = sorted((a, b))
-    assert (states(believed, threshold=strict) <= states(believed, threshold=lax)).all()
+    assert (classify_joints(believed, threshold=strict) <= classify_joints(believed, threshold=lax)).all()
 
 
 def test_a_pixel_reaches_half_a_pixel_from_its_centre():
     xy = np.array([[-0.5, 0], [-0.51, 0], [9.49, 0], [9.5, 0], [0, 4.5], [np.nan, 0]])
-    np.testing.assert_array_equal(inside(xy, (10, 5)), [True, False, True, False, False, False])
+    np.testing.assert_array_equal(in_image(xy, (10, 5)), [True, False, True, False, False, False])
