@@ -27,9 +27,9 @@ def _oanet_recipe() -> type:
 
 
 def _keypoints_recipe() -> type:
-    from occlupose.methods.oanet.keypoints import Recipe
+    from occlupose.methods.oanet.keypoints import KeypointRecipe
 
-    return Recipe
+    return KeypointRecipe
 
 
 def _ssf_recipe() -> Any:

@@ -20,7 +20,16 @@ from occlupose.frontends import build
 from occlupose.frontends.boxes import load as load_boxes
 from occlupose.frontends.hourglass import HourglassNetwork
 from occlupose.media import open_media, write_image
-from occlupose.methods.oanet.keypoints import Batch, Recipe, Samples, View, joint_loss, loss, sample, train_keypoints
+from occlupose.methods.oanet.keypoints import (
+    CropTransform,
+    KeypointBatch,
+    KeypointRecipe,
+    KeypointSampler,
+    heatmap_loss,
+    keypoint_loss,
+    make_sample,
+    train_keypoints,
+)
 from occlupose.networks.hourglass import StackedHourglass
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17
@@ -33,7 +42,7 @@ STEPS = 60
 
 def recipe(steps=4, **changes):
     optimisation = Optimisation(steps=steps, warm_up=2, save_every=4, log_every=2, precision="32-true")
-    return Recipe(
+    return KeypointRecipe(
         **{"stacks": 2, "width": 8, "depth": 1, "crop": Crop(16, 24), "batch": 2, "optimisation": optimisation}
         | changes
     )
@@ -68,67 +77,78 @@ def dots(tmp_path_factory):
 
 
 @settings(max_examples=40)
-@given(mirrored=st.booleans(), scale=st.floats(0.75, 1.25), angle=st.floats(-0.6, 0.6))
-def test_maps_follow_the_picture_however_it_is_varied(dots, mirrored, scale, angle):
-    """Each dot lies where the map of its joint peaks; in a mirrored picture left and right change names."""
+@given(flip=st.booleans(), scale=st.floats(0.75, 1.25), rotation=st.floats(-0.6, 0.6))
+def test_heatmaps_follow_the_augmented_image(dots, flip, scale, rotation):
+    """Each dot lies at the peak of its joint's heatmap; a flip exchanges left and right."""
     codec = Heatmaps(Crop(64, 96))
-    picture, maps, weight = sample(dots, View(mirrored, scale, angle), skeleton=ARMS, codec=codec)
-    assert picture.shape == (96, 64, 3) and picture.dtype == np.uint8
+    image, maps, weight = make_sample(dots, CropTransform(flip, scale, rotation), skeleton=ARMS, codec=codec)
+    assert image.shape == (96, 64, 3) and image.dtype == np.uint8
     np.testing.assert_array_equal(weight, 1)
     xy, _ = codec.decode(maps)
-    for joint, colour in enumerate((0, 2, 1) if mirrored else (0, 1, 2)):
-        value = picture[..., colour].astype(float)
+    for joint, colour in enumerate((0, 2, 1) if flip else (0, 1, 2)):
+        value = image[..., colour].astype(float)
         y, x = np.mgrid[:96, :64]
         centre = np.array([(value * x).sum(), (value * y).sum()]) / value.sum()
         np.testing.assert_allclose(xy[joint], centre, atol=0.35)
 
 
-def test_a_view_turns_and_scales_about_the_middle_of_the_box(tmp_path):
+def test_a_crop_is_rotated_and_scaled_about_the_centre_of_the_box(tmp_path):
     codec = Heatmaps(Crop(64, 96))
     person = marked(tmp_path)
-    plain = codec.decode(sample(person, View(), skeleton=ARMS, codec=codec)[1])[0] - [31.5, 47.5]
-    larger = codec.decode(sample(person, View(scale=1.2), skeleton=ARMS, codec=codec)[1])[0] - [31.5, 47.5]
-    turned = codec.decode(sample(person, View(angle=0.5), skeleton=ARMS, codec=codec)[1])[0] - [31.5, 47.5]
+
+    def joints(transform):
+        maps = make_sample(person, transform, skeleton=ARMS, codec=codec)[1]
+        return codec.decode(maps)[0] - [31.5, 47.5]
+
+    plain = joints(CropTransform())
+    larger = joints(CropTransform(scale=1.2))
+    rotated = joints(CropTransform(rotation=0.5))
     np.testing.assert_allclose(larger, 1.2 * plain, atol=0.02)
     cosine = np.cos(0.5)
     sine = np.sin(0.5)
-    np.testing.assert_allclose(turned, plain @ np.array([[cosine, -sine], [sine, cosine]]), atol=0.02)
+    np.testing.assert_allclose(rotated, plain @ np.array([[cosine, -sine], [sine, cosine]]), atol=0.02)
 
 
-def test_hidden_joints_are_dark_and_stay_with_their_side(tmp_path):
+def test_occluded_joints_have_zero_heatmaps_and_keep_their_side(tmp_path):
     codec = Heatmaps(Crop(64, 96))
     person = marked(tmp_path, (ABSENT, OCCLUDED, VISIBLE))
-    for mirrored, (dark, bright) in ((False, (1, 2)), (True, (2, 1))):
-        _, maps, weight = sample(person, View(mirrored), skeleton=ARMS, codec=codec)
+    for flip, (occluded, visible) in ((False, (1, 2)), (True, (2, 1))):
+        _, maps, weight = make_sample(person, CropTransform(flip), skeleton=ARMS, codec=codec)
         assert weight.tolist() == [0, 1, 1]
-        assert not maps[dark].any() and maps[bright].max() > 0.8
+        assert not maps[occluded].any() and maps[visible].max() > 0.8
 
 
 def test_batches_depend_on_the_generator_alone(figures):
     data = load(*figures)
     plan = recipe(batch=6)
-    one, same, other = (
-        Samples(data, plan, threads=threads).draw(torch.Generator().manual_seed(seed))
-        for threads, seed in ((1, 5), (3, 5), (3, 6))
-    )
-    for name in ("pictures", "maps", "weight"):
+
+    def draw(threads, seed):
+        return KeypointSampler(data, plan, threads=threads).draw(torch.Generator().manual_seed(seed))
+
+    one = draw(1, 5)
+    same = draw(3, 5)
+    other = draw(3, 6)
+    for name in ("images", "maps", "weight"):
         assert torch.equal(getattr(one, name), getattr(same, name))
-    assert not torch.equal(one.pictures, other.pictures)
-    assert one.pictures.shape == (6, 24, 16, 3) and one.pictures.dtype == torch.uint8
+    assert not torch.equal(one.images, other.images)
+    assert one.images.shape == (6, 24, 16, 3) and one.images.dtype == torch.uint8
     assert one.maps.shape == (6, len(JOINTS), 6, 4) and one.maps.dtype == torch.float32
 
 
-def test_views_are_as_far_as_the_recipe_says(figures, monkeypatch):
-    seen = []
+def test_the_augmentation_has_the_range_of_the_recipe(figures, monkeypatch):
+    drawn = []
     monkeypatch.setattr(
-        "occlupose.methods.oanet.keypoints.sample", lambda person, view, **_: seen.append(view) or (np.zeros(1),) * 3
+        "occlupose.methods.oanet.keypoints.make_sample",
+        lambda person, transform, **_: drawn.append(transform) or (np.zeros(1),) * 3,
     )
-    Samples(load(*figures), recipe(batch=400, flip=0.3, scale=0.2, turn=45)).draw(torch.Generator().manual_seed(0))
-    scales = np.array([view.scale for view in seen])
-    angles = np.degrees([view.angle for view in seen])
+    KeypointSampler(load(*figures), recipe(batch=400, flip_probability=0.3, scale=0.2, rotation=45)).draw(
+        torch.Generator().manual_seed(0)
+    )
+    scales = np.array([transform.scale for transform in drawn])
+    angles = np.degrees([transform.rotation for transform in drawn])
     assert 0.8 <= scales.min() < 0.82 and 1.18 < scales.max() <= 1.2
     assert -45 <= angles.min() < -43 and 43 < angles.max() <= 45
-    assert 0.22 < np.mean([view.mirrored for view in seen]) < 0.38
+    assert 0.22 < np.mean([transform.flip for transform in drawn]) < 0.38
 
 
 # ---------------------------------------------------------------------------------------------- loss
@@ -137,20 +157,22 @@ def test_views_are_as_far_as_the_recipe_says(figures, monkeypatch):
 def test_equation_1_by_hand():
     maps = torch.tensor([[[[0.5, 0.0]], [[0.2, 0.4]], [[1.0, 1.0]]]])
     truth = torch.tensor([[[[1.0, 0.0]], [[0.0, 0.0]], [[0.0, 0.0]]]])
-    assert joint_loss(maps, truth, torch.tensor([[1.0, 1.0, 0.0]])).item() == pytest.approx(
+    assert heatmap_loss(maps, truth, torch.tensor([[1.0, 1.0, 0.0]])).item() == pytest.approx(
         (0.25 + 0 + 0.04 + 0.16) / 4
     )
-    assert joint_loss(maps, truth, torch.zeros(1, 3)).item() == 0
+    assert heatmap_loss(maps, truth, torch.zeros(1, 3)).item() == 0
 
 
 def test_every_stack_has_its_term():
     truth = torch.rand(2, 3, 4, 4)
     weight = torch.tensor([[1.0, 0, 1], [1, 1, 1]])
-    said = torch.rand(3, 2, 3, 4, 4)
-    terms = loss(lambda pictures: said, Batch(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), truth, weight))
+    maps = torch.rand(3, 2, 3, 4, 4)
+    terms = keypoint_loss(
+        lambda images: maps, KeypointBatch(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), truth, weight)
+    )
     assert list(terms) == ["stack 1", "stack 2", "stack 3"]
     for number, term in enumerate(terms.values()):
-        squared = (said[number] - truth).square().mean((-2, -1))[weight > 0]
+        squared = (maps[number] - truth).square().mean((-2, -1))[weight > 0]
         torch.testing.assert_close(term, squared.mean())
 
 
@@ -158,23 +180,23 @@ def test_the_gradient_of_the_loss():
     generator = torch.Generator().manual_seed(0)
     maps, truth = torch.rand(2, 2, 3, 4, 5, dtype=torch.float64, generator=generator).unbind()
     weight = torch.tensor([[1.0, 0, 1], [1, 1, 0]], dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda maps: joint_loss(maps, truth, weight), maps.requires_grad_())
+    assert torch.autograd.gradcheck(lambda maps: heatmap_loss(maps, truth, weight), maps.requires_grad_())
 
 
 def test_the_gradient_through_the_network():
     """Against finite differences, in random directions of all weights at once."""
     torch.manual_seed(0)
     network = StackedHourglass(3, stacks=2, width=4, depth=1).double().eval()
-    pictures = torch.randint(0, 256, (2, 16, 16, 3), dtype=torch.uint8)
-    batch = Batch(
-        pictures,
+    images = torch.randint(0, 256, (2, 16, 16, 3), dtype=torch.uint8)
+    batch = KeypointBatch(
+        images,
         torch.rand(2, 3, 4, 4, dtype=torch.float64),
         torch.tensor([[1.0, 0, 1], [1, 1, 1]], dtype=torch.float64),
     )
     weights = list(network.parameters())
 
     def total():
-        return torch.stack(list(loss(network, batch).values())).sum()
+        return torch.stack(list(keypoint_loss(network, batch).values())).sum()
 
     def moved(directions, step):
         with torch.no_grad():
@@ -202,21 +224,21 @@ def test_the_gradient_through_the_network():
         ({"width": 3}, "width 3: must be 4 or more"),
         ({"depth": 0}, "depth 0: must be 1 or more"),
         ({"batch": 0}, "batch 0: must be 1 or more"),
-        ({"flip": 1.5}, "flip 1.5: must lie between 0 and 1"),
+        ({"flip_probability": 1.5}, "flip_probability 1.5: must lie between 0 and 1"),
         ({"scale": -0.1}, "scale -0.1: must lie between 0 and 0.9"),
-        ({"turn": 200}, "turn 200: must lie between 0 and 180"),
+        ({"rotation": 200}, "rotation 200: must lie between 0 and 180"),
         ({"crop": Crop(256, 192), "depth": 5}, "crop 256 x 192: at depth 5 its sides must be multiples of 128"),
     ],
 )
-def test_recipes_that_cannot_be_are_refused(change, message):
+def test_invalid_recipes_are_refused(change, message):
     with pytest.raises(OccluposeError) as refusal:
-        Recipe(**change)
+        KeypointRecipe(**change)
     assert str(refusal.value) == message
 
 
-def test_the_usual_recipe_is_that_of_newell():
-    usual = Recipe()
-    assert (usual.codec.shape, usual.codec.sigma, usual.depth, usual.width) == ((64, 64), 2, 4, 256)
+def test_the_default_recipe_is_that_of_newell():
+    default = KeypointRecipe()
+    assert (default.codec.shape, default.codec.sigma, default.depth, default.width) == ((64, 64), 2, 4, 256)
 
 
 # ------------------------------------------------------------------------------------------ training
@@ -271,7 +293,7 @@ def test_training_writes_weights_that_run_and_their_card(figures, tmp_path, monk
 
 @pytest.fixture(scope="module")
 def usual(figures, tmp_path_factory):
-    """What the recipe gives."""
+    """The weights file of the recipe."""
     return trained(figures, tmp_path_factory.mktemp("usual"), recipe()).read_bytes()
 
 
@@ -279,14 +301,16 @@ def test_the_same_recipe_gives_the_same_bytes(figures, usual, tmp_path):
     assert trained(figures, tmp_path, recipe()).read_bytes() == usual
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"turn": 0.0}, {"flip": 0.0}, {"depth": 2, "crop": Crop(16, 32)}])
-def test_the_recipe_decides(figures, usual, tmp_path, change):
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"rotation": 0.0}, {"flip_probability": 0.0}, {"depth": 2, "crop": Crop(16, 32)}]
+)
+def test_the_recipe_changes_the_result(figures, usual, tmp_path, change):
     assert trained(figures, tmp_path, recipe(**change)).read_bytes() != usual
 
 
 def test_a_stopped_run_goes_on_to_the_same_end(figures, tmp_path, monkeypatch):
     whole = trained(figures, tmp_path / "whole", recipe(8)).read_bytes()
-    draw = Samples.draw
+    draw = KeypointSampler.draw
     left = iter(range(6))
 
     class Stopped(Exception):
@@ -297,10 +321,10 @@ def test_a_stopped_run_goes_on_to_the_same_end(figures, tmp_path, monkeypatch):
             raise Stopped
         return draw(samples, generator)
 
-    monkeypatch.setattr(Samples, "draw", stopping)
+    monkeypatch.setattr(KeypointSampler, "draw", stopping)
     with pytest.raises(Stopped):
         trained(figures, tmp_path / "stopped", recipe(8))
-    monkeypatch.setattr(Samples, "draw", draw)
+    monkeypatch.setattr(KeypointSampler, "draw", draw)
     torch.manual_seed(99)
     with pytest.raises(OccluposeError, match="give --resume"):
         trained(figures, tmp_path / "stopped", recipe(8))
@@ -347,42 +371,40 @@ def test_a_killed_run_goes_on_to_the_same_end(figures, tmp_path):
 
 @pytest.fixture(scope="module")
 def learnt(tmp_path_factory) -> Path:
-    """A network that has seen 300 figures."""
+    """A network trained on 300 figures."""
     folder = tmp_path_factory.mktemp("learnt")
     optimisation = Optimisation(steps=220, learning_rate=4e-3, warm_up=20, clip=0.1, average=0.95, precision="32-true")
-    plan = Recipe(
-        stacks=1, width=24, depth=3, crop=Crop(96, 96), batch=8, scale=0.15, turn=10, optimisation=optimisation
+    plan = KeypointRecipe(
+        stacks=1, width=24, depth=3, crop=Crop(96, 96), batch=8, scale=0.15, rotation=10, optimisation=optimisation
     )
     return trained(write_figures(folder, 300), folder / "run", plan)
 
 
 @pytest.mark.slow
-def test_what_is_seen_is_found_and_what_is_hidden_stays_dark(learnt, tmp_path):
-    """On figures that it has not seen, looked for in the boxes of a file: OANet tells hidden joints by confidences
-    below 0.3.
-    """
+def test_visible_joints_are_found_and_occluded_ones_have_a_low_confidence(learnt, tmp_path):
+    """On unseen figures, in the boxes of a file. OANet takes joints with a confidence below 0.3 as occluded."""
     generator = np.random.default_rng(99)
     results = []
     truth = []
-    annotations, pictures = write_figures(tmp_path, 60, seed=99)
+    annotations, images = write_figures(tmp_path, 60, seed=99)
     for annotation in json.loads(annotations.read_text())["annotations"]:
         results.append(
             {"image_id": f"{annotation['id']}.png", "category_id": 1, "bbox": annotation["bbox"], "score": 0.9}
         )
         truth.append(figure(generator)[1:])
     (tmp_path / "boxes.json").write_text(json.dumps(results))
-    with open_media(pictures) as source:
-        eyes = build(learnt, boxes=load_boxes(tmp_path / "boxes.json", source))
-        people = [eyes(frame) for frame in source]
+    with open_media(images) as source:
+        frontend = build(learnt, boxes=load_boxes(tmp_path / "boxes.json", source))
+        people = [frontend(frame) for frame in source]
     assert all(len(found) == 1 for found in people)
     xy = np.concatenate([found.xy for found in people])
     score = np.concatenate([found.score for found in people])
-    joints, state = (np.array(part) for part in zip(*truth, strict=True))
-    away = np.linalg.norm(xy - joints, axis=-1)
+    state = np.array([state for _, state in truth])
+    error = np.linalg.norm(xy - np.array([joints for joints, _ in truth]), axis=-1)
     ends = np.zeros(state.shape, bool)
     ends[:, ENDS] = True
     assert np.median(score[state == VISIBLE]) > 0.7
-    assert np.median(away[state == VISIBLE]) < 1 and np.quantile(away[state == VISIBLE], 0.95) < 4
-    assert np.median(score[(state == VISIBLE) & ends]) > 0.6  # the very joints that are hidden in others
+    assert np.median(error[state == VISIBLE]) < 1 and np.quantile(error[state == VISIBLE], 0.95) < 4
+    assert np.median(score[(state == VISIBLE) & ends]) > 0.6  # the same joints are occluded in other figures
     assert (state == OCCLUDED).sum() > 20
     assert np.median(score[state == OCCLUDED]) < 0.1 and (score[state == OCCLUDED] < 0.3).mean() > 0.9

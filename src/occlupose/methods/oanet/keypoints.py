@@ -1,9 +1,7 @@
-"""OANet's 2D network: the stacked hourglass, taught that a hidden joint has no place in the picture (section 3.1, eq.
-1).
+"""OANet's 2D keypoint network: a stacked hourglass whose heatmap of an occluded joint is zero (section 3.1, eq. 1).
 
-What is the paper's: the network, its sigmoid maps, a map of zeros for an occluded joint, the loss. The paper begins
-with a network that was trained on COCO and does not say how its pictures were varied; that, the schedule and the
-optimiser are ours.
+The network, its sigmoid heatmaps, the zero heatmap of an occluded joint and the loss are the paper's. The paper starts
+from a network trained on COCO and does not state the augmentation; that, the schedule and the optimiser are ours.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -29,11 +27,11 @@ from occlupose.training.loop import Optimisation, Terms, train
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Everything that a training run of the 2D network depends on, besides the pictures.
+class KeypointRecipe:
+    """Configuration of a training run of the 2D keypoint network.
 
     Raises:
-        OccluposeError: a network that could not be built, or that does not fit the crop; a variation out of its range.
+        OccluposeError: a network that cannot be built or does not fit the crop; augmentation out of its range.
     """
 
     name: str = "oanet_keypoints"
@@ -42,12 +40,12 @@ class Recipe:
     depth: int = 4
     crop: Crop = field(default_factory=Crop)
     batch: int = 16
-    flip: float = 0.5
-    """Share of people who are mirrored."""
+    flip_probability: float = 0.5
+    """Probability of a horizontal flip."""
     scale: float = 0.25
-    """By how much a person is larger or smaller, relative, at most (as Newell et al.)."""
-    turn: float = 30.0
-    """Degrees by which a person is tilted, at most (as Newell et al.)."""
+    """Largest relative change of a person's size (as Newell et al.)."""
+    rotation: float = 30.0
+    """Largest rotation of a person, degrees (as Newell et al.)."""
     optimisation: Optimisation = field(
         default_factory=lambda: Optimisation(steps=100_000, learning_rate=5e-4, warm_up=1000, clip=0.1)
     )
@@ -57,141 +55,145 @@ class Recipe:
         for name, least in {"stacks": 1, "width": 4, "depth": 1, "batch": 1}.items():
             if getattr(self, name) < least:
                 raise OccluposeError(f"{name} {getattr(self, name)}: must be {least} or more")
-        for name, most in {"flip": 1.0, "scale": 0.9, "turn": 180.0}.items():
+        for name, most in {"flip_probability": 1.0, "scale": 0.9, "rotation": 180.0}.items():
             if not 0 <= getattr(self, name) <= most:
                 raise OccluposeError(f"{name} {getattr(self, name):g}: must lie between 0 and {most:g}")
-        halves = STRIDE * 2**self.depth
-        if self.crop.width % halves or self.crop.height % halves:
-            sides = f"crop {self.crop.width} x {self.crop.height}"
-            raise OccluposeError(f"{sides}: at depth {self.depth} its sides must be multiples of {halves}")
+        unit = STRIDE * 2**self.depth
+        if self.crop.width % unit or self.crop.height % unit:
+            size = f"crop {self.crop.width} x {self.crop.height}"
+            raise OccluposeError(f"{size}: at depth {self.depth} its sides must be multiples of {unit}")
 
     @property
     def codec(self) -> Heatmaps:
-        """Between joints and maps."""
+        """Encoder and decoder of the heatmaps."""
         return Heatmaps(self.crop, STRIDE)
 
 
 @dataclass
-class Batch:
-    """What the network sees and what it should say."""
+class KeypointBatch:
+    """Network input and target heatmaps."""
 
-    pictures: UInt8[Tensor, "batch height width 3"]
+    images: UInt8[Tensor, "batch height width 3"]
     maps: Float[Tensor, "batch joint y x"]
     weight: Float[Tensor, "batch joint"]
-    """1 where a joint is annotated, seen or hidden; 0 where nobody knows."""
+    """1 where a joint is annotated, visible or occluded; 0 elsewhere."""
 
 
 @dataclass(frozen=True)
-class View:
-    """How one person is varied.
+class CropTransform:
+    """Augmentation of one person's crop.
 
     Attributes:
-        mirrored: left and right exchanged.
-        scale: size in the crop against the usual.
-        angle: by which the person is tilted, radians.
+        flip: left and right exchanged.
+        scale: factor of the person's size in the crop.
+        rotation: radians.
     """
 
-    mirrored: bool = False
+    flip: bool = False
     scale: float = 1.0
-    angle: float = 0.0
+    rotation: float = 0.0
 
 
-class Samples:
-    """Batches of people, drawn evenly, varied, cut out and encoded.
+class KeypointSampler:
+    """Draws batches of people uniformly; augments, crops and encodes them.
 
     Arguments:
-        threads: that read pictures; what is drawn does not depend on them.
+        threads: threads that read images; they do not affect what is drawn.
     """
 
-    def __init__(self, data: Annotations, recipe: Recipe, *, threads: int = 4) -> None:
+    def __init__(self, data: Annotations, recipe: KeypointRecipe, *, threads: int = 4) -> None:
         self.data = data
         self.recipe = recipe
         self.threads = threads
 
-    def draw(self, generator: Generator) -> Batch:
+    def draw(self, generator: Generator) -> KeypointBatch:
         """The batch of a step."""
         recipe = self.recipe
-        count = self.recipe.batch
-        who = torch.randint(len(self.data.people), (count,), generator=generator).tolist()
-        chance, size, tilt = torch.rand(3, count, dtype=torch.float64, generator=generator)
-        scales = (1 + recipe.scale * (2 * size - 1)).tolist()
-        angles = torch.deg2rad(recipe.turn * (2 * tilt - 1)).tolist()
-        views = [View(*view) for view in zip((chance < recipe.flip).tolist(), scales, angles, strict=True)]
-        people = [self.data.people[number] for number in who]
+        chosen = torch.randint(len(self.data.people), (recipe.batch,), generator=generator).tolist()
+        flip, scale, rotation = torch.rand(3, recipe.batch, dtype=torch.float64, generator=generator)
+        transforms = map(
+            CropTransform,
+            (flip < recipe.flip_probability).tolist(),
+            (1 + recipe.scale * (2 * scale - 1)).tolist(),
+            torch.deg2rad(recipe.rotation * (2 * rotation - 1)).tolist(),
+        )
+        people = [self.data.people[number] for number in chosen]
+        make = partial(make_sample, skeleton=self.data.skeleton, codec=recipe.codec)
         with ThreadPoolExecutor(self.threads) as workers:
-            samples = list(workers.map(partial(sample, skeleton=self.data.skeleton, codec=recipe.codec), people, views))
-        return Batch(*(torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True)))
+            samples = list(workers.map(make, people, transforms))
+        return KeypointBatch(*(torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True)))
 
 
-def sample(
-    person: Person, view: View, *, skeleton: Skeleton, codec: Heatmaps
+def make_sample(
+    person: Person, transform: CropTransform, *, skeleton: Skeleton, codec: Heatmaps
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Float[np.ndarray, "joint y x"], Float[np.ndarray, "joint"]]:
-    """One person as the network is shown them, the maps that it should give, and the weight of each.
+    """The augmented crop of one person, the target heatmaps, and the weight of each.
 
     Raises:
-        OccluposeError: the picture cannot be read.
+        OccluposeError: the image cannot be read.
     """
     crop = codec.crop
     region = crop.regions(person.box[None])
-    top = radius(region) / view.scale * np.array([np.sin(view.angle), -np.cos(view.angle)])
-    turned = np.concatenate([region[0, :2], region[0, :2] + top])
-    shown = cut([person], [person.read()], crop, skeleton, turned[None], np.array([view.mirrored]))
-    return shown.pictures[0], *codec.encode(shown.xy[0], shown.state[0])
+    top = radius(region) / transform.scale * np.array([np.sin(transform.rotation), -np.cos(transform.rotation)])
+    rotated = np.concatenate([region[0, :2], region[0, :2] + top])
+    sample = cut([person], [person.read()], crop, skeleton, rotated[None], np.array([transform.flip]))
+    return sample.pictures[0], *codec.encode(sample.xy[0], sample.state[0])
 
 
-def loss(network: nn.Module, batch: Batch) -> Terms:
-    """OANet eq. 1, a term for each stack: the squared difference of maps, those of hidden joints being zeros.
+def keypoint_loss(network: nn.Module, batch: KeypointBatch) -> Terms:
+    """OANet eq. 1, a term per stack: squared difference of the heatmaps, zero being the target of occluded joints.
 
-    The paper sums over joints; this is the mean over the cells of the joints that are annotated, which descends the
-    same way.
+    The paper sums over joints; here it is the mean over the cells of annotated joints, which has the same optimum.
     """
-    maps = network(batch.pictures)
-    return {f"stack {number}": joint_loss(said, batch.maps, batch.weight) for number, said in enumerate(maps, start=1)}
+    stacks = network(batch.images)
+    return {
+        f"stack {number}": heatmap_loss(maps, batch.maps, batch.weight) for number, maps in enumerate(stacks, start=1)
+    }
 
 
-def joint_loss(
+def heatmap_loss(
     maps: Float[Tensor, "batch joint y x"],
-    truth: Float[Tensor, "batch joint y x"],
+    target: Float[Tensor, "batch joint y x"],
     weight: Float[Tensor, "batch joint"],
 ) -> Float[Tensor, ""]:
-    """Mean squared difference of maps, over the cells of weighted joints."""
-    return (weight * ((maps - truth) ** 2).mean((-2, -1))).sum() / weight.sum().clamp_min(1)
+    """Mean squared difference of heatmaps over the cells of weighted joints."""
+    return (weight * ((maps - target) ** 2).mean((-2, -1))).sum() / weight.sum().clamp_min(1)
 
 
 def train_keypoints(
     data: Path,
     images: Path,
     folder: Path,
-    recipe: Recipe,
+    recipe: KeypointRecipe,
     *,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
 ) -> Path:
-    """Trains the 2D network on annotated pictures; returns the weights file.
+    """Trains the 2D keypoint network on annotated images; returns the weights file.
 
     Arguments:
-        data: annotations in COCO's keypoint format, with v of each joint (`datasets.coco.load`). Their joints are those
-            of the network.
-        images: folder of the pictures.
+        data: annotations in COCO's keypoint format, with v of each joint (`datasets.coco.load`). The network gets their
+            joints.
+        images: folder of the images.
         folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.
-        resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
+        resume: continue the run in the folder; the result is that of an uninterrupted run.
 
     Raises:
-        OccluposeError: annotations or pictures that cannot be used; what `training.loop.train` refuses.
+        OccluposeError: annotations or images that cannot be used; as `training.loop.train`.
     """
     annotations = load(data, images, all_pictures=True)
     torch.manual_seed(recipe.seed)
     skeleton = annotations.skeleton
     network = StackedHourglass(len(skeleton), stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)
-    learnt = annotations.describe()
+    description = annotations.describe()
     average = train(
         network,
-        Samples(annotations, recipe).draw,
-        loss,
+        KeypointSampler(annotations, recipe).draw,
+        keypoint_loss,
         recipe.optimisation,
         folder,
-        recipe=(recipe, learnt),
+        recipe=(recipe, description),
         seed=recipe.seed,
         resume=resume,
         device=device,
@@ -203,10 +205,10 @@ def train_keypoints(
         path,
         {data: "ANNOTATIONS", images: "IMAGES", folder: "FOLDER"},
         name=recipe.name,
-        task=f"crop of one person to heatmaps of {skeleton.name}, dark where a joint is hidden",
+        task=f"crop of one person to heatmaps of {skeleton.name}, zero where a joint is occluded",
         parameters=sum(value.numel() for value in network.parameters()),
-        licence="that of its pictures and annotations",
-        data=learnt,
+        licence="that of its images and annotations",
+        data=description,
         metrics={},
         recipe=asdict(recipe),
     )
