@@ -104,13 +104,13 @@ def test_with_pictures_that_have_no_depth_half_of_it_is_of_them(command, synth, 
         synth,
         "-o",
         tmp_path / "on",
-        "--start",
+        "--init-from",
         tmp_path / "run" / RUN[1],
         *small(epochs=0.5),
     )
     assert begun.code == 0, begun
     card = json.loads((tmp_path / "on" / RUN[0]).read_text())
-    assert "--start WEIGHTS" in card["command"] and card["begun_with"].endswith("of hupor.synth.safetensors")
+    assert "--init-from WEIGHTS" in card["command"] and card["begun_with"].endswith("of hupor.synth.safetensors")
 
 
 def test_help_names_the_recipes(command):
@@ -118,7 +118,8 @@ def test_help_names_the_recipes(command):
     assert shown.code == 0
     assert "recipe:published" in shown.out and "recipe:small" in shown.out
     assert all(
-        word in shown.out for word in ("--data", "--output", "--start", "--memory", "--strict", "--resume", "--device")
+        word in shown.out
+        for word in ("--data", "--output", "--init-from", "--image-cache-gib", "--strict", "--resume", "--device")
     )
 
 
@@ -134,8 +135,8 @@ def test_data_that_is_not_there_or_is_no_dataset_is_refused(command, tmp_path):
 
 @pytest.mark.parametrize("memory", ["-1", "nan", "inf"])
 def test_memory_that_cannot_be_is_refused(command, synth, tmp_path, memory):
-    refused = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", "--memory", memory, *small())
-    assert_refused(refused, f"memory {memory}: cannot be")
+    refused = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", "--image-cache-gib", memory, *small())
+    assert_refused(refused, f"image cache {memory}: not possible")
     assert not (tmp_path / "run").exists()
 
 

@@ -207,15 +207,15 @@ def test_real_files(command, tmp_path, name):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--no-blocks"], {"blocks": None}),
-        (["--number", "1", "--size", "0.1"], {"blocks": {"number": 1.0, "size": 0.1}}),
-        (["--structure", "none"], {"structure": None}),
-        (["--structure", "body"], {"structure": {"kind": "body"}}),
-        (["--schedule", "constant"], {"structure": {"kind": "limbs", "schedule": {"weight": 0.5}}}),
-        (["--schedule", "step"], {"structure": {"schedule": {"at": 0.5}}}),
-        (["--schedule", "linear"], {"structure": {"kind": "limbs"}}),
-        (["--schedule", "exponential"], {"structure": {"kind": "limbs"}}),
-        (["--average", "0.5", "--rate", "0.01", "--seed", "3"], {"average": 0.5, "learning_rate": 0.01, "seed": 3}),
+        (["--no-lja"], {"blocks": None}),
+        (["--lja-blocks", "1", "--lja-size", "0.1"], {"blocks": {"number": 1.0, "size": 0.1}}),
+        (["--structure-loss", "none"], {"structure": None}),
+        (["--structure-loss", "body"], {"structure": {"kind": "body"}}),
+        (["--dsl-schedule", "constant"], {"structure": {"kind": "limbs", "schedule": {"weight": 0.5}}}),
+        (["--dsl-schedule", "step"], {"structure": {"schedule": {"at": 0.5}}}),
+        (["--dsl-schedule", "linear"], {"structure": {"kind": "limbs"}}),
+        (["--dsl-schedule", "exponential"], {"structure": {"kind": "limbs"}}),
+        (["--ema", "0.5", "--lr", "0.01", "--seed", "3"], {"average": 0.5, "learning_rate": 0.01, "seed": 3}),
         (["--model", "simple_baseline_small"], {"model": "simple_baseline_small"}),
     ],
 )
@@ -266,9 +266,9 @@ def test_who_is_learnt_by_heart_is_found(command, tmp_path):
         "16",
         "--epochs",
         "800",
-        "--rate",
+        "--lr",
         "0.05",
-        "--average",
+        "--ema",
         "0.95",
     ]
     assert command("train", "ljof", "--data", data, "-o", tmp_path / "run", *options).code == 0
@@ -299,7 +299,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(tmp_path):
 
     def line(folder):
         module = [sys.executable, "-m", "occlupose", "train", "ljof", "--data", str(data), "-o", str(folder)]
-        return [*module, *TINY, "--epochs", "20", "--average", "0.9", "--resume"]
+        return [*module, *TINY, "--epochs", "20", "--ema", "0.9", "--resume"]
 
     run_to_the_end(line(tmp_path / "whole"))
     kill_after(tmp_path / "killed" / "last.pt", line(tmp_path / "killed"))
@@ -321,7 +321,7 @@ def test_a_run_is_not_written_over_nor_gone_on_with_otherwise(command, tmp_path,
     told = told.out.splitlines()[0] + "\n"
     before = {path: path.read_bytes() for path in run.iterdir()}
     assert_refused(command(*options), "holds a training run already", "--resume", out=told)
-    for other in (["--epochs", "2"], ["--seed", "1"], ["--no-blocks"], ["--start", weights]):
+    for other in (["--epochs", "2"], ["--seed", "1"], ["--no-lja"], ["--init-from", weights]):
         assert_refused(
             command(*options, "--resume", *other),
             "last.pt",
@@ -377,9 +377,9 @@ def test_a_checkpoint_of_others_finds_joints(command, tmp_path):
     outcome = command("eval", "keypoints", "--data", data, "--frontend", output)
     assert outcome.code == 0 and f"{people(data / COCO_VAL)} predictions" in outcome.out
     run = tmp_path / "run"
-    assert command("train", "ljof", "--data", data, "-o", run, *TINY, "--start", output).code == 0
+    assert command("train", "ljof", "--data", data, "-o", run, *TINY, "--init-from", output).code == 0
     begun = card(run)["begun_with"].split()
-    assert begun[0] == begun[2] and begun[-1] == "theirs.safetensors" and "--start WEIGHTS" in card(run)["command"]
+    assert begun[0] == begun[2] and begun[-1] == "theirs.safetensors" and "--init-from WEIGHTS" in card(run)["command"]
 
 
 def test_a_backbone_alone_begins_a_training_and_finds_nothing(command, tmp_path):
@@ -387,8 +387,8 @@ def test_a_backbone_alone_begins_a_training_and_finds_nothing(command, tmp_path)
     output, said = converted(command, checkpoint(tmp_path / "theirs.pth", head=False), "--skeleton", "crowdpose14")
     assert "the backbone of hrnet_small written; train it: occlupose train ljof --model hrnet_small" in said
     outcome = command("eval", "keypoints", "--data", data, "--frontend", output)
-    assert_refused(outcome, str(output), "a backbone alone", f"occlupose train ljof --start {output}")
-    assert command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--start", output).code == 0
+    assert_refused(outcome, str(output), "a backbone alone", f"occlupose train ljof --init-from {output}")
+    assert command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--init-from", output).code == 0
     taken, _, whole, *_ = card(tmp_path / "run")["begun_with"].split()
     assert 0 < int(taken) < int(whole)
 
@@ -489,18 +489,18 @@ BOTH = [
         (lambda folder: ["--epochs", "0"], ["epochs 0"]),
         (lambda folder: ["--epochs", "inf"], ["epochs inf"]),
         (lambda folder: ["--batch", "0"], ["batch 0"]),
-        (lambda folder: ["--rate", "-1"], ["rate -1"]),
-        (lambda folder: ["--memory", "nan"], ["memory nan"]),
+        (lambda folder: ["--lr", "-1"], ["rate -1"]),
+        (lambda folder: ["--image-cache-gib", "nan"], ["image cache nan"]),
         (lambda folder: ["--seed", "-1"], ["seed -1"]),
         (lambda folder: ["--seed", str(2**63)], ["seed 9223372036854775808"]),
-        (lambda folder: ["--start", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
-        (lambda folder: ["--start", checkpoint(folder / "a.pth")], ["a.pth", "not readable as weights"]),
+        (lambda folder: ["--init-from", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
+        (lambda folder: ["--init-from", checkpoint(folder / "a.pth")], ["a.pth", "not readable as weights"]),
         (
-            lambda folder: ["--start", other_model(folder)],
+            lambda folder: ["--init-from", other_model(folder)],
             ["other.safetensors", "simple_baseline_small", "give --model"],
         ),
-        (lambda folder: ["--unseen", folder / "nope"], ["nope", "no such folder"]),
-        (lambda folder: ["--unseen", *empty(folder)[1:]], ["empty", "no picture in it"]),
+        (lambda folder: ["--holdout", folder / "nope"], ["nope", "no such folder"]),
+        (lambda folder: ["--holdout", *empty(folder)[1:]], ["empty", "no picture in it"]),
     ],
 )
 def test_trainings_that_cannot_be(command, tmp_path, options, words):
@@ -747,13 +747,13 @@ def test_pictures_in_both_are_reported(command, tmp_path):
     first = data / "train2017" / f"{min(used):012}.jpg"
     generator = np.random.default_rng(9)
     write_image(other / "new.png", files.drawing(generator))
-    call = ["train", "ljof", "--data", data, *TINY, "--unseen", other]
+    call = ["train", "ljof", "--data", data, *TINY, "--holdout", other]
     clean = command(*call, "-o", tmp_path / "clean", "--strict")
     assert (
         clean.code == 0
         and f"{other}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 1\n" in clean.out
     )
-    assert "--unseen UNSEEN" in card(tmp_path / "clean")["command"]
+    assert "--holdout HOLDOUT" in card(tmp_path / "clean")["command"]
     (other / "copy.jpg").write_bytes(first.read_bytes())
     write_image(other / "mirrored.png", read_image(first)[:, ::-1])
     told = command(*call, data / "val2017", "-o", tmp_path / "told")
@@ -779,7 +779,7 @@ def test_training_and_test_pictures_in_one_folder(command, tmp_path):
     data = files.write_crowdpose(tmp_path / "data")
     content = json.loads((data / "json" / "crowdpose_trainval.json").read_text())
     used = {person["image_id"] for person in content["annotations"] if person["num_keypoints"]}
-    call = ["train", "ljof", "--data", data, *TINY, "--strict", "--unseen"]
+    call = ["train", "ljof", "--data", data, *TINY, "--strict", "--holdout"]
     tested = data / "json" / "crowdpose_test.json"
     outcome = command(*call, tested, "-o", tmp_path / "run")
     assert outcome.code == 0
@@ -815,10 +815,10 @@ def test_blazepose_finds_people_by_itself(command, tmp_path):
             [
                 "--model NAME",
                 "hrnet_small",
-                "--unseen FOLDERS|FILES",
+                "--holdout FOLDERS|FILES",
                 "torchrun",
                 "--resume",
-                "--structure {limbs,body,none}",
+                "--structure-loss {limbs,body,none}",
             ],
         ),
         ("eval keypoints", ["CrowdPose", "OCHuman", "ground-truth|found|FILE", "val2017", "--flip", ".csv file"]),

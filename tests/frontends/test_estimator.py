@@ -119,7 +119,7 @@ def test_a_backbone_alone_finds_no_joints_but_begins_a_training(tmp_path):
     backbone = {name: value for name, value in full.state_dict().items() if name.startswith("backbone.")}
     save(backbone, design(), tmp_path / "backbone.safetensors")
     with pytest.raises(
-        OccluposeError, match=r"backbone\.safetensors: a backbone alone.*; train it: occlupose train ljof --start"
+        OccluposeError, match=r"backbone\.safetensors: a backbone alone.*; train it: occlupose train ljof --init-from"
     ):
         load(tmp_path / "backbone.safetensors")
     fresh = network(design(skeleton=CROWDPOSE14), seed=1)

@@ -11,15 +11,13 @@ Exit codes: 0 done; 2 something that was given cannot be used, one line says wha
 """
 
 import sys
-from typing import Annotated, Any, Union
-
-import tyro
-from tyro.conf import subcommand
+from collections.abc import Callable
 
 from occlupose import __version__
 from occlupose.cli.about import doctor
 from occlupose.cli.convert import CONVERT
 from occlupose.cli.labels import label
+from occlupose.cli.parser import Command, parse
 from occlupose.cli.people import demo, lift, run
 from occlupose.cli.scores import EVAL
 from occlupose.cli.synth import synth
@@ -30,40 +28,43 @@ from occlupose.errors import OccluposeError
 __all__ = ["CONVERT", "EVAL", "TRAIN", "demo", "doctor", "label", "lift", "main", "run", "synth"]
 
 
-def _choice(commands: dict[str, Any], **about: str) -> Any:
-    """The type that tyro reads as one of these commands; a command that is a choice itself needs a line about it."""
-    named = (
-        Annotated[Any, subcommand(name, constructor=command, description=about.get(name))]
-        for name, command in commands.items()
-    )
-    return Union[tuple(named)]  # noqa: UP007 (however many there are)
+COMMANDS: dict[str, Command | dict[str, Command]] = {
+    "run": run,
+    "demo": demo,
+    "lift": lift,
+    "label": label,
+    "synth": synth,
+    "convert": CONVERT,
+    "train": TRAIN,
+    "eval": EVAL,
+    "doctor": doctor,
+}
+"""By name; those that make, train or score something in groups."""
+
+GROUPS = {
+    "train": "Train a network.",
+    "convert": "Convert other projects' files to files that occlupose reads.",
+    "eval": "Score poses by the protocols of datasets.",
+}
+
+
+def parse_arguments(arguments: list[str]) -> Callable[[], None]:
+    """The call of a command that the arguments ask for.
+
+    Raises:
+        OccluposeError: they cannot be parsed.
+    """
+    return parse(COMMANDS, arguments, about=__doc__ or "", groups=GROUPS)
 
 
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2."""
-    commands = {
-        "run": run,
-        "demo": demo,
-        "lift": lift,
-        "label": label,
-        "synth": synth,
-        "convert": _choice(CONVERT),
-        "train": _choice(TRAIN),
-        "eval": _choice(EVAL),
-        "doctor": doctor,
-    }
     arguments = sys.argv[1:] or ["--help"]
     try:
         if arguments == ["--version"]:
             print(f"occlupose {__version__}")
         else:
-            choice = _choice(
-                commands,
-                train="Train a network.",
-                convert="Make files that occlupose reads from those of others.",
-                eval="Score poses by the protocols of datasets.",
-            )
-            tyro.cli(choice, prog="occlupose", description=__doc__, args=arguments)
+            parse_arguments(arguments)()
     except OccluposeError as error:
         print(f"occlupose: {error}", file=sys.stderr)
         sys.exit(2)

@@ -5,11 +5,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 if TYPE_CHECKING:
     from occlupose.cameras import Camera
     from occlupose.methods.ljof.recipe import Recipe
 
+
+def seconds(text: str) -> float:
+    """A time as it is written: seconds, m:ss or h:mm:ss; seconds may have decimals.
+
+    Raises:
+        ValueError: it is none.
+    """
+    *parts, last = text.split(":")
+    if parts and (len(parts) > 2 or not all(part.isdecimal() for part in parts) or not 0 <= float(last) < 60):
+        raise ValueError(f"{text}: not a time")
+    if len(parts) == 2 and int(parts[1]) >= 60:
+        raise ValueError(f"{text}: not a time")
+    return float(last) + sum(60**power * int(part) for power, part in enumerate(reversed(parts), 1))
+
+
+Seconds = Annotated[
+    float | None,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="SECONDS",
+        instance_from_str=lambda texts: seconds(texts[0]),
+        is_instance=lambda value: value is None or isinstance(value, int | float),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
 Folder = Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default: out/NAME)")]
 Count = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: everybody)")]
 Degrees = Annotated[
@@ -45,69 +71,71 @@ PUBLISHED = "(default: as published)"
 
 
 @dataclass(frozen=True)
-class Limbs:
-    """What LJOF adds to a recipe."""
+class LJOFOptions:
+    """What LJOF adds to a recipe: Limb Joint Augmentation (LJA) and the Dynamic Structure Loss (DSL)."""
 
-    blocks: bool = True
+    lja: bool = True
     """Grey blocks over visible limb joints."""
-    number: Annotated[float, arg(metavar="SHARE")] = 0.15
-    """Blocks, as a share of the visible limb joints, rounded up."""
-    size: Annotated[float, arg(metavar="SHARE")] = 0.20
-    """Sides of a block, as a share of the frame's."""
-    space: Literal["crop", "box"] = "crop"
-    """Which frame: the crop, or the person's box in it."""
-    probability: Annotated[float, arg(metavar="SHARE")] = 1.0
-    """Share of the people who get blocks."""
-    structure: Literal["limbs", "body", "none"] = "limbs"
-    """Limbs is LJOF's loss, body that of Ke et al. 2018."""
-    schedule: Literal["constant", "step", "linear", "exponential"] = "step"
+    lja_blocks: Annotated[float, arg(metavar="FRACTION")] = 0.15
+    """Number of blocks, as a fraction of the visible limb joints, rounded up."""
+    lja_size: Annotated[float, arg(metavar="FRACTION")] = 0.20
+    """Sides of a block, as a fraction of the frame's."""
+    lja_frame: Literal["crop", "box"] = "crop"
+    """Which frame: the crop, or the person's bounding box in it."""
+    lja_probability: Annotated[float, arg(metavar="FRACTION")] = 1.0
+    """Fraction of the people who get blocks."""
+    structure_loss: Literal["limbs", "body", "none"] = "limbs"
+    """limbs is LJOF's loss, body that of Ke et al. 2018."""
+    dsl_schedule: Literal["constant", "step", "linear", "exponential"] = "step"
     """How the weight of the structure loss grows."""
-    weight: Annotated[float, arg(metavar="WEIGHT")] = 0.5
-    """What it grows to."""
-    at: Annotated[float, arg(metavar="SHARE")] = 0.5
-    """When it steps, as a share of the training."""
+    dsl_weight: Annotated[float, arg(metavar="WEIGHT")] = 0.5
+    """Its final weight."""
+    dsl_step_at: Annotated[float, arg(metavar="FRACTION")] = 0.5
+    """When the weight steps, as a fraction of the training."""
 
-    def added(self, recipe: "Recipe") -> "Recipe":
-        """The recipe with it."""
+    def apply(self, recipe: "Recipe") -> "Recipe":
+        """The recipe with LJA and DSL."""
         from occlupose.methods.ljof.recipe import Structure
         from occlupose.methods.ljof.schedules import SCHEDULES
         from occlupose.occlusion.blocks import LimbBlocks
 
-        schedule = SCHEDULES[self.schedule](weight=self.weight, **({"at": self.at} if self.schedule == "step" else {}))
+        step = {"at": self.dsl_step_at} if self.dsl_schedule == "step" else {}
+        schedule = SCHEDULES[self.dsl_schedule](weight=self.dsl_weight, **step)
+        blocks = LimbBlocks(self.lja_blocks, self.lja_size, self.lja_probability, self.lja_frame)
         return replace(
             recipe,
-            blocks=LimbBlocks(self.number, self.size, self.probability, self.space) if self.blocks else None,
-            structure=None if self.structure == "none" else Structure(self.structure, schedule),
+            blocks=blocks if self.lja else None,
+            structure=None if self.structure_loss == "none" else Structure(self.structure_loss, schedule),
         )
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What is to be otherwise than a recipe has it."""
+class RecipeOverrides:
+    """Changes to a published recipe."""
 
     epochs: Annotated[float | None, arg(metavar="COUNT", help_behavior_hint=PUBLISHED)] = None
-    """As many draws of each person, on average."""
+    """How often each person is drawn, on average."""
     batch: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint=PUBLISHED)] = None
-    """People in a step, of all processes together."""
-    rate: Annotated[float | None, arg(metavar="RATE", help_behavior_hint=PUBLISHED)] = None
-    """The learning rate for batches of 512; used in proportion."""
-    average: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint=PUBLISHED)] = None
-    """Share of an exponential average of the weights that stays at each step; 0 keeps the last weights."""
+    """Batch size: people in a step, in all processes together."""
+    lr: Annotated[float | None, arg(metavar="RATE", help_behavior_hint=PUBLISHED)] = None
+    """Learning rate for a batch size of 512; scaled linearly for others."""
+    ema: Annotated[float | None, arg(metavar="DECAY", help_behavior_hint=PUBLISHED)] = None
+    """Decay of the exponential moving average of the weights at each step; 0 keeps the last weights."""
     crop: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT", help_behavior_hint=PUBLISHED)] = None
-    """Of the pictures that the network is shown, pixels."""
+    """Size of the network's input, pixels."""
 
-    def made(self, recipe: "Recipe") -> "Recipe":
-        """The recipe with them."""
-        chosen: dict[str, Any] = {
+    def apply(self, recipe: "Recipe") -> "Recipe":
+        """The recipe with these changes."""
+        changes: dict[str, Any] = {
             "epochs": self.epochs,
             "batch": self.batch,
-            "learning_rate": self.rate,
-            "average": self.average,
+            "learning_rate": self.lr,
+            "average": self.ema,
         }
         if self.crop is not None:
-            chosen["crop"] = replace(recipe.crop, width=self.crop[0], height=self.crop[1])
-        return replace(recipe, **{name: value for name, value in chosen.items() if value is not None})
+            changes["crop"] = replace(recipe.crop, width=self.crop[0], height=self.crop[1])
+        return replace(recipe, **{name: value for name, value in changes.items() if value is not None})
 
 
-AS_LJOF = Limbs()
-AS_PUBLISHED = Changes()
+AS_LJOF = LJOFOptions()
+AS_PUBLISHED = RecipeOverrides()

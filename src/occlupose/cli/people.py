@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from occlupose.cli.options import UNKNOWN, Boxes, Count, Device, Folder, Scene, Weights
+from occlupose.cli.options import UNKNOWN, Boxes, Count, Device, Folder, Scene, Seconds, Weights
 from occlupose.cli.terminal import (
     INTERRUPTED,
     Interrupt,
@@ -44,11 +44,11 @@ Flow = Annotated[
 
 
 def run(
-    input: Positional[str],
+    input: Positional[Annotated[str, arg(metavar="INPUT")]],
     output: Folder = None,
     every: int = 1,
-    start: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: the beginning)")] = None,
-    end: Annotated[float | None, arg(metavar="SECONDS", help_behavior_hint="(default: the end)")] = None,
+    start: Annotated[Seconds, arg(help_behavior_hint="(default: the beginning)")] = None,
+    end: Annotated[Seconds, arg(help_behavior_hint="(default: the end)")] = None,
     max_people: Count = None,
     video: bool = True,
     scene: OmitArgPrefixes[Scene] = UNKNOWN,
@@ -70,7 +70,7 @@ def run(
         input: picture, video, folder of pictures, glob pattern, camera number, or the address of a network camera.
         output: folder for the files.
         every: only every n-th frame.
-        start: begin at this time.
+        start: begin at this time, in seconds, m:ss or h:mm:ss.
         end: stop at this time.
         max_people: at most so many people in a frame; who was there first stays.
         video: write overlay.mp4.
@@ -257,7 +257,7 @@ def _draw(poses: "Poses", source: "Source", path: Path, bar: Progress, interrupt
 
 
 def lift(
-    input: Positional[Path],
+    input: Positional[Annotated[Path, arg(metavar="INPUT")]],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
     scene: OmitArgPrefixes[Scene] = UNKNOWN,
     weights: Weights = None,

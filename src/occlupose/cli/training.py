@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from occlupose.cli.options import AS_LJOF, AS_PUBLISHED, Changes, Device, Limbs
+from occlupose.cli.options import AS_LJOF, AS_PUBLISHED, Device, LJOFOptions, RecipeOverrides
 
 if TYPE_CHECKING:
     from occlupose.datasets.coco import Annotations
@@ -58,7 +58,7 @@ def train_lifter(
     mocap: Path,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: Annotated[Any, arg(constructor_factory=_lifter_recipe)],
-    start: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
+    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
@@ -68,13 +68,13 @@ def train_lifter(
         mocap: folder with the CMU motion capture, cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: folder for checkpoint, log, weights and card.
         recipe: everything that the result depends on.
-        start: weights to begin with.
+        init_from: initial weights.
         resume: go on with the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
     from occlupose.methods.oanet.lifter import train
 
-    weights = train.train_lifter(mocap, output, recipe, start=start, resume=resume, device=device)
+    weights = train.train_lifter(mocap, output, recipe, start=init_from, resume=resume, device=device)
     print(f"{weights}: weights written, their card beside them")
 
 
@@ -135,11 +135,11 @@ def train_ljof(
     annotations: Annotated[
         Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the training split)")
     ] = None,
-    start: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
-    unseen: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES", help_behavior_hint="(default: none)")] = (),
-    limbs: Annotated[Limbs, OmitArgPrefixes] = AS_LJOF,
-    changes: Annotated[Changes, OmitArgPrefixes] = AS_PUBLISHED,
-    memory: Annotated[float, arg(metavar="GIB")] = 1.0,
+    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
+    holdout: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES", help_behavior_hint="(default: none)")] = (),
+    ljof: Annotated[LJOFOptions, OmitArgPrefixes] = AS_LJOF,
+    overrides: Annotated[RecipeOverrides, OmitArgPrefixes] = AS_PUBLISHED,
+    image_cache_gib: Annotated[float, arg(metavar="GIB")] = 1.0,
     strict: bool = False,
     seed: int = 0,
     resume: bool = False,
@@ -156,12 +156,12 @@ def train_ljof(
         model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32;
             simple_baseline_small and hrnet_small for machines without a GPU.
         annotations: another file than that of the training split.
-        start: weights to begin with, as occlupose convert checkpoint or train ljof write them.
-        unseen: folders of pictures to be tested on, or their annotations where one folder has all pictures: says which
-            of them are learnt from too, as copies, scaled or mirrored.
-        limbs: what LJOF adds.
-        changes: to the published recipe.
-        memory: for decoded pictures, which then are not read again.
+        init_from: initial weights, as occlupose convert checkpoint or train ljof write them.
+        holdout: folders of test images, or their annotations where one folder has all images: reports which of them
+            are in the training data too, as copies, scaled or mirrored.
+        ljof: what LJOF adds.
+        overrides: changes to the published recipe.
+        image_cache_gib: memory for decoded images, which are then not read again.
         strict: stop at the first person or picture that is not as it should be; otherwise they are left out, counted
             and named.
         seed: of everything.
@@ -180,11 +180,11 @@ def train_ljof(
     from occlupose.methods.ljof.train import train_estimator
     from occlupose.training.together import Place
 
-    if not 0 <= memory < inf:
-        raise OccluposeError(f"memory {memory:g}: cannot be; give a number of GiB, 0 or more")
+    if not 0 <= image_cache_gib < inf:
+        raise OccluposeError(f"image cache {image_cache_gib:g}: not possible; give a number of GiB, 0 or more")
     check_seed(seed)
     check_folder(output.absolute())
-    recipe = replace(changes.made(limbs.added(published(model))), seed=seed)
+    recipe = replace(overrides.apply(ljof.apply(published(model))), seed=seed)
     place = places.find(data, "train", annotations)
     known = coco.load(place.annotations, place.images, strict=strict)
     speaks = Place.here().first
@@ -192,17 +192,17 @@ def train_ljof(
         warnings = Console(stderr=True)
         for line in known.problems.lines():
             warnings.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-        _tell_leaks(known, unseen, strict)
+        _tell_leaks(known, holdout, strict)
     weights = train_estimator(
         known,
         output,
         recipe,
-        start=start,
+        start=init_from,
         strict=strict,
-        memory=int(memory * 2**30),
+        memory=int(image_cache_gib * 2**30),
         resume=resume,
         device=device,
-        places={data: "DATA", annotations: "ANNOTATIONS", **dict.fromkeys(unseen, "UNSEEN")},
+        places={data: "DATA", annotations: "ANNOTATIONS", **dict.fromkeys(holdout, "HOLDOUT")},
     )
     if speaks:
         scored = f"occlupose eval keypoints --data {data} --frontend {weights}"
@@ -331,8 +331,8 @@ def train_hupor(
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: Annotated[Any, arg(constructor_factory=_hupor_recipe)],
-    start: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
-    memory: Annotated[float, arg(metavar="GIB")] = 2.0,
+    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
+    image_cache_gib: Annotated[float, arg(metavar="GIB")] = 2.0,
     strict: bool = False,
     resume: bool = False,
     device: Device = "cpu",
@@ -345,8 +345,8 @@ def train_hupor(
             that have depth and others that have none, half of each batch are such.
         output: folder for checkpoint, log, weights and card.
         recipe: everything that the result depends on besides the data.
-        start: weights to begin with, also those of a detector alone.
-        memory: for decoded pictures that are kept.
+        init_from: initial weights, also those of a detector alone.
+        image_cache_gib: memory for decoded images, which are then not read again.
         strict: stop at the first picture that cannot be read, instead of leaving it out.
         resume: go on with the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
@@ -358,8 +358,8 @@ def train_hupor(
     from occlupose.errors import OccluposeError
     from occlupose.methods.hupor.train import train_hupor as train
 
-    if not 0 <= memory < inf:
-        raise OccluposeError(f"memory {memory:g}: cannot be; give a number of GiB, 0 or more")
+    if not 0 <= image_cache_gib < inf:
+        raise OccluposeError(f"image cache {image_cache_gib:g}: not possible; give a number of GiB, 0 or more")
     check_folder(output.absolute())
     found = [load(folder, strict=strict) for folder in data]
     _tell_problems(found)
@@ -368,9 +368,9 @@ def train_hupor(
         crowds,
         output,
         recipe,
-        start=start,
+        start=init_from,
         strict=strict,
-        memory=int(memory * 2**30),
+        memory=int(image_cache_gib * 2**30),
         resume=resume,
         device=device,
         places=_named(data),

@@ -165,7 +165,7 @@ def load(path: Path) -> tuple[nn.Module, Design]:
     network, header = _read(path)
     if header["part"] != WHOLE:
         raise OccluposeError(
-            f"{path}: a backbone alone, which knows no joints; train it: occlupose train ljof --start {path}"
+            f"{path}: a backbone alone, which knows no joints; train it: occlupose train ljof --init-from {path}"
         )
     return network, Design.of(header)
 

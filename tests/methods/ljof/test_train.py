@@ -257,7 +257,7 @@ def test_two_processes_train_what_one_trains(tmp_path):
         "--batch",
         "4",
     ]
-    words += ["--crop", "64", "64", "--average", "0", "--rate", "0.01"]
+    words += ["--crop", "64", "64", "--ema", "0", "--lr", "0.01"]
     together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     for name, launcher in (("one", []), ("two", together)):
         command = [sys.executable, *launcher, *words, "-o", str(tmp_path / name)]

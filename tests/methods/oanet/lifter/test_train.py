@@ -106,14 +106,14 @@ def test_the_card_says_how_and_names_no_folder_of_ours(mocap, tmp_path, monkeypa
 
 def test_training_can_begin_with_weights(mocap, tmp_path, monkeypatch):
     first = trained(mocap, tmp_path / "first", recipe())
-    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "lifter", "--start", str(first), f"--mocap={mocap}"])
+    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "lifter", "--init-from", str(first), f"--mocap={mocap}"])
     still = Optimisation(steps=1, learning_rate=0.0)
     unchanged = trained(mocap, tmp_path / "still", recipe(optimisation=still), start=first)
     begun = load(first).state_dict()
     kept = load(unchanged).state_dict()
     assert all(torch.equal(begun[name], kept[name]) for name in begun)
     card = json.loads(unchanged.with_suffix(".json").read_text())
-    assert card["command"] == "occlupose train lifter --start WEIGHTS --mocap=MOCAP"
+    assert card["command"] == "occlupose train lifter --init-from WEIGHTS --mocap=MOCAP"
     assert card["begun_with"] == {"name": first.name, "sha256": hashlib.sha256(first.read_bytes()).hexdigest()}
     assert "begun_with" not in json.loads(first.with_suffix(".json").read_text())
     with pytest.raises(

@@ -1,0 +1,241 @@
+"""The command line's arguments as a call of one command; what cannot be parsed is refused in one line."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
+from difflib import get_close_matches
+from functools import partial, wraps
+from io import StringIO
+from typing import Any, Union, get_args
+
+import tyro
+from tyro.conf import subcommand
+
+from occlupose.cli.renamed import refuse_renamed
+from occlupose.errors import OccluposeError
+
+Command = Callable[..., None]
+
+UNITS = {"DEGREES": "degrees", "METRES": "metres", "SECONDS": "seconds, m:ss or h:mm:ss", "GIB": "GiB"}
+"""What a number is of, by the metavar of its option."""
+
+
+def parse(
+    commands: dict[str, Command | dict[str, Command]], arguments: Sequence[str], *, about: str, groups: dict[str, str]
+) -> Callable[[], None]:
+    """The call of a command that the arguments ask for. Help is printed and ends the program.
+
+    Arguments:
+        commands: by name; commands of a group by the name of the group.
+        arguments: without the program's name.
+        about: description of the program.
+        groups: description of each group.
+
+    Raises:
+        OccluposeError: the arguments cannot be parsed.
+    """
+    words = _command(commands, arguments)
+    rest = list(arguments[len(words) :])
+    refuse_renamed(words, rest)
+    types = {
+        name: _union(command) if isinstance(command, dict) else _deferred(command) for name, command in commands.items()
+    }
+    events: list[Any] = []
+    with ExitStack() as stack:
+        errors = stack.enter_context(redirect_stderr(StringIO()))
+        with suppress(ImportError):  # a part of tyro that may change; without it messages are less exact
+            from tyro._errors import on_parse_error
+
+            stack.enter_context(on_parse_error(events.append))
+        try:
+            return tyro.cli(_union(types, groups), prog="occlupose", description=about, args=arguments)
+        except SystemExit as end:
+            if end.code != 2:
+                raise
+    explanation = _explain(commands, words, rest, events[0] if events else None) or _plain(errors.getvalue())
+    raise OccluposeError(explanation)
+
+
+def options(words: Sequence[str]) -> list[str]:
+    """The options of a command, by its help: `--every`, `-o`, ...
+
+    Arguments:
+        words: of the command, such as ["train", "ljof"].
+    """
+    lines = [line.strip("│ ") for line in _help(words).splitlines()]
+    shown = (re.findall(r"(?:^|, )(--?[a-z][\w.-]*)", line) for line in lines if re.match(r"--?[a-z]", line))
+    return sorted({option for each in shown for option in each})
+
+
+def recipes(words: Sequence[str]) -> list[str]:
+    """The recipes that a command offers, by its help: `recipe:published`, ...; after a recipe, the variants of it."""
+    return sorted(set(re.findall(r"recipe[\w.-]*:[\w-]+", _help(words))))
+
+
+def _help(words: Sequence[str]) -> str:
+    from occlupose import cli
+
+    text = StringIO()
+    with redirect_stdout(text), suppress(SystemExit):
+        cli.parse_arguments([*words, "--help"])
+    return re.sub(r"\x1b\[[\d;]*m", "", text.getvalue())
+
+
+def _deferred(command: Command) -> Callable[..., Callable[[], None]]:
+    """A function with a command's arguments that returns its call, so that parsing ends before the command begins."""
+
+    @wraps(command)
+    def defer(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        return partial(command, *args, **kwargs)
+
+    return defer
+
+
+def _union(commands: dict[str, Any], groups: dict[str, str] | None = None) -> Any:
+    """The type that tyro reads as a choice of commands."""
+    from typing import Annotated
+
+    about = groups or {}
+    members = tuple(
+        Annotated[
+            Any,
+            subcommand(
+                name, constructor=_deferred(command) if groups is None else command, description=about.get(name)
+            ),
+        ]
+        for name, command in commands.items()
+    )
+    return Union[members]  # noqa: UP007 (however many there are)
+
+
+def _command(commands: dict[str, Any], arguments: Sequence[str]) -> list[str]:
+    """The words that name the command; none where help or completion of the whole program is asked for.
+
+    Raises:
+        OccluposeError: there is no such command.
+    """
+    words: list[str] = []
+    known: Any = commands
+    while isinstance(known, dict):
+        word = next(iter(arguments[len(words) :]), None)
+        if word in ("-h", "--help") or (word or "").startswith("--tyro-"):
+            return words
+        of = " ".join(["occlupose", *words])
+        if word is None:
+            raise OccluposeError(f"{of}: a word is missing; give one of {_either(known)}")
+        if word.startswith("-"):
+            raise OccluposeError(f"{word}: options come after the command; see {of} --help")
+        if word not in known:
+            cure = _nearest(word, known) or f"give one of {_either(known)}"
+            raise OccluposeError(f"{word}: not a command of {of}; {cure}")
+        words.append(word)
+        known = known[word]
+    return words
+
+
+def _explain(commands: dict[str, Any], words: list[str], rest: list[str], event: Any) -> str | None:
+    """Why tyro does not take the arguments, in one line; None where that is not known.
+
+    Arguments:
+        words: that name the command.
+        rest: what follows them.
+        event: tyro's description of the failure; None where it has none.
+    """
+    name = " ".join(words)
+    chosen: list[str] = []
+    known = set(options(words))
+    for word in (word for word in rest if re.match(r"recipe[\w.-]*:", word)):
+        offered = recipes([*words, *chosen])
+        if word not in offered:
+            return f"{word}: not known; known are {_either(offered)}" if offered else None
+        chosen.append(word)
+        known |= set(options([*words, *chosen]))
+    for option in _given(rest):
+        if option not in known:
+            cure = _nearest(option, known) or f"see occlupose {name} --help"
+            return f"{option}: not an option of {name}; {cure}"
+    kind = type(event).__name__
+    if kind == "MissingArgs":
+        missing = " and ".join(_shown(each.arg) for each in event.missing_arguments)
+        return f"{name}: {missing} missing; see occlupose {name} --help"
+    if kind == "MissingSubcommand":
+        return f"{name}: a recipe is missing; give one of {_either(event.subcommand_spec.parser_from_name)}"
+    if kind == "BadValue":
+        return f"{_shown(event.argument)}: a value is missing; see occlupose {name} --help"
+    if kind == "InvalidChoice":
+        choices = sorted(set(event.choices) - {"None"})
+        return f"{_flag(event.argument)} {event.value}: not known; known are {_either(choices)}"
+    if kind == "InstantiationFailure" and event.argument is not None:
+        return _bad_value(event.argument, rest, event.message)
+    if kind == "UnrecognizedArgs":
+        return _one_too_many(name, event.tokens[0])
+    return None
+
+
+def _given(rest: Iterable[str]) -> Iterable[str]:
+    """The options among arguments, with hyphens."""
+    for argument in rest:
+        if argument == "--":
+            return
+        if re.match(r"--?[A-Za-z]", argument):
+            yield argument.partition("=")[0].replace("_", "-")
+
+
+def _bad_value(argument: Any, rest: list[str], message: object) -> str:
+    """A value that cannot be read, and what would be right."""
+    flag = _flag(argument)
+    value = _value(argument, rest)
+    types = {argument.field.type_stripped, *get_args(argument.field.type_stripped)}
+    unit = UNITS.get(str(argument.lowered.metavar))
+    if float in types:
+        return f"{flag} {value}: not a number; give {unit or 'one, such as 0.5'}"
+    if int in types:
+        return f"{flag} {value}: not a whole number; give {unit or 'one, such as 2'}"
+    return f"{flag} {value}: {_plain(str(message))}"
+
+
+def _value(argument: Any, rest: list[str]) -> str:
+    """What was given for an option, or for the only positional argument."""
+    found = ""
+    for place, word in enumerate(rest):
+        option, equals, value = word.partition("=")
+        if option.replace("_", "-") in argument.lowered.name_or_flags:
+            count = argument.lowered.nargs if isinstance(argument.lowered.nargs, int) else 1
+            found = value if equals else " ".join(rest[place + 1 : place + 1 + count])
+    return found
+
+
+def _one_too_many(name: str, word: str) -> str:
+    """A word that nothing takes: an input too many where the command has one."""
+    if name == "run":
+        return f"{word}: one input at a time is taken; quote a glob pattern, or give the folder of the images"
+    if name in ("lift", "convert smpl", "convert checkpoint"):
+        return f"{word}: one input at a time is taken; call occlupose {name} once for each"
+    return f"{word}: not an argument of {name}; see occlupose {name} --help"
+
+
+def _shown(argument: Any) -> str:
+    """An argument as help shows it: `--fov DEGREES`, `INPUT`."""
+    metavar = str(argument.lowered.metavar or "")
+    return metavar if argument.is_positional() else f"{_flag(argument)} {metavar}".strip()
+
+
+def _flag(argument: Any) -> str:
+    """The long spelling of an option; the metavar of a positional argument."""
+    if argument.is_positional():
+        return str(argument.lowered.metavar)
+    return max(argument.lowered.name_or_flags, key=len)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _either(names: Iterable[str]) -> str:
+    return ", ".join(map(str, names))
+
+
+def _plain(message: str) -> str:
+    """tyro's message without its frame, in one line."""
+    return " ".join(re.sub(r"\x1b\[[\d;]*m|[│╭╮╰╯─]", " ", message).split())

@@ -1,0 +1,53 @@
+"""Options under their earlier spellings, which are refused in a line that names the new one."""
+
+from occlupose.errors import OccluposeError
+
+RENAMED_OPTIONS: dict[str, str] = {
+    "train --start": "--init-from",
+    "train --memory": "--image-cache-gib",
+    "train ljof --unseen": "--holdout",
+    "train ljof --blocks": "--lja",
+    "train ljof --no-blocks": "--no-lja",
+    "train ljof --number": "--lja-blocks",
+    "train ljof --size": "--lja-size",
+    "train ljof --space": "--lja-frame",
+    "train ljof --probability": "--lja-probability",
+    "train ljof --structure": "--structure-loss",
+    "train ljof --schedule": "--dsl-schedule",
+    "train ljof --weight": "--dsl-weight",
+    "train ljof --at": "--dsl-step-at",
+    "train ljof --rate": "--lr",
+    "train ljof --average": "--ema",
+}
+"""Old spelling -> new. A spelling that means something else in another command has its command before it: "train" (all
+of its commands) or "train ljof". Hyphens, never underscores. What an option was replaced by may be several words.
+"""
+
+
+def refuse_renamed(command: list[str], arguments: list[str]) -> None:
+    """Looks for earlier spellings among the arguments of a command.
+
+    Arguments:
+        command: its words, such as ["train", "ljof"].
+        arguments: what follows them.
+
+    Raises:
+        OccluposeError: one is there.
+    """
+    for argument in arguments:
+        if argument == "--":
+            return
+        option = argument.partition("=")[0].replace("_", "-")
+        new = renamed(command, option)
+        if new is not None:
+            words = " ".join(command)
+            raise OccluposeError(f"{option}: an earlier spelling; give {new}, see occlupose {words} --help")
+
+
+def renamed(command: list[str], option: str) -> str | None:
+    """The new spelling of a command's option; None where it was not renamed."""
+    for length in range(len(command), -1, -1):
+        new = RENAMED_OPTIONS.get(" ".join([*command[:length], option]))
+        if new is not None:
+            return new
+    return None

@@ -1,0 +1,55 @@
+"""Every option that there ever was is still taken, or refused by a line that names the new one."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from commands import assert_refused, caller
+from occlupose.cli.parser import options, recipes
+from occlupose.cli.renamed import RENAMED_OPTIONS, renamed
+
+EARLIER = {
+    command: options_of.split()
+    for command, _, options_of in (
+        line.partition(": ")
+        for line in Path(__file__).with_name("earlier_options.txt").read_text().splitlines()
+        if ": " in line
+    )
+}
+
+
+@cache
+def now(command: str) -> set[str]:
+    """Options of a command, those of its recipes and of their variants too."""
+    words = command.split()
+    return {
+        *options(words),
+        *(option for recipe in recipes(words) if recipe not in words for option in now(f"{command} {recipe}")),
+    }
+
+
+@pytest.mark.parametrize("command", EARLIER)
+def test_every_earlier_option_is_taken_or_its_new_spelling_named(command):
+    taken = now(command)
+    lost = [option for option in EARLIER[command] if option not in taken and not renamed(command.split(), option)]
+    assert not lost
+
+
+@pytest.mark.parametrize("command", EARLIER)
+def test_nothing_that_a_command_takes_is_refused_and_what_is_named_is_taken(command):
+    taken = now(command)
+    assert not [option for option in taken if renamed(command.split(), option)]
+    for option in EARLIER[command]:
+        new = renamed(command.split(), option) or ""
+        assert {word for word in new.split() if word.startswith("-")} <= taken, (option, new)
+
+
+def test_old_spellings_have_hyphens():
+    assert not [old for old in RENAMED_OPTIONS if "_" in old]
+
+
+@pytest.mark.parametrize("given", [["--start", "x"], ["--start=x"]])
+def test_an_earlier_spelling_is_refused(monkeypatch, capsys, given):
+    outcome = caller(monkeypatch, lambda: tuple(capsys.readouterr()))("train", "ljof", "--data", "d", *given)
+    assert_refused(outcome, "--start: an earlier spelling; give --init-from, see occlupose train ljof --help")
