@@ -38,7 +38,7 @@ from rich.console import Console
 from occlupose.codecs.multi_person import KERNELS, TargetMaps
 from occlupose.datasets import scenes
 from occlupose.datasets.bottomup import show
-from occlupose.datasets.crowds import Crowd
+from occlupose.datasets.image_samples import ImageSample
 from occlupose.evaluation import people3d as evaluation
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.grouping import OURS, PAPER, GroupingRules
@@ -62,7 +62,7 @@ REFINED = 1500
 PUBLISHED = replace(SMALL, detector=False, mixed=0.0, batch=BATCH)
 
 
-def hidden_at_random(crowds: Sequence[Crowd]) -> list[Crowd]:
+def hidden_at_random(crowds: Sequence[ImageSample]) -> list[ImageSample]:
     """The same with as many hidden joints, whichever they are: what can be learnt where nobody knows what is hidden."""
     random = np.random.default_rng(0)
     share = np.mean(np.concatenate([crowd.state[crowd.state != ABSENT] for crowd in crowds]) == OCCLUDED)
@@ -78,7 +78,7 @@ class Variant:
     """What is trained for a row."""
 
     recipe: HUPORRecipe
-    labels: Callable[[Sequence[Crowd]], Sequence[Crowd]] = list
+    labels: Callable[[Sequence[ImageSample]], Sequence[ImageSample]] = list
 
 
 VARIANTS: dict[str, Variant] = {
@@ -110,7 +110,7 @@ FINEST = len(KERNELS) - 1
 
 
 @torch.inference_mode()
-def told(hupor: HUPORPredictor, crowd: Crowd) -> HUPOROutput:
+def told(hupor: HUPORPredictor, crowd: ImageSample) -> HUPOROutput:
     """What the networks would say of a picture if the detector made no mistake."""
     shown = show([crowd], None, hupor.networks.design.box)
     networks = hupor.networks
@@ -196,7 +196,7 @@ class Bench:
                 hupor.people(told(hupor, crowd), truth.camera)
                 for crowd, truth in zip(self.tested, self.truths, strict=True)
             ]
-            found = {truth.picture: each for truth, each in zip(self.truths, people, strict=True)}
+            found = {truth.name: each for truth, each in zip(self.truths, people, strict=True)}
             said = evaluation.Predictions(
                 MPI15,
                 {name: evaluation.People(each.xy, each.xyz, each.score, each.state) for name, each in found.items()},

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, Scene
+from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, PeopleBatch
 from occlupose.methods.hupor.decode import DecoderInput
 from occlupose.methods.hupor.grouping import BONES
 from occlupose.skeletons import MPI15
@@ -82,7 +82,7 @@ def scene(people, states, maps):
     """As the codec wants it; a batch of one."""
     xy = project(people, maps)
     tensors = (torch.from_numpy(part)[None].float() for part in (xy, people[..., 2]))
-    return Scene(*tensors, torch.from_numpy(states)[None], torch.tensor([1 / FOCAL]))
+    return PeopleBatch(*tensors, torch.from_numpy(states)[None], torch.tensor([1 / FOCAL]))
 
 
 def perfect(people, states, maps):

@@ -8,9 +8,9 @@ import numpy as np
 from hupor_people import FOCAL, crowd, project
 from occlupose.cameras import Camera
 from occlupose.codecs.multi_person import MultiPersonMaps
-from occlupose.datasets import crowds
 from occlupose.datasets.bottomup import Variation
-from occlupose.datasets.pictures import Picture
+from occlupose.datasets.image_samples import mpi15_sample
+from occlupose.datasets.images import ImageRef
 from occlupose.media import write_image
 from occlupose.methods.hupor.network import HUPORDesign
 from occlupose.methods.hupor.recipe import HUPORRecipe
@@ -38,7 +38,7 @@ def deep(seed, people=2, picture=None):
     random = np.random.default_rng(seed)
     xyz = crowd(random, people, SPACE)
     state = random.choice([0, 1, 2], xyz.shape[:2], p=[0.1, 0.3, 0.6])
-    return crowds.crowd(picture, (256, 160), project(xyz, SPACE), xyz[..., 2], state, camera=camera())
+    return mpi15_sample(picture, (256, 160), project(xyz, SPACE), xyz[..., 2], state, camera=camera())
 
 
 def flat(seed, people=2, picture=None):
@@ -46,7 +46,7 @@ def flat(seed, people=2, picture=None):
     given = deep(seed, people, picture)
     annotated = np.array([joint != "head_top" for joint in MPI15.joints])
     state = np.where(annotated, given.state, 0)
-    return crowds.crowd(picture, given.size, given.xy, np.full(state.shape, np.nan), state, annotated=annotated)
+    return mpi15_sample(picture, given.size, given.xy, np.full(state.shape, np.nan), state, annotated=annotated)
 
 
 def drawn(given):
@@ -65,8 +65,8 @@ def write_crowds(folder, kinds=(deep, deep, flat, flat)):
     """One crowd of each of these kinds, with its picture."""
     made = []
     for number, kind in enumerate(kinds):
-        given = kind(number, picture=Picture(folder / f"{number}.png"))
-        write_image(given.picture.path, drawn(given))
+        given = kind(number, picture=ImageRef(folder / f"{number}.png"))
+        write_image(given.image.path, drawn(given))
         made.append(given)
     return made
 

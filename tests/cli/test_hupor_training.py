@@ -168,7 +168,7 @@ def test_a_run_is_not_overwritten_and_goes_on_only_as_it_began(command, synth, t
 
 def test_a_picture_that_cannot_be_read_is_named_or_stops_it(command, tmp_path):
     coco = write_coco(tmp_path / "coco")
-    picture = load(coco).crowds[0].picture
+    picture = load(coco).crowds[0].image
     assert picture is not None
     spoilt = picture.path
     spoilt.write_bytes(spoilt.read_bytes()[:60])

@@ -38,7 +38,7 @@ def data(tmp_path):
     [([], "official"), (["--variant", "smap15"], "smap15"), (["--variant", "pyport"], "pyport")],
 )
 def test_mupots_predictions_by_each_variant(command, tmp_path, data, options, protocol):
-    file = save(tmp_path / "p.npz", mupots.frames(data), MUPOTS17)
+    file = save(tmp_path / "p.npz", mupots.load(data), MUPOTS17)
     outcome = command(
         "eval", "hupor", "mupots", "--data", data, "--predictions", file, "-o", tmp_path / "s.csv", *options
     )
@@ -54,7 +54,7 @@ def test_mupots_predictions_by_each_variant(command, tmp_path, data, options, pr
 
 
 def test_sequences_and_predictions_that_lack_them(command, tmp_path, data):
-    file = save(tmp_path / "p.npz", mupots.frames(data, ["TS7"]), MUPOTS17)
+    file = save(tmp_path / "p.npz", mupots.load(data, ["TS7"]), MUPOTS17)
     some = command("eval", "hupor", "mupots", "--data", data, "--predictions", file, "--sequences", "TS7")
     assert some.code == 0 and "3 pictures, 9 people" in some.out
     outcome = command("eval", "hupor", "mupots", "--data", data, "--predictions", file)
@@ -65,7 +65,7 @@ def test_3dpw(command, tmp_path):
     folder = tmp_path / "3dpw"
     folder.mkdir()
     np.savez(folder / "downtown_stairs_00.npz", **sequence_3dpw(np.random.default_rng(0)))
-    file = save(tmp_path / "p.npz", threedpw.frames(folder), MPI15, factor=1.1)
+    file = save(tmp_path / "p.npz", threedpw.load(folder), MPI15, factor=1.1)
     outcome = command("eval", "hupor", "3dpw", "--data", folder, "--predictions", file)
     assert (
         outcome.code == 0
@@ -83,7 +83,7 @@ def test_our_own_scenes(command, tmp_path):
     for crowd in scenes.load(tmp_path / "synth"):
         xyz = crowd.camera.back_project(crowd.xy, crowd.z)
         xyz[:, MPI15.index("left_hip")] += (0, 0, 0.4)
-        people[crowd.picture.name] = People(crowd.xy, xyz, np.ones(crowd.state.shape), crowd.state)
+        people[crowd.image.name] = People(crowd.xy, xyz, np.ones(crowd.state.shape), crowd.state)
     Predictions(MPI15, people).save(tmp_path / "p.npz")
     outcome = command(
         "eval",
@@ -123,7 +123,7 @@ def test_what_a_network_finds_is_kept_and_scored_again(command, tmp_path):
 
 
 def test_what_is_refused(command, tmp_path, data):
-    file = save(tmp_path / "p.npz", mupots.frames(data), MUPOTS17)
+    file = save(tmp_path / "p.npz", mupots.load(data), MUPOTS17)
     start = ("eval", "hupor", "mupots", "--data", data)
     for other in (["--weights", file], ["--save-predictions", tmp_path / "q.npz"], ["--flip"]):
         assert_refused(

@@ -10,7 +10,7 @@ from occlupose.codecs.multi_person import (
     KERNELS,
     TORSO,
     MultiPersonMaps,
-    Scene,
+    PeopleBatch,
     TargetMaps,
     limb_radius,
     normalise_depth,
@@ -33,7 +33,7 @@ def somebody(**places):
         xy[0, 0, joint] = torch.tensor([x, y])
         z[0, 0, joint] = depth
         state[0, 0, joint] = 2
-    return Scene(xy, z, state, torch.tensor([1e-3]))
+    return PeopleBatch(xy, z, state, torch.tensor([1e-3]))
 
 
 def some(seed, people=3, maps=MAPS):
@@ -44,7 +44,7 @@ def some(seed, people=3, maps=MAPS):
     while np.linalg.norm(xy[:, maps.limbs[0]] - xy[:, maps.limbs[1]], axis=-1).min() < maps.stride:
         xy = random.uniform(0, [maps.width - 1, maps.height - 1], (people, 15, 2))
     state = random.integers(0, 3, (people, 15)).astype(np.uint8)
-    return Scene(
+    return PeopleBatch(
         *(torch.from_numpy(part)[None] for part in (xy.astype(np.float32), z.astype(np.float32), state)),
         torch.tensor([1e-3]),
     )
@@ -55,7 +55,7 @@ def mirrored(given):
     partners = list(MPI15.mirror)
     xy = given.xy[:, :, partners].clone()
     xy[..., 0] = MAPS.width - 1 - xy[..., 0]
-    return Scene(xy, given.z[:, :, partners], given.state[:, :, partners], given.span)
+    return PeopleBatch(xy, given.z[:, :, partners], given.state[:, :, partners], given.span)
 
 
 @pytest.mark.parametrize("level", range(5))
@@ -71,7 +71,9 @@ def test_peaks_are_1_at_the_joint_and_as_wide_as_opencv_makes_the_kernel(level):
 def test_the_highest_gaussian_counts_where_two_overlap():
     one = somebody(neck=(100.0, 80.0, 3))
     other = somebody(neck=(108.0, 80.0, 3))
-    both = Scene(*(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")), one.span)
+    both = PeopleBatch(
+        *(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")), one.span
+    )
     separate = [MAPS.heatmaps(each, "all", 1) for each in (one, other)]
     assert torch.equal(MAPS.heatmaps(both, "all", 1), torch.maximum(*separate))
 
@@ -125,7 +127,9 @@ def test_every_joint_is_in_one_part_and_every_limb(seed):
 def test_several_limbs_in_a_cell_are_averaged():
     one = somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 3))
     other = somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 4))
-    both = Scene(*(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")), one.span)
+    both = PeopleBatch(
+        *(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")), one.span
+    )
     field = MAPS.fields(both, "all", 4)[0, MPI15.limbs.index(("neck", "pelvis"))]
     assert field[:, 18, 25].tolist() == [0, 1, 0.5]
 
@@ -211,7 +215,7 @@ def test_nobody_and_places_that_are_nowhere():
     given = somebody(neck=(float("nan"), 3.0, 3), pelvis=(1e9, -1e9, 3))
     for level in range(5):
         assert not MAPS.heatmaps(given, "all", level).any() and not MAPS.heatmaps(given, "all", level).isnan().any()
-    nobody = Scene(torch.zeros(2, 0, 15, 2), torch.zeros(2, 0, 15), torch.zeros(2, 0, 15), torch.ones(2))
+    nobody = PeopleBatch(torch.zeros(2, 0, 15, 2), torch.zeros(2, 0, 15), torch.zeros(2, 0, 15), torch.ones(2))
     assert MAPS.heatmaps(nobody, "all", 0).shape == (2, 15, 40, 64) and MAPS.fields(nobody, "all", 0).shape == (
         2,
         14,

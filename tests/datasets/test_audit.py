@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 import coco_files as files
 from occlupose.datasets import audit as module
 from occlupose.datasets.audit import Fingerprints, audit, fingerprints, leaks
-from occlupose.datasets.pictures import Picture, Shelf
+from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 
 
@@ -43,7 +43,7 @@ CHANGES = {
 def train(tmp_path):
     for seed in range(60):
         saved(scene(seed), tmp_path / "train" / f"{seed:02}.jpg")
-    return Shelf(tmp_path / "train").all()
+    return ImageIndex(tmp_path / "train").all()
 
 
 def test_copies_are_found_however_they_were_changed_and_nothing_else(tmp_path, train):
@@ -51,7 +51,7 @@ def test_copies_are_found_however_they_were_changed_and_nothing_else(tmp_path, t
         saved(change(scene(number)), tmp_path / "test" / f"{name}.jpg", 95 if name == "same file" else 60)
     for seed in range(100, 140):
         saved(scene(seed), tmp_path / "test" / f"{seed}.jpg")
-    found, unreadable = audit(train, Shelf(tmp_path / "test").all())
+    found, unreadable = audit(train, ImageIndex(tmp_path / "test").all())
     assert [(leak.first.name, leak.second.path.stem) for leak in found] == [
         (f"{n:02}.jpg", name) for n, name in enumerate(CHANGES)
     ]
@@ -61,12 +61,12 @@ def test_copies_are_found_however_they_were_changed_and_nothing_else(tmp_path, t
 
 def test_pictures_in_shards_leak_too_and_truncated_ones_are_named(tmp_path):
     folder = files.write_synth(tmp_path / "set", 1) / "shards"
-    pictures = Shelf(folder).all()
+    pictures = ImageIndex(folder).all()
     (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "same.jpg").write_bytes(pictures[3].content())
-    (tmp_path / "copy" / "half.jpg").write_bytes(pictures[2].content()[:-400])
+    (tmp_path / "copy" / "same.jpg").write_bytes(pictures[3].read_bytes())
+    (tmp_path / "copy" / "half.jpg").write_bytes(pictures[2].read_bytes()[:-400])
     (tmp_path / "copy" / "text.jpg").write_text("no picture")
-    found, unreadable = audit(pictures, [*Shelf(tmp_path / "copy").all(), Picture(tmp_path / "none.jpg")])
+    found, unreadable = audit(pictures, [*ImageIndex(tmp_path / "copy").all(), ImageRef(tmp_path / "none.jpg")])
     assert [(leak.first, leak.second.name, leak.kind) for leak in found] == [(pictures[3], "same.jpg", "same file")]
     assert [line.split(":")[0].rsplit("/", 1)[1] for line in unreadable] == ["half.jpg", "text.jpg", "none.jpg"]
     assert "truncated" in unreadable[0] and not any("\n" in line for line in unreadable)
@@ -76,7 +76,7 @@ def test_a_picture_that_lies_as_its_camera_was_held_is_the_same_upright(tmp_path
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
     scene(7).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif)
-    (leak,) = audit(train, [Picture(tmp_path / "turned.jpg")])[0]
+    (leak,) = audit(train, [ImageRef(tmp_path / "turned.jpg")])[0]
     assert (leak.first.name, leak.kind) == ("07.jpg", "same picture")
 
 
@@ -84,7 +84,7 @@ def hashes(*looks, mirrored=None):
     """Fingerprints of files that do not exist."""
     count = len(looks)
     own = [b"%d %d" % (number, looks[number]) for number in range(count)]
-    pictures = [Picture(module.__file__, f"{number}") for number in range(count)]
+    pictures = [ImageRef(module.__file__, f"{number}") for number in range(count)]
     return Fingerprints(pictures, own, np.array(looks, np.uint64), np.array(mirrored or looks, np.uint64), [])
 
 
@@ -121,5 +121,5 @@ def test_fingerprints_do_not_depend_on_threads(train):
     one, many = (fingerprints(train, threads=threads) for threads in (1, 5))
     assert one.files == many.files and one.pictures == train
     np.testing.assert_array_equal(one.looks, many.looks)
-    buffer = io.BytesIO(train[0].content())
+    buffer = io.BytesIO(train[0].read_bytes())
     assert Image.open(buffer).size == (320, 240)

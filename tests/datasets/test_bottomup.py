@@ -10,8 +10,8 @@ from occlupose.codecs.letterbox import GREY, Letterbox
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
 from occlupose.datasets import bottomup
 from occlupose.datasets.bottomup import CHANCES, MOST, Gallery, Variation
-from occlupose.datasets.crowds import crowd
-from occlupose.datasets.pictures import Picture
+from occlupose.datasets.image_samples import mpi15_sample
+from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.skeletons import MPI15
@@ -36,12 +36,14 @@ def dotted():
     image = np.zeros((160, 256, 3), np.uint8)
     for number, (x, y) in enumerate(xy[0].astype(int)):
         image[y - 6 : y + 7, x - 6 : x + 7] = 80 + 11 * number
-    return crowd(None, (256, 160), xy, np.full((1, 15), 3.0), np.full((1, 15), 2, np.uint8), camera=camera()), image
+    return mpi15_sample(
+        None, (256, 160), xy, np.full((1, 15), 3.0), np.full((1, 15), 2, np.uint8), camera=camera()
+    ), image
 
 
 def turned_out(given):
     """The same crowd of a dataset without depths."""
-    return replace(given, camera=None, z=np.full_like(given.z, np.nan))
+    return replace(given, camera=None, xyz=None)
 
 
 @pytest.mark.parametrize("kind", ["deep", "flat"])
@@ -157,7 +159,7 @@ def test_joints_beyond_the_input_are_absent():
 
 def test_a_picture_whose_people_are_all_beyond_the_input_has_nobody():
     xy = np.full((2, 15, 2), 3.0)
-    corner = crowd(None, (256, 160), xy, np.full((2, 15), np.nan), np.full((2, 15), 2, np.uint8))
+    corner = mpi15_sample(None, (256, 160), xy, np.full((2, 15), np.nan), np.full((2, 15), 2, np.uint8))
     scene = show([corner], replace(STILL, zoom=(5.0, 5.0))).scene
     assert scene.xy.shape == (1, 1, 15, 2) and not scene.state.any()
     assert scene.xy.isfinite().all()
@@ -202,7 +204,7 @@ def many(count, seed=0):
     angle = random.uniform(0, 2 * np.pi, count)
     places = np.stack([127.5 + away * np.cos(angle), 79.5 + away * np.sin(angle)], -1)
     xy = np.repeat(places[:, None], 15, 1)
-    return crowd(
+    return mpi15_sample(
         None, (256, 160), xy, np.full((count, 15), 3.0), np.full((count, 15), 2, np.uint8), camera=camera()
     ), away
 
@@ -276,8 +278,8 @@ def test_variations_that_cannot_be_are_refused(wrong, said):
 
 def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (160, 256, 3), dtype=np.uint8)
-    first = Picture(tmp_path / "a.png")
-    second = Picture(tmp_path / "b.png")
+    first = ImageRef(tmp_path / "a.png")
+    second = ImageRef(tmp_path / "b.png")
     for picture in (first, second):
         write_image(picture.path, image)
     gallery = Gallery(image.nbytes)
@@ -292,4 +294,4 @@ def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
 def test_a_picture_of_another_size_than_annotated_is_refused(tmp_path):
     write_image(tmp_path / "a.png", np.zeros((160, 200, 3), np.uint8))
     with pytest.raises(OccluposeError, match=r"a\.png: is 200x160, but 256x160 in its annotations"):
-        Gallery().read(Picture(tmp_path / "a.png"), (256, 160))
+        Gallery().read(ImageRef(tmp_path / "a.png"), (256, 160))

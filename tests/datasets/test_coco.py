@@ -8,7 +8,7 @@ import pytest
 import coco_files as files
 from occlupose.datasets import coco
 from occlupose.datasets.coco import EMPTY_BOX, detected, detections, load, truth
-from occlupose.datasets.pictures import Picture, Shelf
+from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.poses import VISIBLE
@@ -53,7 +53,7 @@ def test_people_come_as_they_were_drawn(tmp_path):
         np.testing.assert_allclose(person.xy, xy, atol=0.005)
         np.testing.assert_array_equal(person.state, state)
         np.testing.assert_allclose(person.box, [*(xy.min(0) - 6), *(xy.max(0) + 6)])
-        assert (person.id, person.picture, person.size) == (number, Picture(images / f"{number}.png"), (SIZE, SIZE))
+        assert (person.id, person.picture, person.size) == (number, ImageRef(images / f"{number}.png"), (SIZE, SIZE))
     assert any((person.state != VISIBLE).any() for person in data.people)
 
 
@@ -99,7 +99,7 @@ def test_pictures_are_read_when_they_are_asked_for(tmp_path):
         person.read()
     write_image(tmp_path / "a.png", np.zeros((32, 48, 3), np.uint8))
     with pytest.raises(
-        OccluposeError, match=r"a\.png: is 48x32, but 32x48 in its annotations; give the pictures that were annotated"
+        OccluposeError, match=r"a\.png: is 48x32, but 32x48 in its annotations; give the images that were annotated"
     ):
         person.read()
 
@@ -388,7 +388,7 @@ def test_people_of_shards_are_those_of_folders(tmp_path):
         assert one.picture.name == other.picture.name and one.picture.path.suffix == ".tar"
         assert np.abs(one.read().astype(int) - other.read()).mean() < 12  # both are JPEGs of one drawing
     assert len({person.picture for person in packed.people}) == len({person.image for person in packed.people})
-    assert all(Shelf(tmp_path / "shards" / "shards" / "000000.tar").find(f"{number:06}.jpg") for number in (1, 2))
+    assert all(ImageIndex(tmp_path / "shards" / "shards" / "000000.tar").find(f"{number:06}.jpg") for number in (1, 2))
 
 
 @pytest.mark.parametrize(("name", "skeleton"), [("coco", COCO17), ("crowdpose", CROWDPOSE14), ("ochuman", COCO17)])

@@ -15,11 +15,11 @@ def test_joints_before_the_camera(tmp_path):
     for folder in (tmp_path, tmp_path / "annotations"):
         found = load(folder, every=1)
         assert len(found) == 3
-        for crowd, xyz in zip(found, seen, strict=True):
-            assert crowd.state.shape == (1, 15) and (crowd.state == 2).all() and crowd.size == SIZE
-            assert np.abs(crowd.camera.back_project(crowd.xy.astype(float), crowd.z) - xyz).max() < 1e-4
-            assert crowd.picture.read(crowd.size).shape == (*SIZE[::-1], 3)
-    assert [crowd.picture.name for crowd in load(tmp_path)] == ["s_01_0.jpg", "s_01_2.jpg"]  # frames 0 and 5
+        for sample, xyz in zip(found, seen, strict=True):
+            assert sample.state.shape == (1, 15) and (sample.state == 2).all() and sample.size == SIZE
+            assert np.abs(sample.camera.back_project(sample.xy.astype(float), sample.z) - xyz).max() < 1e-4
+            assert sample.image.read(sample.size).shape == (*SIZE[::-1], 3)
+    assert [sample.image.name for sample in load(tmp_path)] == ["s_01_0.jpg", "s_01_2.jpg"]  # frames 0 and 5
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 
 from coco_files import write_json
 from crowd_files import CENTRE, FOCAL, MUCO, OURS, SIZE, muco, rewritten, write_pictures
-from occlupose.datasets.crowds import ALONE, NOBODY
+from occlupose.datasets.image_samples import LABELS_ONLY, NOBODY
 from occlupose.datasets.muco import FILE, NO_DEPTH, NOT_FINITE, load
 from occlupose.datasets.problems import Problems
 from occlupose.errors import OccluposeError
@@ -21,24 +21,24 @@ def dataset(tmp_path):
 def test_joints_by_their_names_in_metres(dataset):
     path, content, truth = dataset
     found = load(path)
-    assert [len(crowd) for crowd in found] == [2, 0, 1]
-    for crowd, xyz in zip(found, truth, strict=True):
-        assert np.abs(crowd.z - xyz[:, PICK, 2]).max(initial=0) < 1e-5
-        if len(crowd):
-            assert np.abs(crowd.camera.back_project(crowd.xy.astype(float), crowd.z) - xyz[:, PICK]).max() < 1e-4
+    assert [len(sample) for sample in found] == [2, 0, 1]
+    for sample, xyz in zip(found, truth, strict=True):
+        assert np.abs(sample.z - xyz[:, PICK, 2]).max(initial=0) < 1e-5
+        if len(sample):
+            assert np.abs(sample.camera.back_project(sample.xy.astype(float), sample.z) - xyz[:, PICK]).max() < 1e-4
         assert (
-            crowd.size == SIZE
-            and (crowd.camera.fx, crowd.camera.fy) == FOCAL
-            and (crowd.camera.cx, crowd.camera.cy) == CENTRE
+            sample.size == SIZE
+            and (sample.camera.fx, sample.camera.fy) == FOCAL
+            and (sample.camera.cx, sample.camera.cy) == CENTRE
         )
-        assert crowd.picture.read(crowd.size).shape == (SIZE[1], SIZE[0], 3) and crowd.annotated.all()
+        assert sample.image.read(sample.size).shape == (SIZE[1], SIZE[0], 3) and sample.annotated.all()
     seen = np.array([person["keypoints_vis"] for person in content["annotations"]])[:, PICK]
-    assert np.array_equal(np.concatenate([crowd.state for crowd in found]), 1 + seen)
+    assert np.array_equal(np.concatenate([sample.state for sample in found]), 1 + seen)
 
 
 def test_without_visibility_all_are_visible(dataset):
     path = rewritten(dataset[0], lambda content: [person.pop("keypoints_vis") for person in content["annotations"]])
-    assert all((crowd.state == 2).all() for crowd in load(path))
+    assert all((sample.state == 2).all() for sample in load(path))
 
 
 def test_joints_outside_of_the_picture_are_absent(dataset):
@@ -49,10 +49,10 @@ def test_joints_outside_of_the_picture_are_absent(dataset):
         second["keypoints_img"] = [[-50.0, 5.0]] * 21
 
     problems = Problems(dataset[0])
-    crowd = load(rewritten(dataset[0], move), problems=problems)[0]
-    assert len(crowd) == 1 and problems.ordinary[NOBODY] == ["1 of image 10"]
-    assert (crowd.state[0] == 0).nonzero()[0].tolist() == [OURS.index("L_Wrist")]
-    assert np.isnan(crowd.xy[0, OURS.index("L_Wrist")]).all() and np.isnan(crowd.z[0, OURS.index("L_Wrist")])
+    sample = load(rewritten(dataset[0], move), problems=problems)[0]
+    assert len(sample) == 1 and problems.ordinary[NOBODY] == ["1 of image 10"]
+    assert (sample.state[0] == 0).nonzero()[0].tolist() == [OURS.index("L_Wrist")]
+    assert np.isnan(sample.xy[0, OURS.index("L_Wrist")]).all() and np.isnan(sample.z[0, OURS.index("L_Wrist")])
 
 
 def test_numbers_that_are_none_are_counted(dataset):
@@ -79,10 +79,12 @@ def test_numbers_that_are_none_are_counted(dataset):
 def test_missing_pictures(dataset, tmp_path):
     problems = Problems(dataset[0])
     next(tmp_path.rglob("2/0001.jpg")).unlink()
-    assert [len(crowd) for crowd in load(dataset[0], problems=problems)] == [2, 0]
+    assert [len(sample) for sample in load(dataset[0], problems=problems)] == [2, 0]
     assert problems.counts == {"pictures that are not there, their people left out": 1}
     alone = load(dataset[0], tmp_path / "augmented_set", problems)
-    assert len(alone) == 3 and all(crowd.picture is None for crowd in alone) and len(problems.ordinary[ALONE]) == 3
+    assert (
+        len(alone) == 3 and all(sample.image is None for sample in alone) and len(problems.ordinary[LABELS_ONLY]) == 3
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from scipy.io import savemat
 
 from mupots_files import SQUARE, WIDE, camera_of, cells, crowd, person, write_mupots, write_sequence
 from occlupose.datasets import mupots
-from occlupose.datasets.mupots import frames, intrinsics
+from occlupose.datasets.mupots import intrinsics, load
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 
@@ -16,7 +16,7 @@ FLAGS = np.zeros((1, 17), np.uint8)
 
 def refused(match, *arguments):
     with pytest.raises(OccluposeError, match=match) as refusal:
-        frames(*arguments)
+        load(*arguments)
     assert "\n" not in str(refusal.value) and "; " in str(refusal.value)
 
 
@@ -32,33 +32,37 @@ def changed(tmp_path, **fields):
 @pytest.mark.parametrize("inside", [False, True])
 def test_everybody_in_metres_with_flags_and_the_camera(tmp_path, inside):
     truth = write_mupots(tmp_path)
-    found = frames(tmp_path / "MultiPersonTestSet" if inside else tmp_path)
-    assert [frame.name for frame in found] == [
+    found = load(tmp_path / "MultiPersonTestSet" if inside else tmp_path)
+    assert [sample.name for sample in found] == [
         f"{name}/img_{number:06}.jpg" for name in ("TS1", "TS7") for number in range(3)
     ]
-    for frame in found:
-        xyz = truth[frame.sequence][int(frame.path.stem[4:])]
-        camera = camera_of(frame.sequence)
-        np.testing.assert_allclose(frame.xyz, xyz, atol=1e-12)
-        np.testing.assert_allclose(frame.universal, 1.1 * xyz, atol=1e-12)
-        np.testing.assert_allclose(frame.xy, camera.project(xyz), atol=1e-9)
-        np.testing.assert_allclose(frame.camera.matrix, camera.matrix, atol=1e-6)
-        assert (frame.camera.width, frame.camera.height) == (camera.width, camera.height) and not frame.camera.assumed
-        assert frame.hidden.dtype == bool and frame.hidden.shape == (3, 17)
-    assert 0.2 < np.mean([frame.hidden for frame in found]) < 0.6
+    for sample in found:
+        xyz = truth[sample.sequence][int(sample.image.path.stem[4:])]
+        camera = camera_of(sample.sequence)
+        np.testing.assert_allclose(sample.xyz, xyz, atol=1e-12)
+        np.testing.assert_allclose(sample.xy, camera.project(xyz), atol=1e-9)
+        np.testing.assert_allclose(sample.camera.matrix, camera.matrix, atol=1e-6)
+        assert (sample.camera.width, sample.camera.height) == (
+            camera.width,
+            camera.height,
+        ) and not sample.camera.assumed
+        assert sample.state.shape == (3, 17)
+    for sample, universal in zip(found, load(tmp_path, universal=True), strict=True):
+        np.testing.assert_allclose(universal.xyz, 1.1 * sample.xyz, atol=1e-12)
+    assert 0.2 < np.mean([sample.state == 1 for sample in found]) < 0.6
 
 
 def test_flags_stand_at_their_joints(tmp_path):
     flags = np.zeros((1, 17), np.uint8)
     flags[0, [0, 12]] = 1
     write_sequence(tmp_path, "TS3", [[person(crowd(GENERATOR, 1)[0], SQUARE)]], [[flags]])
-    assert np.flatnonzero(frames(tmp_path)[0].hidden[0]).tolist() == [0, 12]
+    assert np.flatnonzero(load(tmp_path)[0].state[0] == 1).tolist() == [0, 12]
 
 
 def test_sequences_in_their_order_or_as_asked(tmp_path):
     write_mupots(tmp_path, ("TS10", "TS2"), frames=1)
-    assert [frame.sequence for frame in frames(tmp_path)] == ["TS2", "TS10"]
-    assert [frame.sequence for frame in frames(tmp_path, ["TS10"])] == ["TS10"]
+    assert [sample.sequence for sample in load(tmp_path)] == ["TS2", "TS10"]
+    assert [sample.sequence for sample in load(tmp_path, ["TS10"])] == ["TS10"]
     refused("TS21: no sequence", tmp_path, ["TS21"])
     refused("annot.mat: no such file", tmp_path, ["TS4"])
 
@@ -69,10 +73,10 @@ def test_who_is_not_valid_is_left_out_whatever_stands_there(tmp_path):
     empty = np.zeros((0, 0))
     people = [[person(xyz[0], SQUARE), nowhere], [nowhere, person(xyz[1], SQUARE)], [nowhere, empty]]
     write_sequence(tmp_path, "TS1", people, [[FLAGS, empty], [empty, FLAGS], [empty, empty]])
-    first, second, nobody = frames(tmp_path)
+    first, second, nobody = load(tmp_path)
     np.testing.assert_allclose(first.xyz, xyz[:1], atol=1e-12)
     np.testing.assert_allclose(second.xyz, xyz[1:], atol=1e-12)
-    assert nobody.xy.shape == (0, 17, 2) and nobody.xyz.shape == (0, 17, 3) and nobody.hidden.shape == (0, 17)
+    assert nobody.xy.shape == (0, 17, 2) and nobody.xyz.shape == (0, 17, 3) and nobody.state.shape == (0, 17)
 
 
 def test_sizes_of_pictures():
@@ -81,14 +85,14 @@ def test_sizes_of_pictures():
 
 def test_pictures_are_read_when_asked_and_must_have_their_size(tmp_path):
     write_sequence(tmp_path, "TS6", [[person(crowd(GENERATOR, 1)[0], WIDE)]], [[FLAGS]], pictures=True)
-    frame = frames(tmp_path)[0]
-    assert frame.read().shape == (1080, 1920, 3)
-    write_image(frame.path, np.zeros((100, 50, 3), np.uint8))
-    with pytest.raises(OccluposeError, match=r"img_000000.jpg: is 50 x 100, not 1920 x 1080; "):
-        frame.read()
-    frame.path.unlink()
+    sample = load(tmp_path)[0]
+    assert sample.read().shape == (1080, 1920, 3)
+    write_image(sample.image.path, np.zeros((100, 50, 3), np.uint8))
+    with pytest.raises(OccluposeError, match=r"img_000000.jpg: is 50x100, but 1920x1080 in its annotations; "):
+        sample.read()
+    sample.image.path.unlink()
     with pytest.raises(OccluposeError, match=r"img_000000\.jpg"):
-        frame.read()
+        sample.read()
 
 
 # ------------------------------------------------------------------------------- the camera
@@ -116,7 +120,7 @@ def test_a_file_of_cameras_says_them(tmp_path):
     write_mupots(tmp_path, ("TS1",))
     file = tmp_path / "MultiPersonTestSet" / "mupots_intrinsics.json"
     file.write_text(json.dumps({"TS1": [[1000, 0, 7], [0, 1001, 8], [0, 0, 1]]}))
-    camera = frames(tmp_path)[0].camera
+    camera = load(tmp_path)[0].camera
     assert (camera.fx, camera.fy, camera.cx, camera.cy, camera.width) == (1000, 1001, 7, 8, 2048)
 
 

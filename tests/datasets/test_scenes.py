@@ -19,17 +19,17 @@ def test_joints_are_those_of_the_record(made):
     places = BODY26.index(*NAMES)
     left_out = 0
     for record in made:
-        crowd = scenes.from_record(record)
+        sample = scenes.from_record(record)
         state = record.state[:, places]
         here = (state > 0).any(1)
         left_out += (state[here] == 0).sum()
-        assert np.array_equal(crowd.state, state[here])
-        absent = crowd.state == 0
-        assert np.array_equal(crowd.xy[~absent], record.xy[:, places][here][~absent])
-        assert np.array_equal(crowd.z[~absent], record.xyz[:, places, 2][here][~absent])
-        assert np.isnan(crowd.xy[absent]).all() and np.isnan(crowd.z[absent]).all()
-        assert crowd.size == (256, 160) and crowd.annotated.all() and crowd.picture is None and crowd.deep
-        xyz = crowd.camera.back_project(crowd.xy.astype(float), crowd.z)
+        assert np.array_equal(sample.state, state[here])
+        absent = sample.state == 0
+        assert np.array_equal(sample.xy[~absent], record.xy[:, places][here][~absent])
+        assert np.array_equal(sample.z[~absent], record.xyz[:, places, 2][here][~absent])
+        assert np.isnan(sample.xy[absent]).all() and np.isnan(sample.z[absent]).all()
+        assert sample.size == (256, 160) and sample.annotated.all() and sample.image is None and sample.has_depth
+        xyz = sample.camera.back_project(sample.xy.astype(float), sample.z)
         assert np.abs(xyz - record.xyz[:, places][here])[~absent].max() < 1e-4
     assert left_out > 0
 
@@ -39,11 +39,11 @@ def test_files_and_shards_are_the_same_scenes(made, tmp_path, shard):
     folder = write_scenes(tmp_path / "set", made, shard=shard)
     found = scenes.load(folder)
     assert len(found) == len(made)
-    for crowd, record in zip(found, made, strict=True):
-        assert np.array_equal(crowd.state, scenes.from_record(record).state)
-        assert np.array_equal(crowd.z, scenes.from_record(record).z, equal_nan=True)
-        assert crowd.picture.name == f"{record.number:06}.jpg"
-        assert crowd.picture.read(crowd.size).shape == (160, 256, 3)
+    for sample, record in zip(found, made, strict=True):
+        assert np.array_equal(sample.state, scenes.from_record(record).state)
+        assert np.array_equal(sample.z, scenes.from_record(record).z, equal_nan=True)
+        assert sample.image.name == f"{record.number:06}.jpg"
+        assert sample.image.read(sample.size).shape == (160, 256, 3)
     if shard == 2:
         assert len(scenes.load(folder / "shards")) == 5
         assert len(scenes.load(sorted((folder / "shards").iterdir())[-1])) == 1
@@ -52,15 +52,15 @@ def test_files_and_shards_are_the_same_scenes(made, tmp_path, shard):
 @pytest.mark.parametrize("shard", [None, 3])
 def test_labels_alone(made, tmp_path, shard):
     found = scenes.load(write_scenes(tmp_path / "set", made, shard=shard, pictures=False))
-    assert len(found) == 5 and all(crowd.picture is None for crowd in found)
+    assert len(found) == 5 and all(sample.image is None for sample in found)
 
 
 def test_somebody_outside_is_left_out(made):
     record = made[0]
     state = record.state.copy()
     state[0] = 0
-    crowd = scenes.from_record(type(record)(**(vars(record) | {"state": state})))
-    assert len(crowd) == len(scenes.from_record(record)) - 1
+    sample = scenes.from_record(type(record)(**(vars(record) | {"state": state})))
+    assert len(sample) == len(scenes.from_record(record)) - 1
     nobody = scenes.from_record(type(record)(**(vars(record) | {"state": 0 * state})))
     assert len(nobody) == 0 and nobody.xy.shape == (0, 15, 2) and nobody.z.shape == (0, 15)
 

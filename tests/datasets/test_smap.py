@@ -5,7 +5,7 @@ import pytest
 
 from coco_files import write_json
 from crowd_files import CENTRE, FOCAL, SIZE, bodies, rewritten, smap_body, smap_picture, write_pictures
-from occlupose.datasets.crowds import ALONE
+from occlupose.datasets.image_samples import LABELS_ONLY
 from occlupose.datasets.problems import Problems
 from occlupose.datasets.smap import NOT_FINITE, OTHER_CAMERA, load
 from occlupose.errors import OccluposeError
@@ -27,30 +27,30 @@ def written(folder, *pictures):
 
 def test_centimetres_become_metres(tmp_path):
     xyz, state, rows = people(3)
-    (crowd,) = load(written(tmp_path, smap_picture(rows)))
-    assert np.array_equal(crowd.state, state) and crowd.annotated.all() and crowd.size == SIZE
-    assert np.abs(crowd.z - xyz[..., 2]).max() < 1e-5
-    assert np.abs(crowd.camera.back_project(crowd.xy.astype(float), crowd.z) - xyz).max() < 1e-4
-    assert (crowd.camera.fx, crowd.camera.fy, crowd.camera.cx, crowd.camera.cy) == (*FOCAL, *CENTRE)
+    (sample,) = load(written(tmp_path, smap_picture(rows)))
+    assert np.array_equal(sample.state, state) and sample.annotated.all() and sample.size == SIZE
+    assert np.abs(sample.z - xyz[..., 2]).max() < 1e-5
+    assert np.abs(sample.camera.back_project(sample.xy.astype(float), sample.z) - xyz).max() < 1e-4
+    assert (sample.camera.fx, sample.camera.fy, sample.camera.cx, sample.camera.cy) == (*FOCAL, *CENTRE)
 
 
 def test_depths_of_nought_and_not_a_number_are_not_known(tmp_path):
     _, state, rows = people(1)
     rows[0][4, 2] = 0
     rows[0][5, 2] = np.nan
-    (crowd,) = load(written(tmp_path, smap_picture(rows)))
-    assert np.flatnonzero(np.isnan(crowd.z[0])).tolist() == [4, 5] and np.array_equal(crowd.state, state)
-    assert np.isfinite(crowd.xy).all()
+    (sample,) = load(written(tmp_path, smap_picture(rows)))
+    assert np.flatnonzero(np.isnan(sample.z[0])).tolist() == [4, 5] and np.array_equal(sample.state, state)
+    assert np.isfinite(sample.xy).all()
 
 
 def test_coco_has_no_camera_no_depth_and_no_heads(tmp_path):
     xyz, state, _ = people(2)
     state[:, HEAD] = 0
     rows = [smap_body(*one, focal=SIZE[0]) for one in zip(xyz, state, strict=True)]
-    (crowd,) = load(written(tmp_path, smap_picture(rows, dataset="COCO")))
-    assert crowd.camera is None and not crowd.deep and np.isnan(crowd.z).all()
-    assert np.flatnonzero(~crowd.annotated).tolist() == [HEAD] and np.array_equal(crowd.state, state)
-    assert np.isnan(crowd.xy[:, HEAD]).all()
+    (sample,) = load(written(tmp_path, smap_picture(rows, dataset="COCO")))
+    assert sample.camera is None and not sample.has_depth and np.isnan(sample.z).all()
+    assert np.flatnonzero(~sample.annotated).tolist() == [HEAD] and np.array_equal(sample.state, state)
+    assert np.isnan(sample.xy[:, HEAD]).all()
 
 
 def test_the_camera_may_be_told_by_any_joint_of_anybody(tmp_path):
@@ -58,8 +58,8 @@ def test_the_camera_may_be_told_by_any_joint_of_anybody(tmp_path):
     for joint in rows[0]:
         joint[7:] = [0, 0, 0, 0]
     rows[1][0][7:] = [0, 0, 0, 0]
-    (crowd,) = load(written(tmp_path, smap_picture(rows)))
-    assert (crowd.camera.fx, crowd.camera.fy) == FOCAL
+    (sample,) = load(written(tmp_path, smap_picture(rows)))
+    assert (sample.camera.fx, sample.camera.fy) == FOCAL
 
 
 def test_nobody_and_very_many(tmp_path):
@@ -71,7 +71,11 @@ def test_nobody_and_very_many(tmp_path):
 
 def test_learnt_from_or_scored(tmp_path):
     path = written(tmp_path, smap_picture(people(2)[2]), smap_picture(people(1)[2], validation=1))
-    assert [[len(crowd) for crowd in load(path, split=split)] for split in (None, "train", "val")] == [[2, 1], [2], [1]]
+    assert [[len(sample) for sample in load(path, split=split)] for split in (None, "train", "val")] == [
+        [2, 1],
+        [2],
+        [1],
+    ]
     rewritten(path, lambda content: content["root"].pop())
     with pytest.raises(OccluposeError, match="no picture of the split val"):
         load(path, split="val")
@@ -82,12 +86,12 @@ def test_pictures_beside_or_above_the_file(tmp_path):
         tmp_path, smap_picture(people(1)[2], "MuCo/images/0.jpg"), smap_picture(people(1)[2], "MuCo/images/1.jpg")
     )
     problems = Problems(path)
-    assert [crowd.picture for crowd in load(path, problems=problems)] == [None, None] and len(
-        problems.ordinary[ALONE]
+    assert [sample.image for sample in load(path, problems=problems)] == [None, None] and len(
+        problems.ordinary[LABELS_ONLY]
     ) == 2
     write_pictures(tmp_path, ["MuCo/images/0.jpg"])
-    (crowd,) = load(path, problems=problems)
-    assert crowd.picture.read(crowd.size).shape == (*SIZE[::-1], 3) and sum(problems.counts.values()) == 1
+    (sample,) = load(path, problems=problems)
+    assert sample.image.read(sample.size).shape == (*SIZE[::-1], 3) and sum(problems.counts.values()) == 1
     assert len(load(path, tmp_path)) == 1
 
 
@@ -96,9 +100,9 @@ def test_what_is_no_number_and_who_has_another_camera_is_counted(tmp_path):
     rows[0][3, 0] = np.nan
     rows[1][:, 7] = 999
     problems = Problems(tmp_path)
-    (crowd,) = load(written(tmp_path, smap_picture(rows)), problems=problems)
+    (sample,) = load(written(tmp_path, smap_picture(rows)), problems=problems)
     assert problems.found == {NOT_FINITE: ["person 0 of images/0.jpg"], OTHER_CAMERA: ["images/0.jpg"]}
-    assert np.argwhere(crowd.state == 0).tolist() == [[0, 3]] and crowd.camera.fx == FOCAL[0]
+    assert np.argwhere(sample.state == 0).tolist() == [[0, 3]] and sample.camera.fx == FOCAL[0]
 
 
 @pytest.mark.parametrize(

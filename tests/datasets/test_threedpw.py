@@ -3,7 +3,7 @@ import pytest
 
 from mupots_files import sequence_3dpw
 from occlupose.datasets import threedpw
-from occlupose.datasets.threedpw import NEAREST, SMPL24, belongs, frames, mpi15
+from occlupose.datasets.threedpw import NEAREST, SMPL24, belongs, load, mpi15
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.skeletons import MPI15
@@ -17,22 +17,22 @@ def write(folder, name="downtown_stairs_00", **changes):
 
 def refused(match, *arguments):
     with pytest.raises(OccluposeError, match=match) as refusal:
-        frames(*arguments)
+        load(*arguments)
     assert "\n" not in str(refusal.value) and "; " in str(refusal.value)
 
 
 def test_everybody_before_the_moving_camera(tmp_path):
     content = write(tmp_path)
-    found = frames(tmp_path)
-    assert [frame.name for frame in found] == [f"downtown_stairs_00/image_0000{number}.jpg" for number in range(3)]
-    for number, frame in enumerate(found):
+    found = load(tmp_path)
+    assert [sample.name for sample in found] == [f"downtown_stairs_00/image_0000{number}.jpg" for number in range(3)]
+    for number, sample in enumerate(found):
         for who in range(2):
             for joint, name in enumerate(MPI15.joints):
                 world = content["jointPositions"][who, number, SMPL24.index(NEAREST[name])]
                 x, y, z, _ = content["cam_poses"][number] @ np.append(world, 1)
-                np.testing.assert_allclose(frame.xyz[who, joint], (x, y, z), atol=1e-9)
-                np.testing.assert_allclose(frame.xy[who, joint], (1961 * x / z + 540, 1969 * y / z + 960), atol=1e-6)
-        assert (frame.camera.width, frame.camera.height) == (1080, 1920) and frame.xyz[..., 2].min() > 4
+                np.testing.assert_allclose(sample.xyz[who, joint], (x, y, z), atol=1e-9)
+                np.testing.assert_allclose(sample.xy[who, joint], (1961 * x / z + 540, 1969 * y / z + 960), atol=1e-6)
+        assert (sample.camera.width, sample.camera.height) == (1080, 1920) and sample.xyz[..., 2].min() > 4
 
 
 def test_joints_that_smpl_has_keep_their_names():
@@ -45,28 +45,28 @@ def test_joints_that_smpl_has_keep_their_names():
 
 def test_who_does_not_fit_the_camera_is_left_out(tmp_path):
     write(tmp_path, campose_valid=np.array([[1, 0, 0], [1, 1, 0]], np.uint8))
-    assert [len(frame.xyz) for frame in frames(tmp_path)] == [2, 1, 0]
+    assert [len(sample.xyz) for sample in load(tmp_path)] == [2, 1, 0]
 
 
 def test_what_need_not_be_there(tmp_path):
     write(tmp_path, poses2d=None)
-    assert len(frames(tmp_path)) == 3
+    assert len(load(tmp_path)) == 3
     write(tmp_path, size=np.array([1000, 1900]))
-    assert (frames(tmp_path)[0].camera.width, frames(tmp_path)[0].camera.height) == (1000, 1900)
+    assert (load(tmp_path)[0].camera.width, load(tmp_path)[0].camera.height) == (1000, 1900)
 
 
 def test_sequences_by_name_and_by_take(tmp_path):
     for name in ("downtown_stairs_00", "outdoors_golf_00", "outdoors_golf_01", "office_phoneCall_00"):
         write(tmp_path, name)
     asked = {
-        name: sorted({frame.sequence for frame in frames(tmp_path, [name])})
+        name: sorted({sample.sequence for sample in load(tmp_path, [name])})
         for name in ("outdoors_golf", "outdoors_golf_01")
     }
     assert asked == {
         "outdoors_golf": ["outdoors_golf_00", "outdoors_golf_01"],
         "outdoors_golf_01": ["outdoors_golf_01"],
     }
-    assert len({frame.sequence for frame in frames(tmp_path)}) == 4
+    assert len({sample.sequence for sample in load(tmp_path)}) == 4
     refused("no flat_guitar in it, but downtown_stairs_00, ", tmp_path, ["flat_guitar"])
 
 
@@ -84,9 +84,9 @@ def test_pictures_are_read_when_asked(tmp_path, beside):
     images = (tmp_path if beside else folder) / "imageFiles" / "downtown_stairs_00"
     write_image(images / "image_00000.jpg", np.zeros((48, 64, 3), np.uint8))
     write_image(images / "image_00001.jpg", np.zeros((64, 48, 3), np.uint8))
-    first, second, third = frames(folder)
+    first, second, third = load(folder)
     assert first.read().shape == (48, 64, 3)
-    with pytest.raises(OccluposeError, match=r"image_00001\.jpg: is 48 x 64, not 64 x 48; "):
+    with pytest.raises(OccluposeError, match=r"image_00001\.jpg: is 48x64, but 64x48 in its annotations; "):
         second.read()
     with pytest.raises(OccluposeError, match=r"image_00002\.jpg"):
         third.read()

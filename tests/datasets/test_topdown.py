@@ -8,7 +8,7 @@ import pytest
 from occlupose.codecs.crops import Crop, invert, radius, transform_points
 from occlupose.datasets import topdown
 from occlupose.datasets.coco import Person
-from occlupose.datasets.pictures import Picture
+from occlupose.datasets.images import ImageRef
 from occlupose.datasets.topdown import CHANCES, Gallery, Variation
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
@@ -24,7 +24,7 @@ def person(skeleton=COCO17, box=(60.0, 30.0, 140.0, 230.0), seed=0):
     high = np.array(box[2:])
     xy = np.round(low + random.random((len(skeleton), 2)) * (high - low))
     state = np.full(len(skeleton), 2, np.uint8)
-    return Person(1, Picture(Path("nowhere.jpg")), (320, 260), np.array(box), xy, state)
+    return Person(1, ImageRef(Path("nowhere.jpg")), (320, 260), np.array(box), xy, state)
 
 
 def show(someone, image, crop, skeleton, vary=None, seed=0):
@@ -204,7 +204,7 @@ def test_each_person_s_crop_is_their_own_whoever_else_is_shown(vary):
 
 def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (260, 320, 3), dtype=np.uint8)
-    someone = replace(person(), picture=Picture(tmp_path / "a.png"))
+    someone = replace(person(), picture=ImageRef(tmp_path / "a.png"))
     write_image(tmp_path / "a.png", image)
     roomy = Gallery(10**6)
     narrow = Gallery(10**5)

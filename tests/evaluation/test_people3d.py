@@ -12,14 +12,13 @@ from mupots_by_hand import by_hand, written
 from mupots_files import SQUARE, crowd, mpi15_of, person, sequence_3dpw, write_mupots, write_sequence
 from occlupose.cameras import Camera
 from occlupose.datasets import scenes
-from occlupose.datasets.crowds import Crowd
-from occlupose.datasets.pictures import Picture
+from occlupose.datasets.image_samples import ImageSample, mpi15_sample
+from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.evaluation import people3d
 from occlupose.evaluation.people3d import (
     People,
     Predictions,
-    Truth,
     load,
     notes,
     predict,
@@ -48,7 +47,7 @@ def exact(truths, skeleton=MUPOTS17):
         joints = truth.skeleton.index(*skeleton.joints)
         xy = truth.xy[:, joints]
         xyz = truth.xyz[:, joints]
-        people[truth.picture] = People(xy, xyz, np.ones(xy.shape[:2]), np.full(xy.shape[:2], 2, np.uint8))
+        people[truth.name] = People(xy, xyz, np.ones(xy.shape[:2]), np.full(xy.shape[:2], 2, np.uint8))
     return Predictions(skeleton, people)
 
 
@@ -69,7 +68,15 @@ def content(people=2, skeleton="mpi15", joints=15):
 def nobody(*names):
     """Pictures without anybody."""
     return [
-        Truth(name, "", MPI15, np.zeros((0, 15, 3)), np.zeros((0, 15, 2)), None, None, lambda: np.zeros((4, 4, 3)))
+        ImageSample(
+            image=None,
+            size=(4, 4),
+            skeleton=MPI15,
+            xy=np.zeros((0, 15, 2)),
+            state=np.zeros((0, 15), np.uint8),
+            xyz=np.zeros((0, 15, 3)),
+            name=name,
+        )
         for name in names
     ]
 
@@ -85,7 +92,7 @@ def test_mupots_by_each_variant_with_its_truth(tmp_path, variant, protocol, fact
     truths, by = load("mupots", tmp_path, variant)
     assert by is protocol and len(truths) == 6
     np.testing.assert_allclose(truths[4].xyz, factor * known["TS7"][1], atol=1e-9)
-    assert truths[4].picture == "TS7/img_000001.jpg" and truths[4].sequence == "TS7" and truths[4].skeleton == MUPOTS17
+    assert truths[4].name == "TS7/img_000001.jpg" and truths[4].sequence == "TS7" and truths[4].skeleton == MUPOTS17
     scores = score(truths, exact(truths), by).pooled()
     assert scores["PCK"] == scores["PCK_abs"] == scores["PCK_occ"] == scores["PCK_vis"] == 1 and scores.people == 18
     assert len(load("mupots", tmp_path, variant, ["TS7"])[0]) == 3
@@ -98,8 +105,8 @@ def test_3dpw_has_no_states_and_one_protocol(tmp_path):
     assert (
         by is CROWD
         and len(truths) == 6
-        and truths[0].hidden is None
-        and truths[0].picture == "downtown_stairs_00/image_00000.jpg"
+        and not truths[0].occlusion_annotated
+        and truths[0].name == "downtown_stairs_00/image_00000.jpg"
     )
     assert len(load("3dpw", tmp_path, None, ["office_phoneCall"])[0]) == 3
     report = score(truths, exact(truths, MPI15), by)
@@ -135,22 +142,18 @@ def a_crowd(tmp_path, camera=True, name="000000.jpg", picture=True):
     absent = state == 0
     write_image(tmp_path / name, np.zeros((480, 640, 3), np.uint8))
     xy = np.where(absent[..., None], np.nan, view.project(xyz)).astype(np.float32)
-    where = Picture(tmp_path / name) if picture else None
-    return xyz, Crowd(
-        where, (640, 480), xy, np.where(absent, np.nan, xyz[..., 2]), state, np.ones(15, bool), view if camera else None
-    )
+    where = ImageRef(tmp_path / name) if picture else None
+    return xyz, mpi15_sample(where, (640, 480), xy, xyz[..., 2], state, camera=view if camera else None)
 
 
 def test_our_own_scenes(tmp_path, monkeypatch):
     xyz, one = a_crowd(tmp_path)
     monkeypatch.setattr(scenes, "load", lambda folder: [one])
     (truth,), by = load("synth", tmp_path)
-    assert (
-        by is CROWD and truth.picture == "000000.jpg" and truth.sequence == "" and truth.read().shape == (480, 640, 3)
-    )
+    assert by is CROWD and truth.name == "000000.jpg" and truth.sequence == "" and truth.read().shape == (480, 640, 3)
     assert np.isnan(truth.xyz[1, 5]).all() and np.isnan(truth.xyz).sum() == 3
     np.testing.assert_allclose(truth.xyz[0], xyz[0], atol=1e-4)
-    assert np.argwhere(truth.hidden).tolist() == [[0, 3]]
+    assert np.argwhere(truth.state == 1).tolist() == [[0, 3]]
     refused("sequences TS1: synth has none", load, "synth", tmp_path, None, ["TS1"])
     refused("variant smap15: synth has none", load, "synth", tmp_path, "smap15")
     report = score([truth], exact([truth], MPI15), by)
@@ -173,7 +176,7 @@ def test_human36m_s_own_test_subjects_every_64th_frame(tmp_path):
     seen = write_h36m(tmp_path, np.random.default_rng(0), subject=9, frames=(0, 3, 64))
     write_h36m(tmp_path, np.random.default_rng(1), subject=1)
     truths, by = load("h36m", tmp_path)
-    assert [truth.picture for truth in truths] == ["s_09_0.jpg", "s_09_2.jpg"] and by.name == "crowd"
+    assert [truth.name for truth in truths] == ["s_09_0.jpg", "s_09_2.jpg"] and by.name == "crowd"
     moved = exact(truths, MPI15)
     for people in moved.people.values():
         people.xyz[:, MPI15.index("left_wrist")] += [0, 0, 0.14]
@@ -185,15 +188,15 @@ def test_human36m_s_own_test_subjects_every_64th_frame(tmp_path):
 def test_scenes_that_cannot_be_scored(tmp_path, monkeypatch):
     _, one = a_crowd(tmp_path)
     for crowds, words in (
-        ([one, one], "two pictures are called 000000.jpg"),
-        ([a_crowd(tmp_path, camera=False)[1]], "nobody knows its camera"),
+        ([one, one], "two images are called 000000.jpg"),
+        ([a_crowd(tmp_path, camera=False)[1]], "its camera is unknown"),
     ):
         monkeypatch.setattr(scenes, "load", lambda folder, crowds=crowds: crowds)
         refused(words, load, "synth", tmp_path)
     monkeypatch.setattr(scenes, "load", lambda folder: [a_crowd(tmp_path, picture=False)[1]])
     (truth,), _ = load("synth", tmp_path)
-    assert truth.picture == "scene 0"
-    refused("scene 0 has no picture", truth.read)
+    assert truth.name == "scene 0"
+    refused("scene 0: has labels only", truth.read)
 
 
 # ------------------------------------------------------------------------------- predictions
@@ -209,7 +212,7 @@ class Found:
 
 def test_a_predictor_sees_each_picture_and_its_camera(tmp_path):
     _, one = a_crowd(tmp_path)
-    truth = people3d._of_crowds(tmp_path, [one])[0]
+    truth = people3d._with_names(tmp_path, [one])[0]
     seen = []
 
     def predictor(image, camera):
@@ -334,7 +337,7 @@ def test_joints_that_a_skeleton_lacks_are_nowhere_right(tmp_path):
 
 def test_the_score_of_a_person_orders_predictions(tmp_path):
     _, one = a_crowd(tmp_path)
-    truth = people3d._of_crowds(tmp_path, [one])[0]
+    truth = people3d._with_names(tmp_path, [one])[0]
     for best, expected in ((0.9, 1.0), (0.1, 2 / 3)):
         xyz = np.concatenate([truth.xyz, truth.xyz[:1] + 9])
         xy = np.concatenate([truth.xy, truth.xy[:1] + 900])
@@ -462,7 +465,7 @@ def test_tables_notes_and_csv(tmp_path):
     write_mupots(tmp_path)
     truths, by = load("mupots", tmp_path)
     said = exact(truths)
-    first = truths[0].picture
+    first = truths[0].name
     people = said.people[first]
     # one is missed
     said.people[first] = People(*(getattr(people, name)[:2] for name in ("xy", "xyz", "score", "state")))
@@ -524,7 +527,7 @@ def test_what_is_said_of_each_protocol(tmp_path):
         "Python ports" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by))
     )
     _, one = a_crowd(tmp_path)
-    truth = people3d._of_crowds(tmp_path, [one])[0]
+    truth = people3d._with_names(tmp_path, [one])[0]
     report = score([truth], exact([truth], MPI15), CROWD)
     assert len(notes("synth", [truth], exact([truth], MPI15), report)) == 2  # nothing was rescaled, nothing is missing
     assert text(tables(report)[0]).count("100.0") == 10  # all but the AUC

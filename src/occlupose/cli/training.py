@@ -11,7 +11,7 @@ from occlupose.cli.options import AS_LJOF, AS_PUBLISHED, Device, LJOFOptions, Re
 if TYPE_CHECKING:
     from occlupose.datasets.coco import Annotations
     from occlupose.datasets.crowd_places import Found
-    from occlupose.datasets.pictures import Picture
+    from occlupose.datasets.images import ImageRef
 
 
 def _lifter_recipe() -> type:
@@ -245,24 +245,24 @@ def _tell_leaks(data: "Annotations", unseen: tuple[Path, ...], strict: bool) -> 
             raise OccluposeError(f"{folder}: {wrong}; leave them out, or train without --strict")
 
 
-def _pictures(unseen: Path) -> list["Picture"]:
+def _pictures(unseen: Path) -> list["ImageRef"]:
     """Those of a folder, or those that a file of annotations is of.
 
     Raises:
         OccluposeError: there are none.
     """
     from occlupose.datasets import coco, places
-    from occlupose.datasets.pictures import Shelf
+    from occlupose.datasets.images import ImageIndex
     from occlupose.errors import OccluposeError
 
     if unseen.suffix.lower() == ".json":
         place = places.find(unseen.parent, annotations=unseen)
-        shelf = Shelf(place.images)
+        shelf = ImageIndex(place.images)
         pictures = [
             found for image in coco.truth(unseen).images.values() if (found := shelf.find(image.name)) is not None
         ]
     else:
-        pictures = Shelf(unseen).all()
+        pictures = ImageIndex(unseen).all()
     if not pictures:
         wrong = "no picture in it" if unseen.exists() else "no such folder"
         raise OccluposeError(

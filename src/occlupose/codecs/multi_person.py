@@ -37,7 +37,7 @@ or two, or both annotated."""
 
 
 @dataclass
-class Scene:
+class PeopleBatch:
     """Everybody in a batch of pictures, in pixels of the input.
 
     Attributes:
@@ -90,7 +90,7 @@ class MultiPersonMaps:
         sources, targets = zip(*(self.skeleton.index(*limb) for limb in self.skeleton.limbs), strict=True)
         return list(sources), list(targets)
 
-    def heatmaps(self, scene: Scene, part: JointSubset, level: int) -> Float[Tensor, "batch joint y x"]:
+    def heatmaps(self, scene: PeopleBatch, part: JointSubset, level: int) -> Float[Tensor, "batch joint y x"]:
         """A Gaussian of height 1 at every joint, the highest where several overlap; cut off as its kernel is.
 
         Arguments:
@@ -110,7 +110,7 @@ class MultiPersonMaps:
             maps = torch.maximum(maps, profiles[0][..., :, None] * profiles[1][..., None, :])
         return maps
 
-    def fields(self, scene: Scene, part: JointSubset, level: int) -> Float[Tensor, "batch limb 3 y x"]:
+    def fields(self, scene: PeopleBatch, part: JointSubset, level: int) -> Float[Tensor, "batch limb 3 y x"]:
         """Of every limb the way from its first joint to its second: in the picture, of length 1, and in depth, m.
 
         A limb lies where cells are near its line and within the box round its ends, enlarged as much; where several
@@ -123,7 +123,7 @@ class MultiPersonMaps:
         return total / count.clamp_min(1)[:, :, None]
 
     def _fields(
-        self, scene: Scene, part: JointSubset, reach: float
+        self, scene: PeopleBatch, part: JointSubset, reach: float
     ) -> tuple[Float[Tensor, "batch limb 3 y x"], Float[Tensor, "batch limb y x"]]:
         """The sum of all limbs' ways, and how many lie in a cell."""
         sources, targets = self.limbs
@@ -158,7 +158,7 @@ class MultiPersonMaps:
         return total, count
 
     def depths(
-        self, scene: Scene, part: JointSubset
+        self, scene: PeopleBatch, part: JointSubset
     ) -> tuple[Int[Tensor, "batch person 7"], Float[Tensor, "batch person 7"]]:
         """How far away torso joints are, and where maps are to say so: only in the joint's own cell.
 
@@ -190,7 +190,7 @@ class TargetMaps:
         scene: the batch.
     """
 
-    def __init__(self, maps: MultiPersonMaps, scene: Scene) -> None:
+    def __init__(self, maps: MultiPersonMaps, scene: PeopleBatch) -> None:
         self.maps = maps
         self.scene = scene
         self._heatmaps: dict[tuple[JointSubset, int], Tensor] = {}

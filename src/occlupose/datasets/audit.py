@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Int, UInt64
 from PIL import Image, ImageOps
 
-from occlupose.datasets.pictures import Picture
+from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import IMAGE_FORMATS
 
@@ -45,8 +45,8 @@ class Leak:
         distance: bits by which the perceptual hashes differ, 0 to 64.
     """
 
-    first: Picture
-    second: Picture
+    first: ImageRef
+    second: ImageRef
     kind: Kind
     distance: int
 
@@ -63,14 +63,14 @@ class Fingerprints:
         unreadable: why the others could not be read, a line each.
     """
 
-    pictures: list[Picture]
+    pictures: list[ImageRef]
     files: list[bytes]
     looks: UInt64[np.ndarray, "picture"]
     mirrored: UInt64[np.ndarray, "picture"]
     unreadable: list[str]
 
 
-def fingerprints(pictures: Iterable[Picture], *, threads: int = 4) -> Fingerprints:
+def fingerprints(pictures: Iterable[ImageRef], *, threads: int = 4) -> Fingerprints:
     """Hashes of pictures, in their order; those that cannot be read or end too early are named, and do not stop it."""
     pictures = list(dict.fromkeys(pictures))
     with ThreadPoolExecutor(threads) as workers:
@@ -85,9 +85,9 @@ def fingerprints(pictures: Iterable[Picture], *, threads: int = 4) -> Fingerprin
     )
 
 
-def _hashed(picture: Picture) -> tuple[bytes, int, int] | str:
+def _hashed(picture: ImageRef) -> tuple[bytes, int, int] | str:
     try:
-        content = picture.content()
+        content = picture.read_bytes()
         with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
             image.draft("L", (SIDE, SIDE))
             grey = ImageOps.exif_transpose(image).convert("L")
@@ -159,7 +159,7 @@ def _block(
 
 
 def audit(
-    train: Sequence[Picture], test: Sequence[Picture], *, apart: int = APART, threads: int = 4
+    train: Sequence[ImageRef], test: Sequence[ImageRef], *, apart: int = APART, threads: int = 4
 ) -> tuple[list[Leak], list[str]]:
     """`leaks` of pictures that are read for it, and a line for each that could not be read.
 

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from occlupose.codecs.letterbox import Letterbox
-from occlupose.codecs.multi_person import Scene
-from occlupose.datasets.crowds import Crowd
-from occlupose.datasets.pictures import Picture
+from occlupose.codecs.multi_person import PeopleBatch
+from occlupose.datasets.image_samples import ImageSample
+from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.poses import ABSENT
@@ -78,7 +78,7 @@ class Shown:
     """
 
     pictures: UInt8[Tensor, "batch height width 3"] | None
-    scene: Scene
+    scene: PeopleBatch
     annotated: Bool[Tensor, "batch 15"]
     deep: Bool[Tensor, " batch"]
 
@@ -92,14 +92,14 @@ class Gallery:
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._room = memory
-        self._kept = dict[Picture, RGB]()
+        self._kept = dict[ImageRef, RGB]()
         self._lock = Lock()
 
-    def read(self, picture: Picture, size: tuple[int, int]) -> RGB:
+    def read(self, picture: ImageRef, size: tuple[int, int]) -> RGB:
         """A picture of this size.
 
         Raises:
-            OccluposeError: as `Picture.read`.
+            OccluposeError: as `ImageRef.read`.
         """
         kept = self._kept.get(picture)
         if kept is not None:
@@ -113,7 +113,7 @@ class Gallery:
 
 
 def show(
-    crowds: Sequence[Crowd],
+    samples: Sequence[ImageSample],
     images: Sequence[RGB] | None,
     box: Letterbox,
     vary: Variation | None = None,
@@ -126,83 +126,89 @@ def show(
         chances: even numbers from 0 to 1, which decide all that is varied: the same ones vary a picture in the same
             way.
     """
-    even = np.full((len(crowds), CHANCES), 0.5) if chances is None else chances
-    parts = []
+    even = np.full((len(samples), CHANCES), 0.5) if chances is None else chances
+    people = []
+    spans = []
     pictures = []
     annotated = []
-    for number, (crowd, chance) in enumerate(zip(crowds, even, strict=True)):
-        matrix, mirrored = _placed(crowd, box, vary, chance)
-        parts.append(_people(crowd, box, matrix, mirrored=mirrored))
-        annotated.append(crowd.annotated[list(MPI15.mirror)] if mirrored else crowd.annotated)
+    for number, (sample, chance) in enumerate(zip(samples, even, strict=True)):
+        matrix, mirrored = _placed(sample, box, vary, chance)
+        people.append(_people_in_input(sample, box, matrix, mirrored=mirrored))
+        spans.append(_metres_per_pixel(sample, matrix))
+        annotated.append(sample.annotated[list(MPI15.mirror)] if mirrored else sample.annotated)
         if images is not None:
             shown = box.show(Pyramid(images[number]), matrix)
             pictures.append(shown[:, ::-1] if mirrored else shown)
     return Shown(
         None if images is None else torch.from_numpy(np.stack(pictures)),
-        _together(parts),
+        _padded(people, spans),
         torch.from_numpy(np.stack(annotated)),
-        torch.tensor([crowd.deep for crowd in crowds]),
+        torch.tensor([sample.has_depth for sample in samples]),
     )
 
 
 def _placed(
-    crowd: Crowd, box: Letterbox, vary: Variation | None, chance: Float[np.ndarray, "5"]
+    sample: ImageSample, box: Letterbox, vary: Variation | None, chance: Float[np.ndarray, "5"]
 ) -> tuple[Float[np.ndarray, "2 3"], bool]:
     """From the picture to the input, and whether that is then mirrored."""
     if vary is None:
-        return box.matrix(*crowd.size), False
+        return box.matrix(*sample.size), False
     flip, turn, zoom, right, down = chance.tolist()
     turn = vary.turn * (2 * turn - 1)
-    if crowd.deep:
-        return box.matrix(*crowd.size, turn=turn), flip < vary.flip
+    if sample.has_depth:
+        return box.matrix(*sample.size, turn=turn), flip < vary.flip
     shift = vary.shift * box.width / 832
     move = (shift * (2 * right - 1), shift * (2 * down - 1))
-    return box.matrix(
-        *crowd.size, turn=turn, zoom=vary.zoom[0] + zoom * (vary.zoom[1] - vary.zoom[0]), shift=move
-    ), flip < vary.flip
+    factor = vary.zoom[0] + zoom * (vary.zoom[1] - vary.zoom[0])
+    return box.matrix(*sample.size, turn=turn, zoom=factor, shift=move), flip < vary.flip
 
 
-@dataclass
-class _Part:
-    """People of one picture; as in `Scene`."""
-
-    xy: Float[np.ndarray, "person joint 2"]
-    z: Float[np.ndarray, "person joint"]
-    state: UInt8[np.ndarray, "person joint"]
-    span: float
+_People = tuple[
+    Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"], UInt8[np.ndarray, "person joint"]
+]
 
 
-def _people(crowd: Crowd, box: Letterbox, matrix: Float[np.ndarray, "2 3"], *, mirrored: bool) -> _Part:
-    """Where the people are in the input; joints beyond it are absent."""
-    xy = np.nan_to_num(crowd.xy @ matrix[:, :2].T + matrix[:, 2])
+def _people_in_input(
+    sample: ImageSample, box: Letterbox, matrix: Float[np.ndarray, "2 3"], *, mirrored: bool
+) -> _People:
+    """Keypoints in input px, depth and state of the people in the input; joints outside of it are absent."""
+    xy = np.nan_to_num(sample.xy @ matrix[:, :2].T + matrix[:, 2])
     inside = ((xy > -0.5) & (xy < np.array([box.width, box.height]) - 0.5)).all(-1)
-    state = np.where(inside, crowd.state, ABSENT).astype(np.uint8)
-    z = crowd.z
+    state = np.where(inside, sample.state, ABSENT).astype(np.uint8)
+    z = sample.z
     if mirrored:
         partners = list(MPI15.mirror)
         xy = np.stack([box.width - 1 - xy[:, partners, 0], xy[:, partners, 1]], -1)
         z = z[:, partners]
         state = state[:, partners]
-    here = np.flatnonzero((state != ABSENT).any(-1))
-    if len(here) > MOST:
+    people = np.flatnonzero((state != ABSENT).any(-1))
+    if len(people) > MOST:
         middle = np.array([box.width - 1, box.height - 1]) / 2
-        away = np.where(state[here] != ABSENT, np.linalg.norm(xy[here] - middle, axis=-1), np.inf).min(-1)
-        here = here[np.sort(np.argsort(away, kind="stable")[:MOST])]
+        distance = np.where(state[people] != ABSENT, np.linalg.norm(xy[people] - middle, axis=-1), np.inf).min(-1)
+        people = people[np.sort(np.argsort(distance, kind="stable")[:MOST])]
+    return xy[people], z[people], state[people]
+
+
+def _metres_per_pixel(sample: ImageSample, matrix: Float[np.ndarray, "2 3"]) -> float:
+    """Metres that an input pixel spans at a distance of one metre; NaN without a camera."""
+    if sample.camera is None:
+        return np.nan
     scale = float(np.hypot(*matrix[:, 0]))
-    span = np.nan if crowd.camera is None else 1 / (crowd.camera.fx * scale)
-    return _Part(xy[here], z[here], state[here], span)
+    return 1 / (sample.camera.fx * scale)
 
 
-def _together(parts: Sequence[_Part]) -> Scene:
-    """A batch, as many people in each picture as in the one with most, and one at least."""
-    most = max(1, *(len(part.xy) for part in parts))
+def _padded(people: Sequence[_People], spans: Sequence[float]) -> PeopleBatch:
+    """A batch with as many people an image as the fullest has, at least one."""
+    most = max(1, *(len(xy) for xy, _, _ in people))
     joints = len(MPI15)
-    xy = torch.zeros(len(parts), most, joints, 2)
-    z = torch.full((len(parts), most, joints), torch.nan)
-    state = torch.zeros(len(parts), most, joints, dtype=torch.uint8)
-    for number, part in enumerate(parts):
-        count = len(part.xy)
-        xy[number, :count] = torch.from_numpy(part.xy)
-        z[number, :count] = torch.from_numpy(part.z)
-        state[number, :count] = torch.from_numpy(part.state)
-    return Scene(xy, z, state, torch.tensor([part.span for part in parts], dtype=torch.float32))
+    batch = PeopleBatch(
+        xy=torch.zeros(len(people), most, joints, 2),
+        z=torch.full((len(people), most, joints), torch.nan),
+        state=torch.zeros(len(people), most, joints, dtype=torch.uint8),
+        span=torch.tensor(spans, dtype=torch.float32),
+    )
+    for number, (xy, z, state) in enumerate(people):
+        batch.xy[number, : len(xy)] = torch.from_numpy(xy)
+        batch.z[number, : len(xy)] = torch.from_numpy(z)
+        batch.state[number, : len(xy)] = torch.from_numpy(state)
+    return batch

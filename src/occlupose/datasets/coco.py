@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
 from occlupose.datasets import forms
-from occlupose.datasets.pictures import Picture, Shelf
+from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.datasets.problems import Problems
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
@@ -83,7 +83,7 @@ class Person:
     """
 
     id: int
-    picture: Picture
+    picture: ImageRef
     size: tuple[int, int] | None
     box: Float[np.ndarray, "4"]
     xy: Float[np.ndarray, "joint 2"]
@@ -246,8 +246,8 @@ def load(annotations: Path, images: Path, *, strict: bool = False, all_pictures:
     everybody = truth(annotations, strict=strict)
     problems = everybody.problems
     people = []
-    shelf = Shelf(images)
-    found: dict[int, Picture | None] = {}
+    shelf = ImageIndex(images)
+    found: dict[int, ImageRef | None] = {}
     for number in range(len(everybody)):
         if everybody.crowd[number]:
             problems.note("crowds", f"annotation {everybody.id[number]}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from occlupose.datasets import coco, h36m_pictures, muco, places, scenes, smap
-from occlupose.datasets.crowds import Crowd, from_coco
+from occlupose.datasets.image_samples import ImageSample, from_coco
 from occlupose.datasets.problems import Problems
 from occlupose.errors import OccluposeError
 
@@ -46,7 +46,7 @@ class Found:
 
     form: Form
     path: Path
-    crowds: list[Crowd]
+    crowds: list[ImageSample]
     problems: Problems
 
 
@@ -69,7 +69,7 @@ def load(
         raise OccluposeError(f"{path}: no such file or folder; give {LOOKED}")
     form, file = _form(path / split if scenes.has_scenes(path / split) else path)
     problems = Problems(file, strict)
-    read: dict[Form, Callable[[], list[Crowd]]] = {
+    read: dict[Form, Callable[[], list[ImageSample]]] = {
         "synth": lambda: scenes.load(file),
         "h36m": lambda: h36m_pictures.load(file, images, problems, subjects=_subjects(split)),
         "muco": lambda: muco.load(file, images, problems),

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
 from occlupose.cameras import Camera
 from occlupose.datasets import forms
-from occlupose.datasets.crowds import Crowd, crowd, find_pictures
+from occlupose.datasets.image_samples import ImageSample, find_images, mpi15_sample
 from occlupose.datasets.problems import Problems
 from occlupose.errors import OccluposeError
 from occlupose.poses import VISIBLE
@@ -56,7 +56,7 @@ def load(
     *,
     subjects: tuple[int, ...] = TRAIN,
     every: int = EVERY,
-) -> list[Crowd]:
+) -> list[ImageSample]:
     """The one person of each picture.
 
     Arguments:
@@ -85,16 +85,16 @@ def load(
     return result
 
 
-def _subject(files: dict[str, Path], places: list[Path], problems: Problems, every: int) -> list[Crowd]:
+def _subject(files: dict[str, Path], places: list[Path], problems: Problems, every: int) -> list[ImageSample]:
     listed = [
         image for image in forms.read(files["data"], TypeAdapter(_Data), _CURE).images if image.frame_idx % every == 0
     ]
     lenses = forms.read(files["camera"], TypeAdapter(dict[str, _Camera]), _CURE)
     joints = forms.read(files["joint_3d"], TypeAdapter(dict[str, dict[str, dict[str, _Joints]]]), _CURE)
-    pictures = find_pictures((image.file_name for image in listed), places, problems)
+    found = find_images((image.file_name for image in listed), places, problems)
     result = []
     for image in listed:
-        if image.file_name not in pictures:
+        if image.file_name not in found:
             continue
         rows = joints.get(str(image.action_idx), {}).get(str(image.subaction_idx), {}).get(str(image.frame_idx))
         if rows is None:
@@ -110,8 +110,8 @@ def _subject(files: dict[str, Path], places: list[Path], problems: Problems, eve
         xy = camera.project(xyz)
         state = np.where(np.isfinite(xy).all(-1), VISIBLE, 0).astype(np.uint8)
         result.append(
-            crowd(
-                pictures[image.file_name],
+            mpi15_sample(
+                found[image.file_name],
                 (image.width, image.height),
                 xy[None],
                 xyz[None, :, 2],

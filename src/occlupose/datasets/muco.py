@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from occlupose.cameras import Camera
 from occlupose.datasets import forms
-from occlupose.datasets.crowds import NOBODY, Crowd, crowd, find_pictures
+from occlupose.datasets.image_samples import NOBODY, ImageSample, find_images, mpi15_sample
 from occlupose.datasets.problems import Problems
 from occlupose.errors import OccluposeError
 from occlupose.poses import OCCLUDED, VISIBLE
@@ -34,7 +34,7 @@ NO_DEPTH = "people with joints that are not before the camera; the depths count 
 _CURE = f"give {FILE} as it is passed on with the pictures"
 
 
-def load(annotations: Path, images: Path | None = None, problems: Problems | None = None) -> list[Crowd]:
+def load(annotations: Path, images: Path | None = None, problems: Problems | None = None) -> list[ImageSample]:
     """Everybody in each picture, those pictures too in which nobody is; pictures are read when they are asked for.
 
     Arguments:
@@ -58,10 +58,10 @@ def load(annotations: Path, images: Path | None = None, problems: Problems | Non
                 f"{annotations}: annotation {annotation.id}: image_id {annotation.image_id} is not there; {_CURE}"
             )
         people[annotation.image_id].append(annotation)
-    pictures = find_pictures((image.file_name for image in content.images), [images or annotations.parent], problems)
+    found = find_images((image.file_name for image in content.images), [images or annotations.parent], problems)
     result = []
     for image in content.images:
-        if image.file_name not in pictures:
+        if image.file_name not in found:
             continue
         try:
             camera = Camera(image.width, image.height, *image.f, *image.c)
@@ -72,10 +72,10 @@ def load(annotations: Path, images: Path | None = None, problems: Problems | Non
         xy = joints[..., :2]
         z = joints[..., 2]
         state = joints[..., 3].astype(np.uint8)
-        whole = crowd(pictures[image.file_name], (image.width, image.height), xy, z, state, camera=camera)
-        if len(whole) < len(rows):
-            problems.note(NOBODY, f"{len(rows) - len(whole)} of image {image.id}")
-        result.append(whole)
+        sample = mpi15_sample(found[image.file_name], (image.width, image.height), xy, z, state, camera=camera)
+        if len(sample) < len(rows):
+            problems.note(NOBODY, f"{len(rows) - len(sample)} of image {image.id}")
+        result.append(sample)
     return result
 
 

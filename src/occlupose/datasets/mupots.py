@@ -16,17 +16,18 @@ cy], [0, 0, 1]], ...}, it says them; else they follow from the annotations, sinc
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.io import loadmat
 
 from occlupose.cameras import Camera
+from occlupose.datasets.image_samples import ImageSample
+from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
-from occlupose.media import RGB, read_image
+from occlupose.poses import OCCLUDED, VISIBLE
 from occlupose.skeletons import MUPOTS17
 
 SEQUENCES = tuple(f"TS{number}" for number in range(1, 21))
@@ -43,53 +44,16 @@ Ours.
 _AGAIN = "unpack MultiPersonTestSet of MuPoTS-3D (vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson) again"
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One picture and everybody in it whose place is known; MUPOTS17 joints.
+def load(folder: Path, sequences: Iterable[str] = (), *, universal: bool = False) -> list[ImageSample]:
+    """Every image of these sequences in order, images without people too; MUPOTS17 joints.
 
-    Attributes:
-        sequence: "TS1" ... "TS20".
-        path: of the picture, which may be missing.
-        camera: of the sequence; `assumed` where it is neither given nor exact.
-        xy: joints, px.
-        xyz: joints, m, camera frame.
-        universal: the same with people of one height; what the official evaluation takes for the truth.
-        hidden: joints that are not seen.
-    """
-
-    sequence: str
-    path: Path
-    camera: Camera
-    xy: Float[np.ndarray, "person 17 2"]
-    xyz: Float[np.ndarray, "person 17 3"]
-    universal: Float[np.ndarray, "person 17 3"]
-    hidden: Bool[np.ndarray, "person 17"]
-
-    @property
-    def name(self) -> str:
-        """What files of predictions call the picture: "TS1/img_000000.jpg"."""
-        return f"{self.sequence}/{self.path.name}"
-
-    def read(self) -> RGB:
-        """The picture.
-
-        Raises:
-            OccluposeError: it cannot be read, or has another size than those of its sequence.
-        """
-        image = read_image(self.path)
-        camera = self.camera
-        if image.shape[:2] != (camera.height, camera.width):
-            given = f"is {image.shape[1]} x {image.shape[0]}, not {camera.width} x {camera.height}"
-            raise OccluposeError(f"{self.path}: {given}; give the pictures as they were unpacked")
-        return image
-
-
-def frames(folder: Path, sequences: Iterable[str] = ()) -> list[Frame]:
-    """Every picture of these sequences in order, those without anybody too.
+    The names of the images are "TS1/img_000000.jpg" and so on; the images themselves may be missing. The camera is
+    `assumed` where it is neither given nor exact.
 
     Arguments:
-        folder: MultiPersonTestSet/, or the one it is in.
-        sequences: "TS1", ...; none are all that are there.
+        folder: MultiPersonTestSet/, or its parent.
+        sequences: "TS1", ...; by default all that are there.
+        universal: 3D joints of `univ_annot3`, which the official evaluation takes for the truth, not `annot3`.
 
     Raises:
         OccluposeError: something of it is missing or damaged.
@@ -104,7 +68,7 @@ def frames(folder: Path, sequences: Iterable[str] = ()) -> list[Frame]:
     if not chosen:
         raise OccluposeError(f"{home}: no {SEQUENCES[0]} to {SEQUENCES[-1]} in it; {_AGAIN}")
     given = _given(home / INTRINSICS)
-    return [frame for name in chosen for frame in _sequence(home, name, given)]
+    return [sample for name in chosen for sample in _sequence(home, name, given, universal=universal)]
 
 
 def size_of(sequence: str) -> tuple[int, int]:
@@ -151,7 +115,7 @@ def _given(path: Path) -> dict[str, np.ndarray] | None:
 _Person = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _sequence(home: Path, name: str, given: dict[str, np.ndarray] | None) -> list[Frame]:
+def _sequence(home: Path, name: str, given: dict[str, np.ndarray] | None, *, universal: bool) -> list[ImageSample]:
     path = home / name / "annot.mat"
     annotations = _cells(path, "annotations")
     labels = _cells(path.with_name("occlusion.mat"), "occlusion_labels")
@@ -168,10 +132,21 @@ def _sequence(home: Path, name: str, given: dict[str, np.ndarray] | None) -> lis
         ]
         for number in range(len(annotations))
     ]
-    there = [_stacked([person for person in row if person is not None]) for row in people]
-    camera = _camera(home, name, given, there)
-    pictures = (home / name / f"img_{number:06}.jpg" for number in range(len(there)))
-    return [Frame(name, picture, camera, *one) for picture, one in zip(pictures, there, strict=True)]
+    frames = [_stacked([person for person in row if person is not None]) for row in people]
+    camera = _camera(home, name, given, frames)
+    return [
+        ImageSample(
+            image=ImageRef(home / name / f"img_{number:06}.jpg"),
+            size=size_of(name),
+            skeleton=MUPOTS17,
+            xy=xy,
+            state=np.where(hidden, OCCLUDED, VISIBLE).astype(np.uint8),
+            xyz=universal_xyz if universal else xyz,
+            camera=camera,
+            sequence=name,
+        )
+        for number, (xy, xyz, universal_xyz, hidden) in enumerate(frames)
+    ]
 
 
 def _camera(home: Path, name: str, given: dict[str, np.ndarray] | None, people: list[_Person]) -> Camera:

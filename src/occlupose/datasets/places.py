@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from occlupose.datasets.coco import dataset_of, skeleton_of
-from occlupose.datasets.pictures import Shelf
+from occlupose.datasets.images import ImageIndex
 from occlupose.errors import OccluposeError
 
 Split = Literal["train", "val", "test"]
@@ -249,7 +249,7 @@ def _images(folder: Path, annotations: Path) -> Path:
         root / place for root in (folder, annotations.parent, annotations.parent.parent) for place in places
     )
     for place in around:
-        if place.is_dir() and any(Shelf(place).find(name) for name in names):
+        if place.is_dir() and any(ImageIndex(place).find(name) for name in names):
             return place
     looked = ", ".join(f"{place}/" if place else "the folder itself" for place in places)
     first = names[0] if names else "any"

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from occlupose.cameras import Camera
-from occlupose.datasets.crowds import Crowd, crowd
-from occlupose.datasets.pictures import Picture
+from occlupose.datasets.image_samples import ImageSample, mpi15_sample
+from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import PICTURES
 from occlupose.skeletons import BODY26, MPI15
@@ -42,7 +42,7 @@ PICK = BODY26.index(*("thorax" if joint == "neck" else joint for joint in MPI15.
 _CURE = "copy it again, or make it again with occlupose synth"
 
 
-def load(folder: Path) -> list[Crowd]:
+def load(folder: Path) -> list[ImageSample]:
     """The scenes in a folder, in the order of their names; pictures are read when they are asked for.
 
     Arguments:
@@ -72,15 +72,15 @@ def has_scenes(folder: Path) -> bool:
         return False
 
 
-def from_record(record: Record, picture: Picture | None = None) -> Crowd:
+def from_record(record: Record, image: ImageRef | None = None) -> ImageSample:
     """Everybody of one scene who has a joint in the picture."""
-    return _crowd({name: getattr(record, name) for name in NEEDED}, picture)
+    return _crowd({name: getattr(record, name) for name in NEEDED}, image)
 
 
-def _crowd(content: dict[str, Any], picture: Picture | None) -> Crowd:
+def _crowd(content: dict[str, Any], image: ImageRef | None) -> ImageSample:
     size = int(content["width"]), int(content["height"])
-    return crowd(
-        picture,
+    return mpi15_sample(
+        image,
         size,
         content["xy"][:, PICK],
         content["xyz"][:, PICK, 2],
@@ -89,16 +89,18 @@ def _crowd(content: dict[str, Any], picture: Picture | None) -> Crowd:
     )
 
 
-def _shard(path: Path) -> Iterator[Crowd]:
+def _shard(path: Path) -> Iterator[ImageSample]:
     """Of a .tar file, which is read once from its beginning to its end; a scene's picture stands anywhere in it."""
-    pictures = dict[str, Picture]()
+    pictures = dict[str, ImageRef]()
     records = dict[str, dict[str, Any]]()
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 name = Path(member.name)
                 if name.suffix.lower() in PICTURES:
-                    pictures[name.stem] = Picture(path, member.name.removeprefix("./"), member.offset_data, member.size)
+                    pictures[name.stem] = ImageRef(
+                        path, member.name.removeprefix("./"), member.offset_data, member.size
+                    )
                 elif name.suffix == ".npz" and (file := tar.extractfile(member)) is not None:
                     records[name.stem] = _read(file.read(), f"{path}: {member.name}")
     except (OSError, tarfile.TarError, EOFError) as error:
@@ -108,9 +110,9 @@ def _shard(path: Path) -> Iterator[Crowd]:
         yield _crowd(record, pictures.get(scene))
 
 
-def _files(folder: Path) -> Iterator[Crowd]:
+def _files(folder: Path) -> Iterator[ImageSample]:
     pictures = {
-        path.stem: Picture(path) for path in sorted((folder / "images").glob("*")) if path.suffix.lower() in PICTURES
+        path.stem: ImageRef(path) for path in sorted((folder / "images").glob("*")) if path.suffix.lower() in PICTURES
     }
     for path in sorted((folder / "scenes").glob("*.npz")):
         try:

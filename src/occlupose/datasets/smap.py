@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from occlupose.cameras import Camera
 from occlupose.datasets import forms
-from occlupose.datasets.crowds import NOBODY, Crowd, crowd, find_pictures
+from occlupose.datasets.image_samples import NOBODY, ImageSample, find_images, mpi15_sample
 from occlupose.datasets.problems import Problems
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT
@@ -36,7 +36,7 @@ def load(
     problems: Problems | None = None,
     *,
     split: Literal["train", "val"] | None = None,
-) -> list[Crowd]:
+) -> list[ImageSample]:
     """Everybody in each picture, those pictures too in which nobody is; pictures are read when they are asked for.
 
     Arguments:
@@ -57,10 +57,10 @@ def load(
     if not listed:
         raise OccluposeError(f"{annotations}: no picture{f' of the split {split}' if split else ''} in it; {_CURE}")
     places = [annotations.parent, *annotations.absolute().parents[1:3]] if images is None else [images]
-    pictures = find_pictures((image.img_paths for image in listed), places, problems)
+    found = find_images((image.img_paths for image in listed), places, problems)
     result = []
     for number, image in enumerate(listed):
-        if image.img_paths in pictures:
+        if image.img_paths in found:
             bodies = _bodies(annotations, number, image, problems)
             size = (image.img_width, image.img_height)
             state = bodies[..., 3].astype(np.uint8)
@@ -69,11 +69,12 @@ def load(
             annotated = np.array(
                 [joint != "head_top" or not image.dataset.lower().startswith("coco") for joint in MPI15.joints]
             )
-            picture = pictures[image.img_paths]
-            whole = crowd(picture, size, bodies[..., :2], depth, state, annotated=annotated, camera=camera)
-            if len(whole) < len(bodies):
-                problems.note(NOBODY, f"{len(bodies) - len(whole)} of {image.img_paths}")
-            result.append(whole)
+            sample = mpi15_sample(
+                found[image.img_paths], size, bodies[..., :2], depth, state, annotated=annotated, camera=camera
+            )
+            if len(sample) < len(bodies):
+                problems.note(NOBODY, f"{len(bodies) - len(sample)} of {image.img_paths}")
+            result.append(sample)
     return result
 
 

@@ -36,15 +36,16 @@ Its usual figures are means of the 14 joints of `metrics.people3d.SCORED` relati
 import zipfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from occlupose.cameras import Camera
+from occlupose.datasets.image_samples import ImageSample
+from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
-from occlupose.media import RGB, read_image
+from occlupose.poses import ABSENT, VISIBLE
 from occlupose.skeletons import MPI15
 
 SMPL24 = tuple(
@@ -70,51 +71,15 @@ take: all takes of all splits. The list as the code of ROMP (Sun et al., ICCV 20
 _CURE = "convert it anew, as occlupose.datasets.threedpw says"
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One picture and everybody in it whose place is known; MPI15 joints.
+def load(folder: Path, sequences: Iterable[str] = ()) -> list[ImageSample]:
+    """Every image of these sequences in order, images without people too; MPI15 joints.
 
-    Attributes:
-        sequence: "downtown_stairs_00".
-        path: of the picture, which may be missing.
-        camera: of the sequence.
-        xyz: joints, m, camera frame.
-        xy: where the camera sees them, px; NaN behind it.
-    """
-
-    sequence: str
-    path: Path
-    camera: Camera
-    xyz: Float[np.ndarray, "person 15 3"]
-    xy: Float[np.ndarray, "person 15 2"]
-
-    @property
-    def name(self) -> str:
-        """What files of predictions call the picture: "downtown_stairs_00/image_00000.jpg"."""
-        return f"{self.sequence}/{self.path.name}"
-
-    def read(self) -> RGB:
-        """The picture.
-
-        Raises:
-            OccluposeError: it cannot be read, or has another size than its camera.
-        """
-        image = read_image(self.path)
-        camera = self.camera
-        if image.shape[:2] != (camera.height, camera.width):
-            given = f"is {image.shape[1]} x {image.shape[0]}, not {camera.width} x {camera.height}"
-            raise OccluposeError(
-                f"{self.path}: {given}; give 3DPW's own pictures, or their size in the .npz file of the sequence"
-            )
-        return image
-
-
-def frames(folder: Path, sequences: Iterable[str] = ()) -> list[Frame]:
-    """Every picture of these sequences in order, those without anybody too.
+    The names of the images are "downtown_stairs_00/image_00000.jpg" and so on; the images themselves may be missing.
+    Keypoints are the projected 3D joints, NaN behind the camera. Occlusion is not annotated.
 
     Arguments:
         folder: of .npz files as above.
-        sequences: "downtown_stairs" (all its takes) or "downtown_stairs_00"; none are all that are there.
+        sequences: "downtown_stairs" (all its takes) or "downtown_stairs_00"; by default all that are there.
 
     Raises:
         OccluposeError: something of it is missing or damaged.
@@ -135,7 +100,10 @@ def frames(folder: Path, sequences: Iterable[str] = ()) -> list[Frame]:
         folder / "imageFiles",
     )
     return [
-        frame for stem, path in files.items() if not asked or belongs(stem, asked) for frame in _sequence(path, images)
+        sample
+        for stem, path in files.items()
+        if not asked or belongs(stem, asked)
+        for sample in _sequence(path, images)
     ]
 
 
@@ -149,14 +117,29 @@ def mpi15(joints: Float[np.ndarray, "*any 24 d"]) -> Float[np.ndarray, "*any 15 
     return joints[..., [SMPL24.index(NEAREST[joint]) for joint in MPI15.joints], :]
 
 
-def _sequence(path: Path, images: Path) -> list[Frame]:
+def _sequence(path: Path, images: Path) -> list[ImageSample]:
     joints, valid, poses, camera = _read(path)
     homogeneous = np.concatenate([mpi15(joints), np.ones((*joints.shape[:2], len(MPI15), 1))], -1)
     xyz = np.einsum("fij,pfkj->fpki", poses[:, :3], homogeneous)
     return [
-        Frame(path.stem, images / path.stem / f"image_{number:05}.jpg", camera, people, camera.project(people))
-        for number, people in enumerate(one[there] for one, there in zip(xyz, valid.T, strict=True))
+        _sample(images / path.stem / f"image_{number:05}.jpg", path.stem, camera, people[there])
+        for number, (people, there) in enumerate(zip(xyz, valid.T, strict=True))
     ]
+
+
+def _sample(image: Path, sequence: str, camera: Camera, xyz: Float[np.ndarray, "person 15 3"]) -> ImageSample:
+    xy = camera.project(xyz)
+    return ImageSample(
+        image=ImageRef(image),
+        size=(camera.width, camera.height),
+        skeleton=MPI15,
+        xy=xy,
+        state=np.where(np.isfinite(xy).all(-1), VISIBLE, ABSENT).astype(np.uint8),
+        xyz=xyz,
+        camera=camera,
+        occlusion_annotated=False,
+        sequence=sequence,
+    )
 
 
 _Content = tuple[

@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 
 from occlupose.codecs.crops import Crop, Regions, transform_points
 from occlupose.datasets.coco import Person
-from occlupose.datasets.pictures import Picture
+from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.poses import ABSENT
@@ -107,7 +107,7 @@ class Gallery:
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._room = memory
-        self._kept = dict[Picture, Pyramid]()
+        self._kept = dict[ImageRef, Pyramid]()
         self._lock = Lock()
 
     def kept(self, person: Person) -> Pyramid | None:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from occlupose.codecs.crops import Crop, invert, radius, transform_points
 from occlupose.datasets.coco import Annotations, Detected, Truth
-from occlupose.datasets.pictures import Picture, Shelf
+from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.frontends import Frontend
@@ -44,7 +44,7 @@ class Looks:
     """
 
     image: int
-    picture: Picture
+    picture: ImageRef
     boxes: Float[np.ndarray, "person 4"]
     score: Float[np.ndarray, "person"]
     size: tuple[int, int] | None = None
@@ -71,7 +71,7 @@ def in_detections(
         images: where the pictures are.
         least: score below which a box is left out.
     """
-    shelf = Shelf(images)
+    shelf = ImageIndex(images)
     looks = []
     missing = []
     for image, boxes in detected.boxes.items():
@@ -179,7 +179,7 @@ def find(
         progress: called with 1 after each picture.
         unreadable: called with the reason for each picture that is not there or cannot be read.
     """
-    shelf = Shelf(images)
+    shelf = ImageIndex(images)
     results = []
     for number, (image, about) in enumerate(truth.images.items()):
         progress(1)

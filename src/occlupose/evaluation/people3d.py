@@ -18,17 +18,17 @@ import csv
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from rich.table import Table
 
 from occlupose.cameras import Camera
 from occlupose.datasets import h36m_pictures, mupots, scenes, threedpw
-from occlupose.datasets.crowds import Crowd
+from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
@@ -68,33 +68,9 @@ Predictor = Callable[[RGB, Camera | None], Detections]
 """Finds everybody in a picture that this camera took, or nobody knows which."""
 
 
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """What is known of one picture.
-
-    Attributes:
-        picture: its name, by which predictions are found.
-        sequence: that it is of; one for all pictures where a dataset has none.
-        skeleton: of the joints.
-        xyz, xy: m in the camera's frame and px; NaN where a joint is not known.
-        hidden: joints that are not seen; None where nobody says.
-        camera: None where nobody knows.
-        read: gives the picture.
-    """
-
-    picture: str
-    sequence: str
-    skeleton: Skeleton
-    xyz: Float[np.ndarray, "person joint 3"]
-    xy: Float[np.ndarray, "person joint 2"]
-    hidden: Bool[np.ndarray, "person joint"] | None
-    camera: Camera | None
-    read: Callable[[], RGB]
-
-
 def load(
     dataset: Dataset, folder: Path, variant: Variant | None = None, sequences: Sequence[str] = ()
-) -> tuple[list[Truth], people3d.Protocol]:
+) -> tuple[list[ImageSample], people3d.Protocol]:
     """The pictures of a dataset, and the protocol that they are scored by.
 
     Arguments:
@@ -113,53 +89,39 @@ def load(
             )
         if dataset == "synth":
             folder = next((folder / split for split in SPLITS if scenes.has_scenes(folder / split)), folder)
-        crowds = (
+        samples = (
             scenes.load(folder)
             if dataset == "synth"
             else h36m_pictures.load(folder, subjects=h36m_pictures.TEST, every=H36M_EVERY)
         )
-        return _of_crowds(folder, crowds), people3d.CROWD
+        return _with_names(folder, samples), people3d.CROWD
     if dataset == "3dpw":
-        seen = threedpw.frames(folder, sequences)
-        return [
-            Truth(one.name, one.sequence, MPI15, one.xyz, one.xy, None, one.camera, one.read) for one in seen
-        ], people3d.CROWD
+        return threedpw.load(folder, sequences), people3d.CROWD
     protocol = PROTOCOLS[variant or "official"]
-    chosen = "universal" if protocol.universal else "xyz"
-    return [
-        Truth(one.name, one.sequence, MUPOTS17, getattr(one, chosen), one.xy, one.hidden, one.camera, one.read)
-        for one in mupots.frames(folder, sequences)
-    ], protocol
+    return mupots.load(folder, sequences, universal=protocol.universal), protocol
 
 
-def _of_crowds(folder: Path, crowds: Sequence[Crowd]) -> list[Truth]:
+def _with_names(folder: Path, samples: Sequence[ImageSample]) -> list[ImageSample]:
+    """The samples, each with a name of its own.
+
+    Raises:
+        OccluposeError: two images have one name, or an image has no camera.
+    """
     result = []
     names = set()
-    for number, crowd in enumerate(crowds):
-        name = f"scene {number}" if crowd.picture is None else crowd.picture.name
+    for number, sample in enumerate(samples):
+        name = sample.name or f"scene {number}"
         if name in names:
             raise OccluposeError(
-                f"{folder}: two pictures are called {name}; give a folder in which each has a name of its own"
+                f"{folder}: two images are called {name}; give a folder in which each has a name of its own"
             )
         names.add(name)
-        if crowd.camera is None:
+        if sample.camera is None:
             raise OccluposeError(
-                f"{folder}: {name}: nobody knows its camera, so it has no 3D truth; give a dataset with cameras"
+                f"{folder}: {name}: its camera is unknown, so it has no 3D truth; give a dataset with cameras"
             )
-        xyz = crowd.camera.back_project(crowd.xy.astype(np.float64), crowd.z)
-        result.append(
-            Truth(name, "", MPI15, xyz, crowd.xy, crowd.state == OCCLUDED, crowd.camera, _reader(folder, name, crowd))
-        )
+        result.append(replace(sample, name=name))
     return result
-
-
-def _reader(folder: Path, name: str, crowd: Crowd) -> Callable[[], RGB]:
-    def read() -> RGB:
-        if crowd.picture is None:
-            raise OccluposeError(f"{folder}: {name} has no picture; copy the pictures too, or score predictions")
-        return crowd.picture.read(crowd.size)
-
-    return read
 
 
 # ------------------------------------------------------------------------------------ predictions
@@ -204,7 +166,7 @@ class Predictions:
     people: dict[str, People]
 
     @classmethod
-    def load(cls, path: Path, truths: Sequence[Truth]) -> "Predictions":
+    def load(cls, path: Path, truths: Sequence[ImageSample]) -> "Predictions":
         """Those of a file for these pictures; others in it are left alone.
 
         Raises:
@@ -220,11 +182,11 @@ class Predictions:
         except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
             raise OccluposeError(f"{path}: not a whole .npz of plain arrays; {_CURE}") from error
         skeleton, people = _checked(path, content)
-        missing = [truth.picture for truth in truths if truth.picture not in people]
+        missing = [truth.name for truth in truths if truth.name not in people]
         if missing:
             wrong = f"lacks {len(missing)} of {len(truths)} pictures, first {missing[0]}"
             raise OccluposeError(f"{path}: {wrong}; name every picture, with 0 people where nobody was found")
-        return cls(skeleton, {truth.picture: people[truth.picture] for truth in truths})
+        return cls(skeleton, {truth.name: people[truth.name] for truth in truths})
 
     def save(self, path: Path) -> None:
         """Write them as an .npz that `load` reads.
@@ -308,7 +270,7 @@ def _numbers(path: Path, name: str, values: np.ndarray, shape: tuple[int, ...]) 
 
 
 def predict(
-    truths: Sequence[Truth], predictor: Predictor, progress: Callable[[int], None] = lambda pictures: None
+    truths: Sequence[ImageSample], predictor: Predictor, progress: Callable[[int], None] = lambda pictures: None
 ) -> Predictions:
     """Whom a predictor finds in each picture.
 
@@ -321,9 +283,7 @@ def predict(
     people = {}
     for truth in truths:
         found = predictor(truth.read(), truth.camera)
-        people[truth.picture] = People(
-            *(np.asarray(values) for values in (found.xy, found.xyz, found.score, found.state))
-        )
+        people[truth.name] = People(*(np.asarray(values) for values in (found.xy, found.xyz, found.score, found.state)))
         progress(1)
     return Predictions(MPI15, people)
 
@@ -331,7 +291,7 @@ def predict(
 # --------------------------------------------------------------------------------------- scoring
 
 
-def score(truths: Sequence[Truth], predictions: Predictions, protocol: people3d.Protocol) -> Report:
+def score(truths: Sequence[ImageSample], predictions: Predictions, protocol: people3d.Protocol) -> Report:
     """All figures of the predictions.
 
     Raises:
@@ -346,10 +306,11 @@ def score(truths: Sequence[Truth], predictions: Predictions, protocol: people3d.
     return Report.score((_frame(truth, predictions, protocol) for truth in truths), protocol)
 
 
-def _frame(truth: Truth, predictions: Predictions, protocol: people3d.Protocol) -> Frame:
+def _frame(truth: ImageSample, predictions: Predictions, protocol: people3d.Protocol) -> Frame:
     skeleton = protocol.skeleton
-    said = predictions.people[truth.picture].to(predictions.skeleton, skeleton)
+    said = predictions.people[truth.name].to(predictions.skeleton, skeleton)
     joints = truth.skeleton.index(*skeleton.joints)
+    assert truth.xyz is not None, "a sample that is scored has 3D joints"
     own = people3d.SCORED
     camera = truth.camera
     near = (
@@ -361,13 +322,13 @@ def _frame(truth: Truth, predictions: Predictions, protocol: people3d.Protocol) 
         predicted_xyz=said.xyz,
         predicted_xy=said.xy,
         score=said.score[:, skeleton.index(*own)].mean(-1),
-        hidden=None if truth.hidden is None else truth.hidden[:, joints],
+        hidden=truth.state[:, joints] == OCCLUDED if truth.occlusion_annotated else None,
         sequence=truth.sequence,
         near=near,
     )
 
 
-def notes(dataset: Dataset, truths: Sequence[Truth], predictions: Predictions, report: Report) -> list[str]:
+def notes(dataset: Dataset, truths: Sequence[ImageSample], predictions: Predictions, report: Report) -> list[str]:
     """Lines to read the figures by: how much was scored and how, and what the protocol has besides."""
     protocol = report.protocol
     people = report.pooled().people

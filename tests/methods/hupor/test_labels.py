@@ -8,7 +8,7 @@ from crowd_files import records
 from occlupose.bodies.cylinders import cylinders
 from occlupose.cameras import Camera
 from occlupose.datasets import scenes
-from occlupose.datasets.crowds import crowd
+from occlupose.datasets.image_samples import mpi15_sample
 from occlupose.methods.hupor import labels
 from occlupose.methods.hupor.labels import hidden_by_cylinders, joint_positions, relabel
 from occlupose.methods.hupor.ssf.label import label_occlusion
@@ -38,7 +38,7 @@ def standing(*where):
 
 
 def seen(xyz, state=2):
-    return crowd(
+    return mpi15_sample(
         None, (320, 240), CAMERA.project(xyz), xyz[..., 2], np.full(xyz.shape[:2], state, np.uint8), camera=CAMERA
     )
 
@@ -128,12 +128,14 @@ def test_absent_joints_stay_absent(by):
 def test_without_depth_the_dataset_stands(by):
     """No camera; no depth; the depth of one joint; nobody at all."""
     given = seen(standing((0, 0, 6), (0.1, 0, 4)), 1)
-    flat = replace(given, z=np.full_like(given.z, np.nan))
-    z = given.z.copy()
-    z[1, PELVIS] = np.nan
+    flat = replace(given, xyz=np.full_like(given.xyz, np.nan))
+    xyz = given.xyz.copy()
+    xyz[1, PELVIS] = np.nan
     nobody = seen(standing((90, 0, 6)))
     ssf = partial(label_occlusion, body=cylinders(), plan=FitSettings(rounds=1, steps=0))
-    first, second, third, last = relabel([replace(given, camera=None), flat, replace(given, z=z), nobody], by, ssf=ssf)
+    first, second, third, last = relabel(
+        [replace(given, camera=None), flat, replace(given, xyz=xyz), nobody], by, ssf=ssf
+    )
     assert (first.state == 1).all() and (second.state == 1).all() and len(nobody) == len(last) == 0
     assert third.state[1, PELVIS] == 1 and (np.delete(third.state[1], PELVIS) == 2).sum() > 10
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hupor_training import DESIGN
-from occlupose.codecs.multi_person import MultiPersonMaps, Scene
+from occlupose.codecs.multi_person import MultiPersonMaps, PeopleBatch
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.losses import PoseMaps
 from occlupose.methods.hupor.network import (
@@ -194,7 +194,7 @@ def test_the_reasoner_sees_no_picture_and_the_detector_knows_nothing_of_it():
 
 
 def test_true_maps_are_of_the_networks_shapes():
-    given = Scene(torch.rand(2, 3, 15, 2) * 60, torch.rand(2, 3, 15), torch.full((2, 3, 15), 2), torch.ones(2))
+    given = PeopleBatch(torch.rand(2, 3, 15, 2) * 60, torch.rand(2, 3, 15), torch.full((2, 3, 15), 2), torch.ones(2))
     whole = networks()
     said = whole.of_heads(whole.detect(pictures())[0][0])
     assert said.heatmaps.shape == whole.codec.heatmaps(given, "all", 0).shape == (2, len(MPI15), 16, 16)

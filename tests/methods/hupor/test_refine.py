@@ -6,7 +6,7 @@ import torch
 
 from hupor_people import somebody
 from occlupose.cameras import Camera
-from occlupose.datasets.crowds import Crowd
+from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.refine import (
@@ -41,7 +41,15 @@ def detections(xy, xyz, state):
 
 def sample(truth):
     """The ground truth of an image in which these people are."""
-    return Crowd(None, (832, 512), truth.xy, truth.xyz[..., 2], truth.state, np.ones(15, bool), CAMERA)
+    return ImageSample(
+        image=None,
+        size=(832, 512),
+        skeleton=MPI15,
+        xy=truth.xy,
+        state=truth.state,
+        xyz=truth.xyz,
+        camera=CAMERA,
+    )
 
 
 def found(truth, missing=(HIP,), bias=0.3):

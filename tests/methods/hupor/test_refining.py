@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from occlupose.datasets.crowds import Crowd
-from occlupose.datasets.pictures import Picture
+from occlupose.datasets.image_samples import ImageSample
+from occlupose.datasets.images import ImageRef
 from occlupose.datasets.scenes import from_record
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
@@ -20,7 +20,7 @@ from occlupose.synth.groups import Settings, Source
 
 
 @pytest.fixture(scope="module")
-def crowds(tmp_path_factory) -> list[Crowd]:
+def samples(tmp_path_factory) -> list[ImageSample]:
     """Six synthetic scenes with their pictures."""
     folder = tmp_path_factory.mktemp("pictures")
     found = []
@@ -28,32 +28,32 @@ def crowds(tmp_path_factory) -> list[Crowd]:
     for number, sample in enumerate(scenes(source, range(6), pictures=Pictures(), workers=0)):
         path = folder / f"{number}.png"
         write_image(path, sample.picture)
-        found.append(from_record(sample.record, Picture(path)))
+        found.append(from_record(sample.record, ImageRef(path)))
     return found
 
 
-def test_pairs_are_of_people_who_were_found_and_of_pictures_with_a_camera(crowds):
+def test_pairs_are_of_people_who_were_found_and_of_pictures_with_a_camera(samples):
     hupor = load()
-    learnt = collect_pairs(hupor, crowds)
-    found = sum(len(hupor(crowd.picture.read(crowd.size), crowd.camera)) for crowd in crowds)
-    assert 0 < len(learnt) <= min(found, sum(map(len, crowds)))
-    assert len(collect_pairs(hupor, [crowds[0], replace(crowds[1], camera=None), *crowds[2:]])) < len(learnt)
+    learnt = collect_pairs(hupor, samples)
+    found = sum(len(hupor(sample.image.read(sample.size), sample.camera)) for sample in samples)
+    assert 0 < len(learnt) <= min(found, sum(map(len, samples)))
+    assert len(collect_pairs(hupor, [samples[0], replace(samples[1], camera=None), *samples[2:]])) < len(learnt)
     with pytest.raises(OccluposeError, match=r"^hupor.synth.safetensors: finds nobody of the data in its place"):
-        collect_pairs(hupor, [replace(crowd, picture=None) for crowd in crowds])
+        collect_pairs(hupor, [replace(sample, image=None) for sample in samples])
 
 
-def test_a_refiner_is_added_to_the_networks_and_says_where_missing_joints_are(crowds, tmp_path):
+def test_a_refiner_is_added_to_the_networks_and_says_where_missing_joints_are(samples, tmp_path):
     recipe = RefineRecipe(epochs=2, batch=8)
-    path = train_refiner(SHIPPED, crowds, tmp_path / "refined", recipe, progress=False)
+    path = train_refiner(SHIPPED, samples, tmp_path / "refined", recipe, progress=False)
     trained = weights.load(path)
     assert path.name == SHIPPED.name and trained.refinement.kind == "gcn" and path.with_suffix(".json").exists()
     bare = replace(weights.load(SHIPPED), refiner=None, refinement=None)
     weights.save(bare, tmp_path / "bare" / SHIPPED.name)
-    again = train_refiner(tmp_path / "bare" / SHIPPED.name, crowds, tmp_path / "again", recipe, progress=False)
+    again = train_refiner(tmp_path / "bare" / SHIPPED.name, samples, tmp_path / "again", recipe, progress=False)
     assert again.read_bytes() == path.read_bytes()  # it learns from what the networks say, whatever refined that before
     plain = HUPORPredictor(bare)
     other = HUPORPredictor(trained)
-    before, after = (hupor(crowds[0].picture.read(crowds[0].size), crowds[0].camera) for hupor in (plain, other))
+    before, after = (hupor(samples[0].image.read(samples[0].size), samples[0].camera) for hupor in (plain, other))
     assert len(before) == len(after) > 0
     assert (after.state == ABSENT).sum() < (before.state == ABSENT).sum()
     there = before.state != ABSENT

@@ -12,7 +12,7 @@ from hupor_people import scene
 from hupor_training import DESIGN, SHORT, SPACE, STILL, TINY, changed, deep, drawn, flat, write_crowds
 from occlupose.codecs.multi_person import TORSO, TargetMaps
 from occlupose.datasets.bottomup import show
-from occlupose.datasets.crowds import crowd
+from occlupose.datasets.image_samples import mpi15_sample
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.losses import HEATMAPS, LIMB_DEPTHS, TORSO_DEPTHS, VECTORS, PoseMaps
@@ -86,7 +86,7 @@ def test_a_batch_has_its_share_of_pictures_without_depth(crowds, flat, expected)
 
 @pytest.mark.parametrize("kind", [True, False])
 def test_where_there_is_one_kind_the_whole_batch_is_of_it(crowds, kind):
-    shown = draw([each for each in crowds if each.deep is kind], replace(TINY, batch=8, flat=0.5))
+    shown = draw([each for each in crowds if each.has_depth is kind], replace(TINY, batch=8, flat=0.5))
     assert shown.deep.tolist() == [kind] * 8
 
 
@@ -110,7 +110,7 @@ def test_the_same_draw_gives_the_same_batch(crowds):
 
 def test_unreadable_pictures_are_left_out_and_named(tmp_path):
     given = write_crowds(tmp_path)
-    bad = given[0].picture.path
+    bad = given[0].image.path
     bad.write_bytes(bad.read_bytes()[:100])
     samples = HUPORSampler(given, replace(TINY, batch=12))
     shown = samples.draw(torch.Generator().manual_seed(0))
@@ -122,7 +122,7 @@ def test_unreadable_pictures_are_left_out_and_named(tmp_path):
 
 def test_another_picture_that_takes_the_place_of_an_unreadable_one_comes_with_its_own_people(tmp_path):
     given = write_crowds(tmp_path, (deep, deep))
-    given[0].picture.path.write_bytes(b"no picture")
+    given[0].image.path.write_bytes(b"no picture")
     shown = draw(given, replace(TINY, variation=STILL))
     alone = batch(given[1:])
     for number in range(4):
@@ -134,7 +134,7 @@ def test_unreadable_pictures_are_replaced_by_others_of_their_kind(tmp_path):
     """So that each kind keeps its share of a batch."""
     given = write_crowds(tmp_path)
     for number in (1, 3):  # the last of each kind
-        given[number].picture.path.write_bytes(b"no picture")
+        given[number].image.path.write_bytes(b"no picture")
     samples = HUPORSampler(given, replace(TINY, batch=8))
     for seed in range(3):
         assert samples.draw(torch.Generator().manual_seed(seed)).deep.tolist() == [True] * 4 + [False] * 4
@@ -145,7 +145,7 @@ def test_unreadable_pictures_are_replaced_by_others_of_their_kind(tmp_path):
 def test_where_no_picture_of_a_kind_can_be_read_training_does_not_go_on(tmp_path, kind, said):
     given = write_crowds(tmp_path, (kind, kind, flat if kind is deep else deep))
     for each in given[:2]:
-        each.picture.path.write_bytes(b"no picture")
+        each.image.path.write_bytes(b"no picture")
     with pytest.raises(OccluposeError, match=f"nor can any other picture {said} depth; give the dataset's own"):
         draw(given)
 
@@ -290,7 +290,7 @@ def test_a_limb_s_depth_is_learnt_where_it_is_known_of_everybody():
     given = deep(0)
     one = crowd_of(given)
     elbow = MPI15.index("left_elbow")[0]
-    one.z[1, elbow] = np.nan
+    one.xyz[1, elbow] = np.nan
     known = annotation_mask(course().networks.codec, batch([one, crowd_of(given)], pictures=False))
     assert known.heatmaps.bool().all() and known.ways.bool().all() and known.limb_depths[1].bool().all()
     missing = [MPI15.limbs[limb] for limb in (known.limb_depths[0] == 0).nonzero().flatten()]
@@ -303,7 +303,7 @@ def crowd_of(given):
     """The same, every joint visible."""
     xy = np.where(np.isfinite(given.xy), given.xy, 100.0)
     z = np.where(np.isfinite(given.z), given.z, 4.0)
-    return crowd(None, given.size, xy, z, np.full(given.state.shape, 2, np.uint8), camera=given.camera)
+    return mpi15_sample(None, given.size, xy, z, np.full(given.state.shape, 2, np.uint8), camera=given.camera)
 
 
 # ------------------------------------------------------------------------------------ what learns when
@@ -539,7 +539,7 @@ def test_a_run_goes_on_only_with_the_recipe_and_the_people_that_began_it(crowds,
     before = (tmp_path / "last.pt").read_bytes()
     for changed_crowds, recipe in (
         (crowds, replace(once, mixed=0.25)),
-        ([*crowds[:3], flat(9, picture=crowds[3].picture)], once),
+        ([*crowds[:3], flat(9, picture=crowds[3].image)], once),
     ):
         with pytest.raises(OccluposeError, match="begun with other settings or data"):
             trained(changed_crowds, tmp_path, recipe, resume=True)
@@ -607,7 +607,7 @@ def test_a_detector_cannot_stay_as_it_is_without_weights(crowds, tmp_path):
 
 def test_what_could_not_be_read_is_said_at_the_end(tmp_path):
     given = write_crowds(tmp_path)
-    given[0].picture.path.unlink()
+    given[0].image.path.unlink()
     said = []
     trained(given, tmp_path / "run", replace(QUICK, epochs=2, batch=8), say=said.append)
     assert said[-1] == "pictures that could not be read, left out: 1" and "0.png" in said[-2]

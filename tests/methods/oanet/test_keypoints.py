@@ -14,7 +14,7 @@ from occlupose import __version__
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.heatmaps import Heatmaps
 from occlupose.datasets.coco import Person, load
-from occlupose.datasets.pictures import Picture
+from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build
 from occlupose.frontends.boxes import load as load_boxes
@@ -67,7 +67,7 @@ def marked(folder, states=(VISIBLE, VISIBLE, VISIBLE)):
     dots = [np.exp(-((x - px) ** 2 + (y - py) ** 2) / 18) for px, py in xy]
     write_image(folder / "dots.png", (255 * np.stack(dots, -1)).round().astype(np.uint8))
     return Person(
-        1, Picture(folder / "dots.png"), (90, 80), np.array([15.0, 10, 70, 66]), xy, np.array(states, np.uint8)
+        1, ImageRef(folder / "dots.png"), (90, 80), np.array([15.0, 10, 70, 66]), xy, np.array(states, np.uint8)
     )
 
 

@@ -16,7 +16,7 @@ from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from occlupose.datasets.crowds import Crowd
+from occlupose.datasets.image_samples import ImageSample
 from occlupose.files import atomic
 from occlupose.methods.hupor.ssf.label import SSFInput, label_occlusion
 from occlupose.occlusion.cylinders import LIMB, MARGIN, Rules, hidden, shapes
@@ -36,13 +36,13 @@ shoulders too often hide behind a torso that is as deep as it is wide."""
 
 
 def relabel(
-    crowds: Sequence[Crowd],
+    samples: Sequence[ImageSample],
     by: LabelSource,
     *,
     ssf: Callable[[Sequence[SSFInput]], list[Occlusion]] = label_occlusion,
     keep: Path | None = None,
     progress: bool = False,
-) -> list[Crowd]:
+) -> list[ImageSample]:
     """The same people with other states of their joints; absent joints stay absent.
 
     Cylinders and fitted bodies know nothing of things that stand in the way. Where they cannot judge, since a joint's
@@ -59,41 +59,40 @@ def relabel(
         OccluposeError: as `ssf`; the file could not be written.
     """
     if by == "dataset":
-        return list(crowds)
+        return list(samples)
     if by == "none":
         return [
-            replace(crowd, state=np.where(crowd.state != ABSENT, VISIBLE, ABSENT).astype(np.uint8)) for crowd in crowds
+            replace(sample, state=np.where(sample.state != ABSENT, VISIBLE, ABSENT).astype(np.uint8))
+            for sample in samples
         ]
     if by == "cylinders":
-        return [_judged(crowd, hidden_by_cylinders(joint_positions(crowd))) for crowd in crowds]
-    same = fingerprint(part for crowd in crowds for part in (joint_positions(crowd), crowd.state))
-    states = [] if keep is None else _kept(keep, same, crowds)
-    for number in track(range(len(states), len(crowds)), "fitting bodies", disable=not progress):
-        states.append(_fitted(crowds[number], ssf).state)
-        if keep is not None and (len(states) % SAVE_EVERY == 0 or len(states) == len(crowds)):
+        return [_judged(sample, hidden_by_cylinders(joint_positions(sample))) for sample in samples]
+    same = fingerprint(part for sample in samples for part in (joint_positions(sample), sample.state))
+    states = [] if keep is None else _kept(keep, same, samples)
+    for number in track(range(len(states), len(samples)), "fitting bodies", disable=not progress):
+        states.append(_fitted(samples[number], ssf).state)
+        if keep is not None and (len(states) % SAVE_EVERY == 0 or len(states) == len(samples)):
             with atomic(keep) as temporary:
                 save_file({"state": np.concatenate(states)}, temporary, {"same": same, "crowds": str(len(states))})
-    return [replace(crowd, state=state) for crowd, state in zip(crowds, states, strict=True)]
+    return [replace(sample, state=state) for sample, state in zip(samples, states, strict=True)]
 
 
-def _kept(path: Path, same: str, crowds: Sequence[Crowd]) -> list[UInt8[np.ndarray, "person 15"]]:
-    """States of as many crowds as a file has, if it is of these crowds."""
+def _kept(path: Path, same: str, samples: Sequence[ImageSample]) -> list[UInt8[np.ndarray, "person 15"]]:
+    """States of as many samples as a file has, if it is of these samples."""
     try:
         with safe_open(path, "np") as file:
             header = file.metadata() or {}
             if header.get("same") != same:
                 return []
-            counts = [len(crowd) for crowd in crowds[: int(header["crowds"])]]
+            counts = [len(sample) for sample in samples[: int(header["crowds"])]]
             return np.split(file.get_tensor("state"), np.cumsum(counts)[:-1])
     except (SafetensorError, OSError, KeyError, ValueError):
         return []
 
 
-def joint_positions(crowd: Crowd) -> Float[np.ndarray, "person 15 3"]:
+def joint_positions(sample: ImageSample) -> Float[np.ndarray, "person 15 3"]:
     """Where joints are in the camera's frame, m, float64; NaN where that is not known."""
-    if crowd.camera is None:
-        return np.full((*crowd.state.shape, 3), np.nan)
-    return crowd.camera.back_project(crowd.xy.astype(np.float64), crowd.z.astype(np.float64))
+    return np.full((*sample.state.shape, 3), np.nan) if sample.xyz is None else sample.xyz
 
 
 def hidden_by_cylinders(xyz: Float[np.ndarray, "person 15 3"]) -> Bool[np.ndarray, "person 15"]:
@@ -130,20 +129,20 @@ def hidden_by_cylinders(xyz: Float[np.ndarray, "person 15 3"]) -> Bool[np.ndarra
     return own | (covered & others).any((2, 3))
 
 
-def _judged(crowd: Crowd, behind: Bool[np.ndarray, "person 15"]) -> Crowd:
-    known = (crowd.state != ABSENT) & np.isfinite(crowd.z) & (crowd.camera is not None)
-    state: UInt8[np.ndarray, "person 15"] = np.where(known, np.where(behind, OCCLUDED, VISIBLE), crowd.state).astype(
+def _judged(sample: ImageSample, behind: Bool[np.ndarray, "person 15"]) -> ImageSample:
+    known = (sample.state != ABSENT) & np.isfinite(sample.z) & (sample.camera is not None)
+    state: UInt8[np.ndarray, "person 15"] = np.where(known, np.where(behind, OCCLUDED, VISIBLE), sample.state).astype(
         np.uint8
     )
-    return replace(crowd, state=state)
+    return replace(sample, state=state)
 
 
-def _fitted(crowd: Crowd, ssf: Callable[[Sequence[SSFInput]], list[Occlusion]]) -> Crowd:
-    xyz = joint_positions(crowd).astype(np.float32)
+def _fitted(sample: ImageSample, ssf: Callable[[Sequence[SSFInput]], list[Occlusion]]) -> ImageSample:
+    xyz = joint_positions(sample).astype(np.float32)
     whom = np.isfinite(xyz).all(-1).any(-1)  # people of whom nothing is known in 3D hide nothing
-    if crowd.camera is None or not whom.any():
-        return crowd
-    (occlusion,) = ssf([SSFInput(xyz[whom], MPI15, crowd.camera)])
-    behind = np.zeros(crowd.state.shape, bool)
+    if sample.camera is None or not whom.any():
+        return sample
+    (occlusion,) = ssf([SSFInput(xyz[whom], MPI15, sample.camera)])
+    behind = np.zeros(sample.state.shape, bool)
     behind[whom] = occlusion.state == OCCLUDED
-    return _judged(crowd, behind)
+    return _judged(sample, behind)

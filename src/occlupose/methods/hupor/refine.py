@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Generator, Tensor, nn
 
 from occlupose.cameras import Camera
-from occlupose.datasets.crowds import Crowd
+from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.networks.refine import GCN, MLP, Correction
@@ -149,7 +149,7 @@ def match_points(
     return pairs[:, 0], pairs[:, 1]
 
 
-def match_people(found: Detections, truth: Crowd, *, published: bool = False) -> RefinePairs:
+def match_people(found: Detections, truth: ImageSample, *, published: bool = False) -> RefinePairs:
     """Detected people with the true people they are: pelvises less than 30 px apart, the nearest first, each person
     once.
 
@@ -171,7 +171,7 @@ def match_people(found: Detections, truth: Crowd, *, published: bool = False) ->
     return RefinePairs(given[there], torch.where(known[..., None], away, 0)[there], known[there])
 
 
-def _pelvises(people: Detections | Crowd) -> Float[np.ndarray, "person 2"]:
+def _pelvises(people: Detections | ImageSample) -> Float[np.ndarray, "person 2"]:
     """Pelvises in pixels; NaN where absent."""
     return np.where(people.state[:, [PELVIS]] != ABSENT, people.xy[:, PELVIS], np.nan)
 

@@ -20,7 +20,7 @@ from torch import Generator, Tensor, nn
 
 from occlupose.codecs.multi_person import KERNELS, JointSubset, MultiPersonMaps, TargetMaps, limb_mask
 from occlupose.datasets.bottomup import CHANCES, MEMORY, Gallery, Shown, show
-from occlupose.datasets.crowds import Crowd
+from occlupose.datasets.image_samples import ImageSample
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.labels import relabel
@@ -57,15 +57,15 @@ class HUPORSampler:
     Pictures that cannot be read are left out, and others of their kind take their places; `unreadable` names them.
 
     Arguments:
-        pictures: whether the detector is shown anything; otherwise batches are of labels alone, and crowds may be
-            without pictures.
+        pictures: whether the detector is shown anything; otherwise batches are of labels alone, and samples
+            may be without pictures.
         strict: an unreadable picture ends the training.
         memory: bytes of decoded pictures that are kept, so that they are not read again.
     """
 
     def __init__(
         self,
-        crowds: Sequence[Crowd],
+        image_samples: Sequence[ImageSample],
         recipe: HUPORRecipe,
         *,
         pictures: bool = True,
@@ -73,14 +73,14 @@ class HUPORSampler:
         memory: int = MEMORY,
         threads: int = THREADS,
     ) -> None:
-        self.crowds = crowds
+        self.samples = image_samples
         self.recipe = recipe
         self.pictures = pictures
         self.strict = strict
         self.unreadable: dict[str, str] = {}
-        deep = np.array([crowd.deep for crowd in crowds], bool)
+        deep = np.array([sample.has_depth for sample in image_samples], bool)
         if deep.any():
-            deep |= np.array([not len(crowd) for crowd in crowds], bool)  # nobody's depth is unknown
+            deep |= np.array([not len(sample) for sample in image_samples], bool)  # nobody's depth is unknown
         self._deep = np.flatnonzero(deep)
         self._flat = np.flatnonzero(~deep)
         self._gallery = Gallery(memory)
@@ -92,22 +92,22 @@ class HUPORSampler:
         even = torch.rand(recipe.batch, CHANCES, dtype=torch.float64, generator=generator).numpy()
         numbers = self._chosen(generator)
         if not self.pictures:
-            return show([self.crowds[number] for number in numbers], None, recipe.design.box, recipe.variation, even)
+            return show([self.samples[number] for number in numbers], None, recipe.design.box, recipe.variation, even)
         found = list(self._workers.map(self._readable, numbers))
-        crowds = [crowd for crowd, _ in found]
+        image_samples = [sample for sample, _ in found]
         images = [image for _, image in found]
-        return show(crowds, images, recipe.design.box, recipe.variation, even)
+        return show(image_samples, images, recipe.design.box, recipe.variation, even)
 
     def _chosen(self, generator: Generator) -> list[int]:
-        """Numbers of a batch's crowds: first those with depth, then those without."""
+        """Numbers of a batch's samples: first those with depth, then those without."""
         count = self.recipe.batch
         flat = round(self.recipe.flat * count) if len(self._flat) and len(self._deep) else count * bool(len(self._flat))
         kinds = ((self._deep, count - flat), (self._flat, flat))
         chosen = [torch.randint(max(len(kind), 1), (many,), generator=generator).numpy() for kind, many in kinds]
         return [number for (kind, _), which in zip(kinds, chosen, strict=True) for number in kind[which].tolist()]
 
-    def _readable(self, number: int) -> tuple[Crowd, np.ndarray]:
-        """The crowd of this number and its picture, or the next of its kind whose picture can be read.
+    def _readable(self, number: int) -> tuple[ImageSample, np.ndarray]:
+        """The sample of this number and its picture, or the next of its kind whose picture can be read.
 
         Raises:
             OccluposeError: no picture of its kind can be read; or this one, where that is an error.
@@ -115,20 +115,20 @@ class HUPORSampler:
         kind = self._deep if number in self._deep else self._flat
         first = int(np.searchsorted(kind, number))
         for step in range(len(kind)):
-            crowd = self.crowds[kind[(first + step) % len(kind)]]
-            assert crowd.picture is not None
-            name = str(crowd.picture)
+            sample = self.samples[kind[(first + step) % len(kind)]]
+            assert sample.image is not None
+            name = str(sample.image)
             if name in self.unreadable:
                 continue
             try:
-                return crowd, self._gallery.read(crowd.picture, crowd.size)
+                return sample, self._gallery.read(sample.image, sample.size)
             except OccluposeError as error:
                 if self.strict:
                     raise
                 self.unreadable[name] = str(error)
         depth = "with" if kind is self._deep else "without"
         wrong = f"cannot be read, nor can any other picture {depth} depth"
-        raise OccluposeError(f"{self.crowds[number].picture}: {wrong}; give the dataset's own pictures")
+        raise OccluposeError(f"{self.samples[number].image}: {wrong}; give the dataset's own pictures")
 
 
 class HUPORTraining(nn.Module):
@@ -288,7 +288,7 @@ def annotation_mask(codec: MultiPersonMaps, batch: Shown) -> AnnotationMask:
 
 
 def train_hupor(
-    crowds: Sequence[Crowd],
+    image_samples: Sequence[ImageSample],
     folder: Path,
     recipe: HUPORRecipe,
     *,
@@ -305,7 +305,7 @@ def train_hupor(
     """Trains detector and reasoner; returns the weights file.
 
     Arguments:
-        crowds: whom to learn from, of all datasets together.
+        image_samples: whom to learn from, of all datasets together.
         folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json; where bodies say what is hidden,
             labels.safetensors too.
         start: weights to begin with, of the same networks, or of a detector alone.
@@ -323,8 +323,8 @@ def train_hupor(
     if (processes := Place.here().of) > 1:  # they would wait for gradients of a reasoner that does not learn yet
         raise OccluposeError(f"hupor: is trained by one process, not by {processes}; begin it without torchrun")
     shows = recipe.detector or recipe.mixed > 0
-    crowds = [crowd for crowd in crowds if crowd.picture is not None or not shows]
-    if not crowds:
+    image_samples = [sample for sample in image_samples if sample.image is not None or not shows]
+    if not image_samples:
         raise OccluposeError(
             "data: no picture to learn from; give a dataset with pictures, or learn the reasoner alone from labels"
         )
@@ -332,7 +332,7 @@ def train_hupor(
         raise OccluposeError("detector: cannot stay as it is without weights; give some to start with")
     free(folder, resume=resume)
     if recipe.labels != "dataset":
-        crowds = relabel(crowds, recipe.labels, keep=folder / "labels.safetensors", progress=progress)
+        image_samples = relabel(image_samples, recipe.labels, keep=folder / "labels.safetensors", progress=progress)
     torch.manual_seed(recipe.seed)
     networks = HUPORNetwork(recipe.design)
     begun = (
@@ -343,15 +343,13 @@ def train_hupor(
             "sha256": hashlib.sha256(start.read_bytes()).hexdigest(),
         }
     )
-    plan = recipe.optimisation(len(crowds))
-    people = sum(len(crowd) for crowd in crowds)
-    say(
-        f"{recipe.name}: learns from {people} people in {len(crowds)} pictures, {sum(crowd.deep for crowd in crowds)}"
-        " with depth"
-    )
+    plan = recipe.optimisation(len(image_samples))
+    people = sum(len(sample) for sample in image_samples)
+    with_depth = sum(sample.has_depth for sample in image_samples)
+    say(f"{recipe.name}: learns from {people} people in {len(image_samples)} pictures, {with_depth} with depth")
     course = HUPORTraining(networks, recipe, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = HUPORSampler(crowds, recipe, pictures=shows, strict=strict, memory=memory)
-    learnt = fingerprint(part for crowd in crowds for part in _told(crowd))
+    samples = HUPORSampler(image_samples, recipe, pictures=shows, strict=strict, memory=memory)
+    learnt = fingerprint(part for sample in image_samples for part in _told(sample))
     with opencv_on_one_thread():
         average = train(
             course,
@@ -378,7 +376,7 @@ def train_hupor(
         task="picture to everybody in it, MPI15, metres",
         parameters=sum(value.numel() for value in networks.parameters()),
         **({"metrics": {}} | described),
-        pictures=len(crowds),
+        pictures=len(image_samples),
         people=people,
         recipe=asdict(recipe) | {"clip": recipe.clip if isfinite(recipe.clip) else None},
         **begun,
@@ -396,12 +394,16 @@ def _left_out(reasons: Sequence[str], say: Callable[[str], None]) -> None:
 
 
 def collect_pairs(
-    hupor: HUPORPredictor, crowds: Iterable[Crowd], *, published: bool = False, unreadable: list[str] | None = None
+    hupor: HUPORPredictor,
+    image_samples: Iterable[ImageSample],
+    *,
+    published: bool = False,
+    unreadable: list[str] | None = None,
 ) -> RefinePairs:
     """What networks find of the people of pictures, and the truth, for a RefineNet.
 
     Arguments:
-        crowds: those without a picture or a camera are passed over.
+        image_samples: those without a picture or a camera are passed over.
         published: as of `refine.inputs`.
         unreadable: gets why pictures could not be read, which are left out; None is an error.
 
@@ -409,18 +411,18 @@ def collect_pairs(
         OccluposeError: a picture cannot be read; nobody was found.
     """
     parts = []
-    for crowd in crowds:
-        if crowd.picture is None or crowd.camera is None:
+    for sample in image_samples:
+        if sample.image is None or sample.camera is None:
             continue
         try:
-            image = crowd.picture.read(crowd.size)
+            image = sample.image.read(sample.size)
         except OccluposeError as error:
             if unreadable is None:
                 raise
             unreadable.append(str(error))
             continue
-        found = hupor(image, crowd.camera)
-        parts.append(match_people(found, crowd, published=published))
+        found = hupor(image, sample.camera)
+        parts.append(match_people(found, sample, published=published))
     if not sum(map(len, parts)):
         raise OccluposeError(
             f"{hupor.name}: finds nobody of the data in its place, so that nothing can be refined; train it longer"
@@ -430,7 +432,7 @@ def collect_pairs(
 
 def train_refiner(
     path: Path,
-    crowds: Sequence[Crowd],
+    image_samples: Sequence[ImageSample],
     folder: Path,
     recipe: RefineRecipe,
     *,
@@ -448,7 +450,7 @@ def train_refiner(
 
     Arguments:
         path: weights of `train_hupor`.
-        crowds: pictures with depth that the networks learnt from.
+        image_samples: pictures with depth that the networks learnt from.
         folder: gets last.pt, log.csv, the weights file and its card.
         strict: a picture that cannot be read ends it; otherwise it is left out and named at the end.
         say: is told in lines what was left out.
@@ -459,7 +461,7 @@ def train_refiner(
     """
     trained = replace(weights.load(path), refiner=None, refinement=None)
     free(folder, resume=resume)
-    shown = track(crowds, "looking at pictures", disable=not progress)
+    shown = track(image_samples, "looking at pictures", disable=not progress)
     unreadable = list[str]()
     hupor = HUPORPredictor(trained, device=device, name=path.name)
     learnt = collect_pairs(hupor, shown, published=recipe.published, unreadable=None if strict else unreadable)
@@ -482,12 +484,12 @@ def train_refiner(
     return output
 
 
-def _told(crowd: Crowd) -> Iterator[np.ndarray]:
-    """All that is learnt of a crowd, but for what its picture shows."""
-    camera = crowd.camera
+def _told(sample: ImageSample) -> Iterator[np.ndarray]:
+    """All that is learnt of a sample, but for what its picture shows."""
+    camera = sample.camera
     lens = () if camera is None else (camera.fx, camera.fy, camera.cx, camera.cy)
-    yield from (crowd.xy, crowd.z, crowd.state, crowd.annotated, np.array([*crowd.size, *lens], np.float64))
-    yield np.frombuffer(("" if crowd.picture is None else crowd.picture.name).encode(), np.uint8)
+    yield from (sample.xy, sample.z, sample.state, sample.annotated, np.array([*sample.size, *lens], np.float64))
+    yield np.frombuffer(("" if sample.image is None else sample.image.name).encode(), np.uint8)
 
 
 def _groups(network: nn.Module) -> list[dict[str, list[nn.Parameter]]]:

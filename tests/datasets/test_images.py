@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import coco_files as files
-from occlupose.datasets.pictures import Picture, Shelf, shard
+from occlupose.datasets.images import ImageIndex, ImageRef, index_shard
 from occlupose.errors import OccluposeError
 
 
@@ -21,40 +21,44 @@ def test_a_shards_pictures_are_its_members(folder):
     for path in sorted(folder.glob("*.tar")):
         with tarfile.open(path) as tar:
             names = [name for name in tar.getnames() if name.endswith(".jpg")]
-            assert [picture.name for picture in shard(path)] == names
-            for picture in shard(path):
+            assert [picture.name for picture in index_shard(path)] == names
+            for picture in index_shard(path):
                 content = tar.extractfile(picture.name).read()
-                assert picture.content() == content
+                assert picture.read_bytes() == content
                 np.testing.assert_array_equal(picture.read(), np.array(Image.open(io.BytesIO(content)).convert("RGB")))
 
 
 def test_a_shard_is_looked_through_once_until_it_changes(folder, monkeypatch):
     path = folder / "000000.tar"
     opened = []
-    before = shard(path)
+    before = index_shard(path)
     monkeypatch.setattr(tarfile, "open", lambda *given, **named: opened.append(given) or original(*given, **named))
-    assert shard(path) is before and [picture.read().shape for picture in before] == [(96, 120, 3)] * 2 and not opened
+    assert (
+        index_shard(path) is before
+        and [picture.read().shape for picture in before] == [(96, 120, 3)] * 2
+        and not opened
+    )
     monkeypatch.undo()
     path.write_bytes((folder / "000001.tar").read_bytes() + bytes(1024))
-    assert shard(path)[0].name == "000003.jpg"
+    assert index_shard(path)[0].name == "000003.jpg"
 
 
 original = tarfile.open
 
 
 def test_pictures_are_values_that_travel_to_other_processes(folder, tmp_path):
-    one, other = shard(folder / "000000.tar")
+    one, other = index_shard(folder / "000000.tar")
     assert one == pickle.loads(pickle.dumps(one)) != other  # noqa: S301 (our own)
-    assert len({one, other, one}) == 2 and Picture(tmp_path / "a.png") == Picture(tmp_path / "a.png")
-    assert str(one) == f"{folder / '000000.tar'}: 000001.jpg" and str(Picture(tmp_path / "a.png")) == str(
+    assert len({one, other, one}) == 2 and ImageRef(tmp_path / "a.png") == ImageRef(tmp_path / "a.png")
+    assert str(one) == f"{folder / '000000.tar'}: 000001.jpg" and str(ImageRef(tmp_path / "a.png")) == str(
         tmp_path / "a.png"
     )
 
 
 def test_threads_read_side_by_side(folder):
-    pictures = Shelf(folder).all()
+    pictures = ImageIndex(folder).all()
     with ThreadPoolExecutor(8) as workers:
-        read = list(workers.map(Picture.read, pictures * 20))
+        read = list(workers.map(ImageRef.read, pictures * 20))
     for number, image in enumerate(read):
         np.testing.assert_array_equal(image, read[number % len(pictures)])
     assert len(pictures) == 5 and not np.array_equal(read[0], read[1])
@@ -70,19 +74,19 @@ def packed(path, **members):
 
 
 def test_truncated_pictures_name_the_file_and_the_member(tmp_path, folder):
-    content = Shelf(folder).all()[0].content()
+    content = ImageIndex(folder).all()[0].read_bytes()
     path = packed(tmp_path / "a.tar", half=content[: len(content) // 2], text=b"no picture", whole=content)
-    half, text, whole = shard(path)
+    half, text, whole = index_shard(path)
     with pytest.raises(
-        OccluposeError, match=r"a\.tar: half\.jpg: not a readable picture \(.*truncated.*\); copy it again$"
+        OccluposeError, match=r"a\.tar: half\.jpg: not a readable image \(.*truncated.*\); copy it again$"
     ):
         half.read()
-    with pytest.raises(OccluposeError, match=r"a\.tar: text\.jpg: its content is not a picture; copy it again$"):
+    with pytest.raises(OccluposeError, match=r"a\.tar: text\.jpg: its content is not an image; copy it again$"):
         text.read()
     assert whole.read().shape == (96, 120, 3)
     (tmp_path / "half.jpg").write_bytes(content[: len(content) // 2])
     with pytest.raises(OccluposeError, match=r"half\.jpg: not a readable picture \(.*truncated"):
-        Picture(tmp_path / "half.jpg").read()
+        ImageRef(tmp_path / "half.jpg").read()
     path.write_bytes(path.read_bytes()[: whole.start + 10])
     with pytest.raises(OccluposeError, match=r"a\.tar: whole\.jpg: the file ends within it; copy it again"):
         whole.read()
@@ -98,24 +102,25 @@ def test_shards_that_are_none_are_refused(tmp_path, folder, content):
     with pytest.raises(
         OccluposeError, match=r"b\.tar: not a readable \.tar file \(.*\); copy it again, or make it again"
     ):
-        Shelf(tmp_path).find("000001.jpg")
+        ImageIndex(tmp_path).find("000001.jpg")
 
 
 def test_one_name_in_two_shards_is_refused(tmp_path, folder):
     (folder / "000009.tar").write_bytes((folder / "000000.tar").read_bytes())
-    with pytest.raises(OccluposeError, match=r"000009\.tar: 000001\.jpg: 000000\.tar has a picture of that name too"):
-        Shelf(folder).find("000001.jpg")
+    with pytest.raises(OccluposeError, match=r"000009\.tar: 000001\.jpg: 000000\.tar has an image of the same name"):
+        ImageIndex(folder).find("000001.jpg")
 
 
 def test_folders_have_their_pictures_in_order_those_below_too(tmp_path):
     content = {"images": [{"file_name": name, "width": 8, "height": 8} for name in ("b.png", "a/c.png", "a/b.png")]}
     files.write_pictures(tmp_path, content, np.random.default_rng(0))
     (tmp_path / "a" / "notes.txt").write_text("")
-    assert [str(picture.path.relative_to(tmp_path)) for picture in Shelf(tmp_path).all()] == [
+    assert [str(picture.path.relative_to(tmp_path)) for picture in ImageIndex(tmp_path).all()] == [
         "a/b.png",
         "a/c.png",
         "b.png",
     ]
     assert (
-        Shelf(tmp_path).find("a/c.png") == Picture(tmp_path / "a" / "c.png") and Shelf(tmp_path).find("c.png") is None
+        ImageIndex(tmp_path).find("a/c.png") == ImageRef(tmp_path / "a" / "c.png")
+        and ImageIndex(tmp_path).find("c.png") is None
     )

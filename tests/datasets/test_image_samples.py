@@ -5,7 +5,7 @@ from coco_files import JOINTS, SIZE, document, write_coco, write_crowdpose, writ
 from crowd_files import muco, records, rewritten, smap_body, smap_picture, write_h36m, write_scenes
 from occlupose.cameras import Camera
 from occlupose.datasets import coco, crowd_places
-from occlupose.datasets.crowds import FEW, crowd, from_coco
+from occlupose.datasets.image_samples import FEW_JOINTS, from_coco, mpi15_sample
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import COCO17, MPI15
 
@@ -47,10 +47,10 @@ def test_neck_and_pelvis_of_coco(tmp_path):
     assert np.allclose(found.xy[0, NECK], (40, 32 - 0.185 * 40)) and np.allclose(found.xy[0, PELVIS], (40, 72))
     assert found.state[0, [NECK, PELVIS]].tolist() == [2, 2]
     assert np.flatnonzero(~found.annotated).tolist() == [HEAD] and found.state[0, HEAD] == 0
-    assert found.camera is None and not found.deep and np.isnan(found.z).all() and found.size == SIZE
+    assert found.camera is None and not found.has_depth and np.isnan(found.z).all() and found.size == SIZE
     for joint in ("left_shoulder", "right_hip"):
         assert np.array_equal(found.xy[0, MPI15.joints.index(joint)], TORSO[joint][:2])
-    assert found.picture.read(found.size).shape == (*SIZE[::-1], 3)
+    assert found.image.read(found.size).shape == (*SIZE[::-1], 3)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_crowdpose_has_necks_and_heads_of_its_own(tmp_path):
 def test_people_of_fewer_than_three_joints_are_left_out(tmp_path):
     few = dict(list(TORSO.items())[:2])
     given = coco.load(one_person(tmp_path, **few), tmp_path)
-    assert from_coco(given) == [] and given.problems.ordinary[FEW] == ["annotation 7"]
+    assert from_coco(given) == [] and given.problems.ordinary[FEW_JOINTS] == ["annotation 7"]
     assert len(of_one(tmp_path, **few, nose=(40, 20, 1))) == 1
 
 
@@ -89,7 +89,7 @@ def test_every_person_of_a_picture_is_in_it_once(tmp_path):
     many = [person for person in given.people if (person.state > 0).sum() >= 3]
     assert sum(map(len, found)) == len(many) > len(found) == len({person.picture for person in many})
     wrists = {
-        (str(one.picture), *xy)
+        (str(one.image), *xy)
         for one in found
         for xy in one.xy[:, MPI15.joints.index("left_wrist")].tolist()
         if xy[0] == xy[0]
@@ -117,15 +117,15 @@ def test_a_crowd_is_of_those_in_the_picture():
     z[7, 7] = np.inf
     state = np.full((60, 15), 2, np.uint8)
     state[1, 0] = 0
-    found = crowd(None, (120, 96), xy, z, state, camera=Camera.from_fov(120, 96))
+    found = mpi15_sample(None, (120, 96), xy, z, state, camera=Camera.from_fov(120, 96))
     assert len(found) == 30 and np.argwhere(found.state == 0).tolist() == [[0, 0], [0, 3], [0, 4]]
     assert np.array_equal(np.isnan(found.xy).any(-1), found.state == 0)
     assert np.argwhere(np.isnan(found.z) & (found.state > 0)).tolist() == [[1, 2], [2, 6], [3, 7]]
     assert found.xy.dtype == found.z.dtype == np.float32 and found.state.dtype == np.uint8
     edge = xy[1, 3] - (0, 0.1)
     xy[1, 3] = edge
-    assert crowd(None, (120, 96), xy, z, state).state[0, 3] == 2
-    assert len(crowd(None, (120, 96), xy, z, np.zeros_like(state))) == 0
+    assert mpi15_sample(None, (120, 96), xy, z, state).state[0, 3] == 2
+    assert len(mpi15_sample(None, (120, 96), xy, z, np.zeros_like(state))) == 0
 
 
 def made(folder, kind):
@@ -159,7 +159,7 @@ def test_a_folder_is_recognised(tmp_path, kind):
     assert found.form == {"crowdpose": "coco"}.get(kind, kind)
     assert sum(map(len, found.crowds)) == count if count else len(found.crowds) > 1
     assert len(crowd_places.load(tmp_path / "set").crowds) == len(found.crowds)
-    assert all(one.deep == (found.form != "coco") for one in found.crowds)
+    assert all(one.has_depth == (found.form != "coco") for one in found.crowds)
 
 
 def test_a_file_is_recognised(tmp_path):

@@ -1,0 +1,162 @@
+"""Images in folders, or in the .tar shards that `occlupose synth --shard` writes.
+
+A shard is scanned once; afterwards each image is read by its offset.
+"""
+
+import io
+import tarfile
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from occlupose.errors import OccluposeError
+from occlupose.media import IMAGE_FORMATS, PICTURES, RGB, read_image
+
+_HINT = "copy it again"
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """Where an image is: a file, or a member of a .tar file. Threads and processes may read in parallel.
+
+    Attributes:
+        path: of the file.
+        member: its name in the .tar file; "" for a file of its own.
+        start, length: offset and number of its bytes in the .tar file.
+    """
+
+    path: Path
+    member: str = ""
+    start: int = 0
+    length: int = 0
+
+    @property
+    def name(self) -> str:
+        """File name without folders."""
+        return Path(self.member).name if self.member else self.path.name
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.member}" if self.member else str(self.path)
+
+    def read_bytes(self) -> bytes:
+        """The content of the image file.
+
+        Raises:
+            OccluposeError: it cannot be read, or the .tar file is cut short.
+        """
+        try:
+            if not self.member:
+                return self.path.read_bytes()
+            with open(self.path, "rb") as file:
+                file.seek(self.start)
+                content = file.read(self.length)
+        except OSError as error:
+            raise OccluposeError(
+                f"{self}: cannot be read ({(error.strerror or str(error)).lower()}); {_HINT}"
+            ) from error
+        if len(content) < self.length:
+            raise OccluposeError(f"{self}: the file ends within it; {_HINT}")
+        return content
+
+    def read(self, size: tuple[int, int] | None = None) -> RGB:
+        """The image, upright, (height, width, 3) uint8 RGB.
+
+        Arguments:
+            size: required (width, height), px; at another size the annotated joints would be wrong. None accepts any.
+
+        Raises:
+            OccluposeError: the file is missing, damaged, not an image or of another size; names the file and the
+                member.
+        """
+        image = self._decode()
+        if size is not None and (image.shape[1], image.shape[0]) != size:
+            given, wanted = (f"{width}x{height}" for width, height in (image.shape[1::-1], size))
+            raise OccluposeError(
+                f"{self}: is {given}, but {wanted} in its annotations; give the images that were annotated"
+            )
+        return image
+
+    def _decode(self) -> RGB:
+        if not self.member:
+            return read_image(self.path)
+        try:
+            with Image.open(io.BytesIO(self.read_bytes()), formats=IMAGE_FORMATS) as image:
+                return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        except UnidentifiedImageError:
+            raise OccluposeError(f"{self}: its content is not an image; {_HINT}") from None
+        except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
+            raise OccluposeError(
+                f"{self}: not a readable image ({str(error).splitlines()[0].lower()}); {_HINT}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class ImageIndex:
+    """The images of a dataset: a folder of files, a folder of .tar shards, or one shard."""
+
+    folder: Path
+
+    @cached_property
+    def members(self) -> dict[str, ImageRef]:
+        """Images in shards, by name; empty where the images are files.
+
+        Raises:
+            OccluposeError: a shard cannot be read, or two images have the same name.
+        """
+        tars = [self.folder] if self.folder.suffix == ".tar" else sorted(self.folder.glob("*.tar"))
+        found: dict[str, ImageRef] = {}
+        for tar in tars:
+            for image in index_shard(tar):
+                other = found.setdefault(image.member, image)
+                if other is not image:
+                    raise OccluposeError(f"{image}: {other.path.name} has an image of the same name; keep one of them")
+        return found
+
+    def find(self, name: str) -> ImageRef | None:
+        """The image with this name in the annotations; None if it does not exist."""
+        image = self.members.get(name)
+        if image is None and self.folder.suffix != ".tar" and (self.folder / name).is_file():
+            return ImageRef(self.folder / name)
+        return image
+
+    def all(self) -> list[ImageRef]:
+        """Every image, in subfolders too, sorted by name.
+
+        Raises:
+            OccluposeError: a shard cannot be read.
+        """
+        files = () if self.folder.suffix == ".tar" else self.folder.rglob("*")
+        return [
+            *self.members.values(),
+            *(ImageRef(path) for path in sorted(files) if path.suffix.lower() in PICTURES and path.is_file()),
+        ]
+
+
+def index_shard(path: Path) -> tuple[ImageRef, ...]:
+    """The images of a .tar file, in its order. The index is cached until the file changes.
+
+    Raises:
+        OccluposeError: it cannot be read, or is cut short.
+    """
+    try:
+        status = path.stat()
+        return _index_shard(path, status.st_mtime_ns, status.st_size)
+    except (OSError, tarfile.TarError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "not a .tar file"
+        raise OccluposeError(
+            f"{path}: not a readable .tar file ({reason.lower()}); {_HINT}, or make it again"
+        ) from error
+
+
+@lru_cache(maxsize=4096)
+def _index_shard(path: Path, modified: int, size: int) -> tuple[ImageRef, ...]:
+    with tarfile.open(path, "r:") as tar:
+        files = [member for member in tar if member.isfile()]
+    for member in files:
+        if member.offset_data + member.size > size:
+            raise tarfile.ReadError(f"it ends within {member.name}")
+    images = (member for member in files if Path(member.name).suffix.lower() in PICTURES)
+    return tuple(ImageRef(path, member.name.removeprefix("./"), member.offset_data, member.size) for member in images)
