@@ -139,7 +139,7 @@ def test_postscript_under_the_name_of_a_picture_starts_no_program(tmp_path, monk
         if reader == "shard":
             with tarfile.open(tmp_path / "a.tar", "w") as tar:
                 tar.add(path, "a.png")
-        with pytest.raises(OccluposeError, match="not a(n image| picture)"):
+        with pytest.raises(OccluposeError, match=r"not a(n image| picture)"):
             read_image(path) if reader == "media" else ImageIndex(tmp_path / "a.tar").members["a.png"].read()
     assert not (tmp_path / "started").exists()
 

@@ -95,10 +95,10 @@ class ImageSample:
 
     @property
     def z(self) -> Float[np.ndarray, "person joint"]:
-        """Depth of the joints, m, float32; NaN where unknown."""
+        """Depth of the joints, m, of the same float type as `xy`; NaN where unknown."""
         if self.xyz is None:
-            return np.full(self.state.shape, np.nan, np.float32)
-        return self.xyz[..., 2].astype(np.float32)
+            return np.full(self.state.shape, np.nan, self.xy.dtype)
+        return self.xyz[..., 2].astype(self.xy.dtype)
 
     def read(self) -> RGB:
         """The image.
