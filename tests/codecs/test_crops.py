@@ -187,5 +187,5 @@ def test_there_and_back_on_every_grid(boxes, grid, turn):
 
 
 def test_a_grid_that_is_none_is_refused():
-    with pytest.raises(OccluposeError, match=r"^grid middles: not known; known are centres, stride, corners$"):
+    with pytest.raises(OccluposeError, match=r"^grid middles: unknown; known are centres, stride, corners$"):
         Crop(grid="middles")

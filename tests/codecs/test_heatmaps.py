@@ -101,6 +101,6 @@ def test_crops_that_hold_no_whole_cells_are_refused(width, height, stride):
 @pytest.mark.parametrize("grid", ["stride", "corners"])
 def test_other_grids_are_refused(grid):
     with pytest.raises(
-        OccluposeError, match=rf"^grid {grid}: these maps lie on the grid centres; give a crop of that grid$"
+        OccluposeError, match=rf"^grid {grid}: heatmaps need the grid centres; give a crop with that grid$"
     ):
         Heatmaps(Crop(grid=grid))

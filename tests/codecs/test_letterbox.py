@@ -77,7 +77,7 @@ def test_beside_a_picture_it_is_grey_and_in_it_as_it_was():
     """A picture of half the size of the input: each of its pixels lies in the middle of four."""
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (256, 320, 3), dtype=np.uint8)
-    shown = BOX.show(Pyramid(image), BOX.matrix(320, 256))
+    shown = BOX.warp(Pyramid(image), BOX.matrix(320, 256))
     assert shown.shape == (512, 832, 3) and shown.dtype == np.uint8
     assert (shown[:, : (832 - 640) // 2 - 1] == GREY).all() and (shown[:, (832 + 640) // 2 + 1 :] == GREY).all()
     inside = shown[:, 96:-96].astype(float)
@@ -95,14 +95,14 @@ def test_beside_a_picture_it_is_grey_and_in_it_as_it_was():
 def test_a_picture_of_the_input_s_size_is_shown_as_it_is():
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     box = Letterbox(96, 64)
-    np.testing.assert_array_equal(box.show(Pyramid(image), box.matrix(96, 64)), image)
+    np.testing.assert_array_equal(box.warp(Pyramid(image), box.matrix(96, 64)), image)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20_000, 10), (10, 20_000), (3, 5)])
 def test_pictures_of_any_size_are_shown(size):
     """In the middle, no larger than they are to be, grey around."""
     width, height = size
-    shown = BOX.show(Pyramid(np.zeros((height, width, 3), np.uint8)), BOX.matrix(width, height))
+    shown = BOX.warp(Pyramid(np.zeros((height, width, 3), np.uint8)), BOX.matrix(width, height))
     assert shown.shape == (512, 832, 3)
     scale = BOX.scale(width, height)
     rows, columns = np.nonzero((shown < GREY).any(-1))
@@ -117,5 +117,5 @@ def test_turned_pictures_are_wholly_inside():
     image = np.full((300, 500, 3), 255, np.uint8)
     for turn in (-10.0, 7.0, 45.0):
         matrix = BOX.matrix(500, 300, turn=turn)
-        bright = (BOX.show(Pyramid(image), matrix).astype(float) - GREY).clip(0)[..., 0].sum() / (255 - GREY)
+        bright = (BOX.warp(Pyramid(image), matrix).astype(float) - GREY).clip(0)[..., 0].sum() / (255 - GREY)
         assert bright == pytest.approx(500 * 300 * np.linalg.det(matrix[:, :2]), rel=0.01)

@@ -148,5 +148,5 @@ def test_codecs_that_cannot_be_are_refused(codec):
     for stride in (0, 5):
         with pytest.raises(OccluposeError, match=r"its sides must be multiples of the stride, \d$"):
             kind(Crop(192, 256), stride)
-    with pytest.raises(OccluposeError, match=r"^sigma 0: cells, more than 0$"):
+    with pytest.raises(OccluposeError, match=r"^sigma 0: must be more than 0 cells$"):
         kind(sigma=0.0)

@@ -65,7 +65,7 @@ def test_a_mirrored_picture():
     for grid, off in (("centres", 0.0), ("stride", 0.5)):
         codec = SimCC(Crop(192, 256, grid=grid))
         profiles, _ = codec.encode(torch.stack([191 - xy[..., 0], xy[..., 1]], -1)[:, [1, 0]], torch.ones(1, 2))
-        found = codec.decode(codec.unflipped(profiles, pair.mirror))[0]
+        found = codec.decode(codec.unflip(profiles, pair.mirror))[0]
         assert (found - xy).abs().max() <= 0.2501 + off
         assert not codec.flip_shift
 
@@ -77,7 +77,7 @@ def test_everything_is_on_the_device_of_what_comes_in():
 
 @pytest.mark.parametrize("split", [0.0, 0.3, -1.0])
 def test_classes_that_are_not_whole_are_refused(split):
-    with pytest.raises(OccluposeError, match=r"must give whole classes on a crop of 192 x 256$"):
+    with pytest.raises(OccluposeError, match=r"must give a whole number of classes on a crop of 192 x 256$"):
         SimCC(split=split)
-    with pytest.raises(OccluposeError, match=r"^sigma -1: classes, more than 0$"):
+    with pytest.raises(OccluposeError, match=r"^sigma -1: must be more than 0 classes$"):
         SimCC(sigma=-1.0)

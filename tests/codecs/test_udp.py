@@ -119,5 +119,5 @@ def test_mirrored_maps_have_mirrored_joints(seed):
 
 @pytest.mark.parametrize("blur", [0, 10, -3])
 def test_a_kernel_without_a_middle_is_refused(blur):
-    with pytest.raises(OccluposeError, match=rf"^blur {blur}: cells, an odd number$"):
+    with pytest.raises(OccluposeError, match=rf"^blur {blur}: must be an odd number of cells$"):
         UDP(blur=blur)

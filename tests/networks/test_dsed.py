@@ -24,7 +24,7 @@ def gradients(module):
 @pytest.mark.parametrize("stages", [1, 2, 3])
 def test_hidden_maps_at_every_stage_and_level(stages):
     reasoner = network(stages=stages)
-    taught = reasoner.taught(maps(0), maps(1))
+    taught = reasoner.distil(maps(0), maps(1))
     assert taught.distances.shape == (stages, LEVELS) and (taught.distances > 0).all()
     for said in (taught.hidden, reasoner(maps(0))):
         assert [[each.shape for each in stage] for stage in said] == [[maps().shape] * LEVELS] * stages
@@ -41,7 +41,7 @@ def test_published_widths():
 def test_reconstruction_does_not_reach_the_student(detach):
     """Without distillation (weight 0) a student's gradient is exactly nothing; the teacher and the decoder learn."""
     reasoner = network(detach=detach)
-    taught = reasoner.taught(maps(0), maps(1))
+    taught = reasoner.distil(maps(0), maps(1))
     loss = sum(each.square().mean() for stage in taught.hidden for each in stage) + 0 * taught.distances.sum()
     loss.backward()
     assert all(not gradient.any() for gradient in gradients(reasoner.students))
@@ -52,7 +52,7 @@ def test_reconstruction_does_not_reach_the_student(detach):
 @pytest.mark.parametrize("detach", [False, True])
 def test_whether_distillation_moves_the_teacher(detach):
     reasoner = network(detach=detach)
-    reasoner.taught(maps(0), maps(1)).distances.sum().backward()
+    reasoner.distil(maps(0), maps(1)).distances.sum().backward()
     assert all(gradient.any() for gradient in gradients(reasoner.students))
     moved = [gradient.any().item() for part in (reasoner.teachers, reasoner.decoders) for gradient in gradients(part)]
     assert any(moved) is not detach
@@ -66,7 +66,7 @@ def test_afterwards_there_is_a_student_alone():
     for stage, other in zip(reasoner(maps()), before, strict=True):
         assert all(torch.equal(one, two) for one, two in zip(stage, other, strict=True))
     names = set(reasoner.state_dict())
-    smaller = set(reasoner.inference().state_dict())
+    smaller = set(reasoner.drop_teachers().state_dict())
     assert {name.split(".")[0] for name in names - smaller} == {"teachers"}
     assert torch.equal(reasoner(maps())[-1][0], before[-1][0])
 
@@ -74,7 +74,7 @@ def test_afterwards_there_is_a_student_alone():
 def test_a_student_that_has_the_teacher_s_features_gives_what_the_teacher_gives():
     reasoner = network(stages=1).eval()
     reasoner.students.load_state_dict(reasoner.teachers.state_dict())
-    taught = reasoner.taught(maps(1), maps(1))
+    taught = reasoner.distil(maps(1), maps(1))
     assert torch.equal(taught.hidden[0][0], reasoner(maps(1))[0][0])
     assert not taught.distances.any()
 
@@ -94,7 +94,7 @@ def test_a_reasoner_without_a_teacher_is_dsed_in_use(stages):
     )
     for one, other in zip(plain(maps()), taught(maps()), strict=True):
         assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
-    assert plain.state_dict().keys() == taught.inference().state_dict().keys()
+    assert plain.state_dict().keys() == taught.drop_teachers().state_dict().keys()
 
 
 def test_a_reasoner_without_a_teacher_learns_directly():
@@ -111,11 +111,11 @@ def test_a_detached_student_does_not_move_what_came_before_it(detach):
     there.
     """
     both = network(stages=2, detach=detach)
-    both.taught(maps(0), maps(1)).distances[1].sum().backward()
+    both.distil(maps(0), maps(1)).distances[1].sum().backward()
     assert all(gradient.any() for gradient in gradients(both.students[1]))
     assert any(gradient.any().item() for gradient in gradients(both.decoders[0])) is not detach
 
 
 def test_hidden_maps_begin_faint():
-    for stage in network(stages=2).taught(maps(0), maps(1)).hidden:
+    for stage in network(stages=2).distil(maps(0), maps(1)).hidden:
         assert all(0.2 * INITIAL_HEIGHT < each.square().mean().sqrt() < 2 * INITIAL_HEIGHT for each in stage)

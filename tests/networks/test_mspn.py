@@ -58,7 +58,7 @@ def test_the_last_stage_tells_nothing():
     upsampler = Upsampler(SMALL, HEADS)
     features = [torch.zeros(1, channels, 16 >> level, 16 >> level) for level, channels in enumerate(SMALL.channels)]
     said = upsampler(features)
-    assert said.told is None and said.onward is None
+    assert said.features is None and said.next_input is None
     assert not any("tell" in name or "onward" in name for name, _ in upsampler.named_parameters())
 
 

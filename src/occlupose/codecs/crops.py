@@ -1,7 +1,7 @@
-"""Where a person is, as a circle with an up direction; and the upright picture cut out of it that a network is shown.
+"""The region of a person as an oriented circle, and the upright crop of it that a network is given.
 
-Networks differ in how that picture, and the maps that they answer with, lie on pixels. Cell i of a map lies at pixel
-`step i + first` of its crop, f being the crop's side / the map's and W a side of the crop:
+Networks differ in how crops, and the heatmaps predicted from them, are aligned with pixels. Cell i of a map lies at
+pixel `step i + first` of its crop; f is the crop's side / the map's, and W is a side of the crop:
 
 | grid | step | first | where the edges of the padded box go, px | used by |
 | --- | --- | --- | --- | --- |
@@ -9,13 +9,14 @@ Networks differ in how that picture, and the maps that they answer with, lie on 
 | stride | f | 0 | 0 and W | Xiao et al. 2018 ("Simple Baselines"), HRNet, MMPose after them |
 | corners | (W - 1) / (map's side - 1) | 0 | 0 and W - 1 | UDP (Huang et al. 2020), ViTPose |
 
-Weights learnt on one grid want crops of that grid.
+Weights trained on one grid need crops of that grid.
 
-A region is four numbers, `(centre x, centre y, top x, top y)`: the top is the point on the circle that the person's
-head points to. Of a person's box it is the circle round its middle that reaches as high as the box; of BlazePose the
-circle round the hips (Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking", section 2.2).
+A region is an oriented circle, given by four numbers `(centre x, centre y, top x, top y)`: the top is the point of the
+circle in the direction of the head. For a bounding box it is the circle around its centre with the height of the box;
+for BlazePose the circle around the hips (Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking",
+section 2.2).
 
-Coordinates in this file are pixels with pixel centres at integers, matrices are 2x3 and act on columns (x, y, 1).
+Coordinates in this file are pixels with pixel centres at integers; matrices are 2x3 and apply to columns (x, y, 1).
 """
 
 from dataclasses import dataclass
@@ -30,21 +31,22 @@ Regions = Float[np.ndarray, "person 4"]
 Grid = Literal["centres", "stride", "corners"]
 
 HALF_PIXEL = 0.5
-"""COCO's boxes count from the edge of the picture, its joints from the middle of the first pixel. Grids other than
-`centres` take both for the same; they are given back the half pixel that our boxes have lost."""
+"""COCO measures boxes from the edge of the image, but joints from the centre of the first pixel. Grids other than
+`centres` do not distinguish the two; they add back the half pixel that our boxes subtract.
+"""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """How a network is shown a person: the person's box, padded, in the middle of a picture of one size.
+    """How a person is cropped: the padded bounding box, centred in a crop of fixed size.
 
     Attributes:
-        width, height: of the picture, px.
-        padding: its sides / those of the box; 1.25 by custom (Xiao et al. 2018, "Simple Baselines").
-        grid: how the picture and the maps of it lie on pixels; the module's text says what each means.
+        width, height: of the crop, px.
+        padding: its sides / those of the box; 1.25 by convention (Xiao et al. 2018, "Simple Baselines").
+        grid: how crop and maps are aligned with pixels; see the module's docstring.
 
     Raises:
-        OccluposeError: a side is less than 1, or the padding; no such grid.
+        OccluposeError: a side or the padding is less than 1; unknown grid.
     """
 
     width: int = 256
@@ -56,11 +58,11 @@ class Crop:
         if min(self.width, self.height, self.padding) < 1:
             raise OccluposeError(f"crop {self.width} x {self.height}, padding {self.padding:g}: each must be 1 or more")
         if self.grid not in get_args(Grid):
-            raise OccluposeError(f"grid {self.grid}: not known; known are {', '.join(get_args(Grid))}")
+            raise OccluposeError(f"grid {self.grid}: unknown; known are {', '.join(get_args(Grid))}")
 
     def regions(self, boxes: Float[np.ndarray, "person 4"]) -> Regions:
-        """Upright regions of boxes (left, top, right, bottom), so high that the box's width fits into the crop as
-        well.
+        """Upright regions of bounding boxes (left, top, right, bottom), high enough for the width of the box to fit
+        into the crop.
         """
         low = boxes[:, :2]
         high = boxes[:, 2:]
@@ -68,7 +70,7 @@ class Crop:
         return upright_regions((low + high) / 2, np.maximum(height, width * self.height / self.width) / 2)
 
     def matrices(self, regions: Regions) -> Float[np.ndarray, "person 2 3"]:
-        """From the full image to each region's crop."""
+        """Matrices from the full image to the crop of each region."""
         centred = crop_matrices(regions, self.width, self.height, diameter=self.height / self.padding)
         if self.grid == "centres":
             return centred
@@ -84,18 +86,14 @@ class Crop:
         )
 
     def cells(self, map_width: int, map_height: int) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
-        """Where the cells of a map of this crop lie: pixels from a cell to the next, and the pixel of cell 0; of each
-        (across, down).
-        """
-        axes = [cells(self.grid, *axis) for axis in ((self.width, map_width), (self.height, map_height))]
+        """Where the cells of a map of this crop lie: step between cells and position of cell 0, px; each as (x, y)."""
+        axes = [cells(self.grid, self.width, map_width), cells(self.grid, self.height, map_height)]
         steps, firsts = np.array(axes).T
         return steps, firsts
 
 
 def cells(grid: Grid, side: int, count: int) -> tuple[float, float]:
-    """Where `count` cells lie along a side of a crop, px: from a cell to the next, and the first one. Cell i is at
-    `step i + first`.
-    """
+    """Position of `count` cells along a side of a crop: step and first cell, px. Cell i lies at `step i + first`."""
     if grid == "corners":
         return (side - 1) / max(count - 1, 1), 0.0
     step = side / count
@@ -103,18 +101,18 @@ def cells(grid: Grid, side: int, count: int) -> tuple[float, float]:
 
 
 def radius(regions: Regions) -> Float[np.ndarray, " person"]:
-    """Of the circle, px."""
+    """Radius of each region, px."""
     return np.linalg.norm(regions[..., 2:] - regions[..., :2], axis=-1)
 
 
 def upright_regions(centre: Float[np.ndarray, "person 2"], reach: Float[np.ndarray, " person"]) -> Regions:
-    """Regions of this centre and radius with their top straight above."""
+    """Upright regions with these centres and radii."""
     return np.concatenate([centre, centre - np.stack([0 * reach, reach], -1)], -1)
 
 
 def crop_matrices(regions: Regions, width: int, height: int, *, diameter: float) -> Float[np.ndarray, "person 2 3"]:
-    """Matrices from the full image to upright crops of `width` x `height` px, the circles in the middle of them and
-    `diameter` px wide.
+    """Matrices from the full image to upright crops of `width` x `height` px, with each circle centred and `diameter`
+    px wide.
     """
     up = regions[:, 2:] - regions[:, :2]
     scale = diameter / (2 * np.maximum(radius(regions), 1.0))
@@ -128,7 +126,7 @@ def crop_matrices(regions: Regions, width: int, height: int, *, diameter: float)
 
 
 def invert(matrices: Float[np.ndarray, "*batch 2 3"]) -> Float[np.ndarray, "*batch 2 3"]:
-    """The matrices that undo these."""
+    """Inverses of affine matrices."""
     linear = np.linalg.inv(matrices[..., :2])
     return np.concatenate([linear, -linear @ matrices[..., 2:]], -1)
 
@@ -136,5 +134,5 @@ def invert(matrices: Float[np.ndarray, "*batch 2 3"]) -> Float[np.ndarray, "*bat
 def transform_points(
     matrices: Float[np.ndarray, "*batch 2 3"], xy: Float[np.ndarray, "*batch point 2"]
 ) -> Float[np.ndarray, "*batch point 2"]:
-    """The points, moved by their matrix."""
+    """Points transformed by affine matrices."""
     return xy @ matrices[..., :2].swapaxes(-1, -2) + matrices[..., None, :, 2]

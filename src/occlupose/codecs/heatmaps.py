@@ -1,7 +1,7 @@
-"""Joints to heatmaps, which networks learn, and back (OANet eq. 1; Gaussians as in Newell et al. 2016).
+"""Joints to heatmaps and back (OANet eq. 1; Gaussians as in Newell et al. 2016).
 
-A map is a grid of cells over a crop, each `stride` pixels wide; cell i lies at pixel `stride (i + 0.5) - 0.5` of the
-crop, pixel centres being at integers, so that a mirrored crop has mirrored maps.
+A heatmap is a grid of cells over a crop, each `stride` pixels wide; cell i lies at pixel `stride (i + 0.5) - 0.5` of
+the crop, with pixel centres at integers, so that a mirrored crop has mirrored heatmaps.
 """
 
 from dataclasses import dataclass, field
@@ -14,19 +14,19 @@ from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, VISIBLE
 
 MIN_VALUE = 1e-6
-"""Values of a map below this are taken for it where its logarithm is asked for."""
+"""Lower bound of heatmap values before their logarithm is taken."""
 
 
 @dataclass(frozen=True)
 class Heatmaps:
-    """A codec between joints in a crop and one heatmap for each.
+    """A codec between joints in a crop and one heatmap of each.
 
     Attributes:
-        crop: what the network is shown.
+        crop: the network's input.
         stride: pixels of the crop in a cell.
 
     Raises:
-        OccluposeError: the crop's sides are not multiples of the stride; its grid is another one.
+        OccluposeError: the crop's sides are not multiples of the stride; its grid is not `centres`.
     """
 
     crop: Crop = field(default_factory=Crop)
@@ -34,7 +34,7 @@ class Heatmaps:
 
     def __post_init__(self) -> None:
         if self.crop.grid != "centres":
-            raise OccluposeError(f"grid {self.crop.grid}: these maps lie on the grid centres; give a crop of that grid")
+            raise OccluposeError(f"grid {self.crop.grid}: heatmaps need the grid centres; give a crop with that grid")
         if self.stride < 1 or self.crop.width % self.stride or self.crop.height % self.stride:
             raise OccluposeError(
                 f"crop {self.crop.width} x {self.crop.height}: its sides must be multiples of the stride, {self.stride}"
@@ -42,59 +42,60 @@ class Heatmaps:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Cells of a map: down, across."""
+        """Rows and columns of a heatmap."""
         return self.crop.height // self.stride, self.crop.width // self.stride
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of a joint's Gaussian, cells: 2 where a map is 64 high."""
+        """Standard deviation of the Gaussians, cells: 2 for a heatmap 64 cells high."""
         return self.shape[0] / 32
 
     def encode(
         self, xy: Float[np.ndarray, "*batch joint 2"], state: UInt8[np.ndarray, "*batch joint"]
     ) -> tuple[Float[np.ndarray, "*batch joint y x"], Float[np.ndarray, "*batch joint"]]:
-        """What the network should answer, and the weight of each joint in that; float32.
+        """Target heatmaps and the weight of each joint; float32.
 
-        OANet eq. 1: a visible joint (2) is a Gaussian of height 1, an occluded one (1) a map of zeros, which is to be
-        learnt. An absent one (0), whose place nobody knows, has weight 0. A visible joint beyond the crop leaves in it
-        what its Gaussian does (ours).
+        OANet eq. 1: a visible joint (2) is a Gaussian of height 1, an occluded one (1) is a heatmap of zeros, which is
+        learnt too. An absent one (0) has weight 0, as its position is unknown. A visible joint outside of the crop
+        leaves the part of its Gaussian that is inside (ours).
 
         Arguments:
-            xy: crop px; anything, also NaN, where the joint is not visible.
+            xy: crop px; any value, also NaN, where the joint is not visible.
         """
         cells = np.where((state == VISIBLE)[..., None], (xy + 0.5) / self.stride - 0.5, np.inf)
-        down, across = (
-            np.exp(-((np.arange(side) - cells[..., axis, None]) ** 2) / (2 * self.sigma**2))
-            for side, axis in self._axes
-        )
+        rows, columns = self.shape
+        across = self._profile(columns, cells[..., 0, None])
+        down = self._profile(rows, cells[..., 1, None])
         return (down[..., :, None] * across[..., None, :]).astype(np.float32), (state != ABSENT).astype(np.float32)
 
     def decode(
         self, maps: Float[np.ndarray, "*batch joint y x"]
     ) -> tuple[Float[np.ndarray, "*batch joint 2"], Float[np.ndarray, "*batch joint"]]:
-        """Where each map is highest, crop px, and how high: the joint's confidence (C of OANet section 3.1), 0..1.
+        """Position of the maximum of each heatmap, crop px, and its height: the joint's confidence (C of OANet section
+        3.1), 0..1.
 
-        Between the cells as `peaks` says, which is exact for the Gaussians of `encode` unless their highest cell is at
-        the edge of the map. The confidence is that of the highest cell itself: of such a Gaussian exp(-1 / (4 sigma^2))
-        at least, 0.94 where a map is 64 high.
+        Positions are refined between cells as in `find_peaks`; this is exact for the Gaussians of `encode` unless their
+        highest cell is at the border of the heatmap. The confidence is the value of the highest cell: at least exp(-1 /
+        (4 sigma^2)) for such a Gaussian, 0.94 for a heatmap 64 cells high.
         """
         cells, height = find_peaks(maps)
         return self.stride * (cells + 0.5) - 0.5, height.astype(np.float64).clip(0, 1)
 
-    @property
-    def _axes(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Cells, and the coordinate that counts them: down, across."""
-        return (self.shape[0], 1), (self.shape[1], 0)
+    def _profile(
+        self, count: int, centre: Float[np.ndarray, "*batch joint 1"]
+    ) -> Float[np.ndarray, "*batch joint cell"]:
+        """The Gaussian along one axis."""
+        return np.exp(-((np.arange(count) - centre) ** 2) / (2 * self.sigma**2))
 
 
 def find_peaks(
     maps: Float[np.ndarray, "*batch y x"],
 ) -> tuple[Float[np.ndarray, "*batch 2"], Float[np.ndarray, "*batch"]]:
-    """Where each map is highest, in cells (x, y; float64), and how high that cell is.
+    """Position of the maximum of each map, in cells (x, y; float64), and the value of the highest cell.
 
-    Along each side the place is the top of the Gaussian through the highest cell and its neighbours: that of the
-    parabola through their logarithms (as DARK, Zhang et al. 2020, without its smoothing). It lies within half a cell;
-    at the edge of the map, in the middle of it.
+    Along each axis the position is the top of the Gaussian through the highest cell and its neighbours, which is the
+    top of the parabola through their logarithms (as in DARK, Zhang et al. 2020, without its smoothing). It is within
+    half a cell of the cell's centre; at the border of the map it is the centre.
     """
     *batch, height, width = maps.shape
     y, x = np.divmod(maps.reshape(*batch, height * width).argmax(-1), width)
@@ -104,10 +105,12 @@ def find_peaks(
 
 
 def _within(line: Float[np.ndarray, "*batch cell"], peak: Shaped[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
-    """From the middle of the highest cell of a line to the top of the Gaussian, cells."""
+    """Offset from the centre of the highest cell of a line to the top of the Gaussian, cells."""
     ends = [(0, 0)] * (line.ndim - 1)
     at = np.log(np.pad(line.astype(np.float64), [*ends, (1, 1)], mode="edge").clip(MIN_VALUE))
-    before, top, after = (np.take_along_axis(at, peak[..., None] + step, -1)[..., 0] for step in range(3))
+    before = np.take_along_axis(at, peak[..., None], -1)[..., 0]
+    top = np.take_along_axis(at, peak[..., None] + 1, -1)[..., 0]
+    after = np.take_along_axis(at, peak[..., None] + 2, -1)[..., 0]
     curve = before - 2 * top + after
     inner = (peak > 0) & (peak < line.shape[-1] - 1) & (curve < 0)
     return np.divide(before - after, 2 * curve, out=np.zeros_like(curve), where=inner)

@@ -1,5 +1,5 @@
-"""Heatmaps as Simple Baselines and HRNet learn them (Xiao et al. 2018, Sun et al. 2019): at the nearest cell, decoded
-by quarters.
+"""Heatmaps of Simple Baselines and HRNet (Xiao et al. 2018, Sun et al. 2019): centred at the nearest cell, decoded to
+quarters of a cell.
 """
 
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from occlupose.codecs.maps import GaussianMaps, highest_cells
 
 @dataclass(frozen=True)
 class MSRA(GaussianMaps):
-    """Gaussians in the middle of the cell that is nearest to the joint.
+    """Gaussians at the centre of the cell nearest to the joint.
 
-    There and back a joint moves by half a cell at most along each side, 2 px at stride 4, where it is nearest to a cell
-    of the map: the place between the cells is not in the Gaussian. A network's maps say more, of which `decode` takes a
-    quarter of a cell.
+    Encoding and decoding moves a joint by at most half a cell along each axis, 2 px at stride 4, if its nearest cell is
+    in the map: the target does not contain the position within the cell. Predicted maps do to some extent, of which
+    `decode` takes a quarter of a cell.
     """
 
     def decode(
         self, maps: Float[Tensor, "*batch joint y x"]
     ) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
-        """The highest cell of each map, moved by a quarter of a cell towards the higher neighbour along each side; and
-        its height.
+        """The highest cell of each map, moved by a quarter of a cell towards the higher neighbour along each axis; and
+        its value.
 
-        Where neighbours are as high as each other, or the highest cell is at the end of that side, it is not moved.
+        It is not moved where both neighbours are equal or the cell is at the border along that axis.
 
         Returns:
-            Crop px; height of the highest cell, as the network gave it: around 0..1. Both float32.
+            Crop px; value of the highest cell as predicted, around 0..1. Both float32.
         """
         x, y, height = highest_cells(maps)
         row = maps.gather(-2, y[..., None, None].expand(*y.shape, 1, maps.shape[-1])).squeeze(-2)
@@ -44,7 +44,8 @@ class MSRA(GaussianMaps):
 
 
 def _quarter(line: Float[Tensor, "*batch cell"], peak: Tensor) -> Float[Tensor, "*batch"]:
-    """A quarter of a cell to the higher side of the peak."""
+    """A quarter of a cell towards the higher neighbour of the peak."""
     last = line.shape[-1] - 1
-    before, after = (line.gather(-1, (peak + step).clamp(0, last)[..., None]).squeeze(-1) for step in (-1, 1))
+    before = line.gather(-1, (peak - 1).clamp(0, last)[..., None]).squeeze(-1)
+    after = line.gather(-1, (peak + 1).clamp(0, last)[..., None]).squeeze(-1)
     return torch.where((peak > 0) & (peak < last), 0.25 * torch.sign((after - before).float()), 0)

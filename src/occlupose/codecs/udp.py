@@ -1,4 +1,4 @@
-"""Heatmaps as UDP and ViTPose learn them: Gaussians at the joint itself, decoded as DARK does.
+"""Heatmaps of UDP and ViTPose: Gaussians at the exact position of the joint, decoded by DARK.
 
 Huang et al. 2020, "The Devil is in the Details: Delving into Unbiased Data Processing"; Zhang et al. 2020,
 "Distribution-Aware Coordinate Representation" (DARK).
@@ -16,13 +16,13 @@ from occlupose.codecs.maps import GaussianMaps, full_precision, highest_cells
 from occlupose.errors import OccluposeError
 
 MIN_VALUE = 1e-6
-"""Values of a smoothed map below this are taken for it where its logarithm is asked for."""
+"""Lower bound of smoothed values before their logarithm is taken."""
 
 EPSILON = 1e-6
-"""Second derivatives of a logarithm nearer to 0 than this are flat."""
+"""Second derivatives of the logarithm closer to 0 than this count as flat."""
 
 MAX_STEP = 2.0
-"""A Newton step ends within so many cells along each side of the highest one (ours; the papers set no bound)."""
+"""A Newton step ends within this many cells of the highest one along each axis (ours; the papers set no bound)."""
 
 
 def udp_crop() -> Crop:
@@ -32,18 +32,18 @@ def udp_crop() -> Crop:
 
 @dataclass(frozen=True)
 class UDP(GaussianMaps):
-    """Gaussians at the joint itself, between the cells.
+    """Gaussians at the exact position of the joint, between cells.
 
-    There and back a joint moves along each side by less than 0.001 cells where it is 5 cells or more inside the
-    outermost cells (0.004 px at stride 4), 0.06 cells where it is 3 or more, and 0.9 cells at the border, beyond which
-    the smoothing sees zeros; at the usual sigma and blur.
+    Encoding and decoding moves a joint along each axis by less than 0.001 cells if it is 5 cells or more inside the
+    outermost cells (0.004 px at stride 4), 0.06 cells if 3 or more, and 0.9 cells at the border, where the smoothing
+    sees zeros; at the usual sigma and blur.
 
     Attributes:
-        blur: cells of the side of the kernel that smoothes maps before they are decoded; its sigma is 0.15 (blur - 1) +
-            0.5, as OpenCV's for that size. 11 goes with sigma 2.
+        blur: size of the smoothing kernel of the decoder, cells; its sigma is 0.15 (blur - 1) + 0.5, as OpenCV's for
+            that size. 11 goes with sigma 2.
 
     Raises:
-        OccluposeError: also a blur that is not an odd number.
+        OccluposeError: as `GaussianMaps`; an even blur.
     """
 
     crop: Crop = field(default_factory=udp_crop)
@@ -52,20 +52,20 @@ class UDP(GaussianMaps):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.blur < 1 or self.blur % 2 == 0:
-            raise OccluposeError(f"blur {self.blur}: cells, an odd number")
+            raise OccluposeError(f"blur {self.blur}: must be an odd number of cells")
 
     def decode(
         self, maps: Float[Tensor, "*batch joint y x"]
     ) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
-        """The highest cell of each map, moved to the top of the Gaussian there; and its height.
+        """The highest cell of each map, moved to the top of the Gaussian there; and its value.
 
-        DARK: the map is smoothed; its logarithm, which is a parabola where the map is a Gaussian, has its top one
-        Newton step away from the highest cell. Derivatives are differences of next neighbours, as in UDP; a cell beyond
-        the map is as high as the last. Where the logarithm has no top, each side goes by itself, and stays where it has
-        none either (ours).
+        DARK: the map is smoothed; its logarithm is a parabola where the map is a Gaussian, so its top is one Newton
+        step away from the highest cell. Derivatives are differences of neighbours, as in UDP; cells outside of the map
+        repeat the last one. Where the logarithm has no maximum, each axis is refined separately, or not at all if it
+        has none along that axis either (ours).
 
         Returns:
-            Crop px; height of the highest cell before smoothing, as the network gave it: around 0..1. Both float32.
+            Crop px; value of the highest cell before smoothing, as predicted, around 0..1. Both float32.
         """
         x, y, height = highest_cells(maps)
         with full_precision(maps):
@@ -78,7 +78,7 @@ class UDP(GaussianMaps):
         return cells
 
     def _around(self, maps: Float[Tensor, "*batch y x"], x: Tensor, y: Tensor) -> Float[Tensor, "*batch 3 3"]:
-        """The smoothed map in a cell and its neighbours; only what they need of the map is smoothed."""
+        """The smoothed map in the highest cell and its neighbours; only the needed part is smoothed."""
         height, width = maps.shape[-2:]
         margin = self.blur // 2 + 1
         side = 2 * margin + 1
@@ -94,7 +94,7 @@ class UDP(GaussianMaps):
         return smooth.gather(-2, rows).gather(-1, columns)
 
     def _kernel(self, device: torch.device) -> Float[Tensor, "3 side"]:
-        """Takes a line of cells to its three middle ones, smoothed."""
+        """Reduces a line of cells to its three centre ones, smoothed."""
         reach = self.blur // 2
         sigma = 0.3 * (reach - 1) + 0.8
         values = torch.exp(-(torch.arange(-reach, reach + 1, device=device) ** 2) / (2 * sigma**2))
@@ -103,7 +103,7 @@ class UDP(GaussianMaps):
 
 
 def _newton(log: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 2"]:
-    """From the middle of nine cells to the top of the parabola through them: x, y."""
+    """Offset from the centre of nine cells to the top of the parabola through them: x, y."""
     middle = log[..., 1, 1]
     dx = (log[..., 1, 2] - log[..., 1, 0]) / 2
     dy = (log[..., 2, 1] - log[..., 0, 1]) / 2

@@ -137,7 +137,7 @@ def show(
         spans.append(_metres_per_pixel(sample, matrix))
         annotated.append(sample.annotated[list(MPI15.mirror)] if mirrored else sample.annotated)
         if images is not None:
-            shown = box.show(Pyramid(images[number]), matrix)
+            shown = box.warp(Pyramid(images[number]), matrix)
             pictures.append(shown[:, ::-1] if mirrored else shown)
     return Shown(
         None if images is None else torch.from_numpy(np.stack(pictures)),

@@ -1,12 +1,13 @@
-"""Deeply Supervised Encoder Distillation (HUPOR, arXiv 2208.00090): a network that says where what is hidden is, from
-what is seen.
+"""Deeply Supervised Encoder Distillation (DSED; HUPOR, arXiv 2208.00090): predicts the maps of hidden joints from those
+of visible joints.
 
-A teacher is shown the maps of hidden joints, and a decoder learns to give them back. A student is shown those of
-visible joints, and learns to have the teacher's features at every level of its encoder, so that the decoder takes them
-for the teacher's. Afterwards there is no teacher: visible maps in, the student's features into the decoder, hidden maps
-out. Added to the visible ones they are maps of whole bodies.
+A teacher encoder receives the maps of hidden joints, and a decoder learns to reconstruct them. A student encoder
+receives the maps of visible joints and learns to match the teacher's features at every level, so that the decoder can
+use either. After training the teacher is dropped: the decoder turns the student's features into maps of hidden joints.
+Their sum with the maps of visible joints describes whole bodies.
 
-Widths and what goes from stage to stage are those of the code that its authors published before the paper was final.
+The widths and the connections between stages follow the code that the authors published before the paper was final.
+The names of submodules are those in weight files.
 """
 
 from dataclasses import dataclass
@@ -19,17 +20,17 @@ from torch.nn.functional import mse_loss
 from occlupose.networks.mspn import LEVELS, Encoder, Heads, Levels, StageSize, Upsampler, UpsamplerOutput, initialise
 
 HIDDEN_HEAD = "hidden"
-"""The decoder's one head."""
+"""The only head of the decoder."""
 
 
 @dataclass
 class DistillationOutput:
-    """What a training step is about.
+    """The output of a training step.
 
     Attributes:
-        hidden: maps of what is hidden, of every stage, and in it of every level, the finest first; of the teacher's
-            features.
-        distances: mean squared difference of the teacher's and the student's features, of every stage and level.
+        hidden: maps of hidden joints from the teacher's features, of every stage and, within it, of every level, the
+            finest first.
+        distances: mean squared difference between the features of teacher and student, by stage and level.
     """
 
     hidden: list[list[Float[Tensor, "batch channel y x"]]]
@@ -37,12 +38,12 @@ class DistillationOutput:
 
 
 class Reasoner(nn.Module):
-    """Maps of what is seen in, maps of what is hidden out: a stacked hourglass, and by itself the one that the paper
-    compares with.
+    """Maps of visible joints in, maps of hidden joints out: a stacked hourglass. On its own it is the network that the
+    paper compares DSED with.
 
     Arguments:
-        channels: of the maps: 57 in HUPOR, 15 heatmaps and 14 fields of 3.
-        stages: 2 in the paper, 1 where it is put behind other networks.
+        channels: of the maps: 57 in HUPOR, for 15 heatmaps and 14 fields of 3.
+        stages: 2 in the paper, 1 behind other networks.
         size: of encoders and decoders; None is the published one, whose first level is as wide as the maps.
     """
 
@@ -56,25 +57,25 @@ class Reasoner(nn.Module):
         initialise(self)
 
     def forward(self, visible: Float[Tensor, "batch channel y x"]) -> list[list[Float[Tensor, "batch channel y x"]]]:
-        """Maps of what is hidden, of every stage and level. The sides of maps are multiples of 8."""
+        """Maps of hidden joints of every stage and level. The sides of the maps must be multiples of 8."""
         x: Tensor | None = visible
-        told: Levels | None = None
-        said = []
+        previous: Levels | None = None
+        hidden = []
         for student, decoder in zip(self.students, self.decoders, strict=True):
-            stage: UpsamplerOutput = decoder(student(x, told))
-            x = stage.onward
-            told = stage.told
-            said.append(_maps(stage.heads))
-        return said
+            stage: UpsamplerOutput = decoder(student(x, previous))
+            x = stage.next_input
+            previous = stage.features
+            hidden.append(_hidden_maps(stage.heads))
+        return hidden
 
 
 class DSED(Reasoner):
-    """A reasoner whose encoders are students of others that are shown what is hidden.
+    """A reasoner whose encoders are students of teachers that receive the maps of hidden joints.
 
     Arguments:
-        channels, stages, size: as `Reasoner`.
-        detach: the teacher does not go towards the student. The paper lets both move (its features are to be "easiest
-            to be extracted from visible cues"); its authors' earlier code does not.
+        channels, stages, size: as for `Reasoner`.
+        detach: stop the gradient of the distillation at the teacher. The paper trains both (the features are to be
+            "easiest to be extracted from visible cues"); the authors' earlier code detaches.
     """
 
     def __init__(
@@ -86,43 +87,43 @@ class DSED(Reasoner):
         self.teachers = nn.ModuleList(Encoder(channels, size) for _ in range(stages))
         initialise(self.teachers)
 
-    def taught(
+    def distil(
         self, visible: Float[Tensor, "batch channel y x"], hidden: Float[Tensor, "batch channel y x"]
     ) -> DistillationOutput:
-        """A training step: the decoder works on the teacher's features, and the student is compared with them.
+        """A training step: decodes the teacher's features and compares the student's with them.
 
         Arguments:
-            hidden: what the teacher is shown, at every stage anew.
+            hidden: the input of the teacher, the same at every stage.
         """
         x: Tensor | None = visible
-        told: Levels | None = None
-        said = []
+        previous: Levels | None = None
+        decoded = []
         distances = []
         for student, teacher, decoder in zip(self.students, self.teachers, self.decoders, strict=True):
-            of_teacher = teacher(hidden, told)
-            of_student = student(*self._given(x, told))
+            of_teacher = teacher(hidden, previous)
+            of_student = student(*self._student_inputs(x, previous))
             distances += [
-                mse_loss(learnt, known.detach() if self.detach else known)
-                for learnt, known in zip(of_student, of_teacher, strict=True)
+                mse_loss(learnt, target.detach() if self.detach else target)
+                for learnt, target in zip(of_student, of_teacher, strict=True)
             ]
             stage: UpsamplerOutput = decoder(of_teacher)
-            x = stage.onward
-            told = stage.told
-            said.append(_maps(stage.heads))
-        return DistillationOutput(said, torch.stack(distances).unflatten(0, (-1, LEVELS)))
+            x = stage.next_input
+            previous = stage.features
+            decoded.append(_hidden_maps(stage.heads))
+        return DistillationOutput(decoded, torch.stack(distances).unflatten(0, (-1, LEVELS)))
 
-    def _given(self, x: Tensor | None, told: Levels | None) -> tuple[Tensor, Levels | None]:
-        """A student's inputs; where the teacher is not to move, no gradient goes back through them."""
+    def _student_inputs(self, x: Tensor | None, previous: Levels | None) -> tuple[Tensor, Levels | None]:
+        """The inputs of a student, without gradient if the teacher is detached."""
         assert x is not None
         if not self.detach:
-            return x, told
-        return x.detach(), None if told is None else [level.detach() for level in told]
+            return x, previous
+        return x.detach(), None if previous is None else [level.detach() for level in previous]
 
-    def inference(self) -> "DSED":
-        """The same without teachers, which are not needed any more."""
+    def drop_teachers(self) -> "DSED":
+        """The same network without teachers, which inference does not need."""
         self.teachers = nn.ModuleList()
         return self
 
 
-def _maps(levels: list[Heads]) -> list[Tensor]:
+def _hidden_maps(levels: list[Heads]) -> list[Tensor]:
     return [heads[HIDDEN_HEAD] for heads in levels]

@@ -1,11 +1,13 @@
-"""The stacked hourglass (Newell et al. 2016, "Stacked Hourglass Networks for Human Pose Estimation"), which OANet
-section 3.1 uses.
+"""The stacked hourglass (Newell et al. 2016, "Stacked Hourglass Networks for Human Pose Estimation"), used in OANet
+section 3.1.
 
-A picture is shrunk to a quarter. Each hourglass then shrinks the features step by step to see the whole body, and
-restores them, every size passing on its own details; after each stands a map of every joint, which goes into the next
-one. The paper leaves the widths of the stem open; these, a quarter and half of the width and then all of it, are those
-of the implementations whose size is published. Maps end in a sigmoid, as OANet has it, and begin dark; the latter is
-ours, for a map of zeros is what is mostly right.
+The stem reduces an image to a quarter of its size. Each hourglass then downsamples the features step by step until they
+cover the whole body and upsamples them again, with a skip connection at every resolution. Each predicts a heatmap of
+every joint, which is part of the input of the next one. The paper leaves the widths of the stem open; a quarter, half
+and all of the width follow implementations of published size. Heatmaps end in a sigmoid, as in OANet, and start near 0
+(ours), the right value for most cells.
+
+The names of submodules are those in weight files.
 """
 
 import math
@@ -16,15 +18,15 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
 STRIDE = 4
-"""Pixels of the picture in a cell of the maps."""
+"""Pixels of the image in a cell of the heatmaps."""
 
 INITIAL_VALUE = 0.01
-"""Value of the maps before training."""
+"""Value of the heatmaps before training."""
 
 
 class Residual(nn.Module):
-    """A bottleneck of 1x1, 3x3 and 1x1, normalised before each (He et al. 2016), added to its input. Newell section
-    3.2.
+    """A pre-activation bottleneck of 1x1, 3x3 and 1x1 convolutions (He et al. 2016) with a residual connection. Newell
+    section 3.2.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -42,8 +44,8 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Features in, features of the same size out, that have seen `depth` times halved ones. Newell section 3.1, figure
-    3.
+    """Features in, features of the same size out, after `depth` halvings and as many doublings. Newell section 3.1,
+    figure 3.
     """
 
     def __init__(self, width: int, depth: int) -> None:
@@ -59,7 +61,9 @@ class Hourglass(nn.Module):
 
 
 class Stack(nn.Module):
-    """One hourglass with its maps, and the features for the next one: those before, its own, and what the maps say."""
+    """One hourglass with its heatmaps. The features for the next one are the sum of its input, its own features and a
+    projection of the heatmaps.
+    """
 
     def __init__(self, joints: int, width: int, depth: int, *, last: bool) -> None:
         super().__init__()
@@ -78,19 +82,18 @@ class Stack(nn.Module):
         maps = self.maps(features).sigmoid()
         if self.onward is None:
             return maps, x
-        own, said = self.onward
-        return maps, x + own(features) + said(maps)
+        from_features, from_maps = self.onward
+        return maps, x + from_features(features) + from_maps(maps)
 
 
 class StackedHourglass(nn.Module):
-    """Pictures of one person in, after each stack a map of every joint out, 0..1.
+    """Crops of one person in, heatmaps of every joint out after each hourglass, 0..1.
 
     Arguments:
-        joints: maps.
-        stacks: hourglasses; the paper has 8, many use 2.
+        joints: number of joints.
+        stacks: number of hourglasses; 8 in the paper, 2 is common.
         width: channels; 256 in the paper.
-        depth: halvings in an hourglass; 4 in the paper. The sides of the pictures must be multiples of STRIDE *
-            2^depth.
+        depth: halvings in an hourglass; 4 in the paper. The sides of the crops must be multiples of STRIDE * 2^depth.
     """
 
     def __init__(self, joints: int, *, stacks: int = 2, width: int = 256, depth: int = 4) -> None:
@@ -106,11 +109,11 @@ class StackedHourglass(nn.Module):
         )
         self.stacks = nn.ModuleList(Stack(joints, width, depth, last=number == stacks - 1) for number in range(stacks))
 
-    def forward(self, pictures: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "stack batch joint y x"]:
-        """Maps of RGB pictures; those of the last stack are the best."""
-        x = self.stem(pictures.movedim(-1, 1).to(next(self.parameters()).dtype) / 255 - 0.5)
-        said = []
+    def forward(self, images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "stack batch joint y x"]:
+        """Heatmaps of RGB images; those of the last stack are the best."""
+        x = self.stem(images.movedim(-1, 1).to(next(self.parameters()).dtype) / 255 - 0.5)
+        heatmaps = []
         for stack in self.stacks:
             maps, x = stack(x)
-            said.append(maps)
-        return torch.stack(said)
+            heatmaps.append(maps)
+        return torch.stack(heatmaps)

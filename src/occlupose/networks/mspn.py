@@ -1,12 +1,14 @@
 """The multi-stage network of HUPOR (arXiv 2208.00090): MSPN (Li et al. 2019, "Rethinking on Multi-Stage Networks for
-Human Pose Estimation") with maps of whole pictures.
+Human Pose Estimation") on whole images.
 
-A stage is an encoder, the four levels of a ResNet, and an upsampler that goes back from the coarsest level to the
-finest and gives maps at each. Every level of the next encoder is told what the same level of the encoder and of the
-upsampler before it had; its input is the finest level of the upsampler.
+A stage is an encoder, which is the four levels of a ResNet, and an upsampler, which goes back from the coarsest level
+to the finest and predicts maps at each. Each level of the next encoder receives features of the same level of the
+previous encoder and upsampler; its input is the finest level of the previous upsampler.
 
-The paper calls it a three-stacked hourglass; that it is MSPN's, its widths and its heads are those of the code that its
-authors published before the paper was final.
+The paper calls the network a three-stacked hourglass. That it is MSPN's, its widths and its heads follow the code that
+the authors published before the paper was final.
+
+The names of submodules are those in weight files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,13 +22,13 @@ from torch.nn.functional import interpolate
 from occlupose.networks.resnet import RESNET50, Bottleneck
 
 STRIDE = 4
-"""Pixels of the picture in a cell of the maps."""
+"""Pixels of the image in a cell of the maps."""
 
 INITIAL_HEIGHT = 0.05
-"""How high maps are before training, about. Most of a map is nothing, and peaks are 1 here (ours)."""
+"""Approximate height of the maps before training. Most of a map is empty, and peaks are 1 here (ours)."""
 
 LEVELS = 4
-"""Of an encoder, each half as fine as the one before."""
+"""Levels of an encoder; each has half the resolution of the one before."""
 
 Levels = list[Tensor]
 """(batch, channel, y, x) of each level, the finest first."""
@@ -36,18 +38,20 @@ Heads = dict[str, Tensor]
 
 
 def conv_block(inputs: int, outputs: int, size: int = 1, stride: int = 1, *, relu: bool = True) -> nn.Sequential:
-    """A convolution with normalisation, and a ReLU where there is to be one."""
+    """A convolution with batch normalisation and, by default, a ReLU."""
     layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs)]
-    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
+    if relu:
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
 
 
 @dataclass(frozen=True)
 class StageSize:
-    """How large the stages are.
+    """The size of a stage.
 
     Attributes:
-        blocks: bottlenecks of each level of an encoder.
-        widths: their inner channels; outside they have four times as many.
+        blocks: bottlenecks of each level of the encoder.
+        widths: their inner channels; their outputs have four times as many.
         width: channels of the upsampler.
     """
 
@@ -57,59 +61,59 @@ class StageSize:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Of each level of an encoder."""
+        """Channels of each level of the encoder."""
         return tuple(width * Bottleneck.narrowing for width in self.widths)
 
 
 class Encoder(nn.Module):
-    """Four levels of features of something that is at the stride of the maps already.
+    """Four levels of features from an input that already has the stride of the maps.
 
     Arguments:
-        inputs: channels.
+        inputs: channels of the input.
     """
 
     def __init__(self, inputs: int, size: StageSize) -> None:
         super().__init__()
         levels = []
-        for level, ((before, after), count) in enumerate(
-            zip(pairwise((inputs, *size.channels)), size.blocks, strict=True)
-        ):
+        channels = pairwise((inputs, *size.channels))
+        for level, ((before, after), count) in enumerate(zip(channels, size.blocks, strict=True)):
             first = Bottleneck(before, after, 2 if level else 1)
             levels.append(nn.Sequential(first, *(Bottleneck(after, after) for _ in range(count - 1))))
         self.levels = nn.ModuleList(levels)
 
-    def forward(self, x: Float[Tensor, "batch inputs y x"], told: Sequence[Tensor] | None = None) -> Levels:
+    def forward(self, x: Float[Tensor, "batch inputs y x"], previous: Sequence[Tensor] | None = None) -> Levels:
         """Features of each level.
 
         Arguments:
-            told: what is added to each level, of an upsampler before this.
+            previous: features of the previous stage, added to each level (`UpsamplerOutput.features`).
         """
-        found = []
+        features = []
         for number, level in enumerate(self.levels):
             x = level(x)
-            if told is not None:
-                x = x + told[number]
-            found.append(x)
-        return found
+            if previous is not None:
+                x = x + previous[number]
+            features.append(x)
+        return features
 
 
 @dataclass
 class UpsamplerOutput:
-    """What an upsampler gives.
+    """The output of an upsampler.
 
     Attributes:
-        heads: at every level, the finest first, all as large as the finest.
-        told: what the next encoder is told at every level, and its input; None of the last stage.
+        heads: maps of each level, the finest first, all in the resolution of the finest.
+        features: for each level of the next encoder; None in the last stage.
+        next_input: the input of the next encoder; None in the last stage.
     """
 
     heads: list[Heads]
-    told: Levels | None = None
-    onward: Tensor | None = None
+    features: Levels | None = None
+    next_input: Tensor | None = None
 
 
 class MapConvolution(nn.Conv2d):
-    """The last convolution of a head, whose maps begin faint. The published code normalises these too, and learns
-    depths slowly (ours).
+    """The last convolution of a head; its maps are small before training. The published code normalises these maps too
+    and then learns depths slowly (ours).
 
     Arguments:
         outputs: channels of the maps.
@@ -120,12 +124,12 @@ class MapConvolution(nn.Conv2d):
 
 
 def build_head(inputs: int, outputs: int) -> nn.Sequential:
-    """From features to maps."""
+    """A head: features to maps."""
     return nn.Sequential(conv_block(inputs, inputs), MapConvolution(inputs, outputs))
 
 
 class UpsamplerLevel(nn.Module):
-    """One level of an upsampler: what the encoder has here, and what came from the coarser level."""
+    """One level of an upsampler: joins the features of the encoder with those of the coarser level."""
 
     def __init__(self, inputs: int, size: StageSize, heads: Mapping[str, int], *, coarsest: bool, last: bool) -> None:
         super().__init__()
@@ -147,8 +151,8 @@ class Upsampler(nn.Module):
     """From the coarsest level back to the finest, with maps at each.
 
     Arguments:
-        heads: channels of each, by name.
-        onward: channels of the next stage's input; None is the last stage.
+        heads: channels of each head, by name.
+        onward: channels of the input of the next stage; None in the last stage.
     """
 
     def __init__(self, size: StageSize, heads: Mapping[str, int], onward: int | None = None) -> None:
@@ -160,35 +164,37 @@ class Upsampler(nn.Module):
         )
         self.onward = None if onward is None else conv_block(size.width, onward)
 
-    def forward(self, features: Levels) -> UpsamplerOutput:
-        """The maps of every level and what the next stage is given."""
-        said: list[Heads] = []
-        told: Levels = []
+    def forward(self, encoded: Levels) -> UpsamplerOutput:
+        """Maps of every level and the inputs of the next stage."""
+        heads: list[Heads] = []
+        features: Levels = []
         x: Tensor | None = None
-        for level, here in zip(reversed(self.levels), reversed(features), strict=True):
+        for level, of_encoder in zip(reversed(self.levels), reversed(encoded), strict=True):
             assert isinstance(level, UpsamplerLevel)
-            x = level(here, x)
-            said.insert(0, {name: resize_like(each(x), features[0]) for name, each in level.heads.items()})
+            x = level(of_encoder, x)
+            heads.insert(0, {name: resize_like(head(x), encoded[0]) for name, head in level.heads.items()})
             if level.tell is not None:
-                of_encoder, of_upsampler = level.tell
-                told.insert(0, of_encoder(here) + of_upsampler(x))
+                from_encoder, from_upsampler = level.tell
+                features.insert(0, from_encoder(of_encoder) + from_upsampler(x))
         assert x is not None
-        return UpsamplerOutput(said) if self.onward is None else UpsamplerOutput(said, told, self.onward(x))
+        if self.onward is None:
+            return UpsamplerOutput(heads)
+        return UpsamplerOutput(heads, features, self.onward(x))
 
 
 def resize_like(x: Float[Tensor, "batch channel y x"], like: Float[Tensor, "batch other height width"]) -> Tensor:
-    """As large as another; bilinear, the corner cells staying at the corners."""
-    return (
-        x if x.shape[-2:] == like.shape[-2:] else interpolate(x, like.shape[-2:], mode="bilinear", align_corners=True)
-    )
+    """`x` in the size of another tensor: bilinear, corner cells stay at the corners."""
+    if x.shape[-2:] == like.shape[-2:]:
+        return x
+    return interpolate(x, like.shape[-2:], mode="bilinear", align_corners=True)
 
 
 class MSPN(nn.Module):
-    """Pictures in, maps of every stage and level out.
+    """Images in, maps of every stage and level out.
 
     Arguments:
-        heads: channels of each, by name.
-        stages: 3 in the paper; 2 with two stages of reasoning in its fastest variant.
+        heads: channels of each head, by name.
+        stages: 3 in the paper; 2, with two stages of reasoning, in its fastest variant.
     """
 
     def __init__(self, heads: Mapping[str, int], *, stages: int = 3, size: StageSize = StageSize()) -> None:
@@ -201,22 +207,25 @@ class MSPN(nn.Module):
         )
         initialise(self)
 
-    def forward(self, pictures: Float[Tensor, "batch 3 height width"]) -> list[list[Heads]]:
-        """Maps of ImageNet-normalised pictures whose sides are multiples of 32: of every stage, and in it of every
-        level, the finest first; all at a quarter of the pictures' size."""
-        x = self.stem(pictures)
-        told = None
-        said = []
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> list[list[Heads]]:
+        """Maps of every stage and, within it, of every level, the finest first; all at a quarter of the image size.
+
+        Arguments:
+            images: ImageNet-normalised, with sides that are multiples of 32.
+        """
+        x = self.stem(images)
+        previous = None
+        heads = []
         for encoder, upsampler in zip(self.encoders, self.upsamplers, strict=True):
-            stage = upsampler(encoder(x, told))
-            x = stage.onward
-            told = stage.told
-            said.append(stage.heads)
-        return said
+            stage = upsampler(encoder(x, previous))
+            x = stage.next_input
+            previous = stage.features
+            heads.append(stage.heads)
+        return heads
 
 
 def initialise(network: nn.Module) -> None:
-    """Convolutions as He et al. (2015) begin, but for the last of the heads."""
+    """Initialises convolutions as He et al. (2015), except the last one of each head."""
     for part in network.modules():
         if isinstance(part, MapConvolution):
             nn.init.normal_(part.weight, std=INITIAL_HEIGHT * (2 / part.weight[0].numel()) ** 0.5)

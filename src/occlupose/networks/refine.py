@@ -1,8 +1,10 @@
-"""RefineNet of HUPOR (arXiv 2208.00090): somebody's joints as they were found in, all of their joints in space out.
+"""RefineNet of HUPOR (arXiv 2208.00090): the detected joints of a person in, all joints of that person in 3D out.
 
-Two networks of one kind: a graph of joints with modulated weights (Zou and Tang, "Modulated Graph Convolutional Network
-for 3D Human Pose Estimation", ICCV 2021), as in the paper, and the perceptron of the code that its authors published
-before the paper was final. That both say 0 before training is ours.
+There are two networks: a graph convolutional network with modulated weights (Zou and Tang, "Modulated Graph
+Convolutional Network for 3D Human Pose Estimation", ICCV 2021), as in the paper, and the perceptron of the code that
+the authors published before the paper was final. Both predict 0 before training (ours).
+
+The names of submodules are those in weight files.
 """
 
 from itertools import pairwise
@@ -14,12 +16,12 @@ from torch import Tensor, nn
 from occlupose.skeletons import MPI15, Skeleton
 
 INITIAL_CONNECTION = 1e-6
-"""What is learnt of a graph's connections begins with (Zou and Tang)."""
+"""Initial value of the learnt part of the adjacency matrix (Zou and Tang)."""
 
 
 def adjacency_matrix(skeleton: Skeleton) -> Float[Tensor, "joint joint"]:
-    """How far joints are connected: each with itself and along limbs; every entry divided by the root of both joints'
-    numbers of connections, which keeps it symmetric (Kipf and Welling 2017)."""
+    """The symmetrically normalised adjacency matrix of joints, with self-loops (Kipf and Welling 2017): joints are
+    connected along limbs."""
     connected = torch.eye(len(skeleton))
     for limb in skeleton.limbs:
         one, other = skeleton.index(*limb)
@@ -29,26 +31,24 @@ def adjacency_matrix(skeleton: Skeleton) -> Float[Tensor, "joint joint"]:
 
 
 class ModulatedGraph(nn.Module):
-    """A layer on a graph: joint i gets, of every joint j, A_ij (m_j * W h_j), with one W for itself and another for its
-    neighbours.
+    """A modulated graph convolution: joint i receives A_ij (m_j * W h_j) from every joint j, with one W for itself and
+    another for its neighbours.
 
-    Zou and Tang. A is how joints are connected, and a symmetric matrix that is learnt added to it. That modulation
-    begins with 1, where it does nothing, is ours.
+    Zou and Tang. A is the adjacency matrix plus a learnt symmetric matrix. The modulation m starts at 1, where it has
+    no effect (ours).
 
     Arguments:
         inputs, outputs: channels of a joint.
-        connected: how joints are connected, as `adjacency` says.
-        bias: is added to every joint; not needed where a normalisation follows.
+        skeleton: the adjacency matrix (`adjacency_matrix`).
+        bias: add a bias; not needed before a normalisation.
     """
 
-    connected: Float[Tensor, "joint joint"]
+    skeleton: Float[Tensor, "joint joint"]
 
-    def __init__(
-        self, inputs: int, outputs: int, connected: Float[Tensor, "joint joint"], *, bias: bool = True
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, skeleton: Float[Tensor, "joint joint"], *, bias: bool = True) -> None:
         super().__init__()
-        joints = len(connected)
-        self.register_buffer("connected", connected.clone(), persistent=False)
+        joints = len(skeleton)
+        self.register_buffer("skeleton", skeleton.clone(), persistent=False)
         self.own = nn.Linear(inputs, outputs, bias=False)
         self.neighbours = nn.Linear(inputs, outputs, bias=False)
         self.modulation = nn.Parameter(torch.ones(joints, outputs))
@@ -58,88 +58,82 @@ class ModulatedGraph(nn.Module):
             nn.init.xavier_uniform_(linear.weight)
 
     def adjacency(self) -> Float[Tensor, "joint joint"]:
-        """A: what was given and what is learnt."""
-        return self.connected + (self.learnt + self.learnt.T) / 2
+        """A: the given and the learnt part."""
+        return self.skeleton + (self.learnt + self.learnt.T) / 2
 
     def forward(self, x: Float[Tensor, "batch joint inputs"]) -> Float[Tensor, "batch joint outputs"]:
-        both = self.adjacency()
-        alone = both.diagonal()
-        said = alone[:, None] * self.modulation * self.own(x) + (both - alone.diag()) @ (
-            self.modulation * self.neighbours(x)
-        )
-        return said if self.bias is None else said + self.bias
+        adjacency = self.adjacency()
+        diagonal = adjacency.diagonal()
+        own = diagonal[:, None] * self.modulation * self.own(x)
+        output = own + (adjacency - diagonal.diag()) @ (self.modulation * self.neighbours(x))
+        return output if self.bias is None else output + self.bias
 
 
 class GraphLayer(nn.Module):
-    """A layer on a graph, batch normalisation of its channels over people and joints, ReLU.
+    """A modulated graph convolution, batch normalisation of channels over people and joints, ReLU.
 
     Arguments:
-        residual: what comes in is added to what goes out.
+        residual: add the input to the output.
     """
 
-    def __init__(self, inputs: int, outputs: int, connected: Float[Tensor, "joint joint"], *, residual: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, skeleton: Float[Tensor, "joint joint"], *, residual: bool) -> None:
         super().__init__()
-        self.graph = ModulatedGraph(inputs, outputs, connected, bias=False)
+        self.graph = ModulatedGraph(inputs, outputs, skeleton, bias=False)
         self.norm = nn.BatchNorm1d(outputs)
         self.residual = residual
 
     def forward(self, x: Float[Tensor, "batch joint inputs"]) -> Float[Tensor, "batch joint outputs"]:
-        said = self.norm(self.graph(x).mT).mT.relu()
-        return x + said if self.residual else said
+        output = self.norm(self.graph(x).mT).mT.relu()
+        return x + output if self.residual else output
 
 
 class GCN(nn.Sequential):
-    """(person, joint, inputs) to (person, joint, 3): a layer that widens, hidden residual ones, and one that says where
-    joints are.
+    """(person, joint, inputs) to (person, joint, 3): an input layer, residual hidden layers and an output layer.
 
-    HUPOR's supplement: four hidden layers of width 128. That each of them is one layer with a residual of its own is
-    ours.
+    HUPOR's supplement: four hidden layers of width 128. That each is one layer with a residual is ours.
 
     Arguments:
-        skeleton: its limbs connect the joints.
+        skeleton: joints and the limbs that connect them.
         inputs: channels of a joint.
-        width: channels inside.
+        width: hidden channels.
         depth: hidden layers.
     """
 
     def __init__(self, skeleton: Skeleton = MPI15, inputs: int = 5, *, width: int = 128, depth: int = 4) -> None:
-        connected = adjacency_matrix(skeleton)
-        last = ModulatedGraph(width, 3, connected)
+        adjacency = adjacency_matrix(skeleton)
+        last = ModulatedGraph(width, 3, adjacency)
         nn.init.zeros_(last.own.weight)
         nn.init.zeros_(last.neighbours.weight)
         super().__init__(
-            GraphLayer(inputs, width, connected, residual=False),
-            *(GraphLayer(width, width, connected, residual=True) for _ in range(depth)),
+            GraphLayer(inputs, width, adjacency, residual=False),
+            *(GraphLayer(width, width, adjacency, residual=True) for _ in range(depth)),
             last,
         )
 
 
 class MLP(nn.Sequential):
-    """(person, joint, inputs) to (person, joint, 3): all numbers of a person through linear layers with batch
+    """(person, joint, inputs) to (person, joint, 3): linear layers on all inputs of a person, each with batch
     normalisation and ReLU.
 
     Arguments:
-        joints: of a person.
+        joints: joints of a person.
         inputs: channels of a joint.
-        widths: of the hidden layers; those of the authors' earlier code.
+        widths: of the hidden layers; the default is that of the authors' earlier code.
     """
 
     def __init__(self, joints: int = 15, inputs: int = 5, *, widths: tuple[int, ...] = (160, 256, 256, 128)) -> None:
         sizes = (joints * inputs, *widths)
-        hidden = (
-            (nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True))
-            for before, after in pairwise(sizes)
-        )
         last = nn.Linear(sizes[-1], 3 * joints)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        super().__init__(
-            nn.Flatten(), *(layer for layers in hidden for layer in layers), last, nn.Unflatten(1, (joints, 3))
-        )
+        hidden = list[nn.Module]()
+        for before, after in pairwise(sizes):
+            hidden += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True)]
+        super().__init__(nn.Flatten(), *hidden, last, nn.Unflatten(1, (joints, 3)))
 
 
 class Correction(nn.Module):
-    """What a network says is added to where joints were found: the last three channels that go in. Ours.
+    """Adds the output of a network to the detected positions, the last three input channels. Ours.
 
     Arguments:
         network: (person, joint, channel) to (person, joint, 3).

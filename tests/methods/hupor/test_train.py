@@ -319,7 +319,7 @@ def watched(lesson, monkeypatch):
         noted.append((visible.detach(), shown, answer))
         return answer
 
-    monkeypatch.setattr(lesson.networks.reasoner, "taught", taught)
+    monkeypatch.setattr(lesson.networks.reasoner, "distil", taught)
     return noted
 
 

@@ -131,7 +131,7 @@ class HUPORPredictor:
         """
         start = time.perf_counter()
         matrix = self.networks.design.box.matrix(image.shape[1], image.shape[0])
-        shown = self.networks.design.box.show(Pyramid(image), matrix)
+        shown = self.networks.design.box.warp(Pyramid(image), matrix)
         pictures = torch.from_numpy(shown)[None].to(self.device)
         if self.flip:
             pictures = torch.cat([pictures, pictures.flip(2)])

@@ -184,7 +184,7 @@ class HUPORTraining(nn.Module):
         given = self._given(batch, truth, detected)
         terms: Terms = {}
         if isinstance(reasoner, DSED):
-            taught = reasoner.taught(
+            taught = reasoner.distil(
                 given, self.networks.channels(target_maps(truth, self.recipe.shown, TEACHER_KERNEL))
             )
             said = taught.hidden

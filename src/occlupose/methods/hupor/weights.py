@@ -101,7 +101,7 @@ def _useful(networks: HUPORNetwork) -> dict[str, Tensor]:
 def _build(header: dict[str, str]) -> nn.ModuleDict:
     networks = HUPORNetwork(HUPORDesign.of(header))
     if isinstance(networks.reasoner, DSED):
-        networks.reasoner.inference()
+        networks.reasoner.drop_teachers()
     recipe = _refinement(header)
     if recipe is None:
         return nn.ModuleDict({"networks": networks})
