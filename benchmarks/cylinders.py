@@ -4,9 +4,9 @@
 
 Bodies in H36M-17, float32, in disorder and seen from the paper's virtual views. `paper, one by one` builds the
 rectangles by cross products in numpy, a body at a time; `paper, all at once` is the same code on all bodies together.
-Both give the same labels as `hidden` with the paper's camera and rules, which is checked; `times_numpy` compares with
-the latter. The median of several rounds; other work on the machine spoils it. Writes results/cylinders.csv and prints
-it.
+Both give the same labels as `self_occluded` with the paper's camera and rules, which is checked; `times_numpy` compares
+with the latter. The median of several rounds; other work on the machine spoils it. Writes results/cylinders.csv and
+prints it.
 """
 
 import os
@@ -24,7 +24,7 @@ from results import write
 from rich.console import Console
 from rich.table import Table
 
-from occlupose.occlusion.cylinders import OURS, PAPER, Rules, hidden, visibility
+from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules, self_occluded, visibility
 from occlupose.skeletons import H36M17
 from occlupose.synth.views import paper_views
 
@@ -110,7 +110,9 @@ def main(count: int = 65536, rounds: int = 7, seed: int = 0, output: Path = RESU
     joints = bodies(count, seed)
     few = joints[: max(1, count // 256)]
     threads = torch.get_num_threads()
-    if (hidden(joints, H36M17, perspective=False, rules=PAPER).numpy() != construction(joints.numpy())).mean() > 1e-5:
+    if (
+        self_occluded(joints, H36M17, perspective=False, rules=PAPER).numpy() != construction(joints.numpy())
+    ).mean() > 1e-5:
         raise SystemExit("the labels differ from the paper's construction")
     one_by_one = speed(lambda: [construction(body[None]) for body in few.numpy()], len(few), rounds)
     at_once = speed(lambda: construction(joints.numpy()), count, rounds)
@@ -119,7 +121,7 @@ def main(count: int = 65536, rounds: int = 7, seed: int = 0, output: Path = RESU
         for how, value in (("one by one", one_by_one), ("all at once", at_once))
     ]
 
-    def add(version: str, work: Callable[[bool, Rules], object], threads: int) -> None:
+    def add(version: str, work: Callable[[bool, OcclusionRules], object], threads: int) -> None:
         torch.set_num_threads(threads)
         for camera, rules, name in (
             ("orthographic", PAPER, "paper"),
@@ -129,14 +131,14 @@ def main(count: int = 65536, rounds: int = 7, seed: int = 0, output: Path = RESU
             value = speed(partial(work, camera == "perspective", rules), count, rounds)
             rows.append((version, camera, name, threads, round(value), round(value / at_once, 2)))
 
-    def hard(perspective: bool, rules: Rules) -> object:
-        return hidden(joints, H36M17, perspective=perspective, rules=rules)
+    def hard(perspective: bool, rules: OcclusionRules) -> object:
+        return self_occluded(joints, H36M17, perspective=perspective, rules=rules)
 
-    def soft(perspective: bool, rules: Rules) -> object:
+    def soft(perspective: bool, rules: OcclusionRules) -> object:
         with torch.no_grad():
             return visibility(joints, H36M17, perspective=perspective, rules=rules)
 
-    def gradient(perspective: bool, rules: Rules) -> object:
+    def gradient(perspective: bool, rules: OcclusionRules) -> object:
         for batch in joints.split(2048):
             leaf = batch.clone().requires_grad_()
             visibility(leaf, H36M17, perspective=perspective, rules=rules).sum().backward()

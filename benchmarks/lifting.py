@@ -33,7 +33,7 @@ from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.views import Views, look
 from occlupose.methods.oanet.lifter.weights import card, load, shipped
 from occlupose.metrics.pose3d import joint_errors, procrustes
-from occlupose.occlusion.cylinders import hidden
+from occlupose.occlusion.cylinders import self_occluded
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17, Skeleton
 from occlupose.synth.noise import BELIEVED, NoiseModel, guess
 
@@ -152,7 +152,7 @@ HIDE: dict[str, Hide] = {
     "legs 1 s, hips seen": _gaps(30, _both(*LEG[1:])),
     "person 10 frames": _gaps(10, lambda random: BODY22.joints),
     "person 20 frames": _gaps(20, lambda random: BODY22.joints),
-    "self-occluded": lambda view, random: ~hidden(torch.from_numpy(view.xyz), BODY22).numpy(),
+    "self-occluded": lambda view, random: ~self_occluded(torch.from_numpy(view.xyz), BODY22).numpy(),
 }
 CONDITIONS: dict[str, Observe] = {
     **{name: _exactly(hide) for name, hide in HIDE.items()},

@@ -75,7 +75,7 @@ GRID: dict[str, tuple[LimbBlocks | None, Structure | None]] = {
     f"LJA, number {number:.2f}, size {size:.2f}": (LimbBlocks(number, size), None)
     for number in (0.15, 0.30, 0.45)
     for size in (0.10, 0.20, 0.30)
-    if (number, size) != (BLOCKS.number, BLOCKS.size)  # which is LJA above
+    if (number, size) != (BLOCKS.joint_share, BLOCKS.size)  # which is LJA above
 }
 """Table 7: how many blocks of which size; of the smaller estimator."""
 

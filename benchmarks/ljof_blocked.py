@@ -37,12 +37,12 @@ def main(train: Path, test: Path, runs: Path) -> None:
     rows = []
     chosen = [data.people[number] for number in random.permutation(len(data.people))[:PEOPLE]]
     pictures = [person.read() for person in chosen]
-    even = random.random((len(chosen), BLOCKS.chances(data.skeleton)))
+    even = random.random((len(chosen), BLOCKS.random_count(data.skeleton)))
     for variant in LONG:
         network = EstimatorNetwork(trained(Run(SMALLER, variant, LONG_SEED), train, runs))
         crop = network.crop
         shown = show(chosen, pictures, crop, data.skeleton)
-        blocked, covered = BLOCKS.on_pictures(shown.pictures, shown.xy, shown.state, data.skeleton, even)
+        blocked, covered = BLOCKS.cover_images(shown.pictures, shown.xy, shown.state, data.skeleton, even)
         for name, crops in (("as they are", shown.pictures), ("with blocks", blocked)):
             xy, _ = network(crops)
             near = np.linalg.norm(xy - shown.xy, axis=-1) < NEAR * crop.height / crop.padding

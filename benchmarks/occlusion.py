@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from occlupose.bodies.cylinders import cylinders
-from occlupose.bodies.fitting import fit, fit_shape
-from occlupose.occlusion.cylinders import hidden
-from occlupose.occlusion.surfaces import Reason, Surface, judge, zbuffer
+from occlupose.bodies.fitting import fit_pose, fit_shape
+from occlupose.occlusion.cylinders import self_occluded
+from occlupose.occlusion.surfaces import OcclusionCause, Surface, find_occlusion, render_zbuffer
 from occlupose.poses import ABSENT, OCCLUDED
 from occlupose.skeletons import BODY22, BODY26, COCO17
 from occlupose.synth.groups import Settings, Source, sample
@@ -60,7 +60,7 @@ def main(scenes: int = 300, results: Annotated[Path, tyro.conf.arg(metavar="FOLD
     for number in range(scenes):
         labels = label(sample(source, number))
         seen = [person for person in range(len(labels.joints)) if labels.mask(person).any()]
-        reasons.append(labels.occlusion.reason[seen][:, BODY26.index(*COCO17.joints)])
+        reasons.append(labels.occlusion.cause[seen][:, BODY26.index(*COCO17.joints)])
         overlaps = _overlaps(np.array([labels.box(person) for person in seen]).reshape(-1, 4))
         pairs += overlaps[np.triu_indices(len(seen), 1)].tolist()
         most += overlaps.max(1, initial=0.0).tolist() if len(seen) > 1 else []
@@ -68,11 +68,17 @@ def main(scenes: int = 300, results: Annotated[Path, tyro.conf.arg(metavar="FOLD
         truth.append(labels.occlusion.state[inside] == OCCLUDED)
         joints = torch.from_numpy(labels.joints.astype(np.float32))
         alone = np.zeros(inside.shape, bool)
-        alone[:, : len(BODY22)] = hidden(joints[:, : len(BODY22)], BODY22).numpy()
+        alone[:, : len(BODY22)] = self_occluded(joints[:, : len(BODY22)], BODY22).numpy()
         told["cylinder man, each alone"].append(alone[inside])
         told["cylinder bodies together"].append((_cylinders(labels) == OCCLUDED)[inside])
     reason = np.concatenate(reasons)
-    order = [Reason.NONE, Reason.SELF, Reason.PERSON, Reason.OBJECT, Reason.OUTSIDE]
+    order = [
+        OcclusionCause.NONE,
+        OcclusionCause.SELF,
+        OcclusionCause.PERSON,
+        OcclusionCause.OBJECT,
+        OcclusionCause.OUTSIDE,
+    ]
     rows = [
         (joint, *np.round([(reason[:, place] == one).mean() for one in order], 3))
         for place, joint in enumerate(COCO17.joints)
@@ -100,12 +106,12 @@ def _cylinders(labels: Labels) -> np.ndarray:
     scene = labels.scene
     joints = torch.from_numpy(labels.joints.astype(np.float32))
     shape = torch.stack([fit_shape(one[None], body) for one in joints])
-    fitted = fit(joints, body, shape)
+    fitted = fit_pose(joints, body, shape)
     with torch.no_grad():
         vertices = body(fitted.pose, fitted.shape, fitted.translation).vertices.numpy()
     people = [Surface(one, body.faces.numpy(), body.part.numpy()) for one in vertices]
-    return judge(
-        labels.joints, BODY26, zbuffer(people + scene.surfaces()[len(people) :], scene.camera), scene.camera
+    return find_occlusion(
+        labels.joints, BODY26, render_zbuffer(people + scene.surfaces()[len(people) :], scene.camera), scene.camera
     ).state
 
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from occlupose.bodies.anny import anny
-from occlupose.bodies.fitting import fit
+from occlupose.bodies.fitting import fit_pose
 from occlupose.datasets.cmu import load_clips
 from occlupose.skeletons import BODY26
 from occlupose.synth.poses import BATCH, BELIEVE, FACE, RATE, built
@@ -48,11 +48,13 @@ def main(mocap: Path, results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] 
         joints = torch.from_numpy(np.concatenate(own).astype(np.float32))
         shape = built(joints, body)
         begin = perf_counter()
-        fitted = [fit(part, body, shape.expand(len(part), -1), believe=BELIEVE) for part in joints.split(BATCH)]
+        fitted = [
+            fit_pose(part, body, shape.expand(len(part), -1), joint_weights=BELIEVE) for part in joints.split(BATCH)
+        ]
         speed = len(joints) / (perf_counter() - begin)
         begin = perf_counter()
         for joint in joints[:ALONE]:
-            fit(joint[None], body, shape[None], believe=BELIEVE)
+            fit_pose(joint[None], body, shape[None], joint_weights=BELIEVE)
         alone = min(ALONE, len(joints)) / (perf_counter() - begin)
         error = 1000 * (torch.cat([part.joints for part in fitted]) - joints).norm(dim=-1).numpy()[:, FACE:]
         ends = [error[:, np.array(places) - FACE].mean() for places in ENDS.values()]

@@ -25,9 +25,9 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from occlupose.bodies.anny import anny
-from occlupose.bodies.body import PARTS, Skinned
+from occlupose.bodies.body import PARTS, BodyModel
 from occlupose.bodies.cylinders import cylinders
-from occlupose.bodies.fitting import Fit
+from occlupose.bodies.fitting import BodyFit
 from occlupose.cameras import Camera
 from occlupose.methods.hupor.ssf.label import SSFInput, occlusion_of_bodies
 from occlupose.methods.hupor.ssf.network import SSF
@@ -35,8 +35,8 @@ from occlupose.methods.hupor.ssf.optimise import fit_bodies
 from occlupose.methods.hupor.ssf.people import concatenate_crops
 from occlupose.methods.hupor.ssf.predict import finetune, predict_bodies
 from occlupose.methods.hupor.ssf.weights import load
-from occlupose.occlusion.cylinders import CYLINDERS, hidden, shapes
-from occlupose.occlusion.surfaces import Reason, Surface, judge, zbuffer
+from occlupose.occlusion.cylinders import CYLINDERS, place_cylinders, self_occluded
+from occlupose.occlusion.surfaces import OcclusionCause, Surface, find_occlusion, render_zbuffer
 from occlupose.poses import ABSENT, OCCLUDED
 from occlupose.skeletons import BODY26, H36M17
 from occlupose.synth.groups import Settings, Source, sample
@@ -78,8 +78,8 @@ def naive(picture: SSFInput) -> Bool[np.ndarray, "person 17"]:
 
 
 def tubes(joints: Float[np.ndarray, "17 3"], around: int = 16) -> Surface:
-    """The Cylinder Man as a surface; trunk and head have halves, as `judge` wants them."""
-    starts, ends, radii = (value.numpy() for value in shapes(torch.from_numpy(joints), H36M17))
+    """The Cylinder Man as a surface; trunk and head have halves, as `find_occlusion` wants them."""
+    starts, ends, radii = (value.numpy() for value in place_cylinders(torch.from_numpy(joints), H36M17))
     left, right = H36M17.index("left_shoulder", "right_shoulder")
     sideways = joints[left] - joints[right]
     vertices = []
@@ -115,23 +115,23 @@ def _limb(start: str) -> str:
 
 def together(picture: SSFInput) -> Bool[np.ndarray, "person 17"]:
     """Everybody's cylinders in one z-buffer."""
-    buffer = zbuffer([tubes(joints) for joints in picture.joints], picture.camera)
-    return judge(picture.joints, H36M17, buffer, picture.camera).state == OCCLUDED
+    buffer = render_zbuffer([tubes(joints) for joints in picture.joints], picture.camera)
+    return find_occlusion(picture.joints, H36M17, buffer, picture.camera).state == OCCLUDED
 
 
-def by_networks(ssf: SSF, meet: bool, picture: SSFInput) -> Fit:
+def by_networks(ssf: SSF, meet: bool, picture: SSFInput) -> BodyFit:
     """Bodies that networks see."""
     people, believed = picture.people(ssf.size)
     return predict_bodies(ssf, people, believed, meet=meet)
 
 
-def by_optimisation(body: Skinned, masks: bool, picture: SSFInput) -> Fit:
+def by_optimisation(body: BodyModel, masks: bool, picture: SSFInput) -> BodyFit:
     """Bodies that are fitted without networks."""
     people, believed = (picture if masks else replace(picture, masks=None)).people(SMALL)
     return fit_bodies(people, body, believed=believed)
 
 
-def by_bodies(fits: list[Fit], body: Skinned, pictures: list[SSFInput]) -> Hidden:
+def by_bodies(fits: list[BodyFit], body: BodyModel, pictures: list[SSFInput]) -> Hidden:
     """What fitted bodies hide."""
     return [
         occlusion_of_bodies(fitted, body, picture).state == OCCLUDED
@@ -139,13 +139,15 @@ def by_bodies(fits: list[Fit], body: Skinned, pictures: list[SSFInput]) -> Hidde
     ]
 
 
-def outline(vertices: Float[np.ndarray, "vertex 3"], body: Skinned, camera: Camera) -> Bool[np.ndarray, "height width"]:
+def outline(
+    vertices: Float[np.ndarray, "vertex 3"], body: BodyModel, camera: Camera
+) -> Bool[np.ndarray, "height width"]:
     """The whole of a body as a camera sees it."""
-    return zbuffer([Surface(vertices.astype(np.float32), body.faces.numpy())], camera).thing == 0
+    return render_zbuffer([Surface(vertices.astype(np.float32), body.faces.numpy())], camera).surface == 0
 
 
 def alike(
-    fits: list[Fit], body: Skinned, truths: list[Labels], outlines: list[list[np.ndarray]]
+    fits: list[BodyFit], body: BodyModel, truths: list[Labels], outlines: list[list[np.ndarray]]
 ) -> tuple[float, float]:
     """Mean IoU of the outlines, and mean distance of the true joints, mm."""
     overlaps = []
@@ -166,8 +168,8 @@ def score(found: Hidden, truths: list[Labels]) -> tuple[float, float, float]:
     counts = np.zeros(3)
     for mine, truth in zip(found, truths, strict=True):
         state = truth.occlusion.state[:, GIVEN]
-        reason = truth.occlusion.reason[:, GIVEN]
-        asked = (state != ABSENT) & (reason != Reason.OBJECT)
+        reason = truth.occlusion.cause[:, GIVEN]
+        asked = (state != ABSENT) & (reason != OcclusionCause.OBJECT)
         true = state == OCCLUDED
         counts += [(mine & true & asked).sum(), (mine & asked).sum(), (true & asked).sum()]
     right, said, there = counts
@@ -226,7 +228,7 @@ def main(
             masks = np.stack([truth.mask(person) for person in range(len(joints))])
             pictures.append(SSFInput(joints.astype(np.float32), H36M17, truth.scene.camera, masks))
 
-        ways: list[tuple[str, Skinned, Callable[[SSFInput], Fit]]] = []
+        ways: list[tuple[str, BodyModel, Callable[[SSFInput], BodyFit]]] = []
         if weights is not None and not off:
             ssf = load(weights)
             people = [picture.people(ssf.size) for picture in pictures]
@@ -246,7 +248,7 @@ def main(
             add(name + suffix, by_bodies(fits, body, pictures), alike(fits, body, truths, outlines))
         add(
             "cylinder man, each by himself" + suffix,
-            [hidden(torch.from_numpy(picture.joints), H36M17).numpy() for picture in pictures],
+            [self_occluded(torch.from_numpy(picture.joints), H36M17).numpy() for picture in pictures],
         )
         add("cylinder men, z-buffered together" + suffix, [together(picture) for picture in pictures])
         add("naive test of depth" + suffix, [naive(picture) for picture in pictures])
@@ -254,8 +256,8 @@ def main(
     for row in rows:
         table.add_row(*map(str, row))
     Console().print(table)
-    reasons = np.concatenate([truth.occlusion.reason[:, GIVEN].ravel() for truth in truths])
-    print({reason.name: int((reasons == reason).sum()) for reason in Reason})
+    reasons = np.concatenate([truth.occlusion.cause[:, GIVEN].ravel() for truth in truths])
+    print({reason.name: int((reasons == reason).sum()) for reason in OcclusionCause})
     write(output, COLUMNS, rows, seed=seed)
 
 

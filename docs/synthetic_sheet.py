@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from occlupose.media import RGB, write_image
-from occlupose.occlusion.surfaces import Reason
+from occlupose.occlusion.surfaces import OcclusionCause
 from occlupose.poses import ABSENT
 from occlupose.skeletons import BODY26, COCO17
 from occlupose.synth.generate import Pictures, Sample, scenes
@@ -17,10 +17,10 @@ from occlupose.synth.groups import Settings, Source
 
 PICTURE = Path(__file__).parent / "images" / "synthetic.jpg"
 COLOURS = {
-    Reason.NONE: (70, 220, 90),
-    Reason.SELF: (255, 215, 0),
-    Reason.PERSON: (235, 50, 50),
-    Reason.OBJECT: (235, 60, 235),
+    OcclusionCause.NONE: (70, 220, 90),
+    OcclusionCause.SELF: (255, 215, 0),
+    OcclusionCause.PERSON: (235, 50, 50),
+    OcclusionCause.OBJECT: (235, 60, 235),
 }
 ACROSS = 8
 WIDTH = 256
@@ -44,7 +44,9 @@ def drawn(sample: Sample) -> RGB:
         for joint in BODY26.index(*COCO17.joints):
             if sample.record.state[person, joint] != ABSENT:
                 x, y = np.rint((sample.record.xy[person, joint] + 0.5) * scale - 0.5).astype(int).tolist()
-                cv2.circle(picture, (x, y), 1, COLOURS[Reason(sample.record.reason[person, joint])], -1, cv2.LINE_AA)
+                cv2.circle(
+                    picture, (x, y), 1, COLOURS[OcclusionCause(sample.record.reason[person, joint])], -1, cv2.LINE_AA
+                )
     return picture
 
 

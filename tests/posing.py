@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from occlupose.bodies.body import SEGMENTS, Posed, Skinned, between_turns
+from occlupose.bodies.body import SEGMENTS, BodyModel, PosedBodies, interpolate_rotations
 from occlupose.bodies.smpl import FACES, JOINTS, PARENTS, VERTICES
 
 PLACES = {
@@ -45,7 +45,7 @@ def turns(seed: int, *shape: int, most: float = 1.0) -> torch.Tensor:
 
 
 def posed(
-    body: Skinned, seed: int, count: int = 1, *, most: float = 1.0
+    body: BodyModel, seed: int, count: int = 1, *, most: float = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pose, shape and translation of some bodies, each turned as a whole in any way."""
     random = np.random.default_rng(seed)
@@ -58,7 +58,7 @@ def posed(
     )
 
 
-def skinned_in_loops(body: Skinned, pose: torch.Tensor, shape: torch.Tensor, translation: torch.Tensor) -> Posed:
+def skin_in_loops(body: BodyModel, pose: torch.Tensor, shape: torch.Tensor, translation: torch.Tensor) -> PosedBodies:
     """One body, bone by bone and vertex by vertex as SMPL's equations 2 to 4 have it."""
     weights = body.blend(shape[None])[0].double().numpy()
     rest = body.template.double().numpy() + sum(
@@ -70,10 +70,10 @@ def skinned_in_loops(body: Skinned, pose: torch.Tensor, shape: torch.Tensor, tra
     turn = []
     place = []
     local = []
-    for bone, (parent, drive) in enumerate(zip(body.parents, body.drives, strict=True)):
+    for bone, (parent, drive) in enumerate(zip(body.parents, body.drivers, strict=True)):
         world = pose[SEGMENTS.index(drive.segment)]
         if drive.towards:
-            world = between_turns(world, pose[SEGMENTS.index(drive.towards)], torch.tensor(drive.share))
+            world = interpolate_rotations(world, pose[SEGMENTS.index(drive.towards)], torch.tensor(drive.share))
         if body.grip is not None:
             world = world @ body.grip[bone]
         turn.append(world.double().numpy())
@@ -88,7 +88,7 @@ def skinned_in_loops(body: Skinned, pose: torch.Tensor, shape: torch.Tensor, tra
     for bone, weight in enumerate(body.weights.double().numpy().T):
         vertices += weight[:, None] * ((rest - head[bone]) @ turn[bone].T + place[bone])
     joints = body.regressor.double().numpy() @ vertices + body.head_regressor.double().numpy() @ np.array(place)
-    return Posed(torch.from_numpy(vertices).float(), torch.from_numpy(joints).float())
+    return PosedBodies(torch.from_numpy(vertices).float(), torch.from_numpy(joints).float())
 
 
 def smpl_arrays(seed: int = 0) -> dict[str, np.ndarray]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from occlupose.bodies.body import Skinned
+from occlupose.bodies.body import BodyModel
 from occlupose.bodies.cylinders import cylinders
-from occlupose.bodies.fitting import Fit
+from occlupose.bodies.fitting import BodyFit
 from occlupose.cameras import Camera
 from occlupose.methods.hupor.ssf.label import SSFInput
 from occlupose.methods.hupor.ssf.reconstruct import UPRIGHT
-from occlupose.occlusion.surfaces import Occlusion, Surface, ZBuffer, judge, zbuffer
+from occlupose.occlusion.surfaces import Occlusion, Surface, ZBuffer, find_occlusion, render_zbuffer
 from occlupose.skeletons import BODY26, H36M17
 from occlupose.synth.poses import Poses, posed
 
@@ -22,14 +22,14 @@ CAMERA = Camera.from_fov(320, 240)
 class Truth:
     """Some people, the pixels that show them, and which of their joints are hidden."""
 
-    body: Skinned
-    fit: Fit
+    body: BodyModel
+    fit: BodyFit
     buffer: ZBuffer
     occlusion: Occlusion
 
     @property
     def masks(self):
-        return np.stack([self.buffer.thing == person for person in range(len(self.fit.joints))])
+        return np.stack([self.buffer.surface == person for person in range(len(self.fit.joints))])
 
     def picture(self, skeleton=BODY26, *, masks=True):
         joints = self.fit.joints[:, BODY26.index(*skeleton.joints)].numpy()
@@ -56,12 +56,12 @@ def group(seed=0, *, body=None, places=((0.0, 0.0, 3.4),), spread=0.25):
     translation = torch.tensor(places) - still.joints.mean(1)
     vertices = still.vertices + translation[:, None]
     joints = still.joints + translation[:, None]
-    buffer = zbuffer([Surface(one.numpy(), body.faces.numpy(), body.part.numpy()) for one in vertices], CAMERA)
+    buffer = render_zbuffer([Surface(one.numpy(), body.faces.numpy(), body.part.numpy()) for one in vertices], CAMERA)
     return Truth(
         body,
-        Fit(pose, shape, translation, joints, torch.zeros(count)),
+        BodyFit(pose, shape, translation, joints, torch.zeros(count)),
         buffer,
-        judge(joints.numpy(), BODY26, buffer, CAMERA),
+        find_occlusion(joints.numpy(), BODY26, buffer, CAMERA),
     )
 
 

@@ -27,7 +27,7 @@ from occlupose.labels import (
     seen_from,
     write,
 )
-from occlupose.occlusion.cylinders import PAPER, hidden
+from occlupose.occlusion.cylinders import PAPER, self_occluded
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, COCO17, H36M17, MUPOTS17
 from occlupose.synth.views import level_views, paper_views
@@ -68,7 +68,7 @@ def test_a_wrist_before_the_belly_is_occluded_from_behind():
 def test_only_the_states_change_and_they_are_the_cylinder_mans(perspective):
     poses = film(circle(), stand(1, 4, 100))
     labelled = label(poses, perspective=perspective, rules=PAPER)
-    hides = hidden(torch.from_numpy(poses.xyz), H36M17, perspective=perspective, rules=PAPER).numpy()
+    hides = self_occluded(torch.from_numpy(poses.xyz), H36M17, perspective=perspective, rules=PAPER).numpy()
     assert hides.any() and not hides.all()
     np.testing.assert_array_equal(labelled.state, np.where(hides, 1, 2))
     assert replace(labelled, state=poses.state) == poses
@@ -162,7 +162,7 @@ def test_the_papers_hundred_views():
         tilts.append(np.degrees(np.arccos(-torso[1] / np.linalg.norm(torso))))
         assert (
             seen.state[0, 0]
-            == np.where(hidden(torch.from_numpy(seen.xyz[0, 0]), H36M17, perspective=False, rules=PAPER), 1, 2)
+            == np.where(self_occluded(torch.from_numpy(seen.xyz[0, 0]), H36M17, perspective=False, rules=PAPER), 1, 2)
         ).all()
     # 0.02 pi and 0.2 pi about both axes: acos(cos^2) is 5.1 and 49.1 degrees
     assert min(tilts) < 8 and 48 < max(tilts) < 51.2

@@ -17,7 +17,7 @@ from occlupose.cameras import Camera
 from occlupose.datasets.cmu import Clip, read_clip
 from occlupose.datasets.take import Take
 from occlupose.errors import OccluposeError
-from occlupose.occlusion.cylinders import OURS, PAPER, Rules, hidden
+from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules, self_occluded
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import BODY22, H36M17, Skeleton
 from occlupose.synth.views import level_views, paper_views
@@ -58,7 +58,7 @@ class Look:
     views: int = 0
     perspective: bool = True
     camera: Camera = field(default_factory=lambda: Camera.from_fov(SIZE, SIZE))
-    rules: Rules = OURS
+    rules: OcclusionRules = OURS
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class Look:
         )
 
 
-def label(poses: Poses, *, perspective: bool = True, rules: Rules = OURS) -> Poses:
+def label(poses: Poses, *, perspective: bool = True, rules: OcclusionRules = OURS) -> Poses:
     """The same poses, with the state of every joint from the Cylinder Man: occluded where the person's own body hides
     it.
 
@@ -94,7 +94,7 @@ def label(poses: Poses, *, perspective: bool = True, rules: Rules = OURS) -> Pos
         OccluposeError: the poses are 2D, or their skeleton lacks a joint that the Cylinder Man needs.
     """
     xyz = _in_3d(poses)
-    hides = hidden(torch.from_numpy(xyz), poses.skeleton, perspective=perspective, rules=rules).numpy()
+    hides = self_occluded(torch.from_numpy(xyz), poses.skeleton, perspective=perspective, rules=rules).numpy()
     known = (poses.state != ABSENT) & np.isfinite(xyz).all(-1)
     return replace(poses, state=np.where(known, np.where(hides, OCCLUDED, VISIBLE), poses.state))
 

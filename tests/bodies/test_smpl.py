@@ -130,10 +130,10 @@ REFUSED = {
     "not SMPL, for its weights is 6890 x 52 and SMPL's 6890 x 24": lambda arrays: (
         arrays | {"weights": np.zeros((VERTICES, 52))}
     ),
-    "its joints hang together otherwise": lambda arrays: arrays | {"kintree_table": arrays["kintree_table"][:, ::-1]},
+    "its joints have other parents": lambda arrays: arrays | {"kintree_table": arrays["kintree_table"][:, ::-1]},
     "its v_template is not all numbers": lambda arrays: arrays | {"v_template": np.full((VERTICES, 3), np.nan)},
     "its weights is not all numbers": lambda arrays: arrays | {"weights": arrays["weights"].astype(str)},
-    "its faces have corners that are no vertices": lambda arrays: arrays | {"f": arrays["f"] + VERTICES},
+    "its faces refer to missing vertices": lambda arrays: arrays | {"f": arrays["f"] + VERTICES},
     "fewer than 10 betas": lambda arrays: arrays | {"shapedirs": arrays["shapedirs"][..., :4]},
     "not readable as a .npz of SMPL": lambda arrays: arrays | {"f": np.array([{"a": 1}], object)},
 }

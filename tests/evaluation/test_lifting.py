@@ -29,7 +29,7 @@ from occlupose.lifting import networks
 from occlupose.methods.oanet.network import OANet
 from occlupose.methods.oanet.weights import TrainedOANet, save
 from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
-from occlupose.occlusion.cylinders import hidden
+from occlupose.occlusion.cylinders import self_occluded
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17, H36M17, HUMANEVA15
 from walkers import film, stand
@@ -259,7 +259,7 @@ def test_the_cylinder_man_says_what_is_occluded_where_detections_do_not(human36m
     source, of_takes = states(takes)
     assert source.startswith("self-occlusion of the true poses")
     for take, state in zip(takes, of_takes, strict=True):
-        behind = hidden(
+        behind = self_occluded(
             torch.from_numpy(in_camera(H36M["S9"][take.name.split("/")[1]], camera_of(take))), H36M17
         ).numpy()
         np.testing.assert_array_equal(state == OCCLUDED, behind)

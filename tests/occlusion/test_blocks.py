@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occlupose.errors import OccluposeError
-from occlupose.occlusion.blocks import LIMB_JOINTS, LimbBlocks, paint, paint_one
+from occlupose.occlusion.blocks import LIMB_JOINTS, LimbBlocks, draw_blocks, draw_blocks_numpy
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17, SKELETONS
 
@@ -21,7 +21,7 @@ def generator(seed=0):
 
 
 def somebody(seed, people=1, *, beyond=20.0):
-    """Joints in the picture and a little beyond it, NaN where they are absent, and their states."""
+    """Joints in the image and a little beyond it, NaN where they are absent, and their states."""
     random = np.random.default_rng(seed)
     state = random.integers(0, 3, (people, 17)).astype(np.uint8)
     xy = random.uniform(-beyond, [WIDTH + beyond, HEIGHT + beyond], (people, 17, 2)).astype(np.float32)
@@ -33,33 +33,29 @@ def within(xy):
     return (xy[..., 0] >= -0.5) & (xy[..., 0] < WIDTH - 0.5) & (xy[..., 1] >= -0.5) & (xy[..., 1] < HEIGHT - 0.5)
 
 
-def in_numpy(blocks, xy, state, seed=0, picture=None, boxes=None):
-    """The pictures and what is covered, person by person."""
-    pictures = (
-        np.zeros((len(xy), HEIGHT, WIDTH, 3), np.uint8) if picture is None else np.repeat(picture[None], len(xy), 0)
-    )
+def in_numpy(blocks, xy, state, seed=0, image=None, boxes=None):
+    """The images and what is covered, person by person."""
+    images = np.zeros((len(xy), HEIGHT, WIDTH, 3), np.uint8) if image is None else np.repeat(image[None], len(xy), 0)
     random = np.random.default_rng(seed)
     made = [
-        blocks.on_picture(*person, COCO17, random, None if boxes is None else boxes[number])
-        for number, person in enumerate(zip(pictures, xy, state, strict=True))
+        blocks.cover_image(*person, COCO17, random, None if boxes is None else boxes[number])
+        for number, person in enumerate(zip(images, xy, state, strict=True))
     ]
-    return np.stack([picture for picture, _ in made]), np.stack([covered for _, covered in made])
+    return np.stack([image for image, _ in made]), np.stack([covered for _, covered in made])
 
 
-def in_numpy_together(blocks, xy, state, seed=0, picture=None, boxes=None):
-    pictures = (
-        np.zeros((len(xy), HEIGHT, WIDTH, 3), np.uint8) if picture is None else np.repeat(picture[None], len(xy), 0)
-    )
-    even = np.random.default_rng(seed).random((len(xy), blocks.chances(COCO17)))
-    return blocks.on_pictures(pictures, xy, state, COCO17, even, boxes)
+def in_numpy_together(blocks, xy, state, seed=0, image=None, boxes=None):
+    images = np.zeros((len(xy), HEIGHT, WIDTH, 3), np.uint8) if image is None else np.repeat(image[None], len(xy), 0)
+    numbers = np.random.default_rng(seed).random((len(xy), blocks.random_count(COCO17)))
+    return blocks.cover_images(images, xy, state, COCO17, numbers, boxes)
 
 
-def on_tensors(blocks, xy, state, seed=0, picture=None, boxes=None):
-    pictures = torch.zeros((len(xy), HEIGHT, WIDTH, 3), dtype=torch.uint8)
-    if picture is not None:
-        pictures = pictures + torch.from_numpy(picture)
+def on_tensors(blocks, xy, state, seed=0, image=None, boxes=None):
+    images = torch.zeros((len(xy), HEIGHT, WIDTH, 3), dtype=torch.uint8)
+    if image is not None:
+        images = images + torch.from_numpy(image)
     boxes = None if boxes is None else torch.from_numpy(boxes)
-    made, covered = blocks(pictures, torch.from_numpy(xy), torch.from_numpy(state), COCO17, generator(seed), boxes)
+    made, covered = blocks(images, torch.from_numpy(xy), torch.from_numpy(state), COCO17, generator(seed), boxes)
     return made.numpy(), covered.numpy()
 
 
@@ -79,7 +75,7 @@ def test_equation_1_how_many_are_covered(make):
 def test_what_a_computer_makes_of_shares():
     """All shares of two digits and up to a hundred joints: that of whole numbers."""
     for percent in range(101):
-        blocks = LimbBlocks(number=percent / 100)
+        blocks = LimbBlocks(joint_share=percent / 100)
         assert [blocks.count(visible) for visible in range(101)] == [
             -(-percent * visible // 100) for visible in range(101)
         ]
@@ -87,9 +83,9 @@ def test_what_a_computer_makes_of_shares():
 
 @both
 @given(seed=st.integers(0, 2**32 - 1), number=st.sampled_from([0.0, 0.15, 0.5, 1.0]))
-def test_only_visible_limb_joints_in_the_picture_are_covered(make, seed, number):
+def test_only_visible_limb_joints_in_the_image_are_covered(make, seed, number):
     xy, state = somebody(seed, 4)
-    _, covered = make(LimbBlocks(number=number), xy, state, seed)
+    _, covered = make(LimbBlocks(joint_share=number), xy, state, seed)
     candidates = (state == VISIBLE) & LIMBS & within(xy)
     assert not (covered & ~candidates).any()
     assert covered.sum(1).tolist() == [math.ceil(round(number * count, 6)) for count in candidates.sum(1).tolist()]
@@ -104,7 +100,7 @@ def test_equation_3_the_pixels_of_the_blocks_and_no_others(make, seed, size, box
     xy, state = somebody(seed, 2)
     background = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     boxes = np.array([[3, 4, 30, 60], [-10, 0, 10, 30]], np.float32)
-    blocks = LimbBlocks(number=0.4, size=size, space="box" if boxed else "crop")
+    blocks = LimbBlocks(joint_share=0.4, size=size, relative_to="box" if boxed else "crop")
     made, covered = make(blocks, xy, state, seed, background, boxes if boxed else None)
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     for person in range(2):
@@ -127,20 +123,20 @@ def test_numpy_and_tensors_agree_given_the_same_choice(seed, size, floating):
     blocked = random.random((3, 17)) < 0.2
     grey = random.integers(0, 256, (3, 17), np.uint8)
     sides = (size * random.uniform(0, 80, (3, 17, 2))).astype(np.float32)
-    pictures = random.integers(0, 256, (3, HEIGHT, WIDTH, 3), np.uint8)
+    images = random.integers(0, 256, (3, HEIGHT, WIDTH, 3), np.uint8)
     if floating:
-        pictures = pictures.astype(np.float32) / 255
-    before = pictures.copy()
-    last = paint(*map(torch.from_numpy, (pictures, xy, sides, blocked, grey)))
-    first = paint(
-        *map(torch.from_numpy, (pictures.transpose(0, 3, 1, 2), xy, sides, blocked, grey)),
+        images = images.astype(np.float32) / 255
+    before = images.copy()
+    last = draw_blocks(*map(torch.from_numpy, (images, xy, sides, blocked, grey)))
+    first = draw_blocks(
+        *map(torch.from_numpy, (images.transpose(0, 3, 1, 2), xy, sides, blocked, grey)),
         most=int(blocked.sum(1).max()),
     )
     assert torch.equal(first.permute(0, 2, 3, 1), last)
     for person in range(3):
-        one = paint_one(pictures[person], xy[person], sides[person], blocked[person], grey[person])
+        one = draw_blocks_numpy(images[person], xy[person], sides[person], blocked[person], grey[person])
         np.testing.assert_array_equal(one, last[person])
-    np.testing.assert_array_equal(pictures, before)
+    np.testing.assert_array_equal(images, before)
 
 
 @both
@@ -171,14 +167,14 @@ def test_the_same_seed_gives_the_same_blocks(make):
     assert (first != other).any()
 
 
-def test_each_of_several_people_in_a_picture_gets_blocks():
+def test_each_of_several_people_in_a_image_gets_blocks():
     """Of the size of their own box."""
     xy = np.repeat(np.array([[8, 8], [24, 32], [40, 56]], np.float32)[:, None], 17, 1)
     state = np.full((3, 17), VISIBLE, np.uint8)
     boxes = np.array([[0, 0, 20, 20], [0, 0, 40, 10], [0, 0, 30, 60]], np.float32)
-    blocks = LimbBlocks(space="box")
+    blocks = LimbBlocks(relative_to="box")
     background = np.zeros((HEIGHT, WIDTH, 3), np.float32)
-    one, covered = blocks.on_picture(background, xy, state, COCO17, np.random.default_rng(0), boxes)
+    one, covered = blocks.cover_image(background, xy, state, COCO17, np.random.default_rng(0), boxes)
     arguments = (
         torch.from_numpy(xy)[None],
         torch.from_numpy(state)[None],
@@ -198,15 +194,15 @@ def test_each_of_several_people_in_a_picture_gets_blocks():
 def test_the_block_of_a_usual_crop_is_38_by_51_pixels():
     state = torch.full((1, 17), ABSENT)
     state[0, COCO17.index("left_wrist")] = VISIBLE
-    pictures = torch.ones(1, 3, 256, 192)
-    made, covered = LimbBlocks()(pictures, torch.full((1, 17, 2), 100.5), state, COCO17, generator())
+    images = torch.ones(1, 3, 256, 192)
+    made, covered = LimbBlocks()(images, torch.full((1, 17, 2), 100.5), state, COCO17, generator())
     hit = made[0, 0] < 1
     # between pixels: 100.5 +- 19.2, 25.6
     assert (hit.any(0).sum().item(), hit.any(1).sum().item(), hit.sum().item()) == (38, 52, 38 * 52)
     assert covered.nonzero().tolist() == [[0, COCO17.index("left_wrist")[0]]]
 
 
-def test_floating_point_pictures_get_greys_between_0_and_1():
+def test_floating_point_images_get_greys_between_0_and_1():
     xy, state = (torch.from_numpy(part) for part in somebody(0, 50, beyond=0))
     whole, _ = LimbBlocks()(torch.zeros(50, 3, HEIGHT, WIDTH, dtype=torch.uint8), xy, state, COCO17, generator())
     for dtype in (torch.float32, torch.float16):
@@ -215,10 +211,10 @@ def test_floating_point_pictures_get_greys_between_0_and_1():
         assert made.dtype == dtype and made.max() > 0.5
 
 
-def test_pictures_keep_their_device_and_are_not_changed():
-    pictures = torch.zeros(2, 3, 8, 8, dtype=torch.uint8, device="meta")
+def test_images_keep_their_device_and_are_not_changed():
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8, device="meta")
     made, covered = LimbBlocks()(
-        pictures, torch.zeros(2, 17, 2, device="meta"), torch.full((2, 17), 2, device="meta"), COCO17, generator()
+        images, torch.zeros(2, 17, 2, device="meta"), torch.full((2, 17), 2, device="meta"), COCO17, generator()
     )
     assert made.device.type == covered.device.type == "meta"
     there = torch.zeros(1, 3, 8, 8)
@@ -238,7 +234,7 @@ def test_without_a_generator_torch_s_own_decides():
 def test_every_skeleton_s_limbs_are_known_by_name(skeleton):
     """All twelve; CMU's have names of their own."""
     state = torch.full((1, len(skeleton)), VISIBLE)
-    _, covered = LimbBlocks(number=1)(
+    _, covered = LimbBlocks(joint_share=1)(
         torch.zeros(1, 8, 8, 3), torch.ones(1, len(skeleton), 2), state, skeleton, generator()
     )
     names = {
@@ -251,7 +247,7 @@ def test_every_skeleton_s_limbs_are_known_by_name(skeleton):
 def test_part_of_a_skeleton_has_the_limbs_that_it_has():
     arm = COCO17.subset(["nose", "left_elbow", "left_wrist"])
     state = torch.full((1, 3), VISIBLE)
-    _, covered = LimbBlocks(number=1)(torch.zeros(1, 8, 8, 3), torch.ones(1, 3, 2), state, arm, generator())
+    _, covered = LimbBlocks(joint_share=1)(torch.zeros(1, 8, 8, 3), torch.ones(1, 3, 2), state, arm, generator())
     assert covered.tolist() == [[False, True, True]]
 
 
@@ -263,18 +259,18 @@ def test_nobody():
 
 
 def test_what_cannot_be_is_refused():
-    for name in ("number", "size", "probability"):
-        with pytest.raises(OccluposeError, match=rf"^{name} 1.5: a share, between 0 and 1$"):
+    for name in ("joint_share", "size", "probability"):
+        with pytest.raises(OccluposeError, match=rf"^{name} 1.5: must be a share between 0 and 1$"):
             LimbBlocks(**{name: 1.5})
-    with pytest.raises(OccluposeError, match=r"^space picture: not known; known are crop, box$"):
-        LimbBlocks(space="picture")
+    with pytest.raises(OccluposeError, match=r"^relative_to image: unknown; give crop or box$"):
+        LimbBlocks(relative_to="image")
     arguments = torch.zeros(1, 17, 2), torch.zeros(1, 17), COCO17, generator()
-    with pytest.raises(OccluposeError, match=r"^pictures of 1 x 8 x 8 x 1: must be batch x 3 x height x width"):
+    with pytest.raises(OccluposeError, match=r"^images of 1 x 8 x 8 x 1: must be batch x 3 x height x width"):
         LimbBlocks()(torch.zeros(1, 8, 8, 1), *arguments)
     with pytest.raises(OccluposeError, match=r"no boxes were given"):
-        LimbBlocks(space="box")(torch.zeros(1, 8, 8, 3), *arguments)
-    with pytest.raises(OccluposeError, match=r"^picture of 8 x 8: must be height x width x 3$"):
-        LimbBlocks().on_picture(np.zeros((8, 8)), np.zeros((17, 2)), np.zeros(17), COCO17, np.random.default_rng())
+        LimbBlocks(relative_to="box")(torch.zeros(1, 8, 8, 3), *arguments)
+    with pytest.raises(OccluposeError, match=r"^image of 8 x 8: must be height x width x 3$"):
+        LimbBlocks().cover_image(np.zeros((8, 8)), np.zeros((17, 2)), np.zeros(17), COCO17, np.random.default_rng())
     face = COCO17.subset(["nose", "left_eye"])
-    with pytest.raises(OccluposeError, match=r"has no limb joint to cover; they are left_shoulder, "):
+    with pytest.raises(OccluposeError, match=r"has no limb joint to cover; those are left_shoulder, "):
         LimbBlocks()(torch.zeros(1, 8, 8, 3), torch.zeros(1, 2, 2), torch.zeros(1, 2), face, generator())

@@ -7,7 +7,16 @@ from scipy.spatial.transform import Rotation
 
 from occlupose.errors import OccluposeError
 from occlupose.occlusion import cylinders
-from occlupose.occlusion.cylinders import FACE, FAR_SIDE, MARGIN, OURS, PAPER, hidden, shapes, visibility
+from occlupose.occlusion.cylinders import (
+    DEPTH_MARGIN,
+    FACE,
+    FAR_SIDE,
+    OURS,
+    PAPER,
+    place_cylinders,
+    self_occluded,
+    visibility,
+)
 from occlupose.skeletons import BODY22, CMU31, COCO17, CROWDPOSE14, H36M17, HUMANEVA15, MPI15, MUPOTS17
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -57,7 +66,7 @@ def from_behind(joints):
 
 def hides(joints, skeleton=BODY22, **options):
     """Names of the joints that are hidden."""
-    return set(np.array(skeleton.joints)[hidden(torch.from_numpy(joints), skeleton, **options).numpy()])
+    return set(np.array(skeleton.joints)[self_occluded(torch.from_numpy(joints), skeleton, **options).numpy()])
 
 
 @pytest.mark.parametrize("perspective", [True, False])
@@ -111,7 +120,7 @@ def test_an_arm_that_points_at_the_camera_hides_what_is_behind_it_but_not_its_ow
 
 
 def test_joints_at_the_same_depth_do_not_flicker():
-    for z, is_hidden in ((0.9 * MARGIN, False), (1.1 * MARGIN, True)):
+    for z, is_hidden in ((0.9 * DEPTH_MARGIN, False), (1.1 * DEPTH_MARGIN, True)):
         assert ("left_wrist" in hides(standing(left_wrist=(0.08, -0.2, z)), perspective=False)) == is_hidden
 
 
@@ -134,17 +143,17 @@ def test_joints_that_fall_together_hide_nothing():
 @pytest.mark.parametrize("batch", [(), (3,), (2, 5), (0,), (2, 0, 3)])
 def test_any_batch_gives_what_each_body_gives(batch):
     bodies = np.stack([random_body(seed) for seed in range(int(np.prod(batch)))] or [standing()])[: int(np.prod(batch))]
-    together = hidden(torch.from_numpy(bodies).view(*batch, 22, 3), BODY22)
+    together = self_occluded(torch.from_numpy(bodies).view(*batch, 22, 3), BODY22)
     assert together.shape == (*batch, 22)
     assert together.dtype == torch.bool
     for one, body in zip(together.reshape(-1, 22), bodies, strict=True):
-        np.testing.assert_array_equal(one, hidden(torch.from_numpy(body), BODY22))
+        np.testing.assert_array_equal(one, self_occluded(torch.from_numpy(body), BODY22))
 
 
 @pytest.mark.parametrize("batch", [(), (2, 3)])
 def test_shapes_are_the_ten_cylinders(batch):
     body = standing(CROWDPOSE14)
-    start, end, radius = shapes(torch.from_numpy(body).expand(*batch, 14, 3), CROWDPOSE14)
+    start, end, radius = place_cylinders(torch.from_numpy(body).expand(*batch, 14, 3), CROWDPOSE14)
     assert (start.shape, end.shape, radius.shape) == ((*batch, 10, 3), (*batch, 10, 3), (*batch, 10))
     at = dict(zip(CROWDPOSE14.joints, body, strict=True)) | {
         "pelvis": body[CROWDPOSE14.index("left_hip", "right_hip")].mean(0)
@@ -155,12 +164,12 @@ def test_shapes_are_the_ten_cylinders(batch):
         np.testing.assert_allclose(radius[..., number], 0.2 if thick is None else thick)
 
 
-def test_more_bodies_than_are_looked_at_together(monkeypatch):
+def test_more_bodies_than_one_chunk(monkeypatch):
     bodies = torch.from_numpy(np.stack([random_body(seed) for seed in range(7)]))
-    whole = hidden(bodies, BODY22)
+    whole = self_occluded(bodies, BODY22)
     softly = visibility(bodies, BODY22)
-    monkeypatch.setattr(cylinders, "CHUNK", 3)
-    assert torch.equal(hidden(bodies, BODY22), whole)
+    monkeypatch.setattr(cylinders, "CHUNK_SIZE", 3)
+    assert torch.equal(self_occluded(bodies, BODY22), whole)
     torch.testing.assert_close(visibility(bodies, BODY22), softly)
 
 
@@ -170,17 +179,17 @@ def test_skeletons_without_an_end_of_a_part_are_refused(lacking):
         name for name in BODY22.joints if name not in {lacking, *({"head_top", "nose"} if lacking == "head" else ())}
     )
     with pytest.raises(OccluposeError, match=rf"no .*{lacking}.*; the Cylinder Man needs one"):
-        hidden(torch.zeros(len(short), 3), short)
+        self_occluded(torch.zeros(len(short), 3), short)
     with pytest.raises(OccluposeError, match=rf"no .*{lacking}.*; the Cylinder Man needs one"):
         visibility(torch.zeros(len(short), 3), short)
     with pytest.raises(OccluposeError, match="skeleton coco17: no thorax or neck"):
-        hidden(torch.zeros(17, 3), COCO17)
+        self_occluded(torch.zeros(17, 3), COCO17)
 
 
 def test_without_a_pelvis_or_hips_there_is_no_torso():
     short = BODY22.subset(name for name in BODY22.joints if name not in {"pelvis", "left_hip"})
     with pytest.raises(OccluposeError, match="no left_hip; the Cylinder Man needs one"):
-        hidden(torch.zeros(len(short), 3), short)
+        self_occluded(torch.zeros(len(short), 3), short)
 
 
 @pytest.mark.parametrize("skeleton", [CROWDPOSE14, BODY22.subset(name for name in BODY22.joints if name != "pelvis")])
@@ -208,14 +217,14 @@ def test_joints_with_names_of_their_own_are_found():
 def test_perspective_fades_with_distance(seed):
     body = torch.from_numpy(random_body(seed))
     far = body + torch.tensor([0, 0, 1e6], dtype=torch.float64)
-    assert torch.equal(hidden(far, BODY22), hidden(body, BODY22, perspective=False))
+    assert torch.equal(self_occluded(far, BODY22), self_occluded(body, BODY22, perspective=False))
 
 
 @settings(max_examples=60)
 @given(SEEDS, st.booleans())
 def test_rays_against_rectangles_say_the_same(seed, perspective):
     body = random_body(seed)
-    ours = hidden(torch.from_numpy(body), BODY22, perspective=perspective).numpy()
+    ours = self_occluded(torch.from_numpy(body), BODY22, perspective=perspective).numpy()
     for number in range(22):
         expected = struck(body, number, perspective)
         if expected is not None:
@@ -265,9 +274,9 @@ def _meets(joint, view, start, end, radius, edge):
     else:
         beyond = max(-along, along - 1) * np.linalg.norm(across)
         outside = max(beyond, abs(aside) - radius)
-    if min(abs(outside), abs(depth - MARGIN)) < edge:
+    if min(abs(outside), abs(depth - DEPTH_MARGIN)) < edge:
         return None
-    return bool(outside < 0 and depth > MARGIN)
+    return bool(outside < 0 and depth > DEPTH_MARGIN)
 
 
 def paper(body, skeleton):
@@ -304,12 +313,12 @@ def _turn(side, way):
 @given(SEEDS, st.sampled_from([H36M17, BODY22, MUPOTS17, MPI15, HUMANEVA15]))
 def test_the_papers_camera_and_rules_give_what_its_construction_gives(seed, skeleton):
     body = random_body(seed, skeleton)
-    ours = hidden(torch.from_numpy(body), skeleton, perspective=False, rules=PAPER)
+    ours = self_occluded(torch.from_numpy(body), skeleton, perspective=False, rules=PAPER)
     np.testing.assert_array_equal(ours, paper(body, skeleton))
 
 
 def test_the_paper_has_neither_margin_nor_discs_nor_a_face():
-    body = standing(left_wrist=(0.08, -0.2, 0.5 * MARGIN))
+    body = standing(left_wrist=(0.08, -0.2, 0.5 * DEPTH_MARGIN))
     assert "left_wrist" in hides(body, perspective=False, rules=PAPER)
     assert hides(body, perspective=False) == set()
     assert not hides(from_behind(standing()), perspective=False, rules=PAPER) & set(FACE)
@@ -349,7 +358,7 @@ def test_the_soft_version_tends_to_the_hard_one(seed, how, skeleton):
     perspective, rules = how
     body = random_body(seed, skeleton)
     nearly = soft(body, skeleton, temperature=1e-9, perspective=perspective, rules=rules)
-    hard = hidden(torch.from_numpy(body), skeleton, perspective=perspective, rules=rules).numpy()
+    hard = self_occluded(torch.from_numpy(body), skeleton, perspective=perspective, rules=rules).numpy()
     np.testing.assert_allclose(nearly, ~hard, atol=1e-3)
 
 

@@ -7,9 +7,17 @@ from hypothesis import strategies as st
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from occlupose.bodies.anny import anny
-from occlupose.bodies.body import PARTS, beside
+from occlupose.bodies.body import PARTS, adjacent_parts
 from occlupose.cameras import Camera
-from occlupose.occlusion.surfaces import NEAR, NO_PART, NOTHING, Reason, Surface, judge, zbuffer
+from occlupose.occlusion.surfaces import (
+    NEAR_PLANE,
+    NO_PART,
+    NO_SURFACE,
+    OcclusionCause,
+    Surface,
+    find_occlusion,
+    render_zbuffer,
+)
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import BODY26
 from occlupose.synth.groups import Settings, Source, sample
@@ -35,8 +43,8 @@ def alone(name, x=0.0, y=0.0, z=2.0):
 
 def judged(name, surfaces, z=2.0):
     at = BODY26.index(name)[0]
-    result = judge(alone(name, z=z), BODY26, zbuffer(surfaces, CAMERA), CAMERA)
-    return int(result.state[0, at]), Reason(result.reason[0, at]), int(result.by[0, at])
+    result = find_occlusion(alone(name, z=z), BODY26, render_zbuffer(surfaces, CAMERA), CAMERA)
+    return int(result.state[0, at]), OcclusionCause(result.reason[0, at]), int(result.by[0, at])
 
 
 BEHIND = board(2.1, part="left_hand")
@@ -48,23 +56,23 @@ BEHIND = board(2.1, part="left_hand")
     ids=["middle", "off centre", "two focal lengths"],
 )
 def test_a_board_covers_the_pixels_whose_centres_it_covers_at_its_depth(camera):
-    buffer = zbuffer([board(3.0, -0.413, 0.307, -0.2031, 0.3537)], camera)
+    buffer = render_zbuffer([board(3.0, -0.413, 0.307, -0.2031, 0.3537)], camera)
     y, x = np.mgrid[: camera.height, : camera.width]
     ray = camera.rays(np.stack([x, y], -1).astype(float)) * 3.0
     inside = (ray[..., 0] > -0.413) & (ray[..., 0] < 0.307) & (ray[..., 1] > -0.2031) & (ray[..., 1] < 0.3537)
-    np.testing.assert_array_equal(buffer.thing == 0, inside)
+    np.testing.assert_array_equal(buffer.surface == 0, inside)
     np.testing.assert_allclose(buffer.depth[inside], 3.0, rtol=1e-4)
     assert (
         np.isinf(buffer.depth[~inside]).all()
-        and (buffer.thing[~inside] == NOTHING).all()
+        and (buffer.surface[~inside] == NO_SURFACE).all()
         and (buffer.part == NO_PART).all()
     )
 
 
 def test_depth_of_a_slanted_board_is_right_in_perspective():
     corners = np.array([[-1.0, -1, 2], [1, -1, 5], [1, 1, 5], [-1, 1, 2]])
-    buffer = zbuffer([Surface(corners, np.array([[0, 1, 2], [0, 2, 3]]))], CAMERA)
-    y, x = np.nonzero(buffer.thing == 0)
+    buffer = render_zbuffer([Surface(corners, np.array([[0, 1, 2], [0, 2, 3]]))], CAMERA)
+    y, x = np.nonzero(buffer.surface == 0)
     ray = CAMERA.rays(np.stack([x, y], -1).astype(float))
     # z = 3.5 + 1.5 x on the board
     np.testing.assert_allclose(buffer.depth[y, x], 3.5 / (1 - 1.5 * ray[:, 0]), rtol=1e-3)
@@ -74,8 +82,8 @@ def test_the_nearer_surface_is_in_front_whatever_the_order():
     near = board(2.0, part="left_hand")
     far = board(3.0, part="right_foot")
     for surfaces in ([near, far], [far, near]):
-        buffer = zbuffer(surfaces, CAMERA)
-        assert buffer.part[48, 64] == PARTS.index("left_hand") and buffer.thing[48, 64] == surfaces.index(near)
+        buffer = render_zbuffer(surfaces, CAMERA)
+        assert buffer.part[48, 64] == PARTS.index("left_hand") and buffer.surface[48, 64] == surfaces.index(near)
 
 
 @given(seed=st.integers(0, 2**32 - 1))
@@ -83,52 +91,52 @@ def test_the_nearer_surface_is_in_front_whatever_the_order():
 def test_triangles_that_reach_behind_the_camera_are_seen_as_rays_see_them(seed):
     random = np.random.default_rng(seed)
     corners = random.uniform((-3, -3, -2), (3, 3, 4), (3, 3))
-    buffer = zbuffer([Surface(corners, np.array([[0, 1, 2]]))], CAMERA)
+    buffer = render_zbuffer([Surface(corners, np.array([[0, 1, 2]]))], CAMERA)
     y, x = np.mgrid[: CAMERA.height, : CAMERA.width]
     ray = CAMERA.rays(np.stack([x, y], -1).astype(float))
     edges = np.cross(corners, np.roll(corners, -1, 0))  # a ray passes a triangle where it is on one side of all edges
     sides = ray @ (edges * np.sign(np.linalg.det(corners))).T
     normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
     z = (normal @ corners[0]) / (ray @ normal)
-    exact = (sides > 0).all(-1) & (z > NEAR)
-    near_edge = (np.abs(sides).min(-1) < 0.05 * np.linalg.norm(edges, axis=1).max()) | (np.abs(z - NEAR) < 0.02)
-    assert ((buffer.thing == 0) == exact)[~near_edge].all()
+    exact = (sides > 0).all(-1) & (z > NEAR_PLANE)
+    near_edge = (np.abs(sides).min(-1) < 0.05 * np.linalg.norm(edges, axis=1).max()) | (np.abs(z - NEAR_PLANE) < 0.02)
+    assert ((buffer.surface == 0) == exact)[~near_edge].all()
     np.testing.assert_allclose(buffer.depth[exact & ~near_edge], z[exact & ~near_edge], rtol=0.02)
 
 
 def test_nothing_at_all_and_empty_surfaces():
-    assert (zbuffer([], CAMERA).thing == NOTHING).all()
-    assert (zbuffer([Surface(np.zeros((0, 3)), np.zeros((0, 3), int))], CAMERA).thing == NOTHING).all()
+    assert (render_zbuffer([], CAMERA).surface == NO_SURFACE).all()
+    assert (render_zbuffer([Surface(np.zeros((0, 3)), np.zeros((0, 3), int))], CAMERA).surface == NO_SURFACE).all()
 
 
 def test_a_joint_in_its_own_part_is_visible():
-    assert judged("left_elbow", [board(1.9, part="left_forearm")]) == (VISIBLE, Reason.NONE, NOTHING)
+    assert judged("left_elbow", [board(1.9, part="left_forearm")]) == (VISIBLE, OcclusionCause.NONE, NO_SURFACE)
 
 
 def test_a_joint_behind_another_part_of_its_person_is_hidden_by_them():
-    assert judged("left_elbow", [board(1.9, part="left_trunk")]) == (OCCLUDED, Reason.SELF, 0)
+    assert judged("left_elbow", [board(1.9, part="left_trunk")]) == (OCCLUDED, OcclusionCause.SELF, 0)
 
 
 def test_a_joint_before_another_part_of_its_person_is_visible():
-    assert judged("left_elbow", [board(2.1, part="left_trunk")]) == (VISIBLE, Reason.NONE, NOTHING)
+    assert judged("left_elbow", [board(2.1, part="left_trunk")]) == (VISIBLE, OcclusionCause.NONE, NO_SURFACE)
 
 
 def test_a_joint_behind_somebody_else_is_hidden_by_them_even_by_the_same_part():
     joints = np.concatenate([alone("left_elbow"), alone("left_elbow", x=5)])
-    buffer = zbuffer([board(2.1, part="left_forearm"), board(1.5, part="left_forearm")], CAMERA)
-    result = judge(joints, BODY26, buffer, CAMERA)
+    buffer = render_zbuffer([board(2.1, part="left_forearm"), board(1.5, part="left_forearm")], CAMERA)
+    result = find_occlusion(joints, BODY26, buffer, CAMERA)
     at = BODY26.index("left_elbow")[0]
-    assert (result.state[0, at], result.reason[0, at], result.by[0, at]) == (OCCLUDED, Reason.PERSON, 1)
-    assert (result.state[1, at], result.reason[1, at], result.by[1, at]) == (ABSENT, Reason.OUTSIDE, NOTHING)
+    assert (result.state[0, at], result.reason[0, at], result.by[0, at]) == (OCCLUDED, OcclusionCause.PERSON, 1)
+    assert (result.state[1, at], result.reason[1, at], result.by[1, at]) == (ABSENT, OcclusionCause.OUTSIDE, NO_SURFACE)
 
 
 def test_a_joint_behind_a_thing_is_hidden_by_it():
-    assert judged("left_elbow", [board(2.1, part="left_forearm"), board(1.5)]) == (OCCLUDED, Reason.OBJECT, 1)
+    assert judged("left_elbow", [board(2.1, part="left_forearm"), board(1.5)]) == (OCCLUDED, OcclusionCause.OBJECT, 1)
 
 
 @pytest.mark.parametrize("z", [-1.0, 0.0, np.nan])
 def test_a_joint_behind_the_camera_or_nowhere_is_absent(z):
-    assert judged("nose", [board(2.0)], z=z) == (ABSENT, Reason.OUTSIDE, NOTHING)
+    assert judged("nose", [board(2.0)], z=z) == (ABSENT, OcclusionCause.OUTSIDE, NO_SURFACE)
 
 
 def test_one_pixel_of_a_bar_does_not_hide_a_joint_but_most_of_its_surroundings_do():
@@ -142,9 +150,9 @@ def test_one_pixel_of_a_bar_does_not_hide_a_joint_but_most_of_its_surroundings_d
 def test_every_joint_has_parts_and_mirrored_joints_mirrored_ones():
     for joint in BODY26.joints:
         other = joint.replace("left", "?").replace("right", "left").replace("?", "right")
-        assert beside(joint)
-        assert set(beside(other)) == {
-            part.replace("left", "?").replace("right", "left").replace("?", "right") for part in beside(joint)
+        assert adjacent_parts(joint)
+        assert set(adjacent_parts(other)) == {
+            part.replace("left", "?").replace("right", "left").replace("?", "right") for part in adjacent_parts(joint)
         }
 
 
@@ -162,7 +170,7 @@ def test_far_side_of_a_body_is_hidden_and_turns_with_it():
             posed = body(turn.expand(1, 17, 3, 3), body.neutral[None], torch.tensor([[0.0, 0, 4]]))
         surface = Surface(posed.vertices[0].numpy(), body.faces.numpy(), body.part.numpy())
         camera = Camera.from_fov(256, 256, 40)
-        result = judge(posed.joints.numpy(), BODY26, zbuffer([surface], camera), camera)
+        result = find_occlusion(posed.joints.numpy(), BODY26, render_zbuffer([surface], camera), camera)
         joints[side] = dict(zip(BODY26.joints, result.state[0].tolist(), strict=True))
     for name in ("shoulder", "hip", "ear"):
         assert joints["left"][f"left_{name}"] == joints["right"][f"right_{name}"] == VISIBLE
@@ -185,13 +193,15 @@ class Rays:
 
     def hides(self, way, person, joint, depth):
         """Whether what is met first hides a joint; the way has z = 1."""
-        face = int(self.meet.intersects_first(way[None] * NEAR, way[None])[0])
+        face = int(self.meet.intersects_first(way[None] * NEAR_PLANE, way[None])[0])
         if face < 0:
             return False
         a, b, c = self.vertices[self.faces[face]]
         normal = np.cross(b - a, c - a)
         return (normal @ a) / (normal @ way) < depth and not (
-            self.thing[face] == person and self.part[face] != NO_PART and PARTS[self.part[face]] in beside(joint)
+            self.thing[face] == person
+            and self.part[face] != NO_PART
+            and PARTS[self.part[face]] in adjacent_parts(joint)
         )
 
 
@@ -231,6 +241,6 @@ def test_moving_somebody_away_from_the_camera_never_hides_those_before_them(seed
     joints = np.concatenate(
         [alone("left_hand", z=near.vertices[0, 2] + 0.01), alone("right_hand", z=far.vertices[0, 2] + 0.01)]
     )
-    result = judge(joints, BODY26, zbuffer([near, far], CAMERA), CAMERA)
+    result = find_occlusion(joints, BODY26, render_zbuffer([near, far], CAMERA), CAMERA)
     assert result.state[0, BODY26.index("left_hand")[0]] == VISIBLE
-    assert result.reason[1, BODY26.index("right_hand")[0]] == Reason.PERSON
+    assert result.reason[1, BODY26.index("right_hand")[0]] == OcclusionCause.PERSON

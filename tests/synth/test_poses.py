@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mocap_files import amc, asf
 from occlupose.bodies.body import SEGMENTS
-from occlupose.bodies.fitting import turn
+from occlupose.bodies.fitting import from_rotation_vector
 from occlupose.datasets.cmu import Clip, read_clip
 from occlupose.errors import OccluposeError
 from occlupose.synth.poses import HANGS_ON, Poses, describe, mirrored, posed, retarget
@@ -34,7 +34,7 @@ def test_a_pose_is_what_its_description_says(seed):
 @settings(max_examples=30, deadline=None)
 def test_a_description_does_not_know_which_way_somebody_faces(seed, heading):
     pose = posed(some(seed))
-    turned = turn(torch.tensor([[0.0, heading, 0.0]])).numpy() @ pose
+    turned = from_rotation_vector(torch.tensor([[0.0, heading, 0.0]])).numpy() @ pose
     np.testing.assert_allclose(describe(turned), describe(pose), atol=2e-4)
 
 

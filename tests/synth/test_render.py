@@ -12,7 +12,7 @@ import torch
 from occlupose.bodies.anny import anny
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.occlusion.surfaces import zbuffer
+from occlupose.occlusion.surfaces import render_zbuffer
 from occlupose.synth.appearance import dress, illuminate
 from occlupose.synth.render import OFFSET, Pattern, Renderer, develop
 from occlupose.synth.scene import Person, Scene, Thing
@@ -94,7 +94,7 @@ def test_a_picture_is_the_same_each_time(renderer, crowd):
 )
 def test_bare_bodies_are_where_the_labels_are(renderer, crowd, camera):
     seen = replace(crowd, camera=camera)
-    truth = zbuffer(seen.surfaces(), camera).thing
+    truth = render_zbuffer(seen.surfaces(), camera).surface
     assert len(np.unique(truth)) == 5
     assert (renderer.numbers(seen) == truth).mean() > 0.998
 
@@ -102,7 +102,7 @@ def test_bare_bodies_are_where_the_labels_are(renderer, crowd, camera):
 @pytest.mark.parametrize("camera", [Camera.from_fov(512, 320, 50), Camera(480, 320, 400.0, 460.0, 200.3, 171.8)])
 def test_dressed_people_are_where_the_labels_are(renderer, crowd, camera):
     seen = replace(crowd, camera=camera)
-    truth = zbuffer(seen.surfaces(), camera).thing >= 0
+    truth = render_zbuffer(seen.surfaces(), camera).surface >= 0
     renderer.render(seen)
     drawn = renderer.silhouette(camera)
     assert (drawn == truth).mean() > 0.99
@@ -143,7 +143,7 @@ def test_people_throw_shadows(renderer):
     with_them = renderer.render(scene(standing(0, 0), look=look)).astype(float).mean(-1)
     camera = Camera.from_fov(256, 192, 50)
     empty = renderer.render(scene(look=look)).astype(float).mean(-1)
-    ground = (zbuffer(scene(standing(0, 0)).surfaces(), camera).thing < 0) & (np.arange(192) > 120)[:, None]
+    ground = (render_zbuffer(scene(standing(0, 0)).surfaces(), camera).surface < 0) & (np.arange(192) > 120)[:, None]
     darker = np.where(ground, empty - with_them, 0)
     assert (darker > 15).sum() > 40
     assert (np.where(ground, with_them - empty, 0) > 25).mean() < 0.01
@@ -151,7 +151,7 @@ def test_people_throw_shadows(renderer):
 
 def test_people_differ(renderer):
     one, other = (renderer.render(scene(standing(0, 0, look=seed))).astype(float) for seed in (1, 2))
-    shown = zbuffer(scene(standing(0, 0)).surfaces(), scene().camera).thing == 0
+    shown = render_zbuffer(scene(standing(0, 0)).surfaces(), scene().camera).surface == 0
     assert np.abs(one - other)[shown].mean() > 5 * np.abs(one - other)[~shown].mean()
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.labels import FRONT, label, seen_from
-from occlupose.occlusion.cylinders import shapes
+from occlupose.occlusion.cylinders import place_cylinders
 from occlupose.skeletons import COCO17, H36M17
 from occlupose.viewer import strip
 from occlupose.viewer.strip import CAPTION, FAR, GROUND, NEAR, PANEL, PAPER, _silhouettes
@@ -44,7 +44,7 @@ def test_so_many_moments_lie_side_by_side(tmp_path, moments):
 def test_an_occluded_joint_is_a_ring_and_a_visible_one_a_disc(tmp_path):
     poses = behind_the_back()
     assert (poses.state[:, 0, WRIST] == 1).all()
-    hidden = drawn(poses, tmp_path / "hidden.png", moments=1)
+    self_occluded = drawn(poses, tmp_path / "hidden.png", moments=1)
     seen = drawn(replace(poses, state=np.full_like(poses.state, 2)), tmp_path / "seen.png", moments=1)
     low = poses.xy[0, 0].min(0)
     high = poses.xy[0, 0].max(0)
@@ -54,16 +54,16 @@ def test_an_occluded_joint_is_a_ring_and_a_visible_one_a_disc(tmp_path):
     def grey(image):
         return np.ptp(image[y - 1 : y + 2, x - 1 : x + 2].astype(int), axis=-1).max() < 40
 
-    assert grey(hidden)  # the torso shows through the ring
+    assert grey(self_occluded)  # the torso shows through the ring
     assert not grey(seen)
-    assert (hidden[PANEL[1] :] != seen[PANEL[1] :]).any()  # its name is written
+    assert (self_occluded[PANEL[1] :] != seen[PANEL[1] :]).any()  # its name is written
 
 
 @pytest.mark.parametrize("perspective", [True, False])
 def test_silhouettes_are_as_wide_and_long_as_the_cylinders(perspective):
     poses = seen_from(behind_the_back(), FRONT, 30.0, Camera.from_fov(4000, 4000, 20), perspective=perspective)
     corners = np.array(_silhouettes(poses, 0, 0))
-    start, end, radius = (value.numpy() for value in shapes(torch.from_numpy(poses.xyz[0, 0]), H36M17))
+    start, end, radius = (value.numpy() for value in place_cylinders(torch.from_numpy(poses.xyz[0, 0]), H36M17))
     order = np.argsort(-(start + end)[:, 2] / 2)
     known = poses.xyz[0, 0].astype(float), poses.xy[0, 0].astype(float)
     metre = np.polyfit(known[0][:, 1], known[1][:, 1], 1)[0]  # so far away it is nearly the same everywhere

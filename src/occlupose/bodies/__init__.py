@@ -1,20 +1,18 @@
-"""Body models behind one protocol: joints and surface from segment rotations and shape. Anny (default), SMPL,
-cylinders.
-"""
+"""Body models (Anny, SMPL, cylinders): joints and surface from segment rotations and shape."""
 
 from pathlib import Path
 
-from occlupose.bodies.body import PARTS, SEGMENTS, Body, Posed, Skinned
+from occlupose.bodies.body import PARTS, SEGMENTS, BodyModel, PosedBodies
 from occlupose.errors import OccluposeError
 
-__all__ = ["PARTS", "SEGMENTS", "Body", "Posed", "Skinned", "by_name"]
+__all__ = ["PARTS", "SEGMENTS", "BodyModel", "PosedBodies", "by_name"]
 
 
-def by_name(name: str | Path) -> Skinned:
-    """The body called `anny` or `cylinders`, or SMPL of a .npz.
+def by_name(name: str | Path) -> BodyModel:
+    """The body model called `anny` or `cylinders`, or SMPL from the path of its .npz.
 
     Raises:
-        OccluposeError: there is none of that name, lists the known ones; or the file is not SMPL's.
+        OccluposeError: the name is unknown (the message lists the known ones), or the file is not SMPL's.
     """
     from occlupose.bodies.anny import anny
     from occlupose.bodies.cylinders import cylinders
@@ -25,4 +23,6 @@ def by_name(name: str | Path) -> Skinned:
         return known[str(name)]()
     if Path(name).suffix == ".npz":
         return smpl(name)
-    raise OccluposeError(f"{name}: not a known body; known are {', '.join(known)}, and SMPL as the path of its .npz")
+    raise OccluposeError(
+        f"{name}: not a known body model; known are {', '.join(known)}, and SMPL as the path of its .npz"
+    )

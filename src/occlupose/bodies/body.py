@@ -1,16 +1,15 @@
-"""What every body model gives, and linear blend skinning, which all of ours are.
+"""Body models: joints and surface from segment rotations and shape, by linear blend skinning.
 
-A pose is the same for every body: how each of 17 rigid segments is turned away from the body's own rest pose, as a
-rotation of the world's axes. At rest a body stands upright, y up, faces +z and has its left at +x. The bones of a model
-follow the segments, some of them partway between two (the spine's between pelvis and chest). Rotations of the world
-need no chain: the bones of all bodies of a batch are placed by two matrix products. Ours; the skinning itself is that
-of SMPL (Loper et al., 2015, eq. 2-4).
+A pose means the same for every body model: for each of 17 rigid segments its rotation from the model's own rest pose,
+in the world's axes. At rest a body stands upright, y up, facing +z, its left at +x. The bones of a model follow the
+segments, some of them partway between two (the spine's between pelvis and chest). Since rotations are not relative to a
+parent, two matrix products place all bones of a batch of bodies. The segments are ours; skinning is that of SMPL (Loper
+et al., 2015, eq. 2-4).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,25 +20,25 @@ from occlupose.skeletons import BODY26, Skeleton
 
 SIDES = ("left", "right")
 
-FACE = 0.015
-"""Metres before the ears at which the face begins; ours."""
+FACE_OFFSET = 0.015
+"""Metres in front of the ears at which the face begins; ours."""
 
-LEAST = 1e-4
-"""A joint does not follow a bone that moves less than this share of its vertices."""
+MIN_SHARE = 1e-4
+"""A joint ignores bones that move less than this share of it."""
 
 SEGMENTS = (
     *("pelvis", "chest", "head"),
     *(f"{side}_{segment}" for side in SIDES for segment in "clavicle upper_arm forearm hand thigh shank foot".split()),
 )
-"""What turns as one piece."""
+"""The rigid segments of a pose."""
 
 PARTS = (
     *(f"{side}_{part}" for part in ("face", "skull", "neck", "trunk") for side in SIDES),
     *(f"{side}_{part}" for side in SIDES for part in "upper_arm forearm hand thigh shank foot".split()),
 )
-"""What a surface is divided into. Head and trunk have halves, so that the near half hides the joints of the far one."""
+"""Parts of the surface. Head and trunk are halved, so that the near half occludes the joints of the far one."""
 
-_BESIDE = {
+_ADJACENT = {
     "nose": ("face",),
     "eye": ("face",),
     "ear": ("face", "skull"),
@@ -57,29 +56,29 @@ _BESIDE = {
     "ankle": ("shank", "foot"),
     "foot": ("foot",),
 }
-"""The parts that a joint lies in or at the border of, of its own side; joints on the midline have those of both."""
+"""Parts that contain or border a joint, of its own side; for joints on the midline, of both sides."""
 
 
-def beside(joint: str) -> tuple[str, ...]:
-    """The parts next to a joint of BODY26: they do not hide it."""
+def adjacent_parts(joint: str) -> tuple[str, ...]:
+    """The parts next to a joint of BODY26, which do not occlude it."""
     own = [side for side in SIDES if joint.startswith(f"{side}_")]
     name = joint.removeprefix(f"{own[0]}_") if own else joint
-    return tuple(f"{side}_{part}" for part in _BESIDE[name] for side in own or SIDES)
+    return tuple(f"{side}_{part}" for part in _ADJACENT[name] for side in own or SIDES)
 
 
-def divide(region: list[str], place: Float[np.ndarray, "vertex 3"], ears: float) -> UInt8[Tensor, "vertex"]:
-    """Which of PARTS each vertex belongs to.
+def assign_parts(regions: list[str], rest: Float[np.ndarray, "vertex 3"], ears: float) -> UInt8[Tensor, "vertex"]:
+    """The body part of each vertex, as its place in PARTS.
 
     Arguments:
-        region: what each vertex follows most: one of SEGMENTS or `neck`.
-        place: where it is on an ordinary body at rest, metres.
-        ears: the z of that body's ears.
+        regions: what each vertex follows most: one of SEGMENTS or `neck`.
+        rest: vertices of an average body at rest, metres.
+        ears: z of that body's ears.
     """
     result = []
-    for name, (x, _, z) in zip(region, place.tolist(), strict=True):
+    for name, (x, _, z) in zip(regions, rest.tolist(), strict=True):
         side, _, part = name.rpartition("_")
         if name == "head":
-            part = "face" if z > ears + FACE else "skull"
+            part = "face" if z > ears + FACE_OFFSET else "skull"
         elif name in ("pelvis", "chest") or part == "clavicle":
             side = ""
             part = "trunk"
@@ -88,74 +87,16 @@ def divide(region: list[str], place: Float[np.ndarray, "vertex 3"], ears: float)
 
 
 @dataclass(frozen=True, eq=False)
-class Posed:
-    """Bodies as they stand. Metres, in the axes that the rotations were given in."""
+class PosedBodies:
+    """Surface and joints of posed bodies, in metres, in the axes of the rotations."""
 
     vertices: Float[Tensor, "batch vertex 3"]
     joints: Float[Tensor, "batch 26 3"]
 
 
-class Body(Protocol):
-    """A body model."""
-
-    @property
-    def name(self) -> str:
-        """What files call it."""
-
-    @property
-    def faces(self) -> Int[Tensor, "face 3"]:
-        """Corners of each triangle of the surface."""
-
-    @property
-    def part(self) -> UInt8[Tensor, "vertex"]:
-        """Which of PARTS each vertex belongs to."""
-
-    @property
-    def shape_names(self) -> tuple[str, ...]:
-        """What the numbers of a shape mean."""
-
-    @property
-    def low(self) -> Float[Tensor, "shape"]:
-        """The least that each number may be."""
-
-    @property
-    def high(self) -> Float[Tensor, "shape"]:
-        """The most."""
-
-    @property
-    def neutral(self) -> Float[Tensor, "shape"]:
-        """The shape of somebody ordinary."""
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """Of the joints."""
-
-    def joints(
-        self,
-        pose: Float[Tensor, "batch 17 3 3"],
-        shape: Float[Tensor, "batch shape"],
-        translation: Float[Tensor, "batch 3"],
-    ) -> Float[Tensor, "batch 26 3"]:
-        """The joints alone, which is quicker. Arguments as of `__call__`."""
-
-    def __call__(
-        self,
-        pose: Float[Tensor, "batch 17 3 3"],
-        shape: Float[Tensor, "batch shape"],
-        translation: Float[Tensor, "batch 3"],
-    ) -> Posed:
-        """Surface and joints, differentiable in every argument.
-
-        Arguments:
-            pose: how SEGMENTS are turned away from rest.
-            shape: `shape_names` says what of.
-            translation: of the root bone from the origin, metres.
-        """
-
-
 @dataclass(frozen=True)
-class Drive:
-    """What turns a bone: a segment, or `share` of the way from it to `towards`."""
+class BoneDriver:
+    """What rotates a bone: a segment, or a rotation `share` of the way from `segment` to `towards`."""
 
     segment: str
     towards: str | None = None
@@ -163,31 +104,34 @@ class Drive:
 
 
 @dataclass(frozen=True, eq=False)
-class Skinned:
-    """A body whose surface follows its bones by linear blend skinning.
+class BodyModel:
+    """A body model: its surface follows its bones by linear blend skinning.
 
     Attributes:
-        name: what files call it.
-        parents: of each bone, -1 for the root, which comes first.
-        drives: what turns each bone.
-        template, directions: the surface at rest: where a vertex is, and where each blend weight moves it, metres.
-        heads, head_directions: the same for the beginning of each bone.
-        weights: how far each vertex follows each bone, rows that sum to 1.
-        faces, part: see `Body`.
-        regressor, head_regressor: what each joint is the weighted mean of, vertices and heads of bones; both rows
-            together sum to 1.
-        shape_names, low, high, neutral: see `Body`.
+        name: of the model, as in files.
+        parents: parent of each bone; -1 for the root, which comes first.
+        drivers: what rotates each bone.
+        template, directions: the surface at rest, and the displacement of its vertices by each blend weight, metres.
+        heads, head_directions: the same for the head (start) of each bone.
+        weights: skinning weights; rows sum to 1.
+        faces: vertices of each triangle of the surface.
+        part: body part of each vertex, as its place in PARTS.
+        regressor, head_regressor: weights of vertices and of bone heads whose mean is a joint; both rows together sum
+            to 1.
+        shape_names: meaning of the numbers of a shape.
+        low, high, neutral: least, greatest and average value of each.
         blend: blend weights from a shape.
-        texture: where each vertex is on an average body at rest: it stays the same whatever the shape, as a place for
-            paint does.
-        grip: how the bones of the fingers are bent beyond what drives them.
-        pose_directions: where the surface at rest moves for each number of how the bones, without the root, are turned
-            away from their parents, as matrices less the unit matrix, row by row; metres. The joints leave it out.
+        skeleton: of the joints.
+        texture: vertices of an average body at rest, the same for every shape, as texture coordinates.
+        grip: rotation of the finger bones in addition to their drivers.
+        pose_directions: pose blend shapes: the displacement of the surface at rest by each number of the bones'
+            rotation matrices (without the root, relative to their parents) minus the identity, row by row; metres. The
+            joints ignore it.
     """
 
     name: str
     parents: tuple[int, ...]
-    drives: tuple[Drive, ...]
+    drivers: tuple[BoneDriver, ...]
     template: Float[Tensor, "vertex 3"]
     directions: Float[Tensor, "blend vertex 3"]
     heads: Float[Tensor, "bone 3"]
@@ -212,9 +156,9 @@ class Skinned:
         return _plan(self)
 
     def rest(self, shape: Float[Tensor, "batch shape"]) -> Float[Tensor, "batch 26 3"]:
-        """The joints of a body at rest, with the root bone where the model has it."""
-        unturned = torch.eye(3).expand(len(shape), len(SEGMENTS), 3, 3)
-        return self.joints(unturned, shape, torch.zeros(len(shape), 3))
+        """The joints at rest, with the root bone where the model has it."""
+        identity = torch.eye(3).expand(len(shape), len(SEGMENTS), 3, 3)
+        return self.joints(identity, shape, torch.zeros(len(shape), 3))
 
     def joints(
         self,
@@ -222,8 +166,7 @@ class Skinned:
         shape: Float[Tensor, "batch shape"],
         translation: Float[Tensor, "batch 3"],
     ) -> Float[Tensor, "batch 26 3"]:
-        """The joints alone, without the surface: the regressor's means are taken bone by bone once, before anything
-        turns.
+        """The joints without the surface, which is faster: the regressor is applied per bone once, before posing.
 
         A joint is sum_v r_v sum_b w_vb (R_b (v - h_b) + p_b) = sum_b R_b (m_b - c_b h_b) + c_b p_b, with m_b = sum_v
         r_v w_vb v and c_b = sum_v r_v w_vb. Ours.
@@ -236,39 +179,44 @@ class Skinned:
         pose: Float[Tensor, "batch 17 3 3"],
         shape: Float[Tensor, "batch shape"],
         translation: Float[Tensor, "batch 3"],
-    ) -> Posed:
-        """Surface and joints; see `Body`."""
+    ) -> PosedBodies:
+        """Surface and joints, differentiable in every argument.
+
+        Arguments:
+            pose: rotation of each of SEGMENTS from rest.
+            shape: numbers named by `shape_names`.
+            translation: of the root bone from the origin, metres.
+        """
         weights = self.blend(shape)
-        turn, head, place = self._bones(pose, weights, translation)
+        rotation, head, position = self._bones(pose, weights, translation)
         rest = self.template + (weights @ self.directions.flatten(1)).unflatten(1, self.template.shape)
         if self.pose_directions is not None:
-            local = turn[:, self.parents[1:]].mT @ turn[:, 1:] - torch.eye(3)
+            local = rotation[:, self.parents[1:]].mT @ rotation[:, 1:] - torch.eye(3)
             rest = rest + (local.flatten(1) @ self.pose_directions.flatten(1)).unflatten(1, self.template.shape)
-        move = place - torch.einsum("bkij,bkj->bki", turn, head)
-        bones = torch.cat([turn.flatten(2), move], 2)  # batch bone 12
+        move = position - torch.einsum("bkij,bkj->bki", rotation, head)
+        bones = torch.cat([rotation.flatten(2), move], 2)  # batch bone 12
         skin = (self.weights @ bones.permute(1, 0, 2).flatten(1)).unflatten(1, (len(pose), 12)).transpose(0, 1)
         vertices = (skin[..., :9].unflatten(-1, (3, 3)) * rest.unsqueeze(-2)).sum(-1) + skin[..., 9:]
-        return Posed(vertices, self.joints(pose, shape, translation))
+        return PosedBodies(vertices, self.joints(pose, shape, translation))
 
-    def levers(
+    def lever_arms(
         self,
         pose: Float[Tensor, "batch 17 3 3"],
         shape: Float[Tensor, "batch shape"],
         translation: Float[Tensor, "batch 3"],
     ) -> tuple[Float[Tensor, "batch 26 3"], Float[Tensor, "batch 26 17 3"]]:
-        """The joints, and how long a lever each segment has on each: a small turn w of the segment moves the joint by w
-        x lever.
+        """The joints, and the lever arm of each segment on each joint: a small rotation vector w of the segment moves
+        the joint by w x lever.
 
-        For Gauss and Newton's method. Bones between two segments are taken to share their turns, as they do to first
-        order.
+        For Gauss-Newton steps. A bone between two segments shares their rotations, which is exact to first order.
         """
         plan = self._plan
-        joints, local, place = self._gathered(pose, shape, translation)
+        joints, local, position = self._gathered(pose, shape, translation)
         own = torch.einsum("jp,pn,bpc->bjnc", plan.gather, plan.of_bone, local)
         parents = torch.tensor(self.parents[1:])
         # joint bone: how far the joint follows what is below it
         carried = (plan.gather * plan.share) @ plan.above[plan.bone][:, 1:]
-        offset = place[:, 1:] - place[:, parents]
+        offset = position[:, 1:] - position[:, parents]
         below = torch.einsum("jm,mn,bmc->bjnc", carried, torch.eye(len(self.parents))[parents], offset)
         return joints, torch.einsum("bjnc,ns->bjsc", own + below, plan.driven)
 
@@ -278,14 +226,14 @@ class Skinned:
         shape: Float[Tensor, "batch shape"],
         translation: Float[Tensor, "batch 3"],
     ) -> tuple[Float[Tensor, "batch 26 3"], Float[Tensor, "batch pair 3"], Float[Tensor, "batch bone 3"]]:
-        """The joints, what each bone that moves one adds to it from its own beginning, and where the bones begin."""
+        """The joints, the contribution of each (joint, bone) pair measured from the bone's head, and the bone heads."""
         plan = self._plan
         weights = self.blend(shape)
-        turn, head, place = self._bones(pose, weights, translation)
+        rotation, head, position = self._bones(pose, weights, translation)
         moment = plan.moment + torch.einsum("bk,kpc->bpc", weights, plan.moment_directions)
-        local = torch.einsum("bpij,bpj->bpi", turn[:, plan.bone], moment - plan.share[:, None] * head[:, plan.bone])
-        moved = local + plan.share[:, None] * place[:, plan.bone]
-        return torch.einsum("jp,bpc->bjc", plan.gather, moved), local, place
+        local = torch.einsum("bpij,bpj->bpi", rotation[:, plan.bone], moment - plan.share[:, None] * head[:, plan.bone])
+        moved = local + plan.share[:, None] * position[:, plan.bone]
+        return torch.einsum("jp,bpc->bjc", plan.gather, moved), local, position
 
     def _bones(
         self,
@@ -293,31 +241,31 @@ class Skinned:
         weights: Float[Tensor, "batch blend"],
         translation: Float[Tensor, "batch 3"],
     ) -> tuple[Float[Tensor, "batch bone 3 3"], Float[Tensor, "batch bone 3"], Float[Tensor, "batch bone 3"]]:
-        """How every bone is turned, where it begins at rest, and where it begins now."""
+        """Rotation of every bone, its head at rest, and its head now."""
         plan = self._plan
-        turn = pose[:, plan.segment]
-        partway = between_turns(turn[:, plan.partway], pose[:, plan.towards], plan.partway_share)
-        turn = turn.index_copy(1, plan.partway, partway)
+        rotation = pose[:, plan.segment]
+        partway = interpolate_rotations(rotation[:, plan.partway], pose[:, plan.towards], plan.partway_share)
+        rotation = rotation.index_copy(1, plan.partway, partway)
         if self.grip is not None:
-            turn = turn @ self.grip
+            rotation = rotation @ self.grip
         head = self.heads + torch.einsum("bk,knc->bnc", weights, self.head_directions)
         parents = torch.tensor(self.parents[1:])
-        offset = torch.einsum("bkij,bkj->bki", turn[:, parents], head[:, 1:] - head[:, parents])
-        place = translation[:, None] + torch.einsum("km,bmc->bkc", plan.above[:, 1:], offset)
-        return turn, head, place
+        offset = torch.einsum("bkij,bkj->bki", rotation[:, parents], head[:, 1:] - head[:, parents])
+        position = translation[:, None] + torch.einsum("km,bmc->bkc", plan.above[:, 1:], offset)
+        return rotation, head, position
 
 
-def between_turns(
+def interpolate_rotations(
     one: Float[Tensor, "*batch 3 3"], other: Float[Tensor, "*batch 3 3"], share: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "*batch 3 3"]:
-    """Rotations some share of the way from one to another, by mixing their axes and making them square again. Smooth
-    below half a turn.
+    """Rotations `share` of the way from one to another, by interpolating their axes and orthonormalising them. Smooth
+    below 180 degrees.
     """
-    return square(torch.lerp(one, other, share[..., None, None].expand_as(one)))
+    return gram_schmidt(torch.lerp(one, other, share[..., None, None].expand_as(one)))
 
 
-def square(axes: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """The rotation that Gram and Schmidt make of the first two columns of a matrix."""
+def gram_schmidt(axes: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotations from the first two columns of matrices, by Gram-Schmidt orthonormalisation."""
     x = torch.nn.functional.normalize(axes[..., 0], dim=-1)
     y = axes[..., 1]
     y = torch.nn.functional.normalize(y - (x * y).sum(-1, keepdim=True) * x, dim=-1)
@@ -326,45 +274,55 @@ def square(axes: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What is the same for every pose and shape. A pair is a joint and a bone that moves it."""
+    """What does not depend on pose and shape. A pair is a joint and a bone that moves it.
+
+    Attributes:
+        bone: of each pair.
+        share: how far the joint follows the bone; the shares of a joint sum to 1.
+        moment: sum of the joint's vertices at rest, weighted by regressor and skinning weight.
+        moment_directions: its displacement by each blend weight.
+        gather: sums pairs to joints.
+        of_bone: one-hot rows of `bone`.
+        driven: how far each bone follows each segment.
+        above: 1 where a bone is the other's ancestor or itself.
+        segment: that rotates each bone.
+        partway, towards, partway_share: bones that are rotated partway between two segments, the second segment, and
+            the share.
+    """
 
     bone: Int[Tensor, "pair"]
     share: Float[Tensor, "pair"]
-    """How far the joint follows the bone; the shares of a joint sum to 1."""
     moment: Float[Tensor, "pair 3"]
-    """The joint's vertices at rest, weighted by what they follow of the bone."""
     moment_directions: Float[Tensor, "blend pair 3"]
     gather: Float[Tensor, "26 pair"]
     of_bone: Float[Tensor, "pair bone"]
     driven: Float[Tensor, "bone 17"]
-    """How far each bone follows each segment."""
     above: Float[Tensor, "bone bone"]
-    """1 where the second bone is the first or one that it hangs on."""
     segment: Int[Tensor, "bone"]
     partway: Int[Tensor, "partway"]
-    """Bones that are turned partway between two segments."""
     towards: Int[Tensor, "partway"]
     partway_share: Float[Tensor, "partway"]
 
 
-def _plan(body: Skinned) -> _Plan:
+def _plan(body: BodyModel) -> _Plan:
     shares = body.regressor @ body.weights  # joint bone
-    joint, bone = (shares > LEAST).nonzero(as_tuple=True)
+    joint, bone = (shares > MIN_SHARE).nonzero(as_tuple=True)
     pulls = [body.regressor[j] * body.weights[:, b] for j, b in zip(joint.tolist(), bone.tolist(), strict=True)]
     pull = torch.stack([*pulls, torch.zeros(len(body.template))])[: len(pulls)]
-    total = torch.zeros(len(shares)).index_add(0, joint, pull.sum(1)) / body.regressor.sum(1).clamp_min(LEAST)
-    pull = pull / total[joint, None]  # the pairs that were left out do not shorten a joint
+    total = torch.zeros(len(shares)).index_add(0, joint, pull.sum(1)) / body.regressor.sum(1).clamp_min(MIN_SHARE)
+    pull = pull / total[joint, None]  # ignored pairs do not scale a joint down
     heads, named = body.head_regressor.nonzero(as_tuple=True)
     share = body.head_regressor[heads, named]
     above = torch.zeros(len(body.parents), len(body.parents))
-    for place, parent in enumerate(body.parents):
-        above[place] = above[parent] if parent >= 0 else 0
-        above[place, place] = 1
-    partway = [place for place, drive in enumerate(body.drives) if drive.towards]
+    for number, parent in enumerate(body.parents):
+        above[number] = above[parent] if parent >= 0 else 0
+        above[number, number] = 1
+    partway = [bone for bone, driver in enumerate(body.drivers) if driver.towards]
+    between = [body.drivers[bone] for bone in partway]
     driven = torch.zeros(len(body.parents), len(SEGMENTS))
-    for place, drive in enumerate(body.drives):
-        driven[place, SEGMENTS.index(drive.segment)] += 1 - drive.share
-        driven[place, SEGMENTS.index(drive.towards or drive.segment)] += drive.share
+    for number, driver in enumerate(body.drivers):
+        driven[number, SEGMENTS.index(driver.segment)] += 1 - driver.share
+        driven[number, SEGMENTS.index(driver.towards or driver.segment)] += driver.share
     bones = torch.cat([bone, named])
     return _Plan(
         bone=bones,
@@ -375,8 +333,8 @@ def _plan(body: Skinned) -> _Plan:
         of_bone=torch.nn.functional.one_hot(bones, len(body.parents)).float(),
         driven=driven,
         above=above,
-        segment=torch.tensor([SEGMENTS.index(drive.segment) for drive in body.drives]),
+        segment=torch.tensor([SEGMENTS.index(driver.segment) for driver in body.drivers]),
         partway=torch.tensor(partway, dtype=torch.long),
-        towards=torch.tensor([SEGMENTS.index(body.drives[place].towards or "") for place in partway], dtype=torch.long),
-        partway_share=torch.tensor([body.drives[place].share for place in partway]),
+        towards=torch.tensor([SEGMENTS.index(driver.towards or "") for driver in between], dtype=torch.long),
+        partway_share=torch.tensor([driver.share for driver in between]),
     )

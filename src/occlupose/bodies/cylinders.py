@@ -1,8 +1,7 @@
-"""A body of capsules after the Cylinder Man (OANet, section 4): quick, closed, nobody's likeness and nobody's licence.
+"""A body model of capsules after the Cylinder Man (OANet, section 4): fast, closed, and free of licences.
 
-The limbs have OANet's 0.05 m on average and the head its 0.10 m; the trunk reaches from shoulder to shoulder as OANet's
-does. That limbs taper, that trunk and head are flattened, the proportions (an adult of 1.75 m) and the shape numbers
-are ours.
+Limb radii average OANet's 0.05 m, the head has its 0.10 m, and the trunk reaches from shoulder to shoulder. Tapered
+limbs, flattened trunk and head, the proportions (an adult of 1.75 m) and the shape numbers are ours.
 """
 
 from functools import cache
@@ -12,64 +11,67 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from occlupose.bodies.body import PARTS, SIDES, Drive, Skinned
+from occlupose.bodies.body import PARTS, SIDES, BodyModel, BoneDriver
 from occlupose.skeletons import BODY26
 
 SHAPE = ("trunk", "shoulders", "hips", "head", "upper_arm", "forearm", "hand", "thigh", "shank", "foot", "girth")
-"""What a shape says: how long (shoulders and hips: how wide, head: neck and head) a piece is, and how thick all are, 1
-as the average.
+"""The numbers of a shape, 1 is average: length of each piece (shoulders and hips: width; head: neck and head), and
+thickness of all.
 """
 
 LOW = 0.75
 HIGH = 1.3
 
 
-class Bone(NamedTuple):
-    """Where a bone begins: metres from the beginning of its parent, times a number of the shape; and what turns it."""
+class CapsuleBone(NamedTuple):
+    """A bone: its parent, the shape number that scales its offset, the offset of its head from the parent's head
+    (metres), and what rotates it.
+    """
 
     parent: str
-    number: str
+    length: str
     offset: tuple[float, float, float]
-    drive: Drive
+    driver: BoneDriver
 
 
-_NECK = Drive("chest", "head", 0.5)
-_HEAD = Drive("head")
+_NECK = BoneDriver("chest", "head", 0.5)
+_HEAD = BoneDriver("head")
 
 _MIDDLE = {
-    "pelvis": Bone("", "trunk", (0, 0, 0), Drive("pelvis")),
-    "spine": Bone("pelvis", "trunk", (0, 0.27, 0), Drive("chest")),
-    "thorax": Bone("spine", "trunk", (0, 0.30, 0), _NECK),
-    "neck_nose": Bone("thorax", "head", (0, 0.10, 0.02), _HEAD),
-    "head_top": Bone("neck_nose", "head", (0, 0.16, 0.01), _HEAD),
-    "nose": Bone("neck_nose", "head", (0, 0.02, 0.10), _HEAD),
+    "pelvis": CapsuleBone("", "trunk", (0, 0, 0), BoneDriver("pelvis")),
+    "spine": CapsuleBone("pelvis", "trunk", (0, 0.27, 0), BoneDriver("chest")),
+    "thorax": CapsuleBone("spine", "trunk", (0, 0.30, 0), _NECK),
+    "neck_nose": CapsuleBone("thorax", "head", (0, 0.10, 0.02), _HEAD),
+    "head_top": CapsuleBone("neck_nose", "head", (0, 0.16, 0.01), _HEAD),
+    "nose": CapsuleBone("neck_nose", "head", (0, 0.02, 0.10), _HEAD),
 }
 _LEFT = {
-    "eye": Bone("neck_nose", "head", (0.03, 0.05, 0.09), _HEAD),
-    "ear": Bone("neck_nose", "head", (0.075, 0.04, 0), _HEAD),
-    "clavicle": Bone("thorax", "shoulders", (0, 0, 0), Drive("clavicle")),
-    "shoulder": Bone("clavicle", "shoulders", (0.17, -0.06, 0), Drive("upper_arm")),
-    "elbow": Bone("shoulder", "upper_arm", (0.27, 0, 0), Drive("forearm")),
-    "wrist": Bone("elbow", "forearm", (0.243, 0, 0.03), Drive("hand")),
-    "hand": Bone("wrist", "hand", (0.085, 0, 0.01), Drive("hand")),
-    "hip": Bone("pelvis", "hips", (0.095, 0, 0), Drive("thigh")),
-    "knee": Bone("hip", "thigh", (0, -0.42, 0), Drive("shank")),
-    "ankle": Bone("knee", "shank", (0, -0.42, 0), Drive("foot")),
-    "foot": Bone("ankle", "foot", (0, -0.04, 0.15), Drive("foot")),
+    "eye": CapsuleBone("neck_nose", "head", (0.03, 0.05, 0.09), _HEAD),
+    "ear": CapsuleBone("neck_nose", "head", (0.075, 0.04, 0), _HEAD),
+    "clavicle": CapsuleBone("thorax", "shoulders", (0, 0, 0), BoneDriver("clavicle")),
+    "shoulder": CapsuleBone("clavicle", "shoulders", (0.17, -0.06, 0), BoneDriver("upper_arm")),
+    "elbow": CapsuleBone("shoulder", "upper_arm", (0.27, 0, 0), BoneDriver("forearm")),
+    "wrist": CapsuleBone("elbow", "forearm", (0.243, 0, 0.03), BoneDriver("hand")),
+    "hand": CapsuleBone("wrist", "hand", (0.085, 0, 0.01), BoneDriver("hand")),
+    "hip": CapsuleBone("pelvis", "hips", (0.095, 0, 0), BoneDriver("thigh")),
+    "knee": CapsuleBone("hip", "thigh", (0, -0.42, 0), BoneDriver("shank")),
+    "ankle": CapsuleBone("knee", "shank", (0, -0.42, 0), BoneDriver("foot")),
+    "foot": CapsuleBone("ankle", "foot", (0, -0.04, 0.15), BoneDriver("foot")),
 }
-"""A bone begins at every joint and bears its name, so that the joints are the beginnings of the bones; and two
-clavicles. The arms are stretched out sideways, the elbows a little bent, which tells about which axis they bend."""
+"""Each joint is the head of a bone of the same name; the clavicles are two more bones. The arms point sideways with the
+elbows slightly bent, which defines the axis they bend about.
+"""
 
 
 class Capsule(NamedTuple):
-    """A piece of the surface: two half ellipsoids and what joins them, rigid with the bone that it starts at.
+    """A piece of the surface: two half ellipsoids and their connection, rigid with the bone at its start.
 
     Attributes:
         part: of PARTS without the side; `head` is a face in front and a skull behind.
-        start, end: bones between whose beginnings it lies.
+        start, end: bones between whose heads it lies.
         radius: at both ends, metres, times the number `grows` of the shape.
-        across: the same sideways, where it is not round, times the number `widens`.
-        between: where the centres of its ends are, as shares of the way.
+        across: the same sideways, if not round, times the number `widens`.
+        between: centres of its ends, as shares of the way from start to end.
     """
 
     part: str
@@ -97,28 +99,26 @@ SIDE = (
     Capsule("shank", "knee", "ankle", (0.055, 0.04)),
     Capsule("foot", "ankle", "foot", (0.04, 0.03), between=(-0.1, 1.3)),
 )
-"""Of either side; built on the left and mirrored."""
+"""Capsules of one side; built on the left and mirrored."""
 
 AROUND = 16
 CAP = 4
-"""Vertices around a capsule, a multiple of 4 so that some lie on the midline; and rings on each cap, the widest
-included.
-"""
+"""Vertices around a capsule, a multiple of 4 so that some lie on the midline; and rings per cap, with the widest."""
 
 _SEAM = 1e-5
-"""Points that are nearer to a cut lie on it and count as left and front."""
+"""Points nearer to a cut than this lie on it, and count as left and front."""
 
 _MIRROR = torch.tensor([-1.0, 1, 1])
 
 
 @cache
-def cylinders() -> Skinned:
-    """The body of capsules. Its joints are exactly the ends of its bones."""
+def cylinders() -> BodyModel:
+    """The body model of capsules. Its joints are exactly the heads of its bones."""
     bones = [*_MIDDLE, *(f"{side}_{name}" for side in SIDES for name in _LEFT)]
-    own = _both()
+    own = _all_bones()
     pieces = [(capsule, "") for capsule in MIDDLE] + [(capsule, side) for side in SIDES for capsule in SIDE]
-    ball, end, faces = _ball()
-    count = len(ball)
+    sphere, end, faces = _sphere()
+    count = len(sphere)
     neutral = torch.ones(len(SHAPE))
     weights = torch.zeros(len(pieces) * count, len(bones))
     for place, (capsule, side) in enumerate(pieces):
@@ -127,26 +127,26 @@ def cylinders() -> Skinned:
     head_regressor[range(len(BODY26)), [bones.index(joint) for joint in BODY26.joints]] = 1
 
     def heads(size: Float[Tensor, "shape"]) -> Float[Tensor, "bone 3"]:
-        places = _places(size)
-        return torch.stack([places[name] for name in bones])
+        positions = _heads(size)
+        return torch.stack([positions[name] for name in bones])
 
     def surface(size: Float[Tensor, "shape"]) -> Float[Tensor, "vertex 3"]:
-        places = _places(size)
-        return torch.cat([_surface(capsule, side, places, size, ball, end) for capsule, side in pieces])
+        positions = _heads(size)
+        return torch.cat([_surface(capsule, side, positions, size, sphere, end) for capsule, side in pieces])
 
-    return Skinned(
+    return BodyModel(
         name="cylinders",
         parents=tuple(bones.index(own[name].parent) if own[name].parent else -1 for name in bones),
-        drives=tuple(own[name].drive for name in bones),
+        drivers=tuple(own[name].driver for name in bones),
         template=surface(neutral),
         directions=torch.stack([surface(one) for one in torch.eye(len(SHAPE))]),  # the surface is linear in the shape
         heads=heads(neutral),
         head_directions=torch.stack([heads(one) for one in torch.eye(len(SHAPE))]),
         weights=weights,
         faces=torch.cat(
-            [_faces(capsule, side, faces, ball) + place * count for place, (capsule, side) in enumerate(pieces)]
+            [_faces(capsule, side, faces, sphere) + place * count for place, (capsule, side) in enumerate(pieces)]
         ),
-        part=torch.cat([_parts(capsule, side, ball) for capsule, side in pieces]),
+        part=torch.cat([_parts(capsule, side, sphere) for capsule, side in pieces]),
         regressor=torch.zeros(len(BODY26), len(weights)),
         head_regressor=head_regressor,
         shape_names=SHAPE,
@@ -162,30 +162,29 @@ def _named(name: str, side: str) -> str:
     return f"{side}_{name}" if side and name in _LEFT else name
 
 
-def _both() -> dict[str, Bone]:
-    """The bones of the middle and of both sides, under their names."""
+def _all_bones() -> dict[str, CapsuleBone]:
+    """The bones of the middle and of both sides, by name."""
     bones = dict(_MIDDLE)
     for side, sign in zip(SIDES, (1, -1), strict=True):
         for name, bone in _LEFT.items():
             x, y, z = bone.offset
-            drive = bone.drive if bone.drive == _HEAD else Drive(f"{side}_{bone.drive.segment}")
-            bones[f"{side}_{name}"] = Bone(_named(bone.parent, side), bone.number, (sign * x, y, z), drive)
+            drive = bone.driver if bone.driver == _HEAD else BoneDriver(f"{side}_{bone.driver.segment}")
+            bones[f"{side}_{name}"] = CapsuleBone(_named(bone.parent, side), bone.length, (sign * x, y, z), drive)
     return bones
 
 
-def _places(size: Float[Tensor, "shape"]) -> dict[str, Float[Tensor, "3"]]:
-    """Where the bones begin, of a body with these numbers."""
-    places = {"": torch.zeros(3)}
-    for name, bone in _both().items():
-        places[name] = places[bone.parent] + size[SHAPE.index(bone.number)] * torch.tensor(bone.offset)
-    return places
+def _heads(size: Float[Tensor, "shape"]) -> dict[str, Float[Tensor, "3"]]:
+    """Heads of the bones for this shape."""
+    heads = {"": torch.zeros(3)}
+    for name, bone in _all_bones().items():
+        heads[name] = heads[bone.parent] + size[SHAPE.index(bone.length)] * torch.tensor(bone.offset)
+    return heads
 
 
-def _ball() -> tuple[Float[Tensor, "point 3"], Int[Tensor, "point"], Int[Tensor, "face 3"]]:
-    """A ball that is cut in two at its equator: its points (sideways, along, ahead), which half each belongs to, and
-    its triangles.
+def _sphere() -> tuple[Float[Tensor, "point 3"], Int[Tensor, "point"], Int[Tensor, "face 3"]]:
+    """A unit sphere of two halves: points (sideways, along, ahead), the half of each, and outward-facing triangles.
 
-    Pulled apart along the second axis it is a capsule. The triangles look outwards.
+    A capsule is its two halves moved apart along the second axis.
     """
     up = torch.arange(1, CAP + 1) / CAP * torch.pi / 2
     # rings from pole to equator, and from equator to pole
@@ -214,50 +213,52 @@ def _ball() -> tuple[Float[Tensor, "point 3"], Int[Tensor, "point"], Int[Tensor,
 def _surface(
     capsule: Capsule,
     side: str,
-    places: dict[str, Float[Tensor, "3"]],
+    heads: dict[str, Float[Tensor, "3"]],
     size: Float[Tensor, "shape"],
-    ball: Float[Tensor, "point 3"],
+    sphere: Float[Tensor, "point 3"],
     end: Int[Tensor, "point"],
 ) -> Float[Tensor, "point 3"]:
-    """The vertices of a capsule, of a body with these numbers."""
-    start, stop = (places[_named(name, "left" if side else "")] for name in (capsule.start, capsule.end))
+    """Vertices of a capsule for this shape."""
+    left = "left" if side else ""
+    start = heads[_named(capsule.start, left)]
+    stop = heads[_named(capsule.end, left)]
     centre = torch.stack([torch.lerp(start, stop, share) for share in capsule.between])
     radius = size[SHAPE.index(capsule.grows)] * torch.tensor(capsule.radius)
     across = size[SHAPE.index(capsule.widens)] * torch.tensor(capsule.across or capsule.radius)
-    points = centre[end] + ball * torch.stack([across, radius, radius], 1)[end] @ _axes(capsule)
+    points = centre[end] + sphere * torch.stack([across, radius, radius], 1)[end] @ _axes(capsule)
     return points * _MIRROR if side == "right" else points
 
 
 def _axes(capsule: Capsule) -> Float[Tensor, "3 3"]:
-    """Rows: sideways, along, ahead of a capsule of the average body; of the left where there are two."""
-    places = _places(torch.ones(len(SHAPE)))
+    """Axes of a capsule of the average body as rows: sideways, along, ahead; of the left one of two."""
+    positions = _heads(torch.ones(len(SHAPE)))
     left = "left" if capsule in SIDE else ""
-    along = places[_named(capsule.end, left)] - places[_named(capsule.start, left)]
+    along = positions[_named(capsule.end, left)] - positions[_named(capsule.start, left)]
     along = along / along.norm()
     sideways = torch.eye(3)[0 if along[0].abs() < 0.5 else 1]
     sideways = torch.nn.functional.normalize(sideways - (sideways @ along) * along, dim=0)
     return torch.stack([sideways, along, torch.linalg.cross(sideways, along)])
 
 
-def _parts(capsule: Capsule, side: str, ball: Float[Tensor, "point 3"]) -> Tensor:
-    """Which of PARTS the points of a capsule are of: of their own half, where it is cut."""
+def _parts(capsule: Capsule, side: str, sphere: Float[Tensor, "point 3"]) -> Tensor:
+    """Body part of each point of a capsule; points of a capsule on the midline belong to their own half."""
     result = []
-    for x, _, z in ball.tolist():
+    for x, _, z in sphere.tolist():
         part = ("face" if z > -_SEAM else "skull") if capsule.part == "head" else capsule.part
         result.append(PARTS.index(f"{side or SIDES[x < -_SEAM]}_{part}"))
     return torch.tensor(result, dtype=torch.uint8)
 
 
 def _faces(
-    capsule: Capsule, side: str, faces: Int[Tensor, "face 3"], ball: Float[Tensor, "point 3"]
+    capsule: Capsule, side: str, faces: Int[Tensor, "face 3"], sphere: Float[Tensor, "point 3"]
 ) -> Int[Tensor, "face 3"]:
-    """The triangles of a capsule. Where it is cut they begin with the corner that is furthest from the cut, which tells
-    their part.
+    """Triangles of a capsule. On the midline they start with the vertex furthest from the cut, which decides their
+    part.
     """
     if side == "right":
-        faces = faces.flip(1)  # a mirrored triangle looks inwards
+        faces = faces.flip(1)  # a mirrored triangle faces inwards
     if side:
         return faces
-    away = ball[:, 0].abs() if capsule.part != "head" else ball[:, [0, 2]].abs().amin(1)
+    away = sphere[:, 0].abs() if capsule.part != "head" else sphere[:, [0, 2]].abs().amin(1)
     first = away[faces].argmax(1)
     return faces.gather(1, (first[:, None] + torch.arange(3)) % 3)

@@ -1,9 +1,9 @@
-"""From joints to a body: which way its segments are turned, where it stands, and how it is built.
+"""Fits a body model to joints: segment rotations, position and shape.
 
-`skeleton2pose` is analytic, after HybrIK (Li et al., 2021): what has three or more joints is turned by a rigid fit, a
-limb swings the shortest way from its parent, and a twist about the limb, which joints do not show, comes from the hinge
-that it bends in or is given. `fit` then moves all segments together until the joints are met, by damped Gauss-Newton
-steps (ours).
+`skeleton2pose` is analytic, after HybrIK (Li et al., 2021): segments with three or more joints are rotated by a rigid
+fit, limbs swing the shortest way from their parent, and the twist about a limb, which joints do not show, follows from
+the hinge that it bends in or is given. `fit_pose` then refines all segments together by damped Gauss-Newton steps
+(ours).
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from occlupose.bodies.body import SEGMENTS, SIDES, Skinned, square
+from occlupose.bodies.body import SEGMENTS, SIDES, BodyModel, gram_schmidt
 from occlupose.skeletons import BODY26
 
 
 class Limb(NamedTuple):
-    """A segment between two joints, the segment that it swings from, and the joint that its bend is seen by, if any."""
+    """A segment between two joints, its parent segment, and the joint that shows its bend, if any."""
 
     segment: str
     start: str
@@ -50,7 +50,7 @@ LIMBS = tuple(
 TWISTED = tuple(
     limb.segment for limb in LIMBS if limb.segment.split("_", 1)[1] in ("upper_arm", "forearm", "thigh", "shank")
 )
-"""The limbs whose twist may be given."""
+"""The limbs whose twist can be given."""
 
 RIGID = {
     "trunk": ("pelvis", ("left_hip", "right_hip", "spine", "thorax", "left_shoulder", "right_shoulder"), ""),
@@ -58,52 +58,53 @@ RIGID = {
     "chest": ("thorax", ("left_shoulder", "right_shoulder", "spine"), "pelvis"),
     "head": ("neck_nose", ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "head_top"), "chest"),
 }
-"""What is turned by a rigid fit: about which joint, by which others, and what it turns with where these do not tell.
-
-The trunk is no segment: it tells which way up a body is whose spine is unknown."""
+"""Segments that are rotated by a rigid fit: the joint at their centre, the joints around it, and the segment whose
+rotation is used where these joints do not determine it. The trunk is not a segment; it orients bodies with an unknown
+spine.
+"""
 
 PRIOR = 1e-3
-"""Square metres by which a rigid fit leans on the parent's rotation."""
+"""Weight of the parent's rotation in a rigid fit, square metres."""
 
-BENT = 0.35
-"""Sine of the bend above which a limb's hinge is believed, half of it at half the sine; ours."""
+HINGE_SINE = 0.35
+"""Sine of a limb's bend from which its hinge determines the twist fully; less bend counts less. Ours."""
 
 
 def skeleton2pose(
     joints: Float[Tensor, "batch 26 3"],
-    body: Skinned,
+    body: BodyModel,
     shape: Float[Tensor, "batch shape"],
     twist: Float[Tensor, "batch 8"] | None = None,
 ) -> Float[Tensor, "batch 17 3 3"]:
-    """How the segments are turned whose joints these are (swing and twist, HybrIK section 3.2).
+    """Segment rotations of these joints (swing and twist, HybrIK section 3.2).
 
     Arguments:
-        joints: metres, any axes in which y is up or down alike for everybody; NaN where unknown.
-        body: whose rest pose the rotations are from.
-        shape: how it is built.
+        joints: metres, in axes where y is up (or down) for all bodies; NaN where unknown.
+        body: model whose rest pose the rotations start from.
+        shape: of each body.
         twist: radians about each of TWISTED, from the shortest swing; None takes it from the hinges of elbows and
             knees.
     """
     rest = body.rest(shape)
-    turn: dict[str, Tensor] = {}
+    rotation: dict[str, Tensor] = {}
     for segment, (centre, around, carrier) in RIGID.items():
-        prior = turn[carrier] if carrier else torch.eye(3).expand(len(joints), 3, 3)
-        turn[segment] = _rigid(_from(rest, centre, around), _from(joints, centre, around), prior)
+        prior = rotation[carrier] if carrier else torch.eye(3).expand(len(joints), 3, 3)
+        rotation[segment] = _rigid(_from(rest, centre, around), _from(joints, centre, around), prior)
     for limb in LIMBS:
-        parent = turn[limb.parent]
+        parent = rotation[limb.parent]
         before = torch.einsum("bij,bj->bi", parent, _from(rest, limb.start, (limb.end,))[:, 0])
         now = _from(joints, limb.start, (limb.end,))[:, 0]
-        swung = swing(before, torch.where(now.isnan(), before, now)) @ parent
+        swung = swing_rotation(before, torch.where(now.isnan(), before, now)) @ parent
         if twist is not None and limb.segment in TWISTED:
-            swung = about(now, twist[:, TWISTED.index(limb.segment)]) @ swung
+            swung = rotation_about(now, twist[:, TWISTED.index(limb.segment)]) @ swung
         elif limb.bend:
-            swung = about(now, _hinge(rest, joints, limb, swung)) @ swung
-        turn[limb.segment] = swung
-    return torch.stack([turn[segment] for segment in SEGMENTS], 1)
+            swung = rotation_about(now, _hinge(rest, joints, limb, swung)) @ swung
+        rotation[limb.segment] = swung
+    return torch.stack([rotation[segment] for segment in SEGMENTS], 1)
 
 
-def swing(one: Float[Tensor, "batch 3"], other: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3"]:
-    """The shortest rotation from one direction to another."""
+def swing_rotation(one: Float[Tensor, "batch 3"], other: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3"]:
+    """The shortest rotations from one direction to another."""
     one = torch.nn.functional.normalize(one, dim=-1)
     other = torch.nn.functional.normalize(other, dim=-1)
     cross = torch.linalg.cross(one, other)
@@ -112,23 +113,23 @@ def swing(one: Float[Tensor, "batch 3"], other: Float[Tensor, "batch 3"]) -> Flo
     return torch.eye(3) + matrix + matrix @ matrix / (1 + cosine).clamp_min(1e-4)
 
 
-def about(axis: Float[Tensor, "batch 3"], angle: Float[Tensor, "batch"]) -> Float[Tensor, "batch 3 3"]:
-    """Rotations by some radians about some directions; none where the direction is unknown."""
+def rotation_about(axis: Float[Tensor, "batch 3"], angle: Float[Tensor, "batch"]) -> Float[Tensor, "batch 3 3"]:
+    """Rotations by angles (radians) about axes; the identity where the axis is NaN."""
     matrix = skew(torch.nn.functional.normalize(axis, dim=-1).nan_to_num())
     angle = angle[:, None, None]
     return torch.eye(3) + angle.sin() * matrix + (1 - angle.cos()) * (matrix @ matrix)
 
 
 def skew(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """The matrix that takes x to vector x x."""
+    """The matrices of the cross product: `skew(v) @ x` is v x x."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
 
 
 def unskew(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
-    """Twice the vector whose `skew` is the odd part of a matrix: of a rotation its axis, as long as twice the sine of
-    its angle.
+    """Twice the vector whose `skew` is the antisymmetric part of a matrix; of a rotation its axis times twice the sine
+    of its angle.
     """
     twice = matrix - matrix.mT
     return torch.stack([twice[..., 2, 1], twice[..., 0, 2], twice[..., 1, 0]], -1)
@@ -141,7 +142,7 @@ def _from(joints: Float[Tensor, "batch 26 3"], centre: str, around: tuple[str, .
 def _rigid(
     one: Float[Tensor, "batch n 3"], other: Float[Tensor, "batch n 3"], prior: Float[Tensor, "batch 3 3"]
 ) -> Float[Tensor, "batch 3 3"]:
-    """The rotation that takes vectors to others best (Kabsch), and is the prior's where they do not tell."""
+    """The rotation that takes `one` to `other` best (Kabsch), or `prior` where they do not determine it."""
     covariance = torch.einsum("bni,bnj->bij", other.nan_to_num(), one) + PRIOR * prior
     u, _, vh = torch.linalg.svd(covariance.detach())
     sign = torch.ones_like(u[:, 0])
@@ -150,21 +151,21 @@ def _rigid(
 
 
 def _hinge(rest: Tensor, joints: Tensor, limb: Limb, swung: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "batch"]:
-    """The twist that turns the axis which the body bends this limb about into the one that it is bent about."""
+    """The twist that aligns the model's hinge axis of this limb with the axis that the joints bend about."""
     axis = torch.linalg.cross(_from(rest, limb.start, (limb.end,)), _from(rest, limb.end, (limb.bend,)))[:, 0]
-    if "thigh" in limb.segment:  # the knees of a body at rest are straight; they bend back
+    if "thigh" in limb.segment:  # knees are straight at rest, and bend backwards
         axis = torch.tensor([1.0, 0, 0]).expand_as(axis)
     along = torch.nn.functional.normalize(_from(joints, limb.start, (limb.end,))[:, 0], dim=-1)
     seen = torch.linalg.cross(along, torch.nn.functional.normalize(_from(joints, limb.end, (limb.bend,))[:, 0], dim=-1))
-    bent = (seen.norm(dim=-1) / BENT).clamp(max=1)
+    bent = (seen.norm(dim=-1) / HINGE_SINE).clamp(max=1)
     now = torch.einsum("bij,bj->bi", swung, axis)
     angle = torch.atan2((torch.linalg.cross(now, seen) * along).sum(-1), (now * seen).sum(-1))
     return (angle * bent**2).nan_to_num()
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """Bodies that stand where joints are. `error` is the mean distance of the joints that are known, metres."""
+class BodyFit:
+    """Bodies fitted to joints. `error` is the mean distance of the known joints, metres."""
 
     pose: Float[Tensor, "batch 17 3 3"]
     shape: Float[Tensor, "batch shape"]
@@ -175,62 +176,64 @@ class Fit:
 
 STEPS = 8
 DAMPING = 2e-3
-"""Square metres: a segment that no joint turns stays as it is; ours."""
+"""Square metres: a segment that no joint determines keeps its rotation; ours."""
 
-STIFF = 0.01
-"""Metres of error that a radian of bend beyond the first pose is worth; ours. Keeps twists, hands and feet sane."""
+STIFFNESS = 0.01
+"""Metres of joint error that count as much as a radian of rotation from the initial pose; ours. Keeps twists, hands and
+feet plausible.
+"""
 
 
-def fit(
+def fit_pose(
     joints: Float[Tensor, "batch 26 3"],
-    body: Skinned,
+    body: BodyModel,
     shape: Float[Tensor, "batch shape"],
     *,
     pose: Float[Tensor, "batch 17 3 3"] | None = None,
-    believe: Float[Tensor, "26"] | None = None,
+    joint_weights: Float[Tensor, "26"] | None = None,
     steps: int = STEPS,
-) -> Fit:
-    """Bodies of a known shape whose joints are as near as can be to those given.
+) -> BodyFit:
+    """Fits bodies of known shape to joints.
 
     Arguments:
         joints: metres; NaN where unknown.
-        body: which.
-        shape: of each.
-        pose: to begin with; None is `skeleton2pose`.
-        believe: weight of each joint; those of 0 only tell how the body is turned at first. None is 1 for all.
-        steps: how often all segments are moved; 0 leaves what it begins with, put where the joints are.
+        body: model.
+        shape: of each body.
+        pose: initial pose; None is `skeleton2pose`.
+        joint_weights: weight of each joint; joints with weight 0 only influence the initial pose. None is 1 for all.
+        steps: Gauss-Newton steps; with 0 the initial pose is only translated to the joints.
     """
     with torch.no_grad():
-        belief = torch.ones(len(BODY26)) if believe is None else believe
+        weight = torch.ones(len(BODY26)) if joint_weights is None else joint_weights
         first = skeleton2pose(joints, body, shape) if pose is None else pose
         pose = first
-        known = joints.isfinite().all(-1) & (belief > 0)
-        weights = torch.where(known, belief, 0.0)
+        known = joints.isfinite().all(-1) & (weight > 0)
+        weights = torch.where(known, weight, 0.0)
         translation = torch.zeros(len(joints), 3)
         away = torch.where(known[..., None], joints - body.joints(pose, shape, translation), 0.0)
         translation = away.sum(1) / known.sum(1, keepdim=True).clamp_min(1)
         count = 3 * len(SEGMENTS)
         for _ in range(steps):
-            now, lever = body.levers(pose, shape, translation)
+            now, lever = body.lever_arms(pose, shape, translation)
             miss = torch.where(known[..., None], joints - now, 0.0)
             jacobian = torch.zeros(len(joints), *now.shape[1:], count + 3)
             jacobian[..., :count] = -skew(lever).permute(0, 1, 3, 2, 4).flatten(3)
             jacobian[..., count:] = torch.eye(3)
             weighted = (jacobian * weights[..., None, None]).flatten(1, 2).mT
-            gone = log(pose @ first.mT)
-            damping = torch.cat([torch.full((count,), DAMPING + STIFF**2), torch.full((3,), 1e-6)])
+            gone = to_rotation_vector(pose @ first.mT)
+            damping = torch.cat([torch.full((count,), DAMPING + STIFFNESS**2), torch.full((3,), 1e-6)])
             slope = (weighted @ miss.flatten(1).unsqueeze(-1)).squeeze(-1)
-            slope[:, :count] -= STIFF**2 * gone.flatten(1)
+            slope[:, :count] -= STIFFNESS**2 * gone.flatten(1)
             step = torch.linalg.solve(weighted @ jacobian.flatten(1, 2) + torch.diag(damping), slope)
-            pose = turn(step[:, :count].unflatten(1, (-1, 3))) @ pose
+            pose = from_rotation_vector(step[:, :count].unflatten(1, (-1, 3))) @ pose
             translation = translation + step[:, count:]
         now = body.joints(pose, shape, translation)
         error = torch.where(known, (now - joints).norm(dim=-1), 0.0).sum(1) / known.sum(1).clamp_min(1)
-    return Fit(square(pose), shape, translation, now, error)
+    return BodyFit(gram_schmidt(pose), shape, translation, now, error)
 
 
-def turn(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotations about some vectors by their lengths, radians."""
+def from_rotation_vector(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rotation matrices of rotation vectors (axis times angle in radians)."""
     angle = vector.norm(dim=-1, keepdim=True)[..., None]
     matrix = skew(vector)
     return (
@@ -240,8 +243,8 @@ def turn(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     )
 
 
-def log(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
-    """The vectors that `turn` makes these rotations of, for turns below half a turn."""
+def to_rotation_vector(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
+    """Rotation vectors of rotation matrices; the inverse of `from_rotation_vector` below 180 degrees."""
     odd = unskew(rotation)
     sine = odd.norm(dim=-1, keepdim=True) / 2
     cosine = (rotation.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) - 1) / 2
@@ -250,41 +253,42 @@ def log(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
 
 ROUNDS = 6
 STRIDE = 0.2
-"""The most that a shape changes in a round, as a share of its range: blend shapes are only linear between anchors."""
+"""Largest change of a shape in a round, as a share of its range: blend shapes are linear only between anchors."""
 
 SHAPE_WEIGHT = 0.02
-"""Metres of error that a shape all the way from neutral is worth; ours."""
+"""Metres of joint error that count as much as a shape number at the end of its range; ours."""
 
 
 def fit_shape(
     joints: Float[Tensor, "frame 26 3"],
-    body: Skinned,
+    body: BodyModel,
     *,
-    believe: Float[Tensor, "26"] | None = None,
+    joint_weights: Float[Tensor, "26"] | None = None,
     rounds: int = ROUNDS,
 ) -> Float[Tensor, "shape"]:
-    """How one person is built, from some of their poses: pose and shape in turns.
+    """The shape of one person from several poses, alternating between pose and shape.
 
     Arguments:
         joints: metres; a few dozen frames are enough; NaN where unknown.
-        believe: as `fit`.
+        joint_weights: as for `fit_pose`.
+        rounds: of pose and shape.
     """
-    belief = torch.ones(len(BODY26)) if believe is None else believe
+    weights = torch.ones(len(BODY26)) if joint_weights is None else joint_weights
     shape = body.neutral.clone()
-    known = joints.isfinite().all(-1) & (belief > 0)
+    known = joints.isfinite().all(-1) & (weights > 0)
 
     for _ in range(rounds):
         every = shape.expand(len(joints), -1)
-        fitted = fit(joints, body, every, believe=believe)
+        fitted = fit_pose(joints, body, every, joint_weights=joint_weights)
 
-        def places(one: Tensor, fitted: Fit = fitted) -> Tensor:
+        def places(one: Tensor, fitted: BodyFit = fitted) -> Tensor:
             return body.joints(fitted.pose, one.expand(len(joints), -1), fitted.translation)
 
         with torch.no_grad():
             jacobian = torch.func.jacfwd(places)(shape)  # frame joint 3 shape
         jacobian = jacobian - jacobian.mean(1, keepdim=True)  # the translation is free
         miss = torch.where(known[..., None], joints - fitted.joints, 0.0)
-        weight = torch.where(known, belief, 0.0)[..., None, None]
+        weight = torch.where(known, weights, 0.0)[..., None, None]
         rows = (jacobian * weight).flatten(0, 2)
         normal = rows.T @ rows / len(joints) + SHAPE_WEIGHT**2 * torch.eye(len(shape)) / (body.high - body.low) ** 2
         slope = (

@@ -1,4 +1,4 @@
-"""SMPL (Loper et al., 2015), from the user's own file: its licence forbids us to ship one.
+"""SMPL (Loper et al., 2015) from the user's own file; its licence does not allow us to ship one.
 
 `smpl` reads a .npz; `convert_smpl` makes it from the official .pkl without running what a pickle may hold.
 """
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from occlupose.bodies.body import SIDES, Drive, Skinned, divide
+from occlupose.bodies.body import SIDES, BodyModel, BoneDriver, assign_parts
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.pickles import PickledArray, SafeUnpickler
@@ -31,17 +31,17 @@ JOINTS = (
     *"neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow".split(),
     *"left_wrist right_wrist left_hand right_hand".split(),
 )
-"""SMPL's joints, in its order: its bones begin at them."""
+"""SMPL's joints in its order, which are the heads of its bones."""
 
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 
 _DRIVES = {
-    "pelvis": Drive("pelvis"),
-    "spine1": Drive("pelvis", "chest", 1 / 3),
-    "spine2": Drive("pelvis", "chest", 2 / 3),
-    "spine3": Drive("chest"),
-    "neck": Drive("chest", "head", 0.5),
-    "head": Drive("head"),
+    "pelvis": BoneDriver("pelvis"),
+    "spine1": BoneDriver("pelvis", "chest", 1 / 3),
+    "spine2": BoneDriver("pelvis", "chest", 2 / 3),
+    "spine3": BoneDriver("chest"),
+    "neck": BoneDriver("chest", "head", 0.5),
+    "head": BoneDriver("head"),
 }
 _LIMBS = {
     "collar": "clavicle",
@@ -56,12 +56,12 @@ _LIMBS = {
 }
 
 _HEADS = {"pelvis": ("left_hip", "right_hip"), "spine": ("spine2",), "thorax": ("neck",), "neck_nose": ("head",)}
-"""Joints of BODY26 that are called otherwise here, or are the mean of others. The pelvis is where COCO's hips have it;
+"""Joints of BODY26 with other names in SMPL, or as means of others. The pelvis is the midpoint of the hips, as in COCO;
 ours.
 """
 
 _VERTICES = {"nose": 332, "right_eye": 6260, "left_eye": 2800, "right_ear": 4071, "left_ear": 583, "head_top": 411}
-"""Joints that are vertices; the numbers are those that SMPL's users agree on (smplx, vertex_ids.py)."""
+"""Joints that are vertices, with the customary numbers (smplx, vertex_ids.py)."""
 
 KEYS = {
     "v_template": (VERTICES, 3),
@@ -72,19 +72,19 @@ KEYS = {
     "kintree_table": (2, len(JOINTS)),
     "f": (FACES, 3),
 }
-"""What a file holds, and of which shape; None is any length."""
+"""Arrays of a file and their shapes; None is any length."""
 
 _CURE = "give SMPL's own file, which occlupose convert smpl made of the official .pkl"
 
 
-def smpl(path: str | Path) -> Skinned:
-    """SMPL as its file has it. Its shape is the first 10 betas; hands are stiff.
+def smpl(path: str | Path) -> BodyModel:
+    """SMPL from its file. The shape is the first 10 betas; hands are rigid.
 
-    Nose, eyes, ears and the top of the head are vertices. The joints leave out what the pose does to the surface beyond
-    skinning, which moves them by some millimetres at most.
+    Nose, eyes, ears and the top of the head are vertices. The joints ignore pose blend shapes, which move them by a few
+    millimetres at most.
 
     Raises:
-        OccluposeError: no such file, or not SMPL; names it.
+        OccluposeError: no such file, or not SMPL's.
     """
     path = Path(path)
     try:
@@ -102,17 +102,17 @@ def smpl(path: str | Path) -> Skinned:
     followed = [_region(JOINTS[bone]) for bone in weights.argmax(1).tolist()]
     ears = template[[_VERTICES["left_ear"], _VERTICES["right_ear"]], 2].mean()
     heads, vertices = _regressors()
-    return Skinned(
+    return BodyModel(
         name="smpl",
         parents=PARENTS,
-        drives=tuple(_drive(joint) for joint in JOINTS),
+        drivers=tuple(_drive(joint) for joint in JOINTS),
         template=template,
         directions=directions.contiguous(),
         heads=regressor @ template,
         head_directions=regressor @ directions,
         weights=weights / weights.sum(1, keepdim=True),
         faces=arrays["f"].long(),
-        part=divide(followed, template.numpy(), float(ears)),
+        part=assign_parts(followed, template.numpy(), float(ears)),
         regressor=vertices,
         head_regressor=heads,
         shape_names=tuple(f"beta{place}" for place in range(BETAS)),
@@ -125,9 +125,9 @@ def smpl(path: str | Path) -> Skinned:
     )
 
 
-def _drive(joint: str) -> Drive:
+def _drive(joint: str) -> BoneDriver:
     side, _, name = joint.partition("_")
-    return Drive(f"{side}_{_LIMBS[name]}") if side in SIDES else _DRIVES[joint]
+    return BoneDriver(f"{side}_{_LIMBS[name]}") if side in SIDES else _DRIVES[joint]
 
 
 def _region(joint: str) -> str:
@@ -135,7 +135,7 @@ def _region(joint: str) -> str:
 
 
 def _regressors() -> tuple[Float[Tensor, "26 bone"], Float[Tensor, "26 vertex"]]:
-    """What the joints of BODY26 are the means of: beginnings of bones, and vertices."""
+    """The joints of BODY26 as weighted means of bone heads, and of vertices."""
     heads = torch.zeros(len(BODY26), len(JOINTS))
     vertices = torch.zeros(len(BODY26), VERTICES)
     for place, joint in enumerate(BODY26.joints):
@@ -148,7 +148,7 @@ def _regressors() -> tuple[Float[Tensor, "26 bone"], Float[Tensor, "26 vertex"]]
 
 
 def _checked(arrays: dict[str, Any], path: Path) -> dict[str, Tensor]:
-    """The arrays in single precision, faces and parents whole.
+    """The arrays as float32, faces and parents as integers.
 
     Raises:
         OccluposeError: they are not SMPL's.
@@ -174,14 +174,14 @@ def _checked(arrays: dict[str, Any], path: Path) -> dict[str, Tensor]:
     if result["shapedirs"].shape[2] < BETAS:
         raise OccluposeError(f"{path}: not SMPL, for it has fewer than {BETAS} betas; {_CURE}")
     if result["kintree_table"][0, 1:].tolist() != list(PARENTS[1:]):
-        raise OccluposeError(f"{path}: not SMPL, for its joints hang together otherwise; {_CURE}")
+        raise OccluposeError(f"{path}: not SMPL, for its joints have other parents; {_CURE}")
     if not 0 <= int(result["f"].min()) <= int(result["f"].max()) < VERTICES:
-        raise OccluposeError(f"{path}: not SMPL, for its faces have corners that are no vertices; {_CURE}")
+        raise OccluposeError(f"{path}: not SMPL, for its faces refer to missing vertices; {_CURE}")
     return result
 
 
 def _other(template: np.ndarray) -> str:
-    """Which of SMPL's relatives has so many vertices, if any."""
+    """Which related model has this number of vertices, if any."""
     return {10475: "SMPL-X, not SMPL", 778: "MANO, not SMPL", 5023: "FLAME, not SMPL"}.get(
         len(np.atleast_1d(template)), ""
     )

@@ -35,7 +35,7 @@ def convert_anny(output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]) -
     from occlupose.bodies import anny
     from occlupose.training import card
 
-    anny.distil(output)
+    anny.export_anny(output)
     card.write(
         output,
         {output: f"<{output.name}>"},

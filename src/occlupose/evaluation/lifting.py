@@ -30,7 +30,7 @@ from occlupose.methods.oanet.weights import TrainedOANet, is_oanet, load
 from occlupose.methods.oanet.windows import observed_rays
 from occlupose.metrics.pose3d import MEASURES, Report, measures
 from occlupose.networks.weights import header, to_device
-from occlupose.occlusion.cylinders import hidden
+from occlupose.occlusion.cylinders import self_occluded
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import H36M17, Skeleton, by_name, convert
 
@@ -250,7 +250,7 @@ def _of_detections(take: Take) -> UInt8[np.ndarray, "time joint"]:
 
 
 def _of_cylinders(take: Take) -> UInt8[np.ndarray, "time joint"]:
-    behind = hidden(torch.from_numpy(_truth(take)), take.poses.skeleton).numpy()
+    behind = self_occluded(torch.from_numpy(_truth(take)), take.poses.skeleton).numpy()
     return np.where(behind, OCCLUDED, VISIBLE).astype(np.uint8)
 
 

@@ -1,3 +1,1 @@
-"""Occlusion as data: find it (cylinders, evidence) and make it (blocks, gaps). Using it belongs to the method that
-does.
-"""
+"""Occlusion as data: find it (cylinders, surfaces, flow agreement) and make it (blocks, gaps). Methods use it."""

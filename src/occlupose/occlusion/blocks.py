@@ -1,11 +1,10 @@
-"""Grey blocks over limb joints, which teach a network to say where a hidden joint is: Limb Joint Augmentation (LJOF,
-arXiv 2410.09885).
+"""Limb Joint Augmentation (LJOF, arXiv 2410.09885): grey blocks over visible limb joints.
 
-Of the limb joints that are seen, a few are covered, and stay what is to be learnt: their targets and weights do not
-change.
+The joints under the blocks keep their targets and weights, so that a network learns to locate joints that it cannot
+see.
 
-What counts as seen is v = 2 alone, as it stands in a dataset's file. MMPose's datasets clip v to 0 and 1 when they read
-it, after which no joint is left that counts; read the files by `datasets.coco`, or keep their v beside.
+Only joints with v = 2 count as visible, as written in a dataset's file. MMPose's datasets clip v to 0 and 1 on loading,
+after which no joint counts as visible; read the files with `datasets.coco` or keep the original v.
 """
 
 import math
@@ -24,117 +23,124 @@ from occlupose.skeletons import Skeleton
 LIMB_JOINTS = tuple(
     f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
 )
-"""The joints that blocks cover."""
+"""The joints that can be covered."""
 
 A = TypeVar("A", Tensor, np.ndarray)
-Space = Literal["crop", "box"]
-Pictures = Shaped[Tensor, "batch 3 height width"] | Shaped[Tensor, "batch height width 3"]
-Picture = UInt8[np.ndarray, "height width 3"] | Float[np.ndarray, "height width 3"]
+Region = Literal["crop", "box"]
+Images = Shaped[Tensor, "batch 3 height width"] | Shaped[Tensor, "batch height width 3"]
+Image = UInt8[np.ndarray, "height width 3"] | Float[np.ndarray, "height width 3"]
 
 
 @dataclass(frozen=True)
 class LimbBlocks:
-    """Covers some visible limb joints of a person with blocks, each of one random grey (LJOF eq. 1 to 3).
+    """Covers some visible limb joints of a person with uniform grey blocks (LJOF eq. 1 to 3).
 
-    A joint beyond the picture is not visible (ours; the paper crops people whole). The paper does not say whether every
-    picture gets blocks, nor which frame the size is relative to; that each does, and the crop, are our defaults.
+    Joints outside the image are not visible (ours; the paper's crops contain the whole person). The paper does not say
+    whether every image gets blocks, nor what the block size is relative to; every image and the crop are our defaults.
 
     Attributes:
-        number: blocks / visible limb joints, rounded up (alpha of eq. 1): at 0.15 one for up to six of them, two for
-            more.
-        size: sides of a block / those of the frame (beta of eq. 2).
+        joint_share: number of blocks / number of visible limb joints, rounded up (alpha in eq. 1). At 0.15, up to six
+            visible joints get one block, more get two.
+        size: side of a block / side of the reference region (beta in eq. 2).
         probability: share of the people who get blocks.
-        space: which frame: the crop, or the person's box in it, before padding.
+        relative_to: the reference region: the whole crop, or the person's bounding box before padding.
 
     Raises:
-        OccluposeError: a share that is not between 0 and 1, a space that is none.
+        OccluposeError: a share is not between 0 and 1, or the reference region is unknown.
     """
 
-    number: float = 0.15
+    joint_share: float = 0.15
     size: float = 0.20
     probability: float = 1.0
-    space: Space = "crop"
+    relative_to: Region = "crop"
 
     def __post_init__(self) -> None:
-        for name in ("number", "size", "probability"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OccluposeError(f"{name} {getattr(self, name):g}: a share, between 0 and 1")
-        if self.space not in get_args(Space):
-            raise OccluposeError(f"space {self.space}: not known; known are {', '.join(get_args(Space))}")
+        for name in ("joint_share", "size", "probability"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise OccluposeError(f"{name} {value:g}: must be a share between 0 and 1")
+        if self.relative_to not in get_args(Region):
+            raise OccluposeError(f"relative_to {self.relative_to}: unknown; give {' or '.join(get_args(Region))}")
 
     def __call__(
         self,
-        pictures: Pictures,
+        images: Images,
         xy: Float[Tensor, "batch *person joint 2"],
         state: Shaped[Tensor, "batch *person joint"],
         skeleton: Skeleton,
         generator: Generator | None,
         boxes: Float[Tensor, "batch *person 4"] | None = None,
-    ) -> tuple[Pictures, Bool[Tensor, "batch *person joint"]]:
-        """Pictures on any device, of one person each, or of several, each of whom gets blocks of their own.
+    ) -> tuple[Images, Bool[Tensor, "batch *person joint"]]:
+        """Cover joints in a batch of images on any device, of one person each or of several.
 
         Arguments:
-            pictures: uint8, or floating point from 0 to 1 (cover first, normalise then); not changed.
-            xy: px of the pictures; anything, also NaN, where a joint is not visible.
+            images: uint8, or floating point from 0 to 1 (apply before normalisation); not modified.
+            xy: keypoints, pixels; any value, also NaN, where a joint is not visible.
             state: v of each joint: 2 visible, 1 occluded, 0 not annotated.
             skeleton: of the joints.
-            generator: on any device; None is torch's own, which data loaders seed for each of their workers.
-            boxes: left, top, right, bottom of each person's box, px of the pictures; for the space `box`.
+            generator: on any device; None is torch's own, which data loaders seed in each worker.
+            boxes: left, top, right, bottom of each person, pixels; needed if `relative_to` is "box".
 
         Returns:
-            The pictures with blocks, and which joints were covered.
+            The images with blocks, and which joints were covered.
 
         Raises:
-            OccluposeError: pictures of another shape, boxes that are wanted and not given, a skeleton without limb
+            OccluposeError: the images have another shape, boxes are needed but missing, or the skeleton has no limb
                 joints.
         """
-        height, width = pictures.shape[1:3] if _channels_last(tuple(pictures.shape)) else pictures.shape[2:]
+        height, width = images.shape[1:3] if _channels_last(tuple(images.shape)) else images.shape[2:]
         limbs = _limbs(skeleton)
-        size = torch.tensor([width, height], dtype=torch.float32, device=pictures.device)
-        seen = (state == VISIBLE) & (xy >= -0.5).all(-1) & (xy < size - 0.5).all(-1)
-        blocked, grey = self.choose(seen & torch.tensor(limbs, device=pictures.device), generator)
-        sides = self.size * (size if self.space == "crop" else _sides(boxes).float()[..., None, :])
-        places = xy.flatten(1, -2)
-        covered = blocked.flatten(1)
-        shades = grey.flatten(1)
+        size = torch.tensor([width, height], dtype=torch.float32, device=images.device)
+        visible = (state == VISIBLE) & (xy >= -0.5).all(-1) & (xy < size - 0.5).all(-1)
+        blocked, grey = self.choose(visible & torch.tensor(limbs, device=images.device), generator)
+        sides = self.size * (size if self.relative_to == "crop" else _sides(boxes).float()[..., None, :])
         most = self.count(sum(limbs)) * math.prod(xy.shape[1:-2])
-        return paint(pictures, places, sides.expand_as(xy).flatten(1, -2), covered, shades, most=most), blocked
+        images = draw_blocks(
+            images,
+            xy.flatten(1, -2),
+            sides.expand_as(xy).flatten(1, -2),
+            blocked.flatten(1),
+            grey.flatten(1),
+            most=most,
+        )
+        return images, blocked
 
-    def on_picture(
+    def cover_image(
         self,
-        picture: Picture,
+        image: Image,
         xy: Float[np.ndarray, "*person joint 2"],
         state: Shaped[np.ndarray, "*person joint"],
         skeleton: Skeleton,
         random: np.random.Generator,
         boxes: Float[np.ndarray, "*person 4"] | None = None,
-    ) -> tuple[Picture, Bool[np.ndarray, "*person joint"]]:
-        """One picture in memory, of one person or of several.
+    ) -> tuple[Image, Bool[np.ndarray, "*person joint"]]:
+        """Cover joints in one NumPy image of one person or of several.
 
-        Arguments, result and errors are those of a call; `random` decides.
+        Arguments, result and errors as for a call; random numbers come from `random`.
         """
-        if picture.ndim != 3 or picture.shape[2] != 3:
-            raise OccluposeError(f"picture of {_by(picture.shape)}: must be height x width x 3")
-        even = random.random((*xy.shape[:-2], self.chances(skeleton)))
-        blocked, grey, sides = self._choose_in(picture.shape[:2], xy, state, skeleton, even, boxes)
-        return paint_one(picture, xy, sides, blocked, grey), blocked
+        if image.ndim != 3 or image.shape[2] != 3:
+            raise OccluposeError(f"image of {_format_shape(image.shape)}: must be height x width x 3")
+        numbers = random.random((*xy.shape[:-2], self.random_count(skeleton)))
+        blocked, grey, sides = self._choose_in(image.shape[:2], xy, state, skeleton, numbers, boxes)
+        return draw_blocks_numpy(image, xy, sides, blocked, grey), blocked
 
-    def on_pictures(
+    def cover_images(
         self,
-        pictures: UInt8[np.ndarray, "batch height width 3"],
+        images: UInt8[np.ndarray, "batch height width 3"],
         xy: Float[np.ndarray, "batch joint 2"],
         state: Shaped[np.ndarray, "batch joint"],
         skeleton: Skeleton,
-        even: Float[np.ndarray, "batch chance"],
+        numbers: Float[np.ndarray, "batch number"],
         boxes: Float[np.ndarray, "batch 4"] | None = None,
     ) -> tuple[UInt8[np.ndarray, "batch height width 3"], Bool[np.ndarray, "batch joint"]]:
-        """Pictures in memory, of one person each.
+        """Cover joints in NumPy images of one person each.
 
-        Arguments, result and errors are those of a call; numbers from 0 to 1, as many of each picture as `chances`
-        says, decide.
+        Arguments, result and errors as for a call; `numbers` are uniform random numbers from 0 to 1, `random_count` of
+        them per image.
         """
-        blocked, grey, sides = self._choose_in(pictures.shape[1:3], xy, state, skeleton, even, boxes)
-        return np.stack([paint_one(*each) for each in zip(pictures, xy, sides, blocked, grey, strict=True)]), blocked
+        blocked, grey, sides = self._choose_in(images.shape[1:3], xy, state, skeleton, numbers, boxes)
+        covered = [draw_blocks_numpy(*each) for each in zip(images, xy, sides, blocked, grey, strict=True)]
+        return np.stack(covered), blocked
 
     def _choose_in(
         self,
@@ -142,36 +148,36 @@ class LimbBlocks:
         xy: Float[np.ndarray, "*person joint 2"],
         state: Shaped[np.ndarray, "*person joint"],
         skeleton: Skeleton,
-        even: Float[np.ndarray, "*person chance"],
+        numbers: Float[np.ndarray, "*person number"],
         boxes: Float[np.ndarray, "*person 4"] | None,
     ) -> tuple[Bool[np.ndarray, "*person joint"], UInt8[np.ndarray, "*person joint"], Float[np.ndarray, "*person 1 2"]]:
-        """In pictures of this height and width: what is covered, each joint's grey, and the sides of each person's
-        blocks, px.
+        """The covered joints, the grey of each joint and the sides of each person's blocks, in pixels, for images of
+        this height and width.
         """
         size = np.array(shape[::-1], np.float32)
         visible = (state == VISIBLE) & np.array(_limbs(skeleton)) & (xy >= -0.5).all(-1) & (xy < size - 0.5).all(-1)
-        sides = np.broadcast_to(size, (*xy.shape[:-2], 2)) if self.space == "crop" else _sides(boxes).astype(np.float32)
-        return *self.choose_one(visible, even), self.size * sides[..., None, :]
+        if self.relative_to == "crop":
+            sides = np.broadcast_to(size, (*xy.shape[:-2], 2))
+        else:
+            sides = _sides(boxes).astype(np.float32)
+        return *self.choose_numpy(visible, numbers), self.size * sides[..., None, :]
 
-    def chances(self, skeleton: Skeleton) -> int:
-        """Numbers that decide on one person's blocks: whether there are any, the order of the joints, and each one's
-        grey.
-        """
+    def random_count(self, skeleton: Skeleton) -> int:
+        """Random numbers needed per person: whether there are blocks, the order of the joints, and each one's grey."""
         return 1 + 2 * len(skeleton)
 
     def count(self, visible: int) -> int:
-        """Blocks for so many visible limb joints (eq. 1); 0.1 x 3, which is a little more than 0.3 to a computer, is
+        """Number of blocks for this number of visible limb joints (eq. 1), without floating-point error: 0.1 x 3 is
         0.3.
         """
-        return math.ceil(round(self.number * visible, 6))
+        return math.ceil(round(self.joint_share * visible, 6))
 
     def choose(
         self, visible: Bool[Tensor, "*person joint"], generator: Generator | None
     ) -> tuple[Bool[Tensor, "*person joint"], UInt8[Tensor, "*person joint"]]:
-        """Which of the visible limb joints are covered, any of them as likely as another, and the grey of each one's
-        block, 0 to 255.
+        """The visible limb joints to cover, all equally likely, and the grey of each block, 0 to 255.
 
-        The paper has one constant for each block; that all three channels share it is read off its figure.
+        The paper has one constant per block; that its three channels are equal is read off the paper's figure.
         """
         device = torch.device("cpu") if generator is None else generator.device
         shape = visible.shape
@@ -179,89 +185,89 @@ class LimbBlocks:
         order = torch.rand(shape, generator=generator, device=device).to(visible.device)
         grey = torch.randint(256, shape, generator=generator, device=device, dtype=torch.uint8).to(visible.device)
         counts = torch.tensor([self.count(number) for number in range(shape[-1] + 1)], device=visible.device)
-        wanted = torch.where(chance < self.probability, counts[visible.sum(-1)], 0)
+        blocks = torch.where(chance < self.probability, counts[visible.sum(-1)], 0)
         rank = order.masked_fill(~visible, 2.0).argsort(-1).argsort(-1)
-        return rank < wanted[..., None], grey
+        return rank < blocks[..., None], grey
 
-    def choose_one(
-        self, visible: Bool[np.ndarray, "*person joint"], even: Float[np.ndarray, "*person chance"]
+    def choose_numpy(
+        self, visible: Bool[np.ndarray, "*person joint"], numbers: Float[np.ndarray, "*person number"]
     ) -> tuple[Bool[np.ndarray, "*person joint"], UInt8[np.ndarray, "*person joint"]]:
-        """The same in NumPy, by numbers from 0 to 1."""
+        """`choose` in NumPy, from uniform random numbers from 0 to 1."""
         joints = visible.shape[-1]
-        chance = even[..., 0]
-        order = even[..., 1 : joints + 1]
-        grey = (256 * even[..., joints + 1 :]).astype(np.uint8)
+        chance = numbers[..., 0]
+        order = numbers[..., 1 : joints + 1]
+        grey = (256 * numbers[..., joints + 1 :]).astype(np.uint8)
         counts = np.array([self.count(number) for number in range(joints + 1)])
-        wanted = np.where(chance < self.probability, counts[visible.sum(-1)], 0)
+        blocks = np.where(chance < self.probability, counts[visible.sum(-1)], 0)
         rank = np.where(visible, order, 2.0).argsort(-1).argsort(-1)
-        return rank < wanted[..., None], grey
+        return rank < blocks[..., None], grey
 
 
-def paint(
-    pictures: Pictures,
+def draw_blocks(
+    images: Images,
     xy: Float[Tensor, "batch joint 2"],
     sides: Float[Tensor, "batch joint 2"],
     blocked: Bool[Tensor, "batch joint"],
     grey: UInt8[Tensor, "batch joint"],
     *,
     most: int | None = None,
-) -> Pictures:
-    """Blocks over the joints that are to be covered: the pixels at most half a side away from the joint (LJOF eq. 3),
-    of the picture.
+) -> Images:
+    """Images with a block over each covered joint: all pixels at most half a side away from it (LJOF eq. 3).
 
-    Where two overlap, the later joint's is in front.
+    Where blocks overlap, that of the later joint is in front.
 
     Arguments:
-        pictures: uint8, or floating point from 0 to 1; not changed.
-        xy, sides: px; width and height of each block.
-        most: blocks of a picture, where that is known to be fewer than joints: less work.
+        images: uint8, or floating point from 0 to 1; not modified.
+        xy, sides: centre, width and height of the blocks, pixels.
+        most: upper limit of the number of blocks per image, which saves time.
 
     Raises:
-        OccluposeError: pictures of another shape.
+        OccluposeError: the images have another shape.
     """
-    last = _channels_last(tuple(pictures.shape))
-    height, width = pictures.shape[1:3] if last else pictures.shape[2:]
-    # the covered ones first, in their order
-    at = blocked.logical_not().to(torch.uint8).argsort(stable=True, dim=-1)[:, :most]
-    covered = blocked.gather(1, at)
-    shade = grey.gather(1, at)
-    if pictures.is_floating_point():
-        shade = shade.to(pictures.dtype) / 255
-    middle = xy.float().gather(1, at[..., None].expand(-1, -1, 2))
-    half = sides.float().gather(1, at[..., None].expand(-1, -1, 2)) / 2
-    low = torch.ceil(middle - half)
-    high = torch.floor(middle + half)
-    columns, rows = (torch.arange(side, device=pictures.device) for side in (width, height))
+    last = _channels_last(tuple(images.shape))
+    height, width = images.shape[1:3] if last else images.shape[2:]
+    # the covered joints first, in their order
+    order = blocked.logical_not().to(torch.uint8).argsort(stable=True, dim=-1)[:, :most]
+    covered = blocked.gather(1, order)
+    shade = grey.gather(1, order)
+    if images.is_floating_point():
+        shade = shade.to(images.dtype) / 255
+    centre = xy.float().gather(1, order[..., None].expand(-1, -1, 2))
+    half = sides.float().gather(1, order[..., None].expand(-1, -1, 2)) / 2
+    low = torch.ceil(centre - half)
+    high = torch.floor(centre + half)
+    columns = torch.arange(width, device=images.device)
+    rows = torch.arange(height, device=images.device)
     across = (columns >= low[..., :1]) & (columns <= high[..., :1]) & covered[..., None]
     down = (rows >= low[..., 1:]) & (rows <= high[..., 1:])
-    for block in range(at.shape[1]):
+    for block in range(order.shape[1]):
         inside = (down[:, block, :, None] & across[:, block, None]).unsqueeze(-1 if last else 1)
-        pictures = torch.where(inside, shade[:, block, None, None, None], pictures)
-    return pictures
+        images = torch.where(inside, shade[:, block, None, None, None], images)
+    return images
 
 
-def paint_one(
-    picture: Picture,
+def draw_blocks_numpy(
+    image: Image,
     xy: Float[np.ndarray, "*person joint 2"],
     sides: Float[np.ndarray, "*person #joint 2"],
     blocked: Bool[np.ndarray, "*person joint"],
     grey: UInt8[np.ndarray, "*person joint"],
-) -> Picture:
-    """The same on one picture in memory, people one after the other."""
-    picture = picture.copy()
-    middle = xy[blocked].astype(np.float32)
+) -> Image:
+    """`draw_blocks` in one NumPy image, people one after the other."""
+    image = image.copy()
+    centre = xy[blocked].astype(np.float32)
     half = np.broadcast_to(sides, xy.shape)[blocked].astype(np.float32) / 2
-    edges = np.concatenate([np.ceil(middle - half), np.floor(middle + half) + 1], -1).clip(0).astype(int)
-    shades = (
-        grey[blocked] if picture.dtype == np.uint8 else (grey[blocked].astype(np.float32) / 255).astype(picture.dtype)
-    )
+    edges = np.concatenate([np.ceil(centre - half), np.floor(centre + half) + 1], -1).clip(0).astype(int)
+    shades = grey[blocked]
+    if image.dtype != np.uint8:
+        shades = (shades.astype(np.float32) / 255).astype(image.dtype)
     for (left, top, right, bottom), shade in zip(edges.tolist(), shades, strict=True):
-        picture[top:bottom, left:right] = shade
-    return picture
+        image[top:bottom, left:right] = shade
+    return image
 
 
 def _limbs(skeleton: Skeleton) -> list[bool]:
-    """Which of its joints are limb joints.
+    """Which joints are limb joints.
 
     Raises:
         OccluposeError: none is.
@@ -269,7 +275,7 @@ def _limbs(skeleton: Skeleton) -> list[bool]:
     own = {dict(skeleton.aliases).get(joint, joint) for joint in LIMB_JOINTS}
     limbs = [joint in own for joint in skeleton.joints]
     if not any(limbs):
-        raise OccluposeError(f"{skeleton.name}: has no limb joint to cover; they are {', '.join(LIMB_JOINTS)}")
+        raise OccluposeError(f"{skeleton.name}: has no limb joint to cover; those are {', '.join(LIMB_JOINTS)}")
     return limbs
 
 
@@ -281,24 +287,24 @@ def _sides(boxes: A | None) -> A:
     """
     if boxes is None:
         raise OccluposeError(
-            "blocks relative to the box: no boxes were given; give left, top, right, bottom of each person, or space"
-            " crop"
+            "block size relative to the box: no boxes were given; give left, top, right, bottom of each person, or"
+            " relative_to crop"
         )
     return boxes[..., 2:] - boxes[..., :2]
 
 
 def _channels_last(shape: tuple[int, ...]) -> bool:
-    """Whether pictures of this shape have their channels last; where they could be either, they do.
+    """Whether images of this shape have their channels last; if both are possible, they do.
 
     Raises:
-        OccluposeError: they are no RGB pictures.
+        OccluposeError: they are not RGB images.
     """
     if len(shape) != 4 or 3 not in (shape[1], shape[3]):
         raise OccluposeError(
-            f"pictures of {_by(shape)}: must be batch x 3 x height x width, or batch x height x width x 3"
+            f"images of {_format_shape(shape)}: must be batch x 3 x height x width, or batch x height x width x 3"
         )
     return shape[3] == 3
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def _format_shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))

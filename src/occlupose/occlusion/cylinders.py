@@ -1,7 +1,7 @@
-"""The Cylinder Man: which joints a body hides from the camera by itself.
+"""The Cylinder Man: which joints a body occludes from the camera by itself.
 
-OANet section 4. The body is ten cylinders between its joints; seen from the camera each is a rectangle, and a joint
-behind a rectangle that does not belong to it is hidden. The paper looks along +z (orthographic). The perspective
+OANet section 4. The body is ten cylinders between joints. The camera sees each as a rectangle, and a joint behind a
+rectangle that it does not belong to is occluded. The paper's camera looks along +z (orthographic); the perspective
 camera, and what `OURS` adds to the paper's rules, are ours.
 """
 
@@ -19,8 +19,8 @@ from occlupose.skeletons import Skeleton
 
 @dataclass(frozen=True)
 class Cylinder:
-    """A body part: its two end joints (alternatives in order of preference), its radius in metres, and further joints
-    that it carries.
+    """A body part: its end joints (alternatives in order of preference), its radius in metres, and the other joints
+    that belong to it.
     """
 
     start: tuple[str, ...]
@@ -31,7 +31,7 @@ class Cylinder:
 
 NECK = ("thorax", "neck")
 FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
-LIMB = 0.05
+LIMB_RADIUS = 0.05
 HEAD = 0
 TORSO = 1
 
@@ -39,7 +39,7 @@ CYLINDERS = (
     Cylinder(NECK, ("head_top", "head", "nose"), 0.10, ("neck_nose", *FACE)),
     Cylinder(NECK, ("pelvis",), 0.0, ("spine",)),
     *(
-        Cylinder((f"{side}_{start}",), (f"{side}_{end}",), LIMB)
+        Cylinder((f"{side}_{start}",), (f"{side}_{end}",), LIMB_RADIUS)
         for side in ("left", "right")
         for start, end in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
     ),
@@ -48,77 +48,82 @@ CYLINDERS = (
 shoulder.
 """
 
-MARGIN = 0.02
-"""A joint is behind a part when it is this many metres further from the camera (paper: 0; ours, against flicker at
-equal depth).
+DEPTH_MARGIN = 0.02
+"""A joint is occluded only if it is this many metres behind a part. The paper has 0; ours prevents flicker where depths
+are equal.
 """
 
 FAR_SIDE = 0.03
-"""A face joint is hidden when it lies this many metres behind the head's axis as the camera sees it. Ours: the paper
+"""A face joint is occluded if it lies this many metres behind the head's axis, seen from the camera. Ours: the paper
 has no face.
 """
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What hides a joint, where one may differ from the paper."""
+class OcclusionRules:
+    """What occludes a joint, as far as it can differ from the paper.
 
-    margin: float = MARGIN
-    """Metres that a joint must be further away than the part before it."""
-    discs: bool = True
-    """A part that looks shorter than its radius hides as a disc of that radius as well; its rectangle has almost
-    vanished.
+    Attributes:
+        margin: metres that a joint must lie behind a part.
+        discs: a part that looks shorter than its radius, so that its rectangle almost vanishes, also occludes as a disc
+            of that radius.
+        face: the head occludes the far side of the face.
     """
+
+    margin: float = DEPTH_MARGIN
+    discs: bool = True
     face: bool = True
-    """The head hides its own far side."""
 
 
-PAPER = Rules(margin=0.0, discs=False, face=False)
-OURS = Rules()
+PAPER = OcclusionRules(margin=0.0, discs=False, face=False)
+OURS = OcclusionRules()
 
 TEMPERATURE = 0.02
-"""Metres over which the soft version fades. Ours: the paper prints a sigmoid without a scale."""
+"""Metres over which the soft version changes. Ours: the paper's sigmoid has no scale."""
 
-CHUNK = 2048
-"""Bodies that are looked at together: so many that torch is busy, so few that they stay in the processor's cache."""
+CHUNK_SIZE = 2048
+"""Bodies processed together: enough to keep torch busy, few enough to stay in the processor's cache."""
 
-TINY = 1e-12
-"""What is less counts as nothing: squared metres under a root, and the squared area of a rectangle that can hide
-something.
+EPSILON = 1e-12
+"""Lower limit of squared metres under a root, and of the squared area of a rectangle that can occlude."""
+
+MIN_LENGTH_SQUARED = 1e-6
+"""Square metres: lower limit of a part's squared length where the soft version divides by it, which keeps gradients
+finite.
 """
 
-SHORTEST = 1e-6
-"""Squared metres: shorter parts count as this long where the soft version divides by their length, so that its
-gradients are finite.
-"""
 
-
-def hidden(
-    joints: Float[Tensor, "*batch joint 3"], skeleton: Skeleton, *, perspective: bool = True, rules: Rules = OURS
+def self_occluded(
+    joints: Float[Tensor, "*batch joint 3"],
+    skeleton: Skeleton,
+    *,
+    perspective: bool = True,
+    rules: OcclusionRules = OURS,
 ) -> Bool[Tensor, "*batch joint"]:
-    """Which joints the body hides from the camera by itself.
+    """Which joints the body itself occludes from the camera.
 
-    OANet section 4, hard version; with `perspective=False, rules=PAPER` exactly the paper's.
+    OANet section 4, hard version; exactly the paper's with `perspective=False, rules=PAPER`.
 
     Arguments:
-        joints: metres, camera frame (z forward); a perspective camera stands at the origin, an orthographic one looks
-            along +z.
+        joints: metres, camera frame (z forward). A perspective camera is at the origin; an orthographic one looks along
+            +z.
         skeleton: names of the joints; needs a neck or thorax, a head, shoulders, elbows, wrists, hips, knees, ankles.
         perspective: ours; False is the paper's orthographic camera.
         rules: PAPER or OURS.
 
     Returns:
-        True where hidden. NaN joints are never hidden and hide nothing.
+        True where occluded. NaN joints are never occluded and occlude nothing.
 
     Raises:
         OccluposeError: the skeleton lacks an end of a cylinder.
     """
-    plan = _plan(skeleton)
+    index = _index(skeleton)
     bodies = joints.detach().reshape(prod(joints.shape[:-2]), len(skeleton), 3)
     result = torch.empty(bodies.shape[:2], dtype=torch.bool, device=joints.device)
-    free = plan.free.to(joints.device).expand(-1, -1, min(len(bodies), CHUNK)).contiguous()
-    for chunk, answer in zip(bodies.split(CHUNK), result.split(CHUNK), strict=True):
-        answer.copy_(_hidden(_Bodies(chunk, plan), free[..., : len(chunk)], plan.face, perspective, rules).T)
+    foreign = index.foreign.to(joints.device).expand(-1, -1, min(len(bodies), CHUNK_SIZE)).contiguous()
+    for chunk, occluded in zip(bodies.split(CHUNK_SIZE), result.split(CHUNK_SIZE), strict=True):
+        parts = _BodyParts(chunk, index)
+        occluded.copy_(_hard_occlusion(parts, foreign[..., : len(chunk)], index.face, perspective, rules).T)
     return result.view(joints.shape[:-1])
 
 
@@ -128,181 +133,197 @@ def visibility(
     *,
     temperature: float = TEMPERATURE,
     perspective: bool = False,
-    rules: Rules = PAPER,
+    rules: OcclusionRules = PAPER,
 ) -> Float[Tensor, "*batch joint"]:
-    """How far each joint is visible, differentiably: near 1 in the open, near 0 behind another part of the body.
+    """Differentiable visibility of each joint: near 1 if nothing is in front of it, near 0 behind another body part.
 
-    OANet section 4: V_P is the product over the parts that are not the joint's own, with sigmoids in place of both
-    tests (inside the rectangle, behind its plane). It tends to `~hidden(...)` under the same rules as the temperature
-    tends to 0.
+    OANet section 4: V_P is the product over the parts that the joint does not belong to, with sigmoids in place of both
+    tests (inside the rectangle, behind its plane). It tends to `~self_occluded(...)` under the same rules as the
+    temperature tends to 0.
 
     Arguments:
-        joints: as `hidden` takes them.
-        skeleton: likewise.
-        temperature: metres over which a test fades from 0.27 to 0.73, above 0.
+        joints: as for `self_occluded`.
+        skeleton: as for `self_occluded`.
+        temperature: metres over which a test changes from 0.27 to 0.73, above 0.
         perspective: ours; False is the paper's orthographic camera.
         rules: PAPER or OURS.
 
     Returns:
-        0..1, 1 for NaN joints. Its gradients are finite everywhere, and 0 for NaN joints.
+        0..1, and 1 for NaN joints. Gradients are finite everywhere, and 0 for NaN joints.
 
     Raises:
         OccluposeError: the skeleton lacks an end of a cylinder.
     """
-    plan = _plan(skeleton)
+    index = _index(skeleton)
     bodies = joints.reshape(prod(joints.shape[:-2]), len(skeleton), 3)
-    result = torch.cat([_visible(chunk, plan, temperature, perspective, rules).T for chunk in bodies.split(CHUNK)])
+    chunks = bodies.split(CHUNK_SIZE)
+    result = torch.cat([_soft_visibility(chunk, index, temperature, perspective, rules).T for chunk in chunks])
     return result.reshape(joints.shape[:-1])
 
 
-def shapes(
+def place_cylinders(
     joints: Float[Tensor, "*batch joint 3"], skeleton: Skeleton
 ) -> tuple[Float[Tensor, "*batch 10 3"], Float[Tensor, "*batch 10 3"], Float[Tensor, "*batch 10"]]:
-    """The cylinders themselves, in the order of CYLINDERS: where they begin, where they end, and their radii (m)."""
-    bodies = _Bodies(joints.reshape(prod(joints.shape[:-2]), len(skeleton), 3), _plan(skeleton))
+    """Start, end and radius (m) of each cylinder, in the order of CYLINDERS."""
+    parts = _BodyParts(joints.reshape(prod(joints.shape[:-2]), len(skeleton), 3), _index(skeleton))
     shape = (*joints.shape[:-2], len(CYLINDERS))
-    start, end = (
-        value[:, 0].permute(2, 1, 0).reshape(*shape, 3) for value in (bodies.start, bodies.start + bodies.axis)
-    )
-    return start, end, bodies.radius.T.reshape(shape)
+    start = parts.start[:, 0].permute(2, 1, 0).reshape(*shape, 3)
+    end = (parts.start + parts.axis)[:, 0].permute(2, 1, 0).reshape(*shape, 3)
+    return start, end, parts.radius.T.reshape(shape)
 
 
-def _visible(
-    flat: Float[Tensor, "body joint 3"], plan: "_Plan", temperature: float, perspective: bool, rules: Rules
+def _soft_visibility(
+    bodies: Float[Tensor, "body joint 3"],
+    index: "_SkeletonIndex",
+    temperature: float,
+    perspective: bool,
+    rules: OcclusionRules,
 ) -> Float[Tensor, "joint body"]:
-    missing = flat.isnan().any(-1)
-    bodies = _Bodies(flat.masked_fill(missing.unsqueeze(-1), 0.0), plan)
-    known = _Bodies(flat.detach(), plan)  # NaN where something is missing
-    pairs = plan.free.to(flat.device) & ~(known.joint[0] + known.axis[0] + known.radius).isnan()
-    see = _look(bodies.joint, bodies.start, bodies.axis, perspective)
+    missing = bodies.isnan().any(-1)
+    parts = _BodyParts(bodies.masked_fill(missing.unsqueeze(-1), 0.0), index)
+    known = _BodyParts(bodies.detach(), index)  # NaN where something is missing
+    pairs = index.foreign.to(bodies.device) & ~(known.joint[0] + known.axis[0] + known.radius).isnan()
+    rays = _cast_rays(parts.joint, parts.start, parts.axis, perspective)
 
     def soft(metres: Tensor) -> Tensor:
         return torch.sigmoid(metres / temperature)
 
-    length = see.length.clamp_min(SHORTEST).sqrt()
-    whole = see.whole.clamp_min(SHORTEST)
-    along = see.along / length
-    aside = see.aside / length
-    inside = soft(along) * soft(see.length / length - along) * soft(bodies.radius - aside) * soft(bodies.radius + aside)
-    clear = 1 - inside * soft((see.plane - rules.margin * see.length) / (length * whole.sqrt()))
+    length = rays.length.clamp_min(MIN_LENGTH_SQUARED).sqrt()
+    true_length = rays.true_length.clamp_min(MIN_LENGTH_SQUARED)
+    along = rays.along / length
+    aside = rays.aside / length
+    inside = soft(along) * soft(rays.length / length - along) * soft(parts.radius - aside) * soft(parts.radius + aside)
+    clear = 1 - inside * soft((rays.plane - rules.margin * rays.length) / (length * true_length.sqrt()))
     if rules.discs:
-        off, further = see.nearest()
-        round_ = soft(bodies.radius - length) * soft(bodies.radius - off.clamp_min(SHORTEST).sqrt())
-        clear = clear * (1 - round_ * soft(further - rules.margin))
+        off, behind = rays.nearest()
+        disc = soft(parts.radius - length) * soft(parts.radius - off.clamp_min(MIN_LENGTH_SQUARED).sqrt())
+        clear = clear * (1 - disc * soft(behind - rules.margin))
     result = clear.masked_fill(~pairs, 1.0).prod(1)
-    if rules.face and plan.face:
-        near = 1 - soft((see.plane / whole)[plan.face, HEAD] - FAR_SIDE)
-        of_known = ~(known.joint[0, plan.face, 0] + known.axis[0, 0, HEAD]).isnan()
-        near = torch.where(of_known, near, 1.0)
-        result = result.index_copy(0, torch.tensor(plan.face, device=flat.device), result[plan.face] * near)
+    if rules.face and index.face:
+        near = 1 - soft((rays.plane / true_length)[index.face, HEAD] - FAR_SIDE)
+        is_known = ~(known.joint[0, index.face, 0] + known.axis[0, 0, HEAD]).isnan()
+        near = torch.where(is_known, near, 1.0)
+        result = result.index_copy(0, torch.tensor(index.face, device=bodies.device), result[index.face] * near)
     return result
 
 
-def _hidden(
-    bodies: "_Bodies", free: Bool[Tensor, "joint part body"], face: list[int], perspective: bool, rules: Rules
+def _hard_occlusion(
+    parts: "_BodyParts",
+    foreign: Bool[Tensor, "joint part body"],
+    face: list[int],
+    perspective: bool,
+    rules: OcclusionRules,
 ) -> Bool[Tensor, "joint body"]:
-    """Shaped after what torch does quickly on a processor: few comparisons, whole masks, bytes instead of truth
-    values.
-    """
-    see = _look(bodies.joint, bodies.start, bodies.axis, perspective)
-    reach = bodies.radius**2
-    across = torch.addcmul(torch.addcmul(reach.new_tensor(-TINY), reach, see.length), see.aside, see.aside, value=-1)
-    inside = torch.minimum(see.along, see.length - see.along).minimum(across)
-    behind = (inside.minimum(torch.sub(see.plane, see.length, alpha=rules.margin)) >= 0).contiguous()
+    """Written for what torch does fast on a CPU: few comparisons, whole masks, bytes instead of booleans."""
+    rays = _cast_rays(parts.joint, parts.start, parts.axis, perspective)
+    reach = parts.radius**2
+    across = torch.addcmul(reach.new_tensor(-EPSILON), reach, rays.length)
+    across = torch.addcmul(across, rays.aside, rays.aside, value=-1)
+    inside = torch.minimum(rays.along, rays.length - rays.along).minimum(across)
+    behind = (inside.minimum(torch.sub(rays.plane, rays.length, alpha=rules.margin)) >= 0).contiguous()
     if rules.discs:
-        # few, so that they are looked at one by one
-        short = (free & (see.length < reach)).flatten().nonzero().squeeze(1)
+        # few pairs, so only these are computed
+        short = (foreign & (rays.length < reach)).flatten().nonzero().squeeze(1)
         part = short % reach.numel()
         joint = short // reach.numel() * reach.shape[1] + part % reach.shape[1]
-        pairs = bodies.joint.flatten(1)[:, joint], bodies.start.flatten(1)[:, part], bodies.axis.flatten(1)[:, part]
-        off, further = _look(*pairs, perspective).nearest()
+        pairs = parts.joint.flatten(1)[:, joint], parts.start.flatten(1)[:, part], parts.axis.flatten(1)[:, part]
+        off, further = _cast_rays(*pairs, perspective).nearest()
         behind.view(-1)[short[(off <= reach.flatten()[part]) & (further >= rules.margin)]] = True
-    result = behind.logical_and_(free).view(torch.uint8).amax(1).bool()
+    result = behind.logical_and_(foreign).view(torch.uint8).amax(1).bool()
     if rules.face and face:
-        result[face] |= (see.plane > FAR_SIDE * see.whole)[face, HEAD]
+        result[face] |= (rays.plane > FAR_SIDE * rays.true_length)[face, HEAD]
     return result
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
-    """Where a skeleton has what the Cylinder Man needs; a pelvis that it lacks comes after its joints, as the middle of
-    the hips.
+class _SkeletonIndex:
+    """Joint numbers of the Cylinder Man in a skeleton. A missing pelvis is appended as the midpoint of the hips.
+
+    Attributes:
+        start, end: joints at the ends of each part.
+        shoulder: joint that gives the torso's radius.
+        hips: of a skeleton without a pelvis; otherwise empty.
+        foreign: parts that a joint does not belong to, which can occlude it.
+        face: joints of the face.
     """
 
     start: list[int]
     end: list[int]
     shoulder: int
     hips: list[int]
-    """Of a skeleton without a pelvis; else none."""
-    free: Bool[Tensor, "joint part 1"]
-    """Which parts may hide which joints: those that are not their own."""
+    foreign: Bool[Tensor, "joint part 1"]
     face: list[int]
 
 
 @cache
-def _plan(skeleton: Skeleton) -> _Plan:
-    places = {name: place for place, name in enumerate(skeleton.joints)}
-    places |= {shared: places[own] for shared, own in skeleton.aliases}
+def _index(skeleton: Skeleton) -> _SkeletonIndex:
+    numbers = {name: number for number, name in enumerate(skeleton.joints)}
+    numbers |= {shared: numbers[own] for shared, own in skeleton.aliases}
 
-    def find(*choice: str) -> int:
-        for name in choice:
-            if name in places:
-                return places[name]
-        raise OccluposeError(f"skeleton {skeleton.name}: no {' or '.join(choice)}; the Cylinder Man needs one")
+    def find(*names: str) -> int:
+        for name in names:
+            if name in numbers:
+                return numbers[name]
+        raise OccluposeError(f"skeleton {skeleton.name}: no {' or '.join(names)}; the Cylinder Man needs one")
 
-    hips = [] if "pelvis" in places else [find("left_hip"), find("right_hip")]
+    hips = [] if "pelvis" in numbers else [find("left_hip"), find("right_hip")]
     if hips:
-        places["pelvis"] = len(skeleton)
+        numbers["pelvis"] = len(skeleton)
     ends = [(find(*part.start), find(*part.end)) for part in CYLINDERS]
     owned = [
-        {*pair, *(places[name] for name in part.carries if name in places)}
+        {*pair, *(numbers[name] for name in part.carries if name in numbers)}
         for part, pair in zip(CYLINDERS, ends, strict=True)
     ]
-    return _Plan(
+    return _SkeletonIndex(
         start=[start for start, _ in ends],
         end=[end for _, end in ends],
         shoulder=find("left_shoulder"),
         hips=hips,
-        free=torch.tensor([[joint not in own for own in owned] for joint in range(len(skeleton))]).unsqueeze(-1),
-        face=[places[name] for name in FACE if name in places],
+        foreign=torch.tensor([[joint not in own for own in owned] for joint in range(len(skeleton))]).unsqueeze(-1),
+        face=[numbers[name] for name in FACE if name in numbers],
     )
 
 
-class _Bodies:
-    """Joints and parts with the coordinates first and the bodies last: what is treated alike lies together in memory,
-    which is quick.
+class _BodyParts:
+    """Joints and parts, coordinates first and bodies last: values that are treated alike are contiguous in memory,
+    which is fast.
     """
 
-    def __init__(self, bodies: Float[Tensor, "body joint 3"], plan: _Plan) -> None:
+    def __init__(self, bodies: Float[Tensor, "body joint 3"], index: _SkeletonIndex) -> None:
         points = bodies.permute(2, 1, 0).contiguous()
         self.joint: Float[Tensor, "3 joint 1 body"] = points.unsqueeze(2)
-        if plan.hips:
-            points = torch.cat([points, points[:, plan.hips].mean(1, keepdim=True)], 1)
-        self.start: Float[Tensor, "3 1 part body"] = points[:, plan.start].unsqueeze(1)
-        self.axis: Float[Tensor, "3 1 part body"] = points[:, plan.end].unsqueeze(1) - self.start
+        if index.hips:
+            points = torch.cat([points, points[:, index.hips].mean(1, keepdim=True)], 1)
+        self.start: Float[Tensor, "3 1 part body"] = points[:, index.start].unsqueeze(1)
+        self.axis: Float[Tensor, "3 1 part body"] = points[:, index.end].unsqueeze(1) - self.start
         radius = bodies.new_tensor([part.radius for part in CYLINDERS]).unsqueeze(-1).expand(-1, len(bodies))
-        torso = _dot(*2 * (points[:, [plan.shoulder]] - self.start[:, 0, [TORSO]],)).clamp_min(TINY).sqrt()
+        neck_to_shoulder = points[:, [index.shoulder]] - self.start[:, 0, [TORSO]]
+        torso = _dot(neck_to_shoulder, neck_to_shoulder).clamp_min(EPSILON).sqrt()
         self.radius: Float[Tensor, "part body"] = torch.cat([radius[:TORSO], torso, radius[TORSO + 1 :]])
 
 
 @dataclass(frozen=True, eq=False)
-class _Sights:
-    """How lines of sight to joints pass parts, in the plane across each line."""
+class _Rays:
+    """How the rays from the camera to joints pass body parts, measured in the plane across each ray.
+
+    Attributes:
+        joint, start: positions of the joint and of the part's start (m).
+        view: unit direction of the ray.
+        along: distance of the joint from the part's start, along the part as seen (m), times the root of `length`.
+        aside: signed distance of the joint from the part's axis as seen (m), times the root of `length`.
+        depth: how much further away the joint is than the part's start (m).
+        tilt: how much further away the part's end is than its start (m).
+        length: squared length of the part as seen (m2).
+    """
 
     joint: Float[Tensor, "3 *pairs"]
     start: Float[Tensor, "3 *pairs"]
     view: Float[Tensor, "3 *pairs"]
-    """The direction of sight, of length 1."""
     along: Float[Tensor, "*pairs"]
-    """How far the joint is from the part's start along the part as seen (m), times the root of `length`."""
     aside: Float[Tensor, "*pairs"]
-    """How far the joint is from the part's axis as seen (m, either way), times the root of `length`."""
     depth: Float[Tensor, "*pairs"]
-    """How much further away the joint is than the part's start (m)."""
     tilt: Float[Tensor, "*pairs"]
-    """How much further away the part's end is than its start (m)."""
     length: Float[Tensor, "*pairs"]
-    """How long the part is as seen, squared (m2)."""
 
     @cached_property
     def plane(self) -> Float[Tensor, "*pairs"]:
@@ -310,46 +331,46 @@ class _Sights:
         return torch.addcmul(self.depth * self.length, self.along, self.tilt, value=-1)
 
     @property
-    def whole(self) -> Float[Tensor, "*pairs"]:
-        """How long the part is, squared (m2)."""
+    def true_length(self) -> Float[Tensor, "*pairs"]:
+        """Squared length of the part in space (m2)."""
         return self.length + self.tilt**2
 
     def nearest(self) -> tuple[Float[Tensor, "*pairs"], Float[Tensor, "*pairs"]]:
-        """From the point of the part's axis that looks nearest to the joint: how far off (m2, squared), and how much
-        further away (m).
+        """Squared distance as seen (m2) from the joint to the nearest point of the part's axis, and how much further
+        away than that point the joint is (m).
         """
-        share = (self.along / self.length.clamp_min(SHORTEST)).clamp(0, 1)
+        share = (self.along / self.length.clamp_min(MIN_LENGTH_SQUARED)).clamp(0, 1)
         across = self.joint - self.start - self.depth * self.view
-        return _dot(across, across) - 2 * share * self.along + share**2 * self.length, self.depth - share * self.tilt
+        off = _dot(across, across) - 2 * share * self.along + share**2 * self.length
+        return off, self.depth - share * self.tilt
 
 
-def _look(
+def _cast_rays(
     joint: Float[Tensor, "3 *pairs"],
     start: Float[Tensor, "3 *pairs"],
     axis: Float[Tensor, "3 *pairs"],
     perspective: bool,
-) -> _Sights:
-    """The paper's camera looks along +z. In perspective each joint has a line of sight of its own, from the origin."""
+) -> _Rays:
+    """The rays to joints: all along +z with the paper's camera, from the origin in perspective."""
     if not perspective:
         x, y, z = joint
         view = joint.new_tensor([0.0, 0.0, 1.0]).view(3, *[1] * (joint.ndim - 1))
         along = torch.addcmul(torch.addcmul(-_dot(start[:2], axis[:2]), x, axis[0]), y, axis[1])
         aside = torch.addcmul(torch.addcmul(start[1] * axis[0] - start[0] * axis[1], x, axis[1]), y, axis[0], value=-1)
-        return _Sights(joint, start, view, along, aside, z - start[2], axis[2], _dot(axis[:2], axis[:2]))
-    distance = _dot(joint, joint).clamp_min(TINY).sqrt()
+        return _Rays(joint, start, view, along, aside, z - start[2], axis[2], _dot(axis[:2], axis[:2]))
+    distance = _dot(joint, joint).clamp_min(EPSILON).sqrt()
     view = joint / distance
     tilt = _dot(view, axis)
     away = _dot(view, start)
-    # (joint - start) across the view, which passes the joint and the origin
+    # (joint - start) across the ray, which contains the joint and the origin
     along = torch.addcmul(-_dot(start, axis), away, tilt)
     aside = _dot(view, torch.linalg.cross(axis, start, dim=0))
-    return _Sights(
-        joint, start, view, along, aside, distance - away, tilt, torch.addcmul(_dot(axis, axis), tilt, tilt, value=-1)
-    )
+    length = torch.addcmul(_dot(axis, axis), tilt, tilt, value=-1)
+    return _Rays(joint, start, view, along, aside, distance - away, tilt, length)
 
 
 def _dot(one: Float[Tensor, "d *one"], other: Float[Tensor, "d *other"]) -> Float[Tensor, "*both"]:
-    """Inner product along the first dimension, which torch's own reductions are slow along."""
+    """Inner product along the first dimension, where torch's own reductions are slow."""
     result = one[0] * other[0]
     for a, b in zip(one[1:], other[1:], strict=True):
         result = torch.addcmul(result, a, b)

@@ -1,7 +1,7 @@
 """How people, things, light and cameras of synthetic pictures look: numbers drawn from seeds. Ours.
 
 Field names are those of the uniforms of `shaders/`, so that a look goes to the shaders as it is. Colours are linear
-red, green and blue, 0 to 1. Lengths on a person are metres on the average body at rest (`Skinned.texture`).
+red, green and blue, 0 to 1. Lengths on a person are metres on the average body at rest (`BodyModel.texture`).
 """
 
 import colorsys

@@ -164,7 +164,7 @@ class Maker:
             chosen = files[random.integers(len(files))] if files else None
             backdrop = None if chosen is None else open_backdrop(chosen, settings.width, settings.height, random)
             picture = self._renderer.render(scene, backdrop=backdrop)
-        return Sample(picture, Record.of(labels, number, self.source.settings.seed), labels.buffer.thing)
+        return Sample(picture, Record.of(labels, number, self.source.settings.seed), labels.buffer.surface)
 
 
 _maker: Maker | None = None

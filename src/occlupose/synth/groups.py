@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 
 from occlupose.bodies.anny import SHAPE, anny
-from occlupose.bodies.body import SEGMENTS, SIDES, Skinned
-from occlupose.bodies.fitting import swing
+from occlupose.bodies.body import SEGMENTS, SIDES, BodyModel
+from occlupose.bodies.fitting import swing_rotation
 from occlupose.cameras import Camera
 from occlupose.datasets import cmu
 from occlupose.errors import OccluposeError
@@ -74,7 +74,7 @@ class Source:
     poses: Poses
 
     @property
-    def body(self) -> Skinned:
+    def body(self) -> BodyModel:
         """Of everybody: the default one."""
         return anny()
 
@@ -322,7 +322,7 @@ def _holding(
                 torch.tensor(direction) * torch.tensor([sign, 1.0, 1.0])
                 + torch.from_numpy(random.normal(0, 0.12, 3)).float()
             )
-            local = swing((rest[end] - rest[start])[None], wanted[None])[0]
+            local = swing_rotation((rest[end] - rest[start])[None], wanted[None])[0]
             pose[SEGMENTS.index(f"{side}_{segment}")] = pose[SEGMENTS.index("chest")] @ local
     return pose
 

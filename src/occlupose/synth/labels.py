@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from occlupose.occlusion.surfaces import Occlusion, ZBuffer, judge, zbuffer
+from occlupose.occlusion.surfaces import Occlusion, ZBuffer, find_occlusion, render_zbuffer
 from occlupose.poses import ABSENT, Poses
 from occlupose.skeletons import BODY26
 from occlupose.synth.scene import Scene
@@ -32,7 +32,7 @@ class Labels:
 
     def mask(self, person: int) -> Bool[np.ndarray, "height width"]:
         """The pixels that show a person."""
-        return self.buffer.thing == person
+        return self.buffer.surface == person
 
     def box(self, person: int) -> Float[np.ndarray, "4"] | None:
         """Left, top, width and height of what is seen of a person, px from the picture's edge as COCO counts; None
@@ -67,11 +67,11 @@ class Labels:
 def label(scene: Scene) -> Labels:
     """The truth of a scene."""
     joints = np.stack([scene.seen(person.joints) for person in scene.people])
-    buffer = zbuffer(scene.surfaces(), scene.camera)
+    buffer = render_zbuffer(scene.surfaces(), scene.camera)
     return Labels(
         scene,
         joints,
         scene.camera.project(joints.astype(np.float64)),
-        judge(joints, BODY26, buffer, scene.camera),
+        find_occlusion(joints, BODY26, buffer, scene.camera),
         buffer,
     )

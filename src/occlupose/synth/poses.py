@@ -18,8 +18,8 @@ from safetensors.numpy import load_file, save_file
 from scipy.cluster.vq import kmeans2
 
 from occlupose.bodies.anny import anny
-from occlupose.bodies.body import SEGMENTS, SIDES, Skinned
-from occlupose.bodies.fitting import fit, fit_shape, log, turn
+from occlupose.bodies.body import SEGMENTS, SIDES, BodyModel
+from occlupose.bodies.fitting import fit_pose, fit_shape, from_rotation_vector, to_rotation_vector
 from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
@@ -102,16 +102,16 @@ def retarget(clips: list[Clip], *, rate: float = RATE) -> Retargeted:
         joints = torch.from_numpy(np.concatenate(own).astype(np.float32))
         shape = built(joints, body)
         for part in joints.split(BATCH):
-            fitted = fit(part, body, shape.expand(len(part), -1), believe=BELIEVE)
+            fitted = fit_pose(part, body, shape.expand(len(part), -1), joint_weights=BELIEVE)
             poses.append(fitted.pose.numpy())
             errors.append(fitted.error.numpy())
     return Retargeted(np.concatenate(poses), np.concatenate(errors))
 
 
-def built(joints: Float[torch.Tensor, "pose 26 3"], body: Skinned) -> Float[torch.Tensor, "shape"]:
+def built(joints: Float[torch.Tensor, "pose 26 3"], body: BodyModel) -> Float[torch.Tensor, "shape"]:
     """How a captured subject is built, from some of their poses (metres)."""
     return fit_shape(
-        joints[torch.linspace(0, len(joints) - 1, min(SHAPE_FRAMES, len(joints))).long()], body, believe=BELIEVE
+        joints[torch.linspace(0, len(joints) - 1, min(SHAPE_FRAMES, len(joints))).long()], body, joint_weights=BELIEVE
     )
 
 
@@ -120,17 +120,17 @@ def describe(pose: Float[np.ndarray, "pose 17 3 3"]) -> Float[np.ndarray, "pose 
     pelvis = pose[:, 0]
     heading = np.arctan2(pelvis[:, 0, 2], pelvis[:, 2, 2])
     upright = (
-        turn(torch.from_numpy(np.stack([0 * heading, -heading, 0 * heading], -1)).float())
+        from_rotation_vector(torch.from_numpy(np.stack([0 * heading, -heading, 0 * heading], -1)).float())
         @ torch.from_numpy(pose[:, 0]).float()
     )
     turns = torch.from_numpy(pose).float()
     parents = turns[:, [SEGMENTS.index(HANGS_ON[name]) for name in SEGMENTS[1:]]]
-    return log(torch.cat([upright[:, None], parents.mT @ turns[:, 1:]], 1)).flatten(1).numpy()
+    return to_rotation_vector(torch.cat([upright[:, None], parents.mT @ turns[:, 1:]], 1)).flatten(1).numpy()
 
 
 def posed(numbers: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 17 3 3"]:
     """The pose that `describe` says this of."""
-    local = turn(torch.from_numpy(numbers.astype(np.float32)).unflatten(1, (len(SEGMENTS), 3)))
+    local = from_rotation_vector(torch.from_numpy(numbers.astype(np.float32)).unflatten(1, (len(SEGMENTS), 3)))
     turns = {SEGMENTS[0]: local[:, 0]}
     for place, name in enumerate(SEGMENTS[1:], 1):
         turns[name] = turns[HANGS_ON[name]] @ local[:, place]

@@ -65,8 +65,8 @@ class Record:
             xyz=labels.joints.astype(np.float32),
             xy=labels.xy.astype(np.float32),
             state=labels.occlusion.state,
-            reason=labels.occlusion.reason,
-            by=labels.occlusion.by,
+            reason=labels.occlusion.cause,
+            by=labels.occlusion.occluder,
             box=np.array([np.full(4, np.nan) if box is None else box for box in boxes], np.float32),
             root_depth=labels.joints[:, BODY26.index("pelvis")[0], 2].astype(np.float32),
             shape=np.stack([person.shape for person in scene.people]),
@@ -115,7 +115,7 @@ def annotations(record: Record, thing: Int[np.ndarray, "height width"]) -> list[
     or nobody), `keypoints_3d` (m, camera frame) and `root_depth` (m).
 
     Arguments:
-        thing: who is in each pixel, as `ZBuffer.thing`.
+        thing: who is in each pixel, as `ZBuffer.surface`.
     """
     result = []
     pick = BODY26.index(*COCO17.joints)

@@ -19,11 +19,11 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy.random import Generator, default_rng
 from scipy import sparse
 
-from occlupose.bodies.body import PARTS, SIDES, Skinned
+from occlupose.bodies.body import PARTS, SIDES, BodyModel
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
-from occlupose.occlusion.surfaces import FAR, NEAR, NOTHING
+from occlupose.occlusion.surfaces import FAR_PLANE, NEAR_PLANE, NO_SURFACE
 from occlupose.skeletons import BODY26
 from occlupose.synth.appearance import HAIRS, PersonLook, SceneLook, dress, furnish, illuminate, uniforms
 from occlupose.synth.scene import Person, Scene, Thing
@@ -154,7 +154,7 @@ class Renderer:
         depth = self.context.depth_renderbuffer((camera.width, camera.height))
         target = self.context.framebuffer([values], depth)
         target.use()
-        target.clear(float(NOTHING))
+        target.clear(float(NO_SURFACE))
         self._depth_test(True)
         bodies.place(scene, None)
         for number in range(len(scene.people)):
@@ -317,7 +317,7 @@ class Renderer:
             self._targets[size] = _Target(self.context, size)
         return self._targets[size]
 
-    def _of(self, body: Skinned) -> "_Bodies":
+    def _of(self, body: BodyModel) -> "_Bodies":
         if id(body) not in self._bodies:
             self._bodies[id(body)] = _Bodies(self.context, self._programs, body)
         return self._bodies[id(body)]
@@ -414,7 +414,10 @@ def _clip_from_world(scene: Scene) -> bytes:
     lens = np.zeros((4, 4))
     lens[0, [0, 2]] = 2 * camera.fx / camera.width, (2 * camera.cx + 1) / camera.width - 1
     lens[1, [1, 2]] = 2 * camera.fy / camera.height, (2 * camera.cy + 1) / camera.height - 1
-    lens[2, 2:] = (FAR + NEAR) / (FAR - NEAR), -2 * FAR * NEAR / (FAR - NEAR)
+    lens[2, 2:] = (
+        (FAR_PLANE + NEAR_PLANE) / (FAR_PLANE - NEAR_PLANE),
+        -2 * FAR_PLANE * NEAR_PLANE / (FAR_PLANE - NEAR_PLANE),
+    )
     lens[3, 2] = 1
     view = np.eye(4)
     view[:3, :3] = scene.rotation
@@ -512,7 +515,7 @@ def _unit(vectors: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
-def _age(body: Skinned, person: Person) -> dict[str, float]:
+def _age(body: BodyModel, person: Person) -> dict[str, float]:
     """Gender and age, where the body's shape says them."""
     return {
         name: float(person.shape[body.shape_names.index(name)])
@@ -527,7 +530,7 @@ def _age(body: Skinned, person: Person) -> dict[str, float]:
 class _Bodies:
     """The people of a scene on the graphics card, all of one body model, in one of some levels of detail each."""
 
-    def __init__(self, context: "moderngl.Context", programs: Mapping[str, "moderngl.Program"], body: Skinned):
+    def __init__(self, context: "moderngl.Context", programs: Mapping[str, "moderngl.Program"], body: BodyModel):
         self._context = context
         self._levels = [_Level(context, programs["depth"], Pattern(body, cell)) for cell in CELLS]
         self.eyes = [tuple(map(float, eye[:2])) for eye in self._levels[0].pattern.eyes]
@@ -610,7 +613,7 @@ class Pattern:
         eyes: at rest, the left one first.
     """
 
-    def __init__(self, body: Skinned, cell: float = 0.0):
+    def __init__(self, body: BodyModel, cell: float = 0.0):
         self.rows, self.faces = _merged(body.texture.numpy(), body.faces.numpy().astype(np.int32), cell)
         self._corners = np.ascontiguousarray(self.faces.T)
         self.rest = body.texture.numpy()[self.rows].astype(np.float32)

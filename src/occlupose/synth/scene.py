@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from occlupose.bodies.body import Skinned
+from occlupose.bodies.body import BodyModel
 from occlupose.cameras import Camera
 from occlupose.occlusion.surfaces import Surface
 
@@ -59,7 +59,7 @@ class Scene:
         look: seed of light, ground, background and of what the camera adds.
     """
 
-    body: Skinned
+    body: BodyModel
     people: tuple[Person, ...]
     things: tuple[Thing, ...]
     camera: Camera

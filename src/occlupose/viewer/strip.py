@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
-from occlupose.occlusion.cylinders import CYLINDERS, shapes
+from occlupose.occlusion.cylinders import CYLINDERS, place_cylinders
 from occlupose.poses import OCCLUDED, Poses
 from occlupose.viewer import overlay, style
 
@@ -75,7 +75,9 @@ def _panel(poses: Poses, frame: int, person: int) -> Image:
 def _silhouettes(poses: Poses, frame: int, person: int) -> list[Float[np.ndarray, "4 2"]]:
     """The rectangles that the camera sees of the parts, px, the farthest first."""
     assert poses.xyz is not None
-    start, end, radius = (value.numpy() for value in shapes(torch.from_numpy(poses.xyz[frame, person]), poses.skeleton))
+    start, end, radius = (
+        value.numpy() for value in place_cylinders(torch.from_numpy(poses.xyz[frame, person]), poses.skeleton)
+    )
     ends = np.stack([start, end], 1)
     depth = ends[..., 2].mean(1)
     if poses.camera is not None:

@@ -120,13 +120,15 @@ def test_one_person_needs_no_axis():
 )
 def test_blocks_relative_to_boxes_of_any_format(values, form):
     given = target() | {"boxes": torch.tensor(values) if form is None else boxes(values, form)}
-    made, _ = TorchvisionBlocks(LimbBlocks(space="box"), generator=generator(1))(torch.zeros(3, HEIGHT, WIDTH), given)
+    made, _ = TorchvisionBlocks(LimbBlocks(relative_to="box"), generator=generator(1))(
+        torch.zeros(3, HEIGHT, WIDTH), given
+    )
     assert extents(made) == [(5, 7), (7, 7)]
 
 
 def test_what_torchvision_style_refuses():
     image = torch.zeros(3, HEIGHT, WIDTH)
-    blocks = TorchvisionBlocks(LimbBlocks(space="box"))
+    blocks = TorchvisionBlocks(LimbBlocks(relative_to="box"))
     with pytest.raises(OccluposeError, match=r"give an image as a tensor \(.*\) and a target with keypoints$"):
         blocks(np.zeros((HEIGHT, WIDTH, 3)), target())
     with pytest.raises(OccluposeError, match=r"give an image as a tensor"):
@@ -184,7 +186,7 @@ def test_albumentations_style_with_people_apart_and_numbers_behind():
     [("coco", [[0, 0, 20, 30, 7], [30, 40, 30, 30, 7]]), ("pascal_voc", [[0, 0, 20, 30], [30, 40, 60, 70]])],
 )
 def test_albumentations_style_with_boxes(form, values):
-    transform = AlbumentationsBlocks(LimbBlocks(space="box"), generator=generator(1), bbox_format=form)
+    transform = AlbumentationsBlocks(LimbBlocks(relative_to="box"), generator=generator(1), bbox_format=form)
     made = transform(image=np.zeros((HEIGHT, WIDTH, 3), np.uint8), bboxes=values, **flat())
     assert extents(made["image"].transpose(2, 0, 1).copy()) == [(5, 7), (7, 7)]
     assert made["bboxes"] is values
@@ -192,7 +194,7 @@ def test_albumentations_style_with_boxes(form, values):
 
 def test_nobody_in_the_picture():
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    for blocks in (LimbBlocks(), LimbBlocks(space="box")):
+    for blocks in (LimbBlocks(), LimbBlocks(relative_to="box")):
         assert not AlbumentationsBlocks(blocks)(image=image, keypoints=[], visibility=[], bboxes=[])["image"].any()
         given = {"keypoints": torch.zeros(0, 17, 3), "boxes": torch.zeros(0, 4)}
         assert not TorchvisionBlocks(blocks)(torch.zeros(3, HEIGHT, WIDTH), given)[0].any()
@@ -200,7 +202,7 @@ def test_nobody_in_the_picture():
 
 def test_what_albumentations_style_refuses():
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    transform = AlbumentationsBlocks(LimbBlocks(space="box"))
+    transform = AlbumentationsBlocks(LimbBlocks(relative_to="box"))
     with pytest.raises(
         OccluposeError, match=r"^visibility: not given; blocks on limbs need image, keypoints and v of each keypoint"
     ):

@@ -18,7 +18,7 @@ from occlupose.methods.oanet.recipe import (
     simulate_detections,
 )
 from occlupose.methods.oanet.windows import MocapWindows, VideoWindows
-from occlupose.occlusion.cylinders import hidden
+from occlupose.occlusion.cylinders import self_occluded
 from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 from occlupose.synth.noise import NoiseModel
 from somebody import filmed, moving
@@ -109,8 +109,8 @@ def test_simulated_detections_come_with_their_ground_truth():
     torch.testing.assert_close(observations.truth_3d, body - body[:, :, :1])
     camera = Camera(2, 2, 1.0, 1.0, 0.0, 0.0)
     np.testing.assert_allclose(observations.truth_2d.numpy(), camera.project(body.numpy()), atol=1e-6)
-    assert (hidden(body, H36M17) <= observations.occluded).all()
-    assert 0 < hidden(body, H36M17).float().mean() < observations.occluded.float().mean() < 0.7
+    assert (self_occluded(body, H36M17) <= observations.occluded).all()
+    assert 0 < self_occluded(body, H36M17).float().mean() < observations.occluded.float().mean() < 0.7
     off = (observations.xy - observations.truth_2d).norm(dim=-1)
     assert off[observations.occluded].mean() > 2 * off[~observations.occluded].mean()
     assert observations.score[observations.occluded].mean() < 0.7 * observations.score[~observations.occluded].mean()
@@ -122,7 +122,7 @@ def test_simulated_detections_come_with_their_ground_truth():
 def test_without_objects_the_body_occludes_only_itself():
     joints = to_studio_camera(torch.from_numpy(moving(64).joints).repeat(20, 1, 1, 1), torch.arange(20) % 4)
     observations = simulate_detections(joints, NOISE, rng(), objects=False)
-    assert torch.equal(observations.occluded, hidden(joints[:, :, BODY22_TO_H36M17], H36M17))
+    assert torch.equal(observations.occluded, self_occluded(joints[:, :, BODY22_TO_H36M17], H36M17))
     bare = batch(replace(SMALL, objects=False), seed=4)
     assert bare.inputs.reliable.float().mean() > batch(seed=4).inputs.reliable.float().mean()
 

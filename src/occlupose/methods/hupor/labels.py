@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.files import atomic
 from occlupose.methods.hupor.ssf.label import SSFInput, label_occlusion
-from occlupose.occlusion.cylinders import LIMB, MARGIN, Rules, hidden, shapes
+from occlupose.occlusion.cylinders import DEPTH_MARGIN, LIMB_RADIUS, OcclusionRules, place_cylinders, self_occluded
 from occlupose.occlusion.surfaces import Occlusion
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
@@ -30,7 +30,7 @@ LabelSource = Literal["dataset", "cylinders", "ssf", "none"]
 SAVE_EVERY = 100
 """Pictures after which what bodies say is written down."""
 
-RULES = Rules(margin=LIMB)
+RULES = OcclusionRules(margin=LIMB_RADIUS)
 """Of a body's own cylinders: a joint must be a limb's radius further away than the part before it. Ours: with less,
 shoulders too often hide behind a torso that is as deep as it is wide."""
 
@@ -106,10 +106,10 @@ def hidden_by_cylinders(xyz: Float[np.ndarray, "person 15 3"]) -> Bool[np.ndarra
         xyz: MPI15 joints, m, camera frame; those that are NaN are never hidden, and hide nothing.
     """
     joints = torch.from_numpy(xyz)
-    own = hidden(joints, MPI15, rules=RULES).numpy()
+    own = self_occluded(joints, MPI15, rules=RULES).numpy()
     if len(xyz) < 2:
         return own
-    start, end, radius = (part.numpy() for part in shapes(joints, MPI15))
+    start, end, radius = (part.numpy() for part in place_cylinders(joints, MPI15))
     distance = np.linalg.norm(xyz, axis=-1)
     sight = (xyz / distance[..., None]).reshape(-1, 3)
     starts = start.reshape(-1, 3)
@@ -121,7 +121,7 @@ def hidden_by_cylinders(xyz: Float[np.ndarray, "person 15 3"]) -> Bool[np.ndarra
     length = (axes**2).sum(-1) - tilt**2
     share = np.clip(-slant / np.maximum(length, np.finfo(float).tiny), 0, 1)
     off = across + 2 * share * slant + share**2 * length
-    nearer = distance.reshape(-1, 1) - (away + share * tilt) >= MARGIN
+    nearer = distance.reshape(-1, 1) - (away + share * tilt) >= DEPTH_MARGIN
     covered = ((off <= radius.reshape(-1) ** 2) & nearer & (away + share * tilt > 0)).reshape(
         *xyz.shape[:2], len(xyz), -1
     )

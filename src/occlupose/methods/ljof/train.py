@@ -87,13 +87,13 @@ class Samples:
         who = torch.randint(len(self.data.people), (recipe.batch,), generator=generator)[self.share].tolist()
         of_view, of_blocks = (
             torch.rand(recipe.batch, count, dtype=torch.float64, generator=generator)[self.share].numpy()
-            for count in (CHANCES, 0 if blocks is None else blocks.chances(skeleton))
+            for count in (CHANCES, 0 if blocks is None else blocks.random_count(skeleton))
         )
         people, images = zip(*self._readable(who), strict=True)
         shown = show(people, images, recipe.crop, skeleton, recipe.variation, of_view)
         pictures = shown.pictures
         if blocks is not None:
-            pictures, _ = blocks.on_pictures(pictures, shown.xy, shown.state, skeleton, of_blocks, shown.boxes)
+            pictures, _ = blocks.cover_images(pictures, shown.xy, shown.state, skeleton, of_blocks, shown.boxes)
         weight = torch.from_numpy(shown.state != ABSENT).float()
         return Batch(torch.from_numpy(pictures), torch.from_numpy(shown.xy).float(), weight)
 

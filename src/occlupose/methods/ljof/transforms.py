@@ -65,7 +65,7 @@ class TorchvisionBlocks(nn.Module):
         if image.ndim != 3 or image.shape[0] != 3:
             raise OccluposeError(f"image of {' x '.join(map(str, image.shape))}: must be 3 x height x width")
         xy, state = self._joints(target)
-        boxes = None if self.blocks.space == "crop" else _corners(target.get("boxes"))
+        boxes = None if self.blocks.relative_to == "crop" else _corners(target.get("boxes"))
         xy = xy.to(image.device)[None]
         state = state.to(image.device)[None]
         boxes = None if boxes is None else boxes.to(image.device)[None]
@@ -155,10 +155,10 @@ class AlbumentationsBlocks:
             raise OccluposeError(f"{len(xy)} keypoints: {self.skeleton.name} has {joints} for each person; {cure}")
         if len(xy) != len(state):
             raise OccluposeError(f"{len(xy)} keypoints, but v of {len(state)} under visibility; give one for each")
-        boxes = None if self.blocks.space == "crop" else self._corners(data.get("bboxes"), len(xy) // joints)
+        boxes = None if self.blocks.relative_to == "crop" else self._corners(data.get("bboxes"), len(xy) // joints)
         random = np.random.default_rng(int(torch.randint(2**62, (), generator=self.generator)))
         people = xy.reshape(-1, joints, 2), state.reshape(-1, joints)
-        return data | {"image": self.blocks.on_picture(data["image"], *people, self.skeleton, random, boxes)[0]}
+        return data | {"image": self.blocks.cover_image(data["image"], *people, self.skeleton, random, boxes)[0]}
 
     def _corners(self, bboxes: Any, people: int) -> Float[np.ndarray, "person 4"]:
         boxes = (

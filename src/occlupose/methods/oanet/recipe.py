@@ -18,11 +18,11 @@ from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 from occlupose.synth.noise import NoiseModel, guess
 from occlupose.training.loop import Optimisation, Terms
 
-OBJECT_MASKS: list[tuple[float, gaps.Mode]] = [
-    (0.05, gaps.scattered),
-    (0.05, gaps.gap),
-    (0.15, partial(gaps.limb, skeleton=H36M17)),
-    (0.2, partial(gaps.several, skeleton=H36M17)),
+OBJECT_MASKS: list[tuple[float, gaps.MaskGenerator]] = [
+    (0.05, gaps.random_joints),
+    (0.05, gaps.person_gap),
+    (0.15, partial(gaps.limb_gaps, skeleton=H36M17)),
+    (0.2, partial(gaps.random_segments, skeleton=H36M17)),
 ]
 """Occlusion by objects, with the probability of each mask: scattered joints and a gap as in the authors' later code;
 whole limbs, several gaps and the probabilities are ours.
@@ -153,9 +153,9 @@ def simulate_detections(
     xy = joints[..., :2] / joints[..., 2:] if perspective else joints[..., :2]
     detected, score = noise.sample(xy, generator)
     guessed, guessed_score = guess(xy, generator)
-    masks = [(1 - sum(probability for probability, _ in OBJECT_MASKS), gaps.nothing), *OBJECT_MASKS]
-    covered = ~gaps.choose((body.shape[0], body.shape[1], body.shape[2]), generator, masks) & objects
-    occluded = cylinders.hidden(body, H36M17, perspective=perspective) | covered
+    masks = [(1 - sum(probability for probability, _ in OBJECT_MASKS), gaps.no_mask), *OBJECT_MASKS]
+    covered = ~gaps.choose_mask((body.shape[0], body.shape[1], body.shape[2]), generator, masks) & objects
+    occluded = cylinders.self_occluded(body, H36M17, perspective=perspective) | covered
     everywhere = torch.ones_like(occluded)
     return Observations2D(
         xy=torch.where(occluded.unsqueeze(-1), guessed[:, :, BODY22_TO_H36M17], detected[:, :, BODY22_TO_H36M17]),

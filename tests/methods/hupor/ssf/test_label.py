@@ -10,7 +10,7 @@ from occlupose.methods.hupor.ssf.label import label_occlusion, occlusion_of_bodi
 from occlupose.methods.hupor.ssf.network import SSF
 from occlupose.methods.hupor.ssf.people import concatenate_crops
 from occlupose.methods.hupor.ssf.predict import finetune, make_fitter, predict_bodies
-from occlupose.occlusion.surfaces import Reason
+from occlupose.occlusion.surfaces import OcclusionCause
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import BODY26, H36M17, MPI15, MUPOTS17
 from ssf_people import H36M, crowd
@@ -49,9 +49,9 @@ def test_fitted_bodies_label_far_better_than_chance(masks):
 def test_it_knows_who_hides_whom():
     truth = crowd()
     (given,) = label_occlusion([truth.picture(H36M17)], body=truth.body, size=64)
-    others = (given.reason == Reason.PERSON) & (truth.occlusion.reason[:, H36M] == Reason.PERSON)
+    others = (given.cause == OcclusionCause.PERSON) & (truth.occlusion.cause[:, H36M] == OcclusionCause.PERSON)
     assert others.sum() > 3
-    assert (given.by == truth.occlusion.by[:, H36M])[others].all()
+    assert (given.occluder == truth.occlusion.occluder[:, H36M])[others].all()
 
 
 def test_labels_come_in_the_skeleton_that_was_given():
@@ -60,7 +60,7 @@ def test_labels_come_in_the_skeleton_that_was_given():
     picture = replace(truth.picture(), joints=truth.fit.joints[:, neck].numpy(), skeleton=MPI15)
     given = occlusion_of_bodies(truth.fit, truth.body, picture)
     assert (given.state == truth.occlusion.state[:, neck]).all()
-    assert (given.by == truth.occlusion.by[:, neck]).all()
+    assert (given.occluder == truth.occlusion.occluder[:, neck]).all()
 
 
 def test_what_bodies_do_not_have_is_absent_and_so_is_what_nobody_knows():

@@ -7,7 +7,7 @@ from occlupose.bodies.cylinders import cylinders
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf import losses
 from occlupose.methods.hupor.ssf.silhouette import inscribed_spheres, render_silhouette
-from occlupose.occlusion.surfaces import Surface, zbuffer
+from occlupose.occlusion.surfaces import Surface, render_zbuffer
 from ssf_people import CAMERA, group
 
 
@@ -89,7 +89,9 @@ def test_balls_show_about_what_the_body_shows(seed):
     soft = render_silhouette(place, radius, LENS)[0]
     assert soft.shape == (64, 64) and (soft >= 0).all() and (soft <= 1).all()
     vertices = truth.body(truth.fit.pose, truth.fit.shape, truth.fit.translation).vertices[0].numpy()
-    exact = torch.from_numpy(zbuffer([Surface(vertices, truth.body.faces.numpy())], CAMERA).thing == 0)[55:183, 95:223]
+    exact = torch.from_numpy(render_zbuffer([Surface(vertices, truth.body.faces.numpy())], CAMERA).surface == 0)[
+        55:183, 95:223
+    ]
     exact = exact.float().unflatten(0, (64, 2)).unflatten(2, (64, 2)).mean((1, 3)) > 0.5
     rough = soft > 0.5
     assert (exact & rough).sum() / (exact | rough).sum() > 0.8

@@ -7,7 +7,7 @@ import torch
 from occlupose.bodies.anny import anny
 from occlupose.bodies.cylinders import cylinders
 from occlupose.methods.hupor.ssf.optimise import FitSettings, fit_bodies, fit_joints
-from occlupose.occlusion.surfaces import Surface, zbuffer
+from occlupose.occlusion.surfaces import Surface, render_zbuffer
 from occlupose.skeletons import BODY26, H36M17, MPI15
 from ssf_people import CAMERA, crowd, group
 
@@ -15,7 +15,7 @@ from ssf_people import CAMERA, crowd, group
 def outline(fit, body, person=0):
     with torch.no_grad():
         vertices = body(fit.pose, fit.shape, fit.translation).vertices[person].numpy()
-    return zbuffer([Surface(vertices, body.faces.numpy())], CAMERA).thing == 0
+    return render_zbuffer([Surface(vertices, body.faces.numpy())], CAMERA).surface == 0
 
 
 def iou(one, other):

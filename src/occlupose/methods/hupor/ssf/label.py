@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from occlupose.bodies.anny import anny
-from occlupose.bodies.body import Skinned
-from occlupose.bodies.fitting import Fit
+from occlupose.bodies.body import BodyModel
+from occlupose.bodies.fitting import BodyFit
 from occlupose.cameras import Camera
 from occlupose.methods.hupor.ssf.optimise import DEFAULT_SETTINGS, FitSettings, fit_bodies
 from occlupose.methods.hupor.ssf.people import CROP_SIZE, PersonCrops, crop_people, to_body26
-from occlupose.occlusion.surfaces import NOTHING, Occlusion, Reason, Surface, judge, zbuffer
+from occlupose.occlusion.surfaces import NO_SURFACE, Occlusion, OcclusionCause, Surface, find_occlusion, render_zbuffer
 from occlupose.poses import ABSENT
 from occlupose.skeletons import BODY26, Skeleton, convert, convert_weakest
 
@@ -50,9 +50,9 @@ class SSFInput:
 def label_occlusion(
     pictures: Sequence[SSFInput],
     *,
-    body: Skinned | None = None,
+    body: BodyModel | None = None,
     plan: FitSettings = DEFAULT_SETTINGS,
-    fitter: Callable[[PersonCrops, Bool[Tensor, "26"]], Fit] | None = None,
+    fitter: Callable[[PersonCrops, Bool[Tensor, "26"]], BodyFit] | None = None,
     size: int = CROP_SIZE,
 ) -> list[Occlusion]:
     """Which joints are hidden in each picture.
@@ -75,7 +75,7 @@ def label_occlusion(
     return results
 
 
-def occlusion_of_bodies(fitted: Fit, body: Skinned, picture: SSFInput) -> Occlusion:
+def occlusion_of_bodies(fitted: BodyFit, body: BodyModel, picture: SSFInput) -> Occlusion:
     """Which of a picture's joints are hidden by bodies: everybody's surface in one z-buffer, asked at the joints given.
 
     Joints that BODY26 does not have, and cannot be made from such, are absent.
@@ -84,9 +84,9 @@ def occlusion_of_bodies(fitted: Fit, body: Skinned, picture: SSFInput) -> Occlus
         vertices = body(fitted.pose, fitted.shape, fitted.translation).vertices.numpy()
     faces = body.faces.numpy()
     part = body.part.numpy()
-    buffer = zbuffer([Surface(one, faces, part) for one in vertices], picture.camera)
+    buffer = render_zbuffer([Surface(one, faces, part) for one in vertices], picture.camera)
     joints = convert(picture.joints.astype(np.float32), picture.skeleton, BODY26)
-    return to_input_skeleton(judge(joints, BODY26, buffer, picture.camera), picture)
+    return to_input_skeleton(find_occlusion(joints, BODY26, buffer, picture.camera), picture)
 
 
 def to_input_skeleton(occlusion: Occlusion, picture: SSFInput) -> Occlusion:
@@ -94,18 +94,18 @@ def to_input_skeleton(occlusion: Occlusion, picture: SSFInput) -> Occlusion:
     state = convert_weakest(occlusion.state, BODY26, picture.skeleton)
     reason, by = (
         np.full(state.shape, default, values.dtype)
-        for default, values in ((Reason.OUTSIDE, occlusion.reason), (NOTHING, occlusion.by))
+        for default, values in ((OcclusionCause.OUTSIDE, occlusion.cause), (NO_SURFACE, occlusion.occluder))
     )
     names = {own: shared for shared, own in picture.skeleton.aliases} | {"neck": "thorax"}
     for place, joint in enumerate(picture.skeleton.joints):
         name = names.get(joint, joint)
         if name in BODY26.joints:
             source = BODY26.joints.index(name)
-            reason[:, place] = occlusion.reason[:, source]
-            by[:, place] = occlusion.by[:, source]
+            reason[:, place] = occlusion.cause[:, source]
+            by[:, place] = occlusion.occluder[:, source]
     known = np.isfinite(picture.joints).all(-1)
     return Occlusion(
         np.where(known, state, ABSENT).astype(np.uint8),
-        np.where(known, reason, Reason.OUTSIDE).astype(np.uint8),
-        np.where(known, by, NOTHING),
+        np.where(known, reason, OcclusionCause.OUTSIDE).astype(np.uint8),
+        np.where(known, by, NO_SURFACE),
     )

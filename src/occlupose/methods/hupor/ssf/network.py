@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from occlupose.bodies.body import SEGMENTS, Skinned
-from occlupose.bodies.fitting import TWISTED, Fit
+from occlupose.bodies.body import SEGMENTS, BodyModel
+from occlupose.bodies.fitting import TWISTED, BodyFit
 from occlupose.methods.hupor.ssf.people import PersonCrops
 from occlupose.methods.hupor.ssf.reconstruct import reconstruct
 from occlupose.networks.resnet import RESNET34, ResNet
@@ -38,7 +38,7 @@ HEATMAP_DIVISOR = 32
 class SSFOutput:
     """What the networks say of some people, before and after ShapeOpt. No dataclass: Fabric refuses frozen ones."""
 
-    def __init__(self, first: Fit, final: Fit, twist: Float[Tensor, "batch 8"]) -> None:
+    def __init__(self, first: BodyFit, final: BodyFit, twist: Float[Tensor, "batch 8"]) -> None:
         self.first = first
         self.final = final
         self.twist = twist
@@ -125,7 +125,7 @@ class ShapeOpt(nn.Module):
         joints: Float[Tensor, "batch 26 3"],
         shape: Float[Tensor, "batch shape"],
         twist: Float[Tensor, "batch 8"],
-        body: Fit,
+        body: BodyFit,
     ) -> tuple[Float[Tensor, "batch shape"], Float[Tensor, "batch 8"]]:
         """What to add to the shape's logits, and to the twists (radians)."""
         relative = body.joints - body.joints[:, BODY26.index("pelvis")]
@@ -167,7 +167,7 @@ class SSF(nn.Module):
 
     def __init__(
         self,
-        body: Skinned,
+        body: BodyModel,
         *,
         look: InputType = "image",
         size: int = 256,

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from occlupose.bodies.body import SEGMENTS, Skinned, square
-from occlupose.bodies.fitting import SHAPE_WEIGHT, STRIDE, TWISTED, Fit, about, fit
+from occlupose.bodies.body import SEGMENTS, BodyModel, gram_schmidt
+from occlupose.bodies.fitting import SHAPE_WEIGHT, STRIDE, TWISTED, BodyFit, fit_pose, rotation_about
 from occlupose.methods.hupor.ssf import losses
 from occlupose.methods.hupor.ssf.people import PersonCrops
 from occlupose.methods.hupor.ssf.reconstruct import (
@@ -50,11 +50,11 @@ DEFAULT_SETTINGS = FitSettings()
 
 def fit_bodies(
     people: PersonCrops,
-    body: Skinned,
+    body: BodyModel,
     *,
     believed: Bool[Tensor, "26"] | None = None,
     plan: FitSettings = DEFAULT_SETTINGS,
-) -> Fit:
+) -> BodyFit:
     """Bodies of these people, in the camera frame; of those without a mask as their joints alone say.
 
     Arguments:
@@ -69,11 +69,11 @@ def fit_bodies(
 
 def fit_joints(
     joints: Float[Tensor, "person 26 3"],
-    body: Skinned,
+    body: BodyModel,
     *,
     believed: Bool[Tensor, "26"] | None = None,
     plan: FitSettings = DEFAULT_SETTINGS,
-) -> Fit:
+) -> BodyFit:
     """Bodies whose joints are as near as can be to those given: pose and shape in turns, as `bodies.fitting.fit_shape`
     for one person.
 
@@ -85,17 +85,17 @@ def fit_joints(
     known = joints.isfinite().all(-1) & (belief > 0)
     span = body.high - body.low
     shape = initial_shape(joints, body, believed)
-    best = fit(upright, body, shape, believe=belief)
+    best = fit_pose(upright, body, shape, joint_weights=belief)
     stride = torch.full((len(joints), 1), STRIDE)
     for _ in range(plan.rounds):
         step = _shape_step(upright, known, body, best)
         shape = (best.shape + step.clamp(-stride * span, stride * span)).clamp(body.low, body.high)
-        tried = fit(upright, body, shape, pose=best.pose, believe=belief, steps=POSE_STEPS)
+        tried = fit_pose(upright, body, shape, pose=best.pose, joint_weights=belief, steps=POSE_STEPS)
         better = tried.error < best.error
         stride = torch.where(better[:, None], stride, stride / 2)
         both = zip(vars(tried).values(), vars(best).values(), strict=True)
-        best = Fit(*(torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in both))
-    return to_camera_frame(fit(upright, body, best.shape, pose=best.pose, believe=belief))
+        best = BodyFit(*(torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in both))
+    return to_camera_frame(fit_pose(upright, body, best.shape, pose=best.pose, joint_weights=belief))
 
 
 POSE_STEPS = 4
@@ -103,7 +103,7 @@ POSE_STEPS = 4
 
 
 def initial_shape(
-    joints: Float[Tensor, "person 26 3"], body: Skinned, believed: Bool[Tensor, "26"] | None = None
+    joints: Float[Tensor, "person 26 3"], body: BodyModel, believed: Bool[Tensor, "26"] | None = None
 ) -> Float[Tensor, "person shape"]:
     """The build whose bones are most alike to everybody's, of those with all numbers ordinary but one."""
     span = body.high - body.low
@@ -126,7 +126,7 @@ SHAPE_GRID = 9
 
 
 def _shape_step(
-    upright: Float[Tensor, "person 26 3"], known: Bool[Tensor, "person 26"], body: Skinned, fitted: Fit
+    upright: Float[Tensor, "person 26 3"], known: Bool[Tensor, "person 26"], body: BodyModel, fitted: BodyFit
 ) -> Float[Tensor, "person shape"]:
     """By how much each shape is to change, by Gauss and Newton, the translation being free."""
     span = body.high - body.low
@@ -148,12 +148,12 @@ def _shape_step(
 
 def fit_silhouettes(
     people: PersonCrops,
-    body: Skinned,
-    fitted: Fit,
+    body: BodyModel,
+    fitted: BodyFit,
     *,
     believed: Bool[Tensor, "26"] | None = None,
     plan: FitSettings = DEFAULT_SETTINGS,
-) -> Fit:
+) -> BodyFit:
     """The same bodies, built and twisted so that their outlines are more like the masks; then their joints are met
     again.
     """
@@ -178,13 +178,13 @@ def fit_silhouettes(
         optimiser.step()
     with torch.no_grad():
         shape = (fitted.shape + change * span).clamp(body.low, body.high)
-        return fit_to_joints(joints, body, shape, square(_twisted(fitted.pose, axes, twist)), believed)
+        return fit_to_joints(joints, body, shape, gram_schmidt(_twisted(fitted.pose, axes, twist)), believed)
 
 
 def _twisted(
     pose: Float[Tensor, "person 17 3 3"], axes: Float[Tensor, "person 8 3"], twist: Float[Tensor, "person 8"]
 ) -> Float[Tensor, "person 17 3 3"]:
     """A pose with its limbs turned about themselves by so many radians."""
-    turns = about(axes.flatten(0, 1), twist.flatten()).unflatten(0, twist.shape)
+    turns = rotation_about(axes.flatten(0, 1), twist.flatten()).unflatten(0, twist.shape)
     places = torch.tensor([SEGMENTS.index(segment) for segment in TWISTED])
     return pose.index_copy(1, places, turns @ pose[:, places])

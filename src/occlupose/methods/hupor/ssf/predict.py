@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Generator, Tensor
 
-from occlupose.bodies.fitting import Fit
+from occlupose.bodies.fitting import BodyFit
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf import losses, reconstruct
 from occlupose.methods.hupor.ssf.network import SSF
@@ -21,7 +21,7 @@ BATCH = 64
 @torch.no_grad()
 def predict_bodies(
     ssf: SSF, people: PersonCrops, believed: Bool[Tensor, "26"] | None = None, *, meet: bool = False
-) -> Fit:
+) -> BodyFit:
     """The bodies that the networks see, in the camera frame.
 
     Arguments:
@@ -35,13 +35,13 @@ def predict_bodies(
     check_crops(ssf, people)
     ssf.eval()
     parts = [ssf(people[slice(start, start + BATCH)], believed).final for start in range(0, len(people), BATCH)]
-    fitted = Fit(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
+    fitted = BodyFit(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
     if not meet:
         return fitted
     return reconstruct.fit_to_joints(people.joints, ssf.body, fitted.shape, fitted.pose, believed)
 
 
-def make_fitter(ssf: SSF, *, meet: bool = False) -> Callable[[PersonCrops, Bool[Tensor, "26"]], Fit]:
+def make_fitter(ssf: SSF, *, meet: bool = False) -> Callable[[PersonCrops, Bool[Tensor, "26"]], BodyFit]:
     """What `label.label` takes, to label by the networks; arguments as `predict`."""
     return lambda people, believed: predict_bodies(ssf, people, believed, meet=meet)
 

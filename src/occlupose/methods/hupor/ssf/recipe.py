@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
-from occlupose.bodies.body import Skinned
+from occlupose.bodies.body import BodyModel
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf import losses
 from occlupose.methods.hupor.ssf.network import HIDDEN, SSF, InputType
@@ -82,7 +82,7 @@ class SSFRecipe:
             precision="32-true",
         )
 
-    def build(self, body: Skinned) -> SSF:
+    def build(self, body: BodyModel) -> SSF:
         """The networks, untrained."""
         return SSF(
             body, look=self.look, size=self.size, blocks=self.blocks, width=self.width, cnn=self.cnn, hidden=self.hidden
@@ -151,7 +151,7 @@ class SSFDataset:
         )
 
 
-def ssf_loss(network: nn.Module, batch: SSFBatch, body: Skinned, weights: losses.SSFLossWeights) -> Terms:
+def ssf_loss(network: nn.Module, batch: SSFBatch, body: BodyModel, weights: losses.SSFLossWeights) -> Terms:
     """L of HUPOR's supplement, section 2.2. ShapeInit's own bodies learn from L_theta, L_beta and L_pos, ShapeOpt's
     from all four; ours.
     """

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from occlupose.bodies.body import SEGMENTS, Skinned
-from occlupose.bodies.fitting import LIMBS, TWISTED, Fit, fit, skeleton2pose, unskew
+from occlupose.bodies.body import SEGMENTS, BodyModel
+from occlupose.bodies.fitting import LIMBS, TWISTED, BodyFit, fit_pose, skeleton2pose, unskew
 from occlupose.skeletons import BODY26
 
 UPRIGHT = torch.diag(torch.tensor([1.0, -1, -1]))
@@ -20,11 +20,11 @@ _STARTS, _ENDS = (
 
 def reconstruct(
     joints: Float[Tensor, "batch 26 3"],
-    body: Skinned,
+    body: BodyModel,
     shape: Float[Tensor, "batch shape"],
     twist: Float[Tensor, "batch 8"] | None = None,
     believed: Bool[Tensor, "26"] | None = None,
-) -> Fit:
+) -> BodyFit:
     """Bodies of some shape that hold themselves as skeletons do, where these are. Differentiable in shape and twist.
 
     Arguments:
@@ -38,11 +38,11 @@ def reconstruct(
 
 def translate_to_joints(
     joints: Float[Tensor, "batch 26 3"],
-    body: Skinned,
+    body: BodyModel,
     shape: Float[Tensor, "batch shape"],
     pose: Float[Tensor, "batch 17 3 3"],
     believed: Bool[Tensor, "26"] | None = None,
-) -> Fit:
+) -> BodyFit:
     """Bodies moved to where their known joints are nearest to those given; arguments as `reconstruct`."""
     known = joints.isfinite().all(-1)
     if believed is not None:
@@ -52,32 +52,40 @@ def translate_to_joints(
     translation = torch.where(known[..., None], joints - still, 0.0).sum(1) / count[:, None]
     placed = still + translation[:, None]
     error = (torch.where(known[..., None], joints - placed, 0.0).square().sum(-1) + 1e-12).sqrt().sum(1) / count
-    return Fit(pose, shape, translation, placed, error)
+    return BodyFit(pose, shape, translation, placed, error)
 
 
 def fit_to_joints(
     joints: Float[Tensor, "batch 26 3"],
-    body: Skinned,
+    body: BodyModel,
     shape: Float[Tensor, "batch shape"],
     pose: Float[Tensor, "batch 17 3 3"],
     believed: Bool[Tensor, "26"] | None = None,
-) -> Fit:
-    """The same bodies with all segments moved together until the joints are met (`fitting.fit`; ours); arguments as
-    `reconstruct`.
+) -> BodyFit:
+    """The same bodies with all segments moved together until the joints are met (`fitting.fit_pose`; ours); arguments
+    as `reconstruct`.
     """
     return to_camera_frame(
-        fit(joints @ UPRIGHT, body, shape, pose=UPRIGHT @ pose, believe=None if believed is None else believed.float())
+        fit_pose(
+            joints @ UPRIGHT,
+            body,
+            shape,
+            pose=UPRIGHT @ pose,
+            joint_weights=None if believed is None else believed.float(),
+        )
     )
 
 
-def to_camera_frame(fitted: Fit) -> Fit:
+def to_camera_frame(fitted: BodyFit) -> BodyFit:
     """A fit to upright joints, in the camera frame."""
-    return Fit(UPRIGHT @ fitted.pose, fitted.shape, fitted.translation @ UPRIGHT, fitted.joints @ UPRIGHT, fitted.error)
+    return BodyFit(
+        UPRIGHT @ fitted.pose, fitted.shape, fitted.translation @ UPRIGHT, fitted.joints @ UPRIGHT, fitted.error
+    )
 
 
 def twist_angles(
     joints: Float[Tensor, "batch 26 3"],
-    body: Skinned,
+    body: BodyModel,
     shape: Float[Tensor, "batch shape"],
     pose: Float[Tensor, "batch 17 3 3"],
 ) -> Float[Tensor, "batch 8"]:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from occlupose.bodies.body import Skinned
+from occlupose.bodies.body import BodyModel
 
 SPHERES = 800
 """Of a body."""
@@ -54,7 +54,7 @@ class Spheres:
         radius: as a share of the way across.
     """
 
-    body: Skinned
+    body: BodyModel
     share: Float[Tensor, "ball"]
     radius: Float[Tensor, "ball"]
 
@@ -71,7 +71,7 @@ class Spheres:
 
 
 @lru_cache(8)
-def inscribed_spheres(body: Skinned, count: int = SPHERES) -> Spheres:
+def inscribed_spheres(body: BodyModel, count: int = SPHERES) -> Spheres:
     """Balls that touch a body's surface from within, spread over it as evenly as can be: the largest that fit in, or
     LARGEST.
     """
@@ -100,7 +100,7 @@ def inscribed_spheres(body: Skinned, count: int = SPHERES) -> Spheres:
     return Spheres(few, -radius * (normal[chosen] * way).sum(-1) / length**2, radius / length)
 
 
-def _spots(body: Skinned) -> tuple[Int[Tensor, "spot 3"], Float[Tensor, "spot 3"], Float[Tensor, "spot 3"]]:
+def _spots(body: BodyModel) -> tuple[Int[Tensor, "spot 3"], Float[Tensor, "spot 3"], Float[Tensor, "spot 3"]]:
     """Places all over the surface at rest: between which vertices, the share of each, and which way the surface looks
     there.
     """

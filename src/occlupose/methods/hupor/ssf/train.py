@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from occlupose.bodies.anny import anny
-from occlupose.bodies.body import Skinned
+from occlupose.bodies.body import BodyModel
 from occlupose.datasets.cmu import DATA
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
@@ -93,7 +93,7 @@ def train_ssf(
     folder: Path,
     recipe: SSFRecipe,
     *,
-    body: Skinned | None = None,
+    body: BodyModel | None = None,
     data: str = "",
     resume: bool = False,
     progress: bool = True,

@@ -5,7 +5,7 @@ build them.
 from pathlib import Path
 
 from occlupose.bodies.anny import anny
-from occlupose.bodies.body import Skinned
+from occlupose.bodies.body import BodyModel
 from occlupose.bodies.cylinders import cylinders
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf.network import CHANNELS, SSF
@@ -43,7 +43,7 @@ def load(path: Path) -> SSF:
     Raises:
         OccluposeError: no such file, not a safetensors file, or not one of these networks.
     """
-    bodies: dict[str, Skinned] = {
+    bodies: dict[str, BodyModel] = {
         name: make() for name, make in BODIES.items() if weights_file.header(path).get("body") == name
     }
 

@@ -136,15 +136,15 @@ def _given(batch: int, h36m: float, generator: Generator) -> Bool[Tensor, "batch
     return sets[(torch.rand(batch, generator=generator) < h36m).long()].unsqueeze(1)
 
 
-MODES: list[tuple[float, gaps.Mode]] = [
-    (0.04, gaps.nothing),
-    (0.12, gaps.scattered),
-    (0.03, gaps.frames),
-    (0.05, gaps.gap),
-    (0.03, gaps.joints),
-    (0.04, partial(gaps.limb, skeleton=BODY22)),
-    (0.66, partial(gaps.several, skeleton=BODY22)),
-    (0.03, gaps.sampled),
+MODES: list[tuple[float, gaps.MaskGenerator]] = [
+    (0.04, gaps.no_mask),
+    (0.12, gaps.random_joints),
+    (0.03, gaps.random_frames),
+    (0.05, gaps.person_gap),
+    (0.03, gaps.whole_joints),
+    (0.04, partial(gaps.limb_gaps, skeleton=BODY22)),
+    (0.66, partial(gaps.random_segments, skeleton=BODY22)),
+    (0.03, gaps.every_nth_frame),
 ]
 """How joints go missing, and how often; the shares are ours. Long gaps take most learning, so that most sequences have
 several.
@@ -158,8 +158,8 @@ def _seen(
     shape = (xyz.shape[0], xyz.shape[1], xyz.shape[2])
     hides_itself = torch.rand(shape[0], generator=generator) < 0.3
     by_itself = torch.zeros(shape, dtype=torch.bool)
-    by_itself[hides_itself] = cylinders.hidden(xyz[hides_itself], BODY22)
-    seen = gaps.choose(shape, generator, MODES) & ~by_itself
+    by_itself[hides_itself] = cylinders.self_occluded(xyz[hides_itself], BODY22)
+    seen = gaps.choose_mask(shape, generator, MODES) & ~by_itself
     return seen | (torch.rand(shape[0], 1, 1, generator=generator) < complete)
 
 
