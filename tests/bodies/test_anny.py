@@ -186,7 +186,7 @@ def test_files_that_are_not_annys(tmp_path):
             anny(tmp_path / name)
 
 
-def test_without_the_package_nothing_is_distilled(tmp_path, monkeypatch):
+def test_without_the_package_nothing_is_exported(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "anny", None)

@@ -44,7 +44,7 @@ def alone(name, x=0.0, y=0.0, z=2.0):
 def judged(name, surfaces, z=2.0):
     at = BODY26.index(name)[0]
     result = find_occlusion(alone(name, z=z), BODY26, render_zbuffer(surfaces, CAMERA), CAMERA)
-    return int(result.state[0, at]), OcclusionCause(result.reason[0, at]), int(result.by[0, at])
+    return int(result.state[0, at]), OcclusionCause(result.cause[0, at]), int(result.occluder[0, at])
 
 
 BEHIND = board(2.1, part="left_hand")
@@ -126,8 +126,8 @@ def test_a_joint_behind_somebody_else_is_hidden_by_them_even_by_the_same_part():
     buffer = render_zbuffer([board(2.1, part="left_forearm"), board(1.5, part="left_forearm")], CAMERA)
     result = find_occlusion(joints, BODY26, buffer, CAMERA)
     at = BODY26.index("left_elbow")[0]
-    assert (result.state[0, at], result.reason[0, at], result.by[0, at]) == (OCCLUDED, OcclusionCause.PERSON, 1)
-    assert (result.state[1, at], result.reason[1, at], result.by[1, at]) == (ABSENT, OcclusionCause.OUTSIDE, NO_SURFACE)
+    assert (result.state[0, at], result.cause[0, at], result.occluder[0, at]) == (OCCLUDED, OcclusionCause.PERSON, 1)
+    assert (result.state[1, at], result.cause[1, at], result.occluder[1, at]) == (ABSENT, OcclusionCause.OUTSIDE, NO_SURFACE)
 
 
 def test_a_joint_behind_a_thing_is_hidden_by_it():
@@ -186,7 +186,7 @@ class Rays:
         starts = np.cumsum([0, *(len(surface.vertices) for surface in surfaces)])
         self.vertices = np.concatenate([surface.vertices for surface in surfaces]).astype(float)
         self.faces = np.concatenate([surface.faces + start for surface, start in zip(surfaces, starts, strict=False)])
-        self.thing = np.concatenate([np.full(len(surface.faces), number) for number, surface in enumerate(surfaces)])
+        self.surface = np.concatenate([np.full(len(surface.faces), number) for number, surface in enumerate(surfaces)])
         parts = [np.full(len(s.faces), NO_PART) if s.part is None else s.part[s.faces[:, 0]] for s in surfaces]
         self.part = np.concatenate(parts)
         self.meet = RayMeshIntersector(trimesh.Trimesh(self.vertices, self.faces, process=False), scale_to_box=False)
@@ -199,7 +199,7 @@ class Rays:
         a, b, c = self.vertices[self.faces[face]]
         normal = np.cross(b - a, c - a)
         return (normal @ a) / (normal @ way) < depth and not (
-            self.thing[face] == person
+            self.surface[face] == person
             and self.part[face] != NO_PART
             and PARTS[self.part[face]] in adjacent_parts(joint)
         )
@@ -243,4 +243,4 @@ def test_moving_somebody_away_from_the_camera_never_hides_those_before_them(seed
     )
     result = find_occlusion(joints, BODY26, render_zbuffer([near, far], CAMERA), CAMERA)
     assert result.state[0, BODY26.index("left_hand")[0]] == VISIBLE
-    assert result.reason[1, BODY26.index("right_hand")[0]] == OcclusionCause.PERSON
+    assert result.cause[1, BODY26.index("right_hand")[0]] == OcclusionCause.PERSON

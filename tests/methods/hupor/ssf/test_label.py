@@ -26,7 +26,7 @@ def tiny(**changes):
 def test_the_true_bodies_give_the_true_labels():
     truth = crowd()
     given = occlusion_of_bodies(truth.fit, truth.body, truth.picture())
-    for name in ("state", "reason", "by"):
+    for name in ("state", "cause", "occluder"):
         assert (getattr(given, name) == getattr(truth.occlusion, name)).all()
 
 
