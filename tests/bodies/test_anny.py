@@ -190,6 +190,8 @@ def test_without_the_package_nothing_is_exported(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "anny", None)
-    with pytest.raises(OccluposeError, match=r"^anny: is not installed; pip install 'occlupose\[bodies\]'$"):
+    with pytest.raises(
+        OccluposeError, match=r"^anny: is not installed; run pip install '\.\[bodies\]' in a clone of occlupose$"
+    ):
         export_anny(tmp_path / "anny.safetensors")
     assert not list(tmp_path.iterdir())

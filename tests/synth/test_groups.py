@@ -102,7 +102,7 @@ def test_more_overlap_hides_more():
     def hidden(overlap):
         made = source(seed=1, people=(4, 6), overlap=overlap, objects=0.0)
         states = [label(sample(made, number)).occlusion for number in range(16)]
-        return np.mean(np.concatenate([(one.reason == 2).ravel() for one in states]))
+        return np.mean(np.concatenate([(one.cause == 2).ravel() for one in states]))
 
     assert hidden(1.0) > 1.3 * hidden(0.0)
 
