@@ -51,7 +51,7 @@ def pair(sample: Sample, random: np.random.Generator) -> RGB | None:
     matrix = CROP.matrices(CROP.regions(np.concatenate([corner, corner + sides])[None]))[0]
     xy = transform_points(matrix, record.xy[large[0], joints])
     state = record.state[large[0], joints]
-    plain = Pyramid(sample.picture).cut(matrix, CROP.width, CROP.height)
+    plain = Pyramid(sample.picture).crop(matrix, CROP.width, CROP.height)
     blocked, covered = LimbBlocks().cover_image(plain, xy, state, COCO17, random)
     for x, y in np.rint(xy[covered]).astype(int).tolist():
         cv2.drawMarker(blocked, (x, y), MARK, cv2.MARKER_CROSS, 7, 1, cv2.LINE_AA)

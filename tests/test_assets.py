@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from occlupose.assets import ASSETS, BLAZEPOSE, Asset, blazepose_weights, cache, demo_clip, fetch
+from occlupose.assets import ASSETS, BLAZEPOSE, Asset, blazepose_weights, cache_folder, demo_clip, fetch
 from occlupose.errors import OccluposeError
 
 
@@ -34,7 +34,7 @@ def test_only_the_wanted_members_are_kept(asset):
     files = fetch(asset)
     assert files["data.bin"].read_bytes() == b"wanted"
     assert asset.present
-    assert [path.name for path in cache().rglob("*") if path.is_file()] == ["data.bin"]
+    assert [path.name for path in cache_folder().rglob("*") if path.is_file()] == ["data.bin"]
 
 
 def test_what_is_there_is_not_fetched_again(asset, monkeypatch):
@@ -70,7 +70,7 @@ def test_several_at_once(asset):
     with ThreadPoolExecutor(3) as pool:
         for files in pool.map(fetch, [asset] * 3):
             assert files["data.bin"].read_bytes() == b"wanted"
-    assert [path.name for path in cache().rglob("*") if path.is_file()] == ["data.bin"]
+    assert [path.name for path in cache_folder().rglob("*") if path.is_file()] == ["data.bin"]
 
 
 def test_without_network(asset, monkeypatch):
@@ -80,7 +80,7 @@ def test_without_network(asset, monkeypatch):
     ) as caught:
         fetch(asset)
     assert "\n" not in str(caught.value)
-    assert not cache().exists()
+    assert not cache_folder().exists()
 
 
 def test_without_pip(asset, monkeypatch, tmp_path):
@@ -98,13 +98,13 @@ def test_another_file_than_the_pinned_one(asset, what):
         OccluposeError, match=r"thing-1\.0-py3-none-any\.whl.*: SHA-256 is [0-9a-f]{64}; the pinned file has 0{64}$"
     ):
         fetch(other)
-    assert not list(cache().rglob("*.bin"))
+    assert not list(cache_folder().rglob("*.bin"))
 
 
 def test_the_cache_is_the_users(monkeypatch):
     monkeypatch.delenv("OCCLUPOSE_CACHE", raising=False)
-    assert cache().name == "occlupose"
-    assert cache().is_absolute()
+    assert cache_folder().name == "occlupose"
+    assert cache_folder().is_absolute()
 
 
 @pytest.mark.parametrize("asset", ASSETS, ids=lambda asset: asset.package)

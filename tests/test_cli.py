@@ -87,7 +87,7 @@ def empty_folder(folder: Path) -> Path:
     ("make", "words"),
     [
         (lambda folder: folder / "nope.mp4", "no such file"),
-        (empty_folder, "no pictures"),
+        (empty_folder, "no images"),
         (empty, "empty"),
         (text, "video"),
         (truncated, "cut off"),

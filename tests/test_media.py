@@ -21,7 +21,7 @@ from media_files import corners, index_of, level, make_sound, make_video
 from occlupose.datasets import audit
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
-from occlupose.media import VideoWriter, halved, open_media, prefetch, read_image, write_image
+from occlupose.media import VideoWriter, open_media, prefetch, read_image, with_half_resolution, write_image
 
 RED = (200, 30, 30)
 GREEN = (30, 200, 30)
@@ -53,30 +53,30 @@ def assert_one_line(error: pytest.ExceptionInfo[OccluposeError], *parts: str) ->
         assert part in text
 
 
-# -------------------------------------------------------------------------------------------- pictures
+# -------------------------------------------------------------------------------------------- images
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".JPG", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".ppm"])
-def test_picture_formats(tmp_path, suffix):
+def test_image_formats(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     Image.fromarray(corners(64, 48)).save(path)
     with open_media(path) as source:
         (frame,) = source
-        assert (source.kind, source.width, source.height, source.count, source.live) == ("picture", 64, 48, 1, False)
+        assert (source.kind, source.width, source.height, source.count, source.live) == ("image", 64, 48, 1, False)
     assert frame.image.shape == (48, 64, 3) and frame.image.dtype == np.uint8
     assert (frame.index, frame.time) == (0, 0.0)
     assert_corners(frame.image, RED, GREEN, BLUE, WHITE)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
-def test_picture_modes_become_rgb(tmp_path, mode):
+def test_image_modes_become_rgb(tmp_path, mode):
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     original = Image.fromarray(corners(64, 48)).convert(mode)
     original.save(path)
     assert np.array_equal(read_image(path), np.asarray(original.convert("RGB")))
 
 
-def test_transparent_picture_lies_on_white(tmp_path):
+def test_transparent_image_lies_on_white(tmp_path):
     image = np.dstack([corners(64, 48), np.zeros((48, 64), np.uint8)])
     image[:24, :, 3] = 255
     Image.fromarray(image).save(tmp_path / "a.png")
@@ -85,7 +85,7 @@ def test_transparent_picture_lies_on_white(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_16_bit_picture_keeps_its_upper_8_bits(tmp_path, suffix, channels):
+def test_16_bit_image_keeps_its_upper_8_bits(tmp_path, suffix, channels):
     values = np.linspace(0, 65535, 48 * 64).reshape(48, 64).astype(np.uint16)
     path = tmp_path / f"a{suffix}"
     cv2.imwrite(str(path), np.repeat(values[..., None], channels, -1))
@@ -104,8 +104,8 @@ def test_exif_orientation_is_applied(tmp_path):
 def test_folder_in_natural_order(tmp_path):
     for index in (10, 2, 1, 0):
         write_image(tmp_path / f"shot {index}.png", np.full((6, 8, 3), level(index), np.uint8))
-    (tmp_path / "notes.txt").write_text("not a picture")
-    (tmp_path / ".hidden.png").write_text("not a picture")
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / ".hidden.png").write_text("not an image")
     source = open_media(tmp_path)
     assert (source.kind, source.count, source.fps, source.fps_assumed) == ("folder", 4, 30, True)
     for _ in range(2):
@@ -124,7 +124,7 @@ def test_folder_of_two_sizes(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the program is a shell script")
 @pytest.mark.parametrize("reader", ["media", "shard", "hash"])
-def test_postscript_under_the_name_of_a_picture_starts_no_program(tmp_path, monkeypatch, reader):
+def test_postscript_under_the_name_of_an_image_starts_no_program(tmp_path, monkeypatch, reader):
     program = tmp_path / "bin" / "gs"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\nexit 1\n")
@@ -139,12 +139,12 @@ def test_postscript_under_the_name_of_a_picture_starts_no_program(tmp_path, monk
         if reader == "shard":
             with tarfile.open(tmp_path / "a.tar", "w") as tar:
                 tar.add(path, "a.png")
-        with pytest.raises(OccluposeError, match=r"not a(n image| picture)"):
+        with pytest.raises(OccluposeError, match=r"not an image"):
             read_image(path) if reader == "media" else ImageIndex(tmp_path / "a.tar").members["a.png"].read()
     assert not (tmp_path / "started").exists()
 
 
-def test_damaged_picture_in_a_folder_is_named(tmp_path):
+def test_damaged_image_in_a_folder_is_named(tmp_path):
     for index in range(3):
         Image.fromarray(corners(64, 48)).save(tmp_path / f"{index}.jpg")
     damaged = tmp_path / "1.jpg"
@@ -154,15 +154,15 @@ def test_damaged_picture_in_a_folder_is_named(tmp_path):
     assert_one_line(error, str(damaged))
 
 
-def test_picture_without_a_picture_in_it(tmp_path):
+def test_image_without_an_image_in_it(tmp_path):
     (tmp_path / "a.jpg").write_text("hello" * 100)
     with pytest.raises(OccluposeError) as error:
         open_media(tmp_path / "a.jpg")
-    assert_one_line(error, "a.jpg", "not a picture")
+    assert_one_line(error, "a.jpg", "not an image")
 
 
 @pytest.mark.parametrize("side", [13_000, 16_384])
-def test_too_large_picture_is_refused_before_it_is_decoded(tmp_path, side):
+def test_too_large_image_is_refused_before_it_is_decoded(tmp_path, side):
     header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     (tmp_path / "a.png").write_bytes(
         b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + header + struct.pack(">I", zlib.crc32(header)) + b"\0\0\0\0IDAT"
@@ -172,14 +172,14 @@ def test_too_large_picture_is_refused_before_it_is_decoded(tmp_path, side):
     assert_one_line(error, "a.png", "160 million pixels")
 
 
-def test_large_picture_makes_no_noise(tmp_path, monkeypatch, recwarn):
+def test_large_image_makes_no_noise(tmp_path, monkeypatch, recwarn):
     write_image(tmp_path / "a.png", corners(64, 48))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 - 1)  # from here on Pillow warns, from twice that it refuses
     assert read_image(tmp_path / "a.png").shape == (48, 64, 3)
     assert not recwarn.list
 
 
-def test_32_bit_picture_is_refused(tmp_path):
+def test_32_bit_image_is_refused(tmp_path):
     Image.fromarray(np.ones((6, 8), np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(OccluposeError) as error:
         read_image(tmp_path / "a.tif")
@@ -399,14 +399,14 @@ def test_empty_file(tmp_path, name):
 def test_empty_folder(tmp_path):
     with pytest.raises(OccluposeError) as error:
         open_media(tmp_path)
-    assert_one_line(error, str(tmp_path), "no pictures")
+    assert_one_line(error, str(tmp_path), "no images")
 
 
-def test_folder_without_pictures_names_what_it_has(tmp_path):
+def test_folder_without_images_names_what_it_has(tmp_path):
     make_video(tmp_path / "walk.mp4", 1)
     with pytest.raises(OccluposeError) as error:
         open_media(tmp_path)
-    assert_one_line(error, str(tmp_path), "no pictures", "walk.mp4")
+    assert_one_line(error, str(tmp_path), "no images", "walk.mp4")
 
 
 def test_glob_without_a_match(tmp_path):
@@ -415,11 +415,11 @@ def test_glob_without_a_match(tmp_path):
     assert_one_line(error, "*.png", "no file")
 
 
-def test_glob_that_matches_no_picture(tmp_path):
+def test_glob_that_matches_no_image(tmp_path):
     make_video(tmp_path / "walk.mp4", 1)
     with pytest.raises(OccluposeError) as error:
         open_media(f"{tmp_path}/*")
-    assert_one_line(error, "walk.mp4", "no picture")
+    assert_one_line(error, "walk.mp4", "no image")
 
 
 def test_folder_where_a_file_is_needed(tmp_path):
@@ -490,7 +490,7 @@ def test_start_beyond_the_end(tmp_path, name):
     assert_one_line(error, name, "from 5 s on")
 
 
-def test_start_beyond_the_end_of_a_picture(tmp_path):
+def test_start_beyond_the_end_of_an_image(tmp_path):
     write_image(tmp_path / "a.png", corners(8, 6))
     with pytest.raises(OccluposeError) as error:
         open_media(tmp_path / "a.png", start=1.0)
@@ -520,13 +520,13 @@ def test_live_stream_from_an_address(tmp_path):
     assert [frame.index for frame in frames] == list(range(7))
     assert np.all(np.diff([frame.time for frame in frames]) >= 0)
     assert_corners(frames[-1].image, RED, GREEN, BLUE, WHITE)
-    assert source.warnings == [f"{path.as_uri()}: stopped giving pictures"]
+    assert source.warnings == [f"{path.as_uri()}: stopped sending frames"]
 
 
 def test_address_without_a_stream(tmp_path, capfd):
     with pytest.raises(OccluposeError) as error:
         open_media((tmp_path / "nope.mp4").as_uri())
-    assert_one_line(error, "nope.mp4", "no picture")
+    assert_one_line(error, "nope.mp4", "no frame")
 
 
 # -------------------------------------------------------------------------------------------- prefetch
@@ -566,7 +566,7 @@ def test_prefetch_runs_ahead_by_its_depth_and_stops_with_its_reader():
 
 def test_halved_frames_are_the_same_frames(tmp_path):
     with open_media(make_video(tmp_path / "a.mp4", 5)) as source:
-        for frame, expected in zip(halved(source), source, strict=True):
+        for frame, expected in zip(with_half_resolution(source), source, strict=True):
             assert (frame.index, frame.time) == (expected.index, expected.time)
             assert frame.pyramid.level(0) is frame.image
             assert frame.pyramid.level(1).shape[:2] == tuple(side // 2 for side in frame.image.shape[:2])
@@ -576,18 +576,18 @@ def test_frames_at_some_times(tmp_path):
     video = open_media(make_video(tmp_path / "a.mp4", 20))
     for index in range(4):
         write_image(tmp_path / f"{index}.png", np.full((6, 8, 3), index, np.uint8))
-    pictures = open_media(str(tmp_path / "*.png"))
-    for source, count in ((video, 20), (pictures, 4)):
+    images = open_media(str(tmp_path / "*.png"))
+    for source, count in ((video, 20), (images, 4)):
         frames = list(source)
         for wanted in ([0, 1, count - 1], [count - 1], [2]):
             for shift in (-0.4, 0.4):
-                chosen = source.at([frames[index].time + shift / source.fps for index in wanted])
+                chosen = source.frames_at([frames[index].time + shift / source.fps for index in wanted])
                 assert [frame.index for frame in chosen] == wanted
                 assert all(np.array_equal(frame.image, frames[frame.index].image) for frame in chosen)
-        assert [frame.index for frame in source.at([frames[1].time + 0.6 / source.fps])] == [2]
-        assert [frame.index for frame in source.at([1e6])] == [count - 1]
-        assert [frame.index for frame in source.at([frames[1].time, 1e6])] == [1]
-        assert source.at([]) == []
+        assert [frame.index for frame in source.frames_at([frames[1].time + 0.6 / source.fps])] == [2]
+        assert [frame.index for frame in source.frames_at([1e6])] == [count - 1]
+        assert [frame.index for frame in source.frames_at([frames[1].time, 1e6])] == [1]
+        assert source.frames_at([]) == []
 
 
 def test_prefetch_raises_an_error_in_its_place(tmp_path):
@@ -779,7 +779,7 @@ def test_writer_refuses_other_images(tmp_path, image):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "deep/a.jpeg"])
-def test_written_picture(tmp_path, name):
+def test_written_image(tmp_path, name):
     write_image(tmp_path / name, corners(64, 48))
     assert_corners(read_image(tmp_path / name), RED, GREEN, BLUE, WHITE)
     assert [path.name for path in (tmp_path / name).parent.iterdir()] == [Path(name).name]

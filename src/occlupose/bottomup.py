@@ -107,7 +107,7 @@ def watch(
     tracker = Tracker()
     places = Places(max_people)
     waiting: deque[_Moment] = deque()
-    with closing(prefetch(source, polite=not source.live)) as frames:
+    with closing(prefetch(source, low_priority=not source.live)) as frames:
         for frame in frames:
             found = find(frame.image, camera)
             who = tracker.update(people(found), frame.time)

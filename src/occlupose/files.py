@@ -1,4 +1,4 @@
-"""Whole files or none: everything that is written goes through here."""
+"""Atomic writing of files."""
 
 import os
 import uuid
@@ -11,16 +11,16 @@ from occlupose.errors import OccluposeError
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary name in the folder of `path`, with the same suffix, that becomes `path` when the block ends well.
+    """A temporary path beside `path`, with the same suffix, that is renamed to `path` when the block ends.
 
-    The folder is made where it is missing. After any exception neither the temporary file nor a half-written `path` is
-    left, and a file that stood at `path` before is untouched.
+    The folder is created where it is missing. After an exception there is neither a temporary file nor a half-written
+    `path`, and a file that was at `path` before is untouched.
 
     Raises:
-        OccluposeError: the disk is full, the folder is not writable, or the like; names `path`.
+        OccluposeError: the disk is full, the folder is not writable, and so on; names `path`.
     """
     path = Path(path)
-    # of a long name a part only: names end at 255 bytes
+    # shortened: file names have at most 255 bytes
     temporary = path.with_name(f".{path.stem[:50]}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

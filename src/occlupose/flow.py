@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from occlupose.errors import OccluposeError
-from occlupose.pyramid import Pyramid, window
+from occlupose.pyramid import Pyramid, square_crop_matrix
 
 if TYPE_CHECKING:  # imported where it is used: DIS does not need it
     from torch import Tensor, nn
@@ -246,8 +246,8 @@ class FlowSampler:
         size = extent // factor
         if (size < MIN_SIDE).any():
             return np.full_like(current.xy, np.nan)
-        region = window(low[0], low[1], factor, 1)
-        field = np.asarray(self._flow(current.image.cut(region, *size), other.image.cut(region, *size)), np.float32)
+        region = square_crop_matrix(low[0], low[1], factor, 1)
+        field = np.asarray(self._flow(current.image.crop(region, *size), other.image.crop(region, *size)), np.float32)
         if field.shape != (size[1], size[0], 2):
             raise OccluposeError(
                 f"flow: returned shape {field.shape} for images of {size[0]} x {size[1]}; return (height, width, 2)"

@@ -24,11 +24,11 @@ from occlupose.flow import Flow, FlowSampler, JointFlow
 from occlupose.frontends import Frontend, build
 from occlupose.frontends.boxes import load as load_boxes
 from occlupose.lifting import Lift
-from occlupose.media import Frame, Source, halved, open_media, prefetch
+from occlupose.media import Frame, Source, open_media, prefetch, with_half_resolution
 from occlupose.occlusion.confidence import classify_joints, discount_by_flow
 from occlupose.poses import ABSENT, Poses
 from occlupose.sightings import Places, Record, Sighting, camera_of
-from occlupose.threads import background, opencv_on_one_thread
+from occlupose.threads import background_thread, opencv_on_one_thread
 from occlupose.tracking import Assignment, Tracker
 
 METHODS = ("oanet", "hupor")
@@ -246,8 +246,8 @@ def watch(
     waiting: deque[Future[list[Sighting]]] = deque()
     with (
         opencv_on_one_thread(),
-        background("track") as worker,
-        closing(prefetch(halved(source), polite=not source.live)) as frames,
+        background_thread("track") as worker,
+        closing(prefetch(with_half_resolution(source), low_priority=not source.live)) as frames,
     ):
         for frame in frames:
             waiting.append(worker.submit(witness.see, frame, frontend(frame)))

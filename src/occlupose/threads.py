@@ -1,4 +1,4 @@
-"""What works beside the networks, so that it does not stand in their way."""
+"""Background threads that do not slow the networks down."""
 
 import os
 import sys
@@ -12,63 +12,63 @@ import cv2
 
 T = TypeVar("T")
 
-POLITE = 10
+LOW_PRIORITY = 10
 """Linux priority (0 to 19, the last) of work that can wait."""
 
 
-def background(name: str, *, polite: bool = True) -> ThreadPoolExecutor:
+def background_thread(name: str, *, low_priority: bool = True) -> ThreadPoolExecutor:
     """An executor of one thread.
 
-    The networks share their work among all processors and wait for the last one: another thread that takes one away for
-    a millisecond holds up all. Only Linux gives priorities to threads; elsewhere it is a thread like any other.
+    The networks split their work over all processors and wait for the slowest: another thread that takes a processor
+    for a millisecond delays all. Only Linux has priorities of threads; elsewhere it is an ordinary thread.
 
     Arguments:
-        polite: it takes the processor when hardly anybody else wants it. Threads that are begun inside inherit that:
-            OpenCV should be on one thread then.
+        low_priority: run when other threads leave a processor free. Threads that are started inside inherit it, so
+            OpenCV should use one thread then.
     """
-    return ThreadPoolExecutor(1, thread_name_prefix=name, initializer=_give_way if polite else None)
+    return ThreadPoolExecutor(1, thread_name_prefix=name, initializer=_lower_priority if low_priority else None)
 
 
-def ahead(name: str, tasks: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
-    """What tasks give, in their order; each is done in the background while the result before it is made use of."""
-    with background(name, polite=False) as worker:
-        begun = (worker.submit(task) for task in tasks)
-        following = next(begun, None)
-        while following is not None:
-            made = following.result()
-            following = next(begun, None)
-            yield made
+def compute_ahead(name: str, tasks: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
+    """Results of tasks in their order; each is computed in the background while the previous result is used."""
+    with background_thread(name, low_priority=False) as worker:
+        submitted = (worker.submit(task) for task in tasks)
+        upcoming = next(submitted, None)
+        while upcoming is not None:
+            result = upcoming.result()
+            upcoming = next(submitted, None)
+            yield result
 
 
-def _give_way() -> None:
+def _lower_priority() -> None:
     if sys.platform == "linux":
-        with suppress(OSError):  # where it is forbidden nothing but time is lost
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), POLITE)
+        with suppress(OSError):  # not permitted: only slower
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW_PRIORITY)
 
 
 class _OneThread:
-    """How many want OpenCV on one thread, and how many threads it had before."""
+    """Number of users that need OpenCV on one thread, and its number of threads before."""
 
     lock = threading.Lock()
-    wanted = 0
-    before = 0
+    users = 0
+    threads_before = 0
 
 
 @contextmanager
 def opencv_on_one_thread() -> Iterator[None]:
-    """OpenCV on one thread, in the whole process, until the last of those who want it so is done.
+    """OpenCV on one thread, in the whole process, until the last user of this context is done.
 
-    On pictures as small as those of people its further threads cost more than they give.
+    On images as small as crops of people, more threads of OpenCV cost more than they gain.
     """
     with _OneThread.lock:
-        _OneThread.wanted += 1
-        if _OneThread.wanted == 1:
-            _OneThread.before = cv2.getNumThreads()
+        _OneThread.users += 1
+        if _OneThread.users == 1:
+            _OneThread.threads_before = cv2.getNumThreads()
             cv2.setNumThreads(1)
     try:
         yield
     finally:
         with _OneThread.lock:
-            _OneThread.wanted -= 1
-            if not _OneThread.wanted:
-                cv2.setNumThreads(_OneThread.before)
+            _OneThread.users -= 1
+            if not _OneThread.users:
+                cv2.setNumThreads(_OneThread.threads_before)

@@ -669,9 +669,7 @@ def test_what_is_wrong_is_counted_and_named_and_stops_nothing(command, tmp_path,
     assert len(rows(scores)) == 9
 
 
-@pytest.mark.parametrize(
-    ("what", "words"), [("truncated", "not a readable picture"), ("resized", "in its annotations")]
-)
+@pytest.mark.parametrize(("what", "words"), [("truncated", "not a readable image"), ("resized", "in its annotations")])
 def test_pictures_that_are_not_as_they_should_be(command, tmp_path, weights, what, words):
     data = spoilt(tmp_path / "data", what)
     run = tmp_path / "run"

@@ -95,7 +95,7 @@ def test_pictures_are_read_when_they_are_asked_for(tmp_path):
     path = written(tmp_path, annotation())
     (tmp_path / "a.png").write_bytes(b"no picture")
     person = load(path, tmp_path).people[0]
-    with pytest.raises(OccluposeError, match=r"a\.png: its content is not a picture"):
+    with pytest.raises(OccluposeError, match=r"a\.png: its content is not an image"):
         person.read()
     write_image(tmp_path / "a.png", np.zeros((32, 48, 3), np.uint8))
     with pytest.raises(

@@ -85,7 +85,7 @@ def test_truncated_pictures_name_the_file_and_the_member(tmp_path, folder):
         text.read()
     assert whole.read().shape == (96, 120, 3)
     (tmp_path / "half.jpg").write_bytes(content[: len(content) // 2])
-    with pytest.raises(OccluposeError, match=r"half\.jpg: not a readable picture \(.*truncated"):
+    with pytest.raises(OccluposeError, match=r"half\.jpg: not a readable image \(.*truncated"):
         ImageRef(tmp_path / "half.jpg").read()
     path.write_bytes(path.read_bytes()[: whole.start + 10])
     with pytest.raises(OccluposeError, match=r"a\.tar: whole\.jpg: the file ends within it; copy it again"):

@@ -29,7 +29,7 @@ class Discs(TopDown):
 
     def detect(self, picture, views, *, hide=None):
         self.looks.append((len(views), hide is not None))
-        image = picture.cut(np.eye(3)[:2], *picture.size)[..., 0]
+        image = picture.crop(np.eye(3)[:2], *picture.size)[..., 0]
         found = []
         for level in np.unique(image[image > 0]):
             y, x = np.nonzero(image == level)
@@ -39,7 +39,7 @@ class Discs(TopDown):
         return np.array(found).reshape(-1, 4)
 
     def estimate(self, picture, regions):
-        image = picture.cut(np.eye(3)[:2], *picture.size)[..., 0]
+        image = picture.crop(np.eye(3)[:2], *picture.size)[..., 0]
         centres = []
         presence = []
         for x, y in regions[:, :2]:

@@ -13,7 +13,7 @@ def doctor() -> None:
     """Print versions, weights, licences and devices: what to copy into a bug report. Needs no network."""
     import torch
 
-    from occlupose.assets import ASSETS, cache
+    from occlupose.assets import ASSETS, cache_folder
     from occlupose.methods.oanet.lifter.weights import card
 
     table = Table("what", "version", "licence or place", title=f"occlupose {__version__}")
@@ -31,7 +31,7 @@ def doctor() -> None:
             f"{asset.package} {asset.version}",
             f"{asset.licence}; {'here' if asset.present else 'not fetched yet'}",
         )
-    table.add_row("cache", "", str(cache()))
+    table.add_row("cache", "", str(cache_folder()))
     gpus = ", ".join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))
     table.add_row("devices", f"cpu ({torch.get_num_threads()} threads)", gpus or "no GPU")
     Console().print(table)

@@ -62,7 +62,7 @@ def label(
     from occlupose import labels
     from occlupose.cameras import Camera
     from occlupose.evaluation.lifting import load_takes
-    from occlupose.media import check_picture
+    from occlupose.media import check_image_path
     from occlupose.skeletons import by_name
 
     if subjects and dataset == "files":
@@ -70,7 +70,7 @@ def label(
             f"subjects {' '.join(subjects)}: of a dataset; say which with --dataset, or give their files alone"
         )
     if strip is not None:
-        check_picture(strip)
+        check_image_path(strip)
 
     lens = Camera.from_fov(labels.SIZE, labels.SIZE, fov) if camera is None else Camera.load(camera)
     look = labels.Look(views, projection == "perspective", lens, labels.RULES[rules], seed)

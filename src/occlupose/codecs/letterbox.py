@@ -46,4 +46,4 @@ class Letterbox:
 
     def warp(self, image: Pyramid, matrix: Float[np.ndarray, "2 3"]) -> UInt8[np.ndarray, "height width 3"]:
         """The input that a matrix makes of an image."""
-        return image.cut(matrix, self.width, self.height, GREY)
+        return image.crop(matrix, self.width, self.height, GREY)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from occlupose.errors import OccluposeError
-from occlupose.media import IMAGE_FORMATS, PICTURES, RGB, read_image
+from occlupose.media import IMAGE_FORMATS, IMAGE_SUFFIXES, RGB, read_image
 
 _HINT = "copy it again"
 
@@ -131,7 +131,7 @@ class ImageIndex:
         files = () if self.folder.suffix == ".tar" else self.folder.rglob("*")
         return [
             *self.members.values(),
-            *(ImageRef(path) for path in sorted(files) if path.suffix.lower() in PICTURES and path.is_file()),
+            *(ImageRef(path) for path in sorted(files) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()),
         ]
 
 
@@ -158,5 +158,5 @@ def _index_shard(path: Path, modified: int, size: int) -> tuple[ImageRef, ...]:
     for member in files:
         if member.offset_data + member.size > size:
             raise tarfile.ReadError(f"it ends within {member.name}")
-    images = (member for member in files if Path(member.name).suffix.lower() in PICTURES)
+    images = (member for member in files if Path(member.name).suffix.lower() in IMAGE_SUFFIXES)
     return tuple(ImageRef(path, member.name.removeprefix("./"), member.offset_data, member.size) for member in images)

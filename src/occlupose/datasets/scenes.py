@@ -20,7 +20,7 @@ from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample, mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
-from occlupose.media import PICTURES
+from occlupose.media import IMAGE_SUFFIXES
 from occlupose.skeletons import BODY26, MPI15
 from occlupose.synth.record import VERSION, Record
 
@@ -97,7 +97,7 @@ def _shard(path: Path) -> Iterator[ImageSample]:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 name = Path(member.name)
-                if name.suffix.lower() in PICTURES:
+                if name.suffix.lower() in IMAGE_SUFFIXES:
                     pictures[name.stem] = ImageRef(
                         path, member.name.removeprefix("./"), member.offset_data, member.size
                     )
@@ -112,7 +112,9 @@ def _shard(path: Path) -> Iterator[ImageSample]:
 
 def _files(folder: Path) -> Iterator[ImageSample]:
     pictures = {
-        path.stem: ImageRef(path) for path in sorted((folder / "images").glob("*")) if path.suffix.lower() in PICTURES
+        path.stem: ImageRef(path)
+        for path in sorted((folder / "images").glob("*"))
+        if path.suffix.lower() in IMAGE_SUFFIXES
     }
     for path in sorted((folder / "scenes").glob("*.npz")):
         try:

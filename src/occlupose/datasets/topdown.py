@@ -129,7 +129,7 @@ class Gallery:
             keep = person.picture not in self._kept and size <= self._room
             if keep:
                 self._room -= size
-                self._kept[person.picture] = pyramid.complete()
+                self._kept[person.picture] = pyramid.build_levels()
         return pyramid
 
 
@@ -195,7 +195,7 @@ def cut(
     corners = transform_points(matrices, boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]])
     pictures = np.empty((len(people), crop.height, crop.width, 3), np.uint8)
     for picture, pyramid, matrix in zip(pictures, pyramids, matrices, strict=True):
-        picture[:] = pyramid.cut(matrix, crop.width, crop.height)
+        picture[:] = pyramid.crop(matrix, crop.width, crop.height)
     return Shown(pictures, transform_points(matrices, xy), state, np.concatenate([corners.min(1), corners.max(1)], -1))
 
 

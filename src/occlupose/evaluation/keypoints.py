@@ -26,7 +26,7 @@ from occlupose.media import Frame
 from occlupose.metrics.oks import Result, Scores
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton, convert
-from occlupose.threads import ahead
+from occlupose.threads import compute_ahead
 
 PICTURES = 16
 """Read together, so that their people can go through the network together."""
@@ -106,7 +106,7 @@ def predict(
     results: list[Result] = []
     parts = (looks[first : first + PICTURES] for first in range(0, len(looks), PICTURES))
     tasks = (partial(_cut, some, network.crop, unreadable) for some in parts)
-    for some, matrices, crops in ahead("pictures", tasks):
+    for some, matrices, crops in compute_ahead("pictures", tasks):
         if len(crops):
             xy, score = network(crops)
             xy = transform_points(invert(matrices), xy)
@@ -130,7 +130,7 @@ def _cut(
             continue
         read.append(each)
         matrices.append(crop.matrices(crop.regions(each.boxes)))
-        crops += [pyramid.cut(matrix, crop.width, crop.height) for matrix in matrices[-1]]
+        crops += [pyramid.crop(matrix, crop.width, crop.height) for matrix in matrices[-1]]
     return read, np.concatenate(matrices), np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3)
 
 

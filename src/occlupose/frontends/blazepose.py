@@ -53,7 +53,7 @@ class BlazePose(TopDown):
 
     def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
         matrices = crop_matrices(regions, SIZE, SIZE, diameter=SIZE / MARGIN)
-        seen = [self.landmarks(picture.cut(matrix, SIZE, SIZE)) for matrix in matrices]
+        seen = [self.landmarks(picture.crop(matrix, SIZE, SIZE)) for matrix in matrices]
         landmarks = np.array([points.reshape(39, 5) for points, _ in seen], np.float64).reshape(-1, 39, 5)
         presence = np.array([flag[0] for _, flag in seen], np.float64)
         xy = transform_points(invert(matrices), landmarks[..., :2] - 0.5)

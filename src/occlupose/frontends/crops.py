@@ -111,7 +111,7 @@ def estimate(network: CropNetwork, picture: Pyramid, regions: Regions) -> Estima
     """
     crop = network.crop
     matrices = crop.matrices(upright_regions(regions[:, :2], radius(regions)))
-    crops = [picture.cut(matrix, crop.width, crop.height) for matrix in matrices]
+    crops = [picture.crop(matrix, crop.width, crop.height) for matrix in matrices]
     xy, score = network(np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3))
     xy = transform_points(invert(matrices), xy)
     better = np.sort(score, axis=1)[:, len(network.skeleton) // 2 :]

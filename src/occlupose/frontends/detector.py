@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from occlupose.codecs.crops import Regions, invert, radius, transform_points
 from occlupose.frontends.regions import similarity, suppress
 from occlupose.frontends.tflite import Network
-from occlupose.pyramid import Pyramid, window
+from occlupose.pyramid import Pyramid, square_crop_matrix
 
 SIZE = 224  # px, side of the network's input
 # of the four key points
@@ -102,8 +102,8 @@ class Detector:
     def _look(
         self, picture: Pyramid, view: View, hide: Float[np.ndarray, "person stroke 2 2"] | None
     ) -> tuple[Regions, Float[np.ndarray, " person"]]:
-        matrix = window(*view, SIZE)
-        pixels = picture.cut(matrix, SIZE, SIZE)
+        matrix = square_crop_matrix(*view, SIZE)
+        pixels = picture.crop(matrix, SIZE, SIZE)
         for strokes in () if hide is None else hide:
             _paint(pixels, transform_points(matrix, strokes))
         regressors, logits = self.network(pixels)

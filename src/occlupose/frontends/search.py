@@ -58,7 +58,7 @@ def _thumbnail(picture: Pyramid) -> tuple[Int16[np.ndarray, "y x"], float]:
     """A small grey copy, a little blurred against noise, and its scale."""
     scale = min(THUMBNAIL / max(picture.size), 1.0)
     width, height = (max(round(side * scale), 1) for side in picture.size)
-    small = picture.cut(np.array([[scale, 0, 0], [0, scale, 0]]), width, height)
+    small = picture.crop(np.array([[scale, 0, 0], [0, scale, 0]]), width, height)
     return cv2.blur(small[..., 1], (3, 3)).astype(np.int16), scale
 
 

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from numpy.random import Generator
 
 from occlupose.errors import OccluposeError
-from occlupose.media import PICTURES, read_image
+from occlupose.media import IMAGE_SUFFIXES, read_image
 
 LEAST = 64
 """Pixels of a backdrop's shorter side, at least."""
@@ -31,7 +31,7 @@ def find(folder: Path) -> tuple[list[Path], list[Path]]:
     files = [
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
     ]
     good: list[Path] = []
     broken: list[Path] = []
@@ -45,8 +45,8 @@ def find(folder: Path) -> tuple[list[Path], list[Path]]:
             else "there are none"
         )
         raise OccluposeError(
-            f"{folder}: no usable picture, {more}; give a folder with pictures ({' '.join(PICTURES)}) of {LEAST} pixels"
-            " or more"
+            f"{folder}: no usable image, {more}; give a folder with images ({' '.join(IMAGE_SUFFIXES)}) of {LEAST}"
+            " pixels or more"
         )
     return good, broken
 

@@ -28,7 +28,7 @@ from torch import Generator, Tensor, nn
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.networks.precision import bf16_is_native
-from occlupose.threads import ahead
+from occlupose.threads import compute_ahead
 from occlupose.training.together import Place, in_one_batch
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it says which precision it was given
@@ -182,7 +182,7 @@ def train(
         return batch(generator), generator.get_state()
 
     with (
-        closing(ahead("batches", (draw for _ in range(optimisation.steps - step)))) as batches,
+        closing(compute_ahead("batches", (draw for _ in range(optimisation.steps - step)))) as batches,
         Progress(
             TextColumn("{task.description}"),
             BarColumn(),

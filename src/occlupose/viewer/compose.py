@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from occlupose.errors import OccluposeError
-from occlupose.media import Frame, Source, VideoWriter, halved, prefetch, write_image
+from occlupose.media import Frame, Source, VideoWriter, prefetch, with_half_resolution, write_image
 from occlupose.poses import Poses
 from occlupose.threads import opencv_on_one_thread
 from occlupose.viewer import overlay
@@ -102,7 +102,7 @@ def render(
         # half the time, no larger
         VideoWriter(path, compose.width, compose.height, source.fps, preset="veryfast") as writer,
         opencv_on_one_thread(),
-        closing(prefetch(halved(source))) as frames,
+        closing(prefetch(with_half_resolution(source))) as frames,
     ):
         for count, frame in enumerate(frames, 1):
             writer.write(compose(frame), frame.time)
@@ -128,7 +128,7 @@ def preview(poses: Poses, source: Source, path: str | Path, *, width: int = WIDT
         write_image(path, Composer(poses, source, width, SIDES)(next(iter(source))))
         return
     compose = Composer(poses, source, width // 2)
-    tiles = [compose(frame) for frame in source.at(_moments(poses))]
+    tiles = [compose(frame) for frame in source.frames_at(_moments(poses))]
     columns = 1 if len(tiles) < 2 else 2
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     write_image(path, np.vstack([np.hstack(tiles[at : at + columns]) for at in range(0, len(tiles), columns)]))

@@ -1,0 +1,57 @@
+"""Cameras as streams of frames."""
+
+import math
+import re
+import sys
+import time as clock
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+
+from occlupose.errors import OccluposeError
+from occlupose.media.source import ASSUMED_FPS, Frame, Source, TimeRange
+
+
+class LiveCamera(Source):
+    """A camera of this computer (by number) or of the network (by address). Frame times are arrival times."""
+
+    kind = "camera"
+    live = True
+
+    def __init__(self, device: int | str, window: TimeRange):
+        # without a user's name and password
+        self.name = f"camera {device}" if isinstance(device, int) else re.sub(r"(?<=://)[^/]*@", "", device)
+        self.warnings = []
+        self.count = None
+        self.duration = None if math.isinf(window.end) else window.end - window.start
+        self._window = window
+        if isinstance(device, int) and sys.platform == "linux" and not Path(f"/dev/video{device}").exists():
+            found = " ".join(sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video*")))
+            raise OccluposeError(f"{self.name}: no such camera; cameras of this computer: {found or 'none'}")
+        self._capture = cv2.VideoCapture(device)
+        is_read, first = self._capture.read()
+        if not is_read:
+            self.close()
+            raise OccluposeError(
+                f"{self.name}: gives no frame; check that it is connected, allowed and not in use by another program"
+            )
+        self.height, self.width = first.shape[:2]
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps_assumed = not 0 < rate <= 1000
+        self.fps = (ASSUMED_FPS if self.fps_assumed else rate) / window.every
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, (time, _) in enumerate(self._window.select(self._arrivals())):
+            is_read, image = self._capture.retrieve()
+            if is_read:
+                yield Frame(index, time, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _arrivals(self) -> Iterator[tuple[float, None]]:
+        begin = clock.monotonic()
+        while self._capture.grab():
+            yield clock.monotonic() - begin, None
+        self.warn("stopped sending frames")

@@ -1,0 +1,161 @@
+"""Image files, one by one and as streams."""
+
+import glob
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from occlupose.errors import OccluposeError
+from occlupose.files import atomic
+from occlupose.media.checks import check_image, check_readable, check_writable, one_line
+from occlupose.media.source import ASSUMED_FPS, RGB, Frame, Source, TimeRange, no_frames
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "AVIF", "PPM")
+"""Pillow's names of these formats, for `Image.open`: of others some start programs (Ghostscript for an EPS)."""
+MAX_PIXELS = 160_000_000
+"""Of one image: 480 MB as RGB, several times that while it is decoded. The largest cameras on sale have 151 million."""
+
+
+class ImageSequence(Source):
+    """Image files as a stream at an assumed 30 frames per second. All must have the size of the first."""
+
+    def __init__(self, kind: str, name: str, paths: list[Path], window: TimeRange):
+        self.kind = kind
+        self.name = name
+        self.warnings = []
+        self.fps = ASSUMED_FPS / window.every
+        self.fps_assumed = True
+        self._chosen = list(window.select((i / ASSUMED_FPS, path) for i, path in enumerate(paths)))
+        if not self._chosen:
+            raise OccluposeError(no_frames(name, window, len(paths) / ASSUMED_FPS))
+        self.names = [path.name for _, path in self._chosen]
+        self.count = len(self._chosen)
+        self.duration = self.count / self.fps
+        self.height, self.width = read_image(self._chosen[0][1]).shape[:2]
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (make() for _, make in self._deferred_frames())
+
+    def _deferred_frames(self) -> Iterator[tuple[float, Callable[[], Frame]]]:
+        for index, (time, path) in enumerate(self._chosen):
+            yield time, partial(self._frame, index, time, path)
+
+    def _frame(self, index: int, time: float, path: Path) -> Frame:
+        image = read_image(path)
+        height, width = image.shape[:2]
+        if (width, height) != (self.width, self.height):
+            first = self._chosen[0][1].name
+            raise OccluposeError(
+                f"{path}: is {width}x{height} but {first} is {self.width}x{self.height}; images read together must"
+                " have one size"
+            )
+        return Frame(index, time, image)
+
+
+def read_image(path: str | Path) -> RGB:
+    """Read an image as 8-bit RGB, upright by its EXIF orientation.
+
+    Grey and palette images become RGB, transparent ones get a white background, 16-bit grey keeps its upper 8 bits.
+
+    Returns:
+        (height, width, 3) uint8.
+
+    Raises:
+        OccluposeError: missing, not an image, damaged, or over `MAX_PIXELS`.
+    """
+    path = Path(path)
+    check_readable(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
+            with Image.open(path, formats=IMAGE_FORMATS) as image:
+                return _rgb(path, image)
+    except Image.DecompressionBombError:
+        raise OccluposeError(_too_large(path)) from None
+    except UnidentifiedImageError:
+        raise OccluposeError(
+            f"{path}: its content is not an image, whatever the name says; copy or save it again"
+        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
+        raise OccluposeError(f"{path}: not a readable image ({one_line(error)}); copy or save it again") from error
+
+
+def check_image_path(path: Path) -> None:
+    """Refuse a name that `write_image` could not write. Raises OccluposeError."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise OccluposeError(f"{path}: images are written as .png or .jpg; give the name one of these endings")
+    check_writable(path)
+
+
+def write_image(path: str | Path, image: RGB) -> None:
+    """Write (height, width, 3) uint8 RGB as .png or .jpg (quality 95), by the suffix. Raises OccluposeError."""
+    path = Path(path)
+    check_image_path(path)
+    check_image(image)
+    encoded = io.BytesIO()  # Pillow does not notice a full disk
+    Image.fromarray(image).save(encoded, "PNG" if path.suffix.lower() == ".png" else "JPEG", quality=95)
+    with atomic(path) as part:
+        part.write_bytes(encoded.getbuffer())
+
+
+def _rgb(path: Path, image: Image.Image) -> RGB:
+    if image.width * image.height > MAX_PIXELS:
+        raise OccluposeError(_too_large(path, f" ({image.width}x{image.height})"))
+    if image.mode in ("I", "F"):
+        raise OccluposeError(f"{path}: has 32 bits per channel; save it with 8 or 16")
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):
+        return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, axis=-1)
+    if upright.has_transparency_data:
+        white = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(white, upright.convert("RGBA"))
+    return np.array(upright.convert("RGB"))
+
+
+def images_of_folder(folder: Path) -> list[Path]:
+    """The image files of a folder in natural order, without hidden ones.
+
+    Raises:
+        OccluposeError: it cannot be listed, or there are none.
+    """
+    try:
+        files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    except OSError as error:
+        raise OccluposeError(f"{folder}: cannot be listed ({one_line(error)})") from error
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        cure = f"give one of its files by name, such as {min(files)}" if files else "put images into it"
+        raise OccluposeError(f"{folder}: this folder has no images ({' '.join(IMAGE_SUFFIXES)}); {cure}")
+    return sorted(images, key=_natural)
+
+
+def images_of_glob(pattern: str) -> list[Path]:
+    """The image files that match a pattern, in natural order.
+
+    Raises:
+        OccluposeError: there are none.
+    """
+    files = [Path(name) for name in glob.glob(str(Path(pattern).expanduser()), recursive=True)]
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        if files:
+            raise OccluposeError(f"{pattern}: matches no image, but {min(files)}; open such files by name")
+        raise OccluposeError(f"{pattern}: matches no file; check the folder and the pattern")
+    return sorted(images, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path).casefold()) if part
+    ]
+
+
+def _too_large(path: Path, size: str = "") -> str:
+    return f"{path}: the image is too large{size}; scale it to at most {MAX_PIXELS // 1_000_000} million pixels"
