@@ -30,6 +30,7 @@ from occlupose.occlusion.confidence import discount_by_flow
 from occlupose.pipeline import Record, Sighting, lift_stream, run, stream, watch
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17
+from occlupose.streaming import StreamLifter
 from occlupose.tracking import Tracker
 from walkers import FPS, film, walk
 
@@ -475,24 +476,23 @@ def assert_streamed(given: list[Poses], whole: Poses) -> None:
 def test_streaming_is_lifting_at_once(lifter, fps, height):
     seen_by_the_frontend = sightings(world(12.0, fps), presence)
     camera = Camera.from_fov(WIDTH, HEIGHT)
-    whole = Lift(camera, height, lifter)(Record(COCO17, fps, WIDTH, HEIGHT, seen_by_the_frontend).poses())
-    window = Record(COCO17, fps, WIDTH, HEIGHT)
-    held = []
+    record = Record(COCO17, fps, WIDTH, HEIGHT, seen_by_the_frontend)
+    whole = Lift(camera, height, lifter)(record.poses())
+    streaming = StreamLifter(Lift(camera, height, lifter), Record(COCO17, fps, WIDTH, HEIGHT))
     given = []
-
-    def one_by_one() -> Iterator[Sighting]:
-        for sighting in seen_by_the_frontend:
-            held.append((len(window.sightings), len(held) - len(given)))
-            yield sighting
-
-    for single in lift_stream(one_by_one(), window, Lift(camera, height, lifter)):
-        given.append(single)
+    for number, sighting in enumerate(seen_by_the_frontend):
+        given += streaming.update(sighting)
+        assert number + 1 - len(given) <= streaming.latency, "no frame waits for longer"
+        assert len(streaming._frames) <= streaming.latency, "no frame is kept for longer"
+    given += streaming.finish()
     assert_streamed(given, whole)
-    most, latest = map(max, zip(*held, strict=True))
-    future = lifting.delay(lifter, fps)
-    assert latest <= future + max(0.25 * fps, lifting.alignment(fps)) + 1, "the delay"
-    assert most <= 2 * future + 3 * max(0.25 * fps + 1, lifting.alignment(fps)), "the memory"
-    assert most < len(whole), "the window slid"
+
+
+@pytest.mark.parametrize(("fps", "latency"), [(10, 52), (12, 75), (24, 149), (30, 159), (60, 320)])
+def test_the_latency_of_a_stream(lifter, fps, latency):
+    """What the pages say."""
+    lift = Lift(Camera.from_fov(WIDTH, HEIGHT), None, lifter)
+    assert StreamLifter(lift, Record(COCO17, fps, WIDTH, HEIGHT)).latency == latency
 
 
 def test_streaming_anybody_at_any_time(lifter):
@@ -530,5 +530,5 @@ def test_streaming_the_real_thing(tmp_path, lifter):
             out.write(image)
     eyes = BlazePose(threads=1, detect_every=30, look_every=30, tiles=False)
     whole = run(tmp_path / "a.mp4", frontend=eyes, height=1.75)
-    assert len(whole.track_id) >= 2 and len(whole) == 64 > lifting.delay(lifter, 10) + lifting.alignment(10)
+    assert len(whole.track_id) >= 2 and len(whole) == 64 > 52, "longer than the latency"
     assert_streamed(list(stream(tmp_path / "a.mp4", frontend=eyes, height=1.75)), whole)

@@ -125,6 +125,30 @@ def test_a_window_with_a_second_on_either_side_equals_the_whole(depth, tolerance
         assert distance(placed(relative[window], xy[window])[30], whole[middle]) < tolerance
 
 
+@pytest.mark.parametrize("known", [1, 2])
+def test_a_path_goes_on_from_known_roots(known):
+    rng = np.random.default_rng(0)
+    relative = pose(rng, 300)
+    xy = see(relative, stroll(300, 4.0), rng, outliers=0.1)
+    xy[150:180] = np.nan
+    whole = placed(relative, xy)
+    for start in (known, 100, 155):
+        window = slice(start, 260)
+        weight = np.ones((260 - start, 17))
+        before = whole[start - known : start]
+        answer = place(relative[window], xy[window], weight, CAMERA, FPS, before=before)
+        assert distance(answer[:60], whole[start : start + 60]).max() < (0.002 if known == 2 else 0.1)
+
+
+def test_where_nothing_is_seen_a_known_path_dies_out():
+    relative = pose(np.random.default_rng(0), 60)
+    before = np.array([[0.0, 0, 4], [0.02, 0, 4]])
+    answer = place(relative, np.full((60, 17, 2), np.nan), np.ones((60, 17)), CAMERA, FPS, before=before)
+    steps = np.diff(answer[:, 0])
+    assert answer[0, 0] > 0.03 and (steps > 0).all() and (np.diff(steps) < 0).all()
+    assert steps[-1] < 0.3 * steps[0]
+
+
 def test_the_frame_rate_does_not_matter():
     rng = np.random.default_rng(0)
     relative = pose(rng, 240, 60.0)

@@ -6,16 +6,16 @@ Used by the whole pipeline and by itself, for 2D that comes from elsewhere.
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.lifter.lift import lift_rays, phases, spacing
+from occlupose.methods.oanet.lifter.lift import lift_rays
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import load
-from occlupose.networks.tcn import STRIDE
 from occlupose.networks.weights import to_device
 from occlupose.occlusion.confidence import in_image
 from occlupose.placement import place
@@ -54,7 +54,7 @@ this length is also the beginning of a track whose bones decide how tall the net
 
 @dataclass
 class Lift:
-    """Lifts people; keeps the networks, the camera and each person's size between calls.
+    """Lifts people; keeps the networks and the camera between calls.
 
     Arguments:
         camera: whose pixels these are.
@@ -65,15 +65,12 @@ class Lift:
     camera: Camera
     height: float | None = None
     lifter: Lifter = field(default_factory=load)
-    scales: dict[int, float] = field(default_factory=dict)
 
-    def __call__(self, poses: Poses, begin: dict[int, int] | None = None) -> Poses:
+    def __call__(self, poses: Poses) -> Poses:
         """The people of a 2D record in 3D: H36M-17 in the camera frame, and what was seen beside it as `observed`.
 
         Arguments:
             poses: 2D; each person is taken to be there from their first to their last frame with any joint.
-            begin: for a window out of a longer record, the frame at which to begin with each person instead of the
-                first; who is not in it is left absent.
 
         Returns:
             A record with the same frames and people. Seen joints keep their pixels; hidden ones have those of the
@@ -88,12 +85,15 @@ class Lift:
         xyz = np.full((*shape, 3), np.nan, np.float32)
         score = np.zeros(shape, np.float32)
         state = np.zeros(shape, np.uint8)
-        for person, track in enumerate(poses.track_id.tolist()):
+        for person in range(len(poses.track_id)):
             there = np.flatnonzero((poses.state[:, person] != ABSENT).any(-1))
-            if len(there) and (begin is None or track in begin):
-                span = slice(int(there[0]) if begin is None else begin[track], int(there[-1]) + 1)
-                answer = self._track(poses, person, span)
-                xy[span, person], xyz[span, person], score[span, person], state[span, person] = answer
+            if len(there):
+                span = slice(int(there[0]), int(there[-1]) + 1)
+                lifted = self._track(poses, person, span)
+                xy[span, person] = lifted.xy
+                xyz[span, person] = lifted.xyz
+                score[span, person] = lifted.score
+                state[span, person] = lifted.state
         return Poses(
             xy=xy,
             score=score,
@@ -109,43 +109,102 @@ class Lift:
             observed=observed,
         )
 
-    def _track(self, poses: Poses, person: int, span: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Pixels, metres, score and state of one person in these frames; those behind, in which the person is unseen,
-        steady the last.
-        """
+    def scale(self, relative: Float[np.ndarray, "time 17 3"], fps: float) -> np.float32:
+        """The factor that makes a person as tall as was asked for, by the first `SETTLED` seconds of their track."""
+        if self.height is None:
+            return np.float32(1)
+        return np.float32(self.height / stature(relative[: ceil(SETTLED * fps)]))
+
+    def _track(self, poses: Poses, person: int, span: slice) -> "LiftedJoints":
+        """One person in these frames; the unseen ones behind them steady the last."""
         frames = span.stop - span.start
         longer = slice(span.start, span.stop + ceil(TAIL * poses.fps))
-        observed_xy = to_body22(poses.xy[longer, person], poses.skeleton)
-        observed_score, observed_state = (
-            np.nan_to_num(to_body22(values[longer, person, :, None].astype(np.float32), poses.skeleton)[..., 0])
-            for values in (poses.score, poses.state)
+        joints = LifterJoints.of(
+            poses.xy[longer, person], poses.score[longer, person], poses.state[longer, person], poses.skeleton
         )
-        seen = (observed_state == VISIBLE) & np.isfinite(observed_xy).all(-1)
-        rays = self.camera.rays(observed_xy)[..., :2]
-        relative = lift_rays(self.lifter, rays[:, None], seen[:, None], poses.fps).xyz[:, 0]
-        relative = relative * self._scale(relative[:frames], poses.fps, int(poses.track_id[person]))
+        relative = lift_rays(self.lifter, joints.rays(self.camera)[:, None], joints.seen[:, None], poses.fps).xyz[:, 0]
+        relative = relative * self.scale(relative[:frames], poses.fps)
+        root = place(relative, *joints.for_placement(), self.camera, poses.fps)
+        return joints[:frames].lifted(relative[:frames], root[:frames], self.camera)
+
+
+@dataclass(frozen=True)
+class LifterJoints:
+    """Detected joints as the lifter takes them, of one person over time or of several people in one image."""
+
+    xy: Float[np.ndarray, "row 22 2"]
+    """Pixels; NaN for joints that the 2D skeleton lacks."""
+    score: Float[np.ndarray, "row 22"]
+    state: UInt8[np.ndarray, "row 22"]
+    skeleton: Skeleton
+    """Of the detections; which joints of BODY22 they have."""
+
+    @classmethod
+    def of(
+        cls,
+        xy: Float[np.ndarray, "row joint 2"],
+        score: Float[np.ndarray, "row joint"],
+        state: UInt8[np.ndarray, "row joint"],
+        skeleton: Skeleton,
+    ) -> "LifterJoints":
+        """From detections in any skeleton."""
+        scores, states = (
+            np.nan_to_num(to_body22(values[..., None].astype(np.float32), skeleton)[..., 0])
+            for values in (score, state)
+        )
+        return cls(to_body22(xy, skeleton), scores, states.astype(np.uint8), skeleton)
+
+    def __getitem__(self, rows: slice) -> "LifterJoints":
+        return LifterJoints(self.xy[rows], self.score[rows], self.state[rows], self.skeleton)
+
+    @property
+    def seen(self) -> Bool[np.ndarray, "row 22"]:
+        """Which joints are visible."""
+        return (self.state == VISIBLE) & np.isfinite(self.xy).all(-1)
+
+    def rays(self, camera: Camera) -> Float[np.ndarray, "row 22 2"]:
+        """The joints on the camera's plane z = 1."""
+        return camera.rays(self.xy)[..., :2]
+
+    def for_placement(self) -> tuple[Float[np.ndarray, "row 17 2"], Float[np.ndarray, "row 17"]]:
+        """Pixels (NaN where not seen) and weights of the H36M-17 joints for `placement.place`; where only the face is
+        seen, the neck stands in its middle.
+        """
         joints = BODY22_TO_H36M17
-        pixels = observed_xy[:, joints]
-        believed = seen[:, joints]
-        root = place(relative, *_sights(observed_xy, observed_score, seen), self.camera, poses.fps)
+        face = BODY22.index(*FACE)
+        neck = H36M17.joints.index("neck_nose")
+        pixels = np.where(self.seen[:, joints, None], self.xy[:, joints], np.nan)
+        weight = self.score[:, joints].copy()
+        face_only = self.seen[:, face].any(1) & ~self.seen[:, joints].any(1)
+        shown = np.where(self.seen[face_only][:, face, None], self.xy[face_only][:, face], np.nan)
+        pixels[face_only, neck] = np.nanmean(shown, 1)
+        weight[face_only, neck] = self.score[face_only][:, face].max(1)
+        return pixels, weight
+
+    def lifted(
+        self, relative: Float[np.ndarray, "row 17 3"], root: Float[np.ndarray, "row 3"], camera: Camera
+    ) -> "LiftedJoints":
+        """All H36M-17 joints: the visible ones where they were seen, the others where their 3D joint is."""
+        joints = BODY22_TO_H36M17
         xyz = (relative + root[:, None]).astype(np.float32)
-        xy = np.where(believed[..., None], pixels, self.camera.project(xyz)).astype(np.float32)
-        state, score = h36m_states(observed_state.astype(np.uint8), observed_score, poses.skeleton)
-        state = np.where(in_image(xy, (poses.width, poses.height)), state, OCCLUDED).astype(np.uint8)
+        xy = np.where(self.seen[:, joints, None], self.xy[:, joints], camera.project(xyz)).astype(np.float32)
+        state, score = h36m_states(self.state, self.score, self.skeleton)
+        state = np.where(in_image(xy, (camera.width, camera.height)), state, OCCLUDED).astype(np.uint8)
         unknown = ~(np.isfinite(xy).all(-1) & np.isfinite(xyz).all(-1))
         xy[unknown] = np.nan
         xyz[unknown] = np.nan
         state[unknown] = ABSENT
         score[unknown] = 0
-        return xy[:frames], xyz[:frames], score[:frames], state[:frames]
+        return LiftedJoints(xy, xyz, score, state)
 
-    def _scale(self, relative: Float[np.ndarray, "time 17 3"], fps: float, track: int) -> np.float32:
-        """What makes this track's body as tall as was asked for; decided by the beginning of it."""
-        if self.height is None:
-            return np.float32(1)
-        if track not in self.scales:
-            self.scales[track] = self.height / stature(relative[: ceil(SETTLED * fps)])
-        return np.float32(self.scales[track])
+
+class LiftedJoints(NamedTuple):
+    """H36M-17 joints in 2D and 3D, of one person over time or of several people in one image."""
+
+    xy: Float[np.ndarray, "row 17 2"]
+    xyz: Float[np.ndarray, "row 17 3"]
+    score: Float[np.ndarray, "row 17"]
+    state: UInt8[np.ndarray, "row 17"]
 
 
 def lift(
@@ -211,23 +270,6 @@ def to_body22(values: Float[np.ndarray, "time joint d"], skeleton: Skeleton) -> 
     return result
 
 
-def _sights(
-    xy: Float[np.ndarray, "time 22 2"], score: Float[np.ndarray, "time 22"], seen: Bool[np.ndarray, "time 22"]
-) -> tuple[Float[np.ndarray, "time 17 2"], Float[np.ndarray, "time 17"]]:
-    """Pixels (NaN where not seen) and weights of the H36M-17 joints to place somebody by; where nothing but the face is
-    seen, the neck stands in its middle."""
-    joints = BODY22_TO_H36M17
-    face = BODY22.index(*FACE)
-    neck = H36M17.joints.index("neck_nose")
-    pixels = np.where(seen[:, joints, None], xy[:, joints], np.nan)
-    weight = score[:, joints].copy()
-    alone = seen[:, face].any(1) & ~seen[:, joints].any(1)
-    shown = np.where(seen[alone][:, face, None], xy[alone][:, face], np.nan)
-    pixels[alone, neck] = np.nanmean(shown, 1)
-    weight[alone, neck] = score[alone][:, face].max(1)
-    return pixels, weight
-
-
 def _named(joint: str, skeleton: Skeleton) -> str | None:
     """What a skeleton calls a joint of BODY22, or nearly the same place; None where it has neither."""
     names = (joint, dict(skeleton.aliases).get(joint), SAME_PLACE.get(joint))
@@ -277,17 +319,3 @@ def networks(device: str = "cpu", weights: Path | None = None) -> Lifter:
         OccluposeError: torch has no such device here, or the weights cannot be read.
     """
     return to_device(load(weights), device)
-
-
-def delay(lifter: Lifter, fps: float) -> int:
-    """Frames of future after which more of them change nothing in the pose about the root and hardly anything in its
-    place.
-    """
-    return ceil(lifter.delay * phases(fps) / spacing(fps)) + ceil(SETTLED * fps)
-
-
-def alignment(fps: float) -> int:
-    """A live window must begin a multiple of this many frames after the person's first, so that the networks' strides
-    agree.
-    """
-    return STRIDE * phases(fps)

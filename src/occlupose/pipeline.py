@@ -1,7 +1,7 @@
 """From a picture, video or camera to people in 3D: frames, 2D people, identities, evidence, lifting.
 
-Watching (`watch`) is one pass with little delay; lifting follows on the whole (`run`) or on a sliding window
-(`stream`). That is the default, OANet's way; the other one that `run` has is `bottomup`.
+Watching (`watch`) is one pass with little delay; lifting follows on the whole (`run`) or frame by frame (`stream`).
+That is the default, OANet's way; the other one that `run` has is `bottomup`.
 """
 
 from collections import deque
@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +25,14 @@ from occlupose.frontends.boxes import load as load_boxes
 from occlupose.lifting import Lift
 from occlupose.media import Frame, Source, open_media, prefetch, with_half_resolution
 from occlupose.occlusion.confidence import classify_joints, discount_by_flow
-from occlupose.poses import ABSENT, Poses
+from occlupose.poses import Poses
 from occlupose.sightings import Places, Record, Sighting, camera_of
+from occlupose.streaming import StreamLifter
 from occlupose.threads import background_thread, opencv_on_one_thread
 from occlupose.tracking import Assignment, Tracker
 
 METHODS = ("oanet", "hupor")
 """Ways from pictures to people in space, the default first."""
-
-STEP = 0.25
-"""Seconds that a live window moves on at a time: the delay grows by as much, the work falls in proportion."""
 
 
 def run(
@@ -187,8 +184,8 @@ def stream(
 ) -> Iterator[Poses]:
     """The people of one frame after another, each some seconds after it was seen; for cameras and endless video.
 
-    Frame by frame these are the people, states and joints that `run` gives; `lift_stream` says how exactly. Memory does
-    not grow with time. Arguments and errors as for `run` with the default method, the only one here.
+    Frame by frame these are the people, states and joints that `run` gives; `streaming.StreamLifter` says how exactly.
+    Memory does not grow with time. Arguments and errors as for `run` with the default method, the only one here.
     """
     with _opened(spec, every, start, end) as source:
         lift = prepare(
@@ -312,43 +309,12 @@ class _Witness:
 
 
 def lift_stream(sightings: Iterable[Sighting], record: Record, lift: Lift) -> Iterator[Poses]:
-    """Lifts sightings as they come, on a window that slides over them; yields a record of one frame at a time.
-
-    Frames, people and states are those of lifting everything at once; poses about the root agree to 1 mm and roots to 3
-    cm, for people that the tracker may have lost for as long as it waits, up to 12 m from the camera.
+    """Lifts sightings as they come (`streaming.StreamLifter`); yields a record of one frame at a time.
 
     Arguments:
-        record: empty; says what the sightings are made in. It holds the window.
+        record: empty; says what the sightings are made in.
     """
-    future = lifting.delay(lift.lifter, record.fps)
-    step = max(ceil(STEP * record.fps), lifting.alignment(record.fps))
-    born: dict[int, int] = {}
-    first = done = 0  # numbers of the window's first frame and of the first that is not given out
-    for number, sighting in enumerate(sightings):
-        record.sightings.append(sighting)
-        for who in sighting.ids.tolist():
-            born.setdefault(who, number)
-        if number + 1 == done + step + future:
-            yield from _emit(record, lift, born, first, range(done, done + step))
-            done += step
-            stale = max(0, done - step - future - first)
-            del record.sightings[:stale]
-            first += stale
-            born = {who: born[who] for who in record.ids}
-    yield from _emit(record, lift, born, first, range(done, first + len(record.sightings)))
-
-
-def _emit(record: Record, lift: Lift, born: dict[int, int], first: int, wanted: range) -> Iterator[Poses]:
-    """The wanted frames of a window; its people begin where the networks' strides agree with those of whole tracks."""
-    poses = record.poses()
-    aligned = lifting.alignment(record.fps)
-    begin = {}
-    for person, who in enumerate(poses.track_id.tolist()):
-        there = first + np.flatnonzero((poses.state[:, person] != ABSENT).any(-1))
-        if len(there) and there[0] < wanted.stop and there[-1] >= wanted.start:
-            missed = max(0, first - born[who])
-            begin[who] = born[who] + ceil(missed / aligned) * aligned - first
-    lifted = lift(poses, begin)
-    for frame in range(wanted.start - first, wanted.stop - first):
-        there = (lifted.state[frame] != ABSENT).any(-1)
-        yield lifted.select(slice(frame, frame + 1), lifted.track_id[there])
+    lifter = StreamLifter(lift, record)
+    for sighting in sightings:
+        yield from lifter.update(sighting)
+    yield from lifter.finish()

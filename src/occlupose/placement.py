@@ -35,6 +35,8 @@ def place(
     weight: Float[np.ndarray, "time joint"],
     camera: Camera,
     fps: float,
+    *,
+    before: Float[np.ndarray, "earlier 3"] | None = None,
 ) -> Float[np.ndarray, "time 3"]:
     """The root over time: the smoothest path that brings every joint onto its line of sight.
 
@@ -50,16 +52,20 @@ def place(
         weight: how far each is believed, 0..1.
         camera: who saw them.
         fps: frames per second.
+        before: the root in the last two frames before these, or in the last one, where it is known already; it is kept.
 
     Returns:
-        Root in the camera frame, m, at least 0.3 m in front of it. All NaN if no joint was ever seen.
+        Root in the camera frame, m, at least 0.3 m in front of it. All NaN if no joint was ever seen and `before` is
+        not given.
     """
     sights = _Sights(xyz_relative, xy, weight, camera, fps)
-    if not any(sights.seen(part).any() for part in sights.parts):
-        return np.full((len(xy), 3), np.nan, np.float32)
-    root = _solve(*sights.equations(None, 0), np.broadcast_to((0.0, 0.0, 1.0), (len(xy), 3)), fps)
+    if before is None:
+        if not any(sights.seen(part).any() for part in sights.parts):
+            return np.full((len(xy), 3), np.nan, np.float32)
+        before = np.zeros((0, 3))
+    root = _solve(*sights.equations(None, 0), np.broadcast_to((0.0, 0.0, 1.0), (len(xy), 3)), fps, before)
     for turn in range(ROUNDS):
-        root = _solve(*sights.equations(root, turn), root, fps)
+        root = _solve(*sights.equations(root, turn), root, fps, before)
     return root.astype(np.float32)
 
 
@@ -126,6 +132,7 @@ def _solve(
     right: Float[np.ndarray, "time 3"],
     along: Float[np.ndarray, "time 3"],
     fps: float,
+    before: Float[np.ndarray, "earlier 3"],
 ) -> Float[np.ndarray, "time 3"]:
     """The roots that satisfy each frame's equations best and move as people do.
 
@@ -133,8 +140,15 @@ def _solve(
         matrix: of which only the lower half is read.
         along: any vector on the line of sight to the root.
         fps: frames per second.
+        before: known roots of the frames before these, at most two: no frame is tied directly to more than that.
     """
-    blocks = _smoothness(along, fps)
+    known = len(before)
+    blocks = _smoothness(np.concatenate([before, along]), fps)
+    right = right.copy()
+    for earlier in range(known):
+        for distance in range(known - earlier, min(3, known - earlier + len(right))):
+            right[earlier + distance - known] -= blocks[distance, earlier] @ before[earlier]
+    blocks = blocks[:, known:]
     blocks[0] += matrix
     root = solveh_banded(_banded(blocks), right.ravel(), lower=True, overwrite_ab=True, check_finite=False).reshape(
         -1, 3
