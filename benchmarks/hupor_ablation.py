@@ -36,7 +36,7 @@ from results import describe
 from rich.console import Console
 
 from occlupose.codecs.multi_person import KERNELS, TargetMaps
-from occlupose.datasets import scenes
+from occlupose.datasets import synth_scenes
 from occlupose.datasets.bottomup import show
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.evaluation import people3d as evaluation
@@ -140,8 +140,8 @@ class Bench:
     def __init__(self, detector: Path, train: Path, test: Path, runs: Path) -> None:
         self.given = detector
         self.runs = runs
-        self.crowds = scenes.load(train)
-        self.tested = scenes.load(test)
+        self.crowds = synth_scenes.load(train)
+        self.tested = synth_scenes.load(test)
         self.truths, self.protocol = evaluation.load("synth", test)
 
     @cached_property

@@ -36,7 +36,7 @@ from rich.console import Console
 
 from occlupose.codecs.crops import Crop
 from occlupose.datasets.coco import Annotations, load
-from occlupose.datasets.places import find
+from occlupose.datasets.discovery import find_dataset
 from occlupose.datasets.topdown import Variation
 from occlupose.evaluation.keypoints import in_true_boxes, predict
 from occlupose.frontends.estimator import EstimatorNetwork
@@ -127,7 +127,7 @@ def small(estimator: str) -> Recipe:
 @lru_cache(maxsize=2)
 def people(folder: Path) -> Annotations:
     """Of a folder."""
-    place = find(folder)
+    place = find_dataset(folder)
     return load(place.annotations, place.images)
 
 

@@ -16,7 +16,7 @@ from results import write
 from rich.console import Console
 
 from occlupose.datasets.coco import load
-from occlupose.datasets.places import find as place_of
+from occlupose.datasets.discovery import find_dataset
 from occlupose.evaluation.keypoints import find, in_true_boxes, predict
 from occlupose.frontends import build, crop_network
 from occlupose.metrics.oks import Result, evaluate_strata, protocol
@@ -37,7 +37,7 @@ def main(weights: Path, formats: Path) -> None:
     rows = []
     ours = f"{crop_network(weights).design.model}, flip"  # type: ignore[attr-defined]
     for dataset in DATASETS:
-        place = place_of(formats / dataset, "test")
+        place = find_dataset(formats / dataset, "test")
         data = load(place.annotations, place.images)
         runs: list[tuple[str, str, list[Result]]] = [
             ("blazepose", "found", find(data.truth, place.images, build("blazepose"))),

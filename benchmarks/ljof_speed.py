@@ -30,7 +30,7 @@ from rich.console import Console
 from torch import Generator, nn
 
 from occlupose.datasets.coco import Annotations, load
-from occlupose.datasets.places import find
+from occlupose.datasets.discovery import find_dataset
 from occlupose.frontends.estimator import fast
 from occlupose.methods.ljof.recipe import Recipe, published
 from occlupose.methods.ljof.train import Batch, Course, Samples
@@ -160,7 +160,7 @@ def main(people: Path, models: tuple[str, ...] = tuple(ESTIMATORS), parts: tuple
     """
     console = Console()
     results = Path(__file__).parent / "results"
-    place = find(people)
+    place = find_dataset(people)
     if "inference" in parts:
         peak = fastest()
         rows = []

@@ -3,7 +3,7 @@
 import numpy as np
 
 from occlupose.datasets.cmu import Clip
-from occlupose.datasets.take import Take
+from occlupose.datasets.sequence import PoseSequence
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, BODY26, H36M17
 
@@ -66,7 +66,7 @@ def filmed(frames=90, *, fps=30.0, skeleton=H36M17, name="walk", seed=0):
         width=400,
         height=400,
     )
-    return Take(name, name, "", poses)
+    return PoseSequence(name, name, "", poses)
 
 
 def striding(frames=24, stride=0.5):

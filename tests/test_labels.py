@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from mocap_files import write_mocap
 from occlupose.cameras import Camera
 from occlupose.datasets.cmu import load_clips
-from occlupose.datasets.take import Take
+from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.labels import (
     DISTANCE,
@@ -140,7 +140,7 @@ def test_missing_joints_stay_missing_in_a_virtual_camera():
 
 
 def test_the_datas_own_camera_gives_one_view_and_virtual_ones_as_many_as_asked_for():
-    take = Take("S1/Walking", "S1", "Walking", film(circle()))
+    take = PoseSequence("S1/Walking", "S1", "Walking", film(circle()))
     ((name, poses),) = looks(take, Look())
     assert name == "S1/Walking"
     assert poses == label(take.poses)
@@ -153,7 +153,7 @@ def test_the_datas_own_camera_gives_one_view_and_virtual_ones_as_many_as_asked_f
 
 
 def test_the_papers_hundred_views():
-    take = Take("a", "", "", film(stand(0, 4, 1)))
+    take = PoseSequence("a", "", "", film(stand(0, 4, 1)))
     views = [poses for _, poses in looks(take, Look(views=100, perspective=False, rules=PAPER))]
     up = take.poses.skeleton.index("pelvis", "thorax")
     tilts = []
@@ -169,7 +169,7 @@ def test_the_papers_hundred_views():
 
 
 def test_the_seed_and_the_name_decide_the_views():
-    take = Take("a", "", "", film(stand(0, 4, 2)))
+    take = PoseSequence("a", "", "", film(stand(0, 4, 2)))
 
     def first(take, seed):
         return next(looks(take, Look(views=2, seed=seed)))[1]
@@ -183,10 +183,10 @@ def test_the_seed_and_the_name_decide_the_views():
 def test_poses_without_3d_or_without_what_is_needed_are_refused_by_name(views):
     flat = replace(film(stand(0, 4, 1)), xyz=None)
     with pytest.raises(OccluposeError, match="flat: holds 2D poses, without xyz; lift them first"):
-        list(looks(Take("flat", "", "", flat), Look(views=views)))
+        list(looks(PoseSequence("flat", "", "", flat), Look(views=views)))
     coco = film(stand(0, 4, 1)).to(COCO17)
     with pytest.raises(OccluposeError, match="coco: skeleton coco17: no thorax or neck"):
-        list(looks(Take("coco", "", "", coco), Look(views=views)))
+        list(looks(PoseSequence("coco", "", "", coco), Look(views=views)))
 
 
 def test_looks_that_cannot_be_are_refused():
@@ -199,7 +199,7 @@ def test_looks_that_cannot_be_are_refused():
 
 
 def test_written_labels_are_poses(tmp_path):
-    takes = [Take("a", "", "", film(circle())), Take("S1/b", "", "", behind_the_back())]
+    takes = [PoseSequence("a", "", "", film(circle())), PoseSequence("S1/b", "", "", behind_the_back())]
     written = dict(write(takes, tmp_path / "out", Look()))
     assert list(written) == [tmp_path / "out" / "a.npz", tmp_path / "out" / "S1" / "b.npz"]
     for path, poses in written.items():
@@ -208,10 +208,10 @@ def test_written_labels_are_poses(tmp_path):
 
 
 def test_another_skeleton_is_labelled_in_its_own_and_then_converted(tmp_path):
-    ((_, poses),) = write([Take("a", "", "", behind_the_back())], tmp_path, Look(), skeleton=MUPOTS17)
+    ((_, poses),) = write([PoseSequence("a", "", "", behind_the_back())], tmp_path, Look(), skeleton=MUPOTS17)
     assert poses == label(behind_the_back()).to(MUPOTS17)
     assert poses.state[0, 0, MUPOTS17.joints.index("left_wrist")] == 1
-    ((_, coco),) = write([Take("b", "", "", behind_the_back())], tmp_path, Look(), skeleton=COCO17)
+    ((_, coco),) = write([PoseSequence("b", "", "", behind_the_back())], tmp_path, Look(), skeleton=COCO17)
     assert coco.state[0, 0, COCO17.joints.index("left_wrist")] == 1
 
 
@@ -230,7 +230,7 @@ def test_nothing_is_written_over_that_must_stay(tmp_path):
 @pytest.mark.parametrize("name", ["../escaped/Walking", "S9/../../escaped/Walking", "/tmp/escaped/Walking"])
 def test_names_do_not_lead_out_of_the_folder(tmp_path, name):
     with pytest.raises(OccluposeError, match=rf"^{name}: would be written outside of .*out; rename it"):
-        list(write([Take(name, "", "", behind_the_back())], tmp_path / "out", Look()))
+        list(write([PoseSequence(name, "", "", behind_the_back())], tmp_path / "out", Look()))
     assert list(tmp_path.iterdir()) == []
 
 

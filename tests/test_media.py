@@ -18,7 +18,7 @@ from PIL import Image
 
 import occlupose
 from media_files import corners, index_of, level, make_sound, make_video
-from occlupose.datasets import audit
+from occlupose.datasets import leakage
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import VideoWriter, open_media, prefetch, read_image, with_half_resolution, write_image
@@ -134,7 +134,7 @@ def test_postscript_under_the_name_of_an_image_starts_no_program(tmp_path, monke
     path = tmp_path / "a.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
     if reader == "hash":
-        assert "not a readable picture" in audit._hashed(ImageRef(path))
+        assert "not a readable image" in leakage._hash_image(ImageRef(path))
     else:
         if reader == "shard":
             with tarfile.open(tmp_path / "a.tar", "w") as tar:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from occlupose.cameras import Camera
 from occlupose.datasets.cmu import Clip, read_clip
-from occlupose.datasets.take import Take
+from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules, self_occluded
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
@@ -144,7 +144,7 @@ def seen_from(
     )
 
 
-def looks(take: Take, look: Look) -> Iterator[tuple[str, Poses]]:
+def looks(take: PoseSequence, look: Look) -> Iterator[tuple[str, Poses]]:
     """A take labelled from its own camera, or from each virtual one, with a name for each: NAME, or NAME/view000,
     NAME/view001, ...
 
@@ -171,7 +171,12 @@ def looks(take: Take, look: Look) -> Iterator[tuple[str, Poses]]:
 
 
 def write(
-    takes: Iterable[Take], folder: Path, look: Look, *, skeleton: Skeleton | None = None, inputs: Iterable[Path] = ()
+    takes: Iterable[PoseSequence],
+    folder: Path,
+    look: Look,
+    *,
+    skeleton: Skeleton | None = None,
+    inputs: Iterable[Path] = (),
 ) -> Iterator[tuple[Path, Poses]]:
     """Labels takes and writes each view of each as FOLDER/NAME.npz; gives every file with what is in it.
 
@@ -236,7 +241,7 @@ def find(inputs: Iterable[Path], look: Look) -> list[Path]:
     return files
 
 
-def read(files: Iterable[Path]) -> Iterator[Take]:
+def read(files: Iterable[Path]) -> Iterator[PoseSequence]:
     """What each file holds, as a take of the file's name; motion capture as somebody sees it who stands before it.
 
     Raises:
@@ -251,10 +256,10 @@ def read(files: Iterable[Path]) -> Iterator[Take]:
             label(poses.select(time=slice(0)))
         except OccluposeError as error:
             raise OccluposeError(f"{path}: {error}") from error
-        yield Take(path.stem, "", "", poses)
+        yield PoseSequence(path.stem, "", "", poses)
 
 
-def capture(clip: Clip) -> Take:
+def capture(clip: Clip) -> PoseSequence:
     """Motion capture as a take: BODY22 in parallel projection, from in front of the capture's axes. It has no camera of
     its own.
     """
@@ -273,7 +278,7 @@ def capture(clip: Clip) -> Take:
         height=SIZE,
     )
     front = seen_from(empty, FRONT, DISTANCE[1], Camera.from_fov(SIZE, SIZE), perspective=False)
-    return Take(clip.name, clip.subject, "", front)
+    return PoseSequence(clip.name, clip.subject, "", front)
 
 
 def _in_3d(poses: Poses) -> Float[np.ndarray, "time person joint 3"]:

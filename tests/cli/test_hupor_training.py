@@ -13,7 +13,7 @@ from coco_files import write_coco, write_json
 from commands import assert_refused, names
 from crowd_files import muco, records, write_scenes
 from killing import kill_after, run_to_the_end
-from occlupose.datasets.crowd_places import load
+from occlupose.datasets.image_datasets import load
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
 from occlupose.networks.mspn import StageSize
@@ -127,7 +127,7 @@ def test_data_that_is_not_there_or_is_no_dataset_is_refused(command, tmp_path):
     (tmp_path / "empty").mkdir()
     for folder, said in (
         (tmp_path / "nowhere", "no such file or folder"),
-        (tmp_path / "empty", "no dataset of people in it"),
+        (tmp_path / "empty", "no known dataset in it"),
     ):
         assert_refused(command("train", "hupor", "--data", folder, "-o", tmp_path / "run", *small()), str(folder), said)
     assert not (tmp_path / "run").exists()
@@ -168,7 +168,7 @@ def test_a_run_is_not_overwritten_and_goes_on_only_as_it_began(command, synth, t
 
 def test_a_picture_that_cannot_be_read_is_named_or_stops_it(command, tmp_path):
     coco = write_coco(tmp_path / "coco")
-    picture = load(coco).crowds[0].image
+    picture = load(coco).samples[0].image
     assert picture is not None
     spoilt = picture.path
     spoilt.write_bytes(spoilt.read_bytes()[:60])
@@ -188,7 +188,7 @@ def test_pictures_of_muco_and_of_coco_are_learnt_from_half_and_half(command, tmp
     crowd_files.write_pictures(tmp_path / "muco", [image["file_name"] for image in content["images"]])
     write_json(tmp_path / "muco" / "MuCo-3DHP.json", content)
     coco = write_coco(tmp_path / "coco")
-    crowds = {name: load(tmp_path / name).crowds for name in ("muco", "coco")}
+    crowds = {name: load(tmp_path / name).samples for name in ("muco", "coco")}
     count = sum(map(len, crowds.values()))
     logs = {}
     for name, folders in (("both", (tmp_path / "muco", coco)), ("coco", (coco,))):
@@ -272,7 +272,7 @@ def test_a_refinenet_without_pictures_or_with_a_number_that_cannot_be_is_refused
     folder = tmp_path / "run"
     for data, said in (
         (tmp_path / "nowhere", "no such file or folder"),
-        (tmp_path / "empty", "no dataset of people in it"),
+        (tmp_path / "empty", "no known dataset in it"),
     ):
         assert_refused(command(*refine(data, finds_somebody, folder)), str(data), said)
     write_scenes(tmp_path / "labels", records(2), pictures=False)

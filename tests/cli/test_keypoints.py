@@ -757,7 +757,7 @@ def test_pictures_in_both_are_reported(command, tmp_path):
     told = command(*call, data / "val2017", "-o", tmp_path / "told")
     assert told.code == 0
     assert f"{other / 'copy.jpg'}: same file as {first}, which is learnt from\n" in told.out
-    assert f"{other / 'mirrored.png'}: mirrored picture as {first}, which is learnt from\n" in told.out
+    assert f"{other / 'mirrored.png'}: mirrored image as {first}, which is learnt from\n" in told.out
     assert f"{other}: pictures that are learnt from: 0; with a copy that is learnt from: 2; unseen: 1\n" in told.out
     assert (
         f"{data / 'val2017'}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 4\n"

@@ -8,7 +8,7 @@ import torch
 
 from commands import assert_refused
 from mupots_files import sequence_3dpw, write_mupots, write_scenes
-from occlupose.datasets import mupots, scenes, threedpw
+from occlupose.datasets import mupots, synth_scenes, threedpw
 from occlupose.evaluation.people3d import People, Predictions
 from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
 from occlupose.methods.hupor.weights import TrainedHUPOR
@@ -80,7 +80,7 @@ def test_3dpw(command, tmp_path):
 def test_our_own_scenes(command, tmp_path):
     write_scenes(tmp_path / "synth")
     people = {}
-    for crowd in scenes.load(tmp_path / "synth"):
+    for crowd in synth_scenes.load(tmp_path / "synth"):
         xyz = crowd.camera.back_project(crowd.xy, crowd.z)
         xyz[:, MPI15.index("left_hip")] += (0, 0, 0.4)
         people[crowd.image.name] = People(crowd.xy, xyz, np.ones(crowd.state.shape), crowd.state)

@@ -238,7 +238,7 @@ def test_real_detections(formats, file, count):
     assert all(right > left and bottom > top for left, top, right, bottom in (detection.box for detection in found))
 
 
-# ------------------------------------------------------------------------------- problems and the whole truth
+# ------------------------------------------------------------------------------- report and the whole truth
 
 
 BAD = {
@@ -259,11 +259,13 @@ def test_what_is_wrong_with_one_person_is_counted_and_named_and_the_others_stay(
     bad, left_out = BAD[kind]
     path = written(tmp_path, annotation(), bad)
     data = load(path, tmp_path)
-    assert data.problems.counts == {kind: 1} and data.problems
-    assert data.problems.lines() == [f"{path}: {kind}: 1 (annotation {bad['id']})"]
+    assert data.report.counts == {kind: 1} and data.report
+    assert data.report.lines() == [f"{path}: {kind}: 1 (annotation {bad['id']})"]
     assert [person.id for person in data.people] == ([7] if left_out else [7, bad["id"]])
     assert len(data.truth) == (1 if kind == coco.STRANGE else 2)  # nobody is forgotten by evaluations
-    with pytest.raises(OccluposeError, match=rf"people\.json: {kind}: annotation {bad['id']}; mend the file") as caught:
+    with pytest.raises(
+        OccluposeError, match=rf"people\.json: {kind}: annotation {bad['id']}; correct the file"
+    ) as caught:
         load(path, tmp_path, strict=True)
     assert "\n" not in str(caught.value)
 
@@ -288,8 +290,8 @@ def test_crowds_and_people_without_joints_are_ordinary(tmp_path):
         tmp_path, annotation(), annotation(id=8, iscrowd=1, keypoints=[]), annotation(id=9, keypoints=[0] * 51)
     )
     data = load(path, tmp_path, strict=True)
-    assert not data.problems and data.problems.lines() == []
-    assert data.problems.ordinary == {"crowds": ["annotation 8"], "people without an annotated joint": ["annotation 9"]}
+    assert not data.report and data.report.lines() == []
+    assert data.report.notes == {"crowds": ["annotation 8"], "people without an annotated joint": ["annotation 9"]}
     assert data.truth.id.tolist() == [7, 8, 9] and data.truth.crowd.tolist() == [False, True, False]
     assert data.truth.labelled.tolist() == [17, 0, 0] and data.truth.state.sum(-1).tolist() == [34, 0, 0]
 
@@ -301,7 +303,7 @@ def test_missing_pictures_are_counted_or_stop_it(tmp_path):
     write_image(tmp_path / "4.png", np.zeros((48, 32, 3), np.uint8))
     data = load(path, tmp_path)
     assert [person.id for person in data.people] == [4] and len(data.truth) == 7
-    assert data.problems.lines() == [f"{path}: {coco.MISSING}: 5 (1.png, 2.png, 3.png and 2 more)"]
+    assert data.report.lines() == [f"{path}: {coco.MISSING}: 5 (1.png, 2.png, 3.png and 2 more)"]
     with pytest.raises(
         OccluposeError, match=r"1\.png: no such picture, but .*people\.json has people in it; give the folder"
     ):
@@ -310,9 +312,7 @@ def test_missing_pictures_are_counted_or_stop_it(tmp_path):
 
 def test_pictures_that_are_listed_twice(tmp_path):
     image = {"id": 1, "file_name": "a.png"}
-    assert load(written(tmp_path, annotation(), images=[image, image]), tmp_path).problems.counts == {
-        coco.SAME_IMAGE: 1
-    }
+    assert load(written(tmp_path, annotation(), images=[image, image]), tmp_path).report.counts == {coco.SAME_IMAGE: 1}
     with pytest.raises(OccluposeError, match=r"images a\.png and b\.png have the id 1"):
         load(written(tmp_path, annotation(), images=[image, image | {"file_name": "b.png"}]), tmp_path)
 
@@ -361,7 +361,7 @@ def test_a_detectors_boxes_lie_beside_their_pictures(tmp_path):
     path = files.write_json(tmp_path / "results.json", results)
     found = detected(path, everybody)
     assert {image: [box.score for box in boxes] for image, boxes in found.boxes.items()} == {4: [0.9, 0.5], 5: [0.9]}
-    assert found.problems.lines() == [f"{path}: {coco.OTHER_PICTURES}: 1 (image_id 9)"]
+    assert found.report.lines() == [f"{path}: {coco.OTHER_PICTURES}: 1 (image_id 9)"]
     with pytest.raises(OccluposeError, match=r"boxes of pictures that the annotations do not have"):
         detected(path, everybody, strict=True)
 
@@ -382,7 +382,7 @@ def test_people_of_shards_are_those_of_folders(tmp_path):
         files.write_synth(tmp_path / name, 5, shards=shards)
     packed = load(tmp_path / "shards" / "annotations.json", tmp_path / "shards" / "shards")
     single = load(tmp_path / "images" / "annotations.json", tmp_path / "images" / "images")
-    assert packed.truth.dataset == "synth" and not packed.problems and len(packed.people) == len(single.people) > 5
+    assert packed.truth.dataset == "synth" and not packed.report and len(packed.people) == len(single.people) > 5
     for one, other in zip(packed.people, single.people, strict=True):
         np.testing.assert_array_equal(one.xy, other.xy)
         assert one.picture.name == other.picture.name and one.picture.path.suffix == ".tar"
@@ -413,7 +413,7 @@ def test_a_box_without_width_does_not_spoil_a_detectors_file(tmp_path):
     flat = [good[0] | {"bbox": [5, 5, 0, 9]}, good[0] | {"bbox": [5, 5, 0, 9], "category_id": 62}]
     found = detected(files.write_json(tmp_path / "boxes.json", [*good, *flat]), everybody)
     assert sum(map(len, found.boxes.values())) == len(good)
-    assert found.problems.counts == {EMPTY_BOX: 1}
+    assert found.report.counts == {EMPTY_BOX: 1}
     with pytest.raises(OccluposeError, match="width or height"):
         detected(tmp_path / "boxes.json", everybody, strict=True)
 

@@ -20,7 +20,7 @@ from dataset_files import (
     write_metadata,
 )
 from occlupose.datasets import h36m
-from occlupose.datasets.h36m import action_of, read_cdf, read_metadata, takes
+from occlupose.datasets.h36m import action_of, load_sequences, read_cdf, read_metadata
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17
@@ -30,7 +30,7 @@ MOTIONS = {"S9": {"Walking 1": walker(6, 1), "WalkDog": walker(5, 2)}, "S11": {"
 
 def refused(match, *arguments, **options):
     with pytest.raises(OccluposeError, match=match) as refusal:
-        takes(*arguments, **options)
+        load_sequences(*arguments, **options)
     assert "\n" not in str(refusal.value) and "; " in str(refusal.value)
 
 
@@ -66,7 +66,7 @@ def test_the_cameras_are_in_the_datasets_metadata(tmp_path):
     for number, view in enumerate(views["S11"]):
         assert view.name == H36M_CAMERAS[number]
         np.testing.assert_allclose(view.from_world(world), in_camera(world, number), atol=1e-9)
-        np.testing.assert_allclose([view.camera.fx, view.camera.fy, view.camera.cx, view.camera.cy], INSIDE[:4])
+        np.testing.assert_allclose([view.pinhole.fx, view.pinhole.fy, view.pinhole.cx, view.pinhole.cy], INSIDE[:4])
         np.testing.assert_allclose(view.distortion, INSIDE[[4, 5, 7, 8, 6]])
 
 
@@ -84,11 +84,11 @@ def test_each_subject_has_the_numbers_of_its_own_place_in_w0_and_angles_turn_abo
             about_z = np.array([[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]])
             np.testing.assert_allclose(view.rotation, about_x @ about_y @ about_z, atol=1e-12)
             np.testing.assert_allclose(view.from_world(np.array(position) / 1000), 0, atol=1e-12)
-            assert view.camera.fx == w0[264 + 9 * number] and view.distortion[2] == w0[264 + 9 * number + 7]
+            assert view.pinhole.fx == w0[264 + 9 * number] and view.distortion[2] == w0[264 + 9 * number + 7]
 
 
 def test_takes_are_every_motion_before_every_camera_in_its_frame(tmp_path):
-    found = takes(write_h36m(tmp_path, MOTIONS))
+    found = load_sequences(write_h36m(tmp_path, MOTIONS))
     assert [take.name for take in found[:5]] == [f"S9/Walking 1/{name}" for name in H36M_CAMERAS] + [
         f"S9/WalkDog/{H36M_CAMERAS[0]}"
     ]
@@ -106,7 +106,7 @@ def test_takes_are_every_motion_before_every_camera_in_its_frame(tmp_path):
 
 def test_detections_lose_their_distortion_and_their_surplus_frames(tmp_path):
     folder = write_h36m(tmp_path, MOTIONS)
-    for take in takes(folder, ("S9",), detections="exact"):
+    for take in load_sequences(folder, ("S9",), detections="exact"):
         assert take.poses.observed.skeleton == H36M17
         assert np.abs(take.poses.observed.xy - take.poses.xy).max() < 0.3
     file = folder / "data_2d_h36m_coco.npz"
@@ -118,7 +118,7 @@ def test_detections_lose_their_distortion_and_their_surplus_frames(tmp_path):
     }
     longer["S9"]["Walking 1"][0][3, 5] = np.nan
     np.savez_compressed(file, positions_2d=longer, metadata={"layout_name": "coco", "num_joints": 17})
-    observed = takes(folder, ("S9",), detections="coco")[0].poses.observed
+    observed = load_sequences(folder, ("S9",), detections="coco")[0].poses.observed
     assert len(observed) == 6 and observed.skeleton == COCO17
     assert observed.state[3, 0, 5] == ABSENT and (np.delete(observed.state.ravel(), 3 * 17 + 5) == VISIBLE).all()
 
@@ -140,7 +140,7 @@ def test_detections_may_be_poses_files_with_states_of_their_own(tmp_path):
             width=1000,
             height=1000,
         )
-    found = takes(folder, ("S9",), detections=str(mine), every=2)
+    found = load_sequences(folder, ("S9",), detections=str(mine), every=2)
     for take in found:
         assert take.poses.observed.state[1, 0, 4] == OCCLUDED and (take.poses.observed.state != VISIBLE).sum() == 1
         assert np.abs(take.poses.observed.xy - take.poses.xy).max() < 0.3 and take.poses.observed.fps == 25
@@ -152,7 +152,7 @@ def test_detections_may_be_poses_files_with_states_of_their_own(tmp_path):
     refused("55011271.npz: S9/Walking 1/55011271 has 3 frames; the motion has 6", folder, ("S9",), detections=str(mine))
     file.unlink()
     refused(
-        "55011271.npz: no such file; the folder needs one of 2D poses for every take",
+        "55011271.npz: no such file; the folder needs one of 2D poses for every sequence",
         folder,
         ("S9",),
         detections=str(mine),
@@ -161,8 +161,8 @@ def test_detections_may_be_poses_files_with_states_of_their_own(tmp_path):
 
 def test_every_nth_frame(tmp_path):
     folder = write_h36m(tmp_path, MOTIONS)
-    whole = takes(folder, ("S9",), detections="exact")[0].poses
-    thin = takes(folder, ("S9",), detections="exact", every=3)[0].poses
+    whole = load_sequences(folder, ("S9",), detections="exact")[0].poses
+    thin = load_sequences(folder, ("S9",), detections="exact", every=3)[0].poses
     assert len(thin) == 2 and thin.fps == pytest.approx(50 / 3) and thin.observed.fps == thin.fps
     np.testing.assert_array_equal(thin.xyz, whole.xyz[::3])
     np.testing.assert_array_equal(thin.observed.xy, whole.observed.xy[::3])
@@ -172,15 +172,15 @@ def test_every_nth_frame(tmp_path):
 def test_the_datasets_own_files_give_the_same(tmp_path):
     otherwise = {"S9": {"Walking 1": MOTIONS["S9"]["Walking 1"], "WalkingDog": MOTIONS["S9"]["WalkDog"]}}
     otherwise |= {"S11": {"TakingPhoto 1": MOTIONS["S11"]["Photo 1"]}}  # two actions are spelt in two ways
-    converted = takes(write_h36m(tmp_path / "a", MOTIONS))
-    own = takes(write_h36m_cdf(tmp_path / "b", otherwise))
+    converted = load_sequences(write_h36m(tmp_path / "a", MOTIONS))
+    own = load_sequences(write_h36m_cdf(tmp_path / "b", otherwise))
     assert {take.name for take in own} == {take.name for take in converted}
     for take in own:
         twin = next(other for other in converted if other.name == take.name)
         assert (take.subject, take.action) == (twin.subject, twin.action)
         np.testing.assert_allclose(take.poses.xyz, twin.poses.xyz, atol=1e-5)
         assert np.abs(take.poses.xy - twin.poses.xy).max() < 0.3  # from D2_Positions, without their distortion
-    projected = takes(write_h36m_cdf(tmp_path / "c", MOTIONS, flat=False))
+    projected = load_sequences(write_h36m_cdf(tmp_path / "c", MOTIONS, flat=False))
     np.testing.assert_allclose(
         projected[0].poses.xy, projected[0].poses.camera.project(projected[0].poses.xyz), atol=1e-3
     )
@@ -188,8 +188,8 @@ def test_the_datasets_own_files_give_the_same(tmp_path):
 
 def test_the_datasets_own_files_in_the_world_give_the_same(tmp_path):
     otherwise = {"S9": {"Walking 1": MOTIONS["S9"]["Walking 1"], "WalkingDog": MOTIONS["S9"]["WalkDog"]}}
-    converted = takes(write_h36m(tmp_path / "a", {"S9": MOTIONS["S9"]}), ("S9",))
-    own = takes(write_h36m_world_cdf(tmp_path / "b", otherwise), ("S9",))
+    converted = load_sequences(write_h36m(tmp_path / "a", {"S9": MOTIONS["S9"]}), ("S9",))
+    own = load_sequences(write_h36m_world_cdf(tmp_path / "b", otherwise), ("S9",))
     assert sorted(take.name for take in own) == sorted(take.name for take in converted)
     for take in own:
         twin = next(other for other in converted if other.name == take.name)
@@ -201,22 +201,22 @@ def test_the_datasets_own_files_in_the_world_give_the_same(tmp_path):
 @pytest.mark.parametrize("layout", [write_h36m_cdf, write_h36m_world_cdf])
 def test_a_damaged_video_and_sums_of_all_are_left_out(tmp_path, layout):
     folder = layout(tmp_path, {"S11": {"Directions": walker(3), "Directions 1": walker(3), "_ALL": walker(3)}})
-    assert {take.name.split("/")[1] for take in takes(folder, ("S11",))} == {"Directions 1"}
+    assert {take.name.split("/")[1] for take in load_sequences(folder, ("S11",))} == {"Directions 1"}
 
 
 def test_only_some_actions(tmp_path):
     folder = write_h36m(tmp_path, MOTIONS)
-    assert {take.action for take in takes(folder, ("S9",), actions=("WalkDog",))} == {"WalkDog"}
+    assert {take.action for take in load_sequences(folder, ("S9",), actions=("WalkDog",))} == {"WalkDog"}
     refused("no Boxing of S9 in it", folder, ("S9",), actions=("Boxing",))
 
 
 def test_a_file_of_cameras_replaces_the_metadata(tmp_path):
     folder = write_h36m(tmp_path, MOTIONS)
-    expected = takes(folder)
+    expected = load_sequences(folder)
     (folder / "metadata.xml").unlink()
     refused(r"metadata\.xml: no such file; it is in the code release .* of the Human3\.6M site", folder)
     (folder / "cameras.json").write_text(cameras_json(list(H36M_CAMERAS)))
-    for take, twin in zip(takes(folder), expected, strict=True):
+    for take, twin in zip(load_sequences(folder), expected, strict=True):
         np.testing.assert_allclose(take.poses.xyz, twin.poses.xyz, atol=1e-5)
         assert take.name == twin.name
 
@@ -251,7 +251,7 @@ def test_other_parts_of_the_dataset_are_refused(tmp_path):
         )
 
     detections()
-    refused("nothing of S9/Walking 1/60457274; these detections", folder, ("S9",), detections="bad")
+    refused("nothing for S9/Walking 1/60457274; it is of another part", folder, ("S9",), detections="bad")
     detections(positions_2d={"S9": {"Walking 1": [np.zeros((5, 17, 2))] * 4}})
     refused("S9/Walking 1/54138969 has 5 frames; the motion has 6", folder, ("S9",), detections="bad")
     detections(positions_2d={"S9": {"Walking 1": [np.zeros((6, 16, 2))] * 4}})
@@ -313,7 +313,7 @@ def test_damaged_and_other_cdf_files_are_refused(tmp_path):
     whole = file.read_bytes()
     for damaged in (b"", b"hello", whole[:300], whole[:1000]):
         file.write_bytes(damaged)
-        refused(r"54138969\.cdf: not a whole \.cdf file of poses; unpack it anew", folder, ("S9",))
+        refused(r"54138969\.cdf: not a whole \.cdf file of poses; unpack it again", folder, ("S9",))
     file.write_bytes(flat.read_bytes())
     refused(r"54138969\.cdf: poses of shape \(1, 3, 64\); they must be \(1, time, 96\)", folder, ("S9",))
     file.write_bytes(whole)
@@ -323,13 +323,13 @@ def test_damaged_and_other_cdf_files_are_refused(tmp_path):
     file.rename(tmp_path / "elsewhere.cdf")
     refused(r"D3_Positions_mono: no Walking 1\.54138969\.cdf; unpack the whole archive of S9 there", folder, ("S9",))
     (tmp_path / "elsewhere.cdf").rename(file.with_name("Walking 1.1234.cdf"))
-    refused(r"Walking 1\.1234\.cdf: of no camera that is known; the cameras of S9 are 54138969", folder, ("S9",))
+    refused(r"Walking 1\.1234\.cdf: of an unknown camera; the cameras of S9 are 54138969", folder, ("S9",))
 
 
 def test_without_cdflib_one_line_names_the_extra(tmp_path, monkeypatch):
     path = write_cdf(tmp_path / "a.cdf", all_joints(walker(2)))
     monkeypatch.setitem(sys.modules, "cdflib", None)
-    with pytest.raises(OccluposeError, match=r"a\.cdf: needs cdflib; pip install 'occlupose\[h36m\]'$"):
+    with pytest.raises(OccluposeError, match=r"a\.cdf: needs cdflib; pip install '\.\[h36m\]' in the clone$"):
         read_cdf(path, 3)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from dataset_files import cameras_json, in_camera, outside, walker, write_humaneva
 from occlupose.datasets import humaneva
-from occlupose.datasets.humaneva import action_of, read_calibration, takes
+from occlupose.datasets.humaneva import action_of, load_sequences, read_cal_file
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17, HUMANEVA15, convert
 
@@ -19,7 +19,7 @@ MOTIONS = {
 
 def refused(match, *arguments, **options):
     with pytest.raises(OccluposeError, match=match) as refusal:
-        takes(*arguments, **options)
+        load_sequences(*arguments, **options)
     assert "\n" not in str(refusal.value) and "; " in str(refusal.value)
 
 
@@ -40,7 +40,7 @@ def test_the_protocol_learns_from_train_and_scores_validate():
 
 
 def test_every_chunk_is_a_take_before_each_colour_camera(tmp_path):
-    found = takes(write_humaneva(tmp_path, MOTIONS))
+    found = load_sequences(write_humaneva(tmp_path, MOTIONS))
     assert [take.name for take in found[:4]] == [
         *(f"Validate/S1/Walking 1 chunk0/C{n}" for n in (1, 2, 3)),
         "Validate/S1/Walking 1 chunk3/C1",
@@ -64,11 +64,14 @@ def test_every_chunk_is_a_take_before_each_colour_camera(tmp_path):
 
 def test_detections_and_every_nth_frame_and_other_actions(tmp_path):
     folder = write_humaneva(tmp_path, MOTIONS)
-    for take in takes(folder, detections="gt", every=2):
+    for take in load_sequences(folder, detections="gt", every=2):
         np.testing.assert_allclose(take.poses.observed.xy, take.poses.xy, atol=1e-2)
         assert take.poses.fps == 30 and take.poses.observed.skeleton == HUMANEVA15
-    assert {take.action for take in takes(folder, actions=("ThrowCatch", "Gestures"))} == {"ThrowCatch", "Gestures"}
-    assert [take.name for take in takes(folder, ("Train/S1",))] == [
+    assert {take.action for take in load_sequences(folder, actions=("ThrowCatch", "Gestures"))} == {
+        "ThrowCatch",
+        "Gestures",
+    }
+    assert [take.name for take in load_sequences(folder, ("Train/S1",))] == [
         f"Train/S1/Walking 1 chunk0/C{n}" for n in (1, 2, 3)
     ]
     refused("no Box of Train/S1 in it", folder, ("Train/S1",), actions=("Box",))
@@ -76,12 +79,12 @@ def test_detections_and_every_nth_frame_and_other_actions(tmp_path):
 
 def test_cameras_are_read_from_the_datasets_calibration_or_from_a_file_of_cameras(tmp_path):
     folder = write_humaneva(tmp_path, MOTIONS)
-    view = read_calibration(folder / "S2" / "Calibration_Data" / "C3.cal")
+    view = read_cal_file(folder / "S2" / "Calibration_Data" / "C3.cal")
     np.testing.assert_allclose(view.from_world(outside(2)[1]), 0, atol=1e-9)
     np.testing.assert_allclose(view.from_world(walker()), in_camera(walker(), 2), atol=1e-9)
-    assert view.name == "C3" and view.camera.fy == 766
+    assert view.name == "C3" and view.pinhole.fy == 766
     (folder / "cameras.json").write_text(cameras_json(["C1", "C2", "C3", "C4"]))
-    found = takes(folder)
+    found = load_sequences(folder)
     assert len(found) == 16 and found[0].poses.camera.width == 1000
     content = json.loads(cameras_json(["C1"]))
     content["cameras"][0]["subjects"] = ["S1", "S2"]
@@ -93,8 +96,8 @@ def test_numbers_of_a_calibration_are_in_the_order_of_the_dataset(tmp_path):
     turn = [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
     numbers = [700, 710, 320, 240, 0, 0.1, 0.2, 0.3, 0.4, 0.5, *np.ravel(turn), 1000, 2000, 3000]
     (tmp_path / "C1.cal").write_text("\n".join(map(str, numbers)))
-    view = read_calibration(tmp_path / "C1.cal")
-    assert (view.camera.fx, view.camera.fy, view.camera.cx, view.camera.cy) == (700, 710, 320, 240)
+    view = read_cal_file(tmp_path / "C1.cal")
+    assert (view.pinhole.fx, view.pinhole.fy, view.pinhole.cx, view.pinhole.cy) == (700, 710, 320, 240)
     assert view.distortion.tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
     np.testing.assert_allclose(view.from_world(np.array([10.0, 20, 30])), (21, 32, 13))
 
@@ -118,7 +121,7 @@ def test_missing_and_damaged_parts_are_refused(tmp_path):
         ("calibration", "not a calibration of HumanEva-I"),
         (text.replace("765", "-765"), "camera: focal lengths -765"),
         (text.replace("240\n0\n", "240\n0.1\n"), "22 numbers, a skew"),
-        ("\n".join(["765", "766", "320", "240", *["0"] * 18]), "camera C2: its rotation is none"),
+        ("\n".join(["765", "766", "320", "240", *["0"] * 18]), "camera C2: not a rotation"),
     ):
         file.write_text(damaged)
         refused(rf"C2\.cal: {said}", folder, ("Validate/S1",))

@@ -4,7 +4,7 @@ import pytest
 from coco_files import JOINTS, SIZE, document, write_coco, write_crowdpose, write_json, write_pictures
 from crowd_files import muco, records, rewritten, smap_body, smap_picture, write_h36m, write_scenes
 from occlupose.cameras import Camera
-from occlupose.datasets import coco, crowd_places
+from occlupose.datasets import coco, image_datasets
 from occlupose.datasets.image_samples import FEW_JOINTS, from_coco, mpi15_sample
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import COCO17, MPI15
@@ -72,7 +72,7 @@ def test_crowdpose_has_necks_and_heads_of_its_own(tmp_path):
 def test_people_of_fewer_than_three_joints_are_left_out(tmp_path):
     few = dict(list(TORSO.items())[:2])
     given = coco.load(one_person(tmp_path, **few), tmp_path)
-    assert from_coco(given) == [] and given.problems.ordinary[FEW_JOINTS] == ["annotation 7"]
+    assert from_coco(given) == [] and given.report.notes[FEW_JOINTS] == ["annotation 7"]
     assert len(of_one(tmp_path, **few, nose=(40, 20, 1))) == 1
 
 
@@ -155,11 +155,11 @@ def made(folder, kind):
 @pytest.mark.parametrize("kind", ["synth", "muco", "smap", "h36m", "coco", "crowdpose"])
 def test_a_folder_is_recognised(tmp_path, kind):
     count = made(tmp_path / "set", kind)
-    found = crowd_places.load(tmp_path / "set")
-    assert found.form == {"crowdpose": "coco"}.get(kind, kind)
-    assert sum(map(len, found.crowds)) == count if count else len(found.crowds) > 1
-    assert len(crowd_places.load(tmp_path / "set").crowds) == len(found.crowds)
-    assert all(one.has_depth == (found.form != "coco") for one in found.crowds)
+    found = image_datasets.load(tmp_path / "set")
+    assert found.format == {"crowdpose": "coco"}.get(kind, kind)
+    assert sum(map(len, found.samples)) == count if count else len(found.samples) > 1
+    assert len(image_datasets.load(tmp_path / "set").samples) == len(found.samples)
+    assert all(one.has_depth == (found.format != "coco") for one in found.samples)
 
 
 def test_a_file_is_recognised(tmp_path):
@@ -169,44 +169,46 @@ def test_a_file_is_recognised(tmp_path):
         ("coco", "annotations/person_keypoints_val2017.json"),
     ):
         made(tmp_path / kind, kind)
-        found = crowd_places.load(tmp_path / kind / name)
-        assert found.form == kind and found.path == tmp_path / kind / name
-    assert sum(map(len, crowd_places.load(tmp_path / "smap/annotations/MuCo.json").crowds)) == 3  # a file is read whole
+        found = image_datasets.load(tmp_path / kind / name)
+        assert found.format == kind and found.path == tmp_path / kind / name
+    assert (
+        sum(map(len, image_datasets.load(tmp_path / "smap/annotations/MuCo.json").samples)) == 3
+    )  # a file is read whole
     other = tmp_path / "coco/annotations/person_keypoints_train2017.json"
-    assert len(crowd_places.load(other, images=tmp_path / "coco/train2017").crowds) == len(
-        crowd_places.load(tmp_path / "coco").crowds
+    assert len(image_datasets.load(other, images=tmp_path / "coco/train2017").samples) == len(
+        image_datasets.load(tmp_path / "coco").samples
     )
     made(tmp_path / "synth", "synth")
-    assert len(crowd_places.load(tmp_path / "synth/shards/000000.tar").crowds) == 1
+    assert len(image_datasets.load(tmp_path / "synth/shards/000000.tar").samples) == 1
 
 
 def test_splits_of_our_own_scenes(tmp_path):
     for split, count in (("train", 2), ("val", 1)):
         write_scenes(tmp_path / split, records(count))
-    assert [len(crowd_places.load(tmp_path, split).crowds) for split in ("train", "val")] == [2, 1]
+    assert [len(image_datasets.load(tmp_path, split).samples) for split in ("train", "val")] == [2, 1]
 
 
 def test_what_is_not_found_is_said(tmp_path):
     with pytest.raises(OccluposeError, match=r"none: no such file or folder; give scenes of occlupose synth.*COCO"):
-        crowd_places.load(tmp_path / "none")
+        image_datasets.load(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        OccluposeError, match=r"empty: no dataset of people in it; looked for scenes.*Human36M.*MuCo.*SMAP.*COCO"
+        OccluposeError, match=r"empty: no known dataset in it; supported are scenes.*Human36M.*MuCo.*SMAP.*COCO"
     ):
-        crowd_places.load(tmp_path / "empty")
+        image_datasets.load(tmp_path / "empty")
     for content in ({"a": 1}, [1, 2]):
         with pytest.raises(OccluposeError, match=r"other.json: not scenes"):
-            crowd_places.load(write_json(tmp_path / "other.json", content))
+            image_datasets.load(write_json(tmp_path / "other.json", content))
     made(tmp_path / "two", "smap")
     made(tmp_path / "two", "muco")
-    with pytest.raises(OccluposeError, match=r"2 files could be meant: MuCo-3DHP.json, annotations/MuCo.json"):
-        crowd_places.load(tmp_path / "two")
+    with pytest.raises(OccluposeError, match=r"2 files are possible: MuCo-3DHP.json, annotations/MuCo.json"):
+        image_datasets.load(tmp_path / "two")
 
 
 def test_strict_refuses_what_is_wrong(tmp_path):
     content, _ = muco(np.random.default_rng(0))
     content["annotations"][0]["keypoints_cam"][14][2] = -1.0
     path = write_json(tmp_path / "MuCo-3DHP.json", content)
-    assert sum(crowd_places.load(path).problems.counts.values()) == 1
-    with pytest.raises(OccluposeError, match="annotation 0; mend the file"):
-        crowd_places.load(path, strict=True)
+    assert sum(image_datasets.load(path).report.counts.values()) == 1
+    with pytest.raises(OccluposeError, match="annotation 0; correct the file"):
+        image_datasets.load(path, strict=True)

@@ -5,7 +5,7 @@ from coco_files import write_json
 from crowd_files import CENTRE, FOCAL, MUCO, OURS, SIZE, muco, rewritten, write_pictures
 from occlupose.datasets.image_samples import LABELS_ONLY, NOBODY
 from occlupose.datasets.muco import FILE, NO_DEPTH, NOT_FINITE, load
-from occlupose.datasets.problems import Problems
+from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 
 PICK = [MUCO.index(joint) for joint in OURS]
@@ -48,9 +48,9 @@ def test_joints_outside_of_the_picture_are_absent(dataset):
         first["keypoints_img"][MUCO.index("R_Wrist")] = [SIZE[0] - 0.6, -0.5]  # just within
         second["keypoints_img"] = [[-50.0, 5.0]] * 21
 
-    problems = Problems(dataset[0])
-    sample = load(rewritten(dataset[0], move), problems=problems)[0]
-    assert len(sample) == 1 and problems.ordinary[NOBODY] == ["1 of image 10"]
+    report = DataReport(dataset[0])
+    sample = load(rewritten(dataset[0], move), report=report)[0]
+    assert len(sample) == 1 and report.notes[NOBODY] == ["1 of image 10"]
     assert (sample.state[0] == 0).nonzero()[0].tolist() == [OURS.index("L_Wrist")]
     assert np.isnan(sample.xy[0, OURS.index("L_Wrist")]).all() and np.isnan(sample.z[0, OURS.index("L_Wrist")])
 
@@ -61,9 +61,9 @@ def test_numbers_that_are_none_are_counted(dataset):
         content["annotations"][1]["keypoints_cam"][MUCO.index("Pelvis")] = [0.0, 0.0, -100.0]
         content["annotations"][2]["keypoints_cam"][MUCO.index("Pelvis")] = [0.0, 0.0, float("nan")]
 
-    problems = Problems(dataset[0])
-    first, _, third = load(rewritten(dataset[0], spoil), problems=problems)
-    assert problems.found == {NOT_FINITE: ["annotation 0"], NO_DEPTH: ["annotation 1", "annotation 2"]}
+    report = DataReport(dataset[0])
+    first, _, third = load(rewritten(dataset[0], spoil), report=report)
+    assert report.problems == {NOT_FINITE: ["annotation 0"], NO_DEPTH: ["annotation 1", "annotation 2"]}
     pelvis = OURS.index("Pelvis")
     assert (
         first.state[0, pelvis] == 0
@@ -72,19 +72,17 @@ def test_numbers_that_are_none_are_counted(dataset):
         and np.isfinite(first.xy[1]).all()
     )
     assert third.state[0, pelvis] > 0 and np.isnan(third.z[0, pelvis])
-    with pytest.raises(OccluposeError, match="annotation 0; mend the file"):
-        load(dataset[0], problems=Problems(dataset[0], strict=True))
+    with pytest.raises(OccluposeError, match="annotation 0; correct the file"):
+        load(dataset[0], report=DataReport(dataset[0], strict=True))
 
 
 def test_missing_pictures(dataset, tmp_path):
-    problems = Problems(dataset[0])
+    report = DataReport(dataset[0])
     next(tmp_path.rglob("2/0001.jpg")).unlink()
-    assert [len(sample) for sample in load(dataset[0], problems=problems)] == [2, 0]
-    assert problems.counts == {"pictures that are not there, their people left out": 1}
-    alone = load(dataset[0], tmp_path / "augmented_set", problems)
-    assert (
-        len(alone) == 3 and all(sample.image is None for sample in alone) and len(problems.ordinary[LABELS_ONLY]) == 3
-    )
+    assert [len(sample) for sample in load(dataset[0], report=report)] == [2, 0]
+    assert report.counts == {"pictures that are not there, their people left out": 1}
+    alone = load(dataset[0], tmp_path / "augmented_set", report)
+    assert len(alone) == 3 and all(sample.image is None for sample in alone) and len(report.notes[LABELS_ONLY]) == 3
 
 
 @pytest.mark.parametrize(
@@ -103,7 +101,7 @@ def test_missing_pictures(dataset, tmp_path):
             "annotation 1: keypoints_vis has 20 values, not 21",
         ),
         (lambda content: content["annotations"][1].update(image_id=99), "annotation 1: image_id 99 is not there"),
-        (lambda content: content["images"][1].update(id=10), "two images with one id"),
+        (lambda content: content["images"][1].update(id=10), "two images have the same id"),
         (lambda content: content["images"][1].update(f=[0, 5]), "image 11: camera: focal lengths"),
         (lambda content: content["images"][1].pop("f"), "images.1.f: field required"),
         (lambda content: content.pop("annotations"), "annotations: field required"),

@@ -6,7 +6,7 @@ import pytest
 from coco_files import write_json
 from crowd_files import CENTRE, FOCAL, SIZE, bodies, rewritten, smap_body, smap_picture, write_pictures
 from occlupose.datasets.image_samples import LABELS_ONLY
-from occlupose.datasets.problems import Problems
+from occlupose.datasets.report import DataReport
 from occlupose.datasets.smap import NOT_FINITE, OTHER_CAMERA, load
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import MPI15
@@ -77,7 +77,7 @@ def test_learnt_from_or_scored(tmp_path):
         [1],
     ]
     rewritten(path, lambda content: content["root"].pop())
-    with pytest.raises(OccluposeError, match="no picture of the split val"):
+    with pytest.raises(OccluposeError, match="no image of the split val"):
         load(path, split="val")
 
 
@@ -85,13 +85,13 @@ def test_pictures_beside_or_above_the_file(tmp_path):
     path = written(
         tmp_path, smap_picture(people(1)[2], "MuCo/images/0.jpg"), smap_picture(people(1)[2], "MuCo/images/1.jpg")
     )
-    problems = Problems(path)
-    assert [sample.image for sample in load(path, problems=problems)] == [None, None] and len(
-        problems.ordinary[LABELS_ONLY]
+    report = DataReport(path)
+    assert [sample.image for sample in load(path, report=report)] == [None, None] and len(
+        report.notes[LABELS_ONLY]
     ) == 2
     write_pictures(tmp_path, ["MuCo/images/0.jpg"])
-    (sample,) = load(path, problems=problems)
-    assert sample.image.read(sample.size).shape == (*SIZE[::-1], 3) and sum(problems.counts.values()) == 1
+    (sample,) = load(path, report=report)
+    assert sample.image.read(sample.size).shape == (*SIZE[::-1], 3) and sum(report.counts.values()) == 1
     assert len(load(path, tmp_path)) == 1
 
 
@@ -99,9 +99,9 @@ def test_what_is_no_number_and_who_has_another_camera_is_counted(tmp_path):
     _, _, rows = people(2)
     rows[0][3, 0] = np.nan
     rows[1][:, 7] = 999
-    problems = Problems(tmp_path)
-    (sample,) = load(written(tmp_path, smap_picture(rows)), problems=problems)
-    assert problems.found == {NOT_FINITE: ["person 0 of images/0.jpg"], OTHER_CAMERA: ["images/0.jpg"]}
+    report = DataReport(tmp_path)
+    (sample,) = load(written(tmp_path, smap_picture(rows)), report=report)
+    assert report.problems == {NOT_FINITE: ["person 0 of images/0.jpg"], OTHER_CAMERA: ["images/0.jpg"]}
     assert np.argwhere(sample.state == 0).tolist() == [[0, 3]] and sample.camera.fx == FOCAL[0]
 
 

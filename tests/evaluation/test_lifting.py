@@ -10,7 +10,7 @@ import torch
 from dataset_files import in_camera, walker, write_h36m, write_humaneva
 from occlupose import cli
 from occlupose.datasets import h36m, humaneva
-from occlupose.datasets.folder import takes as folder_takes
+from occlupose.datasets.pose_folder import load_sequences as folder_takes
 from occlupose.errors import OccluposeError
 from occlupose.evaluation.lifting import (
     Predictions,
@@ -86,8 +86,8 @@ def figures(path):
 
 def test_perfect_predictions_have_no_error(human36m, human_eva, tmp_path, evaluate):
     for dataset, folder, takes in (
-        ("h36m", human36m, h36m.takes(human36m)),
-        ("humaneva", human_eva, humaneva.takes(human_eva)),
+        ("h36m", human36m, h36m.load_sequences(human36m)),
+        ("humaneva", human_eva, humaneva.load_sequences(human_eva)),
     ):
         perfect = {take.name: take.poses.xyz[:, 0] for take in takes}  # in the camera frame, not about the root
         Predictions(takes[0].poses.skeleton, perfect).save(tmp_path / "p.npz")
@@ -101,7 +101,7 @@ def test_perfect_predictions_have_no_error(human36m, human_eva, tmp_path, evalua
 
 
 def test_known_predictions_have_known_scores(human36m, tmp_path, evaluate):
-    takes = h36m.takes(human36m)
+    takes = h36m.load_sequences(human36m)
     wrist = H36M17.joints.index("left_wrist")
     off = {}
     for take in takes:
@@ -128,7 +128,7 @@ def test_known_predictions_have_known_scores(human36m, tmp_path, evaluate):
 
 
 def test_each_subject_of_humaneva_counts_as_an_action_of_its_own(human_eva, tmp_path, evaluate):
-    takes = humaneva.takes(human_eva)
+    takes = humaneva.load_sequences(human_eva)
     grown = {take.name: 1.1 * root_relative(take.poses.xyz[:, 0]) for take in takes}
     Predictions(HUMANEVA15, grown).save(tmp_path / "p.npz")
     evaluate(
@@ -152,14 +152,14 @@ def test_each_subject_of_humaneva_counts_as_an_action_of_its_own(human_eva, tmp_
 
 
 def test_what_a_protocol_wants_and_the_takes_lack_is_said(human36m, human_eva, tmp_path):
-    assert missing("humaneva", humaneva.takes(human_eva)) == ["Box S1", "Box S2", "Box S3"]
-    assert missing("humaneva", humaneva.takes(human_eva, ("Validate/S3",))) == ["S1", "S2", "Box S3"]
+    assert missing("humaneva", humaneva.load_sequences(human_eva)) == ["Box S1", "Box S2", "Box S3"]
+    assert missing("humaneva", humaneva.load_sequences(human_eva, ("Validate/S3",))) == ["S1", "S2", "Box S3"]
     assert (
-        set(missing("h36m", h36m.takes(human36m))) == set(h36m.ACTIONS) - {"Walking", "Eating"}
+        set(missing("h36m", h36m.load_sequences(human36m))) == set(h36m.ACTIONS) - {"Walking", "Eating"}
         and len(h36m.ACTIONS) == 15
     )
     whole = write_h36m(tmp_path, {"S9": {f"{action} 1": walker(2) for action in h36m.ACTIONS}})
-    assert missing("h36m", h36m.takes(whole, ("S9",))) == ["S11"]
+    assert missing("h36m", h36m.load_sequences(whole, ("S9",))) == ["S11"]
 
 
 @pytest.mark.parametrize("detections", ["ground-truth", "exact"])
@@ -171,7 +171,7 @@ def test_the_shipped_lifter_is_scored_and_its_predictions_score_the_same(human36
     assert again[0] == 0 and (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
     error = figures(tmp_path / "a.csv")["action", "mean of actions", "all"]
     assert 5 < error[1] < error[0] < 200  # a walker of formulas is nobody the networks know, but they must see a person
-    takes = h36m.takes(human36m, ("S9",), detections=detections)
+    takes = h36m.load_sequences(human36m, ("S9",), detections=detections)
     take = takes[5]
     truth = take.poses.xyz[:, 0]
     predicted = np.load(tmp_path / "p.npz")[take.name]
@@ -206,7 +206,7 @@ def test_the_shipped_lifter_is_scored_on_humaneva_without_the_joint_it_lacks(hum
 
 
 def test_any_predictor_can_be_plugged_in(human36m):
-    takes = h36m.takes(human36m, ("S11",), detections="exact")
+    takes = h36m.load_sequences(human36m, ("S11",), detections="exact")
     seen = []
     done = []
 
@@ -219,7 +219,7 @@ def test_any_predictor_can_be_plugged_in(human36m):
     assert all(poses == take.poses.observed and poses.xyz is None for poses, take in zip(seen, takes, strict=True))
     expected = np.mean([np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1).mean() for take in takes])
     assert report.mean()[0] == pytest.approx(expected)
-    without = h36m.takes(human36m, ("S11",))[0]
+    without = h36m.load_sequences(human36m, ("S11",))[0]
     assert two_d(without).xyz is None and np.array_equal(two_d(without).xy, without.poses.xy)
 
 
@@ -231,7 +231,9 @@ def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, e
     )
     assert code == 0 and err == "" and "12 takes" in out
     # before training all joints lie in the root: the error is the mean distance from it
-    truth = [np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1) for take in h36m.takes(human36m, ("S9",))]
+    truth = [
+        np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1) for take in h36m.load_sequences(human36m, ("S9",))
+    ]
     assert figures(tmp_path / "r.csv")["action", "mean of frames", "all"][0] == pytest.approx(
         1000 * np.concatenate(truth).mean(), rel=1e-3
     )
@@ -245,7 +247,7 @@ def test_networks_get_in_use_what_they_got_in_training(human36m, least, believed
     torch.nn.init.normal_(oanet.tcn_3d.out.weight)
     lift = paper(TrainedOANet(oanet, 16, least))
     wrist = H36M17.joints.index("left_wrist")
-    poses = two_d(h36m.takes(human36m, ("S9",))[0])
+    poses = two_d(h36m.load_sequences(human36m, ("S9",))[0])
     poses.state[:, 0, wrist] = OCCLUDED
     answers = []
     for place in (0.0, 300.0):
@@ -255,7 +257,7 @@ def test_networks_get_in_use_what_they_got_in_training(human36m, least, believed
 
 
 def test_the_cylinder_man_says_what_is_occluded_where_detections_do_not(human36m):
-    takes = h36m.takes(human36m, ("S9",), detections="exact")
+    takes = h36m.load_sequences(human36m, ("S9",), detections="exact")
     source, of_takes = states(takes)
     assert source.startswith("self-occlusion of the true poses")
     for take, state in zip(takes, of_takes, strict=True):
@@ -272,7 +274,7 @@ def camera_of(take):
 
 
 def test_states_of_detections_decide_and_divide_the_errors(human36m, tmp_path, evaluate):
-    takes = h36m.takes(human36m, ("S9",))
+    takes = h36m.load_sequences(human36m, ("S9",))
     off = {}
     for number, take in enumerate(takes):
         seen = two_d(take).to(COCO17)
@@ -305,7 +307,7 @@ def test_states_of_detections_decide_and_divide_the_errors(human36m, tmp_path, e
 
 
 def test_what_is_not_predicted_is_not_scored(human36m, tmp_path):
-    takes = h36m.takes(human36m, ("S11",))
+    takes = h36m.load_sequences(human36m, ("S11",))
     knee = H36M17.joints.index("left_knee")
     some = {take.name: take.poses.xyz[:, 0].copy() for take in takes}
     for xyz in some.values():
@@ -328,7 +330,7 @@ def test_what_is_not_predicted_is_not_scored(human36m, tmp_path):
 
 
 def test_predictions_come_back_as_they_were(human36m, tmp_path):
-    takes = h36m.takes(human36m)
+    takes = h36m.load_sequences(human36m)
     some = Predictions(
         H36M17, {take.name: np.random.default_rng(0).normal(size=(len(take.poses), 17, 3)) for take in takes}
     )
@@ -343,7 +345,7 @@ def test_predictions_come_back_as_they_were(human36m, tmp_path):
 
 
 def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
-    takes = h36m.takes(human36m, ("S11",))
+    takes = h36m.load_sequences(human36m, ("S11",))
     path = tmp_path / "p.npz"
     good = {take.name: take.poses.xyz[:, 0] for take in takes}
     first = takes[0].name

@@ -11,7 +11,7 @@ from crowd_files import write_h36m
 from mupots_by_hand import by_hand, written
 from mupots_files import SQUARE, crowd, mpi15_of, person, sequence_3dpw, write_mupots, write_sequence
 from occlupose.cameras import Camera
-from occlupose.datasets import scenes
+from occlupose.datasets import synth_scenes
 from occlupose.datasets.image_samples import ImageSample, mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
@@ -148,7 +148,7 @@ def a_crowd(tmp_path, camera=True, name="000000.jpg", picture=True):
 
 def test_our_own_scenes(tmp_path, monkeypatch):
     xyz, one = a_crowd(tmp_path)
-    monkeypatch.setattr(scenes, "load", lambda folder: [one])
+    monkeypatch.setattr(synth_scenes, "load", lambda folder: [one])
     (truth,), by = load("synth", tmp_path)
     assert by is CROWD and truth.name == "000000.jpg" and truth.sequence == "" and truth.read().shape == (480, 640, 3)
     assert np.isnan(truth.xyz[1, 5]).all() and np.isnan(truth.xyz).sum() == 3
@@ -164,8 +164,8 @@ def test_our_own_scenes(tmp_path, monkeypatch):
 def test_of_scenes_in_parts_those_are_scored_that_are_not_learnt_from(tmp_path, monkeypatch):
     _, one = a_crowd(tmp_path)
     asked = []
-    monkeypatch.setattr(scenes, "load", lambda folder: asked.append(folder.name) or [one])
-    monkeypatch.setattr(scenes, "has_scenes", lambda folder: folder.is_dir())
+    monkeypatch.setattr(synth_scenes, "load", lambda folder: asked.append(folder.name) or [one])
+    monkeypatch.setattr(synth_scenes, "has_scenes", lambda folder: folder.is_dir())
     for split in ("train", "val", "test"):
         (tmp_path / split).mkdir()
         load("synth", tmp_path)
@@ -191,9 +191,9 @@ def test_scenes_that_cannot_be_scored(tmp_path, monkeypatch):
         ([one, one], "two images are called 000000.jpg"),
         ([a_crowd(tmp_path, camera=False)[1]], "its camera is unknown"),
     ):
-        monkeypatch.setattr(scenes, "load", lambda folder, crowds=crowds: crowds)
+        monkeypatch.setattr(synth_scenes, "load", lambda folder, crowds=crowds: crowds)
         refused(words, load, "synth", tmp_path)
-    monkeypatch.setattr(scenes, "load", lambda folder: [a_crowd(tmp_path, picture=False)[1]])
+    monkeypatch.setattr(synth_scenes, "load", lambda folder: [a_crowd(tmp_path, picture=False)[1]])
     (truth,), _ = load("synth", tmp_path)
     assert truth.name == "scene 0"
     refused("scene 0: has labels only", truth.read)

@@ -11,7 +11,7 @@ from occlupose.cli.terminal import check_folder
 from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:
-    from occlupose.datasets.take import Take
+    from occlupose.datasets.sequence import PoseSequence
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ def label(
 
     files = labels.find(input, look) if dataset == "files" else []
     if dataset == "files":
-        takes: Iterable[Take] = labels.read(counted(files))
+        takes: Iterable[PoseSequence] = labels.read(counted(files))
     else:
         takes = counted([take for folder in input for take in load_takes(dataset, folder, subjects, "ground-truth")])
     for _, poses in labels.write(takes, output, look, skeleton=target, inputs=files):

@@ -106,7 +106,7 @@ def evaluate_keypoints(
         output: .csv file for all figures.
         device: where the network runs: cpu, cuda, ... as torch names it.
     """
-    from occlupose.datasets import coco, places
+    from occlupose.datasets import coco, discovery
     from occlupose.evaluation import keypoints
     from occlupose.frontends import build, crop_network
     from occlupose.metrics import oks
@@ -122,7 +122,7 @@ def evaluate_keypoints(
         network = crop_network(Path(frontend), flip=flip, device=device)
     console = Console(stderr=True)
     troubles = list[str]()
-    place = places.find(data, split, annotations)
+    place = discovery.find_dataset(data, split, annotations)
     known = coco.load(place.annotations, place.images, strict=strict)
     if (joints := known.skeleton).sigmas is None:
         raise OccluposeError(
@@ -131,7 +131,7 @@ def evaluate_keypoints(
     detections = (
         coco.detected(Path(boxes), known.truth, strict=strict) if boxes not in ("ground-truth", "found") else None
     )
-    for line in known.problems.lines() + (detections.problems.lines() if detections else []):
+    for line in known.report.lines() + (detections.report.lines() if detections else []):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def trouble(reason: str) -> None:

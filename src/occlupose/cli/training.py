@@ -10,7 +10,7 @@ from occlupose.cli.options import AS_LJOF, AS_PUBLISHED, Device, LJOFOptions, Re
 
 if TYPE_CHECKING:
     from occlupose.datasets.coco import Annotations
-    from occlupose.datasets.crowd_places import Found
+    from occlupose.datasets.image_datasets import ImageDataset
     from occlupose.datasets.images import ImageRef
 
 
@@ -174,7 +174,7 @@ def train_ljof(
     from rich.console import Console
 
     from occlupose.cli.terminal import check_folder, check_seed
-    from occlupose.datasets import coco, places
+    from occlupose.datasets import coco, discovery
     from occlupose.errors import OccluposeError
     from occlupose.methods.ljof.recipe import published
     from occlupose.methods.ljof.train import train_estimator
@@ -185,12 +185,12 @@ def train_ljof(
     check_seed(seed)
     check_folder(output.absolute())
     recipe = replace(overrides.apply(ljof.apply(published(model))), seed=seed)
-    place = places.find(data, "train", annotations)
+    place = discovery.find_dataset(data, "train", annotations)
     known = coco.load(place.annotations, place.images, strict=strict)
     speaks = Place.here().first
     if speaks:
         warnings = Console(stderr=True)
-        for line in known.problems.lines():
+        for line in known.report.lines():
             warnings.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
         _tell_leaks(known, holdout, strict)
     weights = train_estimator(
@@ -219,23 +219,23 @@ def _tell_leaks(data: "Annotations", unseen: tuple[Path, ...], strict: bool) -> 
     Raises:
         OccluposeError: no such pictures; or there are leaks, and they are not to be.
     """
-    from occlupose.datasets.audit import fingerprints, leaks
+    from occlupose.datasets.leakage import find_leaks, hash_images
     from occlupose.errors import OccluposeError
 
     folders = {path: _pictures(path) for path in unseen}
     if not folders:
         return
     pictures_of = {person.picture for person in data.people}
-    learnt = fingerprints(sorted(pictures_of, key=str))
+    learnt = hash_images(sorted(pictures_of, key=str))
     for folder, shown in folders.items():
-        tested = fingerprints(picture for picture in shown if picture not in pictures_of)
-        found = {leak.second: leak for leak in leaks(learnt, tested)}
+        tested = hash_images(picture for picture in shown if picture not in pictures_of)
+        found = {leak.second: leak for leak in find_leaks(learnt, tested)}
         for line in (learnt.unreadable + tested.unreadable)[:NAMED]:
             print(line)
         for leak in list(found.values())[:NAMED]:
             print(f"{leak.second}: {leak.kind} as {leak.first}, which is learnt from")
         same = sum(picture in pictures_of for picture in shown)
-        unseen_ones = len(tested.pictures) - len(found)
+        unseen_ones = len(tested.images) - len(found)
         print(
             f"{folder}: pictures that are learnt from: {same}; with a copy that is learnt from: {len(found)}; unseen:"
             f" {unseen_ones}"
@@ -251,12 +251,12 @@ def _pictures(unseen: Path) -> list["ImageRef"]:
     Raises:
         OccluposeError: there are none.
     """
-    from occlupose.datasets import coco, places
+    from occlupose.datasets import coco, discovery
     from occlupose.datasets.images import ImageIndex
     from occlupose.errors import OccluposeError
 
     if unseen.suffix.lower() == ".json":
-        place = places.find(unseen.parent, annotations=unseen)
+        place = discovery.find_dataset(unseen.parent, annotations=unseen)
         shelf = ImageIndex(place.images)
         pictures = [
             found for image in coco.truth(unseen).images.values() if (found := shelf.find(image.name)) is not None
@@ -354,7 +354,7 @@ def train_hupor(
     from math import inf
 
     from occlupose.cli.terminal import check_folder
-    from occlupose.datasets.crowd_places import load
+    from occlupose.datasets.image_datasets import load
     from occlupose.errors import OccluposeError
     from occlupose.methods.hupor.train import train_hupor as train
 
@@ -363,7 +363,7 @@ def train_hupor(
     check_folder(output.absolute())
     found = [load(folder, strict=strict) for folder in data]
     _tell_problems(found)
-    crowds = [crowd for each in found for crowd in each.crowds]
+    crowds = [crowd for each in found for crowd in each.samples]
     weights = train(
         crowds,
         output,
@@ -407,7 +407,7 @@ def train_refine(
         device: cpu or cuda.
     """
     from occlupose.cli.terminal import check_folder, check_seed
-    from occlupose.datasets.crowd_places import load
+    from occlupose.datasets.image_datasets import load
     from occlupose.errors import OccluposeError
     from occlupose.methods.hupor.train import train_refiner
 
@@ -417,7 +417,7 @@ def train_refine(
     check_folder(output.absolute())
     found = [load(folder, strict=strict) for folder in data]
     _tell_problems(found)
-    crowds = [crowd for each in found for crowd in each.crowds][:pictures]
+    crowds = [crowd for each in found for crowd in each.samples][:pictures]
     path = train_refiner(
         weights,
         crowds,
@@ -435,8 +435,8 @@ def train_refine(
     )
 
 
-def _tell_problems(found: "list[Found]") -> None:
-    for line in (line for each in found for line in each.problems.lines()):
+def _tell_problems(found: "list[ImageDataset]") -> None:
+    for line in (line for each in found for line in each.report.lines()):
         print(line)
 
 
@@ -445,13 +445,13 @@ def _named(data: tuple[Path, ...]) -> dict[Path | None, str]:
     return {folder: f"DATA{number or ''}" for number, folder in enumerate(data)}
 
 
-def _described(found: "list[Found]") -> dict[str, Any]:
+def _described(found: "list[ImageDataset]") -> dict[str, Any]:
     """What a card says of datasets."""
-    ours = all(each.form == "synth" for each in found)
+    ours = all(each.format == "synth" for each in found)
     return {
         "licence": "Apache-2.0" if ours else "that of its pictures and annotations",
         "data": [
-            f"{len(each.crowds)} pictures of {'our own synthetic people' if each.form == 'synth' else each.form}"
+            f"{len(each.samples)} pictures of {'our own synthetic people' if each.format == 'synth' else each.format}"
             for each in found
         ],
     }

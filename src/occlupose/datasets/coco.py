@@ -6,7 +6,7 @@ A file is JSON with `categories` (one with `keypoints`, the joints' names), `ima
 seen, 1 for one whose place was annotated though it is hidden, 0 for one that nobody annotated; that is our state.
 `load` gives the people to learn from or to look at: crowds and people without any annotated joint are left out. `truth`
 gives everybody, as evaluators want them. What is wrong with single people or pictures is counted and named in
-`Problems`; what is wrong with the file as a whole is an error.
+`DataReport`; what is wrong with the file as a whole is an error.
 
 A detector's boxes are the results format: a JSON list of `image_id`, `category_id`, `bbox` and `score`.
 
@@ -25,9 +25,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
-from occlupose.datasets import forms
 from occlupose.datasets.images import ImageIndex, ImageRef
-from occlupose.datasets.problems import Problems
+from occlupose.datasets.json_files import read_json
+from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -61,8 +61,8 @@ SAME_ID = "annotations whose id another one has, kept"
 SAME_IMAGE = "pictures that are listed twice, taken once"
 OTHER_PICTURES = "boxes of pictures that the annotations do not have, left out"
 
-_CURE = "give annotations in COCO's keypoint format"
-_RESULTS_CURE = "give detections in COCO's results format: a list of image_id, category_id, bbox and score"
+_HINT = "give annotations in COCO's keypoint format"
+_RESULTS_HINT = "give detections in COCO's results format: a list of image_id, category_id, bbox and score"
 
 T = TypeVar("T")
 
@@ -157,7 +157,7 @@ class Truth:
     labelled: Int[np.ndarray, "person"]
     xy: Float[np.ndarray, "person joint 2"]
     state: UInt8[np.ndarray, "person joint"]
-    problems: Problems
+    report: DataReport
 
     def __len__(self) -> int:
         return len(self.id)
@@ -172,13 +172,13 @@ class Annotations:
         people: who can be learnt from, or looked for in the boxes of the truth: no crowd, a joint, a box, and a picture
             that is there.
         truth: everybody. Who is left out of `people` stays in it, and counts as not found.
-        problems: what was wrong with the file and its pictures.
+        report: what was wrong with the file and its pictures.
     """
 
     skeleton: Skeleton
     people: list[Person]
     truth: Truth
-    problems: Problems
+    report: DataReport
 
     def describe(self) -> dict[str, object]:
         """What a network that learnt from these people was trained on: the file, its SHA-256, and counts; names no
@@ -222,12 +222,12 @@ class Detected:
     Attributes:
         path: of the detections.
         boxes: by the id of the picture; pictures in which nobody was found are not in it.
-        problems: what was wrong with the file.
+        report: what was wrong with the file.
     """
 
     path: Path
     boxes: dict[int, list[Detection]]
-    problems: Problems
+    report: DataReport
 
 
 def load(annotations: Path, images: Path, *, strict: bool = False, all_pictures: bool = False) -> Annotations:
@@ -244,16 +244,16 @@ def load(annotations: Path, images: Path, *, strict: bool = False, all_pictures:
             who can be used.
     """
     everybody = truth(annotations, strict=strict)
-    problems = everybody.problems
+    report = everybody.report
     people = []
     shelf = ImageIndex(images)
     found: dict[int, ImageRef | None] = {}
     for number in range(len(everybody)):
         if everybody.crowd[number]:
-            problems.note("crowds", f"annotation {everybody.id[number]}")
+            report.add_note("crowds", f"annotation {everybody.id[number]}")
             continue
         if not everybody.state[number].any():
-            problems.note("people without an annotated joint", f"annotation {everybody.id[number]}")
+            report.add_note("people without an annotated joint", f"annotation {everybody.id[number]}")
             continue
         image = everybody.images[int(everybody.image[number])]
         if image.id not in found:
@@ -262,30 +262,30 @@ def load(annotations: Path, images: Path, *, strict: bool = False, all_pictures:
                 wrong = f"no such picture, but {annotations} has people in it"
                 raise OccluposeError(f"{images / image.name}: {wrong}; give the folder of its pictures")
             if found[image.id] is None:
-                problems.add(MISSING, image.name)
+                report.add_problem(MISSING, image.name)
         picture = found[image.id]
-        if picture is not None and (edges := _usable(everybody, number, image, problems)) is not None:
+        if picture is not None and (edges := _usable(everybody, number, image, report)) is not None:
             area = float(everybody.area[number])
             who = int(everybody.id[number]), picture, image.size, edges, everybody.xy[number], everybody.state[number]
             people.append(Person(*who, area if area > 0 else None, image.id))
     if not people:
-        reasons = "; ".join(line.removeprefix(f"{annotations}: ") for line in problems.lines())
+        reasons = "; ".join(line.removeprefix(f"{annotations}: ") for line in report.lines())
         raise OccluposeError(
             f"{annotations}: nobody in it has an annotated joint, a box and a picture{reasons and f' ({reasons})'};"
-            f" {_CURE}"
+            f" {_HINT}"
         )
-    return Annotations(everybody.skeleton, people, everybody, problems)
+    return Annotations(everybody.skeleton, people, everybody, report)
 
 
-def _usable(everybody: Truth, number: int, image: Image, problems: Problems) -> Float[np.ndarray, "4"] | None:
+def _usable(everybody: Truth, number: int, image: Image, report: DataReport) -> Float[np.ndarray, "4"] | None:
     """The edges of a person's box within the picture, or None with a problem."""
     name = f"annotation {everybody.id[number]}"
     box = everybody.box[number]
     if np.isnan(box).any():
-        problems.add(NO_BOX, name)
+        report.add_problem(NO_BOX, name)
         return None
     if box[2:].min() <= 0:
-        problems.add(EMPTY_BOX, name)
+        report.add_problem(EMPTY_BOX, name)
         return None
     edges = np.array(_edges(box.tolist()))
     if image.size is None:
@@ -293,13 +293,13 @@ def _usable(everybody: Truth, number: int, image: Image, problems: Problems) -> 
     far = np.array(image.size) - 0.5
     inside = np.clip(edges, -0.5, np.tile(far, 2))
     if (inside[2:] <= inside[:2]).any():
-        problems.add(OUTSIDE, name)
+        report.add_problem(OUTSIDE, name)
         return None
     if np.abs(inside - edges).max() > OVER:
-        problems.add(OVER_EDGE, name)
+        report.add_problem(OVER_EDGE, name)
     xy = everybody.xy[number][everybody.state[number] != ABSENT]
     if (xy < -0.5 - OVER).any() or (xy > far + OVER).any():
-        problems.add(JOINTS_OUTSIDE, name)
+        report.add_problem(JOINTS_OUTSIDE, name)
     return inside
 
 
@@ -314,26 +314,26 @@ def truth(annotations: Path, *, strict: bool = False) -> Truth:
         OccluposeError: a file that cannot be read or is not of this format, joints of no known skeleton, a person of no
             picture, joints without x, y and v each, a v that is none, two pictures of one id.
     """
-    content = forms.read(annotations, TypeAdapter(_File), _CURE)
+    content = read_json(annotations, TypeAdapter(_File), _HINT)
     with_joints = [category for category in content.categories if category.keypoints]
     if len(with_joints) != 1:
-        raise OccluposeError(f"{annotations}: {len(with_joints)} categories with keypoints; {_CURE}, with one")
+        raise OccluposeError(f"{annotations}: {len(with_joints)} categories with keypoints; {_HINT}, with one")
     category = with_joints[0]
     skeleton = skeleton_of(annotations, category.keypoints)
-    problems = Problems(annotations, strict)
-    images = _images(annotations, content.images, problems)
+    report = DataReport(annotations, strict)
+    images = _images(annotations, content.images, report)
     known = {each.id for each in content.categories}
     ids = set()
     people = []
     for annotation in content.annotations:
         if annotation.category_id not in known:
-            problems.add(STRANGE, f"annotation {annotation.id}")
+            report.add_problem(STRANGE, f"annotation {annotation.id}")
         if annotation.category_id == category.id:
             if annotation.id in ids:
-                problems.add(SAME_ID, f"annotation {annotation.id}")
+                report.add_problem(SAME_ID, f"annotation {annotation.id}")
             ids.add(annotation.id)
             people.append(annotation)
-    joints = np.array([_joints(annotations, person, skeleton, images, problems) for person in people]).reshape(
+    joints = np.array([_joints(annotations, person, skeleton, images, report) for person in people]).reshape(
         -1, len(skeleton), 3
     )
     state = joints[..., 2].astype(np.uint8)
@@ -350,37 +350,37 @@ def truth(annotations: Path, *, strict: bool = False) -> Truth:
         id=np.array([person.id for person in people], int),
         image=np.array([person.image_id for person in people], int),
         box=np.array([_whole(person.bbox) for person in people]).reshape(-1, 4),
-        area=np.array([_area(person, problems) for person in people], float),
+        area=np.array([_area(person, report) for person in people], float),
         crowd=np.array([person.iscrowd for person in people], bool),
         labelled=np.array(labelled, int),
         xy=joints[..., :2],
         state=state,
-        problems=problems,
+        report=report,
     )
 
 
-def _images(path: Path, listed: "list[_Image]", problems: Problems) -> dict[int, Image]:
+def _images(path: Path, listed: "list[_Image]", report: DataReport) -> dict[int, Image]:
     images: dict[int, Image] = {}
     for image in listed:
         size = None if image.width is None or image.height is None else (image.width, image.height)
         one = Image(image.id, image.file_name, size, image.crowdIndex)
         if images.setdefault(one.id, one) != one:
             raise OccluposeError(
-                f"{path}: images {images[one.id].name} and {one.name} have the id {one.id}; {_CURE}, with an id for"
+                f"{path}: images {images[one.id].name} and {one.name} have the id {one.id}; {_HINT}, with an id for"
                 " each"
             )
         if images[one.id] is not one:
-            problems.add(SAME_IMAGE, one.name)
+            report.add_problem(SAME_IMAGE, one.name)
     return images
 
 
 def _joints(
-    path: Path, person: "_Annotation", skeleton: Skeleton, images: dict[int, Image], problems: Problems
+    path: Path, person: "_Annotation", skeleton: Skeleton, images: dict[int, Image], report: DataReport
 ) -> Float[np.ndarray, "joint 3"]:
     """x, y and v of every joint; all 0 where the person has none."""
     where = f"{path}: annotation {person.id}"
     if person.image_id not in images:
-        raise OccluposeError(f"{where}: image_id {person.image_id} is not among its images; {_CURE}")
+        raise OccluposeError(f"{where}: image_id {person.image_id} is not among its images; {_HINT}")
     if not person.keypoints:
         return np.zeros((len(skeleton), 3))
     if len(person.keypoints) != 3 * len(skeleton):
@@ -392,7 +392,7 @@ def _joints(
         raise OccluposeError(f"{where}: v is {strange[0]:g}; it must be 0, 1 or 2")
     nowhere = ~np.isfinite(joints).all(-1)
     if nowhere.any():
-        problems.add(NOT_FINITE, f"annotation {person.id}")
+        report.add_problem(NOT_FINITE, f"annotation {person.id}")
         joints[nowhere] = 0
     return joints
 
@@ -401,11 +401,11 @@ def _whole(box: tuple[float, float, float, float] | None) -> tuple[float, ...]:
     return box if box is not None and np.isfinite(box).all() else (np.nan,) * 4
 
 
-def _area(person: "_Annotation", problems: Problems) -> float:
+def _area(person: "_Annotation", report: DataReport) -> float:
     if person.area is None:
         return np.nan
     if not (np.isfinite(person.area) and person.area > 0):
-        problems.add(NO_AREA, f"annotation {person.id}")
+        report.add_problem(NO_AREA, f"annotation {person.id}")
     return person.area if np.isfinite(person.area) else np.nan
 
 
@@ -438,17 +438,17 @@ def detections(path: Path, *, category: int = PERSON, keep_empty: bool = False) 
     Raises:
         OccluposeError: the file cannot be read, is not of this format, or has nobody in it.
     """
-    found = forms.read(path, TypeAdapter(list[_Result]), _RESULTS_CURE)
+    found = read_json(path, TypeAdapter(list[_Result]), _RESULTS_HINT)
     people = [
         Detection(result.image_id, _edges(result.bbox), result.score)
         for result in found
         if result.category_id == category
     ]
     if not people:
-        raise OccluposeError(f"{path}: no person in it (category_id {category}); {_RESULTS_CURE}")
+        raise OccluposeError(f"{path}: no person in it (category_id {category}); {_RESULTS_HINT}")
     empty = next((box for box in people if _empty(box)), None)
     if empty is not None and not keep_empty:
-        raise OccluposeError(f"{path}: a box of picture {empty.image} has no width or height; {_RESULTS_CURE}")
+        raise OccluposeError(f"{path}: a box of picture {empty.image} has no width or height; {_RESULTS_HINT}")
     return people
 
 
@@ -478,18 +478,18 @@ def detected(path: Path, everybody: Truth, *, strict: bool = False) -> Detected:
     numbers |= {number: number for number in everybody.images}
     found = detections(path, category=everybody.category, keep_empty=True)
     boxes = defaultdict[int, list[Detection]](list)
-    problems = Problems(path, strict)
+    report = DataReport(path, strict)
     if not any(box.image in numbers for box in found):
         wrong = f"not one image_id is of a picture of {everybody.path}, as {found[0].image!r} is none"
         raise OccluposeError(f"{path}: {wrong}; give detections of these pictures")
     for box in found:
         if box.image not in numbers:
-            problems.add(OTHER_PICTURES, f"image_id {box.image}")
+            report.add_problem(OTHER_PICTURES, f"image_id {box.image}")
         elif _empty(box):
-            problems.add(EMPTY_BOX, f"a box of image_id {box.image}")
+            report.add_problem(EMPTY_BOX, f"a box of image_id {box.image}")
         else:
             boxes[numbers[box.image]].append(box)
-    return Detected(path, dict(boxes), problems)
+    return Detected(path, dict(boxes), report)
 
 
 class _Category(BaseModel):

@@ -1,11 +1,11 @@
 """Human3.6M (Ionescu et al., TPAMI 2014), from its own .cdf files or as VideoPose3D keeps it.
 
 Seven people with public poses, fifteen actions twice, four cameras, 50 frames a second. A folder holds `metadata.xml`
-of the dataset's code release (or `cameras.json`, see `views`) and either
+of the dataset's code release (or `cameras.json`, see `calibration`) and either
 
 - `data_3d_h36m.npz` and, for detections, `data_2d_h36m_NAME.npz`; or
-- `S9/MyPoseFeatures/D3_Positions_mono/Walking 1.54138969.cdf` and, if wanted, `D2_Positions/` beside it; or the same
-  before no camera, `S9/MyPoseFeatures/D3_Positions/Walking 1.cdf`.
+- `S9/MyPoseFeatures/D3_Positions_mono/Walking 1.54138969.cdf` and, if wanted, `D2_Positions/` beside it; or the world
+  positions, `S9/MyPoseFeatures/D3_Positions/Walking 1.cdf`.
 """
 
 import re
@@ -18,9 +18,15 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from occlupose.cameras import Camera
-from occlupose.datasets.shots import GROUND_TRUTH, Shot, read_detections, read_motions, take
-from occlupose.datasets.take import Take
-from occlupose.datasets.views import CAMERAS, View, read_views
+from occlupose.datasets.calibration import CAMERAS, CalibratedCamera, read_cameras_file
+from occlupose.datasets.sequence import PoseSequence
+from occlupose.datasets.videopose3d import (
+    GROUND_TRUTH,
+    CameraClip,
+    make_sequence,
+    read_detections,
+    read_motions,
+)
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17
 
@@ -50,56 +56,55 @@ SITE = "the Human3.6M site (vision.imar.ro/human3.6m, registration needed)"
 
 
 def action_of(name: str) -> str:
-    """The action that a motion counts under: "Walking 1" is Walking, "TakingPhoto" is Photo."""
-    return re.sub(r" \d+$", "", _usual(name))
+    """The action that a motion belongs to: "Walking 1" is Walking, "TakingPhoto" is Photo."""
+    return re.sub(r" \d+$", "", _usual_spelling(name))
 
 
-def _usual(name: str) -> str:
+def _usual_spelling(name: str) -> str:
     """A motion's name in the usual spelling of its action: "TakingPhoto 1" is "Photo 1"."""
     action, *number = name.split(" ", 1)
     return " ".join([SAME_ACTION.get(action, action), *number])
 
 
-def takes(
+def load_sequences(
     folder: Path,
     subjects: tuple[str, ...] = TEST,
     *,
     detections: str = GROUND_TRUTH,
     every: int = 1,
     actions: tuple[str, ...] = (),
-) -> list[Take]:
-    """Every motion of these subjects before every camera: H36M-17 in metres in the camera frame, 50 frames a second.
+) -> list[PoseSequence]:
+    """Every motion of these subjects in every camera: H36M-17 in metres in the camera frame, 50 frames a second.
 
-    Pixels are those of a camera without lens distortion, which is taken out of everything that comes from real
-    pictures.
+    Pixels are undistorted.
 
     Arguments:
         folder: as above.
-        detections: see `shots.read_detections`; they become `observed`.
-        every: only every n-th frame.
+        detections: as `videopose3d.read_detections` takes; they become `observed`.
+        every: take every n-th frame.
         actions: only these, by the names of `action_of`.
 
     Raises:
-        OccluposeError: something is missing or damaged; says what to get and where to put it.
+        OccluposeError: a file is missing or damaged; says what to get and where to put it.
     """
-    views = read_cameras(folder, subjects)
-    seen = read_detections(folder, "h36m", detections)
+    cameras = read_cameras(folder, subjects)
+    observed = read_detections(folder, "h36m", detections)
     file = folder / "data_3d_h36m.npz"
-    motions = _converted(file, views) if file.exists() else _own(folder, views)
+    motions = _from_videopose3d(file, cameras) if file.exists() else _from_cdf(folder, cameras)
     result = [
-        take(
-            shot,
+        make_sequence(
+            clip,
             xyz,
             H36M17,
             FPS,
-            subject=shot.subject,
-            action=action_of(shot.action),
-            detections=seen,
+            subject=clip.subject,
+            action=action_of(clip.action),
+            detections=observed,
             every=every,
             xy=xy,
         )
-        for shot, xyz, xy in motions
-        if not actions or action_of(shot.action) in actions
+        for clip, xyz, xy in motions
+        if not actions or action_of(clip.action) in actions
     ]
     if not result:
         raise OccluposeError(
@@ -109,26 +114,26 @@ def takes(
     return result
 
 
-_Motion = tuple[Shot, Float[np.ndarray, "time 17 3"], Float[np.ndarray, "time 17 2"] | None]
+_Motion = tuple[CameraClip, Float[np.ndarray, "time 17 3"], Float[np.ndarray, "time 17 2"] | None]
 
 
-def _converted(file: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
-    """Motions as VideoPose3D keeps them."""
-    for subject, motions in read_motions(file, JOINTS, views).items():
+def _from_videopose3d(file: Path, cameras: dict[str, list[CalibratedCamera]]) -> Iterator[_Motion]:
+    """Motions of VideoPose3D's file."""
+    for subject, motions in read_motions(file, JOINTS, cameras).items():
         for action, xyz in motions.items():
-            yield from _before_each(subject, action, xyz, views[subject])
+            yield from _in_each_camera(subject, action, xyz, cameras[subject])
 
 
-def _own(folder: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
-    """Motions as the dataset keeps them: .cdf files, one for each camera, or one in the world."""
-    for subject, cameras in views.items():
+def _from_cdf(folder: Path, cameras: dict[str, list[CalibratedCamera]]) -> Iterator[_Motion]:
+    """Motions of the dataset's own .cdf files, one for each camera, or one in the world."""
+    for subject, group in cameras.items():
         home = folder / subject / "MyPoseFeatures"
         if files := sorted((home / "D3_Positions_mono").glob("[!_]*.cdf")):
-            yield from _mono(subject, cameras, files)
+            yield from _from_camera_files(subject, group, files)
         elif files := sorted((home / "D3_Positions").glob("[!_]*.cdf")):
             for file in files:
                 if (subject, file.stem) != CORRUPTED:
-                    yield from _before_each(subject, _usual(file.stem), read_cdf(file, 3) / 1000, cameras)
+                    yield from _in_each_camera(subject, _usual_spelling(file.stem), read_cdf(file, 3) / 1000, group)
         else:
             raise OccluposeError(
                 f"{home / 'D3_Positions_mono'}: no poses of {subject} there and no data_3d_h36m.npz in {folder};"
@@ -136,37 +141,37 @@ def _own(folder: Path, views: dict[str, list[View]]) -> Iterator[_Motion]:
             )
 
 
-def _before_each(
-    subject: str, action: str, world: Float[np.ndarray, "time 32 3"], cameras: list[View]
+def _in_each_camera(
+    subject: str, action: str, world: Float[np.ndarray, "time 32 3"], cameras: list[CalibratedCamera]
 ) -> Iterator[_Motion]:
-    for number, view in enumerate(cameras):
-        yield Shot(subject, action, number, view), view.from_world(world[:, KEPT]), None
+    for index, camera in enumerate(cameras):
+        yield CameraClip(subject, action, index, camera), camera.from_world(world[:, KEPT]), None
 
 
-def _mono(subject: str, cameras: list[View], files: list[Path]) -> Iterator[_Motion]:
-    names = [view.name for view in cameras]
+def _from_camera_files(subject: str, cameras: list[CalibratedCamera], files: list[Path]) -> Iterator[_Motion]:
+    names = [camera.name for camera in cameras]
     motions: dict[str, dict[str, Path]] = {}
     for file in files:
-        action, _, camera = file.stem.rpartition(".")
-        if camera not in names:
-            raise OccluposeError(f"{file}: of no camera that is known; the cameras of {subject} are {', '.join(names)}")
+        action, _, name = file.stem.rpartition(".")
+        if name not in names:
+            raise OccluposeError(f"{file}: of an unknown camera; the cameras of {subject} are {', '.join(names)}")
         if (subject, action) != CORRUPTED:
-            motions.setdefault(action, {})[camera] = file
-    for action, of_cameras in motions.items():
-        for number, view in enumerate(cameras):
-            if view.name not in of_cameras:
+            motions.setdefault(action, {})[name] = file
+    for action, by_camera in motions.items():
+        for index, camera in enumerate(cameras):
+            if camera.name not in by_camera:
                 raise OccluposeError(
-                    f"{files[0].parent}: no {action}.{view.name}.cdf; unpack the whole archive of {subject} there"
+                    f"{files[0].parent}: no {action}.{camera.name}.cdf; unpack the whole archive of {subject} there"
                 )
-            file = of_cameras[view.name]
-            flat = file.parents[1] / "D2_Positions" / file.name
+            file = by_camera[camera.name]
+            file_2d = file.parents[1] / "D2_Positions" / file.name
             xyz = read_cdf(file, 3)[:, KEPT] / 1000
-            xy = view.straight(read_cdf(flat, 2)[:, KEPT]) if flat.exists() else None
+            xy = camera.undistort(read_cdf(file_2d, 2)[:, KEPT]) if file_2d.exists() else None
             if xy is not None and len(xy) != len(xyz):
                 raise OccluposeError(
-                    f"{flat}: {len(xy)} frames; the 3D poses have {len(xyz)}: unpack both archives anew"
+                    f"{file_2d}: {len(xy)} frames; the 3D poses have {len(xyz)}: unpack both archives again"
                 )
-            yield Shot(subject, _usual(action), number, view), xyz, xy
+            yield CameraClip(subject, _usual_spelling(action), index, camera), xyz, xy
 
 
 def read_cdf(path: Path, dimensions: int) -> Float[np.ndarray, "time 32 d"]:
@@ -178,24 +183,24 @@ def read_cdf(path: Path, dimensions: int) -> Float[np.ndarray, "time 32 d"]:
     try:
         import cdflib
     except ImportError as error:
-        raise OccluposeError(f"{path}: needs cdflib; pip install 'occlupose[h36m]'") from error
+        raise OccluposeError(f"{path}: needs cdflib; pip install '.[h36m]' in the clone") from error
     try:
         poses = np.asarray(cdflib.CDF(path)["Pose"], np.float64)
     except Exception as error:  # a damaged file fails in many ways there
-        raise OccluposeError(f"{path}: not a whole .cdf file of poses; unpack it anew") from error
+        raise OccluposeError(f"{path}: not a whole .cdf file of poses; unpack it again") from error
     if poses.ndim != 3 or poses.shape[0] != 1 or poses.shape[2] != JOINTS * dimensions:
         raise OccluposeError(f"{path}: poses of shape {poses.shape}; they must be (1, time, {JOINTS * dimensions})")
     return poses.reshape(-1, JOINTS, dimensions)
 
 
-def read_cameras(folder: Path, subjects: tuple[str, ...]) -> dict[str, list[View]]:
+def read_cameras(folder: Path, subjects: tuple[str, ...]) -> dict[str, list[CalibratedCamera]]:
     """The cameras of these subjects, from `cameras.json` or else `metadata.xml` in the folder.
 
     Raises:
         OccluposeError: there is neither, it cannot be read, or a subject is not in it.
     """
     if (folder / CAMERAS).exists():
-        return read_views(folder / CAMERAS, subjects)
+        return read_cameras_file(folder / CAMERAS, subjects)
     if not (folder / "metadata.xml").exists():
         raise OccluposeError(
             f"{folder / 'metadata.xml'}: no such file; it is in the code release ('Visualisation and large scale"
@@ -204,7 +209,7 @@ def read_cameras(folder: Path, subjects: tuple[str, ...]) -> dict[str, list[View
     return read_metadata(folder / "metadata.xml", subjects)
 
 
-def read_metadata(path: Path, subjects: tuple[str, ...]) -> dict[str, list[View]]:
+def read_metadata(path: Path, subjects: tuple[str, ...]) -> dict[str, list[CalibratedCamera]]:
     """The cameras of these subjects from the dataset's `metadata.xml`.
 
     Its vector `w0` has for each camera the eleven subjects' three angles and camera position (mm), then for each camera
@@ -236,7 +241,8 @@ def read_metadata(path: Path, subjects: tuple[str, ...]) -> dict[str, list[View]
     try:
         return {
             subject: [
-                _view(name, outside[number, known.index(subject)], inside[number]) for number, name in enumerate(names)
+                _calibrated(name, outside[index, known.index(subject)], inside[index])
+                for index, name in enumerate(names)
             ]
             for subject in subjects
         }
@@ -244,9 +250,8 @@ def read_metadata(path: Path, subjects: tuple[str, ...]) -> dict[str, list[View]
         raise OccluposeError(f"{path}: {error}") from error
 
 
-def _view(name: str, outside: Float[np.ndarray, "6"], inside: Float[np.ndarray, "9"]) -> View:
+def _calibrated(name: str, outside: Float[np.ndarray, "6"], inside: Float[np.ndarray, "9"]) -> CalibratedCamera:
     rotation = Rotation.from_euler("XYZ", outside[:3]).as_matrix()
     fx, fy, cx, cy, k1, k2, k3, p1, p2 = inside.tolist()
-    return View(
-        name, Camera(*SIZE, fx, fy, cx, cy), rotation, -rotation @ outside[3:] / 1000, np.array([k1, k2, p1, p2, k3])
-    )
+    translation = -rotation @ outside[3:] / 1000
+    return CalibratedCamera(name, Camera(*SIZE, fx, fy, cx, cy), rotation, translation, np.array([k1, k2, p1, p2, k3]))

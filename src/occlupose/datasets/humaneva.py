@@ -2,10 +2,10 @@
 
 Three people, three colour cameras, 60 frames a second. A folder holds `data_3d_humaneva15.npz`, for detections
 `data_2d_humaneva15_NAME.npz`, and of the dataset itself `S1/Calibration_Data/C1.cal` and so on (or `cameras.json`, see
-`views`).
+`calibration`).
 
-Its subjects are keyed "Train/S1" (to learn from) and "Validate/S1" (to score on), its motions "Walking 1 chunk0": where
-the capture failed the motion is cut, and each chunk is an uninterrupted stretch that is a take by itself.
+Its subjects are keyed "Train/S1" (training) and "Validate/S1" (evaluation), its motions "Walking 1 chunk0": where
+the capture failed, the motion is cut, and each chunk is a sequence by itself.
 """
 
 import re
@@ -14,9 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from occlupose.cameras import Camera
-from occlupose.datasets.shots import GROUND_TRUTH, Shot, read_detections, read_motions, take
-from occlupose.datasets.take import Take
-from occlupose.datasets.views import CAMERAS, View, read_views
+from occlupose.datasets.calibration import CAMERAS, CalibratedCamera, read_cameras_file
+from occlupose.datasets.sequence import PoseSequence
+from occlupose.datasets.videopose3d import (
+    GROUND_TRUTH,
+    CameraClip,
+    make_sequence,
+    read_detections,
+    read_motions,
+)
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import HUMANEVA15
 
@@ -36,34 +42,34 @@ SITE = "the HumanEva site (humaneva.is.tue.mpg.de, registration needed)"
 
 
 def action_of(name: str) -> str:
-    """The action that a motion counts under: "Walking 1 chunk0" is Walk."""
+    """The action that a motion belongs to: "Walking 1 chunk0" is Walk."""
     name = re.sub(r"( \d+)?( chunk\d+)?$", "", name)
     return "Walk" if name == "Walking" else name
 
 
-def takes(
+def load_sequences(
     folder: Path,
     subjects: tuple[str, ...] = VALIDATE,
     *,
     detections: str = GROUND_TRUTH,
     every: int = 1,
     actions: tuple[str, ...] = ACTIONS,
-) -> list[Take]:
-    """Every chunk of these subjects and actions before every camera: HUMANEVA15 in metres in the camera frame, 60
-    frames a second.
+) -> list[PoseSequence]:
+    """Every chunk of these subjects and actions in every camera: HUMANEVA15 in metres in the camera frame, 60 frames a
+    second.
 
-    Pixels are those of a camera without lens distortion, which is taken out of the detections. The subject of a take is
-    "S1", the part of the data ("Train/", "Validate/") is in its name.
+    Pixels are undistorted. The subject of a sequence is "S1"; the part of the data ("Train/", "Validate/") is in its
+    name.
 
     Arguments:
         folder: as above.
         subjects: "Validate/S1", "Train/S1", ...
-        detections: see `shots.read_detections`; they become `observed`.
-        every: only every n-th frame.
+        detections: as `videopose3d.read_detections` takes; they become `observed`.
+        every: take every n-th frame.
         actions: only these, by the names of `action_of`.
 
     Raises:
-        OccluposeError: something is missing or damaged; says what to get and where to put it.
+        OccluposeError: a file is missing or damaged; says what to get and where to put it.
     """
     file = folder / "data_3d_humaneva15.npz"
     if not file.exists():
@@ -71,50 +77,50 @@ def takes(
             f"{file}: no such file; get HumanEva-I from {SITE}, turn it into this file as VideoPose3D's DATASETS.md"
             " says, and put it there"
         )
-    views = read_cameras(folder, subjects)
-    seen = read_detections(folder, "humaneva15", detections)
+    cameras = read_cameras(folder, subjects)
+    observed = read_detections(folder, "humaneva15", detections)
     motions = read_motions(file, len(HUMANEVA15), subjects)
     result = [
-        take(
-            Shot(subject, action, number, view),
-            view.from_world(xyz),
+        make_sequence(
+            CameraClip(subject, action, index, camera),
+            camera.from_world(xyz),
             HUMANEVA15,
             FPS,
             subject=subject.rpartition("/")[2],
             action=action_of(action),
-            detections=seen,
+            detections=observed,
             every=every,
         )
         for subject in subjects
         for action, xyz in motions[subject].items()
         if action_of(action) in actions
-        for number, view in enumerate(views[subject])
+        for index, camera in enumerate(cameras[subject])
     ]
     if not result:
         raise OccluposeError(
-            f"{file}: no {' or '.join(actions)} of {', '.join(subjects)} in it; convert the dataset anew"
+            f"{file}: no {' or '.join(actions)} of {', '.join(subjects)} in it; convert the dataset again"
         )
     return result
 
 
-def read_cameras(folder: Path, subjects: tuple[str, ...]) -> dict[str, list[View]]:
-    """The colour cameras before these subjects ("Validate/S1"), from `cameras.json` or else the dataset's calibration
-    in the folder.
+def read_cameras(folder: Path, subjects: tuple[str, ...]) -> dict[str, list[CalibratedCamera]]:
+    """The colour cameras of these subjects ("Validate/S1"), from `cameras.json` or else the dataset's calibration in
+    the folder.
 
     Raises:
         OccluposeError: there is neither, or it cannot be read.
     """
     people = {subject: subject.rpartition("/")[2] for subject in subjects}
     if (folder / CAMERAS).exists():
-        views = read_views(folder / CAMERAS, tuple(people.values()))
-        return {subject: views[person] for subject, person in people.items()}
+        cameras = read_cameras_file(folder / CAMERAS, tuple(people.values()))
+        return {subject: cameras[person] for subject, person in people.items()}
     return {
-        subject: [read_calibration(folder / person / "Calibration_Data" / f"{name}.cal") for name in COLOUR]
+        subject: [read_cal_file(folder / person / "Calibration_Data" / f"{name}.cal") for name in COLOUR]
         for subject, person in people.items()
     }
 
 
-def read_calibration(path: Path) -> View:
+def read_cal_file(path: Path) -> CalibratedCamera:
     """A camera from one of the dataset's .cal files.
 
     They hold 22 numbers, in the order of Bouguet's calibration toolbox: two focal lengths, principal point, skew, five
@@ -139,7 +145,7 @@ def read_calibration(path: Path) -> View:
         )
     fx, fy, cx, cy = numbers[:4].tolist()
     try:
-        return View(
+        return CalibratedCamera(
             path.stem, Camera(*SIZE, fx, fy, cx, cy), numbers[10:19].reshape(3, 3), numbers[19:] / 1000, numbers[5:10]
         )
     except OccluposeError as error:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from occlupose.cameras import Camera
 from occlupose.datasets.coco import MISSING, Annotations, Person
 from occlupose.datasets.images import ImageIndex, ImageRef
-from occlupose.datasets.problems import Problems
+from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.poses import ABSENT
@@ -183,7 +183,7 @@ def from_coco(annotations: Annotations) -> list[ImageSample]:
         if (person.state != ABSENT).sum() >= MIN_JOINTS:
             people[person.picture].append(person)
         else:
-            annotations.problems.note(FEW_JOINTS, f"annotation {person.id}")
+            annotations.report.add_note(FEW_JOINTS, f"annotation {person.id}")
     path = annotations.truth.path
     return [_from_coco(image, group, annotations.skeleton, path) for image, group in people.items()]
 
@@ -205,7 +205,7 @@ def _from_coco(image: ImageRef, people: list[Person], skeleton: Skeleton, path: 
     return mpi15_sample(image, size, joints, None, states, annotated=annotated)
 
 
-def find_images(names: Iterable[str], folders: Sequence[Path], problems: Problems) -> dict[str, ImageRef | None]:
+def find_images(names: Iterable[str], folders: Sequence[Path], report: DataReport) -> dict[str, ImageRef | None]:
     """Finds images by name; missing ones are left out and reported.
 
     Arguments:
@@ -219,8 +219,8 @@ def find_images(names: Iterable[str], folders: Sequence[Path], problems: Problem
             found = {name: index.find(name) for name in wanted}
             for name, image in found.items():
                 if image is None:
-                    problems.add(MISSING, name)
+                    report.add_problem(MISSING, name)
             return {name: image for name, image in found.items() if image is not None}
     for name in wanted:
-        problems.note(LABELS_ONLY, name)
+        report.add_note(LABELS_ONLY, name)
     return dict.fromkeys(wanted)

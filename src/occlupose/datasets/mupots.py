@@ -41,7 +41,7 @@ EXACT = 1.0
 Ours.
 """
 
-_AGAIN = "unpack MultiPersonTestSet of MuPoTS-3D (vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson) again"
+_HINT = "unpack MultiPersonTestSet of MuPoTS-3D (vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson) again"
 
 
 def load(folder: Path, sequences: Iterable[str] = (), *, universal: bool = False) -> list[ImageSample]:
@@ -66,7 +66,7 @@ def load(folder: Path, sequences: Iterable[str] = (), *, universal: bool = False
         if name not in SEQUENCES:
             raise OccluposeError(f"{name}: no sequence of MuPoTS-3D; they are {SEQUENCES[0]} to {SEQUENCES[-1]}")
     if not chosen:
-        raise OccluposeError(f"{home}: no {SEQUENCES[0]} to {SEQUENCES[-1]} in it; {_AGAIN}")
+        raise OccluposeError(f"{home}: no {SEQUENCES[0]} to {SEQUENCES[-1]} in it; {_HINT}")
     given = _given(home / INTRINSICS)
     return [sample for name in chosen for sample in _sequence(home, name, given, universal=universal)]
 
@@ -124,7 +124,7 @@ def _sequence(home: Path, name: str, given: dict[str, np.ndarray] | None, *, uni
             f"{labels.shape[0]} frames of {labels.shape[1]} people, but {annotations.shape[0]} of"
             f" {annotations.shape[1]} in {path.name}"
         )
-        raise OccluposeError(f"{path.with_name('occlusion.mat')}: {wrong}; {_AGAIN}")
+        raise OccluposeError(f"{path.with_name('occlusion.mat')}: {wrong}; {_HINT}")
     people = [
         [
             _person(path, number, who, annotations[number, who], labels[number, who])
@@ -169,18 +169,18 @@ def _camera(home: Path, name: str, given: dict[str, np.ndarray] | None, people: 
 def _cells(path: Path, name: str) -> np.ndarray:
     """A cell array (frames, people) of a .mat file."""
     if not path.is_file():
-        raise OccluposeError(f"{path}: no such file; {_AGAIN}")
+        raise OccluposeError(f"{path}: no such file; {_HINT}")
     try:
         content = loadmat(str(path), variable_names=[name], appendmat=False)
     except Exception as error:  # a damaged .mat file may fail in any way
-        raise OccluposeError(f"{path}: not a whole .mat file; {_AGAIN}") from error
+        raise OccluposeError(f"{path}: not a whole .mat file; {_HINT}") from error
     if name not in content:
-        raise OccluposeError(f"{path}: no {name} in it; {_AGAIN}")
+        raise OccluposeError(f"{path}: no {name} in it; {_HINT}")
     cells = content[name]
     if cells.dtype != object or cells.ndim != 2:
-        raise OccluposeError(f"{path}: {name} is no cell array of frames and people; {_AGAIN}")
+        raise OccluposeError(f"{path}: {name} is no cell array of frames and people; {_HINT}")
     if not cells.size:
-        raise OccluposeError(f"{path}: no frames in it; {_AGAIN}")
+        raise OccluposeError(f"{path}: no frames in it; {_HINT}")
     return cells
 
 
@@ -192,11 +192,11 @@ def _person(path: Path, number: int, who: int, annotation: Any, labels: Any) -> 
     names = getattr(annotation, "dtype", np.dtype(float)).names or ()
     for name in ("annot2", "annot3", "univ_annot3", "isValidFrame"):
         if name not in names:
-            raise OccluposeError(f"{path}: {where}: no {name} in it; {_AGAIN}")
+            raise OccluposeError(f"{path}: {where}: no {name} in it; {_HINT}")
     person = annotation.flat[0]
     valid = _numbers(path, f"{where}: isValidFrame", person["isValidFrame"])
     if valid.size != 1:
-        raise OccluposeError(f"{path}: {where}: isValidFrame has {valid.size} numbers; it must be one; {_AGAIN}")
+        raise OccluposeError(f"{path}: {where}: isValidFrame has {valid.size} numbers; it must be one; {_HINT}")
     if not valid.item():
         return None
     joints = []
@@ -204,15 +204,15 @@ def _person(path: Path, number: int, who: int, annotation: Any, labels: Any) -> 
         values = _numbers(path, f"{where}: {name}", person[name])
         if values.shape != (size, len(MUPOTS17)):
             raise OccluposeError(
-                f"{path}: {where}: {name} has shape {values.shape}; it must be {(size, len(MUPOTS17))}; {_AGAIN}"
+                f"{path}: {where}: {name} has shape {values.shape}; it must be {(size, len(MUPOTS17))}; {_HINT}"
             )
         if name == "annot3" and values[2].min() <= 0:
-            raise OccluposeError(f"{path}: {where}: {name} has joints behind the camera; {_AGAIN}")
+            raise OccluposeError(f"{path}: {where}: {name} has joints behind the camera; {_HINT}")
         joints.append(values.T if size == 2 else values.T / 1000)
     beside = path.with_name("occlusion.mat")
     flags = _numbers(beside, where, labels).ravel()
     if len(flags) != len(MUPOTS17) or not np.isin(flags, (0, 1)).all():
-        raise OccluposeError(f"{beside}: {where}: not {len(MUPOTS17)} flags of 0 or 1; {_AGAIN}")
+        raise OccluposeError(f"{beside}: {where}: not {len(MUPOTS17)} flags of 0 or 1; {_HINT}")
     return joints[0], joints[1], joints[2], flags.astype(bool)
 
 
@@ -220,9 +220,9 @@ def _numbers(path: Path, what: str, values: Any) -> np.ndarray:
     try:
         numbers = np.asarray(values, np.float64)
     except (ValueError, TypeError) as error:
-        raise OccluposeError(f"{path}: {what}: no numbers; {_AGAIN}") from error
+        raise OccluposeError(f"{path}: {what}: no numbers; {_HINT}") from error
     if not np.isfinite(numbers).all():
-        raise OccluposeError(f"{path}: {what}: numbers that are not finite; {_AGAIN}")
+        raise OccluposeError(f"{path}: {what}: numbers that are not finite; {_HINT}")
     return numbers
 
 

@@ -1,7 +1,7 @@
-"""The form in which SMAP (Zhen et al., ECCV 2020) and HUPOR keep all their datasets: MPI15 joints of everybody, eleven
+"""The JSON format of SMAP (Zhen et al., ECCV 2020) and HUPOR for all their datasets: MPI15 joints of all people, eleven
 numbers each.
 
-A file is {"root": [picture, ...]}; a picture has `img_paths`, `img_width`, `img_height`, `dataset`, `isValidation` (0
+A file is {"root": [image, ...]}; an image has `img_paths`, `img_width`, `img_height`, `dataset`, `isValidation` (0
 to learn from, 1 to score) and `bodys`: of every person 15 joints of x, y (px), Z (cm), v (2 visible, 1 occluded, 0 not
 labelled), X, Y, Z (cm), fx, fy, cx, cy (px). A depth of 0 is not known. Focal lengths that are the picture's width are
 not known either, by their convention; then there is no camera, and no depth. COCO's tops of heads are not annotated.
@@ -14,57 +14,57 @@ import numpy as np
 from pydantic import BaseModel, TypeAdapter
 
 from occlupose.cameras import Camera
-from occlupose.datasets import forms
 from occlupose.datasets.image_samples import NOBODY, ImageSample, find_images, mpi15_sample
-from occlupose.datasets.problems import Problems
+from occlupose.datasets.json_files import read_json
+from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT
 from occlupose.skeletons import MPI15
 
 NUMBERS = 11
-"""Of a joint."""
+"""Numbers of a joint."""
 
-NOT_FINITE = "people with coordinates that are no numbers; those joints count as absent"
-OTHER_CAMERA = "pictures whose people have several cameras; the first one's is taken"
+NOT_FINITE = "people with coordinates that are not finite; those joints count as absent"
+OTHER_CAMERA = "images whose people have different cameras; the first one's is used"
 
-_CURE = 'give a .json file with a list "root" of pictures, as SMAP and HUPOR have it'
+_HINT = 'give a .json file with a list "root" of images, as SMAP and HUPOR have it'
 
 
 def load(
     annotations: Path,
     images: Path | None = None,
-    problems: Problems | None = None,
+    report: DataReport | None = None,
     *,
     split: Literal["train", "val"] | None = None,
 ) -> list[ImageSample]:
-    """Everybody in each picture, those pictures too in which nobody is; pictures are read when they are asked for.
+    """Every image with its people, images without people too.
 
     Arguments:
         annotations: .json file.
-        images: folder that its `img_paths` are relative to; None is the file's own, or one of the two above it. Without
-            any of its pictures there are labels alone.
-        problems: takes what is wrong with single people and pictures.
-        split: only pictures to learn from, or only those to score; None is all of them.
+        images: folder that its `img_paths` are relative to, by default the file's own or one of the two above it.
+            Without any of the images, only the labels are read.
+        report: collects what is wrong with single people and images.
+        split: only images for training, or only those for validation; by default all.
 
     Raises:
-        OccluposeError: the file cannot be read or is not of this form; not 15 joints of 11 numbers; a v that is none;
-            nothing of the split.
+        OccluposeError: the file cannot be read or is not of this format; not 15 joints of 11 numbers; an invalid v; no
+            image of the split.
     """
-    problems = Problems(annotations) if problems is None else problems
-    listed = forms.read(annotations, TypeAdapter(_File), _CURE).root
+    report = DataReport(annotations) if report is None else report
+    listed = read_json(annotations, TypeAdapter(_File), _HINT).root
     if split is not None:
         listed = [image for image in listed if image.isValidation == (split == "val")]
     if not listed:
-        raise OccluposeError(f"{annotations}: no picture{f' of the split {split}' if split else ''} in it; {_CURE}")
+        raise OccluposeError(f"{annotations}: no image{f' of the split {split}' if split else ''} in it; {_HINT}")
     places = [annotations.parent, *annotations.absolute().parents[1:3]] if images is None else [images]
-    found = find_images((image.img_paths for image in listed), places, problems)
+    found = find_images((image.img_paths for image in listed), places, report)
     result = []
     for number, image in enumerate(listed):
         if image.img_paths in found:
-            bodies = _bodies(annotations, number, image, problems)
+            bodies = _bodies(annotations, number, image, report)
             size = (image.img_width, image.img_height)
             state = bodies[..., 3].astype(np.uint8)
-            camera = _camera(annotations, image, bodies, problems)
+            camera = _camera(annotations, image, bodies, report)
             depth = bodies[..., 2] / 100 if camera is not None else np.full(state.shape, np.nan)
             annotated = np.array(
                 [joint != "head_top" or not image.dataset.lower().startswith("coco") for joint in MPI15.joints]
@@ -73,17 +73,17 @@ def load(
                 found[image.img_paths], size, bodies[..., :2], depth, state, annotated=annotated, camera=camera
             )
             if len(sample) < len(bodies):
-                problems.note(NOBODY, f"{len(bodies) - len(sample)} of {image.img_paths}")
+                report.add_note(NOBODY, f"{len(bodies) - len(sample)} of {image.img_paths}")
             result.append(sample)
     return result
 
 
-def _bodies(path: Path, number: int, image: "_Picture", problems: Problems) -> np.ndarray:
-    """(person, 15, 11); v is 0 where a place is no number."""
+def _bodies(path: Path, number: int, image: "_Picture", report: DataReport) -> np.ndarray:
+    """(person, 15, 11); v is 0 where a position is not finite."""
     shape = len(MPI15), NUMBERS
     if any(len(body) != shape[0] or any(len(joint) != NUMBERS for joint in body) for body in image.bodys):
         raise OccluposeError(
-            f"{path}: root.{number}: bodys are not people of {shape[0]} joints with {NUMBERS} numbers each; {_CURE}"
+            f"{path}: root.{number}: bodys are not people of {shape[0]} joints with {NUMBERS} numbers each; {_HINT}"
         )
     bodies = np.array(image.bodys, float).reshape(-1, *shape)
     strange = bodies[~np.isin(bodies[..., 3], (0, 1, 2)), 3]
@@ -91,18 +91,18 @@ def _bodies(path: Path, number: int, image: "_Picture", problems: Problems) -> n
         raise OccluposeError(f"{path}: root.{number}: v is {strange[0]:g}; it must be 0, 1 or 2")
     nowhere = (bodies[..., 3] != ABSENT) & ~np.isfinite(bodies[..., :2]).all(-1)
     for person in np.flatnonzero(nowhere.any(-1)):
-        problems.add(NOT_FINITE, f"person {person} of {image.img_paths}")
+        report.add_problem(NOT_FINITE, f"person {person} of {image.img_paths}")
     bodies[nowhere, 3] = ABSENT
     return bodies
 
 
-def _camera(path: Path, image: "_Picture", bodies: np.ndarray, problems: Problems) -> Camera | None:
+def _camera(path: Path, image: "_Picture", bodies: np.ndarray, report: DataReport) -> Camera | None:
     lenses = bodies[..., 7:].reshape(-1, 4)
     lenses = lenses[(lenses[:, :2] > 0).all(-1)]
     if not len(lenses) or (lenses[0, :2] == image.img_width).all():
         return None
     if not np.allclose(lenses, lenses[0]):
-        problems.add(OTHER_CAMERA, image.img_paths)
+        report.add_problem(OTHER_CAMERA, image.img_paths)
     try:
         return Camera(image.img_width, image.img_height, *lenses[0].tolist())
     except OccluposeError as error:

@@ -68,7 +68,7 @@ OCCLUDED = tuple(
 """3DPW-OCC, the sequences in which things hide people (Zhang, Huang and Wang, CVPR 2020), without the number of the
 take: all takes of all splits. The list as the code of ROMP (Sun et al., ICCV 2021) has it."""
 
-_CURE = "convert it anew, as occlupose.datasets.threedpw says"
+_HINT = "convert it anew, as occlupose.datasets.threedpw says"
 
 
 def load(folder: Path, sequences: Iterable[str] = ()) -> list[ImageSample]:
@@ -153,18 +153,18 @@ def _read(path: Path) -> _Content:
         with np.load(path, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
     except OSError as error:
-        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_CURE}") from error
+        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_HINT}") from error
     except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise OccluposeError(f"{path}: not a whole .npz of plain arrays; {_CURE}") from error
+        raise OccluposeError(f"{path}: not a whole .npz of plain arrays; {_HINT}") from error
     joints = _array(path, content, "jointPositions", (None, None, len(SMPL24), 3))
     people, count = joints.shape[:2]
     if not people or not count:
-        raise OccluposeError(f"{path}: no people or no frames in it; {_CURE}")
+        raise OccluposeError(f"{path}: no people or no frames in it; {_HINT}")
     valid = _array(path, content, "campose_valid", (people, count)) != 0
     poses = _array(path, content, "cam_poses", (count, 4, 4))
     matrix = _array(path, content, "cam_intrinsics", (3, 3))
     if not np.allclose(poses[:, :3, :3] @ poses[:, :3, :3].swapaxes(-1, -2), np.eye(3), atol=1e-3):
-        raise OccluposeError(f"{path}: cam_poses turn and stretch; they must be rotations and positions; {_CURE}")
+        raise OccluposeError(f"{path}: cam_poses turn and stretch; they must be rotations and positions; {_HINT}")
     size = _array(path, content, "size", (2,)) if "size" in content else np.round(2 * matrix[:2, 2])
     try:
         camera = Camera.from_matrix(matrix, *size.astype(int).tolist())
@@ -175,7 +175,7 @@ def _read(path: Path) -> _Content:
 
 def _array(path: Path, content: dict[str, np.ndarray], name: str, shape: tuple[int | None, ...]) -> np.ndarray:
     if name not in content:
-        raise OccluposeError(f"{path}: no {name} in it, but {', '.join(content) or 'nothing'}; {_CURE}")
+        raise OccluposeError(f"{path}: no {name} in it, but {', '.join(content) or 'nothing'}; {_HINT}")
     array = content[name]
     fits = array.ndim == len(shape) and all(
         wanted in (None, given) for given, wanted in zip(array.shape, shape, strict=True)
@@ -183,8 +183,8 @@ def _array(path: Path, content: dict[str, np.ndarray], name: str, shape: tuple[i
     if not fits or array.dtype.kind not in "fiub":
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise OccluposeError(
-            f"{path}: {name} has shape {array.shape} of {array.dtype}; it must be numbers of shape ({wanted}); {_CURE}"
+            f"{path}: {name} has shape {array.shape} of {array.dtype}; it must be numbers of shape ({wanted}); {_HINT}"
         )
     if not np.isfinite(array).all():
-        raise OccluposeError(f"{path}: {name} has numbers that are not finite; {_CURE}")
+        raise OccluposeError(f"{path}: {name} has numbers that are not finite; {_HINT}")
     return array.astype(np.float64)

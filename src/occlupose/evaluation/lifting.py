@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from rich.table import Table
 
 from occlupose.datasets import h36m, humaneva
-from occlupose.datasets.take import Take
+from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.lifting import lift, networks
@@ -117,7 +117,7 @@ class Predictions:
     xyz: dict[str, Float[np.ndarray, "time joint 3"]]
 
     @classmethod
-    def load(cls, path: Path, takes: Sequence[Take]) -> "Predictions":
+    def load(cls, path: Path, takes: Sequence[PoseSequence]) -> "Predictions":
         """Those of a file for these takes; others in it are left alone.
 
         Raises:
@@ -162,7 +162,7 @@ def _named(path: Path, skeleton: str) -> Skeleton:
         raise OccluposeError(f"{path}: {error}") from error
 
 
-def _checked(path: Path, take: Take, skeleton: Skeleton, xyz: np.ndarray) -> Float[np.ndarray, "time joint 3"]:
+def _checked(path: Path, take: PoseSequence, skeleton: Skeleton, xyz: np.ndarray) -> Float[np.ndarray, "time joint 3"]:
     wanted = (len(take.poses), len(skeleton), 3)
     if xyz.shape != wanted or xyz.dtype.kind not in "fiu":
         raise OccluposeError(
@@ -175,9 +175,9 @@ def _checked(path: Path, take: Take, skeleton: Skeleton, xyz: np.ndarray) -> Flo
 
 def load_takes(
     dataset: Literal["humaneva", "h36m"], folder: Path, subjects: tuple[str, ...], detections: str, every: int = 1
-) -> list[Take]:
-    """The takes that a dataset's protocol scores, or those of other subjects; see `datasets.h36m.takes` and
-    `datasets.humaneva.takes`.
+) -> list[PoseSequence]:
+    """The takes that a dataset's protocol scores, or those of other subjects; see `datasets.h36m.load_sequences` and
+    `datasets.humaneva.load_sequences`.
 
     Raises:
         OccluposeError: something of it is missing or damaged.
@@ -185,11 +185,11 @@ def load_takes(
     if every < 1:
         raise OccluposeError(f"every {every}: every n-th frame; give 1 for all of them, or more")
     if dataset == "h36m":
-        return h36m.takes(folder, subjects or h36m.TEST, detections=detections, every=every)
-    return humaneva.takes(folder, subjects or humaneva.VALIDATE, detections=detections, every=every)
+        return h36m.load_sequences(folder, subjects or h36m.TEST, detections=detections, every=every)
+    return humaneva.load_sequences(folder, subjects or humaneva.VALIDATE, detections=detections, every=every)
 
 
-def missing(dataset: Literal["humaneva", "h36m"], takes: Sequence[Take]) -> list[str]:
+def missing(dataset: Literal["humaneva", "h36m"], takes: Sequence[PoseSequence]) -> list[str]:
     """Actions and subjects that the dataset's protocol scores and none of these takes shows; actions of HumanEva-I by
     subject.
     """
@@ -208,7 +208,7 @@ def missing(dataset: Literal["humaneva", "h36m"], takes: Sequence[Take]) -> list
 
 
 def predict(
-    takes: Sequence[Take], predictor: Predictor, progress: Callable[[int], None] = lambda frames: None
+    takes: Sequence[PoseSequence], predictor: Predictor, progress: Callable[[int], None] = lambda frames: None
 ) -> Predictions:
     """What a predictor says of every take: from its detections, or where it has none from its true pixels.
 
@@ -222,12 +222,12 @@ def predict(
     return Predictions(H36M17, xyz)
 
 
-def two_d(take: Take) -> Poses:
+def two_d(take: PoseSequence) -> Poses:
     """The 2D record that a take is lifted from: its detections, or where it has none its true pixels."""
     return take.poses.observed or replace(take.poses, xyz=None)
 
 
-def states(takes: Sequence[Take]) -> tuple[str, list[UInt8[np.ndarray, "time joint"]]]:
+def states(takes: Sequence[PoseSequence]) -> tuple[str, list[UInt8[np.ndarray, "time joint"]]]:
     """Which true joints are visible and which are occluded, and in words who says so.
 
     The detections do, where any of them has a joint that is not visible; else the Cylinder Man (OANet section 4) says
@@ -240,7 +240,7 @@ def states(takes: Sequence[Take]) -> tuple[str, list[UInt8[np.ndarray, "time joi
     return "self-occlusion of the true poses, by the Cylinder Man", [_of_cylinders(take) for take in takes]
 
 
-def _of_detections(take: Take) -> UInt8[np.ndarray, "time joint"]:
+def _of_detections(take: PoseSequence) -> UInt8[np.ndarray, "time joint"]:
     truth = take.poses
     observed = take.poses.observed
     assert observed is not None
@@ -249,18 +249,18 @@ def _of_detections(take: Take) -> UInt8[np.ndarray, "time joint"]:
     return np.where(made, np.where(seen, VISIBLE, OCCLUDED), ABSENT).astype(np.uint8)
 
 
-def _of_cylinders(take: Take) -> UInt8[np.ndarray, "time joint"]:
+def _of_cylinders(take: PoseSequence) -> UInt8[np.ndarray, "time joint"]:
     behind = self_occluded(torch.from_numpy(_truth(take)), take.poses.skeleton).numpy()
     return np.where(behind, OCCLUDED, VISIBLE).astype(np.uint8)
 
 
-def _truth(take: Take) -> Float[np.ndarray, "time joint 3"]:
+def _truth(take: PoseSequence) -> Float[np.ndarray, "time joint 3"]:
     if take.poses.xyz is None:
         raise OccluposeError(f"{take.name}: 2D only; scores need takes with a true 3D pose")
     return take.poses.xyz[:, 0]
 
 
-def score(takes: Sequence[Take], predictions: Predictions, *, by_subject: bool = False) -> tuple[Report, str]:
+def score(takes: Sequence[PoseSequence], predictions: Predictions, *, by_subject: bool = False) -> tuple[Report, str]:
     """All errors of the predictions, and who says which joints are occluded (as `states` says).
 
     Predictions in another skeleton than the truth's are converted by joint names; joints that they do not have are not
@@ -284,7 +284,7 @@ def score(takes: Sequence[Take], predictions: Predictions, *, by_subject: bool =
     return report, source
 
 
-def notes(dataset: Literal["humaneva", "h36m"], takes: Sequence[Take], report: Report) -> list[str]:
+def notes(dataset: Literal["humaneva", "h36m"], takes: Sequence[PoseSequence], report: Report) -> list[str]:
     """Lines to read the figures by: how much was scored, what the protocol has besides, and which joints were left
     out.
     """

@@ -27,7 +27,7 @@ from jaxtyping import Float, UInt8
 from rich.table import Table
 
 from occlupose.cameras import Camera
-from occlupose.datasets import h36m_pictures, mupots, scenes, threedpw
+from occlupose.datasets import h36m_images, mupots, synth_scenes, threedpw
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
@@ -88,11 +88,11 @@ def load(
                 f"sequences {', '.join(sequences)}: {dataset} has none; leave them out, or score mupots or 3dpw"
             )
         if dataset == "synth":
-            folder = next((folder / split for split in SPLITS if scenes.has_scenes(folder / split)), folder)
+            folder = next((folder / split for split in SPLITS if synth_scenes.has_scenes(folder / split)), folder)
         samples = (
-            scenes.load(folder)
+            synth_scenes.load(folder)
             if dataset == "synth"
-            else h36m_pictures.load(folder, subjects=h36m_pictures.TEST, every=H36M_EVERY)
+            else h36m_images.load(folder, subjects=h36m_images.TEST, every=H36M_EVERY)
         )
         return _with_names(folder, samples), people3d.CROWD
     if dataset == "3dpw":

@@ -7,7 +7,7 @@ import pytest
 from crowd_files import records
 from occlupose.bodies.cylinders import cylinders
 from occlupose.cameras import Camera
-from occlupose.datasets import scenes
+from occlupose.datasets import synth_scenes
 from occlupose.datasets.image_samples import mpi15_sample
 from occlupose.methods.hupor import labels
 from occlupose.methods.hupor.labels import hidden_by_cylinders, joint_positions, relabel
@@ -185,7 +185,8 @@ def test_what_bodies_say_is_kept_and_only_the_rest_is_asked(tmp_path, monkeypatc
 def test_cylinders_agree_with_meshes():
     """In scenes without things in the way; of what is hidden they find most, and do better than each body alone."""
     given = [
-        scenes.from_record(record) for record in records(10, seed=5, people=(3, 5), objects=0, width=512, height=320)
+        synth_scenes.from_record(record)
+        for record in records(10, seed=5, people=(3, 5), objects=0, width=512, height=320)
     ]
     said = relabel(given, "cylinders")
     alone = [np.concatenate([hidden_by_cylinders(person[None]) for person in joint_positions(one)]) for one in given]

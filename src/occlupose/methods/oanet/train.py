@@ -10,8 +10,8 @@ import torch
 from torch import Generator, nn
 
 from occlupose.datasets.cmu import DATA, Clip, load_clips, split
-from occlupose.datasets.folder import takes
-from occlupose.datasets.take import Take
+from occlupose.datasets.pose_folder import load_sequences
+from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.network import AdversarialOANet, OANet, Refinement2D
 from occlupose.methods.oanet.recipe import OANetBatch, OANetRecipe, build_batch, loss_2d, loss_3d, sample_observations
@@ -76,7 +76,7 @@ def train_stages(
 
 
 def make_sampler(
-    clips: list[Clip], recipe: OANetRecipe, video: Sequence[Take] = ()
+    clips: list[Clip], recipe: OANetRecipe, video: Sequence[PoseSequence] = ()
 ) -> Callable[[Generator], Observations2D]:
     """A function that draws the sequences of a step. The 3D of the recipe's labelled fraction of the clips is used; of
     the other clips, or of video, only the 2D.
@@ -122,13 +122,13 @@ def train_oanet(
 
     Arguments:
         data: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
-        video: folder of poses files in 2D, as `occlupose run` writes them (see `datasets.folder.takes`).
+        video: folder of poses files in 2D, as `occlupose run` writes them (see `datasets.pose_folder.load_sequences`).
 
     Raises:
         OccluposeError: no motion capture there, or only of held-out subjects; as `train_stages`.
     """
     clips = split(load_clips(data))[0]
-    video_takes = [] if video is None else takes(video)
+    video_takes = [] if video is None else load_sequences(video)
     identity = fingerprint([*(clip.joints for clip in clips), *(take.poses.xy for take in video_takes)])
     sampler = make_sampler(clips, recipe, video_takes)
     oanet = train_stages(sampler, folder, recipe, data=identity, resume=resume, device=device, progress=progress)

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from occlupose.cameras import Camera
 from occlupose.datasets.cmu import Clip
-from occlupose.datasets.take import Take
+from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, VISIBLE, Poses
 from occlupose.skeletons import H36M17
@@ -110,7 +110,7 @@ class VideoWindows:
         OccluposeError: no take, or none with a joint of H36M-17.
     """
 
-    def __init__(self, takes: list[Take], window: int) -> None:
+    def __init__(self, takes: list[PoseSequence], window: int) -> None:
         self.window = window
         self.takes = [_resampled(take.poses) for take in takes]
         if not any(present.any() for _, _, present in self.takes):

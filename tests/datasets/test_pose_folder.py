@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from occlupose.datasets.folder import takes
+from occlupose.datasets.pose_folder import load_sequences
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, OCCLUDED, Poses
 from occlupose.skeletons import COCO17, H36M17
@@ -21,7 +21,7 @@ def test_every_person_of_every_file_is_a_take_in_2d(tmp_path):
     replace(one, xyz=None).save(tmp_path / "walk.npz")
     people(2).save(tmp_path / "club" / "two.json")
     (tmp_path / "notes.txt").write_text("not poses")
-    found = takes(tmp_path)
+    found = load_sequences(tmp_path)
     assert [take.name for take in found] == ["club/two/0", "club/two/1", "walk"]
     assert all(
         take.poses.xyz is None and take.poses.observed is None and take.action == "" and take.subject == take.name
@@ -44,40 +44,40 @@ def test_a_take_lasts_from_the_first_to_the_last_sight(tmp_path):
     poses.state[8:, 1] = ABSENT
     poses.state[4, 1, 3] = OCCLUDED
     poses.save(tmp_path / "a.npz")
-    whole, part = takes(tmp_path)
+    whole, part = load_sequences(tmp_path)
     assert len(whole.poses) == 12 and len(part.poses) == 5
     assert part.poses.state[1, 0, 3] == OCCLUDED and (part.poses.state[2] == ABSENT).all()
-    thin = takes(tmp_path, every=2)[1].poses
+    thin = load_sequences(tmp_path, every=2)[1].poses
     assert len(thin) == 3 and thin.fps == poses.fps / 2
     np.testing.assert_array_equal(thin.xy, part.poses.xy[::2])
 
 
 def test_folders_without_people_are_refused(tmp_path):
-    with pytest.raises(OccluposeError, match=r": no \.npz or \.json file in it; give a folder of poses files"):
-        takes(tmp_path)
+    with pytest.raises(OccluposeError, match=r": no \.npz or \.json file in it; give a folder of pose files"):
+        load_sequences(tmp_path)
     nobody = film(stand(0, 5, 3)).select(person=[])
     replace(nobody, xyz=None).save(tmp_path / "a.npz")
-    with pytest.raises(OccluposeError, match=": nobody in its files; give a folder"):
-        takes(tmp_path)
+    with pytest.raises(OccluposeError, match=": no people in its files; give a folder"):
+        load_sequences(tmp_path)
     people().save(tmp_path / "b" / "0.npz")
     people(2).save(tmp_path / "b.npz")
-    with pytest.raises(OccluposeError, match=": two takes are called b/0; keep one file of each name"):
-        takes(tmp_path)
+    with pytest.raises(OccluposeError, match=": two sequences are called b/0; keep one file of each name"):
+        load_sequences(tmp_path)
     (tmp_path / "c.json").write_text("{}")
     with pytest.raises(OccluposeError, match=r"c\.json: "):
-        takes(tmp_path)
+        load_sequences(tmp_path)
 
 
 def test_of_the_two_files_that_run_writes_one_is_read(tmp_path):
     people(2).save(tmp_path / "walk" / "poses.npz")
     people(2).save(tmp_path / "walk" / "poses.json")
-    assert [take.name for take in takes(tmp_path)] == ["walk/poses/0", "walk/poses/1"]
-    with pytest.raises(OccluposeError, match="every 0: every n-th frame"):
-        takes(tmp_path, every=0)
+    assert [take.name for take in load_sequences(tmp_path)] == ["walk/poses/0", "walk/poses/1"]
+    with pytest.raises(OccluposeError, match="every 0: must be 1"):
+        load_sequences(tmp_path, every=0)
 
 
 def test_the_files_are_left_as_they_were(tmp_path):
     poses = people()
     poses.save(tmp_path / "a.npz")
-    takes(tmp_path)
+    load_sequences(tmp_path)
     assert Poses.load(tmp_path / "a.npz") == poses

@@ -39,7 +39,7 @@ quicker.
 PICK = BODY26.index(*("thorax" if joint == "neck" else joint for joint in MPI15.joints))
 """Where the joints of MPI15 are among the record's."""
 
-_CURE = "copy it again, or make it again with occlupose synth"
+_HINT = "copy it again, or make it again with occlupose synth"
 
 
 def load(folder: Path) -> list[ImageSample]:
@@ -105,7 +105,7 @@ def _shard(path: Path) -> Iterator[ImageSample]:
                     records[name.stem] = _read(file.read(), f"{path}: {member.name}")
     except (OSError, tarfile.TarError, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "no .tar file"
-        raise OccluposeError(f"{path}: not a readable .tar file ({reason.lower()}); {_CURE}") from error
+        raise OccluposeError(f"{path}: not a readable .tar file ({reason.lower()}); {_HINT}") from error
     for scene, record in sorted(records.items()):
         yield _crowd(record, pictures.get(scene))
 
@@ -121,7 +121,7 @@ def _files(folder: Path) -> Iterator[ImageSample]:
             record = _read(path.read_bytes(), str(path))
         except OSError as error:
             raise OccluposeError(
-                f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_CURE}"
+                f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_HINT}"
             ) from error
         yield _crowd(record, pictures.get(path.stem))
 
@@ -152,4 +152,4 @@ def _read(file: bytes, where: str) -> dict[str, Any]:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise OccluposeError(f"{where}: not a scene of occlupose synth ({error}); {_CURE}") from error
+        raise OccluposeError(f"{where}: not a scene of occlupose synth ({error}); {_HINT}") from error

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from crowd_files import SIZE, rewritten, write_h36m
-from occlupose.datasets.h36m_pictures import NO_JOINTS, load
-from occlupose.datasets.problems import Problems
+from occlupose.datasets.h36m_images import NO_JOINTS, load
+from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17, MPI15
 
@@ -27,9 +27,9 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(OccluposeError, match=r"no Human36M_subject9_data.json in"):
         load(tmp_path, subjects=(9, 11))
     joints = tmp_path / "annotations/Human36M_subject1_joint_3d.json"
-    problems = Problems(tmp_path)
+    report = DataReport(tmp_path)
     rewritten(joints, lambda content: content["2"]["1"].pop("5"))
-    assert len(load(tmp_path, problems=problems, every=1)) == 2 and problems.found == {NO_JOINTS: ["s_01/s_01_2.jpg"]}
+    assert len(load(tmp_path, report=report, every=1)) == 2 and report.problems == {NO_JOINTS: ["s_01/s_01_2.jpg"]}
     rewritten(joints, lambda content: content["2"]["1"]["0"].pop())
     with pytest.raises(OccluposeError, match=r"joint_3d.json: 2\.1\.0: list should have at least 17 items"):
         load(tmp_path)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from crowd_files import records, write_scenes, write_tar
-from occlupose.datasets import scenes
+from occlupose.datasets import synth_scenes
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY26, MPI15
 
@@ -19,7 +19,7 @@ def test_joints_are_those_of_the_record(made):
     places = BODY26.index(*NAMES)
     left_out = 0
     for record in made:
-        sample = scenes.from_record(record)
+        sample = synth_scenes.from_record(record)
         state = record.state[:, places]
         here = (state > 0).any(1)
         left_out += (state[here] == 0).sum()
@@ -37,21 +37,21 @@ def test_joints_are_those_of_the_record(made):
 @pytest.mark.parametrize("shard", [None, 2, 100])
 def test_files_and_shards_are_the_same_scenes(made, tmp_path, shard):
     folder = write_scenes(tmp_path / "set", made, shard=shard)
-    found = scenes.load(folder)
+    found = synth_scenes.load(folder)
     assert len(found) == len(made)
     for sample, record in zip(found, made, strict=True):
-        assert np.array_equal(sample.state, scenes.from_record(record).state)
-        assert np.array_equal(sample.z, scenes.from_record(record).z, equal_nan=True)
+        assert np.array_equal(sample.state, synth_scenes.from_record(record).state)
+        assert np.array_equal(sample.z, synth_scenes.from_record(record).z, equal_nan=True)
         assert sample.image.name == f"{record.number:06}.jpg"
         assert sample.image.read(sample.size).shape == (160, 256, 3)
     if shard == 2:
-        assert len(scenes.load(folder / "shards")) == 5
-        assert len(scenes.load(sorted((folder / "shards").iterdir())[-1])) == 1
+        assert len(synth_scenes.load(folder / "shards")) == 5
+        assert len(synth_scenes.load(sorted((folder / "shards").iterdir())[-1])) == 1
 
 
 @pytest.mark.parametrize("shard", [None, 3])
 def test_labels_alone(made, tmp_path, shard):
-    found = scenes.load(write_scenes(tmp_path / "set", made, shard=shard, pictures=False))
+    found = synth_scenes.load(write_scenes(tmp_path / "set", made, shard=shard, pictures=False))
     assert len(found) == 5 and all(sample.image is None for sample in found)
 
 
@@ -59,15 +59,15 @@ def test_somebody_outside_is_left_out(made):
     record = made[0]
     state = record.state.copy()
     state[0] = 0
-    sample = scenes.from_record(type(record)(**(vars(record) | {"state": state})))
-    assert len(sample) == len(scenes.from_record(record)) - 1
-    nobody = scenes.from_record(type(record)(**(vars(record) | {"state": 0 * state})))
+    sample = synth_scenes.from_record(type(record)(**(vars(record) | {"state": state})))
+    assert len(sample) == len(synth_scenes.from_record(record)) - 1
+    nobody = synth_scenes.from_record(type(record)(**(vars(record) | {"state": 0 * state})))
     assert len(nobody) == 0 and nobody.xy.shape == (0, 15, 2) and nobody.z.shape == (0, 15)
 
 
 def test_what_is_no_scene_is_named(made, tmp_path):
     with pytest.raises(OccluposeError, match=r"no scene in it.*occlupose synth"):
-        scenes.load(tmp_path)
+        synth_scenes.load(tmp_path)
     whole = made[0].encoded()
     at = whole.index(b"xyz.npy") + 60
     damaged = {
@@ -78,19 +78,19 @@ def test_what_is_no_scene_is_named(made, tmp_path):
     for name, content in damaged.items():
         path = write_tar(tmp_path / f"{name}.tar", [("000000.npz", content)])
         with pytest.raises(OccluposeError, match=f"{name}.tar: 000000.npz: not a scene"):
-            scenes.load(path)
+            synth_scenes.load(path)
         (tmp_path / name / "scenes").mkdir(parents=True)
         (tmp_path / name / "scenes" / "7.npz").write_bytes(content)
         with pytest.raises(OccluposeError, match=r"7.npz: not a scene"):
-            scenes.load(tmp_path / name)
+            synth_scenes.load(tmp_path / name)
     short = tmp_path / "short.tar"
     short.write_bytes(write_tar(tmp_path / "whole.tar", [("000000.npz", whole)]).read_bytes()[:1000])
     with pytest.raises(OccluposeError, match=r"short.tar: not a readable \.tar file"):
-        scenes.load(short)
+        synth_scenes.load(short)
 
 
 def test_joints_of_another_skeleton_are_refused(made, tmp_path):
     record = made[0]
     other = type(record)(**(vars(record) | {"xy": record.xy[:, :22]}))
     with pytest.raises(OccluposeError, match=r"000000.npz: not a scene.*xy has shape \(\d, 22, 2\)"):
-        scenes.load(write_scenes(tmp_path / "set", [other]))
+        synth_scenes.load(write_scenes(tmp_path / "set", [other]))

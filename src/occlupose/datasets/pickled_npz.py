@@ -11,7 +11,7 @@ from occlupose.errors import OccluposeError
 from occlupose.pickles import SafeUnpickler
 
 
-def read_objects(path: Path, *names: str) -> list[Any]:
+def read_pickled(path: Path, *names: str) -> list[Any]:
     """The named entries of an .npz file: arrays, or what `numpy.savez` made of nested dictionaries, lists and arrays
     (these inside as `PickledArray`).
 

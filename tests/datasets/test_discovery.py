@@ -6,7 +6,7 @@ import pytest
 
 import coco_files as files
 from occlupose.datasets.coco import detected, load
-from occlupose.datasets.places import find
+from occlupose.datasets.discovery import find_dataset
 from occlupose.errors import OccluposeError
 
 
@@ -21,7 +21,7 @@ def used(place):
 
 def test_coco(tmp_path):
     files.write_coco(tmp_path)
-    train, test, val = (find(tmp_path, split) for split in ("train", "test", "val"))
+    train, test, val = (find_dataset(tmp_path, split) for split in ("train", "test", "val"))
     assert test == val and (train.dataset, test.dataset) == ("coco", "coco")
     assert (
         train.annotations == tmp_path / "annotations" / "person_keypoints_train2017.json"
@@ -42,14 +42,14 @@ def test_coco_with_its_pictures_in_one_folder_more(tmp_path):
     (tmp_path / "images").mkdir()
     for split in ("train2017", "val2017"):
         (tmp_path / split).rename(tmp_path / "images" / split)
-    assert find(tmp_path).images == tmp_path / "images" / "train2017"
+    assert find_dataset(tmp_path).images == tmp_path / "images" / "train2017"
 
 
 @pytest.mark.parametrize("folder", ["json", "annotations"])
 def test_crowdpose(tmp_path, folder):
     files.write_crowdpose(tmp_path, json_folder=folder)
-    train = find(tmp_path, "train")
-    test = find(tmp_path, "test")
+    train = find_dataset(tmp_path, "train")
+    test = find_dataset(tmp_path, "test")
     assert (
         train.annotations == tmp_path / folder / "crowdpose_trainval.json"
         and test.annotations.name == "crowdpose_test.json"
@@ -61,29 +61,29 @@ def test_crowdpose(tmp_path, folder):
         OccluposeError,
         match=r"no annotations of the split val, but crowdpose_trainval\.json, crowdpose_test\.json; give",
     ):
-        find(tmp_path, "val")
+        find_dataset(tmp_path, "val")
 
 
 def test_ochuman_has_nothing_to_train_on(tmp_path):
     files.write_ochuman(tmp_path)
-    test = find(tmp_path, "test")
+    test = find_dataset(tmp_path, "test")
     assert (test.dataset, test.annotations.name) == ("ochuman", "ochuman_coco_format_test_range_0.00_1.00.json")
-    used(test), used(find(tmp_path, "val"))
+    used(test), used(find_dataset(tmp_path, "val"))
     with pytest.raises(
         OccluposeError, match=r"no annotations of the split train, but ochuman_coco_format_val.*; give another split"
     ):
-        find(tmp_path)
+        find_dataset(tmp_path)
 
 
 def test_synthetic_people_in_shards_in_folders_and_by_splits(tmp_path):
     files.write_synth(tmp_path / "all" / "train", 1)
     files.write_synth(tmp_path / "all" / "test", 2, shards=False)
-    train = find(tmp_path / "all")
-    test = find(tmp_path / "all", "test")
+    train = find_dataset(tmp_path / "all")
+    test = find_dataset(tmp_path / "all", "test")
     assert (train.dataset, train.images) == ("synth", tmp_path / "all" / "train" / "shards")
     assert (test.dataset, test.images) == ("synth", tmp_path / "all" / "test" / "images")
     used(train), used(test)
-    assert find(tmp_path / "all" / "train", "test").annotations == train.annotations
+    assert find_dataset(tmp_path / "all" / "train", "test").annotations == train.annotations
 
 
 def flat(folder, kind="coco", name="people.json", seed=0, **changes):
@@ -106,7 +106,7 @@ def test_a_flat_folder_by_what_is_in_its_files(tmp_path):
     files.write_json(tmp_path / "other.json", {"annotations": 4})
     (tmp_path / "half.json").write_text('{"images": [')
     (tmp_path / "empty.json").write_text("")
-    place = find(tmp_path, "test")
+    place = find_dataset(tmp_path, "test")
     assert place.annotations == tmp_path / "people.json" and place.images == tmp_path
     assert place.detections == (tmp_path / "boxes.json",)
     used(place)
@@ -115,13 +115,13 @@ def test_a_flat_folder_by_what_is_in_its_files(tmp_path):
 def test_several_files_are_told_apart_by_the_split_or_by_name(tmp_path):
     for number, name in enumerate(("people_train.json", "people_test.json", "more_test.json")):
         flat(tmp_path, name=name, seed=number)
-    assert find(tmp_path, "train").annotations.name == "people_train.json"
+    assert find_dataset(tmp_path, "train").annotations.name == "people_train.json"
     with pytest.raises(
         OccluposeError,
         match=r"2 files could be the annotations of test: more_test\.json, people_test\.json; name the file",
     ):
-        find(tmp_path, "test")
-    assert find(tmp_path, "test", tmp_path / "more_test.json").annotations.name == "more_test.json"
+        find_dataset(tmp_path, "test")
+    assert find_dataset(tmp_path, "test", tmp_path / "more_test.json").annotations.name == "more_test.json"
 
 
 def test_names_are_read_by_words(tmp_path):
@@ -130,7 +130,7 @@ def test_names_are_read_by_words(tmp_path):
     flat(tmp_path, name="a_val.json", seed=1)
     for name in ("latest_boxes.json", "test_boxes.json"):
         files.write_json(tmp_path / name, files.boxes(content))
-    place = find(tmp_path, "val")
+    place = find_dataset(tmp_path, "val")
     assert place.annotations.name == "a_val.json"
     assert [path.name for path in place.detections] == ["latest_boxes.json"]
 
@@ -138,38 +138,38 @@ def test_names_are_read_by_words(tmp_path):
 def test_two_datasets_in_one_folder(tmp_path):
     files.write_coco(tmp_path)
     files.write_ochuman(tmp_path)
-    assert find(tmp_path).dataset == "coco"
+    assert find_dataset(tmp_path).dataset == "coco"
     with pytest.raises(
         OccluposeError,
         match=r"2 files could be the annotations of test: annotations/person_keypoints_val2017\.json, ochu",
     ):
-        find(tmp_path, "test")
+        find_dataset(tmp_path, "test")
 
 
 def test_what_cannot_be_found(tmp_path):
     with pytest.raises(OccluposeError, match=r"none: no such folder; give the folder of a dataset"):
-        find(tmp_path / "none")
+        find_dataset(tmp_path / "none")
     with pytest.raises(
         OccluposeError, match=r"no annotations of joints in it; give the folder of COCO, CrowdPose, OCHuman or the like"
     ):
-        find(tmp_path)
+        find_dataset(tmp_path)
     (tmp_path / "half.json").write_text('{"images": [')
     with pytest.raises(OccluposeError, match=r"half\.json: cannot be read, damaged or cut short; give the whole file"):
-        find(tmp_path)
+        find_dataset(tmp_path)
     (tmp_path / "half.json").unlink()
     files.write_json(tmp_path / "boxes.json", [])
     with pytest.raises(
         OccluposeError, match=r"boxes\.json: no annotations of joints; give a file in COCO's keypoint format"
     ):
-        find(tmp_path, annotations=tmp_path / "boxes.json")
+        find_dataset(tmp_path, annotations=tmp_path / "boxes.json")
     with pytest.raises(OccluposeError, match=r"a\.json: cannot be read \(no such file or directory\)"):
-        find(tmp_path, annotations=tmp_path / "a.json")
+        find_dataset(tmp_path, annotations=tmp_path / "a.json")
     files.write_json(tmp_path / "people.json", files.document("coco", np.random.default_rng(0)))
     with pytest.raises(
         OccluposeError,
         match=r"no picture of people\.json in it: no 000001\.jpg in images/, shards/, the folder itself; give",
     ):
-        find(tmp_path)
+        find_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(("name", "boxes"), [("coco", 1), ("crowdpose", 1), ("ochuman", 0)])
@@ -177,7 +177,7 @@ def test_real_files(name, boxes):
     if "OCCLUPOSE_FORMATS" not in os.environ:
         pytest.skip("OCCLUPOSE_FORMATS names no folder with real files")
     folder = Path(os.environ["OCCLUPOSE_FORMATS"]) / name
-    place = find(folder, "test")
+    place = find_dataset(folder, "test")
     assert (place.dataset, place.annotations, place.images) == (name, folder / f"test_{name}.json", folder)
     assert len(place.detections) == boxes
     data = load(place.annotations, place.images, strict=True, all_pictures=True)

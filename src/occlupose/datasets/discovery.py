@@ -58,7 +58,7 @@ _OPTION = "name the file with --annotations FILE"
 
 
 @dataclass(frozen=True)
-class Place:
+class DatasetPaths:
     """A dataset on disk.
 
     Attributes:
@@ -76,7 +76,7 @@ class Place:
     detections: tuple[Path, ...]
 
 
-def find(folder: Path, split: Split = "train", annotations: Path | None = None) -> Place:
+def find_dataset(folder: Path, split: Split = "train", annotations: Path | None = None) -> DatasetPaths:
     """The annotations and pictures of a split.
 
     Arguments:
@@ -91,8 +91,8 @@ def find(folder: Path, split: Split = "train", annotations: Path | None = None) 
         raise OccluposeError(f"{folder}: no such folder; give the folder of a dataset")
     if annotations is None and (folder / split / "annotations.json").is_file():
         folder = folder / split
-    path = annotations or _known(folder, split) or _only(folder, split)
-    dataset = _told(path)
+    path = annotations or _find_known(folder, split) or _find_only(folder, split)
+    dataset = _dataset_by_name(path)
     if dataset is None:
         content = _parsed(path)
         if content is None or not _has_joints(content):
@@ -102,10 +102,10 @@ def find(folder: Path, split: Split = "train", annotations: Path | None = None) 
         dataset = _dataset(path, content)
     images = _images(folder, path)
     found = tuple(each for each in _files(folder) if each != path and _is_detections(each) and _of_split(each, split))
-    return Place(folder, dataset, path, images, found)
+    return DatasetPaths(folder, dataset, path, images, found)
 
 
-def _known(folder: Path, split: Split) -> Path | None:
+def _find_known(folder: Path, split: Split) -> Path | None:
     """The file that a layout has for the split; None where the folder has none of the layouts."""
     of_split = []
     of_others = []
@@ -135,7 +135,7 @@ def _ambiguous(folder: Path, split: Split, paths: list[Path]) -> NoReturn:
     raise OccluposeError(f"{folder}: {len(paths)} files could be the annotations of {split}: {names}; {_OPTION}")
 
 
-def _told(path: Path) -> str | None:
+def _dataset_by_name(path: Path) -> str | None:
     """The dataset of a file that says so by its name or in its first lines."""
     for dataset, splits in LAYOUTS.items():
         if any(path.name in names for names in splits.values()):
@@ -143,14 +143,14 @@ def _told(path: Path) -> str | None:
     return "synth" if b"synthetic people of occlupose" in _start(path) else None
 
 
-def _only(folder: Path, split: Split) -> Path:
+def _find_only(folder: Path, split: Split) -> Path:
     """The one file of annotated joints in a folder of no known layout: a plain one before whole-body ones, one whose
     name has the split.
     """
     parsed = {
         path: content for path in _files(folder) if (content := _parsed(path)) is not None and _has_joints(content)
     }
-    plain = [path for path, content in parsed.items() if not _whole_body(content)]
+    plain = [path for path, content in parsed.items() if not _has_whole_body(content)]
     left = plain or list(parsed)
     if len(left) > 1:
         left = [path for path in left if any(word.startswith(split) for word in _words(path))] or left
@@ -216,7 +216,7 @@ def _has_joints(content: dict[str, Any]) -> bool:
         return False
 
 
-def _whole_body(content: dict[str, Any]) -> bool:
+def _has_whole_body(content: dict[str, Any]) -> bool:
     return any(key in annotation for annotation in content["annotations"][:SHOWN] for key in WHOLE_BODY)
 
 

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image, ImageOps
 
 import coco_files as files
-from occlupose.datasets import audit as module
-from occlupose.datasets.audit import Fingerprints, audit, fingerprints, leaks
+from occlupose.datasets import leakage as module
 from occlupose.datasets.images import ImageIndex, ImageRef
+from occlupose.datasets.leakage import ImageHashes, check_leakage, find_leaks, hash_images
 from occlupose.errors import OccluposeError
 
 
@@ -51,11 +51,11 @@ def test_copies_are_found_however_they_were_changed_and_nothing_else(tmp_path, t
         saved(change(scene(number)), tmp_path / "test" / f"{name}.jpg", 95 if name == "same file" else 60)
     for seed in range(100, 140):
         saved(scene(seed), tmp_path / "test" / f"{seed}.jpg")
-    found, unreadable = audit(train, ImageIndex(tmp_path / "test").all())
+    found, unreadable = check_leakage(train, ImageIndex(tmp_path / "test").all())
     assert [(leak.first.name, leak.second.path.stem) for leak in found] == [
         (f"{n:02}.jpg", name) for n, name in enumerate(CHANGES)
     ]
-    assert [leak.kind for leak in found] == ["same file", *["same picture"] * 5, *["mirrored picture"] * 2]
+    assert [leak.kind for leak in found] == ["same file", *["same image"] * 5, *["mirrored image"] * 2]
     assert found[0].distance == 0 and all(leak.distance <= 8 for leak in found) and not unreadable
 
 
@@ -66,7 +66,7 @@ def test_pictures_in_shards_leak_too_and_truncated_ones_are_named(tmp_path):
     (tmp_path / "copy" / "same.jpg").write_bytes(pictures[3].read_bytes())
     (tmp_path / "copy" / "half.jpg").write_bytes(pictures[2].read_bytes()[:-400])
     (tmp_path / "copy" / "text.jpg").write_text("no picture")
-    found, unreadable = audit(pictures, [*ImageIndex(tmp_path / "copy").all(), ImageRef(tmp_path / "none.jpg")])
+    found, unreadable = check_leakage(pictures, [*ImageIndex(tmp_path / "copy").all(), ImageRef(tmp_path / "none.jpg")])
     assert [(leak.first, leak.second.name, leak.kind) for leak in found] == [(pictures[3], "same.jpg", "same file")]
     assert [line.split(":")[0].rsplit("/", 1)[1] for line in unreadable] == ["half.jpg", "text.jpg", "none.jpg"]
     assert "truncated" in unreadable[0] and not any("\n" in line for line in unreadable)
@@ -76,8 +76,8 @@ def test_a_picture_that_lies_as_its_camera_was_held_is_the_same_upright(tmp_path
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
     scene(7).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif)
-    (leak,) = audit(train, [ImageRef(tmp_path / "turned.jpg")])[0]
-    assert (leak.first.name, leak.kind) == ("07.jpg", "same picture")
+    (leak,) = check_leakage(train, [ImageRef(tmp_path / "turned.jpg")])[0]
+    assert (leak.first.name, leak.kind) == ("07.jpg", "same image")
 
 
 def hashes(*looks, mirrored=None):
@@ -85,7 +85,7 @@ def hashes(*looks, mirrored=None):
     count = len(looks)
     own = [b"%d %d" % (number, looks[number]) for number in range(count)]
     pictures = [ImageRef(module.__file__, f"{number}") for number in range(count)]
-    return Fingerprints(pictures, own, np.array(looks, np.uint64), np.array(mirrored or looks, np.uint64), [])
+    return ImageHashes(pictures, own, np.array(looks, np.uint64), np.array(mirrored or looks, np.uint64), [])
 
 
 def test_every_pair_within_the_distance_is_found_whatever_the_blocks(monkeypatch):
@@ -97,29 +97,29 @@ def test_every_pair_within_the_distance_is_found_whatever_the_blocks(monkeypatch
     expected = {(a, b) for a in range(150) for b in range(90) if int(ones[a] ^ others[b]).bit_count() <= 4}
     for block in (1, 1000, 1 << 22):
         monkeypatch.setattr(module, "BLOCK", block)
-        found = leaks(hashes(*ones.tolist()), hashes(*others.tolist()), apart=4)
+        found = find_leaks(hashes(*ones.tolist()), hashes(*others.tolist()), max_distance=4)
         assert {(int(leak.first.member), int(leak.second.member)) for leak in found} == expected
         assert all(leak.distance <= 4 for leak in found)
     assert 5 < len(expected) < 90
 
 
 def test_each_pair_once_by_its_closest_kind():
-    (leak,) = leaks(hashes(0b1111), hashes(0b1001, mirrored=[0b1101]))
-    assert (leak.kind, leak.distance) == ("mirrored picture", 1)
-    (leak,) = leaks(hashes(0b1111), hashes(0b1111, mirrored=[0]))
+    (leak,) = find_leaks(hashes(0b1111), hashes(0b1001, mirrored=[0b1101]))
+    assert (leak.kind, leak.distance) == ("mirrored image", 1)
+    (leak,) = find_leaks(hashes(0b1111), hashes(0b1111, mirrored=[0]))
     assert (leak.kind, leak.distance) == ("same file", 0)
 
 
 def test_nothing_leaks_out_of_nothing():
-    assert leaks(hashes(), hashes(1, 2)) == leaks(hashes(1, 2), hashes()) == []
-    assert audit([], []) == ([], [])
-    with pytest.raises(OccluposeError, match="apart 64: hashes have 64 bits"):
-        leaks(hashes(), hashes(), apart=64)
+    assert find_leaks(hashes(), hashes(1, 2)) == find_leaks(hashes(1, 2), hashes()) == []
+    assert check_leakage([], []) == ([], [])
+    with pytest.raises(OccluposeError, match="max_distance 64: hashes have 64 bits"):
+        find_leaks(hashes(), hashes(), max_distance=64)
 
 
 def test_fingerprints_do_not_depend_on_threads(train):
-    one, many = (fingerprints(train, threads=threads) for threads in (1, 5))
-    assert one.files == many.files and one.pictures == train
-    np.testing.assert_array_equal(one.looks, many.looks)
+    one, many = (hash_images(train, threads=threads) for threads in (1, 5))
+    assert one.sha256 == many.sha256 and one.images == train
+    np.testing.assert_array_equal(one.perceptual, many.perceptual)
     buffer = io.BytesIO(train[0].read_bytes())
     assert Image.open(buffer).size == (320, 240)

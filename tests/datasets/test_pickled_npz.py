@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from occlupose.datasets.objects import read_objects
+from occlupose.datasets.pickled_npz import read_pickled
 from occlupose.errors import OccluposeError
 from occlupose.pickles import PickledArray
 
@@ -63,7 +63,7 @@ def entry(path: Path, pickled: bytes, shape: tuple[int, ...] = ()) -> Path:
 def test_nested_dictionaries_of_arrays_come_back(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "content.npz"
     np.savez_compressed(path, content=content)
-    assert same(plain(read_objects(path, "content")[0]), content)
+    assert same(plain(read_pickled(path, "content")[0]), content)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -74,7 +74,7 @@ def test_older_and_newer_pickles_and_names_of_numpy_are_read(tmp_path, protocol)
     pickled = pickle.dumps(content, protocol=protocol)
     if protocol <= 3:
         pickled = pickled.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-    motion, number, views = plain(read_objects(entry(tmp_path / "a.npz", pickled), "content")[0])["S9"]["Walking 1"]
+    motion, number, views = plain(read_pickled(entry(tmp_path / "a.npz", pickled), "content")[0])["S9"]["Walking 1"]
     np.testing.assert_array_equal(motion, xyz)
     assert number == 2.5 and views[1] is None and same(views[0], motion)
 
@@ -83,12 +83,12 @@ def test_bytes_in_another_coding_are_refused(tmp_path):
     pickled = pickle.dumps(np.array([np.zeros(2)], object), protocol=2)
     assert b"latin1" in pickled
     with pytest.raises(OccluposeError, match="bytes in an unknown encoding"):
-        read_objects(entry(tmp_path / "a.npz", pickled.replace(b"latin1", b"utf_16")), "content")
+        read_pickled(entry(tmp_path / "a.npz", pickled.replace(b"latin1", b"utf_16")), "content")
 
 
 def test_ordinary_arrays_are_read_too_and_several_at_once(tmp_path):
     np.savez(tmp_path / "a.npz", a=np.arange(3), b={"c": 1})
-    b, a = read_objects(tmp_path / "a.npz", "b", "a")
+    b, a = read_pickled(tmp_path / "a.npz", "b", "a")
     assert b == {"c": 1} and a.tolist() == [0, 1, 2]
 
 
@@ -127,7 +127,7 @@ def test_a_malicious_pickle_is_refused_and_nothing_of_it_runs(tmp_path, deep, pr
         with pytest.raises(
             OccluposeError, match=r"evil\.npz: names .*, which may run code and was not touched; give a file of plain"
         ):
-            read_objects(path, "content")
+            read_pickled(path, "content")
         assert not proof.exists()
     np.load(entry(tmp_path / "evil.npz", pickle.dumps(evils[1])), allow_pickle=True)["content"]
     assert proof.exists()  # numpy itself runs it: the danger is real
@@ -146,7 +146,7 @@ def test_what_an_array_is_made_of_is_checked(tmp_path):
     }
     for pickled, said in texts.items():
         with pytest.raises(OccluposeError, match=said) as refusal:
-            read_objects(entry(tmp_path / "a.npz", pickled), "content")
+            read_pickled(entry(tmp_path / "a.npz", pickled), "content")
         assert "\n" not in str(refusal.value) and "a.npz: " in str(refusal.value)
 
 
@@ -178,13 +178,13 @@ RECONSTRUCT = b"cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x8
 def test_a_damaged_pickle_is_one_line(tmp_path, pickled):
     path = entry(tmp_path / "a.npz", pickled)
     try:
-        content = read_objects(path, "content")[0]
+        content = read_pickled(path, "content")[0]
     except OccluposeError as refusal:
         assert str(refusal).startswith(f"{path}: ") and "\n" not in str(refusal) and "; " in str(refusal)
     else:
         assert b"_reconstruct\n}" in pickled and not isinstance(content, np.ndarray)
     np.savez(tmp_path / "b.npz", content={"a": np.arange(3)})  # and it has left nothing behind
-    assert plain(read_objects(tmp_path / "b.npz", "content")[0])["a"].tolist() == [0, 1, 2]
+    assert plain(read_pickled(tmp_path / "b.npz", "content")[0])["a"].tolist() == [0, 1, 2]
 
 
 @settings(max_examples=150)
@@ -197,7 +197,7 @@ def test_no_damage_does_anything_but_fail_in_one_line(tmp_path_factory, data):
         pickled[data.draw(st.integers(0, len(pickled) - 1))] = data.draw(st.integers(0, 255))
     path = entry(tmp_path_factory.getbasetemp() / "damaged.npz", bytes(pickled))
     try:
-        read_objects(path, "content")
+        read_pickled(path, "content")
     except OccluposeError as refusal:
         assert len(str(refusal).splitlines()) == 1
 
@@ -206,13 +206,13 @@ def test_files_that_are_none_are_refused(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, other=np.arange(3))
     with pytest.raises(OccluposeError, match=r"a\.npz: no content in it, but other; give the file that has it"):
-        read_objects(path, "content")
+        read_pickled(path, "content")
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(OccluposeError, match=r"a\.npz: damaged, or not an \.npz file; fetch it again"):
-        read_objects(path, "content")
+        read_pickled(path, "content")
     with pytest.raises(OccluposeError, match=r"b\.npz: cannot be read \(no such file or directory\)"):
-        read_objects(tmp_path / "b.npz", "content")
+        read_pickled(tmp_path / "b.npz", "content")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("content.npy", b"no array")
     with pytest.raises(OccluposeError, match=r"a\.npz: damaged"):
-        read_objects(path, "content")
+        read_pickled(path, "content")

@@ -1,0 +1,29 @@
+"""Reads other people's JSON files and checks them against a schema."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from occlupose.errors import OccluposeError
+
+T = TypeVar("T")
+
+
+def read_json(path: Path, schema: TypeAdapter[T], hint: str) -> T:
+    """The content of a file of this schema.
+
+    Arguments:
+        hint: what to give instead, for the error message.
+
+    Raises:
+        OccluposeError: the file cannot be read, or does not have this schema; says where.
+    """
+    try:
+        return schema.validate_json(path.read_bytes())
+    except OSError as error:
+        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {hint}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{'.' if name else ''}{part}" for name, part in enumerate(first["loc"])) or "the file"
+        raise OccluposeError(f"{path}: {where}: {first['msg'].lower()}; {hint}") from error
