@@ -40,7 +40,7 @@ from occlupose.datasets.discovery import find_dataset
 from occlupose.datasets.topdown import Variation
 from occlupose.evaluation.keypoints import in_true_boxes, predict
 from occlupose.frontends.estimator import EstimatorNetwork
-from occlupose.methods.ljof.recipe import Recipe, Structure, published
+from occlupose.methods.ljof.recipe import LJOFRecipe, StructureTerm, published
 from occlupose.methods.ljof.schedules import Constant, Exponential, Linear, Step
 from occlupose.methods.ljof.train import train_estimator
 from occlupose.metrics import oks
@@ -59,19 +59,19 @@ PEOPLE = 12_000
 MEMORY = 3 * 2**30
 BLOCKS = LimbBlocks()
 
-MAIN: dict[str, tuple[LimbBlocks | None, Structure | None]] = {
+MAIN: dict[str, tuple[LimbBlocks | None, StructureTerm | None]] = {
     "baseline": (None, None),
     "LJA": (BLOCKS, None),
-    "LJA + DSL, step": (BLOCKS, Structure("limbs", Step())),
-    "LJA + DSL, constant": (BLOCKS, Structure("limbs", Constant())),
-    "LJA + DSL, linear": (BLOCKS, Structure("limbs", Linear())),
-    "LJA + DSL, exponential": (BLOCKS, Structure("limbs", Exponential())),
-    "LJA + Ke et al., constant": (BLOCKS, Structure("body", Constant())),
-    "LJA + Ke et al., step": (BLOCKS, Structure("body", Step())),
+    "LJA + DSL, step": (BLOCKS, StructureTerm("limbs", Step())),
+    "LJA + DSL, constant": (BLOCKS, StructureTerm("limbs", Constant())),
+    "LJA + DSL, linear": (BLOCKS, StructureTerm("limbs", Linear())),
+    "LJA + DSL, exponential": (BLOCKS, StructureTerm("limbs", Exponential())),
+    "LJA + Ke et al., constant": (BLOCKS, StructureTerm("body", Constant())),
+    "LJA + Ke et al., step": (BLOCKS, StructureTerm("body", Step())),
 }
 """The rows of the paper's tables 6, 8 and 9."""
 
-GRID: dict[str, tuple[LimbBlocks | None, Structure | None]] = {
+GRID: dict[str, tuple[LimbBlocks | None, StructureTerm | None]] = {
     f"LJA, number {number:.2f}, size {size:.2f}": (LimbBlocks(number, size), None)
     for number in (0.15, 0.30, 0.45)
     for size in (0.10, 0.20, 0.30)
@@ -99,7 +99,7 @@ class Run:
         """Its name."""
         return f"{self.estimator}_{self.variant}_{self.seed}".replace(" ", "_").replace(",", "")
 
-    def recipe(self, people: int) -> Recipe:
+    def recipe(self, people: int) -> LJOFRecipe:
         """What is trained."""
         blocks, structure = (MAIN | GRID | LONG)[self.variant]
         recipe = replace(small(self.estimator), blocks=blocks, structure=structure, seed=self.seed)
@@ -108,7 +108,7 @@ class Run:
         return replace(recipe, epochs=PEOPLE / people, learning_rate=recipe.learning_rate / 2)
 
 
-def small(estimator: str) -> Recipe:
+def small(estimator: str) -> LJOFRecipe:
     """What runs have in common."""
     recipe = published(estimator).without_ljof()
     mild = Variation(half=0.0, scale=(0.8, 1.2), turn=20.0)
@@ -118,9 +118,9 @@ def small(estimator: str) -> Recipe:
         variation=mild,
         batch=16,
         learning_rate=6.4e-2,
-        warm_up=50,
-        drops=(),
-        average=0.998,
+        warm_up_steps=50,
+        milestones=(),
+        ema_decay=0.998,
     )
 
 

@@ -32,8 +32,8 @@ from torch import Generator, nn
 from occlupose.datasets.coco import Annotations, load
 from occlupose.datasets.discovery import find_dataset
 from occlupose.frontends.estimator import fast
-from occlupose.methods.ljof.recipe import Recipe, published
-from occlupose.methods.ljof.train import Batch, Course, Samples
+from occlupose.methods.ljof.recipe import LJOFRecipe, published
+from occlupose.methods.ljof.train import LJOFBatch, LJOFSampler, LJOFTraining
 from occlupose.networks.estimators import ESTIMATORS, build, normalised
 from occlupose.skeletons import COCO17
 from occlupose.training.loop import Optimisation, Terms, train
@@ -50,23 +50,23 @@ LARGE_BATCH = 4
 TURNS = 3
 
 
-def steps(recipe: Recipe, data: Annotations, count: int, *, fixed: Batch | None) -> list[float]:
+def steps(recipe: LJOFRecipe, data: Annotations, count: int, *, fixed: LJOFBatch | None) -> list[float]:
     """Seconds from one step's loss to the next one's: on people as they come, or always on one batch."""
     stamps: list[float] = []
     torch.manual_seed(0)
-    course = Course(recipe.design(COCO17).build(), recipe, COCO17, count).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = Samples(data, recipe)
+    training = LJOFTraining(recipe.design(COCO17).build(), recipe, COCO17, count).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    samples = LJOFSampler(data, recipe)
 
-    def loss(course: nn.Module, batch: Batch) -> Terms:
+    def loss(training: nn.Module, batch: LJOFBatch) -> Terms:
         stamps.append(perf_counter())
-        return course(batch)
+        return training(batch)
 
-    def batch(generator: Generator) -> Batch:
+    def batch(generator: Generator) -> LJOFBatch:
         return samples.draw(generator) if fixed is None else fixed
 
     with tempfile.TemporaryDirectory() as folder:
-        plan = Optimisation(steps=count, warm_up=1, save_every=10**6, log_every=10**6, average=recipe.average)
-        train(course, batch, loss, plan, Path(folder), progress=False)
+        plan = Optimisation(steps=count, warm_up_steps=1, save_every=10**6, log_every=10**6, ema_decay=recipe.ema_decay)
+        train(training, batch, loss, plan, Path(folder), progress=False)
     return [after - before for before, after in pairwise(stamps)][1:]  # the first one warms up
 
 
@@ -74,7 +74,7 @@ def training(model: str, data: Annotations) -> list[object]:
     """One estimator's row."""
     small = model.endswith("small")
     recipe = replace(published(model), batch=SMALL_BATCH if small else LARGE_BATCH)
-    fixed = Samples(data, recipe).draw(Generator().manual_seed(0))
+    fixed = LJOFSampler(data, recipe).draw(Generator().manual_seed(0))
     count = 24 if small else 3
     fed = []
     free = []

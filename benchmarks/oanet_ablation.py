@@ -59,7 +59,9 @@ Table = Literal["table2", "tried", "table1", "semi"]
 
 def stage(steps: int, learning_rate: float) -> Optimisation:
     """One stage of training."""
-    return Optimisation(steps=steps, learning_rate=learning_rate, warm_up=50, save_every=steps, precision="32-true")
+    return Optimisation(
+        steps=steps, learning_rate=learning_rate, warm_up_steps=50, save_every=steps, precision="32-true"
+    )
 
 
 WHOLE = OANetRecipe(

@@ -66,7 +66,7 @@ def steps(network: nn.Module, recipe: OANetRecipe, mocap: Path, count: int) -> l
     def batch(generator: Generator) -> OANetBatch:
         return build_batch(draw(generator), recipe)
 
-    optimisation = Optimisation(steps=count + 1, warm_up=1, save_every=count + 1, precision="32-true")
+    optimisation = Optimisation(steps=count + 1, warm_up_steps=1, save_every=count + 1, precision="32-true")
     with tempfile.TemporaryDirectory() as folder:
         train(network, batch, loss, optimisation, Path(folder), progress=False)
     return [after - before for before, after in pairwise(stamps)]

@@ -26,7 +26,7 @@ STILL = Variation(turn=0, flip=0, zoom=(1, 1), shift=0)
 SHORT = replace(DESIGN, stages=1)
 """Half as many tensors, for checkpoints are most of a short training."""
 
-TINY = HUPORRecipe(name="tiny", design=DESIGN, batch=4, epochs=6, learning_rate=2e-3, warm_up=1)
+TINY = HUPORRecipe(name="tiny", design=DESIGN, batch=4, epochs=6, learning_rate=2e-3, warm_up_steps=1)
 
 
 def camera():

@@ -158,7 +158,7 @@ def test_a_run_is_not_overwritten_and_goes_on_only_as_it_began(command, synth, t
     before = [(tmp_path / "run" / name).read_bytes() for name in results]
     for more, recipe, said in (
         ((), {}, "give --resume"),
-        (("--resume",), {"mixed": 0.25}, "begun with other settings or data"),
+        (("--resume",), {"mixed": 0.25}, "started with other settings or data"),
     ):
         outcome = command(*words, *more, *small(epochs=0.5, **recipe))
         assert_refused(outcome, said, out=outcome.out)
@@ -262,7 +262,7 @@ def test_a_refinenet_is_added_to_weights(command, synth, finds_somebody, tmp_pat
     on = command(*refine(synth, finds_somebody, folder, "--resume"))
     assert on.code == 0 and (folder / RUN[1]).read_bytes() == before and names(folder) == RUN, on
     other = command(*refine(synth, finds_somebody, folder, "--resume", "--seed", "1"))
-    assert_refused(other, "begun with other settings or data", out=other.out)
+    assert_refused(other, "started with other settings or data", out=other.out)
 
 
 def test_a_refinenet_without_pictures_or_with_a_number_that_cannot_be_is_refused(

@@ -215,7 +215,7 @@ def test_real_files(command, tmp_path, name):
         (["--dsl-schedule", "step"], {"structure": {"schedule": {"at": 0.5}}}),
         (["--dsl-schedule", "linear"], {"structure": {"kind": "limbs"}}),
         (["--dsl-schedule", "exponential"], {"structure": {"kind": "limbs"}}),
-        (["--ema", "0.5", "--lr", "0.01", "--seed", "3"], {"average": 0.5, "learning_rate": 0.01, "seed": 3}),
+        (["--ema", "0.5", "--lr", "0.01", "--seed", "3"], {"ema_decay": 0.5, "learning_rate": 0.01, "seed": 3}),
         (["--model", "simple_baseline_small"], {"model": "simple_baseline_small"}),
     ],
 )
@@ -320,7 +320,7 @@ def test_a_run_is_not_written_over_nor_gone_on_with_otherwise(command, tmp_path,
     assert told.code == 0
     told = told.out.splitlines()[0] + "\n"
     before = {path: path.read_bytes() for path in run.iterdir()}
-    assert_refused(command(*options), "holds a training run already", "--resume", out=told)
+    assert_refused(command(*options), "already holds a training run", "--resume", out=told)
     for other in (["--epochs", "2"], ["--seed", "1"], ["--no-lja"], ["--init-from", weights]):
         assert_refused(
             command(*options, "--resume", *other),

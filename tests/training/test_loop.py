@@ -12,7 +12,7 @@ from occlupose.errors import OccluposeError
 from occlupose.training.loop import Optimisation, fastest_precision, fingerprint, train
 
 QUICK = Optimisation(
-    steps=24, learning_rate=0.01, warm_up=5, average=0.9, save_every=4, log_every=2, precision="32-true"
+    steps=24, learning_rate=0.01, warm_up_steps=5, ema_decay=0.9, save_every=4, log_every=2, precision="32-true"
 )
 
 
@@ -182,7 +182,7 @@ def test_the_weights_given_back_are_the_average(tmp_path):
     last = torch.load(tmp_path / "last.pt", weights_only=True)["network"]["value"].item()
     average = 0.0
     for step, state in enumerate([*states[1:], last], 1):
-        decay = min(QUICK.average, step / (step + 9))
+        decay = min(QUICK.ema_decay, step / (step + 9))
         average = decay * average + (1 - decay) * state
     assert weights["value"].item() == pytest.approx(average, rel=1e-4)
     assert 0 < average < last
@@ -199,7 +199,7 @@ def test_the_seed_and_the_recipe_decide(tmp_path, other):
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
     run(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(OccluposeError, match=r"holds a training run already; give --resume"):
+    with pytest.raises(OccluposeError, match=r"already holds a training run; give --resume"):
         run(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -219,7 +219,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_and_leaves_the_last_checkpoint
         return {**loss(net, batch), "other": torch.tensor(math.nan if steps == QUICK.save_every + 2 else 0.0)}
 
     with pytest.raises(
-        OccluposeError, match=rf"{tmp_path}: step {QUICK.save_every + 2}: other is not a number any more; begin anew"
+        OccluposeError, match=rf"{tmp_path}: step {QUICK.save_every + 2}: other is not a number any more; start again"
     ):
         train(network(), batch, breaks, QUICK, tmp_path, progress=False)
     state = torch.load(tmp_path / "last.pt", weights_only=True)
@@ -255,7 +255,7 @@ def test_a_run_is_resumed_only_with_its_recipe(tmp_path):
     run(tmp_path, recipe={"width": 6, "noise": 0.5})
     weights = (tmp_path / "last.pt").read_bytes()
     with pytest.raises(
-        OccluposeError, match=r"last\.pt: .*begun with other settings or data.*; resume with the recipe and the data"
+        OccluposeError, match=r"last\.pt: .*started with other settings or data.*; resume with the recipe and the data"
     ):
         run(tmp_path, recipe={"width": 6, "noise": 0.6}, resume=True)
     assert (tmp_path / "last.pt").read_bytes() == weights
@@ -270,7 +270,7 @@ def test_other_files_are_no_checkpoints(tmp_path, content):
         torch.save({"[1]": [1], "{}": {}}[content], tmp_path / "last.pt")
     refused(
         tmp_path,
-        "(not a checkpoint of this run|cannot be read, damaged or no checkpoint; begin anew in another folder)",
+        "(not a checkpoint of this run|cannot be read, damaged or not a checkpoint; start again in another folder)",
     )
 
 
@@ -278,7 +278,7 @@ def test_half_a_checkpoint_is_refused(tmp_path):
     run(tmp_path)
     whole = (tmp_path / "last.pt").read_bytes()
     (tmp_path / "last.pt").write_bytes(whole[: len(whole) // 2])
-    refused(tmp_path, "cannot be read, damaged or no checkpoint; begin anew in another folder")
+    refused(tmp_path, "cannot be read, damaged or not a checkpoint; start again in another folder")
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
@@ -304,13 +304,13 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
 
 @pytest.mark.parametrize("device", ["tpu:5", "abacus", *([] if torch.cuda.is_available() else ["cuda"])])
 def test_a_device_that_is_not_there_is_refused(tmp_path, device):
-    with pytest.raises(OccluposeError, match=f"device {device}: not on this machine, or not known"):
+    with pytest.raises(OccluposeError, match=f"device {device}: unknown, or not on this machine"):
         run(tmp_path, device=device)
 
 
-@pytest.mark.parametrize("name", ["steps", "warm_up", "save_every", "log_every"])
+@pytest.mark.parametrize("name", ["steps", "warm_up_steps", "save_every", "log_every"])
 def test_numbers_of_steps_are_positive(name):
-    with pytest.raises(OccluposeError, match=f"{name} 0: a number of steps is at least 1"):
+    with pytest.raises(OccluposeError, match=f"{name} 0: must be 1 or more"):
         Optimisation(**{name: 0})
 
 
@@ -318,9 +318,9 @@ def test_numbers_of_steps_are_positive(name):
     ("name", "values"),
     [
         ("learning_rate", (-1.0, math.nan, math.inf)),
-        ("clip", (0.0, -1.0, math.nan)),
+        ("max_grad_norm", (0.0, -1.0, math.nan)),
         ("weight_decay", (-1e-9, math.nan)),
-        ("average", (-0.1, 1.0, math.nan)),
+        ("ema_decay", (-0.1, 1.0, math.nan)),
     ],
 )
 def test_numbers_that_would_only_fail_later_or_train_uphill_are_refused(name, values):
@@ -340,27 +340,29 @@ def test_a_row_of_the_log_that_was_cut_short_is_dropped(tmp_path):
 
 
 def test_the_rate_warms_up_and_falls_to_nothing():
-    plan = Optimisation(steps=1000, learning_rate=2.0, warm_up=100)
-    assert plan.rate(0) == pytest.approx(0.02)
-    assert plan.rate(49) == pytest.approx(1.0, rel=0.01)
-    assert max(plan.rate(step) for step in range(1001)) == pytest.approx(2, rel=0.03)
-    assert plan.rate(500) == pytest.approx(1.0)
-    assert plan.rate(1000) == pytest.approx(0, abs=1e-9)
+    plan = Optimisation(steps=1000, learning_rate=2.0, warm_up_steps=100)
+    assert plan.learning_rate_at(0) == pytest.approx(0.02)
+    assert plan.learning_rate_at(49) == pytest.approx(1.0, rel=0.01)
+    assert max(plan.learning_rate_at(step) for step in range(1001)) == pytest.approx(2, rel=0.03)
+    assert plan.learning_rate_at(500) == pytest.approx(1.0)
+    assert plan.learning_rate_at(1000) == pytest.approx(0, abs=1e-9)
 
 
 def test_the_rate_may_fall_evenly():
-    plan = Optimisation(steps=1000, learning_rate=2.0, warm_up=100, fall="linear")
-    assert plan.rate(49) == pytest.approx(2 * 0.5 * (1 - 0.049))
-    assert [plan.rate(step) for step in (100, 250, 500, 900, 1000)] == pytest.approx([1.8, 1.5, 1.0, 0.2, 0.0])
-    dropped = dataclasses.replace(plan, drops=(0.5,))
-    assert [dropped.rate(step) for step in (499, 500, 1000)] == pytest.approx(
+    plan = Optimisation(steps=1000, learning_rate=2.0, warm_up_steps=100, lr_schedule="linear")
+    assert plan.learning_rate_at(49) == pytest.approx(2 * 0.5 * (1 - 0.049))
+    assert [plan.learning_rate_at(step) for step in (100, 250, 500, 900, 1000)] == pytest.approx(
+        [1.8, 1.5, 1.0, 0.2, 0.0]
+    )
+    dropped = dataclasses.replace(plan, milestones=(0.5,))
+    assert [dropped.learning_rate_at(step) for step in (499, 500, 1000)] == pytest.approx(
         [2.0, 0.2, 0.2]
-    )  # drops say how it falls, where there are any
-    assert Optimisation().fall == "cosine"
+    )  # milestones take precedence
+    assert Optimisation().lr_schedule == "cosine"
 
 
 def test_a_run_whose_rate_falls_evenly_is_resumed_to_the_same_end(tmp_path):
-    optimisation = dataclasses.replace(QUICK, fall="linear")
+    optimisation = dataclasses.replace(QUICK, lr_schedule="linear")
     straight = run(tmp_path / "straight", optimisation=optimisation)
     with pytest.raises(Killed):
         run(tmp_path / "resumed", killed_at(13), optimisation)

@@ -9,7 +9,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 if TYPE_CHECKING:
     from occlupose.cameras import Camera
-    from occlupose.methods.ljof.recipe import Recipe
+    from occlupose.methods.ljof.recipe import LJOFRecipe
 
 
 def seconds(text: str) -> float:
@@ -72,7 +72,7 @@ PUBLISHED = "(default: as published)"
 
 @dataclass(frozen=True)
 class LJOFOptions:
-    """What LJOF adds to a recipe: Limb Joint Augmentation (LJA) and the Dynamic Structure Loss (DSL)."""
+    """What LJOF adds to a recipe: Limb Joint Augmentation (LJA) and the Dynamic StructureTerm Loss (DSL)."""
 
     lja: bool = True
     """Grey blocks over visible limb joints."""
@@ -93,9 +93,9 @@ class LJOFOptions:
     dsl_step_at: Annotated[float, arg(metavar="FRACTION")] = 0.5
     """When the weight steps, as a fraction of the training."""
 
-    def apply(self, recipe: "Recipe") -> "Recipe":
+    def apply(self, recipe: "LJOFRecipe") -> "LJOFRecipe":
         """The recipe with LJA and DSL."""
-        from occlupose.methods.ljof.recipe import Structure
+        from occlupose.methods.ljof.recipe import StructureTerm
         from occlupose.methods.ljof.schedules import SCHEDULES
         from occlupose.occlusion.blocks import LimbBlocks
 
@@ -105,7 +105,7 @@ class LJOFOptions:
         return replace(
             recipe,
             blocks=blocks if self.lja else None,
-            structure=None if self.structure_loss == "none" else Structure(self.structure_loss, schedule),
+            structure=None if self.structure_loss == "none" else StructureTerm(self.structure_loss, schedule),
         )
 
 
@@ -124,13 +124,13 @@ class RecipeOverrides:
     crop: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT", help_behavior_hint=PUBLISHED)] = None
     """Size of the network's input, pixels."""
 
-    def apply(self, recipe: "Recipe") -> "Recipe":
+    def apply(self, recipe: "LJOFRecipe") -> "LJOFRecipe":
         """The recipe with these changes."""
         changes: dict[str, Any] = {
             "epochs": self.epochs,
             "batch": self.batch,
             "learning_rate": self.lr,
-            "average": self.ema,
+            "ema_decay": self.ema,
         }
         if self.crop is not None:
             changes["crop"] = replace(recipe.crop, width=self.crop[0], height=self.crop[1])

@@ -18,10 +18,39 @@ RENAMED_OPTIONS: dict[str, str] = {
     "train ljof --at": "--dsl-step-at",
     "train ljof --rate": "--lr",
     "train ljof --average": "--ema",
+    "train hupor --recipe.average": "--recipe.ema-decay",
+    "train hupor --recipe.clip": "--recipe.max-grad-norm",
+    "train hupor --recipe.warm-up": "--recipe.warm-up-steps",
+    "train oanet --recipe.length": "--recipe.window",
+    "train oanet --recipe.occlusion": "--recipe.occlusion-aware",
+    "train oanet --recipe.no-occlusion": "--recipe.no-occlusion-aware",
+    "train oanet --recipe.symmetry": "--recipe.symmetry-weight",
+    "train oanet --recipe.adversarial": "--recipe.adversarial-weight",
+    "train oanet --recipe.regularisation": "--recipe.regularisation-weight",
+    "train oanet --recipe.augmentation": "--recipe.virtual-view-fraction",
+    "train oanet --recipe.labelled": "--recipe.labelled-fraction",
+    "train oanet --recipe.flat": "--recipe.unlabelled-fraction",
+    "train keypoints --recipe.flip": "--recipe.flip-probability",
+    "train keypoints --recipe.turn": "--recipe.rotation",
 }
 """Old spelling -> new. A spelling that means something else in another command has its command before it: "train" (all
 of its commands) or "train ljof". Hyphens, never underscores. What an option was replaced by may be several words.
 """
+
+_OPTIMISATION = {
+    "average": "ema-decay",
+    "clip": "max-grad-norm",
+    "drops": "milestones",
+    "fall": "lr-schedule",
+    "warm-up": "warm-up-steps",
+}
+_STAGES = {"fill": "stage-2d", "lift": "stage-3d", "joint": "end-to-end"}
+_KEPT = ("learning-rate", "log-every", "precision", "save-every", "steps", "weight-decay")
+for _old, _new in _OPTIMISATION.items():
+    RENAMED_OPTIONS[f"train --recipe.optimisation.{_old}"] = f"--recipe.optimisation.{_new}"
+for _stage, _name in _STAGES.items():
+    for _old, _new in {**_OPTIMISATION, **dict(zip(_KEPT, _KEPT, strict=True))}.items():
+        RENAMED_OPTIONS[f"train oanet --recipe.{_stage}.{_old}"] = f"--recipe.{_name}.{_new}"
 
 
 def refuse_renamed(command: list[str], arguments: list[str]) -> None:

@@ -178,7 +178,7 @@ def train_ljof(
     from occlupose.errors import OccluposeError
     from occlupose.methods.ljof.recipe import published
     from occlupose.methods.ljof.train import train_estimator
-    from occlupose.training.together import Place
+    from occlupose.training.distributed import Process
 
     if not 0 <= image_cache_gib < inf:
         raise OccluposeError(f"image cache {image_cache_gib:g}: not possible; give a number of GiB, 0 or more")
@@ -187,7 +187,7 @@ def train_ljof(
     recipe = replace(overrides.apply(ljof.apply(published(model))), seed=seed)
     place = discovery.find_dataset(data, "train", annotations)
     known = coco.load(place.annotations, place.images, strict=strict)
-    speaks = Place.here().first
+    speaks = Process.current().is_main
     if speaks:
         warnings = Console(stderr=True)
         for line in known.report.lines():

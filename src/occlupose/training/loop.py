@@ -1,9 +1,8 @@
-"""The one training loop: steps, checkpoints that resume to the same result, averaged weights, a log that opens as a
-table.
+"""The training loop of all methods: checkpoints, exact resumption, averaged weights and a log as CSV.
 
-Devices, precision and processes are Lightning Fabric's. Everything random comes from one seed: batches from a
-generator, dropout from torch's own state; both are in the checkpoint. Begun by torchrun, all processes train one
-network together (`training.together`).
+Lightning Fabric handles devices, precision and processes. All randomness derives from one seed: batches from a
+generator, dropout from torch's global state; the checkpoint has both. Started by torchrun, all processes train one
+network together (`training.distributed`).
 """
 
 import csv
@@ -29,94 +28,94 @@ from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.networks.precision import bf16_is_native
 from occlupose.threads import compute_ahead
-from occlupose.training.together import Place, in_one_batch
+from occlupose.training.distributed import Process, sync_batch_norm
 
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it says which precision it was given
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it prints the precision
 
 Terms = dict[str, Tensor]
 
 STEPS = "steps"
-"""Among the sums of the log: how many steps they are of."""
+"""Key of the log's sums for the number of steps in them."""
 
 
 @dataclass(frozen=True)
 class Optimisation:
-    """How long and how fast. AdamW (Adam, where nothing decays) with a linear warm-up; the weights kept are an
-    exponential average.
+    """Length and learning rate of a training run. AdamW (Adam without weight decay) with linear warm-up; the result
+    is an exponential moving average (EMA) of the weights.
 
     Raises:
-        OccluposeError: a number that cannot be.
+        OccluposeError: a value out of range.
     """
 
     steps: int = 24_000
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
-    warm_up: int = 300
-    clip: float = 1.0
-    average: float = 0.999
-    """Share of the average that stays at each step; 0 keeps the last weights as they are."""
-    drops: tuple[float, ...] = ()
-    """Shares of the training after which the rate is a tenth of what it was, 1 and more being never; none leaves it to
-    `fall`.
+    warm_up_steps: int = 300
+    max_grad_norm: float = 1.0
+    ema_decay: float = 0.999
+    """Decay of the moving average of the weights at each step; 0 keeps the last weights."""
+    milestones: tuple[float, ...] = ()
+    """Fractions of the training at which the learning rate is divided by 10, 1 and more being never; without any,
+    `lr_schedule` applies.
     """
-    fall: Literal["cosine", "linear"] = "cosine"
-    """How the rate goes to nothing where it does not drop."""
+    lr_schedule: Literal["cosine", "linear"] = "cosine"
+    """How the learning rate falls to 0 without milestones."""
     save_every: int = 500
     log_every: int = 100
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """bf16 halves the time of a step on processors that have it, and takes ten times as long on others; auto is the
-    faster one.
+    """bf16 halves the time of a step on processors that support it and takes ten times as long on others; auto chooses
+    the faster one.
     """
 
     def __post_init__(self) -> None:
-        for name in ("steps", "warm_up", "save_every", "log_every"):
+        for name in ("steps", "warm_up_steps", "save_every", "log_every"):
             if getattr(self, name) < 1:
-                raise OccluposeError(f"{name} {getattr(self, name)}: a number of steps is at least 1")
+                raise OccluposeError(f"{name} {getattr(self, name)}: must be 1 or more")
         for name in ("learning_rate", "weight_decay"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise OccluposeError(f"{name} {getattr(self, name)}: must be 0 or more")
-        if not self.clip > 0:
-            raise OccluposeError(f"clip {self.clip}: the most that gradients may measure, more than 0")
-        if not 0 <= self.average < 1:
-            raise OccluposeError(
-                f"average {self.average}: the share of the average that stays at each step, 0 or more and less than 1"
-            )
-        if not all(drop > 0 for drop in self.drops):
-            raise OccluposeError(f"drops {self.drops}: shares of the training, each more than 0")
+        if not self.max_grad_norm > 0:
+            raise OccluposeError(f"max_grad_norm {self.max_grad_norm}: must be more than 0")
+        if not 0 <= self.ema_decay < 1:
+            raise OccluposeError(f"ema_decay {self.ema_decay}: must be 0 or more and less than 1")
+        if not all(milestone > 0 for milestone in self.milestones):
+            raise OccluposeError(f"milestones {self.milestones}: fractions of the training; each must be more than 0")
 
-    def rate(self, step: int) -> float:
+    def learning_rate_at(self, step: int) -> float:
         """Learning rate of a step."""
         progress = min(1.0, step / self.steps)
-        if self.drops:
-            fall = 0.1 ** sum(progress >= drop for drop in self.drops)
-        elif self.fall == "linear":
-            fall = 1 - progress
+        if self.milestones:
+            factor = 0.1 ** sum(progress >= milestone for milestone in self.milestones)
+        elif self.lr_schedule == "linear":
+            factor = 1 - progress
         else:
-            fall = 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
-        return self.learning_rate * min(1.0, (step + 1) / self.warm_up) * fall
+            factor = 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
+        return self.learning_rate * min(1.0, (step + 1) / self.warm_up_steps) * factor
 
 
 def fingerprint(arrays: Iterable[np.ndarray]) -> str:
-    """Eight characters that tell data from other data."""
-    check = 0
+    """Checksum of arrays, eight hexadecimal characters."""
+    checksum = 0
     for array in arrays:
-        check = zlib.crc32(np.ascontiguousarray(array).tobytes(), check)
-    return f"{check:08x}"
+        checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
+    return f"{checksum:08x}"
 
 
 def fastest_precision(device: str) -> Literal["32-true", "bf16-mixed"]:
-    """bf16 where the device calculates in it, else float32."""
+    """bf16 where the device supports it natively, else float32."""
     return "bf16-mixed" if bf16_is_native(device) else "32-true"
 
 
 def train(
     network: nn.Module,
-    batch: Callable[[Generator], Any],
+    sample_batch: Callable[[Generator], Any],
     loss: Callable[[nn.Module, Any], Terms],
     optimisation: Optimisation,
     folder: Path,
     *,
-    groups: Callable[[nn.Module], list[dict[str, Any]]] = lambda network: [{"params": list(network.parameters())}],
+    parameter_groups: Callable[[nn.Module], list[dict[str, Any]]] = lambda network: [
+        {"params": list(network.parameters())}
+    ],
     recipe: object = None,
     seed: int = 0,
     resume: bool = False,
@@ -126,60 +125,59 @@ def train(
     """Trains a network and returns its averaged weights; `folder` holds `last.pt` (checkpoint) and `log.csv`.
 
     Arguments:
-        batch: draws a batch from a generator; of several processes each its own share of it.
-        groups: the network's parameters in groups, as torch's optimisers take them; one may have a `weight_decay` of
-            its own, and a `scale` that multiplies its learning rate.
-        loss: named terms of a batch; their sum is descended, all are logged.
-        recipe: what else the result depends on, also the `fingerprint` of the data; a run is resumed only with what
-            prints the same.
-        resume: go on from `folder/last.pt` if it is there. On the CPU the result equals that of an uninterrupted run
-            bit by bit (in several processes: of a network without dropout).
+        sample_batch: draws a batch from a generator; in several processes, the share of this process.
+        loss: named terms of the loss of a batch; their sum is minimised, each is logged.
+        parameter_groups: the network's parameters as torch's optimisers take them; a group may have its own
+            `weight_decay`, and a `scale` that multiplies its learning rate.
+        recipe: everything else that the result depends on, including the `fingerprint` of the data; a run resumes only
+            if its repr is the same.
+        resume: continue from `folder/last.pt` if it exists. On the CPU the result equals that of an uninterrupted run
+            bit by bit (in several processes: without dropout).
 
     Raises:
         OccluposeError: the folder holds a run and `resume` is False, or a checkpoint of another network or recipe; the
-            folder cannot be written to, or the device is not there; a term is not a number (the last checkpoint stays).
+            folder cannot be written to; there is no such device; a term is not finite (the last checkpoint stays).
     """
-    checkpoint = free(folder, resume=resume)
+    checkpoint = claim_run_folder(folder, resume=resume)
     precision = fastest_precision(device) if optimisation.precision == "auto" else optimisation.precision
-    place = Place.here()
+    process = Process.current()
+    options: dict[str, Any] = {"precision": precision}
     try:
+        if precision == "bf16-mixed":
+            options = {"plugins": BF16Precision(precision, torch.device(device).type)}
         fabric = Fabric(
             accelerator=device,
-            devices=place.neighbours,
-            num_nodes=place.nodes,
-            strategy="ddp" if place.of > 1 else "auto",
-            **(
-                {"plugins": Mixed(precision, torch.device(device).type)}
-                if precision == "bf16-mixed"
-                else {"precision": precision}
-            ),
+            devices=process.local_world_size,
+            num_nodes=process.nodes,
+            strategy="ddp" if process.world_size > 1 else "auto",
+            **options,
         )
         fabric.launch()
     except (RuntimeError, ValueError):
         raise OccluposeError(
-            f"device {device}: not on this machine, or not known; give cpu, or cuda where there is a GPU"
+            f"device {device}: unknown, or not on this machine; give cpu, or cuda where there is a GPU"
         ) from None
-    torch.manual_seed(seed + place.number)
+    torch.manual_seed(seed + process.rank)
     generator = torch.Generator().manual_seed(seed)
-    if place.of > 1:
-        network = in_one_batch(network)
+    if process.world_size > 1:
+        network = sync_batch_norm(network)
     network.to(fabric.device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(
-        groups(network), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True
+        parameter_groups(network), lr=optimisation.learning_rate, weight_decay=optimisation.weight_decay, fused=True
     )
     step = 0
     sums = dict[str, float]()
     if checkpoint.exists():
         step, sums = _restore(checkpoint, network, optimiser, average, generator, repr(recipe))
-    fabric.barrier()  # nobody writes the first checkpoint before everybody has looked for one
-    log = _Log(folder / "log.csv", step, sums, writes=place.first)
+    fabric.barrier()  # the first checkpoint is written after all processes have looked for one
+    log = _Log(folder / "log.csv", step, sums, writes=process.is_main)
     model, optimiser = fabric.setup(network, optimiser)
     model.train()
 
     def draw() -> tuple[Any, Tensor]:
-        """A batch, and the state of the generator behind it: by the time it is used another is drawn."""
-        return batch(generator), generator.get_state()
+        """A batch, and the generator's state after it: batches are drawn ahead of their use."""
+        return sample_batch(generator), generator.get_state()
 
     with (
         closing(compute_ahead("batches", (draw for _ in range(optimisation.steps - step)))) as batches,
@@ -189,65 +187,64 @@ def train(
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[terms]}"),
-            disable=not progress or not place.first,
+            disable=not progress or not process.is_main,
         ) as bar,
     ):
         task = bar.add_task("training", total=optimisation.steps, completed=step, terms="")
-        for given, drawn in batches:
+        for batch, generator_state in batches:
             for group in optimiser.param_groups:
-                group["lr"] = optimisation.rate(step) * group.get("scale", 1.0)
-            terms = loss(model, fabric.to_device(given))
+                group["lr"] = optimisation.learning_rate_at(step) * group.get("scale", 1.0)
+            terms = loss(model, fabric.to_device(batch))
             optimiser.zero_grad()
             fabric.backward(torch.stack(list(terms.values())).sum())
-            fabric.clip_gradients(model, optimiser, max_norm=optimisation.clip)
+            fabric.clip_gradients(model, optimiser, max_norm=optimisation.max_grad_norm)
             optimiser.step()
             step += 1
-            _average(average, network, min(optimisation.average, step / (step + 9)))
-            said = log.add({name: _mean(fabric, term) for name, term in terms.items()} if place.of > 1 else terms)
-            if wrong := [name for name, value in said.items() if not isfinite(value)]:
+            _update_average(average, network, min(optimisation.ema_decay, step / (step + 9)))
+            if process.world_size > 1:
+                terms = {name: _mean(fabric, term) for name, term in terms.items()}
+            values = log.add(terms)
+            if wrong := [name for name, value in values.items() if not isfinite(value)]:
                 raise OccluposeError(
-                    f"{folder}: step {step}: {wrong[0]} is not a number any more; begin anew with a lower learning rate"
+                    f"{folder}: step {step}: {wrong[0]} is not a number any more; start again with a lower learning"
+                    " rate"
                 )
             if step % optimisation.log_every == 0 or step == optimisation.steps:
                 bar.update(task, terms="  ".join(f"{name} {value:.4f}" for name, value in log.write(step).items()))
-            if place.first and (step % optimisation.save_every == 0 or step == optimisation.steps):
-                _save(checkpoint, network, optimiser, average, drawn, step, repr(recipe), log.sums)
+            if process.is_main and (step % optimisation.save_every == 0 or step == optimisation.steps):
+                _save(checkpoint, network, optimiser, average, generator_state, step, repr(recipe), log.sums)
             bar.update(task, completed=step)
     return {name: value.cpu() for name, value in average.items()}
 
 
-class Mixed(MixedPrecision):
-    """Calculates in bf16 what is safe in it. Batches stay as they are: their coordinates and targets want more than
-    three digits.
-    """
+class BF16Precision(MixedPrecision):
+    """Automatic mixed precision in bf16 that leaves batches in float32: coordinates and targets need more digits."""
 
     def convert_input(self, data: Any) -> Any:
-        """The same."""
+        """The batch, unchanged."""
         return data
 
 
-def free(folder: Path, *, resume: bool) -> Path:
-    """The checkpoint of a folder, which may be trained in.
+def claim_run_folder(folder: Path, *, resume: bool) -> Path:
+    """Checks that a run may start or resume in a folder; returns the path of its checkpoint.
 
     Raises:
         OccluposeError: the folder holds a run and `resume` is False.
     """
     checkpoint = folder / "last.pt"
     if checkpoint.exists() and not resume:
-        raise OccluposeError(
-            f"{folder}: holds a training run already; give --resume to go on with it, or another folder"
-        )
+        raise OccluposeError(f"{folder}: already holds a training run; give --resume to continue it, or another folder")
     return checkpoint
 
 
 def _mean(fabric: Fabric, term: Tensor) -> Tensor:
-    """Of all processes."""
+    """Mean over all processes."""
     mean = fabric.all_reduce(term.detach())
     assert isinstance(mean, Tensor)
     return mean
 
 
-def _average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+def _update_average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
     for name, value in network.state_dict().items():
         if value.is_floating_point():
             average[name].lerp_(value, 1 - decay)
@@ -282,16 +279,16 @@ def _save(
 def _restore(
     path: Path, network: nn.Module, optimiser: Any, average: dict[str, Tensor], generator: Generator, recipe: str
 ) -> tuple[int, dict[str, float]]:
-    """Puts everything back as it was; the step, and the log's sums since its last row."""
+    """Restores the state of a run; returns its step, and the log's sums since its last row."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, KeyError, ValueError, TypeError, EOFError, OSError, UnpicklingError) as error:
         raise OccluposeError(
-            f"{path}: cannot be read, damaged or no checkpoint; begin anew in another folder"
+            f"{path}: cannot be read, damaged or not a checkpoint; start again in another folder"
         ) from error
     try:
         if state["recipe"] != recipe:
-            raise ValueError("begun with other settings or data")
+            raise ValueError("started with other settings or data")
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         generator.set_state(state["generator"])
@@ -302,7 +299,7 @@ def _restore(
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         reason = (str(error).splitlines() or ["empty"])[0]
         raise OccluposeError(
-            f"{path}: not a checkpoint of this run ({reason}); resume with the recipe and the data that began it"
+            f"{path}: not a checkpoint of this run ({reason}); resume with the recipe and the data it was started with"
         ) from error
 
 
@@ -319,8 +316,8 @@ class _Log:
         if not writes:
             return
         rows = list(csv.reader(path.open())) if step and path.exists() else []
-        whole = [row for row in rows if len(row) == len(rows[0])]
-        kept = [row for row in whole if not row[0].isdigit() or int(row[0]) <= step]
+        complete = [row for row in rows if len(row) == len(rows[0])]
+        kept = [row for row in complete if not row[0].isdigit() or int(row[0]) <= step]
         with atomic(path) as temporary:
             temporary.write_text("".join(",".join(row) + "\n" for row in kept))
 
@@ -340,10 +337,7 @@ class _Log:
         with self.path.open("a", newline="") as file:
             if file.tell() == 0:
                 file.write(",".join(["step", *means, "seconds"]) + "\n")
-            file.write(
-                ",".join(
-                    [str(step), *(f"{value:.6g}" for value in means.values()), f"{time.monotonic() - self.start:.1f}"]
-                )
-                + "\n"
-            )
+            seconds = time.monotonic() - self.start
+            row = [str(step), *(f"{value:.6g}" for value in means.values()), f"{seconds:.1f}"]
+            file.write(",".join(row) + "\n")
         return means

@@ -30,19 +30,21 @@ def test_the_published_recipe():
 
 def test_the_rate_warms_up_over_2400_steps_and_falls_evenly_to_nothing():
     plan = PUBLISHED.optimisation(160_000)
-    assert plan.steps == 100_000 and plan.warm_up == 2400 and plan.average == 0
-    assert plan.rate(0) == pytest.approx(2e-4 / 2400)
-    assert plan.rate(1199) == pytest.approx(1e-4 * (1 - 1199 / 100_000))
-    assert plan.rate(25_000) == pytest.approx(1.5e-4) and plan.rate(75_000) == pytest.approx(0.5e-4)
-    assert plan.rate(100_000) == 0
+    assert plan.steps == 100_000 and plan.warm_up_steps == 2400 and plan.ema_decay == 0
+    assert plan.learning_rate_at(0) == pytest.approx(2e-4 / 2400)
+    assert plan.learning_rate_at(1199) == pytest.approx(1e-4 * (1 - 1199 / 100_000))
+    assert plan.learning_rate_at(25_000) == pytest.approx(1.5e-4) and plan.learning_rate_at(75_000) == pytest.approx(
+        0.5e-4
+    )
+    assert plan.learning_rate_at(100_000) == 0
 
 
 @pytest.mark.parametrize(
     ("pictures", "batch", "epochs", "steps"), [(4, 4, 6, 6), (1, 32, 20, 1), (1000, 8, 0.001, 1), (10, 4, 2, 5)]
 )
 def test_steps_are_so_many_that_each_picture_is_drawn_as_often_as_there_are_epochs(pictures, batch, epochs, steps):
-    plan = replace(TINY, batch=batch, epochs=epochs, warm_up=1000).optimisation(pictures)
-    assert plan.steps == steps and plan.warm_up == steps
+    plan = replace(TINY, batch=batch, epochs=epochs, warm_up_steps=1000).optimisation(pictures)
+    assert plan.steps == steps and plan.warm_up_steps == steps
     assert 1 <= plan.save_every <= 500 and 1 <= plan.log_every <= 50
 
 
@@ -104,7 +106,8 @@ def test_somebody_must_learn():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"learning_rate": -1.0}, {"weight_decay": nan}, {"warm_up": 0}, {"clip": 0.0}, {"average": 1.0}]
+    "wrong",
+    [{"learning_rate": -1.0}, {"weight_decay": nan}, {"warm_up_steps": 0}, {"max_grad_norm": 0.0}, {"ema_decay": 1.0}],
 )
 def test_rates_that_cannot_be_are_refused_before_training(wrong):
     with pytest.raises(OccluposeError, match=next(iter(wrong))):

@@ -254,9 +254,9 @@ def test_the_published_training():
     assert graph.schedule(3).steps == 200
     assert graph.schedule(5_000).rate(0) == pytest.approx(0.01)
     plan = perceptron.schedule(1024)
-    assert (plan.weight_decay, plan.average) == (0, 0)  # Adam, and the last weights
+    assert (plan.weight_decay, plan.ema_decay) == (0, 0)  # Adam, and the last weights
     for epoch in range(200):  # within half a power of ten of what is published, and of a step of its own
-        assert 0.5 / 10**0.5 < plan.rate(epoch) / (0.08 * 0.5 ** (epoch // 30)) < 2 * 10**0.5
+        assert 0.5 / 10**0.5 < plan.learning_rate_at(epoch) / (0.08 * 0.5 ** (epoch // 30)) < 2 * 10**0.5
     assert isinstance(RefineRecipe(published=True).build(), GCN)
     assert isinstance(RefineRecipe(kind="mlp", published=True).build(), MLP)
     assert isinstance(perceptron.build().network, MLP)
@@ -341,7 +341,7 @@ def test_a_run_is_resumed_only_with_its_pairs_recipe_and_seed(tmp_path):
         (made, recipe(epochs=7), 0),
         (made, recipe(), 1),
     ):
-        with pytest.raises(OccluposeError, match="begun with other settings or data"):
+        with pytest.raises(OccluposeError, match="started with other settings or data"):
             train_refine(other, tmp_path, plan, resume=True, seed=seed, progress=False)
 
 

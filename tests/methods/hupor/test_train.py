@@ -528,7 +528,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(crowds, tmp_path, monkeypatc
     assert [row[0] for row in rows(tmp_path / "straight")] == ["step", "1", "2", "3", "4", "5", "6"]
     card = json.loads(straight.with_suffix(".json").read_text())
     assert (card["name"], card["pictures"], card["people"]) == ("tiny", 4, sum(map(len, crowds)))
-    assert card["recipe"]["design"]["width"] == 64 and card["recipe"]["clip"] is None
+    assert card["recipe"]["design"]["width"] == 64 and card["recipe"]["max_grad_norm"] is None
     assert str(tmp_path) not in straight.with_suffix(".json").read_text()
     assert card["parameters"] == sum(value.numel() for value in HUPORNetwork(SHORT).parameters())
 
@@ -541,7 +541,7 @@ def test_a_run_goes_on_only_with_the_recipe_and_the_people_that_began_it(crowds,
         (crowds, replace(once, mixed=0.25)),
         ([*crowds[:3], flat(9, picture=crowds[3].image)], once),
     ):
-        with pytest.raises(OccluposeError, match="begun with other settings or data"):
+        with pytest.raises(OccluposeError, match="started with other settings or data"):
             trained(changed_crowds, tmp_path, recipe, resume=True)
     with pytest.raises(OccluposeError, match="give --resume"):
         trained(crowds, tmp_path, once)
@@ -554,7 +554,7 @@ def tensors(path):
 
 def test_training_begins_with_weights_that_are_given(crowds, begun, tmp_path):
     """At a rate of nothing it ends with them."""
-    still = replace(QUICK, epochs=1, learning_rate=0.0, average=0.9)
+    still = replace(QUICK, epochs=1, learning_rate=0.0, ema_decay=0.9)
     path = trained(crowds, tmp_path / "run", still, start=begun)
     parameters = {name for name, _ in HUPORNetwork(SHORT).named_parameters() if "teachers" not in name}
     one = tensors(begun)
@@ -562,13 +562,13 @@ def test_training_begins_with_weights_that_are_given(crowds, begun, tmp_path):
     assert parameters <= one.keys() and all(torch.equal(one[name], other[name]) for name in parameters)
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["begun_with"].endswith("tensors of tiny.safetensors") and len(card["sha256"]) == 64
-    with pytest.raises(OccluposeError, match="begun with other settings or data"):
+    with pytest.raises(OccluposeError, match="started with other settings or data"):
         trained(crowds, tmp_path / "run", still, resume=True)
 
 
 def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(crowds, begun, tmp_path):
     """Its statistics too; and beside it the reasoner has learnt."""
-    path = trained(crowds, tmp_path, replace(QUICK, detector=False, epochs=3, average=0.5), start=begun)
+    path = trained(crowds, tmp_path, replace(QUICK, detector=False, epochs=3, ema_decay=0.5), start=begun)
     one = tensors(begun)
     other = tensors(path)
     detector = [name for name in one if name.startswith("detector.")]
@@ -636,9 +636,9 @@ def test_several_processes_are_refused(crowds, tmp_path, monkeypatch):
 
 
 def test_gradients_may_be_as_large_as_they_are(crowds, tmp_path):
-    assert QUICK.clip == inf
-    clipped = trained(crowds, tmp_path / "clipped", replace(QUICK, epochs=2, clip=1e-3))
-    assert json.loads(clipped.with_suffix(".json").read_text())["recipe"]["clip"] == 1e-3
+    assert QUICK.max_grad_norm == inf
+    clipped = trained(crowds, tmp_path / "clipped", replace(QUICK, epochs=2, max_grad_norm=1e-3))
+    assert json.loads(clipped.with_suffix(".json").read_text())["recipe"]["max_grad_norm"] == 1e-3
     assert all(value.isfinite().all() for value in tensors(clipped).values())
 
 

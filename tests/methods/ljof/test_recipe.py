@@ -6,7 +6,7 @@ from occlupose.codecs.crops import Crop
 from occlupose.codecs.msra import MSRA
 from occlupose.codecs.udp import UDP
 from occlupose.errors import OccluposeError
-from occlupose.methods.ljof.recipe import Recipe, Structure, published
+from occlupose.methods.ljof.recipe import LJOFRecipe, StructureTerm, published
 from occlupose.methods.ljof.schedules import Step
 from occlupose.networks.estimators import ESTIMATORS
 from occlupose.occlusion.blocks import LimbBlocks
@@ -18,7 +18,7 @@ def test_every_estimator_has_a_recipe_with_what_ljof_adds(model):
     recipe = published(model)
     assert recipe.model == model
     assert recipe.blocks == LimbBlocks(0.15, 0.20, probability=1.0)
-    assert recipe.structure == Structure("limbs", Step(at=0.5, weight=0.5))
+    assert recipe.structure == StructureTerm("limbs", Step(at=0.5, weight=0.5))
     assert recipe.design(CROWDPOSE14).maps.crop == recipe.crop
     plain = recipe.without_ljof()
     assert (plain.blocks, plain.structure) == (None, None)
@@ -32,15 +32,15 @@ def test_convolutional_networks_are_trained_as_mmpose_does(model):
     assert (recipe.epochs, recipe.batch, recipe.learning_rate, recipe.weight_decay) == (210, 512, 5e-4, 0.0)
     plan = recipe.optimisation(149_813)  # people of COCO's train2017 with joints
     assert plan.steps == round(210 * 149_813 / 512)
-    assert [plan.rate(round(epoch / 210 * plan.steps) + 1) for epoch in (1, 169, 171, 201)] == pytest.approx(
-        [293 / 500 * 5e-4, 5e-4, 5e-5, 5e-6], rel=0.01
-    )
+    assert [
+        plan.learning_rate_at(round(epoch / 210 * plan.steps) + 1) for epoch in (1, 169, 171, 201)
+    ] == pytest.approx([293 / 500 * 5e-4, 5e-4, 5e-5, 5e-6], rel=0.01)
 
 
 def test_vitpose_is_trained_as_published():
     recipe = published("vitpose_b")
     assert recipe.maps() == UDP(Crop(192, 256, grid="corners"), 4, 2.0)
-    assert (recipe.weight_decay, recipe.layer_decay, recipe.clip) == (0.1, 0.75, 1.0)
+    assert (recipe.weight_decay, recipe.layer_decay, recipe.max_grad_norm) == (0.1, 0.75, 1.0)
 
 
 def test_srpose_learns_maps_as_large_as_the_crop():
@@ -71,7 +71,7 @@ def test_the_rate_goes_with_the_batch():
 )
 def test_recipes_that_cannot_be_are_refused(wrong, words):
     with pytest.raises(OccluposeError, match=words):
-        Recipe(**wrong)
+        LJOFRecipe(**wrong)
 
 
 def test_a_design_comes_back_from_what_a_file_says():

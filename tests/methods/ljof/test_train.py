@@ -14,15 +14,15 @@ from occlupose.codecs.crops import Crop
 from occlupose.datasets.coco import load as load_people
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import load
-from occlupose.methods.ljof.recipe import Structure, published
+from occlupose.methods.ljof.recipe import StructureTerm, published
 from occlupose.methods.ljof.schedules import Constant, Step
-from occlupose.methods.ljof.train import Batch, Course, Samples, groups, train_estimator
+from occlupose.methods.ljof.train import LJOFBatch, LJOFSampler, LJOFTraining, parameter_groups, train_estimator
 from occlupose.networks.estimators import build
 from occlupose.networks.precision import bf16_is_native
 from occlupose.skeletons import COCO17
 
 TINY = replace(
-    published("hrnet_small"), crop=Crop(32, 32, grid="corners"), batch=4, epochs=2, learning_rate=0.05, average=0.9
+    published("hrnet_small"), crop=Crop(32, 32, grid="corners"), batch=4, epochs=2, learning_rate=0.05, ema_decay=0.9
 )
 
 
@@ -41,7 +41,7 @@ def draw(samples, seed=0):
 
 
 def test_a_batch_has_crops_and_their_joints(people):
-    batch = draw(Samples(people, replace(TINY, batch=6)))
+    batch = draw(LJOFSampler(people, replace(TINY, batch=6)))
     assert batch.pictures.shape == (6, 32, 32, 3) and batch.pictures.dtype == torch.uint8
     assert batch.xy.shape == (6, 17, 2) and batch.weight.shape == (6, 17)
     assert set(batch.weight.unique().tolist()) == {0.0, 1.0}
@@ -53,24 +53,24 @@ def test_hidden_joints_are_learnt_too(people):
     """
     patterns = {tuple((person.state > 0).tolist()) for person in people.people}
     patterns |= {tuple((person.state[list(COCO17.mirror)] > 0).tolist()) for person in people.people}
-    batch = draw(Samples(people, replace(TINY, batch=16)))
+    batch = draw(LJOFSampler(people, replace(TINY, batch=16)))
     assert {tuple(row) for row in (batch.weight > 0).tolist()} <= patterns
     assert any((person.state == 1).any() for person in people.people)
 
 
 def test_the_same_draw_gives_the_same_batch_and_blocks_change_pictures_alone(people):
-    once, again, other = (draw(Samples(people, TINY), seed) for seed in (1, 1, 2))
+    once, again, other = (draw(LJOFSampler(people, TINY), seed) for seed in (1, 1, 2))
     assert torch.equal(once.pictures, again.pictures) and torch.equal(once.xy, again.xy)
     assert not torch.equal(once.pictures, other.pictures)
-    plain = draw(Samples(people, TINY.without_ljof()), 1)
+    plain = draw(LJOFSampler(people, TINY.without_ljof()), 1)
     assert torch.equal(plain.xy, once.xy) and torch.equal(plain.weight, once.weight)
     assert not torch.equal(plain.pictures, once.pictures)
 
 
 @pytest.mark.parametrize("memory", [0, 10**9])
 def test_processes_share_what_one_would_draw(people, memory):
-    whole = draw(Samples(people, TINY))
-    parts = [draw(Samples(people, TINY, share=slice(number, None, 2), memory=memory)) for number in range(2)]
+    whole = draw(LJOFSampler(people, TINY))
+    parts = [draw(LJOFSampler(people, TINY, share=slice(number, None, 2), memory=memory)) for number in range(2)]
     for number, part in enumerate(parts):
         assert torch.equal(part.pictures, whole.pictures[number::2])
         assert torch.equal(part.xy, whole.xy[number::2])
@@ -92,13 +92,13 @@ def spoilt(tmp_path):
 
 def test_unreadable_pictures_are_left_out_counted_and_named(spoilt):
     data, bad = spoilt
-    samples = Samples(data, replace(TINY, batch=12))
+    samples = LJOFSampler(data, replace(TINY, batch=12))
     batch = draw(samples)
     assert len(batch.pictures) == 12
     assert list(samples.unreadable) == [str(bad)]
     assert bad.name in samples.unreadable[str(bad)]
     with pytest.raises(OccluposeError, match=bad.name):
-        draw(Samples(data, replace(TINY, batch=12), strict=True))
+        draw(LJOFSampler(data, replace(TINY, batch=12), strict=True))
 
 
 def test_where_no_picture_can_be_read_training_does_not_go_on(spoilt):
@@ -106,23 +106,25 @@ def test_where_no_picture_can_be_read_training_does_not_go_on(spoilt):
     for person in data.people:
         person.picture.path.write_bytes(b"no picture")
     with pytest.raises(OccluposeError, match="nor can any other picture"):
-        draw(Samples(data, TINY))
+        draw(LJOFSampler(data, TINY))
 
 
 def truth(batch=2, seed=0):
     """A batch with joints well inside."""
     random = torch.Generator().manual_seed(seed)
     xy = torch.rand(batch, 17, 2, generator=random) * 24 + 4
-    return Batch(torch.randint(256, (batch, 32, 32, 3), dtype=torch.uint8, generator=random), xy, torch.ones(batch, 17))
+    return LJOFBatch(
+        torch.randint(256, (batch, 32, 32, 3), dtype=torch.uint8, generator=random), xy, torch.ones(batch, 17)
+    )
 
 
-def course(recipe, steps=10, model="hrnet_small"):
+def training(recipe, steps=10, model="hrnet_small"):
     torch.manual_seed(0)
-    return Course(build(model, crop=(recipe.crop.width, recipe.crop.height)), recipe, COCO17, steps)
+    return LJOFTraining(build(model, crop=(recipe.crop.width, recipe.crop.height)), recipe, COCO17, steps)
 
 
 def test_the_structure_loss_sets_in_when_its_schedule_says():
-    lesson = course(replace(TINY, structure=Structure("limbs", Step(at=0.5, weight=0.5))))
+    lesson = training(replace(TINY, structure=StructureTerm("limbs", Step(at=0.5, weight=0.5))))
     said = [lesson(truth())["structure"].item() for _ in range(10)]
     assert said[:5] == [0] * 5
     assert min(said[5:]) > 0
@@ -130,15 +132,18 @@ def test_the_structure_loss_sets_in_when_its_schedule_says():
 
 
 def test_without_a_structure_loss_there_is_the_heatmap_loss_alone():
-    assert list(course(TINY.without_ljof())(truth())) == ["heatmap"]
-    assert list(course(replace(TINY, structure=Structure("body", Constant())))(truth())) == ["heatmap", "structure"]
+    assert list(training(TINY.without_ljof())(truth())) == ["heatmap"]
+    assert list(training(replace(TINY, structure=StructureTerm("body", Constant())))(truth())) == [
+        "heatmap",
+        "structure",
+    ]
 
 
 def test_every_head_of_srpose_learns_and_the_first_hardly():
     recipe = replace(published("srpose_w32"), crop=Crop(64, 64, grid="stride"))
-    lesson = course(recipe, model="srpose_w32")
+    lesson = training(recipe, model="srpose_w32")
     batch = truth(batch=2)
-    terms = lesson(Batch(batch.pictures.repeat(1, 2, 2, 1), 2 * batch.xy, batch.weight))
+    terms = lesson(LJOFBatch(batch.pictures.repeat(1, 2, 2, 1), 2 * batch.xy, batch.weight))
     assert list(terms) == ["head 0", "head 1", "head 2", "head 3", "heatmap", "structure"]
     torch.stack(list(terms.values())).sum().backward()
     assert all(parameter.grad is not None for parameter in lesson.parameters())
@@ -148,8 +153,8 @@ def test_every_head_of_srpose_learns_and_the_first_hardly():
 def test_lower_layers_of_a_transformer_learn_more_slowly():
     recipe = published("vitpose_b")
     with torch.device("meta"):
-        lesson = Course(build("vitpose_b"), recipe, COCO17, 10)
-    found = groups(lesson, recipe)
+        lesson = LJOFTraining(build("vitpose_b"), recipe, COCO17, 10)
+    found = parameter_groups(lesson, recipe)
     names = {id(parameter): name for name, parameter in lesson.estimator.named_parameters()}
     assert sorted(id(each) for group in found for each in group["params"]) == sorted(names)
     scale = {names[id(each)]: group["scale"] for group in found for each in group["params"]}
@@ -180,7 +185,7 @@ class Killed(Exception):
 def test_a_resumed_run_ends_as_an_uninterrupted_one(people, tmp_path, monkeypatch):
     straight = train_estimator(people, tmp_path / "straight", TINY, progress=False)
     with monkeypatch.context() as killing:
-        draw = Samples.draw
+        draw = LJOFSampler.draw
         left = iter(range(6))
 
         def dying(self, generator):
@@ -188,7 +193,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(people, tmp_path, monkeypatc
                 raise Killed
             return draw(self, generator)
 
-        killing.setattr(Samples, "draw", dying)
+        killing.setattr(LJOFSampler, "draw", dying)
         with pytest.raises(Killed):
             train_estimator(people, tmp_path / "resumed", TINY, progress=False)
     resumed = train_estimator(people, tmp_path / "resumed", TINY, resume=True, progress=False)
@@ -204,7 +209,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(people, tmp_path, monkeypatc
 
 def test_a_run_goes_on_only_with_the_people_that_began_it(people, tmp_path, spoilt):
     train_estimator(people, tmp_path / "run", replace(TINY, epochs=1), progress=False)
-    with pytest.raises(OccluposeError, match="begun with other settings or data"):
+    with pytest.raises(OccluposeError, match="started with other settings or data"):
         train_estimator(spoilt[0], tmp_path / "run", replace(TINY, epochs=1), resume=True, progress=False)
 
 

@@ -41,7 +41,7 @@ STEPS = 60
 
 
 def recipe(steps=4, **changes):
-    optimisation = Optimisation(steps=steps, warm_up=2, save_every=4, log_every=2, precision="32-true")
+    optimisation = Optimisation(steps=steps, warm_up_steps=2, save_every=4, log_every=2, precision="32-true")
     return KeypointRecipe(
         **{"stacks": 2, "width": 8, "depth": 1, "crop": Crop(16, 24), "batch": 2, "optimisation": optimisation}
         | changes
@@ -341,7 +341,7 @@ def test_bad_data_is_refused_before_anything_is_written(figures, tmp_path):
 
 def command_line(figures, folder, *more):
     """`recipe(STEPS)` as a command."""
-    plan = {"steps": STEPS, "warm-up": 2, "save-every": 4, "log-every": 2, "precision": "32-true"}
+    plan = {"steps": STEPS, "warm-up-steps": 2, "save-every": 4, "log-every": 2, "precision": "32-true"}
     options = {
         "data": figures[0],
         "images": figures[1],
@@ -353,7 +353,7 @@ def command_line(figures, folder, *more):
     options |= {"recipe.crop.width": 16, "recipe.crop.height": 24} | {
         f"recipe.optimisation.{name}": value for name, value in plan.items()
     }
-    options |= {"recipe.optimisation.learning-rate": 1e-3, "recipe.optimisation.clip": 1.0}
+    options |= {"recipe.optimisation.learning-rate": 1e-3, "recipe.optimisation.max-grad-norm": 1.0}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [sys.executable, "-m", "occlupose", "train", "keypoints", *words, *more]
 
@@ -373,7 +373,9 @@ def test_a_killed_run_goes_on_to_the_same_end(figures, tmp_path):
 def learnt(tmp_path_factory) -> Path:
     """A network trained on 300 figures."""
     folder = tmp_path_factory.mktemp("learnt")
-    optimisation = Optimisation(steps=220, learning_rate=4e-3, warm_up=20, clip=0.1, average=0.95, precision="32-true")
+    optimisation = Optimisation(
+        steps=220, learning_rate=4e-3, warm_up_steps=20, max_grad_norm=0.1, ema_decay=0.95, precision="32-true"
+    )
     plan = KeypointRecipe(
         stacks=1, width=24, depth=3, crop=Crop(96, 96), batch=8, scale=0.15, rotation=10, optimisation=optimisation
     )

@@ -21,7 +21,7 @@ from somebody import filmed, moving
 
 def stage(steps=6, **changes):
     return Optimisation(
-        **{"steps": steps, "warm_up": 2, "save_every": 2, "log_every": 2, "precision": "32-true"} | changes
+        **{"steps": steps, "warm_up_steps": 2, "save_every": 2, "log_every": 2, "precision": "32-true"} | changes
     )
 
 
@@ -171,7 +171,7 @@ def test_a_run_is_resumed_only_with_its_data(mocap, tmp_path):
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     more = write_mocap(tmp_path / "more", {"07": 3, "02": 1})
     for data, video in ((mocap, None), (more, people)):
-        with pytest.raises(OccluposeError, match="begun with other settings or data"):
+        with pytest.raises(OccluposeError, match="started with other settings or data"):
             train_oanet(data, tmp_path / "run", recipe(), video=video, resume=True, progress=False)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
     assert json.loads(before["oanet.json"])["licence"] == "as the video allows"

@@ -43,9 +43,9 @@ class HUPORRecipe:
         variation: of the pictures.
         epochs: as many draws of a picture, on average.
         batch: pictures in a step.
-        learning_rate, weight_decay, warm_up: of AdamW, the rate falling evenly to 0; warm_up in steps.
-        clip: the most that gradients may measure.
-        average: share of an exponential average of the weights that stays at each step; 0 keeps the last ones.
+        learning_rate, weight_decay, warm_up_steps: of AdamW, the rate falling evenly to 0.
+        max_grad_norm: gradient clipping.
+        ema_decay: decay of the moving average of the weights at each step; 0 keeps the last ones.
 
     Raises:
         OccluposeError: a number that cannot be.
@@ -69,9 +69,9 @@ class HUPORRecipe:
     batch: int = 32
     learning_rate: float = 2e-4
     weight_decay: float = 8e-6
-    warm_up: int = 2400
-    clip: float = float("inf")
-    average: float = 0.0
+    warm_up_steps: int = 2400
+    max_grad_norm: float = float("inf")
+    ema_decay: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -108,10 +108,10 @@ class HUPORRecipe:
             steps=steps,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            warm_up=min(self.warm_up, steps),
-            clip=self.clip,
-            average=self.average,
-            fall="linear",
+            warm_up_steps=min(self.warm_up_steps, steps),
+            max_grad_norm=self.max_grad_norm,
+            ema_decay=self.ema_decay,
+            lr_schedule="linear",
             save_every=min(500, max(1, steps // 10)),
             log_every=min(50, max(1, steps // 10)),
         )
@@ -141,8 +141,8 @@ SMALL = HUPORRecipe(
     epochs=8,
     batch=4,
     learning_rate=4e-3,
-    warm_up=100,
-    average=0.998,
+    warm_up_steps=100,
+    ema_decay=0.998,
 )
 """Two cores: narrower, shallower, smaller pictures. Ours."""
 

@@ -40,8 +40,8 @@ from occlupose.networks.dsed import DSED
 from occlupose.networks.mspn import LEVELS, Heads
 from occlupose.threads import opencv_on_one_thread
 from occlupose.training import card
-from occlupose.training.loop import Terms, fingerprint, free, train
-from occlupose.training.together import Place
+from occlupose.training.distributed import Process
+from occlupose.training.loop import Terms, claim_run_folder, fingerprint, train
 
 THREADS = 4
 """That read pictures."""
@@ -320,7 +320,9 @@ def train_hupor(
         OccluposeError: nobody to learn from, pictures that are missing, starting weights of another network; what
             `training.loop.train` refuses.
     """
-    if (processes := Place.here().of) > 1:  # they would wait for gradients of a reasoner that does not learn yet
+    if (
+        processes := Process.current().world_size
+    ) > 1:  # they would wait for gradients of a reasoner that does not learn yet
         raise OccluposeError(f"hupor: is trained by one process, not by {processes}; begin it without torchrun")
     shows = recipe.detector or recipe.mixed > 0
     image_samples = [sample for sample in image_samples if sample.image is not None or not shows]
@@ -330,7 +332,7 @@ def train_hupor(
         )
     if not recipe.detector and start is None and recipe.mixed > 0:
         raise OccluposeError("detector: cannot stay as it is without weights; give some to start with")
-    free(folder, resume=resume)
+    claim_run_folder(folder, resume=resume)
     if recipe.labels != "dataset":
         image_samples = relabel(image_samples, recipe.labels, keep=folder / "labels.safetensors", progress=progress)
     torch.manual_seed(recipe.seed)
@@ -357,7 +359,7 @@ def train_hupor(
             lambda course, batch: course(batch),
             plan,
             folder,
-            groups=_groups,
+            parameter_groups=_groups,
             recipe=(recipe, begun, learnt),
             seed=recipe.seed,
             resume=resume,
@@ -378,7 +380,7 @@ def train_hupor(
         **({"metrics": {}} | described),
         pictures=len(image_samples),
         people=people,
-        recipe=asdict(recipe) | {"clip": recipe.clip if isfinite(recipe.clip) else None},
+        recipe=asdict(recipe) | {"max_grad_norm": recipe.max_grad_norm if isfinite(recipe.max_grad_norm) else None},
         **begun,
     )
     _left_out(list(samples.unreadable.values()), say)
@@ -460,7 +462,7 @@ def train_refiner(
         OccluposeError: as `weights.load`, `collect` and `refine.train_refine`.
     """
     trained = replace(weights.load(path), refiner=None, refinement=None)
-    free(folder, resume=resume)
+    claim_run_folder(folder, resume=resume)
     shown = track(image_samples, "looking at pictures", disable=not progress)
     unreadable = list[str]()
     hupor = HUPORPredictor(trained, device=device, name=path.name)

@@ -24,7 +24,7 @@ BATCH = 512
 
 
 @dataclass(frozen=True)
-class Structure:
+class StructureTerm:
     """A structure loss and its weight over the training.
 
     Attributes:
@@ -37,7 +37,7 @@ class Structure:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LJOFRecipe:
     """Everything that a training run depends on, besides the pictures.
 
     Attributes:
@@ -71,16 +71,16 @@ class Recipe:
     heads: tuple[float, ...] = ()
     variation: Variation = field(default_factory=Variation)
     blocks: LimbBlocks | None = field(default_factory=LimbBlocks)
-    structure: Structure | None = field(default_factory=Structure)
+    structure: StructureTerm | None = field(default_factory=StructureTerm)
     epochs: float = 210
     batch: int = BATCH
     learning_rate: float = 5e-4
     weight_decay: float = 0.0
     layer_decay: float = 1.0
-    warm_up: int = 500
-    drops: tuple[float, ...] = (170 / 210, 200 / 210)
-    clip: float = float("inf")
-    average: float = 0.0
+    warm_up_steps: int = 500
+    milestones: tuple[float, ...] = (170 / 210, 200 / 210)
+    max_grad_norm: float = float("inf")
+    ema_decay: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -118,20 +118,20 @@ class Recipe:
             steps=steps,
             learning_rate=self.learning_rate * self.batch / BATCH,
             weight_decay=self.weight_decay,
-            warm_up=min(self.warm_up, steps),
-            clip=self.clip,
-            average=self.average,
-            drops=self.drops,
+            warm_up_steps=min(self.warm_up_steps, steps),
+            max_grad_norm=self.max_grad_norm,
+            ema_decay=self.ema_decay,
+            milestones=self.milestones,
             save_every=min(500, max(1, steps // 10)),
             log_every=min(50, max(1, steps // 10)),
         )
 
-    def without_ljof(self) -> "Recipe":
+    def without_ljof(self) -> "LJOFRecipe":
         """The published recipe by itself, to compare with."""
         return replace(self, blocks=None, structure=None)
 
 
-def published(model: str) -> Recipe:
+def published(model: str) -> LJOFRecipe:
     """The recipe that an estimator's figures are published with, and LJOF's two additions; of the small estimators,
     ours.
 
@@ -143,16 +143,16 @@ def published(model: str) -> Recipe:
         OccluposeError: no such model.
     """
     if model.startswith("vitpose"):
-        return Recipe(
+        return LJOFRecipe(
             model,
             "udp",
             Crop(192, 256, grid="corners"),
             weight_decay=0.1,
             layer_decay=0.75 if model == "vitpose_b" else 0.8,
-            clip=1.0,
+            max_grad_norm=1.0,
         )
     if model.startswith("srpose"):
-        return Recipe(
+        return LJOFRecipe(
             model,
             stride=1,
             sigma=8.0,
@@ -163,7 +163,7 @@ def published(model: str) -> Recipe:
         )
     if model.endswith("small"):
         mild = Variation(scale=(0.7, 1.3), turn=40.0)
-        return Recipe(
+        return LJOFRecipe(
             model,
             "udp",
             Crop(96, 128, grid="corners"),
@@ -172,7 +172,7 @@ def published(model: str) -> Recipe:
             epochs=60,
             batch=32,
             learning_rate=3.2e-2,
-            warm_up=100,
-            average=0.998,
+            warm_up_steps=100,
+            ema_decay=0.998,
         )
-    return Recipe(model)
+    return LJOFRecipe(model)

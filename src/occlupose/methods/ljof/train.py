@@ -23,7 +23,7 @@ from occlupose.datasets.topdown import CHANCES, MEMORY, Gallery, show
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import begin, save
 from occlupose.methods.ljof.losses import DynamicStructureLoss, heatmap_loss
-from occlupose.methods.ljof.recipe import Recipe
+from occlupose.methods.ljof.recipe import LJOFRecipe
 from occlupose.networks.estimators import normalised
 from occlupose.networks.vitpose import ViTPose, layer
 from occlupose.poses import ABSENT
@@ -31,15 +31,15 @@ from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 from occlupose.threads import opencv_on_one_thread
 from occlupose.training import card
+from occlupose.training.distributed import Process
 from occlupose.training.loop import Terms, train
-from occlupose.training.together import Place
 
 THREADS = 4
 """That read pictures."""
 
 
 @dataclass
-class Batch:
+class LJOFBatch:
     """What the network sees and where the joints are."""
 
     pictures: UInt8[Tensor, "batch height width 3"]
@@ -48,7 +48,7 @@ class Batch:
     """1 where a joint is annotated, seen or hidden; 0 where nobody knows."""
 
 
-class Samples:
+class LJOFSampler:
     """Batches of people, drawn evenly, varied, with blocks on their limbs.
 
     Each person's chance is their own, whoever else is in the batch and however many processes share it.
@@ -64,7 +64,7 @@ class Samples:
     def __init__(
         self,
         data: Annotations,
-        recipe: Recipe,
+        recipe: LJOFRecipe,
         *,
         share: slice = slice(None),
         strict: bool = False,
@@ -79,7 +79,7 @@ class Samples:
         self._gallery = Gallery(memory)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
 
-    def draw(self, generator: Generator) -> Batch:
+    def draw(self, generator: Generator) -> LJOFBatch:
         """This process's share of the batch of a step."""
         recipe = self.recipe
         skeleton = self.data.skeleton
@@ -95,7 +95,7 @@ class Samples:
         if blocks is not None:
             pictures, _ = blocks.cover_images(pictures, shown.xy, shown.state, skeleton, of_blocks, shown.boxes)
         weight = torch.from_numpy(shown.state != ABSENT).float()
-        return Batch(torch.from_numpy(pictures), torch.from_numpy(shown.xy).float(), weight)
+        return LJOFBatch(torch.from_numpy(pictures), torch.from_numpy(shown.xy).float(), weight)
 
     def _readable(self, who: Sequence[int]) -> list[tuple[Person, Pyramid]]:
         """People with these numbers and their pictures; those that are not at hand are read side by side.
@@ -139,7 +139,7 @@ class Samples:
             return None
 
 
-class Course(nn.Module):
+class LJOFTraining(nn.Module):
     """An estimator in training: it says how wrong it is about a batch, by losses that change as the training goes on.
 
     Arguments:
@@ -149,7 +149,7 @@ class Course(nn.Module):
     step: Tensor
     """Batches that were learnt from; in the checkpoint like the weights."""
 
-    def __init__(self, estimator: nn.Module, recipe: Recipe, skeleton: Skeleton, steps: int) -> None:
+    def __init__(self, estimator: nn.Module, recipe: LJOFRecipe, skeleton: Skeleton, steps: int) -> None:
         super().__init__()
         self.estimator = estimator
         self.recipe = recipe
@@ -161,7 +161,7 @@ class Course(nn.Module):
         )
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
-    def forward(self, batch: Batch) -> Terms:
+    def forward(self, batch: LJOFBatch) -> Terms:
         """The terms of the loss: LJOF eq. 4 on the finest maps; of a network with several heads also the plain loss of
         each coarser one, on targets that are pooled to its size (SRPose)."""
         *coarse, finest = self.estimator(normalised(batch.pictures))
@@ -179,7 +179,7 @@ class Course(nn.Module):
         return terms | {name: share * term for name, term in of_finest.items()}
 
 
-def groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, recipe: LJOFRecipe) -> list[dict[str, Any]]:
     """Parameters by how fast they learn: those of a transformer's lower layers more slowly, and biases, norms and
     positions without decay.
 
@@ -187,7 +187,7 @@ def groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """
     if recipe.layer_decay == 1:
         return [{"params": list(network.parameters())}]
-    assert isinstance(network, Course) and isinstance(network.estimator, ViTPose), (
+    assert isinstance(network, LJOFTraining) and isinstance(network.estimator, ViTPose), (
         "only transformers have a decay by layer"
     )
     depth = len(network.estimator.backbone.blocks)
@@ -208,7 +208,7 @@ def groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
 def train_estimator(
     data: Annotations,
     folder: Path,
-    recipe: Recipe,
+    recipe: LJOFRecipe,
     *,
     start: Path | None = None,
     strict: bool = False,
@@ -236,10 +236,11 @@ def train_estimator(
         OccluposeError: starting weights of another network; a batch that processes cannot share evenly; what
             `training.loop.train` refuses.
     """
-    place = Place.here()
-    if recipe.batch % place.of:
+    process = Process.current()
+    if recipe.batch % process.world_size:
         raise OccluposeError(
-            f"batch {recipe.batch}: {place.of} processes cannot share it evenly; give a multiple of {place.of}"
+            f"batch {recipe.batch}: {process.world_size} processes cannot share it evenly; give a multiple of"
+            f" {process.world_size}"
         )
     torch.manual_seed(recipe.seed)
     design = recipe.design(data.skeleton)
@@ -250,22 +251,22 @@ def train_estimator(
         if start is None
         else {"begun_with": begin(estimator, design, start), "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
     )
-    if place.first:
+    if process.is_main:
         say(
             f"{recipe.model}: learns from {len(data.people)} people of {data.truth.path.name} ({data.truth.dataset}),"
             f" {data.skeleton.name}"
         )
-    course = Course(estimator, recipe, data.skeleton, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = Samples(data, recipe, share=place.share, strict=strict, memory=memory // place.neighbours)
+    training = LJOFTraining(estimator, recipe, data.skeleton, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    samples = LJOFSampler(data, recipe, share=process.share, strict=strict, memory=memory // process.local_world_size)
     learnt = data.describe()
     with opencv_on_one_thread():
         average = train(
-            course,
+            training,
             samples.draw,
-            lambda course, batch: course(batch),
+            lambda training, batch: training(batch),
             plan,
             folder,
-            groups=partial(groups, recipe=recipe),
+            parameter_groups=partial(parameter_groups, recipe=recipe),
             recipe=(recipe, begun, learnt),
             seed=recipe.seed,
             resume=resume,
@@ -273,7 +274,7 @@ def train_estimator(
             progress=progress,
         )
     path = folder / f"{recipe.model}.safetensors"
-    if place.first:
+    if process.is_main:
         weights = {
             name.removeprefix("estimator."): value for name, value in average.items() if name.startswith("estimator.")
         }
@@ -287,7 +288,7 @@ def train_estimator(
             licence="that of its pictures and annotations",
             data=learnt,
             metrics={},
-            recipe=asdict(recipe) | {"clip": recipe.clip if isfinite(recipe.clip) else None},
+            recipe=asdict(recipe) | {"max_grad_norm": recipe.max_grad_norm if isfinite(recipe.max_grad_norm) else None},
             **begun,
         )
         for reason in list(samples.unreadable.values())[:3]:

@@ -47,7 +47,7 @@ class KeypointRecipe:
     rotation: float = 30.0
     """Largest rotation of a person, degrees (as Newell et al.)."""
     optimisation: Optimisation = field(
-        default_factory=lambda: Optimisation(steps=100_000, learning_rate=5e-4, warm_up=1000, clip=0.1)
+        default_factory=lambda: Optimisation(steps=100_000, learning_rate=5e-4, warm_up_steps=1000, max_grad_norm=0.1)
     )
     seed: int = 0
 

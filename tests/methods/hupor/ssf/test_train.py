@@ -37,10 +37,10 @@ def test_the_published_schedule():
     assert (PUBLISHED.batch, PUBLISHED.epochs, PUBLISHED.size, PUBLISHED.look) == (32, 150, 256, "image")
     schedule = PUBLISHED.schedule(3200)
     assert schedule.steps == 15_000
-    assert [schedule.rate(step) for step in (0, 4_999, 5_000, 9_999, 10_000)] == pytest.approx(
+    assert [schedule.learning_rate_at(step) for step in (0, 4_999, 5_000, 9_999, 10_000)] == pytest.approx(
         [1e-3, 1e-3, 1e-4, 1e-4, 1e-5]
     )
-    assert (schedule.weight_decay, schedule.average) == (0, 0)  # Adam, and the last weights
+    assert (schedule.weight_decay, schedule.ema_decay) == (0, 0)  # Adam, and the last weights
     assert set(RECIPES.values()) == {PUBLISHED, SMALL}
 
 
@@ -107,7 +107,7 @@ def test_a_run_is_resumed_only_with_its_data(crowd, tmp_path):
     train_ssf(crowd, tmp_path, recipe(), data="one", progress=False)
     with pytest.raises(OccluposeError, match="give --resume"):
         train_ssf(crowd, tmp_path, recipe(), data="one", progress=False)
-    with pytest.raises(OccluposeError, match="begun with other settings or data"):
+    with pytest.raises(OccluposeError, match="started with other settings or data"):
         train_ssf(crowd, tmp_path, recipe(), data="two", resume=True, progress=False)
 
 

@@ -21,7 +21,7 @@ STEPS = 120
 
 
 def recipe(steps=12, **changes):
-    optimisation = Optimisation(steps=steps, warm_up=5, save_every=10, log_every=10)
+    optimisation = Optimisation(steps=steps, warm_up_steps=5, save_every=10, log_every=10)
     return Recipe(**{"width": 8, "batch": 2, "window": 8, "optimisation": optimisation} | changes)
 
 
@@ -141,7 +141,7 @@ def test_a_folder_without_mocap_is_refused_before_anything_is_written(tmp_path):
 
 def command_line(mocap, folder, *more):
     """`recipe(STEPS)` as a command."""
-    plan = {"steps": STEPS, "warm-up": 5, "save-every": 10, "log-every": 10}
+    plan = {"steps": STEPS, "warm-up-steps": 5, "save-every": 10, "log-every": 10}
     options = {"mocap": mocap, "output": folder, "recipe.width": 8, "recipe.batch": 2, "recipe.window": 8}
     options |= {f"recipe.optimisation.{name}": value for name, value in plan.items()}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
