@@ -208,7 +208,7 @@ def test_real_files(command, tmp_path, name):
     ("options", "expected"),
     [
         (["--no-lja"], {"blocks": None}),
-        (["--lja-blocks", "1", "--lja-size", "0.1"], {"blocks": {"number": 1.0, "size": 0.1}}),
+        (["--lja-blocks", "1", "--lja-size", "0.1"], {"blocks": {"joint_share": 1.0, "size": 0.1}}),
         (["--structure-loss", "none"], {"structure": None}),
         (["--structure-loss", "body"], {"structure": {"kind": "body"}}),
         (["--dsl-schedule", "constant"], {"structure": {"kind": "limbs", "schedule": {"weight": 0.5}}}),

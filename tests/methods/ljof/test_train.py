@@ -202,7 +202,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(people, tmp_path, monkeypatc
     _, design = load(straight)
     assert (design.model, design.skeleton, design.maps) == ("hrnet_small", COCO17, TINY.maps())
     card = json.loads(straight.with_suffix(".json").read_text())
-    assert card["recipe"]["blocks"]["number"] == 0.15 and card["data"]["people"] == len(people.people)
+    assert card["recipe"]["blocks"]["joint_share"] == 0.15 and card["data"]["people"] == len(people.people)
     assert sum(card["data"]["joints"].values()) == 17 * len(people.people)
     assert str(tmp_path) not in straight.with_suffix(".json").read_text()
 
