@@ -30,7 +30,6 @@ from occlupose.evaluation.lifting import load_takes
 from occlupose.frontends.hourglass import save
 from occlupose.lifting import networks
 from occlupose.media import VideoWriter, open_media, read_image, write_image
-from occlupose.methods.oanet.lifter.weights import card
 from occlupose.networks.hourglass import StackedHourglass
 from occlupose.occlusion.cylinders import PAPER
 from occlupose.poses import OCCLUDED, VISIBLE, Poses
@@ -910,24 +909,6 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
     assert done.stderr == "[]\n"
-
-
-def test_doctor_needs_neither_network_nor_weights(command, monkeypatch, tmp_path):
-    monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    outcome = command("doctor")
-    assert (outcome.code, outcome.err) == (0, "")
-    assert not (tmp_path / "cache").exists()
-    flat = re.sub(r"[│\s]+", " ", outcome.out)
-    for words in (
-        f"occlupose {occlupose.__version__}",
-        f"torch {torch.__version__}",
-        "Apache-2.0; not fetched",
-        "cpu (",
-        card()["name"],
-    ):
-        assert words in flat
-    assert max(map(len, outcome.out.splitlines())) <= 80
 
 
 def test_what_must_be_fetched_is_announced(command, monkeypatch, tmp_path):

@@ -1,45 +1,135 @@
-"""The command that tells what is installed here."""
+"""The command that describes an installation."""
 
+import json
 import platform
+import tempfile
+from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from occlupose import __version__
+from occlupose.errors import OccluposeError
+
+PACKAGES = (
+    *("torch", "torchvision", "lightning-fabric", "numpy", "scipy", "av", "opencv-python-headless", "pillow"),
+    *("ai-edge-litert", "onnxruntime", "moderngl", "faster-coco-eval", "tyro"),
+)
+"""What results may depend on; some of them are optional."""
+
+WIDTH = 200
+"""Columns of the table where the output is not a terminal."""
 
 
 def doctor() -> None:
-    """Print versions, weights, licences and devices: what to copy into a bug report. Needs no network."""
-    import torch
-
-    from occlupose.assets import ASSETS, cache_folder
-    from occlupose.methods.oanet.lifter.weights import card
-
+    """Print versions, weights, licences, devices and short checks, for a bug report. Needs no network."""
     table = Table("what", "version", "licence or place", title=f"occlupose {__version__}")
     table.add_row("python", platform.python_version(), platform.platform())
-    for name in ("torch", "numpy", "scipy", "av", "opencv-python-headless", "ai-edge-litert", "onnxruntime"):
+    for package in PACKAGES:
         try:
-            table.add_row(name, metadata.version(name), _licence(name))
+            table.add_row(package, metadata.version(package), _licence(package))
         except metadata.PackageNotFoundError:
-            table.add_row(name, "not installed", "")
-    lifter = card()
-    table.add_row(lifter["name"], f"{lifter['parameters']:,} parameters", lifter["licence"])
-    for asset in ASSETS:
-        table.add_row(
-            asset.name,
-            f"{asset.package} {asset.version}",
-            f"{asset.licence}; {'here' if asset.present else 'not fetched yet'}",
-        )
-    table.add_row("cache", "", str(cache_folder()))
-    gpus = ", ".join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))
-    table.add_row("devices", f"cpu ({torch.get_num_threads()} threads)", gpus or "no GPU")
-    Console().print(table)
+            table.add_row(package, "not installed", "")
+    for add in (_add_ffmpeg, _add_weights, _add_assets, _add_devices):
+        add(table)
+    for name, check in CHECKS.items():
+        table.add_row(f"check: {name}", _outcome(check), "")
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    console.print(table)
 
 
 def _licence(package: str) -> str:
-    """The first that the package states."""
+    """The first licence that a package states."""
     stated = metadata.metadata(package)
     licences = str(stated.json.get("license_expression", "")).split(" AND ")
     classified = [line.split(" :: ")[-1] for line in stated.get_all("Classifier", []) if line.startswith("License")]
     return f"{licences[0]} and others" if len(licences) > 1 else licences[0] or ", ".join(classified)
+
+
+def _add_ffmpeg(table: Table) -> None:
+    import av
+
+    libraries = ("libavformat", "libavcodec")
+    versions = [f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in libraries]
+    table.add_row("FFmpeg", ", ".join(versions), "")
+
+
+def _add_weights(table: Table) -> None:
+    """A row for each network that comes with occlupose, by its card."""
+    for path in sorted((Path(__file__).parents[1] / "weights").glob("*.safetensors")):
+        card = json.loads(path.with_suffix(".json").read_text())
+        parameters = f"{card['parameters']:,} parameters" if "parameters" in card else card.get("version", "")
+        table.add_row(card["name"], parameters, card["licence"])
+
+
+def _add_assets(table: Table) -> None:
+    """A row for each file that is fetched at first use, and for the cache."""
+    from occlupose.assets import ASSETS, cache_folder
+
+    for asset in ASSETS:
+        fetched = "here" if asset.present else "not fetched yet"
+        table.add_row(asset.name, f"{asset.package} {asset.version}", f"{asset.licence}; {fetched}")
+    folder = cache_folder()
+    try:
+        state = "" if any(folder.iterdir()) else "empty"
+    except FileNotFoundError:
+        state = "not there yet"
+    except OSError as error:
+        state = f"cannot be read ({(error.strerror or str(error)).lower()})"
+    table.add_row("cache", state, str(folder))
+
+
+def _add_devices(table: Table) -> None:
+    import torch
+
+    gpus = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
+    table.add_row("devices", f"cpu ({torch.get_num_threads()} threads)", gpus or "no GPU")
+
+
+def _outcome(check: Callable[[], object]) -> str:
+    """ok, or what went wrong, in one line."""
+    try:
+        check()
+    except Exception as error:  # whatever is wrong with an installation is what this command is for
+        reason = str(error) if isinstance(error, OccluposeError) else f"{type(error).__name__}: {error}"
+        return f"FAILED: {' '.join(reason.split())}"
+    return "ok"
+
+
+def _check_encoder() -> None:
+    import numpy as np
+
+    from occlupose.media import VideoWriter, open_media
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "check.mp4"
+        with VideoWriter(path, 64, 48, fps=30) as video:
+            for value in (0, 128, 255):
+                video.write(np.full((48, 64, 3), value, np.uint8))
+        with open_media(path) as source:
+            frames = sum(1 for _ in source)
+    if frames != 3:
+        raise OccluposeError(f"{frames} of 3 frames could be read again")
+
+
+def _check_lifter() -> None:
+    from occlupose.lifting import networks
+
+    networks("cpu", None)
+
+
+def _check_hupor() -> None:
+    from occlupose.methods.hupor.predict import load
+
+    load()
+
+
+CHECKS: dict[str, Callable[[], object]] = {
+    "a video can be written and read": _check_encoder,
+    "OANet's lifter loads": _check_lifter,
+    "HUPOR's networks load": _check_hupor,
+}
