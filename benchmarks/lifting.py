@@ -27,17 +27,19 @@ from rich.console import Console
 from rich.table import Table
 
 from occlupose.datasets.cmu import VALIDATION, Clip, load_clips, split
-from occlupose.methods.oanet.lifter.inputs import ANCHORS, bridge
-from occlupose.methods.oanet.lifter.lift import RATE, lift_rays
+from occlupose.methods.oanet.lifter.augmentation import BodyAugmentation, to_random_camera
+from occlupose.methods.oanet.lifter.inputs import TORSO, interpolate_gaps
+from occlupose.methods.oanet.lifter.lift import FPS, lift_rays
 from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.methods.oanet.lifter.views import Views, look
 from occlupose.methods.oanet.lifter.weights import card, load, shipped
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.occlusion.cylinders import self_occluded
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17, Skeleton
 from occlupose.synth.noise import BELIEVED, NoiseModel, guess
 
-VIEWS = Views(still=0.0, tumble=0.0, roll=0.0, elevation=(-10.0, 30.0), off_axis=15.0, distance=(3.0, 7.0))
+VIEWS = BodyAugmentation(
+    still_probability=0.0, tumble_probability=0.0, roll=0.0, elevation=(-10.0, 30.0), off_axis=15.0, distance=(3.0, 7.0)
+)
 ARM = ("shoulder", "elbow", "wrist")
 LEG = ("hip", "knee", "ankle")
 PERIOD = 90
@@ -71,7 +73,7 @@ class Observation:
     """What is given of a view in 2D."""
 
     rays: Rays
-    seen: Seen
+    observed: Seen
     """What is to be believed."""
     missing: Seen
     """What cannot be seen, whatever is believed."""
@@ -80,9 +82,9 @@ class Observation:
 def views(clips: list[Clip], count: int = 4) -> Iterator[View]:
     """Each clip at 30 frames/s before `count` cameras that its name alone decides."""
     for clip in clips:
-        joints = torch.from_numpy(clip.joints[:: round(clip.fps / RATE)])
+        joints = torch.from_numpy(clip.joints[:: round(clip.fps / FPS)])
         generator = torch.Generator().manual_seed(zlib.crc32(clip.name.encode()))
-        for xyz in look(joints.expand(count, *joints.shape), VIEWS, generator):
+        for xyz in to_random_camera(joints.expand(count, *joints.shape), VIEWS, generator):
             yield View(xyz.numpy())
 
 
@@ -94,10 +96,10 @@ def _gaps(length: int, names: Callable[[np.random.Generator], tuple[str, ...]]) 
     """Every three seconds, some joints missing for `length` frames."""
 
     def hide(view: View, random: np.random.Generator) -> Seen:
-        seen = np.ones(view.xyz.shape[:2], bool)
-        for start in range(int(random.integers(10, 30)), len(seen) - 5, PERIOD):
-            seen[start : start + length, [BODY22.joints.index(name) for name in names(random)]] = False
-        return seen
+        observed = np.ones(view.xyz.shape[:2], bool)
+        for start in range(int(random.integers(10, 30)), len(observed) - 5, PERIOD):
+            observed[start : start + length, [BODY22.joints.index(name) for name in names(random)]] = False
+        return observed
 
     return hide
 
@@ -118,8 +120,8 @@ def _exactly(hide: Hide) -> Observe:
     """The true 2D of what is not hidden, and nothing of what is."""
 
     def observe(view: View, random: np.random.Generator) -> Observation:
-        seen = hide(view, random)
-        return Observation(view.rays, seen, ~seen)
+        observed = hide(view, random)
+        return Observation(view.rays, observed, ~observed)
 
     return observe
 
@@ -128,14 +130,14 @@ def _front_end(hide: Hide) -> Observe:
     """What the front end says: noisy where a joint is seen, guessed where it is hidden, believed by its evidence."""
 
     def observe(view: View, random: np.random.Generator) -> Observation:
-        seen = torch.from_numpy(hide(view, random))[None]
+        observed = torch.from_numpy(hide(view, random))[None]
         rays = torch.from_numpy(view.rays)[None]
         generator = torch.Generator().manual_seed(int(random.integers(2**31)))
         (noisy, evidence) = NoiseModel.load().sample(rays, generator)
         (guessed, doubt) = guess(rays, generator)
-        observed = torch.where(seen.unsqueeze(-1), noisy, guessed)
+        observed = torch.where(observed.unsqueeze(-1), noisy, guessed)
         return Observation(
-            observed[0].numpy(), (torch.where(seen, evidence, doubt) >= BELIEVED)[0].numpy(), ~seen[0].numpy()
+            observed[0].numpy(), (torch.where(observed, evidence, doubt) >= BELIEVED)[0].numpy(), ~observed[0].numpy()
         )
 
     return observe
@@ -162,24 +164,24 @@ CONDITIONS: dict[str, Observe] = {
 }
 
 
-def hold(rays: Rays, seen: Seen) -> Rays:
+def hold(rays: Rays, observed: Seen) -> Rays:
     """Missing joints where they were last seen (before the first sight: where they will be; never seen: at the torso's
     middle).
     """
     time = np.arange(len(rays))[:, None]
-    last = np.maximum.accumulate(np.where(seen, time, -1), 0)
-    last = np.where(last < 0, seen.argmax(0), last)
-    return _never(np.take_along_axis(rays, last[..., None], 0), seen)
+    last = np.maximum.accumulate(np.where(observed, time, -1), 0)
+    last = np.where(last < 0, observed.argmax(0), last)
+    return _never(np.take_along_axis(rays, last[..., None], 0), observed)
 
 
-def interpolate(rays: Rays, seen: Seen) -> Rays:
+def interpolate(rays: Rays, observed: Seen) -> Rays:
     """Missing joints on the line between the sights before and after."""
-    filled, _, _ = bridge(torch.from_numpy(rays)[None], torch.from_numpy(seen)[None], horizon=10**5)
-    return _never(filled[0].numpy(), seen)
+    filled, _, _ = interpolate_gaps(torch.from_numpy(rays)[None], torch.from_numpy(observed)[None], max_gap=10**5)
+    return _never(filled[0].numpy(), observed)
 
 
-def _never(rays: Rays, seen: Seen) -> Rays:
-    return np.where(seen.any(0)[:, None], rays, rays[:, ANCHORS].mean(1, keepdims=True))
+def _never(rays: Rays, observed: Seen) -> Rays:
+    return np.where(observed.any(0)[:, None], rays, rays[:, TORSO].mean(1, keepdims=True))
 
 
 FILLS: dict[str, Callable[[Rays, Seen], Rays]] = {"hold": hold, "interpolate": interpolate}
@@ -211,20 +213,22 @@ def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[Clip], skelet
     for number, view in enumerate(views(clips)):
         for condition, observe in CONDITIONS.items():
             observed = observe(view, np.random.default_rng([number, zlib.crc32(condition.encode())]))
-            seen = observed.seen & given
+            observed = observed.observed & given
             answers = {
-                name: lift_rays(lifter, observed.rays[:, None], seen[:, None], RATE).xyz[:, 0]
+                name: lift_rays(lifter, observed.rays[:, None], observed[:, None], FPS).xyz[:, 0]
                 for name, lifter in aware.items()
             }
-            inputs = {name: fill(observed.rays, seen | ~given) for name, fill in FILLS.items()} | {
+            inputs = {name: fill(observed.rays, observed | ~given) for name, fill in FILLS.items()} | {
                 "true location": view.rays
             }
             for name, filled in inputs.items():
                 answers[name] = lift_rays(
-                    unaware, filled[:, None], np.broadcast_to(given, seen.shape)[:, None], RATE
+                    unaware, filled[:, None], np.broadcast_to(given, observed.shape)[:, None], FPS
                 ).xyz[:, 0]
-            everything = np.ones((len(seen), len(BODY22_TO_H36M17)), bool)
-            missing = observed.missing[:, BODY22_TO_H36M17] & (given[BODY22_TO_H36M17] | ~seen.any(1, keepdims=True))
+            everything = np.ones((len(observed), len(BODY22_TO_H36M17)), bool)
+            missing = observed.missing[:, BODY22_TO_H36M17] & (
+                given[BODY22_TO_H36M17] | ~observed.any(1, keepdims=True)
+            )
             for name, answer in answers.items():
                 pair = np.stack(
                     [joint_errors(answer, view.truth), joint_errors(procrustes(answer, view.truth), view.truth)]

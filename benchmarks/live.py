@@ -4,7 +4,7 @@
 
 People made of formulas, 30 frames/s, a fifth of their joints unseen. Two ways to the same answers, frame by frame:
 `live` is `LiveLifter.update`; `window` lifts anew, for every frame, all that can change its answer (`lift_rays` on
-`Lifter.delay` frames to either side). Each frame is timed by itself, from the one on from which the networks are in
+`Lifter.look_ahead` frames to either side). Each frame is timed by itself, from the one from which the networks are in
 full use; of the windows only every twentieth. Medians of `--repeats` runs, also of each run's slowest frame. Writes
 results/live.csv.
 """
@@ -65,8 +65,8 @@ def live(lifter: Lifter, rays: Rays, seen: Seen) -> list[float]:
 def window(lifter: Lifter, rays: Rays, seen: Seen) -> list[float]:
     """Milliseconds of some frames that have their whole past and future."""
     parts = (
-        slice(frame - lifter.delay, frame + lifter.delay + 1)
-        for frame in range(lifter.delay, len(rays) - lifter.delay, EVERY)
+        slice(frame - lifter.look_ahead, frame + lifter.look_ahead + 1)
+        for frame in range(lifter.look_ahead, len(rays) - lifter.look_ahead, EVERY)
     )
     return [timed(lambda part=part: lift_rays(lifter, rays[part], seen[part], FPS)) for part in parts]
 

@@ -929,7 +929,7 @@ def test_demo(command):
     assert outcome.code == 0
     poses = assert_valid(Path("out/demo"), 100)
     assert len(poses.track_id) >= 2
-    assert networks().delay > 0
+    assert networks().look_ahead > 0
 
 
 # ------------------------------------------------------------------------------------------- synthetic people

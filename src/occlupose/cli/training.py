@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def _lifter_recipe() -> type:
-    from occlupose.methods.oanet.lifter.recipe import Recipe
+    from occlupose.methods.oanet.lifter.recipe import LifterRecipe
 
-    return Recipe
+    return LifterRecipe
 
 
 def _oanet_recipe() -> type:

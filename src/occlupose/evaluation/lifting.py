@@ -23,7 +23,7 @@ from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.lifting import lift, networks
-from occlupose.methods.oanet.lifter.lift import phases, spacing
+from occlupose.methods.oanet.lifter.lift import interleave_factor, upsample_factor
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.predict import predict_3d
 from occlupose.methods.oanet.weights import TrainedOANet, is_oanet, load
@@ -72,8 +72,8 @@ def paper(trained: TrainedOANet) -> Predictor:
     def predict(poses: Poses) -> Float[np.ndarray, "time 17 3"]:
         rays, evidence, there = observed_rays(poses)
         believed = there & (evidence >= trained.min_confidence)
-        apart = spacing(poses.fps)
-        step = min(phases(poses.fps), max(1, len(poses)))
+        apart = upsample_factor(poses.fps)
+        step = min(interleave_factor(poses.fps), max(1, len(poses)))
         spread = rays.new_zeros(apart * len(rays), *rays.shape[1:])
         seen = believed.new_zeros(apart * len(rays), believed.shape[1])
         spread[::apart] = rays

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occlupose.methods.oanet.lifter import lift
-from occlupose.methods.oanet.lifter.inputs import prepare
-from occlupose.methods.oanet.lifter.lift import MOST_BETWEEN, lift_rays, phases, spacing
+from occlupose.methods.oanet.lifter.inputs import prepare_inputs
+from occlupose.methods.oanet.lifter.lift import MAX_UPSAMPLING, interleave_factor, lift_rays, upsample_factor
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.networks.tcn import STRIDE
 from occlupose.skeletons import H36M17
@@ -15,7 +15,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def lifter(seed=0):
-    """One that says something, as after training."""
+    """A lifter with a non-zero output, as after training."""
     torch.manual_seed(seed)
     net = Lifter(8)
     for tcn in (net.tcn_2d, net.tcn_3d):
@@ -27,7 +27,7 @@ LIFTER = lifter()
 
 
 def people(count=1, seconds=2.0, fps=30.0, seed=0):
-    """(time, person, 22, 2) rays of people who move smoothly, of whom all is seen."""
+    """(time, person, 22, 2) rays of people with smooth motion."""
     random = np.random.default_rng(seed)
     time = np.arange(round(seconds * fps))[:, None, None, None] / fps
     rest = random.normal(0, (0.05, 0.1), (count, 22, 2)) + random.uniform(-0.4, 0.4, (count, 1, 2))
@@ -35,7 +35,7 @@ def people(count=1, seconds=2.0, fps=30.0, seed=0):
     return (rest + swing + 0.1 * np.sin(0.5 * time)).astype(np.float32)
 
 
-def seen(rays, share=1.0, seed=0):
+def random_mask(rays, share=1.0, seed=0):
     return np.random.default_rng(seed).random(rays.shape[:3]) < share
 
 
@@ -48,70 +48,70 @@ def same(one, other, atol=1e-5):
 @pytest.mark.parametrize("fps", [1.0, 10.0, 23.976, 25.0, 30.0, 50.0, 60.0, 120.0, 240.0])
 def test_any_rate_and_length(fps, frames):
     rays = people(2, frames / fps, fps)
-    answer = lift_rays(LIFTER, rays, seen(rays, 0.7), fps)
-    assert answer.xyz.shape == (frames, 2, 17, 3)
-    assert answer.rays.shape == (frames, 2, 22, 2)
-    for value in (answer.xyz, answer.rays):
+    output = lift_rays(LIFTER, rays, random_mask(rays, 0.7), fps)
+    assert output.xyz.shape == (frames, 2, 17, 3)
+    assert output.rays.shape == (frames, 2, 22, 2)
+    for value in (output.xyz, output.rays):
         assert value.dtype == np.float32
         assert np.isfinite(value).all()
-    assert (answer.xyz[:, :, H36M17.joints.index("pelvis")] == 0).all()
+    assert (output.xyz[:, :, H36M17.joints.index("pelvis")] == 0).all()
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (5, 0)])
 def test_no_frames_or_nobody(shape):
     rays = np.zeros((*shape, 22, 2), np.float32)
-    answer = lift_rays(LIFTER, rays, seen(rays), 30)
-    assert answer.xyz.shape == (*shape, 17, 3)
-    assert answer.rays.shape == (*shape, 22, 2)
+    output = lift_rays(LIFTER, rays, random_mask(rays), 30)
+    assert output.xyz.shape == (*shape, 17, 3)
+    assert output.rays.shape == (*shape, 22, 2)
 
 
 @pytest.mark.parametrize("fps", [10.0, 30.0, 60.0])
-def test_several_people_are_lifted_as_each_by_themselves(fps):
+def test_people_are_lifted_independently(fps):
     rays = people(3, fps=fps)
-    believed = seen(rays, 0.6)
-    together = lift_rays(LIFTER, rays, believed, fps)
+    observed = random_mask(rays, 0.6)
+    together = lift_rays(LIFTER, rays, observed, fps)
     for person in range(3):
-        alone = lift_rays(LIFTER, rays[:, [person]], believed[:, [person]], fps)
+        alone = lift_rays(LIFTER, rays[:, [person]], observed[:, [person]], fps)
         np.testing.assert_allclose(together.xyz[:, person], alone.xyz[:, 0], atol=1e-5)
         np.testing.assert_allclose(together.rays[:, person], alone.rays[:, 0], atol=1e-5)
 
 
 @settings(max_examples=25)
 @given(SEEDS, st.sampled_from([np.nan, np.inf, 5.0]), st.sampled_from([10.0, 30.0, 60.0]))
-def test_what_is_not_seen_counts_for_nothing(seed, value, fps):
+def test_unobserved_joints_have_no_effect(seed, value, fps):
     rays = people(2, 1.0, fps, seed)
-    believed = seen(rays, 0.6, seed)
-    hidden = np.where(believed[..., None], rays, np.float32(value))
-    same(lift_rays(LIFTER, rays, believed, fps), lift_rays(LIFTER, hidden, believed, fps), atol=0)
+    observed = random_mask(rays, 0.6, seed)
+    hidden = np.where(observed[..., None], rays, np.float32(value))
+    same(lift_rays(LIFTER, rays, observed, fps), lift_rays(LIFTER, hidden, observed, fps), atol=0)
 
 
-def test_the_arguments_are_left_as_they_were():
+def test_the_arguments_are_not_changed():
     rays = people()
-    believed = seen(rays, 0.5)
-    before = rays.copy(), believed.copy()
-    rays.flags.writeable = believed.flags.writeable = False
-    lift_rays(LIFTER, rays, believed, 60)
+    observed = random_mask(rays, 0.5)
+    before = rays.copy(), observed.copy()
+    rays.flags.writeable = observed.flags.writeable = False
+    lift_rays(LIFTER, rays, observed, 60)
     np.testing.assert_array_equal(rays, before[0])
-    np.testing.assert_array_equal(believed, before[1])
+    np.testing.assert_array_equal(observed, before[1])
 
 
 @pytest.mark.parametrize("fps", [55.0, 60.0, 65.0])
 def test_at_twice_the_rate_each_second_frame_is_as_at_the_rate(fps):
     fast = people(seconds=128 / 60, fps=60)
-    believed = seen(fast, 0.6)
-    fast_answer = lift_rays(LIFTER, fast, believed, fps)
+    observed = random_mask(fast, 0.6)
+    fast_answer = lift_rays(LIFTER, fast, observed, fps)
     for phase in (0, 1):
-        slow = lift_rays(LIFTER, fast[phase::2], believed[phase::2], 30)
+        slow = lift_rays(LIFTER, fast[phase::2], observed[phase::2], 30)
         np.testing.assert_allclose(fast_answer.xyz[phase::2], slow.xyz, atol=1e-5)
         np.testing.assert_allclose(fast_answer.rays[phase::2], slow.rays, atol=1e-5)
 
 
-def test_slow_video_is_fast_video_with_unseen_frames():
+def test_slow_video_is_fast_video_with_unobserved_frames():
     fast = people(seconds=3.2, fps=30)
-    believed = np.zeros(fast.shape[:3], bool)
-    believed[::3] = True
-    slow = lift_rays(LIFTER, fast[::3], believed[::3], 10)
-    dense = lift_rays(LIFTER, fast, believed, 30)
+    observed = np.zeros(fast.shape[:3], bool)
+    observed[::3] = True
+    slow = lift_rays(LIFTER, fast[::3], observed[::3], 10)
+    dense = lift_rays(LIFTER, fast, observed, 30)
     np.testing.assert_allclose(slow.xyz, dense.xyz[::3], atol=1e-5)
     np.testing.assert_allclose(slow.rays, dense.rays[::3], atol=1e-5)
 
@@ -119,8 +119,8 @@ def test_slow_video_is_fast_video_with_unseen_frames():
 @pytest.mark.parametrize(
     ("fps", "fast", "slow"),
     [
-        (0.5, 1, MOST_BETWEEN),
-        (1, 1, MOST_BETWEEN),
+        (0.5, 1, MAX_UPSAMPLING),
+        (1, 1, MAX_UPSAMPLING),
         (5, 1, 6),
         (10, 1, 3),
         (19, 1, 2),
@@ -134,57 +134,55 @@ def test_slow_video_is_fast_video_with_unseen_frames():
         (240, 8, 1),
     ],
 )
-def test_the_networks_meet_about_the_rate_that_they_know(fps, fast, slow):
-    assert (phases(fps), spacing(fps)) == (fast, slow)
+def test_the_networks_get_about_their_training_frame_rate(fps, fast, slow):
+    assert (interleave_factor(fps), upsample_factor(fps)) == (fast, slow)
 
 
 @pytest.mark.parametrize("fps", [10.0, 30.0, 60.0])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_what_is_seen_comes_back_where_it_was_whatever_the_weights(fps, seed):
+def test_observed_joints_are_returned_unchanged_whatever_the_weights(fps, seed):
     rays = people(2, 60 / fps, fps)
-    believed = seen(rays, 0.6)
-    answer = lift_rays(lifter(seed), rays, believed, fps)
-    np.testing.assert_allclose(answer.rays[believed], rays[believed], atol=1e-5)
-    assert np.abs(answer.rays - rays)[~believed].max() > 0.01  # the networks have their say of what is hidden
+    observed = random_mask(rays, 0.6)
+    output = lift_rays(lifter(seed), rays, observed, fps)
+    np.testing.assert_allclose(output.rays[observed], rays[observed], atol=1e-5)
+    assert np.abs(output.rays - rays)[~observed].max() > 0.01  # unobserved joints are moved
 
 
-def test_without_training_completed_joints_are_the_seen_and_the_bridged_ones():
+def test_without_training_completed_joints_are_observed_or_interpolated():
     rays = people(2)
-    believed = seen(rays, 0.8)
-    believed[[0, -1]] = True
-    answer = lift_rays(Lifter(8).eval(), rays, believed, 30)
-    np.testing.assert_allclose(answer.rays[believed], rays[believed], atol=1e-5)
-    assert np.abs(answer.rays - rays)[~believed].max() < 0.02  # smooth motion bridged over short gaps
+    observed = random_mask(rays, 0.8)
+    observed[[0, -1]] = True
+    output = lift_rays(Lifter(8).eval(), rays, observed, 30)
+    np.testing.assert_allclose(output.rays[observed], rays[observed], atol=1e-5)
+    assert np.abs(output.rays - rays)[~observed].max() < 0.02  # smooth motion interpolated over short gaps
 
 
-def test_answers_are_in_the_axes_of_the_camera():
-    """A trained network would say where a flat person is; an untrained one says so exactly, in the axes of its turned
-    camera.
-    """
+def test_the_result_is_in_the_axes_of_the_camera():
+    """An untrained network gives a flat person, in the axes of the rotated camera."""
     rays = people()
-    answer = lift_rays(Lifter(8).eval(), rays, seen(rays), 30)
-    inputs = prepare(torch.from_numpy(rays).transpose(0, 1), torch.ones(1, 60, 22, dtype=torch.bool))
-    turned = answer.xyz[:, 0] @ inputs.rotation[0].mT.numpy()
+    output = lift_rays(Lifter(8).eval(), rays, random_mask(rays), 30)
+    inputs = prepare_inputs(torch.from_numpy(rays).transpose(0, 1), torch.ones(1, 60, 22, dtype=torch.bool))
+    turned = output.xyz[:, 0] @ inputs.rotation[0].mT.numpy()
     np.testing.assert_allclose(turned[..., 2], 0, atol=1e-5)
-    assert np.abs(answer.xyz[..., 2]).max() > 0.01
+    assert np.abs(output.xyz[..., 2]).max() > 0.01
 
 
 @pytest.mark.parametrize("fps", [10.0, 30.0, 60.0])
 def test_long_tracks_are_lifted_in_windows_to_the_same_result(fps, monkeypatch):
     rays = people(2, 400 / fps, fps)
-    believed = seen(rays, 0.4)
-    believed[60:380, 0] = False  # nobody, for longer than is bridged or carried
-    whole = lift_rays(LIFTER, rays, believed, fps)
+    observed = random_mask(rays, 0.4)
+    observed[60:380, 0] = False  # a gap longer than both limits
+    whole = lift_rays(LIFTER, rays, observed, fps)
     for window in (1, 8, 13):
         monkeypatch.setattr(lift, "WINDOW", window)
-        same(lift_rays(LIFTER, rays, believed, fps), whole)
-    assert 13 * STRIDE * phases(fps) < 400
+        same(lift_rays(LIFTER, rays, observed, fps), whole)
+    assert 13 * STRIDE * interleave_factor(fps) < 400
 
 
-def test_lifting_leaves_no_trace_in_the_network():
+def test_lifting_does_not_change_the_network():
     before = {name: value.clone() for name, value in LIFTER.state_dict().items()}
     rays = people()
-    one, other = (lift_rays(LIFTER, rays, seen(rays, 0.5), 30) for _ in range(2))
+    one, other = (lift_rays(LIFTER, rays, random_mask(rays, 0.5), 30) for _ in range(2))
     same(one, other, atol=0)
     assert all(torch.equal(value, before[name]) for name, value in LIFTER.state_dict().items())
     assert all(parameter.grad is None for parameter in LIFTER.parameters())

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter import weights
-from occlupose.methods.oanet.lifter.inputs import CARRY, HORIZON
-from occlupose.methods.oanet.lifter.lift import lift_rays, phases, spacing
+from occlupose.methods.oanet.lifter.inputs import MAX_GAP, MAX_POSITION_GAP
+from occlupose.methods.oanet.lifter.lift import interleave_factor, lift_rays, upsample_factor
 from occlupose.methods.oanet.lifter.live import LiveLifter
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.networks.live import Past
@@ -167,7 +167,7 @@ def test_who_is_there_but_not_seen_for_long_is_carried_as_offline_and_then_strai
     answers = live(LIFTER, rays, seen, there, fps)
     agree(answers, offline(LIFTER, rays, seen, there, fps))
     middle = np.array([np.abs(answer.rays[0].mean(0)).max() for answer in answers])
-    carried = HORIZON + CARRY
+    carried = MAX_GAP + MAX_POSITION_GAP
     assert (middle[60 : 60 + carried] > 0.15).all() and (middle[60 + gone - carried : 60 + gone] > 0.15).all()
     assert middle[60 + gone // 2] < 0.05
 
@@ -205,7 +205,9 @@ def test_the_delay_is_about_the_future_that_can_change_an_answer(fps, delay):
     top.
     """
     assert LiveLifter(LIFTER, fps).delay == delay
-    assert abs(delay - LIFTER.delay * phases(fps) / spacing(fps)) <= 3 * STRIDE * phases(fps)
+    assert abs(
+        delay - LIFTER.look_ahead * interleave_factor(fps) / upsample_factor(fps)
+    ) <= 3 * STRIDE * interleave_factor(fps)
 
 
 def test_nobody_and_nothing():

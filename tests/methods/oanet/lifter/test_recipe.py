@@ -7,16 +7,22 @@ from torch import nn
 
 from occlupose.datasets.cmu import Clip
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.lifter.inputs import doubt, positions
+from occlupose.methods.oanet.lifter.augmentation import BodyAugmentation
+from occlupose.methods.oanet.lifter.inputs import joints_2d, uncertainty
 from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.methods.oanet.lifter.recipe import Recipe, loss, make_batch
-from occlupose.methods.oanet.lifter.views import Views
-from occlupose.methods.oanet.sequences import Sequences
+from occlupose.methods.oanet.lifter.recipe import LifterRecipe, lifter_loss, make_batch
+from occlupose.methods.oanet.windows import MocapWindows
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
 from occlupose.synth.noise import NoiseModel
 
 NOISE = NoiseModel.load()
-EXACT = Recipe(batch=6, window=16, complete=1.0, noise=0.0, views=replace(Views(), wrong_focal=0.0))
+EXACT = LifterRecipe(
+    batch=6,
+    window=16,
+    complete_probability=1.0,
+    noise_probability=0.0,
+    augmentation=replace(BodyAugmentation(), wrong_focal_probability=0.0),
+)
 COCO = torch.tensor([name in COCO17.joints for name in BODY22.joints])
 H36M = torch.tensor([name in H36M17.joints for name in BODY22.joints])
 
@@ -26,7 +32,7 @@ def rng(seed=0):
 
 
 def clip(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
-    """Somebody of human size who moves smoothly, y up."""
+    """A clip of human size with smooth motion, y up."""
     random = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None] / fps
     rest = random.normal((0, 1, 0), (0.2, 0.4, 0.15), (22, 3))
@@ -34,23 +40,19 @@ def clip(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
 
 
 def batch(recipe=EXACT, seed=0):
-    return make_batch(
-        Sequences(
-            [clip(seed=n, name=f"07_{n}") for n in range(3)], recipe.window, recipe.views.speed, recipe.views.still
-        ),
-        NOISE,
-        recipe,
-        rng(seed),
-    )
+    clips = [clip(seed=n, name=f"07_{n}") for n in range(3)]
+    augmentation = recipe.augmentation
+    windows = MocapWindows(clips, recipe.window, augmentation.speed, augmentation.still_probability)
+    return make_batch(windows, NOISE, recipe, rng(seed))
 
 
-def given(batch):
-    """Where the 2D skeleton has a joint, for each frame."""
-    return batch.given.expand_as(batch.lift.seen)
+def in_skeleton(batch):
+    """Which joints the 2D skeleton has, for each frame."""
+    return batch.in_skeleton.expand_as(batch.for_3d.observed)
 
 
 def lifter(seed=0):
-    """One that says something, as after training."""
+    """A lifter with a non-zero output, as after training."""
     torch.manual_seed(seed)
     network = Lifter(8)
     for tcn in (network.tcn_2d, network.tcn_3d):
@@ -59,7 +61,7 @@ def lifter(seed=0):
 
 
 class Oracle(nn.Module):
-    """Answers with the truth, so far off in 2D and in 3D as it is told, m or the input's units."""
+    """Outputs the ground truth plus an error in 2D (in the units of the input) and in 3D (m)."""
 
     def __init__(self, batch, off_2d=0.0, off_3d=0.0):
         super().__init__()
@@ -67,61 +69,61 @@ class Oracle(nn.Module):
         self.off_2d = off_2d
         self.off_3d = off_3d
 
-    def forward(self, seen, practice):
-        assert seen is self.batch.lift.inputs.channels
-        assert practice is self.batch.fill.inputs.channels
-        return self.batch.fill.truth + self.off_2d, self.batch.truth_3d + self.off_3d
+    def forward(self, channels, channels_2d):
+        assert channels is self.batch.for_3d.inputs.channels
+        assert channels_2d is self.batch.for_2d.inputs.channels
+        return self.batch.for_2d.truth + self.off_2d, self.batch.truth_3d + self.off_3d
 
 
 def off(where, *distance):
-    """Errors of this vector where something is, none elsewhere."""
+    """An error of this vector where the mask is true."""
     return where.unsqueeze(-1) * torch.tensor(distance)
 
 
 @pytest.mark.parametrize("window", [0, 4, 18, -8])
 def test_windows_fit_the_networks(window):
     with pytest.raises(OccluposeError, match=f"window {window}: the networks take 8 frames or more, in multiples of 4"):
-        Recipe(window=window)
+        LifterRecipe(window=window)
 
 
 @pytest.mark.parametrize("name", ["width", "batch", "depth"])
-def test_there_are_channels_and_sequences(name):
+def test_sizes_must_be_positive(name):
     with pytest.raises(OccluposeError, match=f"{name} -1: must be"):
-        Recipe(**{name: -1})
-    assert Recipe(depth=0).depth == 0
+        LifterRecipe(**{name: -1})
+    assert LifterRecipe(depth=0).depth == 0
 
 
 def test_a_batch_has_input_and_truth():
-    made = batch(Recipe(batch=5, window=24))
-    assert made.lift.inputs.channels.shape[:2] == (5, 24)
-    assert made.lift.truth.shape == (5, 24, 22, 2)
-    assert made.given.shape == (5, 1, 22)
-    assert made.lift.seen.shape == (5, 24, 22)
+    made = batch(LifterRecipe(batch=5, window=24))
+    assert made.for_3d.inputs.channels.shape[:2] == (5, 24)
+    assert made.for_3d.truth.shape == (5, 24, 22, 2)
+    assert made.in_skeleton.shape == (5, 1, 22)
+    assert made.for_3d.observed.shape == (5, 24, 22)
     assert made.truth_3d.shape == (5, 24, 17, 3)
-    for value in (made.lift.inputs.channels, made.lift.truth, made.truth_3d):
+    for value in (made.for_3d.inputs.channels, made.for_3d.truth, made.truth_3d):
         assert value.dtype == torch.float32
         assert value.isfinite().all()
     assert (made.truth_3d[:, :, 0] == 0).all()
 
 
 def test_the_same_generator_gives_the_same_batch():
-    recipe = Recipe(batch=5, window=24)
+    recipe = LifterRecipe(batch=5, window=24)
     one = batch(recipe, 1)
     same = batch(recipe, 1)
     other = batch(recipe, 2)
-    assert torch.equal(one.lift.inputs.channels, same.lift.inputs.channels)
+    assert torch.equal(one.for_3d.inputs.channels, same.for_3d.inputs.channels)
     assert torch.equal(one.truth_3d, same.truth_3d)
-    assert not torch.equal(one.lift.inputs.channels, other.lift.inputs.channels)
+    assert not torch.equal(one.for_3d.inputs.channels, other.for_3d.inputs.channels)
 
 
-def test_without_noise_and_gaps_the_input_is_the_truth_in_2d_and_its_picture_in_3d():
+def test_without_noise_and_gaps_the_input_is_the_true_2d_and_the_projection_of_the_true_3d():
     made = batch()
-    assert torch.equal(made.lift.seen, given(made))
-    difference = (positions(made.lift.inputs.channels) - made.lift.truth)[made.lift.seen]
+    assert torch.equal(made.for_3d.observed, in_skeleton(made))
+    difference = (joints_2d(made.for_3d.inputs.channels) - made.for_3d.truth)[made.for_3d.observed]
     assert difference.abs().max() < 1e-4
     # 3D joints, put at the person's distance, project onto the 2D truth
-    size = made.lift.inputs.size.unsqueeze(-1)
-    flat = made.lift.truth[:, :, BODY22_TO_H36M17] * size
+    scale = made.for_3d.inputs.scale.unsqueeze(-1)
+    flat = made.for_3d.truth[:, :, BODY22_TO_H36M17] * scale
     xyz = made.truth_3d
     # x/z of joint and pelvis give the pelvis depth by least squares; what remains is nothing
     a = torch.stack([torch.ones_like(flat[..., 0]), torch.zeros_like(flat[..., 0]), -flat[..., 0]], -1)
@@ -138,161 +140,178 @@ def test_without_noise_and_gaps_the_input_is_the_truth_in_2d_and_its_picture_in_
 
 
 def test_2d_comes_in_coco_or_h36m_joints():
-    made = batch(replace(EXACT, batch=300, h36m_input=0.35))
-    kinds = made.given[:, 0]
+    made = batch(replace(EXACT, batch=300, h36m_probability=0.35))
+    kinds = made.in_skeleton[:, 0]
     is_h36m = (kinds == H36M).all(1)
     assert ((kinds == COCO).all(1) | is_h36m).all()
     assert is_h36m.float().mean().item() == pytest.approx(0.35, abs=0.08)
 
 
 @pytest.mark.parametrize(
-    "recipe", [Recipe(batch=20, window=48), replace(EXACT, masks=False), replace(EXACT, batch=20, complete=0.0)]
+    "recipe",
+    [
+        LifterRecipe(batch=20, window=48),
+        replace(EXACT, occlusion_aware=False),
+        replace(EXACT, batch=20, complete_probability=0.0),
+    ],
 )
-def test_the_input_shows_as_seen_what_is_seen_and_nothing_else(recipe):
+def test_exactly_the_observed_joints_are_certain_in_the_input(recipe):
     made = batch(recipe)
-    assert torch.equal(doubt(made.lift.inputs.channels) == 0, made.lift.seen)
-    assert not (made.lift.seen & ~made.given).any()
+    assert torch.equal(uncertainty(made.for_3d.inputs.channels) == 0, made.for_3d.observed)
+    assert not (made.for_3d.observed & ~made.in_skeleton).any()
 
 
-def test_joints_go_missing_in_the_share_of_sequences_that_is_not_complete():
-    made = batch(replace(EXACT, batch=300, complete=0.4))
-    whole = (made.lift.seen == made.given).all((1, 2))
-    assert 0.35 < whole.float().mean() < 0.6  # of the rest some miss nothing either
-    assert (batch(replace(EXACT, batch=300, complete=0.0)).lift.seen == given(made)).all((1, 2)).float().mean() < 0.3
+def test_joints_go_missing_in_incomplete_sequences():
+    made = batch(replace(EXACT, batch=300, complete_probability=0.4))
+    whole = (made.for_3d.observed == made.in_skeleton).all((1, 2))
+    assert 0.35 < whole.float().mean() < 0.6  # some of the others are complete by chance
+    whole = (batch(replace(EXACT, batch=300, complete_probability=0.0)).for_3d.observed == in_skeleton(made)).all(
+        (1, 2)
+    )
+    assert whole.float().mean() < 0.3
 
 
-def test_in_noise_the_front_end_doubts_some_joints_which_are_missing_then():
-    made = batch(replace(EXACT, batch=100, noise=0.5))
-    whole = (made.lift.seen == made.given).all((1, 2))
+def test_noise_makes_joints_of_low_confidence_missing():
+    made = batch(replace(EXACT, batch=100, noise_probability=0.5))
+    whole = (made.for_3d.observed == made.in_skeleton).all((1, 2))
     assert whole.float().mean() == pytest.approx(0.5, abs=0.15)
-    assert made.lift.seen[~whole].sum() > 0.7 * given(made)[~whole].sum()
+    assert made.for_3d.observed[~whole].sum() > 0.7 * in_skeleton(made)[~whole].sum()
 
 
-def test_the_2d_network_practises_on_the_same_people_of_whom_always_something_is_missing():
-    recipe = replace(EXACT, batch=300, window=64, complete=0.5)
+def test_the_2d_network_gets_the_same_people_with_joints_always_missing():
+    recipe = replace(EXACT, batch=300, window=64, complete_probability=0.5)
     made = batch(recipe)
-    whole = [(sight.seen == given(made)).all((1, 2)).float().mean().item() for sight in (made.fill, made.lift)]
+    whole = [
+        (part.observed == in_skeleton(made)).all((1, 2)).float().mean().item() for part in (made.for_2d, made.for_3d)
+    ]
     assert whole[0] < 0.1
     assert 0.5 < whole[1] < 0.6
     # the same joints in other units: turned and scaled back, both are the same directions
-    for sight in (made.fill, made.lift):
-        assert torch.equal(doubt(sight.inputs.channels) == 0, sight.seen)
+    for part in (made.for_2d, made.for_3d):
+        assert torch.equal(uncertainty(part.inputs.channels) == 0, part.observed)
     rays = [
         torch.nn.functional.normalize(
-            torch.nn.functional.pad(sight.truth * sight.inputs.size.unsqueeze(-1), (0, 1), value=1.0)
-            @ sight.inputs.rotation,
+            torch.nn.functional.pad(part.truth * part.inputs.scale.unsqueeze(-1), (0, 1), value=1.0)
+            @ part.inputs.rotation,
             dim=-1,
         )
-        for sight in (made.fill, made.lift)
+        for part in (made.for_2d, made.for_3d)
     ]
     torch.testing.assert_close(*rays, atol=1e-4, rtol=0)
 
 
-def test_hidden_joints_may_be_guessed_and_believed():
-    plain = replace(EXACT, batch=200, complete=0.0, noise=1.0, guessed=0.0)
-    fooled = batch(replace(plain, guessed=1.0)).lift
-    assert not batch(plain).lift.fooled.any()
-    assert (fooled.fooled <= fooled.seen).all()
-    hidden = fooled.fooled | ~fooled.seen
-    share = (fooled.fooled & given(made := batch(replace(plain, guessed=1.0)))).sum() / (hidden & given(made)).sum()
-    assert 0.3 < share < 0.6  # of the hidden half is believed, and of the others some are doubted
-    off = (positions(fooled.inputs.channels) - fooled.truth).norm(dim=-1)
-    assert off[fooled.fooled].mean() > 2 * off[fooled.seen & ~fooled.fooled].mean()
-    assert 0.2 < batch(replace(plain, guessed=0.5)).lift.fooled.sum() / fooled.fooled.sum() < 0.8
-    assert not batch(replace(plain, guessed=1.0, noise=0.0)).lift.fooled.any()
+def test_guesses_of_occluded_joints_become_false_positives():
+    plain = replace(EXACT, batch=200, complete_probability=0.0, noise_probability=1.0, guess_probability=0.0)
+    made = batch(replace(plain, guess_probability=1.0))
+    part = made.for_3d
+    guessed = part.false_positive
+    assert not batch(plain).for_3d.false_positive.any()
+    assert (guessed <= part.observed).all()
+    occluded = guessed | ~part.observed
+    share = (guessed & in_skeleton(made)).sum() / (occluded & in_skeleton(made)).sum()
+    assert 0.3 < share < 0.6  # half of the occluded joints are above the threshold, and some of the others below it
+    error = (joints_2d(part.inputs.channels) - part.truth).norm(dim=-1)
+    assert error[guessed].mean() > 2 * error[part.observed & ~guessed].mean()
+    half = batch(replace(plain, guess_probability=0.5)).for_3d.false_positive
+    assert 0.2 < half.sum() / guessed.sum() < 0.8
+    assert not batch(replace(plain, guess_probability=1.0, noise_probability=0.0)).for_3d.false_positive.any()
 
 
-def test_a_guessed_joint_weighs_as_much_as_a_missing_one():
-    made = batch(replace(EXACT, batch=30, complete=0.0, noise=1.0, guessed=1.0))
-    only = off((made.lift.fooled & given(made))[..., BODY22_TO_H36M17], 3.0, 4.0, 0.0)
-    light, heavy = (loss(Oracle(made, off_3d=only), made, hidden)["position"].item() for hidden in (1.0, 2.0))
+def test_a_false_positive_has_the_weight_of_a_missing_joint():
+    made = batch(replace(EXACT, batch=30, complete_probability=0.0, noise_probability=1.0, guess_probability=1.0))
+    only = off((made.for_3d.false_positive & in_skeleton(made))[..., BODY22_TO_H36M17], 3.0, 4.0, 0.0)
+    light = lifter_loss(Oracle(made, off_3d=only), made, 1.0)["position"].item()
+    heavy = lifter_loss(Oracle(made, off_3d=only), made, 2.0)["position"].item()
     assert heavy > light > 0
 
 
 def test_long_gaps_of_whole_limbs_are_many():
     made = batch(replace(EXACT, batch=300, window=64))
     knees = [BODY22.joints.index(f"{side}_knee") for side in ("left", "right")]
-    gone = (~made.fill.seen[:, :, knees]).all(-1).float().unsqueeze(1)
+    gone = (~made.for_2d.observed[:, :, knees]).all(-1).float().unsqueeze(1)
     assert (torch.nn.functional.avg_pool1d(gone, 10, 1).amax(-1) > 0.99).float().mean() > 0.5
 
 
-def test_the_baseline_never_sees_a_joint_missing():
-    made = batch(replace(EXACT, batch=100, complete=0.0, noise=1.0, masks=False))
-    assert torch.equal(made.lift.seen, given(made))
-    assert torch.equal(made.fill.seen, given(made))
+def test_the_baseline_has_no_missing_joints():
+    made = batch(replace(EXACT, batch=100, complete_probability=0.0, noise_probability=1.0, occlusion_aware=False))
+    assert torch.equal(made.for_3d.observed, in_skeleton(made))
+    assert torch.equal(made.for_2d.observed, in_skeleton(made))
 
 
 def test_noise_moves_the_input_and_not_the_truth():
-    recipe = replace(EXACT, batch=100, noise=0.5)
+    recipe = replace(EXACT, batch=100, noise_probability=0.5)
     made = batch(recipe)
-    wrong = ((positions(made.lift.inputs.channels) - made.lift.truth).norm(dim=-1) * made.lift.seen).amax((1, 2)) > 1e-4
+    error = (joints_2d(made.for_3d.inputs.channels) - made.for_3d.truth).norm(dim=-1)
+    wrong = (error * made.for_3d.observed).amax((1, 2)) > 1e-4
     assert wrong.float().mean().item() == pytest.approx(0.5, abs=0.15)
     # as many metres as without noise: the axes may turn with the noisy middle, lengths may not
-    clean = batch(replace(recipe, noise=0.0))
+    clean = batch(replace(recipe, noise_probability=0.0))
     torch.testing.assert_close(made.truth_3d.norm(dim=-1), clean.truth_3d.norm(dim=-1), atol=1e-4, rtol=1e-4)
 
 
 def test_a_wrong_focal_length_is_in_the_input_and_in_the_2d_truth():
-    right, wrong = (batch(replace(EXACT, views=replace(Views(), wrong_focal=share))) for share in (0.0, 1.0))
-    scale = (wrong.lift.inputs.anchor / right.lift.inputs.anchor).flatten(1)
+    right = batch()
+    wrong = batch(replace(EXACT, augmentation=replace(BodyAugmentation(), wrong_focal_probability=1.0)))
+    scale = (wrong.for_3d.inputs.centre / right.for_3d.inputs.centre).flatten(1)
     torch.testing.assert_close(scale, scale[:, :1].expand_as(scale), atol=1e-3, rtol=1e-3)
     assert (scale[:, 0] != 1).all()
     assert (scale[:, 0].log().abs() <= 0.2401).all()
-    assert ((positions(wrong.lift.inputs.channels) - wrong.lift.truth)[wrong.lift.seen]).abs().max() < 1e-4
+    assert ((joints_2d(wrong.for_3d.inputs.channels) - wrong.for_3d.truth)[wrong.for_3d.observed]).abs().max() < 1e-4
 
 
 def test_the_loss_is_zero_at_the_truth_but_for_its_own_asymmetry():
-    made = batch(replace(EXACT, complete=0.0))
-    terms = loss(Oracle(made), made, 2.0)
+    made = batch(replace(EXACT, complete_probability=0.0))
+    terms = lifter_loss(Oracle(made), made, 2.0)
     assert list(terms) == ["position", "velocity", "completion", "extension", "symmetry"]
     assert all(terms[name] == 0 for name in list(terms)[:-1])
     assert terms["symmetry"] > 0  # random bodies
 
 
 def test_completion_counts_what_went_missing_and_extension_what_the_2d_skeleton_lacks():
-    made = batch(Recipe(batch=12, window=16, complete=0.0, guessed=0.0))
-    missing = given(made) & ~made.fill.seen
-    lacking = ~given(made)
+    made = batch(LifterRecipe(batch=12, window=16, complete_probability=0.0, guess_probability=0.0))
+    missing = in_skeleton(made) & ~made.for_2d.observed
+    lacking = ~in_skeleton(made)
     assert missing.any() and lacking.any()
-    for where, completion, extension in ((missing, 5, 0), (lacking, 0, 0.3 * 5), (made.fill.seen, 0, 0)):
-        terms = loss(Oracle(made, off_2d=off(where, 3.0, 4.0)), made, 2.0)
+    for where, completion, extension in ((missing, 5, 0), (lacking, 0, 0.3 * 5), (made.for_2d.observed, 0, 0)):
+        terms = lifter_loss(Oracle(made, off_2d=off(where, 3.0, 4.0)), made, 2.0)
         assert terms["completion"].item() == pytest.approx(completion, rel=1e-4)
         assert terms["extension"].item() == pytest.approx(extension, rel=1e-4)
         assert terms["position"] == terms["velocity"] == 0
 
 
-def test_frames_for_which_nothing_is_known_are_nothing_to_complete():
-    made = batch(Recipe(batch=12, window=16, complete=0.0, guessed=0.0))
-    made.fill.seen[3] = False
-    made.fill.inputs.channels[3, :, 2 * 22 : -1] = 0  # ages
-    alone = torch.zeros_like(made.fill.seen)
+def test_frames_without_any_observation_do_not_count_in_the_completion():
+    made = batch(LifterRecipe(batch=12, window=16, complete_probability=0.0, guess_probability=0.0))
+    made.for_2d.observed[3] = False
+    made.for_2d.inputs.channels[3, :, 2 * 22 : -1] = 0  # ages
+    alone = torch.zeros_like(made.for_2d.observed)
     alone[3] = True
-    terms = loss(Oracle(made, off_2d=off(alone, 3.0, 4.0)), made, 2.0)
+    terms = lifter_loss(Oracle(made, off_2d=off(alone, 3.0, 4.0)), made, 2.0)
     assert terms["completion"] == terms["extension"] == 0
 
 
 @pytest.mark.parametrize("weight", [1.0, 2.0, 5.0])
-def test_a_joint_that_went_missing_weighs_more_in_3d_and_one_that_the_2d_skeleton_lacks_does_not(weight):
-    made = batch(Recipe(batch=12, window=16, complete=0.0, guessed=0.0))
-    missing, lacking = (where[..., BODY22_TO_H36M17] for where in (given(made) & ~made.lift.seen, ~given(made)))
+def test_a_missing_joint_has_more_weight_in_3d_and_one_that_the_2d_skeleton_lacks_has_not(weight):
+    made = batch(LifterRecipe(batch=12, window=16, complete_probability=0.0, guess_probability=0.0))
+    missing = (in_skeleton(made) & ~made.for_3d.observed)[..., BODY22_TO_H36M17]
+    lacking = ~in_skeleton(made)[..., BODY22_TO_H36M17]
     total = missing.numel() + (weight - 1) * missing.sum().item()
     for where, each in ((missing, weight), (lacking, 1.0), (~missing & ~lacking, 1.0)):
-        terms = loss(Oracle(made, off_3d=off(where, 2.0, 3.0, 6.0)), made, weight)
+        terms = lifter_loss(Oracle(made, off_3d=off(where, 2.0, 3.0, 6.0)), made, weight)
         assert terms["position"].item() == pytest.approx(7 * each * where.sum().item() / total, rel=1e-4)
         assert terms["completion"] == terms["extension"] == 0
 
 
-def test_jitter_costs_as_much_wherever_it_is():
-    made = batch(replace(EXACT, complete=0.0))
+def test_the_velocity_term_by_hand():
+    made = batch(replace(EXACT, complete_probability=0.0))
     jump = torch.zeros_like(made.truth_3d)
     jump[:, 8:] = torch.tensor([2.0, 3.0, 6.0])
-    assert loss(Oracle(made, off_3d=jump), made, 2.0)["velocity"].item() == pytest.approx(7 / 15, rel=1e-4)
+    assert lifter_loss(Oracle(made, off_3d=jump), made, 2.0)["velocity"].item() == pytest.approx(7 / 15, rel=1e-4)
 
 
-def test_every_term_teaches_its_own_network_and_not_the_other():
+def test_each_term_has_gradients_for_one_network_only():
     network = lifter()
-    made = batch(Recipe(batch=4, window=16, complete=0.0))
-    for name, term in loss(network, made, 2.0).items():
+    made = batch(LifterRecipe(batch=4, window=16, complete_probability=0.0))
+    for name, term in lifter_loss(network, made, 2.0).items():
         own = network.tcn_3d
         other = network.tcn_2d
         if name in ("completion", "extension"):
@@ -305,10 +324,10 @@ def test_every_term_teaches_its_own_network_and_not_the_other():
         assert all(weight.grad is None or (weight.grad == 0).all() for weight in other.parameters()), name
 
 
-def test_without_masks_there_is_nothing_to_complete_and_much_to_extend():
+def test_without_occlusion_awareness_there_is_extension_but_no_completion():
     network = lifter()
-    made = batch(Recipe(batch=4, window=16, masks=False))
-    terms = loss(network, made, 2.0)
+    made = batch(LifterRecipe(batch=4, window=16, occlusion_aware=False))
+    terms = lifter_loss(network, made, 2.0)
     assert terms["completion"] == 0
     assert terms["extension"] > 0
     sum(terms.values()).backward()

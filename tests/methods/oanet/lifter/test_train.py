@@ -12,7 +12,7 @@ from mocap_files import write_mocap
 from occlupose import __version__
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.inputs import CHANNELS
-from occlupose.methods.oanet.lifter.recipe import Recipe
+from occlupose.methods.oanet.lifter.recipe import LifterRecipe
 from occlupose.methods.oanet.lifter.train import train_lifter
 from occlupose.methods.oanet.lifter.weights import load
 from occlupose.training.loop import Optimisation
@@ -22,7 +22,7 @@ STEPS = 120
 
 def recipe(steps=12, **changes):
     optimisation = Optimisation(steps=steps, warm_up_steps=5, save_every=10, log_every=10)
-    return Recipe(**{"width": 8, "batch": 2, "window": 8, "optimisation": optimisation} | changes)
+    return LifterRecipe(**{"width": 8, "batch": 2, "window": 8, "optimisation": optimisation} | changes)
 
 
 def trained(mocap, folder, plan, **options):
@@ -44,20 +44,20 @@ def test_training_writes_weights_that_load_and_their_card(mocap, tmp_path):
         "tiny.cmu.safetensors",
     ]
     lifter = load(path)
-    assert (lifter.width, lifter.depth) == (8, Recipe().depth)
-    assert all(answer.isfinite().all() for answer in lifter(torch.randn(1, 8, CHANNELS)))
+    assert (lifter.width, lifter.depth) == (8, LifterRecipe().depth)
+    assert all(output.isfinite().all() for output in lifter(torch.randn(1, 8, CHANNELS)))
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["name"] == "tiny.cmu"
     assert card["parameters"] == sum(value.numel() for value in lifter.parameters())
     assert card["licence"] == "Apache-2.0"
     assert card["version"] == __version__
-    assert card["recipe"]["views"]["distance"] == [2.0, 9.0]
+    assert card["recipe"]["augmentation"]["distance"] == [2.0, 9.0]
     assert card["recipe"]["optimisation"]["steps"] == 12
-    assert card["recipe"]["hidden"] == Recipe().hidden
+    assert card["recipe"]["missing_joint_weight"] == LifterRecipe().missing_joint_weight
     assert "02, 08, 32" in card["data"]
 
 
-def test_held_out_subjects_count_for_nothing(mocap, tmp_path):
+def test_held_out_subjects_are_not_trained_on(mocap, tmp_path):
     one = trained(mocap, tmp_path / "with", recipe())
     (less := tmp_path / "mocap" / "cmu").mkdir(parents=True)
     (less / "07").symlink_to(mocap / "cmu" / "07")
@@ -67,8 +67,10 @@ def test_held_out_subjects_count_for_nothing(mocap, tmp_path):
         trained(only, tmp_path / "nothing", recipe())
 
 
-@pytest.mark.parametrize("change", [{"hidden": 5.0}, {"masks": False}, {"depth": 0}, {"seed": 1}])
-def test_the_recipe_decides(mocap, tmp_path, change):
+@pytest.mark.parametrize(
+    "change", [{"missing_joint_weight": 5.0}, {"occlusion_aware": False}, {"depth": 0}, {"seed": 1}]
+)
+def test_the_recipe_changes_the_result(mocap, tmp_path, change):
     weights = [
         trained(mocap, tmp_path / name, recipe(**options)).read_bytes()
         for name, options in (("one", {}), ("other", change))
@@ -83,7 +85,7 @@ def test_the_log_has_each_term_of_the_loss(mocap, tmp_path):
     assert [row[0] for row in rows] == ["10", "12"]
 
 
-def test_the_card_says_how_and_names_no_folder_of_ours(mocap, tmp_path, monkeypatch):
+def test_the_card_has_the_command_without_folder_names(mocap, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path)
     words = [
@@ -92,7 +94,7 @@ def test_the_card_says_how_and_names_no_folder_of_ours(mocap, tmp_path, monkeypa
         f"--mocap={mocap}",
         "-o",
         "out",
-        "--recipe.views.off-axis",
+        "--recipe.augmentation.off-axis",
         "2",
         "--recipe.name",
         "mocap.outdoors",
@@ -100,11 +102,11 @@ def test_the_card_says_how_and_names_no_folder_of_ours(mocap, tmp_path, monkeypa
     monkeypatch.setattr(sys, "argv", ["/usr/bin/occlupose", *words])
     path = trained(mocap, Path("out"), recipe(name="mocap.outdoors"))
     command = json.loads(path.with_suffix(".json").read_text())["command"]
-    expected = "train lifter --mocap=MOCAP -o FOLDER --recipe.views.off-axis 2 --recipe.name mocap.outdoors"
+    expected = "train lifter --mocap=MOCAP -o FOLDER --recipe.augmentation.off-axis 2 --recipe.name mocap.outdoors"
     assert command == f"occlupose {expected}"
 
 
-def test_training_can_begin_with_weights(mocap, tmp_path, monkeypatch):
+def test_training_can_start_from_weights(mocap, tmp_path, monkeypatch):
     first = trained(mocap, tmp_path / "first", recipe())
     monkeypatch.setattr(sys, "argv", ["occlupose", "train", "lifter", "--init-from", str(first), f"--mocap={mocap}"])
     still = Optimisation(steps=1, learning_rate=0.0)

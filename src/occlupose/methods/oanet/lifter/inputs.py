@@ -1,8 +1,10 @@
-"""What the temporal networks see: joints of one person, centred, sized, and with the age of what is missing.
+"""Input of the lifter's temporal networks: joints of one person, centred and scaled, with gaps interpolated and the
+time to the nearest observations.
 
-OANet multiplies root-relative coordinates by a 0/1 mask, which makes a hidden joint look like one at the root. Ours
-holds a missing joint on the straight line between its neighbours in time and says beside it how old they are. With all
-joints there the input is that of a network that knows nothing of occlusion, so completeness costs no accuracy.
+OANet multiplies root-relative coordinates by a 0/1 mask, which makes a missing joint look as if it were at the root.
+Ours interpolates a missing joint linearly over time and adds two channels with the time since the last and until the
+next observation. Without missing joints the coordinates are those of a network without occlusion awareness, so complete
+input costs no accuracy.
 """
 
 from dataclasses import dataclass
@@ -14,24 +16,24 @@ from torch import Tensor
 from occlupose.skeletons import BODY22
 
 CHANNELS = 4 * len(BODY22) + 1
-"""Input channels a frame: x, y, age of the last and of the next sight of each joint, and the logarithm of the size."""
+"""Input channels: x, y, age of the last and of the next observation of each joint, and the logarithm of the scale."""
 
-HORIZON = 32
-"""Frames over which a missing joint is bridged; this bounds the delay of live lifting."""
+MAX_GAP = 32
+"""Frames to the nearest observation up to which a missing joint is filled; this bounds the latency of live lifting."""
 
-AGE = 6.0
-"""Frames after which the age channel has fallen to 1/e."""
+AGE_DECAY = 6.0
+"""Frames in which the age channel falls to 1/e."""
 
-SMOOTH = 8
-"""Frames to either side over which the person's size is averaged."""
+SCALE_SMOOTHING = 8
+"""Frames before and after over which the person's scale is averaged."""
 
-CARRY = 62
-"""Frames over which the place of a person of whom nothing is known is carried: as far as the least networks look, so
-that it adds nothing to the delay."""
+MAX_POSITION_GAP = 62
+"""Frames to the nearest known joint up to which the position of a person is filled: as far as the receptive field of
+the smallest networks, so that it adds no latency."""
 
-ANCHORS = [BODY22.joints.index(name) for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
+TORSO = [BODY22.joints.index(name) for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
 
-SPREAD = torch.tensor(
+RMS_DISTANCE = torch.tensor(
     [
         0.37,
         0.40,
@@ -57,46 +59,46 @@ SPREAD = torch.tensor(
         0.46,
     ]
 )
-"""Root mean square distance (metres, across the line of sight) of each joint from the torso's middle; measured on the
-training mocap.
+"""Root mean square distance of each joint from the torso's centre (metres, across the line of sight), measured on the
+training motion capture.
 """
 
 
 @dataclass
-class Inputs:
-    """One batch as the networks see it, and the way back."""
+class LifterInputs:
+    """A batch of network inputs, and how to undo the normalisation."""
 
     channels: Float[Tensor, "batch time channels"]
     rotation: Float[Tensor, "batch time 3 3"]
-    """Turns a direction of the camera frame into the frame whose z axis meets the person."""
-    anchor: Float[Tensor, "batch time 2"]
-    """The torso's middle on the plane z = 1 of the camera frame."""
-    size: Float[Tensor, "batch time 1"]
+    """Rotates directions of the camera frame so that the z axis points at the person."""
+    centre: Float[Tensor, "batch time 2"]
+    """The torso's centre on the plane z = 1 of the camera frame."""
+    scale: Float[Tensor, "batch time 1"]
     """Unit of the centred coordinates: about 1 m divided by the person's distance."""
 
 
-def bridge(
-    values: Float[Tensor, "batch time joint d"], seen: Bool[Tensor, "batch time joint"], horizon: int = HORIZON
+def interpolate_gaps(
+    values: Float[Tensor, "batch time joint d"], observed: Bool[Tensor, "batch time joint"], max_gap: int = MAX_GAP
 ) -> tuple[Float[Tensor, "batch time joint d"], Float[Tensor, "batch time joint 2"], Bool[Tensor, "batch time joint"]]:
-    """Missing values on the line between the sights before and after them, or held at the only one within `horizon`
+    """Fills missing values: linearly between the observations before and after, or with the only one within `max_gap`
     frames.
 
     Returns:
-        The values (0 where nothing was seen within the horizon), exp(-frames / AGE) since the last and until the next
-        sight (1 where seen, 0 beyond the horizon), and where there is a value at all.
+        The values (0 without an observation within `max_gap`), exp(-frames / AGE_DECAY) since the last and until the
+        next observation (1 where observed, 0 beyond `max_gap`), and where there is a value.
     """
     time = torch.arange(values.shape[1]).view(1, -1, 1)
-    last = torch.where(seen, time, -(10**6)).cummax(1).values
-    following = torch.where(seen, time, 10**6).flip(1).cummin(1).values.flip(1)
-    before = time - last
+    previous = torch.where(observed, time, -(10**6)).cummax(1).values
+    following = torch.where(observed, time, 10**6).flip(1).cummin(1).values.flip(1)
+    before = time - previous
     after = following - time
-    has_before = before <= horizon
-    has_after = after <= horizon
+    has_before = before <= max_gap
+    has_after = after <= max_gap
     weight = torch.where(has_before & has_after, before / (before + after).clamp_min(1), (~has_before).float())
-    clean = torch.where(seen.unsqueeze(-1), values, 0.0)
-    filled = torch.lerp(_at(clean, last), _at(clean, following), weight.unsqueeze(-1))
+    clean = torch.where(observed.unsqueeze(-1), values, 0.0)
+    filled = torch.lerp(_at(clean, previous), _at(clean, following), weight.unsqueeze(-1))
     known = has_before | has_after
-    ages = torch.stack([torch.exp(-before / AGE) * has_before, torch.exp(-after / AGE) * has_after], -1)
+    ages = torch.stack([torch.exp(-before / AGE_DECAY) * has_before, torch.exp(-after / AGE_DECAY) * has_after], -1)
     return torch.where(known.unsqueeze(-1), filled, 0.0), ages, known
 
 
@@ -107,101 +109,103 @@ def _at(
     return values.gather(1, index.unsqueeze(-1).expand_as(values))
 
 
-def prepare(rays: Float[Tensor, "batch time joint 2"], seen: Bool[Tensor, "batch time joint"]) -> Inputs:
-    """Channels for the networks from joints on the camera's plane z = 1.
+def prepare_inputs(
+    rays: Float[Tensor, "batch time joint 2"], observed: Bool[Tensor, "batch time joint"]
+) -> LifterInputs:
+    """Network input from joints on the camera's plane z = 1.
 
-    The camera is turned so that its axis meets the person (perspective effects then depend on the person alone; the
-    idea is that of Yu et al., "PCLs", CVPR 2021), joints are measured from the torso's middle and in units of the
-    person's size.
+    The camera is rotated to point at the person, so that perspective effects depend on the pose alone (the idea of Yu
+    et al., "PCLs", CVPR 2021). Joints are relative to the torso's centre and scaled by the person's size.
 
     Arguments:
-        rays: BODY22 joints as (x/z, y/z) in the camera frame; ignored where not seen.
-        seen: which of them to believe.
+        rays: BODY22 joints as (x/z, y/z) in the camera frame; ignored where not observed.
+        observed: which joints are reliable.
     """
-    filled, ages, known = bridge(rays, seen)
-    anchor = carry(*middle(filled, known))
-    rotation = look_at(anchor)
-    centred = centre(filled, known, rotation)
-    repeated = torch.nn.functional.pad(extent(centred, known), (SMOOTH, SMOOTH), mode="replicate")
-    size = average_size(repeated)
-    return Inputs(channels(centred, ages, size), rotation, anchor, size)
+    filled, ages, known = interpolate_gaps(rays, observed)
+    centre = interpolate_position(*torso_centre(filled, known))
+    rotation = rotation_to_axis(centre)
+    centred = centre_joints(filled, known, rotation)
+    padding = (SCALE_SMOOTHING, SCALE_SMOOTHING)
+    scale = smooth_scale(torch.nn.functional.pad(squared_extent(centred, known), padding, mode="replicate"))
+    return LifterInputs(stack_channels(centred, ages, scale), rotation, centre, scale)
 
 
-def positions(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time joint 2"]:
-    """The centred, scaled coordinates among the channels."""
+def joints_2d(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time joint 2"]:
+    """The centred, scaled 2D joints among the channels."""
     return channels[..., : 2 * len(BODY22)].unflatten(-1, (len(BODY22), 2))
 
 
-def doubt(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time joint"]:
-    """How far each joint's coordinates are a guess: 0 where it is seen, towards 1 the longer ago or ahead its nearest
-    sight is. Ours.
-    """
+def uncertainty(channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time joint"]:
+    """0 where a joint is observed, rising to 1 with the time to its nearest observation. Ours."""
     ages = channels[..., 2 * len(BODY22) : -1].unflatten(-1, (len(BODY22), 2))
     return 1 - ages.amax(-1)
 
 
-def middle(
+def torso_centre(
     filled: Float[Tensor, "batch time joint 2"], known: Bool[Tensor, "batch time joint"]
 ) -> tuple[Float[Tensor, "batch time 2"], Bool[Tensor, "batch time"]]:
-    """The middle of the torso joints that are known, of any joints where none of those is, and whether any is."""
-    torso = known[:, :, ANCHORS].float().unsqueeze(-1)
+    """Mean of the known torso joints, or of all known joints where there are none, and whether any joint is known."""
+    torso = known[:, :, TORSO].float().unsqueeze(-1)
     weight = known.float().unsqueeze(-1)
-    place = torch.where(
+    centre = torch.where(
         torso.sum(2) > 0,
-        (filled[:, :, ANCHORS] * torso).sum(2) / torso.sum(2).clamp_min(1),
+        (filled[:, :, TORSO] * torso).sum(2) / torso.sum(2).clamp_min(1),
         (filled * weight).sum(2) / weight.sum(2).clamp_min(1),
     )
-    return place, known.any(2)
+    return centre, known.any(2)
 
 
-def carry(place: Float[Tensor, "batch time 2"], there: Bool[Tensor, "batch time"]) -> Float[Tensor, "batch time 2"]:
-    """The person's place in every frame: bridged over CARRY frames, and straight ahead where nothing is known for
-    longer.
+def interpolate_position(
+    centre: Float[Tensor, "batch time 2"], known: Bool[Tensor, "batch time"]
+) -> Float[Tensor, "batch time 2"]:
+    """The person's position in every frame: interpolated over MAX_POSITION_GAP frames, and straight ahead where nothing
+    is known for longer.
     """
-    return bridge(place.unsqueeze(2), there.unsqueeze(2), CARRY)[0].squeeze(2)
+    return interpolate_gaps(centre.unsqueeze(2), known.unsqueeze(2), MAX_POSITION_GAP)[0].squeeze(2)
 
 
-def centre(
+def centre_joints(
     filled: Float[Tensor, "batch time joint 2"],
     known: Bool[Tensor, "batch time joint"],
     rotation: Float[Tensor, "batch time 3 3"],
 ) -> Float[Tensor, "batch time joint 2"]:
-    """The known joints as the turned camera sees them; 0 for the others."""
-    turned = torch.cat([filled, torch.ones_like(filled[..., :1])], -1) @ rotation.mT
-    return torch.where(known.unsqueeze(-1), turned[..., :2] / turned[..., 2:].clamp_min(0.1), 0.0)
+    """The known joints on the plane z = 1 of the rotated camera; 0 for the others."""
+    rotated = torch.cat([filled, torch.ones_like(filled[..., :1])], -1) @ rotation.mT
+    return torch.where(known.unsqueeze(-1), rotated[..., :2] / rotated[..., 2:].clamp_min(0.1), 0.0)
 
 
-def extent(
+def squared_extent(
     centred: Float[Tensor, "batch time joint 2"], known: Bool[Tensor, "batch time joint"]
 ) -> Float[Tensor, "batch 2 time"]:
-    """Sums over the known joints of their squared distance, and of that of the same joints of an average person
-    (m²).
-    """
+    """Sums over the known joints of their squared distance from the centre, and of that of an average person (m²)."""
     weight = known.float()
-    return torch.stack([((centred**2).sum(-1) * weight).sum(-1), (SPREAD**2 * weight).sum(-1)], 1)
+    return torch.stack([((centred**2).sum(-1) * weight).sum(-1), (RMS_DISTANCE**2 * weight).sum(-1)], 1)
 
 
-def average_size(extents: Float[Tensor, "batch 2 longer"]) -> Float[Tensor, "batch time 1"]:
-    """Root mean square distance of the known joints against that of an average person, over SMOOTH frames more on
-    either side.
+def smooth_scale(extents: Float[Tensor, "batch 2 padded"]) -> Float[Tensor, "batch time 1"]:
+    """Root mean square distance of the known joints relative to that of an average person, averaged over
+    SCALE_SMOOTHING frames before and after.
+
+    Arguments:
+        extents: `squared_extent`, longer by SCALE_SMOOTHING frames at either end.
     """
-    mean = torch.nn.functional.avg_pool1d(extents, 2 * SMOOTH + 1, 1)
+    mean = torch.nn.functional.avg_pool1d(extents, 2 * SCALE_SMOOTHING + 1, 1)
     ratio = (mean[:, 0] + 1e-8) / (mean[:, 1] + 1e-4)
     return ratio.sqrt().clamp_min(1e-3).unsqueeze(-1)
 
 
-def channels(
+def stack_channels(
     centred: Float[Tensor, "batch time joint 2"],
     ages: Float[Tensor, "batch time joint 2"],
-    size: Float[Tensor, "batch time 1"],
+    scale: Float[Tensor, "batch time 1"],
 ) -> Float[Tensor, "batch time channels"]:
-    """All that is known of each frame, side by side."""
-    scaled = centred / size.unsqueeze(-1)
-    return torch.cat([scaled.flatten(2), ages.flatten(2), size.log()], -1)
+    """The input channels of each frame."""
+    scaled = centred / scale.unsqueeze(-1)
+    return torch.cat([scaled.flatten(2), ages.flatten(2), scale.log()], -1)
 
 
-def look_at(point: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:
-    """The smallest rotation that turns the direction (x, y, 1) onto the z axis."""
+def rotation_to_axis(point: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:
+    """The smallest rotation of the direction (x, y, 1) onto the z axis."""
     x, y = point.unbind(-1)
     norm = (1 + x * x + y * y).sqrt()
     a = x / norm

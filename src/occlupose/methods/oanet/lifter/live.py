@@ -19,29 +19,29 @@ from torch import Tensor, nn
 
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.inputs import (
-    CARRY,
     CHANNELS,
-    HORIZON,
-    SMOOTH,
-    average_size,
-    bridge,
-    carry,
-    centre,
-    channels,
-    extent,
-    look_at,
-    middle,
+    MAX_GAP,
+    MAX_POSITION_GAP,
+    SCALE_SMOOTHING,
+    centre_joints,
+    interpolate_gaps,
+    interpolate_position,
+    rotation_to_axis,
+    smooth_scale,
+    squared_extent,
+    stack_channels,
+    torso_centre,
 )
-from occlupose.methods.oanet.lifter.lift import in_camera, phases, spacing
-from occlupose.methods.oanet.lifter.network import Lifter, completed, corrected, relative
+from occlupose.methods.oanet.lifter.lift import interleave_factor, to_camera_frame, upsample_factor
+from occlupose.methods.oanet.lifter.network import Lifter, apply_correction, apply_offset, replace_joints_2d
 from occlupose.networks.live import ENDLESS, Clock, Late, LiveTCN, Past, arrange
 from occlupose.networks.tcn import STRIDE
 from occlupose.skeletons import BODY22, H36M17
 
 JOINTS = len(BODY22)
-SIZED = HORIZON + SMOOTH
+SIZED = MAX_GAP + SCALE_SMOOTHING
 """Frames by which it is late when the size of a person is known, and so what the networks see."""
-PLACED = HORIZON + CARRY
+PLACED = MAX_GAP + MAX_POSITION_GAP
 """And when their place is."""
 
 
@@ -115,8 +115,8 @@ class LiveLifter:
             raise OccluposeError(
                 f"fps {fps}, patience {patience}: cannot be; give frames a second, and seconds from 0 on"
             )
-        self._faster = phases(fps)
-        self._slower = spacing(fps)
+        self._faster = interleave_factor(fps)
+        self._slower = upsample_factor(fps)
         self._patience = ceil(patience * fps)
         self._hop = STRIDE * self._faster  # frames of the networks in a step
         self._lifter = lifter
@@ -260,8 +260,8 @@ class _Halfway(NamedTuple):
 
 
 class _Step(nn.Module):
-    """`inputs.prepare` and `Lifter.complete`, then `Lifter.lift` and `lift.in_camera`, on STRIDE frames of each
-    sequence at a time.
+    """`inputs.prepare_inputs` and `Lifter.complete_2d`, then `Lifter.lift` and `lift.to_camera_frame`, on STRIDE frames
+    of each sequence at a time.
 
     Attributes:
         late: frames by which what comes out is late.
@@ -270,10 +270,10 @@ class _Step(nn.Module):
     def __init__(self, lifter: Lifter) -> None:
         super().__init__()
         self.device = next(lifter.parameters()).device
-        self.raw = Past(3 * JOINTS, 2 * HORIZON)
-        self.extents = Past(2, 2 * SMOOTH)
-        self.places = Past(3, 2 * CARRY)
-        self.before_size = Late(CHANNELS - 1, SMOOTH)
+        self.raw = Past(3 * JOINTS, 2 * MAX_GAP)
+        self.extents = Past(2, 2 * SCALE_SMOOTHING)
+        self.places = Past(3, 2 * MAX_POSITION_GAP)
+        self.before_size = Late(CHANNELS - 1, SCALE_SMOOTHING)
         self.tcn_2d = LiveTCN(lifter.tcn_2d, SIZED)
         self.tcn_3d = LiveTCN(lifter.tcn_3d, self.tcn_2d.late)
         self.late = max(self.tcn_3d.late, PLACED)
@@ -289,27 +289,30 @@ class _Step(nn.Module):
     ) -> _Halfway:
         """What the networks see, and the completed 2D joints."""
         raw = self.raw(torch.cat([points.flatten(2), seen], -1).mT).mT
-        now = slice(HORIZON, HORIZON + STRIDE)
-        whole = bridge(raw[..., : 2 * JOINTS].unflatten(2, (JOINTS, 2)), raw[..., 2 * JOINTS :] > 0)
+        now = slice(MAX_GAP, MAX_GAP + STRIDE)
+        whole = interpolate_gaps(raw[..., : 2 * JOINTS].unflatten(2, (JOINTS, 2)), raw[..., 2 * JOINTS :] > 0)
         filled, ages, known = (values[:, now] for values in whole)
-        place, there = middle(filled, known)
-        centred = centre(filled, known, look_at(place))
-        size = average_size(clock.hold(self.extents(extent(centred, known)), STRIDE, SIZED + SMOOTH))
+        place, there = torso_centre(filled, known)
+        centred = centre_joints(filled, known, rotation_to_axis(place))
+        size = smooth_scale(clock.hold(self.extents(squared_extent(centred, known)), STRIDE, SIZED + SCALE_SMOOTHING))
         joints = self.before_size(torch.cat([centred.flatten(2), ages.flatten(2)], -1).mT).mT.unflatten(
             2, (2, JOINTS, 2)
         )
         places = self.places(torch.cat([place, there.unsqueeze(2)], -1).mT).mT
-        anchor = carry(places[..., :2], places[..., 2] > 0)[:, CARRY : CARRY + STRIDE]
-        given = channels(joints[:, :, 0], joints[:, :, 1], size).to(self.device)
+        anchor = interpolate_position(places[..., :2], places[..., 2] > 0)
+        anchor = anchor[:, MAX_POSITION_GAP : MAX_POSITION_GAP + STRIDE]
+        given = stack_channels(joints[:, :, 0], joints[:, :, 1], size).to(self.device)
         correction = self.tcn_2d(given, clock)
         given = self.before_2d(given.mT).mT
-        return _Halfway(clock, given, corrected(given, correction), self.sizes(size.mT).mT, self.anchors(anchor.mT).mT)
+        complete = apply_correction(given, correction)
+        return _Halfway(clock, given, complete, self.sizes(size.mT).mT, self.anchors(anchor.mT).mT)
 
     @torch.inference_mode()
     def lift(self, step: _Halfway) -> tuple[Float[Tensor, "batch 4 17 3"], Float[Tensor, "batch 4 22 2"]]:
-        """3D joints about the root and completed 2D joints, as `lift.in_camera` has them."""
-        away = self.tcn_3d(completed(step.complete, step.given), step.clock)
+        """3D joints about the root and completed 2D joints, as `lift.to_camera_frame` has them."""
+        away = self.tcn_3d(replace_joints_2d(step.given, step.complete), step.clock)
         complete = self.before_3d(step.complete.flatten(2).mT).mT.unflatten(2, (JOINTS, 2))
-        answer = torch.cat([relative(complete, away).flatten(2), complete.flatten(2)], -1)
+        answer = torch.cat([apply_offset(complete, away).flatten(2), complete.flatten(2)], -1)
         xyz, complete = self.before_place(answer.mT).mT.cpu().split([3 * len(H36M17), 2 * JOINTS], -1)
-        return in_camera(xyz.unflatten(2, (-1, 3)), complete.unflatten(2, (-1, 2)), step.size, look_at(step.anchor))
+        rotation = rotation_to_axis(step.anchor)
+        return to_camera_frame(xyz.unflatten(2, (-1, 3)), complete.unflatten(2, (-1, 2)), step.size, rotation)

@@ -1,21 +1,22 @@
-"""The two temporal networks of OANet, one after the other: 2D filled in, then lifted to 3D."""
+"""The two temporal networks of the lifter, one after the other: 2D completion, then lifting to 3D."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from occlupose.methods.oanet.lifter.inputs import CHANNELS, HORIZON, SMOOTH, doubt, positions
+from occlupose.methods.oanet.lifter.inputs import CHANNELS, MAX_GAP, SCALE_SMOOTHING, joints_2d, uncertainty
 from occlupose.networks.tcn import OURS, TCN, half_receptive_field
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, H36M17
 
 
 class Lifter(nn.Module):
-    """2D TCN (OANet eq. 3) and 3D TCN (eq. 4-6): one network definition with other ends (paper section 3.2).
+    """2D TCN (OANet eq. 3) and 3D TCN (eq. 4-6): one network definition with other channels (paper section 3.2).
 
-    The 2D network corrects what is bridged in the input, the more the older it is, and leaves what is seen. The 3D
-    network sees the completed joints together with what was seen and when; it says how far each joint lies from where
-    the 2D joint would be in metres at the person's distance. The 2D network learns from its own loss alone (eq. 3): fed
-    by the 3D loss it stops completing and becomes a code that only the 3D network can read. All ours.
+    The 2D network corrects interpolated joints, more so the further their nearest observation is away, and leaves
+    observed joints unchanged. The 3D network gets the completed joints and the times of the observations, and predicts
+    the offset of each 3D joint from its 2D joint placed at the person's distance. The 2D network is trained by its own
+    loss only (eq. 3): with gradients of the 3D loss its output is no longer a 2D pose, but a code for the 3D network.
+    All ours.
 
     Arguments:
         width: channels of the networks; ours (the paper's figure is not legible in public).
@@ -30,52 +31,54 @@ class Lifter(nn.Module):
         self.tcn_3d = TCN(CHANNELS, 3 * len(H36M17), width=width, depth=depth, style=OURS)
 
     def forward(
-        self, seen: Float[Tensor, "batch time channels"], practice: Float[Tensor, "batch time channels"] | None = None
+        self,
+        channels: Float[Tensor, "batch time channels"],
+        channels_2d: Float[Tensor, "batch time channels"] | None = None,
     ) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 17 3"]]:
-        """From the channels of `inputs.Inputs`: complete 2D joints in their units; root-relative 3D in metres, turned
-        camera frame.
+        """Completed 2D joints, scaled as the input, and root-relative 3D joints in metres, in the rotated camera frame.
 
         Arguments:
-            practice: channels that the 2D network learns on; the complete 2D joints are then those of these.
+            channels: of `inputs.LifterInputs`.
+            channels_2d: other channels whose completed 2D joints are returned; for training the 2D network.
         """
-        complete = self.complete(seen)
-        xyz = self.lift(complete.detach(), seen)
-        return complete if practice is None else self.complete(practice), xyz
+        completed = self.complete_2d(channels)
+        xyz = self.lift(completed.detach(), channels)
+        return completed if channels_2d is None else self.complete_2d(channels_2d), xyz
 
-    def complete(self, seen: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time 22 2"]:
-        """2D joints, corrected where they are in doubt."""
-        return corrected(seen, self.tcn_2d(seen))
+    def complete_2d(self, channels: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time 22 2"]:
+        """2D joints, corrected where they are uncertain."""
+        return apply_correction(channels, self.tcn_2d(channels))
 
     def lift(
-        self, complete: Float[Tensor, "batch time 22 2"], seen: Float[Tensor, "batch time channels"]
+        self, completed: Float[Tensor, "batch time 22 2"], channels: Float[Tensor, "batch time channels"]
     ) -> Float[Tensor, "batch time 17 3"]:
         """Root-relative 3D joints."""
-        return relative(complete, self.tcn_3d(completed(complete, seen)))
+        return apply_offset(completed, self.tcn_3d(replace_joints_2d(channels, completed)))
 
     @property
-    def delay(self) -> int:
-        """Frames of future that can change an answer."""
-        return half_receptive_field(self.tcn_2d) + half_receptive_field(self.tcn_3d) + HORIZON + SMOOTH
+    def look_ahead(self) -> int:
+        """Future frames that can change an output."""
+        return half_receptive_field(self.tcn_2d) + half_receptive_field(self.tcn_3d) + MAX_GAP + SCALE_SMOOTHING
 
 
-def corrected(
-    seen: Float[Tensor, "batch time channels"], correction: Float[Tensor, "batch time outputs"]
+def apply_correction(
+    channels: Float[Tensor, "batch time channels"], correction: Float[Tensor, "batch time outputs"]
 ) -> Float[Tensor, "batch time 22 2"]:
-    """2D joints of the input, moved by what the 2D network says where they are in doubt."""
-    return positions(seen) + doubt(seen).unsqueeze(-1) * correction.unflatten(-1, (len(BODY22), 2))
+    """2D joints of the input, moved by the output of the 2D network times their uncertainty."""
+    return joints_2d(channels) + uncertainty(channels).unsqueeze(-1) * correction.unflatten(-1, (len(BODY22), 2))
 
 
-def completed(
-    complete: Float[Tensor, "batch time 22 2"], seen: Float[Tensor, "batch time channels"]
+def replace_joints_2d(
+    channels: Float[Tensor, "batch time channels"], completed: Float[Tensor, "batch time 22 2"]
 ) -> Float[Tensor, "batch time channels"]:
-    """What the 3D network sees: the completed joints in place of the bridged ones."""
-    return torch.cat([complete.flatten(2), seen[..., 2 * len(BODY22) :]], -1)
+    """Input of the 3D network: the completed joints in place of the interpolated ones."""
+    return torch.cat([completed.flatten(2), channels[..., 2 * len(BODY22) :]], -1)
 
 
-def relative(
-    complete: Float[Tensor, "batch time 22 2"], away: Float[Tensor, "batch time outputs"]
+def apply_offset(
+    completed: Float[Tensor, "batch time 22 2"], offset: Float[Tensor, "batch time outputs"]
 ) -> Float[Tensor, "batch time 17 3"]:
-    """3D joints about the root: the completed ones at the person's distance, moved by what the 3D network says."""
-    flat = torch.nn.functional.pad(complete[..., BODY22_TO_H36M17, :], (0, 1))
-    xyz = flat + away.unflatten(-1, (len(H36M17), 3))
+    """Root-relative 3D joints: the completed 2D joints at the person's distance plus the output of the 3D network."""
+    flat = torch.nn.functional.pad(completed[..., BODY22_TO_H36M17, :], (0, 1))
+    xyz = flat + offset.unflatten(-1, (len(H36M17), 3))
     return xyz - xyz[..., :1, :]

@@ -1,4 +1,4 @@
-"""How the lifter that we ship was trained: data, virtual people, what goes missing, losses, schedule."""
+"""How the shipped lifter is trained: data, augmentation, missing joints, losses, schedule."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,8 +9,8 @@ from torch import Generator, Tensor, nn
 
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
-from occlupose.methods.oanet.lifter.inputs import Inputs, doubt, prepare
-from occlupose.methods.oanet.lifter.views import Views, body, look
+from occlupose.methods.oanet.lifter.augmentation import BodyAugmentation, augment_bodies, to_random_camera
+from occlupose.methods.oanet.lifter.inputs import LifterInputs, prepare_inputs, uncertainty
 from occlupose.methods.oanet.windows import MocapWindows
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
@@ -20,8 +20,8 @@ from occlupose.training.loop import Optimisation, Terms
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Everything that a training run of the lifter depends on.
+class LifterRecipe:
+    """Configuration of a training run of the lifter. Probabilities are per sequence.
 
     Raises:
         OccluposeError: a window that the networks cannot take, or no channels or sequences.
@@ -33,21 +33,21 @@ class Recipe:
     batch: int = 11
     window: int = 96
     """Frames of a training sequence."""
-    masks: bool = True
-    """Occlusion awareness: joints go missing in training. False is the baseline that has never seen one missing."""
-    complete: float = 0.4
-    """Share of sequences in which the 3D network gets everything. For the 2D network something goes missing in each."""
-    hidden: float = 2.0
-    """Weight of a joint that is not seen, in the 3D loss, against one that is; ours."""
-    noise: float = 0.6
-    """Share of sequences with the front end's noise."""
-    guessed: float = 0.5
-    """Share of the sequences with noise in which the front end guesses hidden joints, and is believed as often as was
-    measured.
+    occlusion_aware: bool = True
+    """Joints go missing in training. False is the baseline that has never seen a missing joint."""
+    complete_probability: float = 0.4
+    """Probability that the 3D network gets all joints. For the 2D network joints are missing in every sequence."""
+    missing_joint_weight: float = 2.0
+    """Weight of a missing joint in the 3D loss; an observed one has 1. Ours."""
+    noise_probability: float = 0.6
+    """Probability of the front end's noise."""
+    guess_probability: float = 0.5
+    """Probability, given noise, that the front end guesses occluded joints, with a confidence above the threshold as
+    often as was measured.
     """
-    h36m_input: float = 0.35
-    """Share of sequences whose 2D comes in Human3.6M's joints; the others have COCO's."""
-    views: Views = field(default_factory=Views)
+    h36m_probability: float = 0.35
+    """Probability that the 2D has Human3.6M's joints; otherwise it has COCO's."""
+    augmentation: BodyAugmentation = field(default_factory=BodyAugmentation)
     optimisation: Optimisation = field(default_factory=Optimisation)
     seed: int = 0
 
@@ -62,81 +62,86 @@ class Recipe:
 
 
 @dataclass
-class Sight:
-    """What is left to see of the people of a batch, and their true 2D joints."""
+class MaskedSequences:
+    """The observed joints of a batch of sequences, and their true 2D joints."""
 
-    seen: Bool[Tensor, "batch time 22"]
-    fooled: Bool[Tensor, "batch time 22"]
-    """Which of them are hidden in truth, and only guessed."""
-    inputs: Inputs
+    observed: Bool[Tensor, "batch time 22"]
+    false_positive: Bool[Tensor, "batch time 22"]
+    """Observed joints that are in fact occluded, and only guessed."""
+    inputs: LifterInputs
     truth: Float[Tensor, "batch time 22 2"]
-    """In the units of the inputs."""
+    """Scaled as the inputs."""
 
 
 @dataclass
-class Batch:
-    """Network input and truth."""
+class LifterBatch:
+    """Network input and ground truth."""
 
-    given: Bool[Tensor, "batch 1 22"]
+    in_skeleton: Bool[Tensor, "batch 1 22"]
     """Which joints the 2D skeleton has."""
-    fill: Sight
-    """For the 2D network: something is missing always, for only there it has something to learn."""
-    lift: Sight
+    for_2d: MaskedSequences
+    """For the 2D network: joints are always missing, since it learns from those only."""
+    for_3d: MaskedSequences
     """For the 3D network: the same people, some of them complete."""
     truth_3d: Float[Tensor, "batch time 17 3"]
 
 
-def make_batch(sequences: MocapWindows, noise: NoiseModel, recipe: Recipe, generator: Generator) -> Batch:
-    """The batch of a step: bodies, cameras, projections, noise, and what goes missing."""
-    xyz = look(body(sequences.draw(recipe.batch, generator), recipe.views, generator), recipe.views, generator)
+def make_batch(windows: MocapWindows, noise: NoiseModel, recipe: LifterRecipe, generator: Generator) -> LifterBatch:
+    """The batch of a step: bodies, cameras, projections, noise, and missing joints."""
+    augmentation = recipe.augmentation
+    bodies = augment_bodies(windows.draw(recipe.batch, generator), augmentation, generator)
+    xyz = to_random_camera(bodies, augmentation, generator)
     rays = xyz[..., :2] / xyz[..., 2:]
     batch = len(xyz)
-    given = _given(batch, recipe.h36m_input, generator)
-    noisy, evidence = noise.sample(rays, generator)
-    with_noise = torch.rand(batch, 1, 1, generator=generator) < recipe.noise
-    observed = torch.where(with_noise.unsqueeze(-1), noisy, rays)
-    wrong = torch.exp(0.12 * torch.randn(batch, 1, 1, 1, generator=generator).clamp(-2, 2))
-    wrong = torch.where(torch.rand(batch, 1, 1, 1, generator=generator) < recipe.views.wrong_focal, wrong, 1.0)
+    in_skeleton = _skeleton_joints(batch, recipe.h36m_probability, generator)
+    noisy, score = noise.sample(rays, generator)
+    with_noise = torch.rand(batch, 1, 1, generator=generator) < recipe.noise_probability
+    detected = torch.where(with_noise.unsqueeze(-1), noisy, rays)
+    focal = torch.exp(0.12 * torch.randn(batch, 1, 1, 1, generator=generator).clamp(-2, 2))
+    wrong_focal = torch.rand(batch, 1, 1, 1, generator=generator) < augmentation.wrong_focal_probability
+    focal = torch.where(wrong_focal, focal, 1.0)
 
-    def sight(complete: float) -> Sight:
-        seen = given.expand(rays.shape[:-1])
-        fooled = torch.zeros(rays.shape[:-1], dtype=torch.bool)
-        shown = observed
-        if recipe.masks:
-            left = _seen(xyz, complete, generator)
-            if recipe.guessed:
-                guesses, belief = guess(rays, generator)
-                guessing = with_noise & (torch.rand(batch, 1, 1, generator=generator) < recipe.guessed)
-                fooled = given & guessing & ~left & (belief >= BELIEVED)
-                shown = torch.where(fooled.unsqueeze(-1), guesses, observed)
-            seen = (seen & left & ((evidence >= BELIEVED) | ~with_noise)) | fooled
-        return _sight(rays * wrong, shown * wrong, seen, fooled)
+    def mask(complete_probability: float) -> MaskedSequences:
+        observed = in_skeleton.expand(rays.shape[:-1])
+        false_positive = torch.zeros(rays.shape[:-1], dtype=torch.bool)
+        points = detected
+        if recipe.occlusion_aware:
+            visible = _visible(xyz, complete_probability, generator)
+            if recipe.guess_probability:
+                guesses, guess_score = guess(rays, generator)
+                guessing = with_noise & (torch.rand(batch, 1, 1, generator=generator) < recipe.guess_probability)
+                false_positive = in_skeleton & guessing & ~visible & (guess_score >= BELIEVED)
+                points = torch.where(false_positive.unsqueeze(-1), guesses, detected)
+            observed = (observed & visible & ((score >= BELIEVED) | ~with_noise)) | false_positive
+        return _masked(rays * focal, points * focal, observed, false_positive)
 
-    fill = sight(complete=0.0)
-    lift = sight(recipe.complete)
-    truth_3d = (xyz[:, :, BODY22_TO_H36M17] - xyz[:, :, BODY22_TO_H36M17[:1]]) @ lift.inputs.rotation.mT
-    return Batch(given, fill, lift, truth_3d)
+    for_2d = mask(complete_probability=0.0)
+    for_3d = mask(recipe.complete_probability)
+    body = xyz[:, :, BODY22_TO_H36M17]
+    truth_3d = (body - body[:, :, :1]) @ for_3d.inputs.rotation.mT
+    return LifterBatch(in_skeleton, for_2d, for_3d, truth_3d)
 
 
-def _sight(
+def _masked(
     rays: Float[Tensor, "batch time 22 2"],
-    observed: Float[Tensor, "batch time 22 2"],
-    seen: Bool[Tensor, "batch time 22"],
-    fooled: Bool[Tensor, "batch time 22"],
-) -> Sight:
-    """Inputs from what is observed of the joints that are seen, and beside them where all joints are."""
-    inputs = prepare(observed, seen)
-    turned = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) @ inputs.rotation.mT
-    return Sight(seen, fooled, inputs, turned[..., :2] / turned[..., 2:].clamp_min(0.1) / inputs.size.unsqueeze(-1))
+    detected: Float[Tensor, "batch time 22 2"],
+    observed: Bool[Tensor, "batch time 22"],
+    false_positive: Bool[Tensor, "batch time 22"],
+) -> MaskedSequences:
+    """Inputs from the observed detections, and the true joints scaled alike."""
+    inputs = prepare_inputs(detected, observed)
+    rotated = torch.cat([rays, torch.ones_like(rays[..., :1])], -1) @ inputs.rotation.mT
+    truth = rotated[..., :2] / rotated[..., 2:].clamp_min(0.1) / inputs.scale.unsqueeze(-1)
+    return MaskedSequences(observed, false_positive, inputs, truth)
 
 
-def _given(batch: int, h36m: float, generator: Generator) -> Bool[Tensor, "batch 1 22"]:
+def _skeleton_joints(batch: int, h36m_probability: float, generator: Generator) -> Bool[Tensor, "batch 1 22"]:
     """Which joints the 2D skeleton of each sequence has."""
     sets = torch.tensor([[name in skeleton.joints for name in BODY22.joints] for skeleton in (COCO17, H36M17)])
-    return sets[(torch.rand(batch, generator=generator) < h36m).long()].unsqueeze(1)
+    return sets[(torch.rand(batch, generator=generator) < h36m_probability).long()].unsqueeze(1)
 
 
-MODES: list[tuple[float, gaps.MaskGenerator]] = [
+MASKS: list[tuple[float, gaps.MaskGenerator]] = [
     (0.04, gaps.no_mask),
     (0.12, gaps.random_joints),
     (0.03, gaps.random_frames),
@@ -146,39 +151,39 @@ MODES: list[tuple[float, gaps.MaskGenerator]] = [
     (0.66, partial(gaps.random_segments, skeleton=BODY22)),
     (0.03, gaps.every_nth_frame),
 ]
-"""How joints go missing, and how often; the shares are ours. Long gaps take most learning, so that most sequences have
-several.
-"""
+"""How joints go missing, with probabilities (ours). Long gaps are the hardest, so most sequences have several."""
 
 
-def _seen(
-    xyz: Float[Tensor, "batch time 22 3"], complete: float, generator: Generator
+def _visible(
+    xyz: Float[Tensor, "batch time 22 3"], complete_probability: float, generator: Generator
 ) -> Bool[Tensor, "batch time 22"]:
-    """What stays visible: nothing hidden in the share `complete`; else gaps, or self-occlusion, or both."""
+    """Which joints are visible: all in complete sequences; in the others gaps, self-occlusion, or both."""
     shape = (xyz.shape[0], xyz.shape[1], xyz.shape[2])
     hides_itself = torch.rand(shape[0], generator=generator) < 0.3
     by_itself = torch.zeros(shape, dtype=torch.bool)
     by_itself[hides_itself] = cylinders.self_occluded(xyz[hides_itself], BODY22)
-    seen = gaps.choose_mask(shape, generator, MODES) & ~by_itself
+    seen = gaps.choose_mask(shape, generator, MASKS) & ~by_itself
     return seen | (torch.rand(shape[0], 1, 1, generator=generator) < complete)
 
 
-def loss(network: nn.Module, batch: Batch, hidden: float) -> Terms:
+def lifter_loss(network: nn.Module, batch: LifterBatch, missing_joint_weight: float) -> Terms:
     """OANet eq. 9 without its adversarial and 2D-only terms: 2D completion, 3D position, and symmetry with the paper's
     0.2.
 
-    Joints that went missing and joints that the 2D skeleton never has are two terms: the latter are many times as many,
-    and so easy that they would be all that is learnt. Frames of which nothing is known count in neither: they have no
-    size that errors could be measured by, and would be half of the sum. That, and all weights but that of symmetry, are
-    ours.
+    Missing joints (`completion`) and joints that the 2D skeleton lacks (`extension`) are two terms: the latter are many
+    times more numerous, and easier, and would dominate. Frames without any observation count in neither: they have no
+    scale to measure errors in, and would be half of the sum. This, and all weights but that of symmetry, are ours.
     """
-    complete, xyz = network(batch.lift.inputs.channels, batch.fill.inputs.channels)
-    somebody = (doubt(batch.fill.inputs.channels) < 1).any(-1, keepdim=True)
-    weight = torch.where((batch.lift.seen & ~batch.lift.fooled) | ~batch.given, 1.0, hidden)[..., BODY22_TO_H36M17]
+    completed, xyz = network(batch.for_3d.inputs.channels, batch.for_2d.inputs.channels)
+    has_scale = (uncertainty(batch.for_2d.inputs.channels) < 1).any(-1, keepdim=True)
+    visible = batch.for_3d.observed & ~batch.for_3d.false_positive
+    weight = torch.where(visible | ~batch.in_skeleton, 1.0, missing_joint_weight)[..., BODY22_TO_H36M17]
+    missing = has_scale & batch.in_skeleton & ~batch.for_2d.observed
+    lacking = has_scale & ~batch.in_skeleton
     return {
         "position": losses.position_3d(xyz, batch.truth_3d, weight),
         "velocity": losses.velocity_3d(xyz, batch.truth_3d),
-        "completion": losses.completion_2d(complete, batch.fill.truth, somebody & batch.given & ~batch.fill.seen),
-        "extension": 0.3 * losses.completion_2d(complete, batch.fill.truth, somebody & ~batch.given),
+        "completion": losses.completion_2d(completed, batch.for_2d.truth, missing),
+        "extension": 0.3 * losses.completion_2d(completed, batch.for_2d.truth, lacking),
         "symmetry": 0.2 * losses.symmetry(xyz, H36M17),
     }

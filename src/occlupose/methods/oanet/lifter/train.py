@@ -1,4 +1,4 @@
-"""Training of the lifter from mocap to a weights file with its card."""
+"""Training of the lifter, from motion capture to a weights file with its card."""
 
 import hashlib
 from dataclasses import asdict
@@ -10,7 +10,7 @@ import torch
 from occlupose.datasets.cmu import DATA, load_clips, split
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.methods.oanet.lifter.recipe import Recipe, loss, make_batch
+from occlupose.methods.oanet.lifter.recipe import LifterRecipe, lifter_loss, make_batch
 from occlupose.methods.oanet.lifter.weights import load, save
 from occlupose.methods.oanet.windows import MocapWindows
 from occlupose.synth.noise import NoiseModel
@@ -21,47 +21,45 @@ from occlupose.training.loop import fingerprint, train
 def train_lifter(
     mocap: Path,
     folder: Path,
-    recipe: Recipe,
+    recipe: LifterRecipe,
     *,
     start: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
 ) -> Path:
-    """Trains the 2D and the 3D TCN together on virtual views of the mocap; returns the weights file.
+    """Trains the 2D and the 3D TCN together on virtual views of motion capture; returns the weights file.
 
     Arguments:
         mocap: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
         folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.
-        start: weights to begin with, as `train_lifter` wrote them; by default the networks begin at random.
-        resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
+        start: initial weights, as `train_lifter` writes them; by default random.
+        resume: continue the run in the folder; the result is that of an uninterrupted run.
 
     Raises:
-        OccluposeError: no mocap there, or none of a subject that is not held out; starting weights of another size or
-            not readable; what `training.loop.train` refuses.
+        OccluposeError: no motion capture there, or only of held-out subjects; initial weights of another size or not
+            readable; as `training.loop.train`.
     """
     clips = split(load_clips(mocap))[0]
     noise = NoiseModel.load()
-    sequences = MocapWindows(clips, recipe.window, recipe.views.speed, recipe.views.still)
+    windows = MocapWindows(clips, recipe.window, recipe.augmentation.speed, recipe.augmentation.still_probability)
     torch.manual_seed(recipe.seed)
     lifter = Lifter(recipe.width, recipe.depth) if start is None else load(start)
     if (lifter.width, lifter.depth) != (recipe.width, recipe.depth):
         raise OccluposeError(
             f"{start}: width {lifter.width}, depth {lifter.depth}; give the same with --recipe.width and --recipe.depth"
         )
-    begun = (
-        {}
-        if start is None
-        else {"begun_with": {"name": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}}
-    )
-    same = fingerprint(clip.joints for clip in clips)
+    origin = {}
+    if start is not None:
+        origin["begun_with"] = {"name": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
+    identity = fingerprint(clip.joints for clip in clips)
     average = train(
         lifter,
-        partial(make_batch, sequences, noise, recipe),
-        partial(loss, hidden=recipe.hidden),
+        partial(make_batch, windows, noise, recipe),
+        partial(lifter_loss, missing_joint_weight=recipe.missing_joint_weight),
         recipe.optimisation,
         folder,
-        recipe=(recipe, begun, same),
+        recipe=(recipe, origin, identity),
         seed=recipe.seed,
         resume=resume,
         device=device,
@@ -79,6 +77,6 @@ def train_lifter(
         data=DATA,
         metrics={},
         recipe=asdict(recipe),
-        **begun,
+        **origin,
     )
     return path

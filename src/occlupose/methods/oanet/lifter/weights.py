@@ -1,4 +1,4 @@
-"""Weights of the lifter: half-precision safetensors that carry what is needed to build the network."""
+"""Weights files of the lifter: half-precision safetensors whose header has what is needed to build the network."""
 
 import json
 from importlib.resources import files
@@ -22,7 +22,7 @@ def shipped() -> Path:
 
 
 def card(path: Path | None = None) -> dict[str, Any]:
-    """What is known of a weights file, by default the shipped one: data, licence, command, figures."""
+    """The card of a weights file, by default the shipped one: data, licence, command, results."""
     return json.loads((path or shipped()).with_suffix(".json").read_text())
 
 

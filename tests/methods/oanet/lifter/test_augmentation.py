@@ -8,26 +8,28 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest, uniform
 
-from occlupose.methods.oanet.lifter import views
-from occlupose.methods.oanet.lifter.views import (
-    BEND,
+from occlupose.methods.oanet.lifter import augmentation
+from occlupose.methods.oanet.lifter.augmentation import (
+    BENDING,
     CHAINS,
     GROUPS,
     PARENT_INDEX,
     PARENTS,
     PELVIS,
     PROPORTIONS,
-    Views,
-    bend,
-    body,
+    BodyAugmentation,
+    augment_bodies,
+    bend_joints,
     exchange_arms,
-    look,
-    torso_frame,
+    to_random_camera,
+    torso_axes,
 )
 from occlupose.skeletons import BODY22
 
 SEEDS = st.integers(0, 2**32 - 1)
-PLAIN = Views(bone_scale=0, mirror=0, arms=0, bent=0, tumble=0)
+PLAIN = BodyAugmentation(
+    bone_scale=0, mirror_probability=0, arm_exchange_probability=0, bend_probability=0, tumble_probability=0
+)
 STRAIGHT = replace(PLAIN, elevation=(0.0, 0.0), roll=0.0, off_axis=0.0)
 STANDING = {  # m; left, up, forward
     "nose": (0, 1.6, 0.12),
@@ -52,7 +54,7 @@ def rng(seed=0):
 
 
 def people(batch=6, frames=20, seed=0):
-    """(batch, time, 22, 3) of people who stand, sway and look somewhere, m, y up."""
+    """(batch, time, 22, 3) of people who stand and sway, in random directions; m, y up."""
     random = np.random.default_rng(seed)
     rest = np.array([STANDING[name.removeprefix("left_").removeprefix("right_")] for name in BODY22.joints], float)
     rest[[name.startswith("right_") for name in BODY22.joints], 0] *= -1
@@ -64,29 +66,29 @@ def people(batch=6, frames=20, seed=0):
 
 
 def bones(joints):
-    """What each joint adds to its parent, m; in the pelvis' place is where it is."""
+    """Offset of each joint from its parent, m; for the pelvis its position."""
     steps = joints - joints[:, :, PARENT_INDEX]
     steps[:, :, PELVIS] = joints[:, :, PELVIS]
     return steps
 
 
 def lengths(joints):
-    """Of each bone, by the joint in which it ends; the pelvis has none."""
+    """Length of each bone, by the joint at its end; 0 for the pelvis."""
     return (joints - joints[:, :, PARENT_INDEX]).norm(dim=-1)
 
 
 def angles(one, other):
-    """Between directions, degrees."""
+    """Angles between directions, degrees."""
     return torch.rad2deg(torch.nn.functional.cosine_similarity(one, other, dim=-1).clamp(-1, 1).acos())
 
 
 def named(*names):
-    """Whether each joint of BODY22 is called so, on either side."""
+    """Mask of the BODY22 joints of this name, on either side."""
     return torch.tensor([joint.removeprefix("left_").removeprefix("right_") in names for joint in BODY22.joints])
 
 
 def partner(name):
-    """The joint's name on the other side."""
+    """Name of the joint of the other side."""
     other = {"left": "right", "right": "left"}
     return "_".join(other.get(part, part) for part in name.split("_"))
 
@@ -102,16 +104,16 @@ def side(joints):
     return (torch.linalg.cross(left, up) * forward).sum(-1)
 
 
-def test_every_joint_hangs_on_the_pelvis():
+def test_every_chain_ends_at_the_pelvis():
     assert set(PARENTS) == set(BODY22.joints)
     joints = people()
     torch.testing.assert_close(CHAINS @ bones(joints), joints)
     assert {PROPORTIONS[number] for number in GROUPS} == set(PROPORTIONS)
 
 
-def test_bones_change_length_together_left_and_right_and_stay_so():
+def test_bones_of_a_group_change_by_one_factor_that_is_constant_over_time():
     joints = people()
-    changed = body(joints, replace(PLAIN, bone_scale=0.1), rng())
+    changed = augment_bodies(joints, replace(PLAIN, bone_scale=0.1), rng())
     ratio = (lengths(changed) / lengths(joints))[:, :, [j for j in range(22) if BODY22.joints[j] != "pelvis"]]
     torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio), atol=1e-4, rtol=1e-4)
     by_name = dict(zip([name for name in BODY22.joints if name != "pelvis"], ratio[:, 0].T, strict=True))
@@ -122,17 +124,17 @@ def test_bones_change_length_together_left_and_right_and_stay_so():
     assert (ratio > 0.74).all() and (ratio < 1.26).all()
     # directions stay
     torch.testing.assert_close(
-        torso_frame(changed)[..., 1], torso_frame(body(joints, PLAIN, rng()))[..., 1], atol=0.05, rtol=0
+        torso_axes(changed)[..., 1], torso_axes(augment_bodies(joints, PLAIN, rng()))[..., 1], atol=0.05, rtol=0
     )
 
 
-def test_nothing_changes_when_nothing_varies():
-    torch.testing.assert_close(body(people(), PLAIN, rng()), people())
+def test_without_augmentation_bodies_are_unchanged():
+    torch.testing.assert_close(augment_bodies(people(), PLAIN, rng()), people())
 
 
-def test_a_mirrored_body_has_its_left_where_the_right_was():
+def test_a_mirrored_body_has_left_and_right_exchanged():
     joints = people()
-    mirrored = body(joints, replace(PLAIN, mirror=1.0), rng())
+    mirrored = augment_bodies(joints, replace(PLAIN, mirror_probability=1.0), rng())
     for name in BODY22.joints:
         ours = mirrored[:, :, BODY22.joints.index(name)]
         theirs = joints[:, :, BODY22.joints.index(partner(name))]
@@ -141,9 +143,9 @@ def test_a_mirrored_body_has_its_left_where_the_right_was():
     assert (side(mirrored) > 0).all()  # still a person with the heart on the left
 
 
-def test_about_the_given_share_is_mirrored():
+def test_the_mirror_probability():
     joints = people(1).expand(400, -1, -1, -1)
-    mirrored = body(joints, replace(PLAIN, mirror=0.3), rng())
+    mirrored = augment_bodies(joints, replace(PLAIN, mirror_probability=0.3), rng())
     assert ((mirrored - joints).abs().amax((1, 2, 3)) > 1e-3).float().mean() == pytest.approx(0.3, abs=0.06)
 
 
@@ -151,25 +153,25 @@ def test_about_the_given_share_is_mirrored():
 @given(SEEDS, st.floats(0, 90))
 def test_bent_bones_keep_their_lengths(seed, degrees):
     straight = bones(people(4, 24, seed))
-    bent = bend(straight, degrees, rng(seed))
+    bent = bend_joints(straight, degrees, rng(seed))
     torch.testing.assert_close(bent.norm(dim=-1), straight.norm(dim=-1), atol=1e-5, rtol=1e-4)
 
 
-def test_the_place_of_the_body_and_its_hips_are_not_bent_and_all_the_rest_is():
+def test_all_bones_but_the_hips_are_bent():
     straight = bones(people())
-    bent = bend(straight, 30.0, rng())
+    bent = bend_joints(straight, 30.0, rng())
     kept = named("pelvis", "hip")
     assert kept.sum() == 3
     assert torch.equal(bent[:, :, kept], straight[:, :, kept])
     assert (angles(bent, straight)[:, :, ~kept].mean((0, 1)) > 3).all()
-    assert torch.equal(bend(straight, 0.0, rng()), straight)
+    assert torch.equal(bend_joints(straight, 0.0, rng()), straight)
 
 
-@pytest.mark.parametrize("bone", BEND)
-def test_all_that_hangs_on_a_bent_bone_turns_with_it_as_one(bone, monkeypatch):
-    monkeypatch.setattr(views, "BENDS", named(bone).float())
+@pytest.mark.parametrize("bone", BENDING)
+def test_everything_after_a_bent_bone_rotates_with_it(bone, monkeypatch):
+    monkeypatch.setattr(augmentation, "JOINT_BENDING", named(bone).float())
     straight = bones(people())
-    bent = bend(straight, 30.0, rng())
+    bent = bend_joints(straight, 30.0, rng())
     for joint in named(bone).nonzero().flatten():  # left and right each for itself
         hanging = CHAINS[:, joint] == 1
         one = straight[:, :, hanging]
@@ -184,12 +186,12 @@ def test_all_that_hangs_on_a_bent_bone_turns_with_it_as_one(bone, monkeypatch):
     assert torch.equal(bent[:, :, alone], straight[:, :, alone])
 
 
-def test_bends_are_as_large_as_they_are_said_to_be_and_half_of_them_stays(monkeypatch):
-    monkeypatch.setattr(views, "BENDS", named("elbow").float())
+def test_bends_have_the_given_size_and_half_of_the_variance_is_constant(monkeypatch):
+    monkeypatch.setattr(augmentation, "JOINT_BENDING", named("elbow").float())
     side = BODY22.joints.index("left_elbow")
     along_x = torch.zeros(300, 320, len(BODY22), 3)
     along_x[..., 0] = 1
-    turned = torch.rad2deg(bend(along_x, 1.0, rng())[:, :, side, 1:])  # small turns about z and y, degrees
+    turned = torch.rad2deg(bend_joints(along_x, 1.0, rng())[:, :, side, 1:])  # small turns about z and y, degrees
     assert turned.mean() == pytest.approx(0, abs=0.08)
     staying = turned.mean(1)
     assert staying.var() == pytest.approx(1 / 2, rel=0.15)
@@ -197,18 +199,18 @@ def test_bends_are_as_large_as_they_are_said_to_be_and_half_of_them_stays(monkey
     assert coming == pytest.approx(1 / 3, rel=0.15)  # 1/2 at its knots and 1/4 half way between them
 
 
-def test_bends_come_and_go_smoothly():
+def test_bends_change_smoothly():
     still = bones(people(20, 1)).expand(-1, 96, -1, -1)
-    arm = bend(still, 16.0, rng())[:, :, named("elbow")]
+    arm = bend_joints(still, 16.0, rng())[:, :, named("elbow")]
     steps = angles(arm[:, 1:], arm[:, :-1])
     assert steps.mean() < 3
     assert steps.max() < 12
     assert angles(arm[:, 48:], arm[:, :48]).mean() > 12
 
 
-def test_bent_bodies_hang_together_and_about_the_given_share_is_bent():
+def test_bent_bodies_stay_connected_and_the_bend_probability():
     joints = people(400, 12)
-    bent = body(joints, replace(PLAIN, bent=0.3), rng())
+    bent = augment_bodies(joints, replace(PLAIN, bend_probability=0.3), rng())
     torch.testing.assert_close(lengths(bent), lengths(joints), atol=1e-5, rtol=1e-4)
     kept = named("pelvis", "hip")
     torch.testing.assert_close(bent[:, :, kept], joints[:, :, kept])
@@ -219,7 +221,7 @@ def test_bent_bodies_hang_together_and_about_the_given_share_is_bent():
 
 @settings(max_examples=20)
 @given(SEEDS)
-def test_exchanged_arms_keep_their_lengths_and_their_place_on_the_torso(seed):
+def test_exchanged_arms_keep_their_lengths_and_start_at_the_shoulders(seed):
     joints = people(5, 4, seed)
     order = torch.randperm(5, generator=rng(seed))
     swapped = exchange_arms(joints, order)
@@ -230,16 +232,16 @@ def test_exchanged_arms_keep_their_lengths_and_their_place_on_the_torso(seed):
     for s in ("left", "right"):
         shoulder = BODY22.joints.index(f"{s}_shoulder")
         wrist = BODY22.joints.index(f"{s}_wrist")
-        seen, before = (
-            ((x[:, :, wrist] - x[:, :, shoulder]).unsqueeze(-2) @ torso_frame(x)).squeeze(-2)
+        in_camera, before = (
+            ((x[:, :, wrist] - x[:, :, shoulder]).unsqueeze(-2) @ torso_axes(x)).squeeze(-2)
             for x in (swapped, joints[order])
         )
-        torch.testing.assert_close(seen, before, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(in_camera, before, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(exchange_arms(joints, torch.arange(5)), joints, atol=1e-5, rtol=1e-4)
 
 
-def test_the_torso_says_left_up_and_forward():
-    frame = torso_frame(people())
+def test_the_torso_axes_are_left_up_and_forward():
+    frame = torso_axes(people())
     torch.testing.assert_close(frame.mT @ frame, torch.eye(3).expand_as(frame), atol=1e-5, rtol=0)
     torch.testing.assert_close(torch.linalg.det(frame), torch.ones(frame.shape[:2]))
     joints = people()
@@ -249,19 +251,21 @@ def test_the_torso_says_left_up_and_forward():
 
 @settings(max_examples=30)
 @given(SEEDS)
-def test_the_camera_sees_everybody_whole_and_unmirrored_before_it(seed):
+def test_bodies_are_in_front_of_the_camera_rigid_and_not_mirrored(seed):
     joints = people(8, 10, seed)
-    seen = look(joints, Views(tumble=0.3, distance=(0.5, 9.0)), rng(seed))
-    assert seen[..., 2].min() >= 0.6 - 1e-5
-    distances = [(x.flatten(1, 2).unsqueeze(1) - x.flatten(1, 2).unsqueeze(2)).norm(dim=-1) for x in (seen, joints)]
+    in_camera = to_random_camera(joints, BodyAugmentation(tumble_probability=0.3, distance=(0.5, 9.0)), rng(seed))
+    assert in_camera[..., 2].min() >= 0.6 - 1e-5
+    distances = [
+        (x.flatten(1, 2).unsqueeze(1) - x.flatten(1, 2).unsqueeze(2)).norm(dim=-1) for x in (in_camera, joints)
+    ]
     # one rigid motion for the whole sequence: the camera stands still
     torch.testing.assert_close(*distances, atol=1e-4, rtol=1e-4)
-    assert torch.equal(side(seen) > 0, side(joints) > 0)
+    assert torch.equal(side(in_camera) > 0, side(joints) > 0)
 
 
-def test_a_straight_camera_sees_heads_up_and_people_at_its_distances():
-    seen = look(people(200, 4), STRAIGHT, rng())
-    pelvis, head = (seen[:, :, BODY22.joints.index(name)] for name in ("pelvis", "head_top"))
+def test_a_level_camera_sees_upright_people_at_its_distances():
+    in_camera = to_random_camera(people(200, 4), STRAIGHT, rng())
+    pelvis, head = (in_camera[:, :, BODY22.joints.index(name)] for name in ("pelvis", "head_top"))
     assert (head[..., 1] < pelvis[..., 1] - 0.5).all()
     middle = pelvis.mean(1)
     torch.testing.assert_close(middle[:, :2], torch.zeros(200, 2), atol=1e-4, rtol=0)
@@ -270,41 +274,46 @@ def test_a_straight_camera_sees_heads_up_and_people_at_its_distances():
     assert middle[:, 2].log().mean() == pytest.approx(np.log(18) / 2, abs=0.1)
 
 
-def test_people_are_seen_from_all_sides():
-    frame = torso_frame(look(people(300, 1), STRAIGHT, rng()))[:, 0, :, 2]
+def test_the_azimuth_is_uniform():
+    frame = torso_axes(to_random_camera(people(300, 1), STRAIGHT, rng()))[:, 0, :, 2]
     angle = torch.atan2(frame[:, 0], frame[:, 2])
     assert torch.histc(angle, 6, -torch.pi, torch.pi).min() > 25
 
 
-def test_a_camera_that_looks_down_has_the_head_nearer():
-    seen = look(people(50, 1), replace(STRAIGHT, elevation=(30.0, 30.0)), rng())
-    up = torso_frame(seen)[:, 0, :, 1]
+def test_a_camera_that_looks_down_is_nearer_to_the_head():
+    in_camera = to_random_camera(people(50, 1), replace(STRAIGHT, elevation=(30.0, 30.0)), rng())
+    up = torso_axes(in_camera)[:, 0, :, 1]
     assert up[:, 2].mean() == pytest.approx(-0.5, abs=0.1)
 
 
-def test_people_stand_up_to_so_far_beside_the_axis():
-    middle = look(people(300, 1), replace(STRAIGHT, off_axis=25.0), rng())[:, 0, BODY22.joints.index("pelvis")]
+def test_people_stand_within_the_off_axis_angle():
+    middle = to_random_camera(people(300, 1), replace(STRAIGHT, off_axis=25.0), rng())[
+        :, 0, BODY22.joints.index("pelvis")
+    ]
     across, down = (torch.rad2deg(torch.atan2(middle[:, axis].abs(), middle[:, 2])) for axis in (0, 1))
     assert 22 < across.max() < 25.1
     assert 22 < down.max() < 27.3  # under the turn across, a little steeper
     assert (middle.norm(dim=-1) < 9.01).all()
 
 
-def test_some_lie_or_hang_head_down():
-    down = torso_frame(look(people(300, 1), replace(STRAIGHT, tumble=1.0), rng()))[:, 0, 1, 1]
+def test_tumbled_bodies_lie_or_hang_head_down():
+    down = torso_axes(to_random_camera(people(300, 1), replace(STRAIGHT, tumble_probability=1.0), rng()))[:, 0, 1, 1]
     assert (down > 0.8).any()  # hanging by the feet
     assert (down.abs() < 0.2).any()  # lying
-    upright = torso_frame(look(people(300, 1), replace(STRAIGHT, tumble=0.1), rng()))[:, 0, 1, 1] < -0.85
+    upright = (
+        torso_axes(to_random_camera(people(300, 1), replace(STRAIGHT, tumble_probability=0.1), rng()))[:, 0, 1, 1]
+        < -0.85
+    )
     assert upright.float().mean() == pytest.approx(0.9, abs=0.05)
 
 
-def test_tumbled_bodies_come_in_all_orientations_alike():
+def test_orientations_of_tumbled_bodies_are_uniform():
     joints = people(3000, 1)
-    seen = look(joints, replace(STRAIGHT, tumble=1.0), rng())
-    frames = torso_frame(seen)[:, 0]
+    in_camera = to_random_camera(joints, replace(STRAIGHT, tumble_probability=1.0), rng())
+    frames = torso_axes(in_camera)[:, 0]
     up = frames[:, :, 1]
     assert (up[:, 1] > 0).float().mean() == pytest.approx(0.5, abs=0.03)  # half of them head down
-    rotation = frames @ torso_frame(joints)[:, 0].mT
+    rotation = frames @ torso_axes(joints)[:, 0].mT
     for row, column in np.ndindex(3, 3):  # each entry of an even rotation is even between -1 and 1
         assert kstest(rotation[:, row, column], uniform(-1, 2).cdf).pvalue > 1e-3, (row, column)
     angle = ((rotation.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2).clamp(-1, 1).acos()
@@ -313,13 +322,13 @@ def test_tumbled_bodies_come_in_all_orientations_alike():
 
 
 def test_the_same_generator_gives_the_same_view():
-    for act in (body, look):
-        assert torch.equal(act(people(), Views(), rng(1)), act(people(), Views(), rng(1)))
-        assert not torch.equal(act(people(), Views(), rng(1)), act(people(), Views(), rng(2)))
+    for act in (augment_bodies, to_random_camera):
+        assert torch.equal(act(people(), BodyAugmentation(), rng(1)), act(people(), BodyAugmentation(), rng(1)))
+        assert not torch.equal(act(people(), BodyAugmentation(), rng(1)), act(people(), BodyAugmentation(), rng(2)))
 
 
-def test_the_mocap_is_left_as_it_was():
+def test_the_motion_capture_is_not_changed():
     joints = people()
-    look(body(joints, Views(), rng()), Views(), rng())
-    look(joints, Views(), rng())
+    to_random_camera(augment_bodies(joints, BodyAugmentation(), rng()), BodyAugmentation(), rng())
+    to_random_camera(joints, BodyAugmentation(), rng())
     assert torch.equal(joints, people())
