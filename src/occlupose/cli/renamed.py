@@ -30,6 +30,19 @@ RENAMED_OPTIONS: dict[str, str] = {
     "train oanet --recipe.augmentation": "--recipe.virtual-view-fraction",
     "train oanet --recipe.labelled": "--recipe.labelled-fraction",
     "train oanet --recipe.flat": "--recipe.unlabelled-fraction",
+    "train lifter --recipe.masks": "--recipe.occlusion-aware",
+    "train lifter --recipe.no-masks": "--recipe.no-occlusion-aware",
+    "train lifter --recipe.complete": "--recipe.complete-probability",
+    "train lifter --recipe.hidden": "--recipe.missing-joint-weight",
+    "train lifter --recipe.noise": "--recipe.noise-probability",
+    "train lifter --recipe.guessed": "--recipe.guess-probability",
+    "train lifter --recipe.h36m-input": "--recipe.h36m-probability",
+    "train lifter --recipe.views.still": "--recipe.augmentation.still-probability",
+    "train lifter --recipe.views.mirror": "--recipe.augmentation.mirror-probability",
+    "train lifter --recipe.views.arms": "--recipe.augmentation.arm-exchange-probability",
+    "train lifter --recipe.views.bent": "--recipe.augmentation.bend-probability",
+    "train lifter --recipe.views.tumble": "--recipe.augmentation.tumble-probability",
+    "train lifter --recipe.views.wrong-focal": "--recipe.augmentation.wrong-focal-probability",
     "train keypoints --recipe.flip": "--recipe.flip-probability",
     "train keypoints --recipe.turn": "--recipe.rotation",
 }
@@ -51,6 +64,8 @@ for _old, _new in _OPTIMISATION.items():
 for _stage, _name in _STAGES.items():
     for _old, _new in {**_OPTIMISATION, **dict(zip(_KEPT, _KEPT, strict=True))}.items():
         RENAMED_OPTIONS[f"train oanet --recipe.{_stage}.{_old}"] = f"--recipe.{_name}.{_new}"
+for _old in ("bend", "bone-scale", "distance", "elevation", "off-axis", "roll", "speed"):
+    RENAMED_OPTIONS[f"train lifter --recipe.views.{_old}"] = f"--recipe.augmentation.{_old}"
 
 
 def refuse_renamed(command: list[str], arguments: list[str]) -> None:

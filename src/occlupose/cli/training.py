@@ -74,7 +74,7 @@ def train_lifter(
     """
     from occlupose.methods.oanet.lifter import train
 
-    weights = train.train_lifter(mocap, output, recipe, start=init_from, resume=resume, device=device)
+    weights = train.train_lifter(mocap, output, recipe, init_from=init_from, resume=resume, device=device)
     print(f"{weights}: weights written, their card beside them")
 
 

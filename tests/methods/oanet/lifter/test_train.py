@@ -110,7 +110,7 @@ def test_training_can_start_from_weights(mocap, tmp_path, monkeypatch):
     first = trained(mocap, tmp_path / "first", recipe())
     monkeypatch.setattr(sys, "argv", ["occlupose", "train", "lifter", "--init-from", str(first), f"--mocap={mocap}"])
     still = Optimisation(steps=1, learning_rate=0.0)
-    unchanged = trained(mocap, tmp_path / "still", recipe(optimisation=still), start=first)
+    unchanged = trained(mocap, tmp_path / "still", recipe(optimisation=still), init_from=first)
     begun = load(first).state_dict()
     kept = load(unchanged).state_dict()
     assert all(torch.equal(begun[name], kept[name]) for name in begun)
@@ -121,7 +121,7 @@ def test_training_can_start_from_weights(mocap, tmp_path, monkeypatch):
     with pytest.raises(
         OccluposeError, match=r"oanet_lifter\.safetensors: width 8, depth 2; give the same with --recipe\.width"
     ):
-        trained(mocap, tmp_path / "wider", recipe(width=16), start=first)
+        trained(mocap, tmp_path / "wider", recipe(width=16), init_from=first)
     assert not (tmp_path / "wider").exists()
 
 

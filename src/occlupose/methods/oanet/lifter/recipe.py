@@ -159,11 +159,11 @@ def _visible(
 ) -> Bool[Tensor, "batch time 22"]:
     """Which joints are visible: all in complete sequences; in the others gaps, self-occlusion, or both."""
     shape = (xyz.shape[0], xyz.shape[1], xyz.shape[2])
-    hides_itself = torch.rand(shape[0], generator=generator) < 0.3
-    by_itself = torch.zeros(shape, dtype=torch.bool)
-    by_itself[hides_itself] = cylinders.self_occluded(xyz[hides_itself], BODY22)
-    seen = gaps.choose_mask(shape, generator, MASKS) & ~by_itself
-    return seen | (torch.rand(shape[0], 1, 1, generator=generator) < complete)
+    with_self_occlusion = torch.rand(shape[0], generator=generator) < 0.3
+    self_occluded = torch.zeros(shape, dtype=torch.bool)
+    self_occluded[with_self_occlusion] = cylinders.self_occluded(xyz[with_self_occlusion], BODY22)
+    visible = gaps.choose_mask(shape, generator, MASKS) & ~self_occluded
+    return visible | (torch.rand(shape[0], 1, 1, generator=generator) < complete_probability)
 
 
 def lifter_loss(network: nn.Module, batch: LifterBatch, missing_joint_weight: float) -> Terms:

@@ -23,7 +23,7 @@ def train_lifter(
     folder: Path,
     recipe: LifterRecipe,
     *,
-    start: Path | None = None,
+    init_from: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
@@ -33,7 +33,7 @@ def train_lifter(
     Arguments:
         mocap: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
         folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.
-        start: initial weights, as `train_lifter` writes them; by default random.
+        init_from: initial weights, as `train_lifter` writes them; by default random.
         resume: continue the run in the folder; the result is that of an uninterrupted run.
 
     Raises:
@@ -44,14 +44,14 @@ def train_lifter(
     noise = NoiseModel.load()
     windows = MocapWindows(clips, recipe.window, recipe.augmentation.speed, recipe.augmentation.still_probability)
     torch.manual_seed(recipe.seed)
-    lifter = Lifter(recipe.width, recipe.depth) if start is None else load(start)
+    lifter = Lifter(recipe.width, recipe.depth) if init_from is None else load(init_from)
     if (lifter.width, lifter.depth) != (recipe.width, recipe.depth):
         raise OccluposeError(
-            f"{start}: width {lifter.width}, depth {lifter.depth}; give the same with --recipe.width and --recipe.depth"
+            f"{init_from}: width {lifter.width}, depth {lifter.depth}; give the same with --recipe.width and --recipe.depth"
         )
     origin = {}
-    if start is not None:
-        origin["begun_with"] = {"name": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
+    if init_from is not None:
+        origin["begun_with"] = {"name": init_from.name, "sha256": hashlib.sha256(init_from.read_bytes()).hexdigest()}
     identity = fingerprint(clip.joints for clip in clips)
     average = train(
         lifter,
@@ -69,7 +69,7 @@ def train_lifter(
     save(average, lifter, path)
     card.write(
         path,
-        {mocap: "MOCAP", folder: "FOLDER", start: "WEIGHTS"},
+        {mocap: "MOCAP", folder: "FOLDER", init_from: "WEIGHTS"},
         name=recipe.name,
         task="2D joints over time (COCO-17 or H36M-17, any of them missing) to root-relative H36M-17 in metres",
         parameters=sum(value.numel() for value in lifter.parameters()),
