@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.lifting import FIELD_OF_VIEW, SETTLED, lift, networks, stature, to_body22
-from occlupose.methods.oanet.lifter.lift import phases, spacing
+from occlupose.methods.oanet.lifter.lift import interleave_factor, upsample_factor
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import save
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
@@ -429,7 +429,7 @@ def test_frames_far_ahead_hardly_count(fps):
     for tcn in (lifter.tcn_2d, lifter.tcn_3d):
         torch.nn.init.normal_(tcn.out.weight, std=0.1)
     frame = 40
-    future = ceil(lifter.delay * phases(fps) / spacing(fps)) + ceil(SETTLED * fps)
+    future = ceil(lifter.look_ahead * interleave_factor(fps) / upsample_factor(fps)) + ceil(SETTLED * fps)
     poses = cardboard(*ONE, frames=frame + future + 60, fps=fps, drift=0.1 / fps)
     poses = replace(poses, xy=poses.xy + random.normal(0, 1, poses.xy.shape))
     whole = lift(poses, lifter=lifter)

@@ -47,7 +47,8 @@ def train_lifter(
     lifter = Lifter(recipe.width, recipe.depth) if init_from is None else load(init_from)
     if (lifter.width, lifter.depth) != (recipe.width, recipe.depth):
         raise OccluposeError(
-            f"{init_from}: width {lifter.width}, depth {lifter.depth}; give the same with --recipe.width and --recipe.depth"
+            f"{init_from}: width {lifter.width}, depth {lifter.depth};"
+            " give the same with --recipe.width and --recipe.depth"
         )
     origin = {}
     if init_from is not None:
