@@ -1,15 +1,15 @@
-"""How far off are lifted joints when some of them are hidden? Whole validation subjects, against interpolation.
+"""Lifting under occlusion: errors on whole validation subjects, against interpolation.
 
     python benchmarks/lifting.py --mocap FOLDER
 
-Validation subjects 02, 08 and 32 of the CMU mocap, each clip at 30 frames/s from 4 fixed random cameras; 2D in COCO-17,
-exact, or where a condition begins with `front end` as the measured one gives it: with its noise, hidden joints guessed,
-and half of the guesses believed. Beside ours run, if wanted, the networks that ours began with (`before`), and the same
-trained as long without occlusion awareness, which are given missing joints where they were last seen (`hold`), on the
-line between the sights before and after (`interpolate`), or where they truly are (`true location`). Millimetres,
-root-relative, 17 joints. Writes results/lifting.csv, in which each view of each clip counts the same (as actions do in
-Human3.6M's protocols), and results/lifting_frames.csv, in which each frame does: six long clips of subject 02 are then
-three quarters of the whole. Prints both with their bars.
+Validation subjects 02, 08 and 32 of the CMU motion capture, each clip at 30 frames/s from 4 fixed random cameras. The
+2D is in COCO-17 joints. It is exact, or, in conditions that begin with `front end`, has the measured errors of the
+default front end: its noise, and guesses for occluded joints, half of them with a confidence above the threshold.
+`before` are, if given, the networks that ours were trained from. The baselines use the same network trained as long
+without occlusion, and fill missing joints with the last observation (`hold`), by interpolation (`interpolate`), or with
+the ground truth (`true location`). Millimetres, root-relative, 17 joints. Writes results/lifting.csv, where every view
+of every clip has the same weight (as actions have in Human3.6M's protocols), and results/lifting_frames.csv, where
+every frame has: six long clips of subject 02 are then three quarters of the total. Prints both with their targets.
 """
 
 import json
@@ -43,18 +43,18 @@ VIEWS = BodyAugmentation(
 ARM = ("shoulder", "elbow", "wrist")
 LEG = ("hip", "knee", "ankle")
 PERIOD = 90
-"""Frames from one long gap to the next."""
+"""Frames between the starts of two long gaps."""
 
 Rays = Float[np.ndarray, "time 22 2"]
-Seen = Bool[np.ndarray, "time 22"]
+Mask = Bool[np.ndarray, "time 22"]
 Errors = dict[tuple[str, str, str], list[np.ndarray]]
-Hide = Callable[["View", np.random.Generator], Seen]
+Visible = Callable[["View", np.random.Generator], Mask]
 Observe = Callable[["View", np.random.Generator], "Observation"]
 
 
 @dataclass(frozen=True)
 class View:
-    """One clip before one camera."""
+    """One clip from one camera."""
 
     xyz: Float[np.ndarray, "time 22 3"]
 
@@ -70,17 +70,17 @@ class View:
 
 @dataclass(frozen=True)
 class Observation:
-    """What is given of a view in 2D."""
+    """The 2D joints of a view."""
 
     rays: Rays
-    observed: Seen
-    """What is to be believed."""
-    missing: Seen
-    """What cannot be seen, whatever is believed."""
+    observed: Mask
+    """Joints that are taken as reliable."""
+    missing: Mask
+    """Joints that are occluded, reliable or not."""
 
 
 def views(clips: list[Clip], count: int = 4) -> Iterator[View]:
-    """Each clip at 30 frames/s before `count` cameras that its name alone decides."""
+    """Each clip at 30 frames/s from `count` cameras, which depend on its name only."""
     for clip in clips:
         joints = torch.from_numpy(clip.joints[:: round(clip.fps / FPS)])
         generator = torch.Generator().manual_seed(zlib.crc32(clip.name.encode()))
@@ -88,20 +88,20 @@ def views(clips: list[Clip], count: int = 4) -> Iterator[View]:
             yield View(xyz.numpy())
 
 
-def _random(share: float) -> Hide:
-    return lambda view, random: random.random(view.xyz.shape[:2]) >= share
+def _random(probability: float) -> Visible:
+    return lambda view, random: random.random(view.xyz.shape[:2]) >= probability
 
 
-def _gaps(length: int, names: Callable[[np.random.Generator], tuple[str, ...]]) -> Hide:
+def _gaps(length: int, names: Callable[[np.random.Generator], tuple[str, ...]]) -> Visible:
     """Every three seconds, some joints missing for `length` frames."""
 
-    def hide(view: View, random: np.random.Generator) -> Seen:
-        observed = np.ones(view.xyz.shape[:2], bool)
-        for start in range(int(random.integers(10, 30)), len(observed) - 5, PERIOD):
-            observed[start : start + length, [BODY22.joints.index(name) for name in names(random)]] = False
-        return observed
+    def visible(view: View, random: np.random.Generator) -> Mask:
+        mask = np.ones(view.xyz.shape[:2], bool)
+        for start in range(int(random.integers(10, 30)), len(mask) - 5, PERIOD):
+            mask[start : start + length, [BODY22.joints.index(name) for name in names(random)]] = False
+        return mask
 
-    return hide
+    return visible
 
 
 def _arm(*parts: str) -> Callable[[np.random.Generator], tuple[str, ...]]:
@@ -116,34 +116,33 @@ def _both(*parts: str) -> Callable[[np.random.Generator], tuple[str, ...]]:
     return lambda random: tuple(f"{side}_{part}" for side in ("left", "right") for part in parts)
 
 
-def _exactly(hide: Hide) -> Observe:
-    """The true 2D of what is not hidden, and nothing of what is."""
+def _exact(visible: Visible) -> Observe:
+    """True 2D joints; occluded ones are missing."""
 
     def observe(view: View, random: np.random.Generator) -> Observation:
-        observed = hide(view, random)
-        return Observation(view.rays, observed, ~observed)
+        mask = visible(view, random)
+        return Observation(view.rays, mask, ~mask)
 
     return observe
 
 
-def _front_end(hide: Hide) -> Observe:
-    """What the front end says: noisy where a joint is seen, guessed where it is hidden, believed by its evidence."""
+def _detected(visible: Visible) -> Observe:
+    """2D joints as of the front end: visible ones with noise, occluded ones guessed; reliable by their confidence."""
 
     def observe(view: View, random: np.random.Generator) -> Observation:
-        observed = torch.from_numpy(hide(view, random))[None]
+        mask = torch.from_numpy(visible(view, random))[None]
         rays = torch.from_numpy(view.rays)[None]
         generator = torch.Generator().manual_seed(int(random.integers(2**31)))
-        (noisy, evidence) = NoiseModel.load().sample(rays, generator)
-        (guessed, doubt) = guess(rays, generator)
-        observed = torch.where(observed.unsqueeze(-1), noisy, guessed)
-        return Observation(
-            observed[0].numpy(), (torch.where(observed, evidence, doubt) >= BELIEVED)[0].numpy(), ~observed[0].numpy()
-        )
+        noisy, noisy_score = NoiseModel.load().sample(rays, generator)
+        guessed, guessed_score = guess(rays, generator)
+        points = torch.where(mask.unsqueeze(-1), noisy, guessed)
+        reliable = torch.where(mask, noisy_score, guessed_score) >= BELIEVED
+        return Observation(points[0].numpy(), reliable[0].numpy(), ~mask[0].numpy())
 
     return observe
 
 
-HIDE: dict[str, Hide] = {
+VISIBLE: dict[str, Visible] = {
     "all present": lambda view, random: np.ones(view.xyz.shape[:2], bool),
     "10 % random": _random(0.1),
     "30 % random": _random(0.3),
@@ -157,36 +156,36 @@ HIDE: dict[str, Hide] = {
     "self-occluded": lambda view, random: ~self_occluded(torch.from_numpy(view.xyz), BODY22).numpy(),
 }
 CONDITIONS: dict[str, Observe] = {
-    **{name: _exactly(hide) for name, hide in HIDE.items()},
+    **{name: _exact(visible) for name, visible in VISIBLE.items()},
     **{
-        f"front end, {name}": _front_end(HIDE[name]) for name in ("all present", "arm 1 s", "legs 1 s", "self-occluded")
+        f"front end, {name}": _detected(VISIBLE[name])
+        for name in ("all present", "arm 1 s", "legs 1 s", "self-occluded")
     },
 }
 
 
-def hold(rays: Rays, observed: Seen) -> Rays:
-    """Missing joints where they were last seen (before the first sight: where they will be; never seen: at the torso's
-    middle).
-    """
+def hold(rays: Rays, observed: Mask) -> Rays:
+    """Fills missing joints with the last observation, or the first one after."""
     time = np.arange(len(rays))[:, None]
     last = np.maximum.accumulate(np.where(observed, time, -1), 0)
     last = np.where(last < 0, observed.argmax(0), last)
-    return _never(np.take_along_axis(rays, last[..., None], 0), observed)
+    return _fill_never_observed(np.take_along_axis(rays, last[..., None], 0), observed)
 
 
-def interpolate(rays: Rays, observed: Seen) -> Rays:
-    """Missing joints on the line between the sights before and after."""
+def interpolate(rays: Rays, observed: Mask) -> Rays:
+    """Fills missing joints by linear interpolation."""
     filled, _, _ = interpolate_gaps(torch.from_numpy(rays)[None], torch.from_numpy(observed)[None], max_gap=10**5)
-    return _never(filled[0].numpy(), observed)
+    return _fill_never_observed(filled[0].numpy(), observed)
 
 
-def _never(rays: Rays, observed: Seen) -> Rays:
+def _fill_never_observed(rays: Rays, observed: Mask) -> Rays:
+    """Joints that are never observed at the torso's centre."""
     return np.where(observed.any(0)[:, None], rays, rays[:, TORSO].mean(1, keepdims=True))
 
 
-FILLS: dict[str, Callable[[Rays, Seen], Rays]] = {"hold": hold, "interpolate": interpolate}
+FILLS: dict[str, Callable[[Rays, Mask], Rays]] = {"hold": hold, "interpolate": interpolate}
 
-BARS = {
+TARGETS = {
     ("all present", "all"): 1.05,
     ("50 % random", "all"): 1.05,
     ("person 20 frames", "missing"): 0.9,
@@ -198,62 +197,56 @@ BARS = {
     ("self-occluded", "all"): 0.5,
     ("person 20 frames", "all"): 0.9,
 }
-"""Most that our P-MPJPE may be of the better of hold and interpolate."""
+"""Largest ratio of our P-MPJPE to that of the better of hold and interpolate."""
 
 
 def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[Clip], skeleton: Skeleton) -> Errors:
-    """The errors (MPJPE and P-MPJPE of each joint and frame, mm) in each view, for each method, condition and joint
-    set.
+    """MPJPE and P-MPJPE of each joint and frame (mm) in each view, for each method, condition and joint set.
 
     Arguments:
-        aware: networks that are told what is missing, by what the tables call them.
+        aware: occlusion-aware networks, by their names in the tables.
     """
-    given = np.array([name in skeleton.joints for name in BODY22.joints])
+    in_skeleton = np.array([name in skeleton.joints for name in BODY22.joints])
     errors: Errors = {}
     for number, view in enumerate(views(clips)):
         for condition, observe in CONDITIONS.items():
-            observed = observe(view, np.random.default_rng([number, zlib.crc32(condition.encode())]))
-            observed = observed.observed & given
-            answers = {
-                name: lift_rays(lifter, observed.rays[:, None], observed[:, None], FPS).xyz[:, 0]
-                for name, lifter in aware.items()
-            }
-            inputs = {name: fill(observed.rays, observed | ~given) for name, fill in FILLS.items()} | {
-                "true location": view.rays
-            }
-            for name, filled in inputs.items():
-                answers[name] = lift_rays(
-                    unaware, filled[:, None], np.broadcast_to(given, observed.shape)[:, None], FPS
-                ).xyz[:, 0]
+            given = observe(view, np.random.default_rng([number, zlib.crc32(condition.encode())]))
+            observed = given.observed & in_skeleton
+            predicted = {name: _lift(lifter, given.rays, observed) for name, lifter in aware.items()}
+            filled = {name: fill(given.rays, observed | ~in_skeleton) for name, fill in FILLS.items()}
+            filled["true location"] = view.rays
+            for name, rays in filled.items():
+                predicted[name] = _lift(unaware, rays, np.broadcast_to(in_skeleton, observed.shape))
             everything = np.ones((len(observed), len(BODY22_TO_H36M17)), bool)
-            missing = observed.missing[:, BODY22_TO_H36M17] & (
-                given[BODY22_TO_H36M17] | ~observed.any(1, keepdims=True)
-            )
-            for name, answer in answers.items():
-                pair = np.stack(
-                    [joint_errors(answer, view.truth), joint_errors(procrustes(answer, view.truth), view.truth)]
-                )
-                for joints, where in (("all", everything), ("missing", missing)):
-                    errors.setdefault((name, condition, joints), []).append(1000 * pair[:, where])
+            nobody = ~observed.any(1, keepdims=True)
+            missing = given.missing[:, BODY22_TO_H36M17] & (in_skeleton[BODY22_TO_H36M17] | nobody)
+            for name, xyz in predicted.items():
+                absolute = joint_errors(xyz, view.truth)
+                aligned = joint_errors(procrustes(xyz, view.truth), view.truth)
+                pair = 1000 * np.stack([absolute, aligned])
+                for joints, mask in (("all", everything), ("missing", missing)):
+                    errors.setdefault((name, condition, joints), []).append(pair[:, mask])
     return errors
 
 
+def _lift(lifter: Lifter, rays: Rays, observed: Mask) -> Float[np.ndarray, "time 17 3"]:
+    return lift_rays(lifter, rays[:, None], observed[:, None], FPS).xyz[:, 0]
+
+
 def by_view(views: list[np.ndarray]) -> Float[np.ndarray, "2"]:
-    """Each view counts the same."""
+    """Mean with the same weight for each view."""
     return np.mean([view.mean(1) for view in views], 0)
 
 
 def by_frame(views: list[np.ndarray]) -> Float[np.ndarray, "2"]:
-    """Each joint of each frame counts the same."""
+    """Mean with the same weight for each joint of each frame."""
     return np.concatenate(views, 1).mean(1)
 
 
 def summarise(
     errors: Errors, mean: Callable[[list[np.ndarray]], Float[np.ndarray, "2"]]
 ) -> list[dict[str, str | float]]:
-    """One row a method, condition and joint set; views in which no joint is missing do not count for the missing
-    ones.
-    """
+    """One row per method, condition and joint set. Views without missing joints are left out of the `missing` rows."""
     rows: list[dict[str, str | float]] = []
     for (name, condition, joints), views in errors.items():
         if views := [view for view in views if view.size]:
@@ -265,26 +258,26 @@ def summarise(
 
 
 def show(rows: list[dict[str, str | float]], title: str) -> None:
-    """P-MPJPE of each method, and our share of the better baseline's beside its bar."""
+    """Prints the P-MPJPE of each method, and its ratio to the better baseline with the target."""
     methods = list(dict.fromkeys(str(row["method"]) for row in rows))
-    table = Table("condition", "joints", *methods, "ratio", "bar", title=f"P-MPJPE, mm, {title}")
+    table = Table("condition", "joints", *methods, "ratio", "target", title=f"P-MPJPE, mm, {title}")
     values = {(row["condition"], row["joints"], row["method"]): float(row["p_mpjpe_mm"]) for row in rows}
     for condition, joints in dict.fromkeys((row["condition"], row["joints"]) for row in rows):
         figures = [values[condition, joints, name] for name in methods]
         ratio = figures[0] / min(values[condition, joints, name] for name in FILLS)
-        bar = BARS.get((str(condition), str(joints)))
+        target = TARGETS.get((str(condition), str(joints)))
         table.add_row(
             str(condition),
             str(joints),
             *(f"{figure:.1f}" for figure in figures),
             f"{ratio:.3f}",
-            f"{bar}" if bar else "",
+            f"{target}" if target else "",
         )
     Console().print(table)
 
 
-def onto_card(rows: list[dict[str, str | float]]) -> None:
-    """Writes the figures of our networks, and of those that they began with, onto the card of the shipped weights."""
+def write_card(rows: list[dict[str, str | float]]) -> None:
+    """Writes the results of our networks, and of those they were trained from, to the card of the shipped weights."""
     figures: dict[str, dict[str, dict[str, float]]] = {"ours": {}, "before": {}}
     for row in rows:
         if row["method"] in figures:
@@ -307,10 +300,10 @@ def main(
     Args:
         mocap: folder with cmu/NN/NN_MM.amc.
         ours: weights to measure; the shipped ones by default.
-        before: weights that ours began with, to be measured beside them.
-        unaware: weights of the same network trained as long without occlusion awareness.
-        output: table to write; beside it NAME_frames.csv.
-        skeleton: the 2D joints that are given, coco17 or h36m17.
+        before: weights that ours were trained from, to measure as well.
+        unaware: weights of the same network, trained as long without occlusion awareness.
+        output: table to write; NAME_frames.csv is written beside it.
+        skeleton: joints of the 2D input, coco17 or h36m17.
     """
     clips = split(load_clips(mocap, subjects=VALIDATION))[1]
     aware = {"ours": load(ours)} | ({} if before is None else {"before": load(before)})
@@ -322,7 +315,7 @@ def main(
         write(path, columns, cells, seed="clip names")
         show(rows, mean.__name__.replace("_", " "))
     if ours is None:
-        onto_card(summarise(errors, by_view))
+        write_card(summarise(errors, by_view))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws the plots of docs/oanet.md from the measured tables.
+"""Draws the plots of docs/oanet.md from the results.
 
 python docs/oanet_plots.py
 """
@@ -21,23 +21,23 @@ from readme import OANET_ERRORS, PAPER_TABLE2, gathered  # noqa: E402
 
 
 def rows(name: str) -> list[dict[str, str]]:
-    """The lines of a table."""
+    """The rows of a table."""
     with (RESULTS / f"{name}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def bars(values: list[float]) -> tuple[float, float]:
+def mean_and_spread(values: list[float]) -> tuple[float, float]:
     """Mean and standard deviation."""
     return mean(values), stdev(values) if len(values) > 1 else 0.0
 
 
-def parts() -> None:
+def draw_parts() -> None:
     """Errors of the rows of table 2, and the paper's."""
     seeds = gathered(rows("oanet_table2"), ("row",))
     names = [name for name in PAPER_TABLE2 if (name,) in seeds]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     for column, label in enumerate(OANET_ERRORS.values()):
-        spread = [bars([errors[column] for errors in seeds[name,]]) for name in names]
+        spread = [mean_and_spread([errors[column] for errors in seeds[name,]]) for name in names]
         axes[0].errorbar(
             [value for value, _ in spread],
             names,
@@ -58,7 +58,7 @@ def parts() -> None:
     figure.savefig(IMAGES / "oanet_table2.png", dpi=110)
 
 
-def grid() -> None:
+def draw_grid() -> None:
     """MPJPE by sequence length, a line for each threshold."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     table = rows("oanet_table1")
@@ -78,14 +78,14 @@ def grid() -> None:
     figure.savefig(IMAGES / "oanet_table1.png", dpi=110)
 
 
-def shares() -> None:
-    """MPJPE by the share of clips with 3D, with and without the others' 2D."""
+def draw_shares() -> None:
+    """MPJPE by the fraction of clips with 3D, with and without the others' 2D."""
     seeds = gathered(rows("oanet_semi"), ("labelled", "two_d_only"))
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for axis, (column, label) in zip(axes, enumerate(OANET_ERRORS.values()), strict=False):
         for two_d, name in (("no", "3D alone"), ("yes", "and the others' 2D")):
             chosen = {float(share): runs for (share, kind), runs in seeds.items() if kind == two_d}
-            spread = [bars([errors[column] for errors in chosen[share]]) for share in sorted(chosen)]
+            spread = [mean_and_spread([errors[column] for errors in chosen[share]]) for share in sorted(chosen)]
             centre, apart = zip(*spread, strict=True)
             axis.errorbar([100 * share for share in sorted(chosen)], centre, apart, marker="o", capsize=3, label=name)
         axis.set(title=label, xlabel="% of the clips with 3D", ylabel="mm")
@@ -95,6 +95,6 @@ def shares() -> None:
 
 
 if __name__ == "__main__":
-    for draw, name in ((parts, "oanet_table2"), (grid, "oanet_table1"), (shares, "oanet_semi")):
+    for draw, name in ((draw_parts, "oanet_table2"), (draw_grid, "oanet_table1"), (draw_shares, "oanet_semi")):
         if (RESULTS / f"{name}.csv").exists():
             draw()
