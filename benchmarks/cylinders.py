@@ -26,7 +26,7 @@ from rich.table import Table
 
 from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules, self_occluded, visibility
 from occlupose.skeletons import H36M17
-from occlupose.synth.views import paper_views
+from occlupose.synth.virtual_cameras import paper_rotations
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("version", "camera", "rules", "threads", "poses_per_second", "times_numpy")
@@ -60,7 +60,7 @@ def bodies(count: int, seed: int) -> Float[torch.Tensor, "count 17 3"]:
     rest = torch.tensor([STANDING[name.removeprefix("left_").removeprefix("right_")] for name in H36M17.joints])
     rest[[name.startswith("right_") for name in H36M17.joints], 0] *= -1
     joints = rest + 0.1 * torch.randn(count, len(H36M17), 3, generator=generator)
-    return joints @ paper_views(generator, count).mT + torch.tensor([0.0, 0.0, 5.0])
+    return joints @ paper_rotations(generator, count).mT + torch.tensor([0.0, 0.0, 5.0])
 
 
 def construction(joints: Float[np.ndarray, "body 17 3"]) -> Bool[np.ndarray, "body 17"]:

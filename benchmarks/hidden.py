@@ -24,7 +24,7 @@ from occlupose.media import Frame, open_media
 from occlupose.pipeline import Record, watch
 from occlupose.poses import Poses
 from occlupose.skeletons import COCO17
-from occlupose.synth.noise import BELIEVED, RATE
+from occlupose.synth.noise import MIN_CONFIDENCE, MODEL_FPS
 
 LIMBS = (
     ("left_elbow", "left_wrist"),
@@ -84,7 +84,7 @@ def main(videos: Positional[tuple[Path, ...]]) -> None:
     lost = 0
     for video in videos:
         with open_media(video) as source:
-            every = max(1, round(source.fps / RATE))
+            every = max(1, round(source.fps / MODEL_FPS))
             clip = Clip(list(source)[::every], source.width, source.height, source.fps / every)
         truth = observed(clip)
         span = slice(len(clip.frames) // 3, min(len(clip.frames), len(clip.frames) // 3 + round(clip.fps)))
@@ -115,7 +115,7 @@ def main(videos: Positional[tuple[Path, ...]]) -> None:
         [np.nansum(offset[:-1] ** 2) for offset in offsets],
     )
     staying = np.concatenate([np.nanmean(offset, 0).ravel() for offset in offsets])
-    doubted = belief < BELIEVED
+    doubted = belief < MIN_CONFIDENCE
     figures = {
         "trials": len(offsets),
         "people lost": lost,

@@ -19,7 +19,7 @@ from occlupose.assets import demo_clip
 from occlupose.frontends import build
 from occlupose.media import open_media
 from occlupose.pipeline import Record, watch
-from occlupose.synth.noise import fit
+from occlupose.synth.noise import fit_noise
 
 SHIPPED = Path(str(files("occlupose") / "weights" / "blazepose_noise.json"))
 
@@ -41,7 +41,7 @@ def main(videos: Positional[tuple[Path, ...]] = (), output: Path = SHIPPED) -> N
             there = (poses.state[:, person] > 0).any(-1)
             for piece in np.ma.clump_unmasked(np.ma.masked_array(there, ~there)):
                 tracks.append((poses.xy[piece, person].astype(float), poses.score[piece, person]))
-    model = fit(tracks, source.fps)
+    model = fit_noise(tracks, source.fps)
     model.save(output)
     Console().print(model)
 

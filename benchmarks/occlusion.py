@@ -29,8 +29,8 @@ from occlupose.occlusion.cylinders import self_occluded
 from occlupose.occlusion.surfaces import OcclusionCause, Surface, find_occlusion, render_zbuffer
 from occlupose.poses import ABSENT, OCCLUDED
 from occlupose.skeletons import BODY22, BODY26, COCO17
-from occlupose.synth.groups import Settings, Source, sample
-from occlupose.synth.labels import Labels, label
+from occlupose.synth.labels import SceneLabels, label_scene
+from occlupose.synth.layout import SceneSettings, SceneSource, sample_scene
 
 RESULTS = Path(__file__).parent / "results"
 SHARES = ("joint", "visible", "self", "person", "object", "outside")
@@ -51,14 +51,14 @@ def main(scenes: int = 300, results: Annotated[Path, tyro.conf.arg(metavar="FOLD
         scenes: how many.
         results: for the tables.
     """
-    source = Source.load(Settings())
+    source = SceneSource.load(SceneSettings())
     reasons = []
     pairs = []
     most = []
     truth: list[np.ndarray] = []
     told: dict[str, list[np.ndarray]] = {"cylinder man, each alone": [], "cylinder bodies together": []}
     for number in range(scenes):
-        labels = label(sample(source, number))
+        labels = label_scene(sample_scene(source, number))
         seen = [person for person in range(len(labels.joints)) if labels.mask(person).any()]
         reasons.append(labels.occlusion.cause[seen][:, BODY26.index(*COCO17.joints)])
         overlaps = _overlaps(np.array([labels.box(person) for person in seen]).reshape(-1, 4))
@@ -100,7 +100,7 @@ def main(scenes: int = 300, results: Annotated[Path, tyro.conf.arg(metavar="FOLD
     )
 
 
-def _cylinders(labels: Labels) -> np.ndarray:
+def _cylinders(labels: SceneLabels) -> np.ndarray:
     """States when cylinders stand in everybody's place, and the things where they are."""
     body = cylinders()
     scene = labels.scene

@@ -24,7 +24,7 @@ from occlupose.bodies.anny import anny
 from occlupose.bodies.fitting import fit_pose
 from occlupose.datasets.cmu import load_clips
 from occlupose.skeletons import BODY26
-from occlupose.synth.poses import BATCH, BELIEVE, FACE, RATE, built
+from occlupose.synth.pose_prior import BATCH_SIZE, FACE_JOINTS, JOINT_WEIGHTS, POSES_PER_SECOND, fit_subject_shape
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("subject", "poses", "error_mm", "error_95_mm", "feet_mm", "hands_mm", "poses_per_second", "times_one_by_one")
@@ -44,20 +44,21 @@ def main(mocap: Path, results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] 
     rows = []
     everything = []
     for subject in dict.fromkeys(clip.subject for clip in clips):
-        own = [clip.body26[:: round(clip.fps / RATE)] for clip in clips if clip.subject == subject]
+        own = [clip.body26[:: round(clip.fps / POSES_PER_SECOND)] for clip in clips if clip.subject == subject]
         joints = torch.from_numpy(np.concatenate(own).astype(np.float32))
-        shape = built(joints, body)
+        shape = fit_subject_shape(joints, body)
         begin = perf_counter()
         fitted = [
-            fit_pose(part, body, shape.expand(len(part), -1), joint_weights=BELIEVE) for part in joints.split(BATCH)
+            fit_pose(part, body, shape.expand(len(part), -1), joint_weights=JOINT_WEIGHTS)
+            for part in joints.split(BATCH_SIZE)
         ]
         speed = len(joints) / (perf_counter() - begin)
         begin = perf_counter()
         for joint in joints[:ALONE]:
-            fit_pose(joint[None], body, shape[None], joint_weights=BELIEVE)
+            fit_pose(joint[None], body, shape[None], joint_weights=JOINT_WEIGHTS)
         alone = min(ALONE, len(joints)) / (perf_counter() - begin)
-        error = 1000 * (torch.cat([part.joints for part in fitted]) - joints).norm(dim=-1).numpy()[:, FACE:]
-        ends = [error[:, np.array(places) - FACE].mean() for places in ENDS.values()]
+        error = 1000 * (torch.cat([part.joints for part in fitted]) - joints).norm(dim=-1).numpy()[:, FACE_JOINTS:]
+        ends = [error[:, np.array(places) - FACE_JOINTS].mean() for places in ENDS.values()]
         everything.append(error)
         mean = error.mean(1)
         rows.append(

@@ -39,8 +39,8 @@ from occlupose.occlusion.cylinders import CYLINDERS, place_cylinders, self_occlu
 from occlupose.occlusion.surfaces import OcclusionCause, Surface, find_occlusion, render_zbuffer
 from occlupose.poses import ABSENT, OCCLUDED
 from occlupose.skeletons import BODY26, H36M17
-from occlupose.synth.groups import Settings, Source, sample
-from occlupose.synth.labels import Labels, label
+from occlupose.synth.labels import SceneLabels, label_scene
+from occlupose.synth.layout import SceneSettings, SceneSource, sample_scene
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("labels", "silhouette_iou", "joint_error_mm", "precision", "recall", "f1")
@@ -147,7 +147,7 @@ def outline(
 
 
 def alike(
-    fits: list[BodyFit], body: BodyModel, truths: list[Labels], outlines: list[list[np.ndarray]]
+    fits: list[BodyFit], body: BodyModel, truths: list[SceneLabels], outlines: list[list[np.ndarray]]
 ) -> tuple[float, float]:
     """Mean IoU of the outlines, and mean distance of the true joints, mm."""
     overlaps = []
@@ -163,7 +163,7 @@ def alike(
     return float(np.mean(overlaps)), 1000 * float(np.concatenate(errors).mean())
 
 
-def score(found: Hidden, truths: list[Labels]) -> tuple[float, float, float]:
+def score(found: Hidden, truths: list[SceneLabels]) -> tuple[float, float, float]:
     """Precision, recall and F1 of hidden joints, of those in the picture that no thing hides."""
     counts = np.zeros(3)
     for mine, truth in zip(found, truths, strict=True):
@@ -176,11 +176,11 @@ def score(found: Hidden, truths: list[Labels]) -> tuple[float, float, float]:
     return right / max(said, 1), right / max(there, 1), 2 * right / max(said + there, 1)
 
 
-def scenes(source: Source, count: int) -> Iterator[Labels]:
+def scenes(source: SceneSource, count: int) -> Iterator[SceneLabels]:
     """The first scenes in which everybody is before the camera."""
     number = 0
     while count:
-        truth = label(sample(source, number))
+        truth = label_scene(sample_scene(source, number))
         number += 1
         if (truth.joints[..., 2] > 0.2).all():
             count -= 1
@@ -207,10 +207,13 @@ def main(
         seed: of the scenes.
         output: CSV file to write.
     """
-    source = Source.load(Settings(seed=seed, people=(1, 6)), mocap=mocap, split="validation")
+    source = SceneSource.load(SceneSettings(seed=seed, people=(1, 6)), mocap=mocap, split="validation")
     truths = list(scenes(source, count))
     outlines = [
-        [outline(truth.scene.seen(person.vertices), source.body, truth.scene.camera) for person in truth.scene.people]
+        [
+            outline(truth.scene.to_camera(person.vertices), source.body, truth.scene.camera)
+            for person in truth.scene.people
+        ]
         for truth in truths
     ]
     random = np.random.default_rng(seed)

@@ -23,14 +23,14 @@ from results import write
 from rich.console import Console
 from rich.table import Table
 
-from occlupose.synth.dataset import jpeg
-from occlupose.synth.groups import Settings, Source, sample
-from occlupose.synth.labels import label
+from occlupose.synth.dataset import encode_jpeg
+from occlupose.synth.labels import label_scene
+from occlupose.synth.layout import SceneSettings, SceneSource, sample_scene
 from occlupose.synth.render import Renderer
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("part", "scenes_per_second", "ms_per_scene", "times_whole")
-SETTINGS = Settings(seed=1, people=(4, 4))
+SETTINGS = SceneSettings(seed=1, people=(4, 4))
 STEPS = 40
 
 
@@ -78,20 +78,20 @@ def steps() -> dict[str, float]:
     """Seconds a scene of each step, in one thread."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    source = Source.load(SETTINGS)
+    source = SceneSource.load(SETTINGS)
     renderer = Renderer()
     seconds = dict.fromkeys(("scene", "labels", "picture", "jpeg"), 0.0)
     for number in range(-3, STEPS):
         if number == 0:
             seconds = dict.fromkeys(seconds, 0.0)  # the first ones warm up
         clock = [perf_counter()]
-        scene = sample(source, number % STEPS)
+        scene = sample_scene(source, number % STEPS)
         clock.append(perf_counter())
-        label(scene)
+        label_scene(scene)
         clock.append(perf_counter())
         picture = renderer.render(scene)
         clock.append(perf_counter())
-        jpeg(picture, number % STEPS, SETTINGS.seed)
+        encode_jpeg(picture, number % STEPS, SETTINGS.seed)
         clock.append(perf_counter())
         seconds = {part: spent + clock[place + 1] - clock[place] for place, (part, spent) in enumerate(seconds.items())}
     return {part: spent / STEPS for part, spent in seconds.items()}

@@ -19,8 +19,8 @@ from occlupose.media import RGB
 from occlupose.methods.hupor.predict import HUPORPredictor, load
 from occlupose.poses import OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15
-from occlupose.synth.generate import Pictures, scenes
-from occlupose.synth.groups import Settings, Source
+from occlupose.synth.generate import ImageSettings, generate_scenes
+from occlupose.synth.layout import SceneSettings, SceneSource
 from occlupose.viewer import overlay
 
 PICTURE = Path(__file__).parent / "images" / "hupor_strip.png"
@@ -36,12 +36,14 @@ COLUMNS = (
 
 def main(count: int = 5, seed: int = 42) -> None:
     """Draw the strip: so many scenes one after the other, nobody chosen."""
-    source = Source.load(Settings(seed=seed, people=(2, 4), width=320, height=200))
+    source = SceneSource.load(SceneSettings(seed=seed, people=(2, 4), width=320, height=200))
     hupor = load()
     figure, axes = plt.subplots(count, len(COLUMNS), figsize=(15, 1.75 * count), layout="constrained")
-    for row, sample in zip(axes, islice(scenes(source, pictures=Pictures(), workers=0), count), strict=True):
-        assert sample.picture is not None
-        scene(row, sample.picture, Camera.from_matrix(sample.record.camera, *sample.picture.shape[1::-1]), hupor)
+    for row, sample in zip(
+        axes, islice(generate_scenes(source, images=ImageSettings(), workers=0), count), strict=True
+    ):
+        assert sample.image is not None
+        scene(row, sample.image, Camera.from_matrix(sample.record.camera, *sample.image.shape[1::-1]), hupor)
     for axis, title in zip(axes[0], COLUMNS, strict=True):
         axis.set_title(title, fontsize=10)
     figure.savefig(PICTURE, dpi=80)

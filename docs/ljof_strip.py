@@ -15,8 +15,8 @@ from occlupose.media import RGB, write_image
 from occlupose.occlusion.blocks import LimbBlocks
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import BODY26, COCO17
-from occlupose.synth.generate import Pictures, Sample, scenes
-from occlupose.synth.groups import Settings, Source
+from occlupose.synth.generate import ImageSettings, SceneSample, generate_scenes
+from occlupose.synth.layout import SceneSettings, SceneSource
 
 PICTURE = Path(__file__).parent / "images" / "ljof_strip.png"
 CROP = Crop(120, 160)
@@ -28,19 +28,19 @@ MARK = (255, 60, 60)
 
 def main(people: int = 8, seed: int = 7) -> None:
     """Draw the strip: of one scene after the other the first person who is large enough, nobody chosen."""
-    source = Source.load(Settings(seed=seed, people=(1, 3)))
+    source = SceneSource.load(SceneSettings(seed=seed, people=(1, 3)))
     random = np.random.default_rng(seed)
-    made = (pair(sample, random) for sample in scenes(source, pictures=Pictures(), workers=0))
+    made = (pair(sample, random) for sample in generate_scenes(source, images=ImageSettings(), workers=0))
     columns = list(islice((column for column in made if column is not None), people))
     white = np.full((columns[0].shape[0], GAP, 3), 255, np.uint8)
     write_image(PICTURE, np.hstack([part for column in columns for part in (white, column)][1:]))
 
 
-def pair(sample: Sample, random: np.random.Generator) -> RGB | None:
+def pair(sample: SceneSample, random: np.random.Generator) -> RGB | None:
     """A person's crop, and below it the crop with blocks, the joints that they hide marked; None where nobody is large
     enough.
     """
-    assert sample.picture is not None
+    assert sample.image is not None
     record = sample.record
     joints = BODY26.index(*COCO17.joints)
     large = np.flatnonzero(record.box[:, 3] >= LEAST)
@@ -51,7 +51,7 @@ def pair(sample: Sample, random: np.random.Generator) -> RGB | None:
     matrix = CROP.matrices(CROP.regions(np.concatenate([corner, corner + sides])[None]))[0]
     xy = transform_points(matrix, record.xy[large[0], joints])
     state = record.state[large[0], joints]
-    plain = Pyramid(sample.picture).crop(matrix, CROP.width, CROP.height)
+    plain = Pyramid(sample.image).crop(matrix, CROP.width, CROP.height)
     blocked, covered = LimbBlocks().cover_image(plain, xy, state, COCO17, random)
     for x, y in np.rint(xy[covered]).astype(int).tolist():
         cv2.drawMarker(blocked, (x, y), MARK, cv2.MARKER_CROSS, 7, 1, cv2.LINE_AA)

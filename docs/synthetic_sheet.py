@@ -12,8 +12,8 @@ from occlupose.media import RGB, write_image
 from occlupose.occlusion.surfaces import OcclusionCause
 from occlupose.poses import ABSENT
 from occlupose.skeletons import BODY26, COCO17
-from occlupose.synth.generate import Pictures, Sample, scenes
-from occlupose.synth.groups import Settings, Source
+from occlupose.synth.generate import ImageSettings, SceneSample, generate_scenes
+from occlupose.synth.layout import SceneSettings, SceneSource
 
 PICTURE = Path(__file__).parent / "images" / "synthetic.jpg"
 COLOURS = {
@@ -29,23 +29,23 @@ HEIGHT = 160
 
 def main(scenes_drawn: int = 64) -> None:
     """Draw the sheet."""
-    source = Source.load(Settings(seed=1))
-    made = [drawn(sample) for sample in scenes(source, range(scenes_drawn), pictures=Pictures())]
+    source = SceneSource.load(SceneSettings(seed=1))
+    made = [drawn(sample) for sample in generate_scenes(source, range(scenes_drawn), images=ImageSettings())]
     rows = [np.hstack(made[first : first + ACROSS]) for first in range(0, len(made), ACROSS)]
     write_image(PICTURE, np.vstack(rows))
 
 
-def drawn(sample: Sample) -> RGB:
+def drawn(sample: SceneSample) -> RGB:
     """The picture, smaller, with its joints."""
-    assert sample.picture is not None
-    picture = cv2.resize(sample.picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    assert sample.image is not None
+    picture = cv2.resize(sample.image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     scale = WIDTH / sample.record.width
     for person in range(len(sample.record.xy)):
         for joint in BODY26.index(*COCO17.joints):
             if sample.record.state[person, joint] != ABSENT:
                 x, y = np.rint((sample.record.xy[person, joint] + 0.5) * scale - 0.5).astype(int).tolist()
                 cv2.circle(
-                    picture, (x, y), 1, COLOURS[OcclusionCause(sample.record.reason[person, joint])], -1, cv2.LINE_AA
+                    picture, (x, y), 1, COLOURS[OcclusionCause(sample.record.cause[person, joint])], -1, cv2.LINE_AA
                 )
     return picture
 

@@ -13,9 +13,9 @@ import numpy as np
 from coco_files import drawing, write_json
 from occlupose.media import write_image
 from occlupose.skeletons import H36M17
-from occlupose.synth.generate import Maker
-from occlupose.synth.groups import Settings, Source
-from occlupose.synth.poses import Poses
+from occlupose.synth.generate import SceneGenerator
+from occlupose.synth.layout import SceneSettings, SceneSource
+from occlupose.synth.pose_prior import PosePrior
 
 SIZE = (200, 120)
 FOCAL = (150.0, 155.0)
@@ -128,10 +128,13 @@ def write_pictures(folder, names, size=SIZE):
 
 def records(count, **given):
     """Scenes of `occlupose synth`, without pictures."""
-    maker = Maker(
-        Source(Settings(**({"seed": 2, "people": (2, 4), "width": 256, "height": 160} | given)), Poses.load()), None
+    generator = SceneGenerator(
+        SceneSource(
+            SceneSettings(**({"seed": 2, "people": (2, 4), "width": 256, "height": 160} | given)), PosePrior.load()
+        ),
+        None,
     )
-    return [maker.make(number).record for number in range(count)]
+    return [generator.generate(number).record for number in range(count)]
 
 
 def write_scenes(folder: Path, made, *, shard=None, pictures=True):
@@ -139,7 +142,7 @@ def write_scenes(folder: Path, made, *, shard=None, pictures=True):
     picture = cv2.imencode(".jpg", drawing(np.random.default_rng(0), size=(made[0].width, made[0].height)))[1].tobytes()
     contents = []
     for record in made:
-        contents += [(f"{record.number:06}.jpg", picture)] * pictures + [(f"{record.number:06}.npz", record.encoded())]
+        contents += [(f"{record.number:06}.jpg", picture)] * pictures + [(f"{record.number:06}.npz", record.to_bytes())]
     if shard is None:
         for name, content in contents:
             path = folder / ("images" if name.endswith(".jpg") else "scenes") / name

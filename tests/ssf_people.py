@@ -13,7 +13,7 @@ from occlupose.methods.hupor.ssf.label import SSFInput
 from occlupose.methods.hupor.ssf.reconstruct import UPRIGHT
 from occlupose.occlusion.surfaces import Occlusion, Surface, ZBuffer, find_occlusion, render_zbuffer
 from occlupose.skeletons import BODY26, H36M17
-from occlupose.synth.poses import Poses, posed
+from occlupose.synth.pose_prior import PosePrior, vector_to_pose
 
 CAMERA = Camera.from_fov(320, 240)
 
@@ -44,7 +44,7 @@ def group(seed=0, *, body=None, places=((0.0, 0.0, 3.4),), spread=0.25):
     random = np.random.default_rng(seed)
     amount = (spread * torch.randn(count, len(body.low), generator=generator)).clamp(-0.45, 0.45)
     shape = (body.neutral + amount * (body.high - body.low)).clamp(body.low, body.high)
-    turns = torch.from_numpy(posed(Poses.load().draw(random, count)))
+    turns = torch.from_numpy(vector_to_pose(PosePrior.load().sample(random, count)))
     yaw = torch.from_numpy(random.uniform(-3, 3, count)).float()
     around = torch.zeros(count, 3, 3)
     around[:, 1, 1] = 1

@@ -30,7 +30,7 @@ from occlupose.labels import (
 from occlupose.occlusion.cylinders import PAPER, self_occluded
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, COCO17, H36M17, MUPOTS17
-from occlupose.synth.views import level_views, paper_views
+from occlupose.synth.virtual_cameras import level_rotations, paper_rotations
 from walkers import circle, film, stand
 
 LENS = Camera.from_fov(640, 480, 50)
@@ -95,7 +95,7 @@ def test_what_has_no_place_in_3d_keeps_its_state():
 def test_a_virtual_camera_sees_the_same_bodies_all_in_its_picture(seed, distance, perspective):
     poses = film(circle(), stand(1, 4, 100)).select(time=slice(None, None, 20))
     generator = torch.Generator().manual_seed(seed)
-    rotation = (level_views if perspective else paper_views)(generator, 1)[0].double().numpy()
+    rotation = (level_rotations if perspective else paper_rotations)(generator, 1)[0].double().numpy()
     seen = seen_from(poses, rotation, distance, LENS, perspective=perspective)
     np.testing.assert_allclose(shape_of(seen.xyz), shape_of(poses.xyz), atol=1e-4)
     assert (seen.state == 2).all() and (seen.score == 1).all()

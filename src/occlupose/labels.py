@@ -20,7 +20,7 @@ from occlupose.errors import OccluposeError
 from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules, self_occluded
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import BODY22, H36M17, Skeleton
-from occlupose.synth.views import level_views, paper_views
+from occlupose.synth.virtual_cameras import level_rotations, paper_rotations
 
 SIZE = 1000
 """Pixels to a side of what virtual cameras see, unless a camera says otherwise."""
@@ -148,8 +148,8 @@ def looks(take: PoseSequence, look: Look) -> Iterator[tuple[str, Poses]]:
     """A take labelled from its own camera, or from each virtual one, with a name for each: NAME, or NAME/view000,
     NAME/view001, ...
 
-    Virtual cameras stand as the paper's do where they are orthographic (`paper_views`), else as people hold cameras
-    (`level_views`).
+    Virtual cameras stand as the paper's do where they are orthographic (`paper_rotations`), else as people hold cameras
+    (`level_rotations`).
 
     Raises:
         OccluposeError: as `label`; names the take.
@@ -159,7 +159,7 @@ def looks(take: PoseSequence, look: Look) -> Iterator[tuple[str, Poses]]:
             yield take.name, label(take.poses, perspective=look.perspective, rules=look.rules)
             return
         generator = torch.Generator().manual_seed(zlib.crc32(f"{look.seed} {take.name}".encode()))
-        rotations = (level_views if look.perspective else paper_views)(generator, look.views).double().numpy()
+        rotations = (level_rotations if look.perspective else paper_rotations)(generator, look.views).double().numpy()
         distances = np.exp(
             torch.empty(look.views).uniform_(*np.log(DISTANCE).tolist(), generator=generator).numpy()
         ).tolist()

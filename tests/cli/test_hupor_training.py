@@ -17,10 +17,10 @@ from occlupose.datasets.image_datasets import load
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
 from occlupose.networks.mspn import StageSize
-from occlupose.synth.dataset import Plan, write
-from occlupose.synth.generate import Pictures
-from occlupose.synth.groups import Settings, Source
-from occlupose.synth.poses import Poses
+from occlupose.synth.dataset import DatasetPlan, write_dataset
+from occlupose.synth.generate import ImageSettings
+from occlupose.synth.layout import SceneSettings, SceneSource
+from occlupose.synth.pose_prior import PosePrior
 
 RUN = ["hupor.synth.json", "hupor.synth.safetensors", "last.pt", "log.csv"]
 
@@ -60,8 +60,8 @@ def small(**changes):
 def synth(tmp_path_factory):
     """Four small scenes with pictures."""
     folder = tmp_path_factory.mktemp("synth") / "set"
-    source = Source(Settings(seed=1, people=(2, 3), width=128, height=80), Poses.load())
-    assert sum(write(Plan(folder, 4, None, Pictures()), source, workers=0)) == 4
+    source = SceneSource(SceneSettings(seed=1, people=(2, 3), width=128, height=80), PosePrior.load())
+    assert sum(write_dataset(DatasetPlan(folder, 4, None, ImageSettings()), source, workers=0)) == 4
     return folder
 
 

@@ -68,7 +68,7 @@ def test_somebody_outside_is_left_out(made):
 def test_what_is_no_scene_is_named(made, tmp_path):
     with pytest.raises(OccluposeError, match=r"no scene in it.*occlupose synth"):
         synth_scenes.load(tmp_path)
-    whole = made[0].encoded()
+    whole = made[0].to_bytes()
     at = whole.index(b"xyz.npy") + 60
     damaged = {
         "text": b"a record",

@@ -20,8 +20,8 @@ from occlupose.occlusion.surfaces import (
 )
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import BODY26
-from occlupose.synth.groups import Settings, Source, sample
-from occlupose.synth.labels import label
+from occlupose.synth.labels import label_scene
+from occlupose.synth.layout import SceneSettings, SceneSource, sample_scene
 
 CAMERA = Camera.from_fov(128, 96, 60)
 
@@ -207,10 +207,10 @@ class Rays:
 
 
 def test_labels_of_random_scenes_agree_with_ray_casting():
-    source = Source.load(Settings(seed=5, people=(2, 8)))
+    source = SceneSource.load(SceneSettings(seed=5, people=(2, 8)))
     agree = same = total = 0
     for number in range(6):
-        labels = label(sample(source, number))
+        labels = label_scene(sample_scene(source, number))
         rays = Rays(labels.scene.surfaces())
         camera = labels.scene.camera
         for person, joint in np.argwhere(labels.occlusion.state != ABSENT):

@@ -5,29 +5,31 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from occlupose.synth import things
+from occlupose.synth import objects
 from occlupose.synth.appearance import (
     FLOORS,
-    HAIRS,
+    HAIR_STYLES,
     HATS,
-    MADE_OF,
     MATERIALS,
+    OBJECT_MATERIALS,
     PATTERNS,
     Cloth,
-    dress,
-    furnish,
-    illuminate,
     linear,
-    uniforms,
+    sample_object,
+    sample_person,
+    sample_surroundings,
+    shader_uniforms,
 )
-from occlupose.synth.scenery import HEIGHT, WIDTH, surroundings
+from occlupose.synth.scenery import STRIP_HEIGHT, STRIP_WIDTH, paint_surroundings
 
 
 def seeded(draw, count=200, **named):
     return [draw(np.random.default_rng(seed), **named) for seed in range(count)]
 
 
-@pytest.mark.parametrize("draw", [dress, illuminate, lambda generator: furnish(generator, "table")])
+@pytest.mark.parametrize(
+    "draw", [sample_person, sample_surroundings, lambda generator: sample_object(generator, "table")]
+)
 def test_a_seed_gives_one_look(draw):
     first = seeded(draw, 20)
     second = seeded(draw, 20)
@@ -38,13 +40,13 @@ def test_a_seed_gives_one_look(draw):
 @pytest.mark.parametrize("age", [0.2, 0.67, 1.0])
 @pytest.mark.parametrize("gender", [0.0, 1.0])
 def test_everybody_is_clothed(gender, age):
-    for look in seeded(dress, gender=gender, age=age):
+    for look in seeded(sample_person, gender=gender, age=age):
         assert look.hem < look.waist and look.leg <= -0.29 and look.sleeve >= 0.03
         assert look.hem <= look.waist - 0.005  # no gap between top and bottom
 
 
 def test_numbers_are_in_range():
-    for look in seeded(dress):
+    for look in seeded(sample_person):
         for colour in (
             look.skin,
             look.flush,
@@ -56,38 +58,42 @@ def test_numbers_are_in_range():
             look.top.second,
         ):
             assert all(0 <= value <= 1 for value in colour)
-        assert look.top.pattern < len(PATTERNS) and look.hair_style < len(HAIRS) and look.hat < len(HATS)
+        assert look.top.pattern < len(PATTERNS) and look.hair_style < len(HAIR_STYLES) and look.hat < len(HATS)
         assert look.top.scale > 0.01
-    for look in seeded(illuminate):
+    for look in seeded(sample_surroundings):
         assert look.floor < len(FLOORS)
         assert np.linalg.norm(look.sun_direction) == pytest.approx(1) and look.sun_direction[1] > 0.2
         assert look.exposure > 0 and 40 <= look.quality <= 100 and 0 <= look.vignette < 0.5
 
 
 def test_looks_vary():
-    people = seeded(dress)
+    people = seeded(sample_person)
     light = np.array([np.mean(look.skin) for look in people])
     assert light.max() > 8 * light.min()
     assert {look.top.pattern for look in people} >= set(range(len(PATTERNS))) - {PATTERNS.index("denim")}
-    assert {look.hair_style for look in people} == set(range(len(HAIRS)))
-    assert {look.indoor for look in seeded(illuminate)} == {0, 1}
-    assert {look.floor for look in seeded(illuminate)} == set(range(len(FLOORS)))
+    assert {look.hair_style for look in people} == set(range(len(HAIR_STYLES)))
+    assert {look.indoor for look in seeded(sample_surroundings)} == {0, 1}
+    assert {look.floor for look in seeded(sample_surroundings)} == set(range(len(FLOORS)))
 
 
 def test_women_have_no_beards_and_men_no_dresses():
-    assert all(look.beard == 0 for look in seeded(dress, gender=1.0))
-    men = seeded(dress, gender=0.0)
+    assert all(look.beard == 0 for look in seeded(sample_person, gender=1.0))
+    men = seeded(sample_person, gender=0.0)
     assert any(look.beard > 0.4 for look in men) and not any(look.skirt for look in men)
 
 
 def test_things_are_of_what_such_things_are_made_of():
-    assert {MATERIALS[furnish(np.random.default_rng(seed), "foliage").material] for seed in range(30)} == {"leaves"}
-    assert "leaves" not in {MATERIALS[furnish(np.random.default_rng(seed), "statue").material] for seed in range(60)}
+    assert {MATERIALS[sample_object(np.random.default_rng(seed), "foliage").material] for seed in range(30)} == {
+        "leaves"
+    }
+    assert "leaves" not in {
+        MATERIALS[sample_object(np.random.default_rng(seed), "statue").material] for seed in range(60)
+    }
 
 
 def test_uniforms_name_everything():
-    look = dress(np.random.default_rng(0))
-    values = uniforms(look)
+    look = sample_person(np.random.default_rng(0))
+    values = shader_uniforms(look)
     assert values["top_colour"] == look.top.colour and values["skin"] == look.skin
     garments = sum(isinstance(getattr(look, field.name), Cloth) for field in fields(look))
     assert len(values) == len(fields(look)) + garments * (len(fields(Cloth)) - 1)
@@ -99,10 +105,10 @@ def test_light_from_srgb():
 
 @pytest.mark.parametrize("indoor", [False, True])
 def test_surroundings(indoor):
-    one = surroundings(1, indoor)
-    again = surroundings(1, indoor)
-    other = surroundings(2, indoor)
-    assert one.shape == (HEIGHT, WIDTH, 4) and one.dtype == np.uint8
+    one = paint_surroundings(1, indoor)
+    again = paint_surroundings(1, indoor)
+    other = paint_surroundings(2, indoor)
+    assert one.shape == (STRIP_HEIGHT, STRIP_WIDTH, 4) and one.dtype == np.uint8
     np.testing.assert_array_equal(one, again)
     assert (one != other).mean() > 0.1
     assert (one[..., 3] == 255).all() == indoor
@@ -110,4 +116,4 @@ def test_surroundings(indoor):
 
 
 def test_things_of_every_kind_but_those_of_anything_are_known():
-    assert set(MADE_OF) <= {"chair", *things.STANDING, *things.BEFORE}
+    assert set(OBJECT_MATERIALS) <= {"chair", *objects.STANDING_OBJECTS, *objects.FOREGROUND_OBJECTS}

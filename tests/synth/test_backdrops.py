@@ -5,7 +5,7 @@ import pytest
 
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
-from occlupose.synth.backdrops import find, open_backdrop
+from occlupose.synth.backdrops import find_backdrops, read_backdrop
 
 
 def picture(path, width=160, height=120, seed=0):
@@ -28,30 +28,30 @@ def test_pictures_are_found_and_broken_ones_named(tmp_path):
     picture(tmp_path / "tiny.png", 40, 40)
     (tmp_path / "notes.txt").write_text("not asked for")
     picture(tmp_path / ".hidden.png")
-    found, broken = find(tmp_path)
+    found, broken = find_backdrops(tmp_path)
     assert found == good
     assert [path.name for path in broken] == ["broken.jpg", "empty.png", "text.png", "tiny.png"]
 
 
 def test_nothing_usable(tmp_path):
     with pytest.raises(OccluposeError, match="not a folder"):
-        find(tmp_path / "nowhere")
+        find_backdrops(tmp_path / "nowhere")
     with pytest.raises(OccluposeError, match="there are none"):
-        find(tmp_path)
+        find_backdrops(tmp_path)
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(OccluposeError, match=r"1 cannot be used \(text.png\)"):
-        find(tmp_path)
+        find_backdrops(tmp_path)
 
 
 @pytest.mark.parametrize("size", [(80, 60), (320, 100), (100, 320)])
 def test_a_part_of_a_picture(tmp_path, size):
     path = picture(tmp_path / "a.png")
-    parts = [open_backdrop(path, *size, np.random.default_rng(seed)) for seed in range(5)]
+    parts = [read_backdrop(path, *size, np.random.default_rng(seed)) for seed in range(5)]
     assert all(part.shape == (size[1], size[0], 3) and part.dtype == np.uint8 for part in parts)
-    np.testing.assert_array_equal(parts[0], open_backdrop(path, *size, np.random.default_rng(0)))
+    np.testing.assert_array_equal(parts[0], read_backdrop(path, *size, np.random.default_rng(0)))
     assert any((part != parts[0]).any() for part in parts)
 
 
 def test_a_picture_that_went_missing(tmp_path):
     with pytest.raises(OccluposeError, match="no such file"):
-        open_backdrop(tmp_path / "a.png", 80, 60, np.random.default_rng(0))
+        read_backdrop(tmp_path / "a.png", 80, 60, np.random.default_rng(0))

@@ -15,28 +15,30 @@ from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.poses import ABSENT
 from occlupose.skeletons import BODY26, COCO17
-from occlupose.synth.dataset import Plan, write
-from occlupose.synth.generate import Pictures, scenes
-from occlupose.synth.groups import Settings, Source, sample
-from occlupose.synth.labels import label
-from occlupose.synth.poses import Poses
-from occlupose.synth.record import Record, run_lengths
+from occlupose.synth.dataset import DatasetPlan, write_dataset
+from occlupose.synth.generate import ImageSettings, generate_scenes
+from occlupose.synth.labels import label_scene
+from occlupose.synth.layout import SceneSettings, SceneSource, sample_scene
+from occlupose.synth.pose_prior import PosePrior
+from occlupose.synth.record import SceneRecord, encode_run_lengths
 
 
 def source(**given):
-    return Source(Settings(**({"seed": 2, "people": (2, 4), "width": 256, "height": 160} | given)), Poses.load())
+    return SceneSource(
+        SceneSettings(**({"seed": 2, "people": (2, 4), "width": 256, "height": 160} | given)), PosePrior.load()
+    )
 
 
-def made(folder, count=12, *, workers=0, pictures=None, shard=None, **given):
-    plan = Plan(folder, count, shard, pictures)
-    assert sum(write(plan, source(**given), workers=workers)) == count
+def made(folder, count=12, *, workers=0, images=None, shard=None, **given):
+    plan = DatasetPlan(folder, count, shard, images)
+    assert sum(write_dataset(plan, source(**given), workers=workers)) == count
     return json.loads((folder / "manifest.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people") / "set"
-    made(folder, pictures=Pictures())
+    made(folder, images=ImageSettings())
     return folder
 
 
@@ -80,8 +82,8 @@ def test_who_hides_a_joint_is_an_annotation_of_the_same_picture_or_somebody_unse
 
 
 def test_scenes_in_our_own_format_say_the_same_as_the_generator(dataset):
-    record = Record.load(dataset / "scenes" / "000003.npz")
-    labels = label(sample(source(), 3))
+    record = SceneRecord.load(dataset / "scenes" / "000003.npz")
+    labels = label_scene(sample_scene(source(), 3))
     np.testing.assert_allclose(record.xyz, labels.joints, atol=1e-5)
     np.testing.assert_array_equal(record.state, labels.occlusion.state)
     np.testing.assert_allclose(record.root_depth, record.xyz[:, BODY26.index("pelvis")[0], 2])
@@ -93,7 +95,7 @@ def test_scenes_in_our_own_format_say_the_same_as_the_generator(dataset):
 
 
 def test_the_same_seed_gives_the_same_bytes_however_many_work(dataset, tmp_path):
-    again = made(tmp_path / "again", pictures=Pictures(), workers=2)
+    again = made(tmp_path / "again", images=ImageSettings(), workers=2)
     assert again == json.loads((dataset / "manifest.json").read_text())
 
 
@@ -110,7 +112,7 @@ def test_labels_alone_are_the_labels_of_the_pictures(dataset, tmp_path):
 
 
 def test_shards_hold_the_same_files(dataset, tmp_path):
-    manifest = made(tmp_path / "shards", pictures=Pictures(), shard=5)
+    manifest = made(tmp_path / "shards", images=ImageSettings(), shard=5)
     tars = sorted((tmp_path / "shards" / "shards").iterdir())
     assert len(tars) == 3 and len(manifest["files"]) == 4
     with tarfile.open(tars[0]) as tar:
@@ -138,7 +140,7 @@ if __name__ == "__main__":
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / "manifest.json").exists() and list((folder / ".parts").glob("0*.json"))
-    first = next(write(Plan(folder, 40, None, None), source(), workers=0))
+    first = next(write_dataset(DatasetPlan(folder, 40, None, None), source(), workers=0))
     assert first >= 10
     assert made(folder, 40) == made(tmp_path / "whole", 40)
     assert not (folder / ".parts").exists()
@@ -146,13 +148,13 @@ if __name__ == "__main__":
 
 def test_a_finished_dataset_is_left_alone(dataset):
     before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*")}
-    made(dataset, pictures=Pictures())
+    made(dataset, images=ImageSettings())
     assert {path: path.stat().st_mtime_ns for path in dataset.rglob("*")} == before
 
 
 def test_a_folder_with_another_dataset_or_something_else_is_refused(dataset, tmp_path):
     with pytest.raises(OccluposeError, match="seed 2, not 5"):
-        made(dataset, pictures=Pictures(), seed=5)
+        made(dataset, images=ImageSettings(), seed=5)
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(OccluposeError, match="is not empty"):
         made(tmp_path)
@@ -184,12 +186,12 @@ def test_settings_that_say_nothing_are_named(tmp_path, content):
 def test_other_backdrops_of_the_same_names_are_another_dataset(tmp_path):
     for shade in (40, 200):
         write_image(tmp_path / "room.png", np.full((90, 120, 3), shade, np.uint8))
-        plan = Plan(tmp_path / "set", 1, None, Pictures((tmp_path / "room.png",)))
+        plan = DatasetPlan(tmp_path / "set", 1, None, ImageSettings((tmp_path / "room.png",)))
         if shade == 40:
-            list(write(plan, source(), workers=0))
+            list(write_dataset(plan, source(), workers=0))
             continue
         with pytest.raises(OccluposeError, match="other backdrops"):
-            list(write(plan, source(), workers=0))
+            list(write_dataset(plan, source(), workers=0))
 
 
 def test_the_number_of_threads_changes_nothing(tmp_path):
@@ -224,10 +226,10 @@ def test_a_full_disk_is_said_and_nothing_half_written(tmp_path, monkeypatch):
 
 
 def test_two_runs_into_one_folder_end_well(tmp_path):
-    plan = Plan(tmp_path / "set", 12)
-    first = write(plan, source(), workers=0)
+    plan = DatasetPlan(tmp_path / "set", 12)
+    first = write_dataset(plan, source(), workers=0)
     assert [next(first) for _ in range(3)] == [0, 10, 2]  # all but the end
-    assert list(write(plan, source(), workers=0)) == [12]
+    assert list(write_dataset(plan, source(), workers=0)) == [12]
     assert list(first) == []
     assert (tmp_path / "set" / "manifest.json").exists() and not (tmp_path / "set" / ".parts").exists()
 
@@ -235,7 +237,7 @@ def test_two_runs_into_one_folder_end_well(tmp_path):
 @pytest.mark.parametrize("given, named", [({"scenes": 0}, "scenes: 0"), ({"scenes": 1, "shard": 0}, "shard: 0")])
 def test_numbers_that_cannot_be_are_refused(tmp_path, given, named):
     with pytest.raises(OccluposeError, match=named):
-        Plan(tmp_path, **given)
+        DatasetPlan(tmp_path, **given)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut"], ids=["missing", "empty", "cut short"])
@@ -244,21 +246,21 @@ def test_a_damaged_scene_is_named(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(OccluposeError, match=str(path)):
-        Record.load(path)
+        SceneRecord.load(path)
 
 
 def test_scenes_in_memory_come_in_order_and_are_the_same_from_workers():
-    here = list(scenes(source(), range(4), workers=0))
-    there = list(scenes(source(), range(4), workers=2))
+    here = list(generate_scenes(source(), range(4), workers=0))
+    there = list(generate_scenes(source(), range(4), workers=2))
     assert [one.record.number for one in there] == [0, 1, 2, 3]
     for one, other in zip(here, there, strict=True):
         np.testing.assert_array_equal(one.record.xyz, other.record.xyz)
-        np.testing.assert_array_equal(one.thing, other.thing)
-        assert one.picture is None
+        np.testing.assert_array_equal(one.surface, other.surface)
+        assert one.image is None
 
 
 def test_scenes_without_end_stop_when_nobody_asks():
-    endless = scenes(source(), workers=1)
+    endless = generate_scenes(source(), workers=1)
     assert [next(endless).record.number for _ in range(3)] == [0, 1, 2]
     endless.close()
 
@@ -267,6 +269,6 @@ def test_scenes_without_end_stop_when_nobody_asks():
 def test_run_lengths_are_those_of_pycocotools(mask):
     from pycocotools import mask as oracle
 
-    code = run_lengths(mask)
+    code = encode_run_lengths(mask)
     np.testing.assert_array_equal(oracle.decode(oracle.frPyObjects(code, *mask.shape)), mask)
     assert sum(code["counts"]) == mask.size

@@ -4,7 +4,16 @@ import torch
 
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY22, COCO17
-from occlupose.synth.noise import BELIEVED, HIDDEN_DISTANCE, HIDDEN_DOUBTED, RATE, WINDOW, NoiseModel, fit, guess
+from occlupose.synth.noise import (
+    HIDDEN_DISTANCE,
+    HIDDEN_LOW_CONFIDENCE,
+    MIN_CONFIDENCE,
+    MODEL_FPS,
+    WINDOW,
+    NoiseModel,
+    fit_noise,
+    sample_hidden_joints,
+)
 
 CLEAN = NoiseModel((0.0,) * 22, 0.0, 0.0, 0.0, 0.1, 0.0, 2.0, 0.0, 1.0)
 SIDE = 2.0  # of the box around the still person of `sampled`
@@ -26,7 +35,7 @@ def sampled(noise, batch=300, frames=60, seed=0):
     """Errors of a person who stands still, in box sides, and what is believed."""
     xy = still().expand(batch, frames, 22, 2)
     noisy, evidence = noise.sample(xy, torch.Generator().manual_seed(seed))
-    believed = evidence >= BELIEVED
+    believed = evidence >= MIN_CONFIDENCE
     assert noisy.shape == xy.shape
     assert noisy.dtype == torch.float32
     assert believed.shape == xy.shape[:-1]
@@ -83,7 +92,9 @@ def test_an_offset_stays_for_the_whole_sequence():
 
 
 def test_outliers_and_doubt():
-    error, believed = sampled(model(outliers=0.1, outlier_size=0.3, doubted_good=0.05, doubted_bad=0.7))
+    error, believed = sampled(
+        model(outliers=0.1, outlier_size=0.3, low_confidence_inliers=0.05, low_confidence_outliers=0.7)
+    )
     distance = error.norm(dim=-1)
     outlier = distance > 1e-6
     assert outlier.float().mean().item() == pytest.approx(0.1, abs=0.005)
@@ -113,8 +124,10 @@ def test_the_shipped_model_is_one_of_a_front_end():
     noise = NoiseModel.load()
     assert len(noise.jitter) == 22
     assert all(0.0005 < value < 0.03 for value in noise.jitter)
-    assert all(0 <= share < 0.5 for share in (noise.autocorrelation, noise.outliers, noise.swaps, noise.doubted_good))
-    assert noise.doubted_bad > noise.doubted_good
+    assert all(
+        0 <= share < 0.5 for share in (noise.autocorrelation, noise.outliers, noise.swaps, noise.low_confidence_inliers)
+    )
+    assert noise.low_confidence_outliers > noise.low_confidence_inliers
 
 
 def test_models_are_saved_and_loaded(tmp_path):
@@ -152,8 +165,8 @@ def tracks(
     rho=0.0,
     outliers=0.0,
     size=0.3,
-    doubted_good=0.0,
-    doubted_bad=1.0,
+    low_confidence_inliers=0.0,
+    low_confidence_outliers=1.0,
     seed=0,
 ):
     """What a front end with these errors (each second frame's correlation is rho squared) gives for walkers; jitter of
@@ -169,40 +182,40 @@ def tracks(
         side = np.median((xy.max(1) - xy.min(1)).max(-1))
         xy = xy + side * np.asarray(jitter).reshape(-1, 1) * noise
         xy = xy + side * size / 2**0.5 * random.standard_normal(xy.shape) * wrong[..., None]
-        doubt = random.random((frames, 17)) < np.where(wrong, doubted_bad, doubted_good)
+        doubt = random.random((frames, 17)) < np.where(wrong, low_confidence_outliers, low_confidence_inliers)
         yield xy, np.where(doubt, 0.1, 0.9)
 
 
 def test_fitting_finds_the_jitter_of_each_joint():
     jitter = np.linspace(0.002, 0.008, 17)
-    found = fit(tracks(jitter=jitter), 60)
+    found = fit_noise(tracks(jitter=jitter), 60)
     at = dict(zip(BODY22.joints, found.jitter, strict=True))
     np.testing.assert_allclose([at[name] for name in COCO17.joints], jitter, rtol=0.1)
     torso = np.mean([at[name] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")])
     assert all(at[name] == pytest.approx(torso, abs=2e-5) for name in BODY22.joints if name not in COCO17.joints)
     assert found.outliers < 1e-3
     assert found.swaps == 0
-    assert found.doubted_good == 0
+    assert found.low_confidence_inliers == 0
 
 
 @pytest.mark.parametrize(("fps", "frames"), [(60.0, 2), (120.0, 4)])
 @pytest.mark.parametrize("rho", [0.0, 0.4, 0.7])
 def test_fitting_finds_the_correlation_from_one_thirtieth_of_a_second_to_the_next(rho, fps, frames):
-    assert fit(tracks(rho=rho, fps=fps), fps).autocorrelation == pytest.approx(rho**frames, abs=0.1)
+    assert fit_noise(tracks(rho=rho, fps=fps), fps).autocorrelation == pytest.approx(rho**frames, abs=0.1)
 
 
 def test_fitting_finds_doubt_and_outliers():
-    found = fit(tracks(outliers=0.01, size=0.4, doubted_good=0.04, doubted_bad=0.9), 60)
-    assert found.doubted_good == pytest.approx(0.04, abs=0.01)
+    found = fit_noise(tracks(outliers=0.01, size=0.4, low_confidence_inliers=0.04, low_confidence_outliers=0.9), 60)
+    assert found.low_confidence_inliers == pytest.approx(0.04, abs=0.01)
     assert found.outliers == pytest.approx(0.01, abs=0.002)
     assert found.outlier_size == pytest.approx(0.4, rel=0.1)
-    assert found.doubted_bad == pytest.approx(0.9, abs=0.1)
+    assert found.low_confidence_outliers == pytest.approx(0.9, abs=0.1)
 
 
 def test_without_outliers_none_are_found():
-    found = fit(tracks(jitter=0.008), 60)
+    found = fit_noise(tracks(jitter=0.008), 60)
     assert found.outliers == 0
-    assert found.doubted_bad == 1
+    assert found.low_confidence_outliers == 1
 
 
 def test_fitting_finds_exchanged_sides():
@@ -213,40 +226,40 @@ def test_fitting_finds_exchanged_sides():
                 xy[start : start + 10, legs] = xy[start : start + 10, legs[3:] + legs[:3]]
             yield xy, belief
 
-    found = fit(exchanged(), 60)
+    found = fit_noise(exchanged(), 60)
     assert found.swaps == pytest.approx(0.05, abs=0.01)  # a tenth of the time, one of legs and arms
-    assert found.swap_length == pytest.approx(10 * RATE / 60, rel=0.1)
+    assert found.swap_length == pytest.approx(10 * MODEL_FPS / 60, rel=0.1)
 
 
 def test_nobody_can_be_fitted_from_slow_or_short_video():
     with pytest.raises(OccluposeError, match="30 frames/s: too slow"):
-        fit(tracks(count=1), 30)
-    with pytest.raises(OccluposeError, match="no person is followed for 28 frames"):
-        fit(tracks(count=3, frames=4 * WINDOW - 1), 60)
-    with pytest.raises(OccluposeError, match="no person is followed for 28 frames"):
-        fit([], 60)
+        fit_noise(tracks(count=1), 30)
+    with pytest.raises(OccluposeError, match="no person is tracked for 28 frames"):
+        fit_noise(tracks(count=3, frames=4 * WINDOW - 1), 60)
+    with pytest.raises(OccluposeError, match="no person is tracked for 28 frames"):
+        fit_noise([], 60)
 
 
 def test_a_joint_that_is_never_believed_cannot_be_fitted():
     ((xy, belief),) = tracks(count=1)
     belief[:, COCO17.index("left_ankle", "right_ankle")] = 0.1
-    with pytest.raises(OccluposeError, match="left_ankle, right_ankle: never believed"):
-        fit([(xy, belief)], 60)
+    with pytest.raises(OccluposeError, match="left_ankle, right_ankle: low confidence"):
+        fit_noise([(xy, belief)], 60)
 
 
 def test_hidden_joints_are_guessed_near_the_truth_and_mostly_doubted():
     xy = still().expand(300, 60, 22, 2)
-    guessed, evidence = guess(xy, torch.Generator().manual_seed(0))
+    guessed, evidence = sample_hidden_joints(xy, torch.Generator().manual_seed(0))
     distance = (guessed - xy).norm(dim=-1) / SIDE
     assert distance.square().mean().sqrt().item() == pytest.approx(HIDDEN_DISTANCE, rel=0.02)
-    assert (evidence < BELIEVED).float().mean().item() == pytest.approx(HIDDEN_DOUBTED, abs=0.01)
+    assert (evidence < MIN_CONFIDENCE).float().mean().item() == pytest.approx(HIDDEN_LOW_CONFIDENCE, abs=0.01)
     assert evidence.min() >= 0 and evidence.max() <= 1
 
 
 def test_the_lower_the_threshold_the_more_is_believed_of_good_and_hidden_joints():
     xy = still().expand(100, 60, 22, 2)
-    good = model(doubted_good=0.05).sample(xy, torch.Generator().manual_seed(0))[1]
-    hidden = guess(xy, torch.Generator().manual_seed(0))[1]
+    good = model(low_confidence_inliers=0.05).sample(xy, torch.Generator().manual_seed(0))[1]
+    hidden = sample_hidden_joints(xy, torch.Generator().manual_seed(0))[1]
     for evidence in (good, hidden):
         shares = [(evidence >= threshold).float().mean().item() for threshold in (0.1, 0.3, 0.5, 0.7)]
         assert shares == sorted(shares, reverse=True)

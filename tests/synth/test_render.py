@@ -13,10 +13,10 @@ from occlupose.bodies.anny import anny
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.occlusion.surfaces import render_zbuffer
-from occlupose.synth.appearance import dress, illuminate
-from occlupose.synth.render import OFFSET, Pattern, Renderer, develop
-from occlupose.synth.scene import Person, Scene, Thing
-from occlupose.synth.views import turn
+from occlupose.synth.appearance import sample_person, sample_surroundings
+from occlupose.synth.render import CLOTHING_OFFSET, ClothedMesh, Renderer, apply_camera_effects
+from occlupose.synth.scene import Person, Scene, SceneObject
+from occlupose.synth.virtual_cameras import axis_rotation
 
 CORNERS = np.array([[x, y, z] for x in (-0.3, 0.3) for y in (0.0, 0.6) for z in (-0.3, 0.3)])
 BOX = np.array(
@@ -37,25 +37,25 @@ BOX = np.array(
 )
 
 
-def standing(x, z, *, facing=0.0, look=1, gender=0.5, raised=0.0):
+def standing(x, z, *, facing=0.0, appearance_seed=1, gender=0.5, raised=0.0):
     """Somebody who stands on the ground, perhaps with an arm raised (radians)."""
     body = anny()
-    pose = turn(1, torch.tensor([facing])).repeat(17, 1, 1)
-    pose[4:7] = pose[4:7] @ turn(2, torch.tensor([raised]))
+    pose = axis_rotation(1, torch.tensor([facing])).repeat(17, 1, 1)
+    pose[4:7] = pose[4:7] @ axis_rotation(2, torch.tensor([raised]))
     shape = body.neutral.clone()
     shape[0] = gender
     posed = body(pose[None], shape[None], torch.zeros(1, 3))
     lift = np.array([x, -float(posed.vertices[0, :, 1].min()), z])
     joints = posed.joints[0].numpy() + lift
     vertices = posed.vertices[0].numpy() + lift
-    return Person(shape.numpy(), pose.numpy(), lift, joints, vertices, look)
+    return Person(shape.numpy(), pose.numpy(), lift, joints, vertices, appearance_seed)
 
 
-def scene(*people, camera=None, things=(), look=3, eye=(0.0, 1.5, 4.0), pitch=0.1):
+def scene(*people, camera=None, objects=(), appearance_seed=3, camera_position=(0.0, 1.5, 4.0), pitch=0.1):
     """A scene that looks towards -z."""
-    rotation = (turn(0, torch.tensor([pitch]))[0] @ torch.diag(torch.tensor([1.0, -1, -1]))).double().numpy()
+    rotation = (axis_rotation(0, torch.tensor([pitch]))[0] @ torch.diag(torch.tensor([1.0, -1, -1]))).double().numpy()
     camera = camera or Camera.from_fov(256, 192, 50)
-    return Scene(anny(), people, things, camera, rotation, np.array(eye), look)
+    return Scene(anny(), people, objects, camera, rotation, np.array(camera_position), appearance_seed)
 
 
 @pytest.fixture(scope="module")
@@ -69,19 +69,19 @@ def renderer():
 @pytest.fixture(scope="module")
 def crowd():
     people = [
-        standing(-0.7, 0, facing=0.4, look=5),
-        standing(0.1, -0.5, facing=2.0, look=6, raised=1.2),
-        standing(0.8, 0.6, look=7),
+        standing(-0.7, 0, facing=0.4, appearance_seed=5),
+        standing(0.1, -0.5, facing=2.0, appearance_seed=6, raised=1.2),
+        standing(0.8, 0.6, appearance_seed=7),
     ]
-    return scene(*people, things=(Thing("box", CORNERS + np.array([0.2, 0, 0.8]), BOX, 4),))
+    return scene(*people, objects=(SceneObject("box", CORNERS + np.array([0.2, 0, 0.8]), BOX, 4),))
 
 
 def test_a_picture_is_the_same_each_time(renderer, crowd):
     first = renderer.render(crowd)
-    renderer.render(replace(crowd, look=99))
+    renderer.render(replace(crowd, appearance_seed=99))
     assert first.shape == (192, 256, 3) and first.dtype == np.uint8
     np.testing.assert_array_equal(first, renderer.render(crowd))
-    assert (first != renderer.render(replace(crowd, look=99))).mean() > 0.5
+    assert (first != renderer.render(replace(crowd, appearance_seed=99))).mean() > 0.5
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_bare_bodies_are_where_the_labels_are(renderer, crowd, camera):
     seen = replace(crowd, camera=camera)
     truth = render_zbuffer(seen.surfaces(), camera).surface
     assert len(np.unique(truth)) == 5
-    assert (renderer.numbers(seen) == truth).mean() > 0.998
+    assert (renderer.surface_ids(seen) == truth).mean() > 0.998
 
 
 @pytest.mark.parametrize("camera", [Camera.from_fov(512, 320, 50), Camera(480, 320, 400.0, 460.0, 200.3, 171.8)])
@@ -104,7 +104,7 @@ def test_dressed_people_are_where_the_labels_are(renderer, crowd, camera):
     seen = replace(crowd, camera=camera)
     truth = render_zbuffer(seen.surfaces(), camera).surface >= 0
     renderer.render(seen)
-    drawn = renderer.silhouette(camera)
+    drawn = renderer.foreground_mask(camera)
     assert (drawn == truth).mean() > 0.99
     assert (drawn[truth]).mean() > 0.99  # clothes add at the edge and take nothing away
     moved = np.roll(truth, 2, axis=1)
@@ -113,20 +113,20 @@ def test_dressed_people_are_where_the_labels_are(renderer, crowd, camera):
 
 def test_clothes_and_hair_stay_near_the_body():
     person = standing(0, 0)
-    pattern = Pattern(anny())
+    pattern = ClothedMesh(anny())
     for seed in range(12):
-        vertices, normal = pattern.dressed(person.vertices, dress(np.random.default_rng(seed)))
+        vertices, normal = pattern.add_clothes(person.vertices, sample_person(np.random.default_rng(seed)))
         moved = np.linalg.norm(vertices - person.vertices, axis=1)
-        assert 0.002 < moved.max() <= OFFSET + 1e-6
+        assert 0.002 < moved.max() <= CLOTHING_OFFSET + 1e-6
         assert np.isfinite(normal).all()
-    bare, _ = pattern.dressed(person.vertices, None)
+    bare, _ = pattern.add_clothes(person.vertices, None)
     np.testing.assert_allclose(bare, person.vertices, atol=1e-6)
 
 
 def test_joints_are_on_their_people(renderer, crowd):
-    seen = replace(crowd, things=(), people=crowd.people[:1])
-    thing = renderer.numbers(seen)
-    xy = np.rint(seen.camera.project(seen.seen(seen.people[0].joints))).astype(int)
+    seen = replace(crowd, objects=(), people=crowd.people[:1])
+    thing = renderer.surface_ids(seen)
+    xy = np.rint(seen.camera.project(seen.to_camera(seen.people[0].joints))).astype(int)
     inside = (xy >= 0).all(1) & (xy < (seen.camera.width, seen.camera.height)).all(1)
     assert inside.sum() > 15
     assert (thing[xy[inside, 1], xy[inside, 0]] == 0).mean() > 0.9
@@ -134,15 +134,15 @@ def test_joints_are_on_their_people(renderer, crowd):
 
 def sunny():
     """A scene's seed whose light throws shadows outside."""
-    looks = ((seed, illuminate(np.random.default_rng(seed))) for seed in range(200))
+    looks = ((seed, sample_surroundings(np.random.default_rng(seed))) for seed in range(200))
     return next(seed for seed, look in looks if not look.indoor and sum(look.sun) > 5 and look.sun_direction[1] < 0.75)
 
 
 def test_people_throw_shadows(renderer):
     look = sunny()
-    with_them = renderer.render(scene(standing(0, 0), look=look)).astype(float).mean(-1)
+    with_them = renderer.render(scene(standing(0, 0), appearance_seed=look)).astype(float).mean(-1)
     camera = Camera.from_fov(256, 192, 50)
-    empty = renderer.render(scene(look=look)).astype(float).mean(-1)
+    empty = renderer.render(scene(appearance_seed=look)).astype(float).mean(-1)
     ground = (render_zbuffer(scene(standing(0, 0)).surfaces(), camera).surface < 0) & (np.arange(192) > 120)[:, None]
     darker = np.where(ground, empty - with_them, 0)
     assert (darker > 15).sum() > 40
@@ -150,7 +150,7 @@ def test_people_throw_shadows(renderer):
 
 
 def test_people_differ(renderer):
-    one, other = (renderer.render(scene(standing(0, 0, look=seed))).astype(float) for seed in (1, 2))
+    one, other = (renderer.render(scene(standing(0, 0, appearance_seed=seed))).astype(float) for seed in (1, 2))
     shown = render_zbuffer(scene(standing(0, 0)).surfaces(), scene().camera).surface == 0
     assert np.abs(one - other)[shown].mean() > 5 * np.abs(one - other)[~shown].mean()
 
@@ -168,22 +168,30 @@ def test_a_given_picture_stands_behind(renderer):
 
 def test_a_scene_without_anybody_and_one_from_under_the_ground(renderer):
     assert renderer.render(scene()).std() > 3
-    assert renderer.render(scene(standing(0, 0), eye=(0.0, -0.2, 3.0))).shape == (192, 256, 3)
+    assert renderer.render(scene(standing(0, 0), camera_position=(0.0, -0.2, 3.0))).shape == (192, 256, 3)
 
 
 def test_a_camera_adds_noise_and_blur():
     look = replace(
-        illuminate(np.random.default_rng(0)), defocus=0.0, motion=(0.0, 0.0), shot=0.0, read=0.0, coarse=0.0, quality=96
+        sample_surroundings(np.random.default_rng(0)),
+        defocus=0.0,
+        motion=(0.0, 0.0),
+        shot=0.0,
+        read=0.0,
+        coarse=0.0,
+        quality=96,
     )
     image = np.zeros((64, 512, 3), np.uint8)
     image[:, 256:] = 180
-    clean = develop(image, look, np.random.default_rng(0)).astype(int)
+    clean = apply_camera_effects(image, look, np.random.default_rng(0)).astype(int)
     assert np.abs(clean - image).mean() < 2
-    noisy = develop(image, replace(look, read=5.0), np.random.default_rng(0)).astype(int)
+    noisy = apply_camera_effects(image, replace(look, read=5.0), np.random.default_rng(0)).astype(int)
     assert 2 < (noisy - clean)[:, 300:].std() < 8
-    soft = develop(image, replace(look, defocus=3.0), np.random.default_rng(0)).astype(int)
+    soft = apply_camera_effects(image, replace(look, defocus=3.0), np.random.default_rng(0)).astype(int)
     assert np.abs(np.diff(soft[32, :, 0])).max() < 60 < np.abs(np.diff(clean[32, :, 0])).max()
-    assert not np.array_equal(develop(image, replace(look, motion=(9.0, 0.0)), np.random.default_rng(0)), clean)
+    assert not np.array_equal(
+        apply_camera_effects(image, replace(look, motion=(9.0, 0.0)), np.random.default_rng(0)), clean
+    )
 
 
 def test_without_egl_one_line_says_what_to_do(monkeypatch):
@@ -212,5 +220,5 @@ def test_without_moderngl_one_line_says_what_to_do(monkeypatch):
         return real(name, *arguments, **named)
 
     monkeypatch.setattr(builtins, "__import__", fails)
-    with pytest.raises(OccluposeError, match=r"pip install 'occlupose\[render\]'"):
+    with pytest.raises(OccluposeError, match=r"pip install '\.\[render\]'"):
         Renderer()

@@ -58,12 +58,12 @@ def synth(
         TimeRemainingColumn,
     )
 
-    from occlupose.synth.dataset import Plan, write
-    from occlupose.synth.generate import Pictures
-    from occlupose.synth.groups import Settings, Source
+    from occlupose.synth.dataset import DatasetPlan, write_dataset
+    from occlupose.synth.generate import ImageSettings
+    from occlupose.synth.layout import SceneSettings, SceneSource
 
     console = Console(stderr=True)
-    settings = Settings(seed=seed, people=people, width=size[0], height=size[1], overlap=overlap, objects=objects)
+    settings = SceneSettings(seed=seed, people=people, width=size[0], height=size[1], overlap=overlap, objects=objects)
     if workers is not None and workers < 0:
         raise OccluposeError(f"workers: {workers}; give a number of processes from 0")
     if labels_only and backdrops is not None:
@@ -72,18 +72,18 @@ def synth(
         )
     pictures = None
     if not labels_only:
-        from occlupose.synth.backdrops import find
+        from occlupose.synth.backdrops import find_backdrops
         from occlupose.synth.render import Renderer
 
         Renderer().close()  # says now what is missing, not in the middle of the work
-        pictures = Pictures(() if backdrops is None else _told(console, *find(backdrops)))
-    plan = Plan(output, scenes, shard, pictures)
+        pictures = ImageSettings(() if backdrops is None else _told(console, *find_backdrops(backdrops)))
+    plan = DatasetPlan(output, scenes, shard, pictures)
     check_folder(output)
-    source = Source.load(settings, mocap=mocap)
+    source = SceneSource.load(settings, mocap=mocap)
     columns = (TextColumn("scenes"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("scenes", total=scenes)
-        for number in write(plan, source, workers=workers):
+        for number in write_dataset(plan, source, workers=workers):
             progress.advance(bar, number)
     print(f"{output}: {scenes} scenes; annotations.json, manifest.json")
 

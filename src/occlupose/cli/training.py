@@ -284,11 +284,11 @@ def train_poses(
         seed: of the clusters.
     """
     from occlupose.datasets import cmu
-    from occlupose.synth.poses import Poses, describe, retarget
+    from occlupose.synth.pose_prior import PosePrior, pose_to_vector, retarget
     from occlupose.training import card
 
     training, validation = (retarget(clips) for clips in cmu.split(cmu.load_clips(mocap)))
-    Poses.learn(describe(training.pose), seed=seed).save(output, {"data": cmu.DATA})
+    PosePrior.fit(pose_to_vector(training.pose), seed=seed).save(output, {"data": cmu.DATA})
     errors = {
         name: round(1000 * float(part.error.mean()), 1)
         for name, part in (("training", training), ("validation", validation))

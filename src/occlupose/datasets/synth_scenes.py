@@ -22,7 +22,7 @@ from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import IMAGE_SUFFIXES
 from occlupose.skeletons import BODY26, MPI15
-from occlupose.synth.record import VERSION, Record
+from occlupose.synth.record import VERSION, SceneRecord
 
 NEEDED = {
     "xy": (len(BODY26), 2),
@@ -72,7 +72,7 @@ def has_scenes(folder: Path) -> bool:
         return False
 
 
-def from_record(record: Record, image: ImageRef | None = None) -> ImageSample:
+def from_record(record: SceneRecord, image: ImageRef | None = None) -> ImageSample:
     """Everybody of one scene who has a joint in the picture."""
     return _crowd({name: getattr(record, name) for name in NEEDED}, image)
 

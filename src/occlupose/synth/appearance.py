@@ -1,6 +1,6 @@
-"""How people, things, light and cameras of synthetic pictures look: numbers drawn from seeds. Ours.
+"""Random appearance of people, objects, light and cameras of synthetic images. Ours.
 
-Field names are those of the uniforms of `shaders/`, so that a look goes to the shaders as it is. Colours are linear
+Field names are those of the uniforms of `shaders/`. Colours are linear
 red, green and blue, 0 to 1. Lengths on a person are metres on the average body at rest (`BodyModel.texture`).
 """
 
@@ -16,12 +16,12 @@ from numpy.random import Generator
 Colour = tuple[float, float, float]
 
 PATTERNS = ("plain", "melange", "stripes", "pinstripes", "checks", "dots", "print", "denim", "leaves")
-HAIRS = ("bald", "cropped", "short", "full", "bob", "long")
+HAIR_STYLES = ("bald", "cropped", "short", "full", "bob", "long")
 HATS = ("none", "cap", "beanie")
 FLOORS = ("concrete", "planks", "tiles", "carpet", "grass", "paving", "sand")
 MATERIALS = ("plain", "wood", "cardboard", "metal", "fabric", "leaves")
 
-MADE_OF = {
+OBJECT_MATERIALS = {
     "table": ("wood", "plain"),
     "chair": ("wood", "plain", "fabric"),
     "sofa": ("fabric",),
@@ -29,24 +29,24 @@ MADE_OF = {
     "bar": ("metal", "plain", "wood"),
     "foliage": ("leaves",),
 }
-"""What things of a kind are made of; other kinds of anything but leaves."""
+"""Materials of some kinds of objects; the others can have any but leaves."""
 
 
 def linear(colour: Float[np.ndarray, "*any 3"] | Colour) -> Float[np.ndarray, "*any 3"]:
-    """Light from sRGB values, 0 to 1 (IEC 61966-2-1)."""
+    """Linear values from sRGB, 0 to 1 (IEC 61966-2-1)."""
     value = np.asarray(colour, float)
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 @dataclass(frozen=True)
 class Cloth:
-    """What a garment is made of.
+    """Material of a garment.
 
     Attributes:
-        colour, second: of the ground, and of its pattern.
+        colour, second: of the fabric, and of its pattern.
         pattern: which of PATTERNS.
         scale: length of one repeat, metres.
-        sheen: how much it shines, 0 to 1.
+        sheen: strength of highlights, 0 to 1.
         folds: height of its folds, metres.
     """
 
@@ -59,8 +59,8 @@ class Cloth:
 
 
 @dataclass(frozen=True)
-class PersonLook:
-    """How somebody looks.
+class PersonAppearance:
+    """Appearance of a person.
 
     Attributes:
         skin, flush, lips, iris: colours; flush is that of cheeks, nose, ears, knuckles and knees.
@@ -72,16 +72,16 @@ class PersonLook:
         glasses: 0 none, 1 clear, 2 dark.
         top, bottom: garments; `jacket` is worn over the top if `open` is more than 0.
         open: half width of the opening of the jacket at the chest, metres.
-        sleeve: how far sleeves reach down the arm, metres from the shoulder.
+        sleeve: length of the sleeves, metres from the shoulder.
         hem: height at which the top ends, metres.
         neckline: depth and half width of the opening at the front, metres.
-        collar, buttons: 1 if there are any.
-        waist, leg: heights between which the trousers (skirt) are, metres.
-        skirt: 1 if the bottom is one with the top.
-        belt: 1 if there is one.
+        collar, buttons: 1 if present.
+        waist, leg: upper and lower end of the trousers or skirt, metres.
+        skirt: 1 for a dress.
+        belt: 1 if present.
         shoe, sole, sock: colours; `shoe_top` and `sock_top` are heights.
-        laces: 1 if the shoes have any.
-        offset: of the noise, so that no two people have the same folds.
+        laces: 1 if present.
+        offset: of the noise, so that people have different folds.
     """
 
     skin: Colour
@@ -121,8 +121,8 @@ class PersonLook:
 
 
 @dataclass(frozen=True)
-class ThingLook:
-    """How a thing looks.
+class ObjectAppearance:
+    """Appearance of an object.
 
     Attributes:
         colour, second: of the material, and of its grain.
@@ -141,32 +141,32 @@ class ThingLook:
 
 
 @dataclass(frozen=True)
-class SceneLook:
-    """Light, ground, surroundings, and what the camera adds.
+class SceneAppearance:
+    """Light, ground, surroundings and camera effects of a scene.
 
     Attributes:
-        indoor: 1 in a room, 0 outside.
-        sun_direction, sun: towards the main light (unit), and its colour.
-        softness: half width of its shadows' edges, metres.
+        indoor: 1 in a room, 0 outdoors.
+        sun_direction, sun: unit vector towards the main light, and its colour.
+        softness: half width of the edges of shadows, metres.
         sky, bounce: light from above and from below.
         fill_direction, fill: a second light without shadows.
         floor, floor_colour, floor_second, floor_scale, floor_turn: which of FLOORS, its colours, metres of a repeat,
             radians.
-        gloss: how much the floor mirrors, 0 to 1.
-        ceiling: colour; of the sky at its height, if outside.
-        horizon: colour of the sky low down, and of haze.
+        gloss: reflection of the floor, 0 to 1.
+        ceiling: colour; outdoors that of the upper sky.
+        horizon: colour of the lower sky, and of haze.
         clouds, haze: 0 to 1.
-        room: width, depth, height, metres; outside, the radius of the surroundings three times.
+        room: width, depth, height, metres; outdoors three times the radius of the surroundings.
         exposure: factor on all light.
-        white: factor on each channel of the picture.
+        white: factor on each channel of the image.
         contrast: power of the tone curve.
         saturation: factor on colourfulness.
-        vignette: share of light that is lost in the corners.
-        defocus: standard deviation of the blur of all of the picture, pixels of a picture 512 pixels wide.
-        behind: the same of the surroundings, beyond that.
-        motion: length (likewise) and direction (radians) of a camera's blur.
-        shot, read: standard deviation of noise that grows with the root of light, and of noise that does not, in 1/255.
-        coarse: standard deviation of a blur of the noise, pixels.
+        vignette: loss of light in the corners.
+        defocus: standard deviation of the blur of the image, pixels at a width of 512.
+        behind: additional blur of the surroundings.
+        motion: length (likewise) and direction (radians) of motion blur.
+        shot, read: standard deviation of shot noise and of read noise, in 1/255.
+        coarse: blur of the noise, pixels.
         quality: of the JPEG file.
     """
 
@@ -203,8 +203,8 @@ class SceneLook:
     quality: int
 
 
-def uniforms(look: PersonLook | ThingLook | SceneLook) -> dict[str, object]:
-    """A look as names and values; those of a garment begin with its name and an underscore."""
+def shader_uniforms(look: PersonAppearance | ObjectAppearance | SceneAppearance) -> dict[str, object]:
+    """Names and values of the uniforms; those of a garment begin with its name and an underscore."""
     values: dict[str, object] = {}
     for field in fields(look):
         value = getattr(look, field.name)
@@ -215,8 +215,8 @@ def uniforms(look: PersonLook | ThingLook | SceneLook) -> dict[str, object]:
     return values
 
 
-def dress(generator: Generator, *, gender: float = 0.5, age: float = 0.7) -> PersonLook:
-    """Somebody's looks, always clothed.
+def sample_person(generator: Generator, *, gender: float = 0.5, age: float = 0.7) -> PersonAppearance:
+    """Random appearance of a person, always clothed.
 
     Arguments:
         gender: 0 is male, 1 female.
@@ -228,30 +228,30 @@ def dress(generator: Generator, *, gender: float = 0.5, age: float = 0.7) -> Per
     child = age < 0.45
     skin, flush = _skin(generator)
     hair, style = _hair(generator, skin, woman, old)
-    dress_like = woman and random() < 0.22
-    top = _cloth(generator, "dress" if dress_like else "top")
+    has_dress = woman and random() < 0.22
+    top = _cloth(generator, "dress" if has_dress else "top")
     bottom = _cloth(generator, "bottom")
     jacket = _cloth(generator, "jacket")
-    jacketed = not dress_like and random() < 0.33
+    has_jacket = not has_dress and random() < 0.33
     sleeve = float(
         _pick(generator, [_short(generator), 0.2 + 0.12 * random(), 0.395 + 0.02 * random()], [0.52, 0.1, 0.38])
     )
-    if dress_like:
+    if has_dress:
         sleeve = float(_pick(generator, [0.03, _short(generator), 0.4], [0.3, 0.4, 0.3]))
-    if jacketed:
+    if has_jacket:
         sleeve = 0.4 + 0.02 * random()
-    shirt = not dress_like and random() < 0.35
-    bare_legs = random() < (0.3 if not jacketed else 0.08)
+    shirt = not has_dress and random() < 0.35
+    bare_legs = random() < (0.3 if not has_jacket else 0.08)
     leg = -0.36 - 0.1 * random() if bare_legs else -0.695 - 0.025 * random()
     if not bare_legs and random() < 0.12:
         leg = -0.58 - 0.06 * random()
-    if dress_like:
+    if has_dress:
         leg = float(_pick(generator, [-0.695, -0.3 - 0.16 * random()], [0.35, 0.65]))
     shoe, sole, laces = _shoes(generator)
     boots = random() < 0.15
     grey_hat = linear(_tint(generator, 0.0, 0.6, 0.08, 0.7))
     hat = int(_pick(generator, range(3), [0.88, 0.07, 0.05]))
-    return PersonLook(
+    return PersonAppearance(
         skin=_three(skin),
         flush=_three(flush),
         lips=_three(_lips(generator, skin, woman and not child)),
@@ -268,17 +268,17 @@ def dress(generator: Generator, *, gender: float = 0.5, age: float = 0.7) -> Per
         glasses=int(_pick(generator, range(3), [0.82, 0.12, 0.06])),
         top=top,
         jacket=jacket,
-        bottom=top if dress_like else bottom,
-        open=0.015 + 0.04 * random() if jacketed else 0.0,
+        bottom=top if has_dress else bottom,
+        open=0.015 + 0.04 * random() if has_jacket else 0.0,
         sleeve=sleeve,
-        hem=leg if dress_like else (-0.075 - 0.1 * random() if random() < 0.75 else -0.03),
+        hem=leg if has_dress else (-0.075 - 0.1 * random() if random() < 0.75 else -0.03),
         neckline=(0.01 + 0.02 * random(), 0.05) if random() < 0.7 else (0.05 + 0.035 * random(), 0.05),
-        collar=int(shirt or (jacketed and random() < 0.5)),
+        collar=int(shirt or (has_jacket and random() < 0.5)),
         buttons=int(shirt),
         waist=-0.02,
         leg=leg,
-        skirt=int(dress_like),
-        belt=int(not dress_like and random() < 0.3),
+        skirt=int(has_dress),
+        belt=int(not has_dress and random() < 0.3),
         shoe=_three(shoe),
         sole=_three(sole),
         sock=_three(linear(_grey(generator, 0.03, 0.95) if random() < 0.8 else _tint(generator, 0.3, 0.8, 0.2, 0.8))),
@@ -289,9 +289,9 @@ def dress(generator: Generator, *, gender: float = 0.5, age: float = 0.7) -> Per
     )
 
 
-def furnish(generator: Generator, kind: str) -> ThingLook:
-    """The looks of a thing of some kind (see `Thing.kind`)."""
-    name = str(_pick(generator, MADE_OF.get(kind, MATERIALS[:-1])))
+def sample_object(generator: Generator, kind: str) -> ObjectAppearance:
+    """Random appearance of an object of some kind (see `SceneObject.kind`)."""
+    name = str(_pick(generator, OBJECT_MATERIALS.get(kind, MATERIALS[:-1])))
     colour = {
         "wood": _tint(generator, 0.35, 0.6, 0.25, 0.7, hue=0.055 + 0.035 * generator.random()),
         "cardboard": _tint(generator, 0.3, 0.4, 0.5, 0.68, hue=0.09),
@@ -300,7 +300,7 @@ def furnish(generator: Generator, kind: str) -> ThingLook:
         "leaves": _tint(generator, 0.35, 0.65, 0.18, 0.45, hue=0.24 + 0.1 * generator.random()),
     }.get(name, _tint(generator, 0.0, 0.6, 0.1, 0.85))
     light = linear(colour)
-    return ThingLook(
+    return ObjectAppearance(
         colour=_three(light),
         second=_three(light * generator.uniform(0.45, 0.8)),
         material=MATERIALS.index(name),
@@ -310,8 +310,8 @@ def furnish(generator: Generator, kind: str) -> ThingLook:
     )
 
 
-def illuminate(generator: Generator) -> SceneLook:
-    """Light, ground, surroundings and camera effects of a scene."""
+def sample_surroundings(generator: Generator) -> SceneAppearance:
+    """Random light, ground, surroundings and camera effects of a scene."""
     indoor = generator.random() < 0.5
     azimuth = generator.uniform(-np.pi, np.pi)
     away = azimuth + np.pi + generator.uniform(-1.2, 1.2)
@@ -339,7 +339,7 @@ def illuminate(generator: Generator) -> SceneLook:
     sunset = np.clip(1 - elevation / 0.6, 0, 1) * (1 - overcast)
     blue = linear((0.32, 0.52, 0.82)) * (1 - overcast) + linear((0.72, 0.75, 0.79)) * overcast
     pale = linear((0.75, 0.84, 0.93)) * (1 - sunset) + linear((0.95, 0.8, 0.62)) * sunset
-    return SceneLook(
+    return SceneAppearance(
         indoor=int(indoor),
         sun_direction=_direction(azimuth, elevation),
         sun=_three(sun),
@@ -380,7 +380,7 @@ Choice = TypeVar("Choice")
 
 
 def _pick(generator: Generator, choices: Sequence[Choice], shares: Sequence[float] | None = None) -> Choice:
-    """One of the choices; many times as fast as `Generator.choice`."""
+    """Random choice; much faster than `Generator.choice`."""
     if shares is None:
         return choices[int(generator.random() * len(choices))]
     left = generator.random() * sum(shares)
@@ -402,8 +402,8 @@ def _direction(azimuth: float, elevation: float) -> Colour:
 
 
 def _lamp(kelvin: float) -> Float[np.ndarray, "3"]:
-    """Colour of light of a temperature as a camera balanced for 5500 K sees it, green 1; a rough fit of ours to
-    Planck's law.
+    """Colour of light by its temperature for a camera balanced for 5500 K, green 1; a rough fit of ours to Planck's
+    law.
     """
     return np.array([(5500 / kelvin) ** 0.55, 1.0, (kelvin / 5500) ** 0.75])
 
@@ -470,18 +470,18 @@ def _hair(
     generator: Generator, skin: Float[np.ndarray, "3"], woman: bool, old: float
 ) -> tuple[Float[np.ndarray, "3"], int]:
     dark = skin.mean() < 0.22
-    chances = (0.75, 0.18, 0.05, 0.0, 0.02, 0.0, 0.0) if dark else (0.17, 0.24, 0.22, 0.14, 0.11, 0.07, 0.05)
-    srgb = np.array(_pick(generator, _HAIR, chances)) * generator.uniform(0.8, 1.2)
+    shares = (0.75, 0.18, 0.05, 0.0, 0.02, 0.0, 0.0) if dark else (0.17, 0.24, 0.22, 0.14, 0.11, 0.07, 0.05)
+    srgb = np.array(_pick(generator, _HAIR, shares)) * generator.uniform(0.8, 1.2)
     grey = np.clip(old * 1.3 * generator.random(), 0, 1)
     srgb = srgb * (1 - grey) + grey * generator.uniform(0.5, 0.85)
     if generator.random() < 0.03:
         srgb = _tint(generator, 0.4, 0.8, 0.3, 0.8)
     styles = [0.0, 0.06, 0.12, 0.2, 0.27, 0.35] if woman else [0.09 + 0.15 * min(old, 1), 0.26, 0.38, 0.2, 0.05, 0.02]
-    return linear(np.clip(srgb, 0.03, 0.95)), int(_pick(generator, range(len(HAIRS)), styles))
+    return linear(np.clip(srgb, 0.03, 0.95)), int(_pick(generator, range(len(HAIR_STYLES)), styles))
 
 
 def _short(generator: Generator) -> float:
-    """How far a short sleeve reaches."""
+    """Length of a short sleeve."""
     return float(0.1 + 0.07 * generator.random())
 
 
@@ -547,7 +547,7 @@ def _shoes(generator: Generator) -> tuple[Float[np.ndarray, "3"], Float[np.ndarr
 
 
 def _floor(generator: Generator, indoor: bool) -> tuple[int, Float[np.ndarray, "3"], Float[np.ndarray, "3"], float]:
-    """Which floor, its two colours, and metres of one repeat."""
+    """Index in FLOORS, two colours, and metres of one repeat."""
     names, shares = (
         (("planks", "tiles", "carpet", "concrete"), (0.4, 0.25, 0.2, 0.15))
         if indoor

@@ -1,4 +1,4 @@
-"""Pictures of one's own to stand behind synthetic people. Ours."""
+"""Background images from a folder of the user. Ours."""
 
 from pathlib import Path
 
@@ -10,24 +10,24 @@ from numpy.random import Generator
 from occlupose.errors import OccluposeError
 from occlupose.media import IMAGE_SUFFIXES, read_image
 
-LEAST = 64
-"""Pixels of a backdrop's shorter side, at least."""
+MIN_SIZE = 64
+"""Of the shorter side of a backdrop, px."""
 
-CROP = 0.6
-"""Share of a backdrop that is shown, at least, of the largest crop of the right form."""
+MIN_CROP = 0.6
+"""Smallest crop, as a share of the largest crop with the right aspect ratio."""
 
 
-def find(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The pictures in a folder and in those within it, by name, and those that cannot be used: damaged, or under LEAST
+def find_backdrops(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The images in a folder and its subfolders, by name, and those that cannot be used: damaged, or under MIN_SIZE
     pixels.
 
-    Every picture is read once.
+    Every image is read once.
 
     Raises:
-        OccluposeError: no such folder, or no picture in it can be used.
+        OccluposeError: no such folder, or no usable image in it.
     """
     if not folder.is_dir():
-        raise OccluposeError(f"{folder}: is not a folder; give one with pictures to stand behind the people")
+        raise OccluposeError(f"{folder}: is not a folder; give one with images for the background")
     files = [
         path
         for path in folder.rglob("*")
@@ -45,33 +45,34 @@ def find(folder: Path) -> tuple[list[Path], list[Path]]:
             else "there are none"
         )
         raise OccluposeError(
-            f"{folder}: no usable image, {more}; give a folder with images ({' '.join(IMAGE_SUFFIXES)}) of {LEAST}"
+            f"{folder}: no usable image, {more}; give a folder with images ({' '.join(IMAGE_SUFFIXES)}) of {MIN_SIZE}"
             " pixels or more"
         )
     return good, broken
 
 
-def open_backdrop(path: Path, width: int, height: int, generator: Generator) -> UInt8[np.ndarray, "height width 3"]:
-    """A random part of a picture, scaled to a size in pixels, and mirrored half of the time.
+def read_backdrop(path: Path, width: int, height: int, generator: Generator) -> UInt8[np.ndarray, "height width 3"]:
+    """A random crop of an image, resized to a size in pixels, and mirrored with probability 0.5.
 
     Raises:
-        OccluposeError: the picture cannot be read.
+        OccluposeError: the image cannot be read.
     """
     image = read_image(path)
-    have_height, have_width = image.shape[:2]
-    scale = min(have_width / width, have_height / height) * generator.uniform(CROP, 1.0)
-    cut_width = max(1, int(width * scale))
-    cut_height = max(1, int(height * scale))
-    left, top = (int(generator.integers(0, spare + 1)) for spare in (have_width - cut_width, have_height - cut_height))
-    part = image[top : top + cut_height, left : left + cut_width]
+    image_height, image_width = image.shape[:2]
+    scale = min(image_width / width, image_height / height) * generator.uniform(MIN_CROP, 1.0)
+    crop_width = max(1, int(width * scale))
+    crop_height = max(1, int(height * scale))
+    left = int(generator.integers(0, image_width - crop_width + 1))
+    top = int(generator.integers(0, image_height - crop_height + 1))
+    part = image[top : top + crop_height, left : left + crop_width]
     if generator.random() < 0.5:
         part = part[:, ::-1]
-    way = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=way), np.uint8)
+    interpolation = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=interpolation), np.uint8)
 
 
 def _usable(path: Path) -> bool:
     try:
-        return min(read_image(path).shape[:2]) >= LEAST
+        return min(read_image(path).shape[:2]) >= MIN_SIZE
     except OccluposeError:
         return False

@@ -1,9 +1,9 @@
-"""Synthetic people on disk: pictures and labels in COCO's format, scenes in ours, and a manifest with a hash of every
+"""Synthetic datasets on disk: images and labels in COCO's format, scenes in ours, and a manifest with a hash of every
 file.
 
-Scenes are made in pieces. A piece is finished when its part of the annotations lies in `.parts`; what was finished is
-not made again. When all are, the parts become `annotations.json` and `manifest.json`. The same settings and the same
-renderer give the same bytes.
+Scenes are written in chunks. A chunk is finished when its part of the annotations is in `.parts`; a later run skips it.
+At the end the parts are merged into `annotations.json` and `manifest.json`. The same settings and the same renderer
+give the same bytes.
 """
 
 import hashlib
@@ -23,15 +23,15 @@ import numpy as np
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.media import RGB
-from occlupose.synth.generate import Maker, Pictures, Sample, spread
-from occlupose.synth.groups import Source
-from occlupose.synth.record import CATEGORY, annotations, image
+from occlupose.synth.generate import ImageSettings, SceneGenerator, SceneSample, map_in_processes
+from occlupose.synth.layout import SceneSource
+from occlupose.synth.record import COCO_CATEGORY, coco_annotations, coco_image
 
-PIECE = 10
-"""Scenes of a piece, where there are no shards."""
+CHUNK = 10
+"""Scenes of a chunk, without shards."""
 
-QUALITY = (62, 96)
-"""JPEG quality of a picture lies between these, other for each."""
+JPEG_QUALITY = (62, 96)
+"""Range of the random JPEG quality of an image."""
 
 ANNOTATIONS = "annotations.json"
 MANIFEST = "manifest.json"
@@ -41,27 +41,27 @@ SETTINGS = "settings.json"
 VERSION = 1
 
 LIBRARIES = ("torch", "numpy", "opencv-python-headless")
-"""Whose versions bytes may depend on."""
+"""Libraries whose versions may change the bytes."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is written where.
+class DatasetPlan:
+    """Size and place of a dataset.
 
     Attributes:
-        folder: that it all goes into.
-        scenes: how many.
-        shard: scenes in a .tar file; None writes files one by one, into images/ and scenes/.
-        pictures: how they are painted; None writes labels alone.
+        folder: of the dataset.
+        scenes: number of scenes.
+        shard: scenes in a .tar file; None writes single files into images/ and scenes/.
+        images: settings of the renderer; None writes labels alone.
 
     Raises:
-        OccluposeError: a number that cannot be.
+        OccluposeError: a value out of range.
     """
 
     folder: Path
     scenes: int
     shard: int | None = None
-    pictures: Pictures | None = field(default_factory=Pictures)
+    images: ImageSettings | None = field(default_factory=ImageSettings)
 
     def __post_init__(self) -> None:
         if self.scenes < 1:
@@ -70,123 +70,127 @@ class Plan:
             raise OccluposeError(f"shard: {self.shard}; give a number of scenes from 1")
 
     @property
-    def pieces(self) -> list[range]:
-        """The numbers of the scenes, by pieces."""
-        size = self.shard or PIECE
+    def chunks(self) -> list[range]:
+        """Numbers of the scenes of each chunk."""
+        size = self.shard or CHUNK
         return [range(first, min(first + size, self.scenes)) for first in range(0, self.scenes, size)]
 
 
-def write(plan: Plan, source: Source, *, workers: int | None = None) -> Iterator[int]:
-    """Writes a dataset, or what is missing of one; gives the number of scenes of each piece when it is there.
+def write_dataset(plan: DatasetPlan, source: SceneSource, *, workers: int | None = None) -> Iterator[int]:
+    """Write a dataset, or what is missing of one; yields the number of scenes of each finished chunk.
 
     Arguments:
-        workers: see `generate.scenes`.
+        workers: see `generate.generate_scenes`.
 
     Raises:
-        OccluposeError: the folder holds another dataset, it cannot be written, or there is no EGL to paint with.
+        OccluposeError: the folder holds another dataset, it cannot be written, or there is no EGL for rendering.
     """
-    same = _about(plan, source)
-    _begin(plan.folder, same)
+    settings = _describe(plan, source)
+    _claim_folder(plan.folder, settings)
     parts = plan.folder / PARTS
     if (plan.folder / MANIFEST).exists():
-        shutil.rmtree(parts, ignore_errors=True)  # what a run left that was killed at its very end
+        shutil.rmtree(parts, ignore_errors=True)  # left by a run that was killed at its end
         _check(plan.folder)
         yield plan.scenes
         return
-    finished = [_finished(plan.folder, parts / f"{number:06}.json") for number in range(len(plan.pieces))]
-    yield sum(len(piece) for piece, done in zip(plan.pieces, finished, strict=True) if done)
+    finished = [_is_finished(plan.folder, parts / f"{number:06}.json") for number in range(len(plan.chunks))]
+    yield sum(len(chunk) for chunk, done in zip(plan.chunks, finished, strict=True) if done)
     todo = [(number, plan) for number, done in enumerate(finished) if not done]
     if todo:
-        yield from spread(_piece, todo, source, plan.pictures, workers)
+        yield from map_in_processes(_write_chunk, todo, source, plan.images, workers)
     try:
-        _merge(plan, same)
+        _merge(plan, settings)
     except FileNotFoundError:
         _check(plan.folder)  # another run has finished the same dataset and removed its parts
 
 
-def _begin(folder: Path, ours: dict[str, Any]) -> None:
-    """Says what the folder is for; refuses one that is for something else."""
+def _claim_folder(folder: Path, settings: dict[str, Any]) -> None:
+    """Write the settings into an empty folder; refuse one with other settings."""
     path = folder / SETTINGS
     if not path.exists():
         if folder.exists() and any(folder.iterdir()):
             raise OccluposeError(
                 f"{folder}: is not empty, and no dataset of occlupose synth; choose another folder with -o"
             )
-        _write_json(path, ours)
+        _write_json(path, settings)
         return
     try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
+        existing = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OccluposeError(f"{path}: cannot be read ({error}); choose another folder with -o") from error
-    if not isinstance(theirs, dict):
-        raise OccluposeError(f"{path}: says nothing of a dataset; choose another folder with -o")
-    for name in ours:
-        if theirs.get(name) != ours[name]:
-            what = f"other {name}" if name in ("poses", "backdrops") else f"{name} {theirs.get(name)}, not {ours[name]}"
+    if not isinstance(existing, dict):
+        raise OccluposeError(f"{path}: not the settings of a dataset; choose another folder with -o")
+    for name in settings:
+        if existing.get(name) != settings[name]:
+            what = (
+                f"other {name}"
+                if name in ("poses", "backdrops")
+                else f"{name} {existing.get(name)}, not {settings[name]}"
+            )
             raise OccluposeError(f"{folder}: holds a dataset with {what}; choose another folder with -o")
 
 
-def _about(plan: Plan, source: Source) -> dict[str, Any]:
-    """What a dataset is made of: two that say the same have the same bytes, where the renderer is the same."""
+def _describe(plan: DatasetPlan, source: SceneSource) -> dict[str, Any]:
+    """Everything that determines the bytes of a dataset, except the renderer."""
     from occlupose import __version__
 
-    prior = source.poses
+    prior = source.pose_prior
     poses = hashlib.sha256(b"".join(value.tobytes() for value in (prior.weight, prior.mean, prior.axes, prior.noise)))
     backdrops = hashlib.sha256()
-    for path in () if plan.pictures is None else plan.pictures.backdrops:
+    for path in () if plan.images is None else plan.images.backdrops:
         backdrops.update(hashlib.sha256(path.read_bytes()).digest())
     return {
         "version": VERSION,
         "occlupose": __version__,
         "scenes": plan.scenes,
         "shard": plan.shard,
-        "pictures": plan.pictures is not None,
-        "backdrops": backdrops.hexdigest()[:16] if plan.pictures and plan.pictures.backdrops else None,
+        "pictures": plan.images is not None,
+        "backdrops": backdrops.hexdigest()[:16] if plan.images and plan.images.backdrops else None,
         "poses": poses.hexdigest()[:16],
-        **json.loads(json.dumps(asdict(source.settings))),  # as it will be read again
+        **json.loads(json.dumps(asdict(source.settings))),  # as read from a file
     }
 
 
-def _piece(maker: Maker, task: tuple[int, Plan]) -> int:
-    """Makes and writes one piece, its part of the annotations last."""
+def _write_chunk(generator: SceneGenerator, task: tuple[int, DatasetPlan]) -> int:
+    """Generate and write one chunk, its part of the annotations last."""
     number, plan = task
-    scenes = plan.pieces[number]
+    scenes = plan.chunks[number]
     part: dict[str, Any] = {"images": [], "annotations": [], "files": [], "people": 0}
     contents: list[tuple[str, bytes]] = []
     for scene in scenes:
-        made = maker.make(scene)
-        part["images"].append(image(made.record, f"{scene:06}.jpg"))
-        part["annotations"] += annotations(made.record, made.thing)
-        part["people"] += len(made.record.xyz)
-        contents += _contents(made, f"{scene:06}")
-    part["renderer"] = maker.renderer
+        sample = generator.generate(scene)
+        part["images"].append(coco_image(sample.record, f"{scene:06}.jpg"))
+        part["annotations"] += coco_annotations(sample.record, sample.surface)
+        part["people"] += len(sample.record.xyz)
+        contents += _contents(sample, f"{scene:06}")
+    part["renderer"] = generator.renderer
     if plan.shard is None:
         for name, content in contents:
             part["files"].append(
-                _keep(plan.folder, f"{'images' if name.endswith('.jpg') else 'scenes'}/{name}", content)
+                _write_file(plan.folder, f"{'images' if name.endswith('.jpg') else 'scenes'}/{name}", content)
             )
     else:
-        part["files"].append(_keep(plan.folder, f"shards/{number:06}.tar", _tar(contents)))
+        part["files"].append(_write_file(plan.folder, f"shards/{number:06}.tar", _tar(contents)))
     _write_json(plan.folder / PARTS / f"{number:06}.json", part)
     return len(scenes)
 
 
-def _contents(made: Sample, name: str) -> list[tuple[str, bytes]]:
-    """The files of a scene: its picture, where there is one, and its record."""
-    result = [(f"{name}.npz", made.record.encoded())]
-    if made.picture is not None:
-        result.insert(0, (f"{name}.jpg", jpeg(made.picture, made.record.number, made.record.seed)))
+def _contents(sample: SceneSample, name: str) -> list[tuple[str, bytes]]:
+    """The files of a scene: its image, if there is one, and its record."""
+    result = [(f"{name}.npz", sample.record.to_bytes())]
+    if sample.image is not None:
+        result.insert(0, (f"{name}.jpg", encode_jpeg(sample.image, sample.record.number, sample.record.seed)))
     return result
 
 
-def jpeg(picture: RGB, number: int, seed: int) -> bytes:
-    """A picture as a JPEG file of a quality that the scene's number decides."""
-    quality = int(np.random.default_rng([seed, number, 1]).integers(*QUALITY))
-    return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+def encode_jpeg(rgb: RGB, number: int, seed: int) -> bytes:
+    """An image as a JPEG file; the quality depends on the seed and the number of the scene."""
+    quality = int(np.random.default_rng([seed, number, 1]).integers(*JPEG_QUALITY))
+    return cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def _tar(contents: list[tuple[str, bytes]]) -> bytes:
-    """A .tar file that says nothing of who packed it and when."""
+    """A .tar file without owner and time."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in contents:
@@ -196,51 +200,53 @@ def _tar(contents: list[tuple[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-def _keep(folder: Path, name: str, content: bytes) -> dict[str, Any]:
+def _write_file(folder: Path, name: str, content: bytes) -> dict[str, Any]:
     with atomic(folder / name) as temporary:
         temporary.write_bytes(content)
     return {"name": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _finished(folder: Path, part: Path) -> bool:
-    """Whether a piece is there, with all its files."""
+def _is_finished(folder: Path, part: Path) -> bool:
+    """Whether a chunk exists with all its files."""
     try:
         files = json.loads(part.read_text(encoding="utf-8"))["files"]
-        return all(_is(folder / file["name"], file["bytes"]) for file in files)
+        return all(_has_size(folder / file["name"], file["bytes"]) for file in files)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def _check(folder: Path) -> None:
-    """A finished dataset has all its files."""
+    """Check that a finished dataset has all its files."""
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        gone = [file["name"] for file in files if not _is(folder / file["name"], file["bytes"])]
+        missing = [file["name"] for file in files if not _has_size(folder / file["name"], file["bytes"])]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OccluposeError(
             f"{folder / MANIFEST}: cannot be read ({error}); delete it, and make the dataset again"
         ) from error
-    if gone:
+    if missing:
         raise OccluposeError(
-            f"{folder / gone[0]}: is missing or was changed; delete {MANIFEST}, and make the dataset again"
+            f"{folder / missing[0]}: is missing or was changed; delete {MANIFEST}, and make the dataset again"
         )
 
 
-def _is(path: Path, size: int) -> bool:
+def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _merge(plan: Plan, same: dict[str, Any]) -> None:
-    """The parts become the annotations and the manifest."""
+def _merge(plan: DatasetPlan, settings: dict[str, Any]) -> None:
+    """Merge the parts into the annotations and the manifest."""
     parts = [
-        json.loads((plan.folder / PARTS / f"{n:06}.json").read_text(encoding="utf-8")) for n in range(len(plan.pieces))
+        json.loads((plan.folder / PARTS / f"{n:06}.json").read_text(encoding="utf-8")) for n in range(len(plan.chunks))
     ]
     people = [annotation for part in parts for annotation in part["annotations"]]
     images = [one for part in parts for one in part["images"]]
-    info = {"description": "synthetic people of occlupose", "settings": same}
-    content = json.dumps({"info": info, "images": images, "annotations": people, "categories": [CATEGORY]}).encode()
-    files = [file for part in parts for file in part["files"]] + [_keep(plan.folder, ANNOTATIONS, content)]
-    manifest = same | {
+    info = {"description": "synthetic people of occlupose", "settings": settings}
+    content = json.dumps(
+        {"info": info, "images": images, "annotations": people, "categories": [COCO_CATEGORY]}
+    ).encode()
+    files = [file for part in parts for file in part["files"]] + [_write_file(plan.folder, ANNOTATIONS, content)]
+    manifest = settings | {
         "renderer": ", ".join(sorted({part["renderer"] for part in parts if part["renderer"]})) or None,
         "versions": {name: version(name) for name in LIBRARIES},
         "people": sum(part["people"] for part in parts),

@@ -1,4 +1,4 @@
-"""Scenes one after the other, made by several processes: for training loops in memory, and for `dataset` on disk."""
+"""Generation of scenes by several processes: in memory for training loops, and for `dataset` on disk."""
 
 import itertools
 import multiprocessing
@@ -18,9 +18,9 @@ from jaxtyping import Int
 
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
-from occlupose.synth.groups import Source, sample
-from occlupose.synth.labels import label
-from occlupose.synth.record import Record
+from occlupose.synth.labels import label_scene
+from occlupose.synth.layout import SceneSource, sample_scene
+from occlupose.synth.record import SceneRecord
 
 if TYPE_CHECKING:
     from occlupose.synth.render import Renderer
@@ -28,85 +28,89 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 2
-"""Pieces of work for each process that are begun before they are asked for."""
+QUEUED_TASKS = 2
+"""Tasks per process that are submitted before their results are needed."""
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """A finished scene.
+class SceneSample:
+    """A generated scene.
 
     Attributes:
-        picture: None where none was wanted.
-        record: its truth.
-        thing: who or what is in each pixel: people 0 to n - 1, then things; -1 nothing.
+        image: None without rendering.
+        record: the ground truth.
+        surface: the front surface of each pixel: people are 0 to n - 1, then objects; -1 none.
     """
 
-    picture: RGB | None
-    record: Record
-    thing: Int[np.ndarray, "height width"]
+    image: RGB | None
+    record: SceneRecord
+    surface: Int[np.ndarray, "height width"]
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """How pictures are made. `backdrops` are files of pictures that stand behind the people; none paints walls and
-    streets.
+class ImageSettings:
+    """How images are rendered. `backdrops` are image files for the background; without them rooms and streets are
+    painted.
     """
 
     backdrops: tuple[Path, ...] = ()
 
 
-def scenes(
-    source: Source,
+def generate_scenes(
+    source: SceneSource,
     numbers: Iterable[int] | None = None,
     *,
-    pictures: Pictures | None = None,
+    images: ImageSettings | None = None,
     workers: int | None = None,
-) -> Iterator[Sample]:
-    """Finished scenes in the order of their numbers. A script that calls this with workers needs `if __name__ ==
+) -> Iterator[SceneSample]:
+    """Generate scenes in the order of their numbers. A script that calls this with workers needs `if __name__ ==
     "__main__":`.
 
     Arguments:
-        numbers: which; None is 0, 1, 2, ... without end.
-        pictures: how to paint them; None makes labels alone.
-        workers: processes that work; None is one for each core, 0 works in this process.
+        numbers: of the scenes; None is 0, 1, 2, ... without end.
+        images: settings of the renderer; None generates labels alone.
+        workers: number of processes; None is one for each core, 0 is this process.
 
     Raises:
-        OccluposeError: there is no EGL to paint with, or a worker was killed.
+        OccluposeError: there is no EGL for rendering, or a worker was killed.
     """
-    return spread(_finished, itertools.count() if numbers is None else numbers, source, pictures, workers)
+    return map_in_processes(_generate, itertools.count() if numbers is None else numbers, source, images, workers)
 
 
-def spread(
-    work: Callable[["Maker", T], R], tasks: Iterable[T], source: Source, pictures: Pictures | None, workers: int | None
+def map_in_processes(
+    work: Callable[["SceneGenerator", T], R],
+    tasks: Iterable[T],
+    source: SceneSource,
+    images: ImageSettings | None,
+    workers: int | None,
 ) -> Iterator[R]:
-    """The results of some work, in the order of the tasks, each done by one of several processes that have a `Maker`.
+    """Apply a function to a scene generator and each task, in several processes; results in the order of the tasks.
 
     Raises:
-        OccluposeError: as the work, or a process was killed.
+        OccluposeError: as the function, or a process was killed.
     """
     count = cores() if workers is None else workers
     if count < 0:
         raise OccluposeError(f"workers: {count}; give a number of processes from 0")
     if count == 0:
-        maker = Maker(source, pictures)
+        generator = SceneGenerator(source, images)
         for task in tasks:
             with _one_thread():
-                result = work(maker, task)
+                result = work(generator, task)
             yield result
         return
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin, (source, pictures))
-    begun: deque[Future[R]] = deque()
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _initialise_worker, (source, images))
+    submitted: deque[Future[R]] = deque()
     try:
         for task in tasks:
-            begun.append(pool.submit(_do, work, task))
-            if len(begun) > AHEAD * count:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
+            submitted.append(pool.submit(_run_task, work, task))
+            if len(submitted) > QUEUED_TASKS * count:
+                yield submitted.popleft().result()
+        while submitted:
+            yield submitted.popleft().result()
     except BrokenProcessPool as error:
         raise OccluposeError(
-            "a worker ended before its work did (killed, out of memory, or begun by a script without `if __name__ =="
+            "a worker ended early (killed, out of memory, or started by a script without `if __name__ =="
             " '__main__':`); give fewer workers, or 0"
         ) from error
     finally:
@@ -120,7 +124,7 @@ def cores() -> int:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums in one order, as in a worker: more threads round otherwise."""
+    """One thread, as in a worker: more threads round differently."""
     import cv2
     import torch
 
@@ -134,58 +138,59 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(before[1])
 
 
-class Maker:
-    """Makes scenes in one process; its renderer is begun at the first picture."""
+class SceneGenerator:
+    """Generates scenes in one process; the renderer is created for the first image."""
 
-    def __init__(self, source: Source, pictures: Pictures | None) -> None:
+    def __init__(self, source: SceneSource, images: ImageSettings | None) -> None:
         self.source = source
-        self.pictures = pictures
+        self.images = images
         self._renderer: Renderer | None = None
 
     @property
     def renderer(self) -> str | None:
-        """What painted the pictures so far."""
+        """Name of the renderer; None before the first image."""
         return None if self._renderer is None else self._renderer.name
 
-    def make(self, number: int) -> Sample:
+    def generate(self, number: int) -> SceneSample:
         """Scene `number`."""
-        scene = sample(self.source, number)
-        labels = label(scene)
-        picture = None
-        if self.pictures is not None:
-            from occlupose.synth.backdrops import open_backdrop
+        scene = sample_scene(self.source, number)
+        labels = label_scene(scene)
+        rendered = None
+        if self.images is not None:
+            from occlupose.synth.backdrops import read_backdrop
             from occlupose.synth.render import Renderer
 
             if self._renderer is None:
                 self._renderer = Renderer()
-            random = np.random.default_rng(scene.look)
+            random = np.random.default_rng(scene.appearance_seed)
             settings = self.source.settings
-            files = self.pictures.backdrops
+            files = self.images.backdrops
             chosen = files[random.integers(len(files))] if files else None
-            backdrop = None if chosen is None else open_backdrop(chosen, settings.width, settings.height, random)
-            picture = self._renderer.render(scene, backdrop=backdrop)
-        return Sample(picture, Record.of(labels, number, self.source.settings.seed), labels.buffer.surface)
+            backdrop = None if chosen is None else read_backdrop(chosen, settings.width, settings.height, random)
+            rendered = self._renderer.render(scene, backdrop=backdrop)
+        record = SceneRecord.from_labels(labels, number, self.source.settings.seed)
+        return SceneSample(rendered, record, labels.buffer.surface)
 
 
-_maker: Maker | None = None
+_generator: SceneGenerator | None = None
 
 
-def _begin(source: Source, pictures: Pictures | None) -> None:
+def _initialise_worker(source: SceneSource, images: ImageSettings | None) -> None:
     import cv2
     import torch
 
-    global _maker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that began us ends us
+    global _generator
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles it
     os.environ["LP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    _maker = Maker(source, pictures)
+    _generator = SceneGenerator(source, images)
 
 
-def _do(work: Callable[[Maker, T], R], task: T) -> R:
-    assert _maker is not None
-    return work(_maker, task)
+def _run_task(work: Callable[[SceneGenerator, T], R], task: T) -> R:
+    assert _generator is not None
+    return work(_generator, task)
 
 
-def _finished(maker: Maker, number: int) -> Sample:
-    return maker.make(number)
+def _generate(generator: SceneGenerator, number: int) -> SceneSample:
+    return generator.generate(number)

@@ -1,5 +1,6 @@
-"""What is true of a scene: joints in 2D and 3D, which are hidden and why, boxes, masks and depths. Exact by
-construction.
+"""Ground truth of a synthetic scene: 2D and 3D joints, occlusion with its cause, boxes, masks and depths.
+
+Exact by construction.
 """
 
 from dataclasses import dataclass
@@ -14,14 +15,14 @@ from occlupose.synth.scene import Scene
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
-    """The truth of one scene.
+class SceneLabels:
+    """Ground truth of one scene.
 
     Attributes:
-        joints: metres, camera frame, also where they are hidden or outside of the picture.
-        xy: where the camera sees them, px; NaN behind it.
+        joints: metres, camera frame, also where they are occluded or outside of the image.
+        xy: their projections, px; NaN behind the camera.
         occlusion: of these joints.
-        buffer: what is in front in every pixel: people in their order, then things.
+        buffer: the front surface of every pixel: people in their order, then objects.
     """
 
     scene: Scene
@@ -31,12 +32,12 @@ class Labels:
     buffer: ZBuffer
 
     def mask(self, person: int) -> Bool[np.ndarray, "height width"]:
-        """The pixels that show a person."""
+        """The visible pixels of a person."""
         return self.buffer.surface == person
 
     def box(self, person: int) -> Float[np.ndarray, "4"] | None:
-        """Left, top, width and height of what is seen of a person, px from the picture's edge as COCO counts; None
-        where nothing is.
+        """Left, top, width and height of the visible part of a person, px from the image border as in COCO; None where
+        nothing is visible.
         """
         y, x = np.nonzero(self.mask(person))
         if not len(x):
@@ -44,17 +45,14 @@ class Labels:
         return np.array([x.min(), y.min(), np.ptp(x) + 1, np.ptp(y) + 1], np.float64)
 
     def poses(self) -> Poses:
-        """The people as one frame, in BODY26. Joints outside of the picture are absent; `Labels.joints` has them
-        too.
-        """
-        there = self.occlusion.state != ABSENT
-        people = len(self.joints)
+        """The people as one frame, in BODY26. Joints outside of the image are absent (unlike in `joints`)."""
+        present = self.occlusion.state != ABSENT
         return Poses(
-            xy=np.where(there[..., None], self.xy, np.nan)[None].astype(np.float32),
-            xyz=np.where(there[..., None], self.joints, np.nan)[None].astype(np.float32),
-            score=there[None].astype(np.float32),
+            xy=np.where(present[..., None], self.xy, np.nan)[None].astype(np.float32),
+            xyz=np.where(present[..., None], self.joints, np.nan)[None].astype(np.float32),
+            score=present[None].astype(np.float32),
             state=self.occlusion.state[None],
-            track_id=np.arange(people),
+            track_id=np.arange(len(self.joints)),
             time=np.zeros(1),
             skeleton=BODY26,
             fps=1.0,
@@ -64,14 +62,9 @@ class Labels:
         )
 
 
-def label(scene: Scene) -> Labels:
-    """The truth of a scene."""
-    joints = np.stack([scene.seen(person.joints) for person in scene.people])
+def label_scene(scene: Scene) -> SceneLabels:
+    """The ground truth of a scene."""
+    joints = np.stack([scene.to_camera(person.joints) for person in scene.people])
+    xy = scene.camera.project(joints.astype(np.float64))
     buffer = render_zbuffer(scene.surfaces(), scene.camera)
-    return Labels(
-        scene,
-        joints,
-        scene.camera.project(joints.astype(np.float64)),
-        find_occlusion(joints, BODY26, buffer, scene.camera),
-        buffer,
-    )
+    return SceneLabels(scene, joints, xy, find_occlusion(joints, BODY26, buffer, scene.camera), buffer)

@@ -1,12 +1,13 @@
-"""What is kept of a scene: one small .npz file, and the annotations of its people in COCO's form.
+"""The files of a scene: a small .npz, and the annotations of its people in COCO's format.
 
-The .npz has `version` (1), `number` and `seed` of the scene, `skeleton`, `joint_names` and, of every person: `xyz`
-(metres, camera frame: x right, y down, z forward; known also where a joint is hidden or outside of the picture), `xy`
-(px), `state` (2 visible, 1 occluded, 0 outside), `reason` (0 none, 1 self, 2 another person, 3 object, 4 outside), `by`
-(who or what hides it: people are 0 to n - 1, things follow; -1 nobody), `box` (left, top, width, height of what is
-seen, px from the picture's edge; NaN where nothing is), `root_depth` (m), `shape`, `pose` (17 segments turned in the
-camera's frame) and `translation`; then `things` (their kinds), `width`, `height`, `camera` (3 x 3, px), `rotation` and
-`eye` (world to camera: rotation @ (point - eye); the world has y up and the ground at 0).
+The .npz has `version` (1), `number` and `seed` of the scene, `skeleton`, `joint_names` and for every person: `xyz`
+(metres, camera frame: x right, y down, z forward; also where a joint is occluded or outside of the image), `xy` (px),
+`state` (2 visible, 1 occluded, 0 outside), `reason` (cause of the occlusion: 0 none, 1 self, 2 another person, 3
+object, 4 outside), `by` (the occluder: people are 0 to n - 1, objects follow; -1 none), `box` (left, top, width, height
+of the visible part, px from the image border; NaN where nothing is visible), `root_depth` (m), `shape`, `pose`
+(rotations of 17 segments in the camera frame) and `translation`; then `things` (kinds of the objects), `width`,
+`height`, `camera` (3 x 3, px), `rotation` and `eye` (world to camera: rotation @ (point - eye); the world has y up and
+the ground at 0).
 """
 
 import io
@@ -21,17 +22,20 @@ from jaxtyping import Bool, Float, Int, UInt8
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT
 from occlupose.skeletons import BODY26, COCO17
-from occlupose.synth.labels import Labels
+from occlupose.synth.labels import SceneLabels
 
 VERSION = 1
 
-PEOPLE = 100
-"""Numbers that are kept free for the people of a scene: person p of scene n is annotation 100 n + p + 1."""
+ID_STRIDE = 100
+"""Annotation ids of one scene: person p of scene n is annotation 100 n + p + 1."""
+
+_KEYS = {"cause": "reason", "occluder": "by", "objects": "things", "camera_position": "eye"}
+"""Fields of a record that have another name in its file; files of earlier versions have these."""
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
-    """One scene's truth; the module's text says what each array is."""
+class SceneRecord:
+    """Ground truth of one scene. The docstring of the module explains each array, by its key in the file."""
 
     number: int
     seed: int
@@ -40,21 +44,21 @@ class Record:
     xyz: Float[np.ndarray, "person 26 3"]
     xy: Float[np.ndarray, "person 26 2"]
     state: UInt8[np.ndarray, "person 26"]
-    reason: UInt8[np.ndarray, "person 26"]
-    by: Int[np.ndarray, "person 26"]
+    cause: UInt8[np.ndarray, "person 26"]
+    occluder: Int[np.ndarray, "person 26"]
     box: Float[np.ndarray, "person 4"]
     root_depth: Float[np.ndarray, "person"]
     shape: Float[np.ndarray, "person shape"]
     pose: Float[np.ndarray, "person 17 3 3"]
     translation: Float[np.ndarray, "person 3"]
-    things: tuple[str, ...]
+    objects: tuple[str, ...]
     camera: Float[np.ndarray, "3 3"]
     rotation: Float[np.ndarray, "3 3"]
-    eye: Float[np.ndarray, "3"]
+    camera_position: Float[np.ndarray, "3"]
 
     @classmethod
-    def of(cls, labels: Labels, number: int, seed: int) -> "Record":
-        """What is kept of a labelled scene."""
+    def from_labels(cls, labels: SceneLabels, number: int, seed: int) -> "SceneRecord":
+        """The record of a labelled scene."""
         scene = labels.scene
         boxes = [labels.box(person) for person in range(len(scene.people))]
         return cls(
@@ -65,31 +69,32 @@ class Record:
             xyz=labels.joints.astype(np.float32),
             xy=labels.xy.astype(np.float32),
             state=labels.occlusion.state,
-            reason=labels.occlusion.cause,
-            by=labels.occlusion.occluder,
+            cause=labels.occlusion.cause,
+            occluder=labels.occlusion.occluder,
             box=np.array([np.full(4, np.nan) if box is None else box for box in boxes], np.float32),
             root_depth=labels.joints[:, BODY26.index("pelvis")[0], 2].astype(np.float32),
             shape=np.stack([person.shape for person in scene.people]),
             pose=np.stack([scene.rotation @ person.pose for person in scene.people]).astype(np.float32),
-            translation=np.stack([scene.seen(person.translation) for person in scene.people]).astype(np.float32),
-            things=tuple(thing.kind for thing in scene.things),
+            translation=np.stack([scene.to_camera(person.translation) for person in scene.people]).astype(np.float32),
+            objects=tuple(item.kind for item in scene.objects),
             camera=scene.camera.matrix,
             rotation=scene.rotation,
-            eye=scene.eye,
+            camera_position=scene.camera_position,
         )
 
-    def encoded(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """The .npz file; the same record gives the same bytes."""
-        content: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        content["things"] = np.array(self.things, dtype="U16")
+        names = [field.name for field in fields(self)]
+        content: dict[str, Any] = {_KEYS.get(name, name): getattr(self, name) for name in names}
+        content["things"] = np.array(self.objects, dtype="U16")
         about: dict[str, Any] = {"version": VERSION, "skeleton": BODY26.name, "joint_names": list(BODY26.joints)}
         file = io.BytesIO()
         np.savez_compressed(file, **about, **content)
         return file.getvalue()
 
     @classmethod
-    def load(cls, path: Path) -> "Record":
-        """Read what was `encoded` into a file.
+    def load(cls, path: Path) -> "SceneRecord":
+        """Read a file that holds `to_bytes`.
 
         Raises:
             OccluposeError: the file cannot be read, or is no scene; names it.
@@ -100,31 +105,32 @@ class Record:
                     raise OccluposeError(
                         f"{path}: is of version {int(file['version'])}; this occlupose reads version {VERSION}"
                     )
-                content: dict[str, Any] = {field.name: file[field.name] for field in fields(cls)}
+                names = [field.name for field in fields(cls)]
+                content: dict[str, Any] = {name: file[_KEYS.get(name, name)] for name in names}
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise OccluposeError(f"{path}: not a scene of occlupose synth ({error}); make it again") from error
         content |= {name: int(content[name]) for name in ("number", "seed", "width", "height")}
-        content["things"] = tuple(str(kind) for kind in content["things"])
+        content["objects"] = tuple(str(kind) for kind in content["objects"])
         return cls(**content)
 
 
-def annotations(record: Record, thing: Int[np.ndarray, "height width"]) -> list[dict[str, Any]]:
-    """The people of a scene as COCO's keypoint format has them, those who show a pixel.
+def coco_annotations(record: SceneRecord, surface: Int[np.ndarray, "height width"]) -> list[dict[str, Any]]:
+    """The people of a scene who have a visible pixel, in COCO's keypoint format.
 
-    Besides COCO's own fields: `reasons` and `hidden_by` of each keypoint (the annotation that hides it, 0 for an object
-    or nobody), `keypoints_3d` (m, camera frame) and `root_depth` (m).
+    Besides COCO's own fields: `reasons` and `hidden_by` of each keypoint (cause, and the annotation of the occluder, 0
+    for an object or none), `keypoints_3d` (m, camera frame) and `root_depth` (m).
 
     Arguments:
-        thing: who is in each pixel, as `ZBuffer.surface`.
+        surface: the front surface of each pixel, as `ZBuffer.surface`.
     """
     result = []
     pick = BODY26.index(*COCO17.joints)
     for person in range(len(record.xyz)):
-        mask = thing == person
+        mask = surface == person
         if not mask.any():
             continue
         state = record.state[person, pick]
-        by = record.by[person, pick]
+        occluder = record.occluder[person, pick]
         xy = np.where((state != ABSENT)[:, None], record.xy[person, pick].astype(np.float64), 0)
         result.append(
             {
@@ -134,14 +140,14 @@ def annotations(record: Record, thing: Int[np.ndarray, "height width"]) -> list[
                 "iscrowd": 0,
                 "bbox": record.box[person].tolist(),
                 "area": int(mask.sum()),
-                "segmentation": run_lengths(mask),
+                "segmentation": encode_run_lengths(mask),
                 "num_keypoints": int((state != ABSENT).sum()),
                 "keypoints": [
                     value for (x, y), v in zip(xy.round(2).tolist(), state.tolist(), strict=True) for value in (x, y, v)
                 ],
-                "reasons": record.reason[person, pick].tolist(),
+                "reasons": record.cause[person, pick].tolist(),
                 "hidden_by": [
-                    _id(record.number, other) if 0 <= other < len(record.xyz) else 0 for other in by.tolist()
+                    _id(record.number, other) if 0 <= other < len(record.xyz) else 0 for other in occluder.tolist()
                 ],
                 "keypoints_3d": record.xyz[person, pick].astype(np.float64).round(4).tolist(),
                 "root_depth": round(float(record.root_depth[person]), 4),
@@ -150,8 +156,8 @@ def annotations(record: Record, thing: Int[np.ndarray, "height width"]) -> list[
     return result
 
 
-def image(record: Record, file_name: str) -> dict[str, Any]:
-    """The scene's picture as COCO's format has it, with its camera."""
+def coco_image(record: SceneRecord, file_name: str) -> dict[str, Any]:
+    """The image entry of a scene in COCO's format, with its camera."""
     return {
         "id": record.number + 1,
         "file_name": file_name,
@@ -161,7 +167,7 @@ def image(record: Record, file_name: str) -> dict[str, Any]:
     }
 
 
-CATEGORY = {
+COCO_CATEGORY = {
     "id": 1,
     "name": "person",
     "supercategory": "person",
@@ -170,12 +176,12 @@ CATEGORY = {
 }
 
 
-def run_lengths(mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
-    """COCO's uncompressed run-length code of a mask: column by column, how many pixels are off, on, off, ..."""
+def encode_run_lengths(mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
+    """COCO's uncompressed run-length encoding of a mask: by columns, numbers of pixels that are off, on, off, ..."""
     flat = np.concatenate([[False], mask.T.reshape(-1), [False]])
     edges = np.flatnonzero(flat[1:] != flat[:-1])
     return {"size": list(mask.shape), "counts": np.diff(edges, prepend=0, append=mask.size).tolist()}
 
 
 def _id(number: int, person: int) -> int:
-    return PEOPLE * number + person + 1
+    return ID_STRIDE * number + person + 1

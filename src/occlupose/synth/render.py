@@ -1,4 +1,4 @@
-"""Pictures of scenes, drawn by OpenGL without a window; everything is painted by `shaders/`. Ours.
+"""Images of scenes, rendered by OpenGL without a window; all textures come from `shaders/`. Ours.
 
     renderer = Renderer()
     image = renderer.render(scene)  # (height, width, 3) uint8 RGB
@@ -25,37 +25,45 @@ from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.occlusion.surfaces import FAR_PLANE, NEAR_PLANE, NO_SURFACE
 from occlupose.skeletons import BODY26
-from occlupose.synth.appearance import HAIRS, PersonLook, SceneLook, dress, furnish, illuminate, uniforms
-from occlupose.synth.scene import Person, Scene, Thing
-from occlupose.synth.scenery import HEIGHT, WIDTH, surroundings
+from occlupose.synth.appearance import (
+    HAIR_STYLES,
+    PersonAppearance,
+    SceneAppearance,
+    sample_object,
+    sample_person,
+    sample_surroundings,
+    shader_uniforms,
+)
+from occlupose.synth.scene import Person, Scene, SceneObject
+from occlupose.synth.scenery import STRIP_HEIGHT, STRIP_WIDTH, paint_surroundings
 
 if TYPE_CHECKING:
     import moderngl
 
-OFFSET = 0.008
-"""Clothes and hair are at most this many metres from the bare body, whose labels they must not change."""
+CLOTHING_OFFSET = 0.008
+"""Largest distance of clothes and hair from the bare body, metres: they must not change its labels."""
 
 SHADOWS = 512
-"""Pixels of the shadow map's sides."""
+"""Size of the shadow map, px."""
 
 STRIPS = 48
-"""How many surroundings there are indoors, and as many outside; kept once painted."""
+"""Number of surroundings indoors, and outdoors; kept once painted."""
 
 CONTACT = 160
-"""Pixels of the sides of the map of light that reaches the ground."""
+"""Size of the map of ambient light on the ground, px."""
 
 COARSE = 0.028
-"""For shadows, vertices within this many metres of each other at rest are one."""
+"""Cell size of the mesh for shadows, metres at rest: vertices in one cell are merged."""
 
 CELLS = (0.0, 0.008, 0.014)
-"""The same for people near, farther and far; ours."""
+"""Cell sizes of the levels of detail, for near to far people; ours."""
 
 NEAR_PIXELS = 1.5
-"""The widest that a cell may be in the picture, pixels."""
+"""Largest size of a cell in the image, px."""
 
 _NOISE = 64
 _SPREAD = (0.004, 0.0, 0.0022, 0.005, 0.0075, 0.0075)
-"""How far each of HAIRS stands out, metres; bald heads and cropped ones hardly."""
+"""Thickness of each of HAIR_STYLES, metres."""
 
 
 def _create() -> "moderngl.Context":
@@ -64,24 +72,24 @@ def _create() -> "moderngl.Context":
     Raises:
         OccluposeError: moderngl or EGL is missing.
     """
-    rest = "labels alone work without it"
+    hint = "labels alone work without it"
     try:
         import moderngl
     except ImportError as error:
         raise OccluposeError(
-            f"pictures: moderngl is not installed; pip install 'occlupose[render]' ({rest})"
+            f"images: moderngl is not installed; in a clone of occlupose, pip install '.[render]' ({hint})"
         ) from error
     try:
         return cast(Any, moderngl.create_standalone_context)(backend="egl")
     except Exception as error:
-        about = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise OccluposeError(
-            f"pictures: no EGL ({about}); on Debian or Ubuntu: apt install libegl1 libgl1-mesa-dri; {rest}"
+            f"images: no EGL ({reason}); on Debian or Ubuntu: apt install libegl1 libgl1-mesa-dri; {hint}"
         ) from error
 
 
 class Renderer:
-    """Draws scenes, one after the other; keeps its buffers between them.
+    """Renders scenes; keeps its buffers between them.
 
     Raises:
         OccluposeError: moderngl or EGL is missing.
@@ -97,25 +105,25 @@ class Renderer:
         self._shadows = self.context.framebuffer(depth_attachment=self._shadow_map)
         self._contact = self.context.texture((CONTACT, CONTACT), 1)
         self._contact.repeat_x = self._contact.repeat_y = False
-        self._pictures: dict[tuple[bool, int, int], moderngl.VertexArray] = {}
+        self._screen_passes: dict[tuple[bool, int, int], moderngl.VertexArray] = {}
         self._strips: dict[tuple[int, int], moderngl.Texture] = {}
         self._targets: dict[tuple[int, int], _Target] = {}
         self._bodies: dict[int, _Bodies] = {}
 
     @property
     def name(self) -> str:
-        """The driver, whose bytes pictures are."""
+        """Name of the OpenGL driver, on which the bytes of the images depend."""
         return f"{self.context.info['GL_RENDERER']}, OpenGL {self.context.info['GL_VERSION']}"
 
     def close(self) -> None:
-        """Lets go of the driver."""
+        """Release the OpenGL context."""
         self.context.release()
 
     def render(self, scene: Scene, *, backdrop: RGB | None = None) -> RGB:
-        """The picture of a scene.
+        """Render the image of a scene.
 
         Arguments:
-            backdrop: a picture of the same size to stand before, instead of painted ground and surroundings.
+            backdrop: a background image of the same size, instead of painted ground and surroundings.
 
         Returns:
             (height, width, 3) uint8 RGB as from a JPEG file.
@@ -129,26 +137,29 @@ class Renderer:
                 f"backdrop: {backdrop.shape[1]}x{backdrop.shape[0]} pixels; the camera's {camera.width}x{camera.height}"
                 " are needed"
             )
-        generator = default_rng(scene.look)
-        look = illuminate(generator)
-        looks = [dress(default_rng(person.look), **_age(scene.body, person)) for person in scene.people]
+        generator = default_rng(scene.appearance_seed)
+        look = sample_surroundings(generator)
+        looks = [
+            sample_person(default_rng(person.appearance_seed), **_gender_and_age(scene.body, person))
+            for person in scene.people
+        ]
         light = _lighting(scene, look, backdrop)
         target = self._target(camera)
-        bodies = self._of(scene.body)
-        bodies.place(scene, looks)
-        solids = [_Solid.of(thing) for thing in scene.things]
-        self._cast_shadows(scene, light, bodies, solids)
-        self._draw(scene, look, light, looks, target, bodies, solids)
+        bodies = self._bodies_of(scene.body)
+        bodies.upload(scene, looks)
+        meshes = [_ObjectMesh.from_object(item) for item in scene.objects]
+        self._cast_shadows(scene, light, bodies, meshes)
+        self._draw(scene, look, light, looks, target, bodies, meshes)
         image = self._compose(scene, look, light, generator, target, backdrop)
-        return develop(image, look, generator)
+        return apply_camera_effects(image, look, generator)
 
-    def numbers(self, scene: Scene) -> Int[np.ndarray, "height width"]:
-        """Which surface of `scene.surfaces()` is in front in each pixel, bare bodies; NOTHING where there is none. To
-        check the rest by.
+    def surface_ids(self, scene: Scene) -> Int[np.ndarray, "height width"]:
+        """Front surface of each pixel, as an index into `scene.surfaces()`, of bare bodies; NO_SURFACE where there is
+        none. For tests.
         """
         camera = scene.camera
         program = self._programs["number"]
-        bodies = self._of(scene.body)
+        bodies = self._bodies_of(scene.body)
         _uniform(program, "clip_from_world").write(_clip_from_world(scene))
         values = self.context.renderbuffer((camera.width, camera.height), 1, dtype="f4")
         depth = self.context.depth_renderbuffer((camera.width, camera.height))
@@ -156,26 +167,26 @@ class Renderer:
         target.use()
         target.clear(float(NO_SURFACE))
         self._depth_test(True)
-        bodies.place(scene, None)
+        bodies.upload(scene, None)
         for number in range(len(scene.people)):
             program["number"] = float(number)
             bodies.shape(program, number, "all").render()
-        for number, thing in enumerate(scene.things, len(scene.people)):
+        for number, item in enumerate(scene.objects, len(scene.people)):
             program["number"] = float(number)
-            _once(self.context, program, _Solid.of(thing).position)
+            _draw_once(self.context, program, _ObjectMesh.from_object(item).position)
         result = np.frombuffer(target.read(components=1, dtype="f4"), np.float32).reshape(camera.height, camera.width)
-        for thing_ in (target, values, depth):
-            thing_.release()
+        for resource in (target, values, depth):
+            resource.release()
         return result.astype(np.int16)
 
-    def silhouette(self, camera: Camera) -> Bool[np.ndarray, "height width"]:
-        """Where the picture drawn last with this camera's size shows people and things, clothes and hair included."""
+    def foreground_mask(self, camera: Camera) -> Bool[np.ndarray, "height width"]:
+        """Pixels of people and objects, with clothes and hair, in the last image of this camera's size."""
         alpha = np.frombuffer(self._target(camera).front.read(components=4), np.uint8).reshape(
             camera.height, camera.width, 4
         )[..., 3]
         return alpha > 127
 
-    def _cast_shadows(self, scene: Scene, light: "_Light", bodies: "_Bodies", solids: list["_Solid"]) -> None:
+    def _cast_shadows(self, scene: Scene, light: "_Light", bodies: "_Bodies", meshes: list["_ObjectMesh"]) -> None:
         program = self._programs["depth"]
         self._shadows.use()
         self._shadows.clear()
@@ -183,18 +194,18 @@ class Renderer:
         _uniform(program, "clip_from_world").write(light.clip_from_world.T.astype("f4").tobytes())
         for number in range(len(scene.people)):
             bodies.shape(program, number, "few").render()
-        for solid in solids:
-            _once(self.context, program, solid.position)
+        for mesh in meshes:
+            _draw_once(self.context, program, mesh.position)
 
     def _draw(
         self,
         scene: Scene,
-        look: SceneLook,
+        look: SceneAppearance,
         light: "_Light",
-        looks: list[PersonLook],
+        looks: list[PersonAppearance],
         target: "_Target",
         bodies: "_Bodies",
-        solids: list["_Solid"],
+        meshes: list["_ObjectMesh"],
     ) -> None:
         target.front.use()
         target.front.clear()
@@ -205,30 +216,32 @@ class Renderer:
         head, body, thing = (self._programs[name] for name in ("head", "body", "thing"))
         for program in (head, body, thing):
             _uniform(program, "clip_from_world").write(clip)
-            _set(program, uniforms(look) | light.uniforms())
+            _set(program, shader_uniforms(look) | light.shader_uniforms())
         _set(head, {"eye_place": bodies.eyes})
-        nearest = np.argsort([np.linalg.norm(person.joints[0] - scene.eye) for person in scene.people], kind="stable")
+        nearest = np.argsort(
+            [np.linalg.norm(person.joints[0] - scene.camera_position) for person in scene.people], kind="stable"
+        )
         for number in nearest.tolist():
-            values = uniforms(looks[number])
+            values = shader_uniforms(looks[number])
             values["collar_colour"] = values["jacket_colour" if looks[number].open > 0 else "top_colour"]
             for name, program in (("body", body), ("head", head)):
                 _set(program, values)
                 bodies.painted(program, number, name).render()
-        for solid, model in zip(solids, scene.things, strict=True):
-            _set(thing, uniforms(furnish(default_rng(model.look), model.kind)))
-            _once(self.context, thing, solid.position, solid.normal, solid.rest)
+        for mesh, model in zip(meshes, scene.objects, strict=True):
+            _set(thing, shader_uniforms(sample_object(default_rng(model.appearance_seed), model.kind)))
+            _draw_once(self.context, thing, mesh.position, mesh.normal, mesh.rest)
 
     def _compose(
         self,
         scene: Scene,
-        look: SceneLook,
+        look: SceneAppearance,
         light: "_Light",
         generator: Generator,
         target: "_Target",
         backdrop: RGB | None,
     ) -> RGB:
         camera = scene.camera
-        screen = self._picture(backdrop is not None, look)
+        screen = self._screen_pass(backdrop is not None, look)
         program = screen.program
         strip = int(generator.integers(STRIPS))
         shift = float(generator.random())
@@ -240,7 +253,7 @@ class Renderer:
         square, contact = _contact(scene)
         self._contact.write(contact.tobytes())
         room, middle = _room(scene, look)
-        _set(program, uniforms(look) | light.uniforms())
+        _set(program, shader_uniforms(look) | light.shader_uniforms())
         _uniform(program, "world_from_pixel").write(
             np.ascontiguousarray((scene.rotation.T @ np.linalg.inv(camera.matrix)).T, "f4").tobytes()
         )
@@ -263,31 +276,29 @@ class Renderer:
             (5, target.backdrop),
         ):
             texture.use(place)
-        target.picture.use()
+        target.image.use()
         self._depth_test(False)
         screen.render(vertices=3)
-        return np.frombuffer(target.picture.read(components=3), np.uint8).reshape(camera.height, camera.width, 3)
+        return np.frombuffer(target.image.read(components=3), np.uint8).reshape(camera.height, camera.width, 3)
 
     def _depth_test(self, wanted: bool) -> None:
         import moderngl
 
         (self.context.enable_only if wanted else self.context.disable)(moderngl.DEPTH_TEST)
 
-    def _picture(self, given: bool, look: SceneLook) -> "moderngl.VertexArray":
-        """What draws the whole picture; a program each for what is around, because llvmpipe runs all branches of a
-        program.
+    def _screen_pass(self, given: bool, look: SceneAppearance) -> "moderngl.VertexArray":
+        """The pass over the whole image; one program for each kind of surroundings, because llvmpipe runs all branches
+        of a program.
         """
         key = (given, 0, 0) if given else (given, look.indoor, look.floor)
-        if key not in self._pictures:
+        if key not in self._screen_passes:
             choice = f"#define GIVEN {int(given)}\n#define INDOOR {key[1]}\n#define FLOOR {key[2]}\n"
             program = self._program("screen.vert", choice, "common.glsl", "picture.frag")
-            self._pictures[key] = self.context.vertex_array(program, [])
-        return self._pictures[key]
+            self._screen_passes[key] = self.context.vertex_array(program, [])
+        return self._screen_passes[key]
 
     def _program(self, vertex: str, *fragment: str) -> "moderngl.Program":
-        """A program of files, and of lines that begin with #; the first of a fragment shader's is that of GLSL's
-        version.
-        """
+        """Compile a program of files and of lines that begin with #."""
         parts = [part if part.startswith("#") else _source(part) for part in fragment]
         program = self.context.program(vertex_shader=_source(vertex), fragment_shader="#version 330\n" + "".join(parts))
         for place, name in enumerate(("noise", "shadows", "front", "strip", "contact", "backdrop")):
@@ -297,7 +308,9 @@ class Renderer:
     def _strip(self, indoor: int, number: int) -> "moderngl.Texture":
         """One of the surroundings."""
         if (indoor, number) not in self._strips:
-            texture = self.context.texture((WIDTH, HEIGHT), 4, surroundings(number, bool(indoor)).tobytes())
+            texture = self.context.texture(
+                (STRIP_WIDTH, STRIP_HEIGHT), 4, paint_surroundings(number, bool(indoor)).tobytes()
+            )
             texture.repeat_y = False
             texture.build_mipmaps()
             self._strips[indoor, number] = texture
@@ -317,19 +330,19 @@ class Renderer:
             self._targets[size] = _Target(self.context, size)
         return self._targets[size]
 
-    def _of(self, body: BodyModel) -> "_Bodies":
+    def _bodies_of(self, body: BodyModel) -> "_Bodies":
         if id(body) not in self._bodies:
             self._bodies[id(body)] = _Bodies(self.context, self._programs, body)
         return self._bodies[id(body)]
 
 
-def develop(image: RGB, look: SceneLook, generator: Generator) -> RGB:
-    """What lens, sensor and file make of a picture: blur, noise and JPEG."""
+def apply_camera_effects(image: RGB, look: SceneAppearance, generator: Generator) -> RGB:
+    """Simulate lens, sensor and compression: blur, noise and JPEG."""
     pixels = image.shape[1] / 512
     blurred = cv2.GaussianBlur(image, (0, 0), look.defocus * pixels) if look.defocus * pixels > 0.3 else image
     length, direction = look.motion
     if length * pixels > 1:
-        blurred = cv2.filter2D(blurred, -1, _streak(length * pixels, direction))
+        blurred = cv2.filter2D(blurred, -1, _motion_blur_kernel(length * pixels, direction))
     noise = generator.standard_normal(image.shape, np.float32)
     if look.coarse > 0.3:
         cv2.GaussianBlur(noise, (3, 3), look.coarse, dst=noise)
@@ -346,8 +359,8 @@ def develop(image: RGB, look: SceneLook, generator: Generator) -> RGB:
     )
 
 
-def _streak(length: float, direction: float) -> Float[np.ndarray, "side side"]:
-    """The kernel of a camera that moves straight, pixels and radians."""
+def _motion_blur_kernel(length: float, direction: float) -> Float[np.ndarray, "side side"]:
+    """Kernel of linear motion blur, pixels and radians."""
     side = 2 * int(np.ceil(length / 2)) + 1
     middle = side // 2
     kernel = np.zeros((side, side), np.float32)
@@ -363,32 +376,32 @@ def _streak(length: float, direction: float) -> Float[np.ndarray, "side side"]:
 
 @dataclass(frozen=True, eq=False)
 class _Light:
-    """The main light's camera, and the lights of the scene."""
+    """Projection of the main light for its shadow map, and changed light values of the scene."""
 
     clip_from_world: Float[np.ndarray, "4 4"]
     texels: float
-    eye: Float[np.ndarray, "3"]
+    camera_position: Float[np.ndarray, "3"]
     changes: dict[str, object]
 
-    def uniforms(self) -> dict[str, object]:
+    def shader_uniforms(self) -> dict[str, object]:
         matrix = tuple(self.clip_from_world.T.ravel().tolist())
         return {
             "light_from_world": matrix,
             "shadow_texels": self.texels,
-            "eye": tuple(map(float, self.eye)),
+            "eye": tuple(map(float, self.camera_position)),
             **self.changes,
         }
 
 
-def _lighting(scene: Scene, look: SceneLook, backdrop: RGB | None) -> "_Light":
-    """The main light's camera around everything that casts shadows; with a backdrop, light from around has its
+def _lighting(scene: Scene, look: SceneAppearance, backdrop: RGB | None) -> "_Light":
+    """Projection of the main light around everything that casts shadows; with a backdrop, ambient light has its
     colours.
     """
     z = np.array(look.sun_direction)
     x = np.cross([0.0, 1.0, 0.0], z)
     x /= np.linalg.norm(x)
     axes = np.stack([x, np.cross(z, x), z])
-    casters = [person.vertices[::7] for person in scene.people] + [thing.vertices for thing in scene.things]
+    casters = [person.vertices[::7] for person in scene.people] + [item.vertices for item in scene.objects]
     points = np.concatenate([*casters, np.zeros((1, 3))]) @ axes.T
     low = points.min(0) - 0.05
     high = points.max(0) + 0.05
@@ -405,11 +418,11 @@ def _lighting(scene: Scene, look: SceneLook, backdrop: RGB | None) -> "_Light":
             colour = rows.mean((0, 1)) + 0.05
             changes[name] = tuple((0.5 + 0.5 * colour / colour.mean()) * np.array(getattr(look, name)))
         changes["exposure"] = look.exposure * float(np.clip((small.mean() / 0.22) ** 0.5, 0.5, 1.5))
-    return _Light(matrix, SHADOWS / (2 * half), scene.eye, changes)
+    return _Light(matrix, SHADOWS / (2 * half), scene.camera_position, changes)
 
 
 def _clip_from_world(scene: Scene) -> bytes:
-    """OpenGL's matrix of the scene's camera; the first row of what it draws is the top of the picture."""
+    """OpenGL's matrix of the scene's camera; the first row of its output is the top of the image."""
     camera = scene.camera
     lens = np.zeros((4, 4))
     lens[0, [0, 2]] = 2 * camera.fx / camera.width, (2 * camera.cx + 1) / camera.width - 1
@@ -421,14 +434,14 @@ def _clip_from_world(scene: Scene) -> bytes:
     lens[3, 2] = 1
     view = np.eye(4)
     view[:3, :3] = scene.rotation
-    view[:3, 3] = -scene.rotation @ scene.eye
+    view[:3, 3] = -scene.rotation @ scene.camera_position
     return np.ascontiguousarray((lens @ view).T, "f4").tobytes()
 
 
-def _room(scene: Scene, look: SceneLook) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Width, depth and height, and the middle, of surroundings that everybody, everything and the camera are within."""
+def _room(scene: Scene, look: SceneAppearance) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Width, depth and height, and centre, of surroundings that contain all people, objects and the camera."""
     points = np.concatenate(
-        [*(p.vertices[::50] for p in scene.people), *(t.vertices for t in scene.things), scene.eye[None]]
+        [*(p.vertices[::50] for p in scene.people), *(t.vertices for t in scene.objects), scene.camera_position[None]]
     )
     low = points.min(0)
     high = points.max(0)
@@ -447,11 +460,9 @@ def _room(scene: Scene, look: SceneLook) -> tuple[tuple[float, float, float], tu
 
 
 def _contact(scene: Scene) -> tuple[tuple[float, float, float], UInt8[np.ndarray, "160 160"]]:
-    """How much of the light from above and around reaches the ground near those who stand on it; and the square that
-    the map covers.
-    """
+    """Map of the ambient light that reaches the ground near people and objects, and the square that it covers."""
     points = np.concatenate(
-        [np.zeros((1, 3)), *(p.vertices[::9] for p in scene.people), *(t.vertices for t in scene.things)]
+        [np.zeros((1, 3)), *(p.vertices[::9] for p in scene.people), *(t.vertices for t in scene.objects)]
     )
     low = points[:, [0, 2]].min(0)
     high = points[:, [0, 2]].max(0)
@@ -468,8 +479,8 @@ def _contact(scene: Scene) -> tuple[tuple[float, float, float], UInt8[np.ndarray
         over = np.bincount(flat, np.exp(-np.maximum(y, 0) / 0.45), CONTACT**2)
         near = np.maximum(near, np.minimum(touching, 1).reshape(near.shape).astype(np.float32))
         far = np.maximum(far, np.minimum(0.5 * over, 1).reshape(near.shape).astype(np.float32))
-    for thing in scene.things:
-        corners = thing.vertices[thing.faces]
+    for item in scene.objects:
+        corners = item.vertices[item.faces]
         spots = np.rint((corners[..., [0, 2]] - middle + half) / cell).astype(np.int32)
         for spot, bottom in zip(spots, corners[..., 1].min(1).tolist(), strict=True):
             if bottom < 1.0:
@@ -481,33 +492,33 @@ def _contact(scene: Scene) -> tuple[tuple[float, float, float], UInt8[np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class _Solid:
-    """A thing as corners of triangles: where they are, normals, and places in its own frame for paint."""
+class _ObjectMesh:
+    """An object as corners of triangles: positions, normals, and positions in its own frame for textures."""
 
     position: Float[np.ndarray, "corner 3"]
     normal: Float[np.ndarray, "corner 3"]
     rest: Float[np.ndarray, "corner 3"]
 
     @classmethod
-    def of(cls, thing: Thing) -> "_Solid":
-        vertices = thing.vertices.astype(np.float32)
+    def from_object(cls, item: SceneObject) -> "_ObjectMesh":
+        vertices = item.vertices.astype(np.float32)
         flat = np.cross(
-            vertices[thing.faces[:, 1]] - vertices[thing.faces[:, 0]],
-            vertices[thing.faces[:, 2]] - vertices[thing.faces[:, 0]],
+            vertices[item.faces[:, 1]] - vertices[item.faces[:, 0]],
+            vertices[item.faces[:, 2]] - vertices[item.faces[:, 0]],
         )
         smooth = np.zeros_like(vertices)
         for corner in range(3):
-            np.add.at(smooth, thing.faces[:, corner], flat)
+            np.add.at(smooth, item.faces[:, corner], flat)
         flat = _unit(flat)[:, None].repeat(3, 1)
-        round_ = _unit(smooth)[thing.faces]
+        round_ = _unit(smooth)[item.faces]
         normal = np.where((flat * round_).sum(-1, keepdims=True) > 0.8, round_, flat)
-        edges = (vertices[thing.faces[:, 1]] - vertices[thing.faces[:, 0]])[:, [0, 2]]
+        edges = (vertices[item.faces[:, 1]] - vertices[item.faces[:, 0]])[:, [0, 2]]
         x, z = edges[np.linalg.norm(edges, axis=1).argmax()] if len(edges) else (1.0, 0.0)
         length = float(np.hypot(x, z)) or 1.0
         turn = np.array([[x, 0, z], [0, length, 0], [-z, 0, x]], np.float32) / length
         rest = (vertices - vertices.mean(0)) @ turn.T
         return cls(
-            *(np.ascontiguousarray(a.reshape(-1, 3), "f4") for a in (vertices[thing.faces], normal, rest[thing.faces]))
+            *(np.ascontiguousarray(a.reshape(-1, 3), "f4") for a in (vertices[item.faces], normal, rest[item.faces]))
         )
 
 
@@ -515,8 +526,8 @@ def _unit(vectors: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
-def _age(body: BodyModel, person: Person) -> dict[str, float]:
-    """Gender and age, where the body's shape says them."""
+def _gender_and_age(body: BodyModel, person: Person) -> dict[str, float]:
+    """Gender and age, if the body model has them."""
     return {
         name: float(person.shape[body.shape_names.index(name)])
         for name in ("gender", "age")
@@ -528,40 +539,40 @@ def _age(body: BodyModel, person: Person) -> dict[str, float]:
 
 
 class _Bodies:
-    """The people of a scene on the graphics card, all of one body model, in one of some levels of detail each."""
+    """The people of a scene on the graphics card: one body model, several levels of detail."""
 
     def __init__(self, context: "moderngl.Context", programs: Mapping[str, "moderngl.Program"], body: BodyModel):
         self._context = context
-        self._levels = [_Level(context, programs["depth"], Pattern(body, cell)) for cell in CELLS]
-        self.eyes = [tuple(map(float, eye[:2])) for eye in self._levels[0].pattern.eyes]
+        self._levels = [_Level(context, programs["depth"], ClothedMesh(body, cell)) for cell in CELLS]
+        self.eyes = [tuple(map(float, eye[:2])) for eye in self._levels[0].mesh.eyes]
         self._moving: dict[tuple[int, int], moderngl.Buffer] = {}
         self._arrays: dict[tuple[int, int, str], moderngl.VertexArray] = {}
         self._level: list[int] = []
 
-    def place(self, scene: Scene, looks: list[PersonLook] | None) -> None:
-        """Uploads everybody, as they are dressed, those who are far with less detail; without looks bare and with
-        all.
-        """
+    def upload(self, scene: Scene, looks: list[PersonAppearance] | None) -> None:
+        """Upload all people with their clothes, distant ones in less detail; without looks bare and in full detail."""
         self._level = []
         for number, person in enumerate(scene.people):
-            depth = float(scene.seen(person.joints)[:, 2].min())
+            depth = float(scene.to_camera(person.joints)[:, 2].min())
             widest = NEAR_PIXELS * depth / max(scene.camera.fx, scene.camera.fy)
             far = 0 if looks is None else sum(cell < widest for cell in CELLS[1:])
             level = self._levels[far]
-            data = np.concatenate(level.pattern.dressed(person.vertices, looks[number] if looks else None), 1).tobytes()
+            data = np.concatenate(
+                level.mesh.add_clothes(person.vertices, looks[number] if looks else None), 1
+            ).tobytes()
             if (number, far) not in self._moving:
                 self._moving[number, far] = self._context.buffer(reserve=len(data), dynamic=True)
             self._moving[number, far].write(data)
             self._level.append(far)
 
     def painted(self, program: "moderngl.Program", number: int, part: str) -> "moderngl.VertexArray":
-        """The "head" or "body" of somebody, with what paint needs."""
+        """The "head" or "body" of a person, with the attributes for textures."""
         return self._array(
             program, number, part, (self._levels[self._level[number]].static, "3f 3f 4f", "rest", "limb", "zone")
         )
 
     def shape(self, program: "moderngl.Program", number: int, part: str) -> "moderngl.VertexArray":
-        """ "all" or "few" triangles of somebody, positions only."""
+        """ "all" or "few" triangles of a person, positions only."""
         return self._array(program, number, part)
 
     def _array(self, program: "moderngl.Program", number: int, part: str, *more: tuple) -> "moderngl.VertexArray":
@@ -575,40 +586,38 @@ class _Bodies:
 
 
 class _Level:
-    """One level of detail on the graphics card: what does not move."""
+    """Static data of one level of detail on the graphics card."""
 
-    def __init__(self, context: "moderngl.Context", program: "moderngl.Program", pattern: "Pattern"):
-        self.pattern = pattern
-        heads = pattern.head[pattern.faces].max(1) > 0
+    def __init__(self, context: "moderngl.Context", program: "moderngl.Program", mesh: "ClothedMesh"):
+        self.mesh = mesh
+        heads = mesh.head[mesh.faces].max(1) > 0
         chosen = {
-            "all": pattern.faces,
-            "few": pattern.coarse,
-            "head": pattern.faces[heads],
-            "body": pattern.faces[~heads],
+            "all": mesh.faces,
+            "few": mesh.coarse,
+            "head": mesh.faces[heads],
+            "body": mesh.faces[~heads],
         }
         self.faces = {
             name: context.buffer(np.ascontiguousarray(faces, "i4").tobytes()) for name, faces in chosen.items()
         }
-        sky = _open_sky(context, program, pattern)
-        static = np.concatenate(
-            [pattern.rest, pattern.limb, np.stack([pattern.arm, pattern.joint, sky, pattern.head], 1)], 1
-        )
+        ambient = _ambient_occlusion(context, program, mesh)
+        static = np.concatenate([mesh.rest, mesh.limb, np.stack([mesh.arm, mesh.joint, ambient, mesh.head], 1)], 1)
         self.static = context.buffer(static.astype("f4").tobytes())
 
 
-class Pattern:
-    """What does not change of a body model: places for paint, and how clothes smooth its surface.
+class ClothedMesh:
+    """A body model with clothes: coordinates for textures, and how clothes smooth its surface.
 
     Arguments:
-        cell: vertices within so many metres of each other at rest are one.
+        cell: size of a cell in metres at rest, in which vertices are merged; 0 merges none.
 
     Attributes:
-        rows: which vertices of the body are used.
-        faces, coarse: corners of triangles; of fewer triangles of the same vertices, for shadows.
+        rows: indices of the used vertices of the body.
+        faces, coarse: corners of triangles; fewer triangles of the same vertices, for shadows.
         rest: vertices of an average body at rest, metres.
-        limb: the same along and around the limb that a vertex belongs to: y is down the arm, or up.
+        limb: the same in coordinates of the vertex's limb: y is along the arm, or up.
         arm: metres down the arm from the shoulder; negative elsewhere.
-        joint: nearness to a joint that cloth folds at, 0 to 1.
+        joint: proximity to a joint at which cloth folds, 0 to 1.
         head: 1 on head and neck.
         eyes: at rest, the left one first.
     """
@@ -653,10 +662,10 @@ class Pattern:
         self._gather = sparse.csr_matrix((ones, (self.faces.ravel(), np.arange(number).repeat(3))), (count, number))
         self._smooth(np.isin(part, ("trunk", "upper_arm", "forearm", "thigh", "shank")))
 
-    def dressed(
-        self, vertices: Float[np.ndarray, "vertex 3"], look: PersonLook | None
+    def add_clothes(
+        self, vertices: Float[np.ndarray, "vertex 3"], look: PersonAppearance | None
     ) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "vertex 3"]]:
-        """Vertices with clothes and hair on, at most OFFSET from where they were, and normals there."""
+        """Vertices with clothes and hair, moved by at most CLOTHING_OFFSET, and their normals."""
         bare = vertices[self.rows].astype(np.float32)
         if look is None:
             return bare, np.zeros_like(bare)
@@ -668,11 +677,11 @@ class Pattern:
             smooth = matrix @ both
             thick[rows] += worn[rows] * np.einsum("ij,ij->i", smooth[:, :3] - bare[rows], normal[rows])
             shown[rows] = np.where(worn[rows, None], smooth[:, 3:], normal[rows])
-        # along the normal only: paint stays where it is
-        return bare + np.clip(thick, -OFFSET, OFFSET)[:, None] * normal, shown
+        # along the normal only, so that textures stay in place
+        return bare + np.clip(thick, -CLOTHING_OFFSET, CLOTHING_OFFSET)[:, None] * normal, shown
 
-    def _worn(self, look: PersonLook) -> tuple[Bool[np.ndarray, "vertex"], Float[np.ndarray, "vertex"]]:
-        """Which vertices are covered by clothes, and how far these (or hair) stand out, metres."""
+    def _worn(self, look: PersonAppearance) -> tuple[Bool[np.ndarray, "vertex"], Float[np.ndarray, "vertex"]]:
+        """Vertices that are covered by clothes, and the thickness of clothes or hair, metres."""
         y = self.rest[:, 1]
         body = self.head < 0.5
         top = (
@@ -691,7 +700,7 @@ class Pattern:
         thick[shoe] = 0.005
         hairy = (self.head > 0.5) & (y > np.where(self.rest[:, 2] > 0.05, 0.44, 0.36))
         rise = np.clip((y - np.where(self.rest[:, 2] > 0.05, 0.44, 0.35)) / 0.03, 0, 1)
-        out = 0.007 if look.hat else _SPREAD[look.hair_style] if look.hair_style < len(HAIRS) else 0.0
+        out = 0.007 if look.hat else _SPREAD[look.hair_style] if look.hair_style < len(HAIR_STYLES) else 0.0
         thick = np.where(hairy, out * rise, thick)
         return top | bottom | shoe, thick.astype(np.float32)
 
@@ -725,7 +734,7 @@ class Pattern:
         self.limb[rows] = self.rest[rows] - np.stack([middle[:, 0], np.zeros(len(middle)), middle[:, 2]], 1)
 
     def _smooth(self, clothed: Bool[np.ndarray, "vertex"]) -> None:
-        """Matrices that take vertices under clothes, and those of feet in shoes, to a smoother surface."""
+        """Matrices that smooth the vertices under clothes, and those of feet in shoes."""
         count = len(self.rest)
         one = self.faces[:, [0, 1, 2, 1, 2, 0]].ravel()
         other = self.faces[:, [1, 2, 0, 0, 1, 2]].ravel()
@@ -747,7 +756,7 @@ class Pattern:
 def _merged(
     rest: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"], cell: float
 ) -> tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "fewer 3"]]:
-    """Which vertices are kept if those in one cell of a grid become one, and the triangles between them that remain."""
+    """Merge the vertices in each cell of a grid: the vertices that are kept, and the remaining triangles."""
     if not cell:
         return np.arange(len(rest)), faces
     place = np.round(rest / cell).astype(np.int64)
@@ -760,19 +769,17 @@ def _merged(
 _ARM = {"upper_arm": ("shoulder", "elbow"), "forearm": ("elbow", "wrist"), "hand": ("wrist", "hand")}
 
 
-def _open_sky(
-    context: "moderngl.Context", program: "moderngl.Program", pattern: "Pattern"
+def _ambient_occlusion(
+    context: "moderngl.Context", program: "moderngl.Program", mesh: "ClothedMesh"
 ) -> Float[np.ndarray, "vertex"]:
-    """How open each vertex of a resting body is to light from all around, 0 to 1: seen from 48 directions, its own
-    hollows.
-    """
+    """Share of ambient light that reaches each vertex of a resting body, 0 to 1, from 48 directions."""
     size = 256
     count = 48
     depth = context.depth_texture((size, size))
     target = context.framebuffer(depth_attachment=depth)
-    buffer = context.buffer(pattern.rest.tobytes())
-    array = context.vertex_array(program, [(buffer, "3f", "position")], context.buffer(pattern.faces.tobytes()))
-    normal = pattern._normals(pattern.rest)
+    buffer = context.buffer(mesh.rest.tobytes())
+    array = context.vertex_array(program, [(buffer, "3f", "position")], context.buffer(mesh.faces.tobytes()))
+    normal = mesh._normals(mesh.rest)
     seen = np.zeros(len(normal))
     total = np.full(len(normal), 1e-6)
     import moderngl
@@ -783,7 +790,7 @@ def _open_sky(
         turn = number * np.pi * (3 - 5**0.5)
         z = np.array([np.cos(turn) * (1 - height**2) ** 0.5, height, np.sin(turn) * (1 - height**2) ** 0.5])
         x = _unit(np.cross([0.0, 1.0, 0.0], z))
-        local = pattern.rest @ np.stack([x, np.cross(z, x), z]).T
+        local = mesh.rest @ np.stack([x, np.cross(z, x), z]).T
         low = local.min(0) - 0.01
         high = local.max(0) + 0.01
         scale = 2 / (high - low) * [1, 1, -1]
@@ -810,13 +817,13 @@ def _open_sky(
 
 
 class _Target:
-    """Framebuffers of one size of picture."""
+    """Framebuffers of one image size."""
 
     def __init__(self, context: "moderngl.Context", size: tuple[int, int]):
         self.front_texture = context.texture(size, 4)
         self.front_texture.repeat_x = self.front_texture.repeat_y = False
         self.front = context.framebuffer([self.front_texture], context.depth_renderbuffer(size))
-        self.picture = context.framebuffer([context.renderbuffer(size, 4)])
+        self.image = context.framebuffer([context.renderbuffer(size, 4)])
         self.backdrop = context.texture(size, 3, alignment=1)
 
 
@@ -835,7 +842,7 @@ def _source(name: str) -> str:
 
 
 def _set(program: "moderngl.Program", values: Mapping[str, object]) -> None:
-    """Gives a program those of the values that it has a use for."""
+    """Set those uniforms that a program has."""
     for name, value in values.items():
         member = program.get(name, None)
         if member is not None:
@@ -846,8 +853,10 @@ def _uniform(program: "moderngl.Program", name: str) -> "moderngl.Uniform":
     return cast("moderngl.Uniform", program[name])
 
 
-def _once(context: "moderngl.Context", program: "moderngl.Program", *columns: Float[np.ndarray, "corner 3"]) -> None:
-    """Draws triangles that are not kept: position, normal and rest, as many as the program takes."""
+def _draw_once(
+    context: "moderngl.Context", program: "moderngl.Program", *columns: Float[np.ndarray, "corner 3"]
+) -> None:
+    """Draw triangles that are not kept: position, normal and rest, as many as the program has."""
     buffer = context.buffer(np.concatenate(columns, 1).tobytes())
     names = ("position", "normal", "rest")[: len(columns)]
     array = context.vertex_array(program, [(buffer, " ".join(["3f"] * len(columns)), *names)])
@@ -858,7 +867,7 @@ def _once(context: "moderngl.Context", program: "moderngl.Program", *columns: Fl
 
 @cache
 def _noise() -> UInt8[np.ndarray, "z y x 4"]:
-    """Tiling noise: two of soft clouds, one finer, one of grain; mean 0.5. White noise, filtered."""
+    """Tiling noise: two channels of soft clouds, one finer, one of grain; mean 0.5. Filtered white noise."""
     generator = default_rng(0)
     steps = np.fft.fftfreq(_NOISE, 1 / _NOISE)
     rate = np.sqrt(

@@ -1,4 +1,4 @@
-"""A scene: people, things and a camera in one world, metres, y up, the ground at y = 0."""
+"""A synthetic scene: people, objects and a camera in one world, in metres, y up, the ground at y = 0."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ from occlupose.occlusion.surfaces import Surface
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """Somebody as they stand.
+    """A posed person.
 
     Attributes:
-        shape: as the body model has it.
-        pose: how the body's segments are turned away from rest, in the world's axes.
+        shape: parameters of the body model.
+        pose: rotations of the body's segments from rest, in world axes.
         translation: of the root bone.
         joints, vertices: of the body in the world.
-        look: seed of hair, skin and clothes.
+        appearance_seed: of hair, skin and clothes.
     """
 
     shape: Float[np.ndarray, "shape"]
@@ -27,53 +27,53 @@ class Person:
     translation: Float[np.ndarray, "3"]
     joints: Float[np.ndarray, "26 3"]
     vertices: Float[np.ndarray, "vertex 3"]
-    look: int
+    appearance_seed: int
 
 
 @dataclass(frozen=True, eq=False)
-class Thing:
-    """An object that may hide people: a table, a chair, a sofa, a box, a pillar, a bar or foliage.
+class SceneObject:
+    """An object that may occlude people: a table, chair, sofa, box, pillar, bar or foliage.
 
     Attributes:
-        kind: what it is.
+        kind: name of the object.
         vertices, faces: in the world.
-        look: seed of its material.
+        appearance_seed: of its material.
     """
 
     kind: str
     vertices: Float[np.ndarray, "vertex 3"]
     faces: Int[np.ndarray, "face 3"]
-    look: int
+    appearance_seed: int
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What a camera looks at.
+    """People and objects in front of a camera.
 
     Attributes:
-        body: of everybody.
-        people, things: in the world.
-        camera: its lens and picture.
-        rotation: from the world's axes to the camera's (x right, y down, z forward).
-        eye: where the camera stands in the world.
-        look: seed of light, ground, background and of what the camera adds.
+        body: body model of all people.
+        people, objects: in the world.
+        camera: intrinsics and image size.
+        rotation: from world axes to camera axes (x right, y down, z forward).
+        camera_position: in the world.
+        appearance_seed: of light, ground, background and camera effects.
     """
 
     body: BodyModel
     people: tuple[Person, ...]
-    things: tuple[Thing, ...]
+    objects: tuple[SceneObject, ...]
     camera: Camera
     rotation: Float[np.ndarray, "3 3"]
-    eye: Float[np.ndarray, "3"]
-    look: int
+    camera_position: Float[np.ndarray, "3"]
+    appearance_seed: int
 
-    def seen(self, points: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
-        """Points of the world in the camera's frame."""
-        return (points - self.eye) @ self.rotation.T
+    def to_camera(self, points: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
+        """World points in the camera frame."""
+        return (points - self.camera_position) @ self.rotation.T
 
     def surfaces(self) -> list[Surface]:
-        """Everybody, then every thing, in the camera's frame, as `occlusion.surfaces` takes them."""
+        """Meshes of all people, then of all objects, in the camera frame, for `occlusion.surfaces`."""
         faces = self.body.faces.numpy()
         part = self.body.part.numpy()
-        people = [Surface(self.seen(person.vertices), faces, part) for person in self.people]
-        return people + [Surface(self.seen(thing.vertices), thing.faces) for thing in self.things]
+        people = [Surface(self.to_camera(person.vertices), faces, part) for person in self.people]
+        return people + [Surface(self.to_camera(item.vertices), item.faces) for item in self.objects]

@@ -1,39 +1,37 @@
-"""What stands around in the backgrounds of synthetic pictures: a strip of walls, or of houses and trees, painted at
-random. Ours.
-"""
+"""Random surroundings for the background of synthetic images: a strip of walls, or of houses and trees. Ours."""
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.random import Generator, default_rng
 
-WIDTH = 1024
-HEIGHT = 128
-"""Pixels of a strip; a room's is 24 m long and as high as the room, the one outside goes once around."""
+STRIP_WIDTH = 1024
+STRIP_HEIGHT = 128
+"""Pixels of a strip. Indoors it is 24 m long and as high as the room, outdoors it covers the full circle."""
 
 STOREY = 2.8
 RADIUS = 20.0
-"""Metres: height of the room, and distance of what is outside, that strips are painted for."""
+"""Metres: height of the room, and distance of outdoor surroundings, for which strips are painted."""
 
 Strip = UInt8[np.ndarray, "128 1024 4"]
 
 
-def surroundings(number: int, indoor: bool) -> Strip:
-    """One of many strips: square roots of linear colours, and how much hides the sky; its first row is at the floor."""
+def paint_surroundings(number: int, indoor: bool) -> Strip:
+    """Paint a strip: square roots of linear colours, and coverage of the sky; the first row is at the floor."""
     generator = default_rng([number, int(indoor)])
     return np.ascontiguousarray((_walls(generator) if indoor else _street(generator))[::-1])
 
 
 def _walls(generator: Generator) -> Strip:
-    """Walls with skirting, windows, doors, pictures, shelves and curtains; painted top down."""
+    """Walls with skirting, windows, doors, paintings, shelves and curtains; painted top down."""
     wall = _paint(generator, 0.0, 0.16 if generator.random() < 0.85 else 0.45, 0.5, 0.97)
-    canvas = np.empty((HEIGHT, WIDTH, 4), np.uint8)
+    canvas = np.empty((STRIP_HEIGHT, STRIP_WIDTH, 4), np.uint8)
     canvas[..., :3] = wall
     canvas[..., 3] = 255
-    metre = WIDTH / 24
-    tall = HEIGHT / STOREY
+    metre = STRIP_WIDTH / 24
+    tall = STRIP_HEIGHT / STOREY
     if generator.random() < 0.2:  # panelling, or another colour below
-        canvas[int(HEIGHT - 1.1 * tall) :, :, :3] = _paint(generator, 0.0, 0.4, 0.3, 0.9)
+        canvas[int(STRIP_HEIGHT - 1.1 * tall) :, :, :3] = _paint(generator, 0.0, 0.4, 0.3, 0.9)
     if generator.random() < 0.12:
         _bricks(generator, canvas)
     left = generator.uniform(0, 1.5)
@@ -41,13 +39,13 @@ def _walls(generator: Generator) -> Strip:
         wide = _furnish_wall(generator, canvas, left * metre, metre, tall)
         left += wide + generator.exponential(0.8) + 0.1
     skirting = _paint(generator, 0.0, 0.3, 0.3, 0.95)
-    canvas[HEIGHT - max(2, int(0.1 * tall)) :, :, :3] = (
-        0.5 * skirting + 0.5 * canvas[HEIGHT - max(2, int(0.1 * tall)) :, :, :3]
+    canvas[STRIP_HEIGHT - max(2, int(0.1 * tall)) :, :, :3] = (
+        0.5 * skirting + 0.5 * canvas[STRIP_HEIGHT - max(2, int(0.1 * tall)) :, :, :3]
     ).astype(np.uint8)
     shade = 0.8 + 0.2 * cv2.resize(
-        generator.random((3, 12), np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC
+        generator.random((3, 12), np.float32), (STRIP_WIDTH, STRIP_HEIGHT), interpolation=cv2.INTER_CUBIC
     )
-    shade *= np.linspace(1.05, 0.8, HEIGHT, dtype=np.float32)[:, None]
+    shade *= np.linspace(1.05, 0.8, STRIP_HEIGHT, dtype=np.float32)[:, None]
     canvas[..., :3] = np.clip(canvas[..., :3] * shade[..., None], 0, 255).astype(np.uint8)
     return canvas
 
@@ -121,7 +119,7 @@ def _furnish_wall(generator: Generator, canvas: Strip, x: float, metre: float, t
             b = (middle + generator.uniform(-0.4, 0.4) * high) * tall
             cv2.circle(
                 canvas,
-                (int(a), int(HEIGHT - b)),
+                (int(a), int(STRIP_HEIGHT - b)),
                 int(generator.uniform(1, 6)),
                 (*_paint(generator, 0, 0.8, 0.1, 0.95).tolist(), 255),
                 -1,
@@ -181,17 +179,17 @@ def _furnish_wall(generator: Generator, canvas: Strip, x: float, metre: float, t
 
 
 def _street(generator: Generator) -> Strip:
-    """Houses, hedges, trees, cars and poles under an empty sky; painted top down."""
-    canvas = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
-    metre = WIDTH / (2 * np.pi * RADIUS)
-    tall = HEIGHT / (0.75 * RADIUS)
+    """Houses, hedges, trees, cars and poles under a clear sky; painted top down."""
+    canvas = np.zeros((STRIP_HEIGHT, STRIP_WIDTH, 4), np.uint8)
+    metre = STRIP_WIDTH / (2 * np.pi * RADIUS)
+    tall = STRIP_HEIGHT / (0.75 * RADIUS)
     far = _paint(generator, 0.05, 0.35, 0.3, 0.6, hue=generator.uniform(0.2, 0.6))
-    for a in range(0, WIDTH, 8):  # hills or far trees
+    for a in range(0, STRIP_WIDTH, 8):  # hills or far trees
         top = (1.2 + 2.2 * abs(np.sin(a * 0.006135 * 2) + 0.4 * generator.random())) * tall * RADIUS / 20
         _box(canvas, a, 0, a + 8, top, far * generator.uniform(0.85, 1.05))
     town = generator.random()
     x = 0.0
-    while x < WIDTH:
+    while x < STRIP_WIDTH:
         if generator.random() < town:
             x += _house(generator, canvas, x, metre, tall)
         else:
@@ -205,19 +203,19 @@ def _street(generator: Generator) -> Strip:
             if generator.random() < 0.6
             else _paint(generator, 0, 0.3, 0.3, 0.9)
         )
-        begin, end = sorted(generator.uniform(0, WIDTH, 2))
+        begin, end = sorted(generator.uniform(0, STRIP_WIDTH, 2))
         for a in np.arange(begin, end, 5):
             _box(canvas, a, 0, a + 6, (0.9 + 0.3 * generator.random()) * tall, hedge * generator.uniform(0.7, 1.1))
     for _ in range(int(generator.integers(0, 9))):
-        _car(generator, canvas, generator.uniform(0, WIDTH), metre, tall)
+        _car(generator, canvas, generator.uniform(0, STRIP_WIDTH), metre, tall)
     for _ in range(int(generator.integers(0, 7))):
-        x = generator.uniform(0, WIDTH)
+        x = generator.uniform(0, STRIP_WIDTH)
         _box(canvas, x, 0, x + 2, generator.uniform(2.5, 6) * tall, _paint(generator, 0, 0.3, 0.15, 0.6))
     return canvas
 
 
 def _house(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> float:
-    """A house front with windows from x (pixels) on; pixels that it is wide."""
+    """A house front with windows from x (pixels) on. Returns its width in pixels."""
     wide = generator.uniform(5, 14)
     storeys = int(generator.integers(1, 6))
     high = 3.1 * storeys
@@ -282,7 +280,7 @@ def _car(generator: Generator, canvas: Strip, x: float, metre: float, tall: floa
     for wheel in (0.8, long - 0.8):
         cv2.circle(
             canvas,
-            (int(x + wheel * metre), int(HEIGHT - 0.32 * tall)),
+            (int(x + wheel * metre), int(STRIP_HEIGHT - 0.32 * tall)),
             max(1, int(0.33 * metre)),
             (14, 14, 15, 255),
             -1,
@@ -293,13 +291,13 @@ def _car(generator: Generator, canvas: Strip, x: float, metre: float, tall: floa
 def _blobs(
     generator: Generator, canvas: Strip, x: float, y: float, size: float, count: int, hues: tuple[float, float]
 ) -> None:
-    """A crown of leaves around (x, y), pixels from the left and up."""
+    """A treetop around (x, y), in pixels from the left and upwards."""
     for _ in range(count):
         a, b = generator.normal(0, 0.5, 2) * size
         paint = _paint(generator, 0.3, 0.7, 0.15, 0.5, hue=generator.uniform(*hues))
         cv2.circle(
             canvas,
-            (int(x + a), int(HEIGHT - y - b)),
+            (int(x + a), int(STRIP_HEIGHT - y - b)),
             max(1, int(size * generator.uniform(0.12, 0.4))),
             (*paint.tolist(), 255),
             -1,
@@ -308,14 +306,16 @@ def _blobs(
 
 def _bricks(generator: Generator, canvas: Strip) -> None:
     brick = _paint(generator, 0.3, 0.6, 0.3, 0.65, hue=0.03)
-    canvas[..., :3] = np.clip(brick * generator.uniform(0.8, 1.1, (HEIGHT, WIDTH // 2, 1)).repeat(2, 1), 0, 255)
+    canvas[..., :3] = np.clip(
+        brick * generator.uniform(0.8, 1.1, (STRIP_HEIGHT, STRIP_WIDTH // 2, 1)).repeat(2, 1), 0, 255
+    )
     canvas[::4, :, :3] = np.clip(brick * 1.35, 0, 255)
 
 
 def _box(canvas: Strip, left: float, low: float, right: float, high: float, paint: Float[np.ndarray, "3"]) -> None:
-    """A filled rectangle between heights above the floor, pixels."""
-    top = max(0, round(HEIGHT - high))
-    bottom = max(0, round(HEIGHT - low))
+    """A filled rectangle; heights are above the floor, in pixels."""
+    top = max(0, round(STRIP_HEIGHT - high))
+    bottom = max(0, round(STRIP_HEIGHT - low))
     a = max(0, round(left))
     b = max(0, round(right))
     canvas[top:bottom, a:b, :3] = np.clip(paint, 0, 255).astype(np.uint8)
@@ -325,7 +325,7 @@ def _box(canvas: Strip, left: float, low: float, right: float, high: float, pain
 def _paint(
     generator: Generator, dull: float, vivid: float, dark: float, bright: float, *, hue: float | None = None
 ) -> Float[np.ndarray, "3"]:
-    """A colour, 0 to 255, which is about sRGB."""
+    """A random colour, 0 to 255, roughly sRGB."""
     shade = generator.uniform(dark, bright)
     strength = generator.uniform(dull, vivid)
     turn = 6 * (generator.random() if hue is None else hue)

@@ -15,8 +15,8 @@ from occlupose.methods.hupor.predict import SHIPPED, HUPORPredictor, load
 from occlupose.methods.hupor.refine import RefineRecipe
 from occlupose.methods.hupor.train import collect_pairs, train_refiner
 from occlupose.poses import ABSENT
-from occlupose.synth.generate import Pictures, scenes
-from occlupose.synth.groups import Settings, Source
+from occlupose.synth.generate import ImageSettings, generate_scenes
+from occlupose.synth.layout import SceneSettings, SceneSource
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +24,10 @@ def samples(tmp_path_factory) -> list[ImageSample]:
     """Six synthetic scenes with their pictures."""
     folder = tmp_path_factory.mktemp("pictures")
     found = []
-    source = Source.load(Settings(seed=9, people=(2, 3), width=320, height=200))
-    for number, sample in enumerate(scenes(source, range(6), pictures=Pictures(), workers=0)):
+    source = SceneSource.load(SceneSettings(seed=9, people=(2, 3), width=320, height=200))
+    for number, sample in enumerate(generate_scenes(source, range(6), images=ImageSettings(), workers=0)):
         path = folder / f"{number}.png"
-        write_image(path, sample.picture)
+        write_image(path, sample.image)
         found.append(from_record(sample.record, ImageRef(path)))
     return found
 

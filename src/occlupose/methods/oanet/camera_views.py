@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from occlupose.skeletons import BODY22
-from occlupose.synth.views import facing, paper_views
+from occlupose.synth.virtual_cameras import camera_rotation, paper_rotations
 
 DISTANCE = 5.0
 """Metres from the middle of the studio; about that of Human3.6M, as is the height."""
@@ -30,7 +30,7 @@ def to_studio_camera(joints: Float[Tensor, "batch time 22 3"], camera: Tensor) -
     centre = joints[:, :, PELVIS].mean(1)
     centre[:, 1] = HEIGHT
     azimuth = torch.deg2rad(torch.tensor(AZIMUTHS))[camera]
-    rotation = facing(azimuth, torch.zeros_like(azimuth), torch.zeros_like(azimuth))
+    rotation = camera_rotation(azimuth, torch.zeros_like(azimuth), torch.zeros_like(azimuth))
     rotated = (joints - centre.view(-1, 1, 1, 3)) @ rotation.mT.unsqueeze(1)
     return rotated + rotated.new_tensor([0.0, 0.0, DISTANCE])
 
@@ -39,6 +39,6 @@ def to_virtual_view(joints: Float[Tensor, "batch time 22 3"], generator: Generat
     """Root-relative bodies (metres) in one of the paper's hundred virtual views each, for an orthographic camera
     (section 4.2).
     """
-    views = paper_views(generator)
+    views = paper_rotations(generator)
     chosen = views[torch.randint(len(views), (len(joints),), generator=generator)]
     return (joints - joints[:, :, PELVIS : PELVIS + 1]) @ chosen.mT.unsqueeze(1)

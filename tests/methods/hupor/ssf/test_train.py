@@ -11,7 +11,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf.recipe import PUBLISHED, RECIPES, SKELETONS, SMALL, SSFRecipe, ssf_loss
 from occlupose.methods.hupor.ssf.train import collect_people, train_ssf, train_to_file
 from occlupose.methods.hupor.ssf.weights import load
-from occlupose.synth.groups import Settings, Source
+from occlupose.synth.layout import SceneSettings, SceneSource
 
 
 def recipe(**changes):
@@ -22,7 +22,7 @@ def recipe(**changes):
 
 @pytest.fixture(scope="module")
 def crowd():
-    return collect_people(Source.load(Settings(people=(2, 3))), recipe())
+    return collect_people(SceneSource.load(SceneSettings(people=(2, 3))), recipe())
 
 
 def same(one, other):
@@ -60,7 +60,7 @@ def test_people_are_collected_with_their_bodies(crowd):
     still = anny().joints(crowd.pose, crowd.shape, torch.zeros(len(crowd), 3))
     apart = crowd.joints - still
     assert (apart - apart.mean(1, keepdim=True)).norm(dim=-1).max() < 1e-4
-    assert torch.equal(collect_people(Source.load(Settings(people=(2, 3))), recipe()).seen, crowd.seen)
+    assert torch.equal(collect_people(SceneSource.load(SceneSettings(people=(2, 3))), recipe()).seen, crowd.seen)
 
 
 def test_a_batch_is_given_the_joints_of_some_skeleton(crowd):

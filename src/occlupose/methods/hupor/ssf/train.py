@@ -21,8 +21,8 @@ from occlupose.methods.hupor.ssf.network import SSF
 from occlupose.methods.hupor.ssf.recipe import SSFDataset, SSFRecipe, ssf_loss
 from occlupose.methods.hupor.ssf.weights import save
 from occlupose.skeletons import BODY26
-from occlupose.synth.groups import Settings, Source, sample
-from occlupose.synth.labels import Labels, label
+from occlupose.synth.labels import SceneLabels, label_scene
+from occlupose.synth.layout import SceneSettings, SceneSource, sample_scene
 from occlupose.synth.scene import Scene
 from occlupose.training import card
 from occlupose.training.loop import fingerprint, train
@@ -33,7 +33,7 @@ MIN_VISIBLE = 0.01
 RenderScene = Callable[[Scene], UInt8[np.ndarray, "height width 3"]]
 
 
-def scene_input(truth: Labels, painter: RenderScene | None = None) -> SSFInput:
+def scene_input(truth: SceneLabels, painter: RenderScene | None = None) -> SSFInput:
     """What is given of a synthetic scene: exact joints and masks, and the picture, if somebody paints it."""
     masks = np.stack([truth.mask(person) for person in range(len(truth.joints))])
     return SSFInput(
@@ -41,7 +41,7 @@ def scene_input(truth: Labels, painter: RenderScene | None = None) -> SSFInput:
     )
 
 
-def collect_people(source: Source, recipe: SSFRecipe, painter: RenderScene | None = None) -> SSFDataset:
+def collect_people(source: SceneSource, recipe: SSFRecipe, painter: RenderScene | None = None) -> SSFDataset:
     """The people of a recipe's scenes, without those of whom next to nothing is seen, or who reach behind the camera.
 
     Raises:
@@ -49,7 +49,7 @@ def collect_people(source: Source, recipe: SSFRecipe, painter: RenderScene | Non
     """
     parts: list[dict[str, torch.Tensor]] = []
     for number in range(recipe.scenes):
-        truth = label(sample(source, number))
+        truth = label_scene(sample_scene(source, number))
         before = (truth.joints[..., 2] > MIN_DEPTH).all(1)
         if not before.any():
             continue
@@ -142,10 +142,10 @@ def train_to_file(
     Raises:
         OccluposeError: no mocap there; pictures are wanted and nothing here can paint them; what `train_ssf` refuses.
     """
-    source = Source.load(Settings(seed=recipe.seed, people=recipe.people), mocap=mocap)
+    source = SceneSource.load(SceneSettings(seed=recipe.seed, people=recipe.people), mocap=mocap)
     painter = _painter() if recipe.look == "image" else None
     wanted = (recipe.look, recipe.size, recipe.scenes, recipe.people, recipe.seed)
-    same = f"{fingerprint([source.poses.mean, source.poses.axes])} {wanted}"
+    same = f"{fingerprint([source.pose_prior.mean, source.pose_prior.axes])} {wanted}"
     folder.mkdir(parents=True, exist_ok=True)
     crowd = load_or_make(folder / "people.safetensors", same, lambda: collect_people(source, recipe, painter))
     data = fingerprint([crowd.joints.numpy(), crowd.seen.numpy(), crowd.image.numpy()])

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from occlupose.skeletons import BODY22
-from occlupose.synth.views import ELEVATION, ROLL, facing, turn
+from occlupose.synth.virtual_cameras import ELEVATION, ROLL, axis_rotation, camera_rotation
 
 PARENTS = {
     "pelvis": None,
@@ -200,12 +200,12 @@ def to_random_camera(
     azimuth = draw(-torch.pi, torch.pi)
     elevation = torch.deg2rad(draw(*augmentation.elevation))
     roll = torch.deg2rad(augmentation.roll * torch.randn(batch, generator=generator))
-    rotation = facing(azimuth, elevation, roll) @ orientation
+    rotation = camera_rotation(azimuth, elevation, roll) @ orientation
     across = torch.deg2rad(draw(-augmentation.off_axis, augmentation.off_axis))
     down = torch.deg2rad(draw(-augmentation.off_axis, augmentation.off_axis))
     distance = torch.exp(draw(*torch.log(torch.tensor(augmentation.distance)).tolist()))
     position = torch.stack([torch.zeros(batch), torch.zeros(batch), distance], -1).unsqueeze(-1)
-    off_axis = turn(1, across) @ turn(0, down)
+    off_axis = axis_rotation(1, across) @ axis_rotation(0, down)
     in_camera = joints @ (off_axis @ rotation).mT.unsqueeze(1) + (off_axis @ position).view(batch, 1, 1, 3)
     # people who walk past the camera are kept in front of it
     nearest = in_camera[..., 2].amin((1, 2)).view(batch, 1, 1)

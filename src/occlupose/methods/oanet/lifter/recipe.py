@@ -15,7 +15,7 @@ from occlupose.methods.oanet.windows import MocapWindows
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
-from occlupose.synth.noise import BELIEVED, NoiseModel, guess
+from occlupose.synth.noise import MIN_CONFIDENCE, NoiseModel, sample_hidden_joints
 from occlupose.training.loop import Optimisation, Terms
 
 
@@ -108,11 +108,11 @@ def make_batch(windows: MocapWindows, noise: NoiseModel, recipe: LifterRecipe, g
         if recipe.occlusion_aware:
             visible = _visible(xyz, complete_probability, generator)
             if recipe.guess_probability:
-                guesses, guess_score = guess(rays, generator)
+                guesses, guess_score = sample_hidden_joints(rays, generator)
                 guessing = with_noise & (torch.rand(batch, 1, 1, generator=generator) < recipe.guess_probability)
-                false_positive = in_skeleton & guessing & ~visible & (guess_score >= BELIEVED)
+                false_positive = in_skeleton & guessing & ~visible & (guess_score >= MIN_CONFIDENCE)
                 points = torch.where(false_positive.unsqueeze(-1), guesses, detected)
-            observed = (observed & visible & ((score >= BELIEVED) | ~with_noise)) | false_positive
+            observed = (observed & visible & ((score >= MIN_CONFIDENCE) | ~with_noise)) | false_positive
         return _masked(rays * focal, points * focal, observed, false_positive)
 
     for_2d = mask(complete_probability=0.0)

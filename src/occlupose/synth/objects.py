@@ -1,4 +1,4 @@
-"""Objects that hide people: furniture, boxes, pillars, bars and leaves before the camera. Ours."""
+"""Meshes of objects that occlude people: furniture, boxes, pillars, and bars and leaves near the camera. Ours."""
 
 from collections.abc import Callable
 
@@ -28,32 +28,32 @@ _SIDES = np.array(
 
 
 def block(width: float, height: float, depth: float, *, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Mesh:
-    """A box that stands at a height of y."""
+    """A box whose base is at height y."""
     return _CORNERS * (width, height, depth) + (x, y + height / 2, z), _SIDES
 
 
-def together(*meshes: Mesh) -> Mesh:
-    """Several meshes as one."""
+def merge(*meshes: Mesh) -> Mesh:
+    """Join several meshes."""
     starts = np.cumsum([0, *(len(vertices) for vertices, _ in meshes)])
     return np.concatenate([vertices for vertices, _ in meshes]), np.concatenate(
         [faces + start for (_, faces), start in zip(meshes, starts, strict=False)]
     )
 
 
-def tube(radius: float, length: float, sides: int = 12) -> Mesh:
-    """A closed cylinder that stands on the ground."""
+def cylinder(radius: float, length: float, sides: int = 12) -> Mesh:
+    """A closed cylinder on the ground."""
     angle = np.arange(sides) * 2 * np.pi / sides
     ring = np.stack([radius * np.cos(angle), 0 * angle, radius * np.sin(angle)], 1)
     vertices = np.concatenate([ring, ring + np.array([0, length, 0]), [(0, 0, 0), (0, length, 0)]])
-    here = np.arange(sides)
-    there = (np.arange(sides) + 1) % sides
+    current = np.arange(sides)
+    following = (np.arange(sides) + 1) % sides
     low = np.full(sides, 2 * sides)
     high = np.full(sides, 2 * sides + 1)
     corners = [
-        (here, there, here + sides),
-        (there, there + sides, here + sides),
-        (low, there, here),
-        (high, here + sides, there + sides),
+        (current, following, current + sides),
+        (following, following + sides, current + sides),
+        (low, following, current),
+        (high, current + sides, following + sides),
     ]
     return vertices, np.concatenate([np.stack(triangle, 1) for triangle in corners])
 
@@ -67,7 +67,7 @@ def _legs(width: float, depth: float, height: float, thick: float) -> list[Mesh]
 
 
 def table(random: np.random.Generator) -> Mesh:
-    """A table, or a desk whose front is closed."""
+    """A table, or a desk with a closed front."""
     width = random.uniform(0.9, 1.8)
     depth = random.uniform(0.5, 0.9)
     height = random.uniform(0.68, 1.05)
@@ -77,25 +77,25 @@ def table(random: np.random.Generator) -> Mesh:
     ]
     if random.random() < 0.35:
         parts.append(block(width, height - 0.2, 0.02, y=0.16, z=depth / 2 - 0.03))
-    return together(*parts)
+    return merge(*parts)
 
 
 def chair(random: np.random.Generator, seat: float = 0.45) -> Mesh:
-    """A chair whose seat is so high; whoever sits on it faces +z."""
+    """A chair with a seat at this height (metres) that faces +z."""
     width = random.uniform(0.4, 0.5)
     depth = random.uniform(0.38, 0.46)
     parts = [block(width, 0.04, depth, y=seat - 0.04), *_legs(width, depth, seat - 0.04, 0.035)]
     if random.random() < 0.75:
         parts.append(block(width, random.uniform(0.3, 0.5), 0.03, y=seat + 0.06, z=-depth / 2 - 0.03))
-    return together(*parts)
+    return merge(*parts)
 
 
 def sofa(random: np.random.Generator) -> Mesh:
-    """A sofa as seen over its back or side."""
+    """A sofa."""
     width = random.uniform(1.2, 2.0)
     depth = 0.8
     arms = [block(0.18, 0.6, depth, x=side * (width / 2 + 0.09)) for side in (-1, 1)]
-    return together(block(width, 0.42, depth), block(width, 0.45, 0.2, y=0.42, z=-depth / 2 + 0.1), *arms)
+    return merge(block(width, 0.42, depth), block(width, 0.45, 0.2, y=0.42, z=-depth / 2 + 0.1), *arms)
 
 
 def box(random: np.random.Generator) -> Mesh:
@@ -104,20 +104,20 @@ def box(random: np.random.Generator) -> Mesh:
 
 
 def pillar(random: np.random.Generator) -> Mesh:
-    """A pillar, a trunk or a post."""
-    return tube(random.uniform(0.06, 0.25), random.uniform(2.2, 4.0), int(random.integers(6, 20)))
+    """A pillar, trunk or post."""
+    return cylinder(random.uniform(0.06, 0.25), random.uniform(2.2, 4.0), int(random.integers(6, 20)))
 
 
 def bar(random: np.random.Generator) -> Mesh:
-    """A rail before the camera: some bars at a slant."""
+    """A railing near the camera: some slanted bars."""
     count = int(random.integers(1, 4))
     thick = random.uniform(0.015, 0.05)
     length = 5.0
     bars = []
     for number in range(count):
-        vertices, faces = tube(thick, length, 8)
+        vertices, faces = cylinder(thick, length, 8)
         bars.append((vertices - (0, length / 2, 0) + (number * random.uniform(0.12, 0.3), 0, 0), faces))
-    vertices, faces = together(*bars)
+    vertices, faces = merge(*bars)
     slant = random.choice([0.0, np.pi / 2]) + random.normal(0, 0.12)
     c = np.cos(slant)
     s = np.sin(slant)
@@ -125,7 +125,7 @@ def bar(random: np.random.Generator) -> Mesh:
 
 
 def foliage(random: np.random.Generator) -> Mesh:
-    """Leaves about some twigs, about a metre wide."""
+    """Clusters of leaves, about a metre wide."""
     count = int(random.integers(40, 160))
     length = random.uniform(0.05, 0.16)
     centre = random.uniform((-0.6, 0.2, -0.2), (0.6, 1.9, 0.2), (int(random.integers(2, 6)), 3))
@@ -138,25 +138,25 @@ def foliage(random: np.random.Generator) -> Mesh:
     return vertices.reshape(-1, 3), faces
 
 
-STANDING: dict[str, Callable[[np.random.Generator], Mesh]] = {
+STANDING_OBJECTS: dict[str, Callable[[np.random.Generator], Mesh]] = {
     "table": table,
     "sofa": sofa,
     "box": box,
     "pillar": pillar,
 }
-"""What stands among people."""
+"""Objects that stand among the people."""
 
-BEFORE: dict[str, Callable[[np.random.Generator], Mesh]] = {"bar": bar, "foliage": foliage}
-"""What hangs or stands near the camera."""
-
-
-def placed(mesh: Mesh, yaw: float, x: float, z: float) -> Mesh:
-    """The mesh turned about the vertical (radians) and moved on the ground."""
-    return mesh[0] @ upright(yaw).T + (x, 0, z), mesh[1]
+FOREGROUND_OBJECTS: dict[str, Callable[[np.random.Generator], Mesh]] = {"bar": bar, "foliage": foliage}
+"""Objects near the camera."""
 
 
-def upright(yaw: float) -> Float[np.ndarray, "3 3"]:
-    """The turn about the vertical that takes +z towards +x, by so many radians."""
+def place(mesh: Mesh, yaw: float, x: float, z: float) -> Mesh:
+    """Rotate a mesh about the vertical axis (radians) and move it on the ground."""
+    return mesh[0] @ yaw_rotation(yaw).T + (x, 0, z), mesh[1]
+
+
+def yaw_rotation(yaw: float) -> Float[np.ndarray, "3 3"]:
+    """Rotation about the vertical axis by an angle (radians), from +z towards +x."""
     c = np.cos(yaw)
     s = np.sin(yaw)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])

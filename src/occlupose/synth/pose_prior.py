@@ -1,9 +1,8 @@
-"""How people hold themselves: poses from motion capture, and a prior that was learned from it and needs none.
+"""Poses from motion capture, and a prior of poses that is fitted to it.
 
-A pose is turned so that its pelvis faces +z, and described by how each segment is turned from the one that it hangs on
-(a rotation vector each). The prior is a mixture of Gaussians of low rank in these 51 numbers (Tipping and Bishop,
-Mixtures of probabilistic principal component analysers, 1999, with k-means in place of EM); which clusters are drawn
-how often is ours.
+A pose is rotated so that its pelvis faces +z, and described by the rotation vector of each segment relative to its
+parent segment. The prior is a mixture of Gaussians of low rank in these 51 numbers (Tipping and Bishop, Mixtures of
+probabilistic principal component analysers, 1999, with k-means in place of EM); the weights of the clusters are ours.
 """
 
 from dataclasses import dataclass
@@ -25,9 +24,9 @@ from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.skeletons import BODY26
 
-FILE = Path(__file__).parents[1] / "weights" / "poses.cmu.safetensors"
+DEFAULT_FILE = Path(__file__).parents[1] / "weights" / "poses.cmu.safetensors"
 
-HANGS_ON = {
+PARENT_SEGMENTS = {
     "chest": "pelvis",
     "head": "chest",
     **{
@@ -44,54 +43,54 @@ HANGS_ON = {
         )
     },
 }
-"""The segment that each is turned from."""
+"""Parent of each segment."""
 
 MIRRORED = [
     SEGMENTS.index(name.replace("left", "?").replace("right", "left").replace("?", "right")) for name in SEGMENTS
 ]
-"""Where the other side's segment is."""
+"""Index of the segment on the other side."""
 
-RATE = 8.0
-"""Poses a second that are taken of a clip."""
+POSES_PER_SECOND = 8.0
+"""Sampling rate of the clips."""
 
 SHAPE_FRAMES = 48
-"""Poses of a subject that tell how they are built."""
+"""Poses of a subject that the body shape is fitted to."""
 
 CLUSTERS = 160
 RANKS = 10
 
-FLATTEN = 0.5
-"""A cluster is drawn as often as its number of poses to this power: most of the capture is walking. Ours."""
+CLUSTER_POWER = 0.5
+"""The weight of a cluster is its number of poses to this power: most of the capture is walking. Ours."""
 
-FACE = 5
-"""The first joints of BODY26; the capture has none of them, so they only tell how the head is turned."""
+FACE_JOINTS = 5
+"""Number of joints of the face, the first of BODY26; the capture has none of them."""
 
-BELIEVE = torch.tensor([float(place >= FACE) for place in range(len(BODY26))])
-"""Weights of the joints in a fit to the capture."""
+JOINT_WEIGHTS = torch.tensor([float(place >= FACE_JOINTS) for place in range(len(BODY26))])
+"""Weights of the joints in a fit to motion capture."""
 
-BATCH = 512
+BATCH_SIZE = 512
 """Poses that are fitted together."""
 
 
 @dataclass(frozen=True, eq=False)
-class Retargeted:
+class RetargetedPoses:
     """Motion capture on the default body. `error` is the mean distance (m) of the captured joints of each pose."""
 
     pose: Float[np.ndarray, "pose 17 3 3"]
     error: Float[np.ndarray, "pose"]
 
 
-def retarget(clips: list[Clip], *, rate: float = RATE) -> Retargeted:
-    """Poses of some clips on a body that is built like each clip's subject.
+def retarget(clips: list[Clip], *, rate: float = POSES_PER_SECOND) -> RetargetedPoses:
+    """Fit the default body, in the shape of each clip's subject, to the poses of clips.
 
     Arguments:
-        rate: poses a second that are taken; 0 takes all.
+        rate: poses per second; 0 takes all frames.
 
     Raises:
-        OccluposeError: there is no clip.
+        OccluposeError: there are no clips.
     """
     if not clips:
-        raise OccluposeError("no motion capture to take poses from; give the folder that holds the CMU motion capture")
+        raise OccluposeError("no motion capture; give the folder that holds the CMU motion capture")
     body = anny(captured=True)
     poses = []
     errors = []
@@ -100,23 +99,25 @@ def retarget(clips: list[Clip], *, rate: float = RATE) -> Retargeted:
             clip.body26[:: max(1, round(clip.fps / rate)) if rate else 1] for clip in clips if clip.subject == subject
         ]
         joints = torch.from_numpy(np.concatenate(own).astype(np.float32))
-        shape = built(joints, body)
-        for part in joints.split(BATCH):
-            fitted = fit_pose(part, body, shape.expand(len(part), -1), joint_weights=BELIEVE)
+        shape = fit_subject_shape(joints, body)
+        for part in joints.split(BATCH_SIZE):
+            fitted = fit_pose(part, body, shape.expand(len(part), -1), joint_weights=JOINT_WEIGHTS)
             poses.append(fitted.pose.numpy())
             errors.append(fitted.error.numpy())
-    return Retargeted(np.concatenate(poses), np.concatenate(errors))
+    return RetargetedPoses(np.concatenate(poses), np.concatenate(errors))
 
 
-def built(joints: Float[torch.Tensor, "pose 26 3"], body: BodyModel) -> Float[torch.Tensor, "shape"]:
-    """How a captured subject is built, from some of their poses (metres)."""
+def fit_subject_shape(joints: Float[torch.Tensor, "pose 26 3"], body: BodyModel) -> Float[torch.Tensor, "shape"]:
+    """Body shape of a captured subject, from some of their poses (metres)."""
     return fit_shape(
-        joints[torch.linspace(0, len(joints) - 1, min(SHAPE_FRAMES, len(joints))).long()], body, joint_weights=BELIEVE
+        joints[torch.linspace(0, len(joints) - 1, min(SHAPE_FRAMES, len(joints))).long()],
+        body,
+        joint_weights=JOINT_WEIGHTS,
     )
 
 
-def describe(pose: Float[np.ndarray, "pose 17 3 3"]) -> Float[np.ndarray, "pose 51"]:
-    """How each segment is turned from the one it hangs on, of people who face +z; radians."""
+def pose_to_vector(pose: Float[np.ndarray, "pose 17 3 3"]) -> Float[np.ndarray, "pose 51"]:
+    """Rotation vectors of the segments relative to their parents, of people rotated to face +z; radians."""
     pelvis = pose[:, 0]
     heading = np.arctan2(pelvis[:, 0, 2], pelvis[:, 2, 2])
     upright = (
@@ -124,21 +125,21 @@ def describe(pose: Float[np.ndarray, "pose 17 3 3"]) -> Float[np.ndarray, "pose 
         @ torch.from_numpy(pose[:, 0]).float()
     )
     turns = torch.from_numpy(pose).float()
-    parents = turns[:, [SEGMENTS.index(HANGS_ON[name]) for name in SEGMENTS[1:]]]
+    parents = turns[:, [SEGMENTS.index(PARENT_SEGMENTS[name]) for name in SEGMENTS[1:]]]
     return to_rotation_vector(torch.cat([upright[:, None], parents.mT @ turns[:, 1:]], 1)).flatten(1).numpy()
 
 
-def posed(numbers: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 17 3 3"]:
-    """The pose that `describe` says this of."""
+def vector_to_pose(numbers: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 17 3 3"]:
+    """The inverse of `pose_to_vector`."""
     local = from_rotation_vector(torch.from_numpy(numbers.astype(np.float32)).unflatten(1, (len(SEGMENTS), 3)))
     turns = {SEGMENTS[0]: local[:, 0]}
     for place, name in enumerate(SEGMENTS[1:], 1):
-        turns[name] = turns[HANGS_ON[name]] @ local[:, place]
+        turns[name] = turns[PARENT_SEGMENTS[name]] @ local[:, place]
     return torch.stack([turns[name] for name in SEGMENTS], 1).numpy()
 
 
-def mirrored(numbers: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 51"]:
-    """The same poses in a mirror."""
+def mirror_vectors(numbers: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 51"]:
+    """The same poses with left and right exchanged."""
     return (
         (numbers.reshape(-1, len(SEGMENTS), 3)[:, MIRRORED] * (1, -1, -1))
         .reshape(-1, 3 * len(SEGMENTS))
@@ -147,14 +148,14 @@ def mirrored(numbers: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 5
 
 
 @dataclass(frozen=True, eq=False)
-class Poses:
+class PosePrior:
     """A mixture of Gaussians over poses.
 
     Attributes:
-        weight: how often each cluster is drawn; sums to 1.
+        weight: of each cluster; sums to 1.
         mean: of each cluster.
         axes: principal axes of each cluster, times their standard deviation.
-        noise: standard deviation of what the axes leave out.
+        noise: standard deviation outside of the axes.
     """
 
     weight: Float[np.ndarray, "cluster"]
@@ -163,19 +164,17 @@ class Poses:
     noise: Float[np.ndarray, "cluster"]
 
     @classmethod
-    def learn(
+    def fit(
         cls, numbers: Float[np.ndarray, "pose 51"], *, clusters: int = CLUSTERS, rank: int = RANKS, seed: int = 0
-    ) -> "Poses":
-        """From poses as `describe` gives them; the same seed gives the same prior.
+    ) -> "PosePrior":
+        """Fit to poses as `pose_to_vector` gives them; the same seed gives the same prior.
 
         Raises:
-            OccluposeError: the poses are too few.
+            OccluposeError: too few poses.
         """
         enough = 3 * (rank + 1)
         if len(numbers) < enough:
-            raise OccluposeError(
-                f"{len(numbers)} poses are too few to learn from; give motion capture with {enough} or more"
-            )
+            raise OccluposeError(f"{len(numbers)} poses are too few; give motion capture with {enough} or more")
         means, label = kmeans2(numbers, min(clusters, len(numbers) // enough), seed=seed, minit="++")
         kept = [k for k in range(len(means)) if (label == k).sum() > rank + 1]
         axes = []
@@ -187,21 +186,23 @@ class Poses:
             deviation = spread / np.sqrt(len(own) - 1)
             axes.append(deviation[:rank, None] * directions[:rank])
             noise.append(np.sqrt((deviation[rank:] ** 2).sum() / max(1, numbers.shape[1] - rank)))
-            count.append((label == k).sum() ** FLATTEN)
+            count.append((label == k).sum() ** CLUSTER_POWER)
         weight = np.array(count, np.float64) / np.sum(count)
         return cls(weight, means[kept].astype(np.float32), np.array(axes, np.float32), np.array(noise, np.float32))
 
-    def draw(self, generator: np.random.Generator, count: int) -> Float[np.ndarray, "count 51"]:
-        """New poses, as `describe` would say them; each as likely mirrored."""
+    def sample(self, generator: np.random.Generator, count: int) -> Float[np.ndarray, "count 51"]:
+        """Random poses, in the form of `pose_to_vector`; mirrored with probability 0.5."""
         cluster = generator.choice(len(self.weight), count, p=self.weight)
-        amounts = np.clip(generator.standard_normal((count, self.axes.shape[1])), -FURTHEST, FURTHEST)
+        amounts = np.clip(generator.standard_normal((count, self.axes.shape[1])), -MAX_DEVIATION, MAX_DEVIATION)
         numbers = self.mean[cluster] + np.einsum("cr,crn->cn", amounts, self.axes[cluster])
-        numbers += self.noise[cluster, None] * np.clip(generator.standard_normal(numbers.shape), -FURTHEST, FURTHEST)
-        turned = generator.random(count) < 0.5
-        return np.where(turned[:, None], mirrored(numbers), numbers).astype(np.float32)
+        numbers += self.noise[cluster, None] * np.clip(
+            generator.standard_normal(numbers.shape), -MAX_DEVIATION, MAX_DEVIATION
+        )
+        is_mirrored = generator.random(count) < 0.5
+        return np.where(is_mirrored[:, None], mirror_vectors(numbers), numbers).astype(np.float32)
 
-    def save(self, path: Path, about: dict[str, str]) -> None:
-        """Write a .safetensors file, with what is known about it."""
+    def save(self, path: Path, metadata: dict[str, str]) -> None:
+        """Write a .safetensors file with metadata."""
         with atomic(path) as temporary:
             arrays = {
                 "weight": self.weight.astype(np.float32),
@@ -209,27 +210,27 @@ class Poses:
                 "axes": self.axes,
                 "noise": self.noise,
             }
-            save_file(arrays, temporary, about)
+            save_file(arrays, temporary, metadata)
 
     @classmethod
-    def load(cls, path: Path = FILE) -> "Poses":
+    def load(cls, path: Path = DEFAULT_FILE) -> "PosePrior":
         """Read what `save` wrote.
 
         Raises:
-            OccluposeError: the file cannot be read or is something else; names it.
+            OccluposeError: the file cannot be read or is not a prior; names it.
         """
         return _load(path)
 
 
-FURTHEST = 1.7
-"""Standard deviations beyond which a pose is not drawn: joints have limits. Ours."""
+MAX_DEVIATION = 1.7
+"""Largest deviation of a sampled pose, in standard deviations: joints have limits. Ours."""
 
 
 @cache
-def _load(path: Path) -> Poses:
+def _load(path: Path) -> PosePrior:
     try:
         arrays = load_file(path)
         weight = arrays["weight"].astype(np.float64)
-        return Poses(weight / weight.sum(), arrays["mean"], arrays["axes"], arrays["noise"])
+        return PosePrior(weight / weight.sum(), arrays["mean"], arrays["axes"], arrays["noise"])
     except (OSError, KeyError, SafetensorError) as error:
-        raise OccluposeError(f"{path}: not a prior of poses ({error}); make one with occlupose train poses") from error
+        raise OccluposeError(f"{path}: not a pose prior ({error}); make one with occlupose train poses") from error

@@ -7,32 +7,32 @@ from hypothesis import strategies as st
 from occlupose.bodies.anny import SHAPE, anny
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY26
-from occlupose.synth.groups import Settings, Source, overlapping, sample
-from occlupose.synth.labels import label
-from occlupose.synth.poses import Poses
+from occlupose.synth.labels import label_scene
+from occlupose.synth.layout import SceneSettings, SceneSource, overlapping_share, sample_scene
+from occlupose.synth.pose_prior import PosePrior
 
 
 def source(**given):
-    return Source(Settings(**given), Poses.load())
+    return SceneSource(SceneSettings(**given), PosePrior.load())
 
 
 @pytest.fixture(scope="module")
 def scenes():
     made = source(seed=3)
-    return [sample(made, number) for number in range(40)]
+    return [sample_scene(made, number) for number in range(40)]
 
 
 def test_scene_n_is_the_same_whatever_was_made_before_it(scenes):
-    again = sample(source(seed=3), 7)
+    again = sample_scene(source(seed=3), 7)
     for one, other in zip(scenes[7].people, again.people, strict=True):
         np.testing.assert_array_equal(one.vertices, other.vertices)
-        assert one.look == other.look
-    np.testing.assert_array_equal(scenes[7].eye, again.eye)
-    assert [thing.kind for thing in scenes[7].things] == [thing.kind for thing in again.things]
+        assert one.appearance_seed == other.appearance_seed
+    np.testing.assert_array_equal(scenes[7].camera_position, again.camera_position)
+    assert [thing.kind for thing in scenes[7].objects] == [thing.kind for thing in again.objects]
 
 
 def test_another_seed_makes_other_scenes(scenes):
-    assert not np.array_equal(sample(source(seed=4), 7).eye, scenes[7].eye)
+    assert not np.array_equal(sample_scene(source(seed=4), 7).camera_position, scenes[7].camera_position)
 
 
 def test_people_touch_the_ground_and_their_joints_are_in_them(scenes):
@@ -68,12 +68,12 @@ def test_all_builds_all_numbers_of_people_and_all_kinds_of_things_come(scenes):
     assert (np.ptp(shapes, 0) > 0.6).all()
     assert shapes[:, SHAPE.index("age")].min() < 0.3
     assert {"chair", "table", "box", "pillar", "sofa", "bar", "foliage"} <= {
-        thing.kind for scene in scenes for thing in scene.things
+        thing.kind for scene in scenes for thing in scene.objects
     }
 
 
 def test_cameras_have_real_heights_tilts_and_lenses(scenes):
-    heights = np.array([scene.eye[1] for scene in scenes])
+    heights = np.array([scene.camera_position[1] for scene in scenes])
     tilts = np.degrees([np.arcsin(-scene.rotation[2, 1]) for scene in scenes])
     views = np.degrees([2 * np.arctan(scene.camera.width / 2 / scene.camera.fx) for scene in scenes])
     assert heights.min() >= 0.25 and heights.max() <= 4.5 and np.ptp(heights) > 1.5
@@ -85,7 +85,7 @@ def test_cameras_have_real_heights_tilts_and_lenses(scenes):
 
 
 def test_the_camera_sees_somebody(scenes):
-    seen = [label(scene).occlusion.state for scene in scenes[:15]]
+    seen = [label_scene(scene).occlusion.state for scene in scenes[:15]]
     assert np.mean([(state == 2).any() for state in seen]) > 0.9
 
 
@@ -95,13 +95,13 @@ def test_overlap_is_what_it_says(seed, azimuth, count):
     place = np.random.default_rng(seed).uniform(-2, 2, (count, 2))
     aside = place @ (np.cos(azimuth), -np.sin(azimuth))
     alone = sum(all(abs(a - b) >= 0.42 for j, b in enumerate(aside) if j != i) for i, a in enumerate(aside))
-    assert overlapping(place, azimuth) == pytest.approx(1 - alone / count)
+    assert overlapping_share(place, azimuth) == pytest.approx(1 - alone / count)
 
 
 def test_more_overlap_hides_more():
     def hidden(overlap):
         made = source(seed=1, people=(4, 6), overlap=overlap, objects=0.0)
-        states = [label(sample(made, number)).occlusion for number in range(16)]
+        states = [label_scene(sample_scene(made, number)).occlusion for number in range(16)]
         return np.mean(np.concatenate([(one.cause == 2).ravel() for one in states]))
 
     assert hidden(1.0) > 1.3 * hidden(0.0)
@@ -122,9 +122,9 @@ def test_more_overlap_hides_more():
 )
 def test_settings_that_cannot_be_are_refused(given, named):
     with pytest.raises(OccluposeError, match=named):
-        Settings(**given)
+        SceneSettings(**given)
 
 
 def test_a_folder_without_motion_capture_is_refused(tmp_path):
     with pytest.raises(OccluposeError, match=str(tmp_path)):
-        Source.load(Settings(), mocap=tmp_path)
+        SceneSource.load(SceneSettings(), mocap=tmp_path)

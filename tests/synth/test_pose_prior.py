@@ -9,7 +9,14 @@ from occlupose.bodies.body import SEGMENTS
 from occlupose.bodies.fitting import from_rotation_vector
 from occlupose.datasets.cmu import Clip, read_clip
 from occlupose.errors import OccluposeError
-from occlupose.synth.poses import HANGS_ON, Poses, describe, mirrored, posed, retarget
+from occlupose.synth.pose_prior import (
+    PARENT_SEGMENTS,
+    PosePrior,
+    mirror_vectors,
+    pose_to_vector,
+    retarget,
+    vector_to_pose,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -20,32 +27,32 @@ def some(seed, count=5, spread=0.5):
 
 def facing(numbers):
     """Without the heading, which a description leaves out."""
-    return describe(posed(numbers))
+    return pose_to_vector(vector_to_pose(numbers))
 
 
 @given(seed=seeds)
 @settings(max_examples=30, deadline=None)
 def test_a_pose_is_what_its_description_says(seed):
     numbers = facing(some(seed))
-    np.testing.assert_allclose(describe(posed(numbers)), numbers, atol=2e-5)
+    np.testing.assert_allclose(pose_to_vector(vector_to_pose(numbers)), numbers, atol=2e-5)
 
 
 @given(seed=seeds, heading=st.floats(-3.1, 3.1))
 @settings(max_examples=30, deadline=None)
 def test_a_description_does_not_know_which_way_somebody_faces(seed, heading):
-    pose = posed(some(seed))
+    pose = vector_to_pose(some(seed))
     turned = from_rotation_vector(torch.tensor([[0.0, heading, 0.0]])).numpy() @ pose
-    np.testing.assert_allclose(describe(turned), describe(pose), atol=2e-4)
+    np.testing.assert_allclose(pose_to_vector(turned), pose_to_vector(pose), atol=2e-4)
 
 
 @given(seed=seeds)
 @settings(max_examples=30, deadline=None)
 def test_a_mirror_swaps_sides_and_twice_changes_nothing(seed):
     numbers = some(seed)
-    np.testing.assert_array_equal(mirrored(mirrored(numbers)), numbers)
+    np.testing.assert_array_equal(mirror_vectors(mirror_vectors(numbers)), numbers)
     flip = np.diag([-1.0, 1, 1])
-    one = posed(numbers)
-    other = posed(mirrored(numbers))
+    one = vector_to_pose(numbers)
+    other = vector_to_pose(mirror_vectors(numbers))
     left = SEGMENTS.index("left_thigh")
     right = SEGMENTS.index("right_thigh")
     np.testing.assert_allclose(other[:, right], flip @ one[:, left] @ flip, atol=1e-5)
@@ -53,8 +60,8 @@ def test_a_mirror_swaps_sides_and_twice_changes_nothing(seed):
 
 
 def test_every_segment_but_the_pelvis_hangs_on_an_earlier_one():
-    assert list(HANGS_ON) and set(HANGS_ON) == set(SEGMENTS[1:])
-    assert all(SEGMENTS.index(parent) < SEGMENTS.index(segment) for segment, parent in HANGS_ON.items())
+    assert list(PARENT_SEGMENTS) and set(PARENT_SEGMENTS) == set(SEGMENTS[1:])
+    assert all(SEGMENTS.index(parent) < SEGMENTS.index(segment) for segment, parent in PARENT_SEGMENTS.items())
 
 
 def test_a_prior_has_the_mean_and_spread_of_what_it_learned():
@@ -62,8 +69,8 @@ def test_a_prior_has_the_mean_and_spread_of_what_it_learned():
     axis = np.zeros(51)
     axis[[3, 7]] = 0.6, -0.8
     seen = (0.1 + random.normal(0, 0.3, (4000, 1)) * axis + random.normal(0, 0.01, (4000, 51))).astype(np.float32)
-    prior = Poses.learn(seen, clusters=1, rank=2)
-    drawn = prior.draw(np.random.default_rng(1), 4000)
+    prior = PosePrior.fit(seen, clusters=1, rank=2)
+    drawn = prior.sample(np.random.default_rng(1), 4000)
     unmirrored = drawn[drawn @ np.ones(51) > 2.5]  # a mirror turns the sign of two numbers in three
     np.testing.assert_allclose(unmirrored.mean(0), 0.1, atol=0.02)
     assert np.std(unmirrored @ axis) == pytest.approx(0.3, rel=0.2)  # less its furthest tails
@@ -71,25 +78,25 @@ def test_a_prior_has_the_mean_and_spread_of_what_it_learned():
 
 
 def test_the_same_seed_draws_the_same_and_another_seed_does_not():
-    prior = Poses.load()
-    one, same, other = (prior.draw(np.random.default_rng(seed), 4) for seed in (0, 0, 1))
+    prior = PosePrior.load()
+    one, same, other = (prior.sample(np.random.default_rng(seed), 4) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
 def test_the_shipped_prior_draws_people_whose_joints_have_limits():
-    numbers = Poses.load().draw(np.random.default_rng(0), 500).reshape(-1, len(SEGMENTS), 3)
+    numbers = PosePrior.load().sample(np.random.default_rng(0), 500).reshape(-1, len(SEGMENTS), 3)
     bend = np.linalg.norm(numbers[:, 1:], axis=-1)
     assert np.isfinite(numbers).all() and bend.max() < 3.1
     assert np.median(bend[:, SEGMENTS.index("left_shank") - 1]) < 1.0  # most people stand or walk
 
 
 def test_a_prior_survives_its_file(tmp_path):
-    prior = Poses.learn(some(0, 200), clusters=3, rank=2)
+    prior = PosePrior.fit(some(0, 200), clusters=3, rank=2)
     prior.save(tmp_path / "poses.safetensors", {"data": "made up"})
-    again = Poses.load(tmp_path / "poses.safetensors")
+    again = PosePrior.load(tmp_path / "poses.safetensors")
     np.testing.assert_allclose(
-        again.draw(np.random.default_rng(0), 3), prior.draw(np.random.default_rng(0), 3), atol=1e-6
+        again.sample(np.random.default_rng(0), 3), prior.sample(np.random.default_rng(0), 3), atol=1e-6
     )
 
 
@@ -99,7 +106,7 @@ def test_a_file_that_is_no_prior_is_named(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(OccluposeError, match=f"{path}.*occlupose train poses"):
-        Poses.load(path)
+        PosePrior.load(path)
 
 
 def test_motion_capture_is_put_onto_the_body(tmp_path):
@@ -116,8 +123,8 @@ def test_motion_capture_is_put_onto_the_body(tmp_path):
 
 def test_too_few_poses_are_said_and_few_are_enough():
     with pytest.raises(OccluposeError, match="10 poses are too few"):
-        Poses.learn(some(0, 10))
-    assert np.isfinite(Poses.learn(some(0, 150)).draw(np.random.default_rng(0), 5)).all()
+        PosePrior.fit(some(0, 10))
+    assert np.isfinite(PosePrior.fit(some(0, 150)).sample(np.random.default_rng(0), 5)).all()
 
 
 def test_no_motion_capture_is_said():
