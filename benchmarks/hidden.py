@@ -19,9 +19,11 @@ from results import write
 from rich.console import Console
 from tyro.conf import Positional
 
-from occlupose.frontends import build
+from occlupose.cameras import camera_from_fov
+from occlupose.estimator import track
+from occlupose.frame_poses import PosesBuilder
 from occlupose.media import Frame, open_media
-from occlupose.pipeline import Record, watch
+from occlupose.methods.oanet.estimator import OANet
 from occlupose.poses import Poses
 from occlupose.skeletons import COCO17
 from occlupose.synth.noise import MIN_CONFIDENCE, MODEL_FPS
@@ -42,7 +44,7 @@ BOARD = (112, 96, 80)
 
 @dataclass
 class Clip:
-    """A short video in memory, for `watch`."""
+    """A short video in memory, for `track`."""
 
     frames: list[Frame]
     width: int
@@ -55,10 +57,11 @@ class Clip:
 
 
 def observed(clip: Clip) -> Poses:
-    """Everybody in the clip, in 2D, with their evidence."""
-    frontend = build()
-    record = Record(frontend.skeleton, clip.fps, clip.width, clip.height, list(watch(clip, frontend)))  # type: ignore[arg-type]
-    return record.poses()
+    """Everybody in the clip, in 2D, with their confidence."""
+    estimator = OANet()
+    camera = camera_from_fov(clip.width, clip.height)
+    frames = list(track(clip, estimator, camera))  # type: ignore[arg-type]
+    return PosesBuilder(estimator.skeleton, clip.fps, camera, frames=frames).poses()
 
 
 def board(clip: Clip, low: np.ndarray, high: np.ndarray, span: slice) -> Clip:

@@ -16,9 +16,11 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from occlupose.assets import demo_clip
-from occlupose.frontends import build
+from occlupose.cameras import camera_from_fov
+from occlupose.estimator import track
+from occlupose.frame_poses import PosesBuilder
 from occlupose.media import open_media
-from occlupose.pipeline import Record, watch
+from occlupose.methods.oanet.estimator import OANet
 from occlupose.synth.noise import fit_noise
 
 SHIPPED = Path(str(files("occlupose") / "weights" / "blazepose_noise.json"))
@@ -34,9 +36,10 @@ def main(videos: Positional[tuple[Path, ...]] = (), output: Path = SHIPPED) -> N
     tracks = []
     for video in videos or (demo_clip(),):
         source = open_media(video)
-        frontend = build()
-        record = Record(frontend.skeleton, source.fps, source.width, source.height, list(watch(source, frontend)))
-        poses = record.poses()
+        estimator = OANet()
+        camera = camera_from_fov(source.width, source.height)
+        frames = list(track(source, estimator, camera))
+        poses = PosesBuilder(estimator.skeleton, source.fps, camera, frames=frames).poses()
         for person in range(len(poses.track_id)):
             there = (poses.state[:, person] > 0).any(-1)
             for piece in np.ma.clump_unmasked(np.ma.masked_array(there, ~there)):

@@ -38,12 +38,14 @@ from rich.table import Table
 
 from occlupose import pipeline, viewer
 from occlupose.assets import demo_clip
+from occlupose.cameras import camera_from_fov
 from occlupose.detections import Detections
 from occlupose.flow import FlowSampler
 from occlupose.frontends.blazepose import BlazePose
-from occlupose.lifting import Lift, assumed_camera
 from occlupose.media import VideoWriter, open_media
+from occlupose.methods.oanet.estimator import OANet
 from occlupose.methods.oanet.lifter.weights import load
+from occlupose.methods.oanet.lifting import Lift
 from occlupose.tracking import Tracker
 
 PEOPLE = (1, 2, 4)
@@ -128,13 +130,13 @@ def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tup
         timed(lambda: [meter.update(frame.pyramid, found.boxes, found.xy, who) for frame, found, who in moments]),
     )
     del frames, moments
-    poses = pipeline.run(path, frontend=BlazePose(max_people=people, threads=threads)).observed
+    poses = pipeline.run(path, OANet(BlazePose(max_people=people, threads=threads))).observed
     assert poses is not None
-    lift = Lift(assumed_camera(poses.width, poses.height), None, load())
+    lift = Lift(camera_from_fov(poses.width, poses.height), None, load())
     yield "lifting and placement", timed(lambda: lift(poses))
 
     def without_overlay() -> None:
-        result = pipeline.run(path, frontend=BlazePose(max_people=people, threads=threads))
+        result = pipeline.run(path, OANet(BlazePose(max_people=people, threads=threads)))
         result.save(folder / "poses.npz")
         result.save(folder / "poses.json")
 
@@ -142,7 +144,7 @@ def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tup
 
     def with_overlay() -> None:
         source = open_media(path)
-        result = pipeline.run(source, frontend=BlazePose(max_people=people, threads=threads))
+        result = pipeline.run(source, OANet(BlazePose(max_people=people, threads=threads)))
         result.save(folder / "poses.npz")
         result.save(folder / "poses.json")
         viewer.preview(result, source, folder / "preview.png")

@@ -28,8 +28,8 @@ from occlupose.cli import people, terminal
 from occlupose.codecs.crops import Crop
 from occlupose.evaluation.lifting import load_takes
 from occlupose.frontends.hourglass import save
-from occlupose.lifting import networks
 from occlupose.media import VideoWriter, open_media, read_image, write_image
+from occlupose.methods.oanet.lifting import networks
 from occlupose.networks.hourglass import StackedHourglass
 from occlupose.occlusion.cylinders import PAPER
 from occlupose.poses import OCCLUDED, VISIBLE, Poses
@@ -37,7 +37,7 @@ from occlupose.skeletons import COCO17, H36M17
 from scripted import write_hupor
 from walkers import circle, film, stand
 
-PICTURE = ["poses.json", "poses.npz", "preview.png"]
+PICTURE = ["poses.json", "poses.npz", "preview.png", "run.json"]
 VIDEO = ["overlay.mp4", *PICTURE]
 
 
@@ -399,17 +399,22 @@ assert run("whole", resource.RLIM_INFINITY) == 0
 size = {path.name: path.stat().st_size for path in Path("whole").iterdir()}
 assert max(size["poses.npz"], size["poses.json"]) < size["preview.png"] < size["overlay.mp4"], size
 for name in ("poses.npz", "preview.png", "overlay.mp4"):
-    print(name, run(name, size[name] - 1), file=sys.stderr)
+    print(name, run(name.replace(".", "-"), size[name] - 1), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if "nobody" not in line]
-    for name, kept in (("poses.npz", []), ("preview.png", ["poses.json", "poses.npz"]), ("overlay.mp4", PICTURE)):
-        assert lines.pop(0).startswith(f"occlupose: {name}/{name}: could not be written (")
+    for name, kept in (
+        ("poses.npz", []),
+        ("preview.png", ["poses.json", "poses.npz", "run.json"]),
+        ("overlay.mp4", PICTURE),
+    ):
+        folder = name.replace(".", "-")
+        assert lines.pop(0).startswith(f"occlupose: {folder}/{name}: could not be written (")
         assert lines.pop(0) == f"{name} 2"
-        assert names(tmp_path / name) == kept
+        assert names(tmp_path / folder) == kept
     assert not lines
-    assert_valid(tmp_path / "overlay.mp4", 31)
+    assert_valid(tmp_path / "overlay-mp4", 31)
 
 
 class Terminal:
@@ -464,7 +469,7 @@ def long_video(tmp_path_factory) -> Path:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
 def test_ctrl_c_while_watching_keeps_what_was_seen(tmp_path, long_video):
     terminal = Terminal("run", long_video, "-o", tmp_path / "out")
-    terminal.wait_for(r"watching a\.mp4 .* [1-9]\d*/3000 +0 people")
+    terminal.wait_for(r"detecting a\.mp4 .* [1-9]\d*/3000 +0 people")
     terminal.ctrl_c()
     assert terminal.end() == 130
     assert names(tmp_path / "out") == PICTURE
@@ -486,7 +491,7 @@ def test_ctrl_c_while_hupor_watches(tmp_path, long_video):
         "--weights",
         write_hupor(tmp_path / "a.safetensors"),
     )
-    terminal.wait_for(r"watching a\.mp4 .* [1-9]\d*/3000 +0 people")
+    terminal.wait_for(r"detecting a\.mp4 .* [1-9]\d*/3000 +0 people")
     terminal.ctrl_c()
     assert terminal.end() == 130
     assert names(tmp_path / "out") == PICTURE
@@ -510,7 +515,7 @@ def test_ctrl_c_while_drawing_leaves_the_overlay_out(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
 def test_second_ctrl_c_ends_at_once(tmp_path, long_video):
     terminal = Terminal("run", long_video, "-o", tmp_path / "out")
-    terminal.wait_for(r"watching a\.mp4 .* [1-9]\d\d/3000 +0 people")
+    terminal.wait_for(r"detecting a\.mp4 .* [1-9]\d\d/3000 +0 people")
     terminal.ctrl_c()
     terminal.wait_for("Ctrl-C again ends at once")
     terminal.ctrl_c()
@@ -525,10 +530,10 @@ def test_second_ctrl_c_ends_at_once(tmp_path, long_video):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
 def test_ctrl_c_is_how_a_camera_ends(tmp_path, long_video):
     terminal = Terminal("run", long_video.as_uri(), "-o", tmp_path / "out")
-    terminal.wait_for(r"watching a\.mp4 .* [1-9]\d*/\? +0 people")
+    terminal.wait_for(r"detecting a\.mp4 .* [1-9]\d*/\? +0 people")
     terminal.ctrl_c()
     assert terminal.end() == 0
-    assert names(tmp_path / "out") == ["poses.json", "poses.npz"]
+    assert names(tmp_path / "out") == ["poses.json", "poses.npz", "run.json"]
     assert 0 < len(Poses.load(tmp_path / "out/poses.npz")) < 3000
     assert not terminal.said()
 

@@ -4,7 +4,7 @@ networks.
 
 import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,27 +15,31 @@ import torch
 
 import occlupose
 from media_files import make_video
-from occlupose import lifting
 from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
+from occlupose.estimator import track
 from occlupose.flow import FlowSampler
+from occlupose.frame_poses import FramePoses, PosesBuilder
 from occlupose.frontends.blazepose import BlazePose
-from occlupose.lifting import Lift
 from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
+from occlupose.methods.oanet import lifting
+from occlupose.methods.oanet.estimator import OANet
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import load, save
+from occlupose.methods.oanet.lifting import Lift
+from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.occlusion.confidence import discount_by_flow
-from occlupose.pipeline import Record, Sighting, lift_stream, run, stream, watch
+from occlupose.pipeline import run, stream
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17
-from occlupose.streaming import StreamLifter
 from occlupose.tracking import Tracker
 from walkers import FPS, film, walk
 
 WIDTH = 640
 HEIGHT = 360
+CAMERA = Camera.from_fov(WIDTH, HEIGHT)
 GREY = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
 
 
@@ -69,7 +73,7 @@ def world(seconds: float, fps: float) -> Poses:
     )
 
 
-def sightings(filmed: Poses, there: Callable[[int, float], bool], seed: int = 0) -> list[Sighting]:
+def tracked_frames(filmed: Poses, there: Callable[[int, float], bool], seed: int = 0) -> list[FramePoses]:
     """The people (ids 1, 2, ...) at the times when they are there, with noise of a pixel and a fifth of the joints
     hidden for a while.
     """
@@ -81,8 +85,9 @@ def sightings(filmed: Poses, there: Callable[[int, float], bool], seed: int = 0)
     state = np.where(hidden, OCCLUDED, VISIBLE).astype(np.uint8)
     result = []
     for frame, time in enumerate(filmed.time.tolist()):
-        who = [person for person in range(people) if there(person, time)]
-        result.append(Sighting(time, np.array(who, np.int64) + 1, xy[frame, who], score[frame, who], state[frame, who]))
+        rows = [person for person in range(people) if there(person, time)]
+        track_id = np.array(rows, np.int64) + 1
+        result.append(FramePoses(time, track_id, xy[frame, rows], score[frame, rows], state[frame, rows]))
     return result
 
 
@@ -124,8 +129,13 @@ def video(folder: Path, frames: int, fps: int = 10) -> Path:
     return make_video(folder / "a.mp4", images=[GREY] * frames, size=(WIDTH, HEIGHT), fps=fps)
 
 
-def seen(sightings: list[Sighting]) -> list[list[int]]:
-    return [sighting.ids.tolist() for sighting in sightings]
+def seen(sightings: list[FramePoses]) -> list[list[int]]:
+    return [frame_poses.track_id.tolist() for frame_poses in sightings]
+
+
+def watch(source: Source, frontend: Seer, **options: object) -> Generator[FramePoses, None, None]:
+    """Detects and tracks with this front end."""
+    return track(source, OANet(frontend), Camera.from_fov(source.width, source.height), **options)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +151,7 @@ def test_ids_begin_with_the_first_frame_and_ghosts_get_none(tmp_path):
     with open_media(video(tmp_path, 8)) as source:
         watched = list(watch(source, eyes))
         assert seen(watched) == [[1], [1], [1], [1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]
-        assert [sighting.time for sighting in watched] == pytest.approx(np.arange(8) / 10)
+        assert [frame_poses.time for frame_poses in watched] == pytest.approx(np.arange(8) / 10)
         np.testing.assert_allclose(watched[3].xy, eyes.xy[3, :2], rtol=1e-5)
         assert seen(list(watch(source, eyes))) == seen(watched)  # a second time: everything starts anew
 
@@ -150,9 +160,9 @@ def test_ids_begin_with_the_first_frame_and_ghosts_get_none(tmp_path):
 def test_a_single_picture_gets_ids(tmp_path, count):
     write_image(tmp_path / "a.png", GREY)
     (only,) = watch(open_media(tmp_path / "a.png"), Seer(figures(*"xxx"[:count]) if count else np.zeros((1, 0, 17, 2))))
-    assert only.ids.tolist() == [1, 2, 3][:count]
+    assert only.track_id.tolist() == [1, 2, 3][:count]
     assert (only.state == VISIBLE).all() and only.state.shape == (count, 17)
-    np.testing.assert_allclose(only.evidence, 0.8)
+    np.testing.assert_allclose(only.score, 0.8)
 
 
 def test_a_single_frame_of_a_stream_without_a_count_gets_ids(tmp_path):
@@ -164,7 +174,7 @@ def test_a_single_frame_of_a_stream_without_a_count_gets_ids(tmp_path):
 def test_nobody_at_all(tmp_path):
     with open_media(video(tmp_path, 5)) as source:
         assert seen(list(watch(source, Seer(np.zeros((5, 0, 17, 2)))))) == [[]] * 5
-        poses = run(source, frontend=Seer(np.zeros((5, 0, 17, 2))))
+        poses = run(source, OANet(Seer(np.zeros((5, 0, 17, 2)))))
     assert (len(poses), len(poses.track_id), poses.skeleton) == (5, 0, H36M17)
     poses.save(tmp_path / "a.npz")
     assert Poses.load(tmp_path / "a.npz") == poses
@@ -192,8 +202,8 @@ class Nothing(Source):
 def test_no_frames_at_all():
     eyes = Seer(np.zeros((0, 0, 17, 2)))
     assert list(watch(Nothing(), eyes)) == []
-    assert list(stream(Nothing(), frontend=eyes)) == []
-    poses = run(Nothing(), frontend=eyes)
+    assert list(stream(Nothing(), OANet(eyes))) == []
+    poses = run(Nothing(), OANet(eyes))
     assert (len(poses), len(poses.track_id)) == (0, 0)
 
 
@@ -231,11 +241,11 @@ def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
             people = eyes(frame)
             moments.append((people, tracker.update(people, frame.time)))
             moved.append(meter.update(frame.pyramid, people.boxes, people.xy, moments[-1][1].track_numbers))
-    for sighting, (people, who), answer in zip(watched, moments, [*moved[1:], meter.finish()], strict=True):
+    for frame_poses, (people, who), answer in zip(watched, moments, [*moved[1:], meter.finish()], strict=True):
         ids = who.ids
         expected = discount_by_flow(people.score, answer.motion, answer.flow)[np.argsort(ids)][(ids < 0).sum() :]
-        np.testing.assert_allclose(sighting.evidence[: len(expected)], expected, atol=1e-6)
-    states = np.stack([sighting.state[0] for sighting in watched])
+        np.testing.assert_allclose(frame_poses.score[: len(expected)], expected, atol=1e-6)
+    states = np.stack([frame_poses.state[0] for frame_poses in watched])
     doubted = np.argwhere(states != VISIBLE)
     assert doubted.tolist() == [[5, wrist], [6, wrist]], (
         "the wrist that leaps there and back, before and after, and nothing else"
@@ -252,34 +262,40 @@ def test_another_flow_is_believed(tmp_path):
 
     clip = video(tmp_path, 6)
     eyes = Seer(figures("xxxxxx"))
-    still, poses = (run(clip, frontend=eyes, flow=flow).observed for flow in ("dis", leaping))
+    still, poses = (run(clip, OANet(eyes, flow=flow)).observed for flow in ("dis", leaping))
     assert (still.state == VISIBLE).all()
     head = eyes.xy[0, 0, :, 1].argmin()
     feet = eyes.xy[0, 0, :, 1].argmax()
     assert (poses.state[:, 0, head] == OCCLUDED).all() and (poses.state[:, 0, feet] == VISIBLE).all()
-    streamed = list(stream(clip, frontend=eyes, flow=leaping))
+    streamed = list(stream(clip, OANet(eyes, flow=leaping)))
     np.testing.assert_array_equal(np.concatenate([now.observed.state for now in streamed]), poses.state)
 
 
 @pytest.mark.parametrize(
     ("options", "words"), [({"flip": True}, "flip: seer"), ({"boxes": Path("boxes.json")}, "boxes.json: seer")]
 )
-def test_what_a_front_end_must_be_told_when_it_is_built(tmp_path, options, words):
+def test_what_a_front_end_must_be_told_when_it_is_built(options, words):
     with pytest.raises(OccluposeError, match=f"{words} is built already; give "):
-        run(video(tmp_path, 2), frontend=Seer(figures("xx")), **options)
+        OANet(Seer(figures("xx")), **options)
 
 
-@pytest.mark.parametrize("task", [run, stream])
-def test_an_unknown_flow_is_refused_before_anything_is_watched(task, tmp_path):
+def test_an_unknown_flow_is_refused_before_networks_are_loaded(tmp_path):
     with pytest.raises(OccluposeError, match="flow pwc"):
-        list(task(video(tmp_path, 2), frontend=tmp_path / "nope.onnx", flow="pwc"))
+        OANet(tmp_path / "nope.onnx", flow="pwc")
+
+
+def test_without_flow_confidence_is_as_detected(tmp_path):
+    frontend = Seer(figures("xxxxxx"))
+    with open_media(video(tmp_path, 6)) as source:
+        frames = list(track(source, OANet(frontend, flow=None), CAMERA))
+    assert all((frame.score == np.float32(0.8)).all() and (frame.state == VISIBLE).all() for frame in frames)
 
 
 def test_a_reader_who_stops_leaves_no_thread(tmp_path):
     before = set(threading.enumerate())
     with open_media(video(tmp_path, 30)) as source:
         reader = watch(source, Seer(figures("x" * 30)))
-        assert next(reader).ids.tolist() == [1]
+        assert next(reader).track_id.tolist() == [1]
         reader.close()
     gc.collect()
     assert set(threading.enumerate()) == before
@@ -294,8 +310,8 @@ def test_an_error_of_the_frontend_is_raised(tmp_path):
 
     taken = []
     with open_media(video(tmp_path, 10)) as source, pytest.raises(OccluposeError, match="mend it"):
-        for sighting in watch(source, Broken(figures("x" * 10))):
-            taken.append(sighting.time)
+        for frame_poses in watch(source, Broken(figures("x" * 10))):
+            taken.append(frame_poses.time)
     assert len(taken) == 3  # the others might have been ghosts, or were not tracked yet
 
 
@@ -320,11 +336,11 @@ def test_other_weights_are_used(tmp_path):
     save(lifter.state_dict(), lifter, tmp_path / "mine.safetensors")
     clip = video(tmp_path, 12)
     eyes = Seer(figures("x" * 12))
-    mine, shipped = (run(clip, frontend=eyes, weights=weights) for weights in (tmp_path / "mine.safetensors", None))
+    mine, shipped = (run(clip, OANet(eyes, weights=weights)) for weights in (tmp_path / "mine.safetensors", None))
     again = lifting.lift(mine.observed, lifter=load(tmp_path / "mine.safetensors"))
     np.testing.assert_allclose(mine.xyz, again.xyz, atol=1e-5)
     assert np.abs(mine.xyz - shipped.xyz).max() > 0.05
-    streamed = list(stream(clip, frontend=eyes, weights=tmp_path / "mine.safetensors"))
+    streamed = list(stream(clip, OANet(eyes, weights=tmp_path / "mine.safetensors")))
     np.testing.assert_allclose(np.concatenate([now.xyz for now in streamed]), mine.xyz, atol=1e-3)
 
 
@@ -332,18 +348,17 @@ def test_other_weights_are_used(tmp_path):
 
 
 def test_record_as_arrays():
-    def sighting(time: float, *ids: int) -> Sighting:
+    def frame_poses(time: float, *ids: int) -> FramePoses:
         value = np.array(ids, np.float32)
         xy = np.broadcast_to(value[:, None, None] + time, (len(ids), 17, 2)).astype(np.float32)
-        return Sighting(
+        return FramePoses(
             time, np.array(ids), xy, np.repeat(value[:, None] / 10, 17, 1), np.full((len(ids), 17), VISIBLE, np.uint8)
         )
 
-    record = Record(
-        COCO17, 10, WIDTH, HEIGHT, [sighting(0.5, 2, 7), sighting(0.6), sighting(0.7, 7), sighting(0.8, 1, 7)]
-    )
+    frames = [frame_poses(0.5, 2, 7), frame_poses(0.6), frame_poses(0.7, 7), frame_poses(0.8, 1, 7)]
+    record = PosesBuilder(COCO17, 10, CAMERA, frames=frames)
     poses = record.poses()
-    assert record.ids == poses.track_id.tolist() == [1, 2, 7]
+    assert record.track_ids == poses.track_id.tolist() == [1, 2, 7]
     assert poses.time.tolist() == [0.5, 0.6, 0.7, 0.8]
     assert (poses.state.max(-1) == [[0, 2, 2], [0, 0, 0], [0, 0, 2], [2, 0, 2]]).all()
     np.testing.assert_allclose(poses.xy[0, 1:, 0, 0], [2.5, 7.5])
@@ -353,7 +368,7 @@ def test_record_as_arrays():
 
 
 def test_empty_record():
-    poses = Record(COCO17, 10, WIDTH, HEIGHT).poses()
+    poses = PosesBuilder(COCO17, 10, CAMERA).poses()
     assert poses.xy.shape == (0, 0, 17, 2)
 
 
@@ -363,11 +378,9 @@ def test_empty_record():
 def test_run(tmp_path):
     filmed = world(1.5, 10)
     counts: list[int] = []
-    poses = run(
-        video(tmp_path, 15), frontend=Seer(filmed.xy), progress=lambda record: counts.append(len(record.sightings))
-    )
+    poses = run(video(tmp_path, 15), OANet(Seer(filmed.xy)), progress=lambda frame: counts.append(len(frame)))
     assert (len(poses), poses.track_id.tolist(), poses.skeleton, poses.fps) == (15, [1, 2, 3, 4], H36M17, 10)
-    assert counts == list(range(1, 16))
+    assert counts == [4] * 15
     assert poses.camera == Camera.from_fov(WIDTH, HEIGHT, 55, assumed=True)
     assert poses.observed is not None and poses.observed.skeleton == COCO17
     order = [int(np.abs(poses.observed.xy[0] - filmed.xy[0, person]).mean((1, 2)).argmin()) for person in range(4)]
@@ -381,9 +394,7 @@ def test_run(tmp_path):
     np.testing.assert_allclose(poses.xy[:, :, ankle][visible], poses.observed.xy[:, :, own][visible])
     assert np.isfinite(poses.xyz).all() and (poses.xyz[..., 2] > 0.3).all()
     assert (
-        len(
-            run(tmp_path / "a.mp4", frontend=Seer(filmed.xy[3::2]), every=2, start=0.25, end=1.0, max_people=3).track_id
-        )
+        len(run(tmp_path / "a.mp4", OANet(Seer(filmed.xy[3::2])), every=2, start=0.25, end=1.0, max_people=3).track_id)
         == 3
     )
 
@@ -399,10 +410,6 @@ def test_run(tmp_path):
         ({"height": 180.0}, "height 180"),
         ({"height": float("nan")}, "height nan"),
         ({"camera": Camera.from_fov(320, 180)}, "320 x 180"),
-        ({"frontend": "nope"}, "nope"),
-        ({"frontend": "nope.onnx"}, "nope.onnx"),
-        ({"weights": Path("nope.safetensors")}, "nope.safetensors"),
-        ({"device": "nope"}, "device nope"),
         ({"every": 0}, "every 0"),
         ({"start": 2.0, "end": 1.0}, "start 2"),
         ({"start": 7.0}, "from 7 s on"),
@@ -410,25 +417,58 @@ def test_run(tmp_path):
 )
 @pytest.mark.parametrize("function", [run, stream], ids=lambda function: function.__name__)
 def test_what_cannot_be(tmp_path, function, options, words):
-    eyes = {} if "frontend" in options else {"frontend": Seer(figures("xxx"))}
+    estimator = OANet(Seer(figures("xxx")))
     with pytest.raises(OccluposeError) as error:
-        list(function(video(tmp_path, 3), **options, **eyes))
+        list(function(video(tmp_path, 3), estimator, **options))
     assert words in str(error.value) and "; " in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"frontend": "nope"}, "nope"),
+        ({"frontend": "nope.onnx"}, "nope.onnx"),
+        ({"weights": "nope.safetensors"}, "nope.safetensors"),
+        ({"device": "nope"}, "device nope"),
+    ],
+)
+def test_what_oanet_cannot_be(options, words):
+    with pytest.raises(OccluposeError) as error:
+        OANet(**({"frontend": Seer(figures("xxx"))} | options))
+    assert words in str(error.value) and "; " in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_image_in_an_array():
+    frontend = Seer(figures("x", "x", "."))
+    people = OANet(frontend)(GREY, height=1.7)
+    assert (len(people), people.skeleton) == (2, H36M17) and np.isfinite(people.xyz).all()
+    again = OANet(frontend)(GREY, camera=CAMERA)
+    assert np.abs(again.xyz[..., 2] - people.xyz[..., 2]).max() > 0.01
+    nobody = OANet(Seer(np.zeros((1, 0, 17, 2))))(GREY)
+    assert len(nobody) == 0 and nobody.xyz.shape == (0, 17, 3)
+    with pytest.raises(OccluposeError, match="fov 0"):
+        OANet(frontend)(GREY, fov=0)
+
+
+def test_an_estimator_is_used_again(tmp_path):
+    estimator = OANet(Seer(figures("xxxxxx")))
+    first = run(video(tmp_path, 6), estimator)
+    assert run(tmp_path / "a.mp4", estimator) == first
 
 
 def test_an_open_source_has_its_own_window(tmp_path):
     with open_media(video(tmp_path, 6), every=2) as source:
-        assert len(run(source, frontend=Seer(figures("xxx")))) == 3
+        assert len(run(source, OANet(Seer(figures("xxx"))))) == 3
         with pytest.raises(OccluposeError, match="open already"):
-            run(source, every=3, frontend=Seer(figures("xxx")))
+            run(source, OANet(Seer(figures("xxx"))), every=3)
 
 
 def test_ctrl_c_is_the_callers(tmp_path):
-    def interrupt(record: Record) -> None:
+    def interrupt(frame_poses: FramePoses) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(video(tmp_path, 6), frontend=Seer(figures("xxxxxx")), progress=interrupt)
+        run(video(tmp_path, 6), OANet(Seer(figures("xxxxxx"))), progress=interrupt)
 
 
 @pytest.mark.assets
@@ -474,14 +514,14 @@ def assert_streamed(given: list[Poses], whole: Poses) -> None:
 
 @pytest.mark.parametrize(("fps", "height"), [(30, 1.8), (60, None), (10, 1.6), (24, None)])
 def test_streaming_is_lifting_at_once(lifter, fps, height):
-    seen_by_the_frontend = sightings(world(12.0, fps), presence)
+    seen_by_the_frontend = tracked_frames(world(12.0, fps), presence)
     camera = Camera.from_fov(WIDTH, HEIGHT)
-    record = Record(COCO17, fps, WIDTH, HEIGHT, seen_by_the_frontend)
+    record = PosesBuilder(COCO17, fps, CAMERA, frames=seen_by_the_frontend)
     whole = Lift(camera, height, lifter)(record.poses())
-    streaming = StreamLifter(Lift(camera, height, lifter), Record(COCO17, fps, WIDTH, HEIGHT))
+    streaming = StreamLifter(Lift(camera, height, lifter), PosesBuilder(COCO17, fps, CAMERA))
     given = []
-    for number, sighting in enumerate(seen_by_the_frontend):
-        given += streaming.update(sighting)
+    for number, frame_poses in enumerate(seen_by_the_frontend):
+        given += streaming.update(frame_poses)
         assert number + 1 - len(given) <= streaming.latency, "no frame waits for longer"
         assert len(streaming._frames) <= streaming.latency, "no frame is kept for longer"
     given += streaming.finish()
@@ -492,34 +532,26 @@ def test_streaming_is_lifting_at_once(lifter, fps, height):
 def test_the_latency_of_a_stream(lifter, fps, latency):
     """What the pages say."""
     lift = Lift(Camera.from_fov(WIDTH, HEIGHT), None, lifter)
-    assert StreamLifter(lift, Record(COCO17, fps, WIDTH, HEIGHT)).latency == latency
+    assert StreamLifter(lift, PosesBuilder(COCO17, fps, CAMERA)).latency == latency
 
 
 def test_streaming_anybody_at_any_time(lifter):
     generator = np.random.default_rng(3)
     toggles = [np.cumsum(generator.uniform(0.1, 1.9, 20)) + generator.uniform(0, 4) for _ in PATHS]
-    seen_by_the_frontend = sightings(
+    seen_by_the_frontend = tracked_frames(
         world(14.0, 10), lambda person, time: np.searchsorted(toggles[person], time) % 2 == 1, seed=3
     )
-    record = Record(COCO17, 10, WIDTH, HEIGHT, seen_by_the_frontend)
+    record = PosesBuilder(COCO17, 10, CAMERA, frames=seen_by_the_frontend)
     lift = Lift(Camera.from_fov(WIDTH, HEIGHT), None, lifter)
-    given = list(lift_stream(iter(seen_by_the_frontend), Record(COCO17, 10, WIDTH, HEIGHT), lift))
-    assert_streamed(given, lift(record.poses()))
+    streaming = StreamLifter(lift, PosesBuilder(COCO17, 10, CAMERA))
+    given = [single for frame_poses in seen_by_the_frontend for single in streaming.update(frame_poses)]
+    assert_streamed(given + streaming.finish(), lift(record.poses()))
 
 
 @pytest.mark.parametrize("frames", [1, 5])
 def test_streaming_what_is_shorter_than_the_window(tmp_path, frames):
     eyes = Seer(figures("x" * frames, "." * (frames // 2) + "x" * (frames - frames // 2)))
-    assert_streamed(list(stream(video(tmp_path, frames), frontend=eyes)), run(tmp_path / "a.mp4", frontend=eyes))
-
-
-def test_a_front_end_that_is_built_takes_no_boxes(tmp_path):
-    eyes = Seer(figures("xxx"))
-    for watched in (run, lambda *arguments, **options: list(stream(*arguments, **options))):
-        with pytest.raises(
-            OccluposeError, match=r"boxes\.json: seer is built already; give the boxes where it is built"
-        ):
-            watched(video(tmp_path, 3), frontend=eyes, boxes=Path("boxes.json"))
+    assert_streamed(list(stream(video(tmp_path, frames), OANet(eyes))), run(tmp_path / "a.mp4", OANet(eyes)))
 
 
 @pytest.mark.assets
@@ -529,6 +561,6 @@ def test_streaming_the_real_thing(tmp_path, lifter):
         for image in images + images[-2:0:-1] + images + images[-2:0:-1]:
             out.write(image)
     eyes = BlazePose(threads=1, detect_every=30, look_every=30, tiles=False)
-    whole = run(tmp_path / "a.mp4", frontend=eyes, height=1.75)
+    whole = run(tmp_path / "a.mp4", OANet(eyes), height=1.75)
     assert len(whole.track_id) >= 2 and len(whole) == 64 > 52, "longer than the latency"
-    assert_streamed(list(stream(tmp_path / "a.mp4", frontend=eyes, height=1.75)), whole)
+    assert_streamed(list(stream(tmp_path / "a.mp4", OANet(eyes), height=1.75)), whole)

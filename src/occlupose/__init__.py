@@ -7,26 +7,46 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from occlupose.cameras import Camera
+    from occlupose.detections import Detections
     from occlupose.errors import OccluposeError
-    from occlupose.lifting import lift
+    from occlupose.estimator import PoseEstimator
+    from occlupose.methods.hupor.estimator import HUPOR
+    from occlupose.methods.oanet.estimator import OANet
+    from occlupose.methods.oanet.lifting import lift
     from occlupose.pipeline import run, stream
     from occlupose.poses import Poses
 
 __version__ = "0.1.0"
-__all__ = ["Camera", "OccluposeError", "Poses", "__version__", "lift", "run", "stream"]
+__all__ = [
+    "HUPOR",
+    "Camera",
+    "Detections",
+    "OANet",
+    "OccluposeError",
+    "PoseEstimator",
+    "Poses",
+    "__version__",
+    "lift",
+    "run",
+    "stream",
+]
 
 _HOMES = {
     "Camera": "occlupose.cameras",
+    "Detections": "occlupose.detections",
+    "HUPOR": "occlupose.methods.hupor.estimator",
+    "OANet": "occlupose.methods.oanet.estimator",
     "OccluposeError": "occlupose.errors",
+    "PoseEstimator": "occlupose.estimator",
     "Poses": "occlupose.poses",
-    "lift": "occlupose.lifting",
+    "lift": "occlupose.methods.oanet.lifting",
     "run": "occlupose.pipeline",
     "stream": "occlupose.pipeline",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, imported when first used, so that `import occlupose` alone is quick."""
+    """Public names, imported at first use, so that `import occlupose` is quick."""
     if name not in _HOMES:
         raise AttributeError(f"module 'occlupose' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)

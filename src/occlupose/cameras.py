@@ -13,6 +13,9 @@ from occlupose.errors import OccluposeError
 
 _CURE = "give width, height and either fx, fy, cx, cy or K (3 x 3), in pixels"
 
+FIELD_OF_VIEW = 55.0
+"""Degrees on the long side that are assumed for an unknown camera. Ours."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -45,7 +48,7 @@ class Camera:
             raise OccluposeError(f"camera: principal point {self.cx}, {self.cy}; it must be finite, in pixels")
 
     @classmethod
-    def from_fov(cls, width: int, height: int, fov_degrees: float = 55.0, assumed: bool = False) -> "Camera":
+    def from_fov(cls, width: int, height: int, fov_degrees: float = FIELD_OF_VIEW, assumed: bool = False) -> "Camera":
         """A camera with this field of view over the long side of the image, looking through its centre.
 
         The default of 55 degrees is ours: between a phone's main camera (about 65) and a webcam or video camera (45 to
@@ -153,3 +156,14 @@ class _CameraFile(BaseModel):
             return Camera.from_matrix(np.array(self.K), self.width, self.height)
         assert self.fx is not None and self.fy is not None and self.cx is not None and self.cy is not None
         return Camera(self.width, self.height, self.fx, self.fy, self.cx, self.cy)
+
+
+def camera_from_fov(width: int, height: int, fov: float | None = None) -> Camera:
+    """A camera of this field of view on the long side, degrees; without one, of 55 degrees, marked as assumed.
+
+    Raises:
+        OccluposeError: a field of view outside 1 to 170 degrees.
+    """
+    if fov is not None and not 1 <= fov <= 170:
+        raise OccluposeError(f"fov {fov}: a field of view is 1 to 170 degrees on the long side; give degrees")
+    return Camera.from_fov(width, height, FIELD_OF_VIEW if fov is None else fov, assumed=fov is None)

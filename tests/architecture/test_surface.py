@@ -13,7 +13,7 @@ from occlupose.errors import OccluposeError
 
 SOURCE = Path(occlupose.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
-CORE = ("errors", "files", "skeletons", "cameras", "poses", "pose_files")
+CORE = ("errors", "files", "skeletons", "cameras", "poses")
 SURFACE = Path(__file__).with_name("public_api.txt")
 
 

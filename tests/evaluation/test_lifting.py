@@ -25,7 +25,7 @@ from occlupose.evaluation.lifting import (
     tables,
     two_d,
 )
-from occlupose.lifting import networks
+from occlupose.methods.oanet.lifting import networks
 from occlupose.methods.oanet.network import OANet
 from occlupose.methods.oanet.weights import TrainedOANet, save
 from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative

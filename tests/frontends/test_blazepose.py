@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 
 from occlupose.assets import demo_clip
+from occlupose.cameras import camera_from_fov
 from occlupose.errors import OccluposeError
+from occlupose.estimator import track
 from occlupose.frontends import build
 from occlupose.frontends.blazepose import BlazePose, _upright
 from occlupose.media import Frame, open_media
-from occlupose.pipeline import watch
+from occlupose.methods.oanet.estimator import OANet
 from occlupose.skeletons import BLAZEPOSE33, COCO17
 
 PLAYERS = [[270, 310, 570, 1190], [530, 750, 1000, 1760]]  # boxes at the clip's start, by eye
@@ -141,8 +143,8 @@ def test_both_players_are_followed_throughout_however_the_input_jitters(jitter):
     eyes = BlazePose()
     eyes.landmarks = Jittered(eyes.landmarks, jitter)
     with open_media(demo_clip()) as source:
-        seen = list(watch(source, eyes))
-    assert all({1, 2} <= set(sighting.ids.tolist()) for sighting in seen)
+        seen = list(track(source, OANet(eyes), camera_from_fov(source.width, source.height)))
+    assert all({1, 2} <= set(frame.track_id.tolist()) for frame in seen)
     # whoever else must be the small bystander at the left edge
-    for other in range(3, 1 + max(max(sighting.ids) for sighting in seen)):
-        assert all(sighting.xy[sighting.ids == other][..., 0].max(initial=0) < 250 for sighting in seen)
+    for other in range(3, 1 + max(max(frame.track_id) for frame in seen)):
+        assert all(frame.xy[frame.track_id == other][..., 0].max(initial=0) < 250 for frame in seen)

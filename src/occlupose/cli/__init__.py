@@ -1,15 +1,15 @@
-"""Finds people in pictures and video, in 2D and in metres, and says of every joint whether it was seen, hidden or
-absent.
+"""Multi-person 2D and metric 3D human pose from images and video; every joint is visible, occluded or absent.
 
-    occlupose demo                               a short clip, fetched once: look at out/demo/preview.png
-    occlupose run walk.mp4                       poses, a preview and a video with its people, in out/walk
-    occlupose run walk.mp4 --fov 70 -o results   with the camera's field of view the metres are right
-    occlupose lift joints.npz -o poses.npz       2D joints from elsewhere
-    occlupose synth --scenes 200 -o people       pictures of people whose every joint is known
+    occlupose demo                               a short clip, downloaded once: see out/demo/preview.png
+    occlupose run walk.mp4                       poses, a preview and a video with the poses drawn, in out/walk
+    occlupose run walk.mp4 --fov 70 -o results   the camera's field of view, for correct metres
+    occlupose lift joints.npz -o poses.npz       3D poses from 2D joints
+    occlupose synth --scenes 200 -o people       synthetic images of people with ground truth
 
-Exit codes: 0 done; 2 something that was given cannot be used, one line says what; 130 ended by Ctrl-C.
+Exit codes: 0 done; 2 invalid input or option, explained in one line; 130 ended by Ctrl-C.
 """
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ from occlupose.cli.parser import Command, parse
 from occlupose.cli.people import demo, lift, run
 from occlupose.cli.scores import EVAL
 from occlupose.cli.synth import synth
-from occlupose.cli.terminal import INTERRUPTED
+from occlupose.cli.terminal import BROKEN_PIPE, INTERRUPTED
 from occlupose.cli.training import TRAIN
 from occlupose.errors import OccluposeError
 
@@ -58,16 +58,20 @@ def parse_arguments(arguments: list[str]) -> Callable[[], None]:
 
 
 def main() -> None:
-    """Entry point: errors that a user can mend are one line and exit code 2."""
+    """Entry point. Errors that a user can fix are one line and exit code 2."""
     arguments = sys.argv[1:] or ["--help"]
     try:
         if arguments == ["--version"]:
             print(f"occlupose {__version__}")
         else:
             parse_arguments(arguments)()
+        sys.stdout.flush()
     except OccluposeError as error:
         print(f"occlupose: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("occlupose: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # as of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor at the interpreter's end
+        sys.exit(BROKEN_PIPE)

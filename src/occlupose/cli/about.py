@@ -117,7 +117,7 @@ def _check_encoder() -> None:
 
 
 def _check_lifter() -> None:
-    from occlupose.lifting import networks
+    from occlupose.methods.oanet.lifting import networks
 
     networks("cpu", None)
 

@@ -41,31 +41,31 @@ Count = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default:
 Degrees = Annotated[
     float | None, arg(metavar="DEGREES", help_behavior_hint="(default: 55, and the output says that it was assumed)")
 ]
-Metres = Annotated[float | None, arg(metavar="METRES", help_behavior_hint="(default: as tall as the network believes)")]
+Metres = Annotated[float | None, arg(metavar="METRES", help_behavior_hint="(default: as estimated)")]
 Device = Annotated[str, arg(metavar="DEVICE")]
-Boxes = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: people are looked for)")]
-Weights = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the shipped one)")]
+Boxes = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: people are detected)")]
+Weights = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the shipped ones)")]
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What is known of the camera and the people. It makes the metres right."""
+class CameraOptions:
+    """Camera and body height, for correct metres."""
 
     fov: Degrees = None
-    """Field of view on the long side of the picture."""
+    """Field of view on the long side of the image."""
     camera: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: by --fov)")] = None
     """JSON file with width, height, fx, fy, cx, cy (pixels)."""
     height: Metres = None
     """Body height of the people."""
 
-    def intrinsics(self) -> "Camera | None":
-        """The camera of the file, if one was given."""
+    def load(self) -> "Camera | None":
+        """The camera in the file; None without one."""
         from occlupose.cameras import Camera
 
         return None if self.camera is None else Camera.load(self.camera)
 
 
-UNKNOWN = Scene()
+UNKNOWN_CAMERA = CameraOptions()
 
 PUBLISHED = "(default: as published)"
 

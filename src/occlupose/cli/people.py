@@ -1,11 +1,11 @@
-"""Commands that find and lift people: run, demo, lift."""
+"""Commands that estimate poses: run, demo, lift."""
 
+import os
 import re
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from glob import has_magic
 from pathlib import Path
 from time import monotonic
@@ -16,14 +16,16 @@ from rich.console import Console
 from rich.progress import Progress
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from occlupose.cli.options import UNKNOWN, Boxes, Count, Device, Folder, Scene, Seconds, Weights
+from occlupose.cli.options import UNKNOWN_CAMERA, Boxes, CameraOptions, Count, Device, Folder, Seconds, Weights
+from occlupose.cli.output import OVERLAY, POSES, PREVIEW, OutputFolder, check_output
 from occlupose.cli.terminal import (
     INTERRUPTED,
     Interrupt,
+    StatusLines,
     announce,
-    check_folder,
+    check_file,
     count,
-    notes,
+    print_notes,
     progress,
     say,
     short,
@@ -31,10 +33,11 @@ from occlupose.cli.terminal import (
 )
 from occlupose.errors import OccluposeError
 
-if TYPE_CHECKING:  # the heavy ones are imported where they are used, so that --help is quick
+if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --help is quick
+    from occlupose.estimator import PoseEstimator
+    from occlupose.frontends import boxes as boxes_file
     from occlupose.media import Source
     from occlupose.poses import Poses
-    from occlupose.sightings import Record, Sighting
 
 Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: blazepose)")]
 Flow = Annotated[
@@ -43,68 +46,77 @@ Flow = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class OANetOptions:
+    """Only with --method oanet."""
+
+    frontend: Frontend = None
+    """Person detector and 2D keypoint network: blazepose, a .safetensors file (of train ljof, train keypoints or
+    convert checkpoint), or an .onnx file."""
+    boxes: Boxes = None
+    """JSON file of a detector's results: the bounding boxes of the people. Its image_id is the number of a frame, from
+    0, or the name of an image. For .safetensors and .onnx files."""
+    flow: Flow = None
+    """Optical flow that keypoints are checked against; RAFT needs torchvision, and its weights are for research."""
+
+
+DEFAULTS = OANetOptions()
+
+
 def run(
-    input: Positional[Annotated[str, arg(metavar="INPUT")]],
+    input: Positional[str],
     output: Folder = None,
     every: int = 1,
     start: Annotated[Seconds, arg(help_behavior_hint="(default: the beginning)")] = None,
     end: Annotated[Seconds, arg(help_behavior_hint="(default: the end)")] = None,
     max_people: Count = None,
     video: bool = True,
-    scene: OmitArgPrefixes[Scene] = UNKNOWN,
+    overwrite: bool = False,
     method: Literal["oanet", "hupor"] = "oanet",
-    frontend: Frontend = None,
-    boxes: Boxes = None,
     flip: bool = False,
-    flow: Flow = None,
     weights: Weights = None,
     device: Device = "cpu",
+    camera_options: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
+    oanet: OmitArgPrefixes[OANetOptions] = DEFAULTS,
 ) -> None:
-    """Find everybody in a picture or video, in 2D and in metric 3D, each joint visible, occluded or absent.
+    """Estimate the 2D and metric 3D poses of everybody in an image or video, each joint visible, occluded or absent.
 
-    Writes poses.npz and poses.json (the same content), preview.png and, of a video, overlay.mp4. Ctrl-C stops watching:
-    what was seen until then is written, without overlay.mp4, and the exit code is 130 (0 for a camera, which has no
-    other end). A second Ctrl-C ends at once.
+    Writes poses.npz and poses.json (the same content), preview.png, run.json (version and input) and, for a video,
+    overlay.mp4. Ctrl-C stops early: the poses so far are written, without overlay.mp4, and the exit code is 130 (0 for
+    a camera, which is stopped like that). A second Ctrl-C ends at once.
 
     Args:
-        input: picture, video, folder of pictures, glob pattern, camera number, or the address of a network camera.
+        input: image, video, folder of images, glob pattern, camera number, or the address of a network camera.
         output: folder for the files.
         every: only every n-th frame.
-        start: begin at this time, in seconds, m:ss or h:mm:ss.
+        start: begin at this time.
         end: stop at this time.
-        max_people: at most so many people in a frame; who was there first stays.
+        max_people: at most this many people in a frame, those who came first.
         video: write overlay.mp4.
-        scene: camera and people.
-        method: oanet finds people one by one and lifts them over time, by the temporal networks of OANet; hupor finds
-            everybody in each picture at once, in space, and takes no frontend, boxes and flow.
-        frontend: what finds joints in 2D: blazepose, a .safetensors of train ljof, train keypoints or convert
-            checkpoint, or an .onnx file.
-        boxes: JSON file of a detector's results, with the boxes to look into. Its image_id is the number of a frame,
-            from 0, or a picture's name. For .safetensors and .onnx files.
-        flip: look at mirror images too: a little better, twice the time. For .safetensors files and hupor.
-        flow: what measures how the pixels move; RAFT needs torchvision, and its weights are for research.
-        weights: another lifter than the shipped one; for hupor, what train hupor wrote.
-        device: where the lifting networks, a .safetensors, RAFT and hupor run: cpu, cuda, ... as torch names it.
+        overwrite: replace poses of another input in the folder.
+        method: oanet detects people in 2D and lifts their tracks to 3D; hupor estimates everybody in an image at once,
+            in 3D.
+        flip: test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors front ends
+            and hupor.
+        weights: weights file: for oanet a lifter, for hupor what train hupor wrote.
+        device: torch device of the lifter, a .safetensors front end, RAFT and hupor: cpu, cuda, ...
+        camera_options: camera and people.
+        oanet: only with --method oanet.
     """
+    options = EstimatorOptions(method, flip, weights, device, oanet)
+    options.check()
+    if output is not None:
+        check_output(output)
+    _silence_ffmpeg()
     from occlupose.media import open_media
 
     with open_media(input, every=every, start=start, end=end) as source:
-        folder = output or Path("out") / _name(source)
-        way = _Way(
-            method=method,
-            max_people=max_people,
-            frontend=frontend,
-            boxes=boxes,
-            flip=flip,
-            flow=flow,
-            weights=weights,
-            device=device,
-        )
-        _run(source, folder, way, video=video, scene=scene)
+        folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
+        _run(source, folder, options, camera_options, max_people=max_people, video=video)
 
 
 def demo(output: Folder = None, video: bool = True) -> None:
-    """Run on a clip of two people, fetched at first use (from the pose2sim package, BSD-3).
+    """Run on a clip of two people, downloaded at first use (from the pose2sim package, BSD-3).
 
     Writes what `occlupose run` writes.
 
@@ -117,135 +129,151 @@ def demo(output: Folder = None, video: bool = True) -> None:
 
     announce(Console(stderr=True), DEMO_CLIP)
     with open_media(demo_clip()) as source:
-        _run(source, output or Path("out") / "demo", _Way(), video=video)
+        folder = OutputFolder.of(output or Path("out") / "demo", source)
+        _run(source, folder, EstimatorOptions(), UNKNOWN_CAMERA, video=video)
 
 
 @dataclass(frozen=True)
-class _Way:
-    """By what people are found, as `pipeline.run` is told."""
+class EstimatorOptions:
+    """The estimator that the options ask for."""
 
     method: str = "oanet"
-    max_people: int | None = None
-    frontend: str | None = None
-    boxes: Path | None = None
     flip: bool = False
-    flow: str | None = None
     weights: Path | None = None
     device: str = "cpu"
+    oanet: OANetOptions = DEFAULTS
 
-    def begin(self, source: "Source", scene: Scene, console: Console) -> "_Watching":
-        """A watching that has not begun. Whatever cannot be is refused before anything is fetched."""
-        from occlupose import pipeline
+    def check(self) -> None:
+        """Refuses combinations and missing files, before anything is opened or loaded. Raises OccluposeError."""
+        frontend = self.oanet.frontend
+        if self.method == "hupor":
+            for name, value in vars(self.oanet).items():
+                if value is not None:
+                    raise OccluposeError(f"--{name}: hupor does not use it; leave it out, or give --method oanet")
+        is_file = frontend is not None and frontend.lower().endswith((".safetensors", ".onnx"))
+        if frontend is not None and is_file and not Path(frontend).is_file():
+            made_by = "" if frontend.lower().endswith(".onnx") else " that train keypoints or train ljof wrote"
+            raise OccluposeError(f"{frontend}: no such file; give a network{made_by}")
+        for path, content in ((self.oanet.boxes, "a detector's results"), (self.weights, f"weights of {self.trained}")):
+            if path is not None and not path.exists():
+                raise OccluposeError(f"{path}: no such file; give {content}")
 
-        pipeline.check_method(self.method, frontend=self.frontend, boxes=self.boxes, flow=self.flow)
-        return self._hupor(source, scene) if self.method == "hupor" else self._oanet(source, scene, console)
+    @property
+    def trained(self) -> str:
+        """What weights are of, and which command writes them."""
+        if self.method == "hupor":
+            return "HUPOR, as train hupor writes them"
+        return "a lifter, as train lifter writes them"
 
-    def _oanet(self, source: "Source", scene: Scene, console: Console) -> "_Watching":
-        from occlupose import pipeline
+    def load_boxes(self, source: "Source") -> "Mapping[int, boxes_file.Boxes] | None":
+        """Bounding boxes of the frames, if a file was given. Raises OccluposeError."""
+        if self.oanet.boxes is None:
+            return None
+        from occlupose.frontends import check_options
+        from occlupose.frontends.boxes import load
+
+        check_options(self.oanet.frontend or "blazepose", boxes=True, flip=self.flip)
+        return load(self.oanet.boxes, source)
+
+    def build(self, source: "Source", console: Console) -> "PoseEstimator":
+        """The estimator with its networks loaded. Raises OccluposeError."""
+        if self.method == "hupor":
+            from occlupose.methods.hupor.estimator import HUPOR
+
+            estimator = HUPOR(self.weights, flip=self.flip, device=self.device)
+            if self.weights is None:
+                say(console, "note: the shipped weights of hupor are a demonstration, trained on synthetic people")
+            return estimator
+        boxes = self.load_boxes(source)
         from occlupose.assets import BLAZEPOSE
-        from occlupose.sightings import Record
+        from occlupose.frontends import check_options
+        from occlupose.methods.oanet.estimator import OANet
 
-        lift = pipeline.prepare(
-            source,
-            max_people=self.max_people,
-            camera=scene.intrinsics(),
-            fov=scene.fov,
-            height=scene.height,
-            weights=self.weights,
-            device=self.device,
-        )
-        between = pipeline.meter(self.flow, device=self.device)
-        if self.frontend in (None, "blazepose") and self.boxes is None and not self.flip:  # with these it is refused
+        frontend = self.oanet.frontend or "blazepose"
+        check_options(frontend, boxes=boxes is not None, flip=self.flip)
+        if frontend == "blazepose":
             announce(console, BLAZEPOSE)
-        eyes = pipeline.look(source, self.frontend, boxes=self.boxes, flip=self.flip, device=self.device)
-        return _Watching(
-            Record.of(source, eyes), pipeline.watch(source, eyes, max_people=self.max_people, flow=between), lift
-        )
-
-    def _hupor(self, source: "Source", scene: Scene) -> "_Watching":
-        from occlupose import bottomup
-        from occlupose.sightings import camera_of
-
-        camera = camera_of(
-            source, max_people=self.max_people, camera=scene.intrinsics(), fov=scene.fov, height=scene.height
-        )
-        find = bottomup.finder(self.weights, flip=self.flip, device=self.device)
-        sightings = bottomup.watch(source, find, camera, max_people=self.max_people)
-        return _Watching(bottomup.begin(source, camera), sightings, partial(bottomup.scaled, height=scene.height))
+        flow = self.oanet.flow or "dis"
+        return OANet(frontend, boxes=boxes, flip=self.flip, flow=flow, weights=self.weights, device=self.device)
 
 
-@dataclass
-class _Watching:
-    """What people are seen by, frame after frame, and what makes them people in space at the end.
+def _run(
+    source: "Source",
+    folder: OutputFolder,
+    options: EstimatorOptions,
+    camera_options: CameraOptions,
+    *,
+    max_people: int | None = None,
+    video: bool = True,
+) -> None:
+    """Estimates, writes and sums up. Invalid options are refused before networks are loaded or downloaded."""
+    folder.check()
+    from occlupose.estimator import check_people, resolve_camera, track
+    from occlupose.frame_poses import PosesBuilder
 
-    Attributes:
-        record: empty; for the sightings.
-    """
-
-    record: "Record"
-    sightings: Generator["Sighting", None, None]
-    lift: "Callable[[Poses], Poses]"
-
-
-def _run(source: "Source", folder: Path, way: _Way, *, video: bool = True, scene: Scene = UNKNOWN) -> None:
-    """Watches, lifts, writes and sums up. Whatever cannot be is refused before anything is made or fetched."""
-    check_folder(folder)
+    start = monotonic()
+    console = Console(stderr=True)
+    check_people(max_people, camera_options.height)
+    camera = resolve_camera(source, camera_options.load(), camera_options.fov)
+    estimator = options.build(source, console)
     from occlupose import viewer
 
-    began = monotonic()
-    console = Console(stderr=True)
-    watching = way.begin(source, scene, console)
-    record = watching.record
-    lift = watching.lift
-    with Interrupt() as interrupt, progress(console) as bar:
-        seeing = bar.add_task(f"watching {short(Path(source.name).name)}", total=source.count, people="")
-        with closing(watching.sightings) as sightings:
-            for sighting in sightings:
-                record.sightings.append(sighting)
-                bar.update(seeing, advance=1, people=count(len(sighting.ids)))
+    builder = PosesBuilder(estimator.skeleton, source.fps, camera, estimator.in_3d)
+    status = StatusLines(console)
+    with Interrupt() as interrupt, progress(console) as bars:
+        detecting = bars.add_task(f"detecting {short(Path(source.name).name)}", total=source.count, people="")
+        with closing(track(source, estimator, camera, max_people=max_people)) as frames:
+            for frame_poses in frames:
+                builder.frames.append(frame_poses)
+                people = count(len(frame_poses))
+                bars.update(detecting, advance=1, people=people)
+                status.update("detecting", len(builder.frames), source.count, people)
                 if interrupt.asked:
                     break
         early = interrupt.asked
-        if early and not record.sightings:
+        if early and not builder.frames:
             raise KeyboardInterrupt
         if early and not source.live:
-            say(console, "interrupted; writing what was seen so far, without overlay.mp4 (Ctrl-C again ends at once)")
-        bar.update(seeing, total=len(record.sightings))
-        rest = bar.add_task("lifting and writing", total=None, people="")
-        seen = record.poses()
-        del watching, sightings, record  # their memory serves what follows
-        poses = lift(seen)
-        written = ["poses.npz", "poses.json"]
-        for name in written:
-            poses.save(folder / name)
+            say(console, "interrupted; writing the poses so far, without overlay.mp4 (Ctrl-C again ends at once)")
+        bars.update(detecting, total=len(builder.frames))
+        finishing = bars.add_task("lifting and writing", total=None, people="")
+        tracks = builder.poses()
+        del builder, frames, frame_poses  # their memory is reused
+        poses = estimator.finish(tracks, camera_options.height)
+        folder.begin()
+        written = list(POSES)
+        for name in POSES:
+            poses.save(folder.path / name)
+        folder.write_run(method=options.method)
         if not source.live:
-            viewer.preview(poses, source, folder / "preview.png")
-            written.append("preview.png")
-        bar.update(rest, total=1, completed=1)
+            viewer.preview(poses, source, folder.path / PREVIEW)
+            written.append(PREVIEW)
+        bars.update(finishing, total=1, completed=1)
         if video and not early and source.kind in ("video", "folder"):
-            if _draw(poses, source, folder / "overlay.mp4", bar, interrupt):
-                written.append("overlay.mp4")
+            if _draw(poses, source, folder.path / OVERLAY, bars, status, interrupt):
+                written.append(OVERLAY)
             else:
                 say(console, "interrupted; overlay.mp4 is left out")
     for warning in source.warnings:
         say(console, f"warning: {warning}")
-    notes(console, source.name, poses)
-    Console().print(summary(poses, monotonic() - began))
-    print(f"{folder}: {', '.join(written)}")
+    print_notes(console, source.name, poses, getattr(estimator, "best_rejected", 0.0))
+    Console().print(summary(poses, monotonic() - start))
+    print(f"{folder.path}: {', '.join(written)}")
     if interrupt.asked and not source.live:
         sys.exit(INTERRUPTED)
 
 
-def _draw(poses: "Poses", source: "Source", path: Path, bar: Progress, interrupt: "Interrupt") -> bool:
-    """Writes the video with the people in it; False where Ctrl-C came before it was finished, and then there is
-    none.
-    """
+def _draw(
+    poses: "Poses", source: "Source", path: Path, bars: Progress, status: StatusLines, interrupt: Interrupt
+) -> bool:
+    """Writes the video with the poses drawn; after Ctrl-C none, and returns False."""
     from occlupose import viewer
 
-    drawing = bar.add_task(f"drawing {path.name}", total=len(poses), people="")
+    drawing = bars.add_task(f"drawing {path.name}", total=len(poses), people="")
 
     def progress(done: int) -> None:
-        bar.update(drawing, completed=done)
+        bars.update(drawing, completed=done)
+        status.update(f"drawing {path.name}", done, len(poses))
         if interrupt.asked:
             raise KeyboardInterrupt
 
@@ -257,44 +285,55 @@ def _draw(poses: "Poses", source: "Source", path: Path, bar: Progress, interrupt
 
 
 def lift(
-    input: Positional[Annotated[Path, arg(metavar="INPUT")]],
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
-    scene: OmitArgPrefixes[Scene] = UNKNOWN,
+    input: Positional[Path],
+    output: Annotated[
+        Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: out/NAME.npz)")
+    ] = None,
     weights: Weights = None,
     device: Device = "cpu",
+    camera_options: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
 ) -> None:
-    """Lift 2D people from elsewhere to 3D.
+    """Lift 2D poses to 3D.
 
     The input needs xy (time, person, joint, 2; pixels; NaN where missing), skeleton (coco17, h36m17, ...) and fps; it
     may have score, state, width, height, camera. The output has xyz (time, person, 17, 3; metres; camera frame) and
     state.
 
     Args:
-        input: .npz or .json file of 2D people.
+        input: .npz or .json file of 2D poses.
         output: .npz or .json file to write.
-        scene: camera and people.
-        weights: another lifter than the shipped one.
-        device: where the networks run: cpu, cuda, ... as torch names it.
+        weights: weights file of a lifter.
+        device: torch device: cpu, cuda, ...
+        camera_options: camera and people.
     """
     from occlupose.poses import Poses
 
-    if output.resolve() == input.resolve():
-        raise OccluposeError(f"{output}: is the input; give another file to write")
-    camera = scene.intrinsics()
+    file = Path("out") / f"{input.stem}.npz" if output is None else output
+    if file.resolve() == input.resolve():
+        raise OccluposeError(f"{file}: is the input; give another file to write")
+    check_file(file)
+    if weights is not None and not weights.exists():
+        raise OccluposeError(f"{weights}: no such file; give weights of a lifter, as train lifter writes them")
+    camera = camera_options.load()
     poses = Poses.load(input)
-    from occlupose import lifting
+    from occlupose.methods.oanet import lifting
 
-    lifted = lifting.lift(
-        poses, camera=camera, fov=scene.fov, height=scene.height, lifter=lifting.networks(device, weights)
-    )
-    lifted.save(output)
-    notes(Console(stderr=True), str(input), lifted)
+    lifter = lifting.networks(device, weights)
+    lifted = lifting.lift(poses, camera=camera, fov=camera_options.fov, height=camera_options.height, lifter=lifter)
+    lifted.save(file)
+    print_notes(Console(stderr=True), str(input), lifted)
     Console().print(summary(lifted))
-    print(f"{output}: written")
+    print(f"{file}: written")
+
+
+def _silence_ffmpeg() -> None:
+    """Keeps OpenCV and its FFmpeg from printing lines of their own; before either is imported."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def _name(source: "Source") -> str:
-    """What the output folder is called by default: by the file, the folder, or the camera."""
+    """Name of the default output folder: of the file, the folder, or the camera."""
     path = Path(source.name).expanduser()
     if source.kind == "camera":
         address = urlsplit(source.name)

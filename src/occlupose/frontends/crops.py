@@ -88,14 +88,14 @@ class InBoxes:
         self.name = name
         self.network = network
         self.skeleton = network.skeleton
-        self._boxes = boxes
+        self.boxes = boxes
 
     def reset(self) -> None:
         """Nothing is remembered of the frames before."""
 
     def __call__(self, frame: Frame) -> Detections:
         """The people in this frame: one for each box, which stays as it was given."""
-        boxes = self._boxes.get(frame.index, NOBODY)
+        boxes = self.boxes.get(frame.index, NOBODY)
         regions = self.network.crop.regions(boxes.edges)
         seen = replace(estimate(self.network, frame.pyramid, regions), regions=regions)
         return replace(

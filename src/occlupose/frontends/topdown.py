@@ -93,6 +93,7 @@ class TopDown(ABC):
 
     def reset(self) -> None:
         """Forget the frames before."""
+        self.best_rejected = 0.0
         self._frame = 0
         self._turn = 0
         self._size = (0, 0)
@@ -154,6 +155,7 @@ class TopDown(ABC):
         if not len(new):
             return seen
         rough = replace(self.estimate(picture, new), age=np.zeros(len(new), int))
+        self.best_rejected = max(self.best_rejected, rough.presence[rough.presence <= PRESENT].max(initial=0))
         rough = rough.take(rough.presence > PRESENT)
         fine = replace(self.estimate(picture, rough.regions), age=rough.age)
         both = joined(seen, fine.take(similarity(rough.regions, fine.regions) > STEADY))

@@ -11,12 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occlupose.cameras import Camera
+from occlupose.cameras import FIELD_OF_VIEW, Camera
 from occlupose.errors import OccluposeError
-from occlupose.lifting import FIELD_OF_VIEW, SETTLED, lift, networks, stature, to_body22
 from occlupose.methods.oanet.lifter.lift import interleave_factor, upsample_factor
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import save
+from occlupose.methods.oanet.lifting import SETTLED, lift, networks, stature, to_body22
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import BLAZEPOSE33, BODY22, CMU31, COCO17, CROWDPOSE14, H36M17, HUMANEVA15, MPI15, MUPOTS17
 from walkers import circle, film, stand

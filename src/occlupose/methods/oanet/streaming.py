@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from occlupose.lifting import SETTLED, TAIL, Lift, LiftedJoints, LifterJoints
+from occlupose.frame_poses import FramePoses, PosesBuilder
 from occlupose.methods.oanet.lifter.lift import lift_rays
 from occlupose.methods.oanet.lifter.live import Finished, LiveLifter
+from occlupose.methods.oanet.lifting import SETTLED, Lift, LiftedJoints, LifterJoints
 from occlupose.placement import place
 from occlupose.poses import ABSENT, Poses
-from occlupose.sightings import Record, Sighting
 from occlupose.skeletons import BODY22, H36M17
+from occlupose.tracking import MAX_GAP
 
 ROOT_STEP = 0.125
 """Seconds of roots that are computed at once: the latency grows by as much, the work falls in proportion."""
@@ -29,7 +30,7 @@ ROOT_STEP = 0.125
 class _Frame:
     """A frame that is not settled yet."""
 
-    sighting: Sighting
+    frame_poses: FramePoses
     joints: LifterJoints
     """Of its people."""
     rows: dict[int, int]
@@ -49,34 +50,34 @@ class StreamLifter:
     """Lifts people frame by frame, with the result of lifting the whole video at once.
 
     Frames, people, states and scores are the same; poses about the root agree to 1 mm and roots to 3 cm, for people
-    whom the tracker lost for at most `TAIL` seconds, up to 12 m from the camera. Memory does not grow with time.
+    whom the tracker lost for at most `MAX_GAP` seconds, up to 12 m from the camera. Memory does not grow with time.
 
     Arguments:
         lift: camera, height and networks.
-        record: empty; skeleton, frame rate and image size of the detections.
+        builder: empty; skeleton, frame rate and image size of the detections.
 
     Attributes:
         latency: frames between a frame and its poses, at most.
     """
 
-    def __init__(self, lift: Lift, record: Record) -> None:
+    def __init__(self, lift: Lift, builder: PosesBuilder) -> None:
         self._lift = lift
-        self._record = record
-        self._live = LiveLifter(lift.lifter, record.fps, patience=TAIL)
-        self._tail = ceil(TAIL * record.fps)
-        self._step = max(1, round(ROOT_STEP * record.fps))
-        self._window = self._step + ceil(SETTLED * record.fps)
+        self._builder = builder
+        self._live = LiveLifter(lift.lifter, builder.fps, patience=MAX_GAP)
+        self._tail = ceil(MAX_GAP * builder.fps)
+        self._step = max(1, round(ROOT_STEP * builder.fps))
+        self._window = self._step + ceil(SETTLED * builder.fps)
         self.latency = self._live.delay + self._window - 1
         self._frames: deque[_Frame] = deque()
         self._answers: deque[Finished] = deque()  # for the first of these frames
         self._people: dict[int, _Person] = {}
 
-    def update(self, sighting: Sighting) -> list[Poses]:
+    def update(self, frame_poses: FramePoses) -> list[Poses]:
         """Takes the people of the next frame; returns the frames that are settled now, a record each."""
-        present = np.flatnonzero((sighting.state != ABSENT).any(-1))
-        ids = sighting.ids[present]
-        joints = LifterJoints.of(sighting.xy, sighting.evidence, sighting.state, self._record.skeleton)
-        self._frames.append(_Frame(sighting, joints, dict(zip(ids.tolist(), present.tolist(), strict=True))))
+        present = np.flatnonzero((frame_poses.state != ABSENT).any(-1))
+        ids = frame_poses.track_id[present]
+        joints = LifterJoints.of(frame_poses.xy, frame_poses.score, frame_poses.state, self._builder.skeleton)
+        self._frames.append(_Frame(frame_poses, joints, dict(zip(ids.tolist(), present.tolist(), strict=True))))
         answer = self._live.update(ids, joints.rays(self._lift.camera)[present], joints.seen[present])
         if answer is not None:
             self._answers.append(answer)
@@ -113,10 +114,10 @@ class StreamLifter:
             self._answers.popleft()
         shared: dict[str, Any] = {
             "track_id": np.array(ids, np.int64),
-            "time": np.array([frame.sighting.time for frame in settled]),
-            "fps": self._record.fps,
-            "width": self._record.width,
-            "height": self._record.height,
+            "time": np.array([frame.frame_poses.time for frame in settled]),
+            "fps": self._builder.fps,
+            "width": self._lift.camera.width,
+            "height": self._lift.camera.height,
             "camera": self._lift.camera,
         }
         observed = self._observed(settled, ids, shared)
@@ -145,7 +146,7 @@ class StreamLifter:
         Arguments:
             known: what the frames before say of the person, if the track does not begin here.
         """
-        fps = self._record.fps
+        fps = self._builder.fps
         camera = self._lift.camera
         scale = self._lift.scale(relative, fps) if known is None else known.scale
         before = None if known is None else known.root
@@ -171,7 +172,7 @@ class StreamLifter:
         if (seen < answered).sum() > answered / 2 or not (seen >= answered).any():
             return relative
         rays = joints.rays(self._lift.camera)
-        ahead = lift_rays(self._lift.lifter, rays[:, None], joints.seen[:, None], self._record.fps).xyz[answered:, 0]
+        ahead = lift_rays(self._lift.lifter, rays[:, None], joints.seen[:, None], self._builder.fps).xyz[answered:, 0]
         return np.concatenate([relative, ahead])
 
     def _joints(self, who: int, first: int) -> LifterJoints:
@@ -186,11 +187,11 @@ class StreamLifter:
                 xy[number] = frame.joints.xy[row]
                 score[number] = frame.joints.score[row]
                 state[number] = frame.joints.state[row]
-        return LifterJoints(xy, score, state, self._record.skeleton)
+        return LifterJoints(xy, score, state, self._builder.skeleton)
 
     def _observed(self, frames: list[_Frame], ids: list[int], shared: dict[str, Any]) -> Poses:
         """The detections of these people."""
-        skeleton = self._record.skeleton
+        skeleton = self._builder.skeleton
         shape = (len(frames), len(ids), len(skeleton))
         xy = np.full((*shape, 2), np.nan, np.float32)
         score = np.zeros(shape, np.float32)
@@ -199,7 +200,7 @@ class StreamLifter:
             for column, who in enumerate(ids):
                 if who in frame.rows:
                     row = frame.rows[who]
-                    xy[number, column] = frame.sighting.xy[row]
-                    score[number, column] = frame.sighting.evidence[row]
-                    state[number, column] = frame.sighting.state[row]
+                    xy[number, column] = frame.frame_poses.xy[row]
+                    score[number, column] = frame.frame_poses.score[row]
+                    state[number, column] = frame.frame_poses.state[row]
         return Poses(xy=xy, xyz=None, score=score, state=state, skeleton=skeleton, **shared)

@@ -12,14 +12,16 @@ import pytest
 
 import occlupose
 from media_files import make_video
-from occlupose import bottomup, viewer
+from occlupose import HUPOR, viewer
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
+from occlupose.estimator import fill_absent, track
 from occlupose.media import Frame, Source, open_media, read_image, write_image
 from occlupose.methods.hupor import predict
+from occlupose.methods.hupor.estimator import bone_ratios, standing_height
+from occlupose.pipeline import run, stream
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
-from occlupose.sightings import camera_of
 from occlupose.skeletons import MPI15
 from scripted import HEIGHT, WIDTH, Script, crowd, found, script, walkers, write_hupor
 
@@ -37,54 +39,67 @@ def picture(folder: Path) -> Path:
     return folder / "a.png"
 
 
-def ids(source: Source, find: Script, **options: int) -> list[list[int]]:
-    return [sighting.ids.tolist() for sighting in bottomup.watch(source, find, CAMERA, **options)]
+@pytest.fixture
+def scripted(monkeypatch):
+    """HUPOR with a script in place of its networks."""
+
+    def make(find: Script) -> HUPOR:
+        monkeypatch.setattr(predict, "load", lambda weights, **options: find)
+        return HUPOR()
+
+    return make
+
+
+def ids(source: Source, estimator: HUPOR, **options: int) -> list[list[int]]:
+    return [frame.track_id.tolist() for frame in track(source, estimator, CAMERA, **options)]
 
 
 # ------------------------------------------------------------------------------------------------ watch
 
 
-def test_ids_begin_with_the_first_frame_and_ghosts_get_none(tmp_path):
+def test_ids_begin_with_the_first_frame_and_ghosts_get_none(tmp_path, scripted):
     everybody = walkers(10)
     find = script(everybody, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
     with open_media(video(tmp_path, 10)) as source:
-        assert ids(source, find) == [[1]] * 3 + [[1, 2]] * 7
+        assert ids(source, scripted(find)) == [[1]] * 3 + [[1, 2]] * 7
         assert find.cameras == [CAMERA] * 10
-        assert ids(source, find) == [[1]] * 3 + [[1, 2]] * 7  # a second time: everything starts anew
+        assert ids(source, scripted(find)) == [[1]] * 3 + [[1, 2]] * 7  # a second time: everything starts anew
 
 
-def test_somebody_who_is_hidden_for_a_while_is_known_again(tmp_path):
+def test_somebody_who_is_hidden_for_a_while_is_known_again(tmp_path, scripted):
     with open_media(video(tmp_path, 30)) as source:
         assert (
-            ids(source, script(walkers(30), "x" * 30, "x" * 10 + "." * 10 + "x" * 10))
+            ids(source, scripted(script(walkers(30), "x" * 30, "x" * 10 + "." * 10 + "x" * 10)))
             == [[1, 2]] * 10 + [[1]] * 10 + [[1, 2]] * 10
         )
 
 
-def test_who_was_there_first_stays(tmp_path):
+def test_who_was_there_first_stays(tmp_path, scripted):
     with open_media(video(tmp_path, 10)) as source:
-        assert ids(source, script(walkers(10), "x" * 10, "x" * 10, "..xxxxxxxx"), max_people=2) == [[1, 2]] * 10
+        assert (
+            ids(source, scripted(script(walkers(10), "x" * 10, "x" * 10, "..xxxxxxxx")), max_people=2) == [[1, 2]] * 10
+        )
 
 
 def test_people_as_the_tracker_wants_them():
     everybody = walkers(1)
     given = found(everybody, 0, [0, 1, 2])
-    people = bottomup.people(given)
+    people = fill_absent(given)
     assert np.isfinite(people.xy).all() and (people.xy[:2] == given.xy[:2]).all()
     absent = given.state[2] == ABSENT
     np.testing.assert_allclose(people.xy[2, absent], np.repeat(given.xy[2, ~absent].mean(0)[None], 2, 0), rtol=1e-5)
     assert (people.score[2, absent] == 0).all() and (people.score[2, ~absent] == given.score[2, ~absent]).all()
     np.testing.assert_allclose(people.boxes[2], [*np.nanmin(given.xy[2], 0), *np.nanmax(given.xy[2], 0)], rtol=1e-6)
     assert people.box_score.argmax() == 0  # of whom all is seen
-    nobody = bottomup.people(crowd(0))
+    nobody = fill_absent(crowd(0))
     assert isinstance(nobody, Detections) and len(nobody) == 0 and nobody.boxes.shape == (0, 4)
 
 
-def test_a_reader_who_stops_leaves_no_thread(tmp_path):
+def test_a_reader_who_stops_leaves_no_thread(tmp_path, scripted):
     before = set(threading.enumerate())
     with open_media(video(tmp_path, 30)) as source:
-        reader = bottomup.watch(source, script(walkers(30), "x" * 30), CAMERA)
-        assert next(reader).ids.tolist() == [1]
+        reader = track(source, scripted(script(walkers(30), "x" * 30)), CAMERA)
+        assert next(reader).track_id.tolist() == [1]
         reader.close()
     gc.collect()
     assert set(threading.enumerate()) == before
@@ -93,13 +108,13 @@ def test_a_reader_who_stops_leaves_no_thread(tmp_path):
 # -------------------------------------------------------------------------------------------------- run
 
 
-def test_run(tmp_path):
+def test_run(tmp_path, scripted):
     everybody = walkers(8)
     counts = []
     find = script(everybody, "xxxxxxxx", "xxxxxxxx", "xxxxxxxx")
     with open_media(video(tmp_path, 8)) as source:
-        poses = bottomup.run(source, find, CAMERA, progress=lambda record: counts.append(len(record.sightings)))
-    assert counts == list(range(1, 9))
+        poses = run(source, scripted(find), camera=CAMERA, progress=lambda frame: counts.append(len(frame)))
+    assert counts == [3] * 8
     assert (poses.skeleton, poses.camera, poses.fps, poses.observed) == (MPI15, CAMERA, 10, None)
     assert poses.track_id.tolist() == [1, 2, 3]
     order = [int(np.nanmean(np.abs(everybody.xy[0] - poses.xy[0, person]), (1, 2)).argmin()) for person in range(3)]
@@ -110,9 +125,9 @@ def test_run(tmp_path):
 
 
 @pytest.mark.parametrize("count", [0, 1, 60])
-def test_a_picture(tmp_path, count):
+def test_a_picture(tmp_path, count, scripted):
     with open_media(picture(tmp_path)) as source:
-        poses = bottomup.run(source, Script([crowd(count)]), CAMERA)
+        poses = run(source, scripted(Script([crowd(count)])), camera=CAMERA)
         viewer.preview(poses, source, tmp_path / "preview.png")
     assert poses.track_id.tolist() == list(range(1, count + 1)) and poses.xyz.shape == (1, count, 15, 3)
     for name in ("a.npz", "a.json"):
@@ -120,7 +135,7 @@ def test_a_picture(tmp_path, count):
         assert Poses.load(tmp_path / name) == poses
 
 
-def test_two_people_close_behind_each_other_are_two(tmp_path):
+def test_two_people_close_behind_each_other_are_two(tmp_path, scripted):
     """Of the one behind, nearly in the same place, few joints are found."""
     one = found(walkers(1), 0, [1])
     few = MPI15.index("neck", "head_top", "left_shoulder", "right_shoulder", "pelvis")
@@ -142,7 +157,11 @@ def test_two_people_close_behind_each_other_are_two(tmp_path):
         state=np.concatenate([one.state, state]),
     )
     with open_media(picture(tmp_path)) as source:
-        assert ids(source, Script([both])) == [[1, 2]]
+        assert ids(source, scripted(Script([both]))) == [[1, 2]]
+
+
+def height_of(xyz: np.ndarray) -> float:
+    return standing_height(bone_ratios(xyz))
 
 
 class Nothing(Source):
@@ -164,16 +183,16 @@ class Nothing(Source):
         return iter(())
 
 
-def test_no_frames_at_all():
-    poses = bottomup.run(Nothing(), Script([crowd(1)]), CAMERA)
+def test_no_frames_at_all(scripted):
+    poses = run(Nothing(), scripted(Script([crowd(1)])), camera=CAMERA)
     assert poses.xyz.shape == (0, 0, 15, 3)
 
 
-def test_somebody_whose_distance_is_unknown_stays_in_2d(tmp_path):
+def test_somebody_whose_distance_is_unknown_stays_in_2d(tmp_path, scripted):
     everybody = walkers(5)
     everybody.xyz[:, 0] = np.nan
     with open_media(video(tmp_path, 5)) as source:
-        poses = bottomup.run(source, script(everybody, "xxxxx", "xxxxx"), CAMERA, height=1.8)
+        poses = run(source, scripted(script(everybody, "xxxxx", "xxxxx")), camera=CAMERA, height=1.8)
         viewer.preview(poses, source, tmp_path / "preview.png")
         viewer.render(poses, source, tmp_path / "overlay.mp4")
     unknown = np.isnan(poses.xyz).all((0, 2, 3))
@@ -188,27 +207,25 @@ def test_somebody_whose_distance_is_unknown_stays_in_2d(tmp_path):
 # ----------------------------------------------------------------------------------------------- height
 
 
-def test_people_are_as_tall_as_is_said_and_their_pixels_stay(tmp_path):
+def test_people_are_as_tall_as_is_said_and_their_pixels_stay(tmp_path, scripted):
     everybody = walkers(6)
     with open_media(video(tmp_path, 6)) as source:
         find = script(everybody, "xxxxxx", "xxxxxx", "xxxxxx")
-        as_found, poses = (bottomup.run(source, find, CAMERA, height=height) for height in (None, 1.2))
+        as_found, poses = (run(source, scripted(find), camera=CAMERA, height=height) for height in (None, 1.2))
     np.testing.assert_array_equal(poses.xy, as_found.xy)
     np.testing.assert_allclose(CAMERA.project(poses.xyz), CAMERA.project(as_found.xyz), atol=1e-3)
     for person in range(3):
         # as the walkers are, the third without a leg
-        assert bottomup.stature(as_found.xyz[:, person]) == pytest.approx(1.7, abs=0.1)
-        assert bottomup.stature(poses.xyz[:, person]) == pytest.approx(1.2)
+        assert height_of(as_found.xyz[:, person]) == pytest.approx(1.7, abs=0.1)
+        assert height_of(poses.xyz[:, person]) == pytest.approx(1.2)
         factor = poses.xyz[:, person] / as_found.xyz[:, person]
-        np.testing.assert_allclose(
-            factor[np.isfinite(factor)], 1.2 / bottomup.stature(as_found.xyz[:, person]), rtol=1e-4
-        )
+        np.testing.assert_allclose(factor[np.isfinite(factor)], 1.2 / height_of(as_found.xyz[:, person]), rtol=1e-4)
 
 
 def test_somebody_without_a_bone_has_no_height():
     xyz = np.full((2, 15, 3), np.nan)
     xyz[:, MPI15.index("left_wrist")] = 1.0
-    assert np.isnan(bottomup.stature(xyz))
+    assert np.isnan(height_of(xyz))
 
 
 # ------------------------------------------------------------------------------ occlupose.run, method hupor
@@ -223,31 +240,23 @@ def test_the_networks_of_a_file(tmp_path, monkeypatch):
         "look",
         lambda self, image: (asked.append((self.flip, image.shape)), look(self, image))[1],
     )
-    poses = occlupose.run(video(tmp_path, 5), method="hupor", weights=path, flip=True, every=2)
+    poses = occlupose.run(video(tmp_path, 5), HUPOR(path, flip=True), every=2)
     assert asked == [(True, (HEIGHT, WIDTH, 3))] * 3
     assert (len(poses), len(poses.track_id), poses.skeleton) == (3, 0, MPI15)
     assert poses.camera == Camera.from_fov(WIDTH, HEIGHT, 55, assumed=True)
-    assert occlupose.run(tmp_path / "a.mp4", method="hupor", weights=path, fov=70).camera == Camera.from_fov(
-        WIDTH, HEIGHT, 70
-    )
-    assert occlupose.run(tmp_path / "a.mp4", method="hupor", weights=path, camera=CAMERA).camera == CAMERA
+    assert occlupose.run(tmp_path / "a.mp4", HUPOR(path), fov=70).camera == Camera.from_fov(WIDTH, HEIGHT, 70)
+    assert occlupose.run(tmp_path / "a.mp4", HUPOR(path), camera=CAMERA).camera == CAMERA
 
 
 def test_the_people_that_they_find(tmp_path, monkeypatch):
     monkeypatch.setattr(predict.HUPORPredictor, "__call__", lambda self, image, camera: crowd(3))
-    poses = occlupose.run(
-        picture(tmp_path), method="hupor", weights=write_hupor(tmp_path / "net.safetensors"), max_people=2, height=1.7
-    )
+    poses = occlupose.run(picture(tmp_path), HUPOR(write_hupor(tmp_path / "net.safetensors")), max_people=2, height=1.7)
     assert poses.track_id.tolist() == [1, 2] and np.isfinite(poses.xyz).all()
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "smap"}, ["method smap", "oanet or hupor"]),
-        ({"frontend": "blazepose"}, ["frontend", "hupor"]),
-        ({"boxes": Path("boxes.json")}, ["boxes", "hupor"]),
-        ({"flow": "dis"}, ["flow", "hupor"]),
         ({"max_people": 0}, ["max_people 0"]),
         ({"fov": 0.0}, ["fov 0"]),
         ({"height": 180.0}, ["height 180"]),
@@ -259,9 +268,11 @@ def test_the_people_that_they_find(tmp_path, monkeypatch):
     ],
 )
 def test_what_cannot_be(tmp_path, options, words):
-    given = {"method": "hupor", "weights": write_hupor(tmp_path / "net.safetensors")} | options
+    loading = {name: value for name, value in options.items() if name in ("weights", "device")}
+    running = {name: value for name, value in options.items() if name not in loading}
     with pytest.raises(OccluposeError) as error:
-        occlupose.run(video(tmp_path, 3), **given)
+        estimator = HUPOR(**({"weights": write_hupor(tmp_path / "net.safetensors")} | loading))
+        occlupose.run(video(tmp_path, 3), estimator, **running)
     assert all(word in str(error.value) for word in words), error.value
     assert "; " in str(error.value) and "\n" not in str(error.value)
 
@@ -271,9 +282,9 @@ def test_without_weights(tmp_path, monkeypatch):
     with pytest.raises(
         OccluposeError, match="no weights of it ship with this version; give weights that `occlupose train hupor` wrote"
     ):
-        bottomup.finder()
+        HUPOR()
     write_hupor(predict.SHIPPED)
-    assert len(bottomup.finder()(GREY, CAMERA)) == 0
+    assert len(HUPOR()(GREY, camera=CAMERA)) == 0
 
 
 def test_weights_that_are_no_numbers(tmp_path):
@@ -281,14 +292,35 @@ def test_weights_that_are_no_numbers(tmp_path):
     with pytest.raises(
         OccluposeError, match=r"net\.safetensors: layer detector\.\S+ says what is no number; give other weights"
     ):
-        occlupose.run(picture(tmp_path), method="hupor", weights=broken)
+        occlupose.run(picture(tmp_path), HUPOR(broken))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (10, 20000)], ids=str)
 def test_pictures_of_odd_sizes(tmp_path, size):
     write_image(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
-    find = bottomup.finder(write_hupor(tmp_path / "net.safetensors"))
+    estimator = HUPOR(write_hupor(tmp_path / "net.safetensors"))
     with open_media(tmp_path / "a.png") as source:
-        poses = bottomup.run(source, find, camera_of(source))
+        poses = run(source, estimator)
         viewer.preview(poses, source, tmp_path / "preview.png")
     assert len(poses) == 1
+
+
+# ------------------------------------------------------------------------------------------------- live
+
+
+def test_live_poses_are_those_of_the_whole(tmp_path, scripted):
+    everybody = walkers(10)
+    find = script(everybody, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
+    clip = video(tmp_path, 10)
+    whole = run(clip, scripted(find), camera=CAMERA)
+    live = list(stream(clip, scripted(find), camera=CAMERA))
+    assert [frame.track_id.tolist() for frame in live] == [[1]] * 3 + [[1, 2]] * 7
+    for number, frame in enumerate(live):
+        expected = whole.select(slice(number, number + 1), frame.track_id.tolist())
+        assert frame == expected
+
+
+def test_live_people_are_as_tall_as_is_said(tmp_path, scripted):
+    clip = video(tmp_path, 10)
+    live = list(stream(clip, scripted(script(walkers(10), "x" * 10)), camera=CAMERA, height=1.2))
+    assert height_of(live[-1].xyz[:, 0]) == pytest.approx(1.2, rel=0.05)

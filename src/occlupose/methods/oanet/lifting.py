@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from occlupose.cameras import Camera
+from occlupose.body_height import HEAD_ABOVE_NECK, SOLE_BELOW_ANKLE, check_height
+from occlupose.cameras import Camera, camera_from_fov
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.lift import lift_rays
 from occlupose.methods.oanet.lifter.network import Lifter
@@ -21,9 +22,7 @@ from occlupose.occlusion.confidence import in_image
 from occlupose.placement import place
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, H36M17, Skeleton
-
-FIELD_OF_VIEW = 55.0
-"""Degrees on the long side that are assumed where nobody says otherwise. Ours."""
+from occlupose.tracking import MAX_GAP
 
 SAME_PLACE = {"thorax": "neck", "neck_nose": "head"}
 """Where a skeleton lacks a joint of BODY22, another name for nearly the same place."""
@@ -39,13 +38,6 @@ STAND_INS = {
 """Joints that stand for one that the 2D skeleton lacks: it is seen where all of them are, one of the head where any of
 the face is.
 """
-
-HEAD_ABOVE_NECK = 0.14
-SOLE_BELOW_ANKLE = 0.08
-"""Metres from the mocap's head joint to the crown, and from ankle to sole, of an average adult. Ours."""
-
-TAIL = 2.0
-"""Seconds that a track is continued, unseen, behind its last sight: as long as a tracker would wait for the person."""
 
 SETTLED = 1.5
 """Seconds of future after which a person's place hardly changes any more (`placement.place` states by how much). Of
@@ -118,7 +110,7 @@ class Lift:
     def _track(self, poses: Poses, person: int, span: slice) -> "LiftedJoints":
         """One person in these frames; the unseen ones behind them steady the last."""
         frames = span.stop - span.start
-        longer = slice(span.start, span.stop + ceil(TAIL * poses.fps))
+        longer = slice(span.start, span.stop + ceil(MAX_GAP * poses.fps))
         joints = LifterJoints.of(
             poses.xy[longer, person], poses.score[longer, person], poses.state[longer, person], poses.skeleton
         )
@@ -236,26 +228,10 @@ def lift(
         raise OccluposeError(
             f"skeleton {poses.skeleton.name}: none of its joints is known to the lifter; give coco17 or h36m17"
         )
-    check(height, fov)
-    camera = camera or (poses.camera if fov is None else None) or assumed_camera(poses.width, poses.height, fov)
+    check_height(height)
+    assumed = camera_from_fov(poses.width, poses.height, fov)
+    camera = camera or (poses.camera if fov is None else None) or assumed
     return Lift(camera, height, lifter or load())(poses)
-
-
-def check(height: float | None, fov: float | None) -> None:
-    """Refuses heights and fields of view that cannot be.
-
-    Raises:
-        OccluposeError: a height outside 0.3 to 3 m or a field of view outside 1 to 170 degrees.
-    """
-    if height is not None and not 0.3 <= height <= 3:
-        raise OccluposeError(f"height {height}: people are 0.3 to 3 metres tall; give metres")
-    if fov is not None and not 1 <= fov <= 170:
-        raise OccluposeError(f"fov {fov}: a field of view is 1 to 170 degrees on the long side; give degrees")
-
-
-def assumed_camera(width: int, height: int, fov: float | None = None) -> Camera:
-    """A camera of the given field of view on the long side; without one, 55 degrees, marked as assumed."""
-    return Camera.from_fov(width, height, fov or FIELD_OF_VIEW, assumed=fov is None)
 
 
 def to_body22(values: Float[np.ndarray, "time joint d"], skeleton: Skeleton) -> Float[np.ndarray, "time 22 d"]:

@@ -1,0 +1,98 @@
+"""The output folder of `occlupose run`: files of one input, none left from another run."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from occlupose.cli.terminal import check_folder
+from occlupose.errors import OccluposeError
+from occlupose.files import atomic
+
+if TYPE_CHECKING:
+    from occlupose.media import Source
+
+POSES = ("poses.npz", "poses.json")
+PREVIEW = "preview.png"
+OVERLAY = "overlay.mp4"
+RUN = "run.json"
+"""What made the files: version, input, method."""
+
+FILE_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".png", ".jpg", ".jpeg", ".npz", ".json", ".csv")
+"""No folder is meant by a name that ends so."""
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """Where the files of one run are written.
+
+    Attributes:
+        path: of the folder.
+        input: absolute path of the input, or its address.
+        overwrite: whether poses of another input may be replaced.
+    """
+
+    path: Path
+    input: str
+    overwrite: bool = False
+
+    @classmethod
+    def of(cls, path: Path, source: "Source", *, overwrite: bool = False) -> "OutputFolder":
+        """The output folder of a source."""
+        is_camera = source.kind == "camera"
+        input = source.name if is_camera else str(Path(source.name).expanduser().resolve())
+        return cls(path, input, overwrite)
+
+    def check(self) -> None:
+        """Refuses what would fail or destroy something later; writes nothing.
+
+        Raises:
+            OccluposeError: the folder cannot be written to, one of its files is the input, or it holds poses of another
+                input.
+        """
+        check_output(self.path)
+        for name in (*POSES, PREVIEW, OVERLAY, RUN):
+            if str((self.path / name).resolve()) == self.input:
+                raise OccluposeError(f"{self.path / name}: is the input; give another folder with -o")
+        if self.overwrite or not self._has_poses():
+            return
+        earlier = self._earlier_input()
+        if earlier != self.input:
+            whose = "an unknown input" if earlier is None else earlier
+            raise OccluposeError(f"{self.path}: holds poses of {whose}; give another folder with -o, or --overwrite")
+
+    def begin(self) -> None:
+        """Removes the preview and the overlay of an earlier run, before poses are written."""
+        if self._has_poses():
+            for name in (PREVIEW, OVERLAY, RUN):
+                (self.path / name).unlink(missing_ok=True)
+
+    def write_run(self, **details: Any) -> None:
+        """Writes what made the poses, after them.
+
+        Arguments:
+            details: values for JSON, besides the version and the input.
+        """
+        from occlupose import __version__
+
+        content = {"occlupose": __version__, "input": self.input, **details}
+        with atomic(self.path / RUN) as part:
+            part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def _has_poses(self) -> bool:
+        return any((self.path / name).exists() for name in POSES)
+
+    def _earlier_input(self) -> str | None:
+        """The input of the run that made the files; None where that is unknown."""
+        try:
+            content = json.loads((self.path / RUN).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content.get("input") if isinstance(content, dict) else None
+
+
+def check_output(path: Path) -> None:
+    """Refuses an output folder that cannot be one or cannot be written to; makes none yet. Raises OccluposeError."""
+    if path.suffix.lower() in FILE_SUFFIXES and not path.exists():
+        raise OccluposeError(f"{path}: is the name of a file; -o is the folder for all results, give a folder")
+    check_folder(path, files=(*POSES, PREVIEW, OVERLAY, RUN))

@@ -1,0 +1,111 @@
+"""OANet as an estimator: keypoints of a top-down 2D network, checked against optical flow, lifted to 3D over time."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from occlupose import flow as flows
+from occlupose.cameras import Camera
+from occlupose.detections import Detections
+from occlupose.errors import OccluposeError
+from occlupose.estimator import PoseEstimator
+from occlupose.flow import Flow
+from occlupose.frame_poses import FramePoses, PosesBuilder
+from occlupose.frontends import Frontend, build
+from occlupose.frontends.boxes import Boxes
+from occlupose.frontends.boxes import load as load_boxes
+from occlupose.frontends.crops import InBoxes
+from occlupose.media import Frame, Source
+from occlupose.methods.oanet.lifting import Lift, networks
+from occlupose.methods.oanet.streaming import StreamLifter
+from occlupose.occlusion.confidence import classify_joints
+from occlupose.poses import Poses
+
+
+class OANet(PoseEstimator):
+    """OANet (AAAI 2020): people are detected and tracked in 2D, then lifted to 3D by temporal networks, with H36M-17
+    joints.
+
+    Arguments:
+        frontend: person detector and 2D keypoint network: "blazepose", a .safetensors or .onnx file, or a front end.
+        boxes: bounding boxes of the people, in a file in COCO's results format or as `frontends.boxes.load` returns
+            them; by default people are detected. For .safetensors and .onnx files.
+        flip: test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors files.
+        flow: optical flow: a name that `flow.build` knows, a function like `flow.Flow`, or None for no check.
+        weights: lifter, as `occlupose train lifter` writes it; by default the shipped one.
+        device: torch device of the lifter, RAFT and a .safetensors front end.
+
+    Raises:
+        OccluposeError: an argument is invalid, a file cannot be read, or weights cannot be downloaded.
+    """
+
+    in_3d = False
+
+    def __init__(
+        self,
+        frontend: str | Path | Frontend = "blazepose",
+        boxes: str | Path | Mapping[int, Boxes] | None = None,
+        flip: bool = False,
+        flow: str | Flow | None = "dis",
+        weights: str | Path | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.flow = flows.build(flow, device=device) if isinstance(flow, str) else flow
+        self.lifter = networks(device, None if weights is None else Path(weights))
+        self.frontend = _build_frontend(frontend, boxes, flip, device)
+        self.boxes = boxes
+        self.skeleton = self.frontend.skeleton
+
+    def start(self, source: Source) -> None:
+        """Forget earlier frames, and read the bounding boxes of this source.
+
+        Raises:
+            OccluposeError: the file of boxes cannot be read, or has none for this source.
+        """
+        if isinstance(self.boxes, (str, Path)) and isinstance(self.frontend, InBoxes):
+            self.frontend.boxes = load_boxes(Path(self.boxes), source)
+        self.frontend.reset()
+
+    def detect(self, frame: Frame, camera: Camera) -> Detections:
+        """People in a frame, in 2D."""
+        detections = self.frontend(frame)
+        size = (frame.image.shape[1], frame.image.shape[0])
+        return replace(detections, state=classify_joints(detections.score, detections.xy, size))
+
+    @property
+    def best_rejected(self) -> float:
+        """Highest confidence of a detected person whose keypoints were rejected since `start`; 0: none."""
+        return getattr(self.frontend, "best_rejected", 0.0)
+
+    def finish(self, tracks: Poses, height: float | None = None) -> Poses:
+        """The tracks lifted to 3D, by the whole of each."""
+        assert tracks.camera is not None
+        return Lift(tracks.camera, height, self.lifter)(tracks)
+
+    def finish_live(
+        self, frames: Iterable[FramePoses], builder: PosesBuilder, height: float | None = None
+    ) -> Iterator[Poses]:
+        """The frames lifted to 3D with a delay; `StreamLifter` says how exactly."""
+        lifter = StreamLifter(Lift(builder.camera, height, self.lifter), builder)
+        for frame_poses in frames:
+            yield from lifter.update(frame_poses)
+        yield from lifter.finish()
+
+
+def _build_frontend(
+    frontend: str | Path | Frontend, boxes: str | Path | Mapping[int, Boxes] | None, flip: bool, device: str
+) -> Frontend:
+    """The front end, built unless it is already.
+
+    Raises:
+        OccluposeError: as `frontends.build`; boxes or flip for a front end that is built already.
+    """
+    if isinstance(frontend, (str, Path)):
+        known = boxes if isinstance(boxes, Mapping) else None if boxes is None else {}  # of a file: see `start`
+        return build(frontend, boxes=known, flip=flip, device=device)
+    if boxes is not None:
+        where = boxes if isinstance(boxes, (str, Path)) else "boxes"
+        raise OccluposeError(f"{where}: {frontend.name} is built already; give the boxes where it is built")
+    if flip:
+        raise OccluposeError(f"flip: {frontend.name} is built already; give it where that is built")
+    return frontend
