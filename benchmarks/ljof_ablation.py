@@ -140,7 +140,7 @@ def trained(run: Run, train: Path, runs: Path) -> Path:
     if not path.exists():
         start = None if run.variant in LONG else trained(first(run.estimator), train, runs)
         train_estimator(
-            data, folder, run.recipe(len(data.people)), start=start, memory=MEMORY, resume=True, progress=False
+            data, folder, run.recipe(len(data.people)), init_from=start, memory=MEMORY, resume=True, progress=False
         )
     return path
 

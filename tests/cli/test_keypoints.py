@@ -83,7 +83,7 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
     assert (
-        lines[0] == f"hrnet_small: learns from {people(data / learnt)} people of {Path(learnt).name} ({dataset}),"
+        lines[0] == f"hrnet_small: training on {people(data / learnt)} people of {Path(learnt).name} ({dataset}),"
         f" {JOINTS[dataset]}"
     )
     assert lines[-1].startswith(f"{run / WEIGHTS}: weights written, their card beside them; score them with ")
@@ -160,7 +160,7 @@ def test_ochuman_has_nothing_to_train_on_but_may_be(command, tmp_path):
     outcome = command(*options, "--annotations", data / OCHUMAN_VAL)
     assert (
         outcome.code == 0
-        and f"learns from {people(data / OCHUMAN_VAL)} people of {OCHUMAN_VAL} (ochuman), coco17" in outcome.out
+        and f"training on {people(data / OCHUMAN_VAL)} people of {OCHUMAN_VAL} (ochuman), coco17" in outcome.out
     )
     assert "--annotations ANNOTATIONS" in card(tmp_path / "run")["command"]
 
@@ -677,9 +677,7 @@ def test_pictures_that_are_not_as_they_should_be(command, tmp_path, weights, wha
     train = ["train", "ljof", "--data", data, "-o", run, *TINY, "--epochs", "4"]
     score = ["eval", "keypoints", "--data", data, "--frontend", weights, "-o", scores]
     outcome = command(*train)
-    assert (
-        outcome.code == 0 and words in outcome.out and "pictures that could not be read, left out: 1\n" in outcome.out
-    )
+    assert outcome.code == 0 and words in outcome.out and "images that could not be read, left out: 1\n" in outcome.out
     outcome = command(*score)
     assert (
         outcome.code == 0
@@ -693,7 +691,7 @@ def test_pictures_that_are_not_as_they_should_be(command, tmp_path, weights, wha
     outcome = command(*score, "--boxes", detections)
     assert outcome.code == 0 and words in outcome.out
     scores.unlink()
-    told = f"hrnet_small: learns from {people(data / COCO_TRAIN)} people of {Path(COCO_TRAIN).name} (coco), coco17\n"
+    told = f"hrnet_small: training on {people(data / COCO_TRAIN)} people of {Path(COCO_TRAIN).name} (coco), coco17\n"
     outcome = command(*train[:-2], "--epochs", "4", "-o", tmp_path / "strict", "--strict")
     assert outcome.code == 2 and outcome.out.startswith(told) and outcome.err.count("\n") == 1 and words in outcome.err
     assert not (tmp_path / "strict" / WEIGHTS).exists()
@@ -709,7 +707,7 @@ def test_people_without_joints_are_no_problem(command, tmp_path, weights):
         somebody |= {"keypoints": [0] * 51, "num_keypoints": 0}
         files.write_json(data / name, content)
     outcome = command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--strict")
-    assert (outcome.code, outcome.err) == (0, "") and f"learns from {people(data / COCO_TRAIN)} people" in outcome.out
+    assert (outcome.code, outcome.err) == (0, "") and f"training on {people(data / COCO_TRAIN)} people" in outcome.out
     outcome = command("eval", "keypoints", "--data", data, "--frontend", weights, "--strict")
     assert (outcome.code, outcome.err) == (0, "") and f"coco: {people(data / COCO_VAL)} people" in outcome.out
 

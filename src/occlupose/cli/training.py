@@ -197,7 +197,7 @@ def train_ljof(
         known,
         output,
         recipe,
-        start=init_from,
+        init_from=init_from,
         strict=strict,
         memory=int(image_cache_gib * 2**30),
         resume=resume,
