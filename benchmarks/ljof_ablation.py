@@ -37,7 +37,7 @@ from rich.console import Console
 from occlupose.codecs.crops import Crop
 from occlupose.datasets.coco import Annotations, load
 from occlupose.datasets.discovery import find_dataset
-from occlupose.datasets.topdown import Variation
+from occlupose.datasets.topdown import TopDownAugmentation
 from occlupose.evaluation.keypoints import in_true_boxes, predict
 from occlupose.frontends.estimator import EstimatorNetwork
 from occlupose.methods.ljof.recipe import LJOFRecipe, StructureTerm, published
@@ -111,11 +111,11 @@ class Run:
 def small(estimator: str) -> LJOFRecipe:
     """What runs have in common."""
     recipe = published(estimator).without_ljof()
-    mild = Variation(half=0.0, scale=(0.8, 1.2), turn=20.0)
+    mild = TopDownAugmentation(half_body_probability=0.0, scale=(0.8, 1.2), rotation=20.0)
     return replace(
         recipe,
         crop=Crop(64, 96, grid="corners"),
-        variation=mild,
+        augmentation=mild,
         batch=16,
         learning_rate=6.4e-2,
         warm_up_steps=50,
@@ -153,9 +153,9 @@ def first(estimator: str) -> Run:
 def score(weights: Path, test: Path) -> tuple[float, float, float]:
     """AP, AP of hidden joints, AR."""
     data = people(test)
-    found = oks.finished(predict(in_true_boxes(data), EstimatorNetwork(weights), data.skeleton), data.truth)
-    by = oks.protocol(data.truth, "ground truth")
-    parts = oks.strata(data.truth)
+    found = oks.finished(predict(in_true_boxes(data), EstimatorNetwork(weights), data.skeleton), data.ground_truth)
+    by = oks.protocol(data.ground_truth, "ground truth")
+    parts = oks.strata(data.ground_truth)
     whole, hidden = (oks.evaluate(parts[name], found, by, stratum=name) for name in ("all", "hidden joints"))
     return whole["AP"], hidden["AP"], whole["AR"]
 

@@ -40,13 +40,13 @@ def main(weights: Path, formats: Path) -> None:
         place = find_dataset(formats / dataset, "test")
         data = load(place.annotations, place.images)
         runs: list[tuple[str, str, list[Result]]] = [
-            ("blazepose", "found", find(data.truth, place.images, build("blazepose"))),
-            (ours, "found", find(data.truth, place.images, build(weights, flip=True))),
+            ("blazepose", "found", find(data.ground_truth, place.images, build("blazepose"))),
+            (ours, "found", find(data.ground_truth, place.images, build(weights, flip=True))),
             (ours, "ground truth", predict(in_true_boxes(data), crop_network(weights, flip=True), data.skeleton)),
         ]
         for name, boxes, results in runs:
-            by = protocol(data.truth, "detected" if boxes == "found" else "ground truth")
-            parts = {each.stratum: each for each in evaluate_strata(data.truth, results, by)}
+            by = protocol(data.ground_truth, "detected" if boxes == "found" else "ground truth")
+            parts = {each.stratum: each for each in evaluate_strata(data.ground_truth, results, by)}
             figures = [
                 parts["all"]["AP"],
                 parts["all"]["AP50"],

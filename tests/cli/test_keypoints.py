@@ -622,15 +622,15 @@ def spoil(what, content, folder):
 
 WRONG = {
     "area": "people whose area is not positive, kept: 1 (annotation ",
-    "box": "people whose box lies outside of their picture, left out: 1 (annotation ",
-    "edge": "boxes that reach out of their picture, cut at its edge: 1 (annotation ",
+    "box": "people whose box is outside of their image, left out: 1 (annotation ",
+    "edge": "boxes that extend beyond their image, clipped: 1 (annotation ",
     "no box": "people without a box, left out: 1 (annotation ",
-    "outside": "people with joints outside of their picture, kept: 1 (annotation ",
-    "nan": "people with coordinates that are no numbers; those joints count as not annotated: 1 (annotation ",
+    "outside": "people with joints outside of their image, kept: 1 (annotation ",
+    "nan": "people with coordinates that are not finite; those joints count as not annotated: 1 (annotation ",
     "category": "annotations of a category that the file does not define, left out: 1 (annotation 5000)",
-    "same id": "annotations whose id another one has, kept: 1 (annotation ",
-    "same picture": "pictures that are listed twice, taken once: 1 (",
-    "missing": "pictures that are not there, their people left out: 1 (",
+    "same id": "annotations with the id of another one, kept: 1 (annotation ",
+    "same picture": "images that are listed twice, used once: 1 (",
+    "missing": "missing images, their people left out: 1 (",
 }
 
 
@@ -725,7 +725,7 @@ def test_boxes_of_some_other_pictures_are_left_out_and_named(command, tmp_path, 
     call = ["eval", "keypoints", "--data", data, "--frontend", weights, "--boxes", boxes]
     outcome = command(*call)
     assert outcome.code == 0 and outcome.err.count("\n") == 1
-    assert f"{boxes}: boxes of pictures that the annotations do not have, left out: 1 (image_id 999)" in outcome.err
+    assert f"{boxes}: boxes of images that the annotations do not have, left out: 1 (image_id 999)" in outcome.err
     assert_refused(command(*call, "--strict"), "boxes.json", "image_id 999")
 
 

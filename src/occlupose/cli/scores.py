@@ -129,7 +129,9 @@ def evaluate_keypoints(
             f"{place.annotations}: {joints.name} has no sigmas to score joints by; coco17 and crowdpose14 have them"
         )
     detections = (
-        coco.detected(Path(boxes), known.truth, strict=strict) if boxes not in ("ground-truth", "found") else None
+        coco.match_boxes(Path(boxes), known.ground_truth, strict=strict)
+        if boxes not in ("ground-truth", "found")
+        else None
     )
     for line in known.report.lines() + (detections.report.lines() if detections else []):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -143,9 +145,9 @@ def evaluate_keypoints(
 
     with progress(console) as bar:
         if boxes == "found":
-            task = bar.add_task("looking", total=len(known.truth.images), people="")
+            task = bar.add_task("looking", total=len(known.ground_truth.images), people="")
             results = keypoints.find(
-                known.truth,
+                known.ground_truth,
                 place.images,
                 finder,
                 progress=lambda pictures: bar.advance(task, pictures),
@@ -155,15 +157,15 @@ def evaluate_keypoints(
             if detections is None:
                 looks = keypoints.in_true_boxes(known)
             else:
-                looks, missing = keypoints.in_detections(known.truth, detections, place.images)
+                looks, missing = keypoints.in_detections(known.ground_truth, detections, place.images)
                 for name in missing:
                     trouble(f"{name}: not in {place.images}")
             task = bar.add_task("looking", total=sum(len(each.boxes) for each in looks), people="")
             results = keypoints.predict(
                 looks, network, known.skeleton, progress=lambda people: bar.advance(task, people), unreadable=trouble
             )
-    by = oks.protocol(known.truth, "ground truth" if boxes == "ground-truth" else "detected")
-    scores = oks.evaluate_strata(known.truth, results, by)
+    by = oks.protocol(known.ground_truth, "ground truth" if boxes == "ground-truth" else "detected")
+    scores = oks.evaluate_strata(known.ground_truth, results, by)
     for table in keypoints.tables(scores):
         Console().print(table)
     own = {"ground-truth": "looked for in their true boxes", "found": f"looked for by {frontend} itself"}

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from rich.table import Table
 
 from occlupose.codecs.crops import Crop, invert, radius, transform_points
-from occlupose.datasets.coco import Annotations, Detected, Truth
+from occlupose.datasets.coco import Annotations, DetectedBoxes, GroundTruth
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
@@ -54,16 +54,16 @@ def in_true_boxes(data: Annotations) -> list[Looks]:
     """Everybody who is annotated, in their own box."""
     people = defaultdict(list)
     for person in data.people:
-        assert person.image is not None
-        people[person.image].append(person)
+        assert person.image_id is not None
+        people[person.image_id].append(person)
     return [
-        Looks(image, some[0].picture, np.stack([one.box for one in some]), np.ones(len(some)), some[0].size)
+        Looks(image, some[0].image, np.stack([one.box for one in some]), np.ones(len(some)), some[0].size)
         for image, some in people.items()
     ]
 
 
 def in_detections(
-    truth: Truth, detected: Detected, images: Path, *, least: float = 0.0
+    truth: GroundTruth, detected: DetectedBoxes, images: Path, *, least: float = 0.0
 ) -> tuple[list[Looks], list[str]]:
     """Everybody whom a detector found in the pictures of a truth, and the names of pictures that are not there.
 
@@ -165,7 +165,7 @@ def joints_of(
 
 
 def find(
-    truth: Truth,
+    truth: GroundTruth,
     images: Path,
     frontend: Frontend,
     *,

@@ -25,7 +25,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from jaxtyping import Bool, Float, Int
 
-from occlupose.datasets.coco import Truth
+from occlupose.datasets.coco import GroundTruth
 from occlupose.errors import OccluposeError
 from occlupose.occlusion.blocks import LIMB_JOINTS
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -137,7 +137,7 @@ class Scores:
         return self.values[column]
 
 
-def protocol(truth: Truth, boxes: Boxes) -> Protocol:
+def protocol(truth: GroundTruth, boxes: Boxes) -> Protocol:
     """The protocol that a dataset's figures are given by."""
     return Protocol(truth.dataset, boxes)
 
@@ -182,7 +182,7 @@ def suppressed(
     return np.array(kept, int)
 
 
-def finished(results: Sequence[Result], truth: Truth, *, most: float = SAME) -> list[dict[str, Any]]:
+def finished(results: Sequence[Result], truth: GroundTruth, *, most: float = SAME) -> list[dict[str, Any]]:
     """Predictions in COCO's results format: people with their scores, and nobody twice.
 
     Arguments:
@@ -221,22 +221,26 @@ def finished(results: Sequence[Result], truth: Truth, *, most: float = SAME) -> 
 # ----------------------------------------------------------------------------------------- strata
 
 
-def with_joints(truth: Truth, counted: Bool[np.ndarray, "person joint"]) -> Truth:
+def with_joints(truth: GroundTruth, counted: Bool[np.ndarray, "person joint"]) -> GroundTruth:
     """The same people with some of their joints only; people who keep none are ignored."""
     state = np.where(counted, truth.state, ABSENT)
     labelled = (state != ABSENT).sum(-1)
     box = _boxes(truth)  # while all joints are there to be boxed
     return replace(
-        truth, box=box, area=_areas(truth, box), state=state, labelled=np.where(truth.labelled > 0, labelled, 0)
+        truth,
+        boxes=box,
+        area=_areas(truth, box),
+        state=state,
+        num_keypoints=np.where(truth.num_keypoints > 0, labelled, 0),
     )
 
 
-def with_people(truth: Truth, counted: Bool[np.ndarray, "person"]) -> Truth:
+def with_people(truth: GroundTruth, counted: Bool[np.ndarray, "person"]) -> GroundTruth:
     """The same truth with some of its people to be found only; the others are ignored."""
     return with_joints(truth, np.broadcast_to(counted[:, None], truth.state.shape))
 
 
-def strata(truth: Truth) -> dict[str, Truth]:
+def strata(truth: GroundTruth) -> dict[str, GroundTruth]:
     """The truth by occlusion: all of it, joints by their state, arms and legs apart, and people by the number of their
     hidden joints.
     """
@@ -257,13 +261,13 @@ def strata(truth: Truth) -> dict[str, Truth]:
 
 
 def evaluate(
-    truth: Truth, results: Sequence[Result | Mapping[str, Any]], by: Protocol, *, stratum: str = "all"
+    truth: GroundTruth, results: Sequence[Result | Mapping[str, Any]], by: Protocol, *, stratum: str = "all"
 ) -> Scores:
     """Average precision and recall of predictions.
 
     Arguments:
-        truth: everybody, from `datasets.coco.truth` or one of `strata`. Pictures of it without predictions count: their
-            people are missed.
+        truth: everybody, from `datasets.coco.load_ground_truth` or one of `strata`. Pictures of it without predictions
+            count: their people are missed.
         results: predictions as they were made, which are `finished` first; or entries of COCO's results format
             (image_id, category_id, keypoints, score), which are taken as they are.
         by: the protocol.
@@ -294,14 +298,16 @@ def evaluate(
         values = {name: values[name] for name in _CROWDPOSE}
         for name, (low, high) in CROWDS.items():
             chosen = {
-                image.id for image in truth.images.values() if image.crowd is not None and low <= image.crowd < high
+                image.id
+                for image in truth.images.values()
+                if image.crowd_index is not None and low <= image.crowd_index < high
             }
             values[name] = _stats(truth, pictures, people, entries, by, chosen)[0]
-    scored = int(((truth.labelled > 0) & ~truth.crowd).sum())
+    scored = int(((truth.num_keypoints > 0) & ~truth.is_crowd).sum())
     return Scores(by, stratum, values, scored, len(entries))
 
 
-def evaluate_strata(truth: Truth, results: Sequence[Result | Mapping[str, Any]], by: Protocol) -> list[Scores]:
+def evaluate_strata(truth: GroundTruth, results: Sequence[Result | Mapping[str, Any]], by: Protocol) -> list[Scores]:
     """`evaluate` of each of `strata`, the whole first.
 
     Raises:
@@ -314,7 +320,7 @@ def evaluate_strata(truth: Truth, results: Sequence[Result | Mapping[str, Any]],
     return [evaluate(part, results, by, stratum=name) for name, part in strata(truth).items()]
 
 
-def _sigmas(truth: Truth) -> Float[np.ndarray, "joint"]:
+def _sigmas(truth: GroundTruth) -> Float[np.ndarray, "joint"]:
     if truth.skeleton.sigmas is None:
         raise OccluposeError(
             f"{truth.path}: {truth.skeleton.name} has no sigmas to score joints by; coco17 and crowdpose14 have them"
@@ -322,7 +328,7 @@ def _sigmas(truth: Truth) -> Float[np.ndarray, "joint"]:
     return np.array(truth.skeleton.sigmas)
 
 
-def _check(truth: Truth, results: Sequence[Result]) -> None:
+def _check(truth: GroundTruth, results: Sequence[Result]) -> None:
     """Predictions that `finished` could not compare."""
     for result in results:
         if result.xy.shape != (len(truth.skeleton), 2) or result.score.shape != result.xy.shape[:1]:
@@ -337,11 +343,11 @@ def _check(truth: Truth, results: Sequence[Result]) -> None:
             )
 
 
-def _pictures(truth: Truth) -> list[dict[str, Any]]:
+def _pictures(truth: GroundTruth) -> list[dict[str, Any]]:
     return [{"id": image.id} for image in truth.images.values()]
 
 
-def _people(truth: Truth, by: Protocol) -> list[dict[str, Any]]:
+def _people(truth: GroundTruth, by: Protocol) -> list[dict[str, Any]]:
     """Everybody as evaluators want them.
 
     Numbers begin at 1, as the evaluator takes a match with 0 for none. An area that is not known is BODY of the box's;
@@ -350,7 +356,7 @@ def _people(truth: Truth, by: Protocol) -> list[dict[str, Any]]:
     box = _boxes(truth)
     area = _areas(truth, box) if not by.crowds else box[:, 2] * box[:, 3] * BODY
     joints = np.concatenate([truth.xy, truth.state[..., None]], -1).reshape(len(truth), -1)
-    columns = (truth.image, box, area, truth.crowd.astype(int), truth.labelled, joints)
+    columns = (truth.image_id, box, area, truth.is_crowd.astype(int), truth.num_keypoints, joints)
     names = ("image_id", "bbox", "area", "iscrowd", "num_keypoints", "keypoints")
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [
@@ -359,21 +365,21 @@ def _people(truth: Truth, by: Protocol) -> list[dict[str, Any]]:
     ]
 
 
-def _boxes(truth: Truth) -> Float[np.ndarray, "person 4"]:
+def _boxes(truth: GroundTruth) -> Float[np.ndarray, "person 4"]:
     """Left, top, width, height; round the joints where nobody gives a box, 0 where there are no joints either."""
     there = (truth.state != ABSENT)[..., None]
     low = np.where(there, truth.xy, np.inf).min(1)
     high = np.where(there, truth.xy, -np.inf).max(1)
     around = np.where(there.any(1), np.concatenate([low, high - low], -1), 0)
-    return np.where(np.isnan(truth.box), around, truth.box)
+    return np.where(np.isnan(truth.boxes), around, truth.boxes)
 
 
-def _areas(truth: Truth, box: Float[np.ndarray, "person 4"]) -> Float[np.ndarray, "person"]:
+def _areas(truth: GroundTruth, box: Float[np.ndarray, "person 4"]) -> Float[np.ndarray, "person"]:
     """The people's areas, BODY of the box's where nobody gives one."""
     return np.where(np.isnan(truth.area), box[:, 2] * box[:, 3] * BODY, truth.area)
 
 
-def _entries(truth: Truth, results: Sequence[Mapping[str, Any]], by: Protocol) -> list[dict[str, Any]]:
+def _entries(truth: GroundTruth, results: Sequence[Mapping[str, Any]], by: Protocol) -> list[dict[str, Any]]:
     """Predictions as the evaluator wants them; CrowdPose's leaves out those without any joint."""
     entries = []
     for number, result in enumerate(results):
@@ -410,7 +416,7 @@ def _entries(truth: Truth, results: Sequence[Mapping[str, Any]], by: Protocol) -
 
 
 def _stats(
-    truth: Truth,
+    truth: GroundTruth,
     pictures: list[dict[str, Any]],
     people: list[dict[str, Any]],
     entries: list[dict[str, Any]],

@@ -104,7 +104,7 @@ def test_unreadable_pictures_are_left_out_counted_and_named(spoilt):
 def test_where_no_picture_can_be_read_training_does_not_go_on(spoilt):
     data, _ = spoilt
     for person in data.people:
-        person.picture.path.write_bytes(b"no picture")
+        person.image.path.write_bytes(b"no picture")
     with pytest.raises(OccluposeError, match="nor can any other image"):
         draw(LJOFSampler(data, TINY))
 

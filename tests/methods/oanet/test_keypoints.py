@@ -13,7 +13,7 @@ from killing import kill_after, run_to_the_end
 from occlupose import __version__
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.heatmaps import Heatmaps
-from occlupose.datasets.coco import Person, load
+from occlupose.datasets.coco import PersonAnnotation, load
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build
@@ -66,7 +66,7 @@ def marked(folder, states=(VISIBLE, VISIBLE, VISIBLE)):
     y, x = np.mgrid[:80, :90]
     dots = [np.exp(-((x - px) ** 2 + (y - py) ** 2) / 18) for px, py in xy]
     write_image(folder / "dots.png", (255 * np.stack(dots, -1)).round().astype(np.uint8))
-    return Person(
+    return PersonAnnotation(
         1, ImageRef(folder / "dots.png"), (90, 80), np.array([15.0, 10, 70, 66]), xy, np.array(states, np.uint8)
     )
 

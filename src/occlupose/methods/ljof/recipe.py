@@ -9,7 +9,7 @@ from typing import Literal
 
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.maps import GaussianMaps
-from occlupose.datasets.topdown import Variation
+from occlupose.datasets.topdown import TopDownAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import CODECS, Design
 from occlupose.methods.ljof.losses import Kind
@@ -47,7 +47,7 @@ class LJOFRecipe:
         stride: crop px per cell of the finest heatmaps.
         sigma: standard deviation of their Gaussians, cells.
         head_weights: weight of each head in the loss, coarse to fine; empty for a network with one head.
-        variation: augmentation.
+        augmentation: of images and people.
         blocks: Limb Joint Augmentation (eq. 1 to 3), or None.
         structure: the structure loss (eq. 4 to 6) on the finest heatmaps, or None.
         epochs: how often a person is drawn, on average.
@@ -70,7 +70,7 @@ class LJOFRecipe:
     stride: int = 4
     sigma: float = 2.0
     head_weights: tuple[float, ...] = ()
-    variation: Variation = field(default_factory=Variation)
+    augmentation: TopDownAugmentation = field(default_factory=TopDownAugmentation)
     blocks: LimbBlocks | None = field(default_factory=LimbBlocks)
     structure: StructureTerm | None = field(default_factory=StructureTerm)
     epochs: float = 210
@@ -157,18 +157,18 @@ def published(model: str) -> LJOFRecipe:
             stride=1,
             sigma=8.0,
             head_weights=(1e-4, 1.0, 1.0, 1.0, 1.0),
-            variation=Variation(turn=40.0),
+            augmentation=TopDownAugmentation(rotation=40.0),
             batch=256,
             learning_rate=1e-3,
         )
     if model.endswith("small"):
-        mild = Variation(scale=(0.7, 1.3), turn=40.0)
+        mild = TopDownAugmentation(scale=(0.7, 1.3), rotation=40.0)
         return LJOFRecipe(
             model,
             "udp",
             Crop(96, 128, grid="corners"),
             sigma=1.5,
-            variation=mild,
+            augmentation=mild,
             epochs=60,
             batch=32,
             learning_rate=3.2e-2,

@@ -19,8 +19,8 @@ from jaxtyping import Float, UInt8
 from torch import Generator, Tensor, nn
 
 from occlupose.codecs.maps import pool_maps
-from occlupose.datasets.coco import Annotations, Person
-from occlupose.datasets.topdown import CHANCES, MEMORY, Gallery, show
+from occlupose.datasets.coco import Annotations, PersonAnnotation
+from occlupose.datasets.topdown import CACHE_BYTES, RANDOM_NUMBERS, PyramidCache, make_batch
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import begin, save
 from occlupose.methods.ljof.losses import DynamicStructureLoss, heatmap_loss
@@ -69,7 +69,7 @@ class LJOFSampler:
         *,
         share: slice = slice(None),
         strict: bool = False,
-        memory: int = MEMORY,
+        memory: int = CACHE_BYTES,
         threads: int = THREADS,
     ) -> None:
         self.data = data
@@ -77,7 +77,7 @@ class LJOFSampler:
         self.share = share
         self.strict = strict
         self.unreadable: dict[str, str] = {}
-        self._cache = Gallery(memory)
+        self._cache = PyramidCache(memory)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="images")
 
     def draw(self, generator: Generator) -> LJOFBatch:
@@ -86,11 +86,11 @@ class LJOFSampler:
         skeleton = self.data.skeleton
         blocks = recipe.blocks
         indices = torch.randint(len(self.data.people), (recipe.batch,), generator=generator)[self.share].tolist()
-        augmentation_numbers = self._uniform(CHANCES, generator)
+        augmentation_numbers = self._uniform(RANDOM_NUMBERS, generator)
         block_numbers = self._uniform(0 if blocks is None else blocks.random_count(skeleton), generator)
         people, pyramids = zip(*self._readable(indices), strict=True)
-        crops = show(people, pyramids, recipe.crop, skeleton, recipe.variation, augmentation_numbers)
-        images = crops.pictures
+        crops = make_batch(people, pyramids, recipe.crop, skeleton, recipe.augmentation, augmentation_numbers)
+        images = crops.images
         if blocks is not None:
             images, _ = blocks.cover_images(images, crops.xy, crops.state, skeleton, block_numbers, crops.boxes)
         weight = torch.from_numpy(crops.state != ABSENT).float()
@@ -101,19 +101,19 @@ class LJOFSampler:
         numbers = torch.rand(self.recipe.batch, count, dtype=torch.float64, generator=generator)
         return numbers[self.share].numpy()
 
-    def _readable(self, indices: Sequence[int]) -> list[tuple[Person, Pyramid]]:
+    def _readable(self, indices: Sequence[int]) -> list[tuple[PersonAnnotation, Pyramid]]:
         """These people and their images; those that are not cached are read in parallel.
 
         Raises:
             OccluposeError: as `_first_readable`.
         """
         people = [self.data.people[index] for index in indices]
-        cached = [self._cache.kept(person) for person in people]
+        cached = [self._cache.get(person) for person in people]
         missing = [index for index, image in zip(indices, cached, strict=True) if image is None]
         read = self._workers.map(self._first_readable, missing) if missing else iter(())
         return [next(read) if image is None else (person, image) for person, image in zip(people, cached, strict=True)]
 
-    def _first_readable(self, index: int) -> tuple[Person, Pyramid]:
+    def _first_readable(self, index: int) -> tuple[PersonAnnotation, Pyramid]:
         """This person, or the next one whose image can be read.
 
         Raises:
@@ -126,12 +126,12 @@ class LJOFSampler:
             if image is not None:
                 return person, image
         raise OccluposeError(
-            f"{people[index].picture}: cannot be read, nor can any other image; give the dataset's own images"
+            f"{people[index].image}: cannot be read, nor can any other image; give the dataset's own images"
         )
 
-    def _read(self, person: Person) -> Pyramid | None:
+    def _read(self, person: PersonAnnotation) -> Pyramid | None:
         """The person's image; None where it cannot be read."""
-        name = str(person.picture)
+        name = str(person.image)
         if name in self.unreadable:
             return None
         try:
@@ -213,7 +213,7 @@ def train_estimator(
     *,
     init_from: Path | None = None,
     strict: bool = False,
-    memory: int = MEMORY,
+    memory: int = CACHE_BYTES,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
@@ -252,7 +252,7 @@ def train_estimator(
         initial["sha256"] = hashlib.sha256(init_from.read_bytes()).hexdigest()
     if process.is_main:
         say(
-            f"{recipe.model}: training on {len(data.people)} people of {data.truth.path.name} ({data.truth.dataset}),"
+            f"{recipe.model}: training on {len(data.people)} people of {data.ground_truth.path.name} ({data.ground_truth.dataset}),"
             f" {data.skeleton.name}"
         )
     training = LJOFTraining(estimator, recipe, data.skeleton, plan.steps)
@@ -281,7 +281,7 @@ def train_estimator(
         save(weights, design, path)
         card.write(
             path,
-            {**(places or {}), data.truth.path: "ANNOTATIONS", folder: "FOLDER", init_from: "WEIGHTS"},
+            {**(places or {}), data.ground_truth.path: "ANNOTATIONS", folder: "FOLDER", init_from: "WEIGHTS"},
             name=recipe.model,
             task=f"crop of one person to heatmaps of {data.skeleton.name}",
             parameters=sum(value.numel() for value in estimator.parameters()),
