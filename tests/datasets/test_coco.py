@@ -7,7 +7,7 @@ import pytest
 
 import coco_files as files
 from occlupose.datasets import coco
-from occlupose.datasets.coco import EMPTY_BOX, detections, load
+from occlupose.datasets.coco import EMPTY_BOX, load, load_boxes, load_ground_truth, match_boxes
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
@@ -156,7 +156,7 @@ def test_bad_annotations_are_refused(tmp_path, change, message):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("reader", [lambda path: load(path, path.parent), detections])
+@pytest.mark.parametrize("reader", [lambda path: load(path, path.parent), load_boxes])
 def test_files_that_cannot_be_read_are_refused(tmp_path, reader):
     with pytest.raises(OccluposeError, match=r"none\.json: cannot be read \(no such file or directory\); give "):
         reader(tmp_path / "none.json")
@@ -173,7 +173,7 @@ def test_detections_are_people_in_order(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(results))
     first, second = load_boxes(tmp_path / "results.json")
     assert (first.image_id, first.box, first.score) == (4, (9.5, 19.5, 39.5, 59.5), 0.9)
-    assert (second.image, second.score) == ("a.png", 0.1)
+    assert (second.image_id, second.score) == ("a.png", 0.1)
     assert [found.image_id for found in load_boxes(tmp_path / "results.json", category=18)] == [4]
 
 
@@ -275,7 +275,7 @@ def test_people_are_as_usable_as_they_can_be(tmp_path):
     cut, unknown, flat = load(written(tmp_path, *bad), tmp_path).people
     assert cut.box.tolist() == [-0.5, 2.5, 15.5, 47.5]
     assert unknown.state.tolist() == [0, *[2] * 16] and np.isfinite(unknown.xy).all()
-    assert flat.area is None and flat.image == 1
+    assert flat.area is None and flat.image_id == 1
     assert (
         load(written(tmp_path, annotation(area=12.5, keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path)
         .people[0]
@@ -294,7 +294,7 @@ def test_crowds_and_people_without_joints_are_ordinary(tmp_path):
     data = load(path, tmp_path, strict=True)
     assert not data.report and data.report.lines() == []
     assert data.report.notes == {"crowds": ["annotation 8"], "people without an annotated joint": ["annotation 9"]}
-    assert data.ground_truth.id.tolist() == [7, 8, 9] and data.ground_truth.crowd.tolist() == [False, True, False]
+    assert data.ground_truth.id.tolist() == [7, 8, 9] and data.ground_truth.is_crowd.tolist() == [False, True, False]
     assert data.ground_truth.labelled.tolist() == [17, 0, 0] and data.ground_truth.state.sum(-1).tolist() == [34, 0, 0]
 
 
@@ -325,7 +325,7 @@ def test_the_truth_is_what_the_file_says(tmp_path):
     content = files.document("crowdpose", np.random.default_rng(3), images=6)
     everybody = load_ground_truth(files.write_json(tmp_path / "people.json", content))
     assert everybody.dataset == "crowdpose" and everybody.skeleton == CROWDPOSE14 and everybody.category == 1
-    assert [image.crowd for image in everybody.images.values()] == [image["crowdIndex"] for image in content["images"]]
+    assert [image.crowd_index for image in everybody.images.values()] == [image["crowdIndex"] for image in content["images"]]
     for number, person in enumerate(content["annotations"]):
         joints = np.concatenate([everybody.xy[number], everybody.state[number, :, None]], -1)
         assert joints.ravel().tolist() == person["keypoints"] and everybody.boxes[number].tolist() == person["bbox"]
@@ -392,7 +392,7 @@ def test_people_of_shards_are_those_of_folders(tmp_path):
     assert packed.ground_truth.dataset == "synth" and not packed.report and len(packed.people) == len(single.people) > 5
     for one, other in zip(packed.people, single.people, strict=True):
         np.testing.assert_array_equal(one.xy, other.xy)
-        assert one.picture.name == other.picture.name and one.picture.path.suffix == ".tar"
+        assert one.image.name == other.image.name and one.image.path.suffix == ".tar"
         assert np.abs(one.read().astype(int) - other.read()).mean() < 12  # both are JPEGs of one drawing
     assert len({person.image for person in packed.people}) == len({person.image_id for person in packed.people})
     assert all(ImageIndex(tmp_path / "shards" / "shards" / "000000.tar").find(f"{number:06}.jpg") for number in (1, 2))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import coco_files as files
-from occlupose.datasets.coco import load
+from occlupose.datasets.coco import load, match_boxes
 from occlupose.datasets.discovery import find_dataset
 from occlupose.errors import OccluposeError
 

@@ -85,7 +85,7 @@ def spoilt(tmp_path):
         content = document("coco", generator, images=2, most=6)
     write_pictures(tmp_path, content, generator)
     data = load_people(write_json(tmp_path / "people.json", content), tmp_path)
-    bad = data.people[0].picture.path
+    bad = data.people[0].image.path
     bad.write_bytes(bad.read_bytes()[:300])
     return data, bad
 

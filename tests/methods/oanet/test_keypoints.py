@@ -332,7 +332,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(figures, tmp_path, monkeypatch):
 
 
 def test_bad_data_is_refused_before_anything_is_written(figures, tmp_path):
-    with pytest.raises(OccluposeError, match=r"0\.png: no such picture"):
+    with pytest.raises(OccluposeError, match=r"0\.png: no such image"):
         train_keypoints(figures[0], tmp_path, tmp_path / "run", recipe(), progress=False)
     with pytest.raises(OccluposeError, match=r"none\.json: cannot be read"):
         train_keypoints(tmp_path / "none.json", figures[1], tmp_path / "run", recipe(), progress=False)
