@@ -295,7 +295,11 @@ def test_crowds_and_people_without_joints_are_ordinary(tmp_path):
     assert not data.report and data.report.lines() == []
     assert data.report.notes == {"crowds": ["annotation 8"], "people without an annotated joint": ["annotation 9"]}
     assert data.ground_truth.id.tolist() == [7, 8, 9] and data.ground_truth.is_crowd.tolist() == [False, True, False]
-    assert data.ground_truth.labelled.tolist() == [17, 0, 0] and data.ground_truth.state.sum(-1).tolist() == [34, 0, 0]
+    assert data.ground_truth.num_keypoints.tolist() == [17, 0, 0] and data.ground_truth.state.sum(-1).tolist() == [
+        34,
+        0,
+        0,
+    ]
 
 
 def test_missing_pictures_are_counted_or_stop_it(tmp_path):
@@ -325,7 +329,9 @@ def test_the_truth_is_what_the_file_says(tmp_path):
     content = files.document("crowdpose", np.random.default_rng(3), images=6)
     everybody = load_ground_truth(files.write_json(tmp_path / "people.json", content))
     assert everybody.dataset == "crowdpose" and everybody.skeleton == CROWDPOSE14 and everybody.category == 1
-    assert [image.crowd_index for image in everybody.images.values()] == [image["crowdIndex"] for image in content["images"]]
+    assert [image.crowd_index for image in everybody.images.values()] == [
+        image["crowdIndex"] for image in content["images"]
+    ]
     for number, person in enumerate(content["annotations"]):
         joints = np.concatenate([everybody.xy[number], everybody.state[number, :, None]], -1)
         assert joints.ravel().tolist() == person["keypoints"] and everybody.boxes[number].tolist() == person["bbox"]
