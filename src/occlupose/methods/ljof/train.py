@@ -250,9 +250,10 @@ def train_estimator(
     if init_from is not None:
         initial["begun_with"] = begin(estimator, design, init_from)
         initial["sha256"] = hashlib.sha256(init_from.read_bytes()).hexdigest()
+    truth = data.ground_truth
     if process.is_main:
         say(
-            f"{recipe.model}: training on {len(data.people)} people of {data.ground_truth.path.name} ({data.ground_truth.dataset}),"
+            f"{recipe.model}: training on {len(data.people)} people of {truth.path.name} ({truth.dataset}),"
             f" {data.skeleton.name}"
         )
     training = LJOFTraining(estimator, recipe, data.skeleton, plan.steps)
