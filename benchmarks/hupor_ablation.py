@@ -7,7 +7,7 @@ refinement, on open data.
 
 One detector serves all rows, that of the shipped weights; it never sees what a reasoner learns. Each row's reasoner
 learns from labels alone, as the paper's does, and its seed decides weights, order and variation of the scenes. Scored
-are everybody's joints in held-out scenes by `metrics.people3d`'s protocol for crowds, with the true cameras: `pck_rel`
+are everybody's joints in held-out scenes by `metrics.people3d`'s protocol `mpi15`, with the true cameras: `pck_rel`
 with the pelvis taken out, `pck_abs` as they are, `pck_occ` as pck_rel on hidden joints, all at 150 mm, of all people,
 somebody who is missed having every joint wrong (whose pelvis lies outside of the picture counts in pck_abs alone);
 `mpjpe_mm` of matched people, the pelvis taken out.
@@ -37,7 +37,7 @@ from rich.console import Console
 
 from occlupose.codecs.multi_person import KERNELS, TargetMaps
 from occlupose.datasets import synth_scenes
-from occlupose.datasets.bottomup import make_batch
+from occlupose.datasets.bottomup import show
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.evaluation import people3d as evaluation
 from occlupose.methods.hupor import weights
@@ -112,13 +112,13 @@ FINEST = len(KERNELS) - 1
 @torch.inference_mode()
 def told(hupor: HUPORPredictor, crowd: ImageSample) -> HUPOROutput:
     """What the networks would say of a picture if the detector made no mistake."""
-    shown = make_batch([crowd], None, hupor.networks.design.box)
+    shown = show([crowd], None, hupor.networks.design.box)
     networks = hupor.networks
-    truth = TargetMaps(networks.codec, shown.people)
+    truth = TargetMaps(networks.codec, shown.scene)
     codec = networks.codec
     visible = PoseMaps(truth.heatmaps("visible", FINEST), truth.fields("visible", FINEST))
     hidden = networks.hidden(visible)
-    cells, depth = codec.depths(shown.people, "visible")
+    cells, depth = codec.depths(shown.scene, "visible")
     depths = torch.zeros(1, depth.shape[-1], codec.shape[0] * codec.shape[1])
     for joint in range(depth.shape[-1]):
         known = depth[0, :, joint].isfinite()
@@ -142,7 +142,7 @@ class Bench:
         self.runs = runs
         self.crowds = synth_scenes.load(train)
         self.tested = synth_scenes.load(test)
-        self.truths, self.protocol = evaluation.load("synth", test)
+        self.truths, self.protocol = evaluation.load_samples("synth", test)
 
     @cached_property
     def detector(self) -> Path:
@@ -197,10 +197,7 @@ class Bench:
                 for crowd, truth in zip(self.tested, self.truths, strict=True)
             ]
             found = {truth.name: each for truth, each in zip(self.truths, people, strict=True)}
-            said = evaluation.Predictions(
-                MPI15,
-                {name: evaluation.People(each.xy, each.xyz, each.score, each.state) for name, each in found.items()},
-            )
+            said = evaluation.ImagePredictions(MPI15, found)
         else:
             said = evaluation.predict(self.truths, hupor)
         report = evaluation.score(self.truths, said, self.protocol)

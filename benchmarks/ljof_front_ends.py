@@ -17,13 +17,13 @@ from rich.console import Console
 
 from occlupose.datasets.coco import load
 from occlupose.datasets.discovery import find_dataset
-from occlupose.evaluation.keypoints import find, in_true_boxes, predict
+from occlupose.evaluation.keypoints import ground_truth_boxes, predict_in_boxes, predict_in_images
 from occlupose.frontends import build, crop_network
-from occlupose.metrics.oks import Result, evaluate_strata, protocol
+from occlupose.metrics.oks import KeypointResult, OKSProtocol, evaluate_strata
 
 DATASETS = ("coco", "crowdpose", "ochuman")
 COLUMNS = ("dataset", "people", "front_end", "boxes", "ap", "ap50", "ap_visible_joints", "ap_hidden_joints", "ar")
-STRATA = ("all", "visible joints", "hidden joints")
+STRATA = ("all", "visible joints", "occluded joints")
 
 
 def main(weights: Path, formats: Path) -> None:
@@ -39,14 +39,18 @@ def main(weights: Path, formats: Path) -> None:
     for dataset in DATASETS:
         place = find_dataset(formats / dataset, "test")
         data = load(place.annotations, place.images)
-        runs: list[tuple[str, str, list[Result]]] = [
-            ("blazepose", "found", find(data.ground_truth, place.images, build("blazepose"))),
-            (ours, "found", find(data.ground_truth, place.images, build(weights, flip=True))),
-            (ours, "ground truth", predict(in_true_boxes(data), crop_network(weights, flip=True), data.skeleton)),
+        runs: list[tuple[str, str, list[KeypointResult]]] = [
+            ("blazepose", "found", predict_in_images(data.truth, place.images, build("blazepose"))),
+            (ours, "found", predict_in_images(data.truth, place.images, build(weights, flip=True))),
+            (
+                ours,
+                "ground truth",
+                predict_in_boxes(ground_truth_boxes(data), crop_network(weights, flip=True), data.skeleton),
+            ),
         ]
         for name, boxes, results in runs:
-            by = protocol(data.ground_truth, "detected" if boxes == "found" else "ground truth")
-            parts = {each.stratum: each for each in evaluate_strata(data.ground_truth, results, by)}
+            by = OKSProtocol(data.truth.dataset, "detected" if boxes == "found" else "ground truth")
+            parts = {each.stratum: each for each in evaluate_strata(data.truth, results, by)}
             figures = [
                 parts["all"]["AP"],
                 parts["all"]["AP50"],

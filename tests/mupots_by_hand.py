@@ -27,8 +27,8 @@ GROUPS = {
 VARIANTS = {
     "official": ([(joint, PARENT_17[joint - 1]) for joint in ORDER_17], 150),
     "smap15": ([(joint, PARENT_15[joint - 1]) for joint in ORDER_15], 150),
-    "pyport": ([(joint, PARENT_17[place]) for place, joint in enumerate(ORDER_17)], 195),
-    "crowd": ([], 150),
+    "gntcn": ([(joint, PARENT_17[place]) for place, joint in enumerate(ORDER_17)], 195),
+    "mpi15": ([], 150),
 }
 
 
@@ -38,7 +38,7 @@ def written(folder, name, variant):
     """
     annotations = loadmat(folder / name / "annot.mat")["annotations"]
     labels = loadmat(folder / name / "occlusion.mat")["occlusion_labels"]
-    own = "annot3" if variant == "pyport" else "univ_annot3"
+    own = "annot3" if variant == "gntcn" else "univ_annot3"
     return [
         tuple(
             np.stack(values)
@@ -77,7 +77,7 @@ def matches(picture, variant):
         best = None
         best_score = 0
         for other in range(len(said)):
-            if variant == "pyport":
+            if variant == "gntcn":
                 score = 250 - mean_distance(fitted(said[other], truth[person]), truth[person])
             else:
                 close = [
@@ -107,7 +107,7 @@ def errors_of(truth, pose, variant):
     """Of 14 joints: relative, absolute, after a Procrustes alignment."""
     mapped = given_true_bones(pose, truth, VARIANTS[variant][0])
     relative = [distance(mapped[j] - mapped[14], truth[j] - truth[14]) for j in range(14)]
-    if variant == "pyport":  # where the picture has the root, and only its depth as predicted
+    if variant == "gntcn":  # where the picture has the root, and only its depth as predicted
         ray = [truth[14][0] / truth[14][2] * pose[14][2], truth[14][1] / truth[14][2] * pose[14][2], pose[14][2]]
         mapped = mapped - mapped[14] + ray
     absolute = [distance(mapped[j], truth[j]) for j in range(14)]

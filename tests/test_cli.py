@@ -21,14 +21,14 @@ from commands import ENVIRONMENT, Outcome, assert_refused, names, subprocess_of
 from dataset_files import walker, write_h36m
 from media_files import make_sound, make_video
 from mocap_files import write_mocap
-from occlupose import labels
 from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.cli import people, terminal
 from occlupose.codecs.crops import Crop
-from occlupose.evaluation.lifting import load_takes
+from occlupose.evaluation.lifting import load_sequences
 from occlupose.frontends.hourglass import save
 from occlupose.media import VideoWriter, open_media, read_image, write_image
+from occlupose.methods.oanet import labels
 from occlupose.methods.oanet.lifting import networks
 from occlupose.networks.hourglass import StackedHourglass
 from occlupose.occlusion.cylinders import PAPER
@@ -686,11 +686,11 @@ def in_3d(folder: Path, name: str = "walk.npz") -> Path:
 
 def test_label_with_the_datas_own_camera(command, tmp_path):
     outcome = command(
-        "label", in_3d(tmp_path), in_3d(tmp_path, "again.json"), "-o", tmp_path / "out", "--rules", "paper"
+        "label", in_3d(tmp_path), in_3d(tmp_path, "again.json"), "-o", tmp_path / "out", "--occlusion-rules", "paper"
     )
     assert (outcome.code, outcome.err) == (0, "")
     assert re.fullmatch(rf"{tmp_path / 'out'}: 2 files of labels, \d+% of the joints occluded\n", outcome.out)
-    expected = labels.label(film(circle()), rules=PAPER)
+    expected = labels.label_poses(film(circle()), rules=PAPER)
     assert Poses.load(tmp_path / "out" / "walk.npz") == Poses.load(tmp_path / "out" / "again.npz") == expected
 
 
@@ -706,11 +706,11 @@ def test_label_motion_capture_from_virtual_cameras(command, tmp_path):
         "4",
         "--skeleton",
         "coco17",
-        "--strip",
+        "--preview",
         tmp_path / "strip.png",
     ]
     outcome = command(
-        "label", tmp_path / "cmu", "-o", tmp_path / "out", *options[:-4], "--strip", tmp_path / "strip.png"
+        "label", tmp_path / "cmu", "-o", tmp_path / "out", *options[:-4], "--preview", tmp_path / "strip.png"
     )
     assert (outcome.code, outcome.err) == (0, "")
     assert "6 files of labels" in outcome.out and outcome.out.endswith(f"{tmp_path / 'strip.png'}: written\n")
@@ -738,13 +738,13 @@ def test_label_as_the_paper(command, tmp_path):
         "2",
         "--projection",
         "orthographic",
-        "--rules",
+        "--occlusion-rules",
         "paper",
     )
     assert (outcome.code, outcome.err) == (0, "")
     poses = Poses.load(tmp_path / "out" / "walk" / "view001.npz")
     assert poses.camera is None
-    assert poses == labels.label(poses, perspective=False, rules=PAPER)
+    assert poses == labels.label_poses(poses, perspective=False, rules=PAPER)
 
 
 @pytest.mark.parametrize(
@@ -761,7 +761,7 @@ def test_label_as_the_paper(command, tmp_path):
         (lambda folder: [in_3d(folder), "--views", "1", "--fov", "200"], ["field of view 200"]),
         (lambda folder: [in_3d(folder), "--views", "1", "--camera", folder / "nope.json"], ["nope.json"]),
         (lambda folder: [in_3d(folder), "--skeleton", "centaur"], ["centaur", "h36m17"]),
-        (lambda folder: [in_3d(folder), "--strip", folder / "strip.txt"], ["strip.txt"]),
+        (lambda folder: [in_3d(folder), "--preview", folder / "strip.txt"], ["strip.txt"]),
         (lambda folder: [in_3d(folder), "--subjects", "S9"], ["subjects S9", "--dataset"]),
     ],
 )
@@ -777,21 +777,21 @@ def test_label_a_dataset(command, tmp_path):
     files = sorted((tmp_path / "out").rglob("*.npz"))
     takes = {
         str(tmp_path / "out" / f"{take.name}.npz"): take.poses
-        for take in load_takes("h36m", tmp_path / "h36m", ("S9",), "ground-truth")
+        for take in load_sequences("h36m", tmp_path / "h36m", ("S9",), "ground-truth")
     }
     assert [str(file) for file in files] == sorted(takes)
     for file in files:
         poses = Poses.load(file)
         truth = takes[str(file)]
         assert np.array_equal(poses.xyz, truth.xyz)
-        assert np.array_equal(poses.state, labels.label(truth).state)
+        assert np.array_equal(poses.state, labels.label_poses(truth).state)
     assert_refused(command("label", tmp_path, "--dataset", "humaneva", "-o", tmp_path / "no"), "data_3d_humaneva15.npz")
 
 
 def test_label_never_writes_over_what_it_reads(command, tmp_path):
     path = in_3d(tmp_path)
     before = path.read_bytes()
-    assert_refused(command("label", path, "-o", tmp_path), "walk.npz", "not written over", "-o")
+    assert_refused(command("label", path, "-o", tmp_path), "walk.npz", "not overwritten", "-o")
     assert path.read_bytes() == before
     assert_refused(command("label", path, "-o", path), "walk.npz", "cannot be written to")
 
@@ -878,11 +878,11 @@ def test_help_teaches(command, named):
         ],
         "train oanet": ["--recipe.symmetry FLOAT", "--recipe.joint.steps INT", "--data FOLDER", "--video FOLDER"],
         "label": [
-            "--views 100 --projection orthographic --rules paper",
+            "--views 100 --projection orthographic --occlusion-rules paper",
             "--views COUNT",
             "h36m17",
             ".amc with its .asf",
-            "--strip FILE",
+            "--preview FILE",
         ],
         "eval": ["oanet", "keypoints", "Score"],
         "eval oanet": ["Human3.6M", "HumanEva-I", "--predictions FILE", "--detections NAME"],

@@ -83,7 +83,7 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
     assert (
-        lines[0] == f"hrnet_small: training on {people(data / learnt)} people of {Path(learnt).name} ({dataset}),"
+        lines[0] == f"hrnet_small: learns from {people(data / learnt)} people of {Path(learnt).name} ({dataset}),"
         f" {JOINTS[dataset]}"
     )
     assert lines[-1].startswith(f"{run / WEIGHTS}: weights written, their card beside them; score them with ")
@@ -95,24 +95,22 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
     outcome = command(*lines[-1].partition("score them with occlupose ")[2].split(), "-o", scores)  # as it says itself
     assert (outcome.code, outcome.err) == (0, "")
     expected = people(data / tested)
-    who = (
-        f"{dataset}: {expected} people of {Path(tested).name}, looked for in their true boxes; {expected} predictions\n"
-    )
+    who = f"{dataset}: {expected} people of {Path(tested).name}; {expected} predictions in ground-truth boxes\n"
     assert f"{dataset}, ground truth boxes" in outcome.out and who in outcome.out and "detected" not in outcome.out
     assert outcome.out.endswith(f"{scores}: written\n")
     table = rows(scores)
     assert list(table[0]) == [
         "dataset",
         "boxes",
-        "front_end",
-        "looked_in",
+        "frontend",
+        "box_source",
         "stratum",
         "people",
         "predictions",
         *COLUMNS[dataset],
     ]
     assert {(row["dataset"], row["boxes"]) for row in table} == {(dataset, "ground truth")}
-    assert [row["stratum"] for row in table[:3]] == ["all", "visible joints", "hidden joints"] and len(table) == 9
+    assert [row["stratum"] for row in table[:3]] == ["all", "visible joints", "occluded joints"] and len(table) == 9
     assert int(table[0]["people"]) == sum(int(row["people"]) for row in table[-4:]) == expected
     assert all(value == "" or 0 <= float(value) <= 1 for row in table for value in list(row.values())[7:])
 
@@ -122,7 +120,9 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
             "eval", "keypoints", "--data", data, "--frontend", run / WEIGHTS, "--boxes", boxes, "-o", scores, "--flip"
         )
         assert (outcome.code, outcome.err) == (0, "")
-        assert f"{dataset}, detected boxes" in outcome.out and f"looked for in the boxes of {boxes.name}" in outcome.out
+        assert (
+            f"{dataset}, detected boxes" in outcome.out and f"predictions in the boxes of {boxes.name}" in outcome.out
+        )
         assert {row["boxes"] for row in rows(scores)} == {"detected"}
     assert len(found) == (dataset != "synth")
 
@@ -132,17 +132,13 @@ def test_ochuman_by_its_two_protocols(command, tmp_path, weights):
     content = json.loads((data / OCHUMAN_TEST).read_text())
     some = files.write_json(tmp_path / "boxes.json", files.boxes(content)[:-2])
     options = ["eval", "keypoints", "--data", data, "--frontend", weights]
-    true, detected = (
-        command(*options, "--boxes", boxes, "-o", tmp_path / f"{boxes}.csv") for boxes in ("ground-truth", some)
-    )
+    true = command(*options, "--box-source", "ground-truth", "-o", tmp_path / "ground-truth.csv")
+    detected = command(*options, "--boxes", some, "-o", tmp_path / f"{some}.csv")
     assert (true.code, true.err, detected.code, detected.err) == (0, "", 0, "")
     count = people(data / OCHUMAN_TEST)
     given = len(json.loads(some.read_text()))
-    assert f"ochuman: {count} people of {OCHUMAN_TEST}, looked for in their true boxes; {count} predictions" in true.out
-    assert (
-        f"ochuman: {count} people of {OCHUMAN_TEST}, looked for in the boxes of boxes.json; {given} predictions"
-        in detected.out
-    )
+    assert f"ochuman: {count} people of {OCHUMAN_TEST}; {count} predictions in ground-truth boxes" in true.out
+    assert f"ochuman: {count} people of {OCHUMAN_TEST}; {given} predictions in the boxes of boxes.json" in detected.out
     assert "ochuman, ground truth boxes" in true.out and "detected" not in true.out
     assert "ochuman, detected boxes" in detected.out and "ground truth" not in detected.out
     tables = [rows(tmp_path / "ground-truth.csv"), rows(Path(f"{some}.csv"))]
@@ -160,7 +156,7 @@ def test_ochuman_has_nothing_to_train_on_but_may_be(command, tmp_path):
     outcome = command(*options, "--annotations", data / OCHUMAN_VAL)
     assert (
         outcome.code == 0
-        and f"training on {people(data / OCHUMAN_VAL)} people of {OCHUMAN_VAL} (ochuman), coco17" in outcome.out
+        and f"learns from {people(data / OCHUMAN_VAL)} people of {OCHUMAN_VAL} (ochuman), coco17" in outcome.out
     )
     assert "--annotations ANNOTATIONS" in card(tmp_path / "run")["command"]
 
@@ -185,13 +181,12 @@ def test_real_files(command, tmp_path, name):
             data,
             "--frontend",
             tmp_path / "run" / WEIGHTS,
-            "--boxes",
-            where,
+            *(() if where == "ground-truth" else ("--boxes", where)),
             "-o",
             scores,
         )
         assert outcome.code == 0, outcome
-        assert "not looked at" not in outcome.out
+        assert "could not be used" not in outcome.out
         assert list(rows(scores)[0])[7:] == COLUMNS[name]
         assert {row["boxes"] for row in rows(scores)} == {"ground truth" if where == "ground-truth" else "detected"}
         count = sum(
@@ -286,7 +281,7 @@ def test_who_is_learnt_by_heart_is_found(command, tmp_path):
         )
         assert outcome.code == 0
         by_stratum = {row["stratum"]: row for row in rows(tmp_path / "scores.csv")}
-        for stratum in ("visible limb joints", "hidden limb joints"):
+        for stratum in ("visible limb joints", "occluded limb joints"):
             assert float(by_stratum[stratum]["AP50"]) > 0.5, outcome.out
 
 
@@ -519,12 +514,15 @@ def test_trainings_that_cannot_be(command, tmp_path, options, words):
         (lambda folder: ["--boxes", folder / "coco" / COCO_VAL], ["person_keypoints_val2017.json", "results format"]),
         (
             lambda folder: ["--boxes", folder / "nope.json"],
-            ["nope.json", "no such file", "ground-truth, found, or a file"],
+            ["nope.json", "no such file", "a detector's results in COCO's format"],
         ),
         (
-            lambda folder: ["--frontend", "blazepose", "--boxes", "ground-truth"],
-            ["blazepose finds people by itself", "--boxes found"],
+            lambda folder: ["--frontend", "blazepose", "--box-source", "ground-truth"],
+            ["blazepose uses its own detector", "another --frontend"],
         ),
+        (lambda folder: ["--boxes", "found"], ["boxes found: no such file", "--box-source detector"]),
+        (lambda folder: ["--boxes", "ground-truth"], ["no such file", "--box-source ground-truth"]),
+        (lambda folder: [*boxes_of_others(folder), "--box-source", "detector"], ["boxes", "give one of the two"]),
         (lambda folder: ["--frontend", "nope"], ["nope", "no such front end", "blazepose"]),
         (lambda folder: ["--frontend", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
         (
@@ -622,15 +620,15 @@ def spoil(what, content, folder):
 
 WRONG = {
     "area": "people whose area is not positive, kept: 1 (annotation ",
-    "box": "people whose box is outside of their image, left out: 1 (annotation ",
-    "edge": "boxes that extend beyond their image, clipped: 1 (annotation ",
+    "box": "people whose box lies outside of their picture, left out: 1 (annotation ",
+    "edge": "boxes that reach out of their picture, cut at its edge: 1 (annotation ",
     "no box": "people without a box, left out: 1 (annotation ",
-    "outside": "people with joints outside of their image, kept: 1 (annotation ",
-    "nan": "people with coordinates that are not finite; those joints count as not annotated: 1 (annotation ",
+    "outside": "people with joints outside of their picture, kept: 1 (annotation ",
+    "nan": "people with coordinates that are no numbers; those joints count as not annotated: 1 (annotation ",
     "category": "annotations of a category that the file does not define, left out: 1 (annotation 5000)",
-    "same id": "annotations with the id of another one, kept: 1 (annotation ",
-    "same picture": "images that are listed twice, used once: 1 (",
-    "missing": "missing images, their people left out: 1 (",
+    "same id": "annotations whose id another one has, kept: 1 (annotation ",
+    "same picture": "pictures that are listed twice, taken once: 1 (",
+    "missing": "pictures that are not there, their people left out: 1 (",
 }
 
 
@@ -677,11 +675,13 @@ def test_pictures_that_are_not_as_they_should_be(command, tmp_path, weights, wha
     train = ["train", "ljof", "--data", data, "-o", run, *TINY, "--epochs", "4"]
     score = ["eval", "keypoints", "--data", data, "--frontend", weights, "-o", scores]
     outcome = command(*train)
-    assert outcome.code == 0 and words in outcome.out and "images that could not be read, left out: 1\n" in outcome.out
+    assert (
+        outcome.code == 0 and words in outcome.out and "pictures that could not be read, left out: 1\n" in outcome.out
+    )
     outcome = command(*score)
     assert (
         outcome.code == 0
-        and "pictures that were not looked at, their people count as missed: 1 (first " in outcome.out
+        and "images that could not be used, whose people count as missed: 1 (first " in outcome.out
         and words in outcome.out
     )
     found = rows(scores)[0]
@@ -691,7 +691,7 @@ def test_pictures_that_are_not_as_they_should_be(command, tmp_path, weights, wha
     outcome = command(*score, "--boxes", detections)
     assert outcome.code == 0 and words in outcome.out
     scores.unlink()
-    told = f"hrnet_small: training on {people(data / COCO_TRAIN)} people of {Path(COCO_TRAIN).name} (coco), coco17\n"
+    told = f"hrnet_small: learns from {people(data / COCO_TRAIN)} people of {Path(COCO_TRAIN).name} (coco), coco17\n"
     outcome = command(*train[:-2], "--epochs", "4", "-o", tmp_path / "strict", "--strict")
     assert outcome.code == 2 and outcome.out.startswith(told) and outcome.err.count("\n") == 1 and words in outcome.err
     assert not (tmp_path / "strict" / WEIGHTS).exists()
@@ -707,7 +707,7 @@ def test_people_without_joints_are_no_problem(command, tmp_path, weights):
         somebody |= {"keypoints": [0] * 51, "num_keypoints": 0}
         files.write_json(data / name, content)
     outcome = command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--strict")
-    assert (outcome.code, outcome.err) == (0, "") and f"training on {people(data / COCO_TRAIN)} people" in outcome.out
+    assert (outcome.code, outcome.err) == (0, "") and f"learns from {people(data / COCO_TRAIN)} people" in outcome.out
     outcome = command("eval", "keypoints", "--data", data, "--frontend", weights, "--strict")
     assert (outcome.code, outcome.err) == (0, "") and f"coco: {people(data / COCO_VAL)} people" in outcome.out
 
@@ -725,7 +725,7 @@ def test_boxes_of_some_other_pictures_are_left_out_and_named(command, tmp_path, 
     call = ["eval", "keypoints", "--data", data, "--frontend", weights, "--boxes", boxes]
     outcome = command(*call)
     assert outcome.code == 0 and outcome.err.count("\n") == 1
-    assert f"{boxes}: boxes of images that the annotations do not have, left out: 1 (image_id 999)" in outcome.err
+    assert f"{boxes}: boxes of pictures that the annotations do not have, left out: 1 (image_id 999)" in outcome.err
     assert_refused(command(*call, "--strict"), "boxes.json", "image_id 999")
 
 
@@ -796,9 +796,7 @@ def test_blazepose_finds_people_by_itself(command, tmp_path):
     data = files.write_ochuman(tmp_path / "data")
     outcome = command("eval", "keypoints", "--data", data, "-o", tmp_path / "scores.csv")
     assert (
-        outcome.code == 0
-        and "ochuman, detected boxes" in outcome.out
-        and "looked for by blazepose itself" in outcome.out
+        outcome.code == 0 and "ochuman, detected boxes" in outcome.out and "in boxes of blazepose itself" in outcome.out
     )
     assert {row["boxes"] for row in rows(tmp_path / "scores.csv")} == {"detected"}
 
@@ -817,7 +815,7 @@ def test_blazepose_finds_people_by_itself(command, tmp_path):
                 "--structure-loss {limbs,body,none}",
             ],
         ),
-        ("eval keypoints", ["CrowdPose", "OCHuman", "ground-truth|found|FILE", "val2017", "--flip", ".csv file"]),
+        ("eval keypoints", ["CrowdPose", "OCHuman", "--box-source", "--boxes FILE", "val2017", "--flip", ".csv file"]),
         ("convert checkpoint", ["MMPose, ViTPose, timm or MAE", "No code in it is run", "--skeleton NAME", "licence"]),
         ("convert", ["smpl", "anny", "checkpoint"]),
     ],

@@ -9,7 +9,8 @@ import torch
 from commands import assert_refused
 from mupots_files import sequence_3dpw, write_mupots, write_scenes
 from occlupose.datasets import mupots, synth_scenes, threedpw
-from occlupose.evaluation.people3d import People, Predictions
+from occlupose.detections import Detections
+from occlupose.evaluation.people3d import ImagePredictions
 from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
 from occlupose.methods.hupor.weights import TrainedHUPOR
 from occlupose.methods.hupor.weights import save as save_weights
@@ -21,9 +22,9 @@ def save(path, found, skeleton, factor=1.0):
     """Everybody predicted where they are, but for a factor."""
     people = {}
     for one in found:
-        ones = np.ones(one.xy.shape[:2])
-        people[one.name] = People(one.xy, factor * one.xyz, ones, ones.astype(np.uint8) * 2)
-    Predictions(skeleton, people).save(path)
+        score = np.ones(one.xy.shape[:2])
+        people[one.name] = Detections(skeleton=skeleton, xy=one.xy, xyz=factor * one.xyz, score=score)
+    ImagePredictions(skeleton, people).save(path)
     return path
 
 
@@ -35,30 +36,30 @@ def data(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "protocol"),
-    [([], "official"), (["--variant", "smap15"], "smap15"), (["--variant", "pyport"], "pyport")],
+    [([], "official"), (["--protocol", "smap15"], "smap15"), (["--protocol", "gntcn"], "gntcn")],
 )
-def test_mupots_predictions_by_each_variant(command, tmp_path, data, options, protocol):
+def test_mupots_predictions_by_each_protocol(command, tmp_path, data, options, protocol):
     file = save(tmp_path / "p.npz", mupots.load(data), MUPOTS17)
     outcome = command(
         "eval", "hupor", "mupots", "--data", data, "--predictions", file, "-o", tmp_path / "s.csv", *options
     )
     assert (outcome.code, outcome.err) == (0, ""), outcome
-    assert f"mupots, {protocol}: 6 pictures, 18 people, 18 of them matched; 18 predictions" in outcome.out
+    assert f"mupots, {protocol}: 6 images, 18 people, 18 of them matched; 18 predictions" in outcome.out
     assert outcome.out.endswith(f"{tmp_path / 's.csv'}: written\n") and "true bone lengths" in outcome.out
     with (tmp_path / "s.csv").open(newline="") as written:
-        pooled = next(row for row in csv.DictReader(written) if row["of"] == "all joints")
+        pooled = next(row for row in csv.DictReader(written) if row["subset"] == "all joints")
     assert (pooled["dataset"], pooled["protocol"], pooled["predictions"]) == ("mupots", protocol, "p.npz")
     assert float(pooled["PCK"]) == 1
     # official truth is 1.1 times as large, so absolute places are wrong by its measure, and right by the ports'
-    assert float(pooled["PCK_abs"]) == (1 if protocol == "pyport" else 0)
+    assert float(pooled["PCK_abs"]) == (1 if protocol == "gntcn" else 0)
 
 
 def test_sequences_and_predictions_that_lack_them(command, tmp_path, data):
     file = save(tmp_path / "p.npz", mupots.load(data, ["TS7"]), MUPOTS17)
     some = command("eval", "hupor", "mupots", "--data", data, "--predictions", file, "--sequences", "TS7")
-    assert some.code == 0 and "3 pictures, 9 people" in some.out
+    assert some.code == 0 and "3 images, 9 people" in some.out
     outcome = command("eval", "hupor", "mupots", "--data", data, "--predictions", file)
-    assert_refused(outcome, "p.npz: lacks 3 of 6 pictures, first TS1/img_000000.jpg")
+    assert_refused(outcome, "p.npz: lacks 3 of 6 images, first TS1/img_000000.jpg")
 
 
 def test_3dpw(command, tmp_path):
@@ -69,22 +70,24 @@ def test_3dpw(command, tmp_path):
     outcome = command("eval", "hupor", "3dpw", "--data", folder, "--predictions", file)
     assert (
         outcome.code == 0
-        and "3dpw, crowd: 3 pictures, 6 people, 6 of them matched" in outcome.out
+        and "3dpw, mpi15: 3 images, 6 people, 6 of them matched" in outcome.out
         and "bone lengths" not in outcome.out
     )
     assert_refused(
-        command("eval", "hupor", "3dpw", "--data", folder, "--variant", "official"), "variant official: 3dpw has none"
+        command("eval", "hupor", "3dpw", "--data", folder, "--protocol", "official"),
+        "protocol official: is for mupots, not for 3dpw",
     )
 
 
 def test_our_own_scenes(command, tmp_path):
     write_scenes(tmp_path / "synth")
     people = {}
-    for crowd in synth_scenes.load(tmp_path / "synth"):
-        xyz = crowd.camera.back_project(crowd.xy, crowd.z)
+    for sample in synth_scenes.load(tmp_path / "synth"):
+        xyz = sample.camera.back_project(sample.xy, sample.z)
         xyz[:, MPI15.index("left_hip")] += (0, 0, 0.4)
-        people[crowd.image.name] = People(crowd.xy, xyz, np.ones(crowd.state.shape), crowd.state)
-    Predictions(MPI15, people).save(tmp_path / "p.npz")
+        score = np.ones(sample.state.shape)
+        people[sample.image.name] = Detections(skeleton=MPI15, xy=sample.xy, xyz=xyz, score=score, state=sample.state)
+    ImagePredictions(MPI15, people).save(tmp_path / "p.npz")
     outcome = command(
         "eval",
         "hupor",
@@ -96,7 +99,7 @@ def test_our_own_scenes(command, tmp_path):
         "-o",
         tmp_path / "s.csv",
     )
-    assert outcome.code == 0 and "synth, crowd: 2 pictures, 6 people, 6 of them matched" in outcome.out
+    assert outcome.code == 0 and "synth, mpi15: 2 images, 6 people, 6 of them matched" in outcome.out
     with (tmp_path / "s.csv").open(newline="") as written:
         pooled = next(csv.DictReader(written))
     assert (float(pooled["PCK_occ"]), float(pooled["PCK_vis"]), float(pooled["hip"])) == (0, 1, 0.5)
@@ -126,9 +129,7 @@ def test_what_is_refused(command, tmp_path, data):
     file = save(tmp_path / "p.npz", mupots.load(data), MUPOTS17)
     start = ("eval", "hupor", "mupots", "--data", data)
     for other in (["--weights", file], ["--save-predictions", tmp_path / "q.npz"], ["--flip"]):
-        assert_refused(
-            command(*start, "--predictions", file, *other), "leave out --weights, --flip and --save-predictions"
-        )
+        assert_refused(command(*start, "--predictions", file, *other), f"leave out {other[0]}")
     assert_refused(command(*start, "--predictions", file, "-o", tmp_path), "is a folder")
     assert_refused(command(*start, "--predictions", file, "-o", file / "s.csv"), "cannot be written to")
     assert_refused(command(*start, "--predictions", tmp_path / "none.npz"), "none.npz: cannot be read")

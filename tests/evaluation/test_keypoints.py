@@ -6,10 +6,18 @@ import pytest
 
 from coco_files import boxes, document, write_json, write_pictures
 from occlupose.codecs.crops import Crop
-from occlupose.datasets.coco import load, match_boxes
+from occlupose.datasets.coco import detected, load
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
-from occlupose.evaluation.keypoints import find, in_detections, in_true_boxes, joints_of, predict, tables, write_csv
+from occlupose.evaluation.keypoints import (
+    convert_keypoints,
+    detected_boxes,
+    ground_truth_boxes,
+    predict_in_boxes,
+    predict_in_images,
+    tables,
+    write_csv,
+)
 from occlupose.metrics import oks
 from occlupose.skeletons import BLAZEPOSE33, COCO17, CROWDPOSE14
 
@@ -19,20 +27,18 @@ class Seer:
     is told to.
     """
 
-    def __init__(self, data, looks, crop, skeleton=COCO17):
+    def __init__(self, data, in_boxes, crop, skeleton=COCO17):
         self.crop = crop
         self.skeleton = skeleton
         self.batches = []
-        queue = [(each.image, box) for each in looks for box in each.boxes]
+        queue = [(each.id, box) for each in in_boxes for box in each.boxes]
         self._truth = iter(
             [(crop.matrices(crop.regions(box[None]))[0], self._who(data, image, box)) for image, box in queue]
         )
 
     @staticmethod
     def _who(data, image, box):
-        return min(
-            (each for each in data.people if each.image_id == image), key=lambda each: np.abs(each.box - box).sum()
-        )
+        return min((each for each in data.people if each.image == image), key=lambda each: np.abs(each.box - box).sum())
 
     def __call__(self, crops):
         self.batches.append(len(crops))
@@ -53,49 +59,47 @@ def data(tmp_path):
 
 @pytest.mark.parametrize("grid", ["centres", "stride", "corners"])
 def test_who_knows_the_truth_scores_one(data, grid):
-    looks = in_true_boxes(data)
-    assert sum(len(each.boxes) for each in looks) == len(data.people)
+    in_boxes = ground_truth_boxes(data)
+    assert sum(len(each.boxes) for each in in_boxes) == len(data.people)
     done = []
-    seer = Seer(data, looks, Crop(48, 64, grid=grid))
-    results = predict(looks, seer, COCO17, progress=done.append)
+    seer = Seer(data, in_boxes, Crop(48, 64, grid=grid))
+    results = predict_in_boxes(in_boxes, seer, COCO17, progress=done.append)
     assert sum(done) == sum(seer.batches) == len(results) == len(data.people)
     assert len(seer.batches) == 2  # people of sixteen pictures at once
-    scores = oks.evaluate_strata(data.ground_truth, results, oks.protocol(data.ground_truth, "ground truth"))
+    scores = oks.evaluate_strata(data.truth, results, oks.OKSProtocol("coco", "ground truth"))
     assert scores[0]["AP"] == scores[0]["AR"] == 1
     assert all(each["AR"] == 1 for each in scores if each.people)
 
 
 def test_detections_are_looked_at_where_they_are(data, tmp_path):
-    found = match_boxes(tmp_path / "boxes.json", data.ground_truth)
-    looks, missing = in_detections(data.ground_truth, found, tmp_path)
+    found = detected(tmp_path / "boxes.json", data.truth)
+    in_boxes, missing = detected_boxes(data.truth, found, tmp_path)
     assert missing == []
-    results = predict(looks, Seer(data, looks, Crop(48, 64)), COCO17)
-    assert {result.box for result in results} == {0.9}
-    assert oks.evaluate(data.ground_truth, results, oks.protocol(data.ground_truth, "detected"))["AP"] > 0.95
-    assert in_detections(data.ground_truth, found, tmp_path, least=0.95) == ([], [])
+    results = predict_in_boxes(in_boxes, Seer(data, in_boxes, Crop(48, 64)), COCO17)
+    assert {result.box_score for result in results} == {0.9}
+    assert oks.evaluate(data.truth, results, oks.OKSProtocol("coco", "detected"))["AP"] > 0.95
+    assert detected_boxes(data.truth, found, tmp_path, min_score=0.95) == ([], [])
 
 
 def test_pictures_that_are_not_there_or_not_readable_are_named_and_their_people_missed(data, tmp_path):
-    looks = in_true_boxes(data)
-    bad = looks[0].picture.path
-    gone = looks[1].picture.path
+    in_boxes = ground_truth_boxes(data)
+    bad = in_boxes[0].image.path
+    gone = in_boxes[1].image.path
     bad.write_bytes(bad.read_bytes()[:200])
     reasons = []
-    rest = [each for each in looks if each.picture.path != bad]
-    results = predict(looks, Seer(data, rest, Crop(48, 64)), COCO17, unreadable=reasons.append)
+    rest = [each for each in in_boxes if each.image.path != bad]
+    results = predict_in_boxes(in_boxes, Seer(data, rest, Crop(48, 64)), COCO17, unreadable=reasons.append)
     assert len(reasons) == 1 and bad.name in reasons[0]
-    assert {result.image for result in results} == {each.image for each in rest}
-    assert oks.evaluate(data.ground_truth, results, oks.protocol(data.ground_truth, "ground truth"))["AR"] < 1
+    assert {result.image for result in results} == {each.id for each in rest}
+    assert oks.evaluate(data.truth, results, oks.OKSProtocol("coco", "ground truth"))["AR"] < 1
     gone.unlink()
-    assert in_detections(data.ground_truth, match_boxes(tmp_path / "boxes.json", data.ground_truth), tmp_path)[1] == [
-        gone.name
-    ]
+    assert detected_boxes(data.truth, detected(tmp_path / "boxes.json", data.truth), tmp_path)[1] == [gone.name]
 
 
 def test_joints_that_a_network_lacks_are_in_the_middle_and_not_believed():
     xy = np.random.default_rng(0).random((2, 33, 2))
     score = np.full((2, 33), 0.8)
-    there, belief = joints_of(xy, score, BLAZEPOSE33, CROWDPOSE14, np.array([[5.0, 6], [7, 8]]))
+    there, belief = convert_keypoints(xy, score, BLAZEPOSE33, CROWDPOSE14, np.array([[5.0, 6], [7, 8]]))
     top, neck, knee = CROWDPOSE14.index("head_top", "neck", "left_knee")
     np.testing.assert_array_equal(there[:, top], [[5, 6], [7, 8]])
     assert (belief[:, top] == 0).all() and (belief[:, [neck, knee]] == pytest.approx(0.8))
@@ -121,26 +125,26 @@ class Blind:
         return Detections(skeleton=COCO17, xy=xy, score=np.ones((1, 17), np.float32), boxes=boxes)
 
 
-def test_a_front_end_looks_at_every_picture_also_those_without_people(data, tmp_path):
+def test_a_front_end_in_boxes_at_every_picture_also_those_without_people(data, tmp_path):
     frontend = Blind()
     done = []
     reasons = []
-    results = find(data.ground_truth, tmp_path, frontend, progress=done.append, unreadable=reasons.append)
-    assert len(results) == sum(done) == frontend.resets == 30 > len({person.image_id for person in data.people})
-    (tmp_path / data.ground_truth.images[1].name).unlink()
-    assert len(find(data.ground_truth, tmp_path, frontend, unreadable=reasons.append)) == 29
-    assert len(reasons) == 1 and data.ground_truth.images[1].name in reasons[0]
+    results = predict_in_images(data.truth, tmp_path, frontend, progress=done.append, unreadable=reasons.append)
+    assert len(results) == sum(done) == frontend.resets == 30 > len({person.image for person in data.people})
+    (tmp_path / data.truth.images[1].name).unlink()
+    assert len(predict_in_images(data.truth, tmp_path, frontend, unreadable=reasons.append)) == 29
+    assert len(reasons) == 1 and data.truth.images[1].name in reasons[0]
 
 
 def test_figures_go_to_a_table_and_a_file(data, tmp_path):
-    looks = in_true_boxes(data)
-    results = predict(looks, Seer(data, looks, Crop(48, 64)), COCO17)
-    scores = oks.evaluate_strata(data.ground_truth, results, oks.protocol(data.ground_truth, "ground truth"))
+    in_boxes = ground_truth_boxes(data)
+    results = predict_in_boxes(in_boxes, Seer(data, in_boxes, Crop(48, 64)), COCO17)
+    scores = oks.evaluate_strata(data.truth, results, oks.OKSProtocol("coco", "ground truth"))
     whole, strata = tables(scores)
     assert whole.title == "coco, ground truth boxes" and strata.row_count == len(scores)
-    write_csv(scores, tmp_path / "scores.csv", front_end="seer", looked_in="ground truth")
+    write_csv(scores, tmp_path / "scores.csv", frontend="seer", box_source="ground truth")
     rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
     assert [row["stratum"] for row in rows] == [each.stratum for each in scores]
-    assert rows[0]["AP"] == "1.000000" and rows[0]["boxes"] == "ground truth" and rows[0]["front_end"] == "seer"
+    assert rows[0]["AP"] == "1.000000" and rows[0]["boxes"] == "ground truth" and rows[0]["frontend"] == "seer"
     with pytest.raises(OccluposeError, match="could not be written"):
-        write_csv(scores, Path("/proc/nowhere/scores.csv"), front_end="seer", looked_in="ground truth")
+        write_csv(scores, Path("/proc/nowhere/scores.csv"), frontend="seer", box_source="ground truth")

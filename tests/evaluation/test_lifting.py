@@ -13,17 +13,17 @@ from occlupose.datasets import h36m, humaneva
 from occlupose.datasets.pose_folder import load_sequences as folder_takes
 from occlupose.errors import OccluposeError
 from occlupose.evaluation.lifting import (
-    Predictions,
-    load_takes,
+    SequencePredictions,
+    find_states,
+    input_2d,
+    lifter_predictor,
+    load_sequences,
     missing,
     notes,
-    paper,
+    oanet_predictor,
     predict,
     score,
-    shipped,
-    states,
     tables,
-    two_d,
 )
 from occlupose.methods.oanet.lifting import networks
 from occlupose.methods.oanet.network import OANet
@@ -72,7 +72,7 @@ def figures(path):
     with path.open(newline="") as file:
         first, *rest = csv.reader(file)
     assert first == [
-        "of",
+        "group",
         "name",
         "joints",
         "mpjpe_mm",
@@ -85,12 +85,14 @@ def figures(path):
 
 
 def test_perfect_predictions_have_no_error(human36m, human_eva, tmp_path, evaluate):
-    for dataset, folder, takes in (
+    for dataset, folder, sequences in (
         ("h36m", human36m, h36m.load_sequences(human36m)),
         ("humaneva", human_eva, humaneva.load_sequences(human_eva)),
     ):
-        perfect = {take.name: take.poses.xyz[:, 0] for take in takes}  # in the camera frame, not about the root
-        Predictions(takes[0].poses.skeleton, perfect).save(tmp_path / "p.npz")
+        perfect = {
+            sequence.name: sequence.poses.xyz[:, 0] for sequence in sequences
+        }  # in the camera frame, not about the root
+        SequencePredictions(sequences[0].poses.skeleton, perfect).save(tmp_path / "p.npz")
         code, out, err = evaluate(
             "--dataset", dataset, "--data", folder, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv"
         )
@@ -101,12 +103,12 @@ def test_perfect_predictions_have_no_error(human36m, human_eva, tmp_path, evalua
 
 
 def test_known_predictions_have_known_scores(human36m, tmp_path, evaluate):
-    takes = h36m.load_sequences(human36m)
+    sequences = h36m.load_sequences(human36m)
     wrist = H36M17.joints.index("left_wrist")
     off = {}
-    for take in takes:
-        off[take.name] = root_relative(take.poses.xyz[:, 0])
-        off[take.name][:, wrist] += np.array([0, 0.03, 0.04]) * (1 if take.action == "Eating" else 3)
+    for sequence in sequences:
+        off[sequence.name] = root_relative(sequence.poses.xyz[:, 0])
+        off[sequence.name][:, wrist] += np.array([0, 0.03, 0.04]) * (1 if sequence.action == "Eating" else 3)
     np.savez(tmp_path / "p.npz", skeleton="h36m17", **off)
     code, out, _ = evaluate(
         "--dataset", "h36m", "--data", human36m, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv"
@@ -121,16 +123,16 @@ def test_known_predictions_have_known_scores(human36m, tmp_path, evaluate):
     assert found["joint", "right_wrist", "all"][0] == pytest.approx(0, abs=1e-2)
     assert found["action", "Eating", "all"][3:] == pytest.approx([0, 0], abs=1e-2)
     assert found["action", "Eating", "all"][1] > 0 and found["action", "Eating", "all"][2] > 0
-    assert "not the whole protocol, so the means are others: no Directions, Discussion, Greeting, " in out
+    assert "not the whole protocol, so the means differ: no Directions, Discussion, Greeting, " in out
     assert "5.9" in out
     assert "2D: ground-truth; visible or occluded: self-occlusion of the true poses, by the Cylinder Man\n" in out
-    assert "\n16 takes, 248 frames\n" in out
+    assert "\n16 sequences, 248 frames\n" in out
 
 
 def test_each_subject_of_humaneva_counts_as_an_action_of_its_own(human_eva, tmp_path, evaluate):
-    takes = humaneva.load_sequences(human_eva)
-    grown = {take.name: 1.1 * root_relative(take.poses.xyz[:, 0]) for take in takes}
-    Predictions(HUMANEVA15, grown).save(tmp_path / "p.npz")
+    sequences = humaneva.load_sequences(human_eva)
+    grown = {sequence.name: 1.1 * root_relative(sequence.poses.xyz[:, 0]) for sequence in sequences}
+    SequencePredictions(HUMANEVA15, grown).save(tmp_path / "p.npz")
     evaluate(
         "--dataset", "humaneva", "--data", human_eva, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv"
     )
@@ -141,9 +143,9 @@ def test_each_subject_of_humaneva_counts_as_an_action_of_its_own(human_eva, tmp_
         "mean of frames",
     }
     jog = [
-        100 * np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1)
-        for take in takes
-        if (take.subject, take.action) == ("S2", "Jog")
+        100 * np.linalg.norm(root_relative(sequence.poses.xyz[:, 0]), axis=-1)
+        for sequence in sequences
+        if (sequence.subject, sequence.action) == ("S2", "Jog")
     ]
     assert found["action", "Jog S2", "all"][0] == pytest.approx(np.mean(jog), abs=1e-2)
     assert found["action", "Jog S2", "all"][2] == pytest.approx(0, abs=1e-2)
@@ -166,16 +168,16 @@ def test_what_a_protocol_wants_and_the_takes_lack_is_said(human36m, human_eva, t
 def test_the_shipped_lifter_is_scored_and_its_predictions_score_the_same(human36m, tmp_path, evaluate, detections):
     data = ("--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--detections", detections)
     code, out, err = evaluate(*data, "--save-predictions", tmp_path / "p.npz", "-o", tmp_path / "a.csv")
-    assert code == 0 and "12 takes, 208 frames" in out and err == "", err
+    assert code == 0 and "12 sequences, 208 frames" in out and err == "", err
     again = evaluate(*data, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "b.csv")
     assert again[0] == 0 and (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
     error = figures(tmp_path / "a.csv")["action", "mean of actions", "all"]
     assert 5 < error[1] < error[0] < 200  # a walker of formulas is nobody the networks know, but they must see a person
-    takes = h36m.load_sequences(human36m, ("S9",), detections=detections)
-    take = takes[5]
-    truth = take.poses.xyz[:, 0]
-    predicted = np.load(tmp_path / "p.npz")[take.name]
-    report, _ = score([take], Predictions(H36M17, {take.name: predicted}))
+    sequences = h36m.load_sequences(human36m, ("S9",), detections=detections)
+    sequence = sequences[5]
+    truth = sequence.poses.xyz[:, 0]
+    predicted = np.load(tmp_path / "p.npz")[sequence.name]
+    report, _ = score([sequence], SequencePredictions(H36M17, {sequence.name: predicted}))
     by_hand = joint_errors(procrustes(predicted, truth), truth).mean()
     assert report.mean()[1] == pytest.approx(by_hand, abs=1e-6)
 
@@ -198,7 +200,7 @@ def test_the_shipped_lifter_is_scored_on_humaneva_without_the_joint_it_lacks(hum
     assert (
         code == 0
         and err == ""
-        and "not scored for want of a prediction or a truth: 6.7% of the joints, among them every head" in out
+        and "not scored, without a prediction or ground truth: 6.7% of the joints, among them every head" in out
     )
     found = figures(tmp_path / "r.csv")
     assert np.isnan(found["joint", "head", "all"]).all() and 0 < found["joint", "left_knee", "all"][0] < 500
@@ -206,7 +208,7 @@ def test_the_shipped_lifter_is_scored_on_humaneva_without_the_joint_it_lacks(hum
 
 
 def test_any_predictor_can_be_plugged_in(human36m):
-    takes = h36m.load_sequences(human36m, ("S11",), detections="exact")
+    sequences = h36m.load_sequences(human36m, ("S11",), detections="exact")
     seen = []
     done = []
 
@@ -214,13 +216,17 @@ def test_any_predictor_can_be_plugged_in(human36m):
         seen.append(poses)
         return np.zeros((len(poses), 17, 3))
 
-    report, _ = score(takes, predict(takes, nobody_moves, done.append))
-    assert done == [10] * 4 and [poses.camera for poses in seen] == [take.poses.camera for take in takes]
-    assert all(poses == take.poses.observed and poses.xyz is None for poses, take in zip(seen, takes, strict=True))
-    expected = np.mean([np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1).mean() for take in takes])
+    report, _ = score(sequences, predict(sequences, nobody_moves, done.append))
+    assert done == [10] * 4 and [poses.camera for poses in seen] == [sequence.poses.camera for sequence in sequences]
+    assert all(
+        poses == sequence.poses.observed and poses.xyz is None for poses, sequence in zip(seen, sequences, strict=True)
+    )
+    expected = np.mean(
+        [np.linalg.norm(root_relative(sequence.poses.xyz[:, 0]), axis=-1).mean() for sequence in sequences]
+    )
     assert report.mean()[0] == pytest.approx(expected)
     without = h36m.load_sequences(human36m, ("S11",))[0]
-    assert two_d(without).xyz is None and np.array_equal(two_d(without).xy, without.poses.xy)
+    assert input_2d(without).xyz is None and np.array_equal(input_2d(without).xy, without.poses.xy)
 
 
 def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, evaluate):
@@ -229,10 +235,11 @@ def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, e
     code, out, err = evaluate(
         "--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--weights", weights, "-o", tmp_path / "r.csv"
     )
-    assert code == 0 and err == "" and "12 takes" in out
+    assert code == 0 and err == "" and "12 sequences" in out
     # before training all joints lie in the root: the error is the mean distance from it
     truth = [
-        np.linalg.norm(root_relative(take.poses.xyz[:, 0]), axis=-1) for take in h36m.load_sequences(human36m, ("S9",))
+        np.linalg.norm(root_relative(sequence.poses.xyz[:, 0]), axis=-1)
+        for sequence in h36m.load_sequences(human36m, ("S9",))
     ]
     assert figures(tmp_path / "r.csv")["action", "mean of frames", "all"][0] == pytest.approx(
         1000 * np.concatenate(truth).mean(), rel=1e-3
@@ -245,9 +252,9 @@ def test_networks_get_in_use_what_they_got_in_training(human36m, least, believed
     torch.manual_seed(0)
     oanet = OANet(8, refine=False).eval()
     torch.nn.init.normal_(oanet.tcn_3d.out.weight)
-    lift = paper(TrainedOANet(oanet, 16, least))
+    lift = oanet_predictor(TrainedOANet(oanet, 16, least))
     wrist = H36M17.joints.index("left_wrist")
-    poses = two_d(h36m.load_sequences(human36m, ("S9",))[0])
+    poses = input_2d(h36m.load_sequences(human36m, ("S9",))[0])
     poses.state[:, 0, wrist] = OCCLUDED
     answers = []
     for place in (0.0, 300.0):
@@ -257,27 +264,27 @@ def test_networks_get_in_use_what_they_got_in_training(human36m, least, believed
 
 
 def test_the_cylinder_man_says_what_is_occluded_where_detections_do_not(human36m):
-    takes = h36m.load_sequences(human36m, ("S9",), detections="exact")
-    source, of_takes = states(takes)
+    sequences = h36m.load_sequences(human36m, ("S9",), detections="exact")
+    source, of_takes = find_states(sequences)
     assert source.startswith("self-occlusion of the true poses")
-    for take, state in zip(takes, of_takes, strict=True):
+    for sequence, state in zip(sequences, of_takes, strict=True):
         behind = self_occluded(
-            torch.from_numpy(in_camera(H36M["S9"][take.name.split("/")[1]], camera_of(take))), H36M17
+            torch.from_numpy(in_camera(H36M["S9"][sequence.name.split("/")[1]], camera_of(sequence))), H36M17
         ).numpy()
         np.testing.assert_array_equal(state == OCCLUDED, behind)
         assert ((state == OCCLUDED) ^ (state == VISIBLE)).all()
     assert any((state == OCCLUDED).any() for state in of_takes)
 
 
-def camera_of(take):
-    return ["54138969", "55011271", "58860488", "60457274"].index(take.name.rsplit("/", 1)[1])
+def camera_of(sequence):
+    return ["54138969", "55011271", "58860488", "60457274"].index(sequence.name.rsplit("/", 1)[1])
 
 
 def test_states_of_detections_decide_and_divide_the_errors(human36m, tmp_path, evaluate):
-    takes = h36m.load_sequences(human36m, ("S9",))
+    sequences = h36m.load_sequences(human36m, ("S9",))
     off = {}
-    for number, take in enumerate(takes):
-        seen = two_d(take).to(COCO17)
+    for number, sequence in enumerate(sequences):
+        seen = input_2d(sequence).to(COCO17)
         wrist = COCO17.joints.index("left_wrist")
         if number % 2:
             seen.state[:, 0, wrist] = OCCLUDED
@@ -285,12 +292,12 @@ def test_states_of_detections_decide_and_divide_the_errors(human36m, tmp_path, e
             seen.xy[:, 0, wrist] = np.nan
             seen.state[:, 0, wrist] = ABSENT
             seen.score[:, 0, wrist] = 0
-        home = tmp_path / "mine" / take.name
+        home = tmp_path / "mine" / sequence.name
         home.parent.mkdir(parents=True, exist_ok=True)
         seen.save(home.with_name(home.name + ".npz"))
-        off[take.name] = take.poses.xyz[:, 0].copy()
-        off[take.name][:, H36M17.joints.index("left_wrist")] += (0.1, 0, 0)
-        off[take.name][:, H36M17.joints.index("head_top")] += (0, 0.9, 0)
+        off[sequence.name] = sequence.poses.xyz[:, 0].copy()
+        off[sequence.name][:, H36M17.joints.index("left_wrist")] += (0.1, 0, 0)
+        off[sequence.name][:, H36M17.joints.index("head_top")] += (0, 0.9, 0)
     np.savez(tmp_path / "p.npz", skeleton="h36m17", **off)
     data = ("--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--detections", tmp_path / "mine")
     code, out, _ = evaluate(*data, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "r.csv")
@@ -307,70 +314,78 @@ def test_states_of_detections_decide_and_divide_the_errors(human36m, tmp_path, e
 
 
 def test_what_is_not_predicted_is_not_scored(human36m, tmp_path):
-    takes = h36m.load_sequences(human36m, ("S11",))
+    sequences = h36m.load_sequences(human36m, ("S11",))
     knee = H36M17.joints.index("left_knee")
-    some = {take.name: take.poses.xyz[:, 0].copy() for take in takes}
+    some = {sequence.name: sequence.poses.xyz[:, 0].copy() for sequence in sequences}
     for xyz in some.values():
         xyz[:, knee] = np.nan
-    Predictions(H36M17, some).save(tmp_path / "p.npz")
-    report, _ = score(takes, Predictions.load(tmp_path / "p.npz", takes))
+    SequencePredictions(H36M17, some).save(tmp_path / "p.npz")
+    report, _ = score(sequences, SequencePredictions.load(tmp_path / "p.npz", sequences))
     assert (
         not report.scored("left_knee")
         and report.scored("right_knee")
         and report.mean()[0] == pytest.approx(0, abs=1e-5)
     )
     assert (
-        notes("h36m", takes, report)[2]
-        == "not scored for want of a prediction or a truth: 5.9% of the joints, among them every left_knee"
+        notes("h36m", sequences, report)[2]
+        == "not scored, without a prediction or ground truth: 5.9% of the joints, among them every left_knee"
     )
-    some[takes[0].name][:, knee] = 0
-    assert notes("h36m", takes, score(takes, Predictions(H36M17, some))[0])[2].endswith("a truth: 4.4% of the joints")
-    some |= {take.name: take.poses.xyz[:, 0] for take in takes}
-    assert len(notes("h36m", takes, score(takes, Predictions(H36M17, some))[0])) == 2
+    some[sequences[0].name][:, knee] = 0
+    assert notes("h36m", sequences, score(sequences, SequencePredictions(H36M17, some))[0])[2].endswith(
+        "ground truth: 4.4% of the joints"
+    )
+    some |= {sequence.name: sequence.poses.xyz[:, 0] for sequence in sequences}
+    assert len(notes("h36m", sequences, score(sequences, SequencePredictions(H36M17, some))[0])) == 2
 
 
 def test_predictions_come_back_as_they_were(human36m, tmp_path):
-    takes = h36m.load_sequences(human36m)
-    some = Predictions(
-        H36M17, {take.name: np.random.default_rng(0).normal(size=(len(take.poses), 17, 3)) for take in takes}
+    sequences = h36m.load_sequences(human36m)
+    some = SequencePredictions(
+        H36M17,
+        {sequence.name: np.random.default_rng(0).normal(size=(len(sequence.poses), 17, 3)) for sequence in sequences},
     )
     some.save(tmp_path / "new" / "p.npz")
-    back = Predictions.load(tmp_path / "new" / "p.npz", takes)
+    back = SequencePredictions.load(tmp_path / "new" / "p.npz", sequences)
     assert back.skeleton == H36M17 and back.xyz.keys() == some.xyz.keys()
     assert all(np.array_equal(back.xyz[name], some.xyz[name]) for name in some.xyz)
-    assert Predictions.load(tmp_path / "new" / "p.npz", takes[:2]).xyz.keys() == {take.name for take in takes[:2]}
+    assert SequencePredictions.load(tmp_path / "new" / "p.npz", sequences[:2]).xyz.keys() == {
+        sequence.name for sequence in sequences[:2]
+    }
     (tmp_path / "file").touch()
     with pytest.raises(OccluposeError, match="could not be written"):
         some.save(tmp_path / "file" / "p.npz")
 
 
 def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
-    takes = h36m.load_sequences(human36m, ("S11",))
+    sequences = h36m.load_sequences(human36m, ("S11",))
     path = tmp_path / "p.npz"
-    good = {take.name: take.poses.xyz[:, 0] for take in takes}
-    first = takes[0].name
+    good = {sequence.name: sequence.poses.xyz[:, 0] for sequence in sequences}
+    first = sequences[0].name
     cases = [
         (
             {"skeleton": "h36m17"} | dict(list(good.items())[1:]),
-            f"lacks 1 of 4 takes, first {first}; predict every take",
+            f"lacks 1 of 4 sequences, first {first}; predict every sequence",
         ),
-        ({"skeleton": "h36m17"}, f"lacks 4 of 4 takes, first {first}"),
+        ({"skeleton": "h36m17"}, f"lacks 4 of 4 sequences, first {first}"),
         (good, "no skeleton in it; "),
         ({"skeleton": "h36m"} | good, "h36m: not a known skeleton; known are coco17, h36m17"),
         (
             {"skeleton": "h36m17"} | good | {first: good[first][:-1]},
-            rf"{first}: shape \(9, 17, 3\); .* it must be \(10, 17, 3\), in metres",
+            rf"{first}: shape \(9, 17, 3\); it must be \(10, 17, 3\)",
         ),
         ({"skeleton": "coco17"} | good | {first: good[first][:, :15]}, rf"{first}: shape \(10, 15, 3\); .*coco17"),
-        ({"skeleton": "humaneva15"} | good, rf"{first}: shape \(10, 17, 3\); .*humaneva15 it must be \(10, 15, 3\)"),
+        (
+            {"skeleton": "humaneva15"} | good,
+            rf"{first}: shape \(10, 17, 3\); it must be \(10, 15, 3\) for .* humaneva15",
+        ),
         ({"skeleton": "h36m17"} | good | {first: np.full((10, 17, 3), "a")}, rf"{first}: shape"),
         ({"skeleton": "h36m17"} | good | {first: np.full((10, 17, 3), np.inf)}, f"{first}: infinite positions; "),
-        ({"skeleton": "h36m17"} | good | {first: np.array([{}])}, "not a whole .npz of plain arrays; "),
+        ({"skeleton": "h36m17"} | good | {first: np.array([{}])}, "not a complete .npz of plain arrays; "),
     ]
     for content, said in cases:
         np.savez(path, **content)
         with pytest.raises(OccluposeError, match=said) as refusal:
-            Predictions.load(path, takes)
+            SequencePredictions.load(path, sequences)
         assert str(refusal.value).startswith(f"{path}: ") and "\n" not in str(refusal.value)
     np.savez_compressed(path, skeleton="h36m17", **good)
     whole = path.read_bytes()
@@ -385,20 +400,20 @@ def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
     ):
         path.write_bytes(damaged)
         with pytest.raises(OccluposeError, match=r"p\.npz: "):
-            Predictions.load(path, takes)
+            SequencePredictions.load(path, sequences)
     with pytest.raises(
         OccluposeError, match=r"b\.npz: cannot be read \(no such file or directory\); give an \.npz of predictions"
     ):
-        Predictions.load(tmp_path / "b.npz", takes)
+        SequencePredictions.load(tmp_path / "b.npz", sequences)
 
 
 def test_takes_without_a_truth_cannot_be_scored_but_are_lifted(tmp_path):
     film(stand(0, 5, 12)).save(tmp_path / "a.npz")
-    takes = folder_takes(tmp_path)
-    predicted = predict(takes, shipped(networks()))
+    sequences = folder_takes(tmp_path)
+    predicted = predict(sequences, lifter_predictor(networks()))
     assert predicted.xyz["a"].shape == (12, 17, 3) and np.isfinite(predicted.xyz["a"]).all()
-    with pytest.raises(OccluposeError, match="a: 2D only; scores need takes with a true 3D pose"):
-        score(takes, predicted)
+    with pytest.raises(OccluposeError, match="a: 2D only; give sequences with a true 3D pose"):
+        score(sequences, predicted)
 
 
 def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
@@ -418,7 +433,7 @@ def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
         ((*data, "--predictions", tmp_path / "p.npz", "--weights", tmp_path / "w"), "leave out --weights"),
         (
             (*data, "--predictions", tmp_path / "p.npz", "--save-predictions", tmp_path / "q.npz"),
-            "leave out --weights and --save-predictions",
+            "leave out --",
         ),
         ((*data, "--weights", tmp_path / "none.safetensors"), "none.safetensors"),
         ((*data, "--every", "0"), "every 0: every n-th frame; "),
@@ -433,9 +448,12 @@ def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
 
 
 def test_tables_have_a_line_for_everything_and_nothing_for_what_is_missing(human36m):
-    takes = load_takes("h36m", human36m, ("S11",), "ground-truth")
+    sequences = load_sequences("h36m", human36m, ("S11",), "ground-truth")
     report, _ = score(
-        takes, Predictions(H36M17, {take.name: np.full_like(take.poses.xyz[:, 0], np.nan) for take in takes})
+        sequences,
+        SequencePredictions(
+            H36M17, {sequence.name: np.full_like(sequence.poses.xyz[:, 0], np.nan) for sequence in sequences}
+        ),
     )
     by_action, by_state, by_joint = tables(report)
     assert list(by_action.columns[0].cells) == ["Eating", "mean of actions", "mean of frames"]

@@ -1,6 +1,5 @@
 import csv
 import io
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -14,12 +13,12 @@ from occlupose.cameras import Camera
 from occlupose.datasets import synth_scenes
 from occlupose.datasets.image_samples import ImageSample, mpi15_sample
 from occlupose.datasets.images import ImageRef
+from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.evaluation import people3d
 from occlupose.evaluation.people3d import (
-    People,
-    Predictions,
-    load,
+    ImagePredictions,
+    load_samples,
     notes,
     predict,
     rows,
@@ -28,7 +27,16 @@ from occlupose.evaluation.people3d import (
     write_csv,
 )
 from occlupose.media import write_image
-from occlupose.metrics.people3d import CROWD, GROUPS, LENGTHS, OFFICIAL, PYPORT, SCORED, SHARES, SMAP15
+from occlupose.metrics.people3d import (
+    GNTCN,
+    JOINT_GROUPS,
+    LENGTHS,
+    MPI15_PROTOCOL,
+    OFFICIAL,
+    SCORED_JOINTS,
+    SHARES,
+    SMAP15,
+)
 from occlupose.skeletons import COCO17, HUMANEVA15, MPI15, MUPOTS17
 
 GENERATOR = np.random.default_rng(0)
@@ -47,8 +55,8 @@ def exact(truths, skeleton=MUPOTS17):
         joints = truth.skeleton.index(*skeleton.joints)
         xy = truth.xy[:, joints]
         xyz = truth.xyz[:, joints]
-        people[truth.name] = People(xy, xyz, np.ones(xy.shape[:2]), np.full(xy.shape[:2], 2, np.uint8))
-    return Predictions(skeleton, people)
+        people[truth.name] = Detections(skeleton=skeleton, xy=xy, xyz=xyz, score=np.ones(xy.shape[:2]))
+    return ImagePredictions(skeleton, people)
 
 
 def content(people=2, skeleton="mpi15", joints=15):
@@ -85,35 +93,35 @@ def nobody(*names):
 
 
 @pytest.mark.parametrize(
-    ("variant", "protocol", "factor"), [(None, OFFICIAL, 1.1), ("smap15", SMAP15, 1.1), ("pyport", PYPORT, 1.0)]
+    ("variant", "protocol", "factor"), [(None, OFFICIAL, 1.1), ("smap15", SMAP15, 1.1), ("gntcn", GNTCN, 1.0)]
 )
 def test_mupots_by_each_variant_with_its_truth(tmp_path, variant, protocol, factor):
     known = write_mupots(tmp_path)
-    truths, by = load("mupots", tmp_path, variant)
+    truths, by = load_samples("mupots", tmp_path, variant)
     assert by is protocol and len(truths) == 6
     np.testing.assert_allclose(truths[4].xyz, factor * known["TS7"][1], atol=1e-9)
     assert truths[4].name == "TS7/img_000001.jpg" and truths[4].sequence == "TS7" and truths[4].skeleton == MUPOTS17
     scores = score(truths, exact(truths), by).pooled()
     assert scores["PCK"] == scores["PCK_abs"] == scores["PCK_occ"] == scores["PCK_vis"] == 1 and scores.people == 18
-    assert len(load("mupots", tmp_path, variant, ["TS7"])[0]) == 3
+    assert len(load_samples("mupots", tmp_path, variant, ["TS7"])[0]) == 3
 
 
 def test_3dpw_has_no_states_and_one_protocol(tmp_path):
     for name in ("downtown_stairs_00", "office_phoneCall_00"):
         np.savez(tmp_path / f"{name}.npz", **sequence_3dpw(GENERATOR))
-    truths, by = load("3dpw", tmp_path)
+    truths, by = load_samples("3dpw", tmp_path)
     assert (
-        by is CROWD
+        by is MPI15_PROTOCOL
         and len(truths) == 6
         and not truths[0].occlusion_annotated
         and truths[0].name == "downtown_stairs_00/image_00000.jpg"
     )
-    assert len(load("3dpw", tmp_path, None, ["office_phoneCall"])[0]) == 3
+    assert len(load_samples("3dpw", tmp_path, None, ["office_phoneCall"])[0]) == 3
     report = score(truths, exact(truths, MPI15), by)
     assert report.pooled()["PCK"] == 1 and np.isnan(report.pooled()["PCK_occ"]) and report.pooled()["PA-MPJPE"] < 1e-6
     lines = [(people, of) for people, of, _ in rows(report)]
     assert lines[:5] == [
-        ("all people", of)
+        ("all", of)
         for of in (
             "mean of sequences",
             "all joints",
@@ -122,14 +130,12 @@ def test_3dpw_has_no_states_and_one_protocol(tmp_path):
             "office_phoneCall_00",
         )
     ]
-    assert {of: scores.people for people, of, scores in rows(report) if people == "all people"}[
-        "all joints of 3DPW-OCC"
-    ] == 6
+    assert {of: scores.people for people, of, scores in rows(report) if people == "all"}["all joints of 3DPW-OCC"] == 6
     assert any(
         "3DPW" not in line and "SMPL's head joint" in line
         for line in notes("3dpw", truths, exact(truths, MPI15), report)
     )
-    refused("variant official: 3dpw has none", load, "3dpw", tmp_path, "official")
+    refused("protocol official: is for mupots, not for 3dpw", load_samples, "3dpw", tmp_path, "official")
 
 
 def a_crowd(tmp_path, camera=True, name="000000.jpg", picture=True):
@@ -149,13 +155,18 @@ def a_crowd(tmp_path, camera=True, name="000000.jpg", picture=True):
 def test_our_own_scenes(tmp_path, monkeypatch):
     xyz, one = a_crowd(tmp_path)
     monkeypatch.setattr(synth_scenes, "load", lambda folder: [one])
-    (truth,), by = load("synth", tmp_path)
-    assert by is CROWD and truth.name == "000000.jpg" and truth.sequence == "" and truth.read().shape == (480, 640, 3)
+    (truth,), by = load_samples("synth", tmp_path)
+    assert (
+        by is MPI15_PROTOCOL
+        and truth.name == "000000.jpg"
+        and truth.sequence == ""
+        and truth.read().shape == (480, 640, 3)
+    )
     assert np.isnan(truth.xyz[1, 5]).all() and np.isnan(truth.xyz).sum() == 3
     np.testing.assert_allclose(truth.xyz[0], xyz[0], atol=1e-4)
     assert np.argwhere(truth.state == 1).tolist() == [[0, 3]]
-    refused("sequences TS1: synth has none", load, "synth", tmp_path, None, ["TS1"])
-    refused("variant smap15: synth has none", load, "synth", tmp_path, "smap15")
+    refused("sequences TS1: synth has none", load_samples, "synth", tmp_path, None, ["TS1"])
+    refused("protocol smap15: is for mupots, not for synth", load_samples, "synth", tmp_path, "smap15")
     report = score([truth], exact([truth], MPI15), by)
     assert report.pooled()["PCK_occ"] == 1 and report.pooled()["PCK"] == 1 and report.pooled()["PCK_abs"] == 1
     assert [of for _, of, _ in rows(report)] == ["all joints", "all joints"] and len(tables(report)) == 3
@@ -168,21 +179,21 @@ def test_of_scenes_in_parts_those_are_scored_that_are_not_learnt_from(tmp_path, 
     monkeypatch.setattr(synth_scenes, "has_scenes", lambda folder: folder.is_dir())
     for split in ("train", "val", "test"):
         (tmp_path / split).mkdir()
-        load("synth", tmp_path)
+        load_samples("synth", tmp_path)
     assert asked == [tmp_path.name, "val", "test"]
 
 
 def test_human36m_s_own_test_subjects_every_64th_frame(tmp_path):
     seen = write_h36m(tmp_path, np.random.default_rng(0), subject=9, frames=(0, 3, 64))
     write_h36m(tmp_path, np.random.default_rng(1), subject=1)
-    truths, by = load("h36m", tmp_path)
-    assert [truth.name for truth in truths] == ["s_09_0.jpg", "s_09_2.jpg"] and by.name == "crowd"
+    truths, by = load_samples("h36m", tmp_path)
+    assert [truth.name for truth in truths] == ["s_09_0.jpg", "s_09_2.jpg"] and by.name == "mpi15"
     moved = exact(truths, MPI15)
     for people in moved.people.values():
         people.xyz[:, MPI15.index("left_wrist")] += [0, 0, 0.14]
     report = score(truths, moved, by)
-    assert len(seen) == 3 and report.pooled(matched=True)["MPJPE"] == pytest.approx(140 / len(SCORED), abs=0.1)
-    refused("sequences TS1: h36m has none", load, "h36m", tmp_path, None, ["TS1"])
+    assert len(seen) == 3 and report.pooled(matched=True)["MPJPE"] == pytest.approx(140 / len(SCORED_JOINTS), abs=0.1)
+    refused("sequences TS1: h36m has none", load_samples, "h36m", tmp_path, None, ["TS1"])
 
 
 def test_scenes_that_cannot_be_scored(tmp_path, monkeypatch):
@@ -192,22 +203,14 @@ def test_scenes_that_cannot_be_scored(tmp_path, monkeypatch):
         ([a_crowd(tmp_path, camera=False)[1]], "its camera is unknown"),
     ):
         monkeypatch.setattr(synth_scenes, "load", lambda folder, crowds=crowds: crowds)
-        refused(words, load, "synth", tmp_path)
+        refused(words, load_samples, "synth", tmp_path)
     monkeypatch.setattr(synth_scenes, "load", lambda folder: [a_crowd(tmp_path, picture=False)[1]])
-    (truth,), _ = load("synth", tmp_path)
+    (truth,), _ = load_samples("synth", tmp_path)
     assert truth.name == "scene 0"
     refused("scene 0: has labels only", truth.read)
 
 
 # ------------------------------------------------------------------------------- predictions
-
-
-@dataclass
-class Found:
-    xy: np.ndarray
-    xyz: np.ndarray
-    score: np.ndarray
-    state: np.ndarray
 
 
 def test_a_predictor_sees_each_picture_and_its_camera(tmp_path):
@@ -217,28 +220,29 @@ def test_a_predictor_sees_each_picture_and_its_camera(tmp_path):
 
     def predictor(image, camera):
         seen.append((image.shape, camera))
-        return Found(truth.xy, truth.xyz, np.ones((2, 15)), np.full((2, 15), 2, np.uint8))
+        return Detections(skeleton=MPI15, xy=truth.xy, xyz=truth.xyz, score=np.ones((2, 15)))
 
     told = []
     predictions = predict([truth], predictor, told.append)
     assert seen == [((480, 640, 3), one.camera)] and told == [1] and predictions.skeleton == MPI15
-    assert score([truth], predictions, CROWD).pooled()["PCK"] == 1
+    assert score([truth], predictions, MPI15_PROTOCOL).pooled()["PCK"] == 1
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):
     xy = GENERATOR.uniform(0, 99, (3, 15, 2))
     xyz = GENERATOR.normal(0, 2, (3, 15, 3))
     xy[0, 2] = xyz[0, 2] = np.nan
-    people = People(xy, xyz, GENERATOR.random((3, 15)), np.where(np.isnan(xy[..., 0]), 0, 1).astype(np.uint8))
-    none = People(xy[:0], xyz[:0], people.score[:0], people.state[:0])
-    Predictions(MPI15, {"a": none, "b": people, "c": none}).save(tmp_path / "p.npz")
-    back = Predictions.load(tmp_path / "p.npz", nobody("c", "b"))
+    state = np.where(np.isnan(xy[..., 0]), 0, 1).astype(np.uint8)
+    people = Detections(skeleton=MPI15, xy=xy, xyz=xyz, score=GENERATOR.random((3, 15)), state=state)
+    none = people.select([])
+    ImagePredictions(MPI15, {"a": none, "b": people, "c": none}).save(tmp_path / "p.npz")
+    back = ImagePredictions.load(tmp_path / "p.npz", nobody("c", "b"))
     assert list(back.people) == ["c", "b"] and len(back.people["c"]) == 0 and back.skeleton == MPI15
     for name in ("xy", "xyz", "score", "state"):
         np.testing.assert_allclose(getattr(back.people["b"], name), getattr(people, name), rtol=1e-6)
-    Predictions(MPI15, {}).save(tmp_path / "none.npz")
-    assert Predictions.load(tmp_path / "none.npz", []).people == {}
-    refused("could not be written", Predictions(MPI15, {}).save, tmp_path / "p.npz" / "q.npz")
+    ImagePredictions(MPI15, {}).save(tmp_path / "none.npz")
+    assert ImagePredictions.load(tmp_path / "none.npz", []).people == {}
+    refused("could not be written", ImagePredictions(MPI15, {}).save, tmp_path / "p.npz" / "q.npz")
 
 
 def test_millimetres_and_what_need_not_be_said(tmp_path):
@@ -246,7 +250,7 @@ def test_millimetres_and_what_need_not_be_said(tmp_path):
     del said["score"], said["state"]
     said["xy"][0, 3] = np.nan
     np.savez(tmp_path / "p.npz", **said | {"unit": np.array("mm")})
-    one = Predictions.load(tmp_path / "p.npz", nobody("a.jpg")).people["a.jpg"]
+    one = ImagePredictions.load(tmp_path / "p.npz", nobody("a.jpg")).people["a.jpg"]
     np.testing.assert_allclose(one.xyz, said["xyz"] / 1000)
     assert (one.score == 1).all() and one.state[0, 3] == 0 and (one.state == 2).sum() == 29
 
@@ -254,17 +258,17 @@ def test_millimetres_and_what_need_not_be_said(tmp_path):
 @pytest.mark.parametrize("name", ["picture", "people", "xyz", "xy", "skeleton", "unit"])
 def test_files_that_lack_something(tmp_path, name):
     np.savez(tmp_path / "p.npz", **{key: value for key, value in content().items() if key != name})
-    refused(f"p.npz: no {name} in it, but ", Predictions.load, tmp_path / "p.npz", nobody("a.jpg"))
+    refused(f"p.npz: no {name} in it, only ", ImagePredictions.load, tmp_path / "p.npz", nobody("a.jpg"))
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"picture": np.array(["a.jpg"])}, "picture and people must be names and whole numbers"),
+        ({"picture": np.array(["a.jpg"])}, "picture and people must be as many names and whole numbers"),
         ({"picture": np.array([1, 2])}, "picture and people must be"),
         ({"people": np.array([2.0, 0])}, "picture and people must be"),
         ({"people": np.array([3, -1])}, "picture and people must be"),
-        ({"picture": np.array(["a.jpg", "a.jpg"])}, "a.jpg stands in it twice"),
+        ({"picture": np.array(["a.jpg", "a.jpg"])}, "a.jpg is in it twice"),
         ({"people": np.array([2, 1])}, r"xy has shape \(2, 15, 2\) .* \(3, 15, 2\)"),
         ({"unit": np.array("cm")}, "unit cm; it must be m or mm"),
         ({"skeleton": np.array("horse")}, "horse: not a known skeleton"),
@@ -280,24 +284,24 @@ def test_files_that_lack_something(tmp_path, name):
 )
 def test_files_that_contradict_themselves(tmp_path, change, words):
     np.savez(tmp_path / "p.npz", **content() | change)
-    refused(f"p.npz: {words}", Predictions.load, tmp_path / "p.npz", nobody("a.jpg"))
+    refused(f"p.npz: {words}", ImagePredictions.load, tmp_path / "p.npz", nobody("a.jpg"))
 
 
 def test_files_that_are_none(tmp_path):
     file = tmp_path / "p.npz"
-    refused("p.npz: cannot be read", Predictions.load, file, [])
+    refused("p.npz: cannot be read", ImagePredictions.load, file, [])
     np.savez(file, **content())
     whole = file.read_bytes()
     for damaged in (b"", whole[:200], b"{}"):
         file.write_bytes(damaged)
-        refused("p.npz: not a whole .npz", Predictions.load, file, [])
+        refused("p.npz: not a complete .npz", ImagePredictions.load, file, [])
     np.savez(file, picture=np.array([{}], object))
-    refused("p.npz: not a whole .npz of plain arrays", Predictions.load, file, [])
+    refused("p.npz: not a complete .npz of plain arrays", ImagePredictions.load, file, [])
 
 
 def test_files_that_lack_a_picture(tmp_path):
     np.savez(tmp_path / "p.npz", **content())
-    refused(r"lacks 2 of 3 pictures, first c", Predictions.load, tmp_path / "p.npz", nobody("c", "a.jpg", "d"))
+    refused(r"lacks 2 of 3 images, first c", ImagePredictions.load, tmp_path / "p.npz", nobody("c", "a.jpg", "d"))
 
 
 # ----------------------------------------------------------------------------------- scoring
@@ -306,12 +310,12 @@ def test_files_that_lack_a_picture(tmp_path):
 def test_predictions_in_other_skeletons(tmp_path):
     write_mupots(tmp_path)
     for variant in ("official", "smap15"):
-        truths, by = load("mupots", tmp_path, variant)
+        truths, by = load_samples("mupots", tmp_path, variant)
         whole, fifteen = (score(truths, exact(truths, skeleton), by).pooled() for skeleton in (MUPOTS17, MPI15))
         assert whole["PCK"] == fifteen["PCK"] == 1
         # official has the spine halfway, which turns the trunk
         assert (fifteen["MPJPE"] < 1e-6) == (variant == "smap15")
-    truths, by = load("mupots", tmp_path)
+    truths, by = load_samples("mupots", tmp_path)
     said = exact(truths, MPI15)
     assert any("no spine" in line for line in notes("mupots", truths, said, score(truths, said, by)))
     assert not any(
@@ -321,7 +325,7 @@ def test_predictions_in_other_skeletons(tmp_path):
 
 def test_joints_that_a_skeleton_lacks_are_nowhere_right(tmp_path):
     write_mupots(tmp_path)
-    truths, by = load("mupots", tmp_path, "smap15")
+    truths, by = load_samples("mupots", tmp_path, "smap15")
     without = MUPOTS17.subset([joint for joint in MUPOTS17.joints if joint != "head_top"])
     said = exact(truths, without)
     report = score(truths, said, by)
@@ -342,8 +346,8 @@ def test_the_score_of_a_person_orders_predictions(tmp_path):
         xyz = np.concatenate([truth.xyz, truth.xyz[:1] + 9])
         xy = np.concatenate([truth.xy, truth.xy[:1] + 900])
         belief = np.concatenate([np.full((2, 15), best), np.full((1, 15), 0.5)])
-        said = Predictions(MPI15, {"000000.jpg": People(xy, xyz, belief, np.full((3, 15), 2, np.uint8))})
-        assert score([truth], said, CROWD).root_ap == pytest.approx(expected)
+        said = ImagePredictions(MPI15, {"000000.jpg": Detections(skeleton=MPI15, xy=xy, xyz=xyz, score=belief)})
+        assert score([truth], said, MPI15_PROTOCOL).root_ap == pytest.approx(expected)
 
 
 # ------------------------------------------------------------------- MuPoTS-3D, computed twice
@@ -415,7 +419,7 @@ two people.
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("variant", ["official", "smap15", "pyport"])
+@pytest.mark.parametrize("variant", ["official", "smap15", "gntcn"])
 def test_mupots_from_its_files_to_figures_computed_twice(tmp_path, variant, case):
     """The files in their real form, predictions in a file of ours, and the protocol by loops over what the .mat files
     say.
@@ -429,13 +433,13 @@ def test_mupots_from_its_files_to_figures_computed_twice(tmp_path, variant, case
             # as files have them
             told, told_xy = (part.astype(np.float32).astype(float) for part in change(xyz / 1000, xy))
             belief = GENERATOR.permutation(len(told)) / 8 + 0.1
-            said[f"{name}/img_{number:06}.jpg"] = People(
-                told_xy, told, np.repeat(belief[:, None], 17, 1), np.full(told.shape[:2], 2, np.uint8)
+            said[f"{name}/img_{number:06}.jpg"] = Detections(
+                skeleton=MUPOTS17, xy=told_xy, xyz=told, score=np.repeat(belief[:, None], 17, 1)
             )
             frames.append((xyz, xy, 1000 * told, told_xy, hidden, belief))
-    Predictions(MUPOTS17, said).save(tmp_path / "said.npz")
-    truths, protocol = load("mupots", tmp_path, variant)
-    report = score(truths, Predictions.load(tmp_path / "said.npz", truths), protocol)
+    ImagePredictions(MUPOTS17, said).save(tmp_path / "said.npz")
+    truths, protocol = load_samples("mupots", tmp_path, variant)
+    report = score(truths, ImagePredictions.load(tmp_path / "said.npz", truths), protocol)
     everything = by_hand(pictures["TS1"] + pictures["TS7"], variant)
     each = [by_hand(frames, variant) for frames in pictures.values()]
     assert report.root_ap == pytest.approx(everything["root"])
@@ -445,7 +449,7 @@ def test_mupots_from_its_files_to_figures_computed_twice(tmp_path, variant, case
             assert {column: scores[column] for column in second} == pytest.approx(
                 second, rel=1e-6, abs=1e-5, nan_ok=True
             )
-    skipped = OF_PORTS.get(case, set()) if variant == "pyport" else set()
+    skipped = OF_PORTS.get(case, set()) if variant == "gntcn" else set()
     known = {**everything["all"], "root": everything["root"]}
     assert {column: known[column] for column in expected if column not in skipped} == pytest.approx(
         {column: value for column, value in expected.items() if column not in skipped}
@@ -463,12 +467,12 @@ def text(printable):
 
 def test_tables_notes_and_csv(tmp_path):
     write_mupots(tmp_path)
-    truths, by = load("mupots", tmp_path)
+    truths, by = load_samples("mupots", tmp_path)
     said = exact(truths)
     first = truths[0].name
     people = said.people[first]
     # one is missed
-    said.people[first] = People(*(getattr(people, name)[:2] for name in ("xy", "xyz", "score", "state")))
+    said.people[first] = people.select([0, 1])
     report = score(truths, said, by)
     whole, lengths, joints, sequences = tables(report)
     shown = text(whole)
@@ -483,7 +487,7 @@ def test_tables_notes_and_csv(tmp_path):
         and "TS7" in text(sequences)
     )
     lines = notes("mupots", truths, said, report)
-    assert lines[0] == "mupots, official: 6 pictures, 18 people, 17 of them matched; 17 predictions"
+    assert lines[0] == "mupots, official: 6 images, 18 people, 17 of them matched; 17 predictions"
     assert any("true bone lengths" in line for line in lines) and any(
         "no TS2, TS3" in line and "TS7" not in line for line in lines
     )
@@ -491,17 +495,15 @@ def test_tables_notes_and_csv(tmp_path):
     write_csv(report, tmp_path / "scores.csv", dataset="mupots", predictions="p.npz")
     with (tmp_path / "scores.csv").open(newline="") as file:
         written = list(csv.DictReader(file))
-    assert [(row["people"], row["of"]) for row in written] == [
-        (people, of)
-        for people in ("all people", "matched people")
-        for of in ("mean of sequences", "all joints", "TS1", "TS7")
+    assert [(row["scored_people"], row["subset"]) for row in written] == [
+        (people, of) for people in ("all", "matched") for of in ("mean of sequences", "all joints", "TS1", "TS7")
     ]
     assert list(written[0]) == [
-        *("dataset", "protocol", "rescaled_bones", "predictions", "people", "of", "number"),
+        *("dataset", "protocol", "rescaled_bones", "predictions", "scored_people", "subset", "people"),
         *SHARES,
         *(f"{name}_mm" for name in LENGTHS),
         "predicted",
-        *GROUPS,
+        *JOINT_GROUPS,
         "AP_root",
     ]
     assert (
@@ -511,7 +513,7 @@ def test_tables_notes_and_csv(tmp_path):
     )
     assert (
         {row["rescaled_bones"] for row in written} == {"yes"}
-        and written[2]["number"] == "9"
+        and written[2]["people"] == "9"
         and written[1]["predictions"] == "p.npz"
     )
     refused(
@@ -522,20 +524,20 @@ def test_tables_notes_and_csv(tmp_path):
 
 def test_what_is_said_of_each_protocol(tmp_path):
     write_mupots(tmp_path)
-    truths, by = load("mupots", tmp_path, "pyport")
+    truths, by = load_samples("mupots", tmp_path, "gntcn")
     assert any(
         "Python ports" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by))
     )
     _, one = a_crowd(tmp_path)
     truth = people3d._with_names(tmp_path, [one])[0]
-    report = score([truth], exact([truth], MPI15), CROWD)
+    report = score([truth], exact([truth], MPI15), MPI15_PROTOCOL)
     assert len(notes("synth", [truth], exact([truth], MPI15), report)) == 2  # nothing was rescaled, nothing is missing
     assert text(tables(report)[0]).count("100.0") == 10  # all but the AUC
 
 
 def test_a_dash_where_there_is_nothing_to_score(tmp_path):
     truths = nobody("a")
-    report = score(truths, exact(truths, MPI15), CROWD)
+    report = score(truths, exact(truths, MPI15), MPI15_PROTOCOL)
     assert text(tables(report)[0]).count(" - ") == 2 * (len(SHARES) - 1)
     assert not any("within 250 mm" in line for line in notes("synth", truths, exact(truths, MPI15), report))
 
@@ -544,5 +546,5 @@ def test_cameras_that_were_estimated_badly_are_told(tmp_path):
     somebody = person(crowd(GENERATOR, 1)[0], SQUARE)
     somebody["annot2"] = somebody["annot2"] + GENERATOR.normal(0, 9, (2, 17))
     write_sequence(tmp_path, "TS1", [[somebody]], [[np.zeros((1, 17), np.uint8)]])
-    truths, by = load("mupots", tmp_path)
+    truths, by = load_samples("mupots", tmp_path)
     assert any("estimated" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by)))

@@ -16,19 +16,18 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 import coco_files as files
-from occlupose.datasets.coco import load_ground_truth
+from occlupose.datasets.coco import truth
 from occlupose.errors import OccluposeError
 from occlupose.metrics.oks import (
-    HIDDEN,
-    Protocol,
-    Result,
+    OCCLUDED_JOINT_BINS,
+    KeypointResult,
+    OKSProtocol,
     evaluate,
     evaluate_strata,
-    finished,
-    protocol,
-    strata,
-    suppressed,
-    with_people,
+    keep_people,
+    make_strata,
+    oks_nms,
+    to_coco_results,
 )
 from occlupose.occlusion.blocks import LIMB_JOINTS
 
@@ -37,11 +36,11 @@ CrowdCOCO = importlib.import_module("xtcocotools.coco").COCO
 CrowdEval = importlib.import_module("xtcocotools.cocoeval").COCOeval
 
 KINDS = ("coco", "ochuman", "crowdpose")
-COCO_DETECTED = Protocol("coco", "detected")
-COCO_TRUE_BOXES = Protocol("coco", "ground truth")
-CROWDPOSE_TRUE_BOXES = Protocol("crowdpose", "ground truth")
-OCHUMAN_DETECTED = Protocol("ochuman", "detected")
-OCHUMAN_TRUE_BOXES = Protocol("ochuman", "ground truth")
+COCO_DETECTED = OKSProtocol("coco", "detected")
+COCO_TRUE_BOXES = OKSProtocol("coco", "ground truth")
+CROWDPOSE_TRUE_BOXES = OKSProtocol("crowdpose", "ground truth")
+OCHUMAN_DETECTED = OKSProtocol("ochuman", "detected")
+OCHUMAN_TRUE_BOXES = OKSProtocol("ochuman", "ground truth")
 
 
 def oracle(content, results, path=None):
@@ -71,8 +70,8 @@ def written(folder, kind, content):
 
 
 def ours(path, results):
-    everybody = load_ground_truth(path)
-    scores = evaluate(everybody, results, protocol(everybody, "ground truth"))
+    everybody = truth(path)
+    scores = evaluate(everybody, results, OKSProtocol(everybody.dataset, "ground truth"))
     return np.array([scores[column] for column in scores.protocol.columns])
 
 
@@ -262,17 +261,17 @@ def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
     generator = np.random.default_rng(8)
     content = files.document(kind, generator, images=6, most=6)
     results = files.guesses(kind, content, generator, most=2)
-    everybody = load_ground_truth(written(tmp_path, kind, content))
-    by = protocol(everybody, "detected")
+    everybody = truth(written(tmp_path, kind, content))
+    by = OKSProtocol(everybody.dataset, "detected")
     mine = {scores.stratum: scores for scores in evaluate_strata(everybody, results, by)}
     limb = np.isin(everybody.skeleton.joints, LIMB_JOINTS)
     hidden = [person["keypoints"][2::3].count(1) for person in content["annotations"]]
     cases = {
         name: lambda n, v, low=low, high=high: (v > 0) & (low <= hidden[n] <= high)
-        for name, (low, high) in HIDDEN.items()
+        for name, (low, high) in OCCLUDED_JOINT_BINS.items()
     }
-    cases |= {"visible joints": lambda n, v: v == 2, "hidden joints": lambda n, v: v == 1}
-    cases |= {"visible limb joints": lambda n, v: (v == 2) & limb, "hidden limb joints": lambda n, v: (v == 1) & limb}
+    cases |= {"visible joints": lambda n, v: v == 2, "occluded joints": lambda n, v: v == 1}
+    cases |= {"visible limb joints": lambda n, v: (v == 2) & limb, "occluded limb joints": lambda n, v: (v == 1) & limb}
     assert set(mine) == {"all", *cases}
     for name, case in cases.items():
         changed = copy.deepcopy(content)
@@ -290,8 +289,8 @@ def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
 
 def test_joints_are_scored_by_their_state(tmp_path):
     content, exact = one_picture("coco", 8)
-    everybody = load_ground_truth(written(tmp_path, "coco", content))
-    for state, right, wrong in ((1, "visible joints", "hidden joints"), (2, "hidden joints", "visible joints")):
+    everybody = truth(written(tmp_path, "coco", content))
+    for state, right, wrong in ((1, "visible joints", "occluded joints"), (2, "occluded joints", "visible joints")):
         mine = {
             scores.stratum: scores["AP"]
             for scores in evaluate_strata(everybody, moved(exact, everybody.state == state), COCO_DETECTED)
@@ -302,14 +301,14 @@ def test_joints_are_scored_by_their_state(tmp_path):
 def test_people_of_other_strata_are_neither_right_nor_wrong(tmp_path):
     """However badly they are predicted, within their enlarged box; and being found does not help."""
     content, exact = one_picture("coco", 10, seed=4)
-    everybody = load_ground_truth(written(tmp_path, "coco", content))
+    everybody = truth(written(tmp_path, "coco", content))
     hidden = (everybody.state == 1).sum(-1)
-    for name, (low, high) in HIDDEN.items():
+    for name, (low, high) in OCCLUDED_JOINT_BINS.items():
         inside = (low <= hidden) & (hidden <= high)
         if not inside.any():
             continue
         noisy = [result | {"score": 0.9} for result in moved(exact, (everybody.state >= 0) & ~inside[:, None], by=20)]
-        part = strata(everybody)[name]
+        part = make_strata(everybody)[name]
         scores = evaluate(part, noisy, COCO_DETECTED, stratum=name)
         assert scores.people == inside.sum() and scores["AP"] == pytest.approx(1)
         others = [result for result, own in zip(noisy, inside, strict=True) if not own]
@@ -319,17 +318,17 @@ def test_people_of_other_strata_are_neither_right_nor_wrong(tmp_path):
 
 
 def test_everybody_is_in_one_stratum_of_people(tmp_path):
-    everybody = load_ground_truth(
-        written(tmp_path, "coco", files.document("coco", np.random.default_rng(5), images=12))
-    )
+    everybody = truth(written(tmp_path, "coco", files.document("coco", np.random.default_rng(5), images=12)))
     scores = {each.stratum: each.people for each in evaluate_strata(everybody, [], COCO_DETECTED)}
     assert (
-        sum(scores[name] for name in HIDDEN)
+        sum(scores[name] for name in OCCLUDED_JOINT_BINS)
         == scores["all"]
-        == ((everybody.num_keypoints > 0) & ~everybody.is_crowd).sum()
+        == ((everybody.labelled > 0) & ~everybody.crowd).sum()
         > 10
     )
-    assert (everybody.state == 1).any() and all((part.id == everybody.id).all() for part in strata(everybody).values())
+    assert (everybody.state == 1).any() and all(
+        (part.id == everybody.id).all() for part in make_strata(everybody).values()
+    )
 
 
 def test_boxes_and_areas_that_nobody_gives_do_not_depend_on_the_stratum(tmp_path):
@@ -337,12 +336,12 @@ def test_boxes_and_areas_that_nobody_gives_do_not_depend_on_the_stratum(tmp_path
     for person in content["annotations"]:
         person["bbox"] = None
         del person["area"]
-    everybody = load_ground_truth(written(tmp_path, "coco", content))
+    everybody = truth(written(tmp_path, "coco", content))
     chosen = np.arange(6) < 3
     assert evaluate(everybody, exact, COCO_DETECTED)["AP"] == pytest.approx(1)
     results = [result | {"score": 0.4 if own else 0.9} for result, own in zip(exact, chosen, strict=True)]
     scores = evaluate(
-        with_people(everybody, chosen), moved(results, ~chosen[:, None] & (everybody.state > 0), by=2), COCO_DETECTED
+        keep_people(everybody, chosen), moved(results, ~chosen[:, None] & (everybody.state > 0), by=2), COCO_DETECTED
     )
     assert scores["AP"] == pytest.approx(1) and scores.people == 3
 
@@ -351,9 +350,9 @@ def test_people_who_do_not_count_do_not_count_in_strata(tmp_path):
     """CrowdPose numbers no head and no neck: people who show nothing else are ignored, though they have joints."""
     content, exact = one_picture("crowdpose", 4)
     content["annotations"][0] |= {"keypoints": [0] * 36 + [9, 9, 2, 9, 19, 1], "num_keypoints": 0}
-    everybody = load_ground_truth(written(tmp_path, "crowdpose", content))
+    everybody = truth(written(tmp_path, "crowdpose", content))
     scores = {each.stratum: each.people for each in evaluate_strata(everybody, exact, CROWDPOSE_TRUE_BOXES)}
-    assert scores["all"] == scores["visible joints"] == sum(scores[name] for name in HIDDEN) == 3
+    assert scores["all"] == scores["visible joints"] == sum(scores[name] for name in OCCLUDED_JOINT_BINS) == 3
 
 
 # -------------------------------------------------------------------------------- people and tables
@@ -361,19 +360,21 @@ def test_people_who_do_not_count_do_not_count_in_strata(tmp_path):
 
 def result(seed, image=1, joints=17, **changes):
     generator = np.random.default_rng(seed)
-    return Result(
+    return KeypointResult(
         **{"image": image, "xy": generator.uniform(0, 100, (joints, 2)), "score": generator.random(joints)} | changes
     )
 
 
 def test_a_persons_score_is_the_boxes_times_the_mean_of_sure_joints():
-    assert result(0, score=np.array([0.2, 0.4, 0.8, 0.0] + [0.1] * 13), box=0.5).person == pytest.approx(0.3)
-    assert result(0, score=np.full(17, 0.2)).person == 0
+    assert result(0, score=np.array([0.2, 0.4, 0.8, 0.0] + [0.1] * 13), box_score=0.5).person_score == pytest.approx(
+        0.3
+    )
+    assert result(0, score=np.full(17, 0.2)).person_score == 0
 
 
 def naive(people, sigmas, most):
     """Suppression as a loop over pairs, as one writes it down first."""
-    left = sorted(range(len(people)), key=lambda number: -people[number].person)
+    left = sorted(range(len(people)), key=lambda number: -people[number].person_score)
     kept = []
     for number in left:
         similar = []
@@ -387,8 +388,8 @@ def naive(people, sigmas, most):
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 2**32), most=st.floats(0.3, 0.99))
-def test_nobody_is_there_twice(seed, most):
+@given(seed=st.integers(0, 2**32), threshold=st.floats(0.3, 0.99))
+def test_no_person_is_kept_twice(seed, threshold):
     generator = np.random.default_rng(seed)
     people = []
     for _ in range(generator.integers(1, 6)):
@@ -396,30 +397,34 @@ def test_nobody_is_there_twice(seed, most):
         for _ in range(generator.integers(1, 5)):
             xy = first.xy + generator.normal(0, generator.choice([0, 1, 4, 9]), (17, 2))
             people.append(
-                Result(1, xy, generator.random(17), float(generator.random()), first.area * generator.uniform(0.7, 1.4))
+                KeypointResult(
+                    1, xy, generator.random(17), float(generator.random()), first.area * generator.uniform(0.7, 1.4)
+                )
             )
     sigmas = files.SIGMAS["coco"]
-    columns = (np.array([getattr(person, name) for person in people]) for name in ("xy", "person", "area"))
-    assert suppressed(*columns, sigmas, most=most).tolist() == naive(people, sigmas, most)
+    columns = (np.array([getattr(person, name) for person in people]) for name in ("xy", "person_score", "area"))
+    assert oks_nms(*columns, sigmas, threshold=threshold).tolist() == naive(people, sigmas, threshold)
 
 
 def test_predictions_are_finished_picture_by_picture(tmp_path):
-    everybody = load_ground_truth(written(tmp_path, "coco", one_picture("coco", 2)[0]))
-    people = [result(1, box=0.5), result(1, box=0.9), result(2), result(1, image=7, box=0.4)]
-    entries = finished(people, everybody)
+    everybody = truth(written(tmp_path, "coco", one_picture("coco", 2)[0]))
+    people = [result(1, box_score=0.5), result(1, box_score=0.9), result(2), result(1, image=7, box_score=0.4)]
+    entries = to_coco_results(people, everybody)
     assert [(entry["image_id"], entry["score"]) for entry in entries if entry["image_id"] == 7] == [
-        (7, people[3].person)
+        (7, people[3].person_score)
     ]
-    assert [entry["score"] for entry in entries[:2]] == sorted((people[1].person, people[2].person), reverse=True)
+    assert [entry["score"] for entry in entries[:2]] == sorted(
+        (people[1].person_score, people[2].person_score), reverse=True
+    )
     assert len(entries) == 3 and entries[2]["keypoints"][:3] == [*people[3].xy[0], people[3].score[0]]
     json.dumps(entries)
-    assert len(finished(people, everybody, most=1.0)) == 4
+    assert len(to_coco_results(people, everybody, threshold=1.0)) == 4
 
 
 def test_raw_predictions_are_finished_before_they_are_scored(tmp_path):
     content, exact = one_picture("coco", 5)
-    everybody = load_ground_truth(written(tmp_path, "coco", content))
-    people = [Result(1, xy, np.full(17, 0.5)) for xy in everybody.xy]
+    everybody = truth(written(tmp_path, "coco", content))
+    people = [KeypointResult(1, xy, np.full(17, 0.5)) for xy in everybody.xy]
     scores = evaluate(everybody, people + people, COCO_DETECTED)
     assert scores["AP"] == pytest.approx(1) and scores.predictions == 5
     assert evaluate(everybody, exact + exact, COCO_DETECTED).predictions == 10
@@ -428,7 +433,7 @@ def test_raw_predictions_are_finished_before_they_are_scored(tmp_path):
 
 def test_protocols_are_named_by_whose_boxes_they_are_of(tmp_path):
     content, exact = one_picture("ochuman", 5)
-    everybody = load_ground_truth(written(tmp_path, "ochuman", content))
+    everybody = truth(written(tmp_path, "ochuman", content))
     scores = [evaluate(everybody, exact, by) for by in (OCHUMAN_TRUE_BOXES, OCHUMAN_DETECTED)]
     assert [each.protocol.name for each in scores] == ["ochuman, ground truth boxes", "ochuman, detected boxes"]
     assert CROWDPOSE_TRUE_BOXES.columns == ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP-E", "AP-M", "AP-H")
@@ -437,26 +442,26 @@ def test_protocols_are_named_by_whose_boxes_they_are_of(tmp_path):
 @pytest.mark.parametrize(
     ("results", "by", "message"),
     [
-        ([], OCHUMAN_TRUE_BOXES, r"is coco, and is not scored by the protocol of ochuman"),
+        ([], OCHUMAN_TRUE_BOXES, r"is coco, which is not scored by the protocol of ochuman"),
         ([{"image_id": 9}], COCO_DETECTED, r"prediction 0 has image 9, which"),
         ([{"score": float("nan")}], COCO_DETECTED, r"prediction 0 is not finite"),
         ([{"keypoints": [float("inf")] * 51}], COCO_DETECTED, r"prediction 0 is not finite"),
         (
             [{"keypoints": [1.0] * 48}],
             COCO_DETECTED,
-            r"prediction 0 has keypoints of shape \(48,\); it has x, y and score of 17 joints",
+            r"prediction 0 has keypoints of shape \(48,\); give x, y and score of 17 joints",
         ),
         ([{"keypoints": "joints"}], COCO_DETECTED, r"prediction 0 cannot be read \("),
         ([{"score": None}], COCO_DETECTED, r"prediction 0 cannot be read \("),
-        ([None], COCO_DETECTED, r"prediction 0 has no 'image_id'; it has image_id, category_id, keypoints and score"),
+        ([None], COCO_DETECTED, r"prediction 0 has no 'image_id'; it needs image_id, category_id, keypoints and score"),
         (
             [result(0, joints=14)],
             COCO_DETECTED,
-            r"a prediction has joints \(14, 2\) and scores \(14,\); give 17 joints and a score of each",
+            r"a prediction has joints \(14, 2\) and scores \(14,\); give 17 joints and a score for each",
         ),
         ([result(0, xy=np.full((17, 2), np.nan))], COCO_DETECTED, r"a prediction of image 1 is not finite"),
         ([result(0, image=5)], COCO_TRUE_BOXES, r"prediction 0 has image 5, which"),
-        ([result(0), {}], COCO_DETECTED, r"partly finished; give one kind"),
+        ([result(0), {}], COCO_DETECTED, r"partly in COCO's results format; give one kind"),
     ],
 )
 def test_predictions_that_cannot_be_scored_are_refused(tmp_path, results, by, message):
@@ -464,7 +469,7 @@ def test_predictions_that_cannot_be_scored_are_refused(tmp_path, results, by, me
     changed = [exact[0] | each if isinstance(each, dict) else {} if each is None else each for each in results]
     path = written(tmp_path, "coco", content)
     with pytest.raises(OccluposeError, match=message) as caught:
-        evaluate(load_ground_truth(path), changed, by)
+        evaluate(truth(path), changed, by)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -473,6 +478,6 @@ def test_skeletons_that_cannot_be_scored_are_refused(tmp_path):
     content["categories"][0]["keypoints"] = [f"{name}" for name in ("pelvis", "spine", "thorax")]
     for person in content["annotations"]:
         person["keypoints"] = person["keypoints"][:9]
-    everybody = load_ground_truth(written(tmp_path, "coco", content))
+    everybody = truth(written(tmp_path, "coco", content))
     with pytest.raises(OccluposeError, match=r"has no sigmas to score joints by; coco17 and crowdpose14 have them"):
-        evaluate(everybody, [exact[0] | {"keypoints": [1.0] * 9}], Protocol("other", "detected"))
+        evaluate(everybody, [exact[0] | {"keypoints": [1.0] * 9}], OKSProtocol("other", "detected"))

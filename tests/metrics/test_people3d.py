@@ -10,22 +10,22 @@ from mupots_by_hand import by_hand
 from mupots_files import WIDE, crowd, mpi15_of
 from occlupose.metrics.people3d import (
     COLUMNS,
-    CROWD,
-    GROUPS,
+    GNTCN,
+    JOINT_GROUPS,
+    MPI15_PROTOCOL,
     OFFICIAL,
     PROTOCOLS,
-    PYPORT,
-    SCORED,
+    SCORED_JOINTS,
     SMAP15,
-    Frame,
-    Report,
+    MuPoTSReport,
+    ScoredImage,
     average_precision,
-    errors,
-    match_fit,
+    compare_depth_order,
+    image_errors,
     match_pixels,
-    ordered,
-    rescaled_bones,
-    root_hits,
+    match_procrustes,
+    match_roots,
+    rescale_bones,
 )
 from occlupose.metrics.pose3d import procrustes
 from occlupose.skeletons import MPI15, MUPOTS17
@@ -35,7 +35,7 @@ BY_NAME = [pytest.param(protocol, id=protocol.name) for protocol in ALL]
 RESCALING = [pytest.param(protocol, id=protocol.name) for protocol in ALL if protocol.rescales]
 
 
-def frame(protocol, xyz, predicted=None, *, xy=None, score=None, hidden=None, sequence=""):
+def frame(protocol, xyz, predicted=None, *, xy=None, score=None, occluded=None, sequence=""):
     """A picture of MUPOTS17 people, in the protocol's skeleton; by default predicted as they are, and seen where they
     are.
     """
@@ -43,9 +43,9 @@ def frame(protocol, xyz, predicted=None, *, xy=None, score=None, hidden=None, se
     joints = [MUPOTS17.index(joint)[0] for joint in protocol.skeleton.joints]
     seen = WIDE.project(predicted) if xy is None else xy
     score = np.ones(len(predicted)) if score is None else np.array(score, float)
-    hidden = None if hidden is None else hidden[:, joints]
-    return Frame(
-        xyz[:, joints], WIDE.project(xyz)[:, joints], predicted[:, joints], seen[:, joints], score, hidden, sequence
+    occluded = None if occluded is None else occluded[:, joints]
+    return ScoredImage(
+        xyz[:, joints], WIDE.project(xyz)[:, joints], predicted[:, joints], seen[:, joints], score, occluded, sequence
     )
 
 
@@ -54,7 +54,7 @@ def people(count=3, seed=0):
 
 
 def report(protocol, *frames):
-    return Report.score(frames, protocol)
+    return MuPoTSReport.score(frames, protocol)
 
 
 def stretched(xyz, factor):
@@ -75,17 +75,19 @@ def moved(xyz, joint, by):
 
 @pytest.mark.parametrize("protocol", BY_NAME)
 def test_a_perfect_prediction_is_perfect(protocol):
-    hidden = np.random.default_rng(1).random((3, 17)) < 0.3
-    found = report(protocol, frame(protocol, people(), hidden=hidden), frame(protocol, people(2, 5), hidden=hidden[:2]))
+    occluded = np.random.default_rng(1).random((3, 17)) < 0.3
+    found = report(
+        protocol, frame(protocol, people(), occluded=occluded), frame(protocol, people(2, 5), occluded=occluded[:2])
+    )
     for matched in (False, True):
         scores = found.pooled(matched)
         assert scores.people == 5
-        for column in ("PCK", "PCK_abs", "PCK_occ", "PCK_vis", "PCOD", "predicted", *GROUPS):
+        for column in ("PCK", "PCK_abs", "PCK_occ", "PCK_vis", "PCOD", "predicted", *JOINT_GROUPS):
             assert scores[column] == 1, column
         assert scores["AUC"] == pytest.approx(1 - 1 / len(protocol.thresholds))  # nothing is nearer than 0 mm
         for column in ("MPJPE", "MPJPE_abs", "MPJPE_occ", "MPJPE_vis", "PA-MPJPE"):
             assert scores[column] == pytest.approx(0, abs=1e-6), column
-    assert found.root_ap == 1 and found.found == 5 and found.pictures == 2 and found.predictions == 5
+    assert found.root_ap == 1 and found.matched == 5 and found.images == 2 and found.predictions == 5
 
 
 @pytest.mark.parametrize("protocol", BY_NAME)
@@ -102,9 +104,9 @@ def test_a_shifted_prediction_is_right_relative_only(protocol):
 
 def test_python_ports_keep_the_true_ray_and_the_predicted_depth():
     xyz = people()
-    sideways = report(PYPORT, frame(PYPORT, xyz, xyz + np.array([1.0, 0.5, 0])))
+    sideways = report(GNTCN, frame(GNTCN, xyz, xyz + np.array([1.0, 0.5, 0])))
     assert sideways.pooled()["MPJPE_abs"] == pytest.approx(0, abs=1e-5)
-    behind = errors(frame(PYPORT, xyz, xyz + np.array([0, 0, 0.3])), PYPORT)
+    behind = image_errors(frame(GNTCN, xyz, xyz + np.array([0, 0, 0.3])), GNTCN)
     root = xyz[:, MUPOTS17.index("pelvis")[0]]
     np.testing.assert_allclose(
         behind.absolute, np.repeat(300 * np.linalg.norm(root / root[:, 2:], axis=-1)[:, None], 14, 1), rtol=1e-6
@@ -117,7 +119,7 @@ def test_a_skeleton_of_another_size_is_right_where_bones_are_rescaled(protocol):
     seen = WIDE.project(xyz)
     for factor in (0.5, 1.7):
         scores = report(protocol, frame(protocol, xyz, stretched(xyz, factor), xy=seen)).pooled()
-        if protocol is PYPORT:
+        if protocol is GNTCN:
             assert scores["PCK"] < 1  # it hangs bones on the wrong parents
         else:
             assert scores["PCK"] == scores["PCK_abs"] == 1 and scores["MPJPE"] == pytest.approx(0, abs=1e-6)
@@ -125,8 +127,8 @@ def test_a_skeleton_of_another_size_is_right_where_bones_are_rescaled(protocol):
 
 def test_a_skeleton_of_another_size_is_wrong_where_they_are_not():
     xyz = people()
-    scores = report(CROWD, frame(CROWD, xyz, stretched(xyz, 1.5), xy=WIDE.project(xyz))).pooled()
-    sizes = np.linalg.norm(xyz - xyz[:, [14]], axis=-1)[:, [MUPOTS17.index(joint)[0] for joint in SCORED]]
+    scores = report(MPI15_PROTOCOL, frame(MPI15_PROTOCOL, xyz, stretched(xyz, 1.5), xy=WIDE.project(xyz))).pooled()
+    sizes = np.linalg.norm(xyz - xyz[:, [14]], axis=-1)[:, [MUPOTS17.index(joint)[0] for joint in SCORED_JOINTS]]
     assert scores["MPJPE"] == pytest.approx(500 * sizes.mean()) and scores["PCK"] == pytest.approx(
         (500 * sizes < 150).mean()
     )
@@ -146,9 +148,9 @@ def test_the_order_of_predictions_does_not_matter(protocol):
 def test_people_whose_poses_are_swapped_in_3d_are_wrong():
     xyz = people(2)
     predicted = xyz[::-1].copy()
-    found = report(CROWD, frame(CROWD, xyz, predicted, xy=WIDE.project(xyz))).pooled()
+    found = report(MPI15_PROTOCOL, frame(MPI15_PROTOCOL, xyz, predicted, xy=WIDE.project(xyz))).pooled()
     assert found["PCK_abs"] == 0 and found["PCOD"] == 0 and found["MPJPE_abs"] > 500
-    assert errors(frame(CROWD, xyz, predicted, xy=WIDE.project(xyz)), CROWD).matched.all()
+    assert image_errors(frame(MPI15_PROTOCOL, xyz, predicted, xy=WIDE.project(xyz)), MPI15_PROTOCOL).matched.all()
 
 
 @pytest.mark.parametrize("protocol", BY_NAME)
@@ -156,11 +158,11 @@ def test_who_is_missed_counts_among_all_people_only(protocol):
     xyz = people(4)
     # people not alike enough for the ports to give two of them the same prediction
     xyz[3] = np.random.default_rng(3).normal(0, 1.5, xyz[3].shape) + xyz[3]
-    found = report(protocol, frame(protocol, xyz, xyz[:3], hidden=np.eye(4, 17, dtype=bool)))
+    found = report(protocol, frame(protocol, xyz, xyz[:3], occluded=np.eye(4, 17, dtype=bool)))
     everybody = found.pooled()
     matched = found.pooled(True)
-    assert (everybody.people, matched.people, found.found) == (4, 3, 3)
-    for column in ("PCK", "PCK_abs", "PCK_vis", *GROUPS):
+    assert (everybody.people, matched.people, found.matched) == (4, 3, 3)
+    for column in ("PCK", "PCK_abs", "PCK_vis", *JOINT_GROUPS):
         assert matched[column] == 1, column
     assert everybody["PCK"] == everybody["PCK_abs"] == everybody["knee"] == 0.75
     assert everybody["PCOD"] == pytest.approx(3 / 6) and matched["PCOD"] == 1
@@ -185,18 +187,18 @@ def test_nobody_and_nothing(protocol):
     xyz = people(2)
     none = xyz[:0]
     empty = report(protocol, frame(protocol, none, xyz), frame(protocol, none, none))
-    assert all(math.isnan(empty.pooled()[column]) for column in (*COLUMNS, *GROUPS)) and math.isnan(empty.root_ap)
-    assert (empty.pictures, empty.predictions, empty.pooled().people) == (2, 2, 0)
+    assert all(math.isnan(empty.pooled()[column]) for column in (*COLUMNS, *JOINT_GROUPS)) and math.isnan(empty.root_ap)
+    assert (empty.images, empty.predictions, empty.pooled().people) == (2, 2, 0)
     missed = report(protocol, frame(protocol, xyz, none))
     assert missed.pooled()["PCK"] == 0 and math.isnan(missed.pooled(True)["PCK"]) and missed.root_ap == 0
-    assert math.isnan(Report([], protocol).pooled()["PCK"]) and math.isnan(Report([], protocol).root_ap)
+    assert math.isnan(MuPoTSReport([], protocol).pooled()["PCK"]) and math.isnan(MuPoTSReport([], protocol).root_ap)
 
 
 # ---------------------------------------------------------------------------------- the edges
 
 
 @pytest.mark.parametrize(("millimetres", "plain", "inclusive"), [(149.9, 1, 1), (150.0, 0, 1), (150.1, 0, 0)])
-@pytest.mark.parametrize("protocol", [OFFICIAL, SMAP15, CROWD], ids=lambda protocol: protocol.name)
+@pytest.mark.parametrize("protocol", [OFFICIAL, SMAP15, MPI15_PROTOCOL], ids=lambda protocol: protocol.name)
 def test_the_edge_of_150_mm(protocol, millimetres, plain, inclusive):
     """One joint is that much away; the bone to it keeps its length, so that rescaling keeps the error."""
     xyz = people(1)
@@ -205,14 +207,14 @@ def test_the_edge_of_150_mm(protocol, millimetres, plain, inclusive):
     angle = 2 * np.arcsin(millimetres / 2 / 250)
     predicted = xyz.copy()
     predicted[:, wrist] = xyz[:, elbow] + 0.25 * np.array([np.cos(angle), np.sin(angle), 0])
-    hidden = np.zeros((1, 17), bool)
+    occluded = np.zeros((1, 17), bool)
     for side in (False, True):
-        hidden[:, wrist] = side
-        scores = report(protocol, frame(protocol, xyz, predicted, xy=WIDE.project(xyz), hidden=hidden)).pooled()
+        occluded[:, wrist] = side
+        scores = report(protocol, frame(protocol, xyz, predicted, xy=WIDE.project(xyz), occluded=occluded)).pooled()
         wrong = 0 if plain else 1
         assert scores["PCK"] == pytest.approx((14 - wrong) / 14) and scores["PCK_abs"] == scores["PCK"]
         assert scores["wrist"] == (1 - wrong / 2)
-        edge = plain if protocol is CROWD else inclusive
+        edge = plain if protocol is MPI15_PROTOCOL else inclusive
         if side:
             assert scores["PCK_occ"] == edge and scores["PCK_vis"] == 1
         else:
@@ -243,7 +245,7 @@ def test_the_top_of_the_head_and_the_pelvis_match_nobody():
     ):
         xy = away.copy()
         xy[:, MUPOTS17.index(joint)] -= 200
-        assert errors(frame(OFFICIAL, xyz, xyz, xy=xy), OFFICIAL).matched[0] == matched, joint
+        assert image_errors(frame(OFFICIAL, xyz, xyz, xy=xy), OFFICIAL).matched[0] == matched, joint
 
 
 def test_people_choose_one_after_the_other():
@@ -263,19 +265,21 @@ def test_people_choose_one_after_the_other():
 def test_python_ports_match_by_shape_and_may_match_twice():
     xyz = people(2)
     turned = xyz[:1] @ np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]) * 2 + 7
-    assert match_fit(xyz[:1], turned).tolist() == [0]
-    assert match_fit(np.stack([xyz[0], xyz[0] + 3]), np.stack([xyz[1] * 0 + np.eye(17, 3), turned[0]])).tolist() == [
+    assert match_procrustes(xyz[:1], turned).tolist() == [0]
+    assert match_procrustes(
+        np.stack([xyz[0], xyz[0] + 3]), np.stack([xyz[1] * 0 + np.eye(17, 3), turned[0]])
+    ).tolist() == [
         1,
         1,
     ]
-    assert match_fit(xyz, xyz[:0]).tolist() == [-1, -1] and match_fit(xyz[:0], xyz).tolist() == []
+    assert match_procrustes(xyz, xyz[:0]).tolist() == [-1, -1] and match_procrustes(xyz[:0], xyz).tolist() == []
     far = xyz[:1].copy()
     far[0] = np.random.default_rng(0).normal(0, 1, (17, 3))
     error = 1000 * np.linalg.norm(procrustes(far, xyz[:1]) - xyz[:1], axis=-1).mean()
-    assert match_fit(xyz[:1], far, error + 0.1).tolist() == [0] and match_fit(xyz[:1], far, error - 0.1).tolist() == [
-        -1
-    ]
-    assert match_fit(xyz[:1], np.full((1, 17, 3), np.nan)).tolist() == [-1]
+    assert match_procrustes(xyz[:1], far, error + 0.1).tolist() == [0] and match_procrustes(
+        xyz[:1], far, error - 0.1
+    ).tolist() == [-1]
+    assert match_procrustes(xyz[:1], np.full((1, 17, 3), np.nan)).tolist() == [-1]
 
 
 @pytest.mark.parametrize(
@@ -292,24 +296,26 @@ def test_python_ports_match_by_shape_and_may_match_twice():
     ],
 )
 def test_order_in_depth(truth, said, right):
-    assert ordered(np.array(truth), np.array(said)).tolist() == [right]
+    assert compare_depth_order(np.array(truth), np.array(said)).tolist() == [right]
 
 
 def test_order_in_depth_leaves_out_people_of_unknown_depth():
-    assert ordered(np.array([3.0, np.nan, 4.0]), np.array([1.0, 2.0, 3.0])).tolist() == [2]
-    assert ordered(np.array([3.0]), np.array([1.0])).tolist() == []
+    assert compare_depth_order(np.array([3.0, np.nan, 4.0]), np.array([1.0, 2.0, 3.0])).tolist() == [2]
+    assert compare_depth_order(np.array([3.0]), np.array([1.0])).tolist() == []
 
 
 @pytest.mark.parametrize(("millimetres", "hit"), [(249, True), (251, False)])
 def test_the_edge_of_the_root(millimetres, hit):
-    assert root_hits(np.array([[0.0, 0, 5]]), np.array([[0.0, 0, 5 + millimetres / 1000]])).tolist() == [hit]
+    assert match_roots(np.array([[0.0, 0, 5]]), np.array([[0.0, 0, 5 + millimetres / 1000]])).tolist() == [hit]
 
 
 def test_a_root_is_found_once_by_the_best():
     truth = np.array([[0.0, 0, 5], [0.1, 0, 5], [np.nan] * 3])
     predicted = np.array([[0.0, 0, 5], [0.0, 0, 5.01], [0.05, 0, 5], [np.nan] * 3])
-    assert root_hits(truth, predicted).tolist() == [True, True, False, False]
-    assert root_hits(truth[:0], predicted).tolist() == [False] * 4 and root_hits(truth, predicted[:0]).tolist() == []
+    assert match_roots(truth, predicted).tolist() == [True, True, False, False]
+    assert (
+        match_roots(truth[:0], predicted).tolist() == [False] * 4 and match_roots(truth, predicted[:0]).tolist() == []
+    )
 
 
 def test_average_precision_by_hand():
@@ -327,10 +333,10 @@ def test_average_precision_by_hand():
 def test_a_joint_that_is_not_predicted_is_wrong_and_has_an_error_by_the_protocol():
     xyz = people(2)
     predicted = moved(xyz, "left_wrist", (np.nan, 0, 0))
-    hidden = np.zeros((2, 17), bool)
-    hidden[:, MUPOTS17.index("left_wrist", "right_wrist")] = True
-    for protocol, error, hidden_error in ((SMAP15, 160 / 14, 80), (OFFICIAL, 160 / 14, 80), (CROWD, 0, 0)):
-        scores = report(protocol, frame(protocol, xyz, predicted, xy=WIDE.project(xyz), hidden=hidden)).pooled(True)
+    occluded = np.zeros((2, 17), bool)
+    occluded[:, MUPOTS17.index("left_wrist", "right_wrist")] = True
+    for protocol, error, occluded_error in ((SMAP15, 160 / 14, 80), (OFFICIAL, 160 / 14, 80), (MPI15_PROTOCOL, 0, 0)):
+        scores = report(protocol, frame(protocol, xyz, predicted, xy=WIDE.project(xyz), occluded=occluded)).pooled(True)
         assert (
             scores["PCK"] == pytest.approx(13 / 14)
             and scores["wrist"] == 0.5
@@ -339,15 +345,17 @@ def test_a_joint_that_is_not_predicted_is_wrong_and_has_an_error_by_the_protocol
         )
         assert scores["predicted"] == pytest.approx(13 / 14)
         assert scores["MPJPE"] == pytest.approx(error, abs=1e-6) and scores["MPJPE_occ"] == pytest.approx(
-            hidden_error, abs=1e-6
+            occluded_error, abs=1e-6
         )
 
 
 def test_a_prediction_without_a_pelvis_is_relative_to_nothing():
     xyz = people(2)
-    found = report(CROWD, frame(CROWD, xyz, moved(xyz, "pelvis", (np.nan, 0, 0)), xy=WIDE.project(xyz)))
+    found = report(
+        MPI15_PROTOCOL, frame(MPI15_PROTOCOL, xyz, moved(xyz, "pelvis", (np.nan, 0, 0)), xy=WIDE.project(xyz))
+    )
     assert (
-        found.found == 2
+        found.matched == 2
         and found.pooled(True)["PCK"] == 0
         and found.pooled(True)["PCK_abs"] == 1
         and found.root_ap == 0
@@ -357,22 +365,24 @@ def test_a_prediction_without_a_pelvis_is_relative_to_nothing():
 def test_a_joint_without_a_truth_does_not_count():
     xyz = people(2)
     unknown = moved(xyz, "left_wrist", (np.nan, 0, 0))
-    scores = report(CROWD, frame(CROWD, unknown, moved(xyz, "right_wrist", (0, 400, 0)), xy=WIDE.project(xyz))).pooled()
+    scores = report(
+        MPI15_PROTOCOL, frame(MPI15_PROTOCOL, unknown, moved(xyz, "right_wrist", (0, 400, 0)), xy=WIDE.project(xyz))
+    ).pooled()
     assert (
         scores["PCK"] == pytest.approx(12 / 13) and scores["wrist"] == 0 and scores["MPJPE"] == pytest.approx(400 / 13)
     )
-    rootless = report(CROWD, frame(CROWD, moved(xyz, "pelvis", np.full(3, np.nan)), xyz)).pooled()
+    rootless = report(MPI15_PROTOCOL, frame(MPI15_PROTOCOL, moved(xyz, "pelvis", np.full(3, np.nan)), xyz)).pooled()
     assert math.isnan(rootless["PCK"]) and rootless["PCK_abs"] == 1 and math.isnan(rootless["PCOD"])
 
 
 def test_without_labels_there_is_no_occlusion():
-    scores = report(CROWD, frame(CROWD, people())).pooled()
+    scores = report(MPI15_PROTOCOL, frame(MPI15_PROTOCOL, people())).pooled()
     assert math.isnan(scores["PCK_occ"]) and math.isnan(scores["PCK_vis"]) and math.isnan(scores["MPJPE_occ"])
 
 
 def test_a_bone_without_a_length_loses_its_joint():
     truth = np.array([[[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]])
-    result = rescaled_bones(np.array([[[0.0, 0, 0], [0, 0, 0], [0, 3, 0]]]), truth, [(1, 0), (2, 1)])
+    result = rescale_bones(np.array([[[0.0, 0, 0], [0, 0, 0], [0, 3, 0]]]), truth, [(1, 0), (2, 1)])
     assert np.isnan(result[0, 1:]).all() and (result[0, 0] == 0).all()
 
 
@@ -393,29 +403,34 @@ def test_thresholds_of_the_auc():
     assert (
         OFFICIAL.thresholds.tolist()
         == SMAP15.thresholds.tolist()
-        == CROWD.thresholds.tolist()
+        == MPI15_PROTOCOL.thresholds.tolist()
         == list(range(0, 151, 5))
     )
-    assert PYPORT.thresholds.tolist() == list(range(0, 200, 5))
+    assert GNTCN.thresholds.tolist() == list(range(0, 200, 5))
     xyz = people(1)
     seen = WIDE.project(xyz)
     apart = xyz + 0.0
     apart[:, [i for i, joint in enumerate(MUPOTS17.joints) if joint != "pelvis"]] += np.array([0.0, 0.1025, 0])
-    for protocol in (replace(OFFICIAL, bones=()), replace(PYPORT, bones=(), matching="pixels")):
+    for protocol in (replace(OFFICIAL, bones=()), replace(GNTCN, bones=(), matching="pixels")):
         scores = report(protocol, frame(protocol, xyz, apart, xy=seen)).pooled()
         thresholds = protocol.thresholds
         assert scores["AUC"] == pytest.approx((thresholds > 102.5).mean())
 
 
 def test_python_ports_hang_joints_on_the_parents_of_others():
-    assert PYPORT.bones[:4] == (("spine", "neck"), ("neck", "spine"), ("head_top", "neck"), ("head", "right_shoulder"))
-    assert dict(PYPORT.bones)["left_ankle"] == "pelvis" and dict(OFFICIAL.bones)["left_ankle"] == "left_knee"
+    assert GNTCN.bones[:4] == (("spine", "neck"), ("neck", "spine"), ("head_top", "neck"), ("head", "right_shoulder"))
+    assert dict(GNTCN.bones)["left_ankle"] == "pelvis" and dict(OFFICIAL.bones)["left_ankle"] == "left_knee"
     assert OFFICIAL.bones[:4] == (("spine", "pelvis"), ("neck", "spine"), ("head_top", "neck"), ("head", "neck"))
     assert (
         SMAP15.bones[:3] == (("neck", "pelvis"), ("head_top", "neck"), ("right_shoulder", "neck"))
         and len(SMAP15.bones) == 14
     )
-    assert (OFFICIAL.universal, SMAP15.universal, PYPORT.universal, CROWD.universal) == (True, True, False, False)
+    assert (OFFICIAL.universal, SMAP15.universal, GNTCN.universal, MPI15_PROTOCOL.universal) == (
+        True,
+        True,
+        False,
+        False,
+    )
     assert [protocol.rescales for protocol in ALL] == [True, True, True, False]
 
 
@@ -423,18 +438,18 @@ def test_matched_by_pixels_or_by_shape():
     xyz = people(1)
     far = WIDE.project(xyz) + 500
     assert (
-        errors(frame(PYPORT, xyz, xyz, xy=far), PYPORT).matched.all()
-        and not errors(frame(OFFICIAL, xyz, xyz, xy=far), OFFICIAL).matched.any()
+        image_errors(frame(GNTCN, xyz, xyz, xy=far), GNTCN).matched.all()
+        and not image_errors(frame(OFFICIAL, xyz, xyz, xy=far), OFFICIAL).matched.any()
     )
 
 
 def test_all_sequences_count_the_same_in_their_mean():
     xyz = people(1)
-    frames = [frame(CROWD, xyz, sequence="a") for _ in range(3)] + [
-        frame(CROWD, xyz, xyz[:0], sequence="b"),
-        frame(CROWD, xyz[:0], sequence="c"),
+    frames = [frame(MPI15_PROTOCOL, xyz, sequence="a") for _ in range(3)] + [
+        frame(MPI15_PROTOCOL, xyz, xyz[:0], sequence="b"),
+        frame(MPI15_PROTOCOL, xyz[:0], sequence="c"),
     ]
-    found = report(CROWD, *frames)
+    found = report(MPI15_PROTOCOL, *frames)
     assert (
         found.pooled()["PCK"] == 0.75
         and found.over_sequences()["PCK"] == 0.5
@@ -450,21 +465,21 @@ def test_all_sequences_count_the_same_in_their_mean():
 
 def test_progress_is_told_of_each_picture():
     told = []
-    Report.score([frame(CROWD, people())] * 3, CROWD, told.append)
+    MuPoTSReport.score([frame(MPI15_PROTOCOL, people())] * 3, MPI15_PROTOCOL, told.append)
     assert told == [1, 1, 1]
 
 
 def test_mpi15_people_in_the_order_of_mpi15():
-    assert CROWD.skeleton == MPI15
+    assert MPI15_PROTOCOL.skeleton == MPI15
     xyz = people()
-    np.testing.assert_array_equal(frame(CROWD, xyz).xyz, mpi15_of(xyz))
+    np.testing.assert_array_equal(frame(MPI15_PROTOCOL, xyz).xyz, mpi15_of(xyz))
 
 
 # ------------------------------------------------------------------ a second computation
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("name", ["official", "smap15", "pyport", "crowd"])
+@pytest.mark.parametrize("name", ["official", "smap15", "gntcn", "mpi15"])
 def test_a_second_computation_agrees(name, seed):
     generator = np.random.default_rng(seed)
     protocol = PROTOCOLS[name]
@@ -478,10 +493,10 @@ def test_a_second_computation_agrees(name, seed):
             0, 0.06, predicted.shape
         )
         xy = WIDE.project(predicted) + generator.normal(0, 15, (len(predicted), 17, 2))
-        hidden = generator.random((len(xyz), 17)) < 0.4
+        occluded = generator.random((len(xyz), 17)) < 0.4
         score = generator.random(len(predicted))
-        pictures.append((1000 * xyz, WIDE.project(xyz), 1000 * predicted, xy, hidden, score))
-        frames.append(frame(protocol, xyz, predicted, xy=xy, hidden=hidden, score=score))
+        pictures.append((1000 * xyz, WIDE.project(xyz), 1000 * predicted, xy, occluded, score))
+        frames.append(frame(protocol, xyz, predicted, xy=xy, occluded=occluded, score=score))
     found = report(protocol, *frames)
     second = by_hand(pictures, name)
     assert found.root_ap == pytest.approx(second["root"])
@@ -501,19 +516,19 @@ def test_figures_keep_their_bounds(seed, truths, predictions, protocol):
     generator = np.random.default_rng(seed)
     xyz = crowd(generator, truths)
     predicted = crowd(generator, predictions)
-    found = report(protocol, frame(protocol, xyz, predicted, hidden=generator.random((truths, 17)) < 0.5))
+    found = report(protocol, frame(protocol, xyz, predicted, occluded=generator.random((truths, 17)) < 0.5))
     everybody = found.pooled()
     matched = found.pooled(True)
     for scores in (everybody, matched):
         for column in ("PCK", "AUC", "PCK_abs", "PCK_occ", "PCK_vis", "PCOD", "predicted"):
             assert math.isnan(scores[column]) or 0 <= scores[column] <= 1
-    assert found.found <= (truths if protocol is PYPORT else min(truths, predictions))
-    if found.found:
-        assert everybody["PCK"] == pytest.approx(matched["PCK"] * found.found / truths)
+    assert found.matched <= (truths if protocol is GNTCN else min(truths, predictions))
+    if found.matched:
+        assert everybody["PCK"] == pytest.approx(matched["PCK"] * found.matched / truths)
         assert matched["PA-MPJPE"] >= 0 and not math.isnan(matched["MPJPE"])
     if truths:
         assert 0 <= found.root_ap <= 1
-        assert protocol is PYPORT or everybody["AUC"] <= everybody["PCK"]
+        assert protocol is GNTCN or everybody["AUC"] <= everybody["PCK"]
 
 
 @settings(max_examples=30, deadline=None)
@@ -523,7 +538,7 @@ def test_rescaled_bones_are_as_long_as_the_true_ones_and_point_as_before(seed, f
     truth, predicted = (crowd(generator, 2)[:, : len(protocol.skeleton)] for _ in range(2))
     index = protocol.skeleton.index
     bones = [(index(joint)[0], index(parent)[0]) for joint, parent in protocol.bones]
-    result = rescaled_bones(factor * predicted, truth, bones)
+    result = rescale_bones(factor * predicted, truth, bones)
     for joint, parent in bones:
         new, old, true = (xyz[:, joint] - xyz[:, parent] for xyz in (result, predicted, truth))
         np.testing.assert_allclose(np.linalg.norm(new, axis=-1), np.linalg.norm(true, axis=-1), rtol=1e-9)

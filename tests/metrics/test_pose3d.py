@@ -6,7 +6,15 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import procrustes as scipy_procrustes
 from scipy.spatial.transform import Rotation
 
-from occlupose.metrics.pose3d import MEASURES, Report, joint_errors, measures, procrustes, rescaled, root_relative
+from occlupose.metrics.pose3d import (
+    METRICS,
+    MPJPEReport,
+    align_scale,
+    all_errors,
+    joint_errors,
+    procrustes,
+    root_relative,
+)
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import H36M17
 
@@ -135,7 +143,7 @@ def test_single_precision_far_from_the_origin_is_enough():
 
 def by_hand(predicted, truth, fps):
     """The measures' means of a motion without gaps, written down anew: loops, and scipy for the rotation."""
-    errors = {name: [] for name in MEASURES}
+    errors = {name: [] for name in METRICS}
     p = predicted - predicted[:, :1]
     t = truth - truth[:, :1]
     for frame in range(len(t)):
@@ -155,7 +163,7 @@ def by_hand(predicted, truth, fps):
             moved = (p[frame] - p[frame - 1]) - (t[frame] - t[frame - 1])
             errors["mpjve"] += [np.sqrt((joint**2).sum()) for joint in moved]
     errors["mpjve_per_second"] = [fps * error for error in errors["mpjve"]]
-    return [np.mean(errors[name]) for name in MEASURES]
+    return [np.mean(errors[name]) for name in METRICS]
 
 
 @settings(max_examples=40)
@@ -164,7 +172,7 @@ def test_the_measures_are_those_of_a_second_computation(seed, frames):
     truth = poses(seed, (frames, 17, 3))
     predicted = poses(seed + 1, (frames, 17, 3))
     np.testing.assert_allclose(
-        np.nanmean(measures(predicted, truth, 50), (1, 2)), by_hand(predicted, truth, 50), atol=1e-6
+        np.nanmean(all_errors(predicted, truth, 50), (1, 2)), by_hand(predicted, truth, 50), atol=1e-6
     )
 
 
@@ -175,7 +183,7 @@ def test_known_predictions_have_known_errors():
     turn = Rotation.from_euler("y", 90, degrees=True).as_matrix()
 
     def means(predicted):
-        return np.nanmean(measures(predicted, truth, 50), (1, 2))
+        return np.nanmean(all_errors(predicted, truth, 50), (1, 2))
 
     np.testing.assert_allclose(means(truth), 0, atol=1e-9)
     np.testing.assert_allclose(means(truth + np.array([1, 2, 3])), 0, atol=1e-9)  # wherever the person stands
@@ -194,23 +202,23 @@ def test_known_predictions_have_known_errors():
 def test_no_other_scale_fits_better(seed):
     truth = poses(seed)
     predicted = poses(seed + 1)
-    squared = (joint_errors(rescaled(predicted, truth), truth) ** 2).sum()
+    squared = (joint_errors(align_scale(predicted, truth), truth) ** 2).sum()
     for scale in np.linspace(-2, 2, 41):
         assert (joint_errors(scale * predicted, truth) ** 2).sum() >= squared - 1e-12
-    np.testing.assert_array_equal(rescaled(np.zeros((17, 3)), truth), 0)
+    np.testing.assert_array_equal(align_scale(np.zeros((17, 3)), truth), 0)
 
 
 def test_what_is_missing_is_not_measured_and_does_not_count():
     truth = poses(shape=(4, 17, 3))
     predicted = poses(1, (4, 17, 3))
     predicted[2, 5] = np.nan
-    errors = measures(predicted, truth, 50)
+    errors = all_errors(predicted, truth, 50)
     missing = np.isnan(errors)
     assert (missing[:3, 2, 5]).all() and missing[:3].sum() == 3
     assert missing[3:, 0].all() and missing[3:, 2:4, 5].all() and missing[3:].sum() == 2 * (17 + 2)
     known = np.delete(np.arange(17), 5)
-    np.testing.assert_allclose(errors[:, 2, known], measures(predicted[:, known], truth[:, known], 50)[:, 2])
-    assert measures(truth[:1], truth[:1], 50).shape == (5, 1, 17) and measures(truth[:0], truth[:0], 50).shape == (
+    np.testing.assert_allclose(errors[:, 2, known], all_errors(predicted[:, known], truth[:, known], 50)[:, 2])
+    assert all_errors(truth[:1], truth[:1], 50).shape == (5, 1, 17) and all_errors(truth[:0], truth[:0], 50).shape == (
         5,
         0,
         17,
@@ -218,7 +226,7 @@ def test_what_is_missing_is_not_measured_and_does_not_count():
 
 
 def test_a_report_has_both_means_and_keeps_the_occluded_apart():
-    report = Report(H36M17)
+    report = MPJPEReport(H36M17)
     wrist, knee = H36M17.index("left_wrist", "left_knee")
     long = np.full((5, 30, 17), 2.0)
     short = np.full((5, 10, 17), 6.0)
@@ -245,11 +253,11 @@ def test_a_report_has_both_means_and_keeps_the_occluded_apart():
         and np.isnan(report.mean("Sitting", state=OCCLUDED)).all()
     )
     assert report.share(OCCLUDED) == pytest.approx(15 / 840) and report.share(VISIBLE) == pytest.approx(825 / 840)
-    assert report.scored("left_knee") and not Report(H36M17).scored("left_knee")
+    assert report.scored("left_knee") and not MPJPEReport(H36M17).scored("left_knee")
 
 
 def test_joints_of_which_nobody_says_a_state_are_in_neither_group():
-    report = Report(H36M17)
+    report = MPJPEReport(H36M17)
     state = np.full((4, 17), ABSENT, np.uint8)
     state[:, 3] = OCCLUDED
     report.add("", np.ones((5, 4, 17)), state)

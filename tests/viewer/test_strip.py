@@ -7,7 +7,7 @@ from PIL import Image
 
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.labels import FRONT, label, seen_from
+from occlupose.methods.oanet.labels import FRONT, label_poses, view_from
 from occlupose.occlusion.cylinders import place_cylinders
 from occlupose.skeletons import COCO17, H36M17
 from occlupose.viewer import strip
@@ -20,7 +20,7 @@ WRIST = H36M17.joints.index("left_wrist")
 def behind_the_back():
     body = stand(0, 4, 6)
     body[:, WRIST] = (-0.05, 1.15, 4.25)
-    return label(film(body))
+    return label_poses(film(body))
 
 
 def drawn(poses, path, **options):
@@ -30,7 +30,7 @@ def drawn(poses, path, **options):
 
 @pytest.mark.parametrize("moments", [1, 6])
 def test_so_many_moments_lie_side_by_side(tmp_path, moments):
-    image = drawn(label(film(circle())), tmp_path / "strip.png", moments=moments)
+    image = drawn(label_poses(film(circle())), tmp_path / "strip.png", moments=moments)
     assert image.shape == (PANEL[1] + CAPTION, moments * PANEL[0], 3)
     for panel in np.split(image, moments, 1):
         figure = (np.abs(panel[: PANEL[1]].astype(int) - GROUND) > 20).any(-1)
@@ -61,7 +61,7 @@ def test_an_occluded_joint_is_a_ring_and_a_visible_one_a_disc(tmp_path):
 
 @pytest.mark.parametrize("perspective", [True, False])
 def test_silhouettes_are_as_wide_and_long_as_the_cylinders(perspective):
-    poses = seen_from(behind_the_back(), FRONT, 30.0, Camera.from_fov(4000, 4000, 20), perspective=perspective)
+    poses = view_from(behind_the_back(), FRONT, 30.0, Camera.from_fov(4000, 4000, 20), perspective=perspective)
     corners = np.array(_silhouettes(poses, 0, 0))
     start, end, radius = (value.numpy() for value in place_cylinders(torch.from_numpy(poses.xyz[0, 0]), H36M17))
     order = np.argsort(-(start + end)[:, 2] / 2)
@@ -79,7 +79,7 @@ def test_silhouettes_are_as_wide_and_long_as_the_cylinders(perspective):
 def test_nearer_parts_are_lighter_and_over_farther_ones(tmp_path):
     body = stand(0, 4, 1)  # an arm before the torso, seen from behind: the wrist is on the near side
     body[:, WRIST] = (0.0, 1.2, 3.6)
-    image = drawn(label(film(body)), tmp_path / "strip.png", moments=1)
+    image = drawn(label_poses(film(body)), tmp_path / "strip.png", moments=1)
     greys = np.unique(image[: PANEL[1]][np.ptp(image[: PANEL[1]].astype(int), axis=-1) < 20].mean(-1).round())
     assert greys.min() < np.mean(FAR) + 5 and (np.abs(greys - np.mean(NEAR)) < 20).any()
 
@@ -92,9 +92,9 @@ def test_who_is_there_longest_is_drawn(tmp_path):
     state[2:, 0] = 0
     xy[2:, 0] = np.nan
     xyz[2:, 0] = np.nan
-    alone = drawn(label(both.select(person=[1])), tmp_path / "alone.png")
+    alone = drawn(label_poses(both.select(person=[1])), tmp_path / "alone.png")
     np.testing.assert_array_equal(
-        drawn(label(replace(both, state=state, xy=xy, xyz=xyz)), tmp_path / "both.png"), alone
+        drawn(label_poses(replace(both, state=state, xy=xy, xyz=xyz)), tmp_path / "both.png"), alone
     )
 
 

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from occlupose import __version__
 from occlupose.cli.about import doctor
 from occlupose.cli.convert import CONVERT
-from occlupose.cli.labels import label
+from occlupose.cli.evaluate import EVAL
+from occlupose.cli.label import label
 from occlupose.cli.parser import Command, parse
 from occlupose.cli.people import demo, lift, run
-from occlupose.cli.scores import EVAL
 from occlupose.cli.synth import synth
 from occlupose.cli.terminal import BROKEN_PIPE, INTERRUPTED
 from occlupose.cli.training import TRAIN

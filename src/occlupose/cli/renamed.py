@@ -3,6 +3,9 @@
 from occlupose.errors import OccluposeError
 
 RENAMED_OPTIONS: dict[str, str] = {
+    "eval hupor --variant": "--protocol",
+    "label --rules": "--occlusion-rules",
+    "label --strip": "--preview",
     "train --start": "--init-from",
     "train --memory": "--image-cache-gib",
     "train ljof --unseen": "--holdout",
@@ -43,10 +46,6 @@ RENAMED_OPTIONS: dict[str, str] = {
     "train lifter --recipe.views.bent": "--recipe.augmentation.bend-probability",
     "train lifter --recipe.views.tumble": "--recipe.augmentation.tumble-probability",
     "train lifter --recipe.views.wrong-focal": "--recipe.augmentation.wrong-focal-probability",
-    "train hupor --recipe.variation.turn": "--recipe.augmentation.rotation",
-    "train hupor --recipe.variation.flip": "--recipe.augmentation.flip-probability",
-    "train hupor --recipe.variation.zoom": "--recipe.augmentation.scale",
-    "train hupor --recipe.variation.shift": "--recipe.augmentation.shift",
     "train keypoints --recipe.flip": "--recipe.flip-probability",
     "train keypoints --recipe.turn": "--recipe.rotation",
 }

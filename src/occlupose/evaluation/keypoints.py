@@ -1,7 +1,6 @@
-"""How well joints are found in pictures with a known truth, by the protocols of COCO, CrowdPose and OCHuman, and by
-occlusion.
+"""Evaluates 2D keypoints on images with ground truth by the protocols of COCO, CrowdPose and OCHuman, and by occlusion.
 
-People are looked for in their true boxes, in those of a detector, or by a front end as it works on its own.
+Keypoints are predicted in ground-truth boxes, in a detector's boxes, or by a front end with its own detector.
 """
 
 import csv
@@ -16,231 +15,230 @@ from jaxtyping import Float, UInt8
 from rich.table import Table
 
 from occlupose.codecs.crops import Crop, invert, radius, transform_points
-from occlupose.datasets.coco import Annotations, DetectedBoxes, GroundTruth
+from occlupose.datasets.coco import Annotations, Detected, Truth
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.frontends import Frontend
 from occlupose.frontends.crops import CropNetwork
 from occlupose.media import Frame
-from occlupose.metrics.oks import Result, Scores
+from occlupose.metrics.oks import KeypointResult, OKSScores
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton, convert
 from occlupose.threads import compute_ahead
 
-PICTURES = 16
-"""Read together, so that their people can go through the network together."""
+IMAGES_PER_STEP = 16
+"""Images that are read together, so that their people can go through the network together."""
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
-    """Where people are looked for in one picture.
+class ImageBoxes:
+    """The boxes of one image in which keypoints are predicted.
 
     Attributes:
-        image: id of the picture.
-        boxes: left, top, right, bottom, px.
-        score: of each box; 1 for a true one.
-        size: (width, height) that the picture must have, px; None where the annotations do not say.
+        id: of the image in the annotations.
+        image: where it is.
+        boxes: left, top, right, bottom in pixels.
+        score: of each box; 1 for ground truth.
+        size: (width, height) that the image must have, pixels; None where the annotations do not say.
     """
 
-    image: int
-    picture: ImageRef
+    id: int
+    image: ImageRef
     boxes: Float[np.ndarray, "person 4"]
     score: Float[np.ndarray, "person"]
     size: tuple[int, int] | None = None
 
 
-def in_true_boxes(data: Annotations) -> list[Looks]:
-    """Everybody who is annotated, in their own box."""
-    people = defaultdict(list)
+def ground_truth_boxes(data: Annotations) -> list[ImageBoxes]:
+    """The annotated boxes of all people."""
+    by_image = defaultdict(list)
     for person in data.people:
-        assert person.image_id is not None
-        people[person.image_id].append(person)
+        assert person.image is not None
+        by_image[person.image].append(person)
     return [
-        Looks(image, some[0].image, np.stack([one.box for one in some]), np.ones(len(some)), some[0].size)
-        for image, some in people.items()
+        ImageBoxes(
+            image, people[0].picture, np.stack([one.box for one in people]), np.ones(len(people)), people[0].size
+        )
+        for image, people in by_image.items()
     ]
 
 
-def in_detections(
-    truth: GroundTruth, detected: DetectedBoxes, images: Path, *, least: float = 0.0
-) -> tuple[list[Looks], list[str]]:
-    """Everybody whom a detector found in the pictures of a truth, and the names of pictures that are not there.
+def detected_boxes(
+    truth: Truth, detected: Detected, images: Path, *, min_score: float = 0.0
+) -> tuple[list[ImageBoxes], list[str]]:
+    """A detector's boxes in the annotated images, and the names of missing images.
 
     Arguments:
-        images: where the pictures are.
-        least: score below which a box is left out.
+        images: folder of the images.
+        min_score: boxes with a lower score are left out.
     """
-    shelf = ImageIndex(images)
-    looks = []
+    index = ImageIndex(images)
+    result = []
     missing = []
-    for image, boxes in detected.boxes.items():
-        name = truth.images[image].name
-        picture = shelf.find(name)
-        believed = [box for box in boxes if box.score >= least]
-        if picture is None:
+    for number, boxes in detected.boxes.items():
+        name = truth.images[number].name
+        image = index.find(name)
+        kept = [box for box in boxes if box.score >= min_score]
+        if image is None:
             missing.append(name)
-        elif believed:
-            edges = np.array([box.box for box in believed])
-            scores = np.array([box.score for box in believed])
-            looks.append(Looks(image, picture, edges, scores, truth.images[image].size))
-    return looks, missing
+        elif kept:
+            edges = np.array([box.box for box in kept])
+            scores = np.array([box.score for box in kept])
+            result.append(ImageBoxes(number, image, edges, scores, truth.images[number].size))
+    return result, missing
 
 
-def predict(
-    looks: Sequence[Looks],
+def predict_in_boxes(
+    images: Sequence[ImageBoxes],
     network: CropNetwork,
     skeleton: Skeleton,
     *,
     progress: Callable[[int], None] = lambda people: None,
     unreadable: Callable[[str], None] = lambda reason: None,
-) -> list[Result]:
-    """What a network says of everybody who is looked for. People of several pictures go through it together.
+) -> list[KeypointResult]:
+    """The keypoints of a network in each box. People of several images go through the network together.
 
     Arguments:
-        skeleton: of the truth. Joints that the network does not have are put in the middle of the box, with a score of
-            0.
+        skeleton: of the ground truth. Joints that the network does not have are placed at the box centre with a score
+            of 0.
         progress: called with the number of people after each batch.
-        unreadable: called with the reason for each picture that cannot be read; its people are not found.
+        unreadable: called with the reason for each image that cannot be read, whose people are not predicted.
     """
-    results: list[Result] = []
-    parts = (looks[first : first + PICTURES] for first in range(0, len(looks), PICTURES))
-    tasks = (partial(_cut, some, network.crop, unreadable) for some in parts)
-    for some, matrices, crops in compute_ahead("pictures", tasks):
+    results: list[KeypointResult] = []
+    parts = (images[first : first + IMAGES_PER_STEP] for first in range(0, len(images), IMAGES_PER_STEP))
+    tasks = (partial(_crop_people, part, network.crop, unreadable) for part in parts)
+    for readable, matrices, crops in compute_ahead("pictures", tasks):
         if len(crops):
             xy, score = network(crops)
             xy = transform_points(invert(matrices), xy)
-            results += _results(some, network, xy, score, skeleton)
-        progress(sum(len(each.boxes) for each in some))
+            results += _results(readable, network, xy, score, skeleton)
+        progress(sum(len(each.boxes) for each in readable))
     return results
 
 
-def _cut(
-    looks: Sequence[Looks], crop: Crop, unreadable: Callable[[str], None]
-) -> tuple[list[Looks], Float[np.ndarray, "person 2 3"], UInt8[np.ndarray, "person height width 3"]]:
-    """Those of the pictures that can be read, and the crops of all their people."""
-    read = []
+def _crop_people(
+    images: Sequence[ImageBoxes], crop: Crop, unreadable: Callable[[str], None]
+) -> tuple[list[ImageBoxes], Float[np.ndarray, "person 2 3"], UInt8[np.ndarray, "person height width 3"]]:
+    """The images that can be read, and the crops of all their people."""
+    readable = []
     matrices = [np.zeros((0, 2, 3))]
     crops = []
-    for each in looks:
+    for each in images:
         try:
-            pyramid = Pyramid(each.picture.read(each.size))
+            pyramid = Pyramid(each.image.read(each.size))
         except OccluposeError as error:
             unreadable(str(error))
             continue
-        read.append(each)
+        readable.append(each)
         matrices.append(crop.matrices(crop.regions(each.boxes)))
         crops += [pyramid.crop(matrix, crop.width, crop.height) for matrix in matrices[-1]]
-    return read, np.concatenate(matrices), np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3)
+    return readable, np.concatenate(matrices), np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3)
 
 
 def _results(
-    looks: Sequence[Looks],
+    images: Sequence[ImageBoxes],
     network: CropNetwork,
     xy: Float[np.ndarray, "person joint 2"],
     score: Float[np.ndarray, "person joint"],
     skeleton: Skeleton,
-) -> Iterator[Result]:
-    boxes = np.concatenate([each.boxes for each in looks])
-    images = [each.image for each in looks for _ in each.boxes]
+) -> Iterator[KeypointResult]:
+    boxes = np.concatenate([each.boxes for each in images])
+    ids = [each.id for each in images for _ in each.boxes]
     crop = network.crop
     height = 2 * radius(crop.regions(boxes)) * crop.padding
     areas = height**2 * crop.width / crop.height
-    xy, score = joints_of(xy, score, network.skeleton, skeleton, (boxes[:, :2] + boxes[:, 2:]) / 2)
-    belief = np.concatenate([each.score for each in looks])
-    return (Result(*one) for one in zip(images, xy, score, belief.tolist(), areas.tolist(), strict=True))
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    xy, score = convert_keypoints(xy, score, network.skeleton, skeleton, centre)
+    box_score = np.concatenate([each.score for each in images])
+    return (KeypointResult(*one) for one in zip(ids, xy, score, box_score.tolist(), areas.tolist(), strict=True))
 
 
-def joints_of(
+def convert_keypoints(
     xy: Float[np.ndarray, "person joint 2"],
     score: Float[np.ndarray, "person joint"],
     source: Skeleton,
     target: Skeleton,
-    middle: Float[np.ndarray, "person 2"],
+    centre: Float[np.ndarray, "person 2"],
 ) -> tuple[Float[np.ndarray, "person target 2"], Float[np.ndarray, "person target"]]:
-    """A network's joints as those of another skeleton; those that it lacks in the middle, with a score of 0."""
+    """Keypoints of one skeleton as those of another; missing ones are at the centre with a score of 0."""
     both = convert(np.concatenate([xy, score[..., None]], -1).astype(float), source, target)
     known = np.isfinite(both).all(-1)
-    return np.where(known[..., None], both[..., :2], middle[:, None]), np.where(known, both[..., 2], 0.0)
+    return np.where(known[..., None], both[..., :2], centre[:, None]), np.where(known, both[..., 2], 0.0)
 
 
-def find(
-    truth: GroundTruth,
+def predict_in_images(
+    truth: Truth,
     images: Path,
     frontend: Frontend,
     *,
-    progress: Callable[[int], None] = lambda pictures: None,
+    progress: Callable[[int], None] = lambda images: None,
     unreadable: Callable[[str], None] = lambda reason: None,
-) -> list[Result]:
-    """Whom a front end finds by itself in the pictures of a truth, each looked at as if there were no other.
+) -> list[KeypointResult]:
+    """The keypoints that a front end finds with its own detector, in each image independently.
 
     Arguments:
-        images: where the pictures are.
-        progress: called with 1 after each picture.
-        unreadable: called with the reason for each picture that is not there or cannot be read.
+        images: folder of the images.
+        progress: called with 1 after each image.
+        unreadable: called with the reason for each image that is missing or cannot be read.
     """
-    shelf = ImageIndex(images)
+    index = ImageIndex(images)
     results = []
-    for number, (image, about) in enumerate(truth.images.items()):
+    for number, (image_id, annotated) in enumerate(truth.images.items()):
         progress(1)
-        picture = shelf.find(about.name)
-        if picture is None:
-            unreadable(f"{about.name}: not in {images}")
+        image = index.find(annotated.name)
+        if image is None:
+            unreadable(f"{annotated.name}: not in {images}")
             continue
         try:
-            frame = Frame(number, 0.0, picture.read(about.size))
+            frame = Frame(number, 0.0, image.read(annotated.size))
         except OccluposeError as error:
             unreadable(str(error))
             continue
         frontend.reset()
         people = frontend(frame)
-        middle = (people.boxes[:, :2] + people.boxes[:, 2:]) / 2
-        xy, score = joints_of(people.xy, people.score, frontend.skeleton, truth.skeleton, middle)
-        results += [Result(image, *one) for one in zip(xy, score, people.box_score.tolist(), strict=True)]
+        centre = (people.boxes[:, :2] + people.boxes[:, 2:]) / 2
+        xy, score = convert_keypoints(people.xy, people.score, frontend.skeleton, truth.skeleton, centre)
+        results += [KeypointResult(image_id, *one) for one in zip(xy, score, people.box_score.tolist(), strict=True)]
     return results
 
 
-def tables(scores: Sequence[Scores]) -> list[Table]:
-    """Figures in percent for the terminal: by the protocol, and by occlusion; a dash is for nobody to find."""
-    by = scores[0].protocol
-    whole = Table(title=by.name)
-    strata = Table("stratum", "people", title=f"{by.name}: by occlusion")
-    for column in by.columns:
-        whole.add_column(column, justify="right")
-    shown = [column for column in ("AP", "AP50", "AP75", "AR") if column in by.columns]
+def tables(scores: Sequence[OKSScores]) -> list[Table]:
+    """Metrics in percent for the terminal: by the protocol, and by occlusion; a dash where there are no people."""
+    protocol = scores[0].protocol
+    overall = Table(title=protocol.name)
+    by_occlusion = Table("stratum", "people", title=f"{protocol.name}: by occlusion")
+    for column in protocol.columns:
+        overall.add_column(column, justify="right")
+    shown = [column for column in ("AP", "AP50", "AP75", "AR") if column in protocol.columns]
     for column in shown:
-        strata.add_column(column, justify="right")
-    whole.add_row(*(_percent(scores[0][column]) for column in by.columns))
+        by_occlusion.add_column(column, justify="right")
+    overall.add_row(*(_percent(scores[0][column]) for column in protocol.columns))
     for each in scores:
-        strata.add_row(each.stratum, str(each.people), *(_percent(each[column]) for column in shown))
-    return [whole, strata]
+        by_occlusion.add_row(each.stratum, str(each.people), *(_percent(each[column]) for column in shown))
+    return [overall, by_occlusion]
 
 
 def _percent(value: float) -> str:
     return "-" if np.isnan(value) else f"{100 * value:.1f}"
 
 
-def write_csv(scores: Sequence[Scores], path: Path, *, front_end: str, looked_in: str) -> None:
-    """Writes figures, a row for each stratum; shares of 1, empty where there is nobody to find.
+def write_csv(scores: Sequence[OKSScores], path: Path, *, frontend: str, box_source: str) -> None:
+    """Writes metrics from 0 to 1, a row for each stratum; empty where there are no people.
 
     Arguments:
-        front_end, looked_in: who looked, and in whose boxes.
+        frontend: name of the front end or network.
+        box_source: ground-truth, detector, or the name of the file of boxes.
 
     Raises:
-        OccluposeError: it could not be written.
+        OccluposeError: the file could not be written.
     """
     columns = scores[0].protocol.columns
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["dataset", "boxes", "front_end", "looked_in", "stratum", "people", "predictions", *columns])
+        writer.writerow(["dataset", "boxes", "frontend", "box_source", "stratum", "people", "predictions", *columns])
         for each in scores:
-            about = [
-                each.protocol.dataset,
-                each.protocol.boxes,
-                front_end,
-                looked_in,
-                each.stratum,
-                each.people,
-                each.predictions,
-            ]
-            writer.writerow([*about, *("" if np.isnan(each[column]) else f"{each[column]:.6f}" for column in columns)])
+            protocol = each.protocol
+            context = [protocol.dataset, protocol.boxes, frontend, box_source]
+            values = ["" if np.isnan(each[column]) else f"{each[column]:.6f}" for column in columns]
+            writer.writerow([*context, each.stratum, each.people, each.predictions, *values])

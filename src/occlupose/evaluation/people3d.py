@@ -1,17 +1,16 @@
-"""Everybody in pictures in absolute 3D: what a network predicts or a file says, scored by the protocols of MuPoTS-3D,
-3DPW and our scenes.
+"""Evaluates multi-person absolute 3D pose in images by the protocols of MuPoTS-3D, also on 3DPW, Human3.6M and our
+synthetic scenes.
 
-A file of predictions is an .npz, so that those of others can be scored as well. All people of all pictures stand one
-after the other:
+Predictions of other methods can be scored from an .npz file, in which the people of all images follow one another:
 
-- `picture` (image): names, "TS1/img_000000.jpg", "downtown_stairs_00/image_00000.jpg", or the file's name in a folder
-  of `occlupose synth`;
-- `people` (image): how many were found in each picture, 0 for nobody;
+- `picture` (image): names, such as "TS1/img_000000.jpg", "downtown_stairs_00/image_00000.jpg", or the file's name in a
+  folder of `occlupose synth`;
+- `people` (image): number of people predicted in each image, 0 for none;
 - `xyz` (person, joint, 3): camera frame, x right, y down, z forward; NaN where a joint is not predicted;
-- `xy` (person, joint, 2): px, pixel centres at integers; NaN where it is absent;
-- `skeleton`: "mpi15", "mupots17" or another joint set of ours; `unit`: of `xyz`, "m" or "mm";
-- `score` (person, joint), which may be missing (1): a person's is the mean of its scored joints';
-- `state` (person, joint), which may be missing: 2 visible, 1 occluded, 0 absent.
+- `xy` (person, joint, 2): pixels, pixel centres at integers; NaN where a joint is absent;
+- `skeleton`: "mpi15", "mupots17" or another of our skeletons; `unit`: of `xyz`, "m" or "mm";
+- `score` (person, joint), optional (default 1): a person's score is the mean over its scored joints;
+- `state` (person, joint), optional: 2 visible, 1 occluded, 0 absent.
 """
 
 import csv
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool
 from rich.table import Table
 
 from occlupose.cameras import Camera
@@ -34,54 +33,61 @@ from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.media import RGB
 from occlupose.metrics import people3d
-from occlupose.metrics.people3d import GROUPS, LENGTHS, PROTOCOLS, SHARES, Frame, Report, Scores
+from occlupose.metrics.people3d import (
+    JOINT_GROUPS,
+    LENGTHS,
+    MPI15_PROTOCOL,
+    PROTOCOLS,
+    SHARES,
+    MuPoTSProtocol,
+    MuPoTSReport,
+    MuPoTSScores,
+    ScoredImage,
+)
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
-from occlupose.skeletons import MPI15, MUPOTS17, Skeleton, by_name, convert, convert_weakest
+from occlupose.skeletons import MPI15, MUPOTS17, Skeleton, by_name, convert
 
 Dataset = Literal["mupots", "3dpw", "h36m", "synth"]
-Variant = Literal["official", "smap15", "pyport"]
+ProtocolName = Literal["official", "smap15", "gntcn"]
 
 SPLITS = ("test", "val")
-"""Folders of synthetic scenes that are scored, the first that is there, where a dataset has such."""
+"""Folders of synthetic scenes that are scored: the first that exists, where a dataset has them."""
 
 H36M_EVERY = 64
-"""Of Human3.6M's frames (subjects 9 and 11) those whose number this divides are scored, as those do who score single
-pictures.
-"""
+"""Human3.6M (subjects 9 and 11): every n-th frame is scored, as is usual for single images."""
 
 UNITS = {"m": 1.0, "mm": 0.001}
-"""Of files of predictions, in metres."""
+"""Units of prediction files, in metres."""
 
-SHARE = 1 / 24
-"""Of a picture's longer side, within which a joint counts for a match by the protocol `crowd` (ours)."""
+MATCH_RADIUS_SHARE = 1 / 24
+"""Share of an image's longer side within which a joint counts for a match in the protocol `mpi15` (ours)."""
 
-ALL = "all people"
-MATCHED = "matched people"
+ALL = "all"
+MATCHED = "matched"
 POOLED = "all joints"
 SEQUENCES = "mean of sequences"
 SUBSET = "all joints of 3DPW-OCC"
 
-_CURE = "write it as occlupose.evaluation.people3d says"
+_CURE = "write it as occlupose.evaluation.people3d describes"
+
+ImagePredictor = Callable[[RGB, Camera | None], Detections]
+"""Predicts the people in an image with a known camera, or with an unknown one."""
 
 
-Predictor = Callable[[RGB, Camera | None], Detections]
-"""Finds everybody in a picture that this camera took, or nobody knows which."""
-
-
-def load(
-    dataset: Dataset, folder: Path, variant: Variant | None = None, sequences: Sequence[str] = ()
-) -> tuple[list[ImageSample], people3d.Protocol]:
-    """The pictures of a dataset, and the protocol that they are scored by.
+def load_samples(
+    dataset: Dataset, folder: Path, protocol: ProtocolName | None = None, sequences: Sequence[str] = ()
+) -> tuple[list[ImageSample], MuPoTSProtocol]:
+    """The images of a dataset, and the protocol to score them by.
 
     Arguments:
-        variant: of MuPoTS-3D's protocol, by default "official"; the others have but one, `people3d.CROWD`.
-        sequences: only these; none are all.
+        protocol: for MuPoTS-3D, by default "official"; the other datasets have only `mpi15`.
+        sequences: only these; all if empty.
 
     Raises:
-        OccluposeError: something of it is missing or damaged, or it has neither variants nor sequences.
+        OccluposeError: data are missing or damaged, or the dataset has no such protocol or no sequences.
     """
-    if dataset != "mupots" and variant is not None:
-        raise OccluposeError(f"variant {variant}: {dataset} has none; leave it out, or score mupots")
+    if dataset != "mupots" and protocol is not None:
+        raise OccluposeError(f"protocol {protocol}: is for mupots, not for {dataset}; leave it out")
     if dataset in ("synth", "h36m"):
         if sequences:
             raise OccluposeError(
@@ -89,16 +95,14 @@ def load(
             )
         if dataset == "synth":
             folder = next((folder / split for split in SPLITS if synth_scenes.has_scenes(folder / split)), folder)
-        samples = (
-            synth_scenes.load(folder)
-            if dataset == "synth"
-            else h36m_images.load(folder, subjects=h36m_images.TEST, every=H36M_EVERY)
-        )
-        return _with_names(folder, samples), people3d.CROWD
+            samples = synth_scenes.load(folder)
+        else:
+            samples = h36m_images.load(folder, subjects=h36m_images.TEST, every=H36M_EVERY)
+        return _with_names(folder, samples), MPI15_PROTOCOL
     if dataset == "3dpw":
-        return threedpw.load(folder, sequences), people3d.CROWD
-    protocol = PROTOCOLS[variant or "official"]
-    return mupots.load(folder, sequences, universal=protocol.universal), protocol
+        return threedpw.load(folder, sequences), MPI15_PROTOCOL
+    chosen = PROTOCOLS[protocol or "official"]
+    return mupots.load(folder, sequences, universal=chosen.universal), chosen
 
 
 def _with_names(folder: Path, samples: Sequence[ImageSample]) -> list[ImageSample]:
@@ -124,53 +128,24 @@ def _with_names(folder: Path, samples: Sequence[ImageSample]) -> list[ImageSampl
     return result
 
 
-# ------------------------------------------------------------------------------------ predictions
-
-
 @dataclass(frozen=True, eq=False)
-class People:
-    """Whom somebody found in one picture, in some skeleton; NaN where a joint is absent.
-
-    Attributes:
-        xy: px.
-        xyz: m, camera frame.
-        score: of joints.
-        state: 2 visible, 1 occluded, 0 absent.
-    """
-
-    xy: Float[np.ndarray, "person joint 2"]
-    xyz: Float[np.ndarray, "person joint 3"]
-    score: Float[np.ndarray, "person joint"]
-    state: UInt8[np.ndarray, "person joint"]
-
-    def __len__(self) -> int:
-        return len(self.xy)
-
-    def to(self, source: Skeleton, target: Skeleton) -> "People":
-        """The same people in another skeleton."""
-        xy = convert(self.xy, source, target)
-        xyz = convert(self.xyz, source, target)
-        return People(xy, xyz, convert_weakest(self.score, source, target), convert_weakest(self.state, source, target))
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """Whom somebody found in pictures.
+class ImagePredictions:
+    """Predicted people of many images.
 
     Attributes:
         skeleton: of all of them.
-        people: by the pictures' names.
+        people: by image name.
     """
 
     skeleton: Skeleton
-    people: dict[str, People]
+    people: dict[str, Detections]
 
     @classmethod
-    def load(cls, path: Path, truths: Sequence[ImageSample]) -> "Predictions":
-        """Those of a file for these pictures; others in it are left alone.
+    def load(cls, path: Path, samples: Sequence[ImageSample]) -> "ImagePredictions":
+        """The predictions of a file for these images; other images in it are ignored.
 
         Raises:
-            OccluposeError: the file cannot be read, contradicts itself, or lacks a picture.
+            OccluposeError: the file cannot be read, is inconsistent, or lacks an image.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -180,62 +155,49 @@ class Predictions:
                 f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give an .npz of predictions"
             ) from error
         except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-            raise OccluposeError(f"{path}: not a whole .npz of plain arrays; {_CURE}") from error
+            raise OccluposeError(f"{path}: not a complete .npz of plain arrays; {_CURE}") from error
         skeleton, people = _checked(path, content)
-        missing = [truth.name for truth in truths if truth.name not in people]
+        missing = [sample.name for sample in samples if sample.name not in people]
         if missing:
-            wrong = f"lacks {len(missing)} of {len(truths)} pictures, first {missing[0]}"
-            raise OccluposeError(f"{path}: {wrong}; name every picture, with 0 people where nobody was found")
-        return cls(skeleton, {truth.name: people[truth.name] for truth in truths})
+            wrong = f"lacks {len(missing)} of {len(samples)} images, first {missing[0]}"
+            raise OccluposeError(f"{path}: {wrong}; give every image, with 0 people where none was found")
+        return cls(skeleton, {sample.name: people[sample.name] for sample in samples})
 
     def save(self, path: Path) -> None:
-        """Write them as an .npz that `load` reads.
+        """Writes them as an .npz that `load` reads.
 
         Raises:
-            OccluposeError: it could not be written.
+            OccluposeError: the file could not be written.
         """
         joints = len(self.skeleton)
-        everybody = list(self.people.values())
         shapes = {"xy": (joints, 2), "xyz": (joints, 3), "score": (joints,), "state": (joints,)}
-        arrays = {
-            name: (
-                np.concatenate([np.zeros((0, *shape)), *(getattr(some, name) for some in everybody)]).astype(
-                    np.uint8 if name == "state" else np.float32
-                )
-            )
-            for name, shape in shapes.items()
-        }
-        names = np.array(list(self.people), str)
-        counts = np.array([len(some) for some in everybody], np.int64)
+        arrays = {}
+        for name, shape in shapes.items():
+            values = [np.zeros((0, *shape)), *(getattr(people, name) for people in self.people.values())]
+            arrays[name] = np.concatenate(values).astype(np.uint8 if name == "state" else np.float32)
+        arrays["picture"] = np.array(list(self.people), str)
+        arrays["people"] = np.array([len(people) for people in self.people.values()], np.int64)
+        arrays["skeleton"] = np.array(self.skeleton.name)
+        arrays["unit"] = np.array("m")
         with atomic(path) as temporary, temporary.open("wb") as file:
-            arrays |= {
-                "picture": names,
-                "people": counts,
-                "skeleton": np.array(self.skeleton.name),
-                "unit": np.array("m"),
-            }
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def _checked(path: Path, content: dict[str, Any]) -> tuple[Skeleton, dict[str, People]]:
-    """The joint set and the people of a file, by picture."""
+def _checked(path: Path, content: dict[str, Any]) -> tuple[Skeleton, dict[str, Detections]]:
+    """The skeleton and the people of a file, by image."""
     for name in ("picture", "people", "xyz", "xy", "skeleton", "unit"):
         if name not in content:
-            raise OccluposeError(f"{path}: no {name} in it, but {', '.join(content) or 'nothing'}; {_CURE}")
+            raise OccluposeError(f"{path}: no {name} in it, only {', '.join(content) or 'nothing'}; {_CURE}")
     names = content["picture"]
     counts = content["people"]
     unit = str(content["unit"])
-    if (
-        names.ndim != 1
-        or names.dtype.kind != "U"
-        or counts.shape != names.shape
-        or counts.dtype.kind not in "iu"
-        or (counts < 0).any()
-    ):
-        raise OccluposeError(f"{path}: picture and people must be names and whole numbers, as many; {_CURE}")
+    are_names = names.ndim == 1 and names.dtype.kind == "U"
+    are_counts = counts.shape == names.shape and counts.dtype.kind in "iu" and not (counts < 0).any()
+    if not (are_names and are_counts):
+        raise OccluposeError(f"{path}: picture and people must be as many names and whole numbers; {_CURE}")
     if len(set(names.tolist())) < len(names):
         twice = next(name for number, name in enumerate(names.tolist()) if name in names[:number])
-        raise OccluposeError(f"{path}: {twice} stands in it twice; give each picture once")
+        raise OccluposeError(f"{path}: {twice} is in it twice; give each image once")
     if unit not in UNITS:
         raise OccluposeError(f"{path}: unit {unit}; it must be m or mm")
     try:
@@ -244,19 +206,19 @@ def _checked(path: Path, content: dict[str, Any]) -> tuple[Skeleton, dict[str, P
         raise OccluposeError(f"{path}: {error}") from error
     total = int(counts.sum())
     joints = len(skeleton)
-    xy, xyz = (_numbers(path, name, content[name], (total, joints, size)) for name, size in (("xy", 2), ("xyz", 3)))
-    seen = np.isfinite(xy).all(-1)
-    score = _numbers(path, "score", content.get("score", np.ones(seen.shape)), seen.shape)
-    state = _numbers(path, "state", content.get("state", np.where(seen, VISIBLE, ABSENT)), seen.shape)
+    xy = _numbers(path, "xy", content["xy"], (total, joints, 2))
+    xyz = _numbers(path, "xyz", content["xyz"], (total, joints, 3)) * UNITS[unit]
+    known = np.isfinite(xy).all(-1)
+    score = _numbers(path, "score", content.get("score", np.ones(known.shape)), known.shape)
+    state = _numbers(path, "state", content.get("state", np.where(known, VISIBLE, ABSENT)), known.shape)
     if np.isnan(score).any():
-        raise OccluposeError(f"{path}: score has numbers that are not finite; a joint that is not predicted has 0")
+        raise OccluposeError(f"{path}: score has numbers that are not finite; give 0 for a joint that is not predicted")
     if not np.isin(state, (ABSENT, OCCLUDED, VISIBLE)).all():
         raise OccluposeError(f"{path}: state must be 2 (visible), 1 (occluded) or 0 (absent); {_CURE}")
+    everybody = Detections(skeleton=skeleton, xy=xy, xyz=xyz, score=score, state=state.astype(np.uint8))
     ends = np.cumsum(counts)
-    return skeleton, {
-        name: People(xy[begin:end], xyz[begin:end] * UNITS[unit], score[begin:end], state[begin:end].astype(np.uint8))
-        for name, begin, end in zip(names.tolist(), ends - counts, ends, strict=True)
-    }
+    rows = zip(names.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True)
+    return skeleton, {name: everybody.select(np.arange(start, end)) for name, start, end in rows}
 
 
 def _numbers(path: Path, name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -265,127 +227,125 @@ def _numbers(path: Path, name: str, values: np.ndarray, shape: tuple[int, ...]) 
             f"{path}: {name} has shape {values.shape} of {values.dtype}; it must be numbers of shape {shape}; {_CURE}"
         )
     if np.isinf(values).any():
-        raise OccluposeError(f"{path}: {name} has infinite numbers; a joint that is not predicted is NaN")
+        raise OccluposeError(f"{path}: {name} has infinite numbers; give NaN for a joint that is not predicted")
     return values.astype(np.float64)
 
 
 def predict(
-    truths: Sequence[ImageSample], predictor: Predictor, progress: Callable[[int], None] = lambda pictures: None
-) -> Predictions:
-    """Whom a predictor finds in each picture.
+    samples: Sequence[ImageSample],
+    predictor: ImagePredictor,
+    progress: Callable[[int], None] = lambda images: None,
+) -> ImagePredictions:
+    """The people that a predictor finds in each image.
 
     Arguments:
-        progress: called with 1 after each picture.
+        progress: called with 1 after each image.
 
     Raises:
-        OccluposeError: a picture cannot be read.
+        OccluposeError: an image cannot be read.
     """
     people = {}
-    for truth in truths:
-        found = predictor(truth.read(), truth.camera)
-        people[truth.name] = People(*(np.asarray(values) for values in (found.xy, found.xyz, found.score, found.state)))
+    for sample in samples:
+        people[sample.name] = predictor(sample.read(), sample.camera)
         progress(1)
-    return Predictions(MPI15, people)
+    return ImagePredictions(MPI15, people)
 
 
-# --------------------------------------------------------------------------------------- scoring
-
-
-def score(truths: Sequence[ImageSample], predictions: Predictions, protocol: people3d.Protocol) -> Report:
-    """All figures of the predictions.
+def score(samples: Sequence[ImageSample], predictions: ImagePredictions, protocol: MuPoTSProtocol) -> MuPoTSReport:
+    """All metrics of the predictions.
 
     Raises:
-        OccluposeError: their joints lack the pelvis, which the protocol compares people by.
+        OccluposeError: their skeleton has no pelvis, which the protocol needs.
     """
-    skeleton = protocol.skeleton
-    known = np.isfinite(convert(np.zeros((len(predictions.skeleton), 1)), predictions.skeleton, skeleton))[:, 0]
-    if not known[protocol.root]:
+    if not _available_joints(predictions, protocol)[protocol.root]:
         raise OccluposeError(
-            f"predictions in {predictions.skeleton.name} have no pelvis; predict a joint set that has one, as mpi15"
+            f"predictions in {predictions.skeleton.name} have no pelvis; predict a skeleton with one, such as mpi15"
         )
-    return Report.score((_frame(truth, predictions, protocol) for truth in truths), protocol)
+    return MuPoTSReport.score((_scored_image(sample, predictions, protocol) for sample in samples), protocol)
 
 
-def _frame(truth: ImageSample, predictions: Predictions, protocol: people3d.Protocol) -> Frame:
+def _available_joints(predictions: ImagePredictions, protocol: MuPoTSProtocol) -> Bool[np.ndarray, "joint"]:
+    """Which joints of the protocol the predictions have, or can be converted to."""
+    source = predictions.skeleton
+    return np.isfinite(convert(np.zeros((len(source), 1)), source, protocol.skeleton))[:, 0]
+
+
+def _scored_image(sample: ImageSample, predictions: ImagePredictions, protocol: MuPoTSProtocol) -> ScoredImage:
     skeleton = protocol.skeleton
-    said = predictions.people[truth.name].to(predictions.skeleton, skeleton)
-    joints = truth.skeleton.index(*skeleton.joints)
-    assert truth.xyz is not None, "a sample that is scored has 3D joints"
-    own = people3d.SCORED
-    camera = truth.camera
-    near = (
-        SHARE * max(camera.width, camera.height) if protocol.name == "crowd" and camera is not None else people3d.NEAR
-    )
-    return Frame(
-        xyz=truth.xyz[:, joints],
-        xy=truth.xy[:, joints],
-        predicted_xyz=said.xyz,
-        predicted_xy=said.xy,
-        score=said.score[:, skeleton.index(*own)].mean(-1),
-        hidden=truth.state[:, joints] == OCCLUDED if truth.occlusion_annotated else None,
-        sequence=truth.sequence,
-        near=near,
+    predicted = predictions.people[sample.name].to(skeleton)
+    joints = sample.skeleton.index(*skeleton.joints)
+    assert sample.xyz is not None, "a scored sample has 3D joints"
+    assert predicted.xyz is not None, "scored predictions are 3D"
+    camera = sample.camera
+    radius = people3d.MATCH_RADIUS
+    if protocol is MPI15_PROTOCOL and camera is not None:
+        radius = MATCH_RADIUS_SHARE * max(camera.width, camera.height)
+    return ScoredImage(
+        xyz=sample.xyz[:, joints],
+        xy=sample.xy[:, joints],
+        predicted_xyz=predicted.xyz,
+        predicted_xy=predicted.xy,
+        score=predicted.score[:, protocol.scored].mean(-1),
+        occluded=sample.state[:, joints] == OCCLUDED if sample.occlusion_annotated else None,
+        sequence=sample.sequence,
+        radius=radius,
     )
 
 
-def notes(dataset: Dataset, truths: Sequence[ImageSample], predictions: Predictions, report: Report) -> list[str]:
-    """Lines to read the figures by: how much was scored and how, and what the protocol has besides."""
+def notes(
+    dataset: Dataset, samples: Sequence[ImageSample], predictions: ImagePredictions, report: MuPoTSReport
+) -> list[str]:
+    """Lines that explain the metrics: what was scored and how, and what is missing."""
     protocol = report.protocol
     people = report.pooled().people
     lines = [
-        f"{dataset}, {protocol.name}: {report.pictures:,} pictures, {people:,} people, {report.found:,} of them"
-        f" matched; {report.predictions:,} predictions"
+        f"{dataset}, {protocol.name}: {report.images:,} images, {people:,} people, {report.matched:,} of them matched;"
+        f" {report.predictions:,} predictions"
     ]
     if not np.isnan(report.root_ap):
         lines.append(
-            f"average precision of the root within 250 mm: {100 * report.root_ap:.1f} %; the rest lets wrong"
-            " predictions go free"
+            f"average precision of the root within 250 mm: {100 * report.root_ap:.1f} %; no other metric counts false"
+            " positives"
         )
     if protocol.rescales:
         lines.append(
-            "predictions were given the true bone lengths, in the absolute figures too: nothing here says how well"
-            " sizes are told"
+            "predictions were rescaled to the true bone lengths, also for the absolute metrics, which therefore do not"
+            " measure body size"
         )
-    if protocol.name == "pyport":
+    if protocol.name == "gntcn":
         lines.append(
-            "pyport: figures of some Python ports of the evaluation, which match and rescale otherwise; official and"
-            " smap15 differ"
+            "gntcn: metrics of some Python ports of the evaluation, which match and rescale differently from official"
+            " and smap15"
         )
-    made = np.isfinite(convert(np.zeros((len(predictions.skeleton), 1)), predictions.skeleton, protocol.skeleton))[:, 0]
-    if protocol.name == "official" and "spine" not in predictions.skeleton.joints and made[MUPOTS17.index("spine")[0]]:
-        lines.append(
-            "the predictions have no spine, so it was put halfway between pelvis and neck; smap15 does without it"
-        )
+    available = _available_joints(predictions, protocol)
+    has_spine = "spine" in predictions.skeleton.joints
+    if protocol.name == "official" and not has_spine and available[MUPOTS17.index("spine")[0]]:
+        lines.append("the predictions have no spine, so the midpoint of pelvis and neck was used; smap15 needs none")
     predicted = report.pooled(True)["predicted"]
     if predicted < 1:
-        counted = "left out of mean errors" if protocol.lacking is None else f"errors of {protocol.lacking:.0f} mm"
+        missing_error = protocol.missing_error
+        counted = "left out of mean errors" if missing_error is None else f"errors of {missing_error:.0f} mm"
         lines.append(
-            f"joints of matched people that are not predicted, which are nowhere right, and {counted}:"
-            f" {1 - predicted:.1%}"
+            f"joints of matched people that are not predicted, which count as wrong, and {counted}: {1 - predicted:.1%}"
         )
-    lacking = [joint for joint in people3d.SCORED if not made[protocol.skeleton.index(joint)[0]]]
-    if lacking:
-        lines.append(f"joints that the predictions never have: {', '.join(lacking)}")
+    missing_joints = [joint for joint in people3d.SCORED_JOINTS if not available[protocol.skeleton.index(joint)[0]]]
+    if missing_joints:
+        lines.append(f"joints that the predictions never have: {', '.join(missing_joints)}")
     if dataset == "mupots":
-        absent = [name for name in mupots.SEQUENCES if name not in report.sequences]
-        if absent:
-            lines.append(f"not the whole protocol, so the means are others: no {', '.join(absent)}")
-        if any(truth.camera is not None and truth.camera.assumed for truth in truths):
+        missing = [name for name in mupots.SEQUENCES if name not in report.sequences]
+        if missing:
+            lines.append(f"not the whole protocol, so the means differ: no {', '.join(missing)}")
+        if any(sample.camera is not None and sample.camera.assumed for sample in samples):
             lines.append(
                 "cameras were estimated from annotations that they do not fit well; give mupots_intrinsics.json"
             )
     if dataset == "3dpw":
-        lines.append("head_top is SMPL's head joint, below the top of the head; who is occluded nobody says")
+        lines.append("head_top is SMPL's head joint, below the top of the head; occlusion is not annotated")
     return lines
 
 
-# ---------------------------------------------------------------------------------------- tables
-
-
-def rows(report: Report) -> Iterator[tuple[str, str, Scores]]:
-    """Every line of a report: of whom ("all people", "matched people"), what it is of (a mean or a sequence), and the
-    figures.
-    """
+def rows(report: MuPoTSReport) -> Iterator[tuple[str, str, MuPoTSScores]]:
+    """Every row of a report: which people ("all" or "matched"), the subset (a mean or a sequence), and the metrics."""
     named = [name for name in report.sequences if name]
     occluded = [name for name in named if threedpw.belongs(name)]
     for people, matched in ((ALL, False), (MATCHED, True)):
@@ -398,60 +358,61 @@ def rows(report: Report) -> Iterator[tuple[str, str, Scores]]:
             yield people, name, report.pooled(matched, [name])
 
 
-def tables(report: Report) -> list[Table]:
-    """The lines of a report for the terminal, shares in percent and errors in mm; a dash is for nothing to score."""
-    lines = list(rows(report))
+def tables(report: MuPoTSReport) -> list[Table]:
+    """The rows of a report for the terminal, shares in percent and errors in mm; a dash where there is nothing to
+    score.
+    """
     name = report.protocol.name
-    of_many = (SEQUENCES, POOLED, SUBSET)
-    means, singles = ([line for line in lines if (line[1] in of_many) == chosen] for chosen in (True, False))
+    lines = list(rows(report))
+    over_many = (SEQUENCES, POOLED, SUBSET)
+    means = [line for line in lines if line[1] in over_many]
+    by_sequence = [line for line in lines if line[1] not in over_many]
     shares = tuple(column for column in SHARES if column != "AUC_abs")
     result = [
-        _table(f"{name}: right joints, and pairs of people in the right order, %", means, shares),
+        _table(f"{name}: correct joints, and pairs of people in the correct depth order, %", means, shares),
         _table(f"{name}: mean errors, mm", [line for line in means if line[0] == MATCHED], LENGTHS),
-        _table(f"{name}: PCK by joint, %", means, tuple(GROUPS)),
+        _table(f"{name}: PCK by joint, %", means, tuple(JOINT_GROUPS)),
     ]
-    if singles:
-        result.append(
-            _table(
-                f"{name}: by sequence, %, and errors in mm",
-                singles,
-                ("PCK", "PCK_abs", "PCK_occ", "PCK_vis", "MPJPE", "PA-MPJPE"),
-            )
-        )
+    if by_sequence:
+        columns = ("PCK", "PCK_abs", "PCK_occ", "PCK_vis", "MPJPE", "PA-MPJPE")
+        result.append(_table(f"{name}: by sequence, %, and errors in mm", by_sequence, columns))
     return result
 
 
-def _table(title: str, lines: Sequence[tuple[str, str, Scores]], columns: Sequence[str]) -> Table:
-    table = Table("of", "people", title=title)
+def _table(title: str, lines: Sequence[tuple[str, str, MuPoTSScores]], columns: Sequence[str]) -> Table:
+    table = Table("subset", "people", title=title)
     for column in columns:
         table.add_column(column, justify="right")
-    for people, of, scores in lines:
-        shown = (_shown(column, scores[column]) for column in columns)
-        table.add_row(f"{people.removesuffix(' people')}, {of}", str(scores.people), *shown)
+    for people, subset, scores in lines:
+        cells = (_cell(column, scores[column]) for column in columns)
+        table.add_row(f"{people}, {subset}", str(scores.people), *cells)
     return table
 
 
-def _shown(column: str, value: float) -> str:
+def _cell(column: str, value: float) -> str:
     return "-" if np.isnan(value) else f"{value if column in LENGTHS else 100 * value:.1f}"
 
 
-def write_csv(report: Report, path: Path, *, dataset: str, predictions: str) -> None:
-    """Writes every line of a report: shares of 1, lengths in mm, empty where there is nothing to score.
+def write_csv(report: MuPoTSReport, path: Path, *, dataset: str, predictions: str) -> None:
+    """Writes every row of a report: shares from 0 to 1, lengths in mm, empty where there is nothing to score.
 
     Arguments:
-        dataset, predictions: what was scored, and whose predictions.
+        dataset: name of the dataset.
+        predictions: name of the predictions.
 
     Raises:
-        OccluposeError: it could not be written.
+        OccluposeError: the file could not be written.
     """
-    columns = (*SHARES, *LENGTHS, "predicted", *GROUPS)
+    columns = (*SHARES, *LENGTHS, "predicted", *JOINT_GROUPS)
     protocol = report.protocol
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        about = ["dataset", "protocol", "rescaled_bones", "predictions", "people", "of", "number"]
-        writer.writerow([*about, *(f"{column}_mm" if column in LENGTHS else column for column in columns), "AP_root"])
-        for people, of, scores in rows(report):
-            row = [dataset, protocol.name, "yes" if protocol.rescales else "no", predictions, people, of, scores.people]
-            root_ap = report.root_ap if (people, of) == (ALL, POOLED) else float("nan")
+        context = ["dataset", "protocol", "rescaled_bones", "predictions", "scored_people", "subset", "people"]
+        metrics = [f"{column}_mm" if column in LENGTHS else column for column in columns]
+        writer.writerow([*context, *metrics, "AP_root"])
+        rescaled = "yes" if protocol.rescales else "no"
+        for people, subset, scores in rows(report):
+            root_ap = report.root_ap if (people, subset) == (ALL, POOLED) else float("nan")
             values = [*(scores[column] for column in columns), root_ap]
-            writer.writerow([*row, *("" if np.isnan(value) else f"{value:.6f}" for value in values)])
+            cells = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
+            writer.writerow([dataset, protocol.name, rescaled, predictions, people, subset, scores.people, *cells])

@@ -1,7 +1,8 @@
-"""Limb Joint Augmentation as a transform for torchvision's transforms v2 or Albumentations; neither is imported here.
+"""Limb Joint Augmentation for pipelines of torchvision's transforms v2 or of Albumentations; neither is needed to
+import this.
 
-Random numbers come from torch's global generator unless another is given, so that the workers of a data loader, which
-torch seeds differently, draw different blocks.
+Chance is torch's: its own generator unless one is given, so that the workers of a data loader, each seeded by it, draw
+differently.
 """
 
 from typing import Any, Literal, get_args
@@ -19,23 +20,24 @@ BoxFormat = Literal["coco", "pascal_voc"]
 
 
 class TorchvisionBlocks(nn.Module):
-    """Blocks on limb joints as a torchvision v2 transform: `image, target = transform(image, target)`, or one pair.
+    """Blocks on limb joints as a transform of torchvision's v2 kind: `image, target = transform(image, target)`, or one
+    pair of both.
 
-    `target` is a dictionary as for torchvision's detection models. Used are its
+    `target` is a dictionary as torchvision's detection models take it. Read are its
 
-    - `keypoints`, (person, joint, 3): x, y in px and v as in COCO, 2 being visible; or (person, joint, 2), as
-      `tv_tensors.KeyPoints`, with v in `visibility`, (person, joint);
-    - `boxes`, (person, 4), for blocks relative to them: left, top, right, bottom, or in the format of a
-      `tv_tensors.BoundingBoxes`.
+    - `keypoints`, (person, joint, 3): x, y px and v as in the dataset's file, 2 being visible; or (person, joint, 2),
+      as `tv_tensors.KeyPoints` are, with v in `visibility`, (person, joint);
+    - `boxes`, (person, 4), for blocks relative to them: left, top, right, bottom, or as a `tv_tensors.BoundingBoxes`
+      says.
 
-    For one person the first axis may be left out. The target and the type of the image stay as they are. Place it after
-    geometric transforms and before normalisation; floating point images must lie between 0 and 1.
+    For one person the first axis may be left out. Nothing in it changes, nor does the type of the image. To be put
+    after what moves joints and before what normalises: a floating point image lies between 0 and 1.
 
     Arguments:
-        blocks: number and size of the blocks. The crop is the whole image; if it holds several people, make blocks
-            relative to the box.
+        blocks: how many, how large. Their crop is the image; where that holds several people, make them relative to the
+            box.
         skeleton: of the joints.
-        generator: None is torch's global generator.
+        generator: None is torch's own.
     """
 
     def __init__(
@@ -47,10 +49,10 @@ class TorchvisionBlocks(nn.Module):
         self.generator = generator
 
     def forward(self, *inputs: Any) -> Any:
-        """The image with blocks and the unchanged target, as a pair of the type that was given.
+        """The image with blocks, and the target as it was; as a pair of the kind that came.
 
         Raises:
-            OccluposeError: not an image and a target, joints of another skeleton or without v, or boxes in an unknown
+            OccluposeError: no such image and target, joints of another skeleton, joints without v, boxes of an unknown
                 format.
         """
         pair = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], tuple | list) else inputs
@@ -68,16 +70,20 @@ class TorchvisionBlocks(nn.Module):
         state = state.to(image.device)[None]
         boxes = None if boxes is None else boxes.to(image.device)[None]
         (covered,), _ = self.blocks(_plain(image)[None], xy, state, self.skeleton, self.generator, boxes)
-        result = covered.as_subclass(type(image))
-        return [result, target] if isinstance(pair, list) else (result, target)
+        made = covered.as_subclass(type(image))
+        return [made, target] if isinstance(pair, list) else (made, target)
 
     def _joints(
         self, target: dict[str, Any]
     ) -> tuple[Float[Tensor, "*person joint 2"], Shaped[Tensor, "*person joint"]]:
-        keypoints = None if target.get("keypoints") is None else _plain(target["keypoints"])
-        visibility = None if target.get("visibility") is None else _plain(target["visibility"])
-        shapes = (len(self.skeleton), 2), (len(self.skeleton), 3)
-        if keypoints is None or keypoints.ndim < 2 or keypoints.shape[-2:] not in shapes:
+        keypoints, visibility = (
+            None if target.get(name) is None else _plain(target[name]) for name in ("keypoints", "visibility")
+        )
+        if (
+            keypoints is None
+            or keypoints.ndim < 2
+            or keypoints.shape[-2:] not in ((len(self.skeleton), 2), (len(self.skeleton), 3))
+        ):
             given = "none" if keypoints is None else " x ".join(map(str, keypoints.shape))
             raise OccluposeError(
                 f"keypoints in the target: {given}; give person x {len(self.skeleton)} joints ({self.skeleton.name}) x"
@@ -92,23 +98,23 @@ class TorchvisionBlocks(nn.Module):
 
 
 class AlbumentationsBlocks:
-    """Blocks on limb joints as an Albumentations transform: `data = transform(image=image, keypoints=keypoints,
+    """Blocks on limb joints as Albumentations has its transforms: `data = transform(image=image, keypoints=keypoints,
     visibility=v)`.
 
-    Call it on the result of a `Compose`, before normalisation. Albumentations' keypoints have no v, so it is a label
-    field: `KeypointParams("xy", label_fields=["visibility"], remove_invisible=False)`. Used are
+    To be called after a `Compose` and before what normalises, on what comes out of it. Keypoints know no v there, so
+    that it is a field of labels: `KeypointParams("xy", label_fields=["visibility"], remove_invisible=False)`. Read are
 
     - `image`, (height, width, 3), uint8 or floating point from 0 to 1;
-    - `keypoints`, whose first two numbers are x and y in px: person after person, or (person, joint, 2);
-    - `visibility`: v of each keypoint as in COCO, 2 being visible;
+    - `keypoints`, whose first two numbers are x and y in px: one person's after the other's, or (person, joint, 2);
+    - `visibility`: v of each keypoint as in the dataset's file, 2 being visible;
     - `bboxes`, one for each person, for blocks relative to them.
 
     Arguments:
-        blocks, skeleton, generator: as for `TorchvisionBlocks`.
+        blocks, skeleton, generator: as `TorchvisionBlocks` has them.
         bbox_format: of `bboxes`: "coco" (left, top, width, height) or "pascal_voc" (left, top, right, bottom), px.
 
     Raises:
-        OccluposeError: unknown format of boxes.
+        OccluposeError: no such format of boxes.
     """
 
     def __init__(
@@ -119,18 +125,20 @@ class AlbumentationsBlocks:
         bbox_format: BoxFormat = "coco",
     ) -> None:
         if bbox_format not in get_args(BoxFormat):
-            raise OccluposeError(f"bbox_format {bbox_format}: not known; known are {', '.join(get_args(BoxFormat))}")
+            raise OccluposeError(
+                f"bbox_format {bbox_format}: not known here; known are {', '.join(get_args(BoxFormat))}"
+            )
         self.blocks = LimbBlocks() if blocks is None else blocks
         self.skeleton = skeleton
         self.generator = generator
         self.bbox_format = bbox_format
 
     def __call__(self, **data: Any) -> dict[str, Any]:
-        """The data with blocks in the image.
+        """All that was given, the image with blocks.
 
         Raises:
-            OccluposeError: an argument is missing, joints do not match the skeleton or have no v, or the number of
-                boxes does not match.
+            OccluposeError: something of it is missing, joints do not fit the skeleton or have no v, one box too many or
+                few.
         """
         missing = [name for name in ("image", "keypoints", "visibility") if data.get(name) is None]
         if missing:
@@ -143,7 +151,7 @@ class AlbumentationsBlocks:
         keypoints = np.asarray(data["keypoints"], np.float32)
         xy = keypoints.reshape(-1, keypoints.shape[-1])[:, :2] if keypoints.size else np.zeros((0, 2), np.float32)
         if len(xy) % joints:
-            cure = "keep those outside the image (remove_invisible=False)"
+            cure = "keep all that are beyond the picture (remove_invisible=False)"
             raise OccluposeError(f"{len(xy)} keypoints: {self.skeleton.name} has {joints} for each person; {cure}")
         if len(xy) != len(state):
             raise OccluposeError(f"{len(xy)} keypoints, but v of {len(state)} under visibility; give one for each")
@@ -168,18 +176,20 @@ class AlbumentationsBlocks:
 
 
 def _corners(boxes: Any) -> Float[Tensor, "*person 4"] | None:
-    """torchvision's boxes as left, top, right, bottom. CXCYWH is read as XYWH, as only their size matters."""
+    """Boxes of torchvision as left, top, right, bottom; where they are given by their middle, of the same size
+    elsewhere.
+    """
     if boxes is None:
         return None
-    box_format = getattr(getattr(boxes, "format", None), "value", "XYXY")
+    form = getattr(getattr(boxes, "format", None), "value", "XYXY")
     plain = _plain(boxes)
-    if box_format == "XYXY":
+    if form == "XYXY":
         return plain
-    if box_format in ("XYWH", "CXCYWH"):
+    if form in ("XYWH", "CXCYWH"):
         return torch.cat([plain[..., :2], plain[..., :2] + plain[..., 2:]], -1)
-    raise OccluposeError(f"boxes in the format {box_format}: give XYXY, XYWH or CXCYWH")
+    raise OccluposeError(f"boxes of the format {form}: give XYXY, XYWH or CXCYWH")
 
 
 def _plain(tensor: Any) -> Tensor:
-    """A plain tensor instead of torchvision's subclass."""
+    """The numbers, without what torchvision's tensors know besides."""
     return torch.as_tensor(tensor).as_subclass(Tensor)

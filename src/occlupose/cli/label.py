@@ -21,7 +21,7 @@ def label(
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     views: Annotated[int, arg(metavar="COUNT", help_behavior_hint="(default: 0, the data's own camera)")] = 0,
     projection: Literal["perspective", "orthographic"] = "perspective",
-    rules: Literal["ours", "paper"] = "ours",
+    occlusion_rules: Literal["ours", "paper"] = "ours",
     camera: Annotated[
         Path | None, arg(metavar="FILE", help_behavior_hint="(default: 1000 x 1000 px, by --fov)")
     ] = None,
@@ -34,70 +34,75 @@ def label(
     subjects: Annotated[
         tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: those of its protocol)")
     ] = (),
-    strip: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None,
+    preview: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None,
 ) -> None:
-    """Label 3D people with what their own bodies hide: the state of every joint, 2 visible or 1 occluded.
+    """Label which joints of 3D people are occluded by their own bodies: state 2 visible, 1 occluded.
 
     Writes FOLDER/NAME.npz from the data's own camera, or FOLDER/NAME/view000.npz, view001.npz, ... from virtual ones.
-    Exactly as the paper: --views 100 --projection orthographic --rules paper.
+    Exactly as in the paper: --views 100 --projection orthographic --occlusion-rules paper.
 
     Args:
         input: poses with xyz (.npz, .json), CMU motion capture (.amc with its .asf beside it), or folders of motion
             capture.
         output: folder for the labelled poses.
-        views: virtual cameras for each input. Motion capture needs some, for it has no camera.
-        projection: parallel rays (orthographic) are the paper's.
-        rules: the paper's have no margin, no limbs seen end-on and no face.
-        camera: JSON file of the virtual cameras' size and lens.
+        views: virtual cameras per input. Motion capture needs at least one, since it has no camera.
+        projection: of the virtual cameras; the paper's is orthographic.
+        occlusion_rules: the paper's have no depth margin, no limbs seen end-on and no face.
+        camera: JSON file with the virtual cameras' image size and intrinsics.
         fov: field of view of the virtual cameras.
-        skeleton: of what is written: h36m17, coco17, ...
+        skeleton: of the output: h36m17, coco17, ...
         seed: of the virtual cameras.
         dataset: what the input is: files of poses and CMU motion capture, or the folder of Human3.6M (h36m) or
             HumanEva-I.
         subjects: of the dataset.
-        strip: picture of six moments of the first labels, to check by eye.
+        preview: image of six frames of the first labels, to check by eye.
     """
     from rich.progress import track
 
-    from occlupose import labels
     from occlupose.cameras import Camera
-    from occlupose.evaluation.lifting import load_takes
+    from occlupose.evaluation.lifting import load_sequences
     from occlupose.media import check_image_path
+    from occlupose.methods.oanet import labels
     from occlupose.skeletons import by_name
 
     if subjects and dataset == "files":
         raise OccluposeError(
-            f"subjects {' '.join(subjects)}: of a dataset; say which with --dataset, or give their files alone"
+            f"subjects {' '.join(subjects)}: are for a dataset; name it with --dataset, or give their files only"
         )
-    if strip is not None:
-        check_image_path(strip)
+    if preview is not None:
+        check_image_path(preview)
 
-    lens = Camera.from_fov(labels.SIZE, labels.SIZE, fov) if camera is None else Camera.load(camera)
-    look = labels.Look(views, projection == "perspective", lens, labels.RULES[rules], seed)
+    size = labels.IMAGE_SIZE
+    virtual = Camera.from_fov(size, size, fov) if camera is None else Camera.load(camera)
+    rules = labels.OCCLUSION_RULES[occlusion_rules]
+    setup = labels.CameraSetup(views, projection == "perspective", virtual, rules, seed)
     target = None if skeleton is None else by_name(skeleton)
     console = Console(stderr=True)
     joints = 0
     occluded = 0
     written = 0
 
-    def counted(things: list[T]) -> Iterable[T]:
+    def with_progress(items: list[T]) -> Iterable[T]:
         check_folder(output)
-        return track(things, "labelling", console=console, disable=not console.is_terminal)
+        return track(items, "labelling", console=console, disable=not console.is_terminal)
 
-    files = labels.find(input, look) if dataset == "files" else []
+    files = labels.find_files(input, setup) if dataset == "files" else []
     if dataset == "files":
-        takes: Iterable[PoseSequence] = labels.read(counted(files))
+        sequences: Iterable[PoseSequence] = labels.read_sequences(with_progress(files))
     else:
-        takes = counted([take for folder in input for take in load_takes(dataset, folder, subjects, "ground-truth")])
-    for _, poses in labels.write(takes, output, look, skeleton=target, inputs=files):
-        if strip is not None and not written:
+        loaded = [
+            sequence for folder in input for sequence in load_sequences(dataset, folder, subjects, "ground-truth")
+        ]
+        sequences = with_progress(loaded)
+    for _, poses in labels.write_labels(sequences, output, setup, skeleton=target, inputs=files):
+        if preview is not None and not written:
             from occlupose import viewer
 
-            viewer.strip(poses, strip)
+            viewer.strip(poses, preview)
         written += 1
-        joints = joints + int((poses.state > 0).sum())
-        occluded = occluded + int((poses.state == 1).sum())
-    share = f"{occluded / joints:.0%} of the joints occluded" if joints else "nobody in them"
+        joints += int((poses.state > 0).sum())
+        occluded += int((poses.state == 1).sum())
+    share = f"{occluded / joints:.0%} of the joints occluded" if joints else "no people in them"
     print(f"{output}: {written} file{'' if written == 1 else 's'} of labels, {share}")
-    if strip is not None:
-        print(f"{strip}: written")
+    if preview is not None:
+        print(f"{preview}: written")

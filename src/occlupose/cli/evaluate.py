@@ -1,0 +1,298 @@
+"""The commands that score poses by the protocols of datasets."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from rich.console import Console
+from tyro.conf import Positional, arg
+
+from occlupose.cli.options import Device, Weights
+from occlupose.cli.terminal import check_folder, progress
+from occlupose.errors import OccluposeError
+
+Predictions = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: predict now)")]
+SavePredictions = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: not saved)")]
+Output = Annotated[Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: only printed)")]
+BoxSource = Literal["ground-truth", "detector"]
+
+
+def evaluate_oanet(
+    dataset: Literal["humaneva", "h36m"],
+    data: Path,
+    subjects: Annotated[
+        tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: those of the protocol)")
+    ] = (),
+    detections: Annotated[str, arg(metavar="NAME")] = "ground-truth",
+    every: int = 1,
+    predictions: Predictions = None,
+    save_predictions: SavePredictions = None,
+    output: Output = None,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Score 3D poses by the protocols of Human3.6M or HumanEva-I: by action, by joint, visible and occluded joints
+    separately.
+
+    Args:
+        dataset: humaneva (HumanEva-I) or h36m (Human3.6M).
+        data: folder of the dataset.
+        subjects: subjects to score.
+        detections: 2D to lift: ground-truth, NAME of data_2d_DATASET_NAME.npz, or a folder of poses files.
+        every: use every n-th frame.
+        predictions: score this .npz file instead of predicting.
+        save_predictions: .npz file for the predictions.
+        output: .csv file for all metrics.
+        weights: file of train lifter or train oanet, instead of the shipped lifter.
+        device: device of the networks: cpu, cuda, ... as in torch.
+    """
+    _check_predictions(predictions, {"--weights": weights, "--save-predictions": save_predictions})
+    _check_files(save_predictions, output)
+    from occlupose.evaluation import lifting as evaluation
+
+    console = Console(stderr=True)
+    sequences = evaluation.load_sequences(dataset, data, subjects, detections, every)
+    if predictions is not None:
+        predicted = evaluation.SequencePredictions.load(predictions, sequences)
+    else:
+        lifter = evaluation.load_predictor(weights, device)
+        with progress(console) as bar:
+            lifting = bar.add_task("lifting", total=sum(len(sequence.poses) for sequence in sequences), people="")
+            predicted = evaluation.predict(sequences, lifter, lambda frames: bar.advance(lifting, frames))
+    if save_predictions is not None:
+        predicted.save(save_predictions)
+        print(f"{save_predictions}: predictions written")
+    report, source = evaluation.score(sequences, predicted, by_subject=dataset == "humaneva")
+    for table in evaluation.tables(report):
+        Console().print(table)
+    print(f"2D: {detections}; visible or occluded: {source}")
+    for note in evaluation.notes(dataset, sequences, report):
+        print(note)
+    if output is not None:
+        evaluation.write_csv(report, output)
+        print(f"{output}: written")
+
+
+def evaluate_keypoints(
+    data: Annotated[Path, arg(metavar="FOLDER")],
+    frontend: Annotated[str, arg(metavar="NAME|FILE")] = "blazepose",
+    boxes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: see --box-source)")] = None,
+    box_source: Annotated[
+        BoxSource | None,
+        arg(metavar="ground-truth|detector", help_behavior_hint="(default: ground-truth; for blazepose detector)"),
+    ] = None,
+    split: Literal["test", "val", "train"] = "test",
+    annotations: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the split)")] = None,
+    flip: bool = False,
+    strict: bool = False,
+    output: Output = None,
+    device: Device = "cpu",
+) -> None:
+    """Score 2D keypoints by the protocols of COCO, CrowdPose or OCHuman: average precision, overall and by occlusion.
+
+    Args:
+        data: folder of the dataset as its authors distribute it, or of occlupose synth.
+        frontend: .safetensors or .onnx file of a network, or blazepose.
+        boxes: JSON file of a detector's results in COCO's format, with the boxes to predict in.
+        box_source: predict in the annotated box of each person (ground-truth), or use the front end's own detector;
+            blazepose only has its own.
+        split: of the dataset; papers report test, which for COCO is val2017.
+        annotations: another file than the split's.
+        flip: also run the network on each person's mirror image.
+        strict: stop at the first invalid person, image or box.
+        output: .csv file for all metrics.
+        device: device of the network: cpu, cuda, ... as in torch.
+    """
+    if output is not None:
+        check_folder(output.absolute().parent)
+        if output.is_dir():
+            raise OccluposeError(f"{output}: is a folder; give a .csv file with -o")
+    source = _box_source(frontend, boxes, box_source)
+    from occlupose.datasets import coco, discovery
+    from occlupose.evaluation import keypoints
+    from occlupose.frontends import build, crop_network
+    from occlupose.metrics import oks
+
+    detector = build(frontend, flip=flip, device=device) if source == "detector" else None
+    network = None if source == "detector" else crop_network(Path(frontend), flip=flip, device=device)
+    console = Console(stderr=True)
+    place = discovery.find_dataset(data, split, annotations)
+    annotated = coco.load(place.annotations, place.images, strict=strict)
+    if (skeleton := annotated.skeleton).sigmas is None:
+        raise OccluposeError(
+            f"{place.annotations}: {skeleton.name} has no sigmas to score joints by; coco17 and crowdpose14 have them"
+        )
+    detected = None if boxes is None else coco.detected(boxes, annotated.truth, strict=strict)
+    for line in annotated.report.lines() + (detected.report.lines() if detected else []):
+        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    unreadable = list[str]()
+
+    def note_unreadable(reason: str) -> None:
+        if strict:
+            cure = "" if "; " in reason else "; give the dataset's own images, or leave out --strict"
+            raise OccluposeError(reason + cure)
+        unreadable.append(reason)
+
+    with progress(console) as bar:
+
+        def start(total: int) -> Callable[[int], None]:
+            task = bar.add_task("predicting", total=total, people="")
+            return lambda done: bar.advance(task, done)
+
+        boxes_used = 0
+        if detector is not None:
+            count = start(len(annotated.truth.images))
+            results = keypoints.predict_in_images(
+                annotated.truth, place.images, detector, progress=count, unreadable=note_unreadable
+            )
+        else:
+            assert network is not None
+            if detected is None:
+                in_boxes = keypoints.ground_truth_boxes(annotated)
+            else:
+                in_boxes, missing = keypoints.detected_boxes(annotated.truth, detected, place.images)
+                for name in missing:
+                    note_unreadable(f"{name}: not in {place.images}")
+            boxes_used = sum(len(each.boxes) for each in in_boxes)
+            results = keypoints.predict_in_boxes(
+                in_boxes, network, skeleton, progress=start(boxes_used), unreadable=note_unreadable
+            )
+    protocol = oks.OKSProtocol(annotated.truth.dataset, "ground truth" if source == "ground-truth" else "detected")
+    scores = oks.evaluate_strata(annotated.truth, results, protocol)
+    for table in keypoints.tables(scores):
+        Console().print(table)
+    people = scores[0].people
+    where = {
+        "ground-truth": "in ground-truth boxes",
+        "detector": f"in boxes of {frontend} itself",
+        "file": f"in the boxes of {boxes.name}" if boxes is not None else "",
+    }[source]
+    print(
+        f"{protocol.dataset}: {people} people of {place.annotations.name}; {scores[0].predictions} predictions {where}"
+    )
+    if source == "ground-truth" and people > boxes_used:
+        print(f"people without an image or a box, who count as missed: {people - boxes_used}")
+    if unreadable:
+        print(f"images that could not be used, whose people count as missed: {len(unreadable)} (first {unreadable[0]})")
+    if output is not None:
+        name = boxes.name if boxes is not None else source
+        keypoints.write_csv(scores, output, frontend=Path(frontend).name, box_source=name)
+        print(f"{output}: written")
+
+
+def _box_source(
+    frontend: str, boxes: Path | None, source: BoxSource | None
+) -> Literal["ground-truth", "detector", "file"]:
+    """Where the bounding boxes come from, by the options or, without them, by what the front end can do.
+
+    Raises:
+        OccluposeError: the front end or the file does not exist, or they do not go together.
+    """
+    from occlupose.frontends import SUFFIXES
+
+    known = "give a network's .safetensors or .onnx file, or blazepose"
+    if boxes is not None and source is not None:
+        raise OccluposeError("boxes: come from the file or from --box-source; give one of the two")
+    if boxes is not None and str(boxes) in ("ground-truth", "found") and not boxes.exists():
+        new = "ground-truth" if str(boxes) == "ground-truth" else "detector"
+        raise OccluposeError(f"boxes {boxes}: no such file; give --box-source {new}")
+    if Path(frontend).suffix.lower() not in SUFFIXES:
+        if frontend != "blazepose":
+            raise OccluposeError(f"{frontend}: no such front end; {known}")
+        if boxes is not None or source == "ground-truth":
+            raise OccluposeError("boxes: blazepose uses its own detector; leave them out, or give another --frontend")
+        return "detector"
+    if not Path(frontend).is_file():
+        raise OccluposeError(f"{frontend}: no such file; {known}")
+    if boxes is None:
+        return source or "ground-truth"
+    if not boxes.is_file():
+        raise OccluposeError(f"boxes {boxes}: no such file; give a detector's results in COCO's format")
+    return "file"
+
+
+def evaluate_hupor(
+    dataset: Positional[Literal["mupots", "3dpw", "h36m", "synth"]],
+    data: Annotated[Path, arg(metavar="FOLDER")],
+    protocol: Annotated[
+        Literal["official", "smap15", "gntcn"] | None,
+        arg(metavar="official|smap15|gntcn", help_behavior_hint="(default: official for mupots; the others have none)"),
+    ] = None,
+    sequences: Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: all)")] = (),
+    predictions: Predictions = None,
+    save_predictions: SavePredictions = None,
+    flip: bool = False,
+    output: Output = None,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Score multi-person absolute 3D poses by the protocols of MuPoTS-3D, or on other data with ground truth; occluded
+    joints separately.
+
+    Args:
+        dataset: mupots (MuPoTS-3D), 3dpw (3DPW, converted), h36m (Human3.6M with images) or synth (of occlupose
+            synth).
+        data: folder of the dataset.
+        protocol: evaluation of MuPoTS-3D. official: its authors'. smap15: SMAP's and HUPOR's, on 15 joints. gntcn: that
+            of Python ports, only to compare with their papers.
+        sequences: of mupots or 3dpw, e.g. TS1 TS2, or downtown_stairs.
+        predictions: score this .npz file instead of predicting.
+        save_predictions: .npz file for the predictions.
+        flip: also run the networks on every image's mirror image.
+        output: .csv file for all metrics.
+        weights: file of train hupor, instead of the shipped weights.
+        device: device of the networks: cpu, cuda, ... as in torch.
+    """
+    others: dict[str, object] = {"--weights": weights, "--save-predictions": save_predictions, "--flip": flip or None}
+    _check_predictions(predictions, others)
+    _check_files(save_predictions, output)
+    from occlupose.evaluation import people3d as evaluation
+
+    console = Console(stderr=True)
+    samples, chosen = evaluation.load_samples(dataset, data, protocol, sequences)
+    if predictions is not None:
+        predicted = evaluation.ImagePredictions.load(predictions, samples)
+    else:
+        from occlupose.methods.hupor.predict import load
+
+        predictor = load(weights, flip=flip, device=device)
+        with progress(console) as bar:
+            task = bar.add_task("predicting", total=len(samples), people="")
+            predicted = evaluation.predict(samples, predictor, lambda images: bar.advance(task, images))
+    if save_predictions is not None:
+        predicted.save(save_predictions)
+        print(f"{save_predictions}: predictions written")
+    report = evaluation.score(samples, predicted, chosen)
+    for table in evaluation.tables(report):
+        Console().print(table)
+    for note in evaluation.notes(dataset, samples, predicted, report):
+        print(note)
+    if output is not None:
+        source = predictions or weights
+        name = "shipped" if source is None else source.name
+        evaluation.write_csv(report, output, dataset=dataset, predictions=name)
+        print(f"{output}: written")
+
+
+def _check_predictions(predictions: Path | None, others: dict[str, object]) -> None:
+    """Refuses options that only matter for predicting beside a file of predictions."""
+    used = [option for option, value in others.items() if value is not None]
+    if predictions is not None and used:
+        raise OccluposeError(f"predictions: are scored as they are; leave out {' and '.join(used)}")
+
+
+def _check_files(*files: Path | None) -> None:
+    """Refuses files that could not be written, before the work."""
+    for file in files:
+        if file is not None:
+            check_folder(file.absolute().parent)
+            if file.is_dir():
+                raise OccluposeError(f"{file}: is a folder; give a file")
+
+
+EVAL: dict[str, Callable[..., None]] = {
+    "oanet": evaluate_oanet,
+    "keypoints": evaluate_keypoints,
+    "hupor": evaluate_hupor,
+}
+"""What `occlupose eval` can score."""
