@@ -211,9 +211,10 @@ def streams(tree: Tree) -> None:
 
 def _streamed(poses: Any, lifting: Any) -> Iterator[Any]:
     """The frames of a 2D record, lifted live."""
+    from occlupose.sightings import Record, Sighting
+
     from occlupose import pipeline
     from occlupose.cameras import Camera
-    from occlupose.sightings import Record, Sighting
 
     record = Record(poses.skeleton, poses.fps, poses.width, poses.height)
     sightings = []

@@ -21,7 +21,7 @@ from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.estimator import track
 from occlupose.flow import FlowSampler
-from occlupose.frame_poses import FramePoses, PosesBuilder
+from occlupose.frame_poses import PosesBuilder
 from occlupose.frontends.blazepose import BlazePose
 from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
 from occlupose.methods.oanet import lifting
@@ -32,7 +32,7 @@ from occlupose.methods.oanet.lifting import Lift
 from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.occlusion.confidence import discount_by_flow
 from occlupose.pipeline import run, stream
-from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, FramePoses, Poses
 from occlupose.skeletons import COCO17, H36M17
 from occlupose.tracking import Tracker
 from walkers import FPS, film, walk

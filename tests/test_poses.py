@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.poses import Poses
-from occlupose.skeletons import BLAZEPOSE33, BODY22, COCO17, H36M17, SKELETONS
+from occlupose.skeletons import BLAZEPOSE33, BODY22, COCO17, H36M17, SKELETONS, Skeleton
 
 formats = pytest.mark.parametrize("suffix", [".npz", ".json"])
 
@@ -210,6 +210,73 @@ def test_selecting():
     assert late.time.tolist() == poses.time[3:].tolist() and late.select() == late
 
 
+def test_a_record_prints_as_one_line():
+    poses = record(100, 2, H36M17)
+    assert repr(poses) == "Poses(100 frames, 2 people, h36m17, 3D, 25 fps, 640x480)"
+    assert repr(record(1, 1, COCO17, lifted=False)) == "Poses(1 frame, 1 person, coco17, 2D, 25 fps, 640x480)"
+
+
+def test_selecting_one_joint_and_one_person():
+    poses = record()
+    assert poses.select(joint="left_wrist") == poses.select(joint=["left_wrist"])
+    assert poses.select(person=4) == poses.select(person=[4])
+
+
+def test_one_person_over_time():
+    poses = record(frames=6, people=2)
+    for array in (poses.xy, poses.xyz):
+        array[[0, 3, 5], 1] = np.nan
+    poses.state[[0, 3, 5], 1] = 0
+    poses.state[[1, 4], 1] = 2
+    track = poses.track(4)
+    assert (track.track_id, track.start, len(track), track.frames) == (4, 1, 4, slice(1, 5))
+    assert track.present.tolist()[0] and not track.present[2]
+    for name in ("xy", "xyz", "score", "state"):
+        np.testing.assert_array_equal(getattr(track, name), getattr(poses, name)[1:5, 1])
+    assert track.time.tolist() == poses.time[1:5].tolist()
+    assert [track.track_id for track in poses.tracks()] == [1, 4]
+    assert record(lifted=False).track(1).xyz is None
+    with pytest.raises(OccluposeError, match=r"^track id 9: not in this record; it has 1, 4$"):
+        poses.track(9)
+    poses.xy[:, 1] = poses.xyz[:, 1] = np.nan
+    poses.state[:, 1] = 0
+    nobody = poses.track(4)
+    assert (nobody.start, len(nobody)) == (0, 0)
+
+
+def test_frame_by_frame():
+    poses = record(frames=3, people=2)
+    poses.xy[1, 0] = poses.xyz[1, 0] = np.nan
+    poses.state[1, 0] = 0
+    poses.state[[0, 2]] = np.maximum(poses.state[[0, 2]], 0)
+    frames = list(poses.frames())
+    assert [frame.track_id.tolist() for frame in frames] == [[1, 4], [4], [1, 4]]
+    assert [frame.time for frame in frames] == poses.time.tolist() and [len(frame) for frame in frames] == [2, 1, 2]
+    for name in ("xy", "xyz", "score", "state"):
+        np.testing.assert_array_equal(getattr(frames[1], name), getattr(poses, name)[1, 1:])
+    assert next(record(lifted=False).frames()).xyz is None
+
+
+HAND = Skeleton("hand4", ("palm", "left_tip", "right_tip", "thumb"), (("palm", "left_tip"), ("palm", "thumb")), "palm")
+
+
+@formats
+@pytest.mark.parametrize("skeleton", [HAND, Skeleton("dots3", ("a", "b", "c"), ()), HAND.subset(["palm", "thumb"])])
+def test_a_skeleton_of_ones_own_is_kept(tmp_path, suffix, skeleton):
+    poses = record(skeleton=skeleton, observed=HAND)
+    poses.save(tmp_path / f"own{suffix}")
+    loaded = Poses.load(tmp_path / f"own{suffix}")
+    assert loaded == poses and loaded.skeleton.mirror == skeleton.mirror
+
+
+@formats
+def test_another_skeleton_s_name_is_refused(tmp_path, suffix):
+    impostor = Skeleton("coco17", HAND.joints, HAND.limbs)
+    with pytest.raises(OccluposeError, match=rf"own{suffix}: skeleton coco17 has other joints than .*another name$"):
+        record(skeleton=impostor).save(tmp_path / f"own{suffix}")
+    assert not any(tmp_path.iterdir())
+
+
 @formats
 def test_a_selection_can_be_saved(tmp_path, suffix):
     some = record().select(joint=["left_wrist", "nose"])
@@ -314,6 +381,14 @@ REFUSED = {
         {"joint_names": COCO17.joints[::-1]},
         r"joint_names: are right_ankle, .*; coco17's are nose, .*in this order",
     ),
+    "a joint name twice": (
+        {"skeleton": "own", "joint_names": ["a"] * 17},
+        r"joint_names: has a name twice; every joint needs",
+    ),
+    "a limb without a joint": (
+        {"skeleton": "own", "joint_names": list("abcdefghijklmnopq"), "limbs": [["a", "z"]]},
+        r"limbs, root: z is not among the joint_names a, b",
+    ),
     "a skeleton that is a number": ({"skeleton": 17}, r"skeleton: Input should be a valid string"),
     "text for coordinates": (
         {"xy": np.full((3, 1, 17, 2), "left")},
@@ -343,7 +418,7 @@ REFUSED = {
     "too few times": ({"time": [0.0]}, r"time: has shape \(1,\).* it must be \(3,\)"),
     "time going back": ({"time": [0.0, 2.0, 1.0]}, r"time: is not finite or goes back"),
     "time not a number": ({"time": [0.0, 2.0, np.nan]}, r"time: is not finite or goes back"),
-    "the same person twice": ({"xy": np.zeros((3, 2, 17, 2)), "track_id": [4, 4]}, r"track_id: names a person twice"),
+    "the same person twice": ({"xy": np.zeros((3, 2, 17, 2)), "track_id": [4, 4]}, r"track_id: has a number twice"),
     "negative fps": ({"fps": -25.0}, r"fps: Input should be greater than 0"),
     "infinite fps": ({"fps": np.inf}, r"fps: Input should be a finite number"),
     "fps in words": ({"fps": "fast"}, r"fps: Input should be a valid number"),

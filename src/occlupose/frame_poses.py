@@ -3,36 +3,10 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
 
 from occlupose.cameras import Camera
-from occlupose.poses import Poses
+from occlupose.poses import FramePoses, Poses
 from occlupose.skeletons import Skeleton
-
-
-@dataclass(frozen=True)
-class FramePoses:
-    """People of one frame, with their track ids.
-
-    Attributes:
-        time: seconds.
-        track_id: ascending.
-        xy: keypoints, px.
-        score: confidence, 0..1.
-        state: 0 absent, 1 occluded, 2 visible.
-        xyz: m, camera frame; None in 2D.
-    """
-
-    time: float
-    track_id: Int[np.ndarray, " person"]
-    xy: Float[np.ndarray, "person joint 2"]
-    score: Float[np.ndarray, "person joint"]
-    state: UInt8[np.ndarray, "person joint"]
-    xyz: Float[np.ndarray, "person joint 3"] | None = None
-
-    def __len__(self) -> int:
-        """Number of people."""
-        return len(self.track_id)
 
 
 @dataclass

@@ -1,72 +1,100 @@
-"""Poses: the one record that flows through the project, and its two file formats (.npz and .json, the same content).
+"""Poses: people over time, the record that every step of the library reads and writes."""
 
-Both hold `version` (of the format, now 1), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s),
-and where it is known `camera` (3 x 3 intrinsic matrix, px) with `camera_assumed`. Of every person they hold a
-`track_id`, and of every joint `xy` (px), `score`, `state` and, once lifted, `xyz` (m, camera frame: x right, y down, z
-forward).
-
-- .npz has them all as arrays of these names, (time, person, joint, ...); what the 2D network itself saw is
-  `observed_xy`, `observed_score`, `observed_state`, `observed_skeleton` and `observed_joint_names`.
-- .json has `format`, `units` and `frame` in words, and a list of `people`, each with a `track_id` and `frames`; a frame
-  has its number, `frame`, and those of `xy`, `xyz`, `score`, `state` that `per_joint` lists, for all joints. Frames in
-  which a person is absent are left out; NaN is null. What the 2D network saw is `observed`, with `skeleton`,
-  `joint_names`, `per_joint` and `people` of its own.
-
-Files made by hand need less; see `Poses.load`.
-"""
-
-import json
 import math
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic
-from occlupose.skeletons import Skeleton, by_name, convert, convert_weakest
+from occlupose.skeletons import Skeleton, convert, convert_weakest
 
-FORMAT_VERSION = 1
 ABSENT = 0
 OCCLUDED = 1
 VISIBLE = 2
 
-_SUFFIXES = "not a poses file by its suffix; poses are .npz or .json"
-_PER_JOINT = ("xy", "xyz", "score", "state")
-_JSON_HEADER = {
-    "format": "occlupose poses",
-    "units": "metres, pixels, seconds",
-    "frame": "camera: x right, y down, z forward",
-}
+
+@dataclass(frozen=True, eq=False)
+class FramePoses:
+    """The people of one frame.
+
+    Attributes:
+        time: seconds.
+        track_id: of each person.
+        xy: keypoints in pixels; NaN where absent.
+        score: confidence of each keypoint, 0..1.
+        state: 0 absent, 1 occluded, 2 visible.
+        xyz: joints in metres in the camera frame, NaN where unknown; None in 2D.
+    """
+
+    time: float
+    track_id: Int64[np.ndarray, " person"]
+    xy: Float32[np.ndarray, "person joint 2"]
+    score: Float32[np.ndarray, "person joint"]
+    state: UInt8[np.ndarray, "person joint"]
+    xyz: Float32[np.ndarray, "person joint 3"] | None = None
+
+    def __len__(self) -> int:
+        """Number of people."""
+        return len(self.track_id)
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One person from the first to the last frame in which they are present; in between they may be absent.
+
+    Attributes:
+        track_id: of the person.
+        start: number of the first frame.
+        time, xy, score, state, xyz: as of `Poses`, without the person axis.
+    """
+
+    track_id: int
+    start: int
+    time: Float64[np.ndarray, " time"]
+    xy: Float32[np.ndarray, "time joint 2"]
+    score: Float32[np.ndarray, "time joint"]
+    state: UInt8[np.ndarray, "time joint"]
+    xyz: Float32[np.ndarray, "time joint 3"] | None = None
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.time)
+
+    @property
+    def frames(self) -> slice:
+        """Where the track lies in the record."""
+        return slice(self.start, self.start + len(self))
+
+    @property
+    def present(self) -> Bool[np.ndarray, " time"]:
+        """In which frames the person has any joint."""
+        return (self.state != ABSENT).any(-1)
 
 
 @dataclass(eq=False)
 class Poses:
-    """People over time: what was seen of every joint, what was inferred, and where it is.
+    """People over time, in 2D or 3D, with the state of every joint.
 
-    Two records are equal when all their fields are, NaN being equal to NaN.
+    Two records are equal if all their fields are; NaN equals NaN.
 
     Attributes:
-        xy: image position in pixels; NaN exactly where the state is 0.
-        score: how far the joint is believed, 0..1.
+        xy: keypoints in pixels; NaN exactly where the state is 0.
+        score: confidence of each keypoint, 0..1.
         state: 0 absent, 1 occluded (inferred), 2 visible.
-        xyz: position in metres in the camera frame (x right, y down, z forward), NaN where unknown; or None for 2D
-            records.
-        track_id: who each person is; no number twice.
-        time: of each frame, in seconds, never going back.
+        xyz: joints in metres in the camera frame (x right, y down, z forward), NaN where unknown; None in 2D.
+        track_id: of each person, unique.
+        time: of each frame, in seconds, ascending.
         skeleton: the joints' names.
         fps: frames per second.
         width, height: of the images, in pixels.
-        camera: whose pixels and frame these are, if known.
-        observed: what the 2D network itself saw, before anything was inferred: 2D, in its own skeleton; it shares this
-            record's frames, people and camera.
+        camera: the camera of xy and xyz, if known.
+        observed: the 2D detections before occlusion reasoning, in the skeleton of the detector; frames, people and
+            camera are those of this record.
 
     Raises:
         OccluposeError: the fields contradict each other or this list.
@@ -104,54 +132,54 @@ class Poses:
         """Number of frames."""
         return len(self.time)
 
+    def __repr__(self) -> str:
+        frames = "1 frame" if len(self) == 1 else f"{len(self)} frames"
+        people = "1 person" if len(self.track_id) == 1 else f"{len(self.track_id)} people"
+        dimensions = "2D" if self.xyz is None else "3D"
+        size = f"{self.width}x{self.height}"
+        return f"Poses({frames}, {people}, {self.skeleton.name}, {dimensions}, {self.fps:g} fps, {size})"
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Poses):
             return NotImplemented
-        return all(_same(value, getattr(other, name)) for name, value in vars(self).items())
+        return all(_equal(value, getattr(other, name)) for name, value in vars(self).items())
 
     @classmethod
     def load(cls, path: str | Path) -> "Poses":
-        """Read a .npz or .json file, our own or made by hand.
+        """Read a .npz or .json file, written by `save` or made by hand.
 
-        Required are `xy` (in a .json, `people` with `xy`), `skeleton` and `fps`. In an .npz `xy` may be (time, joint,
-        2) for a single person; then the other arrays of joints have no person axis either. What is missing is filled
-        in: score 1 and state 2 where xy is finite, else 0; time from fps; track ids 0, 1, ... (.npz only); camera None
-        (it may also be given as fx, fy, cx, cy); width and height from the camera, taken to look through the image's
-        centre (2 c + 1), else just large enough for every xy.
+        Required are `xy` (in a .json, `people` with `xy`), `skeleton` and `fps`; a skeleton that occlupose does not
+        know also needs `joint_names`. In an .npz `xy` may be (time, joint, 2) for a single person; then the other
+        arrays of joints have no person axis either. Missing fields are filled in: score 1 and state 2 where xy is
+        finite, else 0; time from fps; track ids 0, 1, ... (.npz only); camera None (it may also be given as fx, fy, cx,
+        cy); width and height from the camera, with its principal point taken as the image's centre (2 c + 1), else just
+        large enough for every xy.
 
         Raises:
             OccluposeError: the file cannot be read, or something in it is missing, unknown, contradictory or of a newer
                 format version; names the file.
         """
-        path = Path(path)
-        if path.suffix not in _FORMATS:
-            raise OccluposeError(f"{path}: {_SUFFIXES}")
-        try:
-            return _record(_validated(_FORMATS[path.suffix].read(path)))
-        except OSError as error:
-            raise OccluposeError(
-                f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give a .npz or .json file"
-            ) from error
-        except OccluposeError as error:
-            raise OccluposeError(f"{path}: {error}") from error
+        from occlupose import pose_files
+
+        return pose_files.load(path)
 
     def save(self, path: str | Path) -> None:
-        """Write the whole record as .npz or .json, by the suffix; `load` gives back an equal record.
+        """Write the whole record as .npz or .json, by the suffix; `load` returns an equal record.
+
+        Of a skeleton that occlupose does not know, the file holds joints, limbs and root, not sigmas and aliases.
 
         Raises:
-            OccluposeError: another suffix, or the file could not be written; names the file and leaves none behind.
+            OccluposeError: another suffix, a skeleton with the name of another one, or the file cannot be written;
+                names the file and leaves none behind.
         """
-        path = Path(path)
-        if path.suffix not in _FORMATS:
-            raise OccluposeError(f"{path}: {_SUFFIXES}")
-        with atomic(path) as temporary:
-            _FORMATS[path.suffix].write(temporary, self)
+        from occlupose import pose_files
+
+        pose_files.save(self, path)
 
     def to(self, skeleton: Skeleton) -> "Poses":
-        """The same people with the joints of another skeleton, as `skeletons.convert` makes them; `observed` stays as
-        it is.
+        """The same people with the joints of another skeleton, as `skeletons.convert` derives them; `observed` is kept.
 
-        A joint made from several has the least state and score among them; one that cannot be made is absent.
+        A joint derived from several has the lowest state and score among them; one that cannot be derived is absent.
         """
         return replace(
             self,
@@ -165,22 +193,25 @@ class Poses:
     def select(
         self,
         time: slice | Bool[np.ndarray, "time"] | None = None,
-        person: Iterable[int] | None = None,
-        joint: Iterable[str] | None = None,
+        person: int | Iterable[int] | None = None,
+        joint: str | Iterable[str] | None = None,
     ) -> "Poses":
-        """The record of some frames, people and joints only.
+        """Some frames, people and joints.
 
         Arguments:
             time: a slice or mask of frames.
-            person: track ids, in the order wanted.
-            joint: joint names, in the order wanted; the skeleton becomes that subset. `observed` keeps all its joints.
+            person: a track id, or several in the order wanted.
+            joint: a joint's name, or several in the order wanted; the skeleton becomes that subset. `observed` keeps
+                all its joints.
 
         Raises:
-            OccluposeError: a track id or joint name is not there; lists those that are.
+            OccluposeError: there is no such track id or joint; lists those that there are.
         """
         frames = slice(None) if time is None else time
-        people = slice(None) if person is None else self._people(person)
-        skeleton = self.skeleton if joint is None else self.skeleton.subset(joint)
+        people = slice(None) if person is None else self._columns([person] if isinstance(person, int) else person)
+        skeleton = (
+            self.skeleton if joint is None else self.skeleton.subset([joint] if isinstance(joint, str) else joint)
+        )
         joints = self.skeleton.index(*skeleton.joints)
         return replace(
             self,
@@ -194,19 +225,56 @@ class Poses:
             observed=None if self.observed is None else self.observed.select(time, person),
         )
 
-    def _people(self, ids: Iterable[int]) -> list[int]:
+    def track(self, track_id: int) -> Track:
+        """One person over time.
+
+        Raises:
+            OccluposeError: there is no such track id; lists those that there are.
+        """
+        (column,) = self._columns([track_id])
+        present = np.flatnonzero((self.state[:, column] != ABSENT).any(-1))
+        frames = slice(int(present[0]), int(present[-1]) + 1) if len(present) else slice(0, 0)
+        return Track(
+            track_id=int(track_id),
+            start=frames.start,
+            time=self.time[frames],
+            xy=self.xy[frames, column],
+            score=self.score[frames, column],
+            state=self.state[frames, column],
+            xyz=None if self.xyz is None else self.xyz[frames, column],
+        )
+
+    def tracks(self) -> Iterator[Track]:
+        """Every person over time, in the record's order."""
+        return map(self.track, self.track_id.tolist())
+
+    def frames(self) -> Iterator[FramePoses]:
+        """The people of each frame, without those who are absent."""
+        present = (self.state != ABSENT).any(-1)
+        for frame, time in enumerate(self.time.tolist()):
+            people = present[frame]
+            yield FramePoses(
+                time=time,
+                track_id=self.track_id[people],
+                xy=self.xy[frame, people],
+                score=self.score[frame, people],
+                state=self.state[frame, people],
+                xyz=None if self.xyz is None else self.xyz[frame, people],
+            )
+
+    def _columns(self, track_ids: Iterable[int]) -> list[int]:
         known = self.track_id.tolist()
-        ids = list(ids)
-        for number in ids:
-            if number not in known:
+        track_ids = list(track_ids)
+        for track_id in track_ids:
+            if track_id not in known:
                 raise OccluposeError(
-                    f"track id {number}: not in this record; it has {', '.join(map(str, known)) or 'nobody'}"
+                    f"track id {track_id}: not in this record; it has {', '.join(map(str, known)) or 'nobody'}"
                 )
-        return [known.index(number) for number in ids]
+        return [known.index(track_id) for track_id in track_ids]
 
     def _with_shared_fields(self, observed: "Poses") -> "Poses":
         if observed.xyz is not None or observed.observed is not None:
-            raise OccluposeError("observed: holds more than 2D; it must be what the 2D network saw, without xyz")
+            raise OccluposeError("observed: holds more than 2D; it must be the 2D detections, without xyz")
         if observed.xy.shape[:2] != self.xy.shape[:2]:
             raise OccluposeError(
                 f"observed: has shape {observed.xy.shape}; its frames and people must be those of xy {self.xy.shape}"
@@ -249,7 +317,7 @@ class Poses:
                 f" {self.width} x {self.height}"
             )
         if len(set(self.track_id.tolist())) < len(self.track_id):
-            raise OccluposeError("track_id: names a person twice; every person needs a number of their own")
+            raise OccluposeError("track_id: has a number twice; every person needs an id of their own")
         if not (np.isfinite(self.time).all() and (np.diff(self.time) >= 0).all()):
             raise OccluposeError("time: is not finite or goes back; it must be the frames' times in seconds, in order")
         self._refuse_joints(
@@ -283,329 +351,7 @@ class Poses:
             )
 
 
-def _same(ours: Any, theirs: Any) -> bool:
-    if isinstance(ours, np.ndarray):
-        return isinstance(theirs, np.ndarray) and np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f")
-    return type(ours) is type(theirs) and bool(ours == theirs)
-
-
-# From a file's content to a record: one schema checks names and types, what is missing is filled in, Poses checks the
-# rest.
-
-
-def _array(kinds: str, meaning: str) -> BeforeValidator:
-    def check(value: Any) -> np.ndarray:
-        array = np.asarray(value)
-        if array.size and array.dtype.kind not in kinds:
-            raise ValueError(f"holds values of type {array.dtype}; it must hold {meaning}")
-        return array
-
-    return BeforeValidator(check)
-
-
-def _known_states(states: np.ndarray) -> np.ndarray:
-    if states.size and not ABSENT <= states.min() <= states.max() <= VISIBLE:
-        raise ValueError("holds an unknown state; states are 0 absent, 1 occluded, 2 visible")
-    return states
-
-
-def _intrinsics(camera: np.ndarray) -> np.ndarray:
-    """fx, fy, cx, cy or a 3 x 3 matrix, as the matrix."""
-    if camera.shape == (4,):
-        fx, fy, cx, cy = camera.tolist()
-        camera = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    if camera.shape != (3, 3) or not np.isfinite(camera).all():
-        raise ValueError("is neither fx, fy, cx, cy nor a 3 x 3 intrinsic matrix, all finite, in pixels")
-    return camera
-
-
-_PLAIN = BeforeValidator(lambda value: value.tolist() if isinstance(value, np.ndarray) else value)
-_Numbers = Annotated[np.ndarray, _array("fiu", "numbers")]
-_Integers = Annotated[np.ndarray, _array("iu", "whole numbers")]
-_Intrinsics = Annotated[np.ndarray, AfterValidator(_intrinsics), _array("fiu", "numbers")]
-_States = Annotated[np.ndarray, AfterValidator(_known_states), _array("iu", "whole numbers")]
-
-
-class _Content(BaseModel):
-    """What a poses file may hold, whichever format it is in."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
-    version: Annotated[int, _PLAIN] = FORMAT_VERSION
-    skeleton: Annotated[str, _PLAIN]
-    joint_names: Annotated[list[str] | None, _PLAIN] = None
-    fps: Annotated[float, _PLAIN, Field(gt=0, allow_inf_nan=False)]
-    width: Annotated[int | None, _PLAIN] = None
-    height: Annotated[int | None, _PLAIN] = None
-    camera: _Intrinsics | None = None
-    camera_assumed: Annotated[bool, _PLAIN] = False
-    time: _Numbers | None = None
-    track_id: _Integers | None = None
-    xy: _Numbers
-    xyz: _Numbers | None = None
-    score: _Numbers | None = None
-    state: _States | None = None
-    observed_skeleton: Annotated[str | None, _PLAIN] = None
-    observed_joint_names: Annotated[list[str] | None, _PLAIN] = None
-    observed_xy: _Numbers | None = None
-    observed_score: _Numbers | None = None
-    observed_state: _States | None = None
-
-
-def _validated(content: dict[str, Any]) -> _Content:
-    version = np.asarray(content.get("version", FORMAT_VERSION))
-    if version.dtype.kind in "iu" and version.ndim == 0 and version > FORMAT_VERSION:
-        raise OccluposeError(
-            f"written by format version {version}; this occlupose reads up to {FORMAT_VERSION}; update occlupose"
-        )
-    try:
-        return _Content.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = first["loc"][0]
-        if first["type"] == "missing":
-            raise OccluposeError(f"{name}: is missing; a poses file needs at least xy, skeleton and fps") from error
-        if first["type"] == "extra_forbidden":
-            raise OccluposeError(
-                f"{name}: is not known; a poses file may hold {', '.join(_Content.model_fields)}"
-            ) from error
-        raise OccluposeError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
-
-
-def _record(content: _Content) -> Poses:
-    single = content.xy.ndim == 3
-    joints = {name: _with_person_axis(getattr(content, name), single) for name in _PER_JOINT}
-    if joints["xy"].ndim != 4 or joints["xy"].shape[-1] != 2:
-        raise OccluposeError(
-            f"xy: has shape {content.xy.shape}; it must be (time, person, joint, 2), or (time, joint, 2) for one person"
-        )
-    frames, people = joints["xy"].shape[:2]
-    width, height = _image_size(content, joints["xy"])
-    camera = (
-        None if content.camera is None else Camera.from_matrix(content.camera, width, height, content.camera_assumed)
-    )
-    poses = Poses(
-        **_filled(joints),
-        track_id=np.arange(people) if content.track_id is None else content.track_id,
-        time=np.arange(frames) / content.fps if content.time is None else content.time,
-        skeleton=_skeleton(content.skeleton, content.joint_names),
-        fps=content.fps,
-        width=width,
-        height=height,
-        camera=camera,
-    )
-    if content.observed_xy is None and content.observed_skeleton is None:
-        return poses
-    if content.observed_xy is None or content.observed_skeleton is None:
-        raise OccluposeError("observed_xy, observed_skeleton: one is there without the other; give both or neither")
-    observed = {name: _with_person_axis(getattr(content, f"observed_{name}", None), single) for name in _PER_JOINT}
-    skeleton = _skeleton(content.observed_skeleton, content.observed_joint_names)
-    try:
-        return replace(poses, observed=replace(poses, **_filled(observed), skeleton=skeleton))
-    except OccluposeError as error:
-        raise OccluposeError(f"observed: {error}") from error
-
-
-def _with_person_axis(values: np.ndarray | None, single: bool) -> Any:
-    return values[:, None] if single and values is not None and values.ndim > 1 else values
-
-
-def _filled(joints: dict[str, Any]) -> dict[str, Any]:
-    finite = np.isfinite(joints["xy"]).all(-1)
-    default = {"score": finite, "state": VISIBLE * finite}
-    return {name: default.get(name) if values is None else values for name, values in joints.items()}
-
-
-def _skeleton(name: str, joint_names: list[str] | None) -> Skeleton:
-    skeleton = by_name(name)
-    if joint_names is not None and tuple(joint_names) != skeleton.joints:
-        raise OccluposeError(
-            f"joint_names: are {', '.join(joint_names)}; {name}'s are {', '.join(skeleton.joints)}, in this order"
-        )
-    return skeleton
-
-
-def _image_size(content: _Content, xy: np.ndarray) -> tuple[int, int]:
-    sizes = [content.width, content.height]
-    if content.camera is not None:
-        sizes = [
-            round(2 * centre + 1) if size is None else size
-            for size, centre in zip(sizes, content.camera[:2, 2].tolist(), strict=True)
-        ]
-    finite = xy[np.isfinite(xy).all(-1)]
-    if None in sizes and not len(finite):
-        raise OccluposeError(
-            "width, height: are missing, and there is neither a camera nor a finite xy to take them from; give them"
-        )
-    width, height = (
-        max(1, math.ceil(finite[:, axis].max()) + 1) if size is None else size for axis, size in enumerate(sizes)
-    )
-    return width, height
-
-
-# The two formats.
-
-
-def _content(poses: Poses) -> dict[str, Any]:
-    """What is written of a record, by the names that `_Content` reads."""
-    content: dict[str, Any] = {
-        "version": FORMAT_VERSION,
-        "skeleton": poses.skeleton.name,
-        "joint_names": list(poses.skeleton.joints),
-        "fps": poses.fps,
-        "width": poses.width,
-        "height": poses.height,
-        "time": poses.time,
-        "track_id": poses.track_id,
-    }
-    if poses.camera is not None:
-        content |= {"camera": poses.camera.matrix, "camera_assumed": poses.camera.assumed}
-    content |= {name: getattr(poses, name) for name in _PER_JOINT if getattr(poses, name) is not None}
-    if poses.observed is not None:
-        names = ("skeleton", "joint_names", "xy", "score", "state")
-        observed = _content(poses.observed)
-        content |= {f"observed_{name}": observed[name] for name in names}
-    return content
-
-
-def _write_npz(path: Path, poses: Poses) -> None:
-    np.savez_compressed(path, allow_pickle=False, **_content(poses))
-
-
-def _read_npz(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise OccluposeError("not a whole .npz archive; write it with numpy.savez or Poses.save")
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                return dict(archive)
-        except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-            raise OccluposeError(
-                f"damaged or not plain arrays ({error}); write it again with numpy.savez or Poses.save"
-            ) from error
-
-
-def _write_json(path: Path, poses: Poses) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(_json_text(poses))
-
-
-def _json_text(poses: Poses) -> Iterator[str]:
-    header = {name: value for name, value in _content(poses).items() if name not in (*_PER_JOINT, "track_id")}
-    header = _JSON_HEADER | {name: value for name, value in header.items() if not name.startswith("observed_")}
-    yield json.dumps(header | {"per_joint": _per_joint(poses)}, default=np.ndarray.tolist)[:-1]
-    yield ', "people": ['
-    yield from _json_people(poses)
-    yield "]"
-    if poses.observed is not None:
-        names = {"skeleton": poses.observed.skeleton.name, "joint_names": poses.observed.skeleton.joints}
-        yield f', "observed": {json.dumps(names | {"per_joint": _per_joint(poses.observed)})[:-1]}, "people": ['
-        yield from _json_people(poses.observed)
-        yield "]}"
-    yield "}\n"
-
-
-def _per_joint(poses: Poses) -> list[str]:
-    return [name for name in _PER_JOINT if getattr(poses, name) is not None]
-
-
-def _json_people(poses: Poses) -> Iterator[str]:
-    """Every person's track id and the frames they are in, one frame a line."""
-    present = (poses.state != ABSENT).any(-1) | (poses.score != 0).any(-1)
-    names = ["frame", *_per_joint(poses)]
-    for person, number in enumerate(poses.track_id.tolist()):
-        frames = np.flatnonzero(present[:, person])
-        columns = [frames.tolist(), *(_shortest(getattr(poses, name)[frames, person]).tolist() for name in names[1:])]
-        rows = (
-            json.dumps(dict(zip(names, row, strict=True)), separators=(",", ":")) for row in zip(*columns, strict=True)
-        )
-        yield f'{"," if person else ""}\n{{"track_id": {number}, "frames": [\n'
-        yield from (f"{',' if place else ''}{row}\n".replace("NaN", "null") for place, row in enumerate(rows))
-        yield "]}"
-
-
-def _shortest(values: np.ndarray) -> np.ndarray:
-    """The float64 numbers with the fewest decimals (of up to 9) that still are these float32 values; whole numbers as
-    they are.
-    """
-    if values.dtype.kind != "f":
-        return values
-    shortest = values.astype(np.float64)
-    for decimals in reversed(range(10)):
-        rounded = np.round(values.astype(np.float64), decimals)
-        shortest = np.where(rounded.astype(np.float32) == values, rounded, shortest)
-    return shortest
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise OccluposeError(f"not JSON ({error}); write it with Poses.save") from error
-    for name in ("people", "skeleton", "fps"):
-        if not isinstance(document, dict) or name not in document:
-            raise OccluposeError(f"{name}: is missing; a poses file needs at least people, skeleton and fps")
-    for name, ours in _JSON_HEADER.items():
-        if document.pop(name, ours) != ours:
-            raise OccluposeError(f"{name}: is not ours; it must be '{ours}' or be left out")
-    observed = document.pop("observed", None)
-    content = _json_arrays("people", document)
-    if observed is not None:
-        own = _json_arrays("observed", observed, len(content["xy"]))
-        if own.pop("track_id") != content["track_id"]:
-            raise OccluposeError("observed: has other people; it must have those of people, in the same order")
-        content |= {f"observed_{name}": value for name, value in own.items()}
-    return content
-
-
-def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None) -> dict[str, Any]:
-    """The document with arrays (time, person, joint, ...) in place of its people."""
-    try:
-        content = {name: value for name, value in document.items() if name not in ("people", "per_joint")}
-        people = document["people"]
-        rows = [row for person in people for row in person["frames"]]
-        names = document.get("per_joint") or [
-            name for name in _PER_JOINT if name in (rows[0] if rows else ("xy", "score", "state"))
-        ]
-        if frames is None:
-            frames = (
-                len(document["time"]) if "time" in document else 1 + max((row["frame"] for row in rows), default=-1)
-            )
-        joints = len(by_name(document["skeleton"]))
-        content["track_id"] = [person["track_id"] for person in people]
-        return content | {name: _json_array(name, people, frames, joints) for name in dict.fromkeys(["xy", *names])}
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError) as error:
-        raise OccluposeError(
-            f"{where}: not a list of people with track_id and frames, each frame with its number and xy of all joints"
-            f" ({error!r})"
-        ) from error
-
-
-def _json_array(name: str, people: list[dict[str, Any]], frames: int, joints: int) -> np.ndarray:
-    """One of `_PER_JOINT` for all people; where a person is absent it is NaN, score and state 0."""
-    empty: np.ndarray = {
-        "xy": np.full((joints, 2), np.nan),
-        "xyz": np.full((joints, 3), np.nan),
-        "score": np.zeros(joints),
-        "state": np.zeros(joints, np.int64),
-    }[name]
-    array = np.broadcast_to(empty, (frames, len(people), *empty.shape)).copy()
-    for person, track in enumerate(people):
-        numbers = [row["frame"] for row in track["frames"]]
-        if not numbers:
-            continue
-        if len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= frames:
-            raise ValueError(f"frame numbers from {min(numbers)} to {max(numbers)}, not {frames} different ones from 0")
-        values = np.array([row[name] for row in track["frames"]], None if name == "state" else np.float64)
-        if values.shape[1:] != empty.shape or not np.can_cast(values.dtype, empty.dtype, "same_kind"):
-            raise ValueError(f"{name} of shape {values.shape[1:]}, {values.dtype}, not {empty.shape}, {empty.dtype}")
-        array[numbers, person] = values
-    return array
-
-
-class _Format(NamedTuple):
-    read: Callable[[Path], dict[str, Any]]
-    write: Callable[[Path, Poses], None]
-
-
-_FORMATS = {".npz": _Format(_read_npz, _write_npz), ".json": _Format(_read_json, _write_json)}
+def _equal(value: Any, other: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return isinstance(other, np.ndarray) and np.array_equal(value, other, equal_nan=value.dtype.kind == "f")
+    return type(value) is type(other) and bool(value == other)

@@ -13,7 +13,7 @@ from occlupose.errors import OccluposeError
 
 SOURCE = Path(occlupose.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
-CORE = ("errors", "files", "skeletons", "cameras", "poses")
+CORE = ("errors", "files", "skeletons", "cameras", "poses", "pose_files")
 SURFACE = Path(__file__).with_name("public_api.txt")
 
 

@@ -10,7 +10,7 @@ from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.estimator import PoseEstimator
 from occlupose.flow import Flow
-from occlupose.frame_poses import FramePoses, PosesBuilder
+from occlupose.frame_poses import PosesBuilder
 from occlupose.frontends import Frontend, build
 from occlupose.frontends.boxes import Boxes
 from occlupose.frontends.boxes import load as load_boxes
@@ -19,7 +19,7 @@ from occlupose.media import Frame, Source
 from occlupose.methods.oanet.lifting import Lift, networks
 from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.occlusion.confidence import classify_joints
-from occlupose.poses import Poses
+from occlupose.poses import FramePoses, Poses
 
 
 class OANet(PoseEstimator):

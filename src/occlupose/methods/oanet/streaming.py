@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from occlupose.frame_poses import FramePoses, PosesBuilder
+from occlupose.frame_poses import PosesBuilder
 from occlupose.methods.oanet.lifter.lift import lift_rays
 from occlupose.methods.oanet.lifter.live import Finished, LiveLifter
 from occlupose.methods.oanet.lifting import SETTLED, Lift, LiftedJoints, LifterJoints
 from occlupose.placement import place
-from occlupose.poses import ABSENT, Poses
+from occlupose.poses import ABSENT, FramePoses, Poses
 from occlupose.skeletons import BODY22, H36M17
 from occlupose.tracking import MAX_GAP
 

@@ -1,0 +1,436 @@
+"""The two file formats of `Poses`, .npz and .json, with the same content.
+
+Both hold `version` (of the format, now 1), `skeleton`, `joint_names`, `fps` (1/s), `width`, `height` (px), `time` (s),
+and where it is known `camera` (3 x 3 intrinsic matrix, px) with `camera_assumed`. Of every person they hold a
+`track_id`, and of every joint `xy` (px), `score`, `state` and in 3D `xyz` (m, camera frame: x right, y down, z
+forward). For a skeleton that is not among `skeletons.SKELETONS` there are also `limbs` (pairs of joint names, to draw)
+and `root` (a joint name).
+
+- .npz has them as arrays of these names, (time, person, joint, ...); the 2D detections are `observed_xy`,
+  `observed_score`, `observed_state`, `observed_skeleton` and `observed_joint_names`.
+- .json has `format`, `units` and `frame` in words, and a list of `people`, each with a `track_id` and `frames`; a frame
+  has its number, `frame`, and those of `xy`, `xyz`, `score`, `state` that `per_joint` lists, for all joints. Frames in
+  which a person is absent are left out; NaN is null. The 2D detections are `observed`, with `skeleton`, `joint_names`,
+  `per_joint` and `people` of its own.
+
+Files made by hand need less; see `Poses.load`. One schema checks names and types, missing fields are filled in, `Poses`
+checks the rest.
+"""
+
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.files import atomic
+from occlupose.poses import ABSENT, VISIBLE, Poses
+from occlupose.skeletons import SKELETONS, Skeleton, by_name
+
+FORMAT_VERSION = 1
+
+_SUFFIXES = "not a poses file by its suffix; poses are .npz or .json"
+_PER_JOINT = ("xy", "xyz", "score", "state")
+_SKELETON = ("skeleton", "joint_names", "limbs", "root")
+_JSON_HEADER = {
+    "format": "occlupose poses",
+    "units": "metres, pixels, seconds",
+    "frame": "camera: x right, y down, z forward",
+}
+
+
+def load(path: str | Path) -> Poses:
+    """Read a record; see `Poses.load`."""
+    path = Path(path)
+    if path.suffix not in _FORMATS:
+        raise OccluposeError(f"{path}: {_SUFFIXES}")
+    try:
+        return _record(_validated(_FORMATS[path.suffix].read(path)))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OccluposeError(f"{path}: cannot be read ({reason}); give a .npz or .json file") from error
+    except OccluposeError as error:
+        raise OccluposeError(f"{path}: {error}") from error
+
+
+def save(poses: Poses, path: str | Path) -> None:
+    """Write a record; see `Poses.save`."""
+    path = Path(path)
+    if path.suffix not in _FORMATS:
+        raise OccluposeError(f"{path}: {_SUFFIXES}")
+    for record in (poses, poses.observed):
+        if record is not None:
+            _check_name(path, record.skeleton)
+    with atomic(path) as temporary:
+        _FORMATS[path.suffix].write(temporary, poses)
+
+
+def _check_name(path: Path, skeleton: Skeleton) -> None:
+    """Refuses a skeleton whose name stands for other joints: it could not be read again."""
+    known = _known_skeleton(skeleton.name)
+    if known is not None and known.joints != skeleton.joints:
+        raise OccluposeError(
+            f"{path}: skeleton {skeleton.name} has other joints than occlupose's {skeleton.name}; give it another name"
+        )
+
+
+def _known_skeleton(name: str) -> Skeleton | None:
+    """The skeleton of this name or subset, where its base is one of `SKELETONS`."""
+    base = name.partition(":")[0]
+    return by_name(name) if any(skeleton.name == base for skeleton in SKELETONS) else None
+
+
+def _array(kinds: str, meaning: str) -> BeforeValidator:
+    def check(value: Any) -> np.ndarray:
+        array = np.asarray(value)
+        if array.size and array.dtype.kind not in kinds:
+            raise ValueError(f"holds values of type {array.dtype}; it must hold {meaning}")
+        return array
+
+    return BeforeValidator(check)
+
+
+def _known_states(states: np.ndarray) -> np.ndarray:
+    if states.size and not ABSENT <= states.min() <= states.max() <= VISIBLE:
+        raise ValueError("holds an unknown state; states are 0 absent, 1 occluded, 2 visible")
+    return states
+
+
+def _intrinsics(camera: np.ndarray) -> np.ndarray:
+    """fx, fy, cx, cy or a 3 x 3 matrix, as the matrix."""
+    if camera.shape == (4,):
+        fx, fy, cx, cy = camera.tolist()
+        camera = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    if camera.shape != (3, 3) or not np.isfinite(camera).all():
+        raise ValueError("is neither fx, fy, cx, cy nor a 3 x 3 intrinsic matrix, all finite, in pixels")
+    return camera
+
+
+_PLAIN = BeforeValidator(lambda value: value.tolist() if isinstance(value, np.ndarray) else value)
+_Numbers = Annotated[np.ndarray, _array("fiu", "numbers")]
+_Integers = Annotated[np.ndarray, _array("iu", "whole numbers")]
+_Intrinsics = Annotated[np.ndarray, AfterValidator(_intrinsics), _array("fiu", "numbers")]
+_States = Annotated[np.ndarray, AfterValidator(_known_states), _array("iu", "whole numbers")]
+
+
+class _Content(BaseModel):
+    """What a poses file may hold, whichever format it is in."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    version: Annotated[int, _PLAIN] = FORMAT_VERSION
+    skeleton: Annotated[str, _PLAIN]
+    joint_names: Annotated[list[str] | None, _PLAIN] = None
+    limbs: Annotated[list[tuple[str, str]] | None, _PLAIN] = None
+    root: Annotated[str | None, _PLAIN] = None
+    fps: Annotated[float, _PLAIN, Field(gt=0, allow_inf_nan=False)]
+    width: Annotated[int | None, _PLAIN] = None
+    height: Annotated[int | None, _PLAIN] = None
+    camera: _Intrinsics | None = None
+    camera_assumed: Annotated[bool, _PLAIN] = False
+    time: _Numbers | None = None
+    track_id: _Integers | None = None
+    xy: _Numbers
+    xyz: _Numbers | None = None
+    score: _Numbers | None = None
+    state: _States | None = None
+    observed_skeleton: Annotated[str | None, _PLAIN] = None
+    observed_joint_names: Annotated[list[str] | None, _PLAIN] = None
+    observed_limbs: Annotated[list[tuple[str, str]] | None, _PLAIN] = None
+    observed_root: Annotated[str | None, _PLAIN] = None
+    observed_xy: _Numbers | None = None
+    observed_score: _Numbers | None = None
+    observed_state: _States | None = None
+
+
+def _validated(content: dict[str, Any]) -> _Content:
+    version = np.asarray(content.get("version", FORMAT_VERSION))
+    if version.dtype.kind in "iu" and version.ndim == 0 and version > FORMAT_VERSION:
+        raise OccluposeError(
+            f"written by format version {version}; this occlupose reads up to {FORMAT_VERSION}; update occlupose"
+        )
+    try:
+        return _Content.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = first["loc"][0]
+        if first["type"] == "missing":
+            raise OccluposeError(f"{name}: is missing; a poses file needs at least xy, skeleton and fps") from error
+        if first["type"] == "extra_forbidden":
+            raise OccluposeError(
+                f"{name}: is not known; a poses file may hold {', '.join(_Content.model_fields)}"
+            ) from error
+        raise OccluposeError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def _record(content: _Content) -> Poses:
+    single = content.xy.ndim == 3
+    joints = {name: _with_person_axis(getattr(content, name), single) for name in _PER_JOINT}
+    if joints["xy"].ndim != 4 or joints["xy"].shape[-1] != 2:
+        raise OccluposeError(
+            f"xy: has shape {content.xy.shape}; it must be (time, person, joint, 2), or (time, joint, 2) for one person"
+        )
+    frames, people = joints["xy"].shape[:2]
+    width, height = _image_size(content, joints["xy"])
+    camera = (
+        None if content.camera is None else Camera.from_matrix(content.camera, width, height, content.camera_assumed)
+    )
+    poses = Poses(
+        **_filled(joints),
+        track_id=np.arange(people) if content.track_id is None else content.track_id,
+        time=np.arange(frames) / content.fps if content.time is None else content.time,
+        skeleton=_skeleton(*(getattr(content, name) for name in _SKELETON)),
+        fps=content.fps,
+        width=width,
+        height=height,
+        camera=camera,
+    )
+    if content.observed_xy is None and content.observed_skeleton is None:
+        return poses
+    if content.observed_xy is None or content.observed_skeleton is None:
+        raise OccluposeError("observed_xy, observed_skeleton: one is there without the other; give both or neither")
+    observed = {name: _with_person_axis(getattr(content, f"observed_{name}", None), single) for name in _PER_JOINT}
+    skeleton = _skeleton(*(getattr(content, f"observed_{name}") for name in _SKELETON))
+    try:
+        return replace(poses, observed=replace(poses, **_filled(observed), skeleton=skeleton))
+    except OccluposeError as error:
+        raise OccluposeError(f"observed: {error}") from error
+
+
+def _with_person_axis(values: np.ndarray | None, single: bool) -> Any:
+    return values[:, None] if single and values is not None and values.ndim > 1 else values
+
+
+def _filled(joints: dict[str, Any]) -> dict[str, Any]:
+    finite = np.isfinite(joints["xy"]).all(-1)
+    default = {"score": finite, "state": VISIBLE * finite}
+    return {name: default.get(name) if values is None else values for name, values in joints.items()}
+
+
+def _skeleton(
+    name: str, joint_names: list[str] | None, limbs: list[tuple[str, str]] | None, root: str | None
+) -> Skeleton:
+    """The skeleton of a name; of joint names, limbs and root where occlupose does not know the name."""
+    known = _known_skeleton(name)
+    if known is None:
+        if joint_names is None:
+            names = ", ".join(skeleton.name for skeleton in SKELETONS)
+            raise OccluposeError(f"{name}: not a known skeleton; known are {names}; or give joint_names")
+        return _own_skeleton(name, joint_names, limbs or [], root)
+    if joint_names is not None and tuple(joint_names) != known.joints:
+        raise OccluposeError(
+            f"joint_names: are {', '.join(joint_names)}; {name}'s are {', '.join(known.joints)}, in this order"
+        )
+    return known
+
+
+def _own_skeleton(name: str, joints: list[str], limbs: list[tuple[str, str]], root: str | None) -> Skeleton:
+    if len(set(joints)) < len(joints):
+        raise OccluposeError("joint_names: has a name twice; every joint needs a name of its own")
+    for joint in [*(joint for limb in limbs for joint in limb), *([] if root is None else [root])]:
+        if joint not in joints:
+            raise OccluposeError(f"limbs, root: {joint} is not among the joint_names {', '.join(joints)}")
+    return Skeleton(name, tuple(joints), tuple(limbs), root)
+
+
+def _image_size(content: _Content, xy: np.ndarray) -> tuple[int, int]:
+    sizes = [content.width, content.height]
+    if content.camera is not None:
+        sizes = [
+            round(2 * centre + 1) if size is None else size
+            for size, centre in zip(sizes, content.camera[:2, 2].tolist(), strict=True)
+        ]
+    finite = xy[np.isfinite(xy).all(-1)]
+    if None in sizes and not len(finite):
+        raise OccluposeError(
+            "width, height: are missing, and there is neither a camera nor a finite xy to take them from; give them"
+        )
+    width, height = (
+        max(1, math.ceil(finite[:, axis].max()) + 1) if size is None else size for axis, size in enumerate(sizes)
+    )
+    return width, height
+
+
+# The two formats.
+
+
+def _content(poses: Poses) -> dict[str, Any]:
+    """The fields of a record, by the names that `_Content` reads."""
+    content: dict[str, Any] = {
+        "version": FORMAT_VERSION,
+        **_skeleton_content(poses.skeleton),
+        "fps": poses.fps,
+        "width": poses.width,
+        "height": poses.height,
+        "time": poses.time,
+        "track_id": poses.track_id,
+    }
+    if poses.camera is not None:
+        content |= {"camera": poses.camera.matrix, "camera_assumed": poses.camera.assumed}
+    content |= {name: getattr(poses, name) for name in _PER_JOINT if getattr(poses, name) is not None}
+    if poses.observed is not None:
+        arrays = {name: getattr(poses.observed, name) for name in ("xy", "score", "state")}
+        observed = _skeleton_content(poses.observed.skeleton) | arrays
+        content |= {f"observed_{name}": value for name, value in observed.items()}
+    return content
+
+
+def _skeleton_content(skeleton: Skeleton) -> dict[str, Any]:
+    content: dict[str, Any] = {"skeleton": skeleton.name, "joint_names": list(skeleton.joints)}
+    if _known_skeleton(skeleton.name) is None:
+        if skeleton.limbs:
+            content["limbs"] = [list(limb) for limb in skeleton.limbs]
+        if skeleton.root is not None:
+            content["root"] = skeleton.root
+    return content
+
+
+def _write_npz(path: Path, poses: Poses) -> None:
+    np.savez_compressed(path, allow_pickle=False, **_content(poses))
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise OccluposeError("not a whole .npz archive; write it with numpy.savez or Poses.save")
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return dict(archive)
+        except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+            raise OccluposeError(
+                f"damaged or not plain arrays ({error}); write it again with numpy.savez or Poses.save"
+            ) from error
+
+
+def _write_json(path: Path, poses: Poses) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(_json_text(poses))
+
+
+def _json_text(poses: Poses) -> Iterator[str]:
+    header = {name: value for name, value in _content(poses).items() if name not in (*_PER_JOINT, "track_id")}
+    header = _JSON_HEADER | {name: value for name, value in header.items() if not name.startswith("observed_")}
+    yield json.dumps(header | {"per_joint": _per_joint(poses)}, default=np.ndarray.tolist)[:-1]
+    yield ', "people": ['
+    yield from _json_people(poses)
+    yield "]"
+    if poses.observed is not None:
+        observed = _skeleton_content(poses.observed.skeleton) | {"per_joint": _per_joint(poses.observed)}
+        yield f', "observed": {json.dumps(observed)[:-1]}, "people": ['
+        yield from _json_people(poses.observed)
+        yield "]}"
+    yield "}\n"
+
+
+def _per_joint(poses: Poses) -> list[str]:
+    return [name for name in _PER_JOINT if getattr(poses, name) is not None]
+
+
+def _json_people(poses: Poses) -> Iterator[str]:
+    """Every person's track id and the frames they are in, one frame a line."""
+    present = (poses.state != ABSENT).any(-1) | (poses.score != 0).any(-1)
+    names = ["frame", *_per_joint(poses)]
+    for person, number in enumerate(poses.track_id.tolist()):
+        frames = np.flatnonzero(present[:, person])
+        columns = [frames.tolist(), *(_shortest(getattr(poses, name)[frames, person]).tolist() for name in names[1:])]
+        rows = (
+            json.dumps(dict(zip(names, row, strict=True)), separators=(",", ":")) for row in zip(*columns, strict=True)
+        )
+        yield f'{"," if person else ""}\n{{"track_id": {number}, "frames": [\n'
+        yield from (f"{',' if place else ''}{row}\n".replace("NaN", "null") for place, row in enumerate(rows))
+        yield "]}"
+
+
+def _shortest(values: np.ndarray) -> np.ndarray:
+    """The float64 numbers with the fewest decimals (of up to 9) that still are these float32 values; whole numbers as
+    they are.
+    """
+    if values.dtype.kind != "f":
+        return values
+    shortest = values.astype(np.float64)
+    for decimals in reversed(range(10)):
+        rounded = np.round(values.astype(np.float64), decimals)
+        shortest = np.where(rounded.astype(np.float32) == values, rounded, shortest)
+    return shortest
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise OccluposeError(f"not JSON ({error}); write it with Poses.save") from error
+    for name in ("people", "skeleton", "fps"):
+        if not isinstance(document, dict) or name not in document:
+            raise OccluposeError(f"{name}: is missing; a poses file needs at least people, skeleton and fps")
+    for name, ours in _JSON_HEADER.items():
+        if document.pop(name, ours) != ours:
+            raise OccluposeError(f"{name}: is not ours; it must be '{ours}' or be left out")
+    observed = document.pop("observed", None)
+    content = _json_arrays("people", document)
+    if observed is not None:
+        own = _json_arrays("observed", observed, len(content["xy"]))
+        if own.pop("track_id") != content["track_id"]:
+            raise OccluposeError("observed: has other people; it must have those of people, in the same order")
+        content |= {f"observed_{name}": value for name, value in own.items()}
+    return content
+
+
+def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None) -> dict[str, Any]:
+    """The document with arrays (time, person, joint, ...) in place of its people."""
+    try:
+        content = {name: value for name, value in document.items() if name not in ("people", "per_joint")}
+        people = document["people"]
+        rows = [row for person in people for row in person["frames"]]
+        names = document.get("per_joint") or [
+            name for name in _PER_JOINT if name in (rows[0] if rows else ("xy", "score", "state"))
+        ]
+        if frames is None:
+            frames = (
+                len(document["time"]) if "time" in document else 1 + max((row["frame"] for row in rows), default=-1)
+            )
+        joints = len(_skeleton(document["skeleton"], document.get("joint_names"), None, None))
+        content["track_id"] = [person["track_id"] for person in people]
+        return content | {name: _json_array(name, people, frames, joints) for name in dict.fromkeys(["xy", *names])}
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError) as error:
+        raise OccluposeError(
+            f"{where}: not a list of people with track_id and frames, each frame with its number and xy of all joints"
+            f" ({error!r})"
+        ) from error
+
+
+def _json_array(name: str, people: list[dict[str, Any]], frames: int, joints: int) -> np.ndarray:
+    """One of `_PER_JOINT` for all people; where a person is absent it is NaN, score and state 0."""
+    empty: np.ndarray = {
+        "xy": np.full((joints, 2), np.nan),
+        "xyz": np.full((joints, 3), np.nan),
+        "score": np.zeros(joints),
+        "state": np.zeros(joints, np.int64),
+    }[name]
+    array = np.broadcast_to(empty, (frames, len(people), *empty.shape)).copy()
+    for person, track in enumerate(people):
+        numbers = [row["frame"] for row in track["frames"]]
+        if not numbers:
+            continue
+        if len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= frames:
+            raise ValueError(f"frame numbers from {min(numbers)} to {max(numbers)}, not {frames} different ones from 0")
+        values = np.array([row[name] for row in track["frames"]], None if name == "state" else np.float64)
+        if values.shape[1:] != empty.shape or not np.can_cast(values.dtype, empty.dtype, "same_kind"):
+            raise ValueError(f"{name} of shape {values.shape[1:]}, {values.dtype}, not {empty.shape}, {empty.dtype}")
+        array[numbers, person] = values
+    return array
+
+
+class _Format(NamedTuple):
+    read: Callable[[Path], dict[str, Any]]
+    write: Callable[[Path, Poses], None]
+
+
+_FORMATS = {".npz": _Format(_read_npz, _write_npz), ".json": _Format(_read_json, _write_json)}
