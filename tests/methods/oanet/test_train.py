@@ -204,7 +204,7 @@ def command_line(mocap, folder, *more):
         "recipe.labelled-fraction": 0.5,
     }
     for name in ("stage_2d", "stage_3d", "end_to_end"):
-        plan = {"steps": 40, "warm-up": 2, "save-every": 2, "log-every": 2, "precision": "32-true"}
+        plan = {"steps": 40, "warm-up-steps": 2, "save-every": 2, "log-every": 2, "precision": "32-true"}
         options |= {f"recipe.{name.replace('_', '-')}.{field}": value for field, value in plan.items()}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [sys.executable, "-c", "from occlupose.cli import main; main()", "train", "oanet", *words, *more]

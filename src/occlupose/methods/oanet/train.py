@@ -128,9 +128,9 @@ def train_oanet(
         OccluposeError: no motion capture there, or only of held-out subjects; as `train_stages`.
     """
     clips = split(load_clips(data))[0]
-    video_takes = [] if video is None else load_sequences(video)
-    identity = fingerprint([*(clip.joints for clip in clips), *(take.poses.xy for take in video_takes)])
-    sampler = make_sampler(clips, recipe, video_takes)
+    video_sequences = [] if video is None else load_sequences(video)
+    identity = fingerprint([*(clip.joints for clip in clips), *(sequence.poses.xy for sequence in video_sequences)])
+    sampler = make_sampler(clips, recipe, video_sequences)
     oanet = train_stages(sampler, folder, recipe, data=identity, resume=resume, device=device, progress=progress)
     path = folder / f"{recipe.name}.safetensors"
     save(TrainedOANet(oanet, recipe.window, recipe.min_confidence), path)

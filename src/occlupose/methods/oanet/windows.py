@@ -100,33 +100,33 @@ class Observations2D:
 
 
 class VideoWindows:
-    """Windows of 2D joints detected in real video, without ground truth. Longer takes are drawn more often.
+    """Windows of 2D joints detected in real video, without ground truth. Longer sequences are drawn more often.
 
     Arguments:
-        takes: one person each, in any skeleton that shares joints with H36M-17.
+        sequences: one person each, in any skeleton that shares joints with H36M-17.
         window: frames of a window, at FPS (the nearest frames of the video).
 
     Raises:
-        OccluposeError: no take, or none with a joint of H36M-17.
+        OccluposeError: no sequence, or none with a joint of H36M-17.
     """
 
-    def __init__(self, takes: list[PoseSequence], window: int) -> None:
+    def __init__(self, sequences: list[PoseSequence], window: int) -> None:
         self.window = window
-        self.takes = [_resampled(take.poses) for take in takes]
-        if not any(present.any() for _, _, present in self.takes):
+        self.sequences = [_resampled(sequence.poses) for sequence in sequences]
+        if not any(present.any() for _, _, present in self.sequences):
             raise OccluposeError("no 2D joints to learn from; give poses files in coco17 or h36m17")
-        self.weight = torch.tensor([float(present.any(-1).sum()) for _, _, present in self.takes])
+        self.weight = torch.tensor([float(present.any(-1).sum()) for _, _, present in self.sequences])
 
     def draw(self, count: int, generator: Generator) -> Observations2D:
-        """`count` windows; where a take is shorter than the window, its last frame is repeated."""
+        """`count` windows; where a sequence is shorter than the window, its last frame is repeated."""
         chosen = torch.multinomial(self.weight, count, replacement=True, generator=generator)
         position = torch.rand(count, generator=generator)
         windows = []
-        for number, share in zip(chosen.tolist(), position.tolist(), strict=True):
-            length = len(self.takes[number][0])
-            start = round(share * max(0, length - self.window))
+        for number, fraction in zip(chosen.tolist(), position.tolist(), strict=True):
+            length = len(self.sequences[number][0])
+            start = round(fraction * max(0, length - self.window))
             frames = torch.arange(start, start + self.window).clamp_max(length - 1)
-            windows.append([values[frames] for values in self.takes[number]])
+            windows.append([values[frames] for values in self.sequences[number]])
         xy, score, present = map(torch.stack, zip(*windows, strict=True))
         nowhere = torch.zeros_like(present)
         no_truth_3d = xy.new_zeros(0, self.window, len(H36M17), 3)
