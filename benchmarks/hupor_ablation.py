@@ -37,7 +37,7 @@ from rich.console import Console
 
 from occlupose.codecs.multi_person import KERNELS, TargetMaps
 from occlupose.datasets import synth_scenes
-from occlupose.datasets.bottomup import show
+from occlupose.datasets.bottomup import make_batch
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.evaluation import people3d as evaluation
 from occlupose.methods.hupor import weights
@@ -112,13 +112,13 @@ FINEST = len(KERNELS) - 1
 @torch.inference_mode()
 def told(hupor: HUPORPredictor, crowd: ImageSample) -> HUPOROutput:
     """What the networks would say of a picture if the detector made no mistake."""
-    shown = show([crowd], None, hupor.networks.design.box)
+    shown = make_batch([crowd], None, hupor.networks.design.box)
     networks = hupor.networks
-    truth = TargetMaps(networks.codec, shown.scene)
+    truth = TargetMaps(networks.codec, shown.people)
     codec = networks.codec
     visible = PoseMaps(truth.heatmaps("visible", FINEST), truth.fields("visible", FINEST))
     hidden = networks.hidden(visible)
-    cells, depth = codec.depths(shown.scene, "visible")
+    cells, depth = codec.depths(shown.people, "visible")
     depths = torch.zeros(1, depth.shape[-1], codec.shape[0] * codec.shape[1])
     for joint in range(depth.shape[-1]):
         known = depth[0, :, joint].isfinite()

@@ -37,7 +37,7 @@ from rich.console import Console
 from occlupose.codecs.crops import Crop
 from occlupose.datasets.coco import Annotations, load
 from occlupose.datasets.discovery import find_dataset
-from occlupose.datasets.topdown import Variation
+from occlupose.datasets.topdown import TopDownAugmentation
 from occlupose.evaluation.keypoints import ground_truth_boxes, predict_in_boxes
 from occlupose.frontends.estimator import EstimatorNetwork
 from occlupose.methods.ljof.recipe import LJOFRecipe, StructureTerm, published
@@ -111,11 +111,11 @@ class Run:
 def small(estimator: str) -> LJOFRecipe:
     """What runs have in common."""
     recipe = published(estimator).without_ljof()
-    mild = Variation(half=0.0, scale=(0.8, 1.2), turn=20.0)
+    mild = TopDownAugmentation(half_body_probability=0.0, scale=(0.8, 1.2), rotation=20.0)
     return replace(
         recipe,
         crop=Crop(64, 96, grid="corners"),
-        variation=mild,
+        augmentation=mild,
         batch=16,
         learning_rate=6.4e-2,
         warm_up_steps=50,
@@ -140,7 +140,7 @@ def trained(run: Run, train: Path, runs: Path) -> Path:
     if not path.exists():
         start = None if run.variant in LONG else trained(first(run.estimator), train, runs)
         train_estimator(
-            data, folder, run.recipe(len(data.people)), start=start, memory=MEMORY, resume=True, progress=False
+            data, folder, run.recipe(len(data.people)), init_from=start, memory=MEMORY, resume=True, progress=False
         )
     return path
 
@@ -154,10 +154,10 @@ def score(weights: Path, test: Path) -> tuple[float, float, float]:
     """AP, AP of hidden joints, AR."""
     data = people(test)
     found = oks.to_coco_results(
-        predict_in_boxes(ground_truth_boxes(data), EstimatorNetwork(weights), data.skeleton), data.truth
+        predict_in_boxes(ground_truth_boxes(data), EstimatorNetwork(weights), data.skeleton), data.ground_truth
     )
-    by = oks.OKSProtocol(data.truth.dataset, "ground truth")
-    parts = oks.make_strata(data.truth)
+    by = oks.OKSProtocol(data.ground_truth.dataset, "ground truth")
+    parts = oks.make_strata(data.ground_truth)
     whole, hidden = (oks.evaluate(parts[name], found, by, stratum=name) for name in ("all", "occluded joints"))
     return whole["AP"], hidden["AP"], whole["AR"]
 

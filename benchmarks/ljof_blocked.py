@@ -15,7 +15,7 @@ import tyro
 from ljof_ablation import BLOCKS, LONG, LONG_SEED, SMALLER, Run, people, trained
 from results import write
 
-from occlupose.datasets.topdown import show
+from occlupose.datasets.topdown import make_batch
 from occlupose.frontends.estimator import EstimatorNetwork
 from occlupose.poses import OCCLUDED, VISIBLE
 
@@ -41,9 +41,9 @@ def main(train: Path, test: Path, runs: Path) -> None:
     for variant in LONG:
         network = EstimatorNetwork(trained(Run(SMALLER, variant, LONG_SEED), train, runs))
         crop = network.crop
-        shown = show(chosen, pictures, crop, data.skeleton)
-        blocked, covered = BLOCKS.cover_images(shown.pictures, shown.xy, shown.state, data.skeleton, even)
-        for name, crops in (("as they are", shown.pictures), ("with blocks", blocked)):
+        shown = make_batch(chosen, pictures, crop, data.skeleton)
+        blocked, covered = BLOCKS.cover_images(shown.images, shown.xy, shown.state, data.skeleton, even)
+        for name, crops in (("as they are", shown.images), ("with blocks", blocked)):
             xy, _ = network(crops)
             near = np.linalg.norm(xy - shown.xy, axis=-1) < NEAR * crop.height / crop.padding
             groups = covered, (shown.state == VISIBLE) & ~covered, shown.state == OCCLUDED

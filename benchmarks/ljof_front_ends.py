@@ -40,8 +40,8 @@ def main(weights: Path, formats: Path) -> None:
         place = find_dataset(formats / dataset, "test")
         data = load(place.annotations, place.images)
         runs: list[tuple[str, str, list[KeypointResult]]] = [
-            ("blazepose", "found", predict_in_images(data.truth, place.images, build("blazepose"))),
-            (ours, "found", predict_in_images(data.truth, place.images, build(weights, flip=True))),
+            ("blazepose", "found", predict_in_images(data.ground_truth, place.images, build("blazepose"))),
+            (ours, "found", predict_in_images(data.ground_truth, place.images, build(weights, flip=True))),
             (
                 ours,
                 "ground truth",
@@ -49,8 +49,8 @@ def main(weights: Path, formats: Path) -> None:
             ),
         ]
         for name, boxes, results in runs:
-            by = OKSProtocol(data.truth.dataset, "detected" if boxes == "found" else "ground truth")
-            parts = {each.stratum: each for each in evaluate_strata(data.truth, results, by)}
+            by = OKSProtocol(data.ground_truth.dataset, "detected" if boxes == "found" else "ground truth")
+            parts = {each.stratum: each for each in evaluate_strata(data.ground_truth, results, by)}
             figures = [
                 parts["all"]["AP"],
                 parts["all"]["AP50"],

@@ -34,7 +34,7 @@ from occlupose.datasets.discovery import find_dataset
 from occlupose.frontends.estimator import fast
 from occlupose.methods.ljof.recipe import LJOFRecipe, published
 from occlupose.methods.ljof.train import LJOFBatch, LJOFSampler, LJOFTraining
-from occlupose.networks.estimators import ESTIMATORS, build, normalised
+from occlupose.networks.estimators import ESTIMATORS, build, normalise_images
 from occlupose.skeletons import COCO17
 from occlupose.training.loop import Optimisation, Terms, train
 
@@ -107,7 +107,7 @@ def inference(model: str, peak: float, precision: torch.dtype = torch.float32) -
     rows: list[list[object]] = []
     for number in CROPS:
         noise = np.random.default_rng(0).integers(0, 256, (number, crop.height, crop.width, 3), dtype=np.uint8)
-        pictures = normalised(torch.from_numpy(noise))
+        pictures = normalise_images(torch.from_numpy(noise))
         alone = []
         together = []
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):

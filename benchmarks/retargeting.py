@@ -1,12 +1,12 @@
-"""How well, and how fast, is motion capture put onto the default body?
+"""Accuracy and speed of fitting the default body to motion capture.
 
     python benchmarks/retargeting.py --mocap MOCAP
 
-Eight poses a second of every subject (subject `clips` is the file of joint positions, on one generic skeleton). The
-body is built like the subject from 48 poses, then all poses are fitted together, in batches of 512. The error is the
-distance of the body's joints from the captured ones: 12 of the limbs, pelvis, spine, base and top of the neck, top of
-the head, balls of the feet and knuckles; the capture has no face. Feet and hands are counted again by themselves.
-`times_one_by_one` compares the speed with fitting a pose at a time. Writes results/retargeting.csv and prints it.
+Eight poses per second of every subject (subject `clips` is the file of joint positions, on one generic skeleton). The
+body shape is fitted to 48 poses of the subject, then all poses are fitted in batches of 512. The error is the distance
+of the body's joints from the captured ones: 12 of the limbs, pelvis, spine, base and top of the neck, top of the head,
+balls of the feet and knuckles; the capture has no face. Feet and hands have columns of their own. `batch_speedup`
+compares with fitting one pose at a time. Writes results/retargeting.csv and prints it.
 """
 
 from pathlib import Path
@@ -27,25 +27,25 @@ from occlupose.skeletons import BODY26
 from occlupose.synth.pose_prior import BATCH_SIZE, FACE_JOINTS, JOINT_WEIGHTS, POSES_PER_SECOND, fit_subject_shape
 
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = ("subject", "poses", "error_mm", "error_95_mm", "feet_mm", "hands_mm", "poses_per_second", "times_one_by_one")
-ENDS = {"feet": BODY26.index("left_foot", "right_foot"), "hands": BODY26.index("left_hand", "right_hand")}
-ALONE = 40
+COLUMNS = ("subject", "poses", "error_mm", "error_95_mm", "feet_mm", "hands_mm", "poses_per_second", "batch_speedup")
+EXTREMITIES = {"feet": BODY26.index("left_foot", "right_foot"), "hands": BODY26.index("left_hand", "right_hand")}
+SINGLE_POSES = 40
 
 
 def main(mocap: Path, results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = RESULTS) -> None:
-    """Put motion capture onto the default body and measure it.
+    """Fit the default body to motion capture and measure the error.
 
     Args:
         mocap: folder with the CMU motion capture.
-        results: for the table.
+        results: folder of the table.
     """
     body = anny(captured=True)
     clips = load_clips(mocap)
     rows = []
-    everything = []
+    all_errors = []
     for subject in dict.fromkeys(clip.subject for clip in clips):
-        own = [clip.body26[:: round(clip.fps / POSES_PER_SECOND)] for clip in clips if clip.subject == subject]
-        joints = torch.from_numpy(np.concatenate(own).astype(np.float32))
+        frames = [clip.body26[:: round(clip.fps / POSES_PER_SECOND)] for clip in clips if clip.subject == subject]
+        joints = torch.from_numpy(np.concatenate(frames).astype(np.float32))
         shape = fit_subject_shape(joints, body)
         begin = perf_counter()
         fitted = [
@@ -54,23 +54,23 @@ def main(mocap: Path, results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] 
         ]
         speed = len(joints) / (perf_counter() - begin)
         begin = perf_counter()
-        for joint in joints[:ALONE]:
+        for joint in joints[:SINGLE_POSES]:
             fit_pose(joint[None], body, shape[None], joint_weights=JOINT_WEIGHTS)
-        alone = min(ALONE, len(joints)) / (perf_counter() - begin)
+        single_speed = min(SINGLE_POSES, len(joints)) / (perf_counter() - begin)
         error = 1000 * (torch.cat([part.joints for part in fitted]) - joints).norm(dim=-1).numpy()[:, FACE_JOINTS:]
-        ends = [error[:, np.array(places) - FACE_JOINTS].mean() for places in ENDS.values()]
-        everything.append(error)
+        extremities = [error[:, np.array(places) - FACE_JOINTS].mean() for places in EXTREMITIES.values()]
+        all_errors.append(error)
         mean = error.mean(1)
         rows.append(
             (
                 subject,
                 len(joints),
-                *np.round([mean.mean(), np.percentile(mean, 95), *ends], 1),
+                *np.round([mean.mean(), np.percentile(mean, 95), *extremities], 1),
                 round(speed),
-                round(speed / alone, 1),
+                round(speed / single_speed, 1),
             )
         )
-    mean = np.concatenate(everything).mean(1)
+    mean = np.concatenate(all_errors).mean(1)
     rows.append(("all", len(mean), round(mean.mean(), 1), round(np.percentile(mean, 95), 1), "", "", "", ""))
     write(results / "retargeting.csv", COLUMNS, rows)
     table = Table(*COLUMNS)

@@ -1,12 +1,11 @@
-"""How many scenes a second does `occlupose synth` finish, and where does the time go?
+"""Speed of `occlupose synth`, and of its steps.
 
     python benchmarks/synth.py
 
-First the command itself: 200 scenes of seed 1 with 4 people at 512 x 320, pictures and labels on disk, with one process
-for each core (`whole`), then with labels alone. Its start, imports and body model count. Then one process and one
-thread make scenes step by step: who stands where (`scene`), the z-buffer and what it says (`labels`), the picture
-(`picture`) and its file (`jpeg`). `times_whole` compares with the command's speed. Writes results/synth.csv and prints
-it.
+The command itself is timed on 200 scenes of seed 1 with 4 people at 512 x 320, images and labels on disk, with one
+process for each core (`whole`), then with labels alone. Its start counts. Then one process and one thread generate
+scenes step by step: layout (`scene`), z-buffer and labels (`labels`), rendering (`image`) and encoding (`jpeg`).
+`speedup_over_whole` compares with the speed of the command. Writes results/synth.csv and prints it.
 """
 
 import subprocess
@@ -29,7 +28,7 @@ from occlupose.synth.layout import SceneSettings, SceneSource, sample_scene
 from occlupose.synth.render import Renderer
 
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = ("part", "scenes_per_second", "ms_per_scene", "times_whole")
+COLUMNS = ("part", "scenes_per_second", "ms_per_scene", "speedup_over_whole")
 SETTINGS = SceneSettings(seed=1, people=(4, 4))
 STEPS = 40
 
@@ -38,8 +37,8 @@ def main(scenes: int = 200, results: Annotated[Path, tyro.conf.arg(metavar="FOLD
     """Time the generator.
 
     Args:
-        scenes: of the command.
-        results: for the table.
+        scenes: number of scenes of the command.
+        results: folder of the table.
     """
     seconds = {"whole": command(scenes), "labels only": command(scenes, "--labels-only")} | steps()
     rows = [
@@ -54,44 +53,32 @@ def main(scenes: int = 200, results: Annotated[Path, tyro.conf.arg(metavar="FOLD
 
 
 def command(scenes: int, *options: str) -> float:
-    """Seconds a scene of the whole command."""
+    """Seconds per scene of the whole command."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [
-            "synth",
-            "--scenes",
-            str(scenes),
-            "--seed",
-            "1",
-            "--people",
-            "4",
-            "4",
-            "-o",
-            f"{folder}/people",
-            *options,
-        ]
+        arguments = f"synth --scenes {scenes} --seed 1 --people 4 4 -o {folder}/people".split()
         begin = perf_counter()
-        subprocess.run([sys.executable, "-m", "occlupose", *words], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-m", "occlupose", *arguments, *options], check=True, stdout=subprocess.DEVNULL)
         return (perf_counter() - begin) / scenes
 
 
 def steps() -> dict[str, float]:
-    """Seconds a scene of each step, in one thread."""
+    """Seconds per scene of each step, in one thread."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     source = SceneSource.load(SETTINGS)
     renderer = Renderer()
-    seconds = dict.fromkeys(("scene", "labels", "picture", "jpeg"), 0.0)
+    seconds = dict.fromkeys(("scene", "labels", "image", "jpeg"), 0.0)
     for number in range(-3, STEPS):
         if number == 0:
-            seconds = dict.fromkeys(seconds, 0.0)  # the first ones warm up
+            seconds = dict.fromkeys(seconds, 0.0)  # warm-up
         clock = [perf_counter()]
         scene = sample_scene(source, number % STEPS)
         clock.append(perf_counter())
         label_scene(scene)
         clock.append(perf_counter())
-        picture = renderer.render(scene)
+        rendered = renderer.render(scene)
         clock.append(perf_counter())
-        encode_jpeg(picture, number % STEPS, SETTINGS.seed)
+        encode_jpeg(rendered, number % STEPS, SETTINGS.seed)
         clock.append(perf_counter())
         seconds = {part: spent + clock[place + 1] - clock[place] for place, (part, spent) in enumerate(seconds.items())}
     return {part: spent / STEPS for part, spent in seconds.items()}

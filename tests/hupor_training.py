@@ -8,7 +8,7 @@ import numpy as np
 from hupor_people import FOCAL, crowd, project
 from occlupose.cameras import Camera
 from occlupose.codecs.multi_person import MultiPersonMaps
-from occlupose.datasets.bottomup import Variation
+from occlupose.datasets.bottomup import BottomUpAugmentation
 from occlupose.datasets.image_samples import mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.media import write_image
@@ -22,7 +22,7 @@ SPACE = MultiPersonMaps(256, 160)
 
 WIDTHS = StageSize((1, 1, 1, 1), (4, 4, 8, 8), 8)
 DESIGN = HUPORDesign(64, 64, stages=2, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS)
-STILL = Variation(turn=0, flip=0, zoom=(1, 1), shift=0)
+STILL = BottomUpAugmentation(rotation=0, flip_probability=0, scale=(1, 1), shift=0)
 SHORT = replace(DESIGN, stages=1)
 """Half as many tensors, for checkpoints are most of a short training."""
 

@@ -83,7 +83,7 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
     assert (
-        lines[0] == f"hrnet_small: learns from {people(data / learnt)} people of {Path(learnt).name} ({dataset}),"
+        lines[0] == f"hrnet_small: training on {people(data / learnt)} people of {Path(learnt).name} ({dataset}),"
         f" {JOINTS[dataset]}"
     )
     assert lines[-1].startswith(f"{run / WEIGHTS}: weights written, their card beside them; score them with ")
@@ -156,7 +156,7 @@ def test_ochuman_has_nothing_to_train_on_but_may_be(command, tmp_path):
     outcome = command(*options, "--annotations", data / OCHUMAN_VAL)
     assert (
         outcome.code == 0
-        and f"learns from {people(data / OCHUMAN_VAL)} people of {OCHUMAN_VAL} (ochuman), coco17" in outcome.out
+        and f"training on {people(data / OCHUMAN_VAL)} people of {OCHUMAN_VAL} (ochuman), coco17" in outcome.out
     )
     assert "--annotations ANNOTATIONS" in card(tmp_path / "run")["command"]
 
@@ -620,15 +620,15 @@ def spoil(what, content, folder):
 
 WRONG = {
     "area": "people whose area is not positive, kept: 1 (annotation ",
-    "box": "people whose box lies outside of their picture, left out: 1 (annotation ",
-    "edge": "boxes that reach out of their picture, cut at its edge: 1 (annotation ",
+    "box": "people whose box is outside of their image, left out: 1 (annotation ",
+    "edge": "boxes that extend beyond their image, clipped: 1 (annotation ",
     "no box": "people without a box, left out: 1 (annotation ",
-    "outside": "people with joints outside of their picture, kept: 1 (annotation ",
-    "nan": "people with coordinates that are no numbers; those joints count as not annotated: 1 (annotation ",
+    "outside": "people with joints outside of their image, kept: 1 (annotation ",
+    "nan": "people with coordinates that are not finite; those joints count as not annotated: 1 (annotation ",
     "category": "annotations of a category that the file does not define, left out: 1 (annotation 5000)",
-    "same id": "annotations whose id another one has, kept: 1 (annotation ",
-    "same picture": "pictures that are listed twice, taken once: 1 (",
-    "missing": "pictures that are not there, their people left out: 1 (",
+    "same id": "annotations with the id of another one, kept: 1 (annotation ",
+    "same picture": "images that are listed twice, used once: 1 (",
+    "missing": "missing images, their people left out: 1 (",
 }
 
 
@@ -675,9 +675,7 @@ def test_pictures_that_are_not_as_they_should_be(command, tmp_path, weights, wha
     train = ["train", "ljof", "--data", data, "-o", run, *TINY, "--epochs", "4"]
     score = ["eval", "keypoints", "--data", data, "--frontend", weights, "-o", scores]
     outcome = command(*train)
-    assert (
-        outcome.code == 0 and words in outcome.out and "pictures that could not be read, left out: 1\n" in outcome.out
-    )
+    assert outcome.code == 0 and words in outcome.out and "images that could not be read, left out: 1\n" in outcome.out
     outcome = command(*score)
     assert (
         outcome.code == 0
@@ -691,7 +689,7 @@ def test_pictures_that_are_not_as_they_should_be(command, tmp_path, weights, wha
     outcome = command(*score, "--boxes", detections)
     assert outcome.code == 0 and words in outcome.out
     scores.unlink()
-    told = f"hrnet_small: learns from {people(data / COCO_TRAIN)} people of {Path(COCO_TRAIN).name} (coco), coco17\n"
+    told = f"hrnet_small: training on {people(data / COCO_TRAIN)} people of {Path(COCO_TRAIN).name} (coco), coco17\n"
     outcome = command(*train[:-2], "--epochs", "4", "-o", tmp_path / "strict", "--strict")
     assert outcome.code == 2 and outcome.out.startswith(told) and outcome.err.count("\n") == 1 and words in outcome.err
     assert not (tmp_path / "strict" / WEIGHTS).exists()
@@ -707,7 +705,7 @@ def test_people_without_joints_are_no_problem(command, tmp_path, weights):
         somebody |= {"keypoints": [0] * 51, "num_keypoints": 0}
         files.write_json(data / name, content)
     outcome = command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--strict")
-    assert (outcome.code, outcome.err) == (0, "") and f"learns from {people(data / COCO_TRAIN)} people" in outcome.out
+    assert (outcome.code, outcome.err) == (0, "") and f"training on {people(data / COCO_TRAIN)} people" in outcome.out
     outcome = command("eval", "keypoints", "--data", data, "--frontend", weights, "--strict")
     assert (outcome.code, outcome.err) == (0, "") and f"coco: {people(data / COCO_VAL)} people" in outcome.out
 
@@ -725,7 +723,7 @@ def test_boxes_of_some_other_pictures_are_left_out_and_named(command, tmp_path, 
     call = ["eval", "keypoints", "--data", data, "--frontend", weights, "--boxes", boxes]
     outcome = command(*call)
     assert outcome.code == 0 and outcome.err.count("\n") == 1
-    assert f"{boxes}: boxes of pictures that the annotations do not have, left out: 1 (image_id 999)" in outcome.err
+    assert f"{boxes}: boxes of images that the annotations do not have, left out: 1 (image_id 999)" in outcome.err
     assert_refused(command(*call, "--strict"), "boxes.json", "image_id 999")
 
 

@@ -9,7 +9,7 @@ from hupor_training import STILL, camera, deep, drawn, flat
 from occlupose.codecs.letterbox import GREY, Letterbox
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
 from occlupose.datasets import bottomup
-from occlupose.datasets.bottomup import CHANCES, MOST, Gallery, Variation
+from occlupose.datasets.bottomup import MAX_PEOPLE, RANDOM_NUMBERS, BottomUpAugmentation, ImageCache
 from occlupose.datasets.image_samples import mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
@@ -20,10 +20,10 @@ BOX = Letterbox(128, 128)
 PARTNERS = list(MPI15.mirror)
 
 
-def show(given, vary=None, seed=0, images=None, box=BOX):
+def show(given, augmentation=None, seed=0, images=None, box=BOX):
     """Crowds as a batch, varied by chance."""
-    chances = None if vary is None else np.random.default_rng(seed).random((len(given), CHANCES))
-    return bottomup.show(given, images, box, vary, chances)
+    uniform = None if augmentation is None else np.random.default_rng(seed).random((len(given), RANDOM_NUMBERS))
+    return bottomup.make_batch(given, images, box, augmentation, uniform)
 
 
 def dotted():
@@ -53,31 +53,31 @@ def test_joints_stay_on_what_shows_them(kind, seed):
     given, image = dotted()
     given = given if kind == "deep" else turned_out(given)
     box = Letterbox(256, 160)
-    shown = show([given], Variation(turn=20), seed, [image], box)
+    shown = show([given], BottomUpAugmentation(rotation=20), seed, [image], box)
     mirrored = np.random.default_rng(seed).random() < 0.5
-    there = (shown.scene.state[0, 0] > 0).nonzero().flatten().tolist()
+    there = (shown.people.state[0, 0] > 0).nonzero().flatten().tolist()
     assert len(there) >= 8
     for joint in there:
-        x, y = np.round(shown.scene.xy[0, 0, joint].numpy()).astype(int)
+        x, y = np.round(shown.people.xy[0, 0, joint].numpy()).astype(int)
         dot = PARTNERS[joint] if mirrored else joint
-        assert abs(int(shown.pictures[0, y, x, 0]) - (80 + 11 * dot)) <= 5, (joint, x, y)
-    assert shown.pictures.shape == (1, 160, 256, 3) and shown.pictures.dtype == torch.uint8
+        assert abs(int(shown.images[0, y, x, 0]) - (80 + 11 * dot)) <= 5, (joint, x, y)
+    assert shown.images.shape == (1, 160, 256, 3) and shown.images.dtype == torch.uint8
 
 
 def test_without_variation_pictures_lie_as_the_letterbox_has_them():
     given = [deep(0), flat(1)]
     images = [drawn(each) for each in given]
-    for vary in (None, STILL):
-        shown = show(given, vary, images=images)
+    for augmentation in (None, STILL):
+        shown = show(given, augmentation, images=images)
         for number, each in enumerate(given):
             matrix = BOX.matrix(256, 160)
             there = each.state > 0
             expected = each.xy @ matrix[:, :2].T + matrix[:, 2]
-            np.testing.assert_allclose(shown.scene.xy[number, : len(each)][there], expected[there], atol=1e-4)
-            np.testing.assert_array_equal(shown.scene.state[number, : len(each)], each.state)
-            np.testing.assert_array_equal(shown.scene.z[number, : len(each)], each.z)
-            assert (shown.pictures[number, :20] == GREY).all() and (shown.pictures[number, -20:] == GREY).all()
-    assert shown.deep.tolist() == [True, False]
+            np.testing.assert_allclose(shown.people.xy[number, : len(each)][there], expected[there], atol=1e-4)
+            np.testing.assert_array_equal(shown.people.state[number, : len(each)], each.state)
+            np.testing.assert_array_equal(shown.people.z[number, : len(each)], each.z)
+            assert (shown.images[number, :20] == GREY).all() and (shown.images[number, -20:] == GREY).all()
+    assert shown.has_depth.tolist() == [True, False]
     assert shown.annotated.sum(1).tolist() == [15, 14] and not shown.annotated[1, MPI15.index("head_top")[0]]
 
 
@@ -85,27 +85,27 @@ def test_mirroring_exchanges_sides_and_turns_the_picture_round():
     """Places, depths and states; in the picture left is right."""
     given = [deep(seed) for seed in range(3)]
     images = [drawn(each) for each in given]
-    plain, other = (show(given, replace(STILL, flip=flip), images=images) for flip in (0.0, 1.0))
-    state = plain.scene.state[:, :, PARTNERS]
-    assert torch.equal(other.scene.state, state) and not torch.equal(state, plain.scene.state)
+    plain, other = (show(given, replace(STILL, flip_probability=flip), images=images) for flip in (0.0, 1.0))
+    state = plain.people.state[:, :, PARTNERS]
+    assert torch.equal(other.people.state, state) and not torch.equal(state, plain.people.state)
     there = state > 0
-    torch.testing.assert_close(other.scene.xy[..., 0][there], 127 - plain.scene.xy[:, :, PARTNERS, 0][there])
-    assert torch.equal(other.scene.xy[..., 1][there], plain.scene.xy[:, :, PARTNERS, 1][there])
-    assert torch.equal(other.scene.z.nan_to_num(), plain.scene.z[:, :, PARTNERS].nan_to_num())
-    assert torch.equal(other.pictures, plain.pictures.flip(2))
-    assert torch.equal(other.scene.span, plain.scene.span)
+    torch.testing.assert_close(other.people.xy[..., 0][there], 127 - plain.people.xy[:, :, PARTNERS, 0][there])
+    assert torch.equal(other.people.xy[..., 1][there], plain.people.xy[:, :, PARTNERS, 1][there])
+    assert torch.equal(other.people.z.nan_to_num(), plain.people.z[:, :, PARTNERS].nan_to_num())
+    assert torch.equal(other.images, plain.images.flip(2))
+    assert torch.equal(other.people.span, plain.people.span)
 
 
 def test_as_many_are_mirrored_as_it_is_said():
     given = [deep(0)] * 400
     plain = show(given[:1])
-    varied = show(given, replace(STILL, flip=0.3))
-    x = varied.scene.xy[:, 0, 0, 0]
-    mirrored = (x - plain.scene.xy[0, 0, 0, 0]).abs() > 1
+    varied = show(given, replace(STILL, flip_probability=0.3))
+    x = varied.people.xy[:, 0, 0, 0]
+    mirrored = (x - plain.people.xy[0, 0, 0, 0]).abs() > 1
     assert 0.23 < mirrored.float().mean() < 0.37
 
 
-def motion(given, vary, seeds=200, box=BOX):
+def motion(given, augmentation, seeds=200, box=BOX):
     """How much larger, turned by how many degrees and moved by how many px the middle of a picture is in the input, by
     chance.
     """
@@ -113,7 +113,9 @@ def motion(given, vary, seeds=200, box=BOX):
     middle = np.array([127.5, 79.5])
     found = []
     for seed in range(seeds):
-        matrix, _ = bottomup._placed(given, box, vary, np.random.default_rng(seed).random(CHANCES))
+        matrix, _ = bottomup._augment_transform(
+            given, box, augmentation, np.random.default_rng(seed).random(RANDOM_NUMBERS)
+        )
         way = matrix[:, :2] @ (middle - corner)
         turn = np.angle((way[0] + 1j * way[1]) / (127.5 + 79.5j), deg=True)
         plain = box.matrix(*given.size, turn=turn)
@@ -125,7 +127,7 @@ def motion(given, vary, seeds=200, box=BOX):
 
 
 def test_pictures_with_depth_are_turned_and_neither_scaled_nor_moved():
-    size, turn, right, down = motion(deep(0), Variation())
+    size, turn, right, down = motion(deep(0), BottomUpAugmentation())
     np.testing.assert_allclose(size, 1)
     np.testing.assert_allclose([right, down], 0, atol=1e-9)
     assert -10 <= turn.min() < -9.5 and 9.5 < turn.max() <= 10
@@ -135,7 +137,7 @@ def test_pictures_with_depth_are_turned_and_neither_scaled_nor_moved():
 @pytest.mark.parametrize("box", [Letterbox(), BOX])
 def test_pictures_without_depth_are_scaled_and_moved_too(box):
     """By 40 px where the input is as wide as published, and otherwise in proportion."""
-    size, turn, right, down = motion(flat(0), Variation(), box=box)
+    size, turn, right, down = motion(flat(0), BottomUpAugmentation(), box=box)
     assert 0.8 <= size.min() < 0.81 and 1.09 < size.max() <= 1.1
     assert -10 <= turn.min() < -9.5 and 9.5 < turn.max() <= 10
     most = 40 * box.width / 832
@@ -146,21 +148,21 @@ def test_pictures_without_depth_are_scaled_and_moved_too(box):
 
 def test_joints_beyond_the_input_are_absent():
     given = flat(0, people=3)
-    zoomed = show([given], replace(STILL, zoom=(3.0, 3.0)))
+    zoomed = show([given], replace(STILL, scale=(3.0, 3.0)))
     matrix = BOX.matrix(256, 160, zoom=3.0)
     xy = given.xy @ matrix[:, :2].T + matrix[:, 2]
     inside = ((xy > -0.5) & (xy < 127.5)).all(-1) & (given.state > 0)
     assert 0 < inside.sum() < (given.state > 0).sum()
     who = inside.any(-1)
     expected = np.where(inside, given.state, 0)[who]
-    np.testing.assert_array_equal(zoomed.scene.state[0], expected)
-    np.testing.assert_allclose(zoomed.scene.xy[0][expected > 0], xy[who][expected > 0], atol=1e-3)
+    np.testing.assert_array_equal(zoomed.people.state[0], expected)
+    np.testing.assert_allclose(zoomed.people.xy[0][expected > 0], xy[who][expected > 0], atol=1e-3)
 
 
 def test_a_picture_whose_people_are_all_beyond_the_input_has_nobody():
     xy = np.full((2, 15, 2), 3.0)
     corner = mpi15_sample(None, (256, 160), xy, np.full((2, 15), np.nan), np.full((2, 15), 2, np.uint8))
-    scene = show([corner], replace(STILL, zoom=(5.0, 5.0))).scene
+    scene = show([corner], replace(STILL, scale=(5.0, 5.0))).people
     assert scene.xy.shape == (1, 1, 15, 2) and not scene.state.any()
     assert scene.xy.isfinite().all()
 
@@ -168,23 +170,23 @@ def test_a_picture_whose_people_are_all_beyond_the_input_has_nobody():
 def test_the_span_is_what_a_pixel_of_the_input_spans_at_one_metre():
     """1 / (focal length x resizing), however it is turned; depths come back by it."""
     given = [deep(0), flat(1)]
-    scene = show(given).scene
+    scene = show(given).people
     assert scene.span[0].item() == pytest.approx(1 / (FOCAL * 0.5)) and scene.span[1].isnan()
     known = scene.z[0].isfinite()
     z = scene.z[0][known]
     torch.testing.assert_close(to_metres(normalise_depth(z, scene.span[0]), scene.span[0]), z)
     expected = 100 * z.numpy() / (FOCAL * 0.5)
     np.testing.assert_allclose(normalise_depth(z, scene.span[0]), expected, rtol=1e-5)
-    turned = [show(given[:1], Variation(), seed).scene.span.item() for seed in range(5)]
+    turned = [show(given[:1], BottomUpAugmentation(), seed).people.span.item() for seed in range(5)]
     for seed, span in enumerate(turned):
-        turn = 10 * (2 * np.random.default_rng(seed).random(CHANCES)[1] - 1)
+        turn = 10 * (2 * np.random.default_rng(seed).random(RANDOM_NUMBERS)[1] - 1)
         assert span == pytest.approx(1 / (FOCAL * np.hypot(*BOX.matrix(256, 160, turn=turn)[:, 0])))
     assert max(turned) > 1.05 * min(turned)
 
 
 def test_depths_of_the_torso_are_where_its_joints_are():
     given = deep(2, people=1)
-    scene = show([given]).scene
+    scene = show([given]).people
     number, depth = MultiPersonMaps(128, 128).depths(scene, "all")
     for place, joint in enumerate(MPI15.index(*TORSO)):
         if given.state[0, joint]:
@@ -211,17 +213,17 @@ def many(count, seed=0):
 
 def test_of_many_people_the_twenty_nearest_to_the_middle_are_learnt_from():
     given, away = many(33)
-    scene = show([given]).scene
-    assert MOST == 20 and scene.xy.shape == (1, 20, 15, 2)
+    scene = show([given]).people
+    assert MAX_PEOPLE == 20 and scene.xy.shape == (1, 20, 15, 2)
     nearest = np.sort(np.argsort(away)[:20])
     matrix = BOX.matrix(256, 160)
     np.testing.assert_allclose(scene.xy[0], given.xy[nearest] @ matrix[:, :2].T + matrix[:, 2], atol=1e-4)
-    assert show([many(20)[0]]).scene.xy.shape == (1, 20, 15, 2)
+    assert show([many(20)[0]]).people.xy.shape == (1, 20, 15, 2)
 
 
 def test_pictures_with_fewer_people_are_filled_up_with_nobody():
     given = [deep(0, people=1), deep(1, people=3), flat(2, people=2)]
-    scene = show(given).scene
+    scene = show(given).people
     assert scene.xy.shape == (3, 3, 15, 2)
     for number, each in enumerate(given):
         assert (scene.state[number, : len(each)] > 0).any(-1).all()
@@ -229,7 +231,7 @@ def test_pictures_with_fewer_people_are_filled_up_with_nobody():
         assert scene.xy[number].isfinite().all()
     maps = MultiPersonMaps(128, 128)
     for number, each in enumerate(given):
-        alone = show([each]).scene
+        alone = show([each]).people
         assert torch.equal(maps.heatmaps(scene, "all", 2)[number], maps.heatmaps(alone, "all", 2)[0])
         assert torch.equal(maps.fields(scene, "all", 2)[number], maps.fields(alone, "all", 2)[0])
 
@@ -237,43 +239,43 @@ def test_pictures_with_fewer_people_are_filled_up_with_nobody():
 def test_labels_alone_are_the_same_without_pictures():
     given = [deep(0), flat(1)]
     images = [drawn(each) for each in given]
-    one = show(given, Variation(), 3)
-    other = show(given, Variation(), 3, images)
-    assert one.pictures is None and other.pictures is not None
+    one = show(given, BottomUpAugmentation(), 3)
+    other = show(given, BottomUpAugmentation(), 3, images)
+    assert one.images is None and other.images is not None
     for name in ("xy", "z", "state", "span"):
-        assert torch.equal(getattr(one.scene, name).nan_to_num(), getattr(other.scene, name).nan_to_num())
+        assert torch.equal(getattr(one.people, name).nan_to_num(), getattr(other.people, name).nan_to_num())
 
 
 def test_each_picture_is_varied_by_its_own_chance_whatever_is_shown_beside_it():
     given = [deep(0), flat(1), deep(2, people=1)]
-    chances = np.random.default_rng(0).random((3, CHANCES))
+    uniform = np.random.default_rng(0).random((3, RANDOM_NUMBERS))
     images = [drawn(each) for each in given]
-    together = bottomup.show(given, images, BOX, Variation(), chances)
+    together = bottomup.make_batch(given, images, BOX, BottomUpAugmentation(), uniform)
     for number in range(3):
-        alone = bottomup.show(
-            given[number : number + 1], images[number : number + 1], BOX, Variation(), chances[[number]]
+        alone = bottomup.make_batch(
+            given[number : number + 1], images[number : number + 1], BOX, BottomUpAugmentation(), uniform[[number]]
         )
-        assert torch.equal(alone.pictures[0], together.pictures[number])
-        people = alone.scene.xy.shape[1]
-        assert torch.equal(alone.scene.xy[0], together.scene.xy[number, :people])
+        assert torch.equal(alone.images[0], together.images[number])
+        people = alone.people.xy.shape[1]
+        assert torch.equal(alone.people.xy[0], together.people.xy[number, :people])
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"turn": -1.0}, "turn -1: degrees, between 0 and 180"),
-        ({"turn": float("nan")}, "turn nan: degrees"),
-        ({"flip": 1.5}, "flip 1.5: a share"),
-        ({"zoom": (0.0, 1.0)}, "zoom 0 1: the smallest and the largest factor"),
-        ({"zoom": (1.2, 1.0)}, "zoom 1.2 1: the smallest"),
-        ({"zoom": (1.0, float("inf"))}, "zoom 1 inf"),
+        ({"rotation": -1.0}, "rotation -1: degrees, between 0 and 180"),
+        ({"rotation": float("nan")}, "rotation nan: degrees"),
+        ({"flip_probability": 1.5}, "flip_probability 1.5: must be between 0 and 1"),
+        ({"scale": (0.0, 1.0)}, "scale 0 1: the smallest and the largest factor"),
+        ({"scale": (1.2, 1.0)}, "scale 1.2 1: the smallest"),
+        ({"scale": (1.0, float("inf"))}, "scale 1 inf"),
         ({"shift": -1.0}, "shift -1: pixels"),
         ({"shift": float("inf")}, "shift inf: pixels"),
     ],
 )
 def test_variations_that_cannot_be_are_refused(wrong, said):
     with pytest.raises(OccluposeError, match=said):
-        Variation(**wrong)
+        BottomUpAugmentation(**wrong)
 
 
 def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
@@ -282,7 +284,7 @@ def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
     second = ImageRef(tmp_path / "b.png")
     for picture in (first, second):
         write_image(picture.path, image)
-    gallery = Gallery(image.nbytes)
+    gallery = ImageCache(image.nbytes)
     for picture in (first, second):
         np.testing.assert_array_equal(gallery.read(picture, (256, 160)), image)
         picture.path.unlink()
@@ -294,4 +296,4 @@ def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
 def test_a_picture_of_another_size_than_annotated_is_refused(tmp_path):
     write_image(tmp_path / "a.png", np.zeros((160, 200, 3), np.uint8))
     with pytest.raises(OccluposeError, match=r"a\.png: is 200x160, but 256x160 in its annotations"):
-        Gallery().read(ImageRef(tmp_path / "a.png"), (256, 160))
+        ImageCache().read(ImageRef(tmp_path / "a.png"), (256, 160))

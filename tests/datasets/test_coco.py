@@ -7,7 +7,7 @@ import pytest
 
 import coco_files as files
 from occlupose.datasets import coco
-from occlupose.datasets.coco import EMPTY_BOX, detected, detections, load, truth
+from occlupose.datasets.coco import EMPTY_BOX, load, load_boxes, load_ground_truth, match_boxes
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
@@ -53,7 +53,7 @@ def test_people_come_as_they_were_drawn(tmp_path):
         np.testing.assert_allclose(person.xy, xy, atol=0.005)
         np.testing.assert_array_equal(person.state, state)
         np.testing.assert_allclose(person.box, [*(xy.min(0) - 6), *(xy.max(0) + 6)])
-        assert (person.id, person.picture, person.size) == (number, ImageRef(images / f"{number}.png"), (SIZE, SIZE))
+        assert (person.id, person.image, person.size) == (number, ImageRef(images / f"{number}.png"), (SIZE, SIZE))
     assert any((person.state != VISIBLE).any() for person in data.people)
 
 
@@ -138,13 +138,13 @@ def test_a_file_may_be_silent_on_the_size_of_its_pictures(tmp_path):
         ({"categories": [{"id": n, "keypoints": ["nose"]} for n in (1, 2)]}, r"2 categories with keypoints"),
         (
             {"categories": [{"id": 1, "keypoints": ["nose", "tail"]}]},
-            r"no skeleton has a joint tail; name them as coco17",
+            r"no skeleton has a joint tail; name them as in coco17",
         ),
         ({"categories": [{"id": 1, "keypoints": ["nose", "nose"]}]}, r"no one skeleton has all these joints once"),
         ({"categories": [{"id": 1, "keypoints": ["nose", "lfemur"]}]}, r"no one skeleton has all these joints once"),
         (
             {"images": [{"id": 1, "file_name": "b.png"}]},
-            r"nobody in it .*pictures that are not there, their people left out: 1 \(b\.png\)",
+            r"nobody in it .*missing images, their people left out: 1 \(b\.png\)",
         ),
         ({"images": [{"id": "one", "file_name": "b.png"}]}, r"images\.0\.id: input should be a valid integer"),
     ],
@@ -156,7 +156,7 @@ def test_bad_annotations_are_refused(tmp_path, change, message):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("reader", [lambda path: load(path, path.parent), detections])
+@pytest.mark.parametrize("reader", [lambda path: load(path, path.parent), load_boxes])
 def test_files_that_cannot_be_read_are_refused(tmp_path, reader):
     with pytest.raises(OccluposeError, match=r"none\.json: cannot be read \(no such file or directory\); give "):
         reader(tmp_path / "none.json")
@@ -171,10 +171,10 @@ RESULT = {"image_id": 4, "category_id": 1, "bbox": [10, 20, 30, 40], "score": 0.
 def test_detections_are_people_in_order(tmp_path):
     results = [RESULT, RESULT | {"category_id": 18}, RESULT | {"image_id": "a.png", "score": 0.1}]
     (tmp_path / "results.json").write_text(json.dumps(results))
-    first, second = detections(tmp_path / "results.json")
-    assert (first.image, first.box, first.score) == (4, (9.5, 19.5, 39.5, 59.5), 0.9)
-    assert (second.image, second.score) == ("a.png", 0.1)
-    assert [found.image for found in detections(tmp_path / "results.json", category=18)] == [4]
+    first, second = load_boxes(tmp_path / "results.json")
+    assert (first.image_id, first.box, first.score) == (4, (9.5, 19.5, 39.5, 59.5), 0.9)
+    assert (second.image_id, second.score) == ("a.png", 0.1)
+    assert [found.image_id for found in load_boxes(tmp_path / "results.json", category=18)] == [4]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_detections_are_people_in_order(tmp_path):
         ([], r"no person in it"),
         ({"annotations": []}, r"the file: input should be a valid (list|array)"),
         ([RESULT, RESULT | {"bbox": [1, 2, 3]}], r"1\.bbox\.3: field required"),
-        ([RESULT | {"bbox": [1, 2, 3, 0]}], r"a box of picture 4 has no width or height"),
+        ([RESULT | {"bbox": [1, 2, 3, 0]}], r"a box of image 4 has no width or height"),
         ([RESULT | {"score": 1.5}], r"0\.score: input should be less than or equal to 1"),
         ([{"image_id": 1}], r"0\.category_id: field required"),
     ],
@@ -194,7 +194,7 @@ def test_bad_detections_are_refused(tmp_path, results, message):
     with pytest.raises(
         OccluposeError, match=rf"results\.json: {message}.*; give detections in COCO's results format"
     ) as caught:
-        detections(tmp_path / "results.json")
+        load_boxes(tmp_path / "results.json")
     assert "\n" not in str(caught.value)
 
 
@@ -233,7 +233,7 @@ def test_real_files(formats, name, skeleton, people):
     ("file", "count"), [("coco/test_coco_det_AP_H_56.json", 118), ("crowdpose/test_crowdpose_det_AP_40.json", 6)]
 )
 def test_real_detections(formats, file, count):
-    found = detections(formats / file)
+    found = load_boxes(formats / file)
     assert 0 < len(found) <= count
     assert all(right > left and bottom > top for left, top, right, bottom in (detection.box for detection in found))
 
@@ -249,8 +249,8 @@ BAD = {
     coco.JOINTS_OUTSIDE: (annotation(id=11, keypoints=[50, 2, 1] * 17), False),
     coco.NOT_FINITE: (annotation(id=11, keypoints=[float("nan"), 2, 2] + [1, 2, 2] * 16), False),
     coco.NO_AREA: (annotation(id=11, area=0), False),
-    coco.STRANGE: (annotation(id=11, category_id=9), True),
-    coco.SAME_ID: (annotation(id=7), False),
+    coco.UNKNOWN_CATEGORY: (annotation(id=11, category_id=9), True),
+    coco.DUPLICATE_ID: (annotation(id=7), False),
 }
 
 
@@ -262,7 +262,7 @@ def test_what_is_wrong_with_one_person_is_counted_and_named_and_the_others_stay(
     assert data.report.counts == {kind: 1} and data.report
     assert data.report.lines() == [f"{path}: {kind}: 1 (annotation {bad['id']})"]
     assert [person.id for person in data.people] == ([7] if left_out else [7, bad["id"]])
-    assert len(data.truth) == (1 if kind == coco.STRANGE else 2)  # nobody is forgotten by evaluations
+    assert len(data.ground_truth) == (1 if kind == coco.UNKNOWN_CATEGORY else 2)  # nobody is forgotten by evaluations
     with pytest.raises(
         OccluposeError, match=rf"people\.json: {kind}: annotation {bad['id']}; correct the file"
     ) as caught:
@@ -275,14 +275,16 @@ def test_people_are_as_usable_as_they_can_be(tmp_path):
     cut, unknown, flat = load(written(tmp_path, *bad), tmp_path).people
     assert cut.box.tolist() == [-0.5, 2.5, 15.5, 47.5]
     assert unknown.state.tolist() == [0, *[2] * 16] and np.isfinite(unknown.xy).all()
-    assert flat.area is None and flat.image == 1
+    assert flat.area is None and flat.image_id == 1
     assert (
         load(written(tmp_path, annotation(area=12.5, keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path)
         .people[0]
         .area
         == 12.5
     )
-    assert load(written(tmp_path, annotation(keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path).people[0].hidden == 3
+    assert (
+        load(written(tmp_path, annotation(keypoints=[1, 2, 1] * 3 + [1, 2, 2] * 14)), tmp_path).people[0].occluded == 3
+    )
 
 
 def test_crowds_and_people_without_joints_are_ordinary(tmp_path):
@@ -292,8 +294,12 @@ def test_crowds_and_people_without_joints_are_ordinary(tmp_path):
     data = load(path, tmp_path, strict=True)
     assert not data.report and data.report.lines() == []
     assert data.report.notes == {"crowds": ["annotation 8"], "people without an annotated joint": ["annotation 9"]}
-    assert data.truth.id.tolist() == [7, 8, 9] and data.truth.crowd.tolist() == [False, True, False]
-    assert data.truth.labelled.tolist() == [17, 0, 0] and data.truth.state.sum(-1).tolist() == [34, 0, 0]
+    assert data.ground_truth.id.tolist() == [7, 8, 9] and data.ground_truth.is_crowd.tolist() == [False, True, False]
+    assert data.ground_truth.num_keypoints.tolist() == [17, 0, 0] and data.ground_truth.state.sum(-1).tolist() == [
+        34,
+        0,
+        0,
+    ]
 
 
 def test_missing_pictures_are_counted_or_stop_it(tmp_path):
@@ -302,30 +308,37 @@ def test_missing_pictures_are_counted_or_stop_it(tmp_path):
     path = written(tmp_path, *people, annotation(id=8, image_id=2), images=images)
     write_image(tmp_path / "4.png", np.zeros((48, 32, 3), np.uint8))
     data = load(path, tmp_path)
-    assert [person.id for person in data.people] == [4] and len(data.truth) == 7
+    assert [person.id for person in data.people] == [4] and len(data.ground_truth) == 7
     assert data.report.lines() == [f"{path}: {coco.MISSING}: 5 (1.png, 2.png, 3.png and 2 more)"]
     with pytest.raises(
-        OccluposeError, match=r"1\.png: no such picture, but .*people\.json has people in it; give the folder"
+        OccluposeError, match=r"1\.png: no such image, but .*people\.json has people in it; give the folder"
     ):
-        load(path, tmp_path, all_pictures=True)
+        load(path, tmp_path, all_images=True)
 
 
 def test_pictures_that_are_listed_twice(tmp_path):
     image = {"id": 1, "file_name": "a.png"}
-    assert load(written(tmp_path, annotation(), images=[image, image]), tmp_path).report.counts == {coco.SAME_IMAGE: 1}
+    assert load(written(tmp_path, annotation(), images=[image, image]), tmp_path).report.counts == {
+        coco.DUPLICATE_IMAGE: 1
+    }
     with pytest.raises(OccluposeError, match=r"images a\.png and b\.png have the id 1"):
         load(written(tmp_path, annotation(), images=[image, image | {"file_name": "b.png"}]), tmp_path)
 
 
 def test_the_truth_is_what_the_file_says(tmp_path):
     content = files.document("crowdpose", np.random.default_rng(3), images=6)
-    everybody = truth(files.write_json(tmp_path / "people.json", content))
+    everybody = load_ground_truth(files.write_json(tmp_path / "people.json", content))
     assert everybody.dataset == "crowdpose" and everybody.skeleton == CROWDPOSE14 and everybody.category == 1
-    assert [image.crowd for image in everybody.images.values()] == [image["crowdIndex"] for image in content["images"]]
+    assert [image.crowd_index for image in everybody.images.values()] == [
+        image["crowdIndex"] for image in content["images"]
+    ]
     for number, person in enumerate(content["annotations"]):
         joints = np.concatenate([everybody.xy[number], everybody.state[number, :, None]], -1)
-        assert joints.ravel().tolist() == person["keypoints"] and everybody.box[number].tolist() == person["bbox"]
-        assert (everybody.labelled[number], everybody.image[number]) == (person["num_keypoints"], person["image_id"])
+        assert joints.ravel().tolist() == person["keypoints"] and everybody.boxes[number].tolist() == person["bbox"]
+        assert (everybody.num_keypoints[number], everybody.image_id[number]) == (
+            person["num_keypoints"],
+            person["image_id"],
+        )
     assert np.isnan(everybody.area).all() and len(everybody) == len(content["annotations"])
 
 
@@ -341,17 +354,17 @@ def test_the_truth_is_what_the_file_says(tmp_path):
 )
 def test_which_dataset_it_is(tmp_path, name, kind, dataset):
     content = files.document(kind, np.random.default_rng(0))
-    assert truth(files.write_json(tmp_path / name, content)).dataset == dataset
+    assert load_ground_truth(files.write_json(tmp_path / name, content)).dataset == dataset
 
 
 def test_a_file_of_no_known_dataset(tmp_path):
-    assert truth(written(tmp_path, annotation())).dataset == "other"
-    assert truth(written(tmp_path, annotation(2), joints=("neck", "head_top"))).dataset == "other"
+    assert load_ground_truth(written(tmp_path, annotation())).dataset == "other"
+    assert load_ground_truth(written(tmp_path, annotation(2), joints=("neck", "head_top"))).dataset == "other"
 
 
 def test_a_detectors_boxes_lie_beside_their_pictures(tmp_path):
     images = [{"id": number, "file_name": f"{name}.png"} for number, name in ((4, "a"), (5, "b"), (6, "c"))]
-    everybody = truth(written(tmp_path, annotation(image_id=4), images=images))
+    everybody = load_ground_truth(written(tmp_path, annotation(image_id=4), images=images))
     results = [
         RESULT,
         RESULT | {"image_id": "b"},
@@ -359,19 +372,19 @@ def test_a_detectors_boxes_lie_beside_their_pictures(tmp_path):
         RESULT | {"image_id": 9},
     ]
     path = files.write_json(tmp_path / "results.json", results)
-    found = detected(path, everybody)
+    found = match_boxes(path, everybody)
     assert {image: [box.score for box in boxes] for image, boxes in found.boxes.items()} == {4: [0.9, 0.5], 5: [0.9]}
-    assert found.report.lines() == [f"{path}: {coco.OTHER_PICTURES}: 1 (image_id 9)"]
-    with pytest.raises(OccluposeError, match=r"boxes of pictures that the annotations do not have"):
-        detected(path, everybody, strict=True)
+    assert found.report.lines() == [f"{path}: {coco.OTHER_IMAGES}: 1 (image_id 9)"]
+    with pytest.raises(OccluposeError, match=r"boxes of images that the annotations do not have"):
+        match_boxes(path, everybody, strict=True)
 
 
 def test_detections_of_another_dataset_are_refused_by_both_names(tmp_path):
     path = files.write_json(tmp_path / "results.json", [RESULT | {"image_id": 785}])
     with pytest.raises(
-        OccluposeError, match=r"results\.json: not one image_id is of a picture of .*people\.json, as 785 is none; give"
+        OccluposeError, match=r"results\.json: no image_id is of an image of .*people\.json, e\.g\. 785; give"
     ):
-        detected(path, truth(written(tmp_path, annotation())))
+        match_boxes(path, load_ground_truth(written(tmp_path, annotation())))
 
 
 # --------------------------------------------------------------------------------------------- shards
@@ -382,12 +395,12 @@ def test_people_of_shards_are_those_of_folders(tmp_path):
         files.write_synth(tmp_path / name, 5, shards=shards)
     packed = load(tmp_path / "shards" / "annotations.json", tmp_path / "shards" / "shards")
     single = load(tmp_path / "images" / "annotations.json", tmp_path / "images" / "images")
-    assert packed.truth.dataset == "synth" and not packed.report and len(packed.people) == len(single.people) > 5
+    assert packed.ground_truth.dataset == "synth" and not packed.report and len(packed.people) == len(single.people) > 5
     for one, other in zip(packed.people, single.people, strict=True):
         np.testing.assert_array_equal(one.xy, other.xy)
-        assert one.picture.name == other.picture.name and one.picture.path.suffix == ".tar"
+        assert one.image.name == other.image.name and one.image.path.suffix == ".tar"
         assert np.abs(one.read().astype(int) - other.read()).mean() < 12  # both are JPEGs of one drawing
-    assert len({person.picture for person in packed.people}) == len({person.image for person in packed.people})
+    assert len({person.image for person in packed.people}) == len({person.image_id for person in packed.people})
     assert all(ImageIndex(tmp_path / "shards" / "shards" / "000000.tar").find(f"{number:06}.jpg") for number in (1, 2))
 
 
@@ -399,8 +412,8 @@ def test_written_files_are_read_as_real_ones_are(tmp_path, name, skeleton):
         "crowdpose": ("json/crowdpose_test.json", "images"),
         "ochuman": ("ochuman_coco_format_val_range_0.00_1.00.json", "images"),
     }
-    data = load(*(tmp_path / part for part in where[name]), strict=True, all_pictures=True)
-    assert data.skeleton == skeleton and data.truth.dataset == name
+    data = load(*(tmp_path / part for part in where[name]), strict=True, all_images=True)
+    assert data.skeleton == skeleton and data.ground_truth.dataset == name
     assert all(person.read().shape == (96, 120, 3) for person in data.people)
     assert all((person.area is None) == (name == "crowdpose") for person in data.people)
 
@@ -408,21 +421,21 @@ def test_written_files_are_read_as_real_ones_are(tmp_path, name, skeleton):
 def test_a_box_without_width_does_not_spoil_a_detectors_file(tmp_path):
     """Whatever its category; of people it is counted and named."""
     content = files.document("coco", np.random.default_rng(0))
-    everybody = truth(files.write_json(tmp_path / "people.json", content))
+    everybody = load_ground_truth(files.write_json(tmp_path / "people.json", content))
     good = files.boxes(content)
     flat = [good[0] | {"bbox": [5, 5, 0, 9]}, good[0] | {"bbox": [5, 5, 0, 9], "category_id": 62}]
-    found = detected(files.write_json(tmp_path / "boxes.json", [*good, *flat]), everybody)
+    found = match_boxes(files.write_json(tmp_path / "boxes.json", [*good, *flat]), everybody)
     assert sum(map(len, found.boxes.values())) == len(good)
     assert found.report.counts == {EMPTY_BOX: 1}
     with pytest.raises(OccluposeError, match="width or height"):
-        detected(tmp_path / "boxes.json", everybody, strict=True)
+        match_boxes(tmp_path / "boxes.json", everybody, strict=True)
 
 
 def test_detections_have_the_category_of_the_people(tmp_path):
     content = files.document("coco", np.random.default_rng(0))
     for each in (*content["annotations"], *content["categories"]):
         each["category_id" if "category_id" in each else "id"] = 5
-    everybody = truth(files.write_json(tmp_path / "people.json", content))
+    everybody = load_ground_truth(files.write_json(tmp_path / "people.json", content))
     boxes = [each | {"category_id": 5} for each in files.boxes(content)]
-    found = detected(files.write_json(tmp_path / "boxes.json", boxes), everybody)
+    found = match_boxes(files.write_json(tmp_path / "boxes.json", boxes), everybody)
     assert sum(map(len, found.boxes.values())) == len(boxes)

@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 
 import coco_files as files
-from occlupose.datasets.coco import detected, load
+from occlupose.datasets.coco import load, match_boxes
 from occlupose.datasets.discovery import find_dataset
 from occlupose.errors import OccluposeError
 
 
 def used(place):
     """Reads what was found, all of it."""
-    data = load(place.annotations, place.images, strict=True, all_pictures=True)
-    assert data.truth.dataset == place.dataset
+    data = load(place.annotations, place.images, strict=True, all_images=True)
+    assert data.ground_truth.dataset == place.dataset
     for path in place.detections:
-        detected(path, data.truth, strict=True)
+        match_boxes(path, data.ground_truth, strict=True)
     return data
 
 
@@ -180,7 +180,7 @@ def test_real_files(name, boxes):
     place = find_dataset(folder, "test")
     assert (place.dataset, place.annotations, place.images) == (name, folder / f"test_{name}.json", folder)
     assert len(place.detections) == boxes
-    data = load(place.annotations, place.images, strict=True, all_pictures=True)
+    data = load(place.annotations, place.images, strict=True, all_images=True)
     for path in place.detections:
-        found = detected(path, data.truth)
+        found = match_boxes(path, data.ground_truth)
         assert found.boxes and all(box.box[2] > box.box[0] for box in found.boxes[next(iter(found.boxes))])

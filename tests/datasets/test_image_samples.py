@@ -87,7 +87,7 @@ def test_every_person_of_a_picture_is_in_it_once(tmp_path):
     given = coco.load(tmp_path / "annotations/person_keypoints_train2017.json", tmp_path / "train2017")
     found = from_coco(given)
     many = [person for person in given.people if (person.state > 0).sum() >= 3]
-    assert sum(map(len, found)) == len(many) > len(found) == len({person.picture for person in many})
+    assert sum(map(len, found)) == len(many) > len(found) == len({person.image for person in many})
     wrists = {
         (str(one.image), *xy)
         for one in found
@@ -95,7 +95,7 @@ def test_every_person_of_a_picture_is_in_it_once(tmp_path):
         if xy[0] == xy[0]
     }
     place = COCO17.joints.index("left_wrist")
-    assert wrists == {(str(each.picture), *np.float32(each.xy[place]).tolist()) for each in many if each.state[place]}
+    assert wrists == {(str(each.image), *np.float32(each.xy[place]).tolist()) for each in many if each.state[place]}
 
 
 def test_pictures_without_a_size_are_refused(tmp_path):

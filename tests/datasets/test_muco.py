@@ -80,7 +80,7 @@ def test_missing_pictures(dataset, tmp_path):
     report = DataReport(dataset[0])
     next(tmp_path.rglob("2/0001.jpg")).unlink()
     assert [len(sample) for sample in load(dataset[0], report=report)] == [2, 0]
-    assert report.counts == {"pictures that are not there, their people left out": 1}
+    assert report.counts == {"missing images, their people left out": 1}
     alone = load(dataset[0], tmp_path / "augmented_set", report)
     assert len(alone) == 3 and all(sample.image is None for sample in alone) and len(report.notes[LABELS_ONLY]) == 3
 

@@ -7,14 +7,14 @@ import pytest
 
 from occlupose.codecs.crops import Crop, invert, radius, transform_points
 from occlupose.datasets import topdown
-from occlupose.datasets.coco import Person
+from occlupose.datasets.coco import PersonAnnotation
 from occlupose.datasets.images import ImageRef
-from occlupose.datasets.topdown import CHANCES, Gallery, Variation
+from occlupose.datasets.topdown import RANDOM_NUMBERS, PyramidCache, TopDownAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.skeletons import COCO17, CROWDPOSE14
 
-STILL = Variation(flip=0, half=0, shift=0, scale=(1.0, 1.0), turn=0)
+STILL = TopDownAugmentation(flip_probability=0, half_body_probability=0, shift=0, scale=(1.0, 1.0), rotation=0)
 GRIDS = ("centres", "stride", "corners")
 
 
@@ -24,14 +24,14 @@ def person(skeleton=COCO17, box=(60.0, 30.0, 140.0, 230.0), seed=0):
     high = np.array(box[2:])
     xy = np.round(low + random.random((len(skeleton), 2)) * (high - low))
     state = np.full(len(skeleton), 2, np.uint8)
-    return Person(1, ImageRef(Path("nowhere.jpg")), (320, 260), np.array(box), xy, state)
+    return PersonAnnotation(1, ImageRef(Path("nowhere.jpg")), (320, 260), np.array(box), xy, state)
 
 
-def show(someone, image, crop, skeleton, vary=None, seed=0):
+def show(someone, image, crop, skeleton, augmentation=None, seed=0):
     """One person's crop, joints, their states and the box."""
-    chances = np.random.default_rng(seed).random((1, CHANCES))
-    shown = topdown.show([someone], [image], crop, skeleton, vary, None if vary is None else chances)
-    return SimpleNamespace(picture=shown.pictures[0], xy=shown.xy[0], state=shown.state[0], box=shown.boxes[0])
+    uniform = np.random.default_rng(seed).random((1, RANDOM_NUMBERS))
+    shown = topdown.make_batch([someone], [image], crop, skeleton, augmentation, uniform)
+    return SimpleNamespace(picture=shown.images[0], xy=shown.xy[0], state=shown.state[0], box=shown.boxes[0])
 
 
 def dotted(someone):
@@ -58,7 +58,7 @@ def test_joints_stay_on_what_shows_them(grid, seed):
     someone = apart(person())
     crop = Crop(192, 256, grid=grid)
     image = dotted(someone)
-    shown = show(someone, image, crop, COCO17, Variation(scale=(0.6, 1.1), turn=30), seed)
+    shown = show(someone, image, crop, COCO17, TopDownAugmentation(scale=(0.6, 1.1), rotation=30), seed)
     there = ((shown.xy > 4) & (shown.xy < np.array([187, 251]))).all(1)
     assert there.sum() >= 3
     partner = np.array(COCO17.mirror) if np.random.default_rng(seed).random() < 0.5 else np.arange(17)
@@ -87,7 +87,7 @@ def test_mirroring_exchanges_sides_and_turns_the_crop_round():
     image = dotted(someone)
     crop = Crop(192, 256)
     plain = show(someone, image, crop, COCO17)
-    turned = show(someone, image, crop, COCO17, replace(STILL, flip=1.0))
+    turned = show(someone, image, crop, COCO17, replace(STILL, flip_probability=1.0))
     np.testing.assert_allclose(turned.xy[:, 0], 191 - plain.xy[list(COCO17.mirror), 0])
     np.testing.assert_allclose(turned.xy[:, 1], plain.xy[list(COCO17.mirror), 1])
     difference = np.abs(turned.picture.astype(int) - plain.picture[:, ::-1].astype(int))
@@ -99,7 +99,7 @@ def test_a_mirrored_joint_keeps_its_state():
     state = someone.state.copy()
     state[COCO17.index("left_wrist")] = 1
     state[COCO17.index("right_ankle")] = 0
-    turned = show(replace(someone, state=state), dotted(someone), Crop(), COCO17, replace(STILL, flip=1.0))
+    turned = show(replace(someone, state=state), dotted(someone), Crop(), COCO17, replace(STILL, flip_probability=1.0))
     assert turned.state[COCO17.index("right_wrist")[0]] == 1
     assert turned.state[COCO17.index("left_ankle")[0]] == 0
     assert (turned.state == 2).sum() == 15
@@ -112,7 +112,13 @@ def test_half_a_body_is_the_upper_or_the_lower_one(skeleton, upper):
     lower = [number for number, joint in enumerate(skeleton.joints) if joint.endswith(("hip", "knee", "ankle"))]
     assert len(skeleton) - len(lower) == upper
     for share, chosen in ((1.0, [n for n in range(len(skeleton)) if n not in lower]), (0.0, lower)):
-        shown = show(someone, dotted(someone), crop, skeleton, replace(STILL, half=1.0, upper=share))
+        shown = show(
+            someone,
+            dotted(someone),
+            crop,
+            skeleton,
+            replace(STILL, half_body_probability=1.0, upper_body_probability=share),
+        )
         reach = np.ptp(shown.xy[chosen], axis=0) / np.array([192, 256])
         assert reach.max() == pytest.approx(1 / 1.5, rel=1e-6)
         np.testing.assert_allclose(shown.xy[chosen].mean(0), [95.5, 127.5])
@@ -121,7 +127,7 @@ def test_half_a_body_is_the_upper_or_the_lower_one(skeleton, upper):
 def test_who_is_not_whole_is_not_halved():
     someone = person()
     few = replace(someone, state=np.where(np.arange(17) < 8, 2, 0).astype(np.uint8))
-    shown = show(few, dotted(few), Crop(), COCO17, replace(STILL, half=1.0))
+    shown = show(few, dotted(few), Crop(), COCO17, replace(STILL, half_body_probability=1.0))
     np.testing.assert_allclose(shown.xy, show(few, dotted(few), Crop(), COCO17).xy)
 
 
@@ -133,7 +139,9 @@ def test_boxes_move_and_tilt_within_their_bounds():
     tilts = []
     steps = []
     for seed in range(200):
-        shown = show(someone, image, crop, COCO17, Variation(flip=0, half=0), seed)
+        shown = show(
+            someone, image, crop, COCO17, TopDownAugmentation(flip_probability=0, half_body_probability=0), seed
+        )
         one = someone.xy[0]
         other = someone.xy[9]
         way = shown.xy[9] - shown.xy[0]
@@ -152,7 +160,7 @@ def test_boxes_move_by_their_own_sides_not_by_those_of_the_crop():
     crop = Crop(192, 256)
     plain = show(narrow, dotted(narrow), crop, COCO17).xy
     for seed in range(200):
-        shifted = replace(STILL, shift=0.16, shifted=1.0)
+        shifted = replace(STILL, shift=0.16, shift_probability=1.0)
         moved.append((show(narrow, dotted(narrow), crop, COCO17, shifted, seed).xy - plain)[0])
     scale = 256 / 1.25 / 200
     most = np.abs(moved).max(0)
@@ -163,7 +171,7 @@ def test_boxes_move_by_their_own_sides_not_by_those_of_the_crop():
 def test_the_same_chance_gives_the_same_crop():
     someone = person()
     image = dotted(someone)
-    one, again, other = (show(someone, image, Crop(), COCO17, Variation(), seed) for seed in (3, 3, 4))
+    one, again, other = (show(someone, image, Crop(), COCO17, TopDownAugmentation(), seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.picture, again.picture)
     np.testing.assert_array_equal(one.xy, again.xy)
     assert not np.array_equal(one.xy, other.xy)
@@ -172,31 +180,31 @@ def test_the_same_chance_gives_the_same_crop():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"flip": 1.5},
-        {"half": -0.1},
+        {"flip_probability": 1.5},
+        {"half_body_probability": -0.1},
         {"scale": (0.0, 1.0)},
         {"scale": (1.2, 1.0)},
-        {"turn": 200.0},
-        {"half_padding": 0.5},
+        {"rotation": 200.0},
+        {"half_body_padding": 0.5},
     ],
 )
 def test_variations_that_cannot_be_are_refused(wrong):
     with pytest.raises(OccluposeError, match=next(iter(wrong))):
-        Variation(**wrong)
+        TopDownAugmentation(**wrong)
 
 
-@pytest.mark.parametrize("vary", [None, Variation(), Variation(half=1.0)])
-def test_each_person_s_crop_is_their_own_whoever_else_is_shown(vary):
+@pytest.mark.parametrize("augmentation", [None, TopDownAugmentation(), TopDownAugmentation(half_body_probability=1.0)])
+def test_each_person_s_crop_is_their_own_whoever_else_is_shown(augmentation):
     """Also in pictures of other sizes, mirrored and plain ones side by side."""
     crop = Crop(48, 64)
     everybody = [apart(person(seed=seed)) for seed in range(6)]
     everybody[1] = replace(everybody[1], state=np.where(np.arange(17) < 5, 2, 0).astype(np.uint8))
     images = [dotted(someone)[:, : 320 - 10 * number] for number, someone in enumerate(everybody)]
-    chances = np.random.default_rng(1).random((6, CHANCES))
-    together = topdown.show(everybody, images, crop, COCO17, vary, None if vary is None else chances)
+    uniform = np.random.default_rng(1).random((6, RANDOM_NUMBERS))
+    together = topdown.make_batch(everybody, images, crop, COCO17, augmentation, uniform)
     for number, (someone, image) in enumerate(zip(everybody, images, strict=True)):
-        alone = topdown.show([someone], [image], crop, COCO17, vary, None if vary is None else chances[[number]])
-        np.testing.assert_array_equal(alone.pictures[0], together.pictures[number])
+        alone = topdown.make_batch([someone], [image], crop, COCO17, augmentation, uniform[[number]])
+        np.testing.assert_array_equal(alone.images[0], together.images[number])
         np.testing.assert_allclose(alone.xy[0], together.xy[number], atol=1e-9)
         np.testing.assert_array_equal(alone.state[0], together.state[number])
         np.testing.assert_allclose(alone.boxes[0], together.boxes[number], atol=1e-9)
@@ -204,10 +212,10 @@ def test_each_person_s_crop_is_their_own_whoever_else_is_shown(vary):
 
 def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (260, 320, 3), dtype=np.uint8)
-    someone = replace(person(), picture=ImageRef(tmp_path / "a.png"))
+    someone = replace(person(), image=ImageRef(tmp_path / "a.png"))
     write_image(tmp_path / "a.png", image)
-    roomy = Gallery(10**6)
-    narrow = Gallery(10**5)
+    roomy = PyramidCache(10**6)
+    narrow = PyramidCache(10**5)
     for gallery in (roomy, narrow):
         np.testing.assert_array_equal(gallery.read(someone).level(0), image)
     (tmp_path / "a.png").unlink()

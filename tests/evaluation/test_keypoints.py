@@ -6,7 +6,7 @@ import pytest
 
 from coco_files import boxes, document, write_json, write_pictures
 from occlupose.codecs.crops import Crop
-from occlupose.datasets.coco import detected, load
+from occlupose.datasets.coco import load, match_boxes
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.evaluation.keypoints import (
@@ -38,7 +38,9 @@ class Seer:
 
     @staticmethod
     def _who(data, image, box):
-        return min((each for each in data.people if each.image == image), key=lambda each: np.abs(each.box - box).sum())
+        return min(
+            (each for each in data.people if each.image_id == image), key=lambda each: np.abs(each.box - box).sum()
+        )
 
     def __call__(self, crops):
         self.batches.append(len(crops))
@@ -66,19 +68,19 @@ def test_who_knows_the_truth_scores_one(data, grid):
     results = predict_in_boxes(in_boxes, seer, COCO17, progress=done.append)
     assert sum(done) == sum(seer.batches) == len(results) == len(data.people)
     assert len(seer.batches) == 2  # people of sixteen pictures at once
-    scores = oks.evaluate_strata(data.truth, results, oks.OKSProtocol("coco", "ground truth"))
+    scores = oks.evaluate_strata(data.ground_truth, results, oks.OKSProtocol("coco", "ground truth"))
     assert scores[0]["AP"] == scores[0]["AR"] == 1
     assert all(each["AR"] == 1 for each in scores if each.people)
 
 
 def test_detections_are_looked_at_where_they_are(data, tmp_path):
-    found = detected(tmp_path / "boxes.json", data.truth)
-    in_boxes, missing = detected_boxes(data.truth, found, tmp_path)
+    found = match_boxes(tmp_path / "boxes.json", data.ground_truth)
+    in_boxes, missing = detected_boxes(data.ground_truth, found, tmp_path)
     assert missing == []
     results = predict_in_boxes(in_boxes, Seer(data, in_boxes, Crop(48, 64)), COCO17)
     assert {result.box_score for result in results} == {0.9}
-    assert oks.evaluate(data.truth, results, oks.OKSProtocol("coco", "detected"))["AP"] > 0.95
-    assert detected_boxes(data.truth, found, tmp_path, min_score=0.95) == ([], [])
+    assert oks.evaluate(data.ground_truth, results, oks.OKSProtocol("coco", "detected"))["AP"] > 0.95
+    assert detected_boxes(data.ground_truth, found, tmp_path, min_score=0.95) == ([], [])
 
 
 def test_pictures_that_are_not_there_or_not_readable_are_named_and_their_people_missed(data, tmp_path):
@@ -91,9 +93,11 @@ def test_pictures_that_are_not_there_or_not_readable_are_named_and_their_people_
     results = predict_in_boxes(in_boxes, Seer(data, rest, Crop(48, 64)), COCO17, unreadable=reasons.append)
     assert len(reasons) == 1 and bad.name in reasons[0]
     assert {result.image for result in results} == {each.id for each in rest}
-    assert oks.evaluate(data.truth, results, oks.OKSProtocol("coco", "ground truth"))["AR"] < 1
+    assert oks.evaluate(data.ground_truth, results, oks.OKSProtocol("coco", "ground truth"))["AR"] < 1
     gone.unlink()
-    assert detected_boxes(data.truth, detected(tmp_path / "boxes.json", data.truth), tmp_path)[1] == [gone.name]
+    assert detected_boxes(data.ground_truth, match_boxes(tmp_path / "boxes.json", data.ground_truth), tmp_path)[1] == [
+        gone.name
+    ]
 
 
 def test_joints_that_a_network_lacks_are_in_the_middle_and_not_believed():
@@ -129,17 +133,17 @@ def test_a_front_end_in_boxes_at_every_picture_also_those_without_people(data, t
     frontend = Blind()
     done = []
     reasons = []
-    results = predict_in_images(data.truth, tmp_path, frontend, progress=done.append, unreadable=reasons.append)
-    assert len(results) == sum(done) == frontend.resets == 30 > len({person.image for person in data.people})
-    (tmp_path / data.truth.images[1].name).unlink()
-    assert len(predict_in_images(data.truth, tmp_path, frontend, unreadable=reasons.append)) == 29
-    assert len(reasons) == 1 and data.truth.images[1].name in reasons[0]
+    results = predict_in_images(data.ground_truth, tmp_path, frontend, progress=done.append, unreadable=reasons.append)
+    assert len(results) == sum(done) == frontend.resets == 30 > len({person.image_id for person in data.people})
+    (tmp_path / data.ground_truth.images[1].name).unlink()
+    assert len(predict_in_images(data.ground_truth, tmp_path, frontend, unreadable=reasons.append)) == 29
+    assert len(reasons) == 1 and data.ground_truth.images[1].name in reasons[0]
 
 
 def test_figures_go_to_a_table_and_a_file(data, tmp_path):
     in_boxes = ground_truth_boxes(data)
     results = predict_in_boxes(in_boxes, Seer(data, in_boxes, Crop(48, 64)), COCO17)
-    scores = oks.evaluate_strata(data.truth, results, oks.OKSProtocol("coco", "ground truth"))
+    scores = oks.evaluate_strata(data.ground_truth, results, oks.OKSProtocol("coco", "ground truth"))
     whole, strata = tables(scores)
     assert whole.title == "coco, ground truth boxes" and strata.row_count == len(scores)
     write_csv(scores, tmp_path / "scores.csv", frontend="seer", box_source="ground truth")

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 import coco_files as files
-from occlupose.datasets.coco import truth
+from occlupose.datasets.coco import load_ground_truth
 from occlupose.errors import OccluposeError
 from occlupose.metrics.oks import (
     OCCLUDED_JOINT_BINS,
@@ -70,7 +70,7 @@ def written(folder, kind, content):
 
 
 def ours(path, results):
-    everybody = truth(path)
+    everybody = load_ground_truth(path)
     scores = evaluate(everybody, results, OKSProtocol(everybody.dataset, "ground truth"))
     return np.array([scores[column] for column in scores.protocol.columns])
 
@@ -261,7 +261,7 @@ def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
     generator = np.random.default_rng(8)
     content = files.document(kind, generator, images=6, most=6)
     results = files.guesses(kind, content, generator, most=2)
-    everybody = truth(written(tmp_path, kind, content))
+    everybody = load_ground_truth(written(tmp_path, kind, content))
     by = OKSProtocol(everybody.dataset, "detected")
     mine = {scores.stratum: scores for scores in evaluate_strata(everybody, results, by)}
     limb = np.isin(everybody.skeleton.joints, LIMB_JOINTS)
@@ -289,7 +289,7 @@ def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
 
 def test_joints_are_scored_by_their_state(tmp_path):
     content, exact = one_picture("coco", 8)
-    everybody = truth(written(tmp_path, "coco", content))
+    everybody = load_ground_truth(written(tmp_path, "coco", content))
     for state, right, wrong in ((1, "visible joints", "occluded joints"), (2, "occluded joints", "visible joints")):
         mine = {
             scores.stratum: scores["AP"]
@@ -301,7 +301,7 @@ def test_joints_are_scored_by_their_state(tmp_path):
 def test_people_of_other_strata_are_neither_right_nor_wrong(tmp_path):
     """However badly they are predicted, within their enlarged box; and being found does not help."""
     content, exact = one_picture("coco", 10, seed=4)
-    everybody = truth(written(tmp_path, "coco", content))
+    everybody = load_ground_truth(written(tmp_path, "coco", content))
     hidden = (everybody.state == 1).sum(-1)
     for name, (low, high) in OCCLUDED_JOINT_BINS.items():
         inside = (low <= hidden) & (hidden <= high)
@@ -318,12 +318,14 @@ def test_people_of_other_strata_are_neither_right_nor_wrong(tmp_path):
 
 
 def test_everybody_is_in_one_stratum_of_people(tmp_path):
-    everybody = truth(written(tmp_path, "coco", files.document("coco", np.random.default_rng(5), images=12)))
+    everybody = load_ground_truth(
+        written(tmp_path, "coco", files.document("coco", np.random.default_rng(5), images=12))
+    )
     scores = {each.stratum: each.people for each in evaluate_strata(everybody, [], COCO_DETECTED)}
     assert (
         sum(scores[name] for name in OCCLUDED_JOINT_BINS)
         == scores["all"]
-        == ((everybody.labelled > 0) & ~everybody.crowd).sum()
+        == ((everybody.num_keypoints > 0) & ~everybody.is_crowd).sum()
         > 10
     )
     assert (everybody.state == 1).any() and all(
@@ -336,7 +338,7 @@ def test_boxes_and_areas_that_nobody_gives_do_not_depend_on_the_stratum(tmp_path
     for person in content["annotations"]:
         person["bbox"] = None
         del person["area"]
-    everybody = truth(written(tmp_path, "coco", content))
+    everybody = load_ground_truth(written(tmp_path, "coco", content))
     chosen = np.arange(6) < 3
     assert evaluate(everybody, exact, COCO_DETECTED)["AP"] == pytest.approx(1)
     results = [result | {"score": 0.4 if own else 0.9} for result, own in zip(exact, chosen, strict=True)]
@@ -350,7 +352,7 @@ def test_people_who_do_not_count_do_not_count_in_strata(tmp_path):
     """CrowdPose numbers no head and no neck: people who show nothing else are ignored, though they have joints."""
     content, exact = one_picture("crowdpose", 4)
     content["annotations"][0] |= {"keypoints": [0] * 36 + [9, 9, 2, 9, 19, 1], "num_keypoints": 0}
-    everybody = truth(written(tmp_path, "crowdpose", content))
+    everybody = load_ground_truth(written(tmp_path, "crowdpose", content))
     scores = {each.stratum: each.people for each in evaluate_strata(everybody, exact, CROWDPOSE_TRUE_BOXES)}
     assert scores["all"] == scores["visible joints"] == sum(scores[name] for name in OCCLUDED_JOINT_BINS) == 3
 
@@ -407,7 +409,7 @@ def test_no_person_is_kept_twice(seed, threshold):
 
 
 def test_predictions_are_finished_picture_by_picture(tmp_path):
-    everybody = truth(written(tmp_path, "coco", one_picture("coco", 2)[0]))
+    everybody = load_ground_truth(written(tmp_path, "coco", one_picture("coco", 2)[0]))
     people = [result(1, box_score=0.5), result(1, box_score=0.9), result(2), result(1, image=7, box_score=0.4)]
     entries = to_coco_results(people, everybody)
     assert [(entry["image_id"], entry["score"]) for entry in entries if entry["image_id"] == 7] == [
@@ -423,7 +425,7 @@ def test_predictions_are_finished_picture_by_picture(tmp_path):
 
 def test_raw_predictions_are_finished_before_they_are_scored(tmp_path):
     content, exact = one_picture("coco", 5)
-    everybody = truth(written(tmp_path, "coco", content))
+    everybody = load_ground_truth(written(tmp_path, "coco", content))
     people = [KeypointResult(1, xy, np.full(17, 0.5)) for xy in everybody.xy]
     scores = evaluate(everybody, people + people, COCO_DETECTED)
     assert scores["AP"] == pytest.approx(1) and scores.predictions == 5
@@ -433,7 +435,7 @@ def test_raw_predictions_are_finished_before_they_are_scored(tmp_path):
 
 def test_protocols_are_named_by_whose_boxes_they_are_of(tmp_path):
     content, exact = one_picture("ochuman", 5)
-    everybody = truth(written(tmp_path, "ochuman", content))
+    everybody = load_ground_truth(written(tmp_path, "ochuman", content))
     scores = [evaluate(everybody, exact, by) for by in (OCHUMAN_TRUE_BOXES, OCHUMAN_DETECTED)]
     assert [each.protocol.name for each in scores] == ["ochuman, ground truth boxes", "ochuman, detected boxes"]
     assert CROWDPOSE_TRUE_BOXES.columns == ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP-E", "AP-M", "AP-H")
@@ -469,7 +471,7 @@ def test_predictions_that_cannot_be_scored_are_refused(tmp_path, results, by, me
     changed = [exact[0] | each if isinstance(each, dict) else {} if each is None else each for each in results]
     path = written(tmp_path, "coco", content)
     with pytest.raises(OccluposeError, match=message) as caught:
-        evaluate(truth(path), changed, by)
+        evaluate(load_ground_truth(path), changed, by)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -478,6 +480,6 @@ def test_skeletons_that_cannot_be_scored_are_refused(tmp_path):
     content["categories"][0]["keypoints"] = [f"{name}" for name in ("pelvis", "spine", "thorax")]
     for person in content["annotations"]:
         person["keypoints"] = person["keypoints"][:9]
-    everybody = truth(written(tmp_path, "coco", content))
+    everybody = load_ground_truth(written(tmp_path, "coco", content))
     with pytest.raises(OccluposeError, match=r"has no sigmas to score joints by; coco17 and crowdpose14 have them"):
         evaluate(everybody, [exact[0] | {"keypoints": [1.0] * 9}], OKSProtocol("other", "detected"))

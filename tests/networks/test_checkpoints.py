@@ -458,7 +458,7 @@ def test_other_networks_are_refused_and_the_fitting_one_is_named(small, hrnet, t
     assert refusal(path, "hrnet_w48") == f"{first}; give --model hrnet_w32, which it fits"
     first = "keypoint_head.final_layer.weight (17, 32, 1, 1) has no place in srpose_w32"
     assert refusal(path, "srpose_w32") == f"{first}; give --model hrnet_w32, which it fits"
-    with pytest.raises(OccluposeError, match=r"^model hourglass: there is none of that name; give one of "):
+    with pytest.raises(OccluposeError, match=r"^model hourglass: not known; known are "):
         translate(path, "hourglass")
 
 

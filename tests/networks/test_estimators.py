@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from occlupose.errors import OccluposeError
-from occlupose.networks.estimators import ESTIMATORS, build, normalised
+from occlupose.networks.estimators import ESTIMATORS, build, normalise_images
 
 ROOT = Path(__file__).parents[2]
 TRANSFORMERS = ("vitpose_s", "vitpose_b", "vitpose_l")
@@ -21,7 +21,7 @@ def test_models_go_by_the_names_of_their_functions():
     assert all(function.__name__ == name for name, function in ESTIMATORS.items())
     with pytest.raises(
         OccluposeError,
-        match=r"^model hrnet: there is none of that name; give one of simple_baseline_r50, .*, srpose_w32$",
+        match=r"^model hrnet: not known; known are simple_baseline_r50, .*, srpose_w32$",
     ):
         build("hrnet")
 
@@ -88,7 +88,7 @@ def test_channels_last_changes_nothing(model):
 def test_pictures_are_normalised_as_imagenet_is():
     generator = torch.Generator().manual_seed(0)
     pictures = torch.randint(0, 256, (2, 6, 4, 3), dtype=torch.uint8, generator=generator)
-    ready = normalised(pictures)
+    ready = normalise_images(pictures)
     assert ready.shape == (2, 3, 6, 4) and ready.dtype == torch.float32
     assert ready.is_contiguous(memory_format=torch.channels_last)
     for channel, (mean, deviation) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))):

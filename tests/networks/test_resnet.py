@@ -45,7 +45,7 @@ def test_features_of_pictures_of_any_size(size, block):
     network = ResNet(RESNET18, 8, inputs=2, block=block)
     picture = torch.randn(2, 2, size, size, requires_grad=True)
     features = network(picture)
-    assert features.shape == (2, network.features) == (2, 64 * block.narrowing)
+    assert features.shape == (2, network.features) == (2, 64 * block.expansion)
     features.square().sum().backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in network.parameters())
     assert picture.grad.abs().sum() > 0

@@ -4,7 +4,7 @@ from torch import nn
 
 from occlupose.networks.resnet import RESNET18, Bottleneck, ResNet
 from occlupose.networks.simple_baseline import (
-    NARROW,
+    HEAD_STD,
     HeatmapHead,
     SimpleBaseline,
     simple_baseline_r50,
@@ -35,7 +35,7 @@ def test_heads_begin_narrow_and_dark():
     network = simple_baseline_small()
     for part in network.head.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-            assert part.weight.std().item() == pytest.approx(NARROW, rel=0.1)
+            assert part.weight.std().item() == pytest.approx(HEAD_STD, rel=0.1)
             assert part.bias is None or not part.bias.any()
     (maps,) = network(torch.randn(2, 3, 64, 64))
     assert maps.abs().max() < 0.1

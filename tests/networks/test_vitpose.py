@@ -10,7 +10,7 @@ from occlupose.networks.vitpose import (
     DropPath,
     VisionTransformer,
     ViTPose,
-    layer,
+    layer_index,
     vitpose_b,
     vitpose_l,
     vitpose_s,
@@ -34,9 +34,9 @@ def test_maps_of_a_quarter_of_any_crop(crop, grid, head):
 
 
 def test_what_it_is_not_made_for_is_refused():
-    with pytest.raises(OccluposeError, match=r"^pictures of 32 x 64 px: this ViTPose is made for 48 x 64$"):
+    with pytest.raises(OccluposeError, match=r"^images of 32 x 64 px: this ViTPose should get 48 x 64$"):
         small()(torch.randn(1, 3, 64, 32))
-    with pytest.raises(OccluposeError, match=r"^head grand: ViTPose has none of that name; give classic or simple$"):
+    with pytest.raises(OccluposeError, match=r"^head grand: not known; known are classic and simple$"):
         small(head="grand")
 
 
@@ -102,7 +102,7 @@ def test_it_begins_as_transformers_do():
 
 def test_layers_are_counted_from_the_picture():
     network = small()
-    layers = {name: layer(name, 3) for name, _ in network.named_parameters()}
+    layers = {name: layer_index(name, 3) for name, _ in network.named_parameters()}
     assert {name for name, number in layers.items() if number == 0} == {
         *("backbone.pos_embed", "backbone.patch_embed.proj.weight", "backbone.patch_embed.proj.bias"),
     }
@@ -113,4 +113,4 @@ def test_layers_are_counted_from_the_picture():
     assert last == {"backbone.norm.weight", "backbone.norm.bias"} | {
         name for name in layers if name.startswith("head.")
     }
-    assert layer("backbone.blocks.11.mlp.fc1.weight", 12) == 12 and layer("head.final_layer.bias", 12) == 13
+    assert layer_index("backbone.blocks.11.mlp.fc1.weight", 12) == 12 and layer_index("head.final_layer.bias", 12) == 13

@@ -122,7 +122,7 @@ def evaluate_keypoints(
         raise OccluposeError(
             f"{place.annotations}: {skeleton.name} has no sigmas to score joints by; coco17 and crowdpose14 have them"
         )
-    detected = None if boxes is None else coco.detected(boxes, annotated.truth, strict=strict)
+    detected = None if boxes is None else coco.match_boxes(boxes, annotated.ground_truth, strict=strict)
     for line in annotated.report.lines() + (detected.report.lines() if detected else []):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     unreadable = list[str]()
@@ -141,24 +141,26 @@ def evaluate_keypoints(
 
         boxes_used = 0
         if detector is not None:
-            count = start(len(annotated.truth.images))
+            count = start(len(annotated.ground_truth.images))
             results = keypoints.predict_in_images(
-                annotated.truth, place.images, detector, progress=count, unreadable=note_unreadable
+                annotated.ground_truth, place.images, detector, progress=count, unreadable=note_unreadable
             )
         else:
             assert network is not None
             if detected is None:
                 in_boxes = keypoints.ground_truth_boxes(annotated)
             else:
-                in_boxes, missing = keypoints.detected_boxes(annotated.truth, detected, place.images)
+                in_boxes, missing = keypoints.detected_boxes(annotated.ground_truth, detected, place.images)
                 for name in missing:
                     note_unreadable(f"{name}: not in {place.images}")
             boxes_used = sum(len(each.boxes) for each in in_boxes)
             results = keypoints.predict_in_boxes(
                 in_boxes, network, skeleton, progress=start(boxes_used), unreadable=note_unreadable
             )
-    protocol = oks.OKSProtocol(annotated.truth.dataset, "ground truth" if source == "ground-truth" else "detected")
-    scores = oks.evaluate_strata(annotated.truth, results, protocol)
+    protocol = oks.OKSProtocol(
+        annotated.ground_truth.dataset, "ground truth" if source == "ground-truth" else "detected"
+    )
+    scores = oks.evaluate_strata(annotated.ground_truth, results, protocol)
     for table in keypoints.tables(scores):
         Console().print(table)
     people = scores[0].people

@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from glob import has_magic
@@ -35,7 +34,6 @@ from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --help is quick
     from occlupose.estimator import PoseEstimator
-    from occlupose.frontends import boxes as boxes_file
     from occlupose.media import Source
     from occlupose.poses import Poses
 
@@ -109,8 +107,11 @@ def run(
         check_output(output)
     _silence_ffmpeg()
     from occlupose.media import open_media
+    from occlupose.media.images import ImageSequence
 
     with open_media(input, every=every, start=start, end=end) as source:
+        if isinstance(source, ImageSequence):
+            source.check_sizes()
         folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
         _run(source, folder, options, camera_options, max_people=max_people, video=video)
 
@@ -165,16 +166,6 @@ class EstimatorOptions:
             return "HUPOR, as train hupor writes them"
         return "a lifter, as train lifter writes them"
 
-    def load_boxes(self, source: "Source") -> "Mapping[int, boxes_file.Boxes] | None":
-        """Bounding boxes of the frames, if a file was given. Raises OccluposeError."""
-        if self.oanet.boxes is None:
-            return None
-        from occlupose.frontends import check_options
-        from occlupose.frontends.boxes import load
-
-        check_options(self.oanet.frontend or "blazepose", boxes=True, flip=self.flip)
-        return load(self.oanet.boxes, source)
-
     def build(self, source: "Source", console: Console) -> "PoseEstimator":
         """The estimator with its networks loaded. Raises OccluposeError."""
         if self.method == "hupor":
@@ -184,15 +175,17 @@ class EstimatorOptions:
             if self.weights is None:
                 say(console, "note: the shipped weights of hupor are a demonstration, trained on synthetic people")
             return estimator
-        boxes = self.load_boxes(source)
         from occlupose.assets import BLAZEPOSE
         from occlupose.frontends import check_options
-        from occlupose.methods.oanet.estimator import OANet
+        from occlupose.frontends.boxes import load
 
         frontend = self.oanet.frontend or "blazepose"
-        check_options(frontend, boxes=boxes is not None, flip=self.flip)
+        check_options(frontend, boxes=self.oanet.boxes is not None, flip=self.flip)
+        boxes = None if self.oanet.boxes is None else load(self.oanet.boxes, source)
         if frontend == "blazepose":
             announce(console, BLAZEPOSE)
+        from occlupose.methods.oanet.estimator import OANet
+
         flow = self.oanet.flow or "dis"
         return OANet(frontend, boxes=boxes, flip=self.flip, flow=flow, weights=self.weights, device=self.device)
 

@@ -46,6 +46,10 @@ RENAMED_OPTIONS: dict[str, str] = {
     "train lifter --recipe.views.bent": "--recipe.augmentation.bend-probability",
     "train lifter --recipe.views.tumble": "--recipe.augmentation.tumble-probability",
     "train lifter --recipe.views.wrong-focal": "--recipe.augmentation.wrong-focal-probability",
+    "train hupor --recipe.variation.turn": "--recipe.augmentation.rotation",
+    "train hupor --recipe.variation.flip": "--recipe.augmentation.flip-probability",
+    "train hupor --recipe.variation.zoom": "--recipe.augmentation.scale",
+    "train hupor --recipe.variation.shift": "--recipe.augmentation.shift",
     "train keypoints --recipe.flip": "--recipe.flip-probability",
     "train keypoints --recipe.turn": "--recipe.rotation",
 }

@@ -197,7 +197,7 @@ def train_ljof(
         known,
         output,
         recipe,
-        start=init_from,
+        init_from=init_from,
         strict=strict,
         memory=int(image_cache_gib * 2**30),
         resume=resume,
@@ -225,7 +225,7 @@ def _tell_leaks(data: "Annotations", unseen: tuple[Path, ...], strict: bool) -> 
     folders = {path: _pictures(path) for path in unseen}
     if not folders:
         return
-    pictures_of = {person.picture for person in data.people}
+    pictures_of = {person.image for person in data.people}
     learnt = hash_images(sorted(pictures_of, key=str))
     for folder, shown in folders.items():
         tested = hash_images(picture for picture in shown if picture not in pictures_of)
@@ -259,7 +259,9 @@ def _pictures(unseen: Path) -> list["ImageRef"]:
         place = discovery.find_dataset(unseen.parent, annotations=unseen)
         shelf = ImageIndex(place.images)
         pictures = [
-            found for image in coco.truth(unseen).images.values() if (found := shelf.find(image.name)) is not None
+            found
+            for image in coco.load_ground_truth(unseen).images.values()
+            if (found := shelf.find(image.name)) is not None
         ]
     else:
         pictures = ImageIndex(unseen).all()

@@ -1,8 +1,7 @@
-"""What a bottom-up network is shown: whole pictures in an input of one size, varied for training as HUPOR's code varies
-them.
+"""Training batches for bottom-up networks: whole images in an input of one size, augmented as in HUPOR's code.
 
-Pictures are turned a little and mirrored. Those of which no depth is known are scaled and shifted too; the others are
-not, for somebody who looks larger would have to be nearer.
+Images are slightly rotated and mirrored. Those without depth are also scaled and shifted; the others are not, since a
+person who looks larger would have to be nearer.
 """
 
 from collections.abc import Sequence
@@ -24,143 +23,144 @@ from occlupose.poses import ABSENT
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import MPI15
 
-MEMORY = 2**31
-"""Bytes of decoded pictures that are kept, unless it is said otherwise."""
+CACHE_BYTES = 2**31
+"""Default size of the cache of decoded images."""
 
-CHANCES = 5
-"""Even numbers that decide how a picture is varied."""
+RANDOM_NUMBERS = 5
+"""Uniform random numbers that decide the augmentation of one image."""
 
-MOST = 20
-"""People of a picture who are learnt from, the nearest to its middle; as published."""
+MAX_PEOPLE = 20
+"""People of an image used for training, those nearest to its middle; as published."""
 
 
 @dataclass(frozen=True)
-class Variation:
-    """How much pictures are varied.
+class BottomUpAugmentation:
+    """Random changes of images.
 
     Attributes:
-        turn: degrees, at most.
-        flip: share that are mirrored.
-        zoom: smallest and largest factor of the size of pictures without depth.
-        shift: px of a published input, 832 wide, by which those move at most, across and down.
+        rotation: largest rotation, degrees.
+        flip_probability: of mirroring.
+        scale: smallest and largest factor of the size of images without depth.
+        shift: largest shift of images without depth, across and down, in px of a published input, 832 wide.
 
     Raises:
-        OccluposeError: a number that cannot be.
+        OccluposeError: a value is out of range.
     """
 
-    turn: float = 10.0
-    flip: float = 0.5
-    zoom: tuple[float, float] = (0.8, 1.1)
+    rotation: float = 10.0
+    flip_probability: float = 0.5
+    scale: tuple[float, float] = (0.8, 1.1)
     shift: float = 40.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.turn <= 180:
-            raise OccluposeError(f"turn {self.turn:g}: degrees, between 0 and 180")
-        if not 0 <= self.flip <= 1:
-            raise OccluposeError(f"flip {self.flip:g}: a share, between 0 and 1")
-        if not 0 < self.zoom[0] <= self.zoom[1] < float("inf"):
+        if not 0 <= self.rotation <= 180:
+            raise OccluposeError(f"rotation {self.rotation:g}: degrees, between 0 and 180")
+        if not 0 <= self.flip_probability <= 1:
+            raise OccluposeError(f"flip_probability {self.flip_probability:g}: must be between 0 and 1")
+        if not 0 < self.scale[0] <= self.scale[1] < float("inf"):
             raise OccluposeError(
-                f"zoom {self.zoom[0]:g} {self.zoom[1]:g}: the smallest and the largest factor, more than 0"
+                f"scale {self.scale[0]:g} {self.scale[1]:g}: the smallest and the largest factor, more than 0"
             )
         if not 0 <= self.shift < float("inf"):
             raise OccluposeError(f"shift {self.shift:g}: pixels, 0 or more")
 
 
 @dataclass
-class Shown:
-    """A batch.
+class BottomUpBatch:
+    """Images in network inputs.
 
     Attributes:
-        pictures: RGB; None of labels alone.
-        scene: who is in them, filled up with nobody to the same number of people.
-        annotated: joints that the picture's dataset says something of.
-        deep: whether depths of the picture's people are known.
+        images: RGB; None if there are only labels.
+        people: in px of the input, padded to the same number of people.
+        annotated: joints that the image's dataset annotates.
+        has_depth: whether the depth of the image's people is known.
     """
 
-    pictures: UInt8[Tensor, "batch height width 3"] | None
-    scene: PeopleBatch
+    images: UInt8[Tensor, "batch height width 3"] | None
+    people: PeopleBatch
     annotated: Bool[Tensor, "batch 15"]
-    deep: Bool[Tensor, " batch"]
+    has_depth: Bool[Tensor, " batch"]
 
 
-class Gallery:
-    """Pictures, read when they are first asked for, and kept as long as there is room. Threads may share it.
+class ImageCache:
+    """Decoded images, kept after the first read as long as there is room. Threads may share it.
 
     Arguments:
-        memory: bytes for those that are kept.
+        max_bytes: size of the cache.
     """
 
-    def __init__(self, memory: int = MEMORY) -> None:
-        self._room = memory
-        self._kept = dict[ImageRef, RGB]()
+    def __init__(self, max_bytes: int = CACHE_BYTES) -> None:
+        self._free_bytes = max_bytes
+        self._images = dict[ImageRef, RGB]()
         self._lock = Lock()
 
-    def read(self, picture: ImageRef, size: tuple[int, int]) -> RGB:
-        """A picture of this size.
+    def read(self, image: ImageRef, size: tuple[int, int]) -> RGB:
+        """An image of this size.
 
         Raises:
             OccluposeError: as `ImageRef.read`.
         """
-        kept = self._kept.get(picture)
-        if kept is not None:
-            return kept
-        image = picture.read(size)
+        cached = self._images.get(image)
+        if cached is not None:
+            return cached
+        pixels = image.read(size)
         with self._lock:
-            if picture not in self._kept and image.nbytes <= self._room:
-                self._room -= image.nbytes
-                self._kept[picture] = image
-        return image
+            if image not in self._images and pixels.nbytes <= self._free_bytes:
+                self._free_bytes -= pixels.nbytes
+                self._images[image] = pixels
+        return pixels
 
 
-def show(
+def make_batch(
     samples: Sequence[ImageSample],
     images: Sequence[RGB] | None,
     box: Letterbox,
-    vary: Variation | None = None,
-    chances: Float[np.ndarray, "batch 5"] | None = None,
-) -> Shown:
-    """People in inputs; varied, where it is said how.
+    augmentation: BottomUpAugmentation | None = None,
+    uniform: Float[np.ndarray, "batch 5"] | None = None,
+) -> BottomUpBatch:
+    """Samples in network inputs, augmented if there is an augmentation.
 
     Arguments:
-        images: each crowd's picture; None makes a batch of labels alone.
-        chances: even numbers from 0 to 1, which decide all that is varied: the same ones vary a picture in the same
-            way.
+        images: each sample's image; None makes a batch of labels only.
+        uniform: uniform random numbers from 0 to 1 that decide the augmentation: the same numbers change an image in
+            the same way. By default 0.5.
     """
-    even = np.full((len(samples), CHANCES), 0.5) if chances is None else chances
+    uniform = np.full((len(samples), RANDOM_NUMBERS), 0.5) if uniform is None else uniform
     people = []
     spans = []
-    pictures = []
+    inputs = []
     annotated = []
-    for number, (sample, chance) in enumerate(zip(samples, even, strict=True)):
-        matrix, mirrored = _placed(sample, box, vary, chance)
+    for number, sample in enumerate(samples):
+        matrix, mirrored = _augment_transform(sample, box, augmentation, uniform[number])
         people.append(_people_in_input(sample, box, matrix, mirrored=mirrored))
         spans.append(_metres_per_pixel(sample, matrix))
         annotated.append(sample.annotated[list(MPI15.mirror)] if mirrored else sample.annotated)
         if images is not None:
-            shown = box.warp(Pyramid(images[number]), matrix)
-            pictures.append(shown[:, ::-1] if mirrored else shown)
-    return Shown(
-        None if images is None else torch.from_numpy(np.stack(pictures)),
-        _padded(people, spans),
-        torch.from_numpy(np.stack(annotated)),
-        torch.tensor([sample.has_depth for sample in samples]),
+            pixels = box.warp(Pyramid(images[number]), matrix)
+            inputs.append(pixels[:, ::-1] if mirrored else pixels)
+    return BottomUpBatch(
+        images=None if images is None else torch.from_numpy(np.stack(inputs)),
+        people=_pad(people, spans),
+        annotated=torch.from_numpy(np.stack(annotated)),
+        has_depth=torch.tensor([sample.has_depth for sample in samples]),
     )
 
 
-def _placed(
-    sample: ImageSample, box: Letterbox, vary: Variation | None, chance: Float[np.ndarray, "5"]
+def _augment_transform(
+    sample: ImageSample, box: Letterbox, augmentation: BottomUpAugmentation | None, uniform: Float[np.ndarray, "5"]
 ) -> tuple[Float[np.ndarray, "2 3"], bool]:
-    """From the picture to the input, and whether that is then mirrored."""
-    if vary is None:
+    """The transform from the image to the input, and whether the input is then mirrored."""
+    if augmentation is None:
         return box.matrix(*sample.size), False
-    flip, turn, zoom, right, down = chance.tolist()
-    turn = vary.turn * (2 * turn - 1)
+    flip, angle, size, right, down = uniform.tolist()
+    mirrored = flip < augmentation.flip_probability
+    rotation = augmentation.rotation * (2 * angle - 1)
     if sample.has_depth:
-        return box.matrix(*sample.size, turn=turn), flip < vary.flip
-    shift = vary.shift * box.width / 832
-    move = (shift * (2 * right - 1), shift * (2 * down - 1))
-    factor = vary.zoom[0] + zoom * (vary.zoom[1] - vary.zoom[0])
-    return box.matrix(*sample.size, turn=turn, zoom=factor, shift=move), flip < vary.flip
+        return box.matrix(*sample.size, turn=rotation), mirrored
+    low, high = augmentation.scale
+    shift = augmentation.shift * box.width / 832
+    offset = (shift * (2 * right - 1), shift * (2 * down - 1))
+    return box.matrix(*sample.size, turn=rotation, zoom=low + size * (high - low), shift=offset), mirrored
 
 
 _People = tuple[
@@ -182,10 +182,10 @@ def _people_in_input(
         z = z[:, partners]
         state = state[:, partners]
     people = np.flatnonzero((state != ABSENT).any(-1))
-    if len(people) > MOST:
+    if len(people) > MAX_PEOPLE:
         middle = np.array([box.width - 1, box.height - 1]) / 2
         distance = np.where(state[people] != ABSENT, np.linalg.norm(xy[people] - middle, axis=-1), np.inf).min(-1)
-        people = people[np.sort(np.argsort(distance, kind="stable")[:MOST])]
+        people = people[np.sort(np.argsort(distance, kind="stable")[:MAX_PEOPLE])]
     return xy[people], z[people], state[people]
 
 
@@ -197,7 +197,7 @@ def _metres_per_pixel(sample: ImageSample, matrix: Float[np.ndarray, "2 3"]) -> 
     return 1 / (sample.camera.fx * scale)
 
 
-def _padded(people: Sequence[_People], spans: Sequence[float]) -> PeopleBatch:
+def _pad(people: Sequence[_People], spans: Sequence[float]) -> PeopleBatch:
     """A batch with as many people an image as the fullest has, at least one."""
     most = max(1, *(len(xy) for xy, _, _ in people))
     joints = len(MPI15)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from occlupose.cameras import Camera
-from occlupose.datasets.coco import MISSING, Annotations, Person
+from occlupose.datasets.coco import MISSING, Annotations, PersonAnnotation
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
@@ -178,17 +178,17 @@ def from_coco(annotations: Annotations) -> list[ImageSample]:
     Raises:
         OccluposeError: the annotations lack an image's size.
     """
-    people = defaultdict[ImageRef, list[Person]](list)
+    people = defaultdict[ImageRef, list[PersonAnnotation]](list)
     for person in annotations.people:
         if (person.state != ABSENT).sum() >= MIN_JOINTS:
-            people[person.picture].append(person)
+            people[person.image].append(person)
         else:
             annotations.report.add_note(FEW_JOINTS, f"annotation {person.id}")
-    path = annotations.truth.path
+    path = annotations.ground_truth.path
     return [_from_coco(image, group, annotations.skeleton, path) for image, group in people.items()]
 
 
-def _from_coco(image: ImageRef, people: list[Person], skeleton: Skeleton, path: Path) -> ImageSample:
+def _from_coco(image: ImageRef, people: list[PersonAnnotation], skeleton: Skeleton, path: Path) -> ImageSample:
     size = people[0].size
     if size is None:
         raise OccluposeError(f"{path}: no width and height of {image.name}; give annotations that have them")

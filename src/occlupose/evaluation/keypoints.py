@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from rich.table import Table
 
 from occlupose.codecs.crops import Crop, invert, radius, transform_points
-from occlupose.datasets.coco import Annotations, Detected, Truth
+from occlupose.datasets.coco import Annotations, DetectedBoxes, GroundTruth
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
@@ -54,18 +54,16 @@ def ground_truth_boxes(data: Annotations) -> list[ImageBoxes]:
     """The annotated boxes of all people."""
     by_image = defaultdict(list)
     for person in data.people:
-        assert person.image is not None
-        by_image[person.image].append(person)
+        assert person.image_id is not None
+        by_image[person.image_id].append(person)
     return [
-        ImageBoxes(
-            image, people[0].picture, np.stack([one.box for one in people]), np.ones(len(people)), people[0].size
-        )
+        ImageBoxes(image, people[0].image, np.stack([one.box for one in people]), np.ones(len(people)), people[0].size)
         for image, people in by_image.items()
     ]
 
 
 def detected_boxes(
-    truth: Truth, detected: Detected, images: Path, *, min_score: float = 0.0
+    truth: GroundTruth, detected: DetectedBoxes, images: Path, *, min_score: float = 0.0
 ) -> tuple[list[ImageBoxes], list[str]]:
     """A detector's boxes in the annotated images, and the names of missing images.
 
@@ -168,7 +166,7 @@ def convert_keypoints(
 
 
 def predict_in_images(
-    truth: Truth,
+    truth: GroundTruth,
     images: Path,
     frontend: Frontend,
     *,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from occlupose.datasets.coco import Detection, detections
+from occlupose.datasets.coco import DetectedBox, load_boxes
 from occlupose.errors import OccluposeError
 from occlupose.media import Source
 
@@ -33,7 +33,7 @@ NOBODY = Boxes(np.zeros((0, 4)), np.zeros(0))
 
 def load(path: Path, source: Source, *, least: float = LEAST) -> dict[int, Boxes]:
     """The boxes of a source's frames, by the frame's number, from a file in COCO's results format
-    (`datasets.coco.detections`).
+    (`datasets.coco.load_boxes`).
 
     A number as `image_id` is that of the frame, from 0, among those that the source gives; a text is the name of a
     picture's file, with or without its ending. Boxes of frames that the source does not have are left out.
@@ -47,16 +47,16 @@ def load(path: Path, source: Source, *, least: float = LEAST) -> dict[int, Boxes
     numbers: dict[str, int] = {}
     for number, name in enumerate(source.names):
         numbers[Path(name).stem] = numbers[name] = number
-    found = detections(path)
-    chosen = defaultdict[int, list[Detection]](list)
+    found = load_boxes(path)
+    chosen = defaultdict[int, list[DetectedBox]](list)
     for box in found:
-        frame = numbers.get(box.image) if isinstance(box.image, str) else box.image
+        frame = numbers.get(box.image_id) if isinstance(box.image_id, str) else box.image_id
         if frame is not None and frame >= 0 and (source.count is None or frame < source.count):
             chosen[frame].append(box)
     if not chosen:
         cure = "give frame numbers, from 0" + (", or names of its pictures" if source.names else "")
         raise OccluposeError(
-            f"{path}: not one image_id is a frame of {source.name}, as {found[0].image!r} is none; {cure}"
+            f"{path}: not one image_id is a frame of {source.name}, as {found[0].image_id!r} is none; {cure}"
         )
     likely = {number: [box for box in boxes if box.score >= least] for number, boxes in chosen.items()}
     return {

@@ -17,7 +17,7 @@ from occlupose.codecs.udp import UDP
 from occlupose.errors import OccluposeError
 from occlupose.frontends.crops import Joints
 from occlupose.networks import weights
-from occlupose.networks.estimators import ESTIMATORS, build, normalised
+from occlupose.networks.estimators import ESTIMATORS, build, normalise_images
 from occlupose.networks.precision import bf16_is_native
 from occlupose.skeletons import Skeleton, by_name
 
@@ -117,7 +117,7 @@ class EstimatorNetwork:
 
     @torch.inference_mode()
     def _joints(self, crops: UInt8[Tensor, "person height width 3"]) -> tuple[np.ndarray, np.ndarray]:
-        pictures = normalised(crops.to(self._device))
+        pictures = normalise_images(crops.to(self._device))
         maps = heatmaps(self._network, pictures)
         if self._flip:
             mirrored = heatmaps(self._network, pictures.flip(3))
@@ -153,7 +153,7 @@ def save(tensors: dict[str, Tensor], design: Design, path: Path) -> None:
         OccluposeError: the file could not be written.
     """
     part = {"part": WHOLE if any(name.startswith("head.") for name in tensors) else BACKBONE}
-    weights.save(weights.halved(tensors), design.header() | part, path)
+    weights.save(weights.half_kernels(tensors), design.header() | part, path)
 
 
 def load(path: Path) -> tuple[nn.Module, Design]:

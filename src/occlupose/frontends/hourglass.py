@@ -73,7 +73,7 @@ def save(tensors: dict[str, Tensor], network: StackedHourglass, skeleton: Skelet
     header = {"format": FORMAT, "skeleton": skeleton.name} | {
         name: str(value) for name, value in (numbers | shown).items()
     }
-    weights.save(weights.halved(tensors), header, path)
+    weights.save(weights.half_kernels(tensors), header, path)
 
 
 def load(path: Path) -> tuple[StackedHourglass, Skeleton, Crop]:

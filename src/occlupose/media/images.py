@@ -5,6 +5,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from occlupose.media.checks import check_image, check_readable, check_writable, 
 from occlupose.media.source import ASSUMED_FPS, RGB, Frame, Source, TimeRange, no_frames
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
+EXIF_ORIENTATION = 0x0112
+"""EXIF's tag of how the image is turned; from 5 on by a quarter."""
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "AVIF", "PPM")
 """Pillow's names of these formats, for `Image.open`: of others some start programs (Ghostscript for an EPS)."""
 MAX_PIXELS = 160_000_000
@@ -47,15 +50,30 @@ class ImageSequence(Source):
         for index, (time, path) in enumerate(self._chosen):
             yield time, partial(self._frame, index, time, path)
 
-    def _frame(self, index: int, time: float, path: Path) -> Frame:
-        image = read_image(path)
-        height, width = image.shape[:2]
+    def check_sizes(self) -> None:
+        """Compare the sizes in the files' headers. Raises OccluposeError for an image of another size than the first;
+        files that are no images are left to the reading.
+        """
+        unreadable = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+        for _, path in self._chosen:
+            with warnings.catch_warnings(), suppress(*unreadable):
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(path, formats=IMAGE_FORMATS) as image:
+                    size = image.size
+                    is_turned = size != (self.width, self.height) and image.getexif().get(EXIF_ORIENTATION, 1) >= 5
+                    self._check_size(path, *(size[::-1] if is_turned else size))
+
+    def _check_size(self, path: Path, width: int, height: int) -> None:
         if (width, height) != (self.width, self.height):
             first = self._chosen[0][1].name
             raise OccluposeError(
                 f"{path}: is {width}x{height} but {first} is {self.width}x{self.height}; images read together must"
                 " have one size"
             )
+
+    def _frame(self, index: int, time: float, path: Path) -> Frame:
+        image = read_image(path)
+        self._check_size(path, image.shape[1], image.shape[0])
         return Frame(index, time, image)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from jaxtyping import Bool, Float, Int
 
-from occlupose.datasets.coco import Truth
+from occlupose.datasets.coco import GroundTruth
 from occlupose.errors import OccluposeError
 from occlupose.occlusion.blocks import LIMB_JOINTS
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -172,7 +172,7 @@ def oks_nms(
 
 
 def to_coco_results(
-    results: Sequence[KeypointResult], truth: Truth, *, threshold: float = NMS_THRESHOLD
+    results: Sequence[KeypointResult], truth: GroundTruth, *, threshold: float = NMS_THRESHOLD
 ) -> list[dict[str, Any]]:
     """Predictions in COCO's results format, with person scores and after non-maximum suppression.
 
@@ -206,22 +206,26 @@ def to_coco_results(
     return entries
 
 
-def keep_joints(truth: Truth, kept: Bool[np.ndarray, "person joint"]) -> Truth:
+def keep_joints(truth: GroundTruth, kept: Bool[np.ndarray, "person joint"]) -> GroundTruth:
     """The same people with some of their joints only; people without any of these are ignored."""
     state = np.where(kept, truth.state, ABSENT)
     labelled = (state != ABSENT).sum(-1)
     box = _boxes(truth)  # before joints are removed
     return replace(
-        truth, box=box, area=_areas(truth, box), state=state, labelled=np.where(truth.labelled > 0, labelled, 0)
+        truth,
+        boxes=box,
+        area=_areas(truth, box),
+        state=state,
+        num_keypoints=np.where(truth.num_keypoints > 0, labelled, 0),
     )
 
 
-def keep_people(truth: Truth, kept: Bool[np.ndarray, "person"]) -> Truth:
+def keep_people(truth: GroundTruth, kept: Bool[np.ndarray, "person"]) -> GroundTruth:
     """The same ground truth with some of its people only; the others are ignored."""
     return keep_joints(truth, np.broadcast_to(kept[:, None], truth.state.shape))
 
 
-def make_strata(truth: Truth) -> dict[str, Truth]:
+def make_strata(truth: GroundTruth) -> dict[str, GroundTruth]:
     """The ground truth by occlusion: all of it; joints by state, also of arms and legs alone; and people by the number
     of their occluded joints.
     """
@@ -242,7 +246,7 @@ def make_strata(truth: Truth) -> dict[str, Truth]:
 
 
 def evaluate(
-    truth: Truth,
+    truth: GroundTruth,
     results: Sequence[KeypointResult | Mapping[str, Any]],
     protocol: OKSProtocol,
     *,
@@ -251,8 +255,8 @@ def evaluate(
     """Average precision and recall of predictions.
 
     Arguments:
-        truth: all people, from `datasets.coco.truth` or one of `make_strata`. Images without predictions count: their
-            people are missed.
+        truth: all people, from `datasets.coco.load_ground_truth` or one of `make_strata`. Images without predictions
+            count: their people are missed.
         results: predictions, which go through `to_coco_results`; or entries of COCO's results format (image_id,
             category_id, keypoints, score), which are used as they are.
         protocol: how to score.
@@ -284,15 +288,17 @@ def evaluate(
         values = {name: values[name] for name in _CROWDPOSE}
         for name, (low, high) in CROWD_INDEX_BINS.items():
             chosen = {
-                image.id for image in truth.images.values() if image.crowd is not None and low <= image.crowd < high
+                image.id
+                for image in truth.images.values()
+                if image.crowd_index is not None and low <= image.crowd_index < high
             }
             values[name] = _stats(truth, images, people, checked, protocol, chosen)[0]
-    scored = int(((truth.labelled > 0) & ~truth.crowd).sum())
+    scored = int(((truth.num_keypoints > 0) & ~truth.is_crowd).sum())
     return OKSScores(protocol, stratum, values, scored, len(checked))
 
 
 def evaluate_strata(
-    truth: Truth, results: Sequence[KeypointResult | Mapping[str, Any]], protocol: OKSProtocol
+    truth: GroundTruth, results: Sequence[KeypointResult | Mapping[str, Any]], protocol: OKSProtocol
 ) -> list[OKSScores]:
     """`evaluate` on each of `make_strata`, "all" first.
 
@@ -306,7 +312,7 @@ def evaluate_strata(
     return [evaluate(part, results, protocol, stratum=name) for name, part in make_strata(truth).items()]
 
 
-def _sigmas(truth: Truth) -> Float[np.ndarray, "joint"]:
+def _sigmas(truth: GroundTruth) -> Float[np.ndarray, "joint"]:
     if truth.skeleton.sigmas is None:
         raise OccluposeError(
             f"{truth.path}: {truth.skeleton.name} has no sigmas to score joints by; coco17 and crowdpose14 have them"
@@ -314,7 +320,7 @@ def _sigmas(truth: Truth) -> Float[np.ndarray, "joint"]:
     return np.array(truth.skeleton.sigmas)
 
 
-def _check(truth: Truth, results: Sequence[KeypointResult]) -> None:
+def _check(truth: GroundTruth, results: Sequence[KeypointResult]) -> None:
     """Refuses predictions that `to_coco_results` cannot compare."""
     for result in results:
         if result.xy.shape != (len(truth.skeleton), 2) or result.score.shape != result.xy.shape[:1]:
@@ -329,7 +335,7 @@ def _check(truth: Truth, results: Sequence[KeypointResult]) -> None:
             )
 
 
-def _annotations(truth: Truth, protocol: OKSProtocol) -> list[dict[str, Any]]:
+def _annotations(truth: GroundTruth, protocol: OKSProtocol) -> list[dict[str, Any]]:
     """All people as annotations for the evaluator.
 
     Ids begin at 1, as the evaluator takes a match with 0 for none. An unknown area is AREA_PER_BOX of the box's; an
@@ -338,7 +344,7 @@ def _annotations(truth: Truth, protocol: OKSProtocol) -> list[dict[str, Any]]:
     box = _boxes(truth)
     area = box[:, 2] * box[:, 3] * AREA_PER_BOX if protocol.is_crowdpose else _areas(truth, box)
     joints = np.concatenate([truth.xy, truth.state[..., None]], -1).reshape(len(truth), -1)
-    columns = (truth.image, box, area, truth.crowd.astype(int), truth.labelled, joints)
+    columns = (truth.image_id, box, area, truth.is_crowd.astype(int), truth.num_keypoints, joints)
     names = ("image_id", "bbox", "area", "iscrowd", "num_keypoints", "keypoints")
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [
@@ -347,21 +353,23 @@ def _annotations(truth: Truth, protocol: OKSProtocol) -> list[dict[str, Any]]:
     ]
 
 
-def _boxes(truth: Truth) -> Float[np.ndarray, "person 4"]:
+def _boxes(truth: GroundTruth) -> Float[np.ndarray, "person 4"]:
     """Left, top, width, height; of the joints where a box is missing, 0 where there are no joints either."""
     known = (truth.state != ABSENT)[..., None]
     low = np.where(known, truth.xy, np.inf).min(1)
     high = np.where(known, truth.xy, -np.inf).max(1)
     of_joints = np.where(known.any(1), np.concatenate([low, high - low], -1), 0)
-    return np.where(np.isnan(truth.box), of_joints, truth.box)
+    return np.where(np.isnan(truth.boxes), of_joints, truth.boxes)
 
 
-def _areas(truth: Truth, box: Float[np.ndarray, "person 4"]) -> Float[np.ndarray, "person"]:
+def _areas(truth: GroundTruth, box: Float[np.ndarray, "person 4"]) -> Float[np.ndarray, "person"]:
     """The people's areas; AREA_PER_BOX of the box's where one is missing."""
     return np.where(np.isnan(truth.area), box[:, 2] * box[:, 3] * AREA_PER_BOX, truth.area)
 
 
-def _checked_entries(truth: Truth, results: Sequence[Mapping[str, Any]], protocol: OKSProtocol) -> list[dict[str, Any]]:
+def _checked_entries(
+    truth: GroundTruth, results: Sequence[Mapping[str, Any]], protocol: OKSProtocol
+) -> list[dict[str, Any]]:
     """Predictions for the evaluator; CrowdPose's leaves out those without any joint."""
     entries = []
     for number, result in enumerate(results):
@@ -396,7 +404,7 @@ def _checked_entries(truth: Truth, results: Sequence[Mapping[str, Any]], protoco
 
 
 def _stats(
-    truth: Truth,
+    truth: GroundTruth,
     images: list[dict[str, Any]],
     people: list[dict[str, Any]],
     entries: list[dict[str, Any]],

@@ -1,6 +1,4 @@
-"""The 2D estimators by name: normalised pictures of one person in, a tuple of heatmaps out, of which the last is the
-answer.
-"""
+"""2D pose estimators by name: normalised crops of one person to a tuple of heatmaps, of which the last is used."""
 
 import inspect
 from collections.abc import Callable
@@ -29,11 +27,11 @@ ESTIMATORS: dict[str, Callable[..., nn.Module]] = {
         srpose_w32,
     )
 }
-"""Each makes its network from a number of joints; those of ViTPose from a crop too."""
+"""Each builds its network for a number of joints; those of ViTPose also for a crop size."""
 
 MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
-"""Of the red, green and blue values of ImageNet's pictures, 0..1."""
+STD = (0.229, 0.224, 0.225)
+"""Mean and standard deviation of ImageNet's red, green and blue values, 0..1."""
 
 
 def build(model: str, joints: int = 17, *, crop: tuple[int, int] = (192, 256)) -> nn.Module:
@@ -41,23 +39,23 @@ def build(model: str, joints: int = 17, *, crop: tuple[int, int] = (192, 256)) -
 
     Arguments:
         model: its name in ESTIMATORS.
-        joints: maps that it gives.
-        crop: width and height of its pictures, px. Only ViTPose is made for one size; the sides must be multiples of 32
-            for the others.
+        joints: number of heatmaps.
+        crop: width and height of its input, px. Only ViTPose is built for one size; for the others the sides must be
+            multiples of 32.
 
     Raises:
-        OccluposeError: there is no such model.
+        OccluposeError: unknown model.
     """
     if model not in ESTIMATORS:
-        raise OccluposeError(f"model {model}: there is none of that name; give one of {', '.join(ESTIMATORS)}")
+        raise OccluposeError(f"model {model}: not known; known are {', '.join(ESTIMATORS)}")
     function = ESTIMATORS[model]
     return function(joints, crop=crop) if "crop" in inspect.signature(function).parameters else function(joints)
 
 
-def normalised(pictures: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:
-    """RGB pictures as estimators take them: less ImageNet's mean, by its deviation, with the channels last in
+def normalise_images(images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:
+    """RGB images as input of the estimators: normalised by ImageNet's mean and standard deviation, channels last in
     memory.
     """
-    mean = torch.tensor(MEAN, device=pictures.device) * 255
-    deviation = torch.tensor(DEVIATION, device=pictures.device) * 255
-    return ((pictures - mean) / deviation).movedim(-1, 1)
+    mean = torch.tensor(MEAN, device=images.device) * 255
+    std = torch.tensor(STD, device=images.device) * 255
+    return ((images - mean) / std).movedim(-1, 1)

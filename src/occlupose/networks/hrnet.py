@@ -1,8 +1,8 @@
 """HRNet (Sun et al. 2019, "Deep High-Resolution Representation Learning for Human Pose Estimation").
 
-A stem shrinks the picture to a quarter. From there on a branch of that resolution goes through the whole network; each
-of the stages 2, 3 and 4 adds a branch of half the resolution and twice the channels of the last one, and the branches
-tell each other what they see again and again. The maps are read from the first branch.
+A stem reduces the image to a quarter of its resolution. A branch of that resolution runs through the whole network;
+each of the stages 2, 3 and 4 adds a branch with half the resolution and twice the channels of the last one, and the
+branches exchange features repeatedly. The heatmaps come from the first branch.
 
 Names in the state dict are those of the authors' code, which MMPose and timm kept.
 """
@@ -16,25 +16,26 @@ from occlupose.networks.resnet import BasicBlock, Bottleneck
 from occlupose.networks.simple_baseline import HeatmapHead
 
 Branches = list[Float[Tensor, "batch channel y x"]]
-"""Features, fine to coarse: each of half the size of the one before."""
+"""Features, fine to coarse, each with half the resolution of the one before."""
 
 
-def normed(inputs: int, outputs: int, size: int = 3, stride: int = 1, *, relu: bool = True) -> nn.Sequential:
-    """A convolution that keeps the size but for its stride, with normalisation and, where asked for, ReLU."""
+def conv_bn(inputs: int, outputs: int, size: int = 3, stride: int = 1, *, relu: bool = True) -> nn.Sequential:
+    """A padded convolution with batch normalisation and, by default, ReLU."""
     layers = [nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
 
 class Exchange(nn.Module):
-    """Basic blocks on every branch, and then every branch gets the sum of all. Sun section 3, "Repeated multi-scale
+    """Basic blocks on every branch, then fusion: every branch gets the sum of all. Sun section 3, "Repeated multi-scale
     fusion".
 
-    Finer features come by 3x3 convolutions of stride 2, coarser ones by a 1x1 convolution and repetition of cells.
+    Finer features are downsampled by 3x3 convolutions of stride 2, coarser ones upsampled by a 1x1 convolution and
+    nearest-neighbour interpolation.
 
     Arguments:
         widths: channels of each branch, fine to coarse.
-        blocks: on each branch.
-        outputs: branches that are given out, from the finest on.
+        blocks: number on each branch.
+        outputs: number of output branches, from the finest.
     """
 
     def __init__(self, widths: tuple[int, ...], blocks: int, outputs: int) -> None:
@@ -43,43 +44,45 @@ class Exchange(nn.Module):
             nn.Sequential(*(BasicBlock(width, width) for _ in range(blocks))) for width in widths
         )
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(self._way(widths, source, target) for source in range(len(widths)))
+            nn.ModuleList(self._resample(widths, source, target) for source in range(len(widths)))
             for target in range(outputs)
         )
         self.relu = nn.ReLU(inplace=True)
 
     @staticmethod
-    def _way(widths: tuple[int, ...], source: int, target: int) -> nn.Module:
-        """What a branch's features go through to be added to another's."""
+    def _resample(widths: tuple[int, ...], source: int, target: int) -> nn.Module:
+        """Brings the features of a branch to the resolution and channels of another."""
         if source == target:
             return nn.Identity()
         if source > target:
             up = nn.Upsample(scale_factor=2 ** (source - target), mode="nearest")
-            return nn.Sequential(*normed(widths[source], widths[target], 1, relu=False), up)
+            return nn.Sequential(*conv_bn(widths[source], widths[target], 1, relu=False), up)
         steps = [*[widths[source]] * (target - source), widths[target]]
         last = target - source - 1
-        return nn.Sequential(*(normed(a, b, stride=2, relu=step < last) for step, (a, b) in enumerate(pairwise(steps))))
+        return nn.Sequential(
+            *(conv_bn(a, b, stride=2, relu=step < last) for step, (a, b) in enumerate(pairwise(steps)))
+        )
 
     def forward(self, x: Branches) -> Branches:
-        seen = [branch(features) for branch, features in zip(self.branches, x, strict=True)]
+        processed = [branch(features) for branch, features in zip(self.branches, x, strict=True)]
         fused = []
-        for ways in self.fuse_layers:
-            parts = [way(features) for way, features in zip(ways, seen, strict=True)]  # type: ignore[call-overload]
+        for layers in self.fuse_layers:
+            parts = [layer(features) for layer, features in zip(layers, processed, strict=True)]  # type: ignore[call-overload]
             fused.append(self.relu(sum(parts[1:], parts[0])))
         return fused
 
 
 class HRNet(nn.Module):
-    """Pictures in, features of one or all four branches out, at 1/4, 1/8, 1/16 and 1/32 of the size. Sun section 3,
+    """Images to features of one or all four branches, at 1/4, 1/8, 1/16 and 1/32 of the resolution. Sun section 3,
     figure 1.
 
     Arguments:
         width: channels of the finest branch; they double from branch to branch.
-        modules: exchanges in stages 2, 3 and 4.
-        blocks: on each branch of an exchange.
-        stem: channels of the two first convolutions, and inner ones of the first stage's bottlenecks.
-        bottlenecks: in the first stage.
-        all_branches: whether the coarser branches are given out as well.
+        modules: number of exchanges in stages 2, 3 and 4.
+        blocks: number on each branch of an exchange.
+        stem: channels of the first two convolutions, and inner channels of the first stage's bottlenecks.
+        bottlenecks: number in the first stage.
+        all_branches: whether the coarser branches are outputs as well.
     """
 
     def __init__(
@@ -99,12 +102,12 @@ class HRNet(nn.Module):
         self.conv2 = nn.Conv2d(stem, stem, 3, 2, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(stem)
         self.relu = nn.ReLU(inplace=True)
-        first = stem * Bottleneck.narrowing
+        first = stem * Bottleneck.expansion
         self.layer1 = nn.Sequential(*(Bottleneck(first if block else stem, first) for block in range(bottlenecks)))
         for stage, count in enumerate(modules, 2):
             widths = self.widths[:stage]
-            new = nn.Sequential(normed(first if stage == 2 else widths[-2], widths[-1], stride=2))
-            old = [normed(first, width)] if stage == 2 else [nn.Identity() for _ in widths[:-1]]
+            new = nn.Sequential(conv_bn(first if stage == 2 else widths[-2], widths[-1], stride=2))
+            old = [conv_bn(first, width)] if stage == 2 else [nn.Identity() for _ in widths[:-1]]
             setattr(self, f"transition{stage - 1}", nn.ModuleList([*old, new]))
             last = stage == 4 and not all_branches
             outputs = [1 if last and module == count - 1 else stage for module in range(count)]
@@ -114,24 +117,23 @@ class HRNet(nn.Module):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> Branches:
-        """Features of ImageNet-normalised pictures whose sides are multiples of 32, fine to coarse."""
+        """Features of ImageNet-normalised images whose sides are multiples of 32, fine to coarse."""
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
         features = [self.layer1(x)]
         for stage in (2, 3, 4):
             *old, new = getattr(self, f"transition{stage - 1}")
-            features = [*(way(each) for way, each in zip(old, features, strict=True)), new(features[-1])]
+            features = [*(layer(each) for layer, each in zip(old, features, strict=True)), new(features[-1])]
             features = getattr(self, f"stage{stage}")(features)
         return features
 
 
 class HRNetPose(nn.Module):
-    """Pictures of one person in, a map of every joint at a quarter of their size out. Sun section 3, "Heatmap
-    estimation".
+    """Crops of one person to heatmaps at a quarter of their resolution. Sun section 3, "Heatmap estimation".
 
     Arguments:
-        backbone: whose finest branch is read.
-        joints: maps.
+        backbone: its finest branch is used.
+        joints: number of heatmaps.
     """
 
     def __init__(self, backbone: HRNet, joints: int = 17) -> None:
@@ -140,7 +142,7 @@ class HRNetPose(nn.Module):
         self.head = HeatmapHead(backbone.widths[0], joints)
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> tuple[Float[Tensor, "batch joint y x"]]:
-        """Maps of ImageNet-normalised pictures whose sides are multiples of 32."""
+        """Heatmaps of ImageNet-normalised images whose sides are multiples of 32."""
         return (self.head(self.backbone(x)[0]),)
 
 
@@ -155,5 +157,5 @@ def hrnet_w48(joints: int = 17) -> HRNetPose:
 
 
 def hrnet_small(joints: int = 17) -> HRNetPose:
-    """Half of the width, one exchange and one block a stage; ours, for machines without a GPU."""
+    """About half the width, one exchange and one block per stage; ours, for machines without a GPU."""
     return HRNetPose(HRNet(18, modules=(1, 1, 1), blocks=1, stem=16, bottlenecks=1), joints)

@@ -62,7 +62,7 @@ class StageSize:
     @property
     def channels(self) -> tuple[int, ...]:
         """Channels of each level of the encoder."""
-        return tuple(width * Bottleneck.narrowing for width in self.widths)
+        return tuple(width * Bottleneck.expansion for width in self.widths)
 
 
 class Encoder(nn.Module):

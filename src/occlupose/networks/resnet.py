@@ -1,8 +1,7 @@
-"""ResNet (He et al., 2016): with basic blocks the 18 and 34 layer networks, with bottlenecks those of 50, 101 and 152,
-of any width.
+"""ResNet (He et al., 2016) of any width: 18 and 34 layers with basic blocks, 50, 101 and 152 with bottlenecks.
 
-The state dict has torchvision's and timm's names, so that their checkpoints fit the default width. Bottlenecks have
-their stride in the 3x3 convolution, as those checkpoints do; the paper has it in the first 1x1.
+The state dict has torchvision's and timm's names, so that their checkpoints fit at the default width. The stride of a
+bottleneck is in its 3x3 convolution, as in those checkpoints; in the paper it is in the first 1x1.
 """
 
 from itertools import pairwise
@@ -15,24 +14,20 @@ RESNET34 = (3, 4, 6, 3)
 RESNET50 = (3, 4, 6, 3)
 RESNET101 = (3, 4, 23, 3)
 RESNET152 = (3, 8, 36, 3)
-"""Blocks of each of the four stages; basic ones up to RESNET34, bottlenecks from RESNET50 on."""
+"""Blocks in each of the four stages; basic blocks up to RESNET34, bottlenecks from RESNET50."""
 
 
 def shortcut(inputs: int, outputs: int, stride: int) -> nn.Sequential | None:
-    """What goes beside a block's convolutions where the size or the number of channels changes; else nothing does, and
-    that is None.
-    """
+    """Projection shortcut of a block that changes resolution or channels; None for an identity shortcut."""
     if stride == 1 and inputs == outputs:
         return None
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the size or the number of channels
-    changes.
-    """
+    """Two 3x3 convolutions with a shortcut, a 1x1 convolution where resolution or channels change."""
 
-    narrowing = 1
+    expansion = 1
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -44,22 +39,22 @@ class BasicBlock(nn.Module):
         self.downsample = shortcut(inputs, outputs, stride)
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs h w"]:
-        """Features, at half the size where the stride is 2."""
-        beside = x if self.downsample is None else self.downsample(x)
+        """Features, at half the resolution if the stride is 2."""
+        residual = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(x)) + beside)
+        return self.relu(self.bn2(self.conv2(x)) + residual)
 
 
 class Bottleneck(nn.Module):
-    """Convolutions of 1x1, 3x3 and 1x1, the inner ones of a quarter of the channels, beside a shortcut like a basic
-    block's.
+    """Convolutions of 1x1, 3x3 and 1x1, the inner ones with a quarter of the channels, with a shortcut as in
+    `BasicBlock`.
     """
 
-    narrowing = 4
+    expansion = 4
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        inner = outputs // self.narrowing
+        inner = outputs // self.expansion
         self.conv1 = nn.Conv2d(inputs, inner, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(inner)
         self.conv2 = nn.Conv2d(inner, inner, 3, stride, 1, bias=False)
@@ -70,21 +65,21 @@ class Bottleneck(nn.Module):
         self.downsample = shortcut(inputs, outputs, stride)
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs h w"]:
-        """Features, at half the size where the stride is 2."""
-        beside = x if self.downsample is None else self.downsample(x)
+        """Features, at half the resolution if the stride is 2."""
+        residual = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + beside)
+        return self.relu(self.bn3(self.conv3(x)) + residual)
 
 
 class ResNet(nn.Module):
-    """A picture's features, as one vector; or classes, as the checkpoints of others have them.
+    """Features of an image as one vector, or class logits.
 
     Arguments:
-        blocks: of each stage; RESNET34 by default.
-        width: channels of the first stage, and of the inner ones of a bottleneck; they double at each of the others.
-        inputs: channels of the picture.
-        classes: of the last layer; 0 is none.
+        blocks: number in each stage; RESNET34 by default.
+        width: channels of the first stage (inner channels of a bottleneck); they double with each stage.
+        inputs: channels of the image.
+        classes: number of outputs of the last layer; 0 for none.
         block: BasicBlock or Bottleneck.
     """
 
@@ -102,7 +97,7 @@ class ResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        channels = [width, *((width << stage) * block.narrowing for stage in range(len(blocks)))]
+        channels = [width, *((width << stage) * block.expansion for stage in range(len(blocks)))]
         for stage, ((before, after), count) in enumerate(zip(pairwise(channels), blocks, strict=True)):
             first = block(before, after, 2 if stage else 1)
             setattr(self, f"layer{stage + 1}", nn.Sequential(first, *(block(after, after) for _ in range(count - 1))))
@@ -113,13 +108,13 @@ class ResNet(nn.Module):
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
 
-    def maps(self, picture: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch features y x"]:
-        """The last stage: with four of them a cell for every 32 pixels of the picture."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(picture))))
+    def maps(self, image: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch features y x"]:
+        """Features of the last stage: of four stages, one cell for 32 pixels of the image."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         for stage in range(self.stages):
             x = getattr(self, f"layer{stage + 1}")(x)
         return x
 
-    def forward(self, picture: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch features"]:
-        """The mean of the last stage over the picture, or the classes' logits."""
-        return self.fc(self.maps(picture).mean((-1, -2)))
+    def forward(self, image: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch features"]:
+        """The mean of the last stage over the image, or class logits."""
+        return self.fc(self.maps(image).mean((-1, -2)))

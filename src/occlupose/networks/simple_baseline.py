@@ -1,5 +1,5 @@
 """Simple Baselines (Xiao et al. 2018, "Simple Baselines for Human Pose Estimation and Tracking"): a ResNet, three
-transposed convolutions and a 1x1 convolution to a map of every joint.
+transposed convolutions and a 1x1 convolution to a heatmap for each joint.
 
 Names in the state dict are those of MMPose 1.x: `backbone.` as torchvision has it, `head.deconv_layers.`,
 `head.final_layer.`
@@ -10,21 +10,20 @@ from torch import Tensor, nn
 
 from occlupose.networks.resnet import RESNET18, RESNET50, RESNET101, RESNET152, BasicBlock, Bottleneck, ResNet
 
-NARROW = 0.001
-"""Standard deviation of a head's weights before training (Xiao et al., in their code)."""
+HEAD_STD = 0.001
+"""Standard deviation of a head's initial weights (Xiao et al., in their code)."""
 
 
 class HeatmapHead(nn.Module):
-    """Features to maps: transposed convolutions of 4x4 and stride 2, each with normalisation and ReLU, and then a 1x1
+    """Features to heatmaps: 4x4 transposed convolutions of stride 2, each with normalisation and ReLU, then a 1x1
     convolution.
 
-    Xiao section 2; without transposed convolutions it is the head of HRNet, with two of them the classic one of
-    ViTPose.
+    Xiao section 2. Without transposed convolutions it is the head of HRNet, with two the classic head of ViTPose.
 
     Arguments:
         inputs: channels of the features.
-        joints: maps.
-        widths: channels after each transposed convolution; none is the 1x1 convolution alone.
+        joints: number of heatmaps.
+        widths: channels after each transposed convolution; empty for the 1x1 convolution alone.
     """
 
     def __init__(self, inputs: int, joints: int, widths: tuple[int, ...] = ()) -> None:
@@ -38,29 +37,29 @@ class HeatmapHead(nn.Module):
             ]
         self.deconv_layers = nn.Sequential(*layers)
         self.final_layer = nn.Conv2d((inputs, *widths)[-1], joints, 1)
-        narrow(self)
+        init_head(self)
 
     def forward(self, x: Float[Tensor, "batch inputs y x"]) -> Float[Tensor, "batch joint height width"]:
-        """Maps, 2^len(widths) times as large as the features."""
+        """Heatmaps, 2^len(widths) times as large as the features."""
         return self.final_layer(self.deconv_layers(x))
 
 
-def narrow(head: nn.Module) -> None:
-    """Gives every convolution of a head small weights and no bias, as its authors do, so that maps begin near zero."""
+def init_head(head: nn.Module) -> None:
+    """Small weights and zero bias for every convolution of a head, as in the authors' code: maps start near zero."""
     for part in head.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(part.weight, std=NARROW)
+            nn.init.normal_(part.weight, std=HEAD_STD)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
 
 
 class SimpleBaseline(nn.Module):
-    """Pictures of one person in, a map of every joint at a quarter of their size out. Xiao figure 1.
+    """Crops of one person to heatmaps at a quarter of their resolution. Xiao figure 1.
 
     Arguments:
-        backbone: of four stages.
-        joints: maps.
-        widths: of the three transposed convolutions.
+        backbone: with four stages.
+        joints: number of heatmaps.
+        widths: channels of the three transposed convolutions.
     """
 
     def __init__(self, backbone: ResNet, joints: int = 17, widths: tuple[int, ...] = (256, 256, 256)) -> None:
@@ -69,7 +68,7 @@ class SimpleBaseline(nn.Module):
         self.head = HeatmapHead(backbone.features, joints, widths)
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> tuple[Float[Tensor, "batch joint y x"]]:
-        """Maps of ImageNet-normalised pictures whose sides are multiples of 32."""
+        """Heatmaps of ImageNet-normalised images whose sides are multiples of 32."""
         return (self.head(self.backbone.maps(x)),)
 
 

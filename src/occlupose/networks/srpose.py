@@ -1,9 +1,9 @@
 """SRPose (Wang et al. 2023, "Lightweight Super-Resolution Head for Human Pose Estimation") on HRNet-W32.
 
-From the coarsest features come maps of every joint, small ones (LR), which are told back to the features. Then the
-features are refined scale by scale with those of the backbone, and on every scale a head makes large maps (SR) from
-small features by pixel shuffle, a group of channels for each joint. The last maps are as large as the picture and are
-the answer; the others serve training.
+The coarsest features give low-resolution heatmaps (LR), which are fed back into the features. The features are then
+refined scale by scale with those of the backbone, and at each scale a head makes high-resolution heatmaps (SR) by pixel
+shuffle, with a group of channels for each joint. The last heatmaps have the resolution of the image and are the result;
+the others are for training.
 """
 
 from itertools import pairwise
@@ -14,28 +14,27 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from occlupose.networks.hrnet import Branches, HRNet
-from occlupose.networks.simple_baseline import narrow
+from occlupose.networks.simple_baseline import init_head
 
 EMBEDDING = (16, 8, 4, 4)
-"""Channels of a joint in each SR head, coarse to fine. The authors' configuration, as are RATIOS and KERNELS."""
+"""Channels per joint in each SR head, coarse to fine. The authors' configuration, as are RATIOS and KERNELS."""
 
 RATIOS = (8, 4, 2, 4)
-"""How much larger than the features the maps of each SR head are."""
+"""Upsampling factor of each SR head."""
 
 KERNELS = (3, 5, 7, 9)
-"""Sides of the grouped convolutions."""
+"""Kernel sizes of the grouped convolutions."""
 
 
 class SuperResolution(nn.Module):
-    """Small features to large maps: channels for each joint, and from these alone every cell's ratio x ratio cells.
-    Wang section 3.2.
+    """Super-resolution head: separate channels for each joint, pixel-shuffled to larger heatmaps. Wang section 3.2.
 
     Arguments:
         inputs: channels of the features.
-        joints: maps.
-        embedding: channels of a joint.
-        kernel: side of the convolution on them.
-        ratio: size of the maps / size of the features.
+        joints: number of heatmaps.
+        embedding: channels per joint.
+        kernel: kernel size of the convolution on them.
+        ratio: resolution of the heatmaps / of the features.
     """
 
     def __init__(self, inputs: int, joints: int, embedding: int, kernel: int, ratio: int) -> None:
@@ -43,14 +42,14 @@ class SuperResolution(nn.Module):
         self.embed = nn.Conv2d(inputs, joints * embedding, 1)
         self.expand = nn.Conv2d(joints * embedding, joints * ratio**2, kernel, padding=kernel // 2, groups=joints)
         self.shuffle = nn.PixelShuffle(ratio)
-        narrow(self.expand)
+        init_head(self.expand)
 
     def forward(self, x: Float[Tensor, "batch inputs y x"]) -> Float[Tensor, "batch joint height width"]:
         return self.shuffle(self.expand(self.embed(x).relu()))
 
 
 class ConvBlock(nn.Module):
-    """A 7x7 convolution of each channel and two layers with four times the width between, added to its input.
+    """A depthwise 7x7 convolution and two pointwise ones with four times the width between, added to the input.
 
     As in ConvNeXt (Liu et al. 2022), with batch normalisation.
     """
@@ -66,11 +65,11 @@ class ConvBlock(nn.Module):
         return x + self.layers(x)
 
 
-class Refine(nn.Module):
-    """Features of a coarser scale and the backbone's of the next finer one, made into one. Wang section 3.3.
+class FeatureFusion(nn.Module):
+    """Fuses features of a coarser scale with the backbone's at the next finer one. Wang section 3.3.
 
     Arguments:
-        coarse, fine: channels of both; the result has those of the finer one.
+        coarse, fine: channels of both; the result has those of the finer scale.
     """
 
     def __init__(self, coarse: int, fine: int) -> None:
@@ -91,11 +90,11 @@ class Refine(nn.Module):
 
 
 class SRPoseHead(nn.Module):
-    """The four branches of HRNet to the LR maps and four SR maps. Wang figure 3.
+    """The four branches of HRNet to LR heatmaps and four SR heatmaps. Wang figure 3.
 
     Arguments:
         widths: channels of the branches, fine to coarse.
-        joints: maps.
+        joints: number of heatmaps.
     """
 
     def __init__(self, widths: tuple[int, ...], joints: int) -> None:
@@ -105,7 +104,7 @@ class SRPoseHead(nn.Module):
         self.coarse = nn.Conv2d(lowest, joints, 1)
         self.back = nn.Sequential(nn.Conv2d(joints, lowest, 1), nn.ReLU(inplace=True))
         scales = [lowest, *finer[::-1]]
-        self.refine = nn.ModuleList(Refine(coarse, fine) for coarse, fine in pairwise(scales))
+        self.refine = nn.ModuleList(FeatureFusion(coarse, fine) for coarse, fine in pairwise(scales))
         self.maps = nn.ModuleList(
             SuperResolution(width, joints, *sizes)
             for width, *sizes in zip(scales, EMBEDDING, KERNELS, RATIOS, strict=True)
@@ -123,12 +122,11 @@ class SRPoseHead(nn.Module):
 
 
 class SRPose(nn.Module):
-    """Pictures of one person in, maps of every joint out: one set of 1/32 of their size, three of a quarter, and one of
-    the full size.
+    """Crops of one person to heatmaps: one set at 1/32 of their resolution, three at 1/4 and one at full resolution.
 
     Arguments:
-        backbone: with all its branches.
-        joints: maps.
+        backbone: with all branches as outputs.
+        joints: number of heatmaps.
     """
 
     def __init__(self, backbone: HRNet, joints: int = 17) -> None:
@@ -137,9 +135,7 @@ class SRPose(nn.Module):
         self.head = SRPoseHead(backbone.widths, joints)
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> tuple[Float[Tensor, "batch joint _ _"], ...]:
-        """Maps of ImageNet-normalised pictures whose sides are multiples of 32: the LR maps, and those of the four SR
-        heads.
-        """
+        """LR and four SR heatmaps of ImageNet-normalised images whose sides are multiples of 32."""
         return self.head(self.backbone(x))
 
 

@@ -1,7 +1,7 @@
 """ViTPose (Xu et al. 2022, "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimation"): a plain vision
-transformer (Dosovitskiy et al. 2021) on 16x16 patches, and a small head to a map of every joint.
+transformer (Dosovitskiy et al. 2021) on 16x16 patches, and a small head to a heatmap for each joint.
 
-Pictures are padded by 2 pixels, as in the authors' code. There is no class token. Names in the state dict are timm's
+Images are padded by 2 pixels, as in the authors' code. There is no class token. Names in the state dict are timm's
 below `backbone.`, and those of MMPose 1.x below `head.`
 """
 
@@ -13,22 +13,22 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention
 
 from occlupose.errors import OccluposeError
-from occlupose.networks.simple_baseline import HeatmapHead, narrow
+from occlupose.networks.simple_baseline import HeatmapHead, init_head
 
 PATCH = 16
 """Side of a patch, px."""
 
 PADDING = 2
-"""Round the picture, px."""
+"""Padding of the image, px."""
 
 
 class DropPath(nn.Module):
-    """Leaves a branch out for some samples of a batch in training, and makes up for it in the others.
+    """Drops a residual branch for random samples in training, and scales it up for the others.
 
-    Huang et al. 2016, "Deep Networks with Stochastic Depth". Draws from torch's own generator, as dropout does.
+    Huang et al. 2016, "Deep Networks with Stochastic Depth". Uses torch's global generator, as dropout does.
 
     Arguments:
-        rate: of samples.
+        rate: probability for a sample.
     """
 
     def __init__(self, rate: float) -> None:
@@ -43,11 +43,11 @@ class DropPath(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every token asks all tokens. Dosovitskiy equation 2.
+    """Multi-head self-attention. Dosovitskiy equation 2.
 
     Arguments:
-        width: of a token.
-        heads: that share it.
+        width: channels of a token.
+        heads: number of heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -62,7 +62,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two layers with four times the width between them."""
+    """Two layers with four times the width between."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and two layers, each normalised before and added to its input. Dosovitskiy equations 2 and 3."""
+    """Pre-normalised attention and MLP with residual connections. Dosovitskiy equations 2 and 3."""
 
     def __init__(self, width: int, heads: int, drop: float) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Block(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """A token of each patch: the values of the patch, times a matrix."""
+    """A linear embedding of each patch."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -101,15 +101,14 @@ class PatchEmbed(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Pictures in, features of every patch out.
+    """Images to features of each patch.
 
     Arguments:
-        width: of a token.
-        depth: blocks.
+        width: channels of a token.
+        depth: number of blocks.
         heads: of the attention.
-        drop: share of samples for which the last block's branches are left out in training; that of the others grows up
-            to it.
-        crop: width and height of the pictures, px.
+        drop: drop-path rate of the last block; it grows linearly from 0 at the first.
+        crop: width and height of the images, px.
     """
 
     def __init__(
@@ -130,14 +129,14 @@ class VisionTransformer(nn.Module):
                 nn.init.zeros_(part.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channel y x"]:
-        """Features of ImageNet-normalised pictures, one cell for every 16 pixels.
+        """Features of ImageNet-normalised images, one cell for 16 pixels.
 
         Raises:
-            OccluposeError: the pictures are of another size than the network was made for.
+            OccluposeError: images of another size than the network was built for.
         """
         if (given := (x.shape[3], x.shape[2])) != self.crop:
             raise OccluposeError(
-                f"pictures of {given[0]} x {given[1]} px: this ViTPose is made for {self.crop[0]} x {self.crop[1]}"
+                f"images of {given[0]} x {given[1]} px: this ViTPose should get {self.crop[0]} x {self.crop[1]}"
             )
         tokens = self.patch_embed(x).flatten(2).transpose(1, 2) + self.pos_embed
         for block in self.blocks:
@@ -146,40 +145,40 @@ class VisionTransformer(nn.Module):
 
 
 class SimpleHead(nn.Module):
-    """ReLU, four times the size between neighbours, and a 3x3 convolution. Xu section 3.1, the simple decoder."""
+    """ReLU, bilinear upsampling by 4 and a 3x3 convolution. Xu section 3.1, the simple decoder."""
 
     def __init__(self, inputs: int, joints: int) -> None:
         super().__init__()
         self.final_layer = nn.Conv2d(inputs, joints, 3, 1, 1)
-        narrow(self)
+        init_head(self)
 
     def forward(self, x: Float[Tensor, "batch inputs y x"]) -> Float[Tensor, "batch joint height width"]:
         return self.final_layer(interpolate(x.relu(), scale_factor=4, mode="bilinear", align_corners=False))
 
 
 class ViTPose(nn.Module):
-    """Pictures of one person in, a map of every joint at a quarter of their size out. Xu figure 2.
+    """Crops of one person to heatmaps at a quarter of their resolution. Xu figure 2.
 
     Arguments:
         backbone: the transformer.
-        joints: maps.
+        joints: number of heatmaps.
         head: "classic" or "simple".
 
     Raises:
-        OccluposeError: there is no such head.
+        OccluposeError: unknown head.
     """
 
     def __init__(self, backbone: VisionTransformer, joints: int = 17, head: str = "classic") -> None:
         super().__init__()
         if head not in ("classic", "simple"):
-            raise OccluposeError(f"head {head}: ViTPose has none of that name; give classic or simple")
+            raise OccluposeError(f"head {head}: not known; known are classic and simple")
         self.backbone = backbone
         self.head = (
             HeatmapHead(backbone.width, joints, (256, 256)) if head == "classic" else SimpleHead(backbone.width, joints)
         )
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> tuple[Float[Tensor, "batch joint y x"]]:
-        """Maps of ImageNet-normalised pictures of the size that the backbone is made for."""
+        """Heatmaps of ImageNet-normalised images of the size that the backbone was built for."""
         return (self.head(self.backbone(x)),)
 
 
@@ -200,11 +199,11 @@ def vitpose_l(joints: int = 17, *, crop: tuple[int, int] = (192, 256), head: str
     return ViTPose(VisionTransformer(1024, 24, 16, drop=0.5, crop=crop), joints, head)
 
 
-def layer(name: str, depth: int) -> int:
-    """How deep a parameter of ViTPose lies, for learning rates that fall with depth.
+def layer_index(name: str, depth: int) -> int:
+    """Layer of a parameter of ViTPose, for layer-wise learning rate decay.
 
-    The convention of BEiT (Bao et al. 2022), which MAE and ViTPose follow: a rate is multiplied by decay^(depth + 1 -
-    layer).
+    The convention of BEiT (Bao et al. 2022), which MAE and ViTPose follow: the learning rate is multiplied by
+    decay^(depth + 1 - layer).
 
     Arguments:
         name: of the parameter, as in `ViTPose.named_parameters()`.

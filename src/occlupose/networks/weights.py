@@ -1,4 +1,4 @@
-"""Weights files: safetensors that carry in their header what is needed to build the network."""
+"""Weights files: safetensors whose header describes how to build the network."""
 
 import json
 from collections.abc import Callable
@@ -23,27 +23,24 @@ def save(tensors: dict[str, Tensor], header: dict[str, str], path: Path) -> None
         OccluposeError: the file could not be written.
     """
     with atomic(path) as temporary:
-        temporary.write_bytes(
-            _ordered(serialise({name: value.contiguous() for name, value in tensors.items()}, header))
-        )
+        contiguous = {name: value.contiguous() for name, value in tensors.items()}
+        temporary.write_bytes(_sort_header(serialise(contiguous, header)))
 
 
-def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Kernels in half precision, what belongs to a channel in full: half the bytes of a convolutional network."""
+def half_kernels(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Kernels in half precision, per-channel parameters in full: half the size for a convolutional network."""
     return {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
 
 
-def _ordered(file: bytes) -> bytes:
-    """The same safetensors file with its header in alphabetical order: the library writes what `header` holds in
-    any.
-    """
+def _sort_header(file: bytes) -> bytes:
+    """The safetensors file with its header in alphabetical order; the library's order varies."""
     size = int.from_bytes(file[:8], "little")
     header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":"))
     return file[:8] + header.encode().ljust(size) + file[8 + size :]
 
 
 def header(path: Path) -> dict[str, str]:
-    """What a weights file says of itself; nothing where it cannot be read as one."""
+    """The header of a weights file; empty if it cannot be read."""
     try:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}
@@ -57,12 +54,12 @@ def load(
     """The network of a weights file, in full precision and ready to use, and the file's header.
 
     Arguments:
-        build: makes the network from the header.
-        format: what the header must say under that name.
-        network, command: what it is, and which command writes such files, for people to read.
+        build: builds the network from the header.
+        format: required value of `format` in the header.
+        network, command: name of the network and the command that writes such files, for error messages.
 
     Raises:
-        OccluposeError: no such file, not a safetensors file, or not one of this network.
+        OccluposeError: no such file, not a safetensors file, or not weights of this network.
     """
     cure = f"give a file that `{command}` wrote"
     refusal = f"{path}: not readable as weights of {network}; {cure}"
@@ -70,7 +67,7 @@ def load(
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
             if header.get("format") != format:
-                holds = f" (they say '{header['format']}')" if "format" in header else ""
+                holds = f" (their format is '{header['format']}')" if "format" in header else ""
                 raise OccluposeError(f"{path}: not the weights of {network}{holds}; {cure}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
     except FileNotFoundError:
@@ -79,22 +76,22 @@ def load(
         raise OccluposeError(refusal) from error
     full = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     try:
-        with torch.device("meta"):  # no time is spent on numbers that are replaced at once
+        with torch.device("meta"):  # skips the random initialisation
             built = build(header)
         built.load_state_dict(full, assign=True)
     except RuntimeError as error:
-        of_here = f"{path}: not readable as weights of {network} as this version has it, whose tensors are others"
-        raise OccluposeError(f"{of_here}; {cure}") from error
+        mismatch = f"{path}: tensors do not match {network} of this version"
+        raise OccluposeError(f"{mismatch}; {cure}") from error
     except (KeyError, ValueError, OccluposeError) as error:
         raise OccluposeError(refusal) from error
     return built.eval(), header
 
 
 def to_device(network: N, device: str) -> N:
-    """The network, on a device as torch names it.
+    """Moves a network to a device, named as in torch.
 
     Raises:
-        OccluposeError: torch has no such device here.
+        OccluposeError: no such device here.
     """
     try:
         return network.to(device)

@@ -17,16 +17,13 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numpy.random import Generator, default_rng
-from scipy import sparse
 
-from occlupose.bodies.body import PARTS, SIDES, BodyModel
+from occlupose.bodies.body import BodyModel
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
 from occlupose.occlusion.surfaces import FAR_PLANE, NEAR_PLANE, NO_SURFACE
-from occlupose.skeletons import BODY26
 from occlupose.synth.appearance import (
-    HAIR_STYLES,
     PersonAppearance,
     SceneAppearance,
     sample_object,
@@ -34,14 +31,13 @@ from occlupose.synth.appearance import (
     sample_surroundings,
     shader_uniforms,
 )
+from occlupose.synth.camera_effects import apply_camera_effects
+from occlupose.synth.clothing import ClothedMesh, unit_vectors
 from occlupose.synth.scene import Person, Scene, SceneObject
 from occlupose.synth.scenery import STRIP_HEIGHT, STRIP_WIDTH, paint_surroundings
 
 if TYPE_CHECKING:
     import moderngl
-
-CLOTHING_OFFSET = 0.008
-"""Largest distance of clothes and hair from the bare body, metres: they must not change its labels."""
 
 SHADOWS = 512
 """Size of the shadow map, px."""
@@ -52,9 +48,6 @@ STRIPS = 48
 CONTACT = 160
 """Size of the map of ambient light on the ground, px."""
 
-COARSE = 0.028
-"""Cell size of the mesh for shadows, metres at rest: vertices in one cell are merged."""
-
 CELLS = (0.0, 0.008, 0.014)
 """Cell sizes of the levels of detail, for near to far people; ours."""
 
@@ -62,8 +55,6 @@ NEAR_PIXELS = 1.5
 """Largest size of a cell in the image, px."""
 
 _NOISE = 64
-_SPREAD = (0.004, 0.0, 0.0022, 0.005, 0.0075, 0.0075)
-"""Thickness of each of HAIR_STYLES, metres."""
 
 
 def _create() -> "moderngl.Context":
@@ -213,8 +204,10 @@ class Renderer:
         self._noise.use(0)
         self._shadow_map.use(1)
         clip = _clip_from_world(scene)
-        head, body, thing = (self._programs[name] for name in ("head", "body", "thing"))
-        for program in (head, body, thing):
+        head = self._programs["head"]
+        body = self._programs["body"]
+        solid = self._programs["object"]
+        for program in (head, body, solid):
             _uniform(program, "clip_from_world").write(clip)
             _set(program, shader_uniforms(look) | light.shader_uniforms())
         _set(head, {"eye_place": bodies.eyes})
@@ -228,8 +221,8 @@ class Renderer:
                 _set(program, values)
                 bodies.painted(program, number, name).render()
         for mesh, model in zip(meshes, scene.objects, strict=True):
-            _set(thing, shader_uniforms(sample_object(default_rng(model.appearance_seed), model.kind)))
-            _draw_once(self.context, thing, mesh.position, mesh.normal, mesh.rest)
+            _set(solid, shader_uniforms(sample_object(default_rng(model.appearance_seed), model.kind)))
+            _draw_once(self.context, solid, mesh.position, mesh.normal, mesh.rest)
 
     def _compose(
         self,
@@ -293,7 +286,7 @@ class Renderer:
         key = (given, 0, 0) if given else (given, look.indoor, look.floor)
         if key not in self._screen_passes:
             choice = f"#define GIVEN {int(given)}\n#define INDOOR {key[1]}\n#define FLOOR {key[2]}\n"
-            program = self._program("screen.vert", choice, "common.glsl", "picture.frag")
+            program = self._program("screen.vert", choice, "common.glsl", "image.frag")
             self._screen_passes[key] = self.context.vertex_array(program, [])
         return self._screen_passes[key]
 
@@ -334,44 +327,6 @@ class Renderer:
         if id(body) not in self._bodies:
             self._bodies[id(body)] = _Bodies(self.context, self._programs, body)
         return self._bodies[id(body)]
-
-
-def apply_camera_effects(image: RGB, look: SceneAppearance, generator: Generator) -> RGB:
-    """Simulate lens, sensor and compression: blur, noise and JPEG."""
-    pixels = image.shape[1] / 512
-    blurred = cv2.GaussianBlur(image, (0, 0), look.defocus * pixels) if look.defocus * pixels > 0.3 else image
-    length, direction = look.motion
-    if length * pixels > 1:
-        blurred = cv2.filter2D(blurred, -1, _motion_blur_kernel(length * pixels, direction))
-    noise = generator.standard_normal(image.shape, np.float32)
-    if look.coarse > 0.3:
-        cv2.GaussianBlur(noise, (3, 3), look.coarse, dst=noise)
-        noise *= 1 + 1.2 * look.coarse
-    value = blurred.astype(np.float32)
-    noise *= cv2.LUT(
-        blurred, np.sqrt(look.shot**2 * np.arange(256, dtype=np.float32) / 255 + look.read**2).astype(np.float32)
-    )
-    noise += value
-    noisy = cv2.convertScaleAbs(np.maximum(noise, 0, out=noise))
-    _, file = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, look.quality])
-    return cv2.cvtColor(np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB).astype(
-        np.uint8, copy=False
-    )
-
-
-def _motion_blur_kernel(length: float, direction: float) -> Float[np.ndarray, "side side"]:
-    """Kernel of linear motion blur, pixels and radians."""
-    side = 2 * int(np.ceil(length / 2)) + 1
-    middle = side // 2
-    kernel = np.zeros((side, side), np.float32)
-    for step in np.linspace(-0.5, 0.5, 4 * side):
-        x = middle + step * (length - 1) * np.cos(direction)
-        y = middle + step * (length - 1) * np.sin(direction)
-        kernel[round(y), round(x)] += 1
-    return kernel / kernel.sum()
-
-
-# ------------------------------------------------------------------------------------------------ geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -509,8 +464,8 @@ class _ObjectMesh:
         smooth = np.zeros_like(vertices)
         for corner in range(3):
             np.add.at(smooth, item.faces[:, corner], flat)
-        flat = _unit(flat)[:, None].repeat(3, 1)
-        round_ = _unit(smooth)[item.faces]
+        flat = unit_vectors(flat)[:, None].repeat(3, 1)
+        round_ = unit_vectors(smooth)[item.faces]
         normal = np.where((flat * round_).sum(-1, keepdims=True) > 0.8, round_, flat)
         edges = (vertices[item.faces[:, 1]] - vertices[item.faces[:, 0]])[:, [0, 2]]
         x, z = edges[np.linalg.norm(edges, axis=1).argmax()] if len(edges) else (1.0, 0.0)
@@ -522,10 +477,6 @@ class _ObjectMesh:
         )
 
 
-def _unit(vectors: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
 def _gender_and_age(body: BodyModel, person: Person) -> dict[str, float]:
     """Gender and age, if the body model has them."""
     return {
@@ -533,9 +484,6 @@ def _gender_and_age(body: BodyModel, person: Person) -> dict[str, float]:
         for name in ("gender", "age")
         if name in body.shape_names
     }
-
-
-# -------------------------------------------------------------------------------------------------- bodies
 
 
 class _Bodies:
@@ -588,7 +536,7 @@ class _Bodies:
 class _Level:
     """Static data of one level of detail on the graphics card."""
 
-    def __init__(self, context: "moderngl.Context", program: "moderngl.Program", mesh: "ClothedMesh"):
+    def __init__(self, context: "moderngl.Context", program: "moderngl.Program", mesh: ClothedMesh):
         self.mesh = mesh
         heads = mesh.head[mesh.faces].max(1) > 0
         chosen = {
@@ -605,172 +553,8 @@ class _Level:
         self.static = context.buffer(static.astype("f4").tobytes())
 
 
-class ClothedMesh:
-    """A body model with clothes: coordinates for textures, and how clothes smooth its surface.
-
-    Arguments:
-        cell: size of a cell in metres at rest, in which vertices are merged; 0 merges none.
-
-    Attributes:
-        rows: indices of the used vertices of the body.
-        faces, coarse: corners of triangles; fewer triangles of the same vertices, for shadows.
-        rest: vertices of an average body at rest, metres.
-        limb: the same in coordinates of the vertex's limb: y is along the arm, or up.
-        arm: metres down the arm from the shoulder; negative elsewhere.
-        joint: proximity to a joint at which cloth folds, 0 to 1.
-        head: 1 on head and neck.
-        eyes: at rest, the left one first.
-    """
-
-    def __init__(self, body: BodyModel, cell: float = 0.0):
-        self.rows, self.faces = _merged(body.texture.numpy(), body.faces.numpy().astype(np.int32), cell)
-        self._corners = np.ascontiguousarray(self.faces.T)
-        self.rest = body.texture.numpy()[self.rows].astype(np.float32)
-        number = body.part.numpy()[self.rows]
-        part = np.array([name.split("_", 1)[1] for name in PARTS])[number]
-        side = np.array([name.split("_", 1)[0] for name in PARTS])[number]
-        joints = (body.regressor @ body.texture + body.head_regressor @ body.heads).numpy()
-        at = {name: joints[place] for place, name in enumerate(BODY26.joints)}
-        self.eyes = [at["left_eye"], at["right_eye"]]
-        self.head = np.isin(part, ("face", "skull", "neck")).astype(np.float32)
-        self.foot = part == "foot"
-        self.leg = np.isin(part, ("thigh", "shank", "foot"))
-        self.trunk = part == "trunk"
-        self.arm = np.where(self.trunk, 0.0, -0.1).astype(np.float32)
-        self.limb = self.rest - np.array([0, 0, 0.02], np.float32)
-        for name in SIDES:
-            self._lay_out(name, part, side, at)
-        self.joint = np.zeros(len(self.rest), np.float32)
-        for name in SIDES:
-            for joint, size in (
-                ("elbow", 0.055),
-                ("knee", 0.06),
-                ("shoulder", 0.06),
-                ("hip", 0.07),
-                ("ankle", 0.05),
-                ("wrist", 0.035),
-            ):
-                far = ((self.rest - at[f"{name}_{joint}"]) ** 2).sum(1)
-                self.joint = np.maximum(self.joint, np.exp(-far / (2 * size**2)) * np.isin(side, (name,)))
-        waist = np.exp(-((self.rest[:, 1] + 0.03) ** 2) / (2 * 0.05**2)) * self.trunk
-        self.joint = np.maximum(self.joint, 0.7 * waist).astype(np.float32)
-        kept, few = _merged(self.rest, self.faces, COARSE)
-        self.coarse = kept[few]
-        count = len(self.rest)
-        number = len(self.faces)
-        ones = np.ones(3 * number, np.float32)
-        self._gather = sparse.csr_matrix((ones, (self.faces.ravel(), np.arange(number).repeat(3))), (count, number))
-        self._smooth(np.isin(part, ("trunk", "upper_arm", "forearm", "thigh", "shank")))
-
-    def add_clothes(
-        self, vertices: Float[np.ndarray, "vertex 3"], look: PersonAppearance | None
-    ) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "vertex 3"]]:
-        """Vertices with clothes and hair, moved by at most CLOTHING_OFFSET, and their normals."""
-        bare = vertices[self.rows].astype(np.float32)
-        if look is None:
-            return bare, np.zeros_like(bare)
-        worn, thick = self._worn(look)
-        normal = self._normals(bare)
-        both = np.concatenate([bare, normal], 1)
-        shown = normal.copy()
-        for rows, matrix in self._smoothing:
-            smooth = matrix @ both
-            thick[rows] += worn[rows] * np.einsum("ij,ij->i", smooth[:, :3] - bare[rows], normal[rows])
-            shown[rows] = np.where(worn[rows, None], smooth[:, 3:], normal[rows])
-        # along the normal only, so that textures stay in place
-        return bare + np.clip(thick, -CLOTHING_OFFSET, CLOTHING_OFFSET)[:, None] * normal, shown
-
-    def _worn(self, look: PersonAppearance) -> tuple[Bool[np.ndarray, "vertex"], Float[np.ndarray, "vertex"]]:
-        """Vertices that are covered by clothes, and the thickness of clothes or hair, metres."""
-        y = self.rest[:, 1]
-        body = self.head < 0.5
-        top = (
-            body
-            & (self.arm < look.sleeve)
-            & np.where(self.arm > 0.02, True, y > look.hem)
-            & ~self.leg
-            & (y < 0.275)
-            & (self.arm > -0.05)
-        )
-        bottom = (self.leg | self.trunk) & (y < look.waist) & (y > look.leg)
-        shoe = self.leg & (y < look.shoe_top)
-        thick = np.zeros_like(y)
-        thick[bottom] = 0.0035
-        thick[top] = 0.0065 if look.open > 0 else 0.004
-        thick[shoe] = 0.005
-        hairy = (self.head > 0.5) & (y > np.where(self.rest[:, 2] > 0.05, 0.44, 0.36))
-        rise = np.clip((y - np.where(self.rest[:, 2] > 0.05, 0.44, 0.35)) / 0.03, 0, 1)
-        out = 0.007 if look.hat else _SPREAD[look.hair_style] if look.hair_style < len(HAIR_STYLES) else 0.0
-        thick = np.where(hairy, out * rise, thick)
-        return top | bottom | shoe, thick.astype(np.float32)
-
-    def _normals(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 3"]:
-        x, y, z = np.ascontiguousarray(vertices.T)
-        one, two, three = self._corners
-        ax, ay, az, bx, by, bz = (c[other] - c[one] for other in (two, three) for c in (x, y, z))
-        flat = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
-        normal = self._gather @ flat
-        normal /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-12)[:, None]
-        return normal
-
-    def _lay_out(self, name: str, part: np.ndarray, side: np.ndarray, at: Mapping[str, Float[np.ndarray, "3"]]) -> None:
-        """Coordinates along and around the arm and the leg of one side."""
-        begin = 0.0
-        for segment, (one, other) in _ARM.items():
-            rows = (side == name) & (part == segment)
-            axis = at[f"{name}_{other}"] - at[f"{name}_{one}"]
-            length = float(np.linalg.norm(axis))
-            axis = axis / length
-            across = _unit(np.cross(axis, [0.0, 0.0, 1.0]))
-            from_ = self.rest[rows] - at[f"{name}_{one}"]
-            self.arm[rows] = begin + from_ @ axis
-            self.limb[rows] = np.stack([from_ @ across, -self.arm[rows], from_ @ np.cross(across, axis)], 1)
-            begin += length
-        rows = (side == name) & np.isin(part, ("thigh", "shank", "foot"))
-        hip = at[f"{name}_hip"]
-        ankle = at[f"{name}_ankle"]
-        share = ((self.rest[rows, 1] - hip[1]) / (ankle[1] - hip[1]))[:, None]
-        middle = hip + share * (ankle - hip)
-        self.limb[rows] = self.rest[rows] - np.stack([middle[:, 0], np.zeros(len(middle)), middle[:, 2]], 1)
-
-    def _smooth(self, clothed: Bool[np.ndarray, "vertex"]) -> None:
-        """Matrices that smooth the vertices under clothes, and those of feet in shoes."""
-        count = len(self.rest)
-        one = self.faces[:, [0, 1, 2, 1, 2, 0]].ravel()
-        other = self.faces[:, [1, 2, 0, 0, 1, 2]].ravel()
-        joined = sparse.csr_matrix((np.ones(len(one), np.float32), (one, other)), (count, count))
-        joined.data[:] = 1
-        mean = sparse.diags(1 / np.maximum(np.asarray(joined.sum(1)).ravel(), 1)) @ joined
-        step = sparse.csr_matrix(0.5 * sparse.identity(count, dtype=np.float32) + 0.5 * mean)
-        self._smoothing: list[tuple[np.ndarray, sparse.csr_matrix]] = []
-        for rows, times in ((np.flatnonzero(clothed), 5), (np.flatnonzero(self.foot), 8)):
-            matrix = step[rows]
-            for _ in range(times - 1):
-                matrix = matrix @ step
-                matrix.data[matrix.data < 6e-3] = 0
-                matrix.eliminate_zeros()
-            matrix = sparse.diags(1 / np.asarray(matrix.sum(1)).ravel()) @ matrix
-            self._smoothing.append((rows, matrix.tocsr().astype(np.float32)))
-
-
-def _merged(
-    rest: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "face 3"], cell: float
-) -> tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "fewer 3"]]:
-    """Merge the vertices in each cell of a grid: the vertices that are kept, and the remaining triangles."""
-    if not cell:
-        return np.arange(len(rest)), faces
-    place = np.round(rest / cell).astype(np.int64)
-    _, first, inverse = np.unique(place, axis=0, return_index=True, return_inverse=True)
-    few = inverse.reshape(-1)[faces]
-    few = few[(few[:, 0] != few[:, 1]) & (few[:, 1] != few[:, 2]) & (few[:, 2] != few[:, 0])]
-    return first, few.astype(np.int32)
-
-
-_ARM = {"upper_arm": ("shoulder", "elbow"), "forearm": ("elbow", "wrist"), "hand": ("wrist", "hand")}
-
-
 def _ambient_occlusion(
-    context: "moderngl.Context", program: "moderngl.Program", mesh: "ClothedMesh"
+    context: "moderngl.Context", program: "moderngl.Program", mesh: ClothedMesh
 ) -> Float[np.ndarray, "vertex"]:
     """Share of ambient light that reaches each vertex of a resting body, 0 to 1, from 48 directions."""
     size = 256
@@ -779,7 +563,7 @@ def _ambient_occlusion(
     target = context.framebuffer(depth_attachment=depth)
     buffer = context.buffer(mesh.rest.tobytes())
     array = context.vertex_array(program, [(buffer, "3f", "position")], context.buffer(mesh.faces.tobytes()))
-    normal = mesh._normals(mesh.rest)
+    normal = mesh.normals(mesh.rest)
     seen = np.zeros(len(normal))
     total = np.full(len(normal), 1e-6)
     import moderngl
@@ -789,7 +573,7 @@ def _ambient_occlusion(
         height = 1 - (2 * number + 1) / count
         turn = number * np.pi * (3 - 5**0.5)
         z = np.array([np.cos(turn) * (1 - height**2) ** 0.5, height, np.sin(turn) * (1 - height**2) ** 0.5])
-        x = _unit(np.cross([0.0, 1.0, 0.0], z))
+        x = unit_vectors(np.cross([0.0, 1.0, 0.0], z))
         local = mesh.rest @ np.stack([x, np.cross(z, x), z]).T
         low = local.min(0) - 0.01
         high = local.max(0) + 0.01
@@ -813,9 +597,6 @@ def _ambient_occlusion(
     return np.clip(seen / total, 0, 1) ** 1.3 * 0.8 + 0.2
 
 
-# -------------------------------------------------------------------------------------------------- OpenGL
-
-
 class _Target:
     """Framebuffers of one image size."""
 
@@ -830,7 +611,7 @@ class _Target:
 _PROGRAMS = {
     "head": ("person.vert", "#define FEW_TAPS\n", "common.glsl", "person.glsl", "head.frag"),
     "body": ("person.vert", "#define FEW_TAPS\n", "common.glsl", "person.glsl", "body.frag"),
-    "thing": ("thing.vert", "common.glsl", "thing.frag"),
+    "object": ("object.vert", "common.glsl", "object.frag"),
     "depth": ("depth.vert", "depth.frag"),
     "number": ("depth.vert", "number.frag"),
 }

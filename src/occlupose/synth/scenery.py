@@ -50,132 +50,158 @@ def _walls(generator: Generator) -> Strip:
     return canvas
 
 
-def _furnish_wall(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> float:
-    """Something on or at the wall from x (pixels) on; metres that it is wide."""
-    kind = generator.choice(6, p=[0.24, 0.14, 0.22, 0.16, 0.14, 0.1])
-    if kind == 0:  # window, perhaps with curtains
-        wide = generator.uniform(0.8, 2.2)
-        low = generator.uniform(0.5, 1.0)
-        high = generator.uniform(1.9, 2.3)
-        frame = _paint(generator, 0, 0.2, 0.5, 0.98)
-        _box(canvas, x, low * tall, x + wide * metre, high * tall, frame)
-        day = np.array([235, 245, 255]) if generator.random() < 0.75 else np.array([25, 30, 45])
-        panes = int(generator.integers(1, 4))
-        for pane in range(panes):
-            a = x + (pane + 0.06) * wide * metre / panes
-            b = x + (pane + 0.94) * wide * metre / panes
-            _box(canvas, a, (low + 0.07) * tall, b, (high - 0.07) * tall, day)
-            _box(
-                canvas,
-                a,
-                (low + 0.07) * tall,
-                b,
-                (low + generator.uniform(0.1, 0.6)) * tall,
-                day * generator.uniform(0.4, 0.8, 3),
-            )
-        if generator.random() < 0.5:
-            drape = _paint(generator, 0.0, 0.4, 0.25, 0.9)
-            for a in (x - 0.25 * metre, x + (wide - 0.05) * metre):
-                for stripe in range(5):
-                    _box(
-                        canvas,
-                        a + stripe * 0.06 * metre,
-                        0.1 * tall,
-                        a + (stripe + 1) * 0.06 * metre,
-                        2.4 * tall,
-                        drape * generator.uniform(0.75, 1.0),
-                    )
-        return float(wide)
-    if kind == 1:  # door
-        wide = generator.uniform(0.8, 1.0)
-        paint = _paint(generator, 0.0, 0.6, 0.2, 0.95)
-        _box(canvas, x - 0.07 * metre, 0, x + (wide + 0.07) * metre, 2.12 * tall, paint * 0.8)
-        _box(canvas, x, 0, x + wide * metre, 2.05 * tall, paint)
-        for low, high in ((0.2, 0.9), (1.05, 1.9)):
-            _box(canvas, x + 0.14 * metre, low * tall, x + (wide - 0.14) * metre, high * tall, paint * 0.92)
-        return float(wide)
-    if kind == 2:  # pictures
-        wide = generator.uniform(0.3, 1.2)
-        high = generator.uniform(0.3, 0.9)
-        middle = generator.uniform(1.45, 1.7)
+def _window(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> float:
+    """A window, perhaps with curtains."""
+    wide = generator.uniform(0.8, 2.2)
+    low = generator.uniform(0.5, 1.0)
+    high = generator.uniform(1.9, 2.3)
+    frame = _paint(generator, 0, 0.2, 0.5, 0.98)
+    _box(canvas, x, low * tall, x + wide * metre, high * tall, frame)
+    day = np.array([235, 245, 255]) if generator.random() < 0.75 else np.array([25, 30, 45])
+    panes = int(generator.integers(1, 4))
+    for pane in range(panes):
+        a = x + (pane + 0.06) * wide * metre / panes
+        b = x + (pane + 0.94) * wide * metre / panes
+        _box(canvas, a, (low + 0.07) * tall, b, (high - 0.07) * tall, day)
         _box(
             canvas,
-            x,
-            (middle - high / 2) * tall,
-            x + wide * metre,
-            (middle + high / 2) * tall,
-            _paint(generator, 0, 0.5, 0.05, 0.9),
+            a,
+            (low + 0.07) * tall,
+            b,
+            (low + generator.uniform(0.1, 0.6)) * tall,
+            day * generator.uniform(0.4, 0.8, 3),
         )
+    if generator.random() < 0.5:
+        drape = _paint(generator, 0.0, 0.4, 0.25, 0.9)
+        for a in (x - 0.25 * metre, x + (wide - 0.05) * metre):
+            for stripe in range(5):
+                _box(
+                    canvas,
+                    a + stripe * 0.06 * metre,
+                    0.1 * tall,
+                    a + (stripe + 1) * 0.06 * metre,
+                    2.4 * tall,
+                    drape * generator.uniform(0.75, 1.0),
+                )
+    return float(wide)
+
+
+def _door(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> float:
+    """A door."""
+    wide = generator.uniform(0.8, 1.0)
+    paint = _paint(generator, 0.0, 0.6, 0.2, 0.95)
+    _box(canvas, x - 0.07 * metre, 0, x + (wide + 0.07) * metre, 2.12 * tall, paint * 0.8)
+    _box(canvas, x, 0, x + wide * metre, 2.05 * tall, paint)
+    for low, high in ((0.2, 0.9), (1.05, 1.9)):
+        _box(canvas, x + 0.14 * metre, low * tall, x + (wide - 0.14) * metre, high * tall, paint * 0.92)
+    return float(wide)
+
+
+def _paintings(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> float:
+    """A painting of a few dots."""
+    wide = generator.uniform(0.3, 1.2)
+    high = generator.uniform(0.3, 0.9)
+    middle = generator.uniform(1.45, 1.7)
+    _box(
+        canvas,
+        x,
+        (middle - high / 2) * tall,
+        x + wide * metre,
+        (middle + high / 2) * tall,
+        _paint(generator, 0, 0.5, 0.05, 0.9),
+    )
+    _box(
+        canvas,
+        x + 0.05 * metre,
+        (middle - high / 2 + 0.05) * tall,
+        x + (wide - 0.05) * metre,
+        (middle + high / 2 - 0.05) * tall,
+        _paint(generator, 0, 0.7, 0.2, 0.95),
+    )
+    for _ in range(4):
+        a = x + generator.uniform(0.1, wide - 0.08) * metre
+        b = (middle + generator.uniform(-0.4, 0.4) * high) * tall
+        cv2.circle(
+            canvas,
+            (int(a), int(STRIP_HEIGHT - b)),
+            int(generator.uniform(1, 6)),
+            (*_paint(generator, 0, 0.8, 0.1, 0.95).tolist(), 255),
+            -1,
+        )
+    return float(wide)
+
+
+def _shelves(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> float:
+    """Shelves with books and boxes."""
+    wide = generator.uniform(0.7, 2.4)
+    high = generator.uniform(0.8, 2.1)
+    wood = _paint(generator, 0.0, 0.5, 0.2, 0.9)
+    _box(canvas, x, 0, x + wide * metre, high * tall, wood * 0.55)
+    for level in np.arange(0.1, high - 0.15, 0.34):
+        at = 0.03
+        while at < wide - 0.1:
+            thick = generator.uniform(0.03, 0.16)
+            up = generator.uniform(0.12, 0.3)
+            if generator.random() < 0.8:
+                _box(
+                    canvas,
+                    x + at * metre,
+                    level * tall,
+                    x + (at + thick) * metre,
+                    (level + up) * tall,
+                    _paint(generator, 0, 0.7, 0.1, 0.9),
+                )
+            at += thick
+        _box(canvas, x, (level - 0.03) * tall, x + wide * metre, level * tall, wood)
+    return float(wide)
+
+
+def _furniture(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> float:
+    """A sideboard, sofa or radiator, perhaps with a screen on it."""
+    wide = generator.uniform(0.8, 2.2)
+    high = generator.uniform(0.45, 0.95)
+    paint = _paint(generator, 0.0, 0.6, 0.12, 0.9)
+    _box(canvas, x, 0.08 * tall, x + wide * metre, high * tall, paint)
+    for part in range(int(generator.integers(1, 5))):
+        a = x + (part + 0.05) / 4 * wide * metre
         _box(
             canvas,
-            x + 0.05 * metre,
-            (middle - high / 2 + 0.05) * tall,
-            x + (wide - 0.05) * metre,
-            (middle + high / 2 - 0.05) * tall,
-            _paint(generator, 0, 0.7, 0.2, 0.95),
+            a,
+            0.14 * tall,
+            a + 0.22 * wide * metre,
+            (high - 0.06) * tall,
+            paint * generator.uniform(0.8, 0.95),
         )
-        for _ in range(4):
-            a = x + generator.uniform(0.1, wide - 0.08) * metre
-            b = (middle + generator.uniform(-0.4, 0.4) * high) * tall
-            cv2.circle(
-                canvas,
-                (int(a), int(STRIP_HEIGHT - b)),
-                int(generator.uniform(1, 6)),
-                (*_paint(generator, 0, 0.8, 0.1, 0.95).tolist(), 255),
-                -1,
-            )
-        return float(wide)
-    if kind == 3:  # shelves full of things
-        wide = generator.uniform(0.7, 2.4)
-        high = generator.uniform(0.8, 2.1)
-        wood = _paint(generator, 0.0, 0.5, 0.2, 0.9)
-        _box(canvas, x, 0, x + wide * metre, high * tall, wood * 0.55)
-        for level in np.arange(0.1, high - 0.15, 0.34):
-            at = 0.03
-            while at < wide - 0.1:
-                thick = generator.uniform(0.03, 0.16)
-                up = generator.uniform(0.12, 0.3)
-                if generator.random() < 0.8:
-                    _box(
-                        canvas,
-                        x + at * metre,
-                        level * tall,
-                        x + (at + thick) * metre,
-                        (level + up) * tall,
-                        _paint(generator, 0, 0.7, 0.1, 0.9),
-                    )
-                at += thick
-            _box(canvas, x, (level - 0.03) * tall, x + wide * metre, level * tall, wood)
-        return float(wide)
-    if kind == 4:  # sideboard, sofa or radiator
-        wide = generator.uniform(0.8, 2.2)
-        high = generator.uniform(0.45, 0.95)
-        paint = _paint(generator, 0.0, 0.6, 0.12, 0.9)
-        _box(canvas, x, 0.08 * tall, x + wide * metre, high * tall, paint)
-        for part in range(int(generator.integers(1, 5))):
-            a = x + (part + 0.05) / 4 * wide * metre
-            _box(
-                canvas,
-                a,
-                0.14 * tall,
-                a + 0.22 * wide * metre,
-                (high - 0.06) * tall,
-                paint * generator.uniform(0.8, 0.95),
-            )
-        if generator.random() < 0.4:
-            _box(
-                canvas,
-                x + 0.2 * wide * metre,
-                high * tall,
-                x + 0.2 * wide * metre + 0.7 * metre,
-                (high + 0.45) * tall,
-                np.array([18, 18, 20]),
-            )
-        return float(wide)
-    wide = generator.uniform(0.3, 0.6)  # a plant or a lamp
+    if generator.random() < 0.4:
+        _box(
+            canvas,
+            x + 0.2 * wide * metre,
+            high * tall,
+            x + 0.2 * wide * metre + 0.7 * metre,
+            (high + 0.45) * tall,
+            np.array([18, 18, 20]),
+        )
+    return float(wide)
+
+
+def _plant(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> float:
+    """A potted plant."""
+    wide = generator.uniform(0.3, 0.6)
     _box(canvas, x + wide * 0.3 * metre, 0, x + wide * 0.7 * metre, 0.3 * tall, _paint(generator, 0, 0.6, 0.2, 0.9))
     _blobs(generator, canvas, x + wide / 2 * metre, 0.8 * tall, 0.35 * metre, 18, (0.22, 0.36))
     return float(wide)
+
+
+_WALL_FURNITURE = {_window: 0.24, _door: 0.14, _paintings: 0.22, _shelves: 0.16, _furniture: 0.14, _plant: 0.1}
+"""What stands at a wall, with probabilities. Each paints itself from x (pixels) on and returns its width in metres;
+`metre` and `tall` are pixels of a metre across and up.
+"""
+
+
+def _furnish_wall(generator: Generator, canvas: Strip, x: float, metre: float, tall: float) -> float:
+    """Paint a random piece of furniture at a wall from x (pixels) on. Returns its width in metres."""
+    kind = generator.choice(len(_WALL_FURNITURE), p=list(_WALL_FURNITURE.values()))
+    return list(_WALL_FURNITURE)[kind](generator, canvas, x, metre, tall)
 
 
 def _street(generator: Generator) -> Strip:

@@ -23,8 +23,9 @@ def test_the_published_recipe():
         0.25,
     )
     assert not PUBLISHED.design.detach
-    variation = PUBLISHED.variation
-    assert (variation.turn, variation.flip, variation.zoom, variation.shift) == (10, 0.5, (0.8, 1.1), 40)
+    augmentation = PUBLISHED.augmentation
+    values = (augmentation.rotation, augmentation.flip_probability, augmentation.scale, augmentation.shift)
+    assert values == (10, 0.5, (0.8, 1.1), 40)
     assert {"published": PUBLISHED, "small": SMALL} == RECIPES
 
 

@@ -11,7 +11,7 @@ from hupor_people import crowd as gathered
 from hupor_people import scene
 from hupor_training import DESIGN, SHORT, SPACE, STILL, TINY, changed, deep, drawn, flat, write_crowds
 from occlupose.codecs.multi_person import TORSO, TargetMaps
-from occlupose.datasets.bottomup import show
+from occlupose.datasets.bottomup import make_batch
 from occlupose.datasets.image_samples import mpi15_sample
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
@@ -54,7 +54,7 @@ def trained(crowds, folder, recipe=QUICK, **options):
 
 
 def batch(given, pictures=True, design=DESIGN):
-    return show(given, [drawn(each) for each in given] if pictures else None, design.box)
+    return make_batch(given, [drawn(each) for each in given] if pictures else None, design.box)
 
 
 def draw(crowds, recipe=TINY, seed=0, **options):
@@ -79,15 +79,15 @@ def moved(module):
 @pytest.mark.parametrize(("flat", "expected"), [(0.5, 4), (0.25, 2), (0.0, 0), (1.0, 8)])
 def test_a_batch_has_its_share_of_pictures_without_depth(crowds, flat, expected):
     shown = draw(crowds, replace(TINY, batch=8, flat=flat))
-    assert shown.deep.tolist() == [True] * (8 - expected) + [False] * expected
-    assert shown.pictures.shape == (8, 64, 64, 3) and shown.pictures.dtype == torch.uint8
-    assert torch.equal(shown.scene.span.isfinite(), shown.deep)
+    assert shown.has_depth.tolist() == [True] * (8 - expected) + [False] * expected
+    assert shown.images.shape == (8, 64, 64, 3) and shown.images.dtype == torch.uint8
+    assert torch.equal(shown.people.span.isfinite(), shown.has_depth)
 
 
 @pytest.mark.parametrize("kind", [True, False])
 def test_where_there_is_one_kind_the_whole_batch_is_of_it(crowds, kind):
     shown = draw([each for each in crowds if each.has_depth is kind], replace(TINY, batch=8, flat=0.5))
-    assert shown.deep.tolist() == [kind] * 8
+    assert shown.has_depth.tolist() == [kind] * 8
 
 
 def test_pictures_of_a_kind_are_drawn_evenly(crowds):
@@ -103,9 +103,9 @@ def test_the_same_draw_gives_the_same_batch(crowds):
     again = draw(crowds, seed=1, threads=1)
     other = draw(crowds, seed=2)
     labels = draw(crowds, seed=1, pictures=False)
-    assert torch.equal(once.pictures, again.pictures) and torch.equal(once.scene.xy, again.scene.xy)
-    assert not torch.equal(once.pictures, other.pictures)
-    assert labels.pictures is None and torch.equal(labels.scene.xy, once.scene.xy)
+    assert torch.equal(once.images, again.images) and torch.equal(once.people.xy, again.people.xy)
+    assert not torch.equal(once.images, other.images)
+    assert labels.images is None and torch.equal(labels.people.xy, once.people.xy)
 
 
 def test_unreadable_pictures_are_left_out_and_named(tmp_path):
@@ -114,7 +114,7 @@ def test_unreadable_pictures_are_left_out_and_named(tmp_path):
     bad.write_bytes(bad.read_bytes()[:100])
     samples = HUPORSampler(given, replace(TINY, batch=12))
     shown = samples.draw(torch.Generator().manual_seed(0))
-    assert len(shown.pictures) == 12 and list(samples.unreadable) == [str(bad)]
+    assert len(shown.images) == 12 and list(samples.unreadable) == [str(bad)]
     assert bad.name in samples.unreadable[str(bad)]
     with pytest.raises(OccluposeError, match=bad.name):
         draw(given, replace(TINY, batch=12), strict=True)
@@ -123,11 +123,11 @@ def test_unreadable_pictures_are_left_out_and_named(tmp_path):
 def test_another_picture_that_takes_the_place_of_an_unreadable_one_comes_with_its_own_people(tmp_path):
     given = write_crowds(tmp_path, (deep, deep))
     given[0].image.path.write_bytes(b"no picture")
-    shown = draw(given, replace(TINY, variation=STILL))
+    shown = draw(given, replace(TINY, augmentation=STILL))
     alone = batch(given[1:])
     for number in range(4):
-        assert torch.equal(shown.scene.state[number], alone.scene.state[0])
-        assert torch.equal(shown.pictures[number], shown.pictures[0])
+        assert torch.equal(shown.people.state[number], alone.people.state[0])
+        assert torch.equal(shown.images[number], shown.images[0])
 
 
 def test_unreadable_pictures_are_replaced_by_others_of_their_kind(tmp_path):
@@ -137,7 +137,7 @@ def test_unreadable_pictures_are_replaced_by_others_of_their_kind(tmp_path):
         given[number].image.path.write_bytes(b"no picture")
     samples = HUPORSampler(given, replace(TINY, batch=8))
     for seed in range(3):
-        assert samples.draw(torch.Generator().manual_seed(seed)).deep.tolist() == [True] * 4 + [False] * 4
+        assert samples.draw(torch.Generator().manual_seed(seed)).has_depth.tolist() == [True] * 4 + [False] * 4
     assert len(samples.unreadable) == 2
 
 
@@ -170,8 +170,8 @@ def heads_of(networks, maps, depths):
 
 def perfect(networks, shown):
     """What a detector says that makes no mistake, stage by stage and level by level."""
-    truth = TargetMaps(networks.codec, shown.scene)
-    cells, depth = networks.codec.depths(shown.scene, "visible")
+    truth = TargetMaps(networks.codec, shown.people)
+    cells, depth = networks.codec.depths(shown.people, "visible")
     depths = torch.zeros(len(cells), len(TORSO), 16 * 16)
     for row, person, joint in depth.isfinite().nonzero().tolist():
         depths[row, joint, cells[row, person, joint]] = depth[row, person, joint]
@@ -214,7 +214,7 @@ def test_a_reasoner_without_mistakes_has_no_loss():
     """What is visible and what it says is hidden are everything exactly, at every level."""
     networks = course().networks
     shown = batch([deep(3, people=1), deep(4, people=1)])
-    truth = TargetMaps(networks.codec, shown.scene)
+    truth = TargetMaps(networks.codec, shown.people)
     said = [
         [networks.channels(target_maps(truth, "hidden", kernel)).clone() for kernel in stage]
         for stage in ([3, 2, 1, 0], [4, 3, 2, 1])
@@ -252,7 +252,7 @@ def test_what_coco_does_not_say_has_no_gradient_in_the_detector():
         [{IMAGE_HEAD: a, FIELD_DEPTHS: b, TORSO_DEPTH_HEAD: c} for a, b, c in zip(*stage, strict=True)]
         for stage in zip(flats, fields, depths, strict=True)
     ]
-    sum(detection_loss(networks, found, shown, TargetMaps(networks.codec, shown.scene)).values()).backward()
+    sum(detection_loss(networks, found, shown, TargetMaps(networks.codec, shown.people)).values()).backward()
     unsaid = {HEAD, 15, 16}  # and the x and y of the first limb, from neck to head
     assert MPI15.limbs[0] == ("neck", "head_top")
     seen = [bool((each.state[:, MPI15.index(*TORSO)] == 2).any()) for each in (deep(0),)]
@@ -273,7 +273,7 @@ def test_what_coco_does_not_say_has_no_gradient_in_the_reasoner():
     networks = course().networks
     shown = batch([deep(0), flat(0)], pictures=False)
     said = leaves(2, 57)
-    sum(reasoning_loss(networks, said, shown, TargetMaps(networks.codec, shown.scene)).values()).backward()
+    sum(reasoning_loss(networks, said, shown, TargetMaps(networks.codec, shown.people)).values()).backward()
     for stage in said:
         for number, level in enumerate(stage):
             with_depth, without = (level.grad[row].flatten(1).any(1) for row in (0, 1))
@@ -416,7 +416,7 @@ def test_what_the_teacher_is_shown(crowds, monkeypatch, shown):
     noted = watched(lesson, monkeypatch)
     given = batch(crowds)
     lesson(given)
-    truth = TargetMaps(lesson.networks.codec, given.scene)
+    truth = TargetMaps(lesson.networks.codec, given.people)
     assert TEACHER_KERNEL == 3
     assert torch.equal(noted[0][1], lesson.networks.channels(target_maps(truth, shown, 3)))
     other = target_maps(truth, "all" if shown == "hidden" else "hidden", 3)
@@ -439,9 +439,9 @@ def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(
     lesson = course(replace(QUICK, alone=0.0, mixed=mixed))
     noted = watched(lesson, monkeypatch)
     given = batch(crowds)
-    truth = TargetMaps(lesson.networks.codec, given.scene)
+    truth = TargetMaps(lesson.networks.codec, given.people)
     with torch.no_grad():
-        detected = lesson.networks.channels(lesson.networks.visible(lesson.networks.detect(given.pictures)))
+        detected = lesson.networks.channels(lesson.networks.visible(lesson.networks.detect(given.images)))
     sources = []
     for _ in range(20):
         lesson(given)
@@ -502,7 +502,7 @@ def killed_after(count, monkeypatch):
 
 @pytest.mark.slow
 def test_it_learns_a_few_pictures(crowds, tmp_path):
-    recipe = replace(TINY, batch=8, epochs=100, alone=0.0, mixed=0.0, variation=STILL, learning_rate=1e-2)
+    recipe = replace(TINY, batch=8, epochs=100, alone=0.0, mixed=0.0, augmentation=STILL, learning_rate=1e-2)
     trained(crowds, tmp_path, recipe)
     first, *_, last = (
         {name: float(value) for name, value in row.items()} for row in csv.DictReader((tmp_path / "log.csv").open())

@@ -46,7 +46,7 @@ def test_vitpose_is_trained_as_published():
 def test_srpose_learns_maps_as_large_as_the_crop():
     recipe = published("srpose_w32")
     assert recipe.maps().shape == (256, 192)
-    assert recipe.heads == (1e-4, 1, 1, 1, 1)
+    assert recipe.head_weights == (1e-4, 1, 1, 1, 1)
 
 
 def test_the_rate_goes_with_the_batch():
@@ -59,13 +59,13 @@ def test_the_rate_goes_with_the_batch():
     [
         ({"model": "hrnet_w99"}, "model hrnet_w99: not known; known are .*hrnet_w32"),
         ({"codec": "simcc"}, "codec simcc: not known"),
-        ({"epochs": 0}, "epochs 0: must be more than 0, and finite"),
+        ({"epochs": 0}, "epochs 0: must be finite and more than 0"),
         ({"batch": 0}, "batch 0"),
         ({"layer_decay": 0.0}, "layer_decay 0"),
-        ({"crop": Crop(190, 256)}, "crop 190 x 256: its sides must be multiples of 32 for hrnet_w32"),
+        ({"crop": Crop(190, 256)}, "crop 190 x 256: sides must be multiples of 32 for hrnet_w32"),
         (
             {"model": "vitpose_b", "crop": Crop(200, 256)},
-            "crop 200 x 256: its sides must be multiples of 16 for vitpose_b",
+            "crop 200 x 256: sides must be multiples of 16 for vitpose_b",
         ),
     ],
 )

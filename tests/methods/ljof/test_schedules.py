@@ -48,7 +48,7 @@ def test_they_have_names():
 @pytest.mark.parametrize("kind", SCHEDULES.values(), ids=SCHEDULES)
 def test_what_cannot_be_is_refused(kind):
     for progress in (-0.01, 1.01, math.nan):
-        with pytest.raises(OccluposeError, match=r"^progress .*: a share of the training, between 0 and 1$"):
+        with pytest.raises(OccluposeError, match=r"^progress .*: a fraction of the training; must be between 0 and 1$"):
             kind()(progress)
     for weight in (-1, math.inf, math.nan):
         with pytest.raises(OccluposeError, match=r"^weight .*: must be 0 or more$"):
@@ -56,11 +56,11 @@ def test_what_cannot_be_is_refused(kind):
 
 
 def test_times_that_cannot_be_are_refused():
-    with pytest.raises(OccluposeError, match=r"^at 105: a share of the training, between 0 and 1$"):
+    with pytest.raises(OccluposeError, match=r"^at 105: a fraction of the training; must be between 0 and 1$"):
         Step(at=105)
     with pytest.raises(OccluposeError, match=r"^start 0.5, end 0.5: the end must come after the start$"):
         Linear(start=0.5, end=0.5)
-    with pytest.raises(OccluposeError, match=r"^end 2: a share"):
+    with pytest.raises(OccluposeError, match=r"^end 2: a fraction"):
         Linear(end=2)
     for rate in (0, -1, 101):
         with pytest.raises(OccluposeError, match=r"^rate .*: must be more than 0 and at most 100$"):

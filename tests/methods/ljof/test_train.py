@@ -42,7 +42,7 @@ def draw(samples, seed=0):
 
 def test_a_batch_has_crops_and_their_joints(people):
     batch = draw(LJOFSampler(people, replace(TINY, batch=6)))
-    assert batch.pictures.shape == (6, 32, 32, 3) and batch.pictures.dtype == torch.uint8
+    assert batch.images.shape == (6, 32, 32, 3) and batch.images.dtype == torch.uint8
     assert batch.xy.shape == (6, 17, 2) and batch.weight.shape == (6, 17)
     assert set(batch.weight.unique().tolist()) == {0.0, 1.0}
 
@@ -60,11 +60,11 @@ def test_hidden_joints_are_learnt_too(people):
 
 def test_the_same_draw_gives_the_same_batch_and_blocks_change_pictures_alone(people):
     once, again, other = (draw(LJOFSampler(people, TINY), seed) for seed in (1, 1, 2))
-    assert torch.equal(once.pictures, again.pictures) and torch.equal(once.xy, again.xy)
-    assert not torch.equal(once.pictures, other.pictures)
+    assert torch.equal(once.images, again.images) and torch.equal(once.xy, again.xy)
+    assert not torch.equal(once.images, other.images)
     plain = draw(LJOFSampler(people, TINY.without_ljof()), 1)
     assert torch.equal(plain.xy, once.xy) and torch.equal(plain.weight, once.weight)
-    assert not torch.equal(plain.pictures, once.pictures)
+    assert not torch.equal(plain.images, once.images)
 
 
 @pytest.mark.parametrize("memory", [0, 10**9])
@@ -72,7 +72,7 @@ def test_processes_share_what_one_would_draw(people, memory):
     whole = draw(LJOFSampler(people, TINY))
     parts = [draw(LJOFSampler(people, TINY, share=slice(number, None, 2), memory=memory)) for number in range(2)]
     for number, part in enumerate(parts):
-        assert torch.equal(part.pictures, whole.pictures[number::2])
+        assert torch.equal(part.images, whole.images[number::2])
         assert torch.equal(part.xy, whole.xy[number::2])
 
 
@@ -85,7 +85,7 @@ def spoilt(tmp_path):
         content = document("coco", generator, images=2, most=6)
     write_pictures(tmp_path, content, generator)
     data = load_people(write_json(tmp_path / "people.json", content), tmp_path)
-    bad = data.people[0].picture.path
+    bad = data.people[0].image.path
     bad.write_bytes(bad.read_bytes()[:300])
     return data, bad
 
@@ -94,7 +94,7 @@ def test_unreadable_pictures_are_left_out_counted_and_named(spoilt):
     data, bad = spoilt
     samples = LJOFSampler(data, replace(TINY, batch=12))
     batch = draw(samples)
-    assert len(batch.pictures) == 12
+    assert len(batch.images) == 12
     assert list(samples.unreadable) == [str(bad)]
     assert bad.name in samples.unreadable[str(bad)]
     with pytest.raises(OccluposeError, match=bad.name):
@@ -104,8 +104,8 @@ def test_unreadable_pictures_are_left_out_counted_and_named(spoilt):
 def test_where_no_picture_can_be_read_training_does_not_go_on(spoilt):
     data, _ = spoilt
     for person in data.people:
-        person.picture.path.write_bytes(b"no picture")
-    with pytest.raises(OccluposeError, match="nor can any other picture"):
+        person.image.path.write_bytes(b"no picture")
+    with pytest.raises(OccluposeError, match="nor can any other image"):
         draw(LJOFSampler(data, TINY))
 
 
@@ -143,7 +143,7 @@ def test_every_head_of_srpose_learns_and_the_first_hardly():
     recipe = replace(published("srpose_w32"), crop=Crop(64, 64, grid="stride"))
     lesson = training(recipe, model="srpose_w32")
     batch = truth(batch=2)
-    terms = lesson(LJOFBatch(batch.pictures.repeat(1, 2, 2, 1), 2 * batch.xy, batch.weight))
+    terms = lesson(LJOFBatch(batch.images.repeat(1, 2, 2, 1), 2 * batch.xy, batch.weight))
     assert list(terms) == ["head 0", "head 1", "head 2", "head 3", "heatmap", "structure"]
     torch.stack(list(terms.values())).sum().backward()
     assert all(parameter.grad is not None for parameter in lesson.parameters())
@@ -216,7 +216,7 @@ def test_a_run_goes_on_only_with_the_people_that_began_it(people, tmp_path, spoi
 def test_training_begins_with_weights_that_are_given(people, tmp_path):
     first = train_estimator(people, tmp_path / "first", TINY, progress=False)
     still = replace(TINY, learning_rate=0.0)
-    second = train_estimator(people, tmp_path / "second", still, start=first, progress=False)
+    second = train_estimator(people, tmp_path / "second", still, init_from=first, progress=False)
     before = load(first)[0]
     after = load(second)[0]
     for (name, one), other in zip(before.named_parameters(), after.parameters(), strict=True):
@@ -226,13 +226,13 @@ def test_training_begins_with_weights_that_are_given(people, tmp_path):
     with pytest.raises(
         OccluposeError, match=r"hrnet_small\.safetensors: weights of hrnet_small; give --model hrnet_small"
     ):
-        train_estimator(people, tmp_path / "third", other, start=first, progress=False)
+        train_estimator(people, tmp_path / "third", other, init_from=first, progress=False)
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(people, tmp_path, monkeypatch):
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(OccluposeError, match="batch 4: 3 processes cannot share it evenly; give a multiple of 3"):
+    with pytest.raises(OccluposeError, match="batch 4: cannot be shared evenly by 3 processes; give a multiple of 3"):
         train_estimator(people, tmp_path, TINY, progress=False)
 
 

@@ -145,7 +145,7 @@ def test_what_torchvision_style_refuses():
         TorchvisionBlocks(skeleton=CROWDPOSE14)(image, target())
     with pytest.raises(OccluposeError, match=r"no boxes were given"):
         blocks(image, {"keypoints": people()})
-    with pytest.raises(OccluposeError, match=r"^boxes of the format XYWHR: give XYXY, XYWH or CXCYWH$"):
+    with pytest.raises(OccluposeError, match=r"^boxes in the format XYWHR: give XYXY, XYWH or CXCYWH$"):
         blocks(image, target() | {"boxes": boxes([[0.0, 0, 20, 30, 0]] * 2, BoxFormat.XYWHR)})
 
 
@@ -208,14 +208,14 @@ def test_what_albumentations_style_refuses():
     ):
         transform(image=image, keypoints=flat()["keypoints"])
     with pytest.raises(
-        OccluposeError, match=r"^33 keypoints: coco17 has 17 for each person; keep all .* \(remove_invisible=False\)$"
+        OccluposeError, match=r"^33 keypoints: coco17 has 17 for each person; keep those .* \(remove_invisible=False\)$"
     ):
         transform(image=image, keypoints=flat()["keypoints"][1:], visibility=flat()["visibility"])
     with pytest.raises(OccluposeError, match=r"^34 keypoints, but v of 33 under visibility; give one for each$"):
         transform(image=image, keypoints=flat()["keypoints"], visibility=flat()["visibility"][1:])
     with pytest.raises(OccluposeError, match=r"^1 bboxes for 2 people; blocks relative to the box need one for each$"):
         transform(image=image, **flat(), bboxes=[[0, 0, 20, 30]])
-    with pytest.raises(OccluposeError, match=r"^bbox_format yolo: not known here; known are coco, pascal_voc$"):
+    with pytest.raises(OccluposeError, match=r"^bbox_format yolo: not known; known are coco, pascal_voc$"):
         AlbumentationsBlocks(bbox_format="yolo")
 
 

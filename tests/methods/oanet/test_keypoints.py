@@ -13,7 +13,7 @@ from killing import kill_after, run_to_the_end
 from occlupose import __version__
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.heatmaps import Heatmaps
-from occlupose.datasets.coco import Person, load
+from occlupose.datasets.coco import PersonAnnotation, load
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build
@@ -66,7 +66,7 @@ def marked(folder, states=(VISIBLE, VISIBLE, VISIBLE)):
     y, x = np.mgrid[:80, :90]
     dots = [np.exp(-((x - px) ** 2 + (y - py) ** 2) / 18) for px, py in xy]
     write_image(folder / "dots.png", (255 * np.stack(dots, -1)).round().astype(np.uint8))
-    return Person(
+    return PersonAnnotation(
         1, ImageRef(folder / "dots.png"), (90, 80), np.array([15.0, 10, 70, 66]), xy, np.array(states, np.uint8)
     )
 
@@ -332,7 +332,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(figures, tmp_path, monkeypatch):
 
 
 def test_bad_data_is_refused_before_anything_is_written(figures, tmp_path):
-    with pytest.raises(OccluposeError, match=r"0\.png: no such picture"):
+    with pytest.raises(OccluposeError, match=r"0\.png: no such image"):
         train_keypoints(figures[0], tmp_path, tmp_path / "run", recipe(), progress=False)
     with pytest.raises(OccluposeError, match=r"none\.json: cannot be read"):
         train_keypoints(tmp_path / "none.json", figures[1], tmp_path / "run", recipe(), progress=False)

@@ -18,7 +18,7 @@ from occlupose.codecs.multi_person import TORSO, MultiPersonMaps
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.losses import PoseMaps
 from occlupose.networks.dsed import DSED, Reasoner
-from occlupose.networks.estimators import normalised
+from occlupose.networks.estimators import normalise_images
 from occlupose.networks.mspn import MSPN, Heads, StageSize
 
 Reasoning = Literal["dsed", "hourglass", "none"]
@@ -149,7 +149,7 @@ class HUPORNetwork(nn.Module):
 
     def detect(self, pictures: UInt8[Tensor, "batch height width 3"]) -> list[list[Heads]]:
         """What the detector says of every stage and level, the finest first."""
-        found: list[list[Heads]] = self.detector(normalised(pictures))
+        found: list[list[Heads]] = self.detector(normalise_images(pictures))
         return found
 
     def of_heads(self, heads: Heads) -> PoseMaps:

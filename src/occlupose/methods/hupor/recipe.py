@@ -5,7 +5,7 @@ which have no depth.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from occlupose.datasets.bottomup import Variation
+from occlupose.datasets.bottomup import BottomUpAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.labels import LabelSource
 from occlupose.methods.hupor.network import HUPORDesign
@@ -40,7 +40,7 @@ class HUPORRecipe:
         blocks: levels of the encoders whose features are compared, 1 to 4.
         distillation: weight of that comparison at its most.
         rising: share of the reasoner's training over which it grows to that.
-        variation: of the pictures.
+        augmentation: of the images.
         epochs: as many draws of a picture, on average.
         batch: pictures in a step.
         learning_rate, weight_decay, warm_up_steps: of AdamW, the rate falling evenly to 0.
@@ -64,7 +64,7 @@ class HUPORRecipe:
     blocks: tuple[int, ...] = (1, 2, 3, 4)
     distillation: float = 1.0
     rising: float = 0.25
-    variation: Variation = field(default_factory=Variation)
+    augmentation: BottomUpAugmentation = field(default_factory=BottomUpAugmentation)
     epochs: float = 20
     batch: int = 32
     learning_rate: float = 2e-4

@@ -19,7 +19,7 @@ from rich.progress import track
 from torch import Generator, Tensor, nn
 
 from occlupose.codecs.multi_person import KERNELS, JointSubset, MultiPersonMaps, TargetMaps, limb_mask
-from occlupose.datasets.bottomup import CHANCES, MEMORY, Gallery, Shown, show
+from occlupose.datasets.bottomup import CACHE_BYTES, RANDOM_NUMBERS, BottomUpBatch, ImageCache, make_batch
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
@@ -70,7 +70,7 @@ class HUPORSampler:
         *,
         pictures: bool = True,
         strict: bool = False,
-        memory: int = MEMORY,
+        memory: int = CACHE_BYTES,
         threads: int = THREADS,
     ) -> None:
         self.samples = image_samples
@@ -83,20 +83,22 @@ class HUPORSampler:
             deep |= np.array([not len(sample) for sample in image_samples], bool)  # nobody's depth is unknown
         self._deep = np.flatnonzero(deep)
         self._flat = np.flatnonzero(~deep)
-        self._gallery = Gallery(memory)
+        self._cache = ImageCache(memory)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
 
-    def draw(self, generator: Generator) -> Shown:
+    def draw(self, generator: Generator) -> BottomUpBatch:
         """The batch of a step."""
         recipe = self.recipe
-        even = torch.rand(recipe.batch, CHANCES, dtype=torch.float64, generator=generator).numpy()
+        even = torch.rand(recipe.batch, RANDOM_NUMBERS, dtype=torch.float64, generator=generator).numpy()
         numbers = self._chosen(generator)
         if not self.pictures:
-            return show([self.samples[number] for number in numbers], None, recipe.design.box, recipe.variation, even)
+            return make_batch(
+                [self.samples[number] for number in numbers], None, recipe.design.box, recipe.augmentation, even
+            )
         found = list(self._workers.map(self._readable, numbers))
         image_samples = [sample for sample, _ in found]
         images = [image for _, image in found]
-        return show(image_samples, images, recipe.design.box, recipe.variation, even)
+        return make_batch(image_samples, images, recipe.design.box, recipe.augmentation, even)
 
     def _chosen(self, generator: Generator) -> list[int]:
         """Numbers of a batch's samples: first those with depth, then those without."""
@@ -121,7 +123,7 @@ class HUPORSampler:
             if name in self.unreadable:
                 continue
             try:
-                return sample, self._gallery.read(sample.image, sample.size)
+                return sample, self._cache.read(sample.image, sample.size)
             except OccluposeError as error:
                 if self.strict:
                     raise
@@ -157,16 +159,16 @@ class HUPORTraining(nn.Module):
             self.networks.detector.eval()
         return self
 
-    def forward(self, batch: Shown) -> Terms:
+    def forward(self, batch: BottomUpBatch) -> Terms:
         """The terms of the loss: L_det, and L_reason once the reasoner learns (supplement 2.1)."""
         done = self.recipe.reasons(self.step.item() / self.steps)
         self.step += 1
         terms: Terms = {}
-        truth = TargetMaps(self.networks.codec, batch.scene)
+        truth = TargetMaps(self.networks.codec, batch.people)
         detected: PoseMaps | None = None
         if self.recipe.detector:
-            assert batch.pictures is not None, "a detector learns from pictures"
-            found = self.networks.detect(batch.pictures)
+            assert batch.images is not None, "a detector learns from pictures"
+            found = self.networks.detect(batch.images)
             terms |= detection_loss(self.networks, found, batch, truth, self.recipe.something)
             with torch.no_grad():
                 detected = self.networks.visible(found)
@@ -174,10 +176,12 @@ class HUPORTraining(nn.Module):
             terms |= self._reasoning(batch, truth, detected, done)
         return terms
 
-    def _reasoning(self, batch: Shown, truth: TargetMaps, detected: PoseMaps | None, done: float | None) -> Terms:
+    def _reasoning(
+        self, batch: BottomUpBatch, truth: TargetMaps, detected: PoseMaps | None, done: float | None
+    ) -> Terms:
         """L_reason; nothing, before the reasoner learns."""
         if done is None:
-            zero = torch.zeros((), device=batch.scene.xy.device)
+            zero = torch.zeros((), device=batch.people.xy.device)
             return {"hidden": zero, "all": zero, "distillation": zero}
         reasoner = self.networks.reasoner
         assert reasoner is not None
@@ -199,28 +203,28 @@ class HUPORTraining(nn.Module):
         return told | terms
 
     @torch.no_grad()
-    def _given(self, batch: Shown, truth: TargetMaps, detected: PoseMaps | None) -> Float[Tensor, "batch 57 y x"]:
+    def _given(
+        self, batch: BottomUpBatch, truth: TargetMaps, detected: PoseMaps | None
+    ) -> Float[Tensor, "batch 57 y x"]:
         """What the reasoner is given of each picture: true maps of what is visible, of any kernel, or the
         detector's.
         """
         given = self.networks.channels(target_maps(truth, "visible", int(torch.randint(len(KERNELS), ()))))
         instead = (torch.rand(len(given)) < self.recipe.mixed).to(given.device)
-        if batch.pictures is None or not instead.any():
+        if batch.images is None or not instead.any():
             return given
         if detected is None:
-            given[instead] = self.networks.channels(
-                self.networks.visible(self.networks.detect(batch.pictures[instead]))
-            )
+            given[instead] = self.networks.channels(self.networks.visible(self.networks.detect(batch.images[instead])))
         else:
             given[instead] = self.networks.channels(detected)[instead]
         return given
 
 
 def detection_loss(
-    networks: HUPORNetwork, found: list[list[Heads]], batch: Shown, truth: TargetMaps, something: float = 1.0
+    networks: HUPORNetwork, found: list[list[Heads]], batch: BottomUpBatch, truth: TargetMaps, something: float = 1.0
 ) -> Terms:
     """L_det: what every stage and level of the detector says of what is visible; `something` as of `maps_loss`."""
-    cells, depth = networks.codec.depths(batch.scene, "visible")
+    cells, depth = networks.codec.depths(batch.people, "visible")
     known = annotation_mask(networks.codec, batch)
     maps = []
     torso = []
@@ -237,7 +241,7 @@ def detection_loss(
 def reasoning_loss(
     networks: HUPORNetwork,
     said: list[list[Tensor]],
-    batch: Shown,
+    batch: BottomUpBatch,
     truth: TargetMaps,
     *,
     supervised: TargetSet = "both",
@@ -276,14 +280,14 @@ def target_maps(truth: TargetMaps, part: JointSubset, kernel: int) -> PoseMaps:
     return PoseMaps(truth.heatmaps(part, kernel), truth.fields(part, kernel))
 
 
-def annotation_mask(codec: MultiPersonMaps, batch: Shown) -> AnnotationMask:
+def annotation_mask(codec: MultiPersonMaps, batch: BottomUpBatch) -> AnnotationMask:
     """What a batch's annotations say: of limbs' depths, where both ends' are known of everybody."""
     sources, targets = codec.limbs
     ways = batch.annotated[:, sources] & batch.annotated[:, targets]
-    unknown = limb_mask(batch.scene.state, sources, targets, "all") & ~(
-        batch.scene.z[..., sources].isfinite() & batch.scene.z[..., targets].isfinite()
+    unknown = limb_mask(batch.people.state, sources, targets, "all") & ~(
+        batch.people.z[..., sources].isfinite() & batch.people.z[..., targets].isfinite()
     )
-    deep = ways & batch.deep[:, None] & ~unknown.any(1)
+    deep = ways & batch.has_depth[:, None] & ~unknown.any(1)
     return AnnotationMask(*(mask.float() for mask in (batch.annotated, ways, deep)))
 
 
@@ -294,7 +298,7 @@ def train_hupor(
     *,
     start: Path | None = None,
     strict: bool = False,
-    memory: int = MEMORY,
+    memory: int = CACHE_BYTES,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,

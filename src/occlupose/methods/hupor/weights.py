@@ -54,7 +54,7 @@ def save(trained: TrainedHUPOR, path: Path) -> None:
     )
     named = {"format": FORMAT, "refiner": NONE if recipe is None else recipe.kind}
     header = named | {name: str(value) for name, value in own.items()} | trained.networks.design.header()
-    weights_file.save(weights_file.halved(tensors), header, path)
+    weights_file.save(weights_file.half_kernels(tensors), header, path)
 
 
 def load(path: Path) -> TrainedHUPOR:

@@ -1,9 +1,7 @@
-"""The losses of LJOF (arXiv 2410.09885, eq. 4 to 6), and the one of Ke et al. 2018 that it is compared with. For any
-heatmap estimator.
+"""Losses of LJOF (arXiv 2410.09885, eq. 4 to 6) and of Ke et al. 2018, for any heatmap estimator.
 
-All are means over batch, joints and cells of weighted squares, as MMPose's KeypointMSELoss: what an unannotated joint
-leaves out is not made up for by the others. So they are linear in the samples, and weights of one relative to another
-mean the same whatever the batch.
+All are means of weighted squares over batch, joints and cells, as MMPose's KeypointMSELoss: unannotated joints count in
+the denominator. Therefore the losses are linear in the samples, and their relative weights do not depend on the batch.
 """
 
 from collections.abc import Callable
@@ -23,9 +21,7 @@ CHAINS = tuple(
     tuple(f"left_{joint}" for joint in limb) + tuple(f"right_{joint}" for joint in reversed(limb))
     for limb in (("wrist", "elbow", "shoulder"), ("ankle", "knee", "hip"))
 )
-"""The limbs of LJOF, each from one end to the other: wrist to wrist over the shoulders, ankle to ankle over the
-hips.
-"""
+"""The limb chains of LJOF: wrist to wrist over the shoulders, ankle to ankle over the hips."""
 
 Maps = Float[Tensor, "batch joint y x"]
 Weight = Float[Tensor, "batch joint"]
@@ -33,14 +29,13 @@ Kind = Literal["limbs", "body"]
 
 
 def limb_neighbours(skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
-    """Positions of the limb joints, and those of each one's neighbours along its chain (N(k) of LJOF eq. 6): one or
-    two.
+    """Indices of the limb joints, each with those of its one or two neighbours on its chain (N(k) of LJOF eq. 6).
 
     Raises:
-        OccluposeError: no two joints of the skeleton are neighbours on a limb.
+        OccluposeError: no two joints of the skeleton are neighbours on a chain.
     """
-    own = dict(skeleton.aliases)
-    chains = [[own.get(joint, joint) for joint in chain] for chain in CHAINS]
+    aliases = dict(skeleton.aliases)
+    chains = [[aliases.get(joint, joint) for joint in chain] for chain in CHAINS]
     pairs = [pair for chain in chains for pair in pairwise(chain) if set(pair) <= set(skeleton.joints)]
     if not pairs:
         raise OccluposeError(
@@ -51,9 +46,7 @@ def limb_neighbours(skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
 
 
 def body_neighbours(skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
-    """Positions of all joints that a limb of the skeleton ends at, head and trunk too, and those of each one's
-    neighbours.
-    """
+    """Indices of all joints at an end of a limb of the skeleton, head and trunk included, each with its neighbours."""
     return _neighbours(skeleton, list(skeleton.limbs))
 
 
@@ -63,11 +56,10 @@ def heatmap_loss(maps: Maps, truth: Maps, weight: Weight) -> Float[Tensor, ""]:
 
 
 class StructureLoss(nn.Module):
-    """L_s of LJOF eq. 6: whether a limb joint and its neighbours, their maps added up, are together where they should
-    be.
+    """L_s of LJOF eq. 6: the heatmap loss of the sum of a limb joint's map and its neighbours' maps.
 
-    Where the paper is silent (ours): a neighbour that is not annotated is left out of the sum, of both maps; a joint
-    that is not has no term; the mean is over batch, limb joints and cells.
+    Where the paper is silent (ours): an unannotated neighbour is left out of both sums, an unannotated joint has no
+    term, and the mean is over batch, limb joints and cells.
     """
 
     graph: Float[Tensor, "limb joint"]
@@ -88,12 +80,11 @@ class StructureLoss(nn.Module):
 
 
 class StructureAwareLoss(nn.Module):
-    """The structure term of Ke et al. 2018 ("Multi-Scale Structure-Aware Network"): a joint's map and those of its
-    neighbours side by side.
+    """The structure loss of Ke et al. 2018 ("Multi-Scale Structure-Aware Network"): the heatmap loss of a joint's map
+    concatenated with its neighbours' maps.
 
-    Over the whole body, head and trunk too. Squares of maps side by side add up, so that this is the heatmap loss with
-    each joint counted once for itself and once for each neighbour. Unannotated joints are left out as in
-    `StructureLoss` (ours).
+    Covers the whole body, head and trunk included. It equals the heatmap loss with each joint counted once for itself
+    and once for each neighbour. Unannotated joints are left out as in `StructureLoss` (ours).
     """
 
     graph: Float[Tensor, "joint joint"]
@@ -109,18 +100,18 @@ class StructureAwareLoss(nn.Module):
 
 
 KINDS: dict[Kind, Callable[[Skeleton], nn.Module]] = {"limbs": StructureLoss, "body": StructureAwareLoss}
-"""Structure losses: LJOF's, and that of Ke et al."""
+"""Structure losses: LJOF's and that of Ke et al."""
 
 
 class DynamicStructureLoss(nn.Module):
-    """LJOF eq. 4: the heatmap loss, and a structure loss whose weight depends on how far the training is.
+    """LJOF eq. 4: the heatmap loss plus a structure loss whose weight depends on the training's progress.
 
     Arguments:
-        schedule: the weight, lambda, by the share of the training that is done, 0 to 1; see `methods.ljof.schedules`.
+        schedule: weight (lambda) as a function of the progress, 0 to 1; see `methods.ljof.schedules`.
         kind: "limbs" is LJOF's structure loss (eq. 6), "body" that of Ke et al. 2018.
 
     Raises:
-        OccluposeError: no such kind; a skeleton without limbs.
+        OccluposeError: unknown kind, or a skeleton without limbs.
     """
 
     def __init__(
@@ -137,14 +128,13 @@ class DynamicStructureLoss(nn.Module):
         return terms["heatmap"] + terms["structure"]
 
     def terms(self, maps: Maps, truth: Maps, weight: Weight, progress: float) -> dict[str, Float[Tensor, ""]]:
-        """The two parts that add up to the loss; `structure` has its weight in it already, and is not calculated where
-        that is 0.
+        """The two terms of the loss. `structure` is weighted already, and not computed if its weight is 0.
 
         Arguments:
-            maps: what the network says.
-            truth: what it should say.
+            maps: predicted heatmaps.
+            truth: target heatmaps.
             weight: 0 where a joint is not annotated.
-            progress: share of the training that is done, 0 to 1.
+            progress: of the training, 0 to 1.
         """
         factor = self.schedule(progress)
         structure = factor * self.structure(maps, truth, weight) if factor else maps.new_zeros((), dtype=torch.float32)
@@ -152,16 +142,16 @@ class DynamicStructureLoss(nn.Module):
 
 
 def _neighbours(skeleton: Skeleton, pairs: list[tuple[str, str]]) -> dict[int, tuple[int, ...]]:
-    found: dict[int, set[int]] = {}
+    neighbours: dict[int, set[int]] = {}
     for pair in pairs:
         first, second = skeleton.index(*pair)
-        found.setdefault(first, set()).add(second)
-        found.setdefault(second, set()).add(first)
-    return {joint: tuple(sorted(found[joint])) for joint in sorted(found)}
+        neighbours.setdefault(first, set()).add(second)
+        neighbours.setdefault(second, set()).add(first)
+    return {joint: tuple(sorted(neighbours[joint])) for joint in sorted(neighbours)}
 
 
 def _graph(skeleton: Skeleton, neighbours: dict[int, tuple[int, ...]]) -> Float[Tensor, "joint joint"]:
-    """1 where two joints are the same or neighbours."""
+    """Adjacency matrix with self-loops."""
     graph = torch.eye(len(skeleton))
     for joint, others in neighbours.items():
         graph[joint, list(others)] = 1

@@ -1,7 +1,7 @@
-"""How each estimator is trained: MMPose's published recipes, and what LJOF adds to them (arXiv 2410.09885).
+"""Training recipes of the estimators: MMPose's, with LJOF's additions (arXiv 2410.09885).
 
-The paper leaves open how large the weight of the structure loss is and when it steps up, and whether every picture gets
-blocks; the choices are ours and named where they are made.
+The paper does not state the weight of the structure loss, the time of its step, or whether every image gets blocks;
+these choices are ours and marked where they are made.
 """
 
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from typing import Literal
 
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.maps import GaussianMaps
-from occlupose.datasets.topdown import Variation
+from occlupose.datasets.topdown import TopDownAugmentation
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import CODECS, Design
 from occlupose.methods.ljof.losses import Kind
@@ -20,16 +20,16 @@ from occlupose.skeletons import Skeleton
 from occlupose.training.loop import Optimisation
 
 BATCH = 512
-"""People in a batch that the published rates are for; with other batches the rate changes in proportion."""
+"""Batch size of the published learning rates; they are scaled linearly for others."""
 
 
 @dataclass(frozen=True)
 class StructureTerm:
-    """A structure loss and its weight over the training.
+    """A structure loss and the schedule of its weight.
 
     Attributes:
-        kind: "limbs" is LJOF's (eq. 6), "body" is that of Ke et al. 2018.
-        schedule: weight (lambda of eq. 4) by the share of the training that is done.
+        kind: "limbs" is LJOF's (eq. 6), "body" that of Ke et al. 2018.
+        schedule: weight (lambda of eq. 4) as a function of the training's progress, 0 to 1.
     """
 
     kind: Kind = "limbs"
@@ -38,29 +38,30 @@ class StructureTerm:
 
 @dataclass(frozen=True)
 class LJOFRecipe:
-    """Everything that a training run depends on, besides the pictures.
+    """Configuration of a training run of an estimator: everything that the result depends on besides the data.
 
     Attributes:
-        model: of `networks.estimators.ESTIMATORS`.
+        model: name in `networks.estimators.ESTIMATORS`.
         codec: msra (Xiao et al. 2018) or udp (Huang et al. 2020, with DARK).
-        crop: what the network is shown; its grid goes with the codec.
-        stride, sigma: of the finest maps: crop px in a cell; standard deviation of a Gaussian, cells.
-        heads: weight of each of the network's heads in the loss, coarse to fine; empty for a network with one.
-        variation: of the people.
-        blocks: Limb Joint Augmentation (eq. 1 to 3); None is none.
-        structure: the structure loss (eq. 4 to 6), on the finest maps; None is none.
-        epochs: as many draws of a person, on average.
-        batch: people in a step, of all processes together.
-        learning_rate: for a batch of 512; used in proportion to the batch.
-        weight_decay, layer_decay: of AdamW (0 is Adam); the factor of the rate from one layer of a transformer to the
-            one before.
-        warm_up: steps of a linear warm-up.
-        drops: shares of the epochs after which the rate is a tenth.
-        clip: the most that gradients may measure.
-        average: share of an exponential average of the weights that stays at each step; 0 keeps the last weights.
+        crop: input of the network; its grid must match the codec.
+        stride: crop px per cell of the finest heatmaps.
+        sigma: standard deviation of their Gaussians, cells.
+        head_weights: weight of each head in the loss, coarse to fine; empty for a network with one head.
+        augmentation: of images and people.
+        blocks: Limb Joint Augmentation (eq. 1 to 3), or None.
+        structure: the structure loss (eq. 4 to 6) on the finest heatmaps, or None.
+        epochs: how often a person is drawn, on average.
+        batch: batch size in people, of all processes together.
+        learning_rate: for a batch size of 512; scaled linearly for others.
+        weight_decay: of AdamW; 0 is Adam.
+        layer_decay: factor of the learning rate from a layer of a transformer to the one before.
+        warm_up_steps: steps of linear warm-up.
+        milestones: fractions of the training at which the learning rate is divided by 10.
+        max_grad_norm: gradient clipping.
+        ema_decay: decay of the moving average of the weights at each step; 0 keeps the last weights.
 
     Raises:
-        OccluposeError: no such model or codec, a number that cannot be.
+        OccluposeError: unknown model or codec, or a value out of range.
     """
 
     model: str = "hrnet_w32"
@@ -68,8 +69,8 @@ class LJOFRecipe:
     crop: Crop = field(default_factory=lambda: Crop(192, 256, grid="stride"))
     stride: int = 4
     sigma: float = 2.0
-    heads: tuple[float, ...] = ()
-    variation: Variation = field(default_factory=Variation)
+    head_weights: tuple[float, ...] = ()
+    augmentation: TopDownAugmentation = field(default_factory=TopDownAugmentation)
     blocks: LimbBlocks | None = field(default_factory=LimbBlocks)
     structure: StructureTerm | None = field(default_factory=StructureTerm)
     epochs: float = 210
@@ -91,28 +92,28 @@ class LJOFRecipe:
         if self.batch < 1:
             raise OccluposeError(f"batch {self.batch}: must be 1 or more")
         if not 0 < self.epochs < float("inf"):
-            raise OccluposeError(f"epochs {self.epochs:g}: must be more than 0, and finite")
+            raise OccluposeError(f"epochs {self.epochs:g}: must be finite and more than 0")
         if not 0 <= self.learning_rate < float("inf"):
             raise OccluposeError(f"learning_rate {self.learning_rate:g}: must be 0 or more")
         if not 0 < self.layer_decay <= 1:
-            raise OccluposeError(f"layer_decay {self.layer_decay:g}: a factor, more than 0 and at most 1")
-        least = 16 if self.model.startswith("vitpose") else 32
-        if self.crop.width % least or self.crop.height % least:
+            raise OccluposeError(f"layer_decay {self.layer_decay:g}: must be more than 0 and at most 1")
+        multiple = 16 if self.model.startswith("vitpose") else 32
+        if self.crop.width % multiple or self.crop.height % multiple:
             raise OccluposeError(
-                f"crop {self.crop.width} x {self.crop.height}: its sides must be multiples of {least} for {self.model}"
+                f"crop {self.crop.width} x {self.crop.height}: sides must be multiples of {multiple} for {self.model}"
             )
-        self.maps()  # refuses cells that the crop cannot be divided into
+        self.maps()  # refuses a stride that does not divide the crop
 
     def maps(self) -> GaussianMaps:
-        """Between joints and the finest maps."""
+        """The codec of the finest heatmaps."""
         return CODECS[self.codec](self.crop, self.stride, self.sigma)
 
     def design(self, skeleton: Skeleton) -> Design:
-        """What is trained, for the joints of a dataset."""
+        """The design of the network for the joints of a dataset."""
         return Design(self.model, skeleton, self.maps())
 
     def optimisation(self, people: int) -> Optimisation:
-        """Steps and rates for so many people."""
+        """Steps and learning rates for a number of people in the dataset."""
         steps = max(1, round(self.epochs * people / self.batch))
         return Optimisation(
             steps=steps,
@@ -127,20 +128,19 @@ class LJOFRecipe:
         )
 
     def without_ljof(self) -> "LJOFRecipe":
-        """The published recipe by itself, to compare with."""
+        """The recipe without LJA and structure loss, for comparison."""
         return replace(self, blocks=None, structure=None)
 
 
 def published(model: str) -> LJOFRecipe:
-    """The recipe that an estimator's figures are published with, and LJOF's two additions; of the small estimators,
-    ours.
+    """The published recipe of an estimator with LJOF's two additions; for the small estimators, ours.
 
-    MMPose's `topdown_heatmap` configurations, drop path as the networks have it. SRPose's own was for an older version
-    of MMPose: its tilt, batch (32 people on each of 8 GPUs) and rate are taken, the other variations are the newer
-    version's.
+    From MMPose's `topdown_heatmap` configurations; drop path is part of the networks. SRPose's own was for an older
+    version of MMPose: rotation, batch size (32 people on each of 8 GPUs) and learning rate are from it, the other
+    augmentation is the newer version's.
 
     Raises:
-        OccluposeError: no such model.
+        OccluposeError: unknown model.
     """
     if model.startswith("vitpose"):
         return LJOFRecipe(
@@ -156,19 +156,19 @@ def published(model: str) -> LJOFRecipe:
             model,
             stride=1,
             sigma=8.0,
-            heads=(1e-4, 1.0, 1.0, 1.0, 1.0),
-            variation=Variation(turn=40.0),
+            head_weights=(1e-4, 1.0, 1.0, 1.0, 1.0),
+            augmentation=TopDownAugmentation(rotation=40.0),
             batch=256,
             learning_rate=1e-3,
         )
     if model.endswith("small"):
-        mild = Variation(scale=(0.7, 1.3), turn=40.0)
+        mild = TopDownAugmentation(scale=(0.7, 1.3), rotation=40.0)
         return LJOFRecipe(
             model,
             "udp",
             Crop(96, 128, grid="corners"),
             sigma=1.5,
-            variation=mild,
+            augmentation=mild,
             epochs=60,
             batch=32,
             learning_rate=3.2e-2,

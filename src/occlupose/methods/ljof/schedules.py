@@ -1,7 +1,7 @@
-"""How the weight of the structure loss grows: lambda of LJOF eq. 4, by the share of the training that is done.
+"""Schedules of the structure loss's weight: lambda of LJOF eq. 4 as a function of the training's progress, 0 to 1.
 
-The paper compares four, of which a step was best. How large the weight is and when it steps is not legible in it: half,
-and half-way, are ours, as are the formulas of the others that grow.
+The paper compares four and finds a step best. The weight and the time of the step are not legible in it: 0.5 and
+half-way are ours, as are the formulas of the linear and exponential schedules.
 """
 
 import math
@@ -13,7 +13,7 @@ from occlupose.errors import OccluposeError
 
 @dataclass(frozen=True)
 class Constant:
-    """The same from the start.
+    """The same weight throughout.
 
     Raises:
         OccluposeError: the weight is below 0.
@@ -25,21 +25,21 @@ class Constant:
         _check_weight(self.weight)
 
     def __call__(self, progress: float) -> float:
-        """The weight, when this share of the training, 0 to 1, is done.
+        """The weight at some progress of the training, 0 to 1.
 
         Raises:
-            OccluposeError: the share is not between 0 and 1.
+            OccluposeError: the progress is not between 0 and 1.
         """
-        _share("progress", progress)
+        _fraction("progress", progress)
         return self.weight
 
 
 @dataclass(frozen=True)
 class Step:
-    """Nothing until the share `at` of the training is done; from then on the weight.
+    """0 before the fraction `at` of the training, the weight from then on.
 
     Raises:
-        OccluposeError: the weight is below 0, or `at` no share.
+        OccluposeError: the weight is below 0, or `at` not between 0 and 1.
     """
 
     at: float = 0.5
@@ -47,19 +47,19 @@ class Step:
 
     def __post_init__(self) -> None:
         _check_weight(self.weight)
-        _share("at", self.at)
+        _fraction("at", self.at)
 
     def __call__(self, progress: float) -> float:
-        """As `Constant` has it."""
-        return self.weight if _share("progress", progress) >= self.at else 0.0
+        """As `Constant`."""
+        return self.weight if _fraction("progress", progress) >= self.at else 0.0
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Evenly from nothing, when the share `start` is done, to the weight at `end`, which stays.
+    """Linearly from 0 at the fraction `start` of the training to the weight at `end`, and constant from then on.
 
     Raises:
-        OccluposeError: the weight is below 0, `start` or `end` no share, or `end` not after `start`.
+        OccluposeError: the weight is below 0, `start` or `end` not between 0 and 1, or `end` not after `start`.
     """
 
     weight: float = 0.5
@@ -68,22 +68,21 @@ class Linear:
 
     def __post_init__(self) -> None:
         _check_weight(self.weight)
-        if _share("start", self.start) >= _share("end", self.end):
+        if _fraction("start", self.start) >= _fraction("end", self.end):
             raise OccluposeError(f"start {self.start:g}, end {self.end:g}: the end must come after the start")
 
     def __call__(self, progress: float) -> float:
-        """As `Constant` has it."""
-        done = (_share("progress", progress) - self.start) / (self.end - self.start)
-        return self.weight * min(max(done, 0.0), 1.0)
+        """As `Constant`."""
+        ramp = (_fraction("progress", progress) - self.start) / (self.end - self.start)
+        return self.weight * min(max(ramp, 0.0), 1.0)
 
 
 @dataclass(frozen=True)
 class Exponential:
-    """Slowly at first and ever faster, from nothing at the start to the weight at the end: weight (e^(rate p) - 1) /
-    (e^rate - 1).
+    """Exponentially from 0 at the start to the weight at the end: weight (e^(rate p) - 1) / (e^rate - 1).
 
     Raises:
-        OccluposeError: the weight is below 0, or the rate not between 0 and 100, itself excluded.
+        OccluposeError: the weight is below 0, or the rate not more than 0 and at most 100.
     """
 
     weight: float = 0.5
@@ -95,8 +94,8 @@ class Exponential:
             raise OccluposeError(f"rate {self.rate:g}: must be more than 0 and at most 100")
 
     def __call__(self, progress: float) -> float:
-        """As `Constant` has it."""
-        return self.weight * (math.expm1(self.rate * _share("progress", progress)) / math.expm1(self.rate))
+        """As `Constant`."""
+        return self.weight * (math.expm1(self.rate * _fraction("progress", progress)) / math.expm1(self.rate))
 
 
 Schedule = Constant | Step | Linear | Exponential
@@ -107,7 +106,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "linear": Linear,
     "exponential": Exponential,
 }
-"""By the names that a command line has for them."""
+"""By name, as on the command line."""
 
 
 def _check_weight(weight: float) -> None:
@@ -115,7 +114,7 @@ def _check_weight(weight: float) -> None:
         raise OccluposeError(f"weight {weight:g}: must be 0 or more")
 
 
-def _share(name: str, value: float) -> float:
+def _fraction(name: str, value: float) -> float:
     if not 0 <= value <= 1:
-        raise OccluposeError(f"{name} {value:g}: a share of the training, between 0 and 1")
+        raise OccluposeError(f"{name} {value:g}: a fraction of the training; must be between 0 and 1")
     return value

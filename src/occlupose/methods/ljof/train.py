@@ -1,7 +1,7 @@
-"""LJOF's training (arXiv 2410.09885): people cut out and varied, blocks on their limb joints, the structure loss that
-grows in.
+"""LJOF's training (arXiv 2410.09885): augmented crops of people, blocks on their limb joints (LJA), and a structure
+loss whose weight grows (DSL).
 
-What the paper adds costs nothing afterwards: the network that comes out is the estimator itself.
+Inference costs nothing more: the trained network is the estimator itself.
 """
 
 import hashlib
@@ -13,19 +13,20 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Generator, Tensor, nn
 
 from occlupose.codecs.maps import pool_maps
-from occlupose.datasets.coco import Annotations, Person
-from occlupose.datasets.topdown import CHANCES, MEMORY, Gallery, show
+from occlupose.datasets.coco import Annotations, PersonAnnotation
+from occlupose.datasets.topdown import CACHE_BYTES, RANDOM_NUMBERS, PyramidCache, make_batch
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import begin, save
 from occlupose.methods.ljof.losses import DynamicStructureLoss, heatmap_loss
 from occlupose.methods.ljof.recipe import LJOFRecipe
-from occlupose.networks.estimators import normalised
-from occlupose.networks.vitpose import ViTPose, layer
+from occlupose.networks.estimators import normalise_images
+from occlupose.networks.vitpose import ViTPose, layer_index
 from occlupose.poses import ABSENT
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
@@ -35,30 +36,30 @@ from occlupose.training.distributed import Process
 from occlupose.training.loop import Terms, train
 
 THREADS = 4
-"""That read pictures."""
+"""Threads that read images."""
 
 
 @dataclass
 class LJOFBatch:
-    """What the network sees and where the joints are."""
+    """Crops of people and their joints."""
 
-    pictures: UInt8[Tensor, "batch height width 3"]
+    images: UInt8[Tensor, "batch height width 3"]
     xy: Float[Tensor, "batch joint 2"]
     weight: Float[Tensor, "batch joint"]
-    """1 where a joint is annotated, seen or hidden; 0 where nobody knows."""
+    """1 where a joint is annotated, visible or occluded; 0 elsewhere."""
 
 
 class LJOFSampler:
-    """Batches of people, drawn evenly, varied, with blocks on their limbs.
+    """Batches of people, drawn uniformly, augmented, with blocks on their limb joints.
 
-    Each person's chance is their own, whoever else is in the batch and however many processes share it.
+    The random numbers of a person depend neither on the others in the batch nor on the number of processes.
 
-    Pictures that cannot be read are left out, and others take their places; `unreadable` names them.
+    Images that cannot be read are replaced by others; `unreadable` names them.
 
     Arguments:
         share: this process's part of every batch.
-        strict: an unreadable picture ends the training.
-        memory: bytes of decoded pictures that are kept, so that they are not read again.
+        strict: whether an unreadable image ends the training.
+        memory: bytes of decoded images that are cached.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class LJOFSampler:
         *,
         share: slice = slice(None),
         strict: bool = False,
-        memory: int = MEMORY,
+        memory: int = CACHE_BYTES,
         threads: int = THREADS,
     ) -> None:
         self.data = data
@@ -76,62 +77,65 @@ class LJOFSampler:
         self.share = share
         self.strict = strict
         self.unreadable: dict[str, str] = {}
-        self._gallery = Gallery(memory)
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+        self._cache = PyramidCache(memory)
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="images")
 
     def draw(self, generator: Generator) -> LJOFBatch:
         """This process's share of the batch of a step."""
         recipe = self.recipe
         skeleton = self.data.skeleton
         blocks = recipe.blocks
-        who = torch.randint(len(self.data.people), (recipe.batch,), generator=generator)[self.share].tolist()
-        of_view, of_blocks = (
-            torch.rand(recipe.batch, count, dtype=torch.float64, generator=generator)[self.share].numpy()
-            for count in (CHANCES, 0 if blocks is None else blocks.random_count(skeleton))
-        )
-        people, images = zip(*self._readable(who), strict=True)
-        shown = show(people, images, recipe.crop, skeleton, recipe.variation, of_view)
-        pictures = shown.pictures
+        indices = torch.randint(len(self.data.people), (recipe.batch,), generator=generator)[self.share].tolist()
+        augmentation_numbers = self._uniform(RANDOM_NUMBERS, generator)
+        block_numbers = self._uniform(0 if blocks is None else blocks.random_count(skeleton), generator)
+        people, pyramids = zip(*self._readable(indices), strict=True)
+        crops = make_batch(people, pyramids, recipe.crop, skeleton, recipe.augmentation, augmentation_numbers)
+        images = crops.images
         if blocks is not None:
-            pictures, _ = blocks.cover_images(pictures, shown.xy, shown.state, skeleton, of_blocks, shown.boxes)
-        weight = torch.from_numpy(shown.state != ABSENT).float()
-        return LJOFBatch(torch.from_numpy(pictures), torch.from_numpy(shown.xy).float(), weight)
+            images, _ = blocks.cover_images(images, crops.xy, crops.state, skeleton, block_numbers, crops.boxes)
+        weight = torch.from_numpy(crops.state != ABSENT).float()
+        return LJOFBatch(torch.from_numpy(images), torch.from_numpy(crops.xy).float(), weight)
 
-    def _readable(self, who: Sequence[int]) -> list[tuple[Person, Pyramid]]:
-        """People with these numbers and their pictures; those that are not at hand are read side by side.
+    def _uniform(self, count: int, generator: Generator) -> Float[np.ndarray, "person count"]:
+        """Uniform random numbers for the people of this process."""
+        numbers = torch.rand(self.recipe.batch, count, dtype=torch.float64, generator=generator)
+        return numbers[self.share].numpy()
+
+    def _readable(self, indices: Sequence[int]) -> list[tuple[PersonAnnotation, Pyramid]]:
+        """These people and their images; those that are not cached are read in parallel.
 
         Raises:
-            OccluposeError: as `_one`.
+            OccluposeError: as `_first_readable`.
         """
-        people = [self.data.people[number] for number in who]
-        at_hand = [self._gallery.kept(person) for person in people]
-        missing = [number for number, image in zip(who, at_hand, strict=True) if image is None]
-        read = self._workers.map(self._one, missing) if missing else iter(())
-        return [next(read) if image is None else (person, image) for person, image in zip(people, at_hand, strict=True)]
+        people = [self.data.people[index] for index in indices]
+        cached = [self._cache.get(person) for person in people]
+        missing = [index for index, image in zip(indices, cached, strict=True) if image is None]
+        read = self._workers.map(self._first_readable, missing) if missing else iter(())
+        return [next(read) if image is None else (person, image) for person, image in zip(people, cached, strict=True)]
 
-    def _one(self, number: int) -> tuple[Person, Pyramid]:
-        """This person, or the next whose picture can be read.
+    def _first_readable(self, index: int) -> tuple[PersonAnnotation, Pyramid]:
+        """This person, or the next one whose image can be read.
 
         Raises:
-            OccluposeError: no picture can be read; or this one, where that is an error.
+            OccluposeError: no image can be read; or not this one, and `strict` is set.
         """
         people = self.data.people
         for step in range(len(people)):
-            person = people[(number + step) % len(people)]
+            person = people[(index + step) % len(people)]
             image = self._read(person)
             if image is not None:
                 return person, image
         raise OccluposeError(
-            f"{people[number].picture}: cannot be read, nor can any other picture; give the dataset's own pictures"
+            f"{people[index].image}: cannot be read, nor can any other image; give the dataset's own images"
         )
 
-    def _read(self, person: Person) -> Pyramid | None:
-        """The person's picture; None where it cannot be read."""
-        name = str(person.picture)
+    def _read(self, person: PersonAnnotation) -> Pyramid | None:
+        """The person's image; None where it cannot be read."""
+        name = str(person.image)
         if name in self.unreadable:
             return None
         try:
-            return self._gallery.read(person)
+            return self._cache.read(person)
         except OccluposeError as error:
             if self.strict:
                 raise
@@ -140,14 +144,14 @@ class LJOFSampler:
 
 
 class LJOFTraining(nn.Module):
-    """An estimator in training: it says how wrong it is about a batch, by losses that change as the training goes on.
+    """An estimator with its loss, which changes in the course of the training.
 
     Arguments:
-        steps: of the whole training.
+        steps: length of the training.
     """
 
     step: Tensor
-    """Batches that were learnt from; in the checkpoint like the weights."""
+    """Batches so far; saved in the checkpoint like the weights."""
 
     def __init__(self, estimator: nn.Module, recipe: LJOFRecipe, skeleton: Skeleton, steps: int) -> None:
         super().__init__()
@@ -162,47 +166,44 @@ class LJOFTraining(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: LJOFBatch) -> Terms:
-        """The terms of the loss: LJOF eq. 4 on the finest maps; of a network with several heads also the plain loss of
-        each coarser one, on targets that are pooled to its size (SRPose)."""
-        *coarse, finest = self.estimator(normalised(batch.pictures))
+        """The terms of the loss: LJOF eq. 4 on the finest heatmaps; for a network with several heads (SRPose) also the
+        heatmap loss of each coarser one, on targets that are pooled to its size."""
+        *coarse, finest = self.estimator(normalise_images(batch.images))
         truth, weight = self.maps.encode(batch.xy, batch.weight)
-        *shares, share = self.recipe.heads or (1.0,)
+        *coarse_weights, finest_weight = self.recipe.head_weights or (1.0,)
         terms = {
-            f"head {number}": factor * heatmap_loss(said.float(), pool_maps(truth, *said.shape[-2:]), weight)
-            for number, (factor, said) in enumerate(zip(shares, coarse, strict=True))
+            f"head {number}": factor * heatmap_loss(maps.float(), pool_maps(truth, *maps.shape[-2:]), weight)
+            for number, (factor, maps) in enumerate(zip(coarse_weights, coarse, strict=True))
         }
-        done = self.step.item() / self.steps
+        progress = self.step.item() / self.steps
         self.step += 1
         if self.structure is None:
-            return terms | {"heatmap": share * heatmap_loss(finest.float(), truth, weight)}
-        of_finest = self.structure.terms(finest.float(), truth, weight, done)
-        return terms | {name: share * term for name, term in of_finest.items()}
+            return terms | {"heatmap": finest_weight * heatmap_loss(finest.float(), truth, weight)}
+        finest_terms = self.structure.terms(finest.float(), truth, weight, progress)
+        return terms | {name: finest_weight * term for name, term in finest_terms.items()}
 
 
 def parameter_groups(network: nn.Module, recipe: LJOFRecipe) -> list[dict[str, Any]]:
-    """Parameters by how fast they learn: those of a transformer's lower layers more slowly, and biases, norms and
-    positions without decay.
+    """Parameter groups with layer-wise learning rate decay for transformers, and no weight decay for biases, norms and
+    position embeddings.
 
-    BEiT's scheme (Bao et al. 2022), as ViTPose's recipes have it.
+    BEiT's scheme (Bao et al. 2022), as in ViTPose's recipes.
     """
     if recipe.layer_decay == 1:
         return [{"params": list(network.parameters())}]
     assert isinstance(network, LJOFTraining) and isinstance(network.estimator, ViTPose), (
-        "only transformers have a decay by layer"
+        "only transformers have layer-wise decay"
     )
     depth = len(network.estimator.backbone.blocks)
-    found: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    members: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.estimator.named_parameters():
-        plain = parameter.ndim < 2 or name.endswith("pos_embed")
-        found.setdefault((layer(name, depth), plain), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "scale": recipe.layer_decay ** (depth + 1 - number),
-            **({"weight_decay": 0.0} if plain else {}),
-        }
-        for (number, plain), parameters in sorted(found.items(), key=lambda item: item[0])
-    ]
+        undecayed = parameter.ndim < 2 or name.endswith("pos_embed")
+        members.setdefault((layer_index(name, depth), undecayed), []).append(parameter)
+    groups = []
+    for (index, undecayed), parameters in sorted(members.items(), key=lambda item: item[0]):
+        group: dict[str, Any] = {"params": parameters, "scale": recipe.layer_decay ** (depth + 1 - index)}
+        groups.append(group | ({"weight_decay": 0.0} if undecayed else {}))
+    return groups
 
 
 def train_estimator(
@@ -210,64 +211,64 @@ def train_estimator(
     folder: Path,
     recipe: LJOFRecipe,
     *,
-    start: Path | None = None,
+    init_from: Path | None = None,
     strict: bool = False,
-    memory: int = MEMORY,
+    memory: int = CACHE_BYTES,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
     say: Callable[[str], None] = print,
     places: Mapping[Path | None, str] | None = None,
 ) -> Path:
-    """Trains an estimator on annotated people; returns the weights file. Begun by torchrun, all processes share the
-    work.
+    """Trains an estimator on annotated people; returns the weights file. Under torchrun all processes share the work.
 
     Arguments:
-        data: who is learnt from (`datasets.coco.load`); their joints are those of the network.
-        folder: gets last.pt, log.csv, MODEL.safetensors and its card MODEL.json.
-        start: weights to begin with, whole or of the backbone alone, as `occlupose convert checkpoint` writes them.
-        strict: a picture that cannot be read ends the training; otherwise it is left out and named at the end.
-        memory: bytes of decoded pictures that are kept, by all processes of this machine together.
-        resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
-        say: is told in a line who is learnt from, and what was left out.
+        data: annotated people (`datasets.coco.load`); their joints become those of the network.
+        folder: for last.pt, log.csv, MODEL.safetensors and its card MODEL.json.
+        init_from: initial weights, of the whole network or its backbone, as `occlupose convert checkpoint` writes them.
+        strict: whether an image that cannot be read ends the training; otherwise it is left out and named at the end.
+        memory: bytes of decoded images that are cached, by all processes of this machine together.
+        resume: continue the folder's run; the result is that of an uninterrupted run.
+        say: prints a line: the data, and what was left out.
         places: names for further paths in the command line, which the card shows.
 
     Raises:
-        OccluposeError: starting weights of another network; a batch that processes cannot share evenly; what
-            `training.loop.train` refuses.
+        OccluposeError: initial weights of another network; a batch that the processes cannot share evenly; as
+            `training.loop.train`.
     """
     process = Process.current()
     if recipe.batch % process.world_size:
         raise OccluposeError(
-            f"batch {recipe.batch}: {process.world_size} processes cannot share it evenly; give a multiple of"
+            f"batch {recipe.batch}: cannot be shared evenly by {process.world_size} processes; give a multiple of"
             f" {process.world_size}"
         )
     torch.manual_seed(recipe.seed)
     design = recipe.design(data.skeleton)
     plan = recipe.optimisation(len(data.people))
     estimator = design.build()
-    begun = (
-        {}
-        if start is None
-        else {"begun_with": begin(estimator, design, start), "sha256": hashlib.sha256(start.read_bytes()).hexdigest()}
-    )
+    initial: dict[str, str] = {}  # its keys are those of cards
+    if init_from is not None:
+        initial["begun_with"] = begin(estimator, design, init_from)
+        initial["sha256"] = hashlib.sha256(init_from.read_bytes()).hexdigest()
+    truth = data.ground_truth
     if process.is_main:
         say(
-            f"{recipe.model}: learns from {len(data.people)} people of {data.truth.path.name} ({data.truth.dataset}),"
+            f"{recipe.model}: training on {len(data.people)} people of {truth.path.name} ({truth.dataset}),"
             f" {data.skeleton.name}"
         )
-    training = LJOFTraining(estimator, recipe, data.skeleton, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = LJOFSampler(data, recipe, share=process.share, strict=strict, memory=memory // process.local_world_size)
-    learnt = data.describe()
+    training = LJOFTraining(estimator, recipe, data.skeleton, plan.steps)
+    training = training.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    sampler = LJOFSampler(data, recipe, share=process.share, strict=strict, memory=memory // process.local_world_size)
+    description = data.describe()
     with opencv_on_one_thread():
         average = train(
             training,
-            samples.draw,
+            sampler.draw,
             lambda training, batch: training(batch),
             plan,
             folder,
             parameter_groups=partial(parameter_groups, recipe=recipe),
-            recipe=(recipe, begun, learnt),
+            recipe=(recipe, initial, description),
             seed=recipe.seed,
             resume=resume,
             device=device,
@@ -281,18 +282,18 @@ def train_estimator(
         save(weights, design, path)
         card.write(
             path,
-            {**(places or {}), data.truth.path: "ANNOTATIONS", folder: "FOLDER", start: "WEIGHTS"},
+            {**(places or {}), data.ground_truth.path: "ANNOTATIONS", folder: "FOLDER", init_from: "WEIGHTS"},
             name=recipe.model,
             task=f"crop of one person to heatmaps of {data.skeleton.name}",
             parameters=sum(value.numel() for value in estimator.parameters()),
-            licence="that of its pictures and annotations",
-            data=learnt,
+            licence="that of its images and annotations",
+            data=description,
             metrics={},
             recipe=asdict(recipe) | {"max_grad_norm": recipe.max_grad_norm if isfinite(recipe.max_grad_norm) else None},
-            **begun,
+            **initial,
         )
-        for reason in list(samples.unreadable.values())[:3]:
+        for reason in list(sampler.unreadable.values())[:3]:
             say(reason)
-        if samples.unreadable:
-            say(f"pictures that could not be read, left out: {len(samples.unreadable)}")
+        if sampler.unreadable:
+            say(f"images that could not be read, left out: {len(sampler.unreadable)}")
     return path

@@ -1,8 +1,7 @@
-"""Limb Joint Augmentation for pipelines of torchvision's transforms v2 or of Albumentations; neither is needed to
-import this.
+"""Limb Joint Augmentation as a transform for torchvision's transforms v2 or Albumentations; neither is imported here.
 
-Chance is torch's: its own generator unless one is given, so that the workers of a data loader, each seeded by it, draw
-differently.
+Random numbers come from torch's global generator unless another is given, so that the workers of a data loader, which
+torch seeds differently, draw different blocks.
 """
 
 from typing import Any, Literal, get_args
@@ -20,24 +19,23 @@ BoxFormat = Literal["coco", "pascal_voc"]
 
 
 class TorchvisionBlocks(nn.Module):
-    """Blocks on limb joints as a transform of torchvision's v2 kind: `image, target = transform(image, target)`, or one
-    pair of both.
+    """Blocks on limb joints as a torchvision v2 transform: `image, target = transform(image, target)`, or one pair.
 
-    `target` is a dictionary as torchvision's detection models take it. Read are its
+    `target` is a dictionary as for torchvision's detection models. Used are its
 
-    - `keypoints`, (person, joint, 3): x, y px and v as in the dataset's file, 2 being visible; or (person, joint, 2),
-      as `tv_tensors.KeyPoints` are, with v in `visibility`, (person, joint);
-    - `boxes`, (person, 4), for blocks relative to them: left, top, right, bottom, or as a `tv_tensors.BoundingBoxes`
-      says.
+    - `keypoints`, (person, joint, 3): x, y in px and v as in COCO, 2 being visible; or (person, joint, 2), as
+      `tv_tensors.KeyPoints`, with v in `visibility`, (person, joint);
+    - `boxes`, (person, 4), for blocks relative to them: left, top, right, bottom, or in the format of a
+      `tv_tensors.BoundingBoxes`.
 
-    For one person the first axis may be left out. Nothing in it changes, nor does the type of the image. To be put
-    after what moves joints and before what normalises: a floating point image lies between 0 and 1.
+    For one person the first axis may be left out. The target and the type of the image stay as they are. Place it after
+    geometric transforms and before normalisation; floating point images must lie between 0 and 1.
 
     Arguments:
-        blocks: how many, how large. Their crop is the image; where that holds several people, make them relative to the
-            box.
+        blocks: number and size of the blocks. The crop is the whole image; if it holds several people, make blocks
+            relative to the box.
         skeleton: of the joints.
-        generator: None is torch's own.
+        generator: None is torch's global generator.
     """
 
     def __init__(
@@ -49,10 +47,10 @@ class TorchvisionBlocks(nn.Module):
         self.generator = generator
 
     def forward(self, *inputs: Any) -> Any:
-        """The image with blocks, and the target as it was; as a pair of the kind that came.
+        """The image with blocks and the unchanged target, as a pair of the type that was given.
 
         Raises:
-            OccluposeError: no such image and target, joints of another skeleton, joints without v, boxes of an unknown
+            OccluposeError: not an image and a target, joints of another skeleton or without v, or boxes in an unknown
                 format.
         """
         pair = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], tuple | list) else inputs
@@ -70,20 +68,16 @@ class TorchvisionBlocks(nn.Module):
         state = state.to(image.device)[None]
         boxes = None if boxes is None else boxes.to(image.device)[None]
         (covered,), _ = self.blocks(_plain(image)[None], xy, state, self.skeleton, self.generator, boxes)
-        made = covered.as_subclass(type(image))
-        return [made, target] if isinstance(pair, list) else (made, target)
+        result = covered.as_subclass(type(image))
+        return [result, target] if isinstance(pair, list) else (result, target)
 
     def _joints(
         self, target: dict[str, Any]
     ) -> tuple[Float[Tensor, "*person joint 2"], Shaped[Tensor, "*person joint"]]:
-        keypoints, visibility = (
-            None if target.get(name) is None else _plain(target[name]) for name in ("keypoints", "visibility")
-        )
-        if (
-            keypoints is None
-            or keypoints.ndim < 2
-            or keypoints.shape[-2:] not in ((len(self.skeleton), 2), (len(self.skeleton), 3))
-        ):
+        keypoints = None if target.get("keypoints") is None else _plain(target["keypoints"])
+        visibility = None if target.get("visibility") is None else _plain(target["visibility"])
+        shapes = (len(self.skeleton), 2), (len(self.skeleton), 3)
+        if keypoints is None or keypoints.ndim < 2 or keypoints.shape[-2:] not in shapes:
             given = "none" if keypoints is None else " x ".join(map(str, keypoints.shape))
             raise OccluposeError(
                 f"keypoints in the target: {given}; give person x {len(self.skeleton)} joints ({self.skeleton.name}) x"
@@ -98,23 +92,23 @@ class TorchvisionBlocks(nn.Module):
 
 
 class AlbumentationsBlocks:
-    """Blocks on limb joints as Albumentations has its transforms: `data = transform(image=image, keypoints=keypoints,
+    """Blocks on limb joints as an Albumentations transform: `data = transform(image=image, keypoints=keypoints,
     visibility=v)`.
 
-    To be called after a `Compose` and before what normalises, on what comes out of it. Keypoints know no v there, so
-    that it is a field of labels: `KeypointParams("xy", label_fields=["visibility"], remove_invisible=False)`. Read are
+    Call it on the result of a `Compose`, before normalisation. Albumentations' keypoints have no v, so it is a label
+    field: `KeypointParams("xy", label_fields=["visibility"], remove_invisible=False)`. Used are
 
     - `image`, (height, width, 3), uint8 or floating point from 0 to 1;
-    - `keypoints`, whose first two numbers are x and y in px: one person's after the other's, or (person, joint, 2);
-    - `visibility`: v of each keypoint as in the dataset's file, 2 being visible;
+    - `keypoints`, whose first two numbers are x and y in px: person after person, or (person, joint, 2);
+    - `visibility`: v of each keypoint as in COCO, 2 being visible;
     - `bboxes`, one for each person, for blocks relative to them.
 
     Arguments:
-        blocks, skeleton, generator: as `TorchvisionBlocks` has them.
+        blocks, skeleton, generator: as for `TorchvisionBlocks`.
         bbox_format: of `bboxes`: "coco" (left, top, width, height) or "pascal_voc" (left, top, right, bottom), px.
 
     Raises:
-        OccluposeError: no such format of boxes.
+        OccluposeError: unknown format of boxes.
     """
 
     def __init__(
@@ -125,20 +119,18 @@ class AlbumentationsBlocks:
         bbox_format: BoxFormat = "coco",
     ) -> None:
         if bbox_format not in get_args(BoxFormat):
-            raise OccluposeError(
-                f"bbox_format {bbox_format}: not known here; known are {', '.join(get_args(BoxFormat))}"
-            )
+            raise OccluposeError(f"bbox_format {bbox_format}: not known; known are {', '.join(get_args(BoxFormat))}")
         self.blocks = LimbBlocks() if blocks is None else blocks
         self.skeleton = skeleton
         self.generator = generator
         self.bbox_format = bbox_format
 
     def __call__(self, **data: Any) -> dict[str, Any]:
-        """All that was given, the image with blocks.
+        """The data with blocks in the image.
 
         Raises:
-            OccluposeError: something of it is missing, joints do not fit the skeleton or have no v, one box too many or
-                few.
+            OccluposeError: an argument is missing, joints do not match the skeleton or have no v, or the number of
+                boxes does not match.
         """
         missing = [name for name in ("image", "keypoints", "visibility") if data.get(name) is None]
         if missing:
@@ -151,7 +143,7 @@ class AlbumentationsBlocks:
         keypoints = np.asarray(data["keypoints"], np.float32)
         xy = keypoints.reshape(-1, keypoints.shape[-1])[:, :2] if keypoints.size else np.zeros((0, 2), np.float32)
         if len(xy) % joints:
-            cure = "keep all that are beyond the picture (remove_invisible=False)"
+            cure = "keep those outside the image (remove_invisible=False)"
             raise OccluposeError(f"{len(xy)} keypoints: {self.skeleton.name} has {joints} for each person; {cure}")
         if len(xy) != len(state):
             raise OccluposeError(f"{len(xy)} keypoints, but v of {len(state)} under visibility; give one for each")
@@ -176,20 +168,18 @@ class AlbumentationsBlocks:
 
 
 def _corners(boxes: Any) -> Float[Tensor, "*person 4"] | None:
-    """Boxes of torchvision as left, top, right, bottom; where they are given by their middle, of the same size
-    elsewhere.
-    """
+    """torchvision's boxes as left, top, right, bottom. CXCYWH is read as XYWH, as only their size matters."""
     if boxes is None:
         return None
-    form = getattr(getattr(boxes, "format", None), "value", "XYXY")
+    box_format = getattr(getattr(boxes, "format", None), "value", "XYXY")
     plain = _plain(boxes)
-    if form == "XYXY":
+    if box_format == "XYXY":
         return plain
-    if form in ("XYWH", "CXCYWH"):
+    if box_format in ("XYWH", "CXCYWH"):
         return torch.cat([plain[..., :2], plain[..., :2] + plain[..., 2:]], -1)
-    raise OccluposeError(f"boxes of the format {form}: give XYXY, XYWH or CXCYWH")
+    raise OccluposeError(f"boxes in the format {box_format}: give XYXY, XYWH or CXCYWH")
 
 
 def _plain(tensor: Any) -> Tensor:
-    """The numbers, without what torchvision's tensors know besides."""
+    """A plain tensor instead of torchvision's subclass."""
     return torch.as_tensor(tensor).as_subclass(Tensor)

@@ -16,8 +16,8 @@ from torch import Generator, Tensor, nn
 
 from occlupose.codecs.crops import Crop, radius
 from occlupose.codecs.heatmaps import Heatmaps
-from occlupose.datasets.coco import Annotations, Person, load
-from occlupose.datasets.topdown import cut
+from occlupose.datasets.coco import Annotations, PersonAnnotation, load
+from occlupose.datasets.topdown import crop_people
 from occlupose.errors import OccluposeError
 from occlupose.frontends.hourglass import save
 from occlupose.networks.hourglass import STRIDE, StackedHourglass
@@ -125,7 +125,7 @@ class KeypointSampler:
 
 
 def make_sample(
-    person: Person, transform: CropTransform, *, skeleton: Skeleton, codec: Heatmaps
+    person: PersonAnnotation, transform: CropTransform, *, skeleton: Skeleton, codec: Heatmaps
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Float[np.ndarray, "joint y x"], Float[np.ndarray, "joint"]]:
     """The augmented crop of one person, the target heatmaps, and the weight of each.
 
@@ -136,8 +136,8 @@ def make_sample(
     region = crop.regions(person.box[None])
     top = radius(region) / transform.scale * np.array([np.sin(transform.rotation), -np.cos(transform.rotation)])
     rotated = np.concatenate([region[0, :2], region[0, :2] + top])
-    sample = cut([person], [person.read()], crop, skeleton, rotated[None], np.array([transform.flip]))
-    return sample.pictures[0], *codec.encode(sample.xy[0], sample.state[0])
+    sample = crop_people([person], [person.read()], crop, skeleton, rotated[None], np.array([transform.flip]))
+    return sample.images[0], *codec.encode(sample.xy[0], sample.state[0])
 
 
 def keypoint_loss(network: nn.Module, batch: KeypointBatch) -> Terms:
@@ -182,7 +182,7 @@ def train_keypoints(
     Raises:
         OccluposeError: annotations or images that cannot be used; as `training.loop.train`.
     """
-    annotations = load(data, images, all_pictures=True)
+    annotations = load(data, images, all_images=True)
     torch.manual_seed(recipe.seed)
     skeleton = annotations.skeleton
     network = StackedHourglass(len(skeleton), stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)

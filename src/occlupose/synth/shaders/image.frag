@@ -1,9 +1,9 @@
-// The whole picture: ground and surroundings (or a given picture) behind the people and things.
+// The whole image: ground and surroundings (or a backdrop) behind the people and objects.
 // GIVEN and INDOOR are 0 or 1; FLOOR is which of FLOORS.
-uniform sampler2D front;     // people and things, alpha 0 where there are none
+uniform sampler2D front;     // people and objects, alpha 0 where there are none
 uniform sampler2D strip;     // what stands around: walls, or houses and trees
 uniform sampler2D contact;   // light that the ground gets in spite of those who stand on it, from above
-uniform sampler2D backdrop;  // a given picture
+uniform sampler2D backdrop;  // the backdrop
 uniform mat3 world_from_pixel;
 uniform vec3 contact_square; // x, z of its middle, metres of its half side
 uniform vec3 floor_colour, floor_second, ceiling, horizon, room, room_middle, strip_tint;
@@ -81,7 +81,7 @@ vec3 around(vec3 ray, vec3 from, out float reach, out vec2 on_strip) {  // house
 }
 #endif
 
-vec4 smooth_front() {  // people and things with smooth edges (the short form of FXAA, Lottes 2009)
+vec4 smooth_front() {  // people and objects with smooth edges (the short form of FXAA, Lottes 2009)
     vec2 texel = 1.0 / size;
     const vec4 weight = vec4(0.3, 0.5, 0.2, 1.0);
     float a = dot(texture(front, v_screen - texel), weight), d = dot(texture(front, v_screen + texel), weight);

@@ -1,0 +1,44 @@
+"""Effects of a camera on an image. Ours."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+from numpy.random import Generator
+
+from occlupose.media import RGB
+from occlupose.synth.appearance import SceneAppearance
+
+
+def apply_camera_effects(image: RGB, look: SceneAppearance, generator: Generator) -> RGB:
+    """Simulate lens, sensor and compression: blur, noise and JPEG."""
+    pixels = image.shape[1] / 512
+    blurred = cv2.GaussianBlur(image, (0, 0), look.defocus * pixels) if look.defocus * pixels > 0.3 else image
+    length, direction = look.motion
+    if length * pixels > 1:
+        blurred = cv2.filter2D(blurred, -1, _motion_blur_kernel(length * pixels, direction))
+    noise = generator.standard_normal(image.shape, np.float32)
+    if look.coarse > 0.3:
+        cv2.GaussianBlur(noise, (3, 3), look.coarse, dst=noise)
+        noise *= 1 + 1.2 * look.coarse
+    value = blurred.astype(np.float32)
+    noise *= cv2.LUT(
+        blurred, np.sqrt(look.shot**2 * np.arange(256, dtype=np.float32) / 255 + look.read**2).astype(np.float32)
+    )
+    noise += value
+    noisy = cv2.convertScaleAbs(np.maximum(noise, 0, out=noise))
+    _, file = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, look.quality])
+    return cv2.cvtColor(np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB).astype(
+        np.uint8, copy=False
+    )
+
+
+def _motion_blur_kernel(length: float, direction: float) -> Float[np.ndarray, "side side"]:
+    """Kernel of linear motion blur, pixels and radians."""
+    side = 2 * int(np.ceil(length / 2)) + 1
+    middle = side // 2
+    kernel = np.zeros((side, side), np.float32)
+    for step in np.linspace(-0.5, 0.5, 4 * side):
+        x = middle + step * (length - 1) * np.cos(direction)
+        y = middle + step * (length - 1) * np.sin(direction)
+        kernel[round(y), round(x)] += 1
+    return kernel / kernel.sum()
