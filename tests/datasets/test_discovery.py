@@ -167,7 +167,7 @@ def test_what_cannot_be_found(tmp_path):
     files.write_json(tmp_path / "people.json", files.document("coco", np.random.default_rng(0)))
     with pytest.raises(
         OccluposeError,
-        match=r"no picture of people\.json in it: no 000001\.jpg in images/, shards/, the folder itself; give",
+        match=r"no image of people\.json in it: no 000001\.jpg in images/, shards/, the folder itself; give",
     ):
         find_dataset(tmp_path)
 

@@ -6,7 +6,7 @@ from scipy.io import savemat
 
 from mupots_files import SQUARE, WIDE, camera_of, cells, crowd, person, write_mupots, write_sequence
 from occlupose.datasets import mupots
-from occlupose.datasets.mupots import intrinsics, load
+from occlupose.datasets.mupots import estimate_camera, load
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 
@@ -100,10 +100,10 @@ def test_pictures_are_read_when_asked_and_must_have_their_size(tmp_path):
 
 def test_the_camera_is_found_in_projections_and_assumed_where_it_does_not_fit():
     xyz = crowd(GENERATOR, 3).reshape(-1, 3)
-    exact = intrinsics(WIDE.project(xyz), 1000 * xyz, 1920, 1080)
+    exact = estimate_camera(WIDE.project(xyz), 1000 * xyz, 1920, 1080)
     np.testing.assert_allclose(exact.matrix, WIDE.matrix, atol=1e-8)
     assert not exact.assumed
-    rough = intrinsics(WIDE.project(xyz) + GENERATOR.normal(0, 5, (len(xyz), 2)), xyz, 1920, 1080)
+    rough = estimate_camera(WIDE.project(xyz) + GENERATOR.normal(0, 5, (len(xyz), 2)), xyz, 1920, 1080)
     assert rough.assumed and abs(rough.fx - WIDE.fx) < 60
 
 
@@ -113,7 +113,7 @@ def test_the_camera_is_found_in_projections_and_assumed_where_it_does_not_fit():
 )
 def test_points_that_tell_no_camera(xyz):
     with pytest.raises(OccluposeError, match="too few joints"):
-        intrinsics(WIDE.project(xyz), xyz, 1920, 1080)
+        estimate_camera(WIDE.project(xyz), xyz, 1920, 1080)
 
 
 def test_a_file_of_cameras_says_them(tmp_path):
@@ -143,7 +143,7 @@ def test_files_of_cameras_that_are_refused(tmp_path, content, words):
 
 def test_a_sequence_that_tells_no_camera_needs_the_file(tmp_path):
     write_sequence(tmp_path, "TS1", [[person(crowd(GENERATOR, 1)[0], SQUARE, valid=0)]], [[FLAGS]])
-    refused("annot.mat: too few joints to tell the camera; give it in mupots_intrinsics.json", tmp_path)
+    refused("annot.mat: too few joints to estimate the camera; give it in mupots_intrinsics.json", tmp_path)
 
 
 # --------------------------------------------------------------------------------- refusals
@@ -165,7 +165,7 @@ def test_files_that_are_missing_or_damaged(tmp_path, name):
     savemat(file, {"other": 1})
     refused(f"{name}: no (annotations|occlusion_labels) in it", tmp_path)
     savemat(file, {"annotations": np.zeros((2, 2)), "occlusion_labels": np.zeros((2, 2))})
-    refused(f"{name}: .* is no cell array", tmp_path)
+    refused(f"{name}: .* is not a cell array", tmp_path)
     savemat(file, {"annotations": np.empty((0, 3), object), "occlusion_labels": np.empty((0, 3), object)})
     refused(f"{name}: no frames in it", tmp_path)
     file.unlink()
@@ -185,7 +185,7 @@ def test_fields_that_are_missing(tmp_path, field):
         ({"univ_annot3": np.full((3, 17), np.nan)}, "univ_annot3: numbers that are not finite"),
         ({"annot2": np.full((2, 17), np.inf)}, "annot2: numbers that are not finite"),
         ({"annot3": -np.ones((3, 17))}, "annot3 has joints behind the camera"),
-        ({"annot3": "words"}, "annot3: no numbers"),
+        ({"annot3": "words"}, "annot3: not numbers"),
         ({"isValidFrame": np.ones((1, 2))}, "isValidFrame has 2 numbers"),
     ],
 )

@@ -1,14 +1,14 @@
-"""Where in a folder a dataset's annotations and pictures are, as its makers lay it out.
+"""Finds the annotations and images of a dataset in its usual folder layout.
 
 - COCO: annotations/person_keypoints_{train,val}2017.json beside train2017/ and val2017/ (or images/train2017/ ...).
 - CrowdPose: json/ or annotations/ with crowdpose_{trainval,train,val,test}.json, beside images/.
-- OCHuman: ochuman_coco_format_{val,test}_range_0.00_1.00.json, there or in annotations/, beside images/. It has nothing
-  to train on.
-- `occlupose synth`: annotations.json beside images/ or shards/; in a folder of its own for each split, or one for all.
-- anything else: one .json file of annotated joints beside its pictures, or above a folder images/.
+- OCHuman: ochuman_coco_format_{val,test}_range_0.00_1.00.json, there or in annotations/, beside images/. It has no
+  training split.
+- `occlupose synth`: annotations.json beside images/ or shards/; in a subfolder for each split, or one folder for all.
+- anything else: one .json file of annotated joints beside its images, or above a folder images/.
 
-"test" is what papers give figures of: COCO's val2017, since the annotations of its test are not public, and the test of
-the others.
+"test" is the split that papers report: COCO's val2017, since the annotations of its test are not public, and the test
+split of the others.
 """
 
 import itertools
@@ -41,16 +41,16 @@ LAYOUTS: dict[str, dict[Split, tuple[str, ...]]] = {
         "test": ("ochuman_coco_format_test_range_0.00_1.00.json",),
     },
 }
-"""Names of each dataset's annotations, by split; the first that is there is taken."""
+"""Names of each dataset's annotations, by split; the first one that exists is used."""
 
 FOLDERS = ("", "annotations", "json", "person_detection_results", "detections")
-"""Where annotations and detections lie, below a dataset's folder."""
+"""Where annotations and detections are, below a dataset's folder."""
 
 WHOLE_BODY = ("foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts", "foot_valid", "face_valid")
-"""What people have in whole-body variants of a file, which stand behind the plain one."""
+"""Keys of whole-body variants of a file; a file without them is preferred."""
 
-SHOWN = 20
-"""Annotated pictures that are looked for in a folder before it is taken to be another's."""
+TRIED = 20
+"""Annotated images that are looked for in a folder before it is taken to belong to another dataset."""
 
 _FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 
@@ -62,11 +62,11 @@ class DatasetPaths:
     """A dataset on disk.
 
     Attributes:
-        folder: that was looked into.
+        folder: that was searched.
         dataset: one of `coco.DATASETS`.
         annotations: .json file.
-        images: folder of the pictures, of .tar shards with them, or one shard.
-        detections: files in COCO's results format that lie there, as far as their names do not speak of another split.
+        images: folder of the images or of .tar shards, or one shard.
+        detections: files in COCO's results format, without those named after another split.
     """
 
     folder: Path
@@ -77,15 +77,15 @@ class DatasetPaths:
 
 
 def find_dataset(folder: Path, split: Split = "train", annotations: Path | None = None) -> DatasetPaths:
-    """The annotations and pictures of a split.
+    """The annotations and images of a split.
 
     Arguments:
         folder: of the dataset.
-        split: "train", "val" or "test"; a folder with one file of annotations has one for all of them.
-        annotations: that are to be used instead of those found; pictures are looked for in the same places.
+        split: "train", "val" or "test"; a folder with one file of annotations has one for all splits.
+        annotations: used in place of those found; images are looked for in the same folders.
 
     Raises:
-        OccluposeError: no such folder; no annotations, or several that could be meant; no picture of theirs.
+        OccluposeError: no such folder; no annotations, or several candidates; none of their images.
     """
     if not folder.is_dir():
         raise OccluposeError(f"{folder}: no such folder; give the folder of a dataset")
@@ -94,33 +94,33 @@ def find_dataset(folder: Path, split: Split = "train", annotations: Path | None 
     path = annotations or _find_known(folder, split) or _find_only(folder, split)
     dataset = _dataset_by_name(path)
     if dataset is None:
-        content = _parsed(path)
+        content = _parse_object(path)
         if content is None or not _has_joints(content):
             raise OccluposeError(
                 f"{path}: no annotations of joints; give a file in COCO's keypoint format with --annotations FILE"
             )
-        dataset = _dataset(path, content)
-    images = _images(folder, path)
-    found = tuple(each for each in _files(folder) if each != path and _is_detections(each) and _of_split(each, split))
-    return DatasetPaths(folder, dataset, path, images, found)
+        dataset = _dataset_by_content(path, content)
+    others = [file for file in _json_files(folder) if file != path]
+    detections = tuple(file for file in others if _is_detections(file) and _matches_split(file, split))
+    return DatasetPaths(folder, dataset, path, _find_image_folder(folder, path), detections)
 
 
 def _find_known(folder: Path, split: Split) -> Path | None:
-    """The file that a layout has for the split; None where the folder has none of the layouts."""
-    of_split = []
-    of_others = []
+    """The file that one of the layouts has for the split; None if the folder has no known layout."""
+    candidates = []
+    others = []
     for splits in LAYOUTS.values():
-        wanted = [path for name in splits[split] for path in _named(folder, name)]
-        of_split += wanted[:1]
-        of_others += [path.name for names in splits.values() for name in names for path in _named(folder, name)]
-    if len(of_split) > 1:
-        _ambiguous(folder, split, of_split)
-    if of_split:
-        return of_split[0]
-    if of_others:
-        there = ", ".join(dict.fromkeys(of_others))
+        candidates += [path for name in splits[split] for path in _named(folder, name)][:1]
+        others += [path.name for names in splits.values() for name in names for path in _named(folder, name)]
+    if len(candidates) > 1:
+        _refuse_ambiguous(folder, split, candidates)
+    if candidates:
+        return candidates[0]
+    if others:
+        existing = ", ".join(dict.fromkeys(others))
         raise OccluposeError(
-            f"{folder}: no annotations of the split {split}, but {there}; give another split or dataset, or {_OPTION}"
+            f"{folder}: no annotations of the split {split}, but {existing}; give another split or dataset, or"
+            f" {_OPTION}"
         )
     path = folder / "annotations.json"
     return path if path.is_file() else None
@@ -130,34 +130,35 @@ def _named(folder: Path, name: str) -> list[Path]:
     return [path for place in FOLDERS if (path := folder / place / name).is_file()]
 
 
-def _ambiguous(folder: Path, split: Split, paths: list[Path]) -> NoReturn:
+def _refuse_ambiguous(folder: Path, split: Split, paths: list[Path]) -> NoReturn:
     names = ", ".join(str(path.relative_to(folder)) for path in paths)
     raise OccluposeError(f"{folder}: {len(paths)} files could be the annotations of {split}: {names}; {_OPTION}")
 
 
 def _dataset_by_name(path: Path) -> str | None:
-    """The dataset of a file that says so by its name or in its first lines."""
+    """The dataset of a file that is known by its name or its first lines."""
     for dataset, splits in LAYOUTS.items():
         if any(path.name in names for names in splits.values()):
             return dataset
-    return "synth" if b"synthetic people of occlupose" in _start(path) else None
+    return "synth" if b"synthetic people of occlupose" in _first_bytes(path) else None
 
 
 def _find_only(folder: Path, split: Split) -> Path:
-    """The one file of annotated joints in a folder of no known layout: a plain one before whole-body ones, one whose
-    name has the split.
+    """The one file of annotated joints in a folder without a known layout.
+
+    A plain file is preferred to whole-body ones, then one with the split in its name.
     """
-    parsed = {
-        path: content for path in _files(folder) if (content := _parsed(path)) is not None and _has_joints(content)
-    }
-    plain = [path for path, content in parsed.items() if not _has_whole_body(content)]
-    left = plain or list(parsed)
-    if len(left) > 1:
-        left = [path for path in left if any(word.startswith(split) for word in _words(path))] or left
-    if len(left) > 1:
-        _ambiguous(folder, split, left)
-    if not left:
-        damaged = [path for path in _files(folder) if _start(path).startswith(b"{") and _parsed(path) is None]
+    contents = {path: _parse_object(path) for path in _json_files(folder)}
+    parsed = {path: content for path, content in contents.items() if content is not None and _has_joints(content)}
+    plain = [path for path, content in parsed.items() if not _is_whole_body(content)]
+    candidates = plain or list(parsed)
+    if len(candidates) > 1:
+        named = [path for path in candidates if any(word.startswith(split) for word in _words(path))]
+        candidates = named or candidates
+    if len(candidates) > 1:
+        _refuse_ambiguous(folder, split, candidates)
+    if not candidates:
+        damaged = [path for path, content in contents.items() if content is None and _starts_object(path)]
         if damaged:
             raise OccluposeError(
                 f"{damaged[0]}: cannot be read, damaged or cut short; give the whole file, or {_OPTION}"
@@ -166,10 +167,10 @@ def _find_only(folder: Path, split: Split) -> Path:
             f"{folder}: no annotations of joints in it; give the folder of COCO, CrowdPose, OCHuman or the like, or"
             f" {_OPTION}"
         )
-    return left[0]
+    return candidates[0]
 
 
-def _files(folder: Path) -> list[Path]:
+def _json_files(folder: Path) -> list[Path]:
     own = ("manifest.json", "settings.json")
     return [
         path
@@ -179,7 +180,7 @@ def _files(folder: Path) -> list[Path]:
     ]
 
 
-def _start(path: Path) -> bytes:
+def _first_bytes(path: Path) -> bytes:
     """The first bytes of a file.
 
     Raises:
@@ -192,9 +193,13 @@ def _start(path: Path) -> bytes:
         raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_OPTION}") from error
 
 
-def _parsed(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None where there is something else."""
-    if not _start(path).startswith(b"{"):
+def _starts_object(path: Path) -> bool:
+    return _first_bytes(path).startswith(b"{")
+
+
+def _parse_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None if it has something else."""
+    if not _starts_object(path):
         return None
     try:
         content = json.loads(path.read_bytes())
@@ -204,7 +209,7 @@ def _parsed(path: Path) -> dict[str, Any] | None:
 
 
 def _has_joints(content: dict[str, Any]) -> bool:
-    """Whether a file has one category with the joints of a known skeleton, and somebody whose keypoints are as many."""
+    """Whether a file has one category with the joints of a known skeleton, and a person with that many keypoints."""
     try:
         joints = [category["keypoints"] for category in content["categories"] if category.get("keypoints")]
         if len(joints) != 1:
@@ -216,49 +221,46 @@ def _has_joints(content: dict[str, Any]) -> bool:
         return False
 
 
-def _has_whole_body(content: dict[str, Any]) -> bool:
-    return any(key in annotation for annotation in content["annotations"][:SHOWN] for key in WHOLE_BODY)
+def _is_whole_body(content: dict[str, Any]) -> bool:
+    return any(key in annotation for annotation in content["annotations"][:TRIED] for key in WHOLE_BODY)
 
 
 def _is_detections(path: Path) -> bool:
-    """Whether a file begins as a list of boxes with scores, without joints."""
-    start = _start(path)
+    """Whether a file begins as a list of boxes with scores, without keypoints."""
+    start = _first_bytes(path)
     first = start.partition(b"}")[0]
     return start.startswith(b"[") and b'"bbox"' in first and b'"score"' in first and b'"keypoints"' not in first
 
 
-def _of_split(path: Path, split: Split) -> bool:
-    """Whether a name speaks of this split, or of none."""
-    names = {"train": ("train",), "val": ("val",), "test": ("test", "val2017")}
-    said = [each for each, begins in names.items() if any(word.startswith(begins) for word in _words(path))]
-    return not said or split in said
+def _matches_split(path: Path, split: Split) -> bool:
+    """Whether a file's name has this split in it, or none."""
+    prefixes = {"train": ("train",), "val": ("val",), "test": ("test", "val2017")}
+    named = [each for each, begins in prefixes.items() if any(word.startswith(begins) for word in _words(path))]
+    return not named or split in named
 
 
 def _words(path: Path) -> list[str]:
-    """Of a file's name."""
+    """The words of a file's name."""
     return re.split(r"[^a-z0-9]+", path.stem.lower())
 
 
-def _images(folder: Path, annotations: Path) -> Path:
-    """The first of the usual places that has any of the file's first pictures."""
-    found = itertools.islice(_FILE_NAME.finditer(annotations.read_bytes()), SHOWN)
-    names = [str(json.loads(name.group(1))) for name in found]  # the file may be large, and need not be read for this
+def _find_image_folder(folder: Path, annotations: Path) -> Path:
+    """The first of the usual folders that has any of the first annotated images."""
+    matches = itertools.islice(_FILE_NAME.finditer(annotations.read_bytes()), TRIED)
+    names = [str(json.loads(match.group(1))) for match in matches]  # without parsing the file, which may be large
     year = [part for part in annotations.stem.split("_") if part in ("train2017", "val2017")]
     places = [*(place for part in year for place in (part, f"images/{part}")), "images", "shards", ""]
-    around = dict.fromkeys(
-        root / place for root in (folder, annotations.parent, annotations.parent.parent) for place in places
-    )
-    for place in around:
-        if place.is_dir() and any(ImageIndex(place).find(name) for name in names):
-            return place
-    looked = ", ".join(f"{place}/" if place else "the folder itself" for place in places)
+    roots = (folder, annotations.parent, annotations.parent.parent)
+    for candidate in dict.fromkeys(root / place for root in roots for place in places):
+        if candidate.is_dir() and any(ImageIndex(candidate).find(name) for name in names):
+            return candidate
+    tried = ", ".join(f"{place}/" if place else "the folder itself" for place in places)
     first = names[0] if names else "any"
     raise OccluposeError(
-        f"{folder}: no picture of {annotations.name} in it: no {first} in {looked}; give the folder that holds its"
-        " pictures"
+        f"{folder}: no image of {annotations.name} in it: no {first} in {tried}; give the folder that holds its images"
     )
 
 
-def _dataset(path: Path, content: dict[str, Any]) -> str:
+def _dataset_by_content(path: Path, content: dict[str, Any]) -> str:
     joints = next(category["keypoints"] for category in content["categories"] if category.get("keypoints"))
     return dataset_of(path, skeleton_of(path, joints), content.get("info"))

@@ -68,7 +68,7 @@ def load(annotations: Path, images: Path | None = None, report: DataReport | Non
             camera = Camera(image.width, image.height, *image.f, *image.c)
         except OccluposeError as error:
             raise OccluposeError(f"{annotations}: image {image.id}: {error}") from error
-        rows = [_joints(annotations, person, report) for person in people[image.id]]
+        rows = [_read_joints(annotations, person, report) for person in people[image.id]]
         joints = np.array(rows).reshape(-1, len(TO_MPI15), 4)
         xy = joints[..., :2]
         z = joints[..., 2]
@@ -80,7 +80,7 @@ def load(annotations: Path, images: Path | None = None, report: DataReport | Non
     return result
 
 
-def _joints(path: Path, person: "_Annotation", report: DataReport) -> Float[np.ndarray, "15 4"]:
+def _read_joints(path: Path, person: "_Annotation", report: DataReport) -> Float[np.ndarray, "15 4"]:
     """Pixels, depth (m) and state."""
     where = f"annotation {person.id}"
     for name, width in (("keypoints_img", 2), ("keypoints_cam", 3)):

@@ -1,17 +1,17 @@
-"""MuPoTS-3D (Mehta et al., 3DV 2018): the test set of several people in absolute 3D, indoors and outdoors.
+"""MuPoTS-3D (Mehta et al., 3DV 2018): a multi-person test set in absolute 3D, indoors and outdoors.
 
-A folder MultiPersonTestSet/ (or the folder it is in) holds TS1/ ... TS20/, each with
+A folder MultiPersonTestSet/ (or its parent) holds TS1/ ... TS20/, each with
 
 - `annot.mat`: a cell array `annotations` (frames x people) of structs with `annot2` (2 x 17, px), `annot3` and
-  `univ_annot3` (3 x 17, mm in the camera's frame; the second with people made as tall as each other) and `isValidFrame`
-  (0: nobody knows where this person is);
-- `occlusion.mat`: a cell array `occlusion_labels` (frames x people) of 17 flags, 1 for a joint that is not seen;
-- pictures `img_000000.jpg` and so on, 2048 x 2048 in TS1 to TS5, 1920 x 1080 in the others. They are not needed to
-  score predictions.
+  `univ_annot3` (3 x 17, mm in the camera's frame; the second with all people scaled to one height) and
+  `isValidFrame` (0: this person's position is unknown);
+- `occlusion.mat`: a cell array `occlusion_labels` (frames x people) of 17 flags, 1 for an occluded joint;
+- images `img_000000.jpg` and so on, 2048 x 2048 in TS1 to TS5, 1920 x 1080 in the others. Scoring predictions does not
+  need them.
 
-The cameras are not in those files. Where `mupots_intrinsics.json` lies in the folder, {"TS1": [[fx, 0, cx], [0, fy,
-cy], [0, 0, 1]], ...}, it says them; else they follow from the annotations, since `annot2` is where the camera sees
-`annot3` (see `intrinsics`).
+The cameras are not in those files. They are read from `mupots_intrinsics.json` in the folder, {"TS1": [[fx, 0, cx], [0,
+fy, cy], [0, 0, 1]], ...}, or else estimated from the annotations, since `annot2` is the projection of `annot3` (see
+`estimate_camera`).
 """
 
 import json
@@ -32,14 +32,12 @@ from occlupose.skeletons import MUPOTS17
 
 SEQUENCES = tuple(f"TS{number}" for number in range(1, 21))
 SQUARE = SEQUENCES[:5]
-"""Sequences with pictures of 2048 x 2048; those of the others are 1920 x 1080."""
+"""Sequences with images of 2048 x 2048; those of the others are 1920 x 1080."""
 
 INTRINSICS = "mupots_intrinsics.json"
 
-EXACT = 1.0
-"""Pixels, root mean square, by which estimated cameras may miss the annotations before they are called assumed.
-Ours.
-"""
+MAX_REPROJECTION = 1.0
+"""Largest root mean square reprojection error, px, of an estimated camera that is not called assumed. Ours."""
 
 _HINT = "unpack MultiPersonTestSet of MuPoTS-3D (vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson) again"
 
@@ -56,7 +54,7 @@ def load(folder: Path, sequences: Iterable[str] = (), *, universal: bool = False
         universal: 3D joints of `univ_annot3`, which the official evaluation takes for the truth, not `annot3`.
 
     Raises:
-        OccluposeError: something of it is missing or damaged.
+        OccluposeError: a file is missing or damaged.
     """
     home = folder / "MultiPersonTestSet" if (folder / "MultiPersonTestSet").is_dir() else folder
     if not home.is_dir():
@@ -67,37 +65,39 @@ def load(folder: Path, sequences: Iterable[str] = (), *, universal: bool = False
             raise OccluposeError(f"{name}: no sequence of MuPoTS-3D; they are {SEQUENCES[0]} to {SEQUENCES[-1]}")
     if not chosen:
         raise OccluposeError(f"{home}: no {SEQUENCES[0]} to {SEQUENCES[-1]} in it; {_HINT}")
-    given = _given(home / INTRINSICS)
+    given = _read_intrinsics(home / INTRINSICS)
     return [sample for name in chosen for sample in _sequence(home, name, given, universal=universal)]
 
 
 def size_of(sequence: str) -> tuple[int, int]:
-    """Width and height of a sequence's pictures, px."""
+    """Width and height of a sequence's images, px."""
     return (2048, 2048) if sequence in SQUARE else (1920, 1080)
 
 
-def intrinsics(xy: Float[np.ndarray, "point 2"], xyz: Float[np.ndarray, "point 3"], width: int, height: int) -> Camera:
+def estimate_camera(
+    xy: Float[np.ndarray, "point 2"], xyz: Float[np.ndarray, "point 3"], width: int, height: int
+) -> Camera:
     """The camera that sees these points at these pixels: least squares of u = fx X/Z + cx and v = fy Y/Z + cy.
 
-    Where the pixels are projections of the points it is exact. Where they are missed by more than `EXACT` pixels it is
-    a camera that is assumed.
+    If the pixels are projections of the points, the camera is exact. If the root mean square error is more than
+    MAX_REPROJECTION px, the camera is `assumed`.
 
     Arguments:
-        xyz: before the camera, in any unit.
+        xyz: in front of the camera, in any unit.
 
     Raises:
-        OccluposeError: the points are too few, or lie in one direction, or no camera looks so.
+        OccluposeError: too few points, or all in one direction, or the camera is impossible.
     """
     rays = xyz[:, :2] / xyz[:, 2:]
     if len(rays) < 2 or (np.ptp(rays, axis=0) < 1e-6).any():
-        raise OccluposeError("too few joints to tell the camera")
+        raise OccluposeError("too few joints to estimate the camera")
     (fx, fy), (cx, cy) = np.array([np.polyfit(ray, pixel, 1) for ray, pixel in zip(rays.T, xy.T, strict=True)]).T
-    missed = np.sqrt(((rays * (fx, fy) + (cx, cy) - xy) ** 2).sum(-1).mean())
-    return Camera(width, height, float(fx), float(fy), float(cx), float(cy), assumed=bool(missed > EXACT))
+    error = np.sqrt(((rays * (fx, fy) + (cx, cy) - xy) ** 2).sum(-1).mean())
+    return Camera(width, height, float(fx), float(fy), float(cx), float(cy), assumed=bool(error > MAX_REPROJECTION))
 
 
-def _given(path: Path) -> dict[str, np.ndarray] | None:
-    """The matrices of a file of cameras; None where there is none."""
+def _read_intrinsics(path: Path) -> dict[str, np.ndarray] | None:
+    """The matrices of a file of cameras; None if it does not exist."""
     if not path.exists():
         return None
     try:
@@ -105,11 +105,11 @@ def _given(path: Path) -> dict[str, np.ndarray] | None:
         return {name: np.array(matrix, np.float64) for name, matrix in content.items()}
     except OSError as error:
         raise OccluposeError(
-            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); mend it or take it away"
+            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); correct or remove it"
         ) from error
     except (ValueError, TypeError, AttributeError) as error:
         wanted = '{"TS1": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], ...}'
-        raise OccluposeError(f"{path}: no cameras in it; it must be {wanted}, or be taken away") from error
+        raise OccluposeError(f"{path}: no cameras in it; it must be {wanted}, or be removed") from error
 
 
 _Person = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -132,7 +132,7 @@ def _sequence(home: Path, name: str, given: dict[str, np.ndarray] | None, *, uni
         ]
         for number in range(len(annotations))
     ]
-    frames = [_stacked([person for person in row if person is not None]) for row in people]
+    frames = [_stack([person for person in row if person is not None]) for row in people]
     camera = _camera(home, name, given, frames)
     return [
         ImageSample(
@@ -140,26 +140,27 @@ def _sequence(home: Path, name: str, given: dict[str, np.ndarray] | None, *, uni
             size=size_of(name),
             skeleton=MUPOTS17,
             xy=xy,
-            state=np.where(hidden, OCCLUDED, VISIBLE).astype(np.uint8),
+            state=np.where(occluded, OCCLUDED, VISIBLE).astype(np.uint8),
             xyz=universal_xyz if universal else xyz,
             camera=camera,
             sequence=name,
         )
-        for number, (xy, xyz, universal_xyz, hidden) in enumerate(frames)
+        for number, (xy, xyz, universal_xyz, occluded) in enumerate(frames)
     ]
 
 
 def _camera(home: Path, name: str, given: dict[str, np.ndarray] | None, people: list[_Person]) -> Camera:
     if given is None:
-        xy, xyz = (np.concatenate([one[which].reshape(-1, size) for one in people]) for which, size in ((0, 2), (1, 3)))
+        xy = np.concatenate([frame[0].reshape(-1, 2) for frame in people])
+        xyz = np.concatenate([frame[1].reshape(-1, 3) for frame in people])
         try:
-            return intrinsics(xy, xyz, *size_of(name))
+            return estimate_camera(xy, xyz, *size_of(name))
         except OccluposeError as error:
             raise OccluposeError(
                 f"{home / name / 'annot.mat'}: {error}; give it in {INTRINSICS} beside {name}"
             ) from error
     if name not in given:
-        raise OccluposeError(f"{home / INTRINSICS}: no {name} in it; add its matrix, or take the file away")
+        raise OccluposeError(f"{home / INTRINSICS}: no {name} in it; add its matrix, or remove the file")
     try:
         return Camera.from_matrix(given[name], *size_of(name))
     except OccluposeError as error:
@@ -178,14 +179,14 @@ def _cells(path: Path, name: str) -> np.ndarray:
         raise OccluposeError(f"{path}: no {name} in it; {_HINT}")
     cells = content[name]
     if cells.dtype != object or cells.ndim != 2:
-        raise OccluposeError(f"{path}: {name} is no cell array of frames and people; {_HINT}")
+        raise OccluposeError(f"{path}: {name} is not a cell array of frames and people; {_HINT}")
     if not cells.size:
         raise OccluposeError(f"{path}: no frames in it; {_HINT}")
     return cells
 
 
 def _person(path: Path, number: int, who: int, annotation: Any, labels: Any) -> _Person | None:
-    """Joints in px, m and universal m, and which are hidden; None for somebody whose place nobody knows."""
+    """Joints in px, m and universal m, and which are occluded; None if the person's position is unknown."""
     where = f"frame {number}, person {who}"
     if not np.size(annotation):
         return None
@@ -220,16 +221,16 @@ def _numbers(path: Path, what: str, values: Any) -> np.ndarray:
     try:
         numbers = np.asarray(values, np.float64)
     except (ValueError, TypeError) as error:
-        raise OccluposeError(f"{path}: {what}: no numbers; {_HINT}") from error
+        raise OccluposeError(f"{path}: {what}: not numbers; {_HINT}") from error
     if not np.isfinite(numbers).all():
         raise OccluposeError(f"{path}: {what}: numbers that are not finite; {_HINT}")
     return numbers
 
 
-def _stacked(people: list[_Person]) -> _Person:
+def _stack(people: list[_Person]) -> _Person:
     joints = len(MUPOTS17)
-    shapes = ((joints, 2), (joints, 3), (joints, 3), (joints,))
-    xy, xyz, universal, hidden = (
-        np.array([person[which] for person in people]).reshape(-1, *shape) for which, shape in enumerate(shapes)
-    )
-    return xy, xyz, universal, hidden.astype(bool)
+    xy = np.array([person[0] for person in people]).reshape(-1, joints, 2)
+    xyz = np.array([person[1] for person in people]).reshape(-1, joints, 3)
+    universal = np.array([person[2] for person in people]).reshape(-1, joints, 3)
+    occluded = np.array([person[3] for person in people]).reshape(-1, joints)
+    return xy, xyz, universal, occluded.astype(bool)

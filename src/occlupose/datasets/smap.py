@@ -2,9 +2,9 @@
 numbers each.
 
 A file is {"root": [image, ...]}; an image has `img_paths`, `img_width`, `img_height`, `dataset`, `isValidation` (0
-to learn from, 1 to score) and `bodys`: of every person 15 joints of x, y (px), Z (cm), v (2 visible, 1 occluded, 0 not
-labelled), X, Y, Z (cm), fx, fy, cx, cy (px). A depth of 0 is not known. Focal lengths that are the picture's width are
-not known either, by their convention; then there is no camera, and no depth. COCO's tops of heads are not annotated.
+for training, 1 for validation) and `bodys`: for every person 15 joints of x, y (px), Z (cm), v (2 visible, 1 occluded,
+0 not labelled), X, Y, Z (cm), fx, fy, cx, cy (px). A depth of 0 is unknown. By their convention, a focal length equal
+to the image's width is unknown too; then there is no camera and no depth. COCO's tops of heads are not annotated.
 """
 
 from pathlib import Path
@@ -56,15 +56,15 @@ def load(
         listed = [image for image in listed if image.isValidation == (split == "val")]
     if not listed:
         raise OccluposeError(f"{annotations}: no image{f' of the split {split}' if split else ''} in it; {_HINT}")
-    places = [annotations.parent, *annotations.absolute().parents[1:3]] if images is None else [images]
-    found = find_images((image.img_paths for image in listed), places, report)
+    folders = [annotations.parent, *annotations.absolute().parents[1:3]] if images is None else [images]
+    found = find_images((image.img_paths for image in listed), folders, report)
     result = []
     for number, image in enumerate(listed):
         if image.img_paths in found:
-            bodies = _bodies(annotations, number, image, report)
+            bodies = _read_bodies(annotations, number, image, report)
             size = (image.img_width, image.img_height)
             state = bodies[..., 3].astype(np.uint8)
-            camera = _camera(annotations, image, bodies, report)
+            camera = _read_camera(annotations, image, bodies, report)
             depth = bodies[..., 2] / 100 if camera is not None else np.full(state.shape, np.nan)
             annotated = np.array(
                 [joint != "head_top" or not image.dataset.lower().startswith("coco") for joint in MPI15.joints]
@@ -78,7 +78,7 @@ def load(
     return result
 
 
-def _bodies(path: Path, number: int, image: "_Picture", report: DataReport) -> np.ndarray:
+def _read_bodies(path: Path, number: int, image: "_Image", report: DataReport) -> np.ndarray:
     """(person, 15, 11); v is 0 where a position is not finite."""
     shape = len(MPI15), NUMBERS
     if any(len(body) != shape[0] or any(len(joint) != NUMBERS for joint in body) for body in image.bodys):
@@ -86,30 +86,30 @@ def _bodies(path: Path, number: int, image: "_Picture", report: DataReport) -> n
             f"{path}: root.{number}: bodys are not people of {shape[0]} joints with {NUMBERS} numbers each; {_HINT}"
         )
     bodies = np.array(image.bodys, float).reshape(-1, *shape)
-    strange = bodies[~np.isin(bodies[..., 3], (0, 1, 2)), 3]
-    if len(strange):
-        raise OccluposeError(f"{path}: root.{number}: v is {strange[0]:g}; it must be 0, 1 or 2")
-    nowhere = (bodies[..., 3] != ABSENT) & ~np.isfinite(bodies[..., :2]).all(-1)
-    for person in np.flatnonzero(nowhere.any(-1)):
+    invalid = bodies[~np.isin(bodies[..., 3], (0, 1, 2)), 3]
+    if len(invalid):
+        raise OccluposeError(f"{path}: root.{number}: v is {invalid[0]:g}; it must be 0, 1 or 2")
+    not_finite = (bodies[..., 3] != ABSENT) & ~np.isfinite(bodies[..., :2]).all(-1)
+    for person in np.flatnonzero(not_finite.any(-1)):
         report.add_problem(NOT_FINITE, f"person {person} of {image.img_paths}")
-    bodies[nowhere, 3] = ABSENT
+    bodies[not_finite, 3] = ABSENT
     return bodies
 
 
-def _camera(path: Path, image: "_Picture", bodies: np.ndarray, report: DataReport) -> Camera | None:
-    lenses = bodies[..., 7:].reshape(-1, 4)
-    lenses = lenses[(lenses[:, :2] > 0).all(-1)]
-    if not len(lenses) or (lenses[0, :2] == image.img_width).all():
+def _read_camera(path: Path, image: "_Image", bodies: np.ndarray, report: DataReport) -> Camera | None:
+    cameras = bodies[..., 7:].reshape(-1, 4)
+    cameras = cameras[(cameras[:, :2] > 0).all(-1)]
+    if not len(cameras) or (cameras[0, :2] == image.img_width).all():
         return None
-    if not np.allclose(lenses, lenses[0]):
+    if not np.allclose(cameras, cameras[0]):
         report.add_problem(OTHER_CAMERA, image.img_paths)
     try:
-        return Camera(image.img_width, image.img_height, *lenses[0].tolist())
+        return Camera(image.img_width, image.img_height, *cameras[0].tolist())
     except OccluposeError as error:
         raise OccluposeError(f"{path}: {image.img_paths}: {error}") from error
 
 
-class _Picture(BaseModel):
+class _Image(BaseModel):
     img_paths: str = ""
     img_width: int
     img_height: int
@@ -119,4 +119,4 @@ class _Picture(BaseModel):
 
 
 class _File(BaseModel):
-    root: list[_Picture]
+    root: list[_Image]

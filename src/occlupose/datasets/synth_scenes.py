@@ -1,9 +1,7 @@
-"""Scenes of `occlupose synth` as crowds: everybody in the picture, with the depth of every joint, and what is hidden as
-meshes show it.
+"""Scenes of `occlupose synth` as image samples, with the depth of every joint and occlusion by exact meshes.
 
-Pictures and `.npz` records (`synth.record`) lie in .tar shards, or one by one in images/ and scenes/. A joint outside
-of the picture is absent, and whoever has no joint in it is left out. `neck` is the record's `thorax`, the base of the
-neck.
+Images and `.npz` records (`synth.record`) are in .tar shards, or in images/ and scenes/. A joint outside of the image
+is absent, and people without a joint in it are left out. `neck` is the record's `thorax`, the base of the neck.
 """
 
 import io
@@ -32,36 +30,34 @@ NEEDED = {
     "width": (),
     "height": (),
 }
-"""What a crowd needs of a record, and the shapes of it without the first number; the rest stays unread, which is
-quicker.
-"""
+"""Arrays of a record that are read, with their shapes without the first dimension."""
 
-PICK = BODY26.index(*("thorax" if joint == "neck" else joint for joint in MPI15.joints))
-"""Where the joints of MPI15 are among the record's."""
+TO_MPI15 = BODY26.index(*("thorax" if joint == "neck" else joint for joint in MPI15.joints))
+"""Indices of MPI15's joints among the record's."""
 
 _HINT = "copy it again, or make it again with occlupose synth"
 
 
 def load(folder: Path) -> list[ImageSample]:
-    """The scenes in a folder, in the order of their names; pictures are read when they are asked for.
+    """The scenes in a folder, sorted by name.
 
     Arguments:
-        folder: that `occlupose synth` wrote, finished or not; or a folder of .tar shards, or one shard.
+        folder: output of `occlupose synth`, finished or not; or a folder of .tar shards, or one shard.
 
     Raises:
-        OccluposeError: there is no scene in it, or one cannot be read.
+        OccluposeError: there are no scenes in it, or one cannot be read.
     """
     tars = [folder] if folder.suffix == ".tar" else sorted([*folder.glob("shards/*.tar"), *folder.glob("*.tar")])
-    crowds = [scene for tar in tars for scene in _shard(tar)] or list(_files(folder))
-    if not crowds:
+    samples = [sample for tar in tars for sample in _from_shard(tar)] or list(_from_files(folder))
+    if not samples:
         raise OccluposeError(
             f"{folder}: no scene in it, in shards/*.tar, *.tar or scenes/*.npz; make some with occlupose synth"
         )
-    return crowds
+    return samples
 
 
 def has_scenes(folder: Path) -> bool:
-    """Whether `load` would find files to read; looks at names, and into a shard."""
+    """Whether `load` would find scenes, by the names of the files and of the members of one shard."""
     tars = [folder] if folder.suffix == ".tar" else sorted([*folder.glob("shards/*.tar"), *folder.glob("*.tar")])
     if not tars:
         return any(folder.glob("scenes/*.npz"))
@@ -73,45 +69,43 @@ def has_scenes(folder: Path) -> bool:
 
 
 def from_record(record: SceneRecord, image: ImageRef | None = None) -> ImageSample:
-    """Everybody of one scene who has a joint in the picture."""
-    return _crowd({name: getattr(record, name) for name in NEEDED}, image)
+    """The sample of one scene."""
+    return _make_sample({name: getattr(record, name) for name in NEEDED}, image)
 
 
-def _crowd(content: dict[str, Any], image: ImageRef | None) -> ImageSample:
+def _make_sample(content: dict[str, Any], image: ImageRef | None) -> ImageSample:
     size = int(content["width"]), int(content["height"])
     return mpi15_sample(
         image,
         size,
-        content["xy"][:, PICK],
-        content["xyz"][:, PICK, 2],
-        content["state"][:, PICK],
+        content["xy"][:, TO_MPI15],
+        content["xyz"][:, TO_MPI15, 2],
+        content["state"][:, TO_MPI15],
         camera=Camera.from_matrix(content["camera"], *size),
     )
 
 
-def _shard(path: Path) -> Iterator[ImageSample]:
-    """Of a .tar file, which is read once from its beginning to its end; a scene's picture stands anywhere in it."""
-    pictures = dict[str, ImageRef]()
+def _from_shard(path: Path) -> Iterator[ImageSample]:
+    """The scenes of a .tar file, which is read once; a scene's image may be anywhere in it."""
+    images = dict[str, ImageRef]()
     records = dict[str, dict[str, Any]]()
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 name = Path(member.name)
                 if name.suffix.lower() in IMAGE_SUFFIXES:
-                    pictures[name.stem] = ImageRef(
-                        path, member.name.removeprefix("./"), member.offset_data, member.size
-                    )
+                    images[name.stem] = ImageRef(path, member.name.removeprefix("./"), member.offset_data, member.size)
                 elif name.suffix == ".npz" and (file := tar.extractfile(member)) is not None:
                     records[name.stem] = _read(file.read(), f"{path}: {member.name}")
     except (OSError, tarfile.TarError, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "no .tar file"
         raise OccluposeError(f"{path}: not a readable .tar file ({reason.lower()}); {_HINT}") from error
     for scene, record in sorted(records.items()):
-        yield _crowd(record, pictures.get(scene))
+        yield _make_sample(record, images.get(scene))
 
 
-def _files(folder: Path) -> Iterator[ImageSample]:
-    pictures = {
+def _from_files(folder: Path) -> Iterator[ImageSample]:
+    images = {
         path.stem: ImageRef(path)
         for path in sorted((folder / "images").glob("*"))
         if path.suffix.lower() in IMAGE_SUFFIXES
@@ -123,14 +117,14 @@ def _files(folder: Path) -> Iterator[ImageSample]:
             raise OccluposeError(
                 f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_HINT}"
             ) from error
-        yield _crowd(record, pictures.get(path.stem))
+        yield _make_sample(record, images.get(path.stem))
 
 
 def _read(file: bytes, where: str) -> dict[str, Any]:
-    """What is needed of a record.
+    """The arrays of a record that are needed.
 
     Raises:
-        OccluposeError: it is none; says where.
+        OccluposeError: it is not a record; says where.
     """
     try:
         with np.load(io.BytesIO(file), allow_pickle=False) as content:

@@ -1,9 +1,9 @@
-"""3DPW (von Marcard et al., ECCV 2018): one or two people outdoors before a moving camera, from inertial sensors and
-video.
+"""3DPW (von Marcard et al., ECCV 2018): one or two people outdoors, filmed by a moving camera, from inertial sensors
+and video.
 
-The dataset keeps its sequences in pickles, which can run anything, so occlupose does not open them. Convert them once,
-where you trust them; a folder then holds SEQUENCE.npz, and for predicting the dataset's
-imageFiles/SEQUENCE/image_00000.jpg, there or beside it:
+The dataset's sequences are pickles, which can run any code, so occlupose does not open them. Convert them once, where
+you trust them. A folder then holds SEQUENCE.npz and, to predict, the dataset's imageFiles/SEQUENCE/image_00000.jpg,
+there or beside it:
 
     import pickle, sys
     from pathlib import Path
@@ -23,14 +23,14 @@ imageFiles/SEQUENCE/image_00000.jpg, there or beside it:
 An .npz has
 
 - `jointPositions` (person, frame, 24, 3): joints of SMPL, m, in the world;
-- `campose_valid` (person, frame): whether the camera of that frame fits that person; elsewhere the person is left out;
+- `campose_valid` (person, frame): whether the camera of that frame fits that person; if not, the person is left out;
 - `cam_poses` (frame, 4, 4): from the world to the camera, x right, y down, z forward;
 - `cam_intrinsics` (3, 3): [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], px;
-- `poses2d` (person, frame, 3, 18): what a 2D network saw; not read, and may be missing;
-- `size` (width, height), which may be missing: of the pictures, px; else twice the principal point.
+- `poses2d` (person, frame, 3, 18), optional: 2D detections, not read;
+- `size` (width, height), optional: of the images, px; by default twice the principal point.
 
-Which joints are occluded nobody says, so the dataset is scored whole or by a list of its sequences, as `OCCLUDED`.
-Its usual figures are means of the 14 joints of `metrics.people3d.SCORED` relative to the pelvis, MPJPE and PA-MPJPE.
+Occlusion is not annotated, so the dataset is scored as a whole or by a list of its sequences, such as `OCCLUDED`. Its
+usual figures are MPJPE and PA-MPJPE of the 14 joints of `metrics.people3d.SCORED` relative to the pelvis.
 """
 
 import zipfile
@@ -56,19 +56,19 @@ SMPL24 = tuple(
 """SMPL's joints in order."""
 
 NEAREST = {joint: "head" if joint == "head_top" else joint for joint in MPI15.joints}
-"""Which of SMPL's joints stands for each of mpi15's. It has no top of the head; its head, at the base of the skull, is
-the nearest. Papers regress their 14 joints from SMPL's mesh, which needs SMPL: figures from these joints are near
-theirs, not the same."""
+"""SMPL's joint for each of mpi15's. It has no top of the head; its head, at the base of the skull, is the nearest.
+Papers regress their 14 joints from SMPL's mesh, which needs SMPL: figures from these joints are close to theirs, not
+the same."""
 
 OCCLUDED = tuple(
     "courtyard_backpack courtyard_basketball courtyard_bodyScannerMotions courtyard_box courtyard_golf courtyard_jacket"
     " courtyard_laceShoe downtown_stairs flat_guitar flat_packBags outdoors_climbing outdoors_crosscountry"
     " outdoors_fencing outdoors_freestyle outdoors_golf outdoors_parcours outdoors_slalom".split()
 )
-"""3DPW-OCC, the sequences in which things hide people (Zhang, Huang and Wang, CVPR 2020), without the number of the
-take: all takes of all splits. The list as the code of ROMP (Sun et al., ICCV 2021) has it."""
+"""3DPW-OCC, the sequences in which objects occlude people (Zhang, Huang and Wang, CVPR 2020), without the take's
+number: all takes of all splits. The list is that of ROMP's code (Sun et al., ICCV 2021)."""
 
-_HINT = "convert it anew, as occlupose.datasets.threedpw says"
+_HINT = "convert it again, as in occlupose.datasets.threedpw"
 
 
 def load(folder: Path, sequences: Iterable[str] = ()) -> list[ImageSample]:
@@ -82,14 +82,14 @@ def load(folder: Path, sequences: Iterable[str] = ()) -> list[ImageSample]:
         sequences: "downtown_stairs" (all its takes) or "downtown_stairs_00"; by default all that are there.
 
     Raises:
-        OccluposeError: something of it is missing or damaged.
+        OccluposeError: a file is missing or damaged.
     """
     if not folder.is_dir():
         raise OccluposeError(f"{folder}: no such folder; give one of 3DPW's sequences as .npz files")
     files = {path.stem: path for path in sorted(folder.glob("*.npz"))}
     if not files:
         raise OccluposeError(
-            f"{folder}: no .npz file in it; convert 3DPW's sequences as occlupose.datasets.threedpw says"
+            f"{folder}: no .npz file in it; convert 3DPW's sequences as in occlupose.datasets.threedpw"
         )
     asked = tuple(sequences)
     for name in asked:
@@ -108,18 +108,18 @@ def load(folder: Path, sequences: Iterable[str] = ()) -> list[ImageSample]:
 
 
 def belongs(sequence: str, names: Iterable[str] = OCCLUDED) -> bool:
-    """Whether a sequence is one of these, or a take of one: "downtown_stairs_00" is one of "downtown_stairs"."""
+    """Whether a sequence is one of these or a take of one: "downtown_stairs_00" is a take of "downtown_stairs"."""
     return any(sequence == name or sequence.rpartition("_")[0] == name for name in names)
 
 
-def mpi15(joints: Float[np.ndarray, "*any 24 d"]) -> Float[np.ndarray, "*any 15 d"]:
+def to_mpi15(joints: Float[np.ndarray, "*any 24 d"]) -> Float[np.ndarray, "*any 15 d"]:
     """MPI15 joints from SMPL's, by `NEAREST`."""
     return joints[..., [SMPL24.index(NEAREST[joint]) for joint in MPI15.joints], :]
 
 
 def _sequence(path: Path, images: Path) -> list[ImageSample]:
     joints, valid, poses, camera = _read(path)
-    homogeneous = np.concatenate([mpi15(joints), np.ones((*joints.shape[:2], len(MPI15), 1))], -1)
+    homogeneous = np.concatenate([to_mpi15(joints), np.ones((*joints.shape[:2], len(MPI15), 1))], -1)
     xyz = np.einsum("fij,pfkj->fpki", poses[:, :3], homogeneous)
     return [
         _sample(images / path.stem / f"image_{number:05}.jpg", path.stem, camera, people[there])
@@ -164,7 +164,7 @@ def _read(path: Path) -> _Content:
     poses = _array(path, content, "cam_poses", (count, 4, 4))
     matrix = _array(path, content, "cam_intrinsics", (3, 3))
     if not np.allclose(poses[:, :3, :3] @ poses[:, :3, :3].swapaxes(-1, -2), np.eye(3), atol=1e-3):
-        raise OccluposeError(f"{path}: cam_poses turn and stretch; they must be rotations and positions; {_HINT}")
+        raise OccluposeError(f"{path}: cam_poses are not rigid; they must be rotations and positions; {_HINT}")
     size = _array(path, content, "size", (2,)) if "size" in content else np.round(2 * matrix[:2, 2])
     try:
         camera = Camera.from_matrix(matrix, *size.astype(int).tolist())
