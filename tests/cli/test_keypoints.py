@@ -510,7 +510,7 @@ def test_trainings_that_cannot_be(command, tmp_path, options, words):
     ("options", "words"),
     [
         *BOTH,
-        (boxes_of_others, ["boxes.json", "image_id", "999", "give detections of these pictures"]),
+        (boxes_of_others, ["boxes.json", "image_id", "999", "give detections of these images"]),
         (lambda folder: ["--boxes", folder / "coco" / COCO_VAL], ["person_keypoints_val2017.json", "results format"]),
         (
             lambda folder: ["--boxes", folder / "nope.json"],
