@@ -5,7 +5,7 @@ evidence it gives.
 
 Each video is watched as it is, and again with a still, plain board before a limb of one person, for a second from one
 third of the video on. Where the joint truly is, is taken from the first pass, where that had evidence of at least 0.5.
-Prints the figures and writes results/hidden.csv; `synth.noise` has them as HIDDEN_..., measured on the videos that
+Prints the figures and writes results/hidden.csv; `synth.noise` has them as OCCLUDED_..., measured on the videos that
 `benchmarks/noise.py` names. Distances are in sides of the person's square box.
 """
 

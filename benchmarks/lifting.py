@@ -35,7 +35,7 @@ from occlupose.methods.oanet.lifter.weights import card, load, shipped
 from occlupose.metrics.pose3d import joint_errors, procrustes
 from occlupose.occlusion.cylinders import self_occluded
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17, Skeleton
-from occlupose.synth.noise import MIN_CONFIDENCE, NoiseModel, sample_hidden_joints
+from occlupose.synth.noise import MIN_CONFIDENCE, NoiseModel, sample_occluded_joints
 
 VIEWS = BodyAugmentation(
     still_probability=0.0, tumble_probability=0.0, roll=0.0, elevation=(-10.0, 30.0), off_axis=15.0, distance=(3.0, 7.0)
@@ -134,7 +134,7 @@ def _detected(visible: Visible) -> Observe:
         rays = torch.from_numpy(view.rays)[None]
         generator = torch.Generator().manual_seed(int(random.integers(2**31)))
         noisy, noisy_score = NoiseModel.load().sample(rays, generator)
-        guessed, guessed_score = sample_hidden_joints(rays, generator)
+        guessed, guessed_score = sample_occluded_joints(rays, generator)
         points = torch.where(mask.unsqueeze(-1), noisy, guessed)
         reliable = torch.where(mask, noisy_score, guessed_score) >= MIN_CONFIDENCE
         return Observation(points[0].numpy(), reliable[0].numpy(), ~mask[0].numpy())

@@ -5,14 +5,14 @@ import torch
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY22, COCO17
 from occlupose.synth.noise import (
-    HIDDEN_DISTANCE,
-    HIDDEN_LOW_CONFIDENCE,
     MIN_CONFIDENCE,
     MODEL_FPS,
+    OCCLUDED_DISTANCE,
+    OCCLUDED_LOW_CONFIDENCE,
     WINDOW,
     NoiseModel,
     fit_noise,
-    sample_hidden_joints,
+    sample_occluded_joints,
 )
 
 CLEAN = NoiseModel((0.0,) * 22, 0.0, 0.0, 0.0, 0.1, 0.0, 2.0, 0.0, 1.0)
@@ -249,17 +249,17 @@ def test_a_joint_that_is_never_believed_cannot_be_fitted():
 
 def test_hidden_joints_are_guessed_near_the_truth_and_mostly_doubted():
     xy = still().expand(300, 60, 22, 2)
-    guessed, evidence = sample_hidden_joints(xy, torch.Generator().manual_seed(0))
+    guessed, evidence = sample_occluded_joints(xy, torch.Generator().manual_seed(0))
     distance = (guessed - xy).norm(dim=-1) / SIDE
-    assert distance.square().mean().sqrt().item() == pytest.approx(HIDDEN_DISTANCE, rel=0.02)
-    assert (evidence < MIN_CONFIDENCE).float().mean().item() == pytest.approx(HIDDEN_LOW_CONFIDENCE, abs=0.01)
+    assert distance.square().mean().sqrt().item() == pytest.approx(OCCLUDED_DISTANCE, rel=0.02)
+    assert (evidence < MIN_CONFIDENCE).float().mean().item() == pytest.approx(OCCLUDED_LOW_CONFIDENCE, abs=0.01)
     assert evidence.min() >= 0 and evidence.max() <= 1
 
 
 def test_the_lower_the_threshold_the_more_is_believed_of_good_and_hidden_joints():
     xy = still().expand(100, 60, 22, 2)
     good = model(low_confidence_inliers=0.05).sample(xy, torch.Generator().manual_seed(0))[1]
-    hidden = sample_hidden_joints(xy, torch.Generator().manual_seed(0))[1]
+    hidden = sample_occluded_joints(xy, torch.Generator().manual_seed(0))[1]
     for evidence in (good, hidden):
         shares = [(evidence >= threshold).float().mean().item() for threshold in (0.1, 0.3, 0.5, 0.7)]
         assert shares == sorted(shares, reverse=True)

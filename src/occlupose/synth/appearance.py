@@ -203,11 +203,11 @@ class SceneAppearance:
     quality: int
 
 
-def shader_uniforms(look: PersonAppearance | ObjectAppearance | SceneAppearance) -> dict[str, object]:
+def shader_uniforms(appearance: PersonAppearance | ObjectAppearance | SceneAppearance) -> dict[str, object]:
     """Names and values of the uniforms; those of a garment begin with its name and an underscore."""
     values: dict[str, object] = {}
-    for field in fields(look):
-        value = getattr(look, field.name)
+    for field in fields(appearance):
+        value = getattr(appearance, field.name)
         if isinstance(value, Cloth):
             values |= {f"{field.name}_{part.name}": getattr(value, part.name) for part in fields(value)}
         else:

@@ -9,24 +9,24 @@ from occlupose.media import RGB
 from occlupose.synth.appearance import SceneAppearance
 
 
-def apply_camera_effects(image: RGB, look: SceneAppearance, generator: Generator) -> RGB:
+def apply_camera_effects(image: RGB, appearance: SceneAppearance, generator: Generator) -> RGB:
     """Simulate lens, sensor and compression: blur, noise and JPEG."""
     pixels = image.shape[1] / 512
-    blurred = cv2.GaussianBlur(image, (0, 0), look.defocus * pixels) if look.defocus * pixels > 0.3 else image
-    length, direction = look.motion
+    defocus = appearance.defocus * pixels
+    blurred = cv2.GaussianBlur(image, (0, 0), defocus) if defocus > 0.3 else image
+    length, direction = appearance.motion
     if length * pixels > 1:
         blurred = cv2.filter2D(blurred, -1, _motion_blur_kernel(length * pixels, direction))
     noise = generator.standard_normal(image.shape, np.float32)
-    if look.coarse > 0.3:
-        cv2.GaussianBlur(noise, (3, 3), look.coarse, dst=noise)
-        noise *= 1 + 1.2 * look.coarse
+    if appearance.coarse > 0.3:
+        cv2.GaussianBlur(noise, (3, 3), appearance.coarse, dst=noise)
+        noise *= 1 + 1.2 * appearance.coarse
     value = blurred.astype(np.float32)
-    noise *= cv2.LUT(
-        blurred, np.sqrt(look.shot**2 * np.arange(256, dtype=np.float32) / 255 + look.read**2).astype(np.float32)
-    )
+    variance = appearance.shot**2 * np.arange(256, dtype=np.float32) / 255 + appearance.read**2
+    noise *= cv2.LUT(blurred, np.sqrt(variance).astype(np.float32))
     noise += value
     noisy = cv2.convertScaleAbs(np.maximum(noise, 0, out=noise))
-    _, file = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, look.quality])
+    _, file = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, appearance.quality])
     return cv2.cvtColor(np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB).astype(
         np.uint8, copy=False
     )

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from occlupose.bodies.body import PARTS, SIDES, BodyModel
 from occlupose.skeletons import BODY26
-from occlupose.synth.appearance import HAIR_STYLES, PersonAppearance
+from occlupose.synth.appearance import PersonAppearance
 
 CLOTHING_OFFSET = 0.008
 """Largest distance of clothes and hair from the bare body, metres: they must not change its labels."""
@@ -16,7 +16,7 @@ CLOTHING_OFFSET = 0.008
 COARSE = 0.028
 """Cell size of the mesh for shadows, metres at rest: vertices in one cell are merged."""
 
-_SPREAD = (0.004, 0.0, 0.0022, 0.005, 0.0075, 0.0075)
+_HAIR_THICKNESS = (0.004, 0.0, 0.0022, 0.005, 0.0075, 0.0075)
 """Thickness of each of HAIR_STYLES, metres."""
 
 
@@ -78,13 +78,13 @@ class ClothedMesh:
         self._smooth(np.isin(part, ("trunk", "upper_arm", "forearm", "thigh", "shank")))
 
     def add_clothes(
-        self, vertices: Float[np.ndarray, "vertex 3"], look: PersonAppearance | None
+        self, vertices: Float[np.ndarray, "vertex 3"], appearance: PersonAppearance | None
     ) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "vertex 3"]]:
         """Vertices with clothes and hair, moved by at most CLOTHING_OFFSET, and their normals."""
         bare = vertices[self.rows].astype(np.float32)
-        if look is None:
+        if appearance is None:
             return bare, np.zeros_like(bare)
-        worn, thick = self._worn(look)
+        worn, thick = self._worn(appearance)
         normal = self.normals(bare)
         both = np.concatenate([bare, normal], 1)
         shown = normal.copy()
@@ -95,35 +95,36 @@ class ClothedMesh:
         # along the normal only, so that textures stay in place
         return bare + np.clip(thick, -CLOTHING_OFFSET, CLOTHING_OFFSET)[:, None] * normal, shown
 
-    def _worn(self, look: PersonAppearance) -> tuple[Bool[np.ndarray, "vertex"], Float[np.ndarray, "vertex"]]:
+    def _worn(self, appearance: PersonAppearance) -> tuple[Bool[np.ndarray, "vertex"], Float[np.ndarray, "vertex"]]:
         """Vertices that are covered by clothes, and the thickness of clothes or hair, metres."""
         y = self.rest[:, 1]
         body = self.head < 0.5
         top = (
             body
-            & (self.arm < look.sleeve)
-            & np.where(self.arm > 0.02, True, y > look.hem)
+            & (self.arm < appearance.sleeve)
+            & np.where(self.arm > 0.02, True, y > appearance.hem)
             & ~self.leg
             & (y < 0.275)
             & (self.arm > -0.05)
         )
-        bottom = (self.leg | self.trunk) & (y < look.waist) & (y > look.leg)
-        shoe = self.leg & (y < look.shoe_top)
+        bottom = (self.leg | self.trunk) & (y < appearance.waist) & (y > appearance.leg)
+        shoe = self.leg & (y < appearance.shoe_top)
         thick = np.zeros_like(y)
         thick[bottom] = 0.0035
-        thick[top] = 0.0065 if look.open > 0 else 0.004
+        thick[top] = 0.0065 if appearance.open > 0 else 0.004
         thick[shoe] = 0.005
         hairy = (self.head > 0.5) & (y > np.where(self.rest[:, 2] > 0.05, 0.44, 0.36))
         rise = np.clip((y - np.where(self.rest[:, 2] > 0.05, 0.44, 0.35)) / 0.03, 0, 1)
-        out = 0.007 if look.hat else _SPREAD[look.hair_style] if look.hair_style < len(HAIR_STYLES) else 0.0
-        thick = np.where(hairy, out * rise, thick)
+        hair = 0.007 if appearance.hat else _HAIR_THICKNESS[appearance.hair_style]
+        thick = np.where(hairy, hair * rise, thick)
         return top | bottom | shoe, thick.astype(np.float32)
 
     def normals(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 3"]:
         """Normals of the vertices, from those of the faces around them weighted by area."""
         x, y, z = np.ascontiguousarray(vertices.T)
         one, two, three = self._corners
-        ax, ay, az, bx, by, bz = (c[other] - c[one] for other in (two, three) for c in (x, y, z))
+        ax, ay, az = x[two] - x[one], y[two] - y[one], z[two] - z[one]
+        bx, by, bz = x[three] - x[one], y[three] - y[one], z[three] - z[one]
         flat = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
         normal = self._gather @ flat
         normal /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-12)[:, None]

@@ -122,11 +122,8 @@ def _claim_folder(folder: Path, settings: dict[str, Any]) -> None:
         raise OccluposeError(f"{path}: not the settings of a dataset; choose another folder with -o")
     for name in settings:
         if existing.get(name) != settings[name]:
-            what = (
-                f"other {name}"
-                if name in ("poses", "backdrops")
-                else f"{name} {existing.get(name)}, not {settings[name]}"
-            )
+            is_hash = name in ("poses", "backdrops")
+            what = f"other {name}" if is_hash else f"{name} {existing.get(name)}, not {settings[name]}"
             raise OccluposeError(f"{folder}: holds a dataset with {what}; choose another folder with -o")
 
 
@@ -166,9 +163,8 @@ def _write_chunk(generator: SceneGenerator, task: tuple[int, DatasetPlan]) -> in
     part["renderer"] = generator.renderer
     if plan.shard is None:
         for name, content in contents:
-            part["files"].append(
-                _write_file(plan.folder, f"{'images' if name.endswith('.jpg') else 'scenes'}/{name}", content)
-            )
+            folder = "images" if name.endswith(".jpg") else "scenes"
+            part["files"].append(_write_file(plan.folder, f"{folder}/{name}", content))
     else:
         part["files"].append(_write_file(plan.folder, f"shards/{number:06}.tar", _tar(contents)))
     _write_json(plan.folder / PARTS / f"{number:06}.json", part)

@@ -66,10 +66,7 @@ class SceneSettings:
 
 @dataclass(frozen=True, eq=False)
 class SceneSource:
-    """Settings of scenes and a prior of poses.
-
-    `load` reads the prior.
-    """
+    """What scenes are sampled from: settings and a pose prior."""
 
     settings: SceneSettings
     pose_prior: PosePrior
@@ -255,13 +252,13 @@ def _place_people(random: np.random.Generator, source: SceneSource, layout: _Lay
         pose[person] = _hug_pose(random, pose[person], rest[person])
     lies = (random.random(count) < LYING_PROBABILITY) & ~layout.sits & ~hugging
     face_up = random.random(count) < 0.5
-    turn = np.stack(
+    heading = np.stack(
         [
             objects.yaw_rotation(yaw) @ (_lying_rotation(up) if flat else np.eye(3))
             for yaw, flat, up in zip(layout.yaw, lies, face_up, strict=True)
         ]
     )
-    pose = torch.from_numpy(turn.astype(np.float32))[:, None] @ pose
+    pose = torch.from_numpy(heading.astype(np.float32))[:, None] @ pose
     with torch.no_grad():
         standing = body(pose, shape, torch.zeros(count, 3))
     vertices = standing.vertices.numpy()
@@ -304,8 +301,7 @@ def _sit(random: np.random.Generator, numbers: Float[np.ndarray, "17 3"]) -> Flo
 
 
 HUG_ARM = {"upper_arm": (0.35, -0.2, 0.9), "forearm": (-0.75, 0.1, 0.65), "hand": (-0.95, 0.0, 0.3)}
-"""Directions of the left arm in a hug, in the axes left, up and forward of the chest; the right arm is mirrored.
-"""
+"""Directions of the left arm in a hug, in the axes left, up and forward of the chest; the right arm is mirrored."""
 
 
 def _hug_pose(

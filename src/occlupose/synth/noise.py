@@ -35,17 +35,17 @@ MIN_OUTLIER.
 MIN_OUTLIER = 0.05
 MIN_CONFIDENCE = 0.3
 """Confidence from which a joint is used (OANet's b)."""
-HIDDEN_DISTANCE = 0.25
+OCCLUDED_DISTANCE = 0.25
 """Root mean square error of a guessed occluded joint, in box sides: of a normal distribution with the measured median,
 0.21 (`benchmarks/hidden.py`: a board in front of limbs, 72 times; the measured mean, 0.41, comes from a few guesses on
 the other person)."""
-HIDDEN_CONSTANT_SHARE = 0.9
+OCCLUDED_CONSTANT_SHARE = 0.9
 """Share of the squared error that is constant while the joint is occluded; measured likewise. The share for the
 confidence is ours.
 """
-HIDDEN_CORRELATION = 0.8
+OCCLUDED_CORRELATION = 0.8
 """Correlation of the rest over 1/30 s. Ours."""
-HIDDEN_LOW_CONFIDENCE = 0.5
+OCCLUDED_LOW_CONFIDENCE = 0.5
 """Share of occluded joints with a confidence below MIN_CONFIDENCE; measured likewise."""
 OFFSET = 0.01
 """Box sides. Temporal residuals cannot show a constant error; this is the size of annotators' deviations (OKS sigmas).
@@ -119,9 +119,8 @@ class NoiseModel:
         shape = xy.shape[:-1]
         side = box_side(xy)
         strength = torch.empty(shape[0], 1, 1, 1).uniform_(0.2, 1.5, generator=generator)
-        error = torch.tensor(self.jitter).view(1, 1, -1, 1) * correlated_noise(
-            xy.shape, self.autocorrelation, generator
-        )
+        jitter = torch.tensor(self.jitter).view(1, 1, -1, 1)
+        error = jitter * correlated_noise(xy.shape, self.autocorrelation, generator)
         error = error + self.offset * torch.randn(shape[0], 1, *xy.shape[2:], generator=generator)
         outlier = torch.rand(shape, generator=generator) < self.outliers
         far = self.outlier_size / 2**0.5 * torch.randn(xy.shape, generator=generator)
@@ -130,9 +129,8 @@ class NoiseModel:
         noisy = torch.where(swapped.unsqueeze(-1), noisy[:, :, MIRROR], noisy)
         outlier = torch.where(swapped, outlier[:, :, MIRROR], outlier)
         low = torch.where(outlier, self.low_confidence_outliers, self.low_confidence_inliers)
-        return noisy, torch.rand(shape, generator=generator) ** (
-            math.log(MIN_CONFIDENCE) / low.clamp(1e-9, 1 - 1e-6).log()
-        )
+        power = math.log(MIN_CONFIDENCE) / low.clamp(1e-9, 1 - 1e-6).log()
+        return noisy, torch.rand(shape, generator=generator) ** power
 
     def _sample_swaps(self, shape: tuple[int, ...], generator: Generator) -> Bool[Tensor, "batch time 22"]:
         """Where left and right are swapped: legs and arms separately, for geometrically distributed durations."""
@@ -163,24 +161,23 @@ def correlated_noise(
     return torch.stack(noise, 1)
 
 
-def sample_hidden_joints(
+def sample_occluded_joints(
     xy: Float[Tensor, "batch time 22 2"], generator: Generator
 ) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 22"]]:
     """Occluded joints as a front end guesses them, and their confidence: near the truth with a mostly constant error,
     and with a low confidence only half of the time.
 
     Positions are normal around the truth, confidence follows a power law; both forms are ours, their parameters are
-    measured (HIDDEN_...).
+    measured (OCCLUDED_...).
     """
     constant = torch.randn(xy.shape[0], 1, *xy.shape[2:], generator=generator)
-    varying = correlated_noise(xy.shape, HIDDEN_CORRELATION, generator)
-    offset = HIDDEN_CONSTANT_SHARE**0.5 * constant + (1 - HIDDEN_CONSTANT_SHARE) ** 0.5 * varying
+    varying = correlated_noise(xy.shape, OCCLUDED_CORRELATION, generator)
+    offset = OCCLUDED_CONSTANT_SHARE**0.5 * constant + (1 - OCCLUDED_CONSTANT_SHARE) ** 0.5 * varying
     constant_level = torch.randn(xy.shape[0], 1, xy.shape[2], generator=generator)
-    level = HIDDEN_CONSTANT_SHARE**0.5 * constant_level + (1 - HIDDEN_CONSTANT_SHARE) ** 0.5 * torch.randn(
-        xy.shape[:-1], generator=generator
-    )
-    low = torch.special.ndtr(level) ** (math.log(1 - MIN_CONFIDENCE) / math.log(1 - HIDDEN_LOW_CONFIDENCE))
-    return xy + box_side(xy) * HIDDEN_DISTANCE / 2**0.5 * offset, 1 - low
+    varying_level = torch.randn(xy.shape[:-1], generator=generator)
+    level = OCCLUDED_CONSTANT_SHARE**0.5 * constant_level + (1 - OCCLUDED_CONSTANT_SHARE) ** 0.5 * varying_level
+    low = torch.special.ndtr(level) ** (math.log(1 - MIN_CONFIDENCE) / math.log(1 - OCCLUDED_LOW_CONFIDENCE))
+    return xy + box_side(xy) * OCCLUDED_DISTANCE / 2**0.5 * offset, 1 - low
 
 
 def fit_noise(
@@ -282,14 +279,18 @@ def _find_swaps(xy: Float[np.ndarray, "time 17 2"]) -> Bool[np.ndarray, "time 2"
     """Frames between two jumps at which left and right of the legs, or of the arms, exchange their positions."""
     runs = []
     for parts in (("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")):
-        left, right = (xy[:, COCO17.index(*(f"{side}_{part}" for part in parts))] for side in ("left", "right"))
-        stay = np.linalg.norm(np.diff(left, axis=0), axis=-1).sum(-1) + np.linalg.norm(
-            np.diff(right, axis=0), axis=-1
-        ).sum(-1)
-        cross = np.linalg.norm(left[1:] - right[:-1], axis=-1).sum(-1) + np.linalg.norm(
-            right[1:] - left[:-1], axis=-1
-        ).sum(-1)
+        left = xy[:, COCO17.index(*(f"left_{part}" for part in parts))]
+        right = xy[:, COCO17.index(*(f"right_{part}" for part in parts))]
+        stay = _motion(left[:-1], left[1:]) + _motion(right[:-1], right[1:])
+        cross = _motion(right[:-1], left[1:]) + _motion(left[:-1], right[1:])
         jumps = np.concatenate([[False], (cross < 0.5 * stay) & (stay > 0.15)])
         swapped = (np.cumsum(jumps) % 2).astype(bool)
         runs.append(swapped if swapped.mean() <= 0.5 else ~swapped)
     return np.stack(runs, 1)
+
+
+def _motion(
+    before: Float[np.ndarray, "time joint 2"], after: Float[np.ndarray, "time joint 2"]
+) -> Float[np.ndarray, " time"]:
+    """Sum of the distances between joints."""
+    return np.linalg.norm(after - before, axis=-1).sum(-1)

@@ -130,7 +130,8 @@ def foliage(random: np.random.Generator) -> Mesh:
     length = random.uniform(0.05, 0.16)
     centre = random.uniform((-0.6, 0.2, -0.2), (0.6, 1.9, 0.2), (int(random.integers(2, 6)), 3))
     places = centre[random.integers(len(centre), size=count)] + random.normal(0, 0.22, (count, 3))
-    along, aside = (_unit(random.normal(size=(count, 3))) for _ in range(2))
+    along = _unit(random.normal(size=(count, 3)))
+    aside = _unit(random.normal(size=(count, 3)))
     aside = _unit(aside - (aside * along).sum(1, keepdims=True) * along)
     leaf = np.array([[0, 0], [0.35, 0.35], [1, 0], [0.35, -0.35]]) * length
     vertices = places[:, None] + leaf[None, :, :1] * along[:, None] + leaf[None, :, 1:] * aside[:, None]

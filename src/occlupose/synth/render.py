@@ -129,20 +129,20 @@ class Renderer:
                 " are needed"
             )
         generator = default_rng(scene.appearance_seed)
-        look = sample_surroundings(generator)
-        looks = [
+        appearance = sample_surroundings(generator)
+        appearances = [
             sample_person(default_rng(person.appearance_seed), **_gender_and_age(scene.body, person))
             for person in scene.people
         ]
-        light = _lighting(scene, look, backdrop)
+        light = _lighting(scene, appearance, backdrop)
         target = self._target(camera)
         bodies = self._bodies_of(scene.body)
-        bodies.upload(scene, looks)
+        bodies.upload(scene, appearances)
         meshes = [_ObjectMesh.from_object(item) for item in scene.objects]
         self._cast_shadows(scene, light, bodies, meshes)
-        self._draw(scene, look, light, looks, target, bodies, meshes)
-        image = self._compose(scene, look, light, generator, target, backdrop)
-        return apply_camera_effects(image, look, generator)
+        self._draw(scene, appearance, light, appearances, target, bodies, meshes)
+        image = self._compose(scene, appearance, light, generator, target, backdrop)
+        return apply_camera_effects(image, appearance, generator)
 
     def surface_ids(self, scene: Scene) -> Int[np.ndarray, "height width"]:
         """Front surface of each pixel, as an index into `scene.surfaces()`, of bare bodies; NO_SURFACE where there is
@@ -191,9 +191,9 @@ class Renderer:
     def _draw(
         self,
         scene: Scene,
-        look: SceneAppearance,
+        appearance: SceneAppearance,
         light: "_Light",
-        looks: list[PersonAppearance],
+        appearances: list[PersonAppearance],
         target: "_Target",
         bodies: "_Bodies",
         meshes: list["_ObjectMesh"],
@@ -209,14 +209,14 @@ class Renderer:
         solid = self._programs["object"]
         for program in (head, body, solid):
             _uniform(program, "clip_from_world").write(clip)
-            _set(program, shader_uniforms(look) | light.shader_uniforms())
+            _set(program, shader_uniforms(appearance) | light.shader_uniforms())
         _set(head, {"eye_place": bodies.eyes})
         nearest = np.argsort(
             [np.linalg.norm(person.joints[0] - scene.camera_position) for person in scene.people], kind="stable"
         )
         for number in nearest.tolist():
-            values = shader_uniforms(looks[number])
-            values["collar_colour"] = values["jacket_colour" if looks[number].open > 0 else "top_colour"]
+            values = shader_uniforms(appearances[number])
+            values["collar_colour"] = values["jacket_colour" if appearances[number].open > 0 else "top_colour"]
             for name, program in (("body", body), ("head", head)):
                 _set(program, values)
                 bodies.painted(program, number, name).render()
@@ -227,26 +227,26 @@ class Renderer:
     def _compose(
         self,
         scene: Scene,
-        look: SceneAppearance,
+        appearance: SceneAppearance,
         light: "_Light",
         generator: Generator,
         target: "_Target",
         backdrop: RGB | None,
     ) -> RGB:
         camera = scene.camera
-        screen = self._screen_pass(backdrop is not None, look)
+        screen = self._screen_pass(backdrop is not None, appearance)
         program = screen.program
         strip = int(generator.integers(STRIPS))
         shift = float(generator.random())
         tint = generator.uniform(0.75, 1.1) * generator.uniform(0.93, 1.07, 3)
         if backdrop is None:
-            self._strip(look.indoor, strip).use(3)
+            self._strip(appearance.indoor, strip).use(3)
         else:
             target.backdrop.write(np.ascontiguousarray(backdrop).tobytes())
         square, contact = _contact(scene)
         self._contact.write(contact.tobytes())
-        room, middle = _room(scene, look)
-        _set(program, shader_uniforms(look) | light.shader_uniforms())
+        room, middle = _room(scene, appearance)
+        _set(program, shader_uniforms(appearance) | light.shader_uniforms())
         _uniform(program, "world_from_pixel").write(
             np.ascontiguousarray((scene.rotation.T @ np.linalg.inv(camera.matrix)).T, "f4").tobytes()
         )
@@ -279,11 +279,11 @@ class Renderer:
 
         (self.context.enable_only if wanted else self.context.disable)(moderngl.DEPTH_TEST)
 
-    def _screen_pass(self, given: bool, look: SceneAppearance) -> "moderngl.VertexArray":
+    def _screen_pass(self, given: bool, appearance: SceneAppearance) -> "moderngl.VertexArray":
         """The pass over the whole image; one program for each kind of surroundings, because llvmpipe runs all branches
         of a program.
         """
-        key = (given, 0, 0) if given else (given, look.indoor, look.floor)
+        key = (given, 0, 0) if given else (given, appearance.indoor, appearance.floor)
         if key not in self._screen_passes:
             choice = f"#define GIVEN {int(given)}\n#define INDOOR {key[1]}\n#define FLOOR {key[2]}\n"
             program = self._program("screen.vert", choice, "common.glsl", "image.frag")
@@ -348,11 +348,11 @@ class _Light:
         }
 
 
-def _lighting(scene: Scene, look: SceneAppearance, backdrop: RGB | None) -> "_Light":
+def _lighting(scene: Scene, appearance: SceneAppearance, backdrop: RGB | None) -> "_Light":
     """Projection of the main light around everything that casts shadows; with a backdrop, ambient light has its
     colours.
     """
-    z = np.array(look.sun_direction)
+    z = np.array(appearance.sun_direction)
     x = np.cross([0.0, 1.0, 0.0], z)
     x /= np.linalg.norm(x)
     axes = np.stack([x, np.cross(z, x), z])
@@ -371,8 +371,8 @@ def _lighting(scene: Scene, look: SceneAppearance, backdrop: RGB | None) -> "_Li
         small = (cv2.resize(backdrop, (8, 8), interpolation=cv2.INTER_AREA) / 255.0) ** 2.2
         for name, rows in (("sky", small[:4]), ("bounce", small[4:])):
             colour = rows.mean((0, 1)) + 0.05
-            changes[name] = tuple((0.5 + 0.5 * colour / colour.mean()) * np.array(getattr(look, name)))
-        changes["exposure"] = look.exposure * float(np.clip((small.mean() / 0.22) ** 0.5, 0.5, 1.5))
+            changes[name] = tuple((0.5 + 0.5 * colour / colour.mean()) * np.array(getattr(appearance, name)))
+        changes["exposure"] = appearance.exposure * float(np.clip((small.mean() / 0.22) ** 0.5, 0.5, 1.5))
     return _Light(matrix, SHADOWS / (2 * half), scene.camera_position, changes)
 
 
@@ -393,7 +393,7 @@ def _clip_from_world(scene: Scene) -> bytes:
     return np.ascontiguousarray((lens @ view).T, "f4").tobytes()
 
 
-def _room(scene: Scene, look: SceneAppearance) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def _room(scene: Scene, appearance: SceneAppearance) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Width, depth and height, and centre, of surroundings that contain all people, objects and the camera."""
     points = np.concatenate(
         [*(p.vertices[::50] for p in scene.people), *(t.vertices for t in scene.objects), scene.camera_position[None]]
@@ -402,12 +402,12 @@ def _room(scene: Scene, look: SceneAppearance) -> tuple[tuple[float, float, floa
     high = points.max(0)
     middle = (low + high) / 2
     need = (high - low) + 1.2
-    if look.indoor:
-        wide = max(look.room[0], need[0])
-        deep = max(look.room[1], need[2])
+    if appearance.indoor:
+        wide = max(appearance.room[0], need[0])
+        deep = max(appearance.room[1], need[2])
     else:
-        wide = deep = max(look.room[0], float(np.hypot(need[0], need[2])) / 2 + 5)
-    return (float(wide), float(deep), max(look.room[2], float(high[1]) + 0.25)), (
+        wide = deep = max(appearance.room[0], float(np.hypot(need[0], need[2])) / 2 + 5)
+    return (float(wide), float(deep), max(appearance.room[2], float(high[1]) + 0.25)), (
         float(middle[0]),
         0.0,
         float(middle[2]),
@@ -497,16 +497,18 @@ class _Bodies:
         self._arrays: dict[tuple[int, int, str], moderngl.VertexArray] = {}
         self._level: list[int] = []
 
-    def upload(self, scene: Scene, looks: list[PersonAppearance] | None) -> None:
-        """Upload all people with their clothes, distant ones in less detail; without looks bare and in full detail."""
+    def upload(self, scene: Scene, appearances: list[PersonAppearance] | None) -> None:
+        """Upload all people with their clothes, distant ones in less detail; without appearances, bare and in full
+        detail.
+        """
         self._level = []
         for number, person in enumerate(scene.people):
             depth = float(scene.to_camera(person.joints)[:, 2].min())
             widest = NEAR_PIXELS * depth / max(scene.camera.fx, scene.camera.fy)
-            far = 0 if looks is None else sum(cell < widest for cell in CELLS[1:])
+            far = 0 if appearances is None else sum(cell < widest for cell in CELLS[1:])
             level = self._levels[far]
             data = np.concatenate(
-                level.mesh.add_clothes(person.vertices, looks[number] if looks else None), 1
+                level.mesh.add_clothes(person.vertices, appearances[number] if appearances else None), 1
             ).tobytes()
             if (number, far) not in self._moving:
                 self._moving[number, far] = self._context.buffer(reserve=len(data), dynamic=True)

@@ -15,7 +15,7 @@ from occlupose.methods.oanet.windows import MocapWindows, Observations2D, VideoW
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22_TO_H36M17, H36M17
-from occlupose.synth.noise import NoiseModel, sample_hidden_joints
+from occlupose.synth.noise import NoiseModel, sample_occluded_joints
 from occlupose.training.loop import Optimisation, Terms
 
 OBJECT_MASKS: list[tuple[float, gaps.MaskGenerator]] = [
@@ -152,7 +152,7 @@ def simulate_detections(
     body = joints[:, :, BODY22_TO_H36M17]
     xy = joints[..., :2] / joints[..., 2:] if perspective else joints[..., :2]
     detected, score = noise.sample(xy, generator)
-    guessed, guessed_score = sample_hidden_joints(xy, generator)
+    guessed, guessed_score = sample_occluded_joints(xy, generator)
     masks = [(1 - sum(probability for probability, _ in OBJECT_MASKS), gaps.no_mask), *OBJECT_MASKS]
     covered = ~gaps.choose_mask((body.shape[0], body.shape[1], body.shape[2]), generator, masks) & objects
     occluded = cylinders.self_occluded(body, H36M17, perspective=perspective) | covered

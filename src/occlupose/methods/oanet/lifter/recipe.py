@@ -15,7 +15,7 @@ from occlupose.methods.oanet.windows import MocapWindows
 from occlupose.networks.tcn import STRIDE
 from occlupose.occlusion import cylinders, gaps
 from occlupose.skeletons import BODY22, BODY22_TO_H36M17, COCO17, H36M17
-from occlupose.synth.noise import MIN_CONFIDENCE, NoiseModel, sample_hidden_joints
+from occlupose.synth.noise import MIN_CONFIDENCE, NoiseModel, sample_occluded_joints
 from occlupose.training.loop import Optimisation, Terms
 
 
@@ -108,7 +108,7 @@ def make_batch(windows: MocapWindows, noise: NoiseModel, recipe: LifterRecipe, g
         if recipe.occlusion_aware:
             visible = _visible(xyz, complete_probability, generator)
             if recipe.guess_probability:
-                guesses, guess_score = sample_hidden_joints(rays, generator)
+                guesses, guess_score = sample_occluded_joints(rays, generator)
                 guessing = with_noise & (torch.rand(batch, 1, 1, generator=generator) < recipe.guess_probability)
                 false_positive = in_skeleton & guessing & ~visible & (guess_score >= MIN_CONFIDENCE)
                 points = torch.where(false_positive.unsqueeze(-1), guesses, detected)
