@@ -1,6 +1,6 @@
 """Makes the picture in the README: two moments of the demonstration clip, people over the picture and in 3D beside it.
 
-    python docs/picture.py
+    python docs/figures/demo.py
 
 The clip is fetched at first use.
 """
@@ -21,7 +21,7 @@ from occlupose.viewer import Composer
 def main(
     times: tuple[float, ...] = (0.85, 1.5),
     width: int = 800,
-    output: Path = Path(__file__).parent / "images" / "demo.png",
+    output: Path = Path(__file__).parents[1] / "images" / "demo.png",
 ) -> None:
     """Writes the picture, in 256 colours so that it stays small.
 

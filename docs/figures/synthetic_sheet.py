@@ -1,6 +1,6 @@
 """Draws the figure of docs/synthetic.md: 64 synthetic scenes with all joints, coloured by the cause of occlusion.
 
-python docs/synthetic_sheet.py
+python docs/figures/synthetic_sheet.py
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from occlupose.skeletons import BODY26, COCO17
 from occlupose.synth.generate import ImageSettings, SceneSample, generate_scenes
 from occlupose.synth.layout import SceneSettings, SceneSource
 
-FIGURE = Path(__file__).parent / "images" / "synthetic.jpg"
+FIGURE = Path(__file__).parents[1] / "images" / "synthetic.jpg"
 COLOURS = {
     OcclusionCause.NONE: (70, 220, 90),
     OcclusionCause.SELF: (255, 215, 0),

@@ -1,7 +1,7 @@
 """Makes the picture of docs/ljof.md: synthetic people as a network is shown them, without blocks on their limbs and
 with them.
 
-python docs/ljof_strip.py
+python docs/figures/ljof_strip.py
 """
 
 from itertools import islice
@@ -18,7 +18,7 @@ from occlupose.skeletons import BODY26, COCO17
 from occlupose.synth.generate import ImageSettings, SceneSample, generate_scenes
 from occlupose.synth.layout import SceneSettings, SceneSource
 
-PICTURE = Path(__file__).parent / "images" / "ljof_strip.png"
+PICTURE = Path(__file__).parents[1] / "images" / "ljof_strip.png"
 CROP = Crop(120, 160)
 LEAST = 100
 """Height in px of people who are shown."""

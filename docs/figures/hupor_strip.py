@@ -1,6 +1,6 @@
 """Makes the picture of docs/hupor.md: synthetic scenes as HUPOR's networks see them, and whom they find.
 
-python docs/hupor_strip.py
+python docs/figures/hupor_strip.py
 """
 
 from itertools import islice
@@ -23,7 +23,7 @@ from occlupose.synth.generate import ImageSettings, generate_scenes
 from occlupose.synth.layout import SceneSettings, SceneSource
 from occlupose.viewer import overlay
 
-PICTURE = Path(__file__).parent / "images" / "hupor_strip.png"
+PICTURE = Path(__file__).parents[1] / "images" / "hupor_strip.png"
 COLUMNS = (
     "visible, by the detector",
     "occluded, by the reasoner",

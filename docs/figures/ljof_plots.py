@@ -1,6 +1,6 @@
 """Draws the plots of docs/ljof.md from the measured tables.
 
-python docs/ljof_plots.py
+python docs/figures/ljof_plots.py
 """
 
 import csv
@@ -13,7 +13,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 IMAGES = ROOT / "docs" / "images"
 sys.path.insert(0, str(ROOT / "benchmarks"))
