@@ -31,7 +31,7 @@ from torch import Generator, nn
 
 from occlupose.datasets.coco import Annotations, load
 from occlupose.datasets.discovery import find_dataset
-from occlupose.frontends.estimator import fast
+from occlupose.frontends.estimator import prepare_network
 from occlupose.methods.ljof.recipe import LJOFRecipe, published
 from occlupose.methods.ljof.train import LJOFBatch, LJOFSampler, LJOFTraining
 from occlupose.networks.estimators import ESTIMATORS, build, normalise_images
@@ -100,7 +100,7 @@ def inference(model: str, peak: float, precision: torch.dtype = torch.float32) -
     recipe = published(model)
     crop = recipe.crop
     torch.manual_seed(0)
-    network = fast(recipe.design(COCO17).build().eval(), "cpu")
+    network = prepare_network(recipe.design(COCO17).build().eval(), "cpu")
     with torch.device("meta"):
         of_usual_crop = multiply_adds(build(model).eval())["Global"]
     work = 2 * of_usual_crop * crop.width * crop.height / (WIDTH * HEIGHT) / 1e9

@@ -560,7 +560,7 @@ def test_streaming_the_real_thing(tmp_path, lifter):
     with VideoWriter(tmp_path / "a.mp4", images[0].shape[1], images[0].shape[0], 10) as out:
         for image in images + images[-2:0:-1] + images + images[-2:0:-1]:
             out.write(image)
-    eyes = BlazePose(threads=1, detect_every=30, look_every=30, tiles=False)
+    eyes = BlazePose(threads=1, detect_every=30, search_every=30, tiles=False)
     whole = run(tmp_path / "a.mp4", OANet(eyes), height=1.75)
     assert len(whole.track_id) >= 2 and len(whole) == 64 > 52, "longer than the latency"
     assert_streamed(list(stream(tmp_path / "a.mp4", OANet(eyes), height=1.75)), whole)

@@ -24,7 +24,7 @@ def test_a_trunk_points_to_the_top_of_its_circle():
 
 def test_unknown_name():
     with pytest.raises(
-        OccluposeError, match=r"^nosuch: no such frontend; give blazepose, a \.safetensors or an \.onnx file$"
+        OccluposeError, match=r"^nosuch: no such front end; give blazepose, a \.safetensors or an \.onnx file$"
     ):
         build("nosuch")
 

@@ -32,13 +32,13 @@ def folder(tmp_path):
 
 
 def lefts(boxes):
-    return {number: (found.edges[:, 0] + 0.5).tolist() for number, found in boxes.items()}
+    return {number: (found.boxes[:, 0] + 0.5).tolist() for number, found in boxes.items()}
 
 
 def test_numbers_are_those_of_frames(tmp_path, video):
     boxes = load(written(tmp_path, result(3, 1), result(0, 2), result(3, 3)), video)
     assert lefts(boxes) == {3: [1, 3], 0: [2]}
-    np.testing.assert_array_equal(boxes[0].edges, [[1.5, 19.5, 31.5, 59.5]])
+    np.testing.assert_array_equal(boxes[0].boxes, [[1.5, 19.5, 31.5, 59.5]])
     np.testing.assert_array_equal(boxes[0].score, [0.9])
 
 
@@ -60,18 +60,18 @@ def test_frames_that_are_not_there_and_unlikely_people_are_left_out(tmp_path, vi
         tmp_path, result(1, 1), result(1, 2, score=0.4), result(2, 3, score=0.1), result(99), result(-1), result("c")
     )
     assert lefts(load(path, video)) == {1: [1]}
-    assert lefts(load(path, video, least=0.2)) == {1: [1, 2]}
+    assert lefts(load(path, video, min_score=0.2)) == {1: [1, 2]}
 
 
 def test_a_file_of_another_source_is_refused(tmp_path, video, folder):
     path = written(tmp_path, result(785), result("c.png"))
     with pytest.raises(
         OccluposeError,
-        match=r"boxes\.json: not one image_id is a frame of .*a\.mp4, as 785 is none; give frame numbers, from 0$",
+        match=r"boxes\.json: no image_id is a frame of .*a\.mp4, as 785 is none; give frame numbers, from 0$",
     ):
         load(path, video)
     with pytest.raises(
-        OccluposeError, match=r"of .*shots, as 785 is none; give frame numbers, from 0, or names of its pictures$"
+        OccluposeError, match=r"of .*shots, as 785 is none; give frame numbers, from 0, or names of its images$"
     ):
         load(path, folder)
     with pytest.raises(OccluposeError, match=r"none\.json: cannot be read"):

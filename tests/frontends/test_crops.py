@@ -6,8 +6,8 @@ import pytest
 from occlupose.codecs.crops import Crop
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build
-from occlupose.frontends.boxes import Boxes
-from occlupose.frontends.crops import InBoxes, estimate
+from occlupose.frontends.boxes import FrameBoxes
+from occlupose.frontends.crops import BoxFrontend, estimate_regions
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17
@@ -38,17 +38,17 @@ def frame(*points, index=0, width=320, height=240):
 
 
 def given(*edges, score=0.7):
-    return Boxes(np.array(edges, float).reshape(-1, 4), np.full(len(edges), score))
+    return FrameBoxes(np.array(edges, float).reshape(-1, 4), np.full(len(edges), score))
 
 
 def test_people_are_looked_for_in_their_boxes_and_nowhere_else():
     network = Brightest(Crop(64, 128))
     boxes = {0: given((40, 60, 80, 140), (200, 20, 280, 180)), 2: given((40, 60, 80, 140))}
-    eyes = InBoxes("eyes", network, boxes)
+    eyes = BoxFrontend("eyes", network, boxes)
     people = eyes(frame((60, 100, 250), (240, 90, 200), (150, 200, 255)))
     np.testing.assert_allclose(people.xy[:, 0], [[60, 100], [240, 90]], atol=1)
     np.testing.assert_allclose(people.score[:, 0], [250 / 255, 200 / 255], atol=0.1)
-    np.testing.assert_array_equal(people.boxes, boxes[0].edges)
+    np.testing.assert_array_equal(people.boxes, boxes[0].boxes)
     np.testing.assert_allclose(people.box_score, 0.7)
     assert {array.dtype for array in (people.xy, people.score, people.boxes, people.box_score)} == {
         np.dtype(np.float32)
@@ -60,7 +60,7 @@ def test_people_are_looked_for_in_their_boxes_and_nowhere_else():
 
 
 def test_nothing_is_remembered():
-    eyes = InBoxes("eyes", Brightest(Crop(64, 64)), {0: given((40, 60, 80, 140))})
+    eyes = BoxFrontend("eyes", Brightest(Crop(64, 64)), {0: given((40, 60, 80, 140))})
     first = eyes(frame((60, 100, 250)))
     eyes(frame((200, 100, 250), index=1))
     eyes.reset()
@@ -75,7 +75,7 @@ def test_joints_beyond_the_picture_are_believed_less():
             return np.full((len(crops), 17, 2), [15.5, 31.5]), np.full((len(crops), 17), 0.9)
 
     boxes = {0: given((20, 60, 100, 140)), 1: given((-24.5, 60, 55.5, 140))}
-    eyes = InBoxes("eyes", Quarter(Crop(64, 64, padding=1)), boxes)
+    eyes = BoxFrontend("eyes", Quarter(Crop(64, 64, padding=1)), boxes)
     within = eyes(frame())
     beyond = eyes(frame(index=1))
     np.testing.assert_allclose(within.score, 0.9)
@@ -92,7 +92,9 @@ def test_presence_is_the_belief_in_the_better_half_of_the_joints_and_the_next_bo
             return xy, np.repeat([[0.9] * 9 + [0.1] * 8], len(crops), 0)
 
     crop = Crop(64, 64, padding=1)
-    seen = estimate(Half(crop), Pyramid(frame((5, 5, 9)).image), crop.regions(np.array([[-0.5, -0.5, 63.5, 63.5]])))
+    seen = estimate_regions(
+        Half(crop), Pyramid(frame((5, 5, 9)).image), crop.regions(np.array([[-0.5, -0.5, 63.5, 63.5]]))
+    )
     np.testing.assert_allclose(seen.presence, 0.9)
     np.testing.assert_allclose(seen.regions, [[30, 32, 30, 20]])  # round (20, 20) to (40, 44)
 
@@ -100,11 +102,11 @@ def test_presence_is_the_belief_in_the_better_half_of_the_joints_and_the_next_bo
 def test_boxes_and_mirror_images_are_not_for_everybody(tmp_path):
     with pytest.raises(
         OccluposeError,
-        match=r"^blazepose: finds people by itself and takes no boxes; give a \.safetensors or an \.onnx file",
+        match=r"^blazepose: detects people by itself and takes no boxes; give a \.safetensors or an \.onnx file",
     ):
         build("blazepose", boxes={})
     for name in ("blazepose", "pose.onnx"):
         with pytest.raises(
-            OccluposeError, match=rf"^{name}: looks at no mirror images; leave out flip, or give a \.safetensors file"
+            OccluposeError, match=rf"^{name}: has no flip \(mirror images\); leave it out, or give a \.safetensors file"
         ):
             build(name, flip=True)

@@ -4,12 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occlupose.assets import blazepose_weights
-from occlupose.frontends.detector import SIZE, Detector, anchors, around, decode, tiles, whole
+from occlupose.frontends.detector import (
+    SIZE,
+    PersonDetector,
+    context_tile,
+    decode_regions,
+    make_anchors,
+    make_tiles,
+    whole_image,
+)
 from occlupose.pyramid import Pyramid
 
 
 def test_anchors():
-    centres = anchors()
+    centres = make_anchors()
     assert len(centres) == 2254 == 28 * 28 * 2 + 14 * 14 * 2 + 7 * 7 * 6
     # stride 8, two at each place, row by row
     np.testing.assert_array_equal(centres[:4], [[4, 4], [4, 4], [12, 4], [12, 4]])
@@ -21,15 +29,15 @@ def test_anchors():
 @given(st.integers(0, 2**32 - 1))
 def test_decoding_undoes_encoding(seed):
     points = np.random.default_rng(seed).uniform(-50, SIZE + 50, (2254, 4, 2))
-    offsets = (points - anchors()[:, None]).reshape(-1, 8)
+    offsets = (points - make_anchors()[:, None]).reshape(-1, 8)
     box = np.full((2254, 4), np.nan)  # is not looked at
-    np.testing.assert_allclose(decode(np.concatenate([box, offsets], 1), anchors()), points, atol=1e-9)
+    np.testing.assert_allclose(decode_regions(np.concatenate([box, offsets], 1), make_anchors()), points, atol=1e-9)
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1080, 1920), (1, 1), (37, 1000), (500, 500)])
 @pytest.mark.parametrize("share", [0.7, 0.45, 0.25])
 def test_tiles_cover_the_picture_and_overlap(size, share):
-    views = np.array(tiles(*size, share=share))
+    views = np.array(make_tiles(*size, share=share))
     assert len({tuple(view) for view in views}) == len(views)
     side = views[0, 2]
     for axis in (0, 1):
@@ -40,13 +48,13 @@ def test_tiles_cover_the_picture_and_overlap(size, share):
 
 
 def test_whole_and_around():
-    assert whole(640, 480) == (0, -80, 640)
-    assert around(np.array([100.0, 50.0, 100.0, 30.0])) == (60, 10, 80)
+    assert whole_image(640, 480) == (0, -80, 640)
+    assert context_tile(np.array([100.0, 50.0, 100.0, 30.0])) == (60, 10, 80)
 
 
 @pytest.mark.assets
 def test_nobody_in_darkness_or_noise():
-    detector = Detector(blazepose_weights()["detector"], threads=1)
+    detector = PersonDetector(blazepose_weights()["detector"], threads=1)
     noise = np.random.default_rng(0).integers(0, 256, (120, 200, 3), dtype=np.uint8)
     for image in (np.zeros((100, 200, 3), np.uint8), noise):
-        assert detector(Pyramid(image), [whole(200, len(image))]).shape == (0, 4)
+        assert detector(Pyramid(image), [whole_image(200, len(image))]).shape == (0, 4)

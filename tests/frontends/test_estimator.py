@@ -7,9 +7,17 @@ import torch
 from occlupose.codecs.crops import Crop
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build, crop_network, estimator
-from occlupose.frontends.boxes import Boxes
-from occlupose.frontends.crops import InBoxes
-from occlupose.frontends.estimator import BATCH, CODECS, Design, EstimatorNetwork, begin, load, save
+from occlupose.frontends.boxes import FrameBoxes
+from occlupose.frontends.crops import BoxFrontend
+from occlupose.frontends.estimator import (
+    BATCH,
+    CODECS,
+    EstimatorDesign,
+    EstimatorNetwork,
+    load,
+    load_initial_weights,
+    save,
+)
 from occlupose.frontends.hourglass import HourglassNetwork
 from occlupose.frontends.hourglass import save as save_hourglass
 from occlupose.media import Frame
@@ -19,7 +27,7 @@ from occlupose.skeletons import COCO17, CROWDPOSE14, H36M17
 
 def design(model="hrnet_small", skeleton=COCO17, codec="udp", size=(32, 64)):
     grid = {"udp": "corners", "msra": "stride"}[codec]
-    return Design(model, skeleton, CODECS[codec](Crop(*size, grid=grid), 4, 1.5))
+    return EstimatorDesign(model, skeleton, CODECS[codec](Crop(*size, grid=grid), 4, 1.5))
 
 
 def network(about, seed=0):
@@ -103,14 +111,12 @@ def test_files_become_front_ends_by_what_they_say(saved, tmp_path):
     hourglass = StackedHourglass(17, stacks=1, width=8, depth=1)
     save_hourglass(hourglass.state_dict(), hourglass, COCO17, Crop(32, 64), tmp_path / "glass.safetensors")
     assert isinstance(crop_network(tmp_path / "glass.safetensors"), HourglassNetwork)
-    boxes = {0: Boxes(np.array([[10.0, 10, 50, 90], [30, 5, 80, 95]]), np.array([0.9, 0.6]))}
+    boxes = {0: FrameBoxes(np.array([[10.0, 10, 50, 90], [30, 5, 80, 95]]), np.array([0.9, 0.6]))}
     frontend = build(saved, boxes=boxes, flip=True)
-    assert isinstance(frontend, InBoxes) and frontend.skeleton == COCO17
+    assert isinstance(frontend, BoxFrontend) and frontend.skeleton == COCO17
     people = frontend(Frame(0, 0.0, np.zeros((100, 120, 3), np.uint8)))
     assert len(people) == 2 and np.isfinite(people.xy).all()
-    with pytest.raises(
-        OccluposeError, match=r"no network that is shown people one by one; give a \.safetensors or an \.onnx file"
-    ):
+    with pytest.raises(OccluposeError, match=r"not a keypoint network; give a \.safetensors or an \.onnx file"):
         crop_network(tmp_path / "blazepose")
 
 
@@ -124,7 +130,7 @@ def test_a_backbone_alone_finds_no_joints_but_begins_a_training(tmp_path):
         load(tmp_path / "backbone.safetensors")
     fresh = network(design(skeleton=CROWDPOSE14), seed=1)
     before = fresh.head.final_layer.weight.clone()
-    said = begin(fresh, design(skeleton=CROWDPOSE14), tmp_path / "backbone.safetensors")
+    said = load_initial_weights(fresh, design(skeleton=CROWDPOSE14), tmp_path / "backbone.safetensors")
     assert said == f"{len(backbone)} of {len(full.state_dict())} tensors of backbone.safetensors"
     assert torch.equal(fresh.head.final_layer.weight, before)
     assert torch.equal(fresh.backbone.conv1.weight, full.backbone.conv1.weight.half().float())
@@ -134,7 +140,7 @@ def test_weights_for_other_joints_begin_all_but_the_last_layer(saved):
     fresh = network(design(skeleton=CROWDPOSE14), seed=1)
     full = network(design())
     before = fresh.head.final_layer.weight.clone()
-    begin(fresh, design(skeleton=CROWDPOSE14), saved)
+    load_initial_weights(fresh, design(skeleton=CROWDPOSE14), saved)
     assert torch.equal(fresh.head.final_layer.weight, before)
     assert torch.equal(fresh.backbone.conv1.weight, full.backbone.conv1.weight.half().float())
 
@@ -144,7 +150,7 @@ def test_other_joints_are_other_joints_even_if_they_are_as_many(tmp_path):
     save(network(about).state_dict(), about, tmp_path / "net.safetensors")
     fresh = network(design(), seed=1)
     before = fresh.head.final_layer.weight.clone()
-    assert "tensors of net.safetensors" in begin(fresh, design(), tmp_path / "net.safetensors")
+    assert "tensors of net.safetensors" in load_initial_weights(fresh, design(), tmp_path / "net.safetensors")
     assert torch.equal(fresh.head.final_layer.weight, before)
 
 
@@ -154,14 +160,14 @@ def test_weights_of_another_model_or_for_another_crop_are_refused(saved, tmp_pat
         OccluposeError,
         match=r"net\.safetensors: weights of hrnet_small; give --model hrnet_small, or weights of simple",
     ):
-        begin(other.build(), other, saved)
+        load_initial_weights(other.build(), other, saved)
     vit = design("vitpose_s")
     larger = design("vitpose_s", size=(64, 64))
     save(vit.build().state_dict(), vit, tmp_path / "vit.safetensors")
     with pytest.raises(
         OccluposeError, match=r"vit\.safetensors: backbone\.pos_embed is .*; give weights for crops of this size"
     ):
-        begin(larger.build(), larger, tmp_path / "vit.safetensors")
+        load_initial_weights(larger.build(), larger, tmp_path / "vit.safetensors")
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", None])

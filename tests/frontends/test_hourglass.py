@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from occlupose.codecs.crops import Crop
 from occlupose.codecs.heatmaps import Heatmaps
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build
-from occlupose.frontends.boxes import Boxes
-from occlupose.frontends.crops import InBoxes
+from occlupose.frontends.boxes import FrameBoxes
+from occlupose.frontends.crops import BoxFrontend
 from occlupose.frontends.hourglass import BATCH, HourglassNetwork, load, save
 from occlupose.media import Frame
 from occlupose.networks.hourglass import StackedHourglass
@@ -91,8 +92,8 @@ def test_with_mirror_images_the_mirrored_person_has_the_mirrored_joints(saved):
 
 def test_build_runs_it_in_boxes(saved):
     box = np.array([[20.0, 30, 60, 90]])
-    eyes = build(saved, boxes={0: Boxes(box, np.array([0.8]))}, flip=True)
-    assert isinstance(eyes, InBoxes) and eyes.skeleton == ARMS and eyes.name == str(saved)
+    eyes = build(saved, boxes={0: FrameBoxes(box, np.array([0.8]))}, flip=True)
+    assert isinstance(eyes, BoxFrontend) and eyes.skeleton == ARMS and eyes.name == str(saved)
     people = eyes(Frame(0, 0.0, np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)))
     assert people.xy.shape == (1, 3, 2)
     margin = 0.5 * (box[:, 2:] - box[:, :2])
@@ -151,7 +152,7 @@ def test_headers_that_do_not_fit_are_refused(saved, change):
     save_file(tensors, saved, HEADER)
     load(saved)
     save_file(tensors, saved, {name: value for name, value in (HEADER | change).items() if value is not None})
-    assert "not readable" in refused(saved)
+    assert re.search("not readable|do not match", refused(saved))
 
 
 def test_a_device_that_is_not_there_is_refused(saved):

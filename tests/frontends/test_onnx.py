@@ -11,8 +11,8 @@ from torch import nn
 from occlupose.assets import demo_clip
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build
-from occlupose.frontends.crops import Followed, estimate
-from occlupose.frontends.onnx import Card, OnnxNetwork
+from occlupose.frontends.crops import TopDownFrontend, estimate_regions
+from occlupose.frontends.onnx import OnnxCard, OnnxNetwork
 from occlupose.media import open_media
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17, CROWDPOSE14
@@ -148,13 +148,13 @@ def test_channel_order(tmp_path):
 def test_joints_come_back_to_where_they_are_in_the_picture(heatmap, turn):
     image = dots((411.0, 287.0), sigma=11.0, width=640, height=480)[0]
     regions = np.array([[400.0, 300.0, 400 + 100 * np.sin(turn), 300 - 100 * np.cos(turn)]])
-    seen = estimate(OnnxNetwork(heatmap, threads=1), Pyramid(image), regions)
+    seen = estimate_regions(OnnxNetwork(heatmap, threads=1), Pyramid(image), regions)
     cell = STRIDE * 200 * 1.25 / HEIGHT  # px of the picture
     np.testing.assert_allclose(seen.xy[0, :5], [411, 287] + MOVED[:5] * cell, atol=0.5)
 
 
 def test_nobody(heatmap):
-    seen = estimate(OnnxNetwork(heatmap, threads=1), Pyramid(dots((5, 5))[0]), np.zeros((0, 4)))
+    seen = estimate_regions(OnnxNetwork(heatmap, threads=1), Pyramid(dots((5, 5))[0]), np.zeros((0, 4)))
     assert seen.xy.shape == (0, 17, 2)
     assert seen.regions.shape == (0, 4)
 
@@ -168,7 +168,7 @@ def refused(file, pattern):
 def test_refuses_a_missing_card(heatmap, tmp_path):
     file = tmp_path / "bare.onnx"
     file.write_bytes(heatmap.read_bytes())
-    refused(file, r"bare\.json: no card for the network; put a \.json file there")
+    refused(file, r"bare\.json: no card for the network; write one, docs/front-ends\.md shows how")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_refuses_a_card_that_does_not_fit(heatmap, change, pattern):
 def test_refuses_a_card_that_is_not_json(heatmap, tmp_path):
     (tmp_path / "pose.json").write_text("{")
     with pytest.raises(OccluposeError, match=r"pose\.json: card: invalid json"):
-        Card.load(tmp_path / "pose.json")
+        OnnxCard.load(tmp_path / "pose.json")
 
 
 def test_refuses_what_is_not_an_onnx_file(tmp_path):
@@ -218,7 +218,7 @@ class Standing(nn.Module):
 @pytest.mark.assets
 def test_people_are_found_and_followed(tmp_path):
     frontend = build(export(tmp_path, Standing(), codec="coordinates", unit="fraction"), threads=1)
-    assert isinstance(frontend, Followed)
+    assert isinstance(frontend, TopDownFrontend)
     with open_media(demo_clip()) as source:
         for _, frame in zip(range(4), source, strict=False):
             people = frontend(frame)

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from occlupose.frontends.regions import similarity, suppress
+from occlupose.frontends.regions import similarity, suppress_similar
 
 
 def test_similarity_of_regions():
@@ -28,4 +28,4 @@ def test_suppression_agrees_with_brute_force(count, seed, threshold):
     similar = generator.random((count, count))
     similar = (similar + similar.T) / 2
     order = generator.integers(0, 5, count) / 4  # with ties
-    assert suppress(similar, order, threshold) == brute_force(similar, order, threshold)
+    assert suppress_similar(similar, order, threshold) == brute_force(similar, order, threshold)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from occlupose.frontends.search import Search
+from occlupose.frontends.search import TileScheduler
 from occlupose.pyramid import Pyramid
 
 EMPTY = np.zeros((0, 4))
@@ -20,23 +20,23 @@ def holds(tile, x, y):
 
 
 def test_where_nothing_changes_every_tile_has_its_turn():
-    search = Search(640, 480)
-    search.everything(picture())
+    search = TileScheduler(640, 480)
+    search.all_tiles(picture())
     looked = [search.next(picture(), EMPTY) for _ in search.tiles]
     assert sorted(looked) == sorted(search.tiles)
 
 
 def test_a_newcomer_is_looked_at_soon():
-    search = Search(640, 480)
-    assert len(search.everything(picture())) == len(search.tiles) + 1 > 20
+    search = TileScheduler(640, 480)
+    assert len(search.all_tiles(picture())) == len(search.tiles) + 1 > 20
     for _ in range(5):
         search.next(picture(), EMPTY)
     assert any(holds(search.next(picture((500, 300)), EMPTY), 512, 330) for _ in range(2))
 
 
 def test_known_people_are_no_news():
-    search = Search(640, 480)
-    search.everything(picture())
+    search = TileScheduler(640, 480)
+    search.all_tiles(picture())
     known = np.array([[480.0, 280.0, 545.0, 380.0]])
     looked = [search.next(picture((500, 300)), known) for _ in search.tiles]
     assert sorted(looked) == sorted(search.tiles)
@@ -44,7 +44,7 @@ def test_known_people_are_no_news():
 
 @pytest.mark.parametrize("size", [(1, 1), (1000, 37), (2, 3000)])
 def test_odd_sizes(size):
-    search = Search(*size)
+    search = TileScheduler(*size)
     odd = Pyramid(np.zeros((size[1], size[0], 3), np.uint8))
-    search.everything(odd)
+    search.all_tiles(odd)
     assert search.next(odd, EMPTY) in search.tiles

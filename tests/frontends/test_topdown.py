@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from occlupose.frontends.topdown import SETTLED, Estimate, TopDown
+from occlupose.frontends.topdown import ESTABLISHED_AGE, RegionEstimates, TopDown
 from occlupose.media import Frame
 from occlupose.skeletons import COCO17
 
@@ -27,13 +27,13 @@ class Discs(TopDown):
         self.looks = []
         super().__init__(self.detect, **options)
 
-    def detect(self, picture, views, *, hide=None):
-        self.looks.append((len(views), hide is not None))
+    def detect(self, picture, tiles, *, mask=None):
+        self.looks.append((len(tiles), mask is not None))
         image = picture.crop(np.eye(3)[:2], *picture.size)[..., 0]
         found = []
         for level in np.unique(image[image > 0]):
             y, x = np.nonzero(image == level)
-            if any(left <= x.mean() < left + side and top <= y.mean() < top + side for left, top, side in views):
+            if any(left <= x.mean() < left + side and top <= y.mean() < top + side for left, top, side in tiles):
                 # rough, as a detector's regions are
                 found.append([x.mean() + 3, y.mean() - 3, x.mean() + 3, y.mean() - 43])
         return np.array(found).reshape(-1, 4)
@@ -50,7 +50,7 @@ class Discs(TopDown):
         centre = np.array(centres).reshape(-1, 1, 2)
         xy = centre + 40 * STANDING
         top = centre - np.array([0, 40])
-        return Estimate(
+        return RegionEstimates(
             xy, np.full(xy.shape[:2], 0.9), np.array(presence), np.concatenate([centre, top], 1).reshape(-1, 4)
         )
 
@@ -77,12 +77,12 @@ def test_everybody_is_found_once_and_followed():
 
 
 def test_the_whole_picture_is_searched_first_and_now_and_then_and_parts_between():
-    frontend = Discs(detect_every=10, look_every=3)
+    frontend = Discs(detect_every=10, search_every=3)
     counts = []
     for index in range(20):
         before = len(frontend.looks)
         frontend(frame(index, (60, 100)))
-        counts.append([views for views, _ in frontend.looks[before:]])
+        counts.append([tiles for tiles, _ in frontend.looks[before:]])
     assert counts[0][0] > 20  # whole and tiles
     assert counts[1:] == [[1] if index % 10 == 0 or index % 3 == 0 else [] for index in range(1, 20)]
 
@@ -117,7 +117,7 @@ def test_at_most_so_many():
 
 
 def test_reset_and_another_size_start_afresh():
-    frontend = Discs(detect_every=1000, look_every=1000)
+    frontend = Discs(detect_every=1000, search_every=1000)
     frontend(frame(0, (60, 100)))
     assert len(frontend(frame(1, (250, 150)))) == 0  # moved too far to be followed, nothing is due
     frontend.reset()
@@ -137,7 +137,9 @@ def poses(*people):
     x, y, size, score = np.array(people, float).T
     xy = np.stack([x, y], -1)[:, None] + size[:, None, None] * STANDING
     regions = np.stack([x, y, x, y - size], -1)
-    return Estimate(xy, np.repeat(score[:, None], 17, 1), np.ones(len(score)), regions, np.zeros(len(score), int))
+    return RegionEstimates(
+        xy, np.repeat(score[:, None], 17, 1), np.ones(len(score)), regions, np.zeros(len(score), int)
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,14 +162,14 @@ def test_who_was_followed_for_long_stays():
     player = (100, 128 - 80, 31, 0.8)
     estimate = poses(ghost, player)
     for ages, kept in (
-        ((0, SETTLED), [1, 0]),
-        ((0, SETTLED - 1), [0]),
-        ((SETTLED, SETTLED), [0, 1]),
-        ((SETTLED, 0), [0]),
+        ((0, ESTABLISHED_AGE), [1, 0]),
+        ((0, ESTABLISHED_AGE - 1), [0]),
+        ((ESTABLISHED_AGE, ESTABLISHED_AGE), [0, 1]),
+        ((ESTABLISHED_AGE, 0), [0]),
     ):
         assert Discs()._distinct(replace(estimate, age=np.array(ages))) == kept
     double = poses((102, 101, 51, 0.9), (100, 100, 50, 0.8))
-    assert Discs()._distinct(replace(double, age=np.array([0, SETTLED]))) == [1]
+    assert Discs()._distinct(replace(double, age=np.array([0, ESTABLISHED_AGE]))) == [1]
 
 
 def test_frames_are_counted_for_each_person():

@@ -1,4 +1,4 @@
-"""Ready 2D pose estimators behind one protocol: a frame in, the people in it out."""
+"""Front ends: person detection and 2D keypoints, frame by frame, behind one protocol."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,17 +10,17 @@ from occlupose.media import Frame
 from occlupose.skeletons import Skeleton
 
 if TYPE_CHECKING:
-    from occlupose.frontends.boxes import Boxes
+    from occlupose.frontends.boxes import FrameBoxes
     from occlupose.frontends.crops import CropNetwork
 
 __all__ = ["Frontend", "build", "check_options", "crop_network"]
 
 SUFFIXES = (".safetensors", ".onnx")
-"""Of files with networks."""
+"""Suffixes of network files."""
 
 
 class Frontend(Protocol):
-    """Finds people and their joints, frame after frame.
+    """Detects people and their keypoints, frame by frame.
 
     Attributes:
         name: as given to `build`.
@@ -38,7 +38,7 @@ class Frontend(Protocol):
         ...
 
     def reset(self) -> None:
-        """Forget the frames before: the next one starts another video, or is another picture."""
+        """Forget earlier frames: another video or image follows."""
         ...
 
 
@@ -46,7 +46,7 @@ def build(
     name_or_file: str | Path = "blazepose",
     *,
     threads: int = 2,
-    boxes: "Mapping[int, Boxes] | None" = None,
+    boxes: "Mapping[int, FrameBoxes] | None" = None,
     flip: bool = False,
     device: str = "cpu",
 ) -> Frontend:
@@ -66,10 +66,10 @@ def build(
     name = str(name_or_file)
     check_options(name, boxes=boxes is not None, flip=flip)
     if Path(name).suffix.lower() in SUFFIXES:
-        from occlupose.frontends.crops import Followed, InBoxes
+        from occlupose.frontends.crops import BoxFrontend, TopDownFrontend
 
         network = crop_network(Path(name), threads=threads, flip=flip, device=device)
-        return Followed(name, network, threads=threads) if boxes is None else InBoxes(name, network, boxes)
+        return TopDownFrontend(name, network, threads=threads) if boxes is None else BoxFrontend(name, network, boxes)
     from occlupose.frontends.blazepose import BlazePose
 
     return BlazePose(threads=threads)
@@ -97,15 +97,15 @@ def check_options(name: str, *, boxes: bool = False, flip: bool = False) -> None
 
 
 def crop_network(path: Path, *, threads: int = 2, flip: bool = False, device: str = "cpu") -> "CropNetwork":
-    """The network in a file, which is shown one person at a time.
+    """The network in a file, which takes crops of one person.
 
     Arguments:
         path: .safetensors, as `occlupose train keypoints`, `train ljof` or `convert checkpoint` write it; or .onnx
-            (`occlupose.frontends.onnx` says what must lie beside it).
+            (with a card beside it, see `occlupose.frontends.onnx`).
         threads, flip, device: as for `build`.
 
     Raises:
-        OccluposeError: none of these; weights that cannot be had; an option that this network does not have.
+        OccluposeError: another kind of file; weights cannot be read; an option that this network does not have.
     """
     from occlupose.frontends import estimator
     from occlupose.frontends.hourglass import HourglassNetwork
@@ -114,12 +114,10 @@ def crop_network(path: Path, *, threads: int = 2, flip: bool = False, device: st
 
     if path.suffix.lower() == ".onnx":
         if flip:
-            raise OccluposeError(f"{path}: looks at no mirror images; leave out flip, or give a .safetensors file")
+            raise OccluposeError(f"{path}: has no flip (mirror images); leave it out, or give a .safetensors file")
         return OnnxNetwork(path, threads=threads)
     if path.suffix.lower() != ".safetensors":
-        raise OccluposeError(
-            f"{path}: no network that is shown people one by one; give a .safetensors or an .onnx file"
-        )
+        raise OccluposeError(f"{path}: not a keypoint network; give a .safetensors or an .onnx file")
     if header(path).get("format") == estimator.FORMAT:
         return estimator.EstimatorNetwork(path, flip=flip, device=device)
     return HourglassNetwork(path, flip=flip, device=device)

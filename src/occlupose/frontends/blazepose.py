@@ -1,7 +1,7 @@
-"""BlazePose for every person in the picture: the default frontend.
+"""BlazePose for every person in the image: the default front end.
 
-Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The paper follows one person; finding all
-of them is ours.
+Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The paper follows one person; detecting
+several is ours.
 """
 
 import numpy as np
@@ -9,14 +9,14 @@ from jaxtyping import Bool, Float
 
 from occlupose.assets import blazepose_weights
 from occlupose.codecs.crops import Regions, crop_matrices, invert, transform_points
-from occlupose.frontends.detector import Detector
-from occlupose.frontends.tflite import Network
-from occlupose.frontends.topdown import Estimate, TopDown
+from occlupose.frontends.detector import PersonDetector
+from occlupose.frontends.tflite import TFLiteNetwork
+from occlupose.frontends.topdown import RegionEstimates, TopDown
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import BLAZEPOSE33, COCO17
 
 SIZE = 256  # px, side of the landmark network's input
-MARGIN = 1.25  # of the circle shown to the landmark network
+MARGIN = 1.25  # of the landmark network's input around the body's circle
 CENTRE_AND_TOP = [33, 34]  # the two auxiliary landmarks that give the next frame's region
 SHOULDERS = BLAZEPOSE33.index("left_shoulder", "right_shoulder")
 HIPS = BLAZEPOSE33.index("left_hip", "right_hip")
@@ -24,14 +24,14 @@ JOINTS = BLAZEPOSE33.index(*COCO17.joints)
 
 
 class BlazePose(TopDown):
-    """People with COCO-17 joints.
+    """BlazePose's detector and landmark network, for several people, with COCO-17 joints.
 
     Arguments:
         threads: processor threads of each network.
         others: see TopDown.
 
     Raises:
-        OccluposeError: the weights are not in the cache and cannot be fetched.
+        OccluposeError: the weights are not in the cache and cannot be downloaded.
     """
 
     name = "blazepose"
@@ -42,28 +42,30 @@ class BlazePose(TopDown):
         *,
         threads: int = 2,
         detect_every: int = 10,
-        look_every: int = 2,
+        search_every: int = 2,
         max_people: int | None = None,
         tiles: bool = True,
     ) -> None:
         weights = blazepose_weights()
-        self.landmarks = Network(weights["landmarks"], threads=threads, divisor=255)
-        detector = Detector(weights["detector"], threads=threads)
-        super().__init__(detector, detect_every=detect_every, look_every=look_every, max_people=max_people, tiled=tiles)
+        self.landmarks = TFLiteNetwork(weights["landmarks"], threads=threads, divisor=255)
+        detector = PersonDetector(weights["detector"], threads=threads)
+        super().__init__(
+            detector, detect_every=detect_every, search_every=search_every, max_people=max_people, tiled=tiles
+        )
 
-    def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
+    def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
         matrices = crop_matrices(regions, SIZE, SIZE, diameter=SIZE / MARGIN)
-        seen = [self.landmarks(picture.crop(matrix, SIZE, SIZE)) for matrix in matrices]
-        landmarks = np.array([points.reshape(39, 5) for points, _ in seen], np.float64).reshape(-1, 39, 5)
-        presence = np.array([flag[0] for _, flag in seen], np.float64)
+        outputs = [self.landmarks(image.crop(matrix, SIZE, SIZE)) for matrix in matrices]
+        landmarks = np.array([points.reshape(39, 5) for points, _ in outputs], np.float64).reshape(-1, 39, 5)
+        presence = np.array([flag[0] for _, flag in outputs], np.float64)
         xy = transform_points(invert(matrices), landmarks[..., :2] - 0.5)
         following = xy[:, CENTRE_AND_TOP].reshape(-1, 4)
         score = _sigmoid(landmarks[:, JOINTS, 3]) * _sigmoid(landmarks[:, JOINTS, 4])
-        return Estimate(xy[:, JOINTS], score, presence * _upright(xy, following), following)
+        return RegionEstimates(xy[:, JOINTS], score, presence * _upright(xy, following), following)
 
 
 def _upright(xy: Float[np.ndarray, "person 39 2"], regions: Regions) -> Bool[np.ndarray, " person"]:
-    """Whether the trunk points where the circle's top is, within 45 degrees. A person's does by definition."""
+    """Whether the trunk points to the top of the circle, within 45 degrees. A person's does by definition."""
     trunk = xy[:, SHOULDERS].mean(1) - xy[:, HIPS].mean(1)
     up = regions[:, 2:] - regions[:, :2]
     return (trunk * up).sum(-1) > np.cos(np.pi / 4) * np.linalg.norm(trunk, axis=-1) * np.linalg.norm(up, axis=-1)

@@ -1,4 +1,4 @@
-"""People's boxes from a file that another detector wrote, instead of those that our own finds."""
+"""Bounding boxes from a file that another detector wrote."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -11,56 +11,56 @@ from occlupose.datasets.coco import DetectedBox, load_boxes
 from occlupose.errors import OccluposeError
 from occlupose.media import Source
 
-LEAST = 0.5
-"""Score of a box below which nobody is taken to be in it. Ours."""
+MIN_SCORE = 0.5
+"""Boxes with a lower score are left out. Ours."""
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes:
-    """The boxes of one frame.
+class FrameBoxes:
+    """Bounding boxes of one frame.
 
     Attributes:
-        edges: left, top, right, bottom of each, px.
-        score: belief that there is a person, 0..1.
+        boxes: left, top, right, bottom of each, px.
+        score: confidence that there is a person, 0..1.
     """
 
-    edges: Float[np.ndarray, "person 4"]
+    boxes: Float[np.ndarray, "person 4"]
     score: Float[np.ndarray, " person"]
 
 
-NOBODY = Boxes(np.zeros((0, 4)), np.zeros(0))
+NOBODY = FrameBoxes(np.zeros((0, 4)), np.zeros(0))
 
 
-def load(path: Path, source: Source, *, least: float = LEAST) -> dict[int, Boxes]:
-    """The boxes of a source's frames, by the frame's number, from a file in COCO's results format
+def load(path: Path, source: Source, *, min_score: float = MIN_SCORE) -> dict[int, FrameBoxes]:
+    """Bounding boxes of a source's frames, by frame number, from a file in COCO's results format
     (`datasets.coco.load_boxes`).
 
-    A number as `image_id` is that of the frame, from 0, among those that the source gives; a text is the name of a
-    picture's file, with or without its ending. Boxes of frames that the source does not have are left out.
+    A numeric `image_id` is the number of a frame of the source, from 0; a text is the file name of an image, with or
+    without its suffix. Boxes of other images are left out.
 
     Arguments:
-        least: score below which a box is left out.
+        min_score: boxes with a lower score are left out.
 
     Raises:
-        OccluposeError: the file cannot be read or is not of this format; not one box is of a frame of the source.
+        OccluposeError: the file cannot be read or has another format; it has no box of a frame of the source.
     """
     numbers: dict[str, int] = {}
     for number, name in enumerate(source.names):
         numbers[Path(name).stem] = numbers[name] = number
-    found = load_boxes(path)
-    chosen = defaultdict[int, list[DetectedBox]](list)
-    for box in found:
-        frame = numbers.get(box.image_id) if isinstance(box.image_id, str) else box.image_id
+    results = load_boxes(path)
+    by_frame = defaultdict[int, list[DetectedBox]](list)
+    for result in results:
+        frame = numbers.get(result.image_id) if isinstance(result.image_id, str) else result.image_id
         if frame is not None and frame >= 0 and (source.count is None or frame < source.count):
-            chosen[frame].append(box)
-    if not chosen:
-        cure = "give frame numbers, from 0" + (", or names of its pictures" if source.names else "")
-        raise OccluposeError(
-            f"{path}: not one image_id is a frame of {source.name}, as {found[0].image_id!r} is none; {cure}"
-        )
-    likely = {number: [box for box in boxes if box.score >= least] for number, boxes in chosen.items()}
-    return {
-        number: Boxes(np.array([box.box for box in boxes]), np.array([box.score for box in boxes]))
-        for number, boxes in likely.items()
-        if boxes
-    }
+            by_frame[frame].append(result)
+    if not by_frame:
+        cure = "give frame numbers, from 0" + (", or names of its images" if source.names else "")
+        first = results[0].image_id
+        raise OccluposeError(f"{path}: no image_id is a frame of {source.name}, as {first!r} is none; {cure}")
+    boxes = {}
+    for frame, candidates in by_frame.items():
+        likely = [result for result in candidates if result.score >= min_score]
+        if likely:
+            box_array = np.array([result.box for result in likely])
+            boxes[frame] = FrameBoxes(box_array, np.array([result.score for result in likely]))
+    return boxes

@@ -1,7 +1,7 @@
-"""Networks that are shown one upright crop of a person at a time, made into front ends.
+"""Front ends from keypoint networks that take one upright crop of a person.
 
-People are found and followed as by BlazePose, whose detector is used; or they are looked for only in boxes that are
-given, those of a better detector say.
+People are detected and followed as by BlazePose, with its detector; or bounding boxes are given, for example those of a
+better detector.
 """
 
 from collections.abc import Mapping
@@ -14,45 +14,45 @@ from jaxtyping import Float, UInt8
 from occlupose.assets import blazepose_weights
 from occlupose.codecs.crops import Crop, Regions, invert, radius, transform_points, upright_regions
 from occlupose.detections import Detections
-from occlupose.frontends.boxes import NOBODY, Boxes
-from occlupose.frontends.detector import Detector
-from occlupose.frontends.topdown import Estimate, TopDown, detections
+from occlupose.frontends.boxes import NOBODY, FrameBoxes
+from occlupose.frontends.detector import PersonDetector
+from occlupose.frontends.topdown import RegionEstimates, TopDown, detections
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 
-# crop px, pixel centres at integers; belief
-Joints = tuple[Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"]]
+# crop px, pixel centres at integers; score
+Keypoints = tuple[Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"]]
 
-SEEN = 0.3  # belief above which a joint counts towards the person's next box
+MIN_SCORE = 0.3  # above it a joint counts for the person's next box
 
 
 class CropNetwork(Protocol):
-    """Crops in, joints out.
+    """Keypoint network for crops of one person.
 
     Attributes:
-        crop: what it is shown.
-        skeleton: its joints.
+        crop: of its input.
+        skeleton: joints.
     """
 
     crop: Crop
     skeleton: Skeleton
 
-    def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Joints:
-        """Joints in RGB crops of the size it takes, any number of them."""
+    def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Keypoints:
+        """Keypoints in any number of RGB crops."""
         ...
 
 
-class Followed(TopDown):
-    """Everybody's joints by such a network, people being found and followed.
+class TopDownFrontend(TopDown):
+    """Keypoints by a `CropNetwork`; people are detected and followed.
 
     Arguments:
         name: of the front end.
         threads: processor threads of the detector.
-        detect_every, look_every, max_people, tiled: see TopDown.
+        detect_every, search_every, max_people, tiled: see TopDown.
 
     Raises:
-        OccluposeError: BlazePose's detector is not in the cache and cannot be fetched.
+        OccluposeError: BlazePose's detector is not in the cache and cannot be downloaded.
     """
 
     def __init__(
@@ -62,66 +62,70 @@ class Followed(TopDown):
         *,
         threads: int = 2,
         detect_every: int = 10,
-        look_every: int = 2,
+        search_every: int = 2,
         max_people: int | None = None,
         tiled: bool = True,
     ) -> None:
         self.name = name
         self.network = network
         self.skeleton = network.skeleton
-        detector = Detector(blazepose_weights()["detector"], threads=threads)
-        super().__init__(detector, detect_every=detect_every, look_every=look_every, max_people=max_people, tiled=tiled)
+        detector = PersonDetector(blazepose_weights()["detector"], threads=threads)
+        super().__init__(
+            detector, detect_every=detect_every, search_every=search_every, max_people=max_people, tiled=tiled
+        )
 
-    def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
-        return estimate(self.network, picture, regions)
+    def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
+        return estimate_regions(self.network, image, regions)
 
 
-class InBoxes:
-    """The joints in boxes that are given, whatever was in the frames before. No two boxes should be of one person.
+class BoxFrontend:
+    """Keypoints by a `CropNetwork` in given bounding boxes, without memory. Each person should have one box.
 
     Arguments:
         name: of the front end.
-        boxes: of each frame, by its number; where a frame is not listed nobody is in it.
+        boxes: of each frame, by its number; a frame without an entry has nobody.
     """
 
-    def __init__(self, name: str, network: CropNetwork, boxes: Mapping[int, Boxes]) -> None:
+    def __init__(self, name: str, network: CropNetwork, boxes: Mapping[int, FrameBoxes]) -> None:
         self.name = name
         self.network = network
         self.skeleton = network.skeleton
         self.boxes = boxes
 
     def reset(self) -> None:
-        """Nothing is remembered of the frames before."""
+        """Nothing to do: frames are independent."""
 
     def __call__(self, frame: Frame) -> Detections:
-        """The people in this frame: one for each box, which stays as it was given."""
+        """People in this frame, one for each box, which is returned unchanged."""
         boxes = self.boxes.get(frame.index, NOBODY)
-        regions = self.network.crop.regions(boxes.edges)
-        seen = replace(estimate(self.network, frame.pyramid, regions), regions=regions)
+        regions = self.network.crop.regions(boxes.boxes)
+        estimates = replace(estimate_regions(self.network, frame.pyramid, regions), regions=regions)
         return replace(
-            detections(seen, self.skeleton, frame.pyramid.size),
-            boxes=boxes.edges.astype(np.float32),
+            detections(estimates, self.skeleton, frame.pyramid.size),
+            boxes=boxes.boxes.astype(np.float32),
             box_score=boxes.score.astype(np.float32),
         )
 
 
-def estimate(network: CropNetwork, picture: Pyramid, regions: Regions) -> Estimate:
-    """What the network says of these regions, looked at upright; presence is the mean belief in the better half of the
-    joints (ours).
+def estimate_regions(network: CropNetwork, image: Pyramid, regions: Regions) -> RegionEstimates:
+    """Keypoints in upright crops of these regions; presence is the mean score of the better half of the joints
+    (ours).
     """
     crop = network.crop
     matrices = crop.matrices(upright_regions(regions[:, :2], radius(regions)))
-    crops = [picture.crop(matrix, crop.width, crop.height) for matrix in matrices]
+    crops = [image.crop(matrix, crop.width, crop.height) for matrix in matrices]
     xy, score = network(np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3))
     xy = transform_points(invert(matrices), xy)
     better = np.sort(score, axis=1)[:, len(network.skeleton) // 2 :]
-    return Estimate(xy, score, better.mean(1), _boxed(xy, score, crop))
+    return RegionEstimates(xy, score, better.mean(1), _region_around(xy, score, crop))
 
 
-def _boxed(xy: Float[np.ndarray, "person joint 2"], score: Float[np.ndarray, "person joint"], crop: Crop) -> Regions:
-    """Regions of the boxes round the joints that are seen (all, where none is)."""
-    seen = (score > SEEN) | (score <= SEEN).all(1, keepdims=True)
-    low = np.where(seen[..., None], xy, np.inf).min(1)
-    high = np.where(seen[..., None], xy, -np.inf).max(1)
-    boxed = crop.regions(np.concatenate([low, high], -1))
-    return upright_regions(boxed[:, :2], np.maximum(radius(boxed), 4.0))
+def _region_around(
+    xy: Float[np.ndarray, "person joint 2"], score: Float[np.ndarray, "person joint"], crop: Crop
+) -> Regions:
+    """Regions around the joints with enough confidence (all joints, where none has)."""
+    confident = (score > MIN_SCORE) | (score <= MIN_SCORE).all(1, keepdims=True)
+    low = np.where(confident[..., None], xy, np.inf).min(1)
+    high = np.where(confident[..., None], xy, -np.inf).max(1)
+    regions = crop.regions(np.concatenate([low, high], -1))
+    return upright_regions(regions[:, :2], np.maximum(radius(regions), 4.0))

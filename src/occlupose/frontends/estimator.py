@@ -1,5 +1,5 @@
-"""Top-down estimators of published makes (`networks.estimators`) from a file that `occlupose train ljof` or `occlupose
-convert` wrote.
+"""Published top-down keypoint networks (`networks.estimators`) from a file of `occlupose train ljof` or `occlupose
+convert`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from occlupose.codecs.maps import GaussianMaps, unflip
 from occlupose.codecs.msra import MSRA
 from occlupose.codecs.udp import UDP
 from occlupose.errors import OccluposeError
-from occlupose.frontends.crops import Joints
+from occlupose.frontends.crops import Keypoints
 from occlupose.networks import weights
 from occlupose.networks.estimators import ESTIMATORS, build, normalise_images
 from occlupose.networks.precision import bf16_is_native
@@ -24,27 +24,27 @@ from occlupose.skeletons import Skeleton, by_name
 FORMAT = "occlupose estimator 1"
 
 CODECS: dict[str, type[GaussianMaps]] = {"msra": MSRA, "udp": UDP}
-"""Codecs of heatmaps by the names that files and recipes have for them."""
+"""Heatmap codecs by their names in files and recipes."""
 
 WHOLE = "whole"
 BACKBONE = "backbone"
-"""Parts of a network that a file has."""
+"""Parts of a network that a file may hold."""
 
 BATCH = 32
-"""Crops in the network at once, so that memory does not grow with the crowd."""
+"""Crops in a batch, so that memory does not grow with the number of people."""
 
 
 @dataclass(frozen=True)
-class Design:
-    """What a network is and how it is used.
+class EstimatorDesign:
+    """Architecture, joints and codec of a network.
 
     Attributes:
-        model: of `networks.estimators.ESTIMATORS`.
-        skeleton: its joints.
-        maps: between its finest maps and joints; has the crop that it is shown.
+        model: one of `networks.estimators.ESTIMATORS`.
+        skeleton: joints.
+        maps: codec of the final heatmaps, with the crop of the network's input.
 
     Raises:
-        OccluposeError: no such model.
+        OccluposeError: unknown model.
     """
 
     model: str
@@ -56,25 +56,30 @@ class Design:
             raise OccluposeError(f"model {self.model}: not known; known are {', '.join(ESTIMATORS)}")
 
     def build(self) -> nn.Module:
-        """The network, at random."""
+        """The network with random weights."""
         crop = self.maps.crop
         return build(self.model, len(self.skeleton), crop=(crop.width, crop.height))
 
     def header(self) -> dict[str, str]:
-        """As a weights file says it."""
+        """The header of a weights file."""
         crop = self.maps.crop
         codec = next(name for name, kind in CODECS.items() if type(self.maps) is kind)
-        shown = {"crop_width": crop.width, "crop_height": crop.height, "crop_padding": crop.padding, "grid": crop.grid}
+        crop_fields = {
+            "crop_width": crop.width,
+            "crop_height": crop.height,
+            "crop_padding": crop.padding,
+            "grid": crop.grid,
+        }
         cells = {"codec": codec, "stride": self.maps.stride, "sigma": self.maps.sigma}
         named = {"format": FORMAT, "model": self.model, "skeleton": self.skeleton.name}
-        return named | {name: str(value) for name, value in (shown | cells).items()}
+        return named | {name: str(value) for name, value in (crop_fields | cells).items()}
 
     @classmethod
-    def of(cls, header: dict[str, str]) -> "Design":
-        """What a weights file's header says.
+    def of(cls, header: dict[str, str]) -> "EstimatorDesign":
+        """From the header of a weights file.
 
         Raises:
-            KeyError, ValueError, OccluposeError: it does not say enough, or what cannot be.
+            KeyError, ValueError, OccluposeError: a field is missing or invalid.
         """
         width = int(header["crop_width"])
         height = int(header["crop_height"])
@@ -84,16 +89,17 @@ class Design:
 
 
 class EstimatorNetwork:
-    """The estimator in a weights file: crops in, joints out.
+    """The network in a weights file, as a `CropNetwork`.
 
     Arguments:
         file: .safetensors.
-        flip: look at each crop's mirror image too and take the mean of the maps: a little better, twice the time.
-        device: where it runs, as torch names it.
+        flip: test-time augmentation by horizontal flip (mean of the heatmaps): slightly better, twice the time.
+        device: torch device.
 
     Attributes:
-        design: what it is.
-        crop, skeleton: what it is shown; its joints.
+        design: architecture, joints and codec.
+        crop: of its input.
+        skeleton: joints.
 
     Raises:
         OccluposeError: no such file, or not weights of this network; no such device.
@@ -103,31 +109,33 @@ class EstimatorNetwork:
         network, self.design = load(file)
         self.crop = self.design.maps.crop
         self.skeleton = self.design.skeleton
-        self._network = fast(network, device)
+        self._network = prepare_network(network, device)
         self._device = device
         self._flip = flip
 
-    def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Joints:
-        """Joints in RGB crops of the size it takes; belief is the height of the map's peak."""
-        said = [self._joints(torch.from_numpy(crops[first : first + BATCH])) for first in range(0, len(crops), BATCH)]
-        if not said:
+    def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Keypoints:
+        """Keypoints in RGB crops; the score is the height of the heatmap's peak."""
+        starts = range(0, len(crops), BATCH)
+        batches = [self._keypoints(torch.from_numpy(crops[start : start + BATCH])) for start in starts]
+        if not batches:
             return np.zeros((0, len(self.skeleton), 2)), np.zeros((0, len(self.skeleton)))
-        xy, score = (np.concatenate(part).astype(np.float64) for part in zip(*said, strict=True))
+        xy = np.concatenate([keypoints for keypoints, _ in batches]).astype(np.float64)
+        score = np.concatenate([scores for _, scores in batches]).astype(np.float64)
         return xy, score.clip(0, 1)
 
     @torch.inference_mode()
-    def _joints(self, crops: UInt8[Tensor, "person height width 3"]) -> tuple[np.ndarray, np.ndarray]:
-        pictures = normalise_images(crops.to(self._device))
-        maps = heatmaps(self._network, pictures)
+    def _keypoints(self, crops: UInt8[Tensor, "person height width 3"]) -> tuple[np.ndarray, np.ndarray]:
+        images = normalise_images(crops.to(self._device))
+        maps = heatmaps(self._network, images)
         if self._flip:
-            mirrored = heatmaps(self._network, pictures.flip(3))
+            mirrored = heatmaps(self._network, images.flip(3))
             maps = (maps + unflip(mirrored, self.skeleton.mirror, self.design.maps.flip_shift)) / 2
         xy, score = self.design.maps.decode(maps)
         return xy.cpu().numpy(), score.cpu().numpy()
 
 
-def fast(network: nn.Module, device: str) -> nn.Module:
-    """The network on a device, its kernels laid out as that calculates fastest.
+def prepare_network(network: nn.Module, device: str) -> nn.Module:
+    """The network on a device, with channels last for speed.
 
     Raises:
         OccluposeError: torch has no such device here.
@@ -135,19 +143,19 @@ def fast(network: nn.Module, device: str) -> nn.Module:
     return weights.to_device(network, device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def heatmaps(network: nn.Module, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch joint y x"]:
-    """The finest maps of an estimator, float32; in bf16 inside where the processor has that."""
-    kind = pictures.device.type
+def heatmaps(network: nn.Module, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch joint y x"]:
+    """The final heatmaps of an estimator, float32; computed in bf16 where the device has it."""
+    kind = images.device.type
     with torch.autocast(kind, torch.bfloat16, enabled=bf16_is_native(kind)):
-        return network(pictures)[-1].float()
+        return network(images)[-1].float()
 
 
-def save(tensors: dict[str, Tensor], design: Design, path: Path) -> None:
-    """Writes weights, and in the header all that is needed to use them. Kernels in half precision, what belongs to a
-    channel in full.
+def save(tensors: dict[str, Tensor], design: EstimatorDesign, path: Path) -> None:
+    """Writes weights with a header that is enough to use them. Kernels have half precision, per-channel values full
+    precision.
 
     Arguments:
-        tensors: of the whole network, or of its backbone alone, to begin a training with.
+        tensors: of the whole network, or of its backbone alone as initial weights.
 
     Raises:
         OccluposeError: the file could not be written.
@@ -156,29 +164,31 @@ def save(tensors: dict[str, Tensor], design: Design, path: Path) -> None:
     weights.save(weights.half_kernels(tensors), design.header() | part, path)
 
 
-def load(path: Path) -> tuple[nn.Module, Design]:
-    """A network ready to use, and what it is.
+def load(path: Path) -> tuple[nn.Module, EstimatorDesign]:
+    """A network ready to use, and its design.
 
     Raises:
-        OccluposeError: no such file, not a safetensors file, not one of such a network, or one of a backbone alone.
+        OccluposeError: no such file, not a safetensors file, not of such a network, or of a backbone alone.
     """
     network, header = _read(path)
     if header["part"] != WHOLE:
         raise OccluposeError(
             f"{path}: a backbone alone, which knows no joints; train it: occlupose train ljof --init-from {path}"
         )
-    return network, Design.of(header)
+    return network, EstimatorDesign.of(header)
 
 
-def begin(network: nn.Module, design: Design, path: Path) -> str:
-    """Puts the weights of a file into a network, of one for other joints all but what belongs to single joints; says
-    what was taken.
+def load_initial_weights(network: nn.Module, design: EstimatorDesign, path: Path) -> str:
+    """Initialises a network with the weights of a file; of a network for other joints all but those of single joints.
+
+    Returns:
+        What was loaded, in words.
 
     Raises:
-        OccluposeError: no such file, not one of such a network, one of another model or for another crop.
+        OccluposeError: no such file, not of such a network, of another model or for another crop.
     """
     read, header = _read(path)
-    theirs = Design.of(header)
+    theirs = EstimatorDesign.of(header)
     ours = network.state_dict()
     given = read.state_dict()
     if theirs.model != design.model:
@@ -195,8 +205,8 @@ def begin(network: nn.Module, design: Design, path: Path) -> str:
     return f"{len(fit)} of {len(ours)} tensors of {path.name}"
 
 
-def _of_joints(design: Design) -> set[str]:
-    """Names of the tensors whose size goes with the number of joints."""
+def _of_joints(design: EstimatorDesign) -> set[str]:
+    """Names of the tensors whose shape depends on the number of joints."""
     crop = design.maps.crop
     joints = len(design.skeleton)
     with torch.device("meta"):
@@ -208,7 +218,7 @@ def _of_joints(design: Design) -> set[str]:
 
 def _read(path: Path) -> tuple[nn.Module, dict[str, str]]:
     def build(header: dict[str, str]) -> nn.Module:
-        network = Design.of(header).build()
+        network = EstimatorDesign.of(header).build()
         if header["part"] == BACKBONE:
             network.head = nn.Identity()
         return network

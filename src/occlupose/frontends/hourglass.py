@@ -1,7 +1,7 @@
-"""Our own 2D network, the stacked hourglass of OANet section 3.1, from a file that `occlupose train keypoints` wrote.
+"""The stacked hourglass of OANet section 3.1 from a file of `occlupose train keypoints`.
 
-Joints that it takes for hidden have dark maps: their belief is near 0, and nothing but the brightest cell of a dark map
-is their place.
+Joints that it classifies as hidden have low heatmaps: their score is near 0, and their position is the highest cell of
+a low heatmap.
 """
 
 from pathlib import Path
@@ -13,26 +13,27 @@ from torch import Tensor
 
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.heatmaps import Heatmaps
-from occlupose.frontends.crops import Joints
+from occlupose.frontends.crops import Keypoints
 from occlupose.networks import weights
 from occlupose.networks.hourglass import STRIDE, StackedHourglass
 from occlupose.skeletons import Skeleton, by_name
 
 FORMAT = "occlupose hourglass 1"
 BATCH = 16
-"""Crops in the network at once, so that memory does not grow with the crowd."""
+"""Crops in a batch, so that memory does not grow with the number of people."""
 
 
 class HourglassNetwork:
-    """The network in a weights file: crops in, joints out.
+    """The network in a weights file, as a `CropNetwork`.
 
     Arguments:
         file: .safetensors.
-        flip: look at each crop's mirror image too and take the mean of the maps: a little better, twice the time.
-        device: where it runs, as torch names it.
+        flip: test-time augmentation by horizontal flip (mean of the heatmaps): slightly better, twice the time.
+        device: torch device.
 
     Attributes:
-        crop, skeleton: what it is shown; its joints.
+        crop: of its input.
+        skeleton: joints.
 
     Raises:
         OccluposeError: no such file, or not weights of this network; no such device.
@@ -45,8 +46,8 @@ class HourglassNetwork:
         self._flip = flip
         self._codec = Heatmaps(self.crop, STRIDE)
 
-    def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Joints:
-        """Joints in RGB crops of the size it takes."""
+    def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Keypoints:
+        """Keypoints in RGB crops."""
         maps = [np.zeros((0, len(self.skeleton), *self._codec.shape), np.float32)]
         for first in range(0, len(crops), BATCH):
             maps.append(self._maps(torch.from_numpy(crops[first : first + BATCH]).to(self._device)).cpu().numpy())
@@ -62,25 +63,24 @@ class HourglassNetwork:
 
 
 def save(tensors: dict[str, Tensor], network: StackedHourglass, skeleton: Skeleton, crop: Crop, path: Path) -> None:
-    """Writes weights, and in the header all that is needed to use them. Kernels in half precision, what belongs to a
-    channel in full.
+    """Writes weights with a header that is enough to use them. Kernels have half precision, per-channel values full
+    precision.
 
     Raises:
         OccluposeError: the file could not be written.
     """
     numbers = {"stacks": len(network.stacks), "width": network.width, "depth": network.depth}
-    shown = {"crop_width": crop.width, "crop_height": crop.height, "crop_padding": crop.padding}
-    header = {"format": FORMAT, "skeleton": skeleton.name} | {
-        name: str(value) for name, value in (numbers | shown).items()
-    }
+    crop_fields = {"crop_width": crop.width, "crop_height": crop.height, "crop_padding": crop.padding}
+    fields = {name: str(value) for name, value in (numbers | crop_fields).items()}
+    header = {"format": FORMAT, "skeleton": skeleton.name} | fields
     weights.save(weights.half_kernels(tensors), header, path)
 
 
 def load(path: Path) -> tuple[StackedHourglass, Skeleton, Crop]:
-    """A network ready to use, its joints, and what it is to be shown.
+    """A network ready to use, its joints, and the crop of its input.
 
     Raises:
-        OccluposeError: no such file, not a safetensors file, or not one of this network.
+        OccluposeError: no such file, not a safetensors file, or not of this network.
     """
     command = "occlupose train keypoints"
     network, header = weights.load(path, _network, format=FORMAT, network="a stacked hourglass", command=command)
@@ -88,7 +88,7 @@ def load(path: Path) -> tuple[StackedHourglass, Skeleton, Crop]:
 
 
 def _network(header: dict[str, str]) -> StackedHourglass:
-    Heatmaps(_crop(header), STRIDE * 2 ** int(header["depth"]))  # refuses a crop that cannot be halved so often
+    Heatmaps(_crop(header), STRIDE * 2 ** int(header["depth"]))  # refuses a crop that cannot be halved this often
     numbers = {name: int(header[name]) for name in ("stacks", "width", "depth")}
     return StackedHourglass(len(by_name(header["skeleton"])), **numbers)
 

@@ -1,26 +1,25 @@
-"""Any top-down pose network in an ONNX file, with a card beside it that says how to use it.
+"""Any top-down keypoint network in an ONNX file, with a card beside it that describes it.
 
-The network takes crops of people, `(batch, 3, height, width)` float32, and gives joints by one of three codecs. The
-card of `pose.onnx` is `pose.json`:
+The network takes crops of people, `(batch, 3, height, width)` float32, and returns keypoints by one of three codecs.
+The card of `pose.onnx` is `pose.json`, a JSON object:
 
-    { "licence": "Apache-2.0",        of the weights; for the user to know "skeleton": "coco17",           names and
-      order of the joints that come out "width": 192, "height": 256,    of the crop, px "codec": "heatmap",
-      or "simcc" or "coordinates", see below "grid": "stride",               heatmap only. Where its cell i lies in the
-      crop, f being the crop's side / the heatmap's:
-                                      "stride" f i; "corners" i (side - 1) / (heatmap's side - 1); "centres" f (i + 0.5)
-                                      - 0.5
-      "unit": "pixels",               coordinates only: of the crop, or "fraction" of its sides (edge to edge)
-      "channels": "rgb",              or "bgr"
-      "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375],    in the order of the channels, of 0..255
-      "padding": 1.25                 the crop's sides / the person's box
-    }
+- licence: of the weights, for the user.
+- skeleton: names and order of the joints, such as "coco17".
+- width, height: of the crop, px.
+- codec: "heatmap", "simcc" or "coordinates".
+- grid: heatmap only. Position of cell i in the crop, with f = side of the crop / side of the heatmap: "stride" f i;
+  "corners" i (side of the crop - 1) / (side of the heatmap - 1); "centres" f (i + 0.5) - 0.5.
+- unit: coordinates only. "pixels" of the crop, or "fraction" of its sides (edge to edge).
+- channels: "rgb" or "bgr".
+- mean, std: in the order of the channels, of 0..255.
+- padding: sides of the crop / sides of the person's box.
 
-Fields from `grid` on may be left out; the values above are then assumed. Outputs by codec, joint j of person p:
+Fields from `grid` on are optional; `OnnxCard` has the defaults. Outputs by codec, joint j of person p:
 
-- heatmap: `(p, j, y, x)`, the peak's value being the belief;
-- simcc (Li et al. 2022): two, `(p, j, x)` and `(p, j, y)`, classes of equal width along each side, the lower peak being
-  the belief;
-- coordinates: `(p, j, 2)` or `(p, j, 3)`: x, y and the belief, 1 where it is not given.
+- heatmap: `(p, j, y, x)`; the score is the value of the peak;
+- simcc (Li et al. 2022): two, `(p, j, x)` and `(p, j, y)`, classes of equal width along each side; the score is the
+  lower peak;
+- coordinates: `(p, j, 2)` or `(p, j, 3)`: x, y and the score, 1 where it is missing.
 """
 
 from collections.abc import Callable
@@ -34,12 +33,12 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from occlupose.codecs.crops import Crop, Grid
 from occlupose.codecs.heatmaps import find_peaks
 from occlupose.errors import OccluposeError
-from occlupose.frontends.crops import Joints
+from occlupose.frontends.crops import Keypoints
 from occlupose.skeletons import by_name
 
 
-class Card(BaseModel):
-    """How to use a network; the module's docstring describes each field."""
+class OnnxCard(BaseModel):
+    """Description of a network; the module's docstring describes each field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +55,7 @@ class Card(BaseModel):
     padding: Annotated[float, Field(ge=1)] = 1.25
 
     @classmethod
-    def load(cls, path: Path) -> "Card":
+    def load(cls, path: Path) -> "OnnxCard":
         """The card in a .json file.
 
         Raises:
@@ -65,9 +64,7 @@ class Card(BaseModel):
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise OccluposeError(
-                f"{path}: no card for the network; put a .json file there (see occlupose.frontends.onnx)"
-            ) from error
+            raise OccluposeError(f"{path}: no card for the network; write one, docs/front-ends.md shows how") from error
         except ValidationError as error:
             first = error.errors()[0]
             raise OccluposeError(
@@ -76,14 +73,16 @@ class Card(BaseModel):
 
 
 class OnnxNetwork:
-    """The network in an ONNX file: crops in, joints out.
+    """The network in an ONNX file, as a `CropNetwork`.
 
     Arguments:
-        file: its card lies beside it, with the suffix .json.
-        threads: of the processor.
+        file: its card is beside it, with the suffix .json.
+        threads: processor threads.
 
     Attributes:
-        card, crop, skeleton: how it is used; what it is shown; its joints.
+        card: description of the network.
+        crop: of its input.
+        skeleton: joints.
 
     Raises:
         OccluposeError: onnxruntime is not installed; no card; the file is not such a network, or not the one the card
@@ -93,14 +92,14 @@ class OnnxNetwork:
     def __init__(self, file: Path, *, threads: int = 2) -> None:
         self._file = file
         self._session = _session(file, threads)
-        self.card = Card.load(file.with_suffix(".json"))
+        self.card = OnnxCard.load(file.with_suffix(".json"))
         self.crop = Crop(self.card.width, self.card.height, self.card.padding)
         self.skeleton = by_name(self.card.skeleton)
         self._input = self._session.get_inputs()[0]
         self._check()
 
-    def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Joints:
-        """Joints in RGB crops of the card's size."""
+    def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Keypoints:
+        """Keypoints in RGB crops of the card's size."""
         if not len(crops):
             return np.zeros((0, len(self.skeleton), 2)), np.zeros((0, len(self.skeleton)))
         channels = crops if self.card.channels == "rgb" else crops[..., ::-1]
@@ -118,7 +117,7 @@ class OnnxNetwork:
         """Try the network on one empty crop.
 
         Raises:
-            OccluposeError: it does not take or give what the card says.
+            OccluposeError: its input or output is not as the card describes.
         """
         card = self.card
         joints = len(self.skeleton)
@@ -150,7 +149,7 @@ def _session(file: Path, threads: int) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise OccluposeError(f"{file}: needs onnxruntime; pip install 'occlupose[onnx]'") from error
+        raise OccluposeError(f"{file}: needs onnxruntime; pip install onnxruntime") from error
     if not file.is_file():
         raise OccluposeError(f"{file}: no such file; give an ONNX network")
     options = onnxruntime.SessionOptions()
@@ -163,7 +162,7 @@ def _session(file: Path, threads: int) -> Any:
         ) from error
 
 
-def _from_heatmap(outputs: list[np.ndarray], card: Card) -> Joints:
+def _from_heatmap(outputs: list[np.ndarray], card: OnnxCard) -> Keypoints:
     maps = outputs[0]
     height, width = maps.shape[2:]
     cells, score = find_peaks(maps)
@@ -171,7 +170,7 @@ def _from_heatmap(outputs: list[np.ndarray], card: Card) -> Joints:
     return cells * step + first, score
 
 
-def _from_simcc(outputs: list[np.ndarray], card: Card) -> Joints:
+def _from_simcc(outputs: list[np.ndarray], card: OnnxCard) -> Keypoints:
     xy = [
         output.argmax(-1) * side / output.shape[-1]
         for output, side in zip(outputs, (card.width, card.height), strict=True)
@@ -179,15 +178,15 @@ def _from_simcc(outputs: list[np.ndarray], card: Card) -> Joints:
     return np.stack(xy, -1), np.minimum(outputs[0].max(-1), outputs[1].max(-1))
 
 
-def _from_coordinates(outputs: list[np.ndarray], card: Card) -> Joints:
+def _from_coordinates(outputs: list[np.ndarray], card: OnnxCard) -> Keypoints:
     xy = outputs[0][..., :2]
-    belief = outputs[0][..., 2:]
+    score = outputs[0][..., 2:]
     if card.unit == "fraction":
         xy = xy * np.array([card.width, card.height]) - 0.5
-    return xy, belief[..., 0] if belief.shape[-1] else np.ones(xy.shape[:2])
+    return xy, score[..., 0] if score.shape[-1] else np.ones(xy.shape[:2])
 
 
-CODECS: dict[str, Callable[[list[np.ndarray], Card], Joints]] = {
+CODECS: dict[str, Callable[[list[np.ndarray], OnnxCard], Keypoints]] = {
     "heatmap": _from_heatmap,
     "simcc": _from_simcc,
     "coordinates": _from_coordinates,

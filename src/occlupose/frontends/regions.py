@@ -1,4 +1,4 @@
-"""How alike two regions are (see `occlupose.codecs.crops`), and which of several to keep.
+"""Similarity of regions (see `occlupose.codecs.crops`) and non-maximum suppression.
 
 Coordinates in this file are pixels with pixel centres at integers.
 """
@@ -10,20 +10,20 @@ from occlupose.codecs.crops import radius
 
 
 def similarity(regions: Float[np.ndarray, "*a 4"], others: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*c"]:
-    """How far two regions show one person, 0..1 (shapes broadcast): exp(-1) where one is moved by 0.35 radii. Ours."""
+    """Similarity of regions, 0..1 (shapes broadcast): exp(-1) where one is moved by 0.35 radii. Ours."""
     apart = ((regions - others) ** 2).sum(-1)
     size = np.maximum(np.maximum(radius(regions), radius(others)), 1.0)
     return np.exp(-apart / (2 * (0.35 * size) ** 2))
 
 
-def suppress(
+def suppress_similar(
     similar: Float[np.ndarray, "person person"], order: Float[np.ndarray, " person"], threshold: float
 ) -> list[int]:
-    """Non-maximum suppression: the rows that stay, best first, no two of which are more similar than the threshold.
+    """Non-maximum suppression: the rows that are kept, best first, no two of them more similar than the threshold.
 
     Arguments:
-        similar: how far rows i and j show the same thing.
-        order: the larger stays; of two equal ones the earlier.
+        similar: similarity of rows i and j.
+        order: the larger is kept; of two equal ones the earlier.
     """
     kept: list[int] = []
     for row in np.argsort(-order, kind="stable"):

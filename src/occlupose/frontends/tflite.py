@@ -10,14 +10,13 @@ from ai_edge_litert.interpreter import Interpreter
 from jaxtyping import Num
 
 
-class Network:
-    """A network of one picture.
+class TFLiteNetwork:
+    """A network that takes one image.
 
     Arguments:
         weights: file.
-        threads: processor threads that it may use.
-        divisor, offset: make of a pixel's value what the network takes, value / divisor + offset.
-
+        threads: processor threads.
+        divisor, offset: the network's input is value / divisor + offset of a pixel.
     """
 
     def __init__(self, weights: Path, *, threads: int = 2, divisor: float = 1.0, offset: float = 0.0) -> None:
@@ -36,8 +35,8 @@ class Network:
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs[:2]]
 
     def _fill(self, pixels: Num[np.ndarray, "height width 3"]) -> None:
-        """Writes the network's input in place: a fresh array of this size costs more than all the arithmetic. No view
-        may outlive this.
+        """Writes the network's input in place: a new array of this size costs more than the arithmetic. No view may
+        remain after this.
         """
         values = self._interpreter.tensor(self._input)()[0]
         np.divide(pixels, self._divisor, out=values, dtype=np.float32, casting="unsafe")
@@ -46,10 +45,10 @@ class Network:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the line that TensorFlow Lite itself, past Python, writes to stderr whenever a network is made ready."""
-    with open(os.devnull, "wb") as nowhere:
+    """Without the line that TensorFlow Lite writes to stderr, past Python, when a network is loaded."""
+    with open(os.devnull, "wb") as null:
         stderr = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
+        os.dup2(null.fileno(), 2)
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""From regions to people, frame after frame: what every estimator has in common that looks at one person at a time."""
+"""Detection and following of people, frame by frame, for keypoint networks that take one person at a time."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
@@ -8,32 +8,33 @@ from jaxtyping import Bool, Float, Int
 
 from occlupose.codecs.crops import Regions, radius
 from occlupose.detections import Detections
-from occlupose.frontends.detector import Detector, around, whole
-from occlupose.frontends.regions import similarity, suppress
-from occlupose.frontends.search import Search
+from occlupose.frontends.detector import PersonDetector, context_tile, whole_image
+from occlupose.frontends.regions import similarity, suppress_similar
+from occlupose.frontends.search import TileScheduler
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 
-PRESENT = 0.5  # belief that there is a person, 0..1: less is nobody
-SURE = 0.85  # more is surely somebody
-SAME = 0.5  # poses more alike are one person
-STEADY = 0.5  # two looks at a new person must agree so far
-SETTLED = 10  # frames for which somebody was followed whom nobody new displaces; ours
-KNOWN = 0.2  # a region more similar to a known one brings nobody new
-SIGMA = 0.08  # of all joints where the skeleton has no sigmas of its own: that of a shoulder
+MIN_PRESENCE = 0.5  # confidence that there is a person, 0..1; less is nobody
+CERTAIN_PRESENCE = 0.85  # above it a person is masked in the search for others
+DUPLICATE_SIMILARITY = 0.5  # poses more similar are one person
+MIN_AGREEMENT = 0.5  # least similarity of two estimates of a new person
+ESTABLISHED_AGE = 10  # frames after which a followed person is not displaced by a new one; ours
+KNOWN_SIMILARITY = 0.2  # a region more similar to a known one is not a new person
+SIGMA = 0.08  # of all joints where the skeleton has no sigmas: that of a shoulder
 HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "head_top", "neck")
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What a network says of some regions of one image.
+class RegionEstimates:
+    """Keypoints in some regions of one image.
 
     Attributes:
-        xy, score: joints, in full-image pixels, and belief in each, 0..1.
-        presence: belief that the region shows a person, 0..1.
-        regions: where to look for the same people in the next frame.
-        age: frames for which each has been followed; `TopDown` counts them.
+        xy: keypoints, full-image px.
+        score: confidence of each keypoint, 0..1.
+        presence: confidence that the region shows a person, 0..1.
+        regions: of the same people in the next frame.
+        age: frames for which each person has been followed; `TopDown` counts them.
     """
 
     xy: Float[np.ndarray, "person joint 2"]
@@ -42,30 +43,34 @@ class Estimate:
     regions: Regions
     age: Int[np.ndarray, " person"] = field(default_factory=lambda: np.zeros(0, int))
 
-    def take(self, rows: list[int] | np.ndarray) -> "Estimate":
-        """These people alone, in this order."""
-        return Estimate(self.xy[rows], self.score[rows], self.presence[rows], self.regions[rows], self.age[rows])
+    def select(self, rows: list[int] | np.ndarray) -> "RegionEstimates":
+        """Some of the people, in this order."""
+        return RegionEstimates(**{name: values[rows] for name, values in vars(self).items()})
 
 
-def joined(first: Estimate, second: Estimate) -> Estimate:
+def concatenate(first: RegionEstimates, second: RegionEstimates) -> RegionEstimates:
     """The people of both."""
-    pairs = ((getattr(first, name), getattr(second, name)) for name in ("xy", "score", "presence", "regions", "age"))
-    return Estimate(*(np.concatenate(pair) for pair in pairs))
+    return RegionEstimates(
+        **{name: np.concatenate([values, getattr(second, name)]) for name, values in vars(first).items()}
+    )
 
 
 class TopDown(ABC):
-    """Keeps one region per person from frame to frame and asks the detector for new people now and then.
+    """Follows one region per person from frame to frame and runs the detector at intervals for new people.
 
-    The first frame is searched as a whole, in tiles, and round everyone found. After that the whole picture is searched
-    every `detect_every` frames, and every `look_every` frames one small view: round somebody lost, or else a tile and
-    round somebody seen in turn. Where a person vanishes, or two become one, is looked at at once. (The schedule is
-    ours.)
+    The first frame is searched as a whole, in tiles, and around everybody found. After that the whole image is searched
+    every `detect_every` frames, and one tile every `search_every` frames: around a lost person, otherwise in turn one
+    of the scheduler's tiles and one around a known person. Where a person disappears, or two become one, is searched at
+    once. (The schedule is ours.)
 
     Arguments:
         detector: finds regions.
-        detect_every, look_every: frames.
-        max_people: at most so many, the surest; None for all.
-        tiled: also search tiles, where people are small.
+        detect_every, search_every: frames.
+        max_people: at most this many, those of the highest confidence; None: no limit.
+        tiled: also search tiles, for small people.
+
+    Attributes:
+        best_rejected: highest presence of a detected person that was too low, since `reset`.
     """
 
     name: str
@@ -73,156 +78,153 @@ class TopDown(ABC):
 
     def __init__(
         self,
-        detector: Detector,
+        detector: PersonDetector,
         *,
         detect_every: int = 10,
-        look_every: int = 2,
+        search_every: int = 2,
         max_people: int | None = None,
         tiled: bool = True,
     ) -> None:
         self.detector = detector
         self.detect_every = detect_every
-        self.look_every = look_every
+        self.search_every = search_every
         self.max_people = max_people
         self.tiled = tiled
         self.reset()
 
     @abstractmethod
-    def estimate(self, picture: Pyramid, regions: Regions) -> Estimate:
-        """What the network says of these regions."""
+    def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
+        """Keypoints in these regions."""
 
     def reset(self) -> None:
-        """Forget the frames before."""
+        """Forget earlier frames."""
         self.best_rejected = 0.0
         self._frame = 0
         self._turn = 0
         self._size = (0, 0)
-        self._tracked = np.zeros((0, 4))
+        self._regions = np.zeros((0, 4))
         self._age = np.zeros(0, int)
         self._lost = np.zeros((0, 4))
 
     def __call__(self, frame: Frame) -> Detections:
         """The people in this frame."""
-        picture = frame.pyramid
-        if self._size != picture.size:
+        image = frame.pyramid
+        if self._size != image.size:
             self.reset()
-            self._size = picture.size
-            self._search = Search(*picture.size)
-        followed = replace(self.estimate(picture, self._tracked), age=self._age + 1)
-        steady = similarity(self._tracked, followed.regions) > KNOWN  # a region that leaps has lost its person
-        kept = self._distinct(replace(followed, presence=followed.presence * steady))
-        seen = followed.take(kept)
-        gone = np.delete(self._tracked, kept, axis=0)
+            self._size = image.size
+            self._scheduler = TileScheduler(*image.size)
+        followed = replace(self.estimate(image, self._regions), age=self._age + 1)
+        # a region that jumps has lost its person
+        stable = similarity(self._regions, followed.regions) > KNOWN_SIMILARITY
+        kept = self._distinct(replace(followed, presence=followed.presence * stable))
+        known = followed.select(kept)
+        gone = np.delete(self._regions, kept, axis=0)
         if self._frame == 0:
-            views = self._search.everything(picture) if self.tiled else [whole(*self._size)]
-            seen = self._add(picture, seen, self.detector(picture, views))
-            seen = self._add(picture, seen, self._beside(picture, seen, seen.regions))
+            tiles = self._scheduler.all_tiles(image) if self.tiled else [whole_image(*self._size)]
+            known = self._add(image, known, self.detector(image, tiles))
+            known = self._add(image, known, self._search_around(image, known, known.regions))
         elif self._frame % self.detect_every == 0:
-            seen = self._add(picture, seen, self.detector(picture, [whole(*self._size)]))
+            known = self._add(image, known, self.detector(image, [whole_image(*self._size)]))
         elif len(gone):
-            seen = self._add(picture, seen, self._beside(picture, seen, gone))
-        elif self._frame % self.look_every == 0:
-            seen = self._add(picture, seen, self._look(picture, seen))
-        self._remember(seen, gone)
-        return detections(seen, self.skeleton, self._size)
+            known = self._add(image, known, self._search_around(image, known, gone))
+        elif self._frame % self.search_every == 0:
+            known = self._add(image, known, self._search_tile(image, known))
+        self._remember(known, gone)
+        return detections(known, self.skeleton, self._size)
 
-    def _look(self, picture: Pyramid, seen: Estimate) -> Regions:
-        """Regions found in the one small view that is due: round somebody lost, a tile, round somebody seen, a tile,
-        and so on.
-        """
+    def _search_tile(self, image: Pyramid, known: RegionEstimates) -> Regions:
+        """Regions found in the next tile: around a lost person, else of the scheduler or around a known person."""
         if len(self._lost):
             due = self._lost[:1]
             self._lost = self._lost[1:]
-            return self._beside(picture, seen, due)
+            return self._search_around(image, known, due)
         self._turn += 1
-        if self._turn % 2 and len(seen.regions):
-            row = self._turn // 2 % len(seen.regions)
-            return self._beside(picture, seen, seen.regions[row : row + 1])
-        return self.detector(picture, [self._search.next(picture, _boxes(seen))] if self.tiled else [])
+        if self._turn % 2 and len(known.regions):
+            row = self._turn // 2 % len(known.regions)
+            return self._search_around(image, known, known.regions[row : row + 1])
+        return self.detector(image, [self._scheduler.next(image, _boxes(known))] if self.tiled else [])
 
-    def _beside(self, picture: Pyramid, seen: Estimate, regions: Regions) -> Regions:
-        """People found round these regions when those who are seen for sure are painted over."""
+    def _search_around(self, image: Pyramid, known: RegionEstimates, regions: Regions) -> Regions:
+        """People found around these regions with the certain ones masked."""
         limbs = np.array([self.skeleton.index(*limb) for limb in self.skeleton.limbs])
         return self.detector(
-            picture, [around(region) for region in regions], hide=seen.xy[seen.presence > SURE][:, limbs]
+            image,
+            [context_tile(region) for region in regions],
+            mask=known.xy[known.presence > CERTAIN_PRESENCE][:, limbs],
         )
 
-    def _add(self, picture: Pyramid, seen: Estimate, found: Regions) -> Estimate:
-        """Also the people in these regions, where they are new. A detector's region is rough, so the network looks
+    def _add(self, image: Pyramid, known: RegionEstimates, found: Regions) -> RegionEstimates:
+        """Adds the people in these regions who are new. A detected region is inaccurate, so keypoints are estimated
         twice and must agree.
         """
-        new = found[similarity(found[:, None], seen.regions).max(1, initial=0) < KNOWN]
+        new = found[similarity(found[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY]
         if not len(new):
-            return seen
-        rough = replace(self.estimate(picture, new), age=np.zeros(len(new), int))
-        self.best_rejected = max(self.best_rejected, rough.presence[rough.presence <= PRESENT].max(initial=0))
-        rough = rough.take(rough.presence > PRESENT)
-        fine = replace(self.estimate(picture, rough.regions), age=rough.age)
-        both = joined(seen, fine.take(similarity(rough.regions, fine.regions) > STEADY))
-        return both.take(self._distinct(both))
+            return known
+        rough = replace(self.estimate(image, new), age=np.zeros(len(new), int))
+        self.best_rejected = max(self.best_rejected, rough.presence[rough.presence <= MIN_PRESENCE].max(initial=0))
+        rough = rough.select(rough.presence > MIN_PRESENCE)
+        fine = replace(self.estimate(image, rough.regions), age=rough.age)
+        both = concatenate(known, fine.select(similarity(rough.regions, fine.regions) > MIN_AGREEMENT))
+        return both.select(self._distinct(both))
 
-    def _distinct(self, estimate: Estimate) -> list[int]:
-        """Rows that show a person, each person once: who has been followed for long before others, and the surest
-        first.
-        """
-        quality = estimate.presence * estimate.score.mean(1) + (estimate.age >= SETTLED)
-        part = _part(estimate, quality) & (estimate.age < SETTLED)
-        bodies = np.flatnonzero((estimate.presence > PRESENT) & ~part)
-        kept = suppress(self._alike(estimate.take(bodies)), quality[bodies], SAME)
+    def _distinct(self, estimates: RegionEstimates) -> list[int]:
+        """Rows that show a person, each person once: established people first, then by confidence."""
+        quality = estimates.presence * estimates.score.mean(1) + (estimates.age >= ESTABLISHED_AGE)
+        part = _limbs_of_others(estimates, quality) & (estimates.age < ESTABLISHED_AGE)
+        bodies = np.flatnonzero((estimates.presence > MIN_PRESENCE) & ~part)
+        kept = suppress_similar(self._pose_similarity(estimates.select(bodies)), quality[bodies], DUPLICATE_SIMILARITY)
         return [int(row) for row in bodies[kept][: self.max_people]]
 
-    def _alike(self, estimate: Estimate) -> Float[np.ndarray, "person person"]:
-        """Object keypoint similarity between poses (COCO), of the whole bodies or of the heads: no two people have
-        their head in one place.
-
-        The squared radius of the larger region stands for the area.
+    def _pose_similarity(self, estimates: RegionEstimates) -> Float[np.ndarray, "person person"]:
+        """Object keypoint similarity between poses (COCO), the larger of that of the bodies and that of the heads: two
+        heads are never in one place. The area is the squared radius of the larger region.
         """
-        apart = ((estimate.xy[:, None] - estimate.xy[None]) ** 2).sum(-1)
-        size = np.maximum(radius(estimate.regions), 1)
+        squared_distance = ((estimates.xy[:, None] - estimates.xy[None]) ** 2).sum(-1)
+        size = np.maximum(radius(estimates.regions), 1)
         area = np.maximum(size[:, None], size[None]) ** 2
-        joints = np.exp(-apart / (8 * np.square(self.skeleton.sigmas or SIGMA) * area[..., None]))
+        joints = np.exp(-squared_distance / (8 * np.square(self.skeleton.sigmas or SIGMA) * area[..., None]))
         head = [row for row, joint in enumerate(self.skeleton.joints) if joint in HEAD]
         return np.maximum(joints.mean(-1), joints[..., head].mean(-1) if head else 0)
 
-    def _remember(self, seen: Estimate, gone: Regions) -> None:
-        """Where to look in the next frame, and where to look again for those who are gone: three times each."""
+    def _remember(self, known: RegionEstimates, gone: Regions) -> None:
+        """Regions for the next frame, and those of lost people, to be searched three times each."""
         lost = np.concatenate([self._lost, np.tile(gone, (3, 1))])
-        self._lost = lost[similarity(lost[:, None], seen.regions).max(1, initial=0) < KNOWN][-12:]
-        self._tracked = seen.regions
-        self._age = seen.age
+        self._lost = lost[similarity(lost[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY][-12:]
+        self._regions = known.regions
+        self._age = known.age
         self._frame += 1
 
 
-def detections(seen: Estimate, skeleton: Skeleton, size: tuple[int, int]) -> Detections:
-    """As given out: joints beyond the edge of an image of this size are believed less, a tenth of the radius costing a
-    factor exp(-1/2).
+def detections(known: RegionEstimates, skeleton: Skeleton, size: tuple[int, int]) -> Detections:
+    """The result of a front end. The score of joints outside the image is lowered, by exp(-1/2) at a tenth of the
+    radius.
     """
-    beyond = np.maximum(np.maximum(-0.5 - seen.xy, seen.xy - np.array(size) + 0.5), 0)
-    share = np.linalg.norm(beyond, axis=-1) / np.maximum(radius(seen.regions), 1)[:, None]
-    score = seen.score * np.exp(-((share / 0.1) ** 2) / 2)
+    beyond = np.maximum(np.maximum(-0.5 - known.xy, known.xy - np.array(size) + 0.5), 0)
+    share = np.linalg.norm(beyond, axis=-1) / np.maximum(radius(known.regions), 1)[:, None]
+    score = known.score * np.exp(-((share / 0.1) ** 2) / 2)
     return Detections(
         skeleton=skeleton,
-        xy=seen.xy.astype(np.float32),
+        xy=known.xy.astype(np.float32),
         score=score.astype(np.float32),
-        boxes=_boxes(seen).astype(np.float32),
-        box_score=seen.presence.astype(np.float32),
+        boxes=_boxes(known).astype(np.float32),
+        box_score=known.presence.astype(np.float32),
     )
 
 
-def _boxes(estimate: Estimate) -> Float[np.ndarray, "person 4"]:
-    """Round the joints, a tenth of the radius wider."""
-    margin = 0.1 * np.maximum(radius(estimate.regions), 1)[:, None]
-    return np.concatenate([estimate.xy.min(1) - margin, estimate.xy.max(1) + margin], -1)
+def _boxes(estimates: RegionEstimates) -> Float[np.ndarray, "person 4"]:
+    """Bounding boxes around the joints, a tenth of the radius wider."""
+    margin = 0.1 * np.maximum(radius(estimates.regions), 1)[:, None]
+    return np.concatenate([estimates.xy.min(1) - margin, estimates.xy.max(1) + margin], -1)
 
 
-def _part(estimate: Estimate, quality: Float[np.ndarray, " person"]) -> Bool[np.ndarray, " person"]:
-    """Which poses are a limb taken for a body: most of the box inside that of a larger person, and hardly better than
-    that one. Ours.
+def _limbs_of_others(estimates: RegionEstimates, quality: Float[np.ndarray, " person"]) -> Bool[np.ndarray, " person"]:
+    """Which poses are a limb mistaken for a body: most of the box inside that of a larger person, and hardly more
+    confident. Ours.
     """
-    low = estimate.xy.min(1)
-    high = estimate.xy.max(1)
+    low = estimates.xy.min(1)
+    high = estimates.xy.max(1)
     shared = np.maximum(np.minimum(high[:, None], high) - np.maximum(low[:, None], low), 0).prod(-1)
     inside = shared > 0.6 * (high - low).prod(-1)[:, None]
-    size = radius(estimate.regions)
+    size = radius(estimates.regions)
     hardly_better = quality[:, None] < np.minimum(quality + 0.1, 0.95)
     return (inside & (size[:, None] < 0.7 * size) & hardly_better).any(1)

@@ -11,7 +11,7 @@ from occlupose.codecs.crops import Crop
 from occlupose.codecs.maps import GaussianMaps
 from occlupose.datasets.topdown import TopDownAugmentation
 from occlupose.errors import OccluposeError
-from occlupose.frontends.estimator import CODECS, Design
+from occlupose.frontends.estimator import CODECS, EstimatorDesign
 from occlupose.methods.ljof.losses import Kind
 from occlupose.methods.ljof.schedules import Schedule, Step
 from occlupose.networks.estimators import ESTIMATORS
@@ -108,9 +108,9 @@ class LJOFRecipe:
         """The codec of the finest heatmaps."""
         return CODECS[self.codec](self.crop, self.stride, self.sigma)
 
-    def design(self, skeleton: Skeleton) -> Design:
+    def design(self, skeleton: Skeleton) -> EstimatorDesign:
         """The design of the network for the joints of a dataset."""
-        return Design(self.model, skeleton, self.maps())
+        return EstimatorDesign(self.model, skeleton, self.maps())
 
     def optimisation(self, people: int) -> Optimisation:
         """Steps and learning rates for a number of people in the dataset."""

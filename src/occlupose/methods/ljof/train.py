@@ -22,7 +22,7 @@ from occlupose.codecs.maps import pool_maps
 from occlupose.datasets.coco import Annotations, PersonAnnotation
 from occlupose.datasets.topdown import CACHE_BYTES, RANDOM_NUMBERS, PyramidCache, make_batch
 from occlupose.errors import OccluposeError
-from occlupose.frontends.estimator import begin, save
+from occlupose.frontends.estimator import load_initial_weights, save
 from occlupose.methods.ljof.losses import DynamicStructureLoss, heatmap_loss
 from occlupose.methods.ljof.recipe import LJOFRecipe
 from occlupose.networks.estimators import normalise_images
@@ -248,7 +248,7 @@ def train_estimator(
     estimator = design.build()
     initial: dict[str, str] = {}  # its keys are those of cards
     if init_from is not None:
-        initial["begun_with"] = begin(estimator, design, init_from)
+        initial["begun_with"] = load_initial_weights(estimator, design, init_from)
         initial["sha256"] = hashlib.sha256(init_from.read_bytes()).hexdigest()
     truth = data.ground_truth
     if process.is_main:

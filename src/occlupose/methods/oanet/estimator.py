@@ -12,9 +12,9 @@ from occlupose.estimator import PoseEstimator
 from occlupose.flow import Flow
 from occlupose.frame_poses import PosesBuilder
 from occlupose.frontends import Frontend, build
-from occlupose.frontends.boxes import Boxes
+from occlupose.frontends.boxes import FrameBoxes
 from occlupose.frontends.boxes import load as load_boxes
-from occlupose.frontends.crops import InBoxes
+from occlupose.frontends.crops import BoxFrontend
 from occlupose.media import Frame, Source
 from occlupose.methods.oanet.lifting import Lift, networks
 from occlupose.methods.oanet.streaming import StreamLifter
@@ -44,7 +44,7 @@ class OANet(PoseEstimator):
     def __init__(
         self,
         frontend: str | Path | Frontend = "blazepose",
-        boxes: str | Path | Mapping[int, Boxes] | None = None,
+        boxes: str | Path | Mapping[int, FrameBoxes] | None = None,
         flip: bool = False,
         flow: str | Flow | None = "dis",
         weights: str | Path | None = None,
@@ -62,7 +62,7 @@ class OANet(PoseEstimator):
         Raises:
             OccluposeError: the file of boxes cannot be read, or has none for this source.
         """
-        if isinstance(self.boxes, (str, Path)) and isinstance(self.frontend, InBoxes):
+        if isinstance(self.boxes, (str, Path)) and isinstance(self.frontend, BoxFrontend):
             self.frontend.boxes = load_boxes(Path(self.boxes), source)
         self.frontend.reset()
 
@@ -93,7 +93,7 @@ class OANet(PoseEstimator):
 
 
 def _build_frontend(
-    frontend: str | Path | Frontend, boxes: str | Path | Mapping[int, Boxes] | None, flip: bool, device: str
+    frontend: str | Path | Frontend, boxes: str | Path | Mapping[int, FrameBoxes] | None, flip: bool, device: str
 ) -> Frontend:
     """The front end, built unless it is already.
 
