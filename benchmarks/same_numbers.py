@@ -189,13 +189,11 @@ def hupor_people(tree: Tree) -> None:
 
 
 def streams(tree: Tree) -> None:
-    """2D clips streamed frame by frame, in today's tree; lifted as a whole in the earlier one."""
-    from occlupose import lifting
+    """2D clips lifted frame by frame."""
     from occlupose.poses import Poses
 
     for clip in sorted(tree.inputs.glob("stream/*.npz")):
-        poses = Poses.load(clip)
-        frames = list(_streamed(poses, lifting))
+        frames = list((_streamed if tree.now else _streamed_before)(Poses.load(clip)))
         ids = sorted({int(person) for frame in frames for person in frame.track_id})
         xyz = np.full((len(frames), len(ids), 17, 3), np.nan, np.float32)
         state = np.zeros((len(frames), len(ids), 17), np.uint8)
@@ -209,20 +207,34 @@ def streams(tree: Tree) -> None:
         np.savez(tree.output / clip.name, relative=xyz - root, root=root, state=state, score=score, ids=ids)
 
 
-def _streamed(poses: Any, lifting: Any) -> Iterator[Any]:
+def _streamed(poses: Any) -> Iterator[Any]:
     """The frames of a 2D record, lifted live."""
+    from occlupose.cameras import Camera
+    from occlupose.frame_poses import PosesBuilder
+    from occlupose.methods.oanet.lifting import Lift, networks
+    from occlupose.methods.oanet.streaming import StreamLifter
+
+    camera = Camera.from_fov(poses.width, poses.height)
+    lifter = StreamLifter(Lift(camera, None, networks()), PosesBuilder(poses.skeleton, poses.fps, camera))
+    for frame in poses.frames():
+        yield from lifter.update(frame)
+    yield from lifter.finish()
+
+
+def _streamed_before(poses: Any) -> Iterator[Any]:
+    """The same in the earlier commit."""
     from occlupose.sightings import Record, Sighting
 
-    from occlupose import pipeline
+    from occlupose import lifting, pipeline
     from occlupose.cameras import Camera
 
-    record = Record(poses.skeleton, poses.fps, poses.width, poses.height)
     sightings = []
     for frame, moment in enumerate(poses.time.tolist()):
         there = (poses.state[frame] > 0).any(-1)
         arrays = (poses.xy[frame, there], poses.score[frame, there], poses.state[frame, there])
         sightings.append(Sighting(moment, poses.track_id[there], *arrays))
     lift = lifting.Lift(Camera.from_fov(poses.width, poses.height), None, lifting.networks())
+    record = Record(poses.skeleton, poses.fps, poses.width, poses.height)
     return pipeline.lift_stream(iter(sightings), record, lift)
 
 
@@ -512,7 +524,7 @@ def _numbers(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """All arrays in the files of a folder, by file and name."""
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = str(file.relative_to(folder))
-        if file.name in ("settings.json", "manifest.json") or (
+        if file.name in ("settings.json", "manifest.json", "run.json") or (
             file.suffix == ".json" and file.with_suffix(".safetensors").exists()
         ):
             continue  # words, which may change
