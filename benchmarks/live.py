@@ -1,12 +1,12 @@
-"""What lifting beside a camera costs a frame, and how that grows with the people.
+"""Cost of live lifting per frame, and how it grows with the number of people.
 
     python benchmarks/live.py
 
-People made of formulas, 30 frames/s, a fifth of their joints unseen. Two ways to the same answers, frame by frame:
-`live` is `LiveLifter.update`; `window` lifts anew, for every frame, all that can change its answer (`lift_rays` on
-`Lifter.look_ahead` frames to either side). Each frame is timed by itself, from the one from which the networks are in
-full use; of the windows only every twentieth. Medians of `--repeats` runs, also of each run's slowest frame. Writes
-results/live.csv.
+Synthetic people, 30 frames/s, a fifth of their joints missing. Two ways to the same output, frame by frame: `live` is
+`LiveLifter.update`; `window` lifts, for every frame, the window of all frames that can change it (`lift_rays` on
+`Lifter.look_ahead` frames to either side). `stream` is `StreamLifter.update`, which also computes the root trajectory.
+Frames are timed one by one, after the latency; of the windows only every twentieth. Medians of `--repeats` runs, also
+of each run's slowest frame. Writes results/live.csv.
 """
 
 import statistics
@@ -23,23 +23,29 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from occlupose.cameras import Camera
+from occlupose.frame_poses import PosesBuilder
 from occlupose.methods.oanet.lifter.lift import lift_rays
 from occlupose.methods.oanet.lifter.live import LiveLifter
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import load
+from occlupose.methods.oanet.lifting import Lift
+from occlupose.methods.oanet.streaming import StreamLifter
+from occlupose.poses import OCCLUDED, VISIBLE, FramePoses
+from occlupose.skeletons import BODY22
 
 PEOPLE = (1, 2, 4, 8)
 FPS = 30
 EVERY = 20
-"""One in so many of the windows is timed: they cost much, and all the same."""
+"""Every how many windows one is timed; they are slow and all cost the same."""
 COLUMNS = ("people", "method", "mean_ms", "p95_ms", "worst_ms", "share_of_window", "times_one_person")
 
 Rays = Float[np.ndarray, "time person 22 2"]
-Seen = Bool[np.ndarray, "time person 22"]
+Observed = Bool[np.ndarray, "time person 22"]
 
 
-def people(count: int, frames: int, seed: int = 0) -> tuple[Rays, Seen]:
-    """People who swing their joints while they move through the picture, and which of these are seen."""
+def people(count: int, frames: int, seed: int = 0) -> tuple[Rays, Observed]:
+    """People with swinging joints who move through the image, and which joints are observed."""
     random = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None, None] / FPS
     rest = random.normal(0, (0.05, 0.1), (count, 22, 2)) + 0.4 * np.sin(random.uniform(0.1, 0.5, (count, 1, 2)) * time)
@@ -48,30 +54,43 @@ def people(count: int, frames: int, seed: int = 0) -> tuple[Rays, Seen]:
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Milliseconds that it takes."""
+    """Duration in milliseconds."""
     began = perf_counter()
     action()
     return 1000 * (perf_counter() - began)
 
 
-def live(lifter: Lifter, rays: Rays, seen: Seen) -> list[float]:
-    """Milliseconds of each frame behind the first that are answered."""
+def live(lifter: Lifter, rays: Rays, observed: Observed) -> list[float]:
+    """Milliseconds of each frame after the latency."""
     lifting = LiveLifter(lifter, FPS)
     ids = np.arange(rays.shape[1])
-    times = [timed(lambda now=now: lifting.update(ids, *now)) for now in zip(rays, seen, strict=True)]
-    return times[lifting.delay :]
+    times = [timed(lambda frame=frame: lifting.update(ids, *frame)) for frame in zip(rays, observed, strict=True)]
+    return times[lifting.latency :]
 
 
-def window(lifter: Lifter, rays: Rays, seen: Seen) -> list[float]:
-    """Milliseconds of some frames that have their whole past and future."""
+def stream(lifter: Lifter, rays: Rays, observed: Observed) -> list[float]:
+    """Milliseconds of each frame after the latency."""
+    camera = Camera.from_fov(1280, 720)
+    lifting = StreamLifter(Lift(camera, None, lifter), PosesBuilder(BODY22, FPS, camera))
+    xy = camera.project(np.concatenate([rays, np.ones_like(rays[..., :1])], -1))
+    score = np.where(observed, 0.9, 0.1).astype(np.float32)
+    state = np.where(observed, VISIBLE, OCCLUDED).astype(np.uint8)
+    ids = np.arange(rays.shape[1])
+    frames = [FramePoses(number / FPS, ids, xy[number], score[number], state[number]) for number in range(len(rays))]
+    times = [timed(lambda frame=frame: lifting.update(frame)) for frame in frames]
+    return times[lifting.latency :]
+
+
+def window(lifter: Lifter, rays: Rays, observed: Observed) -> list[float]:
+    """Milliseconds of some frames with a whole window."""
     parts = (
         slice(frame - lifter.look_ahead, frame + lifter.look_ahead + 1)
         for frame in range(lifter.look_ahead, len(rays) - lifter.look_ahead, EVERY)
     )
-    return [timed(lambda part=part: lift_rays(lifter, rays[part], seen[part], FPS)) for part in parts]
+    return [timed(lambda part=part: lift_rays(lifter, rays[part], observed[part], FPS)) for part in parts]
 
 
-METHODS = {"live": live, "window": window}
+METHODS = {"live": live, "window": window, "stream": stream}
 STATISTICS: dict[str, Callable[[list[float]], float]] = {
     "mean": statistics.mean,
     "p95": lambda times: float(np.percentile(times, 95)),

@@ -1,9 +1,8 @@
-"""The temporal network on sequences that go on: a few frames at a time, nothing computed twice, the answers those of
-`tcn.TCN`.
+"""`tcn.TCN` on streams: a few frames of each sequence at a time, with the same outputs and nothing computed twice.
 
-Each layer keeps the last frames that it will need again and puts the next ones behind them; what looks ahead answers
-later by as much. The ends of a sequence are the only frames that differ from the others: there a layer meets its
-neighbours outside, which `TCN` pads, and so every layer sets them right before it looks. All ours.
+Each layer keeps the frames that its kernel still needs and appends the new ones; what looks ahead adds to the delay of
+the output. Only the two ends of a sequence need more: there `TCN` pads, so each layer overwrites the frames outside
+the sequence first. All ours.
 """
 
 from dataclasses import dataclass
@@ -16,64 +15,62 @@ from torch.nn import functional
 
 from occlupose.networks.tcn import OUTPUT_SCALE, STRIDE, TCN, TemporalBlock, TemporalResidual, UpsampleBlock
 
-ENDLESS = 2**40
-"""Steps of a sequence whose end nobody knows yet."""
+UNKNOWN_LENGTH = 2**40
+"""Steps of a sequence whose end is not known yet."""
 
 
 @dataclass(frozen=True)
-class Clock:
-    """How far the sequences of a batch are, in steps of STRIDE frames.
+class StreamPosition:
+    """Position of each sequence of a batch, in steps of STRIDE frames.
 
-    A layer that has `rate` frames in a step and is `late` by so many of them gets frames from rate * step - late on.
+    A layer with `rate` frames per step and a delay of `delay` frames gets frames from rate * step - delay on.
     """
 
     step: Int[Tensor, "batch"]
-    """Steps that were taken before this one."""
+    """Steps before this one."""
     steps: Int[Tensor, "batch"]
-    """Of the whole sequence; ENDLESS while that is not known."""
+    """Length of the sequence; UNKNOWN_LENGTH until it is known."""
 
-    def hold(
-        self, x: Float[Tensor, "batch channels time"], rate: int, late: int
+    def repeat_ends(
+        self, x: Float[Tensor, "batch channels time"], rate: int, delay: int
     ) -> Float[Tensor, "batch channels time"]:
         """The first and last frame of each sequence repeated outside it."""
-        if self._all_inside(x, rate, late):
+        if self._all_inside(x, rate, delay):
             return x
-        frame = self._frames(x, rate, late)
+        frame = self._frames(x, rate, delay)
         inside = frame.clamp_min(0).minimum(rate * self.steps.unsqueeze(1) - 1)
-        at = (inside - frame[:, :1]).clamp(0, x.shape[-1] - 1)
-        return x.gather(2, at.unsqueeze(1).expand_as(x).to(x.device))
+        index = (inside - frame[:, :1]).clamp(0, x.shape[-1] - 1)
+        return x.gather(2, index.unsqueeze(1).expand_as(x).to(x.device))
 
-    def clear(
-        self, x: Float[Tensor, "batch channels time"], rate: int, late: int
+    def zero_outside(
+        self, x: Float[Tensor, "batch channels time"], rate: int, delay: int
     ) -> Float[Tensor, "batch channels time"]:
         """Zeros outside each sequence."""
-        if self._all_inside(x, rate, late):
+        if self._all_inside(x, rate, delay):
             return x
-        frame = self._frames(x, rate, late)
+        frame = self._frames(x, rate, delay)
         return x * ((frame >= 0) & (frame < rate * self.steps.unsqueeze(1))).unsqueeze(1).to(x.device)
 
-    def _frames(self, x: Tensor, rate: int, late: int) -> Int[Tensor, "batch time"]:
-        return (rate * self.step - late).unsqueeze(1) + torch.arange(x.shape[-1])
+    def _frames(self, x: Tensor, rate: int, delay: int) -> Int[Tensor, "batch time"]:
+        return (rate * self.step - delay).unsqueeze(1) + torch.arange(x.shape[-1])
 
-    def _all_inside(self, x: Tensor, rate: int, late: int) -> bool:
-        return rate * self._gone >= late and rate * self._left >= x.shape[-1] - late
+    def _all_inside(self, x: Tensor, rate: int, delay: int) -> bool:
+        return rate * self._fewest_done >= delay and rate * self._fewest_left >= x.shape[-1] - delay
 
     @cached_property
-    def _gone(self) -> int:
-        """Steps of the youngest sequence."""
+    def _fewest_done(self) -> int:
         return int(self.step.min())
 
     @cached_property
-    def _left(self) -> int:
-        """Steps of the sequence that ends first."""
+    def _fewest_left(self) -> int:
         return int((self.steps - self.step).min())
 
 
-class Past(nn.Module):
-    """Puts the last frames that it was given before the new ones.
+class HistoryBuffer(nn.Module):
+    """Prepends the last frames of earlier calls.
 
     Arguments:
-        frames: so many of them.
+        frames: number of frames to keep.
     """
 
     def __init__(self, channels: int, frames: int, device: torch.device | None = None) -> None:
@@ -83,145 +80,157 @@ class Past(nn.Module):
     def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels longer"]:
         if not self.frames.shape[-1]:
             return x
-        whole = torch.cat([self.frames, x], -1)
-        self.frames = whole[..., x.shape[-1] :]
-        return whole
+        extended = torch.cat([self.frames, x], -1)
+        self.frames = extended[..., x.shape[-1] :]
+        return extended
 
 
-class Late(Past):
-    """Gives what it was given so many frames before."""
+class DelayLine(HistoryBuffer):
+    """Delays its input by a number of frames."""
 
     def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
         return super().forward(x)[..., : x.shape[-1]]
 
 
-def arrange(module: nn.Module, order: Int[Tensor, "batch"]) -> None:
-    """Other sequences in the batch from now on.
+def reorder_batch(module: nn.Module, order: Int[Tensor, "batch"]) -> None:
+    """Changes the sequences of the batch in all buffers of a module.
 
     Arguments:
-        order: for each its place in the batch until now, -1 for one that begins.
+        order: previous row of each sequence, -1 for a new one.
     """
     for part in module.modules():
-        if isinstance(part, Past):
+        if isinstance(part, HistoryBuffer):
             part.frames = functional.pad(part.frames, (0, 0, 0, 0, 0, 1))[order.to(part.frames.device)]
 
 
 class _LiveBlock(nn.Module):
-    """A block, on frames that come at this rate and are late by so many."""
+    """A block on a stream.
 
-    late: int
-    """Of what comes out."""
+    Arguments:
+        rate: frames per step of its input.
+        delay: of its input, frames.
 
-    def __init__(self, block: TemporalBlock, rate: int, late: int) -> None:
+    Attributes:
+        delay: of its output, frames.
+    """
+
+    delay: int
+
+    def __init__(self, block: TemporalBlock, rate: int, delay: int) -> None:
         super().__init__()
-        convolution, self.norm, self.curve, _ = block  # no dropout in use
+        convolution, self.norm, self.activation, _ = block  # no dropout at inference
         assert isinstance(convolution, nn.Conv1d)
         (kernel,) = convolution.kernel_size
         (self.stride,) = convolution.stride
         (self.dilation,) = convolution.dilation
         self.weight = convolution.weight.detach().flatten(1)
         self.window = self.dilation * (kernel - 1) + 1
-        past = next(
-            p for p in range(self.window - self.stride, self.window) if (late + p - self.window // 2) % self.stride == 0
-        )
-        self.past = Past(convolution.in_channels, past, convolution.weight.device)
+        lengths = range(self.window - self.stride, self.window)
+        history = next(length for length in lengths if (delay + length - self.window // 2) % self.stride == 0)
+        self.history = HistoryBuffer(convolution.in_channels, history, convolution.weight.device)
         self.rate = rate
-        self.begin = late + past
-        self.late = (self.begin - self.window // 2) // self.stride
+        self.input_delay = delay + history
+        self.delay = (self.input_delay - self.window // 2) // self.stride
 
-    def forward(self, x: Float[Tensor, "batch channels time"], clock: Clock) -> Float[Tensor, "batch width shorter"]:
-        whole = clock.hold(self.past(x), self.rate, self.begin)
-        windows = whole.unfold(2, self.window, self.stride)[..., :: self.dilation]
+    def forward(
+        self, x: Float[Tensor, "batch channels time"], position: StreamPosition
+    ) -> Float[Tensor, "batch width shorter"]:
+        extended = position.repeat_ends(self.history(x), self.rate, self.input_delay)
+        windows = extended.unfold(2, self.window, self.stride)[..., :: self.dilation]
         x = functional.linear(windows.transpose(1, 2).flatten(2), self.weight)
-        return self.curve(self.norm(x.mT))
+        return self.activation(self.norm(x.mT))
 
 
 class _LiveResidual(nn.Module):
-    late: int
+    delay: int
 
-    def __init__(self, residual: TemporalResidual, rate: int, late: int) -> None:
+    def __init__(self, residual: TemporalResidual, rate: int, delay: int) -> None:
         super().__init__()
         wide, single = residual.blocks
         assert isinstance(wide, TemporalBlock) and isinstance(single, TemporalBlock)
-        self.wide = _LiveBlock(wide, rate, late)
-        self.single = _LiveBlock(single, rate, self.wide.late)
-        self.late = self.single.late
-        self.meanwhile = Late(len(self.single.weight), self.late - late, self.single.weight.device)
+        self.wide = _LiveBlock(wide, rate, delay)
+        self.single = _LiveBlock(single, rate, self.wide.delay)
+        self.delay = self.single.delay
+        self.shortcut = DelayLine(len(self.single.weight), self.delay - delay, self.single.weight.device)
 
-    def forward(self, x: Float[Tensor, "batch width time"], clock: Clock) -> Float[Tensor, "batch width time"]:
-        return self.meanwhile(x) + self.single(self.wide(x, clock), clock)
+    def forward(
+        self, x: Float[Tensor, "batch width time"], position: StreamPosition
+    ) -> Float[Tensor, "batch width time"]:
+        return self.shortcut(x) + self.single(self.wide(x, position), position)
 
 
-class _LiveRise(nn.Module):
-    """Two frames for each pair of neighbours: the later of the first one's and the earlier of the second's."""
+class _LiveUpsample(nn.Module):
+    """Two frames for each pair of neighbours: the second of the first one's and the first of the second one's."""
 
-    late: int
+    delay: int
 
-    def __init__(self, rise: UpsampleBlock, rate: int, late: int) -> None:
+    def __init__(self, block: UpsampleBlock, rate: int, delay: int) -> None:
         super().__init__()
-        convolution, self.norm, self.curve, _ = rise
+        convolution, self.norm, self.activation, _ = block
         assert isinstance(convolution, nn.ConvTranspose1d)
         # (inputs, outputs, which of the two frames, which of the neighbours)
         pairs = convolution.weight.detach()[..., [[2, 0], [3, 1]]]
         self.weight = pairs.permute(2, 1, 0, 3).flatten(2).flatten(0, 1)
-        self.past = Past(convolution.in_channels, 1, convolution.weight.device)
+        self.history = HistoryBuffer(convolution.in_channels, 1, convolution.weight.device)
         self.rate = rate
-        self.begin = late + 1
-        self.late = 2 * self.begin - 1
+        self.input_delay = delay + 1
+        self.delay = 2 * self.input_delay - 1
 
-    def forward(self, x: Float[Tensor, "batch width time"], clock: Clock) -> Float[Tensor, "batch width twice"]:
-        pairs = clock.clear(self.past(x), self.rate, self.begin).unfold(2, 2, 1)
+    def forward(
+        self, x: Float[Tensor, "batch width time"], position: StreamPosition
+    ) -> Float[Tensor, "batch width twice"]:
+        pairs = position.zero_outside(self.history(x), self.rate, self.input_delay).unfold(2, 2, 1)
         x = functional.linear(pairs.transpose(1, 2).flatten(2), self.weight).unflatten(2, (2, -1)).flatten(1, 2)
-        return self.curve(self.norm(x.mT))
+        return self.activation(self.norm(x.mT))
 
 
 class LiveTCN(nn.Module):
-    """A `TCN` of style OURS that is given STRIDE frames of each sequence at a time. Reads as that does; it shares its
-    weights.
+    """A `TCN` of style OURS that takes STRIDE frames of each sequence at a time. Its layers are named as there, and it
+    shares the weights.
 
     Arguments:
-        late: frames by which what it is given is late.
+        delay: of the input, frames.
 
     Attributes:
-        late: frames by which what comes out is late; at each step they are those from STRIDE * step - late on. What is
-            said of frames outside a sequence means nothing.
+        delay: of the output, frames: a step returns frames from STRIDE * step - delay on. Those outside a sequence are
+            meaningless.
     """
 
-    def __init__(self, network: TCN, late: int = 0) -> None:
+    def __init__(self, network: TCN, delay: int = 0) -> None:
         super().__init__()
         width = network.out.in_channels
         device = network.out.weight.device
         full = STRIDE
         half = STRIDE // 2
         quarter = STRIDE // 4
-        self.c1a = _LiveBlock(network.c1a, full, late)
-        self.c1b = _LiveBlock(network.c1b, full, self.c1a.late)
-        self.c2a = _LiveBlock(network.c2a, half, self.c1b.late)
-        self.beside_c2a = Late(width, self.c2a.late - self.c1b.late, device)
-        self.c2b = _LiveBlock(network.c2b, half, self.c2a.late)
+        self.c1a = _LiveBlock(network.c1a, full, delay)
+        self.c1b = _LiveBlock(network.c1b, full, self.c1a.delay)
+        self.c2a = _LiveBlock(network.c2a, half, self.c1b.delay)
+        self.shortcut_c2a = DelayLine(width, self.c2a.delay - self.c1b.delay, device)
+        self.c2b = _LiveBlock(network.c2b, half, self.c2a.delay)
         self.middle = nn.ModuleList()
-        late = self.c2b.late
+        delay = self.c2b.delay
         for residual in network.middle:
             assert isinstance(residual, TemporalResidual)
-            live = _LiveResidual(residual, quarter, late)
+            live = _LiveResidual(residual, quarter, delay)
             self.middle.append(live)
-            late = live.late
-        self.t1 = _LiveRise(network.t1, quarter, late)
-        self.beside_t1 = Late(width, self.t1.late - self.c2a.late, device)
-        self.t2 = _LiveRise(network.t2, half, self.t1.late)
-        self.beside_t2 = Late(width, self.t2.late - self.c1a.late, device)
-        assert isinstance(network.finish, TemporalResidual), "live lifting is for networks of style OURS"
-        self.finish = _LiveResidual(network.finish, full, self.t2.late)
+            delay = live.delay
+        self.t1 = _LiveUpsample(network.t1, quarter, delay)
+        self.shortcut_t1 = DelayLine(width, self.t1.delay - self.c2a.delay, device)
+        self.t2 = _LiveUpsample(network.t2, half, self.t1.delay)
+        self.shortcut_t2 = DelayLine(width, self.t2.delay - self.c1a.delay, device)
+        assert isinstance(network.finish, TemporalResidual), "LiveTCN takes networks of style OURS"
+        self.finish = _LiveResidual(network.finish, full, self.t2.delay)
         self.out = network.out
-        self.late = self.finish.late
+        self.delay = self.finish.delay
 
-    def forward(self, x: Float[Tensor, "batch 4 inputs"], clock: Clock) -> Float[Tensor, "batch 4 outputs"]:
-        full = self.c1a(x.mT, clock)
-        half = self.c1b(full, clock)
-        half = self.beside_c2a(half) + self.c2a(half, clock)
-        quarter = self.c2b(half, clock)
+    def forward(self, x: Float[Tensor, "batch 4 inputs"], position: StreamPosition) -> Float[Tensor, "batch 4 outputs"]:
+        full = self.c1a(x.mT, position)
+        half = self.c1b(full, position)
+        half = self.shortcut_c2a(half) + self.c2a(half, position)
+        quarter = self.c2b(half, position)
         for residual in self.middle:
-            quarter = residual(quarter, clock)
-        half = self.beside_t1(half) + self.t1(quarter, clock)
-        full = self.finish(self.beside_t2(full) + self.t2(half, clock), clock)
+            quarter = residual(quarter, position)
+        half = self.shortcut_t1(half) + self.t1(quarter, position)
+        full = self.finish(self.shortcut_t2(full) + self.t2(half, position), position)
         return OUTPUT_SCALE * self.out(full).mT

@@ -111,13 +111,14 @@ class Lift:
         """One person in these frames; the unseen ones behind them steady the last."""
         frames = span.stop - span.start
         longer = slice(span.start, span.stop + ceil(MAX_GAP * poses.fps))
-        joints = LifterJoints.of(
+        joints = LifterJoints.from_detections(
             poses.xy[longer, person], poses.score[longer, person], poses.state[longer, person], poses.skeleton
         )
-        relative = lift_rays(self.lifter, joints.rays(self.camera)[:, None], joints.seen[:, None], poses.fps).xyz[:, 0]
+        rays = joints.rays(self.camera)
+        relative = lift_rays(self.lifter, rays[:, None], joints.observed[:, None], poses.fps).xyz[:, 0]
         relative = relative * self.scale(relative[:frames], poses.fps)
-        root = place(relative, *joints.for_placement(), self.camera, poses.fps)
-        return joints[:frames].lifted(relative[:frames], root[:frames], self.camera)
+        root = place(relative, *joints.placement_targets(), self.camera, poses.fps)
+        return joints[:frames].to_lifted(relative[:frames], root[:frames], self.camera)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class LifterJoints:
     """Of the detections; which joints of BODY22 they have."""
 
     @classmethod
-    def of(
+    def from_detections(
         cls,
         xy: Float[np.ndarray, "row joint 2"],
         score: Float[np.ndarray, "row joint"],
@@ -150,7 +151,7 @@ class LifterJoints:
         return LifterJoints(self.xy[rows], self.score[rows], self.state[rows], self.skeleton)
 
     @property
-    def seen(self) -> Bool[np.ndarray, "row 22"]:
+    def observed(self) -> Bool[np.ndarray, "row 22"]:
         """Which joints are visible."""
         return (self.state == VISIBLE) & np.isfinite(self.xy).all(-1)
 
@@ -158,28 +159,28 @@ class LifterJoints:
         """The joints on the camera's plane z = 1."""
         return camera.rays(self.xy)[..., :2]
 
-    def for_placement(self) -> tuple[Float[np.ndarray, "row 17 2"], Float[np.ndarray, "row 17"]]:
+    def placement_targets(self) -> tuple[Float[np.ndarray, "row 17 2"], Float[np.ndarray, "row 17"]]:
         """Pixels (NaN where not seen) and weights of the H36M-17 joints for `placement.place`; where only the face is
         seen, the neck stands in its middle.
         """
         joints = BODY22_TO_H36M17
         face = BODY22.index(*FACE)
         neck = H36M17.joints.index("neck_nose")
-        pixels = np.where(self.seen[:, joints, None], self.xy[:, joints], np.nan)
+        pixels = np.where(self.observed[:, joints, None], self.xy[:, joints], np.nan)
         weight = self.score[:, joints].copy()
-        face_only = self.seen[:, face].any(1) & ~self.seen[:, joints].any(1)
-        shown = np.where(self.seen[face_only][:, face, None], self.xy[face_only][:, face], np.nan)
+        face_only = self.observed[:, face].any(1) & ~self.observed[:, joints].any(1)
+        shown = np.where(self.observed[face_only][:, face, None], self.xy[face_only][:, face], np.nan)
         pixels[face_only, neck] = np.nanmean(shown, 1)
         weight[face_only, neck] = self.score[face_only][:, face].max(1)
         return pixels, weight
 
-    def lifted(
+    def to_lifted(
         self, relative: Float[np.ndarray, "row 17 3"], root: Float[np.ndarray, "row 3"], camera: Camera
     ) -> "LiftedJoints":
         """All H36M-17 joints: the visible ones where they were seen, the others where their 3D joint is."""
         joints = BODY22_TO_H36M17
         xyz = (relative + root[:, None]).astype(np.float32)
-        xy = np.where(self.seen[:, joints, None], self.xy[:, joints], camera.project(xyz)).astype(np.float32)
+        xy = np.where(self.observed[:, joints, None], self.xy[:, joints], camera.project(xyz)).astype(np.float32)
         state, score = h36m_states(self.state, self.score, self.skeleton)
         state = np.where(in_image(xy, (camera.width, camera.height)), state, OCCLUDED).astype(np.uint8)
         unknown = ~(np.isfinite(xy).all(-1) & np.isfinite(xyz).all(-1))

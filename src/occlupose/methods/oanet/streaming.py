@@ -1,7 +1,7 @@
-"""3D poses while the video goes on: those of lifting the whole video at once, frame by frame, some seconds later.
+"""Live 3D poses: the result of lifting the whole video at once, frame by frame, with a latency of some seconds.
 
-The pose about the root comes from `LiveLifter`, which computes every layer of the networks once. The root's path is a
-fixed-lag smoother: `placement.place` on the frames to come, tied to the two frames before. All ours.
+Root-relative poses come from `LiveLifter`, which computes every layer of the networks once. The root trajectory is a
+fixed-lag smoother: `placement.place` on the frames to come, given the root of the two frames before. All ours.
 """
 
 from collections import deque
@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from occlupose.frame_poses import PosesBuilder
 from occlupose.methods.oanet.lifter.lift import lift_rays
-from occlupose.methods.oanet.lifter.live import Finished, LiveLifter
+from occlupose.methods.oanet.lifter.live import LiftedFrame, LiveLifter
 from occlupose.methods.oanet.lifting import SETTLED, Lift, LiftedJoints, LifterJoints
 from occlupose.placement import place
 from occlupose.poses import ABSENT, FramePoses, Poses
@@ -23,34 +23,34 @@ from occlupose.skeletons import BODY22, H36M17
 from occlupose.tracking import MAX_GAP
 
 ROOT_STEP = 0.125
-"""Seconds of roots that are computed at once: the latency grows by as much, the work falls in proportion."""
+"""Seconds of root trajectory that are computed at once: more is less work and more latency."""
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """A frame that is not settled yet."""
+    """A frame that has not been returned yet."""
 
     frame_poses: FramePoses
     joints: LifterJoints
     """Of its people."""
     rows: dict[int, int]
-    """Of those who are present, by id."""
+    """Row of each present person, by track id."""
 
 
 @dataclass(frozen=True)
 class _Person:
-    """What the next frames of a person need to know of the settled ones."""
+    """State of a person between frames."""
 
     scale: np.float32
     root: Float[np.ndarray, "frame 3"] | None
-    """In the last two; None where it was not found."""
+    """Root in the last two frames; None where it is unknown."""
 
 
 class StreamLifter:
     """Lifts people frame by frame, with the result of lifting the whole video at once.
 
-    Frames, people, states and scores are the same; poses about the root agree to 1 mm and roots to 3 cm, for people
-    whom the tracker lost for at most `MAX_GAP` seconds, up to 12 m from the camera. Memory does not grow with time.
+    Frames, people, states and scores are the same; root-relative poses agree to 1 mm and roots to 3 cm, for gaps in a
+    track of at most `MAX_GAP` seconds, up to 12 m from the camera. Memory does not grow with time.
 
     Arguments:
         lift: camera, height and networks.
@@ -63,127 +63,132 @@ class StreamLifter:
     def __init__(self, lift: Lift, builder: PosesBuilder) -> None:
         self._lift = lift
         self._builder = builder
-        self._live = LiveLifter(lift.lifter, builder.fps, patience=MAX_GAP)
+        self._live = LiveLifter(lift.lifter, builder.fps, max_gap=MAX_GAP)
         self._tail = ceil(MAX_GAP * builder.fps)
         self._step = max(1, round(ROOT_STEP * builder.fps))
         self._window = self._step + ceil(SETTLED * builder.fps)
-        self.latency = self._live.delay + self._window - 1
+        self.latency = self._live.latency + self._window - 1
         self._frames: deque[_Frame] = deque()
-        self._answers: deque[Finished] = deque()  # for the first of these frames
+        self._lifted: deque[LiftedFrame] = deque()  # of the oldest of these frames
         self._people: dict[int, _Person] = {}
 
     def update(self, frame_poses: FramePoses) -> list[Poses]:
-        """Takes the people of the next frame; returns the frames that are settled now, a record each."""
+        """Adds the people of the next frame; returns the frames that are final now, a record of one frame each."""
         present = np.flatnonzero((frame_poses.state != ABSENT).any(-1))
         ids = frame_poses.track_id[present]
-        joints = LifterJoints.of(frame_poses.xy, frame_poses.score, frame_poses.state, self._builder.skeleton)
+        joints = LifterJoints.from_detections(
+            frame_poses.xy, frame_poses.score, frame_poses.state, self._builder.skeleton
+        )
         self._frames.append(_Frame(frame_poses, joints, dict(zip(ids.tolist(), present.tolist(), strict=True))))
-        answer = self._live.update(ids, joints.rays(self._lift.camera)[present], joints.seen[present])
-        if answer is not None:
-            self._answers.append(answer)
-        return self._settle(self._step) if len(self._answers) == self._window else []
+        rays = joints.rays(self._lift.camera)
+        lifted = self._live.update(ids, rays[present], joints.observed[present])
+        if lifted is not None:
+            self._lifted.append(lifted)
+        return self._emit(self._step) if len(self._lifted) == self._window else []
 
     def finish(self) -> list[Poses]:
         """The frames that are left when the video ends."""
-        self._answers += self._live.finish()
-        return self._settle(len(self._answers))
+        self._lifted += self._live.finish()
+        return self._emit(len(self._lifted))
 
-    def _settle(self, count: int) -> list[Poses]:
-        """Gives out so many frames."""
-        ids = sorted({who for answer in islice(self._answers, count) for who in answer.ids.tolist()})
+    def _emit(self, count: int) -> list[Poses]:
+        """Lifts and removes the next `count` frames."""
+        ids = sorted({track_id for frame in islice(self._lifted, count) for track_id in frame.track_id.tolist()})
         shape = (count, len(ids), len(H36M17))
         xy = np.full((*shape, 2), np.nan, np.float32)
         xyz = np.full((*shape, 3), np.nan, np.float32)
         score = np.zeros(shape, np.float32)
         state = np.zeros(shape, np.uint8)
         people = {}
-        for column, who in enumerate(ids):
-            for first, relative in self._tracks(who, count):
-                known = self._people.get(who) if first == 0 else None
-                lifted, person = self._place(who, first, relative, count, known)
+        for column, track_id in enumerate(ids):
+            for first, relative in self._tracks(track_id, count):
+                known = self._people.get(track_id) if first == 0 else None
+                lifted, person = self._place(track_id, first, relative, count, known)
                 span = slice(first, first + len(lifted.state))
                 xy[span, column] = lifted.xy
                 xyz[span, column] = lifted.xyz
                 score[span, column] = lifted.score
                 state[span, column] = lifted.state
                 if span.stop == count:
-                    people[who] = person
+                    people[track_id] = person
         self._people = people
-        settled = [self._frames.popleft() for _ in range(count)]
+        emitted = [self._frames.popleft() for _ in range(count)]
         for _ in range(count):
-            self._answers.popleft()
+            self._lifted.popleft()
         shared: dict[str, Any] = {
             "track_id": np.array(ids, np.int64),
-            "time": np.array([frame.frame_poses.time for frame in settled]),
+            "time": np.array([frame.frame_poses.time for frame in emitted]),
             "fps": self._builder.fps,
             "width": self._lift.camera.width,
             "height": self._lift.camera.height,
             "camera": self._lift.camera,
         }
-        observed = self._observed(settled, ids, shared)
+        observed = self._observed(emitted, ids, shared)
         poses = Poses(xy=xy, xyz=xyz, score=score, state=state, skeleton=H36M17, observed=observed, **shared)
         present = (state != ABSENT).any(-1)
         return [poses.select(slice(frame, frame + 1), poses.track_id[present[frame]]) for frame in range(count)]
 
-    def _tracks(self, who: int, count: int) -> list[tuple[int, Float[np.ndarray, "time 17 3"]]]:
-        """First frame and root-relative joints of each track of a person that begins in the next frames. They have one,
-        or several if they were away for longer than the tracker waits.
+    def _tracks(self, track_id: int, count: int) -> list[tuple[int, Float[np.ndarray, "time 17 3"]]]:
+        """First frame and root-relative joints of a person's tracks that begin in the next `count` frames; several if
+        gaps are longer than MAX_GAP.
         """
-        rows = [np.flatnonzero(answer.ids == who) for answer in self._answers]
+        rows = [np.flatnonzero(frame.track_id == track_id) for frame in self._lifted]
         present = np.flatnonzero([len(row) for row in rows])
         tracks = np.split(present, np.flatnonzero(np.diff(present) > 1) + 1)
         return [
-            (int(track[0]), np.concatenate([self._answers[frame].xyz[rows[frame]] for frame in track]))
+            (int(track[0]), np.concatenate([self._lifted[frame].xyz[rows[frame]] for frame in track]))
             for track in tracks
             if track[0] < count
         ]
 
     def _place(
-        self, who: int, first: int, relative: Float[np.ndarray, "time 17 3"], count: int, known: _Person | None
+        self, track_id: int, first: int, relative: Float[np.ndarray, "time 17 3"], count: int, known: _Person | None
     ) -> tuple[LiftedJoints, _Person]:
-        """A person from this frame on, as far as frames are given out.
+        """Joints of a person in 2D and 3D, from this frame on, and their state for the next call.
 
         Arguments:
-            known: what the frames before say of the person, if the track does not begin here.
+            first: frame at which `relative` begins.
+            count: frames that are wanted.
+            known: state of the person; None at the beginning of a track.
         """
         fps = self._builder.fps
         camera = self._lift.camera
         scale = self._lift.scale(relative, fps) if known is None else known.scale
         before = None if known is None else known.root
-        joints = self._joints(who, first)
-        pose = self._with_frames_to_come(relative, joints, len(self._answers) - first) * scale
-        root = place(pose, *joints[: len(pose)].for_placement(), camera, fps, before=before)
+        joints = self._joints(track_id, first)
+        pose = self._extend(relative, joints, len(self._lifted) - first) * scale
+        root = place(pose, *joints[: len(pose)].placement_targets(), camera, fps, before=before)
         stop = min(len(relative), count - first)
-        lifted = joints[:stop].lifted(pose[:stop], root[:stop], camera)
-        path = root[:stop] if before is None else np.concatenate([before, root[:stop]])
-        return lifted, _Person(scale, None if np.isnan(path).any() else path[-2:])
+        lifted = joints[:stop].to_lifted(pose[:stop], root[:stop], camera)
+        trajectory = root[:stop] if before is None else np.concatenate([before, root[:stop]])
+        return lifted, _Person(scale, None if np.isnan(trajectory).any() else trajectory[-2:])
 
-    def _with_frames_to_come(
-        self, relative: Float[np.ndarray, "time 17 3"], joints: LifterJoints, answered: int
+    def _extend(
+        self, relative: Float[np.ndarray, "time 17 3"], joints: LifterJoints, final: int
     ) -> Float[np.ndarray, "longer 17 3"]:
         """The poses that the root is computed from: those of the track, and unseen frames after its end, which steady
-        it. For a person who is hidden in most of these frames, also provisional poses for the frames that have no
+        it. For a person track_id is hidden in most of these frames, also provisional poses for the frames that have no
         answers yet, so that the root is interpolated and not extrapolated.
         """
-        if len(relative) < answered:
-            unseen = min(self._tail, answered - len(relative))
-            return np.pad(relative, ((0, unseen), (0, 0), (0, 0)), constant_values=np.nan)
-        seen = np.flatnonzero(joints.seen.any(1))
-        if (seen < answered).sum() > answered / 2 or not (seen >= answered).any():
+        if len(relative) < final:
+            unobserved = min(self._tail, final - len(relative))
+            return np.pad(relative, ((0, unobserved), (0, 0), (0, 0)), constant_values=np.nan)
+        frames = np.flatnonzero(joints.observed.any(1))
+        if (frames < final).sum() > final / 2 or not (frames >= final).any():
             return relative
-        rays = joints.rays(self._lift.camera)
-        ahead = lift_rays(self._lift.lifter, rays[:, None], joints.seen[:, None], self._builder.fps).xyz[answered:, 0]
-        return np.concatenate([relative, ahead])
+        rays = joints.rays(self._lift.camera)[:, None]
+        preliminary = lift_rays(self._lift.lifter, rays, joints.observed[:, None], self._builder.fps)
+        return np.concatenate([relative, preliminary.xyz[final:, 0]])
 
-    def _joints(self, who: int, first: int) -> LifterJoints:
+    def _joints(self, track_id: int, first: int) -> LifterJoints:
         """A person's detected joints from a frame on; absent where there are none."""
         count = len(self._frames) - first
         xy = np.full((count, len(BODY22), 2), np.nan, np.float32)
         score = np.zeros((count, len(BODY22)), np.float32)
         state = np.zeros((count, len(BODY22)), np.uint8)
         for number, frame in enumerate(islice(self._frames, first, None)):
-            if who in frame.rows:
-                row = frame.rows[who]
+            if track_id in frame.rows:
+                row = frame.rows[track_id]
                 xy[number] = frame.joints.xy[row]
                 score[number] = frame.joints.score[row]
                 state[number] = frame.joints.state[row]
@@ -197,9 +202,9 @@ class StreamLifter:
         score = np.zeros(shape, np.float32)
         state = np.zeros(shape, np.uint8)
         for number, frame in enumerate(frames):
-            for column, who in enumerate(ids):
-                if who in frame.rows:
-                    row = frame.rows[who]
+            for column, track_id in enumerate(ids):
+                if track_id in frame.rows:
+                    row = frame.rows[track_id]
                     xy[number, column] = frame.frame_poses.xy[row]
                     score[number, column] = frame.frame_poses.score[row]
                     state[number, column] = frame.frame_poses.state[row]

@@ -1,4 +1,4 @@
-"""Live answers are held against `lift_rays` on each person by themselves."""
+"""Live outputs are held against `lift_rays` on each person by themselves."""
 
 from collections import defaultdict
 from math import ceil
@@ -15,7 +15,7 @@ from occlupose.methods.oanet.lifter.inputs import MAX_GAP, MAX_POSITION_GAP
 from occlupose.methods.oanet.lifter.lift import interleave_factor, lift_rays, upsample_factor
 from occlupose.methods.oanet.lifter.live import LiveLifter
 from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.networks.live import Past
+from occlupose.networks.live import HistoryBuffer
 from occlupose.networks.tcn import STRIDE
 from occlupose.skeletons import H36M17
 
@@ -71,27 +71,27 @@ def presence(frames, count, fps, seed):
 
 
 def live(net, rays, seen, there, fps, **options):
-    """All answers in order, each checked to come in its time."""
+    """All outputs in order, each checked to come in its time."""
     lifting = LiveLifter(net, fps, **options)
-    answers = []
+    outputs = []
     for frame, here in enumerate(there):
         hidden = np.where(seen[frame, here][..., None], rays[frame, here], np.nan)
-        answer = lifting.update(np.flatnonzero(here) + 1, hidden, seen[frame, here])
-        assert (answer is None) == (frame < lifting.delay)
-        if answer is not None:
-            assert answer.frame == frame - lifting.delay
-            answers.append(answer)
-    answers += lifting.finish()
-    assert [answer.frame for answer in answers] == list(range(len(there)))
-    return answers
+        output = lifting.update(np.flatnonzero(here) + 1, hidden, seen[frame, here])
+        assert (output is None) == (frame < lifting.latency)
+        if output is not None:
+            assert output.frame == frame - lifting.latency
+            outputs.append(output)
+    outputs += lifting.finish()
+    assert [output.frame for output in outputs] == list(range(len(there)))
+    return outputs
 
 
-def offline(net, rays, seen, there, fps, patience=2.0):
+def offline(net, rays, seen, there, fps, max_gap=2.0):
     """{frame: {id: (xyz, rays)}}: each person from first to last frame, anew after a longer absence, steadied by what
     follows.
     """
-    tail = ceil(patience * fps)
-    answers = defaultdict(dict)
+    tail = ceil(max_gap * fps)
+    outputs = defaultdict(dict)
     for who in range(there.shape[1]):
         at = np.flatnonzero(there[:, who])
         for stretch in np.split(at, np.flatnonzero(np.diff(at) > tail + 1) + 1):
@@ -102,19 +102,19 @@ def offline(net, rays, seen, there, fps, patience=2.0):
             span = slice(first, last + 1 + tail)
             lifted = lift_rays(net, rays[span, [who]], (seen & there[..., None])[span, [who]], fps)
             for frame in range(first, last + 1):
-                answers[frame][who + 1] = lifted.xyz[frame - first, 0], lifted.rays[frame - first, 0]
-    return answers
+                outputs[frame][who + 1] = lifted.xyz[frame - first, 0], lifted.rays[frame - first, 0]
+    return outputs
 
 
-def agree(answers, expected):
-    for answer in answers:
-        assert answer.ids.tolist() == sorted(expected[answer.frame]), answer.frame
-        assert answer.xyz.dtype == answer.rays.dtype == np.float32
+def agree(outputs, expected):
+    for output in outputs:
+        assert output.track_id.tolist() == sorted(expected[output.frame]), output.frame
+        assert output.xyz.dtype == output.rays.dtype == np.float32
         for xyz, rays, (other, plane) in zip(
-            answer.xyz, answer.rays, (expected[answer.frame][who] for who in answer.ids.tolist()), strict=True
+            output.xyz, output.rays, (expected[output.frame][who] for who in output.track_id.tolist()), strict=True
         ):
-            np.testing.assert_allclose(xyz, other, atol=CLOSE, rtol=0, err_msg=f"frame {answer.frame}")
-            np.testing.assert_allclose(rays, plane, atol=CLOSE, rtol=0, err_msg=f"frame {answer.frame}")
+            np.testing.assert_allclose(xyz, other, atol=CLOSE, rtol=0, err_msg=f"frame {output.frame}")
+            np.testing.assert_allclose(rays, plane, atol=CLOSE, rtol=0, err_msg=f"frame {output.frame}")
 
 
 @pytest.mark.parametrize("fps", [1.0, 10.0, 12.0, 30.0, 60.0, 120.0])
@@ -164,26 +164,26 @@ def test_who_is_there_but_not_seen_for_long_is_carried_as_offline_and_then_strai
     seen = np.ones((frames, 1, 22), bool)
     there = np.ones((frames, 1), bool)
     seen[60 : 60 + gone] = False
-    answers = live(LIFTER, rays, seen, there, fps)
-    agree(answers, offline(LIFTER, rays, seen, there, fps))
-    middle = np.array([np.abs(answer.rays[0].mean(0)).max() for answer in answers])
+    outputs = live(LIFTER, rays, seen, there, fps)
+    agree(outputs, offline(LIFTER, rays, seen, there, fps))
+    middle = np.array([np.abs(output.rays[0].mean(0)).max() for output in outputs])
     carried = MAX_GAP + MAX_POSITION_GAP
     assert (middle[60 : 60 + carried] > 0.15).all() and (middle[60 + gone - carried : 60 + gone] > 0.15).all()
     assert middle[60 + gone // 2] < 0.05
 
 
-def test_another_patience():
+def test_another_max_gap():
     fps = 30
     frames = 100
     rays = people(1, frames, fps)
     seen = np.ones((frames, 1, 22), bool)
     there = np.ones((frames, 1), bool)
     there[50:70] = False
-    answers = {patience: live(LIFTER, rays, seen, there, fps, patience=patience) for patience in (0.5, 1.0)}
-    for patience, told in answers.items():
-        agree(told, offline(LIFTER, rays, seen, there, fps, patience))
-    assert [len(answers[patience][60].ids) for patience in answers] == [0, 1]
-    assert LiveLifter(LIFTER, fps, patience=8).delay == 240
+    outputs = {max_gap: live(LIFTER, rays, seen, there, fps, max_gap=max_gap) for max_gap in (0.5, 1.0)}
+    for max_gap, lifted in outputs.items():
+        agree(lifted, offline(LIFTER, rays, seen, there, fps, max_gap))
+    assert [len(outputs[max_gap][60].track_id) for max_gap in outputs] == [0, 1]
+    assert LiveLifter(LIFTER, fps, max_gap=8).latency == 240
 
 
 @pytest.mark.parametrize("fps", [12.0, 60.0])
@@ -196,17 +196,17 @@ def test_several_people_are_as_each_by_themselves(fps):
     for who in range(3):
         alone = live(LIFTER, rays, seen, there & (np.arange(3) == who), fps)
         for one, all_of_them in zip(alone, together, strict=True):
-            np.testing.assert_allclose(one.xyz, all_of_them.xyz[all_of_them.ids == who + 1], atol=CLOSE)
+            np.testing.assert_allclose(one.xyz, all_of_them.xyz[all_of_them.track_id == who + 1], atol=CLOSE)
 
 
-@pytest.mark.parametrize(("fps", "delay"), [(1.0, 8), (12.0, 56), (30.0, 111), (60.0, 223), (240.0, 895)])
-def test_the_delay_is_about_the_future_that_can_change_an_answer(fps, delay):
+@pytest.mark.parametrize(("fps", "latency"), [(1.0, 8), (12.0, 56), (30.0, 111), (60.0, 223), (240.0, 895)])
+def test_the_latency_is_about_the_look_ahead_of_the_networks(fps, latency):
     """What the pages say; a step of the person's own, one that is shared, and the frame between the networks come on
     top.
     """
-    assert LiveLifter(LIFTER, fps).delay == delay
+    assert LiveLifter(LIFTER, fps).latency == latency
     assert abs(
-        delay - LIFTER.look_ahead * interleave_factor(fps) / upsample_factor(fps)
+        latency - LIFTER.look_ahead * interleave_factor(fps) / upsample_factor(fps)
     ) <= 3 * STRIDE * interleave_factor(fps)
 
 
@@ -216,9 +216,9 @@ def test_nobody_and_nothing():
     nobody = np.zeros(0, np.int64), np.zeros((0, 22, 2), np.float32), np.zeros((0, 22), bool)
     for _ in range(3):
         assert lifting.update(*nobody) is None
-    answers = lifting.finish()
-    assert [answer.frame for answer in answers] == [0, 1, 2]
-    assert all(answer.xyz.shape == (0, len(H36M17), 3) and answer.rays.shape == (0, 22, 2) for answer in answers)
+    outputs = lifting.finish()
+    assert [output.frame for output in outputs] == [0, 1, 2]
+    assert all(output.xyz.shape == (0, len(H36M17), 3) and output.rays.shape == (0, 22, 2) for output in outputs)
 
 
 def test_a_finished_one_starts_afresh():
@@ -243,19 +243,19 @@ def test_memory_is_given_back_when_people_go():
     for frame in range(250):  # every second somebody else, who stays for half of one
         here = slice(0, int(frame % 30 < 15))
         lifting.update(np.array([frame // 30])[here], rays[here], np.ones((1, 22), bool)[here])
-    rows = {part.frames.shape[0] for part in lifting._step.modules() if isinstance(part, Past)}
+    rows = {part.frames.shape[0] for part in lifting._networks.modules() if isinstance(part, HistoryBuffer)}
     assert len(rows) == 1 and max(rows) <= 8  # those of the last seven seconds
-    assert len(lifting._answers) <= lifting.delay + 1
+    assert len(lifting._outputs) <= lifting.latency + 1
 
 
 @pytest.mark.parametrize(
-    ("fps", "patience"), [(0, 2), (-30, 2), (float("nan"), 2), (float("inf"), 2), (30, -1), (30, float("nan"))]
+    ("fps", "max_gap"), [(0, 2), (-30, 2), (float("nan"), 2), (float("inf"), 2), (30, -1), (30, float("nan"))]
 )
-def test_a_rate_or_patience_that_cannot_be_is_refused(fps, patience):
+def test_a_rate_or_max_gap_that_cannot_be_is_refused(fps, max_gap):
     with pytest.raises(
-        OccluposeError, match=r"^fps .*, patience .*: cannot be; give frames a second, and seconds from 0 on$"
+        OccluposeError, match=r"^fps .*, max_gap .*: impossible; give frames per second, and seconds from 0 on$"
     ):
-        LiveLifter(LIFTER, fps, patience=patience)
+        LiveLifter(LIFTER, fps, max_gap=max_gap)
 
 
 @pytest.mark.parametrize(
