@@ -26,7 +26,7 @@ from results import write
 from rich.console import Console
 from rich.table import Table
 
-from occlupose.datasets.cmu import VALIDATION, Clip, load_clips, split
+from occlupose.datasets.cmu import VALIDATION_SUBJECTS, MotionClip, load_clips, split_clips
 from occlupose.methods.oanet.lifter.augmentation import BodyAugmentation, to_random_camera
 from occlupose.methods.oanet.lifter.inputs import TORSO, interpolate_gaps
 from occlupose.methods.oanet.lifter.lift import FPS, lift_rays
@@ -79,7 +79,7 @@ class Observation:
     """Joints that are occluded, reliable or not."""
 
 
-def views(clips: list[Clip], count: int = 4) -> Iterator[View]:
+def views(clips: list[MotionClip], count: int = 4) -> Iterator[View]:
     """Each clip at 30 frames/s from `count` cameras, which depend on its name only."""
     for clip in clips:
         joints = torch.from_numpy(clip.joints[:: round(clip.fps / FPS)])
@@ -200,7 +200,7 @@ TARGETS = {
 """Largest ratio of our P-MPJPE to that of the better of hold and interpolate."""
 
 
-def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[Clip], skeleton: Skeleton) -> Errors:
+def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[MotionClip], skeleton: Skeleton) -> Errors:
     """MPJPE and P-MPJPE of each joint and frame (mm) in each view, for each method, condition and joint set.
 
     Arguments:
@@ -305,7 +305,7 @@ def main(
         output: table to write; NAME_frames.csv is written beside it.
         skeleton: joints of the 2D input, coco17 or h36m17.
     """
-    clips = split(load_clips(mocap, subjects=VALIDATION))[1]
+    clips = split_clips(load_clips(mocap, subjects=VALIDATION_SUBJECTS))[1]
     aware = {"ours": load(ours)} | ({} if before is None else {"before": load(before)})
     errors = measure(aware, load(unaware), clips, {"coco17": COCO17, "h36m17": H36M17}[skeleton])
     columns = ("method", "condition", "joints", "mpjpe_mm", "p_mpjpe_mm")

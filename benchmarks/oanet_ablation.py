@@ -38,7 +38,7 @@ from results import describe
 from rich.console import Console
 from torch import Generator
 
-from occlupose.datasets.cmu import Clip, load_clips, split
+from occlupose.datasets.cmu import MotionClip, load_clips, split_clips
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.camera_views import AZIMUTHS, to_studio_camera
 from occlupose.methods.oanet.network import OANet
@@ -177,9 +177,9 @@ ERRORS = ("mpjpe_mm", "p_mpjpe_mm", "occluded_mpjpe_mm")
 
 
 @lru_cache
-def load_split(mocap: Path) -> tuple[list[Clip], list[Clip]]:
+def load_split(mocap: Path) -> tuple[list[MotionClip], list[MotionClip]]:
     """Clips to train on, and those of subjects that are held out."""
-    return split(load_clips(mocap))
+    return split_clips(load_clips(mocap))
 
 
 DATA_FIELDS = (

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Generator, nn
 
-from occlupose.datasets.cmu import load_clips, split
+from occlupose.datasets.cmu import load_clips, split_clips
 from occlupose.methods.oanet.network import AdversarialOANet, OANet
 from occlupose.methods.oanet.recipe import OANetBatch, OANetRecipe, build_batch, loss_3d
 from occlupose.methods.oanet.train import make_sampler
@@ -57,7 +57,7 @@ def bare(network: nn.Module, batch: OANetBatch, recipe: OANetRecipe, count: int)
 def steps(network: nn.Module, recipe: OANetRecipe, mocap: Path, count: int) -> list[float]:
     """Seconds between the losses of consecutive steps."""
     stamps: list[float] = []
-    draw = make_sampler(split(load_clips(mocap))[0], recipe)
+    draw = make_sampler(split_clips(load_clips(mocap))[0], recipe)
 
     def loss(network: nn.Module, batch: OANetBatch) -> Terms:
         stamps.append(perf_counter())
@@ -83,7 +83,7 @@ def main(mocap: Path, output: Path = Path(__file__).parent / "results" / "traini
     rows = []
     for name, (recipe, count) in SIZES.items():
         network = AdversarialOANet(OANet(recipe.width, recipe.depth, refine=recipe.refine, dropout=recipe.dropout))
-        first = build_batch(make_sampler(split(load_clips(mocap))[0], recipe)(Generator().manual_seed(0)), recipe)
+        first = build_batch(make_sampler(split_clips(load_clips(mocap))[0], recipe)(Generator().manual_seed(0)), recipe)
         bare(network, first, recipe, 2)
         bare_seconds = []
         step_seconds = []

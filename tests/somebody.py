@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from occlupose.datasets.cmu import Clip
+from occlupose.datasets.cmu import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, BODY26, H36M17
@@ -36,7 +36,7 @@ def moving(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
     """A clip of somebody who sways and waves."""
     random = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None] / fps
-    return Clip(
+    return MotionClip(
         name, subject, fps, (standing() + 0.06 * np.sin(random.uniform(1, 4, (22, 3)) * time)).astype(np.float32)
     )
 

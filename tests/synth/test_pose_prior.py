@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mocap_files import amc, asf
 from occlupose.bodies.body import SEGMENTS
 from occlupose.bodies.fitting import from_rotation_vector
-from occlupose.datasets.cmu import Clip, read_clip
+from occlupose.datasets.cmu import MotionClip, read_clip
 from occlupose.errors import OccluposeError
 from occlupose.synth.pose_prior import (
     PARENT_SEGMENTS,
@@ -134,6 +134,6 @@ def test_no_motion_capture_is_said():
 
 def test_a_clip_knows_its_ends_or_says_that_it_does_not():
     joints = np.zeros((3, 22, 3), np.float32)
-    assert np.isnan(Clip("a", "01", 120.0, joints).body26[:, 22:]).all()
+    assert np.isnan(MotionClip("a", "01", 120.0, joints).body26[:, 22:]).all()
     ends = np.ones((3, 4, 3), np.float32)
-    np.testing.assert_array_equal(Clip("a", "01", 120.0, joints, ends).body26[:, 22:], ends)
+    np.testing.assert_array_equal(MotionClip("a", "01", 120.0, joints, ends).body26[:, 22:], ends)

@@ -289,8 +289,8 @@ def train_poses(
     from occlupose.synth.pose_prior import PosePrior, pose_to_vector, retarget
     from occlupose.training import card
 
-    training, validation = (retarget(clips) for clips in cmu.split(cmu.load_clips(mocap)))
-    PosePrior.fit(pose_to_vector(training.pose), seed=seed).save(output, {"data": cmu.DATA})
+    training, validation = (retarget(clips) for clips in cmu.split_clips(cmu.load_clips(mocap)))
+    PosePrior.fit(pose_to_vector(training.pose), seed=seed).save(output, {"data": cmu.CARD_DATA})
     errors = {
         name: round(1000 * float(part.error.mean()), 1)
         for name, part in (("training", training), ("validation", validation))
@@ -301,7 +301,7 @@ def train_poses(
         name="poses",
         task="poses of people, to draw from",
         licence="Apache-2.0",
-        data=cmu.DATA,
+        data=cmu.CARD_DATA,
         metrics={"poses": len(training.pose), "retargeting error, mm": errors},
     )
     print(f"{output}: a prior of poses written, its card beside it")

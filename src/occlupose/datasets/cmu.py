@@ -1,6 +1,6 @@
-"""Carnegie Mellon motion capture: ASF skeletons, AMC motions, and clips already turned into joint positions.
+"""CMU motion capture: ASF skeletons, AMC motions, and clips of joint positions.
 
-Frames are those of the capture: metres, y up, a person with all angles zero looks along +z with the left hand at +x.
+Coordinates are those of the capture: metres, y up; a person with all angles zero faces +z with the left hand at +x.
 """
 
 import zipfile
@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY22
 
-METRES = 2.54 / 0.45 / 100
+METRES_PER_UNIT = 2.54 / 0.45 / 100
 """Metres in one ASF length unit (1/0.45 inch)."""
 
-JUMP = 0.25
-"""A joint that moves further than this many metres in 1/60 s did not move: the capture jumps (the data's own notes)."""
+MAX_STEP = 0.25
+"""Largest plausible displacement of a joint in 1/60 s, m; a larger one is a jump of the capture (the data's own
+notes)."""
 
 BODY22_FROM_ASF = {
     "left_shoulder": "lclavicle",
@@ -38,8 +39,8 @@ BODY22_FROM_ASF = {
     "neck_nose": "upperneck",
     "head_top": "head",
 }
-"""A joint of ours is the end of this bone. The pelvis is the middle of the hips, as in Human3.6M, not the ASF root
-above it.
+"""The ASF bone whose end is the joint. The pelvis is the middle of the hips, as in Human3.6M, not the ASF root above
+it.
 """
 
 BODY22_FROM_CLIPS = {
@@ -61,15 +62,15 @@ BODY22_FROM_CLIPS = {
     "head_top": "head_top",
 }
 
-ENDS = ("lfoot", "rfoot", "lhand", "rhand")
-"""Balls of the feet and knuckles of the hands, under one name in both kinds of file; in the order of BODY26's last four
+EXTREMITIES = ("lfoot", "rfoot", "lhand", "rhand")
+"""Balls of the feet and knuckles of the hands; the same names in both kinds of file, in the order of BODY26's last four
 joints.
 """
 
-VALIDATION = ("02", "08", "32")
-"""Subjects that no training sees."""
+VALIDATION_SUBJECTS = ("02", "08", "32")
+"""Subjects held out of all training."""
 
-SAME_TAKES = (
+VALIDATION_COPIES = (
     "walking__walking_1",
     "walking_extra__walking_13",
     "walking_extra__walking_14",
@@ -83,35 +84,39 @@ SAME_TAKES = (
     "walking_extra__walking_21",
     "walking_extra__walking_25__0",
 )
-"""Clips of joint positions that show a second of a validation subject's take (`closest_second` under 6 degrees; the
+"""Clips of joint positions that share a second with a validation subject's motion (`clip_distance` under 6 degrees; the
 seven plain copies are under 2.1). They are left out of training."""
 
-DATA = (
+CARD_DATA = (
     "CMU Graphics Lab motion capture (free to use, also commercially); subjects 02, 08, 32 and copies of their takes"
     " held out"
 )
-"""What the card of weights says that were trained on the first part of `split`."""
+"""Training data on the card of weights that were trained on the first part of `split_clips`."""
 
-FACE = {
+FACE_OFFSETS = {
     "nose": (0.0, 0.03, 0.12),
     "left_eye": (0.032, 0.06, 0.09),
     "right_eye": (-0.032, 0.06, 0.09),
     "left_ear": (0.075, 0.045, 0.01),
     "right_ear": (-0.075, 0.045, 0.01),
 }
-"""Metres left, up and forward of the upper neck, in the head's own axes. The capture has no face; an average adult's is
-ours.
+"""Metres left, up and forward of the upper neck, in the head's axes. The capture has no face; these are an average
+adult's (ours).
 """
 
 
-TURNS = ("rx", "ry", "rz")
-"""What the angles of a bone are called."""
+ROTATION_CHANNELS = ("rx", "ry", "rz")
+"""Names of a bone's angles."""
 
 
 @dataclass(frozen=True)
 class Bone:
-    """One bone of an ASF skeleton: rest direction times length (metres), the axes its angles turn about, and its free
-    angles.
+    """One bone of an ASF skeleton.
+
+    Attributes:
+        offset: rest direction times length, m.
+        axis: orientation of the axes that its angles rotate about.
+        freedoms: its free angles.
     """
 
     name: str
@@ -122,30 +127,32 @@ class Bone:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
-    """One uncut motion. `joints` are BODY22 positions in metres, y up, `fps` frames a second; `ends` are those of ENDS,
-    if known.
+class MotionClip:
+    """One continuous motion.
+
+    Attributes:
+        joints: BODY22, m, y up.
+        extremities: EXTREMITIES, m, if known.
     """
 
     name: str
     subject: str
     fps: float
     joints: Float[np.ndarray, "time 22 3"]
-    ends: Float[np.ndarray, "time 4 3"] | None = None
+    extremities: Float[np.ndarray, "time 4 3"] | None = None
 
     @property
     def body26(self) -> Float[np.ndarray, "time 26 3"]:
-        """All joints of BODY26; NaN for ends that are not known."""
-        unknown = np.full((len(self.joints), len(ENDS), 3), np.nan, self.joints.dtype)
-        return np.concatenate([self.joints, unknown if self.ends is None else self.ends], 1)
+        """All joints of BODY26; NaN where unknown."""
+        unknown = np.full((len(self.joints), len(EXTREMITIES), 3), np.nan, self.joints.dtype)
+        return np.concatenate([self.joints, unknown if self.extremities is None else self.extremities], 1)
 
 
 def read_asf(path: Path) -> list[Bone]:
     """The bones of an ASF skeleton, parents first (the root itself is not a bone).
 
     Raises:
-        OccluposeError: the file has no bones or no hierarchy, a bone is damaged, or it names a bone that it does not
-            define.
+        OccluposeError: the file has no bones or no hierarchy, a bone is damaged, or an undefined bone is named.
     """
     raw: dict[str, dict[str, list[str]]] = {}
     order: list[tuple[str, str]] = []
@@ -173,7 +180,7 @@ def read_asf(path: Path) -> list[Bone]:
     for child, parent in order:
         if parent not in known:
             raise OccluposeError(
-                f"{path}: bone {child} hangs on {parent}, which is not defined before it; fetch the file again"
+                f"{path}: bone {child}: its parent {parent} is not defined before it; fetch the file again"
             )
         try:
             bones.append(_bone(raw[child], parent))
@@ -184,10 +191,11 @@ def read_asf(path: Path) -> list[Bone]:
 
 
 def _bone(raw: dict[str, list[str]], parent: str) -> Bone:
-    direction, axis = (np.array(raw[key][:3], float).reshape(3) for key in ("direction", "axis"))
-    offset = direction * float(raw["length"][0]) * METRES
+    direction = np.array(raw["direction"][:3], float).reshape(3)
+    axis = np.array(raw["axis"][:3], float).reshape(3)
+    offset = direction * float(raw["length"][0]) * METRES_PER_UNIT
     freedoms = tuple(raw.get("dof", ()))
-    if not (np.isfinite(offset).all() and set(freedoms) <= set(TURNS)):
+    if not (np.isfinite(offset).all() and set(freedoms) <= set(ROTATION_CHANNELS)):
         raise ValueError
     return Bone(raw["name"][0], parent, offset, Rotation.from_euler("xyz", axis, degrees=True), freedoms)
 
@@ -221,7 +229,7 @@ def read_amc(path: Path) -> dict[str, Float[np.ndarray, "time values"]]:
             values.setdefault(words[0], []).append([float(word) for word in words[1:]])
         except ValueError:
             raise OccluposeError(
-                f"{path}: line {number} holds something else than numbers; fetch the file again"
+                f"{path}: line {number} has values that are not numbers; fetch the file again"
             ) from None
     if "root" not in values or any(len(rows) != frames for rows in values.values()):
         raise OccluposeError(
@@ -243,16 +251,16 @@ def forward_kinematics(
 ) -> tuple[dict[str, Float[np.ndarray, "time 3"]], dict[str, Rotation]]:
     """End point (metres) and global rotation of each bone, and of the root, in each frame.
 
-    The motion has six values of the root and one for each freedom of each bone (`read_motion` sees to it).
+    The motion must have six values of the root and one for each freedom of each bone (`read_motion` checks this).
     """
     root = motion["root"]
-    ends = {"root": root[:, :3] * METRES}
+    ends = {"root": root[:, :3] * METRES_PER_UNIT}
     turns = {"root": Rotation.from_euler("xyz", root[:, 3:6], degrees=True)}
     for bone in bones:
         turn = turns[bone.parent]
         if bone.freedoms:
             angles = np.zeros((len(root), 3))
-            angles[:, [TURNS.index(freedom) for freedom in bone.freedoms]] = motion[bone.name]
+            angles[:, [ROTATION_CHANNELS.index(freedom) for freedom in bone.freedoms]] = motion[bone.name]
             turn = turn * (bone.axis * Rotation.from_euler("xyz", angles, degrees=True) * bone.axis.inv())
         turns[bone.name] = turn
         ends[bone.name] = ends[bone.parent] + turn.apply(bone.offset)
@@ -260,8 +268,8 @@ def forward_kinematics(
 
 
 def read_motion(asf: Path, amc: Path) -> tuple[Float[np.ndarray, "time 22 3"], Float[np.ndarray, "time 4 3"]]:
-    """BODY22 joints of one AMC motion, and its ENDS (NaN where the skeleton lacks them); metres, y up, at the capture's
-    120 frames/s.
+    """BODY22 joints of one AMC motion, and its EXTREMITIES (NaN where the skeleton lacks them); metres, y up, 120
+    frames a second.
 
     Raises:
         OccluposeError: a damaged file, a skeleton without a bone that BODY22 needs, or a motion of another skeleton.
@@ -282,25 +290,25 @@ def read_motion(asf: Path, amc: Path) -> tuple[Float[np.ndarray, "time 22 3"], F
     ends, turns = forward_kinematics(bones, motion)
     joints = body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
     unknown = np.full_like(ends["root"], np.nan)
-    return joints, np.stack([ends.get(bone, unknown) for bone in ENDS], 1)
+    return joints, np.stack([ends.get(bone, unknown) for bone in EXTREMITIES], 1)
 
 
-def read_clip(amc: Path) -> Clip:
+def read_clip(amc: Path) -> MotionClip:
     """One AMC motion, NN_MM.amc, with the skeleton NN.asf beside it.
 
     Raises:
-        OccluposeError: as `read_motion`, or the skeleton is not there.
+        OccluposeError: as `read_motion`, or the skeleton is missing.
     """
     subject = amc.stem.partition("_")[0]
     joints, ends = read_motion(amc.with_name(f"{subject}.asf"), amc)
-    return Clip(amc.stem, subject, 120.0, joints.astype(np.float32), ends.astype(np.float32))
+    return MotionClip(amc.stem, subject, 120.0, joints.astype(np.float32), ends.astype(np.float32))
 
 
-def read_clips(path: Path) -> list[Clip]:
+def read_clips(path: Path) -> list[MotionClip]:
     """The clips of a file of joint positions (`joint_names`, `fps`, one (time, joint, 3) array a clip; metres, y up).
 
     Raises:
-        OccluposeError: no such file, or something else in it.
+        OccluposeError: the file does not exist or is not of this format.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -315,19 +323,21 @@ def read_clips(path: Path) -> list[Clip]:
         ) from None
 
 
-def _clip(name: str, fps: float, names: list[str], positions: Float[np.ndarray, "time joint 3"]) -> Clip:
+def _clip(name: str, fps: float, names: list[str], positions: Float[np.ndarray, "time joint 3"]) -> MotionClip:
     if positions.shape[1:] != (len(names), 3) or not np.isfinite(positions).all():
         raise ValueError
     ends = {joint: positions[:, names.index(source)].astype(float) for joint, source in BODY22_FROM_CLIPS.items()}
     joints = body22(ends, head_axes(ends)).astype(np.float32)
-    if not set(ENDS) <= set(names):
-        return Clip(name, "clips", fps, joints)
-    return Clip(name, "clips", fps, joints, positions[:, [names.index(end) for end in ENDS]].astype(np.float32))
+    if not set(EXTREMITIES) <= set(names):
+        return MotionClip(name, "clips", fps, joints)
+    return MotionClip(
+        name, "clips", fps, joints, positions[:, [names.index(end) for end in EXTREMITIES]].astype(np.float32)
+    )
 
 
 def head_axes(ends: dict[str, Float[np.ndarray, "time 3"]]) -> Float[np.ndarray, "time 3 3"]:
-    """The head's left, up and forward as columns, where the capture gives no rotation: the neck points up, the
-    shoulders left. Ours.
+    """The head's left, up and forward axes as columns, for captures without rotations: up along the neck, left
+    along the shoulders. Ours.
     """
     up = _unit(ends["head_top"] - ends["neck_nose"])
     across = ends["left_shoulder"] - ends["right_shoulder"]
@@ -338,30 +348,30 @@ def head_axes(ends: dict[str, Float[np.ndarray, "time 3"]]) -> Float[np.ndarray,
 def body22(
     ends: dict[str, Float[np.ndarray, "time 3"]], head: Float[np.ndarray, "time 3 3"]
 ) -> Float[np.ndarray, "time 22 3"]:
-    """BODY22 from captured joints, with the pelvis between the hips and an average face on the head."""
+    """BODY22 from captured joints, with the pelvis between the hips and an average face."""
     ends = ends | {"pelvis": (ends["left_hip"] + ends["right_hip"]) / 2}
-    ends |= {joint: ends["neck_nose"] + head @ np.array(offset) for joint, offset in FACE.items()}
+    ends |= {joint: ends["neck_nose"] + head @ np.array(offset) for joint, offset in FACE_OFFSETS.items()}
     return np.stack([ends[joint] for joint in BODY22.joints], 1)
 
 
-def cut_jumps(clip: Clip) -> list[Clip]:
-    """The clip cut wherever the capture jumps, without pieces shorter than half a second."""
+def cut_jumps(clip: MotionClip) -> list[MotionClip]:
+    """The clip cut where the capture jumps, without pieces shorter than half a second."""
     step = np.linalg.norm(np.diff(clip.joints, axis=0), axis=-1).max(-1, initial=0)
-    cuts = np.flatnonzero(step > JUMP * 60 / clip.fps) + 1
-    pieces = np.split(np.arange(len(clip.joints)), cuts)
-    names = [clip.name] if len(pieces) == 1 else [f"{clip.name}.{number}" for number in range(len(pieces))]
-    return [
-        replace(clip, name=name, joints=clip.joints[piece], ends=None if clip.ends is None else clip.ends[piece])
-        for name, piece in zip(names, pieces, strict=True)
-        if len(piece) >= clip.fps / 2
-    ]
+    cuts = np.flatnonzero(step > MAX_STEP * 60 / clip.fps) + 1
+    parts = np.split(np.arange(len(clip.joints)), cuts)
+    names = [clip.name] if len(parts) == 1 else [f"{clip.name}.{number}" for number in range(len(parts))]
+    return [_part(clip, name, part) for name, part in zip(names, parts, strict=True) if len(part) >= clip.fps / 2]
 
 
-def load_clips(folder: Path, subjects: tuple[str, ...] | None = None) -> list[Clip]:
-    """The motions of all subjects, or of some, below a folder.
+def _part(clip: MotionClip, name: str, frames: Int[np.ndarray, " frame"]) -> MotionClip:
+    extremities = None if clip.extremities is None else clip.extremities[frames]
+    return replace(clip, name=name, joints=clip.joints[frames], extremities=extremities)
 
-    It holds `cmu/NN/NN.asf`, `cmu/NN/NN_MM.amc` and, where it is there, `cmu_expmap/joints_60fps.npz` (subject
-    "clips").
+
+def load_clips(folder: Path, subjects: tuple[str, ...] | None = None) -> list[MotionClip]:
+    """The motions of all or of some subjects below a folder.
+
+    It holds `cmu/NN/NN.asf`, `cmu/NN/NN_MM.amc` and, optionally, `cmu_expmap/joints_60fps.npz` (subject "clips").
 
     Raises:
         OccluposeError: the folder holds no AMC motion.
@@ -377,21 +387,19 @@ def load_clips(folder: Path, subjects: tuple[str, ...] | None = None) -> list[Cl
     return [piece for clip in clips for piece in cut_jumps(clip)]
 
 
-def split(clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
-    """Training clips and validation clips: whole subjects apart, and no copy of a validation take among the training
-    clips.
-    """
-    validation = [clip for clip in clips if clip.subject in VALIDATION]
-    return [
-        clip for clip in clips if clip.subject not in VALIDATION and clip.name.split(".")[0] not in SAME_TAKES
-    ], validation
+def split_clips(clips: list[MotionClip]) -> tuple[list[MotionClip], list[MotionClip]]:
+    """Training clips and validation clips: different subjects, and no copies of validation motions in training."""
+    validation = [clip for clip in clips if clip.subject in VALIDATION_SUBJECTS]
+    others = [clip for clip in clips if clip.subject not in VALIDATION_SUBJECTS]
+    return [clip for clip in others if clip.name.split(".")[0] not in VALIDATION_COPIES], validation
 
 
-def closest_second(one: Clip, other: Clip) -> float:
-    """How alike two clips' most alike seconds are: root mean square angle (degrees) between their limbs, seen from the
-    torso.
+def clip_distance(one: MotionClip, other: MotionClip) -> float:
+    """Distance of the most similar seconds of two clips: root mean square angle (degrees) between their limbs, in the
+    axes of the torso.
     """
-    a, b = (limb_directions(clip.joints[:: round(clip.fps / 60)]) for clip in (one, other))
+    a = limb_directions(one.joints[:: round(one.fps / 60)])
+    b = limb_directions(other.joints[:: round(other.fps / 60)])
     distance = np.degrees(np.sqrt(np.maximum(0, 2 - 2 * np.einsum("tld,sld->ts", a, b) / a.shape[1])))
     second = min(60, *distance.shape)
     diagonals = (np.diagonal(distance, offset) for offset in range(second - len(a), len(b) - second + 1))

@@ -89,7 +89,7 @@ class SceneSource:
         """
         if mocap is None:
             return cls(settings, PosePrior.load())
-        clips = cmu.split(cmu.load_clips(mocap))[split == "validation"]
+        clips = cmu.split_clips(cmu.load_clips(mocap))[split == "validation"]
         return cls(settings, PosePrior.fit(pose_to_vector(retarget(clips).pose)))
 
 

@@ -19,7 +19,7 @@ from scipy.cluster.vq import kmeans2
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import SEGMENTS, SIDES, BodyModel
 from occlupose.bodies.fitting import fit_pose, fit_shape, from_rotation_vector, to_rotation_vector
-from occlupose.datasets.cmu import Clip
+from occlupose.datasets.cmu import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.skeletons import BODY26
@@ -80,7 +80,7 @@ class RetargetedPoses:
     error: Float[np.ndarray, "pose"]
 
 
-def retarget(clips: list[Clip], *, rate: float = POSES_PER_SECOND) -> RetargetedPoses:
+def retarget(clips: list[MotionClip], *, rate: float = POSES_PER_SECOND) -> RetargetedPoses:
     """Fit the default body, in the shape of each clip's subject, to the poses of clips.
 
     Arguments:

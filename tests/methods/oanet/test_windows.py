@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from occlupose.datasets.cmu import Clip
+from occlupose.datasets.cmu import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.windows import MAX_SUBJECT_FRACTION, MocapWindows, VideoWindows
 from occlupose.skeletons import COCO17, H36M17, HUMANEVA15
@@ -25,7 +25,7 @@ def straight(frames=300, fps=120.0, *, name="07_01", subject="07"):
         .swapaxes(0, 1)
     )
     joints[..., 0] = (np.arange(frames) / fps)[:, None]
-    return Clip(name, subject, fps, joints.astype(np.float32))
+    return MotionClip(name, subject, fps, joints.astype(np.float32))
 
 
 @pytest.mark.parametrize("fps", [30.0, 60.0, 120.0])

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 
 from occlupose.cameras import Camera
-from occlupose.datasets.cmu import Clip, read_clip
+from occlupose.datasets.cmu import MotionClip, read_clip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules, self_occluded
@@ -256,7 +256,7 @@ def read_sequences(files: Iterable[Path]) -> Iterator[PoseSequence]:
         yield PoseSequence(path.stem, "", "", poses)
 
 
-def clip_to_sequence(clip: Clip) -> PoseSequence:
+def clip_to_sequence(clip: MotionClip) -> PoseSequence:
     """Motion capture as a sequence: BODY22 in orthographic projection, from the front of the capture's axes, without a
     camera.
     """

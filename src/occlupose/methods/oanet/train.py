@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Generator, nn
 
-from occlupose.datasets.cmu import DATA, Clip, load_clips, split
+from occlupose.datasets.cmu import CARD_DATA, MotionClip, load_clips, split_clips
 from occlupose.datasets.pose_folder import load_sequences
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
@@ -76,7 +76,7 @@ def train_stages(
 
 
 def make_sampler(
-    clips: list[Clip], recipe: OANetRecipe, video: Sequence[PoseSequence] = ()
+    clips: list[MotionClip], recipe: OANetRecipe, video: Sequence[PoseSequence] = ()
 ) -> Callable[[Generator], Observations2D]:
     """A function that draws the sequences of a step. The 3D of the recipe's labelled fraction of the clips is used; of
     the other clips, or of video, only the 2D.
@@ -101,7 +101,7 @@ def make_sampler(
     return partial(sample_observations, MocapWindows(labelled, recipe.window), without_3d, NoiseModel.load(), recipe)
 
 
-def split_labelled(clips: list[Clip], fraction: float) -> tuple[list[Clip], list[Clip]]:
+def split_labelled(clips: list[MotionClip], fraction: float) -> tuple[list[MotionClip], list[MotionClip]]:
     """Clips whose 3D is used, and the others. Only a clip's name decides its rank."""
     ranked = sorted(clips, key=lambda clip: zlib.crc32(clip.name.encode()))
     count = min(len(ranked), max(1, round(fraction * len(ranked))))
@@ -127,7 +127,7 @@ def train_oanet(
     Raises:
         OccluposeError: no motion capture there, or only of held-out subjects; as `train_stages`.
     """
-    clips = split(load_clips(data))[0]
+    clips = split_clips(load_clips(data))[0]
     video_sequences = [] if video is None else load_sequences(video)
     identity = fingerprint([*(clip.joints for clip in clips), *(sequence.poses.xy for sequence in video_sequences)])
     sampler = make_sampler(clips, recipe, video_sequences)
@@ -141,7 +141,7 @@ def train_oanet(
         task="2D joints over time (H36M-17, unreliable ones dropped) to root-relative H36M-17 in metres",
         parameters=sum(value.numel() for value in oanet.parameters()),
         licence="Apache-2.0" if video is None else "as the video allows",
-        data=DATA if video is None else f"{DATA}; 2D of people in video",
+        data=CARD_DATA if video is None else f"{CARD_DATA}; 2D of people in video",
         metrics={},
         recipe=asdict(recipe),
     )

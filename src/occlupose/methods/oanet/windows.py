@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from occlupose.cameras import Camera
-from occlupose.datasets.cmu import Clip
+from occlupose.datasets.cmu import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, VISIBLE, Poses
@@ -37,7 +37,7 @@ class MocapWindows:
 
     def __init__(
         self,
-        clips: list[Clip],
+        clips: list[MotionClip],
         window: int,
         speed: tuple[float, float] = (1.0, 1.0),
         still_probability: float = 0.0,
@@ -53,7 +53,7 @@ class MocapWindows:
         self.joints = torch.from_numpy(np.concatenate([clip.joints for clip in clips]))
         self.weight = self._weights(clips)
 
-    def _weights(self, clips: list[Clip]) -> Float[Tensor, "clip"]:
+    def _weights(self, clips: list[MotionClip]) -> Float[Tensor, "clip"]:
         seconds = np.array([len(clip.joints) / clip.fps for clip in clips])
         subjects = np.array([clip.subject for clip in clips])
         for _ in range(50):  # capping one raises the others' fractions; this converges

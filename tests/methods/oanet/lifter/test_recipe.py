@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from occlupose.datasets.cmu import Clip
+from occlupose.datasets.cmu import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.augmentation import BodyAugmentation
 from occlupose.methods.oanet.lifter.inputs import joints_2d, uncertainty
@@ -36,7 +36,9 @@ def clip(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
     random = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None] / fps
     rest = random.normal((0, 1, 0), (0.2, 0.4, 0.15), (22, 3))
-    return Clip(name, subject, fps, (rest + 0.1 * np.sin(random.uniform(1, 4, (22, 3)) * time)).astype(np.float32))
+    return MotionClip(
+        name, subject, fps, (rest + 0.1 * np.sin(random.uniform(1, 4, (22, 3)) * time)).astype(np.float32)
+    )
 
 
 def batch(recipe=EXACT, seed=0):

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import BodyModel
-from occlupose.datasets.cmu import DATA
+from occlupose.datasets.cmu import CARD_DATA
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.methods.hupor.ssf.label import SSFInput
@@ -159,7 +159,7 @@ def train_to_file(
         task="3D joints and a mask to a body: shape, twists, pose (BODY26, camera frame, metres)",
         parameters=sum(value.numel() for value in ssf.parameters()),
         licence="Apache-2.0",
-        data=f"{len(crowd)} synthetic people of our own (Anny, CC0) in poses of: {DATA}",
+        data=f"{len(crowd)} synthetic people of our own (Anny, CC0) in poses of: {CARD_DATA}",
         metrics={},
         recipe=asdict(recipe),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from occlupose.datasets.cmu import DATA, load_clips, split
+from occlupose.datasets.cmu import CARD_DATA, load_clips, split_clips
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.recipe import LifterRecipe, lifter_loss, make_batch
@@ -40,7 +40,7 @@ def train_lifter(
         OccluposeError: no motion capture there, or only of held-out subjects; initial weights of another size or not
             readable; as `training.loop.train`.
     """
-    clips = split(load_clips(mocap))[0]
+    clips = split_clips(load_clips(mocap))[0]
     noise = NoiseModel.load()
     windows = MocapWindows(clips, recipe.window, recipe.augmentation.speed, recipe.augmentation.still_probability)
     torch.manual_seed(recipe.seed)
@@ -75,7 +75,7 @@ def train_lifter(
         task="2D joints over time (COCO-17 or H36M-17, any of them missing) to root-relative H36M-17 in metres",
         parameters=sum(value.numel() for value in lifter.parameters()),
         licence="Apache-2.0",
-        data=DATA,
+        data=CARD_DATA,
         metrics={},
         recipe=asdict(recipe),
         **origin,
