@@ -1,12 +1,12 @@
-"""How many poses a second does the Cylinder Man label? Beside it the paper's construction as one would first write it.
+"""How many poses per second does the Cylinder Man label, compared with a direct implementation of the paper?
 
     python benchmarks/cylinders.py
 
-Bodies in H36M-17, float32, in disorder and seen from the paper's virtual views. `paper, one by one` builds the
-rectangles by cross products in numpy, a body at a time; `paper, all at once` is the same code on all bodies together.
-Both give the same labels as `self_occluded` with the paper's camera and rules, which is checked; `times_numpy` compares
-with the latter. The median of several rounds; other work on the machine spoils it. Writes results/cylinders.csv and
-prints it.
+Bodies in H36M-17, float32, in random poses seen from the paper's virtual views. `paper, one by one` constructs the
+rectangles by cross products in NumPy, one body at a time; `paper, all at once` is the same code on all bodies together.
+Both give the same labels as `self_occluded` with the paper's camera and rules, which is checked. `speedup_over_numpy`
+compares with the latter. Medians of several rounds; other load on the machine distorts them. Prints a table and writes
+results/cylinders.csv.
 """
 
 import os
@@ -29,7 +29,7 @@ from occlupose.skeletons import H36M17
 from occlupose.synth.virtual_cameras import paper_rotations
 
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = ("version", "camera", "rules", "threads", "poses_per_second", "times_numpy")
+COLUMNS = ("version", "camera", "rules", "threads", "poses_per_second", "speedup_over_numpy")
 STANDING = {  # m; left, up, forward
     "pelvis": (0, 0, 0),
     "hip": (0.1, 0, 0),
@@ -55,7 +55,7 @@ PARTS = (
 
 
 def bodies(count: int, seed: int) -> Float[torch.Tensor, "count 17 3"]:
-    """People with joints 0.1 m from where they are in somebody who stands, 5 m away."""
+    """Standing people 5 m away, with joints displaced by 0.1 m."""
     generator = torch.Generator().manual_seed(seed)
     rest = torch.tensor([STANDING[name.removeprefix("left_").removeprefix("right_")] for name in H36M17.joints])
     rest[[name.startswith("right_") for name in H36M17.joints], 0] *= -1
@@ -64,7 +64,7 @@ def bodies(count: int, seed: int) -> Float[torch.Tensor, "count 17 3"]:
 
 
 def construction(joints: Float[np.ndarray, "body 17 3"]) -> Bool[np.ndarray, "body 17"]:
-    """Which joints are hidden, as section 4 of the paper constructs it."""
+    """Which joints are occluded, by the construction in section 4 of the paper."""
     at = dict(zip(H36M17.joints, np.moveaxis(joints, 1, 0), strict=True))
     result = np.zeros(joints.shape[:2], bool)
     for number, (start, end, carried) in enumerate(PARTS):
@@ -88,7 +88,7 @@ def construction(joints: Float[np.ndarray, "body 17 3"]) -> Bool[np.ndarray, "bo
 
 
 def speed(work: Callable[[], object], count: int, rounds: int) -> float:
-    """Poses a second, the median of several rounds after one to warm up."""
+    """Poses per second: median of several rounds after a warm-up."""
     work()
     times = []
     for _ in range(rounds):
@@ -99,7 +99,7 @@ def speed(work: Callable[[], object], count: int, rounds: int) -> float:
 
 
 def main(count: int = 65536, rounds: int = 7, seed: int = 0, output: Path = RESULTS / "cylinders.csv") -> None:
-    """Measures, prints and writes.
+    """Measure the speed of occlusion labels.
 
     Args:
         count: bodies.
@@ -144,7 +144,7 @@ def main(count: int = 65536, rounds: int = 7, seed: int = 0, output: Path = RESU
             visibility(leaf, H36M17, perspective=perspective, rules=rules).sum().backward()
         return None
 
-    for version, work in (("hidden", hard), ("visibility", soft), ("visibility and gradient", gradient)):
+    for version, work in (("self_occluded", hard), ("visibility", soft), ("visibility and gradient", gradient)):
         for number in sorted({1, threads}):
             add(version, work, number)
     table = Table(*COLUMNS, title=f"{count} bodies; load of the machine {os.getloadavg()[0]:.1f}")

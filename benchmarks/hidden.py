@@ -1,12 +1,11 @@
-"""Measures what the default front end says of joints that something hides: how far off its guess is, and how much
-evidence it gives.
+"""Measures the default front end on occluded joints: how far off its guesses are, and with what confidence.
 
     python benchmarks/hidden.py VIDEO...
 
-Each video is watched as it is, and again with a still, plain board before a limb of one person, for a second from one
-third of the video on. Where the joint truly is, is taken from the first pass, where that had evidence of at least 0.5.
-Prints the figures and writes results/hidden.csv; `synth.noise` has them as OCCLUDED_..., measured on the videos that
-`benchmarks/noise.py` names. Distances are in sides of the person's square box.
+Each video is processed as it is, and again with a still, plain board in front of one limb of a person, for a second
+starting at one third of the video. The true position of a joint is that of the first pass, where its confidence was at
+least 0.5. Prints the results and writes results/hidden.csv; `synth.noise` has them as OCCLUDED_..., measured on the
+videos that `benchmarks/noise.py` names. Distances are in sides of the person's square bounding box.
 """
 
 from collections.abc import Iterator
@@ -37,9 +36,9 @@ LIMBS = (
     ("left_knee", "left_ankle", "right_knee", "right_ankle"),
 )
 MARGIN = 0.05
-"""Of the board round the joints, in box sides."""
+"""Of the board around the joints, in box sides."""
 BOARD = (112, 96, 80)
-"""Its colour."""
+"""Colour of the board, RGB."""
 
 
 @dataclass
@@ -57,7 +56,7 @@ class Clip:
 
 
 def observed(clip: Clip) -> Poses:
-    """Everybody in the clip, in 2D, with their confidence."""
+    """The people in the clip, in 2D, with confidence."""
     estimator = OANet()
     camera = camera_from_fov(clip.width, clip.height)
     frames = list(track(clip, estimator, camera))  # type: ignore[arg-type]
@@ -65,10 +64,10 @@ def observed(clip: Clip) -> Poses:
 
 
 def board(clip: Clip, low: np.ndarray, high: np.ndarray, span: slice) -> Clip:
-    """The clip with a board before this part of the picture in these frames."""
+    """The clip with a board in front of this region in these frames."""
     frames = list(clip.frames)
-    (left, top) = np.maximum(low, 0).astype(int)
-    (right, bottom) = np.maximum(high, 0).astype(int)
+    left, top = np.maximum(low, 0).astype(int)
+    right, bottom = np.maximum(high, 0).astype(int)
     for number in range(*span.indices(len(frames))):
         image = frames[number].image.copy()
         image[top:bottom, left:right] = BOARD
@@ -77,13 +76,13 @@ def board(clip: Clip, low: np.ndarray, high: np.ndarray, span: slice) -> Clip:
 
 
 def main(videos: Positional[tuple[Path, ...]]) -> None:
-    """Covers limbs and looks what becomes of them.
+    """Cover limbs and measure the keypoints.
 
     Args:
-        videos: real video of people.
+        videos: video of real people.
     """
     offsets = []
-    beliefs = []
+    confidences = []
     lost = 0
     for video in videos:
         with open_media(video) as source:
@@ -94,49 +93,49 @@ def main(videos: Positional[tuple[Path, ...]]) -> None:
         for person in range(len(truth.track_id)):
             for limb in LIMBS:
                 joints = COCO17.index(*limb)
-                places = truth.xy[span, person][:, joints]
-                sure = truth.score[span, person][:, joints] >= 0.5
-                if not sure.all(-1).mean() > 0.5:
+                positions = truth.xy[span, person][:, joints]
+                reliable = truth.score[span, person][:, joints] >= 0.5
+                if not reliable.all(-1).mean() > 0.5:
                     continue
                 side = float(np.nanmedian(np.ptp(truth.xy[span, person], axis=1).max(-1)))
-                low = np.nanmin(places, (0, 1)) - MARGIN * side
-                high = np.nanmax(places, (0, 1)) + MARGIN * side
-                seen = observed(board(clip, low, high, span))
-                if not len(seen.track_id):
+                low = np.nanmin(positions, (0, 1)) - MARGIN * side
+                high = np.nanmax(positions, (0, 1)) + MARGIN * side
+                covered = observed(board(clip, low, high, span))
+                if not len(covered.track_id):
                     lost += 1
                     continue
-                apart = np.nanmean(np.linalg.norm(seen.xy[span] - truth.xy[span, person, None], axis=-1), (0, 2))
-                nearest = int(np.nanargmin(np.where(np.isfinite(apart), apart, 1e9)))
-                there = sure & np.isfinite(seen.xy[span, nearest][:, joints]).all(-1)
-                offset = (seen.xy[span, nearest][:, joints] - places) / side
-                offsets.append(np.where(there[..., None], offset, np.nan))
-                beliefs.append(seen.score[span, nearest][:, joints][there])
+                distances = np.nanmean(np.linalg.norm(covered.xy[span] - truth.xy[span, person, None], axis=-1), (0, 2))
+                nearest = int(np.nanargmin(np.where(np.isfinite(distances), distances, 1e9)))
+                known = reliable & np.isfinite(covered.xy[span, nearest][:, joints]).all(-1)
+                offset = (covered.xy[span, nearest][:, joints] - positions) / side
+                offsets.append(np.where(known[..., None], offset, np.nan))
+                confidences.append(covered.score[span, nearest][:, joints][known])
     distance = np.concatenate([np.linalg.norm(offset, axis=-1)[np.isfinite(offset).all(-1)] for offset in offsets])
-    belief = np.concatenate(beliefs)
+    confidence = np.concatenate(confidences)
     products = (
         [np.nansum(offset[1:] * offset[:-1]) for offset in offsets],
         [np.nansum(offset[:-1] ** 2) for offset in offsets],
     )
-    staying = np.concatenate([np.nanmean(offset, 0).ravel() for offset in offsets])
-    doubted = belief < MIN_CONFIDENCE
-    figures = {
+    constant = np.concatenate([np.nanmean(offset, 0).ravel() for offset in offsets])
+    low_confidence = confidence < MIN_CONFIDENCE
+    metrics = {
         "trials": len(offsets),
-        "people lost": lost,
+        "lost people": lost,
         "joints": len(distance),
-        "distance, median": np.median(distance),
-        "distance, root mean square": np.sqrt((distance**2).mean()),
-        "distance of the doubted, root mean square": np.sqrt((distance[doubted] ** 2).mean()),
-        "distance of the believed, root mean square": np.sqrt((distance[~doubted] ** 2).mean()),
-        "correlation from frame to frame": np.sum(products[0]) / np.sum(products[1]),
-        "share of the square that stays": 2 * np.nanmean(staying**2) / (distance**2).mean(),
-        "share with evidence below the threshold": doubted.mean(),
-        **{f"evidence, decile {decile}": np.quantile(belief, decile / 10) for decile in range(1, 10)},
+        "median distance": np.median(distance),
+        "RMS distance": np.sqrt((distance**2).mean()),
+        "RMS distance, low confidence": np.sqrt((distance[low_confidence] ** 2).mean()),
+        "RMS distance, high confidence": np.sqrt((distance[~low_confidence] ** 2).mean()),
+        "frame-to-frame correlation": np.sum(products[0]) / np.sum(products[1]),
+        "constant share of the squared distance": 2 * np.nanmean(constant**2) / (distance**2).mean(),
+        "share with low confidence": low_confidence.mean(),
+        **{f"confidence, decile {decile}": np.quantile(confidence, decile / 10) for decile in range(1, 10)},
     }
-    Console().print(figures)
+    Console().print(metrics)
     write(
         Path(__file__).parent / "results" / "hidden.csv",
-        ("figure", "value"),
-        [(name, f"{value:.4g}") for name, value in figures.items()],
+        ("metric", "value"),
+        [(name, f"{value:.4g}") for name, value in metrics.items()],
     )
 
 

@@ -1,16 +1,16 @@
-"""What is hidden in the synthetic scenes, by what, and how often do cylinders say the same as meshes?
+"""Occlusion in the synthetic scenes: how much, by what, and how well cylinders agree with meshes.
 
     python benchmarks/occlusion.py
 
-Scenes of `occlupose synth` with its own settings and seed 0. Writes and prints
+Scenes of `occlupose synth` with default settings and seed 0. Prints and writes
 
-- results/occlusion_shares.csv: of every joint of COCO, the share that is visible, hidden by its own body, by somebody
-  else, by a thing, and outside of the picture (of all joints of people who show a pixel);
-- results/occlusion_crowds.csv: how much people's boxes overlap (the mean intersection over union of all pairs of a
-  picture, and of each person with the one who overlaps most), beside what is published of real datasets;
-- results/occlusion_agreement.csv: of the joints in the picture, the share whose state is that of the exact labels, and
-  precision, recall and F1 of `occluded`: the Cylinder Man, who only knows what a body hides itself; the cylinder body
-  on everybody's joints, with the things, in the same z-buffer.
+- results/occlusion_shares.csv: for every joint of COCO, the share that is visible, occluded by its own body, by another
+  person or by an object, and outside the image (of all joints of people who have a visible pixel);
+- results/occlusion_crowds.csv: overlap of people's boxes (the mean intersection over union of all pairs in an image,
+and of each person with the one who overlaps most), compared with published figures of real datasets;
+- results/occlusion_agreement.csv: for the joints in the image, the share whose state is that of the exact labels, and
+  precision, recall and F1 of `occluded`: the Cylinder Man, who only knows self-occlusion; and the cylinder body model
+  fitted to everybody, with the objects, in the same z-buffer.
 """
 
 from pathlib import Path
@@ -34,6 +34,13 @@ from occlupose.synth.layout import SceneSettings, SceneSource, sample_scene
 
 RESULTS = Path(__file__).parent / "results"
 SHARES = ("joint", "visible", "self", "person", "object", "outside")
+CAUSES = (
+    OcclusionCause.NONE,
+    OcclusionCause.SELF,
+    OcclusionCause.PERSON,
+    OcclusionCause.OBJECT,
+    OcclusionCause.OUTSIDE,
+)
 CROWDS = ("dataset", "mean_iou", "mean_max_iou", "source")
 AGREEMENT = ("labels", "same_state", "precision", "recall", "f1")
 PUBLISHED = (
@@ -45,63 +52,50 @@ PUBLISHED = (
 
 
 def main(scenes: int = 300, results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = RESULTS) -> None:
-    """Count what is hidden in synthetic scenes.
+    """Measure the occlusion in synthetic scenes.
 
     Args:
-        scenes: how many.
-        results: for the tables.
+        scenes: number of scenes.
+        results: folder for the tables.
     """
     source = SceneSource.load(SceneSettings())
-    reasons = []
-    pairs = []
-    most = []
-    truth: list[np.ndarray] = []
-    told: dict[str, list[np.ndarray]] = {"cylinder man, each alone": [], "cylinder bodies together": []}
+    causes = []
+    pair_ious = []
+    max_ious = []
+    exact: list[np.ndarray] = []
+    estimated: dict[str, list[np.ndarray]] = {"cylinder man, each alone": [], "cylinder bodies together": []}
     for number in range(scenes):
         labels = label_scene(sample_scene(source, number))
-        seen = [person for person in range(len(labels.joints)) if labels.mask(person).any()]
-        reasons.append(labels.occlusion.cause[seen][:, BODY26.index(*COCO17.joints)])
-        overlaps = _overlaps(np.array([labels.box(person) for person in seen]).reshape(-1, 4))
-        pairs += overlaps[np.triu_indices(len(seen), 1)].tolist()
-        most += overlaps.max(1, initial=0.0).tolist() if len(seen) > 1 else []
+        in_image = [person for person in range(len(labels.joints)) if labels.mask(person).any()]
+        causes.append(labels.occlusion.cause[in_image][:, BODY26.index(*COCO17.joints)])
+        overlaps = _overlaps(np.array([labels.box(person) for person in in_image]).reshape(-1, 4))
+        pair_ious += overlaps[np.triu_indices(len(in_image), 1)].tolist()
+        max_ious += overlaps.max(1, initial=0.0).tolist() if len(in_image) > 1 else []
         inside = labels.occlusion.state != ABSENT
-        truth.append(labels.occlusion.state[inside] == OCCLUDED)
+        exact.append(labels.occlusion.state[inside] == OCCLUDED)
         joints = torch.from_numpy(labels.joints.astype(np.float32))
         alone = np.zeros(inside.shape, bool)
         alone[:, : len(BODY22)] = self_occluded(joints[:, : len(BODY22)], BODY22).numpy()
-        told["cylinder man, each alone"].append(alone[inside])
-        told["cylinder bodies together"].append((_cylinders(labels) == OCCLUDED)[inside])
-    reason = np.concatenate(reasons)
-    order = [
-        OcclusionCause.NONE,
-        OcclusionCause.SELF,
-        OcclusionCause.PERSON,
-        OcclusionCause.OBJECT,
-        OcclusionCause.OUTSIDE,
-    ]
-    rows = [
-        (joint, *np.round([(reason[:, place] == one).mean() for one in order], 3))
-        for place, joint in enumerate(COCO17.joints)
-    ]
-    rows.append(("all", *np.round([(reason == one).mean() for one in order], 3)))
-    _tell(results / "occlusion_shares.csv", SHARES, rows)
-    ours = (
-        "ours",
-        round(float(np.mean(pairs)), 2),
-        round(float(np.mean(most)), 2),
-        f"{scenes} scenes, pictures with two people or more",
-    )
-    _tell(results / "occlusion_crowds.csv", CROWDS, [ours, *PUBLISHED])
-    exact = np.concatenate(truth)
-    _tell(
-        results / "occlusion_agreement.csv",
-        AGREEMENT,
-        [(name, *_scores(np.concatenate(said), exact)) for name, said in told.items()],
-    )
+        estimated["cylinder man, each alone"].append(alone[inside])
+        estimated["cylinder bodies together"].append((_states_by_cylinders(labels) == OCCLUDED)[inside])
+    cause = np.concatenate(causes)
+    rows = [(joint, *_shares(cause[:, number])) for number, joint in enumerate(COCO17.joints)]
+    _write_and_print(results / "occlusion_shares.csv", SHARES, [*rows, ("all", *_shares(cause))])
+    ious = (round(float(np.mean(pair_ious)), 2), round(float(np.mean(max_ious)), 2))
+    ours = ("ours", *ious, f"{scenes} scenes, images with two people or more")
+    _write_and_print(results / "occlusion_crowds.csv", CROWDS, [ours, *PUBLISHED])
+    truth = np.concatenate(exact)
+    rows = [(name, *_scores(np.concatenate(occluded), truth)) for name, occluded in estimated.items()]
+    _write_and_print(results / "occlusion_agreement.csv", AGREEMENT, rows)
 
 
-def _cylinders(labels: SceneLabels) -> np.ndarray:
-    """States when cylinders stand in everybody's place, and the things where they are."""
+def _shares(cause: np.ndarray) -> list[float]:
+    """Share of each cause, in the order of SHARES."""
+    return np.round([(cause == one).mean() for one in CAUSES], 3).tolist()
+
+
+def _states_by_cylinders(labels: SceneLabels) -> np.ndarray:
+    """States from cylinder bodies in place of all people, with the objects as they are."""
     body = cylinders()
     scene = labels.scene
     joints = torch.from_numpy(labels.joints.astype(np.float32))
@@ -110,9 +104,8 @@ def _cylinders(labels: SceneLabels) -> np.ndarray:
     with torch.no_grad():
         vertices = body(fitted.pose, fitted.shape, fitted.translation).vertices.numpy()
     people = [Surface(one, body.faces.numpy(), body.part.numpy()) for one in vertices]
-    return find_occlusion(
-        labels.joints, BODY26, render_zbuffer(people + scene.surfaces()[len(people) :], scene.camera), scene.camera
-    ).state
+    buffer = render_zbuffer(people + scene.surfaces()[len(people) :], scene.camera)
+    return find_occlusion(labels.joints, BODY26, buffer, scene.camera).state
 
 
 def _overlaps(box: np.ndarray) -> np.ndarray:
@@ -127,18 +120,15 @@ def _overlaps(box: np.ndarray) -> np.ndarray:
     return result
 
 
-def _scores(said: np.ndarray, exact: np.ndarray) -> tuple[float, ...]:
-    right = (said & exact).sum()
-    precision = right / max(1, said.sum())
-    recall = right / exact.sum()
-    return tuple(
-        np.round(
-            [(said == exact).mean(), precision, recall, 2 * precision * recall / max(precision + recall, 1e-9)], 3
-        ).tolist()
-    )
+def _scores(estimated: np.ndarray, exact: np.ndarray) -> tuple[float, ...]:
+    correct = (estimated & exact).sum()
+    precision = correct / max(1, estimated.sum())
+    recall = correct / exact.sum()
+    f1 = 2 * precision * recall / max(precision + recall, 1e-9)
+    return tuple(np.round([(estimated == exact).mean(), precision, recall, f1], 3).tolist())
 
 
-def _tell(path: Path, columns: tuple[str, ...], rows: list[tuple]) -> None:
+def _write_and_print(path: Path, columns: tuple[str, ...], rows: list[tuple]) -> None:
     write(path, columns, rows)
     table = Table(*columns, title=path.stem)
     for row in rows:

@@ -1,4 +1,4 @@
-"""Tables of results: a CSV file, and beside it how it was made."""
+"""Writes results: a CSV file, and a JSON file that says how it was made."""
 
 import csv
 import json
@@ -13,14 +13,14 @@ from pathlib import Path
 from occlupose.training.card import commit
 
 COMMIT = commit(*Path(__file__).parent.glob("*.py"))
-"""As it was when the benchmark began."""
+"""At the start of the benchmark."""
 
-CHOOSING = re.compile(r" --(?:tables|models|parts|variants|seeds)(?: (?!--)\S+)+")
-"""Options that only choose rows, with what follows them."""
+ROW_OPTIONS = re.compile(r" --(?:tables|models|parts|variants|seeds)(?: (?!--)\S+)+")
+"""Options that only choose rows, with their values."""
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells."""
+    """The processor's name, if the system has it."""
     cpuinfo = Path("/proc/cpuinfo")
     names = (
         [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
@@ -33,7 +33,7 @@ def processor() -> str:
 def write(
     path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], *, seed: int | str = 0, grows: bool = False
 ) -> None:
-    """Writes the table, and how it was made (`describe`)."""
+    """Writes the table, and how it was made (see `describe`)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -43,18 +43,19 @@ def write(
 
 
 def describe(path: Path, *, seed: int | str = 0, grows: bool = False) -> None:
-    """Writes NAME.json beside a table: command, machine, versions, seed, and the commit.
+    """Writes NAME.json for a table: command, machine, versions, seed, and commit.
 
     Arguments:
-        grows: other runs of the command made other rows. Their commits are named too, and what only chose the rows is
-            not.
+        seed: of the run.
+        grows: the rows come from several runs of the command. The commits of all are listed, and options that only
+            choose rows are left out.
     """
     arguments = [f"<{Path(word).name}>" if os.sep in word else word for word in sys.argv[1:]]
     command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments])
     file = path.with_suffix(".json")
     before = json.loads(file.read_text())["commit"].split(", ") if grows and file.exists() else []
-    how = {
-        "command": CHOOSING.sub("", command) if grows else command,
+    details = {
+        "command": ROW_OPTIONS.sub("", command) if grows else command,
         "machine": f"{os.cpu_count()} cores, {processor()}",
         "versions": {
             name: version(name) for name in ("occlupose", "torch", "numpy", "opencv-python-headless", "ai-edge-litert")
@@ -62,4 +63,4 @@ def describe(path: Path, *, seed: int | str = 0, grows: bool = False) -> None:
         "commit": ", ".join(dict.fromkeys([*before, COMMIT])),
         "seed": seed,
     }
-    file.write_text(json.dumps(how, indent=1) + "\n")
+    file.write_text(json.dumps(details, indent=1) + "\n")

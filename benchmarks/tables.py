@@ -1,9 +1,9 @@
-"""Puts the measured figures into the pages: every table between `<!-- NAME table -->` and `<!-- end -->` of the README
-and the docs.
+"""Writes the measured results into the pages: every table between `<!-- NAME table -->` and `<!-- end -->` in the
+README, the docs and `benchmarks/results/*.md`.
 
-    python benchmarks/readme.py
+    python benchmarks/tables.py
 
-A test holds the pages against the figures.
+A test compares the pages with the results.
 """
 
 import csv
@@ -17,16 +17,16 @@ import tyro
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-PLACE = re.compile(r"(<!-- ([\w ]+) table -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- ([\w ]+) table -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Row = dict[str, str]
 
 
 def lifting() -> str:
-    """The error of each method under each occlusion: of the joints that are missing, or of all where none is."""
+    """The error of each method in each condition: of the missing joints, or of all joints if none is missing."""
     rows = _rows("lifting")
     told = [row for row in rows if row["joints"] == ("all" if row["condition"].endswith("all present") else "missing")]
-    return pivot([row for row in told if row["method"] != "before"], "condition", "method", "p_mpjpe_mm") + _how(
+    return pivot([row for row in told if row["method"] != "before"], "condition", "method", "p_mpjpe_mm") + _caption(
         "lifting"
     )
 
@@ -35,7 +35,34 @@ def pipeline() -> str:
     """The time of each stage, for each number of people."""
     rows = _rows("pipeline")
     number, stage, time, *_ = rows[0]
-    return pivot([row for row in rows if row[number].isdigit()], stage, number, time) + _how("pipeline")
+    return pivot([row for row in rows if row[number].isdigit()], stage, number, time) + _caption("pipeline")
+
+
+def headlines() -> str:
+    """One or two figures of each benchmark."""
+    errors = {(row["method"], row["condition"], row["joints"]): float(row["p_mpjpe_mm"]) for row in _rows("lifting")}
+    times = {(row["people"], row["stage"]): float(row["ms_per_frame"]) for row in _rows("pipeline")}
+    memory = {row["stage"]: row["ms_per_frame"] for row in _rows("pipeline") if row["people"] == "memory"}
+    live = {(row["people"], row["method"]): row["mean_ms"] for row in _rows("live")}
+    labelled = max(int(row["poses_per_second"]) for row in _rows("cylinders") if row["camera"] == "perspective")
+    fitted = max(_rows("ssf"), key=lambda row: float(row["f1"]))
+    lines = [
+        ["lifting, all joints visible", "P-MPJPE", _against(errors, "all present", "all")],
+        ["lifting, both legs missing for 1 s", "P-MPJPE of missing joints", _against(errors, "legs 1 s", "missing")],
+        ["lifting, self-occlusion", "P-MPJPE of missing joints", _against(errors, "self-occluded", "missing")],
+        ["whole pipeline, 2 people, 1088 x 1920", "time per frame", f"{times['2', 'whole, no video']:.0f} ms"],
+        ["whole pipeline, 2 people, 30 s and 5 min", "peak memory", " and ".join(memory.values()) + " MiB"],
+        ["live lifting, 1 person", "time per frame", f"{live['1', 'live']} ms"],
+        ["Cylinder Man, perspective", "labels", f"{labelled:,} poses/s"],
+        ["labels by fitted bodies", "F1 of occluded joints", f"{float(fitted['f1']):.2f}"],
+    ]
+    return _table_of_lines(["measured", "metric", "result"], lines)
+
+
+def _against(errors: dict[tuple[str, str, str], float], condition: str, joints: str) -> str:
+    ours = errors["ours", condition, joints]
+    baseline = errors["interpolate", condition, joints]
+    return f"{ours:.1f} mm (interpolation: {baseline:.1f} mm)"
 
 
 PAPER_TABLE2 = {
@@ -47,7 +74,7 @@ PAPER_TABLE2 = {
     "+ pose regularisation": (44.8, 34.1),
     "+ augmentation": (42.9, 32.8),
 }
-"""MPJPE and P-MPJPE on Human3.6M that OANet's table 2 prints, mm."""
+"""MPJPE and P-MPJPE on Human3.6M in OANet's table 2, mm."""
 
 
 OANET_ERRORS = {"mpjpe_mm": "MPJPE", "p_mpjpe_mm": "P-MPJPE", "occluded_mpjpe_mm": "MPJPE, hidden joints"}
@@ -56,13 +83,15 @@ OANET_ERRORS = {"mpjpe_mm": "MPJPE", "p_mpjpe_mm": "P-MPJPE", "occluded_mpjpe_mm
 
 def oanet_table2() -> str:
     """What each part of OANet adds: mean and standard deviation over seeds, and the paper's own figures."""
-    seeds = gathered(_rows("oanet_table2"), ("row",))
+    seeds = group_runs(_rows("oanet_table2"), ("row",))
     lines = [
-        [name, *spread(seeds[name,]), *(f"{value:.1f}" for value in paper)]
+        [name, *mean_and_deviation(seeds[name,]), *(f"{value:.1f}" for value in paper)]
         for name, paper in PAPER_TABLE2.items()
         if (name,) in seeds
     ]
-    return _lined(["", *OANET_ERRORS.values(), "paper MPJPE", "paper P-MPJPE"], lines) + _how("oanet_table2")
+    return _table_of_lines(["", *OANET_ERRORS.values(), "paper MPJPE", "paper P-MPJPE"], lines) + _caption(
+        "oanet_table2"
+    )
 
 
 def oanet_tried() -> str:
@@ -72,10 +101,10 @@ def oanet_tried() -> str:
         for row in _rows("oanet_table1")
         if (row["length"], row["threshold"]) == ("64", "0.3")
     ]
-    seeds = gathered([*base, *_rows("oanet_tried")], ("change",))
-    return _lined(["", *OANET_ERRORS.values()], [[*change, *spread(runs)] for change, runs in seeds.items()]) + _how(
-        "oanet_tried"
-    )
+    seeds = group_runs([*base, *_rows("oanet_tried")], ("change",))
+    return _table_of_lines(
+        ["", *OANET_ERRORS.values()], [[*change, *mean_and_deviation(runs)] for change, runs in seeds.items()]
+    ) + _caption("oanet_tried")
 
 
 def oanet_table1() -> str:
@@ -87,28 +116,32 @@ def oanet_table1() -> str:
     }
     lengths, thresholds = (sorted({row[key] for row in rows}, key=float) for key in ("length", "threshold"))
     lines = [[length, *(cells.get((length, threshold), "") for threshold in thresholds)] for length in lengths]
-    return _lined(["frames", *(f"b = {threshold}" for threshold in thresholds)], lines) + _how("oanet_table1")
+    return _table_of_lines(["frames", *(f"b = {threshold}" for threshold in thresholds)], lines) + _caption(
+        "oanet_table1"
+    )
 
 
 def oanet_semi() -> str:
     """What video without 3D adds to a share of the clips with 3D."""
-    seeds = gathered(_rows("oanet_semi"), ("labelled", "two_d_only"))
-    lines = [[f"{float(share):.0%}", two_d, *spread(errors)] for (share, two_d), errors in sorted(seeds.items())]
-    return _lined(["with 3D", "2D of the others", *OANET_ERRORS.values()], lines) + _how("oanet_semi")
+    seeds = group_runs(_rows("oanet_semi"), ("labelled", "two_d_only"))
+    lines = [
+        [f"{float(share):.0%}", two_d, *mean_and_deviation(errors)] for (share, two_d), errors in sorted(seeds.items())
+    ]
+    return _table_of_lines(["with 3D", "2D of the others", *OANET_ERRORS.values()], lines) + _caption("oanet_semi")
 
 
-def gathered(
+def group_runs(
     rows: list[Row], keys: tuple[str, ...], figures: tuple[str, ...] = tuple(OANET_ERRORS)
 ) -> dict[tuple[str, ...], list[list[float]]]:
-    """The figures of each run, by what they have in common."""
+    """The results of each run, grouped by some columns."""
     runs: dict[tuple[str, ...], list[list[float]]] = {}
     for row in rows:
         runs.setdefault(tuple(row[key] for key in keys), []).append([float(row[name]) for name in figures])
     return runs
 
 
-def spread(runs: list[list[float]], digits: int = 1) -> list[str]:
-    """Mean and standard deviation of each figure; the mean alone of a single run."""
+def mean_and_deviation(runs: list[list[float]], digits: int = 1) -> list[str]:
+    """Mean and standard deviation of each result; only the mean for a single run."""
     deviation = [f" ± {stdev(figures):.{digits}f}" if len(runs) > 1 else "" for figures in zip(*runs, strict=True)]
     return [
         f"{mean(figures):.{digits}f}{apart}" for figures, apart in zip(zip(*runs, strict=True), deviation, strict=True)
@@ -138,7 +171,7 @@ def estimators() -> str:
         "M parameters, ours / theirs",
         "G, ours / theirs",
     ]
-    return _lined(columns, lines) + _how("estimators")
+    return _table_of_lines(columns, lines) + _caption("estimators")
 
 
 def _beside(row: Row, what: str) -> str:
@@ -172,14 +205,14 @@ def ljof_ablation() -> str:
         for row in _rows("ljof_ablation")
         if row["variant"] not in LJOF_GRID and not row["variant"].endswith(LJOF_LONG)
     ]
-    seeds = gathered(rows, ("estimator", "variant"), tuple(LJOF_SCORES))
+    seeds = group_runs(rows, ("estimator", "variant"), tuple(LJOF_SCORES))
     estimators = list(dict.fromkeys(estimator for estimator, _ in seeds))
     names = sorted(seeds, key=lambda name: (estimators.index(name[0]), name[1] != "baseline"))
     lines = [
-        [*name, str(len(seeds[name])), *spread([[100 * value for value in run] for run in seeds[name]], 2)]
+        [*name, str(len(seeds[name])), *mean_and_deviation([[100 * value for value in run] for run in seeds[name]], 2)]
         for name in names
     ]
-    return _lined(["estimator", "", "seeds", *LJOF_SCORES.values()], lines) + _how("ljof_ablation")
+    return _table_of_lines(["estimator", "", "seeds", *LJOF_SCORES.values()], lines) + _caption("ljof_ablation")
 
 
 def ljof_long() -> str:
@@ -193,12 +226,12 @@ def ljof_long() -> str:
         ]
         for row in rows
     ]
-    return _lined(["estimator", "from the start", *LJOF_SCORES.values()], lines) + _how("ljof_ablation")
+    return _table_of_lines(["estimator", "from the start", *LJOF_SCORES.values()], lines) + _caption("ljof_ablation")
 
 
 def ljof_grid() -> str:
     """AP, and AP of hidden joints, by how many blocks there are and how large they are; of one estimator."""
-    seeds = gathered(
+    seeds = group_runs(
         [row for row in _rows("ljof_ablation") if row["estimator"] == "simple_baseline_small"],
         ("variant",),
         tuple(LJOF_SCORES),
@@ -213,7 +246,7 @@ def ljof_grid() -> str:
         )
     numbers, sizes = (list(dict.fromkeys(place[axis] for place in cells)) for axis in (0, 1))
     lines = [[number, *(cells[number, size] for size in sizes)] for number in numbers]
-    return _lined(["number", *(f"size {size}" for size in sizes)], lines) + _how("ljof_ablation")
+    return _table_of_lines(["number", *(f"size {size}" for size in sizes)], lines) + _caption("ljof_ablation")
 
 
 HUPOR_SCORES = {
@@ -241,73 +274,68 @@ def hupor_ablation() -> str:
     """What each part of HUPOR buys: mean and standard deviation over seeds, and the paper's own figures on another
     dataset.
     """
-    seeds = gathered(_rows("hupor_ablation"), ("variant",), tuple(HUPOR_SCORES))
-    lines = [[name, str(len(runs)), *spread(runs), *PAPER_HUPOR.get(name, ("", ""))] for (name,), runs in seeds.items()]
-    return _lined(["", "seeds", *HUPOR_SCORES.values(), "paper, relative", "paper, hidden"], lines) + _how(
+    seeds = group_runs(_rows("hupor_ablation"), ("variant",), tuple(HUPOR_SCORES))
+    lines = [
+        [name, str(len(runs)), *mean_and_deviation(runs), *PAPER_HUPOR.get(name, ("", ""))]
+        for (name,), runs in seeds.items()
+    ]
+    return _table_of_lines(["", "seeds", *HUPOR_SCORES.values(), "paper, relative", "paper, hidden"], lines) + _caption(
         "hupor_ablation"
     )
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "headlines": headlines,
     "lifting": lifting,
     "pipeline": pipeline,
-    "whole lifting": lambda: whole(_rows("lifting")) + _how("lifting"),
-    "whole lifting_frames": lambda: whole(_rows("lifting_frames")) + _how("lifting_frames"),
-    "whole pipeline": lambda: whole(_rows("pipeline")) + _how("pipeline"),
     "parts of oanet_table2": oanet_table2,
     "changes of oanet_tried": oanet_tried,
     "grid of oanet_table1": oanet_table1,
     "shares of oanet_semi": oanet_semi,
-    "whole training": lambda: whole(_rows("training")) + _how("training"),
-    "whole cylinders": lambda: whole(_rows("cylinders")) + _how("cylinders"),
-    "whole ssf": lambda: whole(_rows("ssf")) + _how("ssf"),
-    "whole hidden": lambda: whole(_rows("hidden")) + _how("hidden"),
-    "whole live": lambda: whole(_rows("live")) + _how("live"),
-    "whole pipeline_one_thread": lambda: whole(_rows("pipeline_one_thread")) + _how("pipeline_one_thread"),
-    "whole retargeting": lambda: whole(_rows("retargeting")) + _how("retargeting"),
-    "whole occlusion_shares": lambda: whole(_rows("occlusion_shares")) + _how("occlusion_shares"),
-    "whole occlusion_crowds": lambda: whole(_rows("occlusion_crowds")) + _how("occlusion_crowds"),
-    "whole occlusion_agreement": lambda: whole(_rows("occlusion_agreement")) + _how("occlusion_agreement"),
     "sizes of estimators": estimators,
     "parts of ljof_ablation": ljof_ablation,
     "grid of ljof_ablation": ljof_grid,
     "long of ljof_ablation": ljof_long,
-    "whole ljof_blocked": lambda: whole(_rows("ljof_blocked")) + _how("ljof_blocked"),
-    "whole ljof_training": lambda: whole(_rows("ljof_training")) + _how("ljof_training"),
-    "whole ljof_inference": lambda: whole(_rows("ljof_inference")) + _how("ljof_inference"),
-    "whole ljof_front_ends": lambda: whole(_rows("ljof_front_ends")) + _how("ljof_front_ends"),
     "parts of hupor_ablation": hupor_ablation,
-    "whole hupor_grouping": lambda: whole(_rows("hupor_grouping")) + _how("hupor_grouping"),
-    "whole hupor_speed": lambda: whole(_rows("hupor_speed")) + _how("hupor_speed"),
-    "whole synth": lambda: whole(_rows("synth")) + _how("synth"),
 }
-"""By the name that a page asks for."""
+"""Tables that are computed, by the name in a page. `whole NAME` is all of NAME.csv."""
 
 
 def fill(page: str) -> str:
-    """The page with its tables as they are measured now.
+    """The page with its tables as measured now.
 
     Raises:
-        KeyError: the page asks for a table that there is not.
+        KeyError: the page has an unknown table.
     """
 
-    def table(place: re.Match[str]) -> str:
-        begin, name, end = place.groups()
-        measured = (RESULTS / f"{name.split()[-1]}.csv").exists()
-        return f"{begin}{TABLES[name]() if measured else 'Not measured yet.'}\n{end}"
+    def replace(match: re.Match[str]) -> str:
+        begin, name, end = match.groups()
+        try:
+            content = whole(name.removeprefix("whole ")) if name.startswith("whole ") else TABLES[name]()
+        except FileNotFoundError:
+            content = "Not measured yet."
+        return f"{begin}{content}\n{end}"
 
-    return PLACE.sub(table, page)
+    return TABLE.sub(replace, page)
+
+
+def whole(name: str) -> str:
+    """All rows of a result."""
+    return markdown_table(_rows(name)) + _caption(name)
 
 
 def pivot(rows: list[Row], down: str, across: str, value: str) -> str:
     """One line for each value of the column `down`, one column for each of `across`; one decimal of the numbers."""
     values = {(row[down], row[across]): f"{float(row[value]):.1f}" for row in rows}
-    names, columns = (list(dict.fromkeys(row[key] for row in rows)) for key in (down, across))
-    return whole([{down: name} | {column: values.get((name, column), "") for column in columns} for name in names])
+    names = list(dict.fromkeys(row[down] for row in rows))
+    columns = list(dict.fromkeys(row[across] for row in rows))
+    return markdown_table(
+        [{down: name} | {column: values.get((name, column), "") for column in columns} for name in names]
+    )
 
 
-def whole(rows: list[Row]) -> str:
-    """The rows as a Markdown table; numbers to the right."""
+def markdown_table(rows: list[Row]) -> str:
+    """The rows as a Markdown table, numbers right-aligned."""
     lines = [
         list(rows[0]),
         [_alignment([row[column] for row in rows]) for column in rows[0]],
@@ -316,8 +344,8 @@ def whole(rows: list[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _lined(columns: list[str], lines: list[list[str]]) -> str:
-    return whole([dict(zip(columns, line, strict=True)) for line in lines])
+def _table_of_lines(columns: list[str], lines: list[list[str]]) -> str:
+    return markdown_table([dict(zip(columns, line, strict=True)) for line in lines])
 
 
 def _alignment(cells: list[str]) -> str:
@@ -329,14 +357,14 @@ def _rows(name: str) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def _how(name: str) -> str:
+def _caption(name: str) -> str:
     how = json.loads((RESULTS / f"{name}.json").read_text())
     return f"\n\n`{how['command']}`, on {how['machine']}."
 
 
 def main() -> None:
-    """Fills the tables of all pages."""
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    """Updates the tables of all pages."""
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(RESULTS.glob("*.md"))]:
         page = path.read_text(encoding="utf-8")
         if (filled := fill(page)) != page:
             path.write_text(filled, encoding="utf-8")
