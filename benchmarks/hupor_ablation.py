@@ -59,7 +59,7 @@ BATCH = 4
 REFINED = 1500
 """Training pictures whose people a RefineNet learns from."""
 
-PUBLISHED = replace(SMALL, detector=False, mixed=0.0, batch=BATCH)
+PUBLISHED = replace(SMALL, train_detector=False, predicted_input_fraction=0.0, batch=BATCH)
 
 
 def hidden_at_random(crowds: Sequence[ImageSample]) -> list[ImageSample]:
@@ -84,16 +84,16 @@ class Variant:
 VARIANTS: dict[str, Variant] = {
     "+ DSED": Variant(PUBLISHED),
     "+ hourglass": Variant(replace(PUBLISHED, design=replace(SMALL.design, reasoning="hourglass"))),
-    "DSED, blocks 2-4": Variant(replace(PUBLISHED, blocks=(2, 3, 4))),
-    "DSED, blocks 3-4": Variant(replace(PUBLISHED, blocks=(3, 4))),
-    "DSED, block 4": Variant(replace(PUBLISHED, blocks=(4,))),
-    "DSED, blocks 1+4": Variant(replace(PUBLISHED, blocks=(1, 4))),
+    "DSED, blocks 2-4": Variant(replace(PUBLISHED, distilled_levels=(2, 3, 4))),
+    "DSED, blocks 3-4": Variant(replace(PUBLISHED, distilled_levels=(3, 4))),
+    "DSED, block 4": Variant(replace(PUBLISHED, distilled_levels=(4,))),
+    "DSED, blocks 1+4": Variant(replace(PUBLISHED, distilled_levels=(1, 4))),
     "DSED, teacher detached": Variant(replace(PUBLISHED, design=replace(SMALL.design, detach=True))),
-    "DSED, teacher shown all": Variant(replace(PUBLISHED, shown="all")),
+    "DSED, teacher shown all": Variant(replace(PUBLISHED, teacher_input="all")),
     "DSED, cylinder labels": Variant(PUBLISHED, lambda crowds: relabel(crowds, "cylinders")),
     "DSED, hidden at random": Variant(PUBLISHED, hidden_at_random),
-    "DSED, all cells alike": Variant(replace(PUBLISHED, something=1.0)),
-    "DSED, detector's maps mixed in": Variant(replace(PUBLISHED, mixed=0.5)),
+    "DSED, all cells alike": Variant(replace(PUBLISHED, foreground_weight=1.0)),
+    "DSED, detector's maps mixed in": Variant(replace(PUBLISHED, predicted_input_fraction=0.5)),
 }
 GROUPED = "+ DSED, our grouping"
 REFINERS = {
@@ -112,18 +112,18 @@ FINEST = len(KERNELS) - 1
 @torch.inference_mode()
 def told(hupor: HUPORPredictor, crowd: ImageSample) -> HUPOROutput:
     """What the networks would say of a picture if the detector made no mistake."""
-    shown = make_batch([crowd], None, hupor.networks.design.box)
+    shown = make_batch([crowd], None, hupor.networks.design.letterbox)
     networks = hupor.networks
     truth = TargetMaps(networks.codec, shown.people)
     codec = networks.codec
     visible = PoseMaps(truth.heatmaps("visible", FINEST), truth.fields("visible", FINEST))
-    hidden = networks.hidden(visible)
+    hidden = networks.hidden_maps(visible)
     cells, depth = codec.depths(shown.people, "visible")
     depths = torch.zeros(1, depth.shape[-1], codec.shape[0] * codec.shape[1])
     for joint in range(depth.shape[-1]):
         known = depth[0, :, joint].isfinite()
         depths[0, joint, cells[0, known, joint]] = depth[0, known, joint]
-    box = networks.design.box
+    box = networks.design.letterbox
     return HUPOROutput(
         np.zeros((box.height, box.width, 3), np.uint8),
         box.matrix(*crowd.size),
@@ -162,8 +162,8 @@ class Bench:
         folder = self.runs / f"{name.replace(' ', '_')}-{seed}"
         path = folder / f"{recipe.name}.safetensors"
         if not path.exists():
-            start = self.detector if recipe.mixed else None
-            train_hupor(variant.labels(self.crowds), folder, recipe, start=start, resume=True, progress=False)
+            start = self.detector if recipe.predicted_input_fraction else None
+            train_hupor(variant.labels(self.crowds), folder, recipe, init_from=start, resume=True, progress=False)
         return path
 
     def reasoner(self, name: str, seed: int) -> weights.TrainedHUPOR:
@@ -184,7 +184,7 @@ class Bench:
             seed=seed,
             progress=False,
         )
-        return replace(trained, refiner=refiner, refinement=recipe)
+        return replace(trained, refiner=refiner, refiner_recipe=recipe)
 
     def row(
         self, trained: weights.TrainedHUPOR, rules: GroupingRules = PAPER, *, true_maps: bool = False
@@ -193,7 +193,7 @@ class Bench:
         hupor = HUPORPredictor(trained, rules=rules)
         if true_maps:
             people = [
-                hupor.people(told(hupor, crowd), truth.camera)
+                hupor.decode_people(told(hupor, crowd), truth.camera)
                 for crowd, truth in zip(self.tested, self.truths, strict=True)
             ]
             found = {truth.name: each for truth, each in zip(self.truths, people, strict=True)}
@@ -235,7 +235,7 @@ def main(
     for seed in seeds:
         for name in wanted:
             if only_train:
-                if name in VARIANTS and not VARIANTS[name].recipe.mixed:
+                if name in VARIANTS and not VARIANTS[name].recipe.predicted_input_fraction:
                     bench.train(name, seed)
                 continue
             rows = _rows(output)

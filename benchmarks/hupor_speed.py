@@ -46,13 +46,13 @@ def measure(people: int, repeats: int, device: str) -> list[float]:
     hupor = HUPORPredictor(TrainedHUPOR(HUPORNetwork(HUPORDesign()).eval()), device=device)
     random = np.random.default_rng(people)
     picture = random.integers(0, 256, (512, 832, 3), np.uint8)
-    said = perfect(crowd(random, people), some_hidden(random, people), hupor.maps)
+    said = perfect(crowd(random, people), some_hidden(random, people), hupor.codec)
     times = []
     for _ in range(repeats + 1):
         before = dict(hupor.seconds)
-        hupor.look(picture)
+        hupor.predict_maps(picture)
         start = time.perf_counter()
-        decode(said, hupor.maps)
+        decode(said, hupor.codec)
         grouping = time.perf_counter() - start
         times.append(
             [1000 * (hupor.seconds[part] - before[part]) for part in ("detection", "reasoning")] + [1000 * grouping]

@@ -121,14 +121,14 @@ def together(picture: SSFInput) -> Bool[np.ndarray, "person 17"]:
 
 def by_networks(ssf: SSF, meet: bool, picture: SSFInput) -> BodyFit:
     """Bodies that networks see."""
-    people, believed = picture.people(ssf.size)
-    return predict_bodies(ssf, people, believed, meet=meet)
+    people, fit_mask = picture.crop_people(ssf.size)
+    return predict_bodies(ssf, people, fit_mask, meet=meet)
 
 
 def by_optimisation(body: BodyModel, masks: bool, picture: SSFInput) -> BodyFit:
     """Bodies that are fitted without networks."""
-    people, believed = (picture if masks else replace(picture, masks=None)).people(SMALL)
-    return fit_bodies(people, body, believed=believed)
+    people, fit_mask = (picture if masks else replace(picture, masks=None)).crop_people(SMALL)
+    return fit_bodies(people, body, fit_mask=fit_mask)
 
 
 def by_bodies(fits: list[BodyFit], body: BodyModel, pictures: list[SSFInput]) -> Hidden:
@@ -234,7 +234,7 @@ def main(
         ways: list[tuple[str, BodyModel, Callable[[SSFInput], BodyFit]]] = []
         if weights is not None and not off:
             ssf = load(weights)
-            people = [picture.people(ssf.size) for picture in pictures]
+            people = [picture.crop_people(ssf.size) for picture in pictures]
             taught = finetune(ssf, concatenate_crops([given for given, _ in people]), people[0][1], steps=steps)
             ways += [
                 (f"ssf ({name}{more})", ssf.body, partial(by_networks, networks, meet))

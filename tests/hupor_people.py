@@ -118,7 +118,9 @@ def spoilt(said, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, pa
     fields = fields + random.normal(0, noise, fields.shape)
     visible = said.visible * heights
     heatmaps = said.heatmaps * heights + random.normal(0, false, heights.shape)
-    return DecoderInput(*(part.astype(np.float32) for part in (visible, heatmaps, fields)), said.depths, said.span)
+    return DecoderInput(
+        *(part.astype(np.float32) for part in (visible, heatmaps, fields)), said.depths, said.metres_per_pixel
+    )
 
 
 def mistakes(decoded, people, maps):

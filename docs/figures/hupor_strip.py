@@ -51,9 +51,9 @@ def main(count: int = 5, seed: int = 42) -> None:
 
 def scene(row: np.ndarray, picture: RGB, camera: Camera, hupor: HUPORPredictor) -> None:
     """One row."""
-    seen = hupor.look(picture)
+    seen = hupor.predict_maps(picture)
     found = hupor(picture, camera)
-    for axis, maps in zip(row, (seen.visible, seen.hidden, seen.merged), strict=False):
+    for axis, maps in zip(row, (seen.visible, seen.hidden, seen.combined), strict=False):
         axis.imshow(_glow(seen.input, maps.heatmaps[0]))
     drawn = cv2.resize(picture, None, fx=2, fy=2)
     overlay.draw(drawn, (2 * found.xy + 0.5).astype(np.float32), found.state, np.arange(1, len(found) + 1), MPI15)

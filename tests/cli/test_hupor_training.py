@@ -29,7 +29,7 @@ def small(**changes):
     """The small recipe, smaller still."""
     options = {
         "batch": 2,
-        "warm-up": 1,
+        "warm-up-steps": 1,
         "epochs": 2,
         "design.width": 64,
         "design.height": 32,
@@ -46,7 +46,7 @@ def small(**changes):
         *words,
         "--recipe.design.size.width",
         "8",
-        "recipe.design.reasoner-size:size",
+        "recipe.design.reasoner-size:stage-size",
         "--recipe.design.reasoner-size.blocks",
         *"1111",
         "--recipe.design.reasoner-size.widths",
@@ -71,7 +71,7 @@ def test_from_scenes_to_weights_and_their_card(command, synth, tmp_path):
     assert done.code == 0, done
     first = done.out.splitlines()[0]
     last = done.out.splitlines()[-1]
-    assert first.startswith("hupor.synth: learns from ") and first.endswith(" people in 4 pictures, 4 with depth")
+    assert first.startswith("hupor.synth: trains on ") and first.endswith(" people in 4 images, 4 with depth")
     assert f"{tmp_path / 'run' / RUN[1]}: weights written, their card beside them" in last
     assert names(tmp_path / "run") == RUN
     networks = weights.load(tmp_path / "run" / RUN[1]).networks
@@ -94,8 +94,8 @@ def test_with_pictures_that_have_no_depth_half_of_it_is_of_them(command, synth, 
     coco = write_coco(tmp_path / "coco")
     done = command("train", "hupor", "--data", synth, coco, "-o", tmp_path / "run", *small(epochs=0.5))
     assert done.code == 0, done
-    learnt = next(line for line in done.out.splitlines() if "learns from" in line)
-    assert learnt.endswith(", 4 with depth") and "in 4 pictures" not in learnt
+    learnt = next(line for line in done.out.splitlines() if "trains on" in line)
+    assert learnt.endswith(", 4 with depth") and "in 4 images" not in learnt
     assert "--data DATA DATA1 -o FOLDER" in json.loads((tmp_path / "run" / RUN[0]).read_text())["command"]
     begun = command(
         "train",
@@ -142,7 +142,7 @@ def test_memory_that_cannot_be_is_refused(command, synth, tmp_path, memory):
 
 def test_what_a_recipe_cannot_be_is_refused_in_one_line(command, synth, tmp_path):
     for change, said in (
-        ({"mixed": 2}, "mixed 2: a share"),
+        ({"predicted-input-fraction": 2}, "predicted_input_fraction 2: must be between 0 and 1"),
         ({"design.width": 50}, "must be multiples of 32"),
         ({"batch": 1}, "batch 1"),
     ):
@@ -158,7 +158,7 @@ def test_a_run_is_not_overwritten_and_goes_on_only_as_it_began(command, synth, t
     before = [(tmp_path / "run" / name).read_bytes() for name in results]
     for more, recipe, said in (
         ((), {}, "give --resume"),
-        (("--resume",), {"mixed": 0.25}, "started with other settings or data"),
+        (("--resume",), {"predicted-input-fraction": 0.25}, "started with other settings or data"),
     ):
         outcome = command(*words, *more, *small(epochs=0.5, **recipe))
         assert_refused(outcome, said, out=outcome.out)
@@ -175,7 +175,7 @@ def test_a_picture_that_cannot_be_read_is_named_or_stops_it(command, tmp_path):
     done = command("train", "hupor", "--data", coco, "-o", tmp_path / "run", *small(epochs=8, batch=8))
     assert done.code == 0, done
     assert spoilt.name in done.out, done.out
-    assert "left out: 1" in done.out
+    assert "skipped: 1" in done.out
     strict = command("train", "hupor", "--data", coco, "-o", tmp_path / "strict", "--strict", *small(epochs=8, batch=8))
     assert_refused(strict, spoilt.name, out=strict.out)
 
@@ -194,17 +194,23 @@ def test_pictures_of_muco_and_of_coco_are_learnt_from_half_and_half(command, tmp
     for name, folders in (("both", (tmp_path / "muco", coco)), ("coco", (coco,))):
         steps = 2 * 4 / (count if name == "both" else len(crowds["coco"]))
         done = command(
-            "train", "hupor", "--data", *folders, "-o", tmp_path / name, *small(epochs=steps, batch=4, flat=0.5)
+            "train",
+            "hupor",
+            "--data",
+            *folders,
+            "-o",
+            tmp_path / name,
+            *small(**{"epochs": steps, "batch": 4, "no-depth-fraction": 0.5}),
         )
         assert done.code == 0, done
         logs[name] = list(csv.DictReader((tmp_path / name / "log.csv").open()))
-        learnt = next(line for line in done.out.splitlines() if "learns from" in line)
+        learnt = next(line for line in done.out.splitlines() if "trains on" in line)
         total, deep = (count, 3) if name == "both" else (len(crowds["coco"]), 0)
-        assert learnt.endswith(f" people in {total} pictures, {deep} with depth"), learnt
+        assert learnt.endswith(f" people in {total} images, {deep} with depth"), learnt
     card = json.loads((tmp_path / "both" / RUN[0]).read_text())
     assert (
         card["data"] == ["3 pictures of muco", f"{len(crowds['coco'])} pictures of coco"]
-        and card["recipe"]["flat"] == 0.5
+        and card["recipe"]["no_depth_fraction"] == 0.5
     )
     assert card["people"] == sum(len(crowd) for each in crowds.values() for crowd in each)
     assert [row["step"] for row in logs["both"]] == ["1", "2"]
@@ -242,7 +248,7 @@ def test_a_refinenet_is_added_to_weights(command, synth, finds_somebody, tmp_pat
     assert done.out.splitlines()[-1].startswith(f"{folder / RUN[1]}: weights written, their card beside them")
     assert names(folder) == RUN
     trained = weights.load(folder / RUN[1])
-    assert trained.refiner is not None and (trained.refinement.width, trained.refinement.depth) == (8, 1)
+    assert trained.refiner is not None and (trained.refiner_recipe.width, trained.refiner_recipe.depth) == (8, 1)
     text = (folder / RUN[0]).read_text()
     card = json.loads(text)
     assert (

@@ -370,7 +370,7 @@ def train_hupor(
         crowds,
         output,
         recipe,
-        start=init_from,
+        init_from=init_from,
         strict=strict,
         memory=int(image_cache_gib * 2**30),
         resume=resume,

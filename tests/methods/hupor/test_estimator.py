@@ -234,10 +234,10 @@ def test_somebody_without_a_bone_has_no_height():
 def test_the_networks_of_a_file(tmp_path, monkeypatch):
     path = write_hupor(tmp_path / "net.safetensors")
     asked = []
-    look = predict.HUPORPredictor.look
+    look = predict.HUPORPredictor.predict_maps
     monkeypatch.setattr(
         predict.HUPORPredictor,
-        "look",
+        "predict_maps",
         lambda self, image: (asked.append((self.flip, image.shape)), look(self, image))[1],
     )
     poses = occlupose.run(video(tmp_path, 5), HUPOR(path, flip=True), every=2)
@@ -290,7 +290,7 @@ def test_without_weights(tmp_path, monkeypatch):
 def test_weights_that_are_no_numbers(tmp_path):
     broken = write_hupor(tmp_path / "net.safetensors", broken="detector.upsamplers.0.levels.0.heads.flat.1.weight")
     with pytest.raises(
-        OccluposeError, match=r"net\.safetensors: layer detector\.\S+ says what is no number; give other weights"
+        OccluposeError, match=r"net\.safetensors: the output of layer detector\.\S+ is not a number; give other weights"
     ):
         occlupose.run(picture(tmp_path), HUPOR(broken))
 

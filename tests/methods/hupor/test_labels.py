@@ -120,7 +120,9 @@ def test_other_means():
 def test_absent_joints_stay_absent(by):
     given = seen(standing((0, 0, 6), (1.6, 0.2, 3)))
     assert (given.state == 0).any()
-    (said,) = relabel([given], by, ssf=partial(label_occlusion, body=cylinders(), plan=FitSettings(rounds=1, steps=0)))
+    (said,) = relabel(
+        [given], by, ssf=partial(label_occlusion, body=cylinders(), settings=FitSettings(rounds=1, steps=0))
+    )
     assert np.array_equal(said.state == 0, given.state == 0)
 
 
@@ -132,7 +134,7 @@ def test_without_depth_the_dataset_stands(by):
     xyz = given.xyz.copy()
     xyz[1, PELVIS] = np.nan
     nobody = seen(standing((90, 0, 6)))
-    ssf = partial(label_occlusion, body=cylinders(), plan=FitSettings(rounds=1, steps=0))
+    ssf = partial(label_occlusion, body=cylinders(), settings=FitSettings(rounds=1, steps=0))
     first, second, third, last = relabel(
         [replace(given, camera=None), flat, replace(given, xyz=xyz), nobody], by, ssf=ssf
     )
@@ -143,7 +145,7 @@ def test_without_depth_the_dataset_stands(by):
 def test_fitted_bodies_hide_who_stands_behind():
     given = seen(standing((0, 0, 6), (0, 0, 4)))
     (said,) = relabel(
-        [given], "ssf", ssf=partial(label_occlusion, body=cylinders(), plan=FitSettings(rounds=2, steps=0))
+        [given], "ssf", ssf=partial(label_occlusion, body=cylinders(), settings=FitSettings(rounds=2, steps=0))
     )
     assert (said.state[0, MPI15.index("neck", "pelvis")] == 1).all()
     assert (said.state[1] == 2).sum() > 12
@@ -157,7 +159,7 @@ def test_what_bodies_say_is_kept_and_only_the_rest_is_asked(tmp_path, monkeypatc
         seen(standing((0, 0, 5))),
         seen(standing((0.2, 0, 5), (0, 0, 3), (0, 0, 7))),
     ]
-    fits = partial(label_occlusion, body=cylinders(), plan=FitSettings(rounds=1, steps=0))
+    fits = partial(label_occlusion, body=cylinders(), settings=FitSettings(rounds=1, steps=0))
     asked = []
     keep = tmp_path / "labels.safetensors"
 
@@ -168,18 +170,18 @@ def test_what_bodies_say_is_kept_and_only_the_rest_is_asked(tmp_path, monkeypatc
         return fits(pictures)
 
     with pytest.raises(KeyboardInterrupt):
-        relabel(given, "ssf", ssf=stopped, keep=keep)
+        relabel(given, "ssf", ssf=stopped, cache=keep)
     asked = []
-    resumed = relabel(given, "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), keep=keep)
+    resumed = relabel(given, "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), cache=keep)
     whole = relabel(given, "ssf", ssf=fits)
     assert len(asked) == 1 and all(
         np.array_equal(one.state, other.state) for one, other in zip(resumed, whole, strict=True)
     )
     asked = []
-    relabel(given[::-1], "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), keep=keep)
+    relabel(given[::-1], "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), cache=keep)
     assert len(asked) == 3
     keep.write_bytes(b"no labels")
-    assert np.array_equal(relabel(given, "ssf", ssf=fits, keep=keep)[2].state, whole[2].state)
+    assert np.array_equal(relabel(given, "ssf", ssf=fits, cache=keep)[2].state, whole[2].state)
 
 
 def test_cylinders_agree_with_meshes():

@@ -52,7 +52,7 @@ def test_cells_in_which_there_is_something_may_count_more_often():
     truth.fields[0, 5, 0, 1, 1] = 1.0
     said = PoseMaps(torch.ones(1, 15, 2, 2), torch.full((1, 14, 3, 2, 2), 2.0))
     plain = maps_loss(said, truth, everything(1), finest=False)
-    more = maps_loss(said, truth, everything(1), finest=False, something=3.0)
+    more = maps_loss(said, truth, everything(1), finest=False, foreground_weight=3.0)
     extra = HEATMAPS * 2 * 0.5 * 0.5**2 / 60 + VECTORS * 2 * (1 + 4) / (28 * 4) + LIMB_DEPTHS * 2 * 4 / (14 * 4)
     assert (more - plain).item() == pytest.approx(extra, rel=1e-4)
 
@@ -60,7 +60,7 @@ def test_cells_in_which_there_is_something_may_count_more_often():
 def test_what_is_not_annotated_has_no_gradient():
     known = everything()
     known.heatmaps[0, 1] = 0
-    known.ways[0, 2] = 0
+    known.vectors[0, 2] = 0
     known.limb_depths[:, 3] = 0
     said = PoseMaps(random(2, 15, 4, 4).requires_grad_(), random(2, 14, 3, 4, 4).requires_grad_())
     truth = PoseMaps(torch.zeros(2, 15, 4, 4), torch.zeros(2, 14, 3, 4, 4))

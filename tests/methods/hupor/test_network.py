@@ -44,7 +44,7 @@ def test_the_published_networks():
     """
     design = HUPORDesign()
     assert (design.width, design.height, design.stages, design.reasoner_stages) == (832, 512, 3, 2)
-    assert design.maps == MultiPersonMaps() and (design.box.width, design.box.height) == (832, 512)
+    assert design.codec == MultiPersonMaps() and (design.letterbox.width, design.letterbox.height) == (832, 512)
     with torch.device("meta"):
         whole = HUPORNetwork(design)
     assert len(whole.detector.encoders) == 3 and len(whole.reasoner.students) == 2
@@ -64,9 +64,9 @@ def test_the_published_networks():
     ],
 )
 def test_a_design_goes_through_a_header(design):
-    header = design.header()
+    header = design.to_header()
     assert all(isinstance(value, str) for value in header.values())
-    assert HUPORDesign.of(header) == design
+    assert HUPORDesign.from_header(header) == design
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_a_design_goes_through_a_header(design):
 )
 def test_headers_that_say_what_cannot_be_are_refused(wrong):
     with pytest.raises((ValueError, OccluposeError)):
-        HUPORDesign.of(DESIGN.header() | wrong)
-    incomplete = DESIGN.header()
+        HUPORDesign.from_header(DESIGN.to_header() | wrong)
+    incomplete = DESIGN.to_header()
     del incomplete[next(iter(wrong))]
     with pytest.raises(KeyError):
-        HUPORDesign.of(incomplete)
+        HUPORDesign.from_header(incomplete)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_headers_that_say_what_cannot_be_are_refused(wrong):
         ({"height": 0}, "input 64 x 0: its sides must be multiples of 32"),
         ({"stages": 0}, "stages 0, 1: each must be 1 or more"),
         ({"reasoner_stages": 0}, "stages 2, 0: each must be 1 or more"),
-        ({"reasoning": "magic"}, "reasoning magic: not known; known are dsed, hourglass, none"),
+        ({"reasoning": "magic"}, "reasoning magic: unknown; known are dsed, hourglass, none"),
         ({"size": StageSize((1, 0, 1, 1), (4, 4, 8, 8), 8)}, "blocks .1, 0, 1, 1."),
         ({"reasoner_size": StageSize((1, 1, 1, 1), (4, 4, 8, 8), 0)}, "width 0: each must be 1 or more"),
     ],
@@ -132,23 +132,23 @@ def test_the_detector_says_heatmaps_ways_and_depths_at_every_stage_and_level():
 def test_channels_are_heatmaps_ways_limb_by_limb_and_depths():
     whole = networks()
     numbers = torch.arange(57.0)[None, :, None, None].expand(1, 57, 16, 16)
-    maps = whole.maps(numbers)
+    maps = whole.split_channels(numbers)
     assert maps.heatmaps[0, :, 0, 0].tolist() == list(range(15))
     assert maps.fields[0, :, :2, 0, 0].tolist() == [[15 + 2 * limb, 16 + 2 * limb] for limb in range(14)]
     assert maps.fields[0, :, 2, 0, 0].tolist() == list(range(43, 57))
-    assert torch.equal(whole.channels(maps), numbers)
+    assert torch.equal(whole.stack_channels(maps), numbers)
     given = random_maps()
-    assert same(whole.maps(whole.channels(given)), given)
+    assert same(whole.split_channels(whole.stack_channels(given)), given)
     heads = {IMAGE_HEAD: numbers[:, :43], LIMB_DEPTH_HEAD: numbers[:, 43:]}
-    assert same(whole.of_heads(heads), maps)
+    assert same(whole.maps_of_level(heads), maps)
 
 
 def test_what_is_visible_is_the_mean_of_the_finest_levels_and_the_depths_of_the_finest():
     """The last stage's three; a mean, so that peaks stay at 1."""
     whole = networks()
     said = whole.detect(pictures())
-    levels = [whole.of_heads(heads) for heads in said[-1]]
-    visible = whole.visible(said)
+    levels = [whole.maps_of_level(heads) for heads in said[-1]]
+    visible = whole.visible_maps(said)
     torch.testing.assert_close(visible.heatmaps, sum(level.heatmaps for level in levels[:3]) / 3)
     torch.testing.assert_close(visible.fields[:, :, :2], sum(level.fields[:, :, :2] for level in levels[:3]) / 3)
     assert torch.equal(visible.fields[:, :, 2], levels[0].fields[:, :, 2])
@@ -158,8 +158,8 @@ def test_what_is_visible_is_the_mean_of_the_finest_levels_and_the_depths_of_the_
 def test_what_is_hidden_is_made_alike_of_the_reasoner_s_last_stage(reasoning):
     whole = networks(reasoning=reasoning, reasoner_stages=2)
     given = random_maps()
-    levels = [whole.maps(level) for level in whole.reasoner(whole.channels(given))[-1]]
-    hidden = whole.hidden(given)
+    levels = [whole.split_channels(level) for level in whole.reasoner(whole.stack_channels(given))[-1]]
+    hidden = whole.hidden_maps(given)
     torch.testing.assert_close(hidden.heatmaps, sum(level.heatmaps for level in levels[:3]) / 3)
     torch.testing.assert_close(hidden.fields[:, :, :2], sum(level.fields[:, :, :2] for level in levels[:3]) / 3)
     assert torch.equal(hidden.fields[:, :, 2], levels[0].fields[:, :, 2])
@@ -167,7 +167,7 @@ def test_what_is_hidden_is_made_alike_of_the_reasoner_s_last_stage(reasoning):
 
 def test_without_a_reasoner_nothing_is_hidden():
     given = random_maps()
-    hidden = networks(reasoning="none").hidden(given)
+    hidden = networks(reasoning="none").hidden_maps(given)
     assert hidden.heatmaps.shape == given.heatmaps.shape and hidden.fields.shape == given.fields.shape
     assert not hidden.heatmaps.any() and not hidden.fields.any()
     assert same(add_maps(given, hidden), given)
@@ -185,17 +185,17 @@ def test_everything_is_what_is_visible_and_what_is_hidden_exactly():
 def test_the_reasoner_sees_no_picture_and_the_detector_knows_nothing_of_it():
     """Other weights of the reasoner change what is hidden; what is visible stays to the bit."""
     whole = networks()
-    visible = whole.visible(whole.detect(pictures()))
-    hidden = whole.hidden(visible)
+    visible = whole.visible_maps(whole.detect(pictures()))
+    hidden = whole.hidden_maps(visible)
     for parameter in whole.reasoner.parameters():
         parameter.data += 0.1
-    again = whole.visible(whole.detect(pictures()))
-    assert same(again, visible) and not same(whole.hidden(again), hidden)
+    again = whole.visible_maps(whole.detect(pictures()))
+    assert same(again, visible) and not same(whole.hidden_maps(again), hidden)
 
 
 def test_true_maps_are_of_the_networks_shapes():
     given = PeopleBatch(torch.rand(2, 3, 15, 2) * 60, torch.rand(2, 3, 15), torch.full((2, 3, 15), 2), torch.ones(2))
     whole = networks()
-    said = whole.of_heads(whole.detect(pictures())[0][0])
+    said = whole.maps_of_level(whole.detect(pictures())[0][0])
     assert said.heatmaps.shape == whole.codec.heatmaps(given, "all", 0).shape == (2, len(MPI15), 16, 16)
     assert said.fields.shape == whole.codec.fields(given, "all", 0).shape == (2, len(MPI15.limbs), 3, 16, 16)

@@ -81,8 +81,8 @@ def test_people_are_where_they_are_in_the_picture_and_in_space(seed):
     """Of maps without a mistake; the picture's own pixels, its own camera."""
     xyz, state, matrix, camera = seen_people(seed)
     said = perfect(xyz, state, SPACE)
-    assert said.span == pytest.approx(1 / (camera.fx * np.hypot(*matrix[:, 0])))
-    found = hupor()._placed(decode(said, SPACE), matrix, camera)
+    assert said.metres_per_pixel == pytest.approx(1 / (camera.fx * np.hypot(*matrix[:, 0])))
+    found = hupor()._place(decode(said, SPACE), matrix, camera)
     assert_found(found, xyz, state, camera)
     assert found.score.min() >= 0 and found.score.max() <= 1
 
@@ -94,7 +94,7 @@ def test_joints_beyond_the_picture_are_absent():
     left, right = np.quantile(decoded.xy[0, :, 0], [0.3, 0.8])
     matrix = np.array([[1.0, 0, left], [0, 1, 0]])
     camera = Camera(int(right - left), 160, FOCAL, FOCAL, 10.0, 79.5)
-    found = hupor()._placed(decoded, matrix, camera)
+    found = hupor()._place(decoded, matrix, camera)
     x = decoded.xy[0, :, 0] - left
     outside = (x <= -0.5) | (x >= camera.width - 0.5)
     assert len(found) == 1 and 3 < outside.sum() < 11
@@ -105,7 +105,7 @@ def test_joints_beyond_the_picture_are_absent():
     )
     narrow = Camera(1, 160, FOCAL, FOCAL, 0.0, 79.5)
     assert (narrow.width - 0.5 < x[(x > -0.5)]).sum() > 15 - MIN_JOINTS - outside.sum() and len(
-        hupor()._placed(decoded, matrix, narrow)
+        hupor()._place(decoded, matrix, narrow)
     ) == 0
 
 
@@ -116,7 +116,7 @@ def heads_of(networks, said):
         return torch.from_numpy(values)[None].float()
 
     hidden = said.heatmaps - said.visible
-    visible = networks.channels(PoseMaps(tensor(said.visible), tensor(said.fields)))
+    visible = networks.stack_channels(PoseMaps(tensor(said.visible), tensor(said.fields)))
     level = {IMAGE_HEAD: visible[:, :43], LIMB_DEPTH_HEAD: visible[:, 43:], TORSO_DEPTH_HEAD: tensor(said.depths)}
     return [[level] * 4], PoseMaps(tensor(hidden), torch.zeros(1, 14, 3, *SPACE.shape))
 
@@ -127,7 +127,7 @@ def test_from_the_networks_last_layers_on_nothing_is_lost(monkeypatch):
     asked = hupor(HUPORDesign(256, 160, stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
     heads, hidden = heads_of(asked.networks, perfect(xyz, state, SPACE))
     monkeypatch.setattr(asked.networks, "detect", lambda pictures: heads)
-    monkeypatch.setattr(asked.networks, "hidden", lambda visible: hidden)
+    monkeypatch.setattr(asked.networks, "hidden_maps", lambda visible: hidden)
     found = asked(picture(600, 320), camera)
     assert_found(found, xyz, state, camera)
     assumed = asked(picture(600, 320))
@@ -145,7 +145,7 @@ def decoded(count, state=2, z=4.0):
 
 def placed(given, camera=None, **options):
     camera = camera or Camera(256, 160, FOCAL, FOCAL, 127.5, 79.5)
-    return hupor(**options)._placed(given, np.eye(3)[:2], camera)
+    return hupor(**options)._place(given, np.eye(3)[:2], camera)
 
 
 def test_absent_joints_are_nowhere_and_scores_are_shares():
@@ -199,7 +199,7 @@ def asked_of(people, states, size):
     scale = BOX.scale(*size)
     camera = Camera(*size, FOCAL / scale, FOCAL / scale, (size[0] - 1) / 2, (size[1] - 1) / 2)
     asked = hupor(HUPORDesign(stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
-    found = asked.people(seen_of(perfect(people, states, asked.maps), size), camera)
+    found = asked.decode_people(seen_of(perfect(people, states, asked.codec), size), camera)
     there = found.state > 0
     assert (np.isfinite(found.xy).all(-1) == there).all() and not np.isfinite(found.xyz[~there]).any()
     assert (found.xy[there] > -0.5).all() and (found.xy[there] < np.array(size) - 0.5).all()
@@ -273,7 +273,7 @@ def test_a_refiner_says_where_joints_are_that_were_not_found():
         given.xy[0, joint] = np.nan
         given.z[0, joint] = np.nan
     refined = HUPORPredictor(weights.TrainedHUPOR(HUPORNetwork(DESIGN).eval(), Told(places), RefineRecipe()))
-    found = refined._placed(given, np.eye(3)[:2], camera)
+    found = refined._place(given, np.eye(3)[:2], camera)
     pelvis = camera.back_project(np.array([120.0, 80]), 4.0)
     assert found.state[0, [4, 7]].tolist() == [1, 0] and found.score[0, 4] == 0
     np.testing.assert_allclose(found.xyz[0, 4], pelvis + places[4], atol=1e-5)
@@ -306,19 +306,19 @@ def test_no_people_give_empty_arrays():
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (64, 64), (640, 479)])
 def test_pictures_of_any_size_are_looked_at(size):
     asked = hupor()
-    seen = asked.look(picture(*size))
+    seen = asked.predict_maps(picture(*size))
     assert seen.input.shape == (64, 64, 3)
-    assert seen.merged.heatmaps.shape == (1, 15, 16, 16) and seen.depths.shape == (1, 7, 16, 16)
+    assert seen.combined.heatmaps.shape == (1, 15, 16, 16) and seen.depths.shape == (1, 7, 16, 16)
     np.testing.assert_allclose(seen.matrix, Letterbox(64, 64).matrix(*size))
     asked(picture(*size))
 
 
 def test_everything_is_what_is_visible_and_what_is_hidden():
     for flip in (False, True):
-        seen = hupor(flip=flip).look(picture())
+        seen = hupor(flip=flip).predict_maps(picture())
         assert seen.hidden.heatmaps.any()
-        torch.testing.assert_close(seen.merged.heatmaps, seen.visible.heatmaps + seen.hidden.heatmaps)
-        torch.testing.assert_close(seen.merged.fields, seen.visible.fields + seen.hidden.fields)
+        torch.testing.assert_close(seen.combined.heatmaps, seen.visible.heatmaps + seen.hidden.heatmaps)
+        torch.testing.assert_close(seen.combined.fields, seen.visible.fields + seen.hidden.fields)
 
 
 def mirrored(maps):
@@ -339,9 +339,9 @@ def test_with_its_mirror_image_a_picture_gives_the_maps_of_that_mirrored():
         (image, image[:, ::-1].copy(), False),
     ):
         asked = hupor(flip=alike)
-        seen = asked.look(one)
-        turned = asked.look(other)
-        for name in ("visible", "hidden", "merged"):
+        seen = asked.predict_maps(one)
+        turned = asked.predict_maps(other)
+        for name in ("visible", "hidden", "combined"):
             heatmaps, ways = mirrored(getattr(turned, name))
             same = [
                 (heatmaps - getattr(seen, name).heatmaps).abs().max(),
@@ -353,9 +353,9 @@ def test_with_its_mirror_image_a_picture_gives_the_maps_of_that_mirrored():
 def test_flipping_averages_what_is_said_of_picture_and_mirror_image():
     """Maps in the picture; depths are those of the picture itself."""
     image = picture()
-    plain = hupor().look(image)
-    other = hupor().look(image[:, ::-1].copy())
-    both = hupor(flip=True).look(image)
+    plain = hupor().predict_maps(image)
+    other = hupor().predict_maps(image[:, ::-1].copy())
+    both = hupor(flip=True).predict_maps(image)
     heatmaps, ways = mirrored(other.visible)
     torch.testing.assert_close(both.visible.heatmaps, (plain.visible.heatmaps + heatmaps) / 2)
     torch.testing.assert_close(both.visible.fields[:, :, :2], (plain.visible.fields[:, :, :2] + ways) / 2)
@@ -364,7 +364,7 @@ def test_flipping_averages_what_is_said_of_picture_and_mirror_image():
 
 
 def test_a_camera_of_pictures_of_another_size_is_refused():
-    with pytest.raises(OccluposeError, match="camera: for pictures of 640 x 480, not 64 x 64; give the one of these"):
+    with pytest.raises(OccluposeError, match="camera: for images of 640 x 480, not 64 x 64; give the camera of these"):
         hupor()(picture(), Camera.from_fov(640, 480))
 
 
@@ -377,7 +377,7 @@ def test_weights_that_are_no_numbers_are_named(layer, flip):
     asked = hupor(flip=flip, name="broken.safetensors")
     asked.networks.get_submodule(layer).weight.data[0] = torch.nan
     with pytest.raises(
-        OccluposeError, match=rf"^broken\.safetensors: layer {layer} says what is no number; give other weights$"
+        OccluposeError, match=rf"^broken\.safetensors: the output of layer {layer} is not a number; give other weights$"
     ):
         asked(picture())
     assert not any(part._forward_hooks for part in asked.networks.modules())
@@ -387,10 +387,10 @@ def test_a_file_is_used_as_it_was_trained(tmp_path):
     made = hupor(replace(DESIGN, stages=1))
     weights.save(weights.TrainedHUPOR(made.networks), path := tmp_path / "mine.safetensors")
     again = load(path, flip=True)
-    assert (again.name, again.flip, again.maps) == ("mine.safetensors", True, MultiPersonMaps(64, 64))
-    one = hupor(replace(DESIGN, stages=1), flip=True).look(picture())
-    other = again.look(picture())
-    assert (one.merged.heatmaps - other.merged.heatmaps).abs().max() < 0.02 * one.merged.heatmaps.abs().max()
+    assert (again.name, again.flip, again.codec) == ("mine.safetensors", True, MultiPersonMaps(64, 64))
+    one = hupor(replace(DESIGN, stages=1), flip=True).predict_maps(picture())
+    other = again.predict_maps(picture())
+    assert (one.combined.heatmaps - other.combined.heatmaps).abs().max() < 0.02 * one.combined.heatmaps.abs().max()
     with pytest.raises(OccluposeError, match="device abacus: torch cannot use it here"):
         load(path, device="abacus")
     with pytest.raises(OccluposeError, match=r"nowhere\.safetensors: no such file"):

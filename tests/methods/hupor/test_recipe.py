@@ -15,8 +15,13 @@ def test_the_published_recipe():
     """
     assert PUBLISHED.design == HUPORDesign()
     assert (PUBLISHED.learning_rate, PUBLISHED.weight_decay, PUBLISHED.batch) == (2e-4, 8e-6, 32)
-    assert (PUBLISHED.flat, PUBLISHED.epochs, PUBLISHED.alone) == (0.5, 20, 0.5)
-    assert (PUBLISHED.shown, PUBLISHED.blocks, PUBLISHED.distillation, PUBLISHED.rising) == (
+    assert (PUBLISHED.no_depth_fraction, PUBLISHED.epochs, PUBLISHED.detector_only_fraction) == (0.5, 20, 0.5)
+    assert (
+        PUBLISHED.teacher_input,
+        PUBLISHED.distilled_levels,
+        PUBLISHED.distillation_weight,
+        PUBLISHED.distillation_warm_up,
+    ) == (
         "hidden",
         (1, 2, 3, 4),
         1.0,
@@ -24,8 +29,12 @@ def test_the_published_recipe():
     )
     assert not PUBLISHED.design.detach
     augmentation = PUBLISHED.augmentation
-    values = (augmentation.rotation, augmentation.flip_probability, augmentation.scale, augmentation.shift)
-    assert values == (10, 0.5, (0.8, 1.1), 40)
+    assert (augmentation.rotation, augmentation.flip_probability, augmentation.scale, augmentation.shift) == (
+        10,
+        0.5,
+        (0.8, 1.1),
+        40,
+    )
     assert {"published": PUBLISHED, "small": SMALL} == RECIPES
 
 
@@ -50,50 +59,57 @@ def test_steps_are_so_many_that_each_picture_is_drawn_as_often_as_there_are_epoc
 
 
 def test_when_the_reasoner_learns_and_how_much_of_that_is_done():
-    recipe = replace(TINY, alone=0.5)
-    assert [recipe.reasons(done) for done in (0, 0.25, 0.499)] == [None] * 3
-    assert [recipe.reasons(done) for done in (0.5, 0.75, 1)] == [0, 0.5, 1]
-    assert replace(TINY, alone=0.0).reasons(0.0) == 0
-    assert changed(reasoning="none").reasons(0.9) is None
+    recipe = replace(TINY, detector_only_fraction=0.5)
+    assert [recipe.reasoner_progress(done) for done in (0, 0.25, 0.499)] == [None] * 3
+    assert [recipe.reasoner_progress(done) for done in (0.5, 0.75, 1)] == [0, 0.5, 1]
+    assert replace(TINY, detector_only_fraction=0.0).reasoner_progress(0.0) == 0
+    assert changed(reasoning="none").reasoner_progress(0.9) is None
 
 
 def test_beside_a_detector_that_stays_the_reasoner_learns_from_the_first_step_on():
-    recipe = replace(TINY, detector=False, alone=0.5)
-    assert [recipe.reasons(done) for done in (0, 0.25, 1)] == [0, 0.25, 1]
-    assert replace(recipe, alone=1.0).reasons(0.0) == 0
+    recipe = replace(TINY, train_detector=False, detector_only_fraction=0.5)
+    assert [recipe.reasoner_progress(done) for done in (0, 0.25, 1)] == [0, 0.25, 1]
+    assert replace(recipe, detector_only_fraction=1.0).reasoner_progress(0.0) == 0
 
 
 def test_a_reasoner_that_would_never_learn_is_refused():
     with pytest.raises(
-        OccluposeError, match=r"^alone 1: the reasoner would never learn; give less, or design.reasoning none$"
+        OccluposeError,
+        match=r"^detector_only_fraction 1: the reasoner would never train; give less, or design.reasoning none$",
     ):
-        replace(TINY, alone=1.0)
-    assert replace(changed(reasoning="none"), alone=1.0).reasons(1.0) is None
+        replace(TINY, detector_only_fraction=1.0)
+    assert replace(changed(reasoning="none"), detector_only_fraction=1.0).reasoner_progress(1.0) is None
 
 
 def test_the_student_is_given_true_maps_as_in_the_paper_and_the_detector_s_too_by_the_small_recipe():
-    assert (PUBLISHED.mixed, SMALL.mixed) == (0.0, 0.5)
+    assert (PUBLISHED.predicted_input_fraction, SMALL.predicted_input_fraction) == (0.0, 0.5)
 
 
 def test_all_cells_count_the_same_in_the_paper():
-    assert (PUBLISHED.something, SMALL.something) == (1.0, 10.0)
+    assert (PUBLISHED.foreground_weight, SMALL.foreground_weight) == (1.0, 10.0)
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         *(
-            ({name: value}, f"{name} {value}: a share")
-            for name in ("flat", "alone", "mixed")
+            ({name: value}, f"{name} {value}: must be between 0 and 1")
+            for name in ("no_depth_fraction", "detector_only_fraction", "predicted_input_fraction")
             for value in (-0.5, 1.5, nan)
         ),
-        *(({"rising": value}, f"rising {value:g}: a share, more than 0") for value in (0.0, 1.5, nan)),
+        *(
+            ({"distillation_warm_up": value}, f"distillation_warm_up {value:g}: must be more than 0")
+            for value in (0.0, 1.5, nan)
+        ),
         ({"batch": 1}, "batch 1: must be 2 or more"),
         *(({"epochs": value}, f"epochs {value:g}: must be more than 0, and finite") for value in (0, -1, inf, nan)),
-        *(({"blocks": value}, "blocks .*: each of 1 to 4 once") for value in ((), (0,), (5,), (1, 1))),
+        *(
+            ({"distilled_levels": value}, "distilled_levels .* of 1 to 4, each once")
+            for value in ((), (0,), (5,), (1, 1))
+        ),
         *(({"seed": value}, f"seed {value}: must be 0 or more") for value in (-1, 2**63)),
-        *(({"something": value}, "something .*: must be more than 0") for value in (0, -1, inf, nan)),
-        *(({"distillation": value}, "distillation .*: must be 0 or more") for value in (-1, inf, nan)),
+        *(({"foreground_weight": value}, "foreground_weight .*: must be more than 0") for value in (0, -1, inf, nan)),
+        *(({"distillation_weight": value}, "distillation_weight .*: must be 0 or more") for value in (-1, inf, nan)),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(wrong, said):
@@ -102,14 +118,20 @@ def test_recipes_that_cannot_be_are_refused(wrong, said):
 
 
 def test_somebody_must_learn():
-    with pytest.raises(OccluposeError, match="neither it nor a reasoner would learn"):
-        replace(changed(reasoning="none"), detector=False)
+    with pytest.raises(OccluposeError, match="neither detector nor reasoner would train"):
+        replace(changed(reasoning="none"), train_detector=False)
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"learning_rate": -1.0}, {"weight_decay": nan}, {"warm_up_steps": 0}, {"max_grad_norm": 0.0}, {"ema_decay": 1.0}],
+    ("wrong", "said"),
+    [
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"weight_decay": nan}, "weight_decay"),
+        ({"warm_up_steps": 0}, "warm_up_steps"),
+        ({"max_grad_norm": 0.0}, "max_grad_norm"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+    ],
 )
-def test_rates_that_cannot_be_are_refused_before_training(wrong):
-    with pytest.raises(OccluposeError, match=next(iter(wrong))):
+def test_impossible_rates_are_refused_before_training(wrong, said):
+    with pytest.raises(OccluposeError, match=said):
         replace(TINY, **wrong).optimisation(10)

@@ -65,7 +65,9 @@ def found(truth, missing=(HIP,), bias=0.3):
 
 def together(one, other, **more):
     """Pairs of people each of whom is alone in a picture."""
-    return RefinePairs.of(match_people(one.select([i]), sample(other.select([i])), **more) for i in range(len(one)))
+    return RefinePairs.concatenate(
+        match_people(one.select([i]), sample(other.select([i])), **more) for i in range(len(one))
+    )
 
 
 def learnt(published=False, seed=0):
@@ -168,7 +170,7 @@ def test_nobody():
     assert refine_positions(learnt(), who.xy[:0], who.xyz[:0], who.state[:0], CAMERA).shape == (0, 15, 3)
     none = match_people(Detections.none(MPI15, in_3d=True), sample(who))
     assert len(none) == 0
-    assert len(RefinePairs.of([none, match_people(who, sample(who))])) == 2
+    assert len(RefinePairs.concatenate([none, match_people(who, sample(who))])) == 2
 
 
 def test_single_precision_stays():
@@ -232,9 +234,9 @@ def test_the_loss_is_over_known_joints():
     made.known[:, :5] = False
     network = learnt()
     expected = (network(made.inputs) - made.xyz)[made.known].square().mean()
-    torch.testing.assert_close(refine_loss(network, made)["places"], expected)
+    torch.testing.assert_close(refine_loss(network, made)["position"], expected)
     made.known[:] = False
-    assert refine_loss(network, made)["places"] == 0
+    assert refine_loss(network, made)["position"] == 0
 
 
 def test_batches_have_nobody_twice():
@@ -350,5 +352,5 @@ def test_few_pairs_are_enough(tmp_path, kind):
     truth = people(2)
     made = together(found(truth), truth)
     train_refine(made, tmp_path / "two", recipe(kind=kind, batch=1024, published=True), progress=False)
-    with pytest.raises(OccluposeError, match="1 people were found who are in the truth; at least 2"):
+    with pytest.raises(OccluposeError, match="1 detected people match the ground truth; at least 2"):
         train_refine(made.draw(1, torch.Generator()), tmp_path / "one", recipe(kind=kind), progress=False)

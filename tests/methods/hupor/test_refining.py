@@ -38,7 +38,7 @@ def test_pairs_are_of_people_who_were_found_and_of_pictures_with_a_camera(sample
     found = sum(len(hupor(sample.image.read(sample.size), sample.camera)) for sample in samples)
     assert 0 < len(learnt) <= min(found, sum(map(len, samples)))
     assert len(collect_pairs(hupor, [samples[0], replace(samples[1], camera=None), *samples[2:]])) < len(learnt)
-    with pytest.raises(OccluposeError, match=r"^hupor.synth.safetensors: finds nobody of the data in its place"):
+    with pytest.raises(OccluposeError, match=r"^hupor.synth.safetensors: detects nobody of the data"):
         collect_pairs(hupor, [replace(sample, image=None) for sample in samples])
 
 
@@ -46,8 +46,8 @@ def test_a_refiner_is_added_to_the_networks_and_says_where_missing_joints_are(sa
     recipe = RefineRecipe(epochs=2, batch=8)
     path = train_refiner(SHIPPED, samples, tmp_path / "refined", recipe, progress=False)
     trained = weights.load(path)
-    assert path.name == SHIPPED.name and trained.refinement.kind == "gcn" and path.with_suffix(".json").exists()
-    bare = replace(weights.load(SHIPPED), refiner=None, refinement=None)
+    assert path.name == SHIPPED.name and trained.refiner_recipe.kind == "gcn" and path.with_suffix(".json").exists()
+    bare = replace(weights.load(SHIPPED), refiner=None, refiner_recipe=None)
     weights.save(bare, tmp_path / "bare" / SHIPPED.name)
     again = train_refiner(tmp_path / "bare" / SHIPPED.name, samples, tmp_path / "again", recipe, progress=False)
     assert again.read_bytes() == path.read_bytes()  # it learns from what the networks say, whatever refined that before

@@ -46,7 +46,7 @@ def crowds(tmp_path_factory):
 @pytest.fixture(scope="module")
 def begun(crowds, tmp_path_factory):
     """Weights of a training of two steps."""
-    return trained(crowds, tmp_path_factory.mktemp("begun"), replace(QUICK, epochs=2, alone=0.0))
+    return trained(crowds, tmp_path_factory.mktemp("begun"), replace(QUICK, epochs=2, detector_only_fraction=0.0))
 
 
 def trained(crowds, folder, recipe=QUICK, **options):
@@ -54,7 +54,7 @@ def trained(crowds, folder, recipe=QUICK, **options):
 
 
 def batch(given, pictures=True, design=DESIGN):
-    return make_batch(given, [drawn(each) for each in given] if pictures else None, design.box)
+    return make_batch(given, [drawn(each) for each in given] if pictures else None, design.letterbox)
 
 
 def draw(crowds, recipe=TINY, seed=0, **options):
@@ -78,7 +78,7 @@ def moved(module):
 
 @pytest.mark.parametrize(("flat", "expected"), [(0.5, 4), (0.25, 2), (0.0, 0), (1.0, 8)])
 def test_a_batch_has_its_share_of_pictures_without_depth(crowds, flat, expected):
-    shown = draw(crowds, replace(TINY, batch=8, flat=flat))
+    shown = draw(crowds, replace(TINY, batch=8, no_depth_fraction=flat))
     assert shown.has_depth.tolist() == [True] * (8 - expected) + [False] * expected
     assert shown.images.shape == (8, 64, 64, 3) and shown.images.dtype == torch.uint8
     assert torch.equal(shown.people.span.isfinite(), shown.has_depth)
@@ -86,14 +86,14 @@ def test_a_batch_has_its_share_of_pictures_without_depth(crowds, flat, expected)
 
 @pytest.mark.parametrize("kind", [True, False])
 def test_where_there_is_one_kind_the_whole_batch_is_of_it(crowds, kind):
-    shown = draw([each for each in crowds if each.has_depth is kind], replace(TINY, batch=8, flat=0.5))
+    shown = draw([each for each in crowds if each.has_depth is kind], replace(TINY, batch=8, no_depth_fraction=0.5))
     assert shown.has_depth.tolist() == [kind] * 8
 
 
 def test_pictures_of_a_kind_are_drawn_evenly(crowds):
     """However many there are of the other one."""
-    samples = HUPORSampler(crowds[:2] + crowds[2:3], replace(TINY, batch=400), pictures=False)
-    numbers = samples._chosen(torch.Generator().manual_seed(0))
+    samples = HUPORSampler(crowds[:2] + crowds[2:3], replace(TINY, batch=400), with_images=False)
+    numbers = samples._draw_rows(torch.Generator().manual_seed(0))
     assert np.bincount(numbers[:200], minlength=3)[2] == 0 and set(numbers[200:]) == {2}
     assert 70 < np.bincount(numbers[:200])[0] < 130
 
@@ -102,7 +102,7 @@ def test_the_same_draw_gives_the_same_batch(crowds):
     once = draw(crowds, seed=1)
     again = draw(crowds, seed=1, threads=1)
     other = draw(crowds, seed=2)
-    labels = draw(crowds, seed=1, pictures=False)
+    labels = draw(crowds, seed=1, with_images=False)
     assert torch.equal(once.images, again.images) and torch.equal(once.people.xy, again.people.xy)
     assert not torch.equal(once.images, other.images)
     assert labels.images is None and torch.equal(labels.people.xy, once.people.xy)
@@ -146,7 +146,7 @@ def test_where_no_picture_of_a_kind_can_be_read_training_does_not_go_on(tmp_path
     given = write_crowds(tmp_path, (kind, kind, flat if kind is deep else deep))
     for each in given[:2]:
         each.image.path.write_bytes(b"no picture")
-    with pytest.raises(OccluposeError, match=f"nor can any other picture {said} depth; give the dataset's own"):
+    with pytest.raises(OccluposeError, match=f"nor can any other image {said} depth; give the dataset's own"):
         draw(given)
 
 
@@ -160,7 +160,7 @@ def test_kernels_go_from_coarse_to_fine_and_are_finer_in_the_last_stage():
 
 def heads_of(networks, maps, depths):
     """A level's heads that say these maps."""
-    channels = networks.channels(maps)
+    channels = networks.stack_channels(maps)
     return {
         IMAGE_HEAD: channels[:, :43].clone(),
         FIELD_DEPTHS: channels[:, 43:].clone(),
@@ -216,7 +216,7 @@ def test_a_reasoner_without_mistakes_has_no_loss():
     shown = batch([deep(3, people=1), deep(4, people=1)])
     truth = TargetMaps(networks.codec, shown.people)
     said = [
-        [networks.channels(target_maps(truth, "hidden", kernel)).clone() for kernel in stage]
+        [networks.stack_channels(target_maps(truth, "hidden", kernel)).clone() for kernel in stage]
         for stage in ([3, 2, 1, 0], [4, 3, 2, 1])
     ]
     assert said[0][0].any()
@@ -227,7 +227,7 @@ def test_a_reasoner_without_mistakes_has_no_loss():
     said[1][1][0, 5] += 0.1  # a heatmap counts in what is hidden, and as much in everything
     for term in reasoning_loss(networks, said, shown, truth).values():
         assert term.item() == pytest.approx(0.25 * HEATMAPS * 0.01 / (2 * 15), rel=1e-3)
-    alone = reasoning_loss(networks, said, shown, truth, supervised="all")
+    alone = reasoning_loss(networks, said, shown, truth, target_set="all")
     assert alone["hidden"] == 0 and alone["all"] == reasoning_loss(networks, said, shown, truth)["all"]
 
 
@@ -292,7 +292,7 @@ def test_a_limb_s_depth_is_learnt_where_it_is_known_of_everybody():
     elbow = MPI15.index("left_elbow")[0]
     one.xyz[1, elbow] = np.nan
     known = annotation_mask(course().networks.codec, batch([one, crowd_of(given)], pictures=False))
-    assert known.heatmaps.bool().all() and known.ways.bool().all() and known.limb_depths[1].bool().all()
+    assert known.heatmaps.bool().all() and known.vectors.bool().all() and known.limb_depths[1].bool().all()
     missing = [MPI15.limbs[limb] for limb in (known.limb_depths[0] == 0).nonzero().flatten()]
     assert missing == [limb for limb in MPI15.limbs if "left_elbow" in limb]
     one.state[1, elbow] = 0  # nobody asks after the depth of what is not there
@@ -312,7 +312,7 @@ def crowd_of(given):
 def watched(lesson, monkeypatch):
     """Notes what the reasoner is given and what it answers."""
     noted = []
-    real = lesson.networks.reasoner.taught
+    real = lesson.networks.reasoner.distil
 
     def taught(visible, shown):
         answer = real(visible, shown)
@@ -326,7 +326,14 @@ def watched(lesson, monkeypatch):
 @pytest.mark.parametrize("reasoning", ["dsed", "hourglass"])
 def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(crowds, reasoning):
     """Though it is given the detector's maps, its terms have no gradient there, not even a small one."""
-    lesson = course(replace(changed(reasoning=reasoning), alone=0.0, mixed=1.0, rising=0.1))
+    lesson = course(
+        replace(
+            changed(reasoning=reasoning),
+            detector_only_fraction=0.0,
+            predicted_input_fraction=1.0,
+            distillation_warm_up=0.1,
+        )
+    )
     lesson.step += 4
     terms = lesson(batch(crowds))
     assert min(terms[name].item() for name in ("visible", "torso", "hidden", "all")) > 0
@@ -341,7 +348,7 @@ def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(crowds, r
 
 def test_at_first_the_detector_learns_alone(crowds, tmp_path):
     """Until then the reasoner's weights do not move at all; afterwards all of them do, teacher, student and decoder."""
-    recipe = replace(QUICK, alone=0.5, epochs=8)
+    recipe = replace(QUICK, detector_only_fraction=0.5, epochs=8)
     lesson = course(recipe)
     states = []
 
@@ -363,7 +370,7 @@ def test_at_first_the_detector_learns_alone(crowds, tmp_path):
 
 
 def test_distillation_grows_to_its_most_over_a_quarter_of_the_reasoner_s_training(crowds, monkeypatch):
-    recipe = replace(QUICK, alone=0.5, distillation=3.0, rising=0.25)
+    recipe = replace(QUICK, detector_only_fraction=0.5, distillation_weight=3.0, distillation_warm_up=0.25)
     lesson = course(recipe, steps=32)
     noted = watched(lesson, monkeypatch)
     shown = batch(crowds)
@@ -378,7 +385,9 @@ def test_distillation_grows_to_its_most_over_a_quarter_of_the_reasoner_s_trainin
 
 @pytest.mark.parametrize("blocks", [(1,), (4,), (2, 3, 4), (1, 2, 3, 4)])
 def test_blocks_say_which_levels_are_compared(crowds, monkeypatch, blocks):
-    lesson = course(replace(TINY, design=replace(DESIGN, reasoner_stages=2), alone=0.0, blocks=blocks))
+    lesson = course(
+        replace(TINY, design=replace(DESIGN, reasoner_stages=2), detector_only_fraction=0.0, distilled_levels=blocks)
+    )
     noted = watched(lesson, monkeypatch)
     lesson.step += 7
     term = lesson(batch(crowds))["distillation"]
@@ -389,7 +398,7 @@ def test_blocks_say_which_levels_are_compared(crowds, monkeypatch, blocks):
 
 
 def test_without_a_teacher_the_reasoner_learns_directly(crowds):
-    lesson = course(replace(changed(reasoning="hourglass"), alone=0.0))
+    lesson = course(replace(changed(reasoning="hourglass"), detector_only_fraction=0.0))
     terms = lesson(batch(crowds))
     assert terms["distillation"].item() == 0 and not terms["distillation"].requires_grad
     terms["hidden"].backward()
@@ -398,7 +407,7 @@ def test_without_a_teacher_the_reasoner_learns_directly(crowds):
 
 @pytest.mark.parametrize("detach", [False, True])
 def test_whether_the_teacher_moves_towards_the_student(crowds, detach):
-    lesson = course(replace(changed(detach=detach), alone=0.0))
+    lesson = course(replace(changed(detach=detach), detector_only_fraction=0.0))
     lesson.step += 7
     terms = lesson(batch(crowds))
     terms["distillation"].backward(retain_graph=True)
@@ -412,22 +421,22 @@ def test_whether_the_teacher_moves_towards_the_student(crowds, detach):
 
 @pytest.mark.parametrize("shown", ["hidden", "all"])
 def test_what_the_teacher_is_shown(crowds, monkeypatch, shown):
-    lesson = course(replace(TINY, alone=0.0, shown=shown))
+    lesson = course(replace(TINY, detector_only_fraction=0.0, teacher_input=shown))
     noted = watched(lesson, monkeypatch)
     given = batch(crowds)
     lesson(given)
     truth = TargetMaps(lesson.networks.codec, given.people)
     assert TEACHER_KERNEL == 3
-    assert torch.equal(noted[0][1], lesson.networks.channels(target_maps(truth, shown, 3)))
+    assert torch.equal(noted[0][1], lesson.networks.stack_channels(target_maps(truth, shown, 3)))
     other = target_maps(truth, "all" if shown == "hidden" else "hidden", 3)
-    assert not torch.equal(noted[0][1], lesson.networks.channels(other))
+    assert not torch.equal(noted[0][1], lesson.networks.stack_channels(other))
 
 
 def source(lesson, given, truth, detected):
     """What each picture's student was given: the number of a kernel of true visible maps, or "detector"."""
-    candidates = {kernel: lesson.networks.channels(target_maps(truth, "visible", kernel)) for kernel in range(5)} | {
-        "detector": detected
-    }
+    candidates = {
+        kernel: lesson.networks.stack_channels(target_maps(truth, "visible", kernel)) for kernel in range(5)
+    } | {"detector": detected}
     return [
         next((name for name, maps in candidates.items() if torch.allclose(row, maps[number], atol=1e-6)), None)
         for number, row in enumerate(given)
@@ -436,12 +445,12 @@ def source(lesson, given, truth, detected):
 
 @pytest.mark.parametrize("mixed", [0.0, 0.5, 1.0])
 def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(crowds, monkeypatch, mixed):
-    lesson = course(replace(QUICK, alone=0.0, mixed=mixed))
+    lesson = course(replace(QUICK, detector_only_fraction=0.0, predicted_input_fraction=mixed))
     noted = watched(lesson, monkeypatch)
     given = batch(crowds)
     truth = TargetMaps(lesson.networks.codec, given.people)
     with torch.no_grad():
-        detected = lesson.networks.channels(lesson.networks.visible(lesson.networks.detect(given.images)))
+        detected = lesson.networks.stack_channels(lesson.networks.visible_maps(lesson.networks.detect(given.images)))
     sources = []
     for _ in range(20):
         lesson(given)
@@ -456,7 +465,7 @@ def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(
 def test_without_a_reasoner_there_are_the_detector_s_terms_alone(crowds):
     assert list(course(changed(reasoning="none"))(batch(crowds))) == ["visible", "torso"]
     assert list(course()(batch(crowds))) == ["visible", "torso", "hidden", "all", "distillation"]
-    assert list(course(replace(TINY, alone=0.0))(batch(crowds))) == [
+    assert list(course(replace(TINY, detector_only_fraction=0.0))(batch(crowds))) == [
         "visible",
         "torso",
         "hidden",
@@ -467,7 +476,7 @@ def test_without_a_reasoner_there_are_the_detector_s_terms_alone(crowds):
 
 def test_a_detector_that_stays_is_used_as_it_is(crowds):
     """In training too: its normalisation by what it learnt, whatever it is shown."""
-    lesson = course(replace(TINY, detector=False)).train()
+    lesson = course(replace(TINY, train_detector=False)).train()
     before = {name: value.clone() for name, value in lesson.networks.detector.state_dict().items()}
     terms = lesson(batch(crowds))
     assert list(terms) == ["hidden", "all", "distillation"] and lesson.networks.reasoner.training
@@ -502,7 +511,15 @@ def killed_after(count, monkeypatch):
 
 @pytest.mark.slow
 def test_it_learns_a_few_pictures(crowds, tmp_path):
-    recipe = replace(TINY, batch=8, epochs=100, alone=0.0, mixed=0.0, augmentation=STILL, learning_rate=1e-2)
+    recipe = replace(
+        TINY,
+        batch=8,
+        epochs=100,
+        detector_only_fraction=0.0,
+        predicted_input_fraction=0.0,
+        augmentation=STILL,
+        learning_rate=1e-2,
+    )
     trained(crowds, tmp_path, recipe)
     first, *_, last = (
         {name: float(value) for name, value in row.items()} for row in csv.DictReader((tmp_path / "log.csv").open())
@@ -538,7 +555,7 @@ def test_a_run_goes_on_only_with_the_recipe_and_the_people_that_began_it(crowds,
     trained(crowds, tmp_path, once)
     before = (tmp_path / "last.pt").read_bytes()
     for changed_crowds, recipe in (
-        (crowds, replace(once, mixed=0.25)),
+        (crowds, replace(once, predicted_input_fraction=0.25)),
         ([*crowds[:3], flat(9, picture=crowds[3].image)], once),
     ):
         with pytest.raises(OccluposeError, match="started with other settings or data"):
@@ -555,7 +572,7 @@ def tensors(path):
 def test_training_begins_with_weights_that_are_given(crowds, begun, tmp_path):
     """At a rate of nothing it ends with them."""
     still = replace(QUICK, epochs=1, learning_rate=0.0, ema_decay=0.9)
-    path = trained(crowds, tmp_path / "run", still, start=begun)
+    path = trained(crowds, tmp_path / "run", still, init_from=begun)
     parameters = {name for name, _ in HUPORNetwork(SHORT).named_parameters() if "teachers" not in name}
     one = tensors(begun)
     other = tensors(path)
@@ -568,7 +585,7 @@ def test_training_begins_with_weights_that_are_given(crowds, begun, tmp_path):
 
 def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(crowds, begun, tmp_path):
     """Its statistics too; and beside it the reasoner has learnt."""
-    path = trained(crowds, tmp_path, replace(QUICK, detector=False, epochs=3, ema_decay=0.5), start=begun)
+    path = trained(crowds, tmp_path, replace(QUICK, train_detector=False, epochs=3, ema_decay=0.5), init_from=begun)
     one = tensors(begun)
     other = tensors(path)
     detector = [name for name in one if name.startswith("detector.")]
@@ -582,12 +599,12 @@ def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(crowds, begun, 
 def test_the_reasoner_learns_from_labels_alone(tmp_path):
     """Without a picture anywhere, where the detector neither learns nor is asked."""
     labels = [deep(0), flat(1)]
-    alone = replace(QUICK, detector=False, mixed=0.0, epochs=4)
+    alone = replace(QUICK, train_detector=False, predicted_input_fraction=0.0, epochs=4)
     assert trained(labels, tmp_path / "run", alone).exists()
-    for recipe in (QUICK, replace(alone, mixed=0.5)):
+    for recipe in (QUICK, replace(alone, predicted_input_fraction=0.5)):
         with pytest.raises(
             OccluposeError,
-            match=r"data: no picture to learn from; give a dataset with pictures, or learn the reasoner alone",
+            match=r"data: no images; give a dataset with images, or train the reasoner alone",
         ):
             trained(labels, tmp_path / "other", recipe)
     assert not (tmp_path / "other").exists()
@@ -597,12 +614,12 @@ def test_crowds_without_pictures_are_passed_over_where_pictures_are_shown(crowds
     said = []
     trained([*crowds[:2], deep(7)], tmp_path, replace(QUICK, epochs=1), say=said.append)
     people = len(crowds[0]) + len(crowds[1])
-    assert said == [f"tiny: learns from {people} people in 2 pictures, 2 with depth"]
+    assert said == [f"tiny: trains on {people} people in 2 images, 2 with depth"]
 
 
 def test_a_detector_cannot_stay_as_it_is_without_weights(crowds, tmp_path):
-    with pytest.raises(OccluposeError, match="detector: cannot stay as it is without weights; give some"):
-        trained(crowds, tmp_path, replace(QUICK, detector=False, mixed=0.5))
+    with pytest.raises(OccluposeError, match="train_detector: an untrained detector would stay untrained; give"):
+        trained(crowds, tmp_path, replace(QUICK, train_detector=False, predicted_input_fraction=0.5))
 
 
 def test_what_could_not_be_read_is_said_at_the_end(tmp_path):
@@ -610,18 +627,18 @@ def test_what_could_not_be_read_is_said_at_the_end(tmp_path):
     given[0].image.path.unlink()
     said = []
     trained(given, tmp_path / "run", replace(QUICK, epochs=2, batch=8), say=said.append)
-    assert said[-1] == "pictures that could not be read, left out: 1" and "0.png" in said[-2]
+    assert said[-1] == "images that could not be read, skipped: 1" and "0.png" in said[-2]
     with pytest.raises(OccluposeError, match=r"0\.png"):
         trained(given, tmp_path / "strict", replace(QUICK, epochs=2, batch=8), strict=True)
 
 
 def test_labels_may_be_left_out(crowds, tmp_path):
     """All joints count as visible then: the detector learns of more, and of nothing that is hidden."""
-    recipe = replace(QUICK, epochs=1, alone=0.0, batch=8)
+    recipe = replace(QUICK, epochs=1, detector_only_fraction=0.0, batch=8)
     tables = {}
     for labels in ("dataset", "none"):
-        path = trained(crowds, tmp_path / labels, replace(recipe, labels=labels))
-        assert json.loads(path.with_suffix(".json").read_text())["recipe"]["labels"] == labels
+        path = trained(crowds, tmp_path / labels, replace(recipe, occlusion_labels=labels))
+        assert json.loads(path.with_suffix(".json").read_text())["recipe"]["occlusion_labels"] == labels
         (tables[labels],) = csv.DictReader((tmp_path / labels / "log.csv").open())
     assert 1.2 * float(tables["dataset"]["visible"]) < float(tables["none"]["visible"])
     assert float(tables["dataset"]["hidden"]) > 1.2 * float(tables["none"]["hidden"])
@@ -630,7 +647,7 @@ def test_labels_may_be_left_out(crowds, tmp_path):
 def test_several_processes_are_refused(crowds, tmp_path, monkeypatch):
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(OccluposeError, match="hupor: is trained by one process, not by 2; begin it without torchrun"):
+    with pytest.raises(OccluposeError, match="hupor: trains in one process, not in 2; start it without torchrun"):
         trained(crowds, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

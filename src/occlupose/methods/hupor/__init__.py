@@ -1,3 +1,1 @@
-"""HUPOR (ECCV 2022): what is seen is detected, what is hidden is reasoned about, and fitted bodies say which is
-which.
-"""
+"""HUPOR (ECCV 2022): detects visible joints, infers hidden ones, and labels occlusion by fitted bodies."""

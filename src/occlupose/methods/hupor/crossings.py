@@ -1,8 +1,8 @@
-"""Limbs of a kind that lie over each other (ours): who has which, and how deep each is.
+"""Limbs of one kind that overlap (ours): which person each belongs to, and its depth.
 
-The field of such limbs is the mean of theirs (`codecs.multi_person`). So once everybody has joints, what a field should
-be is known: people exchange limbs if it then is more like what it is, limbs of which the field knows nothing go, and
-depths come from all limbs that lie at a sample, by least squares.
+The field of overlapping limbs is their mean (`codecs.multi_person`), so an assignment of joints predicts the field.
+People exchange limbs if that makes the prediction fit better, limbs without support in the field are removed, and
+depths are solved by least squares over all limbs at a sample.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.methods.hupor.grouping import MIN_AGREEMENT, MIN_SCORE, LimbCandidates, Peaks, winsorised_mean
 
 LIMB_RADIUS = 1.0
-"""Cells from its line that a limb lies, in fields of the finest level."""
+"""Half the width of a limb in fields of the finest level, cells."""
 
 EDGE_TOLERANCE = 0.003
-"""Cells about the edge of a limb of which it is not sure whether it lies there."""
+"""Cells around the edge of a limb where it is uncertain whether the limb covers them."""
 
 SAMPLE_POSITIONS = np.linspace(0, 1, 10, dtype=np.float32)
-"""Where along limbs fields are looked at."""
+"""Where fields are sampled along limbs."""
 
 WIDE_SAMPLES = np.array(
     [
@@ -29,50 +29,50 @@ WIDE_SAMPLES = np.array(
         for aside in (-0.7, 0, 0.7)
     ]
 )
-"""Where, besides, limbs are looked at that lie nowhere alone: share of their length, and cells beyond that and
-aside.
-"""
+"""Additional samples for limbs that are nowhere alone: share of the length, and cells beyond it and aside."""
 
 MIN_UNSHARED = 2
-"""Samples at which a limb lies alone, at least, lest it be looked at there too."""
+"""A limb with fewer samples of its own gets the additional ones."""
 
 MAX_ROUNDS = 6
-"""Of exchanging limbs, at most."""
+"""Maximum number of rounds of exchanging limbs."""
 
 MAX_RESIDUAL_RATIO = 0.8
-"""An exchange leaves so much of the difference between the fields and what they should be, at most."""
+"""An exchange must reduce the residual of the field to at most this share."""
 
 MIN_SCORE_RATIO = 0.7
-"""The exchanged limbs score so much of what those before did, at least, to be looked at."""
+"""Exchanged limbs are tried if their score is at least this share of the present one."""
 
 RESIDUAL_TOLERANCE = 1e-3
-"""What is left of a field that is as it should be, cells times squares."""
+"""Residual of a field that fits, cells times squares."""
 
 SHORT_LIMB = 5
-"""Limbs of fewer cells may be all hidden by one that lies the opposite way, so that fields say nothing at all."""
+"""Limbs of fewer cells can be hidden completely by an opposite one, so that the field shows neither."""
 
 FIELD_SIGMA = 0.3
-"""A sample that is so far from what it should be counts exp(-1/2) for depths."""
+"""A sample with this deviation from the predicted field has weight exp(-1/2) for depths."""
 
 DEPTH_OUTLIER = 0.02
-"""A sample that is so many metres off what it should be counts a half from then on; or twice as many as samples usually
-are, if more.
+"""A sample with this residual has half the weight in the second solution, m; or with twice the usual residual, if that
+is larger.
 """
 
 PRIOR_SIGMA = 0.05
-"""Metres by which depths that each limb by itself would have are usually off where limbs cross."""
+"""Typical error where limbs cross of depths that are estimated for each limb separately, m."""
 
 PRIOR_WEIGHT = 1e-3
-"""How much they count, at least, in samples."""
+"""Minimum weight of those depths, in samples."""
 
 EPSILON = 1e-6
 
 Ends = Float[np.ndarray, "set person 2"]
 
 
-def limb_ends(xy: Float[np.ndarray, "person joint 2"], maps: MultiPersonMaps) -> tuple[Ends, Ends]:
-    """First and second ends of each limb, as (limb, person, 2); NaN where one of them is missing."""
-    start, end = (np.moveaxis(xy[:, joints], 0, 1).astype(np.float32) for joints in maps.limbs)
+def limb_ends(xy: Float[np.ndarray, "person joint 2"], codec: MultiPersonMaps) -> tuple[Ends, Ends]:
+    """First and second joints of each limb, as (limb, person, 2); both NaN where one of them is missing."""
+    sources, targets = codec.limbs
+    start = np.moveaxis(xy[:, sources], 0, 1).astype(np.float32)
+    end = np.moveaxis(xy[:, targets], 0, 1).astype(np.float32)
     missing = np.isnan(start[..., :1] + end[..., :1])
     return np.where(missing, np.nan, start), np.where(missing, np.nan, end)
 
@@ -80,47 +80,47 @@ def limb_ends(xy: Float[np.ndarray, "person joint 2"], maps: MultiPersonMaps) ->
 def sample_cells(
     start: Float[np.ndarray, "set limb 2"], end: Float[np.ndarray, "set limb 2"], *, wide: bool = False
 ) -> np.ndarray:
-    """(2, set, limb x along): cells along limbs, across and down, one limb after the other; of missing ones, the first
-    cell.
+    """(2, set, limb x sample): x and y of cells along limbs, limb by limb; the first cell for missing limbs.
+
+    Arguments:
+        wide: sample as in `WIDE_SAMPLES`.
     """
     if wide:
         share, beyond, aside = WIDE_SAMPLES.T.astype(np.float32)
         unit = unit_vectors(start, end)[..., None]
-        at = (
-            start[..., None]
-            + (end - start)[..., None] * share
-            + unit * beyond
-            + np.stack([-unit[:, :, 1], unit[:, :, 0]], 2) * aside
-        )
+        normal = np.stack([-unit[:, :, 1], unit[:, :, 0]], 2)
+        cells = start[..., None] + (end - start)[..., None] * share + unit * beyond + normal * aside
     else:
-        at = start[..., None] + (end - start)[..., None] * SAMPLE_POSITIONS
-    return np.moveaxis(np.floor(np.where(np.isnan(at), 0, at + 0.5)), 2, 0).reshape(
-        2, len(at), at.shape[1] * at.shape[3]
-    )
+        cells = start[..., None] + (end - start)[..., None] * SAMPLE_POSITIONS
+    nearest = np.floor(np.where(np.isnan(cells), 0, cells + 0.5))
+    return np.moveaxis(nearest, 2, 0).reshape(2, len(cells), cells.shape[1] * cells.shape[3])
 
 
 def unit_vectors(
     start: Float[np.ndarray, "set limb 2"], end: Float[np.ndarray, "set limb 2"]
 ) -> Float[np.ndarray, "set limb 2"]:
-    """Ways of length 1; 0 where a limb is missing."""
-    way = end - start
-    way = np.where(np.isnan(way), 0, way)
-    return way / np.maximum(np.sqrt(way[..., :1] ** 2 + way[..., 1:] ** 2), 1)  # shorter ones make no field
+    """Directions of limbs with length 1; 0 for missing limbs."""
+    vector = end - start
+    vector = np.where(np.isnan(vector), 0, vector)
+    length = np.sqrt(vector[..., :1] ** 2 + vector[..., 1:] ** 2)
+    return vector / np.maximum(length, 1)  # shorter ones make no field
 
 
 def inside_distance(
     cells: Float[np.ndarray, "2 set cell"], start: Ends, end: Ends
 ) -> Float[np.ndarray, "set person cell"]:
-    """Cells that each cell is within the edge of each limb; less than 0 outside, NaN for limbs that are missing."""
+    """How far inside the edge of each limb each cell lies, cells; negative outside, NaN for missing limbs."""
     unit = unit_vectors(start, end)
     half = (end - start)[..., None] / 2
-    right, down = (cells[axis, :, None] - (start + end)[:, :, axis, None] / 2 for axis in (0, 1))  # from the middle
-    within = np.abs(down * unit[:, :, :1] - right * unit[:, :, 1:])
-    for axis, away in enumerate((right, down)):
-        np.abs(away, out=away)
-        away -= np.abs(half[:, :, axis])
-        np.maximum(within, away, out=within)
-    return np.subtract(LIMB_RADIUS, within, out=within)
+    middle = (start + end) / 2
+    right = cells[0, :, None] - middle[:, :, 0, None]
+    down = cells[1, :, None] - middle[:, :, 1, None]
+    distance = np.abs(down * unit[:, :, :1] - right * unit[:, :, 1:])
+    for axis, offset in enumerate((right, down)):
+        np.abs(offset, out=offset)
+        offset -= np.abs(half[:, :, axis])
+        np.maximum(distance, offset, out=distance)
+    return np.subtract(LIMB_RADIUS, distance, out=distance)
 
 
 def fields_at(
@@ -128,24 +128,22 @@ def fields_at(
 ) -> np.ndarray:
     """(set, 3, cell): fields in these cells."""
     height, width = fields.shape[-2:]
-    x, y = (
-        np.minimum(np.maximum(place, 0), side - 1).astype(np.int32)
-        for place, side in zip(cells, (width, height), strict=True)
-    )
-    number = (3 * height * limb[:, None] + y) * width + x
-    return np.ascontiguousarray(fields).reshape(-1).take(number[:, None] + np.arange(3)[:, None] * (height * width))
+    x = np.minimum(np.maximum(cells[0], 0), width - 1).astype(np.int32)
+    y = np.minimum(np.maximum(cells[1], 0), height - 1).astype(np.int32)
+    index = (3 * height * limb[:, None] + y) * width + x
+    return np.ascontiguousarray(fields).reshape(-1).take(index[:, None] + np.arange(3)[:, None] * (height * width))
 
 
 class SampledFields:
-    """What fields are, and what they should be, at samples along everybody's limbs.
+    """Fields at samples along everybody's limbs, and which limbs cover each sample.
 
     Attributes:
-        lies: whether a limb lies at a sample: (limb, person, person x along), of the one whose limb it is and the one
-            along whose it is.
-        sure: whether it is sure which limbs lie there.
-        unit: ways of limbs.
-        said: fields there, (limb, 3, person x along).
-        there: which limbs there are, (limb, person).
+        covers: whether a limb covers a sample: (limb, person, person x sample); the first person's limb, samples along
+            the second person's.
+        certain: whether it is certain which limbs cover a sample.
+        unit: directions of limbs.
+        values: of the fields, (limb, 3, person x sample).
+        present: which limbs exist, (limb, person).
     """
 
     def __init__(
@@ -156,202 +154,209 @@ class SampledFields:
         *,
         wide: bool,
     ) -> None:
-        start, end = (each[limbs] for each in ends)
+        start = ends[0][limbs]
+        end = ends[1][limbs]
         cells = sample_cells(start, end, wide=wide)
-        within = inside_distance(cells, start, end)
-        self.lies = (within > 0).astype(np.float32)
-        self.sure = ~(np.abs(within) <= EDGE_TOLERANCE).any(1)
+        inside = inside_distance(cells, start, end)
+        self.covers = (inside > 0).astype(np.float32)
+        self.certain = ~(np.abs(inside) <= EDGE_TOLERANCE).any(1)
         self.unit = unit_vectors(start, end)
-        self.there = np.isfinite(start[..., 0])
-        self.said = fields_at(fields, limbs, cells)
+        self.present = np.isfinite(start[..., 0])
+        self.values = fields_at(fields, limbs, cells)
 
-    def borne_out(self, least: float) -> Bool[np.ndarray, "person limb"]:
-        """Whether a limb is there, and at least this share of its samples agrees with it when the others' part is taken
-        out.
+    def supported(self, minimum: float) -> Bool[np.ndarray, "person limb"]:
+        """Whether a limb exists and at least this share of its samples agrees with it after the part of the other limbs
+        is subtracted.
         """
         limbs, people, _ = self.unit.shape
         everybody = np.arange(people)
-        # but for samples beyond the border it is 1
-        itself = self.lies.reshape(limbs, people, people, len(SAMPLE_POSITIONS))[:, everybody, everybody]
-        count = self.lies.sum(1).reshape(itself.shape)
-        agree = np.zeros_like(itself)
+        # 1 except for samples outside of the image
+        itself = self.covers.reshape(limbs, people, people, len(SAMPLE_POSITIONS))[:, everybody, everybody]
+        count = self.covers.sum(1).reshape(itself.shape)
+        agreement = np.zeros_like(itself)
         for axis in (0, 1):
             own = self.unit[..., axis, None]
-            said = self.said[:, axis].reshape(itself.shape)
-            total = (self.unit[:, None, :, axis] @ self.lies).reshape(itself.shape)
-            agree += ((count + 1 - itself) * said - (total - itself * own)) * own
-        return (((agree > MIN_AGREEMENT).mean(-1) >= least) & self.there).T
+            value = self.values[:, axis].reshape(itself.shape)
+            total = (self.unit[:, None, :, axis] @ self.covers).reshape(itself.shape)
+            agreement += ((count + 1 - itself) * value - (total - itself * own)) * own
+        return (((agreement > MIN_AGREEMENT).mean(-1) >= minimum) & self.present).T
 
-    def plain(self) -> Float[np.ndarray, "limb person"]:
-        """Depths as published, each limb by itself."""
-        return winsorised_mean(self.said[:, 2].reshape(*self.there.shape, len(SAMPLE_POSITIONS)))
+    def mean_depths(self) -> Float[np.ndarray, "limb person"]:
+        """Depths as published, of each limb separately."""
+        return winsorised_mean(self.values[:, 2].reshape(*self.present.shape, len(SAMPLE_POSITIONS)))
 
-    def alone(self) -> Float[np.ndarray, "limb person"]:
-        """Samples at which limbs lie alone."""
-        return (self.lies * (self.lies.sum(1, keepdims=True) == 1)).sum(-1)
+    def count_unshared(self) -> Float[np.ndarray, "limb person"]:
+        """Number of samples that a limb covers alone."""
+        return (self.covers * (self.covers.sum(1, keepdims=True) == 1)).sum(-1)
 
-    def depths(self, plain: Float[np.ndarray, "limb person"]) -> Float[np.ndarray, "limb person"]:
-        """How much farther away each limb's second joint is than its first, m; where samples leave it open it is the
-        plain depth.
+    def solve_depths(self, prior: Float[np.ndarray, "limb person"]) -> Float[np.ndarray, "limb person"]:
+        """Depth of each limb's second joint relative to its first, m; the prior where samples leave it open.
 
-        Least squares, in which samples count less where the field is not what it should be in the picture; then again,
-        with those that were far off counting less, and the plain depths the more the noisier the samples are that a
-        limb has.
+        Weighted least squares; samples weigh less where the field deviates from the predicted one. A second solution
+        gives less weight to samples with large residuals, and more weight to the prior of limbs with noisy samples.
         """
-        people = self.there.shape[1]
-        deep = self.said[:, 2]
-        share = self.lies / np.maximum(self.lies.sum(1, keepdims=True), 1)
-        unlike = ((self.unit.swapaxes(1, 2) @ share - self.said[:, :2]) ** 2).sum(1)
-        weight = (
-            np.exp(-unlike / (2 * FIELD_SIGMA**2))
-            * self.sure
-            * np.repeat(self.there, self.lies.shape[2] // max(people, 1), 1)
-        )
-        across = share.swapaxes(1, 2)
-        tie = np.full((len(share), 1, 1), PRIOR_WEIGHT, np.float32)
+        people = self.present.shape[1]
+        depth = self.values[:, 2]
+        share = self.covers / np.maximum(self.covers.sum(1, keepdims=True), 1)
+        deviation = ((self.unit.swapaxes(1, 2) @ share - self.values[:, :2]) ** 2).sum(1)
+        likelihood = np.exp(-deviation / (2 * FIELD_SIGMA**2))
+        weight = likelihood * self.certain * np.repeat(self.present, self.covers.shape[2] // max(people, 1), 1)
+        transposed = share.swapaxes(1, 2)
+        prior_weight = np.full((len(share), 1, 1), PRIOR_WEIGHT, np.float32)
 
-        def solved() -> Float[np.ndarray, "limb person"]:
+        def solve() -> Float[np.ndarray, "limb person"]:
             weighted = share * weight[:, None]
-            normal = weighted @ across + tie * np.eye(people, dtype=np.float32)
-            right = weighted @ deep[..., None] + tie * plain[..., None]
+            normal = weighted @ transposed + prior_weight * np.eye(people, dtype=np.float32)
+            right = weighted @ depth[..., None] + prior_weight * prior[..., None]
             return np.linalg.solve(normal, right)[..., 0]
 
-        rest = (deep - (across @ solved()[..., None])[..., 0]) ** 2
-        noise = (weight * rest).sum(1) / np.maximum(weight.sum(1), EPSILON)
-        tie = (PRIOR_WEIGHT + noise / PRIOR_SIGMA**2)[:, None, None]
-        weight = weight / (1 + rest / np.maximum(DEPTH_OUTLIER**2, 4 * noise)[:, None])
-        return solved()
+        residual = (depth - (transposed @ solve()[..., None])[..., 0]) ** 2
+        noise = (weight * residual).sum(1) / np.maximum(weight.sum(1), EPSILON)
+        prior_weight = (PRIOR_WEIGHT + noise / PRIOR_SIGMA**2)[:, None, None]
+        weight = weight / (1 + residual / np.maximum(DEPTH_OUTLIER**2, 4 * noise)[:, None])
+        return solve()
 
 
 def solve_limb_depths(
-    fields: Float[np.ndarray, "limb 3 y x"], ends: tuple[Ends, Ends], seen: SampledFields
+    fields: Float[np.ndarray, "limb 3 y x"], ends: tuple[Ends, Ends], sampled: SampledFields
 ) -> Float[np.ndarray, "person limb"]:
-    """How much farther away each limb's second joint is than its first, m; NaN where there is no limb.
+    """Depth of each limb's second joint relative to its first, m; NaN where there is no limb.
 
     Arguments:
-        ends: of all limbs (`places`).
-        seen: along them.
+        ends: of all limbs (`limb_ends`).
+        sampled: fields along them.
     """
-    plain = seen.plain()
-    found = seen.depths(plain)
-    doubtful = np.flatnonzero((seen.there & (seen.alone() < MIN_UNSHARED)).any(1))
-    if len(doubtful):
-        found[doubtful] = SampledFields(fields, ends, doubtful, wide=True).depths(plain[doubtful])
-    return np.where(seen.there, found, np.nan).T
+    prior = sampled.mean_depths()
+    depths = sampled.solve_depths(prior)
+    shared = np.flatnonzero((sampled.present & (sampled.count_unshared() < MIN_UNSHARED)).any(1))
+    if len(shared):
+        depths[shared] = SampledFields(fields, ends, shared, wide=True).solve_depths(prior[shared])
+    return np.where(sampled.present, depths, np.nan).T
 
 
 def exchange_limbs(
-    mine: Int[np.ndarray, "person joint"],
-    found: Sequence[Peaks],
-    steps: Sequence[LimbCandidates],
+    assignment: Int[np.ndarray, "person joint"],
+    peaks: Sequence[Peaks],
+    candidates: Sequence[LimbCandidates],
     fields: Float[np.ndarray, "limb 3 y x"],
-    maps: MultiPersonMaps,
+    codec: MultiPersonMaps,
 ) -> Int[np.ndarray, "person joint"]:
-    """Everybody's peaks when pairs of people have exchanged limbs, with all that hangs on them, as long as fields bear
-    that out better.
+    """The assignment after pairs of people exchanged limbs, with all joints beyond them, as long as the fields support
+    that better.
     """
-    mine = mine.copy()
+    assignment = assignment.copy()
     for _ in range(MAX_ROUNDS):
-        ways = _candidates(mine, steps, maps)
-        if not len(ways):
+        exchanges = _possible_exchanges(assignment, candidates, codec)
+        if not len(exchanges):
             break
-        limb = np.array([step.limb for step in steps])[ways[:, 0]]
-        now, then = _rest(peak_positions(mine, found), limb, ways[:, 1], ways[:, 2], fields, maps)
-        better = np.flatnonzero(then < MAX_RESIDUAL_RATIO * now - RESIDUAL_TOLERANCE)
-        touched: set[tuple[int, int]] = set()
-        for number, one, other in ways[better[np.argsort((then - now)[better])]].tolist():
-            beyond = _beyond(steps[number], steps)
-            if not touched & {(beyond[0], one), (beyond[0], other)}:
-                touched |= {(joint, who) for joint in beyond for who in (one, other)}
-                mine[np.ix_([one, other], beyond)] = mine[np.ix_([other, one], beyond)]
-        if not touched:
+        limb = np.array([step.limb for step in candidates])[exchanges[:, 0]]
+        xy = peak_positions(assignment, peaks)
+        before, after = _residuals(xy, limb, exchanges[:, 1], exchanges[:, 2], fields, codec)
+        better = np.flatnonzero(after < MAX_RESIDUAL_RATIO * before - RESIDUAL_TOLERANCE)
+        changed: set[tuple[int, int]] = set()
+        for number, one, other in exchanges[better[np.argsort((after - before)[better])]].tolist():
+            joints = _joints_beyond(candidates[number], candidates)
+            if not changed & {(joints[0], one), (joints[0], other)}:
+                changed |= {(joint, person) for joint in joints for person in (one, other)}
+                assignment[np.ix_([one, other], joints)] = assignment[np.ix_([other, one], joints)]
+        if not changed:
             break
-    return mine
+    return assignment
 
 
-def _candidates(
-    mine: Int[np.ndarray, "person joint"], steps: Sequence[LimbCandidates], maps: MultiPersonMaps
-) -> Int[np.ndarray, "way 3"]:
-    """Number of a step and two people who might exchange that limb: fields may lead along both, and about as far as
-    they do now.
+def _possible_exchanges(
+    assignment: Int[np.ndarray, "person joint"], candidates: Sequence[LimbCandidates], codec: MultiPersonMaps
+) -> Int[np.ndarray, "exchange 3"]:
+    """Index of a limb's candidates and two people who could exchange that limb: fields may lead along both exchanged
+    limbs, nearly as far as now.
     """
-    people = len(mine)
-    upper = np.triu(np.ones((len(mine), len(mine)), bool), 1)
-    score, length = np.full((2, len(steps), people, people), -1.0)
-    for place, step in enumerate(steps):
+    people = len(assignment)
+    upper = np.triu(np.ones((people, people), bool), 1)
+    score = np.full((len(candidates), people, people), -1.0)
+    length = np.full((len(candidates), people, people), -1.0)
+    for row, step in enumerate(candidates):
         if step.scores.size:
-            here = mine[:, step.here]
-            there = mine[:, step.there]
-            score[place], length[place] = (part.take(here, 0).take(there, 1) for part in (step.scores, step.lengths))
-    known = np.stack([(mine[:, step.here] >= 0) & (mine[:, step.there] >= 0) for step in steps])
+            start = assignment[:, step.start]
+            end = assignment[:, step.end]
+            score[row] = step.scores.take(start, 0).take(end, 1)
+            length[row] = step.lengths.take(start, 0).take(end, 1)
+    known = np.stack([(assignment[:, step.start] >= 0) & (assignment[:, step.end] >= 0) for step in candidates])
     number, one, other = np.nonzero((score > 0) & (score.swapaxes(1, 2) > 0) & upper)
-    worth = (score - MIN_SCORE) * length
-    now = worth[number, one, one] + worth[number, other, other]
-    then = worth[number, one, other] + worth[number, other, one]
-    short = np.maximum(length[number, one, other], length[number, other, one]) < SHORT_LIMB * maps.stride
-    alike = (then >= np.maximum(MIN_SCORE_RATIO * now, maps.stride)) | (short & (now < maps.stride))
-    good = alike & known[number, one] & known[number, other]
-    return np.stack([number, one, other], 1)[good]
+    gain = (score - MIN_SCORE) * length
+    before = gain[number, one, one] + gain[number, other, other]
+    after = gain[number, one, other] + gain[number, other, one]
+    short = np.maximum(length[number, one, other], length[number, other, one]) < SHORT_LIMB * codec.stride
+    similar = (after >= np.maximum(MIN_SCORE_RATIO * before, codec.stride)) | (short & (before < codec.stride))
+    possible = similar & known[number, one] & known[number, other]
+    return np.stack([number, one, other], 1)[possible]
 
 
-def _beyond(step: LimbCandidates, steps: Sequence[LimbCandidates]) -> list[int]:
-    """Joints that hang on this limb, its own first."""
-    joints = [step.there]
-    for later in steps:
-        if later.here in joints:
-            joints.append(later.there)
+def _joints_beyond(step: LimbCandidates, candidates: Sequence[LimbCandidates]) -> list[int]:
+    """The limb's own end and all joints beyond it."""
+    joints = [step.end]
+    for later in candidates:
+        if later.start in joints:
+            joints.append(later.end)
     return joints
 
 
 def remove_limbs(
-    mine: Int[np.ndarray, "person joint"], kept: Bool[np.ndarray, "person limb"], steps: Sequence[LimbCandidates]
+    assignment: Int[np.ndarray, "person joint"],
+    kept: Bool[np.ndarray, "person limb"],
+    candidates: Sequence[LimbCandidates],
 ) -> np.ndarray:
-    """Everybody's peaks without limbs that are not kept, and what hangs on them."""
-    mine = mine.copy()
-    for step in steps:
-        mine[(mine[:, step.here] < 0) | ~kept[:, step.limb], step.there] = -1
-    return mine
+    """The assignment without limbs that are not kept and all joints beyond them."""
+    assignment = assignment.copy()
+    for step in candidates:
+        assignment[(assignment[:, step.start] < 0) | ~kept[:, step.limb], step.end] = -1
+    return assignment
 
 
-def _rest(
+def _residuals(
     xy: Float[np.ndarray, "person joint 2"],
-    limb: Int[np.ndarray, " way"],
-    one: Int[np.ndarray, " way"],
-    other: Int[np.ndarray, " way"],
+    limb: Int[np.ndarray, " exchange"],
+    one: Int[np.ndarray, " exchange"],
+    other: Int[np.ndarray, " exchange"],
     fields: Float[np.ndarray, "limb 3 y x"],
-    maps: MultiPersonMaps,
-) -> tuple[Float[np.ndarray, " way"], Float[np.ndarray, " way"]]:
-    """How far fields are from what they should be before and after two people exchange a limb: the sum over both limbs
-    as they are and as they would be, cells times squares."""
-    start, end = limb_ends(xy, maps)
+    codec: MultiPersonMaps,
+) -> tuple[Float[np.ndarray, " exchange"], Float[np.ndarray, " exchange"]]:
+    """Squared differences between fields and predicted fields before and after two people exchange a limb, summed over
+    both limbs as they are and as they would be, cells times squares.
+    """
+    start, end = limb_ends(xy, codec)
     number = np.arange(len(limb))
-    both = np.stack([one, other], 1)
-    turned = np.stack([other, one], 1)
-    first, second, crossed = (part[limb[:, None], who] for part, who in ((start, both), (end, both), (end, turned)))
+    pair = np.stack([one, other], 1)
+    swapped = np.stack([other, one], 1)
+    pair_start = start[limb[:, None], pair]
+    pair_end = end[limb[:, None], pair]
+    swapped_end = end[limb[:, None], swapped]
     # as they are, and exchanged
-    first = np.concatenate([first, first], 1)
-    second = np.concatenate([second, crossed], 1)
+    first = np.concatenate([pair_start, pair_start], 1)
+    second = np.concatenate([pair_end, swapped_end], 1)
     cells = sample_cells(first, second)
-    cell = np.repeat(np.hypot(*np.moveaxis(second - first, -1, 0)), len(SAMPLE_POSITIONS), 1) / len(SAMPLE_POSITIONS)
+    cell_length = np.repeat(np.hypot(*np.moveaxis(second - first, -1, 0)), len(SAMPLE_POSITIONS), 1)
+    cell_length = cell_length / len(SAMPLE_POSITIONS)
     start = start[limb]
     end = end[limb]
     start[number, one] = start[number, other] = np.nan
-    lies = (inside_distance(cells, start, end) > 0).astype(np.float32)
-    count = lies.sum(1)
-    total = unit_vectors(start, end).swapaxes(1, 2) @ lies
-    pair = (inside_distance(cells, first, second) > 0).astype(np.float32)
-    said = fields_at(fields, limb, cells)[:, :2]
+    covers = (inside_distance(cells, start, end) > 0).astype(np.float32)
+    count = covers.sum(1)
+    total = unit_vectors(start, end).swapaxes(1, 2) @ covers
+    covers_pair = (inside_distance(cells, first, second) > 0).astype(np.float32)
+    values = fields_at(fields, limb, cells)[:, :2]
     unit = unit_vectors(first, second).swapaxes(1, 2)
-    rest = []
+    residuals = []
     for part in (slice(0, 2), slice(2, 4)):
-        should = (total + unit[..., part] @ pair[:, part]) / np.maximum(count + pair[:, part].sum(1), 1)[:, None]
-        rest.append((((should - said) ** 2).sum(1) * cell).sum(-1))
-    return rest[0], rest[1]
+        of_pair = covers_pair[:, part]
+        predicted = (total + unit[..., part] @ of_pair) / np.maximum(count + of_pair.sum(1), 1)[:, None]
+        residuals.append((((predicted - values) ** 2).sum(1) * cell_length).sum(-1))
+    return residuals[0], residuals[1]
 
 
 def peak_positions(
-    mine: Int[np.ndarray, "person joint"], found: Sequence[Peaks]
+    assignment: Int[np.ndarray, "person joint"], peaks: Sequence[Peaks]
 ) -> Float[np.ndarray, "person joint 2"]:
     """Everybody's joints, cells; NaN where there is none."""
-    nowhere = [[np.nan, np.nan]]
-    return np.stack([np.concatenate([peak.xy, nowhere])[own] for peak, own in zip(found, mine.T, strict=True)], 1)
+    missing = [[np.nan, np.nan]]
+    joints = [np.concatenate([peak.xy, missing])[rows] for peak, rows in zip(peaks, assignment.T, strict=True)]
+    return np.stack(joints, 1)

@@ -1,5 +1,5 @@
-"""From maps to people in metres (HUPOR, arXiv 2208.00090): grouped, placed, and grouped again where pelvises were
-hidden.
+"""From maps to people in metres (HUPOR, arXiv 2208.00090): people are grouped, placed in depth, and grouped again where
+pelvises were hidden.
 """
 
 from dataclasses import dataclass, replace
@@ -45,115 +45,119 @@ class DecodedPeople:
 
 @dataclass(frozen=True, eq=False)
 class DecoderInput:
-    """What the networks say of one picture.
+    """The networks' maps of one image.
 
     Attributes:
-        visible: heatmaps of what is seen, by the detector.
-        heatmaps, fields: of everything, the detector's and the reasoner's together.
-        depths: of torso joints, as `scenes.normalised`.
-        span: `Scene.span` of the picture.
+        visible: heatmaps of visible joints, from the detector.
+        heatmaps, fields: of all joints and limbs, from detector and reasoner together.
+        depths: of torso joints, as `multi_person.normalise_depth`.
+        metres_per_pixel: of the input, at a distance of one metre.
     """
 
     visible: Float[np.ndarray, "joint y x"]
     heatmaps: Float[np.ndarray, "joint y x"]
     fields: Float[np.ndarray, "limb 3 y x"]
     depths: Float[np.ndarray, "7 y x"]
-    span: float
+    metres_per_pixel: float
 
 
-def decode(said: DecoderInput, maps: MultiPersonMaps, rules: GroupingRules = PAPER) -> DecodedPeople:
-    """People of one picture, the highest pelvis first.
+def decode(maps: DecoderInput, codec: MultiPersonMaps, rules: GroupingRules = PAPER) -> DecodedPeople:
+    """People in one image, the highest pelvis first.
 
     Arguments:
-        rules: `PAPER` is how it is published. `OURS` makes out limbs that lie over each other, and is exact on maps
-            that are; of networks that are unsure of what they say it believes too much.
+        rules: `PAPER` is the published grouping. `OURS` separates limbs that overlap and is exact on exact maps, but
+            accepts too much of uncertain maps.
 
     Raises:
-        OccluposeError: maps that are not numbers.
+        OccluposeError: maps with NaN or infinite values.
     """
     for name in ("visible", "heatmaps", "fields", "depths"):
-        values = getattr(said, name).reshape(-1)
+        values = getattr(maps, name).reshape(-1)
         if not np.isfinite(values @ values):
-            raise OccluposeError(
-                f"{name}: some of these maps are not numbers; look for what went wrong in training or in the picture"
-            )
-    found = find_peaks(said.heatmaps)
-    root = maps.skeleton.index("pelvis")[0]
-    depth = _at(said.depths[:1], found[root].xy[:, None])[:, 0]  # the torso's first is the pelvis
-    steps = find_limb_candidates(found, said.fields, maps, rules)
-    once = assign_peaks(found, steps, depth, maps, rules)
-    people, struck = _placed(once, found, steps, said, maps, rules)
-    again = assign_peaks(found, struck, normalise_depth(people.z[:, root], said.span), maps, rules)
-    return people if struck is steps and (again == once).all() else _placed(again, found, struck, said, maps, rules)[0]
+            raise OccluposeError(f"{name}: some of these maps are not numbers; check the weights and the image")
+    peaks = find_peaks(maps.heatmaps)
+    root = codec.skeleton.index("pelvis")[0]
+    depth = _values_at(maps.depths[:1], peaks[root].xy[:, None])[:, 0]  # the first torso joint is the pelvis
+    candidates = find_limb_candidates(peaks, maps.fields, codec, rules)
+    first = assign_peaks(peaks, candidates, depth, codec, rules)
+    people, pruned = _place(first, peaks, candidates, maps, codec, rules)
+    depth = normalise_depth(people.z[:, root], maps.metres_per_pixel)
+    second = assign_peaks(peaks, pruned, depth, codec, rules)
+    if pruned is candidates and (second == first).all():
+        return people
+    return _place(second, peaks, pruned, maps, codec, rules)[0]
 
 
-def _placed(
-    mine: Int[np.ndarray, "person joint"],
-    found: list[Peaks],
-    steps: list[LimbCandidates],
-    said: DecoderInput,
-    maps: MultiPersonMaps,
+def _place(
+    assignment: Int[np.ndarray, "person joint"],
+    peaks: list[Peaks],
+    candidates: list[LimbCandidates],
+    maps: DecoderInput,
+    codec: MultiPersonMaps,
     rules: GroupingRules,
 ) -> tuple[DecodedPeople, list[LimbCandidates]]:
-    """People with these peaks, in space; and steps without limbs that were found not to be there."""
+    """People with these peaks and their depths; and the candidates without limbs that proved wrong."""
     if rules.crossings:
-        mine, limbs, steps = _untangled(mine, found, steps, said, maps, rules)
-        xy = peak_positions(mine, found)
+        assignment, limb_depths, candidates = _separate_limbs(assignment, peaks, candidates, maps, codec, rules)
+        xy = peak_positions(assignment, peaks)
     else:
-        xy = peak_positions(mine, found)
-        limbs = grouping.sample_limb_depths(said.fields, xy, maps)
-    torso = maps.skeleton.index(*TORSO)
-    there = mine >= 0
-    score = np.stack([np.append(peak.score, 0)[own] for peak, own in zip(found, mine.T, strict=True)], -1)
-    seen = np.where(there, _at(said.visible, xy), 0)
-    of_torso = np.where(there[:, torso], to_metres(_at(said.depths, xy[:, torso]), said.span), np.nan)
-    further = relative_depths(limbs, maps)
-    z = root_depths(of_torso, seen[:, torso], further, maps)[:, None] + further
-    state = np.where(there, np.where(2 * seen >= score, VISIBLE, OCCLUDED), ABSENT).astype(np.uint8)
-    return DecodedPeople(maps.to_pixels(xy), np.where(there, z, np.nan), score, state), steps
+        xy = peak_positions(assignment, peaks)
+        limb_depths = grouping.sample_limb_depths(maps.fields, xy, codec)
+    torso = codec.skeleton.index(*TORSO)
+    present = assignment >= 0
+    scores = [np.append(of_joint.score, 0)[rows] for of_joint, rows in zip(peaks, assignment.T, strict=True)]
+    score = np.stack(scores, -1)
+    visibility = np.where(present, _values_at(maps.visible, xy), 0)
+    torso_depth = to_metres(_values_at(maps.depths, xy[:, torso]), maps.metres_per_pixel)
+    torso_depth = np.where(present[:, torso], torso_depth, np.nan)
+    relative = relative_depths(limb_depths, codec)
+    z = root_depths(torso_depth, visibility[:, torso], relative, codec)[:, None] + relative
+    z = np.where(present, z, np.nan)
+    state = np.where(present, np.where(2 * visibility >= score, VISIBLE, OCCLUDED), ABSENT).astype(np.uint8)
+    return DecodedPeople(codec.to_pixels(xy), z, score, state), candidates
 
 
-def _untangled(
-    mine: Int[np.ndarray, "person joint"],
-    found: list[Peaks],
-    steps: list[LimbCandidates],
-    said: DecoderInput,
-    maps: MultiPersonMaps,
+def _separate_limbs(
+    assignment: Int[np.ndarray, "person joint"],
+    peaks: list[Peaks],
+    candidates: list[LimbCandidates],
+    maps: DecoderInput,
+    codec: MultiPersonMaps,
     rules: GroupingRules,
 ) -> tuple[Int[np.ndarray, "person joint"], Float[np.ndarray, "person limb"], list[LimbCandidates]]:
-    """People as fields bear them out, depths of their limbs, and steps without limbs that were found not to be
-    there.
-    """
-    every = np.arange(len(maps.skeleton.limbs))
-    mine = exchange_limbs(mine, found, steps, said.fields, maps)
-    ends = limb_ends(peak_positions(mine, found), maps)
-    seen = SampledFields(said.fields, ends, every, wide=False)
-    kept = seen.borne_out(rules.borne_out)
-    if (seen.there.T & ~kept).any():
-        steps = _struck(steps, mine, kept)
-        mine = remove_limbs(mine, kept, steps)
-        ends = limb_ends(peak_positions(mine, found), maps)
-        seen = SampledFields(said.fields, ends, every, wide=False)
-    return mine, crossings.solve_limb_depths(said.fields, ends, seen), steps
+    """The assignment that the fields support, depths of the limbs, and the candidates without unsupported limbs."""
+    limbs = np.arange(len(codec.skeleton.limbs))
+    assignment = exchange_limbs(assignment, peaks, candidates, maps.fields, codec)
+    ends = limb_ends(peak_positions(assignment, peaks), codec)
+    sampled = SampledFields(maps.fields, ends, limbs, wide=False)
+    supported = sampled.supported(rules.min_support)
+    if (sampled.present.T & ~supported).any():
+        candidates = _prune(candidates, assignment, supported)
+        assignment = remove_limbs(assignment, supported, candidates)
+        ends = limb_ends(peak_positions(assignment, peaks), codec)
+        sampled = SampledFields(maps.fields, ends, limbs, wide=False)
+    return assignment, crossings.solve_limb_depths(maps.fields, ends, sampled), candidates
 
 
-def _struck(
-    steps: list[LimbCandidates], mine: Int[np.ndarray, "person joint"], kept: Bool[np.ndarray, "person limb"]
+def _prune(
+    candidates: list[LimbCandidates],
+    assignment: Int[np.ndarray, "person joint"],
+    supported: Bool[np.ndarray, "person limb"],
 ) -> list[LimbCandidates]:
-    """Steps without these people's limbs that are not kept."""
-    struck = []
-    for step in steps:
-        who = (mine[:, step.here] >= 0) & (mine[:, step.there] >= 0) & ~kept[:, step.limb]
+    """Candidates without the assigned limbs that are not supported."""
+    pruned = []
+    for step in candidates:
+        wrong = (assignment[:, step.start] >= 0) & (assignment[:, step.end] >= 0) & ~supported[:, step.limb]
         scores = step.scores.copy()
-        scores[mine[who, step.here], mine[who, step.there]] = -1
-        struck.append(replace(step, scores=scores))
-    return struck
+        scores[assignment[wrong, step.start], assignment[wrong, step.end]] = -1
+        pruned.append(replace(step, scores=scores))
+    return pruned
 
 
-def _at(
+def _values_at(
     maps: Float[np.ndarray, "joint y x"], cells: Float[np.ndarray, "person joint 2"]
 ) -> Float[np.ndarray, "person joint"]:
-    """Of the cells in which these places are; anything where a place is NaN."""
-    places = np.maximum(np.where(np.isnan(cells), 0, cells + 0.5), 0).astype(int)
+    """Values of the cells nearest to these positions; arbitrary where a position is NaN."""
+    nearest = np.maximum(np.where(np.isnan(cells), 0, cells + 0.5), 0).astype(int)
     height, width = maps.shape[1:]
-    return maps[np.arange(len(maps)), np.minimum(places[..., 1], height - 1), np.minimum(places[..., 0], width - 1)]
+    return maps[np.arange(len(maps)), np.minimum(nearest[..., 1], height - 1), np.minimum(nearest[..., 0], width - 1)]

@@ -1,9 +1,9 @@
-"""How far away people are (HUPOR, arXiv 2208.00090, supplement 1.1): the pelvis by torso joints that are seen, the rest
-by the fields.
+"""Depths of people (HUPOR, arXiv 2208.00090, supplement 1.1): the pelvis from visible torso joints, the other joints
+from the fields.
 
-A depth map is right only where its joint is seen. A hidden pelvis is as far away as the middle between the hips, or as
-another joint of the torso, less what lies between them in depth by the fields. The supplement names the pelvis, then
-both hips; the order of what follows is ours, that of `CLASSES`: joints nearer to the pelvis before farther ones.
+A depth map is only right where its joint is visible. The depth of a hidden pelvis is that of the middle between the
+hips, or of another torso joint, minus the depth between them according to the fields. The supplement names the pelvis,
+then both hips; the order of the rest is ours, that of `ROOT_CUES`: joints closer to the pelvis come first.
 """
 
 import numpy as np
@@ -25,56 +25,53 @@ ROOT_CUES = (
     ("right_shoulder",),
     ("head_top",),
 )
-"""Joints that say where the pelvis is if all of them are seen, the best first."""
+"""Joints that determine the depth of the pelvis if all of them are visible, the best first."""
 
 MIN_VISIBLE = 0.5
-"""A joint is seen where its map of what is visible is higher (ours)."""
+"""A joint is visible where its heatmap of visible joints is higher (ours)."""
 
 
 def relative_depths(
-    limbs: Float[np.ndarray, "person limb"], maps: MultiPersonMaps
+    limb_depths: Float[np.ndarray, "person limb"], codec: MultiPersonMaps
 ) -> Float[np.ndarray, "person joint"]:
-    """How much farther away each joint is than the pelvis, m; a joint whose limb is missing is as far away as the joint
-    before it.
+    """Depth of each joint relative to the pelvis, m; a joint without its limb has the depth of the joint before it.
 
     Arguments:
-        limbs: of each limb, from its first joint to its second (`grouping.limb_depths`).
+        limb_depths: of each limb, from its first joint to its second (`grouping.sample_limb_depths`).
     """
-    found = np.zeros((len(limbs), len(maps.skeleton)))
-    known = np.nan_to_num(limbs)
-    for limb, here, there, against in limb_order(maps):
-        found[:, there] = found[:, here] + (-1 if against else 1) * known[:, limb]
-    return found
+    depths = np.zeros((len(limb_depths), len(codec.skeleton)))
+    known = np.nan_to_num(limb_depths)
+    for limb, start, end, reverse in limb_order(codec):
+        depths[:, end] = depths[:, start] + (-1 if reverse else 1) * known[:, limb]
+    return depths
 
 
 def root_depths(
     depth: Float[np.ndarray, "person 7"],
-    seen: Float[np.ndarray, "person 7"],
-    further: Float[np.ndarray, "person joint"],
-    maps: MultiPersonMaps,
+    visibility: Float[np.ndarray, "person 7"],
+    relative: Float[np.ndarray, "person joint"],
+    codec: MultiPersonMaps,
 ) -> Float[np.ndarray, " person"]:
-    """How far away each pelvis is, m.
+    """Depth of each pelvis, m.
 
     Arguments:
-        depth: of torso joints by their maps, m; NaN where somebody has no such joint.
-        seen: height of the map of what is visible at each, 0..1.
-        further: how much farther away than the pelvis joints are (`relative`).
+        depth: of torso joints according to their maps, m; NaN where a person has no such joint.
+        visibility: height of the heatmap of visible joints at each, 0..1.
+        relative: depths of joints relative to the pelvis (`relative_depths`).
 
     Returns:
-        By the first class of `CLASSES` all of which is seen; else the mean over joints, weighted by how far they are
-        seen; NaN where there is no joint.
+        From the first of `ROOT_CUES` whose joints are all visible; else the mean over joints, weighted by visibility;
+        NaN without any joint.
     """
-    of_root = depth - further[:, maps.skeleton.index(*TORSO)]
-    known = np.isfinite(of_root)
-    weight = np.where(known, np.maximum(seen, 1e-6), 0)
+    estimates = depth - relative[:, codec.skeleton.index(*TORSO)]
+    known = np.isfinite(estimates)
+    weight = np.where(known, np.maximum(visibility, 1e-6), 0)
     total = weight.sum(-1)
-    found = np.divide(
-        (weight * np.nan_to_num(of_root)).sum(-1), total, out=np.full(len(depth), np.nan), where=total > 0
-    )
-    sure = (known & (seen > MIN_VISIBLE)).T
+    weighted = (weight * np.nan_to_num(estimates)).sum(-1)
+    roots = np.divide(weighted, total, out=np.full(len(depth), np.nan), where=total > 0)
+    visible = (known & (visibility > MIN_VISIBLE)).T
     for joints in reversed(ROOT_CUES):
         columns = [TORSO.index(joint) for joint in joints]
-        found = np.where(
-            np.logical_and.reduce(sure[columns]), sum(of_root[:, column] for column in columns) / len(columns), found
-        )
-    return found
+        all_visible = np.logical_and.reduce(visible[columns])
+        roots = np.where(all_visible, sum(estimates[:, column] for column in columns) / len(columns), roots)
+    return roots

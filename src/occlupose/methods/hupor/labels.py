@@ -1,7 +1,7 @@
-"""What is hidden in a picture of people in 3D, where the dataset does not say it, or as another means says it.
+"""Occlusion labels of people in 3D for images whose dataset does not have them, or according to another method.
 
-HUPOR (arXiv 2208.00090) learns what is hidden from bodies that are fitted to skeletons (`ssf`). Cylinders are OANet's
-quick means, here those of everybody in the picture.
+HUPOR (arXiv 2208.00090) learns them from bodies that are fitted to skeletons (`ssf`). Cylinders are OANet's fast
+method, here with the cylinders of everybody in the image.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,57 +28,56 @@ from occlupose.training.loop import fingerprint
 LabelSource = Literal["dataset", "cylinders", "ssf", "none"]
 
 SAVE_EVERY = 100
-"""Pictures after which what bodies say is written down."""
+"""Number of images after which the labels of fitted bodies are saved."""
 
 RULES = OcclusionRules(margin=LIMB_RADIUS)
-"""Of a body's own cylinders: a joint must be a limb's radius further away than the part before it. Ours: with less,
-shoulders too often hide behind a torso that is as deep as it is wide."""
+"""For a body's own cylinders: a joint is hidden if it lies a limb's radius further away than the part in front. Ours:
+with less, shoulders too often hide behind a torso that is as deep as it is wide.
+"""
 
 
 def relabel(
     samples: Sequence[ImageSample],
-    by: LabelSource,
+    source: LabelSource,
     *,
     ssf: Callable[[Sequence[SSFInput]], list[Occlusion]] = label_occlusion,
-    keep: Path | None = None,
+    cache: Path | None = None,
     progress: bool = False,
 ) -> list[ImageSample]:
     """The same people with other states of their joints; absent joints stay absent.
 
-    Cylinders and fitted bodies know nothing of things that stand in the way. Where they cannot judge, since a joint's
-    depth or the camera is not known, the state stays that of the dataset.
+    Cylinders and fitted bodies do not know objects in front of people. Where they cannot decide, because the depth of a
+    joint or the camera is unknown, the state of the dataset stays.
 
     Arguments:
-        by: "dataset" leaves all as it is; "cylinders": hidden is what a cylinder of anybody in the picture hides;
-            "ssf": what bodies hide that are fitted to the skeletons; "none": everything that is annotated is visible.
-        ssf: fits the bodies, which takes seconds for a picture.
-        keep: file for what it says, from which that is taken when these people are asked for again; written as it goes.
-        progress: show how far that is.
+        source: "dataset" keeps all states; "cylinders": joints behind a cylinder of anybody in the image are hidden;
+            "ssf": joints behind bodies fitted to the skeletons are; "none": all annotated joints are visible.
+        ssf: fits the bodies, which takes seconds per image.
+        cache: a file for the labels of fitted bodies, written as they are made and read when the same people are
+            labelled again.
+        progress: show a progress bar.
 
     Raises:
         OccluposeError: as `ssf`; the file could not be written.
     """
-    if by == "dataset":
+    if source == "dataset":
         return list(samples)
-    if by == "none":
-        return [
-            replace(sample, state=np.where(sample.state != ABSENT, VISIBLE, ABSENT).astype(np.uint8))
-            for sample in samples
-        ]
-    if by == "cylinders":
-        return [_judged(sample, hidden_by_cylinders(joint_positions(sample))) for sample in samples]
+    if source == "none":
+        return [_with_state(sample, np.where(sample.state != ABSENT, VISIBLE, ABSENT)) for sample in samples]
+    if source == "cylinders":
+        return [_with_hidden(sample, hidden_by_cylinders(joint_positions(sample))) for sample in samples]
     same = fingerprint(part for sample in samples for part in (joint_positions(sample), sample.state))
-    states = [] if keep is None else _kept(keep, same, samples)
+    states = [] if cache is None else _read_cache(cache, same, samples)
     for number in track(range(len(states), len(samples)), "fitting bodies", disable=not progress):
-        states.append(_fitted(samples[number], ssf).state)
-        if keep is not None and (len(states) % SAVE_EVERY == 0 or len(states) == len(samples)):
-            with atomic(keep) as temporary:
+        states.append(_fit(samples[number], ssf).state)
+        if cache is not None and (len(states) % SAVE_EVERY == 0 or len(states) == len(samples)):
+            with atomic(cache) as temporary:
                 save_file({"state": np.concatenate(states)}, temporary, {"same": same, "crowds": str(len(states))})
     return [replace(sample, state=state) for sample, state in zip(samples, states, strict=True)]
 
 
-def _kept(path: Path, same: str, samples: Sequence[ImageSample]) -> list[UInt8[np.ndarray, "person 15"]]:
-    """States of as many samples as a file has, if it is of these samples."""
+def _read_cache(path: Path, same: str, samples: Sequence[ImageSample]) -> list[UInt8[np.ndarray, "person 15"]]:
+    """States of as many samples as the file has, if it belongs to these samples."""
     try:
         with safe_open(path, "np") as file:
             header = file.metadata() or {}
@@ -91,19 +90,19 @@ def _kept(path: Path, same: str, samples: Sequence[ImageSample]) -> list[UInt8[n
 
 
 def joint_positions(sample: ImageSample) -> Float[np.ndarray, "person 15 3"]:
-    """Where joints are in the camera's frame, m, float64; NaN where that is not known."""
+    """Joints in the camera frame, m, float64; NaN where unknown."""
     return np.full((*sample.state.shape, 3), np.nan) if sample.xyz is None else sample.xyz
 
 
 def hidden_by_cylinders(xyz: Float[np.ndarray, "person 15 3"]) -> Bool[np.ndarray, "person 15"]:
-    """Which joints are hidden from the camera by the cylinders of anybody.
+    """Which joints are hidden from the camera by anybody's cylinders.
 
-    Those of the body itself are those of `occlusion.cylinders`. Of others, a joint is hidden that lies further away
-    than the nearest point of a cylinder's axis, as the camera sees it, and looks no further off it than the radius
-    (ours: OANet's bodies are alone).
+    Self-occlusion is that of `occlusion.cylinders`. A cylinder of another person hides a joint that lies behind it: the
+    line of sight passes the cylinder's axis within its radius, and the nearest point of the axis is nearer to the
+    camera (ours: OANet's bodies are alone).
 
     Arguments:
-        xyz: MPI15 joints, m, camera frame; those that are NaN are never hidden, and hide nothing.
+        xyz: MPI15 joints, m, camera frame; joints that are NaN are not hidden and hide nothing.
     """
     joints = torch.from_numpy(xyz)
     own = self_occluded(joints, MPI15, rules=RULES).numpy()
@@ -114,35 +113,38 @@ def hidden_by_cylinders(xyz: Float[np.ndarray, "person 15 3"]) -> Bool[np.ndarra
     sight = (xyz / distance[..., None]).reshape(-1, 3)
     starts = start.reshape(-1, 3)
     axes = (end - start).reshape(-1, 3)
-    # along each line of sight; the rest is what it sees of a part, by Pythagoras
-    away, tilt = sight @ starts.T, sight @ axes.T
-    across = (starts**2).sum(-1) - away**2
-    slant = (starts * axes).sum(-1) - away * tilt
-    length = (axes**2).sum(-1) - tilt**2
-    share = np.clip(-slant / np.maximum(length, np.finfo(float).tiny), 0, 1)
-    off = across + 2 * share * slant + share**2 * length
-    nearer = distance.reshape(-1, 1) - (away + share * tilt) >= DEPTH_MARGIN
-    covered = ((off <= radius.reshape(-1) ** 2) & nearer & (away + share * tilt > 0)).reshape(
-        *xyz.shape[:2], len(xyz), -1
-    )
+    # components along each line of sight; those across follow by Pythagoras
+    start_along = sight @ starts.T
+    axis_along = sight @ axes.T
+    start_across = (starts**2).sum(-1) - start_along**2
+    product_across = (starts * axes).sum(-1) - start_along * axis_along
+    axis_across = (axes**2).sum(-1) - axis_along**2
+    share = np.clip(-product_across / np.maximum(axis_across, np.finfo(float).tiny), 0, 1)
+    distance_across = start_across + 2 * share * product_across + share**2 * axis_across
+    along = start_along + share * axis_along
+    nearer = distance.reshape(-1, 1) - along >= DEPTH_MARGIN
+    covered = (distance_across <= radius.reshape(-1) ** 2) & nearer & (along > 0)
+    covered = covered.reshape(*xyz.shape[:2], len(xyz), -1)
     others = ~np.eye(len(xyz), dtype=bool)[:, None, :, None]
     return own | (covered & others).any((2, 3))
 
 
-def _judged(sample: ImageSample, behind: Bool[np.ndarray, "person 15"]) -> ImageSample:
+def _with_state(sample: ImageSample, state: np.ndarray) -> ImageSample:
+    return replace(sample, state=state.astype(np.uint8))
+
+
+def _with_hidden(sample: ImageSample, hidden: Bool[np.ndarray, "person 15"]) -> ImageSample:
+    """The sample with these joints occluded and all others visible, where their position is known."""
     known = (sample.state != ABSENT) & np.isfinite(sample.z) & (sample.camera is not None)
-    state: UInt8[np.ndarray, "person 15"] = np.where(known, np.where(behind, OCCLUDED, VISIBLE), sample.state).astype(
-        np.uint8
-    )
-    return replace(sample, state=state)
+    return _with_state(sample, np.where(known, np.where(hidden, OCCLUDED, VISIBLE), sample.state))
 
 
-def _fitted(sample: ImageSample, ssf: Callable[[Sequence[SSFInput]], list[Occlusion]]) -> ImageSample:
+def _fit(sample: ImageSample, ssf: Callable[[Sequence[SSFInput]], list[Occlusion]]) -> ImageSample:
     xyz = joint_positions(sample).astype(np.float32)
-    whom = np.isfinite(xyz).all(-1).any(-1)  # people of whom nothing is known in 3D hide nothing
-    if sample.camera is None or not whom.any():
+    usable = np.isfinite(xyz).all(-1).any(-1)  # people without any 3D joint hide nothing
+    if sample.camera is None or not usable.any():
         return sample
-    (occlusion,) = ssf([SSFInput(xyz[whom], MPI15, sample.camera)])
-    behind = np.zeros(sample.state.shape, bool)
-    behind[whom] = occlusion.state == OCCLUDED
-    return _judged(sample, behind)
+    (occlusion,) = ssf([SSFInput(xyz[usable], MPI15, sample.camera)])
+    hidden = np.zeros(sample.state.shape, bool)
+    hidden[usable] = occlusion.state == OCCLUDED
+    return _with_hidden(sample, hidden)

@@ -1,9 +1,11 @@
-"""HUPOR's losses (arXiv 2208.00090, supplement 2.1): maps of the detector at every stage and level, of the finest the
-hardest channels, and depths of torso joints; maps of the reasoner of what is hidden and of everything, and the distance
-of student and teacher.
+"""HUPOR's losses (arXiv 2208.00090, supplement 2.1).
 
-Weights are published for heatmaps up to 255, fields up to 127 and centimetres, a limb's depth counting 50 times. Ours
-are up to 1 and in metres; the factors below make the losses the same.
+The detector is trained on the maps of visible joints at every stage and level, where only the hardest channels of the
+finest level count, and on the depths of torso joints. The reasoner is trained on the maps of hidden and of all joints,
+and on the distance between student and teacher.
+
+Published weights are for heatmaps up to 255, fields up to 127 and centimetres, with limb depths weighted by 50. Ours
+are up to 1 and in metres; the factors below make the losses equal.
 """
 
 from dataclasses import dataclass
@@ -19,19 +21,19 @@ TORSO_DEPTHS = 10.0
 
 FINEST = 1.0
 OTHERS = 0.25
-"""Weights of a stage's levels."""
+"""Weights of the levels of a stage."""
 
-HARDEST = {"heatmaps": 8, "ways": 16, "limb_depths": 8}
-"""Channels of the finest level that count: those that are farthest off."""
+HARDEST = {"heatmaps": 8, "vectors": 16, "limb_depths": 8}
+"""Number of channels of the finest level that count: those with the largest loss."""
 
 
 @dataclass
 class PoseMaps:
-    """What a level says, or should say, without depths of the torso.
+    """Predicted or target maps of one level, without depths of the torso.
 
     Attributes:
-        heatmaps: of each joint.
-        fields: of each limb; x, y and depth.
+        heatmaps: one for each joint.
+        fields: part affinity field of each limb: x, y and depth.
     """
 
     heatmaps: Float[Tensor, "batch joint y x"]
@@ -40,67 +42,66 @@ class PoseMaps:
 
 @dataclass
 class AnnotationMask:
-    """1 where a batch's annotations say something, 0 where they do not: COCO has neither heads nor depths."""
+    """1 where a batch is annotated, 0 where it is not: COCO has neither head tops nor depths."""
 
     heatmaps: Float[Tensor, "batch joint"]
-    ways: Float[Tensor, "batch limb"]
+    vectors: Float[Tensor, "batch limb"]
     limb_depths: Float[Tensor, "batch limb"]
 
 
 def maps_loss(
-    said: PoseMaps, truth: PoseMaps, known: AnnotationMask, *, finest: bool, something: float = 1.0
+    output: PoseMaps, target: PoseMaps, annotated: AnnotationMask, *, finest: bool, foreground_weight: float = 1.0
 ) -> Float[Tensor, ""]:
-    """The mean squared difference of a level's maps, as weighted as published; of the finest level only the hardest
-    channels count.
+    """Weighted mean squared error of the maps of a level; of the finest level only the hardest channels count.
 
     Arguments:
-        something: how often cells count in which there is something, a joint (by the height of its Gaussian) or a limb
-            (ours; 1 is published).
+        foreground_weight: weight of cells with a joint (times the height of its Gaussian) or a limb, relative to empty
+            cells (ours; 1 is published).
     """
-    heatmaps, fields = (
-        (one - other) ** 2 for one, other in ((said.heatmaps, truth.heatmaps), (said.fields, truth.fields))
-    )
-    if something != 1:
-        heatmaps = heatmaps * (1 + (something - 1) * truth.heatmaps)
-        fields = fields * (1 + (something - 1) * (truth.fields != 0).any(2, keepdim=True))
-    ways = known.ways[:, :, None].expand(-1, -1, 2).flatten(1)
+    heatmaps = (output.heatmaps - target.heatmaps) ** 2
+    fields = (output.fields - target.fields) ** 2
+    if foreground_weight != 1:
+        heatmaps = heatmaps * (1 + (foreground_weight - 1) * target.heatmaps)
+        fields = fields * (1 + (foreground_weight - 1) * (target.fields != 0).any(2, keepdim=True))
+    vectors = annotated.vectors[:, :, None].expand(-1, -1, 2).flatten(1)
     parts = (
-        (HEATMAPS, "heatmaps", heatmaps, known.heatmaps),
-        (VECTORS, "ways", fields[:, :, :2].flatten(1, 2), ways),
-        (LIMB_DEPTHS, "limb_depths", fields[:, :, 2], known.limb_depths),
+        (HEATMAPS, "heatmaps", heatmaps, annotated.heatmaps),
+        (VECTORS, "vectors", fields[:, :, :2].flatten(1, 2), vectors),
+        (LIMB_DEPTHS, "limb_depths", fields[:, :, 2], annotated.limb_depths),
     )
-    total = [
-        factor * channel_loss(squares, weight, HARDEST[name] if finest else None)
-        for factor, name, squares, weight in parts
+    terms = [
+        factor * channel_loss(squares, mask, HARDEST[name] if finest else None) for factor, name, squares, mask in parts
     ]
-    return torch.stack(total).sum()
+    return torch.stack(terms).sum()
 
 
 def channel_loss(
-    squares: Float[Tensor, "batch channel y x"], known: Float[Tensor, "batch channel"], hardest: int | None
+    squares: Float[Tensor, "batch channel y x"], annotated: Float[Tensor, "batch channel"], hardest: int | None
 ) -> Float[Tensor, ""]:
-    """Mean of squared differences over pictures and channels; of so many channels of each picture that are farthest
-    off, where that is said."""
-    each = known * squares.mean((-2, -1))
+    """Mean of squared errors over images and channels, or over this many hardest channels of each image."""
+    each = annotated * squares.mean((-2, -1))
     return (each if hardest is None else each.topk(hardest, -1).values).mean()
 
 
 def torso_loss(
-    said: Float[Tensor, "batch 7 y x"], cells: Int[Tensor, "batch person 7"], depth: Float[Tensor, "batch person 7"]
+    output: Float[Tensor, "batch 7 y x"], cells: Int[Tensor, "batch person 7"], depth: Float[Tensor, "batch person 7"]
 ) -> Float[Tensor, ""]:
-    """Mean absolute difference of depths at their cells (`SceneMaps.depths`); 0 where nothing is annotated."""
-    at = said.flatten(2).gather(2, cells.transpose(1, 2)).transpose(1, 2)
+    """Mean absolute error of the depths at their cells (`MultiPersonMaps.depths`); 0 where nothing is annotated."""
+    at = output.flatten(2).gather(2, cells.transpose(1, 2)).transpose(1, 2)
     known = depth.isfinite()
     return TORSO_DEPTHS * ((at - torch.nan_to_num(depth)).abs() * known).sum() / known.sum().clamp_min(1)
 
 
 def level_weight(level: int) -> float:
-    """Of a stage's levels, the finest being 0."""
+    """The weight of a level; 0 is the finest."""
     return OTHERS if level else FINEST
 
 
-def distillation_weight(done: float, most: float = 1.0, rising: float = 0.25) -> float:
-    """Weight of the distance between student and teacher: from 0 evenly to `most` over the first quarter of the
-    training.
+def distillation_weight(progress: float, maximum: float = 1.0, warm_up: float = 0.25) -> float:
+    """The weight of the distillation loss: grows linearly from 0 to `maximum` over the first quarter of the training.
+
+    Arguments:
+        progress: share of the reasoner's training that is done.
+        warm_up: share of it over which the weight grows.
     """
-    return most * min(done / rising, 1.0)
+    return maximum * min(progress / warm_up, 1.0)

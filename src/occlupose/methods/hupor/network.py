@@ -1,9 +1,9 @@
-"""HUPOR's networks together (arXiv 2208.00090): a detector of what is visible, and a reasoner that says from its maps
-what is hidden.
+"""HUPOR's networks (arXiv 2208.00090): a detector of visible joints, and a reasoner that predicts hidden joints from
+the detector's maps.
 
-The detector gives 15 heatmaps and 14 fields of affinity in three dimensions of what is visible, and depths of torso
-joints. The reasoner is given those heatmaps and fields, adds what is hidden, and never sees a picture. Nothing of it
-reaches the detector.
+The detector predicts 15 heatmaps and 14 three-dimensional part affinity fields of visible joints and limbs, and depths
+of torso joints. The reasoner receives those heatmaps and fields and adds the hidden ones; it never sees the image, and
+no gradient flows from it to the detector.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -26,32 +26,33 @@ Reasoning = Literal["dsed", "hourglass", "none"]
 IMAGE_HEAD = "flat"
 LIMB_DEPTH_HEAD = "limb_depths"
 TORSO_DEPTH_HEAD = "depths"
-"""The detector's heads: heatmaps with the ways of the fields in the picture, the fields' depths, and depths of torso
-joints.
+"""The detector's heads, by their names in weight files: heatmaps with the x and y of the fields; depths of the fields;
+depths of torso joints.
 """
 
 AVERAGED_LEVELS = 3
-"""Finest levels of the last stage whose mean the maps in the picture are; depths are those of the finest. The published
-code adds them up; a mean keeps peaks at 1, as the reasoner knows them (ours)."""
+"""The maps are the mean of this many finest levels of the last stage; depths are those of the finest. The published
+code adds the levels up; a mean keeps peaks at 1, as in the reasoner's training (ours).
+"""
 
 INPUT_STRIDE = 32
-"""Sides of the input are multiples of it: the coarsest level is so many times smaller."""
+"""Sides of the input are multiples of this, the stride of the coarsest level."""
 
 
 @dataclass(frozen=True)
 class HUPORDesign:
-    """What the networks are; the defaults are the paper's.
+    """The architecture of the networks; the defaults are the paper's.
 
     Attributes:
         width, height: of the input, px.
-        stages, size: of the detector; `size.blocks` is its encoder's depth, `size.widths` and `size.width` are its
-            widths.
+        stages, size: of the detector; `size.blocks` is the depth of its encoders, `size.widths` and `size.width` are
+            its widths.
         reasoning: dsed; hourglass, the same without a teacher; none.
-        reasoner_stages, reasoner_size: of the reasoner; a size of None is the published one.
-        detach: the teacher does not go towards the student.
+        reasoner_stages, reasoner_size: of the reasoner; None is the published size.
+        detach: stop the gradient of the distillation at the teacher.
 
     Raises:
-        OccluposeError: a number that cannot be.
+        OccluposeError: an impossible value.
     """
 
     width: int = 832
@@ -69,52 +70,61 @@ class HUPORDesign:
         if min(self.stages, self.reasoner_stages) < 1:
             raise OccluposeError(f"stages {self.stages}, {self.reasoner_stages}: each must be 1 or more")
         if self.reasoning not in get_args(Reasoning):
-            raise OccluposeError(f"reasoning {self.reasoning}: not known; known are {', '.join(get_args(Reasoning))}")
+            raise OccluposeError(f"reasoning {self.reasoning}: unknown; known are {', '.join(get_args(Reasoning))}")
         for size in (self.size, self.reasoner_size or StageSize()):
             if min(*size.blocks, *size.widths, size.width) < 1:
-                raise OccluposeError(
-                    f"blocks {size.blocks}, widths {size.widths}, width {size.width}: each must be 1 or more"
-                )
+                numbers = f"blocks {size.blocks}, widths {size.widths}, width {size.width}"
+                raise OccluposeError(f"{numbers}: each must be 1 or more")
 
     @property
-    def maps(self) -> MultiPersonMaps:
-        """The codec."""
+    def codec(self) -> MultiPersonMaps:
+        """The codec of the maps."""
         return MultiPersonMaps(self.width, self.height)
 
     @property
-    def box(self) -> Letterbox:
-        """How pictures lie in the input."""
+    def letterbox(self) -> Letterbox:
+        """How images are fitted into the input."""
         return Letterbox(self.width, self.height)
 
-    def header(self) -> dict[str, str]:
-        """As a weights file says it."""
-        flat = asdict(self)
+    def to_header(self) -> dict[str, str]:
+        """The header of a weights file."""
+        header = asdict(self)
         for name in ("size", "reasoner_size"):
-            size = flat.pop(name)
-            flat[name] = (
-                "published" if size is None else " ".join(map(str, (*size["blocks"], *size["widths"], size["width"])))
-            )
-        return {name: str(value) for name, value in flat.items()}
+            header[name] = _size_to_text(header.pop(name))
+        return {name: str(value) for name, value in header.items()}
 
     @classmethod
-    def of(cls, header: dict[str, str]) -> "HUPORDesign":
-        """What a weights file's header says.
+    def from_header(cls, header: dict[str, str]) -> "HUPORDesign":
+        """The design in the header of a weights file.
 
         Raises:
-            KeyError, ValueError, OccluposeError: it does not say enough, or what cannot be.
+            KeyError, ValueError, OccluposeError: an entry is missing or impossible.
         """
-        numbers = {name: int(header[name]) for name in ("width", "height", "stages", "reasoner_stages")}
-        size, reasoner_size = (_size(header[name]) for name in ("size", "reasoner_size"))
+        size = _size_from_text(header["size"])
         if size is None:
             raise ValueError("size")
         reasoning = next((known for known in get_args(Reasoning) if known == header["reasoning"]), None)
         if reasoning is None or header["detach"] not in ("True", "False"):
             raise ValueError("reasoning")
-        detach = header["detach"] == "True"
-        return cls(**numbers, size=size, reasoning=reasoning, reasoner_size=reasoner_size, detach=detach)
+        return cls(
+            width=int(header["width"]),
+            height=int(header["height"]),
+            stages=int(header["stages"]),
+            size=size,
+            reasoning=reasoning,
+            reasoner_stages=int(header["reasoner_stages"]),
+            reasoner_size=_size_from_text(header["reasoner_size"]),
+            detach=header["detach"] == "True",
+        )
 
 
-def _size(text: str) -> StageSize | None:
+def _size_to_text(size: dict[str, tuple[int, ...] | int] | None) -> str:
+    if size is None:
+        return "published"
+    return " ".join(map(str, (*size["blocks"], *size["widths"], size["width"])))  # type: ignore[misc]
+
+
+def _size_from_text(text: str) -> StageSize | None:
     if text == "published":
         return None
     numbers = list(map(int, text.split()))
@@ -127,66 +137,64 @@ class HUPORNetwork(nn.Module):
     """Detector and reasoner, untrained.
 
     Attributes:
-        detector: pictures to what is visible.
-        reasoner: maps of what is visible to those of what is hidden; None where there is no reasoning.
+        detector: image to the maps of visible joints.
+        reasoner: maps of visible joints to those of hidden joints; None without reasoning.
     """
 
     def __init__(self, design: HUPORDesign) -> None:
         super().__init__()
         self.design = design
-        self.codec = design.maps
+        self.codec = design.codec
         joints = len(self.codec.skeleton)
         self.limbs = len(self.codec.skeleton.limbs)
         heads = {IMAGE_HEAD: joints + 2 * self.limbs, LIMB_DEPTH_HEAD: self.limbs, TORSO_DEPTH_HEAD: len(TORSO)}
         self.detector = MSPN(heads, stages=design.stages, size=design.size)
         self.reasoner: Reasoner | None = None
         channels = joints + 3 * self.limbs
-        options = {"stages": design.reasoner_stages, "size": design.reasoner_size}
+        stages = design.reasoner_stages
         if design.reasoning == "dsed":
-            self.reasoner = DSED(channels, detach=design.detach, **options)  # type: ignore[arg-type]
+            self.reasoner = DSED(channels, stages=stages, size=design.reasoner_size, detach=design.detach)
         elif design.reasoning == "hourglass":
-            self.reasoner = Reasoner(channels, **options)  # type: ignore[arg-type]
+            self.reasoner = Reasoner(channels, stages=stages, size=design.reasoner_size)
 
-    def detect(self, pictures: UInt8[Tensor, "batch height width 3"]) -> list[list[Heads]]:
-        """What the detector says of every stage and level, the finest first."""
-        found: list[list[Heads]] = self.detector(normalise_images(pictures))
-        return found
+    def detect(self, images: UInt8[Tensor, "batch height width 3"]) -> list[list[Heads]]:
+        """The detector's heads, by stage and level, the finest level first."""
+        heads: list[list[Heads]] = self.detector(normalise_images(images))
+        return heads
 
-    def of_heads(self, heads: Heads) -> PoseMaps:
-        """A level's heads as heatmaps and fields."""
-        flat = heads[IMAGE_HEAD].float()
-        return self.maps(torch.cat([flat, heads[LIMB_DEPTH_HEAD].float()], 1))
+    def maps_of_level(self, heads: Heads) -> PoseMaps:
+        """Heatmaps and fields from the heads of one level."""
+        return self.split_channels(torch.cat([heads[IMAGE_HEAD].float(), heads[LIMB_DEPTH_HEAD].float()], 1))
 
-    def maps(self, channels: Float[Tensor, "batch 57 y x"]) -> PoseMaps:
-        """Channels as the networks have them: heatmaps, the fields' x and y limb by limb, their depths."""
+    def split_channels(self, channels: Float[Tensor, "batch 57 y x"]) -> PoseMaps:
+        """Maps from the networks' channels: heatmaps, x and y of the fields limb by limb, depths of the fields."""
         joints = len(self.codec.skeleton)
-        heatmaps, ways, deep = channels.split([joints, 2 * self.limbs, self.limbs], 1)
-        return PoseMaps(heatmaps, torch.cat([ways.unflatten(1, (self.limbs, 2)), deep[:, :, None]], 2))
+        heatmaps, vectors, depths = channels.split([joints, 2 * self.limbs, self.limbs], 1)
+        return PoseMaps(heatmaps, torch.cat([vectors.unflatten(1, (self.limbs, 2)), depths[:, :, None]], 2))
 
     @staticmethod
-    def channels(maps: PoseMaps) -> Float[Tensor, "batch 57 y x"]:
-        """The other way round."""
+    def stack_channels(maps: PoseMaps) -> Float[Tensor, "batch 57 y x"]:
+        """Channels of the networks from maps, the inverse of `split_channels`."""
         return torch.cat([maps.heatmaps, maps.fields[:, :, :2].flatten(1, 2), maps.fields[:, :, 2]], 1)
 
-    def visible(self, found: list[list[Heads]]) -> PoseMaps:
-        """What the detector's last stage says is visible."""
-        finest = found[-1][:AVERAGED_LEVELS]
-        flat = torch.stack([heads[IMAGE_HEAD].float() for heads in finest]).mean(0)
-        return self.maps(torch.cat([flat, finest[0][LIMB_DEPTH_HEAD].float()], 1))
+    def visible_maps(self, heads: list[list[Heads]]) -> PoseMaps:
+        """Maps of visible joints: those of the detector's last stage."""
+        finest = heads[-1][:AVERAGED_LEVELS]
+        averaged = torch.stack([level[IMAGE_HEAD].float() for level in finest]).mean(0)
+        return self.split_channels(torch.cat([averaged, finest[0][LIMB_DEPTH_HEAD].float()], 1))
 
-    def hidden(self, visible: PoseMaps) -> PoseMaps:
-        """What the reasoner says is hidden; nothing where there is none."""
-        given = self.channels(visible)
+    def hidden_maps(self, visible: PoseMaps) -> PoseMaps:
+        """Maps of hidden joints, predicted by the reasoner; zeros without one."""
+        channels = self.stack_channels(visible)
         if self.reasoner is None:
-            return self.maps(torch.zeros_like(given))
-        last = [self.maps(level.float()) for level in self.reasoner(given)[-1]]
-        flat = [
-            torch.stack(each).mean(0)
-            for each in zip(*((level.heatmaps, level.fields) for level in last[:AVERAGED_LEVELS]), strict=True)
-        ]
-        return PoseMaps(flat[0], torch.cat([flat[1][:, :, :2], last[0].fields[:, :, 2:]], 2))
+            return self.split_channels(torch.zeros_like(channels))
+        levels = [self.split_channels(level.float()) for level in self.reasoner(channels)[-1]]
+        finest = levels[:AVERAGED_LEVELS]
+        heatmaps = torch.stack([level.heatmaps for level in finest]).mean(0)
+        fields = torch.stack([level.fields for level in finest]).mean(0)
+        return PoseMaps(heatmaps, torch.cat([fields[:, :, :2], levels[0].fields[:, :, 2:]], 2))
 
 
 def add_maps(visible: PoseMaps, hidden: PoseMaps) -> PoseMaps:
-    """Of whole bodies: what is visible and what is hidden, added up."""
+    """Maps of whole bodies: the sum of visible and hidden."""
     return PoseMaps(visible.heatmaps + hidden.heatmaps, visible.fields + hidden.fields)

@@ -1,5 +1,5 @@
-"""HUPOR in use (arXiv 2208.00090): a picture in, everybody in it out, in pixels and in metres, every joint visible,
-occluded or absent.
+"""HUPOR's inference (arXiv 2208.00090): an image in, the people in it out, in pixels and in metres, with every joint
+visible, occluded or absent.
 """
 
 import time
@@ -28,41 +28,41 @@ from occlupose.poses import ABSENT, OCCLUDED
 from occlupose.pyramid import Pyramid
 
 MIN_JOINTS = 4
-"""Joints that somebody must have to be believed (ours)."""
+"""People with fewer joints are dropped (ours)."""
 
 SHIPPED = Path(__file__).parents[2] / "weights" / "hupor.synth.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
 class HUPOROutput:
-    """What the networks say of a picture, to look at.
+    """The networks' output for one image.
 
     Attributes:
-        input: the picture as they are shown it.
-        matrix: from the picture to that.
-        visible, hidden, merged: the detector's maps, the reasoner's, and both together.
-        depths: of torso joints, as `scenes.normalised`.
+        input: the image in the letterbox, as the networks receive it.
+        matrix: from the image to that.
+        visible, hidden, combined: maps of the detector, of the reasoner, and their sum.
+        depths: of torso joints, as `multi_person.normalise_depth`.
     """
 
     input: RGB
     matrix: Float[np.ndarray, "2 3"]
     visible: PoseMaps
     hidden: PoseMaps
-    merged: PoseMaps
+    combined: PoseMaps
     depths: Float[Tensor, "1 7 y x"]
 
 
 class HUPORPredictor:
-    """The networks of a weights file, as a function of pictures.
+    """The networks of a weights file, as a function of images.
 
     Arguments:
         trained: networks ready to use.
-        flip: look at every picture's mirror image too: a little better, twice the time.
-        device: where they run, as torch names it.
+        flip: average with the mirrored image: slightly more accurate, twice the time.
+        device: where the networks run, a torch device.
         rules: how people are grouped.
 
     Attributes:
-        seconds: spent so far on detection, reasoning, grouping (all that follows the maps).
+        seconds: time spent so far on detection, reasoning and grouping (everything after the networks).
     """
 
     def __init__(
@@ -74,9 +74,10 @@ class HUPORPredictor:
         name: str = "hupor",
         rules: GroupingRules = PAPER,
     ) -> None:
-        self.networks: HUPORNetwork = to_device(trained.networks, device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        network = to_device(trained.networks, device)
+        self.networks: HUPORNetwork = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.refiner = None if trained.refiner is None else to_device(trained.refiner, device).eval()
-        self.refinement = trained.refinement
+        self.refiner_recipe = trained.refiner_recipe
         self.name = name
         self.flip = flip
         self.device = device
@@ -84,8 +85,8 @@ class HUPORPredictor:
         self.seconds = {"detection": 0.0, "reasoning": 0.0, "grouping": 0.0}
 
     @property
-    def maps(self) -> MultiPersonMaps:
-        """The codec of its maps."""
+    def codec(self) -> MultiPersonMaps:
+        """The codec of the maps."""
         return self.networks.codec
 
     def __call__(self, image: RGB, camera: Camera | None = None) -> Detections:
@@ -95,83 +96,86 @@ class HUPORPredictor:
         at the joint, 0 where only the RefineNet predicts the joint.
 
         Arguments:
-            camera: that took it; None assumes `Camera.from_fov`'s.
+            camera: that took the image; None assumes that of `Camera.from_fov`.
 
         Raises:
-            OccluposeError: a camera of pictures of another size; weights that say what is not a number.
+            OccluposeError: the camera's images have another size; the networks' output is not a number.
         """
         height, width = image.shape[:2]
         camera = camera or Camera.from_fov(width, height, assumed=True)
         if (camera.width, camera.height) != (width, height):
-            raise OccluposeError(
-                f"camera: for pictures of {camera.width} x {camera.height}, not {width} x {height}; give the one of"
-                " these"
-            )
-        return self.people(self.look(image), camera)
+            wrong = f"for images of {camera.width} x {camera.height}, not {width} x {height}"
+            raise OccluposeError(f"camera: {wrong}; give the camera of these images")
+        return self.decode_people(self.predict_maps(image), camera)
 
-    def people(self, seen: HUPOROutput, camera: Camera) -> Detections:
-        """Who is in a picture by what the networks say of it, in the picture and in space."""
+    def decode_people(self, output: HUPOROutput, camera: Camera) -> Detections:
+        """The people in an image, in pixels and in metres, from the networks' output."""
         start = time.perf_counter()
-        visible, heatmaps, fields, depths = (
-            part[0].cpu().numpy()
-            for part in (seen.visible.heatmaps, seen.merged.heatmaps, seen.merged.fields, seen.depths)
+        scale = float(np.hypot(*output.matrix[:, 0]))
+        maps = DecoderInput(
+            visible=output.visible.heatmaps[0].cpu().numpy(),
+            heatmaps=output.combined.heatmaps[0].cpu().numpy(),
+            fields=output.combined.fields[0].cpu().numpy(),
+            depths=output.depths[0].cpu().numpy(),
+            metres_per_pixel=1 / (camera.fx * scale),
         )
-        scale = float(np.hypot(*seen.matrix[:, 0]))
-        said = DecoderInput(visible, heatmaps, fields, depths, span=1 / (camera.fx * scale))
-        found = self._placed(decode(said, self.maps, self.rules), seen.matrix, camera)
+        people = self._place(decode(maps, self.codec, self.rules), output.matrix, camera)
         self.seconds["grouping"] += time.perf_counter() - start
-        return found
+        return people
 
     @torch.inference_mode()
-    def look(self, image: RGB) -> HUPOROutput:
-        """What the networks say of a picture.
+    def predict_maps(self, image: RGB) -> HUPOROutput:
+        """The networks' output for an image.
 
         Raises:
-            OccluposeError: what a layer says is not a number; names it.
+            OccluposeError: the output of a layer is not a number; names the layer.
         """
         start = time.perf_counter()
-        matrix = self.networks.design.box.matrix(image.shape[1], image.shape[0])
-        shown = self.networks.design.box.warp(Pyramid(image), matrix)
-        pictures = torch.from_numpy(shown)[None].to(self.device)
+        letterbox = self.networks.design.letterbox
+        matrix = letterbox.matrix(image.shape[1], image.shape[0])
+        warped = letterbox.warp(Pyramid(image), matrix)
+        images = torch.from_numpy(warped)[None].to(self.device)
         if self.flip:
-            pictures = torch.cat([pictures, pictures.flip(2)])
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=bf16_is_native(pictures.device.type)):
-            heads = self.networks.detect(pictures)
-            visible = self.networks.visible(heads)
+            images = torch.cat([images, images.flip(2)])
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16_is_native(images.device.type)):
+            heads = self.networks.detect(images)
+            visible = self.networks.visible_maps(heads)
             depths = heads[-1][0][TORSO_DEPTH_HEAD].float()
-            if pictures.is_cuda:
+            if images.is_cuda:
                 torch.cuda.synchronize()
-            between = time.perf_counter()
-            hidden = self.networks.hidden(visible)
-        whole = add_maps(visible, hidden)
+            detected = time.perf_counter()
+            hidden = self.networks.hidden_maps(visible)
+        combined = add_maps(visible, hidden)
         if self.flip:
-            visible, hidden, whole = (_unflipped(maps, self.maps) for maps in (visible, hidden, whole))
-        if not all(part.isfinite().all() for part in (whole.heatmaps, whole.fields, depths[:1])):
-            raise OccluposeError(
-                f"{self.name}: {_culprit(self.networks, pictures)} says what is no number; give other weights"
-            )
-        self.seconds["detection"] += between - start
-        self.seconds["reasoning"] += time.perf_counter() - between
-        return HUPOROutput(shown, matrix, visible, hidden, whole, depths[:1])
+            visible = _average_flipped(visible, self.codec)
+            hidden = _average_flipped(hidden, self.codec)
+            combined = _average_flipped(combined, self.codec)
+        if not all(part.isfinite().all() for part in (combined.heatmaps, combined.fields, depths[:1])):
+            layer = _first_nonfinite_layer(self.networks, images)
+            raise OccluposeError(f"{self.name}: the output of {layer} is not a number; give other weights")
+        self.seconds["detection"] += detected - start
+        self.seconds["reasoning"] += time.perf_counter() - detected
+        return HUPOROutput(warped, matrix, visible, hidden, combined, depths[:1])
 
-    def _placed(self, decoded: DecodedPeople, matrix: Float[np.ndarray, "2 3"], camera: Camera) -> Detections:
-        """People in the picture and in space; what was found beyond the border is absent."""
+    def _place(self, people: DecodedPeople, matrix: Float[np.ndarray, "2 3"], camera: Camera) -> Detections:
+        """People in pixels of the image and in metres; joints outside of the image are absent."""
         inverse = np.linalg.inv(matrix[:, :2])
-        xy = (decoded.xy - matrix[:, 2]) @ inverse.T
-        state = np.where(_inside(xy, camera), decoded.state, ABSENT).astype(np.uint8)
+        xy = (people.xy - matrix[:, 2]) @ inverse.T
+        state = np.where(_in_image(xy, camera), people.state, ABSENT).astype(np.uint8)
         enough = (state != ABSENT).sum(-1) >= MIN_JOINTS
-        xy, state, score = xy[enough], state[enough], np.where(state == ABSENT, 0, decoded.score)[enough].clip(0, 1)
-        xy = np.where((state == ABSENT)[..., None], np.nan, xy)
-        xyz = camera.back_project(xy, decoded.z[enough])
-        xyz[~(xyz[..., 2] > 0)] = np.nan  # behind the camera nobody is seen
-        if self.refiner is not None and self.refinement is not None and len(xy):
-            xyz = refine_positions(self.refiner, xy, xyz, state, camera, published=self.refinement.published)
+        score = np.where(state == ABSENT, 0, people.score)[enough].clip(0, 1)
+        state = state[enough]
+        xy = np.where((state == ABSENT)[..., None], np.nan, xy[enough])
+        xyz = camera.back_project(xy, people.z[enough])
+        xyz[~(xyz[..., 2] > 0)] = np.nan  # behind the camera
+        if self.refiner is not None and self.refiner_recipe is not None and len(xy):
+            xyz = refine_positions(self.refiner, xy, xyz, state, camera, published=self.refiner_recipe.published)
             added = (state == ABSENT) & np.isfinite(xyz).all(-1)
             xy = np.where(added[..., None], camera.project(xyz), xy)
-            state[added & _inside(xy, camera)] = OCCLUDED
+            state[added & _in_image(xy, camera)] = OCCLUDED
         absent = state == ABSENT
         return Detections(
-            skeleton=self.maps.skeleton,
+            skeleton=self.codec.skeleton,
             xy=np.where(absent[..., None], np.nan, xy),
             score=score,
             state=state,
@@ -182,43 +186,43 @@ class HUPORPredictor:
 def load(
     path: Path | None = None, *, flip: bool = False, device: str = "cpu", rules: GroupingRules = PAPER
 ) -> HUPORPredictor:
-    """HUPOR with the weights of a file, by default the shipped ones; its arguments are those of `Hupor`.
+    """HUPOR with the weights of a file, by default the shipped ones; the arguments are those of `HUPORPredictor`.
 
     Raises:
-        OccluposeError: no such file, not one of HUPOR; no such device.
+        OccluposeError: the file does not exist or is not HUPOR's; no such device.
     """
     path = path or SHIPPED
     return HUPORPredictor(weights.load(path), flip=flip, device=device, name=path.name, rules=rules)
 
 
-def _inside(xy: Float[np.ndarray, "person 15 2"], camera: Camera) -> Bool[np.ndarray, "person 15"]:
-    """Whether places are in the picture; NaN is not."""
+def _in_image(xy: Float[np.ndarray, "person 15 2"], camera: Camera) -> Bool[np.ndarray, "person 15"]:
+    """Whether positions are in the image; False for NaN."""
     return np.logical_and.reduce((xy > -0.5) & (xy < np.array([camera.width, camera.height]) - 0.5), axis=-1)
 
 
-def _unflipped(maps: PoseMaps, codec: MultiPersonMaps) -> PoseMaps:
-    """Of a picture and its mirror image, the first: heatmaps and ways as the mean of both, depths as of the picture
-    itself.
+def _average_flipped(maps: PoseMaps, codec: MultiPersonMaps) -> PoseMaps:
+    """Maps of an image from those of the image and its mirror image: heatmaps and vectors are averaged, depths are
+    those of the image.
     """
     skeleton = codec.skeleton
     partners = list(skeleton.mirror)
     ends = [tuple(skeleton.joints[partners[skeleton.index(joint)[0]]] for joint in limb) for limb in skeleton.limbs]
     limbs = [skeleton.limbs.index(limb) for limb in ends]
-    other = maps.fields[1:, limbs].flip(-1) * torch.tensor([-1.0, 1, 1], device=maps.fields.device)[:, None, None]
-    ways = (maps.fields[:1, :, :2] + other[:, :, :2]) / 2
-    return PoseMaps(
-        (maps.heatmaps[:1] + maps.heatmaps[1:, partners].flip(-1)) / 2, torch.cat([ways, maps.fields[:1, :, 2:]], 2)
-    )
+    signs = torch.tensor([-1.0, 1, 1], device=maps.fields.device)[:, None, None]
+    mirrored = maps.fields[1:, limbs].flip(-1) * signs
+    heatmaps = (maps.heatmaps[:1] + maps.heatmaps[1:, partners].flip(-1)) / 2
+    vectors = (maps.fields[:1, :, :2] + mirrored[:, :, :2]) / 2
+    return PoseMaps(heatmaps, torch.cat([vectors, maps.fields[:1, :, 2:]], 2))
 
 
-def _culprit(networks: HUPORNetwork, pictures: UInt8[Tensor, "batch height width 3"]) -> str:
-    """The layer whose output is the first that is not a number."""
-    wrong: list[str] = []
+def _first_nonfinite_layer(networks: HUPORNetwork, images: UInt8[Tensor, "batch height width 3"]) -> str:
+    """The first layer whose output is not a number."""
+    nonfinite: list[str] = []
 
-    def watch(name: str) -> None:
-        def check(_: nn.Module, __: object, said: object) -> None:
-            if isinstance(said, Tensor) and not wrong and not said.isfinite().all():
-                wrong.append(name)
+    def add_hook(name: str) -> None:
+        def check(_: nn.Module, __: object, output: object) -> None:
+            if isinstance(output, Tensor) and not nonfinite and not output.isfinite().all():
+                nonfinite.append(name)
 
         hooks.append(networks.get_submodule(name).register_forward_hook(check))
 
@@ -226,9 +230,9 @@ def _culprit(networks: HUPORNetwork, pictures: UInt8[Tensor, "batch height width
     try:
         for name, part in networks.named_modules():
             if not any(True for _ in part.children()):
-                watch(name)
-        networks.hidden(networks.visible(networks.detect(pictures)))
+                add_hook(name)
+        networks.hidden_maps(networks.visible_maps(networks.detect(images)))
     finally:
         for hook in hooks:
             hook.remove()
-    return f"layer {wrong[0]}" if wrong else "the network"
+    return f"layer {nonfinite[0]}" if nonfinite else "the network"

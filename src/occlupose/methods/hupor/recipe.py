@@ -1,5 +1,5 @@
-"""How HUPOR is trained (arXiv 2208.00090, supplement 2.1): first the detector alone, then both, on pictures half of
-which have no depth.
+"""The training recipe of HUPOR (arXiv 2208.00090, supplement 2.1): the detector alone first, then detector and
+reasoner, with images without depth in half of each batch.
 """
 
 from dataclasses import dataclass, field
@@ -19,51 +19,52 @@ TargetSet = Literal["both", "all"]
 @dataclass(frozen=True)
 class HUPORRecipe:
     """Everything that the weights depend on besides the data. The defaults are the paper's, and ours where it is
-    silent. Its labels of what is hidden are by SSF, and its optimiser is Adam, where ours is AdamW; docs/hupor.md says
+    silent. The paper's occlusion labels are by SSF, and its optimiser is Adam, where ours is AdamW; docs/hupor.md lists
     what else is ours.
 
     Attributes:
         name: of the weights file.
         design: of the networks.
-        labels: what says which joints are hidden: the dataset, fitted bodies (ssf), cylinders; or none, and all of them
-            count as visible.
-        flat: share of a batch from pictures without depth, where there are such and others; half in the paper.
-        alone: share of the training in which the detector learns alone; half in the paper.
-        detector: the detector learns; otherwise it stays as it began, and the reasoner learns from the first step on.
-        mixed: share of the pictures whose detector's maps the student is given, in place of true ones (ours; 0 in the
-            paper).
-        shown: what the teacher is shown: what is hidden (paper), or all joints (its authors' earlier code).
-        supervised: what the reasoner is told of: maps of what is hidden and, visible ones added, of everything (paper);
-            or the latter alone (its authors' earlier code).
-        something: how often cells of the maps count in which there is something (ours; 1 in the paper, where small
-            networks are slow to say anything at all).
-        blocks: levels of the encoders whose features are compared, 1 to 4.
-        distillation: weight of that comparison at its most.
-        rising: share of the reasoner's training over which it grows to that.
+        occlusion_labels: which joints are hidden according to: the dataset; fitted bodies (ssf); cylinders; or none,
+            where all joints count as visible.
+        no_depth_fraction: share of a batch from images without depth, if there are images with and without; half in
+            the paper.
+        detector_only_fraction: share of the training in which the detector is trained alone; half in the paper.
+        train_detector: False keeps the detector's initial weights and trains the reasoner from the first step.
+        predicted_input_fraction: share of the images for which the student's input is the detector's maps instead of
+            true ones (ours; 0 in the paper).
+        teacher_input: hidden joints (paper), or all joints (the authors' earlier code).
+        reasoner_targets: maps of hidden joints and, with those of visible ones added, of all joints (both; paper), or
+            only the latter (all; the authors' earlier code).
+        foreground_weight: weight of the cells of a map that contain something (ours; 1 in the paper, with which small
+            networks are slow to predict anything but 0).
+        distilled_levels: levels of the encoders whose features are distilled, 1 to 4.
+        distillation_weight: final weight of the distillation loss.
+        distillation_warm_up: share of the reasoner's training over which that weight grows from 0.
         augmentation: of the images.
-        epochs: as many draws of a picture, on average.
-        batch: pictures in a step.
-        learning_rate, weight_decay, warm_up_steps: of AdamW, the rate falling evenly to 0.
-        max_grad_norm: gradient clipping.
-        ema_decay: decay of the moving average of the weights at each step; 0 keeps the last ones.
+        epochs: how often an image is drawn, on average.
+        batch: images in a step.
+        learning_rate, weight_decay, warm_up_steps: of AdamW; the learning rate falls linearly to 0.
+        max_grad_norm: gradients are clipped to this norm.
+        ema_decay: decay of the moving average of the weights at each step; 0 keeps the last weights.
 
     Raises:
-        OccluposeError: a number that cannot be.
+        OccluposeError: an impossible value.
     """
 
     name: str = "hupor"
     design: HUPORDesign = field(default_factory=HUPORDesign)
-    labels: LabelSource = "dataset"
-    flat: float = 0.5
-    alone: float = 0.5
-    detector: bool = True
-    mixed: float = 0.0
-    shown: TeacherInput = "hidden"
-    supervised: TargetSet = "both"
-    something: float = 1.0
-    blocks: tuple[int, ...] = (1, 2, 3, 4)
-    distillation: float = 1.0
-    rising: float = 0.25
+    occlusion_labels: LabelSource = "dataset"
+    no_depth_fraction: float = 0.5
+    detector_only_fraction: float = 0.5
+    train_detector: bool = True
+    predicted_input_fraction: float = 0.0
+    teacher_input: TeacherInput = "hidden"
+    reasoner_targets: TargetSet = "both"
+    foreground_weight: float = 1.0
+    distilled_levels: tuple[int, ...] = (1, 2, 3, 4)
+    distillation_weight: float = 1.0
+    distillation_warm_up: float = 0.25
     augmentation: BottomUpAugmentation = field(default_factory=BottomUpAugmentation)
     epochs: float = 20
     batch: int = 32
@@ -75,35 +76,35 @@ class HUPORRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("flat", "alone", "mixed"):
+        for name in ("no_depth_fraction", "detector_only_fraction", "predicted_input_fraction"):
             if not 0 <= getattr(self, name) <= 1:
-                raise OccluposeError(f"{name} {getattr(self, name):g}: a share, between 0 and 1")
-        if not 0 < self.rising <= 1:
-            raise OccluposeError(f"rising {self.rising:g}: a share, more than 0 and at most 1")
+                raise OccluposeError(f"{name} {getattr(self, name):g}: must be between 0 and 1")
+        if not 0 < self.distillation_warm_up <= 1:
+            raise OccluposeError(f"distillation_warm_up {self.distillation_warm_up:g}: must be more than 0, at most 1")
         if self.batch < 2:
             raise OccluposeError(f"batch {self.batch}: must be 2 or more")
-        if not 0 < self.epochs < float("inf"):
-            raise OccluposeError(f"epochs {self.epochs:g}: must be more than 0, and finite")
-        if (
-            not self.blocks
-            or not set(self.blocks) <= set(range(1, LEVELS + 1))
-            or len(set(self.blocks)) < len(self.blocks)
-        ):
-            raise OccluposeError(f"blocks {self.blocks}: each of 1 to {LEVELS} once at most, and one at least")
-        if not 0 < self.something < float("inf"):
-            raise OccluposeError(f"something {self.something:g}: must be more than 0, and finite")
-        if not 0 <= self.distillation < float("inf"):
-            raise OccluposeError(f"distillation {self.distillation:g}: must be 0 or more")
+        for name in ("epochs", "foreground_weight"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise OccluposeError(f"{name} {getattr(self, name):g}: must be more than 0, and finite")
+        levels = set(self.distilled_levels)
+        if not levels or not levels <= set(range(1, LEVELS + 1)) or len(levels) < len(self.distilled_levels):
+            raise OccluposeError(
+                f"distilled_levels {self.distilled_levels}: must be one or more of 1 to {LEVELS}, each once"
+            )
+        if not 0 <= self.distillation_weight < float("inf"):
+            raise OccluposeError(f"distillation_weight {self.distillation_weight:g}: must be 0 or more")
         if not 0 <= self.seed < 2**63:
             raise OccluposeError(f"seed {self.seed}: must be 0 or more, and less than 2^63")
-        if self.detector and self.alone == 1 and self.design.reasoning != "none":
-            raise OccluposeError("alone 1: the reasoner would never learn; give less, or design.reasoning none")
-        if not self.detector and self.design.reasoning == "none":
-            raise OccluposeError("detector: neither it nor a reasoner would learn; give another design.reasoning")
+        if self.train_detector and self.detector_only_fraction == 1 and self.design.reasoning != "none":
+            raise OccluposeError(
+                "detector_only_fraction 1: the reasoner would never train; give less, or design.reasoning none"
+            )
+        if not self.train_detector and self.design.reasoning == "none":
+            raise OccluposeError("train_detector: neither detector nor reasoner would train; give design.reasoning")
 
-    def optimisation(self, pictures: int) -> Optimisation:
-        """Steps and rates for so many pictures."""
-        steps = max(1, round(self.epochs * pictures / self.batch))
+    def optimisation(self, images: int) -> Optimisation:
+        """The optimisation for this many images."""
+        steps = max(1, round(self.epochs * images / self.batch))
         return Optimisation(
             steps=steps,
             learning_rate=self.learning_rate,
@@ -116,12 +117,12 @@ class HUPORRecipe:
             log_every=min(50, max(1, steps // 10)),
         )
 
-    def reasons(self, done: float) -> float | None:
-        """How much of the reasoner's training is done when so much of the whole is; None before it begins."""
-        alone = self.alone if self.detector else 0.0
-        if self.design.reasoning == "none" or done < alone or alone == 1:
+    def reasoner_progress(self, progress: float) -> float | None:
+        """Progress of the reasoner's training, 0..1, at this progress of the whole training; None before it starts."""
+        start = self.detector_only_fraction if self.train_detector else 0.0
+        if self.design.reasoning == "none" or progress < start or start == 1:
             return None
-        return (done - alone) / (1 - alone)
+        return (progress - start) / (1 - start)
 
 
 PUBLISHED = HUPORRecipe()
@@ -136,14 +137,14 @@ SMALL = HUPORRecipe(
         reasoner_stages=1,
         reasoner_size=StageSize((1, 1, 1, 1), (16, 32, 48, 64), 64),
     ),
-    mixed=0.5,
-    something=10.0,
+    predicted_input_fraction=0.5,
+    foreground_weight=10.0,
     epochs=8,
     batch=4,
     learning_rate=4e-3,
     warm_up_steps=100,
     ema_decay=0.998,
 )
-"""Two cores: narrower, shallower, smaller pictures. Ours."""
+"""For two cores: narrower, shallower, smaller images. Ours."""
 
 RECIPES = {"published": PUBLISHED, "small": SMALL}

@@ -1,7 +1,7 @@
-"""The last step of HUPOR (arXiv 2208.00090): a small network that has seen how people are built corrects the depths of
-joints that were found, and says where those are that were not (RefineNet).
+"""The last step of HUPOR (arXiv 2208.00090), RefineNet: a small network that has learnt the proportions of bodies
+corrects the depths of detected joints and predicts the joints that were not detected.
 
-It learns from what the networks before it say of the pictures that they were trained on, and from the truth.
+It is trained on the output of the networks before it on their own training images, and on the ground truth.
 
 Joints are those of mpi15.
 """
@@ -29,15 +29,15 @@ from occlupose.training.loop import Optimisation, Terms, fingerprint, train
 PELVIS = MPI15.index("pelvis")[0]
 
 MAX_PELVIS_DISTANCE = 30.0
-"""Pixels between two pelvises that are less than this may be one person's."""
+"""Pelvises closer than this can belong to one person, px."""
 
 RefineKind = Literal["gcn", "mlp"]
 
 LEARNING_RATES: dict[RefineKind, float] = {"gcn": 1e-2, "mlp": 0.08}
-"""Of learning, by HUPOR's supplement and its authors' earlier code."""
+"""From HUPOR's supplement and the authors' earlier code."""
 
 MILESTONES: dict[RefineKind, tuple[float, ...]] = {"gcn": (), "mlp": (0.25, 0.75)}
-"""When rates fall (`Optimisation.drops`)."""
+"""When learning rates drop (`Optimisation.drops`)."""
 
 
 def encode_inputs(
@@ -48,17 +48,17 @@ def encode_inputs(
     *,
     published: bool = False,
 ) -> Float[Tensor, "person 15 5"]:
-    """What the network is given of each person: where a joint is in the picture and where in space.
+    """The network's input for each person: 2D and 3D position of each joint.
 
-    The pelvis's row has its place, the others' theirs relative to the pelvis; rows of joints that are missing are 0,
-    all of a person whose pelvis is.
+    The row of the pelvis is its position, the other rows are relative to it. Rows of missing joints are 0, all rows of
+    a person without a pelvis.
 
     Arguments:
         xy: px of the camera.
         xyz: m, camera frame.
-        published: pixels and centimetres, as the authors' earlier code has them. They depend on how large the picture
-            is, and on the lens. Otherwise places in the picture are those of a camera of focal length 1 that looks
-            through its middle, and metres (ours).
+        published: pixels and centimetres, as in the authors' earlier code. They depend on the size of the image and on
+            the lens. Otherwise 2D positions are those of a centred camera with focal length 1, and 3D ones are in
+            metres (ours).
     """
     both = (xy, 100 * xyz) if published else (camera.rays(xy)[..., :2], xyz)
     rows = np.concatenate(both, -1)
@@ -80,38 +80,38 @@ def refine_positions(
     *,
     published: bool = False,
 ) -> Float[np.ndarray, "person 15 3"]:
-    """Where all joints are, m, camera frame; also those that were not found.
+    """Refined positions of all joints, also of those that were not detected; m, camera frame.
 
-    As SMAP's evaluation does: of a joint that was found in the picture only the depth is the network's, and it lies
-    behind its pixel; one that was not is where the network says. The pelvis stays where it was.
+    As in SMAP's evaluation, a detected joint stays at its pixel and gets the depth of the network; one that was not
+    detected gets the position of the network. The pelvis does not change.
 
-    What is not before the camera is not believed: that joint stays as it was, as do all of a person without a pelvis
+    Predictions behind the camera are ignored, as are those for a person without a pelvis: the joint stays as it was
     (ours).
 
     Arguments:
-        network: in use (`eval`); gives where joints are relative to the pelvis, m.
+        network: in evaluation mode; predicts positions relative to the pelvis, m.
         xy: px of the camera.
         xyz: m, camera frame.
-        published: what the network was trained with (`inputs`).
+        published: how the network was trained (`encode_inputs`).
     """
     device = next(network.parameters()).device
-    given = encode_inputs(xy, xyz, state, camera, published=published).to(device)
-    said = xyz[:, [PELVIS]] + network(given).cpu().numpy().astype(xyz.dtype)
-    found = (state != ABSENT) & np.isfinite(xy).all(-1)
-    said = np.where(found[..., None], camera.back_project(xy, said[..., 2]), said)
-    believed = (said[..., 2] > 0) & found[:, [PELVIS]]
-    believed[:, PELVIS] = False
-    return np.where(believed[..., None], said, xyz).astype(xyz.dtype)
+    inputs = encode_inputs(xy, xyz, state, camera, published=published).to(device)
+    predicted = xyz[:, [PELVIS]] + network(inputs).cpu().numpy().astype(xyz.dtype)
+    detected = (state != ABSENT) & np.isfinite(xy).all(-1)
+    predicted = np.where(detected[..., None], camera.back_project(xy, predicted[..., 2]), predicted)
+    accepted = (predicted[..., 2] > 0) & detected[:, [PELVIS]]
+    accepted[:, PELVIS] = False
+    return np.where(accepted[..., None], predicted, xyz).astype(xyz.dtype)
 
 
 @dataclass(eq=False)
 class RefinePairs:
-    """What was found of people, and the truth.
+    """Detected people paired with their ground truth.
 
     Attributes:
-        inputs: as `inputs`.
-        xyz: where joints are relative to the pelvis, m; 0 where that is not known.
-        known: where it is; never of the pelvis, which stays where it is.
+        inputs: as `encode_inputs`.
+        xyz: true positions relative to the pelvis, m; 0 where unknown.
+        known: where they are known; never the pelvis, which does not change.
     """
 
     inputs: Float[Tensor, "pair 15 5"]
@@ -122,53 +122,58 @@ class RefinePairs:
         return len(self.inputs)
 
     @classmethod
-    def of(cls, parts: Iterable["RefinePairs"]) -> "RefinePairs":
-        """Those of all parts, at least one."""
-        columns = zip(*((part.inputs, part.xyz, part.known) for part in parts), strict=True)
-        return cls(*(torch.cat(column) for column in columns))
+    def concatenate(cls, parts: Iterable["RefinePairs"]) -> "RefinePairs":
+        """The pairs of all parts, of which there is at least one."""
+        parts = list(parts)
+        return cls(
+            torch.cat([part.inputs for part in parts]),
+            torch.cat([part.xyz for part in parts]),
+            torch.cat([part.known for part in parts]),
+        )
 
     def draw(self, count: int, generator: Generator) -> "RefinePairs":
-        """So many of them, none twice; all where there are no more."""
-        which = torch.randperm(len(self), generator=generator)[:count]
-        return RefinePairs(self.inputs[which], self.xyz[which], self.known[which])
+        """A batch of this many pairs without repetition, or of all if there are fewer."""
+        rows = torch.randperm(len(self), generator=generator)[:count]
+        return RefinePairs(self.inputs[rows], self.xyz[rows], self.known[rows])
 
 
 def match_points(
-    one: Float[np.ndarray, "n 2"], other: Float[np.ndarray, "m 2"], near: float = MAX_PELVIS_DISTANCE
+    one: Float[np.ndarray, "n 2"], other: Float[np.ndarray, "m 2"], max_distance: float = MAX_PELVIS_DISTANCE
 ) -> tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]:
-    """Numbers of places less than so far apart, each in one pair at most, the nearest first; NaN is nowhere."""
-    apart = np.linalg.norm(one[:, None] - other, axis=-1)
+    """Indices of points closer than this, matched greedily from the closest pair on, each at most once; NaN never."""
+    distance = np.linalg.norm(one[:, None] - other, axis=-1)
     chosen = list[tuple[int, int]]()
-    rows, columns = np.nonzero(apart < near)
-    for place in np.argsort(apart[rows, columns], kind="stable"):
-        row = int(rows[place])
-        column = int(columns[place])
-        if all(row != taken and column != also for taken, also in chosen):
+    rows, columns = np.nonzero(distance < max_distance)
+    for index in np.argsort(distance[rows, columns], kind="stable"):
+        row = int(rows[index])
+        column = int(columns[index])
+        if all(row != taken_row and column != taken_column for taken_row, taken_column in chosen):
             chosen.append((row, column))
     pairs = np.array(chosen, int).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]
 
 
-def match_people(found: Detections, truth: ImageSample, *, published: bool = False) -> RefinePairs:
-    """Detected people with the true people they are: pelvises less than 30 px apart, the nearest first, each person
-    once.
+def match_people(detections: Detections, truth: ImageSample, *, published: bool = False) -> RefinePairs:
+    """Detected people with their ground truth: pelvises less than 30 px apart, the closest first, each person once.
 
     Arguments:
-        found: with joints in metres.
-        truth: with the camera of both. A joint counts if its place in space is known, in the image or not; a pelvis
-            only if it is in the image.
-        published: as of `inputs`.
+        detections: with joints in metres.
+        truth: with the camera of both. A joint counts if its 3D position is known, in the image or not; a pelvis only
+            if it is in the image.
+        published: as for `encode_inputs`.
     """
     camera = truth.camera
-    assert camera is not None and found.xyz is not None
-    mine, theirs = match_points(_pelvises(found), _pelvises(truth))
-    given = encode_inputs(found.xy[mine], found.xyz[mine], found.state[mine], camera, published=published)
-    true_xyz = camera.back_project(truth.xy, truth.z)[theirs]
-    away = torch.from_numpy((true_xyz - true_xyz[:, [PELVIS]]).astype(np.float32))
-    known = away.isfinite().all(-1)
+    assert camera is not None and detections.xyz is not None
+    rows, true_rows = match_points(_pelvises(detections), _pelvises(truth))
+    people = detections.select(rows)
+    assert people.xyz is not None
+    inputs = encode_inputs(people.xy, people.xyz, people.state, camera, published=published)
+    xyz = camera.back_project(truth.xy, truth.z)[true_rows]
+    relative = torch.from_numpy((xyz - xyz[:, [PELVIS]]).astype(np.float32))
+    known = relative.isfinite().all(-1)
     known[:, PELVIS] = False
-    there = known.any(-1) & (given[:, PELVIS] != 0).any(-1)
-    return RefinePairs(given[there], torch.where(known[..., None], away, 0)[there], known[there])
+    usable = known.any(-1) & (inputs[:, PELVIS] != 0).any(-1)
+    return RefinePairs(inputs[usable], torch.where(known[..., None], relative, 0)[usable], known[usable])
 
 
 def _pelvises(people: Detections | ImageSample) -> Float[np.ndarray, "person 2"]:
@@ -177,49 +182,51 @@ def _pelvises(people: Detections | ImageSample) -> Float[np.ndarray, "person 2"]
 
 
 def refine_loss(network: nn.Module, batch: RefinePairs) -> Terms:
-    """The mean squared difference of coordinates, m^2, over joints whose places are known; 0 where none is."""
-    apart = (network(batch.inputs) - batch.xyz) ** 2 * batch.known[..., None]
-    return {"places": apart.sum() / (3 * batch.known.sum()).clamp_min(1)}
+    """Mean squared error of the coordinates, m^2, over joints with known positions; 0 where there are none."""
+    squares = (network(batch.inputs) - batch.xyz) ** 2 * batch.known[..., None]
+    return {"position": squares.sum() / (3 * batch.known.sum()).clamp_min(1)}
 
 
 @dataclass(frozen=True)
 class RefineRecipe:
-    """Everything that the weights depend on, but for the pairs and the seed. Epochs, batch and rates are published.
+    """Everything that the weights depend on except the pairs and the seed. Epochs, batch and rates are published.
 
     Raises:
-        OccluposeError: a number that cannot be.
+        OccluposeError: an impossible value.
     """
 
     kind: RefineKind = "gcn"
-    """A graph of joints, or a perceptron."""
+    """A graph convolutional network, or a perceptron."""
     published: bool = False
-    """Pixels and centimetres go in (`inputs`), and the network says where joints are; otherwise how far from where they
-    were found, which takes far fewer people to learn (ours)."""
+    """Inputs in pixels and centimetres (`encode_inputs`), and absolute output; otherwise the output is a correction of
+    the detected positions, which takes far fewer people to learn (ours).
+    """
     epochs: int = 200
     batch: int = 1024
     learning_rate: float | None = None
     """None is the published one of the kind: 0.01, or 0.08."""
     width: int = 128
-    """Channels of the graph."""
+    """Hidden channels of the graph network."""
     depth: int = 4
-    """Hidden layers of the graph."""
+    """Hidden layers of the graph network."""
     save_every: int = 500
     log_every: int = 100
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(RefineKind):
-            raise OccluposeError(f"kind {self.kind}: the network is a gcn or an mlp")
+            raise OccluposeError(f"kind {self.kind}: unknown; known are gcn, mlp")
         for name, least in {"epochs": 1, "batch": 2, "width": 1, "depth": 0}.items():
             if getattr(self, name) < least:
                 raise OccluposeError(f"{name} {getattr(self, name)}: must be {least} or more")
         self.schedule(self.batch)
 
     def schedule(self, pairs: int) -> Optimisation:
-        """For so many pairs: Adam; an epoch is as many batches as they fill; the last weights are kept.
+        """The schedule for this many pairs: Adam, with as many batches in an epoch as the pairs fill; the last weights
+        are kept.
 
-        The perceptron's rate is published to halve every 30 of 200 epochs, to a hundredth at last. Here it falls to a
-        tenth after a quarter and again after three quarters of them, when the published rate passes the middle between
-        powers of ten. How the graph's rate falls is not published; a cosine is ours.
+        The published rate of the perceptron halves every 30 of 200 epochs, to a hundredth in the end. Here it drops to
+        a tenth after a quarter and again after three quarters of them, where the published rate passes the middle
+        between powers of ten. The schedule of the graph network is not published; a cosine is ours.
         """
         return Optimisation(
             steps=self.epochs * max(1, pairs // self.batch),
@@ -235,7 +242,7 @@ class RefineRecipe:
         )
 
     def build(self) -> nn.Module:
-        """The network, untrained: (person, 15, 5) as `inputs` to (person, 15, 3) relative to the pelvis, m."""
+        """The untrained network: (person, 15, 5) as `encode_inputs` to (person, 15, 3) relative to the pelvis, m."""
         network = GCN(MPI15, width=self.width, depth=self.depth) if self.kind == "gcn" else MLP(len(MPI15))
         return network if self.published else Correction(network)
 
@@ -250,18 +257,18 @@ def train_refine(
     device: str = "cpu",
     progress: bool = True,
 ) -> nn.Module:
-    """The network, ready to use.
+    """Trains a RefineNet; returns it ready to use.
 
     Arguments:
         pairs: made with the recipe's `published`.
-        folder: gets checkpoint and log.
-        resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
+        folder: where checkpoint and log are written.
+        resume: continue an interrupted run in the folder; the result is that of an uninterrupted run.
 
     Raises:
-        OccluposeError: fewer than two pairs; what `training.loop.train` refuses.
+        OccluposeError: fewer than two pairs; as `training.loop.train`.
     """
     if len(pairs) < 2:
-        raise OccluposeError(f"pairs: {len(pairs)} people were found who are in the truth; at least 2 are needed")
+        raise OccluposeError(f"pairs: {len(pairs)} detected people match the ground truth; at least 2 are needed")
     torch.manual_seed(seed)
     network = recipe.build()
     data = fingerprint([pairs.inputs.numpy(), pairs.xyz.numpy(), pairs.known.numpy()])

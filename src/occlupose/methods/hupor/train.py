@@ -1,8 +1,7 @@
-"""HUPOR's training (arXiv 2208.00090): a detector of what is visible; then, beside it, a reasoner that learns from the
-labels alone.
+"""HUPOR's training (arXiv 2208.00090): a detector of visible joints, then a reasoner beside it.
 
-What the reasoner learns never reaches the detector: it is given true maps of visible joints, or the detector's as they
-are.
+No gradient flows from the reasoner to the detector: the reasoner's input is true maps of visible joints, or the
+detector's maps as they are.
 """
 
 import hashlib
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,78 +44,84 @@ from occlupose.training.distributed import Process
 from occlupose.training.loop import Terms, claim_run_folder, fingerprint, train
 
 THREADS = 4
-"""That read pictures."""
+"""Threads that read images."""
 
 TEACHER_KERNEL = 3
-"""Kernel of the maps that the teacher is shown, as in the published code."""
+"""Kernel of the teacher's input, as in the published code."""
+
+TASK = "image to the people in it, MPI15 joints, metres"
+"""Entry of the cards."""
 
 
 class HUPORSampler:
-    """Batches of pictures, drawn evenly from those with depth and from those without, each kind its share of a batch,
-    and varied.
+    """Draws batches of augmented images, uniformly among those with depth and those without, in fixed shares.
 
-    Pictures that cannot be read are left out, and others of their kind take their places; `unreadable` names them.
+    Images that cannot be read are skipped in favour of others of the same kind; `unreadable` names them.
 
     Arguments:
-        pictures: whether the detector is shown anything; otherwise batches are of labels alone, and samples
-            may be without pictures.
-        strict: an unreadable picture ends the training.
-        memory: bytes of decoded pictures that are kept, so that they are not read again.
+        with_images: False makes batches of labels only, also from samples without images.
+        strict: an unreadable image is an error.
+        memory: bytes of the cache of decoded images.
     """
 
     def __init__(
         self,
-        image_samples: Sequence[ImageSample],
+        samples: Sequence[ImageSample],
         recipe: HUPORRecipe,
         *,
-        pictures: bool = True,
+        with_images: bool = True,
         strict: bool = False,
         memory: int = CACHE_BYTES,
         threads: int = THREADS,
     ) -> None:
-        self.samples = image_samples
+        self.samples = samples
         self.recipe = recipe
-        self.pictures = pictures
+        self.with_images = with_images
         self.strict = strict
         self.unreadable: dict[str, str] = {}
-        deep = np.array([sample.has_depth for sample in image_samples], bool)
-        if deep.any():
-            deep |= np.array([not len(sample) for sample in image_samples], bool)  # nobody's depth is unknown
-        self._deep = np.flatnonzero(deep)
-        self._flat = np.flatnonzero(~deep)
+        has_depth = np.array([sample.has_depth for sample in samples], bool)
+        if has_depth.any():
+            has_depth |= np.array([not len(sample) for sample in samples], bool)  # without people no depth is unknown
+        self._with_depth = np.flatnonzero(has_depth)
+        self._without_depth = np.flatnonzero(~has_depth)
         self._cache = ImageCache(memory)
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="images")
 
     def draw(self, generator: Generator) -> BottomUpBatch:
         """The batch of a step."""
         recipe = self.recipe
-        even = torch.rand(recipe.batch, RANDOM_NUMBERS, dtype=torch.float64, generator=generator).numpy()
-        numbers = self._chosen(generator)
-        if not self.pictures:
-            return make_batch(
-                [self.samples[number] for number in numbers], None, recipe.design.box, recipe.augmentation, even
-            )
-        found = list(self._workers.map(self._readable, numbers))
-        image_samples = [sample for sample, _ in found]
-        images = [image for _, image in found]
-        return make_batch(image_samples, images, recipe.design.box, recipe.augmentation, even)
+        random = torch.rand(recipe.batch, RANDOM_NUMBERS, dtype=torch.float64, generator=generator).numpy()
+        rows = self._draw_rows(generator)
+        if self.with_images:
+            pairs = list(self._workers.map(self._read, rows))
+            samples = [sample for sample, _ in pairs]
+            images = [image for _, image in pairs]
+        else:
+            samples = [self.samples[row] for row in rows]
+            images = None
+        return make_batch(samples, images, recipe.design.letterbox, recipe.augmentation, random)
 
-    def _chosen(self, generator: Generator) -> list[int]:
-        """Numbers of a batch's samples: first those with depth, then those without."""
+    def _draw_rows(self, generator: Generator) -> list[int]:
+        """Indices of a batch's samples, those with depth first."""
         count = self.recipe.batch
-        flat = round(self.recipe.flat * count) if len(self._flat) and len(self._deep) else count * bool(len(self._flat))
-        kinds = ((self._deep, count - flat), (self._flat, flat))
-        chosen = [torch.randint(max(len(kind), 1), (many,), generator=generator).numpy() for kind, many in kinds]
-        return [number for (kind, _), which in zip(kinds, chosen, strict=True) for number in kind[which].tolist()]
+        if len(self._with_depth) and len(self._without_depth):
+            without_depth = round(self.recipe.no_depth_fraction * count)
+        else:
+            without_depth = count if len(self._without_depth) else 0
+        chosen = []
+        for kind, size in ((self._with_depth, count - without_depth), (self._without_depth, without_depth)):
+            index = torch.randint(max(len(kind), 1), (size,), generator=generator).numpy()
+            chosen += kind[index].tolist()
+        return chosen
 
-    def _readable(self, number: int) -> tuple[ImageSample, np.ndarray]:
-        """The sample of this number and its picture, or the next of its kind whose picture can be read.
+    def _read(self, row: int) -> tuple[ImageSample, np.ndarray]:
+        """This sample and its image, or the next sample of its kind whose image can be read.
 
         Raises:
-            OccluposeError: no picture of its kind can be read; or this one, where that is an error.
+            OccluposeError: no image of its kind can be read; or this one, if `strict`.
         """
-        kind = self._deep if number in self._deep else self._flat
-        first = int(np.searchsorted(kind, number))
+        kind = self._with_depth if row in self._with_depth else self._without_depth
+        first = int(np.searchsorted(kind, row))
         for step in range(len(kind)):
             sample = self.samples[kind[(first + step) % len(kind)]]
             assert sample.image is not None
@@ -128,20 +134,20 @@ class HUPORSampler:
                 if self.strict:
                     raise
                 self.unreadable[name] = str(error)
-        depth = "with" if kind is self._deep else "without"
-        wrong = f"cannot be read, nor can any other picture {depth} depth"
-        raise OccluposeError(f"{self.samples[number].image}: {wrong}; give the dataset's own pictures")
+        depth = "with" if kind is self._with_depth else "without"
+        wrong = f"cannot be read, nor can any other image {depth} depth"
+        raise OccluposeError(f"{self.samples[row].image}: {wrong}; give the dataset's own images")
 
 
 class HUPORTraining(nn.Module):
-    """HUPOR in training: it says how wrong it is about a batch.
+    """The training module: networks and recipe, from a batch to the terms of its loss.
 
     Arguments:
         steps: of the whole training.
     """
 
     step: Tensor
-    """Batches that were learnt from; in the checkpoint like the weights."""
+    """Batches so far; in the checkpoint like the weights."""
 
     def __init__(self, networks: HUPORNetwork, recipe: HUPORRecipe, steps: int) -> None:
         super().__init__()
@@ -149,154 +155,166 @@ class HUPORTraining(nn.Module):
         self.recipe = recipe
         self.steps = steps
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
-        if not recipe.detector:
+        if not recipe.train_detector:
             networks.detector.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "HUPORTraining":
-        """A detector that does not learn stays as it is used."""
+        """Training mode; a detector that is not trained stays in evaluation mode."""
         super().train(mode)
-        if not self.recipe.detector:
+        if not self.recipe.train_detector:
             self.networks.detector.eval()
         return self
 
     def forward(self, batch: BottomUpBatch) -> Terms:
-        """The terms of the loss: L_det, and L_reason once the reasoner learns (supplement 2.1)."""
-        done = self.recipe.reasons(self.step.item() / self.steps)
+        """The terms of the loss: L_det, and L_reason once the reasoner is trained (supplement 2.1)."""
+        progress = self.recipe.reasoner_progress(self.step.item() / self.steps)
         self.step += 1
         terms: Terms = {}
-        truth = TargetMaps(self.networks.codec, batch.people)
+        targets = TargetMaps(self.networks.codec, batch.people)
         detected: PoseMaps | None = None
-        if self.recipe.detector:
-            assert batch.images is not None, "a detector learns from pictures"
-            found = self.networks.detect(batch.images)
-            terms |= detection_loss(self.networks, found, batch, truth, self.recipe.something)
+        if self.recipe.train_detector:
+            assert batch.images is not None, "a detector needs images"
+            heads = self.networks.detect(batch.images)
+            terms |= detection_loss(self.networks, heads, batch, targets, self.recipe.foreground_weight)
             with torch.no_grad():
-                detected = self.networks.visible(found)
+                detected = self.networks.visible_maps(heads)
         if self.networks.reasoner is not None:
-            terms |= self._reasoning(batch, truth, detected, done)
+            terms |= self._reasoning(batch, targets, detected, progress)
         return terms
 
     def _reasoning(
-        self, batch: BottomUpBatch, truth: TargetMaps, detected: PoseMaps | None, done: float | None
+        self, batch: BottomUpBatch, targets: TargetMaps, detected: PoseMaps | None, progress: float | None
     ) -> Terms:
-        """L_reason; nothing, before the reasoner learns."""
-        if done is None:
+        """L_reason; 0 before the reasoner is trained."""
+        if progress is None:
             zero = torch.zeros((), device=batch.people.xy.device)
             return {"hidden": zero, "all": zero, "distillation": zero}
         reasoner = self.networks.reasoner
         assert reasoner is not None
-        given = self._given(batch, truth, detected)
-        terms: Terms = {}
+        recipe = self.recipe
+        visible = self._reasoner_input(batch, targets, detected)
         if isinstance(reasoner, DSED):
-            taught = reasoner.distil(
-                given, self.networks.channels(target_maps(truth, self.recipe.shown, TEACHER_KERNEL))
-            )
-            said = taught.hidden
-            compared = taught.distances[:, [block - 1 for block in self.recipe.blocks]].sum()
-            terms["distillation"] = distillation_weight(done, self.recipe.distillation, self.recipe.rising) * compared
+            teacher_input = target_maps(targets, recipe.teacher_input, TEACHER_KERNEL)
+            output = reasoner.distil(visible, self.networks.stack_channels(teacher_input))
+            hidden = output.hidden
+            distance = output.distances[:, [level - 1 for level in recipe.distilled_levels]].sum()
+            weight = distillation_weight(progress, recipe.distillation_weight, recipe.distillation_warm_up)
+            distillation = weight * distance
         else:
-            said = reasoner(given)
-            terms["distillation"] = torch.zeros((), device=given.device)
-        told = reasoning_loss(
-            self.networks, said, batch, truth, supervised=self.recipe.supervised, something=self.recipe.something
+            hidden = reasoner(visible)
+            distillation = torch.zeros((), device=visible.device)
+        terms = reasoning_loss(
+            self.networks,
+            hidden,
+            batch,
+            targets,
+            target_set=recipe.reasoner_targets,
+            foreground_weight=recipe.foreground_weight,
         )
-        return told | terms
+        return terms | {"distillation": distillation}
 
     @torch.no_grad()
-    def _given(
-        self, batch: BottomUpBatch, truth: TargetMaps, detected: PoseMaps | None
+    def _reasoner_input(
+        self, batch: BottomUpBatch, targets: TargetMaps, detected: PoseMaps | None
     ) -> Float[Tensor, "batch 57 y x"]:
-        """What the reasoner is given of each picture: true maps of what is visible, of any kernel, or the
-        detector's.
-        """
-        given = self.networks.channels(target_maps(truth, "visible", int(torch.randint(len(KERNELS), ()))))
-        instead = (torch.rand(len(given)) < self.recipe.mixed).to(given.device)
-        if batch.images is None or not instead.any():
-            return given
+        """The reasoner's input for each image: true maps of visible joints with a random kernel, or the detector's."""
+        channels = self.networks.stack_channels(target_maps(targets, "visible", int(torch.randint(len(KERNELS), ()))))
+        predicted = (torch.rand(len(channels)) < self.recipe.predicted_input_fraction).to(channels.device)
+        if batch.images is None or not predicted.any():
+            return channels
         if detected is None:
-            given[instead] = self.networks.channels(self.networks.visible(self.networks.detect(batch.images[instead])))
+            maps = self.networks.visible_maps(self.networks.detect(batch.images[predicted]))
+            channels[predicted] = self.networks.stack_channels(maps)
         else:
-            given[instead] = self.networks.channels(detected)[instead]
-        return given
+            channels[predicted] = self.networks.stack_channels(detected)[predicted]
+        return channels
 
 
 def detection_loss(
-    networks: HUPORNetwork, found: list[list[Heads]], batch: BottomUpBatch, truth: TargetMaps, something: float = 1.0
+    networks: HUPORNetwork,
+    heads: list[list[Heads]],
+    batch: BottomUpBatch,
+    targets: TargetMaps,
+    foreground_weight: float = 1.0,
 ) -> Terms:
-    """L_det: what every stage and level of the detector says of what is visible; `something` as of `maps_loss`."""
+    """L_det: maps of visible joints and depths of torso joints, at every stage and level; `foreground_weight` as for
+    `maps_loss`.
+    """
     cells, depth = networks.codec.depths(batch.people, "visible")
-    known = annotation_mask(networks.codec, batch)
-    maps = []
-    torso = []
-    for number, stage in enumerate(found):
-        for level, kernel in enumerate(level_kernels(number == len(found) - 1)):
-            said = networks.of_heads(stage[level])
+    mask = annotation_mask(networks.codec, batch)
+    maps_terms = []
+    torso_terms = []
+    for number, stage in enumerate(heads):
+        for level, kernel in enumerate(level_kernels(number == len(heads) - 1)):
+            output = networks.maps_of_level(stage[level])
+            target = target_maps(targets, "visible", kernel)
+            loss = maps_loss(output, target, mask, finest=level == 0, foreground_weight=foreground_weight)
             weight = level_weight(level)
-            true = target_maps(truth, "visible", kernel)
-            maps.append(weight * maps_loss(said, true, known, finest=level == 0, something=something))
-            torso.append(weight * torso_loss(stage[level][TORSO_DEPTH_HEAD].float(), cells, depth))
-    return {"visible": torch.stack(maps).sum(), "torso": torch.stack(torso).sum()}
+            maps_terms.append(weight * loss)
+            torso_terms.append(weight * torso_loss(stage[level][TORSO_DEPTH_HEAD].float(), cells, depth))
+    return {"visible": torch.stack(maps_terms).sum(), "torso": torch.stack(torso_terms).sum()}
 
 
 def reasoning_loss(
     networks: HUPORNetwork,
-    said: list[list[Tensor]],
+    hidden: list[list[Tensor]],
     batch: BottomUpBatch,
-    truth: TargetMaps,
+    targets: TargetMaps,
     *,
-    supervised: TargetSet = "both",
-    something: float = 1.0,
+    target_set: TargetSet = "both",
+    foreground_weight: float = 1.0,
 ) -> Terms:
-    """L_reason without distillation: what every stage and level of the reasoner says of what is hidden; and of
-    everything, what is visible being added as it is (with the Gaussians of that level; ours)."""
-    known = annotation_mask(networks.codec, batch)
-    of_hidden = list[Tensor]()
-    of_all = list[Tensor]()
-    for number, stage in enumerate(said):
-        for level, kernel in enumerate(level_kernels(number == len(said) - 1)):
-            hidden = networks.maps(stage[level].float())
+    """L_reason without distillation: maps of hidden joints, and of all joints after adding the true visible ones (with
+    the Gaussians of that level; ours), at every stage and level.
+    """
+    mask = annotation_mask(networks.codec, batch)
+    hidden_terms = list[Tensor]()
+    all_terms = list[Tensor]()
+    for number, stage in enumerate(hidden):
+        for level, kernel in enumerate(level_kernels(number == len(hidden) - 1)):
+            of_hidden = networks.split_channels(stage[level].float())
+            of_all = add_maps(target_maps(targets, "visible", kernel), of_hidden)
             weight = level_weight(level)
-            whole = add_maps(target_maps(truth, "visible", kernel), hidden)
-            of: tuple[tuple[JointSubset, PoseMaps, list[Tensor]], ...] = (
-                ("hidden", hidden, of_hidden),
-                ("all", whole, of_all),
+            subsets: tuple[tuple[JointSubset, PoseMaps, list[Tensor]], ...] = (
+                ("hidden", of_hidden, hidden_terms),
+                ("all", of_all, all_terms),
             )
-            for part, found, terms in of:
-                true = target_maps(truth, part, kernel)
-                terms.append(weight * maps_loss(found, true, known, finest=level == 0, something=something))
-    both = float(supervised == "both")
-    return {"hidden": both * torch.stack(of_hidden).sum(), "all": torch.stack(of_all).sum()}
+            for subset, output, terms in subsets:
+                target = target_maps(targets, subset, kernel)
+                loss = maps_loss(output, target, mask, finest=level == 0, foreground_weight=foreground_weight)
+                terms.append(weight * loss)
+    both = float(target_set == "both")
+    return {"hidden": both * torch.stack(hidden_terms).sum(), "all": torch.stack(all_terms).sum()}
 
 
 def level_kernels(last: bool) -> list[int]:
-    """Numbers of the kernels that a stage's levels learn, the finest level first: from coarse to fine, those of the
-    last stage finer.
+    """The kernel of each level's targets, the finest level first: finer levels have smaller kernels, and the last stage
+    has smaller ones than the others.
     """
     return [LEVELS - 1 - level + last for level in range(LEVELS)]
 
 
-def target_maps(truth: TargetMaps, part: JointSubset, kernel: int) -> PoseMaps:
-    """What a level should say."""
-    return PoseMaps(truth.heatmaps(part, kernel), truth.fields(part, kernel))
+def target_maps(targets: TargetMaps, subset: JointSubset, kernel: int) -> PoseMaps:
+    """The target of a level."""
+    return PoseMaps(targets.heatmaps(subset, kernel), targets.fields(subset, kernel))
 
 
 def annotation_mask(codec: MultiPersonMaps, batch: BottomUpBatch) -> AnnotationMask:
-    """What a batch's annotations say: of limbs' depths, where both ends' are known of everybody."""
+    """What is annotated in a batch. Depths of a limb are if those of both joints are known for everybody."""
     sources, targets = codec.limbs
-    ways = batch.annotated[:, sources] & batch.annotated[:, targets]
-    unknown = limb_mask(batch.people.state, sources, targets, "all") & ~(
-        batch.people.z[..., sources].isfinite() & batch.people.z[..., targets].isfinite()
-    )
-    deep = ways & batch.has_depth[:, None] & ~unknown.any(1)
-    return AnnotationMask(*(mask.float() for mask in (batch.annotated, ways, deep)))
+    limbs = batch.annotated[:, sources] & batch.annotated[:, targets]
+    known = batch.people.z[..., sources].isfinite() & batch.people.z[..., targets].isfinite()
+    unknown = limb_mask(batch.people.state, sources, targets, "all") & ~known
+    limb_depths = limbs & batch.has_depth[:, None] & ~unknown.any(1)
+    return AnnotationMask(batch.annotated.float(), limbs.float(), limb_depths.float())
 
 
 def train_hupor(
-    image_samples: Sequence[ImageSample],
+    samples: Sequence[ImageSample],
     folder: Path,
     recipe: HUPORRecipe,
     *,
-    start: Path | None = None,
+    init_from: Path | None = None,
     strict: bool = False,
     memory: int = CACHE_BYTES,
     resume: bool = False,
@@ -309,115 +327,113 @@ def train_hupor(
     """Trains detector and reasoner; returns the weights file.
 
     Arguments:
-        image_samples: whom to learn from, of all datasets together.
-        folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json; where bodies say what is hidden,
-            labels.safetensors too.
-        start: weights to begin with, of the same networks, or of a detector alone.
-        strict: a picture that cannot be read ends the training; otherwise it is left out and named at the end.
-        memory: bytes of decoded pictures that are kept.
-        resume: go on where the folder's run was stopped; the result is that of an uninterrupted run.
-        say: is told in a line who is learnt from, and what was left out.
-        places: names for further paths in the command line, which the card shows.
-        described: what else the card says; `data` and `licence` of the pictures.
+        samples: of all datasets together.
+        folder: where last.pt, log.csv, NAME.safetensors and its card NAME.json are written; also labels.safetensors if
+            fitted bodies make the occlusion labels.
+        init_from: initial weights of the same networks, or of a detector alone.
+        strict: an unreadable image is an error; otherwise it is skipped and named at the end.
+        memory: bytes of the cache of decoded images.
+        resume: continue an interrupted run in the folder; the result is that of an uninterrupted run.
+        say: receives lines about the data and skipped images.
+        places: names for further paths in the command line on the card.
+        described: further entries of the card; `data` and `licence` of the images.
 
     Raises:
-        OccluposeError: nobody to learn from, pictures that are missing, starting weights of another network; what
-            `training.loop.train` refuses.
+        OccluposeError: no people or images to train on; initial weights of other networks; as `training.loop.train`.
     """
     if (
         processes := Process.current().world_size
-    ) > 1:  # they would wait for gradients of a reasoner that does not learn yet
-        raise OccluposeError(f"hupor: is trained by one process, not by {processes}; begin it without torchrun")
-    shows = recipe.detector or recipe.mixed > 0
-    image_samples = [sample for sample in image_samples if sample.image is not None or not shows]
-    if not image_samples:
-        raise OccluposeError(
-            "data: no picture to learn from; give a dataset with pictures, or learn the reasoner alone from labels"
-        )
-    if not recipe.detector and start is None and recipe.mixed > 0:
-        raise OccluposeError("detector: cannot stay as it is without weights; give some to start with")
+    ) > 1:  # they would wait for gradients of a reasoner that is not trained yet
+        raise OccluposeError(f"hupor: trains in one process, not in {processes}; start it without torchrun")
+    needs_images = recipe.train_detector or recipe.predicted_input_fraction > 0
+    samples = [sample for sample in samples if sample.image is not None or not needs_images]
+    if not samples:
+        raise OccluposeError("data: no images; give a dataset with images, or train the reasoner alone from labels")
+    if not recipe.train_detector and init_from is None and recipe.predicted_input_fraction > 0:
+        raise OccluposeError("train_detector: an untrained detector would stay untrained; give initial weights")
     claim_run_folder(folder, resume=resume)
-    if recipe.labels != "dataset":
-        image_samples = relabel(image_samples, recipe.labels, keep=folder / "labels.safetensors", progress=progress)
+    if recipe.occlusion_labels != "dataset":
+        cache = folder / "labels.safetensors"
+        samples = relabel(samples, recipe.occlusion_labels, cache=cache, progress=progress)
     torch.manual_seed(recipe.seed)
     networks = HUPORNetwork(recipe.design)
-    begun = (
-        {}
-        if start is None
-        else {
-            "begun_with": weights.load_initial_weights(networks, start),
-            "sha256": hashlib.sha256(start.read_bytes()).hexdigest(),
-        }
-    )
-    plan = recipe.optimisation(len(image_samples))
-    people = sum(len(sample) for sample in image_samples)
-    with_depth = sum(sample.has_depth for sample in image_samples)
-    say(f"{recipe.name}: learns from {people} people in {len(image_samples)} pictures, {with_depth} with depth")
-    course = HUPORTraining(networks, recipe, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = HUPORSampler(image_samples, recipe, pictures=shows, strict=strict, memory=memory)
-    learnt = fingerprint(part for sample in image_samples for part in _told(sample))
+    initial = {} if init_from is None else _load_initial(networks, init_from)
+    plan = recipe.optimisation(len(samples))
+    people = sum(len(sample) for sample in samples)
+    with_depth = sum(sample.has_depth for sample in samples)
+    say(f"{recipe.name}: trains on {people} people in {len(samples)} images, {with_depth} with depth")
+    training = HUPORTraining(networks, recipe, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    sampler = HUPORSampler(samples, recipe, with_images=needs_images, strict=strict, memory=memory)
+    data = fingerprint(part for sample in samples for part in _fingerprint_parts(sample))
     with opencv_on_one_thread():
         average = train(
-            course,
-            samples.draw,
-            lambda course, batch: course(batch),
+            training,
+            sampler.draw,
+            lambda training, batch: training(batch),
             plan,
             folder,
-            parameter_groups=_groups,
-            recipe=(recipe, begun, learnt),
+            parameter_groups=_trainable,
+            recipe=(recipe, initial, data),
             seed=recipe.seed,
             resume=resume,
             device=device,
             progress=progress,
         )
     path = folder / f"{recipe.name}.safetensors"
+    prefix = "networks."
     networks.load_state_dict(
-        {name.removeprefix("networks."): value for name, value in average.items() if name.startswith("networks.")}
+        {name.removeprefix(prefix): value for name, value in average.items() if name.startswith(prefix)}
     )
     weights.save(weights.TrainedHUPOR(networks), path)
     card.write(
         path,
-        {**(places or {}), folder: "FOLDER", start: "WEIGHTS"},
+        {**(places or {}), folder: "FOLDER", init_from: "WEIGHTS"},
         name=recipe.name,
-        task="picture to everybody in it, MPI15, metres",
-        parameters=sum(value.numel() for value in networks.parameters()),
+        task=TASK,
+        parameters=_count_parameters(networks),
         **({"metrics": {}} | described),
-        pictures=len(image_samples),
+        pictures=len(samples),
         people=people,
         recipe=asdict(recipe) | {"max_grad_norm": recipe.max_grad_norm if isfinite(recipe.max_grad_norm) else None},
-        **begun,
+        **initial,
     )
-    _left_out(list(samples.unreadable.values()), say)
+    _report_skipped(list(sampler.unreadable.values()), say)
     return path
 
 
-def _left_out(reasons: Sequence[str], say: Callable[[str], None]) -> None:
-    """Says which pictures could not be read."""
+def _load_initial(networks: HUPORNetwork, path: Path) -> dict[str, str]:
+    """Loads initial weights; returns their entries of the card."""
+    loaded = weights.load_initial_weights(networks, path)
+    return {"begun_with": loaded, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _report_skipped(reasons: Sequence[str], say: Callable[[str], None]) -> None:
+    """Says which images could not be read."""
     for reason in reasons[:3]:
         say(reason)
     if reasons:
-        say(f"pictures that could not be read, left out: {len(reasons)}")
+        say(f"images that could not be read, skipped: {len(reasons)}")
 
 
 def collect_pairs(
-    hupor: HUPORPredictor,
-    image_samples: Iterable[ImageSample],
+    predictor: HUPORPredictor,
+    samples: Iterable[ImageSample],
     *,
     published: bool = False,
     unreadable: list[str] | None = None,
 ) -> RefinePairs:
-    """What networks find of the people of pictures, and the truth, for a RefineNet.
+    """People that the networks detect, with their ground truth: the data of a RefineNet.
 
     Arguments:
-        image_samples: those without a picture or a camera are passed over.
-        published: as of `refine.inputs`.
-        unreadable: gets why pictures could not be read, which are left out; None is an error.
+        samples: those without an image or a camera are skipped.
+        published: as for `refine.encode_inputs`.
+        unreadable: receives the reasons why images could not be read, which are skipped; None makes that an error.
 
     Raises:
-        OccluposeError: a picture cannot be read; nobody was found.
+        OccluposeError: an image cannot be read; nobody was detected.
     """
     parts = []
-    for sample in image_samples:
+    for sample in samples:
         if sample.image is None or sample.camera is None:
             continue
         try:
@@ -427,18 +443,17 @@ def collect_pairs(
                 raise
             unreadable.append(str(error))
             continue
-        found = hupor(image, sample.camera)
-        parts.append(match_people(found, sample, published=published))
+        parts.append(match_people(predictor(image, sample.camera), sample, published=published))
     if not sum(map(len, parts)):
         raise OccluposeError(
-            f"{hupor.name}: finds nobody of the data in its place, so that nothing can be refined; train it longer"
+            f"{predictor.name}: detects nobody of the data, so that there is nothing to refine; train it longer"
         )
-    return RefinePairs.of(parts)
+    return RefinePairs.concatenate(parts)
 
 
 def train_refiner(
     path: Path,
-    image_samples: Sequence[ImageSample],
+    samples: Sequence[ImageSample],
     folder: Path,
     recipe: RefineRecipe,
     *,
@@ -451,53 +466,60 @@ def train_refiner(
     places: Mapping[Path | None, str] | None = None,
     **described: object,
 ) -> Path:
-    """Adds a RefineNet to the networks of a weights file, in place of one that it may have; returns the new file, of
-    the same name, in the folder.
+    """Trains a RefineNet for the networks of a weights file; returns a new weights file of the same name, with the
+    RefineNet in place of an earlier one.
 
     Arguments:
         path: weights of `train_hupor`.
-        image_samples: pictures with depth that the networks learnt from.
-        folder: gets last.pt, log.csv, the weights file and its card.
-        strict: a picture that cannot be read ends it; otherwise it is left out and named at the end.
-        say: is told in lines what was left out.
-        described: what else the card says.
+        samples: with depth; those that the networks were trained on.
+        folder: where last.pt, log.csv, the weights file and its card are written.
+        strict: an unreadable image is an error; otherwise it is skipped and named at the end.
+        say: receives lines about skipped images.
+        described: further entries of the card.
 
     Raises:
-        OccluposeError: as `weights.load`, `collect` and `refine.train_refine`.
+        OccluposeError: as `weights.load`, `collect_pairs` and `refine.train_refine`.
     """
-    trained = replace(weights.load(path), refiner=None, refinement=None)
+    trained = replace(weights.load(path), refiner=None, refiner_recipe=None)
     claim_run_folder(folder, resume=resume)
-    shown = track(image_samples, "looking at pictures", disable=not progress)
+    samples_shown = track(samples, "running the networks", disable=not progress)
     unreadable = list[str]()
-    hupor = HUPORPredictor(trained, device=device, name=path.name)
-    learnt = collect_pairs(hupor, shown, published=recipe.published, unreadable=None if strict else unreadable)
-    refiner = train_refine(learnt, folder, recipe, resume=resume, seed=seed, device=device, progress=progress)
+    predictor = HUPORPredictor(trained, device=device, name=path.name)
+    reasons = None if strict else unreadable
+    pairs = collect_pairs(predictor, samples_shown, published=recipe.published, unreadable=reasons)
+    refiner = train_refine(pairs, folder, recipe, resume=resume, seed=seed, device=device, progress=progress)
     output = folder / path.name
-    weights.save(replace(trained, networks=trained.networks.cpu(), refiner=refiner.cpu(), refinement=recipe), output)
+    trained = replace(trained, networks=trained.networks.cpu(), refiner=refiner.cpu(), refiner_recipe=recipe)
+    weights.save(trained, output)
     card.write(
         output,
         {**(places or {}), folder: "FOLDER", path: "WEIGHTS"},
         name=path.stem,
-        task="picture to everybody in it, MPI15, metres",
-        parameters=sum(value.numel() for part in (trained.networks, refiner) for value in part.parameters()),
+        task=TASK,
+        parameters=_count_parameters(trained.networks) + _count_parameters(refiner),
         **({"metrics": {}} | described),
-        pairs=len(learnt),
+        pairs=len(pairs),
         refinement=asdict(recipe),
         seed=seed,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
-    _left_out(unreadable, say)
+    _report_skipped(unreadable, say)
     return output
 
 
-def _told(sample: ImageSample) -> Iterator[np.ndarray]:
-    """All that is learnt of a sample, but for what its picture shows."""
+def _fingerprint_parts(sample: ImageSample) -> Iterator[np.ndarray]:
+    """All of a sample that the training uses, except the content of its image."""
     camera = sample.camera
-    lens = () if camera is None else (camera.fx, camera.fy, camera.cx, camera.cy)
-    yield from (sample.xy, sample.z, sample.state, sample.annotated, np.array([*sample.size, *lens], np.float64))
+    intrinsics = () if camera is None else (camera.fx, camera.fy, camera.cx, camera.cy)
+    yield from (sample.xy, sample.z, sample.state, sample.annotated)
+    yield np.array([*sample.size, *intrinsics], np.float64)
     yield np.frombuffer(("" if sample.image is None else sample.image.name).encode(), np.uint8)
 
 
-def _groups(network: nn.Module) -> list[dict[str, list[nn.Parameter]]]:
-    """Parameters that learn."""
+def _trainable(network: nn.Module) -> list[dict[str, Any]]:
+    """The parameters that are trained."""
     return [{"params": [parameter for parameter in network.parameters() if parameter.requires_grad]}]
+
+
+def _count_parameters(network: nn.Module) -> int:
+    return sum(value.numel() for value in network.parameters())

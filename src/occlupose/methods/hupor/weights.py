@@ -1,6 +1,4 @@
-"""Weights of HUPOR: half-precision safetensors that carry what is needed to build the networks. Teachers stay
-behind.
-"""
+"""Weights of HUPOR: half-precision safetensors whose header holds the design of the networks. Teachers are left out."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from occlupose.networks.dsed import DSED
 FORMAT = "occlupose hupor 1"
 
 NONE = "none"
-"""What a file without a refiner says of it."""
+"""Header entry of a file without a RefineNet."""
 
 COMMAND = "occlupose train hupor"
 
@@ -28,32 +26,31 @@ class TrainedHUPOR:
     """Networks ready to use.
 
     Attributes:
-        refiner: corrects their people, where there is one.
-        refinement: what that is.
+        refiner: a RefineNet, if there is one.
+        refiner_recipe: its recipe.
     """
 
     networks: HUPORNetwork
     refiner: nn.Module | None = None
-    refinement: RefineRecipe | None = None
+    refiner_recipe: RefineRecipe | None = None
 
 
 def save(trained: TrainedHUPOR, path: Path) -> None:
-    """Writes the weights, and what `load` needs in the header.
+    """Writes the weights, and what `load` needs into the header.
 
     Raises:
         OccluposeError: the file could not be written.
     """
-    refiner = trained.refiner
-    recipe = trained.refinement
-    tensors = {f"networks.{name}": value for name, value in _useful(trained.networks).items()}
-    tensors |= {f"refiner.{name}": value for name, value in ({} if refiner is None else refiner.state_dict()).items()}
-    own = (
-        {}
-        if recipe is None
-        else {"published": recipe.published, "refiner_width": recipe.width, "refiner_depth": recipe.depth}
-    )
-    named = {"format": FORMAT, "refiner": NONE if recipe is None else recipe.kind}
-    header = named | {name: str(value) for name, value in own.items()} | trained.networks.design.header()
+    tensors = {f"networks.{name}": value for name, value in _without_teachers(trained.networks).items()}
+    if trained.refiner is not None:
+        tensors |= {f"refiner.{name}": value for name, value in trained.refiner.state_dict().items()}
+    recipe = trained.refiner_recipe
+    header = {"format": FORMAT, "refiner": NONE if recipe is None else recipe.kind}
+    if recipe is not None:
+        header["published"] = str(recipe.published)
+        header["refiner_width"] = str(recipe.width)
+        header["refiner_depth"] = str(recipe.depth)
+    header |= trained.networks.design.to_header()
     weights_file.save(weights_file.half_kernels(tensors), header, path)
 
 
@@ -61,56 +58,57 @@ def load(path: Path) -> TrainedHUPOR:
     """The networks of a weights file, ready to use.
 
     Raises:
-        OccluposeError: no such file, not a safetensors file, or not one of HUPOR.
+        OccluposeError: the file does not exist, is not a safetensors file, or is not HUPOR's.
     """
-    whole, header = weights_file.load(path, _build, format=FORMAT, network="HUPOR", command=COMMAND)
-    networks = whole["networks"]
+    modules, header = weights_file.load(path, _build, format=FORMAT, network="HUPOR", command=COMMAND)
+    networks = modules["networks"]
     assert isinstance(networks, HUPORNetwork)
-    recipe = _refinement(header)
-    return TrainedHUPOR(networks, None if recipe is None else whole["refiner"], recipe)
+    recipe = _refiner_recipe(header)
+    return TrainedHUPOR(networks, None if recipe is None else modules["refiner"], recipe)
 
 
 def load_initial_weights(networks: HUPORNetwork, path: Path) -> str:
-    """Puts the weights of a file into networks: its detector, and its reasoner where they have the same; says what was
-    taken.
+    """Copies the detector of a weights file into networks, and the reasoner if it has the same design.
+
+    Returns:
+        How many tensors were copied, in words.
 
     Raises:
-        OccluposeError: no such file, not one of HUPOR, or a detector of another size.
+        OccluposeError: the file does not exist, is not HUPOR's, or its detector has another size.
     """
-    given = load(path).networks
     ours = networks.state_dict()
-    theirs = _useful(given)
+    theirs = _without_teachers(load(path).networks)
     fit = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
     missing = [name for name in ours if name.startswith("detector.") and name not in fit]
     if missing or any(name.startswith("detector.") and name not in fit for name in theirs):
         raise OccluposeError(
-            f"{path}: a detector of another design; train with the design of the file, or begin from nothing"
+            f"{path}: a detector of another design; train with the design of the file, or without initial weights"
         )
-    reasons = {name for name in (*theirs, *_useful(networks)) if name.startswith("reasoner.")}
-    if not reasons <= fit.keys():
+    reasoner = {name for name in (*theirs, *_without_teachers(networks)) if name.startswith("reasoner.")}
+    if not reasoner <= fit.keys():
         fit = {name: value for name, value in fit.items() if name.startswith("detector.")}
     networks.load_state_dict(ours | fit)
     return f"{len(fit)} of {len(ours)} tensors of {path.name}"
 
 
-def _useful(networks: HUPORNetwork) -> dict[str, Tensor]:
-    """What is needed to use the networks."""
+def _without_teachers(networks: HUPORNetwork) -> dict[str, Tensor]:
+    """The weights that inference needs."""
     return {name: value for name, value in networks.state_dict().items() if not name.startswith("reasoner.teachers.")}
 
 
 def _build(header: dict[str, str]) -> nn.ModuleDict:
-    networks = HUPORNetwork(HUPORDesign.of(header))
+    networks = HUPORNetwork(HUPORDesign.from_header(header))
     if isinstance(networks.reasoner, DSED):
         networks.reasoner.drop_teachers()
-    recipe = _refinement(header)
+    recipe = _refiner_recipe(header)
     if recipe is None:
         return nn.ModuleDict({"networks": networks})
-    with torch.device("cpu"):  # which joints are connected it knows by itself, and no file
+    with torch.device("cpu"):  # its adjacency matrix is not in the file
         return nn.ModuleDict({"networks": networks, "refiner": recipe.build()})
 
 
-def _refinement(header: dict[str, str]) -> RefineRecipe | None:
-    """What a file says of its refiner."""
+def _refiner_recipe(header: dict[str, str]) -> RefineRecipe | None:
+    """The recipe of a file's RefineNet."""
     if header["refiner"] == NONE:
         return None
     kind = next((known for known in get_args(RefineKind) if known == header["refiner"]), None)

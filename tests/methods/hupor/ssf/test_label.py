@@ -15,7 +15,7 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import BODY26, H36M17, MPI15, MUPOTS17
 from ssf_people import H36M, crowd
 
-TINY = {"look": "mask", "size": 32, "blocks": (1, 1), "width": 4, "cnn": 2, "hidden": (8, 8)}
+TINY = {"input_type": "mask", "size": 32, "blocks": (1, 1), "width": 4, "cnn_width": 2, "hidden": (8, 8)}
 
 
 def tiny(**changes):
@@ -96,9 +96,9 @@ def test_networks_label_too():
 def test_networks_can_be_made_to_meet_the_joints():
     truth = crowd()
     ssf = tiny()
-    given, believed = truth.picture(H36M17).people(ssf.size)
-    met = predict_bodies(ssf, given, believed, meet=True)
-    seen = predict_bodies(ssf, given, believed)
+    given, fit_mask = truth.picture(H36M17).crop_people(ssf.size)
+    met = predict_bodies(ssf, given, fit_mask, meet=True)
+    seen = predict_bodies(ssf, given, fit_mask)
     assert torch.equal(met.shape, seen.shape)
     assert met.error.mean() < 0.9 * seen.error.mean()
 
@@ -106,21 +106,21 @@ def test_networks_can_be_made_to_meet_the_joints():
 def test_networks_need_masks_crops_of_their_size_and_pictures_if_they_look_at_them():
     truth = crowd()
     ssf = tiny()
-    with pytest.raises(OccluposeError, match="no masks: the networks look at the mask"):
-        predict_bodies(ssf, truth.picture(masks=False).people(ssf.size)[0])
-    with pytest.raises(OccluposeError, match="crops of 64 px: these networks take 32 px"):
-        predict_bodies(ssf, truth.picture().people(64)[0])
-    with pytest.raises(OccluposeError, match="no picture: these networks look at the picture"):
-        predict_bodies(tiny(look="image"), truth.picture().people(32)[0])
+    with pytest.raises(OccluposeError, match="no masks: the networks need them"):
+        predict_bodies(ssf, truth.picture(masks=False).crop_people(ssf.size)[0])
+    with pytest.raises(OccluposeError, match="crops of 64 px: must be 32 px for these networks"):
+        predict_bodies(ssf, truth.picture().crop_people(64)[0])
+    with pytest.raises(OccluposeError, match="no image: these networks need one"):
+        predict_bodies(tiny(input_type="image"), truth.picture().crop_people(32)[0])
 
 
 def test_refinement_needs_no_true_bodies_and_leaves_the_networks_as_they_are():
     ssf = tiny()
-    people = concatenate_crops([crowd(seed).picture().people(ssf.size)[0] for seed in range(2)])
+    people = concatenate_crops([crowd(seed).picture().crop_people(ssf.size)[0] for seed in range(2)])
     assert len(people) == 6
     before = {name: value.clone() for name, value in ssf.state_dict().items()}
-    refined = finetune(ssf, people, steps=30, rate=1e-3)
+    refined = finetune(ssf, people, steps=30, learning_rate=1e-3)
     assert all(torch.equal(value, before[name]) for name, value in ssf.state_dict().items())
     assert predict_bodies(refined, people).error.mean() < predict_bodies(ssf, people).error.mean()
-    again = finetune(ssf, people, steps=30, rate=1e-3)
+    again = finetune(ssf, people, steps=30, learning_rate=1e-3)
     assert all(torch.equal(value, refined.state_dict()[name]) for name, value in again.state_dict().items())

@@ -23,7 +23,7 @@ EVERYWHERE = torch.ones(1, 32, 32)
 def test_the_weights_are_the_published_ones():
     assert vars(losses.TRAINING) == {"theta": 1.0, "beta": 0.5, "pos": 10.0, "sil": 0.1}
     assert vars(losses.LABELLING) == {"theta": 0.0, "beta": 0.0, "pos": 10.0, "sil": 0.1}
-    with pytest.raises(OccluposeError, match=r"sil -1: a weight is 0 or more"):
+    with pytest.raises(OccluposeError, match=r"sil -1: must be 0 or more"):
         losses.SSFLossWeights(sil=-1)
 
 
@@ -36,10 +36,10 @@ def test_the_outline_loss_is_0_for_the_same_outline_and_grows_with_the_shift():
 
 
 def test_pixels_that_nearer_people_cover_do_not_count():
-    open_ = EVERYWHERE.clone()
-    open_[:, :, 16:] = 0
-    seen = square(8) * open_
-    assert losses.silhouette_loss(square(8), seen, open_) == 0
+    valid = EVERYWHERE.clone()
+    valid[:, :, 16:] = 0
+    seen = square(8) * valid
+    assert losses.silhouette_loss(square(8), seen, valid) == 0
     assert losses.silhouette_loss(square(8), seen, EVERYWHERE) > 0.2
 
 
@@ -66,8 +66,8 @@ def test_the_position_loss_is_a_mean_distance_of_what_is_known():
     value.backward()
     assert value.item() == pytest.approx(0.07)
     assert (answer.grad[0, 4] == 0).all() and answer.grad.isfinite().all()
-    believed = torch.zeros(26, dtype=torch.bool)
-    assert losses.position_loss(answer, joints, believed) == 0
+    fit_mask = torch.zeros(26, dtype=torch.bool)
+    assert losses.position_loss(answer, joints, fit_mask) == 0
 
 
 def test_pose_and_shape_losses_are_mean_squares():

@@ -11,11 +11,11 @@ from occlupose.methods.hupor.ssf.weights import load, save
 from occlupose.networks import weights as weights_file
 from ssf_people import crowd, group
 
-TINY = {"size": 32, "blocks": (1, 1), "width": 4, "cnn": 2, "hidden": (8, 8)}
+TINY = {"size": 32, "blocks": (1, 1), "width": 4, "cnn_width": 2, "hidden": (8, 8)}
 
 
 def given(size=32, seed=0, image=False):
-    people, _ = crowd(seed).picture().people(size)
+    people, _ = crowd(seed).picture().crop_people(size)
     if image:
         people.image = torch.rand(len(people), 3, size, size, generator=torch.Generator().manual_seed(seed))
     return people
@@ -23,7 +23,7 @@ def given(size=32, seed=0, image=False):
 
 def tiny(**changes):
     torch.manual_seed(0)
-    return SSF(cylinders(), **{"look": "mask"} | TINY | changes)
+    return SSF(cylinders(), **{"input_type": "mask"} | TINY | changes)
 
 
 def test_the_published_sizes():
@@ -47,15 +47,15 @@ def test_the_published_sizes():
 @pytest.mark.parametrize("body", [anny, cylinders])
 def test_every_weight_learns(look, body):
     torch.manual_seed(0)
-    ssf = SSF(body(), look=look, **TINY)
+    ssf = SSF(body(), input_type=look, **TINY)
     people = given(image=True)
-    answer = ssf(people)
-    for fitted in (answer.first, answer.final):
+    output = ssf(people)
+    for fitted in (output.initial, output.final):
         assert fitted.pose.shape == (3, 17, 3, 3)
         assert fitted.shape.shape == (3, len(body().shape_names))
         assert fitted.joints.shape == (3, 26, 3)
     (
-        answer.final.pose[..., 0].square().sum() * 1e-3 + answer.final.pose[..., 0, 1].sum() + answer.final.error.sum()
+        output.final.pose[..., 0].square().sum() * 1e-3 + output.final.pose[..., 0, 1].sum() + output.final.error.sum()
     ).backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in ssf.parameters())
     assert sum(float(weight.grad.abs().sum()) > 0 for weight in ssf.parameters()) > 0.9 * len(list(ssf.parameters()))
@@ -64,10 +64,10 @@ def test_every_weight_learns(look, body):
 def test_it_begins_with_the_ordinary_shape_and_no_twist():
     ssf = tiny()
     people = given()
-    answer = ssf(people)
+    output = ssf(people)
     span = ssf.body.high - ssf.body.low
-    assert ((answer.final.shape - ssf.body.neutral) / span).abs().max() < 0.02
-    assert answer.twist.abs().max() < 0.1
+    assert ((output.final.shape - ssf.body.neutral) / span).abs().max() < 0.02
+    assert output.twist.abs().max() < 0.1
 
 
 def test_shapes_stay_in_their_range():
@@ -89,9 +89,9 @@ def test_twists_and_shapes_that_the_networks_say_are_those_of_the_body():
         direction = torch.stack([said.cos(), said.sin()], 1) - torch.tensor([1.0, 0.0])
         ssf.init.output.bias.copy_(torch.cat([torch.full((11,), 0.4), direction.flatten()]))
         ssf.opt.output.bias.copy_(torch.cat([torch.full((11,), -0.9), added]))
-    answer = ssf(people)
-    assert torch.allclose(answer.twist, (said + added).expand(3, -1), atol=1e-5)
-    for fitted, logit, twist in ((answer.first, 0.4, said), (answer.final, -0.5, said + added)):
+    output = ssf(people)
+    assert torch.allclose(output.twist, (said + added).expand(3, -1), atol=1e-5)
+    for fitted, logit, twist in ((output.initial, 0.4, said), (output.final, -0.5, said + added)):
         shape = ssf.to_shape(torch.full((3, 11), logit))
         expected = reconstruct(people.joints, ssf.body, shape, twist.expand(3, -1))
         assert torch.allclose(fitted.pose, expected.pose, atol=1e-5) and torch.allclose(
@@ -105,7 +105,7 @@ def test_unknown_joints_have_dark_heatmaps_and_known_ones_are_where_they_are_see
     maps = joint_heatmaps(people)
     assert maps.shape == (3, 26, 64, 64) and maps.isfinite().all()
     assert (maps[1, 3] == 0).all()
-    flat = torch.einsum("pxc,pjc->pjx", people.lens, people.joints / people.joints[..., 2:])
+    flat = torch.einsum("pxc,pjc->pjx", people.intrinsics, people.joints / people.joints[..., 2:])
     place = maps[0, 0].argmax().item()
     assert (torch.tensor([place % 64, place // 64]) - flat[0, 0]).abs().max() <= 0.5
 
@@ -120,16 +120,16 @@ def test_pictures_are_masks_and_joints_or_the_image():
 def test_answers_of_people_with_unknown_joints_are_finite():
     people = given()
     people.joints[:, ::3] = torch.nan
-    answer = tiny()(people)
-    assert all(value.isfinite().all() for value in vars(answer.final).values())
+    output = tiny()(people)
+    assert all(value.isfinite().all() for value in vars(output.final).values())
 
 
 def test_weights_come_back_as_they_were_written(tmp_path):
     ssf = tiny().eval()
-    people = group(0).picture().people(32)[0]
+    people = group(0).picture().crop_people(32)[0]
     save(ssf, tmp_path / "a.safetensors")
     back = load(tmp_path / "a.safetensors")
-    assert (back.body.name, back.look, back.size, back.blocks, back.width, back.cnn, back.hidden) == (
+    assert (back.body.name, back.input_type, back.size, back.blocks, back.width, back.cnn_width, back.hidden) == (
         "cylinders",
         "mask",
         32,

@@ -26,8 +26,8 @@ def iou(one, other):
 @pytest.mark.parametrize("skeleton", [BODY26, H36M17])
 def test_somebody_of_odd_build_is_met_within_a_centimetre(body, skeleton):
     truth = group(5, body=body())
-    given, believed = truth.picture(skeleton, masks=False).people(64)
-    fitted = fit_bodies(given, body(), believed=believed)
+    given, fit_mask = truth.picture(skeleton, masks=False).crop_people(64)
+    fitted = fit_bodies(given, body(), fit_mask=fit_mask)
     known = given.joints[0].isfinite().all(-1)
     assert (fitted.joints - truth.fit.joints)[0, known].norm(dim=-1).mean() < 0.01
     assert fitted.error.max() < 0.01
@@ -43,9 +43,9 @@ def test_a_mask_makes_the_outline_more_alike():
     stout = replace(truth.fit, shape=shape)
     whole = outline(stout, body)
     picture = replace(truth.picture(), masks=whole[None])
-    given, _ = picture.people(128)
+    given, _ = picture.crop_people(128)
     with_mask = fit_bodies(given, body)
-    without = fit_bodies(given, body, plan=FitSettings(steps=0))
+    without = fit_bodies(given, body, settings=FitSettings(steps=0))
     before, after = (iou(outline(fitted, body), whole) for fitted in (without, with_mask))
     assert after > before + 0.03
     assert with_mask.error.max() < 0.015
@@ -54,16 +54,16 @@ def test_a_mask_makes_the_outline_more_alike():
 def test_everybody_is_fitted_by_themselves():
     """A person is fitted the same in company; floats may differ in their last places."""
     truth = crowd()
-    given, believed = truth.picture(H36M17).people(64)
-    together = fit_bodies(given, truth.body, believed=believed)
+    given, fit_mask = truth.picture(H36M17).crop_people(64)
+    together = fit_bodies(given, truth.body, fit_mask=fit_mask)
     for person in range(3):
-        alone = fit_bodies(given[person : person + 1], truth.body, believed=believed)
+        alone = fit_bodies(given[person : person + 1], truth.body, fit_mask=fit_mask)
         assert torch.allclose(alone.joints[0], together.joints[person], atol=0.01)
 
 
 def test_of_those_without_a_mask_the_joints_alone_tell():
     truth = crowd()
-    given, _ = truth.picture(masks=False).people(64)
+    given, _ = truth.picture(masks=False).crop_people(64)
     assert torch.equal(fit_bodies(given, truth.body).shape, fit_joints(given.joints, truth.body).shape)
 
 
@@ -72,8 +72,8 @@ def test_joints_that_are_made_of_others_are_not_met():
     joints = truth.fit.joints[
         :, [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
     ].numpy()
-    given, believed = replace(truth.picture(masks=False), joints=joints, skeleton=MPI15).people(64)
-    fitted = fit_bodies(given, anny(), believed=believed)
+    given, fit_mask = replace(truth.picture(masks=False), joints=joints, skeleton=MPI15).crop_people(64)
+    fitted = fit_bodies(given, anny(), fit_mask=fit_mask)
     assert fitted.error.max() < 0.01
     spine = BODY26.index("spine")
     # the middle between pelvis and thorax is not Anny's spine
@@ -82,16 +82,16 @@ def test_joints_that_are_made_of_others_are_not_met():
 
 def test_few_joints_are_enough():
     truth = group(1)
-    given, believed = truth.picture(masks=False).people(64)
+    given, fit_mask = truth.picture(masks=False).crop_people(64)
     given.joints[:, BODY26.index("left_ankle", "left_knee", "right_wrist", "head_top")] = torch.nan
-    fitted = fit_bodies(given, truth.body, believed=believed)
+    fitted = fit_bodies(given, truth.body, fit_mask=fit_mask)
     assert all(value.isfinite().all() for value in vars(fitted).values())
     assert fitted.error.max() < 0.01
 
 
 def test_the_result_stays_within_the_range_of_shapes():
     truth = crowd(2)
-    given, _ = truth.picture().people(64)
+    given, _ = truth.picture().crop_people(64)
     given.joints = given.joints.mean(1, keepdim=True) + 2.5 * (given.joints - given.joints.mean(1, keepdim=True))
     shape = fit_bodies(given, truth.body).shape.numpy()
     assert (shape >= truth.body.low.numpy() - 1e-6).all() and (shape <= truth.body.high.numpy() + 1e-6).all()

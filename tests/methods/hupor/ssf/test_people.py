@@ -10,18 +10,18 @@ from ssf_people import CAMERA, H36M, crowd
 
 def test_a_skeleton_becomes_the_bodys_with_what_is_unknown_as_nan():
     truth = crowd().fit.joints.numpy()
-    joints, believed = to_body26(truth[:, H36M], H36M17)
+    joints, fit_mask = to_body26(truth[:, H36M], H36M17)
     assert np.allclose(joints[:, H36M], truth[:, H36M])
     assert joints[:, BODY26.index("nose")].isnan().all()
-    assert believed.all()
+    assert fit_mask.all()
 
 
 def test_joints_that_are_made_of_others_are_not_met():
     truth = crowd().fit.joints
     neck = [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
-    joints, believed = to_body26(truth[:, neck].numpy(), MPI15)
+    joints, fit_mask = to_body26(truth[:, neck].numpy(), MPI15)
     assert torch.equal(joints[:, BODY26.index("thorax")], truth[:, BODY26.index("thorax")])
-    made = [name for name, real in zip(BODY26.joints, believed, strict=True) if not real]
+    made = [name for name, real in zip(BODY26.joints, fit_mask, strict=True) if not real]
     assert made == ["spine"]
     assert joints[:, BODY26.index("spine")].isfinite().all()
     _, of_crowdpose = to_body26(truth[:, : len(CROWDPOSE14)].numpy(), CROWDPOSE14)
@@ -32,13 +32,13 @@ def test_crops_show_each_person():
     truth = crowd(1)
     given = crop_people(truth.fit.joints, CAMERA, truth.masks, size=96)
     assert (len(given), given.size, given.image.shape) == (3, 96, (3, 0, 96, 96))
-    flat = torch.einsum("pxc,pjc->pjx", given.lens, truth.fit.joints / truth.fit.joints[..., 2:])
+    flat = torch.einsum("pxc,pjc->pjx", given.intrinsics, truth.fit.joints / truth.fit.joints[..., 2:])
     assert flat.min() > 0 and flat.max() < 95
-    lens, seen, open_ = given.on_grid()
-    assert seen.shape == open_.shape == (3, 64, 64)
-    cells = torch.einsum("pxc,pjc->pjx", lens, truth.fit.joints / truth.fit.joints[..., 2:])
+    intrinsics, seen, valid = given.on_grid()
+    assert seen.shape == valid.shape == (3, 64, 64)
+    cells = torch.einsum("pxc,pjc->pjx", intrinsics, truth.fit.joints / truth.fit.joints[..., 2:])
     assert torch.allclose((cells + 0.5) / 64, (flat + 0.5) / 96, atol=1e-5)
-    assert torch.allclose(seen.mean((1, 2)), given.seen.mean((1, 2)), atol=0.01)
+    assert torch.allclose(seen.mean((1, 2)), given.mask.mean((1, 2)), atol=0.01)
 
 
 def test_a_crop_is_the_picture_around_the_person():
@@ -57,26 +57,24 @@ def test_nearer_people_close_pixels_and_further_ones_do_not():
     masks[0, :, :150] = True
     masks[1, :, 170:] = True
     given = crop_people(joints, CAMERA, masks, size=64)
-    near, far = given.open
+    near, far = given.valid
     assert near.mean() > 0.9  # the far one's pixels stay open to the near one
     assert far[:, :20].mean() < 0.1 and far[:, 44:].mean() > 0.9
 
 
 def test_without_masks_nothing_is_open():
-    assert crop_people(crowd().fit.joints, CAMERA, size=32).open.sum() == 0
+    assert crop_people(crowd().fit.joints, CAMERA, size=32).valid.sum() == 0
 
 
 def test_what_does_not_fit_together_is_refused():
     truth = crowd()
-    with pytest.raises(OccluposeError, match=r"masks of shape \(2, 240, 320\): one for each person"):
+    with pytest.raises(OccluposeError, match=r"masks of shape \(2, 240, 320\): must be"):
         crop_people(truth.fit.joints, CAMERA, truth.masks[:2])
-    with pytest.raises(OccluposeError, match=r"picture of shape \(240, 321, 3\)"):
+    with pytest.raises(OccluposeError, match=r"image of shape \(240, 321, 3\)"):
         crop_people(truth.fit.joints, CAMERA, None, np.zeros((240, 321, 3), np.uint8))
-    with pytest.raises(
-        OccluposeError, match=r"joints of shape \(3, 26, 3\): \(person, 17, 3\) are expected, as h36m17 has them"
-    ):
+    with pytest.raises(OccluposeError, match=r"joints of shape \(3, 26, 3\): must be \(person, 17, 3\) for h36m17"):
         to_body26(truth.fit.joints.numpy(), H36M17)
-    with pytest.raises(OccluposeError, match="person 0: no joint lies before the camera"):
+    with pytest.raises(OccluposeError, match="person 0: no joint is in front of the camera"):
         crop_people(truth.fit.joints * torch.tensor([1.0, 1, -1]), CAMERA)
 
 

@@ -45,11 +45,11 @@ def test_gradients_reach_shape_and_twist():
 def test_bodies_stand_where_the_believed_joints_are():
     truth = crowd()
     joints = truth.fit.joints.clone()
-    believed = torch.ones(26, dtype=torch.bool)
+    fit_mask = torch.ones(26, dtype=torch.bool)
     joints[:, 3] += 5
     joints[:, 7] = torch.nan
-    believed[3] = False
-    placed = translate_to_joints(joints, truth.body, truth.fit.shape, truth.fit.pose, believed)
+    fit_mask[3] = False
+    placed = translate_to_joints(joints, truth.body, truth.fit.shape, truth.fit.pose, fit_mask)
     assert torch.allclose(placed.translation, truth.fit.translation, atol=1e-5)
     assert placed.error.max() < 1e-5
 

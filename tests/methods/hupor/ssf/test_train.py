@@ -15,8 +15,24 @@ from occlupose.synth.layout import SceneSettings, SceneSource
 
 
 def recipe(**changes):
-    tiny = {"name": "tiny", "look": "mask", "size": 32, "blocks": (1, 1, 1, 1), "width": 2, "cnn": 2, "hidden": (8, 8)}
-    tiny |= {"scenes": 3, "people": (2, 3), "batch": 4, "epochs": 5, "drops": (2, 4), "save_every": 2, "log_every": 1}
+    tiny = {
+        "name": "tiny",
+        "input_type": "mask",
+        "size": 32,
+        "blocks": (1, 1, 1, 1),
+        "width": 2,
+        "cnn_width": 2,
+        "hidden": (8, 8),
+    }
+    tiny |= {
+        "scenes": 3,
+        "people": (2, 3),
+        "batch": 4,
+        "epochs": 5,
+        "milestones": (2, 4),
+        "save_every": 2,
+        "log_every": 1,
+    }
     return SSFRecipe(**tiny | changes)
 
 
@@ -34,7 +50,7 @@ def rows(path):
 
 
 def test_the_published_schedule():
-    assert (PUBLISHED.batch, PUBLISHED.epochs, PUBLISHED.size, PUBLISHED.look) == (32, 150, 256, "image")
+    assert (PUBLISHED.batch, PUBLISHED.epochs, PUBLISHED.size, PUBLISHED.input_type) == (32, 150, 256, "image")
     schedule = PUBLISHED.schedule(3200)
     assert schedule.steps == 15_000
     assert [schedule.learning_rate_at(step) for step in (0, 4_999, 5_000, 9_999, 10_000)] == pytest.approx(
@@ -46,7 +62,11 @@ def test_the_published_schedule():
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [({"size": 8}, "size 8: must be 32 or more"), ({"batch": 1}, "batch 1"), ({"look": "nose"}, "look nose")],
+    [
+        ({"size": 8}, "size 8: must be 32 or more"),
+        ({"batch": 1}, "batch 1"),
+        ({"input_type": "nose"}, "input_type nose"),
+    ],
 )
 def test_what_cannot_be_is_refused(change, reason):
     with pytest.raises(OccluposeError, match=reason):
@@ -55,12 +75,12 @@ def test_what_cannot_be_is_refused(change, reason):
 
 def test_people_are_collected_with_their_bodies(crowd):
     assert len(crowd) > 2
-    assert crowd.seen.dtype == crowd.open.dtype == torch.uint8
-    assert (crowd.seen.float().mean((1, 2)) / 255 > 0.01).all()
+    assert crowd.mask.dtype == crowd.valid.dtype == torch.uint8
+    assert (crowd.mask.float().mean((1, 2)) / 255 > 0.01).all()
     still = anny().joints(crowd.pose, crowd.shape, torch.zeros(len(crowd), 3))
     apart = crowd.joints - still
     assert (apart - apart.mean(1, keepdim=True)).norm(dim=-1).max() < 1e-4
-    assert torch.equal(collect_people(SceneSource.load(SceneSettings(people=(2, 3))), recipe()).seen, crowd.seen)
+    assert torch.equal(collect_people(SceneSource.load(SceneSettings(people=(2, 3))), recipe()).mask, crowd.mask)
 
 
 def test_a_batch_is_given_the_joints_of_some_skeleton(crowd):
@@ -69,15 +89,15 @@ def test_a_batch_is_given_the_joints_of_some_skeleton(crowd):
     for _ in range(20):
         batch = crowd.draw(4, generator)
         seen.add(int(batch.people.joints[0].isfinite().all(-1).sum()))
-        assert batch.people.seen.max() <= 1
+        assert batch.people.mask.max() <= 1
     assert len(seen) == len(SKELETONS)
 
 
 def test_the_terms_of_the_loss(crowd):
     torch.manual_seed(0)
     plan = recipe()
-    terms = ssf_loss(plan.build(anny()), crowd.draw(4, torch.Generator().manual_seed(0)), anny(), plan.weights)
-    assert list(terms) == ["first theta", "first beta", "first pos", "theta", "beta", "pos", "sil"]
+    terms = ssf_loss(plan.build(anny()), crowd.draw(4, torch.Generator().manual_seed(0)), anny(), plan.loss_weights)
+    assert list(terms) == ["initial theta", "initial beta", "initial pos", "theta", "beta", "pos", "sil"]
     assert all(term.isfinite() and term > 0 for term in terms.values())
 
 
@@ -117,7 +137,7 @@ def test_weights_come_with_their_card(tmp_path, monkeypatch):
     assert load(path).size == 32
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["command"] == "occlupose train ssf -o FOLDER recipe:small"
-    assert (card["licence"], card["recipe"]["drops"]) == ("Apache-2.0", [2, 4])
+    assert (card["licence"], card["recipe"]["milestones"]) == ("Apache-2.0", [2, 4])
     people = tmp_path / "people.safetensors"
     before = people.stat().st_mtime_ns
     train_to_file(tmp_path, recipe(), resume=True, progress=False)
@@ -127,14 +147,14 @@ def test_weights_come_with_their_card(tmp_path, monkeypatch):
 
 
 def test_it_learns(crowd, tmp_path):
-    plan = recipe(epochs=20, drops=(18,), width=4, hidden=(32, 32), save_every=1000)
+    plan = recipe(epochs=20, milestones=(18,), width=4, hidden=(32, 32), save_every=1000)
     torch.manual_seed(plan.seed)
     before = plan.build(anny())
     after = train_ssf(crowd, tmp_path, plan, progress=False)
     batches = [crowd.draw(8, torch.Generator().manual_seed(seed)) for seed in range(3)]
     with torch.no_grad():
         one, other = (
-            sum(sum(ssf_loss(ssf, batch, anny(), plan.weights).values()) for batch in batches)
+            sum(sum(ssf_loss(ssf, batch, anny(), plan.loss_weights).values()) for batch in batches)
             for ssf in (before.eval(), after)
         )
     assert other < 0.9 * one
@@ -142,7 +162,16 @@ def test_it_learns(crowd, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
-    options = {"scenes": 3, "size": 32, "width": 2, "cnn": 2, "batch": 4, "epochs": 20, "save-every": 2, "log-every": 2}
+    options = {
+        "scenes": 3,
+        "size": 32,
+        "width": 2,
+        "cnn-width": 2,
+        "batch": 4,
+        "epochs": 20,
+        "save-every": 2,
+        "log-every": 2,
+    }
     words = [word for name, value in options.items() for word in (f"--recipe.{name}", str(value))]
 
     def command(folder, *more):

@@ -1,4 +1,4 @@
-"""Labels: which joints of a picture are hidden, by the bodies that fit its skeletons."""
+"""Occlusion labels from bodies that are fitted to the skeletons of an image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from occlupose.skeletons import BODY26, Skeleton, convert, convert_weakest
 
 @dataclass(frozen=True, eq=False)
 class SSFInput:
-    """What is given of a picture.
+    """The people of one image.
 
     Attributes:
         joints: metres, camera frame; NaN where unknown.
         skeleton: of the joints.
-        camera: which took it.
-        masks: where each person is seen; None where nobody knows.
-        image: RGB; only networks that look at pictures need it.
+        camera: that took the image.
+        masks: segmentation mask of each person; None if unknown.
+        image: RGB; only needed by networks with input_type image.
     """
 
     joints: Float[np.ndarray, "person joint 3"]
@@ -37,75 +37,73 @@ class SSFInput:
     masks: Bool[np.ndarray, "person height width"] | None = None
     image: UInt8[np.ndarray, "height width 3"] | None = None
 
-    def people(self, size: int = CROP_SIZE) -> tuple[PersonCrops, Bool[Tensor, "26"]]:
-        """Its people with crops of some size, and which joints are to be met.
+    def crop_people(self, size: int = CROP_SIZE) -> tuple[PersonCrops, Bool[Tensor, "26"]]:
+        """The people with crops of this size, and which joints to fit.
 
         Raises:
-            OccluposeError: as `people.to_body` and `people.people`.
+            OccluposeError: as `people.to_body26` and `people.crop_people`.
         """
-        joints, believed = to_body26(self.joints, self.skeleton)
-        return crop_people(joints, self.camera, self.masks, self.image, size=size), believed
+        joints, fit_mask = to_body26(self.joints, self.skeleton)
+        return crop_people(joints, self.camera, self.masks, self.image, size=size), fit_mask
 
 
 def label_occlusion(
-    pictures: Sequence[SSFInput],
+    inputs: Sequence[SSFInput],
     *,
     body: BodyModel | None = None,
-    plan: FitSettings = DEFAULT_SETTINGS,
+    settings: FitSettings = DEFAULT_SETTINGS,
     fitter: Callable[[PersonCrops, Bool[Tensor, "26"]], BodyFit] | None = None,
     size: int = CROP_SIZE,
 ) -> list[Occlusion]:
-    """Which joints are hidden in each picture.
+    """Which joints are hidden in each image.
 
     Arguments:
-        body: what is fitted; None is the default one.
-        plan: how it is fitted.
-        fitter: fits bodies otherwise, as networks do (`predict.fitter`).
-        size: of the crops that masks and pictures are looked at in, px.
+        body: the body model; None is the default one.
+        settings: of the fit.
+        fitter: another way to fit bodies, such as networks (`predict.make_fitter`).
+        size: of the crops of masks and images, px.
 
     Raises:
-        OccluposeError: joints, masks or a picture of another shape than the skeleton and the camera have.
+        OccluposeError: shapes of joints, masks or image do not match the skeleton and the camera.
     """
     body = body or anny()
     results = []
-    for picture in pictures:
-        given, believed = picture.people(size)
-        fitted = fitter(given, believed) if fitter else fit_bodies(given, body, believed=believed, plan=plan)
-        results.append(occlusion_of_bodies(fitted, body, picture))
+    for people in inputs:
+        crops, fit_mask = people.crop_people(size)
+        fitted = fitter(crops, fit_mask) if fitter else fit_bodies(crops, body, fit_mask=fit_mask, settings=settings)
+        results.append(occlusion_of_bodies(fitted, body, people))
     return results
 
 
-def occlusion_of_bodies(fitted: BodyFit, body: BodyModel, picture: SSFInput) -> Occlusion:
-    """Which of a picture's joints are hidden by bodies: everybody's surface in one z-buffer, asked at the joints given.
+def occlusion_of_bodies(fitted: BodyFit, body: BodyModel, people: SSFInput) -> Occlusion:
+    """Which joints of an image are hidden by bodies: all surfaces in one z-buffer, compared with the given joints.
 
-    Joints that BODY26 does not have, and cannot be made from such, are absent.
+    Joints that BODY26 neither has nor can derive are absent.
     """
     with torch.no_grad():
         vertices = body(fitted.pose, fitted.shape, fitted.translation).vertices.numpy()
     faces = body.faces.numpy()
     part = body.part.numpy()
-    buffer = render_zbuffer([Surface(one, faces, part) for one in vertices], picture.camera)
-    joints = convert(picture.joints.astype(np.float32), picture.skeleton, BODY26)
-    return to_input_skeleton(find_occlusion(joints, BODY26, buffer, picture.camera), picture)
+    buffer = render_zbuffer([Surface(mesh, faces, part) for mesh in vertices], people.camera)
+    joints = convert(people.joints.astype(np.float32), people.skeleton, BODY26)
+    return to_input_skeleton(find_occlusion(joints, BODY26, buffer, people.camera), people)
 
 
-def to_input_skeleton(occlusion: Occlusion, picture: SSFInput) -> Occlusion:
-    """What is known of BODY26's joints, told of those of the picture's own skeleton."""
-    state = convert_weakest(occlusion.state, BODY26, picture.skeleton)
-    reason, by = (
-        np.full(state.shape, default, values.dtype)
-        for default, values in ((OcclusionCause.OUTSIDE, occlusion.cause), (NO_SURFACE, occlusion.occluder))
-    )
-    names = {own: shared for shared, own in picture.skeleton.aliases} | {"neck": "thorax"}
-    for place, joint in enumerate(picture.skeleton.joints):
+def to_input_skeleton(occlusion: Occlusion, people: SSFInput) -> Occlusion:
+    """The occlusion of BODY26's joints for the joints of the input's own skeleton."""
+    state = convert_weakest(occlusion.state, BODY26, people.skeleton)
+    cause = np.full(state.shape, OcclusionCause.OUTSIDE, occlusion.cause.dtype)
+    occluder = np.full(state.shape, NO_SURFACE, occlusion.occluder.dtype)
+    names = {own: shared for shared, own in people.skeleton.aliases} | {"neck": "thorax"}
+    for column, joint in enumerate(people.skeleton.joints):
         name = names.get(joint, joint)
         if name in BODY26.joints:
             source = BODY26.joints.index(name)
-            reason[:, place] = occlusion.cause[:, source]
-            by[:, place] = occlusion.occluder[:, source]
-    known = np.isfinite(picture.joints).all(-1)
+            cause[:, column] = occlusion.cause[:, source]
+            occluder[:, column] = occlusion.occluder[:, source]
+    known = np.isfinite(people.joints).all(-1)
     return Occlusion(
         np.where(known, state, ABSENT).astype(np.uint8),
-        np.where(known, reason, OcclusionCause.OUTSIDE).astype(np.uint8),
-        np.where(known, by, NO_SURFACE),
+        np.where(known, cause, OcclusionCause.OUTSIDE).astype(np.uint8),
+        np.where(known, occluder, NO_SURFACE),
     )

@@ -11,10 +11,10 @@ from occlupose.errors import OccluposeError
 
 @dataclass(frozen=True)
 class SSFLossWeights:
-    """How much each loss counts.
+    """The weight of each loss.
 
     Raises:
-        OccluposeError: one is below 0.
+        OccluposeError: a weight is negative.
     """
 
     theta: float = 1.0
@@ -25,61 +25,60 @@ class SSFLossWeights:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not 0 <= value < float("inf"):
-                raise OccluposeError(f"{name} {value}: a weight is 0 or more")
+                raise OccluposeError(f"{name} {value}: must be 0 or more")
 
 
 TRAINING = SSFLossWeights()
 """As published for training."""
 
 LABELLING = SSFLossWeights(theta=0.0, beta=0.0)
-"""As published for the generation of labels, where nobody knows the true pose and shape."""
+"""As published for the generation of labels, where the true pose and shape are unknown."""
 
 
 def pose_loss(
-    answer: Float[Tensor, "batch segment 3 3"], truth: Float[Tensor, "batch segment 3 3"]
+    output: Float[Tensor, "batch segment 3 3"], truth: Float[Tensor, "batch segment 3 3"]
 ) -> Float[Tensor, ""]:
-    """L_theta: mean squared difference of the rotations' matrices. That they are compared as matrices is ours."""
-    return ((answer - truth) ** 2).mean()
+    """L_theta: mean squared error of the rotation matrices. That matrices are compared is ours."""
+    return ((output - truth) ** 2).mean()
 
 
 def shape_loss(
-    answer: Float[Tensor, "batch shape"], truth: Float[Tensor, "batch shape"], span: Float[Tensor, "shape"]
+    output: Float[Tensor, "batch shape"], truth: Float[Tensor, "batch shape"], span: Float[Tensor, "shape"]
 ) -> Float[Tensor, ""]:
-    """L_beta: mean squared difference of the shapes, as shares of their span (ours: HUPOR's are SMPL's, in standard
+    """L_beta: mean squared error of the shapes, as shares of their range (ours: HUPOR's are SMPL's, in standard
     deviations).
     """
-    return (((answer - truth) / span) ** 2).mean()
+    return (((output - truth) / span) ** 2).mean()
 
 
 def position_loss(
-    answer: Float[Tensor, "batch joint 3"],
+    output: Float[Tensor, "batch joint 3"],
     joints: Float[Tensor, "batch joint 3"],
-    believed: Bool[Tensor, "joint"] | None = None,
+    fit_mask: Bool[Tensor, "joint"] | None = None,
 ) -> Float[Tensor, ""]:
-    """L_pos: mean distance of the joints that are known, metres."""
+    """L_pos: mean distance of the known joints, metres."""
     known = joints.isfinite().all(-1)
-    if believed is not None:
-        known = known & believed
-    away = torch.where(known[..., None], answer - joints, 0.0)
-    return ((away.square().sum(-1) + 1e-12).sqrt() * known).sum() / known.sum().clamp_min(1)
+    if fit_mask is not None:
+        known = known & fit_mask
+    difference = torch.where(known[..., None], output - joints, 0.0)
+    return ((difference.square().sum(-1) + 1e-12).sqrt() * known).sum() / known.sum().clamp_min(1)
 
 
 def silhouette_loss(
-    answer: Float[Tensor, "batch size size"],
-    seen: Float[Tensor, "batch size size"],
-    open: Float[Tensor, "batch size size"],
+    output: Float[Tensor, "batch size size"],
+    mask: Float[Tensor, "batch size size"],
+    valid: Float[Tensor, "batch size size"],
 ) -> Float[Tensor, ""]:
-    """L_sil: 1 - IoU of the silhouettes, 0 where they are the same, over the pixels that are not covered by people who
-    are nearer.
+    """L_sil: 1 - IoU of the silhouettes over valid pixels, those that are not covered by nearer people.
 
-    Means over the people of whom something is seen; 0 where there is nobody. That it is the IoU is ours; the paper does
-    not say.
+    The mean over people who are visible at all; 0 if nobody is. That it is the IoU is ours; the paper does not say.
     """
-    both = (answer * seen * open).sum((1, 2))
-    either = ((answer + seen - answer * seen) * open).sum((1, 2))
-    there = (seen * open).sum((1, 2)) >= MIN_CELLS
-    return torch.where(there, 1 - both / either.clamp_min(1e-6), 0.0).sum() / there.sum().clamp_min(1)
+    intersection = (output * mask * valid).sum((1, 2))
+    union = ((output + mask - output * mask) * valid).sum((1, 2))
+    visible = (mask * valid).sum((1, 2)) >= MIN_CELLS
+    loss = torch.where(visible, 1 - intersection / union.clamp_min(1e-6), 0.0)
+    return loss.sum() / visible.sum().clamp_min(1)
 
 
 MIN_CELLS = 1.0
-"""Cells that must be seen of somebody before the outline counts; ours."""
+"""Visible cells that a person needs for the silhouette to count; ours."""

@@ -1,7 +1,7 @@
-"""Bodies fitted to skeletons, and to outlines where there are masks, without networks.
+"""Fits bodies to skeletons, and to silhouettes where there are masks, without networks.
 
-Ours, for HUPOR has networks do this: how somebody is built follows from the lengths between
-the joints by Gauss-Newton steps, then from the outline by a few dozen steps of Adam. All people are fitted together.
+Ours, as HUPOR uses networks: body shapes follow from the distances between joints by Gauss-Newton steps, then from the
+silhouettes by a few dozen steps of Adam. All people are fitted together.
 """
 
 from dataclasses import dataclass
@@ -27,22 +27,22 @@ from occlupose.skeletons import BODY26
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How long, and what counts. All numbers are ours."""
+    """Numbers of steps and weights of the fit. All numbers are ours."""
 
     rounds: int = 6
-    """Of pose and shape in turns."""
+    """Alternations of pose and shape."""
     steps: int = 30
-    """Of Adam, where there are masks."""
-    rate: float = 0.03
-    """Shares of a shape's span, or radians, that a step of Adam moves."""
-    pos: float = 10.0
-    """Weight of the joints' distance, as published."""
-    sil: float = 1.0
-    """Weight of the outline. The published 0.1 is for networks that many people teach; a single one gives way to it too
-    little.
+    """Steps of Adam, if there are masks."""
+    learning_rate: float = 0.03
+    """Of Adam: shares of the range of a shape parameter, or radians."""
+    joint_weight: float = 10.0
+    """Weight of the distance of the joints, as published."""
+    silhouette_weight: float = 1.0
+    """Weight of the silhouette. The published 0.1 is for networks trained on many people; a single fit would hardly
+    change.
     """
-    prior: float = 0.05
-    """Weight of the squared distance from what the joints alone say, shares of the span."""
+    prior_weight: float = 0.05
+    """Weight of the squared distance from the fit to the joints alone, shares of the range."""
 
 
 DEFAULT_SETTINGS = FitSettings()
@@ -52,97 +52,107 @@ def fit_bodies(
     people: PersonCrops,
     body: BodyModel,
     *,
-    believed: Bool[Tensor, "26"] | None = None,
-    plan: FitSettings = DEFAULT_SETTINGS,
+    fit_mask: Bool[Tensor, "26"] | None = None,
+    settings: FitSettings = DEFAULT_SETTINGS,
 ) -> BodyFit:
-    """Bodies of these people, in the camera frame; of those without a mask as their joints alone say.
+    """Bodies of these people in the camera frame; people without a mask are fitted to their joints only.
 
     Arguments:
-        believed: joints that are met; the others only tell how the body is turned at first.
+        fit_mask: joints to fit; the others only initialise the orientation.
     """
-    fitted = fit_joints(people.joints, body, believed=believed, plan=plan)
-    masked = (people.seen * people.open).flatten(1).sum(1) > 0
-    if not masked.any() or not plan.steps:
+    fitted = fit_joints(people.joints, body, fit_mask=fit_mask, settings=settings)
+    has_mask = (people.mask * people.valid).flatten(1).sum(1) > 0
+    if not has_mask.any() or not settings.steps:
         return fitted
-    return fit_silhouettes(people, body, fitted, believed=believed, plan=plan)
+    return fit_silhouettes(people, body, fitted, fit_mask=fit_mask, settings=settings)
 
 
 def fit_joints(
     joints: Float[Tensor, "person 26 3"],
     body: BodyModel,
     *,
-    believed: Bool[Tensor, "26"] | None = None,
-    plan: FitSettings = DEFAULT_SETTINGS,
+    fit_mask: Bool[Tensor, "26"] | None = None,
+    settings: FitSettings = DEFAULT_SETTINGS,
 ) -> BodyFit:
-    """Bodies whose joints are as near as can be to those given: pose and shape in turns, as `bodies.fitting.fit_shape`
-    for one person.
+    """Bodies with joints as close as possible to these: pose and shape in turns, like `bodies.fitting.fit_shape` for
+    one person.
 
-    Begins with the build whose bones are most alike; a round that makes somebody worse is taken back and tried again
-    half as far.
+    Starts from the shape with the most similar bone lengths. A round that increases a person's error is undone and
+    repeated with half the step.
     """
-    belief = torch.ones(joints.shape[1]) if believed is None else believed.float()
+    weights = torch.ones(joints.shape[1]) if fit_mask is None else fit_mask.float()
     upright = joints @ UPRIGHT
-    known = joints.isfinite().all(-1) & (belief > 0)
+    known = joints.isfinite().all(-1) & (weights > 0)
     span = body.high - body.low
-    shape = initial_shape(joints, body, believed)
-    best = fit_pose(upright, body, shape, joint_weights=belief)
+    shape = initial_shape(joints, body, fit_mask)
+    best = fit_pose(upright, body, shape, joint_weights=weights)
     stride = torch.full((len(joints), 1), STRIDE)
-    for _ in range(plan.rounds):
+    for _ in range(settings.rounds):
         step = _shape_step(upright, known, body, best)
         shape = (best.shape + step.clamp(-stride * span, stride * span)).clamp(body.low, body.high)
-        tried = fit_pose(upright, body, shape, pose=best.pose, joint_weights=belief, steps=POSE_STEPS)
-        better = tried.error < best.error
+        candidate = fit_pose(upright, body, shape, pose=best.pose, joint_weights=weights, steps=POSE_STEPS)
+        better = candidate.error < best.error
         stride = torch.where(better[:, None], stride, stride / 2)
-        both = zip(vars(tried).values(), vars(best).values(), strict=True)
-        best = BodyFit(*(torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in both))
-    return to_camera_frame(fit_pose(upright, body, best.shape, pose=best.pose, joint_weights=belief))
+        best = _choose(better, candidate, best)
+    return to_camera_frame(fit_pose(upright, body, best.shape, pose=best.pose, joint_weights=weights))
 
 
 POSE_STEPS = 4
-"""Steps that a pose needs after its shape has changed a little; ours."""
+"""Steps of the pose after a small change of the shape; ours."""
+
+
+def _choose(condition: Bool[Tensor, " person"], one: BodyFit, other: BodyFit) -> BodyFit:
+    """The first fit where the condition holds, else the other."""
+    fields = []
+    for new, old in zip(vars(one).values(), vars(other).values(), strict=True):
+        fields.append(torch.where(condition.view(-1, *[1] * (new.ndim - 1)), new, old))
+    return BodyFit(*fields)
 
 
 def initial_shape(
-    joints: Float[Tensor, "person 26 3"], body: BodyModel, believed: Bool[Tensor, "26"] | None = None
+    joints: Float[Tensor, "person 26 3"], body: BodyModel, fit_mask: Bool[Tensor, "26"] | None = None
 ) -> Float[Tensor, "person shape"]:
-    """The build whose bones are most alike to everybody's, of those with all numbers ordinary but one."""
+    """For each person the shape with the most similar bone lengths, among those with at most one parameter that is not
+    neutral.
+    """
     span = body.high - body.low
     count = len(body.low)
-    odd = body.low + torch.linspace(0, 1, SHAPE_GRID)[:, None] * span
+    values = body.low + torch.linspace(0, 1, SHAPE_GRID)[:, None] * span
     shapes = body.neutral.repeat(SHAPE_GRID, count, 1)
-    shapes.diagonal(dim1=1, dim2=2).copy_(odd)
+    shapes.diagonal(dim1=1, dim2=2).copy_(values)
     shapes = torch.cat([body.neutral[None], shapes.flatten(0, 1)])
-    known = joints.isfinite().all(-1) if believed is None else joints.isfinite().all(-1) & believed
-    start, end = (BODY26.index(*(limb[place] for limb in BODY26.limbs)) for place in (0, 1))
-    seen = (joints[:, start] - joints[:, end]).norm(dim=-1)
+    known = joints.isfinite().all(-1) if fit_mask is None else joints.isfinite().all(-1) & fit_mask
+    start = BODY26.index(*(limb[0] for limb in BODY26.limbs))
+    end = BODY26.index(*(limb[1] for limb in BODY26.limbs))
+    lengths = (joints[:, start] - joints[:, end]).norm(dim=-1)
     rest = body.rest(shapes)
-    lengths = (rest[:, start] - rest[:, end]).norm(dim=-1)
-    away = torch.where((known[:, start] & known[:, end])[:, None], (seen[:, None] - lengths) ** 2, 0.0).sum(-1)
-    return shapes[away.argmin(1)]
+    rest_lengths = (rest[:, start] - rest[:, end]).norm(dim=-1)
+    squares = (lengths[:, None] - rest_lengths) ** 2
+    error = torch.where((known[:, start] & known[:, end])[:, None], squares, 0.0).sum(-1)
+    return shapes[error.argmin(1)]
 
 
 SHAPE_GRID = 9
-"""Values of a number that `first_guess` tries."""
+"""Values of a shape parameter that `initial_shape` tries."""
 
 
 def _shape_step(
     upright: Float[Tensor, "person 26 3"], known: Bool[Tensor, "person 26"], body: BodyModel, fitted: BodyFit
 ) -> Float[Tensor, "person shape"]:
-    """By how much each shape is to change, by Gauss and Newton, the translation being free."""
+    """A Gauss-Newton step of each shape, with free translation."""
     span = body.high - body.low
 
-    def places(change: Tensor) -> Tensor:
+    def joints_after(change: Tensor) -> Tensor:
         return body.joints(fitted.pose, fitted.shape + change, fitted.translation)
 
     with torch.no_grad():
-        jacobian = torch.func.jacfwd(places)(torch.zeros(len(span)))  # person joint 3 shape
-        middle = (jacobian * known[..., None, None]).sum(1, keepdim=True) / known.sum(1).clamp_min(1)[
-            :, None, None, None
-        ]
-        rows = torch.where(known[..., None, None], jacobian - middle, 0.0).flatten(1, 2)
-        miss = torch.where(known[..., None], upright - fitted.joints, 0.0).flatten(1)
+        jacobian = torch.func.jacfwd(joints_after)(torch.zeros(len(span)))  # person joint 3 shape
+        count = known.sum(1).clamp_min(1)[:, None, None, None]
+        mean = (jacobian * known[..., None, None]).sum(1, keepdim=True) / count
+        rows = torch.where(known[..., None, None], jacobian - mean, 0.0).flatten(1, 2)
+        residual = torch.where(known[..., None], upright - fitted.joints, 0.0).flatten(1)
         normal = rows.mT @ rows + torch.diag((SHAPE_WEIGHT / span) ** 2)
-        slope = (rows.mT @ miss[..., None])[..., 0] - (SHAPE_WEIGHT / span) ** 2 * (fitted.shape - body.neutral)
+        slope = (rows.mT @ residual[..., None])[..., 0] - (SHAPE_WEIGHT / span) ** 2 * (fitted.shape - body.neutral)
         return torch.linalg.solve(normal, slope)
 
 
@@ -151,40 +161,41 @@ def fit_silhouettes(
     body: BodyModel,
     fitted: BodyFit,
     *,
-    believed: Bool[Tensor, "26"] | None = None,
-    plan: FitSettings = DEFAULT_SETTINGS,
+    fit_mask: Bool[Tensor, "26"] | None = None,
+    settings: FitSettings = DEFAULT_SETTINGS,
 ) -> BodyFit:
-    """The same bodies, built and twisted so that their outlines are more like the masks; then their joints are met
-    again.
+    """The same bodies with shapes and twists that bring their silhouettes closer to the masks; then fitted to their
+    joints again.
     """
-    lens, seen, open_ = people.on_grid()
-    surface = inscribed_spheres(body)
+    intrinsics, mask, valid = people.on_grid()
+    spheres = inscribed_spheres(body)
     axes = limb_axes(people.joints)
     span = body.high - body.low
     joints = people.joints
     change = torch.zeros_like(fitted.shape).requires_grad_()
     twist = torch.zeros(len(joints), len(TWISTED)).requires_grad_()
-    optimiser = torch.optim.Adam([change, twist], lr=plan.rate)
-    for _ in range(plan.steps):
+    optimiser = torch.optim.Adam([change, twist], lr=settings.learning_rate)
+    for _ in range(settings.steps):
         shape = (fitted.shape + change * span).clamp(body.low, body.high)
-        placed = translate_to_joints(joints, body, shape, _twisted(fitted.pose, axes, twist), believed)
-        outline = render_silhouette(*surface(placed.pose, shape, placed.translation), lens, seen.shape[-1])
-        loss = plan.pos * losses.position_loss(placed.joints, joints, believed) + plan.sil * losses.silhouette_loss(
-            outline, seen, open_
-        )
-        loss = loss + plan.prior * ((change**2).sum(1) + (twist**2).sum(1)).mean()
+        placed = translate_to_joints(joints, body, shape, _twist(fitted.pose, axes, twist), fit_mask)
+        silhouette = render_silhouette(*spheres(placed.pose, shape, placed.translation), intrinsics, mask.shape[-1])
+        joint_loss = losses.position_loss(placed.joints, joints, fit_mask)
+        silhouette_loss = losses.silhouette_loss(silhouette, mask, valid)
+        prior = ((change**2).sum(1) + (twist**2).sum(1)).mean()
+        loss = settings.joint_weight * joint_loss + settings.silhouette_weight * silhouette_loss
+        loss = loss + settings.prior_weight * prior
         optimiser.zero_grad()
         (len(joints) * loss).backward()
         optimiser.step()
     with torch.no_grad():
         shape = (fitted.shape + change * span).clamp(body.low, body.high)
-        return fit_to_joints(joints, body, shape, gram_schmidt(_twisted(fitted.pose, axes, twist)), believed)
+        return fit_to_joints(joints, body, shape, gram_schmidt(_twist(fitted.pose, axes, twist)), fit_mask)
 
 
-def _twisted(
+def _twist(
     pose: Float[Tensor, "person 17 3 3"], axes: Float[Tensor, "person 8 3"], twist: Float[Tensor, "person 8"]
 ) -> Float[Tensor, "person 17 3 3"]:
-    """A pose with its limbs turned about themselves by so many radians."""
-    turns = rotation_about(axes.flatten(0, 1), twist.flatten()).unflatten(0, twist.shape)
-    places = torch.tensor([SEGMENTS.index(segment) for segment in TWISTED])
-    return pose.index_copy(1, places, turns @ pose[:, places])
+    """A pose with its limbs rotated about themselves, radians."""
+    rotations = rotation_about(axes.flatten(0, 1), twist.flatten()).unflatten(0, twist.shape)
+    segments = torch.tensor([SEGMENTS.index(segment) for segment in TWISTED])
+    return pose.index_copy(1, segments, rotations @ pose[:, segments])

@@ -1,4 +1,4 @@
-"""From skeletons and masks to bodies, with the networks, and what they learn from people whose bodies nobody knows."""
+"""Inference of the networks of Skeleton-guided Shape Fitting, and their self-supervised fine-tuning."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -15,87 +15,84 @@ from occlupose.methods.hupor.ssf.people import PersonCrops
 from occlupose.methods.hupor.ssf.recipe import LABELLING_RATE, SSFBatch, ssf_loss
 
 BATCH = 64
-"""People that go through the networks together."""
+"""People in a batch."""
 
 
 @torch.no_grad()
 def predict_bodies(
-    ssf: SSF, people: PersonCrops, believed: Bool[Tensor, "26"] | None = None, *, meet: bool = False
+    ssf: SSF, people: PersonCrops, fit_mask: Bool[Tensor, "26"] | None = None, *, meet: bool = False
 ) -> BodyFit:
-    """The bodies that the networks see, in the camera frame.
+    """Bodies predicted by the networks, in the camera frame.
 
     Arguments:
-        believed: joints that the bodies are moved to.
-        meet: all segments are then moved together until the joints are met (`bodies.fitting.fit`; ours).
+        fit_mask: joints that the bodies are translated to.
+        meet: afterwards refine all segments together to reach the joints (`bodies.fitting.fit_pose`; ours).
 
     Raises:
-        OccluposeError: the people have no masks, or crops of another size; or no picture, where the networks look at
-            it.
+        OccluposeError: people without masks, with crops of another size, or without an image if the networks need it.
     """
     check_crops(ssf, people)
     ssf.eval()
-    parts = [ssf(people[slice(start, start + BATCH)], believed).final for start in range(0, len(people), BATCH)]
-    fitted = BodyFit(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
+    parts = [ssf(people[slice(start, start + BATCH)], fit_mask).final for start in range(0, len(people), BATCH)]
+    fields = zip(*(vars(part).values() for part in parts), strict=True)
+    fitted = BodyFit(*(torch.cat(values) for values in fields))
     if not meet:
         return fitted
-    return reconstruct.fit_to_joints(people.joints, ssf.body, fitted.shape, fitted.pose, believed)
+    return reconstruct.fit_to_joints(people.joints, ssf.body, fitted.shape, fitted.pose, fit_mask)
 
 
 def make_fitter(ssf: SSF, *, meet: bool = False) -> Callable[[PersonCrops, Bool[Tensor, "26"]], BodyFit]:
-    """What `label.label` takes, to label by the networks; arguments as `predict`."""
-    return lambda people, believed: predict_bodies(ssf, people, believed, meet=meet)
+    """The `fitter` of `label.label_occlusion` that uses networks; arguments as for `predict_bodies`."""
+    return lambda people, fit_mask: predict_bodies(ssf, people, fit_mask, meet=meet)
 
 
 def finetune(
     ssf: SSF,
     people: PersonCrops,
-    believed: Bool[Tensor, "26"] | None = None,
+    fit_mask: Bool[Tensor, "26"] | None = None,
     *,
     steps: int = 200,
     batch: int = 32,
-    rate: float = LABELLING_RATE,
+    learning_rate: float = LABELLING_RATE,
     seed: int = 0,
 ) -> SSF:
-    """The networks after some steps on people of whom only joints and masks are known, before these are labelled; the
-    given ones stay.
+    """A copy of the networks after some steps on people with known joints and masks only, before these are labelled.
 
-    Self-supervised as published: Adam at 1e-5, weights of L_theta and L_beta 0. How many steps, and that the statistics
-    of the batch normalisation stay, are ours.
+    Self-supervised as published: Adam at 1e-5, with weights of L_theta and L_beta 0. The number of steps, and that
+    batch normalisation keeps its statistics, are ours.
 
     Arguments:
-        people: all that are to be labelled.
+        people: all that will be labelled.
 
     Raises:
-        OccluposeError: as `predict`.
+        OccluposeError: as `predict_bodies`.
     """
     check_crops(ssf, people)
-    refined = deepcopy(ssf).eval()
-    optimiser = torch.optim.Adam(refined.parameters(), lr=rate)
+    tuned = deepcopy(ssf).eval()
+    optimiser = torch.optim.Adam(tuned.parameters(), lr=learning_rate)
     generator = Generator().manual_seed(seed)
-    believed = torch.ones(people.joints.shape[1], dtype=torch.bool) if believed is None else believed
-    nothing = torch.zeros(0)
+    fit_mask = torch.ones(people.joints.shape[1], dtype=torch.bool) if fit_mask is None else fit_mask
+    unknown = torch.zeros(0)
     for _ in range(steps):
-        some = people[torch.randint(len(people), (min(batch, len(people)),), generator=generator)]
-        terms = ssf_loss(refined, SSFBatch(some, believed, nothing, nothing), ssf.body, losses.LABELLING)
+        batch_people = people[torch.randint(len(people), (min(batch, len(people)),), generator=generator)]
+        terms = ssf_loss(tuned, SSFBatch(batch_people, fit_mask, unknown, unknown), ssf.body, losses.LABELLING)
         optimiser.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
         optimiser.step()
-    return refined
+    return tuned
 
 
 def check_crops(ssf: SSF, people: PersonCrops) -> None:
-    """Whether the networks can look at these people.
+    """Checks that the networks can process these people.
 
     Raises:
-        OccluposeError: they cannot; says why.
+        OccluposeError: they cannot, and why.
     """
     if people.size != ssf.size:
-        raise OccluposeError(f"crops of {people.size} px: these networks take {ssf.size} px")
-    if ssf.look == "image" and people.image.shape[1] != 3:
+        raise OccluposeError(f"crops of {people.size} px: must be {ssf.size} px for these networks")
+    if ssf.input_type == "image" and people.image.shape[1] != 3:
+        raise OccluposeError("no image: these networks need one; give it, or networks with input_type mask")
+    if not (people.valid.flatten(1).sum(1) > 0).any():
         raise OccluposeError(
-            "no picture: these networks look at the picture; give it, or networks that look at the mask"
-        )
-    if not (people.open.flatten(1).sum(1) > 0).any():
-        raise OccluposeError(
-            "no masks: the networks look at the mask; give one for each person, or fit without networks (optimise)"
+            "no masks: the networks need them; give one for each person, or fit without networks (ssf.optimise)"
         )

@@ -1,6 +1,4 @@
-"""How the networks of Skeleton-guided Shape Fitting are trained: data, losses, schedule (HUPOR's supplement, section
-2.2).
-"""
+"""The training recipe of Skeleton-guided Shape Fitting: data, losses, schedule (HUPOR's supplement, section 2.2)."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +9,7 @@ from torch import Generator, Tensor, nn
 from occlupose.bodies.body import BodyModel
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf import losses
-from occlupose.methods.hupor.ssf.network import HIDDEN, SSF, InputType
+from occlupose.methods.hupor.ssf.network import HIDDEN, SSF, InputType, SSFOutput
 from occlupose.methods.hupor.ssf.people import CROP_SIZE, PersonCrops, to_body26
 from occlupose.methods.hupor.ssf.silhouette import inscribed_spheres, render_silhouette
 from occlupose.networks.resnet import RESNET18, RESNET34
@@ -19,56 +17,58 @@ from occlupose.skeletons import BODY26, H36M17, MPI15, convert
 from occlupose.training.loop import Optimisation, Terms
 
 LABELLING_RATE = 1e-5
-"""Learning rate of the generation of labels (HUPOR's supplement, section 2.2)."""
+"""Learning rate during the generation of labels (HUPOR's supplement, section 2.2)."""
 
 SKELETONS = (BODY26, H36M17, MPI15)
-"""The joints that a batch is given, each as often, so that the networks take skeletons of all these; ours."""
+"""Skeletons that batches are converted to, equally often, so that the networks accept all of them; ours."""
 
 
 @dataclass(frozen=True)
 class SSFRecipe:
-    """Everything that the weights depend on. The defaults are the published ones; how many people there are is ours.
+    """Everything that the weights depend on. The defaults are the published ones; the number of people is ours.
 
     Raises:
-        OccluposeError: a number that cannot be.
+        OccluposeError: an impossible value.
     """
 
     name: str = "ssf"
-    look: InputType = "image"
-    """What ShapeInit looks at: the picture, or mask and joints."""
+    input_type: InputType = "image"
+    """The input of ShapeInit: the image, or mask and joints."""
     size: int = CROP_SIZE
-    """Pixels across and down of a crop."""
+    """Pixels along each side of a crop."""
     blocks: tuple[int, int, int, int] = RESNET34
     width: int = 64
     """Channels of the ResNet's first stage."""
-    cnn: int = 32
+    cnn_width: int = 32
     """Channels of ShapeOpt's first convolution; ours."""
     hidden: tuple[int, int] = HIDDEN
-    weights: losses.SSFLossWeights = field(default_factory=lambda: losses.TRAINING)
+    loss_weights: losses.SSFLossWeights = field(default_factory=lambda: losses.TRAINING)
     scenes: int = 5000
-    """Synthetic scenes whose people are learnt from."""
+    """Number of synthetic scenes."""
     people: tuple[int, int] = (1, 6)
-    """Fewest and most in a scene."""
+    """Minimum and maximum number of people in a scene."""
     batch: int = 32
     epochs: int = 150
-    drops: tuple[int, ...] = (50, 100)
-    """Epochs at which the learning rate falls to a tenth."""
+    milestones: tuple[int, ...] = (50, 100)
+    """Epochs at which the learning rate is divided by 10."""
     learning_rate: float = 1e-3
     seed: int = 0
     save_every: int = 500
     log_every: int = 100
 
     def __post_init__(self) -> None:
-        for name, least in {"size": 32, "width": 1, "cnn": 1, "scenes": 1, "batch": 2, "epochs": 1}.items():
+        for name, least in {"size": 32, "width": 1, "cnn_width": 1, "scenes": 1, "batch": 2, "epochs": 1}.items():
             if getattr(self, name) < least:
                 raise OccluposeError(f"{name} {getattr(self, name)}: must be {least} or more")
-        if self.look not in ("image", "mask"):
-            raise OccluposeError(f"look {self.look}: ShapeInit looks at the image, or at the mask")
+        if self.input_type not in ("image", "mask"):
+            raise OccluposeError(f"input_type {self.input_type}: unknown; known are image, mask")
         if min(*self.blocks, *self.hidden) < 1:
             raise OccluposeError(f"blocks {self.blocks}, hidden {self.hidden}: each must be 1 or more")
 
     def schedule(self, people: int) -> Optimisation:
-        """For so many people: Adam at a rate that falls to a tenth at some epochs; the last weights are kept."""
+        """The schedule for this many people: Adam with a learning rate that drops at some epochs; the last weights are
+        kept.
+        """
         return Optimisation(
             steps=self.epochs * max(1, people // self.batch),
             learning_rate=self.learning_rate,
@@ -76,7 +76,7 @@ class SSFRecipe:
             warm_up_steps=1,
             max_grad_norm=float("inf"),
             ema_decay=0.0,
-            milestones=tuple(drop / self.epochs for drop in self.drops),
+            milestones=tuple(epoch / self.epochs for epoch in self.milestones),
             save_every=self.save_every,
             log_every=self.log_every,
             precision="32-true",
@@ -85,7 +85,13 @@ class SSFRecipe:
     def build(self, body: BodyModel) -> SSF:
         """The networks, untrained."""
         return SSF(
-            body, look=self.look, size=self.size, blocks=self.blocks, width=self.width, cnn=self.cnn, hidden=self.hidden
+            body,
+            input_type=self.input_type,
+            size=self.size,
+            blocks=self.blocks,
+            width=self.width,
+            cnn_width=self.cnn_width,
+            hidden=self.hidden,
         )
 
 
@@ -93,46 +99,46 @@ PUBLISHED = SSFRecipe()
 
 SMALL = SSFRecipe(
     name="ssf.synth",
-    look="mask",
+    input_type="mask",
     size=96,
     blocks=RESNET18,
     width=16,
-    cnn=16,
+    cnn_width=16,
     hidden=(256, 128),
     scenes=1200,
     epochs=8,
-    drops=(5, 7),
+    milestones=(5, 7),
     save_every=100,
     log_every=20,
 )
-"""Two cores and no pictures: narrower, shallower, smaller crops, and a quarter of an hour. Ours."""
+"""For two cores and without images: narrower, shallower, smaller crops; a quarter of an hour. Ours."""
 
 RECIPES = {"published": PUBLISHED, "small": SMALL}
 
 
 @dataclass
 class SSFBatch:
-    """People, and how they are built and hold themselves."""
+    """People with their true shape and pose."""
 
     people: PersonCrops
-    believed: Bool[Tensor, "26"]
+    fit_mask: Bool[Tensor, "26"]
     shape: Float[Tensor, "batch shape"]
     pose: Float[Tensor, "batch 17 3 3"]
 
 
 @dataclass(frozen=True, eq=False)
 class SSFDataset:
-    """People to learn from. Masks and pictures lie in bytes, for there are many.
+    """People to train on. Masks and images are stored as bytes.
 
     Attributes:
-        joints, lens, seen, open, image: as of `People`, the last three times 255.
-        shape, pose: how they are built and hold themselves, camera frame.
+        joints, intrinsics, mask, valid, image: as of `PersonCrops`, the last three times 255.
+        shape, pose: of their bodies, camera frame.
     """
 
     joints: Float[Tensor, "person 26 3"]
-    lens: Float[Tensor, "person 2 3"]
-    seen: Tensor
-    open: Tensor
+    intrinsics: Float[Tensor, "person 2 3"]
+    mask: Tensor
+    valid: Tensor
     image: Tensor
     shape: Float[Tensor, "person shape"]
     pose: Float[Tensor, "person 17 3 3"]
@@ -141,34 +147,37 @@ class SSFDataset:
         return len(self.joints)
 
     def draw(self, count: int, generator: Generator) -> SSFBatch:
-        """So many of them, and what is given of their joints. One skeleton for all of a batch."""
-        which = torch.randint(len(self), (count,), generator=generator)
+        """A batch of this many people, with the joints of one random skeleton."""
+        rows = torch.randint(len(self), (count,), generator=generator)
         skeleton = SKELETONS[int(torch.randint(len(SKELETONS), (), generator=generator))]
-        joints, believed = to_body26(convert(self.joints[which].numpy(), BODY26, skeleton), skeleton)
-        seen, open_, image = (values[which].float() / 255 for values in (self.seen, self.open, self.image))
-        return SSFBatch(
-            PersonCrops(joints, self.lens[which], seen, open_, image), believed, self.shape[which], self.pose[which]
+        joints, fit_mask = to_body26(convert(self.joints[rows].numpy(), BODY26, skeleton), skeleton)
+        people = PersonCrops(
+            joints=joints,
+            intrinsics=self.intrinsics[rows],
+            mask=self.mask[rows].float() / 255,
+            valid=self.valid[rows].float() / 255,
+            image=self.image[rows].float() / 255,
         )
+        return SSFBatch(people, fit_mask, self.shape[rows], self.pose[rows])
 
 
 def ssf_loss(network: nn.Module, batch: SSFBatch, body: BodyModel, weights: losses.SSFLossWeights) -> Terms:
-    """L of HUPOR's supplement, section 2.2. ShapeInit's own bodies learn from L_theta, L_beta and L_pos, ShapeOpt's
-    from all four; ours.
+    """L of HUPOR's supplement, section 2.2. ShapeInit's own bodies have L_theta, L_beta and L_pos, those after ShapeOpt
+    all four; ours.
     """
-    answer = network(batch.people, batch.believed)
+    output: SSFOutput = network(batch.people, batch.fit_mask)
     joints = batch.people.joints
     terms = dict[str, Tensor]()
-    for name, fitted in (("first ", answer.first), ("", answer.final)):
+    for name, fitted in (("initial ", output.initial), ("", output.final)):
         if weights.theta:
             terms[f"{name}theta"] = weights.theta * losses.pose_loss(fitted.pose, batch.pose)
         if weights.beta:
             terms[f"{name}beta"] = weights.beta * losses.shape_loss(fitted.shape, batch.shape, body.high - body.low)
-        terms[f"{name}pos"] = weights.pos * losses.position_loss(fitted.joints, joints, batch.believed)
+        terms[f"{name}pos"] = weights.pos * losses.position_loss(fitted.joints, joints, batch.fit_mask)
     if weights.sil:
-        lens, seen, open_ = batch.people.on_grid()
-        final = answer.final
-        outline = render_silhouette(
-            *inscribed_spheres(body)(final.pose, final.shape, final.translation), lens, seen.shape[-1]
-        )
-        terms["sil"] = weights.sil * losses.silhouette_loss(outline, seen, open_)
+        intrinsics, mask, valid = batch.people.on_grid()
+        final = output.final
+        spheres = inscribed_spheres(body)(final.pose, final.shape, final.translation)
+        silhouette = render_silhouette(*spheres, intrinsics, mask.shape[-1])
+        terms["sil"] = weights.sil * losses.silhouette_loss(silhouette, mask, valid)
     return terms

@@ -9,13 +9,12 @@ from occlupose.bodies.fitting import LIMBS, TWISTED, BodyFit, fit_pose, skeleton
 from occlupose.skeletons import BODY26
 
 UPRIGHT = torch.diag(torch.tensor([1.0, -1, -1]))
-"""Between the camera's frame (y down, z forward) and the same seen from behind the camera (y up); its own inverse."""
+"""Between the camera frame (y down, z forward) and the same with y up and z backward; its own inverse."""
 
 _TWISTED = [SEGMENTS.index(segment) for segment in TWISTED]
-_STARTS, _ENDS = (
-    BODY26.index(*(getattr(limb, end) for segment in TWISTED for limb in LIMBS if limb.segment == segment))
-    for end in ("start", "end")
-)
+_TWISTED_LIMBS = [limb for segment in TWISTED for limb in LIMBS if limb.segment == segment]
+_STARTS = BODY26.index(*(limb.start for limb in _TWISTED_LIMBS))
+_ENDS = BODY26.index(*(limb.end for limb in _TWISTED_LIMBS))
 
 
 def reconstruct(
@@ -23,17 +22,17 @@ def reconstruct(
     body: BodyModel,
     shape: Float[Tensor, "batch shape"],
     twist: Float[Tensor, "batch 8"] | None = None,
-    believed: Bool[Tensor, "26"] | None = None,
+    fit_mask: Bool[Tensor, "26"] | None = None,
 ) -> BodyFit:
-    """Bodies of some shape that hold themselves as skeletons do, where these are. Differentiable in shape and twist.
+    """Bodies of given shape with the pose and position of skeletons. Differentiable with respect to shape and twist.
 
     Arguments:
         joints: metres, camera frame; NaN where unknown.
-        twist: radians about each of fitting.TWISTED; None as the hinges of elbows and knees say.
-        believed: joints that the body is moved to; the others only tell how it is turned.
+        twist: radians about each of fitting.TWISTED; None follows from the hinges of elbows and knees.
+        fit_mask: joints that the body is translated to; the others only determine its orientation.
     """
     pose = UPRIGHT @ skeleton2pose(joints @ UPRIGHT, body, shape, twist)
-    return translate_to_joints(joints, body, shape, pose, believed)
+    return translate_to_joints(joints, body, shape, pose, fit_mask)
 
 
 def translate_to_joints(
@@ -41,16 +40,16 @@ def translate_to_joints(
     body: BodyModel,
     shape: Float[Tensor, "batch shape"],
     pose: Float[Tensor, "batch 17 3 3"],
-    believed: Bool[Tensor, "26"] | None = None,
+    fit_mask: Bool[Tensor, "26"] | None = None,
 ) -> BodyFit:
-    """Bodies moved to where their known joints are nearest to those given; arguments as `reconstruct`."""
+    """Bodies translated to where their known joints are closest to the given ones; arguments as for `reconstruct`."""
     known = joints.isfinite().all(-1)
-    if believed is not None:
-        known = known & believed
+    if fit_mask is not None:
+        known = known & fit_mask
     count = known.sum(1).clamp_min(1)
-    still = body.joints(pose, shape, torch.zeros(len(joints), 3))
-    translation = torch.where(known[..., None], joints - still, 0.0).sum(1) / count[:, None]
-    placed = still + translation[:, None]
+    untranslated = body.joints(pose, shape, torch.zeros(len(joints), 3))
+    translation = torch.where(known[..., None], joints - untranslated, 0.0).sum(1) / count[:, None]
+    placed = untranslated + translation[:, None]
     error = (torch.where(known[..., None], joints - placed, 0.0).square().sum(-1) + 1e-12).sqrt().sum(1) / count
     return BodyFit(pose, shape, translation, placed, error)
 
@@ -60,10 +59,10 @@ def fit_to_joints(
     body: BodyModel,
     shape: Float[Tensor, "batch shape"],
     pose: Float[Tensor, "batch 17 3 3"],
-    believed: Bool[Tensor, "26"] | None = None,
+    fit_mask: Bool[Tensor, "26"] | None = None,
 ) -> BodyFit:
-    """The same bodies with all segments moved together until the joints are met (`fitting.fit_pose`; ours); arguments
-    as `reconstruct`.
+    """The same bodies after `fitting.fit_pose` refined all segments together to reach the joints (ours); arguments as
+    for `reconstruct`.
     """
     return to_camera_frame(
         fit_pose(
@@ -71,7 +70,7 @@ def fit_to_joints(
             body,
             shape,
             pose=UPRIGHT @ pose,
-            joint_weights=None if believed is None else believed.float(),
+            joint_weights=None if fit_mask is None else fit_mask.float(),
         )
     )
 
@@ -89,24 +88,23 @@ def twist_angles(
     shape: Float[Tensor, "batch shape"],
     pose: Float[Tensor, "batch 17 3 3"],
 ) -> Float[Tensor, "batch 8"]:
-    """The twists with which `reconstruct` turns the limbs as in a pose: what the networks learn from. Radians, -pi to
-    pi.
+    """The twists with which `reconstruct` rotates the limbs as in a pose: the networks' targets. Radians, -pi to pi.
 
-    Those of forearms and shanks depend on those of the limbs that they hang on, so they are found second.
+    Those of forearms and shanks depend on those of their parent limbs, so they are computed second.
     """
     twist = torch.zeros(len(joints), len(TWISTED))
     for names in (("upper_arm", "thigh"), ("forearm", "shank")):
         swung = (UPRIGHT @ skeleton2pose(joints @ UPRIGHT, body, shape, twist))[:, _TWISTED]
-        beyond = pose[:, _TWISTED] @ swung.mT
+        difference = pose[:, _TWISTED] @ swung.mT
         axis = limb_axes(joints)
-        along = torch.einsum("bli,blij,blj->bl", axis, beyond, axis)
-        angle = torch.atan2((unskew(beyond) * axis).sum(-1), beyond.diagonal(dim1=-2, dim2=-1).sum(-1) - along)
-        asked = torch.tensor([segment.split("_", 1)[1] in names for segment in TWISTED])
-        twist = torch.where(asked, angle, twist)
+        along = torch.einsum("bli,blij,blj->bl", axis, difference, axis)
+        angle = torch.atan2((unskew(difference) * axis).sum(-1), difference.diagonal(dim1=-2, dim2=-1).sum(-1) - along)
+        selected = torch.tensor([segment.split("_", 1)[1] in names for segment in TWISTED])
+        twist = torch.where(selected, angle, twist)
     return twist
 
 
 def limb_axes(joints: Float[Tensor, "batch 26 3"]) -> Float[Tensor, "batch 8 3"]:
-    """The directions that the limbs of TWISTED lie in; zero where unknown."""
+    """Directions of the limbs of TWISTED; zero where unknown."""
     ends = joints[:, _ENDS] - joints[:, _STARTS]
     return torch.nn.functional.normalize(ends, dim=-1).nan_to_num()

@@ -1,6 +1,4 @@
-"""Weights of the networks of Skeleton-guided Shape Fitting: half-precision safetensors that carry what is needed to
-build them.
-"""
+"""Weights of Skeleton-guided Shape Fitting: half-precision safetensors whose header holds the networks' design."""
 
 from pathlib import Path
 
@@ -14,23 +12,24 @@ from occlupose.networks import weights as weights_file
 FORMAT = "occlupose ssf 1"
 
 BODIES = {"anny": anny, "cylinders": cylinders}
-"""By the name that a file says."""
+"""Body models by their names in files."""
 
 
 def save(ssf: SSF, path: Path) -> None:
-    """Writes the weights, and what `load` needs in the header.
+    """Writes the weights, and what `load` needs into the header.
 
     Raises:
         OccluposeError: the file could not be written.
     """
+    # entries keep their names of the first version
     header = {
         "format": FORMAT,
         "body": ssf.body.name,
-        "look": ssf.look,
+        "look": ssf.input_type,
         "size": str(ssf.size),
         "blocks": " ".join(map(str, ssf.blocks)),
         "width": str(ssf.width),
-        "cnn": str(ssf.cnn),
+        "cnn": str(ssf.cnn_width),
         "hidden": " ".join(map(str, ssf.hidden)),
     }
     tensors = {name: value.half() if value.is_floating_point() else value for name, value in ssf.state_dict().items()}
@@ -41,18 +40,23 @@ def load(path: Path) -> SSF:
     """The networks of a weights file, ready to use.
 
     Raises:
-        OccluposeError: no such file, not a safetensors file, or not one of these networks.
+        OccluposeError: the file does not exist, is not a safetensors file, or has other networks.
     """
-    bodies: dict[str, BodyModel] = {
-        name: make() for name, make in BODIES.items() if weights_file.header(path).get("body") == name
-    }
+    body_name = weights_file.header(path).get("body")
+    bodies: dict[str, BodyModel] = {name: make() for name, make in BODIES.items() if name == body_name}
 
     def build(header: dict[str, str]) -> SSF:
-        size, width, cnn = (int(header[name]) for name in ("size", "width", "cnn"))
-        blocks, hidden = (tuple(map(int, header[name].split())) for name in ("blocks", "hidden"))
-        look = next((known for known in CHANNELS if known == header["look"]), None)
-        if look is None or header["body"] not in bodies:
+        input_type = next((known for known in CHANNELS if known == header["look"]), None)
+        if input_type is None or header["body"] not in bodies:
             raise OccluposeError(f"look {header['look']}, body {header['body']}")
-        return SSF(bodies[header["body"]], look=look, size=size, blocks=blocks, width=width, cnn=cnn, hidden=hidden)
+        return SSF(
+            bodies[header["body"]],
+            input_type=input_type,
+            size=int(header["size"]),
+            blocks=tuple(map(int, header["blocks"].split())),
+            width=int(header["width"]),
+            cnn_width=int(header["cnn"]),
+            hidden=tuple(map(int, header["hidden"].split())),
+        )
 
     return weights_file.load(path, build, format=FORMAT, network="SSF", command="occlupose train ssf")[0]
