@@ -1,7 +1,7 @@
 """What does each part of LJOF buy? Blocks, structure losses, schedules of their weight, and how many blocks of which
 size, on open data.
 
-    occlupose synth --scenes 6000 --seed 21 --people 1 1 --objects 0 --size 288 288 --shard 200 -o TRAIN
+    occlupose synth --scenes 6000 --seed 21 --people 1 1 --occluders 0 --size 288 288 --shard 200 -o TRAIN
     occlupose synth --scenes 300 --seed 12 --shard 100 -o TEST
     python benchmarks/ljof_ablation.py --train TRAIN --test TEST --runs RUNS [--tables main grid long]
 

@@ -72,7 +72,7 @@ def test_from_scenes_to_weights_and_their_card(command, synth, tmp_path):
     first = done.out.splitlines()[0]
     last = done.out.splitlines()[-1]
     assert first.startswith("hupor.synth: trains on ") and first.endswith(" people in 4 images, 4 with depth")
-    assert f"{tmp_path / 'run' / RUN[1]}: weights written, their card beside them" in last
+    assert f"{tmp_path / 'run' / RUN[1]}: weights and card written" in last
     assert names(tmp_path / "run") == RUN
     networks = weights.load(tmp_path / "run" / RUN[1]).networks
     assert (networks.design.width, networks.design.height, networks.design.reasoning) == (64, 32, "dsed")
@@ -209,7 +209,7 @@ def test_pictures_of_muco_and_of_coco_are_learnt_from_half_and_half(command, tmp
         assert learnt.endswith(f" people in {total} images, {deep} with depth"), learnt
     card = json.loads((tmp_path / "both" / RUN[0]).read_text())
     assert (
-        card["data"] == ["3 pictures of muco", f"{len(crowds['coco'])} pictures of coco"]
+        card["data"] == ["3 images of muco", f"{len(crowds['coco'])} images of coco"]
         and card["recipe"]["no_depth_fraction"] == 0.5
     )
     assert card["people"] == sum(len(crowd) for each in crowds.values() for crowd in each)
@@ -245,7 +245,7 @@ def test_a_refinenet_is_added_to_weights(command, synth, finds_somebody, tmp_pat
     folder = tmp_path / "run"
     done = command(*refine(synth, finds_somebody, folder))
     assert done.code == 0, done
-    assert done.out.splitlines()[-1].startswith(f"{folder / RUN[1]}: weights written, their card beside them")
+    assert done.out.splitlines()[-1].startswith(f"{folder / RUN[1]}: weights and card written")
     assert names(folder) == RUN
     trained = weights.load(folder / RUN[1])
     assert trained.refiner is not None and (trained.refiner_recipe.width, trained.refiner_recipe.depth) == (8, 1)
@@ -258,7 +258,7 @@ def test_a_refinenet_is_added_to_weights(command, synth, finds_somebody, tmp_pat
         "occlupose train refine --weights WEIGHTS --data DATA -o FOLDER --recipe.epochs 2"
     )
     assert (
-        card["data"] == ["4 pictures of our own synthetic people"]
+        card["data"] == ["4 images of our own synthetic people"]
         and str(tmp_path) not in text
         and str(synth) not in text
     )
@@ -284,7 +284,7 @@ def test_a_refinenet_without_pictures_or_with_a_number_that_cannot_be_is_refused
     write_scenes(tmp_path / "labels", records(2), pictures=False)
     bare = command(*refine(tmp_path / "labels", finds_somebody, folder))
     assert_refused(bare, out=bare.out)
-    for option, value in (("--seed", "-1"), ("--seed", str(2**63)), ("--pictures", "0")):
+    for option, value in (("--seed", "-1"), ("--seed", str(2**63)), ("--max-images", "0")):
         assert_refused(command(*refine(synth, finds_somebody, folder, option, value)), option[2:], value)
     assert not (folder / RUN[1]).exists()
 

@@ -86,7 +86,7 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
         lines[0] == f"hrnet_small: training on {people(data / learnt)} people of {Path(learnt).name} ({dataset}),"
         f" {JOINTS[dataset]}"
     )
-    assert lines[-1].startswith(f"{run / WEIGHTS}: weights written, their card beside them; score them with ")
+    assert lines[-1].startswith(f"{run / WEIGHTS}: weights and card written; score them with ")
     assert names(run) == RUN
     about = card(run)
     assert str(tmp_path) not in json.dumps(about) and "--data DATA" in about["command"]
@@ -348,7 +348,7 @@ def checkpoint(path, *, model="hrnet_small", joints=17, head=True, seed=0):
 def converted(command, source, *options):
     output = source.with_suffix(".safetensors")
     outcome = command(
-        "convert", "checkpoint", source, "--model", "hrnet_small", "--size", "64", "64", "-o", output, *options
+        "convert", "checkpoint", source, "--model", "hrnet_small", "--crop", "64", "64", "-o", output, *options
     )
     assert (outcome.code, outcome.err) == (0, ""), outcome
     return output, outcome.out
@@ -359,7 +359,7 @@ def test_a_checkpoint_of_others_finds_joints(command, tmp_path):
     output, said = converted(command, checkpoint(tmp_path / "theirs.pth"))
     first, second = said.splitlines()
     assert first == f"{output}: from a checkpoint of MMPose 0.x, hrnet_small written"
-    assert "taken for udp" in second and "--codec" in second
+    assert "decoded by udp" in second and "--codec" in second
     classic = tmp_path / "classic.safetensors"
     quiet = ["convert", "checkpoint", tmp_path / "theirs.pth", "--model", "hrnet_small"]
     assert command(*quiet, "--codec", "msra", "-o", classic).out.count("\n") == 1
@@ -400,11 +400,11 @@ def test_a_backbone_alone_begins_a_training_and_finds_nothing(command, tmp_path)
         (
             lambda folder: checkpoint(folder / "a.pth", joints=14),
             [],
-            ["14 joints", "17 of coco17", "give --skeleton crowdpose14"],
+            ["14 joints", "coco17 has 17", "give --skeleton crowdpose14"],
         ),
         (lambda folder: checkpoint(folder / "a.pth", joints=3), [], ["3 joints", "give a checkpoint of 17 joints"]),
         (lambda folder: checkpoint(folder / "a.pth"), ["--skeleton", "centaur"], ["centaur", "coco17"]),
-        (lambda folder: checkpoint(folder / "a.pth"), ["--size", "60", "60"], ["60 x 60", "multiples of 32"]),
+        (lambda folder: checkpoint(folder / "a.pth"), ["--crop", "60", "60"], ["60 x 60", "multiples of 32"]),
         (lambda folder: checkpoint(folder / "a.pth"), ["--model", "hrnet"], ["model hrnet", "hrnet_small"]),
         (lambda folder: checkpoint(folder / "a.pth"), ["-o", "out.pth"], ["out.pth", "give a .safetensors file"]),
         (
@@ -426,7 +426,7 @@ def test_checkpoints_that_do_not_fit(command, tmp_path, make, options, words):
 
 def test_what_is_ours_already_is_not_converted(command, weights):
     outcome = command("convert", "checkpoint", weights, "--model", "hrnet_small", "-o", "out.safetensors")
-    assert_refused(outcome, str(weights), "of occlupose already")
+    assert_refused(outcome, str(weights), "already a file of occlupose")
     assert names(Path()) == []
 
 
@@ -495,7 +495,7 @@ BOTH = [
             ["other.safetensors", "simple_baseline_small", "give --model"],
         ),
         (lambda folder: ["--holdout", folder / "nope"], ["nope", "no such folder"]),
-        (lambda folder: ["--holdout", *empty(folder)[1:]], ["empty", "no picture in it"]),
+        (lambda folder: ["--holdout", *empty(folder)[1:]], ["empty", "no image in it"]),
     ],
 )
 def test_trainings_that_cannot_be(command, tmp_path, options, words):
@@ -745,25 +745,22 @@ def test_pictures_in_both_are_reported(command, tmp_path):
     clean = command(*call, "-o", tmp_path / "clean", "--strict")
     assert (
         clean.code == 0
-        and f"{other}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 1\n" in clean.out
+        and f"{other}: images in the training data: 0; with a copy in it: 0; in neither way: 1\n" in clean.out
     )
     assert "--holdout HOLDOUT" in card(tmp_path / "clean")["command"]
     (other / "copy.jpg").write_bytes(first.read_bytes())
     write_image(other / "mirrored.png", read_image(first)[:, ::-1])
     told = command(*call, data / "val2017", "-o", tmp_path / "told")
     assert told.code == 0
-    assert f"{other / 'copy.jpg'}: same file as {first}, which is learnt from\n" in told.out
-    assert f"{other / 'mirrored.png'}: mirrored image as {first}, which is learnt from\n" in told.out
-    assert f"{other}: pictures that are learnt from: 0; with a copy that is learnt from: 2; unseen: 1\n" in told.out
-    assert (
-        f"{data / 'val2017'}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 4\n"
-        in told.out
-    )
+    assert f"{other / 'copy.jpg'}: same file as {first} of the training data\n" in told.out
+    assert f"{other / 'mirrored.png'}: mirrored image as {first} of the training data\n" in told.out
+    assert f"{other}: images in the training data: 0; with a copy in it: 2; in neither way: 1\n" in told.out
+    assert f"{data / 'val2017'}: images in the training data: 0; with a copy in it: 0; in neither way: 4\n" in told.out
     stopped = command(*call, "-o", tmp_path / "stopped", "--strict")
     assert (
         stopped.code == 2
         and stopped.err.count("\n") == 1
-        and f"{other}: pictures in it that are learnt from: 2; leave them out" in stopped.err
+        and f"{other}: images that are in the training data too: 2; leave them out" in stopped.err
     )
     assert not (tmp_path / "stopped").exists()
 
@@ -777,11 +774,11 @@ def test_training_and_test_pictures_in_one_folder(command, tmp_path):
     tested = data / "json" / "crowdpose_test.json"
     outcome = command(*call, tested, "-o", tmp_path / "run")
     assert outcome.code == 0
-    assert f"{tested}: pictures that are learnt from: 0; with a copy that is learnt from: 0; unseen: 4\n" in outcome.out
+    assert f"{tested}: images in the training data: 0; with a copy in it: 0; in neither way: 4\n" in outcome.out
     stopped = command(*call, data / "images", "-o", tmp_path / "stopped")
     assert (
         stopped.code == 2
-        and f"{data / 'images'}: pictures in it that are learnt from: {len(used)}; leave them out" in stopped.err
+        and f"{data / 'images'}: images that are in the training data too: {len(used)}; leave them out" in stopped.err
     )
     assert not (tmp_path / "stopped").exists()
 

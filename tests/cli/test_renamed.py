@@ -19,6 +19,11 @@ EARLIER = {
 }
 
 
+@pytest.fixture
+def call(monkeypatch, capsys):
+    return caller(monkeypatch, lambda: tuple(capsys.readouterr()))
+
+
 @cache
 def now(command: str) -> set[str]:
     """Options of a command, those of its recipes and of their variants too."""
@@ -45,11 +50,17 @@ def test_nothing_that_a_command_takes_is_refused_and_what_is_named_is_taken(comm
         assert {word for word in new.split() if word.startswith("-")} <= taken, (option, new)
 
 
+def test_an_earlier_variant_of_a_recipe_is_refused(call):
+    outcome = call("train", "hupor", "recipe:small", "recipe.design.reasoner-size:size", "--data", "d", "-o", "o")
+    assert_refused(outcome, "recipe.design.reasoner-size:size: an earlier spelling; give ")
+    assert "recipe.design.reasoner-size:stage-size" in recipes(["train", "hupor", "recipe:small"])
+
+
 def test_old_spellings_have_hyphens():
     assert not [old for old in RENAMED_OPTIONS if "_" in old]
 
 
 @pytest.mark.parametrize("given", [["--start", "x"], ["--start=x"]])
-def test_an_earlier_spelling_is_refused(monkeypatch, capsys, given):
-    outcome = caller(monkeypatch, lambda: tuple(capsys.readouterr()))("train", "ljof", "--data", "d", *given)
+def test_an_earlier_spelling_is_refused(call, given):
+    outcome = call("train", "ljof", "--data", "d", *given)
     assert_refused(outcome, "--start: an earlier spelling; give --init-from, see occlupose train ljof --help")

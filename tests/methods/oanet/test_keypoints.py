@@ -248,7 +248,7 @@ def test_training_writes_weights_that_run_and_their_card(figures, tmp_path, monk
     words = [
         "train",
         "keypoints",
-        f"--data={figures[0]}",
+        f"--annotations={figures[0]}",
         "--images",
         str(figures[1]),
         "-o",
@@ -274,7 +274,10 @@ def test_training_writes_weights_that_run_and_their_card(figures, tmp_path, monk
         value.numel() for value in StackedHourglass(len(JOINTS), stacks=2, width=8, depth=1).parameters()
     )
     assert card["recipe"]["crop"] == {"width": 16, "height": 24, "padding": 1.25, "grid": "centres"}
-    assert card["command"] == "occlupose train keypoints --data=ANNOTATIONS --images IMAGES -o FOLDER --recipe.depth 1"
+    assert (
+        card["command"]
+        == "occlupose train keypoints --annotations=ANNOTATIONS --images IMAGES -o FOLDER --recipe.depth 1"
+    )
     states = np.concatenate([person.state for person in load(*figures).people])
     joints = {"visible": int((states == 2).sum()), "occluded": int((states == 1).sum()), "absent": 0}
     assert joints["occluded"] > 0
@@ -343,7 +346,7 @@ def command_line(figures, folder, *more):
     """`recipe(STEPS)` as a command."""
     plan = {"steps": STEPS, "warm-up-steps": 2, "save-every": 4, "log-every": 2, "precision": "32-true"}
     options = {
-        "data": figures[0],
+        "annotations": figures[0],
         "images": figures[1],
         "output": folder,
         "recipe.width": 8,

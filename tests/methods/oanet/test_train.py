@@ -151,13 +151,13 @@ def mocap(tmp_path_factory):
 
 
 def test_weights_come_with_their_card(mocap, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "oanet", "--data", str(mocap), "-o", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["occlupose", "train", "oanet", "--mocap", str(mocap), "-o", str(tmp_path)])
     path = train_oanet(mocap, tmp_path, recipe(name="tiny"), progress=False)
     assert path == tmp_path / "tiny.safetensors"
     trained = load(path)
     assert (trained.window, trained.min_confidence, trained.oanet.width) == (8, 0.3, 8)
     card = json.loads(path.with_suffix(".json").read_text())
-    assert card["command"] == "occlupose train oanet --data MOCAP -o FOLDER"
+    assert card["command"] == "occlupose train oanet --mocap MOCAP -o FOLDER"
     assert card["parameters"] == sum(value.numel() for value in trained.oanet.parameters())
     assert (card["licence"], card["recipe"]["symmetry_weight"]) == ("Apache-2.0", 0.2)
     assert "02, 08, 32" in card["data"]
