@@ -54,7 +54,7 @@ def person(kind: str, generator: np.random.Generator, *, size: tuple[int, int] =
     return about | {"segmentation": {"size": list(code["size"]), "counts": code["counts"].decode()}}
 
 
-def crowd(generator: np.random.Generator, *, size: tuple[int, int] = SIZE) -> dict[str, Any]:
+def crowd_region(generator: np.random.Generator, *, size: tuple[int, int] = SIZE) -> dict[str, Any]:
     """A region of several people as COCO has it: run lengths, no joints."""
     left = 10
     top = 8
@@ -100,7 +100,7 @@ def document(
                 somebody |= {"keypoints": [0] * len(somebody["keypoints"]), "num_keypoints": 0}
             people.append(somebody | {"image_id": number})
         if kind in ("coco", "ochuman") and generator.random() < 0.2:
-            people.append(crowd(generator, size=size) | {"image_id": number})
+            people.append(crowd_region(generator, size=size) | {"image_id": number})
     for number, somebody in enumerate(people, 1001):
         somebody["id"] = number
     category = {
@@ -125,7 +125,7 @@ def drawing(generator: np.random.Generator, *, size: tuple[int, int] = SIZE) -> 
     return cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
 
 
-def write_pictures(folder: Path, content: dict[str, Any], generator: np.random.Generator) -> None:
+def write_images(folder: Path, content: dict[str, Any], generator: np.random.Generator) -> None:
     """A picture for each image of a file."""
     for image in content["images"]:
         write_image(folder / image["file_name"], drawing(generator, size=(image["width"], image["height"])))
@@ -171,7 +171,7 @@ def write_coco(folder: Path, seed: int = 0) -> Path:
         write_json(
             folder / "annotations" / f"instances_{split}.json", content | {"categories": [{"id": 1, "name": "person"}]}
         )
-        write_pictures(folder / split, content, generator)
+        write_images(folder / split, content, generator)
     write_json(folder / "person_detection_results" / "COCO_val2017_detections_AP_H_56_person.json", boxes(content))
     return folder
 
@@ -182,7 +182,7 @@ def write_crowdpose(folder: Path, seed: int = 0, *, json_folder: str = "json") -
     for number, split in enumerate(("trainval", "test"), 1):
         content = document("crowdpose", generator, named=f"{number}{{:05}}.jpg")
         write_json(folder / json_folder / f"crowdpose_{split}.json", content)
-        write_pictures(folder / "images", content, generator)
+        write_images(folder / "images", content, generator)
     write_json(folder / json_folder / "det_for_crowd_test_0.1_0.5.json", boxes(content))
     return folder
 
@@ -193,7 +193,7 @@ def write_ochuman(folder: Path, seed: int = 0) -> Path:
     for number, split in enumerate(("val", "test"), 1):
         content = document("ochuman", generator, named=f"{number}{{:05}}.jpg")
         write_json(folder / f"ochuman_coco_format_{split}_range_0.00_1.00.json", content)
-        write_pictures(folder / "images", content, generator)
+        write_images(folder / "images", content, generator)
     return folder
 
 
@@ -204,7 +204,7 @@ def write_synth(folder: Path, seed: int = 0, *, shards: bool = True) -> Path:
     write_json(folder / "annotations.json", content)
     write_json(folder / "manifest.json", {"files": []})
     write_json(folder / "settings.json", {"version": 1})
-    (write_shards if shards else write_pictures)(folder / ("shards" if shards else "images"), content, generator)
+    (write_shards if shards else write_images)(folder / ("shards" if shards else "images"), content, generator)
     return folder
 
 

@@ -39,7 +39,7 @@ def camera_of(sequence: str) -> Camera:
     return SQUARE if int(sequence[2:]) < 6 else WIDE
 
 
-def crowd(generator: np.random.Generator, people: int, skeleton=MUPOTS17) -> np.ndarray:
+def people_standing(generator: np.random.Generator, people: int, skeleton=MUPOTS17) -> np.ndarray:
     """(person, joint, 3) of people beside each other, no two alike, metres before the camera."""
     body = np.array([STANDING[joint] for joint in skeleton.joints])
     poses = body * generator.uniform(0.8, 1.1, (people, 1, 1)) + generator.normal(0, 0.04, (people, len(skeleton), 3))
@@ -85,7 +85,7 @@ def write_mupots(
     generator = np.random.default_rng(seed)
     truth = {}
     for name in names:
-        xyz = np.stack([crowd(generator, 3) for _ in range(frames)])
+        xyz = np.stack([people_standing(generator, 3) for _ in range(frames)])
         flags = generator.random((frames, 3, 1, 17)) < 0.4
         people = [[person(one, camera_of(name), universal=1.1 * one) for one in row] for row in xyz]
         write_sequence(folder / "MultiPersonTestSet", name, people, [list(row.astype(np.uint8)) for row in flags])
@@ -154,7 +154,7 @@ def write_scenes(folder: Path, scenes: int = 2, seed: int = 0) -> None:
     here = MUPOTS17.index(*(joint if joint in MUPOTS17.joints else named.get(joint, "head") for joint in BODY26.joints))
     (folder / "scenes").mkdir(parents=True)
     for number in range(scenes):
-        xyz = crowd(generator, 3)[:, here].astype(np.float32)
+        xyz = people_standing(generator, 3)[:, here].astype(np.float32)
         xy = camera.project(xyz)
         state = np.where(((xy > 0) & (xy < (640, 480))).all(-1), 2, 0).astype(np.uint8)
         state[:, BODY26.index("left_hip")] = np.minimum(state[:, BODY26.index("left_hip")], 1)

@@ -18,7 +18,6 @@ from rich.console import Console
 
 import occlupose
 from commands import ENVIRONMENT, Outcome, assert_refused, names, subprocess_of
-from dataset_files import walker, write_h36m
 from media_files import make_sound, make_video
 from mocap_files import write_mocap
 from occlupose.assets import demo_clip
@@ -34,6 +33,7 @@ from occlupose.networks.hourglass import StackedHourglass
 from occlupose.occlusion.cylinders import PAPER
 from occlupose.poses import OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17
+from pose_dataset_files import walker, write_h36m
 from scripted import write_hupor
 from walkers import circle, film, stand
 

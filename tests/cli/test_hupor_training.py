@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-import crowd_files
+import image_dataset_files
 from coco_files import write_coco, write_json
 from commands import assert_refused, names
-from crowd_files import muco, records, write_scenes
+from image_dataset_files import muco, records, write_scenes
 from killing import kill_after, run_to_the_end
 from occlupose.datasets.image_datasets import load
 from occlupose.methods.hupor import weights
@@ -185,7 +185,7 @@ def test_pictures_of_muco_and_of_coco_are_learnt_from_half_and_half(command, tmp
     learnt of them.
     """
     content, _ = muco(np.random.default_rng(0), (2, 1, 3))
-    crowd_files.write_pictures(tmp_path / "muco", [image["file_name"] for image in content["images"]])
+    image_dataset_files.write_images(tmp_path / "muco", [image["file_name"] for image in content["images"]])
     write_json(tmp_path / "muco" / "MuCo-3DHP.json", content)
     coco = write_coco(tmp_path / "coco")
     crowds = {name: load(tmp_path / name).samples for name in ("muco", "coco")}

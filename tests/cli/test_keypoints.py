@@ -250,7 +250,7 @@ def test_who_is_learnt_by_heart_is_found(command, tmp_path):
     generator = np.random.default_rng(0)
     content = files.document("synth", generator, images=3, most=2)
     files.write_json(data / "annotations.json", content)
-    files.write_pictures(data / "images", content, generator)
+    files.write_images(data / "images", content, generator)
     options = [
         "--model",
         "hrnet_small",
@@ -547,7 +547,7 @@ def test_joints_that_have_no_protocol(command, tmp_path, weights):
     content = files.document("coco", generator)
     content["categories"][0]["keypoints"] = list(H36M17.joints)
     files.write_json(data / "people.json", content)
-    files.write_pictures(data, content, generator)
+    files.write_images(data, content, generator)
     assert command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY).code == 0
     outcome = command("eval", "keypoints", "--data", data, "--frontend", tmp_path / "run" / WEIGHTS)
     assert_refused(outcome, "people.json", "h36m17 has no sigmas", "coco17 and crowdpose14 have them")

@@ -64,7 +64,7 @@ def test_joints_stay_on_what_shows_them(kind, seed):
     assert shown.images.shape == (1, 160, 256, 3) and shown.images.dtype == torch.uint8
 
 
-def test_without_variation_pictures_lie_as_the_letterbox_has_them():
+def test_without_variation_images_lie_as_the_letterbox_has_them():
     given = [deep(0), flat(1)]
     images = [drawn(each) for each in given]
     for augmentation in (None, STILL):
@@ -81,7 +81,7 @@ def test_without_variation_pictures_lie_as_the_letterbox_has_them():
     assert shown.annotated.sum(1).tolist() == [15, 14] and not shown.annotated[1, MPI15.index("head_top")[0]]
 
 
-def test_mirroring_exchanges_sides_and_turns_the_picture_round():
+def test_mirroring_exchanges_sides_and_turns_the_image_round():
     """Places, depths and states; in the picture left is right."""
     given = [deep(seed) for seed in range(3)]
     images = [drawn(each) for each in given]
@@ -126,7 +126,7 @@ def motion(given, augmentation, seeds=200, box=BOX):
     return np.array(found).T
 
 
-def test_pictures_with_depth_are_turned_and_neither_scaled_nor_moved():
+def test_images_with_depth_are_turned_and_neither_scaled_nor_moved():
     size, turn, right, down = motion(deep(0), BottomUpAugmentation())
     np.testing.assert_allclose(size, 1)
     np.testing.assert_allclose([right, down], 0, atol=1e-9)
@@ -135,7 +135,7 @@ def test_pictures_with_depth_are_turned_and_neither_scaled_nor_moved():
 
 
 @pytest.mark.parametrize("box", [Letterbox(), BOX])
-def test_pictures_without_depth_are_scaled_and_moved_too(box):
+def test_images_without_depth_are_scaled_and_moved_too(box):
     """By 40 px where the input is as wide as published, and otherwise in proportion."""
     size, turn, right, down = motion(flat(0), BottomUpAugmentation(), box=box)
     assert 0.8 <= size.min() < 0.81 and 1.09 < size.max() <= 1.1
@@ -159,7 +159,7 @@ def test_joints_beyond_the_input_are_absent():
     np.testing.assert_allclose(zoomed.people.xy[0][expected > 0], xy[who][expected > 0], atol=1e-3)
 
 
-def test_a_picture_whose_people_are_all_beyond_the_input_has_nobody():
+def test_a_image_whose_people_are_all_beyond_the_input_has_nobody():
     xy = np.full((2, 15, 2), 3.0)
     corner = mpi15_sample(None, (256, 160), xy, np.full((2, 15), np.nan), np.full((2, 15), 2, np.uint8))
     scene = show([corner], replace(STILL, scale=(5.0, 5.0))).people
@@ -221,7 +221,7 @@ def test_of_many_people_the_twenty_nearest_to_the_middle_are_learnt_from():
     assert show([many(20)[0]]).people.xy.shape == (1, 20, 15, 2)
 
 
-def test_pictures_with_fewer_people_are_filled_up_with_nobody():
+def test_images_with_fewer_people_are_filled_up_with_nobody():
     given = [deep(0, people=1), deep(1, people=3), flat(2, people=2)]
     scene = show(given).people
     assert scene.xy.shape == (3, 3, 15, 2)
@@ -236,7 +236,7 @@ def test_pictures_with_fewer_people_are_filled_up_with_nobody():
         assert torch.equal(maps.fields(scene, "all", 2)[number], maps.fields(alone, "all", 2)[0])
 
 
-def test_labels_alone_are_the_same_without_pictures():
+def test_labels_alone_are_the_same_without_images():
     given = [deep(0), flat(1)]
     images = [drawn(each) for each in given]
     one = show(given, BottomUpAugmentation(), 3)
@@ -246,7 +246,7 @@ def test_labels_alone_are_the_same_without_pictures():
         assert torch.equal(getattr(one.people, name).nan_to_num(), getattr(other.people, name).nan_to_num())
 
 
-def test_each_picture_is_varied_by_its_own_chance_whatever_is_shown_beside_it():
+def test_each_image_is_varied_by_its_own_chance_whatever_is_shown_beside_it():
     given = [deep(0), flat(1), deep(2, people=1)]
     uniform = np.random.default_rng(0).random((3, RANDOM_NUMBERS))
     images = [drawn(each) for each in given]
@@ -293,7 +293,7 @@ def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
         gallery.read(second, (256, 160))
 
 
-def test_a_picture_of_another_size_than_annotated_is_refused(tmp_path):
+def test_a_image_of_another_size_than_annotated_is_refused(tmp_path):
     write_image(tmp_path / "a.png", np.zeros((160, 200, 3), np.uint8))
     with pytest.raises(OccluposeError, match=r"a\.png: is 200x160, but 256x160 in its annotations"):
         ImageCache().read(ImageRef(tmp_path / "a.png"), (256, 160))

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_files import cameras_json, h36m_pixels, in_camera, outside, walker
 from occlupose.cameras import Camera
 from occlupose.datasets.calibration import CalibratedCamera, read_cameras_file
 from occlupose.errors import OccluposeError
+from pose_dataset_files import cameras_json, h36m_pixels, in_camera, outside, walker
 
 
 def test_a_file_of_cameras_says_where_they_stand_and_what_they_see(tmp_path):

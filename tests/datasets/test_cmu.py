@@ -266,7 +266,7 @@ def test_pieces_shorter_than_half_a_second_are_dropped():
     assert len(cut_jumps(clip(60))) == 1
 
 
-def test_training_sees_no_held_out_subject_and_no_copy_of_their_takes():
+def test_training_sees_no_held_out_subject_and_no_copy_of_their_sequences():
     clips = [clip(name=f"{subject}_01", subject=subject) for subject in ("01", "02", "07", "08", "32", "35")]
     clips += [
         clip(name=name, subject="clips") for name in (VALIDATION_COPIES[0], f"{VALIDATION_COPIES[3]}.1", "soccer__1")

@@ -91,7 +91,7 @@ def test_crowds_strangers_and_people_without_joints_are_left_out(tmp_path):
     assert [person.id for person in data.people] == [7]
 
 
-def test_pictures_are_read_when_they_are_asked_for(tmp_path):
+def test_images_are_read_when_they_are_asked_for(tmp_path):
     path = written(tmp_path, annotation())
     (tmp_path / "a.png").write_bytes(b"no picture")
     person = load(path, tmp_path).people[0]
@@ -104,7 +104,7 @@ def test_pictures_are_read_when_they_are_asked_for(tmp_path):
         person.read()
 
 
-def test_a_file_may_be_silent_on_the_size_of_its_pictures(tmp_path):
+def test_a_file_may_be_silent_on_the_size_of_its_images(tmp_path):
     person = load(written(tmp_path, annotation(), images=[{"id": 1, "file_name": "a.png"}]), tmp_path).people[0]
     assert person.size is None and person.read().shape == (48, 32, 3)
 
@@ -302,7 +302,7 @@ def test_crowds_and_people_without_joints_are_ordinary(tmp_path):
     ]
 
 
-def test_missing_pictures_are_counted_or_stop_it(tmp_path):
+def test_missing_images_are_counted_or_stop_it(tmp_path):
     images = [{"id": number, "file_name": f"{number}.png"} for number in range(1, 7)]
     people = [annotation(id=number, image_id=number) for number in range(1, 7)]
     path = written(tmp_path, *people, annotation(id=8, image_id=2), images=images)
@@ -316,7 +316,7 @@ def test_missing_pictures_are_counted_or_stop_it(tmp_path):
         load(path, tmp_path, all_images=True)
 
 
-def test_pictures_that_are_listed_twice(tmp_path):
+def test_images_that_are_listed_twice(tmp_path):
     image = {"id": 1, "file_name": "a.png"}
     assert load(written(tmp_path, annotation(), images=[image, image]), tmp_path).report.counts == {
         coco.DUPLICATE_IMAGE: 1
@@ -362,7 +362,7 @@ def test_a_file_of_no_known_dataset(tmp_path):
     assert load_ground_truth(written(tmp_path, annotation(2), joints=("neck", "head_top"))).dataset == "other"
 
 
-def test_a_detectors_boxes_lie_beside_their_pictures(tmp_path):
+def test_a_detectors_boxes_lie_beside_their_images(tmp_path):
     images = [{"id": number, "file_name": f"{name}.png"} for number, name in ((4, "a"), (5, "b"), (6, "c"))]
     everybody = load_ground_truth(written(tmp_path, annotation(image_id=4), images=images))
     results = [

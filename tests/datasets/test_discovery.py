@@ -37,7 +37,7 @@ def test_coco(tmp_path):
     used(train), used(test)
 
 
-def test_coco_with_its_pictures_in_one_folder_more(tmp_path):
+def test_coco_with_its_images_in_one_folder_more(tmp_path):
     files.write_coco(tmp_path)
     (tmp_path / "images").mkdir()
     for split in ("train2017", "val2017"):
@@ -91,7 +91,7 @@ def flat(folder, kind="coco", name="people.json", seed=0, **changes):
     generator = np.random.default_rng(seed)
     content = files.document(kind, generator) | changes
     files.write_json(folder / name, content)
-    files.write_pictures(folder, content, generator)
+    files.write_images(folder, content, generator)
     return content
 
 

@@ -3,7 +3,12 @@ import sys
 import numpy as np
 import pytest
 
-from dataset_files import (
+from occlupose.datasets import h36m
+from occlupose.datasets.h36m import action_of, load_sequences, read_cdf, read_metadata
+from occlupose.errors import OccluposeError
+from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
+from occlupose.skeletons import COCO17, H36M17
+from pose_dataset_files import (
     H36M_CAMERAS,
     INSIDE,
     KEPT,
@@ -19,11 +24,6 @@ from dataset_files import (
     write_h36m_world_cdf,
     write_metadata,
 )
-from occlupose.datasets import h36m
-from occlupose.datasets.h36m import action_of, load_sequences, read_cdf, read_metadata
-from occlupose.errors import OccluposeError
-from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
-from occlupose.skeletons import COCO17, H36M17
 
 MOTIONS = {"S9": {"Walking 1": walker(6, 1), "WalkDog": walker(5, 2)}, "S11": {"Photo 1": walker(4, 3)}}
 
@@ -87,28 +87,31 @@ def test_each_subject_has_the_numbers_of_its_own_place_in_w0_and_angles_turn_abo
             assert view.pinhole.fx == w0[264 + 9 * number] and view.distortion[2] == w0[264 + 9 * number + 7]
 
 
-def test_takes_are_every_motion_before_every_camera_in_its_frame(tmp_path):
+def test_sequences_are_every_motion_before_every_camera_in_its_frame(tmp_path):
     found = load_sequences(write_h36m(tmp_path, MOTIONS))
-    assert [take.name for take in found[:5]] == [f"S9/Walking 1/{name}" for name in H36M_CAMERAS] + [
+    assert [sequence.name for sequence in found[:5]] == [f"S9/Walking 1/{name}" for name in H36M_CAMERAS] + [
         f"S9/WalkDog/{H36M_CAMERAS[0]}"
     ]
-    assert {(take.subject, take.action) for take in found} == {
+    assert {(sequence.subject, sequence.action) for sequence in found} == {
         ("S9", "Walking"),
         ("S9", "WalkDog"),
         ("S11", "Photo"),
     } and len(found) == 12
-    take = found[2]
-    assert take.poses.skeleton == H36M17 and take.poses.fps == 50 and take.poses.observed is None
-    np.testing.assert_allclose(take.poses.xyz[:, 0], in_camera(MOTIONS["S9"]["Walking 1"], 2), atol=1e-5)
-    np.testing.assert_allclose(take.poses.xy, take.poses.camera.project(take.poses.xyz), atol=1e-3)
-    assert (take.poses.state == VISIBLE).all() and (take.poses.camera.width, take.poses.camera.height) == (1000, 1002)
+    sequence = found[2]
+    assert sequence.poses.skeleton == H36M17 and sequence.poses.fps == 50 and sequence.poses.observed is None
+    np.testing.assert_allclose(sequence.poses.xyz[:, 0], in_camera(MOTIONS["S9"]["Walking 1"], 2), atol=1e-5)
+    np.testing.assert_allclose(sequence.poses.xy, sequence.poses.camera.project(sequence.poses.xyz), atol=1e-3)
+    assert (sequence.poses.state == VISIBLE).all() and (sequence.poses.camera.width, sequence.poses.camera.height) == (
+        1000,
+        1002,
+    )
 
 
 def test_detections_lose_their_distortion_and_their_surplus_frames(tmp_path):
     folder = write_h36m(tmp_path, MOTIONS)
-    for take in load_sequences(folder, ("S9",), detections="exact"):
-        assert take.poses.observed.skeleton == H36M17
-        assert np.abs(take.poses.observed.xy - take.poses.xy).max() < 0.3
+    for sequence in load_sequences(folder, ("S9",), detections="exact"):
+        assert sequence.poses.observed.skeleton == H36M17
+        assert np.abs(sequence.poses.observed.xy - sequence.poses.xy).max() < 0.3
     file = folder / "data_2d_h36m_coco.npz"
     longer = {
         "S9": {
@@ -141,9 +144,11 @@ def test_detections_may_be_poses_files_with_states_of_their_own(tmp_path):
             height=1000,
         )
     found = load_sequences(folder, ("S9",), detections=str(mine), every=2)
-    for take in found:
-        assert take.poses.observed.state[1, 0, 4] == OCCLUDED and (take.poses.observed.state != VISIBLE).sum() == 1
-        assert np.abs(take.poses.observed.xy - take.poses.xy).max() < 0.3 and take.poses.observed.fps == 25
+    for sequence in found:
+        assert (
+            sequence.poses.observed.state[1, 0, 4] == OCCLUDED and (sequence.poses.observed.state != VISIBLE).sum() == 1
+        )
+        assert np.abs(sequence.poses.observed.xy - sequence.poses.xy).max() < 0.3 and sequence.poses.observed.fps == 25
     file = mine / "S9" / "Walking 1" / f"{H36M_CAMERAS[1]}.npz"
     two = Poses.load(file)
     np.savez(file, xy=np.repeat(two.xy, 2, 1), skeleton="h36m17", fps=50.0)
@@ -174,12 +179,12 @@ def test_the_datasets_own_files_give_the_same(tmp_path):
     otherwise |= {"S11": {"TakingPhoto 1": MOTIONS["S11"]["Photo 1"]}}  # two actions are spelt in two ways
     converted = load_sequences(write_h36m(tmp_path / "a", MOTIONS))
     own = load_sequences(write_h36m_cdf(tmp_path / "b", otherwise))
-    assert {take.name for take in own} == {take.name for take in converted}
-    for take in own:
-        twin = next(other for other in converted if other.name == take.name)
-        assert (take.subject, take.action) == (twin.subject, twin.action)
-        np.testing.assert_allclose(take.poses.xyz, twin.poses.xyz, atol=1e-5)
-        assert np.abs(take.poses.xy - twin.poses.xy).max() < 0.3  # from D2_Positions, without their distortion
+    assert {sequence.name for sequence in own} == {sequence.name for sequence in converted}
+    for sequence in own:
+        twin = next(other for other in converted if other.name == sequence.name)
+        assert (sequence.subject, sequence.action) == (twin.subject, twin.action)
+        np.testing.assert_allclose(sequence.poses.xyz, twin.poses.xyz, atol=1e-5)
+        assert np.abs(sequence.poses.xy - twin.poses.xy).max() < 0.3  # from D2_Positions, without their distortion
     projected = load_sequences(write_h36m_cdf(tmp_path / "c", MOTIONS, flat=False))
     np.testing.assert_allclose(
         projected[0].poses.xy, projected[0].poses.camera.project(projected[0].poses.xyz), atol=1e-3
@@ -190,23 +195,23 @@ def test_the_datasets_own_files_in_the_world_give_the_same(tmp_path):
     otherwise = {"S9": {"Walking 1": MOTIONS["S9"]["Walking 1"], "WalkingDog": MOTIONS["S9"]["WalkDog"]}}
     converted = load_sequences(write_h36m(tmp_path / "a", {"S9": MOTIONS["S9"]}), ("S9",))
     own = load_sequences(write_h36m_world_cdf(tmp_path / "b", otherwise), ("S9",))
-    assert sorted(take.name for take in own) == sorted(take.name for take in converted)
-    for take in own:
-        twin = next(other for other in converted if other.name == take.name)
-        assert (take.subject, take.action) == (twin.subject, twin.action)
-        np.testing.assert_allclose(take.poses.xyz, twin.poses.xyz, atol=1e-5)
-        np.testing.assert_allclose(take.poses.xy, twin.poses.xy, atol=0.01)
+    assert sorted(sequence.name for sequence in own) == sorted(sequence.name for sequence in converted)
+    for sequence in own:
+        twin = next(other for other in converted if other.name == sequence.name)
+        assert (sequence.subject, sequence.action) == (twin.subject, twin.action)
+        np.testing.assert_allclose(sequence.poses.xyz, twin.poses.xyz, atol=1e-5)
+        np.testing.assert_allclose(sequence.poses.xy, twin.poses.xy, atol=0.01)
 
 
 @pytest.mark.parametrize("layout", [write_h36m_cdf, write_h36m_world_cdf])
 def test_a_damaged_video_and_sums_of_all_are_left_out(tmp_path, layout):
     folder = layout(tmp_path, {"S11": {"Directions": walker(3), "Directions 1": walker(3), "_ALL": walker(3)}})
-    assert {take.name.split("/")[1] for take in load_sequences(folder, ("S11",))} == {"Directions 1"}
+    assert {sequence.name.split("/")[1] for sequence in load_sequences(folder, ("S11",))} == {"Directions 1"}
 
 
 def test_only_some_actions(tmp_path):
     folder = write_h36m(tmp_path, MOTIONS)
-    assert {take.action for take in load_sequences(folder, ("S9",), actions=("WalkDog",))} == {"WalkDog"}
+    assert {sequence.action for sequence in load_sequences(folder, ("S9",), actions=("WalkDog",))} == {"WalkDog"}
     refused("no Boxing of S9 in it", folder, ("S9",), actions=("Boxing",))
 
 
@@ -216,9 +221,9 @@ def test_a_file_of_cameras_replaces_the_metadata(tmp_path):
     (folder / "metadata.xml").unlink()
     refused(r"metadata\.xml: no such file; it is in the code release .* of the Human3\.6M site", folder)
     (folder / "cameras.json").write_text(cameras_json(list(H36M_CAMERAS)))
-    for take, twin in zip(load_sequences(folder), expected, strict=True):
-        np.testing.assert_allclose(take.poses.xyz, twin.poses.xyz, atol=1e-5)
-        assert take.name == twin.name
+    for sequence, twin in zip(load_sequences(folder), expected, strict=True):
+        np.testing.assert_allclose(sequence.poses.xyz, twin.poses.xyz, atol=1e-5)
+        assert sequence.name == twin.name
 
 
 def test_an_empty_folder_is_told_what_to_download(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from crowd_files import SIZE, rewritten, write_h36m
+from image_dataset_files import SIZE, rewritten, write_h36m
 from occlupose.datasets.h36m_images import NO_JOINTS, load
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError

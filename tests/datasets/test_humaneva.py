@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from dataset_files import cameras_json, in_camera, outside, walker, write_humaneva
 from occlupose.datasets import humaneva
 from occlupose.datasets.humaneva import action_of, load_sequences, read_cal_file
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17, HUMANEVA15, convert
+from pose_dataset_files import cameras_json, in_camera, outside, walker, write_humaneva
 
 MOTIONS = {
     "Train/S1": {"Walking 1 chunk0": walker(4)},
@@ -39,13 +39,13 @@ def test_the_protocol_learns_from_train_and_scores_validate():
     )
 
 
-def test_every_chunk_is_a_take_before_each_colour_camera(tmp_path):
+def test_every_chunk_is_a_sequence_before_each_colour_camera(tmp_path):
     found = load_sequences(write_humaneva(tmp_path, MOTIONS))
-    assert [take.name for take in found[:4]] == [
+    assert [sequence.name for sequence in found[:4]] == [
         *(f"Validate/S1/Walking 1 chunk0/C{n}" for n in (1, 2, 3)),
         "Validate/S1/Walking 1 chunk3/C1",
     ]
-    assert len(found) == 12 and {(take.subject, take.action) for take in found} == {
+    assert len(found) == 12 and {(sequence.subject, sequence.action) for sequence in found} == {
         ("S1", "Walk"),
         ("S2", "Jog"),
         ("S2", "Box"),
@@ -64,14 +64,14 @@ def test_every_chunk_is_a_take_before_each_colour_camera(tmp_path):
 
 def test_detections_and_every_nth_frame_and_other_actions(tmp_path):
     folder = write_humaneva(tmp_path, MOTIONS)
-    for take in load_sequences(folder, detections="gt", every=2):
-        np.testing.assert_allclose(take.poses.observed.xy, take.poses.xy, atol=1e-2)
-        assert take.poses.fps == 30 and take.poses.observed.skeleton == HUMANEVA15
-    assert {take.action for take in load_sequences(folder, actions=("ThrowCatch", "Gestures"))} == {
+    for sequence in load_sequences(folder, detections="gt", every=2):
+        np.testing.assert_allclose(sequence.poses.observed.xy, sequence.poses.xy, atol=1e-2)
+        assert sequence.poses.fps == 30 and sequence.poses.observed.skeleton == HUMANEVA15
+    assert {sequence.action for sequence in load_sequences(folder, actions=("ThrowCatch", "Gestures"))} == {
         "ThrowCatch",
         "Gestures",
     }
-    assert [take.name for take in load_sequences(folder, ("Train/S1",))] == [
+    assert [sequence.name for sequence in load_sequences(folder, ("Train/S1",))] == [
         f"Train/S1/Walking 1 chunk0/C{n}" for n in (1, 2, 3)
     ]
     refused("no Box of Train/S1 in it", folder, ("Train/S1",), actions=("Box",))

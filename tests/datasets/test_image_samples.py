@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from coco_files import JOINTS, SIZE, document, write_coco, write_crowdpose, write_json, write_pictures
-from crowd_files import muco, records, rewritten, smap_body, smap_picture, write_h36m, write_scenes
+from coco_files import JOINTS, SIZE, document, write_coco, write_crowdpose, write_images, write_json
+from image_dataset_files import muco, records, rewritten, smap_body, smap_image, write_h36m, write_scenes
 from occlupose.cameras import Camera
 from occlupose.datasets import coco, image_datasets
 from occlupose.datasets.image_samples import FEW_JOINTS, from_coco, mpi15_sample
@@ -27,7 +27,7 @@ def one_person(folder, kind="coco", **given):
         "keypoints": joints.ravel().tolist(),
     }
     content["annotations"] = [somebody]
-    write_pictures(folder, content, np.random.default_rng(0))
+    write_images(folder, content, np.random.default_rng(0))
     return write_json(folder / "people.json", content)
 
 
@@ -76,13 +76,13 @@ def test_people_of_fewer_than_three_joints_are_left_out(tmp_path):
     assert len(of_one(tmp_path, **few, nose=(40, 20, 1))) == 1
 
 
-def test_joints_and_people_outside_of_the_picture(tmp_path):
+def test_joints_and_people_outside_of_the_image(tmp_path):
     found = of_one(tmp_path, **(TORSO | {"left_ankle": (SIZE[0], 50, 2), "right_ankle": (SIZE[0] - 1, 50, 2)}))
     states = dict(zip(MPI15.joints, found.state[0], strict=True))
     assert states["left_ankle"] == 0 and states["right_ankle"] == 2
 
 
-def test_every_person_of_a_picture_is_in_it_once(tmp_path):
+def test_every_person_of_a_image_is_in_it_once(tmp_path):
     write_coco(tmp_path)
     given = coco.load(tmp_path / "annotations/person_keypoints_train2017.json", tmp_path / "train2017")
     found = from_coco(given)
@@ -98,13 +98,13 @@ def test_every_person_of_a_picture_is_in_it_once(tmp_path):
     assert wrists == {(str(each.image), *np.float32(each.xy[place]).tolist()) for each in many if each.state[place]}
 
 
-def test_pictures_without_a_size_are_refused(tmp_path):
+def test_images_without_a_size_are_refused(tmp_path):
     path = rewritten(one_person(tmp_path, **TORSO), lambda content: content["images"][0].pop("width"))
     with pytest.raises(OccluposeError, match=r"people.json: no width and height of 000001.jpg"):
         from_coco(coco.load(path, tmp_path))
 
 
-def test_a_crowd_is_of_those_in_the_picture():
+def test_a_crowd_is_of_those_in_the_image():
     """Sixty people, of whom every other stands outside; depths behind the camera are not known."""
     random = np.random.default_rng(0)
     xy = random.uniform(5, 90, (60, 15, 2))
@@ -142,7 +142,7 @@ def made(folder, kind):
     if kind == "smap":
         body = smap_body(np.array([[0.1, 0, 4.0]] * 15), 2)
         write_json(
-            folder / "annotations/MuCo.json", {"root": [smap_picture([body] * 2), smap_picture([body], validation=1)]}
+            folder / "annotations/MuCo.json", {"root": [smap_image([body] * 2), smap_image([body], validation=1)]}
         )
         return 2
     if kind == "h36m":

@@ -17,7 +17,7 @@ def folder(tmp_path):
     return files.write_synth(tmp_path / "set", 1) / "shards"
 
 
-def test_a_shards_pictures_are_its_members(folder):
+def test_a_shards_images_are_its_members(folder):
     for path in sorted(folder.glob("*.tar")):
         with tarfile.open(path) as tar:
             names = [name for name in tar.getnames() if name.endswith(".jpg")]
@@ -46,7 +46,7 @@ def test_a_shard_is_looked_through_once_until_it_changes(folder, monkeypatch):
 original = tarfile.open
 
 
-def test_pictures_are_values_that_travel_to_other_processes(folder, tmp_path):
+def test_images_are_values_that_travel_to_other_processes(folder, tmp_path):
     one, other = index_shard(folder / "000000.tar")
     assert one == pickle.loads(pickle.dumps(one)) != other  # noqa: S301 (our own)
     assert len({one, other, one}) == 2 and ImageRef(tmp_path / "a.png") == ImageRef(tmp_path / "a.png")
@@ -73,7 +73,7 @@ def packed(path, **members):
     return path
 
 
-def test_truncated_pictures_name_the_file_and_the_member(tmp_path, folder):
+def test_truncated_images_name_the_file_and_the_member(tmp_path, folder):
     content = ImageIndex(folder).all()[0].read_bytes()
     path = packed(tmp_path / "a.tar", half=content[: len(content) // 2], text=b"no picture", whole=content)
     half, text, whole = index_shard(path)
@@ -111,9 +111,9 @@ def test_one_name_in_two_shards_is_refused(tmp_path, folder):
         ImageIndex(folder).find("000001.jpg")
 
 
-def test_folders_have_their_pictures_in_order_those_below_too(tmp_path):
+def test_folders_have_their_images_in_order_those_below_too(tmp_path):
     content = {"images": [{"file_name": name, "width": 8, "height": 8} for name in ("b.png", "a/c.png", "a/b.png")]}
-    files.write_pictures(tmp_path, content, np.random.default_rng(0))
+    files.write_images(tmp_path, content, np.random.default_rng(0))
     (tmp_path / "a" / "notes.txt").write_text("")
     assert [str(picture.path.relative_to(tmp_path)) for picture in ImageIndex(tmp_path).all()] == [
         "a/b.png",

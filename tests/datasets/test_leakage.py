@@ -59,7 +59,7 @@ def test_copies_are_found_however_they_were_changed_and_nothing_else(tmp_path, t
     assert found[0].distance == 0 and all(leak.distance <= 8 for leak in found) and not unreadable
 
 
-def test_pictures_in_shards_leak_too_and_truncated_ones_are_named(tmp_path):
+def test_images_in_shards_leak_too_and_truncated_ones_are_named(tmp_path):
     folder = files.write_synth(tmp_path / "set", 1) / "shards"
     pictures = ImageIndex(folder).all()
     (tmp_path / "copy").mkdir()
@@ -72,7 +72,7 @@ def test_pictures_in_shards_leak_too_and_truncated_ones_are_named(tmp_path):
     assert "truncated" in unreadable[0] and not any("\n" in line for line in unreadable)
 
 
-def test_a_picture_that_lies_as_its_camera_was_held_is_the_same_upright(tmp_path, train):
+def test_a_image_that_lies_as_its_camera_was_held_is_the_same_upright(tmp_path, train):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
     scene(7).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coco_files import write_json
-from crowd_files import CENTRE, FOCAL, MUCO, OURS, SIZE, muco, rewritten, write_pictures
+from image_dataset_files import CENTRE, FOCAL, MUCO, OURS, SIZE, muco, rewritten, write_images
 from occlupose.datasets.image_samples import LABELS_ONLY, NOBODY
 from occlupose.datasets.muco import FILE, NO_DEPTH, NOT_FINITE, load
 from occlupose.datasets.report import DataReport
@@ -14,7 +14,7 @@ PICK = [MUCO.index(joint) for joint in OURS]
 @pytest.fixture
 def dataset(tmp_path):
     content, truth = muco(np.random.default_rng(0))
-    write_pictures(tmp_path, [image["file_name"] for image in content["images"]])
+    write_images(tmp_path, [image["file_name"] for image in content["images"]])
     return write_json(tmp_path / FILE, content), content, truth
 
 
@@ -41,7 +41,7 @@ def test_without_visibility_all_are_visible(dataset):
     assert all((sample.state == 2).all() for sample in load(path))
 
 
-def test_joints_outside_of_the_picture_are_absent(dataset):
+def test_joints_outside_of_the_image_are_absent(dataset):
     def move(content):
         first, second, _ = content["annotations"]
         first["keypoints_img"][MUCO.index("L_Wrist")] = [SIZE[0] - 0.5, 5.0]  # just beyond
@@ -76,7 +76,7 @@ def test_numbers_that_are_none_are_counted(dataset):
         load(dataset[0], report=DataReport(dataset[0], strict=True))
 
 
-def test_missing_pictures(dataset, tmp_path):
+def test_missing_images(dataset, tmp_path):
     report = DataReport(dataset[0])
     next(tmp_path.rglob("2/0001.jpg")).unlink()
     assert [len(sample) for sample in load(dataset[0], report=report)] == [2, 0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mupots_files import SQUARE, WIDE, camera_of, cells, crowd, person, write_mupots, write_sequence
+from mupots_files import SQUARE, WIDE, camera_of, cells, people_standing, person, write_mupots, write_sequence
 from occlupose.datasets import mupots
 from occlupose.datasets.mupots import estimate_camera, load
 from occlupose.errors import OccluposeError
@@ -23,7 +23,9 @@ def refused(match, *arguments):
 def changed(tmp_path, **fields):
     """A sequence of one person whose struct has other fields; None takes one away."""
     somebody = {
-        name: value for name, value in (person(crowd(GENERATOR, 1)[0], SQUARE) | fields).items() if value is not None
+        name: value
+        for name, value in (person(people_standing(GENERATOR, 1)[0], SQUARE) | fields).items()
+        if value is not None
     }
     write_sequence(tmp_path, "TS1", [[somebody]], [[FLAGS]])
     return tmp_path
@@ -55,7 +57,7 @@ def test_everybody_in_metres_with_flags_and_the_camera(tmp_path, inside):
 def test_flags_stand_at_their_joints(tmp_path):
     flags = np.zeros((1, 17), np.uint8)
     flags[0, [0, 12]] = 1
-    write_sequence(tmp_path, "TS3", [[person(crowd(GENERATOR, 1)[0], SQUARE)]], [[flags]])
+    write_sequence(tmp_path, "TS3", [[person(people_standing(GENERATOR, 1)[0], SQUARE)]], [[flags]])
     assert np.flatnonzero(load(tmp_path)[0].state[0] == 1).tolist() == [0, 12]
 
 
@@ -68,7 +70,7 @@ def test_sequences_in_their_order_or_as_asked(tmp_path):
 
 
 def test_who_is_not_valid_is_left_out_whatever_stands_there(tmp_path):
-    xyz = crowd(GENERATOR, 2)
+    xyz = people_standing(GENERATOR, 2)
     nowhere = person(np.full((17, 3), np.nan), SQUARE, valid=0)
     empty = np.zeros((0, 0))
     people = [[person(xyz[0], SQUARE), nowhere], [nowhere, person(xyz[1], SQUARE)], [nowhere, empty]]
@@ -79,12 +81,12 @@ def test_who_is_not_valid_is_left_out_whatever_stands_there(tmp_path):
     assert nobody.xy.shape == (0, 17, 2) and nobody.xyz.shape == (0, 17, 3) and nobody.state.shape == (0, 17)
 
 
-def test_sizes_of_pictures():
+def test_sizes_of_images():
     assert [mupots.size_of(name) for name in ("TS1", "TS5", "TS6", "TS20")] == [(2048, 2048)] * 2 + [(1920, 1080)] * 2
 
 
-def test_pictures_are_read_when_asked_and_must_have_their_size(tmp_path):
-    write_sequence(tmp_path, "TS6", [[person(crowd(GENERATOR, 1)[0], WIDE)]], [[FLAGS]], pictures=True)
+def test_images_are_read_when_asked_and_must_have_their_size(tmp_path):
+    write_sequence(tmp_path, "TS6", [[person(people_standing(GENERATOR, 1)[0], WIDE)]], [[FLAGS]], pictures=True)
     sample = load(tmp_path)[0]
     assert sample.read().shape == (1080, 1920, 3)
     write_image(sample.image.path, np.zeros((100, 50, 3), np.uint8))
@@ -99,7 +101,7 @@ def test_pictures_are_read_when_asked_and_must_have_their_size(tmp_path):
 
 
 def test_the_camera_is_found_in_projections_and_assumed_where_it_does_not_fit():
-    xyz = crowd(GENERATOR, 3).reshape(-1, 3)
+    xyz = people_standing(GENERATOR, 3).reshape(-1, 3)
     exact = estimate_camera(WIDE.project(xyz), 1000 * xyz, 1920, 1080)
     np.testing.assert_allclose(exact.matrix, WIDE.matrix, atol=1e-8)
     assert not exact.assumed
@@ -142,7 +144,7 @@ def test_files_of_cameras_that_are_refused(tmp_path, content, words):
 
 
 def test_a_sequence_that_tells_no_camera_needs_the_file(tmp_path):
-    write_sequence(tmp_path, "TS1", [[person(crowd(GENERATOR, 1)[0], SQUARE, valid=0)]], [[FLAGS]])
+    write_sequence(tmp_path, "TS1", [[person(people_standing(GENERATOR, 1)[0], SQUARE, valid=0)]], [[FLAGS]])
     refused("annot.mat: too few joints to estimate the camera; give it in mupots_intrinsics.json", tmp_path)
 
 
@@ -200,7 +202,7 @@ def test_a_person_that_is_no_struct(tmp_path):
 
 @pytest.mark.parametrize("flags", [np.zeros((1, 15)), np.full((1, 17), 2), np.zeros((0, 0))])
 def test_flags_that_are_none(tmp_path, flags):
-    write_sequence(tmp_path, "TS1", [[person(crowd(GENERATOR, 1)[0], SQUARE)]], [[flags]])
+    write_sequence(tmp_path, "TS1", [[person(people_standing(GENERATOR, 1)[0], SQUARE)]], [[flags]])
     refused("occlusion.mat: frame 0, person 0: not 17 flags of 0 or 1", tmp_path)
 
 

@@ -16,16 +16,19 @@ def people(count=1, frames=12):
     return replace(poses, observed=replace(poses, xyz=None).to(COCO17))
 
 
-def test_every_person_of_every_file_is_a_take_in_2d(tmp_path):
+def test_every_person_of_every_file_is_a_sequence_in_2d(tmp_path):
     one = film(walk(lambda time: np.stack([time, 5 + time], -1), 12))
     replace(one, xyz=None).save(tmp_path / "walk.npz")
     people(2).save(tmp_path / "club" / "two.json")
     (tmp_path / "notes.txt").write_text("not poses")
     found = load_sequences(tmp_path)
-    assert [take.name for take in found] == ["club/two/0", "club/two/1", "walk"]
+    assert [sequence.name for sequence in found] == ["club/two/0", "club/two/1", "walk"]
     assert all(
-        take.poses.xyz is None and take.poses.observed is None and take.action == "" and take.subject == take.name
-        for take in found
+        sequence.poses.xyz is None
+        and sequence.poses.observed is None
+        and sequence.action == ""
+        and sequence.subject == sequence.name
+        for sequence in found
     )
     # what was seen, not what was inferred
     assert found[0].poses.skeleton == COCO17 and found[2].poses.skeleton == H36M17
@@ -34,7 +37,7 @@ def test_every_person_of_every_file_is_a_take_in_2d(tmp_path):
     assert found[2].poses.camera == one.camera
 
 
-def test_a_take_lasts_from_the_first_to_the_last_sight(tmp_path):
+def test_a_sequence_lasts_from_the_first_to_the_last_sight(tmp_path):
     poses = replace(people(2), xyz=None, observed=None)
     poses.xy[:3, 1] = np.nan
     poses.state[:3, 1] = ABSENT
@@ -71,7 +74,7 @@ def test_folders_without_people_are_refused(tmp_path):
 def test_of_the_two_files_that_run_writes_one_is_read(tmp_path):
     people(2).save(tmp_path / "walk" / "poses.npz")
     people(2).save(tmp_path / "walk" / "poses.json")
-    assert [take.name for take in load_sequences(tmp_path)] == ["walk/poses/0", "walk/poses/1"]
+    assert [sequence.name for sequence in load_sequences(tmp_path)] == ["walk/poses/0", "walk/poses/1"]
     with pytest.raises(OccluposeError, match="every 0: must be 1"):
         load_sequences(tmp_path, every=0)
 

@@ -77,7 +77,7 @@ def test_the_sequences_with_occlusion():
 
 
 @pytest.mark.parametrize("beside", [False, True])
-def test_pictures_are_read_when_asked(tmp_path, beside):
+def test_images_are_read_when_asked(tmp_path, beside):
     folder = tmp_path / "npz"
     folder.mkdir()
     write(folder, size=np.array([64, 48]))

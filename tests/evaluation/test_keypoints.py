@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coco_files import boxes, document, write_json, write_pictures
+from coco_files import boxes, document, write_images, write_json
 from occlupose.codecs.crops import Crop
 from occlupose.datasets.coco import load, match_boxes
 from occlupose.detections import Detections
@@ -54,7 +54,7 @@ def data(tmp_path):
     generator = np.random.default_rng(0)
     content = document("coco", generator, images=30)
     content["annotations"] = [each for each in content["annotations"] if not each["iscrowd"]]
-    write_pictures(tmp_path, content, generator)
+    write_images(tmp_path, content, generator)
     write_json(tmp_path / "boxes.json", boxes(content))
     return load(write_json(tmp_path / "people.json", content), tmp_path)
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_files import in_camera, walker, write_h36m, write_humaneva
 from occlupose import cli
 from occlupose.datasets import h36m, humaneva
 from occlupose.datasets.pose_folder import load_sequences as folder_takes
@@ -32,6 +31,7 @@ from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
 from occlupose.occlusion.cylinders import self_occluded
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17, H36M17, HUMANEVA15
+from pose_dataset_files import in_camera, walker, write_h36m, write_humaneva
 from walkers import film, stand
 
 H36M = {

@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 from scipy.spatial.transform import Rotation
 
-from crowd_files import write_h36m
+from image_dataset_files import write_h36m
 from mupots_by_hand import by_hand, written
-from mupots_files import SQUARE, crowd, mpi15_of, person, sequence_3dpw, write_mupots, write_sequence
+from mupots_files import SQUARE, mpi15_of, people_standing, person, sequence_3dpw, write_mupots, write_sequence
 from occlupose.cameras import Camera
 from occlupose.datasets import synth_scenes
 from occlupose.datasets.image_samples import ImageSample, mpi15_sample
@@ -141,7 +141,7 @@ def test_3dpw_has_no_states_and_one_protocol(tmp_path):
 def a_crowd(tmp_path, camera=True, name="000000.jpg", picture=True):
     """One picture of our own: two people, with a joint hidden and one absent."""
     view = Camera(640, 480, 600.0, 610.0, 320.0, 240.0)
-    xyz = mpi15_of(crowd(GENERATOR, 2)).astype(np.float32)
+    xyz = mpi15_of(people_standing(GENERATOR, 2)).astype(np.float32)
     state = np.full((2, 15), 2, np.uint8)
     state[0, 3] = 1
     state[1, 5] = 0
@@ -543,7 +543,7 @@ def test_a_dash_where_there_is_nothing_to_score(tmp_path):
 
 
 def test_cameras_that_were_estimated_badly_are_told(tmp_path):
-    somebody = person(crowd(GENERATOR, 1)[0], SQUARE)
+    somebody = person(people_standing(GENERATOR, 1)[0], SQUARE)
     somebody["annot2"] = somebody["annot2"] + GENERATOR.normal(0, 9, (2, 17))
     write_sequence(tmp_path, "TS1", [[somebody]], [[np.zeros((1, 17), np.uint8)]])
     truths, by = load_samples("mupots", tmp_path)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mupots_by_hand import by_hand
-from mupots_files import WIDE, crowd, mpi15_of
+from mupots_files import WIDE, mpi15_of, people_standing
 from occlupose.metrics.people3d import (
     COLUMNS,
     GNTCN,
@@ -50,7 +50,7 @@ def frame(protocol, xyz, predicted=None, *, xy=None, score=None, occluded=None, 
 
 
 def people(count=3, seed=0):
-    return crowd(np.random.default_rng(seed), count)
+    return people_standing(np.random.default_rng(seed), count)
 
 
 def report(protocol, *frames):
@@ -486,9 +486,9 @@ def test_a_second_computation_agrees(name, seed):
     pictures = []
     frames = []
     for _ in range(6):
-        xyz = crowd(generator, int(generator.integers(1, 5)))
+        xyz = people_standing(generator, int(generator.integers(1, 5)))
         kept = generator.permutation(len(xyz))[: generator.integers(1, len(xyz) + 2)]
-        predicted = np.concatenate([xyz[kept], crowd(generator, 1)])
+        predicted = np.concatenate([xyz[kept], people_standing(generator, 1)])
         predicted = predicted * generator.uniform(0.95, 1.05, (len(predicted), 1, 1)) + generator.normal(
             0, 0.06, predicted.shape
         )
@@ -514,8 +514,8 @@ def test_a_second_computation_agrees(name, seed):
 @given(st.integers(0, 10**6), st.integers(0, 4), st.integers(0, 4), st.sampled_from(ALL))
 def test_figures_keep_their_bounds(seed, truths, predictions, protocol):
     generator = np.random.default_rng(seed)
-    xyz = crowd(generator, truths)
-    predicted = crowd(generator, predictions)
+    xyz = people_standing(generator, truths)
+    predicted = people_standing(generator, predictions)
     found = report(protocol, frame(protocol, xyz, predicted, occluded=generator.random((truths, 17)) < 0.5))
     everybody = found.pooled()
     matched = found.pooled(True)
@@ -535,7 +535,7 @@ def test_figures_keep_their_bounds(seed, truths, predictions, protocol):
 @given(st.integers(0, 10**6), st.floats(0.3, 3), st.sampled_from([OFFICIAL, SMAP15]))
 def test_rescaled_bones_are_as_long_as_the_true_ones_and_point_as_before(seed, factor, protocol):
     generator = np.random.default_rng(seed)
-    truth, predicted = (crowd(generator, 2)[:, : len(protocol.skeleton)] for _ in range(2))
+    truth, predicted = (people_standing(generator, 2)[:, : len(protocol.skeleton)] for _ in range(2))
     index = protocol.skeleton.index
     bones = [(index(joint)[0], index(parent)[0]) for joint, parent in protocol.bones]
     result = rescale_bones(factor * predicted, truth, bones)

@@ -4,7 +4,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from crowd_files import records
+from image_dataset_files import records
 from occlupose.bodies.cylinders import cylinders
 from occlupose.cameras import Camera
 from occlupose.datasets import synth_scenes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from coco_files import document, write_coco, write_json, write_pictures
+from coco_files import document, write_coco, write_images, write_json
 from killing import ENVIRONMENT
 from occlupose.codecs.crops import Crop
 from occlupose.datasets.coco import load as load_people
@@ -32,7 +32,7 @@ def people(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people")
     generator = np.random.default_rng(0)
     content = document("coco", generator, images=8)
-    write_pictures(folder, content, generator)
+    write_images(folder, content, generator)
     return load_people(write_json(folder / "people.json", content), folder)
 
 
@@ -83,7 +83,7 @@ def spoilt(tmp_path):
     content = document("coco", generator, images=2, most=6)
     while len({person["image_id"] for person in content["annotations"]}) < 2:
         content = document("coco", generator, images=2, most=6)
-    write_pictures(tmp_path, content, generator)
+    write_images(tmp_path, content, generator)
     data = load_people(write_json(tmp_path / "people.json", content), tmp_path)
     bad = data.people[0].image.path
     bad.write_bytes(bad.read_bytes()[:300])

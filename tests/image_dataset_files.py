@@ -76,7 +76,7 @@ def smap_body(xyz, state, *, focal=FOCAL):
     return rows
 
 
-def smap_picture(people, name="images/0.jpg", *, dataset="MuCo", validation=0):
+def smap_image(people, name="images/0.jpg", *, dataset="MuCo", validation=0):
     return {
         "dataset": dataset,
         "img_paths": name,
@@ -117,11 +117,11 @@ def write_h36m(folder, random, *, subject=1, frames=(0, 3, 5)):
     write_json(home / f"Human36M_subject{subject}_camera.json", {"3": lens})
     joints = {str(frame): rows.tolist() for frame, rows in zip(frames, world, strict=True)}
     write_json(home / f"Human36M_subject{subject}_joint_3d.json", {"2": {"1": joints}})
-    write_pictures(folder / "images", [image["file_name"] for image in images])
+    write_images(folder / "images", [image["file_name"] for image in images])
     return seen
 
 
-def write_pictures(folder, names, size=SIZE):
+def write_images(folder, names, size=SIZE):
     for name in names:
         write_image(folder / name, drawing(np.random.default_rng(len(name)), size=size))
 
