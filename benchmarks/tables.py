@@ -25,8 +25,10 @@ Row = dict[str, str]
 def lifting() -> str:
     """The error of each method in each condition: of the missing joints, or of all joints if none is missing."""
     rows = _rows("lifting")
-    told = [row for row in rows if row["joints"] == ("all" if row["condition"].endswith("all present") else "missing")]
-    return pivot([row for row in told if row["method"] != "before"], "condition", "method", "p_mpjpe_mm") + _caption(
+    chosen = [
+        row for row in rows if row["joints"] == ("all" if row["condition"].endswith("all present") else "missing")
+    ]
+    return pivot([row for row in chosen if row["method"] != "before"], "condition", "method", "p_mpjpe_mm") + _caption(
         "lifting"
     )
 
@@ -77,12 +79,12 @@ PAPER_TABLE2 = {
 """MPJPE and P-MPJPE on Human3.6M in OANet's table 2, mm."""
 
 
-OANET_ERRORS = {"mpjpe_mm": "MPJPE", "p_mpjpe_mm": "P-MPJPE", "occluded_mpjpe_mm": "MPJPE, hidden joints"}
-"""Columns of the OANet tables, and what a page calls them."""
+OANET_ERRORS = {"mpjpe_mm": "MPJPE", "p_mpjpe_mm": "P-MPJPE", "occluded_mpjpe_mm": "MPJPE, occluded joints"}
+"""Columns of the OANet tables and their titles."""
 
 
 def oanet_table2() -> str:
-    """What each part of OANet adds: mean and standard deviation over seeds, and the paper's own figures."""
+    """What each part of OANet adds: mean and standard deviation over seeds, and the paper's figures."""
     seeds = group_runs(_rows("oanet_table2"), ("row",))
     lines = [
         [name, *mean_and_deviation(seeds[name,]), *(f"{value:.1f}" for value in paper)]
@@ -95,7 +97,7 @@ def oanet_table2() -> str:
 
 
 def oanet_tried() -> str:
-    """Other weights and settings, beside the run that they change, which is a cell of table 1 too."""
+    """Other weights and settings, compared with the run that they change, which is also a cell of table 1."""
     base = [
         {"change": "nothing"} | row
         for row in _rows("oanet_table1")
@@ -108,13 +110,14 @@ def oanet_tried() -> str:
 
 
 def oanet_table1() -> str:
-    """MPJPE of each sequence length and threshold, of hidden joints behind it."""
+    """MPJPE for each sequence length and threshold, of occluded joints in parentheses."""
     rows = _rows("oanet_table1")
     cells = {
         (row["length"], row["threshold"]): f"{float(row['mpjpe_mm']):.1f} ({float(row['occluded_mpjpe_mm']):.1f})"
         for row in rows
     }
-    lengths, thresholds = (sorted({row[key] for row in rows}, key=float) for key in ("length", "threshold"))
+    lengths = sorted({row["length"] for row in rows}, key=float)
+    thresholds = sorted({row["threshold"] for row in rows}, key=float)
     lines = [[length, *(cells.get((length, threshold), "") for threshold in thresholds)] for length in lengths]
     return _table_of_lines(["frames", *(f"b = {threshold}" for threshold in thresholds)], lines) + _caption(
         "oanet_table1"
@@ -122,7 +125,7 @@ def oanet_table1() -> str:
 
 
 def oanet_semi() -> str:
-    """What video without 3D adds to a share of the clips with 3D."""
+    """What video without 3D adds when only a share of the clips has 3D."""
     seeds = group_runs(_rows("oanet_semi"), ("labelled", "two_d_only"))
     lines = [
         [f"{float(share):.0%}", two_d, *mean_and_deviation(errors)] for (share, two_d), errors in sorted(seeds.items())
@@ -149,7 +152,7 @@ def mean_and_deviation(runs: list[list[float]], digits: int = 1) -> list[str]:
 
 
 def estimators() -> str:
-    """The sizes of estimators as they are, and beside published figures as those are counted."""
+    """The sizes of estimators, also counted as in publications for comparison."""
     lines = [
         [
             row["model"],
@@ -181,8 +184,8 @@ def _beside(row: Row, what: str) -> str:
     return f"{ours} / {theirs} = {row[f'{what}_ratio']}" if theirs else ""
 
 
-LJOF_SCORES = {"ap": "AP", "ap_occluded": "AP, hidden joints", "ar": "AR"}
-"""Columns of the LJOF tables, and what a page calls them."""
+LJOF_SCORES = {"ap": "AP", "ap_occluded": "AP, occluded joints", "ar": "AR"}
+"""Columns of the LJOF tables and their titles."""
 
 
 LJOF_GRID = {
@@ -190,16 +193,14 @@ LJOF_GRID = {
     for number in ("0.15", "0.30", "0.45")
     for size in ("0.10", "0.20", "0.30")
 }
-"""Variants of the LJOF ablation that differ in how many blocks of which size there are; one of them is called LJA
-there.
-"""
+"""Variants of the LJOF ablation with other numbers and sizes of blocks; one of them is called LJA there."""
 
 LJOF_LONG = ", from the start"
-"""How variants end that are whole trainings."""
+"""Suffix of variants that are complete trainings."""
 
 
 def ljof_ablation() -> str:
-    """What each part of LJOF buys, in percent: mean and standard deviation over seeds."""
+    """The effect of each part of LJOF, in percent: mean and standard deviation over seeds."""
     rows = [
         row
         for row in _rows("ljof_ablation")
@@ -216,7 +217,7 @@ def ljof_ablation() -> str:
 
 
 def ljof_long() -> str:
-    """Whole trainings with LJOF and without."""
+    """Complete trainings with and without LJOF."""
     rows = [row for row in _rows("ljof_ablation") if row["variant"].endswith(LJOF_LONG)]
     lines = [
         [
@@ -230,21 +231,20 @@ def ljof_long() -> str:
 
 
 def ljof_grid() -> str:
-    """AP, and AP of hidden joints, by how many blocks there are and how large they are; of one estimator."""
+    """AP, and in parentheses of occluded joints, by number and size of the blocks; of one estimator."""
     seeds = group_runs(
         [row for row in _rows("ljof_ablation") if row["estimator"] == "simple_baseline_small"],
         ("variant",),
         tuple(LJOF_SCORES),
     )
     cells = {}
-    for variant, place in LJOF_GRID.items():
-        runs = seeds.get((variant,)) or (seeds.get(("LJA",)) if place == ("0.15", "0.20") else None)
-        cells[place] = (
-            ""
-            if not runs
-            else "{:.2f} ({:.2f})".format(*(100 * mean(run[column] for run in runs) for column in (0, 1)))
-        )
-    numbers, sizes = (list(dict.fromkeys(place[axis] for place in cells)) for axis in (0, 1))
+    for variant, cell in LJOF_GRID.items():
+        default = seeds.get(("LJA",)) if cell == ("0.15", "0.20") else None
+        runs = seeds.get((variant,)) or default or []
+        means = [100 * mean(column) for column in zip(*runs, strict=True)]
+        cells[cell] = f"{means[0]:.2f} ({means[1]:.2f})" if runs else ""
+    numbers = list(dict.fromkeys(number for number, _ in cells))
+    sizes = list(dict.fromkeys(size for _, size in cells))
     lines = [[number, *(cells[number, size] for size in sizes)] for number in numbers]
     return _table_of_lines(["number", *(f"size {size}" for size in sizes)], lines) + _caption("ljof_ablation")
 
@@ -252,10 +252,10 @@ def ljof_grid() -> str:
 HUPOR_SCORES = {
     "pck_rel": "PCK, relative",
     "pck_abs": "PCK, absolute",
-    "pck_occ": "PCK, hidden joints",
+    "pck_occ": "PCK, occluded joints",
     "mpjpe_mm": "MPJPE, mm",
 }
-"""Columns of the HUPOR table, and what a page calls them."""
+"""Columns of the HUPOR table and their titles."""
 
 PAPER_HUPOR = {
     "detection only": ("74", ""),
@@ -266,12 +266,13 @@ PAPER_HUPOR = {
     "+ DSED + RefineNet, MLP": ("83.9", ""),
     "+ DSED + RefineNet, GCN": ("84.3", ""),
 }
-"""PCK on MuPoTS-3D, relative and of hidden joints: tables 4 and 5 of HUPOR's supplement, which are of different
-settings; of detection alone what its authors' code says of itself."""
+"""PCK on MuPoTS-3D, relative and of occluded joints: tables 4 and 5 of HUPOR's supplement, which have different
+settings; of detection alone from its authors' code.
+"""
 
 
 def hupor_ablation() -> str:
-    """What each part of HUPOR buys: mean and standard deviation over seeds, and the paper's own figures on another
+    """The effect of each part of HUPOR: mean and standard deviation over seeds, and the paper's figures on another
     dataset.
     """
     seeds = group_runs(_rows("hupor_ablation"), ("variant",), tuple(HUPOR_SCORES))
@@ -279,9 +280,9 @@ def hupor_ablation() -> str:
         [name, str(len(runs)), *mean_and_deviation(runs), *PAPER_HUPOR.get(name, ("", ""))]
         for (name,), runs in seeds.items()
     ]
-    return _table_of_lines(["", "seeds", *HUPOR_SCORES.values(), "paper, relative", "paper, hidden"], lines) + _caption(
-        "hupor_ablation"
-    )
+    return _table_of_lines(
+        ["", "seeds", *HUPOR_SCORES.values(), "paper, relative", "paper, occluded"], lines
+    ) + _caption("hupor_ablation")
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from mocap_people import moving_clip
 from occlupose.methods.oanet.camera_views import to_studio_camera
 from occlupose.methods.oanet.network import OANet
 from occlupose.methods.oanet.recipe import simulate_detections
 from occlupose.methods.oanet.windows import Observations2D
 from occlupose.synth.noise import NoiseModel
-from somebody import moving
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ def test_2d_only_learning_is_compared_at_the_same_clips_with_3d(ablation):
 
 
 def test_scores_are_means_over_views_of_all_and_of_occluded_joints(ablation):
-    joints = torch.from_numpy(moving(64).joints).repeat(2, 1, 1, 1)
+    joints = torch.from_numpy(moving_clip(64).joints).repeat(2, 1, 1, 1)
     in_studio = to_studio_camera(joints, torch.tensor([0, 2]))
     observed = simulate_detections(in_studio, NoiseModel.load(), torch.Generator().manual_seed(0))
     views = [Observations2D(*(values[n : n + 1] for values in vars(observed).values())) for n in range(2)]

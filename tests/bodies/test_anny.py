@@ -4,11 +4,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from body_models import random_bodies
 from occlupose.bodies.anny import ANCHORS, CURL, FILE, SHAPE, anny, blend_shapes, bone_driver, export_anny, grip
 from occlupose.bodies.body import PARTS, SEGMENTS
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY26, COCO17
-from posing import posed
 
 
 def at_rest(body, **numbers):
@@ -35,7 +35,7 @@ def source():
 def test_its_surface_and_joints_are_those_of_the_package(source):
     model, regressor = source
     body = replace(anny(), grip=None)
-    _, shapes, _ = posed(body, 0, 12)
+    _, shapes, _ = random_bodies(body, 0, 12)
     _, _, root = body._bones(torch.eye(3).expand(12, 17, 3, 3), body.blend(shapes), torch.zeros(12, 3))
     theirs = model(phenotype_kwargs={name: shapes[:, place].double() for place, name in enumerate(SHAPE)})
     ours = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).double()
@@ -163,9 +163,9 @@ def test_each_bone_of_a_finger_is_bent_beyond_the_one_before():
                         0.05 - 0.02 * finger + (0.03 * joint if finger == 1 else 0),
                     )
                 )
-    turns = grip(names, torch.tensor(heads))
+    random_rotations = grip(names, torch.tensor(heads))
     # a left finger points to the left, its palm down
-    down = dict(zip(names, turns @ torch.tensor([1.0, 0, 0]), strict=True))
+    down = dict(zip(names, random_rotations @ torch.tensor([1.0, 0, 0]), strict=True))
     for finger in range(2, 6):
         angles = [
             float(torch.atan2(-way[1], way[0])) for way in (down[f"finger{finger}-{joint}.L"] for joint in (1, 2, 3))

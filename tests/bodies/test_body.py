@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation, Slerp
 
+from body_models import random_bodies, random_rotations, skin_in_loops, smpl_arrays
 from occlupose.bodies import by_name
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import (
@@ -24,7 +25,6 @@ from occlupose.bodies.fitting import from_rotation_vector
 from occlupose.bodies.smpl import smpl
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY26
-from posing import posed, skin_in_loops, smpl_arrays, turns
 
 SEEDS = st.integers(0, 2**32 - 2)
 BODIES = ("anny", "cylinders", "smpl")
@@ -71,7 +71,7 @@ def test_at_rest_a_body_stands_upright_faces_forward_and_has_its_left_on_its_lef
 @pytest.mark.parametrize("name", BODIES)
 def test_skinning_is_what_plain_loops_give(bodies, name, seed):
     body = bodies[name]
-    pose, shape, translation = posed(body, seed, 2)
+    pose, shape, translation = random_bodies(body, seed, 2)
     both = body(pose, shape, translation)
     for place in range(2):
         plain = skin_in_loops(body, pose[place], shape[place], translation[place])
@@ -83,7 +83,7 @@ def test_skinning_is_what_plain_loops_give(bodies, name, seed):
 @pytest.mark.parametrize("name", BODIES)
 def test_joints_are_the_means_of_vertices_and_beginnings_of_bones_that_the_regressors_say(bodies, name, seed):
     body = replace(bodies[name], pose_directions=None)
-    pose, shape, translation = posed(body, seed)
+    pose, shape, translation = random_bodies(body, seed)
     joints = body.joints(pose, shape, translation)
     assert torch.equal(joints, body(pose, shape, translation).joints)
     plain = skin_in_loops(body, pose[0], shape[0], translation[0])
@@ -95,8 +95,8 @@ def test_joints_are_the_means_of_vertices_and_beginnings_of_bones_that_the_regre
 @pytest.mark.parametrize("name", BODIES)
 def test_who_is_moved_as_a_whole_stays_the_same(bodies, name, seed):
     body = bodies[name]
-    pose, shape, translation = posed(body, seed)
-    moved = turns(seed + 7, most=3.0)
+    pose, shape, translation = random_bodies(body, seed)
+    moved = random_rotations(seed + 7, most=3.0)
     far = torch.tensor([1.0, -2.0, 3.0])
     before = body(pose, shape, translation)
     after = body(moved @ pose, shape, translation @ moved.T + far)
@@ -105,7 +105,7 @@ def test_who_is_moved_as_a_whole_stays_the_same(bodies, name, seed):
 
 
 def test_bodies_of_a_batch_do_not_know_each_other(body):
-    pose, shape, translation = posed(body, 3, 3)
+    pose, shape, translation = random_bodies(body, 3, 3)
     together = body(pose, shape, translation)
     for place in range(3):
         one = body(*(value[place : place + 1] for value in (pose, shape, translation)))
@@ -117,7 +117,7 @@ def test_bodies_of_a_batch_do_not_know_each_other(body):
 
 @pytest.mark.parametrize("segment", SEGMENTS)
 def test_levers_are_what_small_turns_do(body, segment):
-    pose, shape, translation = posed(body, 5)
+    pose, shape, translation = random_bodies(body, 5)
     for side in SIDES:  # bones between two segments share their turns where these are turned alike
         pose[:, SEGMENTS.index(f"{side}_hand")] = pose[:, SEGMENTS.index(f"{side}_forearm")]
     pose[:, 1:3] = pose[:, :1]
@@ -138,7 +138,7 @@ def test_levers_are_what_small_turns_do(body, segment):
 
 def test_gradients_are_what_small_changes_do(body):
     generator = torch.Generator().manual_seed(0)
-    pose, _, translation = posed(body, 1)
+    pose, _, translation = random_bodies(body, 1)
     vertices, joints = (torch.randn(count, 3, generator=generator) for count in (len(body.template), 26))
     vertices /= len(body.template)
 
@@ -216,7 +216,7 @@ def test_a_surface_is_divided_by_what_it_follows_and_where_it_is():
 
 @given(seed=SEEDS, share=st.floats(0, 1))
 def test_between_two_turns_is_nearly_where_spherical_interpolation_is(seed, share):
-    one, other = turns(seed, 2, most=0.4)
+    one, other = random_rotations(seed, 2, most=0.4)
     spherical = Slerp([0, 1], Rotation.from_matrix(np.stack([one, other])))(share).as_matrix()
     between = interpolate_rotations(one, other, torch.tensor(share)).numpy()
     assert Rotation.from_matrix(between @ spherical.T).magnitude() < 0.03
@@ -226,7 +226,7 @@ def test_between_two_turns_is_nearly_where_spherical_interpolation_is(seed, shar
 
 @given(seed=SEEDS)
 def test_square_makes_rotations_and_keeps_them(seed):
-    rotation = turns(seed, most=3.0)
+    rotation = random_rotations(seed, most=3.0)
     torch.testing.assert_close(gram_schmidt(rotation), rotation, atol=1e-5, rtol=0)
     matrix = gram_schmidt(torch.from_numpy(np.random.default_rng(seed).normal(size=(3, 3))).float())
     torch.testing.assert_close(matrix @ matrix.T, torch.eye(3), atol=1e-4, rtol=0)

@@ -2,11 +2,11 @@ import pytest
 import torch
 import trimesh
 
+from mocap_people import striding_joints
 from occlupose.bodies.body import PARTS
 from occlupose.bodies.cylinders import AROUND, CAP, MIDDLE, SHAPE, SIDE, cylinders
 from occlupose.bodies.fitting import fit_pose, fit_shape, from_rotation_vector
 from occlupose.skeletons import BODY26
-from somebody import striding
 
 CAPSULES = len(MIDDLE) + 2 * len(SIDE)
 
@@ -15,8 +15,8 @@ def surface(**numbers):
     """(vertex, 3) of a body at rest with these numbers of its shape, else 1; its joints by name."""
     body = cylinders()
     shape = torch.tensor([[numbers.get(name, 1.0) for name in SHAPE]])
-    posed = body(torch.eye(3).expand(1, 17, 3, 3), shape, torch.zeros(1, 3))
-    return posed.vertices[0], dict(zip(BODY26.joints, posed.joints[0], strict=True))
+    random_bodies = body(torch.eye(3).expand(1, 17, 3, 3), shape, torch.zeros(1, 3))
+    return random_bodies.vertices[0], dict(zip(BODY26.joints, random_bodies.joints[0], strict=True))
 
 
 @pytest.mark.parametrize("girth", [0.75, 1.0, 1.3])
@@ -85,7 +85,7 @@ def test_girth_makes_thick_and_moves_no_joint():
     assert wide[1] / wide[0] == pytest.approx(1.5, rel=1e-3)
 
 
-def test_everybody_in_range_has_limbs_in_the_right_order():
+def test_all_shapes_in_range_have_limbs_in_the_right_order():
     body = cylinders()
     for shape in (body.low, body.high):
         rest = dict(zip(BODY26.joints, body.rest(shape[None])[0], strict=True))
@@ -100,7 +100,7 @@ def test_everybody_in_range_has_limbs_in_the_right_order():
 
 
 def test_a_walker_of_another_build_is_met():
-    joints = torch.from_numpy(striding(24)).float()
+    joints = torch.from_numpy(striding_joints(24)).float()
     body = cylinders()
     shape = fit_shape(joints, body)
     assert ((body.low <= shape) & (shape <= body.high)).all()

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from body_models import random_bodies, random_rotations
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import SEGMENTS
 from occlupose.bodies.cylinders import cylinders
@@ -22,7 +23,6 @@ from occlupose.bodies.fitting import (
     to_rotation_vector,
 )
 from occlupose.skeletons import BODY26
-from posing import posed, turns
 
 SEEDS = st.integers(0, 2**32 - 2)
 BODIES = {"anny": anny, "cylinders": cylinders}
@@ -53,7 +53,7 @@ def test_turn_and_log_are_scipys(seed):
     torch.testing.assert_close(to_rotation_vector(from_rotation_vector(1e-4 * some)), 1e-4 * some, atol=1e-6, rtol=0)
 
 
-def test_no_turn_is_a_vector_of_nothing_and_has_a_gradient():
+def test_the_identity_is_a_zero_vector_and_has_a_gradient():
     nothing = torch.zeros(2, 3, requires_grad=True)
     assert torch.equal(from_rotation_vector(nothing), torch.eye(3).expand(2, 3, 3))
     assert torch.equal(to_rotation_vector(torch.eye(3)), torch.zeros(3))
@@ -90,7 +90,7 @@ def test_skew_is_the_cross_product(seed):
     torch.testing.assert_close((skew(one) @ other[..., None])[..., 0], torch.linalg.cross(one, other))
 
 
-def test_every_segment_is_turned_by_something():
+def test_every_segment_is_determined_by_a_joint():
     assert {*RIGID, *(limb.segment for limb in LIMBS)} == {"trunk", *SEGMENTS}
     assert len(TWISTED) == 8 and set(TWISTED) < set(SEGMENTS)
 
@@ -106,7 +106,7 @@ def test_a_body_at_rest_is_not_turned(body):
 @pytest.mark.parametrize("name", BODIES)
 def test_joints_that_a_body_can_take_are_met(name, seed):
     body = BODIES[name]()
-    pose, shape, translation = posed(body, seed, 4, most=0.6)
+    pose, shape, translation = random_bodies(body, seed, 4, most=0.6)
     joints = body.joints(pose, shape, translation)
     fitted = fit_pose(joints, body, shape, steps=20)
     assert fitted.error.max() < 0.005
@@ -122,7 +122,7 @@ def test_joints_that_a_body_can_take_are_met(name, seed):
 @pytest.mark.parametrize("name", BODIES)
 def test_steps_make_what_was_found_at_first_better(name, seed):
     body = BODIES[name]()
-    pose, shape, translation = posed(body, seed, 4, most=0.6)
+    pose, shape, translation = random_bodies(body, seed, 4, most=0.6)
     joints = body.joints(pose, shape, translation)
     first, after = (fit_pose(joints, body, shape, steps=steps).error.mean() for steps in (0, 8))
     assert after < first and first < 0.15
@@ -133,10 +133,10 @@ def test_steps_make_what_was_found_at_first_better(name, seed):
 @pytest.mark.parametrize("name", BODIES)
 def test_who_is_moved_as_a_whole_has_the_same_pose_moved(name, seed):
     body = BODIES[name]()
-    pose, _, translation = posed(body, seed, 2, most=0.6)
+    pose, _, translation = random_bodies(body, seed, 2, most=0.6)
     shape = body.neutral.expand(2, -1)  # small children lean on the axes more
     joints = body.joints(pose, shape, translation)
-    moved = turns(seed + 5, most=3.0)
+    moved = random_rotations(seed + 5, most=3.0)
     for segment in ("left_hand", "right_thigh", "head", "chest"):
         before, after = (
             skeleton2pose(one, body, shape)[:, SEGMENTS.index(segment)] for one in (joints, joints @ moved.T + 1)
@@ -149,7 +149,7 @@ def test_who_is_moved_as_a_whole_has_the_same_pose_moved(name, seed):
 @pytest.mark.parametrize("name", BODIES)
 def test_a_twist_that_is_given_is_there(name, seed):
     body = BODIES[name]()
-    pose, shape, translation = posed(body, seed, 2, most=0.6)
+    pose, shape, translation = random_bodies(body, seed, 2, most=0.6)
     joints = body.joints(pose, shape, translation)
     twist = torch.from_numpy(np.random.default_rng(seed).uniform(-2, 2, (2, len(TWISTED)))).float()
     none, given_ = (skeleton2pose(joints, body, shape, value) for value in (torch.zeros_like(twist), twist))
@@ -190,7 +190,7 @@ def test_elbows_and_knees_tell_their_twist():
 
 
 def test_unknown_joints_are_left_to_the_others(body):
-    pose, shape, translation = posed(body, 6, 3, most=0.5)
+    pose, shape, translation = random_bodies(body, 6, 3, most=0.5)
     joints = body.joints(pose, shape, translation)
     torn = joints.clone()
     torn[0, BODY26.index("left_wrist", "left_hand", "nose", "spine")] = torch.nan
@@ -207,7 +207,7 @@ def test_unknown_joints_are_left_to_the_others(body):
 
 
 def test_joints_that_are_not_believed_do_not_pull(body):
-    pose, shape, translation = posed(body, 8, 2, most=0.4)
+    pose, shape, translation = random_bodies(body, 8, 2, most=0.4)
     joints = body.joints(pose, shape, translation)
     off = joints.clone()
     believe = torch.ones(26)
@@ -221,7 +221,7 @@ def test_joints_that_are_not_believed_do_not_pull(body):
 
 def test_a_pose_to_begin_with_is_kept_where_joints_do_not_tell(body):
     shape = body.neutral[None]
-    pose = turns(3, 1, 17, most=0.4)
+    pose = random_rotations(3, 1, 17, most=0.4)
     joints = body.joints(pose, shape, torch.zeros(1, 3))
     twisted = pose.clone()
     forearm = SEGMENTS.index("left_forearm")
@@ -230,9 +230,9 @@ def test_a_pose_to_begin_with_is_kept_where_joints_do_not_tell(body):
     assert kept.error.max() < 1e-3
 
 
-def test_tall_and_short_are_told_apart():
+def test_tall_and_short_are_distinguished():
     body = anny()
-    pose, _, translation = posed(body, 1, 12, most=0.5)
+    pose, _, translation = random_bodies(body, 1, 12, most=0.5)
     for height in (0.2, 0.8):
         shape = body.neutral.clone()
         shape[body.shape_names.index("height")] = height

@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy.sparse import csc_matrix
 
+from body_models import FACE, place, random_bodies, random_rotations, smpl_arrays
 from occlupose import cli
 from occlupose.bodies.body import PARTS, SEGMENTS
 from occlupose.bodies.smpl import BETAS, JOINTS, KEYS, VERTICES, convert_smpl, smpl
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY26
-from posing import FACE, place, posed, smpl_arrays, turns
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def test_its_shape_is_ten_betas(body):
 
 def test_it_is_the_model_of_the_paper(arrays, body):
     """Equations 2 to 10 of SMPL with matrices for the local rotations, written down anew."""
-    pose, beta, translation = posed(body, 4, most=0.5)
-    random = [turns(place, most=0.8).double().numpy() for place in range(4)]
+    pose, beta, translation = random_bodies(body, 4, most=0.5)
+    random = [random_rotations(place, most=0.8).double().numpy() for place in range(4)]
     chain = {
         "pelvis": random[0],
         "left_hip": random[1],
@@ -194,7 +194,7 @@ def test_the_official_pickle_becomes_arrays(arrays, body, tmp_path, protocol):
     with np.load(tmp_path / "smpl.npz") as file:
         assert set(file) == set(KEYS)
         np.testing.assert_allclose(file["J_regressor"], arrays["J_regressor"], atol=1e-7)
-    pose, shape, translation = posed(body, 2)
+    pose, shape, translation = random_bodies(body, 2)
     again = smpl(tmp_path / "smpl.npz")
     assert torch.equal(again(pose, shape, translation).vertices, body(pose, shape, translation).vertices)
     assert torch.equal(again.part, body.part)

@@ -644,7 +644,7 @@ def spoilt(folder, *what):
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_wrong_is_counted_and_named_and_stops_nothing(command, tmp_path, weights, what):
+def test_faults_are_counted_and_named_and_do_not_stop_the_run(command, tmp_path, weights, what):
     data = spoilt(tmp_path / "data", what)
     run = tmp_path / "run"
     scores = tmp_path / "scores.csv"
@@ -668,7 +668,7 @@ def test_what_is_wrong_is_counted_and_named_and_stops_nothing(command, tmp_path,
 
 
 @pytest.mark.parametrize(("what", "words"), [("truncated", "not a readable image"), ("resized", "in its annotations")])
-def test_pictures_that_are_not_as_they_should_be(command, tmp_path, weights, what, words):
+def test_unusable_images(command, tmp_path, weights, what, words):
     data = spoilt(tmp_path / "data", what)
     run = tmp_path / "run"
     scores = tmp_path / "scores.csv"
@@ -716,7 +716,7 @@ def test_all_at_once(command, tmp_path):
     assert outcome.code == 0 and outcome.err.count("\n") == 5
 
 
-def test_boxes_of_some_other_pictures_are_left_out_and_named(command, tmp_path, weights):
+def test_boxes_of_other_images_are_left_out_and_named(command, tmp_path, weights):
     data = files.write_coco(tmp_path / "data")
     found = files.boxes(json.loads((data / COCO_VAL).read_text()))
     boxes = files.write_json(tmp_path / "boxes.json", [*found, found[0] | {"image_id": 999}])
@@ -730,7 +730,7 @@ def test_boxes_of_some_other_pictures_are_left_out_and_named(command, tmp_path, 
 # ---------------------------------------------------------------------------------- unseen pictures
 
 
-def test_pictures_in_both_are_reported(command, tmp_path):
+def test_images_in_both_sets_are_reported(command, tmp_path):
     data = files.write_coco(tmp_path / "data")
     other = tmp_path / "other"
     used = {
@@ -765,7 +765,7 @@ def test_pictures_in_both_are_reported(command, tmp_path):
     assert not (tmp_path / "stopped").exists()
 
 
-def test_training_and_test_pictures_in_one_folder(command, tmp_path):
+def test_training_and_test_images_in_one_folder(command, tmp_path):
     """As CrowdPose has them: the test's annotations tell which are meant."""
     data = files.write_crowdpose(tmp_path / "data")
     content = json.loads((data / "json" / "crowdpose_trainval.json").read_text())

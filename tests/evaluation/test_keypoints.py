@@ -73,7 +73,7 @@ def test_who_knows_the_truth_scores_one(data, grid):
     assert all(each["AR"] == 1 for each in scores if each.people)
 
 
-def test_detections_are_looked_at_where_they_are(data, tmp_path):
+def test_predictions_in_detected_boxes(data, tmp_path):
     found = match_boxes(tmp_path / "boxes.json", data.ground_truth)
     in_boxes, missing = detected_boxes(data.ground_truth, found, tmp_path)
     assert missing == []
@@ -83,7 +83,7 @@ def test_detections_are_looked_at_where_they_are(data, tmp_path):
     assert detected_boxes(data.ground_truth, found, tmp_path, min_score=0.95) == ([], [])
 
 
-def test_pictures_that_are_not_there_or_not_readable_are_named_and_their_people_missed(data, tmp_path):
+def test_missing_or_unreadable_images_are_named_and_their_people_missed(data, tmp_path):
     in_boxes = ground_truth_boxes(data)
     bad = in_boxes[0].image.path
     gone = in_boxes[1].image.path
@@ -129,7 +129,7 @@ class Blind:
         return Detections(skeleton=COCO17, xy=xy, score=np.ones((1, 17), np.float32), boxes=boxes)
 
 
-def test_a_front_end_in_boxes_at_every_picture_also_those_without_people(data, tmp_path):
+def test_a_front_end_runs_on_every_image_also_those_without_people(data, tmp_path):
     frontend = Blind()
     done = []
     reasons = []

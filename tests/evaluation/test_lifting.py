@@ -153,7 +153,7 @@ def test_each_subject_of_humaneva_counts_as_an_action_of_its_own(human_eva, tmp_
     assert found["action", "mean of actions", "all"][0] == pytest.approx(np.mean(means), abs=1e-3)
 
 
-def test_what_a_protocol_wants_and_the_takes_lack_is_said(human36m, human_eva, tmp_path):
+def test_missing_parts_of_a_protocol_are_reported(human36m, human_eva, tmp_path):
     assert missing("humaneva", humaneva.load_sequences(human_eva)) == ["Box S1", "Box S2", "Box S3"]
     assert missing("humaneva", humaneva.load_sequences(human_eva, ("Validate/S3",))) == ["S1", "S2", "Box S3"]
     assert (
@@ -447,7 +447,7 @@ def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
-def test_tables_have_a_line_for_everything_and_nothing_for_what_is_missing(human36m):
+def test_tables_have_all_rows_and_empty_cells_for_missing_values(human36m):
     sequences = load_sequences("h36m", human36m, ("S11",), "ground-truth")
     report, _ = score(
         sequences,

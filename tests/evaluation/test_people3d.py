@@ -213,7 +213,7 @@ def test_scenes_that_cannot_be_scored(tmp_path, monkeypatch):
 # ------------------------------------------------------------------------------- predictions
 
 
-def test_a_predictor_sees_each_picture_and_its_camera(tmp_path):
+def test_a_predictor_gets_each_image_and_its_camera(tmp_path):
     _, one = a_crowd(tmp_path)
     truth = people3d._with_names(tmp_path, [one])[0]
     seen = []
@@ -245,7 +245,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
     refused("could not be written", ImagePredictions(MPI15, {}).save, tmp_path / "p.npz" / "q.npz")
 
 
-def test_millimetres_and_what_need_not_be_said(tmp_path):
+def test_millimetres_and_optional_arrays(tmp_path):
     said = content()
     del said["score"], said["state"]
     said["xy"][0, 3] = np.nan
@@ -256,7 +256,7 @@ def test_millimetres_and_what_need_not_be_said(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["picture", "people", "xyz", "xy", "skeleton", "unit"])
-def test_files_that_lack_something(tmp_path, name):
+def test_files_that_lack_an_array(tmp_path, name):
     np.savez(tmp_path / "p.npz", **{key: value for key, value in content().items() if key != name})
     refused(f"p.npz: no {name} in it, only ", ImagePredictions.load, tmp_path / "p.npz", nobody("a.jpg"))
 
@@ -299,7 +299,7 @@ def test_files_that_are_none(tmp_path):
     refused("p.npz: not a complete .npz of plain arrays", ImagePredictions.load, file, [])
 
 
-def test_files_that_lack_a_picture(tmp_path):
+def test_files_that_lack_an_image(tmp_path):
     np.savez(tmp_path / "p.npz", **content())
     refused(r"lacks 2 of 3 images, first c", ImagePredictions.load, tmp_path / "p.npz", nobody("c", "a.jpg", "d"))
 
@@ -522,7 +522,7 @@ def test_tables_notes_and_csv(tmp_path):
     )
 
 
-def test_what_is_said_of_each_protocol(tmp_path):
+def test_notes_of_each_protocol(tmp_path):
     write_mupots(tmp_path)
     truths, by = load_samples("mupots", tmp_path, "gntcn")
     assert any(
@@ -542,7 +542,7 @@ def test_a_dash_where_there_is_nothing_to_score(tmp_path):
     assert not any("within 250 mm" in line for line in notes("synth", truths, exact(truths, MPI15), report))
 
 
-def test_cameras_that_were_estimated_badly_are_told(tmp_path):
+def test_badly_estimated_cameras_are_reported(tmp_path):
     somebody = person(people_standing(GENERATOR, 1)[0], SQUARE)
     somebody["annot2"] = somebody["annot2"] + GENERATOR.normal(0, 9, (2, 17))
     write_sequence(tmp_path, "TS1", [[somebody]], [[np.zeros((1, 17), np.uint8)]])

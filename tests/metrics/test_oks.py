@@ -127,7 +127,7 @@ def test_figures_are_those_of_the_datasets_own_evaluators(
         check(tmp_path_factory.mktemp("case"), kind, content, results)
 
 
-def one_picture(kind, count, seed=0):
+def one_image(kind, count, seed=0):
     """A picture with that many people, and predictions of them that are exact."""
     generator = np.random.default_rng(seed)
     people = [
@@ -146,14 +146,14 @@ def one_picture(kind, count, seed=0):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_twenty_predictions_of_a_picture_count(tmp_path, kind):
-    content, results = one_picture(kind, 30)
+def test_only_twenty_predictions_per_image_count(tmp_path, kind):
+    content, results = one_image(kind, 30)
     assert check(tmp_path, kind, content, results)[5 if kind != "crowdpose" else 3] == pytest.approx(20 / 30)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_predictions_of_pictures_without_people_are_wrong_ones(tmp_path, kind):
-    content, results = one_picture(kind, 4)
+def test_predictions_in_images_without_people_are_false_positives(tmp_path, kind):
+    content, results = one_image(kind, 4)
     assert check(tmp_path, kind, content, results)[0] == pytest.approx(1)
     content["images"].append(content["images"][0] | {"id": 2, "file_name": "2.jpg"})
     results.insert(0, results[0] | {"image_id": 2, "score": 0.9})
@@ -161,8 +161,8 @@ def test_predictions_of_pictures_without_people_are_wrong_ones(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_predictions_find_nobody(tmp_path, kind):
-    content, _ = one_picture(kind, 4)
+def test_without_predictions_recall_is_zero(tmp_path, kind):
+    content, _ = one_image(kind, 4)
     mine = ours(written(tmp_path, kind, content), [])
     assert (mine[[0, 1, 2]] == 0).all() and np.nanmax(mine) == 0
     if kind == "crowdpose":  # pycocotools cannot do it
@@ -170,15 +170,15 @@ def test_no_predictions_find_nobody(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_where_nobody_is_to_be_found_there_is_no_figure(tmp_path, kind):
-    content, results = one_picture(kind, 4)
+def test_without_people_there_are_no_metrics(tmp_path, kind):
+    content, results = one_image(kind, 4)
     for person in content["annotations"]:
         person |= {"num_keypoints": 0, "keypoints": [0] * len(person["keypoints"])}
     assert np.isnan(check(tmp_path, kind, content, results)).all()
 
 
 def test_crowds_take_up_any_number_of_predictions(tmp_path):
-    content, results = one_picture("coco", 3)
+    content, results = one_image("coco", 3)
     person = content["annotations"][0] | {
         "bbox": [0, 0, 400, 300],
         "area": 120000,
@@ -195,14 +195,14 @@ def test_crowds_take_up_any_number_of_predictions(tmp_path):
 
 def test_a_person_whose_number_is_0_is_found_too(tmp_path):
     """COCO's evaluator takes a match with number 0 for none. We number people anew."""
-    content, results = one_picture("coco", 3)
+    content, results = one_image("coco", 3)
     content["annotations"][0]["id"] = 0
     assert oracle(content, results)[0] < 0.9
     assert ours(written(tmp_path, "coco", content), results)[0] == pytest.approx(1)
 
 
-def test_people_of_other_categories_are_nobodys_business(tmp_path):
-    content, results = one_picture("coco", 3)
+def test_other_categories_are_ignored(tmp_path):
+    content, results = one_image("coco", 3)
     content["categories"].append({"id": 2, "name": "dog"})
     content["annotations"].append(
         {"id": 99, "image_id": 1, "category_id": 2, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}
@@ -211,8 +211,8 @@ def test_people_of_other_categories_are_nobodys_business(tmp_path):
     assert ours(written(tmp_path, "coco", content), results)[0] == pytest.approx(1)
 
 
-def test_crowd_levels_are_pictures_by_their_index(tmp_path):
-    content, results = one_picture("crowdpose", 2)
+def test_crowd_levels_are_images_by_crowd_index(tmp_path):
+    content, results = one_image("crowdpose", 2)
     levels = {1: 0.0, 2: 0.2, 3: 0.8, 4: 1.0}
     content["images"] = [content["images"][0] | {"id": image, "crowdIndex": level} for image, level in levels.items()]
     people = content["annotations"]
@@ -228,7 +228,7 @@ def test_crowd_levels_are_pictures_by_their_index(tmp_path):
 
 
 def test_nothing_is_printed(tmp_path, capfd):
-    content, results = one_picture("crowdpose", 3)
+    content, results = one_image("crowdpose", 3)
     ours(written(tmp_path, "crowdpose", content), results)
     assert capfd.readouterr() == ("", "")
 
@@ -288,7 +288,7 @@ def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
 
 
 def test_joints_are_scored_by_their_state(tmp_path):
-    content, exact = one_picture("coco", 8)
+    content, exact = one_image("coco", 8)
     everybody = load_ground_truth(written(tmp_path, "coco", content))
     for state, right, wrong in ((1, "visible joints", "occluded joints"), (2, "occluded joints", "visible joints")):
         mine = {
@@ -300,7 +300,7 @@ def test_joints_are_scored_by_their_state(tmp_path):
 
 def test_people_of_other_strata_are_neither_right_nor_wrong(tmp_path):
     """However badly they are predicted, within their enlarged box; and being found does not help."""
-    content, exact = one_picture("coco", 10, seed=4)
+    content, exact = one_image("coco", 10, seed=4)
     everybody = load_ground_truth(written(tmp_path, "coco", content))
     hidden = (everybody.state == 1).sum(-1)
     for name, (low, high) in OCCLUDED_JOINT_BINS.items():
@@ -317,7 +317,7 @@ def test_people_of_other_strata_are_neither_right_nor_wrong(tmp_path):
     assert len(np.unique(hidden)) > 3
 
 
-def test_everybody_is_in_one_stratum_of_people(tmp_path):
+def test_each_person_is_in_one_stratum_of_people(tmp_path):
     everybody = load_ground_truth(
         written(tmp_path, "coco", files.document("coco", np.random.default_rng(5), images=12))
     )
@@ -333,8 +333,8 @@ def test_everybody_is_in_one_stratum_of_people(tmp_path):
     )
 
 
-def test_boxes_and_areas_that_nobody_gives_do_not_depend_on_the_stratum(tmp_path):
-    content, exact = one_picture("coco", 6)
+def test_unknown_boxes_and_areas_do_not_depend_on_the_stratum(tmp_path):
+    content, exact = one_image("coco", 6)
     for person in content["annotations"]:
         person["bbox"] = None
         del person["area"]
@@ -350,7 +350,7 @@ def test_boxes_and_areas_that_nobody_gives_do_not_depend_on_the_stratum(tmp_path
 
 def test_people_who_do_not_count_do_not_count_in_strata(tmp_path):
     """CrowdPose numbers no head and no neck: people who show nothing else are ignored, though they have joints."""
-    content, exact = one_picture("crowdpose", 4)
+    content, exact = one_image("crowdpose", 4)
     content["annotations"][0] |= {"keypoints": [0] * 36 + [9, 9, 2, 9, 19, 1], "num_keypoints": 0}
     everybody = load_ground_truth(written(tmp_path, "crowdpose", content))
     scores = {each.stratum: each.people for each in evaluate_strata(everybody, exact, CROWDPOSE_TRUE_BOXES)}
@@ -367,7 +367,7 @@ def result(seed, image=1, joints=17, **changes):
     )
 
 
-def test_a_persons_score_is_the_boxes_times_the_mean_of_sure_joints():
+def test_a_persons_score_is_the_boxs_times_the_mean_of_confident_joints():
     assert result(0, score=np.array([0.2, 0.4, 0.8, 0.0] + [0.1] * 13), box_score=0.5).person_score == pytest.approx(
         0.3
     )
@@ -408,8 +408,8 @@ def test_no_person_is_kept_twice(seed, threshold):
     assert oks_nms(*columns, sigmas, threshold=threshold).tolist() == naive(people, sigmas, threshold)
 
 
-def test_predictions_are_finished_picture_by_picture(tmp_path):
-    everybody = load_ground_truth(written(tmp_path, "coco", one_picture("coco", 2)[0]))
+def test_coco_results_are_made_image_by_image(tmp_path):
+    everybody = load_ground_truth(written(tmp_path, "coco", one_image("coco", 2)[0]))
     people = [result(1, box_score=0.5), result(1, box_score=0.9), result(2), result(1, image=7, box_score=0.4)]
     entries = to_coco_results(people, everybody)
     assert [(entry["image_id"], entry["score"]) for entry in entries if entry["image_id"] == 7] == [
@@ -424,7 +424,7 @@ def test_predictions_are_finished_picture_by_picture(tmp_path):
 
 
 def test_raw_predictions_are_finished_before_they_are_scored(tmp_path):
-    content, exact = one_picture("coco", 5)
+    content, exact = one_image("coco", 5)
     everybody = load_ground_truth(written(tmp_path, "coco", content))
     people = [KeypointResult(1, xy, np.full(17, 0.5)) for xy in everybody.xy]
     scores = evaluate(everybody, people + people, COCO_DETECTED)
@@ -434,7 +434,7 @@ def test_raw_predictions_are_finished_before_they_are_scored(tmp_path):
 
 
 def test_protocols_are_named_by_whose_boxes_they_are_of(tmp_path):
-    content, exact = one_picture("ochuman", 5)
+    content, exact = one_image("ochuman", 5)
     everybody = load_ground_truth(written(tmp_path, "ochuman", content))
     scores = [evaluate(everybody, exact, by) for by in (OCHUMAN_TRUE_BOXES, OCHUMAN_DETECTED)]
     assert [each.protocol.name for each in scores] == ["ochuman, ground truth boxes", "ochuman, detected boxes"]
@@ -467,7 +467,7 @@ def test_protocols_are_named_by_whose_boxes_they_are_of(tmp_path):
     ],
 )
 def test_predictions_that_cannot_be_scored_are_refused(tmp_path, results, by, message):
-    content, exact = one_picture("coco", 2)
+    content, exact = one_image("coco", 2)
     changed = [exact[0] | each if isinstance(each, dict) else {} if each is None else each for each in results]
     path = written(tmp_path, "coco", content)
     with pytest.raises(OccluposeError, match=message) as caught:
@@ -476,7 +476,7 @@ def test_predictions_that_cannot_be_scored_are_refused(tmp_path, results, by, me
 
 
 def test_skeletons_that_cannot_be_scored_are_refused(tmp_path):
-    content, exact = one_picture("coco", 2)
+    content, exact = one_image("coco", 2)
     content["categories"][0]["keypoints"] = [f"{name}" for name in ("pelvis", "spine", "thorax")]
     for person in content["annotations"]:
         person["keypoints"] = person["keypoints"][:9]

@@ -171,7 +171,7 @@ def test_who_is_missed_counts_among_all_people_only(protocol):
 
 
 @pytest.mark.parametrize("protocol", BY_NAME)
-def test_predictions_of_nobody_cost_only_the_precision_of_the_root(protocol):
+def test_false_positives_lower_only_the_precision_of_the_root(protocol):
     xyz = people(2)
     others = np.concatenate([xyz, people(3, 9) + np.array([30.0, 30, 0])])
     clean, noisy = (
@@ -183,7 +183,7 @@ def test_predictions_of_nobody_cost_only_the_precision_of_the_root(protocol):
 
 
 @pytest.mark.parametrize("protocol", BY_NAME)
-def test_nobody_and_nothing(protocol):
+def test_no_people_and_no_predictions(protocol):
     xyz = people(2)
     none = xyz[:0]
     empty = report(protocol, frame(protocol, none, xyz), frame(protocol, none, none))
@@ -232,7 +232,7 @@ def test_the_edge_of_40_px(pixels, near, axis):
     assert match_pixels(xy, other + 500)[0] == -1
 
 
-def test_the_top_of_the_head_and_the_pelvis_match_nobody():
+def test_the_top_of_the_head_and_the_pelvis_do_not_count_for_matching():
     xyz = people(1)
     away = WIDE.project(xyz) + 200
     for joint, matched in (
@@ -295,11 +295,11 @@ def test_python_ports_match_by_shape_and_may_match_twice():
         ([4.0, 4.0], [4.0, 4.5], 1),
     ],
 )
-def test_order_in_depth(truth, said, right):
+def test_depth_order(truth, said, right):
     assert compare_depth_order(np.array(truth), np.array(said)).tolist() == [right]
 
 
-def test_order_in_depth_leaves_out_people_of_unknown_depth():
+def test_depth_order_leaves_out_people_of_unknown_depth():
     assert compare_depth_order(np.array([3.0, np.nan, 4.0]), np.array([1.0, 2.0, 3.0])).tolist() == [2]
     assert compare_depth_order(np.array([3.0]), np.array([1.0])).tolist() == []
 
@@ -463,7 +463,7 @@ def test_all_sequences_count_the_same_in_their_mean():
     assert found.pooled(sequences=["a", "b"]).people == 4 and found.over_sequences().people == 4
 
 
-def test_progress_is_told_of_each_picture():
+def test_progress_is_reported_for_each_image():
     told = []
     MuPoTSReport.score([frame(MPI15_PROTOCOL, people())] * 3, MPI15_PROTOCOL, told.append)
     assert told == [1, 1, 1]

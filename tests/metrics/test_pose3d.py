@@ -256,7 +256,7 @@ def test_a_report_has_both_means_and_keeps_the_occluded_apart():
     assert report.scored("left_knee") and not MPJPEReport(H36M17).scored("left_knee")
 
 
-def test_joints_of_which_nobody_says_a_state_are_in_neither_group():
+def test_joints_of_unknown_state_are_in_neither_group():
     report = MPJPEReport(H36M17)
     state = np.full((4, 17), ABSENT, np.uint8)
     state[:, 3] = OCCLUDED

@@ -251,7 +251,7 @@ def test_part_of_a_skeleton_has_the_limbs_that_it_has():
     assert covered.tolist() == [[False, True, True]]
 
 
-def test_nobody():
+def test_no_people():
     made, covered = LimbBlocks()(
         torch.zeros(0, 3, 8, 8), torch.zeros(0, 17, 2), torch.zeros(0, 17), COCO17, generator()
     )

@@ -71,7 +71,7 @@ def hides(joints, skeleton=BODY22, **options):
 
 @pytest.mark.parametrize("perspective", [True, False])
 @pytest.mark.parametrize("skeleton", [BODY22, H36M17, MUPOTS17])
-def test_a_hand_behind_the_torso_is_hidden_and_one_before_it_is_not(skeleton, perspective):
+def test_a_hand_behind_the_torso_is_occluded_and_one_in_front_is_not(skeleton, perspective):
     assert hides(standing(skeleton), skeleton, perspective=perspective) == set()
     before, behind = (standing(skeleton, left_wrist=(0.08, -0.2, z)) for z in (-0.2, 0.2))
     assert hides(before, skeleton, perspective=perspective) == set()
@@ -85,7 +85,7 @@ def test_from_behind_it_is_the_other_way_round_and_the_face_is_gone(perspective)
     assert hides(behind, perspective=perspective) == {"nose", "left_eye", "right_eye"}
 
 
-def test_from_the_side_the_far_ear_and_shoulder_are_hidden():
+def test_from_the_side_the_far_ear_and_shoulder_are_occluded():
     turned = Rotation.from_euler("y", -90, degrees=True).apply(standing() - AWAY) + AWAY
     assert {"left_ear", "left_shoulder"} <= hides(turned, perspective=False)
     assert not hides(turned, perspective=False) & {
@@ -101,14 +101,14 @@ def test_from_the_side_the_far_ear_and_shoulder_are_hidden():
 @pytest.mark.parametrize(
     ("carried", "other"), [("spine", "left_wrist"), ("pelvis", "left_wrist"), ("neck_nose", "right_wrist")]
 )
-def test_a_part_never_hides_the_joints_that_it_carries(carried, other):
+def test_a_part_never_occludes_its_own_joints(carried, other):
     x, y, _ = standing()[BODY22.index(carried)[0]] - AWAY
     body = standing(**{carried: (x, y, 0.0), other: (x, y - 0.02, 0.3)})  # straight behind the axis
     assert hides(body, perspective=False) == {other}
 
 
 @pytest.mark.parametrize("perspective", [True, False])
-def test_an_arm_that_points_at_the_camera_hides_what_is_behind_it_but_not_its_own_joints(perspective):
+def test_an_arm_that_points_at_the_camera_occludes_joints_behind_it_but_not_its_own(perspective):
     arm = {"left_shoulder": (0.2, -0.5, 0), "left_elbow": (0.2, -0.5, -0.28), "left_wrist": (0.2, -0.5, -0.5)}
     joints = standing(**arm, right_wrist=(0.22, -0.52, 0.1)) - (0.2, -0.5, 0)  # along the camera's axis
     assert {"left_shoulder", "right_wrist"} <= hides(joints, perspective=perspective)
@@ -124,7 +124,7 @@ def test_joints_at_the_same_depth_do_not_flicker():
         assert ("left_wrist" in hides(standing(left_wrist=(0.08, -0.2, z)), perspective=False)) == is_hidden
 
 
-def test_a_missing_joint_is_not_hidden_and_hides_nothing():
+def test_a_missing_joint_is_not_occluded_and_occludes_nothing():
     body = standing(left_wrist=(0.08, -0.2, 0.2))
     for missing in ("pelvis", "thorax", "left_wrist"):
         less = body.copy()
@@ -136,7 +136,7 @@ def test_a_missing_joint_is_not_hidden_and_hides_nothing():
     assert hides(np.full((22, 3), np.nan)) == set()
 
 
-def test_joints_that_fall_together_hide_nothing():
+def test_coinciding_joints_occlude_nothing():
     assert hides(np.full((22, 3), 2.0)) == set()
 
 
@@ -337,7 +337,7 @@ def soft(joints, skeleton=BODY22, **options):
 
 @pytest.mark.parametrize("skeleton", [BODY22, H36M17, MUPOTS17])
 @pytest.mark.parametrize(("perspective", "rules"), SOFT)
-def test_softly_a_hand_behind_the_torso_is_hidden_and_from_behind_the_other_one(skeleton, perspective, rules):
+def test_soft_a_hand_behind_the_torso_is_occluded_and_from_behind_the_other_one(skeleton, perspective, rules):
     (wrist,) = skeleton.index("left_wrist")
     for z, turn, open_ in ((-0.2, False, True), (0.2, False, False), (-0.2, True, False), (0.2, True, True)):
         body = standing(skeleton, left_wrist=(0.04, -0.25, z))
@@ -346,7 +346,7 @@ def test_softly_a_hand_behind_the_torso_is_hidden_and_from_behind_the_other_one(
 
 
 @pytest.mark.parametrize(("perspective", "rules"), SOFT)
-def test_softly_a_part_never_hides_its_own_joints(perspective, rules):
+def test_soft_a_part_never_occludes_its_own_joints(perspective, rules):
     straight = {"right_shoulder": (-2, -0.5, 0), "right_elbow": (-2.2, -0.5, 0), "right_wrist": (-2.4, -0.5, 0)}
     (elbow,) = BODY22.index("right_elbow")  # two parts end in it, and nothing else is near
     assert soft(standing(**straight), perspective=perspective, rules=rules)[elbow] > 0.999
@@ -408,7 +408,7 @@ def test_gradients_are_finite_however_degenerate_the_body(perspective, rules, dt
 
 
 @pytest.mark.parametrize(("perspective", "rules"), SOFT)
-def test_softly_a_missing_joint_is_not_hidden_and_hides_nothing(perspective, rules):
+def test_soft_a_missing_joint_is_not_occluded_and_occludes_nothing(perspective, rules):
     options = {"perspective": perspective, "rules": rules, "temperature": 1e-6}
     body = standing(left_wrist=(0.08, -0.2, 0.2))
     (wrist,) = BODY22.index("left_wrist")

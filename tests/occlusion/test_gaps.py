@@ -115,7 +115,7 @@ def test_limbs_that_miss_never_or_always_throughout():
 
 
 @pytest.mark.parametrize(("shortest", "longest"), [(10, 10), (10, 25), (40, 60)])
-def test_limbs_come_back_after_a_stretch_of_such_a_length(shortest, longest):
+def test_limbs_return_after_a_segment_of_that_length(shortest, longest):
     missing = draw(
         partial(gaps.limb_gaps, skeleton=BODY22, shortest=shortest, longest=longest, always=0.0), (400, 200, 22)
     )

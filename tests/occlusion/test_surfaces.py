@@ -88,7 +88,7 @@ def test_the_nearer_surface_is_in_front_whatever_the_order():
 
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
-def test_triangles_that_reach_behind_the_camera_are_seen_as_rays_see_them(seed):
+def test_triangles_that_reach_behind_the_camera_match_ray_casting(seed):
     random = np.random.default_rng(seed)
     corners = random.uniform((-3, -3, -2), (3, 3, 4), (3, 3))
     buffer = render_zbuffer([Surface(corners, np.array([[0, 1, 2]]))], CAMERA)
@@ -113,7 +113,7 @@ def test_a_joint_in_its_own_part_is_visible():
     assert judged("left_elbow", [board(1.9, part="left_forearm")]) == (VISIBLE, OcclusionCause.NONE, NO_SURFACE)
 
 
-def test_a_joint_behind_another_part_of_its_person_is_hidden_by_them():
+def test_a_joint_behind_another_part_of_its_person_is_self_occluded():
     assert judged("left_elbow", [board(1.9, part="left_trunk")]) == (OCCLUDED, OcclusionCause.SELF, 0)
 
 
@@ -121,7 +121,7 @@ def test_a_joint_before_another_part_of_its_person_is_visible():
     assert judged("left_elbow", [board(2.1, part="left_trunk")]) == (VISIBLE, OcclusionCause.NONE, NO_SURFACE)
 
 
-def test_a_joint_behind_somebody_else_is_hidden_by_them_even_by_the_same_part():
+def test_a_joint_behind_another_person_is_occluded_by_them_even_by_the_same_part():
     joints = np.concatenate([alone("left_elbow"), alone("left_elbow", x=5)])
     buffer = render_zbuffer([board(2.1, part="left_forearm"), board(1.5, part="left_forearm")], CAMERA)
     result = find_occlusion(joints, BODY26, buffer, CAMERA)
@@ -131,7 +131,7 @@ def test_a_joint_behind_somebody_else_is_hidden_by_them_even_by_the_same_part():
     assert result.occluder[1, at] == NO_SURFACE
 
 
-def test_a_joint_behind_a_thing_is_hidden_by_it():
+def test_a_joint_behind_an_object_is_occluded_by_it():
     assert judged("left_elbow", [board(2.1, part="left_forearm"), board(1.5)]) == (OCCLUDED, OcclusionCause.OBJECT, 1)
 
 
@@ -140,7 +140,7 @@ def test_a_joint_behind_the_camera_or_nowhere_is_absent(z):
     assert judged("nose", [board(2.0)], z=z) == (ABSENT, OcclusionCause.OUTSIDE, NO_SURFACE)
 
 
-def test_one_pixel_of_a_bar_does_not_hide_a_joint_but_most_of_its_surroundings_do():
+def test_one_pixel_of_a_bar_does_not_occlude_a_joint_but_most_of_its_window_does():
     pixel = 2.0 / CAMERA.fx
     body = board(2.1, part="left_forearm")
     for wide, state in ((0.6, VISIBLE), (2.6, OCCLUDED)):
@@ -157,7 +157,7 @@ def test_every_joint_has_parts_and_mirrored_joints_mirrored_ones():
         }
 
 
-def test_far_side_of_a_body_is_hidden_and_turns_with_it():
+def test_the_far_side_of_a_body_is_occluded_and_rotates_with_it():
     body = anny()
     joints = {}
     for side, yaw in (("left", np.pi / 2), ("right", -np.pi / 2)):  # which side is turned towards the camera
@@ -235,7 +235,7 @@ def test_labels_of_random_scenes_agree_with_ray_casting():
 
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=20, deadline=None)
-def test_moving_somebody_away_from_the_camera_never_hides_those_before_them(seed):
+def test_moving_a_person_away_from_the_camera_never_occludes_those_in_front(seed):
     random = np.random.default_rng(seed)
     near = board(random.uniform(1, 2), part="left_hand")
     far = board(random.uniform(2.5, 4), part="right_hand")

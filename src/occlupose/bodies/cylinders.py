@@ -121,8 +121,8 @@ def cylinders() -> BodyModel:
     count = len(sphere)
     neutral = torch.ones(len(SHAPE))
     weights = torch.zeros(len(pieces) * count, len(bones))
-    for place, (capsule, side) in enumerate(pieces):
-        weights[place * count : (place + 1) * count, bones.index(_named(capsule.start, side))] = 1
+    for number, (capsule, side) in enumerate(pieces):
+        weights[number * count : (number + 1) * count, bones.index(_named(capsule.start, side))] = 1
     head_regressor = torch.zeros(len(BODY26), len(bones))
     head_regressor[range(len(BODY26)), [bones.index(joint) for joint in BODY26.joints]] = 1
 
@@ -144,7 +144,7 @@ def cylinders() -> BodyModel:
         head_directions=torch.stack([heads(one) for one in torch.eye(len(SHAPE))]),
         weights=weights,
         faces=torch.cat(
-            [_faces(capsule, side, faces, sphere) + place * count for place, (capsule, side) in enumerate(pieces)]
+            [_faces(capsule, side, faces, sphere) + number * count for number, (capsule, side) in enumerate(pieces)]
         ),
         part=torch.cat([_parts(capsule, side, sphere) for capsule, side in pieces]),
         regressor=torch.zeros(len(BODY26), len(weights)),

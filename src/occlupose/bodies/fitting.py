@@ -156,10 +156,12 @@ def _hinge(rest: Tensor, joints: Tensor, limb: Limb, swung: Float[Tensor, "batch
     if "thigh" in limb.segment:  # knees are straight at rest, and bend backwards
         axis = torch.tensor([1.0, 0, 0]).expand_as(axis)
     along = torch.nn.functional.normalize(_from(joints, limb.start, (limb.end,))[:, 0], dim=-1)
-    seen = torch.linalg.cross(along, torch.nn.functional.normalize(_from(joints, limb.end, (limb.bend,))[:, 0], dim=-1))
-    bent = (seen.norm(dim=-1) / HINGE_SINE).clamp(max=1)
+    hinge = torch.linalg.cross(
+        along, torch.nn.functional.normalize(_from(joints, limb.end, (limb.bend,))[:, 0], dim=-1)
+    )
+    bent = (hinge.norm(dim=-1) / HINGE_SINE).clamp(max=1)
     now = torch.einsum("bij,bj->bi", swung, axis)
-    angle = torch.atan2((torch.linalg.cross(now, seen) * along).sum(-1), (now * seen).sum(-1))
+    angle = torch.atan2((torch.linalg.cross(now, hinge) * along).sum(-1), (now * hinge).sum(-1))
     return (angle * bent**2).nan_to_num()
 
 
@@ -281,11 +283,11 @@ def fit_shape(
         every = shape.expand(len(joints), -1)
         fitted = fit_pose(joints, body, every, joint_weights=joint_weights)
 
-        def places(one: Tensor, fitted: BodyFit = fitted) -> Tensor:
+        def joints_of_shape(one: Tensor, fitted: BodyFit = fitted) -> Tensor:
             return body.joints(fitted.pose, one.expand(len(joints), -1), fitted.translation)
 
         with torch.no_grad():
-            jacobian = torch.func.jacfwd(places)(shape)  # frame joint 3 shape
+            jacobian = torch.func.jacfwd(joints_of_shape)(shape)  # frame joint 3 shape
         jacobian = jacobian - jacobian.mean(1, keepdim=True)  # the translation is free
         miss = torch.where(known[..., None], joints - fitted.joints, 0.0)
         weight = torch.where(known, weights, 0.0)[..., None, None]

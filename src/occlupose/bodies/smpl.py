@@ -115,7 +115,7 @@ def smpl(path: str | Path) -> BodyModel:
         part=assign_parts(followed, template.numpy(), float(ears)),
         regressor=vertices,
         head_regressor=heads,
-        shape_names=tuple(f"beta{place}" for place in range(BETAS)),
+        shape_names=tuple(f"beta{number}" for number in range(BETAS)),
         low=torch.full((BETAS,), -3.0),
         high=torch.full((BETAS,), 3.0),
         neutral=torch.zeros(BETAS),
@@ -138,12 +138,12 @@ def _regressors() -> tuple[Float[Tensor, "26 bone"], Float[Tensor, "26 vertex"]]
     """The joints of BODY26 as weighted means of bone heads, and of vertices."""
     heads = torch.zeros(len(BODY26), len(JOINTS))
     vertices = torch.zeros(len(BODY26), VERTICES)
-    for place, joint in enumerate(BODY26.joints):
+    for number, joint in enumerate(BODY26.joints):
         if joint in _VERTICES:
-            vertices[place, _VERTICES[joint]] = 1
+            vertices[number, _VERTICES[joint]] = 1
         else:
             names = _HEADS.get(joint, (joint,))
-            heads[place, [JOINTS.index(name) for name in names]] = 1 / len(names)
+            heads[number, [JOINTS.index(name) for name in names]] = 1 / len(names)
     return heads, vertices
 
 
@@ -225,7 +225,7 @@ class _Chumpy:
 
 
 class _Sparse:
-    """A scipy.sparse.csc_matrix as it was written; scipy's own would believe what the file says of itself."""
+    """A scipy.sparse.csc_matrix as it was written; scipy's own class would trust the file."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.data, self.indices, self.indptr, self.shape = (

@@ -215,10 +215,10 @@ def _checked(path: Path, content: dict[str, Any]) -> tuple[Skeleton, dict[str, D
         raise OccluposeError(f"{path}: score has numbers that are not finite; give 0 for a joint that is not predicted")
     if not np.isin(state, (ABSENT, OCCLUDED, VISIBLE)).all():
         raise OccluposeError(f"{path}: state must be 2 (visible), 1 (occluded) or 0 (absent); {_CURE}")
-    everybody = Detections(skeleton=skeleton, xy=xy, xyz=xyz, score=score, state=state.astype(np.uint8))
+    detections = Detections(skeleton=skeleton, xy=xy, xyz=xyz, score=score, state=state.astype(np.uint8))
     ends = np.cumsum(counts)
     rows = zip(names.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True)
-    return skeleton, {name: everybody.select(np.arange(start, end)) for name, start, end in rows}
+    return skeleton, {name: detections.select(np.arange(start, end)) for name, start, end in rows}
 
 
 def _numbers(path: Path, name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

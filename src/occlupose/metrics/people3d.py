@@ -15,10 +15,10 @@ The variants give different figures for the same predictions:
   They also drop predictions whose pelvis is over 30 px from every true one, and images whose true pelvis is not
   visible, which is not done here.
 - `gntcn`: Python ports of it (GnTCN and relatives), on the truth in true scale (`annot3`). A person takes the
-prediction with the smallest error after Procrustes alignment, if that is below 250 mm; two people may take the same.
-Bones are rescaled along the parents of other joints, since the ports look parents up by the position in the order of
-rescaling. The absolute root is the true one, moved along its ray to the predicted depth. AUC: mean PCK at 0, 5 ... 195
-mm. Only for comparison with figures of such papers.
+  prediction with the smallest error after Procrustes alignment, if that is below 250 mm; two people may take the same.
+  Bones are rescaled along the parents of other joints, since the ports look parents up by the position in the order of
+  rescaling. The absolute root is the true one, moved along its ray to the predicted depth. AUC: mean PCK at 0, 5 ...
+  195 mm. Only for comparison with figures of such papers.
 - `mpi15`: ours, for data with ground truth in HUPOR's 15 joints. Matched as `official`, but within 1/24 of the image's
   longer side (80 px of 1920), as images may be small; predictions are not rescaled.
 

@@ -92,7 +92,7 @@ def test_what_has_no_place_in_3d_keeps_its_state():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(1, 12), st.booleans())
-def test_a_virtual_camera_sees_the_same_bodies_all_in_its_picture(seed, distance, perspective):
+def test_a_virtual_camera_sees_the_same_bodies_all_in_its_image(seed, distance, perspective):
     poses = film(circle(), stand(1, 4, 100)).select(time=slice(None, None, 20))
     generator = torch.Generator().manual_seed(seed)
     rotation = (level_rotations if perspective else paper_rotations)(generator, 1)[0].double().numpy()
@@ -219,7 +219,7 @@ def test_another_skeleton_is_labelled_in_its_own_and_then_converted(tmp_path):
     assert coco.state[0, 0, COCO17.joints.index("left_wrist")] == 1
 
 
-def test_nothing_is_written_over_that_must_stay(tmp_path):
+def test_inputs_and_other_labels_are_not_overwritten(tmp_path):
     film(circle()).save(tmp_path / "a.npz")
     before = (tmp_path / "a.npz").read_bytes()
     sequences = list(read_sequences([tmp_path / "a.npz"]))

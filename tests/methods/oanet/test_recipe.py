@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mocap_people import moving_clip, video_sequence
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
@@ -21,7 +22,6 @@ from occlupose.methods.oanet.windows import MocapWindows, VideoWindows
 from occlupose.occlusion.cylinders import self_occluded
 from occlupose.skeletons import BODY22_TO_H36M17, H36M17
 from occlupose.synth.noise import NoiseModel
-from somebody import filmed, moving
 
 NOISE = NoiseModel.load()
 SMALL = OANetRecipe(width=8, window=16, batch=8)
@@ -32,7 +32,7 @@ def rng(seed=0):
 
 
 def sequences(first=0, count=3):
-    return MocapWindows([moving(seed=first + n, name=f"07_{first + n}") for n in range(count)], SMALL.window)
+    return MocapWindows([moving_clip(seed=first + n, name=f"07_{first + n}") for n in range(count)], SMALL.window)
 
 
 def batch(recipe=SMALL, unlabelled=True, seed=0):
@@ -80,7 +80,7 @@ def test_invalid_values_are_refused(change):
 
 
 def test_a_studio_camera_sees_an_upright_person_at_its_distance_from_four_sides():
-    joints = torch.from_numpy(moving(64).joints).repeat(4, 1, 1, 1)
+    joints = torch.from_numpy(moving_clip(64).joints).repeat(4, 1, 1, 1)
     seen = to_studio_camera(joints, torch.arange(4))
     pelvis, head, left, right = (
         BODY22_TO_H36M17[H36M17.joints.index(name)] for name in ("pelvis", "head_top", "left_hip", "right_hip")
@@ -94,7 +94,7 @@ def test_a_studio_camera_sees_an_upright_person_at_its_distance_from_four_sides(
 
 
 def test_virtual_views_rotate_bodies_and_keep_their_size():
-    joints = torch.from_numpy(moving(16).joints).repeat(6, 1, 1, 1)
+    joints = torch.from_numpy(moving_clip(16).joints).repeat(6, 1, 1, 1)
     seen = to_virtual_view(joints, rng())
     pelvis = BODY22_TO_H36M17[0]
     assert (seen[:, :, pelvis] == 0).all()
@@ -103,7 +103,7 @@ def test_virtual_views_rotate_bodies_and_keep_their_size():
 
 
 def test_simulated_detections_come_with_their_ground_truth():
-    joints = to_studio_camera(torch.from_numpy(moving(64).joints).repeat(40, 1, 1, 1), torch.arange(40) % 4)
+    joints = to_studio_camera(torch.from_numpy(moving_clip(64).joints).repeat(40, 1, 1, 1), torch.arange(40) % 4)
     observations = simulate_detections(joints, NOISE, rng())
     body = joints[:, :, BODY22_TO_H36M17]
     torch.testing.assert_close(observations.truth_3d, body - body[:, :, :1])
@@ -120,7 +120,7 @@ def test_simulated_detections_come_with_their_ground_truth():
 
 
 def test_without_objects_the_body_occludes_only_itself():
-    joints = to_studio_camera(torch.from_numpy(moving(64).joints).repeat(20, 1, 1, 1), torch.arange(20) % 4)
+    joints = to_studio_camera(torch.from_numpy(moving_clip(64).joints).repeat(20, 1, 1, 1), torch.arange(20) % 4)
     observations = simulate_detections(joints, NOISE, rng(), objects=False)
     assert torch.equal(observations.occluded, self_occluded(joints[:, :, BODY22_TO_H36M17], H36M17))
     bare = batch(replace(SMALL, objects=False), seed=4)
@@ -147,7 +147,7 @@ def test_sequences_with_3d_come_first():
 )
 def test_a_batch_may_lack_any_kind_of_sequence(change):
     recipe = replace(SMALL, **change)
-    for unlabelled in (None, sequences(5), VideoWindows([filmed()], SMALL.window)):
+    for unlabelled in (None, sequences(5), VideoWindows([video_sequence()], SMALL.window)):
         made = build_batch(sample_observations(sequences(), unlabelled, NOISE, recipe, rng()), recipe)
         assert len(made.inputs.xy) == recipe.batch
         assert made.supervised == recipe.batch - (0 if unlabelled is None else recipe.unlabelled)
@@ -155,7 +155,7 @@ def test_a_batch_may_lack_any_kind_of_sequence(change):
 
 
 def test_only_the_visible_joints_of_video_contribute_to_the_loss():
-    video = VideoWindows([filmed(), filmed(seed=1)], SMALL.window)
+    video = VideoWindows([video_sequence(), video_sequence(seed=1)], SMALL.window)
     made = build_batch(sample_observations(sequences(), video, NOISE, SMALL, rng()), SMALL)
     assert (made.supervised, len(made.inputs.xy)) == (4, 8)
     assert made.annotated[:4].all() and not made.annotated[4:].any()

@@ -8,6 +8,7 @@ import torch
 
 from killing import kill_after, run_to_the_end
 from mocap_files import write_mocap
+from mocap_people import moving_clip, video_sequence
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.camera_views import to_studio_camera
 from occlupose.methods.oanet.predict import predict_3d
@@ -16,7 +17,6 @@ from occlupose.methods.oanet.train import make_sampler, split_labelled, train_oa
 from occlupose.methods.oanet.weights import load
 from occlupose.synth.noise import NoiseModel
 from occlupose.training.loop import Optimisation
-from somebody import filmed, moving
 
 
 def stage(steps=6, **changes):
@@ -40,7 +40,7 @@ def recipe(**changes):
     )
 
 
-CLIPS = [moving(seed=number, name=f"07_{number:02}") for number in range(6)]
+CLIPS = [moving_clip(seed=number, name=f"07_{number:02}") for number in range(6)]
 
 
 def trained(folder, plan, **options):
@@ -166,7 +166,7 @@ def test_weights_come_with_their_card(mocap, tmp_path, monkeypatch):
 def test_a_run_is_resumed_only_with_its_data(mocap, tmp_path):
     people = tmp_path / "people"
     people.mkdir()
-    filmed().poses.save(people / "one.npz")
+    video_sequence().poses.save(people / "one.npz")
     train_oanet(mocap, tmp_path / "run", recipe(), video=people, progress=False)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     more = write_mocap(tmp_path / "more", {"07": 3, "02": 1})
@@ -236,7 +236,7 @@ def test_it_learns_to_lift_an_unseen_person(tmp_path):
         adversarial_weight=0.0,
     )
     oanet = train_stages(make_sampler(CLIPS, replace(plan, virtual_view_fraction=0.0)), tmp_path, plan, progress=False)
-    joints = torch.from_numpy(moving(400, seed=77).joints[::4])
+    joints = torch.from_numpy(moving_clip(400, seed=77).joints[::4])
     joints = to_studio_camera(joints[None], torch.tensor([1]))
     observations = simulate_detections(joints, NoiseModel.load(), torch.Generator().manual_seed(0))
     predicted = predict_3d(oanet, observations.xy[0], observations.score[0] >= plan.min_confidence, 32)

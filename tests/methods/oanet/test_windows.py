@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from mocap_people import video_sequence
 from occlupose.datasets.cmu import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.windows import MAX_SUBJECT_FRACTION, MocapWindows, VideoWindows
 from occlupose.skeletons import COCO17, H36M17, HUMANEVA15
-from somebody import filmed
 
 
 def rng(seed=0):
@@ -115,7 +115,7 @@ def test_without_motion_there_is_nothing_to_train_on():
 
 
 def test_windows_of_video_have_a_confidence_and_no_ground_truth():
-    observations = VideoWindows([filmed()], 16).draw(20, rng())
+    observations = VideoWindows([video_sequence()], 16).draw(20, rng())
     assert observations.xy.shape == (20, 16, 17, 2)
     assert observations.truth_3d.shape == (0, 16, 17, 3)
     assert not observations.annotated.any()
@@ -129,29 +129,29 @@ def test_windows_of_video_have_a_confidence_and_no_ground_truth():
 
 @pytest.mark.parametrize("fps", [15.0, 30.0, 60.0])
 def test_video_is_resampled_to_the_frame_rate_of_the_networks(fps):
-    observations = VideoWindows([filmed(round(6 * fps), fps=fps)], 32).draw(5, rng())
+    observations = VideoWindows([video_sequence(round(6 * fps), fps=fps)], 32).draw(5, rng())
     camera_units = (
-        1 / VideoWindows([filmed()], 8).draw(1, rng()).xy[0, :, 0, 0].diff().mean()
+        1 / VideoWindows([video_sequence()], 8).draw(1, rng()).xy[0, :, 0, 0].diff().mean()
     )  # per second, at 30 frames/s
     second = observations.xy[:, 30, 0, 0] - observations.xy[:, 0, 0, 0]
     assert (second * camera_units / 30).tolist() == pytest.approx([1.0] * 5, abs=1.01 / fps)  # nearest frames
 
 
 def test_short_video_repeats_its_last_frame():
-    observations = VideoWindows([filmed(10)], 16).draw(3, rng())
+    observations = VideoWindows([video_sequence(10)], 16).draw(3, rng())
     assert (observations.xy[:, 9:] == observations.xy[:, 9:10]).all()
 
 
 def test_joints_that_the_front_end_lacks_are_absent():
-    observations = VideoWindows([filmed(skeleton=COCO17)], 16).draw(3, rng())
+    observations = VideoWindows([video_sequence(skeleton=COCO17)], 16).draw(3, rng())
     head, pelvis = H36M17.index("head_top", "pelvis")
     assert not observations.present[..., head].any()
     assert observations.present[..., pelvis].all()
 
 
 def test_longer_takes_are_drawn_more_often_and_one_at_least_is_needed():
-    long = filmed(300)
-    short = filmed(100)
+    long = video_sequence(300)
+    short = video_sequence(100)
     long.poses.xy[:, 0, 0, 1] = 0
     short.poses.xy[:, 0, 0, 1] = 399
     above = VideoWindows([long, short], 8).draw(400, rng()).xy[:, 0, 0, 1] < 0
@@ -159,4 +159,6 @@ def test_longer_takes_are_drawn_more_often_and_one_at_least_is_needed():
     with pytest.raises(OccluposeError, match="no 2D joints to learn from"):
         VideoWindows([], 8)
     with pytest.raises(OccluposeError, match="no 2D joints to learn from"):
-        VideoWindows([replace(filmed(), poses=filmed(skeleton=HUMANEVA15).poses.select(joint=["head"]))], 8)
+        VideoWindows(
+            [replace(video_sequence(), poses=video_sequence(skeleton=HUMANEVA15).poses.select(joint=["head"]))], 8
+        )

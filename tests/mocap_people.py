@@ -1,4 +1,4 @@
-"""Somebody of human size who moves smoothly, in a mocap clip; and somebody in video."""
+"""Mocap clips of a person of human size who moves smoothly, and sequences of one in video."""
 
 import numpy as np
 
@@ -26,22 +26,22 @@ STANDING = {
 """Metres left, up and forward of somebody who faces forward."""
 
 
-def standing():
+def standing_pose():
     """(22, 3) BODY22 of somebody who stands, y up, left at +x."""
     places = np.array([STANDING[name.removeprefix("left_").removeprefix("right_")] for name in BODY22.joints], float)
     return places * [[-1 if name.startswith("right_") else 1, 1, 1] for name in BODY22.joints]
 
 
-def moving(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
+def moving_clip(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
     """A clip of somebody who sways and waves."""
     random = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None] / fps
     return MotionClip(
-        name, subject, fps, (standing() + 0.06 * np.sin(random.uniform(1, 4, (22, 3)) * time)).astype(np.float32)
+        name, subject, fps, (standing_pose() + 0.06 * np.sin(random.uniform(1, 4, (22, 3)) * time)).astype(np.float32)
     )
 
 
-def filmed(frames=90, *, fps=30.0, skeleton=H36M17, name="walk", seed=0):
+def video_sequence(frames=90, *, fps=30.0, skeleton=H36M17, name="walk", seed=0):
     """Somebody in a video whose left ankle is hidden and whose head is never seen in the first half."""
     random = np.random.default_rng(seed)
     xy = random.uniform(100, 300, (frames, 1, len(skeleton), 2)).astype(np.float32)
@@ -69,7 +69,7 @@ def filmed(frames=90, *, fps=30.0, skeleton=H36M17, name="walk", seed=0):
     return PoseSequence(name, name, "", poses)
 
 
-def striding(frames=24, stride=0.5):
+def striding_joints(frames=24, stride=0.5):
     """(frames, 26, 3) BODY26 of somebody who walks on the spot: legs and arms swing, knees and elbows bend; y up, left
     at +x.
     """
@@ -79,7 +79,7 @@ def striding(frames=24, stride=0.5):
         "left_hand": (0.25, 0.8, 0.07),
         "right_hand": (-0.25, 0.8, 0.07),
     }
-    rest = np.concatenate([standing(), np.array(list(extra.values()))])
+    rest = np.concatenate([standing_pose(), np.array(list(extra.values()))])
     result = np.repeat(rest[None], frames, 0)
     for frame, phase in enumerate(np.arange(frames) / frames * 2 * np.pi):
         for side, sign in (("left", 1), ("right", -1)):

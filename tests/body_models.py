@@ -1,4 +1,4 @@
-"""Bodies in random poses, and a file of SMPL's format that holds nobody's."""
+"""Body models in random poses, and a file in SMPL's format with a random body."""
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ FACE = {
 }
 
 
-def turns(seed: int, *shape: int, most: float = 1.0) -> torch.Tensor:
+def random_rotations(seed: int, *shape: int, most: float = 1.0) -> torch.Tensor:
     """Random rotations by up to `most` radians."""
     random = np.random.default_rng(seed)
     vectors = random.normal(size=(*shape, 3))
@@ -44,7 +44,7 @@ def turns(seed: int, *shape: int, most: float = 1.0) -> torch.Tensor:
     return torch.from_numpy(Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(*shape, 3, 3)).float()
 
 
-def posed(
+def random_bodies(
     body: BodyModel, seed: int, count: int = 1, *, most: float = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pose, shape and translation of some bodies, each turned as a whole in any way."""
@@ -52,7 +52,7 @@ def posed(
     share = torch.from_numpy(random.uniform(0, 1, (count, len(body.low)))).float()
     place = torch.from_numpy(random.normal(size=(count, 3))).float()
     return (
-        turns(seed, count, 1, most=3.0) @ turns(seed + 1, count, len(SEGMENTS), most=most),
+        random_rotations(seed, count, 1, most=3.0) @ random_rotations(seed + 1, count, len(SEGMENTS), most=most),
         torch.lerp(body.low, body.high, share),
         place,
     )
