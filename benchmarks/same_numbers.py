@@ -40,6 +40,10 @@ COMMANDS: dict[str, str] = {}
 """Commands that were renamed: words before -> words now."""
 
 
+RENAMED_FILES = {"run/fill/": "run/stage_2d/", "run/lift/": "run/stage_3d/", "run/joint/": "run/end_to_end/"}
+"""Parts of names of result files before -> now."""
+
+
 # ------------------------------------------------------------------------------------------- cases, in either tree
 
 
@@ -524,6 +528,8 @@ def _numbers(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """All arrays in the files of a folder, by file and name."""
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = str(file.relative_to(folder))
+        for old, new in RENAMED_FILES.items():
+            name = name.replace(old, new)
         if file.name in ("settings.json", "manifest.json", "run.json") or (
             file.suffix == ".json" and file.with_suffix(".safetensors").exists()
         ):

@@ -56,7 +56,9 @@ def scene(row: np.ndarray, picture: RGB, camera: Camera, hupor: HUPORPredictor) 
     for axis, maps in zip(row, (seen.visible, seen.hidden, seen.combined), strict=False):
         axis.imshow(_glow(seen.input, maps.heatmaps[0]))
     drawn = cv2.resize(picture, None, fx=2, fy=2)
-    overlay.draw(drawn, (2 * found.xy + 0.5).astype(np.float32), found.state, np.arange(1, len(found) + 1), MPI15)
+    overlay.draw_people(
+        drawn, (2 * found.xy + 0.5).astype(np.float32), found.state, np.arange(1, len(found) + 1), MPI15
+    )
     row[3].imshow(drawn)
     for axis in row[:4]:
         axis.set_axis_off()

@@ -9,7 +9,7 @@ from PIL import Image
 from occlupose.errors import OccluposeError
 from occlupose.media import LiveCamera, VideoWriter, open_media, read_image, write_image
 from occlupose.viewer import Composer, preview, render
-from occlupose.viewer.compose import _moments
+from occlupose.viewer.compose import _preview_times
 from walkers import FPS, film, stand
 
 PAPER = 128
@@ -35,7 +35,7 @@ def test_the_video_has_every_frame_and_both_views(tmp_path):
     frames = decoded(tmp_path / "out.mp4")
     assert frames.shape == (8, 360, 640 + 360, 3)
     assert counts == list(range(1, 9))
-    assert (np.abs(frames[:, 180, 30:200].astype(int) - PAPER) < 8).all()  # the picture, where nobody is
+    assert (np.abs(frames[:, 180, 30:200].astype(int) - PAPER) < 8).all()  # the image beside the people
     assert frames[:, :, 640:].std() > 20
 
 
@@ -87,17 +87,17 @@ def test_sizes_are_even_and_bounded(tmp_path, size, width, fitted):
     with open_media(tmp_path / "in.png") as source:
         compose = Composer(film(stand(0, 4, 1), width=size[0], height=size[1]), source, width)
         image = compose(next(iter(source)))
-    assert compose.picture == fitted
+    assert compose.image_size == fitted
     assert image.shape == (fitted[1], fitted[0] + fitted[1], 3) == (compose.height, compose.width, 3)
 
 
-def test_the_preview_of_a_clip_shows_six_moments(tmp_path):
+def test_the_preview_of_a_clip_shows_six_preview_times(tmp_path):
     with open_media(clip(tmp_path / "in.mp4", 20)) as source:
         preview(film(stand(0, 4, 20)), source, tmp_path / "out.png", width=960)
     assert Image.open(tmp_path / "out.png").size == (2 * (480 + 270), 3 * 270)
 
 
-def test_the_preview_of_a_picture_shows_two_sides(tmp_path):
+def test_the_preview_of_an_image_shows_two_sides(tmp_path):
     write_image(tmp_path / "in.png", np.full((720, 1280, 3), PAPER, np.uint8))
     with open_media(tmp_path / "in.png") as source:
         preview(film(stand(0, 4, 1), width=1280, height=720), source, tmp_path / "out.png")
@@ -111,10 +111,10 @@ def test_moments_are_those_with_people():
     poses.state[:10] = 0
     poses.xy[:10] = np.nan
     poses.xyz[:10] = np.nan
-    times = _moments(poses)
+    times = _preview_times(poses)
     assert len(times) == 6 and times[0] == pytest.approx(1.0) and times[-1] == pytest.approx(2.9)
-    assert _moments(poses.select(time=slice(0, 0))) == [0.0]
-    assert _moments(poses.select(time=slice(0, 4))) == pytest.approx([0.0, 0.1, 0.2, 0.3])
+    assert _preview_times(poses.select(time=slice(0, 0))) == [0.0]
+    assert _preview_times(poses.select(time=slice(0, 4))) == pytest.approx([0.0, 0.1, 0.2, 0.3])
 
 
 def test_a_live_camera_cannot_be_shown_again(tmp_path):

@@ -16,7 +16,9 @@ PAPER = 90
 def drawn(states: tuple[int, int], track_id: int = 0) -> np.ndarray:
     """A grey image of 400 x 200 with one forearm, level and 200 px long."""
     image = np.full((200, 400, 3), PAPER, np.uint8)
-    overlay.draw(image, np.array([[ELBOW, WRIST]], float), np.array([states], np.uint8), np.array([track_id]), PAIR)
+    overlay.draw_people(
+        image, np.array([[ELBOW, WRIST]], float), np.array([states], np.uint8), np.array([track_id]), PAIR
+    )
     return image
 
 
@@ -26,14 +28,14 @@ def touched(image: np.ndarray) -> np.ndarray:
 
 def test_a_visible_joint_and_its_limb_are_solid():
     image = drawn((VISIBLE, VISIBLE))
-    paint = style.sided(style.colour(0), "left_wrist")
+    paint = style.side_colour(style.person_colour(0), "left_wrist")
     assert tuple(image[100, 300]) == paint
     assert (image[100, 115:285] == paint).all()
 
 
 def test_an_occluded_joint_is_a_ring():
     image = drawn((VISIBLE, OCCLUDED))
-    paint = style.sided(style.colour(0), "left_wrist")
+    paint = style.side_colour(style.person_colour(0), "left_wrist")
     assert not touched(image)[99:102, 299:302].any()
     for row, column in ((1, 0), (-1, 0), (0, 1)):
         ray = [tuple(image[100 + row * step, 300 + column * step]) for step in range(20)]
@@ -54,7 +56,9 @@ def test_an_absent_joint_and_its_limb_are_not_drawn():
 
 def test_a_joint_without_coordinates_counts_as_absent():
     image = np.full((200, 400, 3), PAPER, np.uint8)
-    overlay.draw(image, np.array([[ELBOW, (np.nan, np.nan)]]), np.full((1, 2), VISIBLE, np.uint8), np.array([0]), PAIR)
+    overlay.draw_people(
+        image, np.array([[ELBOW, (np.nan, np.nan)]]), np.full((1, 2), VISIBLE, np.uint8), np.array([0]), PAIR
+    )
     assert np.array_equal(image, drawn((VISIBLE, ABSENT)))
 
 
@@ -67,7 +71,7 @@ def test_people_have_different_colours_and_always_the_same():
 
 def test_numbers_may_be_left_out():
     image = np.full((200, 400, 3), PAPER, np.uint8)
-    overlay.draw(
+    overlay.draw_people(
         image,
         np.array([[ELBOW, WRIST]], float),
         np.full((1, 2), VISIBLE, np.uint8),
@@ -80,35 +84,37 @@ def test_numbers_may_be_left_out():
 
 
 def test_left_is_lighter_than_right():
-    base = style.colour(0)
-    left, right = (sum(style.sided(base, f"{side}_wrist")) for side in ("left", "right"))
+    base = style.person_colour(0)
+    left, right = (sum(style.side_colour(base, f"{side}_wrist")) for side in ("left", "right"))
     assert left > sum(base) > right
-    assert style.sided(base, "pelvis") == base
+    assert style.side_colour(base, "pelvis") == base
 
 
 def test_the_label_stands_above_the_highest_joint():
-    box = (drawn((VISIBLE, VISIBLE), 5) == style.colour(5)).all(-1)
+    box = (drawn((VISIBLE, VISIBLE), 5) == style.person_colour(5)).all(-1)
     rows, columns = np.nonzero(box[:80])
     assert len(rows) > 50 and abs(np.median(columns) - 100) < 20
 
 
 def test_the_label_stays_in_the_image():
     image = np.full((200, 400, 3), PAPER, np.uint8)
-    overlay.draw(
+    overlay.draw_people(
         image, np.array([[(399, 2), (399, 100)]], float), np.full((1, 2), VISIBLE, np.uint8), np.array([1234]), PAIR
     )
-    assert (image[:30] == style.colour(1234)).all(-1).sum() > 100
+    assert (image[:30] == style.person_colour(1234)).all(-1).sum() > 100
 
 
 def test_someone_outside_the_image_has_no_label():
     image = np.full((200, 400, 3), PAPER, np.uint8)
-    overlay.draw(image, np.array([[(-60, 100), (-50, 1e9)]]), np.full((1, 2), VISIBLE, np.uint8), np.array([0]), PAIR)
+    overlay.draw_people(
+        image, np.array([[(-60, 100), (-50, 1e9)]]), np.full((1, 2), VISIBLE, np.uint8), np.array([0]), PAIR
+    )
     assert not touched(image).any()
 
 
 def test_a_short_occluded_limb_has_a_gap_too():
     image = np.full((200, 400, 3), PAPER, np.uint8)
-    overlay.draw(
+    overlay.draw_people(
         image, np.array([[(100, 100), (130, 100)]], float), np.full((1, 2), OCCLUDED, np.uint8), np.array([0]), PAIR
     )
     between = touched(image)[100, 108:123]
@@ -120,8 +126,8 @@ def test_the_nearer_person_covers_the_farther():
     state = np.full((2, 2), VISIBLE, np.uint8)
     for depth, front in (((2.0, 5.0), 0), ((5.0, 2.0), 1), ((np.nan, 2.0), 1)):
         image = np.full((200, 400, 3), PAPER, np.uint8)
-        overlay.draw(image, xy, state, np.array([0, 1]), PAIR, np.array(depth))
-        assert tuple(image[100, 300]) == style.sided(style.colour(front), "left_wrist")
+        overlay.draw_people(image, xy, state, np.array([0, 1]), PAIR, np.array(depth))
+        assert tuple(image[100, 300]) == style.side_colour(style.person_colour(front), "left_wrist")
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS, ids=lambda skeleton: skeleton.name)
@@ -129,7 +135,7 @@ def test_every_skeleton_can_be_drawn(skeleton):
     xy = np.random.default_rng(0).uniform(-20, 220, (1, len(skeleton), 2))
     state = np.resize(np.array([0, 1, 2], np.uint8), (1, len(skeleton)))
     image = np.full((200, 200, 3), PAPER, np.uint8)
-    overlay.draw(image, xy, state, np.array([2]), skeleton)
+    overlay.draw_people(image, xy, state, np.array([2]), skeleton)
     assert touched(image).any()
 
 
@@ -142,14 +148,14 @@ def test_faces_have_small_joints():
         xy = np.full((1, len(BODY22), 2), np.nan)
         xy[0, joint] = 100, 150
         image = np.full((200, 200, 3), PAPER, np.uint8)
-        overlay.draw(image, xy, state, np.array([0]), BODY22)
+        overlay.draw_people(image, xy, state, np.array([0]), BODY22)
         sizes[name] = touched(image)[120:].sum()
     assert sizes["nose"] < sizes["left_wrist"]
 
 
 def test_the_caption_keeps_to_its_corners():
     image = np.full((360, 640, 3), PAPER, np.uint8)
-    overlay.caption(image, 3.5)
+    overlay.draw_caption(image, 3.5)
     marks = touched(image)
     assert marks[330:, :200].any() and marks[330:, 560:].any()
     assert not marks[:320].any() and not marks[:, 280:520].any()
@@ -160,4 +166,4 @@ def test_the_caption_keeps_to_its_corners():
     ("time", "words"), [(0, "00:00.00"), (65.25, "01:05.25"), (59.999, "01:00.00"), (3661.5, "1:01:01.50")]
 )
 def test_clock(time, words):
-    assert overlay.clock(time) == words
+    assert overlay.format_time(time) == words

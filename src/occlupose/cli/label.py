@@ -98,7 +98,7 @@ def label(
         if preview is not None and not written:
             from occlupose import viewer
 
-            viewer.strip(poses, preview)
+            viewer.preview_labels(poses, preview)
         written += 1
         joints += int((poses.state > 0).sum())
         occluded += int((poses.state == 1).sum())

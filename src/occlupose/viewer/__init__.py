@@ -1,6 +1,6 @@
-"""What was found, to look at: people over the picture, and in 3D beside it."""
+"""Drawings of poses: over the image, and in 3D beside it."""
 
 from occlupose.viewer.compose import Composer, preview, render
-from occlupose.viewer.strip import strip
+from occlupose.viewer.label_preview import preview_labels
 
-__all__ = ["Composer", "preview", "render", "strip"]
+__all__ = ["Composer", "preview", "render", "preview_labels"]

@@ -1,6 +1,4 @@
-"""People drawn on the picture: what was seen is solid and bright, what was inferred is hollow and dashed, what is
-absent is not drawn.
-"""
+"""People drawn over the image: visible joints are solid, occluded ones hollow and dashed, absent ones not drawn."""
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -12,7 +10,7 @@ from occlupose.viewer import style
 FACE = ("nose", "eye", "ear", "mouth")
 
 
-def draw(
+def draw_people(
     image: UInt8[np.ndarray, "height width 3"],
     xy: Float[np.ndarray, "person joint 2"],
     state: UInt8[np.ndarray, "person joint"],
@@ -24,27 +22,28 @@ def draw(
 ) -> None:
     """Draws the people of one frame into the image, RGB, in place.
 
-    A joint is a disc where visible and a ring where occluded; a limb is solid where both its ends are visible, dashed
-    where one is occluded, and missing where one is absent. Left is lighter and right darker than the person's colour.
-    Ours.
+    A joint is a disc if visible and a ring if occluded. A limb is solid if both its joints are visible, dashed if one
+    is occluded, and left out if one is absent. The left side is lighter and the right side darker. Ours.
 
     Arguments:
         xy: the joints in this image's pixels; NaN counts as absent.
         state: 0 absent, 1 occluded, 2 visible.
-        track_id: who it is; sets the colour and the label.
-        depth: of each person, m; the far ones are drawn first. Without it the small ones are.
-        numbered: write each person's number above them.
+        track_id: of each person; sets colour and label.
+        depth: of each person, m; far people are drawn first, without depth small ones.
+        numbered: write the track id above each person.
     """
     state = np.where(np.isfinite(xy).all(-1), state, ABSENT)
     present = [person for person in range(len(xy)) if state[person].any()]
     size = {person: _size(xy[person], state[person]) for person in present}
-    far = {person: -size[person] if depth is None else np.nan_to_num(depth[person], nan=np.inf) for person in present}
-    for person in sorted(present, key=lambda person: -far[person]):
+    distance = {
+        person: -size[person] if depth is None else np.nan_to_num(depth[person], nan=np.inf) for person in present
+    }
+    for person in sorted(present, key=lambda person: -distance[person]):
         stroke = float(np.clip(0.012 * size[person], image.shape[0] / 210, image.shape[0] / 100))
-        base = style.colour(int(track_id[person]))
-        _person(image, xy[person], state[person], base, skeleton, stroke)
+        base = style.person_colour(int(track_id[person]))
+        _draw_person(image, xy[person], state[person], base, skeleton, stroke)
         if numbered:
-            _label(
+            _draw_label(
                 image,
                 xy[person][state[person] > ABSENT],
                 int(track_id[person]),
@@ -53,15 +52,15 @@ def draw(
             )
 
 
-def caption(image: UInt8[np.ndarray, "height width 3"], time: float) -> None:
-    """Writes the legend at the bottom left and the time (s) at the bottom right, in place; above each other where it is
-    narrow.
+def draw_caption(image: UInt8[np.ndarray, "height width 3"], time: float) -> None:
+    """Writes the legend at the bottom left and the time (s) at the bottom right, in place; in narrow images one above
+    the other.
     """
     height = float(np.clip(image.shape[0] / 45, 8, 24))
-    _time(image, time, height, _legend(image, height))
+    _draw_time(image, time, height, _draw_legend(image, height))
 
 
-def clock(time: float) -> str:
+def format_time(time: float) -> str:
     """The time in s as minutes, seconds and hundredths: '01:05.25'; hours in front from one hour on."""
     hundredths = round(max(time, 0.0) * 100)
     minutes, rest = divmod(hundredths, 6000)
@@ -70,87 +69,87 @@ def clock(time: float) -> str:
 
 
 def _size(xy: np.ndarray, state: np.ndarray) -> float:
-    """The diagonal of the box around a person's joints, px."""
+    """Diagonal of the bounding box of a person's joints, px."""
     joints = xy[state > ABSENT]
     return float(np.hypot(*(joints.max(0) - joints.min(0))))
 
 
-def _person(
+def _draw_person(
     image: np.ndarray, xy: np.ndarray, state: np.ndarray, base: style.Colour, skeleton: Skeleton, stroke: float
 ) -> None:
-    """Occluded limbs first, visible ones over them, joints on top; a limb ends at the rim of an occluded joint's
-    ring.
-    """
-    spots = xy.tolist()
+    """Occluded limbs first, visible ones over them, joints on top; limbs end at the ring of an occluded joint."""
+    points = xy.tolist()
     states = state.tolist()
     hole = 1.5 * stroke + 3  # radius of the ring around an occluded joint
-    for names, first, second in sorted(style.limbs(skeleton), key=lambda limb: min(states[limb[1]], states[limb[2]])):
+    for names, first, second in sorted(
+        style.limb_indices(skeleton), key=lambda limb: min(states[limb[1]], states[limb[2]])
+    ):
         if min(states[first], states[second]) == VISIBLE:
-            style.line(image, spots[first], spots[second], style.INK, stroke + 2)
-            style.line(image, spots[first], spots[second], style.sided(base, *names), stroke)
+            style.draw_line(image, points[first], points[second], style.INK, stroke + 2)
+            style.draw_line(image, points[first], points[second], style.side_colour(base, *names), stroke)
         elif min(states[first], states[second]) == OCCLUDED:
             before, after = (hole * (states[joint] == OCCLUDED) for joint in (first, second))
-            paint = style.sided(base, *names)
+            colour = style.side_colour(base, *names)
             width = max(2.0, 0.8 * stroke)
-            style.dashed(image, spots[first], spots[second], paint, width, edge=2, trim=(before, after))
+            style.draw_dashed_line(image, points[first], points[second], colour, width, edge=2, trim=(before, after))
     for joint, name in enumerate(skeleton.joints):
-        paint = style.sided(base, name)
+        colour = style.side_colour(base, name)
         shrink = 0.65 if name.endswith(FACE) else 1.0
         if states[joint] == OCCLUDED:
             rim = max(2.0, 0.6 * stroke)
-            style.ring(image, spots[joint], hole, style.INK, rim + 2)
-            style.ring(image, spots[joint], hole, paint, rim)
+            style.draw_ring(image, points[joint], hole, style.INK, rim + 2)
+            style.draw_ring(image, points[joint], hole, colour, rim)
         elif states[joint] == VISIBLE:
-            style.disc(image, spots[joint], shrink * (1.15 * stroke + 1.5) + 1, style.INK)
-            style.disc(image, spots[joint], shrink * (1.15 * stroke + 1.5), paint)
+            style.draw_disc(image, points[joint], shrink * (1.15 * stroke + 1.5) + 1, style.INK)
+            style.draw_disc(image, points[joint], shrink * (1.15 * stroke + 1.5), colour)
 
 
-def _label(image: np.ndarray, joints: np.ndarray, track_id: int, base: style.Colour, height: float) -> None:
-    """The person's number in a box of the person's colour, above the highest joint in the image, if there is one."""
+def _draw_label(image: np.ndarray, joints: np.ndarray, track_id: int, base: style.Colour, height: float) -> None:
+    """Writes the track id in a box of the person's colour, above the highest joint in the image, if there is one."""
     joints = joints[((joints >= 0) & (joints < image.shape[1::-1])).all(-1)]
     if not len(joints):
         return
-    words = str(track_id)
-    width = style.text_width(words, height) + round(height)
+    text = str(track_id)
+    width = style.text_width(text, height) + round(height)
     tall = round(1.8 * height)
     top = joints[joints[:, 1].argmin()]
     left = int(np.clip(top[0] - width / 2, 0, max(image.shape[1] - width, 0)))
     up = int(np.clip(top[1] - 2.2 * tall, 0, max(image.shape[0] - tall, 0)))
     image[up : up + tall, left : left + width] = base
-    style.text(image, words, (left + height / 2, up + 1.4 * height), height, style.INK)
+    style.draw_text(image, text, (left + height / 2, up + 1.4 * height), height, style.INK)
 
 
-def _time(image: np.ndarray, time: float, height: float, taken: int) -> None:
-    """The clock, right of the pixels that are taken or above them."""
-    words = clock(time)
+def _draw_time(image: np.ndarray, time: float, height: float, legend_width: int) -> None:
+    """Writes the time, right of the legend or above it."""
+    text = format_time(time)
     floor, right = image.shape[:2]
-    left = right - style.text_width(words, height) - 2 * height
-    if left < taken:
+    left = right - style.text_width(text, height) - 2 * height
+    if left < legend_width:
         floor -= round(2.2 * height)
-    style.shade(image, round(left), floor - round(2.2 * height), right, floor)
-    style.text(image, words, (left + height, floor - 0.6 * height), height)
+    style.darken_box(image, round(left), floor - round(2.2 * height), right, floor)
+    style.draw_text(image, text, (left + height, floor - 0.6 * height), height)
 
 
-def _legend(image: np.ndarray, height: float) -> int:
-    """Two swatches with their names: visible and occluded. Returns how wide they are, px."""
+def _draw_legend(image: np.ndarray, height: float) -> int:
+    """Draws samples of visible and occluded; returns their width, px."""
     entries = ("visible", "occluded")
     swatch = 3.5 * height
-    widths = [swatch + 0.8 * height + style.text_width(words, height) + 1.2 * height for words in entries]
+    widths = [swatch + 0.8 * height + style.text_width(text, height) + 1.2 * height for text in entries]
     floor = image.shape[0]
     total = round(sum(widths) + height)
-    style.shade(image, 0, floor - round(2.2 * height), total, floor)
+    style.darken_box(image, 0, floor - round(2.2 * height), total, floor)
     stroke = height / 5
     middle = floor - 1.1 * height
     left = height
-    for words, width in zip(entries, widths, strict=True):
+    for text, width in zip(entries, widths, strict=True):
         start = (left, middle)
         end = (left + swatch - height / 2, middle)
-        if words == "visible":
-            style.line(image, start, end, style.WHITE, stroke)
-            style.disc(image, end, 0.4 * height, style.WHITE)
+        if text == "visible":
+            style.draw_line(image, start, end, style.WHITE, stroke)
+            style.draw_disc(image, end, 0.4 * height, style.WHITE)
         else:
-            style.dashed(image, start, end, style.WHITE, stroke, trim=(0, 0.45 * height))
-            style.ring(image, end, 0.45 * height, style.WHITE, stroke / 2)
-        style.text(image, words, (left + swatch + 0.3 * height, floor - 0.6 * height), height)
+            style.draw_dashed_line(image, start, end, style.WHITE, stroke, trim=(0, 0.45 * height))
+            style.draw_ring(image, end, 0.45 * height, style.WHITE, stroke / 2)
+        style.draw_text(image, text, (left + swatch + 0.3 * height, floor - 0.6 * height), height)
         left += width
     return total

@@ -10,8 +10,8 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.labels import FRONT, label_poses, view_from
 from occlupose.occlusion.cylinders import place_cylinders
 from occlupose.skeletons import COCO17, H36M17
-from occlupose.viewer import strip
-from occlupose.viewer.strip import CAPTION, FAR, GROUND, NEAR, PANEL, PAPER, _silhouettes
+from occlupose.viewer import preview_labels
+from occlupose.viewer.label_preview import BACKGROUND, CAPTION, FAR, NEAR, PANEL, PAPER, _silhouettes
 from walkers import circle, film, stand
 
 WRIST = H36M17.joints.index("left_wrist")
@@ -24,16 +24,16 @@ def behind_the_back():
 
 
 def drawn(poses, path, **options):
-    strip(poses, path, **options)
+    preview_labels(poses, path, **options)
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-@pytest.mark.parametrize("moments", [1, 6])
-def test_so_many_moments_lie_side_by_side(tmp_path, moments):
-    image = drawn(label_poses(film(circle())), tmp_path / "strip.png", moments=moments)
-    assert image.shape == (PANEL[1] + CAPTION, moments * PANEL[0], 3)
-    for panel in np.split(image, moments, 1):
-        figure = (np.abs(panel[: PANEL[1]].astype(int) - GROUND) > 20).any(-1)
+@pytest.mark.parametrize("frames", [1, 6])
+def test_so_many_moments_lie_side_by_side(tmp_path, frames):
+    image = drawn(label_poses(film(circle())), tmp_path / "preview.png", frames=frames)
+    assert image.shape == (PANEL[1] + CAPTION, frames * PANEL[0], 3)
+    for panel in np.split(image, frames, 1):
+        figure = (np.abs(panel[: PANEL[1]].astype(int) - BACKGROUND) > 20).any(-1)
         rows = np.flatnonzero(figure.any(1))
         columns = np.flatnonzero(figure.any(0))
         assert rows[-1] - rows[0] > 0.8 * PANEL[1] or columns[-1] - columns[0] > 0.8 * PANEL[0]  # it fills the panel,
@@ -44,8 +44,8 @@ def test_so_many_moments_lie_side_by_side(tmp_path, moments):
 def test_an_occluded_joint_is_a_ring_and_a_visible_one_a_disc(tmp_path):
     poses = behind_the_back()
     assert (poses.state[:, 0, WRIST] == 1).all()
-    self_occluded = drawn(poses, tmp_path / "hidden.png", moments=1)
-    seen = drawn(replace(poses, state=np.full_like(poses.state, 2)), tmp_path / "seen.png", moments=1)
+    self_occluded = drawn(poses, tmp_path / "hidden.png", frames=1)
+    seen = drawn(replace(poses, state=np.full_like(poses.state, 2)), tmp_path / "seen.png", frames=1)
     low = poses.xy[0, 0].min(0)
     high = poses.xy[0, 0].max(0)
     scale = 0.84 * (np.array(PANEL) / (high - low)).min()
@@ -79,7 +79,7 @@ def test_silhouettes_are_as_wide_and_long_as_the_cylinders(perspective):
 def test_nearer_parts_are_lighter_and_over_farther_ones(tmp_path):
     body = stand(0, 4, 1)  # an arm before the torso, seen from behind: the wrist is on the near side
     body[:, WRIST] = (0.0, 1.2, 3.6)
-    image = drawn(label_poses(film(body)), tmp_path / "strip.png", moments=1)
+    image = drawn(label_poses(film(body)), tmp_path / "preview.png", frames=1)
     greys = np.unique(image[: PANEL[1]][np.ptp(image[: PANEL[1]].astype(int), axis=-1) < 20].mean(-1).round())
     assert greys.min() < np.mean(FAR) + 5 and (np.abs(greys - np.mean(NEAR)) < 20).any()
 
@@ -104,10 +104,10 @@ def test_what_cannot_be_drawn_is_refused_and_leaves_nothing(tmp_path):
         poses, xyz=np.full_like(poses.xyz, np.nan), xy=np.full_like(poses.xy, np.nan), state=np.zeros_like(poses.state)
     )
     for empty in (nobody, replace(poses, xyz=None)):
-        with pytest.raises(OccluposeError, match=r"strip\.png: nobody to draw; "):
-            strip(empty, tmp_path / "strip.png")
+        with pytest.raises(OccluposeError, match=r"preview\.png: nobody to draw; "):
+            preview_labels(empty, tmp_path / "preview.png")
     with pytest.raises(OccluposeError, match="skeleton coco17"):
-        strip(poses.to(COCO17), tmp_path / "strip.png")
-    with pytest.raises(OccluposeError, match="strip"):
-        strip(poses, tmp_path / "strip.txt")
+        preview_labels(poses.to(COCO17), tmp_path / "preview.png")
+    with pytest.raises(OccluposeError, match="preview"):
+        preview_labels(poses, tmp_path / "preview.txt")
     assert list(tmp_path.iterdir()) == []
