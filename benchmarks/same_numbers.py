@@ -22,6 +22,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -336,11 +337,10 @@ class _recorded:
 
 def prepare(tree: Tree, mocap: Path | None) -> None:
     """Writes what all cases read, with the earlier commit and its tests' helpers."""
-    import coco_files
-    import dataset_files
-    import mocap_files
-    import mupots_files
-
+    coco_files = import_module("coco_files")  # of the earlier commit, so not found by tools that check this one
+    dataset_files = import_module("dataset_files")
+    mocap_files = import_module("mocap_files")
+    mupots_files = import_module("mupots_files")
     inputs = tree.inputs
     mocap_files.write_mocap(inputs / "mocap", {"07": 2, "16": 2}, frames=400)
     _clips_2d(inputs, mocap)
