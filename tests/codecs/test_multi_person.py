@@ -55,7 +55,7 @@ def mirrored(given):
     partners = list(MPI15.mirror)
     xy = given.xy[:, :, partners].clone()
     xy[..., 0] = MAPS.width - 1 - xy[..., 0]
-    return PeopleBatch(xy, given.z[:, :, partners], given.state[:, :, partners], given.span)
+    return PeopleBatch(xy, given.z[:, :, partners], given.state[:, :, partners], given.metres_per_pixel)
 
 
 @pytest.mark.parametrize("level", range(5))
@@ -72,7 +72,8 @@ def test_the_highest_gaussian_counts_where_two_overlap():
     one = somebody(neck=(100.0, 80.0, 3))
     other = somebody(neck=(108.0, 80.0, 3))
     both = PeopleBatch(
-        *(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")), one.span
+        *(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")),
+        one.metres_per_pixel,
     )
     separate = [MAPS.heatmaps(each, "all", 1) for each in (one, other)]
     assert torch.equal(MAPS.heatmaps(both, "all", 1), torch.maximum(*separate))
@@ -128,7 +129,8 @@ def test_several_limbs_in_a_cell_are_averaged():
     one = somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 3))
     other = somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 4))
     both = PeopleBatch(
-        *(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")), one.span
+        *(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")),
+        one.metres_per_pixel,
     )
     field = MAPS.fields(both, "all", 4)[0, MPI15.limbs.index(("neck", "pelvis"))]
     assert field[:, 18, 25].tolist() == [0, 1, 0.5]

@@ -93,7 +93,7 @@ def test_mirroring_exchanges_sides_and_turns_the_image_round():
     assert torch.equal(other.people.xy[..., 1][there], plain.people.xy[:, :, PARTNERS, 1][there])
     assert torch.equal(other.people.z.nan_to_num(), plain.people.z[:, :, PARTNERS].nan_to_num())
     assert torch.equal(other.images, plain.images.flip(2))
-    assert torch.equal(other.people.span, plain.people.span)
+    assert torch.equal(other.people.metres_per_pixel, plain.people.metres_per_pixel)
 
 
 def test_as_many_are_mirrored_as_it_is_said():
@@ -171,13 +171,13 @@ def test_the_span_is_what_a_pixel_of_the_input_spans_at_one_metre():
     """1 / (focal length x resizing), however it is turned; depths come back by it."""
     given = [deep(0), flat(1)]
     scene = show(given).people
-    assert scene.span[0].item() == pytest.approx(1 / (FOCAL * 0.5)) and scene.span[1].isnan()
+    assert scene.metres_per_pixel[0].item() == pytest.approx(1 / (FOCAL * 0.5)) and scene.metres_per_pixel[1].isnan()
     known = scene.z[0].isfinite()
     z = scene.z[0][known]
-    torch.testing.assert_close(to_metres(normalise_depth(z, scene.span[0]), scene.span[0]), z)
+    torch.testing.assert_close(to_metres(normalise_depth(z, scene.metres_per_pixel[0]), scene.metres_per_pixel[0]), z)
     expected = 100 * z.numpy() / (FOCAL * 0.5)
-    np.testing.assert_allclose(normalise_depth(z, scene.span[0]), expected, rtol=1e-5)
-    turned = [show(given[:1], BottomUpAugmentation(), seed).people.span.item() for seed in range(5)]
+    np.testing.assert_allclose(normalise_depth(z, scene.metres_per_pixel[0]), expected, rtol=1e-5)
+    turned = [show(given[:1], BottomUpAugmentation(), seed).people.metres_per_pixel.item() for seed in range(5)]
     for seed, span in enumerate(turned):
         turn = 10 * (2 * np.random.default_rng(seed).random(RANDOM_NUMBERS)[1] - 1)
         assert span == pytest.approx(1 / (FOCAL * np.hypot(*BOX.matrix(256, 160, turn=turn)[:, 0])))
@@ -242,7 +242,7 @@ def test_labels_alone_are_the_same_without_images():
     one = show(given, BottomUpAugmentation(), 3)
     other = show(given, BottomUpAugmentation(), 3, images)
     assert one.images is None and other.images is not None
-    for name in ("xy", "z", "state", "span"):
+    for name in ("xy", "z", "state", "metres_per_pixel"):
         assert torch.equal(getattr(one.people, name).nan_to_num(), getattr(other.people, name).nan_to_num())
 
 

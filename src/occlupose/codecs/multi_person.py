@@ -1,13 +1,13 @@
-"""Maps of everybody in a picture: heatmaps, fields of part affinity in three dimensions, depths of torso joints (HUPOR,
+"""Maps of all people in an image: heatmaps, three-dimensional part affinity fields, depths of torso joints (HUPOR,
 arXiv 2208.00090).
 
-The picture lies in an input of one size, and the maps on cells of it, `stride` px wide; cell i lies at pixel `stride (i
-+ 0.5) - 0.5`, pixel centres being at integers. Networks learn the maps from coarse to fine: those of the first
-supervision have wide Gaussians and fields, those of the last narrow ones.
+The image is fitted into an input of fixed size. Cells of the maps are `stride` px wide; cell i lies at pixel `stride (i
++ 0.5) - 0.5`, with pixel centres at integers. Networks learn the maps from coarse to fine: the first targets have wide
+Gaussians and fields, the last narrow ones.
 
-The authors' earlier code has heatmaps up to 255, fields up to 127, everybody's Gaussians added up at the nearest cell,
-and depths of limbs in whole centimetres. Here peaks and vectors measure 1, the highest Gaussian counts, joints lie
-between cells too, and depths are metres; `methods.hupor.losses` has the factors that make the losses the same (ours).
+The authors' earlier code has heatmaps up to 255, fields up to 127, sums of Gaussians at the nearest cell, and limb
+depths in whole centimetres. Here peaks and vectors have length 1, the highest Gaussian counts, joints may lie between
+cells, and depths are in metres; `methods.hupor.losses` has the factors that make the losses equal (ours).
 """
 
 from dataclasses import dataclass
@@ -24,34 +24,35 @@ from occlupose.poses import OCCLUDED, VISIBLE
 from occlupose.skeletons import MPI15, Skeleton
 
 KERNELS = (15, 11, 9, 7, 5)
-"""Cells that a Gaussian is wide, from the coarsest to the finest; its sigma is OpenCV's for that size."""
+"""Width of a Gaussian in cells, from the coarsest to the finest; its sigma is OpenCV's for that size."""
 
 TORSO = ("pelvis", "neck", "head_top", "left_shoulder", "right_shoulder", "left_hip", "right_hip")
-"""Joints that say how far away somebody is."""
+"""Joints with depth maps."""
 
 A = TypeVar("A", Tensor, np.ndarray)
 
 JointSubset = Literal["visible", "hidden", "all"]
-"""Of people: joints with v = 2, with v = 1, or both; limbs with both ends visible, with both annotated and one hidden
-or two, or both annotated."""
+"""Visible joints (state 2), hidden joints (state 1), or both; visible limbs (both joints visible), hidden limbs (both
+annotated, at least one hidden), or both.
+"""
 
 
 @dataclass
 class PeopleBatch:
-    """Everybody in a batch of pictures, in pixels of the input.
+    """The people in a batch of images, in pixels of the input, padded to the same number of people.
 
     Attributes:
-        xy: px; anything where the joint is absent.
-        z: depth of joints in the camera's frame, m; NaN where it is not known.
-        state: v: 2 visible, 1 occluded, 0 absent, also where there is nobody.
-        span: metres that a pixel of the input spans at a distance of one metre, 1 / (focal length x resizing); NaN
-            where it is not known.
+        xy: px; any value where the joint is absent.
+        z: depth of joints in the camera frame, m; NaN where unknown.
+        state: 2 visible, 1 occluded, 0 absent, also for padding.
+        metres_per_pixel: size of a pixel of the input at a distance of one metre, 1 / (focal length x scale); NaN where
+            unknown.
     """
 
     xy: Float[Tensor, "batch person joint 2"]
     z: Float[Tensor, "batch person joint"]
     state: Shaped[Tensor, "batch person joint"]
-    span: Float[Tensor, " batch"]
+    metres_per_pixel: Float[Tensor, " batch"]
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ class MultiPersonMaps:
     Attributes:
         width, height: of the input, px.
         stride: pixels of a cell.
-        skeleton: its limbs are those of the fields, each from its first joint to its second.
+        skeleton: each field is of one of its limbs, from the first joint to the second.
 
     Raises:
-        OccluposeError: sides that are not multiples of the stride; a skeleton without the joints of a torso.
+        OccluposeError: sides that are not multiples of the stride; a skeleton without the torso joints.
     """
 
     width: int = 832
@@ -81,63 +82,66 @@ class MultiPersonMaps:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Cells of a map: down, across."""
+        """Rows and columns of a map."""
         return self.height // self.stride, self.width // self.stride
 
     @cached_property
     def limbs(self) -> tuple[list[int], list[int]]:
-        """Both ends of every limb."""
-        sources, targets = zip(*(self.skeleton.index(*limb) for limb in self.skeleton.limbs), strict=True)
-        return list(sources), list(targets)
+        """First and second joint of every limb."""
+        ends = [self.skeleton.index(*limb) for limb in self.skeleton.limbs]
+        return [source for source, _ in ends], [target for _, target in ends]
 
-    def heatmaps(self, scene: PeopleBatch, part: JointSubset, level: int) -> Float[Tensor, "batch joint y x"]:
-        """A Gaussian of height 1 at every joint, the highest where several overlap; cut off as its kernel is.
+    def heatmaps(self, people: PeopleBatch, subset: JointSubset, level: int) -> Float[Tensor, "batch joint y x"]:
+        """A Gaussian of height 1 at every joint, the highest where several overlap; truncated to its kernel.
 
         Arguments:
             level: 0 is the coarsest kernel, 4 the finest.
         """
-        reach = KERNELS[level] // 2
-        sigma = 0.3 * (reach - 1) + 0.8
-        chosen = joint_mask(scene.state, part) & scene.xy.isfinite().all(-1)
-        cells = torch.where(chosen[..., None], self._to_cells(scene.xy), -(10.0**6))
-        maps = scene.xy.new_zeros(*scene.state.shape[::2], *self.shape)
-        at = [torch.arange(side, dtype=maps.dtype, device=maps.device) for side in self.shape]
+        radius = KERNELS[level] // 2
+        sigma = 0.3 * (radius - 1) + 0.8
+        chosen = joint_mask(people.state, subset) & people.xy.isfinite().all(-1)
+        cells = torch.where(chosen[..., None], self._to_cells(people.xy), -(10.0**6))
+        maps = people.xy.new_zeros(*people.state.shape[::2], *self.shape)
+        height, width = self.shape
+        rows = torch.arange(height, dtype=maps.dtype, device=maps.device)
+        columns = torch.arange(width, dtype=maps.dtype, device=maps.device)
         for person in cells.unbind(1):
-            profiles = []
-            for axis, places in ((1, at[0]), (0, at[1])):
-                away = (places - person[..., axis, None]).abs()
-                profiles.append(torch.exp(-(away**2) / (2 * sigma**2)) * (away < reach + 0.5))
-            maps = torch.maximum(maps, profiles[0][..., :, None] * profiles[1][..., None, :])
+            across = _gaussian(columns, person[..., 0, None], sigma, radius)
+            down = _gaussian(rows, person[..., 1, None], sigma, radius)
+            maps = torch.maximum(maps, down[..., :, None] * across[..., None, :])
         return maps
 
-    def fields(self, scene: PeopleBatch, part: JointSubset, level: int) -> Float[Tensor, "batch limb 3 y x"]:
-        """Of every limb the way from its first joint to its second: in the picture, of length 1, and in depth, m.
+    def fields(self, people: PeopleBatch, subset: JointSubset, level: int) -> Float[Tensor, "batch limb 3 y x"]:
+        """The vector of every limb from its first joint to its second: its direction in the image with length 1, and
+        its depth, m.
 
-        A limb lies where cells are near its line and within the box round its ends, enlarged as much; where several
-        lie, it is their mean. Depths that are not known are 0, and count as such.
+        A limb covers cells near its line within the bounding box of its joints, enlarged as much; where several limbs
+        overlap, the field is their mean. Unknown depths are 0 and part of the mean.
 
         Arguments:
             level: 0 is the widest, 4 the narrowest.
         """
-        total, count = self._fields(scene, part, limb_radius(level))
+        total, count = self._fields(people, subset, limb_radius(level))
         return total / count.clamp_min(1)[:, :, None]
 
     def _fields(
-        self, scene: PeopleBatch, part: JointSubset, reach: float
+        self, people: PeopleBatch, subset: JointSubset, radius: float
     ) -> tuple[Float[Tensor, "batch limb 3 y x"], Float[Tensor, "batch limb y x"]]:
-        """The sum of all limbs' ways, and how many lie in a cell."""
+        """The sum of the vectors of all limbs, and the number of limbs in each cell."""
         sources, targets = self.limbs
-        chosen = limb_mask(scene.state, sources, targets, part)
-        cells = torch.where((scene.state > 0)[..., None], self._to_cells(scene.xy), 0)
-        way = cells[:, :, targets] - cells[:, :, sources]
-        length = way.norm(dim=-1)
+        chosen = limb_mask(people.state, sources, targets, subset)
+        cells = torch.where((people.state > 0)[..., None], self._to_cells(people.xy), 0)
+        vector = cells[:, :, targets] - cells[:, :, sources]
+        length = vector.norm(dim=-1)
         chosen = chosen & (length >= 1)
-        unit = way / length.clamp_min(1)[..., None]
-        deep = torch.nan_to_num(scene.z[:, :, targets] - scene.z[:, :, sources])
-        vector = torch.cat([unit, deep[..., None]], -1)
-        low = torch.minimum(cells[:, :, sources], cells[:, :, targets]) - reach
-        high = torch.maximum(cells[:, :, sources], cells[:, :, targets]) + reach
-        y, x = (torch.arange(side, dtype=cells.dtype, device=cells.device) for side in self.shape)
+        unit = vector / length.clamp_min(1)[..., None]
+        depth = torch.nan_to_num(people.z[:, :, targets] - people.z[:, :, sources])
+        value = torch.cat([unit, depth[..., None]], -1)
+        low = torch.minimum(cells[:, :, sources], cells[:, :, targets]) - radius
+        high = torch.maximum(cells[:, :, sources], cells[:, :, targets]) + radius
+        height, width = self.shape
+        x = torch.arange(width, dtype=cells.dtype, device=cells.device)
+        y = torch.arange(height, dtype=cells.dtype, device=cells.device)
         total = cells.new_zeros(*chosen.shape[::2], 3, *self.shape)
         count = cells.new_zeros(*chosen.shape[::2], *self.shape)
         for person in range(chosen.shape[1]):
@@ -146,36 +150,35 @@ class MultiPersonMaps:
             along = unit[rows, person, limbs]
             left, top = low[rows, person, limbs].unbind(-1)
             right, bottom = high[rows, person, limbs].unbind(-1)
-            across = (x >= left[:, None]) & (x <= right[:, None])
-            down = (y >= top[:, None]) & (y <= bottom[:, None])
-            aside = (x - start[:, :1]) * along[:, 1:]
-            below = (y - start[:, 1:]) * along[:, :1]
-            lies = (
-                down[..., :, None] & across[..., None, :] & ((below[..., :, None] - aside[..., None, :]).abs() < reach)
-            )
-            count[rows, limbs] += lies
-            total[rows, limbs] += lies[:, None] * vector[rows, person, limbs][:, :, None, None]
+            in_columns = (x >= left[:, None]) & (x <= right[:, None])
+            in_rows = (y >= top[:, None]) & (y <= bottom[:, None])
+            by_x = (x - start[:, :1]) * along[:, 1:]
+            by_y = (y - start[:, 1:]) * along[:, :1]
+            near = (by_y[..., :, None] - by_x[..., None, :]).abs() < radius
+            covers = in_rows[..., :, None] & in_columns[..., None, :] & near
+            count[rows, limbs] += covers
+            total[rows, limbs] += covers[:, None] * value[rows, person, limbs][:, :, None, None]
         return total, count
 
     def depths(
-        self, scene: PeopleBatch, part: JointSubset
+        self, people: PeopleBatch, subset: JointSubset
     ) -> tuple[Int[Tensor, "batch person 7"], Float[Tensor, "batch person 7"]]:
-        """How far away torso joints are, and where maps are to say so: only in the joint's own cell.
+        """Targets of the depth maps, which are only defined in the cells of the joints.
 
         Returns:
-            Number of the cell, row by row; and the depth there as `normalised`; NaN where there is nothing to say.
+            Index of each joint's cell, row by row; and its depth as `normalise_depth`, NaN where there is no target.
         """
         torso = self.skeleton.index(*TORSO)
-        xy = scene.xy[:, :, torso]
-        z = scene.z[:, :, torso]
+        xy = people.xy[:, :, torso]
+        z = people.z[:, :, torso]
         cells = torch.floor(torch.nan_to_num(self._to_cells(xy), nan=-1.0) + 0.5).long()
         size = torch.tensor(self.shape[::-1], device=cells.device)
-        inside = ((cells >= 0) & (cells < size)).all(-1) & joint_mask(scene.state[:, :, torso], part)
+        inside = ((cells >= 0) & (cells < size)).all(-1) & joint_mask(people.state[:, :, torso], subset)
         number = torch.where(inside, cells[..., 1] * self.shape[1] + cells[..., 0], 0)
-        return number, torch.where(inside, normalise_depth(z, scene.span[:, None, None]), torch.nan)
+        return number, torch.where(inside, normalise_depth(z, people.metres_per_pixel[:, None, None]), torch.nan)
 
     def to_pixels(self, cells: A) -> A:
-        """Of the input; tensors or arrays."""
+        """Pixels of the input; tensors or arrays."""
         return self.stride * (cells + 0.5) - 0.5
 
     def _to_cells(self, xy: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
@@ -183,73 +186,83 @@ class MultiPersonMaps:
 
 
 class TargetMaps:
-    """All maps of a batch, each made once, when it is first asked for.
+    """All target maps of a batch, each computed on first use.
 
     Arguments:
-        maps: the codec.
-        scene: the batch.
+        codec: the codec.
+        people: the batch.
     """
 
-    def __init__(self, maps: MultiPersonMaps, scene: PeopleBatch) -> None:
-        self.maps = maps
-        self.scene = scene
+    def __init__(self, codec: MultiPersonMaps, people: PeopleBatch) -> None:
+        self.codec = codec
+        self.people = people
         self._heatmaps: dict[tuple[JointSubset, int], Tensor] = {}
         self._fields: dict[tuple[JointSubset, float], tuple[Tensor, Tensor]] = {}
 
-    def heatmaps(self, part: JointSubset, level: int) -> Float[Tensor, "batch joint y x"]:
-        """`SceneMaps.heatmaps`."""
-        if (part, level) not in self._heatmaps:
-            if part == "all":
-                made = torch.maximum(self.heatmaps("visible", level), self.heatmaps("hidden", level))
+    def heatmaps(self, subset: JointSubset, level: int) -> Float[Tensor, "batch joint y x"]:
+        """As `MultiPersonMaps.heatmaps`."""
+        if (subset, level) not in self._heatmaps:
+            if subset == "all":
+                maps = torch.maximum(self.heatmaps("visible", level), self.heatmaps("hidden", level))
             else:
-                made = self.maps.heatmaps(self.scene, part, level)
-            self._heatmaps[part, level] = made
-        return self._heatmaps[part, level]
+                maps = self.codec.heatmaps(self.people, subset, level)
+            self._heatmaps[subset, level] = maps
+        return self._heatmaps[subset, level]
 
-    def fields(self, part: JointSubset, level: int) -> Float[Tensor, "batch limb 3 y x"]:
-        """`SceneMaps.fields`."""
-        total, count = self._sums(part, limb_radius(level))
+    def fields(self, subset: JointSubset, level: int) -> Float[Tensor, "batch limb 3 y x"]:
+        """As `MultiPersonMaps.fields`."""
+        total, count = self._sums(subset, limb_radius(level))
         return total / count.clamp_min(1)[:, :, None]
 
-    def _sums(self, part: JointSubset, reach: float) -> tuple[Tensor, Tensor]:
-        if (part, reach) not in self._fields:
-            if part == "all":
-                parts = zip(self._sums("visible", reach), self._sums("hidden", reach), strict=True)
-                total, count = (one + other for one, other in parts)
+    def _sums(self, subset: JointSubset, radius: float) -> tuple[Tensor, Tensor]:
+        if (subset, radius) not in self._fields:
+            if subset == "all":
+                visible_total, visible_count = self._sums("visible", radius)
+                hidden_total, hidden_count = self._sums("hidden", radius)
+                total = visible_total + hidden_total
+                count = visible_count + hidden_count
             else:
-                total, count = self.maps._fields(self.scene, part, reach)
-            self._fields[part, reach] = total, count
-        return self._fields[part, reach]
+                total, count = self.codec._fields(self.people, subset, radius)
+            self._fields[subset, radius] = total, count
+        return self._fields[subset, radius]
+
+
+def _gaussian(
+    cells: Float[Tensor, " cell"], centre: Float[Tensor, "batch joint 1"], sigma: float, radius: int
+) -> Float[Tensor, "batch joint cell"]:
+    """A Gaussian along one axis, truncated."""
+    distance = (cells - centre).abs()
+    return torch.exp(-(distance**2) / (2 * sigma**2)) * (distance < radius + 0.5)
 
 
 def limb_radius(level: int) -> float:
-    """Cells that a limb reaches to each side, from the widest (0) to the narrowest (4)."""
+    """Half the width of a limb in cells, from the coarsest level (0) to the finest (4)."""
     return float(max(1, 3 - level))
 
 
-def normalise_depth(z: A, span: A | float) -> A:
-    """Depths as the network learns them: centimetres that a pixel of the input spans there. Tensors or arrays."""
-    return 100 * z * span
+def normalise_depth(z: A, metres_per_pixel: A | float) -> A:
+    """Depths as the network learns them: centimetres per input pixel at that depth. Tensors or arrays."""
+    return 100 * z * metres_per_pixel
 
 
-def to_metres(depth: A, span: A | float) -> A:
-    """Depths that were normalised, m; tensors or arrays."""
-    return depth / (100 * span)
+def to_metres(depth: A, metres_per_pixel: A | float) -> A:
+    """Inverse of `normalise_depth`, m; tensors or arrays."""
+    return depth / (100 * metres_per_pixel)
 
 
-def joint_mask(state: Shaped[Tensor, "*batch joint"], part: JointSubset) -> Bool[Tensor, "*batch joint"]:
-    """Which joints a part has."""
+def joint_mask(state: Shaped[Tensor, "*batch joint"], subset: JointSubset) -> Bool[Tensor, "*batch joint"]:
+    """Which joints belong to a subset."""
     visible = state == VISIBLE
     hidden = state == OCCLUDED
-    return visible if part == "visible" else hidden if part == "hidden" else visible | hidden
+    return {"visible": visible, "hidden": hidden, "all": visible | hidden}[subset]
 
 
 def limb_mask(
-    state: Shaped[Tensor, "*batch joint"], sources: list[int], targets: list[int], part: JointSubset
+    state: Shaped[Tensor, "*batch joint"], sources: list[int], targets: list[int], subset: JointSubset
 ) -> Bool[Tensor, "*batch limb"]:
-    """Which limbs a part has."""
-    one = state[..., sources]
-    other = state[..., targets]
-    annotated = (one > 0) & (other > 0)
-    visible = (one == VISIBLE) & (other == VISIBLE)
-    return visible if part == "visible" else annotated & ~visible if part == "hidden" else annotated
+    """Which limbs belong to a subset."""
+    source = state[..., sources]
+    target = state[..., targets]
+    annotated = (source > 0) & (target > 0)
+    visible = (source == VISIBLE) & (target == VISIBLE)
+    return {"visible": visible, "hidden": annotated & ~visible, "all": annotated}[subset]

@@ -205,7 +205,7 @@ def _pad(people: Sequence[_People], spans: Sequence[float]) -> PeopleBatch:
         xy=torch.zeros(len(people), most, joints, 2),
         z=torch.full((len(people), most, joints), torch.nan),
         state=torch.zeros(len(people), most, joints, dtype=torch.uint8),
-        span=torch.tensor(spans, dtype=torch.float32),
+        metres_per_pixel=torch.tensor(spans, dtype=torch.float32),
     )
     for number, (xy, z, state) in enumerate(people):
         batch.xy[number, : len(xy)] = torch.from_numpy(xy)

@@ -81,7 +81,7 @@ def test_a_batch_has_its_share_of_pictures_without_depth(crowds, flat, expected)
     shown = draw(crowds, replace(TINY, batch=8, no_depth_fraction=flat))
     assert shown.has_depth.tolist() == [True] * (8 - expected) + [False] * expected
     assert shown.images.shape == (8, 64, 64, 3) and shown.images.dtype == torch.uint8
-    assert torch.equal(shown.people.span.isfinite(), shown.has_depth)
+    assert torch.equal(shown.people.metres_per_pixel.isfinite(), shown.has_depth)
 
 
 @pytest.mark.parametrize("kind", [True, False])
@@ -671,15 +671,15 @@ def test_what_is_true_of_everything_is_made_of_what_is_visible_and_what_is_hidde
     truth = TargetMaps(SPACE, scene(xyz, states, SPACE))
     visible, hidden, everything = (truth.heatmaps(part, level) for part in ("visible", "hidden", "all"))
     assert torch.equal(everything, torch.maximum(visible, hidden)) and torch.equal(
-        everything, SPACE.heatmaps(truth.scene, "all", level)
+        everything, SPACE.heatmaps(truth.people, "all", level)
     )
     assert ((visible > 0) & (hidden > 0)).any()
-    lies = {part: fields_lie(truth.scene, part, level) for part in ("visible", "hidden", "all")}
+    lies = {part: fields_lie(truth.people, part, level) for part in ("visible", "hidden", "all")}
     visible, hidden, everything = (truth.fields(part, level) for part in ("visible", "hidden", "all"))
     both = lies["visible"] & lies["hidden"]
     either = lies["visible"] | lies["hidden"]
     assert torch.equal(lies["all"], either) and both.any() and (either & ~both).any()
-    torch.testing.assert_close(everything, SPACE.fields(truth.scene, "all", level))
+    torch.testing.assert_close(everything, SPACE.fields(truth.people, "all", level))
     summed = add_maps(
         PoseMaps(truth.heatmaps("visible", level), visible), PoseMaps(truth.heatmaps("hidden", level), hidden)
     )
