@@ -45,7 +45,7 @@ from occlupose.frontends.blazepose import BlazePose
 from occlupose.media import VideoWriter, open_media
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.methods.oanet.lifter.weights import load
-from occlupose.methods.oanet.lifting import Lift
+from occlupose.methods.oanet.lifting import TrackLifter
 from occlupose.tracking import Tracker
 
 PEOPLE = (1, 2, 4)
@@ -132,7 +132,7 @@ def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tup
     del frames, moments
     poses = pipeline.run(path, OANet(BlazePose(max_people=people, threads=threads))).observed
     assert poses is not None
-    lift = Lift(camera_from_fov(poses.width, poses.height), None, load())
+    lift = TrackLifter(camera_from_fov(poses.width, poses.height), None, load())
     yield "lifting and placement", timed(lambda: lift(poses))
 
     def without_overlay() -> None:

@@ -28,7 +28,7 @@ from occlupose.evaluation.lifting import load_sequences
 from occlupose.frontends.hourglass import save
 from occlupose.media import VideoWriter, open_media, read_image, write_image
 from occlupose.methods.oanet import labels
-from occlupose.methods.oanet.lifting import networks
+from occlupose.methods.oanet.lifting import load_lifter
 from occlupose.networks.hourglass import StackedHourglass
 from occlupose.occlusion.cylinders import PAPER
 from occlupose.poses import OCCLUDED, VISIBLE, Poses
@@ -934,7 +934,7 @@ def test_demo(command):
     assert outcome.code == 0
     poses = assert_valid(Path("out/demo"), 100)
     assert len(poses.track_id) >= 2
-    assert networks().look_ahead > 0
+    assert load_lifter().look_ahead > 0
 
 
 # ------------------------------------------------------------------------------------------- synthetic people

@@ -28,7 +28,7 @@ from occlupose.methods.oanet import lifting
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import load, save
-from occlupose.methods.oanet.lifting import Lift
+from occlupose.methods.oanet.lifting import TrackLifter
 from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.occlusion.confidence import discount_by_flow
 from occlupose.pipeline import run, stream
@@ -129,7 +129,7 @@ def video(folder: Path, frames: int, fps: int = 10) -> Path:
     return make_video(folder / "a.mp4", images=[GREY] * frames, size=(WIDTH, HEIGHT), fps=fps)
 
 
-def seen(sightings: list[FramePoses]) -> list[list[int]]:
+def visible(sightings: list[FramePoses]) -> list[list[int]]:
     return [frame_poses.track_id.tolist() for frame_poses in sightings]
 
 
@@ -140,7 +140,7 @@ def watch(source: Source, frontend: Seer, **options: object) -> Generator[FrameP
 
 @pytest.fixture(scope="module")
 def lifter() -> Lifter:
-    return lifting.networks()
+    return lifting.load_lifter()
 
 
 # ------------------------------------------------------------------------------------------------ watch
@@ -517,8 +517,8 @@ def test_streaming_is_lifting_at_once(lifter, fps, height):
     seen_by_the_frontend = tracked_frames(world(12.0, fps), presence)
     camera = Camera.from_fov(WIDTH, HEIGHT)
     record = PosesBuilder(COCO17, fps, CAMERA, frames=seen_by_the_frontend)
-    whole = Lift(camera, height, lifter)(record.poses())
-    streaming = StreamLifter(Lift(camera, height, lifter), PosesBuilder(COCO17, fps, CAMERA))
+    whole = TrackLifter(camera, height, lifter)(record.poses())
+    streaming = StreamLifter(TrackLifter(camera, height, lifter), PosesBuilder(COCO17, fps, CAMERA))
     given = []
     for number, frame_poses in enumerate(seen_by_the_frontend):
         given += streaming.update(frame_poses)
@@ -531,7 +531,7 @@ def test_streaming_is_lifting_at_once(lifter, fps, height):
 @pytest.mark.parametrize(("fps", "latency"), [(10, 52), (12, 75), (24, 149), (30, 159), (60, 320)])
 def test_the_latency_of_a_stream(lifter, fps, latency):
     """What the pages say."""
-    lift = Lift(Camera.from_fov(WIDTH, HEIGHT), None, lifter)
+    lift = TrackLifter(Camera.from_fov(WIDTH, HEIGHT), None, lifter)
     assert StreamLifter(lift, PosesBuilder(COCO17, fps, CAMERA)).latency == latency
 
 
@@ -542,7 +542,7 @@ def test_streaming_anybody_at_any_time(lifter):
         world(14.0, 10), lambda person, time: np.searchsorted(toggles[person], time) % 2 == 1, seed=3
     )
     record = PosesBuilder(COCO17, 10, CAMERA, frames=seen_by_the_frontend)
-    lift = Lift(Camera.from_fov(WIDTH, HEIGHT), None, lifter)
+    lift = TrackLifter(Camera.from_fov(WIDTH, HEIGHT), None, lifter)
     streaming = StreamLifter(lift, PosesBuilder(COCO17, 10, CAMERA))
     given = [single for frame_poses in seen_by_the_frontend for single in streaming.update(frame_poses)]
     assert_streamed(given + streaming.finish(), lift(record.poses()))

@@ -24,7 +24,7 @@ from occlupose.evaluation.lifting import (
     score,
     tables,
 )
-from occlupose.methods.oanet.lifting import networks
+from occlupose.methods.oanet.lifting import load_lifter
 from occlupose.methods.oanet.network import OANet
 from occlupose.methods.oanet.weights import TrainedOANet, save
 from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
@@ -410,7 +410,7 @@ def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
 def test_takes_without_a_truth_cannot_be_scored_but_are_lifted(tmp_path):
     film(stand(0, 5, 12)).save(tmp_path / "a.npz")
     sequences = folder_takes(tmp_path)
-    predicted = predict(sequences, lifter_predictor(networks()))
+    predicted = predict(sequences, lifter_predictor(load_lifter()))
     assert predicted.xyz["a"].shape == (12, 17, 3) and np.isfinite(predicted.xyz["a"]).all()
     with pytest.raises(OccluposeError, match="a: 2D only; give sequences with a true 3D pose"):
         score(sequences, predicted)

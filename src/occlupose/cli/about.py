@@ -117,9 +117,9 @@ def _check_encoder() -> None:
 
 
 def _check_lifter() -> None:
-    from occlupose.methods.oanet.lifting import networks
+    from occlupose.methods.oanet.lifting import load_lifter
 
-    networks("cpu", None)
+    load_lifter("cpu", None)
 
 
 def _check_hupor() -> None:

@@ -311,7 +311,7 @@ def lift(
     poses = Poses.load(input)
     from occlupose.methods.oanet import lifting
 
-    lifter = lifting.networks(device, weights)
+    lifter = lifting.load_lifter(device, weights)
     lifted = lifting.lift(poses, camera=camera, fov=camera_options.fov, height=camera_options.height, lifter=lifter)
     lifted.save(file)
     print_notes(Console(stderr=True), str(input), lifted)

@@ -25,7 +25,7 @@ from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.methods.oanet.lifter.lift import interleave_factor, upsample_factor
 from occlupose.methods.oanet.lifter.network import Lifter
-from occlupose.methods.oanet.lifting import lift, networks
+from occlupose.methods.oanet.lifting import lift, load_lifter
 from occlupose.methods.oanet.predict import predict_3d
 from occlupose.methods.oanet.weights import TrainedOANet, is_oanet, load
 from occlupose.methods.oanet.windows import observed_rays
@@ -105,7 +105,7 @@ def load_predictor(weights: Path | None = None, device: str = "cpu") -> Sequence
         trained = load(weights)
         to_device(trained.oanet, device)
         return oanet_predictor(trained)
-    return lifter_predictor(networks(device, weights))
+    return lifter_predictor(load_lifter(device, weights))
 
 
 @dataclass(frozen=True, eq=False)

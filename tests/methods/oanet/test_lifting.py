@@ -16,7 +16,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.lift import interleave_factor, upsample_factor
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import save
-from occlupose.methods.oanet.lifting import SETTLED, lift, networks, stature, to_body22
+from occlupose.methods.oanet.lifting import ROOT_LOOK_AHEAD, body_height, lift, load_lifter, to_body22
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import BLAZEPOSE33, BODY22, CMU31, COCO17, CROWDPOSE14, H36M17, HUMANEVA15, MPI15, MUPOTS17
 from walkers import circle, film, stand
@@ -248,7 +248,7 @@ def test_the_height_scales_people_and_their_distance(height):
     plain = flat_lift(poses)
     tall = flat_lift(poses, height=height)
     for person in range(2):
-        scale = height / stature(plain.xyz[:45, person])
+        scale = height / body_height(plain.xyz[:45, person])
         relative = [record.xyz[:, person] - record.xyz[:, person, :1] for record in (plain, tall)]
         np.testing.assert_allclose(relative[1], scale * relative[0], atol=1e-4)
         np.testing.assert_allclose(tall.xyz[:, person, 0], scale * plain.xyz[:, person, 0], rtol=0.03, atol=0.02)
@@ -261,10 +261,10 @@ def test_stature_goes_from_crown_to_sole():
     # m above the floor, in walkers.STANDING
     head_top = 1.7
     ankle = 0.08
-    assert stature(body) == pytest.approx(head_top + 0.14 - ankle + 0.08, abs=0.03)
-    assert stature(1.1 * body) - 0.22 == pytest.approx(1.1 * (stature(body) - 0.22))
+    assert body_height(body) == pytest.approx(head_top + 0.14 - ankle + 0.08, abs=0.03)
+    assert body_height(1.1 * body) - 0.22 == pytest.approx(1.1 * (body_height(body) - 0.22))
     body[0] *= 5  # one bad frame
-    assert stature(body) == pytest.approx(1.84, abs=0.03)
+    assert body_height(body) == pytest.approx(1.84, abs=0.03)
 
 
 def test_the_camera_is_the_given_one_else_that_of_the_record_else_the_field_of_view_else_assumed():
@@ -414,12 +414,12 @@ def test_a_camera_for_other_pictures_is_refused():
 
 def test_networks_are_put_on_a_device(tmp_path):
     save(FLAT.state_dict(), FLAT, tmp_path / "flat.safetensors")
-    assert networks(weights=tmp_path / "flat.safetensors").width == 8
+    assert load_lifter(weights=tmp_path / "flat.safetensors").width == 8
     for device in ("abacus", "cuda:99"):
         with pytest.raises(OccluposeError, match=f"device {device}: torch cannot use it here"):
-            networks(device, tmp_path / "flat.safetensors")
+            load_lifter(device, tmp_path / "flat.safetensors")
     with pytest.raises(OccluposeError, match="no such file"):
-        networks(weights=tmp_path / "none.safetensors")
+        load_lifter(weights=tmp_path / "none.safetensors")
 
 
 @pytest.mark.parametrize("fps", [10.0, 30.0, 60.0])
@@ -429,7 +429,7 @@ def test_frames_far_ahead_hardly_count(fps):
     for tcn in (lifter.tcn_2d, lifter.tcn_3d):
         torch.nn.init.normal_(tcn.out.weight, std=0.1)
     frame = 40
-    future = ceil(lifter.look_ahead * interleave_factor(fps) / upsample_factor(fps)) + ceil(SETTLED * fps)
+    future = ceil(lifter.look_ahead * interleave_factor(fps) / upsample_factor(fps)) + ceil(ROOT_LOOK_AHEAD * fps)
     poses = cardboard(*ONE, frames=frame + future + 60, fps=fps, drift=0.1 / fps)
     poses = replace(poses, xy=poses.xy + random.normal(0, 1, poses.xy.shape))
     whole = lift(poses, lifter=lifter)
@@ -450,7 +450,7 @@ def test_the_shipped_networks_find_a_walker_with_all_joints_in_place(skeleton):
     assert np.linalg.norm(ours - true, axis=-1).mean() < 0.2
     assert np.linalg.norm(ours[:, :, list(H36M17.mirror)] - true, axis=-1).mean() > 0.2  # left is left
     assert np.median(np.abs(lifted.xyz[..., 0, 2] / truth.xyz[..., 0, 2] - 1)) < 0.25
-    assert 1.3 < stature(lifted.xyz[:, 0]) < 2.2
+    assert 1.3 < body_height(lifted.xyz[:, 0]) < 2.2
 
 
 def test_the_shipped_networks_put_a_hidden_arm_where_an_arm_can_be():

@@ -16,7 +16,7 @@ from occlupose.frontends.boxes import FrameBoxes
 from occlupose.frontends.boxes import load as load_boxes
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.media import Frame, Source
-from occlupose.methods.oanet.lifting import Lift, networks
+from occlupose.methods.oanet.lifting import TrackLifter, load_lifter
 from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.occlusion.confidence import classify_joints
 from occlupose.poses import FramePoses, Poses
@@ -51,7 +51,7 @@ class OANet(PoseEstimator):
         device: str = "cpu",
     ) -> None:
         self.flow = flows.build(flow, device=device) if isinstance(flow, str) else flow
-        self.lifter = networks(device, None if weights is None else Path(weights))
+        self.lifter = load_lifter(device, None if weights is None else Path(weights))
         self.frontend = _build_frontend(frontend, boxes, flip, device)
         self.boxes = boxes
         self.skeleton = self.frontend.skeleton
@@ -80,13 +80,13 @@ class OANet(PoseEstimator):
     def finish(self, tracks: Poses, height: float | None = None) -> Poses:
         """The tracks lifted to 3D, by the whole of each."""
         assert tracks.camera is not None
-        return Lift(tracks.camera, height, self.lifter)(tracks)
+        return TrackLifter(tracks.camera, height, self.lifter)(tracks)
 
     def finish_live(
         self, frames: Iterable[FramePoses], builder: PosesBuilder, height: float | None = None
     ) -> Iterator[Poses]:
         """The frames lifted to 3D with a delay; `StreamLifter` says how exactly."""
-        lifter = StreamLifter(Lift(builder.camera, height, self.lifter), builder)
+        lifter = StreamLifter(TrackLifter(builder.camera, height, self.lifter), builder)
         for frame_poses in frames:
             yield from lifter.update(frame_poses)
         yield from lifter.finish()

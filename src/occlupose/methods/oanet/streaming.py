@@ -1,7 +1,7 @@
 """Live 3D poses: the result of lifting the whole video at once, frame by frame, with a latency of some seconds.
 
 Root-relative poses come from `LiveLifter`, which computes every layer of the networks once. The root trajectory is a
-fixed-lag smoother: `placement.place` on the frames to come, given the root of the two frames before. All ours.
+fixed-lag smoother: `estimate_root_trajectory` on the frames to come, given the root of the two frames before. All ours.
 """
 
 from collections import deque
@@ -16,9 +16,9 @@ from jaxtyping import Float
 from occlupose.frame_poses import PosesBuilder
 from occlupose.methods.oanet.lifter.lift import lift_rays
 from occlupose.methods.oanet.lifter.live import LiftedFrame, LiveLifter
-from occlupose.methods.oanet.lifting import SETTLED, Lift, LiftedJoints, LifterJoints
-from occlupose.placement import place
+from occlupose.methods.oanet.lifting import ROOT_LOOK_AHEAD, LiftedJoints, LifterJoints, TrackLifter
 from occlupose.poses import ABSENT, FramePoses, Poses
+from occlupose.root_trajectory import estimate_root_trajectory
 from occlupose.skeletons import BODY22, H36M17
 from occlupose.tracking import MAX_GAP
 
@@ -60,13 +60,13 @@ class StreamLifter:
         latency: frames between a frame and its poses, at most.
     """
 
-    def __init__(self, lift: Lift, builder: PosesBuilder) -> None:
+    def __init__(self, lift: TrackLifter, builder: PosesBuilder) -> None:
         self._lift = lift
         self._builder = builder
         self._live = LiveLifter(lift.lifter, builder.fps, max_gap=MAX_GAP)
         self._tail = ceil(MAX_GAP * builder.fps)
         self._step = max(1, round(ROOT_STEP * builder.fps))
-        self._window = self._step + ceil(SETTLED * builder.fps)
+        self._window = self._step + ceil(ROOT_LOOK_AHEAD * builder.fps)
         self.latency = self._live.latency + self._window - 1
         self._frames: deque[_Frame] = deque()
         self._lifted: deque[LiftedFrame] = deque()  # of the oldest of these frames
@@ -153,11 +153,11 @@ class StreamLifter:
         """
         fps = self._builder.fps
         camera = self._lift.camera
-        scale = self._lift.scale(relative, fps) if known is None else known.scale
+        scale = self._lift.height_scale(relative, fps) if known is None else known.scale
         before = None if known is None else known.root
         joints = self._joints(track_id, first)
         pose = self._extend(relative, joints, len(self._lifted) - first) * scale
-        root = place(pose, *joints[: len(pose)].placement_targets(), camera, fps, before=before)
+        root = estimate_root_trajectory(pose, *joints[: len(pose)].root_targets(), camera, fps, before=before)
         stop = min(len(relative), count - first)
         lifted = joints[:stop].to_lifted(pose[:stop], root[:stop], camera)
         trajectory = root[:stop] if before is None else np.concatenate([before, root[:stop]])

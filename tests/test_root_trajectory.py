@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occlupose.cameras import Camera
-from occlupose.placement import CLOSEST, place
+from occlupose.root_trajectory import MIN_DEPTH, estimate_root_trajectory
 
 FPS = 30.0
 CAMERA = Camera.from_fov(1920, 1080)
@@ -37,7 +37,7 @@ def see(relative, root, rng=None, noise=0.03, outliers=0.0):
 
 
 def placed(relative, xy, fps=FPS, camera=CAMERA):
-    return place(relative, xy, np.ones(xy.shape[:2]), camera, fps)
+    return estimate_root_trajectory(relative, xy, np.ones(xy.shape[:2]), camera, fps)
 
 
 def distance(a, b):
@@ -136,14 +136,16 @@ def test_a_path_goes_on_from_known_roots(known):
         window = slice(start, 260)
         weight = np.ones((260 - start, 17))
         before = whole[start - known : start]
-        answer = place(relative[window], xy[window], weight, CAMERA, FPS, before=before)
+        answer = estimate_root_trajectory(relative[window], xy[window], weight, CAMERA, FPS, before=before)
         assert distance(answer[:60], whole[start : start + 60]).max() < (0.002 if known == 2 else 0.1)
 
 
 def test_where_nothing_is_seen_a_known_path_dies_out():
     relative = pose(np.random.default_rng(0), 60)
     before = np.array([[0.0, 0, 4], [0.02, 0, 4]])
-    answer = place(relative, np.full((60, 17, 2), np.nan), np.ones((60, 17)), CAMERA, FPS, before=before)
+    answer = estimate_root_trajectory(
+        relative, np.full((60, 17, 2), np.nan), np.ones((60, 17)), CAMERA, FPS, before=before
+    )
     steps = np.diff(answer[:, 0])
     assert answer[0, 0] > 0.03 and (steps > 0).all() and (np.diff(steps) < 0).all()
     assert steps[-1] < 0.3 * steps[0]
@@ -183,7 +185,7 @@ def test_weight_decides_whom_to_believe():
     xy[:, ::2] += 300
     weight = np.ones(xy.shape[:2])
     weight[:, ::2] = 0
-    np.testing.assert_allclose(place(relative, xy, weight, CAMERA, FPS), root, atol=1e-3)
+    np.testing.assert_allclose(estimate_root_trajectory(relative, xy, weight, CAMERA, FPS), root, atol=1e-3)
 
 
 def test_missing_joints_are_left_out_whatever_is_missing():
@@ -194,7 +196,7 @@ def test_missing_joints_are_left_out_whatever_is_missing():
     xy[:, 1, 0] = np.nan
     weight[:, 3] = np.nan
     relative[:, 2, 2] = np.nan
-    np.testing.assert_allclose(place(relative, xy, weight, CAMERA, FPS), root, atol=1e-3)
+    np.testing.assert_allclose(estimate_root_trajectory(relative, xy, weight, CAMERA, FPS), root, atol=1e-3)
 
 
 def test_nobody_seen_gives_nan():
@@ -218,4 +220,4 @@ def test_the_root_is_never_behind_the_camera(seed):
     rng = np.random.default_rng(seed)
     relative = pose(rng, 20) * rng.choice([0.01, 1, 10])
     answer = placed(relative, rng.uniform(-2000, 4000, (20, 17, 2)))
-    assert np.isfinite(answer).all() and (answer[:, 2] >= np.float32(CLOSEST)).all()
+    assert np.isfinite(answer).all() and (answer[:, 2] >= np.float32(MIN_DEPTH)).all()
