@@ -129,8 +129,8 @@ def video(folder: Path, frames: int, fps: int = 10) -> Path:
     return make_video(folder / "a.mp4", images=[GREY] * frames, size=(WIDTH, HEIGHT), fps=fps)
 
 
-def visible(sightings: list[FramePoses]) -> list[list[int]]:
-    return [frame_poses.track_id.tolist() for frame_poses in sightings]
+def ids_of(frames: list[FramePoses]) -> list[list[int]]:
+    return [frame_poses.track_id.tolist() for frame_poses in frames]
 
 
 def watch(source: Source, frontend: Seer, **options: object) -> Generator[FramePoses, None, None]:
@@ -150,10 +150,10 @@ def test_ids_begin_with_the_first_frame_and_ghosts_get_none(tmp_path):
     eyes = Seer(figures("xxxxxxxx", "...xxxxx", ".x......", ".......x"))
     with open_media(video(tmp_path, 8)) as source:
         watched = list(watch(source, eyes))
-        assert seen(watched) == [[1], [1], [1], [1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]
+        assert ids_of(watched) == [[1], [1], [1], [1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]
         assert [frame_poses.time for frame_poses in watched] == pytest.approx(np.arange(8) / 10)
         np.testing.assert_allclose(watched[3].xy, eyes.xy[3, :2], rtol=1e-5)
-        assert seen(list(watch(source, eyes))) == seen(watched)  # a second time: everything starts anew
+        assert ids_of(list(watch(source, eyes))) == ids_of(watched)  # a second time: everything starts anew
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
@@ -168,12 +168,12 @@ def test_a_single_picture_gets_ids(tmp_path, count):
 def test_a_single_frame_of_a_stream_without_a_count_gets_ids(tmp_path):
     with open_media(video(tmp_path, 2).as_uri()) as source:  # of which opening takes one
         assert source.live and source.count is None
-        assert seen(list(watch(source, Seer(figures("x"))))) == [[1]]
+        assert ids_of(list(watch(source, Seer(figures("x"))))) == [[1]]
 
 
 def test_nobody_at_all(tmp_path):
     with open_media(video(tmp_path, 5)) as source:
-        assert seen(list(watch(source, Seer(np.zeros((5, 0, 17, 2)))))) == [[]] * 5
+        assert ids_of(list(watch(source, Seer(np.zeros((5, 0, 17, 2)))))) == [[]] * 5
         poses = run(source, OANet(Seer(np.zeros((5, 0, 17, 2)))))
     assert (len(poses), len(poses.track_id), poses.skeleton) == (5, 0, H36M17)
     poses.save(tmp_path / "a.npz")
@@ -211,8 +211,8 @@ def test_who_was_there_first_stays(tmp_path):
     #                            at 10 frames/s; the tracker waits for 2 s
     presence = ("xxxxx...............xxxxx..........................", "x" * 51, "..x" + "x" * 48, "x" * 51)
     with open_media(video(tmp_path, 51)) as source:
-        everybody = seen(list(watch(source, Seer(figures(*presence)))))
-        two = seen(list(watch(source, Seer(figures(*presence)), max_people=2)))
+        everybody = ids_of(list(watch(source, Seer(figures(*presence)))))
+        two = ids_of(list(watch(source, Seer(figures(*presence)), max_people=2)))
     assert everybody[0] == [1, 2, 3] and everybody[24] == [1, 2, 3, 4] and everybody[50] == [2, 3, 4]
     assert two[:5] == [[1, 2]] * 5
     assert two[5:20] == [[2]] * 15, "a person who is hidden for a while keeps their place"
