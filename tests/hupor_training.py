@@ -9,7 +9,7 @@ from hupor_people import FOCAL, crowd, project
 from occlupose.cameras import Camera
 from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.datasets.bottomup import BottomUpAugmentation
-from occlupose.datasets.image_samples import mpi15_sample
+from occlupose.datasets.image_samples import make_mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.media import write_image
 from occlupose.methods.hupor.network import HUPORDesign
@@ -38,7 +38,7 @@ def deep(seed, people=2, picture=None):
     random = np.random.default_rng(seed)
     xyz = crowd(random, people, SPACE)
     state = random.choice([0, 1, 2], xyz.shape[:2], p=[0.1, 0.3, 0.6])
-    return mpi15_sample(picture, (256, 160), project(xyz, SPACE), xyz[..., 2], state, camera=camera())
+    return make_mpi15_sample(picture, (256, 160), project(xyz, SPACE), xyz[..., 2], state, camera=camera())
 
 
 def flat(seed, people=2, picture=None):
@@ -46,7 +46,7 @@ def flat(seed, people=2, picture=None):
     given = deep(seed, people, picture)
     annotated = np.array([joint != "head_top" for joint in MPI15.joints])
     state = np.where(annotated, given.state, 0)
-    return mpi15_sample(picture, given.size, given.xy, np.full(state.shape, np.nan), state, annotated=annotated)
+    return make_mpi15_sample(picture, given.size, given.xy, np.full(state.shape, np.nan), state, annotated=annotated)
 
 
 def drawn(given):

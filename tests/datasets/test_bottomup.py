@@ -10,7 +10,7 @@ from occlupose.codecs.letterbox import GREY, Letterbox
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
 from occlupose.datasets import bottomup
 from occlupose.datasets.bottomup import MAX_PEOPLE, RANDOM_NUMBERS, BottomUpAugmentation, ImageCache
-from occlupose.datasets.image_samples import mpi15_sample
+from occlupose.datasets.image_samples import make_mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
@@ -36,7 +36,7 @@ def dotted():
     image = np.zeros((160, 256, 3), np.uint8)
     for number, (x, y) in enumerate(xy[0].astype(int)):
         image[y - 6 : y + 7, x - 6 : x + 7] = 80 + 11 * number
-    return mpi15_sample(
+    return make_mpi15_sample(
         None, (256, 160), xy, np.full((1, 15), 3.0), np.full((1, 15), 2, np.uint8), camera=camera()
     ), image
 
@@ -161,7 +161,7 @@ def test_joints_beyond_the_input_are_absent():
 
 def test_a_image_whose_people_are_all_beyond_the_input_has_nobody():
     xy = np.full((2, 15, 2), 3.0)
-    corner = mpi15_sample(None, (256, 160), xy, np.full((2, 15), np.nan), np.full((2, 15), 2, np.uint8))
+    corner = make_mpi15_sample(None, (256, 160), xy, np.full((2, 15), np.nan), np.full((2, 15), 2, np.uint8))
     scene = show([corner], replace(STILL, scale=(5.0, 5.0))).people
     assert scene.xy.shape == (1, 1, 15, 2) and not scene.state.any()
     assert scene.xy.isfinite().all()
@@ -206,7 +206,7 @@ def many(count, seed=0):
     angle = random.uniform(0, 2 * np.pi, count)
     places = np.stack([127.5 + away * np.cos(angle), 79.5 + away * np.sin(angle)], -1)
     xy = np.repeat(places[:, None], 15, 1)
-    return mpi15_sample(
+    return make_mpi15_sample(
         None, (256, 160), xy, np.full((count, 15), 3.0), np.full((count, 15), 2, np.uint8), camera=camera()
     ), away
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from occlupose.datasets import h36m
-from occlupose.datasets.h36m import action_of, load_sequences, read_cdf, read_metadata
+from occlupose.datasets.h36m import load_sequences, parse_action, read_cdf, read_metadata
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17
@@ -49,7 +49,7 @@ def refused(match, *arguments, **options):
     ],
 )
 def test_motions_count_under_their_action(name, action):
-    assert action_of(name) == action
+    assert parse_action(name) == action
 
 
 def test_the_joints_kept_are_those_of_our_skeleton():

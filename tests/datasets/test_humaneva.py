@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from occlupose.datasets import humaneva
-from occlupose.datasets.humaneva import action_of, load_sequences, read_cal_file
+from occlupose.datasets.humaneva import load_sequences, parse_action, read_cal_file
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17, HUMANEVA15, convert
 from pose_dataset_files import cameras_json, in_camera, outside, walker, write_humaneva
@@ -28,7 +28,7 @@ def refused(match, *arguments, **options):
     [("Walking 1 chunk0", "Walk"), ("Jog 1 chunk12", "Jog"), ("Box 1", "Box"), ("ThrowCatch 1 chunk3", "ThrowCatch")],
 )
 def test_motions_count_under_their_action(name, action):
-    assert action_of(name) == action
+    assert parse_action(name) == action
 
 
 def test_the_protocol_learns_from_train_and_scores_validate():

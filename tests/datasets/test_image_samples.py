@@ -5,7 +5,7 @@ from coco_files import JOINTS, SIZE, document, write_coco, write_crowdpose, writ
 from image_dataset_files import muco, records, rewritten, smap_body, smap_image, write_h36m, write_scenes
 from occlupose.cameras import Camera
 from occlupose.datasets import coco, image_datasets
-from occlupose.datasets.image_samples import FEW_JOINTS, from_coco, mpi15_sample
+from occlupose.datasets.image_samples import FEW_JOINTS, from_coco, make_mpi15_sample
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import COCO17, MPI15
 
@@ -117,15 +117,15 @@ def test_a_crowd_is_of_those_in_the_image():
     z[7, 7] = np.inf
     state = np.full((60, 15), 2, np.uint8)
     state[1, 0] = 0
-    found = mpi15_sample(None, (120, 96), xy, z, state, camera=Camera.from_fov(120, 96))
+    found = make_mpi15_sample(None, (120, 96), xy, z, state, camera=Camera.from_fov(120, 96))
     assert len(found) == 30 and np.argwhere(found.state == 0).tolist() == [[0, 0], [0, 3], [0, 4]]
     assert np.array_equal(np.isnan(found.xy).any(-1), found.state == 0)
     assert np.argwhere(np.isnan(found.z) & (found.state > 0)).tolist() == [[1, 2], [2, 6], [3, 7]]
     assert found.xy.dtype == found.z.dtype == np.float32 and found.state.dtype == np.uint8
     edge = xy[1, 3] - (0, 0.1)
     xy[1, 3] = edge
-    assert mpi15_sample(None, (120, 96), xy, z, state).state[0, 3] == 2
-    assert len(mpi15_sample(None, (120, 96), xy, z, np.zeros_like(state))) == 0
+    assert make_mpi15_sample(None, (120, 96), xy, z, state).state[0, 3] == 2
+    assert len(make_mpi15_sample(None, (120, 96), xy, z, np.zeros_like(state))) == 0
 
 
 def made(folder, kind):

@@ -82,7 +82,9 @@ def test_who_is_not_valid_is_left_out_whatever_stands_there(tmp_path):
 
 
 def test_sizes_of_images():
-    assert [mupots.size_of(name) for name in ("TS1", "TS5", "TS6", "TS20")] == [(2048, 2048)] * 2 + [(1920, 1080)] * 2
+    assert [mupots.image_size(name) for name in ("TS1", "TS5", "TS6", "TS20")] == [(2048, 2048)] * 2 + [
+        (1920, 1080)
+    ] * 2
 
 
 def test_images_are_read_when_asked_and_must_have_their_size(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 
 from mupots_files import sequence_3dpw
 from occlupose.datasets import threedpw
-from occlupose.datasets.threedpw import NEAREST, SMPL24, belongs, load, to_mpi15
+from occlupose.datasets.threedpw import NEAREST, SMPL24, is_take_of, load, to_mpi15
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.skeletons import MPI15
@@ -72,8 +72,8 @@ def test_sequences_by_name_and_by_take(tmp_path):
 
 def test_the_sequences_with_occlusion():
     assert len(threedpw.OCCLUDED) == len(set(threedpw.OCCLUDED)) == 17
-    assert belongs("courtyard_basketball_01") and belongs("flat_guitar_01") and belongs("outdoors_slalom_00")
-    assert not belongs("courtyard_dancing_01") and not belongs("downtown_rampAndStairs_00")
+    assert is_take_of("courtyard_basketball_01") and is_take_of("flat_guitar_01") and is_take_of("outdoors_slalom_00")
+    assert not is_take_of("courtyard_dancing_01") and not is_take_of("downtown_rampAndStairs_00")
 
 
 @pytest.mark.parametrize("beside", [False, True])

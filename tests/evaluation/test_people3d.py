@@ -11,7 +11,7 @@ from mupots_by_hand import by_hand, written
 from mupots_files import SQUARE, mpi15_of, people_standing, person, sequence_3dpw, write_mupots, write_sequence
 from occlupose.cameras import Camera
 from occlupose.datasets import synth_scenes
-from occlupose.datasets.image_samples import ImageSample, mpi15_sample
+from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
@@ -149,7 +149,7 @@ def a_crowd(tmp_path, camera=True, name="000000.jpg", picture=True):
     write_image(tmp_path / name, np.zeros((480, 640, 3), np.uint8))
     xy = np.where(absent[..., None], np.nan, view.project(xyz)).astype(np.float32)
     where = ImageRef(tmp_path / name) if picture else None
-    return xyz, mpi15_sample(where, (640, 480), xy, xyz[..., 2], state, camera=view if camera else None)
+    return xyz, make_mpi15_sample(where, (640, 480), xy, xyz[..., 2], state, camera=view if camera else None)
 
 
 def test_our_own_scenes(tmp_path, monkeypatch):

@@ -288,7 +288,7 @@ def read_motion(asf: Path, amc: Path) -> tuple[Float[np.ndarray, "time 22 3"], F
                 f"{amc}: {name} has {given} values a frame; {asf.name} gives it {count}: fetch both files again"
             )
     ends, turns = forward_kinematics(bones, motion)
-    joints = body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
+    joints = make_body22({joint: ends[bone] for joint, bone in BODY22_FROM_ASF.items()}, turns["head"].as_matrix())
     unknown = np.full_like(ends["root"], np.nan)
     return joints, np.stack([ends.get(bone, unknown) for bone in EXTREMITIES], 1)
 
@@ -327,7 +327,7 @@ def _clip(name: str, fps: float, names: list[str], positions: Float[np.ndarray, 
     if positions.shape[1:] != (len(names), 3) or not np.isfinite(positions).all():
         raise ValueError
     ends = {joint: positions[:, names.index(source)].astype(float) for joint, source in BODY22_FROM_CLIPS.items()}
-    joints = body22(ends, head_axes(ends)).astype(np.float32)
+    joints = make_body22(ends, estimate_head_axes(ends)).astype(np.float32)
     if not set(EXTREMITIES) <= set(names):
         return MotionClip(name, "clips", fps, joints)
     return MotionClip(
@@ -335,7 +335,7 @@ def _clip(name: str, fps: float, names: list[str], positions: Float[np.ndarray, 
     )
 
 
-def head_axes(ends: dict[str, Float[np.ndarray, "time 3"]]) -> Float[np.ndarray, "time 3 3"]:
+def estimate_head_axes(ends: dict[str, Float[np.ndarray, "time 3"]]) -> Float[np.ndarray, "time 3 3"]:
     """The head's left, up and forward axes as columns, for captures without rotations: up along the neck, left
     along the shoulders. Ours.
     """
@@ -345,7 +345,7 @@ def head_axes(ends: dict[str, Float[np.ndarray, "time 3"]]) -> Float[np.ndarray,
     return np.stack([left, up, np.cross(left, up)], -1)
 
 
-def body22(
+def make_body22(
     ends: dict[str, Float[np.ndarray, "time 3"]], head: Float[np.ndarray, "time 3 3"]
 ) -> Float[np.ndarray, "time 22 3"]:
     """BODY22 from captured joints, with the pelvis between the hips and an average face."""
@@ -398,15 +398,15 @@ def clip_distance(one: MotionClip, other: MotionClip) -> float:
     """Distance of the most similar seconds of two clips: root mean square angle (degrees) between their limbs, in the
     axes of the torso.
     """
-    a = limb_directions(one.joints[:: round(one.fps / 60)])
-    b = limb_directions(other.joints[:: round(other.fps / 60)])
+    a = measure_limb_directions(one.joints[:: round(one.fps / 60)])
+    b = measure_limb_directions(other.joints[:: round(other.fps / 60)])
     distance = np.degrees(np.sqrt(np.maximum(0, 2 - 2 * np.einsum("tld,sld->ts", a, b) / a.shape[1])))
     second = min(60, *distance.shape)
     diagonals = (np.diagonal(distance, offset) for offset in range(second - len(a), len(b) - second + 1))
     return min(float(np.convolve(diagonal, np.ones(second) / second, "valid").min()) for diagonal in diagonals)
 
 
-def limb_directions(joints: Float[np.ndarray, "time 22 3"]) -> Float[np.ndarray, "time 8 3"]:
+def measure_limb_directions(joints: Float[np.ndarray, "time 22 3"]) -> Float[np.ndarray, "time 8 3"]:
     """Unit vectors along upper arms, forearms, thighs and shanks in the axes of the torso."""
 
     def at(name: str) -> Float[np.ndarray, "time 3"]:
@@ -418,7 +418,7 @@ def limb_directions(joints: Float[np.ndarray, "time 22 3"]) -> Float[np.ndarray,
         "left_shoulder": at("left_shoulder"),
         "right_shoulder": at("right_shoulder"),
     }
-    axes = head_axes(trunk)
+    axes = estimate_head_axes(trunk)
     limbs = [("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")]
     bones = np.stack(
         [_unit(at(f"{side}_{end}") - at(f"{side}_{start}")) for side in ("left", "right") for start, end in limbs], 1

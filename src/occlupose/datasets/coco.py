@@ -329,7 +329,7 @@ def load_ground_truth(annotations: Path, *, strict: bool = False) -> GroundTruth
     if len(with_joints) != 1:
         raise OccluposeError(f"{annotations}: {len(with_joints)} categories with keypoints; {_HINT}, with one")
     category = with_joints[0]
-    skeleton = skeleton_of(annotations, category.keypoints)
+    skeleton = find_skeleton(annotations, category.keypoints)
     report = DataReport(annotations, strict)
     images = _read_images(annotations, content.images, report)
     categories = {each.id for each in content.categories}
@@ -352,7 +352,7 @@ def load_ground_truth(annotations: Path, *, strict: bool = False) -> GroundTruth
     ]
     return GroundTruth(
         path=annotations,
-        dataset=dataset_of(annotations, skeleton, content.info),
+        dataset=identify_dataset(annotations, skeleton, content.info),
         skeleton=skeleton,
         category=category.id,
         images=images,
@@ -418,7 +418,7 @@ def _area(person: "_Annotation", report: DataReport) -> float:
     return person.area if np.isfinite(person.area) else np.nan
 
 
-def dataset_of(path: Path, skeleton: Skeleton, info: Any) -> str:
+def identify_dataset(path: Path, skeleton: Skeleton, info: Any) -> str:
     """Which of DATASETS a file belongs to.
 
     Arguments:
@@ -542,7 +542,7 @@ class _Result(BaseModel):
     score: Annotated[float, Field(ge=0, le=1)]
 
 
-def skeleton_of(path: Path, names: list[str]) -> Skeleton:
+def find_skeleton(path: Path, names: list[str]) -> Skeleton:
     """A known skeleton with exactly these joints, else the part of one that has them all.
 
     Raises:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from occlupose.datasets.coco import dataset_of, skeleton_of
+from occlupose.datasets.coco import find_skeleton, identify_dataset
 from occlupose.datasets.images import ImageIndex
 from occlupose.errors import OccluposeError
 
@@ -214,7 +214,7 @@ def _has_joints(content: dict[str, Any]) -> bool:
         joints = [category["keypoints"] for category in content["categories"] if category.get("keypoints")]
         if len(joints) != 1:
             return False
-        skeleton_of(Path("."), joints[0])
+        find_skeleton(Path("."), joints[0])
         people = (annotation.get("keypoints") for annotation in content["annotations"])
         return any(keypoints and len(keypoints) == 3 * len(joints[0]) for keypoints in people)
     except (KeyError, TypeError, AttributeError, OccluposeError):
@@ -263,4 +263,4 @@ def _find_image_folder(folder: Path, annotations: Path) -> Path:
 
 def _dataset_by_content(path: Path, content: dict[str, Any]) -> str:
     joints = next(category["keypoints"] for category in content["categories"] if category.get("keypoints"))
-    return dataset_of(path, skeleton_of(path, joints), content.get("info"))
+    return identify_dataset(path, find_skeleton(path, joints), content.get("info"))

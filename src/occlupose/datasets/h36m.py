@@ -55,7 +55,7 @@ CAMERA_COUNT = 4
 SITE = "the Human3.6M site (vision.imar.ro/human3.6m, registration needed)"
 
 
-def action_of(name: str) -> str:
+def parse_action(name: str) -> str:
     """The action that a motion belongs to: "Walking 1" is Walking, "TakingPhoto" is Photo."""
     return re.sub(r" \d+$", "", _usual_spelling(name))
 
@@ -82,7 +82,7 @@ def load_sequences(
         folder: as above.
         detections: as `videopose3d.read_detections` takes; they become `observed`.
         every: take every n-th frame.
-        actions: only these, by the names of `action_of`.
+        actions: only these, by the names of `parse_action`.
 
     Raises:
         OccluposeError: a file is missing or damaged; says what to get and where to put it.
@@ -98,13 +98,13 @@ def load_sequences(
             H36M17,
             FPS,
             subject=clip.subject,
-            action=action_of(clip.action),
+            action=parse_action(clip.action),
             detections=observed,
             every=every,
             xy=xy,
         )
         for clip, xyz, xy in motions
-        if not actions or action_of(clip.action) in actions
+        if not actions or parse_action(clip.action) in actions
     ]
     if not result:
         raise OccluposeError(

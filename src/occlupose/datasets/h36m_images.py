@@ -18,7 +18,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
 from occlupose.cameras import Camera
-from occlupose.datasets.image_samples import ImageSample, find_images, mpi15_sample
+from occlupose.datasets.image_samples import ImageSample, find_images, make_mpi15_sample
 from occlupose.datasets.json_files import read_json
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
@@ -111,7 +111,7 @@ def _load_subject(files: dict[str, Path], folders: list[Path], report: DataRepor
         state = np.where(np.isfinite(xy).all(-1), VISIBLE, ABSENT).astype(np.uint8)
         size = (image.width, image.height)
         z = xyz[:, 2]
-        result.append(mpi15_sample(found[image.file_name], size, xy[None], z[None], state[None], camera=camera))
+        result.append(make_mpi15_sample(found[image.file_name], size, xy[None], z[None], state[None], camera=camera))
     return result
 
 

@@ -41,7 +41,7 @@ SIZE = (640, 480)
 SITE = "the HumanEva site (humaneva.is.tue.mpg.de, registration needed)"
 
 
-def action_of(name: str) -> str:
+def parse_action(name: str) -> str:
     """The action that a motion belongs to: "Walking 1 chunk0" is Walk."""
     name = re.sub(r"( \d+)?( chunk\d+)?$", "", name)
     return "Walk" if name == "Walking" else name
@@ -66,7 +66,7 @@ def load_sequences(
         subjects: "Validate/S1", "Train/S1", ...
         detections: as `videopose3d.read_detections` takes; they become `observed`.
         every: take every n-th frame.
-        actions: only these, by the names of `action_of`.
+        actions: only these, by the names of `parse_action`.
 
     Raises:
         OccluposeError: a file is missing or damaged; says what to get and where to put it.
@@ -87,13 +87,13 @@ def load_sequences(
             HUMANEVA15,
             FPS,
             subject=subject.rpartition("/")[2],
-            action=action_of(action),
+            action=parse_action(action),
             detections=observed,
             every=every,
         )
         for subject in subjects
         for action, xyz in motions[subject].items()
-        if action_of(action) in actions
+        if parse_action(action) in actions
         for index, camera in enumerate(cameras[subject])
     ]
     if not result:

@@ -125,7 +125,7 @@ class ImageSample:
                 raise OccluposeError(f"{name}: has shape {value.shape}; it must be {shape}")
 
 
-def mpi15_sample(
+def make_mpi15_sample(
     image: ImageRef | None,
     size: tuple[int, int],
     xy: Float[np.ndarray, "person 15 2"],
@@ -202,7 +202,7 @@ def _from_coco(image: ImageRef, people: list[PersonAnnotation], skeleton: Skelet
         joints[:, neck] = middle + NECK * (middle - joints[:, pelvis])
         states[:, neck] = states[:, [pelvis, *shoulders]].min(1)
     annotated = convert_weakest(np.ones(len(skeleton), bool), skeleton, MPI15)
-    return mpi15_sample(image, size, joints, None, states, annotated=annotated)
+    return make_mpi15_sample(image, size, joints, None, states, annotated=annotated)
 
 
 def find_images(names: Iterable[str], folders: Sequence[Path], report: DataReport) -> dict[str, ImageRef | None]:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, TypeAdapter
 
 from occlupose.cameras import Camera
-from occlupose.datasets.image_samples import NOBODY, ImageSample, find_images, mpi15_sample
+from occlupose.datasets.image_samples import NOBODY, ImageSample, find_images, make_mpi15_sample
 from occlupose.datasets.json_files import read_json
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
@@ -73,7 +73,7 @@ def load(annotations: Path, images: Path | None = None, report: DataReport | Non
         xy = joints[..., :2]
         z = joints[..., 2]
         state = joints[..., 3].astype(np.uint8)
-        sample = mpi15_sample(found[image.file_name], (image.width, image.height), xy, z, state, camera=camera)
+        sample = make_mpi15_sample(found[image.file_name], (image.width, image.height), xy, z, state, camera=camera)
         if len(sample) < len(rows):
             report.add_note(NOBODY, f"{len(rows) - len(sample)} of image {image.id}")
         result.append(sample)

@@ -69,7 +69,7 @@ def load(folder: Path, sequences: Iterable[str] = (), *, universal: bool = False
     return [sample for name in chosen for sample in _sequence(home, name, given, universal=universal)]
 
 
-def size_of(sequence: str) -> tuple[int, int]:
+def image_size(sequence: str) -> tuple[int, int]:
     """Width and height of a sequence's images, px."""
     return (2048, 2048) if sequence in SQUARE else (1920, 1080)
 
@@ -137,7 +137,7 @@ def _sequence(home: Path, name: str, given: dict[str, np.ndarray] | None, *, uni
     return [
         ImageSample(
             image=ImageRef(home / name / f"img_{number:06}.jpg"),
-            size=size_of(name),
+            size=image_size(name),
             skeleton=MUPOTS17,
             xy=xy,
             state=np.where(occluded, OCCLUDED, VISIBLE).astype(np.uint8),
@@ -154,7 +154,7 @@ def _camera(home: Path, name: str, given: dict[str, np.ndarray] | None, people: 
         xy = np.concatenate([frame[0].reshape(-1, 2) for frame in people])
         xyz = np.concatenate([frame[1].reshape(-1, 3) for frame in people])
         try:
-            return estimate_camera(xy, xyz, *size_of(name))
+            return estimate_camera(xy, xyz, *image_size(name))
         except OccluposeError as error:
             raise OccluposeError(
                 f"{home / name / 'annot.mat'}: {error}; give it in {INTRINSICS} beside {name}"
@@ -162,7 +162,7 @@ def _camera(home: Path, name: str, given: dict[str, np.ndarray] | None, people: 
     if name not in given:
         raise OccluposeError(f"{home / INTRINSICS}: no {name} in it; add its matrix, or remove the file")
     try:
-        return Camera.from_matrix(given[name], *size_of(name))
+        return Camera.from_matrix(given[name], *image_size(name))
     except OccluposeError as error:
         raise OccluposeError(f"{home / INTRINSICS}: {name}: {error}") from error
 

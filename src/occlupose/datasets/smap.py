@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, TypeAdapter
 
 from occlupose.cameras import Camera
-from occlupose.datasets.image_samples import NOBODY, ImageSample, find_images, mpi15_sample
+from occlupose.datasets.image_samples import NOBODY, ImageSample, find_images, make_mpi15_sample
 from occlupose.datasets.json_files import read_json
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
@@ -69,7 +69,7 @@ def load(
             annotated = np.array(
                 [joint != "head_top" or not image.dataset.lower().startswith("coco") for joint in MPI15.joints]
             )
-            sample = mpi15_sample(
+            sample = make_mpi15_sample(
                 found[image.img_paths], size, bodies[..., :2], depth, state, annotated=annotated, camera=camera
             )
             if len(sample) < len(bodies):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from occlupose.cameras import Camera
-from occlupose.datasets.image_samples import ImageSample, mpi15_sample
+from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import IMAGE_SUFFIXES
@@ -75,7 +75,7 @@ def from_record(record: SceneRecord, image: ImageRef | None = None) -> ImageSamp
 
 def _make_sample(content: dict[str, Any], image: ImageRef | None) -> ImageSample:
     size = int(content["width"]), int(content["height"])
-    return mpi15_sample(
+    return make_mpi15_sample(
         image,
         size,
         content["xy"][:, TO_MPI15],

@@ -93,7 +93,7 @@ def load(folder: Path, sequences: Iterable[str] = ()) -> list[ImageSample]:
         )
     asked = tuple(sequences)
     for name in asked:
-        if not any(belongs(stem, (name,)) for stem in files):
+        if not any(is_take_of(stem, (name,)) for stem in files):
             raise OccluposeError(f"{folder}: no {name} in it, but {', '.join(files)}; ask for those, or convert it too")
     images = next(
         (home / "imageFiles" for home in (folder, folder.parent) if (home / "imageFiles").is_dir()),
@@ -102,12 +102,12 @@ def load(folder: Path, sequences: Iterable[str] = ()) -> list[ImageSample]:
     return [
         sample
         for stem, path in files.items()
-        if not asked or belongs(stem, asked)
+        if not asked or is_take_of(stem, asked)
         for sample in _sequence(path, images)
     ]
 
 
-def belongs(sequence: str, names: Iterable[str] = OCCLUDED) -> bool:
+def is_take_of(sequence: str, names: Iterable[str] = OCCLUDED) -> bool:
     """Whether a sequence is one of these or a take of one: "downtown_stairs_00" is a take of "downtown_stairs"."""
     return any(sequence == name or sequence.rpartition("_")[0] == name for name in names)
 

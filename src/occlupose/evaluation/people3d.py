@@ -347,7 +347,7 @@ def notes(
 def rows(report: MuPoTSReport) -> Iterator[tuple[str, str, MuPoTSScores]]:
     """Every row of a report: which people ("all" or "matched"), the subset (a mean or a sequence), and the metrics."""
     named = [name for name in report.sequences if name]
-    occluded = [name for name in named if threedpw.belongs(name)]
+    occluded = [name for name in named if threedpw.is_take_of(name)]
     for people, matched in ((ALL, False), (MATCHED, True)):
         if named:
             yield people, SEQUENCES, report.over_sequences(matched)

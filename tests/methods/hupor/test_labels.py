@@ -8,7 +8,7 @@ from image_dataset_files import records
 from occlupose.bodies.cylinders import cylinders
 from occlupose.cameras import Camera
 from occlupose.datasets import synth_scenes
-from occlupose.datasets.image_samples import mpi15_sample
+from occlupose.datasets.image_samples import make_mpi15_sample
 from occlupose.methods.hupor import labels
 from occlupose.methods.hupor.labels import hidden_by_cylinders, joint_positions, relabel
 from occlupose.methods.hupor.ssf.label import label_occlusion
@@ -38,7 +38,7 @@ def standing(*where):
 
 
 def seen(xyz, state=2):
-    return mpi15_sample(
+    return make_mpi15_sample(
         None, (320, 240), CAMERA.project(xyz), xyz[..., 2], np.full(xyz.shape[:2], state, np.uint8), camera=CAMERA
     )
 

@@ -12,7 +12,7 @@ from hupor_people import scene
 from hupor_training import DESIGN, SHORT, SPACE, STILL, TINY, changed, deep, drawn, flat, write_crowds
 from occlupose.codecs.multi_person import TORSO, TargetMaps
 from occlupose.datasets.bottomup import make_batch
-from occlupose.datasets.image_samples import mpi15_sample
+from occlupose.datasets.image_samples import make_mpi15_sample
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.losses import HEATMAPS, LIMB_DEPTHS, TORSO_DEPTHS, VECTORS, PoseMaps
@@ -303,7 +303,7 @@ def crowd_of(given):
     """The same, every joint visible."""
     xy = np.where(np.isfinite(given.xy), given.xy, 100.0)
     z = np.where(np.isfinite(given.z), given.z, 4.0)
-    return mpi15_sample(None, given.size, xy, z, np.full(given.state.shape, 2, np.uint8), camera=given.camera)
+    return make_mpi15_sample(None, given.size, xy, z, np.full(given.state.shape, 2, np.uint8), camera=given.camera)
 
 
 # ------------------------------------------------------------------------------------ what learns when

@@ -72,7 +72,8 @@ def relabel(
         states.append(_fit(samples[number], ssf).state)
         if cache is not None and (len(states) % SAVE_EVERY == 0 or len(states) == len(samples)):
             with atomic(cache) as temporary:
-                save_file({"state": np.concatenate(states)}, temporary, {"same": same, "crowds": str(len(states))})
+                header = {"same": same, "crowds": str(len(states))}  # keys of existing files
+                save_file({"state": np.concatenate(states)}, temporary, header)
     return [replace(sample, state=state) for sample, state in zip(samples, states, strict=True)]
 
 
