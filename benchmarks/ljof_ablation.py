@@ -1,23 +1,21 @@
-"""What does each part of LJOF buy? Blocks, structure losses, schedules of their weight, and how many blocks of which
-size, on open data.
+"""Ablation of LJOF on open data: blocks, structure losses, schedules of their weight, number and size of blocks.
 
     occlupose synth --scenes 6000 --seed 21 --people 1 1 --occluders 0 --size 288 288 --shard 200 -o TRAIN
     occlupose synth --scenes 300 --seed 12 --shard 100 -o TEST
     python benchmarks/ljof_ablation.py --train TRAIN --test TEST --runs RUNS [--tables main grid long]
 
-Learnt from are people who stand alone, and hide nothing but what their own bodies hide; scored are others in crowds,
-behind each other and behind things, as papers learn from COCO and score on OCHuman. Two small estimators of ours look
-for them in their true boxes: `ap` and `ar` by COCO's protocol, `ap_occluded` on hidden joints alone. Every run begins
-with the same weights, which were trained on the same people without LJOF, as published runs begin with those of
-ImageNet; its seed decides the order of the people, their variation and their blocks.
+Training data are people who stand alone, with self-occlusion only; test data are others in crowds, behind each other
+and behind objects, as papers train on COCO and test on OCHuman. Two small estimators of ours are scored in ground-truth
+boxes: `ap` and `ar` by COCO's protocol, `ap_occluded` on occluded joints alone. Every run starts from the same weights,
+trained on the same people without LJOF, as published runs start from ImageNet; its seed determines the order of the
+people, their augmentation and their blocks.
 
-Reduced size, for two cores: crops of 64 x 96 px, a million parameters at most, 200,000 people for the weights to begin
-with, then 12,000 a run (published: 149,813 people of COCO, 210 times), milder variation, batches of 16, and a cosine to
-nothing in place of drops. What takes long to show, like a regulariser's effect on a network that has learnt all it can,
-does not show here; whether more of it would show after as long a training with LJOF as without is asked of one
-estimator.
+Reduced for two cores: crops of 64 x 96 px, at most a million parameters, 200,000 people for the initial weights, then
+12,000 for each run (published: 149,813 people of COCO, 210 times), milder augmentation, batches of 16, and a cosine
+schedule instead of milestones. Effects that need long training, such as a regulariser's on a converged network, do not
+show here; one estimator is also trained with LJOF for as long as the initial weights.
 
-Writes results/ljof_ablation.csv, a row for each finished run; runs that are there already are not repeated.
+Writes results/ljof_ablation.csv, a row for each finished run; finished runs are not repeated.
 """
 
 import csv
@@ -54,7 +52,7 @@ SEEDS = (0, 1, 2)
 LONG_SEED = 100
 BEGIN = 200_000
 PEOPLE = 12_000
-"""People learnt from: before, and in each run."""
+"""Training samples: for the initial weights, and in each run."""
 
 MEMORY = 3 * 2**30
 BLOCKS = LimbBlocks()
@@ -77,11 +75,11 @@ GRID: dict[str, tuple[LimbBlocks | None, StructureTerm | None]] = {
     for size in (0.10, 0.20, 0.30)
     if (number, size) != (BLOCKS.joint_share, BLOCKS.size)  # which is LJA above
 }
-"""Table 7: how many blocks of which size; of the smaller estimator."""
+"""Table 7: number and size of blocks, with the smaller estimator."""
 
 
 LONG = {f"{name}, from the start": MAIN[name] for name in ("baseline", "LJA", "LJA + DSL, step")}
-"""Whole trainings of the smaller estimator. The first one's weights are those that the other rows begin with."""
+"""Complete trainings of the smaller estimator. The first gives the initial weights of the other rows."""
 
 Table = Literal["main", "grid", "long"]
 
@@ -100,7 +98,7 @@ class Run:
         return f"{self.estimator}_{self.variant}_{self.seed}".replace(" ", "_").replace(",", "")
 
     def recipe(self, people: int) -> LJOFRecipe:
-        """What is trained."""
+        """The recipe of the run."""
         blocks, structure = (MAIN | GRID | LONG)[self.variant]
         recipe = replace(small(self.estimator), blocks=blocks, structure=structure, seed=self.seed)
         if self.variant in LONG:
@@ -109,7 +107,7 @@ class Run:
 
 
 def small(estimator: str) -> LJOFRecipe:
-    """What runs have in common."""
+    """The recipe that all runs share."""
     recipe = published(estimator).without_ljof()
     mild = TopDownAugmentation(half_body_probability=0.0, scale=(0.8, 1.2), rotation=20.0)
     return replace(
@@ -126,49 +124,50 @@ def small(estimator: str) -> LJOFRecipe:
 
 @lru_cache(maxsize=2)
 def people(folder: Path) -> Annotations:
-    """Of a folder."""
-    place = find_dataset(folder)
-    return load(place.annotations, place.images)
+    """The people of a dataset."""
+    paths = find_dataset(folder)
+    return load(paths.annotations, paths.images)
 
 
 def trained(run: Run, train: Path, runs: Path) -> Path:
-    """The run's weights; made once, on one core."""
+    """The weights of a run, trained once, on one core."""
     torch.set_num_threads(1)
     data = people(train)
     folder = runs / run.folder
     path = folder / f"{run.estimator}.safetensors"
     if not path.exists():
-        start = None if run.variant in LONG else trained(first(run.estimator), train, runs)
+        initial = None if run.variant in LONG else trained(first(run.estimator), train, runs)
         train_estimator(
-            data, folder, run.recipe(len(data.people)), init_from=start, memory=MEMORY, resume=True, progress=False
+            data, folder, run.recipe(len(data.people)), init_from=initial, memory=MEMORY, resume=True, progress=False
         )
     return path
 
 
 def first(estimator: str) -> Run:
-    """Whose weights an estimator's runs begin with."""
+    """The run that gives the initial weights of an estimator's other runs."""
     return Run(estimator, next(iter(LONG)), LONG_SEED)
 
 
 def score(weights: Path, test: Path) -> tuple[float, float, float]:
-    """AP, AP of hidden joints, AR."""
+    """AP, AP of occluded joints, AR."""
     data = people(test)
     found = oks.to_coco_results(
         predict_in_boxes(ground_truth_boxes(data), EstimatorNetwork(weights), data.skeleton), data.ground_truth
     )
     by = oks.OKSProtocol(data.ground_truth.dataset, "ground truth")
     parts = oks.make_strata(data.ground_truth)
-    whole, hidden = (oks.evaluate(parts[name], found, by, stratum=name) for name in ("all", "occluded joints"))
-    return whole["AP"], hidden["AP"], whole["AR"]
+    whole = oks.evaluate(parts["all"], found, by, stratum="all")
+    occluded = oks.evaluate(parts["occluded joints"], found, by, stratum="occluded joints")
+    return whole["AP"], occluded["AP"], whole["AR"]
 
 
 def work(run: Run, train: Path, test: Path, runs: Path) -> tuple[Run, tuple[float, float, float]]:
-    """Trains and scores one row, on one core."""
+    """Trains and scores a run, on one core."""
     return run, score(trained(run, train, runs), test)
 
 
 def planned(tables: tuple[Table, ...]) -> Iterator[Run]:
-    """Every row, the more important first."""
+    """All runs, the more important first."""
     if "main" in tables:
         yield from (Run(estimator, variant, seed) for seed in SEEDS for estimator in ESTIMATORS for variant in MAIN)
     if "grid" in tables:
@@ -178,7 +177,7 @@ def planned(tables: tuple[Table, ...]) -> Iterator[Run]:
 
 
 def finished() -> set[Run]:
-    """Rows that are there."""
+    """Runs in the results."""
     if not RESULTS.exists():
         return set()
     with RESULTS.open() as file:
@@ -197,14 +196,14 @@ def keep(run: Run, figures: tuple[float, float, float]) -> None:
 
 
 def main(train: Path, test: Path, runs: Path, tables: tuple[Table, ...] = get_args(Table), workers: int = 2) -> None:
-    """Trains and scores what is missing.
+    """Trains and scores the missing runs.
 
     Args:
-        train: people to learn from, of occlupose synth.
-        test: people to be scored on, of another seed.
-        runs: folder for what is trained; a run goes on where it was stopped.
+        train: training data, by occlupose synth.
+        test: test data, of another seed.
+        runs: folder of the training runs; stopped runs are continued.
         tables: which rows.
-        workers: runs side by side, each on one core.
+        workers: parallel runs, each on one core.
     """
     console = Console()
     there = finished()
@@ -221,7 +220,7 @@ def main(train: Path, test: Path, runs: Path, tables: tuple[Table, ...] = get_ar
                 if done in beginning:
                     estimator = beginning.pop(done)
                     console.print(
-                        f"{estimator}, to begin with:", *(f"{figure:.4f}" for figure in score(done.result(), test))
+                        f"{estimator}, initial weights:", *(f"{figure:.4f}" for figure in score(done.result(), test))
                     )
                     running |= {pool.submit(work, run, train, test, runs) for run in todo if run.estimator == estimator}
                 else:

@@ -1,10 +1,10 @@
-"""Does a network that learnt with blocks on limbs see through them, and what does that cost where there are none?
+"""Do networks trained with blocks on limbs find covered joints, and what does it cost without blocks?
 
     python benchmarks/ljof_blocked.py --train TRAIN --test TEST --runs RUNS
 
-TRAIN and RUNS are those of ljof_ablation.py, whose trainings from the start are compared; TEST are scenes of another
-seed. 600 people are looked at as they are and with blocks, by every network the same ones. Counted are joints that are
-less than a tenth of the box's height away. Writes results/ljof_blocked.csv, shares of 1.
+TRAIN and RUNS are those of ljof_ablation.py, whose complete training runs are compared; TEST holds scenes of another
+seed. Every network gets the same 600 people without and with blocks. A joint counts as found within a tenth of the
+height of the bounding box. Writes results/ljof_blocked.csv, fractions.
 """
 
 from pathlib import Path
@@ -20,34 +20,34 @@ from occlupose.frontends.estimator import EstimatorNetwork
 from occlupose.poses import OCCLUDED, VISIBLE
 
 PEOPLE = 600
-NEAR = 0.1
-COLUMNS = ("variant", "pictures", "covered_joints", "other_visible_joints", "hidden_joints")
+MAX_ERROR = 0.1
+COLUMNS = ("variant", "images", "covered_joints", "other_visible_joints", "occluded_joints")
 
 
 def main(train: Path, test: Path, runs: Path) -> None:
-    """Scores the trainings from the start.
+    """Scores the complete training runs.
 
     Args:
-        train: people who were learnt from.
-        test: others.
-        runs: folder of the trainings.
+        train: training data.
+        test: test data.
+        runs: folder of the training runs.
     """
     data = people(test)
     random = np.random.default_rng(0)
     rows = []
     chosen = [data.people[number] for number in random.permutation(len(data.people))[:PEOPLE]]
-    pictures = [person.read() for person in chosen]
-    even = random.random((len(chosen), BLOCKS.random_count(data.skeleton)))
+    images = [person.read() for person in chosen]
+    block_numbers = random.random((len(chosen), BLOCKS.random_count(data.skeleton)))
     for variant in LONG:
         network = EstimatorNetwork(trained(Run(SMALLER, variant, LONG_SEED), train, runs))
         crop = network.crop
-        shown = make_batch(chosen, pictures, crop, data.skeleton)
-        blocked, covered = BLOCKS.cover_images(shown.images, shown.xy, shown.state, data.skeleton, even)
-        for name, crops in (("as they are", shown.images), ("with blocks", blocked)):
+        batch = make_batch(chosen, images, crop, data.skeleton)
+        blocked, covered = BLOCKS.cover_images(batch.images, batch.xy, batch.state, data.skeleton, block_numbers)
+        for name, crops in (("as they are", batch.images), ("with blocks", blocked)):
             xy, _ = network(crops)
-            near = np.linalg.norm(xy - shown.xy, axis=-1) < NEAR * crop.height / crop.padding
-            groups = covered, (shown.state == VISIBLE) & ~covered, shown.state == OCCLUDED
-            rows.append([variant, name, *(f"{near[group].mean():.3f}" for group in groups)])
+            found = np.linalg.norm(xy - batch.xy, axis=-1) < MAX_ERROR * crop.height / crop.padding
+            groups = covered, (batch.state == VISIBLE) & ~covered, batch.state == OCCLUDED
+            rows.append([variant, name, *(f"{found[group].mean():.3f}" for group in groups)])
     write(Path(__file__).parent / "results" / "ljof_blocked.csv", COLUMNS, rows)
 
 

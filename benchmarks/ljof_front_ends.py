@@ -1,12 +1,11 @@
-"""Is a small estimator that learnt from synthetic people of use on real pictures? Beside the default front end, on the
-datasets' own files.
+"""Is a small estimator trained on synthetic people useful on real images? Compared with the default front end.
 
     python benchmarks/ljof_front_ends.py --weights simple_baseline_small.safetensors --formats FORMATS
 
-FORMATS holds folders coco, crowdpose and ochuman with some pictures of each and their annotations. Both find people by
-themselves, with one detector; the network also looks into the true boxes, which says what the detector costs. Nothing
-was chosen by these pictures, and they are so few that only large differences mean anything. Writes
-results/ljof_front_ends.csv, shares of 1.
+FORMATS holds folders coco, crowdpose and ochuman with some images of each and their annotations. Both use the same
+person detector; the network is also scored in ground-truth boxes, which shows the cost of detection. Nothing was tuned
+on these images, and they are so few that only large differences are meaningful. Writes
+results/ljof_front_ends.csv, fractions.
 """
 
 from pathlib import Path
@@ -22,26 +21,26 @@ from occlupose.frontends import build, crop_network
 from occlupose.metrics.oks import KeypointResult, OKSProtocol, evaluate_strata
 
 DATASETS = ("coco", "crowdpose", "ochuman")
-COLUMNS = ("dataset", "people", "front_end", "boxes", "ap", "ap50", "ap_visible_joints", "ap_hidden_joints", "ar")
+COLUMNS = ("dataset", "people", "frontend", "boxes", "ap", "ap50", "ap_visible_joints", "ap_occluded_joints", "ar")
 STRATA = ("all", "visible joints", "occluded joints")
 
 
 def main(weights: Path, formats: Path) -> None:
-    """Scores them.
+    """Scores both.
 
     Args:
-        weights: of an estimator.
-        formats: folder of the datasets' folders.
+        weights: of the estimator.
+        formats: folder with a folder for each dataset.
     """
     console = Console()
     rows = []
     ours = f"{crop_network(weights).design.model}, flip"  # type: ignore[attr-defined]
     for dataset in DATASETS:
-        place = find_dataset(formats / dataset, "test")
-        data = load(place.annotations, place.images)
+        paths = find_dataset(formats / dataset, "test")
+        data = load(paths.annotations, paths.images)
         runs: list[tuple[str, str, list[KeypointResult]]] = [
-            ("blazepose", "found", predict_in_images(data.ground_truth, place.images, build("blazepose"))),
-            (ours, "found", predict_in_images(data.ground_truth, place.images, build(weights, flip=True))),
+            ("blazepose", "detector", predict_in_images(data.ground_truth, paths.images, build("blazepose"))),
+            (ours, "detector", predict_in_images(data.ground_truth, paths.images, build(weights, flip=True))),
             (
                 ours,
                 "ground truth",
@@ -49,7 +48,7 @@ def main(weights: Path, formats: Path) -> None:
             ),
         ]
         for name, boxes, results in runs:
-            by = OKSProtocol(data.ground_truth.dataset, "detected" if boxes == "found" else "ground truth")
+            by = OKSProtocol(data.ground_truth.dataset, "detected" if boxes == "detector" else "ground truth")
             parts = {each.stratum: each for each in evaluate_strata(data.ground_truth, results, by)}
             figures = [
                 parts["all"]["AP"],

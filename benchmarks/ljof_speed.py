@@ -1,14 +1,14 @@
-"""How fast do the estimators train and look, how much of training is lost to data, and what do batches of crops buy?
+"""Speed of training and inference of the estimators, time lost waiting for data, and gain by batches of crops.
 
     occlupose synth --scenes 100 --seed 13 --shard 100 -o PEOPLE
     python benchmarks/ljof_speed.py --people PEOPLE [--models NAMES] [--parts inference training]
 
-Training: a step as `occlupose train ljof` does it, beside the same step on one batch that is always the same; the
-difference is what data cost that were not ready. Turns of both take turns; medians. Writes results/ljof_training.csv.
+Training: a step as in `occlupose train ljof`, compared with a step on a fixed batch; the difference is time spent
+waiting for data. Both are measured alternately; medians. Writes results/ljof_training.csv.
 
-Inference: 1, 4 and 16 crops, one by one and together, in float32, in turns; medians. `gflops` is how much is calculated
-in a second; the largest product of matrices that is tried says what the processor can do at most. Batches help where
-single crops leave it idle. bf16 is tried on one estimator. Writes results/ljof_inference.csv.
+Inference: 1, 4 and 16 crops, singly and as a batch, in float32, alternately; medians. `gflops` is the number of
+operations per second; the peak is that of a large matrix product. bf16 is measured for one estimator. Writes
+results/ljof_inference.csv.
 """
 
 import csv
@@ -38,10 +38,10 @@ from occlupose.networks.estimators import ESTIMATORS, build, normalise_images
 from occlupose.skeletons import COCO17
 from occlupose.training.loop import Optimisation, Terms, train
 
-TRAINING = ("estimator", "width", "height", "batch", "fed_people_per_s", "free_people_per_s", "lost_to_data")
+TRAINING = ("estimator", "width", "height", "batch", "people_per_s", "people_per_s_fixed_batch", "data_wait")
 INFERENCE = (
-    *("estimator", "width", "height", "precision", "crops", "alone_ms", "together_ms", "ratio"),
-    *("alone_gflops", "together_gflops", "peak_gflops"),
+    *("estimator", "width", "height", "precision", "crops", "single_ms", "batch_ms", "ratio"),
+    *("single_gflops", "batch_gflops", "peak_gflops"),
 )
 CROPS = (1, 4, 16)
 Part = Literal["inference", "training"]
@@ -51,18 +51,19 @@ TURNS = 3
 
 
 def steps(recipe: LJOFRecipe, data: Annotations, count: int, *, fixed: LJOFBatch | None) -> list[float]:
-    """Seconds from one step's loss to the next one's: on people as they come, or always on one batch."""
+    """Seconds between the losses of consecutive steps, on sampled batches or on a fixed one."""
     stamps: list[float] = []
     torch.manual_seed(0)
-    training = LJOFTraining(recipe.design(COCO17).build(), recipe, COCO17, count).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = LJOFSampler(data, recipe)
+    training = LJOFTraining(recipe.design(COCO17).build(), recipe, COCO17, count)
+    training = training.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    sampler = LJOFSampler(data, recipe)
 
     def loss(training: nn.Module, batch: LJOFBatch) -> Terms:
         stamps.append(perf_counter())
         return training(batch)
 
     def batch(generator: Generator) -> LJOFBatch:
-        return samples.draw(generator) if fixed is None else fixed
+        return sampler.draw(generator) if fixed is None else fixed
 
     with tempfile.TemporaryDirectory() as folder:
         plan = Optimisation(steps=count, warm_up_steps=1, save_every=10**6, log_every=10**6, ema_decay=recipe.ema_decay)
@@ -71,18 +72,18 @@ def steps(recipe: LJOFRecipe, data: Annotations, count: int, *, fixed: LJOFBatch
 
 
 def training(model: str, data: Annotations) -> list[object]:
-    """One estimator's row."""
+    """The row of an estimator."""
     small = model.endswith("small")
     recipe = replace(published(model), batch=SMALL_BATCH if small else LARGE_BATCH)
     fixed = LJOFSampler(data, recipe).draw(Generator().manual_seed(0))
     count = 24 if small else 3
-    fed = []
-    free = []
+    sampled: list[float] = []
+    same: list[float] = []
     for _ in range(TURNS):
-        fed += steps(recipe, data, count, fixed=None)
-        free += steps(recipe, data, count, fixed=fixed)
+        sampled += steps(recipe, data, count, fixed=None)
+        same += steps(recipe, data, count, fixed=fixed)
     crop = recipe.crop
-    times = (median(fed), median(free))
+    times = (median(sampled), median(same))
     speeds = [f"{recipe.batch / time:.3g}" for time in times]
     return [model, crop.width, crop.height, recipe.batch, *speeds, f"{1 - times[1] / times[0]:.3f}"]
 
@@ -96,29 +97,29 @@ def timed(call: Callable[[], object]) -> float:
 
 @torch.inference_mode()
 def inference(model: str, peak: float, precision: torch.dtype = torch.float32) -> list[list[object]]:
-    """One estimator's rows."""
+    """The rows of an estimator."""
     recipe = published(model)
     crop = recipe.crop
     torch.manual_seed(0)
     network = prepare_network(recipe.design(COCO17).build().eval(), "cpu")
     with torch.device("meta"):
-        of_usual_crop = multiply_adds(build(model).eval())["Global"]
-    work = 2 * of_usual_crop * crop.width * crop.height / (WIDTH * HEIGHT) / 1e9
+        operations = multiply_adds(build(model).eval())["Global"]
+    work = 2 * operations * crop.width * crop.height / (WIDTH * HEIGHT) / 1e9
     rows: list[list[object]] = []
     for number in CROPS:
         noise = np.random.default_rng(0).integers(0, 256, (number, crop.height, crop.width, 3), dtype=np.uint8)
-        pictures = normalise_images(torch.from_numpy(noise))
-        alone = []
-        together = []
+        images = normalise_images(torch.from_numpy(noise))
+        single = []
+        batch = []
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
             for turn in range(TURNS + 1):
-                one = timed(lambda pictures=pictures: [network(each[None]) for each in pictures]) / number
-                all_ = timed(lambda pictures=pictures: network(pictures)) / number
+                one = timed(lambda images=images: [network(each[None]) for each in images]) / number
+                all_ = timed(lambda images=images: network(images)) / number
                 if turn:  # the first one warms up
-                    alone.append(one)
-                    together.append(all_)
-        times = median(alone), median(together)
-        said = [f"{1000 * time:.2f}" for time in times]
+                    single.append(one)
+                    batch.append(all_)
+        times = median(single), median(batch)
+        milliseconds = [f"{1000 * time:.2f}" for time in times]
         rows.append(
             [
                 model,
@@ -126,7 +127,7 @@ def inference(model: str, peak: float, precision: torch.dtype = torch.float32) -
                 crop.height,
                 str(precision).removeprefix("torch."),
                 number,
-                *said,
+                *milliseconds,
                 f"{times[0] / times[1]:.2f}",
                 *(f"{work / time:.0f}" for time in times),
                 f"{peak:.0f}",
@@ -135,15 +136,15 @@ def inference(model: str, peak: float, precision: torch.dtype = torch.float32) -
     return rows
 
 
-def fastest() -> float:
-    """The most that this processor has calculated in a second, GFLOP: a product of large matrices."""
+def peak_speed() -> float:
+    """Speed of a large matrix product on this machine, GFLOP/s."""
     side = 2048
     one, other = torch.randn(2, side, side)
     return max(2 * side**3 / timed(lambda: one @ other) / 1e9 for _ in range(8))
 
 
 def table(path: Path) -> list[list[object]]:
-    """The rows that are there."""
+    """The rows of an existing table."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -154,15 +155,15 @@ def main(people: Path, models: tuple[str, ...] = tuple(ESTIMATORS), parts: tuple
     """Measures all of them, on all cores.
 
     Args:
-        people: of occlupose synth.
+        people: folder written by occlupose synth.
         models: names of estimators.
-        parts: what is measured. Rows of training are written one by one; those of other models stay.
+        parts: what to measure. Rows of training are written one by one; rows of other models stay.
     """
     console = Console()
     results = Path(__file__).parent / "results"
-    place = find_dataset(people)
+    paths = find_dataset(people)
     if "inference" in parts:
-        peak = fastest()
+        peak = peak_speed()
         rows = []
         console.print(f"{peak:.0f} GFLOP/s at most")
         for model, precision in [*((model, torch.float32) for model in models), ("hrnet_small", torch.bfloat16)]:
@@ -170,7 +171,7 @@ def main(people: Path, models: tuple[str, ...] = tuple(ESTIMATORS), parts: tuple
             console.print(*rows[-len(CROPS) :], sep="\n")
         write(results / "ljof_inference.csv", INFERENCE, rows)
     if "training" in parts:
-        data = load(place.annotations, place.images)
+        data = load(paths.annotations, paths.images)
         path = results / "ljof_training.csv"
         measured = {str(row[0]): row for row in table(path)}
         for model in models:
