@@ -1,4 +1,4 @@
-"""Joint sets are consistent, and the maps between them make what they say."""
+"""Joint sets are consistent, and so are the conversions between them."""
 
 import numpy as np
 import pytest
@@ -149,7 +149,7 @@ def test_shared_joints_are_copied(skeleton, target):
     np.testing.assert_array_equal(converted[target.index(*shared)], named(skeleton)[skeleton.index(*shared)])
 
 
-def test_recipes_of_the_trunk():
+def test_derived_joints_of_the_trunk():
     joints = named(COCO17)
     body = dict(zip(BODY22.joints, convert(joints, COCO17, BODY22), strict=True))
     hips, shoulders = (joints[COCO17.index(f"left_{part}", f"right_{part}")].mean(0) for part in ("hip", "shoulder"))
@@ -195,7 +195,7 @@ def test_leading_axes_and_missing_joints():
     }
 
 
-def test_a_made_joint_is_as_sure_as_the_least_of_its_parts():
+def test_a_derived_joint_has_the_lowest_score_of_its_parts():
     states = np.full((1, 17), 2, np.uint8)
     states[0, COCO17.index("left_hip")] = 1
     made = dict(zip(BODY22.joints, convert_weakest(states, COCO17, BODY22)[0], strict=True))

@@ -1,8 +1,8 @@
-"""Makes the picture in the README: two moments of the demonstration clip, people over the picture and in 3D beside it.
+"""Draws the image in the README: two frames of the demo clip, people over the image and in 3D beside it.
 
     python docs/figures/demo.py
 
-The clip is fetched at first use.
+The clip is downloaded at first use.
 """
 
 from pathlib import Path
@@ -23,19 +23,19 @@ def main(
     width: int = 800,
     output: Path = Path(__file__).parents[1] / "images" / "demo.png",
 ) -> None:
-    """Writes the picture, in 256 colours so that it stays small.
+    """Writes the image, in 256 colours to keep it small.
 
     Args:
-        times: moments to show, seconds.
-        width: of the picture without the 3D panel, pixels, at most.
+        times: of the frames to show, seconds.
+        width: maximum width of an image without the 3D panel, pixels.
         output: file to write.
     """
     source = open_media(demo_clip())
     compose = Composer(occlupose.run(source), source, width)
     frames = [frame for frame in source if any(abs(frame.time - time) < 0.5 / source.fps for time in times)]
-    picture = Image.fromarray(np.hstack([compose(frame) for frame in frames]))
+    image = Image.fromarray(np.hstack([compose(frame) for frame in frames]))
     with atomic(output) as temporary:
-        picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3).save(temporary, optimize=True)
+        image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3).save(temporary, optimize=True)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class Camera:
         width, height: of its images, in pixels.
         fx, fy: focal lengths in pixels.
         cx, cy: principal point in pixels.
-        assumed: nobody measured it; depths and sizes that come from it are only as good as the guess.
+        assumed: the intrinsics are a guess; so are depths and sizes computed with them.
 
     Raises:
         OccluposeError: a size or focal length is not positive, or a number is not finite.
@@ -49,10 +49,9 @@ class Camera:
 
     @classmethod
     def from_fov(cls, width: int, height: int, fov_degrees: float = FIELD_OF_VIEW, assumed: bool = False) -> "Camera":
-        """A camera with this field of view over the long side of the image, looking through its centre.
+        """A camera with this field of view on the long side of the image and the principal point at its centre.
 
-        The default of 55 degrees is ours: between a phone's main camera (about 65) and a webcam or video camera (45 to
-            60).
+        The default of 55 degrees is ours: between a phone's main camera (about 65) and webcams (45 to 60).
 
         Raises:
             OccluposeError: the field of view is not between 0 and 180 degrees.
@@ -67,7 +66,7 @@ class Camera:
         """The camera whose intrinsic matrix K is [[fx, 0, cx], [0, fy, cy], [0, 0, 1]].
 
         Raises:
-            OccluposeError: the matrix has not this form.
+            OccluposeError: the matrix does not have this form.
         """
         matrix = np.asarray(matrix, np.float64)
         if matrix.shape != (3, 3) or not np.array_equal(matrix[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]], [0, 0, 0, 0, 1]):
@@ -81,7 +80,7 @@ class Camera:
         pixels.
 
         Raises:
-            OccluposeError: the file cannot be read or says something else; names the file.
+            OccluposeError: the file cannot be read or has other fields; names the file.
         """
         try:
             return _CameraFile.model_validate(json.loads(Path(path).read_text(encoding="utf-8"))).camera()
@@ -104,7 +103,7 @@ class Camera:
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
 
     def project(self, xyz: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 2"]:
-        """Pixels where the camera sees these points (metres, camera frame); NaN for points at or behind it."""
+        """Pixels of these points (metres, camera frame); NaN for points at or behind the camera."""
         depth = np.where(xyz[..., 2:] > 0, xyz[..., 2:], np.nan)
         return (xyz[..., :2] / depth * self._focal + self._centre).astype(xyz.dtype)
 
@@ -116,7 +115,7 @@ class Camera:
     def back_project(
         self, xy: Float[np.ndarray, "*any 2"], depth: Float[np.ndarray, "*any"]
     ) -> Float[np.ndarray, "*any 3"]:
-        """Points (metres, camera frame) seen at these pixels with this z."""
+        """Points (metres, camera frame) at these pixels with this z."""
         return self.rays(xy) * np.asarray(depth)[..., None]
 
     @property
@@ -132,7 +131,7 @@ _Row = tuple[float, float, float]
 
 
 class _CameraFile(BaseModel):
-    """What a camera's .json file may say."""
+    """Fields of a camera's .json file."""
 
     model_config = ConfigDict(extra="forbid")
 

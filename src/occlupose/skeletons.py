@@ -1,7 +1,7 @@
-"""Named joint sets and the maps between them. Nothing else in the project knows a joint by number.
+"""Skeletons: named joint sets, and the conversion between them. All other modules refer to joints by name.
 
-Names are shared: `left_wrist` is the same place in every skeleton that has it, left being the person's own left.
-Sources of the orders:
+Names are shared: `left_wrist` is the same joint in every skeleton that has it; left is the person's own left. Sources
+of the orders:
 
 - coco17: COCO keypoints, with its 19 drawn edges and its OKS sigmas.
 - crowdpose14: CrowdPose (its `head` is the top of the head), sigmas as in MMPose's configuration.
@@ -11,8 +11,8 @@ Sources of the orders:
 - humaneva15: HumanEva as VideoPose3D's `common/humaneva_dataset.py` lists it.
 - blazepose33: MediaPipe pose landmarks (`left_mouth` is its `mouth_left`).
 - cmu31: root and the 30 bone ends of an .asf file of the CMU motion capture database, under their bone names.
-- body22: coco17, then pelvis, spine, thorax, neck_nose and head_top: every joint that our lifters know.
-- body26: body22, then the balls of the feet and the knuckles of the hands: every joint that our body models have.
+- body22: coco17, then pelvis, spine, thorax, neck_nose and head_top: the joints of our lifters.
+- body26: body22, then the balls of the feet and the knuckles of the hands: the joints of our body models.
 """
 
 from collections.abc import Iterable
@@ -32,13 +32,13 @@ class Skeleton:
     """A named, ordered set of joints.
 
     Attributes:
-        name: what files call it, e.g. "coco17".
+        name: in files, e.g. "coco17".
         joints: names in order.
         limbs: edges to draw, the end nearer the root first (mpi15 keeps the direction of its affinity fields).
-        root: the joint that 3D poses are relative to; None where the set has none.
+        root: the joint that 3D poses are relative to, or None.
         sigmas: per-joint spread of human annotation for object keypoint similarity, as a fraction of the person's
             scale; or None.
-        aliases: (shared name, own name) of joints that this set calls differently.
+        aliases: (shared name, own name) of joints with another name in this set.
     """
 
     name: str
@@ -52,10 +52,10 @@ class Skeleton:
         return len(self.joints)
 
     def index(self, *joints: str) -> list[int]:
-        """Positions of the named joints, in the order asked for.
+        """Indices of the named joints, in the order given.
 
         Raises:
-            OccluposeError: a name is not a joint of this skeleton; lists those that are.
+            OccluposeError: a name is not a joint of this skeleton; lists its joints.
         """
         for joint in joints:
             if joint not in self.joints:
@@ -64,12 +64,12 @@ class Skeleton:
 
     @property
     def mirror(self) -> tuple[int, ...]:
-        """Position of every joint's partner on the other side; a joint on the midline is its own."""
+        """Index of every joint's partner on the other side, by name; a joint on the midline is its own."""
         return tuple(self.index(*(_partner(joint, self.joints) for joint in self.joints)))
 
     @property
     def parents(self) -> tuple[int, ...]:
-        """Position of every joint's neighbour towards the root, -1 for the root.
+        """Index of every joint's parent, -1 for the root.
 
         Raises:
             ValueError: the limbs are not one tree with a root (coco17, crowdpose14, blazepose33).
@@ -87,7 +87,7 @@ class Skeleton:
         return tuple(parents[joint] for joint in self.joints)
 
     def subset(self, joints: Iterable[str]) -> "Skeleton":
-        """The same skeleton with these joints only, in the order given; `by_name` knows it by the name it gets."""
+        """The skeleton of these joints only, in the order given; `by_name` finds it by its name."""
         joints = tuple(joints)
         indices = self.index(*joints)
         return Skeleton(
@@ -292,13 +292,13 @@ BODY26 = Skeleton(
 )
 
 BODY22_TO_H36M17 = BODY22.index(*H36M17.joints)
-"""Where the joints of h36m17 are among those of body22."""
+"""Indices in body22 of the joints of h36m17."""
 
 SKELETONS = (COCO17, H36M17, MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15, BLAZEPOSE33, CMU31, BODY22, BODY26)
 
 
 def by_name(name: str) -> Skeleton:
-    """The skeleton called `name`, or the subset that `Skeleton.subset` gave that name.
+    """The skeleton of this name, or the subset that `Skeleton.subset` named so.
 
     Raises:
         OccluposeError: there is none; lists the known names.
@@ -312,9 +312,9 @@ def by_name(name: str) -> Skeleton:
     )
 
 
-# Joints that can be made from others: the mean of the first list whose joints can all be had. Ours; `neck` and `thorax`
-# are two datasets' names of one place, the base of the neck.
-_RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
+# Joints that can be derived from others: the mean of the first list whose joints are all available. Ours; `neck` and
+# `thorax` are two datasets' names of one joint, the base of the neck.
+_DERIVED: dict[str, tuple[tuple[str, ...], ...]] = {
     "pelvis": (("left_hip", "right_hip"),),
     "thorax": (("neck",), ("left_shoulder", "right_shoulder")),
     "neck": (("thorax",), ("left_shoulder", "right_shoulder")),
@@ -322,33 +322,32 @@ _RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def _ingredients(joint: str, source: Skeleton, pending: frozenset[str] = frozenset()) -> dict[int, float] | None:
-    """Weights of the source's joints, by position, whose sum is `joint`; None where it cannot be made."""
+def _weights(joint: str, source: Skeleton, pending: frozenset[str] = frozenset()) -> dict[int, float] | None:
+    """Weights of the source's joints, by index, whose sum is `joint`; None if it cannot be derived."""
     own = joint if joint in source.joints else dict(source.aliases).get(joint)
     if own is not None:
         return {source.joints.index(own): 1.0}
     if joint in pending:
         return None
-    for recipe in _RECIPES.get(joint, ()):
-        parts = [_ingredients(part, source, pending | {joint}) for part in recipe]
+    for joints in _DERIVED.get(joint, ()):
+        parts = [_weights(part, source, pending | {joint}) for part in joints]
         if all(part is not None for part in parts):
-            return {index: weight / len(recipe) for part in parts if part is not None for index, weight in part.items()}
+            return {index: weight / len(joints) for part in parts if part is not None for index, weight in part.items()}
     return None
 
 
 @cache
-def _plan(source: Skeleton, target: Skeleton) -> tuple[dict[int, float] | None, ...]:
-    return tuple(_ingredients(joint, source) for joint in target.joints)
+def _conversion(source: Skeleton, target: Skeleton) -> tuple[dict[int, float] | None, ...]:
+    return tuple(_weights(joint, source) for joint in target.joints)
 
 
 def convert(
     values: Float[np.ndarray, "*any joint d"], source: Skeleton, target: Skeleton
 ) -> Float[np.ndarray, "*any target d"]:
-    """Coordinates of the target's joints from the source's: the same joint where there is one, else by recipe, else
-    NaN.
+    """Coordinates of the target's joints from the source's: the same joint if there is one, else derived, else NaN.
 
-    Recipes (ours): pelvis = middle of the hips; thorax = neck = middle of the shoulders; spine = middle of pelvis and
-    thorax. A joint is NaN wherever one that it is made from is NaN.
+    Derived joints (ours): pelvis = mean of the hips; thorax = neck = mean of the shoulders; spine = mean of pelvis and
+    thorax. A joint is NaN wherever one that it is derived from is NaN.
 
     Arguments:
         values: pixels, metres or anything that can be averaged; joints in the source's order.
@@ -356,7 +355,7 @@ def convert(
     if source == target:
         return values.copy()
     result = np.full((*values.shape[:-2], len(target), values.shape[-1]), np.nan, values.dtype)
-    for index, parts in enumerate(_plan(source, target)):
+    for index, parts in enumerate(_conversion(source, target)):
         if parts is not None:
             result[..., index, :] = sum(
                 values[..., part, :] * values.dtype.type(weight) for part, weight in parts.items()
@@ -367,13 +366,11 @@ def convert(
 def convert_weakest(
     values: Shaped[np.ndarray, "*any joint"], source: Skeleton, target: Skeleton
 ) -> Shaped[np.ndarray, "*any target"]:
-    """States or scores of the target's joints: the least of those that each joint is made from (as `convert` makes it),
-    else 0.
-    """
+    """States or scores of the target's joints: the lowest of the joints that each is derived from (see `convert`), or 0."""
     if source == target:
         return values.copy()
     result = np.zeros((*values.shape[:-1], len(target)), values.dtype)
-    for index, parts in enumerate(_plan(source, target)):
+    for index, parts in enumerate(_conversion(source, target)):
         if parts is not None:
             result[..., index] = values[..., list(parts)].min(-1)
     return result
