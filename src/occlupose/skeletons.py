@@ -366,7 +366,7 @@ def convert(
 def convert_weakest(
     values: Shaped[np.ndarray, "*any joint"], source: Skeleton, target: Skeleton
 ) -> Shaped[np.ndarray, "*any target"]:
-    """States or scores of the target's joints: the lowest of the joints that each is derived from (see `convert`), or 0."""
+    """States or scores of the target's joints: lowest of the joints that each is derived from (see `convert`), or 0."""
     if source == target:
         return values.copy()
     result = np.zeros((*values.shape[:-1], len(target)), values.dtype)
