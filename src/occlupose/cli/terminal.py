@@ -36,7 +36,7 @@ def summary(poses: "Poses", seconds: float | None = None) -> Table:
     """One row for each person: when they are in the frames, how much of them is visible, and their distance."""
     import numpy as np
 
-    from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
+    from occlupose.poses import OCCLUDED, VISIBLE
 
     title = f"{len(poses)} frame{'' if len(poses) == 1 else 's'}, {count(len(poses.track_id))}"
     if seconds is not None:
@@ -44,18 +44,16 @@ def summary(poses: "Poses", seconds: float | None = None) -> Table:
     over_time = len(poses) > 1
     columns = ("from", "to", "frames") if over_time else ()
     table = Table("person", *columns, "visible", "occluded", "distance", title=title)
-    for person, track in enumerate(poses.track_id.tolist()):
-        joints = poses.state[:, person]
-        present = (joints != ABSENT).any(-1)
-        if not present.any():
+    for track in poses.tracks():
+        if not len(track):
             continue
-        times = poses.time[present]
-        joints = joints[present]
-        depth = np.zeros(0) if poses.xyz is None else poses.xyz[present, person, :, 2]
+        present = track.present
+        joints = track.state[present]
+        depth = np.zeros(0) if track.xyz is None else track.xyz[present, :, 2]
         distance = f"{np.nanmedian(depth):.1f} m" if np.isfinite(depth).any() else ""
         fractions = [f"{(joints == state).mean():.0%}" for state in (VISIBLE, OCCLUDED)]
-        when = (f"{times[0]:.1f} s", f"{times[-1]:.1f} s", str(int(present.sum()))) if over_time else ()
-        table.add_row(str(track), *when, *fractions, distance)
+        when = (f"{track.time[0]:.1f} s", f"{track.time[-1]:.1f} s", str(int(present.sum()))) if over_time else ()
+        table.add_row(str(track.track_id), *when, *fractions, distance)
     return table
 
 

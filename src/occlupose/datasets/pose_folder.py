@@ -4,11 +4,9 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
-from occlupose.poses import ABSENT, Poses
+from occlupose.poses import Poses
 
 
 def load_sequences(folder: Path, *, every: int = 1) -> list[PoseSequence]:
@@ -46,14 +44,10 @@ def load_sequences(folder: Path, *, every: int = 1) -> list[PoseSequence]:
 def _load_people(file: Path, name: str, every: int) -> list[PoseSequence]:
     poses = Poses.load(file)
     observed = replace(poses.observed or poses, xyz=None, observed=None)
-    present = {
-        track_id: np.flatnonzero((observed.state[:, person] != ABSENT).any(-1))
-        for person, track_id in enumerate(observed.track_id.tolist())
-    }
     result = []
-    for track_id, frames in present.items():
-        if len(frames):
-            own_name = f"{name}/{track_id}" if len(present) > 1 else name
-            motion = observed.select(slice(frames[0], frames[-1] + 1, every), person=[track_id])
+    for track in observed.tracks():
+        if len(track):
+            own_name = f"{name}/{track.track_id}" if len(observed.track_id) > 1 else name
+            motion = observed.select(slice(track.frames.start, track.frames.stop, every), person=track.track_id)
             result.append(PoseSequence(own_name, own_name, "", replace(motion, fps=observed.fps / every)))
     return result

@@ -74,10 +74,9 @@ class TrackLifter:
         xyz = np.full((*shape, 3), np.nan, np.float32)
         score = np.zeros(shape, np.float32)
         state = np.zeros(shape, np.uint8)
-        for person in range(len(poses.track_id)):
-            present = np.flatnonzero((poses.state[:, person] != ABSENT).any(-1))
-            if len(present):
-                span = slice(int(present[0]), int(present[-1]) + 1)
+        for person, track in enumerate(poses.tracks()):
+            if len(track):
+                span = track.frames
                 lifted = self._track(poses, person, span)
                 xy[span, person] = lifted.xy
                 xyz[span, person] = lifted.xyz
