@@ -25,27 +25,27 @@ def test_a_dot_stays_where_it_is_through_the_pyramid(size, shrink):
     image = np.repeat((255 * blob)[..., None], 3, -1).astype(np.uint8)
     matrix = np.array([[1 / shrink, 0, 0], [0, 1 / shrink, 0]])
     side = int(max(size) / shrink) + 2
-    picture = Pyramid(image).crop(matrix, side, side)[..., 1].astype(float)
+    crop = Pyramid(image).crop(matrix, side, side)[..., 1].astype(float)
     y, x = np.mgrid[:side, :side]
-    found = np.array([(picture * x).sum(), (picture * y).sum()]) / picture.sum()
+    found = np.array([(crop * x).sum(), (crop * y).sum()]) / crop.sum()
     np.testing.assert_allclose(found, through(matrix, centre[None])[0], atol=0.1)
 
 
 def test_shrinking_does_not_alias():
     image = np.zeros((400, 400, 3), np.uint8)
     image[::2] = 255  # stripes that a plain bilinear shrink turns black, white or wavy
-    picture = Pyramid(image).crop(np.array([[0.13, 0, 0], [0, 0.13, 0]]), 50, 50)
-    assert abs(picture[2:-2, 2:-2].astype(int) - 128).max() <= 2
+    crop = Pyramid(image).crop(np.array([[0.13, 0, 0], [0, 0.13, 0]]), 50, 50)
+    assert abs(crop[2:-2, 2:-2].astype(int) - 128).max() <= 2
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (37, 1000)])
-def test_any_picture_can_be_cut(shape):
+def test_any_image_can_be_cropped(shape):
     image = np.full((*shape, 3), 200, np.uint8)
-    picture = Pyramid(image)
+    pyramid = Pyramid(image)
     whole = square_crop_matrix((shape[1] - max(shape)) / 2, (shape[0] - max(shape)) / 2, max(shape), 64)
-    assert picture.crop(whole, 64, 64).shape == (64, 64, 3)
-    assert picture.size == (shape[1], shape[0])
-    assert (picture.crop(np.array([[1.0, 0, 0], [0, 1.0, 0]]), 1, 1) == 200).all()
+    assert pyramid.crop(whole, 64, 64).shape == (64, 64, 3)
+    assert pyramid.size == (shape[1], shape[0])
+    assert (pyramid.crop(np.array([[1.0, 0, 0], [0, 1.0, 0]]), 1, 1) == 200).all()
 
 
 def test_a_copy_at_scale_one_is_exact():
@@ -56,23 +56,23 @@ def test_a_copy_at_scale_one_is_exact():
 
 
 @pytest.mark.parametrize("shrink", [0.5, 1.0, 5.0])
-def test_beyond_a_picture_lies_the_grey_that_was_asked_for(shrink):
+def test_the_border_has_the_grey_value_that_was_given(shrink):
     image = np.full((200, 300, 3), 90, np.uint8)
     matrix = np.array([[1 / shrink, 0, 10], [0, 1 / shrink, 10]])
     width = int(300 / shrink) + 20
     height = int(200 / shrink) + 20
     for beyond, options in ((0, {}), (128, {"border_value": 128}), (255, {"border_value": 255})):
-        picture = Pyramid(image).crop(matrix, width, height, **options)
-        for side in (picture[:8], picture[-8:], picture[:, :8], picture[:, -8:]):
+        crop = Pyramid(image).crop(matrix, width, height, **options)
+        for side in (crop[:8], crop[-8:], crop[:, :8], crop[:, -8:]):
             assert (side == beyond).all()
-        assert (picture[14:-14, 14:-14] == 90).all()
+        assert (crop[14:-14, 14:-14] == 90).all()
 
 
 def test_each_level_is_made_once_and_half_of_the_one_before():
-    picture = Pyramid(np.zeros((100, 60, 3), np.uint8))
-    assert [picture.level(number).shape[:2] for number in (0, 1, 2)] == [(100, 60), (50, 30), (25, 15)]
-    assert picture.level(2) is picture.level(2)
-    assert picture.level(50).shape[:2] == (1, 1)
+    pyramid = Pyramid(np.zeros((100, 60, 3), np.uint8))
+    assert [pyramid.level(number).shape[:2] for number in (0, 1, 2)] == [(100, 60), (50, 30), (25, 15)]
+    assert pyramid.level(2) is pyramid.level(2)
+    assert pyramid.level(50).shape[:2] == (1, 1)
 
 
 def test_a_complete_pyramid_has_every_size():

@@ -65,14 +65,14 @@ def test_pycocotools_reads_it_and_masks_boxes_and_joints_belong_together(dataset
     assert inside / total > 0.99  # a nose may stick out of a silhouette by a pixel
 
 
-def test_our_own_reader_reads_it_with_its_pictures(dataset):
+def test_our_own_reader_reads_it_with_its_images(dataset):
     read = coco.load(dataset / "annotations.json", dataset / "images")
     assert read.skeleton == COCO17
-    picture = read.people[0].read()
-    assert picture.shape == (160, 256, 3) and picture.std() > 5
+    image = read.people[0].read()
+    assert image.shape == (160, 256, 3) and image.std() > 5
 
 
-def test_who_hides_a_joint_is_an_annotation_of_the_same_picture_or_somebody_unseen(dataset):
+def test_who_hides_a_joint_is_an_annotation_of_the_same_image_or_somebody_unseen(dataset):
     document = json.loads((dataset / "annotations.json").read_text())
     for annotation in document["annotations"]:
         for reason, by in zip(annotation["reasons"], annotation["hidden_by"], strict=True):
@@ -104,7 +104,7 @@ def test_another_seed_gives_other_bytes(tmp_path):
     assert one["files"] != other["files"]
 
 
-def test_labels_alone_are_the_labels_of_the_pictures(dataset, tmp_path):
+def test_labels_alone_are_the_labels_of_the_images(dataset, tmp_path):
     made(tmp_path / "labels")
     one, other = (json.loads((folder / "annotations.json").read_text()) for folder in (dataset, tmp_path / "labels"))
     assert one["annotations"] == other["annotations"] and one["images"] == other["images"]

@@ -28,7 +28,7 @@ def test_scene_n_is_the_same_whatever_was_made_before_it(scenes):
         np.testing.assert_array_equal(one.vertices, other.vertices)
         assert one.appearance_seed == other.appearance_seed
     np.testing.assert_array_equal(scenes[7].camera_position, again.camera_position)
-    assert [thing.kind for thing in scenes[7].objects] == [thing.kind for thing in again.objects]
+    assert [item.kind for item in scenes[7].objects] == [item.kind for item in again.objects]
 
 
 def test_another_seed_makes_other_scenes(scenes):
@@ -68,7 +68,7 @@ def test_all_builds_all_numbers_of_people_and_all_kinds_of_things_come(scenes):
     assert (np.ptp(shapes, 0) > 0.6).all()
     assert shapes[:, SHAPE.index("age")].min() < 0.3
     assert {"chair", "table", "box", "pillar", "sofa", "bar", "foliage"} <= {
-        thing.kind for scene in scenes for thing in scene.objects
+        item.kind for scene in scenes for item in scene.objects
     }
 
 

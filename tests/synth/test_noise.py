@@ -32,20 +32,20 @@ def still():
 
 
 def sampled(noise, batch=300, frames=60, seed=0):
-    """Errors of a person who stands still, in box sides, and what is believed."""
+    """Errors of a person who stands still, in box sides, and which joints are reliable."""
     xy = still().expand(batch, frames, 22, 2)
-    noisy, evidence = noise.sample(xy, torch.Generator().manual_seed(seed))
-    believed = evidence >= MIN_CONFIDENCE
+    noisy, confidence = noise.sample(xy, torch.Generator().manual_seed(seed))
+    reliable = confidence >= MIN_CONFIDENCE
     assert noisy.shape == xy.shape
     assert noisy.dtype == torch.float32
-    assert believed.shape == xy.shape[:-1]
-    return (noisy - xy) / SIDE, believed
+    assert reliable.shape == xy.shape[:-1]
+    return (noisy - xy) / SIDE, reliable
 
 
 def test_without_noise_nothing_changes():
-    error, believed = sampled(CLEAN, batch=3)
+    error, reliable = sampled(CLEAN, batch=3)
     assert (error == 0).all()
-    assert believed.all()
+    assert reliable.all()
 
 
 def test_the_same_generator_gives_the_same_noise():
@@ -91,16 +91,16 @@ def test_an_offset_stays_for_the_whole_sequence():
     assert error.square().mean().sqrt().item() == pytest.approx(0.01 * ((1.5**3 - 0.2**3) / 3 / 1.3) ** 0.5, rel=0.1)
 
 
-def test_outliers_and_doubt():
-    error, believed = sampled(
+def test_outliers_and_low_confidence():
+    error, reliable = sampled(
         model(outliers=0.1, outlier_size=0.3, low_confidence_inliers=0.05, low_confidence_outliers=0.7)
     )
     distance = error.norm(dim=-1)
     outlier = distance > 1e-6
     assert outlier.float().mean().item() == pytest.approx(0.1, abs=0.005)
     assert distance[outlier].square().mean().sqrt().item() == pytest.approx(0.3, rel=0.03)
-    assert (~believed)[outlier].float().mean().item() == pytest.approx(0.7, abs=0.02)
-    assert (~believed)[~outlier].float().mean().item() == pytest.approx(0.05, abs=0.005)
+    assert (~reliable)[outlier].float().mean().item() == pytest.approx(0.7, abs=0.02)
+    assert (~reliable)[~outlier].float().mean().item() == pytest.approx(0.05, abs=0.005)
 
 
 def test_legs_or_arms_are_exchanged_for_stretches():
@@ -182,8 +182,8 @@ def tracks(
         side = np.median((xy.max(1) - xy.min(1)).max(-1))
         xy = xy + side * np.asarray(jitter).reshape(-1, 1) * noise
         xy = xy + side * size / 2**0.5 * random.standard_normal(xy.shape) * wrong[..., None]
-        doubt = random.random((frames, 17)) < np.where(wrong, low_confidence_outliers, low_confidence_inliers)
-        yield xy, np.where(doubt, 0.1, 0.9)
+        low = random.random((frames, 17)) < np.where(wrong, low_confidence_outliers, low_confidence_inliers)
+        yield xy, np.where(low, 0.1, 0.9)
 
 
 def test_fitting_finds_the_jitter_of_each_joint():
@@ -204,7 +204,7 @@ def test_fitting_finds_the_correlation_from_one_thirtieth_of_a_second_to_the_nex
     assert fit_noise(tracks(rho=rho, fps=fps), fps).autocorrelation == pytest.approx(rho**frames, abs=0.1)
 
 
-def test_fitting_finds_doubt_and_outliers():
+def test_fitting_finds_low_confidence_and_outliers():
     found = fit_noise(tracks(outliers=0.01, size=0.4, low_confidence_inliers=0.04, low_confidence_outliers=0.9), 60)
     assert found.low_confidence_inliers == pytest.approx(0.04, abs=0.01)
     assert found.outliers == pytest.approx(0.01, abs=0.002)
@@ -220,11 +220,11 @@ def test_without_outliers_none_are_found():
 
 def test_fitting_finds_exchanged_sides():
     def exchanged():
-        for xy, belief in tracks(jitter=0.001, count=3):
+        for xy, confidence in tracks(jitter=0.001, count=3):
             legs = COCO17.index(*(f"{side}_{part}" for side in ("left", "right") for part in ("hip", "knee", "ankle")))
             for start in range(50, 600, 100):
                 xy[start : start + 10, legs] = xy[start : start + 10, legs[3:] + legs[:3]]
-            yield xy, belief
+            yield xy, confidence
 
     found = fit_noise(exchanged(), 60)
     assert found.swaps == pytest.approx(0.05, abs=0.01)  # a tenth of the time, one of legs and arms
@@ -240,28 +240,28 @@ def test_nobody_can_be_fitted_from_slow_or_short_video():
         fit_noise([], 60)
 
 
-def test_a_joint_that_is_never_believed_cannot_be_fitted():
-    ((xy, belief),) = tracks(count=1)
-    belief[:, COCO17.index("left_ankle", "right_ankle")] = 0.1
+def test_a_joint_that_is_never_reliable_cannot_be_fitted():
+    ((xy, confidence),) = tracks(count=1)
+    confidence[:, COCO17.index("left_ankle", "right_ankle")] = 0.1
     with pytest.raises(OccluposeError, match="left_ankle, right_ankle: low confidence"):
-        fit_noise([(xy, belief)], 60)
+        fit_noise([(xy, confidence)], 60)
 
 
-def test_hidden_joints_are_guessed_near_the_truth_and_mostly_doubted():
+def test_occluded_joints_are_guessed_near_the_truth_and_half_of_the_time_with_low_confidence():
     xy = still().expand(300, 60, 22, 2)
-    guessed, evidence = sample_occluded_joints(xy, torch.Generator().manual_seed(0))
+    guessed, confidence = sample_occluded_joints(xy, torch.Generator().manual_seed(0))
     distance = (guessed - xy).norm(dim=-1) / SIDE
     assert distance.square().mean().sqrt().item() == pytest.approx(OCCLUDED_DISTANCE, rel=0.02)
-    assert (evidence < MIN_CONFIDENCE).float().mean().item() == pytest.approx(OCCLUDED_LOW_CONFIDENCE, abs=0.01)
-    assert evidence.min() >= 0 and evidence.max() <= 1
+    assert (confidence < MIN_CONFIDENCE).float().mean().item() == pytest.approx(OCCLUDED_LOW_CONFIDENCE, abs=0.01)
+    assert confidence.min() >= 0 and confidence.max() <= 1
 
 
-def test_the_lower_the_threshold_the_more_is_believed_of_good_and_hidden_joints():
+def test_the_lower_the_threshold_the_more_good_and_occluded_joints_are_used():
     xy = still().expand(100, 60, 22, 2)
     good = model(low_confidence_inliers=0.05).sample(xy, torch.Generator().manual_seed(0))[1]
     hidden = sample_occluded_joints(xy, torch.Generator().manual_seed(0))[1]
-    for evidence in (good, hidden):
-        shares = [(evidence >= threshold).float().mean().item() for threshold in (0.1, 0.3, 0.5, 0.7)]
+    for confidence in (good, hidden):
+        shares = [(confidence >= threshold).float().mean().item() for threshold in (0.1, 0.3, 0.5, 0.7)]
         assert shares == sorted(shares, reverse=True)
     assert all(
         (good >= threshold).float().mean() > (hidden >= threshold).float().mean() for threshold in (0.1, 0.3, 0.5)

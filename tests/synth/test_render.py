@@ -1,4 +1,4 @@
-"""Pictures of scenes: the same geometry as the labels, light that falls, and what is said where pictures cannot be
+"""Images of scenes: the same geometry as the labels, light that falls, and what is said where images cannot be
 drawn.
 """
 
@@ -78,7 +78,7 @@ def crowd():
     return scene(*people, objects=(SceneObject("box", CORNERS + np.array([0.2, 0, 0.8]), BOX, 4),))
 
 
-def test_a_picture_is_the_same_each_time(renderer, crowd):
+def test_an_image_is_the_same_each_time(renderer, crowd):
     first = renderer.render(crowd)
     renderer.render(replace(crowd, appearance_seed=99))
     assert first.shape == (192, 256, 3) and first.dtype == np.uint8
@@ -127,11 +127,11 @@ def test_clothes_and_hair_stay_near_the_body():
 
 def test_joints_are_on_their_people(renderer, crowd):
     seen = replace(crowd, objects=(), people=crowd.people[:1])
-    thing = renderer.surface_ids(seen)
+    item = renderer.surface_ids(seen)
     xy = np.rint(seen.camera.project(seen.to_camera(seen.people[0].joints))).astype(int)
     inside = (xy >= 0).all(1) & (xy < (seen.camera.width, seen.camera.height)).all(1)
     assert inside.sum() > 15
-    assert (thing[xy[inside, 1], xy[inside, 0]] == 0).mean() > 0.9
+    assert (item[xy[inside, 1], xy[inside, 0]] == 0).mean() > 0.9
 
 
 def sunny():
@@ -157,7 +157,7 @@ def test_people_differ(renderer):
     assert np.abs(one - other)[shown].mean() > 5 * np.abs(one - other)[~shown].mean()
 
 
-def test_a_given_picture_stands_behind(renderer):
+def test_a_given_image_stands_behind(renderer):
     backdrop = np.zeros((192, 256, 3), np.uint8)
     backdrop[..., 0] = 200
     backdrop[96:, :, 1] = 120

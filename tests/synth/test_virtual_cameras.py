@@ -84,7 +84,7 @@ def test_angles_turn_the_way_they_say():
         (view,) = camera_rotation(*(torch.tensor([float(angle)]) for angle in (azimuth, pitch, roll)))
         return dict(zip(("left hand", "head", "nose"), (view @ torch.eye(3)).T, strict=True))
 
-    torch.testing.assert_close(seen(0, 0, 0)["left hand"], torch.tensor([1.0, 0, 0]))  # on the picture's right
+    torch.testing.assert_close(seen(0, 0, 0)["left hand"], torch.tensor([1.0, 0, 0]))  # on the image's right
     torch.testing.assert_close(seen(0, 0, 0)["head"], torch.tensor([0, -1.0, 0]))  # up
     torch.testing.assert_close(seen(0, 0, 0)["nose"], torch.tensor([0, 0, -1.0]))  # towards the camera
     assert seen(0.5, 0, 0)["left hand"][2] > 0.4  # away: the right side is seen
