@@ -9,7 +9,7 @@ a line for each case and exits with 1 if a number differs by more than 1e-5 (of 
 the root). The earlier commit also writes poses files and weights, which both trees then read.
 
 Finished cases go to a CSV file and are not run again until either commit changes; `--work` keeps all files. Commands
-are spelled as in the earlier commit; this tree's `cli.renamed` translates their options, `COMMANDS` the commands.
+are spelled as in the earlier commit; this tree's `cli.renamed` translates their options, `COMMANDS` and `VALUES` the rest.
 """
 
 import csv
@@ -39,6 +39,9 @@ COLUMNS = ("case", "before", "after", "values", "max_difference", "bound", "equa
 
 COMMANDS: dict[str, str] = {}
 """Commands that were renamed: words before -> words now."""
+
+VALUES = {"pyport": "gntcn"}
+"""Values of options before -> now."""
 
 
 RENAMED_FILES = {"run/fill/": "run/stage_2d/", "run/lift/": "run/stage_3d/", "run/joint/": "run/end_to_end/"}
@@ -83,7 +86,7 @@ def _translated(command: list[str], argument: str) -> list[str]:
     from occlupose.cli.renamed import renamed
 
     new = renamed(command, argument) if argument.startswith("--") else None
-    return [argument] if new is None else new.split()
+    return [VALUES.get(argument, argument)] if new is None else new.split()
 
 
 def run_demo(tree: Tree) -> None:
@@ -216,11 +219,12 @@ def _streamed(poses: Any) -> Iterator[Any]:
     """The frames of a 2D record, lifted live."""
     from occlupose.cameras import Camera
     from occlupose.frame_poses import PosesBuilder
-    from occlupose.methods.oanet.lifting import Lift, networks
+    from occlupose.methods.oanet.lifting import TrackLifter, load_lifter
     from occlupose.methods.oanet.streaming import StreamLifter
 
     camera = Camera.from_fov(poses.width, poses.height)
-    lifter = StreamLifter(Lift(camera, None, networks()), PosesBuilder(poses.skeleton, poses.fps, camera))
+    builder = PosesBuilder(poses.skeleton, poses.fps, camera)
+    lifter = StreamLifter(TrackLifter(camera, None, load_lifter()), builder)
     for frame in poses.frames():
         yield from lifter.update(frame)
     yield from lifter.finish()
