@@ -9,7 +9,8 @@ a line for each case and exits with 1 if a number differs by more than 1e-5 (of 
 the root). The earlier commit also writes poses files and weights, which both trees then read.
 
 Finished cases go to a CSV file and are not run again until either commit changes; `--work` keeps all files. Commands
-are spelled as in the earlier commit; this tree's `cli.renamed` translates their options, `COMMANDS` and `VALUES` the rest.
+are spelled as in the earlier commit; this tree's `cli.renamed` translates their options, `COMMANDS` and `VALUES` the
+rest.
 """
 
 import csv

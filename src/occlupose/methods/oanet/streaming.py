@@ -166,9 +166,9 @@ class StreamLifter:
     def _extend(
         self, relative: Float[np.ndarray, "time 17 3"], joints: LifterJoints, final: int
     ) -> Float[np.ndarray, "longer 17 3"]:
-        """The poses that the root is computed from: those of the track, and unseen frames after its end, which steady
-        it. For a person track_id is hidden in most of these frames, also provisional poses for the frames that have no
-        answers yet, so that the root is interpolated and not extrapolated.
+        """Poses to compute the root from: those of the track, followed by unobserved frames as in offline lifting. For
+        a person who is hidden in most of the `final` frames, also preliminary poses of the later ones, so that the root
+        is interpolated and not extrapolated.
         """
         if len(relative) < final:
             unobserved = min(self._tail, final - len(relative))
