@@ -34,7 +34,7 @@ VARIANTS = {
 
 def written(folder, name, variant):
     """Of each frame of a sequence, as its files have them: joints (mm) that are the variant's truth, their pixels, and
-    which are hidden.
+    which are occluded.
     """
     annotations = loadmat(folder / name / "annot.mat")["annotations"]
     labels = loadmat(folder / name / "occlusion.mat")["occlusion_labels"]
@@ -45,10 +45,10 @@ def written(folder, name, variant):
             for values in (
                 [one[own][0, 0].T for one in row],
                 [one["annot2"][0, 0].T for one in row],
-                [flags.ravel() for flags in hidden],
+                [flags.ravel() for flags in occluded],
             )
         )
-        for row, hidden in zip(annotations, labels, strict=True)
+        for row, occluded in zip(annotations, labels, strict=True)
     ]
 
 
@@ -68,20 +68,20 @@ def mean_distance(one, other):
     return sum(distance(a, b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
-def matches(picture, variant):
+def matches(image, variant):
     """Whose prediction is whose; None for nobody's."""
-    truth, xy, said, said_xy, *_ = picture
+    truth, xy, predicted, predicted_xy, *_ = image
     found = []
     taken = set()
     for person in range(len(truth)):
         best = None
         best_score = 0
-        for other in range(len(said)):
+        for other in range(len(predicted)):
             if variant == "gntcn":
-                score = 250 - mean_distance(fitted(said[other], truth[person]), truth[person])
+                score = 250 - mean_distance(fitted(predicted[other], truth[person]), truth[person])
             else:
                 close = [
-                    all(abs(xy[person][j - 1][axis] - said_xy[other][j - 1][axis]) < 40 for axis in (0, 1))
+                    all(abs(xy[person][j - 1][axis] - predicted_xy[other][j - 1][axis]) < 40 for axis in (0, 1))
                     for j in range(2, 15)
                 ]
                 score = 0 if other in taken else sum(close)
@@ -107,7 +107,7 @@ def errors_of(truth, pose, variant):
     """Of 14 joints: relative, absolute, after a Procrustes alignment."""
     mapped = given_true_bones(pose, truth, VARIANTS[variant][0])
     relative = [distance(mapped[j] - mapped[14], truth[j] - truth[14]) for j in range(14)]
-    if variant == "gntcn":  # where the picture has the root, and only its depth as predicted
+    if variant == "gntcn":  # where the image has the root, and only its depth as predicted
         ray = [truth[14][0] / truth[14][2] * pose[14][2], truth[14][1] / truth[14][2] * pose[14][2], pose[14][2]]
         mapped = mapped - mapped[14] + ray
     absolute = [distance(mapped[j], truth[j]) for j in range(14)]
@@ -115,21 +115,21 @@ def errors_of(truth, pose, variant):
     return relative, absolute, [distance(aligned[j], truth[j]) for j in range(14)]
 
 
-def root_precision(pictures):
+def root_precision(images):
     """Mean over all true roots of the best precision at which, or above whose recall, they are found."""
     ranked = sorted(
-        ((-score, number, who) for number, one in enumerate(pictures) for who, score in enumerate(one[5])),
+        ((-score, number, who) for number, one in enumerate(images) for who, score in enumerate(one[5])),
         key=lambda x: x[0],
     )
-    free = [list(range(len(one[0]))) for one in pictures]
-    people = sum(len(one[0]) for one in pictures)
+    free = [list(range(len(one[0]))) for one in images]
+    people = sum(len(one[0]) for one in images)
     hits = 0
     curve = []
     for place, (_, number, who) in enumerate(ranked, 1):
-        truth = pictures[number][0]
-        said = pictures[number][2]
-        nearest = min(free[number], key=lambda person: distance(truth[person][14], said[who][14]), default=None)
-        if nearest is not None and distance(truth[nearest][14], said[who][14]) < 250:
+        truth = images[number][0]
+        predicted = images[number][2]
+        nearest = min(free[number], key=lambda person: distance(truth[person][14], predicted[who][14]), default=None)
+        if nearest is not None and distance(truth[nearest][14], predicted[who][14]) < 250:
             free[number].remove(nearest)
             hits += 1
         curve.append((hits, hits / place))
@@ -142,33 +142,33 @@ def root_precision(pictures):
     )
 
 
-def by_hand(pictures, variant):
+def by_hand(images, variant):
     """Figures by "all" and "matched" people, and by "root": the average precision of roots.
 
     Arguments:
-        pictures: of each the truth (mm) and its pixels, predictions (mm) and theirs, which true joints are hidden,
+        images: of each the truth (mm) and its pixels, predictions (mm) and theirs, which true joints are occluded,
             scores of predictions.
     """
     people = []
     pairs = []
-    for picture in pictures:
-        truth, _, said, _, hidden, _ = picture
-        found = matches(picture, variant)
+    for image in images:
+        truth, _, predicted, _, occluded, _ = image
+        found = matches(image, variant)
         for person, other in enumerate(found):
-            of = ([1e5] * 14,) * 3 if other is None else errors_of(truth[person], said[other], variant)
-            people.append((other is not None, hidden[person], *of))
+            of = ([1e5] * 14,) * 3 if other is None else errors_of(truth[person], predicted[other], variant)
+            people.append((other is not None, occluded[person], *of))
         for one, two in combinations(range(len(truth)), 2):
             both = found[one] is not None and found[two] is not None
             right = False
             if both:
                 true = truth[one][14][2] - truth[two][14][2]
-                told = said[found[one]][14][2] - said[found[two]][14][2]
+                told = predicted[found[one]][14][2] - predicted[found[two]][14][2]
                 right = true * told > 0 or (abs(true) < 300 and abs(told) < 300)
             pairs.append((both, right))
     return {
         "all": figures(people, [right for _, right in pairs], variant),
         "matched": figures([one for one in people if one[0]], [right for both, right in pairs if both], variant),
-        "root": root_precision(pictures),
+        "root": root_precision(images),
     }
 
 
@@ -181,7 +181,7 @@ def figures(people, pairs, variant):
     relative, absolute, aligned = ([error for one in people for error in one[which]] for which in (2, 3, 4))
     thresholds = range(0, VARIANTS[variant][1] + 1, 5)
     by_state = {
-        name: [error for one in people for error, hidden in zip(one[2], one[1][:14], strict=True) if hidden == flag]
+        name: [error for one in people for error, occluded in zip(one[2], one[1][:14], strict=True) if occluded == flag]
         for name, flag in (("occ", 1), ("vis", 0))
     }
     result = {

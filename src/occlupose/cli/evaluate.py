@@ -116,13 +116,14 @@ def evaluate_keypoints(
     detector = build(frontend, flip=flip, device=device) if source == "detector" else None
     network = None if source == "detector" else crop_network(Path(frontend), flip=flip, device=device)
     console = Console(stderr=True)
-    place = discovery.find_dataset(data, split, annotations)
-    annotated = coco.load(place.annotations, place.images, strict=strict)
+    files = discovery.find_dataset(data, split, annotations)
+    annotated = coco.load(files.annotations, files.images, strict=strict)
     if (skeleton := annotated.skeleton).sigmas is None:
         raise OccluposeError(
-            f"{place.annotations}: {skeleton.name} has no sigmas to score joints by; coco17 and crowdpose14 have them"
+            f"{files.annotations}: {skeleton.name} has no sigmas to score joints by; coco17 and crowdpose14 have them"
         )
-    detected = None if boxes is None else coco.match_boxes(boxes, annotated.ground_truth, strict=strict)
+    truth = annotated.ground_truth
+    detected = None if boxes is None else coco.match_boxes(boxes, truth, strict=strict)
     for line in annotated.report.lines() + (detected.report.lines() if detected else []):
         console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     unreadable = list[str]()
@@ -141,36 +142,33 @@ def evaluate_keypoints(
 
         boxes_used = 0
         if detector is not None:
-            count = start(len(annotated.ground_truth.images))
+            count = start(len(truth.images))
             results = keypoints.predict_in_images(
-                annotated.ground_truth, place.images, detector, progress=count, unreadable=note_unreadable
+                truth, files.images, detector, progress=count, unreadable=note_unreadable
             )
         else:
             assert network is not None
             if detected is None:
                 in_boxes = keypoints.ground_truth_boxes(annotated)
             else:
-                in_boxes, missing = keypoints.detected_boxes(annotated.ground_truth, detected, place.images)
+                in_boxes, missing = keypoints.detected_boxes(truth, detected, files.images)
                 for name in missing:
-                    note_unreadable(f"{name}: not in {place.images}")
+                    note_unreadable(f"{name}: not in {files.images}")
             boxes_used = sum(len(each.boxes) for each in in_boxes)
             results = keypoints.predict_in_boxes(
                 in_boxes, network, skeleton, progress=start(boxes_used), unreadable=note_unreadable
             )
-    protocol = oks.OKSProtocol(
-        annotated.ground_truth.dataset, "ground truth" if source == "ground-truth" else "detected"
-    )
-    scores = oks.evaluate_strata(annotated.ground_truth, results, protocol)
+    protocol = oks.OKSProtocol(truth.dataset, "ground truth" if source == "ground-truth" else "detected")
+    scores = oks.evaluate_strata(truth, results, protocol)
     for table in keypoints.tables(scores):
         Console().print(table)
     people = scores[0].people
-    where = {
-        "ground-truth": "in ground-truth boxes",
-        "detector": f"in boxes of {frontend} itself",
-        "file": f"in the boxes of {boxes.name}" if boxes is not None else "",
-    }[source]
+    if boxes is not None:
+        where = f"in the boxes of {boxes.name}"
+    else:
+        where = "in ground-truth boxes" if source == "ground-truth" else f"in boxes of {frontend} itself"
     print(
-        f"{protocol.dataset}: {people} people of {place.annotations.name}; {scores[0].predictions} predictions {where}"
+        f"{protocol.dataset}: {people} people of {files.annotations.name}; {scores[0].predictions} predictions {where}"
     )
     if source == "ground-truth" and people > boxes_used:
         print(f"people without an image or a box, who count as missed: {people - boxes_used}")
