@@ -22,7 +22,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from occlupose.cameras import Camera
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 
 CAMERAS = "cameras.json"
 
@@ -111,9 +111,7 @@ def read_cameras_file(path: Path, subjects: tuple[str, ...]) -> dict[str, list[C
             for subject in subjects
         }
     except OSError as error:
-        raise OccluposeError(
-            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give a file of cameras"
-        ) from error
+        raise unreadable(path, error, "give a file of cameras") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "cameras"

@@ -20,7 +20,7 @@ from typing import Any, Literal, NoReturn
 
 from occlupose.datasets.coco import find_skeleton, identify_dataset
 from occlupose.datasets.images import ImageIndex
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 
 Split = Literal["train", "val", "test"]
 
@@ -190,7 +190,7 @@ def _first_bytes(path: Path) -> bytes:
         with open(path, "rb") as file:
             return file.read(4096).lstrip()
     except OSError as error:
-        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_OPTION}") from error
+        raise unreadable(path, error, _OPTION) from error
 
 
 def _starts_object(path: Path) -> bool:

@@ -79,8 +79,8 @@ def load(
         samples = smap.load(file, images, report, split=split if path.is_dir() else None)
         return ImageDataset(kind, file, samples, report)
     if images is None or file.is_dir():
-        folder, annotations = (file, None) if file.is_dir() else (file.parent, file)
-        paths = discovery.find_dataset(folder, split, annotations)
+        in_folder = file.is_dir()
+        paths = discovery.find_dataset(file if in_folder else file.parent, split, None if in_folder else file)
         file = paths.annotations
         images = images or paths.images
     people = coco.load(file, images, strict=strict)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.media import IMAGE_FORMATS, IMAGE_SUFFIXES, RGB, read_image
 
 _HINT = "copy it again"
@@ -54,9 +54,7 @@ class ImageRef:
                 file.seek(self.start)
                 content = file.read(self.length)
         except OSError as error:
-            raise OccluposeError(
-                f"{self}: cannot be read ({(error.strerror or str(error)).lower()}); {_HINT}"
-            ) from error
+            raise unreadable(self, error, _HINT) from error
         if len(content) < self.length:
             raise OccluposeError(f"{self}: the file ends within it; {_HINT}")
         return content
@@ -73,10 +71,9 @@ class ImageRef:
         """
         image = self._decode()
         if size is not None and (image.shape[1], image.shape[0]) != size:
-            given, wanted = (f"{width}x{height}" for width, height in (image.shape[1::-1], size))
-            raise OccluposeError(
-                f"{self}: is {given}, but {wanted} in its annotations; give the images that were annotated"
-            )
+            given = f"{image.shape[1]}x{image.shape[0]}"
+            wrong = f"is {given}, but {size[0]}x{size[1]} in its annotations"
+            raise OccluposeError(f"{self}: {wrong}; give the images that were annotated")
         return image
 
     def _decode(self) -> RGB:

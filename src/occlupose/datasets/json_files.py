@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def read_json(path: Path, schema: TypeAdapter[T], hint: str) -> T:
     try:
         return schema.validate_json(path.read_bytes())
     except OSError as error:
-        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {hint}") from error
+        raise unreadable(path, error, hint) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"{'.' if name else ''}{part}" for name, part in enumerate(first["loc"])) or "the file"

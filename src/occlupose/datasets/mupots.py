@@ -26,7 +26,7 @@ from scipy.io import loadmat
 from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.datasets.images import ImageRef
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.poses import OCCLUDED, VISIBLE
 from occlupose.skeletons import MUPOTS17
 
@@ -104,9 +104,7 @@ def _read_intrinsics(path: Path) -> dict[str, np.ndarray] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {name: np.array(matrix, np.float64) for name, matrix in content.items()}
     except OSError as error:
-        raise OccluposeError(
-            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); correct or remove it"
-        ) from error
+        raise unreadable(path, error, "correct or remove it") from error
     except (ValueError, TypeError, AttributeError) as error:
         wanted = '{"TS1": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], ...}'
         raise OccluposeError(f"{path}: no cameras in it; it must be {wanted}, or be removed") from error

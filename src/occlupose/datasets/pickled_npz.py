@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.pickles import SafeUnpickler
 
 
@@ -33,9 +33,7 @@ def read_pickled(path: Path, *names: str) -> list[Any]:
             f"{path}: {str(error).splitlines()[0]}; give a file of plain dictionaries of arrays"
         ) from error
     except OSError as error:
-        raise OccluposeError(
-            f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give an .npz file"
-        ) from error
+        raise unreadable(path, error, "give an .npz file") from error
     except Exception as error:  # a damaged archive or pickle may fail in any way
         raise OccluposeError(f"{path}: damaged, or not an .npz file; fetch it again") from error
 

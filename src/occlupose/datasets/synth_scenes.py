@@ -17,7 +17,7 @@ import numpy as np
 from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
 from occlupose.datasets.images import ImageRef
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.media import IMAGE_SUFFIXES
 from occlupose.skeletons import BODY26, MPI15
 from occlupose.synth.record import VERSION, SceneRecord
@@ -114,9 +114,7 @@ def _from_files(folder: Path) -> Iterator[ImageSample]:
         try:
             record = _read(path.read_bytes(), str(path))
         except OSError as error:
-            raise OccluposeError(
-                f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_HINT}"
-            ) from error
+            raise unreadable(path, error, _HINT) from error
         yield _make_sample(record, images.get(path.stem))
 
 

@@ -44,7 +44,7 @@ from jaxtyping import Bool, Float
 from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.datasets.images import ImageRef
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.poses import ABSENT, VISIBLE
 from occlupose.skeletons import MPI15
 
@@ -153,7 +153,7 @@ def _read(path: Path) -> _Content:
         with np.load(path, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
     except OSError as error:
-        raise OccluposeError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); {_HINT}") from error
+        raise unreadable(path, error, _HINT) from error
     except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise OccluposeError(f"{path}: not a whole .npz of plain arrays; {_HINT}") from error
     joints = _array(path, content, "jointPositions", (None, None, len(SMPL24), 3))
