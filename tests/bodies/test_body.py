@@ -111,8 +111,8 @@ def test_bodies_of_a_batch_do_not_know_each_other(body):
         one = body(*(value[place : place + 1] for value in (pose, shape, translation)))
         torch.testing.assert_close(one.vertices[0], together.vertices[place], atol=2e-6, rtol=1e-5)
         torch.testing.assert_close(one.joints[0], together.joints[place], atol=2e-6, rtol=1e-5)
-    nobody = body(*(value[:0] for value in (pose, shape, translation)))
-    assert nobody.vertices.shape == (0, len(body.template), 3) and nobody.joints.shape == (0, 26, 3)
+    empty = body(*(value[:0] for value in (pose, shape, translation)))
+    assert empty.vertices.shape == (0, len(body.template), 3) and empty.joints.shape == (0, 26, 3)
 
 
 @pytest.mark.parametrize("segment", SEGMENTS)

@@ -22,8 +22,8 @@ from occlupose.metrics import oks
 from occlupose.skeletons import BLAZEPOSE33, COCO17, CROWDPOSE14
 
 
-class Seer:
-    """Knows the truth: reads from each crop which picture it is of, and gives the true joints in it, or others that it
+class TruePredictor:
+    """Predicts the true joints of the people in the crops, or other joints that it
     is told to.
     """
 
@@ -64,10 +64,10 @@ def test_who_knows_the_truth_scores_one(data, grid):
     in_boxes = ground_truth_boxes(data)
     assert sum(len(each.boxes) for each in in_boxes) == len(data.people)
     done = []
-    seer = Seer(data, in_boxes, Crop(48, 64, grid=grid))
-    results = predict_in_boxes(in_boxes, seer, COCO17, progress=done.append)
-    assert sum(done) == sum(seer.batches) == len(results) == len(data.people)
-    assert len(seer.batches) == 2  # people of sixteen pictures at once
+    predictor = TruePredictor(data, in_boxes, Crop(48, 64, grid=grid))
+    results = predict_in_boxes(in_boxes, predictor, COCO17, progress=done.append)
+    assert sum(done) == sum(predictor.batches) == len(results) == len(data.people)
+    assert len(predictor.batches) == 2  # people of sixteen images at once
     scores = oks.evaluate_strata(data.ground_truth, results, oks.OKSProtocol("coco", "ground truth"))
     assert scores[0]["AP"] == scores[0]["AR"] == 1
     assert all(each["AR"] == 1 for each in scores if each.people)
@@ -77,7 +77,7 @@ def test_predictions_in_detected_boxes(data, tmp_path):
     found = match_boxes(tmp_path / "boxes.json", data.ground_truth)
     in_boxes, missing = detected_boxes(data.ground_truth, found, tmp_path)
     assert missing == []
-    results = predict_in_boxes(in_boxes, Seer(data, in_boxes, Crop(48, 64)), COCO17)
+    results = predict_in_boxes(in_boxes, TruePredictor(data, in_boxes, Crop(48, 64)), COCO17)
     assert {result.box_score for result in results} == {0.9}
     assert oks.evaluate(data.ground_truth, results, oks.OKSProtocol("coco", "detected"))["AP"] > 0.95
     assert detected_boxes(data.ground_truth, found, tmp_path, min_score=0.95) == ([], [])
@@ -90,7 +90,7 @@ def test_missing_or_unreadable_images_are_named_and_their_people_missed(data, tm
     bad.write_bytes(bad.read_bytes()[:200])
     reasons = []
     rest = [each for each in in_boxes if each.image.path != bad]
-    results = predict_in_boxes(in_boxes, Seer(data, rest, Crop(48, 64)), COCO17, unreadable=reasons.append)
+    results = predict_in_boxes(in_boxes, TruePredictor(data, rest, Crop(48, 64)), COCO17, unreadable=reasons.append)
     assert len(reasons) == 1 and bad.name in reasons[0]
     assert {result.image for result in results} == {each.id for each in rest}
     assert oks.evaluate(data.ground_truth, results, oks.OKSProtocol("coco", "ground truth"))["AR"] < 1
@@ -103,17 +103,17 @@ def test_missing_or_unreadable_images_are_named_and_their_people_missed(data, tm
 def test_joints_that_a_network_lacks_are_in_the_middle_and_not_believed():
     xy = np.random.default_rng(0).random((2, 33, 2))
     score = np.full((2, 33), 0.8)
-    there, belief = convert_keypoints(xy, score, BLAZEPOSE33, CROWDPOSE14, np.array([[5.0, 6], [7, 8]]))
+    converted_xy, converted_score = convert_keypoints(xy, score, BLAZEPOSE33, CROWDPOSE14, np.array([[5.0, 6], [7, 8]]))
     top, neck, knee = CROWDPOSE14.index("head_top", "neck", "left_knee")
-    np.testing.assert_array_equal(there[:, top], [[5, 6], [7, 8]])
-    assert (belief[:, top] == 0).all() and (belief[:, [neck, knee]] == pytest.approx(0.8))
-    np.testing.assert_array_equal(there[:, knee], xy[:, BLAZEPOSE33.index("left_knee")[0]])
+    np.testing.assert_array_equal(converted_xy[:, top], [[5, 6], [7, 8]])
+    assert (converted_score[:, top] == 0).all() and (converted_score[:, [neck, knee]] == pytest.approx(0.8))
+    np.testing.assert_array_equal(converted_xy[:, knee], xy[:, BLAZEPOSE33.index("left_knee")[0]])
     shoulders = BLAZEPOSE33.index("left_shoulder", "right_shoulder")
-    np.testing.assert_allclose(there[:, neck], xy[:, shoulders].mean(1))
+    np.testing.assert_allclose(converted_xy[:, neck], xy[:, shoulders].mean(1))
 
 
 class Blind:
-    """A front end that finds one person in every picture, in the middle."""
+    """A front end that finds one person in every image, in the middle."""
 
     name = "blind"
     skeleton = COCO17
@@ -142,7 +142,7 @@ def test_a_front_end_runs_on_every_image_also_those_without_people(data, tmp_pat
 
 def test_figures_go_to_a_table_and_a_file(data, tmp_path):
     in_boxes = ground_truth_boxes(data)
-    results = predict_in_boxes(in_boxes, Seer(data, in_boxes, Crop(48, 64)), COCO17)
+    results = predict_in_boxes(in_boxes, TruePredictor(data, in_boxes, Crop(48, 64)), COCO17)
     scores = oks.evaluate_strata(data.ground_truth, results, oks.OKSProtocol("coco", "ground truth"))
     whole, strata = tables(scores)
     assert whole.title == "coco, ground truth boxes" and strata.row_count == len(scores)

@@ -60,7 +60,7 @@ def exact(truths, skeleton=MUPOTS17):
 
 
 def content(people=2, skeleton="mpi15", joints=15):
-    """What a file of predictions of two pictures holds: everybody is in the first."""
+    """What a file of predictions of two images holds: everybody is in the first."""
     return {
         "picture": np.array(["a.jpg", "b.jpg"]),
         "people": np.array([people, 0]),
@@ -139,7 +139,7 @@ def test_3dpw_has_no_states_and_one_protocol(tmp_path):
 
 
 def a_crowd(tmp_path, camera=True, name="000000.jpg", picture=True):
-    """One picture of our own: two people, with a joint hidden and one absent."""
+    """One image of our own: two people, with a joint hidden and one absent."""
     view = Camera(640, 480, 600.0, 610.0, 320.0, 240.0)
     xyz = mpi15_of(people_standing(GENERATOR, 2)).astype(np.float32)
     state = np.full((2, 15), 2, np.uint8)
@@ -410,7 +410,7 @@ CASES = {
     "just outside, absolute": (lambda xyz, xy: (along_the_ray(xyz, 150.01), xy), {"PCK": 1, "PCK_abs": 0}),
     "all at once": (all_at_once, {}),
 }
-"""What is said of a picture whose truth (m, px) is that, and figures of all people that follow from it."""
+"""What is said of a image whose truth (m, px) is that, and figures of all people that follow from it."""
 
 OF_PORTS = {"scaled": {"PCK", "PCK_abs"}, "swapped": {"PCK_abs"}, "missing": {"PCK", "PCK_abs", "PCOD"}}
 """Figures that follow for the others only: ports hang bones elsewhere, match by shape, and may give one prediction to

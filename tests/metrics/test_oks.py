@@ -70,25 +70,25 @@ def written(folder, kind, content):
 
 
 def ours(path, results):
-    everybody = load_ground_truth(path)
-    scores = evaluate(everybody, results, OKSProtocol(everybody.dataset, "ground truth"))
+    ground_truth = load_ground_truth(path)
+    scores = evaluate(ground_truth, results, OKSProtocol(ground_truth.dataset, "ground truth"))
     return np.array([scores[column] for column in scores.protocol.columns])
 
 
 def check(folder, kind, content, results):
     """Our figures and those of the dataset's own evaluator."""
     path = written(folder, kind, content)
-    mine = ours(path, results)
+    our_scores = ours(path, results)
     if kind == "crowdpose":
-        mine[-3:] = mine[-3:].round(4)
+        our_scores[-3:] = our_scores[-3:].round(4)
         theirs = oracle(content, results, path)
     else:
         for person in content["annotations"]:
             # theirs knows no people without area
             person.setdefault("area", 0.53 * person["bbox"][2] * person["bbox"][3])
         theirs = oracle(content, results)
-    np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-9)
-    return mine
+    np.testing.assert_allclose(our_scores, theirs, rtol=0, atol=1e-9)
+    return our_scores
 
 
 # ------------------------------------------------------------------------------- against the evaluators
@@ -107,7 +107,7 @@ def check(folder, kind, content, results):
 def test_figures_are_those_of_the_datasets_own_evaluators(
     tmp_path_factory, seed, kind, images, large, most, scores, damage
 ):
-    """With ties, more than 20 predictions of a picture, crowds, people without joints, pictures without people; with
+    """With ties, more than 20 predictions of a image, crowds, people without joints, images without people; with
     damage also boxes of no or negative size, areas of 0 and none, and predictions without any joint."""
     generator = np.random.default_rng(seed)
     content = files.document(kind, generator, images=images, size=(400, 300) if large else files.SIZE)
@@ -128,18 +128,18 @@ def test_figures_are_those_of_the_datasets_own_evaluators(
 
 
 def one_image(kind, count, seed=0):
-    """A picture with that many people, and predictions of them that are exact."""
+    """A image with that many people, and predictions of them that are exact."""
     generator = np.random.default_rng(seed)
     people = [
         files.person(kind, generator, size=(400, 300)) | {"id": number, "image_id": 1} for number in range(1, count + 1)
     ]
-    picture = {"id": 1, "file_name": "1.jpg", "width": 400, "height": 300, "crowdIndex": 0.5}
-    content = files.document(kind, generator, images=0) | {"images": [picture], "annotations": people}
+    image = {"id": 1, "file_name": "1.jpg", "width": 400, "height": 300, "crowdIndex": 0.5}
+    content = files.document(kind, generator, images=0) | {"images": [image], "annotations": people}
     results = []
     for person in people:
         left, top, width, height = person["bbox"]
         joints = np.array(person["keypoints"], float).reshape(-1, 3)
-        joints[joints[:, 2] == 0, :2] = left + width / 2, top + height / 2  # nobody knows; somewhere in the box
+        joints[joints[:, 2] == 0, :2] = left + width / 2, top + height / 2  # unknown; anywhere in the box
         joints[:, 2] = 1
         results.append({"image_id": 1, "category_id": 1, "keypoints": joints.ravel().tolist(), "score": 0.5})
     return content, results
@@ -163,10 +163,10 @@ def test_predictions_in_images_without_people_are_false_positives(tmp_path, kind
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_predictions_recall_is_zero(tmp_path, kind):
     content, _ = one_image(kind, 4)
-    mine = ours(written(tmp_path, kind, content), [])
-    assert (mine[[0, 1, 2]] == 0).all() and np.nanmax(mine) == 0
+    our_scores = ours(written(tmp_path, kind, content), [])
+    assert (our_scores[[0, 1, 2]] == 0).all() and np.nanmax(our_scores) == 0
     if kind == "crowdpose":  # pycocotools cannot do it
-        np.testing.assert_array_equal(mine, oracle(content, [], tmp_path / "crowdpose.json"))
+        np.testing.assert_array_equal(our_scores, oracle(content, [], tmp_path / "crowdpose.json"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -220,11 +220,11 @@ def test_crowd_levels_are_images_by_crowd_index(tmp_path):
         person | {"id": 10 * image + person["id"], "image_id": image} for image in levels for person in people
     ]
     for image, figures in ((1, (1, 0, 0)), (2, (0, 1, 0)), (3, (0, 0, 0.5)), (4, (0, 0, 0.5))):
-        mine = check(tmp_path, "crowdpose", content, [result | {"image_id": image} for result in results])
-        np.testing.assert_allclose(mine[-3:], figures, atol=0.01)
+        our_scores = check(tmp_path, "crowdpose", content, [result | {"image_id": image} for result in results])
+        np.testing.assert_allclose(our_scores[-3:], figures, atol=0.01)
     content["images"][0].pop("crowdIndex")  # theirs stops here
-    mine = ours(written(tmp_path, "crowdpose", content), results)
-    assert np.isnan(mine[-3]) and mine[0] > 0.2
+    our_scores = ours(written(tmp_path, "crowdpose", content), results)
+    assert np.isnan(our_scores[-3]) and our_scores[0] > 0.2
 
 
 def test_nothing_is_printed(tmp_path, capfd):
@@ -261,10 +261,10 @@ def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
     generator = np.random.default_rng(8)
     content = files.document(kind, generator, images=6, most=6)
     results = files.guesses(kind, content, generator, most=2)
-    everybody = load_ground_truth(written(tmp_path, kind, content))
-    by = OKSProtocol(everybody.dataset, "detected")
-    mine = {scores.stratum: scores for scores in evaluate_strata(everybody, results, by)}
-    limb = np.isin(everybody.skeleton.joints, LIMB_JOINTS)
+    ground_truth = load_ground_truth(written(tmp_path, kind, content))
+    by = OKSProtocol(ground_truth.dataset, "detected")
+    our_scores = {scores.stratum: scores for scores in evaluate_strata(ground_truth, results, by)}
+    limb = np.isin(ground_truth.skeleton.joints, LIMB_JOINTS)
     hidden = [person["keypoints"][2::3].count(1) for person in content["annotations"]]
     cases = {
         name: lambda n, v, low=low, high=high: (v > 0) & (low <= hidden[n] <= high)
@@ -272,7 +272,7 @@ def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
     }
     cases |= {"visible joints": lambda n, v: v == 2, "occluded joints": lambda n, v: v == 1}
     cases |= {"visible limb joints": lambda n, v: (v == 2) & limb, "occluded limb joints": lambda n, v: (v == 1) & limb}
-    assert set(mine) == {"all", *cases}
+    assert set(our_scores) == {"all", *cases}
     for name, case in cases.items():
         changed = copy.deepcopy(content)
         for number, person in enumerate(changed["annotations"]):
@@ -282,54 +282,56 @@ def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
         path = tmp_path / "changed.json"
         path.write_text(json.dumps(changed))
         theirs = oracle(changed, results, path if kind == "crowdpose" else None)
-        figures = [mine[name][column] for column in by.columns]
+        figures = [our_scores[name][column] for column in by.columns]
         np.testing.assert_allclose(np.round(figures, 4), theirs.round(4), rtol=0, atol=1e-9, err_msg=name)
-    assert len({scores["AP"] for scores in mine.values()}) > 6
+    assert len({scores["AP"] for scores in our_scores.values()}) > 6
 
 
 def test_joints_are_scored_by_their_state(tmp_path):
     content, exact = one_image("coco", 8)
-    everybody = load_ground_truth(written(tmp_path, "coco", content))
+    ground_truth = load_ground_truth(written(tmp_path, "coco", content))
     for state, right, wrong in ((1, "visible joints", "occluded joints"), (2, "occluded joints", "visible joints")):
-        mine = {
+        our_scores = {
             scores.stratum: scores["AP"]
-            for scores in evaluate_strata(everybody, moved(exact, everybody.state == state), COCO_DETECTED)
+            for scores in evaluate_strata(ground_truth, moved(exact, ground_truth.state == state), COCO_DETECTED)
         }
-        assert mine[right] == pytest.approx(1) and mine[wrong] < 0.1 and mine["all"] < 0.7
+        assert our_scores[right] == pytest.approx(1) and our_scores[wrong] < 0.1 and our_scores["all"] < 0.7
 
 
 def test_people_of_other_strata_are_neither_right_nor_wrong(tmp_path):
     """However badly they are predicted, within their enlarged box; and being found does not help."""
     content, exact = one_image("coco", 10, seed=4)
-    everybody = load_ground_truth(written(tmp_path, "coco", content))
-    hidden = (everybody.state == 1).sum(-1)
+    ground_truth = load_ground_truth(written(tmp_path, "coco", content))
+    hidden = (ground_truth.state == 1).sum(-1)
     for name, (low, high) in OCCLUDED_JOINT_BINS.items():
         inside = (low <= hidden) & (hidden <= high)
         if not inside.any():
             continue
-        noisy = [result | {"score": 0.9} for result in moved(exact, (everybody.state >= 0) & ~inside[:, None], by=20)]
-        part = make_strata(everybody)[name]
+        noisy = [
+            result | {"score": 0.9} for result in moved(exact, (ground_truth.state >= 0) & ~inside[:, None], by=20)
+        ]
+        part = make_strata(ground_truth)[name]
         scores = evaluate(part, noisy, COCO_DETECTED, stratum=name)
         assert scores.people == inside.sum() and scores["AP"] == pytest.approx(1)
         others = [result for result, own in zip(noisy, inside, strict=True) if not own]
         assert evaluate(part, others, COCO_DETECTED)["AP"] < 0.2
-        assert evaluate(everybody, noisy, COCO_DETECTED)["AP"] < 0.95
+        assert evaluate(ground_truth, noisy, COCO_DETECTED)["AP"] < 0.95
     assert len(np.unique(hidden)) > 3
 
 
 def test_each_person_is_in_one_stratum_of_people(tmp_path):
-    everybody = load_ground_truth(
+    ground_truth = load_ground_truth(
         written(tmp_path, "coco", files.document("coco", np.random.default_rng(5), images=12))
     )
-    scores = {each.stratum: each.people for each in evaluate_strata(everybody, [], COCO_DETECTED)}
+    scores = {each.stratum: each.people for each in evaluate_strata(ground_truth, [], COCO_DETECTED)}
     assert (
         sum(scores[name] for name in OCCLUDED_JOINT_BINS)
         == scores["all"]
-        == ((everybody.num_keypoints > 0) & ~everybody.is_crowd).sum()
+        == ((ground_truth.num_keypoints > 0) & ~ground_truth.is_crowd).sum()
         > 10
     )
-    assert (everybody.state == 1).any() and all(
-        (part.id == everybody.id).all() for part in make_strata(everybody).values()
+    assert (ground_truth.state == 1).any() and all(
+        (part.id == ground_truth.id).all() for part in make_strata(ground_truth).values()
     )
 
 
@@ -338,12 +340,14 @@ def test_unknown_boxes_and_areas_do_not_depend_on_the_stratum(tmp_path):
     for person in content["annotations"]:
         person["bbox"] = None
         del person["area"]
-    everybody = load_ground_truth(written(tmp_path, "coco", content))
+    ground_truth = load_ground_truth(written(tmp_path, "coco", content))
     chosen = np.arange(6) < 3
-    assert evaluate(everybody, exact, COCO_DETECTED)["AP"] == pytest.approx(1)
+    assert evaluate(ground_truth, exact, COCO_DETECTED)["AP"] == pytest.approx(1)
     results = [result | {"score": 0.4 if own else 0.9} for result, own in zip(exact, chosen, strict=True)]
     scores = evaluate(
-        keep_people(everybody, chosen), moved(results, ~chosen[:, None] & (everybody.state > 0), by=2), COCO_DETECTED
+        keep_people(ground_truth, chosen),
+        moved(results, ~chosen[:, None] & (ground_truth.state > 0), by=2),
+        COCO_DETECTED,
     )
     assert scores["AP"] == pytest.approx(1) and scores.people == 3
 
@@ -352,8 +356,8 @@ def test_people_who_do_not_count_do_not_count_in_strata(tmp_path):
     """CrowdPose numbers no head and no neck: people who show nothing else are ignored, though they have joints."""
     content, exact = one_image("crowdpose", 4)
     content["annotations"][0] |= {"keypoints": [0] * 36 + [9, 9, 2, 9, 19, 1], "num_keypoints": 0}
-    everybody = load_ground_truth(written(tmp_path, "crowdpose", content))
-    scores = {each.stratum: each.people for each in evaluate_strata(everybody, exact, CROWDPOSE_TRUE_BOXES)}
+    ground_truth = load_ground_truth(written(tmp_path, "crowdpose", content))
+    scores = {each.stratum: each.people for each in evaluate_strata(ground_truth, exact, CROWDPOSE_TRUE_BOXES)}
     assert scores["all"] == scores["visible joints"] == sum(scores[name] for name in OCCLUDED_JOINT_BINS) == 3
 
 
@@ -409,9 +413,9 @@ def test_no_person_is_kept_twice(seed, threshold):
 
 
 def test_coco_results_are_made_image_by_image(tmp_path):
-    everybody = load_ground_truth(written(tmp_path, "coco", one_image("coco", 2)[0]))
+    ground_truth = load_ground_truth(written(tmp_path, "coco", one_image("coco", 2)[0]))
     people = [result(1, box_score=0.5), result(1, box_score=0.9), result(2), result(1, image=7, box_score=0.4)]
-    entries = to_coco_results(people, everybody)
+    entries = to_coco_results(people, ground_truth)
     assert [(entry["image_id"], entry["score"]) for entry in entries if entry["image_id"] == 7] == [
         (7, people[3].person_score)
     ]
@@ -420,23 +424,23 @@ def test_coco_results_are_made_image_by_image(tmp_path):
     )
     assert len(entries) == 3 and entries[2]["keypoints"][:3] == [*people[3].xy[0], people[3].score[0]]
     json.dumps(entries)
-    assert len(to_coco_results(people, everybody, threshold=1.0)) == 4
+    assert len(to_coco_results(people, ground_truth, threshold=1.0)) == 4
 
 
 def test_raw_predictions_are_finished_before_they_are_scored(tmp_path):
     content, exact = one_image("coco", 5)
-    everybody = load_ground_truth(written(tmp_path, "coco", content))
-    people = [KeypointResult(1, xy, np.full(17, 0.5)) for xy in everybody.xy]
-    scores = evaluate(everybody, people + people, COCO_DETECTED)
+    ground_truth = load_ground_truth(written(tmp_path, "coco", content))
+    people = [KeypointResult(1, xy, np.full(17, 0.5)) for xy in ground_truth.xy]
+    scores = evaluate(ground_truth, people + people, COCO_DETECTED)
     assert scores["AP"] == pytest.approx(1) and scores.predictions == 5
-    assert evaluate(everybody, exact + exact, COCO_DETECTED).predictions == 10
-    assert evaluate_strata(everybody, people + people, COCO_DETECTED)[0] == scores
+    assert evaluate(ground_truth, exact + exact, COCO_DETECTED).predictions == 10
+    assert evaluate_strata(ground_truth, people + people, COCO_DETECTED)[0] == scores
 
 
 def test_protocols_are_named_by_whose_boxes_they_are_of(tmp_path):
     content, exact = one_image("ochuman", 5)
-    everybody = load_ground_truth(written(tmp_path, "ochuman", content))
-    scores = [evaluate(everybody, exact, by) for by in (OCHUMAN_TRUE_BOXES, OCHUMAN_DETECTED)]
+    ground_truth = load_ground_truth(written(tmp_path, "ochuman", content))
+    scores = [evaluate(ground_truth, exact, by) for by in (OCHUMAN_TRUE_BOXES, OCHUMAN_DETECTED)]
     assert [each.protocol.name for each in scores] == ["ochuman, ground truth boxes", "ochuman, detected boxes"]
     assert CROWDPOSE_TRUE_BOXES.columns == ("AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP-E", "AP-M", "AP-H")
 
@@ -480,6 +484,6 @@ def test_skeletons_that_cannot_be_scored_are_refused(tmp_path):
     content["categories"][0]["keypoints"] = [f"{name}" for name in ("pelvis", "spine", "thorax")]
     for person in content["annotations"]:
         person["keypoints"] = person["keypoints"][:9]
-    everybody = load_ground_truth(written(tmp_path, "coco", content))
+    ground_truth = load_ground_truth(written(tmp_path, "coco", content))
     with pytest.raises(OccluposeError, match=r"has no sigmas to score joints by; coco17 and crowdpose14 have them"):
-        evaluate(everybody, [exact[0] | {"keypoints": [1.0] * 9}], OKSProtocol("other", "detected"))
+        evaluate(ground_truth, [exact[0] | {"keypoints": [1.0] * 9}], OKSProtocol("other", "detected"))

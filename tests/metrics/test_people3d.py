@@ -36,7 +36,7 @@ RESCALING = [pytest.param(protocol, id=protocol.name) for protocol in ALL if pro
 
 
 def frame(protocol, xyz, predicted=None, *, xy=None, score=None, occluded=None, sequence=""):
-    """A picture of MUPOTS17 people, in the protocol's skeleton; by default predicted as they are, and seen where they
+    """A image of MUPOTS17 people, in the protocol's skeleton; by default predicted as they are, and seen where they
     are.
     """
     predicted = xyz if predicted is None else predicted
@@ -159,14 +159,14 @@ def test_who_is_missed_counts_among_all_people_only(protocol):
     # people not alike enough for the ports to give two of them the same prediction
     xyz[3] = np.random.default_rng(3).normal(0, 1.5, xyz[3].shape) + xyz[3]
     found = report(protocol, frame(protocol, xyz, xyz[:3], occluded=np.eye(4, 17, dtype=bool)))
-    everybody = found.pooled()
+    all_people = found.pooled()
     matched = found.pooled(True)
-    assert (everybody.people, matched.people, found.matched) == (4, 3, 3)
+    assert (all_people.people, matched.people, found.matched) == (4, 3, 3)
     for column in ("PCK", "PCK_abs", "PCK_vis", *JOINT_GROUPS):
         assert matched[column] == 1, column
-    assert everybody["PCK"] == everybody["PCK_abs"] == everybody["knee"] == 0.75
-    assert everybody["PCOD"] == pytest.approx(3 / 6) and matched["PCOD"] == 1
-    assert everybody["MPJPE"] == matched["MPJPE"] == pytest.approx(0, abs=1e-6) and matched["predicted"] == 1
+    assert all_people["PCK"] == all_people["PCK_abs"] == all_people["knee"] == 0.75
+    assert all_people["PCOD"] == pytest.approx(3 / 6) and matched["PCOD"] == 1
+    assert all_people["MPJPE"] == matched["MPJPE"] == pytest.approx(0, abs=1e-6) and matched["predicted"] == 1
     assert found.root_ap == pytest.approx(0.75)
 
 
@@ -283,7 +283,7 @@ def test_python_ports_match_by_shape_and_may_match_twice():
 
 
 @pytest.mark.parametrize(
-    ("truth", "said", "right"),
+    ("truth", "predicted", "right"),
     [
         ([3.0, 5.0], [3.0, 3.1], 2),
         ([3.0, 5.0], [3.1, 3.0], 1),
@@ -295,8 +295,8 @@ def test_python_ports_match_by_shape_and_may_match_twice():
         ([4.0, 4.0], [4.0, 4.5], 1),
     ],
 )
-def test_depth_order(truth, said, right):
-    assert compare_depth_order(np.array(truth), np.array(said)).tolist() == [right]
+def test_depth_order(truth, predicted, right):
+    assert compare_depth_order(np.array(truth), np.array(predicted)).tolist() == [right]
 
 
 def test_depth_order_leaves_out_people_of_unknown_depth():
@@ -327,7 +327,7 @@ def test_average_precision_by_hand():
     assert math.isnan(average_precision(score, hits, 0)) and average_precision(score[:0], hits[:0], 3) == 0
 
 
-# ------------------------------------------------------------------- joints that nobody knows
+# ------------------------------------------------------------------- unknown joints
 
 
 def test_a_joint_that_is_not_predicted_is_wrong_and_has_an_error_by_the_protocol():
@@ -464,9 +464,9 @@ def test_all_sequences_count_the_same_in_their_mean():
 
 
 def test_progress_is_reported_for_each_image():
-    told = []
-    MuPoTSReport.score([frame(MPI15_PROTOCOL, people())] * 3, MPI15_PROTOCOL, told.append)
-    assert told == [1, 1, 1]
+    calls = []
+    MuPoTSReport.score([frame(MPI15_PROTOCOL, people())] * 3, MPI15_PROTOCOL, calls.append)
+    assert calls == [1, 1, 1]
 
 
 def test_mpi15_people_in_the_order_of_mpi15():
@@ -483,7 +483,7 @@ def test_mpi15_people_in_the_order_of_mpi15():
 def test_a_second_computation_agrees(name, seed):
     generator = np.random.default_rng(seed)
     protocol = PROTOCOLS[name]
-    pictures = []
+    images = []
     frames = []
     for _ in range(6):
         xyz = people_standing(generator, int(generator.integers(1, 5)))
@@ -495,16 +495,16 @@ def test_a_second_computation_agrees(name, seed):
         xy = WIDE.project(predicted) + generator.normal(0, 15, (len(predicted), 17, 2))
         occluded = generator.random((len(xyz), 17)) < 0.4
         score = generator.random(len(predicted))
-        pictures.append((1000 * xyz, WIDE.project(xyz), 1000 * predicted, xy, occluded, score))
+        images.append((1000 * xyz, WIDE.project(xyz), 1000 * predicted, xy, occluded, score))
         frames.append(frame(protocol, xyz, predicted, xy=xy, occluded=occluded, score=score))
     found = report(protocol, *frames)
-    second = by_hand(pictures, name)
+    second = by_hand(images, name)
     assert found.root_ap == pytest.approx(second["root"])
     for people, matched in (("all", False), ("matched", True)):
         scores = found.pooled(matched)
         assert {column: scores[column] for column in second[people]} == pytest.approx(second[people], rel=1e-6)
-    everybody = second["all"]
-    assert 0.2 < everybody["PCK"] <= second["matched"]["PCK"] < 1 and everybody["PCK_abs"] < everybody["PCK"]
+    all_people = second["all"]
+    assert 0.2 < all_people["PCK"] <= second["matched"]["PCK"] < 1 and all_people["PCK_abs"] < all_people["PCK"]
 
 
 # --------------------------------------------------------------------------------- properties
@@ -517,18 +517,18 @@ def test_figures_keep_their_bounds(seed, truths, predictions, protocol):
     xyz = people_standing(generator, truths)
     predicted = people_standing(generator, predictions)
     found = report(protocol, frame(protocol, xyz, predicted, occluded=generator.random((truths, 17)) < 0.5))
-    everybody = found.pooled()
+    all_people = found.pooled()
     matched = found.pooled(True)
-    for scores in (everybody, matched):
+    for scores in (all_people, matched):
         for column in ("PCK", "AUC", "PCK_abs", "PCK_occ", "PCK_vis", "PCOD", "predicted"):
             assert math.isnan(scores[column]) or 0 <= scores[column] <= 1
     assert found.matched <= (truths if protocol is GNTCN else min(truths, predictions))
     if found.matched:
-        assert everybody["PCK"] == pytest.approx(matched["PCK"] * found.matched / truths)
+        assert all_people["PCK"] == pytest.approx(matched["PCK"] * found.matched / truths)
         assert matched["PA-MPJPE"] >= 0 and not math.isnan(matched["MPJPE"])
     if truths:
         assert 0 <= found.root_ap <= 1
-        assert protocol is GNTCN or everybody["AUC"] <= everybody["PCK"]
+        assert protocol is GNTCN or all_people["AUC"] <= all_people["PCK"]
 
 
 @settings(max_examples=30, deadline=None)

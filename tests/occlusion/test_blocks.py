@@ -20,7 +20,7 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def somebody(seed, people=1, *, beyond=20.0):
+def random_people(seed, people=1, *, beyond=20.0):
     """Joints in the image and a little beyond it, NaN where they are absent, and their states."""
     random = np.random.default_rng(seed)
     state = random.integers(0, 3, (people, 17)).astype(np.uint8)
@@ -84,7 +84,7 @@ def test_what_a_computer_makes_of_shares():
 @both
 @given(seed=st.integers(0, 2**32 - 1), number=st.sampled_from([0.0, 0.15, 0.5, 1.0]))
 def test_only_visible_limb_joints_in_the_image_are_covered(make, seed, number):
-    xy, state = somebody(seed, 4)
+    xy, state = random_people(seed, 4)
     _, covered = make(LimbBlocks(joint_share=number), xy, state, seed)
     candidates = (state == VISIBLE) & LIMBS & within(xy)
     assert not (covered & ~candidates).any()
@@ -97,7 +97,7 @@ def test_equation_3_the_pixels_of_the_blocks_and_no_others(make, seed, size, box
     """Each pixel changes where it is in a block of a covered joint, to a grey, and nowhere else; blocks beyond the
     border are cut off.
     """
-    xy, state = somebody(seed, 2)
+    xy, state = random_people(seed, 2)
     background = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     boxes = np.array([[3, 4, 30, 60], [-10, 0, 10, 30]], np.float32)
     blocks = LimbBlocks(joint_share=0.4, size=size, relative_to="box" if boxed else "crop")
@@ -118,7 +118,7 @@ def test_equation_3_the_pixels_of_the_blocks_and_no_others(make, seed, size, box
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 1), st.booleans())
 def test_numpy_and_tensors_agree_given_the_same_choice(seed, size, floating):
     random = np.random.default_rng(seed)
-    xy, _ = somebody(seed, 3)
+    xy, _ = random_people(seed, 3)
     xy = np.nan_to_num(xy)
     blocked = random.random((3, 17)) < 0.2
     grey = random.integers(0, 256, (3, 17), np.uint8)
@@ -161,7 +161,7 @@ def test_the_share_of_people_who_get_blocks(make, probability):
 
 @both
 def test_the_same_seed_gives_the_same_blocks(make):
-    xy, state = somebody(1, 6, beyond=0)
+    xy, state = random_people(1, 6, beyond=0)
     first, second, other = (make(LimbBlocks(), xy, state, seed)[0] for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, second)
     assert (first != other).any()
@@ -203,7 +203,7 @@ def test_the_block_of_a_usual_crop_is_38_by_51_pixels():
 
 
 def test_floating_point_images_get_greys_between_0_and_1():
-    xy, state = (torch.from_numpy(part) for part in somebody(0, 50, beyond=0))
+    xy, state = (torch.from_numpy(part) for part in random_people(0, 50, beyond=0))
     whole, _ = LimbBlocks()(torch.zeros(50, 3, HEIGHT, WIDTH, dtype=torch.uint8), xy, state, COCO17, generator())
     for dtype in (torch.float32, torch.float16):
         made, _ = LimbBlocks()(torch.zeros(50, 3, HEIGHT, WIDTH, dtype=dtype), xy, state, COCO17, generator())

@@ -305,7 +305,7 @@ def paper(body, skeleton):
 
 
 def _turn(side, way):
-    """On which hand the way lies of the side, in the picture."""
+    """On which hand the way lies of the side, in the image."""
     return side[0] * way[1] - side[1] * way[0] > 0
 
 
