@@ -1,26 +1,25 @@
-"""What does each part of HUPOR buy? Detection alone, reasoners, what is distilled, who says what is hidden, and
-refinement, on open data.
+"""Ablation of HUPOR on open data: detection only, reasoners, distilled levels, occlusion labels, and RefineNet.
 
     occlupose synth --scenes 7000 --seed 31 --people 1 5 --size 320 200 --shard 200 -o TRAIN
     occlupose synth --scenes 400 --seed 33 --people 1 5 --size 320 200 --shard 200 -o TEST
     python benchmarks/hupor_ablation.py --detector WEIGHTS --train TRAIN --test TEST --runs RUNS
 
-One detector serves all rows, that of the shipped weights; it never sees what a reasoner learns. Each row's reasoner
-learns from labels alone, as the paper's does, and its seed decides weights, order and variation of the scenes. Scored
-are everybody's joints in held-out scenes by `metrics.people3d`'s protocol `mpi15`, with the true cameras: `pck_rel`
-with the pelvis taken out, `pck_abs` as they are, `pck_occ` as pck_rel on hidden joints, all at 150 mm, of all people,
-somebody who is missed having every joint wrong (whose pelvis lies outside of the picture counts in pck_abs alone);
-`mpjpe_mm` of matched people, the pelvis taken out.
+All rows share one detector, that of the shipped weights, which no reasoner changes. The reasoner of each row is trained
+on labels only, as in the paper; its seed determines weights, order and augmentation. All people in held-out scenes are
+scored by the protocol `mpi15` of `metrics.people3d` with the true cameras: `pck_rel` relative to the pelvis, `pck_abs`
+absolute, `pck_occ` as pck_rel on hidden joints, all at 150 mm over all people, where all joints of a missed person are
+wrong (people whose pelvis is outside of the image count in pck_abs only); `mpjpe_mm` of matched people, relative to the
+pelvis.
 
-A small detector misses much, whoever reasons behind it. Rows that end in "true maps" are of the reasoner alone: it is
-given the true maps of what is visible, and the depths of what is visible are true too.
+A small detector misses much, whatever the reasoner. Rows that end in "true maps" are of the reasoner alone: its input
+is the true maps of visible joints, and the depths of visible joints are true too.
 
-Reduced size, for two cores: inputs of 256 x 160 px, networks of a million parameters, 4,000 labelled pictures for each
-reasoner (published: 832 x 512, ResNet-50s, three stages and two); RefineNets learn 40 epochs of 200. Cells in which
-there is something count ten times, but in the row where all are alike, as published; in one row half of the pictures
-have the detector's maps.
+Reduced size, for two cores: inputs of 256 x 160 px, networks of a million parameters, 4,000 labelled images for each
+reasoner (published: 832 x 512, ResNet-50s, three stages and two); RefineNets train for 40 epochs of 200. Cells with a
+joint or limb have ten times the weight, except in the row where all are alike, as published; in one row half of the
+images have the detector's maps as input.
 
-Writes results/hupor_ablation.csv, a row for each finished run; runs that are there already are not repeated.
+Writes results/hupor_ablation.csv, a row for each finished run; existing rows are not repeated.
 """
 
 import csv
@@ -57,25 +56,25 @@ COLUMNS = ("variant", "seed", "pck_rel", "pck_abs", "pck_occ", "mpjpe_mm")
 STEPS = 1000
 BATCH = 4
 REFINED = 1500
-"""Training pictures whose people a RefineNet learns from."""
+"""Number of training images of a RefineNet."""
 
 PUBLISHED = replace(SMALL, train_detector=False, predicted_input_fraction=0.0, batch=BATCH)
 
 
-def hidden_at_random(crowds: Sequence[ImageSample]) -> list[ImageSample]:
-    """The same with as many hidden joints, whichever they are: what can be learnt where nobody knows what is hidden."""
+def hidden_at_random(samples: Sequence[ImageSample]) -> list[ImageSample]:
+    """The samples with the same share of hidden joints, drawn at random."""
     random = np.random.default_rng(0)
-    share = np.mean(np.concatenate([crowd.state[crowd.state != ABSENT] for crowd in crowds]) == OCCLUDED)
+    share = np.mean(np.concatenate([sample.state[sample.state != ABSENT] for sample in samples]) == OCCLUDED)
     chosen = []
-    for crowd in crowds:
-        state = np.where(random.random(crowd.state.shape) < share, OCCLUDED, VISIBLE)
-        chosen.append(replace(crowd, state=np.where(crowd.state == ABSENT, ABSENT, state).astype(np.uint8)))
+    for sample in samples:
+        state = np.where(random.random(sample.state.shape) < share, OCCLUDED, VISIBLE)
+        chosen.append(replace(sample, state=np.where(sample.state == ABSENT, ABSENT, state).astype(np.uint8)))
     return chosen
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is trained for a row."""
+    """The training of a row."""
 
     recipe: HUPORRecipe
     labels: Callable[[Sequence[ImageSample]], Sequence[ImageSample]] = list
@@ -90,7 +89,7 @@ VARIANTS: dict[str, Variant] = {
     "DSED, blocks 1+4": Variant(replace(PUBLISHED, distilled_levels=(1, 4))),
     "DSED, teacher detached": Variant(replace(PUBLISHED, design=replace(SMALL.design, detach=True))),
     "DSED, teacher shown all": Variant(replace(PUBLISHED, teacher_input="all")),
-    "DSED, cylinder labels": Variant(PUBLISHED, lambda crowds: relabel(crowds, "cylinders")),
+    "DSED, cylinder labels": Variant(PUBLISHED, lambda samples: relabel(samples, "cylinders")),
     "DSED, hidden at random": Variant(PUBLISHED, hidden_at_random),
     "DSED, all cells alike": Variant(replace(PUBLISHED, foreground_weight=1.0)),
     "DSED, detector's maps mixed in": Variant(replace(PUBLISHED, predicted_input_fraction=0.5)),
@@ -102,23 +101,21 @@ REFINERS = {
 }
 BARE = "detection only"
 TRUE_MAPS = ", true maps"
-"""How rows end in which the reasoner is given what a detector without an error would say: they are of the reasoner
-alone.
-"""
+"""Suffix of rows whose reasoner has the maps of a perfect detector as input."""
 
 FINEST = len(KERNELS) - 1
 
 
 @torch.inference_mode()
-def told(hupor: HUPORPredictor, crowd: ImageSample) -> HUPOROutput:
-    """What the networks would say of a picture if the detector made no mistake."""
-    shown = make_batch([crowd], None, hupor.networks.design.letterbox)
+def output_of_true_maps(hupor: HUPORPredictor, sample: ImageSample) -> HUPOROutput:
+    """The networks' output for an image with a perfect detector."""
+    batch = make_batch([sample], None, hupor.networks.design.letterbox)
     networks = hupor.networks
-    truth = TargetMaps(networks.codec, shown.people)
+    truth = TargetMaps(networks.codec, batch.people)
     codec = networks.codec
     visible = PoseMaps(truth.heatmaps("visible", FINEST), truth.fields("visible", FINEST))
     hidden = networks.hidden_maps(visible)
-    cells, depth = codec.depths(shown.people, "visible")
+    cells, depth = codec.depths(batch.people, "visible")
     depths = torch.zeros(1, depth.shape[-1], codec.shape[0] * codec.shape[1])
     for joint in range(depth.shape[-1]):
         known = depth[0, :, joint].isfinite()
@@ -126,7 +123,7 @@ def told(hupor: HUPORPredictor, crowd: ImageSample) -> HUPOROutput:
     box = networks.design.letterbox
     return HUPOROutput(
         np.zeros((box.height, box.width, 3), np.uint8),
-        box.matrix(*crowd.size),
+        box.matrix(*sample.size),
         visible,
         hidden,
         add_maps(visible, hidden),
@@ -135,18 +132,18 @@ def told(hupor: HUPORPredictor, crowd: ImageSample) -> HUPOROutput:
 
 
 class Bench:
-    """The detector, and the scenes that rows learn from and are scored on."""
+    """The detector, and the scenes for training and test."""
 
     def __init__(self, detector: Path, train: Path, test: Path, runs: Path) -> None:
         self.given = detector
         self.runs = runs
-        self.crowds = synth_scenes.load(train)
-        self.tested = synth_scenes.load(test)
+        self.samples = synth_scenes.load(train)
+        self.test_samples = synth_scenes.load(test)
         self.truths, self.protocol = evaluation.load_samples("synth", test)
 
     @cached_property
     def detector(self) -> Path:
-        """The detector alone, whatever else there is in the file that was given."""
+        """Weights of the detector only."""
         path = self.runs / "detector.safetensors"
         if not path.exists():
             given = weights.load(self.given).networks
@@ -156,14 +153,14 @@ class Bench:
         return path
 
     def train(self, name: str, seed: int) -> Path:
-        """The weights of a row's reasoner, trained where they are not yet."""
+        """The weights of a row's reasoner; trains it if they do not exist."""
         variant = VARIANTS[name]
-        recipe = replace(variant.recipe, seed=seed, epochs=STEPS * BATCH / len(self.crowds))
+        recipe = replace(variant.recipe, seed=seed, epochs=STEPS * BATCH / len(self.samples))
         folder = self.runs / f"{name.replace(' ', '_')}-{seed}"
         path = folder / f"{recipe.name}.safetensors"
         if not path.exists():
-            start = self.detector if recipe.predicted_input_fraction else None
-            train_hupor(variant.labels(self.crowds), folder, recipe, init_from=start, resume=True, progress=False)
+            initial = self.detector if recipe.predicted_input_fraction else None
+            train_hupor(variant.labels(self.samples), folder, recipe, init_from=initial, resume=True, progress=False)
         return path
 
     def reasoner(self, name: str, seed: int) -> weights.TrainedHUPOR:
@@ -173,11 +170,11 @@ class Bench:
         return trained
 
     def refined(self, recipe: RefineRecipe, seed: int) -> weights.TrainedHUPOR:
-        """The networks of the row with DSED, and a RefineNet that learnt from what they say of training pictures."""
+        """The networks of the row with DSED, with a RefineNet trained on their output for training images."""
         trained = self.reasoner("+ DSED", seed)
         folder = self.runs / f"refine-{recipe.kind}-{seed}"
         refiner = train_refine(
-            collect_pairs(HUPORPredictor(trained), self.crowds[:REFINED]),
+            collect_pairs(HUPORPredictor(trained), self.samples[:REFINED]),
             folder,
             recipe,
             resume=True,
@@ -189,21 +186,21 @@ class Bench:
     def row(
         self, trained: weights.TrainedHUPOR, rules: GroupingRules = PAPER, *, true_maps: bool = False
     ) -> list[float]:
-        """Figures of networks, or of their reasoner alone."""
+        """Metrics of networks, or of their reasoner alone."""
         hupor = HUPORPredictor(trained, rules=rules)
         if true_maps:
             people = [
-                hupor.decode_people(told(hupor, crowd), truth.camera)
-                for crowd, truth in zip(self.tested, self.truths, strict=True)
+                hupor.decode_people(output_of_true_maps(hupor, sample), truth.camera)
+                for sample, truth in zip(self.test_samples, self.truths, strict=True)
             ]
             found = {truth.name: each for truth, each in zip(self.truths, people, strict=True)}
-            said = evaluation.ImagePredictions(MPI15, found)
+            predictions = evaluation.ImagePredictions(MPI15, found)
         else:
-            said = evaluation.predict(self.truths, hupor)
-        report = evaluation.score(self.truths, said, self.protocol)
-        everybody = report.pooled()
+            predictions = evaluation.predict(self.truths, hupor)
+        report = evaluation.score(self.truths, predictions, self.protocol)
+        all_people = report.pooled()
         matched = report.pooled(matched=True)
-        return [*(100 * everybody[column] for column in ("PCK", "PCK_abs", "PCK_occ")), matched["MPJPE"]]
+        return [*(100 * all_people[column] for column in ("PCK", "PCK_abs", "PCK_occ")), matched["MPJPE"]]
 
 
 def main(
@@ -220,11 +217,11 @@ def main(
 
     Args:
         detector: .safetensors of networks whose detector serves all rows.
-        train: folder of synthetic scenes to learn from.
-        test: folder of others to score on.
-        runs: folder for what is trained.
+        train: folder of synthetic scenes for training.
+        test: folder of synthetic scenes for the test.
+        runs: folder of the training runs.
         seeds: of the rows.
-        variants: only these rows; none are all.
+        variants: only these rows; none means all.
         only_train: train the reasoners without scoring them; needs no detector yet.
         output: .csv file.
     """
@@ -254,11 +251,9 @@ def main(
 def _networks(bench: Bench, name: str, seed: int) -> weights.TrainedHUPOR:
     if name == BARE:
         return weights.load(bench.detector)
-    return (
-        bench.refined(REFINERS[name], seed)
-        if name in REFINERS
-        else bench.reasoner("+ DSED" if name == GROUPED else name, seed)
-    )
+    if name in REFINERS:
+        return bench.refined(REFINERS[name], seed)
+    return bench.reasoner("+ DSED" if name == GROUPED else name, seed)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -269,11 +264,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _append(path: Path, row: tuple[object, ...]) -> None:
-    """Adds a row, and says how the table is made."""
-    begun = path.exists()
+    """Adds a row and the description of the table."""
+    exists = path.exists()
     with path.open("a", newline="") as file:
         writer = csv.writer(file)
-        if not begun:
+        if not exists:
             writer.writerow(COLUMNS)
         writer.writerow(row)
     describe(path, seed=" ".join(sorted({row["seed"] for row in _rows(path)})), grows=True)

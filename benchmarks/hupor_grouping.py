@@ -1,14 +1,13 @@
-"""What finding people in maps costs, and how that grows with the people.
+"""Time of HUPOR's grouping by the number of people.
 
     OMP_NUM_THREADS=1 python benchmarks/hupor_grouping.py
 
-Maps of 832 x 512 px that make no mistake, of crowds as the tests make them, half of whose joints are hidden; one core.
-Milliseconds of processor time of each part by itself, over whole pictures and all of them: the least of many rounds of
-each picture, and the mean over pictures; `total_median_ms` has medians instead. `crossings` is everything about limbs
-that lie over each other, `depths` how far away people are, `other` what is left: reading maps and whether they are
-numbers, and by the published rules depths of limbs. People are placed a second time only where the second association
-changes somebody. `mistakes` counts joints that are more than half a pixel or a centimetre from where they are. Other
-work on the machine spoils it. Writes results/hupor_grouping.csv and prints it.
+Exact maps of 832 x 512 px of random people as in the tests, half of whose joints are hidden; one core. Milliseconds of
+processor time of each part and in total: the minimum over many rounds of each image, averaged over images;
+`total_median_ms` has medians instead. `crossings` is the treatment of overlapping limbs, `depths` the depths of people,
+`other` the rest: reading and checking the maps and, with the published rules, depths of limbs. People are placed a
+second time only if the second assignment differs. `mistakes` counts joints with an error of more than half a pixel or a
+centimetre. Run it on an idle machine. Writes results/hupor_grouping.csv and prints it.
 """
 
 import os
@@ -34,15 +33,15 @@ from occlupose.methods.hupor.decode import DecoderInput
 from occlupose.methods.hupor.grouping import OURS, PAPER, GroupingRules
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from hupor_people import crowd, mistakes, perfect, some_hidden
+from hupor_people import exact_maps, joint_errors, random_people, random_states
 
 PEOPLE = (1, 3, 5, 10, 20, 40)
 PARTS = {
-    "peaks": ("peaks",),
-    "scores": ("connections",),
-    "association": ("associate",),
-    "crossings": ("_untangled",),
-    "depths": ("roots", "relative"),
+    "peaks": ("find_peaks",),
+    "scores": ("find_limb_candidates",),
+    "association": ("assign_peaks",),
+    "crossings": ("_separate_limbs",),
+    "depths": ("root_depths", "relative_depths"),
 }
 COLUMNS = (
     "people",
@@ -56,35 +55,35 @@ COLUMNS = (
 )
 
 
-def timed(said: DecoderInput, maps: MultiPersonMaps, rules: GroupingRules) -> dict[str, float]:
-    """Milliseconds of parts, and of the whole, of one picture."""
+def time_parts(maps: DecoderInput, codec: MultiPersonMaps, rules: GroupingRules) -> dict[str, float]:
+    """Milliseconds of the parts and in total, for one image."""
     spent: dict[str, float] = defaultdict(float)
-    plain = {name: getattr(decode, name) for names in PARTS.values() for name in names}
+    functions = {name: getattr(decode, name) for names in PARTS.values() for name in names}
 
-    def watched(part: str, action: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(part: str, action: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any) -> Any:
-            began = process_time()
-            given = action(*arguments)
-            spent[part] += 1000 * (process_time() - began)
-            return given
+            start = process_time()
+            result = action(*arguments)
+            spent[part] += 1000 * (process_time() - start)
+            return result
 
         return run
 
     try:
         for part, names in PARTS.items():
             for name in names:
-                setattr(decode, name, watched(part, plain[name]))
-        began = process_time()
-        decode.decode(said, maps, rules)
-        spent["total"] = 1000 * (process_time() - began)
+                setattr(decode, name, timed(part, functions[name]))
+        start = process_time()
+        decode.decode(maps, codec, rules)
+        spent["total"] = 1000 * (process_time() - start)
     finally:
-        for name, action in plain.items():
+        for name, action in functions.items():
             setattr(decode, name, action)
     return {part: spent[part] for part in (*PARTS, "total")}
 
 
 def main(
-    pictures: int = 4,
+    images: int = 4,
     rounds: int = 60,
     seed: int = 0,
     output: Path = Path(__file__).parent / "results" / "hupor_grouping.csv",
@@ -92,30 +91,30 @@ def main(
     """Measures, prints and writes.
 
     Args:
-        pictures: of each number of people.
-        rounds: of each picture, of which the least counts.
-        seed: of the people.
+        images: of each number of people.
+        rounds: of each image, of which the minimum counts.
+        seed: random seed of the people.
         output: table to write.
     """
     torch.set_num_threads(1)
-    maps = MultiPersonMaps()
+    codec = MultiPersonMaps()
     rows = []
     ones: dict[str, float] = {}
     for count in track(PEOPLE, "measuring", console=Console(stderr=True)):
         random = np.random.default_rng((seed, count))
-        crowds = [crowd(random, count, maps) for _ in range(pictures)]
-        saids = [perfect(people, some_hidden(random, count), maps) for people in crowds]
+        groups = [random_people(random, count, codec) for _ in range(images)]
+        inputs = [exact_maps(people, random_states(random, count), codec) for people in groups]
         for name, rules in (("ours", OURS), ("published", PAPER)):
             wrong = 0
             least = defaultdict(float)
             median = 0.0
-            for people, said in zip(crowds, saids, strict=True):
-                pixels, metres = mistakes(decode.decode(said, maps, rules), people, maps)
+            for people, maps in zip(groups, inputs, strict=True):
+                pixels, metres = joint_errors(decode.decode(maps, codec, rules), people, codec)
                 wrong += int(((pixels > 0.5) | (metres > 0.01)).sum())
-                runs = [timed(said, maps, rules) for _ in range(rounds)]
+                runs = [time_parts(maps, codec, rules) for _ in range(rounds)]
                 for part in runs[0]:
-                    least[part] += min(run[part] for run in runs) / pictures
-                median += statistics.median(run["total"] for run in runs) / pictures
+                    least[part] += min(run[part] for run in runs) / images
+                median += statistics.median(run["total"] for run in runs) / images
             other = least["total"] - sum(least[part] for part in PARTS)
             ones.setdefault(name, least["total"])
             values = [*(least[part] for part in PARTS), other, least["total"], median, least["total"] / ones[name]]

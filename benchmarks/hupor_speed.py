@@ -1,14 +1,14 @@
-"""Where HUPOR's time goes at the paper's size, 832 x 512 px, and how it grows with the people in the picture.
+"""Speed of HUPOR at the paper's size, 832 x 512 px, by the number of people.
 
     python benchmarks/hupor_speed.py
 
-Networks of the paper's size with random weights (time does not depend on them): `detection` and `reasoning` for one
-picture. Random weights find nobody, so `grouping` is of maps without an error that `people` people make, up to the
-depth of every joint. Each number of people runs in a process of its own, whose peak memory is `peak_mib`, on a GPU that
-of the GPU. `all_ms` is the three together; `to_3_people` compares it with that for three people.
+Networks of the paper's size with random weights (time does not depend on them): `detection` and `reasoning` of one
+image. Random weights detect nobody, so `grouping` is of exact maps of `people` people, up to the depth of every joint.
+Each number of people runs in a process of its own, whose peak memory is `peak_mib` (on a GPU, that of the GPU).
+`all_ms` is the sum of the three; `to_3_people` is relative to three people.
 
-The paper, on a GPU that it does not name there: 99.8 ms a picture for 3 people and 104.7 for 20; SMAP, of which its
-detector is the network, 87.1 ms.
+The paper, on a GPU that it does not name there: 99.8 ms per image for 3 people and 104.7 for 20; SMAP, whose network is
+the paper's detector, 87.1 ms.
 
 Writes results/hupor_speed.csv.
 """
@@ -33,7 +33,7 @@ from occlupose.methods.hupor.predict import HUPORPredictor
 from occlupose.methods.hupor.weights import TrainedHUPOR
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from hupor_people import crowd, perfect, some_hidden
+from hupor_people import exact_maps, random_people, random_states
 
 RESULTS = Path(__file__).parent / "results" / "hupor_speed.csv"
 COLUMNS = ("people", "detection_ms", "reasoning_ms", "grouping_ms", "all_ms", "to_3_people", "peak_mib")
@@ -45,14 +45,14 @@ def measure(people: int, repeats: int, device: str) -> list[float]:
     torch.manual_seed(0)
     hupor = HUPORPredictor(TrainedHUPOR(HUPORNetwork(HUPORDesign()).eval()), device=device)
     random = np.random.default_rng(people)
-    picture = random.integers(0, 256, (512, 832, 3), np.uint8)
-    said = perfect(crowd(random, people), some_hidden(random, people), hupor.codec)
+    image = random.integers(0, 256, (512, 832, 3), np.uint8)
+    maps = exact_maps(random_people(random, people), random_states(random, people), hupor.codec)
     times = []
     for _ in range(repeats + 1):
         before = dict(hupor.seconds)
-        hupor.predict_maps(picture)
+        hupor.predict_maps(image)
         start = time.perf_counter()
-        decode(said, hupor.codec)
+        decode(maps, hupor.codec)
         grouping = time.perf_counter() - start
         times.append(
             [1000 * (hupor.seconds[part] - before[part]) for part in ("detection", "reasoning")] + [1000 * grouping]

@@ -1,4 +1,4 @@
-"""People in space, and the maps that say where they are without an error."""
+"""Random people in 3D, and their exact maps."""
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ FOCAL = 900.0
 ROOT = MPI15.index("pelvis")[0]
 
 
-def somebody(random):
-    """Joints of one person, metres, about a pelvis at the origin: an upright torso, limbs anywhere."""
+def random_person(random):
+    """Joints of one person, metres, with the pelvis at the origin: an upright torso, random limbs."""
     places = {"pelvis": np.zeros(3)}
     torso = np.array([random.normal(0, 0.15), -1, random.normal(0, 0.15)])
     places["neck"] = torso / np.linalg.norm(torso) * BONES["neck", "pelvis"] / 100
@@ -32,13 +32,13 @@ def somebody(random):
     return np.stack([places[joint] for joint in MPI15.joints])
 
 
-def crowd(random, count, maps=None, *, apart=2.5, within=False):
-    """(person, joint, 3), metres: all of their joints in the picture, none in the same place as another's joint of that
+def random_people(random, count, maps=None, *, apart=2.5, within=False):
+    """(person, joint, 3), metres: all joints in the image, none at the position of another person's joint of the same
     kind.
 
     Arguments:
-        apart: cells between joints of a kind; of those that lie closer, maps show one.
-        within: the box round every second person lies in that of the person before, who is nearer.
+        apart: minimum distance between joints of a kind, cells; maps show only one of closer ones.
+        within: the bounding box of every second person lies in that of the person before, who is nearer.
     """
     maps = maps or MultiPersonMaps()
     size = np.array([maps.width, maps.height])
@@ -48,7 +48,7 @@ def crowd(random, count, maps=None, *, apart=2.5, within=False):
         low, high = ([0, 0], size) if outer is None else (outer.min(0), outer.max(0))
         z = random.uniform(2.5, 9) if outer is None else chosen[-1][ROOT, 2] * random.uniform(1, 2)
         at = (random.uniform(low, high) - (size - 1) / 2) * z / FOCAL
-        person = somebody(random) + np.array([*at, z])
+        person = random_person(random) + np.array([*at, z])
         xy = project(person, maps)
         inside = (xy > 2 * maps.stride).all() and (xy < size - 2 * maps.stride).all()
         if outer is not None:
@@ -59,13 +59,11 @@ def crowd(random, count, maps=None, *, apart=2.5, within=False):
             chosen.append(person)
         if len(chosen) == count:
             return np.stack(chosen)
-    raise AssertionError("no room")
+    raise AssertionError("no space left")
 
 
-def some_hidden(random, count):
-    """States of joints, visible or hidden; of everybody's torso one is visible, as depth maps say nothing of other
-    people.
-    """
+def random_states(random, count):
+    """Joints visible or hidden; one torso joint of each person is visible, as depth maps contain no other people."""
     states = random.integers(1, 3, (count, len(MPI15))).astype(np.uint8)
     torso = MPI15.index(*TORSO)
     for person in states:
@@ -78,16 +76,16 @@ def project(xyz, maps):
     return xyz[..., :2] / xyz[..., 2:] * FOCAL + centre
 
 
-def scene(people, states, maps):
-    """As the codec wants it; a batch of one."""
+def people_batch(people, states, maps):
+    """The people as a batch of one for the codec."""
     xy = project(people, maps)
     tensors = (torch.from_numpy(part)[None].float() for part in (xy, people[..., 2]))
     return PeopleBatch(*tensors, torch.from_numpy(states)[None], torch.tensor([1 / FOCAL]))
 
 
-def perfect(people, states, maps):
-    """What `decode` is given, of networks that make no mistake."""
-    given = scene(people, states, maps)
+def exact_maps(people, states, maps):
+    """The input of `decode` from perfect networks."""
+    given = people_batch(people, states, maps)
     visible, hidden = (maps.heatmaps(given, part, 4)[0] for part in ("visible", "hidden"))
     depths = torch.zeros(7, *maps.shape)
     number, value = (part[0] for part in maps.depths(given, "visible"))
@@ -100,9 +98,10 @@ def perfect(people, states, maps):
     )
 
 
-def spoilt(said, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, part=0.3):
-    """What networks that make mistakes might say of these people: peaks of heights from 0.4 to 1, a share of limbs
-    whose field is missing along a part of their length, noise on fields, and on heatmaps (`false`)."""
+def noisy_maps(said, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, part=0.3):
+    """Maps as of imperfect networks: peaks with heights from 0.4 to 1, a share of limbs whose field is missing along a
+    part of their length, noise on fields, and on heatmaps (`false`).
+    """
     cells = (project(people, maps) + 0.5) / maps.stride - 0.5
     y, x = np.mgrid[: maps.shape[0], : maps.shape[1]]
     heights = np.empty_like(said.heatmaps)
@@ -123,9 +122,10 @@ def spoilt(said, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, pa
     )
 
 
-def mistakes(decoded, people, maps):
-    """Of each person and joint, px between where it is and where it was found to be, and metres in depth; infinite
-    where it was not found. Whose joints are whose is asked by pelvises."""
+def joint_errors(decoded, people, maps):
+    """Error of each person's joints in px and in depth in metres; infinite where a joint was not detected. People are
+    matched by pelvises.
+    """
     truth = np.concatenate([project(people, maps), people[..., 2:]], -1)
     if not len(decoded.xy):
         return np.full((2, *truth.shape[:2]), np.inf)

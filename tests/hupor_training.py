@@ -1,11 +1,11 @@
-"""Crowds in small pictures, and networks so small that they learn them at once."""
+"""Samples of people in small images, and networks that learn them quickly."""
 
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from hupor_people import FOCAL, crowd, project
+from hupor_people import FOCAL, project, random_people
 from occlupose.cameras import Camera
 from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.datasets.bottomup import BottomUpAugmentation
@@ -18,13 +18,13 @@ from occlupose.networks.mspn import StageSize
 from occlupose.skeletons import MPI15
 
 SPACE = MultiPersonMaps(256, 160)
-"""Of the pictures."""
+"""The codec of the images."""
 
 WIDTHS = StageSize((1, 1, 1, 1), (4, 4, 8, 8), 8)
 DESIGN = HUPORDesign(64, 64, stages=2, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS)
 STILL = BottomUpAugmentation(rotation=0, flip_probability=0, scale=(1, 1), shift=0)
 SHORT = replace(DESIGN, stages=1)
-"""Half as many tensors, for checkpoints are most of a short training."""
+"""Half as many tensors, as checkpoints take most of the time of a short training."""
 
 TINY = HUPORRecipe(name="tiny", design=DESIGN, batch=4, epochs=6, learning_rate=2e-3, warm_up_steps=1)
 
@@ -33,24 +33,24 @@ def camera():
     return Camera(256, 160, FOCAL, FOCAL, 127.5, 79.5)
 
 
-def deep(seed, people=2, picture=None):
-    """A crowd with depths, some of it hidden or absent."""
+def sample_with_depth(seed, people=2, picture=None):
+    """Random people with depth, some joints hidden or absent."""
     random = np.random.default_rng(seed)
-    xyz = crowd(random, people, SPACE)
+    xyz = random_people(random, people, SPACE)
     state = random.choice([0, 1, 2], xyz.shape[:2], p=[0.1, 0.3, 0.6])
     return make_mpi15_sample(picture, (256, 160), project(xyz, SPACE), xyz[..., 2], state, camera=camera())
 
 
-def flat(seed, people=2, picture=None):
-    """The same as COCO would have it: no tops of heads, no depths, no camera."""
-    given = deep(seed, people, picture)
+def sample_without_depth(seed, people=2, picture=None):
+    """The same as in COCO: no head tops, no depth, no camera."""
+    given = sample_with_depth(seed, people, picture)
     annotated = np.array([joint != "head_top" for joint in MPI15.joints])
     state = np.where(annotated, given.state, 0)
     return make_mpi15_sample(picture, given.size, given.xy, np.full(state.shape, np.nan), state, annotated=annotated)
 
 
-def drawn(given):
-    """A picture of its visible limbs, each limb in a colour of its own."""
+def draw_image(given):
+    """An image of the visible limbs, each limb in its own colour."""
     image = np.full((160, 256, 3), 60, np.uint8)
     for number, ends in enumerate(MPI15.limbs):
         for xy, state in zip(given.xy, given.state, strict=True):
@@ -61,16 +61,16 @@ def drawn(given):
     return image
 
 
-def write_crowds(folder, kinds=(deep, deep, flat, flat)):
-    """One crowd of each of these kinds, with its picture."""
+def write_samples(folder, kinds=(sample_with_depth, sample_with_depth, sample_without_depth, sample_without_depth)):
+    """One sample of each kind, with its image."""
     made = []
     for number, kind in enumerate(kinds):
         given = kind(number, picture=ImageRef(folder / f"{number}.png"))
-        write_image(given.image.path, drawn(given))
+        write_image(given.image.path, draw_image(given))
         made.append(given)
     return made
 
 
-def changed(**design):
-    """A recipe with another design."""
+def recipe_with_design(**design):
+    """TINY with another design."""
     return replace(TINY, design=replace(DESIGN, **design))

@@ -1,4 +1,4 @@
-"""People before a camera, of whom everything is known, for the tests of Skeleton-guided Shape Fitting."""
+"""People in front of a camera, with known bodies, for the tests of Skeleton-guided Shape Fitting."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ CAMERA = Camera.from_fov(320, 240)
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Some people, the pixels that show them, and which of their joints are hidden."""
+    """People, their masks, and which of their joints are hidden."""
 
     body: BodyModel
     fit: BodyFit
@@ -31,7 +31,7 @@ class Truth:
     def masks(self):
         return np.stack([self.buffer.surface == person for person in range(len(self.fit.joints))])
 
-    def picture(self, skeleton=BODY26, *, masks=True):
+    def ssf_input(self, skeleton=BODY26, *, masks=True):
         joints = self.fit.joints[:, BODY26.index(*skeleton.joints)].numpy()
         return SSFInput(joints, skeleton, CAMERA, self.masks if masks else None)
 

@@ -1,4 +1,4 @@
-"""Makes the picture of docs/hupor.md: synthetic scenes as HUPOR's networks see them, and whom they find.
+"""Draws the figure of docs/hupor.md: maps of HUPOR's networks for synthetic scenes, and the people in them.
 
 python docs/figures/hupor_strip.py
 """
@@ -23,7 +23,7 @@ from occlupose.synth.generate import ImageSettings, generate_scenes
 from occlupose.synth.layout import SceneSettings, SceneSource
 from occlupose.viewer import overlay
 
-PICTURE = Path(__file__).parents[1] / "images" / "hupor_strip.png"
+FIGURE = Path(__file__).parents[1] / "images" / "hupor_strip.png"
 COLUMNS = (
     "visible, by the detector",
     "occluded, by the reasoner",
@@ -35,7 +35,7 @@ COLUMNS = (
 
 
 def main(count: int = 5, seed: int = 42) -> None:
-    """Draw the strip: so many scenes one after the other, nobody chosen."""
+    """Draws the first scenes, not selected."""
     source = SceneSource.load(SceneSettings(seed=seed, people=(2, 4), width=320, height=200))
     hupor = load()
     figure, axes = plt.subplots(count, len(COLUMNS), figsize=(15, 1.75 * count), layout="constrained")
@@ -43,41 +43,41 @@ def main(count: int = 5, seed: int = 42) -> None:
         axes, islice(generate_scenes(source, images=ImageSettings(), workers=0), count), strict=True
     ):
         assert sample.image is not None
-        scene(row, sample.image, Camera.from_matrix(sample.record.camera, *sample.image.shape[1::-1]), hupor)
+        draw_scene(row, sample.image, Camera.from_matrix(sample.record.camera, *sample.image.shape[1::-1]), hupor)
     for axis, title in zip(axes[0], COLUMNS, strict=True):
         axis.set_title(title, fontsize=10)
-    figure.savefig(PICTURE, dpi=80)
+    figure.savefig(FIGURE, dpi=80)
 
 
-def scene(row: np.ndarray, picture: RGB, camera: Camera, hupor: HUPORPredictor) -> None:
+def draw_scene(row: np.ndarray, image: RGB, camera: Camera, hupor: HUPORPredictor) -> None:
     """One row."""
-    seen = hupor.predict_maps(picture)
-    found = hupor(picture, camera)
-    for axis, maps in zip(row, (seen.visible, seen.hidden, seen.combined), strict=False):
-        axis.imshow(_glow(seen.input, maps.heatmaps[0]))
-    drawn = cv2.resize(picture, None, fx=2, fy=2)
+    output = hupor.predict_maps(image)
+    people = hupor(image, camera)
+    for axis, maps in zip(row, (output.visible, output.hidden, output.combined), strict=False):
+        axis.imshow(_glow(output.input, maps.heatmaps[0]))
+    drawn = cv2.resize(image, None, fx=2, fy=2)
     overlay.draw_people(
-        drawn, (2 * found.xy + 0.5).astype(np.float32), found.state, np.arange(1, len(found) + 1), MPI15
+        drawn, (2 * people.xy + 0.5).astype(np.float32), people.state, np.arange(1, len(people) + 1), MPI15
     )
     row[3].imshow(drawn)
     for axis in row[:4]:
         axis.set_axis_off()
-    _space(row[4], found, (0, 1))
-    _space(row[5], found, (0, 2))
+    _draw_limbs(row[4], people, (0, 1))
+    _draw_limbs(row[5], people, (0, 2))
     row[4].invert_yaxis()
 
 
-def _glow(picture: RGB, maps: Float[Tensor, "joint y x"]) -> np.ndarray:
-    """The picture, darkened, under the highest of all maps."""
-    light = cv2.resize(maps.amax(0).clamp(0, 1).cpu().numpy(), picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+def _glow(image: RGB, maps: Float[Tensor, "joint y x"]) -> np.ndarray:
+    """The darkened image under the maximum of all maps."""
+    light = cv2.resize(maps.amax(0).clamp(0, 1).cpu().numpy(), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     colours = plt.get_cmap("inferno")(light)[..., :3]
-    return np.clip(0.35 * picture / 255 + colours, 0, 1)
+    return np.clip(0.35 * image / 255 + colours, 0, 1)
 
 
-def _space(axis: Axes, found: Detections, shown: tuple[int, int]) -> None:
-    """Everybody's limbs along two axes of the camera's frame: full where both ends are visible."""
-    across, up = shown
-    for person, (xyz, state) in enumerate(zip(found.xyz, found.state, strict=True)):
+def _draw_limbs(axis: Axes, people: Detections, axes: tuple[int, int]) -> None:
+    """Limbs along two axes of the camera frame: solid where both joints are visible."""
+    across, up = axes
+    for person, (xyz, state) in enumerate(zip(people.xyz, people.state, strict=True)):
         colour = f"C{person}"
         for limb in MPI15.limbs:
             ends = list(MPI15.index(*limb))

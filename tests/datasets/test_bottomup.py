@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hupor_people import FOCAL
-from hupor_training import STILL, camera, deep, drawn, flat
+from hupor_training import STILL, camera, draw_image, sample_with_depth, sample_without_depth
 from occlupose.codecs.letterbox import GREY, Letterbox
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
 from occlupose.datasets import bottomup
@@ -65,8 +65,8 @@ def test_joints_stay_on_what_shows_them(kind, seed):
 
 
 def test_without_variation_images_lie_as_the_letterbox_has_them():
-    given = [deep(0), flat(1)]
-    images = [drawn(each) for each in given]
+    given = [sample_with_depth(0), sample_without_depth(1)]
+    images = [draw_image(each) for each in given]
     for augmentation in (None, STILL):
         shown = show(given, augmentation, images=images)
         for number, each in enumerate(given):
@@ -83,8 +83,8 @@ def test_without_variation_images_lie_as_the_letterbox_has_them():
 
 def test_mirroring_exchanges_sides_and_turns_the_image_round():
     """Places, depths and states; in the picture left is right."""
-    given = [deep(seed) for seed in range(3)]
-    images = [drawn(each) for each in given]
+    given = [sample_with_depth(seed) for seed in range(3)]
+    images = [draw_image(each) for each in given]
     plain, other = (show(given, replace(STILL, flip_probability=flip), images=images) for flip in (0.0, 1.0))
     state = plain.people.state[:, :, PARTNERS]
     assert torch.equal(other.people.state, state) and not torch.equal(state, plain.people.state)
@@ -97,7 +97,7 @@ def test_mirroring_exchanges_sides_and_turns_the_image_round():
 
 
 def test_as_many_are_mirrored_as_it_is_said():
-    given = [deep(0)] * 400
+    given = [sample_with_depth(0)] * 400
     plain = show(given[:1])
     varied = show(given, replace(STILL, flip_probability=0.3))
     x = varied.people.xy[:, 0, 0, 0]
@@ -127,7 +127,7 @@ def motion(given, augmentation, seeds=200, box=BOX):
 
 
 def test_images_with_depth_are_turned_and_neither_scaled_nor_moved():
-    size, turn, right, down = motion(deep(0), BottomUpAugmentation())
+    size, turn, right, down = motion(sample_with_depth(0), BottomUpAugmentation())
     np.testing.assert_allclose(size, 1)
     np.testing.assert_allclose([right, down], 0, atol=1e-9)
     assert -10 <= turn.min() < -9.5 and 9.5 < turn.max() <= 10
@@ -137,7 +137,7 @@ def test_images_with_depth_are_turned_and_neither_scaled_nor_moved():
 @pytest.mark.parametrize("box", [Letterbox(), BOX])
 def test_images_without_depth_are_scaled_and_moved_too(box):
     """By 40 px where the input is as wide as published, and otherwise in proportion."""
-    size, turn, right, down = motion(flat(0), BottomUpAugmentation(), box=box)
+    size, turn, right, down = motion(sample_without_depth(0), BottomUpAugmentation(), box=box)
     assert 0.8 <= size.min() < 0.81 and 1.09 < size.max() <= 1.1
     assert -10 <= turn.min() < -9.5 and 9.5 < turn.max() <= 10
     most = 40 * box.width / 832
@@ -147,7 +147,7 @@ def test_images_without_depth_are_scaled_and_moved_too(box):
 
 
 def test_joints_beyond_the_input_are_absent():
-    given = flat(0, people=3)
+    given = sample_without_depth(0, people=3)
     zoomed = show([given], replace(STILL, scale=(3.0, 3.0)))
     matrix = BOX.matrix(256, 160, zoom=3.0)
     xy = given.xy @ matrix[:, :2].T + matrix[:, 2]
@@ -169,7 +169,7 @@ def test_a_image_whose_people_are_all_beyond_the_input_has_nobody():
 
 def test_the_span_is_what_a_pixel_of_the_input_spans_at_one_metre():
     """1 / (focal length x resizing), however it is turned; depths come back by it."""
-    given = [deep(0), flat(1)]
+    given = [sample_with_depth(0), sample_without_depth(1)]
     scene = show(given).people
     assert scene.metres_per_pixel[0].item() == pytest.approx(1 / (FOCAL * 0.5)) and scene.metres_per_pixel[1].isnan()
     known = scene.z[0].isfinite()
@@ -185,7 +185,7 @@ def test_the_span_is_what_a_pixel_of_the_input_spans_at_one_metre():
 
 
 def test_depths_of_the_torso_are_where_its_joints_are():
-    given = deep(2, people=1)
+    given = sample_with_depth(2, people=1)
     scene = show([given]).people
     number, depth = MultiPersonMaps(128, 128).depths(scene, "all")
     for place, joint in enumerate(MPI15.index(*TORSO)):
@@ -222,7 +222,7 @@ def test_of_many_people_the_twenty_nearest_to_the_middle_are_learnt_from():
 
 
 def test_images_with_fewer_people_are_filled_up_with_nobody():
-    given = [deep(0, people=1), deep(1, people=3), flat(2, people=2)]
+    given = [sample_with_depth(0, people=1), sample_with_depth(1, people=3), sample_without_depth(2, people=2)]
     scene = show(given).people
     assert scene.xy.shape == (3, 3, 15, 2)
     for number, each in enumerate(given):
@@ -237,8 +237,8 @@ def test_images_with_fewer_people_are_filled_up_with_nobody():
 
 
 def test_labels_alone_are_the_same_without_images():
-    given = [deep(0), flat(1)]
-    images = [drawn(each) for each in given]
+    given = [sample_with_depth(0), sample_without_depth(1)]
+    images = [draw_image(each) for each in given]
     one = show(given, BottomUpAugmentation(), 3)
     other = show(given, BottomUpAugmentation(), 3, images)
     assert one.images is None and other.images is not None
@@ -247,9 +247,9 @@ def test_labels_alone_are_the_same_without_images():
 
 
 def test_each_image_is_varied_by_its_own_chance_whatever_is_shown_beside_it():
-    given = [deep(0), flat(1), deep(2, people=1)]
+    given = [sample_with_depth(0), sample_without_depth(1), sample_with_depth(2, people=1)]
     uniform = np.random.default_rng(0).random((3, RANDOM_NUMBERS))
-    images = [drawn(each) for each in given]
+    images = [draw_image(each) for each in given]
     together = bottomup.make_batch(given, images, BOX, BottomUpAugmentation(), uniform)
     for number in range(3):
         alone = bottomup.make_batch(

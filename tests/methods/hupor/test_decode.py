@@ -4,7 +4,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from hupor_people import ROOT, crowd, mistakes, perfect, project, some_hidden, spoilt
+from hupor_people import ROOT, exact_maps, joint_errors, noisy_maps, project, random_people, random_states
 from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.decode import decode
@@ -18,9 +18,9 @@ SMALL = MultiPersonMaps(416, 256)
 
 def exactly(people, states, maps=MAPS, rules=OURS):
     """All of these people are found, to half a pixel and a centimetre."""
-    decoded = decode(perfect(people, states, maps), maps, rules)
+    decoded = decode(exact_maps(people, states, maps), maps, rules)
     assert len(decoded.xy) == len(people)
-    pixels, metres = mistakes(decoded, people, maps)
+    pixels, metres = joint_errors(decoded, people, maps)
     assert pixels.max() <= 0.5
     assert metres.max() <= 0.01
     who = np.linalg.norm(decoded.xy[:, ROOT] - project(people, maps)[:, None, ROOT], axis=-1).argmin(1)
@@ -31,19 +31,19 @@ def exactly(people, states, maps=MAPS, rules=OURS):
 def test_perfect_maps_give_the_people_that_made_them(count):
     for seed in range(3):
         random = np.random.default_rng((seed, count))
-        exactly(crowd(random, count), some_hidden(random, count))
+        exactly(random_people(random, count), random_states(random, count))
 
 
 @pytest.mark.parametrize("count", [2, 4, 6, 10, 14, 20])
 def test_people_all_of_whom_lies_over_others_are_told_apart(count):
     for seed in range(3):
         random = np.random.default_rng((seed, count, 1))
-        exactly(crowd(random, count, within=True), some_hidden(random, count))
+        exactly(random_people(random, count, within=True), random_states(random, count))
 
 
 def test_sixty_people_are_told_apart():
     random = np.random.default_rng(0)
-    exactly(crowd(random, 60), some_hidden(random, 60))
+    exactly(random_people(random, 60), random_states(random, 60))
 
 
 def between_limbs(people, maps):
@@ -60,14 +60,16 @@ def between_limbs(people, maps):
 
 def uncrossed(random, count, maps):
     """A crowd in which no limb comes within two cells of another of its kind."""
-    return next(people for people in (crowd(random, count, maps) for _ in range(99)) if between_limbs(people, maps) > 2)
+    return next(
+        people for people in (random_people(random, count, maps) for _ in range(99)) if between_limbs(people, maps) > 2
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_as_published_people_are_exact_whose_limbs_of_a_kind_do_not_cross(count):
     for seed in range(4):
         random = np.random.default_rng((seed, count, 2))
-        exactly(uncrossed(random, count, MAPS), some_hidden(random, count), MAPS, PAPER)
+        exactly(uncrossed(random, count, MAPS), random_states(random, count), MAPS, PAPER)
 
 
 def test_as_published_few_joints_of_twenty_people_are_wrong():
@@ -77,10 +79,10 @@ def test_as_published_few_joints_of_twenty_people_are_wrong():
     metres = []
     for seed in range(4):
         random = np.random.default_rng((seed, 20))
-        people = crowd(random, 20)
-        decoded = decode(perfect(people, some_hidden(random, 20), MAPS), MAPS)
+        people = random_people(random, 20)
+        decoded = decode(exact_maps(people, random_states(random, 20), MAPS), MAPS)
         assert len(decoded.xy) == 20
-        for off, each in zip((pixels, metres), mistakes(decoded, people, MAPS), strict=True):
+        for off, each in zip((pixels, metres), joint_errors(decoded, people, MAPS), strict=True):
             off.append(each)
     assert (np.array(pixels) > 0.5).mean() <= 0.03
     assert (np.array(metres) > 0.01).mean() <= 0.12
@@ -106,12 +108,12 @@ def test_people_all_of_whom_is_hidden_are_where_they_are_in_the_picture(count, r
     random = np.random.default_rng((count, 3))
     people = uncrossed(random, count, SMALL)
     hidden = np.full((count, 15), OCCLUDED, np.uint8)
-    said = perfect(people, hidden, SMALL)
-    knowing = replace(said, depths=perfect(people, np.full_like(hidden, VISIBLE), SMALL).depths)
+    said = exact_maps(people, hidden, SMALL)
+    knowing = replace(said, depths=exact_maps(people, np.full_like(hidden, VISIBLE), SMALL).depths)
     for maps in (said, knowing):
         decoded = decode(maps, SMALL, rules)
         assert len(decoded.xy) == count and (decoded.state == OCCLUDED).all()
-        pixels, metres = mistakes(decoded, people, SMALL)
+        pixels, metres = joint_errors(decoded, people, SMALL)
         assert pixels.max() <= 0.5
     assert metres.max() <= 0.01
 
@@ -125,11 +127,11 @@ def test_what_is_ours_is_no_worse_than_what_is_published_where_maps_are_wrong(wi
     off = {PAPER: 0.0, OURS: 0.0}
     for seed, count in enumerate((3, 6, 10) if false == 0.05 else (3, 6, 10, 16, 20)):
         random = np.random.default_rng((seed, within))
-        people = crowd(random, count, within=within)
-        said = spoilt(perfect(people, some_hidden(random, count), MAPS), people, MAPS, random, false=false)
+        people = random_people(random, count, within=within)
+        said = noisy_maps(exact_maps(people, random_states(random, count), MAPS), people, MAPS, random, false=false)
         found = {rules: decode(said, MAPS, rules) for rules in (PAPER, OURS)}
         about = people - people[:, ROOT : ROOT + 1] * [0, 0, 1]
-        good = {rules: mistakes(each, people, MAPS)[0] <= 3 for rules, each in found.items()}
+        good = {rules: joint_errors(each, people, MAPS)[0] <= 3 for rules, each in found.items()}
         both = good[PAPER] & good[OURS]
         for rules, each in found.items():
             from_root = replace(each, z=each.z - each.z[:, ROOT : ROOT + 1])
@@ -146,15 +148,15 @@ def _off(decoded, people, about):
 
 
 def test_nobody_is_nobody():
-    decoded = decode(perfect(np.zeros((0, 15, 3)), np.zeros((0, 15), np.uint8), SMALL), SMALL)
+    decoded = decode(exact_maps(np.zeros((0, 15, 3)), np.zeros((0, 15), np.uint8), SMALL), SMALL)
     assert decoded.xy.shape == (0, 15, 2)
     assert decoded.z.shape == decoded.score.shape == decoded.state.shape == (0, 15)
 
 
 @pytest.mark.parametrize("rules", [OURS, PAPER])
 def test_a_pelvis_by_itself_is_somebody(rules):
-    people = crowd(np.random.default_rng(1), 1, SMALL)
-    said = perfect(people, np.full((1, 15), VISIBLE, np.uint8), SMALL)
+    people = random_people(np.random.default_rng(1), 1, SMALL)
+    said = exact_maps(people, np.full((1, 15), VISIBLE, np.uint8), SMALL)
     heatmaps = said.heatmaps.copy()
     heatmaps[np.arange(15) != ROOT] = 0
     decoded = decode(replace(said, heatmaps=heatmaps), SMALL, rules)
@@ -165,7 +167,7 @@ def test_a_pelvis_by_itself_is_somebody(rules):
 @pytest.mark.parametrize("name", ["visible", "heatmaps", "fields", "depths"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_maps_that_are_not_numbers_are_named(name, value):
-    said = perfect(crowd(np.random.default_rng(1), 1, SMALL), np.full((1, 15), VISIBLE, np.uint8), SMALL)
+    said = exact_maps(random_people(np.random.default_rng(1), 1, SMALL), np.full((1, 15), VISIBLE, np.uint8), SMALL)
     broken = getattr(said, name).copy()
     broken[0, ..., 3, 5] = value
     with pytest.raises(OccluposeError, match=f"^{name}: .*not numbers"):

@@ -3,7 +3,7 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from hupor_people import FOCAL, perfect, project, somebody
+from hupor_people import FOCAL, exact_maps, project, random_person
 from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.methods.hupor.decode import decode
 from occlupose.methods.hupor.grouping import (
@@ -123,7 +123,7 @@ def behind_each_other(joint, depths, maps):
     while chain[-1] != PELVIS:
         chain.append(before[chain[-1]])
     for seed in range(99):
-        body = somebody(np.random.default_rng(seed))
+        body = random_person(np.random.default_rng(seed))
         places = np.array([[20.0, -15.0, FOCAL]]) / FOCAL * (np.array(depths)[:, None] + body[joint, 2])
         people = body - body[joint] + places[:, None]
         xy = project(people, maps)
@@ -146,7 +146,7 @@ def test_of_people_behind_each_other_the_nearest_has_the_joint_that_all_might_ta
     nearest = int(np.argmin(depths))
     states[np.arange(3) != nearest, joint] = OCCLUDED
     states[nearest, MPI15.index(*hidden)] = OCCLUDED
-    decoded = decode(perfect(people, states, maps), maps)
+    decoded = decode(exact_maps(people, states, maps), maps)
     assert len(decoded.xy) == 3
     rows = np.linalg.norm(decoded.xy[:, PELVIS] - xy[:, None, PELVIS], axis=-1).argmin(1)
     assert sorted(rows) == [0, 1, 2]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hupor_people import FOCAL, crowd, perfect
+from hupor_people import FOCAL, exact_maps, random_people
 from hupor_training import DESIGN, WIDTHS
 from occlupose.cameras import Camera
 from occlupose.codecs.letterbox import Letterbox
@@ -47,7 +47,7 @@ def seen_people(seed, count=3):
     shows.
     """
     random = np.random.default_rng(seed)
-    xyz = crowd(random, count, SPACE)
+    xyz = random_people(random, count, SPACE)
     state = random.choice([1, 2], xyz.shape[:2], p=[0.3, 0.7])
     matrix = Letterbox(256, 160).matrix(600, 320)
     scale = 256 / 600
@@ -80,7 +80,7 @@ def assert_found(found, xyz, state, camera):
 def test_people_are_where_they_are_in_the_picture_and_in_space(seed):
     """Of maps without a mistake; the picture's own pixels, its own camera."""
     xyz, state, matrix, camera = seen_people(seed)
-    said = perfect(xyz, state, SPACE)
+    said = exact_maps(xyz, state, SPACE)
     assert said.metres_per_pixel == pytest.approx(1 / (camera.fx * np.hypot(*matrix[:, 0])))
     found = hupor()._place(decode(said, SPACE), matrix, camera)
     assert_found(found, xyz, state, camera)
@@ -90,7 +90,7 @@ def test_people_are_where_they_are_in_the_picture_and_in_space(seed):
 def test_joints_beyond_the_picture_are_absent():
     """The input has a grey border about a picture of another form, and there may be peaks in it."""
     xyz, state, _, _ = seen_people(2, count=1)
-    decoded = decode(perfect(xyz, state, SPACE), SPACE)
+    decoded = decode(exact_maps(xyz, state, SPACE), SPACE)
     left, right = np.quantile(decoded.xy[0, :, 0], [0.3, 0.8])
     matrix = np.array([[1.0, 0, left], [0, 1, 0]])
     camera = Camera(int(right - left), 160, FOCAL, FOCAL, 10.0, 79.5)
@@ -125,7 +125,7 @@ def test_from_the_networks_last_layers_on_nothing_is_lost(monkeypatch):
     """Heads that make no mistake, in pictures that are not of the input's form; the camera is the picture's."""
     xyz, state, _, camera = seen_people(1)
     asked = hupor(HUPORDesign(256, 160, stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
-    heads, hidden = heads_of(asked.networks, perfect(xyz, state, SPACE))
+    heads, hidden = heads_of(asked.networks, exact_maps(xyz, state, SPACE))
     monkeypatch.setattr(asked.networks, "detect", lambda pictures: heads)
     monkeypatch.setattr(asked.networks, "hidden_maps", lambda visible: hidden)
     found = asked(picture(600, 320), camera)
@@ -199,7 +199,7 @@ def asked_of(people, states, size):
     scale = BOX.scale(*size)
     camera = Camera(*size, FOCAL / scale, FOCAL / scale, (size[0] - 1) / 2, (size[1] - 1) / 2)
     asked = hupor(HUPORDesign(stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
-    found = asked.decode_people(seen_of(perfect(people, states, asked.codec), size), camera)
+    found = asked.decode_people(seen_of(exact_maps(people, states, asked.codec), size), camera)
     there = found.state > 0
     assert (np.isfinite(found.xy).all(-1) == there).all() and not np.isfinite(found.xyz[~there]).any()
     assert (found.xy[there] > -0.5).all() and (found.xy[there] < np.array(size) - 0.5).all()
@@ -227,7 +227,7 @@ def test_pictures_that_are_wide_and_thin_hold_people_all_the_same(size):
 
 def test_a_picture_of_one_pixel_holds_nobody_and_no_joint_lies_beyond_it():
     assert len(asked_of(np.zeros((0, 15, 3)), np.zeros((0, 15), np.uint8), (1, 1))[0]) == 0
-    people = crowd(np.random.default_rng(2), 8)
+    people = random_people(np.random.default_rng(2), 8)
     found, camera = asked_of(people, np.full((8, 15), 2, np.uint8), (1, 1))
     inside = (np.abs(camera.project(people)) < 0.5).all(-1)
     assert 0 < inside.sum() < inside.size
@@ -237,7 +237,7 @@ def test_a_picture_of_one_pixel_holds_nobody_and_no_joint_lies_beyond_it():
 def test_sixty_people_are_as_many_as_their_pelvises():
     """Besides them somebody else whose joints all lie behind another's, at the same pixels."""
     random = np.random.default_rng(0)
-    people = crowd(random, 60)
+    people = random_people(random, 60)
     states = random.choice([1, 2], (61, 15), p=[0.4, 0.6])
     states[:, PELVIS] = 2
     found, camera = asked_of(np.concatenate([people, 1.5 * people[:1]]), states, (1664, 1024))

@@ -3,7 +3,7 @@ from math import inf, nan
 
 import pytest
 
-from hupor_training import TINY, changed
+from hupor_training import TINY, recipe_with_design
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.network import HUPORDesign
 from occlupose.methods.hupor.recipe import PUBLISHED, RECIPES, SMALL, HUPORRecipe
@@ -63,7 +63,7 @@ def test_when_the_reasoner_learns_and_how_much_of_that_is_done():
     assert [recipe.reasoner_progress(done) for done in (0, 0.25, 0.499)] == [None] * 3
     assert [recipe.reasoner_progress(done) for done in (0.5, 0.75, 1)] == [0, 0.5, 1]
     assert replace(TINY, detector_only_fraction=0.0).reasoner_progress(0.0) == 0
-    assert changed(reasoning="none").reasoner_progress(0.9) is None
+    assert recipe_with_design(reasoning="none").reasoner_progress(0.9) is None
 
 
 def test_beside_a_detector_that_stays_the_reasoner_learns_from_the_first_step_on():
@@ -78,7 +78,7 @@ def test_a_reasoner_that_would_never_learn_is_refused():
         match=r"^detector_only_fraction 1: the reasoner would never train; give less, or design.reasoning none$",
     ):
         replace(TINY, detector_only_fraction=1.0)
-    assert replace(changed(reasoning="none"), detector_only_fraction=1.0).reasoner_progress(1.0) is None
+    assert replace(recipe_with_design(reasoning="none"), detector_only_fraction=1.0).reasoner_progress(1.0) is None
 
 
 def test_the_student_is_given_true_maps_as_in_the_paper_and_the_detector_s_too_by_the_small_recipe():
@@ -119,7 +119,7 @@ def test_recipes_that_cannot_be_are_refused(wrong, said):
 
 def test_somebody_must_learn():
     with pytest.raises(OccluposeError, match="neither detector nor reasoner would train"):
-        replace(changed(reasoning="none"), train_detector=False)
+        replace(recipe_with_design(reasoning="none"), train_detector=False)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hupor_people import somebody
+from hupor_people import random_person
 from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
@@ -31,7 +31,7 @@ ARM = [WRIST, ELBOW]
 def people(count, seed=0):
     """People as they are."""
     random = np.random.default_rng(seed)
-    xyz = np.stack([somebody(random) + random.uniform([-1, -1, 3], [1, 1, 8]) for _ in range(count)])
+    xyz = np.stack([random_person(random) + random.uniform([-1, -1, 3], [1, 1, 8]) for _ in range(count)])
     return detections(CAMERA.project(xyz), xyz, np.full((count, 15), 2, np.uint8))
 
 
@@ -254,7 +254,7 @@ def test_the_published_training():
     assert (graph.epochs, graph.batch) == (200, 1024)
     assert graph.schedule(5_000).steps == 800
     assert graph.schedule(3).steps == 200
-    assert graph.schedule(5_000).rate(0) == pytest.approx(0.01)
+    assert graph.schedule(5_000).learning_rate_at(0) == pytest.approx(0.01)
     plan = perceptron.schedule(1024)
     assert (plan.weight_decay, plan.ema_decay) == (0, 0)  # Adam, and the last weights
     for epoch in range(200):  # within half a power of ten of what is published, and of a step of its own

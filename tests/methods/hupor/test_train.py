@@ -7,9 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from hupor_people import crowd as gathered
-from hupor_people import scene
-from hupor_training import DESIGN, SHORT, SPACE, STILL, TINY, changed, deep, drawn, flat, write_crowds
+from hupor_people import people_batch
+from hupor_people import random_people as gathered
+from hupor_training import (
+    DESIGN,
+    SHORT,
+    SPACE,
+    STILL,
+    TINY,
+    draw_image,
+    recipe_with_design,
+    sample_with_depth,
+    sample_without_depth,
+    write_samples,
+)
 from occlupose.codecs.multi_person import TORSO, TargetMaps
 from occlupose.datasets.bottomup import make_batch
 from occlupose.datasets.image_samples import make_mpi15_sample
@@ -40,7 +51,7 @@ HEAD = MPI15.index("head_top")[0]
 @pytest.fixture(scope="module")
 def crowds(tmp_path_factory):
     """Two pictures with depth and two without."""
-    return write_crowds(tmp_path_factory.mktemp("crowds"))
+    return write_samples(tmp_path_factory.mktemp("crowds"))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +65,7 @@ def trained(crowds, folder, recipe=QUICK, **options):
 
 
 def batch(given, pictures=True, design=DESIGN):
-    return make_batch(given, [drawn(each) for each in given] if pictures else None, design.letterbox)
+    return make_batch(given, [draw_image(each) for each in given] if pictures else None, design.letterbox)
 
 
 def draw(crowds, recipe=TINY, seed=0, **options):
@@ -109,7 +120,7 @@ def test_the_same_draw_gives_the_same_batch(crowds):
 
 
 def test_unreadable_pictures_are_left_out_and_named(tmp_path):
-    given = write_crowds(tmp_path)
+    given = write_samples(tmp_path)
     bad = given[0].image.path
     bad.write_bytes(bad.read_bytes()[:100])
     samples = HUPORSampler(given, replace(TINY, batch=12))
@@ -121,7 +132,7 @@ def test_unreadable_pictures_are_left_out_and_named(tmp_path):
 
 
 def test_another_picture_that_takes_the_place_of_an_unreadable_one_comes_with_its_own_people(tmp_path):
-    given = write_crowds(tmp_path, (deep, deep))
+    given = write_samples(tmp_path, (sample_with_depth, sample_with_depth))
     given[0].image.path.write_bytes(b"no picture")
     shown = draw(given, replace(TINY, augmentation=STILL))
     alone = batch(given[1:])
@@ -132,7 +143,7 @@ def test_another_picture_that_takes_the_place_of_an_unreadable_one_comes_with_it
 
 def test_unreadable_pictures_are_replaced_by_others_of_their_kind(tmp_path):
     """So that each kind keeps its share of a batch."""
-    given = write_crowds(tmp_path)
+    given = write_samples(tmp_path)
     for number in (1, 3):  # the last of each kind
         given[number].image.path.write_bytes(b"no picture")
     samples = HUPORSampler(given, replace(TINY, batch=8))
@@ -141,9 +152,11 @@ def test_unreadable_pictures_are_replaced_by_others_of_their_kind(tmp_path):
     assert len(samples.unreadable) == 2
 
 
-@pytest.mark.parametrize(("kind", "said"), [(deep, "with"), (flat, "without")])
+@pytest.mark.parametrize(("kind", "said"), [(sample_with_depth, "with"), (sample_without_depth, "without")])
 def test_where_no_picture_of_a_kind_can_be_read_training_does_not_go_on(tmp_path, kind, said):
-    given = write_crowds(tmp_path, (kind, kind, flat if kind is deep else deep))
+    given = write_samples(
+        tmp_path, (kind, kind, sample_without_depth if kind is sample_with_depth else sample_with_depth)
+    )
     for each in given[:2]:
         each.image.path.write_bytes(b"no picture")
     with pytest.raises(OccluposeError, match=f"nor can any other image {said} depth; give the dataset's own"):
@@ -187,7 +200,7 @@ def test_a_detector_without_mistakes_has_no_loss_and_each_mistake_counts_as_publ
     count.
     """
     networks = course().networks
-    shown = batch([deep(0, people=1), deep(1, people=1)])
+    shown = batch([sample_with_depth(0, people=1), sample_with_depth(1, people=1)])
     found, truth = perfect(networks, shown)
     terms = detection_loss(networks, found, shown, truth)
     assert terms["visible"].item() == pytest.approx(0, abs=1e-6) and terms["torso"].item() == pytest.approx(0, abs=1e-5)
@@ -213,7 +226,7 @@ def test_a_detector_without_mistakes_has_no_loss_and_each_mistake_counts_as_publ
 def test_a_reasoner_without_mistakes_has_no_loss():
     """What is visible and what it says is hidden are everything exactly, at every level."""
     networks = course().networks
-    shown = batch([deep(3, people=1), deep(4, people=1)])
+    shown = batch([sample_with_depth(3, people=1), sample_with_depth(4, people=1)])
     truth = TargetMaps(networks.codec, shown.people)
     said = [
         [networks.stack_channels(target_maps(truth, "hidden", kernel)).clone() for kernel in stage]
@@ -244,7 +257,7 @@ def test_what_coco_does_not_say_has_no_gradient_in_the_detector():
     of the other.
     """
     networks = course().networks
-    shown = batch([deep(0), flat(0)])
+    shown = batch([sample_with_depth(0), sample_without_depth(0)])
     flats = leaves(2, 43)
     fields = leaves(2, 14)
     depths = leaves(2, 7)
@@ -255,7 +268,7 @@ def test_what_coco_does_not_say_has_no_gradient_in_the_detector():
     sum(detection_loss(networks, found, shown, TargetMaps(networks.codec, shown.people)).values()).backward()
     unsaid = {HEAD, 15, 16}  # and the x and y of the first limb, from neck to head
     assert MPI15.limbs[0] == ("neck", "head_top")
-    seen = [bool((each.state[:, MPI15.index(*TORSO)] == 2).any()) for each in (deep(0),)]
+    seen = [bool((each.state[:, MPI15.index(*TORSO)] == 2).any()) for each in (sample_with_depth(0),)]
     assert seen == [True]
     for stage in found:
         for number, level in enumerate(stage):
@@ -271,7 +284,7 @@ def test_what_coco_does_not_say_has_no_gradient_in_the_detector():
 
 def test_what_coco_does_not_say_has_no_gradient_in_the_reasoner():
     networks = course().networks
-    shown = batch([deep(0), flat(0)], pictures=False)
+    shown = batch([sample_with_depth(0), sample_without_depth(0)], pictures=False)
     said = leaves(2, 57)
     sum(reasoning_loss(networks, said, shown, TargetMaps(networks.codec, shown.people)).values()).backward()
     for stage in said:
@@ -287,7 +300,7 @@ def test_a_limb_s_depth_is_learnt_where_it_is_known_of_everybody():
     """Of one of two people an elbow's is not: both limbs at it are not learnt in that picture, nor is anything else
     lost.
     """
-    given = deep(0)
+    given = sample_with_depth(0)
     one = crowd_of(given)
     elbow = MPI15.index("left_elbow")[0]
     one.xyz[1, elbow] = np.nan
@@ -328,7 +341,7 @@ def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(crowds, r
     """Though it is given the detector's maps, its terms have no gradient there, not even a small one."""
     lesson = course(
         replace(
-            changed(reasoning=reasoning),
+            recipe_with_design(reasoning=reasoning),
             detector_only_fraction=0.0,
             predicted_input_fraction=1.0,
             distillation_warm_up=0.1,
@@ -398,7 +411,7 @@ def test_blocks_say_which_levels_are_compared(crowds, monkeypatch, blocks):
 
 
 def test_without_a_teacher_the_reasoner_learns_directly(crowds):
-    lesson = course(replace(changed(reasoning="hourglass"), detector_only_fraction=0.0))
+    lesson = course(replace(recipe_with_design(reasoning="hourglass"), detector_only_fraction=0.0))
     terms = lesson(batch(crowds))
     assert terms["distillation"].item() == 0 and not terms["distillation"].requires_grad
     terms["hidden"].backward()
@@ -407,7 +420,7 @@ def test_without_a_teacher_the_reasoner_learns_directly(crowds):
 
 @pytest.mark.parametrize("detach", [False, True])
 def test_whether_the_teacher_moves_towards_the_student(crowds, detach):
-    lesson = course(replace(changed(detach=detach), detector_only_fraction=0.0))
+    lesson = course(replace(recipe_with_design(detach=detach), detector_only_fraction=0.0))
     lesson.step += 7
     terms = lesson(batch(crowds))
     terms["distillation"].backward(retain_graph=True)
@@ -463,7 +476,7 @@ def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(
 
 
 def test_without_a_reasoner_there_are_the_detector_s_terms_alone(crowds):
-    assert list(course(changed(reasoning="none"))(batch(crowds))) == ["visible", "torso"]
+    assert list(course(recipe_with_design(reasoning="none"))(batch(crowds))) == ["visible", "torso"]
     assert list(course()(batch(crowds))) == ["visible", "torso", "hidden", "all", "distillation"]
     assert list(course(replace(TINY, detector_only_fraction=0.0))(batch(crowds))) == [
         "visible",
@@ -556,7 +569,7 @@ def test_a_run_goes_on_only_with_the_recipe_and_the_people_that_began_it(crowds,
     before = (tmp_path / "last.pt").read_bytes()
     for changed_crowds, recipe in (
         (crowds, replace(once, predicted_input_fraction=0.25)),
-        ([*crowds[:3], flat(9, picture=crowds[3].image)], once),
+        ([*crowds[:3], sample_without_depth(9, picture=crowds[3].image)], once),
     ):
         with pytest.raises(OccluposeError, match="started with other settings or data"):
             trained(changed_crowds, tmp_path, recipe, resume=True)
@@ -598,7 +611,7 @@ def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(crowds, begun, 
 
 def test_the_reasoner_learns_from_labels_alone(tmp_path):
     """Without a picture anywhere, where the detector neither learns nor is asked."""
-    labels = [deep(0), flat(1)]
+    labels = [sample_with_depth(0), sample_without_depth(1)]
     alone = replace(QUICK, train_detector=False, predicted_input_fraction=0.0, epochs=4)
     assert trained(labels, tmp_path / "run", alone).exists()
     for recipe in (QUICK, replace(alone, predicted_input_fraction=0.5)):
@@ -612,7 +625,7 @@ def test_the_reasoner_learns_from_labels_alone(tmp_path):
 
 def test_crowds_without_pictures_are_passed_over_where_pictures_are_shown(crowds, tmp_path):
     said = []
-    trained([*crowds[:2], deep(7)], tmp_path, replace(QUICK, epochs=1), say=said.append)
+    trained([*crowds[:2], sample_with_depth(7)], tmp_path, replace(QUICK, epochs=1), say=said.append)
     people = len(crowds[0]) + len(crowds[1])
     assert said == [f"tiny: trains on {people} people in 2 images, 2 with depth"]
 
@@ -623,7 +636,7 @@ def test_a_detector_cannot_stay_as_it_is_without_weights(crowds, tmp_path):
 
 
 def test_what_could_not_be_read_is_said_at_the_end(tmp_path):
-    given = write_crowds(tmp_path)
+    given = write_samples(tmp_path)
     given[0].image.path.unlink()
     said = []
     trained(given, tmp_path / "run", replace(QUICK, epochs=2, batch=8), say=said.append)
@@ -668,7 +681,7 @@ def test_what_is_true_of_everything_is_made_of_what_is_visible_and_what_is_hidde
     xyz = gathered(random, people - 1, SPACE, apart=0)
     xyz = np.concatenate([xyz, xyz[:1] * 1.02 + [0.02, 0.02, 0]])  # somebody close behind another
     states = random.choice([0, 1, 2], xyz.shape[:2], p=[0.1, 0.4, 0.5]).astype(np.uint8)
-    truth = TargetMaps(SPACE, scene(xyz, states, SPACE))
+    truth = TargetMaps(SPACE, people_batch(xyz, states, SPACE))
     visible, hidden, everything = (truth.heatmaps(part, level) for part in ("visible", "hidden", "all"))
     assert torch.equal(everything, torch.maximum(visible, hidden)) and torch.equal(
         everything, SPACE.heatmaps(truth.people, "all", level)

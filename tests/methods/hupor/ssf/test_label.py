@@ -25,7 +25,7 @@ def tiny(**changes):
 
 def test_the_true_bodies_give_the_true_labels():
     truth = crowd()
-    given = occlusion_of_bodies(truth.fit, truth.body, truth.picture())
+    given = occlusion_of_bodies(truth.fit, truth.body, truth.ssf_input())
     for name in ("state", "cause", "occluder"):
         assert (getattr(given, name) == getattr(truth.occlusion, name)).all()
 
@@ -35,7 +35,7 @@ def test_fitted_bodies_label_far_better_than_chance(masks):
     right = said = there = 0
     for seed in range(4):
         truth = crowd(seed)
-        (given,) = label_occlusion([truth.picture(H36M17, masks=masks)], body=truth.body, size=64)
+        (given,) = label_occlusion([truth.ssf_input(H36M17, masks=masks)], body=truth.body, size=64)
         mine = given.state == OCCLUDED
         true = truth.occlusion.state[:, H36M] == OCCLUDED
         right = right + (mine & true).sum()
@@ -48,7 +48,7 @@ def test_fitted_bodies_label_far_better_than_chance(masks):
 
 def test_it_knows_who_hides_whom():
     truth = crowd()
-    (given,) = label_occlusion([truth.picture(H36M17)], body=truth.body, size=64)
+    (given,) = label_occlusion([truth.ssf_input(H36M17)], body=truth.body, size=64)
     others = (given.cause == OcclusionCause.PERSON) & (truth.occlusion.cause[:, H36M] == OcclusionCause.PERSON)
     assert others.sum() > 3
     assert (given.occluder == truth.occlusion.occluder[:, H36M])[others].all()
@@ -57,7 +57,7 @@ def test_it_knows_who_hides_whom():
 def test_labels_come_in_the_skeleton_that_was_given():
     truth = crowd()
     neck = [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
-    picture = replace(truth.picture(), joints=truth.fit.joints[:, neck].numpy(), skeleton=MPI15)
+    picture = replace(truth.ssf_input(), joints=truth.fit.joints[:, neck].numpy(), skeleton=MPI15)
     given = occlusion_of_bodies(truth.fit, truth.body, picture)
     assert (given.state == truth.occlusion.state[:, neck]).all()
     assert (given.occluder == truth.occlusion.occluder[:, neck]).all()
@@ -71,7 +71,7 @@ def test_what_bodies_do_not_have_is_absent_and_so_is_what_nobody_knows():
             joints[:, place] = truth.fit.joints[:, BODY26.index(name)[0]]
     joints[:, MUPOTS17.index("head")[0]] = joints[:, MUPOTS17.index("head_top")[0]]
     joints[1, MUPOTS17.index("left_knee")[0]] = np.nan
-    given = occlusion_of_bodies(truth.fit, truth.body, replace(truth.picture(), joints=joints, skeleton=MUPOTS17))
+    given = occlusion_of_bodies(truth.fit, truth.body, replace(truth.ssf_input(), joints=joints, skeleton=MUPOTS17))
     assert (given.state[:, MUPOTS17.index("head")] == ABSENT).all()
     assert given.state[1, MUPOTS17.index("left_knee")] == ABSENT
     assert (given.state[:, MUPOTS17.index("pelvis")] != ABSENT).all()
@@ -80,15 +80,15 @@ def test_what_bodies_do_not_have_is_absent_and_so_is_what_nobody_knows():
 def test_what_does_not_fit_together_is_refused():
     truth = crowd()
     with pytest.raises(OccluposeError, match=r"joints of shape \(3, 26, 3\)"):
-        label_occlusion([replace(truth.picture(), skeleton=H36M17)], body=truth.body)
+        label_occlusion([replace(truth.ssf_input(), skeleton=H36M17)], body=truth.body)
     with pytest.raises(OccluposeError, match="masks of shape"):
-        label_occlusion([replace(truth.picture(), masks=truth.masks[:, ::2])], body=truth.body)
+        label_occlusion([replace(truth.ssf_input(), masks=truth.masks[:, ::2])], body=truth.body)
 
 
 def test_networks_label_too():
     truth = crowd()
     ssf = tiny()
-    (given,) = label_occlusion([truth.picture(H36M17)], body=ssf.body, fitter=make_fitter(ssf), size=ssf.size)
+    (given,) = label_occlusion([truth.ssf_input(H36M17)], body=ssf.body, fitter=make_fitter(ssf), size=ssf.size)
     assert given.state.shape == (3, 17)
     assert set(np.unique(given.state)) <= {ABSENT, OCCLUDED, VISIBLE}
 
@@ -96,7 +96,7 @@ def test_networks_label_too():
 def test_networks_can_be_made_to_meet_the_joints():
     truth = crowd()
     ssf = tiny()
-    given, fit_mask = truth.picture(H36M17).crop_people(ssf.size)
+    given, fit_mask = truth.ssf_input(H36M17).crop_people(ssf.size)
     met = predict_bodies(ssf, given, fit_mask, meet=True)
     seen = predict_bodies(ssf, given, fit_mask)
     assert torch.equal(met.shape, seen.shape)
@@ -107,16 +107,16 @@ def test_networks_need_masks_crops_of_their_size_and_pictures_if_they_look_at_th
     truth = crowd()
     ssf = tiny()
     with pytest.raises(OccluposeError, match="no masks: the networks need them"):
-        predict_bodies(ssf, truth.picture(masks=False).crop_people(ssf.size)[0])
+        predict_bodies(ssf, truth.ssf_input(masks=False).crop_people(ssf.size)[0])
     with pytest.raises(OccluposeError, match="crops of 64 px: must be 32 px for these networks"):
-        predict_bodies(ssf, truth.picture().crop_people(64)[0])
+        predict_bodies(ssf, truth.ssf_input().crop_people(64)[0])
     with pytest.raises(OccluposeError, match="no image: these networks need one"):
-        predict_bodies(tiny(input_type="image"), truth.picture().crop_people(32)[0])
+        predict_bodies(tiny(input_type="image"), truth.ssf_input().crop_people(32)[0])
 
 
 def test_refinement_needs_no_true_bodies_and_leaves_the_networks_as_they_are():
     ssf = tiny()
-    people = concatenate_crops([crowd(seed).picture().crop_people(ssf.size)[0] for seed in range(2)])
+    people = concatenate_crops([crowd(seed).ssf_input().crop_people(ssf.size)[0] for seed in range(2)])
     assert len(people) == 6
     before = {name: value.clone() for name, value in ssf.state_dict().items()}
     refined = finetune(ssf, people, steps=30, learning_rate=1e-3)

@@ -26,7 +26,7 @@ def iou(one, other):
 @pytest.mark.parametrize("skeleton", [BODY26, H36M17])
 def test_somebody_of_odd_build_is_met_within_a_centimetre(body, skeleton):
     truth = group(5, body=body())
-    given, fit_mask = truth.picture(skeleton, masks=False).crop_people(64)
+    given, fit_mask = truth.ssf_input(skeleton, masks=False).crop_people(64)
     fitted = fit_bodies(given, body(), fit_mask=fit_mask)
     known = given.joints[0].isfinite().all(-1)
     assert (fitted.joints - truth.fit.joints)[0, known].norm(dim=-1).mean() < 0.01
@@ -42,7 +42,7 @@ def test_a_mask_makes_the_outline_more_alike():
     shape[:, body.shape_names.index("girth")] = 1.28
     stout = replace(truth.fit, shape=shape)
     whole = outline(stout, body)
-    picture = replace(truth.picture(), masks=whole[None])
+    picture = replace(truth.ssf_input(), masks=whole[None])
     given, _ = picture.crop_people(128)
     with_mask = fit_bodies(given, body)
     without = fit_bodies(given, body, settings=FitSettings(steps=0))
@@ -54,7 +54,7 @@ def test_a_mask_makes_the_outline_more_alike():
 def test_everybody_is_fitted_by_themselves():
     """A person is fitted the same in company; floats may differ in their last places."""
     truth = crowd()
-    given, fit_mask = truth.picture(H36M17).crop_people(64)
+    given, fit_mask = truth.ssf_input(H36M17).crop_people(64)
     together = fit_bodies(given, truth.body, fit_mask=fit_mask)
     for person in range(3):
         alone = fit_bodies(given[person : person + 1], truth.body, fit_mask=fit_mask)
@@ -63,7 +63,7 @@ def test_everybody_is_fitted_by_themselves():
 
 def test_of_those_without_a_mask_the_joints_alone_tell():
     truth = crowd()
-    given, _ = truth.picture(masks=False).crop_people(64)
+    given, _ = truth.ssf_input(masks=False).crop_people(64)
     assert torch.equal(fit_bodies(given, truth.body).shape, fit_joints(given.joints, truth.body).shape)
 
 
@@ -72,7 +72,7 @@ def test_joints_that_are_made_of_others_are_not_met():
     joints = truth.fit.joints[
         :, [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
     ].numpy()
-    given, fit_mask = replace(truth.picture(masks=False), joints=joints, skeleton=MPI15).crop_people(64)
+    given, fit_mask = replace(truth.ssf_input(masks=False), joints=joints, skeleton=MPI15).crop_people(64)
     fitted = fit_bodies(given, anny(), fit_mask=fit_mask)
     assert fitted.error.max() < 0.01
     spine = BODY26.index("spine")
@@ -82,7 +82,7 @@ def test_joints_that_are_made_of_others_are_not_met():
 
 def test_few_joints_are_enough():
     truth = group(1)
-    given, fit_mask = truth.picture(masks=False).crop_people(64)
+    given, fit_mask = truth.ssf_input(masks=False).crop_people(64)
     given.joints[:, BODY26.index("left_ankle", "left_knee", "right_wrist", "head_top")] = torch.nan
     fitted = fit_bodies(given, truth.body, fit_mask=fit_mask)
     assert all(value.isfinite().all() for value in vars(fitted).values())
@@ -91,7 +91,7 @@ def test_few_joints_are_enough():
 
 def test_the_result_stays_within_the_range_of_shapes():
     truth = crowd(2)
-    given, _ = truth.picture().crop_people(64)
+    given, _ = truth.ssf_input().crop_people(64)
     given.joints = given.joints.mean(1, keepdim=True) + 2.5 * (given.joints - given.joints.mean(1, keepdim=True))
     shape = fit_bodies(given, truth.body).shape.numpy()
     assert (shape >= truth.body.low.numpy() - 1e-6).all() and (shape <= truth.body.high.numpy() + 1e-6).all()
