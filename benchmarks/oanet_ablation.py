@@ -41,7 +41,7 @@ from torch import Generator
 from occlupose.datasets.cmu import MotionClip, load_clips, split_clips
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.camera_views import AZIMUTHS, to_studio_camera
-from occlupose.methods.oanet.network import OANet
+from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.predict import predict_3d
 from occlupose.methods.oanet.recipe import OANetRecipe, simulate_detections
 from occlupose.methods.oanet.train import make_sampler, train_stages
@@ -222,7 +222,7 @@ def validation(mocap: Path, objects: bool) -> list[Observations2D]:
     return views
 
 
-def score(oanet: OANet, recipe: OANetRecipe, views: list[Observations2D]) -> list[float]:
+def score(oanet: OANetNetwork, recipe: OANetRecipe, views: list[Observations2D]) -> list[float]:
     """MPJPE, P-MPJPE and the MPJPE of occluded joints: means over views, mm."""
     errors = []
     for view in views:

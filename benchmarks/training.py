@@ -22,7 +22,7 @@ from rich.table import Table
 from torch import Generator, nn
 
 from occlupose.datasets.cmu import load_clips, split_clips
-from occlupose.methods.oanet.network import AdversarialOANet, OANet
+from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork
 from occlupose.methods.oanet.recipe import OANetBatch, OANetRecipe, build_batch, loss_3d
 from occlupose.methods.oanet.train import make_sampler
 from occlupose.training.loop import Optimisation, Terms, train
@@ -82,7 +82,9 @@ def main(mocap: Path, output: Path = Path(__file__).parent / "results" / "traini
     """
     rows = []
     for name, (recipe, count) in SIZES.items():
-        network = AdversarialOANet(OANet(recipe.width, recipe.depth, refine=recipe.refine, dropout=recipe.dropout))
+        network = AdversarialOANet(
+            OANetNetwork(recipe.width, recipe.depth, refine=recipe.refine, dropout=recipe.dropout)
+        )
         first = build_batch(make_sampler(split_clips(load_clips(mocap))[0], recipe)(Generator().manual_seed(0)), recipe)
         bare(network, first, recipe, 2)
         bare_seconds = []

@@ -384,7 +384,7 @@ def test_full_disk(tmp_path):
     code = """
 import resource, sys
 from pathlib import Path
-from occlupose import cli, labels
+from occlupose import cli
 
 def run(folder, limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -819,6 +819,29 @@ def test_summary():
     assert max(map(len, text.splitlines())) <= 80
     nobody = rendered(terminal.summary(poses.select(slice(0, 1), [])))
     assert "1 frame, 0 people" in nobody and "frames/s" not in nobody
+
+
+def test_the_summary_of_an_image_has_no_times():
+    text = rendered(terminal.summary(film(circle()[:1])))
+    assert "1 frame, 1 person" in text and "from" not in text and "0.0 s" not in text and "100%" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"people": 0}, "nobody found in it"),
+        ({"people": 0, "best_rejected": 0.21}, "people were detected, but the confidence of their keypoints is 0.21"),
+        ({"people": 1}, "none of their keypoints has enough confidence"),
+    ],
+)
+def test_why_there_are_no_poses(options, words, capsys):
+    poses = film(circle()[:2])
+    poses.state[:] = 0
+    poses.xy[:] = np.nan
+    poses.xyz[:] = np.nan
+    poses = poses.select(person=poses.track_id[: options["people"]])
+    terminal.print_notes(Console(stderr=True), "walk.mp4", poses, options.get("best_rejected", 0.0))
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -1,5 +1,5 @@
-"""The pipeline on people made of formulas, filmed onto grey video; a frontend that knows where they are stands for the
-networks.
+"""The pipeline on people made of formulas, filmed onto grey video; a front end with given keypoints replaces
+the networks.
 """
 
 import gc
@@ -92,11 +92,11 @@ def tracked_frames(filmed: Poses, there: Callable[[int, float], bool], seed: int
 
 
 @dataclass
-class Seer:
-    """A frontend that is told who is where: COCO-17 joints (time, person, 17, 2) px, NaN for who is not there."""
+class Scripted:
+    """A front end with given people: COCO-17 joints (time, person, 17, 2) px, NaN for people who are absent."""
 
     xy: np.ndarray
-    name = "seer"
+    name = "scripted"
     skeleton = COCO17
     since_reset = -1
 
@@ -133,7 +133,7 @@ def ids_of(frames: list[FramePoses]) -> list[list[int]]:
     return [frame_poses.track_id.tolist() for frame_poses in frames]
 
 
-def watch(source: Source, frontend: Seer, **options: object) -> Generator[FramePoses, None, None]:
+def track_people(source: Source, frontend: Scripted, **options: object) -> Generator[FramePoses, None, None]:
     """Detects and tracks with this front end."""
     return track(source, OANet(frontend), Camera.from_fov(source.width, source.height), **options)
 
@@ -143,23 +143,25 @@ def lifter() -> Lifter:
     return lifting.load_lifter()
 
 
-# ------------------------------------------------------------------------------------------------ watch
+# ------------------------------------------------------------------------------------------------ track
 
 
-def test_ids_begin_with_the_first_frame_and_ghosts_get_none(tmp_path):
-    eyes = Seer(figures("xxxxxxxx", "...xxxxx", ".x......", ".......x"))
+def test_ids_begin_with_the_first_frame_and_false_positives_get_none(tmp_path):
+    frontend = Scripted(figures("xxxxxxxx", "...xxxxx", ".x......", ".......x"))
     with open_media(video(tmp_path, 8)) as source:
-        watched = list(watch(source, eyes))
-        assert ids_of(watched) == [[1], [1], [1], [1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]
-        assert [frame_poses.time for frame_poses in watched] == pytest.approx(np.arange(8) / 10)
-        np.testing.assert_allclose(watched[3].xy, eyes.xy[3, :2], rtol=1e-5)
-        assert ids_of(list(watch(source, eyes))) == ids_of(watched)  # a second time: everything starts anew
+        tracked = list(track_people(source, frontend))
+        assert ids_of(tracked) == [[1], [1], [1], [1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]
+        assert [frame_poses.time for frame_poses in tracked] == pytest.approx(np.arange(8) / 10)
+        np.testing.assert_allclose(tracked[3].xy, frontend.xy[3, :2], rtol=1e-5)
+        assert ids_of(list(track_people(source, frontend))) == ids_of(tracked)  # a second time: everything starts anew
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_a_single_picture_gets_ids(tmp_path, count):
     write_image(tmp_path / "a.png", GREY)
-    (only,) = watch(open_media(tmp_path / "a.png"), Seer(figures(*"xxx"[:count]) if count else np.zeros((1, 0, 17, 2))))
+    (only,) = track_people(
+        open_media(tmp_path / "a.png"), Scripted(figures(*"xxx"[:count]) if count else np.zeros((1, 0, 17, 2)))
+    )
     assert only.track_id.tolist() == [1, 2, 3][:count]
     assert (only.state == VISIBLE).all() and only.state.shape == (count, 17)
     np.testing.assert_allclose(only.score, 0.8)
@@ -168,13 +170,13 @@ def test_a_single_picture_gets_ids(tmp_path, count):
 def test_a_single_frame_of_a_stream_without_a_count_gets_ids(tmp_path):
     with open_media(video(tmp_path, 2).as_uri()) as source:  # of which opening takes one
         assert source.live and source.count is None
-        assert ids_of(list(watch(source, Seer(figures("x"))))) == [[1]]
+        assert ids_of(list(track_people(source, Scripted(figures("x"))))) == [[1]]
 
 
 def test_nobody_at_all(tmp_path):
     with open_media(video(tmp_path, 5)) as source:
-        assert ids_of(list(watch(source, Seer(np.zeros((5, 0, 17, 2)))))) == [[]] * 5
-        poses = run(source, OANet(Seer(np.zeros((5, 0, 17, 2)))))
+        assert ids_of(list(track_people(source, Scripted(np.zeros((5, 0, 17, 2)))))) == [[]] * 5
+        poses = run(source, OANet(Scripted(np.zeros((5, 0, 17, 2)))))
     assert (len(poses), len(poses.track_id), poses.skeleton) == (5, 0, H36M17)
     poses.save(tmp_path / "a.npz")
     assert Poses.load(tmp_path / "a.npz") == poses
@@ -200,10 +202,10 @@ class Nothing(Source):
 
 
 def test_no_frames_at_all():
-    eyes = Seer(np.zeros((0, 0, 17, 2)))
-    assert list(watch(Nothing(), eyes)) == []
-    assert list(stream(Nothing(), OANet(eyes))) == []
-    poses = run(Nothing(), OANet(eyes))
+    frontend = Scripted(np.zeros((0, 0, 17, 2)))
+    assert list(track_people(Nothing(), frontend)) == []
+    assert list(stream(Nothing(), OANet(frontend))) == []
+    poses = run(Nothing(), OANet(frontend))
     assert (len(poses), len(poses.track_id)) == (0, 0)
 
 
@@ -211,8 +213,8 @@ def test_who_was_there_first_stays(tmp_path):
     #                            at 10 frames/s; the tracker waits for 2 s
     presence = ("xxxxx...............xxxxx..........................", "x" * 51, "..x" + "x" * 48, "x" * 51)
     with open_media(video(tmp_path, 51)) as source:
-        everybody = ids_of(list(watch(source, Seer(figures(*presence)))))
-        two = ids_of(list(watch(source, Seer(figures(*presence)), max_people=2)))
+        everybody = ids_of(list(track_people(source, Scripted(figures(*presence)))))
+        two = ids_of(list(track_people(source, Scripted(figures(*presence)), max_people=2)))
     assert everybody[0] == [1, 2, 3] and everybody[24] == [1, 2, 3, 4] and everybody[50] == [2, 3, 4]
     assert two[:5] == [[1, 2]] * 5
     assert two[5:20] == [[2]] * 15, "a person who is hidden for a while keeps their place"
@@ -230,22 +232,22 @@ def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
     wrist = COCO17.index("left_wrist")[0]
     xy[6, 0, wrist, 1] += 100  # half a box side, against the flow
     with open_media(tmp_path / "a.mp4") as source:
-        watched = list(watch(source, Seer(xy)))
+        tracked = list(track_people(source, Scripted(xy)))
         tracker = Tracker()
         meter = FlowSampler()
-        eyes = Seer(xy)
+        frontend = Scripted(xy)
         moments = []
         moved = []
-        eyes.reset()
+        frontend.reset()
         for frame in source:
-            people = eyes(frame)
+            people = frontend(frame)
             moments.append((people, tracker.update(people, frame.time)))
             moved.append(meter.update(frame.pyramid, people.boxes, people.xy, moments[-1][1].track_numbers))
-    for frame_poses, (people, who), answer in zip(watched, moments, [*moved[1:], meter.finish()], strict=True):
+    for frame_poses, (people, who), answer in zip(tracked, moments, [*moved[1:], meter.finish()], strict=True):
         ids = who.ids
         expected = discount_by_flow(people.score, answer.motion, answer.flow)[np.argsort(ids)][(ids < 0).sum() :]
         np.testing.assert_allclose(frame_poses.score[: len(expected)], expected, atol=1e-6)
-    states = np.stack([frame_poses.state[0] for frame_poses in watched])
+    states = np.stack([frame_poses.state[0] for frame_poses in tracked])
     doubted = np.argwhere(states != VISIBLE)
     assert doubted.tolist() == [[5, wrist], [6, wrist]], (
         "the wrist that leaps there and back, before and after, and nothing else"
@@ -261,22 +263,22 @@ def test_another_flow_is_believed(tmp_path):
         return field
 
     clip = video(tmp_path, 6)
-    eyes = Seer(figures("xxxxxx"))
-    still, poses = (run(clip, OANet(eyes, flow=flow)).observed for flow in ("dis", leaping))
+    frontend = Scripted(figures("xxxxxx"))
+    still, poses = (run(clip, OANet(frontend, flow=flow)).observed for flow in ("dis", leaping))
     assert (still.state == VISIBLE).all()
-    head = eyes.xy[0, 0, :, 1].argmin()
-    feet = eyes.xy[0, 0, :, 1].argmax()
+    head = frontend.xy[0, 0, :, 1].argmin()
+    feet = frontend.xy[0, 0, :, 1].argmax()
     assert (poses.state[:, 0, head] == OCCLUDED).all() and (poses.state[:, 0, feet] == VISIBLE).all()
-    streamed = list(stream(clip, OANet(eyes, flow=leaping)))
+    streamed = list(stream(clip, OANet(frontend, flow=leaping)))
     np.testing.assert_array_equal(np.concatenate([now.observed.state for now in streamed]), poses.state)
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"flip": True}, "flip: seer"), ({"boxes": Path("boxes.json")}, "boxes.json: seer")]
+    ("options", "words"), [({"flip": True}, "flip: scripted"), ({"boxes": Path("boxes.json")}, "boxes.json: scripted")]
 )
 def test_what_a_front_end_must_be_told_when_it_is_built(options, words):
     with pytest.raises(OccluposeError, match=f"{words} is built already; give "):
-        OANet(Seer(figures("xx")), **options)
+        OANet(Scripted(figures("xx")), **options)
 
 
 def test_an_unknown_flow_is_refused_before_networks_are_loaded(tmp_path):
@@ -285,7 +287,7 @@ def test_an_unknown_flow_is_refused_before_networks_are_loaded(tmp_path):
 
 
 def test_without_flow_confidence_is_as_detected(tmp_path):
-    frontend = Seer(figures("xxxxxx"))
+    frontend = Scripted(figures("xxxxxx"))
     with open_media(video(tmp_path, 6)) as source:
         frames = list(track(source, OANet(frontend, flow=None), CAMERA))
     assert all((frame.score == np.float32(0.8)).all() and (frame.state == VISIBLE).all() for frame in frames)
@@ -294,7 +296,7 @@ def test_without_flow_confidence_is_as_detected(tmp_path):
 def test_a_reader_who_stops_leaves_no_thread(tmp_path):
     before = set(threading.enumerate())
     with open_media(video(tmp_path, 30)) as source:
-        reader = watch(source, Seer(figures("x" * 30)))
+        reader = track_people(source, Scripted(figures("x" * 30)))
         assert next(reader).track_id.tolist() == [1]
         reader.close()
     gc.collect()
@@ -302,7 +304,7 @@ def test_a_reader_who_stops_leaves_no_thread(tmp_path):
 
 
 def test_an_error_of_the_frontend_is_raised(tmp_path):
-    class Broken(Seer):
+    class Broken(Scripted):
         def __call__(self, frame: Frame) -> Detections:
             if frame.index == 8:
                 raise OccluposeError("network.onnx: broke; mend it")
@@ -310,7 +312,7 @@ def test_an_error_of_the_frontend_is_raised(tmp_path):
 
     taken = []
     with open_media(video(tmp_path, 10)) as source, pytest.raises(OccluposeError, match="mend it"):
-        for frame_poses in watch(source, Broken(figures("x" * 10))):
+        for frame_poses in track_people(source, Broken(figures("x" * 10))):
             taken.append(frame_poses.time)
     assert len(taken) == 3  # the others might have been ghosts, or were not tracked yet
 
@@ -323,7 +325,7 @@ def test_an_error_while_tracking_is_raised_and_leaves_nothing_behind(tmp_path, m
     threads = cv2.getNumThreads()
     monkeypatch.setattr(Tracker, "update", broken)
     with open_media(video(tmp_path, 8)) as source, pytest.raises(ValueError, match="shape"):
-        list(watch(source, Seer(figures("x" * 8))))
+        list(track_people(source, Scripted(figures("x" * 8))))
     gc.collect()
     assert set(threading.enumerate()) == before
     assert cv2.getNumThreads() == threads
@@ -335,12 +337,12 @@ def test_other_weights_are_used(tmp_path):
     torch.nn.init.normal_(lifter.tcn_3d.out.weight)
     save(lifter.state_dict(), lifter, tmp_path / "mine.safetensors")
     clip = video(tmp_path, 12)
-    eyes = Seer(figures("x" * 12))
-    mine, shipped = (run(clip, OANet(eyes, weights=weights)) for weights in (tmp_path / "mine.safetensors", None))
+    frontend = Scripted(figures("x" * 12))
+    mine, shipped = (run(clip, OANet(frontend, weights=weights)) for weights in (tmp_path / "mine.safetensors", None))
     again = lifting.lift(mine.observed, lifter=load(tmp_path / "mine.safetensors"))
     np.testing.assert_allclose(mine.xyz, again.xyz, atol=1e-5)
     assert np.abs(mine.xyz - shipped.xyz).max() > 0.05
-    streamed = list(stream(clip, OANet(eyes, weights=tmp_path / "mine.safetensors")))
+    streamed = list(stream(clip, OANet(frontend, weights=tmp_path / "mine.safetensors")))
     np.testing.assert_allclose(np.concatenate([now.xyz for now in streamed]), mine.xyz, atol=1e-3)
 
 
@@ -378,7 +380,7 @@ def test_empty_record():
 def test_run(tmp_path):
     filmed = world(1.5, 10)
     counts: list[int] = []
-    poses = run(video(tmp_path, 15), OANet(Seer(filmed.xy)), progress=lambda frame: counts.append(len(frame)))
+    poses = run(video(tmp_path, 15), OANet(Scripted(filmed.xy)), progress=lambda frame: counts.append(len(frame)))
     assert (len(poses), poses.track_id.tolist(), poses.skeleton, poses.fps) == (15, [1, 2, 3, 4], H36M17, 10)
     assert counts == [4] * 15
     assert poses.camera == Camera.from_fov(WIDTH, HEIGHT, 55, assumed=True)
@@ -394,7 +396,11 @@ def test_run(tmp_path):
     np.testing.assert_allclose(poses.xy[:, :, ankle][visible], poses.observed.xy[:, :, own][visible])
     assert np.isfinite(poses.xyz).all() and (poses.xyz[..., 2] > 0.3).all()
     assert (
-        len(run(tmp_path / "a.mp4", OANet(Seer(filmed.xy[3::2])), every=2, start=0.25, end=1.0, max_people=3).track_id)
+        len(
+            run(
+                tmp_path / "a.mp4", OANet(Scripted(filmed.xy[3::2])), every=2, start=0.25, end=1.0, max_people=3
+            ).track_id
+        )
         == 3
     )
 
@@ -417,7 +423,7 @@ def test_run(tmp_path):
 )
 @pytest.mark.parametrize("function", [run, stream], ids=lambda function: function.__name__)
 def test_what_cannot_be(tmp_path, function, options, words):
-    estimator = OANet(Seer(figures("xxx")))
+    estimator = OANet(Scripted(figures("xxx")))
     with pytest.raises(OccluposeError) as error:
         list(function(video(tmp_path, 3), estimator, **options))
     assert words in str(error.value) and "; " in str(error.value) and "\n" not in str(error.value)
@@ -434,33 +440,33 @@ def test_what_cannot_be(tmp_path, function, options, words):
 )
 def test_what_oanet_cannot_be(options, words):
     with pytest.raises(OccluposeError) as error:
-        OANet(**({"frontend": Seer(figures("xxx"))} | options))
+        OANet(**({"frontend": Scripted(figures("xxx"))} | options))
     assert words in str(error.value) and "; " in str(error.value) and "\n" not in str(error.value)
 
 
 def test_an_image_in_an_array():
-    frontend = Seer(figures("x", "x", "."))
+    frontend = Scripted(figures("x", "x", "."))
     people = OANet(frontend)(GREY, height=1.7)
     assert (len(people), people.skeleton) == (2, H36M17) and np.isfinite(people.xyz).all()
     again = OANet(frontend)(GREY, camera=CAMERA)
     assert np.abs(again.xyz[..., 2] - people.xyz[..., 2]).max() > 0.01
-    nobody = OANet(Seer(np.zeros((1, 0, 17, 2))))(GREY)
+    nobody = OANet(Scripted(np.zeros((1, 0, 17, 2))))(GREY)
     assert len(nobody) == 0 and nobody.xyz.shape == (0, 17, 3)
     with pytest.raises(OccluposeError, match="fov 0"):
         OANet(frontend)(GREY, fov=0)
 
 
 def test_an_estimator_is_used_again(tmp_path):
-    estimator = OANet(Seer(figures("xxxxxx")))
+    estimator = OANet(Scripted(figures("xxxxxx")))
     first = run(video(tmp_path, 6), estimator)
     assert run(tmp_path / "a.mp4", estimator) == first
 
 
 def test_an_open_source_has_its_own_window(tmp_path):
     with open_media(video(tmp_path, 6), every=2) as source:
-        assert len(run(source, OANet(Seer(figures("xxx"))))) == 3
+        assert len(run(source, OANet(Scripted(figures("xxx"))))) == 3
         with pytest.raises(OccluposeError, match="open already"):
-            run(source, OANet(Seer(figures("xxx"))), every=3)
+            run(source, OANet(Scripted(figures("xxx"))), every=3)
 
 
 def test_ctrl_c_is_the_callers(tmp_path):
@@ -468,7 +474,7 @@ def test_ctrl_c_is_the_callers(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(video(tmp_path, 6), OANet(Seer(figures("xxxxxx"))), progress=interrupt)
+        run(video(tmp_path, 6), OANet(Scripted(figures("xxxxxx"))), progress=interrupt)
 
 
 @pytest.mark.assets
@@ -514,13 +520,13 @@ def assert_streamed(given: list[Poses], whole: Poses) -> None:
 
 @pytest.mark.parametrize(("fps", "height"), [(30, 1.8), (60, None), (10, 1.6), (24, None)])
 def test_streaming_is_lifting_at_once(lifter, fps, height):
-    seen_by_the_frontend = tracked_frames(world(12.0, fps), presence)
+    frames = tracked_frames(world(12.0, fps), presence)
     camera = Camera.from_fov(WIDTH, HEIGHT)
-    record = PosesBuilder(COCO17, fps, CAMERA, frames=seen_by_the_frontend)
+    record = PosesBuilder(COCO17, fps, CAMERA, frames=frames)
     whole = TrackLifter(camera, height, lifter)(record.poses())
     streaming = StreamLifter(TrackLifter(camera, height, lifter), PosesBuilder(COCO17, fps, CAMERA))
     given = []
-    for number, frame_poses in enumerate(seen_by_the_frontend):
+    for number, frame_poses in enumerate(frames):
         given += streaming.update(frame_poses)
         assert number + 1 - len(given) <= streaming.latency, "no frame waits for longer"
         assert len(streaming._frames) <= streaming.latency, "no frame is kept for longer"
@@ -538,20 +544,20 @@ def test_the_latency_of_a_stream(lifter, fps, latency):
 def test_streaming_anybody_at_any_time(lifter):
     generator = np.random.default_rng(3)
     toggles = [np.cumsum(generator.uniform(0.1, 1.9, 20)) + generator.uniform(0, 4) for _ in PATHS]
-    seen_by_the_frontend = tracked_frames(
+    frames = tracked_frames(
         world(14.0, 10), lambda person, time: np.searchsorted(toggles[person], time) % 2 == 1, seed=3
     )
-    record = PosesBuilder(COCO17, 10, CAMERA, frames=seen_by_the_frontend)
+    record = PosesBuilder(COCO17, 10, CAMERA, frames=frames)
     lift = TrackLifter(Camera.from_fov(WIDTH, HEIGHT), None, lifter)
     streaming = StreamLifter(lift, PosesBuilder(COCO17, 10, CAMERA))
-    given = [single for frame_poses in seen_by_the_frontend for single in streaming.update(frame_poses)]
+    given = [single for frame_poses in frames for single in streaming.update(frame_poses)]
     assert_streamed(given + streaming.finish(), lift(record.poses()))
 
 
 @pytest.mark.parametrize("frames", [1, 5])
 def test_streaming_what_is_shorter_than_the_window(tmp_path, frames):
-    eyes = Seer(figures("x" * frames, "." * (frames // 2) + "x" * (frames - frames // 2)))
-    assert_streamed(list(stream(video(tmp_path, frames), OANet(eyes))), run(tmp_path / "a.mp4", OANet(eyes)))
+    frontend = Scripted(figures("x" * frames, "." * (frames // 2) + "x" * (frames - frames // 2)))
+    assert_streamed(list(stream(video(tmp_path, frames), OANet(frontend))), run(tmp_path / "a.mp4", OANet(frontend)))
 
 
 @pytest.mark.assets
@@ -560,7 +566,7 @@ def test_streaming_the_real_thing(tmp_path, lifter):
     with VideoWriter(tmp_path / "a.mp4", images[0].shape[1], images[0].shape[0], 10) as out:
         for image in images + images[-2:0:-1] + images + images[-2:0:-1]:
             out.write(image)
-    eyes = BlazePose(threads=1, detect_every=30, search_every=30, tiles=False)
-    whole = run(tmp_path / "a.mp4", OANet(eyes), height=1.75)
+    frontend = BlazePose(threads=1, detect_every=30, search_every=30, tiles=False)
+    whole = run(tmp_path / "a.mp4", OANet(frontend), height=1.75)
     assert len(whole.track_id) >= 2 and len(whole) == 64 > 52, "longer than the latency"
-    assert_streamed(list(stream(tmp_path / "a.mp4", OANet(eyes), height=1.75)), whole)
+    assert_streamed(list(stream(tmp_path / "a.mp4", OANet(frontend), height=1.75)), whole)

@@ -25,7 +25,7 @@ from occlupose.evaluation.lifting import (
     tables,
 )
 from occlupose.methods.oanet.lifting import load_lifter
-from occlupose.methods.oanet.network import OANet
+from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.weights import TrainedOANet, save
 from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
 from occlupose.occlusion.cylinders import self_occluded
@@ -231,7 +231,7 @@ def test_any_predictor_can_be_plugged_in(human36m):
 
 def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, evaluate):
     torch.manual_seed(0)
-    save(TrainedOANet(OANet(8), 16, 0.3), weights := tmp_path / "oanet.safetensors")
+    save(TrainedOANet(OANetNetwork(8), 16, 0.3), weights := tmp_path / "oanet.safetensors")
     code, out, err = evaluate(
         "--dataset", "h36m", "--data", human36m, "--subjects", "S9", "--weights", weights, "-o", tmp_path / "r.csv"
     )
@@ -250,7 +250,7 @@ def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, e
 def test_networks_get_in_use_what_they_got_in_training(human36m, least, believed):
     """A joint that is hidden, but guessed: those that know no occlusion have learnt with the guess."""
     torch.manual_seed(0)
-    oanet = OANet(8, refine=False).eval()
+    oanet = OANetNetwork(8, refine=False).eval()
     torch.nn.init.normal_(oanet.tcn_3d.out.weight)
     lift = oanet_predictor(TrainedOANet(oanet, 16, least))
     wrist = H36M17.joints.index("left_wrist")

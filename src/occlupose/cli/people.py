@@ -116,7 +116,7 @@ def run(
         _run(source, folder, options, camera_options, max_people=max_people, video=video)
 
 
-def demo(output: Folder = None, video: bool = True) -> None:
+def demo(output: Folder = None, video: bool = True, overwrite: bool = False) -> None:
     """Run on a clip of two people, downloaded at first use (from the pose2sim package, BSD-3).
 
     Writes what `occlupose run` writes.
@@ -124,13 +124,14 @@ def demo(output: Folder = None, video: bool = True) -> None:
     Args:
         output: folder for the files.
         video: write overlay.mp4.
+        overwrite: replace poses of another input in the folder.
     """
     from occlupose.assets import DEMO_CLIP, demo_clip
     from occlupose.media import open_media
 
     announce(Console(stderr=True), DEMO_CLIP)
     with open_media(demo_clip()) as source:
-        folder = OutputFolder.of(output or Path("out") / "demo", source)
+        folder = OutputFolder.of(output or Path("out") / "demo", source, overwrite=overwrite)
         _run(source, folder, EstimatorOptions(), UNKNOWN_CAMERA, video=video)
 
 

@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from occlupose.methods.oanet.network import AdversarialOANet, OANet, Refinement2D
+from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork, Refinement2D
 from occlupose.methods.oanet.normalise import normalise_2d
 
 
 def oanet(seed=0, **options):
     """OANet with a non-zero output, as after training."""
     torch.manual_seed(seed)
-    network = OANet(8, **options)
+    network = OANetNetwork(8, **options)
     for tcn in (network.tcn_2d, network.tcn_3d):
         if tcn is not None:
             nn.init.normal_(tcn.out.weight)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from occlupose.methods.oanet.network import OANet
+from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.normalise import normalise_2d
 from occlupose.methods.oanet.predict import predict_3d
 
@@ -10,7 +10,7 @@ from occlupose.methods.oanet.predict import predict_3d
 @pytest.fixture(scope="module")
 def oanet():
     torch.manual_seed(0)
-    network = OANet(8).eval()
+    network = OANetNetwork(8).eval()
     nn.init.normal_(network.tcn_3d.out.weight)
     return network
 

@@ -9,7 +9,7 @@ from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses
 from occlupose.methods.oanet.camera_views import DISTANCE, to_studio_camera, to_virtual_view
-from occlupose.methods.oanet.network import AdversarialOANet, OANet, Refinement2D
+from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork, Refinement2D
 from occlupose.methods.oanet.recipe import (
     OANetRecipe,
     build_batch,
@@ -43,7 +43,7 @@ def batch(recipe=SMALL, unlabelled=True, seed=0):
 
 def adversarial():
     torch.manual_seed(0)
-    network = AdversarialOANet(OANet(8))
+    network = AdversarialOANet(OANetNetwork(8))
     torch.nn.init.normal_(network.oanet.tcn_3d.out.weight)
     return network
 
@@ -224,7 +224,7 @@ def test_a_term_of_weight_0_is_left_out(change, gone):
 
 
 def test_the_first_stage_trains_the_2d_network_alone():
-    network = OANet(8)
+    network = OANetNetwork(8)
     torch.nn.init.normal_(network.tcn_2d.out.weight)
     terms = loss_2d(Refinement2D(network), batch())
     assert terms.keys() == {"2d"}

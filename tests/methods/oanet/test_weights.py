@@ -4,7 +4,7 @@ from torch import nn
 
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.weights import shipped
-from occlupose.methods.oanet.network import OANet
+from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.predict import predict_3d
 from occlupose.methods.oanet.weights import TrainedOANet, is_oanet, load, save
 
@@ -12,7 +12,7 @@ from occlupose.methods.oanet.weights import TrainedOANet, is_oanet, load, save
 @pytest.mark.parametrize("options", [{}, {"depth": 1}, {"refine": False}, {"mask_channel": True}])
 def test_what_was_saved_answers_as_before(tmp_path, options):
     torch.manual_seed(0)
-    oanet = OANet(8, **options).eval()
+    oanet = OANetNetwork(8, **options).eval()
     nn.init.normal_(oanet.tcn_3d.out.weight)
     save(TrainedOANet(oanet, 32, 0.3), path := tmp_path / "oanet.safetensors")
     assert is_oanet(path)

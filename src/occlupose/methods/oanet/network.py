@@ -27,7 +27,7 @@ class OANetOutput:
     """All joints in 3D, metres, relative to the root."""
 
 
-class OANet(nn.Module):
+class OANetNetwork(nn.Module):
     """2D TCN (incomplete in, incomplete out) and 3D TCN (complete out): one network definition with other channels.
 
     Arguments:
@@ -80,7 +80,7 @@ class OANet(nn.Module):
             xy = torch.cat([xy, inputs.reliable.to(xy).unsqueeze(-1)], -1)
         return xy.flatten(2)
 
-    def train(self, mode: bool = True) -> "OANet":
+    def train(self, mode: bool = True) -> "OANetNetwork":
         """As torch's, but frozen networks stay in evaluation mode: no dropout, fixed statistics."""
         super().train(mode)
         for part in self.children():
@@ -104,7 +104,7 @@ class DiscriminatorLogits:
 class Refinement2D(nn.Module):
     """The 2D TCN of an OANet by itself, for the first training stage."""
 
-    def __init__(self, oanet: OANet) -> None:
+    def __init__(self, oanet: OANetNetwork) -> None:
         super().__init__()
         self.oanet = oanet
 
@@ -115,7 +115,7 @@ class Refinement2D(nn.Module):
 class AdversarialOANet(nn.Module):
     """OANet and its discriminator, which is half as wide; both are trained in the same step. Ours."""
 
-    def __init__(self, oanet: OANet) -> None:
+    def __init__(self, oanet: OANetNetwork) -> None:
         super().__init__()
         self.oanet = oanet
         self.discriminator = Discriminator(JOINTS, max(1, oanet.width // 2))

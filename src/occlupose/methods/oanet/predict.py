@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from occlupose.methods.oanet.network import OANet
+from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.normalise import normalise_2d
 from occlupose.networks.tcn import STRIDE
 
@@ -14,7 +14,7 @@ WINDOWS_AT_ONCE = 32
 
 @torch.inference_mode()
 def predict_3d(
-    oanet: OANet, xy: Float[Tensor, "time joint 2"], reliable: Bool[Tensor, "time joint"], window: int = 128
+    oanet: OANetNetwork, xy: Float[Tensor, "time joint 2"], reliable: Bool[Tensor, "time joint"], window: int = 128
 ) -> Float[Tensor, "time joint 3"]:
     """3D joints of one person, metres, relative to the root.
 

@@ -13,7 +13,7 @@ from occlupose.datasets.cmu import CARD_DATA, MotionClip, load_clips, split_clip
 from occlupose.datasets.pose_folder import load_sequences
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
-from occlupose.methods.oanet.network import AdversarialOANet, OANet, Refinement2D
+from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork, Refinement2D
 from occlupose.methods.oanet.recipe import OANetBatch, OANetRecipe, build_batch, loss_2d, loss_3d, sample_observations
 from occlupose.methods.oanet.weights import TrainedOANet, save
 from occlupose.methods.oanet.windows import MocapWindows, Observations2D, VideoWindows
@@ -31,7 +31,7 @@ def train_stages(
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
-) -> OANet:
+) -> OANetNetwork:
     """Trains the 2D TCN, then the 3D TCN on its output, then both together; returns them ready to use.
 
     Arguments:
@@ -44,7 +44,7 @@ def train_stages(
         OccluposeError: as `training.loop.train`.
     """
     torch.manual_seed(recipe.seed)
-    oanet = OANet(
+    oanet = OANetNetwork(
         recipe.width, recipe.depth, refine=recipe.refine, mask_channel=recipe.mask_channel, dropout=recipe.dropout
     )
     adversarial = AdversarialOANet(oanet)

@@ -5,7 +5,7 @@ use the networks.
 from dataclasses import dataclass
 from pathlib import Path
 
-from occlupose.methods.oanet.network import OANet
+from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.networks import weights as weights_file
 from occlupose.networks.tcn import STRIDE
 
@@ -16,7 +16,7 @@ FORMAT = "occlupose oanet 1"
 class TrainedOANet:
     """The networks and the settings that they were trained with."""
 
-    oanet: OANet
+    oanet: OANetNetwork
     window: int
     """Frames of a sequence; `length` in the file's header."""
     min_confidence: float
@@ -55,10 +55,10 @@ def load(path: Path) -> TrainedOANet:
         OccluposeError: no such file, not a safetensors file, or not one of OANet.
     """
 
-    def build(header: dict[str, str]) -> OANet:
+    def build(header: dict[str, str]) -> OANetNetwork:
         if int(header["length"]) % STRIDE or not 0 <= float(header["least"]) <= 1:
             raise ValueError
-        return OANet(
+        return OANetNetwork(
             int(header["width"]),
             int(header["depth"]),
             refine=bool(int(header["refine"])),
