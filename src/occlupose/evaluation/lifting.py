@@ -21,7 +21,7 @@ from rich.table import Table
 
 from occlupose.datasets import h36m, humaneva
 from occlupose.datasets.sequence import PoseSequence
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
 from occlupose.methods.oanet.lifter.lift import interleave_factor, upsample_factor
 from occlupose.methods.oanet.lifter.network import Lifter
@@ -143,9 +143,7 @@ class SequencePredictions:
                     {sequence.name: _checked(path, sequence, skeleton, file[sequence.name]) for sequence in sequences},
                 )
         except OSError as error:
-            raise OccluposeError(
-                f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give an .npz of predictions"
-            ) from error
+            raise unreadable(path, error, "give an .npz of predictions") from error
         except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
             raise OccluposeError(
                 f"{path}: not a complete .npz of plain arrays; write it with numpy.savez_compressed"

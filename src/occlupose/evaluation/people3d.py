@@ -29,7 +29,7 @@ from occlupose.cameras import Camera
 from occlupose.datasets import h36m_images, mupots, synth_scenes, threedpw
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
 from occlupose.media import RGB
 from occlupose.metrics import people3d
@@ -151,9 +151,7 @@ class ImagePredictions:
             with np.load(path, allow_pickle=False) as file:
                 content = {name: file[name] for name in file.files}
         except OSError as error:
-            raise OccluposeError(
-                f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give an .npz of predictions"
-            ) from error
+            raise unreadable(path, error, "give an .npz of predictions") from error
         except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
             raise OccluposeError(f"{path}: not a complete .npz of plain arrays; {_CURE}") from error
         skeleton, people = _checked(path, content)
