@@ -1,0 +1,66 @@
+"""Poses for tests: plausible ones from a seed, and any that are valid."""
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from occlupose.cameras import Camera
+from occlupose.poses import Poses
+from occlupose.skeletons import BODY22, COCO17, SKELETONS
+
+
+def record(frames=4, people=2, skeleton=BODY22, *, seed=0, lifted=True, observed=COCO17, camera=True):
+    """A plausible record with every state, from a seed."""
+    random = np.random.default_rng(seed)
+    state = random.integers(0, 3, (frames, people, len(skeleton)), np.uint8)
+    missing = np.where(state == 0, np.nan, 0)[..., None]
+    return Poses(
+        xy=random.uniform(0, 640, (*state.shape, 2)) + missing,
+        score=random.uniform(0, 1, state.shape),
+        state=state,
+        xyz=random.normal(0, 2, (*state.shape, 3)) + missing if lifted else None,
+        track_id=np.arange(people) * 3 + 1,
+        time=np.arange(frames) / 25,
+        skeleton=skeleton,
+        fps=25.0,
+        width=640,
+        height=480,
+        camera=Camera.from_fov(640, 480, assumed=True) if camera else None,
+        observed=observed
+        and record(frames, people, observed, seed=seed + 1, lifted=False, observed=None, camera=camera),
+    )
+
+
+@st.composite
+def records(draw, skeletons=SKELETONS, two_d=False):
+    skeleton = draw(st.sampled_from(skeletons))
+    frames = draw(st.integers(0, 3))
+    people = draw(st.integers(0, 2))
+    shape = (frames, people, len(skeleton))
+
+    def coordinates(size, state):
+        numbers = st.floats(-1e6, 1e6, width=32) | st.floats(-(2**127), 2**127, width=32)
+        return np.where(
+            state[..., None] == 0, np.float32(np.nan), draw(hnp.arrays(np.float32, (*shape, size), elements=numbers))
+        )
+
+    state = draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 2)))
+    known = state * draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 1)))
+    camera = draw(st.none() | st.builds(Camera.from_fov, st.just(64), st.just(48), st.floats(1, 179), st.booleans()))
+    poses = Poses(
+        xy=coordinates(2, state),
+        score=draw(hnp.arrays(np.float32, shape, elements=st.floats(0, 1, width=32))),
+        state=state,
+        xyz=None if two_d or draw(st.booleans()) else coordinates(3, known),
+        track_id=draw(hnp.arrays(np.int64, people, elements=st.integers(-(2**63), 2**63 - 1), unique=True)),
+        time=np.sort(draw(hnp.arrays(np.float64, frames, elements=st.floats(-1e9, 1e9)))),
+        skeleton=skeleton,
+        fps=draw(st.floats(1e-3, 1e4)),
+        width=64,
+        height=48,
+        camera=camera,
+    )
+    if not two_d and draw(st.booleans()):
+        view = record(frames, people, COCO17, lifted=False, observed=None, seed=draw(st.integers(0, 9)))
+        poses = Poses(**vars(poses) | {"observed": view})
+    return poses

@@ -1,0 +1,482 @@
+"""Poses survive both file formats, and bad files are refused in one line."""
+
+import json
+import resource
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from occlupose.cameras import Camera
+from occlupose.errors import OccluposeError
+from occlupose.poses import Poses
+from occlupose.skeletons import BODY22, COCO17, Skeleton
+from pose_records import record, records
+
+formats = pytest.mark.parametrize("suffix", [".npz", ".json"])
+
+
+@formats
+@settings(max_examples=60)
+@given(poses=records())
+def test_saving_and_loading_give_an_equal_record(tmp_path_factory, suffix, poses):
+    path = tmp_path_factory.mktemp("poses") / f"poses{suffix}"
+    poses.save(path)
+    loaded = Poses.load(path)
+    assert loaded == poses
+    for name, value in vars(poses).items():
+        if isinstance(value, np.ndarray):
+            assert getattr(loaded, name).dtype == value.dtype
+
+
+@formats
+def test_the_same_record_is_the_same_bytes(tmp_path, suffix):
+    for name in ("a", "b"):
+        record().save(tmp_path / f"{name}{suffix}")
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_npz_holds_the_documented_keys(tmp_path):
+    record().save(tmp_path / "full.npz")
+    record(lifted=False, observed=None, camera=False).save(tmp_path / "flat.npz")
+    plain = {"xy", "score", "state", "track_id", "time", "skeleton", "joint_names", "fps", "width", "height", "version"}
+    with np.load(tmp_path / "flat.npz") as flat:
+        assert set(flat) == plain
+    with np.load(tmp_path / "full.npz") as full:
+        observed = {f"observed_{name}" for name in ("xy", "score", "state", "skeleton", "joint_names")}
+        assert set(full) == plain | observed | {"xyz", "camera", "camera_assumed"}
+        np.testing.assert_array_equal(full["camera"], Camera.from_fov(640, 480).matrix)
+        assert (
+            full["camera"].dtype == np.float64
+            and full["camera_assumed"]
+            and full["version"] == 1
+            and full["skeleton"] == "body22"
+        )
+        assert full["joint_names"].tolist() == list(BODY22.joints) and full["observed_skeleton"] == "coco17"
+
+
+def test_json_says_its_units_frame_and_version(tmp_path):
+    poses = record()
+    poses.save(tmp_path / "poses.json")
+    document = json.loads((tmp_path / "poses.json").read_text())
+    assert document["units"] == "metres, pixels, seconds" and document["frame"] == "camera: x right, y down, z forward"
+    assert (document["version"], document["skeleton"], document["fps"], document["width"], document["height"]) == (
+        1,
+        "body22",
+        25,
+        640,
+        480,
+    )
+    assert [person["track_id"] for person in document["people"]] == [1, 4]
+    row = document["people"][1]["frames"][2]
+    assert row["frame"] == 2 and row["state"] == poses.state[2, 1].tolist()
+    np.testing.assert_array_equal(np.array(row["xyz"], np.float32), poses.xyz[2, 1])
+
+
+def test_json_leaves_out_absent_people_and_shortens_numbers(tmp_path):
+    poses = record(100, 1, observed=None, lifted=False)
+    away = np.arange(100) % 10 > 0
+    poses.xy[away] = np.nan
+    poses.state[away] = 0
+    poses.score[away] = 0
+    poses.xy[~away] = np.where(np.isnan(poses.xy[~away]), np.nan, 0.1)
+    poses.save(tmp_path / "poses.json")
+    text = (tmp_path / "poses.json").read_text()
+    assert Poses.load(tmp_path / "poses.json") == poses
+    assert [row["frame"] for row in json.loads(text)["people"][0]["frames"]] == list(range(0, 100, 10))
+    assert "[0.1,0.1]" in text and "NaN" not in text
+
+
+@pytest.mark.slow
+@formats
+def test_five_minutes_of_four_people_take_seconds(tmp_path, suffix):
+    poses = record(9000, 4)
+    start = time.process_time()
+    poses.save(tmp_path / f"poses{suffix}")
+    assert Poses.load(tmp_path / f"poses{suffix}") == poses
+    assert time.process_time() - start < 40
+    assert (tmp_path / f"poses{suffix}").stat().st_size < 90e6
+
+
+HAND = Skeleton("hand4", ("palm", "left_tip", "right_tip", "thumb"), (("palm", "left_tip"), ("palm", "thumb")), "palm")
+
+
+@formats
+@pytest.mark.parametrize("skeleton", [HAND, Skeleton("dots3", ("a", "b", "c"), ()), HAND.subset(["palm", "thumb"])])
+def test_a_skeleton_of_ones_own_is_kept(tmp_path, suffix, skeleton):
+    poses = record(skeleton=skeleton, observed=HAND)
+    poses.save(tmp_path / f"own{suffix}")
+    loaded = Poses.load(tmp_path / f"own{suffix}")
+    assert loaded == poses and loaded.skeleton.mirror == skeleton.mirror
+
+
+@formats
+def test_another_skeleton_s_name_is_refused(tmp_path, suffix):
+    impostor = Skeleton("coco17", HAND.joints, HAND.limbs)
+    with pytest.raises(OccluposeError, match=rf"own{suffix}: skeleton coco17 has other joints than .*another name$"):
+        record(skeleton=impostor).save(tmp_path / f"own{suffix}")
+    assert not any(tmp_path.iterdir())
+
+
+@formats
+def test_a_selection_can_be_saved(tmp_path, suffix):
+    some = record().select(joint=["left_wrist", "nose"])
+    some.save(tmp_path / f"some{suffix}")
+    assert Poses.load(tmp_path / f"some{suffix}") == some
+
+
+def write(path, **content):
+    np.savez(path, **content)
+    return path
+
+
+def points(frames=3, joints=17):
+    xy = np.random.default_rng(0).uniform(0, 100, (frames, joints, 2))
+    xy[1, 5] = np.nan
+    return xy
+
+
+def test_the_least_that_can_be_lifted(tmp_path):
+    poses = Poses.load(write(tmp_path / "hand.npz", xy=points(), skeleton="coco17", fps=50))
+    finite = np.isfinite(points()).all(-1)
+    assert poses.xy.shape == (3, 1, 17, 2) and poses.xyz is None and poses.camera is None and poses.observed is None
+    np.testing.assert_array_equal(poses.score[:, 0], finite)
+    np.testing.assert_array_equal(poses.state[:, 0], 2 * finite)
+    assert poses.time.tolist() == [0, 0.02, 0.04] and poses.track_id.tolist() == [0]
+    assert (poses.width, poses.height) == tuple(np.ceil(np.nanmax(points(), (0, 1))) + 1)
+
+
+def test_one_person_with_more(tmp_path):
+    finite = np.isfinite(points()).all(-1)
+    given = {
+        "score": finite * 0.5,
+        "state": finite * 1,
+        "xyz": np.where(finite[..., None], 1.5, np.nan) * np.ones(3),
+        "track_id": [7],
+    }
+    path = write(
+        tmp_path / "hand.npz", xy=points(), skeleton="coco17", fps=50, time=[1, 2, 4], width=200, height=300, **given
+    )
+    poses = Poses.load(path)
+    assert (
+        poses.score.max() == 0.5
+        and poses.state.max() == 1
+        and poses.xyz.shape == (3, 1, 17, 3)
+        and poses.track_id.tolist() == [7]
+    )
+    assert poses.time.tolist() == [1, 2, 4] and (poses.width, poses.height) == (200, 300)
+
+
+@pytest.mark.parametrize(
+    "camera", [[500, 510, 99.5, 49.5], [[500, 0, 99.5], [0, 510, 49.5], [0, 0, 1]]], ids=["vector", "matrix"]
+)
+def test_the_image_size_from_the_camera(tmp_path, camera):
+    poses = Poses.load(write(tmp_path / "hand.npz", xy=points(), skeleton="coco17", fps=50, camera=camera))
+    assert poses.camera == Camera(200, 100, 500, 510, 99.5, 49.5)
+
+
+def test_json_made_by_hand(tmp_path):
+    row = [[float(joint), 10.0] for joint in range(17)]
+    people = [{"track_id": 3, "frames": [{"frame": 0, "xy": row}, {"frame": 2, "xy": [[None, None], *row[1:]]}]}]
+    (tmp_path / "hand.json").write_text(json.dumps({"skeleton": "coco17", "fps": 10, "people": people}))
+    poses = Poses.load(tmp_path / "hand.json")
+    assert (
+        poses.xy.shape == (3, 1, 17, 2) and (poses.width, poses.height) == (17, 11) and poses.track_id.tolist() == [3]
+    )
+    assert poses.state[:, 0, 0].tolist() == [2, 0, 0] and poses.state[:, 0, 1].tolist() == [2, 0, 2]
+
+
+def good():
+    return {"xy": points()[:, None], "skeleton": "coco17", "fps": 25.0, "width": 100, "height": 100}
+
+
+def with_joint(values, at, number):
+    values = np.array(values)
+    values[at] = number
+    return values
+
+
+finite = np.isfinite(points()[:, None]).all(-1)
+
+
+states = np.where(finite, 2, 0)
+
+
+REFUSED = {
+    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 1; update occlupose"),
+    "no xy": ({"xy": None}, r"xy: is missing; a poses file needs at least xy, skeleton and fps"),
+    "no skeleton": ({"skeleton": None}, r"skeleton: is missing"),
+    "no fps": ({"fps": None}, r"fps: is missing"),
+    "a misspelt key": ({"scores": finite}, r"scores: is not known; a poses file may hold version, skeleton, .*score"),
+    "an unknown skeleton": ({"skeleton": "coco18"}, r"coco18: not a known skeleton; known are coco17"),
+    "another order of joints": (
+        {"joint_names": COCO17.joints[::-1]},
+        r"joint_names: are right_ankle, .*; coco17's are nose, .*in this order",
+    ),
+    "a joint name twice": (
+        {"skeleton": "own", "joint_names": ["a"] * 17},
+        r"joint_names: has a name twice; every joint needs",
+    ),
+    "a limb without a joint": (
+        {"skeleton": "own", "joint_names": list("abcdefghijklmnopq"), "limbs": [["a", "z"]]},
+        r"limbs, root: z is not among the joint_names a, b",
+    ),
+    "a skeleton that is a number": ({"skeleton": 17}, r"skeleton: Input should be a valid string"),
+    "text for coordinates": (
+        {"xy": np.full((3, 1, 17, 2), "left")},
+        r"xy: holds values of type <U4; it must hold numbers",
+    ),
+    "complex coordinates": (
+        {"xy": points()[:, None] * 1j},
+        r"xy: holds values of type complex128; it must hold numbers",
+    ),
+    "fractional states": ({"state": finite * 1.5}, r"state: holds values of type float64; it must hold whole numbers"),
+    "fractional track ids": ({"track_id": [0.5]}, r"track_id: holds values of type float64"),
+    "flat xy": (
+        {"xy": points()[:, 0]},
+        r"xy: has shape \(3, 2\); it must be \(time, person, joint, 2\), or \(time, joint, 2\)",
+    ),
+    "three coordinates in xy": ({"xy": np.zeros((3, 1, 17, 3))}, r"xy: has shape \(3, 1, 17, 3\)"),
+    "too few joints": (
+        {"xy": np.zeros((3, 1, 16, 2))},
+        r"xy: has shape \(3, 1, 16, 2\); it must be .* the 17 joints of coco17",
+    ),
+    "too few scores": (
+        {"score": finite[:2] * 1.0},
+        r"score: has shape \(2, 1, 17\); beside xy \(3, 1, 17, 2\) it must be \(3, 1, 17\)",
+    ),
+    "flat xyz": ({"xyz": points()[:, None]}, r"xyz: has shape .* it must be \(3, 1, 17, 3\)"),
+    "too many track ids": ({"track_id": [1, 2]}, r"track_id: has shape \(2,\).* it must be \(1,\)"),
+    "too few times": ({"time": [0.0]}, r"time: has shape \(1,\).* it must be \(3,\)"),
+    "time going back": ({"time": [0.0, 2.0, 1.0]}, r"time: is not finite or goes back"),
+    "time not a number": ({"time": [0.0, 2.0, np.nan]}, r"time: is not finite or goes back"),
+    "the same person twice": ({"xy": np.zeros((3, 2, 17, 2)), "track_id": [4, 4]}, r"track_id: has a number twice"),
+    "negative fps": ({"fps": -25.0}, r"fps: Input should be greater than 0"),
+    "infinite fps": ({"fps": np.inf}, r"fps: Input should be a finite number"),
+    "fps in words": ({"fps": "fast"}, r"fps: Input should be a valid number"),
+    "an image without width": ({"width": 0}, r"width, height: are 0 x 100; they must be positive"),
+    "half a point": (
+        {"xy": with_joint(points()[:, None], (0, 0, 3, 0), np.nan)},
+        r"xy: frame 0, person 0: left_ear has some coord.* lacks",
+    ),
+    "an infinite point": (
+        {"xy": with_joint(points()[:, None], (0, 0, 3), np.inf)},
+        r"xy: frame 0, person 0: left_ear is infinitely far",
+    ),
+    "an unknown state": (
+        {"state": with_joint(states, (0, 0, 0), 3)},
+        r"state: holds an unknown state; states are 0 absent",
+    ),
+    "a negative state": ({"state": with_joint(states, (0, 0, 0), -1)}, r"state: holds an unknown state"),
+    "seen without coordinates": (
+        {"state": with_joint(states, (1, 0, 5), 2)},
+        r"state: frame 1, person 0: left_shoulder has no coordinates; .*",
+    ),
+    "absent with coordinates": (
+        {"state": with_joint(states, (2, 0, 4), 0)},
+        r"state: frame 2, person 0: right_ear is absent but has coord",
+    ),
+    "absent in 2D only": (
+        {"xyz": np.zeros((3, 1, 17, 3))},
+        r"xyz: frame 1, person 0: left_shoulder is absent but has coordinates",
+    ),
+    "scores in percent": (
+        {"score": finite * 90.0},
+        r"score: frame 0, person 0: nose has a score outside 0..1; scale scores to 0..1",
+    ),
+    "a score that is no number": (
+        {"score": with_joint(finite * 1.0, (0, 0, 0), np.nan)},
+        r"score: frame 0, person 0: nose has a score",
+    ),
+    "an odd camera": ({"camera": np.eye(4)}, r"camera: is neither fx, fy, cx, cy nor a 3 x 3 intrinsic matrix"),
+    "a camera of another form": (
+        {"camera": np.ones((3, 3))},
+        r"camera: not an intrinsic matrix; it must be \[\[fx, 0, cx\]",
+    ),
+    "a camera without focal length": (
+        {"camera": [0, 0, 50, 50]},
+        r"camera: focal lengths 0.0, 0.0; they must be positive",
+    ),
+    "nothing to take the size from": (
+        {"xy": np.full((1, 1, 17, 2), np.nan), "width": None},
+        r"width, height: are missing",
+    ),
+    "observed without its skeleton": (
+        {"observed_xy": points()[:, None]},
+        r"observed_xy, observed_skeleton: one is there without the other",
+    ),
+    "other frames in observed": (
+        {"observed_xy": np.zeros((2, 1, 17, 2)), "observed_skeleton": "coco17"},
+        r"observed: .*has shape",
+    ),
+    "observed in another skeleton": (
+        {"observed_xy": points()[:, None], "observed_skeleton": "h36m18"},
+        r"h36m18: not a known skeleton",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused_npz_files(tmp_path, change, message):
+    content = {name: value for name, value in (good() | change).items() if value is not None}
+    path = write(tmp_path / "poses.npz", **content)
+    with pytest.raises(OccluposeError, match=rf"^{path}: {message}") as caught:
+        Poses.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_refusals_start_from_is_accepted(tmp_path):
+    assert Poses.load(write(tmp_path / "poses.npz", **good())).xy.shape == (3, 1, 17, 2)
+
+
+def spoil_zip(path):
+    content = bytearray(path.read_bytes())
+    content[100] ^= 255
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def pickle_an_object(path):
+    np.savez(path, **good() | {"track_id": np.array([{"a": 1}])}, allow_pickle=True)
+
+
+def add_text(path):
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("notes.txt", "hello")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_text("not a zip"), r"not a whole \.npz archive; write it with numpy\.savez"),
+        (lambda path: path.write_bytes(b""), r"not a whole \.npz archive"),
+        (cut, r"not a whole \.npz archive"),
+        (spoil_zip, r"damaged or not plain arrays \(.*\); write it again"),
+        (pickle_an_object, r"damaged or not plain arrays \(Object arrays cannot be loaded.*\); write it again"),
+        (add_text, r"notes\.txt: is not known"),
+        (lambda path: path.unlink(), r"cannot be read \(no such file or directory\); give a \.npz or \.json file"),
+    ],
+)
+def test_broken_npz_files(tmp_path, spoil, message):
+    path = write(tmp_path / "poses.npz", **good())
+    spoil(path)
+    with pytest.raises(OccluposeError, match=rf"^{path}: {message}") as caught:
+        Poses.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def frame(**change):
+    return {"frame": 0, "xy": [[1.0, 2.0]] * 17, "score": [1.0] * 17, "state": [2] * 17} | change
+
+
+def person(*frames, **change):
+    return {"track_id": 1, "frames": frames or [frame()]} | change
+
+
+BAD_JSON = {
+    "a later version": ({"version": 7}, r"written by format version 7; this occlupose reads up to 1; update occlupose"),
+    "no people": ({"people": None}, r"people: is missing; a poses file needs at least people, skeleton and fps"),
+    "no skeleton": ({"skeleton": None}, r"skeleton: is missing"),
+    "no fps": ({"fps": None}, r"fps: is missing"),
+    "other units": (
+        {"units": "millimetres"},
+        r"units: is not ours; it must be 'metres, pixels, seconds' or be left out",
+    ),
+    "another frame": ({"frame": "z up"}, r"frame: is not ours; it must be 'camera: x right, y down, z forward'"),
+    "an unknown key": ({"scores": []}, r"scores: is not known"),
+    "an unknown skeleton": ({"skeleton": "coco18"}, r"coco18: not a known skeleton"),
+    "another order of joints": ({"joint_names": ["nose"]}, r"joint_names: are nose; coco17's are nose, left_eye"),
+    "people that are numbers": ({"people": [1, 2]}, r"people: not a list of people"),
+    "people that are a number": ({"people": 1}, r"people: not a list of people"),
+    "a person without a number": (
+        {"people": [{"frames": []}]},
+        r"people: not a list of people with track_id .*'track_id'",
+    ),
+    "a frame without a number": ({"people": [person({"xy": [[1, 2]] * 17})]}, r"people: .*'frame'"),
+    "a frame without scores": ({"people": [person(frame(), {"frame": 1, "xy": [[1, 2]] * 17})]}, r"people: .*'score'"),
+    "frames without xy": ({"people": [person({"frame": 0, "score": [1] * 17})]}, r"people: .*'xy'"),
+    "too few joints": (
+        {"people": [person(frame(xy=[[1.0, 2.0]] * 16))]},
+        r"people: .*xy of shape \(16, 2\), float64, not \(17, 2\)",
+    ),
+    "ragged joints": ({"people": [person(frame(xy=[[1.0]] + [[1.0, 2.0]] * 16))]}, r"people: not a list of people"),
+    "text for a joint": ({"people": [person(frame(xy=[["a", "b"]] * 17))]}, r"people: not a list of people"),
+    "a negative frame": ({"people": [person(frame(frame=-1))]}, r"people: .*frame numbers from -1 to -1"),
+    "a frame after the last": (
+        {"people": [person(frame(frame=3))], "time": [0.0]},
+        r"people: .*frame numbers from 3 to 3, not 1 different ones",
+    ),
+    "the same frame twice": ({"people": [person(frame(), frame())]}, r"people: .*not 1 different ones"),
+    "an absurd frame": ({"people": [person(frame(frame=10**12))]}, r"people: not a list of people"),
+    "seen without coordinates": (
+        {"people": [person(frame(xy=[[None, None]] * 17))]},
+        r"state: frame 0, person 1: nose has no coordinates",
+    ),
+    "half a point": (
+        {"people": [person(frame(xy=[[None, 1.0]] * 17))]},
+        r"xy: frame 0, person 1: nose has some coordinates",
+    ),
+    "a fractional state": (
+        {"people": [person(frame(state=[1.5] * 17))]},
+        r"people: .*state of shape \(17,\), float64, not \(17,\), int64",
+    ),
+    "observed that is a number": ({"observed": 3}, r"observed: not a list of people"),
+    "observed without people": ({"observed": {"skeleton": "coco17"}}, r"observed: not a list of people.*'people'"),
+    "an unknown key in observed": (
+        {"observed": {"skeleton": "coco17", "fps": 3, "people": [person()]}},
+        r"observed_fps: is not known",
+    ),
+    "observed of other people": (
+        {"observed": {"skeleton": "coco17", "people": [person(track_id=2)]}},
+        r"observed: has other people",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_JSON.values(), ids=BAD_JSON)
+def test_refused_json_files(tmp_path, change, message):
+    content = {"skeleton": "coco17", "fps": 25, "width": 100, "height": 100, "people": [person()]}
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps(content))
+    assert Poses.load(path).state.min() == 2
+    path.write_text(json.dumps({name: value for name, value in (content | change).items() if value is not None}))
+    with pytest.raises(OccluposeError, match=rf"^{path}: ({message})") as caught:
+        Poses.load(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff\xfe\x00", b"[" * 100_000, b""], ids=["cut", "binary", "nested", "empty"]
+)
+def test_broken_json_files(tmp_path, content):
+    path = tmp_path / "poses.json"
+    path.write_bytes(content)
+    with pytest.raises(OccluposeError, match=rf"^{path}: not JSON \(.*\); write it with Poses\.save$"):
+        Poses.load(path)
+
+
+@pytest.mark.parametrize("name", ["poses.csv", "poses", "poses.npy"])
+def test_other_suffixes(tmp_path, name):
+    for use in (record().save, Poses.load):
+        with pytest.raises(
+            OccluposeError, match=rf"{name}: not a poses file by its suffix; poses are \.npz or \.json$"
+        ):
+            use(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@formats
+def test_a_full_disk_leaves_no_file(tmp_path, suffix):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OccluposeError, match=rf"^.*poses{suffix}: could not be written \(file too large\)"):
+            record(200).save(tmp_path / f"poses{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
