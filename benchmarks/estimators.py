@@ -1,21 +1,20 @@
-"""How large are the 2D estimators, and are they as large as those published?
+"""Sizes of the 2D estimators, compared with published figures.
 
     python benchmarks/estimators.py
 
-Parameters, and multiply-adds for a picture of 192 x 256 pixels, counted on networks without memory (torch's meta
-device). A row for each published figure. `parameters` and `multiply_adds` are the whole network's: convolutions, matrix
-products and attention, in units of 10^6 and 10^9. Those published follow other customs, which `custom` names;
-`parameters_so` and `multiply_adds_so` are ours counted in that way, `ratio` is that / published:
+Parameters, and multiply-adds for an image of 192 x 256 pixels, counted on torch's meta device. A row for each published
+figure. `parameters` and `multiply_adds` are of the whole network: convolutions, matrix products and attention, in units
+of 10^6 and 10^9. Publications count in other ways, named by `custom`; `parameters_so` and `multiply_adds_so` are ours
+counted in that way, and `ratio` is that / published:
 
-- "authors": the code of Xiao et al. and Sun et al. counts convolutions alone, a transposed one as if it ran on the
-  cells of its output (four times too many), in units of 2^30. Its figures are printed with one digit, some rounded and
-  some cut off.
-- "mmpose": MMPose's counter, in units of 10^9; normalisation and the like count too, up to 1 %, and are not in ours.
-  The three SR heads of SRPose that only serve training do not count.
-- "transformer": the transformer alone, without the head. 307 for the large one is what Dosovitskiy et al. (2021) print
-  for theirs.
-- "layers": MMPose's counter on ViTPose's configurations, as a public copy of its repository notes beside the command;
-  it leaves out the products within attention, which are no layers.
+- "authors": the code of Xiao et al. and Sun et al. counts convolutions alone, transposed ones on the cells of their
+  output (four times too many), in units of 2^30. Its figures have one digit, some rounded and some truncated.
+- "mmpose": MMPose's counter, in units of 10^9; it includes normalisation and the like, up to 1 %, which ours do
+  not, and leaves out the three SR heads of SRPose that are only for training.
+- "transformer": the transformer alone, without the head. 307 for the large one is the figure of Dosovitskiy et al.
+  (2021).
+- "layers": MMPose's counter on ViTPose's configurations, as noted in a public copy of its repository; it leaves
+  out the products within attention, which are not layers.
 
 Writes results/estimators.csv and prints it.
 """

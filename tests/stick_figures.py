@@ -1,6 +1,4 @@
-"""Drawn people as a dataset in COCO's format: some of them hold a hand or a foot behind a board, and the file says
-so.
-"""
+"""Drawn stick figures as a dataset in COCO's format; some have a hand or a foot occluded by a board."""
 
 import json
 from pathlib import Path
@@ -14,14 +12,14 @@ from occlupose.poses import OCCLUDED, VISIBLE
 JOINTS = ("nose", *(f"{side}_{joint}" for joint in ("shoulder", "wrist", "hip", "ankle") for side in ("left", "right")))
 LIMBS = [(1, 3), (2, 4), (5, 7), (6, 8), (1, 2), (5, 6), (1, 5), (2, 6)]
 ENDS = (3, 4, 7, 8)
-"""Wrists and ankles: one of them is behind the board."""
+"""Wrists and ankles, one of which may be occluded by the board."""
 SIZE = 96
 
 
-def figure(generator: np.random.Generator, *, hide: bool | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A picture (SIZE, SIZE, 3), joints (9, 2) px, and their states. The person looks at us: the left hand is on the
-    right.
-    """
+def draw_figure(
+    generator: np.random.Generator, *, hide: bool | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An image (SIZE, SIZE, 3), joints (9, 2) in px, and their states. Left joints are on the right."""
     height = generator.uniform(44, 64)
     up = np.array([[0, 0.1], [0.1, 0.28], [-0.1, 0.28], [0, 0], [0, 0], [0.07, 0.6], [-0.07, 0.6], [0, 0], [0, 0]])
     for row, start, length, low, high in (
@@ -51,20 +49,20 @@ def figure(generator: np.random.Generator, *, hide: bool | None = None) -> tuple
 
 
 def box(xy: np.ndarray) -> list[float]:
-    """Round the joints, as COCO has it: left, top, width, height from the edge of the picture."""
+    """Bounding box of the joints in COCO's format: left, top, width, height, from the border of the image."""
     low = xy.min(0) - 6
     high = xy.max(0) + 6
     return [*(low + 0.5).tolist(), *(high - low).tolist()]
 
 
 def write_figures(folder: Path, count: int, seed: int = 0) -> tuple[Path, Path]:
-    """That many pictures, 0.png, 1.png, ..., of one person each; the annotations' file and the pictures' folder."""
+    """Writes images 0.png, 1.png, ... of one person each; returns the annotation file and the folder of images."""
     generator = np.random.default_rng(seed)
     images = []
     annotations = []
     for number in range(count):
-        image, xy, state = figure(generator)
-        write_image(folder / "pictures" / f"{number}.png", image)
+        image, xy, state = draw_figure(generator)
+        write_image(folder / "images" / f"{number}.png", image)
         images.append({"id": number, "file_name": f"{number}.png", "width": SIZE, "height": SIZE})
         keypoints = np.concatenate([xy, state[:, None]], -1).round(2).ravel().tolist()
         annotations.append(
@@ -73,4 +71,4 @@ def write_figures(folder: Path, count: int, seed: int = 0) -> tuple[Path, Path]:
     categories = [{"id": 1, "name": "person", "keypoints": list(JOINTS)}]
     path = folder / "figures.json"
     path.write_text(json.dumps({"categories": categories, "images": images, "annotations": annotations}))
-    return path, folder / "pictures"
+    return path, folder / "images"

@@ -17,20 +17,21 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 IMAGES = ROOT / "docs" / "images"
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from readme import LJOF_GRID, LJOF_LONG, LJOF_SCORES, gathered  # noqa: E402
+from tables import LJOF_GRID, LJOF_LONG, LJOF_SCORES, group_runs  # noqa: E402
 
 
 def rows() -> list[dict[str, str]]:
-    """The lines of the table."""
+    """The rows of the table."""
     with (RESULTS / "ljof_ablation.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def parts() -> None:
-    """Every run of every part, less the mean of the baseline: what it buys, in points."""
+    """The difference of every run to the mean of the baseline, in points."""
     short = [row for row in rows() if row["variant"] not in LJOF_GRID and not row["variant"].endswith(LJOF_LONG)]
-    seeds = gathered(short, ("estimator", "variant"), tuple(LJOF_SCORES))
-    estimators, variants = (list(dict.fromkeys(key[place] for key in seeds)) for place in (0, 1))
+    seeds = group_runs(short, ("estimator", "variant"), tuple(LJOF_SCORES))
+    estimators = list(dict.fromkeys(estimator for estimator, _ in seeds))
+    variants = list(dict.fromkeys(variant for _, variant in seeds))
     figure, axes = plt.subplots(1, len(LJOF_SCORES), figsize=(11, 3.6), sharey=True, layout="constrained")
     for column, (axis, label) in enumerate(zip(axes, LJOF_SCORES.values(), strict=True)):
         for estimator in estimators:
@@ -48,9 +49,9 @@ def parts() -> None:
 
 
 def grid() -> None:
-    """AP and AP of hidden joints by the size of blocks, a line for each number of them; of the smaller estimator."""
+    """AP and AP of occluded joints by size of the blocks, a line for each number of them; of the smaller estimator."""
     own = [row for row in rows() if row["estimator"] == "simple_baseline_small"]
-    seeds = gathered(own, ("variant",), tuple(LJOF_SCORES))
+    seeds = group_runs(own, ("variant",), tuple(LJOF_SCORES))
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True, layout="constrained")
     for column, (axis, label) in enumerate(zip(axes, LJOF_SCORES.values(), strict=False)):
         for number in dict.fromkeys(number for number, _ in LJOF_GRID.values()):

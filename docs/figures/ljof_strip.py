@@ -1,5 +1,4 @@
-"""Makes the picture of docs/ljof.md: synthetic people as a network is shown them, without blocks on their limbs and
-with them.
+"""Makes the image of docs/ljof.md: training crops of synthetic people without and with blocks on their limbs.
 
 python docs/figures/ljof_strip.py
 """
@@ -18,32 +17,30 @@ from occlupose.skeletons import BODY26, COCO17
 from occlupose.synth.generate import ImageSettings, SceneSample, generate_scenes
 from occlupose.synth.layout import SceneSettings, SceneSource
 
-PICTURE = Path(__file__).parents[1] / "images" / "ljof_strip.png"
+IMAGE = Path(__file__).parents[1] / "images" / "ljof_strip.png"
 CROP = Crop(120, 160)
-LEAST = 100
-"""Height in px of people who are shown."""
+MIN_HEIGHT = 100
+"""Smallest height of a person, px."""
 GAP = 4
 MARK = (255, 60, 60)
 
 
 def main(people: int = 8, seed: int = 7) -> None:
-    """Draw the strip: of one scene after the other the first person who is large enough, nobody chosen."""
+    """Draw the strip: the first large enough person of each scene, without selection."""
     source = SceneSource.load(SceneSettings(seed=seed, people=(1, 3)))
     random = np.random.default_rng(seed)
-    made = (pair(sample, random) for sample in generate_scenes(source, images=ImageSettings(), workers=0))
-    columns = list(islice((column for column in made if column is not None), people))
+    pairs = (draw_pair(sample, random) for sample in generate_scenes(source, images=ImageSettings(), workers=0))
+    columns = list(islice((column for column in pairs if column is not None), people))
     white = np.full((columns[0].shape[0], GAP, 3), 255, np.uint8)
-    write_image(PICTURE, np.hstack([part for column in columns for part in (white, column)][1:]))
+    write_image(IMAGE, np.hstack([part for column in columns for part in (white, column)][1:]))
 
 
-def pair(sample: SceneSample, random: np.random.Generator) -> RGB | None:
-    """A person's crop, and below it the crop with blocks, the joints that they hide marked; None where nobody is large
-    enough.
-    """
+def draw_pair(sample: SceneSample, random: np.random.Generator) -> RGB | None:
+    """A person's crop above the crop with blocks and marks on the covered joints; None if nobody is large enough."""
     assert sample.image is not None
     record = sample.record
     joints = BODY26.index(*COCO17.joints)
-    large = np.flatnonzero(record.box[:, 3] >= LEAST)
+    large = np.flatnonzero(record.box[:, 3] >= MIN_HEIGHT)
     if not len(large):
         return None
     corner = record.box[large[0], :2] - 0.5

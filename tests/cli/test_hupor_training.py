@@ -12,7 +12,7 @@ import image_dataset_files
 from coco_files import write_coco, write_json
 from commands import assert_refused, names
 from image_dataset_files import muco, records, write_scenes
-from killing import kill_after, run_to_the_end
+from interrupted_runs import kill_after, run_to_the_end
 from occlupose.datasets.image_datasets import load
 from occlupose.methods.hupor import weights
 from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork

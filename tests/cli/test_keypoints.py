@@ -12,7 +12,7 @@ import torch
 
 import coco_files as files
 from commands import assert_refused, caller, names
-from killing import kill_after, run_to_the_end
+from interrupted_runs import kill_after, run_to_the_end
 from occlupose.frontends.estimator import load
 from occlupose.media import read_image, write_image
 from occlupose.networks.estimators import build

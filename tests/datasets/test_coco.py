@@ -13,7 +13,7 @@ from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.poses import VISIBLE
 from occlupose.skeletons import COCO17, CROWDPOSE14, HUMANEVA15, MPI15
-from stick_figures import JOINTS, SIZE, figure, write_figures
+from stick_figures import JOINTS, SIZE, draw_figure, write_figures
 
 CROWDPOSE = [*CROWDPOSE14.joints[:12], "head", "neck"]
 
@@ -48,7 +48,7 @@ def test_people_come_as_they_were_drawn(tmp_path):
     assert data.skeleton == COCO17.subset(JOINTS)
     generator = np.random.default_rng(3)
     for number, person in enumerate(data.people):
-        image, xy, state = figure(generator)
+        image, xy, state = draw_figure(generator)
         np.testing.assert_array_equal(person.read(), image)
         np.testing.assert_allclose(person.xy, xy, atol=0.005)
         np.testing.assert_array_equal(person.state, state)

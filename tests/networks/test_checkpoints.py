@@ -254,9 +254,9 @@ def test_transformers_for_classes_give_the_backbone(project, vitpose, tmp_path):
     assert translated.origin == ("timm or MAE" if project == "timm" else "MMPretrain")
     assert translated.notes[:2] == (
         "positions interpolated from 14 x 14 patches to 8 x 6",
-        f"position of the class token {'added to all' if project == 'timm' else 'left aside'}",
+        f"position of the class token {'added to all' if project == 'timm' else 'ignored'}",
     )
-    assert translated.notes[2] == "left aside: cls_token, head"
+    assert translated.notes[2] == "ignored: cls_token, head"
     assert set(translated.tensors) == {name for name in ours if name.startswith("backbone.")}
     grid = interpolate(positions[:, 1:].reshape(1, 14, 14, 384).permute(0, 3, 1, 2), (8, 6), mode="bicubic")
     expected = grid.permute(0, 2, 3, 1).reshape(1, 48, 384) + (positions[:, :1] if project == "timm" else 0)
@@ -278,7 +278,7 @@ def test_mae_brings_a_decoder_that_is_left_aside(vitpose, tmp_path):
     }
     torch.save({"model": theirs}, tmp_path / "mae.pth")
     translated = translate(tmp_path / "mae.pth", "vitpose_s", crop=CROP)
-    assert translated.notes[1] == "left aside: cls_token, decoder_blocks, decoder_pos_embed, mask_token"
+    assert translated.notes[1] == "ignored: cls_token, decoder_blocks, decoder_pos_embed, mask_token"
     assert "12 heads" in translated.notes[2]
     assert all(torch.equal(value, ours[name]) for name, value in translated.tensors.items())
 
@@ -309,9 +309,9 @@ def test_timms_hrnet(model, tmp_path):
     save_file(theirs, tmp_path / "model.safetensors")
     translated = translate(tmp_path / "model.safetensors", model)
     assert (translated.whole, translated.joints, translated.origin) == (False, 0, "timm")
-    assert translated.notes[0] == "left aside: classifier, downsamp_modules, final_layer, incre_modules"
+    assert translated.notes[0] == "ignored: classifier, downsamp_modules, final_layer, incre_modules"
     assert translated.notes[1:] == (
-        () if model == "srpose_w32" else ("left aside: what the last exchange tells the coarser branches",)
+        () if model == "srpose_w32" else ("ignored: fusion layers of the last exchange to the coarser branches",)
     )
     expected = dict(mm_hrnet(32, multiscale=model == "srpose_w32"))
     assert set(translated.tensors) == {f"backbone.{name}" for name in expected}
@@ -325,7 +325,7 @@ def test_torchvisions_resnet(resnet, tmp_path):
     torch.save(theirs | {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}, tmp_path / "resnet50.pth")
     translated = translate(tmp_path / "resnet50.pth", "simple_baseline_r50")
     assert (translated.whole, translated.joints, translated.origin) == (False, 0, "torchvision or timm")
-    assert translated.notes == ("left aside: fc",)
+    assert translated.notes == ("ignored: fc",)
     other = build("simple_baseline_r50").eval()
     report = other.load_state_dict(translated.tensors, strict=False)
     assert report.unexpected_keys == [] and all(name.startswith("head.") for name in report.missing_keys)
@@ -470,7 +470,7 @@ def test_joints_are_those_of_the_head(tmp_path):
 
 def test_the_checkpoint_of_a_training_is_not_its_weights(small, tmp_path):
     torch.save({"network": small.state_dict(), "average": {}, "optimiser": {}, "step": 3}, tmp_path / "last.pt")
-    assert refusal(tmp_path / "last.pt").startswith("where our own training stands; --resume goes on with it")
+    assert refusal(tmp_path / "last.pt").startswith("checkpoint of a training run of occlupose; --resume continues it")
 
 
 def test_what_is_missing_or_unknown_is_named(small, tmp_path):
@@ -488,13 +488,13 @@ def test_what_is_missing_or_unknown_is_named(small, tmp_path):
         path = written(tensors | {name: torch.zeros(2, 3)}, tmp_path / "a.pth")
         assert refusal(path) == f"{name} (2, 3) has no place in simple_baseline_small; {cure}"
     path = written({"encoder.weight": torch.zeros(2, 3)}, tmp_path / "a.pth")
-    assert refusal(path) == f"encoder.weight and the others are names of no network that is known here; {CURE}"
+    assert refusal(path) == f"encoder.weight and the other names are of no known network; {CURE}"
 
 
 def test_transformers_that_are_not_ours_are_refused(vitpose, tmp_path):
     tensors = dict(vitpose.state_dict())
     path = written(tensors | {"backbone.pos_embed": torch.zeros(1, 50 * 3, 384)}, tmp_path / "a.pth")
-    first = "backbone.pos_embed (1, 150, 384) is of no grid that is known, and vitpose_s has one of 16 x 12"
+    first = "backbone.pos_embed (1, 150, 384) is of no known grid, and vitpose_s has 16 x 12"
     cure = "give a checkpoint of vitpose_s with the classic head"
     assert refusal(path, "vitpose_s") == f"{first}; {cure}"
     path = written(tensors | {"backbone.blocks.0.mlp.experts.0.weight": torch.zeros(3, 3)}, tmp_path / "a.pth")

@@ -46,7 +46,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     for header, message in (
         ({}, "not the weights of a test"),
         (FORMAT | {"format": "occlupose test 2"}, "not the weights of a test (their format is 'occlupose test 2')"),
-        (FORMAT | {"outputs": "3"}, "tensors do not match a test of this version"),
+        (FORMAT | {"outputs": "3"}, "not readable as weights of a test: tensors do not match this version"),
         ({"format": FORMAT["format"]}, "not readable as weights of a test"),
     ):
         weights.save(tensors, header, path)

@@ -1,8 +1,8 @@
 """Checkpoints of other projects as weights of our estimators.
 
-Read are files that the user has: of MMPose 0.x and 1.x, of the authors of Simple Baselines, HRNet and ViTPose, and, for
-the backbone alone, of MMPretrain, torchvision, timm and MAE. Our networks have their names wherever these agree, so
-little is renamed; what is left aside is named in the result, and what does not fit is refused.
+Supported are files of MMPose 0.x and 1.x, of the authors of Simple Baselines, HRNet and ViTPose, and, for the backbone
+alone, of MMPretrain, torchvision, timm and MAE. Our networks use their names wherever these agree, so few tensors are
+renamed; ignored tensors are listed in the result, and tensors that do not fit are refused.
 """
 
 import pickle
@@ -27,11 +27,11 @@ from occlupose.networks.vitpose import ViTPose
 from occlupose.pickles import NUMPY
 
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
-"""Where a file keeps its weights, the first of them that is there. Averaged ones (EMA) come before others as in timm;
-MMPose's are already under `state_dict`, and what it keeps as `ema_state_dict` are the weights without averaging."""
+"""Keys under which a file may hold its weights, in order of precedence. Averaged weights (EMA) come first, as in timm;
+MMPose's are already under `state_dict`, and its `ema_state_dict` are the weights without averaging."""
 
 _STAND_INS: list[Any] = [(meaning, ".".join(name)) for name, meaning in NUMPY.items()]
-"""For the arrays that MMPose writes beside the weights."""
+"""Stand-ins for NumPy arrays that MMPose writes beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Translated:
     """Weights for one of our estimators.
 
     Attributes:
-        tensors: by name: the estimator's whole state dict, or what is below `backbone.`; float32.
-        whole: whether the head is there too.
-        joints: maps of the head; 0 where there is none.
-        origin: whose names the file has.
-        notes: what was changed or left aside, in words.
+        tensors: by name: the estimator's whole state dict, or its `backbone.` part; float32.
+        whole: whether the head is included.
+        joints: number of heatmaps of the head; 0 without one.
+        origin: project whose names the file uses.
+        notes: what was changed or ignored, in words.
     """
 
     tensors: dict[str, Tensor]
@@ -55,19 +55,19 @@ class Translated:
 
 @dataclass(frozen=True)
 class _Dialect:
-    """How a project names the parts of a backbone.
+    """Names of a project for the parts of a backbone.
 
     Attributes:
-        origin: the project, where the file has no pose head and no `backbone.` before its names.
-        sign: a name that only it has.
-        renames: patterns and what they become, in our names.
-        aside: parts that no estimator has.
+        origin: the project, for files without a pose head and without the prefix `backbone.`.
+        signature: pattern of a name that only this project has.
+        renames: patterns and their replacements, our names.
+        ignored: pattern of parts that no estimator has.
     """
 
     origin: str
-    sign: str
+    signature: str
     renames: tuple[tuple[str, str], ...] = ()
-    aside: str = "$^"
+    ignored: str = "$^"
 
 
 _DIALECTS = (
@@ -88,38 +88,38 @@ _DIALECTS = (
     _Dialect(
         "timm or MAE",
         r"blocks\.0\.attn\.qkv\.weight",
-        aside=r"cls_token$|mask_token$|head\.|head_drop\.|fc_norm\.|pre_logits\.|decoder_",
+        ignored=r"cls_token$|mask_token$|head\.|head_drop\.|fc_norm\.|pre_logits\.|decoder_",
     ),
-    _Dialect("timm", r"stage2\.0\.branches\.", aside=r"incre_modules\.|downsamp_modules\.|final_layer\.|classifier\."),
-    _Dialect("torchvision or timm", r"layer1\.0\.conv1\.weight", aside=r"fc\."),
+    _Dialect(
+        "timm", r"stage2\.0\.branches\.", ignored=r"incre_modules\.|downsamp_modules\.|final_layer\.|classifier\."
+    ),
+    _Dialect("torchvision or timm", r"layer1\.0\.conv1\.weight", ignored=r"fc\."),
 )
 
 _SPARE = r"backbone\.stage4\.\d+\.fuse_layers\.[123]\."
-"""Ways to the coarser branches, which the checkpoints of ImageNet have and a pose head on the finest one does not
-need.
-"""
+"""Fusion layers of the coarser branches: in ImageNet checkpoints, but not needed by a head on the finest branch."""
 
 _CURE = "give a .pth, .pt or .safetensors file of MMPose, ViTPose, timm or MAE"
 
 
 def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> Translated:
-    """A checkpoint of another project as weights of one of our estimators.
+    """Converts a checkpoint of another project to weights of one of our estimators.
 
-    A transformer's embeddings of positions are interpolated between cells (bicubic) where the file's grid is another
-    than the crop's. That of a class token is added to all of them, as ViTPose does with its own and with MAE's, and
-    left aside where MMPretrain does so.
+    Position embeddings of a transformer are interpolated (bicubic) if the grid of the file differs from the crop's. The
+    embedding of a class token is added to all others, as in ViTPose for its own and MAE's checkpoints, and ignored for
+    MMPretrain's, as there.
 
     Arguments:
         path: .pth, .pt or .safetensors.
         model: its name in ESTIMATORS.
-        crop: width and height of the pictures, px; for ViTPose.
+        crop: width and height of the input, px; for ViTPose.
 
     Raises:
-        OccluposeError: not readable, or not of this model: names the first part that does not fit, and the model that
-            would.
+        OccluposeError: not readable, or not of this model; names the first tensor that does not fit, and the model that
+            fits.
     """
     found = read(path)
-    entries, origin, aside = _ours(found, path)
+    entries, origin, ignored = _match_names(found, path)
     last = next(
         (theirs for ours, theirs in entries.items() if ours in ("head.final_layer.weight", "head.coarse.weight")), None
     )
@@ -138,28 +138,28 @@ def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> 
         tensors["backbone.pos_embed"], notes = _positions(
             tensors["backbone.pos_embed"], grid, drop=origin.startswith("MM")
         )
-    if aside:
+    if ignored:
         notes.append(
-            f"left aside: {', '.join(sorted({name.removeprefix('backbone.').split('.')[0] for name in aside}))}"
+            f"ignored: {', '.join(sorted({name.removeprefix('backbone.').split('.')[0] for name in ignored}))}"
         )
     if len(tensors) < len(entries):
-        notes.append("left aside: what the last exchange tells the coarser branches")
+        notes.append("ignored: fusion layers of the last exchange to the coarser branches")
     if model == "vitpose_s" and origin == "timm or MAE":
         notes.append(
-            "attention has 12 heads here, as in ViTPose's own small MAE; timm's small transformers have 6, and would"
-            " not work well"
+            "attention has 12 heads here, as in ViTPose's small MAE; timm's small transformers have 6, and will not"
+            " work well"
         )
-    # old files do not have them
+    # missing in old files
     counts = {name: torch.tensor(0) for name in expected if name.endswith("num_batches_tracked")}
     full = {name: value.float() if value.is_floating_point() else value for name, value in (counts | tensors).items()}
     return Translated({name: full[name] for name in expected if name in full}, bool(maps), maps, origin, tuple(notes))
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, without what wraps them. No code in the file is run.
+    """The tensors of a checkpoint by name, without wrappers. No code in the file is run.
 
     Raises:
-        OccluposeError: no such file, damaged, not a checkpoint, or it holds objects that only code could make.
+        OccluposeError: no such file, damaged, not a checkpoint, or it holds objects that need code to be made.
     """
     content: Any
     try:
@@ -192,8 +192,8 @@ def read(path: Path) -> dict[str, Tensor]:
         raise OccluposeError(f"{path}: not readable as a checkpoint; {_CURE}") from error
     if isinstance(content, dict) and {"network", "average", "optimiser"} <= content.keys():
         raise OccluposeError(
-            f"{path}: where our own training stands; --resume goes on with it, and writes a .safetensors file at"
-            " its end"
+            f"{path}: checkpoint of a training run of occlupose; --resume continues it, and writes a .safetensors file"
+            " at the end"
         )
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
@@ -203,24 +203,22 @@ def read(path: Path) -> dict[str, Tensor]:
     tensors = {
         re.sub(r"^(module\.|_orig_mod\.)+", "", str(name)): value for name, value in named if isinstance(value, Tensor)
     }
-    # as MMCV keeps weights without averaging
+    # MMCV's names for weights without averaging
     kept = {name: value for name, value in tensors.items() if not name.startswith("ema_")}
     if not kept:
         raise OccluposeError(f"{path}: there are no weights in it; {_CURE}")
     return kept
 
 
-def _ours(found: dict[str, Tensor], path: Path) -> tuple[dict[str, str], str, list[str]]:
-    """Our names and theirs, whose names they are, and those of theirs that are left aside."""
+def _match_names(found: dict[str, Tensor], path: Path) -> tuple[dict[str, str], str, list[str]]:
+    """Our names with theirs, the project, and their names that are ignored."""
     prefixed = any(name.startswith("backbone.") for name in found)
     bodies = {name.removeprefix("backbone."): name for name in found if not prefixed or name.startswith("backbone.")}
-    dialect = next((each for each in _DIALECTS if any(re.match(each.sign, name) for name in bodies)), None)
+    dialect = next((each for each in _DIALECTS if any(re.match(each.signature, name) for name in bodies)), None)
     if dialect is None:
-        raise OccluposeError(
-            f"{path}: {next(iter(found))} and the others are names of no network that is known here; {_CURE}"
-        )
+        raise OccluposeError(f"{path}: {next(iter(found))} and the other names are of no known network; {_CURE}")
     heads = {}
-    aside = []
+    ignored = []
     for name in found:
         part = re.match(
             r"(?:keypoint_head|head)\.(.*)" if prefixed else r"((?:deconv_layers\.|final_layer\.(?:weight|bias)).*)",
@@ -229,15 +227,15 @@ def _ours(found: dict[str, Tensor], path: Path) -> tuple[dict[str, str], str, li
         if part and not re.match(r"fc\.|layers\.", part[1]):
             heads[f"head.{part[1]}"] = name
         elif prefixed and re.match(r"head\.|neck\.|data_preprocessor\.", name):
-            aside.append(name)
+            ignored.append(name)
         elif prefixed and not name.startswith("backbone."):
-            heads[name] = name  # unknown, and refused as such
+            heads[name] = name  # unknown; refused later
     entries = {}
     for name, theirs in bodies.items():
         if theirs in heads.values():
             continue
-        if re.match(dialect.aside, name):
-            aside.append(theirs)
+        if re.match(dialect.ignored, name):
+            ignored.append(theirs)
             continue
         for pattern, ours in dialect.renames:
             name = re.sub(pattern, ours, name)
@@ -253,16 +251,14 @@ def _ours(found: dict[str, Tensor], path: Path) -> tuple[dict[str, str], str, li
         origin = "MMPose 1.x" if heads else "MMPretrain"
     else:
         origin = "the authors' code" if heads else dialect.origin
-    return entries, origin, aside
+    return entries, origin, ignored
 
 
 @cache
 def _expected(
     model: str, joints: int, crop: tuple[int, int]
 ) -> tuple[dict[str, tuple[int, ...]], tuple[int, int] | None]:
-    """Shapes of an estimator's state dict, or of its backbone's where there are no joints, and rows and columns of a
-    ViTPose's patches.
-    """
+    """Shapes of an estimator's state dict (without joints, of its backbone's), and the grid of patches of a ViTPose."""
     with torch.device("meta"):
         network = build(model, joints or 1, crop=crop)
     shapes = {
@@ -276,7 +272,7 @@ def _expected(
 def _misfit(
     entries: dict[str, str], found: dict[str, Tensor], model: str, joints: int, crop: tuple[int, int]
 ) -> str | None:
-    """The first part of a checkpoint that is not the model's, in words."""
+    """The first tensor of a checkpoint that does not fit the model, in words."""
     expected, grid = _expected(model, joints, crop)
     for ours, theirs in entries.items():
         shape = tuple(found[theirs].shape)
@@ -285,7 +281,7 @@ def _misfit(
                 return f"{theirs} {shape} has no place in {model}"
         elif ours == "backbone.pos_embed" and grid is not None and len(shape) == 3 and shape[2] == expected[ours][2]:
             if _grid(shape[1], grid) is None:
-                return f"{theirs} {shape} is of no grid that is known, and {model} has one of {grid[0]} x {grid[1]}"
+                return f"{theirs} {shape} is of no known grid, and {model} has {grid[0]} x {grid[1]}"
         elif shape != expected[ours]:
             return f"{theirs} is {shape}, but {model} has {expected[ours]} there"
     missing = (name for name in expected if name not in entries and not name.endswith("num_batches_tracked"))
@@ -293,7 +289,7 @@ def _misfit(
 
 
 def _grid(tokens: int, ours: tuple[int, int]) -> tuple[int, int, int] | None:
-    """Class tokens among some tokens, and rows and columns of the others: ours, square, or 4:3 as crops are."""
+    """Number of class tokens, and rows and columns of the patches: our grid, square, or 4:3 like crops."""
     for classes in (0, 1):
         if tokens - classes == ours[0] * ours[1]:
             return classes, *ours
@@ -306,9 +302,9 @@ def _grid(tokens: int, ours: tuple[int, int]) -> tuple[int, int, int] | None:
 
 
 def _positions(embedding: Tensor, grid: tuple[int, int], *, drop: bool) -> tuple[Tensor, list[str]]:
-    """Embeddings of positions for a grid of patches, and what was done to them."""
+    """Position embeddings for a grid of patches, and notes on what was done."""
     known = _grid(embedding.shape[1], grid)
-    assert known is not None  # what does not fit has been refused
+    assert known is not None  # other sizes were refused before
     classes, *theirs = known
     notes = []
     patches = embedding.float()[:, classes:]
@@ -318,5 +314,5 @@ def _positions(embedding: Tensor, grid: tuple[int, int], *, drop: bool) -> tuple
         notes.append(f"positions interpolated from {theirs[0]} x {theirs[1]} patches to {grid[0]} x {grid[1]}")
     if classes:
         patches = patches if drop else patches + embedding.float()[:, :1]
-        notes.append(f"position of the class token {'left aside' if drop else 'added to all'}")
+        notes.append(f"position of the class token {'ignored' if drop else 'added to all'}")
     return patches, notes

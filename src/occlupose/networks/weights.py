@@ -80,7 +80,7 @@ def load(
             built = build(header)
         built.load_state_dict(full, assign=True)
     except RuntimeError as error:
-        mismatch = f"{path}: tensors do not match {network} of this version"
+        mismatch = f"{path}: not readable as weights of {network}: tensors do not match this version"
         raise OccluposeError(f"{mismatch}; {cure}") from error
     except (KeyError, ValueError, OccluposeError) as error:
         raise OccluposeError(refusal) from error

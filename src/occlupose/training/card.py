@@ -1,4 +1,4 @@
-"""What the card of trained weights, and a table of results, says of where it comes from."""
+"""Provenance of weights and results: version, commit and command."""
 
 import json
 import subprocess
@@ -10,10 +10,10 @@ from occlupose.files import atomic
 
 
 def write(weights: Path, places: dict[Path | None, str], **fields: object) -> None:
-    """Writes the card of a weights file beside it: these fields, and the version, commit and command that made it.
+    """Writes the card of a weights file beside it: the given fields, and version, commit and command.
 
     Arguments:
-        places: names for paths in the command line.
+        places: names that replace paths in the command.
 
     Raises:
         OccluposeError: the file could not be written.
@@ -24,7 +24,7 @@ def write(weights: Path, places: dict[Path | None, str], **fields: object) -> No
 
 
 def command(places: dict[Path | None, str]) -> str:
-    """The command line, with names for places; the words that say which command stay, whatever a folder is called."""
+    """The command line with names in place of paths; the words of the command itself are never replaced."""
     words = sys.argv[1:]
     first = next((number for number, word in enumerate(words) if word.startswith("-")), len(words))
     options = (word.rpartition("=") for word in words[first:])
@@ -38,13 +38,13 @@ def command(places: dict[Path | None, str]) -> str:
 
 
 def commit(*scripts: Path) -> str:
-    """The commit of this package, "-dirty" where it was changed since; empty where it is not in a checkout of ours.
+    """The commit of this package, with "-dirty" if it has local changes; empty outside of its own git checkout.
 
     Arguments:
-        scripts: of the same checkout, that count too.
+        scripts: of the same checkout, to be checked for changes too.
     """
     package = Path(__file__).parents[1]
-    if not _git(package, "ls-files", __file__):  # we are merely installed below somebody's own repository
+    if not _git(package, "ls-files", __file__):  # installed inside another repository
         return ""
     changed = _git(package, "status", "--porcelain", "--untracked-files=no", "--", str(package), *map(str, scripts))
     return _git(package, "describe", "--always") + ("-dirty" if changed else "")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from coco_files import document, write_coco, write_images, write_json
-from killing import ENVIRONMENT
+from interrupted_runs import ENVIRONMENT
 from occlupose.codecs.crops import Crop
 from occlupose.datasets.coco import load as load_people
 from occlupose.errors import OccluposeError

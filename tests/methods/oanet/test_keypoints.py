@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from killing import kill_after, run_to_the_end
+from interrupted_runs import kill_after, run_to_the_end
 from occlupose import __version__
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.heatmaps import Heatmaps
@@ -34,7 +34,7 @@ from occlupose.networks.hourglass import StackedHourglass
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17
 from occlupose.training.loop import Optimisation
-from stick_figures import ENDS, JOINTS, figure, write_figures
+from stick_figures import ENDS, JOINTS, draw_figure, write_figures
 
 ARMS = COCO17.subset(("nose", "left_wrist", "right_wrist"))
 STEPS = 60
@@ -396,7 +396,7 @@ def test_visible_joints_are_found_and_occluded_ones_have_a_low_confidence(learnt
         results.append(
             {"image_id": f"{annotation['id']}.png", "category_id": 1, "bbox": annotation["bbox"], "score": 0.9}
         )
-        truth.append(figure(generator)[1:])
+        truth.append(draw_figure(generator)[1:])
     (tmp_path / "boxes.json").write_text(json.dumps(results))
     with open_media(images) as source:
         frontend = build(learnt, boxes=load_boxes(tmp_path / "boxes.json", source))

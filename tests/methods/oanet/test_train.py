@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from killing import kill_after, run_to_the_end
+from interrupted_runs import kill_after, run_to_the_end
 from mocap_files import write_mocap
 from mocap_people import moving_clip, video_sequence
 from occlupose.errors import OccluposeError

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from killing import kill_after, run_to_the_end
+from interrupted_runs import kill_after, run_to_the_end
 from occlupose.bodies.anny import anny
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf.recipe import PUBLISHED, RECIPES, SKELETONS, SMALL, SSFRecipe, ssf_loss

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from killing import kill_after, run_to_the_end
+from interrupted_runs import kill_after, run_to_the_end
 from mocap_files import write_mocap
 from occlupose import __version__
 from occlupose.errors import OccluposeError

@@ -1,4 +1,4 @@
-"""Training commands that are killed in the middle."""
+"""Training commands that are killed while running."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def kill_after(checkpoint: Path, command: list[str]) -> None:
-    """Runs a command and kills it, with no chance to tidy up, as soon as it has written its first checkpoint."""
+    """Runs a command and kills it (SIGKILL) as soon as it has written its first checkpoint."""
     killed = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
     deadline = monotonic() + 100
     while not checkpoint.exists():
@@ -22,7 +22,7 @@ def kill_after(checkpoint: Path, command: list[str]) -> None:
 
 
 def run_to_the_end(command: list[str]) -> str:
-    """Runs a command that must succeed without a complaint; gives what it printed."""
+    """Runs a command that must succeed without output on stderr; returns its stdout."""
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
