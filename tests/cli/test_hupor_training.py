@@ -89,7 +89,7 @@ def test_from_scenes_to_weights_and_their_card(command, synth, tmp_path):
     assert list(log[0]) == ["step", "visible", "torso", "hidden", "all", "distillation", "seconds"]
 
 
-def test_with_pictures_that_have_no_depth_half_of_it_is_of_them(command, synth, tmp_path):
+def test_half_of_each_batch_is_of_images_without_depth(command, synth, tmp_path):
     """The card's command names both datasets; another run begins with what this one learnt."""
     coco = write_coco(tmp_path / "coco")
     done = command("train", "hupor", "--data", synth, coco, "-o", tmp_path / "run", *small(epochs=0.5))
@@ -134,13 +134,13 @@ def test_data_that_is_not_there_or_is_no_dataset_is_refused(command, tmp_path):
 
 
 @pytest.mark.parametrize("memory", ["-1", "nan", "inf"])
-def test_memory_that_cannot_be_is_refused(command, synth, tmp_path, memory):
+def test_an_impossible_image_cache_is_refused(command, synth, tmp_path, memory):
     refused = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", "--image-cache-gib", memory, *small())
     assert_refused(refused, f"image cache {memory}: not possible")
     assert not (tmp_path / "run").exists()
 
 
-def test_what_a_recipe_cannot_be_is_refused_in_one_line(command, synth, tmp_path):
+def test_impossible_recipes_are_refused_in_one_line(command, synth, tmp_path):
     for change, said in (
         ({"predicted-input-fraction": 2}, "predicted_input_fraction 2: must be between 0 and 1"),
         ({"design.width": 50}, "must be multiples of 32"),
@@ -166,7 +166,7 @@ def test_a_run_is_not_overwritten_and_goes_on_only_as_it_began(command, synth, t
     assert [(tmp_path / "run" / name).read_bytes() for name in results] == before and names(tmp_path / "run") == RUN
 
 
-def test_a_picture_that_cannot_be_read_is_named_or_stops_it(command, tmp_path):
+def test_an_unreadable_image_is_named_or_stops_the_training(command, tmp_path):
     coco = write_coco(tmp_path / "coco")
     picture = load(coco).samples[0].image
     assert picture is not None
@@ -180,7 +180,7 @@ def test_a_picture_that_cannot_be_read_is_named_or_stops_it(command, tmp_path):
     assert_refused(strict, spoilt.name, out=strict.out)
 
 
-def test_pictures_of_muco_and_of_coco_are_learnt_from_half_and_half(command, tmp_path):
+def test_images_of_muco_and_coco_make_up_half_of_each_batch(command, tmp_path):
     """In the files that these datasets have. Depths are learnt from MuCo-3DHP alone: without it, nothing is to be
     learnt of them.
     """
@@ -271,9 +271,7 @@ def test_a_refinenet_is_added_to_weights(command, synth, finds_somebody, tmp_pat
     assert_refused(other, "started with other settings or data", out=other.out)
 
 
-def test_a_refinenet_without_pictures_or_with_a_number_that_cannot_be_is_refused(
-    command, synth, finds_somebody, tmp_path
-):
+def test_a_refinenet_without_images_or_with_an_impossible_value_is_refused(command, synth, finds_somebody, tmp_path):
     (tmp_path / "empty").mkdir()
     folder = tmp_path / "run"
     for data, said in (

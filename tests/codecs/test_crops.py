@@ -58,7 +58,7 @@ def test_a_wide_box_fits_as_well():
     )
 
 
-def test_without_padding_the_picture_itself_is_its_crop():
+def test_without_padding_the_image_is_its_own_crop():
     """Edges meet edges, so that pixel centres meet pixel centres."""
     crop = Crop(64, 48, padding=1)
     np.testing.assert_allclose(
@@ -134,7 +134,9 @@ raw_box = st.tuples(st.floats(-100, 900), st.floats(-100, 900), st.floats(8, 700
 @given(
     raw_box, st.sampled_from([(192, 256), (288, 384), (256, 256), (256, 192)]), st.floats(1, 1.5), st.floats(-180, 180)
 )
-def test_published_networks_see_the_crops_that_they_learnt_on(grid, published, error, raw, sides, padding, degrees):
+def test_published_networks_get_the_crops_that_they_were_trained_on(
+    grid, published, error, raw, sides, padding, degrees
+):
     """The classic matrix is found from three points in single precision."""
     crop = Crop(*sides, padding, grid)
     left, top, wide, high = raw

@@ -24,7 +24,7 @@ def test_a_visible_joint_is_a_gaussian_of_two_cells_in_a_map_of_64():
     np.testing.assert_array_equal(weight, [1])
 
 
-def test_equation_1_hidden_joints_are_dark_and_absent_ones_count_for_nothing():
+def test_equation_1_hidden_joints_are_zero_and_absent_ones_have_no_weight():
     maps, weight = USUAL.encode(
         np.array([[100.0, 100], [100, 100], [np.nan, np.nan]]), np.array([VISIBLE, OCCLUDED, ABSENT], np.uint8)
     )
@@ -33,7 +33,7 @@ def test_equation_1_hidden_joints_are_dark_and_absent_ones_count_for_nothing():
     np.testing.assert_array_equal(weight, [1, 1, 0])
 
 
-def test_a_joint_beyond_the_crop_leaves_what_its_gaussian_does():
+def test_a_joint_outside_of_the_crop_leaves_the_rest_of_its_gaussian():
     maps, weight = USUAL.encode(*visible((-2.5 - 8, 101.5), (4000.0, 4000.0)))  # cell (-3, 25), and far away
     np.testing.assert_allclose(maps[0, 25, :3], np.exp(-(np.array([3, 4, 5]) ** 2) / 8), rtol=1e-5)
     assert not maps[1].any()
@@ -81,7 +81,7 @@ def test_the_peak_lies_within_half_a_cell_of_the_highest(seed):
         assert (np.abs(xy[place] - [x, y]) <= 0.5).all()
 
 
-def test_a_dark_map_has_a_place_and_no_confidence():
+def test_a_zero_map_has_a_position_and_no_confidence():
     xy, confidence = USUAL.decode(np.zeros((2, 64, 64), np.float32))
     assert np.isfinite(xy).all()
     np.testing.assert_array_equal(confidence, 0)
@@ -93,7 +93,7 @@ def test_nobody():
 
 
 @pytest.mark.parametrize(("width", "height", "stride"), [(254, 256, 4), (256, 30, 4), (256, 256, 0)])
-def test_crops_that_hold_no_whole_cells_are_refused(width, height, stride):
+def test_crops_without_whole_cells_are_refused(width, height, stride):
     with pytest.raises(OccluposeError, match=r"its sides must be multiples of the stride"):
         Heatmaps(Crop(width, height), stride)
 

@@ -24,7 +24,7 @@ def test_the_input_is_the_published_one():
     assert (BOX.width, BOX.height, GREY) == (832, 512, 128)
 
 
-def test_a_picture_of_640_by_480_fills_the_height_and_lies_in_the_middle():
+def test_an_image_of_640_by_480_fills_the_height_and_is_centred():
     """512 / 480 as large: 682 2/3 px wide, 74 2/3 px of grey on either side."""
     matrix = BOX.matrix(640, 480)
     assert BOX.scale(640, 480) == pytest.approx(512 / 480)
@@ -35,13 +35,13 @@ def test_a_picture_of_640_by_480_fills_the_height_and_lies_in_the_middle():
     )
 
 
-def test_a_wide_picture_fills_the_width():
+def test_a_wide_image_fills_the_width():
     low, high = through(BOX.matrix(1664, 512), edges(1664, 512))[[0, 2]]
     np.testing.assert_allclose([*low, *high], [-0.5, 127.5, 831.5, 383.5])
 
 
 @given(SIZES, SIZES, TURNS)
-def test_a_picture_however_turned_fits_and_touches_two_opposite_sides(width, height, turn):
+def test_a_rotated_image_fits_and_touches_two_opposite_sides(width, height, turn):
     corners = through(BOX.matrix(width, height, turn=turn), edges(width, height))
     low = corners.min(0)
     high = corners.max(0)
@@ -73,7 +73,7 @@ def test_it_turns_and_zooms_about_the_middle_and_then_moves(turn, zoom, shift):
     np.testing.assert_allclose(way / np.hypot(*way), [np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))], atol=1e-9)
 
 
-def test_beside_a_picture_it_is_grey_and_in_it_as_it_was():
+def test_padding_is_grey_and_the_image_unchanged():
     """A picture of half the size of the input: each of its pixels lies in the middle of four."""
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (256, 320, 3), dtype=np.uint8)
@@ -92,14 +92,14 @@ def test_beside_a_picture_it_is_grey_and_in_it_as_it_was():
     np.testing.assert_allclose(means[1:-1, 1:-1], blurred, atol=2)
 
 
-def test_a_picture_of_the_input_s_size_is_shown_as_it_is():
+def test_an_image_of_the_input_s_size_is_unchanged():
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     box = Letterbox(96, 64)
     np.testing.assert_array_equal(box.warp(Pyramid(image), box.matrix(96, 64)), image)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20_000, 10), (10, 20_000), (3, 5)])
-def test_pictures_of_any_size_are_shown(size):
+def test_images_of_any_size_are_warped(size):
     """In the middle, no larger than they are to be, grey around."""
     width, height = size
     shown = BOX.warp(Pyramid(np.zeros((height, width, 3), np.uint8)), BOX.matrix(width, height))
@@ -112,7 +112,7 @@ def test_pictures_of_any_size_are_shown(size):
         assert shown[255, 415].max() < 64
 
 
-def test_turned_pictures_are_wholly_inside():
+def test_rotated_images_are_completely_inside():
     """Nothing of a bright picture is cut off: as much of it is shown as there is."""
     image = np.full((300, 500, 3), 255, np.uint8)
     for turn in (-10.0, 7.0, 45.0):

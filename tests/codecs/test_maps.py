@@ -33,7 +33,7 @@ def test_a_joint_without_a_weight_has_an_empty_map_and_does_not_matter(codec):
 
 
 @every_codec
-def test_weights_stay_what_they_were(codec):
+def test_joint_weights_do_not_change(codec):
     xy, _ = joints((100.0, 100.0), (90.0, 90.0))
     assert codec.encode(xy, torch.tensor([[0.25, 1.5]]))[1].tolist() == [[0.25, 1.5]]
 
@@ -69,7 +69,7 @@ def test_any_number_of_joints_and_people(codec):
 
 
 @every_codec
-def test_everything_is_on_the_device_of_what_comes_in(codec):
+def test_outputs_are_on_the_device_of_the_inputs(codec):
     """A device without numbers: what was left on the processor does not mix with it."""
     maps, weight = codec.encode(torch.zeros(2, 17, 2, device="meta"), torch.ones(2, 17, device="meta"))
     decoded, score = codec.decode(maps)
@@ -77,7 +77,7 @@ def test_everything_is_on_the_device_of_what_comes_in(codec):
 
 
 @every_codec
-def test_dark_maps_have_a_place_and_no_score(codec):
+def test_zero_maps_have_a_position_and_no_score(codec):
     xy, score = codec.decode(torch.zeros(1, 17, *codec.shape))
     assert xy.isfinite().all() and not score.any()
 
@@ -101,7 +101,7 @@ def test_the_highest_cell(seed, height, width):
         assert (x[place], y[place], value[place]) == (column, row, maps[place].max())
 
 
-def test_maps_of_a_mirrored_picture_are_mirrored_back_and_change_sides():
+def test_maps_of_a_mirrored_image_are_mirrored_back_with_sides_swapped():
     maps = torch.arange(2 * 17 * 5 * 4.0).view(2, 17, 5, 4)
     back = unflip(maps, COCO17.mirror)
     left, right = COCO17.index("left_wrist", "right_wrist")
@@ -117,7 +117,7 @@ def test_maps_of_a_mirrored_picture_are_mirrored_back_and_change_sides():
     st.floats(40, 200),
     st.sampled_from([MSRA(), UDP(), UDP(Crop(192, 256)), MSRA(stride=1, sigma=8.0)]),
 )
-def test_who_is_mirrored_is_found_where_they_were(x, y, codec):
+def test_joints_of_a_mirrored_image_are_found_at_their_positions(x, y, codec):
     """Exactly on grids that are symmetric; but for the quarter of a cell that a whole cell's shift leaves on that of
     Simple Baselines.
     """
@@ -143,7 +143,7 @@ def test_pooled_targets_are_means_of_the_cells_they_cover():
 
 
 @every_codec
-def test_codecs_that_cannot_be_are_refused(codec):
+def test_impossible_codecs_are_refused(codec):
     kind = type(codec)
     for stride in (0, 5):
         with pytest.raises(OccluposeError, match=r"its sides must be multiples of the stride, \d$"):

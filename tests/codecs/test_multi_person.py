@@ -92,7 +92,7 @@ def test_limbs_are_as_wide_as_published_and_point_from_the_first_joint_to_the_se
 
 
 @given(st.integers(0, 10**6), st.sampled_from(PARTS), st.integers(0, 4))
-def test_a_mirrored_picture_has_mirrored_maps(seed, part, level):
+def test_a_mirrored_image_has_mirrored_maps(seed, part, level):
     """Sides exchanged, the way to the right negated, depth as it was."""
     given = some(seed)
     other = mirrored(given)
@@ -149,7 +149,7 @@ def test_depths_are_centimetres_that_a_pixel_spans():
     assert normalise_depth(torch.tensor(4.0), torch.tensor(span)).item() == pytest.approx(0.8)
 
 
-def test_depths_are_said_at_the_joint_s_cell_and_nowhere_else():
+def test_depths_have_targets_in_the_joint_s_cell_only():
     given = somebody(pelvis=(4 * 7 + 2, 4 * 3 + 1, 5.0), left_hip=(300.0, 20, 5), left_wrist=(50.0, 50, 5))
     number, depth = MAPS.depths(given, "visible")
     assert number.shape == depth.shape == (1, 1, len(TORSO))
@@ -213,7 +213,7 @@ def test_limbs_reach_as_far_as_published():
     assert [limb_radius(level) for level in range(5)] == [3, 2, 1, 1, 1]
 
 
-def test_nobody_and_places_that_are_nowhere():
+def test_no_people_and_nan_positions():
     given = somebody(neck=(float("nan"), 3.0, 3), pelvis=(1e9, -1e9, 3))
     for level in range(5):
         assert not MAPS.heatmaps(given, "all", level).any() and not MAPS.heatmaps(given, "all", level).isnan().any()
@@ -228,7 +228,7 @@ def test_nobody_and_places_that_are_nowhere():
     assert MAPS.depths(nobody, "all")[0].shape == (2, 0, 7)
 
 
-def test_what_cannot_be_is_refused():
+def test_impossible_values_are_refused():
     with pytest.raises(OccluposeError, match=r"^input 830 x 512: its sides must be multiples of the stride, 4$"):
         MultiPersonMaps(830, 512)
     with pytest.raises(OccluposeError, match="pelvis: not a joint of coco17"):

@@ -58,7 +58,7 @@ def test_joints_without_a_weight_do_not_matter():
     assert weight.tolist() == [[0, 0]] and not across.any() and not down.any()
 
 
-def test_a_mirrored_picture():
+def test_a_mirrored_image():
     """Half a pixel off, as published, where the crop is not symmetric; exact where it is."""
     pair = COCO17.subset(["left_wrist", "right_wrist"])
     xy = torch.tensor([[[30.0, 40.0], [90.0, 20.0]]])
@@ -70,13 +70,13 @@ def test_a_mirrored_picture():
         assert not codec.flip_shift
 
 
-def test_everything_is_on_the_device_of_what_comes_in():
+def test_outputs_are_on_the_device_of_the_inputs():
     profiles, weight = SimCC().encode(torch.zeros(2, 17, 2, device="meta"), torch.ones(2, 17, device="meta"))
     assert {tensor.device.type for tensor in (*profiles, weight, *SimCC().decode(profiles))} == {"meta"}
 
 
 @pytest.mark.parametrize("split", [0.0, 0.3, -1.0])
-def test_classes_that_are_not_whole_are_refused(split):
+def test_fractional_numbers_of_classes_are_refused(split):
     with pytest.raises(OccluposeError, match=r"must give a whole number of classes on a crop of 192 x 256$"):
         SimCC(split=split)
     with pytest.raises(OccluposeError, match=r"^sigma -1: must be more than 0 classes$"):

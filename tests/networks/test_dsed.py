@@ -58,7 +58,7 @@ def test_whether_distillation_moves_the_teacher(detach):
     assert any(moved) is not detach
 
 
-def test_afterwards_there_is_a_student_alone():
+def test_after_training_only_the_student_is_needed():
     reasoner = network().eval()
     before = reasoner(maps())
     for parameter in reasoner.teachers.parameters():
@@ -71,7 +71,7 @@ def test_afterwards_there_is_a_student_alone():
     assert torch.equal(reasoner(maps())[-1][0], before[-1][0])
 
 
-def test_a_student_that_has_the_teacher_s_features_gives_what_the_teacher_gives():
+def test_a_student_with_the_teacher_s_weights_has_its_output():
     reasoner = network(stages=1).eval()
     reasoner.students.load_state_dict(reasoner.teachers.state_dict())
     taught = reasoner.distil(maps(1), maps(1))
@@ -97,7 +97,7 @@ def test_a_reasoner_without_a_teacher_is_dsed_in_use(stages):
     assert plain.state_dict().keys() == taught.drop_teachers().state_dict().keys()
 
 
-def test_a_reasoner_without_a_teacher_learns_directly():
+def test_a_reasoner_without_a_teacher_trains_directly():
     plain = reasoner(stages=2)
     said = plain(maps())
     sum((each - maps(1)).square().mean() for stage in said for each in stage).backward()
@@ -106,7 +106,7 @@ def test_a_reasoner_without_a_teacher_learns_directly():
 
 
 @pytest.mark.parametrize("detach", [False, True])
-def test_a_detached_student_does_not_move_what_came_before_it(detach):
+def test_a_detached_student_has_no_gradient_to_earlier_stages(detach):
     """The second student is told what the first decoder made; where the teacher is not to move, no gradient goes back
     there.
     """
@@ -116,6 +116,6 @@ def test_a_detached_student_does_not_move_what_came_before_it(detach):
     assert any(gradient.any().item() for gradient in gradients(both.decoders[0])) is not detach
 
 
-def test_hidden_maps_begin_faint():
+def test_hidden_maps_are_small_before_training():
     for stage in network(stages=2).distil(maps(0), maps(1)).hidden:
         assert all(0.2 * INITIAL_HEIGHT < each.square().mean().sqrt() < 2 * INITIAL_HEIGHT for each in stage)

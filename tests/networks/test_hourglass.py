@@ -23,13 +23,13 @@ def test_the_size_is_the_published_one(stacks, millions):
 
 
 @pytest.mark.parametrize(("stacks", "depth", "height", "width"), [(1, 1, 8, 16), (2, 2, 32, 16), (3, 4, 64, 128)])
-def test_each_stack_gives_maps_of_a_quarter_of_the_picture(stacks, depth, height, width):
+def test_each_stack_has_maps_of_a_quarter_of_the_image_size(stacks, depth, height, width):
     maps = small(stacks=stacks, depth=depth)(pictures(2, height, width))
     assert maps.shape == (stacks, 2, 5, height // 4, width // 4)
     assert ((maps > 0) & (maps < 1)).all()
 
 
-def test_maps_begin_dark():
+def test_maps_are_near_zero_before_training():
     maps = small().train()(pictures(4, 64, 64))
     assert maps.median().item() == pytest.approx(INITIAL_VALUE, rel=0.5)
 
@@ -44,7 +44,7 @@ def test_every_weight_learns_from_the_stacks_behind_it():
     assert {"stacks.0.onward", "stacks.1"} <= silent and "stacks.0" not in silent and "stem" not in silent
 
 
-def test_an_hourglass_sees_as_far_as_it_is_deep():
+def test_the_receptive_field_of_an_hourglass_grows_with_its_depth():
     """A change in one corner reaches the other only by way of the small end."""
     torch.manual_seed(0)
     x = torch.randn(1, 8, 64, 64)

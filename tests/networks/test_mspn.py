@@ -38,7 +38,7 @@ def test_a_resnet_50_for_every_stage():
         assert sum(each.numel() for each in encoder.parameters()) == 25_557_032 - 2_049_000 - stem
 
 
-def test_the_next_stage_is_told_what_every_level_had():
+def test_the_next_stage_receives_features_of_every_level():
     torch.manual_seed(0)
     network = MSPN(HEADS, stages=2, size=SMALL).eval()
     picture = torch.randn(1, 3, 64, 64)
@@ -54,7 +54,7 @@ def test_the_next_stage_is_told_what_every_level_had():
             told[0].weight.data = kept
 
 
-def test_the_last_stage_tells_nothing():
+def test_the_last_stage_passes_nothing_on():
     upsampler = Upsampler(SMALL, HEADS)
     features = [torch.zeros(1, channels, 16 >> level, 16 >> level) for level, channels in enumerate(SMALL.channels)]
     said = upsampler(features)
@@ -70,7 +70,7 @@ def test_every_weight_learns():
 
 
 @pytest.mark.parametrize("width", [8, 64])
-def test_maps_begin_faint(width):
+def test_maps_are_small_before_training(width):
     """Whatever is shown, next to peaks of 1."""
     torch.manual_seed(0)
     network = build_head(width, 5)
@@ -79,7 +79,7 @@ def test_maps_begin_faint(width):
     torch.testing.assert_close(said.square().mean().sqrt().item(), INITIAL_HEIGHT, rtol=0.35, atol=0)
 
 
-def test_every_head_of_a_network_begins_faint_and_nothing_else_does():
+def test_only_the_heads_are_small_before_training():
     torch.manual_seed(0)
     network = MSPN(HEADS, stages=2, size=SMALL)
     for stage in network(torch.randn(2, 3, 64, 96)):

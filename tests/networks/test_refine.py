@@ -57,7 +57,7 @@ def test_a_layer_is_its_formula(bias):
     torch.testing.assert_close(made(x), expected)
 
 
-def test_what_is_learnt_of_connections_is_symmetric_and_begins_small():
+def test_the_learnt_adjacency_is_symmetric_and_small_at_first():
     made = ModulatedGraph(4, 6, adjacency_matrix(MPI15))
     torch.testing.assert_close(made.adjacency(), adjacency_matrix(MPI15) + INITIAL_CONNECTION, rtol=0, atol=1e-9)
     optimiser = torch.optim.SGD(made.parameters(), lr=1.0)
@@ -113,7 +113,7 @@ def test_the_size_of_the_perceptron():
 
 
 @NETWORKS
-def test_before_training_the_answer_is_zero_and_can_be_learnt(make):
+def test_before_training_the_output_is_zero_and_has_gradients(make):
     network = make()
     x = torch.randn(4, 15, 5)
     assert (network(x) == 0).all()
@@ -147,7 +147,7 @@ def test_other_skeletons():
     assert MLP(17, 4, widths=(8,))(torch.randn(2, 17, 4)).shape == (2, 17, 3)
 
 
-def test_a_correction_is_added_to_what_goes_in():
+def test_a_correction_is_added_to_the_input():
     network = trained(MLP())
     x = torch.randn(2, 15, 5)
     assert torch.equal(Correction(network)(x), x[..., 2:] + network(x))

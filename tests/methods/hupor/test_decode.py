@@ -35,13 +35,13 @@ def test_perfect_maps_give_the_people_that_made_them(count):
 
 
 @pytest.mark.parametrize("count", [2, 4, 6, 10, 14, 20])
-def test_people_all_of_whom_lies_over_others_are_told_apart(count):
+def test_overlapping_people_are_separated(count):
     for seed in range(3):
         random = np.random.default_rng((seed, count, 1))
         exactly(random_people(random, count, within=True), random_states(random, count))
 
 
-def test_sixty_people_are_told_apart():
+def test_sixty_people_are_separated():
     random = np.random.default_rng(0)
     exactly(random_people(random, 60), random_states(random, 60))
 
@@ -66,7 +66,7 @@ def uncrossed(random, count, maps):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_as_published_people_are_exact_whose_limbs_of_a_kind_do_not_cross(count):
+def test_published_grouping_is_exact_without_crossing_limbs(count):
     for seed in range(4):
         random = np.random.default_rng((seed, count, 2))
         exactly(uncrossed(random, count, MAPS), random_states(random, count), MAPS, PAPER)
@@ -90,7 +90,7 @@ def test_as_published_few_joints_of_twenty_people_are_wrong():
 
 @pytest.mark.parametrize("rules", [OURS, PAPER])
 @pytest.mark.parametrize("joint", MPI15.joints)
-def test_somebody_whose_joint_is_hidden_is_found_all_the_same(joint, rules):
+def test_a_person_with_a_hidden_joint_is_found(joint, rules):
     people = uncrossed(np.random.default_rng(4), 3, SMALL)
     number = MPI15.joints.index(joint)
     for person in range(3):
@@ -101,7 +101,7 @@ def test_somebody_whose_joint_is_hidden_is_found_all_the_same(joint, rules):
 
 @pytest.mark.parametrize("rules", [OURS, PAPER])
 @pytest.mark.parametrize("count", [1, 3])
-def test_people_all_of_whom_is_hidden_are_where_they_are_in_the_picture(count, rules):
+def test_completely_hidden_people_have_exact_keypoints(count, rules):
     """How far away they are is then what depth maps say where no joint is seen, less what lies between, in the mean
     over the torso.
     """
@@ -120,7 +120,7 @@ def test_people_all_of_whom_is_hidden_are_where_they_are_in_the_picture(count, r
 
 @pytest.mark.parametrize("false", [0.0, 0.02, 0.05])
 @pytest.mark.parametrize("within", [False, True])
-def test_what_is_ours_is_no_worse_than_what_is_published_where_maps_are_wrong(within, false):
+def test_our_grouping_is_no_worse_than_the_published_one_on_noisy_maps(within, false):
     """Joints that are found, and depths about the pelvis of those that both find; of the worst noise, which makes a
     hundred false peaks of each joint, and as many people, only the joints."""
     right = {PAPER: 0, OURS: 0}
@@ -147,14 +147,14 @@ def _off(decoded, people, about):
     return np.abs(decoded.z[who] - about[..., 2])
 
 
-def test_nobody_is_nobody():
+def test_no_people_on_empty_maps():
     decoded = decode(exact_maps(np.zeros((0, 15, 3)), np.zeros((0, 15), np.uint8), SMALL), SMALL)
     assert decoded.xy.shape == (0, 15, 2)
     assert decoded.z.shape == decoded.score.shape == decoded.state.shape == (0, 15)
 
 
 @pytest.mark.parametrize("rules", [OURS, PAPER])
-def test_a_pelvis_by_itself_is_somebody(rules):
+def test_a_pelvis_alone_is_a_person(rules):
     people = random_people(np.random.default_rng(1), 1, SMALL)
     said = exact_maps(people, np.full((1, 15), VISIBLE, np.uint8), SMALL)
     heatmaps = said.heatmaps.copy()

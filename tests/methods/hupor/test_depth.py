@@ -54,11 +54,11 @@ EVERYTHING = dict(zip(TORSO, (4.0, 4.1, 4.2, 4.3, 4.4, 4.5, 4.6), strict=True))
         (("head_top",), 4.2),
     ],
 )
-def test_the_best_joints_that_are_seen_say_where_the_pelvis_is(seen, expected):
+def test_the_best_visible_joints_determine_the_pelvis(seen, expected):
     assert reading(seen, **EVERYTHING) == pytest.approx(expected)
 
 
-def test_where_no_class_is_seen_all_joints_say_so_together():
+def test_without_a_visible_cue_all_joints_are_averaged():
     assert reading((), pelvis=4.0, left_hip=5.0) == pytest.approx((4.0 + 5.1) / 2)
     assert reading(("left_shoulder",), pelvis=4.0, left_shoulder=5.0) == pytest.approx(5.1, abs=1e-4)
     assert np.isnan(reading(()))

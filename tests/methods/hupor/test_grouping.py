@@ -104,7 +104,7 @@ def test_where_a_field_does_not_speak_against_a_limb_it_may_lie():
 
 
 @pytest.mark.parametrize("rules", [OURS, PAPER])
-def test_who_is_nearer_takes_the_joint_that_both_might(rules):
+def test_the_nearer_person_gets_a_contested_joint(rules):
     """Three people one behind the other, one neck, which of all is nearest to that person's size; then two."""
     fields = field(neck__pelvis=(0, 1))
     pelvises = [(20.0, 30.0), (21.0, 30.0), (22.0, 30.0)]

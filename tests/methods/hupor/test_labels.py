@@ -43,11 +43,11 @@ def seen(xyz, state=2):
     )
 
 
-def test_somebody_alone_who_spreads_out_hides_nothing():
+def test_a_spread_out_person_alone_hides_nothing():
     assert not hidden_by_cylinders(standing((0, 0, 4))).any()
 
 
-def test_who_stands_before_another_hides_them():
+def test_a_person_in_front_hides_another():
     """The nearer one is all visible; of the further one, straight behind, the joints within the nearer one's cylinders
     are hidden.
     """
@@ -142,7 +142,7 @@ def test_without_depth_the_dataset_stands(by):
     assert third.state[1, PELVIS] == 1 and (np.delete(third.state[1], PELVIS) == 2).sum() > 10
 
 
-def test_fitted_bodies_hide_who_stands_behind():
+def test_fitted_bodies_hide_people_behind_them():
     given = seen(standing((0, 0, 6), (0, 0, 4)))
     (said,) = relabel(
         [given], "ssf", ssf=partial(label_occlusion, body=cylinders(), settings=FitSettings(rounds=2, steps=0))
@@ -151,7 +151,7 @@ def test_fitted_bodies_hide_who_stands_behind():
     assert (said.state[1] == 2).sum() > 12
 
 
-def test_what_bodies_say_is_kept_and_only_the_rest_is_asked(tmp_path, monkeypatch):
+def test_labels_of_fitted_bodies_are_cached(tmp_path, monkeypatch):
     """As far as it was before it was stopped; of other people nothing is taken."""
     monkeypatch.setattr(labels, "SAVE_EVERY", 1)
     given = [

@@ -71,7 +71,7 @@ def test_what_is_not_annotated_has_no_gradient():
     assert (fields == 0).nonzero().tolist() == [[0, 2, 0], [0, 2, 1], [0, 3, 2], [1, 3, 2]]
 
 
-def test_depths_are_compared_at_their_cells_alone():
+def test_depths_are_compared_at_their_cells_only():
     said = torch.zeros(1, 7, 3, 4)
     said[0, 2, 1, 3] = 2.0
     cells = torch.zeros(1, 2, 7, dtype=torch.long)

@@ -82,7 +82,7 @@ def test_a_design_goes_through_a_header(design):
         {"reasoner_size": "1 1 1 1 1 1 1 1 0"},
     ],
 )
-def test_headers_that_say_what_cannot_be_are_refused(wrong):
+def test_impossible_headers_are_refused(wrong):
     with pytest.raises((ValueError, OccluposeError)):
         HUPORDesign.from_header(DESIGN.to_header() | wrong)
     incomplete = DESIGN.to_header()
@@ -92,7 +92,7 @@ def test_headers_that_say_what_cannot_be_are_refused(wrong):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"width": 100}, "input 100 x 64: its sides must be multiples of 32"),
         ({"height": 0}, "input 64 x 0: its sides must be multiples of 32"),
@@ -103,12 +103,12 @@ def test_headers_that_say_what_cannot_be_are_refused(wrong):
         ({"reasoner_size": StageSize((1, 1, 1, 1), (4, 4, 8, 8), 0)}, "width 0: each must be 1 or more"),
     ],
 )
-def test_designs_that_cannot_be_are_refused(wrong, said):
-    with pytest.raises(OccluposeError, match=said):
+def test_impossible_designs_are_refused(wrong, message):
+    with pytest.raises(OccluposeError, match=message):
         replace(DESIGN, **wrong)
 
 
-def test_what_reasons():
+def test_kinds_of_reasoning():
     assert isinstance(networks().reasoner, DSED)
     assert networks(detach=True).reasoner.detach and not networks().reasoner.detach
     plain = networks(reasoning="hourglass").reasoner
@@ -116,7 +116,7 @@ def test_what_reasons():
     assert networks(reasoning="none").reasoner is None
 
 
-def test_the_detector_says_heatmaps_ways_and_depths_at_every_stage_and_level():
+def test_the_detector_predicts_maps_and_depths_at_every_stage_and_level():
     said = networks().detect(pictures())
     assert [len(stage) for stage in said] == [LEVELS] * 2
     for stage in said:
@@ -143,7 +143,7 @@ def test_channels_are_heatmaps_ways_limb_by_limb_and_depths():
     assert same(whole.maps_of_level(heads), maps)
 
 
-def test_what_is_visible_is_the_mean_of_the_finest_levels_and_the_depths_of_the_finest():
+def test_visible_maps_are_the_mean_of_the_finest_levels_with_depths_of_the_finest():
     """The last stage's three; a mean, so that peaks stay at 1."""
     whole = networks()
     said = whole.detect(pictures())
@@ -155,7 +155,7 @@ def test_what_is_visible_is_the_mean_of_the_finest_levels_and_the_depths_of_the_
 
 
 @pytest.mark.parametrize("reasoning", ["dsed", "hourglass"])
-def test_what_is_hidden_is_made_alike_of_the_reasoner_s_last_stage(reasoning):
+def test_hidden_maps_are_averaged_in_the_same_way(reasoning):
     whole = networks(reasoning=reasoning, reasoner_stages=2)
     given = random_maps()
     levels = [whole.split_channels(level) for level in whole.reasoner(whole.stack_channels(given))[-1]]
@@ -173,7 +173,7 @@ def test_without_a_reasoner_nothing_is_hidden():
     assert same(add_maps(given, hidden), given)
 
 
-def test_everything_is_what_is_visible_and_what_is_hidden_exactly():
+def test_combined_maps_are_the_exact_sum():
     one = random_maps(0)
     other = random_maps(1)
     whole = add_maps(one, other)
@@ -182,7 +182,7 @@ def test_everything_is_what_is_visible_and_what_is_hidden_exactly():
     )
 
 
-def test_the_reasoner_sees_no_picture_and_the_detector_knows_nothing_of_it():
+def test_the_reasoner_has_no_image_and_does_not_affect_the_detector():
     """Other weights of the reasoner change what is hidden; what is visible stays to the bit."""
     whole = networks()
     visible = whole.visible_maps(whole.detect(pictures()))

@@ -35,7 +35,7 @@ def hupor(design=DESIGN, **options):
     return HUPORPredictor(weights.TrainedHUPOR(networks.eval()), **options)
 
 
-def picture(width=64, height=64, seed=0):
+def random_image(width=64, height=64, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -77,7 +77,7 @@ def assert_found(found, xyz, state, camera):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_people_are_where_they_are_in_the_picture_and_in_space(seed):
+def test_people_have_exact_keypoints_and_positions(seed):
     """Of maps without a mistake; the picture's own pixels, its own camera."""
     xyz, state, matrix, camera = seen_people(seed)
     said = exact_maps(xyz, state, SPACE)
@@ -87,7 +87,7 @@ def test_people_are_where_they_are_in_the_picture_and_in_space(seed):
     assert found.score.min() >= 0 and found.score.max() <= 1
 
 
-def test_joints_beyond_the_picture_are_absent():
+def test_joints_outside_of_the_image_are_absent():
     """The input has a grey border about a picture of another form, and there may be peaks in it."""
     xyz, state, _, _ = seen_people(2, count=1)
     decoded = decode(exact_maps(xyz, state, SPACE), SPACE)
@@ -128,9 +128,9 @@ def test_from_the_networks_last_layers_on_nothing_is_lost(monkeypatch):
     heads, hidden = heads_of(asked.networks, exact_maps(xyz, state, SPACE))
     monkeypatch.setattr(asked.networks, "detect", lambda pictures: heads)
     monkeypatch.setattr(asked.networks, "hidden_maps", lambda visible: hidden)
-    found = asked(picture(600, 320), camera)
+    found = asked(random_image(600, 320), camera)
     assert_found(found, xyz, state, camera)
-    assumed = asked(picture(600, 320))
+    assumed = asked(random_image(600, 320))
     np.testing.assert_allclose(assumed.xy, found.xy)
     focal = Camera.from_fov(600, 320).fx
     ratio = assumed.xyz[..., 2][found.state > 0] / found.xyz[..., 2][found.state > 0]
@@ -160,7 +160,7 @@ def test_absent_joints_are_nowhere_and_scores_are_shares():
     assert found.state[1, 3] == 1 and (found.score[there] == 1).all()
 
 
-def test_who_has_too_few_joints_is_nobody():
+def test_people_with_too_few_joints_are_dropped():
     given = decoded(3)
     given.state[0, MIN_JOINTS:] = 0
     given.state[1, MIN_JOINTS - 1 :] = 0
@@ -168,7 +168,7 @@ def test_who_has_too_few_joints_is_nobody():
     assert MIN_JOINTS == 4 and (found.state > 0).sum(1).tolist() == [4, 15]
 
 
-def test_who_would_be_behind_the_camera_has_a_place_in_the_picture_alone():
+def test_people_behind_the_camera_have_keypoints_only():
     given = decoded(2)
     given.z[1] = -1.0
     given.z[0, 4] = np.nan
@@ -207,7 +207,7 @@ def asked_of(people, states, size):
 
 
 @pytest.mark.parametrize("size", [(20_000, 60), (40, 20_000)])
-def test_pictures_that_are_wide_and_thin_hold_people_all_the_same(size):
+def test_very_wide_and_very_high_images(size):
     """Three, lying one after the other, whose joints are 10 px of the input apart, none on the border between cells;
     across, the picture has 1 or 2 px of the input."""
     along = int(np.argmax(size))
@@ -225,7 +225,7 @@ def test_pictures_that_are_wide_and_thin_hold_people_all_the_same(size):
     np.testing.assert_allclose(found.xyz[rows, :, 2], 5, atol=0.05)
 
 
-def test_a_picture_of_one_pixel_holds_nobody_and_no_joint_lies_beyond_it():
+def test_an_image_of_one_pixel():
     assert len(asked_of(np.zeros((0, 15, 3)), np.zeros((0, 15), np.uint8), (1, 1))[0]) == 0
     people = random_people(np.random.default_rng(2), 8)
     found, camera = asked_of(people, np.full((8, 15), 2, np.uint8), (1, 1))
@@ -258,7 +258,7 @@ class Told(nn.Module):
         return self.places.expand(len(given), -1, -1)
 
 
-def test_a_refiner_says_where_joints_are_that_were_not_found():
+def test_a_refiner_predicts_joints_that_were_not_detected():
     """Occluded, with no score, where it puts them; but absent where that is beyond the picture. What was found stays at
     its pixel.
     """
@@ -293,7 +293,7 @@ def test_no_people_give_empty_arrays():
     for name, parameter in asked.networks.named_parameters():
         if "heads" in name and parameter.ndim == 1:
             nn.init.zeros_(parameter)
-    found = asked(picture())
+    found = asked(random_image())
     assert len(found) == 0
     assert (found.xy.shape, found.xyz.shape, found.score.shape, found.state.shape) == (
         (0, 15, 2),
@@ -304,18 +304,18 @@ def test_no_people_give_empty_arrays():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (64, 64), (640, 479)])
-def test_pictures_of_any_size_are_looked_at(size):
+def test_images_of_any_size(size):
     asked = hupor()
-    seen = asked.predict_maps(picture(*size))
+    seen = asked.predict_maps(random_image(*size))
     assert seen.input.shape == (64, 64, 3)
     assert seen.combined.heatmaps.shape == (1, 15, 16, 16) and seen.depths.shape == (1, 7, 16, 16)
     np.testing.assert_allclose(seen.matrix, Letterbox(64, 64).matrix(*size))
-    asked(picture(*size))
+    asked(random_image(*size))
 
 
-def test_everything_is_what_is_visible_and_what_is_hidden():
+def test_combined_maps_are_the_sum_of_visible_and_hidden():
     for flip in (False, True):
-        seen = hupor(flip=flip).predict_maps(picture())
+        seen = hupor(flip=flip).predict_maps(random_image())
         assert seen.hidden.heatmaps.any()
         torch.testing.assert_close(seen.combined.heatmaps, seen.visible.heatmaps + seen.hidden.heatmaps)
         torch.testing.assert_close(seen.combined.fields, seen.visible.fields + seen.hidden.fields)
@@ -329,9 +329,9 @@ def mirrored(maps):
     ]
 
 
-def test_with_its_mirror_image_a_picture_gives_the_maps_of_that_mirrored():
+def test_with_flip_a_mirrored_image_has_mirrored_maps():
     """Of a picture that is symmetric they are symmetric; without the mirror image they are not."""
-    image = picture()
+    image = random_image()
     symmetric = np.concatenate([image[:, :32], image[:, :32][:, ::-1]], 1)
     for one, other, alike in (
         (image, image[:, ::-1].copy(), True),
@@ -350,9 +350,9 @@ def test_with_its_mirror_image_a_picture_gives_the_maps_of_that_mirrored():
             assert (max(same).item() < 1e-4) is alike, name
 
 
-def test_flipping_averages_what_is_said_of_picture_and_mirror_image():
+def test_flip_averages_the_maps_of_image_and_mirror_image():
     """Maps in the picture; depths are those of the picture itself."""
-    image = picture()
+    image = random_image()
     plain = hupor().predict_maps(image)
     other = hupor().predict_maps(image[:, ::-1].copy())
     both = hupor(flip=True).predict_maps(image)
@@ -363,9 +363,9 @@ def test_flipping_averages_what_is_said_of_picture_and_mirror_image():
     torch.testing.assert_close(both.depths, plain.depths)
 
 
-def test_a_camera_of_pictures_of_another_size_is_refused():
+def test_a_camera_of_another_image_size_is_refused():
     with pytest.raises(OccluposeError, match="camera: for images of 640 x 480, not 64 x 64; give the camera of these"):
-        hupor()(picture(), Camera.from_fov(640, 480))
+        hupor()(random_image(), Camera.from_fov(640, 480))
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -379,7 +379,7 @@ def test_weights_that_are_no_numbers_are_named(layer, flip):
     with pytest.raises(
         OccluposeError, match=rf"^broken\.safetensors: the output of layer {layer} is not a number; give other weights$"
     ):
-        asked(picture())
+        asked(random_image())
     assert not any(part._forward_hooks for part in asked.networks.modules())
 
 
@@ -388,8 +388,8 @@ def test_a_file_is_used_as_it_was_trained(tmp_path):
     weights.save(weights.TrainedHUPOR(made.networks), path := tmp_path / "mine.safetensors")
     again = load(path, flip=True)
     assert (again.name, again.flip, again.codec) == ("mine.safetensors", True, MultiPersonMaps(64, 64))
-    one = hupor(replace(DESIGN, stages=1), flip=True).predict_maps(picture())
-    other = again.predict_maps(picture())
+    one = hupor(replace(DESIGN, stages=1), flip=True).predict_maps(random_image())
+    other = again.predict_maps(random_image())
     assert (one.combined.heatmaps - other.combined.heatmaps).abs().max() < 0.02 * one.combined.heatmaps.abs().max()
     with pytest.raises(OccluposeError, match="device abacus: torch cannot use it here"):
         load(path, device="abacus")
@@ -397,9 +397,9 @@ def test_a_file_is_used_as_it_was_trained(tmp_path):
         load(tmp_path / "nowhere.safetensors")
 
 
-def test_the_same_picture_gives_the_same_people():
+def test_the_same_image_gives_the_same_people():
     asked = hupor()
-    one = asked(picture())
-    other = asked(picture())
+    one = asked(random_image())
+    other = asked(random_image())
     for name in ("xy", "xyz", "score", "state"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -52,13 +52,13 @@ def test_the_rate_warms_up_over_2400_steps_and_falls_evenly_to_nothing():
 @pytest.mark.parametrize(
     ("pictures", "batch", "epochs", "steps"), [(4, 4, 6, 6), (1, 32, 20, 1), (1000, 8, 0.001, 1), (10, 4, 2, 5)]
 )
-def test_steps_are_so_many_that_each_picture_is_drawn_as_often_as_there_are_epochs(pictures, batch, epochs, steps):
+def test_steps_draw_each_image_once_per_epoch(pictures, batch, epochs, steps):
     plan = replace(TINY, batch=batch, epochs=epochs, warm_up_steps=1000).optimisation(pictures)
     assert plan.steps == steps and plan.warm_up_steps == steps
     assert 1 <= plan.save_every <= 500 and 1 <= plan.log_every <= 50
 
 
-def test_when_the_reasoner_learns_and_how_much_of_that_is_done():
+def test_progress_of_the_reasoner():
     recipe = replace(TINY, detector_only_fraction=0.5)
     assert [recipe.reasoner_progress(done) for done in (0, 0.25, 0.499)] == [None] * 3
     assert [recipe.reasoner_progress(done) for done in (0.5, 0.75, 1)] == [0, 0.5, 1]
@@ -66,13 +66,13 @@ def test_when_the_reasoner_learns_and_how_much_of_that_is_done():
     assert recipe_with_design(reasoning="none").reasoner_progress(0.9) is None
 
 
-def test_beside_a_detector_that_stays_the_reasoner_learns_from_the_first_step_on():
+def test_with_a_fixed_detector_the_reasoner_trains_from_the_first_step():
     recipe = replace(TINY, train_detector=False, detector_only_fraction=0.5)
     assert [recipe.reasoner_progress(done) for done in (0, 0.25, 1)] == [0, 0.25, 1]
     assert replace(recipe, detector_only_fraction=1.0).reasoner_progress(0.0) == 0
 
 
-def test_a_reasoner_that_would_never_learn_is_refused():
+def test_a_reasoner_that_would_never_train_is_refused():
     with pytest.raises(
         OccluposeError,
         match=r"^detector_only_fraction 1: the reasoner would never train; give less, or design.reasoning none$",
@@ -90,7 +90,7 @@ def test_all_cells_count_the_same_in_the_paper():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         *(
             ({name: value}, f"{name} {value}: must be between 0 and 1")
@@ -112,18 +112,18 @@ def test_all_cells_count_the_same_in_the_paper():
         *(({"distillation_weight": value}, "distillation_weight .*: must be 0 or more") for value in (-1, inf, nan)),
     ],
 )
-def test_recipes_that_cannot_be_are_refused(wrong, said):
-    with pytest.raises(OccluposeError, match=said):
+def test_impossible_recipes_are_refused(wrong, message):
+    with pytest.raises(OccluposeError, match=message):
         HUPORRecipe(**wrong)
 
 
-def test_somebody_must_learn():
+def test_detector_or_reasoner_must_train():
     with pytest.raises(OccluposeError, match="neither detector nor reasoner would train"):
         replace(recipe_with_design(reasoning="none"), train_detector=False)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"learning_rate": -1.0}, "learning_rate"),
         ({"weight_decay": nan}, "weight_decay"),
@@ -132,6 +132,6 @@ def test_somebody_must_learn():
         ({"ema_decay": 1.0}, "ema_decay"),
     ],
 )
-def test_impossible_rates_are_refused_before_training(wrong, said):
-    with pytest.raises(OccluposeError, match=said):
+def test_impossible_rates_are_refused_before_training(wrong, message):
+    with pytest.raises(OccluposeError, match=message):
         replace(TINY, **wrong).optimisation(10)

@@ -103,7 +103,7 @@ def test_published_inputs_are_pixels_and_centimetres():
     np.testing.assert_allclose(given[:, WRIST], both[:, WRIST] - both[:, PELVIS], atol=1e-3)
 
 
-def test_ours_do_not_depend_on_the_size_of_the_picture():
+def test_our_inputs_do_not_depend_on_the_image_size():
     who = people(2)
     larger = Camera(1664, 1024, 1800.0, 1700.0, 820.0, 520.0)
     one = encode_inputs(who.xy, who.xyz, who.state, CAMERA)
@@ -134,7 +134,7 @@ def test_the_pelvis_stays_and_joints_lie_behind_their_pixels(published):
     assert np.abs(xyz[:, WRIST, 2] - who.xyz[:, WRIST, 2]).min() > 1e-4
 
 
-def test_joints_that_were_not_found_are_where_the_network_says():
+def test_undetected_joints_get_the_network_s_position():
     who = found(people(4))
     network = learnt()
     said = network(encode_inputs(who.xy, who.xyz, who.state, CAMERA)).detach().numpy()
@@ -151,7 +151,7 @@ def test_an_untrained_network_corrects_nothing():
     np.testing.assert_array_equal(xyz[:, HIP], who.xyz[:, PELVIS])
 
 
-def test_what_lies_behind_the_camera_is_not_believed():
+def test_predictions_behind_the_camera_are_ignored():
     class Behind(torch.nn.Linear):
         def forward(self, x):
             return torch.full((*x.shape[:2], 3), -100.0)
@@ -160,7 +160,7 @@ def test_what_lies_behind_the_camera_is_not_believed():
     np.testing.assert_array_equal(refine_positions(Behind(1, 1), who.xy, who.xyz, who.state, CAMERA), who.xyz)
 
 
-def test_somebody_without_a_pelvis_stays_as_they_were():
+def test_a_person_without_a_pelvis_does_not_change():
     who = found(people(2), missing=(PELVIS,))
     np.testing.assert_array_equal(refine_positions(learnt(), who.xy, who.xyz, who.state, CAMERA), who.xyz)
 
@@ -188,7 +188,7 @@ def test_pelvises_less_than_30_pixels_apart_are_one_persons(apart, same):
     assert len(match_points(one, one - np.array([0, apart]))[0]) == same
 
 
-def test_the_nearest_are_matched_first_and_everybody_once():
+def test_the_closest_are_matched_first_and_each_person_once():
     mine = np.array([[0.0, 0], [12, 0], [np.nan, 0], [500, 0]])
     theirs = np.array([[10.0, 0], [495, 0], [25, 0], [np.nan, np.nan]])
     one, other = match_points(mine, theirs)
@@ -219,7 +219,7 @@ def test_pairs_have_the_truth_relative_to_the_pelvis():
     assert torch.equal(made.known, known)
 
 
-def test_who_has_no_pelvis_or_is_not_known_in_space_is_in_no_pair():
+def test_people_without_a_pelvis_or_a_3d_position_are_in_no_pair():
     truth = people(3)
     mine = found(truth)
     truth.xyz[0, PELVIS] = np.nan
@@ -239,7 +239,7 @@ def test_the_loss_is_over_known_joints():
     assert refine_loss(network, made)["position"] == 0
 
 
-def test_batches_have_nobody_twice():
+def test_batches_have_no_repetitions():
     truth = people(10)
     made = together(found(truth), truth)
     batch = made.draw(6, torch.Generator().manual_seed(0))
@@ -273,7 +273,7 @@ def test_the_published_training():
         ({"learning_rate": -1.0}, "-1"),
     ],
 )
-def test_what_cannot_be_is_refused(change, reason):
+def test_impossible_values_are_refused(change, reason):
     with pytest.raises(OccluposeError, match=reason):
         recipe(**change)
 
@@ -286,7 +286,7 @@ def test_what_cannot_be_is_refused(change, reason):
     ],
     ids=["gcn", "mlp"],
 )
-def test_it_learns_where_an_arm_and_a_hip_are(tmp_path, plan):
+def test_it_learns_the_positions_of_an_arm_and_a_hip(tmp_path, plan):
     """Of people it has not seen; an arm is found 30 cm too far away, a hip not at all, but it lies opposite to the
     other one.
     """

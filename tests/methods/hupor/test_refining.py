@@ -32,7 +32,7 @@ def samples(tmp_path_factory) -> list[ImageSample]:
     return found
 
 
-def test_pairs_are_of_people_who_were_found_and_of_pictures_with_a_camera(samples):
+def test_pairs_are_of_detected_people_and_of_images_with_a_camera(samples):
     hupor = load()
     learnt = collect_pairs(hupor, samples)
     found = sum(len(hupor(sample.image.read(sample.size), sample.camera)) for sample in samples)
@@ -42,7 +42,7 @@ def test_pairs_are_of_people_who_were_found_and_of_pictures_with_a_camera(sample
         collect_pairs(hupor, [replace(sample, image=None) for sample in samples])
 
 
-def test_a_refiner_is_added_to_the_networks_and_says_where_missing_joints_are(samples, tmp_path):
+def test_a_refiner_is_added_to_the_networks_and_predicts_missing_joints(samples, tmp_path):
     recipe = RefineRecipe(epochs=2, batch=8)
     path = train_refiner(SHIPPED, samples, tmp_path / "refined", recipe, progress=False)
     trained = weights.load(path)

@@ -88,7 +88,7 @@ def moved(module):
 
 
 @pytest.mark.parametrize(("flat", "expected"), [(0.5, 4), (0.25, 2), (0.0, 0), (1.0, 8)])
-def test_a_batch_has_its_share_of_pictures_without_depth(crowds, flat, expected):
+def test_a_batch_has_its_share_of_images_without_depth(crowds, flat, expected):
     shown = draw(crowds, replace(TINY, batch=8, no_depth_fraction=flat))
     assert shown.has_depth.tolist() == [True] * (8 - expected) + [False] * expected
     assert shown.images.shape == (8, 64, 64, 3) and shown.images.dtype == torch.uint8
@@ -96,12 +96,12 @@ def test_a_batch_has_its_share_of_pictures_without_depth(crowds, flat, expected)
 
 
 @pytest.mark.parametrize("kind", [True, False])
-def test_where_there_is_one_kind_the_whole_batch_is_of_it(crowds, kind):
+def test_with_one_kind_of_image_the_whole_batch_is_of_it(crowds, kind):
     shown = draw([each for each in crowds if each.has_depth is kind], replace(TINY, batch=8, no_depth_fraction=0.5))
     assert shown.has_depth.tolist() == [kind] * 8
 
 
-def test_pictures_of_a_kind_are_drawn_evenly(crowds):
+def test_images_of_a_kind_are_drawn_uniformly(crowds):
     """However many there are of the other one."""
     samples = HUPORSampler(crowds[:2] + crowds[2:3], replace(TINY, batch=400), with_images=False)
     numbers = samples._draw_rows(torch.Generator().manual_seed(0))
@@ -119,7 +119,7 @@ def test_the_same_draw_gives_the_same_batch(crowds):
     assert labels.images is None and torch.equal(labels.people.xy, once.people.xy)
 
 
-def test_unreadable_pictures_are_left_out_and_named(tmp_path):
+def test_unreadable_images_are_skipped_and_named(tmp_path):
     given = write_samples(tmp_path)
     bad = given[0].image.path
     bad.write_bytes(bad.read_bytes()[:100])
@@ -131,7 +131,7 @@ def test_unreadable_pictures_are_left_out_and_named(tmp_path):
         draw(given, replace(TINY, batch=12), strict=True)
 
 
-def test_another_picture_that_takes_the_place_of_an_unreadable_one_comes_with_its_own_people(tmp_path):
+def test_a_replacement_of_an_unreadable_image_has_its_own_people(tmp_path):
     given = write_samples(tmp_path, (sample_with_depth, sample_with_depth))
     given[0].image.path.write_bytes(b"no picture")
     shown = draw(given, replace(TINY, augmentation=STILL))
@@ -141,7 +141,7 @@ def test_another_picture_that_takes_the_place_of_an_unreadable_one_comes_with_it
         assert torch.equal(shown.images[number], shown.images[0])
 
 
-def test_unreadable_pictures_are_replaced_by_others_of_their_kind(tmp_path):
+def test_unreadable_images_are_replaced_by_others_of_their_kind(tmp_path):
     """So that each kind keeps its share of a batch."""
     given = write_samples(tmp_path)
     for number in (1, 3):  # the last of each kind
@@ -153,7 +153,7 @@ def test_unreadable_pictures_are_replaced_by_others_of_their_kind(tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "said"), [(sample_with_depth, "with"), (sample_without_depth, "without")])
-def test_where_no_picture_of_a_kind_can_be_read_training_does_not_go_on(tmp_path, kind, said):
+def test_training_stops_when_no_image_of_a_kind_can_be_read(tmp_path, kind, said):
     given = write_samples(
         tmp_path, (kind, kind, sample_without_depth if kind is sample_with_depth else sample_with_depth)
     )
@@ -252,7 +252,7 @@ def leaves(count, channels, stages=2):
     ]
 
 
-def test_what_coco_does_not_say_has_no_gradient_in_the_detector():
+def test_joints_that_coco_lacks_have_no_gradient_in_the_detector():
     """No heatmap of the head, no limb to it, no depth of any limb or joint; all that it says has one, and beside it all
     of the other.
     """
@@ -282,7 +282,7 @@ def test_what_coco_does_not_say_has_no_gradient_in_the_detector():
             assert level[TORSO_DEPTH_HEAD].grad[0].any() and not level[TORSO_DEPTH_HEAD].grad[1].any()
 
 
-def test_what_coco_does_not_say_has_no_gradient_in_the_reasoner():
+def test_joints_that_coco_lacks_have_no_gradient_in_the_reasoner():
     networks = course().networks
     shown = batch([sample_with_depth(0), sample_without_depth(0)], pictures=False)
     said = leaves(2, 57)
@@ -296,7 +296,7 @@ def test_what_coco_does_not_say_has_no_gradient_in_the_reasoner():
                 assert with_depth.all() and without.sum() == 57 - len(unsaid)
 
 
-def test_a_limb_s_depth_is_learnt_where_it_is_known_of_everybody():
+def test_limb_depths_are_trained_where_they_are_known_for_all_people():
     """Of one of two people an elbow's is not: both limbs at it are not learnt in that picture, nor is anything else
     lost.
     """
@@ -359,7 +359,7 @@ def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(crowds, r
     assert moved(lesson.networks.reasoner) == {name for name, _ in lesson.networks.reasoner.named_parameters()}
 
 
-def test_at_first_the_detector_learns_alone(crowds, tmp_path):
+def test_the_detector_trains_alone_at_first(crowds, tmp_path):
     """Until then the reasoner's weights do not move at all; afterwards all of them do, teacher, student and decoder."""
     recipe = replace(QUICK, detector_only_fraction=0.5, epochs=8)
     lesson = course(recipe)
@@ -397,7 +397,7 @@ def test_distillation_grows_to_its_most_over_a_quarter_of_the_reasoner_s_trainin
 
 
 @pytest.mark.parametrize("blocks", [(1,), (4,), (2, 3, 4), (1, 2, 3, 4)])
-def test_blocks_say_which_levels_are_compared(crowds, monkeypatch, blocks):
+def test_only_the_distilled_levels_are_compared(crowds, monkeypatch, blocks):
     lesson = course(
         replace(TINY, design=replace(DESIGN, reasoner_stages=2), detector_only_fraction=0.0, distilled_levels=blocks)
     )
@@ -410,7 +410,7 @@ def test_blocks_say_which_levels_are_compared(crowds, monkeypatch, blocks):
     assert term.item() < distances.sum().item() or len(blocks) == 4
 
 
-def test_without_a_teacher_the_reasoner_learns_directly(crowds):
+def test_without_a_teacher_the_reasoner_trains_directly(crowds):
     lesson = course(replace(recipe_with_design(reasoning="hourglass"), detector_only_fraction=0.0))
     terms = lesson(batch(crowds))
     assert terms["distillation"].item() == 0 and not terms["distillation"].requires_grad
@@ -433,7 +433,7 @@ def test_whether_the_teacher_moves_towards_the_student(crowds, detach):
 
 
 @pytest.mark.parametrize("shown", ["hidden", "all"])
-def test_what_the_teacher_is_shown(crowds, monkeypatch, shown):
+def test_the_input_of_the_teacher(crowds, monkeypatch, shown):
     lesson = course(replace(TINY, detector_only_fraction=0.0, teacher_input=shown))
     noted = watched(lesson, monkeypatch)
     given = batch(crowds)
@@ -475,7 +475,7 @@ def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(
     assert mixed == 1 or {name for row in sources for name in row} - {"detector"} == {0, 1, 2, 3, 4}
 
 
-def test_without_a_reasoner_there_are_the_detector_s_terms_alone(crowds):
+def test_without_a_reasoner_only_the_detector_has_loss_terms(crowds):
     assert list(course(recipe_with_design(reasoning="none"))(batch(crowds))) == ["visible", "torso"]
     assert list(course()(batch(crowds))) == ["visible", "torso", "hidden", "all", "distillation"]
     assert list(course(replace(TINY, detector_only_fraction=0.0))(batch(crowds))) == [
@@ -523,7 +523,7 @@ def killed_after(count, monkeypatch):
 
 
 @pytest.mark.slow
-def test_it_learns_a_few_pictures(crowds, tmp_path):
+def test_it_fits_a_few_images(crowds, tmp_path):
     recipe = replace(
         TINY,
         batch=8,
@@ -582,7 +582,7 @@ def tensors(path):
     return weights.load(path).networks.state_dict()
 
 
-def test_training_begins_with_weights_that_are_given(crowds, begun, tmp_path):
+def test_training_starts_from_initial_weights(crowds, begun, tmp_path):
     """At a rate of nothing it ends with them."""
     still = replace(QUICK, epochs=1, learning_rate=0.0, ema_decay=0.9)
     path = trained(crowds, tmp_path / "run", still, init_from=begun)
@@ -609,7 +609,7 @@ def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(crowds, begun, 
     )
 
 
-def test_the_reasoner_learns_from_labels_alone(tmp_path):
+def test_the_reasoner_trains_on_labels_alone(tmp_path):
     """Without a picture anywhere, where the detector neither learns nor is asked."""
     labels = [sample_with_depth(0), sample_without_depth(1)]
     alone = replace(QUICK, train_detector=False, predicted_input_fraction=0.0, epochs=4)
@@ -623,7 +623,7 @@ def test_the_reasoner_learns_from_labels_alone(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_crowds_without_pictures_are_passed_over_where_pictures_are_shown(crowds, tmp_path):
+def test_samples_without_images_are_skipped_if_images_are_needed(crowds, tmp_path):
     said = []
     trained([*crowds[:2], sample_with_depth(7)], tmp_path, replace(QUICK, epochs=1), say=said.append)
     people = len(crowds[0]) + len(crowds[1])
@@ -635,7 +635,7 @@ def test_a_detector_cannot_stay_as_it_is_without_weights(crowds, tmp_path):
         trained(crowds, tmp_path, replace(QUICK, train_detector=False, predicted_input_fraction=0.5))
 
 
-def test_what_could_not_be_read_is_said_at_the_end(tmp_path):
+def test_unreadable_images_are_reported_at_the_end(tmp_path):
     given = write_samples(tmp_path)
     given[0].image.path.unlink()
     said = []
@@ -674,7 +674,7 @@ def test_gradients_may_be_as_large_as_they_are(crowds, tmp_path):
 
 @pytest.mark.parametrize("people", [3, 4, 6])
 @pytest.mark.parametrize("level", [0, 4])
-def test_what_is_true_of_everything_is_made_of_what_is_visible_and_what_is_hidden(people, level):
+def test_targets_of_all_joints_combine_visible_and_hidden(people, level):
     """Of people who lie over each other. Heatmaps: the higher of both. Fields: where one part alone lies, that; where
     both do, a mean that lies between them. So what networks add up is true wherever only one part is."""
     random = np.random.default_rng((people, level))

@@ -53,7 +53,7 @@ def answers(made):
         replace(SHORT, reasoner_size=None, detach=True),
     ],
 )
-def test_what_was_saved_answers_as_before(tmp_path, design):
+def test_saved_networks_give_the_same_output(tmp_path, design):
     """But for what half precision takes from its kernels; ready to use, in full precision."""
     made = networks(design)
     again = load(saved(made, tmp_path))
@@ -161,7 +161,7 @@ def parts(network, *names):
     return {name for name in network.state_dict() if name.startswith(tuple(f"{part}." for part in names))}
 
 
-def test_a_training_begins_with_detector_and_reasoner(tmp_path):
+def test_initial_weights_of_detector_and_reasoner(tmp_path):
     """All but the teachers, who are not in the file."""
     ours = networks(seed=1)
     same, said = taken(ours, saved(networks(), tmp_path))
@@ -174,14 +174,14 @@ def kernels(network, part):
     return {name for name, value in network.state_dict().items() if name.startswith(f"{part}.") and value.ndim > 1}
 
 
-def test_a_detector_alone_begins_a_training_with_a_reasoner(tmp_path):
+def test_initial_weights_of_a_detector_for_a_training_with_a_reasoner(tmp_path):
     ours = networks(seed=1)
     same, said = taken(ours, saved(networks(replace(DESIGN, reasoning="none")), tmp_path))
     assert parts(ours, "detector") <= same and not same & kernels(ours, "reasoner")
     assert said.startswith(f"{len(parts(ours, 'detector'))} of ")
 
 
-def test_a_detector_goes_on_alone_after_a_training_with_a_reasoner(tmp_path):
+def test_initial_weights_with_a_reasoner_for_a_training_without(tmp_path):
     ours = networks(replace(DESIGN, reasoning="none"), seed=1)
     assert taken(ours, saved(networks(), tmp_path))[0] == parts(ours, "detector")
 
@@ -200,7 +200,7 @@ def test_of_another_reasoner_nothing_is_taken(tmp_path, one):
         assert parts(ours, "detector") <= same and not same & kernels(ours, "reasoner")
 
 
-def test_inputs_of_another_size_begin_with_the_same_weights(tmp_path):
+def test_initial_weights_fit_inputs_of_another_size(tmp_path):
     ours = networks(replace(DESIGN, width=128), seed=1)
     assert len(taken(ours, saved(networks(), tmp_path))[0]) > 100
 

@@ -46,7 +46,7 @@ def test_fitted_bodies_label_far_better_than_chance(masks):
     assert 2 * right / (said + there) > 0.75
 
 
-def test_it_knows_who_hides_whom():
+def test_occluders_are_identified():
     truth = crowd()
     (given,) = label_occlusion([truth.ssf_input(H36M17)], body=truth.body, size=64)
     others = (given.cause == OcclusionCause.PERSON) & (truth.occlusion.cause[:, H36M] == OcclusionCause.PERSON)
@@ -63,7 +63,7 @@ def test_labels_come_in_the_skeleton_that_was_given():
     assert (given.occluder == truth.occlusion.occluder[:, neck]).all()
 
 
-def test_what_bodies_do_not_have_is_absent_and_so_is_what_nobody_knows():
+def test_joints_that_bodies_lack_or_that_are_unknown_are_absent():
     truth = crowd()
     joints = np.full((3, len(MUPOTS17), 3), np.nan, np.float32)
     for place, name in enumerate(MUPOTS17.joints):
@@ -77,7 +77,7 @@ def test_what_bodies_do_not_have_is_absent_and_so_is_what_nobody_knows():
     assert (given.state[:, MUPOTS17.index("pelvis")] != ABSENT).all()
 
 
-def test_what_does_not_fit_together_is_refused():
+def test_inputs_of_wrong_shape_are_refused():
     truth = crowd()
     with pytest.raises(OccluposeError, match=r"joints of shape \(3, 26, 3\)"):
         label_occlusion([replace(truth.ssf_input(), skeleton=H36M17)], body=truth.body)
@@ -103,7 +103,7 @@ def test_networks_can_be_made_to_meet_the_joints():
     assert met.error.mean() < 0.9 * seen.error.mean()
 
 
-def test_networks_need_masks_crops_of_their_size_and_pictures_if_they_look_at_them():
+def test_networks_refuse_missing_masks_images_and_crops_of_another_size():
     truth = crowd()
     ssf = tiny()
     with pytest.raises(OccluposeError, match="no masks: the networks need them"):

@@ -43,7 +43,7 @@ def test_pixels_that_nearer_people_cover_do_not_count():
     assert losses.silhouette_loss(square(8), seen, EVERYWHERE) > 0.2
 
 
-def test_people_of_whom_nothing_is_seen_do_not_count():
+def test_invisible_people_do_not_count():
     both = (
         torch.cat([square(8), square(8)]),
         torch.cat([square(10), torch.zeros(1, 32, 32)]),
@@ -57,7 +57,7 @@ def test_people_of_whom_nothing_is_seen_do_not_count():
     assert value == 0 and (nobody.grad == 0).all()
 
 
-def test_the_position_loss_is_a_mean_distance_of_what_is_known():
+def test_the_position_loss_is_the_mean_distance_of_known_joints():
     truth = torch.randn(2, 26, 3, generator=torch.Generator().manual_seed(0))
     joints = truth.clone()
     joints[0, 4] = torch.nan
@@ -83,7 +83,7 @@ LENS = torch.tensor([[[CAMERA.fx, 0, CAMERA.cx - 95.5], [0, CAMERA.fy, CAMERA.cy
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_balls_show_about_what_the_body_shows(seed):
+def test_spheres_approximate_the_silhouette(seed):
     truth = group(seed)
     place, radius = inscribed_spheres(truth.body)(truth.fit.pose, truth.fit.shape, truth.fit.translation)
     soft = render_silhouette(place, radius, LENS)[0]
@@ -124,7 +124,7 @@ def test_an_outline_moves_with_the_body_and_the_loss_grows():
     assert away == sorted(away)
 
 
-def test_a_body_whose_skin_follows_its_pose_has_an_outline_too():
+def test_a_body_with_pose_blend_shapes_has_a_silhouette():
     body = cylinders()
     moves = replace(body, pose_directions=torch.zeros(9 * (len(body.parents) - 1), len(body.template), 3))
     stands = torch.eye(3).expand(1, 17, 3, 3), body.neutral[None], torch.zeros(1, 3)

@@ -61,7 +61,7 @@ def test_every_weight_learns(look, body):
     assert sum(float(weight.grad.abs().sum()) > 0 for weight in ssf.parameters()) > 0.9 * len(list(ssf.parameters()))
 
 
-def test_it_begins_with_the_ordinary_shape_and_no_twist():
+def test_it_starts_at_the_neutral_shape_without_twist():
     ssf = tiny()
     people = given()
     output = ssf(people)
@@ -78,7 +78,7 @@ def test_shapes_stay_in_their_range():
     assert torch.allclose(ssf.to_shape(torch.zeros(1, 11))[0], ssf.body.neutral, atol=1e-6)
 
 
-def test_twists_and_shapes_that_the_networks_say_are_those_of_the_body():
+def test_predicted_twists_and_shapes_are_those_of_the_body():
     """The answers of both networks go through Skeleton2Pose as they are."""
     ssf = tiny().eval()
     people = given(seed=2)
@@ -99,7 +99,7 @@ def test_twists_and_shapes_that_the_networks_say_are_those_of_the_body():
         )
 
 
-def test_unknown_joints_have_dark_heatmaps_and_known_ones_are_where_they_are_seen():
+def test_heatmaps_are_zero_for_unknown_joints_and_centred_at_known_ones():
     people = given(64)
     people.joints[1, 3] = torch.nan
     maps = joint_heatmaps(people)
@@ -110,7 +110,7 @@ def test_unknown_joints_have_dark_heatmaps_and_known_ones_are_where_they_are_see
     assert (torch.tensor([place % 64, place // 64]) - flat[0, 0]).abs().max() <= 0.5
 
 
-def test_pictures_are_masks_and_joints_or_the_image():
+def test_input_types():
     people = given(image=True)
     assert network_input(people, "mask").shape == (3, 28, 32, 32)
     assert network_input(people, "image").shape == (3, 3, 32, 32)

@@ -24,7 +24,7 @@ def iou(one, other):
 
 @pytest.mark.parametrize("body", [anny, cylinders])
 @pytest.mark.parametrize("skeleton", [BODY26, H36M17])
-def test_somebody_of_odd_build_is_met_within_a_centimetre(body, skeleton):
+def test_an_unusual_shape_is_fitted_within_a_centimetre(body, skeleton):
     truth = group(5, body=body())
     given, fit_mask = truth.ssf_input(skeleton, masks=False).crop_people(64)
     fitted = fit_bodies(given, body(), fit_mask=fit_mask)
@@ -51,7 +51,7 @@ def test_a_mask_makes_the_outline_more_alike():
     assert with_mask.error.max() < 0.015
 
 
-def test_everybody_is_fitted_by_themselves():
+def test_people_are_fitted_independently():
     """A person is fitted the same in company; floats may differ in their last places."""
     truth = crowd()
     given, fit_mask = truth.ssf_input(H36M17).crop_people(64)
@@ -61,7 +61,7 @@ def test_everybody_is_fitted_by_themselves():
         assert torch.allclose(alone.joints[0], together.joints[person], atol=0.01)
 
 
-def test_of_those_without_a_mask_the_joints_alone_tell():
+def test_people_without_a_mask_are_fitted_to_joints_only():
     truth = crowd()
     given, _ = truth.ssf_input(masks=False).crop_people(64)
     assert torch.equal(fit_bodies(given, truth.body).shape, fit_joints(given.joints, truth.body).shape)

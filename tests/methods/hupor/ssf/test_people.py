@@ -8,7 +8,7 @@ from occlupose.skeletons import BODY26, CROWDPOSE14, H36M17, MPI15
 from ssf_people import CAMERA, H36M, crowd
 
 
-def test_a_skeleton_becomes_the_bodys_with_what_is_unknown_as_nan():
+def test_a_skeleton_is_converted_with_unknown_joints_as_nan():
     truth = crowd().fit.joints.numpy()
     joints, fit_mask = to_body26(truth[:, H36M], H36M17)
     assert np.allclose(joints[:, H36M], truth[:, H36M])
@@ -41,7 +41,7 @@ def test_crops_show_each_person():
     assert torch.allclose(seen.mean((1, 2)), given.mask.mean((1, 2)), atol=0.01)
 
 
-def test_a_crop_is_the_picture_around_the_person():
+def test_a_crop_is_the_image_around_the_person():
     truth = crowd(1)
     image = np.random.default_rng(0).integers(0, 256, (CAMERA.height, CAMERA.width, 3), np.uint8)
     given = crop_people(truth.fit.joints, CAMERA, truth.masks, image, size=64)
@@ -66,7 +66,7 @@ def test_without_masks_nothing_is_open():
     assert crop_people(crowd().fit.joints, CAMERA, size=32).valid.sum() == 0
 
 
-def test_what_does_not_fit_together_is_refused():
+def test_inputs_of_wrong_shape_are_refused():
     truth = crowd()
     with pytest.raises(OccluposeError, match=r"masks of shape \(2, 240, 320\): must be"):
         crop_people(truth.fit.joints, CAMERA, truth.masks[:2])

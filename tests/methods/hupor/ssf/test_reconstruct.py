@@ -42,7 +42,7 @@ def test_gradients_reach_shape_and_twist():
         assert value.grad.isfinite().all() and (value.grad != 0).any()
 
 
-def test_bodies_stand_where_the_believed_joints_are():
+def test_bodies_are_translated_to_the_fitted_joints():
     truth = crowd()
     joints = truth.fit.joints.clone()
     fit_mask = torch.ones(26, dtype=torch.bool)

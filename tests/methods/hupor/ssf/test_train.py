@@ -68,7 +68,7 @@ def test_the_published_schedule():
         ({"input_type": "nose"}, "input_type nose"),
     ],
 )
-def test_what_cannot_be_is_refused(change, reason):
+def test_impossible_values_are_refused(change, reason):
     with pytest.raises(OccluposeError, match=reason):
         recipe(**change)
 
