@@ -1,14 +1,13 @@
-"""Where the time of `occlupose run` goes, and what it costs beside the front end's networks alone.
+"""Time of each stage of `occlupose run`, relative to the front end's networks alone.
 
     python benchmarks/pipeline.py
 
-The demonstration clip of two people (pose2sim 0.9.8, BSD-3, 1088 x 1920, fetched at first use), of whom at most one or
-two are followed, and, for four, two of it side by side at 0.7 of the size; repeated back and forth to `--frames`. In
-the same run and on the same frames: the front end's networks (detector and landmarks) by themselves, the whole pipeline
-without and with the overlay, and each stage by itself, one after another. Medians of `--repeats` runs. Peak memory: of
-a 30-second and a 5-minute video of the two people, each in a process of its own. Writes results/pipeline.csv. Until
-then each finished run is kept in pipeline_runs.csv beside it, and a benchmark that was stopped goes on there, unless
-the code is another.
+Input: the demonstration clip of two people (pose2sim 0.9.8, BSD-3, 1088 x 1920, downloaded at first use), of whom at
+most one or two are followed; for four people, two copies of it side by side at 0.7 of the size; repeated back and forth
+to `--frames`. Measured on the same frames: the front end's networks (detector and landmarks) by themselves, each stage
+by itself, and the whole pipeline without and with the overlay. Medians of `--repeats` runs. Peak memory: a 30-second
+and a 5-minute video of the two people, each in its own process. Writes results/pipeline.csv. Finished runs are kept in
+pipeline_runs.csv until then, so that an interrupted benchmark resumes, unless the code has changed.
 """
 
 import csv
@@ -52,11 +51,11 @@ PEOPLE = (1, 2, 4)
 SECONDS = (30, 300)
 COLUMNS = ("people", "stage", "ms_per_frame", "share_of_networks")
 TOGETHER = 1.3
-"""Seconds of the demonstration clip in which nobody but the two people is found."""
+"""Seconds of the demonstration clip in which only the two people are detected."""
 
 
 def clip(folder: Path, people: int, frames: int) -> Path:
-    """A video of about two megapixels: the demonstration clip, or for more than two people two of it side by side."""
+    """A video of about two megapixels: the demonstration clip, or two copies side by side for more than two people."""
     path = folder / f"{people}.mp4"
     if path.exists():
         return path
@@ -73,7 +72,7 @@ def clip(folder: Path, people: int, frames: int) -> Path:
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+    """Seconds that an action takes."""
     began = perf_counter()
     action()
     return perf_counter() - began
@@ -107,29 +106,29 @@ def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tup
     """Seconds of each stage by itself, then of the whole without and with the overlay."""
     yield "decode", timed(lambda: [None for _ in open_media(path)])
     frames = list(open_media(path))
-    eyes = BlazePose(max_people=people, threads=threads)
-    seen: list[Detections] = []
+    frontend = BlazePose(max_people=people, threads=threads)
+    detected: list[Detections] = []
     with stopwatch(Interpreter, "invoke") as networks:
-        whole = timed(lambda: seen.extend(eyes(frame) for frame in frames))
+        whole = timed(lambda: detected.extend(frontend(frame) for frame in frames))
     yield "networks alone", networks.seconds
     yield "front end, rest", whole - networks.seconds
     tracker = Tracker()
-    meter = FlowSampler()
-    ids: list[np.ndarray] = []
+    sampler = FlowSampler()
+    numbers: list[np.ndarray] = []
     yield (
         "tracking",
         timed(
-            lambda: ids.extend(
-                tracker.update(found, frame.time).track_numbers for found, frame in zip(seen, frames, strict=True)
+            lambda: numbers.extend(
+                tracker.update(found, frame.time).track_numbers for found, frame in zip(detected, frames, strict=True)
             )
         ),
     )
-    moments = list(zip(frames, seen, ids, strict=True))
-    yield (
-        "flow",
-        timed(lambda: [meter.update(frame.pyramid, found.boxes, found.xy, who) for frame, found, who in moments]),
-    )
-    del frames, moments
+    samples = [
+        (frame.pyramid, found.boxes, found.xy, track_numbers)
+        for frame, found, track_numbers in zip(frames, detected, numbers, strict=True)
+    ]
+    yield "flow", timed(lambda: [sampler.update(image, boxes, xy, track) for image, boxes, xy, track in samples])
+    del frames, samples
     poses = pipeline.run(path, OANet(BlazePose(max_people=people, threads=threads))).observed
     assert poses is not None
     lift = TrackLifter(camera_from_fov(poses.width, poses.height), None, load())
@@ -154,17 +153,17 @@ def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tup
 
 
 def peak_memory(path: Path) -> float:
-    """MiB of a process that runs the pipeline on a video, without the overlay, as Linux tells it of that program alone.
+    """Peak memory in MiB of a process that runs the pipeline on a video, without the overlay, by Linux.
 
-    `getrusage` would also count what this process held when it began the other.
+    `getrusage` would also count the memory of this process.
     """
     code = f"import occlupose; occlupose.run({str(path)!r}); print(open('/proc/self/status').read())"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    return int(told.split("VmHWM:")[1].split()[0]) / 1024
+    status = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def small_clip(folder: Path, seconds: int) -> Path:
-    """Two people at 30 frames/s and a third of the size, for so long."""
+    """Two people at 30 frames/s and a third of the size."""
     path = folder / f"{seconds}s.mp4"
     images = [np.ascontiguousarray(frame.image[::3, ::3]) for frame in open_media(demo_clip(), every=2, end=TOGETHER)]
     with VideoWriter(path, images[0].shape[1], images[0].shape[0], 30) as out:
@@ -175,7 +174,7 @@ def small_clip(folder: Path, seconds: int) -> Path:
 
 @dataclass(frozen=True)
 class Runs:
-    """What was measured so far with this code: commit, key and values of each run, appended to a file one by one."""
+    """Finished runs with this code: commit, key and values of each, appended to a file."""
 
     path: Path
     commit: str
@@ -187,7 +186,7 @@ class Runs:
         return {key: json.loads(value) for commit, key, value in whole if commit == self.commit}
 
     def once(self, key: str, action: Callable[[], dict[str, float]]) -> None:
-        """Measures what is not in the file yet, and appends it."""
+        """Measures and appends a run that is not in the file yet."""
         if key not in self.done():
             value = json.dumps(action())
             with self.path.open("a", newline="") as file:
@@ -210,15 +209,15 @@ def timings(folder: Path, people: int, frames: int, threads: int) -> dict[str, f
 
 
 def peak(folder: Path, seconds: int) -> dict[str, float]:
-    """Peak memory with a video of so many seconds."""
+    """Peak memory for a video of this length."""
     return {"MiB": peak_memory(small_clip(folder, seconds))}
 
 
 def rows(runs: dict[str, dict[str, float]], frames: int, repeats: int) -> Iterator[tuple[object, ...]]:
     """The table: medians over the repeats."""
     for people in PEOPLE:
-        mine = [runs[run_key(people, frames, number)] for number in range(repeats)]
-        medians = {stage: statistics.median(run[stage] for run in mine) for stage in mine[0]}
+        measured = [runs[run_key(people, frames, number)] for number in range(repeats)]
+        medians = {stage: statistics.median(run[stage] for run in measured) for stage in measured[0]}
         for stage, seconds in medians.items():
             yield people, stage, f"{1000 * seconds / frames:.2f}", f"{seconds / medians['networks alone']:.3f}"
     peaks = {seconds: runs[memory_key(seconds)]["MiB"] for seconds in SECONDS if memory_key(seconds) in runs}

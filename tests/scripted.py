@@ -1,6 +1,4 @@
-"""People found without networks: from made-up walkers, as HUPOR would say it; and HUPOR's own weights, small and
-untrained.
-"""
+"""Detections of people made of formulas, in place of HUPOR's networks; and small, untrained weights of HUPOR."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +21,7 @@ HEIGHT = 180
 
 @dataclass
 class Script:
-    """A finder that is told who is where in the frames to come; starts again after the last."""
+    """Returns given detections frame by frame, in place of HUPOR's networks; starts again after the last."""
 
     frames: list[Detections]
     cameras: list[Camera] = field(default_factory=list)
@@ -33,7 +31,7 @@ class Script:
         return self.frames[(len(self.cameras) - 1) % len(self.frames)]
 
 
-def found(poses: Poses, frame: int, who: list[int]) -> Detections:
+def detections_of(poses: Poses, frame: int, who: list[int]) -> Detections:
     """Some of the people of one frame, in this order."""
     parts = {name: getattr(poses, name)[frame, who] for name in ("xy", "xyz", "score", "state")}
     return Detections(skeleton=MPI15, **parts)
@@ -64,14 +62,14 @@ def script(poses: Poses, *presence: str) -> Script:
     frames = []
     for frame in range(len(presence[0])):
         there = [person for person, letters in enumerate(presence) if letters[frame] == "x"]
-        frames.append(found(poses, frame, there[:: 1 if frame % 2 else -1]))
+        frames.append(detections_of(poses, frame, there[:: 1 if frame % 2 else -1]))
     return Script(frames)
 
 
 def crowd(count: int) -> Detections:
-    """So many people who stand in rows."""
+    """A number of people who stand in rows."""
     places = [(-6 + 12 * (number % 12) / 11, 7 + 2 * (number // 12)) for number in range(count)]
-    return found(
+    return detections_of(
         film(*(stand(*place, frames=1) for place in places or [(0, 5)]), width=WIDTH, height=HEIGHT).to(MPI15),
         0,
         list(range(count)),

@@ -163,7 +163,7 @@ def test_after_half_a_second_a_person_is_looked_for_within_one_box_side(distance
 
 
 @pytest.mark.parametrize(("hidden_for", "expected"), [(1.0, 1), (1.9, 1), (2.2, 2)])
-def test_an_id_is_kept_for_the_look_back(hidden_for, expected):
+def test_an_id_is_kept_for_the_max_age(hidden_for, expected):
     tracker = Tracker(min_duration=TWICE)
     for time in (0.0, 0.1, 0.2):
         see(tracker, people((400, 300)), time)

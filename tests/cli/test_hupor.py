@@ -26,10 +26,10 @@ LIFTER = Path(occlupose.__file__).parent / "weights" / "oanet_lifter.cmu.safeten
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """Lets a script find people in place of the networks."""
+def scripted(monkeypatch):
+    """Scripted detections in place of the networks."""
 
-    def tell(find: Script) -> list[dict[str, object]]:
+    def make(find: Script) -> list[dict[str, object]]:
         asked: list[dict[str, object]] = []
 
         def load(weights: Path | None, **options: object) -> Script:
@@ -39,7 +39,7 @@ def told(monkeypatch):
         monkeypatch.setattr(predict, "load", load)
         return asked
 
-    return tell
+    return make
 
 
 def picture(folder: Path, mode: str = "RGB", size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
@@ -64,8 +64,8 @@ def valid(folder: Path, frames: int) -> Poses:
     return poses
 
 
-def test_people_in_a_video(command, tmp_path, told):
-    asked = told(script(walkers(8), "xxxxxxxx", "xxxxxxxx", "xxxxxxxx", "........"))
+def test_people_in_a_video(command, tmp_path, scripted):
+    asked = scripted(script(walkers(8), "xxxxxxxx", "xxxxxxxx", "xxxxxxxx", "........"))
     Path("mine.safetensors").touch()
     outcome = command("run", video(tmp_path, 8), "--method", "hupor", "--flip", "--weights", "mine.safetensors")
     assert (outcome.code, outcome.err) == (0, ASSUMED)
@@ -81,10 +81,10 @@ def test_people_in_a_video(command, tmp_path, told):
         assert len(list(overlay)) == 8
 
 
-def test_what_the_default_has_too(command, tmp_path, told):
+def test_what_the_default_has_too(command, tmp_path, scripted):
     """Every second frame of some, at most so many people, a camera, a height."""
     find = script(walkers(8), "xxxxxxxx", "xxxxxxxx")
-    told(find)
+    scripted(find)
     options = ["--every", "2", "--start", "0.2", "--end", "0.7", "--max-people", "1", "--height", "1.9", "--no-video"]
     outcome = command("run", video(tmp_path, 8), "--method", "hupor", *options, "--camera", camera_file(tmp_path))
     assert (outcome.code, outcome.err) == (0, DEMONSTRATION)
@@ -95,8 +95,8 @@ def test_what_the_default_has_too(command, tmp_path, told):
     assert standing_height(bone_ratios(poses.xyz[:, 0])) == pytest.approx(1.9)
 
 
-def test_sixty_people_in_a_picture(command, tmp_path, told):
-    told(Script([crowd(60)]))
+def test_sixty_people_in_a_picture(command, tmp_path, scripted):
+    scripted(Script([crowd(60)]))
     outcome = command("run", picture(tmp_path), "--method", "hupor", "--fov", "70")
     assert (outcome.code, outcome.err) == (0, DEMONSTRATION)
     assert "1 frame, 60 people" in outcome.out
@@ -138,7 +138,7 @@ def test_pictures_with_nobody_in_them(command, tmp_path, mode, size):
         (lambda folder: ["--weights", LIFTER], [LIFTER.name, "not the weights of HUPOR", "train hupor"]),
         (
             lambda folder: ["--weights", write_hupor(folder / "broken.safetensors", broken="detector.stem.0.0.weight")],
-            ["broken.safetensors", "layer detector.stem.0.0", "no number"],
+            ["broken.safetensors", "layer detector.stem.0.0", "not a number"],
         ),
         (lambda folder: ["--device", "nope"], ["device nope"]),
     ],

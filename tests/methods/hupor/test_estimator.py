@@ -1,6 +1,4 @@
-"""Everybody found in each frame at once, by a script that stands for the networks: who is who, what comes out, what is
-refused.
-"""
+"""HUPOR as an estimator, with scripted detections in place of its networks."""
 
 import gc
 import threading
@@ -23,7 +21,7 @@ from occlupose.methods.hupor.estimator import bone_ratios, standing_height
 from occlupose.pipeline import run, stream
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import MPI15
-from scripted import HEIGHT, WIDTH, Script, crowd, found, script, walkers, write_hupor
+from scripted import HEIGHT, WIDTH, Script, crowd, detections_of, script, walkers, write_hupor
 
 CAMERA = Camera.from_fov(WIDTH, HEIGHT)
 GREY = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
@@ -43,8 +41,8 @@ def picture(folder: Path) -> Path:
 def scripted(monkeypatch):
     """HUPOR with a script in place of its networks."""
 
-    def make(find: Script) -> HUPOR:
-        monkeypatch.setattr(predict, "load", lambda weights, **options: find)
+    def make(detections: Script) -> HUPOR:
+        monkeypatch.setattr(predict, "load", lambda weights, **options: detections)
         return HUPOR()
 
     return make
@@ -57,13 +55,13 @@ def ids(source: Source, estimator: HUPOR, **options: int) -> list[list[int]]:
 # ------------------------------------------------------------------------------------------------ watch
 
 
-def test_ids_begin_with_the_first_frame_and_ghosts_get_none(tmp_path, scripted):
-    everybody = walkers(10)
-    find = script(everybody, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
+def test_ids_begin_with_the_first_frame_and_false_positives_get_none(tmp_path, scripted):
+    people = walkers(10)
+    detections = script(people, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
     with open_media(video(tmp_path, 10)) as source:
-        assert ids(source, scripted(find)) == [[1]] * 3 + [[1, 2]] * 7
-        assert find.cameras == [CAMERA] * 10
-        assert ids(source, scripted(find)) == [[1]] * 3 + [[1, 2]] * 7  # a second time: everything starts anew
+        assert ids(source, scripted(detections)) == [[1]] * 3 + [[1, 2]] * 7
+        assert detections.cameras == [CAMERA] * 10
+        assert ids(source, scripted(detections)) == [[1]] * 3 + [[1, 2]] * 7  # a second time: everything starts anew
 
 
 def test_somebody_who_is_hidden_for_a_while_is_known_again(tmp_path, scripted):
@@ -81,9 +79,9 @@ def test_who_was_there_first_stays(tmp_path, scripted):
         )
 
 
-def test_people_as_the_tracker_wants_them():
-    everybody = walkers(1)
-    given = found(everybody, 0, [0, 1, 2])
+def test_absent_joints_are_filled_in_for_the_tracker():
+    people = walkers(1)
+    given = detections_of(people, 0, [0, 1, 2])
     people = fill_absent(given)
     assert np.isfinite(people.xy).all() and (people.xy[:2] == given.xy[:2]).all()
     absent = given.state[2] == ABSENT
@@ -109,18 +107,18 @@ def test_a_reader_who_stops_leaves_no_thread(tmp_path, scripted):
 
 
 def test_run(tmp_path, scripted):
-    everybody = walkers(8)
+    people = walkers(8)
     counts = []
-    find = script(everybody, "xxxxxxxx", "xxxxxxxx", "xxxxxxxx")
+    detections = script(people, "xxxxxxxx", "xxxxxxxx", "xxxxxxxx")
     with open_media(video(tmp_path, 8)) as source:
-        poses = run(source, scripted(find), camera=CAMERA, progress=lambda frame: counts.append(len(frame)))
+        poses = run(source, scripted(detections), camera=CAMERA, progress=lambda frame: counts.append(len(frame)))
     assert counts == [3] * 8
     assert (poses.skeleton, poses.camera, poses.fps, poses.observed) == (MPI15, CAMERA, 10, None)
     assert poses.track_id.tolist() == [1, 2, 3]
-    order = [int(np.nanmean(np.abs(everybody.xy[0] - poses.xy[0, person]), (1, 2)).argmin()) for person in range(3)]
+    order = [int(np.nanmean(np.abs(people.xy[0] - poses.xy[0, person]), (1, 2)).argmin()) for person in range(3)]
     assert sorted(order) == [0, 1, 2]
     for name in ("xy", "xyz", "score", "state"):
-        np.testing.assert_array_equal(getattr(poses, name), getattr(everybody, name)[:, order])
+        np.testing.assert_array_equal(getattr(poses, name), getattr(people, name)[:, order])
     assert {VISIBLE, OCCLUDED, ABSENT} == set(np.unique(poses.state).tolist())
 
 
@@ -137,7 +135,7 @@ def test_a_picture(tmp_path, count, scripted):
 
 def test_two_people_close_behind_each_other_are_two(tmp_path, scripted):
     """Of the one behind, nearly in the same place, few joints are found."""
-    one = found(walkers(1), 0, [1])
+    one = detections_of(walkers(1), 0, [1])
     few = MPI15.index("neck", "head_top", "left_shoulder", "right_shoulder", "pelvis")
     absent = np.ones(15, bool)
     absent[few] = False
@@ -189,10 +187,10 @@ def test_no_frames_at_all(scripted):
 
 
 def test_somebody_whose_distance_is_unknown_stays_in_2d(tmp_path, scripted):
-    everybody = walkers(5)
-    everybody.xyz[:, 0] = np.nan
+    people = walkers(5)
+    people.xyz[:, 0] = np.nan
     with open_media(video(tmp_path, 5)) as source:
-        poses = run(source, scripted(script(everybody, "xxxxx", "xxxxx")), camera=CAMERA, height=1.8)
+        poses = run(source, scripted(script(people, "xxxxx", "xxxxx")), camera=CAMERA, height=1.8)
         viewer.preview(poses, source, tmp_path / "preview.png")
         viewer.render(poses, source, tmp_path / "overlay.mp4")
     unknown = np.isnan(poses.xyz).all((0, 2, 3))
@@ -207,11 +205,11 @@ def test_somebody_whose_distance_is_unknown_stays_in_2d(tmp_path, scripted):
 # ----------------------------------------------------------------------------------------------- height
 
 
-def test_people_are_as_tall_as_is_said_and_their_pixels_stay(tmp_path, scripted):
-    everybody = walkers(6)
+def test_people_have_the_given_height_and_keep_their_pixels(tmp_path, scripted):
+    people = walkers(6)
     with open_media(video(tmp_path, 6)) as source:
-        find = script(everybody, "xxxxxx", "xxxxxx", "xxxxxx")
-        as_found, poses = (run(source, scripted(find), camera=CAMERA, height=height) for height in (None, 1.2))
+        detections = script(people, "xxxxxx", "xxxxxx", "xxxxxx")
+        as_found, poses = (run(source, scripted(detections), camera=CAMERA, height=height) for height in (None, 1.2))
     np.testing.assert_array_equal(poses.xy, as_found.xy)
     np.testing.assert_allclose(CAMERA.project(poses.xyz), CAMERA.project(as_found.xyz), atol=1e-3)
     for person in range(3):
@@ -309,18 +307,18 @@ def test_pictures_of_odd_sizes(tmp_path, size):
 
 
 def test_live_poses_are_those_of_the_whole(tmp_path, scripted):
-    everybody = walkers(10)
-    find = script(everybody, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
+    people = walkers(10)
+    detections = script(people, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
     clip = video(tmp_path, 10)
-    whole = run(clip, scripted(find), camera=CAMERA)
-    live = list(stream(clip, scripted(find), camera=CAMERA))
+    whole = run(clip, scripted(detections), camera=CAMERA)
+    live = list(stream(clip, scripted(detections), camera=CAMERA))
     assert [frame.track_id.tolist() for frame in live] == [[1]] * 3 + [[1, 2]] * 7
     for number, frame in enumerate(live):
         expected = whole.select(slice(number, number + 1), frame.track_id.tolist())
         assert frame == expected
 
 
-def test_live_people_are_as_tall_as_is_said(tmp_path, scripted):
+def test_live_people_have_the_given_height(tmp_path, scripted):
     clip = video(tmp_path, 10)
     live = list(stream(clip, scripted(script(walkers(10), "x" * 10)), camera=CAMERA, height=1.2))
     assert height_of(live[-1].xyz[:, 0]) == pytest.approx(1.2, rel=0.05)
