@@ -1,13 +1,13 @@
-"""How good are occlusion labels that fitted bodies give, beside those of the Cylinder Man and of a naive test of depth?
+"""Accuracy of occlusion labels from fitted bodies, compared with the Cylinder Man and a naive depth test.
 
     python benchmarks/ssf.py MOCAP --weights FILE
 
-The people are synthetic, their poses those of the held-out subjects; what is true of them is known exactly. Everybody
-is told the true 3D joints of h36m17 (which are those of mpi15 and two more), in the rows "1 cm noise" with that much
-noise along each axis; and, where it says so, masks of what is seen of each person. Nobody is told of the things in a
-scene, so joints that a thing hides are left out. Precision, recall and F1 are of "hidden" among the other joints in the
-picture. The bodies are of the family that the people are made of, but for the body of capsules. `silhouette_iou`
-compares whole outlines, hidden parts too. Writes results/ssf.csv and prints it.
+The people are synthetic, in poses of the held-out subjects, so that the ground truth is exact. Every method gets the
+true 3D joints of h36m17 (those of mpi15 and two more), in the rows "1 cm noise" with that much noise along each axis;
+and, where stated, a mask of the visible part of each person. Joints hidden by objects are left out, as no method knows
+the objects. Precision, recall and F1 are of "hidden" among the other joints in the image. The fitted bodies are of the
+same family as the people, except for the capsules. `silhouette_iou` compares whole silhouettes, hidden parts included.
+Writes results/ssf.csv and prints it.
 """
 
 from collections.abc import Callable, Iterator
@@ -48,23 +48,23 @@ GIVEN = BODY26.index(*H36M17.joints)
 
 NEAR = 0.06
 NEARER = 0.10
-"""Metres of the naive test: a joint is hidden by a point that looks this near and is this much nearer."""
+"""Metres of the naive test: a joint is hidden by a point this close in the image plane and this much nearer."""
 
 ALONG = np.linspace(0, 1, 11)
-"""Where the points of a limb are."""
+"""Positions of the points along a limb."""
 
 LEAST = 100
-"""Pixels of a whole outline that counts."""
+"""Minimum area of a silhouette, pixels."""
 
 SMALL = 128
-"""Pixels of the crops that outlines are fitted in."""
+"""Size of the crops in which silhouettes are fitted, pixels."""
 
 Hidden = list[Bool[np.ndarray, "person 17"]]
 
 
-def naive(picture: SSFInput) -> Bool[np.ndarray, "person 17"]:
-    """A joint is hidden if a joint or a point of a limb of anybody is before it."""
-    joints = picture.joints.astype(np.float64)
+def naive(people_input: SSFInput) -> Bool[np.ndarray, "person 17"]:
+    """A joint is hidden if a joint or a point of any limb is in front of it."""
+    joints = people_input.joints.astype(np.float64)
     ends = np.array([H36M17.index(*limb) for limb in H36M17.limbs])
     start = joints[:, ends[:, 0], None]
     end = joints[:, ends[:, 1], None]
@@ -78,7 +78,7 @@ def naive(picture: SSFInput) -> Bool[np.ndarray, "person 17"]:
 
 
 def tubes(joints: Float[np.ndarray, "17 3"], around: int = 16) -> Surface:
-    """The Cylinder Man as a surface; trunk and head have halves, as `find_occlusion` wants them."""
+    """The Cylinder Man as a surface; trunk and head have two halves, as `find_occlusion` needs them."""
     starts, ends, radii = (value.numpy() for value in place_cylinders(torch.from_numpy(joints), H36M17))
     left, right = H36M17.index("left_shoulder", "right_shoulder")
     sideways = joints[left] - joints[right]
@@ -113,29 +113,29 @@ def _limb(start: str) -> str:
     return f"{side}_" + {"shoulder": "upper_arm", "elbow": "forearm", "hip": "thigh", "knee": "shank"}[joint]
 
 
-def together(picture: SSFInput) -> Bool[np.ndarray, "person 17"]:
-    """Everybody's cylinders in one z-buffer."""
-    buffer = render_zbuffer([tubes(joints) for joints in picture.joints], picture.camera)
-    return find_occlusion(picture.joints, H36M17, buffer, picture.camera).state == OCCLUDED
+def together(people_input: SSFInput) -> Bool[np.ndarray, "person 17"]:
+    """All cylinders in one z-buffer."""
+    buffer = render_zbuffer([tubes(joints) for joints in people_input.joints], people_input.camera)
+    return find_occlusion(people_input.joints, H36M17, buffer, people_input.camera).state == OCCLUDED
 
 
-def by_networks(ssf: SSF, meet: bool, picture: SSFInput) -> BodyFit:
-    """Bodies that networks see."""
-    people, fit_mask = picture.crop_people(ssf.size)
-    return predict_bodies(ssf, people, fit_mask, meet=meet)
+def by_networks(ssf: SSF, refine: bool, people_input: SSFInput) -> BodyFit:
+    """Bodies predicted by networks."""
+    people, fit_mask = people_input.crop_people(ssf.size)
+    return predict_bodies(ssf, people, fit_mask, refine=refine)
 
 
-def by_optimisation(body: BodyModel, masks: bool, picture: SSFInput) -> BodyFit:
-    """Bodies that are fitted without networks."""
-    people, fit_mask = (picture if masks else replace(picture, masks=None)).crop_people(SMALL)
+def by_optimisation(body: BodyModel, masks: bool, people_input: SSFInput) -> BodyFit:
+    """Bodies fitted without networks."""
+    people, fit_mask = (people_input if masks else replace(people_input, masks=None)).crop_people(SMALL)
     return fit_bodies(people, body, fit_mask=fit_mask)
 
 
-def by_bodies(fits: list[BodyFit], body: BodyModel, pictures: list[SSFInput]) -> Hidden:
+def by_bodies(fits: list[BodyFit], body: BodyModel, inputs: list[SSFInput]) -> Hidden:
     """What fitted bodies hide."""
     return [
-        occlusion_of_bodies(fitted, body, picture).state == OCCLUDED
-        for fitted, picture in zip(fits, pictures, strict=True)
+        occlusion_of_bodies(fitted, body, people_input).state == OCCLUDED
+        for fitted, people_input in zip(fits, inputs, strict=True)
     ]
 
 
@@ -164,7 +164,7 @@ def alike(
 
 
 def score(found: Hidden, truths: list[SceneLabels]) -> tuple[float, float, float]:
-    """Precision, recall and F1 of hidden joints, of those in the picture that no thing hides."""
+    """Precision, recall and F1 of hidden joints, among those in the image that no object hides."""
     counts = np.zeros(3)
     for mine, truth in zip(found, truths, strict=True):
         state = truth.occlusion.state[:, GIVEN]
@@ -225,36 +225,36 @@ def main(
         print(*rows[-1], flush=True)
 
     for suffix, off in (("", 0.0), (f", {100 * noise:g} cm noise", noise))[: 1 + bool(noise)]:
-        pictures = []
+        inputs = []
         for truth in truths:
             joints = truth.joints[:, GIVEN] + off * random.standard_normal((len(truth.joints), len(GIVEN), 3))
             masks = np.stack([truth.mask(person) for person in range(len(joints))])
-            pictures.append(SSFInput(joints.astype(np.float32), H36M17, truth.scene.camera, masks))
+            inputs.append(SSFInput(joints.astype(np.float32), H36M17, truth.scene.camera, masks))
 
-        ways: list[tuple[str, BodyModel, Callable[[SSFInput], BodyFit]]] = []
+        methods: list[tuple[str, BodyModel, Callable[[SSFInput], BodyFit]]] = []
         if weights is not None and not off:
             ssf = load(weights)
-            people = [picture.crop_people(ssf.size) for picture in pictures]
-            taught = finetune(ssf, concatenate_crops([given for given, _ in people]), people[0][1], steps=steps)
-            ways += [
-                (f"ssf ({name}{more})", ssf.body, partial(by_networks, networks, meet))
-                for networks, name in ((ssf, "networks"), (taught, "networks + self-supervised"))
-                for meet, more in ((False, ""), (True, ", joints then met"))
+            people = [people_input.crop_people(ssf.size) for people_input in inputs]
+            tuned = finetune(ssf, concatenate_crops([given for given, _ in people]), people[0][1], steps=steps)
+            methods += [
+                (f"ssf ({name}{more})", ssf.body, partial(by_networks, networks, refine))
+                for networks, name in ((ssf, "networks"), (tuned, "networks + self-supervised"))
+                for refine, more in ((False, ""), (True, ", joints then met"))
             ]
-        ways += [
+        methods += [
             (f"{name} (optimisation, {'masks' if masks else 'no masks'})", body, partial(by_optimisation, body, masks))
             for name, body in (("ssf", anny()), ("ssf on capsules", cylinders()))[: 1 if off else 2]
             for masks in (True, False)
         ]
-        for name, body, fit in ways:
-            fits = [fit(picture) for picture in pictures]
-            add(name + suffix, by_bodies(fits, body, pictures), alike(fits, body, truths, outlines))
+        for name, body, fit in methods:
+            fits = [fit(people_input) for people_input in inputs]
+            add(name + suffix, by_bodies(fits, body, inputs), alike(fits, body, truths, outlines))
         add(
             "cylinder man, each by himself" + suffix,
-            [self_occluded(torch.from_numpy(picture.joints), H36M17).numpy() for picture in pictures],
+            [self_occluded(torch.from_numpy(people_input.joints), H36M17).numpy() for people_input in inputs],
         )
-        add("cylinder men, z-buffered together" + suffix, [together(picture) for picture in pictures])
-        add("naive test of depth" + suffix, [naive(picture) for picture in pictures])
+        add("cylinder men, z-buffered together" + suffix, [together(people_input) for people_input in inputs])
+        add("naive test of depth" + suffix, [naive(people_input) for people_input in inputs])
     table = Table(*COLUMNS)
     for row in rows:
         table.add_row(*map(str, row))

@@ -97,7 +97,7 @@ def test_networks_can_be_made_to_meet_the_joints():
     truth = crowd()
     ssf = tiny()
     given, fit_mask = truth.ssf_input(H36M17).crop_people(ssf.size)
-    met = predict_bodies(ssf, given, fit_mask, meet=True)
+    met = predict_bodies(ssf, given, fit_mask, refine=True)
     seen = predict_bodies(ssf, given, fit_mask)
     assert torch.equal(met.shape, seen.shape)
     assert met.error.mean() < 0.9 * seen.error.mean()

@@ -20,13 +20,13 @@ BATCH = 64
 
 @torch.no_grad()
 def predict_bodies(
-    ssf: SSF, people: PersonCrops, fit_mask: Bool[Tensor, "26"] | None = None, *, meet: bool = False
+    ssf: SSF, people: PersonCrops, fit_mask: Bool[Tensor, "26"] | None = None, *, refine: bool = False
 ) -> BodyFit:
     """Bodies predicted by the networks, in the camera frame.
 
     Arguments:
         fit_mask: joints that the bodies are translated to.
-        meet: afterwards refine all segments together to reach the joints (`bodies.fitting.fit_pose`; ours).
+        refine: afterwards refine all segments together to reach the joints (`bodies.fitting.fit_pose`; ours).
 
     Raises:
         OccluposeError: people without masks, with crops of another size, or without an image if the networks need it.
@@ -36,14 +36,14 @@ def predict_bodies(
     parts = [ssf(people[slice(start, start + BATCH)], fit_mask).final for start in range(0, len(people), BATCH)]
     fields = zip(*(vars(part).values() for part in parts), strict=True)
     fitted = BodyFit(*(torch.cat(values) for values in fields))
-    if not meet:
+    if not refine:
         return fitted
     return reconstruct.fit_to_joints(people.joints, ssf.body, fitted.shape, fitted.pose, fit_mask)
 
 
-def make_fitter(ssf: SSF, *, meet: bool = False) -> Callable[[PersonCrops, Bool[Tensor, "26"]], BodyFit]:
+def make_fitter(ssf: SSF, *, refine: bool = False) -> Callable[[PersonCrops, Bool[Tensor, "26"]], BodyFit]:
     """The `fitter` of `label.label_occlusion` that uses networks; arguments as for `predict_bodies`."""
-    return lambda people, fit_mask: predict_bodies(ssf, people, fit_mask, meet=meet)
+    return lambda people, fit_mask: predict_bodies(ssf, people, fit_mask, refine=refine)
 
 
 def finetune(
