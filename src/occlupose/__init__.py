@@ -1,6 +1,4 @@
-"""occlupose finds people in images and video, in 2D and 3D, and says of every joint whether it was seen, hidden or
-absent.
-"""
+"""Multi-person 2D and metric 3D human pose from images and video; every joint is visible, occluded or absent."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

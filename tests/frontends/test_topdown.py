@@ -187,3 +187,17 @@ def test_nobody():
         (0, 4),
         (0,),
     )
+
+
+def test_the_best_rejected_person_is_known():
+    class Uncertain(Discs):
+        def estimate(self, picture, regions):
+            estimates = super().estimate(picture, regions)
+            return replace(estimates, presence=0.3 * estimates.presence)
+
+    frontend = Uncertain()
+    assert frontend.best_rejected == 0
+    assert len(frontend(frame(0, (100, 100)))) == 0
+    assert frontend.best_rejected == pytest.approx(0.3)
+    frontend.reset()
+    assert frontend.best_rejected == 0

@@ -74,7 +74,7 @@ def run(
     flip: bool = False,
     weights: Weights = None,
     device: Device = "cpu",
-    camera_options: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
+    calibration: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
     oanet: OmitArgPrefixes[OANetOptions] = DEFAULTS,
 ) -> None:
     """Estimate the 2D and metric 3D poses of everybody in an image or video, each joint visible, occluded or absent.
@@ -98,7 +98,7 @@ def run(
             and hupor.
         weights: weights file: for oanet a lifter, for hupor what train hupor wrote.
         device: torch device of the lifter, a .safetensors front end, RAFT and hupor: cpu, cuda, ...
-        camera_options: camera and people.
+        calibration: camera and people.
         oanet: only with --method oanet.
     """
     options = EstimatorOptions(method, flip, weights, device, oanet)
@@ -113,7 +113,7 @@ def run(
         if isinstance(source, ImageSequence):
             source.check_sizes()
         folder = OutputFolder.of(output or Path("out") / _name(source), source, overwrite=overwrite)
-        _run(source, folder, options, camera_options, max_people=max_people, video=video)
+        _run(source, folder, options, calibration, max_people=max_people, video=video)
 
 
 def demo(output: Folder = None, video: bool = True, overwrite: bool = False) -> None:
@@ -195,7 +195,7 @@ def _run(
     source: "Source",
     folder: OutputFolder,
     options: EstimatorOptions,
-    camera_options: CameraOptions,
+    calibration: CameraOptions,
     *,
     max_people: int | None = None,
     video: bool = True,
@@ -207,8 +207,8 @@ def _run(
 
     start = monotonic()
     console = Console(stderr=True)
-    check_people(max_people, camera_options.height)
-    camera = resolve_camera(source, camera_options.load(), camera_options.fov)
+    check_people(max_people, calibration.height)
+    camera = resolve_camera(source, calibration.load(), calibration.fov)
     estimator = options.build(source, console)
     from occlupose import viewer
 
@@ -233,7 +233,7 @@ def _run(
         finishing = bars.add_task("lifting and writing", total=None, people="")
         tracks = builder.poses()
         del builder, frames, frame_poses  # their memory is reused
-        poses = estimator.finish(tracks, camera_options.height)
+        poses = estimator.finish(tracks, calibration.height)
         folder.begin()
         written = list(POSES)
         for name in POSES:
@@ -285,7 +285,7 @@ def lift(
     ] = None,
     weights: Weights = None,
     device: Device = "cpu",
-    camera_options: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
+    calibration: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
 ) -> None:
     """Lift 2D poses to 3D.
 
@@ -298,7 +298,7 @@ def lift(
         output: .npz or .json file to write.
         weights: weights file of a lifter.
         device: torch device: cpu, cuda, ...
-        camera_options: camera and people.
+        calibration: camera and people.
     """
     from occlupose.poses import Poses
 
@@ -308,12 +308,12 @@ def lift(
     check_file(file)
     if weights is not None and not weights.exists():
         raise OccluposeError(f"{weights}: no such file; give weights of a lifter, as train lifter writes them")
-    camera = camera_options.load()
+    camera = calibration.load()
     poses = Poses.load(input)
     from occlupose.methods.oanet import lifting
 
     lifter = lifting.load_lifter(device, weights)
-    lifted = lifting.lift(poses, camera=camera, fov=camera_options.fov, height=camera_options.height, lifter=lifter)
+    lifted = lifting.lift(poses, camera=camera, fov=calibration.fov, height=calibration.height, lifter=lifter)
     lifted.save(file)
     print_notes(Console(stderr=True), str(input), lifted)
     Console().print(summary(lifted))
