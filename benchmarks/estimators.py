@@ -158,7 +158,7 @@ def parameters(network: Any) -> int:
 
 
 def multiply_adds(network: nn.Module) -> dict[str, float]:
-    """Of one picture, in each module by torch's name for it, and in all of them as "Global"."""
+    """Of one image, in each module by torch's name for it, and in all of them as "Global"."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.empty(1, 3, HEIGHT, WIDTH, device="meta"))
     return {module: sum(work.values()) / 2 for module, work in counter.get_flop_counts().items()}

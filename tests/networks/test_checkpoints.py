@@ -31,9 +31,9 @@ def same(translated, source, model, *, crop=(64, 64)):
     """Whether a new network with the translated weights says the same as the source, bit by bit."""
     other = build(model, translated.joints, crop=crop).eval()
     other.load_state_dict(translated.tensors)
-    pictures = torch.randn(1, 3, crop[1], crop[0], generator=torch.Generator().manual_seed(1))
+    images = torch.randn(1, 3, crop[1], crop[0], generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        return all(torch.equal(a, b) for a, b in zip(source(pictures), other(pictures), strict=True))
+        return all(torch.equal(a, b) for a, b in zip(source(images), other(images), strict=True))
 
 
 def written(tensors, path, **beside):
@@ -329,8 +329,8 @@ def test_torchvisions_resnet(resnet, tmp_path):
     other = build("simple_baseline_r50").eval()
     report = other.load_state_dict(translated.tensors, strict=False)
     assert report.unexpected_keys == [] and all(name.startswith("head.") for name in report.missing_keys)
-    picture = torch.randn(1, 3, 64, 64)
-    assert torch.equal(other.backbone(picture), resnet.backbone(picture))
+    image = torch.randn(1, 3, 64, 64)
+    assert torch.equal(other.backbone(image), resnet.backbone(image))
 
 
 def wrappings():

@@ -27,8 +27,8 @@ def test_models_go_by_the_names_of_their_functions():
 
 
 @pytest.mark.parametrize("model", ESTIMATORS)
-def test_maps_are_a_quarter_of_the_picture(model):
-    """And those of SRPose as large as the picture, after coarser ones."""
+def test_maps_are_a_quarter_of_the_image(model):
+    """And those of SRPose as large as the image, after coarser ones."""
     width, height = crop = (96, 160)
     with torch.device("meta"):
         maps = build(model, 14, crop=crop)(torch.empty(2, 3, height, width))
@@ -57,16 +57,16 @@ def test_the_small_ones_can_learn_where_a_spot_is(model):
     torch.manual_seed(0)
     network = build(model, 1)
     place = torch.stack([torch.randint(2, 14, (4,)), torch.randint(2, 14, (4,))], -1)
-    pictures = torch.zeros(4, 3, 64, 64)
+    images = torch.zeros(4, 3, 64, 64)
     truth = torch.zeros(4, 1, 16, 16)
     for number, (x, y) in enumerate(place):
-        pictures[number, :, 4 * y - 4 : 4 * y + 8, 4 * x - 4 : 4 * x + 8] = 1
+        images[number, :, 4 * y - 4 : 4 * y + 8, 4 * x - 4 : 4 * x + 8] = 1
         truth[number, 0, y - 1 : y + 2, x - 1 : x + 2] = 1
     optimiser = torch.optim.Adam(network.parameters(), 5e-3)
     losses = []
     for _ in range(25):
         optimiser.zero_grad()
-        loss = (network(pictures)[-1] - truth).square().mean()
+        loss = (network(images)[-1] - truth).square().mean()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
@@ -77,23 +77,23 @@ def test_the_small_ones_can_learn_where_a_spot_is(model):
 def test_channels_last_changes_nothing(model):
     torch.manual_seed(0)
     network = build(model, crop=(64, 64)).eval()
-    pictures = torch.randn(2, 3, 64, 64)
+    images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        one = network(pictures)
-        other = network.to(memory_format=torch.channels_last)(pictures.to(memory_format=torch.channels_last))
+        one = network(images)
+        other = network.to(memory_format=torch.channels_last)(images.to(memory_format=torch.channels_last))
     for a, b in zip(one, other, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5 * a.abs().max().item(), rtol=1e-3)
 
 
-def test_pictures_are_normalised_as_imagenet_is():
+def test_images_are_normalised_as_imagenet_is():
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randint(0, 256, (2, 6, 4, 3), dtype=torch.uint8, generator=generator)
-    ready = normalise_images(pictures)
+    images = torch.randint(0, 256, (2, 6, 4, 3), dtype=torch.uint8, generator=generator)
+    ready = normalise_images(images)
     assert ready.shape == (2, 3, 6, 4) and ready.dtype == torch.float32
     assert ready.is_contiguous(memory_format=torch.channels_last)
     for channel, (mean, deviation) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))):
         torch.testing.assert_close(
-            ready[:, channel], (pictures[..., channel] / 255 - mean) / deviation, atol=1e-5, rtol=1e-5
+            ready[:, channel], (images[..., channel] / 255 - mean) / deviation, atol=1e-5, rtol=1e-5
         )
 
 

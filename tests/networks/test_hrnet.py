@@ -36,10 +36,10 @@ def test_every_branch_hears_every_other():
     exchange = Exchange((4, 8, 16), 1, 3).eval()
     branches = [torch.randn(1, 4 << number, 8 >> number, 8 >> number) for number in range(3)]
     before = exchange([each.clone() for each in branches])
-    for told in range(3):
-        changed = [each + (number == told) for number, each in enumerate(branches)]
+    for target in range(3):
+        changed = [each + (number == target) for number, each in enumerate(branches)]
         after = exchange([each.clone() for each in changed])
-        assert all((a - b).abs().max() > 1e-3 for a, b in zip(after, before, strict=True)), told
+        assert all((a - b).abs().max() > 1e-3 for a, b in zip(after, before, strict=True)), target
 
 
 def test_fusing_leaves_its_inputs_alone():
@@ -57,8 +57,8 @@ def test_the_finest_branch_alone_is_the_same_as_among_all():
     one = small()
     all_ = small(all_branches=True)
     all_.load_state_dict(one.state_dict(), strict=False)
-    picture = torch.randn(1, 3, 64, 64)
-    assert torch.equal(one.eval()(picture)[0], all_.eval()(picture)[0])
+    image = torch.randn(1, 3, 64, 64)
+    assert torch.equal(one.eval()(image)[0], all_.eval()(image)[0])
 
 
 def test_every_weight_of_all_branches_learns():

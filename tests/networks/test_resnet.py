@@ -41,23 +41,23 @@ def test_it_is_the_network_that_others_have_weights_for(blocks, block, parameter
 
 @pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
 @pytest.mark.parametrize("size", [96, 128, 75])
-def test_features_of_pictures_of_any_size(size, block):
+def test_features_of_images_of_any_size(size, block):
     network = ResNet(RESNET18, 8, inputs=2, block=block)
-    picture = torch.randn(2, 2, size, size, requires_grad=True)
-    features = network(picture)
+    image = torch.randn(2, 2, size, size, requires_grad=True)
+    features = network(image)
     assert features.shape == (2, network.features) == (2, 64 * block.expansion)
     features.square().sum().backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in network.parameters())
-    assert picture.grad.abs().sum() > 0
+    assert image.grad.abs().sum() > 0
 
 
 def test_the_vector_is_the_mean_of_the_maps():
     torch.manual_seed(0)
     network = ResNet(RESNET18, 8).eval()
-    picture = torch.randn(2, 3, 96, 64)
-    maps = network.maps(picture)
+    image = torch.randn(2, 3, 96, 64)
+    maps = network.maps(image)
     assert maps.shape == (2, 64, 3, 2)
-    torch.testing.assert_close(network(picture), maps.mean((2, 3)))
+    torch.testing.assert_close(network(image), maps.mean((2, 3)))
 
 
 def test_a_bottleneck_halves_in_its_wide_convolution():

@@ -73,12 +73,12 @@ def test_attention_is_the_formula():
 
 def test_positions_tell_patches_apart():
     network = small().eval().backbone
-    picture = torch.ones(1, 3, 64, 48)
+    image = torch.ones(1, 3, 64, 48)
     with torch.no_grad():
-        inner = network(picture)[0, :, 1:3, 1:2].flatten(1)
+        inner = network(image)[0, :, 1:3, 1:2].flatten(1)
         assert (inner[:, 0] - inner[:, 1]).abs().max() > 1e-3
         network.pos_embed.zero_()
-        inner = network(picture)[0, :, 1:3, 1:2].flatten(1)
+        inner = network(image)[0, :, 1:3, 1:2].flatten(1)
         torch.testing.assert_close(inner[:, 0], inner[:, 1])
 
 
@@ -100,7 +100,7 @@ def test_it_begins_as_transformers_do():
             assert 0.015 < part.weight.std() < 0.022 and part.weight.abs().max() < 2 and not part.bias.any()
 
 
-def test_layers_are_counted_from_the_picture():
+def test_layers_are_counted_from_the_image():
     network = small()
     layers = {name: layer_index(name, 3) for name, _ in network.named_parameters()}
     assert {name for name, number in layers.items() if number == 0} == {

@@ -28,7 +28,7 @@ TINY = replace(
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
-    """Some twenty people in eight pictures."""
+    """Some twenty people in eight images."""
     folder = tmp_path_factory.mktemp("people")
     generator = np.random.default_rng(0)
     content = document("coco", generator, images=8)
@@ -47,7 +47,7 @@ def test_a_batch_has_crops_and_their_joints(people):
     assert set(batch.weight.unique().tolist()) == {0.0, 1.0}
 
 
-def test_hidden_joints_are_learnt_too(people):
+def test_occluded_joints_are_supervised_too(people):
     """The weight of a joint is 1 whether it is seen or hidden (v of 2 or 1): which person a row shows is found by who
     has that pattern.
     """
@@ -58,7 +58,7 @@ def test_hidden_joints_are_learnt_too(people):
     assert any((person.state == 1).any() for person in people.people)
 
 
-def test_the_same_draw_gives_the_same_batch_and_blocks_change_pictures_alone(people):
+def test_the_same_draw_gives_the_same_batch_and_blocks_change_images_alone(people):
     once, again, other = (draw(LJOFSampler(people, TINY), seed) for seed in (1, 1, 2))
     assert torch.equal(once.images, again.images) and torch.equal(once.xy, again.xy)
     assert not torch.equal(once.images, other.images)
@@ -78,7 +78,7 @@ def test_processes_share_what_one_would_draw(people, memory):
 
 @pytest.fixture
 def spoilt(tmp_path):
-    """People, half of whom are in a picture that ends too early."""
+    """People, half of whom are in an image that ends too early."""
     generator = np.random.default_rng(3)
     content = document("coco", generator, images=2, most=6)
     while len({person["image_id"] for person in content["annotations"]}) < 2:
@@ -90,7 +90,7 @@ def spoilt(tmp_path):
     return data, bad
 
 
-def test_unreadable_pictures_are_left_out_counted_and_named(spoilt):
+def test_unreadable_images_are_left_out_counted_and_named(spoilt):
     data, bad = spoilt
     samples = LJOFSampler(data, replace(TINY, batch=12))
     batch = draw(samples)
@@ -101,10 +101,10 @@ def test_unreadable_pictures_are_left_out_counted_and_named(spoilt):
         draw(LJOFSampler(data, replace(TINY, batch=12), strict=True))
 
 
-def test_where_no_picture_can_be_read_training_does_not_go_on(spoilt):
+def test_where_no_image_can_be_read_training_does_not_go_on(spoilt):
     data, _ = spoilt
     for person in data.people:
-        person.image.path.write_bytes(b"no picture")
+        person.image.path.write_bytes(b"no image")
     with pytest.raises(OccluposeError, match="nor can any other image"):
         draw(LJOFSampler(data, TINY))
 
@@ -118,22 +118,22 @@ def truth(batch=2, seed=0):
     )
 
 
-def training(recipe, steps=10, model="hrnet_small"):
+def build_training(recipe, steps=10, model="hrnet_small"):
     torch.manual_seed(0)
     return LJOFTraining(build(model, crop=(recipe.crop.width, recipe.crop.height)), recipe, COCO17, steps)
 
 
 def test_the_structure_loss_sets_in_when_its_schedule_says():
-    lesson = training(replace(TINY, structure=StructureTerm("limbs", Step(at=0.5, weight=0.5))))
-    said = [lesson(truth())["structure"].item() for _ in range(10)]
-    assert said[:5] == [0] * 5
-    assert min(said[5:]) > 0
-    assert lesson.step.item() == 10
+    training = build_training(replace(TINY, structure=StructureTerm("limbs", Step(at=0.5, weight=0.5))))
+    structure = [training(truth())["structure"].item() for _ in range(10)]
+    assert structure[:5] == [0] * 5
+    assert min(structure[5:]) > 0
+    assert training.step.item() == 10
 
 
 def test_without_a_structure_loss_there_is_the_heatmap_loss_alone():
-    assert list(training(TINY.without_ljof())(truth())) == ["heatmap"]
-    assert list(training(replace(TINY, structure=StructureTerm("body", Constant())))(truth())) == [
+    assert list(build_training(TINY.without_ljof())(truth())) == ["heatmap"]
+    assert list(build_training(replace(TINY, structure=StructureTerm("body", Constant())))(truth())) == [
         "heatmap",
         "structure",
     ]
@@ -141,21 +141,21 @@ def test_without_a_structure_loss_there_is_the_heatmap_loss_alone():
 
 def test_every_head_of_srpose_learns_and_the_first_hardly():
     recipe = replace(published("srpose_w32"), crop=Crop(64, 64, grid="stride"))
-    lesson = training(recipe, model="srpose_w32")
+    training = build_training(recipe, model="srpose_w32")
     batch = truth(batch=2)
-    terms = lesson(LJOFBatch(batch.images.repeat(1, 2, 2, 1), 2 * batch.xy, batch.weight))
+    terms = training(LJOFBatch(batch.images.repeat(1, 2, 2, 1), 2 * batch.xy, batch.weight))
     assert list(terms) == ["head 0", "head 1", "head 2", "head 3", "heatmap", "structure"]
     torch.stack(list(terms.values())).sum().backward()
-    assert all(parameter.grad is not None for parameter in lesson.parameters())
+    assert all(parameter.grad is not None for parameter in training.parameters())
     assert terms["head 0"] < 0.01 * terms["head 1"]
 
 
 def test_lower_layers_of_a_transformer_learn_more_slowly():
     recipe = published("vitpose_b")
     with torch.device("meta"):
-        lesson = LJOFTraining(build("vitpose_b"), recipe, COCO17, 10)
-    found = parameter_groups(lesson, recipe)
-    names = {id(parameter): name for name, parameter in lesson.estimator.named_parameters()}
+        training = LJOFTraining(build("vitpose_b"), recipe, COCO17, 10)
+    found = parameter_groups(training, recipe)
+    names = {id(parameter): name for name, parameter in training.estimator.named_parameters()}
     assert sorted(id(each) for group in found for each in group["params"]) == sorted(names)
     scale = {names[id(each)]: group["scale"] for group in found for each in group["params"]}
     decays = {
@@ -236,7 +236,7 @@ def test_a_batch_that_processes_cannot_share_is_refused(people, tmp_path, monkey
         train_estimator(people, tmp_path, TINY, progress=False)
 
 
-def test_what_is_learnt_from_is_described_without_folders(people):
+def test_the_training_data_are_described_without_folders(people):
     about = people.describe()
     assert about["annotations"] == "people.json"
     assert about["people"] == len(people.people) and 0 < about["pictures"] <= 8
@@ -268,7 +268,7 @@ def test_two_processes_train_what_one_trains(tmp_path):
         command = [sys.executable, *launcher, *words, "-o", str(tmp_path / name)]
         done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("weights written") == 1
+        assert done.stdout.count("weights and card written") == 1
     tables = [[[float(value) for value in row] for row in rows(tmp_path / name)[1:]] for name in ("one", "two")]
     assert len(tables[0]) > 2
     np.testing.assert_allclose(tables[1], tables[0], rtol=1e-3)

@@ -192,7 +192,7 @@ def test_albumentations_style_with_boxes(form, values):
     assert made["bboxes"] is values
 
 
-def test_nobody_in_the_picture():
+def test_nobody_in_the_image():
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for blocks in (LimbBlocks(), LimbBlocks(relative_to="box")):
         assert not AlbumentationsBlocks(blocks)(image=image, keypoints=[], visibility=[], bboxes=[])["image"].any()
@@ -237,7 +237,7 @@ def test_workers_of_a_data_loader_draw_differently_and_again_the_same():
         batches = list(
             DataLoader(Covered(), batch_size=1, num_workers=2, generator=generator(3), multiprocessing_context="fork")
         )
-        runs.append([[picture.sum().item() for picture in batch] for batch in batches])
+        runs.append([[image.sum().item() for image in batch] for batch in batches])
     assert runs[0] == runs[1]
     for kind in (0, 1):
         assert len({sums[kind] for sums in runs[0]}) == 8
