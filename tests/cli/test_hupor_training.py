@@ -58,7 +58,7 @@ def small(**changes):
 
 @pytest.fixture(scope="module")
 def synth(tmp_path_factory):
-    """Four small scenes with pictures."""
+    """Four small scenes with images."""
     folder = tmp_path_factory.mktemp("synth") / "set"
     source = SceneSource(SceneSettings(seed=1, people=(2, 3), width=128, height=80), PosePrior.load())
     assert sum(write_dataset(DatasetPlan(folder, 4, None, ImageSettings()), source, workers=0)) == 4
@@ -66,7 +66,7 @@ def synth(tmp_path_factory):
 
 
 def test_from_scenes_to_weights_and_their_card(command, synth, tmp_path):
-    """What it is, what it was learnt from and how, without a word about this machine's folders."""
+    """The card names data and command, without any folder of this machine."""
     done = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", *small())
     assert done.code == 0, done
     first = done.out.splitlines()[0]
@@ -90,7 +90,7 @@ def test_from_scenes_to_weights_and_their_card(command, synth, tmp_path):
 
 
 def test_half_of_each_batch_is_of_images_without_depth(command, synth, tmp_path):
-    """The card's command names both datasets; another run begins with what this one learnt."""
+    """The card's command names both datasets; another run starts from these weights."""
     coco = write_coco(tmp_path / "coco")
     done = command("train", "hupor", "--data", synth, coco, "-o", tmp_path / "run", *small(epochs=0.5))
     assert done.code == 0, done
@@ -223,7 +223,7 @@ def test_images_of_muco_and_coco_make_up_half_of_each_batch(command, tmp_path):
 
 @pytest.fixture(scope="module")
 def finds_somebody(tmp_path_factory):
-    """Weights that were not trained, but whose maps are not faint, so that somebody is found wherever one looks."""
+    """Untrained weights with large maps, so that people are detected everywhere."""
     torch.manual_seed(0)
     widths = StageSize((1, 1, 1, 1), (4, 4, 8, 8), 8)
     networks = HUPORNetwork(HUPORDesign(64, 32, stages=1, size=widths, reasoner_stages=1, reasoner_size=widths))

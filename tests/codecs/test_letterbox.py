@@ -16,7 +16,7 @@ def through(matrix, points):
 
 
 def edges(width, height):
-    """Corners of a picture: edges of its pixels, whose centres are at integers."""
+    """Corners of an image: edges of its pixels, whose centres are at integers."""
     return np.array([[-0.5, -0.5], [width - 0.5, -0.5], [width - 0.5, height - 0.5], [-0.5, height - 0.5]])
 
 
@@ -74,7 +74,7 @@ def test_it_turns_and_zooms_about_the_middle_and_then_moves(turn, zoom, shift):
 
 
 def test_padding_is_grey_and_the_image_unchanged():
-    """A picture of half the size of the input: each of its pixels lies in the middle of four."""
+    """An image of half the size of the input: each pixel lies in the middle of four."""
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (256, 320, 3), dtype=np.uint8)
     shown = BOX.warp(Pyramid(image), BOX.matrix(320, 256))
@@ -113,7 +113,7 @@ def test_images_of_any_size_are_warped(size):
 
 
 def test_rotated_images_are_completely_inside():
-    """Nothing of a bright picture is cut off: as much of it is shown as there is."""
+    """No part of a bright image is cut off: its total brightness is preserved."""
     image = np.full((300, 500, 3), 255, np.uint8)
     for turn in (-10.0, 7.0, 45.0):
         matrix = BOX.matrix(500, 300, turn=turn)

@@ -51,7 +51,7 @@ def some(seed, people=3, maps=MAPS):
 
 
 def mirrored(given):
-    """The picture the other way round."""
+    """The mirrored image."""
     partners = list(MPI15.mirror)
     xy = given.xy[:, :, partners].clone()
     xy[..., 0] = MAPS.width - 1 - xy[..., 0]
@@ -144,7 +144,7 @@ def test_depths_there_and_back(z, span):
 
 
 def test_depths_are_centimetres_that_a_pixel_spans():
-    """At 4 m, of a camera of 1000 px whose picture was halved, a pixel spans 8 mm."""
+    """At 4 m and a focal length of 1000 px, a pixel of the half-size image covers 8 mm."""
     span = 1 / (1000 * 0.5)
     assert normalise_depth(torch.tensor(4.0), torch.tensor(span)).item() == pytest.approx(0.8)
 

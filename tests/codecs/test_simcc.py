@@ -1,4 +1,4 @@
-"""Against loops over classes, from what the paper of SimCC says (section 3)."""
+"""Compared with loops over classes, after the SimCC paper (section 3)."""
 
 import math
 

@@ -8,7 +8,7 @@ NETWORKS = pytest.mark.parametrize("make", [GCN, MLP], ids=["gcn", "mlp"])
 
 
 def trained(network, seed=0):
-    """One that says something, as after training, in use."""
+    """One with random output, as after training, in evaluation mode."""
     torch.manual_seed(seed)
     for name, weight in network.named_parameters():
         if weight.ndim > 1 and "learnt" not in name:

@@ -231,15 +231,15 @@ def test_somebody_without_a_bone_has_no_height():
 
 def test_the_networks_of_a_file(tmp_path, monkeypatch):
     path = write_hupor(tmp_path / "net.safetensors")
-    asked = []
+    predictor = []
     look = predict.HUPORPredictor.predict_maps
     monkeypatch.setattr(
         predict.HUPORPredictor,
         "predict_maps",
-        lambda self, image: (asked.append((self.flip, image.shape)), look(self, image))[1],
+        lambda self, image: (predictor.append((self.flip, image.shape)), look(self, image))[1],
     )
     poses = occlupose.run(video(tmp_path, 5), HUPOR(path, flip=True), every=2)
-    assert asked == [(True, (HEIGHT, WIDTH, 3))] * 3
+    assert predictor == [(True, (HEIGHT, WIDTH, 3))] * 3
     assert (len(poses), len(poses.track_id), poses.skeleton) == (3, 0, MPI15)
     assert poses.camera == Camera.from_fov(WIDTH, HEIGHT, 55, assumed=True)
     assert occlupose.run(tmp_path / "a.mp4", HUPOR(path), fov=70).camera == Camera.from_fov(WIDTH, HEIGHT, 70)

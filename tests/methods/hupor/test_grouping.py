@@ -33,10 +33,10 @@ def found(**places):
     ]
 
 
-def field(**ways):
+def field(**vectors):
     """Fields that point everywhere alike, limb by limb."""
     fields = np.zeros((14, 3, *MAPS.shape))
-    for limb, way in ways.items():
+    for limb, way in vectors.items():
         fields[MPI15.limbs.index(tuple(limb.split("__"))), :2] = np.array(way)[:, None, None]
     return fields
 

@@ -61,7 +61,7 @@ def test_a_person_in_front_hides_another():
 
 
 def test_one_limb_hides_one_joint():
-    """A forearm across the line of sight to somebody's knee; held further away than the knee it hides nothing."""
+    """A forearm across the line of sight to another person's knee; further away than the knee it hides nothing."""
     people = standing((0, 0, 5), (3, 0, 3))
     for depth, hidden in ((0.6, True), (1.3, False)):
         target = people[0, LEFT_KNEE] * depth
@@ -75,7 +75,7 @@ def test_one_limb_hides_one_joint():
 
 
 def test_it_is_the_shortest_way_to_the_axis():
-    """Against a slow count along each line of sight, for people anywhere, some joints of whom are not known."""
+    """Compared with slow sampling along each line of sight, for random people with unknown joints."""
     random = np.random.default_rng(1)
     people = random.uniform([-1, -1, 3], [1, 1, 5], (4, 1, 3)) + random.normal(0, 0.35, (4, 15, 3))
     people[0, 5] = np.nan
@@ -160,26 +160,26 @@ def test_labels_of_fitted_bodies_are_cached(tmp_path, monkeypatch):
         seen(standing((0.2, 0, 5), (0, 0, 3), (0, 0, 7))),
     ]
     fits = partial(label_occlusion, body=cylinders(), settings=FitSettings(rounds=1, steps=0))
-    asked = []
+    predictor = []
     keep = tmp_path / "labels.safetensors"
 
     def stopped(pictures):
-        if len(asked) == 2:
+        if len(predictor) == 2:
             raise KeyboardInterrupt
-        asked.append(pictures)
+        predictor.append(pictures)
         return fits(pictures)
 
     with pytest.raises(KeyboardInterrupt):
         relabel(given, "ssf", ssf=stopped, cache=keep)
-    asked = []
-    resumed = relabel(given, "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), cache=keep)
+    predictor = []
+    resumed = relabel(given, "ssf", ssf=lambda pictures: predictor.append(pictures) or fits(pictures), cache=keep)
     whole = relabel(given, "ssf", ssf=fits)
-    assert len(asked) == 1 and all(
+    assert len(predictor) == 1 and all(
         np.array_equal(one.state, other.state) for one, other in zip(resumed, whole, strict=True)
     )
-    asked = []
-    relabel(given[::-1], "ssf", ssf=lambda pictures: asked.append(pictures) or fits(pictures), cache=keep)
-    assert len(asked) == 3
+    predictor = []
+    relabel(given[::-1], "ssf", ssf=lambda pictures: predictor.append(pictures) or fits(pictures), cache=keep)
+    assert len(predictor) == 3
     keep.write_bytes(b"no labels")
     assert np.array_equal(relabel(given, "ssf", ssf=fits, cache=keep)[2].state, whole[2].state)
 

@@ -78,7 +78,7 @@ def assert_found(found, xyz, state, camera):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_people_have_exact_keypoints_and_positions(seed):
-    """Of maps without a mistake; the picture's own pixels, its own camera."""
+    """From exact maps, in the image's pixels and with its camera."""
     xyz, state, matrix, camera = seen_people(seed)
     said = exact_maps(xyz, state, SPACE)
     assert said.metres_per_pixel == pytest.approx(1 / (camera.fx * np.hypot(*matrix[:, 0])))
@@ -88,7 +88,7 @@ def test_people_have_exact_keypoints_and_positions(seed):
 
 
 def test_joints_outside_of_the_image_are_absent():
-    """The input has a grey border about a picture of another form, and there may be peaks in it."""
+    """Peaks may lie in the grey padding around an image of another aspect ratio."""
     xyz, state, _, _ = seen_people(2, count=1)
     decoded = decode(exact_maps(xyz, state, SPACE), SPACE)
     left, right = np.quantile(decoded.xy[0, :, 0], [0.3, 0.8])
@@ -122,20 +122,20 @@ def heads_of(networks, said):
 
 
 def test_from_the_networks_last_layers_on_nothing_is_lost(monkeypatch):
-    """Heads that make no mistake, in pictures that are not of the input's form; the camera is the picture's."""
+    """Exact heads for images of another aspect ratio than the input, with the image's camera."""
     xyz, state, _, camera = seen_people(1)
-    asked = hupor(HUPORDesign(256, 160, stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
-    heads, hidden = heads_of(asked.networks, exact_maps(xyz, state, SPACE))
-    monkeypatch.setattr(asked.networks, "detect", lambda pictures: heads)
-    monkeypatch.setattr(asked.networks, "hidden_maps", lambda visible: hidden)
-    found = asked(random_image(600, 320), camera)
+    predictor = hupor(HUPORDesign(256, 160, stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
+    heads, hidden = heads_of(predictor.networks, exact_maps(xyz, state, SPACE))
+    monkeypatch.setattr(predictor.networks, "detect", lambda pictures: heads)
+    monkeypatch.setattr(predictor.networks, "hidden_maps", lambda visible: hidden)
+    found = predictor(random_image(600, 320), camera)
     assert_found(found, xyz, state, camera)
-    assumed = asked(random_image(600, 320))
+    assumed = predictor(random_image(600, 320))
     np.testing.assert_allclose(assumed.xy, found.xy)
     focal = Camera.from_fov(600, 320).fx
     ratio = assumed.xyz[..., 2][found.state > 0] / found.xyz[..., 2][found.state > 0]
     assert np.median(ratio) == pytest.approx(focal / camera.fx, rel=0.05)  # a longer lens, and they are farther away
-    assert list(asked.seconds) == ["detection", "reasoning", "grouping"] and min(asked.seconds.values()) >= 0
+    assert list(predictor.seconds) == ["detection", "reasoning", "grouping"] and min(predictor.seconds.values()) >= 0
 
 
 def decoded(count, state=2, z=4.0):
@@ -179,7 +179,7 @@ def test_people_behind_the_camera_have_keypoints_only():
 
 
 def seen_of(said, size):
-    """What those networks say as if of a picture of this size."""
+    """The output of networks for an image of this size."""
 
     def maps(heatmaps, fields):
         return PoseMaps(torch.from_numpy(heatmaps)[None], torch.from_numpy(fields)[None])
@@ -198,8 +198,8 @@ def asked_of(people, states, size):
     """Who is found, by the rules that are used by themselves, of maps without a mistake; and the camera."""
     scale = BOX.scale(*size)
     camera = Camera(*size, FOCAL / scale, FOCAL / scale, (size[0] - 1) / 2, (size[1] - 1) / 2)
-    asked = hupor(HUPORDesign(stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
-    found = asked.decode_people(seen_of(exact_maps(people, states, asked.codec), size), camera)
+    predictor = hupor(HUPORDesign(stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
+    found = predictor.decode_people(seen_of(exact_maps(people, states, predictor.codec), size), camera)
     there = found.state > 0
     assert (np.isfinite(found.xy).all(-1) == there).all() and not np.isfinite(found.xyz[~there]).any()
     assert (found.xy[there] > -0.5).all() and (found.xy[there] < np.array(size) - 0.5).all()
@@ -235,7 +235,7 @@ def test_an_image_of_one_pixel():
 
 
 def test_sixty_people_are_as_many_as_their_pelvises():
-    """Besides them somebody else whose joints all lie behind another's, at the same pixels."""
+    """Another person has all joints at the same pixels as one of them."""
     random = np.random.default_rng(0)
     people = random_people(random, 60)
     states = random.choice([1, 2], (61, 15), p=[0.4, 0.6])
@@ -247,8 +247,8 @@ def test_sixty_people_are_as_many_as_their_pelvises():
     np.testing.assert_allclose(found.xyz[rows[1:], PELVIS, 2], people[1:, PELVIS, 2], atol=0.01)
 
 
-class Told(nn.Module):
-    """A refiner that says of everybody's joints that they are here, relative to the pelvis."""
+class ConstantRefiner(nn.Module):
+    """A refiner with a constant output relative to the pelvis."""
 
     def __init__(self, places):
         super().__init__()
@@ -272,7 +272,7 @@ def test_a_refiner_predicts_joints_that_were_not_detected():
         given.score[0, joint] = 0
         given.xy[0, joint] = np.nan
         given.z[0, joint] = np.nan
-    refined = HUPORPredictor(weights.TrainedHUPOR(HUPORNetwork(DESIGN).eval(), Told(places), RefineRecipe()))
+    refined = HUPORPredictor(weights.TrainedHUPOR(HUPORNetwork(DESIGN).eval(), ConstantRefiner(places), RefineRecipe()))
     found = refined._place(given, np.eye(3)[:2], camera)
     pelvis = camera.back_project(np.array([120.0, 80]), 4.0)
     assert found.state[0, [4, 7]].tolist() == [1, 0] and found.score[0, 4] == 0
@@ -289,11 +289,11 @@ def test_a_refiner_predicts_joints_that_were_not_detected():
 
 
 def test_no_people_give_empty_arrays():
-    asked = hupor()
-    for name, parameter in asked.networks.named_parameters():
+    predictor = hupor()
+    for name, parameter in predictor.networks.named_parameters():
         if "heads" in name and parameter.ndim == 1:
             nn.init.zeros_(parameter)
-    found = asked(random_image())
+    found = predictor(random_image())
     assert len(found) == 0
     assert (found.xy.shape, found.xyz.shape, found.score.shape, found.state.shape) == (
         (0, 15, 2),
@@ -305,12 +305,12 @@ def test_no_people_give_empty_arrays():
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (64, 64), (640, 479)])
 def test_images_of_any_size(size):
-    asked = hupor()
-    seen = asked.predict_maps(random_image(*size))
+    predictor = hupor()
+    seen = predictor.predict_maps(random_image(*size))
     assert seen.input.shape == (64, 64, 3)
     assert seen.combined.heatmaps.shape == (1, 15, 16, 16) and seen.depths.shape == (1, 7, 16, 16)
     np.testing.assert_allclose(seen.matrix, Letterbox(64, 64).matrix(*size))
-    asked(random_image(*size))
+    predictor(random_image(*size))
 
 
 def test_combined_maps_are_the_sum_of_visible_and_hidden():
@@ -322,7 +322,7 @@ def test_combined_maps_are_the_sum_of_visible_and_hidden():
 
 
 def mirrored(maps):
-    """Heatmaps, and ways in the picture, of the picture the other way round."""
+    """Heatmaps and vectors of the mirrored image."""
     limbs = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10]
     return maps.heatmaps[:, PARTNERS].flip(-1), maps.fields[:, limbs, :2].flip(-1) * torch.tensor([-1.0, 1])[
         :, None, None
@@ -330,7 +330,7 @@ def mirrored(maps):
 
 
 def test_with_flip_a_mirrored_image_has_mirrored_maps():
-    """Of a picture that is symmetric they are symmetric; without the mirror image they are not."""
+    """A symmetric image has symmetric maps; without flip it does not."""
     image = random_image()
     symmetric = np.concatenate([image[:, :32], image[:, :32][:, ::-1]], 1)
     for one, other, alike in (
@@ -338,27 +338,27 @@ def test_with_flip_a_mirrored_image_has_mirrored_maps():
         (symmetric, symmetric, True),
         (image, image[:, ::-1].copy(), False),
     ):
-        asked = hupor(flip=alike)
-        seen = asked.predict_maps(one)
-        turned = asked.predict_maps(other)
+        predictor = hupor(flip=alike)
+        seen = predictor.predict_maps(one)
+        turned = predictor.predict_maps(other)
         for name in ("visible", "hidden", "combined"):
-            heatmaps, ways = mirrored(getattr(turned, name))
+            heatmaps, vectors = mirrored(getattr(turned, name))
             same = [
                 (heatmaps - getattr(seen, name).heatmaps).abs().max(),
-                (ways - getattr(seen, name).fields[:, :, :2]).abs().max(),
+                (vectors - getattr(seen, name).fields[:, :, :2]).abs().max(),
             ]
             assert (max(same).item() < 1e-4) is alike, name
 
 
 def test_flip_averages_the_maps_of_image_and_mirror_image():
-    """Maps in the picture; depths are those of the picture itself."""
+    """Maps are averaged; depths are those of the image itself."""
     image = random_image()
     plain = hupor().predict_maps(image)
     other = hupor().predict_maps(image[:, ::-1].copy())
     both = hupor(flip=True).predict_maps(image)
-    heatmaps, ways = mirrored(other.visible)
+    heatmaps, vectors = mirrored(other.visible)
     torch.testing.assert_close(both.visible.heatmaps, (plain.visible.heatmaps + heatmaps) / 2)
-    torch.testing.assert_close(both.visible.fields[:, :, :2], (plain.visible.fields[:, :, :2] + ways) / 2)
+    torch.testing.assert_close(both.visible.fields[:, :, :2], (plain.visible.fields[:, :, :2] + vectors) / 2)
     torch.testing.assert_close(both.visible.fields[:, :, 2], plain.visible.fields[:, :, 2])
     torch.testing.assert_close(both.depths, plain.depths)
 
@@ -374,13 +374,13 @@ def test_a_camera_of_another_image_size_is_refused():
     ["detector.stem.0.0", "detector.upsamplers.1.levels.2.heads.flat.1", "reasoner.students.0.levels.1.0.conv2"],
 )
 def test_weights_that_are_no_numbers_are_named(layer, flip):
-    asked = hupor(flip=flip, name="broken.safetensors")
-    asked.networks.get_submodule(layer).weight.data[0] = torch.nan
+    predictor = hupor(flip=flip, name="broken.safetensors")
+    predictor.networks.get_submodule(layer).weight.data[0] = torch.nan
     with pytest.raises(
         OccluposeError, match=rf"^broken\.safetensors: the output of layer {layer} is not a number; give other weights$"
     ):
-        asked(random_image())
-    assert not any(part._forward_hooks for part in asked.networks.modules())
+        predictor(random_image())
+    assert not any(part._forward_hooks for part in predictor.networks.modules())
 
 
 def test_a_file_is_used_as_it_was_trained(tmp_path):
@@ -398,8 +398,8 @@ def test_a_file_is_used_as_it_was_trained(tmp_path):
 
 
 def test_the_same_image_gives_the_same_people():
-    asked = hupor()
-    one = asked(random_image())
-    other = asked(random_image())
+    predictor = hupor()
+    one = predictor(random_image())
+    other = predictor(random_image())
     for name in ("xy", "xyz", "score", "state"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -64,14 +64,14 @@ def found(truth, missing=(HIP,), bias=0.3):
 
 
 def together(one, other, **more):
-    """Pairs of people each of whom is alone in a picture."""
+    """Pairs of people who are each alone in an image."""
     return RefinePairs.concatenate(
         match_people(one.select([i]), sample(other.select([i])), **more) for i in range(len(one))
     )
 
 
 def learnt(published=False, seed=0):
-    """A network that says something, in use."""
+    """A network with random output, in evaluation mode."""
     torch.manual_seed(seed)
     network = MLP()
     torch.nn.init.normal_(network[-2].weight, std=0.05)

@@ -21,7 +21,7 @@ from occlupose.synth.layout import SceneSettings, SceneSource
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory) -> list[ImageSample]:
-    """Six synthetic scenes with their pictures."""
+    """Six synthetic scenes with their images."""
     folder = tmp_path_factory.mktemp("pictures")
     found = []
     source = SceneSource.load(SceneSettings(seed=9, people=(2, 3), width=320, height=200))

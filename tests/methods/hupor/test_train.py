@@ -50,7 +50,7 @@ HEAD = MPI15.index("head_top")[0]
 
 @pytest.fixture(scope="module")
 def crowds(tmp_path_factory):
-    """Two pictures with depth and two without."""
+    """Two images with depth and two without."""
     return write_samples(tmp_path_factory.mktemp("crowds"))
 
 
@@ -72,7 +72,7 @@ def draw(crowds, recipe=TINY, seed=0, **options):
     return HUPORSampler(crowds, recipe, **options).draw(torch.Generator().manual_seed(seed))
 
 
-def course(recipe=TINY, steps=8):
+def make_training(recipe=TINY, steps=8):
     torch.manual_seed(0)
     return HUPORTraining(HUPORNetwork(recipe.design), recipe, steps)
 
@@ -182,7 +182,7 @@ def heads_of(networks, maps, depths):
 
 
 def perfect(networks, shown):
-    """What a detector says that makes no mistake, stage by stage and level by level."""
+    """The output of a perfect detector, by stage and level."""
     truth = TargetMaps(networks.codec, shown.people)
     cells, depth = networks.codec.depths(shown.people, "visible")
     depths = torch.zeros(len(cells), len(TORSO), 16 * 16)
@@ -199,7 +199,7 @@ def test_a_detector_without_mistakes_has_no_loss_and_each_mistake_counts_as_publ
     """In every stage and level; the finest counts four times as much as others, and in it the hardest channels
     count.
     """
-    networks = course().networks
+    networks = make_training().networks
     shown = batch([sample_with_depth(0, people=1), sample_with_depth(1, people=1)])
     found, truth = perfect(networks, shown)
     terms = detection_loss(networks, found, shown, truth)
@@ -224,8 +224,8 @@ def test_a_detector_without_mistakes_has_no_loss_and_each_mistake_counts_as_publ
 
 
 def test_a_reasoner_without_mistakes_has_no_loss():
-    """What is visible and what it says is hidden are everything exactly, at every level."""
-    networks = course().networks
+    """Visible and hidden maps add up exactly to all, at every level."""
+    networks = make_training().networks
     shown = batch([sample_with_depth(3, people=1), sample_with_depth(4, people=1)])
     truth = TargetMaps(networks.codec, shown.people)
     said = [
@@ -256,7 +256,7 @@ def test_joints_that_coco_lacks_have_no_gradient_in_the_detector():
     """No heatmap of the head, no limb to it, no depth of any limb or joint; all that it says has one, and beside it all
     of the other.
     """
-    networks = course().networks
+    networks = make_training().networks
     shown = batch([sample_with_depth(0), sample_without_depth(0)])
     flats = leaves(2, 43)
     fields = leaves(2, 14)
@@ -283,7 +283,7 @@ def test_joints_that_coco_lacks_have_no_gradient_in_the_detector():
 
 
 def test_joints_that_coco_lacks_have_no_gradient_in_the_reasoner():
-    networks = course().networks
+    networks = make_training().networks
     shown = batch([sample_with_depth(0), sample_without_depth(0)], pictures=False)
     said = leaves(2, 57)
     sum(reasoning_loss(networks, said, shown, TargetMaps(networks.codec, shown.people)).values()).backward()
@@ -304,12 +304,12 @@ def test_limb_depths_are_trained_where_they_are_known_for_all_people():
     one = crowd_of(given)
     elbow = MPI15.index("left_elbow")[0]
     one.xyz[1, elbow] = np.nan
-    known = annotation_mask(course().networks.codec, batch([one, crowd_of(given)], pictures=False))
+    known = annotation_mask(make_training().networks.codec, batch([one, crowd_of(given)], pictures=False))
     assert known.heatmaps.bool().all() and known.vectors.bool().all() and known.limb_depths[1].bool().all()
     missing = [MPI15.limbs[limb] for limb in (known.limb_depths[0] == 0).nonzero().flatten()]
     assert missing == [limb for limb in MPI15.limbs if "left_elbow" in limb]
     one.state[1, elbow] = 0  # nobody asks after the depth of what is not there
-    assert annotation_mask(course().networks.codec, batch([one], pictures=False)).limb_depths.bool().all()
+    assert annotation_mask(make_training().networks.codec, batch([one], pictures=False)).limb_depths.bool().all()
 
 
 def crowd_of(given):
@@ -322,24 +322,24 @@ def crowd_of(given):
 # ------------------------------------------------------------------------------------ what learns when
 
 
-def watched(lesson, monkeypatch):
-    """Notes what the reasoner is given and what it answers."""
+def record_distillation(training, monkeypatch):
+    """Records the inputs and outputs of the distillation."""
     noted = []
-    real = lesson.networks.reasoner.distil
+    real = training.networks.reasoner.distil
 
-    def taught(visible, shown):
+    def distilled(visible, shown):
         answer = real(visible, shown)
         noted.append((visible.detach(), shown, answer))
         return answer
 
-    monkeypatch.setattr(lesson.networks.reasoner, "distil", taught)
+    monkeypatch.setattr(training.networks.reasoner, "distil", distilled)
     return noted
 
 
 @pytest.mark.parametrize("reasoning", ["dsed", "hourglass"])
 def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(crowds, reasoning):
     """Though it is given the detector's maps, its terms have no gradient there, not even a small one."""
-    lesson = course(
+    training = make_training(
         replace(
             recipe_with_design(reasoning=reasoning),
             detector_only_fraction=0.0,
@@ -347,35 +347,35 @@ def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(crowds, r
             distillation_warm_up=0.1,
         )
     )
-    lesson.step += 4
-    terms = lesson(batch(crowds))
+    training.step += 4
+    terms = training(batch(crowds))
     assert min(terms[name].item() for name in ("visible", "torso", "hidden", "all")) > 0
     (terms["visible"] + terms["torso"]).backward(retain_graph=True)
-    assert moved(lesson.networks.detector) == {name for name, _ in lesson.networks.detector.named_parameters()}
-    assert not moved(lesson.networks.reasoner)
-    lesson.zero_grad()
+    assert moved(training.networks.detector) == {name for name, _ in training.networks.detector.named_parameters()}
+    assert not moved(training.networks.reasoner)
+    training.zero_grad()
     (terms["hidden"] + terms["all"] + terms["distillation"]).backward()
-    assert all(parameter.grad is None for parameter in lesson.networks.detector.parameters())
-    assert moved(lesson.networks.reasoner) == {name for name, _ in lesson.networks.reasoner.named_parameters()}
+    assert all(parameter.grad is None for parameter in training.networks.detector.parameters())
+    assert moved(training.networks.reasoner) == {name for name, _ in training.networks.reasoner.named_parameters()}
 
 
 def test_the_detector_trains_alone_at_first(crowds, tmp_path):
     """Until then the reasoner's weights do not move at all; afterwards all of them do, teacher, student and decoder."""
     recipe = replace(QUICK, detector_only_fraction=0.5, epochs=8)
-    lesson = course(recipe)
+    training = make_training(recipe)
     states = []
 
     def loss(model, shown):
-        states.append({name: value.clone() for name, value in lesson.networks.state_dict().items()})
+        states.append({name: value.clone() for name, value in training.networks.state_dict().items()})
         return model(shown)
 
     samples = HUPORSampler(crowds, recipe)
-    loop.train(lesson, samples.draw, loss, replace(recipe.optimisation(4), save_every=8), tmp_path, progress=False)
+    loop.train(training, samples.draw, loss, replace(recipe.optimisation(4), save_every=8), tmp_path, progress=False)
     reasoner = [name for name in states[0] if name.startswith("reasoner.")]
     assert len(states) == 8
     for state in states[:5]:  # as the fifth step begins four are done
         assert all(torch.equal(state[name], states[0][name]) for name in reasoner)
-    weights_of = [name for name, _ in lesson.networks.named_parameters() if name.startswith("reasoner.")]
+    weights_of = [name for name, _ in training.networks.named_parameters() if name.startswith("reasoner.")]
     assert not any(torch.equal(states[7][name], states[0][name]) for name in weights_of)
     assert not torch.equal(states[1]["detector.stem.0.0.weight"], states[0]["detector.stem.0.0.weight"])
     table = list(csv.DictReader((tmp_path / "log.csv").open()))
@@ -384,26 +384,26 @@ def test_the_detector_trains_alone_at_first(crowds, tmp_path):
 
 def test_distillation_grows_to_its_most_over_a_quarter_of_the_reasoner_s_training(crowds, monkeypatch):
     recipe = replace(QUICK, detector_only_fraction=0.5, distillation_weight=3.0, distillation_warm_up=0.25)
-    lesson = course(recipe, steps=32)
-    noted = watched(lesson, monkeypatch)
+    training = make_training(recipe, steps=32)
+    noted = record_distillation(training, monkeypatch)
     shown = batch(crowds)
     found = []
     for step in (0, 15, 16, 17, 18, 19, 20, 24, 31):
-        lesson.step.fill_(step)
-        term = lesson(shown)["distillation"].item()
+        training.step.fill_(step)
+        term = training(shown)["distillation"].item()
         found.append(term / noted[-1][2].distances.sum().item() if noted else term)
-        assert lesson.step.item() == step + 1
+        assert training.step.item() == step + 1
     assert found == pytest.approx([0, 0, 0, 0.75, 1.5, 2.25, 3, 3, 3], rel=1e-5)
 
 
 @pytest.mark.parametrize("blocks", [(1,), (4,), (2, 3, 4), (1, 2, 3, 4)])
 def test_only_the_distilled_levels_are_compared(crowds, monkeypatch, blocks):
-    lesson = course(
+    training = make_training(
         replace(TINY, design=replace(DESIGN, reasoner_stages=2), detector_only_fraction=0.0, distilled_levels=blocks)
     )
-    noted = watched(lesson, monkeypatch)
-    lesson.step += 7
-    term = lesson(batch(crowds))["distillation"]
+    noted = record_distillation(training, monkeypatch)
+    training.step += 7
+    term = training(batch(crowds))["distillation"]
     distances = noted[0][2].distances
     assert distances.shape == (2, 4)
     assert term.item() == pytest.approx(sum(distances[:, block - 1].sum().item() for block in blocks), rel=1e-5)
@@ -411,44 +411,44 @@ def test_only_the_distilled_levels_are_compared(crowds, monkeypatch, blocks):
 
 
 def test_without_a_teacher_the_reasoner_trains_directly(crowds):
-    lesson = course(replace(recipe_with_design(reasoning="hourglass"), detector_only_fraction=0.0))
-    terms = lesson(batch(crowds))
+    training = make_training(replace(recipe_with_design(reasoning="hourglass"), detector_only_fraction=0.0))
+    terms = training(batch(crowds))
     assert terms["distillation"].item() == 0 and not terms["distillation"].requires_grad
     terms["hidden"].backward()
-    assert moved(lesson.networks.reasoner) == {name for name, _ in lesson.networks.reasoner.named_parameters()}
+    assert moved(training.networks.reasoner) == {name for name, _ in training.networks.reasoner.named_parameters()}
 
 
 @pytest.mark.parametrize("detach", [False, True])
 def test_whether_the_teacher_moves_towards_the_student(crowds, detach):
-    lesson = course(replace(recipe_with_design(detach=detach), detector_only_fraction=0.0))
-    lesson.step += 7
-    terms = lesson(batch(crowds))
+    training = make_training(replace(recipe_with_design(detach=detach), detector_only_fraction=0.0))
+    training.step += 7
+    terms = training(batch(crowds))
     terms["distillation"].backward(retain_graph=True)
-    assert bool(moved(lesson.networks.reasoner.teachers)) is not detach
-    assert moved(lesson.networks.reasoner.students)
-    lesson.zero_grad()
+    assert bool(moved(training.networks.reasoner.teachers)) is not detach
+    assert moved(training.networks.reasoner.students)
+    training.zero_grad()
     (terms["hidden"] + terms["all"]).backward()
-    assert moved(lesson.networks.reasoner.teachers) and moved(lesson.networks.reasoner.decoders)
-    assert not moved(lesson.networks.reasoner.students)
+    assert moved(training.networks.reasoner.teachers) and moved(training.networks.reasoner.decoders)
+    assert not moved(training.networks.reasoner.students)
 
 
 @pytest.mark.parametrize("shown", ["hidden", "all"])
 def test_the_input_of_the_teacher(crowds, monkeypatch, shown):
-    lesson = course(replace(TINY, detector_only_fraction=0.0, teacher_input=shown))
-    noted = watched(lesson, monkeypatch)
+    training = make_training(replace(TINY, detector_only_fraction=0.0, teacher_input=shown))
+    noted = record_distillation(training, monkeypatch)
     given = batch(crowds)
-    lesson(given)
-    truth = TargetMaps(lesson.networks.codec, given.people)
+    training(given)
+    truth = TargetMaps(training.networks.codec, given.people)
     assert TEACHER_KERNEL == 3
-    assert torch.equal(noted[0][1], lesson.networks.stack_channels(target_maps(truth, shown, 3)))
+    assert torch.equal(noted[0][1], training.networks.stack_channels(target_maps(truth, shown, 3)))
     other = target_maps(truth, "all" if shown == "hidden" else "hidden", 3)
-    assert not torch.equal(noted[0][1], lesson.networks.stack_channels(other))
+    assert not torch.equal(noted[0][1], training.networks.stack_channels(other))
 
 
-def source(lesson, given, truth, detected):
-    """What each picture's student was given: the number of a kernel of true visible maps, or "detector"."""
+def source(training, given, truth, detected):
+    """The student's input for each image: the kernel of true visible maps, or "detector"."""
     candidates = {
-        kernel: lesson.networks.stack_channels(target_maps(truth, "visible", kernel)) for kernel in range(5)
+        kernel: training.networks.stack_channels(target_maps(truth, "visible", kernel)) for kernel in range(5)
     } | {"detector": detected}
     return [
         next((name for name, maps in candidates.items() if torch.allclose(row, maps[number], atol=1e-6)), None)
@@ -458,16 +458,18 @@ def source(lesson, given, truth, detected):
 
 @pytest.mark.parametrize("mixed", [0.0, 0.5, 1.0])
 def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(crowds, monkeypatch, mixed):
-    lesson = course(replace(QUICK, detector_only_fraction=0.0, predicted_input_fraction=mixed))
-    noted = watched(lesson, monkeypatch)
+    training = make_training(replace(QUICK, detector_only_fraction=0.0, predicted_input_fraction=mixed))
+    noted = record_distillation(training, monkeypatch)
     given = batch(crowds)
-    truth = TargetMaps(lesson.networks.codec, given.people)
+    truth = TargetMaps(training.networks.codec, given.people)
     with torch.no_grad():
-        detected = lesson.networks.stack_channels(lesson.networks.visible_maps(lesson.networks.detect(given.images)))
+        detected = training.networks.stack_channels(
+            training.networks.visible_maps(training.networks.detect(given.images))
+        )
     sources = []
     for _ in range(20):
-        lesson(given)
-        sources.append(source(lesson, noted[-1][0], truth, detected))
+        training(given)
+        sources.append(source(training, noted[-1][0], truth, detected))
     of_detector = np.mean([name == "detector" for row in sources for name in row])
     assert all(name is not None for row in sources for name in row)
     assert of_detector == mixed if mixed != 0.5 else 0.3 < of_detector < 0.7
@@ -476,9 +478,9 @@ def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(
 
 
 def test_without_a_reasoner_only_the_detector_has_loss_terms(crowds):
-    assert list(course(recipe_with_design(reasoning="none"))(batch(crowds))) == ["visible", "torso"]
-    assert list(course()(batch(crowds))) == ["visible", "torso", "hidden", "all", "distillation"]
-    assert list(course(replace(TINY, detector_only_fraction=0.0))(batch(crowds))) == [
+    assert list(make_training(recipe_with_design(reasoning="none"))(batch(crowds))) == ["visible", "torso"]
+    assert list(make_training()(batch(crowds))) == ["visible", "torso", "hidden", "all", "distillation"]
+    assert list(make_training(replace(TINY, detector_only_fraction=0.0))(batch(crowds))) == [
         "visible",
         "torso",
         "hidden",
@@ -488,15 +490,15 @@ def test_without_a_reasoner_only_the_detector_has_loss_terms(crowds):
 
 
 def test_a_detector_that_stays_is_used_as_it_is(crowds):
-    """In training too: its normalisation by what it learnt, whatever it is shown."""
-    lesson = course(replace(TINY, train_detector=False)).train()
-    before = {name: value.clone() for name, value in lesson.networks.detector.state_dict().items()}
-    terms = lesson(batch(crowds))
-    assert list(terms) == ["hidden", "all", "distillation"] and lesson.networks.reasoner.training
-    assert not any(part.training for part in lesson.networks.detector.modules())
+    """In training too: batch normalisation uses its statistics."""
+    training = make_training(replace(TINY, train_detector=False)).train()
+    before = {name: value.clone() for name, value in training.networks.detector.state_dict().items()}
+    terms = training(batch(crowds))
+    assert list(terms) == ["hidden", "all", "distillation"] and training.networks.reasoner.training
+    assert not any(part.training for part in training.networks.detector.modules())
     sum(terms.values()).backward()
-    assert all(torch.equal(value, before[name]) for name, value in lesson.networks.detector.state_dict().items())
-    assert all(parameter.grad is None for parameter in lesson.networks.detector.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in training.networks.detector.state_dict().items())
+    assert all(parameter.grad is None for parameter in training.networks.detector.parameters())
 
 
 # ---------------------------------------------------------------------------------------- training
@@ -597,7 +599,7 @@ def test_training_starts_from_initial_weights(crowds, begun, tmp_path):
 
 
 def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(crowds, begun, tmp_path):
-    """Its statistics too; and beside it the reasoner has learnt."""
+    """Its statistics do not change either, and the reasoner is trained."""
     path = trained(crowds, tmp_path, replace(QUICK, train_detector=False, epochs=3, ema_decay=0.5), init_from=begun)
     one = tensors(begun)
     other = tensors(path)
@@ -610,7 +612,7 @@ def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(crowds, begun, 
 
 
 def test_the_reasoner_trains_on_labels_alone(tmp_path):
-    """Without a picture anywhere, where the detector neither learns nor is asked."""
+    """Without any image, if the detector is neither trained nor used."""
     labels = [sample_with_depth(0), sample_without_depth(1)]
     alone = replace(QUICK, train_detector=False, predicted_input_fraction=0.0, epochs=4)
     assert trained(labels, tmp_path / "run", alone).exists()

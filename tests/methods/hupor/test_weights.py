@@ -147,7 +147,7 @@ def test_headers_that_lie_are_refused(tmp_path, wrong):
 
 
 def taken(ours, path):
-    """Which of our tensors are those of the file afterwards, and what was said."""
+    """Which tensors are those of the file afterwards, and the description."""
     before = {name: value.clone() for name, value in ours.state_dict().items()}
     said = load_initial_weights(ours, path)
     theirs = load(path).networks.state_dict()
@@ -162,7 +162,7 @@ def parts(network, *names):
 
 
 def test_initial_weights_of_detector_and_reasoner(tmp_path):
-    """All but the teachers, who are not in the file."""
+    """All except the teachers, which are not in the file."""
     ours = networks(seed=1)
     same, said = taken(ours, saved(networks(), tmp_path))
     assert same == parts(ours, "detector", "reasoner.students", "reasoner.decoders")
