@@ -366,7 +366,7 @@ def test_a_killed_run_goes_on_to_the_same_end(figures, tmp_path):
     kill_after(tmp_path / "killed" / "last.pt", command_line(figures, tmp_path / "killed"))
     assert 0 < torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["step"] < STEPS
     printed = run_to_the_end(command_line(figures, tmp_path / "killed", "--resume"))
-    assert "oanet_keypoints.safetensors: weights written" in printed
+    assert "oanet_keypoints.safetensors: weights and card written" in printed
     trained(figures, tmp_path / "whole", recipe(STEPS))
     files = [(tmp_path / name / "oanet_keypoints.safetensors").read_bytes() for name in ("killed", "whole")]
     assert files[0] == files[1]
