@@ -83,5 +83,14 @@ def test_times_reach_the_command(monkeypatch):
 
 
 def test_the_options_of_a_command_are_known():
-    assert options(["demo"]) == ["--help", "--no-video", "--output", "--video", "-h", "-o"]
+    assert options(["demo"]) == [
+        "--help",
+        "--no-overwrite",
+        "--no-video",
+        "--output",
+        "--overwrite",
+        "--video",
+        "-h",
+        "-o",
+    ]
     assert recipes(["train", "hupor"]) == ["recipe:published", "recipe:small"]
