@@ -34,11 +34,11 @@ def parse(
     Raises:
         OccluposeError: the arguments cannot be parsed.
     """
-    words = _command(commands, arguments)
+    words = _command_words(commands, arguments)
     rest = list(arguments[len(words) :])
     refuse_renamed(words, rest)
     types = {
-        name: _union(command) if isinstance(command, dict) else _deferred(command) for name, command in commands.items()
+        name: _union(command) if isinstance(command, dict) else _defer(command) for name, command in commands.items()
     }
     events: list[Any] = []
     with ExitStack() as stack:
@@ -52,7 +52,7 @@ def parse(
         except SystemExit as end:
             if end.code != 2:
                 raise
-    explanation = _explain(commands, words, rest, events[0] if events else None) or _plain(errors.getvalue())
+    explanation = _explain(commands, words, rest, events[0] if events else None) or _one_line(errors.getvalue())
     raise OccluposeError(explanation)
 
 
@@ -81,7 +81,7 @@ def _help(words: Sequence[str]) -> str:
     return re.sub(r"\x1b\[[\d;]*m", "", text.getvalue())
 
 
-def _deferred(command: Command) -> Callable[..., Callable[[], None]]:
+def _defer(command: Command) -> Callable[..., Callable[[], None]]:
     """A function with a command's arguments that returns its call, so that parsing ends before the command begins."""
 
     @wraps(command)
@@ -99,16 +99,14 @@ def _union(commands: dict[str, Any], groups: dict[str, str] | None = None) -> An
     members = tuple(
         Annotated[
             Any,
-            subcommand(
-                name, constructor=_deferred(command) if groups is None else command, description=about.get(name)
-            ),
+            subcommand(name, constructor=_defer(command) if groups is None else command, description=about.get(name)),
         ]
         for name, command in commands.items()
     )
     return Union[members]  # noqa: UP007 (however many there are)
 
 
-def _command(commands: dict[str, Any], arguments: Sequence[str]) -> list[str]:
+def _command_words(commands: dict[str, Any], arguments: Sequence[str]) -> list[str]:
     """The words that name the command; none where help or completion of the whole program is asked for.
 
     Raises:
@@ -122,11 +120,11 @@ def _command(commands: dict[str, Any], arguments: Sequence[str]) -> list[str]:
             return words
         of = " ".join(["occlupose", *words])
         if word is None:
-            raise OccluposeError(f"{of}: a word is missing; give one of {_either(known)}")
+            raise OccluposeError(f"{of}: a word is missing; give one of {_join(known)}")
         if word.startswith("-"):
             raise OccluposeError(f"{word}: options come after the command; see {of} --help")
         if word not in known:
-            cure = _nearest(word, known) or f"give one of {_either(known)}"
+            cure = _nearest(word, known) or f"give one of {_join(known)}"
             raise OccluposeError(f"{word}: not a command of {of}; {cure}")
         words.append(word)
         known = known[word]
@@ -147,24 +145,24 @@ def _explain(commands: dict[str, Any], words: list[str], rest: list[str], event:
     for word in (word for word in rest if re.match(r"recipe[\w.-]*:", word)):
         offered = recipes([*words, *chosen])
         if word not in offered:
-            return f"{word}: not known; known are {_either(offered)}" if offered else None
+            return f"{word}: not known; known are {_join(offered)}" if offered else None
         chosen.append(word)
         known |= set(options([*words, *chosen]))
-    for option in _given(rest):
+    for option in _options_in(rest):
         if option not in known:
             cure = _nearest(option, known) or f"see occlupose {name} --help"
             return f"{option}: not an option of {name}; {cure}"
     kind = type(event).__name__
     if kind == "MissingArgs":
-        missing = " and ".join(_shown(each.arg) for each in event.missing_arguments)
+        missing = " and ".join(_invocation(each.arg) for each in event.missing_arguments)
         return f"{name}: {missing} missing; see occlupose {name} --help"
     if kind == "MissingSubcommand":
-        return f"{name}: a recipe is missing; give one of {_either(event.subcommand_spec.parser_from_name)}"
+        return f"{name}: a recipe is missing; give one of {_join(event.subcommand_spec.parser_from_name)}"
     if kind == "BadValue":
-        return f"{_shown(event.argument)}: a value is missing; see occlupose {name} --help"
+        return f"{_invocation(event.argument)}: a value is missing; see occlupose {name} --help"
     if kind == "InvalidChoice":
         choices = sorted(set(event.choices) - {"None"})
-        return f"{_flag(event.argument)} {event.value}: not known; known are {_either(choices)}"
+        return f"{_flag(event.argument)} {event.value}: not known; known are {_join(choices)}"
     if kind == "InstantiationFailure" and event.argument is not None:
         return _bad_value(event.argument, rest, event.message)
     if kind == "UnrecognizedArgs":
@@ -172,7 +170,7 @@ def _explain(commands: dict[str, Any], words: list[str], rest: list[str], event:
     return None
 
 
-def _given(rest: Iterable[str]) -> Iterable[str]:
+def _options_in(rest: Iterable[str]) -> Iterable[str]:
     """The options among arguments, with hyphens."""
     for argument in rest:
         if argument == "--":
@@ -191,7 +189,7 @@ def _bad_value(argument: Any, rest: list[str], message: object) -> str:
         return f"{flag} {value}: not a number; give {unit or 'one, such as 0.5'}"
     if int in types:
         return f"{flag} {value}: not a whole number; give {unit or 'one, such as 2'}"
-    return f"{flag} {value}: {_plain(str(message))}"
+    return f"{flag} {value}: {_one_line(str(message))}"
 
 
 def _value(argument: Any, rest: list[str]) -> str:
@@ -214,7 +212,7 @@ def _one_too_many(name: str, word: str) -> str:
     return f"{word}: not an argument of {name}; see occlupose {name} --help"
 
 
-def _shown(argument: Any) -> str:
+def _invocation(argument: Any) -> str:
     """An argument as help shows it: `--fov DEGREES`, `INPUT`."""
     metavar = str(argument.lowered.metavar or "")
     return metavar if argument.is_positional() else f"{_flag(argument)} {metavar}".strip()
@@ -232,10 +230,10 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
-def _either(names: Iterable[str]) -> str:
+def _join(names: Iterable[str]) -> str:
     return ", ".join(map(str, names))
 
 
-def _plain(message: str) -> str:
+def _one_line(message: str) -> str:
     """tyro's message without its frame, in one line."""
     return " ".join(re.sub(r"\x1b\[[\d;]*m|[│╭╮╰╯─]", " ", message).split())
