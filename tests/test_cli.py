@@ -42,7 +42,7 @@ VIDEO = ["overlay.mp4", *PICTURE]
 
 
 def assert_valid(folder: Path, frames: int | None = None) -> Poses:
-    """Every file in the folder is whole; returns the poses."""
+    """Checks that every file in the folder is complete; returns the poses."""
     poses = Poses.load(folder / "poses.npz")
     assert Poses.load(folder / "poses.json") == poses
     assert frames is None or len(poses) == frames
@@ -112,13 +112,13 @@ def boxes_file(folder: Path, *images: int | str) -> Path:
     return folder / "boxes.json"
 
 
-def eyes_file(folder: Path) -> Path:
-    """A 2D network that was never trained, and is sure of whatever it takes for a joint."""
+def frontend_file(folder: Path) -> Path:
+    """An untrained 2D network with high confidence everywhere."""
     torch.manual_seed(0)
     network = StackedHourglass(len(COCO17), stacks=1, width=8, depth=1)
     torch.nn.init.constant_(network.stacks[0].maps.bias, 3.0)
-    save(network.state_dict(), network, COCO17, Crop(32, 32), folder / "eyes.safetensors")
-    return folder / "eyes.safetensors"
+    save(network.state_dict(), network, COCO17, Crop(32, 32), folder / "frontend.safetensors")
+    return folder / "frontend.safetensors"
 
 
 OTHER = {"width": 320, "height": 240, "fx": 300, "fy": 300, "cx": 159.5, "cy": 119.5}
@@ -146,15 +146,15 @@ OTHER = {"width": 320, "height": 240, "fx": 300, "fy": 300, "cx": 159.5, "cy": 1
         (lambda folder: ["--flip"], ["blazepose", "mirror"]),
         (lambda folder: ["--boxes", boxes_file(folder, 3)], ["blazepose", "no boxes", ".safetensors"]),
         (
-            lambda folder: ["--frontend", eyes_file(folder), "--boxes", folder / "nope.json"],
+            lambda folder: ["--frontend", frontend_file(folder), "--boxes", folder / "nope.json"],
             ["nope.json", "no such file"],
         ),
         (
-            lambda folder: ["--frontend", eyes_file(folder), "--boxes", boxes_file(folder, 5)],
+            lambda folder: ["--frontend", frontend_file(folder), "--boxes", boxes_file(folder, 5)],
             ["boxes.json", "5 is none", "frame numbers"],
         ),
         (
-            lambda folder: ["--frontend", eyes_file(folder), "--boxes", boxes_file(folder, "a.png")],
+            lambda folder: ["--frontend", frontend_file(folder), "--boxes", boxes_file(folder, "a.png")],
             ["boxes.json", "'a.png' is none"],
         ),
         (lambda folder: ["--max-people", "0"], ["max_people 0"]),
@@ -252,8 +252,8 @@ def test_what_works_with_nobody_in_it(command, tmp_path, make, files, frames):
     path = make(tmp_path)
     outcome = command("run", path)
     assert outcome.code == 0
-    said = [line for line in outcome.err.splitlines() if "fetching once" not in line]
-    assert said == [f"occlupose: warning: {path}: nobody found in it; the files are valid but empty"]
+    messages = [line for line in outcome.err.splitlines() if "fetching once" not in line]
+    assert messages == [f"occlupose: warning: {path}: nobody found in it; the files are valid but empty"]
     assert outcome.out.endswith(
         f"out/walk: poses.npz, poses.json, preview.png{', overlay.mp4' if files == VIDEO else ''}\n"
     )
@@ -312,7 +312,15 @@ def test_people_in_the_boxes_of_a_file(command, tmp_path):
         write_image(tmp_path / "shots" / f"{number}.png", image)
     boxes = boxes_file(tmp_path, *range(10), *(f"{number}.png" for number in range(10, 15)), *map(str, range(15, 20)))
     outcome = command(
-        "run", tmp_path / "shots", "-o", tmp_path / "out", "--frontend", eyes_file(tmp_path), "--boxes", boxes, "--flip"
+        "run",
+        tmp_path / "shots",
+        "-o",
+        tmp_path / "out",
+        "--frontend",
+        frontend_file(tmp_path),
+        "--boxes",
+        boxes,
+        "--flip",
     )
     assert outcome.code == 0, outcome
     observed = assert_valid(tmp_path / "out", 24).observed
@@ -454,7 +462,7 @@ class Terminal:
         os.close(self.screen)
         return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
 
-    def said(self) -> list[str]:
+    def messages(self) -> list[str]:
         """Lines that are not progress, without the table."""
         return [line for line in re.split(r"[\r\n]+", self.shown) if line.startswith("occlupose: interrupted")]
 
@@ -474,7 +482,7 @@ def test_ctrl_c_while_watching_keeps_what_was_seen(tmp_path, long_video):
     assert terminal.end() == 130
     assert names(tmp_path / "out") == PICTURE
     assert 0 < len(assert_valid(tmp_path / "out")) < 3000
-    assert len(terminal.said()) == 1 and "without overlay.mp4" in terminal.said()[0]
+    assert len(terminal.messages()) == 1 and "without overlay.mp4" in terminal.messages()[0]
     assert "out: poses.npz, poses.json, preview.png" in re.sub(r"\s+", " ", terminal.shown)
     assert "Traceback" not in terminal.shown
 
@@ -496,7 +504,7 @@ def test_ctrl_c_while_hupor_watches(tmp_path, long_video):
     assert terminal.end() == 130
     assert names(tmp_path / "out") == PICTURE
     assert 0 < len(assert_valid(tmp_path / "out")) < 3000
-    assert len(terminal.said()) == 1 and "without overlay.mp4" in terminal.said()[0]
+    assert len(terminal.messages()) == 1 and "without overlay.mp4" in terminal.messages()[0]
 
 
 @pytest.mark.assets
@@ -508,7 +516,7 @@ def test_ctrl_c_while_drawing_leaves_the_overlay_out(tmp_path):
     assert terminal.end() == 130
     assert names(tmp_path / "out") == PICTURE
     assert_valid(tmp_path / "out", 120)
-    assert terminal.said() == ["occlupose: interrupted; overlay.mp4 is left out"]
+    assert terminal.messages() == ["occlupose: interrupted; overlay.mp4 is left out"]
 
 
 @pytest.mark.assets
@@ -535,7 +543,7 @@ def test_ctrl_c_is_how_a_camera_ends(tmp_path, long_video):
     assert terminal.end() == 0
     assert names(tmp_path / "out") == ["poses.json", "poses.npz", "run.json"]
     assert 0 < len(Poses.load(tmp_path / "out/poses.npz")) < 3000
-    assert not terminal.said()
+    assert not terminal.messages()
 
 
 @pytest.fixture
@@ -796,7 +804,7 @@ def test_label_never_writes_over_what_it_reads(command, tmp_path):
     assert_refused(command("label", path, "-o", path), "walk.npz", "cannot be written to")
 
 
-# ---------------------------------------------------------------------------------- words to the reader
+# ---------------------------------------------------------------------------------- messages
 
 
 def rendered(table: object) -> str:

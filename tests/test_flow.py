@@ -31,10 +31,10 @@ def moved(image, shift, size=(240, 220)):
 
 def measure(*frames, flow=None):
     """The answers for every frame of (image, boxes, xy, ids)."""
-    meter = FlowSampler(flow)
-    answers = [meter.update(Pyramid(image), *people) for image, *people in frames]
+    sampler = FlowSampler(flow)
+    answers = [sampler.update(Pyramid(image), *people) for image, *people in frames]
     assert answers[0] is None
-    return [*answers[1:], meter.finish()]
+    return [*answers[1:], sampler.finish()]
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3.4, -1.7), (-6.2, 5.5), (10.3, 4.2)])
@@ -140,11 +140,11 @@ def test_a_change_of_picture_size_breaks_the_flow():
 
 def test_a_finished_meter_starts_afresh():
     picture = Pyramid(moved(texture(340, 340), (0, 0)))
-    meter = FlowSampler()
-    assert meter.finish() is None
-    meter.update(picture, BOX, JOINTS, ONE)
-    assert np.isnan(meter.finish().motion).all()
-    assert meter.update(picture, BOX, JOINTS, ONE) is None
+    sampler = FlowSampler()
+    assert sampler.finish() is None
+    sampler.update(picture, BOX, JOINTS, ONE)
+    assert np.isnan(sampler.finish().motion).all()
+    assert sampler.update(picture, BOX, JOINTS, ONE) is None
 
 
 # ------------------------------------------------------------------------------------------------ other flows

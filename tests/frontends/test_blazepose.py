@@ -140,10 +140,10 @@ JITTERS = {
 @pytest.mark.assets
 @pytest.mark.parametrize("jitter", JITTERS.values(), ids=JITTERS)
 def test_both_players_are_followed_throughout_however_the_input_jitters(jitter):
-    eyes = BlazePose()
-    eyes.landmarks = Jittered(eyes.landmarks, jitter)
+    frontend = BlazePose()
+    frontend.landmarks = Jittered(frontend.landmarks, jitter)
     with open_media(demo_clip()) as source:
-        seen = list(track(source, OANet(eyes), camera_from_fov(source.width, source.height)))
+        seen = list(track(source, OANet(frontend), camera_from_fov(source.width, source.height)))
     assert all({1, 2} <= set(frame.track_id.tolist()) for frame in seen)
     # whoever else must be the small bystander at the left edge
     for other in range(3, 1 + max(max(frame.track_id) for frame in seen)):

@@ -44,8 +44,8 @@ def given(*edges, score=0.7):
 def test_people_are_looked_for_in_their_boxes_and_nowhere_else():
     network = Brightest(Crop(64, 128))
     boxes = {0: given((40, 60, 80, 140), (200, 20, 280, 180)), 2: given((40, 60, 80, 140))}
-    eyes = BoxFrontend("eyes", network, boxes)
-    people = eyes(frame((60, 100, 250), (240, 90, 200), (150, 200, 255)))
+    frontend = BoxFrontend("eyes", network, boxes)
+    people = frontend(frame((60, 100, 250), (240, 90, 200), (150, 200, 255)))
     np.testing.assert_allclose(people.xy[:, 0], [[60, 100], [240, 90]], atol=1)
     np.testing.assert_allclose(people.score[:, 0], [250 / 255, 200 / 255], atol=0.1)
     np.testing.assert_array_equal(people.boxes, boxes[0].boxes)
@@ -54,17 +54,17 @@ def test_people_are_looked_for_in_their_boxes_and_nowhere_else():
         np.dtype(np.float32)
     }
     assert network.shapes == [(2, 128, 64, 3)]
-    assert len(eyes(frame((60, 100, 250), index=1))) == 0
-    assert len(eyes(frame((60, 100, 250), index=2))) == 1
-    assert len(network.shapes) == 3 and (eyes.name, eyes.skeleton) == ("eyes", COCO17)
+    assert len(frontend(frame((60, 100, 250), index=1))) == 0
+    assert len(frontend(frame((60, 100, 250), index=2))) == 1
+    assert len(network.shapes) == 3 and (frontend.name, frontend.skeleton) == ("eyes", COCO17)
 
 
 def test_nothing_is_remembered():
-    eyes = BoxFrontend("eyes", Brightest(Crop(64, 64)), {0: given((40, 60, 80, 140))})
-    first = eyes(frame((60, 100, 250)))
-    eyes(frame((200, 100, 250), index=1))
-    eyes.reset()
-    np.testing.assert_array_equal(eyes(frame((60, 100, 250))).xy, first.xy)
+    frontend = BoxFrontend("eyes", Brightest(Crop(64, 64)), {0: given((40, 60, 80, 140))})
+    first = frontend(frame((60, 100, 250)))
+    frontend(frame((200, 100, 250), index=1))
+    frontend.reset()
+    np.testing.assert_array_equal(frontend(frame((60, 100, 250))).xy, first.xy)
 
 
 def test_joints_beyond_the_picture_are_believed_less():
@@ -75,9 +75,9 @@ def test_joints_beyond_the_picture_are_believed_less():
             return np.full((len(crops), 17, 2), [15.5, 31.5]), np.full((len(crops), 17), 0.9)
 
     boxes = {0: given((20, 60, 100, 140)), 1: given((-24.5, 60, 55.5, 140))}
-    eyes = BoxFrontend("eyes", Quarter(Crop(64, 64, padding=1)), boxes)
-    within = eyes(frame())
-    beyond = eyes(frame(index=1))
+    frontend = BoxFrontend("eyes", Quarter(Crop(64, 64, padding=1)), boxes)
+    within = frontend(frame())
+    beyond = frontend(frame(index=1))
     np.testing.assert_allclose(within.score, 0.9)
     # 4 px beyond the edge, a tenth of half the person's height
     np.testing.assert_allclose(beyond.xy[0, 0], [-4.5, 100])

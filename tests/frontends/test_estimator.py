@@ -67,9 +67,9 @@ def test_a_network_comes_back_with_what_is_needed_to_use_it(tmp_path, model, cod
 def test_joints_are_what_the_codec_reads_from_the_last_maps(saved, monkeypatch):
     """In float32, also where the processor has bf16."""
     monkeypatch.setattr(estimator, "bf16_is_native", lambda kind: False)
-    eyes = EstimatorNetwork(saved)
+    loaded = EstimatorNetwork(saved)
     pictures = crops(BATCH + 3)
-    xy, score = eyes(pictures)
+    xy, score = loaded(pictures)
     assert xy.shape == (BATCH + 3, 17, 2) and score.shape == (BATCH + 3, 17)
     net, about = load(saved)
     mean = np.array([0.485, 0.456, 0.406])
@@ -93,10 +93,10 @@ def test_with_flip_a_mirrored_crop_has_mirrored_joints(tmp_path, codec):
     """
     about = design(codec=codec)
     save(network(about).state_dict(), about, tmp_path / "net.safetensors")
-    eyes = EstimatorNetwork(tmp_path / "net.safetensors", flip=True)
+    loaded = EstimatorNetwork(tmp_path / "net.safetensors", flip=True)
     pictures = crops(4)
-    xy, score = eyes(pictures)
-    mirrored, other = eyes(np.ascontiguousarray(pictures[:, :, ::-1]))
+    xy, score = loaded(pictures)
+    mirrored, other = loaded(np.ascontiguousarray(pictures[:, :, ::-1]))
     partners = list(COCO17.mirror)
     if codec == "udp":
         np.testing.assert_allclose(other[:, partners], score, atol=1e-4)

@@ -58,8 +58,8 @@ def test_saving_twice_gives_the_same_bytes(saved, tmp_path):
 
 
 def test_joints_are_the_peaks_of_the_last_stack(saved):
-    eyes = HourglassNetwork(saved)
-    xy, score = eyes(crops())
+    loaded = HourglassNetwork(saved)
+    xy, score = loaded(crops())
     with torch.inference_mode():
         maps = load(saved)[0](torch.from_numpy(crops()))[-1]
     expected = Heatmaps(SHOWN).decode(maps.numpy())
@@ -68,15 +68,15 @@ def test_joints_are_the_peaks_of_the_last_stack(saved):
 
 
 def test_any_number_of_people_is_looked_at_in_batches(saved):
-    eyes = HourglassNetwork(saved)
+    loaded = HourglassNetwork(saved)
     many = crops(2 * BATCH + 1)
-    xy, score = eyes(many)
+    xy, score = loaded(many)
     assert xy.shape == (2 * BATCH + 1, 3, 2)
-    one_by_one = [eyes(many[row : row + 1]) for row in (0, BATCH, 2 * BATCH)]
+    one_by_one = [loaded(many[row : row + 1]) for row in (0, BATCH, 2 * BATCH)]
     np.testing.assert_allclose(
         score[[0, BATCH, 2 * BATCH]], np.concatenate([score for _, score in one_by_one]), atol=1e-5
     )
-    xy, score = eyes(many[:0])
+    xy, score = loaded(many[:0])
     assert xy.shape == (0, 3, 2) and score.shape == (0, 3)
 
 
@@ -92,9 +92,9 @@ def test_with_mirror_images_the_mirrored_person_has_the_mirrored_joints(saved):
 
 def test_build_runs_it_in_boxes(saved):
     box = np.array([[20.0, 30, 60, 90]])
-    eyes = build(saved, boxes={0: FrameBoxes(box, np.array([0.8]))}, flip=True)
-    assert isinstance(eyes, BoxFrontend) and eyes.skeleton == ARMS and eyes.name == str(saved)
-    people = eyes(Frame(0, 0.0, np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)))
+    loaded = build(saved, boxes={0: FrameBoxes(box, np.array([0.8]))}, flip=True)
+    assert isinstance(loaded, BoxFrontend) and loaded.skeleton == ARMS and loaded.name == str(saved)
+    people = loaded(Frame(0, 0.0, np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)))
     assert people.xy.shape == (1, 3, 2)
     margin = 0.5 * (box[:, 2:] - box[:, :2])
     assert ((people.xy[0] >= box[:, :2] - margin) & (people.xy[0] <= box[:, 2:] + margin)).all()
