@@ -3,7 +3,7 @@
     python benchmarks/lifting.py --mocap FOLDER
 
 Validation subjects 02, 08 and 32 of the CMU motion capture, each clip at 30 frames/s from 4 fixed random cameras. The
-2D is in COCO-17 joints. It is exact, or, in conditions that begin with `front end`, has the measured errors of the
+2D is in COCO-17 joints. It is exact, or, in conditions that begin with `detector noise`, has the measured errors of the
 default front end: its noise, and guesses for occluded joints, half of them with a confidence above the threshold.
 `before` are, if given, the networks that ours were trained from. The baselines use the same network trained as long
 without occlusion, and fill missing joints with the last observation (`hold`), by interpolation (`interpolate`), or with
@@ -158,7 +158,7 @@ VISIBLE: dict[str, Visible] = {
 CONDITIONS: dict[str, Observe] = {
     **{name: _exact(visible) for name, visible in VISIBLE.items()},
     **{
-        f"front end, {name}": _detected(VISIBLE[name])
+        f"detector noise, {name}": _detected(VISIBLE[name])
         for name in ("all present", "arm 1 s", "legs 1 s", "self-occluded")
     },
 }
@@ -214,7 +214,7 @@ def measure(aware: dict[str, Lifter], unaware: Lifter, clips: list[MotionClip], 
             observed = given.observed & in_skeleton
             predicted = {name: _lift(lifter, given.rays, observed) for name, lifter in aware.items()}
             filled = {name: fill(given.rays, observed | ~in_skeleton) for name, fill in FILLS.items()}
-            filled["true location"] = view.rays
+            filled["ground truth"] = view.rays
             for name, rays in filled.items():
                 predicted[name] = _lift(unaware, rays, np.broadcast_to(in_skeleton, observed.shape))
             everything = np.ones((len(observed), len(BODY22_TO_H36M17)), bool)

@@ -507,7 +507,8 @@ def compare(before: Path, after: Path, bounds: tuple[tuple[str, float], ...]) ->
     largest = 0.0
     excess = [f"only in one: {name}" for name in sorted(numbers[0].keys() ^ numbers[1].keys())][:3]
     for name in sorted(numbers[0].keys() & numbers[1].keys()):
-        one, other = numbers[0][name], numbers[1][name]
+        one = numbers[0][name]
+        other = numbers[1][name]
         count += one.size
         difference = _difference(one, other)
         largest = max(largest, difference)

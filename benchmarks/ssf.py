@@ -79,7 +79,10 @@ def naive(people_input: SSFInput) -> Bool[np.ndarray, "person 17"]:
 
 def tubes(joints: Float[np.ndarray, "17 3"], around: int = 16) -> Surface:
     """The Cylinder Man as a surface; trunk and head have two halves, as `find_occlusion` needs them."""
-    starts, ends, radii = (value.numpy() for value in place_cylinders(torch.from_numpy(joints), H36M17))
+    cylinders = place_cylinders(torch.from_numpy(joints), H36M17)
+    starts = cylinders[0].numpy()
+    ends = cylinders[1].numpy()
+    radii = cylinders[2].numpy()
     left, right = H36M17.index("left_shoulder", "right_shoulder")
     sideways = joints[left] - joints[right]
     vertices = []

@@ -86,12 +86,13 @@ def people_batch(people, states, maps):
 def exact_maps(people, states, maps):
     """The input of `decode` from perfect networks."""
     given = people_batch(people, states, maps)
-    visible, hidden = (maps.heatmaps(given, part, 4)[0] for part in ("visible", "hidden"))
+    visible = maps.heatmaps(given, "visible", 4)[0]
+    hidden = maps.heatmaps(given, "hidden", 4)[0]
     depths = torch.zeros(7, *maps.shape)
-    number, value = (part[0] for part in maps.depths(given, "visible"))
-    for place in range(len(TORSO)):
-        known = value[:, place].isfinite()
-        depths[place].view(-1)[number[known, place]] = value[known, place]
+    numbers, values = maps.depths(given, "visible")
+    for joint in range(len(TORSO)):
+        known = values[0, :, joint].isfinite()
+        depths[joint].view(-1)[numbers[0, known, joint]] = values[0, known, joint]
     merged = torch.maximum(visible, hidden)
     return DecoderInput(
         visible.numpy(), merged.numpy(), maps.fields(given, "all", 4)[0].numpy(), depths.numpy(), 1 / FOCAL

@@ -178,7 +178,9 @@ def share(flags):
 
 
 def figures(people, pairs, variant):
-    relative, absolute, aligned = ([error for one in people for error in one[which]] for which in (2, 3, 4))
+    relative = [error for one in people for error in one[2]]
+    absolute = [error for one in people for error in one[3]]
+    aligned = [error for one in people for error in one[4]]
     thresholds = range(0, VARIANTS[variant][1] + 1, 5)
     by_state = {
         name: [error for one in people for error, occluded in zip(one[2], one[1][:14], strict=True) if occluded == flag]

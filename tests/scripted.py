@@ -43,7 +43,8 @@ def walkers(frames: int) -> Poses:
     """
     walking = walk(lambda time: np.stack([-1.5 + 0.5 * time, 5 + 0 * time], -1), frames)
     poses = film(walking, stand(0.3, 4, frames), stand(2, 7, frames), width=WIDTH, height=HEIGHT).to(MPI15)
-    arm, leg = (MPI15.index(*joints) for joints in (("left_elbow", "left_wrist"), ("right_knee", "right_ankle")))
+    arm = MPI15.index(*("left_elbow", "left_wrist"))
+    leg = MPI15.index(*("right_knee", "right_ankle"))
     state = poses.state.copy()
     score = 0.9 * poses.score
     xy = poses.xy.copy()

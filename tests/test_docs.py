@@ -38,7 +38,7 @@ COMMANDS = {
     "synth": cli.synth,
 }
 CHOICES = {"train": cli.TRAIN, "eval": cli.EVAL, "convert": cli.CONVERT}
-PLAIN = {"pip", "source", "python -m venv", "git show"}
+PLAIN = {"pip", "source", "python -m venv", "git clone", "git show"}
 """Commands of others that pages may name."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -137,15 +137,20 @@ def links(page: Path) -> list[str]:
 @every_page
 def test_links_lead_somewhere(page):
     for link in links(page):
+        if link.startswith("https://"):
+            continue
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
 
 
-def test_the_readme_leads_to_every_page():
-    pages = {page.relative_to(ROOT).as_posix() for page in PAGES if page not in RESULTS}
-    assert pages - set(links(ROOT / "README.md")) == {"README.md"}
+def test_the_readme_and_the_index_lead_to_every_page():
+    index = ROOT / "docs" / "README.md"
+    pages = {page for page in PAGES if page not in RESULTS}
+    linked = {(page.parent / link).resolve() for page in (ROOT / "README.md", index) for link in links(page)}
+    assert pages - linked == {ROOT / "README.md"}
+    assert {page.name for page in index.parent.glob("*.md")} - set(links(index)) == {"README.md"}
 
 
 @every_page

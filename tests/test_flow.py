@@ -153,7 +153,8 @@ def test_a_finished_meter_starts_afresh():
 def test_by_default_it_is_dis_on_the_grey_pictures():
     """What OpenCV says of the whole picture, which the box fills, averaged over five pixels by five."""
     world = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    first, second = (cv2.GaussianBlur(picture, (0, 0), 3) for picture in (world, np.roll(world, (2, 3), (0, 1))))
+    first = cv2.GaussianBlur(world, (0, 0), 3)
+    second = cv2.GaussianBlur(np.roll(world, (2, 3), (0, 1)), (0, 0), 3)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     field = dis.calc(*(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)), None)
     box = np.array([[30, 30, 170, 170]], np.float32)

@@ -321,7 +321,8 @@ def test_title_that_is_not_utf8(tmp_path, suffix):
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "A Caf# title"
         stream = container.add_stream("mpeg4", rate=10)
-        stream.width, stream.height = (64, 48)
+        stream.width = 64
+        stream.height = 48
         stream.pix_fmt = "yuv420p"
         image = np.full((48, 64, 3), 90, np.uint8)
         container.mux([*stream.encode(av.VideoFrame.from_ndarray(image)), *stream.encode(None)])
@@ -624,7 +625,8 @@ def test_colour_matrix_of_files_that_do_not_name_it(tmp_path, size, space):
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
         frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), RED, np.uint8), format="rgb24")
         yuv = frame.reformat(
             format="yuv420p", dst_colorspace="ITU709" if space == "bt709" else "ITU601", dst_color_range="MPEG"

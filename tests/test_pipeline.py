@@ -264,7 +264,8 @@ def test_another_flow_is_believed(tmp_path):
 
     clip = video(tmp_path, 6)
     frontend = Scripted(figures("xxxxxx"))
-    still, poses = (run(clip, OANet(frontend, flow=flow)).observed for flow in ("dis", leaping))
+    still = run(clip, OANet(frontend, flow="dis")).observed
+    poses = run(clip, OANet(frontend, flow=leaping)).observed
     assert (still.state == VISIBLE).all()
     head = frontend.xy[0, 0, :, 1].argmin()
     feet = frontend.xy[0, 0, :, 1].argmax()
@@ -338,7 +339,8 @@ def test_other_weights_are_used(tmp_path):
     save(lifter.state_dict(), lifter, tmp_path / "mine.safetensors")
     clip = video(tmp_path, 12)
     frontend = Scripted(figures("x" * 12))
-    mine, shipped = (run(clip, OANet(frontend, weights=weights)) for weights in (tmp_path / "mine.safetensors", None))
+    mine = run(clip, OANet(frontend, weights=tmp_path / "mine.safetensors"))
+    shipped = run(clip, OANet(frontend, weights=None))
     again = lifting.lift(mine.observed, lifter=load(tmp_path / "mine.safetensors"))
     np.testing.assert_allclose(mine.xyz, again.xyz, atol=1e-5)
     assert np.abs(mine.xyz - shipped.xyz).max() > 0.05

@@ -118,7 +118,8 @@ def test_loops_have_no_parents():
 def test_sigmas_are_the_published_ones():
     assert dict(zip(COCO17.joints, COCO17.sigmas, strict=True))["left_hip"] == 0.107
     shared = set(COCO17.joints) & set(CROWDPOSE14.joints)
-    coco, crowdpose = (dict(zip(skeleton.joints, skeleton.sigmas, strict=True)) for skeleton in (COCO17, CROWDPOSE14))
+    coco = dict(zip(COCO17.joints, COCO17.sigmas, strict=True))
+    crowdpose = dict(zip(CROWDPOSE14.joints, CROWDPOSE14.sigmas, strict=True))
     assert len(shared) == 12 and all(coco[joint] == crowdpose[joint] for joint in shared)
 
 
@@ -152,7 +153,8 @@ def test_shared_joints_are_copied(skeleton, target):
 def test_derived_joints_of_the_trunk():
     joints = named(COCO17)
     body = dict(zip(BODY22.joints, convert(joints, COCO17, BODY22), strict=True))
-    hips, shoulders = (joints[COCO17.index(f"left_{part}", f"right_{part}")].mean(0) for part in ("hip", "shoulder"))
+    hips = joints[COCO17.index("left_hip", "right_hip")].mean(0)
+    shoulders = joints[COCO17.index("left_shoulder", "right_shoulder")].mean(0)
     np.testing.assert_allclose(body["pelvis"], hips)
     np.testing.assert_allclose(body["thorax"], shoulders)
     np.testing.assert_allclose(body["spine"], (hips + shoulders) / 2)

@@ -42,7 +42,8 @@ def walk(where: Callable[[np.ndarray], np.ndarray], frames: int) -> np.ndarray:
     for side, shift in (("left", 0.0), ("right", 1.0)):
         ankle = H36M17.index(f"{side}_ankle")[0]
         step, phase = np.divmod(time / STEP + shift, 2)  # stands while the phase is below 1, then swings
-        stood, next_stand = ((2 * (step + later) - shift + 0.5) * STEP for later in (0, 1))
+        stood = (2 * (step + 0) - shift + 0.5) * STEP
+        next_stand = (2 * (step + 1) - shift + 0.5) * STEP
         share = np.clip(phase - 1, 0, 1)
         body[:, ankle, [0, 2]] += (1 - share)[:, None] * where(stood) + share[:, None] * where(next_stand) - where(time)
         body[:, ankle, 1] += 0.12 * np.sin(np.pi * share)

@@ -1,4 +1,4 @@
-"""Draws the image in the README: two frames of the demo clip, people over the image and in 3D beside it.
+"""Draw the moving picture of the README: the demonstration clip with its people, in 2D and in 3D.
 
     python docs/figures/demo.py
 
@@ -7,7 +7,6 @@ The clip is downloaded at first use.
 
 from pathlib import Path
 
-import numpy as np
 import tyro
 from PIL import Image
 
@@ -17,25 +16,28 @@ from occlupose.files import atomic
 from occlupose.media import open_media
 from occlupose.viewer import Composer
 
+IMAGES = Path(__file__).parents[1] / "images"
+
 
 def main(
-    times: tuple[float, ...] = (0.85, 1.5),
-    width: int = 800,
-    output: Path = Path(__file__).parents[1] / "images" / "demo.png",
+    every: int = 3, end: float = 1.1, width: int = 640, milliseconds: int = 120, output: Path = IMAGES / "demo.gif"
 ) -> None:
-    """Writes the image, in 256 colours to keep it small.
+    """Write the animation, with one palette for all frames so that it stays small.
 
     Args:
-        times: of the frames to show, seconds.
-        width: maximum width of an image without the 3D panel, pixels.
+        every: draw only every n-th frame.
+        end: last moment of the clip, seconds.
+        width: of the image without the 3D panel, pixels, at most.
+        milliseconds: how long each frame stays.
         output: file to write.
     """
-    source = open_media(demo_clip())
+    source = open_media(demo_clip(), end=end)
     compose = Composer(occlupose.run(source), source, width)
-    frames = [frame for frame in source if any(abs(frame.time - time) < 0.5 / source.fps for time in times)]
-    image = Image.fromarray(np.hstack([compose(frame) for frame in frames]))
+    frames = [Image.fromarray(compose(frame)) for number, frame in enumerate(source) if number % every == 0]
+    palette = frames[len(frames) // 2].quantize(128, Image.Quantize.MAXCOVERAGE, kmeans=3)
+    images = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     with atomic(output) as temporary:
-        image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3).save(temporary, optimize=True)
+        images[0].save(temporary, save_all=True, append_images=images[1:], duration=milliseconds, loop=0, optimize=True)
 
 
 if __name__ == "__main__":

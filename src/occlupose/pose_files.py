@@ -253,9 +253,11 @@ def _image_size(content: _Content, xy: np.ndarray) -> tuple[int, int]:
         raise OccluposeError(
             "width, height: are missing, and there is neither a camera nor a finite xy to take them from; give them"
         )
-    width, height = (
-        max(1, math.ceil(finite[:, axis].max()) + 1) if size is None else size for axis, size in enumerate(sizes)
-    )
+    width, height = sizes
+    if width is None:
+        width = max(1, math.ceil(finite[:, 0].max()) + 1)
+    if height is None:
+        height = max(1, math.ceil(finite[:, 1].max()) + 1)
     return width, height
 
 

@@ -87,7 +87,8 @@ def test_who_is_smaller_than_whom(less, more):
 
 def test_weight_makes_deeper():
     trunk = (anny().part == PARTS.index("left_trunk")) | (anny().part == PARTS.index("right_trunk"))
-    thin, heavy = (at_rest(anny(), weight=weight).vertices[0, trunk] for weight in (0.1, 0.9))
+    thin = at_rest(anny(), weight=0.1).vertices[0, trunk]
+    heavy = at_rest(anny(), weight=0.9).vertices[0, trunk]
     assert (heavy[:, 2].max() - heavy[:, 2].min()) > (thin[:, 2].max() - thin[:, 2].min()) + 0.015
 
 

@@ -27,8 +27,10 @@ COLUMNS = dict.fromkeys(("coco", "ochuman", "synth"), COCO_COLUMNS)
 COLUMNS["crowdpose"] = ["AP", "AP50", "AP75", "AR", "AR50", "AR75", "AP-E", "AP-M", "AP-H"]
 JOINTS = {"coco": "coco17", "ochuman": "coco17", "synth": "coco17", "crowdpose": "crowdpose14"}
 
-COCO_TRAIN, COCO_VAL = (f"annotations/person_keypoints_{split}2017.json" for split in ("train", "val"))
-OCHUMAN_VAL, OCHUMAN_TEST = (f"ochuman_coco_format_{split}_range_0.00_1.00.json" for split in ("val", "test"))
+COCO_TRAIN = "annotations/person_keypoints_train2017.json"
+COCO_VAL = "annotations/person_keypoints_val2017.json"
+OCHUMAN_VAL = "ochuman_coco_format_val_range_0.00_1.00.json"
+OCHUMAN_TEST = "ochuman_coco_format_test_range_0.00_1.00.json"
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +302,8 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(tmp_path):
     kill_after(tmp_path / "killed" / "last.pt", line(tmp_path / "killed"))
     assert not (tmp_path / "killed" / WEIGHTS).exists()
     run_to_the_end(line(tmp_path / "killed"))
-    whole, killed = ((tmp_path / name / WEIGHTS).read_bytes() for name in ("whole", "killed"))
+    whole = (tmp_path / "whole" / WEIGHTS).read_bytes()
+    killed = (tmp_path / "killed" / WEIGHTS).read_bytes()
     assert whole == killed
     steps = [[row["step"] for row in rows(tmp_path / name / "log.csv")] for name in ("whole", "killed")]
     assert steps[0] == steps[1]

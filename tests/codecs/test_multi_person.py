@@ -113,10 +113,10 @@ def test_a_mirrored_image_has_mirrored_maps(seed, part, level):
 @given(st.integers(0, 10**6))
 def test_every_joint_is_in_one_part_and_every_limb(seed):
     given = some(seed, 1)
-    visible, hidden, whole = (MAPS.heatmaps(given, part, 4) for part in PARTS)
-    assert torch.equal(visible + hidden, whole)
-    visible, hidden, whole = (MAPS.fields(given, part, 4) for part in PARTS)
-    torch.testing.assert_close(visible + hidden, whole)
+    heatmaps = {part: MAPS.heatmaps(given, part, 4) for part in PARTS}
+    assert torch.equal(heatmaps["visible"] + heatmaps["hidden"], heatmaps["all"])
+    fields = {part: MAPS.fields(given, part, 4) for part in PARTS}
+    torch.testing.assert_close(fields["visible"] + fields["hidden"], fields["all"])
     sources, targets = MAPS.limbs
     states = given.state[0, 0]
     for limb in range(14):

@@ -85,7 +85,8 @@ def test_mirroring_exchanges_sides_and_turns_the_image_round():
     """Places, depths and states; in the picture left is right."""
     given = [sample_with_depth(seed) for seed in range(3)]
     images = [draw_image(each) for each in given]
-    plain, other = (show(given, replace(STILL, flip_probability=flip), images=images) for flip in (0.0, 1.0))
+    plain = show(given, replace(STILL, flip_probability=0.0), images=images)
+    other = show(given, replace(STILL, flip_probability=1.0), images=images)
     state = plain.people.state[:, :, PARTNERS]
     assert torch.equal(other.people.state, state) and not torch.equal(state, plain.people.state)
     there = state > 0

@@ -280,9 +280,8 @@ def test_a_copy_is_found_whatever_its_place_turn_size_and_rate(tmp_path):
     (tmp_path / "01.asf").write_text(asf())
     for number in (1, 2):
         (tmp_path / f"{number}.amc").write_text(swinging(400, seed=number))
-    one, other = (
-        MotionClip(f"{n}", "07", 120.0, read_motion(tmp_path / "01.asf", tmp_path / f"{n}.amc")[0]) for n in (1, 2)
-    )
+    one = MotionClip("1", "07", 120.0, read_motion(tmp_path / "01.asf", tmp_path / "1.amc")[0])
+    other = MotionClip("2", "07", 120.0, read_motion(tmp_path / "01.asf", tmp_path / "2.amc")[0])
     turn = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]])
     copy = MotionClip("copy", "clips", 60.0, (1.1 * one.joints @ turn + (3, 0, 1))[100:340:2])
     assert clip_distance(one, one) == pytest.approx(0, abs=1e-4)

@@ -21,7 +21,9 @@ def used(place):
 
 def test_coco(tmp_path):
     files.write_coco(tmp_path)
-    train, test, val = (find_dataset(tmp_path, split) for split in ("train", "test", "val"))
+    train = find_dataset(tmp_path, "train")
+    test = find_dataset(tmp_path, "test")
+    val = find_dataset(tmp_path, "val")
     assert test == val and (train.dataset, test.dataset) == ("coco", "coco")
     assert (
         train.annotations == tmp_path / "annotations" / "person_keypoints_train2017.json"

@@ -314,7 +314,8 @@ def test_metadata_with_cameras_that_cannot_be_is_refused(tmp_path):
 def test_damaged_and_other_cdf_files_are_refused(tmp_path):
     folder = write_h36m_cdf(tmp_path, {"S9": {"Walking 1": walker(3)}})
     home = folder / "S9" / "MyPoseFeatures"
-    file, flat = (home / kind / f"Walking 1.{H36M_CAMERAS[0]}.cdf" for kind in ("D3_Positions_mono", "D2_Positions"))
+    file = home / "D3_Positions_mono" / f"Walking 1.{H36M_CAMERAS[0]}.cdf"
+    flat = home / "D2_Positions" / f"Walking 1.{H36M_CAMERAS[0]}.cdf"
     whole = file.read_bytes()
     for damaged in (b"", b"hello", whole[:300], whole[:1000]):
         file.write_bytes(damaged)

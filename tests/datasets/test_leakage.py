@@ -118,7 +118,8 @@ def test_nothing_leaks_out_of_nothing():
 
 
 def test_fingerprints_do_not_depend_on_threads(train):
-    one, many = (hash_images(train, threads=threads) for threads in (1, 5))
+    one = hash_images(train, threads=1)
+    many = hash_images(train, threads=5)
     assert one.sha256 == many.sha256 and one.images == train
     np.testing.assert_array_equal(one.perceptual, many.perceptual)
     buffer = io.BytesIO(train[0].read_bytes())

@@ -171,7 +171,9 @@ def test_boxes_move_by_their_own_sides_not_by_those_of_the_crop():
 def test_the_same_chance_gives_the_same_crop():
     someone = person()
     image = dotted(someone)
-    one, again, other = (show(someone, image, Crop(), COCO17, TopDownAugmentation(), seed) for seed in (3, 3, 4))
+    one = show(someone, image, Crop(), COCO17, TopDownAugmentation(), 3)
+    again = show(someone, image, Crop(), COCO17, TopDownAugmentation(), 3)
+    other = show(someone, image, Crop(), COCO17, TopDownAugmentation(), 4)
     np.testing.assert_array_equal(one.picture, again.picture)
     np.testing.assert_array_equal(one.xy, again.xy)
     assert not np.array_equal(one.xy, other.xy)

@@ -311,7 +311,8 @@ def test_predictions_in_other_skeletons(tmp_path):
     write_mupots(tmp_path)
     for variant in ("official", "smap15"):
         truths, by = load_samples("mupots", tmp_path, variant)
-        whole, fifteen = (score(truths, exact(truths, skeleton), by).pooled() for skeleton in (MUPOTS17, MPI15))
+        whole = score(truths, exact(truths, MUPOTS17), by).pooled()
+        fifteen = score(truths, exact(truths, MPI15), by).pooled()
         assert whole["PCK"] == fifteen["PCK"] == 1
         # official has the spine halfway, which turns the trunk
         assert (fifteen["MPJPE"] < 1e-6) == (variant == "smap15")
@@ -431,7 +432,9 @@ def test_mupots_from_its_files_to_figures_computed_twice(tmp_path, variant, case
     for name, frames in pictures.items():
         for number, (xyz, xy, hidden) in enumerate(written(tmp_path / "MultiPersonTestSet", name, variant)):
             # as files have them
-            told, told_xy = (part.astype(np.float32).astype(float) for part in change(xyz / 1000, xy))
+            changed = change(xyz / 1000, xy)
+            told = changed[0].astype(np.float32).astype(float)
+            told_xy = changed[1].astype(np.float32).astype(float)
             belief = GENERATOR.permutation(len(told)) / 8 + 0.1
             said[f"{name}/img_{number:06}.jpg"] = Detections(
                 skeleton=MUPOTS17, xy=told_xy, xyz=told, score=np.repeat(belief[:, None], 17, 1)

@@ -64,9 +64,9 @@ def test_the_two_people_of_the_clip(blazepose, clip):
         np.testing.assert_allclose(people.boxes[rows], PLAYERS, atol=90)
         assert ((people.xy[rows] > 0) & (people.xy[rows] < [width, height])).all()
         assert (people.box_score[rows] > 0.9).all()
-        shoulder, hip, ankle = (
-            people.xy[rows, COCO17.index(f"left_{joint}")[0], 1] for joint in ("shoulder", "hip", "ankle")
-        )
+        shoulder = people.xy[rows, COCO17.index("left_shoulder")[0], 1]
+        hip = people.xy[rows, COCO17.index("left_hip")[0], 1]
+        ankle = people.xy[rows, COCO17.index("left_ankle")[0], 1]
         assert ((shoulder < hip) & (hip < ankle)).all()
 
 

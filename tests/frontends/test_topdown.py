@@ -127,7 +127,8 @@ def test_reset_and_another_size_start_afresh():
 
 def test_joints_beyond_the_edge_are_not_believed():
     people = Discs()(frame(0, (60, 218)))  # ankles at 254, of 240 rows
-    ankles, shoulders = (COCO17.index(f"left_{joint}", f"right_{joint}") for joint in ("ankle", "shoulder"))
+    ankles = COCO17.index("left_ankle", "right_ankle")
+    shoulders = COCO17.index("left_shoulder", "right_shoulder")
     np.testing.assert_allclose(people.score[0, shoulders], 0.9, rtol=1e-6)
     assert (people.score[0, ankles] < 0.02).all()
 

@@ -139,9 +139,8 @@ def test_a_skeleton_of_another_size_is_wrong_where_they_are_not():
 def test_the_order_of_predictions_does_not_matter(protocol):
     xyz = people(4)
     predicted = xyz + np.random.default_rng(2).normal(0, 0.05, xyz.shape)
-    one, other = (
-        report(protocol, frame(protocol, xyz, predicted[order])).pooled() for order in ([0, 1, 2, 3], [2, 0, 3, 1])
-    )
+    one = report(protocol, frame(protocol, xyz, predicted[[0, 1, 2, 3]])).pooled()
+    other = report(protocol, frame(protocol, xyz, predicted[[2, 0, 3, 1]])).pooled()
     assert one.values == pytest.approx(other.values, nan_ok=True)
 
 
@@ -174,10 +173,8 @@ def test_who_is_missed_counts_among_all_people_only(protocol):
 def test_false_positives_lower_only_the_precision_of_the_root(protocol):
     xyz = people(2)
     others = np.concatenate([xyz, people(3, 9) + np.array([30.0, 30, 0])])
-    clean, noisy = (
-        report(protocol, frame(protocol, xyz, some, score=[0.5] * 2 + [0.9] * (len(some) - 2)))
-        for some in (xyz, others)
-    )
+    clean = report(protocol, frame(protocol, xyz, xyz, score=[0.5] * 2 + [0.9] * (len(xyz) - 2)))
+    noisy = report(protocol, frame(protocol, xyz, others, score=[0.5] * 2 + [0.9] * (len(others) - 2)))
     assert clean.pooled().values == pytest.approx(noisy.pooled().values, nan_ok=True)
     assert clean.root_ap == 1 and noisy.root_ap == pytest.approx(2 / 5)
 
@@ -535,12 +532,15 @@ def test_figures_keep_their_bounds(seed, truths, predictions, protocol):
 @given(st.integers(0, 10**6), st.floats(0.3, 3), st.sampled_from([OFFICIAL, SMAP15]))
 def test_rescaled_bones_are_as_long_as_the_true_ones_and_point_as_before(seed, factor, protocol):
     generator = np.random.default_rng(seed)
-    truth, predicted = (people_standing(generator, 2)[:, : len(protocol.skeleton)] for _ in range(2))
+    truth = people_standing(generator, 2)[:, : len(protocol.skeleton)]
+    predicted = people_standing(generator, 2)[:, : len(protocol.skeleton)]
     index = protocol.skeleton.index
     bones = [(index(joint)[0], index(parent)[0]) for joint, parent in protocol.bones]
     result = rescale_bones(factor * predicted, truth, bones)
     for joint, parent in bones:
-        new, old, true = (xyz[:, joint] - xyz[:, parent] for xyz in (result, predicted, truth))
+        new = result[:, joint] - result[:, parent]
+        old = predicted[:, joint] - predicted[:, parent]
+        true = truth[:, joint] - truth[:, parent]
         np.testing.assert_allclose(np.linalg.norm(new, axis=-1), np.linalg.norm(true, axis=-1), rtol=1e-9)
         np.testing.assert_allclose(np.cross(new, old), 0, atol=1e-9)
         assert ((new * old).sum(-1) > 0).all()

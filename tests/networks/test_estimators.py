@@ -29,7 +29,8 @@ def test_models_go_by_the_names_of_their_functions():
 @pytest.mark.parametrize("model", ESTIMATORS)
 def test_maps_are_a_quarter_of_the_image(model):
     """And those of SRPose as large as the image, after coarser ones."""
-    width, height = crop = (96, 160)
+    crop = (96, 160)
+    width, height = crop
     with torch.device("meta"):
         maps = build(model, 14, crop=crop)(torch.empty(2, 3, height, width))
     assert isinstance(maps, tuple)

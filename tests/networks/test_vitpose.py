@@ -66,7 +66,7 @@ def test_attention_is_the_formula():
     torch.manual_seed(0)
     attention = Attention(12, 3)
     x = torch.randn(2, 7, 12)
-    query, key, value = (part.reshape(2, 7, 3, 4).transpose(1, 2) for part in attention.qkv(x).chunk(3, -1))
+    query, key, value = attention.qkv(x).reshape(2, 7, 3, 3, 4).permute(2, 0, 3, 1, 4)
     weights = (query @ key.transpose(-1, -2) / math.sqrt(4)).softmax(-1)
     torch.testing.assert_close(attention(x), attention.proj((weights @ value).transpose(1, 2).reshape(2, 7, 12)))
 

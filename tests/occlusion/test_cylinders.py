@@ -73,14 +73,16 @@ def hides(joints, skeleton=BODY22, **options):
 @pytest.mark.parametrize("skeleton", [BODY22, H36M17, MUPOTS17])
 def test_a_hand_behind_the_torso_is_occluded_and_one_in_front_is_not(skeleton, perspective):
     assert hides(standing(skeleton), skeleton, perspective=perspective) == set()
-    before, behind = (standing(skeleton, left_wrist=(0.08, -0.2, z)) for z in (-0.2, 0.2))
+    before = standing(skeleton, left_wrist=(0.08, -0.2, -0.2))
+    behind = standing(skeleton, left_wrist=(0.08, -0.2, 0.2))
     assert hides(before, skeleton, perspective=perspective) == set()
     assert hides(behind, skeleton, perspective=perspective) == {"left_wrist"}
 
 
 @pytest.mark.parametrize("perspective", [True, False])
 def test_from_behind_it_is_the_other_way_round_and_the_face_is_gone(perspective):
-    before, behind = (from_behind(standing(left_wrist=(0.08, -0.2, z))) for z in (-0.2, 0.2))
+    before = from_behind(standing(left_wrist=(0.08, -0.2, -0.2)))
+    behind = from_behind(standing(left_wrist=(0.08, -0.2, 0.2)))
     assert hides(before, perspective=perspective) == {"left_wrist", "nose", "left_eye", "right_eye"}
     assert hides(behind, perspective=perspective) == {"nose", "left_eye", "right_eye"}
 

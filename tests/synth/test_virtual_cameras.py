@@ -67,7 +67,7 @@ def test_any_number_of_views_uses_the_cells_evenly(count):
 
 
 def test_level_views_are_nearly_level():
-    _, pitch, roll = (np.degrees(angle) for angle in angles(level_rotations(rng(4), 2000)))
+    _, pitch, roll = np.degrees(angles(level_rotations(rng(4), 2000)))
     assert kstest(pitch, uniform(ELEVATION[0], ELEVATION[1] - ELEVATION[0]).cdf).pvalue > 0.01
     assert kstest(roll, norm(0, ROLL).cdf).pvalue > 0.01
     assert level_rotations(rng(), 0).shape == (0, 3, 3)

@@ -53,7 +53,9 @@ def test_poses_are_found_by_time(tmp_path):
     later = replace(poses, time=poses.time + 8.55 / FPS)
     with open_media(clip(tmp_path / "in.mp4")) as source:
         frame = list(source)[3]
-        same, near, none = (Composer(each, source)(frame)[:320, :640] for each in (poses, late, later))
+        same = Composer(poses, source)(frame)[:320, :640]
+        near = Composer(late, source)(frame)[:320, :640]
+        none = Composer(later, source)(frame)[:320, :640]
     np.testing.assert_array_equal(same, near)
     assert (none != same).any()
 

@@ -63,8 +63,9 @@ def test_an_occluded_joint_is_a_ring_and_a_visible_one_a_disc(tmp_path):
 def test_silhouettes_are_as_wide_and_long_as_the_cylinders(perspective):
     poses = view_from(behind_the_back(), FRONT, 30.0, Camera.from_fov(4000, 4000, 20), perspective=perspective)
     corners = np.array(_silhouettes(poses, 0, 0))
-    start, end, radius = (value.numpy() for value in place_cylinders(torch.from_numpy(poses.xyz[0, 0]), H36M17))
-    order = np.argsort(-(start + end)[:, 2] / 2)
+    start, end, radii = place_cylinders(torch.from_numpy(poses.xyz[0, 0]), H36M17)
+    radius = radii.numpy()
+    order = np.argsort(-(start + end).numpy()[:, 2] / 2)
     known = poses.xyz[0, 0].astype(float), poses.xy[0, 0].astype(float)
     metre = np.polyfit(known[0][:, 1], known[1][:, 1], 1)[0]  # so far away it is nearly the same everywhere
     np.testing.assert_allclose(

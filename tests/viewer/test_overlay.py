@@ -85,7 +85,8 @@ def test_numbers_may_be_left_out():
 
 def test_left_is_lighter_than_right():
     base = style.person_colour(0)
-    left, right = (sum(style.side_colour(base, f"{side}_wrist")) for side in ("left", "right"))
+    left = sum(style.side_colour(base, "left_wrist"))
+    right = sum(style.side_colour(base, "right_wrist"))
     assert left > sum(base) > right
     assert style.side_colour(base, "pelvis") == base
 

@@ -37,7 +37,8 @@ def test_the_view_begins_where_the_camera_looks():
     panel = Panel3D(film(stand(-1, 4), stand(1, 4)), SIZE)
     left, right = spots(panel, 0).reshape(2, 17, 2)
     assert left[:, 0].max() < right[:, 0].min()
-    head, ankle = (panel.skeleton.index(joint)[0] for joint in ("head_top", "left_ankle"))
+    head = panel.skeleton.index("head_top")[0]
+    ankle = panel.skeleton.index("left_ankle")[0]
     assert left[head, 1] < left[ankle, 1]
 
 
@@ -52,9 +53,9 @@ def test_a_visible_joint_has_its_colour_and_an_occluded_one_is_hollow():
     wrist = seen.skeleton.index("left_wrist")[0]
     column, row = spots(seen, 0)[wrist].round().astype(int)
     base = np.array(style.side_colour(style.person_colour(0), "left_wrist"))
-    full, hollow, empty = (
-        panel.draw(index, 0.0)[row, column].astype(int) for panel, index in ((seen, 0), (unseen, 0), (unseen, None))
-    )
+    full = seen.draw(0, 0.0)[row, column].astype(int)
+    hollow = unseen.draw(0, 0.0)[row, column].astype(int)
+    empty = unseen.draw(None, 0.0)[row, column].astype(int)
     assert np.abs(full - base).max() < 60
     assert np.abs(hollow - base).max() > 60 and np.abs(hollow - empty).max() < 60
 
@@ -64,13 +65,15 @@ def test_the_near_person_covers_the_far_one():
     pelvis = panel.skeleton.index("thorax")[0]
     column, row = spots(panel, 0)[len(panel.skeleton) + pelvis].round().astype(int)
     pixel = panel.draw(0, 0.0)[row, column].astype(int)
-    near, far = (np.abs(pixel - style.person_colour(person)).max() for person in (1, 0))
+    near = np.abs(pixel - style.person_colour(1)).max()
+    far = np.abs(pixel - style.person_colour(0)).max()
     assert near < 60 < far
 
 
 def test_people_throw_shadows_on_the_floor():
     panel = Panel3D(film(stand(0, 4)), SIZE)
-    full, empty = (panel.draw(index, 0.0).astype(int).sum(-1) for index in (0, None))
+    full = panel.draw(0, 0.0).astype(int).sum(-1)
+    empty = panel.draw(None, 0.0).astype(int).sum(-1)
     assert ((full < 0.7 * empty) & (full > 0.2 * empty)).sum() > 50
 
 
@@ -94,7 +97,8 @@ def test_nobody_is_an_empty_floor(frames):
 
 def test_lines_are_cut_where_they_pass_behind_the_view():
     view = Panel3D(film(stand(0, 4)), SIZE).camera_at(0.0)
-    ahead, behind = (view.position + metres * view.axes[2] + 0.1 * view.axes[0] for metres in (3.0, -3.0))
+    ahead = view.position + 3.0 * view.axes[2] + 0.1 * view.axes[0]
+    behind = view.position + -3.0 * view.axes[2] + 0.1 * view.axes[0]
     (line,) = view.project_segments(np.array([[ahead, behind], [behind, behind - view.axes[2]]]))
     assert line[1, 0] - (SIZE - 1) / 2 == pytest.approx(view.intrinsics.fx * 0.1 / NEAR, rel=1e-6)
 

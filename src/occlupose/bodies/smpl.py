@@ -228,9 +228,10 @@ class _Sparse:
     """A scipy.sparse.csc_matrix as it was written; scipy's own class would trust the file."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.data, self.indices, self.indptr, self.shape = (
-            state[name] for name in ("data", "indices", "indptr", "_shape")
-        )
+        self.data = state["data"]
+        self.indices = state["indices"]
+        self.indptr = state["indptr"]
+        self.shape = state["_shape"]
 
 
 def _dense(value: object) -> np.ndarray:

@@ -277,7 +277,9 @@ def train_poses(
     from occlupose.synth.pose_prior import PosePrior, pose_to_vector, retarget
     from occlupose.training import card
 
-    training, validation = (retarget(clips) for clips in cmu.split_clips(cmu.load_clips(mocap)))
+    clips = cmu.split_clips(cmu.load_clips(mocap))
+    training = retarget(clips[0])
+    validation = retarget(clips[1])
     PosePrior.fit(pose_to_vector(training.pose), seed=seed).save(output, {"data": cmu.CARD_DATA})
     errors = {
         name: round(1000 * float(part.error.mean()), 1)

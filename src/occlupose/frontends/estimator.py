@@ -210,9 +210,8 @@ def _of_joints(design: EstimatorDesign) -> set[str]:
     crop = design.maps.crop
     joints = len(design.skeleton)
     with torch.device("meta"):
-        one, other = (
-            build(design.model, number, crop=(crop.width, crop.height)).state_dict() for number in (joints, joints + 1)
-        )
+        one = build(design.model, joints, crop=(crop.width, crop.height)).state_dict()
+        other = build(design.model, joints + 1, crop=(crop.width, crop.height)).state_dict()
     return {name for name, value in one.items() if value.shape != other[name].shape}
 
 

@@ -57,14 +57,16 @@ class TileScheduler:
 def _thumbnail(image: Pyramid) -> tuple[Int16[np.ndarray, "y x"], float]:
     """A small grey copy, slightly blurred against noise, and its scale."""
     scale = min(THUMBNAIL / max(image.size), 1.0)
-    width, height = (max(round(side * scale), 1) for side in image.size)
+    width = max(round(image.size[0] * scale), 1)
+    height = max(round(image.size[1] * scale), 1)
     small = image.crop(np.array([[scale, 0, 0], [0, scale, 0]]), width, height)
     return cv2.blur(small[..., 1], (3, 3)).astype(np.int16), scale
 
 
 def _part(image: np.ndarray, tile: Tile, scale: float) -> np.ndarray:
     """The tile's part of the thumbnail, at least one pixel."""
-    left, top = (max(int(start * scale), 0) for start in tile[:2])
-    return image[
-        top : max(int((tile[1] + tile[2]) * scale), top + 1), left : max(int((tile[0] + tile[2]) * scale), left + 1)
-    ]
+    left = max(int(tile[0] * scale), 0)
+    top = max(int(tile[1] * scale), 0)
+    right = max(int((tile[0] + tile[2]) * scale), left + 1)
+    bottom = max(int((tile[1] + tile[2]) * scale), top + 1)
+    return image[top:bottom, left:right]

@@ -125,9 +125,8 @@ class Video(Source):
                     container.seek(self._first_pts + math.floor(start / self._time_base), stream=stream)
             for frame in self._decoded(container, stream):
                 if (frame.width, frame.height) != self._coded_size:
-                    was, now = (
-                        f"{width}x{height}" for width, height in (self._coded_size, (frame.width, frame.height))
-                    )
+                    was = "{}x{}".format(*self._coded_size)
+                    now = f"{frame.width}x{frame.height}"
                     raise OccluposeError(
                         f"{self._path}: frames change from {was} to {now} after {time:.2f} s; re-encode it with one"
                         " size"

@@ -123,8 +123,12 @@ class ClothedMesh:
         """Normals of the vertices, from those of the faces around them weighted by area."""
         x, y, z = np.ascontiguousarray(vertices.T)
         one, two, three = self._corners
-        ax, ay, az = x[two] - x[one], y[two] - y[one], z[two] - z[one]
-        bx, by, bz = x[three] - x[one], y[three] - y[one], z[three] - z[one]
+        ax = x[two] - x[one]
+        ay = y[two] - y[one]
+        az = z[two] - z[one]
+        bx = x[three] - x[one]
+        by = y[three] - y[one]
+        bz = z[three] - z[one]
         flat = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
         normal = self._gather @ flat
         normal /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-12)[:, None]

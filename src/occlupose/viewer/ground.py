@@ -91,7 +91,8 @@ def _slope_prior(xyz: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.nd
     The median direction from ankles to shoulders of all standing people, combined with a level camera.
     """
     precision = 1 / np.array([ROLL, PITCH]) ** 2
-    ankles, shoulders = (_joint_pairs(xyz, skeleton, name) for name in ("ankle", "shoulder"))
+    ankles = _joint_pairs(xyz, skeleton, "ankle")
+    shoulders = _joint_pairs(xyz, skeleton, "shoulder")
     if not (ankles.shape[1] and shoulders.shape[1]):
         return np.zeros(2), precision
     upwards = shoulders.mean(1) - ankles.mean(1)

@@ -73,10 +73,9 @@ def _draw_frame(poses: Poses, frame: int, person: int) -> Image:
 def _silhouettes(poses: Poses, frame: int, person: int) -> list[Float[np.ndarray, "4 2"]]:
     """The rectangles of the cylinders in the image, px, the farthest first."""
     assert poses.xyz is not None
-    start, end, radius = (
-        value.numpy() for value in place_cylinders(torch.from_numpy(poses.xyz[frame, person]), poses.skeleton)
-    )
-    ends = np.stack([start, end], 1)
+    start, end, radii = place_cylinders(torch.from_numpy(poses.xyz[frame, person]), poses.skeleton)
+    radius = radii.numpy()
+    ends = torch.stack([start, end], 1).numpy()
     depth = ends[..., 2].mean(1)
     if poses.camera is not None:
         points = poses.camera.project(ends)

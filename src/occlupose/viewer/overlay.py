@@ -88,7 +88,8 @@ def _draw_person(
             style.draw_line(image, points[first], points[second], style.INK, stroke + 2)
             style.draw_line(image, points[first], points[second], style.side_colour(base, *names), stroke)
         elif min(states[first], states[second]) == OCCLUDED:
-            before, after = (hole * (states[joint] == OCCLUDED) for joint in (first, second))
+            before = hole * (states[first] == OCCLUDED)
+            after = hole * (states[second] == OCCLUDED)
             colour = style.side_colour(base, *names)
             width = max(2.0, 0.8 * stroke)
             style.draw_dashed_line(image, points[first], points[second], colour, width, edge=2, trim=(before, after))

@@ -39,7 +39,8 @@ def person_colour(track_id: int) -> Colour:
 @cache
 def mix_colours(first: Colour, second: Colour, share: float) -> Colour:
     """The first colour with `share` (0..1) of the second in it."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    mixed = np.add(first, np.subtract(second, first) * share)
+    red, green, blue = mixed.round().astype(int).tolist()
     return red, green, blue
 
 

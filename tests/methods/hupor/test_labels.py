@@ -107,7 +107,9 @@ def test_it_is_the_shortest_way_to_the_axis():
 
 def test_other_means():
     given = seen(standing((0, 0, 6), (0.1, 0, 4)), 1)
-    (same,), (open_,), (cylinder,) = (relabel([given], by) for by in ("dataset", "none", "cylinders"))
+    (same,) = relabel([given], "dataset")
+    (open_,) = relabel([given], "none")
+    (cylinder,) = relabel([given], "cylinders")
     assert same is given and (open_.state == 2).all() and given.state.max() == 1
     assert np.array_equal(cylinder.state == 1, hidden_by_cylinders(joint_positions(given))) and {
         *cylinder.state.ravel()
@@ -193,7 +195,8 @@ def test_cylinders_agree_with_meshes():
     said = relabel(given, "cylinders")
     alone = [np.concatenate([hidden_by_cylinders(person[None]) for person in joint_positions(one)]) for one in given]
     here = np.concatenate([one.state.ravel() > 0 for one in given])
-    truth, told = (np.concatenate([one.state.ravel() == 1 for one in many])[here] for many in (given, said))
+    truth = np.concatenate([one.state.ravel() == 1 for one in given])[here]
+    told = np.concatenate([one.state.ravel() == 1 for one in said])[here]
     assert len(truth) > 400 and 0.2 < truth.mean() < 0.5
     assert (truth == told).mean() > 0.85 > (truth == np.concatenate([one.ravel() for one in alone])[here]).mean()
     assert (truth & told).sum() / truth.sum() > 0.75

@@ -53,7 +53,8 @@ def test_a_refiner_is_added_to_the_networks_and_predicts_missing_joints(samples,
     assert again.read_bytes() == path.read_bytes()  # it learns from what the networks say, whatever refined that before
     plain = HUPORPredictor(bare)
     other = HUPORPredictor(trained)
-    before, after = (hupor(samples[0].image.read(samples[0].size), samples[0].camera) for hupor in (plain, other))
+    before = plain(samples[0].image.read(samples[0].size), samples[0].camera)
+    after = other(samples[0].image.read(samples[0].size), samples[0].camera)
     assert len(before) == len(after) > 0
     assert (after.state == ABSENT).sum() < (before.state == ABSENT).sum()
     there = before.state != ABSENT

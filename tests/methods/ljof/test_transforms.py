@@ -169,7 +169,8 @@ def test_albumentations_style(dtype, form):
 
 def test_albumentations_style_with_people_apart_and_numbers_behind():
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    (xy, state) = (people().numpy()[..., :2], people().numpy()[..., 2])
+    xy = people().numpy()[..., :2]
+    state = people().numpy()[..., 2]
     made = AlbumentationsBlocks(LimbBlocks(size=0.1), generator=generator(1))(
         image=image, keypoints=xy, visibility=state
     )

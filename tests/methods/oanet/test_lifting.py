@@ -101,9 +101,10 @@ def test_people_come_out_in_3d_where_they_are(skeleton, fps):
         assert np.abs(root[:, 2] / z - 1).max() < 0.35  # of average size
         if skeleton == H36M17:  # a new lifter puts joints that COCO lacks anywhere
             np.testing.assert_allclose(root[:, :2] / root[:, 2:], np.array([[x / z, y / z]] * 12), atol=0.01)
-    ankle, shoulder, left, right = (
-        lifted.xyz[:, :, at(name)] for name in ("left_ankle", "left_shoulder", "left_hip", "right_hip")
-    )
+    ankle = lifted.xyz[:, :, at("left_ankle")]
+    shoulder = lifted.xyz[:, :, at("left_shoulder")]
+    left = lifted.xyz[:, :, at("left_hip")]
+    right = lifted.xyz[:, :, at("right_hip")]
     assert (ankle[..., 1] > shoulder[..., 1] + 1).all()
     assert (left[..., 0] > right[..., 0]).all()
 
@@ -150,7 +151,8 @@ def test_whatever_is_hidden_everybody_is_there_from_first_to_last_sight(seed, sk
 def test_a_pixel_that_is_not_believed_counts_for_nothing():
     poses = cardboard(*ONE)
     hidden = [hide(poses, slice(2, 9), ["left_elbow", "left_wrist"], state=state) for state in (OCCLUDED, ABSENT)]
-    one, other = (flat_lift(record) for record in hidden)
+    one = flat_lift(hidden[0])
+    other = flat_lift(hidden[1])
     np.testing.assert_array_equal(one.xyz, other.xyz)
     np.testing.assert_array_equal(one.xy, other.xy)
     np.testing.assert_array_equal(one.state, other.state)
@@ -446,7 +448,8 @@ def test_frames_far_ahead_hardly_count(fps):
 def test_the_shipped_networks_find_a_walker_with_all_joints_in_place(skeleton):
     truth = film(circle(), pitch=5)
     lifted = lift(replace(truth.to(skeleton), xyz=None))
-    true, ours = (record.xyz - record.xyz[:, :, :1] for record in (truth, lifted))
+    true = truth.xyz - truth.xyz[:, :, :1]
+    ours = lifted.xyz - lifted.xyz[:, :, :1]
     assert np.linalg.norm(ours - true, axis=-1).mean() < 0.2
     assert np.linalg.norm(ours[:, :, list(H36M17.mirror)] - true, axis=-1).mean() > 0.2  # left is left
     assert np.median(np.abs(lifted.xyz[..., 0, 2] / truth.xyz[..., 0, 2] - 1)) < 0.25
@@ -456,7 +459,9 @@ def test_the_shipped_networks_find_a_walker_with_all_joints_in_place(skeleton):
 def test_the_shipped_networks_put_a_hidden_arm_where_an_arm_can_be():
     truth = film(circle(), pitch=5)
     lifted = lift(hide(replace(truth, xyz=None), slice(30, 45), ["left_elbow", "left_wrist"], state=ABSENT))
-    pelvis, shoulder, wrist = (lifted.xyz[30:45, 0, at(joint)] for joint in ("pelvis", "left_shoulder", "left_wrist"))
+    pelvis = lifted.xyz[30:45, 0, at("pelvis")]
+    shoulder = lifted.xyz[30:45, 0, at("left_shoulder")]
+    wrist = lifted.xyz[30:45, 0, at("left_wrist")]
     reach = np.linalg.norm(wrist - shoulder, axis=-1)
     assert (reach < 0.9).all()
     assert (reach > 0.1).all()

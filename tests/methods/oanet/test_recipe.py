@@ -82,9 +82,10 @@ def test_invalid_values_are_refused(change):
 def test_a_studio_camera_sees_an_upright_person_at_its_distance_from_four_sides():
     joints = torch.from_numpy(moving_clip(64).joints).repeat(4, 1, 1, 1)
     seen = to_studio_camera(joints, torch.arange(4))
-    pelvis, head, left, right = (
-        BODY22_TO_H36M17[H36M17.joints.index(name)] for name in ("pelvis", "head_top", "left_hip", "right_hip")
-    )
+    pelvis = BODY22_TO_H36M17[H36M17.joints.index("pelvis")]
+    head = BODY22_TO_H36M17[H36M17.joints.index("head_top")]
+    left = BODY22_TO_H36M17[H36M17.joints.index("left_hip")]
+    right = BODY22_TO_H36M17[H36M17.joints.index("right_hip")]
     torch.testing.assert_close(seen[..., pelvis, 2], torch.full((4, 64), DISTANCE), atol=0.2, rtol=0)
     assert (seen[..., head, 1] < seen[..., pelvis, 1] - 0.5).all()
     side = (seen[:, 0, left, 0] - seen[:, 0, right, 0]).sign()

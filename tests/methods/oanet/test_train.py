@@ -71,9 +71,8 @@ def test_without_the_2d_network_there_is_no_stage_for_it(tmp_path):
 
 def test_the_second_stage_freezes_the_2d_network(tmp_path):
     trained(tmp_path, recipe(end_to_end=stage(1, learning_rate=0.0)))
-    first, second = (
-        torch.load(tmp_path / name / "last.pt", weights_only=True)["network"] for name in ("stage_2d", "stage_3d")
-    )
+    first = torch.load(tmp_path / "stage_2d" / "last.pt", weights_only=True)["network"]
+    second = torch.load(tmp_path / "stage_3d" / "last.pt", weights_only=True)["network"]
     average = torch.load(tmp_path / "stage_2d" / "last.pt", weights_only=True)["average"]
     kept = [name for name in second if name.startswith("oanet.tcn_2d") and not name.endswith("num_batches_tracked")]
     assert kept
@@ -83,9 +82,8 @@ def test_the_second_stage_freezes_the_2d_network(tmp_path):
 
 def test_the_third_stage_trains_all_networks(tmp_path):
     trained(tmp_path, recipe())
-    before, after = (
-        torch.load(tmp_path / name / "last.pt", weights_only=True)["network"] for name in ("stage_3d", "end_to_end")
-    )
+    before = torch.load(tmp_path / "stage_3d" / "last.pt", weights_only=True)["network"]
+    after = torch.load(tmp_path / "end_to_end" / "last.pt", weights_only=True)["network"]
     for part in ("oanet.tcn_2d.out.weight", "oanet.tcn_3d.out.weight", "discriminator.linear.weight"):
         assert not torch.equal(before[part], after[part])
 
@@ -133,7 +131,9 @@ def test_the_recipe_changes_the_result(tmp_path, change):
 
 
 def test_a_larger_labelled_fraction_contains_the_smaller_one():
-    few, some, every = (split_labelled(CLIPS, share) for share in (0.01, 0.5, 1.0))
+    few = split_labelled(CLIPS, 0.01)
+    some = split_labelled(CLIPS, 0.5)
+    every = split_labelled(CLIPS, 1.0)
     assert [len(part[0]) for part in (few, some, every)] == [1, 3, 6]
     assert all(len(labelled) + len(unlabelled) == 6 for labelled, unlabelled in (few, some, every))
     assert few[0][0] is some[0][0] is every[0][0]

@@ -109,7 +109,10 @@ def hidden_by_cylinders(xyz: Float[np.ndarray, "person 15 3"]) -> Bool[np.ndarra
     own = self_occluded(joints, MPI15, rules=RULES).numpy()
     if len(xyz) < 2:
         return own
-    start, end, radius = (part.numpy() for part in place_cylinders(joints, MPI15))
+    cylinders = place_cylinders(joints, MPI15)
+    start = cylinders[0].numpy()
+    end = cylinders[1].numpy()
+    radius = cylinders[2].numpy()
     distance = np.linalg.norm(xyz, axis=-1)
     sight = (xyz / distance[..., None]).reshape(-1, 3)
     starts = start.reshape(-1, 3)

@@ -100,10 +100,9 @@ def test_spheres_approximate_the_silhouette(seed):
 
 def test_outlines_have_gradients_in_places_and_radii():
     truth = group(1)
-    place, radius = (
-        value.detach().requires_grad_()
-        for value in inscribed_spheres(truth.body)(truth.fit.pose, truth.fit.shape, truth.fit.translation)
-    )
+    place, radius = inscribed_spheres(truth.body)(truth.fit.pose, truth.fit.shape, truth.fit.translation)
+    place = place.detach().requires_grad_()
+    radius = radius.detach().requires_grad_()
     render_silhouette(place, radius, LENS).square().sum().backward()
     assert place.grad.isfinite().all() and place.grad.abs().sum() > 0
     assert (radius.grad >= 0).all() and radius.grad.abs().sum() > 0

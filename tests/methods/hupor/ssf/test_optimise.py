@@ -46,7 +46,8 @@ def test_a_mask_makes_the_outline_more_alike():
     given, _ = picture.crop_people(128)
     with_mask = fit_bodies(given, body)
     without = fit_bodies(given, body, settings=FitSettings(steps=0))
-    before, after = (iou(outline(fitted, body), whole) for fitted in (without, with_mask))
+    before = iou(outline(without, body), whole)
+    after = iou(outline(with_mask, body), whole)
     assert after > before + 0.03
     assert with_mask.error.max() < 0.015
 

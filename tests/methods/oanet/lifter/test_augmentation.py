@@ -97,10 +97,9 @@ def side(joints):
     """Positive for a body, negative for its mirror image: whether up x left x forward (to the nose) turns the right
     way.
     """
-    up, left, forward = (
-        joints[:, :, BODY22.joints.index(end)] - joints[:, :, BODY22.joints.index(start)]
-        for end, start in (("thorax", "pelvis"), ("left_shoulder", "right_shoulder"), ("nose", "neck_nose"))
-    )
+    up = joints[:, :, BODY22.joints.index("thorax")] - joints[:, :, BODY22.joints.index("pelvis")]
+    left = joints[:, :, BODY22.joints.index("left_shoulder")] - joints[:, :, BODY22.joints.index("right_shoulder")]
+    forward = joints[:, :, BODY22.joints.index("nose")] - joints[:, :, BODY22.joints.index("neck_nose")]
     return (torch.linalg.cross(left, up) * forward).sum(-1)
 
 
@@ -180,7 +179,8 @@ def test_everything_after_a_bent_bone_rotates_with_it(bone, monkeypatch):
         torch.testing.assert_close(other @ other.mT, one @ one.mT, atol=1e-5, rtol=1e-4)
         assert angles(other, one).mean() > 10
         if hanging.sum() >= 3:  # turned, not mirrored
-            volume, before = (torch.linalg.det(x[:, :, [0, 1, -1]]) for x in (other, one))
+            volume = torch.linalg.det(other[:, :, [0, 1, -1]])
+            before = torch.linalg.det(one[:, :, [0, 1, -1]])
             torch.testing.assert_close(volume, before, atol=1e-5, rtol=1e-2)
     alone = (CHAINS[:, named(bone)] == 0).all(1)
     assert torch.equal(bent[:, :, alone], straight[:, :, alone])
@@ -232,10 +232,10 @@ def test_exchanged_arms_keep_their_lengths_and_start_at_the_shoulders(seed):
     for s in ("left", "right"):
         shoulder = BODY22.joints.index(f"{s}_shoulder")
         wrist = BODY22.joints.index(f"{s}_wrist")
-        in_camera, before = (
-            ((x[:, :, wrist] - x[:, :, shoulder]).unsqueeze(-2) @ torso_axes(x)).squeeze(-2)
-            for x in (swapped, joints[order])
-        )
+        in_camera = ((swapped[:, :, wrist] - swapped[:, :, shoulder]).unsqueeze(-2) @ torso_axes(swapped)).squeeze(-2)
+        before = (
+            (joints[order][:, :, wrist] - joints[order][:, :, shoulder]).unsqueeze(-2) @ torso_axes(joints[order])
+        ).squeeze(-2)
         torch.testing.assert_close(in_camera, before, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(exchange_arms(joints, torch.arange(5)), joints, atol=1e-5, rtol=1e-4)
 
@@ -265,7 +265,8 @@ def test_bodies_are_in_front_of_the_camera_rigid_and_not_mirrored(seed):
 
 def test_a_level_camera_sees_upright_people_at_its_distances():
     in_camera = to_random_camera(people(200, 4), STRAIGHT, rng())
-    pelvis, head = (in_camera[:, :, BODY22.joints.index(name)] for name in ("pelvis", "head_top"))
+    pelvis = in_camera[:, :, BODY22.joints.index("pelvis")]
+    head = in_camera[:, :, BODY22.joints.index("head_top")]
     assert (head[..., 1] < pelvis[..., 1] - 0.5).all()
     middle = pelvis.mean(1)
     torch.testing.assert_close(middle[:, :2], torch.zeros(200, 2), atol=1e-4, rtol=0)
@@ -290,7 +291,8 @@ def test_people_stand_within_the_off_axis_angle():
     middle = to_random_camera(people(300, 1), replace(STRAIGHT, off_axis=25.0), rng())[
         :, 0, BODY22.joints.index("pelvis")
     ]
-    across, down = (torch.rad2deg(torch.atan2(middle[:, axis].abs(), middle[:, 2])) for axis in (0, 1))
+    across = torch.rad2deg(torch.atan2(middle[:, 0].abs(), middle[:, 2]))
+    down = torch.rad2deg(torch.atan2(middle[:, 1].abs(), middle[:, 2]))
     assert 22 < across.max() < 25.1
     assert 22 < down.max() < 27.3  # under the turn across, a little steeper
     assert (middle.norm(dim=-1) < 9.01).all()

@@ -239,7 +239,8 @@ def flat_person(seed=0):
 def test_distance_changes_only_the_scale(times):
     near = flat_person()
     far = near * torch.tensor([1.0, 1.0, times])
-    one, other = (prepare_inputs(rays(xyz), everything(xyz)) for xyz in (near, far))
+    one = prepare_inputs(rays(near), everything(near))
+    other = prepare_inputs(rays(far), everything(far))
     torch.testing.assert_close(joints_2d(other.channels), joints_2d(one.channels), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(other.scale, one.scale / times, atol=1e-6, rtol=1e-4)
 
@@ -260,7 +261,8 @@ def test_the_input_does_not_depend_on_the_position_in_the_image(axis, degrees):
     xyz = person()
     xyz[..., :2] -= xyz[:, :, TORSO, :2].mean(2, keepdim=True)  # so that the camera is rotated about one axis only
     turned = xyz @ torch.from_numpy(Rotation.from_euler(axis, degrees, degrees=True).as_matrix()).float().T
-    one, other = (prepare_inputs(rays(body), everything(body)) for body in (xyz, turned))
+    one = prepare_inputs(rays(xyz), everything(xyz))
+    other = prepare_inputs(rays(turned), everything(turned))
     difference = (joints_2d(one.channels) - joints_2d(other.channels)).norm(dim=-1)
     assert difference.mean() < 0.02  # the projected centre is not exactly the centre of the projections
     assert (rays(turned) - rays(xyz)).norm(dim=-1).mean() > 0.15

@@ -182,7 +182,8 @@ def test_long_tracks_are_lifted_in_windows_to_the_same_result(fps, monkeypatch):
 def test_lifting_does_not_change_the_network():
     before = {name: value.clone() for name, value in LIFTER.state_dict().items()}
     rays = people()
-    one, other = (lift_rays(LIFTER, rays, random_mask(rays, 0.5), 30) for _ in range(2))
-    same(one, other, atol=0)
+    first = lift_rays(LIFTER, rays, random_mask(rays, 0.5), 30)
+    second = lift_rays(LIFTER, rays, random_mask(rays, 0.5), 30)
+    same(first, second, atol=0)
     assert all(torch.equal(value, before[name]) for name, value in LIFTER.state_dict().items())
     assert all(parameter.grad is None for parameter in LIFTER.parameters())

@@ -227,11 +227,11 @@ def test_a_finished_one_starts_afresh():
     rays = people(1, frames, fps)
     seen = np.ones((frames, 1, 22), bool)
     lifting = LiveLifter(LIFTER, fps)
-    one, two = (
+    runs = [
         [*(lifting.update(np.ones(1, int), *now) for now in zip(rays, seen, strict=True)), *lifting.finish()]
         for _ in range(2)
-    )
-    for first, second in zip(one[frames:], two[frames:], strict=True):
+    ]
+    for first, second in zip(runs[0][frames:], runs[1][frames:], strict=True):
         assert first.frame == second.frame
         np.testing.assert_array_equal(first.xyz, second.xyz)
 
