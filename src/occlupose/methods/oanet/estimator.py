@@ -23,7 +23,7 @@ from occlupose.poses import FramePoses, Poses
 
 
 class OANet(PoseEstimator):
-    """OANet (AAAI 2020): people are detected and tracked in 2D, then lifted to 3D by temporal networks, with H36M-17
+    """OANet (ICCV 2019): people are detected and tracked in 2D, then lifted to 3D by temporal networks, with H36M-17
     joints.
 
     Arguments:
