@@ -7,7 +7,7 @@ Validation subjects 02, 08 and 32 of the CMU motion capture, each clip at 30 fra
 default front end: its noise, and guesses for occluded joints, half of them with a confidence above the threshold.
 `before` are, if given, the networks that ours were trained from. The baselines use the same network trained as long
 without occlusion, and fill missing joints with the last observation (`hold`), by interpolation (`interpolate`), or with
-the ground truth (`true location`). Millimetres, root-relative, 17 joints. Writes results/lifting.csv, where every view
+the ground truth (`ground truth`). Millimetres, root-relative, 17 joints. Writes results/lifting.csv, where every view
 of every clip has the same weight (as actions have in Human3.6M's protocols), and results/lifting_frames.csv, where
 every frame has: six long clips of subject 02 are then three quarters of the total. Prints both with their targets.
 """
