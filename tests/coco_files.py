@@ -87,22 +87,22 @@ def document(
     """A whole file: some pictures without people, people without joints, COCO's and OCHuman's with a crowd now and
     then.
     """
-    pictures = []
+    image_entries = []
     people = []
     for number in range(1, images + 1):
-        picture = {"id": number, "file_name": named.format(number), "width": size[0], "height": size[1]}
+        entry = {"id": number, "file_name": named.format(number), "width": size[0], "height": size[1]}
         if kind == "crowdpose":
-            picture["crowdIndex"] = round(float(generator.uniform(0, 1)), 2)
-        pictures.append(picture)
+            entry["crowdIndex"] = round(float(generator.uniform(0, 1)), 2)
+        image_entries.append(entry)
         for _ in range(generator.integers(0, most + 1)):
-            somebody = person(kind, generator, size=size)
+            annotation = person(kind, generator, size=size)
             if generator.random() < 0.1:
-                somebody |= {"keypoints": [0] * len(somebody["keypoints"]), "num_keypoints": 0}
-            people.append(somebody | {"image_id": number})
+                annotation |= {"keypoints": [0] * len(annotation["keypoints"]), "num_keypoints": 0}
+            people.append(annotation | {"image_id": number})
         if kind in ("coco", "ochuman") and generator.random() < 0.2:
             people.append(crowd_region(generator, size=size) | {"image_id": number})
-    for number, somebody in enumerate(people, 1001):
-        somebody["id"] = number
+    for number, annotation in enumerate(people, 1001):
+        annotation["id"] = number
     category = {
         "supercategory": "person",
         "id": 1,
@@ -116,7 +116,7 @@ def document(
         "crowdpose": "",
         "synth": "synthetic people of occlupose",
     }[kind]
-    return {"info": {"description": about}, "images": pictures, "annotations": people, "categories": [category]}
+    return {"info": {"description": about}, "images": image_entries, "annotations": people, "categories": [category]}
 
 
 def drawing(generator: np.random.Generator, *, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -137,11 +137,11 @@ def write_shards(folder: Path, content: dict[str, Any], generator: np.random.Gen
     for first in range(0, len(content["images"]), each):
         with tarfile.open(folder / f"{first // each:06}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
             for image in content["images"][first : first + each]:
-                picture = cv2.imencode(".jpg", drawing(generator, size=(image["width"], image["height"]))[..., ::-1])[
+                jpeg = cv2.imencode(".jpg", drawing(generator, size=(image["width"], image["height"]))[..., ::-1])[
                     1
                 ].tobytes()
                 for name, data in (
-                    (image["file_name"], picture),
+                    (image["file_name"], jpeg),
                     (image["file_name"].replace(".jpg", ".npz"), b"a record"),
                 ):
                     member = tarfile.TarInfo(name)
@@ -223,8 +223,8 @@ def guesses(
         for image in content["images"]
     }
     for image in content["images"]:
-        for somebody in by_image[image["id"]] or [person(kind, generator)]:
-            joints = np.array(somebody["keypoints"], float).reshape(-1, 3)
+        for annotation in by_image[image["id"]] or [person(kind, generator)]:
+            joints = np.array(annotation["keypoints"], float).reshape(-1, 3)
             for _ in range(generator.integers(0, most + 1)):
                 xy = joints[:, :2] + generator.normal(0, generator.choice([0.0, 0.5, 2, 10]), (len(joints), 2))
                 score = generator.integers(1, scores + 1) / scores if scores else generator.random()

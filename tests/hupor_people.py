@@ -99,14 +99,14 @@ def exact_maps(people, states, maps):
     )
 
 
-def noisy_maps(said, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, part=0.3):
+def noisy_maps(exact, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, part=0.3):
     """Maps as of imperfect networks: peaks with heights from 0.4 to 1, a share of limbs whose field is missing along a
     part of their length, noise on fields, and on heatmaps (`false`).
     """
     cells = (project(people, maps) + 0.5) / maps.stride - 0.5
     y, x = np.mgrid[: maps.shape[0], : maps.shape[1]]
-    heights = np.empty_like(said.heatmaps)
-    fields = said.fields.copy()
+    heights = np.empty_like(exact.heatmaps)
+    fields = exact.fields.copy()
     for joint in range(len(MPI15)):
         nearest = ((np.stack([x, y], -1)[..., None, :] - cells[:, joint]) ** 2).sum(-1).argmin(-1)
         heights[joint] = random.uniform(0.4, 1, len(people))[nearest]
@@ -116,10 +116,10 @@ def noisy_maps(said, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3
                 middle = one + (other - one) * random.random()
                 fields[limb] *= np.hypot(x - middle[0], y - middle[1]) > part / 2 * np.linalg.norm(other - one)
     fields = fields + random.normal(0, noise, fields.shape)
-    visible = said.visible * heights
-    heatmaps = said.heatmaps * heights + random.normal(0, false, heights.shape)
+    visible = exact.visible * heights
+    heatmaps = exact.heatmaps * heights + random.normal(0, false, heights.shape)
     return DecoderInput(
-        *(part.astype(np.float32) for part in (visible, heatmaps, fields)), said.depths, said.metres_per_pixel
+        *(part.astype(np.float32) for part in (visible, heatmaps, fields)), exact.depths, exact.metres_per_pixel
     )
 
 

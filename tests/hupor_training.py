@@ -33,20 +33,20 @@ def camera():
     return Camera(256, 160, FOCAL, FOCAL, 127.5, 79.5)
 
 
-def sample_with_depth(seed, people=2, picture=None):
+def sample_with_depth(seed, people=2, image=None):
     """Random people with depth, some joints hidden or absent."""
     random = np.random.default_rng(seed)
     xyz = random_people(random, people, SPACE)
     state = random.choice([0, 1, 2], xyz.shape[:2], p=[0.1, 0.3, 0.6])
-    return make_mpi15_sample(picture, (256, 160), project(xyz, SPACE), xyz[..., 2], state, camera=camera())
+    return make_mpi15_sample(image, (256, 160), project(xyz, SPACE), xyz[..., 2], state, camera=camera())
 
 
-def sample_without_depth(seed, people=2, picture=None):
+def sample_without_depth(seed, people=2, image=None):
     """The same as in COCO: no head tops, no depth, no camera."""
-    given = sample_with_depth(seed, people, picture)
+    given = sample_with_depth(seed, people, image)
     annotated = np.array([joint != "head_top" for joint in MPI15.joints])
     state = np.where(annotated, given.state, 0)
-    return make_mpi15_sample(picture, given.size, given.xy, np.full(state.shape, np.nan), state, annotated=annotated)
+    return make_mpi15_sample(image, given.size, given.xy, np.full(state.shape, np.nan), state, annotated=annotated)
 
 
 def draw_image(given):
@@ -65,7 +65,7 @@ def write_samples(folder, kinds=(sample_with_depth, sample_with_depth, sample_wi
     """One sample of each kind, with its image."""
     made = []
     for number, kind in enumerate(kinds):
-        given = kind(number, picture=ImageRef(folder / f"{number}.png"))
+        given = kind(number, image=ImageRef(folder / f"{number}.png"))
         write_image(given.image.path, draw_image(given))
         made.append(given)
     return made

@@ -137,12 +137,12 @@ def records(count, **given):
     return [generator.generate(number).record for number in range(count)]
 
 
-def write_scenes(folder: Path, made, *, shard=None, pictures=True):
+def write_scenes(folder: Path, made, *, shard=None, images=True):
     """As `occlupose synth` writes them; so many in a shard, or one by one. Returns the folder."""
-    picture = cv2.imencode(".jpg", drawing(np.random.default_rng(0), size=(made[0].width, made[0].height)))[1].tobytes()
+    jpeg = cv2.imencode(".jpg", drawing(np.random.default_rng(0), size=(made[0].width, made[0].height)))[1].tobytes()
     contents = []
     for record in made:
-        contents += [(f"{record.number:06}.jpg", picture)] * pictures + [(f"{record.number:06}.npz", record.to_bytes())]
+        contents += [(f"{record.number:06}.jpg", jpeg)] * images + [(f"{record.number:06}.npz", record.to_bytes())]
     if shard is None:
         for name, content in contents:
             path = folder / ("images" if name.endswith(".jpg") else "scenes") / name
@@ -150,8 +150,8 @@ def write_scenes(folder: Path, made, *, shard=None, pictures=True):
             path.write_bytes(content)
         return folder
     (folder / "shards").mkdir(parents=True)
-    for first in range(0, len(contents), shard * (1 + pictures)):
-        write_tar(folder / f"shards/{first:06}.tar", contents[first : first + shard * (1 + pictures)])
+    for first in range(0, len(contents), shard * (1 + images)):
+        write_tar(folder / f"shards/{first:06}.tar", contents[first : first + shard * (1 + images)])
     return folder
 
 

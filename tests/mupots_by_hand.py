@@ -162,8 +162,8 @@ def by_hand(images, variant):
             right = False
             if both:
                 true = truth[one][14][2] - truth[two][14][2]
-                told = predicted[found[one]][14][2] - predicted[found[two]][14][2]
-                right = true * told > 0 or (abs(true) < 300 and abs(told) < 300)
+                predicted_depth = predicted[found[one]][14][2] - predicted[found[two]][14][2]
+                right = true * predicted_depth > 0 or (abs(true) < 300 and abs(predicted_depth) < 300)
             pairs.append((both, right))
     return {
         "all": figures(people, [right for _, right in pairs], variant),

@@ -64,7 +64,7 @@ def cells(rows: list[list[Any]]) -> np.ndarray:
 
 
 def write_sequence(
-    home: Path, name: str, people: list[list[dict[str, Any]]], hidden: list[list[np.ndarray]], pictures: bool = False
+    home: Path, name: str, people: list[list[dict[str, Any]]], hidden: list[list[np.ndarray]], images: bool = False
 ) -> None:
     """One sequence: annot.mat, occlusion.mat and, if wanted, black pictures."""
     folder = home / name
@@ -72,7 +72,7 @@ def write_sequence(
     savemat(folder / "annot.mat", {"annotations": cells(people)})
     savemat(folder / "occlusion.mat", {"occlusion_labels": cells(hidden)})
     camera = camera_of(name)
-    for number in range(len(people) if pictures else 0):
+    for number in range(len(people) if images else 0):
         write_image(folder / f"img_{number:06}.jpg", np.zeros((camera.height, camera.width, 3), np.uint8))
 
 

@@ -37,8 +37,8 @@ from pose_dataset_files import walker, write_h36m
 from scripted import write_hupor
 from walkers import circle, film, stand
 
-PICTURE = ["poses.json", "poses.npz", "preview.png", "run.json"]
-VIDEO = ["overlay.mp4", *PICTURE]
+IMAGE = ["poses.json", "poses.npz", "preview.png", "run.json"]
+VIDEO = ["overlay.mp4", *IMAGE]
 
 
 def assert_valid(folder: Path, frames: int | None = None) -> Poses:
@@ -236,7 +236,7 @@ def alpha(folder: Path) -> Path:
     return folder / "walk.png"
 
 
-def pictures(folder: Path) -> Path:
+def image_folder(folder: Path) -> Path:
     (folder / "walk").mkdir()
     for index in range(3):
         Image.new("RGB", (64, 48), (90, 90, 90)).save(folder / "walk" / f"{index}.png")
@@ -246,7 +246,7 @@ def pictures(folder: Path) -> Path:
 @pytest.mark.assets
 @pytest.mark.parametrize(
     ("make", "files", "frames"),
-    [(one_frame, VIDEO, 1), (odd_size, VIDEO, 4), (grey, PICTURE, 1), (alpha, PICTURE, 1), (pictures, VIDEO, 3)],
+    [(one_frame, VIDEO, 1), (odd_size, VIDEO, 4), (grey, IMAGE, 1), (alpha, IMAGE, 1), (image_folder, VIDEO, 3)],
 )
 def test_what_works_with_nobody_in_it(command, tmp_path, make, files, frames):
     path = make(tmp_path)
@@ -298,7 +298,7 @@ def test_what_works_with_people_in_it(command, tmp_path):
         "run", demo_clip(), "--end", "0.1", "--every", "2", "--fov", "60", "--no-video", "-o", tmp_path / "other"
     )
     assert (again.code, again.err) == (0, "")
-    assert names(tmp_path / "other") == PICTURE
+    assert names(tmp_path / "other") == IMAGE
     assert len(Poses.load(tmp_path / "other/poses.npz").track_id) >= 2
 
 
@@ -415,7 +415,7 @@ for name in ("poses.npz", "preview.png", "overlay.mp4"):
     for name, kept in (
         ("poses.npz", []),
         ("preview.png", ["poses.json", "poses.npz", "run.json"]),
-        ("overlay.mp4", PICTURE),
+        ("overlay.mp4", IMAGE),
     ):
         folder = name.replace(".", "-")
         assert lines.pop(0).startswith(f"occlupose: {folder}/{name}: could not be written (")
@@ -480,7 +480,7 @@ def test_ctrl_c_while_watching_keeps_what_was_seen(tmp_path, long_video):
     terminal.wait_for(r"detecting a\.mp4 .* [1-9]\d*/3000 +0 people")
     terminal.ctrl_c()
     assert terminal.end() == 130
-    assert names(tmp_path / "out") == PICTURE
+    assert names(tmp_path / "out") == IMAGE
     assert 0 < len(assert_valid(tmp_path / "out")) < 3000
     assert len(terminal.messages()) == 1 and "without overlay.mp4" in terminal.messages()[0]
     assert "out: poses.npz, poses.json, preview.png" in re.sub(r"\s+", " ", terminal.shown)
@@ -502,7 +502,7 @@ def test_ctrl_c_while_hupor_watches(tmp_path, long_video):
     terminal.wait_for(r"detecting a\.mp4 .* [1-9]\d*/3000 +0 people")
     terminal.ctrl_c()
     assert terminal.end() == 130
-    assert names(tmp_path / "out") == PICTURE
+    assert names(tmp_path / "out") == IMAGE
     assert 0 < len(assert_valid(tmp_path / "out")) < 3000
     assert len(terminal.messages()) == 1 and "without overlay.mp4" in terminal.messages()[0]
 
@@ -514,7 +514,7 @@ def test_ctrl_c_while_drawing_leaves_the_overlay_out(tmp_path):
     terminal.wait_for(r"drawing overlay\.mp4 .* [1-9]\d*/120")
     terminal.ctrl_c()
     assert terminal.end() == 130
-    assert names(tmp_path / "out") == PICTURE
+    assert names(tmp_path / "out") == IMAGE
     assert_valid(tmp_path / "out", 120)
     assert terminal.messages() == ["occlupose: interrupted; overlay.mp4 is left out"]
 
@@ -530,7 +530,7 @@ def test_second_ctrl_c_ends_at_once(tmp_path, long_video):
     began = time.monotonic()
     assert terminal.end() == 130
     assert time.monotonic() - began < 5
-    assert set(names(tmp_path / "out") if (tmp_path / "out").exists() else ()) <= set(PICTURE)
+    assert set(names(tmp_path / "out") if (tmp_path / "out").exists() else ()) <= set(IMAGE)
     assert "Traceback" not in terminal.shown
 
 

@@ -32,9 +32,9 @@ def moved(image, shift, size=(240, 220)):
 def measure(*frames, flow=None):
     """The answers for every frame of (image, boxes, xy, ids)."""
     sampler = FlowSampler(flow)
-    answers = [sampler.update(Pyramid(image), *people) for image, *people in frames]
-    assert answers[0] is None
-    return [*answers[1:], sampler.finish()]
+    results = [sampler.update(Pyramid(image), *people) for image, *people in frames]
+    assert results[0] is None
+    return [*results[1:], sampler.finish()]
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3.4, -1.7), (-6.2, 5.5), (10.3, 4.2)])
@@ -65,8 +65,8 @@ def test_a_still_joint_on_a_moving_background_is_rejected_and_a_moving_one_is_ke
     still = np.array([True, False, True, False, False])
     after = np.where(still[:, None], JOINTS, JOINTS + shift)
     first, _ = measure((moved(world, (0, 0)), BOX, JOINTS, ONE), (moved(world, shift), BOX, after, ONE))
-    answer = classify_joints(discount_by_flow(np.full((1, 1, 5), 0.9), first.motion[None], first.flow[None]))
-    np.testing.assert_array_equal(answer[0, 0], np.where(still, OCCLUDED, VISIBLE))
+    measured = classify_joints(discount_by_flow(np.full((1, 1, 5), 0.9), first.motion[None], first.flow[None]))
+    np.testing.assert_array_equal(measured[0, 0], np.where(still, OCCLUDED, VISIBLE))
 
 
 def test_the_last_frame_looks_back():
@@ -79,55 +79,53 @@ def test_the_last_frame_looks_back():
 
 def test_who_is_gone_in_the_next_frame_looks_back_and_who_stays_looks_ahead():
     world = texture(340, 340)
-    pictures = [moved(world, shift) for shift in ((0, 0), (3, 0), (3, 5))]
+    images = [moved(world, shift) for shift in ((0, 0), (3, 0), (3, 5))]
     two = (np.repeat(BOX, 2, 0), np.repeat(JOINTS, 2, 0), np.array([1, 2]))
-    answers = measure((pictures[0], *two), (pictures[1], *two), (pictures[2], BOX, JOINTS, ONE))
-    np.testing.assert_allclose(answers[1].flow[0] * SIDE, np.broadcast_to((0, 5), JOINTS.shape[1:]), atol=0.3)
-    np.testing.assert_allclose(answers[1].flow[1] * SIDE, np.broadcast_to((-3, 0), JOINTS.shape[1:]), atol=0.3)
+    results = measure((images[0], *two), (images[1], *two), (images[2], BOX, JOINTS, ONE))
+    np.testing.assert_allclose(results[1].flow[0] * SIDE, np.broadcast_to((0, 5), JOINTS.shape[1:]), atol=0.3)
+    np.testing.assert_allclose(results[1].flow[1] * SIDE, np.broadcast_to((-3, 0), JOINTS.shape[1:]), atol=0.3)
 
 
 def test_a_joint_missing_in_the_next_frame_looks_back_alone():
     world = texture(340, 340)
-    pictures = [moved(world, shift) for shift in ((0, 0), (3, 0), (3, 5))]
+    images = [moved(world, shift) for shift in ((0, 0), (3, 0), (3, 5))]
     gone = JOINTS.copy()
     gone[0, 2] = np.nan
-    _, middle, _ = measure(
-        (pictures[0], BOX, JOINTS, ONE), (pictures[1], BOX, JOINTS, ONE), (pictures[2], BOX, gone, ONE)
-    )
+    _, middle, _ = measure((images[0], BOX, JOINTS, ONE), (images[1], BOX, JOINTS, ONE), (images[2], BOX, gone, ONE))
     np.testing.assert_allclose(middle.flow[0, [2, 3]] * SIDE, [[-3, 0], [0, 5]], atol=0.3)
 
 
 def test_motion_follows_the_id_not_the_order():
-    picture = moved(texture(340, 340), (0, 0))
+    image = moved(texture(340, 340), (0, 0))
     two = np.concatenate([JOINTS, JOINTS + 10])
     boxes = np.repeat(BOX, 2, 0)
-    first, _ = measure((picture, boxes, two, np.array([1, 2])), (picture, boxes, two[::-1], np.array([2, 1])))
+    first, _ = measure((image, boxes, two, np.array([1, 2])), (image, boxes, two[::-1], np.array([2, 1])))
     np.testing.assert_array_equal(first.motion, 0)
 
 
 @pytest.mark.parametrize("ids", [(np.array([1]), np.array([2])), (np.array([-1]), np.array([-1]))])
 def test_strangers_and_the_unconfirmed_have_no_motion(ids):
-    picture = moved(texture(340, 340), (0, 0))
-    for answer in measure((picture, BOX, JOINTS, ids[0]), (picture, BOX, JOINTS, ids[1])):
-        assert np.isnan(answer.motion).all() and np.isnan(answer.flow).all()
+    image = moved(texture(340, 340), (0, 0))
+    for measured in measure((image, BOX, JOINTS, ids[0]), (image, BOX, JOINTS, ids[1])):
+        assert np.isnan(measured.motion).all() and np.isnan(measured.flow).all()
 
 
 def test_a_joint_outside_the_picture_has_motion_but_no_flow():
-    picture = moved(texture(340, 340), (0, 0))
+    image = moved(texture(340, 340), (0, 0))
     joints = JOINTS.copy()
     joints[0, 0] = (-30, 60)
-    first, _ = measure((picture, BOX, joints, ONE), (picture, BOX, joints, ONE))
+    first, _ = measure((image, BOX, joints, ONE), (image, BOX, joints, ONE))
     assert np.isnan(first.flow[0, 0]).all() and not np.isnan(first.flow[0, 1:]).any()
     np.testing.assert_array_equal(first.motion, 0)
 
 
 def test_nobody_and_boxes_outside_the_picture_are_no_error():
-    picture = moved(texture(340, 340), (0, 0))
+    image = moved(texture(340, 340), (0, 0))
     nobody = (np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.int64))
-    away = (picture, BOX + 5000, JOINTS + 5000, ONE)
-    answers = measure((picture, *nobody), away, away)
-    assert answers[0].flow.shape == (0, 5, 2)
-    assert np.isnan(answers[1].flow).all()
+    away = (image, BOX + 5000, JOINTS + 5000, ONE)
+    results = measure((image, *nobody), away, away)
+    assert results[0].flow.shape == (0, 5, 2)
+    assert np.isnan(results[1].flow).all()
 
 
 def test_a_change_of_picture_size_breaks_the_flow():
@@ -139,12 +137,12 @@ def test_a_change_of_picture_size_breaks_the_flow():
 
 
 def test_a_finished_meter_starts_afresh():
-    picture = Pyramid(moved(texture(340, 340), (0, 0)))
+    image = Pyramid(moved(texture(340, 340), (0, 0)))
     sampler = FlowSampler()
     assert sampler.finish() is None
-    sampler.update(picture, BOX, JOINTS, ONE)
+    sampler.update(image, BOX, JOINTS, ONE)
     assert np.isnan(sampler.finish().motion).all()
-    assert sampler.update(picture, BOX, JOINTS, ONE) is None
+    assert sampler.update(image, BOX, JOINTS, ONE) is None
 
 
 # ------------------------------------------------------------------------------------------------ other flows
@@ -156,13 +154,13 @@ def test_by_default_it_is_dis_on_the_grey_pictures():
     first = cv2.GaussianBlur(world, (0, 0), 3)
     second = cv2.GaussianBlur(np.roll(world, (2, 3), (0, 1)), (0, 0), 3)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    field = dis.calc(*(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)), None)
+    field = dis.calc(*(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)), None)
     box = np.array([[30, 30, 170, 170]], np.float32)
     xy = np.array([[[60, 60], [100, 141], [150, 80]]], np.float32)
     expected = [[field[y - 2 : y + 3, x - 2 : x + 3].mean((0, 1)) for x, y in xy[0].astype(int)]]
     for flow in (None, DIS(), build()):
-        answer, _ = measure((first, box, xy, ONE), (second, box, xy, ONE), flow=flow)
-        np.testing.assert_allclose(answer.flow * 140, expected, atol=1e-3)
+        measured, _ = measure((first, box, xy, ONE), (second, box, xy, ONE), flow=flow)
+        np.testing.assert_allclose(measured.flow * 140, expected, atol=1e-3)
 
 
 class Stretch:
@@ -182,31 +180,31 @@ class Stretch:
 
 def test_any_flow_is_used_as_it_is_averaged_over_the_patch():
     """The mean of x² over x - 2 to x + 2 is x² + 2."""
-    picture = moved(texture(340, 340), (0, 0), (201, 221))
+    image = moved(texture(340, 340), (0, 0), (201, 221))
     flow = Stretch()
     box = np.array([[20, 20, 181, 201]], np.float32)
     side = 181
-    first, last = measure((picture, box, JOINTS, ONE), (picture, box, JOINTS + 1, ONE), flow=flow)
+    first, last = measure((image, box, JOINTS, ONE), (image, box, JOINTS + 1, ONE), flow=flow)
     assert flow.sizes == [(221, 201, 3)] * 2, "the box with its surroundings is all of the picture"
-    for answer, xy in ((first, JOINTS), (last, JOINTS + 1)):
+    for measured, xy in ((first, JOINTS), (last, JOINTS + 1)):
         x, y = (xy - (100, 110)).transpose(2, 0, 1)
-        np.testing.assert_allclose(answer.flow * side, np.stack([(x**2 + 2) / 100, -y / 10], -1), atol=1e-3)
+        np.testing.assert_allclose(measured.flow * side, np.stack([(x**2 + 2) / 100, -y / 10], -1), atol=1e-3)
     np.testing.assert_allclose(first.motion * side, 1, atol=1e-5)
 
 
 def test_a_flow_on_a_smaller_picture_counts_in_pixels_of_the_whole():
-    picture = np.zeros((996, 996, 3), np.uint8)
+    image = np.zeros((996, 996, 3), np.uint8)
     flow = Stretch()
-    people = (picture, np.array([[100, 100, 900, 900]], np.float32), np.float32([[[400, 700]]]), ONE)
-    answer, _ = measure(people, people, flow=flow)
+    people = (image, np.array([[100, 100, 900, 900]], np.float32), np.float32([[[400, 700]]]), ONE)
+    measured, _ = measure(people, people, flow=flow)
     assert flow.sizes[0] == (166, 166, 3), "a sixth: 800 px are about six times 128"
-    assert answer.flow[0, 0, 1] * 800 == pytest.approx(-(700 - 995 / 2) / 10, abs=1e-3)
+    assert measured.flow[0, 0, 1] * 800 == pytest.approx(-(700 - 995 / 2) / 10, abs=1e-3)
 
 
 def test_a_flow_of_another_size_is_refused():
-    picture = moved(texture(340, 340), (0, 0))
+    image = moved(texture(340, 340), (0, 0))
     with pytest.raises(OccluposeError, match=r"returned shape \(2, 3, 2\).*height, width, 2"):
-        measure(*[(picture, BOX, JOINTS, ONE)] * 2, flow=lambda first, second: np.zeros((2, 3, 2)))
+        measure(*[(image, BOX, JOINTS, ONE)] * 2, flow=lambda first, second: np.zeros((2, 3, 2)))
 
 
 class Brightness(nn.Module):
@@ -215,9 +213,9 @@ class Brightness(nn.Module):
     """
 
     def forward(self, first, second):
-        for picture in (first, second):
-            assert picture.dtype == torch.float32 and picture.shape[2] % 8 == 0 and picture.shape[3] % 8 == 0
-            assert min(picture.shape[2:]) >= 128 and picture.min() >= -1 and picture.max() <= 1
+        for image in (first, second):
+            assert image.dtype == torch.float32 and image.shape[2] % 8 == 0 and image.shape[3] % 8 == 0
+            assert min(image.shape[2:]) >= 128 and image.min() >= -1 and image.max() <= 1
         assert first.min() == -1 and first.max() == 1
         right = torch.stack([first[:, 0], second[:, 1]], 1) * 127.5 + 127.5
         return [torch.zeros_like(right), right]

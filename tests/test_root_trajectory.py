@@ -18,7 +18,7 @@ def pose(rng, frames, fps=FPS):
     return (body + swing) * (np.arange(17) > 0)[:, None]
 
 
-def stroll(frames, depth, fps=FPS):
+def walk_towards(frames, depth, fps=FPS):
     """About 1 m/s to and fro, up and down with the steps."""
     time = np.arange(frames) / fps
     return np.stack([np.sin(0.7 * time), 0.1 + 0.03 * np.sin(9 * time), depth + 0.7 * np.sin(0.9 * time)], -1)
@@ -49,16 +49,16 @@ def distance(a, b):
 def test_perfect_joints_give_the_root_back(seed, x, y, z, speed):
     relative = pose(np.random.default_rng(seed), 30)
     root = np.array([x, y, z]) + np.array(speed) * np.arange(30)[:, None] / FPS
-    answer = placed(relative, see(relative, root))
-    assert answer.dtype == np.float32
-    assert distance(answer, root).max() < 0.011  # at 12 m, towards the camera, 10.4 mm at the ends
+    found = placed(relative, see(relative, root))
+    assert found.dtype == np.float32
+    assert distance(found, root).max() < 0.011  # at 12 m, towards the camera, 10.4 mm at the ends
 
 
 @settings(max_examples=10, deadline=None)
 @given(SEEDS, st.floats(2.5, 8))
 def test_a_stroll_is_followed_within_two_centimetres(seed, depth):
     relative = pose(np.random.default_rng(seed), 120)
-    root = stroll(120, depth)
+    root = walk_towards(120, depth)
     assert distance(placed(relative, see(relative, root)), root).max() < 0.02
 
 
@@ -74,7 +74,7 @@ def test_few_frames_are_enough(frames):
 def test_a_fifth_of_the_joints_wrong_costs_little(seed, depth):
     rng = np.random.default_rng(seed)
     relative = pose(rng, 150)
-    root = stroll(150, depth)
+    root = walk_towards(150, depth)
     error = distance(placed(relative, see(relative, root, rng, outliers=0.2)), root)
     assert error.mean() < 0.04 and error.max() < 0.25
 
@@ -82,7 +82,7 @@ def test_a_fifth_of_the_joints_wrong_costs_little(seed, depth):
 def test_joints_thrown_anywhere_in_the_picture_are_forgotten():
     rng = np.random.default_rng(0)
     relative = pose(rng, 150)
-    root = stroll(150, 4.0)
+    root = walk_towards(150, 4.0)
     xy = see(relative, root)
     wrong = rng.random(xy.shape[:2]) < 0.2
     xy[wrong] = rng.uniform(0, 1000, (wrong.sum(), 2))
@@ -93,12 +93,12 @@ def test_joints_thrown_anywhere_in_the_picture_are_forgotten():
 def test_a_gap_of_one_second_is_bridged(seed):
     rng = np.random.default_rng(seed)
     relative = pose(rng, 150)
-    root = stroll(150, 4.0)
+    root = walk_towards(150, 4.0)
     xy = see(relative, root, rng)
     xy[60:90] = np.nan
-    answer = placed(relative, xy)
-    assert distance(answer, root).max() < 0.25
-    assert distance(answer[1:], answer[:-1]).max() < 0.08, "no leap at the edges of the gap"
+    found = placed(relative, xy)
+    assert distance(found, root).max() < 0.25
+    assert distance(found[1:], found[:-1]).max() < 0.08, "no leap at the edges of the gap"
 
 
 def test_before_and_after_all_evidence_the_speed_dies_out():
@@ -106,18 +106,18 @@ def test_before_and_after_all_evidence_the_speed_dies_out():
     root = np.array([0.0, 0, 5]) + np.array([0.5, 0, 0.5]) * np.arange(210)[:, None] / FPS
     xy = see(relative, root)
     xy[:60] = xy[-60:] = np.nan
-    answer = placed(relative, xy)
-    speed = distance(answer[1:], answer[:-1]) * FPS
+    found = placed(relative, xy)
+    speed = distance(found[1:], found[:-1]) * FPS
     assert (np.diff(speed[:59]) > -1e-3).all() and (np.diff(speed[151:]) < 1e-3).all()
     assert speed[0] < 0.3 and speed[-1] < 0.3 and speed[100] == pytest.approx(0.5**0.5, abs=0.02)
-    assert distance(answer[-60:], root[-60:])[:10].max() < 0.1
+    assert distance(found[-60:], root[-60:])[:10].max() < 0.1
 
 
 @pytest.mark.parametrize(("depth", "tolerance"), [(3.0, 0.01), (6.0, 0.01), (12.0, 0.03)])
 def test_a_window_with_a_second_on_either_side_equals_the_whole(depth, tolerance):
     rng = np.random.default_rng(0)
     relative = pose(rng, 600)
-    root = stroll(600, depth)
+    root = walk_towards(600, depth)
     xy = see(relative, root, rng, outliers=0.1)
     whole = placed(relative, xy)
     for middle in range(100, 500, 40):
@@ -129,32 +129,32 @@ def test_a_window_with_a_second_on_either_side_equals_the_whole(depth, tolerance
 def test_a_path_goes_on_from_known_roots(known):
     rng = np.random.default_rng(0)
     relative = pose(rng, 300)
-    xy = see(relative, stroll(300, 4.0), rng, outliers=0.1)
+    xy = see(relative, walk_towards(300, 4.0), rng, outliers=0.1)
     xy[150:180] = np.nan
     whole = placed(relative, xy)
     for start in (known, 100, 155):
         window = slice(start, 260)
         weight = np.ones((260 - start, 17))
         before = whole[start - known : start]
-        answer = estimate_root_trajectory(relative[window], xy[window], weight, CAMERA, FPS, before=before)
-        assert distance(answer[:60], whole[start : start + 60]).max() < (0.002 if known == 2 else 0.1)
+        found = estimate_root_trajectory(relative[window], xy[window], weight, CAMERA, FPS, before=before)
+        assert distance(found[:60], whole[start : start + 60]).max() < (0.002 if known == 2 else 0.1)
 
 
 def test_where_nothing_is_seen_a_known_path_dies_out():
     relative = pose(np.random.default_rng(0), 60)
     before = np.array([[0.0, 0, 4], [0.02, 0, 4]])
-    answer = estimate_root_trajectory(
+    found = estimate_root_trajectory(
         relative, np.full((60, 17, 2), np.nan), np.ones((60, 17)), CAMERA, FPS, before=before
     )
-    steps = np.diff(answer[:, 0])
-    assert answer[0, 0] > 0.03 and (steps > 0).all() and (np.diff(steps) < 0).all()
+    steps = np.diff(found[:, 0])
+    assert found[0, 0] > 0.03 and (steps > 0).all() and (np.diff(steps) < 0).all()
     assert steps[-1] < 0.3 * steps[0]
 
 
 def test_the_frame_rate_does_not_matter():
     rng = np.random.default_rng(0)
     relative = pose(rng, 240, 60.0)
-    root = stroll(240, 5.0, 60.0)
+    root = walk_towards(240, 5.0, 60.0)
     xy = see(relative, root)
     xy[100:160] = np.nan
     assert distance(placed(relative, xy, 60.0)[::2], placed(relative[::2], xy[::2], 30.0)).max() < 0.02
@@ -201,17 +201,17 @@ def test_missing_joints_are_left_out_whatever_is_missing():
 
 def test_nobody_seen_gives_nan():
     relative = pose(np.random.default_rng(0), 5)
-    answer = placed(relative, np.full((5, 17, 2), np.nan))
-    assert answer.shape == (5, 3) and np.isnan(answer).all()
+    found = placed(relative, np.full((5, 17, 2), np.nan))
+    assert found.shape == (5, 3) and np.isnan(found).all()
 
 
 def test_one_joint_alone_gives_a_place_on_its_line_of_sight():
     relative = pose(np.random.default_rng(0), 5)
     xy = np.full((5, 17, 2), np.nan)
     xy[2, 4] = (1200, 400)
-    answer = placed(relative, xy)
-    assert np.isfinite(answer).all()
-    np.testing.assert_allclose(CAMERA.project((answer[2] + relative[2, 4]).astype(np.float64)), (1200, 400), atol=1)
+    found = placed(relative, xy)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(CAMERA.project((found[2] + relative[2, 4]).astype(np.float64)), (1200, 400), atol=1)
 
 
 @settings(max_examples=25, deadline=None)
@@ -219,5 +219,5 @@ def test_one_joint_alone_gives_a_place_on_its_line_of_sight():
 def test_the_root_is_never_behind_the_camera(seed):
     rng = np.random.default_rng(seed)
     relative = pose(rng, 20) * rng.choice([0.01, 1, 10])
-    answer = placed(relative, rng.uniform(-2000, 4000, (20, 17, 2)))
-    assert np.isfinite(answer).all() and (answer[:, 2] >= np.float32(MIN_DEPTH)).all()
+    found = placed(relative, rng.uniform(-2000, 4000, (20, 17, 2)))
+    assert np.isfinite(found).all() and (found[:, 2] >= np.float32(MIN_DEPTH)).all()

@@ -203,10 +203,10 @@ def test_the_same_person_seen_twice_is_one():
 def test_scale_of_the_picture_does_not_matter():
     def run(scale):
         tracker = Tracker(min_duration=TWICE)
-        shown = [np.array(walkers(frame / FPS)) * scale for frame in range(120)]
+        positions = [np.array(walkers(frame / FPS)) * scale for frame in range(120)]
         return [
             see(tracker, people(*centres, side=200 * scale), frame / FPS).tolist()
-            for frame, centres in enumerate(shown)
+            for frame, centres in enumerate(positions)
         ]
 
     assert run(1.0) == run(0.25)

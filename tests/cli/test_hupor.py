@@ -42,7 +42,7 @@ def scripted(monkeypatch):
     return make
 
 
-def picture(folder: Path, mode: str = "RGB", size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
+def write_frame(folder: Path, mode: str = "RGB", size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
     Image.new(mode, size, tuple([90] * len(mode)) if len(mode) > 1 else 90).save(folder / "walk.png")
     return folder / "walk.png"
 
@@ -97,7 +97,7 @@ def test_what_the_default_has_too(command, tmp_path, scripted):
 
 def test_sixty_people_in_a_picture(command, tmp_path, scripted):
     scripted(Script([crowd(60)]))
-    outcome = command("run", picture(tmp_path), "--method", "hupor", "--fov", "70")
+    outcome = command("run", write_frame(tmp_path), "--method", "hupor", "--fov", "70")
     assert (outcome.code, outcome.err) == (0, DEMONSTRATION)
     assert "1 frame, 60 people" in outcome.out
     assert names(Path("out/walk")) == PICTURE and len(valid(Path("out/walk"), 1).track_id) == 60
@@ -109,7 +109,7 @@ def test_sixty_people_in_a_picture(command, tmp_path, scripted):
     ids=["grey", "transparent", "grey and transparent", "one pixel", "20,000 pixels wide"],
 )
 def test_pictures_with_nobody_in_them(command, tmp_path, mode, size):
-    path = picture(tmp_path, mode, size)
+    path = write_frame(tmp_path, mode, size)
     outcome = command("run", path, "--method", "hupor", "--weights", write_hupor(tmp_path / "net.safetensors"))
     assert outcome.code == 0, outcome
     assert outcome.err == f"occlupose: warning: {path}: nobody found in it; the files are valid but empty\n"
@@ -145,14 +145,14 @@ def test_pictures_with_nobody_in_them(command, tmp_path, mode, size):
 )
 def test_what_cannot_be(command, tmp_path, options, words):
     given = ["--weights", write_hupor(tmp_path / "net.safetensors"), *options(tmp_path)]
-    assert_refused(command("run", picture(tmp_path), "--method", "hupor", "-o", tmp_path / "out", *given), *words)
+    assert_refused(command("run", write_frame(tmp_path), "--method", "hupor", "-o", tmp_path / "out", *given), *words)
     assert not (tmp_path / "out").exists()
 
 
 def test_without_weights(command, tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "SHIPPED", tmp_path / "none.safetensors")
     assert_refused(
-        command("run", picture(tmp_path), "--method", "hupor", "-o", tmp_path / "out"), "hupor", "train hupor"
+        command("run", write_frame(tmp_path), "--method", "hupor", "-o", tmp_path / "out"), "hupor", "train hupor"
     )
     assert not (tmp_path / "out").exists()
 
@@ -169,5 +169,5 @@ def test_a_video_without_frames(command, tmp_path):
 
 
 def test_a_method_that_is_none(command, tmp_path):
-    outcome = command("run", picture(tmp_path), "--method", "smap")
+    outcome = command("run", write_frame(tmp_path), "--method", "smap")
     assert outcome.code == 2 and "hupor" in outcome.err and "Traceback" not in outcome.err

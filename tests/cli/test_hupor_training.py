@@ -114,22 +114,24 @@ def test_half_of_each_batch_is_of_images_without_depth(command, synth, tmp_path)
 
 
 def test_help_names_the_recipes(command):
-    shown = command("train", "hupor", "--help")
-    assert shown.code == 0
-    assert "recipe:published" in shown.out and "recipe:small" in shown.out
+    help_page = command("train", "hupor", "--help")
+    assert help_page.code == 0
+    assert "recipe:published" in help_page.out and "recipe:small" in help_page.out
     assert all(
-        word in shown.out
+        word in help_page.out
         for word in ("--data", "--output", "--init-from", "--image-cache-gib", "--strict", "--resume", "--device")
     )
 
 
 def test_data_that_is_not_there_or_is_no_dataset_is_refused(command, tmp_path):
     (tmp_path / "empty").mkdir()
-    for folder, said in (
+    for folder, message in (
         (tmp_path / "nowhere", "no such file or folder"),
         (tmp_path / "empty", "no known dataset in it"),
     ):
-        assert_refused(command("train", "hupor", "--data", folder, "-o", tmp_path / "run", *small()), str(folder), said)
+        assert_refused(
+            command("train", "hupor", "--data", folder, "-o", tmp_path / "run", *small()), str(folder), message
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -141,13 +143,13 @@ def test_an_impossible_image_cache_is_refused(command, synth, tmp_path, memory):
 
 
 def test_impossible_recipes_are_refused_in_one_line(command, synth, tmp_path):
-    for change, said in (
+    for change, message in (
         ({"predicted-input-fraction": 2}, "predicted_input_fraction 2: must be between 0 and 1"),
         ({"design.width": 50}, "must be multiples of 32"),
         ({"batch": 1}, "batch 1"),
     ):
         outcome = command("train", "hupor", "--data", synth, "-o", tmp_path / "run", *small(**change))
-        assert outcome.code == 2 and said in outcome.err and "Traceback" not in outcome.err
+        assert outcome.code == 2 and message in outcome.err and "Traceback" not in outcome.err
     assert not (tmp_path / "run").exists()
 
 
@@ -156,21 +158,21 @@ def test_a_run_is_not_overwritten_and_goes_on_only_as_it_began(command, synth, t
     assert command(*words, *small(epochs=0.5)).code == 0
     results = [name for name in RUN if not name.endswith(".json")]  # the card has the command, which now says --resume
     before = [(tmp_path / "run" / name).read_bytes() for name in results]
-    for more, recipe, said in (
+    for more, recipe, message in (
         ((), {}, "give --resume"),
         (("--resume",), {"predicted-input-fraction": 0.25}, "started with other settings or data"),
     ):
         outcome = command(*words, *more, *small(epochs=0.5, **recipe))
-        assert_refused(outcome, said, out=outcome.out)
+        assert_refused(outcome, message, out=outcome.out)
     assert command(*words, "--resume", *small(epochs=0.5)).code == 0
     assert [(tmp_path / "run" / name).read_bytes() for name in results] == before and names(tmp_path / "run") == RUN
 
 
 def test_an_unreadable_image_is_named_or_stops_the_training(command, tmp_path):
     coco = write_coco(tmp_path / "coco")
-    picture = load(coco).samples[0].image
-    assert picture is not None
-    spoilt = picture.path
+    image = load(coco).samples[0].image
+    assert image is not None
+    spoilt = image.path
     spoilt.write_bytes(spoilt.read_bytes()[:60])
     done = command("train", "hupor", "--data", coco, "-o", tmp_path / "run", *small(epochs=8, batch=8))
     assert done.code == 0, done
@@ -274,12 +276,12 @@ def test_a_refinenet_is_added_to_weights(command, synth, finds_somebody, tmp_pat
 def test_a_refinenet_without_images_or_with_an_impossible_value_is_refused(command, synth, finds_somebody, tmp_path):
     (tmp_path / "empty").mkdir()
     folder = tmp_path / "run"
-    for data, said in (
+    for data, message in (
         (tmp_path / "nowhere", "no such file or folder"),
         (tmp_path / "empty", "no known dataset in it"),
     ):
-        assert_refused(command(*refine(data, finds_somebody, folder)), str(data), said)
-    write_scenes(tmp_path / "labels", records(2), pictures=False)
+        assert_refused(command(*refine(data, finds_somebody, folder)), str(data), message)
+    write_scenes(tmp_path / "labels", records(2), images=False)
     bare = command(*refine(tmp_path / "labels", finds_somebody, folder))
     assert_refused(bare, out=bare.out)
     for option, value in (("--seed", "-1"), ("--seed", str(2**63)), ("--max-images", "0")):

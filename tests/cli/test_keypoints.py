@@ -314,18 +314,18 @@ def test_a_run_is_not_written_over_nor_gone_on_with_otherwise(command, tmp_path,
     run = tmp_path / "run"
     options = ["train", "ljof", "--data", data, "-o", run, *TINY]
     assert command(*options).code == 0
-    told = command(*options, "--resume")  # there is nothing left to do
-    assert told.code == 0
-    told = told.out.splitlines()[0] + "\n"
+    outcome = command(*options, "--resume")  # there is nothing left to do
+    assert outcome.code == 0
+    outcome = outcome.out.splitlines()[0] + "\n"
     before = {path: path.read_bytes() for path in run.iterdir()}
-    assert_refused(command(*options), "already holds a training run", "--resume", out=told)
+    assert_refused(command(*options), "already holds a training run", "--resume", out=outcome)
     for other in (["--epochs", "2"], ["--seed", "1"], ["--no-lja"], ["--init-from", weights]):
         assert_refused(
             command(*options, "--resume", *other),
             "last.pt",
             "other settings or data",
             "resume with the recipe",
-            out=told,
+            out=outcome,
         )
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
@@ -359,8 +359,8 @@ def converted(command, source, *options):
 
 def test_a_checkpoint_of_others_finds_joints(command, tmp_path):
     data = files.write_coco(tmp_path / "data")
-    output, said = converted(command, checkpoint(tmp_path / "theirs.pth"))
-    first, second = said.splitlines()
+    output, message = converted(command, checkpoint(tmp_path / "theirs.pth"))
+    first, second = message.splitlines()
     assert first == f"{output}: from a checkpoint of MMPose 0.x, hrnet_small written"
     assert "decoded by udp" in second and "--codec" in second
     classic = tmp_path / "classic.safetensors"
@@ -382,8 +382,8 @@ def test_a_checkpoint_of_others_finds_joints(command, tmp_path):
 
 def test_a_backbone_alone_begins_a_training_and_finds_nothing(command, tmp_path):
     data = files.write_crowdpose(tmp_path / "data")
-    output, said = converted(command, checkpoint(tmp_path / "theirs.pth", head=False), "--skeleton", "crowdpose14")
-    assert "the backbone of hrnet_small written; train it: occlupose train ljof --model hrnet_small" in said
+    output, message = converted(command, checkpoint(tmp_path / "theirs.pth", head=False), "--skeleton", "crowdpose14")
+    assert "the backbone of hrnet_small written; train it: occlupose train ljof --model hrnet_small" in message
     outcome = command("eval", "keypoints", "--data", data, "--frontend", output)
     assert_refused(outcome, str(output), "a backbone alone", f"occlupose train ljof --init-from {output}")
     assert command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--init-from", output).code == 0
@@ -592,25 +592,25 @@ def test_output_without_permission(command, tmp_path, weights, monkeypatch, what
 
 def spoil(what, content, folder):
     """Does it to the first person with joints, or that person's picture."""
-    somebody = next(person for person in content["annotations"] if person["num_keypoints"] and not person["iscrowd"])
-    image = next(image for image in content["images"] if image["id"] == somebody["image_id"])
-    joint = 3 * next(number for number, v in enumerate(somebody["keypoints"][2::3]) if v)
+    annotation = next(person for person in content["annotations"] if person["num_keypoints"] and not person["iscrowd"])
+    image = next(image for image in content["images"] if image["id"] == annotation["image_id"])
+    joint = 3 * next(number for number, v in enumerate(annotation["keypoints"][2::3]) if v)
     if what == "area":
-        somebody["area"] = 0
+        annotation["area"] = 0
     elif what == "box":
-        somebody["bbox"] = [500, 500, 20, 20]
+        annotation["bbox"] = [500, 500, 20, 20]
     elif what == "edge":
-        somebody["bbox"][2] += 200
+        annotation["bbox"][2] += 200
     elif what == "no box":
-        del somebody["bbox"]
+        del annotation["bbox"]
     elif what == "outside":
-        somebody["keypoints"][joint] = 400
+        annotation["keypoints"][joint] = 400
     elif what == "nan":
-        somebody["keypoints"][joint] = float("nan")
+        annotation["keypoints"][joint] = float("nan")
     elif what == "category":
-        content["annotations"].append(somebody | {"id": 5000, "category_id": 77})
+        content["annotations"].append(annotation | {"id": 5000, "category_id": 77})
     elif what == "same id":
-        content["annotations"].append(dict(somebody))
+        content["annotations"].append(dict(annotation))
     elif what == "same picture":
         content["images"].append(dict(image))
     elif what == "missing":
@@ -638,10 +638,10 @@ WRONG = {
 def spoilt(folder, *what):
     """COCO with something wrong in both of its files."""
     files.write_coco(folder)
-    for name, pictures in ((COCO_TRAIN, "train2017"), (COCO_VAL, "val2017")):
+    for name, images in ((COCO_TRAIN, "train2017"), (COCO_VAL, "val2017")):
         content = json.loads((folder / name).read_text())
         for each in what:
-            spoil(each, content, folder / pictures)
+            spoil(each, content, folder / images)
         files.write_json(folder / name, content)
     return folder
 
@@ -692,9 +692,16 @@ def test_unusable_images(command, tmp_path, weights, what, words):
     outcome = command(*score, "--boxes", detections)
     assert outcome.code == 0 and words in outcome.out
     scores.unlink()
-    told = f"hrnet_small: training on {people(data / COCO_TRAIN)} people of {Path(COCO_TRAIN).name} (coco), coco17\n"
+    training_output = (
+        f"hrnet_small: training on {people(data / COCO_TRAIN)} people of {Path(COCO_TRAIN).name} (coco), coco17\n"
+    )
     outcome = command(*train[:-2], "--epochs", "4", "-o", tmp_path / "strict", "--strict")
-    assert outcome.code == 2 and outcome.out.startswith(told) and outcome.err.count("\n") == 1 and words in outcome.err
+    assert (
+        outcome.code == 2
+        and outcome.out.startswith(training_output)
+        and outcome.err.count("\n") == 1
+        and words in outcome.err
+    )
     assert not (tmp_path / "strict" / WEIGHTS).exists()
     assert_refused(command(*score, "--strict"), words)
     assert not scores.exists()
@@ -704,8 +711,8 @@ def test_people_without_joints_are_no_problem(command, tmp_path, weights):
     data = files.write_coco(tmp_path / "data")
     for name in (COCO_TRAIN, COCO_VAL):
         content = json.loads((data / name).read_text())
-        somebody = next(person for person in content["annotations"] if person["num_keypoints"])
-        somebody |= {"keypoints": [0] * 51, "num_keypoints": 0}
+        annotation = next(person for person in content["annotations"] if person["num_keypoints"])
+        annotation |= {"keypoints": [0] * 51, "num_keypoints": 0}
         files.write_json(data / name, content)
     outcome = command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--strict")
     assert (outcome.code, outcome.err) == (0, "") and f"training on {people(data / COCO_TRAIN)} people" in outcome.out
@@ -753,12 +760,14 @@ def test_images_in_both_sets_are_reported(command, tmp_path):
     assert "--holdout HOLDOUT" in card(tmp_path / "clean")["command"]
     (other / "copy.jpg").write_bytes(first.read_bytes())
     write_image(other / "mirrored.png", read_image(first)[:, ::-1])
-    told = command(*call, data / "val2017", "-o", tmp_path / "told")
-    assert told.code == 0
-    assert f"{other / 'copy.jpg'}: same file as {first} of the training data\n" in told.out
-    assert f"{other / 'mirrored.png'}: mirrored image as {first} of the training data\n" in told.out
-    assert f"{other}: images in the training data: 0; with a copy in it: 2; in neither way: 1\n" in told.out
-    assert f"{data / 'val2017'}: images in the training data: 0; with a copy in it: 0; in neither way: 4\n" in told.out
+    outcome = command(*call, data / "val2017", "-o", tmp_path / "copies")
+    assert outcome.code == 0
+    assert f"{other / 'copy.jpg'}: same file as {first} of the training data\n" in outcome.out
+    assert f"{other / 'mirrored.png'}: mirrored image as {first} of the training data\n" in outcome.out
+    assert f"{other}: images in the training data: 0; with a copy in it: 2; in neither way: 1\n" in outcome.out
+    assert (
+        f"{data / 'val2017'}: images in the training data: 0; with a copy in it: 0; in neither way: 4\n" in outcome.out
+    )
     stopped = command(*call, "-o", tmp_path / "stopped", "--strict")
     assert (
         stopped.code == 2

@@ -77,10 +77,10 @@ def test_padding_is_grey_and_the_image_unchanged():
     """An image of half the size of the input: each pixel lies in the middle of four."""
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (256, 320, 3), dtype=np.uint8)
-    shown = BOX.warp(Pyramid(image), BOX.matrix(320, 256))
-    assert shown.shape == (512, 832, 3) and shown.dtype == np.uint8
-    assert (shown[:, : (832 - 640) // 2 - 1] == GREY).all() and (shown[:, (832 + 640) // 2 + 1 :] == GREY).all()
-    inside = shown[:, 96:-96].astype(float)
+    warped = BOX.warp(Pyramid(image), BOX.matrix(320, 256))
+    assert warped.shape == (512, 832, 3) and warped.dtype == np.uint8
+    assert (warped[:, : (832 - 640) // 2 - 1] == GREY).all() and (warped[:, (832 + 640) // 2 + 1 :] == GREY).all()
+    inside = warped[:, 96:-96].astype(float)
     means = np.stack([inside[dy::2, dx::2] for dy in (0, 1) for dx in (0, 1)]).mean(0)
     near = image.astype(float)
     blurred = sum(
@@ -102,14 +102,14 @@ def test_an_image_of_the_input_s_size_is_unchanged():
 def test_images_of_any_size_are_warped(size):
     """In the middle, no larger than they are to be, grey around."""
     width, height = size
-    shown = BOX.warp(Pyramid(np.zeros((height, width, 3), np.uint8)), BOX.matrix(width, height))
-    assert shown.shape == (512, 832, 3)
+    warped = BOX.warp(Pyramid(np.zeros((height, width, 3), np.uint8)), BOX.matrix(width, height))
+    assert warped.shape == (512, 832, 3)
     scale = BOX.scale(width, height)
-    rows, columns = np.nonzero((shown < GREY).any(-1))
+    rows, columns = np.nonzero((warped < GREY).any(-1))
     for places, side, whole in ((columns, width, 832), (rows, height, 512)):
         assert (np.abs(places - (whole - 1) / 2) <= scale * (side + 1) / 2).all()
     if scale * min(size) >= 2:
-        assert shown[255, 415].max() < 64
+        assert warped[255, 415].max() < 64
 
 
 def test_rotated_images_are_completely_inside():

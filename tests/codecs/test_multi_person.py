@@ -23,7 +23,7 @@ MAPS = MultiPersonMaps(256, 160)
 PARTS = ("visible", "hidden", "all")
 
 
-def somebody(**places):
+def person(**places):
     """One person with these joints, px and m; all visible."""
     xy = torch.zeros(1, 1, 15, 2)
     z = torch.zeros(1, 1, 15)
@@ -61,7 +61,7 @@ def mirrored(given):
 @pytest.mark.parametrize("level", range(5))
 def test_peaks_are_1_at_the_joint_and_as_wide_as_opencv_makes_the_kernel(level):
     joint = MPI15.index("left_knee")[0]
-    heatmap = MAPS.heatmaps(somebody(left_knee=(4 * 30 + 1.5, 4 * 20 + 1.5, 3)), "visible", level)[0, joint]
+    heatmap = MAPS.heatmaps(person(left_knee=(4 * 30 + 1.5, 4 * 20 + 1.5, 3)), "visible", level)[0, joint]
     assert heatmap[20, 30] == 1 and heatmap.max() == 1
     sigma = {15: 2.6, 11: 2.0, 9: 1.7, 7: 1.4, 5: 1.1}[KERNELS[level]]
     assert heatmap[20, 31] == pytest.approx(math.exp(-1 / (2 * sigma**2)))
@@ -69,8 +69,8 @@ def test_peaks_are_1_at_the_joint_and_as_wide_as_opencv_makes_the_kernel(level):
 
 
 def test_the_highest_gaussian_counts_where_two_overlap():
-    one = somebody(neck=(100.0, 80.0, 3))
-    other = somebody(neck=(108.0, 80.0, 3))
+    one = person(neck=(100.0, 80.0, 3))
+    other = person(neck=(108.0, 80.0, 3))
     both = PeopleBatch(
         *(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")),
         one.metres_per_pixel,
@@ -83,7 +83,7 @@ def test_the_highest_gaussian_counts_where_two_overlap():
 def test_limbs_are_as_wide_as_published_and_point_from_the_first_joint_to_the_second(level, half):
     limb = MPI15.limbs.index(("left_shoulder", "left_elbow"))
     cell = lambda x, y, z: (4 * x + 1.5, 4 * y + 1.5, z)  # noqa: E731
-    fields = MAPS.fields(somebody(left_shoulder=cell(20, 10, 3.0), left_elbow=cell(40, 10, 2.75)), "visible", level)[0]
+    fields = MAPS.fields(person(left_shoulder=cell(20, 10, 3.0), left_elbow=cell(40, 10, 2.75)), "visible", level)[0]
     assert not fields[[other for other in range(14) if other != limb]].any()
     lies = fields[limb, 0] > 0
     assert lies.any(1).sum() == 2 * half - 1 and lies[:, 30].sum() == 2 * half - 1  # less than half away
@@ -121,13 +121,13 @@ def test_every_joint_is_in_one_part_and_every_limb(seed):
     states = given.state[0, 0]
     for limb in range(14):
         ends = sorted([states[sources[limb]].item(), states[targets[limb]].item()])
-        assert bool(visible[0, limb].any()) == (ends == [2, 2])
-        assert bool(hidden[0, limb].any()) == (ends in ([1, 1], [1, 2]))
+        assert bool(fields["visible"][0, limb].any()) == (ends == [2, 2])
+        assert bool(fields["hidden"][0, limb].any()) == (ends in ([1, 1], [1, 2]))
 
 
 def test_several_limbs_in_a_cell_are_averaged():
-    one = somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 3))
-    other = somebody(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 4))
+    one = person(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 3))
+    other = person(neck=(101.5, 41.5, 3), pelvis=(101.5, 101.5, 4))
     both = PeopleBatch(
         *(torch.cat([getattr(one, name), getattr(other, name)], 1) for name in ("xy", "z", "state")),
         one.metres_per_pixel,
@@ -150,7 +150,7 @@ def test_depths_are_centimetres_that_a_pixel_spans():
 
 
 def test_depths_have_targets_in_the_joint_s_cell_only():
-    given = somebody(pelvis=(4 * 7 + 2, 4 * 3 + 1, 5.0), left_hip=(300.0, 20, 5), left_wrist=(50.0, 50, 5))
+    given = person(pelvis=(4 * 7 + 2, 4 * 3 + 1, 5.0), left_hip=(300.0, 20, 5), left_wrist=(50.0, 50, 5))
     number, depth = MAPS.depths(given, "visible")
     assert number.shape == depth.shape == (1, 1, len(TORSO))
     assert (number[0, 0, 0].item(), depth[0, 0, 0].item()) == (3 * 64 + 7, pytest.approx(0.5))
@@ -214,7 +214,7 @@ def test_limbs_reach_as_far_as_published():
 
 
 def test_no_people_and_nan_positions():
-    given = somebody(neck=(float("nan"), 3.0, 3), pelvis=(1e9, -1e9, 3))
+    given = person(neck=(float("nan"), 3.0, 3), pelvis=(1e9, -1e9, 3))
     for level in range(5):
         assert not MAPS.heatmaps(given, "all", level).any() and not MAPS.heatmaps(given, "all", level).isnan().any()
     nobody = PeopleBatch(torch.zeros(2, 0, 15, 2), torch.zeros(2, 0, 15), torch.zeros(2, 0, 15), torch.ones(2))

@@ -53,32 +53,32 @@ def test_joints_stay_on_what_shows_them(kind, seed):
     given, image = dotted()
     given = given if kind == "deep" else turned_out(given)
     box = Letterbox(256, 160)
-    shown = show([given], BottomUpAugmentation(rotation=20), seed, [image], box)
+    batch = show([given], BottomUpAugmentation(rotation=20), seed, [image], box)
     mirrored = np.random.default_rng(seed).random() < 0.5
-    there = (shown.people.state[0, 0] > 0).nonzero().flatten().tolist()
+    there = (batch.people.state[0, 0] > 0).nonzero().flatten().tolist()
     assert len(there) >= 8
     for joint in there:
-        x, y = np.round(shown.people.xy[0, 0, joint].numpy()).astype(int)
+        x, y = np.round(batch.people.xy[0, 0, joint].numpy()).astype(int)
         dot = PARTNERS[joint] if mirrored else joint
-        assert abs(int(shown.images[0, y, x, 0]) - (80 + 11 * dot)) <= 5, (joint, x, y)
-    assert shown.images.shape == (1, 160, 256, 3) and shown.images.dtype == torch.uint8
+        assert abs(int(batch.images[0, y, x, 0]) - (80 + 11 * dot)) <= 5, (joint, x, y)
+    assert batch.images.shape == (1, 160, 256, 3) and batch.images.dtype == torch.uint8
 
 
 def test_without_variation_images_lie_as_the_letterbox_has_them():
     given = [sample_with_depth(0), sample_without_depth(1)]
     images = [draw_image(each) for each in given]
     for augmentation in (None, STILL):
-        shown = show(given, augmentation, images=images)
+        batch = show(given, augmentation, images=images)
         for number, each in enumerate(given):
             matrix = BOX.matrix(256, 160)
             there = each.state > 0
             expected = each.xy @ matrix[:, :2].T + matrix[:, 2]
-            np.testing.assert_allclose(shown.people.xy[number, : len(each)][there], expected[there], atol=1e-4)
-            np.testing.assert_array_equal(shown.people.state[number, : len(each)], each.state)
-            np.testing.assert_array_equal(shown.people.z[number, : len(each)], each.z)
-            assert (shown.images[number, :20] == GREY).all() and (shown.images[number, -20:] == GREY).all()
-    assert shown.has_depth.tolist() == [True, False]
-    assert shown.annotated.sum(1).tolist() == [15, 14] and not shown.annotated[1, MPI15.index("head_top")[0]]
+            np.testing.assert_allclose(batch.people.xy[number, : len(each)][there], expected[there], atol=1e-4)
+            np.testing.assert_array_equal(batch.people.state[number, : len(each)], each.state)
+            np.testing.assert_array_equal(batch.people.z[number, : len(each)], each.z)
+            assert (batch.images[number, :20] == GREY).all() and (batch.images[number, -20:] == GREY).all()
+    assert batch.has_depth.tolist() == [True, False]
+    assert batch.annotated.sum(1).tolist() == [15, 14] and not batch.annotated[1, MPI15.index("head_top")[0]]
 
 
 def test_mirroring_exchanges_sides_and_turns_the_image_round():
@@ -262,7 +262,7 @@ def test_each_image_is_varied_by_its_own_chance_whatever_is_shown_beside_it():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"rotation": -1.0}, "rotation -1: degrees, between 0 and 180"),
         ({"rotation": float("nan")}, "rotation nan: degrees"),
@@ -274,8 +274,8 @@ def test_each_image_is_varied_by_its_own_chance_whatever_is_shown_beside_it():
         ({"shift": float("inf")}, "shift inf: pixels"),
     ],
 )
-def test_variations_that_cannot_be_are_refused(wrong, said):
-    with pytest.raises(OccluposeError, match=said):
+def test_variations_that_cannot_be_are_refused(wrong, message):
+    with pytest.raises(OccluposeError, match=message):
         BottomUpAugmentation(**wrong)
 
 
@@ -283,12 +283,12 @@ def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (160, 256, 3), dtype=np.uint8)
     first = ImageRef(tmp_path / "a.png")
     second = ImageRef(tmp_path / "b.png")
-    for picture in (first, second):
-        write_image(picture.path, image)
+    for reference in (first, second):
+        write_image(reference.path, image)
     gallery = ImageCache(image.nbytes)
-    for picture in (first, second):
-        np.testing.assert_array_equal(gallery.read(picture, (256, 160)), image)
-        picture.path.unlink()
+    for reference in (first, second):
+        np.testing.assert_array_equal(gallery.read(reference, (256, 160)), image)
+        reference.path.unlink()
     np.testing.assert_array_equal(gallery.read(first, (256, 160)), image)
     with pytest.raises(OccluposeError, match=r"b\.png"):
         gallery.read(second, (256, 160))

@@ -62,7 +62,7 @@ def test_cameras_may_be_those_of_some_subjects(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("no JSON", "cameras: Invalid JSON"),
         ("[]", "cameras: "),
@@ -80,10 +80,10 @@ def test_cameras_may_be_those_of_some_subjects(tmp_path):
         (cameras_json(["a"], subjects=["S1"]), "no camera for S9"),
     ],
 )
-def test_another_file_is_refused(tmp_path, text, said):
+def test_another_file_is_refused(tmp_path, text, message):
     path = tmp_path / "cameras.json"
     path.write_text(text)
-    with pytest.raises(OccluposeError, match=said) as refusal:
+    with pytest.raises(OccluposeError, match=message) as refusal:
         read_cameras_file(path, ("S9",))
     assert str(refusal.value).startswith(f"{path}: ") and "; " in str(refusal.value) and "\n" not in str(refusal.value)
 

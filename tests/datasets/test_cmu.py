@@ -112,7 +112,7 @@ def refused(tmp_path, skeleton, motion):
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "words"),
     [
         (lambda text: "", "no bones or no hierarchy"),
         (lambda text: "MThd\0\1 this is music", "no bones or no hierarchy"),
@@ -130,13 +130,13 @@ def refused(tmp_path, skeleton, motion):
         (lambda text: text.replace("name ltibia", "name"), "bone ltibia is missing or damaged"),
     ],
 )
-def test_damaged_skeletons_are_refused(tmp_path, damage, said):
+def test_damaged_skeletons_are_refused(tmp_path, damage, words):
     message = refused(tmp_path, damage(asf()), amc())
-    assert message.startswith(f"{tmp_path / '01.asf'}: ") and said in message
+    assert message.startswith(f"{tmp_path / '01.asf'}: ") and words in message
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "words"),
     [
         (lambda text: "", "not every bone"),
         (lambda text: "a letter to a friend", "line 1 has values that are not numbers"),
@@ -150,9 +150,9 @@ def test_damaged_skeletons_are_refused(tmp_path, damage, said):
         (lambda text: text.replace("ltibia 0\n", ""), "ltibia has 0 values"),
     ],
 )
-def test_damaged_motions_are_refused(tmp_path, damage, said):
+def test_damaged_motions_are_refused(tmp_path, damage, words):
     message = refused(tmp_path, asf(), damage(amc(3)))
-    assert message.startswith(f"{tmp_path / '01_01.amc'}: ") and any(part in message for part in said.split("|")), (
+    assert message.startswith(f"{tmp_path / '01_01.amc'}: ") and any(part in message for part in words.split("|")), (
         message
     )
 

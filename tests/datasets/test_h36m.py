@@ -181,10 +181,12 @@ def test_the_datasets_own_files_give_the_same(tmp_path):
     own = load_sequences(write_h36m_cdf(tmp_path / "b", otherwise))
     assert {sequence.name for sequence in own} == {sequence.name for sequence in converted}
     for sequence in own:
-        twin = next(other for other in converted if other.name == sequence.name)
-        assert (sequence.subject, sequence.action) == (twin.subject, twin.action)
-        np.testing.assert_allclose(sequence.poses.xyz, twin.poses.xyz, atol=1e-5)
-        assert np.abs(sequence.poses.xy - twin.poses.xy).max() < 0.3  # from D2_Positions, without their distortion
+        converted_sequence = next(other for other in converted if other.name == sequence.name)
+        assert (sequence.subject, sequence.action) == (converted_sequence.subject, converted_sequence.action)
+        np.testing.assert_allclose(sequence.poses.xyz, converted_sequence.poses.xyz, atol=1e-5)
+        assert (
+            np.abs(sequence.poses.xy - converted_sequence.poses.xy).max() < 0.3
+        )  # from D2_Positions, without their distortion
     projected = load_sequences(write_h36m_cdf(tmp_path / "c", MOTIONS, flat=False))
     np.testing.assert_allclose(
         projected[0].poses.xy, projected[0].poses.camera.project(projected[0].poses.xyz), atol=1e-3
@@ -197,10 +199,10 @@ def test_the_datasets_own_files_in_the_world_give_the_same(tmp_path):
     own = load_sequences(write_h36m_world_cdf(tmp_path / "b", otherwise), ("S9",))
     assert sorted(sequence.name for sequence in own) == sorted(sequence.name for sequence in converted)
     for sequence in own:
-        twin = next(other for other in converted if other.name == sequence.name)
-        assert (sequence.subject, sequence.action) == (twin.subject, twin.action)
-        np.testing.assert_allclose(sequence.poses.xyz, twin.poses.xyz, atol=1e-5)
-        np.testing.assert_allclose(sequence.poses.xy, twin.poses.xy, atol=0.01)
+        converted_sequence = next(other for other in converted if other.name == sequence.name)
+        assert (sequence.subject, sequence.action) == (converted_sequence.subject, converted_sequence.action)
+        np.testing.assert_allclose(sequence.poses.xyz, converted_sequence.poses.xyz, atol=1e-5)
+        np.testing.assert_allclose(sequence.poses.xy, converted_sequence.poses.xy, atol=0.01)
 
 
 @pytest.mark.parametrize("layout", [write_h36m_cdf, write_h36m_world_cdf])
@@ -221,9 +223,9 @@ def test_a_file_of_cameras_replaces_the_metadata(tmp_path):
     (folder / "metadata.xml").unlink()
     refused(r"metadata\.xml: no such file; it is in the code release .* of the Human3\.6M site", folder)
     (folder / "cameras.json").write_text(cameras_json(list(H36M_CAMERAS)))
-    for sequence, twin in zip(load_sequences(folder), expected, strict=True):
-        np.testing.assert_allclose(sequence.poses.xyz, twin.poses.xyz, atol=1e-5)
-        assert sequence.name == twin.name
+    for sequence, converted_sequence in zip(load_sequences(folder), expected, strict=True):
+        np.testing.assert_allclose(sequence.poses.xyz, converted_sequence.poses.xyz, atol=1e-5)
+        assert sequence.name == converted_sequence.name
 
 
 def test_an_empty_folder_is_told_what_to_download(tmp_path):
@@ -279,7 +281,7 @@ def test_other_parts_of_the_dataset_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("positions", "said"),
+    ("positions", "message"),
     [
         ({"S9": {"Walking": np.zeros((5, 17, 3))}}, r"S9, Walking: of shape \(5, 17, 3\); it must be \(time, 32, 3\)"),
         ({"S9": {"Walking": np.zeros((0, 32, 3))}}, r"S9, Walking: of shape \(0, 32, 3\)"),
@@ -288,10 +290,10 @@ def test_other_parts_of_the_dataset_are_refused(tmp_path):
         (np.zeros((3, 3)), "positions_3d: not dictionaries"),
     ],
 )
-def test_positions_of_another_form_are_refused(tmp_path, positions, said):
+def test_positions_of_another_form_are_refused(tmp_path, positions, message):
     folder = write_h36m(tmp_path, {"S9": MOTIONS["S9"]})
     np.savez(folder / "data_3d_h36m.npz", positions_3d=positions)
-    refused(said, folder, ("S9",))
+    refused(message, folder, ("S9",))
 
 
 @pytest.mark.parametrize("text", ["", "music", "<a/>", "<a><w0>[1 2]</w0></a>", "<a><w0>[one]</w0></a>"])

@@ -115,7 +115,7 @@ def test_missing_and_damaged_parts_are_refused(tmp_path):
     refused(r"Walking 1 chunk0: of shape \(4, 20, 3\); it must be \(time, 15, 3\)", folder, ("Validate/S1",))
     file = folder / "S1" / "Calibration_Data" / "C2.cal"
     text = file.read_text()
-    for damaged, said in (
+    for damaged, message in (
         (text + "1\n", "23 numbers; it must be 22, without skew"),
         ("", "0 numbers"),
         ("calibration", "not a calibration of HumanEva-I"),
@@ -124,6 +124,6 @@ def test_missing_and_damaged_parts_are_refused(tmp_path):
         ("\n".join(["765", "766", "320", "240", *["0"] * 18]), "camera C2: not a rotation"),
     ):
         file.write_text(damaged)
-        refused(rf"C2\.cal: {said}", folder, ("Validate/S1",))
+        refused(rf"C2\.cal: {message}", folder, ("Validate/S1",))
     file.unlink()
     refused(r"C2\.cal: no such file; put Calibration_Data of HumanEva-I", folder, ("Validate/S1",))

@@ -18,7 +18,7 @@ def one_person(folder, kind="coco", **given):
     joints = np.zeros((len(JOINTS[kind]), 3))
     for name, values in given.items():
         joints[JOINTS[kind].index(name)] = values
-    somebody = {
+    annotation = {
         "id": 7,
         "image_id": 1,
         "category_id": 1,
@@ -26,7 +26,7 @@ def one_person(folder, kind="coco", **given):
         "bbox": [1, 1, 90, 80],
         "keypoints": joints.ravel().tolist(),
     }
-    content["annotations"] = [somebody]
+    content["annotations"] = [annotation]
     write_images(folder, content, np.random.default_rng(0))
     return write_json(folder / "people.json", content)
 

@@ -21,11 +21,11 @@ def test_a_shards_images_are_its_members(folder):
     for path in sorted(folder.glob("*.tar")):
         with tarfile.open(path) as tar:
             names = [name for name in tar.getnames() if name.endswith(".jpg")]
-            assert [picture.name for picture in index_shard(path)] == names
-            for picture in index_shard(path):
-                content = tar.extractfile(picture.name).read()
-                assert picture.read_bytes() == content
-                np.testing.assert_array_equal(picture.read(), np.array(Image.open(io.BytesIO(content)).convert("RGB")))
+            assert [image.name for image in index_shard(path)] == names
+            for image in index_shard(path):
+                content = tar.extractfile(image.name).read()
+                assert image.read_bytes() == content
+                np.testing.assert_array_equal(image.read(), np.array(Image.open(io.BytesIO(content)).convert("RGB")))
 
 
 def test_a_shard_is_looked_through_once_until_it_changes(folder, monkeypatch):
@@ -33,11 +33,7 @@ def test_a_shard_is_looked_through_once_until_it_changes(folder, monkeypatch):
     opened = []
     before = index_shard(path)
     monkeypatch.setattr(tarfile, "open", lambda *given, **named: opened.append(given) or original(*given, **named))
-    assert (
-        index_shard(path) is before
-        and [picture.read().shape for picture in before] == [(96, 120, 3)] * 2
-        and not opened
-    )
+    assert index_shard(path) is before and [image.read().shape for image in before] == [(96, 120, 3)] * 2 and not opened
     monkeypatch.undo()
     path.write_bytes((folder / "000001.tar").read_bytes() + bytes(1024))
     assert index_shard(path)[0].name == "000003.jpg"
@@ -56,12 +52,12 @@ def test_images_are_values_that_travel_to_other_processes(folder, tmp_path):
 
 
 def test_threads_read_side_by_side(folder):
-    pictures = ImageIndex(folder).all()
+    images = ImageIndex(folder).all()
     with ThreadPoolExecutor(8) as workers:
-        read = list(workers.map(ImageRef.read, pictures * 20))
+        read = list(workers.map(ImageRef.read, images * 20))
     for number, image in enumerate(read):
-        np.testing.assert_array_equal(image, read[number % len(pictures)])
-    assert len(pictures) == 5 and not np.array_equal(read[0], read[1])
+        np.testing.assert_array_equal(image, read[number % len(images)])
+    assert len(images) == 5 and not np.array_equal(read[0], read[1])
 
 
 def packed(path, **members):
@@ -115,7 +111,7 @@ def test_folders_have_their_images_in_order_those_below_too(tmp_path):
     content = {"images": [{"file_name": name, "width": 8, "height": 8} for name in ("b.png", "a/c.png", "a/b.png")]}
     files.write_images(tmp_path, content, np.random.default_rng(0))
     (tmp_path / "a" / "notes.txt").write_text("")
-    assert [str(picture.path.relative_to(tmp_path)) for picture in ImageIndex(tmp_path).all()] == [
+    assert [str(image.path.relative_to(tmp_path)) for image in ImageIndex(tmp_path).all()] == [
         "a/b.png",
         "a/c.png",
         "b.png",

@@ -61,13 +61,13 @@ def test_copies_are_found_however_they_were_changed_and_nothing_else(tmp_path, t
 
 def test_images_in_shards_leak_too_and_truncated_ones_are_named(tmp_path):
     folder = files.write_synth(tmp_path / "set", 1) / "shards"
-    pictures = ImageIndex(folder).all()
+    images = ImageIndex(folder).all()
     (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "same.jpg").write_bytes(pictures[3].read_bytes())
-    (tmp_path / "copy" / "half.jpg").write_bytes(pictures[2].read_bytes()[:-400])
+    (tmp_path / "copy" / "same.jpg").write_bytes(images[3].read_bytes())
+    (tmp_path / "copy" / "half.jpg").write_bytes(images[2].read_bytes()[:-400])
     (tmp_path / "copy" / "text.jpg").write_text("no picture")
-    found, unreadable = check_leakage(pictures, [*ImageIndex(tmp_path / "copy").all(), ImageRef(tmp_path / "none.jpg")])
-    assert [(leak.first, leak.second.name, leak.kind) for leak in found] == [(pictures[3], "same.jpg", "same file")]
+    found, unreadable = check_leakage(images, [*ImageIndex(tmp_path / "copy").all(), ImageRef(tmp_path / "none.jpg")])
+    assert [(leak.first, leak.second.name, leak.kind) for leak in found] == [(images[3], "same.jpg", "same file")]
     assert [line.split(":")[0].rsplit("/", 1)[1] for line in unreadable] == ["half.jpg", "text.jpg", "none.jpg"]
     assert "truncated" in unreadable[0] and not any("\n" in line for line in unreadable)
 
@@ -84,8 +84,8 @@ def hashes(*looks, mirrored=None):
     """Fingerprints of files that do not exist."""
     count = len(looks)
     own = [b"%d %d" % (number, looks[number]) for number in range(count)]
-    pictures = [ImageRef(module.__file__, f"{number}") for number in range(count)]
-    return ImageHashes(pictures, own, np.array(looks, np.uint64), np.array(mirrored or looks, np.uint64), [])
+    images = [ImageRef(module.__file__, f"{number}") for number in range(count)]
+    return ImageHashes(images, own, np.array(looks, np.uint64), np.array(mirrored or looks, np.uint64), [])
 
 
 def test_every_pair_within_the_distance_is_found_whatever_the_blocks(monkeypatch):

@@ -22,12 +22,12 @@ def refused(match, *arguments):
 
 def changed(tmp_path, **fields):
     """A sequence of one person whose struct has other fields; None takes one away."""
-    somebody = {
+    annotation = {
         name: value
         for name, value in (person(people_standing(GENERATOR, 1)[0], SQUARE) | fields).items()
         if value is not None
     }
-    write_sequence(tmp_path, "TS1", [[somebody]], [[FLAGS]])
+    write_sequence(tmp_path, "TS1", [[annotation]], [[FLAGS]])
     return tmp_path
 
 
@@ -88,7 +88,7 @@ def test_sizes_of_images():
 
 
 def test_images_are_read_when_asked_and_must_have_their_size(tmp_path):
-    write_sequence(tmp_path, "TS6", [[person(people_standing(GENERATOR, 1)[0], WIDE)]], [[FLAGS]], pictures=True)
+    write_sequence(tmp_path, "TS6", [[person(people_standing(GENERATOR, 1)[0], WIDE)]], [[FLAGS]], images=True)
     sample = load(tmp_path)[0]
     assert sample.read().shape == (1080, 1920, 3)
     write_image(sample.image.path, np.zeros((100, 50, 3), np.uint8))

@@ -144,8 +144,8 @@ def test_what_an_array_is_made_of_is_checked(tmp_path):
         pickle.dumps(np.zeros(2, "M8[s]")): "an array of 'M8'",
         pickle.dumps(state): "an array of 'V4'",
     }
-    for pickled, said in texts.items():
-        with pytest.raises(OccluposeError, match=said) as refusal:
+    for pickled, message in texts.items():
+        with pytest.raises(OccluposeError, match=message) as refusal:
             read_pickled(entry(tmp_path / "a.npz", pickled), "content")
         assert "\n" not in str(refusal.value) and "a.npz: " in str(refusal.value)
 

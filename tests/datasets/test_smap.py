@@ -21,8 +21,8 @@ def people(count, seed=0):
     return xyz, state, [smap_body(*one) for one in zip(xyz, state, strict=True)]
 
 
-def written(folder, *pictures):
-    return write_json(folder / "MuCo" / "MuCo.json", {"root": list(pictures)})
+def written(folder, *images):
+    return write_json(folder / "MuCo" / "MuCo.json", {"root": list(images)})
 
 
 def test_centimetres_become_metres(tmp_path):
@@ -108,10 +108,10 @@ def test_what_is_no_number_and_who_has_another_camera_is_counted(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda picture: picture["bodys"][0].pop(), "root.0: bodys are not people of 15 joints with 11 numbers"),
-        (lambda picture: picture["bodys"][0][2].pop(), "root.0: bodys are not people of 15 joints with 11 numbers"),
-        (lambda picture: picture["bodys"][0][2].__setitem__(3, 7), "root.0: v is 7; it must be 0, 1 or 2"),
-        (lambda picture: picture.pop("img_width"), "root.0.img_width: field required"),
+        (lambda image: image["bodys"][0].pop(), "root.0: bodys are not people of 15 joints with 11 numbers"),
+        (lambda image: image["bodys"][0][2].pop(), "root.0: bodys are not people of 15 joints with 11 numbers"),
+        (lambda image: image["bodys"][0][2].__setitem__(3, 7), "root.0: v is 7; it must be 0, 1 or 2"),
+        (lambda image: image.pop("img_width"), "root.0.img_width: field required"),
     ],
 )
 def test_what_is_wrong_with_the_file_is_named(tmp_path, change, message):

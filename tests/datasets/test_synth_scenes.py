@@ -51,7 +51,7 @@ def test_files_and_shards_are_the_same_scenes(made, tmp_path, shard):
 
 @pytest.mark.parametrize("shard", [None, 3])
 def test_labels_alone(made, tmp_path, shard):
-    found = synth_scenes.load(write_scenes(tmp_path / "set", made, shard=shard, pictures=False))
+    found = synth_scenes.load(write_scenes(tmp_path / "set", made, shard=shard, images=False))
     assert len(found) == 5 and all(sample.image is None for sample in found)
 
 

@@ -18,7 +18,7 @@ STILL = TopDownAugmentation(flip_probability=0, half_body_probability=0, shift=0
 GRIDS = ("centres", "stride", "corners")
 
 
-def person(skeleton=COCO17, box=(60.0, 30.0, 140.0, 230.0), seed=0):
+def make_person(skeleton=COCO17, box=(60.0, 30.0, 140.0, 230.0), seed=0):
     random = np.random.default_rng(seed)
     low = np.array(box[:2])
     high = np.array(box[2:])
@@ -27,26 +27,26 @@ def person(skeleton=COCO17, box=(60.0, 30.0, 140.0, 230.0), seed=0):
     return PersonAnnotation(1, ImageRef(Path("nowhere.jpg")), (320, 260), np.array(box), xy, state)
 
 
-def show(someone, image, crop, skeleton, augmentation=None, seed=0):
+def show(person, image, crop, skeleton, augmentation=None, seed=0):
     """One person's crop, joints, their states and the box."""
     uniform = np.random.default_rng(seed).random((1, RANDOM_NUMBERS))
-    shown = topdown.make_batch([someone], [image], crop, skeleton, augmentation, uniform)
-    return SimpleNamespace(picture=shown.images[0], xy=shown.xy[0], state=shown.state[0], box=shown.boxes[0])
+    batch = topdown.make_batch([person], [image], crop, skeleton, augmentation, uniform)
+    return SimpleNamespace(image=batch.images[0], xy=batch.xy[0], state=batch.state[0], box=batch.boxes[0])
 
 
-def dotted(someone):
+def dotted(person):
     """A dark picture with a bright square of 5 px at every joint, its brightness telling which."""
     image = np.zeros((260, 320, 3), np.uint8)
-    for number, (x, y) in enumerate(someone.xy.astype(int)):
+    for number, (x, y) in enumerate(person.xy.astype(int)):
         image[y - 2 : y + 3, x - 2 : x + 3] = 100 + 8 * number
     return image
 
 
-def apart(someone, distance=7):
+def apart(person, distance=7):
     """The same person with joints that are not in each other's way."""
-    columns = np.arange(len(someone.xy)) % 5
-    rows = np.arange(len(someone.xy)) // 5
-    return replace(someone, xy=np.stack([70 + 15 * columns, 50 + 45 * rows], -1).astype(float))
+    columns = np.arange(len(person.xy)) % 5
+    rows = np.arange(len(person.xy)) // 5
+    return replace(person, xy=np.stack([70 + 15 * columns, 50 + 45 * rows], -1).astype(float))
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -55,51 +55,51 @@ def test_joints_stay_on_what_shows_them(grid, seed):
     """Whatever is varied, mirrored or not: where a joint is in the crop, the picture has that joint's dot (its
     partner's, mirrored).
     """
-    someone = apart(person())
+    person = apart(make_person())
     crop = Crop(192, 256, grid=grid)
-    image = dotted(someone)
-    shown = show(someone, image, crop, COCO17, TopDownAugmentation(scale=(0.6, 1.1), rotation=30), seed)
-    there = ((shown.xy > 4) & (shown.xy < np.array([187, 251]))).all(1)
+    image = dotted(person)
+    batch = show(person, image, crop, COCO17, TopDownAugmentation(scale=(0.6, 1.1), rotation=30), seed)
+    there = ((batch.xy > 4) & (batch.xy < np.array([187, 251]))).all(1)
     assert there.sum() >= 3
     partner = np.array(COCO17.mirror) if np.random.default_rng(seed).random() < 0.5 else np.arange(17)
     for joint in np.flatnonzero(there):
-        x, y = np.round(shown.xy[joint]).astype(int)
-        assert abs(int(shown.picture[y, x, 0]) - (100 + 8 * partner[joint])) <= 8, (joint, shown.xy[joint])
-    assert shown.picture.shape == (256, 192, 3)
+        x, y = np.round(batch.xy[joint]).astype(int)
+        assert abs(int(batch.image[y, x, 0]) - (100 + 8 * partner[joint])) <= 8, (joint, batch.xy[joint])
+    assert batch.image.shape == (256, 192, 3)
 
 
 @pytest.mark.parametrize("grid", GRIDS)
 def test_without_variation_the_box_lies_in_the_middle_with_its_padding(grid):
-    someone = person()
+    person = make_person()
     crop = Crop(192, 256, grid=grid)
-    shown = show(someone, dotted(someone), crop, COCO17)
-    matrix = crop.matrices(crop.regions(someone.box[None]))[0]
-    np.testing.assert_allclose(shown.xy, transform_points(matrix, someone.xy))
-    np.testing.assert_allclose(transform_points(invert(matrix), shown.xy), someone.xy)
-    assert shown.box[3] - shown.box[1] == pytest.approx(256 / 1.25, rel=0.01)
-    assert (shown.box[:2] + shown.box[2:]) / 2 == pytest.approx([95.5, 127.5], abs=1.0)
-    still = show(someone, dotted(someone), crop, COCO17, STILL)
-    np.testing.assert_array_equal(still.picture, shown.picture)
+    batch = show(person, dotted(person), crop, COCO17)
+    matrix = crop.matrices(crop.regions(person.box[None]))[0]
+    np.testing.assert_allclose(batch.xy, transform_points(matrix, person.xy))
+    np.testing.assert_allclose(transform_points(invert(matrix), batch.xy), person.xy)
+    assert batch.box[3] - batch.box[1] == pytest.approx(256 / 1.25, rel=0.01)
+    assert (batch.box[:2] + batch.box[2:]) / 2 == pytest.approx([95.5, 127.5], abs=1.0)
+    still = show(person, dotted(person), crop, COCO17, STILL)
+    np.testing.assert_array_equal(still.image, batch.image)
 
 
 def test_mirroring_exchanges_sides_and_turns_the_crop_round():
-    someone = apart(person())
-    image = dotted(someone)
+    person = apart(make_person())
+    image = dotted(person)
     crop = Crop(192, 256)
-    plain = show(someone, image, crop, COCO17)
-    turned = show(someone, image, crop, COCO17, replace(STILL, flip_probability=1.0))
+    plain = show(person, image, crop, COCO17)
+    turned = show(person, image, crop, COCO17, replace(STILL, flip_probability=1.0))
     np.testing.assert_allclose(turned.xy[:, 0], 191 - plain.xy[list(COCO17.mirror), 0])
     np.testing.assert_allclose(turned.xy[:, 1], plain.xy[list(COCO17.mirror), 1])
-    difference = np.abs(turned.picture.astype(int) - plain.picture[:, ::-1].astype(int))
+    difference = np.abs(turned.image.astype(int) - plain.image[:, ::-1].astype(int))
     assert difference.max() <= 4  # rounding of the warp
 
 
 def test_a_mirrored_joint_keeps_its_state():
-    someone = apart(person())
-    state = someone.state.copy()
+    person = apart(make_person())
+    state = person.state.copy()
     state[COCO17.index("left_wrist")] = 1
     state[COCO17.index("right_ankle")] = 0
-    turned = show(replace(someone, state=state), dotted(someone), Crop(), COCO17, replace(STILL, flip_probability=1.0))
+    turned = show(replace(person, state=state), dotted(person), Crop(), COCO17, replace(STILL, flip_probability=1.0))
     assert turned.state[COCO17.index("right_wrist")[0]] == 1
     assert turned.state[COCO17.index("left_ankle")[0]] == 0
     assert (turned.state == 2).sum() == 15
@@ -107,55 +107,55 @@ def test_a_mirrored_joint_keeps_its_state():
 
 @pytest.mark.parametrize(("skeleton", "upper"), [(COCO17, 11), (CROWDPOSE14, 8)])
 def test_half_a_body_is_the_upper_or_the_lower_one(skeleton, upper):
-    someone = person(skeleton)
+    person = make_person(skeleton)
     crop = Crop(192, 256)
     lower = [number for number, joint in enumerate(skeleton.joints) if joint.endswith(("hip", "knee", "ankle"))]
     assert len(skeleton) - len(lower) == upper
     for share, chosen in ((1.0, [n for n in range(len(skeleton)) if n not in lower]), (0.0, lower)):
-        shown = show(
-            someone,
-            dotted(someone),
+        batch = show(
+            person,
+            dotted(person),
             crop,
             skeleton,
             replace(STILL, half_body_probability=1.0, upper_body_probability=share),
         )
-        reach = np.ptp(shown.xy[chosen], axis=0) / np.array([192, 256])
+        reach = np.ptp(batch.xy[chosen], axis=0) / np.array([192, 256])
         assert reach.max() == pytest.approx(1 / 1.5, rel=1e-6)
-        np.testing.assert_allclose(shown.xy[chosen].mean(0), [95.5, 127.5])
+        np.testing.assert_allclose(batch.xy[chosen].mean(0), [95.5, 127.5])
 
 
 def test_who_is_not_whole_is_not_halved():
-    someone = person()
-    few = replace(someone, state=np.where(np.arange(17) < 8, 2, 0).astype(np.uint8))
-    shown = show(few, dotted(few), Crop(), COCO17, replace(STILL, half_body_probability=1.0))
-    np.testing.assert_allclose(shown.xy, show(few, dotted(few), Crop(), COCO17).xy)
+    person = make_person()
+    few = replace(person, state=np.where(np.arange(17) < 8, 2, 0).astype(np.uint8))
+    batch = show(few, dotted(few), Crop(), COCO17, replace(STILL, half_body_probability=1.0))
+    np.testing.assert_allclose(batch.xy, show(few, dotted(few), Crop(), COCO17).xy)
 
 
 def test_boxes_move_and_tilt_within_their_bounds():
-    someone = person()
+    person = make_person()
     crop = Crop(192, 256)
-    image = dotted(someone)
+    image = dotted(person)
     sizes = []
     tilts = []
     steps = []
     for seed in range(200):
-        shown = show(
-            someone, image, crop, COCO17, TopDownAugmentation(flip_probability=0, half_body_probability=0), seed
+        batch = show(
+            person, image, crop, COCO17, TopDownAugmentation(flip_probability=0, half_body_probability=0), seed
         )
-        one = someone.xy[0]
-        other = someone.xy[9]
-        way = shown.xy[9] - shown.xy[0]
+        one = person.xy[0]
+        other = person.xy[9]
+        way = batch.xy[9] - batch.xy[0]
         before = other - one
         sizes.append(np.linalg.norm(way) / np.linalg.norm(before) * 200 / (256 / 1.25))
         tilts.append(np.angle((way[0] + 1j * way[1]) / (before[0] + 1j * before[1]), deg=True))
-        steps.append(shown.box)
+        steps.append(batch.box)
     assert 1 / 1.5 <= min(sizes) < 0.75 and 1.5 < max(sizes) <= 1 / 0.5
     assert np.abs(tilts).max() <= 80 and np.abs(tilts).max() > 50
     assert 0.3 < (np.abs(tilts) < 1e-6).mean() < 0.5
 
 
 def test_boxes_move_by_their_own_sides_not_by_those_of_the_crop():
-    narrow = person(box=(60.0, 30.0, 110.0, 230.0))
+    narrow = make_person(box=(60.0, 30.0, 110.0, 230.0))
     moved = []
     crop = Crop(192, 256)
     plain = show(narrow, dotted(narrow), crop, COCO17).xy
@@ -169,12 +169,12 @@ def test_boxes_move_by_their_own_sides_not_by_those_of_the_crop():
 
 
 def test_the_same_chance_gives_the_same_crop():
-    someone = person()
-    image = dotted(someone)
-    one = show(someone, image, Crop(), COCO17, TopDownAugmentation(), 3)
-    again = show(someone, image, Crop(), COCO17, TopDownAugmentation(), 3)
-    other = show(someone, image, Crop(), COCO17, TopDownAugmentation(), 4)
-    np.testing.assert_array_equal(one.picture, again.picture)
+    person = make_person()
+    image = dotted(person)
+    one = show(person, image, Crop(), COCO17, TopDownAugmentation(), 3)
+    again = show(person, image, Crop(), COCO17, TopDownAugmentation(), 3)
+    other = show(person, image, Crop(), COCO17, TopDownAugmentation(), 4)
+    np.testing.assert_array_equal(one.image, again.image)
     np.testing.assert_array_equal(one.xy, again.xy)
     assert not np.array_equal(one.xy, other.xy)
 
@@ -199,13 +199,13 @@ def test_variations_that_cannot_be_are_refused(wrong):
 def test_each_person_s_crop_is_their_own_whoever_else_is_shown(augmentation):
     """Also in pictures of other sizes, mirrored and plain ones side by side."""
     crop = Crop(48, 64)
-    everybody = [apart(person(seed=seed)) for seed in range(6)]
+    everybody = [apart(make_person(seed=seed)) for seed in range(6)]
     everybody[1] = replace(everybody[1], state=np.where(np.arange(17) < 5, 2, 0).astype(np.uint8))
-    images = [dotted(someone)[:, : 320 - 10 * number] for number, someone in enumerate(everybody)]
+    images = [dotted(person)[:, : 320 - 10 * number] for number, person in enumerate(everybody)]
     uniform = np.random.default_rng(1).random((6, RANDOM_NUMBERS))
     together = topdown.make_batch(everybody, images, crop, COCO17, augmentation, uniform)
-    for number, (someone, image) in enumerate(zip(everybody, images, strict=True)):
-        alone = topdown.make_batch([someone], [image], crop, COCO17, augmentation, uniform[[number]])
+    for number, (person, image) in enumerate(zip(everybody, images, strict=True)):
+        alone = topdown.make_batch([person], [image], crop, COCO17, augmentation, uniform[[number]])
         np.testing.assert_array_equal(alone.images[0], together.images[number])
         np.testing.assert_allclose(alone.xy[0], together.xy[number], atol=1e-9)
         np.testing.assert_array_equal(alone.state[0], together.state[number])
@@ -214,19 +214,19 @@ def test_each_person_s_crop_is_their_own_whoever_else_is_shown(augmentation):
 
 def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (260, 320, 3), dtype=np.uint8)
-    someone = replace(person(), image=ImageRef(tmp_path / "a.png"))
+    person = replace(make_person(), image=ImageRef(tmp_path / "a.png"))
     write_image(tmp_path / "a.png", image)
     roomy = PyramidCache(10**6)
     narrow = PyramidCache(10**5)
     for gallery in (roomy, narrow):
-        np.testing.assert_array_equal(gallery.read(someone).level(0), image)
+        np.testing.assert_array_equal(gallery.read(person).level(0), image)
     (tmp_path / "a.png").unlink()
-    pyramid = roomy.read(someone)
+    pyramid = roomy.read(person)
     np.testing.assert_array_equal(pyramid.level(0), image)
     assert pyramid.level(3).shape == (32, 40, 3)
     with pytest.raises(OccluposeError):
-        narrow.read(someone)
+        narrow.read(person)
 
 
 def test_regions_reach_as_far_as_boxes():
-    assert radius(Crop(192, 256).regions(person().box[None]))[0] == pytest.approx(100)
+    assert radius(Crop(192, 256).regions(make_person().box[None]))[0] == pytest.approx(100)

@@ -246,8 +246,8 @@ def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, e
     )
 
 
-@pytest.mark.parametrize(("least", "believed"), [(0.3, False), (0.0, True)])
-def test_networks_get_in_use_what_they_got_in_training(human36m, least, believed):
+@pytest.mark.parametrize(("least", "high_confidence"), [(0.3, False), (0.0, True)])
+def test_networks_get_in_use_what_they_got_in_training(human36m, least, high_confidence):
     """A joint that is hidden, but guessed: those that know no occlusion have learnt with the guess."""
     torch.manual_seed(0)
     oanet = OANetNetwork(8, refine=False).eval()
@@ -260,7 +260,7 @@ def test_networks_get_in_use_what_they_got_in_training(human36m, least, believed
     for place in (0.0, 300.0):
         poses.xy[:, 0, wrist] = place
         answers.append(lift(poses))
-    assert np.array_equal(*answers) != believed
+    assert np.array_equal(*answers) != high_confidence
 
 
 def test_the_cylinder_man_says_what_is_occluded_where_detections_do_not(human36m):
@@ -382,9 +382,9 @@ def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
         ({"skeleton": "h36m17"} | good | {first: np.full((10, 17, 3), np.inf)}, f"{first}: infinite positions; "),
         ({"skeleton": "h36m17"} | good | {first: np.array([{}])}, "not a complete .npz of plain arrays; "),
     ]
-    for content, said in cases:
+    for content, message in cases:
         np.savez(path, **content)
-        with pytest.raises(OccluposeError, match=said) as refusal:
+        with pytest.raises(OccluposeError, match=message) as refusal:
             SequencePredictions.load(path, sequences)
         assert str(refusal.value).startswith(f"{path}: ") and "\n" not in str(refusal.value)
     np.savez_compressed(path, skeleton="h36m17", **good)
@@ -419,7 +419,7 @@ def test_takes_without_a_truth_cannot_be_scored_but_are_lifted(tmp_path):
 def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
     data = ("--dataset", "h36m", "--data", human36m)
     (tmp_path / "file").touch()
-    for arguments, said in [
+    for arguments, message in [
         (("--dataset", "h36m", "--data", human_eva), "metadata.xml: no such file; it is in the code release"),
         (("--dataset", "humaneva", "--data", human36m), "data_3d_humaneva15.npz: no such file; get HumanEva-I from"),
         (("--dataset", "h36m", "--data", tmp_path / "nowhere"), "nowhere/metadata.xml: no such file"),
@@ -440,7 +440,7 @@ def test_bad_input_is_one_line(human36m, human_eva, tmp_path, evaluate):
         ((*data, "-o", tmp_path / "file" / "r.csv"), "cannot be written to"),
     ]:
         code, out, err = evaluate(*arguments)
-        assert code == 2 and out == "" and err.startswith("occlupose: ") and err.count("\n") == 1 and said in err, (
+        assert code == 2 and out == "" and err.startswith("occlupose: ") and err.count("\n") == 1 and message in err, (
             arguments,
             err,
         )

@@ -138,7 +138,7 @@ def test_3dpw_has_no_states_and_one_protocol(tmp_path):
     refused("protocol official: is for mupots, not for 3dpw", load_samples, "3dpw", tmp_path, "official")
 
 
-def a_crowd(tmp_path, camera=True, name="000000.jpg", picture=True):
+def a_crowd(tmp_path, camera=True, name="000000.jpg", has_image=True):
     """One image of our own: two people, with a joint hidden and one absent."""
     view = Camera(640, 480, 600.0, 610.0, 320.0, 240.0)
     xyz = mpi15_of(people_standing(GENERATOR, 2)).astype(np.float32)
@@ -148,7 +148,7 @@ def a_crowd(tmp_path, camera=True, name="000000.jpg", picture=True):
     absent = state == 0
     write_image(tmp_path / name, np.zeros((480, 640, 3), np.uint8))
     xy = np.where(absent[..., None], np.nan, view.project(xyz)).astype(np.float32)
-    where = ImageRef(tmp_path / name) if picture else None
+    where = ImageRef(tmp_path / name) if has_image else None
     return xyz, make_mpi15_sample(where, (640, 480), xy, xyz[..., 2], state, camera=view if camera else None)
 
 
@@ -204,7 +204,7 @@ def test_scenes_that_cannot_be_scored(tmp_path, monkeypatch):
     ):
         monkeypatch.setattr(synth_scenes, "load", lambda folder, crowds=crowds: crowds)
         refused(words, load_samples, "synth", tmp_path)
-    monkeypatch.setattr(synth_scenes, "load", lambda folder: [a_crowd(tmp_path, picture=False)[1]])
+    monkeypatch.setattr(synth_scenes, "load", lambda folder: [a_crowd(tmp_path, has_image=False)[1]])
     (truth,), _ = load_samples("synth", tmp_path)
     assert truth.name == "scene 0"
     refused("scene 0: has labels only", truth.read)
@@ -222,9 +222,9 @@ def test_a_predictor_gets_each_image_and_its_camera(tmp_path):
         seen.append((image.shape, camera))
         return Detections(skeleton=MPI15, xy=truth.xy, xyz=truth.xyz, score=np.ones((2, 15)))
 
-    told = []
-    predictions = predict([truth], predictor, told.append)
-    assert seen == [((480, 640, 3), one.camera)] and told == [1] and predictions.skeleton == MPI15
+    progress = []
+    predictions = predict([truth], predictor, progress.append)
+    assert seen == [((480, 640, 3), one.camera)] and progress == [1] and predictions.skeleton == MPI15
     assert score([truth], predictions, MPI15_PROTOCOL).pooled()["PCK"] == 1
 
 
@@ -246,12 +246,12 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
 
 
 def test_millimetres_and_optional_arrays(tmp_path):
-    said = content()
-    del said["score"], said["state"]
-    said["xy"][0, 3] = np.nan
-    np.savez(tmp_path / "p.npz", **said | {"unit": np.array("mm")})
+    predictions = content()
+    del predictions["score"], predictions["state"]
+    predictions["xy"][0, 3] = np.nan
+    np.savez(tmp_path / "p.npz", **predictions | {"unit": np.array("mm")})
     one = ImagePredictions.load(tmp_path / "p.npz", nobody("a.jpg")).people["a.jpg"]
-    np.testing.assert_allclose(one.xyz, said["xyz"] / 1000)
+    np.testing.assert_allclose(one.xyz, predictions["xyz"] / 1000)
     assert (one.score == 1).all() and one.state[0, 3] == 0 and (one.state == 2).sum() == 29
 
 
@@ -295,7 +295,7 @@ def test_files_that_are_none(tmp_path):
     for damaged in (b"", whole[:200], b"{}"):
         file.write_bytes(damaged)
         refused("p.npz: not a complete .npz", ImagePredictions.load, file, [])
-    np.savez(file, picture=np.array([{}], object))
+    np.savez(file, has_image=np.array([{}], object))
     refused("p.npz: not a complete .npz of plain arrays", ImagePredictions.load, file, [])
 
 
@@ -317,8 +317,8 @@ def test_predictions_in_other_skeletons(tmp_path):
         # official has the spine halfway, which turns the trunk
         assert (fifteen["MPJPE"] < 1e-6) == (variant == "smap15")
     truths, by = load_samples("mupots", tmp_path)
-    said = exact(truths, MPI15)
-    assert any("no spine" in line for line in notes("mupots", truths, said, score(truths, said, by)))
+    predictions = exact(truths, MPI15)
+    assert any("no spine" in line for line in notes("mupots", truths, predictions, score(truths, predictions, by)))
     assert not any(
         "no spine" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by))
     )
@@ -328,10 +328,10 @@ def test_joints_that_a_skeleton_lacks_are_nowhere_right(tmp_path):
     write_mupots(tmp_path)
     truths, by = load_samples("mupots", tmp_path, "smap15")
     without = MUPOTS17.subset([joint for joint in MUPOTS17.joints if joint != "head_top"])
-    said = exact(truths, without)
-    report = score(truths, said, by)
+    predictions = exact(truths, without)
+    report = score(truths, predictions, by)
     assert report.pooled()["PCK"] == pytest.approx(13 / 14) and report.pooled()["head"] == 0
-    lines = notes("mupots", truths, said, report)
+    lines = notes("mupots", truths, predictions, report)
     assert "joints that the predictions never have: head_top" in lines and any(
         "errors of 160 mm: 7.1%" in line for line in lines
     )
@@ -346,9 +346,9 @@ def test_the_score_of_a_person_orders_predictions(tmp_path):
     for best, expected in ((0.9, 1.0), (0.1, 2 / 3)):
         xyz = np.concatenate([truth.xyz, truth.xyz[:1] + 9])
         xy = np.concatenate([truth.xy, truth.xy[:1] + 900])
-        belief = np.concatenate([np.full((2, 15), best), np.full((1, 15), 0.5)])
-        said = ImagePredictions(MPI15, {"000000.jpg": Detections(skeleton=MPI15, xy=xy, xyz=xyz, score=belief)})
-        assert score([truth], said, MPI15_PROTOCOL).root_ap == pytest.approx(expected)
+        scores = np.concatenate([np.full((2, 15), best), np.full((1, 15), 0.5)])
+        predictions = ImagePredictions(MPI15, {"000000.jpg": Detections(skeleton=MPI15, xy=xy, xyz=xyz, score=scores)})
+        assert score([truth], predictions, MPI15_PROTOCOL).root_ap == pytest.approx(expected)
 
 
 # ------------------------------------------------------------------- MuPoTS-3D, computed twice
@@ -411,7 +411,7 @@ CASES = {
     "just outside, absolute": (lambda xyz, xy: (along_the_ray(xyz, 150.01), xy), {"PCK": 1, "PCK_abs": 0}),
     "all at once": (all_at_once, {}),
 }
-"""What is said of a image whose truth (m, px) is that, and figures of all people that follow from it."""
+"""What is predicted for an image whose truth (m, px) is that, and figures of all people that follow from it."""
 
 OF_PORTS = {"scaled": {"PCK", "PCK_abs"}, "swapped": {"PCK_abs"}, "missing": {"PCK", "PCK_abs", "PCOD"}}
 """Figures that follow for the others only: ports hang bones elsewhere, match by shape, and may give one prediction to
@@ -427,24 +427,24 @@ def test_mupots_from_its_files_to_figures_computed_twice(tmp_path, variant, case
     """
     write_mupots(tmp_path)
     change, expected = CASES[case]
-    said = {}
-    pictures = {"TS1": [], "TS7": []}
-    for name, frames in pictures.items():
+    predictions = {}
+    frames_of = {"TS1": [], "TS7": []}
+    for name, frames in frames_of.items():
         for number, (xyz, xy, hidden) in enumerate(written(tmp_path / "MultiPersonTestSet", name, variant)):
             # as files have them
             changed = change(xyz / 1000, xy)
-            told = changed[0].astype(np.float32).astype(float)
-            told_xy = changed[1].astype(np.float32).astype(float)
-            belief = GENERATOR.permutation(len(told)) / 8 + 0.1
-            said[f"{name}/img_{number:06}.jpg"] = Detections(
-                skeleton=MUPOTS17, xy=told_xy, xyz=told, score=np.repeat(belief[:, None], 17, 1)
+            predicted = changed[0].astype(np.float32).astype(float)
+            predicted_xy = changed[1].astype(np.float32).astype(float)
+            scores = GENERATOR.permutation(len(predicted)) / 8 + 0.1
+            predictions[f"{name}/img_{number:06}.jpg"] = Detections(
+                skeleton=MUPOTS17, xy=predicted_xy, xyz=predicted, score=np.repeat(scores[:, None], 17, 1)
             )
-            frames.append((xyz, xy, 1000 * told, told_xy, hidden, belief))
-    ImagePredictions(MUPOTS17, said).save(tmp_path / "said.npz")
+            frames.append((xyz, xy, 1000 * predicted, predicted_xy, hidden, scores))
+    ImagePredictions(MUPOTS17, predictions).save(tmp_path / "predictions.npz")
     truths, protocol = load_samples("mupots", tmp_path, variant)
-    report = score(truths, ImagePredictions.load(tmp_path / "said.npz", truths), protocol)
-    everything = by_hand(pictures["TS1"] + pictures["TS7"], variant)
-    each = [by_hand(frames, variant) for frames in pictures.values()]
+    report = score(truths, ImagePredictions.load(tmp_path / "predictions.npz", truths), protocol)
+    everything = by_hand(frames_of["TS1"] + frames_of["TS7"], variant)
+    each = [by_hand(frames, variant) for frames in frames_of.values()]
     assert report.root_ap == pytest.approx(everything["root"])
     for people, matched in (("all", False), ("matched", True)):
         means = {column: np.nanmean([one[people][column] for one in each]) for column in everything[people]}
@@ -471,12 +471,12 @@ def text(printable):
 def test_tables_notes_and_csv(tmp_path):
     write_mupots(tmp_path)
     truths, by = load_samples("mupots", tmp_path)
-    said = exact(truths)
+    predictions = exact(truths)
     first = truths[0].name
-    people = said.people[first]
+    people = predictions.people[first]
     # one is missed
-    said.people[first] = people.select([0, 1])
-    report = score(truths, said, by)
+    predictions.people[first] = people.select([0, 1])
+    report = score(truths, predictions, by)
     whole, lengths, joints, sequences = tables(report)
     shown = text(whole)
     assert (
@@ -489,7 +489,7 @@ def test_tables_notes_and_csv(tmp_path):
         and "ankle" in text(joints)
         and "TS7" in text(sequences)
     )
-    lines = notes("mupots", truths, said, report)
+    lines = notes("mupots", truths, predictions, report)
     assert lines[0] == "mupots, official: 6 images, 18 people, 17 of them matched; 17 predictions"
     assert any("true bone lengths" in line for line in lines) and any(
         "no TS2, TS3" in line and "TS7" not in line for line in lines
@@ -546,8 +546,8 @@ def test_a_dash_where_there_is_nothing_to_score(tmp_path):
 
 
 def test_badly_estimated_cameras_are_reported(tmp_path):
-    somebody = person(people_standing(GENERATOR, 1)[0], SQUARE)
-    somebody["annot2"] = somebody["annot2"] + GENERATOR.normal(0, 9, (2, 17))
-    write_sequence(tmp_path, "TS1", [[somebody]], [[np.zeros((1, 17), np.uint8)]])
+    annotation = person(people_standing(GENERATOR, 1)[0], SQUARE)
+    annotation["annot2"] = annotation["annot2"] + GENERATOR.normal(0, 9, (2, 17))
+    write_sequence(tmp_path, "TS1", [[annotation]], [[np.zeros((1, 17), np.uint8)]])
     truths, by = load_samples("mupots", tmp_path)
     assert any("estimated" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by)))

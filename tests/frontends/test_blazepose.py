@@ -125,14 +125,14 @@ class Jittered:
         self.jitter = jitter
         self.random = np.random.default_rng(0)
 
-    def __call__(self, picture):
-        return self.network(np.clip(self.jitter(self.random, picture.astype(np.float32)), 0, 255).astype(np.float32))
+    def __call__(self, image):
+        return self.network(np.clip(self.jitter(self.random, image.astype(np.float32)), 0, 255).astype(np.float32))
 
 
 JITTERS = {
-    "last bit": lambda random, picture: picture * np.float32(1 / 255) * np.float32(255),
-    "brightness": lambda random, picture: picture * (1 + random.uniform(-0.03, 0.03)),
-    "noise": lambda random, picture: picture + random.normal(0, 2, picture.shape),
+    "last bit": lambda random, image: image * np.float32(1 / 255) * np.float32(255),
+    "brightness": lambda random, image: image * (1 + random.uniform(-0.03, 0.03)),
+    "noise": lambda random, image: image + random.normal(0, 2, image.shape),
 }
 
 

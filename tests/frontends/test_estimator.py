@@ -68,13 +68,13 @@ def test_joints_are_what_the_codec_reads_from_the_last_maps(saved, monkeypatch):
     """In float32, also where the processor has bf16."""
     monkeypatch.setattr(estimator, "bf16_is_native", lambda kind: False)
     loaded = EstimatorNetwork(saved)
-    pictures = crops(BATCH + 3)
-    xy, score = loaded(pictures)
+    images = crops(BATCH + 3)
+    xy, score = loaded(images)
     assert xy.shape == (BATCH + 3, 17, 2) and score.shape == (BATCH + 3, 17)
     net, about = load(saved)
     mean = np.array([0.485, 0.456, 0.406])
     deviation = np.array([0.229, 0.224, 0.225])
-    normal = torch.from_numpy(((pictures / 255 - mean) / deviation).transpose(0, 3, 1, 2)).float()
+    normal = torch.from_numpy(((images / 255 - mean) / deviation).transpose(0, 3, 1, 2)).float()
     with torch.no_grad():
         place, height = about.maps.decode(net(normal)[-1])
     np.testing.assert_allclose(xy, place.numpy(), atol=0.05)
@@ -94,15 +94,15 @@ def test_with_flip_a_mirrored_crop_has_mirrored_joints(tmp_path, codec):
     about = design(codec=codec)
     save(network(about).state_dict(), about, tmp_path / "net.safetensors")
     loaded = EstimatorNetwork(tmp_path / "net.safetensors", flip=True)
-    pictures = crops(4)
-    xy, score = loaded(pictures)
-    mirrored, other = loaded(np.ascontiguousarray(pictures[:, :, ::-1]))
+    images = crops(4)
+    xy, score = loaded(images)
+    mirrored, other = loaded(np.ascontiguousarray(images[:, :, ::-1]))
     partners = list(COCO17.mirror)
     if codec == "udp":
         np.testing.assert_allclose(other[:, partners], score, atol=1e-4)
         np.testing.assert_allclose(31 - mirrored[:, partners, 0], xy[..., 0], atol=0.1)
         np.testing.assert_allclose(mirrored[:, partners, 1], xy[..., 1], atol=0.1)
-    plain = EstimatorNetwork(tmp_path / "net.safetensors")(pictures)[1]
+    plain = EstimatorNetwork(tmp_path / "net.safetensors")(images)[1]
     assert not np.allclose(plain, score, atol=1e-3)
 
 
@@ -130,8 +130,8 @@ def test_a_backbone_alone_finds_no_joints_but_begins_a_training(tmp_path):
         load(tmp_path / "backbone.safetensors")
     fresh = network(design(skeleton=CROWDPOSE14), seed=1)
     before = fresh.head.final_layer.weight.clone()
-    said = load_initial_weights(fresh, design(skeleton=CROWDPOSE14), tmp_path / "backbone.safetensors")
-    assert said == f"{len(backbone)} of {len(full.state_dict())} tensors of backbone.safetensors"
+    summary = load_initial_weights(fresh, design(skeleton=CROWDPOSE14), tmp_path / "backbone.safetensors")
+    assert summary == f"{len(backbone)} of {len(full.state_dict())} tensors of backbone.safetensors"
     assert torch.equal(fresh.head.final_layer.weight, before)
     assert torch.equal(fresh.backbone.conv1.weight, full.backbone.conv1.weight.half().float())
 

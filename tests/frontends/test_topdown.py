@@ -27,9 +27,9 @@ class Discs(TopDown):
         self.looks = []
         super().__init__(self.detect, **options)
 
-    def detect(self, picture, tiles, *, mask=None):
+    def detect(self, pyramid, tiles, *, mask=None):
         self.looks.append((len(tiles), mask is not None))
-        image = picture.crop(np.eye(3)[:2], *picture.size)[..., 0]
+        image = pyramid.crop(np.eye(3)[:2], *pyramid.size)[..., 0]
         found = []
         for level in np.unique(image[image > 0]):
             y, x = np.nonzero(image == level)
@@ -38,8 +38,8 @@ class Discs(TopDown):
                 found.append([x.mean() + 3, y.mean() - 3, x.mean() + 3, y.mean() - 43])
         return np.array(found).reshape(-1, 4)
 
-    def estimate(self, picture, regions):
-        image = picture.crop(np.eye(3)[:2], *picture.size)[..., 0]
+    def estimate(self, pyramid, regions):
+        image = pyramid.crop(np.eye(3)[:2], *pyramid.size)[..., 0]
         centres = []
         presence = []
         for x, y in regions[:, :2]:
@@ -192,8 +192,8 @@ def test_nobody():
 
 def test_the_best_rejected_person_is_known():
     class Uncertain(Discs):
-        def estimate(self, picture, regions):
-            estimates = super().estimate(picture, regions)
+        def estimate(self, pyramid, regions):
+            estimates = super().estimate(pyramid, regions)
             return replace(estimates, presence=0.3 * estimates.presence)
 
     frontend = Uncertain()

@@ -26,8 +26,8 @@ def test_hidden_maps_at_every_stage_and_level(stages):
     reasoner = network(stages=stages)
     taught = reasoner.distil(maps(0), maps(1))
     assert taught.distances.shape == (stages, LEVELS) and (taught.distances > 0).all()
-    for said in (taught.hidden, reasoner(maps(0))):
-        assert [[each.shape for each in stage] for stage in said] == [[maps().shape] * LEVELS] * stages
+    for output in (taught.hidden, reasoner(maps(0))):
+        assert [[each.shape for each in stage] for stage in output] == [[maps().shape] * LEVELS] * stages
 
 
 def test_published_widths():
@@ -99,8 +99,8 @@ def test_a_reasoner_without_a_teacher_is_dsed_in_use(stages):
 
 def test_a_reasoner_without_a_teacher_trains_directly():
     plain = reasoner(stages=2)
-    said = plain(maps())
-    sum((each - maps(1)).square().mean() for stage in said for each in stage).backward()
+    output = plain(maps())
+    sum((each - maps(1)).square().mean() for stage in output for each in stage).backward()
     assert len(gradients(plain)) == len(list(plain.parameters()))
     assert all(gradient.any() for gradient in gradients(plain))
 

@@ -9,7 +9,7 @@ def small(**options):
     return StackedHourglass(5, **{"stacks": 2, "width": 16, "depth": 2} | options)
 
 
-def pictures(*shape, seed=0):
+def images(*shape, seed=0):
     return torch.randint(0, 256, (*shape, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
@@ -24,22 +24,22 @@ def test_the_size_is_the_published_one(stacks, millions):
 
 @pytest.mark.parametrize(("stacks", "depth", "height", "width"), [(1, 1, 8, 16), (2, 2, 32, 16), (3, 4, 64, 128)])
 def test_each_stack_has_maps_of_a_quarter_of_the_image_size(stacks, depth, height, width):
-    maps = small(stacks=stacks, depth=depth)(pictures(2, height, width))
+    maps = small(stacks=stacks, depth=depth)(images(2, height, width))
     assert maps.shape == (stacks, 2, 5, height // 4, width // 4)
     assert ((maps > 0) & (maps < 1)).all()
 
 
 def test_maps_are_near_zero_before_training():
-    maps = small().train()(pictures(4, 64, 64))
+    maps = small().train()(images(4, 64, 64))
     assert maps.median().item() == pytest.approx(INITIAL_VALUE, rel=0.5)
 
 
 def test_every_weight_learns_from_the_stacks_behind_it():
     network = small()
-    network(pictures(2, 32, 32)).square().sum().backward()
+    network(images(2, 32, 32)).square().sum().backward()
     assert [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()] == []
     network.zero_grad()
-    network(pictures(2, 32, 32))[0].square().sum().backward()
+    network(images(2, 32, 32))[0].square().sum().backward()
     silent = {name.rsplit(".", 2)[0] for name, value in network.named_parameters() if not value.grad.any()}
     assert {"stacks.0.onward", "stacks.1"} <= silent and "stacks.0" not in silent and "stem" not in silent
 

@@ -20,9 +20,9 @@ HEADS = {"maps": 43, "z": 14, "depth": 7}
 @pytest.mark.parametrize("stages", [1, 2, 3])
 def test_every_stage_has_maps_at_every_level(stages):
     network = MSPN(HEADS, stages=stages, size=SMALL)
-    said = network(torch.zeros(2, 3, 64, 96))
-    assert [len(stage) for stage in said] == [LEVELS] * stages
-    for stage in said:
+    output = network(torch.zeros(2, 3, 64, 96))
+    assert [len(stage) for stage in output] == [LEVELS] * stages
+    for stage in output:
         for heads in stage:
             assert {name: tuple(maps.shape) for name, maps in heads.items()} == {
                 n: (2, count, 16, 24) for n, count in HEADS.items()
@@ -41,31 +41,31 @@ def test_a_resnet_50_for_every_stage():
 def test_the_next_stage_receives_features_of_every_level():
     torch.manual_seed(0)
     network = MSPN(HEADS, stages=2, size=SMALL).eval()
-    picture = torch.randn(1, 3, 64, 64)
-    before = network(picture)
+    image = torch.randn(1, 3, 64, 64)
+    before = network(image)
     for number in range(LEVELS):
         level = network.upsamplers[0].levels[number]
-        for told in level.tell:
-            kept = told[0].weight.data.clone()
-            told[0].weight.data += 0.5
-            after = network(picture)
+        for connection in level.tell:
+            kept = connection[0].weight.data.clone()
+            connection[0].weight.data += 0.5
+            after = network(image)
             assert torch.equal(before[0][0]["maps"], after[0][0]["maps"])
             assert not torch.equal(before[1][0]["maps"], after[1][0]["maps"]), number
-            told[0].weight.data = kept
+            connection[0].weight.data = kept
 
 
 def test_the_last_stage_passes_nothing_on():
     upsampler = Upsampler(SMALL, HEADS)
     features = [torch.zeros(1, channels, 16 >> level, 16 >> level) for level, channels in enumerate(SMALL.channels)]
-    said = upsampler(features)
-    assert said.features is None and said.next_input is None
+    output = upsampler(features)
+    assert output.features is None and output.next_input is None
     assert not any("tell" in name or "onward" in name for name, _ in upsampler.named_parameters())
 
 
 def test_every_weight_learns():
     network = MSPN(HEADS, stages=2, size=SMALL)
-    said = network(torch.randn(2, 3, 64, 64))
-    sum(maps.square().mean() for stage in said for heads in stage for maps in heads.values()).backward()
+    output = network(torch.randn(2, 3, 64, 64))
+    sum(maps.square().mean() for stage in output for heads in stage for maps in heads.values()).backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
 
 
@@ -75,8 +75,8 @@ def test_maps_are_small_before_training(width):
     torch.manual_seed(0)
     network = build_head(width, 5)
     initialise(network)
-    said = network(100 * torch.randn(4, width, 24, 32))
-    torch.testing.assert_close(said.square().mean().sqrt().item(), INITIAL_HEIGHT, rtol=0.35, atol=0)
+    output = network(100 * torch.randn(4, width, 24, 32))
+    torch.testing.assert_close(output.square().mean().sqrt().item(), INITIAL_HEIGHT, rtol=0.35, atol=0)
 
 
 def test_only_the_heads_are_small_before_training():

@@ -18,8 +18,8 @@ def test_agreement_leaves_the_score(score, motion):
 
 @given(scores, displacements, displacements)
 def test_evidence_lies_between_zero_and_the_score(score, motion, flow):
-    believed = discount_by_flow(score, motion, flow)
-    assert (believed >= 0).all() and (believed <= score).all()
+    confidence = discount_by_flow(score, motion, flow)
+    assert (confidence >= 0).all() and (confidence <= score).all()
 
 
 @given(scores, displacements, st.floats(0, 2), st.floats(0, 2))
@@ -57,12 +57,12 @@ def test_sigma_is_the_disagreement_that_costs_exp_minus_half():
 
 
 def test_states():
-    believed = np.array([0.3, 0.29, 0.0, np.nan, 0.9, 0.9, 0.1])
+    confidence = np.array([0.3, 0.29, 0.0, np.nan, 0.9, 0.9, 0.1])
     xy = np.array([[5, 5], [5, 5], [5, 5], [5, 5], [np.nan, 5], [100, 5], [-9, 5]])
     expected = [VISIBLE, OCCLUDED, OCCLUDED, ABSENT, ABSENT, OCCLUDED, OCCLUDED]
-    answer = classify_joints(believed, xy, (100, 50))
-    assert answer.dtype == np.uint8
-    np.testing.assert_array_equal(answer, expected)
+    states = classify_joints(confidence, xy, (100, 50))
+    assert states.dtype == np.uint8
+    np.testing.assert_array_equal(states, expected)
 
 
 def test_states_without_positions_ask_only_the_evidence():
@@ -76,9 +76,9 @@ def test_states_without_a_size_know_no_edge():
 
 
 @given(arrays(np.float32, 6, elements=unit | st.just(np.nan)), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
-def test_a_stricter_threshold_never_makes_a_joint_visible(believed, a, b):
+def test_a_stricter_threshold_never_makes_a_joint_visible(confidence, a, b):
     lax, strict = sorted((a, b))
-    assert (classify_joints(believed, threshold=strict) <= classify_joints(believed, threshold=lax)).all()
+    assert (classify_joints(confidence, threshold=strict) <= classify_joints(confidence, threshold=lax)).all()
 
 
 def test_a_pixel_reaches_half_a_pixel_from_its_centre():

@@ -154,8 +154,8 @@ def test_people_throw_shadows(renderer):
 def test_people_differ(renderer):
     one = renderer.render(scene(standing(0, 0, appearance_seed=1))).astype(float)
     other = renderer.render(scene(standing(0, 0, appearance_seed=2))).astype(float)
-    shown = render_zbuffer(scene(standing(0, 0)).surfaces(), scene().camera).surface == 0
-    assert np.abs(one - other)[shown].mean() > 5 * np.abs(one - other)[~shown].mean()
+    first_person = render_zbuffer(scene(standing(0, 0)).surfaces(), scene().camera).surface == 0
+    assert np.abs(one - other)[first_person].mean() > 5 * np.abs(one - other)[~first_person].mean()
 
 
 def test_a_given_image_stands_behind(renderer):

@@ -108,9 +108,9 @@ def test_completely_hidden_people_have_exact_keypoints(count, rules):
     random = np.random.default_rng((count, 3))
     people = uncrossed(random, count, SMALL)
     hidden = np.full((count, 15), OCCLUDED, np.uint8)
-    said = exact_maps(people, hidden, SMALL)
-    knowing = replace(said, depths=exact_maps(people, np.full_like(hidden, VISIBLE), SMALL).depths)
-    for maps in (said, knowing):
+    exact = exact_maps(people, hidden, SMALL)
+    knowing = replace(exact, depths=exact_maps(people, np.full_like(hidden, VISIBLE), SMALL).depths)
+    for maps in (exact, knowing):
         decoded = decode(maps, SMALL, rules)
         assert len(decoded.xy) == count and (decoded.state == OCCLUDED).all()
         pixels, metres = joint_errors(decoded, people, SMALL)
@@ -128,8 +128,8 @@ def test_our_grouping_is_no_worse_than_the_published_one_on_noisy_maps(within, f
     for seed, count in enumerate((3, 6, 10) if false == 0.05 else (3, 6, 10, 16, 20)):
         random = np.random.default_rng((seed, within))
         people = random_people(random, count, within=within)
-        said = noisy_maps(exact_maps(people, random_states(random, count), MAPS), people, MAPS, random, false=false)
-        found = {rules: decode(said, MAPS, rules) for rules in (PAPER, OURS)}
+        exact = noisy_maps(exact_maps(people, random_states(random, count), MAPS), people, MAPS, random, false=false)
+        found = {rules: decode(exact, MAPS, rules) for rules in (PAPER, OURS)}
         about = people - people[:, ROOT : ROOT + 1] * [0, 0, 1]
         good = {rules: joint_errors(each, people, MAPS)[0] <= 3 for rules, each in found.items()}
         both = good[PAPER] & good[OURS]
@@ -156,10 +156,10 @@ def test_no_people_on_empty_maps():
 @pytest.mark.parametrize("rules", [OURS, PAPER])
 def test_a_pelvis_alone_is_a_person(rules):
     people = random_people(np.random.default_rng(1), 1, SMALL)
-    said = exact_maps(people, np.full((1, 15), VISIBLE, np.uint8), SMALL)
-    heatmaps = said.heatmaps.copy()
+    exact = exact_maps(people, np.full((1, 15), VISIBLE, np.uint8), SMALL)
+    heatmaps = exact.heatmaps.copy()
     heatmaps[np.arange(15) != ROOT] = 0
-    decoded = decode(replace(said, heatmaps=heatmaps), SMALL, rules)
+    decoded = decode(replace(exact, heatmaps=heatmaps), SMALL, rules)
     assert np.isfinite(decoded.xy[0, ROOT]).all() and decoded.z[0, ROOT] == pytest.approx(people[0, ROOT, 2], abs=0.01)
     assert (decoded.state[0] > 0).sum() == 1
 
@@ -167,8 +167,8 @@ def test_a_pelvis_alone_is_a_person(rules):
 @pytest.mark.parametrize("name", ["visible", "heatmaps", "fields", "depths"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_maps_that_are_not_numbers_are_named(name, value):
-    said = exact_maps(random_people(np.random.default_rng(1), 1, SMALL), np.full((1, 15), VISIBLE, np.uint8), SMALL)
-    broken = getattr(said, name).copy()
+    exact = exact_maps(random_people(np.random.default_rng(1), 1, SMALL), np.full((1, 15), VISIBLE, np.uint8), SMALL)
+    broken = getattr(exact, name).copy()
     broken[0, ..., 3, 5] = value
     with pytest.raises(OccluposeError, match=f"^{name}: .*not numbers"):
-        decode(replace(said, **{name: broken}), SMALL)
+        decode(replace(exact, **{name: broken}), SMALL)

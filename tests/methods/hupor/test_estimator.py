@@ -32,7 +32,7 @@ def video(folder: Path, frames: int) -> Path:
     return make_video(folder / "a.mp4", images=[GREY] * frames, size=(WIDTH, HEIGHT), fps=10)
 
 
-def picture(folder: Path) -> Path:
+def write_frame(folder: Path) -> Path:
     write_image(folder / "a.png", GREY)
     return folder / "a.png"
 
@@ -124,7 +124,7 @@ def test_run(tmp_path, scripted):
 
 @pytest.mark.parametrize("count", [0, 1, 60])
 def test_a_picture(tmp_path, count, scripted):
-    with open_media(picture(tmp_path)) as source:
+    with open_media(write_frame(tmp_path)) as source:
         poses = run(source, scripted(Script([crowd(count)])), camera=CAMERA)
         viewer.preview(poses, source, tmp_path / "preview.png")
     assert poses.track_id.tolist() == list(range(1, count + 1)) and poses.xyz.shape == (1, count, 15, 3)
@@ -154,7 +154,7 @@ def test_two_people_close_behind_each_other_are_two(tmp_path, scripted):
         score=np.concatenate([one.score, score]),
         state=np.concatenate([one.state, state]),
     )
-    with open_media(picture(tmp_path)) as source:
+    with open_media(write_frame(tmp_path)) as source:
         assert ids(source, scripted(Script([both]))) == [[1, 2]]
 
 
@@ -249,7 +249,9 @@ def test_the_networks_of_a_file(tmp_path, monkeypatch):
 
 def test_the_people_that_they_find(tmp_path, monkeypatch):
     monkeypatch.setattr(predict.HUPORPredictor, "__call__", lambda self, image, camera: crowd(3))
-    poses = occlupose.run(picture(tmp_path), HUPOR(write_hupor(tmp_path / "net.safetensors")), max_people=2, height=1.7)
+    poses = occlupose.run(
+        write_frame(tmp_path), HUPOR(write_hupor(tmp_path / "net.safetensors")), max_people=2, height=1.7
+    )
     assert poses.track_id.tolist() == [1, 2] and np.isfinite(poses.xyz).all()
 
 
@@ -291,7 +293,7 @@ def test_weights_that_are_no_numbers(tmp_path):
     with pytest.raises(
         OccluposeError, match=r"net\.safetensors: the output of layer detector\.\S+ is not a number; give other weights"
     ):
-        occlupose.run(picture(tmp_path), HUPOR(broken))
+        occlupose.run(write_frame(tmp_path), HUPOR(broken))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (10, 20000)], ids=str)

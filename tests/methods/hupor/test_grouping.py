@@ -109,10 +109,10 @@ def test_the_nearer_person_gets_a_contested_joint(rules):
     fields = field(neck__pelvis=(0, 1))
     pelvises = [(20.0, 30.0), (21.0, 30.0), (22.0, 30.0)]
     depth = np.array([0.6, 0.3, 0.9])
-    mine = together(found(pelvis=pelvises, neck=[(21.0, 10.0)]), fields, depth, rules)
-    assert mine[:, NECK].tolist() == [-1, 0, -1]
-    mine = together(found(pelvis=pelvises, neck=[(21.0, 10.0), (21.5, 10.0)]), fields, depth, rules)
-    assert mine[2, NECK] == -1 and sorted(mine[:2, NECK]) == [0, 1]
+    person = together(found(pelvis=pelvises, neck=[(21.0, 10.0)]), fields, depth, rules)
+    assert person[:, NECK].tolist() == [-1, 0, -1]
+    person = together(found(pelvis=pelvises, neck=[(21.0, 10.0), (21.5, 10.0)]), fields, depth, rules)
+    assert person[2, NECK] == -1 and sorted(person[:2, NECK]) == [0, 1]
 
 
 def behind_each_other(joint, depths, maps):

@@ -122,10 +122,10 @@ def test_other_means():
 def test_absent_joints_stay_absent(by):
     given = seen(standing((0, 0, 6), (1.6, 0.2, 3)))
     assert (given.state == 0).any()
-    (said,) = relabel(
+    (relabelled,) = relabel(
         [given], by, ssf=partial(label_occlusion, body=cylinders(), settings=FitSettings(rounds=1, steps=0))
     )
-    assert np.array_equal(said.state == 0, given.state == 0)
+    assert np.array_equal(relabelled.state == 0, given.state == 0)
 
 
 @pytest.mark.parametrize("by", ["cylinders", "ssf"])
@@ -146,11 +146,11 @@ def test_without_depth_the_dataset_stands(by):
 
 def test_fitted_bodies_hide_people_behind_them():
     given = seen(standing((0, 0, 6), (0, 0, 4)))
-    (said,) = relabel(
+    (relabelled,) = relabel(
         [given], "ssf", ssf=partial(label_occlusion, body=cylinders(), settings=FitSettings(rounds=2, steps=0))
     )
-    assert (said.state[0, MPI15.index("neck", "pelvis")] == 1).all()
-    assert (said.state[1] == 2).sum() > 12
+    assert (relabelled.state[0, MPI15.index("neck", "pelvis")] == 1).all()
+    assert (relabelled.state[1] == 2).sum() > 12
 
 
 def test_labels_of_fitted_bodies_are_cached(tmp_path, monkeypatch):
@@ -165,22 +165,22 @@ def test_labels_of_fitted_bodies_are_cached(tmp_path, monkeypatch):
     predictor = []
     keep = tmp_path / "labels.safetensors"
 
-    def stopped(pictures):
+    def stopped(samples):
         if len(predictor) == 2:
             raise KeyboardInterrupt
-        predictor.append(pictures)
-        return fits(pictures)
+        predictor.append(samples)
+        return fits(samples)
 
     with pytest.raises(KeyboardInterrupt):
         relabel(given, "ssf", ssf=stopped, cache=keep)
     predictor = []
-    resumed = relabel(given, "ssf", ssf=lambda pictures: predictor.append(pictures) or fits(pictures), cache=keep)
+    resumed = relabel(given, "ssf", ssf=lambda samples: predictor.append(samples) or fits(samples), cache=keep)
     whole = relabel(given, "ssf", ssf=fits)
     assert len(predictor) == 1 and all(
         np.array_equal(one.state, other.state) for one, other in zip(resumed, whole, strict=True)
     )
     predictor = []
-    relabel(given[::-1], "ssf", ssf=lambda pictures: predictor.append(pictures) or fits(pictures), cache=keep)
+    relabel(given[::-1], "ssf", ssf=lambda samples: predictor.append(samples) or fits(samples), cache=keep)
     assert len(predictor) == 3
     keep.write_bytes(b"no labels")
     assert np.array_equal(relabel(given, "ssf", ssf=fits, cache=keep)[2].state, whole[2].state)
@@ -192,11 +192,11 @@ def test_cylinders_agree_with_meshes():
         synth_scenes.from_record(record)
         for record in records(10, seed=5, people=(3, 5), objects=0, width=512, height=320)
     ]
-    said = relabel(given, "cylinders")
+    relabelled = relabel(given, "cylinders")
     alone = [np.concatenate([hidden_by_cylinders(person[None]) for person in joint_positions(one)]) for one in given]
     here = np.concatenate([one.state.ravel() > 0 for one in given])
     truth = np.concatenate([one.state.ravel() == 1 for one in given])[here]
-    told = np.concatenate([one.state.ravel() == 1 for one in said])[here]
+    predicted = np.concatenate([one.state.ravel() == 1 for one in relabelled])[here]
     assert len(truth) > 400 and 0.2 < truth.mean() < 0.5
-    assert (truth == told).mean() > 0.85 > (truth == np.concatenate([one.ravel() for one in alone])[here]).mean()
-    assert (truth & told).sum() / truth.sum() > 0.75
+    assert (truth == predicted).mean() > 0.85 > (truth == np.concatenate([one.ravel() for one in alone])[here]).mean()
+    assert (truth & predicted).sum() / truth.sum() > 0.75

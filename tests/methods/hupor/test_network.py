@@ -25,7 +25,7 @@ def networks(**changes):
     return HUPORNetwork(replace(DESIGN, **changes)).eval()
 
 
-def pictures(count=2):
+def images(count=2):
     return torch.randint(256, (count, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
@@ -117,9 +117,9 @@ def test_kinds_of_reasoning():
 
 
 def test_the_detector_predicts_maps_and_depths_at_every_stage_and_level():
-    said = networks().detect(pictures())
-    assert [len(stage) for stage in said] == [LEVELS] * 2
-    for stage in said:
+    output = networks().detect(images())
+    assert [len(stage) for stage in output] == [LEVELS] * 2
+    for stage in output:
         for heads in stage:
             shapes = {name: tuple(maps.shape) for name, maps in heads.items()}
             assert shapes == {
@@ -146,9 +146,9 @@ def test_channels_are_heatmaps_ways_limb_by_limb_and_depths():
 def test_visible_maps_are_the_mean_of_the_finest_levels_with_depths_of_the_finest():
     """The last stage's three; a mean, so that peaks stay at 1."""
     whole = networks()
-    said = whole.detect(pictures())
-    levels = [whole.maps_of_level(heads) for heads in said[-1]]
-    visible = whole.visible_maps(said)
+    output = whole.detect(images())
+    levels = [whole.maps_of_level(heads) for heads in output[-1]]
+    visible = whole.visible_maps(output)
     torch.testing.assert_close(visible.heatmaps, sum(level.heatmaps for level in levels[:3]) / 3)
     torch.testing.assert_close(visible.fields[:, :, :2], sum(level.fields[:, :, :2] for level in levels[:3]) / 3)
     assert torch.equal(visible.fields[:, :, 2], levels[0].fields[:, :, 2])
@@ -185,17 +185,17 @@ def test_combined_maps_are_the_exact_sum():
 def test_the_reasoner_has_no_image_and_does_not_affect_the_detector():
     """Other weights of the reasoner change what is hidden; what is visible stays to the bit."""
     whole = networks()
-    visible = whole.visible_maps(whole.detect(pictures()))
+    visible = whole.visible_maps(whole.detect(images()))
     hidden = whole.hidden_maps(visible)
     for parameter in whole.reasoner.parameters():
         parameter.data += 0.1
-    again = whole.visible_maps(whole.detect(pictures()))
+    again = whole.visible_maps(whole.detect(images()))
     assert same(again, visible) and not same(whole.hidden_maps(again), hidden)
 
 
 def test_true_maps_are_of_the_networks_shapes():
     given = PeopleBatch(torch.rand(2, 3, 15, 2) * 60, torch.rand(2, 3, 15), torch.full((2, 3, 15), 2), torch.ones(2))
     whole = networks()
-    said = whole.maps_of_level(whole.detect(pictures())[0][0])
-    assert said.heatmaps.shape == whole.codec.heatmaps(given, "all", 0).shape == (2, len(MPI15), 16, 16)
-    assert said.fields.shape == whole.codec.fields(given, "all", 0).shape == (2, len(MPI15.limbs), 3, 16, 16)
+    output = whole.maps_of_level(whole.detect(images())[0][0])
+    assert output.heatmaps.shape == whole.codec.heatmaps(given, "all", 0).shape == (2, len(MPI15), 16, 16)
+    assert output.fields.shape == whole.codec.fields(given, "all", 0).shape == (2, len(MPI15.limbs), 3, 16, 16)

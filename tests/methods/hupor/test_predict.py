@@ -80,9 +80,9 @@ def assert_found(found, xyz, state, camera):
 def test_people_have_exact_keypoints_and_positions(seed):
     """From exact maps, in the image's pixels and with its camera."""
     xyz, state, matrix, camera = seen_people(seed)
-    said = exact_maps(xyz, state, SPACE)
-    assert said.metres_per_pixel == pytest.approx(1 / (camera.fx * np.hypot(*matrix[:, 0])))
-    found = hupor()._place(decode(said, SPACE), matrix, camera)
+    maps = exact_maps(xyz, state, SPACE)
+    assert maps.metres_per_pixel == pytest.approx(1 / (camera.fx * np.hypot(*matrix[:, 0])))
+    found = hupor()._place(decode(maps, SPACE), matrix, camera)
     assert_found(found, xyz, state, camera)
     assert found.score.min() >= 0 and found.score.max() <= 1
 
@@ -109,15 +109,15 @@ def test_joints_outside_of_the_image_are_absent():
     ) == 0
 
 
-def heads_of(networks, said):
+def heads_of(networks, maps):
     """Heads whose maps those are, at every level."""
 
     def tensor(values):
         return torch.from_numpy(values)[None].float()
 
-    hidden = said.heatmaps - said.visible
-    visible = networks.stack_channels(PoseMaps(tensor(said.visible), tensor(said.fields)))
-    level = {IMAGE_HEAD: visible[:, :43], LIMB_DEPTH_HEAD: visible[:, 43:], TORSO_DEPTH_HEAD: tensor(said.depths)}
+    hidden = maps.heatmaps - maps.visible
+    visible = networks.stack_channels(PoseMaps(tensor(maps.visible), tensor(maps.fields)))
+    level = {IMAGE_HEAD: visible[:, :43], LIMB_DEPTH_HEAD: visible[:, 43:], TORSO_DEPTH_HEAD: tensor(maps.depths)}
     return [[level] * 4], PoseMaps(tensor(hidden), torch.zeros(1, 14, 3, *SPACE.shape))
 
 
@@ -126,7 +126,7 @@ def test_from_the_networks_last_layers_on_nothing_is_lost(monkeypatch):
     xyz, state, _, camera = seen_people(1)
     predictor = hupor(HUPORDesign(256, 160, stages=1, size=WIDTHS, reasoner_stages=1, reasoner_size=WIDTHS))
     heads, hidden = heads_of(predictor.networks, exact_maps(xyz, state, SPACE))
-    monkeypatch.setattr(predictor.networks, "detect", lambda pictures: heads)
+    monkeypatch.setattr(predictor.networks, "detect", lambda images: heads)
     monkeypatch.setattr(predictor.networks, "hidden_maps", lambda visible: hidden)
     found = predictor(random_image(600, 320), camera)
     assert_found(found, xyz, state, camera)
@@ -178,19 +178,19 @@ def test_people_behind_the_camera_have_keypoints_only():
     assert np.isfinite(found.xyz[0, [joint for joint in range(15) if joint != 4]]).all()
 
 
-def seen_of(said, size):
+def seen_of(decoder_input, size):
     """The output of networks for an image of this size."""
 
     def maps(heatmaps, fields):
         return PoseMaps(torch.from_numpy(heatmaps)[None], torch.from_numpy(fields)[None])
 
     parts = (
-        maps(said.visible, said.fields),
-        maps(said.heatmaps - said.visible, 0 * said.fields),
-        maps(said.heatmaps, said.fields),
+        maps(decoder_input.visible, decoder_input.fields),
+        maps(decoder_input.heatmaps - decoder_input.visible, 0 * decoder_input.fields),
+        maps(decoder_input.heatmaps, decoder_input.fields),
     )
     return HUPOROutput(
-        np.zeros((512, 832, 3), np.uint8), BOX.matrix(*size), *parts, torch.from_numpy(said.depths)[None]
+        np.zeros((512, 832, 3), np.uint8), BOX.matrix(*size), *parts, torch.from_numpy(decoder_input.depths)[None]
     )
 
 

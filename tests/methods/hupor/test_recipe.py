@@ -50,10 +50,10 @@ def test_the_rate_warms_up_over_2400_steps_and_falls_evenly_to_nothing():
 
 
 @pytest.mark.parametrize(
-    ("pictures", "batch", "epochs", "steps"), [(4, 4, 6, 6), (1, 32, 20, 1), (1000, 8, 0.001, 1), (10, 4, 2, 5)]
+    ("images", "batch", "epochs", "steps"), [(4, 4, 6, 6), (1, 32, 20, 1), (1000, 8, 0.001, 1), (10, 4, 2, 5)]
 )
-def test_steps_draw_each_image_once_per_epoch(pictures, batch, epochs, steps):
-    plan = replace(TINY, batch=batch, epochs=epochs, warm_up_steps=1000).optimisation(pictures)
+def test_steps_draw_each_image_once_per_epoch(images, batch, epochs, steps):
+    plan = replace(TINY, batch=batch, epochs=epochs, warm_up_steps=1000).optimisation(images)
     assert plan.steps == steps and plan.warm_up_steps == steps
     assert 1 <= plan.save_every <= 500 and 1 <= plan.log_every <= 50
 

@@ -137,10 +137,10 @@ def test_the_pelvis_stays_and_joints_lie_behind_their_pixels(published):
 def test_undetected_joints_get_the_network_s_position():
     who = found(people(4))
     network = learnt()
-    said = network(encode_inputs(who.xy, who.xyz, who.state, CAMERA)).detach().numpy()
+    output = network(encode_inputs(who.xy, who.xyz, who.state, CAMERA)).detach().numpy()
     xyz = refine_positions(network, who.xy, who.xyz, who.state, CAMERA)
-    np.testing.assert_allclose(xyz[:, HIP], who.xyz[:, PELVIS] + said[:, HIP], atol=1e-6)
-    np.testing.assert_allclose(xyz[:, WRIST, 2], who.xyz[:, PELVIS, 2] + said[:, WRIST, 2], atol=1e-6)
+    np.testing.assert_allclose(xyz[:, HIP], who.xyz[:, PELVIS] + output[:, HIP], atol=1e-6)
+    np.testing.assert_allclose(xyz[:, WRIST, 2], who.xyz[:, PELVIS, 2] + output[:, WRIST, 2], atol=1e-6)
     assert np.isfinite(xyz).all()
 
 

@@ -37,9 +37,9 @@ def contents(path):
 
 
 def answers(made):
-    pictures = torch.randint(256, (1, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(256, (1, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found = made.detect(pictures)
+        found = made.detect(images)
         visible = made.visible_maps(found)
         return found[-1][0]["depths"], visible.heatmaps, visible.fields, made.hidden_maps(visible).heatmaps
 
@@ -149,12 +149,12 @@ def test_headers_that_lie_are_refused(tmp_path, wrong):
 def taken(ours, path):
     """Which tensors are those of the file afterwards, and the description."""
     before = {name: value.clone() for name, value in ours.state_dict().items()}
-    said = load_initial_weights(ours, path)
+    summary = load_initial_weights(ours, path)
     theirs = load(path).networks.state_dict()
     after = ours.state_dict()
     same = {name for name, value in after.items() if name in theirs and torch.equal(value, theirs[name])}
     assert all(torch.equal(value, before[name]) for name, value in after.items() if name not in theirs)
-    return same, said
+    return same, summary
 
 
 def parts(network, *names):
@@ -164,9 +164,9 @@ def parts(network, *names):
 def test_initial_weights_of_detector_and_reasoner(tmp_path):
     """All except the teachers, which are not in the file."""
     ours = networks(seed=1)
-    same, said = taken(ours, saved(networks(), tmp_path))
+    same, summary = taken(ours, saved(networks(), tmp_path))
     assert same == parts(ours, "detector", "reasoner.students", "reasoner.decoders")
-    assert said == f"{len(same)} of {len(ours.state_dict())} tensors of hupor.safetensors"
+    assert summary == f"{len(same)} of {len(ours.state_dict())} tensors of hupor.safetensors"
 
 
 def kernels(network, part):
@@ -176,9 +176,9 @@ def kernels(network, part):
 
 def test_initial_weights_of_a_detector_for_a_training_with_a_reasoner(tmp_path):
     ours = networks(seed=1)
-    same, said = taken(ours, saved(networks(replace(DESIGN, reasoning="none")), tmp_path))
+    same, summary = taken(ours, saved(networks(replace(DESIGN, reasoning="none")), tmp_path))
     assert parts(ours, "detector") <= same and not same & kernels(ours, "reasoner")
-    assert said.startswith(f"{len(parts(ours, 'detector'))} of ")
+    assert summary.startswith(f"{len(parts(ours, 'detector'))} of ")
 
 
 def test_initial_weights_with_a_reasoner_for_a_training_without(tmp_path):

@@ -134,8 +134,8 @@ def test_whatever_is_hidden_everybody_is_there_from_first_to_last_sight(seed, sk
     lifted = flat_lift(poses)
     for person in range(2):
         there = np.flatnonzero((poses.state[:, person] != ABSENT).any(-1))
-        believed = (poses.state[:, person] == VISIBLE).any()
-        expected = (np.arange(20) >= there.min(initial=99)) & (np.arange(20) <= there.max(initial=-1)) & believed
+        visible = (poses.state[:, person] == VISIBLE).any()
+        expected = (np.arange(20) >= there.min(initial=99)) & (np.arange(20) <= there.max(initial=-1)) & visible
         np.testing.assert_array_equal((lifted.state[:, person] != ABSENT).all(-1), expected)
         assert np.isfinite(lifted.xyz[expected, person]).all()
         assert np.isnan(lifted.xyz[~expected, person]).all()

@@ -32,18 +32,18 @@ def test_the_true_bodies_give_the_true_labels():
 
 @pytest.mark.parametrize("masks", [True, False])
 def test_fitted_bodies_label_far_better_than_chance(masks):
-    right = said = there = 0
+    right = total = there = 0
     for seed in range(4):
         truth = crowd(seed)
         (given,) = label_occlusion([truth.ssf_input(H36M17, masks=masks)], body=truth.body, size=64)
         mine = given.state == OCCLUDED
         true = truth.occlusion.state[:, H36M] == OCCLUDED
         right = right + (mine & true).sum()
-        said = said + mine.sum()
+        total = total + mine.sum()
         there = there + true.sum()
         assert ((given.state == ABSENT) == (truth.occlusion.state[:, H36M] == ABSENT)).all()
     assert there > 20
-    assert 2 * right / (said + there) > 0.75
+    assert 2 * right / (total + there) > 0.75
 
 
 def test_occluders_are_identified():
@@ -57,8 +57,8 @@ def test_occluders_are_identified():
 def test_labels_come_in_the_skeleton_that_was_given():
     truth = crowd()
     neck = [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
-    picture = replace(truth.ssf_input(), joints=truth.fit.joints[:, neck].numpy(), skeleton=MPI15)
-    given = occlusion_of_bodies(truth.fit, truth.body, picture)
+    other = replace(truth.ssf_input(), joints=truth.fit.joints[:, neck].numpy(), skeleton=MPI15)
+    given = occlusion_of_bodies(truth.fit, truth.body, other)
     assert (given.state == truth.occlusion.state[:, neck]).all()
     assert (given.occluder == truth.occlusion.occluder[:, neck]).all()
 

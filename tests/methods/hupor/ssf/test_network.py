@@ -82,16 +82,16 @@ def test_predicted_twists_and_shapes_are_those_of_the_body():
     """The answers of both networks go through Skeleton2Pose as they are."""
     ssf = tiny().eval()
     people = given(seed=2)
-    said = torch.linspace(-1.2, 1.2, 8)
+    logits = torch.linspace(-1.2, 1.2, 8)
     added = torch.linspace(0.3, -0.3, 8)
     with torch.no_grad():
         ssf.init.output.weight.zero_(), ssf.opt.output.weight.zero_()
-        direction = torch.stack([said.cos(), said.sin()], 1) - torch.tensor([1.0, 0.0])
+        direction = torch.stack([logits.cos(), logits.sin()], 1) - torch.tensor([1.0, 0.0])
         ssf.init.output.bias.copy_(torch.cat([torch.full((11,), 0.4), direction.flatten()]))
         ssf.opt.output.bias.copy_(torch.cat([torch.full((11,), -0.9), added]))
     output = ssf(people)
-    assert torch.allclose(output.twist, (said + added).expand(3, -1), atol=1e-5)
-    for fitted, logit, twist in ((output.initial, 0.4, said), (output.final, -0.5, said + added)):
+    assert torch.allclose(output.twist, (logits + added).expand(3, -1), atol=1e-5)
+    for fitted, logit, twist in ((output.initial, 0.4, logits), (output.final, -0.5, logits + added)):
         shape = ssf.to_shape(torch.full((3, 11), logit))
         expected = reconstruct(people.joints, ssf.body, shape, twist.expand(3, -1))
         assert torch.allclose(fitted.pose, expected.pose, atol=1e-5) and torch.allclose(

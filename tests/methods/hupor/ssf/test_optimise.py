@@ -42,8 +42,8 @@ def test_a_mask_makes_the_outline_more_alike():
     shape[:, body.shape_names.index("girth")] = 1.28
     stout = replace(truth.fit, shape=shape)
     whole = outline(stout, body)
-    picture = replace(truth.ssf_input(), masks=whole[None])
-    given, _ = picture.crop_people(128)
+    other = replace(truth.ssf_input(), masks=whole[None])
+    given, _ = other.crop_people(128)
     with_mask = fit_bodies(given, body)
     without = fit_bodies(given, body, settings=FitSettings(steps=0))
     before = iou(outline(without, body), whole)
