@@ -29,7 +29,7 @@ from occlupose.methods.oanet.lifter.lift import lift_rays
 from occlupose.methods.oanet.lifter.live import LiveLifter
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import load
-from occlupose.methods.oanet.lifting import Lift
+from occlupose.methods.oanet.lifting import TrackLifter
 from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.poses import OCCLUDED, VISIBLE, FramePoses
 from occlupose.skeletons import BODY22
@@ -71,7 +71,7 @@ def live(lifter: Lifter, rays: Rays, observed: Observed) -> list[float]:
 def stream(lifter: Lifter, rays: Rays, observed: Observed) -> list[float]:
     """Milliseconds of each frame after the latency."""
     camera = Camera.from_fov(1280, 720)
-    lifting = StreamLifter(Lift(camera, None, lifter), PosesBuilder(BODY22, FPS, camera))
+    lifting = StreamLifter(TrackLifter(camera, None, lifter), PosesBuilder(BODY22, FPS, camera))
     xy = camera.project(np.concatenate([rays, np.ones_like(rays[..., :1])], -1))
     score = np.where(observed, 0.9, 0.1).astype(np.float32)
     state = np.where(observed, VISIBLE, OCCLUDED).astype(np.uint8)

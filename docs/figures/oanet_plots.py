@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 IMAGES = ROOT / "docs" / "images"
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from readme import OANET_ERRORS, PAPER_TABLE2, gathered  # noqa: E402
+from tables import OANET_ERRORS, PAPER_TABLE2, group_runs  # noqa: E402
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -33,7 +33,7 @@ def mean_and_spread(values: list[float]) -> tuple[float, float]:
 
 def draw_parts() -> None:
     """Errors of the rows of table 2, and the paper's."""
-    seeds = gathered(rows("oanet_table2"), ("row",))
+    seeds = group_runs(rows("oanet_table2"), ("row",))
     names = [name for name in PAPER_TABLE2 if (name,) in seeds]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     for column, label in enumerate(OANET_ERRORS.values()):
@@ -80,7 +80,7 @@ def draw_grid() -> None:
 
 def draw_shares() -> None:
     """MPJPE by the fraction of clips with 3D, with and without the others' 2D."""
-    seeds = gathered(rows("oanet_semi"), ("labelled", "two_d_only"))
+    seeds = group_runs(rows("oanet_semi"), ("labelled", "two_d_only"))
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for axis, (column, label) in zip(axes, enumerate(OANET_ERRORS.values()), strict=False):
         for two_d, name in (("no", "3D alone"), ("yes", "and the others' 2D")):
