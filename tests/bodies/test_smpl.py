@@ -125,9 +125,9 @@ REFUSED = {
     "has no posedirs, f": lambda arrays: {
         name: value for name, value in arrays.items() if name not in ("posedirs", "f")
     },
-    "SMPL-X, not SMPL, for its v_template is 10475 x 3": lambda arrays: arrays | {"v_template": np.zeros((10475, 3))},
-    "MANO, not SMPL, for its v_template is 778 x 3": lambda arrays: arrays | {"v_template": np.zeros((778, 3))},
-    "not SMPL, for its weights is 6890 x 52 and SMPL's 6890 x 24": lambda arrays: (
+    "SMPL-X, not SMPL: its v_template is 10475 x 3": lambda arrays: arrays | {"v_template": np.zeros((10475, 3))},
+    "MANO, not SMPL: its v_template is 778 x 3": lambda arrays: arrays | {"v_template": np.zeros((778, 3))},
+    "not SMPL: its weights is 6890 x 52 and SMPL's 6890 x 24": lambda arrays: (
         arrays | {"weights": np.zeros((VERTICES, 52))}
     ),
     "its joints have other parents": lambda arrays: arrays | {"kintree_table": arrays["kintree_table"][:, ::-1]},
@@ -245,7 +245,7 @@ def broken_matrix(arrays):
         (lambda arrays: b"", "not a pickle of SMPL"),
         (lambda arrays: official(arrays)[:100_000], "not a pickle of SMPL"),
         (lambda arrays: pickle.dumps([1, 2]), "it holds no table"),
-        (lambda arrays: pickle.dumps({"v_template": np.zeros((10475, 3))}), "not SMPL, for it has no shapedirs"),
+        (lambda arrays: pickle.dumps({"v_template": np.zeros((10475, 3))}), "not SMPL: it has no shapedirs"),
         (lambda arrays: pickle.dumps(arrays | {"f": "faces"}), "str where there should be numbers"),
         (
             lambda arrays: pickle.dumps(arrays | {"f": np.array([[1, "a"]], object)}),

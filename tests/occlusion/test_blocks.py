@@ -130,7 +130,7 @@ def test_numpy_and_tensors_agree_given_the_same_choice(seed, size, floating):
     last = draw_blocks(*map(torch.from_numpy, (images, xy, sides, blocked, grey)))
     first = draw_blocks(
         *map(torch.from_numpy, (images.transpose(0, 3, 1, 2), xy, sides, blocked, grey)),
-        most=int(blocked.sum(1).max()),
+        max_blocks=int(blocked.sum(1).max()),
     )
     assert torch.equal(first.permute(0, 2, 3, 1), last)
     for person in range(3):

@@ -9,7 +9,7 @@ __all__ = ["PARTS", "SEGMENTS", "BodyModel", "PosedBodies", "by_name"]
 
 
 def by_name(name: str | Path) -> BodyModel:
-    """The body model called `anny` or `cylinders`, or SMPL from the path of its .npz.
+    """The body model `anny` or `cylinders`, or SMPL by the path of its .npz.
 
     Raises:
         OccluposeError: the name is unknown (the message lists the known ones), or the file is not SMPL's.

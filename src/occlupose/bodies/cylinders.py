@@ -15,8 +15,8 @@ from occlupose.bodies.body import PARTS, SIDES, BodyModel, BoneDriver
 from occlupose.skeletons import BODY26
 
 SHAPE = ("trunk", "shoulders", "hips", "head", "upper_arm", "forearm", "hand", "thigh", "shank", "foot", "girth")
-"""The numbers of a shape, 1 is average: length of each piece (shoulders and hips: width; head: neck and head), and
-thickness of all.
+"""The numbers of a shape, 1 is average: length of each piece (width of shoulders and hips; neck and head together), and
+thickness of all pieces.
 """
 
 LOW = 0.75
@@ -69,9 +69,9 @@ class Capsule(NamedTuple):
     Attributes:
         part: of PARTS without the side; `head` is a face in front and a skull behind.
         start, end: bones between whose heads it lies.
-        radius: at both ends, metres, times the number `grows` of the shape.
-        across: the same sideways, if not round, times the number `widens`.
-        between: centres of its ends, as shares of the way from start to end.
+        radius: at both ends, metres at average shape; `grows` names the shape number that scales it.
+        across: the same sideways, if not round; `widens` names the shape number.
+        between: positions of the centres of its ends between start (0) and end (1).
     """
 
     part: str
@@ -106,7 +106,7 @@ CAP = 4
 """Vertices around a capsule, a multiple of 4 so that some lie on the midline; and rings per cap, with the widest."""
 
 _SEAM = 1e-5
-"""Points nearer to a cut than this lie on it, and count as left and front."""
+"""Points closer to a cut lie on it, and count as left and front."""
 
 _MIRROR = torch.tensor([-1.0, 1, 1])
 
@@ -121,8 +121,8 @@ def cylinders() -> BodyModel:
     count = len(sphere)
     neutral = torch.ones(len(SHAPE))
     weights = torch.zeros(len(pieces) * count, len(bones))
-    for number, (capsule, side) in enumerate(pieces):
-        weights[number * count : (number + 1) * count, bones.index(_named(capsule.start, side))] = 1
+    for index, (capsule, side) in enumerate(pieces):
+        weights[index * count : (index + 1) * count, bones.index(_named(capsule.start, side))] = 1
     head_regressor = torch.zeros(len(BODY26), len(bones))
     head_regressor[range(len(BODY26)), [bones.index(joint) for joint in BODY26.joints]] = 1
 
@@ -143,9 +143,7 @@ def cylinders() -> BodyModel:
         heads=heads(neutral),
         head_directions=torch.stack([heads(one) for one in torch.eye(len(SHAPE))]),
         weights=weights,
-        faces=torch.cat(
-            [_faces(capsule, side, faces, sphere) + number * count for number, (capsule, side) in enumerate(pieces)]
-        ),
+        faces=torch.cat([_faces(*piece, faces, sphere) + index * count for index, piece in enumerate(pieces)]),
         part=torch.cat([_parts(capsule, side, sphere) for capsule, side in pieces]),
         regressor=torch.zeros(len(BODY26), len(weights)),
         head_regressor=head_regressor,
@@ -252,7 +250,7 @@ def _parts(capsule: Capsule, side: str, sphere: Float[Tensor, "point 3"]) -> Ten
 def _faces(
     capsule: Capsule, side: str, faces: Int[Tensor, "face 3"], sphere: Float[Tensor, "point 3"]
 ) -> Int[Tensor, "face 3"]:
-    """Triangles of a capsule. On the midline they start with the vertex furthest from the cut, which decides their
+    """Triangles of a capsule. On the midline they start with the vertex furthest from the cut, which determines their
     part.
     """
     if side == "right":

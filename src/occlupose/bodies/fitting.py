@@ -1,8 +1,8 @@
 """Fits a body model to joints: segment rotations, position and shape.
 
 `skeleton2pose` is analytic, after HybrIK (Li et al., 2021): segments with three or more joints are rotated by a rigid
-fit, limbs swing the shortest way from their parent, and the twist about a limb, which joints do not show, follows from
-the hinge that it bends in or is given. `fit_pose` then refines all segments together by damped Gauss-Newton steps
+fit, limbs swing the shortest way from their parent, and the twist about a limb, which its joints do not determine, is
+given or follows from the hinge at its end. `fit_pose` then refines all segments together by damped Gauss-Newton steps
 (ours).
 """
 
@@ -58,8 +58,8 @@ RIGID = {
     "chest": ("thorax", ("left_shoulder", "right_shoulder", "spine"), "pelvis"),
     "head": ("neck_nose", ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "head_top"), "chest"),
 }
-"""Segments that are rotated by a rigid fit: the joint at their centre, the joints around it, and the segment whose
-rotation is used where these joints do not determine it. The trunk is not a segment; it orients bodies with an unknown
+"""Segments that are rotated by a rigid fit: the joint at their centre, the joints around it, and the segment with the
+rotation to use where these joints do not determine one. The trunk is not a segment; it orients bodies with an unknown
 spine.
 """
 
@@ -67,7 +67,7 @@ PRIOR = 1e-3
 """Weight of the parent's rotation in a rigid fit, square metres."""
 
 HINGE_SINE = 0.35
-"""Sine of a limb's bend from which its hinge determines the twist fully; less bend counts less. Ours."""
+"""Sine of a limb's bend from which on its hinge determines the twist fully; at smaller bends partly. Ours."""
 
 
 def skeleton2pose(
@@ -82,23 +82,23 @@ def skeleton2pose(
         joints: metres, in axes where y is up (or down) for all bodies; NaN where unknown.
         body: model whose rest pose the rotations start from.
         shape: of each body.
-        twist: radians about each of TWISTED, from the shortest swing; None takes it from the hinges of elbows and
+        twist: radians about each of TWISTED, after the shortest swing; None derives it from the hinges of elbows and
             knees.
     """
     rest = body.rest(shape)
     rotation: dict[str, Tensor] = {}
-    for segment, (centre, around, carrier) in RIGID.items():
-        prior = rotation[carrier] if carrier else torch.eye(3).expand(len(joints), 3, 3)
+    for segment, (centre, around, fallback) in RIGID.items():
+        prior = rotation[fallback] if fallback else torch.eye(3).expand(len(joints), 3, 3)
         rotation[segment] = _rigid(_from(rest, centre, around), _from(joints, centre, around), prior)
     for limb in LIMBS:
         parent = rotation[limb.parent]
-        before = torch.einsum("bij,bj->bi", parent, _from(rest, limb.start, (limb.end,))[:, 0])
-        now = _from(joints, limb.start, (limb.end,))[:, 0]
-        swung = swing_rotation(before, torch.where(now.isnan(), before, now)) @ parent
+        carried = torch.einsum("bij,bj->bi", parent, _from(rest, limb.start, (limb.end,))[:, 0])
+        target = _from(joints, limb.start, (limb.end,))[:, 0]
+        swung = swing_rotation(carried, torch.where(target.isnan(), carried, target)) @ parent
         if twist is not None and limb.segment in TWISTED:
-            swung = rotation_about(now, twist[:, TWISTED.index(limb.segment)]) @ swung
+            swung = rotation_about(target, twist[:, TWISTED.index(limb.segment)]) @ swung
         elif limb.bend:
-            swung = rotation_about(now, _hinge(rest, joints, limb, swung)) @ swung
+            swung = rotation_about(target, _hinge(rest, joints, limb, swung)) @ swung
         rotation[limb.segment] = swung
     return torch.stack([rotation[segment] for segment in SEGMENTS], 1)
 
@@ -142,7 +142,7 @@ def _from(joints: Float[Tensor, "batch 26 3"], centre: str, around: tuple[str, .
 def _rigid(
     one: Float[Tensor, "batch n 3"], other: Float[Tensor, "batch n 3"], prior: Float[Tensor, "batch 3 3"]
 ) -> Float[Tensor, "batch 3 3"]:
-    """The rotation that takes `one` to `other` best (Kabsch), or `prior` where they do not determine it."""
+    """The rotation that maps `one` to `other` best (Kabsch), or `prior` where they do not determine it."""
     covariance = torch.einsum("bni,bnj->bij", other.nan_to_num(), one) + PRIOR * prior
     u, _, vh = torch.linalg.svd(covariance.detach())
     sign = torch.ones_like(u[:, 0])
@@ -156,13 +156,12 @@ def _hinge(rest: Tensor, joints: Tensor, limb: Limb, swung: Float[Tensor, "batch
     if "thigh" in limb.segment:  # knees are straight at rest, and bend backwards
         axis = torch.tensor([1.0, 0, 0]).expand_as(axis)
     along = torch.nn.functional.normalize(_from(joints, limb.start, (limb.end,))[:, 0], dim=-1)
-    hinge = torch.linalg.cross(
-        along, torch.nn.functional.normalize(_from(joints, limb.end, (limb.bend,))[:, 0], dim=-1)
-    )
-    bent = (hinge.norm(dim=-1) / HINGE_SINE).clamp(max=1)
-    now = torch.einsum("bij,bj->bi", swung, axis)
-    angle = torch.atan2((torch.linalg.cross(now, hinge) * along).sum(-1), (now * hinge).sum(-1))
-    return (angle * bent**2).nan_to_num()
+    beyond = torch.nn.functional.normalize(_from(joints, limb.end, (limb.bend,))[:, 0], dim=-1)
+    hinge = torch.linalg.cross(along, beyond)
+    bend = (hinge.norm(dim=-1) / HINGE_SINE).clamp(max=1)
+    swung_axis = torch.einsum("bij,bj->bi", swung, axis)
+    angle = torch.atan2((torch.linalg.cross(swung_axis, hinge) * along).sum(-1), (swung_axis * hinge).sum(-1))
+    return (angle * bend**2).nan_to_num()
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,31 +206,30 @@ def fit_pose(
     """
     with torch.no_grad():
         weight = torch.ones(len(BODY26)) if joint_weights is None else joint_weights
-        first = skeleton2pose(joints, body, shape) if pose is None else pose
-        pose = first
+        initial = skeleton2pose(joints, body, shape) if pose is None else pose
+        pose = initial
         known = joints.isfinite().all(-1) & (weight > 0)
         weights = torch.where(known, weight, 0.0)
         translation = torch.zeros(len(joints), 3)
-        away = torch.where(known[..., None], joints - body.joints(pose, shape, translation), 0.0)
-        translation = away.sum(1) / known.sum(1, keepdim=True).clamp_min(1)
-        count = 3 * len(SEGMENTS)
+        offset = torch.where(known[..., None], joints - body.joints(pose, shape, translation), 0.0)
+        translation = offset.sum(1) / known.sum(1, keepdim=True).clamp_min(1)
+        angles = 3 * len(SEGMENTS)
+        damping = torch.cat([torch.full((angles,), DAMPING + STIFFNESS**2), torch.full((3,), 1e-6)])
         for _ in range(steps):
-            now, lever = body.lever_arms(pose, shape, translation)
-            miss = torch.where(known[..., None], joints - now, 0.0)
-            jacobian = torch.zeros(len(joints), *now.shape[1:], count + 3)
-            jacobian[..., :count] = -skew(lever).permute(0, 1, 3, 2, 4).flatten(3)
-            jacobian[..., count:] = torch.eye(3)
+            fitted, lever = body.lever_arms(pose, shape, translation)
+            residual = torch.where(known[..., None], joints - fitted, 0.0)
+            jacobian = torch.zeros(len(joints), *fitted.shape[1:], angles + 3)
+            jacobian[..., :angles] = -skew(lever).permute(0, 1, 3, 2, 4).flatten(3)
+            jacobian[..., angles:] = torch.eye(3)
             weighted = (jacobian * weights[..., None, None]).flatten(1, 2).mT
-            gone = to_rotation_vector(pose @ first.mT)
-            damping = torch.cat([torch.full((count,), DAMPING + STIFFNESS**2), torch.full((3,), 1e-6)])
-            slope = (weighted @ miss.flatten(1).unsqueeze(-1)).squeeze(-1)
-            slope[:, :count] -= STIFFNESS**2 * gone.flatten(1)
+            slope = (weighted @ residual.flatten(1).unsqueeze(-1)).squeeze(-1)
+            slope[:, :angles] -= STIFFNESS**2 * to_rotation_vector(pose @ initial.mT).flatten(1)
             step = torch.linalg.solve(weighted @ jacobian.flatten(1, 2) + torch.diag(damping), slope)
-            pose = from_rotation_vector(step[:, :count].unflatten(1, (-1, 3))) @ pose
-            translation = translation + step[:, count:]
-        now = body.joints(pose, shape, translation)
-        error = torch.where(known, (now - joints).norm(dim=-1), 0.0).sum(1) / known.sum(1).clamp_min(1)
-    return BodyFit(gram_schmidt(pose), shape, translation, now, error)
+            pose = from_rotation_vector(step[:, :angles].unflatten(1, (-1, 3))) @ pose
+            translation = translation + step[:, angles:]
+        fitted = body.joints(pose, shape, translation)
+        error = torch.where(known, (fitted - joints).norm(dim=-1), 0.0).sum(1) / known.sum(1).clamp_min(1)
+    return BodyFit(gram_schmidt(pose), shape, translation, fitted, error)
 
 
 def from_rotation_vector(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
@@ -247,15 +245,15 @@ def from_rotation_vector(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*b
 
 def to_rotation_vector(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
     """Rotation vectors of rotation matrices; the inverse of `from_rotation_vector` below 180 degrees."""
-    odd = unskew(rotation)
-    sine = odd.norm(dim=-1, keepdim=True) / 2
+    axis = unskew(rotation)  # times twice the sine
+    sine = axis.norm(dim=-1, keepdim=True) / 2
     cosine = (rotation.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) - 1) / 2
-    return odd / 2 * torch.where(sine > 1e-6, torch.atan2(sine, cosine) / sine.clamp_min(1e-6), 1.0)
+    return axis / 2 * torch.where(sine > 1e-6, torch.atan2(sine, cosine) / sine.clamp_min(1e-6), 1.0)
 
 
 ROUNDS = 6
 STRIDE = 0.2
-"""Largest change of a shape in a round, as a share of its range: blend shapes are linear only between anchors."""
+"""Largest change of a shape in a round, relative to its range: blend shapes are linear only between anchors."""
 
 SHAPE_WEIGHT = 0.02
 """Metres of joint error that count as much as a shape number at the end of its range; ours."""
@@ -271,17 +269,16 @@ def fit_shape(
     """The shape of one person from several poses, alternating between pose and shape.
 
     Arguments:
-        joints: metres; a few dozen frames are enough; NaN where unknown.
+        joints: metres, a few dozen frames are enough; NaN where unknown.
         joint_weights: as for `fit_pose`.
         rounds: of pose and shape.
     """
     weights = torch.ones(len(BODY26)) if joint_weights is None else joint_weights
     shape = body.neutral.clone()
+    span = body.high - body.low
     known = joints.isfinite().all(-1) & (weights > 0)
-
     for _ in range(rounds):
-        every = shape.expand(len(joints), -1)
-        fitted = fit_pose(joints, body, every, joint_weights=joint_weights)
+        fitted = fit_pose(joints, body, shape.expand(len(joints), -1), joint_weights=joint_weights)
 
         def joints_of_shape(one: Tensor, fitted: BodyFit = fitted) -> Tensor:
             return body.joints(fitted.pose, one.expand(len(joints), -1), fitted.translation)
@@ -289,16 +286,12 @@ def fit_shape(
         with torch.no_grad():
             jacobian = torch.func.jacfwd(joints_of_shape)(shape)  # frame joint 3 shape
         jacobian = jacobian - jacobian.mean(1, keepdim=True)  # the translation is free
-        miss = torch.where(known[..., None], joints - fitted.joints, 0.0)
+        residual = torch.where(known[..., None], joints - fitted.joints, 0.0)
         weight = torch.where(known, weights, 0.0)[..., None, None]
         rows = (jacobian * weight).flatten(0, 2)
-        normal = rows.T @ rows / len(joints) + SHAPE_WEIGHT**2 * torch.eye(len(shape)) / (body.high - body.low) ** 2
-        slope = (
-            rows.T @ miss.flatten() / len(joints)
-            - SHAPE_WEIGHT**2 * (shape - body.neutral) / (body.high - body.low) ** 2
-        )
-        step = torch.linalg.solve(normal, slope).clamp(
-            -STRIDE * (body.high - body.low), STRIDE * (body.high - body.low)
-        )
+        normal = rows.T @ rows / len(joints) + SHAPE_WEIGHT**2 * torch.eye(len(shape)) / span**2
+        prior = SHAPE_WEIGHT**2 * (shape - body.neutral) / span**2
+        slope = rows.T @ residual.flatten() / len(joints) - prior
+        step = torch.linalg.solve(normal, slope).clamp(-STRIDE * span, STRIDE * span)
         shape = (shape + step).clamp(body.low, body.high)
     return shape

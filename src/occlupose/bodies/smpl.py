@@ -1,6 +1,6 @@
-"""SMPL (Loper et al., 2015) from the user's own file; its licence does not allow us to ship one.
+"""SMPL (Loper et al., 2015) from the user's own file; its licence does not allow us to ship it.
 
-`smpl` reads a .npz; `convert_smpl` makes it from the official .pkl without running what a pickle may hold.
+`smpl` reads a .npz; `convert_smpl` makes it from the official .pkl without running code in it.
 """
 
 import pickle
@@ -23,7 +23,7 @@ from occlupose.skeletons import BODY26
 VERTICES = 6890
 FACES = 13776
 BETAS = 10
-"""Of the model. A file may have more betas; the first are taken."""
+"""Sizes of the model. A file may have more betas; the first are used."""
 
 JOINTS = (
     *"pelvis left_hip right_hip spine1 left_knee right_knee spine2".split(),
@@ -138,12 +138,12 @@ def _regressors() -> tuple[Float[Tensor, "26 bone"], Float[Tensor, "26 vertex"]]
     """The joints of BODY26 as weighted means of bone heads, and of vertices."""
     heads = torch.zeros(len(BODY26), len(JOINTS))
     vertices = torch.zeros(len(BODY26), VERTICES)
-    for number, joint in enumerate(BODY26.joints):
+    for row, joint in enumerate(BODY26.joints):
         if joint in _VERTICES:
-            vertices[number, _VERTICES[joint]] = 1
+            vertices[row, _VERTICES[joint]] = 1
         else:
             names = _HEADS.get(joint, (joint,))
-            heads[number, [JOINTS.index(name) for name in names]] = 1 / len(names)
+            heads[row, [JOINTS.index(name) for name in names]] = 1 / len(names)
     return heads, vertices
 
 
@@ -155,43 +155,42 @@ def _checked(arrays: dict[str, Any], path: Path) -> dict[str, Tensor]:
     """
     missing = [name for name in KEYS if name not in arrays]
     if missing:
-        raise OccluposeError(f"{path}: not SMPL, for it has no {', '.join(missing)}; {_CURE}")
+        raise OccluposeError(f"{path}: not SMPL: it has no {', '.join(missing)}; {_CURE}")
     result = {}
     for name, shape in KEYS.items():
         array = np.asarray(arrays[name])
-        alike = array.ndim == len(shape) and all(
-            want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+        fits = array.ndim == len(shape) and all(
+            expected in (None, length) for expected, length in zip(shape, array.shape, strict=True)
         )
-        if not alike:
+        if not fits:
             kind = _other(np.asarray(arrays["v_template"]))
             wanted = " x ".join("any" if length is None else str(length) for length in shape)
             has = " x ".join(map(str, array.shape)) or "one number"
-            raise OccluposeError(f"{path}: {kind or 'not SMPL'}, for its {name} is {has} and SMPL's {wanted}; {_CURE}")
+            raise OccluposeError(f"{path}: {kind or 'not SMPL'}: its {name} is {has} and SMPL's {wanted}; {_CURE}")
         if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise OccluposeError(f"{path}: not SMPL, for its {name} is not all numbers; {_CURE}")
+            raise OccluposeError(f"{path}: not SMPL: its {name} is not all numbers; {_CURE}")
         whole = name in ("f", "kintree_table")
         result[name] = torch.from_numpy(array.astype(np.int64 if whole else np.float32))
     if result["shapedirs"].shape[2] < BETAS:
-        raise OccluposeError(f"{path}: not SMPL, for it has fewer than {BETAS} betas; {_CURE}")
+        raise OccluposeError(f"{path}: not SMPL: it has fewer than {BETAS} betas; {_CURE}")
     if result["kintree_table"][0, 1:].tolist() != list(PARENTS[1:]):
-        raise OccluposeError(f"{path}: not SMPL, for its joints have other parents; {_CURE}")
+        raise OccluposeError(f"{path}: not SMPL: its joints have other parents; {_CURE}")
     if not 0 <= int(result["f"].min()) <= int(result["f"].max()) < VERTICES:
-        raise OccluposeError(f"{path}: not SMPL, for its faces refer to missing vertices; {_CURE}")
+        raise OccluposeError(f"{path}: not SMPL: its faces refer to missing vertices; {_CURE}")
     return result
 
 
 def _other(template: np.ndarray) -> str:
-    """Which related model has this number of vertices, if any."""
-    return {10475: "SMPL-X, not SMPL", 778: "MANO, not SMPL", 5023: "FLAME, not SMPL"}.get(
-        len(np.atleast_1d(template)), ""
-    )
+    """The related model with this number of vertices, if any."""
+    models = {10475: "SMPL-X, not SMPL", 778: "MANO, not SMPL", 5023: "FLAME, not SMPL"}
+    return models.get(len(np.atleast_1d(template)), "")
 
 
 def convert_smpl(source: str | Path, target: str | Path) -> None:
-    """Write the official .pkl of SMPL as the .npz that `smpl` reads.
+    """Writes the official .pkl of SMPL as the .npz that `smpl` reads.
 
-    Only arrays of numbers, SciPy's sparse matrices and chumpy's arrays are read, each by a stand-in of ours: no code
-    in the file can run.
+    Only arrays of numbers, SciPy's sparse matrices and chumpy's arrays are read, each by our own stand-in, so that no
+    code in the file can run.
 
     Raises:
         OccluposeError: no such file, not a pickle, one that asks for anything else, or not SMPL's; or the .npz cannot
@@ -225,7 +224,7 @@ class _Chumpy:
 
 
 class _Sparse:
-    """A scipy.sparse.csc_matrix as it was written; scipy's own class would trust the file."""
+    """A scipy.sparse.csc_matrix as written, unchecked."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.data = state["data"]

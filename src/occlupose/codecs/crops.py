@@ -1,9 +1,9 @@
-"""The region of a person as an oriented circle, and the upright crop of it that a network is given.
+"""The region of a person as an oriented circle, and the upright crop of it that a network receives.
 
 Networks differ in how crops, and the heatmaps predicted from them, are aligned with pixels. Cell i of a map lies at
 pixel `step i + first` of its crop; f is the crop's side / the map's, and W is a side of the crop:
 
-| grid | step | first | where the edges of the padded box go, px | used by |
+| grid | step | first | edges of the padded box in the crop, px | used by |
 | --- | --- | --- | --- | --- |
 | centres | f | (f - 1) / 2 | -1/2 and W - 1/2, the edges of the crop | us: a mirrored crop has mirrored maps |
 | stride | f | 0 | 0 and W | Xiao et al. 2018 ("Simple Baselines"), HRNet, MMPose after them |
@@ -42,7 +42,7 @@ class Crop:
 
     Attributes:
         width, height: of the crop, px.
-        padding: its sides / those of the box; 1.25 by convention (Xiao et al. 2018, "Simple Baselines").
+        padding: sides of the padded box / those of the box; 1.25 by convention (Xiao et al. 2018, "Simple Baselines").
         grid: how crop and maps are aligned with pixels; see the module's docstring.
 
     Raises:
@@ -81,9 +81,8 @@ class Crop:
             middle = (sides - 1) / 2
         else:
             middle = sides / 2
-        return np.concatenate(
-            [linear, (middle - (linear @ (regions[:, :2, None] + HALF_PIXEL))[..., 0])[..., None]], -1
-        )
+        offset = middle[:, None] - linear @ (regions[:, :2, None] + HALF_PIXEL)
+        return np.concatenate([linear, offset], -1)
 
     def cells(self, map_width: int, map_height: int) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
         """Where the cells of a map of this crop lie: step between cells and position of cell 0, px; each as (x, y)."""
@@ -105,9 +104,9 @@ def radius(regions: Regions) -> Float[np.ndarray, " person"]:
     return np.linalg.norm(regions[..., 2:] - regions[..., :2], axis=-1)
 
 
-def upright_regions(centre: Float[np.ndarray, "person 2"], reach: Float[np.ndarray, " person"]) -> Regions:
+def upright_regions(centres: Float[np.ndarray, "person 2"], radii: Float[np.ndarray, " person"]) -> Regions:
     """Upright regions with these centres and radii."""
-    return np.concatenate([centre, centre - np.stack([0 * reach, reach], -1)], -1)
+    return np.concatenate([centres, centres - np.stack([0 * radii, radii], -1)], -1)
 
 
 def crop_matrices(regions: Regions, width: int, height: int, *, diameter: float) -> Float[np.ndarray, "person 2 3"]:

@@ -93,24 +93,26 @@ def find_peaks(
 ) -> tuple[Float[np.ndarray, "*batch 2"], Float[np.ndarray, "*batch"]]:
     """Position of the maximum of each map, in cells (x, y; float64), and the value of the highest cell.
 
-    Along each axis the position is the top of the Gaussian through the highest cell and its neighbours, which is the
-    top of the parabola through their logarithms (as in DARK, Zhang et al. 2020, without its smoothing). It is within
-    half a cell of the cell's centre; at the border of the map it is the centre.
+    Along each axis the position is the maximum of the Gaussian through the highest cell and its neighbours, that is, of
+    the parabola through their logarithms (as in DARK, Zhang et al. 2020, without its smoothing). It is within half a
+    cell of the cell's centre; at the border of the map it is the centre.
     """
     *batch, height, width = maps.shape
     y, x = np.divmod(maps.reshape(*batch, height * width).argmax(-1), width)
     row = np.take_along_axis(maps, y[..., None, None], -2)[..., 0, :]
     column = np.take_along_axis(maps, x[..., None, None], -1)[..., 0]
-    return np.stack([x + _within(row, x), y + _within(column, y)], -1), maps.max((-2, -1))
+    return np.stack([x + _subcell_offset(row, x), y + _subcell_offset(column, y)], -1), maps.max((-2, -1))
 
 
-def _within(line: Float[np.ndarray, "*batch cell"], peak: Shaped[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
-    """Offset from the centre of the highest cell of a line to the top of the Gaussian, cells."""
-    ends = [(0, 0)] * (line.ndim - 1)
-    at = np.log(np.pad(line.astype(np.float64), [*ends, (1, 1)], mode="edge").clip(MIN_VALUE))
-    before = np.take_along_axis(at, peak[..., None], -1)[..., 0]
-    top = np.take_along_axis(at, peak[..., None] + 1, -1)[..., 0]
-    after = np.take_along_axis(at, peak[..., None] + 2, -1)[..., 0]
-    curve = before - 2 * top + after
-    inner = (peak > 0) & (peak < line.shape[-1] - 1) & (curve < 0)
-    return np.divide(before - after, 2 * curve, out=np.zeros_like(curve), where=inner)
+def _subcell_offset(
+    line: Float[np.ndarray, "*batch cell"], peak: Shaped[np.ndarray, "*batch"]
+) -> Float[np.ndarray, "*batch"]:
+    """Offset from the centre of the highest cell of a line to the maximum of the Gaussian, cells."""
+    padding = [*[(0, 0)] * (line.ndim - 1), (1, 1)]
+    logarithms = np.log(np.pad(line.astype(np.float64), padding, mode="edge").clip(MIN_VALUE))
+    before = np.take_along_axis(logarithms, peak[..., None], -1)[..., 0]
+    highest = np.take_along_axis(logarithms, peak[..., None] + 1, -1)[..., 0]
+    after = np.take_along_axis(logarithms, peak[..., None] + 2, -1)[..., 0]
+    curvature = before - 2 * highest + after
+    inner = (peak > 0) & (peak < line.shape[-1] - 1) & (curvature < 0)
+    return np.divide(before - after, 2 * curvature, out=np.zeros_like(curvature), where=inner)

@@ -1,4 +1,4 @@
-"""A whole image in an input of fixed size: as large as fits, centred, on grey (HUPOR's code; SMAP's).
+"""A whole image in an input of fixed size: as large as fits, centred, on grey (as in the code of HUPOR and SMAP).
 
 Coordinates are pixels with pixel centres at integers; matrices are 2x3 and apply to columns (x, y, 1).
 """
@@ -16,7 +16,7 @@ GREY = 128
 
 @dataclass(frozen=True)
 class Letterbox:
-    """An input of this size, px."""
+    """An input of fixed size, px."""
 
     width: int = 832
     height: int = 512
@@ -41,9 +41,10 @@ class Letterbox:
         wide = width * abs(cos) + height * abs(sin)
         high = width * abs(sin) + height * abs(cos)
         linear = zoom * self.scale(wide, high) * np.array([[cos, -sin], [sin, cos]])
-        middle = np.array([self.width - 1, self.height - 1]) / 2 + shift
-        return np.concatenate([linear, (middle - linear @ (np.array([width - 1, height - 1]) / 2))[:, None]], -1)
+        input_centre = np.array([self.width - 1, self.height - 1]) / 2 + shift
+        image_centre = np.array([width - 1, height - 1]) / 2
+        return np.concatenate([linear, (input_centre - linear @ image_centre)[:, None]], -1)
 
     def warp(self, image: Pyramid, matrix: Float[np.ndarray, "2 3"]) -> UInt8[np.ndarray, "height width 3"]:
-        """The input that a matrix makes of an image."""
+        """The image warped into the input by a matrix."""
         return image.crop(matrix, self.width, self.height, GREY)

@@ -19,11 +19,11 @@ from occlupose.codecs.crops import Crop
 from occlupose.errors import OccluposeError
 
 TRUNCATION = 3
-"""Gaussians are truncated at this many sigma (Tompson et al. 2014 and everybody since)."""
+"""Gaussians are truncated at this many sigma (as since Tompson et al. 2014)."""
 
 
 def default_crop() -> Crop:
-    """192 x 256 px, the classic input of top-down networks, on the grid of Simple Baselines."""
+    """192 x 256 px, the usual input of top-down networks, on the grid of Simple Baselines."""
     return Crop(192, 256, grid="stride")
 
 
@@ -77,7 +77,7 @@ class GaussianMaps(ABC):
             weight: 0 where a joint is not annotated; its map is 0.
 
         Returns:
-            Maps; and the weights, 0 also where the joint is NaN or its Gaussian, truncated at 3 sigma, does not touch
+            Maps; and the weights, also 0 where the joint is NaN or its Gaussian, truncated at 3 sigma, does not touch
                 the map.
         """
         centres = self._to_cells(xy)
@@ -110,9 +110,9 @@ class GaussianMaps(ABC):
         self, cells: int, centre: Float[Tensor, "*batch 1"], middle: Float[Tensor, "*batch 1"]
     ) -> Float[Tensor, "*batch cell"]:
         """The Gaussian along one axis."""
-        at = torch.arange(cells, dtype=torch.float32, device=centre.device)
-        inside = (at - middle).abs() <= TRUNCATION * self.sigma
-        return inside * torch.exp(-((at - centre) ** 2) / (2 * self.sigma**2))
+        cell = torch.arange(cells, dtype=torch.float32, device=centre.device)
+        inside = (cell - middle).abs() <= TRUNCATION * self.sigma
+        return inside * torch.exp(-((cell - centre) ** 2) / (2 * self.sigma**2))
 
     def _to_cells(self, xy: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
         step, first = cell_grid(self.crop, self.shape, xy.device)
@@ -135,9 +135,9 @@ def cell_grid(
 def highest_cells(
     maps: Float[Tensor, "*batch y x"],
 ) -> tuple[Int[Tensor, "*batch"], Int[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Column, row and value of each map's highest cell; the first one of several."""
-    height, at = maps.flatten(-2).max(-1)
-    return at % maps.shape[-1], at // maps.shape[-1], height
+    """Column, row and value of each map's highest cell; the first of equal ones."""
+    height, index = maps.flatten(-2).max(-1)
+    return index % maps.shape[-1], index // maps.shape[-1], height
 
 
 def unflip(
@@ -149,14 +149,14 @@ def unflip(
         mirror: index of each joint's partner on the other side (`Skeleton.mirror`).
         shift: shift by one cell to the right, keeping the first column: a codec's `flip_shift`.
     """
-    exchanged = maps.index_select(-3, torch.tensor(mirror, device=maps.device)).flip(-1)
-    return torch.cat([exchanged[..., :1], exchanged[..., :-1]], -1) if shift else exchanged
+    unflipped = maps.index_select(-3, torch.tensor(mirror, device=maps.device)).flip(-1)
+    return torch.cat([unflipped[..., :1], unflipped[..., :-1]], -1) if shift else unflipped
 
 
 def pool_maps(
     maps: Float[Tensor, "*batch joint y x"], height: int, width: int
 ) -> Float[Tensor, "*batch joint height width"]:
-    """Maps with fewer cells by average pooling: the targets of SRPose's coarser heads, from that of its finest."""
+    """Maps with fewer cells by average pooling: targets of SRPose's coarser heads from those of its finest."""
     return functional.adaptive_avg_pool2d(maps.flatten(0, -3), (height, width)).unflatten(0, maps.shape[:-2])
 
 

@@ -16,8 +16,8 @@ class MSRA(GaussianMaps):
     """Gaussians at the centre of the cell nearest to the joint.
 
     Encoding and decoding moves a joint by at most half a cell along each axis, 2 px at stride 4, if its nearest cell is
-    in the map: the target does not contain the position within the cell. Predicted maps do to some extent, of which
-    `decode` takes a quarter of a cell.
+    in the map: the target does not contain the position within the cell. Predicted maps contain it to some extent, and
+    `decode` uses a quarter of a cell.
     """
 
     def decode(

@@ -6,8 +6,8 @@ The image is fitted into an input of fixed size. Cells of the maps are `stride` 
 Gaussians and fields, the last narrow ones.
 
 The authors' earlier code has heatmaps up to 255, fields up to 127, sums of Gaussians at the nearest cell, and limb
-depths in whole centimetres. Here peaks and vectors have length 1, the highest Gaussian counts, joints may lie between
-cells, and depths are in metres; `methods.hupor.losses` has the factors that make the losses equal (ours).
+depths in whole centimetres. Ours: peaks and vectors of length 1, the maximum of Gaussians, joints between cells, and
+depths in metres; `methods.hupor.losses` has the factors that make the losses equal.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ TORSO = ("pelvis", "neck", "head_top", "left_shoulder", "right_shoulder", "left_
 A = TypeVar("A", Tensor, np.ndarray)
 
 JointSubset = Literal["visible", "hidden", "all"]
-"""Visible joints (state 2), hidden joints (state 1), or both; visible limbs (both joints visible), hidden limbs (both
+"""Joints: visible (state 2), hidden (state 1), or both. Limbs: visible (both joints visible), hidden (both joints
 annotated, at least one hidden), or both.
 """
 
@@ -62,7 +62,7 @@ class MultiPersonMaps:
     Attributes:
         width, height: of the input, px.
         stride: pixels of a cell.
-        skeleton: each field is of one of its limbs, from the first joint to the second.
+        skeleton: of the joints; each of its limbs has a field, from the first joint to the second.
 
     Raises:
         OccluposeError: sides that are not multiples of the stride; a skeleton without the torso joints.
@@ -92,7 +92,7 @@ class MultiPersonMaps:
         return [source for source, _ in ends], [target for _, target in ends]
 
     def heatmaps(self, people: PeopleBatch, subset: JointSubset, level: int) -> Float[Tensor, "batch joint y x"]:
-        """A Gaussian of height 1 at every joint, the highest where several overlap; truncated to its kernel.
+        """A Gaussian of height 1 at every joint, truncated to its kernel; the maximum where several overlap.
 
         Arguments:
             level: 0 is the coarsest kernel, 4 the finest.
@@ -115,16 +115,16 @@ class MultiPersonMaps:
         """The vector of every limb from its first joint to its second: its direction in the image with length 1, and
         its depth, m.
 
-        A limb covers cells near its line within the bounding box of its joints, enlarged as much; where several limbs
-        overlap, the field is their mean. Unknown depths are 0 and part of the mean.
+        A limb covers the cells within its radius of its line and of the bounding box of its joints. Where several limbs
+        overlap, the field is their mean; unknown depths are 0 in it.
 
         Arguments:
             level: 0 is the widest, 4 the narrowest.
         """
-        total, count = self._fields(people, subset, limb_radius(level))
+        total, count = self.sum_fields(people, subset, limb_radius(level))
         return total / count.clamp_min(1)[:, :, None]
 
-    def _fields(
+    def sum_fields(
         self, people: PeopleBatch, subset: JointSubset, radius: float
     ) -> tuple[Float[Tensor, "batch limb 3 y x"], Float[Tensor, "batch limb y x"]]:
         """The sum of the vectors of all limbs, and the number of limbs in each cell."""
@@ -163,7 +163,7 @@ class MultiPersonMaps:
     def depths(
         self, people: PeopleBatch, subset: JointSubset
     ) -> tuple[Int[Tensor, "batch person 7"], Float[Tensor, "batch person 7"]]:
-        """Targets of the depth maps, which are only defined in the cells of the joints.
+        """Targets of the depth maps, which exist only in the cells of the joints.
 
         Returns:
             Index of each joint's cell, row by row; and its depth as `normalise_depth`, NaN where there is no target.
@@ -174,8 +174,8 @@ class MultiPersonMaps:
         cells = torch.floor(torch.nan_to_num(self._to_cells(xy), nan=-1.0) + 0.5).long()
         size = torch.tensor(self.shape[::-1], device=cells.device)
         inside = ((cells >= 0) & (cells < size)).all(-1) & joint_mask(people.state[:, :, torso], subset)
-        number = torch.where(inside, cells[..., 1] * self.shape[1] + cells[..., 0], 0)
-        return number, torch.where(inside, normalise_depth(z, people.metres_per_pixel[:, None, None]), torch.nan)
+        index = torch.where(inside, cells[..., 1] * self.shape[1] + cells[..., 0], 0)
+        return index, torch.where(inside, normalise_depth(z, people.metres_per_pixel[:, None, None]), torch.nan)
 
     def to_pixels(self, cells: A) -> A:
         """Pixels of the input; tensors or arrays."""
@@ -197,7 +197,7 @@ class TargetMaps:
         self.codec = codec
         self.people = people
         self._heatmaps: dict[tuple[JointSubset, int], Tensor] = {}
-        self._fields: dict[tuple[JointSubset, float], tuple[Tensor, Tensor]] = {}
+        self._field_sums: dict[tuple[JointSubset, float], tuple[Tensor, Tensor]] = {}
 
     def heatmaps(self, subset: JointSubset, level: int) -> Float[Tensor, "batch joint y x"]:
         """As `MultiPersonMaps.heatmaps`."""
@@ -215,16 +215,16 @@ class TargetMaps:
         return total / count.clamp_min(1)[:, :, None]
 
     def _sums(self, subset: JointSubset, radius: float) -> tuple[Tensor, Tensor]:
-        if (subset, radius) not in self._fields:
+        if (subset, radius) not in self._field_sums:
             if subset == "all":
                 visible_total, visible_count = self._sums("visible", radius)
                 hidden_total, hidden_count = self._sums("hidden", radius)
                 total = visible_total + hidden_total
                 count = visible_count + hidden_count
             else:
-                total, count = self.codec._fields(self.people, subset, radius)
-            self._fields[subset, radius] = total, count
-        return self._fields[subset, radius]
+                total, count = self.codec.sum_fields(self.people, subset, radius)
+            self._field_sums[subset, radius] = total, count
+        return self._field_sums[subset, radius]
 
 
 def _gaussian(
@@ -236,7 +236,7 @@ def _gaussian(
 
 
 def limb_radius(level: int) -> float:
-    """Half the width of a limb in cells, from the coarsest level (0) to the finest (4)."""
+    """Half the width of a limb in the fields of a level, cells; level 0 is the coarsest, 4 the finest."""
     return float(max(1, 3 - level))
 
 

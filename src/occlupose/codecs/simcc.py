@@ -1,4 +1,4 @@
-"""Joints as two classifications, one along each axis of the crop (SimCC, Li et al. 2022); for comparison."""
+"""Joints as two classifications, along x and y of the crop (SimCC, Li et al. 2022); for comparison."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -68,7 +68,7 @@ class SimCC:
             weight: 0 where a joint is not annotated; its profiles are 0.
 
         Returns:
-            Profiles; and the weights, 0 also where the joint is NaN or its Gaussian does not touch one of the profiles.
+            Profiles; and the weights, also 0 where the joint is NaN or its Gaussian does not touch one of the profiles.
         """
         step, first = cell_grid(self.crop, self.shape, xy.device)
         nearest = torch.floor((xy.float() - first) / step + 0.5)

@@ -57,10 +57,10 @@ class UDP(GaussianMaps):
     def decode(
         self, maps: Float[Tensor, "*batch joint y x"]
     ) -> tuple[Float[Tensor, "*batch joint 2"], Float[Tensor, "*batch joint"]]:
-        """The highest cell of each map, moved to the top of the Gaussian there; and its value.
+        """The highest cell of each map, moved to the maximum of the Gaussian there; and its value.
 
-        DARK: the map is smoothed; its logarithm is a parabola where the map is a Gaussian, so its top is one Newton
-        step away from the highest cell. Derivatives are differences of neighbours, as in UDP; cells outside of the map
+        DARK: the map is smoothed; its logarithm is a parabola where the map is a Gaussian, so the maximum is one Newton
+        step away from the highest cell. Derivatives are differences of neighbours, as in UDP; cells outside the map
         repeat the last one. Where the logarithm has no maximum, each axis is refined separately, or not at all if it
         has none along that axis either (ours).
 
@@ -84,8 +84,8 @@ class UDP(GaussianMaps):
         side = 2 * margin + 1
         padded = functional.pad(maps, (margin,) * 4).flatten(-2)
         steps = torch.arange(side, device=maps.device)
-        at = (y[..., None, None] + steps[:, None]) * (width + 2 * margin) + x[..., None, None] + steps
-        patch = padded.gather(-1, at.flatten(-2)).unflatten(-1, (side, side))
+        index = (y[..., None, None] + steps[:, None]) * (width + 2 * margin) + x[..., None, None] + steps
+        patch = padded.gather(-1, index.flatten(-2)).unflatten(-1, (side, side))
         kernel = self._kernel(maps.device)
         smooth = kernel @ patch @ kernel.mT
         near = torch.arange(-1, 2, device=maps.device)
@@ -94,16 +94,16 @@ class UDP(GaussianMaps):
         return smooth.gather(-2, rows).gather(-1, columns)
 
     def _kernel(self, device: torch.device) -> Float[Tensor, "3 side"]:
-        """Reduces a line of cells to its three centre ones, smoothed."""
-        reach = self.blur // 2
-        sigma = 0.3 * (reach - 1) + 0.8
-        values = torch.exp(-(torch.arange(-reach, reach + 1, device=device) ** 2) / (2 * sigma**2))
+        """Smooths a line of cells and reduces it to the three in the middle."""
+        radius = self.blur // 2
+        sigma = 0.3 * (radius - 1) + 0.8
+        values = torch.exp(-(torch.arange(-radius, radius + 1, device=device) ** 2) / (2 * sigma**2))
         values = values / values.sum()
-        return torch.stack([functional.pad(values, (place, 2 - place)) for place in range(3)])
+        return torch.stack([functional.pad(values, (shift, 2 - shift)) for shift in range(3)])
 
 
 def _newton(log: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 2"]:
-    """Offset from the centre of nine cells to the top of the parabola through them: x, y."""
+    """Offset from the centre of nine cells to the maximum of the parabola through them: x, y."""
     middle = log[..., 1, 1]
     dx = (log[..., 1, 2] - log[..., 1, 0]) / 2
     dy = (log[..., 2, 1] - log[..., 0, 1]) / 2
@@ -111,9 +111,11 @@ def _newton(log: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 2"]:
     dyy = log[..., 2, 1] - 2 * middle + log[..., 0, 1]
     dxy = (log[..., 2, 2] - log[..., 2, 0] - log[..., 0, 2] + log[..., 0, 0]) / 4
     determinant = dxx * dyy - dxy**2
-    top = (determinant > EPSILON) & (dxx < 0)
-    both = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / torch.where(top, determinant, 1)[..., None]
+    has_maximum = (determinant > EPSILON) & (dxx < 0)
+    numerator = torch.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1)
+    joint_step = numerator / torch.where(has_maximum, determinant, 1)[..., None]
     slope = torch.stack([dx, dy], -1)
-    curve = torch.stack([dxx, dyy], -1)
-    each = torch.where(curve < -EPSILON, -slope / torch.where(curve < -EPSILON, curve, 1), 0)
-    return torch.where(top[..., None], both, each).clamp(-MAX_STEP, MAX_STEP)
+    curvature = torch.stack([dxx, dyy], -1)
+    curved = curvature < -EPSILON
+    axis_steps = torch.where(curved, -slope / torch.where(curved, curvature, 1), 0)
+    return torch.where(has_maximum[..., None], joint_step, axis_steps).clamp(-MAX_STEP, MAX_STEP)

@@ -1,8 +1,8 @@
 """Checkpoints of other projects as weights of our estimators.
 
 Supported are files of MMPose 0.x and 1.x, of the authors of Simple Baselines, HRNet and ViTPose, and, for the backbone
-alone, of MMPretrain, torchvision, timm and MAE. Our networks use their names wherever these agree, so few tensors are
-renamed; ignored tensors are listed in the result, and tensors that do not fit are refused.
+alone, of MMPretrain, torchvision, timm and MAE. Our networks use the names that these share, so few tensors are
+renamed. The result lists ignored tensors; tensors that do not fit are an error.
 """
 
 import pickle
@@ -28,10 +28,11 @@ from occlupose.pickles import NUMPY
 
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Keys under which a file may hold its weights, in order of precedence. Averaged weights (EMA) come first, as in timm;
-MMPose's are already under `state_dict`, and its `ema_state_dict` are the weights without averaging."""
+MMPose has them under `state_dict`, and those without averaging under `ema_state_dict`.
+"""
 
 _STAND_INS: list[Any] = [(meaning, ".".join(name)) for name, meaning in NUMPY.items()]
-"""Stand-ins for NumPy arrays that MMPose writes beside the weights."""
+"""Stand-ins for the NumPy arrays that MMPose writes beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ _DIALECTS = (
     _Dialect("torchvision or timm", r"layer1\.0\.conv1\.weight", ignored=r"fc\."),
 )
 
-_SPARE = r"backbone\.stage4\.\d+\.fuse_layers\.[123]\."
-"""Fusion layers of the coarser branches: in ImageNet checkpoints, but not needed by a head on the finest branch."""
+_UNUSED = r"backbone\.stage4\.\d+\.fuse_layers\.[123]\."
+"""Fusion layers of the coarser branches, in ImageNet checkpoints; a head on the finest branch does not need them."""
 
 _CURE = "give a .pth, .pt or .safetensors file of MMPose, ViTPose, timm or MAE"
 
@@ -106,8 +107,8 @@ def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> 
     """Converts a checkpoint of another project to weights of one of our estimators.
 
     Position embeddings of a transformer are interpolated (bicubic) if the grid of the file differs from the crop's. The
-    embedding of a class token is added to all others, as in ViTPose for its own and MAE's checkpoints, and ignored for
-    MMPretrain's, as there.
+    embedding of a class token is added to all others, as in ViTPose for its own and MAE's checkpoints; for MMPretrain's
+    checkpoints it is ignored, as in MMPretrain.
 
     Arguments:
         path: .pth, .pt or .safetensors.
@@ -120,9 +121,8 @@ def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> 
     """
     found = read(path)
     entries, origin, ignored = _match_names(found, path)
-    last = next(
-        (theirs for ours, theirs in entries.items() if ours in ("head.final_layer.weight", "head.coarse.weight")), None
-    )
+    last_layers = ("head.final_layer.weight", "head.coarse.weight")
+    last = next((theirs for ours, theirs in entries.items() if ours in last_layers), None)
     maps = found[last].shape[0] if last and found[last].ndim else 0
     if misfit := _misfit(entries, found, model, maps, crop):
         fitting = [
@@ -139,9 +139,8 @@ def translate(path: Path, model: str, *, crop: tuple[int, int] = (192, 256)) -> 
             tensors["backbone.pos_embed"], grid, drop=origin.startswith("MM")
         )
     if ignored:
-        notes.append(
-            f"ignored: {', '.join(sorted({name.removeprefix('backbone.').split('.')[0] for name in ignored}))}"
-        )
+        parts = sorted({name.removeprefix("backbone.").split(".")[0] for name in ignored})
+        notes.append(f"ignored: {', '.join(parts)}")
     if len(tensors) < len(entries):
         notes.append("ignored: fusion layers of the last exchange to the coarser branches")
     if model == "vitpose_s" and origin == "timm or MAE":
@@ -219,11 +218,10 @@ def _match_names(found: dict[str, Tensor], path: Path) -> tuple[dict[str, str], 
         raise OccluposeError(f"{path}: {next(iter(found))} and the other names are of no known network; {_CURE}")
     heads = {}
     ignored = []
+    bare_head = r"((?:deconv_layers\.|final_layer\.(?:weight|bias)).*)"
+    head = r"(?:keypoint_head|head)\.(.*)" if prefixed else bare_head
     for name in found:
-        part = re.match(
-            r"(?:keypoint_head|head)\.(.*)" if prefixed else r"((?:deconv_layers\.|final_layer\.(?:weight|bias)).*)",
-            name,
-        )
+        part = re.match(head, name)
         if part and not re.match(r"fc\.|layers\.", part[1]):
             heads[f"head.{part[1]}"] = name
         elif prefixed and re.match(r"head\.|neck\.|data_preprocessor\.", name):
@@ -277,7 +275,7 @@ def _misfit(
     for ours, theirs in entries.items():
         shape = tuple(found[theirs].shape)
         if ours not in expected:
-            if not re.match(_SPARE, ours):
+            if not re.match(_UNUSED, ours):
                 return f"{theirs} {shape} has no place in {model}"
         elif ours == "backbone.pos_embed" and grid is not None and len(shape) == 3 and shape[2] == expected[ours][2]:
             if _grid(shape[1], grid) is None:
@@ -295,16 +293,16 @@ def _grid(tokens: int, ours: tuple[int, int]) -> tuple[int, int, int] | None:
             return classes, *ours
     for classes in (0, 1):
         for rows, columns in ((1, 1), (4, 3)):
-            times = isqrt((tokens - classes) // (rows * columns))
-            if times and rows * columns * times**2 == tokens - classes:
-                return classes, rows * times, columns * times
+            scale = isqrt((tokens - classes) // (rows * columns))
+            if scale and rows * columns * scale**2 == tokens - classes:
+                return classes, rows * scale, columns * scale
     return None
 
 
 def _positions(embedding: Tensor, grid: tuple[int, int], *, drop: bool) -> tuple[Tensor, list[str]]:
     """Position embeddings for a grid of patches, and notes on what was done."""
     known = _grid(embedding.shape[1], grid)
-    assert known is not None  # other sizes were refused before
+    assert known is not None  # checked by `_misfit`
     classes, *theirs = known
     notes = []
     patches = embedding.float()[:, classes:]

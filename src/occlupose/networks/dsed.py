@@ -1,10 +1,10 @@
 """Deeply Supervised Encoder Distillation (DSED; HUPOR, arXiv 2208.00090): predicts the maps of hidden joints from those
 of visible joints.
 
-A teacher encoder receives the maps of hidden joints, and a decoder learns to reconstruct them. A student encoder
-receives the maps of visible joints and learns to match the teacher's features at every level, so that the decoder can
-use either. After training the teacher is dropped: the decoder turns the student's features into maps of hidden joints.
-Their sum with the maps of visible joints describes whole bodies.
+A teacher encoder receives the maps of hidden joints, and a decoder learns to reconstruct them from its features. A
+student encoder receives the maps of visible joints and learns to match the teacher's features at every level. After
+training the teacher is dropped, and the decoder turns the student's features into maps of hidden joints. Their sum with
+the maps of visible joints describes whole bodies.
 
 The widths and the connections between stages follow the code that the authors published before the paper was final.
 The names of submodules are those in weight files.
@@ -28,8 +28,7 @@ class DistillationOutput:
     """The output of a training step.
 
     Attributes:
-        hidden: maps of hidden joints from the teacher's features, of every stage and, within it, of every level, the
-            finest first.
+        hidden: maps of hidden joints from the teacher's features, by stage and level, the finest level first.
         distances: mean squared difference between the features of teacher and student, by stage and level.
     """
 
@@ -38,8 +37,8 @@ class DistillationOutput:
 
 
 class Reasoner(nn.Module):
-    """Maps of visible joints in, maps of hidden joints out: a stacked hourglass. On its own it is the network that the
-    paper compares DSED with.
+    """A stacked hourglass from maps of visible joints to maps of hidden joints. Without teachers it is the network that
+    the paper compares DSED with.
 
     Arguments:
         channels: of the maps: 57 in HUPOR, for 15 heatmaps and 14 fields of 3.
@@ -52,12 +51,12 @@ class Reasoner(nn.Module):
         size = StageSize(widths=(channels, 128, 256, 512)) if size is None else size
         self.channels = channels
         self.students = nn.ModuleList(Encoder(channels, size) for _ in range(stages))
-        onward = [channels] * (stages - 1)
-        self.decoders = nn.ModuleList(Upsampler(size, {HIDDEN_HEAD: channels}, after) for after in (*onward, None))
+        next_inputs = [*[channels] * (stages - 1), None]
+        self.decoders = nn.ModuleList(Upsampler(size, {HIDDEN_HEAD: channels}, inputs) for inputs in next_inputs)
         initialise(self)
 
     def forward(self, visible: Float[Tensor, "batch channel y x"]) -> list[list[Float[Tensor, "batch channel y x"]]]:
-        """Maps of hidden joints of every stage and level. The sides of the maps must be multiples of 8."""
+        """Maps of hidden joints by stage and level. The sides of the maps must be multiples of 8."""
         x: Tensor | None = visible
         previous: Levels | None = None
         hidden = []
@@ -74,8 +73,8 @@ class DSED(Reasoner):
 
     Arguments:
         channels, stages, size: as for `Reasoner`.
-        detach: stop the gradient of the distillation at the teacher. The paper trains both (the features are to be
-            "easiest to be extracted from visible cues"); the authors' earlier code detaches.
+        detach: stop the gradient of the distillation at the teacher. The paper trains both, so that the teacher's
+            features are "easiest to be extracted from visible cues"; the authors' earlier code detaches.
     """
 
     def __init__(

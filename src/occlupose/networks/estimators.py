@@ -1,4 +1,4 @@
-"""2D pose estimators by name: normalised crops of one person to a tuple of heatmaps, of which the last is used."""
+"""2D pose estimators by name: from normalised crops of one person to a tuple of heatmaps; the last is the result."""
 
 import inspect
 from collections.abc import Callable
@@ -27,7 +27,7 @@ ESTIMATORS: dict[str, Callable[..., nn.Module]] = {
         srpose_w32,
     )
 }
-"""Each builds its network for a number of joints; those of ViTPose also for a crop size."""
+"""Builders of networks for a number of joints; those of ViTPose also take a crop size."""
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -48,8 +48,8 @@ def build(model: str, joints: int = 17, *, crop: tuple[int, int] = (192, 256)) -
     """
     if model not in ESTIMATORS:
         raise OccluposeError(f"model {model}: not known; known are {', '.join(ESTIMATORS)}")
-    function = ESTIMATORS[model]
-    return function(joints, crop=crop) if "crop" in inspect.signature(function).parameters else function(joints)
+    builder = ESTIMATORS[model]
+    return builder(joints, crop=crop) if "crop" in inspect.signature(builder).parameters else builder(joints)
 
 
 def normalise_images(images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:

@@ -4,8 +4,8 @@ section 3.1.
 The stem reduces an image to a quarter of its size. Each hourglass then downsamples the features step by step until they
 cover the whole body and upsamples them again, with a skip connection at every resolution. Each predicts a heatmap of
 every joint, which is part of the input of the next one. The paper leaves the widths of the stem open; a quarter, half
-and all of the width follow implementations of published size. Heatmaps end in a sigmoid, as in OANet, and start near 0
-(ours), the right value for most cells.
+and all of the width follow implementations of published size. Heatmaps end in a sigmoid, as in OANet, and start near 0,
+the value of most cells (ours).
 
 The names of submodules are those in weight files.
 """

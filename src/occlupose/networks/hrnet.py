@@ -57,11 +57,9 @@ class Exchange(nn.Module):
         if source > target:
             up = nn.Upsample(scale_factor=2 ** (source - target), mode="nearest")
             return nn.Sequential(*conv_bn(widths[source], widths[target], 1, relu=False), up)
-        steps = [*[widths[source]] * (target - source), widths[target]]
-        last = target - source - 1
-        return nn.Sequential(
-            *(conv_bn(a, b, stride=2, relu=step < last) for step, (a, b) in enumerate(pairwise(steps)))
-        )
+        channels = [*[widths[source]] * (target - source), widths[target]]
+        steps = enumerate(pairwise(channels), start=source + 1)
+        return nn.Sequential(*(conv_bn(before, after, stride=2, relu=step < target) for step, (before, after) in steps))
 
     def forward(self, x: Branches) -> Branches:
         processed = [branch(features) for branch, features in zip(self.branches, x, strict=True)]

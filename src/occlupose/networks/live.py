@@ -1,8 +1,8 @@
 """`tcn.TCN` on streams: a few frames of each sequence at a time, with the same outputs and nothing computed twice.
 
-Each layer keeps the frames that its kernel still needs and appends the new ones; what looks ahead adds to the delay of
-the output. Only the two ends of a sequence need more: there `TCN` pads, so each layer overwrites the frames outside
-the sequence first. All ours.
+Each layer keeps the frames that its kernel still needs and appends the new ones; its look-ahead adds to the delay of
+the output. At the two ends of a sequence `TCN` pads, so each layer overwrites the frames outside the sequence first.
+All ours.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class StreamPosition:
     def repeat_ends(
         self, x: Float[Tensor, "batch channels time"], rate: int, delay: int
     ) -> Float[Tensor, "batch channels time"]:
-        """The first and last frame of each sequence repeated outside it."""
+        """`x` with the first and last frame of each sequence repeated outside it."""
         if self._all_inside(x, rate, delay):
             return x
         frame = self._frames(x, rate, delay)
@@ -45,7 +45,7 @@ class StreamPosition:
     def zero_outside(
         self, x: Float[Tensor, "batch channels time"], rate: int, delay: int
     ) -> Float[Tensor, "batch channels time"]:
-        """Zeros outside each sequence."""
+        """`x` with zeros outside each sequence."""
         if self._all_inside(x, rate, delay):
             return x
         frame = self._frames(x, rate, delay)
@@ -160,7 +160,9 @@ class _LiveResidual(nn.Module):
 
 
 class _LiveUpsample(nn.Module):
-    """Two frames for each pair of neighbours: the second of the first one's and the first of the second one's."""
+    """An upsampling block on a stream: for each pair of neighbouring frames, the second frame that comes from the first
+    and the first frame that comes from the second.
+    """
 
     delay: int
 

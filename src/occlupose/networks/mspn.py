@@ -25,7 +25,7 @@ STRIDE = 4
 """Pixels of the image in a cell of the maps."""
 
 INITIAL_HEIGHT = 0.05
-"""Approximate height of the maps before training. Most of a map is empty, and peaks are 1 here (ours)."""
+"""Approximate height of the maps before training, small because most cells are empty; peaks are 1 (ours)."""
 
 LEVELS = 4
 """Levels of an encoder; each has half the resolution of the one before."""
@@ -112,8 +112,8 @@ class UpsamplerOutput:
 
 
 class MapConvolution(nn.Conv2d):
-    """The last convolution of a head; its maps are small before training. The published code normalises these maps too
-    and then learns depths slowly (ours).
+    """The last convolution of a head; its maps are small before training (ours). The published code normalises them and
+    learns depths slowly.
 
     Arguments:
         outputs: channels of the maps.

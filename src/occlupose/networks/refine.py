@@ -1,4 +1,4 @@
-"""RefineNet of HUPOR (arXiv 2208.00090): the detected joints of a person in, all joints of that person in 3D out.
+"""RefineNet of HUPOR (arXiv 2208.00090): from the detected joints of a person to all joints of that person in 3D.
 
 There are two networks: a graph convolutional network with modulated weights (Zou and Tang, "Modulated Graph
 Convolutional Network for 3D Human Pose Estimation", ICCV 2021), as in the paper, and the perceptron of the code that
@@ -20,8 +20,9 @@ INITIAL_CONNECTION = 1e-6
 
 
 def adjacency_matrix(skeleton: Skeleton) -> Float[Tensor, "joint joint"]:
-    """The symmetrically normalised adjacency matrix of joints, with self-loops (Kipf and Welling 2017): joints are
-    connected along limbs."""
+    """The symmetrically normalised adjacency matrix of joints, connected along limbs, with self-loops (Kipf and Welling
+    2017).
+    """
     connected = torch.eye(len(skeleton))
     for limb in skeleton.limbs:
         one, other = skeleton.index(*limb)

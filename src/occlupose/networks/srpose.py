@@ -1,9 +1,9 @@
 """SRPose (Wang et al. 2023, "Lightweight Super-Resolution Head for Human Pose Estimation") on HRNet-W32.
 
-The coarsest features give low-resolution heatmaps (LR), which are fed back into the features. The features are then
-refined scale by scale with those of the backbone, and at each scale a head makes high-resolution heatmaps (SR) by pixel
-shuffle, with a group of channels for each joint. The last heatmaps have the resolution of the image and are the result;
-the others are for training.
+The coarsest features give low-resolution heatmaps (LR), which are added to the features after a convolution. The
+features are then refined scale by scale with those of the backbone, and at each scale a head predicts super-resolution
+heatmaps (SR) by pixel shuffle, with a group of channels for each joint. The last heatmaps have the resolution of the
+image and are the result; the others are for training.
 """
 
 from itertools import pairwise

@@ -1,9 +1,10 @@
 """The temporal network of OANet: a U-shaped stack of 1D convolutions over time.
 
-Two convolution blocks downsample time by four, two transposed blocks upsample it again, and short connections join
-equal lengths (paper section 3.2, figure 6: kernel 5). The channels, strides and dilations of the figure are not legible
-in public; those here are ours. A `Style` holds what else the paper leaves open. Also ours: residual blocks at a quarter
-of the length, and outputs that start at zero and are small beside the features (poses are a fraction of a metre).
+Two convolution blocks downsample time by four, two transposed blocks upsample it again, and shortcuts connect equal
+lengths (paper section 3.2, figure 6: kernel 5). The channels, strides and dilations of the figure are not legible in
+public copies; those here are ours. A `Style` has what else the paper leaves open. Also ours: residual blocks at a
+quarter of the length, and outputs that start at zero and are small relative to the features (poses are a fraction of a
+metre).
 """
 
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ STRIDE = 4
 """The length of a sequence is a multiple of this."""
 
 OUTPUT_SCALE = 0.1
-"""Factor of the outputs, which makes optimiser steps small beside the differences that matter."""
+"""Factor of the outputs, with which optimiser steps are small relative to poses."""
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer normalisation over the channels of each frame separately, so that frames do not depend on each other."""
+    """Layer normalisation over the channels of each frame, so that frames do not depend on each other."""
 
     def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch channels time"]:
         return super().forward(x.mT).mT
@@ -89,10 +90,10 @@ class TemporalResidual(nn.Module):
 
 
 class TCN(nn.Module):
-    """Sequence in, sequence of the same length out; the output is zero before training.
+    """From a sequence to one of the same length; the output is zero before training.
 
-    OANet section 3.2: C1, C2, T1, T2 with short connections. Used twice, with other input and output channels: 2D to
-    2D and 2D to 3D. The attributes' names are those in the weights files.
+    OANet section 3.2: C1, C2, T1, T2 with shortcuts. Used twice with different channels: 2D to 2D and 2D to 3D. The
+    names of attributes are those in weights files.
 
     Arguments:
         inputs: input channels.

@@ -136,7 +136,7 @@ class VisionTransformer(nn.Module):
         """
         if (given := (x.shape[3], x.shape[2])) != self.crop:
             raise OccluposeError(
-                f"images of {given[0]} x {given[1]} px: this ViTPose should get {self.crop[0]} x {self.crop[1]}"
+                f"images of {given[0]} x {given[1]} px: this ViTPose takes {self.crop[0]} x {self.crop[1]}"
             )
         tokens = self.patch_embed(x).flatten(2).transpose(1, 2) + self.pos_embed
         for block in self.blocks:
@@ -173,9 +173,10 @@ class ViTPose(nn.Module):
         if head not in ("classic", "simple"):
             raise OccluposeError(f"head {head}: not known; known are classic and simple")
         self.backbone = backbone
-        self.head = (
-            HeatmapHead(backbone.width, joints, (256, 256)) if head == "classic" else SimpleHead(backbone.width, joints)
-        )
+        if head == "classic":
+            self.head: nn.Module = HeatmapHead(backbone.width, joints, (256, 256))
+        else:
+            self.head = SimpleHead(backbone.width, joints)
 
     def forward(self, x: Float[Tensor, "batch 3 height width"]) -> tuple[Float[Tensor, "batch joint y x"]]:
         """Heatmaps of ImageNet-normalised images of the size that the backbone was built for."""

@@ -27,6 +27,11 @@ def save(tensors: dict[str, Tensor], header: dict[str, str], path: Path) -> None
         temporary.write_bytes(_sort_header(serialise(contiguous, header)))
 
 
+def half_precision(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Floating point tensors in half precision, the others as they are."""
+    return {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+
+
 def half_kernels(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Kernels in half precision, per-channel parameters in full: half the size for a convolutional network."""
     return {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}

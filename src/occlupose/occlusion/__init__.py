@@ -1,1 +1,1 @@
-"""Occlusion as data: find it (cylinders, surfaces, flow agreement) and make it (blocks, gaps). Methods use it."""
+"""Occlusion as data: how methods find it (cylinders, surfaces, confidence) and simulate it (blocks, gaps)."""

@@ -39,10 +39,10 @@ class LimbBlocks:
     whether every image gets blocks, nor what the block size is relative to; every image and the crop are our defaults.
 
     Attributes:
-        joint_share: number of blocks / number of visible limb joints, rounded up (alpha in eq. 1). At 0.15, up to six
-            visible joints get one block, more get two.
+        joint_share: number of blocks / number of visible limb joints, rounded up (alpha in eq. 1). At 0.15, one to six
+            visible joints get one block, seven to twelve get two.
         size: side of a block / side of the reference region (beta in eq. 2).
-        probability: share of the people who get blocks.
+        probability: that a person gets blocks.
         relative_to: the reference region: the whole crop, or the person's bounding box before padding.
 
     Raises:
@@ -94,14 +94,14 @@ class LimbBlocks:
         visible = (state == VISIBLE) & (xy >= -0.5).all(-1) & (xy < size - 0.5).all(-1)
         blocked, grey = self.choose(visible & torch.tensor(limbs, device=images.device), generator)
         sides = self.size * (size if self.relative_to == "crop" else _sides(boxes).float()[..., None, :])
-        most = self.count(sum(limbs)) * math.prod(xy.shape[1:-2])
+        max_blocks = self.count(sum(limbs)) * math.prod(xy.shape[1:-2])
         images = draw_blocks(
             images,
             xy.flatten(1, -2),
             sides.expand_as(xy).flatten(1, -2),
             blocked.flatten(1),
             grey.flatten(1),
-            most=most,
+            max_blocks=max_blocks,
         )
         return images, blocked
 
@@ -139,8 +139,8 @@ class LimbBlocks:
         them per image.
         """
         blocked, grey, sides = self._choose_in(images.shape[1:3], xy, state, skeleton, numbers, boxes)
-        covered = [draw_blocks_numpy(*each) for each in zip(images, xy, sides, blocked, grey, strict=True)]
-        return np.stack(covered), blocked
+        columns = zip(images, xy, sides, blocked, grey, strict=True)
+        return np.stack([draw_blocks_numpy(*row) for row in columns]), blocked
 
     def _choose_in(
         self,
@@ -160,7 +160,8 @@ class LimbBlocks:
             sides = np.broadcast_to(size, (*xy.shape[:-2], 2))
         else:
             sides = _sides(boxes).astype(np.float32)
-        return *self.choose_numpy(visible, numbers), self.size * sides[..., None, :]
+        blocked, grey = self.choose_numpy(visible, numbers)
+        return blocked, grey, self.size * sides[..., None, :]
 
     def random_count(self, skeleton: Skeleton) -> int:
         """Random numbers needed per person: whether there are blocks, the order of the joints, and each one's grey."""
@@ -181,11 +182,11 @@ class LimbBlocks:
         """
         device = torch.device("cpu") if generator is None else generator.device
         shape = visible.shape
-        chance = torch.rand(shape[:-1], generator=generator, device=device).to(visible.device)
+        drawn = torch.rand(shape[:-1], generator=generator, device=device).to(visible.device)
         order = torch.rand(shape, generator=generator, device=device).to(visible.device)
         grey = torch.randint(256, shape, generator=generator, device=device, dtype=torch.uint8).to(visible.device)
-        counts = torch.tensor([self.count(number) for number in range(shape[-1] + 1)], device=visible.device)
-        blocks = torch.where(chance < self.probability, counts[visible.sum(-1)], 0)
+        counts = torch.tensor([self.count(joints) for joints in range(shape[-1] + 1)], device=visible.device)
+        blocks = torch.where(drawn < self.probability, counts[visible.sum(-1)], 0)
         rank = order.masked_fill(~visible, 2.0).argsort(-1).argsort(-1)
         return rank < blocks[..., None], grey
 
@@ -194,11 +195,11 @@ class LimbBlocks:
     ) -> tuple[Bool[np.ndarray, "*person joint"], UInt8[np.ndarray, "*person joint"]]:
         """`choose` in NumPy, from uniform random numbers from 0 to 1."""
         joints = visible.shape[-1]
-        chance = numbers[..., 0]
+        drawn = numbers[..., 0]
         order = numbers[..., 1 : joints + 1]
         grey = (256 * numbers[..., joints + 1 :]).astype(np.uint8)
-        counts = np.array([self.count(number) for number in range(joints + 1)])
-        blocks = np.where(chance < self.probability, counts[visible.sum(-1)], 0)
+        counts = np.array([self.count(count) for count in range(joints + 1)])
+        blocks = np.where(drawn < self.probability, counts[visible.sum(-1)], 0)
         rank = np.where(visible, order, 2.0).argsort(-1).argsort(-1)
         return rank < blocks[..., None], grey
 
@@ -210,16 +211,15 @@ def draw_blocks(
     blocked: Bool[Tensor, "batch joint"],
     grey: UInt8[Tensor, "batch joint"],
     *,
-    most: int | None = None,
+    max_blocks: int | None = None,
 ) -> Images:
-    """Images with a block over each covered joint: all pixels at most half a side away from it (LJOF eq. 3).
-
-    Where blocks overlap, that of the later joint is in front.
+    """Images with a block over each covered joint: all pixels at most half a side away from it (LJOF eq. 3). Blocks of
+    later joints are in front.
 
     Arguments:
         images: uint8, or floating point from 0 to 1; not modified.
         xy, sides: centre, width and height of the blocks, pixels.
-        most: upper limit of the number of blocks per image, which saves time.
+        max_blocks: upper limit of the number of blocks per image, which saves time.
 
     Raises:
         OccluposeError: the images have another shape.
@@ -227,7 +227,7 @@ def draw_blocks(
     last = _channels_last(tuple(images.shape))
     height, width = images.shape[1:3] if last else images.shape[2:]
     # the covered joints first, in their order
-    order = blocked.logical_not().to(torch.uint8).argsort(stable=True, dim=-1)[:, :most]
+    order = blocked.logical_not().to(torch.uint8).argsort(stable=True, dim=-1)[:, :max_blocks]
     covered = blocked.gather(1, order)
     shade = grey.gather(1, order)
     if images.is_floating_point():
@@ -253,7 +253,7 @@ def draw_blocks_numpy(
     blocked: Bool[np.ndarray, "*person joint"],
     grey: UInt8[np.ndarray, "*person joint"],
 ) -> Image:
-    """`draw_blocks` in one NumPy image, people one after the other."""
+    """`draw_blocks` in one NumPy image."""
     image = image.copy()
     centre = xy[blocked].astype(np.float32)
     half = np.broadcast_to(sides, xy.shape)[blocked].astype(np.float32) / 2
@@ -294,7 +294,7 @@ def _sides(boxes: A | None) -> A:
 
 
 def _channels_last(shape: tuple[int, ...]) -> bool:
-    """Whether images of this shape have their channels last; if both are possible, they do.
+    """Whether images of this shape have their channels last; True if both are possible.
 
     Raises:
         OccluposeError: they are not RGB images.

@@ -45,9 +45,9 @@ def classify_joints(
     Arguments:
         confidence: from `discount_by_flow`, 0..1; NaN where the person is not in the frame; 0 where a tracked person
             was not detected.
-        xy: position of the joint, px, detected or inferred. None: not checked.
-        size: (width, height) of the image, px. None: no border.
-        threshold: least confidence of a visible joint.
+        xy: position of the joint, px, detected or inferred; None: not checked.
+        size: (width, height) of the image, px; None: not checked.
+        threshold: minimum confidence of a visible joint.
 
     Returns:
         0 where the confidence or the position is NaN. 2 where the confidence reaches the threshold and the position is

@@ -19,8 +19,8 @@ from occlupose.skeletons import Skeleton
 
 @dataclass(frozen=True)
 class Cylinder:
-    """A body part: its end joints (alternatives in order of preference), its radius in metres, and the other joints
-    that belong to it.
+    """A body part: its end joints (alternatives in order of preference), its radius in metres, and other joints that
+    belong to it.
     """
 
     start: tuple[str, ...]
@@ -49,9 +49,7 @@ shoulder.
 """
 
 DEPTH_MARGIN = 0.02
-"""A joint is occluded only if it is this many metres behind a part. The paper has 0; ours prevents flicker where depths
-are equal.
-"""
+"""Metres that a joint must be behind a part to be occluded. The paper has 0; ours prevents flicker at equal depths."""
 
 FAR_SIDE = 0.03
 """A face joint is occluded if it lies this many metres behind the head's axis, seen from the camera. Ours: the paper
@@ -61,12 +59,11 @@ has no face.
 
 @dataclass(frozen=True)
 class OcclusionRules:
-    """What occludes a joint, as far as it can differ from the paper.
+    """What occludes a joint, where it can differ from the paper.
 
     Attributes:
         margin: metres that a joint must lie behind a part.
-        discs: a part that looks shorter than its radius, so that its rectangle almost vanishes, also occludes as a disc
-            of that radius.
+        discs: a part whose rectangle looks shorter than its radius also occludes as a disc of that radius.
         face: the head occludes the far side of the face.
     """
 
@@ -88,9 +85,7 @@ EPSILON = 1e-12
 """Lower limit of squared metres under a root, and of the squared area of a rectangle that can occlude."""
 
 MIN_LENGTH_SQUARED = 1e-6
-"""Square metres: lower limit of a part's squared length where the soft version divides by it, which keeps gradients
-finite.
-"""
+"""Square metres: lower limit of a part's squared length in divisions of the soft version, for finite gradients."""
 
 
 def self_occluded(
@@ -120,10 +115,10 @@ def self_occluded(
     index = _index(skeleton)
     bodies = joints.detach().reshape(prod(joints.shape[:-2]), len(skeleton), 3)
     result = torch.empty(bodies.shape[:2], dtype=torch.bool, device=joints.device)
-    foreign = index.foreign.to(joints.device).expand(-1, -1, min(len(bodies), CHUNK_SIZE)).contiguous()
+    other_parts = index.other_parts.to(joints.device).expand(-1, -1, min(len(bodies), CHUNK_SIZE)).contiguous()
     for chunk, occluded in zip(bodies.split(CHUNK_SIZE), result.split(CHUNK_SIZE), strict=True):
         parts = _BodyParts(chunk, index)
-        occluded.copy_(_hard_occlusion(parts, foreign[..., : len(chunk)], index.face, perspective, rules).T)
+        occluded.copy_(_hard_occlusion(parts, other_parts[..., : len(chunk)], index.face, perspective, rules).T)
     return result.view(joints.shape[:-1])
 
 
@@ -138,7 +133,7 @@ def visibility(
     """Differentiable visibility of each joint: near 1 if nothing is in front of it, near 0 behind another body part.
 
     OANet section 4: V_P is the product over the parts that the joint does not belong to, with sigmoids in place of both
-    tests (inside the rectangle, behind its plane). It tends to `~self_occluded(...)` under the same rules as the
+    tests (inside the rectangle, behind its plane). It tends to `~self_occluded(...)` with the same rules as the
     temperature tends to 0.
 
     Arguments:
@@ -182,7 +177,7 @@ def _soft_visibility(
     missing = bodies.isnan().any(-1)
     parts = _BodyParts(bodies.masked_fill(missing.unsqueeze(-1), 0.0), index)
     known = _BodyParts(bodies.detach(), index)  # NaN where something is missing
-    pairs = index.foreign.to(bodies.device) & ~(known.joint[0] + known.axis[0] + known.radius).isnan()
+    testable = index.other_parts.to(bodies.device) & ~(known.joint[0] + known.axis[0] + known.radius).isnan()
     rays = _cast_rays(parts.joint, parts.start, parts.axis, perspective)
 
     def soft(metres: Tensor) -> Tensor:
@@ -195,41 +190,46 @@ def _soft_visibility(
     inside = soft(along) * soft(rays.length / length - along) * soft(parts.radius - aside) * soft(parts.radius + aside)
     clear = 1 - inside * soft((rays.plane - rules.margin * rays.length) / (length * true_length.sqrt()))
     if rules.discs:
-        off, behind = rays.nearest()
-        disc = soft(parts.radius - length) * soft(parts.radius - off.clamp_min(MIN_LENGTH_SQUARED).sqrt())
+        squared_distance, behind = rays.nearest()
+        distance = squared_distance.clamp_min(MIN_LENGTH_SQUARED).sqrt()
+        disc = soft(parts.radius - length) * soft(parts.radius - distance)
         clear = clear * (1 - disc * soft(behind - rules.margin))
-    result = clear.masked_fill(~pairs, 1.0).prod(1)
+    result = clear.masked_fill(~testable, 1.0).prod(1)
     if rules.face and index.face:
-        near = 1 - soft((rays.plane / true_length)[index.face, HEAD] - FAR_SIDE)
+        near_side = 1 - soft((rays.plane / true_length)[index.face, HEAD] - FAR_SIDE)
         is_known = ~(known.joint[0, index.face, 0] + known.axis[0, 0, HEAD]).isnan()
-        near = torch.where(is_known, near, 1.0)
-        result = result.index_copy(0, torch.tensor(index.face, device=bodies.device), result[index.face] * near)
+        near_side = torch.where(is_known, near_side, 1.0)
+        face = torch.tensor(index.face, device=bodies.device)
+        result = result.index_copy(0, face, result[index.face] * near_side)
     return result
 
 
 def _hard_occlusion(
     parts: "_BodyParts",
-    foreign: Bool[Tensor, "joint part body"],
+    other_parts: Bool[Tensor, "joint part body"],
     face: list[int],
     perspective: bool,
     rules: OcclusionRules,
 ) -> Bool[Tensor, "joint body"]:
-    """Written for what torch does fast on a CPU: few comparisons, whole masks, bytes instead of booleans."""
+    """Optimised for torch on a CPU: few comparisons, whole masks, bytes instead of booleans."""
     rays = _cast_rays(parts.joint, parts.start, parts.axis, perspective)
-    reach = parts.radius**2
-    across = torch.addcmul(reach.new_tensor(-EPSILON), reach, rays.length)
+    squared_radius = parts.radius**2
+    # (radius^2 - distance aside^2) * length - EPSILON
+    across = torch.addcmul(squared_radius.new_tensor(-EPSILON), squared_radius, rays.length)
     across = torch.addcmul(across, rays.aside, rays.aside, value=-1)
     inside = torch.minimum(rays.along, rays.length - rays.along).minimum(across)
-    behind = (inside.minimum(torch.sub(rays.plane, rays.length, alpha=rules.margin)) >= 0).contiguous()
+    occluded = (inside.minimum(torch.sub(rays.plane, rays.length, alpha=rules.margin)) >= 0).contiguous()
     if rules.discs:
-        # few pairs, so only these are computed
-        short = (foreign & (rays.length < reach)).flatten().nonzero().squeeze(1)
-        part = short % reach.numel()
-        joint = short // reach.numel() * reach.shape[1] + part % reach.shape[1]
+        # only for the few pairs whose part looks short
+        short = (other_parts & (rays.length < squared_radius)).flatten().nonzero().squeeze(1)
+        part = short % squared_radius.numel()
+        bodies = squared_radius.shape[1]
+        joint = short // squared_radius.numel() * bodies + part % bodies
         pairs = parts.joint.flatten(1)[:, joint], parts.start.flatten(1)[:, part], parts.axis.flatten(1)[:, part]
-        off, further = _cast_rays(*pairs, perspective).nearest()
-        behind.view(-1)[short[(off <= reach.flatten()[part]) & (further >= rules.margin)]] = True
-    result = behind.logical_and_(foreign).view(torch.uint8).amax(1).bool()
+        squared_distance, behind = _cast_rays(*pairs, perspective).nearest()
+        in_disc = (squared_distance <= squared_radius.flatten()[part]) & (behind >= rules.margin)
+        occluded.view(-1)[short[in_disc]] = True
+    result = occluded.logical_and_(other_parts).view(torch.uint8).amax(1).bool()
     if rules.face and face:
         result[face] |= (rays.plane > FAR_SIDE * rays.true_length)[face, HEAD]
     return result
@@ -243,7 +243,7 @@ class _SkeletonIndex:
         start, end: joints at the ends of each part.
         shoulder: joint that gives the torso's radius.
         hips: of a skeleton without a pelvis; otherwise empty.
-        foreign: parts that a joint does not belong to, which can occlude it.
+        other_parts: parts that a joint does not belong to, which can occlude it.
         face: joints of the face.
     """
 
@@ -251,7 +251,7 @@ class _SkeletonIndex:
     end: list[int]
     shoulder: int
     hips: list[int]
-    foreign: Bool[Tensor, "joint part 1"]
+    other_parts: Bool[Tensor, "joint part 1"]
     face: list[int]
 
 
@@ -279,14 +279,14 @@ def _index(skeleton: Skeleton) -> _SkeletonIndex:
         end=[end for _, end in ends],
         shoulder=find("left_shoulder"),
         hips=hips,
-        foreign=torch.tensor([[joint not in own for own in owned] for joint in range(len(skeleton))]).unsqueeze(-1),
+        other_parts=torch.tensor([[joint not in own for own in owned] for joint in range(len(skeleton))]).unsqueeze(-1),
         face=[numbers[name] for name in FACE if name in numbers],
     )
 
 
 class _BodyParts:
-    """Joints and parts, coordinates first and bodies last: values that are treated alike are contiguous in memory,
-    which is fast.
+    """Joints and parts, with coordinates first and bodies last, so that operations on many bodies run over contiguous
+    memory.
     """
 
     def __init__(self, bodies: Float[Tensor, "body joint 3"], index: _SkeletonIndex) -> None:
@@ -304,16 +304,17 @@ class _BodyParts:
 
 @dataclass(frozen=True, eq=False)
 class _Rays:
-    """How the rays from the camera to joints pass body parts, measured in the plane across each ray.
+    """Rays from the camera to joints, relative to body parts.
 
     Attributes:
         joint, start: positions of the joint and of the part's start (m).
         view: unit direction of the ray.
-        along: distance of the joint from the part's start, along the part as seen (m), times the root of `length`.
-        aside: signed distance of the joint from the part's axis as seen (m), times the root of `length`.
+        along: distance of the joint from the part's start along the part, as seen by the camera (m), times the square
+            root of `length`.
+        aside: signed distance of the joint from the part's axis, as seen by the camera (m), times the same.
         depth: how much further away the joint is than the part's start (m).
         tilt: how much further away the part's end is than its start (m).
-        length: squared length of the part as seen (m2).
+        length: squared length of the part as seen by the camera (m2).
     """
 
     joint: Float[Tensor, "3 *pairs"]
@@ -336,13 +337,13 @@ class _Rays:
         return self.length + self.tilt**2
 
     def nearest(self) -> tuple[Float[Tensor, "*pairs"], Float[Tensor, "*pairs"]]:
-        """Squared distance as seen (m2) from the joint to the nearest point of the part's axis, and how much further
-        away than that point the joint is (m).
+        """Squared distance of the joint from the nearest point of the part's axis, as seen by the camera (m2), and how
+        much further away than that point the joint is (m).
         """
-        share = (self.along / self.length.clamp_min(MIN_LENGTH_SQUARED)).clamp(0, 1)
+        fraction = (self.along / self.length.clamp_min(MIN_LENGTH_SQUARED)).clamp(0, 1)
         across = self.joint - self.start - self.depth * self.view
-        off = _dot(across, across) - 2 * share * self.along + share**2 * self.length
-        return off, self.depth - share * self.tilt
+        squared_distance = _dot(across, across) - 2 * fraction * self.along + fraction**2 * self.length
+        return squared_distance, self.depth - fraction * self.tilt
 
 
 def _cast_rays(
@@ -362,7 +363,7 @@ def _cast_rays(
     view = joint / distance
     tilt = _dot(view, axis)
     away = _dot(view, start)
-    # (joint - start) across the ray, which contains the joint and the origin
+    # the origin and the joint lie on the ray, so that joint - start is -start across the ray
     along = torch.addcmul(-_dot(start, axis), away, tilt)
     aside = _dot(view, torch.linalg.cross(axis, start, dim=0))
     length = torch.addcmul(_dot(axis, axis), tilt, tilt, value=-1)

@@ -34,7 +34,7 @@ LIMBS = (
     ("left_ankle", "right_ankle"),
     ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "neck_nose", "head_top"),
 )
-"""Joints that tables, door frames, cars and image borders hide together. A group listed twice is twice as likely."""
+"""Joints that tables, door frames, cars and image borders hide together. Groups listed twice are twice as likely."""
 
 
 def random_joints(shape: Shape, generator: Generator, rate: tuple[float, float] = (0.05, 0.6)) -> Mask:
@@ -93,9 +93,9 @@ def random_segments(
     return ~missing
 
 
-def every_nth_frame(shape: Shape, generator: Generator, most: int = 4) -> Mask:
-    """Only every n-th frame given, as in video with a low frame rate; n from 2 to `most`."""
-    step = torch.randint(2, most + 1, (shape[0], 1), generator=generator)
+def every_nth_frame(shape: Shape, generator: Generator, max_step: int = 4) -> Mask:
+    """Only every n-th frame given, as in video with a low frame rate; n from 2 to `max_step`."""
+    step = torch.randint(2, max_step + 1, (shape[0], 1), generator=generator)
     given = (torch.arange(shape[1]) % step) == 0
     return given.unsqueeze(-1).expand(shape)
 

@@ -1,8 +1,8 @@
-"""Which joints are occluded, by whom and by what: a z-buffer that has the person and the body part of every pixel.
+"""Which joints are occluded, and by what: a z-buffer with the person and the body part of every pixel.
 
-HUPOR does not say how its fitted bodies label joints. Our rule: a joint is visible if the surface in front at its pixel
-belongs to its own person and to a body part next to the joint; otherwise it is occluded. Outside the image it is
-absent. The rule needs no depth threshold.
+HUPOR does not say how its fitted bodies label joints. Our rule: a joint is visible if the front surface at its pixel
+belongs to its own person and to a body part next to the joint, otherwise occluded; outside the image it is absent. The
+rule needs no depth threshold.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import Skeleton
 
 NO_SURFACE = -1
-"""Surface number of a pixel that shows none."""
+"""Surface number of a pixel without a surface."""
 
 NO_PART = 255
-"""Body part of a pixel that shows no person."""
+"""Body part of a pixel without a person."""
 
 NEAR_PLANE = 0.05
 FAR_PLANE = 1000.0
@@ -47,7 +47,7 @@ class Surface:
     """A triangle mesh in front of a camera, in metres in the camera frame: x right, y down, z forward.
 
     Attributes:
-        part: body part of each vertex, as its place in PARTS; None for an object.
+        part: body part of each vertex, as an index of PARTS; None for an object.
     """
 
     vertices: Float[np.ndarray, "vertex 3"]
@@ -62,7 +62,7 @@ class ZBuffer:
     Attributes:
         depth: z in metres; inf where there is nothing.
         surface: number of the surface, in the order given; NO_SURFACE where there is none.
-        part: body part, as its place in PARTS; NO_PART where there is no person.
+        part: body part, as an index of PARTS; NO_PART where there is no person.
     """
 
     depth: Float[np.ndarray, "height width"]
@@ -90,8 +90,8 @@ def render_zbuffer(surfaces: Sequence[Surface], camera: Camera) -> ZBuffer:
     size = camera.height, camera.width
     depth = np.full(size, FAR_PLANE, np.float32)
     colour = np.zeros((*size, 3), np.float32)
-    # OpenCV's camera looks along -z with y up, has one focal length and its principal point in the centre: a shear
-    # along z maps our camera to it
+    # OpenCV's camera looks along -z with y up, and has one focal length and a central principal point; a shear along z
+    # maps our camera to it
     centre = np.array([(camera.width - 1) / 2, (camera.height - 1) / 2])
     scale = np.array([camera.fx / camera.fy, 1.0])
     shift = (np.array([camera.cx, camera.cy]) - centre) / camera.fy
@@ -107,18 +107,8 @@ def render_zbuffer(surfaces: Sequence[Surface], camera: Camera) -> ZBuffer:
         ids = np.zeros((len(points), 3), np.float32)
         ids[:, 0] = (number + 1) / _IDS
         ids[:, 1] = part / _IDS
-        cv2.triangleRasterize(
-            points.astype(np.float32),
-            faces.astype(np.int32),
-            ids,
-            colour,
-            depth,
-            np.eye(4),
-            view,
-            NEAR_PLANE,
-            FAR_PLANE,
-            settings,
-        )
+        mesh = (points.astype(np.float32), faces.astype(np.int32))
+        cv2.triangleRasterize(*mesh, ids, colour, depth, np.eye(4), view, NEAR_PLANE, FAR_PLANE, settings)
     numbers = np.rint(colour[..., 0] * _IDS).astype(np.int16) - 1
     part = np.where(numbers >= 0, np.rint(colour[..., 1] * _IDS), NO_PART).astype(np.uint8)
     return ZBuffer(np.where(numbers >= 0, depth, np.inf).astype(np.float32), numbers, part)
@@ -127,9 +117,7 @@ def render_zbuffer(surfaces: Sequence[Surface], camera: Camera) -> ZBuffer:
 def _clip(
     surface: Surface,
 ) -> tuple[Float[np.ndarray, "vertex 3"], Int[np.ndarray, "face 3"], UInt8[np.ndarray, "vertex"]]:
-    """Vertices, triangles and body parts in front of the near plane. Triangles that cross it are clipped, which OpenCV
-    does not do.
-    """
+    """Vertices, triangles and body parts beyond the near plane. OpenCV does not clip triangles that cross it."""
     points = surface.vertices.astype(np.float64, copy=True)
     part = np.full(len(points), NO_PART, np.uint8) if surface.part is None else surface.part
     if (points[:, 2] > NEAR_PLANE).all():
@@ -186,7 +174,7 @@ def find_occlusion(
         skeleton: of the joints; they must be among those of BODY26.
         window: pixels to each side that are tested; 0 tests the joint's own pixel only.
     """
-    people, count = joints.shape[:2]
+    people, joint_count = joints.shape[:2]
     xy = camera.project(joints.astype(np.float64))
     in_front = np.isfinite(xy).all(-1) & (joints[..., 2] > NEAR_PLANE)
     pixel = np.rint(np.where(in_front[..., None], xy, -1e6)).astype(np.int64)
@@ -199,10 +187,10 @@ def find_occlusion(
     part = buffer.part[y, x]
     depth = buffer.depth[y, x]
     person_number = np.arange(people)[:, None, None]
-    adjacent = _adjacent_parts(skeleton)[np.arange(count)[:, None], part]
+    adjacent = _adjacent_parts(skeleton)[np.arange(joint_count)[:, None], part]
     occludes = tested & (depth < joints[..., 2:]) & ~((surface == person_number) & adjacent)
     occluded = 2 * occludes.sum(-1) > tested.sum(-1)
-    occluder = np.full((people, count), NO_SURFACE, np.int16)
+    occluder = np.full((people, joint_count), NO_SURFACE, np.int16)
     for person, joint in np.argwhere(occluded):
         occluder[person, joint] = np.bincount(surface[person, joint][occludes[person, joint]]).argmax()
     state = np.where(inside, np.where(occluded, OCCLUDED, VISIBLE), ABSENT)
@@ -217,6 +205,6 @@ def find_occlusion(
 def _adjacent_parts(skeleton: Skeleton) -> Bool[np.ndarray, "joint 256"]:
     """Which body parts do not occlude a joint of their own person."""
     table = np.zeros((len(skeleton), NO_PART + 1), bool)
-    for number, joint in enumerate(skeleton.joints):
-        table[number, [PARTS.index(part) for part in adjacent_parts(joint)]] = True
+    for row, joint in enumerate(skeleton.joints):
+        table[row, [PARTS.index(part) for part in adjacent_parts(joint)]] = True
     return table

@@ -46,7 +46,7 @@ class Process:
 
     @property
     def share(self) -> slice:
-        """Its part of a batch: every `world_size`-th sample."""
+        """This process's part of a batch: every `world_size`-th sample."""
         return slice(self.rank, None, self.world_size)
 
 
@@ -90,7 +90,7 @@ class SyncBatchNorm(nn.BatchNorm2d):
 
 
 def sync_batch_norm(network: nn.Module) -> nn.Module:
-    """The network with every batch normalisation replaced by one over all processes; names and values stay."""
+    """The network with every batch normalisation replaced by one over all processes; names and values do not change."""
     for name, part in network.named_children():
         if isinstance(part, nn.BatchNorm2d):
             synced = SyncBatchNorm(part.num_features, part.eps, part.momentum, part.affine, part.track_running_stats)

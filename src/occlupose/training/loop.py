@@ -35,13 +35,13 @@ logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it 
 Terms = dict[str, Tensor]
 
 STEPS = "steps"
-"""Key of the log's sums for the number of steps in them."""
+"""Key of the log's sums for the number of their steps."""
 
 
 @dataclass(frozen=True)
 class Optimisation:
-    """Length and learning rate of a training run. AdamW (Adam without weight decay) with linear warm-up; the result
-    is an exponential moving average (EMA) of the weights.
+    """Length and learning rates of a training run. AdamW with linear warm-up; the result is an exponential moving average
+    (EMA) of the weights.
 
     Raises:
         OccluposeError: a value out of range.
@@ -55,7 +55,7 @@ class Optimisation:
     ema_decay: float = 0.999
     """Decay of the moving average of the weights at each step; 0 keeps the last weights."""
     milestones: tuple[float, ...] = ()
-    """Fractions of the training at which the learning rate is divided by 10, 1 and more being never; without any,
+    """Fractions of the training at which the learning rate is divided by 10 (never at 1 or more); without any,
     `lr_schedule` applies.
     """
     lr_schedule: Literal["cosine", "linear"] = "cosine"
@@ -63,8 +63,8 @@ class Optimisation:
     save_every: int = 500
     log_every: int = 100
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """bf16 halves the time of a step on processors that support it and takes ten times as long on others; auto chooses
-    the faster one.
+    """bf16 halves the time of a step on processors that support it, and takes ten times as long on others; auto is the
+    faster one.
     """
 
     def __post_init__(self) -> None:

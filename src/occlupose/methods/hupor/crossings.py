@@ -24,41 +24,39 @@ SAMPLE_POSITIONS = np.linspace(0, 1, 10, dtype=np.float32)
 
 WIDE_SAMPLES = np.array(
     [
-        (share, beyond, aside)
-        for share, beyond in ((0, -0.8), (0, 0), (0.25, 0), (0.5, 0), (0.75, 0), (1, 0), (1, 0.8))
+        (fraction, beyond, aside)
+        for fraction, beyond in ((0, -0.8), (0, 0), (0.25, 0), (0.5, 0), (0.75, 0), (1, 0), (1, 0.8))
         for aside in (-0.7, 0, 0.7)
     ]
 )
-"""Additional samples for limbs that are nowhere alone: share of the length, and cells beyond it and aside."""
+"""Additional samples for limbs that others overlap everywhere: fraction of the length, cells beyond it, cells aside."""
 
 MIN_UNSHARED = 2
-"""A limb with fewer samples of its own gets the additional ones."""
+"""A limb with fewer samples that no other limb overlaps gets the additional ones."""
 
 MAX_ROUNDS = 6
 """Maximum number of rounds of exchanging limbs."""
 
 MAX_RESIDUAL_RATIO = 0.8
-"""An exchange must reduce the residual of the field to at most this share."""
+"""An exchange must reduce the residual of the field to at most this fraction."""
 
 MIN_SCORE_RATIO = 0.7
-"""Exchanged limbs are tried if their score is at least this share of the present one."""
+"""Exchanges are tried if their score is at least this fraction of the present one."""
 
 RESIDUAL_TOLERANCE = 1e-3
 """Residual of a field that fits, cells times squares."""
 
 SHORT_LIMB = 5
-"""Limbs of fewer cells can be hidden completely by an opposite one, so that the field shows neither."""
+"""Two opposite limbs of fewer cells can cancel completely, so that the field shows neither."""
 
 FIELD_SIGMA = 0.3
 """A sample with this deviation from the predicted field has weight exp(-1/2) for depths."""
 
 DEPTH_OUTLIER = 0.02
-"""A sample with this residual has half the weight in the second solution, m; or with twice the usual residual, if that
-is larger.
-"""
+"""Residual at which a sample has half its weight in the second solution, m; or twice the usual residual if larger."""
 
 PRIOR_SIGMA = 0.05
-"""Typical error where limbs cross of depths that are estimated for each limb separately, m."""
+"""Typical error, where limbs cross, of depths that are estimated for each limb separately, m."""
 
 PRIOR_WEIGHT = 1e-3
 """Minimum weight of those depths, in samples."""
@@ -80,16 +78,16 @@ def limb_ends(xy: Float[np.ndarray, "person joint 2"], codec: MultiPersonMaps) -
 def sample_cells(
     start: Float[np.ndarray, "set limb 2"], end: Float[np.ndarray, "set limb 2"], *, wide: bool = False
 ) -> np.ndarray:
-    """(2, set, limb x sample): x and y of cells along limbs, limb by limb; the first cell for missing limbs.
+    """(2, set, limb x sample): x and y of the sampled cells, limb by limb; cell 0 for missing limbs.
 
     Arguments:
         wide: sample as in `WIDE_SAMPLES`.
     """
     if wide:
-        share, beyond, aside = WIDE_SAMPLES.T.astype(np.float32)
+        fraction, beyond, aside = WIDE_SAMPLES.T.astype(np.float32)
         unit = unit_vectors(start, end)[..., None]
         normal = np.stack([-unit[:, :, 1], unit[:, :, 0]], 2)
-        cells = start[..., None] + (end - start)[..., None] * share + unit * beyond + normal * aside
+        cells = start[..., None] + (end - start)[..., None] * fraction + unit * beyond + normal * aside
     else:
         cells = start[..., None] + (end - start)[..., None] * SAMPLE_POSITIONS
     nearest = np.floor(np.where(np.isnan(cells), 0, cells + 0.5))
@@ -103,10 +101,10 @@ def unit_vectors(
     vector = end - start
     vector = np.where(np.isnan(vector), 0, vector)
     length = np.sqrt(vector[..., :1] ** 2 + vector[..., 1:] ** 2)
-    return vector / np.maximum(length, 1)  # shorter ones make no field
+    return vector / np.maximum(length, 1)  # shorter limbs have no field
 
 
-def inside_distance(
+def distance_inside(
     cells: Float[np.ndarray, "2 set cell"], start: Ends, end: Ends
 ) -> Float[np.ndarray, "set person cell"]:
     """How far inside the edge of each limb each cell lies, cells; negative outside, NaN for missing limbs."""
@@ -135,11 +133,11 @@ def fields_at(
 
 
 class SampledFields:
-    """Fields at samples along everybody's limbs, and which limbs cover each sample.
+    """Fields sampled along the limbs of all people, and which limbs cover each sample.
 
     Attributes:
-        covers: whether a limb covers a sample: (limb, person, person x sample); the first person's limb, samples along
-            the second person's.
+        covers: (limb, person, person x sample), whether the limb of the first person covers a sample along the limb of
+            the second.
         certain: whether it is certain which limbs cover a sample.
         unit: directions of limbs.
         values: of the fields, (limb, 3, person x sample).
@@ -157,7 +155,7 @@ class SampledFields:
         start = ends[0][limbs]
         end = ends[1][limbs]
         cells = sample_cells(start, end, wide=wide)
-        inside = inside_distance(cells, start, end)
+        inside = distance_inside(cells, start, end)
         self.covers = (inside > 0).astype(np.float32)
         self.certain = ~(np.abs(inside) <= EDGE_TOLERANCE).any(1)
         self.unit = unit_vectors(start, end)
@@ -165,24 +163,24 @@ class SampledFields:
         self.values = fields_at(fields, limbs, cells)
 
     def supported(self, minimum: float) -> Bool[np.ndarray, "person limb"]:
-        """Whether a limb exists and at least this share of its samples agrees with it after the part of the other limbs
-        is subtracted.
+        """Whether a limb exists and at least this fraction of its samples agrees with it after the contribution of the
+        other limbs is subtracted.
         """
         limbs, people, _ = self.unit.shape
-        everybody = np.arange(people)
+        diagonal = np.arange(people)
         # 1 except for samples outside of the image
-        itself = self.covers.reshape(limbs, people, people, len(SAMPLE_POSITIONS))[:, everybody, everybody]
-        count = self.covers.sum(1).reshape(itself.shape)
-        agreement = np.zeros_like(itself)
+        covers_itself = self.covers.reshape(limbs, people, people, len(SAMPLE_POSITIONS))[:, diagonal, diagonal]
+        count = self.covers.sum(1).reshape(covers_itself.shape)
+        agreement = np.zeros_like(covers_itself)
         for axis in (0, 1):
             own = self.unit[..., axis, None]
-            value = self.values[:, axis].reshape(itself.shape)
-            total = (self.unit[:, None, :, axis] @ self.covers).reshape(itself.shape)
-            agreement += ((count + 1 - itself) * value - (total - itself * own)) * own
+            value = self.values[:, axis].reshape(covers_itself.shape)
+            total = (self.unit[:, None, :, axis] @ self.covers).reshape(covers_itself.shape)
+            agreement += ((count + 1 - covers_itself) * value - (total - covers_itself * own)) * own
         return (((agreement > MIN_AGREEMENT).mean(-1) >= minimum) & self.present).T
 
     def mean_depths(self) -> Float[np.ndarray, "limb person"]:
-        """Depths as published, of each limb separately."""
+        """Depth of each limb separately, as published."""
         return winsorised_mean(self.values[:, 2].reshape(*self.present.shape, len(SAMPLE_POSITIONS)))
 
     def count_unshared(self) -> Float[np.ndarray, "limb person"]:
@@ -190,22 +188,22 @@ class SampledFields:
         return (self.covers * (self.covers.sum(1, keepdims=True) == 1)).sum(-1)
 
     def solve_depths(self, prior: Float[np.ndarray, "limb person"]) -> Float[np.ndarray, "limb person"]:
-        """Depth of each limb's second joint relative to its first, m; the prior where samples leave it open.
+        """Depth of each limb's second joint relative to its first, m; the prior where samples do not determine it.
 
-        Weighted least squares; samples weigh less where the field deviates from the predicted one. A second solution
-        gives less weight to samples with large residuals, and more weight to the prior of limbs with noisy samples.
+        Weighted least squares. A sample has less weight where the field deviates from the predicted one. A second
+        solution gives less weight to samples with large residuals, and more to the prior of limbs with noisy samples.
         """
         people = self.present.shape[1]
         depth = self.values[:, 2]
-        share = self.covers / np.maximum(self.covers.sum(1, keepdims=True), 1)
-        deviation = ((self.unit.swapaxes(1, 2) @ share - self.values[:, :2]) ** 2).sum(1)
+        mixing = self.covers / np.maximum(self.covers.sum(1, keepdims=True), 1)  # of the limbs at each sample
+        deviation = ((self.unit.swapaxes(1, 2) @ mixing - self.values[:, :2]) ** 2).sum(1)
         likelihood = np.exp(-deviation / (2 * FIELD_SIGMA**2))
         weight = likelihood * self.certain * np.repeat(self.present, self.covers.shape[2] // max(people, 1), 1)
-        transposed = share.swapaxes(1, 2)
-        prior_weight = np.full((len(share), 1, 1), PRIOR_WEIGHT, np.float32)
+        transposed = mixing.swapaxes(1, 2)
+        prior_weight = np.full((len(mixing), 1, 1), PRIOR_WEIGHT, np.float32)
 
         def solve() -> Float[np.ndarray, "limb person"]:
-            weighted = share * weight[:, None]
+            weighted = mixing * weight[:, None]
             normal = weighted @ transposed + prior_weight * np.eye(people, dtype=np.float32)
             right = weighted @ depth[..., None] + prior_weight * prior[..., None]
             return np.linalg.solve(normal, right)[..., 0]
@@ -241,8 +239,8 @@ def exchange_limbs(
     fields: Float[np.ndarray, "limb 3 y x"],
     codec: MultiPersonMaps,
 ) -> Int[np.ndarray, "person joint"]:
-    """The assignment after pairs of people exchanged limbs, with all joints beyond them, as long as the fields support
-    that better.
+    """The assignment after pairs of people exchange limbs, with all joints beyond them, until the fields support no
+    further exchange.
     """
     assignment = assignment.copy()
     for _ in range(MAX_ROUNDS):
@@ -254,8 +252,8 @@ def exchange_limbs(
         before, after = _residuals(xy, limb, exchanges[:, 1], exchanges[:, 2], fields, codec)
         better = np.flatnonzero(after < MAX_RESIDUAL_RATIO * before - RESIDUAL_TOLERANCE)
         changed: set[tuple[int, int]] = set()
-        for number, one, other in exchanges[better[np.argsort((after - before)[better])]].tolist():
-            joints = _joints_beyond(candidates[number], candidates)
+        for step, one, other in exchanges[better[np.argsort((after - before)[better])]].tolist():
+            joints = _joints_beyond(candidates[step], candidates)
             if not changed & {(joints[0], one), (joints[0], other)}:
                 changed |= {(joint, person) for joint in joints for person in (one, other)}
                 assignment[np.ix_([one, other], joints)] = assignment[np.ix_([other, one], joints)]
@@ -267,8 +265,8 @@ def exchange_limbs(
 def _possible_exchanges(
     assignment: Int[np.ndarray, "person joint"], candidates: Sequence[LimbCandidates], codec: MultiPersonMaps
 ) -> Int[np.ndarray, "exchange 3"]:
-    """Index of a limb's candidates and two people who could exchange that limb: fields may lead along both exchanged
-    limbs, nearly as far as now.
+    """Index of a limb's candidates and two people who could exchange that limb: the fields lead along both exchanged
+    limbs, nearly as far as along the present ones.
     """
     people = len(assignment)
     upper = np.triu(np.ones((people, people), bool), 1)
@@ -281,14 +279,14 @@ def _possible_exchanges(
             score[row] = step.scores.take(start, 0).take(end, 1)
             length[row] = step.lengths.take(start, 0).take(end, 1)
     known = np.stack([(assignment[:, step.start] >= 0) & (assignment[:, step.end] >= 0) for step in candidates])
-    number, one, other = np.nonzero((score > 0) & (score.swapaxes(1, 2) > 0) & upper)
+    row, one, other = np.nonzero((score > 0) & (score.swapaxes(1, 2) > 0) & upper)
     gain = (score - MIN_SCORE) * length
-    before = gain[number, one, one] + gain[number, other, other]
-    after = gain[number, one, other] + gain[number, other, one]
-    short = np.maximum(length[number, one, other], length[number, other, one]) < SHORT_LIMB * codec.stride
+    before = gain[row, one, one] + gain[row, other, other]
+    after = gain[row, one, other] + gain[row, other, one]
+    short = np.maximum(length[row, one, other], length[row, other, one]) < SHORT_LIMB * codec.stride
     similar = (after >= np.maximum(MIN_SCORE_RATIO * before, codec.stride)) | (short & (before < codec.stride))
-    possible = similar & known[number, one] & known[number, other]
-    return np.stack([number, one, other], 1)[possible]
+    possible = similar & known[row, one] & known[row, other]
+    return np.stack([row, one, other], 1)[possible]
 
 
 def _joints_beyond(step: LimbCandidates, candidates: Sequence[LimbCandidates]) -> list[int]:
@@ -321,42 +319,43 @@ def _residuals(
     codec: MultiPersonMaps,
 ) -> tuple[Float[np.ndarray, " exchange"], Float[np.ndarray, " exchange"]]:
     """Squared differences between fields and predicted fields before and after two people exchange a limb, summed over
-    both limbs as they are and as they would be, cells times squares.
+    the samples of both limbs as they are and as they would be, cells times squares.
     """
     start, end = limb_ends(xy, codec)
-    number = np.arange(len(limb))
+    exchange = np.arange(len(limb))
     pair = np.stack([one, other], 1)
     swapped = np.stack([other, one], 1)
     pair_start = start[limb[:, None], pair]
     pair_end = end[limb[:, None], pair]
     swapped_end = end[limb[:, None], swapped]
-    # as they are, and exchanged
-    first = np.concatenate([pair_start, pair_start], 1)
-    second = np.concatenate([pair_end, swapped_end], 1)
-    cells = sample_cells(first, second)
-    cell_length = np.repeat(np.hypot(*np.moveaxis(second - first, -1, 0)), len(SAMPLE_POSITIONS), 1)
-    cell_length = cell_length / len(SAMPLE_POSITIONS)
-    start = start[limb]
-    end = end[limb]
-    start[number, one] = start[number, other] = np.nan
-    covers = (inside_distance(cells, start, end) > 0).astype(np.float32)
-    count = covers.sum(1)
-    total = unit_vectors(start, end).swapaxes(1, 2) @ covers
-    covers_pair = (inside_distance(cells, first, second) > 0).astype(np.float32)
+    # the pair's limbs as they are, then exchanged
+    four_starts = np.concatenate([pair_start, pair_start], 1)
+    four_ends = np.concatenate([pair_end, swapped_end], 1)
+    cells = sample_cells(four_starts, four_ends)
     values = fields_at(fields, limb, cells)[:, :2]
-    unit = unit_vectors(first, second).swapaxes(1, 2)
-    residuals = []
-    for part in (slice(0, 2), slice(2, 4)):
-        of_pair = covers_pair[:, part]
-        predicted = (total + unit[..., part] @ of_pair) / np.maximum(count + of_pair.sum(1), 1)[:, None]
-        residuals.append((((predicted - values) ** 2).sum(1) * cell_length).sum(-1))
-    return residuals[0], residuals[1]
+    length = np.hypot(*np.moveaxis(four_ends - four_starts, -1, 0)) / len(SAMPLE_POSITIONS)
+    sample_length = np.repeat(length, len(SAMPLE_POSITIONS), 1)
+    pair_unit = unit_vectors(four_starts, four_ends).swapaxes(1, 2)
+    pair_covers = (distance_inside(cells, four_starts, four_ends) > 0).astype(np.float32)
+    others_start = start[limb]
+    others_end = end[limb]
+    others_start[exchange, one] = others_start[exchange, other] = np.nan
+    others_covers = (distance_inside(cells, others_start, others_end) > 0).astype(np.float32)
+    others_total = unit_vectors(others_start, others_end).swapaxes(1, 2) @ others_covers
+
+    def residual(part: slice) -> Float[np.ndarray, " exchange"]:
+        covers = pair_covers[:, part]
+        count = np.maximum(others_covers.sum(1) + covers.sum(1), 1)
+        predicted = (others_total + pair_unit[..., part] @ covers) / count[:, None]
+        return (((predicted - values) ** 2).sum(1) * sample_length).sum(-1)
+
+    return residual(slice(0, 2)), residual(slice(2, 4))
 
 
 def peak_positions(
     assignment: Int[np.ndarray, "person joint"], peaks: Sequence[Peaks]
 ) -> Float[np.ndarray, "person joint 2"]:
-    """Everybody's joints, cells; NaN where there is none."""
-    missing = [[np.nan, np.nan]]
-    joints = [np.concatenate([peak.xy, missing])[rows] for peak, rows in zip(peaks, assignment.T, strict=True)]
+    """Joints of all people, cells; NaN where absent."""
+    absent = [[np.nan, np.nan]]
+    joints = [np.concatenate([of_joint.xy, absent])[rows] for of_joint, rows in zip(peaks, assignment.T, strict=True)]
     return np.stack(joints, 1)

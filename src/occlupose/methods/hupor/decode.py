@@ -1,5 +1,5 @@
-"""From maps to people in metres (HUPOR, arXiv 2208.00090): people are grouped, placed in depth, and grouped again where
-pelvises were hidden.
+"""From maps to people in metres (HUPOR, arXiv 2208.00090): peaks are grouped into people, people are placed in depth,
+and peaks are grouped again with the depths of pelvises that were hidden.
 """
 
 from dataclasses import dataclass, replace
@@ -26,8 +26,8 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 
 @dataclass(frozen=True, eq=False)
 class DecodedPeople:
-    """The people in one image, before a camera places them: `Detections` are in pixels of the image, these are in
-    pixels of the network's input and have depths only.
+    """The people in one image, in pixels of the network's input and with depths only; `Detections` are in pixels of the
+    image and in metres.
 
     Attributes:
         xy: px of the input; NaN where a joint is absent.
@@ -62,11 +62,11 @@ class DecoderInput:
 
 
 def decode(maps: DecoderInput, codec: MultiPersonMaps, rules: GroupingRules = PAPER) -> DecodedPeople:
-    """People in one image, the highest pelvis first.
+    """People in one image, by the score of the pelvis, highest first.
 
     Arguments:
-        rules: `PAPER` is the published grouping. `OURS` separates limbs that overlap and is exact on exact maps, but
-            accepts too much of uncertain maps.
+        rules: `PAPER` is the published grouping. `OURS` separates limbs that overlap; it is exact on exact maps, but
+            less accurate than `PAPER` on the maps of weak networks.
 
     Raises:
         OccluposeError: maps with NaN or infinite values.
@@ -80,15 +80,15 @@ def decode(maps: DecoderInput, codec: MultiPersonMaps, rules: GroupingRules = PA
     depth = _values_at(maps.depths[:1], peaks[root].xy[:, None])[:, 0]  # the first torso joint is the pelvis
     candidates = find_limb_candidates(peaks, maps.fields, codec, rules)
     first = assign_peaks(peaks, candidates, depth, codec, rules)
-    people, pruned = _place(first, peaks, candidates, maps, codec, rules)
+    people, pruned = _build_people(first, peaks, candidates, maps, codec, rules)
     depth = normalise_depth(people.z[:, root], maps.metres_per_pixel)
     second = assign_peaks(peaks, pruned, depth, codec, rules)
     if pruned is candidates and (second == first).all():
         return people
-    return _place(second, peaks, pruned, maps, codec, rules)[0]
+    return _build_people(second, peaks, pruned, maps, codec, rules)[0]
 
 
-def _place(
+def _build_people(
     assignment: Int[np.ndarray, "person joint"],
     peaks: list[Peaks],
     candidates: list[LimbCandidates],
@@ -96,7 +96,7 @@ def _place(
     codec: MultiPersonMaps,
     rules: GroupingRules,
 ) -> tuple[DecodedPeople, list[LimbCandidates]]:
-    """People with these peaks and their depths; and the candidates without limbs that proved wrong."""
+    """People from assigned peaks, with depths; and the candidates without the limbs that the fields do not support."""
     if rules.crossings:
         assignment, limb_depths, candidates = _separate_limbs(assignment, peaks, candidates, maps, codec, rules)
         xy = peak_positions(assignment, peaks)
@@ -111,9 +111,10 @@ def _place(
     torso_depth = to_metres(_values_at(maps.depths, xy[:, torso]), maps.metres_per_pixel)
     torso_depth = np.where(present[:, torso], torso_depth, np.nan)
     relative = relative_depths(limb_depths, codec)
-    z = root_depths(torso_depth, visibility[:, torso], relative, codec)[:, None] + relative
-    z = np.where(present, z, np.nan)
-    state = np.where(present, np.where(2 * visibility >= score, VISIBLE, OCCLUDED), ABSENT).astype(np.uint8)
+    root = root_depths(torso_depth, visibility[:, torso], relative, codec)
+    z = np.where(present, root[:, None] + relative, np.nan)
+    state = np.where(2 * visibility >= score, VISIBLE, OCCLUDED)
+    state = np.where(present, state, ABSENT).astype(np.uint8)
     return DecodedPeople(codec.to_pixels(xy), z, score, state), candidates
 
 
@@ -125,7 +126,9 @@ def _separate_limbs(
     codec: MultiPersonMaps,
     rules: GroupingRules,
 ) -> tuple[Int[np.ndarray, "person joint"], Float[np.ndarray, "person limb"], list[LimbCandidates]]:
-    """The assignment that the fields support, depths of the limbs, and the candidates without unsupported limbs."""
+    """The assignment after exchanges of overlapping limbs and removal of unsupported ones, depths of the limbs, and the
+    candidates without unsupported limbs.
+    """
     limbs = np.arange(len(codec.skeleton.limbs))
     assignment = exchange_limbs(assignment, peaks, candidates, maps.fields, codec)
     ends = limb_ends(peak_positions(assignment, peaks), codec)
@@ -144,7 +147,7 @@ def _prune(
     assignment: Int[np.ndarray, "person joint"],
     supported: Bool[np.ndarray, "person limb"],
 ) -> list[LimbCandidates]:
-    """Candidates without the assigned limbs that are not supported."""
+    """The candidates without assigned limbs that are not supported."""
     pruned = []
     for step in candidates:
         wrong = (assignment[:, step.start] >= 0) & (assignment[:, step.end] >= 0) & ~supported[:, step.limb]

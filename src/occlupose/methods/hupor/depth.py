@@ -1,9 +1,9 @@
 """Depths of people (HUPOR, arXiv 2208.00090, supplement 1.1): the pelvis from visible torso joints, the other joints
 from the fields.
 
-A depth map is only right where its joint is visible. The depth of a hidden pelvis is that of the middle between the
-hips, or of another torso joint, minus the depth between them according to the fields. The supplement names the pelvis,
-then both hips; the order of the rest is ours, that of `ROOT_CUES`: joints closer to the pelvis come first.
+A depth map is only valid where its joint is visible. The depth of a hidden pelvis is that of the midpoint of the hips,
+or of another torso joint, minus their depth relative to the pelvis according to the fields. The supplement names the
+pelvis, then both hips; the rest of `ROOT_CUES` is ours, with joints closer to the pelvis first.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ ROOT_CUES = (
     ("right_shoulder",),
     ("head_top",),
 )
-"""Joints that determine the depth of the pelvis if all of them are visible, the best first."""
+"""Joints whose mean determines the depth of the pelvis if all of them are visible; the best first."""
 
 MIN_VISIBLE = 0.5
 """A joint is visible where its heatmap of visible joints is higher (ours)."""
@@ -34,7 +34,7 @@ MIN_VISIBLE = 0.5
 def relative_depths(
     limb_depths: Float[np.ndarray, "person limb"], codec: MultiPersonMaps
 ) -> Float[np.ndarray, "person joint"]:
-    """Depth of each joint relative to the pelvis, m; a joint without its limb has the depth of the joint before it.
+    """Depth of each joint relative to the pelvis, m; a joint without its limb has the depth of the previous joint.
 
     Arguments:
         limb_depths: of each limb, from its first joint to its second (`grouping.sample_limb_depths`).
@@ -60,7 +60,7 @@ def root_depths(
         relative: depths of joints relative to the pelvis (`relative_depths`).
 
     Returns:
-        From the first of `ROOT_CUES` whose joints are all visible; else the mean over joints, weighted by visibility;
+        From the first of `ROOT_CUES` with all joints visible; otherwise the mean over joints, weighted by visibility;
         NaN without any joint.
     """
     estimates = depth - relative[:, codec.skeleton.index(*TORSO)]

@@ -1,4 +1,4 @@
-"""HUPOR as an estimator: everybody in an image at once, in pixels and in metres, tracked over time."""
+"""HUPOR as an estimator: all people in an image at once, in pixels and in metres, tracked over time."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -22,10 +22,10 @@ from occlupose.skeletons import MPI15
 from occlupose.tracking import MAX_GAP
 
 STANDING = (("neck", "head_top"), ("neck", "pelvis"), ("left_hip", "left_knee"), ("left_knee", "left_ankle"))
-"""Bones from crown to ankle of a standing person. Ours."""
+"""Bones of a standing person from the top of the head to the ankle. Ours."""
 
 LIVE_HEIGHT_SECONDS = 1.5
-"""Length of the beginning of a track that decides a person's size in a live result. Ours."""
+"""Length of the beginning of a track that determines a person's size in a live result. Ours."""
 
 
 class HUPOR(PoseEstimator):
@@ -62,11 +62,11 @@ class HUPOR(PoseEstimator):
         return self.predictor(frame.image, camera)
 
     def finish(self, tracks: Poses, height: float | None = None) -> Poses:
-        """The tracks; with a height each person is scaled to it, by one factor in all frames, and moved nearer or
-        farther so that their pixels stay.
+        """The tracks; with a height, each person is scaled to it about the camera, by one factor in all frames, so that
+        their pixels stay.
 
-        The factor is decided by the median over the person's bones of length over usual length. A person without a
-        bone in 3D stays as they are.
+        The factor follows from the median ratio of the person's bone lengths to the usual ones. A person without a bone
+        in 3D does not change.
         """
         if height is None or tracks.xyz is None:
             return tracks
@@ -80,8 +80,8 @@ class HUPOR(PoseEstimator):
     def finish_live(
         self, frames: Iterable[FramePoses], builder: PosesBuilder, height: float | None = None
     ) -> Iterator[Poses]:
-        """The people of each frame at once. With a height they are scaled by the bones of the first 1.5 seconds of
-        their track, as far as those have passed.
+        """Each frame without delay. With a height, people are scaled by the bones in the first 1.5 seconds of their
+        track, as far as these have passed.
         """
         longest = ceil(LIVE_HEIGHT_SECONDS * builder.fps)
         ratios: dict[int, list[np.ndarray]] = {}
@@ -111,7 +111,7 @@ def bone_ratios(xyz: Float[np.ndarray, "time 15 3"]) -> Float[np.ndarray, "time 
 
 
 def standing_height(ratios: Float[np.ndarray, "time bone"]) -> float:
-    """Height, m, of a person all of whose bones have the median of these ratios; NaN without any."""
+    """Height of a person with the median of these ratios for all bones, m; NaN without any."""
     known = ratios[np.isfinite(ratios)]
     usual = sum(BONES[bone] for bone in STANDING) / 100 + SOLE_BELOW_ANKLE
     return float(np.median(known)) * usual if known.size else np.nan

@@ -1,18 +1,18 @@
 """From maps to people (HUPOR, arXiv 2208.00090, with the grouping of SMAP, Zhen et al. 2020): finds peaks of the
 heatmaps and assigns them to people.
 
-Each pelvis is a person. From the nearest person to the farthest, limb by limb, each takes the joint that the field
-leads to and whose distance is a possible limb length at that depth; nearer people choose first, as they are seen best.
-This is `PAPER`.
+Each pelvis is a person. Limb by limb, from the nearest person to the farthest, each person takes the joint that the
+field leads to and that is a possible limb length away at that depth. Nearer people come first because they are occluded
+least. This is `PAPER`.
 
-Where limbs of one kind cross, their field is the mean of both, and 0 where they are opposite. The rule that nearly the
-whole field must agree with a limb loses such limbs. `OURS` accepts a limb unless the field contradicts it, assigns
-joints to all people at once so that they explain as much of the fields as possible, and leaves it to `crossings` to
-check which of them the fields support.
+Where limbs of one kind cross, their field is the mean of both, and 0 where they are opposite. The paper's rule, that
+nearly the whole field must agree with a limb, rejects such limbs. `OURS` accepts a limb unless the field contradicts
+it, and assigns joints to all people at once so that they explain as much of the fields as possible; `crossings` then
+checks which limbs the fields support.
 
-Coordinates are cells of the maps. Two things differ from the publication (ours): peaks are refined by the top of the
-parabola through the logarithms, which is exact for Gaussians, instead of a centroid; and a peak may be two cells wide,
-for joints halfway between cells.
+Coordinates are cells of the maps. Two details differ from the publication (ours): peaks are refined by the maximum of
+the parabola through the logarithms, which is exact for Gaussians, instead of a centroid; and a peak may be two cells
+wide, for joints halfway between cells.
 """
 
 from collections.abc import Sequence
@@ -43,15 +43,16 @@ BONES = {
 """Typical lengths of limbs, cm (SMAP)."""
 
 MIN_PEAK = 0.067
-"""Minimum height of a peak: 0.2 on the published sum of three levels."""
+"""Minimum height of a peak: a third of the published 0.2, which is of the sum of three levels."""
 
 MAX_PEAKS = 127
 """Maximum number of peaks of a joint; the highest are kept."""
 
 MIN_AGREEMENT = 0.05
-"""A sample of a field agrees with a limb if their dot product is larger; along a limb 95 % must agree."""
+"""A sample of a field agrees with a limb if their dot product is larger."""
 
 MIN_AGREEING = 0.95
+"""Fraction of the samples of a limb that must agree with it."""
 
 SAMPLE_RANGE = (5, 25)
 """Minimum and maximum number of samples of a field along a limb."""
@@ -60,12 +61,13 @@ MAX_STRETCH = 1.2
 """Limbs longer than typical by more than this factor lose score."""
 
 MIN_VALUE = 1e-6
+"""Lower bound of heatmap values before their logarithm is taken."""
 
 MIN_SCORE = 0.02
 """Minimum score of a limb that the field does not contradict (ours)."""
 
 MAX_CONTRADICTING = 0.1
-"""Share of the samples of a limb that may contradict it (ours)."""
+"""Fraction of the samples of a limb that may contradict it (ours)."""
 
 MAX_OFFSET = 0.49999
 """Maximum offset of a peak from the centre of its cell, so that the position determines the cell."""
@@ -77,7 +79,8 @@ class GroupingRules:
 
     Attributes:
         crossings: allow limbs of one kind to cross (ours); False is as published.
-        min_support: share of a limb's samples that must agree with it after the other limbs' part is subtracted.
+        min_support: fraction of a limb's samples that must agree with it after the contribution of other limbs is
+            subtracted.
     """
 
     crossings: bool = True
@@ -98,8 +101,8 @@ class Peaks:
 
 
 def find_peaks(heatmaps: Float[np.ndarray, "joint y x"], minimum: float = MIN_PEAK) -> list[Peaks]:
-    """Local maxima of each joint's heatmap among eight neighbours, the highest first. Of equal neighbours the first one
-    counts, row by row.
+    """Local maxima of each joint's heatmap among eight neighbours, the highest first; the first, row by row, of equal
+    neighbours.
     """
     joints, rows, columns = heatmaps.shape
     padded = np.full((joints, rows + 2, columns + 2), -np.inf, heatmaps.dtype)
@@ -131,9 +134,9 @@ def _peak_offset(
     log_before = np.log(before.clip(MIN_VALUE))
     log_middle = np.log(middle.clip(MIN_VALUE))
     log_after = np.log(after.clip(MIN_VALUE))
-    curve = log_before - 2 * log_middle + log_after
-    offset = np.zeros_like(curve)
-    np.divide(log_before - log_after, 2 * curve, out=offset, where=inside & (curve < 0))
+    curvature = log_before - 2 * log_middle + log_after
+    offset = np.zeros_like(curvature)
+    np.divide(log_before - log_after, 2 * curvature, out=offset, where=inside & (curvature < 0))
     return offset.clip(-MAX_OFFSET, MAX_OFFSET)
 
 
@@ -147,10 +150,10 @@ def score_limbs(
     """Scores of candidate limbs, at most 1; -1 where the field does not lead from start to end, or 0.1 where these are
     adjacent.
 
-    As published, the score is the mean over samples that agree with the limb, where nearly all do. Ours is the mean
-    over all samples, each minus how much it deviates; it is at least `MIN_SCORE` where hardly any sample contradicts
-    the limb, whether it supports it or not: where n limbs cross, their field F is within (n - 1) / n of the limb's nth
-    part, and so, for n up to three, F . limb >= 1.5 F . F - 0.5.
+    As published, the score is the mean agreement of the samples that agree with the limb, if nearly all do. Ours is the
+    mean over all samples of agreement minus deviation, and at least `MIN_SCORE` if hardly any sample contradicts the
+    limb. Where n limbs cross, their field F is within (n - 1) / n of the limb divided by n, so that for n up to three
+    F . limb >= 1.5 F . F - 0.5.
 
     Arguments:
         limb: index of the field.
@@ -168,8 +171,8 @@ def score_limbs(
         rows: Int[np.ndarray, " n"], step: Int[np.ndarray, " n"]
     ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """Agreement of the field with these candidates at these samples, and the field's squared length."""
-        share = (step / (count.take(rows) - 1)).astype(np.float32)
-        cells = start.take(rows, 0) + share[:, None] * vector.take(rows, 0)
+        fraction = (step / (count.take(rows) - 1)).astype(np.float32)
+        cells = start.take(rows, 0) + fraction[:, None] * vector.take(rows, 0)
         return _agreement(_vectors_at(fields, limb.take(rows), cells), unit.take(rows, 0))
 
     middle = _contradicts(*agreement_at(np.arange(len(vector)), count // 2), rules)
@@ -228,15 +231,15 @@ def _agreement(
 def _contradicts(
     agreement: Float[np.ndarray, " n"], square: Float[np.ndarray, " n"], rules: GroupingRules
 ) -> Bool[np.ndarray, " n"]:
-    """Whether a sample contradicts a limb; with our rules, a limb alone or together with up to two others."""
+    """Whether a sample contradicts a limb: with our rules, a limb that is alone or crosses up to two others."""
     if rules.crossings:
         return agreement < 1.5 * np.minimum(square, 1) - 0.7
     return agreement <= MIN_AGREEMENT
 
 
 def limb_order(codec: MultiPersonMaps) -> list[tuple[int, int, int, bool]]:
-    """Limbs in the order in which people are assembled from the pelvis: index, joint that a person has, joint to find,
-    and whether that is the reverse of the field's direction.
+    """Limbs in the order in which people are assembled from the pelvis: index, joint that is assigned already, joint to
+    find, and whether that is against the direction of the field.
     """
     sources, targets = codec.limbs
     remaining = list(range(len(sources)))
@@ -258,7 +261,7 @@ class LimbCandidates:
 
     Attributes:
         limb: its index.
-        start, end: the joint that people have already, and the joint to find.
+        start, end: the joint that is assigned already, and the joint to find.
         scores: of each pair of peaks.
         lengths: distance of each pair, px.
     """
@@ -291,9 +294,9 @@ def find_limb_candidates(
     unit = vector * (signs.take(step) / np.maximum(length, 1e-6))[:, None]
     at_start = _vectors_at(fields, np.repeat(limbs, counts[:, 0]), start_peaks).take(start_index, 0)
     at_end = _vectors_at(fields, np.repeat(limbs, counts[:, 1]), end_peaks).take(end_index, 0)
-    failed = np.add(
-        _contradicts(*_agreement(at_start, unit), rules), _contradicts(*_agreement(at_end, unit), rules), dtype=int
-    )
+    start_failed = _contradicts(*_agreement(at_start, unit), rules)
+    end_failed = _contradicts(*_agreement(at_end, unit), rules)
+    failed = np.add(start_failed, end_failed, dtype=int)
     likely = np.flatnonzero(failed == 0 if rules.crossings else _enough(failed, _sample_counts(vector), rules))
     scores = np.where(length < np.sqrt(np.prod(codec.shape)) / 150, 0.1, -1.0)
     reverse = signs.take(step.take(likely))[:, None] < 0
@@ -314,8 +317,11 @@ def find_limb_candidates(
 def _all_pairs(
     counts: Int[np.ndarray, "step 2"],
 ) -> tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]:
-    """All pairs of start and end peaks, step by step, for these numbers of start and end peaks of each step: indices of
-    both among the peaks of all steps, and of the step.
+    """All pairs of start and end peaks, step by step: indices of start and end among the peaks of all steps, and of the
+    step.
+
+    Arguments:
+        counts: number of start and end peaks of each step.
     """
     step = np.repeat(np.arange(len(counts)), counts.prod(1))
     before = np.cumsum(counts, 0) - counts
@@ -339,8 +345,8 @@ def assign_peaks(
 ) -> Int[np.ndarray, "person joint"]:
     """The index of each person's peak of each joint, -1 where there is none.
 
-    Our rules assign each joint to all people at once, so that the sum of limb scores, times the root of their lengths
-    up to the typical length, is largest.
+    Our rules assign each joint to all people at once and maximise the sum of limb scores, each times the square root of
+    the limb's length up to the typical length.
 
     Arguments:
         peaks: of each joint; each pelvis is a person.
@@ -366,9 +372,8 @@ def assign_peaks(
         scores = step.scores.take(start, 0)
         penalty = np.fmin(longest[:, None] / lengths - 1, 0)
         if rules.crossings:
-            gain = (
-                np.maximum(scores + penalty / 3, MIN_SCORE) * np.sqrt(np.fmin(lengths, longest[:, None])) * (scores > 0)
-            )
+            explained = np.sqrt(np.fmin(lengths, longest[:, None]))
+            gain = np.maximum(scores + penalty / 3, MIN_SCORE) * explained * (scores > 0)
             gain *= np.sqrt(peaks[step.start].score[start, None] * peaks[step.end].score)
             rows, columns = linear_sum_assignment(gain, maximize=True)
             positive = gain[rows, columns] > 0
@@ -383,7 +388,7 @@ def _assign_nearest_first(
 ) -> None:
     """Assigns to these people, in this order, the best free peak of a joint, by scores of (some, peak)."""
     best = scores.argmax(-1)
-    if len(set(best.tolist())) == len(best):  # no two people want the same peak
+    if len(set(best.tolist())) == len(best):  # the best peaks of all people differ
         positive = scores[np.arange(len(best)), best] > 0
         assignment[people[positive], joint] = best[positive]
         return
@@ -401,8 +406,8 @@ def sample_limb_depths(
     where a joint is missing.
     """
     sources, targets = codec.limbs
-    share = np.linspace(0, 1, 10)[:, None]
-    cells = xy[:, sources, None] * (1 - share) + xy[:, targets, None] * share
+    fraction = np.linspace(0, 1, 10)[:, None]
+    cells = xy[:, sources, None] * (1 - fraction) + xy[:, targets, None] * fraction
     known = np.isfinite(cells).all((-1, -2))
     cells = np.floor(np.nan_to_num(cells) + 0.5).astype(int)
     height, width = fields.shape[-2:]

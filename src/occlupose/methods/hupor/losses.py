@@ -1,8 +1,8 @@
 """HUPOR's losses (arXiv 2208.00090, supplement 2.1).
 
-The detector is trained on the maps of visible joints at every stage and level, where only the hardest channels of the
-finest level count, and on the depths of torso joints. The reasoner is trained on the maps of hidden and of all joints,
-and on the distance between student and teacher.
+The detector is trained on the maps of visible joints at every stage and level, and on the depths of torso joints; at
+the finest level only the hardest channels count. The reasoner is trained on the maps of hidden and of all joints, and
+on the distance between student and teacher.
 
 Published weights are for heatmaps up to 255, fields up to 127 and centimetres, with limb depths weighted by 50. Ours
 are up to 1 and in metres; the factors below make the losses equal.
@@ -21,10 +21,10 @@ TORSO_DEPTHS = 10.0
 
 FINEST = 1.0
 OTHERS = 0.25
-"""Weights of the levels of a stage."""
+"""Weight of the finest level of a stage, and of each other level."""
 
 HARDEST = {"heatmaps": 8, "vectors": 16, "limb_depths": 8}
-"""Number of channels of the finest level that count: those with the largest loss."""
+"""Number of channels of the finest level that count, those with the largest loss."""
 
 
 @dataclass
@@ -87,9 +87,9 @@ def torso_loss(
     output: Float[Tensor, "batch 7 y x"], cells: Int[Tensor, "batch person 7"], depth: Float[Tensor, "batch person 7"]
 ) -> Float[Tensor, ""]:
     """Mean absolute error of the depths at their cells (`MultiPersonMaps.depths`); 0 where nothing is annotated."""
-    at = output.flatten(2).gather(2, cells.transpose(1, 2)).transpose(1, 2)
+    predicted = output.flatten(2).gather(2, cells.transpose(1, 2)).transpose(1, 2)
     known = depth.isfinite()
-    return TORSO_DEPTHS * ((at - torch.nan_to_num(depth)).abs() * known).sum() / known.sum().clamp_min(1)
+    return TORSO_DEPTHS * ((predicted - torch.nan_to_num(depth)).abs() * known).sum() / known.sum().clamp_min(1)
 
 
 def level_weight(level: int) -> float:
@@ -98,10 +98,10 @@ def level_weight(level: int) -> float:
 
 
 def distillation_weight(progress: float, maximum: float = 1.0, warm_up: float = 0.25) -> float:
-    """The weight of the distillation loss: grows linearly from 0 to `maximum` over the first quarter of the training.
+    """The weight of the distillation loss: grows linearly from 0 to `maximum` over the first part of the training.
 
     Arguments:
-        progress: share of the reasoner's training that is done.
-        warm_up: share of it over which the weight grows.
+        progress: of the reasoner's training, 0 to 1.
+        warm_up: fraction of it over which the weight grows.
     """
     return maximum * min(progress / warm_up, 1.0)

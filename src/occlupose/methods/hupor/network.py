@@ -2,8 +2,8 @@
 the detector's maps.
 
 The detector predicts 15 heatmaps and 14 three-dimensional part affinity fields of visible joints and limbs, and depths
-of torso joints. The reasoner receives those heatmaps and fields and adds the hidden ones; it never sees the image, and
-no gradient flows from it to the detector.
+of torso joints. The reasoner predicts the heatmaps and fields of hidden joints from those of visible joints, without
+the image; no gradient flows from it to the detector.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -32,7 +32,7 @@ depths of torso joints.
 
 AVERAGED_LEVELS = 3
 """The maps are the mean of this many finest levels of the last stage; depths are those of the finest. The published
-code adds the levels up; a mean keeps peaks at 1, as in the reasoner's training (ours).
+code adds the levels; a mean keeps peaks at 1, as in the reasoner's training (ours).
 """
 
 INPUT_STRIDE = 32
@@ -45,8 +45,7 @@ class HUPORDesign:
 
     Attributes:
         width, height: of the input, px.
-        stages, size: of the detector; `size.blocks` is the depth of its encoders, `size.widths` and `size.width` are
-            its widths.
+        stages, size: of the detector.
         reasoning: dsed; hourglass, the same without a teacher; none.
         reasoner_stages, reasoner_size: of the reasoner; None is the published size.
         detach: stop the gradient of the distillation at the teacher.

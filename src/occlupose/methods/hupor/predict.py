@@ -1,4 +1,4 @@
-"""HUPOR's inference (arXiv 2208.00090): an image in, the people in it out, in pixels and in metres, with every joint
+"""HUPOR's inference (arXiv 2208.00090): from an image to the people in it, in pixels and in metres, with every joint
 visible, occluded or absent.
 """
 
@@ -39,7 +39,7 @@ class HUPOROutput:
 
     Attributes:
         input: the image in the letterbox, as the networks receive it.
-        matrix: from the image to that.
+        matrix: from the image to the input.
         visible, hidden, combined: maps of the detector, of the reasoner, and their sum.
         depths: of torso joints, as `multi_person.normalise_depth`.
     """
@@ -57,12 +57,13 @@ class HUPORPredictor:
 
     Arguments:
         trained: networks ready to use.
-        flip: average with the mirrored image: slightly more accurate, twice the time.
-        device: where the networks run, a torch device.
+        flip: test-time augmentation by horizontal flip: slightly better, twice the time.
+        device: torch device.
+        name: of the weights, for messages.
         rules: how people are grouped.
 
     Attributes:
-        seconds: time spent so far on detection, reasoning and grouping (everything after the networks).
+        seconds: time spent so far on detection, reasoning, and grouping with all that follows.
     """
 
     def __init__(
@@ -92,11 +93,11 @@ class HUPORPredictor:
     def __call__(self, image: RGB, camera: Camera | None = None) -> Detections:
         """The people in an image of any size, with MPI15 joints.
 
-        Joints in metres are NaN also where the depth of the person is unknown. The score is the height of the heatmap
+        Joints in metres are also NaN where the depth of the person is unknown. The score is the height of the heatmap
         at the joint, 0 where only the RefineNet predicts the joint.
 
         Arguments:
-            camera: that took the image; None assumes that of `Camera.from_fov`.
+            camera: of the image; None assumes that of `Camera.from_fov`.
 
         Raises:
             OccluposeError: the camera's images have another size; the networks' output is not a number.
@@ -219,18 +220,14 @@ def _first_nonfinite_layer(networks: HUPORNetwork, images: UInt8[Tensor, "batch 
     """The first layer whose output is not a number."""
     nonfinite: list[str] = []
 
-    def add_hook(name: str) -> None:
-        def check(_: nn.Module, __: object, output: object) -> None:
-            if isinstance(output, Tensor) and not nonfinite and not output.isfinite().all():
-                nonfinite.append(name)
+    names = {module: name for name, module in networks.named_modules()}
 
-        hooks.append(networks.get_submodule(name).register_forward_hook(check))
+    def check(module: nn.Module, _: object, output: object) -> None:
+        if isinstance(output, Tensor) and not output.isfinite().all():
+            nonfinite.append(names[module])
 
-    hooks: list[torch.utils.hooks.RemovableHandle] = []
+    hooks = [module.register_forward_hook(check) for module in names if not any(True for _ in module.children())]
     try:
-        for name, part in networks.named_modules():
-            if not any(True for _ in part.children()):
-                add_hook(name)
         networks.hidden_maps(networks.visible_maps(networks.detect(images)))
     finally:
         for hook in hooks:

@@ -18,29 +18,28 @@ TargetSet = Literal["both", "all"]
 
 @dataclass(frozen=True)
 class HUPORRecipe:
-    """Everything that the weights depend on besides the data. The defaults are the paper's, and ours where it is
-    silent. The paper's occlusion labels are by SSF, and its optimiser is Adam, where ours is AdamW; docs/hupor.md lists
-    what else is ours.
+    """Configuration of a training run of HUPOR. The defaults are the paper's, or ours where it is silent, except that
+    the paper has occlusion labels by SSF and Adam instead of AdamW; docs/hupor.md lists what else is ours.
 
     Attributes:
         name: of the weights file.
         design: of the networks.
-        occlusion_labels: which joints are hidden according to: the dataset; fitted bodies (ssf); cylinders; or none,
-            where all joints count as visible.
-        no_depth_fraction: share of a batch from images without depth, if there are images with and without; half in
+        occlusion_labels: what determines which joints are hidden: the dataset; fitted bodies (ssf); cylinders; or none,
+            with which all joints count as visible.
+        no_depth_fraction: fraction of a batch from images without depth, if there are images with and without; half in
             the paper.
-        detector_only_fraction: share of the training in which the detector is trained alone; half in the paper.
+        detector_only_fraction: fraction of the training in which the detector is trained alone; half in the paper.
         train_detector: False keeps the detector's initial weights and trains the reasoner from the first step.
-        predicted_input_fraction: share of the images for which the student's input is the detector's maps instead of
+        predicted_input_fraction: fraction of the images for which the student's input is the detector's maps instead of
             true ones (ours; 0 in the paper).
-        teacher_input: hidden joints (paper), or all joints (the authors' earlier code).
-        reasoner_targets: maps of hidden joints and, with those of visible ones added, of all joints (both; paper), or
-            only the latter (all; the authors' earlier code).
-        foreground_weight: weight of the cells of a map that contain something (ours; 1 in the paper, with which small
+        teacher_input: maps of hidden joints (paper), or of all joints (the authors' earlier code).
+        reasoner_targets: both (paper), maps of hidden joints and, after adding those of visible joints, of all joints;
+            or all, only the latter (the authors' earlier code).
+        foreground_weight: weight of the cells of a map with a joint or limb (ours; 1 in the paper, with which small
             networks are slow to predict anything but 0).
         distilled_levels: levels of the encoders whose features are distilled, 1 to 4.
         distillation_weight: final weight of the distillation loss.
-        distillation_warm_up: share of the reasoner's training over which that weight grows from 0.
+        distillation_warm_up: fraction of the reasoner's training over which that weight grows from 0.
         augmentation: of the images.
         epochs: how often an image is drawn, on average.
         batch: images in a step.

@@ -1,9 +1,8 @@
-"""The last step of HUPOR (arXiv 2208.00090), RefineNet: a small network that has learnt the proportions of bodies
-corrects the depths of detected joints and predicts the joints that were not detected.
+"""RefineNet, the last step of HUPOR (arXiv 2208.00090): a small network that has learnt the proportions of bodies
+corrects the depths of detected joints and predicts joints that were not detected.
 
-It is trained on the output of the networks before it on their own training images, and on the ground truth.
-
-Joints are those of mpi15.
+It is trained on the output of detector and reasoner for their own training images, and on the ground truth. Joints are
+those of mpi15.
 """
 
 from collections.abc import Iterable
@@ -34,10 +33,10 @@ MAX_PELVIS_DISTANCE = 30.0
 RefineKind = Literal["gcn", "mlp"]
 
 LEARNING_RATES: dict[RefineKind, float] = {"gcn": 1e-2, "mlp": 0.08}
-"""From HUPOR's supplement and the authors' earlier code."""
+"""From HUPOR's supplement, and from the authors' earlier code."""
 
 MILESTONES: dict[RefineKind, tuple[float, ...]] = {"gcn": (), "mlp": (0.25, 0.75)}
-"""When learning rates drop (`Optimisation.drops`)."""
+"""When learning rates drop (`Optimisation.milestones`)."""
 
 
 def encode_inputs(
@@ -50,18 +49,17 @@ def encode_inputs(
 ) -> Float[Tensor, "person 15 5"]:
     """The network's input for each person: 2D and 3D position of each joint.
 
-    The row of the pelvis is its position, the other rows are relative to it. Rows of missing joints are 0, all rows of
-    a person without a pelvis.
+    The row of the pelvis is its position, the other rows are relative to it. Rows of missing joints are 0, and so are
+    all rows of a person without a pelvis.
 
     Arguments:
         xy: px of the camera.
         xyz: m, camera frame.
-        published: pixels and centimetres, as in the authors' earlier code. They depend on the size of the image and on
-            the lens. Otherwise 2D positions are those of a centred camera with focal length 1, and 3D ones are in
-            metres (ours).
+        published: pixels and centimetres, as in the authors' earlier code, which depend on the image size and the lens.
+            Otherwise 2D positions are those of a centred camera with focal length 1, and 3D ones are in metres (ours).
     """
-    both = (xy, 100 * xyz) if published else (camera.rays(xy)[..., :2], xyz)
-    rows = np.concatenate(both, -1)
+    positions = (xy, 100 * xyz) if published else (camera.rays(xy)[..., :2], xyz)
+    rows = np.concatenate(positions, -1)
     pelvis = rows[:, PELVIS].copy()
     known = (state != ABSENT) & np.isfinite(rows).all(-1)
     rows = rows - pelvis[:, None]
@@ -80,13 +78,11 @@ def refine_positions(
     *,
     published: bool = False,
 ) -> Float[np.ndarray, "person 15 3"]:
-    """Refined positions of all joints, also of those that were not detected; m, camera frame.
+    """Refined positions of all joints, detected or not; m, camera frame.
 
-    As in SMAP's evaluation, a detected joint stays at its pixel and gets the depth of the network; one that was not
-    detected gets the position of the network. The pelvis does not change.
-
-    Predictions behind the camera are ignored, as are those for a person without a pelvis: the joint stays as it was
-    (ours).
+    As in SMAP's evaluation, a detected joint stays at its pixel and gets the predicted depth; a joint that was not
+    detected gets the predicted position. The pelvis does not change. Predictions behind the camera, and those for a
+    person without a pelvis, are ignored (ours).
 
     Arguments:
         network: in evaluation mode; predicts positions relative to the pelvis, m.
@@ -123,7 +119,7 @@ class RefinePairs:
 
     @classmethod
     def concatenate(cls, parts: Iterable["RefinePairs"]) -> "RefinePairs":
-        """The pairs of all parts, of which there is at least one."""
+        """The pairs of all parts, at least one."""
         parts = list(parts)
         return cls(
             torch.cat([part.inputs for part in parts]),
@@ -140,17 +136,16 @@ class RefinePairs:
 def match_points(
     one: Float[np.ndarray, "n 2"], other: Float[np.ndarray, "m 2"], max_distance: float = MAX_PELVIS_DISTANCE
 ) -> tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]:
-    """Indices of points closer than this, matched greedily from the closest pair on, each at most once; NaN never."""
+    """Indices of points closer than this, matched greedily, the closest pair first; NaN matches nothing."""
     distance = np.linalg.norm(one[:, None] - other, axis=-1)
-    chosen = list[tuple[int, int]]()
     rows, columns = np.nonzero(distance < max_distance)
+    matches: dict[int, int] = {}
     for index in np.argsort(distance[rows, columns], kind="stable"):
         row = int(rows[index])
         column = int(columns[index])
-        if all(row != taken_row and column != taken_column for taken_row, taken_column in chosen):
-            chosen.append((row, column))
-    pairs = np.array(chosen, int).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]
+        if row not in matches and column not in matches.values():
+            matches[row] = column
+    return np.array([*matches], int), np.array([*matches.values()], int)
 
 
 def match_people(detections: Detections, truth: ImageSample, *, published: bool = False) -> RefinePairs:
@@ -158,8 +153,8 @@ def match_people(detections: Detections, truth: ImageSample, *, published: bool 
 
     Arguments:
         detections: with joints in metres.
-        truth: with the camera of both. A joint counts if its 3D position is known, in the image or not; a pelvis only
-            if it is in the image.
+        truth: with the camera of both. A joint counts if its 3D position is known, inside the image or not; a pelvis
+            only inside the image.
         published: as for `encode_inputs`.
     """
     camera = truth.camera
@@ -189,7 +184,7 @@ def refine_loss(network: nn.Module, batch: RefinePairs) -> Terms:
 
 @dataclass(frozen=True)
 class RefineRecipe:
-    """Everything that the weights depend on except the pairs and the seed. Epochs, batch and rates are published.
+    """Configuration of a training run of a RefineNet. Epochs, batch size and learning rates are published.
 
     Raises:
         OccluposeError: an impossible value.
@@ -224,9 +219,9 @@ class RefineRecipe:
         """The schedule for this many pairs: Adam, with as many batches in an epoch as the pairs fill; the last weights
         are kept.
 
-        The published rate of the perceptron halves every 30 of 200 epochs, to a hundredth in the end. Here it drops to
-        a tenth after a quarter and again after three quarters of them, where the published rate passes the middle
-        between powers of ten. The schedule of the graph network is not published; a cosine is ours.
+        The published rate of the perceptron halves every 30 of 200 epochs, to about a hundredth at the end. Here it is
+        divided by 10 after a quarter and after three quarters of the training, where the published rate passes the
+        middle between powers of ten. The schedule of the graph network is not published; a cosine is ours.
         """
         return Optimisation(
             steps=self.epochs * max(1, pairs // self.batch),
@@ -260,7 +255,7 @@ def train_refine(
     """Trains a RefineNet; returns it ready to use.
 
     Arguments:
-        pairs: made with the recipe's `published`.
+        pairs: with inputs as the recipe's `published` requires.
         folder: where checkpoint and log are written.
         resume: continue an interrupted run in the folder; the result is that of an uninterrupted run.
 

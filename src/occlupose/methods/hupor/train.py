@@ -1,7 +1,7 @@
-"""HUPOR's training (arXiv 2208.00090): a detector of visible joints, then a reasoner beside it.
+"""HUPOR's training (arXiv 2208.00090): first the detector of visible joints, then detector and reasoner together.
 
 No gradient flows from the reasoner to the detector: the reasoner's input is true maps of visible joints, or the
-detector's maps as they are.
+detector's maps without gradient.
 """
 
 import hashlib
@@ -54,9 +54,9 @@ TASK = "image to the people in it, MPI15 joints, metres"
 
 
 class HUPORSampler:
-    """Draws batches of augmented images, uniformly among those with depth and those without, in fixed shares.
+    """Draws batches of augmented images, uniformly among those with depth and those without, in a fixed ratio.
 
-    Images that cannot be read are skipped in favour of others of the same kind; `unreadable` names them.
+    Images that cannot be read are replaced by others of the same kind; `unreadable` names them.
 
     Arguments:
         with_images: False makes batches of labels only, also from samples without images.
@@ -81,7 +81,7 @@ class HUPORSampler:
         self.unreadable: dict[str, str] = {}
         has_depth = np.array([sample.has_depth for sample in samples], bool)
         if has_depth.any():
-            has_depth |= np.array([not len(sample) for sample in samples], bool)  # without people no depth is unknown
+            has_depth |= np.array([not len(sample) for sample in samples], bool)  # no people, no unknown depths
         self._with_depth = np.flatnonzero(has_depth)
         self._without_depth = np.flatnonzero(~has_depth)
         self._cache = ImageCache(memory)
@@ -108,11 +108,11 @@ class HUPORSampler:
             without_depth = round(self.recipe.no_depth_fraction * count)
         else:
             without_depth = count if len(self._without_depth) else 0
-        chosen = []
+        rows = []
         for kind, size in ((self._with_depth, count - without_depth), (self._without_depth, without_depth)):
             index = torch.randint(max(len(kind), 1), (size,), generator=generator).numpy()
-            chosen += kind[index].tolist()
-        return chosen
+            rows += kind[index].tolist()
+        return rows
 
     def _read(self, row: int) -> tuple[ImageSample, np.ndarray]:
         """This sample and its image, or the next sample of its kind whose image can be read.
@@ -140,7 +140,7 @@ class HUPORSampler:
 
 
 class HUPORTraining(nn.Module):
-    """The training module: networks and recipe, from a batch to the terms of its loss.
+    """The training module: from a batch to the terms of its loss.
 
     Arguments:
         steps: of the whole training.
@@ -244,8 +244,8 @@ def detection_loss(
     mask = annotation_mask(networks.codec, batch)
     maps_terms = []
     torso_terms = []
-    for number, stage in enumerate(heads):
-        for level, kernel in enumerate(level_kernels(number == len(heads) - 1)):
+    for stage in heads:
+        for level, kernel in enumerate(level_kernels(stage is heads[-1])):
             output = networks.maps_of_level(stage[level])
             target = target_maps(targets, "visible", kernel)
             loss = maps_loss(output, target, mask, finest=level == 0, foreground_weight=foreground_weight)
@@ -270,8 +270,8 @@ def reasoning_loss(
     mask = annotation_mask(networks.codec, batch)
     hidden_terms = list[Tensor]()
     all_terms = list[Tensor]()
-    for number, stage in enumerate(hidden):
-        for level, kernel in enumerate(level_kernels(number == len(hidden) - 1)):
+    for stage in hidden:
+        for level, kernel in enumerate(level_kernels(stage is hidden[-1])):
             of_hidden = networks.split_channels(stage[level].float())
             of_all = add_maps(target_maps(targets, "visible", kernel), of_hidden)
             weight = level_weight(level)
@@ -300,7 +300,7 @@ def target_maps(targets: TargetMaps, subset: JointSubset, kernel: int) -> PoseMa
 
 
 def annotation_mask(codec: MultiPersonMaps, batch: BottomUpBatch) -> AnnotationMask:
-    """What is annotated in a batch. Depths of a limb are if those of both joints are known for everybody."""
+    """What is annotated in a batch. Depths of a limb are annotated in an image if everybody's are known."""
     sources, targets = codec.limbs
     limbs = batch.annotated[:, sources] & batch.annotated[:, targets]
     known = batch.people.z[..., sources].isfinite() & batch.people.z[..., targets].isfinite()
@@ -341,9 +341,8 @@ def train_hupor(
     Raises:
         OccluposeError: no people or images to train on; initial weights of other networks; as `training.loop.train`.
     """
-    if (
-        processes := Process.current().world_size
-    ) > 1:  # they would wait for gradients of a reasoner that is not trained yet
+    processes = Process.current().world_size
+    if processes > 1:  # they would wait for gradients of a reasoner that is not trained yet
         raise OccluposeError(f"hupor: trains in one process, not in {processes}; start it without torchrun")
     needs_images = recipe.train_detector or recipe.predicted_input_fraction > 0
     samples = [sample for sample in samples if sample.image is not None or not needs_images]
@@ -380,10 +379,7 @@ def train_hupor(
             progress=progress,
         )
     path = folder / f"{recipe.name}.safetensors"
-    prefix = "networks."
-    networks.load_state_dict(
-        {name.removeprefix(prefix): value for name, value in average.items() if name.startswith(prefix)}
-    )
+    training.load_state_dict(average)
     weights.save(weights.TrainedHUPOR(networks), path)
     card.write(
         path,
@@ -422,12 +418,12 @@ def collect_pairs(
     published: bool = False,
     unreadable: list[str] | None = None,
 ) -> RefinePairs:
-    """People that the networks detect, with their ground truth: the data of a RefineNet.
+    """Detected people with their ground truth: the training data of a RefineNet.
 
     Arguments:
         samples: those without an image or a camera are skipped.
         published: as for `refine.encode_inputs`.
-        unreadable: receives the reasons why images could not be read, which are skipped; None makes that an error.
+        unreadable: gets a message for each image that cannot be read, and is skipped; None makes that an error.
 
     Raises:
         OccluposeError: an image cannot be read; nobody was detected.
@@ -508,7 +504,7 @@ def train_refiner(
 
 
 def _fingerprint_parts(sample: ImageSample) -> Iterator[np.ndarray]:
-    """All of a sample that the training uses, except the content of its image."""
+    """Everything in a sample that the training uses, except the content of its image."""
     camera = sample.camera
     intrinsics = () if camera is None else (camera.fx, camera.fy, camera.cx, camera.cy)
     yield from (sample.xy, sample.z, sample.state, sample.annotated)

@@ -1,4 +1,4 @@
-"""Weights of HUPOR: half-precision safetensors whose header holds the design of the networks. Teachers are left out."""
+"""Weights of HUPOR: half-precision safetensors with the design of the networks in the header, without teachers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,14 +79,14 @@ def load_initial_weights(networks: HUPORNetwork, path: Path) -> str:
     ours = networks.state_dict()
     theirs = _without_teachers(load(path).networks)
     fit = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
-    missing = [name for name in ours if name.startswith("detector.") and name not in fit]
-    if missing or any(name.startswith("detector.") and name not in fit for name in theirs):
+    detector = {name for name in (*theirs, *ours) if name.startswith("detector.")}
+    if not detector <= fit.keys():
         raise OccluposeError(
             f"{path}: a detector of another design; train with the design of the file, or without initial weights"
         )
     reasoner = {name for name in (*theirs, *_without_teachers(networks)) if name.startswith("reasoner.")}
     if not reasoner <= fit.keys():
-        fit = {name: value for name, value in fit.items() if name.startswith("detector.")}
+        fit = {name: fit[name] for name in fit if name in detector}
     networks.load_state_dict(ours | fit)
     return f"{len(fit)} of {len(ours)} tensors of {path.name}"
 
@@ -103,7 +103,7 @@ def _build(header: dict[str, str]) -> nn.ModuleDict:
     recipe = _refiner_recipe(header)
     if recipe is None:
         return nn.ModuleDict({"networks": networks})
-    with torch.device("cpu"):  # its adjacency matrix is not in the file
+    with torch.device("cpu"):  # not meta: its adjacency matrix is not in the file
         return nn.ModuleDict({"networks": networks, "refiner": recipe.build()})
 
 

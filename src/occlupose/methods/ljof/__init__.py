@@ -1,3 +1,3 @@
-"""LJOF (arXiv 2410.09885): heatmap estimators that learn to see through occlusion, by blocks on limbs and a loss that
-grows in.
+"""LJOF (arXiv 2410.09885): training of heatmap estimators for occlusion, with blocks over limb joints (LJA) and a
+structure loss of growing weight (DSL).
 """

@@ -1,7 +1,7 @@
 """Losses of LJOF (arXiv 2410.09885, eq. 4 to 6) and of Ke et al. 2018, for any heatmap estimator.
 
-All are means of weighted squares over batch, joints and cells, as MMPose's KeypointMSELoss: unannotated joints count in
-the denominator. Therefore the losses are linear in the samples, and their relative weights do not depend on the batch.
+All are means of weighted squares over batch, joints and cells, as in MMPose's KeypointMSELoss: unannotated joints count
+in the denominator, so that the relative weights of the losses do not depend on the batch.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Kind = Literal["limbs", "body"]
 
 
 def limb_neighbours(skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
-    """Indices of the limb joints, each with those of its one or two neighbours on its chain (N(k) of LJOF eq. 6).
+    """Indices of the limb joints, each with its one or two neighbours on its chain (N(k) of LJOF eq. 6).
 
     Raises:
         OccluposeError: no two joints of the skeleton are neighbours on a chain.
@@ -46,7 +46,7 @@ def limb_neighbours(skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
 
 
 def body_neighbours(skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
-    """Indices of all joints at an end of a limb of the skeleton, head and trunk included, each with its neighbours."""
+    """Indices of all joints at an end of a limb, head and trunk included, each with its neighbours."""
     return _neighbours(skeleton, list(skeleton.limbs))
 
 
@@ -81,10 +81,10 @@ class StructureLoss(nn.Module):
 
 class StructureAwareLoss(nn.Module):
     """The structure loss of Ke et al. 2018 ("Multi-Scale Structure-Aware Network"): the heatmap loss of a joint's map
-    concatenated with its neighbours' maps.
+    concatenated with its neighbours' maps, head and trunk included.
 
-    Covers the whole body, head and trunk included. It equals the heatmap loss with each joint counted once for itself
-    and once for each neighbour. Unannotated joints are left out as in `StructureLoss` (ours).
+    This equals the heatmap loss with each joint counted once for itself and once for each neighbour. Unannotated joints
+    are left out as in `StructureLoss` (ours).
     """
 
     graph: Float[Tensor, "joint joint"]

@@ -1,7 +1,7 @@
 """Training recipes of the estimators: MMPose's, with LJOF's additions (arXiv 2410.09885).
 
-The paper does not state the weight of the structure loss, the time of its step, or whether every image gets blocks;
-these choices are ours and marked where they are made.
+The paper does not state the weight of the structure loss, the time of its step, or whether every image gets blocks; our
+choices are marked where they are made.
 """
 
 from dataclasses import dataclass, field, replace
@@ -38,7 +38,7 @@ class StructureTerm:
 
 @dataclass(frozen=True)
 class LJOFRecipe:
-    """Configuration of a training run of an estimator: everything that the result depends on besides the data.
+    """Configuration of a training run of an estimator.
 
     Attributes:
         model: name in `networks.estimators.ESTIMATORS`.
@@ -102,7 +102,7 @@ class LJOFRecipe:
             raise OccluposeError(
                 f"crop {self.crop.width} x {self.crop.height}: sides must be multiples of {multiple} for {self.model}"
             )
-        self.maps()  # refuses a stride that does not divide the crop
+        self.maps()  # checks that the stride divides the crop
 
     def maps(self) -> GaussianMaps:
         """The codec of the finest heatmaps."""

@@ -1,7 +1,7 @@
 """Schedules of the structure loss's weight: lambda of LJOF eq. 4 as a function of the training's progress, 0 to 1.
 
-The paper compares four and finds a step best. The weight and the time of the step are not legible in it: 0.5 and
-half-way are ours, as are the formulas of the linear and exponential schedules.
+The paper compares four and finds a step best. The weight and the time of the step are not legible in it; 0.5 and half
+of the training are ours, as are the formulas of the linear and exponential schedules.
 """
 
 import math

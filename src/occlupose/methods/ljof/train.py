@@ -50,16 +50,15 @@ class LJOFBatch:
 
 
 class LJOFSampler:
-    """Batches of people, drawn uniformly, augmented, with blocks on their limb joints.
+    """Draws batches of people uniformly, augments them, and puts blocks on their limb joints.
 
-    The random numbers of a person depend neither on the others in the batch nor on the number of processes.
-
-    Images that cannot be read are replaced by others; `unreadable` names them.
+    The random numbers of a person depend neither on the others in the batch nor on the number of processes. Images that
+    cannot be read are replaced by others; `unreadable` names them.
 
     Arguments:
         share: this process's part of every batch.
-        strict: whether an unreadable image ends the training.
-        memory: bytes of decoded images that are cached.
+        strict: an unreadable image is an error.
+        memory: bytes of the cache of decoded images.
     """
 
     def __init__(
@@ -144,7 +143,7 @@ class LJOFSampler:
 
 
 class LJOFTraining(nn.Module):
-    """An estimator with its loss, which changes in the course of the training.
+    """The training module: an estimator and its loss, which depends on the progress of the training.
 
     Arguments:
         steps: length of the training.
@@ -159,15 +158,14 @@ class LJOFTraining(nn.Module):
         self.recipe = recipe
         self.steps = steps
         self.maps = recipe.maps()
-        structure = recipe.structure
-        self.structure = (
-            None if structure is None else DynamicStructureLoss(skeleton, structure.schedule, structure.kind)
-        )
+        term = recipe.structure
+        self.structure = None if term is None else DynamicStructureLoss(skeleton, term.schedule, term.kind)
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: LJOFBatch) -> Terms:
         """The terms of the loss: LJOF eq. 4 on the finest heatmaps; for a network with several heads (SRPose) also the
-        heatmap loss of each coarser one, on targets that are pooled to its size."""
+        heatmap loss of each coarser one, on targets pooled to its size.
+        """
         *coarse, finest = self.estimator(normalise_images(batch.images))
         truth, weight = self.maps.encode(batch.xy, batch.weight)
         *coarse_weights, finest_weight = self.recipe.head_weights or (1.0,)
@@ -191,9 +189,8 @@ def parameter_groups(network: nn.Module, recipe: LJOFRecipe) -> list[dict[str, A
     """
     if recipe.layer_decay == 1:
         return [{"params": list(network.parameters())}]
-    assert isinstance(network, LJOFTraining) and isinstance(network.estimator, ViTPose), (
-        "only transformers have layer-wise decay"
-    )
+    assert isinstance(network, LJOFTraining)
+    assert isinstance(network.estimator, ViTPose), "only transformers have layer-wise decay"
     depth = len(network.estimator.backbone.blocks)
     members: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.estimator.named_parameters():
@@ -224,13 +221,13 @@ def train_estimator(
 
     Arguments:
         data: annotated people (`datasets.coco.load`); their joints become those of the network.
-        folder: for last.pt, log.csv, MODEL.safetensors and its card MODEL.json.
+        folder: where last.pt, log.csv, MODEL.safetensors and its card MODEL.json are written.
         init_from: initial weights, of the whole network or its backbone, as `occlupose convert checkpoint` writes them.
-        strict: whether an image that cannot be read ends the training; otherwise it is left out and named at the end.
-        memory: bytes of decoded images that are cached, by all processes of this machine together.
-        resume: continue the folder's run; the result is that of an uninterrupted run.
-        say: prints a line: the data, and what was left out.
-        places: names for further paths in the command line, which the card shows.
+        strict: an unreadable image is an error; otherwise it is skipped and named at the end.
+        memory: bytes of the cache of decoded images, of all processes on this machine together.
+        resume: continue an interrupted run in the folder; the result is that of an uninterrupted run.
+        say: receives lines about the data and skipped images.
+        places: names for further paths in the command line on the card.
 
     Raises:
         OccluposeError: initial weights of another network; a batch that the processes cannot share evenly; as
@@ -282,7 +279,7 @@ def train_estimator(
         save(weights, design, path)
         card.write(
             path,
-            {**(places or {}), data.ground_truth.path: "ANNOTATIONS", folder: "FOLDER", init_from: "WEIGHTS"},
+            {**(places or {}), truth.path: "ANNOTATIONS", folder: "FOLDER", init_from: "WEIGHTS"},
             name=recipe.model,
             task=f"crop of one person to heatmaps of {data.skeleton.name}",
             parameters=sum(value.numel() for value in estimator.parameters()),

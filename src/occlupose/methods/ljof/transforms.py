@@ -1,7 +1,7 @@
-"""Limb Joint Augmentation as a transform for torchvision's transforms v2 or Albumentations; neither is imported here.
+"""Limb Joint Augmentation as a transform for torchvision's transforms v2 or Albumentations, importing neither.
 
-Random numbers come from torch's global generator unless another is given, so that the workers of a data loader, which
-torch seeds differently, draw different blocks.
+Random numbers come from torch's global generator unless another is given. Torch seeds it differently in each worker of
+a data loader, so that they draw different blocks.
 """
 
 from typing import Any, Literal, get_args
@@ -28,12 +28,12 @@ class TorchvisionBlocks(nn.Module):
     - `boxes`, (person, 4), for blocks relative to them: left, top, right, bottom, or in the format of a
       `tv_tensors.BoundingBoxes`.
 
-    For one person the first axis may be left out. The target and the type of the image stay as they are. Place it after
+    For one person the first axis may be left out. The target and the type of the image do not change. Use it after
     geometric transforms and before normalisation; floating point images must lie between 0 and 1.
 
     Arguments:
-        blocks: number and size of the blocks. The crop is the whole image; if it holds several people, make blocks
-            relative to the box.
+        blocks: number and size of the blocks. The crop is the whole image; for several people, make blocks relative to
+            the box.
         skeleton: of the joints.
         generator: None is torch's global generator.
     """
@@ -153,11 +153,8 @@ class AlbumentationsBlocks:
         return data | {"image": self.blocks.cover_image(data["image"], *people, self.skeleton, random, boxes)[0]}
 
     def _corners(self, bboxes: Any, people: int) -> Float[np.ndarray, "person 4"]:
-        boxes = (
-            np.zeros((0, 4), np.float32)
-            if bboxes is None or not len(bboxes)
-            else np.array([box[:4] for box in bboxes], np.float32)
-        )
+        given = () if bboxes is None else bboxes
+        boxes = np.array([box[:4] for box in given], np.float32).reshape(-1, 4)
         if len(boxes) != people:
             raise OccluposeError(
                 f"{len(boxes)} bboxes for {people} people; blocks relative to the box need one for each"

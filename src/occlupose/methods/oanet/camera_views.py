@@ -8,7 +8,7 @@ from occlupose.skeletons import BODY22
 from occlupose.synth.virtual_cameras import camera_rotation, paper_rotations
 
 DISTANCE = 5.0
-"""Metres from the middle of the studio; about that of Human3.6M, as is the height."""
+"""Metres from the middle of the studio; like the height about as in Human3.6M."""
 
 HEIGHT = 1.5
 """Metres above the floor."""

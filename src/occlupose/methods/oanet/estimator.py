@@ -57,7 +57,7 @@ class OANet(PoseEstimator):
         self.skeleton = self.frontend.skeleton
 
     def start(self, source: Source) -> None:
-        """Forget earlier frames, and read the bounding boxes of this source.
+        """Forgets earlier frames, and reads the bounding boxes of this source.
 
         Raises:
             OccluposeError: the file of boxes cannot be read, or has none for this source.
@@ -78,14 +78,14 @@ class OANet(PoseEstimator):
         return getattr(self.frontend, "best_rejected", 0.0)
 
     def finish(self, tracks: Poses, height: float | None = None) -> Poses:
-        """The tracks lifted to 3D, by the whole of each."""
+        """The tracks lifted to 3D, each as a whole."""
         assert tracks.camera is not None
         return TrackLifter(tracks.camera, height, self.lifter)(tracks)
 
     def finish_live(
         self, frames: Iterable[FramePoses], builder: PosesBuilder, height: float | None = None
     ) -> Iterator[Poses]:
-        """The frames lifted to 3D with a delay; `StreamLifter` says how exactly."""
+        """The frames lifted to 3D with a delay, as accurately as `StreamLifter` states."""
         lifter = StreamLifter(TrackLifter(builder.camera, height, self.lifter), builder)
         for frame_poses in frames:
             yield from lifter.update(frame_poses)
@@ -95,17 +95,18 @@ class OANet(PoseEstimator):
 def _build_frontend(
     frontend: str | Path | Frontend, boxes: str | Path | Mapping[int, FrameBoxes] | None, flip: bool, device: str
 ) -> Frontend:
-    """The front end, built unless it is already.
+    """The front end, built if it is given by name or file.
 
     Raises:
         OccluposeError: as `frontends.build`; boxes or flip for a front end that is built already.
     """
     if isinstance(frontend, (str, Path)):
-        known = boxes if isinstance(boxes, Mapping) else None if boxes is None else {}  # of a file: see `start`
-        return build(frontend, boxes=known, flip=flip, device=device)
+        if isinstance(boxes, (str, Path)):
+            boxes = {}  # `start` reads the file
+        return build(frontend, boxes=boxes, flip=flip, device=device)
     if boxes is not None:
         where = boxes if isinstance(boxes, (str, Path)) else "boxes"
         raise OccluposeError(f"{where}: {frontend.name} is built already; give the boxes where it is built")
     if flip:
-        raise OccluposeError(f"flip: {frontend.name} is built already; give it where that is built")
+        raise OccluposeError(f"flip: {frontend.name} is built already; give flip where it is built")
     return frontend

@@ -117,7 +117,7 @@ class KeypointSampler:
             (1 + recipe.scale * (2 * scale - 1)).tolist(),
             torch.deg2rad(recipe.rotation * (2 * rotation - 1)).tolist(),
         )
-        people = [self.data.people[number] for number in chosen]
+        people = [self.data.people[index] for index in chosen]
         make = partial(make_sample, skeleton=self.data.skeleton, codec=recipe.codec)
         with ThreadPoolExecutor(self.threads) as workers:
             samples = list(workers.map(make, people, transforms))
@@ -141,14 +141,12 @@ def make_sample(
 
 
 def keypoint_loss(network: nn.Module, batch: KeypointBatch) -> Terms:
-    """OANet eq. 1, a term per stack: squared difference of the heatmaps, zero being the target of occluded joints.
+    """OANet eq. 1, a term per stack: squared difference from the target heatmaps, which are zero for occluded joints.
 
-    The paper sums over joints; here it is the mean over the cells of annotated joints, which has the same optimum.
+    The paper sums over joints; this is the mean over the cells of annotated joints, which has the same optimum.
     """
-    stacks = network(batch.images)
-    return {
-        f"stack {number}": heatmap_loss(maps, batch.maps, batch.weight) for number, maps in enumerate(stacks, start=1)
-    }
+    stacks = enumerate(network(batch.images), start=1)
+    return {f"stack {number}": heatmap_loss(maps, batch.maps, batch.weight) for number, maps in stacks}
 
 
 def heatmap_loss(
@@ -173,8 +171,8 @@ def train_keypoints(
     """Trains the 2D keypoint network on annotated images; returns the weights file.
 
     Arguments:
-        data: annotations in COCO's keypoint format, with v of each joint (`datasets.coco.load`). The network gets their
-            joints.
+        data: annotations in COCO's keypoint format, with v of each joint (`datasets.coco.load`). Their joints become
+            those of the network.
         images: folder of the images.
         folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.
         resume: continue the run in the folder; the result is that of an uninterrupted run.

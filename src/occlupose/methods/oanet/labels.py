@@ -1,5 +1,4 @@
-"""Occlusion labels for 3D poses: which joints the body itself occludes, seen from the data's own camera or from virtual
-ones.
+"""Occlusion labels for 3D poses: which joints the body itself occludes from the data's own camera or from virtual ones.
 
 OANet sections 4 and 4.2. The labels are the states of ordinary poses: 2 visible, 1 occluded, 0 absent.
 """
@@ -29,10 +28,10 @@ DISTANCE = (2.0, 9.0)
 """Metres from a virtual camera to the centre of the motion, log-uniform. Ours."""
 
 MIN_DEPTH = 0.6
-"""Least depth of a joint in a virtual camera, metres. Ours."""
+"""Minimum depth of a joint in a virtual camera, metres. Ours."""
 
 FILLED = 0.95
-"""Share of the image, from its centre to its border, that the motion may fill."""
+"""Fraction of the image, from its centre to its border, that the motion may fill."""
 
 OCCLUSION_RULES = {"paper": PAPER, "ours": OURS}
 
@@ -122,14 +121,14 @@ def view_from(
     setup = CameraSetup(perspective=perspective, camera=camera)
     room = FILLED * np.array(setup.margins if perspective else (camera.width / 2, camera.height / 2))
     nearest = np.fmin.reduce(rotated[..., 2], axis=None, initial=np.inf)
-    away = max(distance, MIN_DEPTH - float(nearest)) if np.isfinite(nearest) else distance
+    distance = max(distance, MIN_DEPTH - float(nearest)) if np.isfinite(nearest) else distance
     if perspective:
         needed = np.abs(rotated[..., :2]) * (camera.fx, camera.fy) / room - rotated[..., 2:]
-        away = float(np.fmax.reduce(needed, axis=None, initial=away))
-        xyz = rotated + np.array([0, 0, away], np.float32)
+        distance = float(np.fmax.reduce(needed, axis=None, initial=distance))
+    xyz = rotated + np.array([0, 0, distance], np.float32)
+    if perspective:
         xy = camera.project(xyz)
     else:
-        xyz = rotated + np.array([0, 0, away], np.float32)
         metres_per_pixel = np.fmax.reduce(np.abs(rotated[..., :2]) / room, axis=None, initial=1e-9)
         xy = xyz[..., :2] / metres_per_pixel + (np.array([camera.width, camera.height]) - 1) / 2
     known = np.isfinite(xy).all(-1)
@@ -181,7 +180,7 @@ def write_labels(
     skeleton: Skeleton | None = None,
     inputs: Iterable[Path] = (),
 ) -> Iterator[tuple[Path, Poses]]:
-    """Labels sequences, writes each view as FOLDER/NAME.npz, and yields every file with its poses.
+    """Labels sequences, writes each view as FOLDER/NAME.npz, and yields each file with its poses.
 
     Arguments:
         skeleton: of the files; None is the sequence's own, but h36m17 for motion capture. Labels are computed in the

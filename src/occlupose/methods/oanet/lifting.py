@@ -1,6 +1,7 @@
 """From 2D tracks to 3D poses in metres: OANet's temporal networks and the root trajectory, offline."""
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
@@ -32,13 +33,14 @@ SUBSTITUTES = {
     "spine": ("left_hip", "right_hip", "left_shoulder", "right_shoulder"),
     **dict.fromkeys(HEAD, FACE),
 }
-"""For a joint that the 2D skeleton lacks, those that decide its state: visible where all of them are, for the head
-where any of the face is.
+"""Joints that determine the state of a joint that the 2D skeleton lacks: visible where all of them are, the head where
+any joint of the face is.
 """
 
 ROOT_LOOK_AHEAD = 1.5
 """Seconds of later frames after which the root hardly changes any more (`estimate_root_trajectory` states by how much).
-Also the length of the beginning of a track that decides the person's body height."""
+Also the length of the beginning of a track that determines the person's body height.
+"""
 
 
 @dataclass
@@ -47,7 +49,7 @@ class TrackLifter:
 
     Arguments:
         camera: of the images.
-        height: body height of everybody, m; None: as estimated.
+        height: body height of all people, m; None: as estimated.
         lifter: networks; by default the shipped ones.
     """
 
@@ -62,7 +64,7 @@ class TrackLifter:
             poses: 2D; each person is present from their first to their last frame with any joint.
 
         Returns:
-            The same frames and people. Visible joints keep their pixels, occluded ones have those of the inferred
+            The same frames and people. Visible joints keep their pixels, occluded ones get those of the inferred 3D
             joint.
 
         Raises:
@@ -155,7 +157,7 @@ class LifterJoints:
 
     def root_targets(self) -> tuple[Float[np.ndarray, "row 17 2"], Float[np.ndarray, "row 17"]]:
         """Pixels (NaN unless visible) and weights of the H36M-17 joints for `estimate_root_trajectory`; where only the
-        face is visible, its middle is used for the neck.
+        face is visible, its middle stands in for the neck.
         """
         joints = BODY22_TO_H36M17
         face = BODY22.index(*FACE)
@@ -210,7 +212,7 @@ def lift(
         camera: intrinsics; by default those of `poses`, else `fov`, else 55 degrees on the long side (marked as
             assumed).
         fov: field of view on the long side, degrees.
-        height: body height of everybody, m; by default as estimated.
+        height: body height of all people, m; by default as estimated.
         lifter: networks with other weights (`load_lifter`).
 
     Returns:
@@ -235,10 +237,10 @@ def to_body22(values: Float[np.ndarray, "time joint d"], skeleton: Skeleton) -> 
     than they could be computed.
     """
     result = np.full((values.shape[0], len(BODY22), values.shape[2]), np.nan, np.float32)
-    for number, joint in enumerate(BODY22.joints):
+    for column, joint in enumerate(BODY22.joints):
         source = _matching_joint(joint, skeleton)
         if source is not None:
-            result[:, number] = values[:, skeleton.joints.index(source)]
+            result[:, column] = values[:, skeleton.joints.index(source)]
     return result
 
 
@@ -253,18 +255,18 @@ def h36m_states(
 ) -> tuple[UInt8[np.ndarray, "time 17"], Float[np.ndarray, "time 17"]]:
     """State and score of each H36M-17 joint after lifting, visible or inferred.
 
-    A joint that the 2D skeleton lacks has those of its substitutes: the least of hips and shoulders, the best of the
-    face. Without substitutes it is inferred, with score 0.
+    A joint that the 2D skeleton lacks has those of its substitutes: the lowest of hips and shoulders, the highest of
+    the face. Without substitutes it is inferred, with score 0.
     """
     states = np.full((len(state), len(H36M17)), OCCLUDED, np.uint8)
     scores = np.zeros((len(state), len(H36M17)), np.float32)
-    for number, joint in enumerate(H36M17.joints):
+    for column, joint in enumerate(H36M17.joints):
         own = _matching_joint(joint, skeleton) is not None
         sources = BODY22.index(*((joint,) if own else SUBSTITUTES.get(joint, ())))
         if sources:
             reduce = np.max if joint in HEAD else np.min
-            states[:, number] = np.maximum(reduce(state[:, sources], 1), OCCLUDED)
-            scores[:, number] = reduce(score[:, sources], 1)
+            states[:, column] = np.maximum(reduce(state[:, sources], 1), OCCLUDED)
+            scores[:, column] = reduce(score[:, sources], 1)
     return states, scores
 
 
@@ -272,16 +274,14 @@ def body_height(xyz: Float[np.ndarray, "time 17 3"]) -> float:
     """Height of a standing person with these bones, m: median bone lengths from crown to sole, left and right
     averaged.
     """
-    chains = [("head_top", "neck_nose"), ("neck_nose", "thorax"), ("thorax", "spine"), ("spine", "pelvis")]
-    legs = [
-        (f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))
-    ]
+    trunk = [("head_top", "neck_nose"), ("neck_nose", "thorax"), ("thorax", "spine"), ("spine", "pelvis")]
+    legs = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in pairwise(("hip", "knee", "ankle"))]
 
     def length(bone: tuple[str, str]) -> float:
         start, end = H36M17.index(*bone)
         return float(np.nanmedian(np.linalg.norm(xyz[:, start] - xyz[:, end], axis=-1)))
 
-    return HEAD_ABOVE_NECK + sum(map(length, chains)) + sum(map(length, legs)) / 2 + SOLE_BELOW_ANKLE
+    return HEAD_ABOVE_NECK + sum(map(length, trunk)) + sum(map(length, legs)) / 2 + SOLE_BELOW_ANKLE
 
 
 def load_lifter(device: str = "cpu", weights: Path | None = None) -> Lifter:

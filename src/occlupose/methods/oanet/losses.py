@@ -13,7 +13,7 @@ from occlupose.occlusion.cylinders import visibility
 from occlupose.skeletons import Skeleton
 
 SCALE_RANGE = (0.25, 4.0)
-"""Of a projection, in normalised units, which are roughly metres; ours."""
+"""Range of the scale of a projection, in normalised units (roughly metres); ours."""
 
 SYMMETRIC_BONES = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 
@@ -73,9 +73,9 @@ def projection(
     """Squared distance of the orthographic projection from the visible 2D joints, in normalised units. OANet eq. 5,
     L_proj.
 
-    An image does not determine metres, so the projection is scaled (one factor per sequence) and moved (frame by frame)
-    to fit the 2D joints best. There is no gradient through the scale, and at the optimum none along the size of the
-    pose, which images cannot supervise. The scale is limited to SCALE_RANGE so that a degenerate pose still gets a
+    An image does not determine metres, so the projection is scaled (one factor per sequence) and translated (frame by
+    frame) to fit the 2D joints best. There is no gradient through the scale, and at the optimum none along the size of
+    the pose, which images cannot supervise. The scale is limited to SCALE_RANGE so that a degenerate pose still gets a
     gradient. Ours.
     """
     weight = visible.unsqueeze(-1).to(xyz.dtype)
@@ -103,10 +103,9 @@ def discrimination(real: Float[Tensor, "batch"], fake: Float[Tensor, "batch"]) -
     """The discriminator's loss: binary cross entropy, 1 for real and 0 for predicted poses. OANet section 3.2,
     L_dis.
     """
-    return (
-        binary_cross_entropy_with_logits(real, torch.ones_like(real))
-        + binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))
-    ) / 2
+    real_loss = binary_cross_entropy_with_logits(real, torch.ones_like(real))
+    fake_loss = binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))
+    return (real_loss + fake_loss) / 2
 
 
 def regularisation(

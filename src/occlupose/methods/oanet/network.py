@@ -1,4 +1,4 @@
-"""OANet's temporal networks: unreliable 2D joints are dropped, the others refined, and lifted to complete 3D poses
+"""OANet's temporal networks: unreliable 2D joints are dropped, the others are refined and lifted to complete 3D poses
 (paper section 3).
 """
 
@@ -28,7 +28,7 @@ class OANetOutput:
 
 
 class OANetNetwork(nn.Module):
-    """2D TCN (incomplete in, incomplete out) and 3D TCN (complete out): one network definition with other channels.
+    """2D TCN (incomplete in, incomplete out) and 3D TCN (complete out): one definition with different channels.
 
     Arguments:
         width: channels of the temporal networks.
@@ -81,7 +81,7 @@ class OANetNetwork(nn.Module):
         return xy.flatten(2)
 
     def train(self, mode: bool = True) -> "OANetNetwork":
-        """As torch's, but frozen networks stay in evaluation mode: no dropout, fixed statistics."""
+        """Training mode; frozen networks stay in evaluation mode, without dropout and with fixed statistics."""
         super().train(mode)
         for part in self.children():
             if not any(weight.requires_grad for weight in part.parameters()):
@@ -113,7 +113,7 @@ class Refinement2D(nn.Module):
 
 
 class AdversarialOANet(nn.Module):
-    """OANet and its discriminator, which is half as wide; both are trained in the same step. Ours."""
+    """OANet and its discriminator, which is half as wide; one step trains both. Ours."""
 
     def __init__(self, oanet: OANetNetwork) -> None:
         super().__init__()

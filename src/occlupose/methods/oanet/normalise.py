@@ -40,8 +40,8 @@ class Normalised2D:
 def normalise_2d(xy: Float[Tensor, "batch time joint 2"], reliable: Bool[Tensor, "batch time joint"]) -> Normalised2D:
     """Normalises 2D joints given in any unit (pixels, or the plane z = 1 of a camera).
 
-    Root-centred and scaled as in the authors' later code. Ours: one scale for all frames of a sequence, and what stands
-    in for a missing root.
+    Root-centred and scaled as in the authors' later code. Ours: one scale for all frames of a sequence, and the
+    substitutes of a missing root.
 
     Arguments:
         xy: H36M-17 joints; ignored where not reliable.

@@ -144,16 +144,15 @@ def simulate_detections(
     """2D detections of bodies in the camera frame: visible joints with the noise of the front end, occluded ones
     guessed.
 
-    Occluders are the body itself (the Cylinder Man) and objects.
-
     Arguments:
-        objects: whether objects occlude joints.
+        objects: whether objects occlude joints too, not only the body itself (the Cylinder Man).
     """
     body = joints[:, :, BODY22_TO_H36M17]
     xy = joints[..., :2] / joints[..., 2:] if perspective else joints[..., :2]
     detected, score = noise.sample(xy, generator)
     guessed, guessed_score = sample_occluded_joints(xy, generator)
-    masks = [(1 - sum(probability for probability, _ in OBJECT_MASKS), gaps.no_mask), *OBJECT_MASKS]
+    without_objects = 1 - sum(probability for probability, _ in OBJECT_MASKS)
+    masks = [(without_objects, gaps.no_mask), *OBJECT_MASKS]
     covered = ~gaps.choose_mask((body.shape[0], body.shape[1], body.shape[2]), generator, masks) & objects
     occluded = cylinders.self_occluded(body, H36M17, perspective=perspective) | covered
     everywhere = torch.ones_like(occluded)
@@ -197,7 +196,7 @@ def sample_observations(
         parts.append(simulate_detections(views, noise, generator, objects=recipe.objects))
     if unlabelled_count and isinstance(unlabelled, VideoWindows):
         parts.append(unlabelled.draw(unlabelled_count, generator))
-    names = [each.name for each in fields(Observations2D)]
+    names = [field.name for field in fields(Observations2D)]
     joined = Observations2D(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
     return replace(joined, truth_3d=joined.truth_3d[: len(joints)])
 
@@ -227,10 +226,10 @@ def loss_3d(network: nn.Module, batch: OANetBatch, recipe: OANetRecipe, *, end_t
         end_to_end: third stage: with the 2D TCN's own loss, so that the sum is eq. 9.
     """
     output, logits = network(batch.inputs, batch.truth_3d if recipe.adversarial_weight else None)
-    share = batch.supervised / len(output.xyz)
-    terms = {"3d": share * losses.squared_3d(output.xyz[: batch.supervised], batch.truth_3d)}
-    if share < 1:
-        terms |= _unlabelled_terms(output.xyz[batch.supervised :], batch, recipe, 1 - share)
+    supervised_fraction = batch.supervised / len(output.xyz)
+    terms = {"3d": supervised_fraction * losses.squared_3d(output.xyz[: batch.supervised], batch.truth_3d)}
+    if supervised_fraction < 1:
+        terms |= _unlabelled_terms(output.xyz[batch.supervised :], batch, recipe, 1 - supervised_fraction)
     if recipe.symmetry_weight:
         bones = len(losses.SYMMETRIC_BONES)
         terms["symmetry"] = recipe.symmetry_weight * bones * losses.symmetry(output.xyz, H36M17)
@@ -243,12 +242,12 @@ def loss_3d(network: nn.Module, batch: OANetBatch, recipe: OANetRecipe, *, end_t
 
 
 def _unlabelled_terms(
-    xyz: Float[Tensor, "unlabelled time 17 3"], batch: OANetBatch, recipe: OANetRecipe, share: float
+    xyz: Float[Tensor, "unlabelled time 17 3"], batch: OANetBatch, recipe: OANetRecipe, fraction: float
 ) -> Terms:
     """Loss of the sequences without 3D: the terms with (1 - zeta) of eq. 6 and 8."""
     rows = slice(batch.supervised, None)
-    terms = {"projection": share * losses.projection(xyz, batch.truth_2d[rows], batch.inputs.reliable[rows])}
+    terms = {"projection": fraction * losses.projection(xyz, batch.truth_2d[rows], batch.inputs.reliable[rows])}
     if recipe.regularisation_weight:
         loss = losses.regularisation(xyz, batch.dropped[rows], H36M17)
-        terms["regularisation"] = recipe.regularisation_weight * share * loss
+        terms["regularisation"] = recipe.regularisation_weight * fraction * loss
     return terms

@@ -1,7 +1,8 @@
-"""Live 3D poses: the result of lifting the whole video at once, frame by frame, with a latency of some seconds.
+"""Live 3D poses: frame by frame, with the result of lifting the whole video at once, and a latency of some seconds.
 
 Root-relative poses come from `LiveLifter`, which computes every layer of the networks once. The root trajectory is a
-fixed-lag smoother: `estimate_root_trajectory` on the frames to come, given the root of the two frames before. All ours.
+fixed-lag smoother: `estimate_root_trajectory` on the following frames, given the root in the two previous frames. All
+ours.
 """
 
 from collections import deque
@@ -64,7 +65,7 @@ class StreamLifter:
         self._lift = lift
         self._builder = builder
         self._live = LiveLifter(lift.lifter, builder.fps, max_gap=MAX_GAP)
-        self._tail = ceil(MAX_GAP * builder.fps)
+        self._max_gap = ceil(MAX_GAP * builder.fps)
         self._step = max(1, round(ROOT_STEP * builder.fps))
         self._window = self._step + ceil(ROOT_LOOK_AHEAD * builder.fps)
         self.latency = self._live.latency + self._window - 1
@@ -73,7 +74,7 @@ class StreamLifter:
         self._people: dict[int, _Person] = {}
 
     def update(self, frame_poses: FramePoses) -> list[Poses]:
-        """Adds the people of the next frame; returns the frames that are final now, a record of one frame each."""
+        """Adds the people of the next frame; returns the frames that are final now, one record each."""
         present = np.flatnonzero((frame_poses.state != ABSENT).any(-1))
         ids = frame_poses.track_id[present]
         joints = LifterJoints.from_detections(
@@ -87,7 +88,7 @@ class StreamLifter:
         return self._emit(self._step) if len(self._lifted) == self._window else []
 
     def finish(self) -> list[Poses]:
-        """The frames that are left when the video ends."""
+        """The remaining frames when the video ends."""
         self._lifted += self._live.finish()
         return self._emit(len(self._lifted))
 
@@ -167,11 +168,11 @@ class StreamLifter:
         self, relative: Float[np.ndarray, "time 17 3"], joints: LifterJoints, final: int
     ) -> Float[np.ndarray, "longer 17 3"]:
         """Poses to compute the root from: those of the track, followed by unobserved frames as in offline lifting. For
-        a person who is hidden in most of the `final` frames, also preliminary poses of the later ones, so that the root
+        a person who is hidden in most of the `final` frames, also preliminary poses of later frames, so that the root
         is interpolated and not extrapolated.
         """
         if len(relative) < final:
-            unobserved = min(self._tail, final - len(relative))
+            unobserved = min(self._max_gap, final - len(relative))
             return np.pad(relative, ((0, unobserved), (0, 0), (0, 0)), constant_values=np.nan)
         frames = np.flatnonzero(joints.observed.any(1))
         if (frames < final).sum() > final / 2 or not (frames >= final).any():
@@ -186,12 +187,12 @@ class StreamLifter:
         xy = np.full((count, len(BODY22), 2), np.nan, np.float32)
         score = np.zeros((count, len(BODY22)), np.float32)
         state = np.zeros((count, len(BODY22)), np.uint8)
-        for number, frame in enumerate(islice(self._frames, first, None)):
+        for index, frame in enumerate(islice(self._frames, first, None)):
             if track_id in frame.rows:
                 row = frame.rows[track_id]
-                xy[number] = frame.joints.xy[row]
-                score[number] = frame.joints.score[row]
-                state[number] = frame.joints.state[row]
+                xy[index] = frame.joints.xy[row]
+                score[index] = frame.joints.score[row]
+                state[index] = frame.joints.state[row]
         return LifterJoints(xy, score, state, self._builder.skeleton)
 
     def _observed(self, frames: list[_Frame], ids: list[int], shared: dict[str, Any]) -> Poses:
@@ -201,11 +202,11 @@ class StreamLifter:
         xy = np.full((*shape, 2), np.nan, np.float32)
         score = np.zeros(shape, np.float32)
         state = np.zeros(shape, np.uint8)
-        for number, frame in enumerate(frames):
+        for index, frame in enumerate(frames):
             for column, track_id in enumerate(ids):
                 if track_id in frame.rows:
                     row = frame.rows[track_id]
-                    xy[number, column] = frame.frame_poses.xy[row]
-                    score[number, column] = frame.frame_poses.score[row]
-                    state[number, column] = frame.frame_poses.state[row]
+                    xy[index, column] = frame.frame_poses.xy[row]
+                    score[index, column] = frame.frame_poses.score[row]
+                    state[index, column] = frame.frame_poses.state[row]
         return Poses(xy=xy, xyz=None, score=score, state=state, skeleton=skeleton, **shared)

@@ -56,7 +56,7 @@ def train_stages(
     ]
     if recipe.refine:
         stages.insert(0, ("stage_2d", Refinement2D(oanet), loss_2d, recipe.stage_2d))
-    for number, (name, network, stage_loss, optimisation) in enumerate(stages):
+    for index, (name, network, stage_loss, optimisation) in enumerate(stages):
         if oanet.tcn_2d is not None:
             oanet.tcn_2d.requires_grad_(name != "stage_3d")
         average = train(
@@ -66,7 +66,7 @@ def train_stages(
             optimisation,
             folder / name,
             recipe=(recipe, data),
-            seed=3 * recipe.seed + number,
+            seed=3 * recipe.seed + index,
             resume=resume,
             device=device,
             progress=progress,
@@ -78,8 +78,8 @@ def train_stages(
 def make_sampler(
     clips: list[MotionClip], recipe: OANetRecipe, video: Sequence[PoseSequence] = ()
 ) -> Callable[[Generator], Observations2D]:
-    """A function that draws the sequences of a step. The 3D of the recipe's labelled fraction of the clips is used; of
-    the other clips, or of video, only the 2D.
+    """A function that draws the sequences of a step: with 3D from the recipe's labelled fraction of the clips, with 2D
+    only from the other clips or from video.
 
     Arguments:
         video: people in real video, in 2D; used instead of the clips without 3D.
@@ -102,7 +102,7 @@ def make_sampler(
 
 
 def split_labelled(clips: list[MotionClip], fraction: float) -> tuple[list[MotionClip], list[MotionClip]]:
-    """Clips whose 3D is used, and the others. Only a clip's name decides its rank."""
+    """Clips whose 3D is used, and the others; the choice depends on the names of the clips only."""
     ranked = sorted(clips, key=lambda clip: zlib.crc32(clip.name.encode()))
     count = min(len(ranked), max(1, round(fraction * len(ranked))))
     return ranked[:count], ranked[count:]

@@ -39,8 +39,7 @@ def save(trained: TrainedOANet, path: Path) -> None:
         "length": str(trained.window),
         "least": str(trained.min_confidence),
     }
-    tensors = {name: value.half() if value.is_floating_point() else value for name, value in oanet.state_dict().items()}
-    weights_file.save(tensors, header, path)
+    weights_file.save(weights_file.half_precision(oanet.state_dict()), header, path)
 
 
 def is_oanet(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Random windows of motion capture and of real video, one tensor a batch."""
+"""Random windows of motion capture and of real video, in batches."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class MocapWindows:
     Arguments:
         window: frames of a window, at FPS.
         speed: range of the playback speed, 1 being that of the capture.
-        still_probability: chance that all frames of a window are the same pose.
+        still_probability: probability that all frames of a window are the same pose.
 
     Raises:
         OccluposeError: there is no clip.
@@ -56,7 +56,7 @@ class MocapWindows:
     def _weights(self, clips: list[MotionClip]) -> Float[Tensor, "clip"]:
         seconds = np.array([len(clip.joints) / clip.fps for clip in clips])
         subjects = np.array([clip.subject for clip in clips])
-        for _ in range(50):  # capping one raises the others' fractions; this converges
+        for _ in range(50):  # capping one subject raises the fraction of the other; this converges
             for subject, fraction in MAX_SUBJECT_FRACTION.items():
                 own = subjects == subject
                 if own.any() and not own.all():
@@ -68,7 +68,7 @@ class MocapWindows:
         clip = torch.multinomial(self.weight, count, replacement=True, generator=generator)
         speed = torch.empty(count).uniform_(*self.speed, generator=generator)
         speed = torch.where(torch.rand(count, generator=generator) < self.still_probability, 0.0, speed)
-        stride = speed * torch.tensor([self.step[number] for number in clip])
+        stride = speed * torch.tensor([self.step[index] for index in clip])
         slack = self.length[clip] - 1 - stride * (self.window - 1)
         start = torch.rand(count, generator=generator) * slack.clamp_min(0)
         last = self.length[clip].unsqueeze(1) - 1
@@ -122,11 +122,11 @@ class VideoWindows:
         chosen = torch.multinomial(self.weight, count, replacement=True, generator=generator)
         position = torch.rand(count, generator=generator)
         windows = []
-        for number, fraction in zip(chosen.tolist(), position.tolist(), strict=True):
-            length = len(self.sequences[number][0])
+        for index, fraction in zip(chosen.tolist(), position.tolist(), strict=True):
+            length = len(self.sequences[index][0])
             start = round(fraction * max(0, length - self.window))
             frames = torch.arange(start, start + self.window).clamp_max(length - 1)
-            windows.append([values[frames] for values in self.sequences[number]])
+            windows.append([values[frames] for values in self.sequences[index]])
         xy, score, present = map(torch.stack, zip(*windows, strict=True))
         nowhere = torch.zeros_like(present)
         no_truth_3d = xy.new_zeros(0, self.window, len(H36M17), 3)

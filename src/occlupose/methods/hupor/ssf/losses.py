@@ -34,18 +34,21 @@ TRAINING = SSFLossWeights()
 LABELLING = SSFLossWeights(theta=0.0, beta=0.0)
 """As published for the generation of labels, where the true pose and shape are unknown."""
 
+MIN_CELLS = 1.0
+"""Minimum number of visible cells of a person for the silhouette to count; ours."""
+
 
 def pose_loss(
     output: Float[Tensor, "batch segment 3 3"], truth: Float[Tensor, "batch segment 3 3"]
 ) -> Float[Tensor, ""]:
-    """L_theta: mean squared error of the rotation matrices. That matrices are compared is ours."""
+    """L_theta: mean squared error of the rotation matrices (ours; the paper does not name the representation)."""
     return ((output - truth) ** 2).mean()
 
 
 def shape_loss(
     output: Float[Tensor, "batch shape"], truth: Float[Tensor, "batch shape"], span: Float[Tensor, "shape"]
 ) -> Float[Tensor, ""]:
-    """L_beta: mean squared error of the shapes, as shares of their range (ours: HUPOR's are SMPL's, in standard
+    """L_beta: mean squared error of the shape parameters relative to their range (ours: HUPOR has SMPL's, in standard
     deviations).
     """
     return (((output - truth) / span) ** 2).mean()
@@ -69,16 +72,11 @@ def silhouette_loss(
     mask: Float[Tensor, "batch size size"],
     valid: Float[Tensor, "batch size size"],
 ) -> Float[Tensor, ""]:
-    """L_sil: 1 - IoU of the silhouettes over valid pixels, those that are not covered by nearer people.
-
-    The mean over people who are visible at all; 0 if nobody is. That it is the IoU is ours; the paper does not say.
+    """L_sil: 1 - IoU of the silhouettes over valid pixels, which no nearer person covers; the mean over visible people,
+    0 if nobody is visible. The paper does not define the loss; the IoU is ours.
     """
     intersection = (output * mask * valid).sum((1, 2))
     union = ((output + mask - output * mask) * valid).sum((1, 2))
     visible = (mask * valid).sum((1, 2)) >= MIN_CELLS
     loss = torch.where(visible, 1 - intersection / union.clamp_min(1e-6), 0.0)
     return loss.sum() / visible.sum().clamp_min(1)
-
-
-MIN_CELLS = 1.0
-"""Visible cells that a person needs for the silhouette to count; ours."""

@@ -14,6 +14,7 @@ from occlupose.bodies.body import SEGMENTS, BodyModel
 from occlupose.bodies.fitting import TWISTED, BodyFit
 from occlupose.methods.hupor.ssf.people import PersonCrops
 from occlupose.methods.hupor.ssf.reconstruct import reconstruct
+from occlupose.networks.estimators import MEAN, STD
 from occlupose.networks.resnet import RESNET34, ResNet
 from occlupose.skeletons import BODY26
 
@@ -27,14 +28,17 @@ InputType = Literal["image", "mask"]
 CHANNELS: dict[InputType, int] = {"image": 3, "mask": 2 + JOINTS}
 
 HIDDEN = (1024, 512)
-"""Widths of the fully connected layers (supplement, section 2.2). Read as two layers, as ResNet-34 has 512 features."""
+"""Widths of the fully connected layers (supplement, section 2.2); two layers, since ResNet-34 has 512 features."""
 
 HEATMAP_DIVISOR = 32
 """The standard deviation of a joint's heatmap is the crop's side divided by this; ours."""
 
+ERROR_SCALE = 10.0
+"""ShapeOpt receives errors of joints in decimetres, which match the scale of its other inputs; ours."""
+
 
 class SSFOutput:
-    """Bodies before and after ShapeOpt. Not a dataclass: Fabric refuses frozen ones."""
+    """Bodies before and after ShapeOpt; not a dataclass, because Fabric refuses frozen ones."""
 
     def __init__(self, initial: BodyFit, final: BodyFit, twist: Float[Tensor, "batch 8"]) -> None:
         self.initial = initial
@@ -81,8 +85,8 @@ class ShapeOpt(nn.Module):
     """Corrections of shape and twist: a 4-layer CNN on the mask, FC(1024, 512), then FC(512, 512) on that and on the
     reconstructed body.
 
-    The inputs from the body are shape, twist, pose, joints relative to the pelvis, and the error of each joint (the
-    last is ours). Kernel 3, stride 2, doubling channels and the flattened map are ours: the paper gives none.
+    The inputs from the body are shape, twist, pose, joints relative to the pelvis, and the error of each joint. The
+    last of these, kernel 3, stride 2, doubling channels and the flattened map are ours; the paper gives none.
 
     Arguments:
         shape: number of shape parameters.
@@ -129,10 +133,6 @@ class ShapeOpt(nn.Module):
         joined = self.joined(torch.cat(parts, 1))
         shape_change, twist_change = self.output(joined).split((self.shape, len(TWISTED)), 1)
         return shape_change, twist_change
-
-
-ERROR_SCALE = 10.0
-"""Errors of joints are given in decimetres, to match the scale of the other inputs; ours."""
 
 
 def init_near_zero(output: nn.Linear) -> None:
@@ -203,13 +203,8 @@ class SSF(nn.Module):
 def network_input(people: PersonCrops, input_type: InputType) -> Float[Tensor, "person channel size size"]:
     """The input of ShapeInit."""
     if input_type == "image":
-        return (people.image - MEAN[:, None, None]) / STD[:, None, None]
+        return (people.image - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     return torch.cat([people.mask[:, None], people.valid[:, None], joint_heatmaps(people)], 1)
-
-
-MEAN = torch.tensor([0.485, 0.456, 0.406])
-STD = torch.tensor([0.229, 0.224, 0.225])
-"""ImageNet mean and standard deviation, RGB, as in pretrained ResNets."""
 
 
 def joint_heatmaps(people: PersonCrops) -> Float[Tensor, "person 26 size size"]:

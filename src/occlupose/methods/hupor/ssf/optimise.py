@@ -1,7 +1,7 @@
 """Fits bodies to skeletons, and to silhouettes where there are masks, without networks.
 
-Ours, as HUPOR uses networks: body shapes follow from the distances between joints by Gauss-Newton steps, then from the
-silhouettes by a few dozen steps of Adam. All people are fitted together.
+Ours; HUPOR uses networks. Body shapes are fitted to the joints by Gauss-Newton steps, then to the silhouettes by a few
+dozen steps of Adam. All people are fitted together.
 """
 
 from dataclasses import dataclass
@@ -24,25 +24,31 @@ from occlupose.methods.hupor.ssf.reconstruct import (
 from occlupose.methods.hupor.ssf.silhouette import inscribed_spheres, render_silhouette
 from occlupose.skeletons import BODY26
 
+POSE_STEPS = 4
+"""Steps of the pose after a small change of the shape; ours."""
+
+SHAPE_GRID = 9
+"""Number of values of each shape parameter that `initial_shape` tries."""
+
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Numbers of steps and weights of the fit. All numbers are ours."""
+    """Numbers of steps and weights of the fit; all defaults are ours."""
 
     rounds: int = 6
     """Alternations of pose and shape."""
     steps: int = 30
     """Steps of Adam, if there are masks."""
     learning_rate: float = 0.03
-    """Of Adam: shares of the range of a shape parameter, or radians."""
+    """Of Adam: in ranges of a shape parameter, or radians."""
     joint_weight: float = 10.0
     """Weight of the distance of the joints, as published."""
     silhouette_weight: float = 1.0
-    """Weight of the silhouette. The published 0.1 is for networks trained on many people; a single fit would hardly
-    change.
+    """Weight of the silhouette. With the published 0.1, which is for networks trained on many people, a single fit
+    hardly changes.
     """
     prior_weight: float = 0.05
-    """Weight of the squared distance from the fit to the joints alone, shares of the range."""
+    """Weight of the squared change since the fit to the joints alone, in ranges and radians."""
 
 
 DEFAULT_SETTINGS = FitSettings()
@@ -97,22 +103,16 @@ def fit_joints(
     return to_camera_frame(fit_pose(upright, body, best.shape, pose=best.pose, joint_weights=weights))
 
 
-POSE_STEPS = 4
-"""Steps of the pose after a small change of the shape; ours."""
-
-
 def _choose(condition: Bool[Tensor, " person"], one: BodyFit, other: BodyFit) -> BodyFit:
     """The first fit where the condition holds, else the other."""
-    fields = []
-    for new, old in zip(vars(one).values(), vars(other).values(), strict=True):
-        fields.append(torch.where(condition.view(-1, *[1] * (new.ndim - 1)), new, old))
-    return BodyFit(*fields)
+    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
+    return BodyFit(*(torch.where(condition.view(-1, *[1] * (new.ndim - 1)), new, old) for new, old in pairs))
 
 
 def initial_shape(
     joints: Float[Tensor, "person 26 3"], body: BodyModel, fit_mask: Bool[Tensor, "26"] | None = None
 ) -> Float[Tensor, "person shape"]:
-    """For each person the shape with the most similar bone lengths, among those with at most one parameter that is not
+    """For each person the shape with the most similar bone lengths, among shapes with at most one parameter that is not
     neutral.
     """
     span = body.high - body.low
@@ -130,10 +130,6 @@ def initial_shape(
     squares = (lengths[:, None] - rest_lengths) ** 2
     error = torch.where((known[:, start] & known[:, end])[:, None], squares, 0.0).sum(-1)
     return shapes[error.argmin(1)]
-
-
-SHAPE_GRID = 9
-"""Values of a shape parameter that `initial_shape` tries."""
 
 
 def _shape_step(

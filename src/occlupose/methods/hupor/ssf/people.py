@@ -59,9 +59,9 @@ class PersonCrops:
         crop is larger.
         """
         grid = min(GRID, self.size)
-        share = grid / self.size
-        intrinsics = self.intrinsics * share
-        intrinsics[:, :, 2] += (share - 1) / 2
+        scale = grid / self.size
+        intrinsics = self.intrinsics * scale
+        intrinsics[:, :, 2] += (scale - 1) / 2
         mask = adaptive_avg_pool2d(self.mask[:, None], grid)[:, 0]
         valid = adaptive_avg_pool2d(self.valid[:, None], grid)[:, 0]
         return intrinsics, mask, valid
@@ -87,8 +87,8 @@ def to_body26(
         )
     own = {*skeleton.joints, *(shared for shared, _ in skeleton.aliases)}
     own |= {"thorax"} if "neck" in own else set()
-    body = torch.from_numpy(convert(joints.astype(np.float32), skeleton, BODY26))
-    return body, torch.tensor([joint in own or joint not in DERIVED_JOINTS for joint in BODY26.joints])
+    converted = torch.from_numpy(convert(joints.astype(np.float32), skeleton, BODY26))
+    return converted, torch.tensor([joint in own or joint not in DERIVED_JOINTS for joint in BODY26.joints])
 
 
 def crop_people(
@@ -102,7 +102,7 @@ def crop_people(
     """The people of one image.
 
     Pixels of another person's mask are invalid for a person if the other one is nearer, by the mean depth of their
-    joints; if the other one is further away they show that the person is not there. Ours: HUPOR does not say.
+    joints; if the other one is further away, they show that the person is not there. Ours; HUPOR does not say.
 
     Arguments:
         joints: metres, camera frame; NaN where unknown.
@@ -128,8 +128,8 @@ def crop_people(
     high = np.nanmax(np.where(known[..., None], xy, np.nan), 1)
     crop = Crop(size, size)
     middle = (low + high) / 2
-    reach = np.maximum((high - low) / 2, 2.0)
-    matrices = crop.matrices(crop.regions(np.concatenate([middle - reach, middle + reach], 1)))
+    half = np.maximum((high - low) / 2, 2.0)
+    matrices = crop.matrices(crop.regions(np.concatenate([middle - half, middle + half], 1)))
     depth = np.nanmean(joints[..., 2].numpy(), 1)
 
     def warp(values: np.ndarray, matrix: np.ndarray) -> Tensor:
@@ -138,11 +138,11 @@ def crop_people(
     mask = torch.zeros(len(joints), size, size)
     valid = torch.zeros(len(joints), size, size)
     images = []
-    for number, matrix in enumerate(matrices):
+    for person, matrix in enumerate(matrices):
         if masks is not None:
-            nearer = masks[(depth < depth[number]) & (np.arange(len(depth)) != number)].any(0)
-            mask[number] = warp(masks[number].astype(np.float32), matrix)
-            valid[number] = (warp((~nearer | masks[number]).astype(np.float32), matrix) > 0.99).float()
+            nearer = masks[(depth < depth[person]) & (np.arange(len(depth)) != person)].any(0)
+            mask[person] = warp(masks[person].astype(np.float32), matrix)
+            valid[person] = (warp((~nearer | masks[person]).astype(np.float32), matrix) > 0.99).float()
         if image is not None:
             images.append(warp(image.astype(np.float32) / 255, matrix).permute(2, 0, 1))
     intrinsics = torch.from_numpy(matrices @ camera.matrix).float()

@@ -34,8 +34,8 @@ def predict_bodies(
     check_crops(ssf, people)
     ssf.eval()
     parts = [ssf(people[slice(start, start + BATCH)], fit_mask).final for start in range(0, len(people), BATCH)]
-    fields = zip(*(vars(part).values() for part in parts), strict=True)
-    fitted = BodyFit(*(torch.cat(values) for values in fields))
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    fitted = BodyFit(*(torch.cat(values) for values in columns))
     if not refine:
         return fitted
     return reconstruct.fit_to_joints(people.joints, ssf.body, fitted.shape, fitted.pose, fit_mask)
@@ -56,10 +56,10 @@ def finetune(
     learning_rate: float = LABELLING_RATE,
     seed: int = 0,
 ) -> SSF:
-    """A copy of the networks after some steps on people with known joints and masks only, before these are labelled.
+    """A copy of the networks, fine-tuned on the joints and masks of the people that they will label.
 
-    Self-supervised as published: Adam at 1e-5, with weights of L_theta and L_beta 0. The number of steps, and that
-    batch normalisation keeps its statistics, are ours.
+    Self-supervised as published: Adam at 1e-5, without L_theta and L_beta. The number of steps and the fixed statistics
+    of batch normalisation are ours.
 
     Arguments:
         people: all that will be labelled.

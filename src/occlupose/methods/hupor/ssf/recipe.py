@@ -20,7 +20,7 @@ LABELLING_RATE = 1e-5
 """Learning rate during the generation of labels (HUPOR's supplement, section 2.2)."""
 
 SKELETONS = (BODY26, H36M17, MPI15)
-"""Skeletons that batches are converted to, equally often, so that the networks accept all of them; ours."""
+"""Batches are converted to these skeletons, equally often, so that the networks accept all of them; ours."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class SSFDataset:
     """People to train on. Masks and images are stored as bytes.
 
     Attributes:
-        joints, intrinsics, mask, valid, image: as of `PersonCrops`, the last three times 255.
+        joints, intrinsics, mask, valid, image: as in `PersonCrops`, the last three times 255.
         shape, pose: of their bodies, camera frame.
     """
 
@@ -162,8 +162,8 @@ class SSFDataset:
 
 
 def ssf_loss(network: nn.Module, batch: SSFBatch, body: BodyModel, weights: losses.SSFLossWeights) -> Terms:
-    """L of HUPOR's supplement, section 2.2. ShapeInit's own bodies have L_theta, L_beta and L_pos, those after ShapeOpt
-    all four; ours.
+    """L of HUPOR's supplement, section 2.2: all four terms of the bodies after ShapeOpt, and all but L_sil before it
+    (ours).
     """
     output: SSFOutput = network(batch.people, batch.fit_mask)
     joints = batch.people.joints

@@ -1,5 +1,7 @@
 """Skeleton2Pose: from a skeleton, a shape and twists to a body (HUPOR's supplement, section 2.2, after HybrIK)."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -24,11 +26,12 @@ def reconstruct(
     twist: Float[Tensor, "batch 8"] | None = None,
     fit_mask: Bool[Tensor, "26"] | None = None,
 ) -> BodyFit:
-    """Bodies of given shape with the pose and position of skeletons. Differentiable with respect to shape and twist.
+    """Bodies of given shapes in the poses and at the positions of skeletons; differentiable with respect to shape and
+    twist.
 
     Arguments:
         joints: metres, camera frame; NaN where unknown.
-        twist: radians about each of fitting.TWISTED; None follows from the hinges of elbows and knees.
+        twist: radians about each of `fitting.TWISTED`; None derives it from the hinges of elbows and knees.
         fit_mask: joints that the body is translated to; the others only determine its orientation.
     """
     pose = UPRIGHT @ skeleton2pose(joints @ UPRIGHT, body, shape, twist)
@@ -64,21 +67,17 @@ def fit_to_joints(
     """The same bodies after `fitting.fit_pose` refined all segments together to reach the joints (ours); arguments as
     for `reconstruct`.
     """
-    return to_camera_frame(
-        fit_pose(
-            joints @ UPRIGHT,
-            body,
-            shape,
-            pose=UPRIGHT @ pose,
-            joint_weights=None if fit_mask is None else fit_mask.float(),
-        )
-    )
+    weights = None if fit_mask is None else fit_mask.float()
+    return to_camera_frame(fit_pose(joints @ UPRIGHT, body, shape, pose=UPRIGHT @ pose, joint_weights=weights))
 
 
 def to_camera_frame(fitted: BodyFit) -> BodyFit:
     """A fit to upright joints, in the camera frame."""
-    return BodyFit(
-        UPRIGHT @ fitted.pose, fitted.shape, fitted.translation @ UPRIGHT, fitted.joints @ UPRIGHT, fitted.error
+    return replace(
+        fitted,
+        pose=UPRIGHT @ fitted.pose,
+        translation=fitted.translation @ UPRIGHT,
+        joints=fitted.joints @ UPRIGHT,
     )
 
 
@@ -88,7 +87,7 @@ def twist_angles(
     shape: Float[Tensor, "batch shape"],
     pose: Float[Tensor, "batch 17 3 3"],
 ) -> Float[Tensor, "batch 8"]:
-    """The twists with which `reconstruct` rotates the limbs as in a pose: the networks' targets. Radians, -pi to pi.
+    """The twists with which `reconstruct` rotates the limbs as in a pose, the networks' targets; radians, -pi to pi.
 
     Those of forearms and shanks depend on those of their parent limbs, so they are computed second.
     """

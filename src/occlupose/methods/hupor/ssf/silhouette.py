@@ -1,9 +1,8 @@
 """A differentiable silhouette of a body, fast on a CPU.
 
-How HUPOR renders the silhouettes of its loss is not published. Ours: a body is approximated by some hundred spheres
+HUPOR does not publish how it renders the silhouettes of its loss. Ours: a body is approximated by some hundred spheres
 that touch its surface from inside, and each is splatted as a Gaussian. A Gaussian is the product of one along x and one
-along y, so all spheres of a person make a map by one matrix product; a cell shows the body unless every sphere misses
-it.
+along y, so one matrix product splats all spheres of a person; a cell is covered unless every sphere misses it.
 """
 
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ GRID = 64
 """Cells along each side of a rendered silhouette."""
 
 MAX_RADIUS = 0.022
-"""Radius of the largest spheres at rest, as a share of the body's height. Larger ones have softer borders, smaller ones
+"""Radius of the largest spheres at rest, relative to the body's height. Larger ones have softer borders, smaller ones
 leave holes.
 """
 
@@ -33,7 +32,7 @@ MIN_SIGMA = 0.5
 """Minimum standard deviation of a Gaussian, cells."""
 
 SIGMA = 0.45
-"""Standard deviation of a sphere's Gaussian, as a share of its radius."""
+"""Standard deviation of a sphere's Gaussian, relative to its radius."""
 
 DENSITY = 1.25
 """Optical density of the centre of a sphere. Chosen with SIGMA by comparison with exact silhouettes."""
@@ -44,13 +43,13 @@ Intrinsics = Float[Tensor, "batch 2 3"]
 
 @dataclass(frozen=True, eq=False)
 class Spheres:
-    """A body as spheres inside of it. Each lies between a contact point and the point across from it, and scales with
-    their distance.
+    """A body as spheres inside it. Each lies between a contact point and the opposite point of the surface, and scales
+    with their distance.
 
     Attributes:
         body: a model of these points only, all contact points first; its joints are meaningless.
-        share: position of the centre between the two points.
-        radius: as a share of their distance.
+        share: position of the centre between the two points, 0 to 1.
+        radius: relative to their distance.
     """
 
     body: BodyModel
@@ -74,16 +73,15 @@ def inscribed_spheres(body: BodyModel, count: int = SPHERES) -> Spheres:
     """Spheres that touch a body's surface from inside, spread as evenly as possible: the largest that fit, up to
     MAX_RADIUS.
     """
-    corner, share, normal = _surface_points(body)
-    points = torch.einsum("sk,skc->sc", share, body.template[corner])
+    corner, barycentric, normal = _surface_points(body)
+    points = torch.einsum("sk,skc->sc", barycentric, body.template[corner])
     chosen = _farthest_points(points, count)
     offset = points[chosen, None] - points  # contact point 3
     inwards = torch.einsum("tsc,tc->ts", offset, normal[chosen])
     across = (inwards > 1e-4) & (normal[chosen] @ normal.T < 0)
-    fits = torch.where(
-        across, offset.square().sum(-1) / (2 * inwards), torch.inf
-    )  # such a sphere reaches this point too
-    radius, other = fits.min(1)
+    # the radius at which a sphere also reaches another point
+    radii = torch.where(across, offset.square().sum(-1) / (2 * inwards), torch.inf)
+    radius, other = radii.min(1)
     radius = radius.clamp_max(MAX_RADIUS * float(body.template[:, 1].max() - body.template[:, 1].min()))
     vector = points[other] - points[chosen]
     length = vector.norm(dim=-1).clamp_min(1e-6)
@@ -91,12 +89,12 @@ def inscribed_spheres(body: BodyModel, count: int = SPHERES) -> Spheres:
     reduced = replace(
         body,
         template=points[both],
-        directions=torch.einsum("sk,bskc->bsc", share[both], body.directions[:, corner[both]]),
-        weights=torch.einsum("sk,skn->sn", share[both], body.weights[corner[both]]),
+        directions=torch.einsum("sk,bskc->bsc", barycentric[both], body.directions[:, corner[both]]),
+        weights=torch.einsum("sk,skn->sn", barycentric[both], body.weights[corner[both]]),
         faces=body.faces[:0],
         part=body.part[corner[both, 0]],
         regressor=torch.zeros(len(body.regressor), len(both)),
-        pose_directions=None,  # what a pose adds to the skin is less than the spheres leave out
+        pose_directions=None,  # smaller than the error of the spheres
     )
     return Spheres(reduced, -radius * (normal[chosen] * vector).sum(-1) / length**2, radius / length)
 
@@ -140,13 +138,13 @@ def render_silhouette(
     depth = centre[..., 2].clamp_min(0.05)
     across = _project(centre, depth, intrinsics[:, 0])
     down = _project(centre, depth, intrinsics[:, 1])
-    scale = torch.linalg.det(intrinsics[:, :, :2]).abs().sqrt()[:, None] / depth  # cells a metre
-    true = SIGMA * radius * scale
-    spread = true.clamp_min(MIN_SIGMA)
+    scale = torch.linalg.det(intrinsics[:, :, :2]).abs().sqrt()[:, None] / depth  # cells per metre
+    true_sigma = SIGMA * radius * scale
+    sigma = true_sigma.clamp_min(MIN_SIGMA)
     cell = torch.arange(size, dtype=centre.dtype)
-    columns = torch.exp(-((cell - across[..., None]) ** 2) / (2 * spread[..., None] ** 2))
-    rows = torch.exp(-((cell - down[..., None]) ** 2) / (2 * spread[..., None] ** 2))
-    density = rows.mT @ (columns * (DENSITY * (true / spread) ** 2)[..., None])
+    columns = torch.exp(-((cell - across[..., None]) ** 2) / (2 * sigma[..., None] ** 2))
+    rows = torch.exp(-((cell - down[..., None]) ** 2) / (2 * sigma[..., None] ** 2))
+    density = rows.mT @ (columns * (DENSITY * (true_sigma / sigma) ** 2)[..., None])
     return 1 - torch.exp(-density)
 
 

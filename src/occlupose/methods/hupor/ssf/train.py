@@ -3,7 +3,7 @@ with its card.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +30,10 @@ from occlupose.training import card
 from occlupose.training.loop import fingerprint, train
 
 MIN_VISIBLE = 0.01
-"""Minimum share of a crop that a person must cover."""
+"""Minimum fraction of a crop that a person must cover."""
+
+MIN_DEPTH = 0.2
+"""Minimum depth of every joint of a person, metres."""
 
 RenderScene = Callable[[Scene], UInt8[np.ndarray, "height width 3"]]
 
@@ -54,10 +57,10 @@ def collect_people(source: SceneSource, recipe: SSFRecipe, render: RenderScene |
         in_front = (truth.joints[..., 2] > MIN_DEPTH).all(1)
         if not in_front.any():
             continue
-        whole = scene_input(truth, render)
+        everybody = scene_input(truth, render)
         rows = np.flatnonzero(in_front)
-        masks = whole.masks[rows]  # type: ignore[index]
-        crops, _ = SSFInput(whole.joints[rows], BODY26, whole.camera, masks, whole.image).crop_people(recipe.size)
+        masks = everybody.masks[rows]  # type: ignore[index]
+        crops, _ = replace(everybody, joints=everybody.joints[rows], masks=masks).crop_people(recipe.size)
         rotation = torch.from_numpy(truth.scene.rotation).float()
         people = [truth.scene.people[row] for row in rows]
         part = {field.name: getattr(crops, field.name) for field in fields(crops)}
@@ -71,21 +74,17 @@ def collect_people(source: SceneSource, recipe: SSFRecipe, render: RenderScene |
     return SSFDataset(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 
-MIN_DEPTH = 0.2
-"""Minimum depth of every joint of a person, metres."""
-
-
-def load_or_make(path: Path, same: str, make: Callable[[], SSFDataset]) -> SSFDataset:
-    """The people of a file if its fingerprint is the same; else makes and saves them."""
+def load_or_make(path: Path, identity: str, make: Callable[[], SSFDataset]) -> SSFDataset:
+    """The people of a file that was made with the same identity; otherwise makes and saves them."""
     try:
         with safe_open(path, "pt") as file:
-            if (file.metadata() or {}).get("same") == same:
+            if (file.metadata() or {}).get("same") == identity:
                 return SSFDataset(**{field.name: file.get_tensor(field.name) for field in fields(SSFDataset)})
     except (SafetensorError, OSError):
         pass
     dataset = make()
     with atomic(path) as temporary:
-        save_file({name: values.contiguous() for name, values in vars(dataset).items()}, temporary, {"same": same})
+        save_file({name: values.contiguous() for name, values in vars(dataset).items()}, temporary, {"same": identity})
     return dataset
 
 
@@ -144,10 +143,10 @@ def train_to_file(
     """
     source = SceneSource.load(SceneSettings(seed=recipe.seed, people=recipe.people), mocap=mocap)
     render = _renderer() if recipe.input_type == "image" else None
-    wanted = (recipe.input_type, recipe.size, recipe.scenes, recipe.people, recipe.seed)
-    same = f"{fingerprint([source.pose_prior.mean, source.pose_prior.axes])} {wanted}"
+    settings = (recipe.input_type, recipe.size, recipe.scenes, recipe.people, recipe.seed)
+    identity = f"{fingerprint([source.pose_prior.mean, source.pose_prior.axes])} {settings}"
     folder.mkdir(parents=True, exist_ok=True)
-    dataset = load_or_make(folder / "people.safetensors", same, lambda: collect_people(source, recipe, render))
+    dataset = load_or_make(folder / "people.safetensors", identity, lambda: collect_people(source, recipe, render))
     data = fingerprint([dataset.joints.numpy(), dataset.mask.numpy(), dataset.image.numpy()])
     ssf = train_ssf(dataset, folder, recipe, body=source.body, data=data, resume=resume, progress=progress)
     path = folder / f"{recipe.name}.safetensors"
@@ -167,7 +166,7 @@ def train_to_file(
 
 
 def _renderer() -> RenderScene:
-    """The renderer of scenes.
+    """A function that renders scenes.
 
     Raises:
         OccluposeError: nothing here can render.

@@ -21,7 +21,7 @@ def save(ssf: SSF, path: Path) -> None:
     Raises:
         OccluposeError: the file could not be written.
     """
-    # entries keep their names of the first version
+    # entry names of the first version
     header = {
         "format": FORMAT,
         "body": ssf.body.name,
@@ -32,8 +32,7 @@ def save(ssf: SSF, path: Path) -> None:
         "cnn": str(ssf.cnn_width),
         "hidden": " ".join(map(str, ssf.hidden)),
     }
-    tensors = {name: value.half() if value.is_floating_point() else value for name, value in ssf.state_dict().items()}
-    weights_file.save(tensors, header, path)
+    weights_file.save(weights_file.half_precision(ssf.state_dict()), header, path)
 
 
 def load(path: Path) -> SSF:

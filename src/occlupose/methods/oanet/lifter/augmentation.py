@@ -70,14 +70,14 @@ def _group(joint: str) -> int:
 
 
 def _chains() -> Float[Tensor, "22 22"]:
-    """Row: a joint; columns: the bones from the pelvis to it."""
-    chain = torch.zeros(len(BODY22), len(BODY22))
-    for number, joint in enumerate(BODY22.joints):
+    """Rows: joints; columns: 1 for the bones from the pelvis to the joint."""
+    chains = torch.zeros(len(BODY22), len(BODY22))
+    for row, joint in enumerate(BODY22.joints):
         name: str | None = joint
         while name is not None:
-            chain[number, BODY22.joints.index(name)] = 1
+            chains[row, BODY22.joints.index(name)] = 1
             name = PARENTS[name]
-    return chain
+    return chains
 
 
 CHAINS = _chains()
@@ -96,8 +96,9 @@ class BodyAugmentation:
     """
 
     bone_scale: float = 0.045
-    """Standard deviation of the relative length of each bone group. The size of the whole body does not vary: an image
-    cannot tell it from the distance, so it would be noise in the ground truth."""
+    """Standard deviation of the relative length of each bone group. The size of the whole body does not vary: it cannot
+    be told from the distance in an image, so it would be noise in the ground truth.
+    """
     distance: tuple[float, float] = (2.0, 9.0)
     """Range of the distance of camera and person, metres; log-uniform."""
     elevation: tuple[float, float] = ELEVATION

@@ -1,4 +1,4 @@
-"""Input of the lifter's temporal networks: joints of one person, centred and scaled, with gaps interpolated and the
+"""Input of the lifter's temporal networks: joints of one person, centred and scaled, with gaps interpolated, and the
 time to the nearest observations.
 
 OANet multiplies root-relative coordinates by a 0/1 mask, which makes a missing joint look as if it were at the root.
@@ -19,7 +19,7 @@ CHANNELS = 4 * len(BODY22) + 1
 """Input channels: x, y, age of the last and of the next observation of each joint, and the logarithm of the scale."""
 
 MAX_GAP = 32
-"""Frames to the nearest observation up to which a missing joint is filled; this bounds the latency of live lifting."""
+"""Maximum number of frames to the nearest observation for a missing joint to be filled; bounds the live latency."""
 
 AGE_DECAY = 6.0
 """Frames in which the age channel falls to 1/e."""
@@ -28,8 +28,9 @@ SCALE_SMOOTHING = 8
 """Frames before and after over which the person's scale is averaged."""
 
 MAX_POSITION_GAP = 62
-"""Frames to the nearest known joint up to which the position of a person is filled: as far as the receptive field of
-the smallest networks, so that it adds no latency."""
+"""The same for the position of a person, in frames to the nearest known joint: the receptive field of the smallest
+networks, so that it adds no latency.
+"""
 
 TORSO = [BODY22.joints.index(name) for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
 
@@ -212,5 +213,5 @@ def rotation_to_axis(point: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 
     b = y / norm
     c = 1 / norm
     k = 1 / (1 + c)
-    rows = (1 - k * a * a, -k * a * b, -a, -k * a * b, 1 - k * b * b, -b, a, b, c)
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    entries = (1 - k * a * a, -k * a * b, -a, -k * a * b, 1 - k * b * b, -b, a, b, c)
+    return torch.stack(entries, -1).unflatten(-1, (3, 3))

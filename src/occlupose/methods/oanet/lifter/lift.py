@@ -16,7 +16,7 @@ FPS = 30.0
 """Frames per second of the training data."""
 
 WINDOW = 256
-"""Strides of the networks that are lifted at once. Longer tracks are lifted in windows that overlap by the receptive
+"""Length of a window, in strides of the networks. Longer tracks are lifted in windows that overlap by the receptive
 field, with the same result.
 """
 
@@ -24,7 +24,7 @@ MIN_FPS = 20.0
 """Video with fewer frames per second is upsampled with unobserved frames."""
 
 MAX_UPSAMPLING = 15
-"""Largest upsampling factor; slower video is not one motion to the networks."""
+"""Largest upsampling factor; slower video has too few frames to be lifted as a motion."""
 
 
 @dataclass(frozen=True)

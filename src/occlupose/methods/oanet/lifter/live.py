@@ -59,7 +59,7 @@ class LiftedFrame:
 
 @dataclass(eq=False)
 class _Track:
-    """A person from the first to the last frame, with the frames that the networks have not processed yet."""
+    """A person from their first to their last frame, with the frames that the networks have not processed yet."""
 
     track_id: int
     first: int
@@ -67,7 +67,7 @@ class _Track:
     length: int = 0
     """Network frames so far."""
     queue: list[Float[np.ndarray, "22 3"]] = field(default_factory=list)
-    """Network frames that wait: x, y, and whether observed."""
+    """Network frames that are not processed yet: x, y, and whether observed."""
     step: int = 0
     steps: int = UNKNOWN_LENGTH
 
@@ -118,13 +118,13 @@ class LiveLifter:
         self._hop = STRIDE * self._interleaving  # network frames in a step
         self._lifter = lifter
         self.reset()
-        # beside the delay of the networks: steps come every STRIDE frames, a track's own ones may lie between these,
-        # and the 3D network follows one frame later
+        # besides the delay of the networks: a step waits for STRIDE frames, the steps of a track may start between
+        # those of the stream, and the 3D network follows one frame later
         frames = self._interleaving * (self._networks.delay + 2 * STRIDE) - 2
         self.latency = max(frames // self._upsampling + 1, self._max_gap)
 
     def reset(self) -> None:
-        """Forget everybody: the next frame is the first of another video."""
+        """Forgets all people: the next frame is the first of another video."""
         self._networks = _LiveNetworks(self._lifter)
         self._frames = 0
         self._steps = 0
@@ -168,7 +168,7 @@ class LiveLifter:
         return self._emit() if self._frames > self.latency else None
 
     def finish(self) -> list[LiftedFrame]:
-        """The frames that are left when the video ends; then forgets everybody."""
+        """The remaining frames when the video ends; then resets."""
         for track in list(self._active.values()):
             self._end(track)
         while self._new or self._batch:
@@ -179,7 +179,7 @@ class LiveLifter:
         return rest
 
     def _append(self, people: dict[int, Float[np.ndarray, "22 3"]]) -> None:
-        """Adds a frame to all tracks, ends those whose gap is too long and starts those of new people."""
+        """Adds a frame to all tracks, after ending tracks with too long a gap and starting those of new people."""
         for track in list(self._active.values()):
             if track.track_id not in people and self._frames - track.last > self._max_gap:
                 self._end(track)
@@ -225,10 +225,10 @@ class LiveLifter:
         self._pending = None
         for row, track in enumerate(self._batch):
             first = self._interleaving * (STRIDE * track.step - self._networks.delay)
-            for number in range(max(0, -first), self._hop):
-                frame, between = divmod(first + number, self._upsampling)
+            for offset in range(max(0, -first), self._hop):
+                frame, between = divmod(first + offset, self._upsampling)
                 if not between:
-                    self._outputs[track.first + frame].append((track, xyz[row, number], rays[row, number]))
+                    self._outputs[track.first + frame].append((track, xyz[row, offset], rays[row, offset]))
             track.step += 1
 
     def _in_time(self, values: Tensor) -> np.ndarray:
@@ -250,7 +250,7 @@ class LiveLifter:
 
 
 class _Completed(NamedTuple):
-    """A step between the 2D and the 3D network."""
+    """The state of a step between the 2D and the 3D network."""
 
     position: StreamPosition
     channels: Float[Tensor, "batch 4 channels"]

@@ -10,13 +10,13 @@ from occlupose.skeletons import BODY22, BODY22_TO_H36M17, H36M17
 
 
 class Lifter(nn.Module):
-    """2D TCN (OANet eq. 3) and 3D TCN (eq. 4-6): one network definition with other channels (paper section 3.2).
+    """2D TCN (OANet eq. 3) and 3D TCN (eq. 4-6): one network definition with different channels (paper section 3.2).
 
-    The 2D network corrects interpolated joints, more so the further their nearest observation is away, and leaves
-    observed joints unchanged. The 3D network gets the completed joints and the times of the observations, and predicts
+    The 2D network corrects interpolated joints, the more the farther their nearest observation is in time, and leaves
+    observed joints unchanged. The 3D network gets the completed joints and the times to the observations, and predicts
     the offset of each 3D joint from its 2D joint placed at the person's distance. The 2D network is trained by its own
-    loss only (eq. 3): with gradients of the 3D loss its output is no longer a 2D pose, but a code for the 3D network.
-    All ours.
+    loss only (eq. 3): with gradients of the 3D loss its output would be a code for the 3D network, not a 2D pose. All
+    ours.
 
     Arguments:
         width: channels of the networks; ours (the paper's figure is not legible in public).

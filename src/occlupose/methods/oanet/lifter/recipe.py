@@ -34,7 +34,7 @@ class LifterRecipe:
     window: int = 96
     """Frames of a training sequence."""
     occlusion_aware: bool = True
-    """Joints go missing in training. False is the baseline that has never seen a missing joint."""
+    """Joints go missing in training. False is the baseline, trained without missing joints."""
     complete_probability: float = 0.4
     """Probability that the 3D network gets all joints. For the 2D network joints are missing in every sequence."""
     missing_joint_weight: float = 2.0
@@ -46,7 +46,7 @@ class LifterRecipe:
     often as was measured.
     """
     h36m_probability: float = 0.35
-    """Probability that the 2D has Human3.6M's joints; otherwise it has COCO's."""
+    """Probability of Human3.6M's 2D joints instead of COCO's."""
     augmentation: BodyAugmentation = field(default_factory=BodyAugmentation)
     optimisation: Optimisation = field(default_factory=Optimisation)
     seed: int = 0
@@ -80,7 +80,7 @@ class LifterBatch:
     in_skeleton: Bool[Tensor, "batch 1 22"]
     """Which joints the 2D skeleton has."""
     for_2d: MaskedSequences
-    """For the 2D network: joints are always missing, since it learns from those only."""
+    """For the 2D network: joints are always missing, since it only learns from missing joints."""
     for_3d: MaskedSequences
     """For the 3D network: the same people, some of them complete."""
     truth_3d: Float[Tensor, "batch time 17 3"]
@@ -170,9 +170,9 @@ def lifter_loss(network: nn.Module, batch: LifterBatch, missing_joint_weight: fl
     """OANet eq. 9 without its adversarial and 2D-only terms: 2D completion, 3D position, and symmetry with the paper's
     0.2.
 
-    Missing joints (`completion`) and joints that the 2D skeleton lacks (`extension`) are two terms: the latter are many
-    times more numerous, and easier, and would dominate. Frames without any observation count in neither: they have no
-    scale to measure errors in, and would be half of the sum. This, and all weights but that of symmetry, are ours.
+    Missing joints (`completion`) and joints that the 2D skeleton lacks (`extension`) are separate terms: the latter are
+    easier and many times more numerous, and would dominate. Frames without any observation count in neither: they have
+    no scale to measure errors in, and would be half of the sum. This, and all weights but that of symmetry, are ours.
     """
     completed, xyz = network(batch.for_3d.inputs.channels, batch.for_2d.inputs.channels)
     has_scale = (uncertainty(batch.for_2d.inputs.channels) < 1).any(-1, keepdim=True)

@@ -33,9 +33,7 @@ def save(weights: dict[str, Tensor], lifter: Lifter, path: Path) -> None:
         OccluposeError: the file could not be written.
     """
     header = {"format": FORMAT, "width": str(lifter.width), "depth": str(lifter.depth)}
-    weights_file.save(
-        {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}, header, path
-    )
+    weights_file.save(weights_file.half_precision(weights), header, path)
 
 
 def load(path: Path | None = None) -> Lifter:
