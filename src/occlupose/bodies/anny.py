@@ -81,8 +81,8 @@ _MOCAP_HEADS = {
     "neck_nose": {"neck02": 0.65, "neck03": 0.35},
     "head_top": {"head": 0.8},
 }
-"""The same for CMU motion capture, with the thorax below the shoulders and the top of the head inside the head; from its
-rest skeletons.
+"""The same for CMU motion capture, with the thorax below the shoulders and the top of the head inside the head; from
+its rest skeletons.
 """
 
 CURL = {"finger1": 8.0, "finger2": 14.0, "finger3": 18.0, "finger4": 20.0, "finger5": 20.0}

@@ -205,8 +205,8 @@ class BodyModel:
         shape: Float[Tensor, "batch shape"],
         translation: Float[Tensor, "batch 3"],
     ) -> tuple[Float[Tensor, "batch 26 3"], Float[Tensor, "batch 26 17 3"]]:
-        """The joints, and the lever arm of each segment on each joint for Gauss-Newton steps: a small rotation vector w of
-        the segment moves the joint by w x lever.
+        """The joints, and the lever arm of each segment on each joint, for Gauss-Newton steps: a small rotation vector
+        w of the segment moves the joint by w x lever.
 
         A bone between two segments gets a part of each rotation, which is exact to first order.
         """

@@ -40,8 +40,8 @@ STEPS = "steps"
 
 @dataclass(frozen=True)
 class Optimisation:
-    """Length and learning rates of a training run. AdamW with linear warm-up; the result is an exponential moving average
-    (EMA) of the weights.
+    """Length and learning rates of a training run: AdamW with linear warm-up and an exponential moving average (EMA) of
+    the weights, which is the result.
 
     Raises:
         OccluposeError: a value out of range.

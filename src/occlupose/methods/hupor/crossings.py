@@ -279,14 +279,14 @@ def _possible_exchanges(
             score[row] = step.scores.take(start, 0).take(end, 1)
             length[row] = step.lengths.take(start, 0).take(end, 1)
     known = np.stack([(assignment[:, step.start] >= 0) & (assignment[:, step.end] >= 0) for step in candidates])
-    row, one, other = np.nonzero((score > 0) & (score.swapaxes(1, 2) > 0) & upper)
+    limb, one, other = np.nonzero((score > 0) & (score.swapaxes(1, 2) > 0) & upper)
     gain = (score - MIN_SCORE) * length
-    before = gain[row, one, one] + gain[row, other, other]
-    after = gain[row, one, other] + gain[row, other, one]
-    short = np.maximum(length[row, one, other], length[row, other, one]) < SHORT_LIMB * codec.stride
+    before = gain[limb, one, one] + gain[limb, other, other]
+    after = gain[limb, one, other] + gain[limb, other, one]
+    short = np.maximum(length[limb, one, other], length[limb, other, one]) < SHORT_LIMB * codec.stride
     similar = (after >= np.maximum(MIN_SCORE_RATIO * before, codec.stride)) | (short & (before < codec.stride))
-    possible = similar & known[row, one] & known[row, other]
-    return np.stack([row, one, other], 1)[possible]
+    possible = similar & known[limb, one] & known[limb, other]
+    return np.stack([limb, one, other], 1)[possible]
 
 
 def _joints_beyond(step: LimbCandidates, candidates: Sequence[LimbCandidates]) -> list[int]:
