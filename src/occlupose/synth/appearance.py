@@ -1,7 +1,7 @@
 """Random appearance of people, objects, light and cameras of synthetic images. Ours.
 
-Field names are those of the uniforms of `shaders/`. Colours are linear
-red, green and blue, 0 to 1. Lengths on a person are metres on the average body at rest (`BodyModel.texture`).
+Fields are named like the uniforms of `shaders/`. Colours are linear red, green and blue, 0 to 1. Lengths on a person
+are metres on the average body at rest (`BodyModel.texture`).
 """
 
 import colorsys
@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-Colour = tuple[float, float, float]
+Vector = tuple[float, float, float]
+Colour = Vector
 
 PATTERNS = ("plain", "melange", "stripes", "pinstripes", "checks", "dots", "print", "denim", "leaves")
 HAIR_STYLES = ("bald", "cropped", "short", "full", "bob", "long")
@@ -29,7 +30,7 @@ OBJECT_MATERIALS = {
     "bar": ("metal", "plain", "wood"),
     "foliage": ("leaves",),
 }
-"""Materials of some kinds of objects; the others can have any but leaves."""
+"""Materials of some kinds of objects; other kinds can have any but leaves."""
 
 
 def linear(colour: Float[np.ndarray, "*any 3"] | Colour) -> Float[np.ndarray, "*any 3"]:
@@ -44,7 +45,7 @@ class Cloth:
 
     Attributes:
         colour, second: of the fabric, and of its pattern.
-        pattern: which of PATTERNS.
+        pattern: index of PATTERNS.
         scale: length of one repeat, metres.
         sheen: strength of highlights, 0 to 1.
         folds: height of its folds, metres.
@@ -63,12 +64,12 @@ class PersonAppearance:
     """Appearance of a person.
 
     Attributes:
-        skin, flush, lips, iris: colours; flush is that of cheeks, nose, ears, knuckles and knees.
+        skin, flush, lips, iris: colours; `flush` of cheeks, nose, ears, knuckles and knees.
         freckles, wrinkles, beard: 0 to 1.
         beard_length: 0 shaved to 1 full.
-        hair, hair_style: colour, and which of HAIRS.
+        hair, hair_style: colour, and index of HAIR_STYLES.
         parting: metres from the middle to the left.
-        hat, hat_colour: which of HATS.
+        hat, hat_colour: index of HATS, and colour.
         glasses: 0 none, 1 clear, 2 dark.
         top, bottom: garments; `jacket` is worn over the top if `open` is more than 0.
         open: half width of the opening of the jacket at the chest, metres.
@@ -81,7 +82,7 @@ class PersonAppearance:
         belt: 1 if present.
         shoe, sole, sock: colours; `shoe_top` and `sock_top` are heights.
         laces: 1 if present.
-        offset: of the noise, so that people have different folds.
+        offset: of the noise, so that folds differ between people.
     """
 
     skin: Colour
@@ -117,7 +118,7 @@ class PersonAppearance:
     shoe_top: float
     sock_top: float
     laces: int
-    offset: Colour
+    offset: Vector
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class ObjectAppearance:
 
     Attributes:
         colour, second: of the material, and of its grain.
-        material: which of MATERIALS.
+        material: index of MATERIALS.
         sheen: 0 to 1.
         scale: length of its grain, metres.
         offset: of the noise.
@@ -137,7 +138,7 @@ class ObjectAppearance:
     material: int
     sheen: float
     scale: float
-    offset: Colour
+    offset: Vector
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,8 @@ class SceneAppearance:
         softness: half width of the edges of shadows, metres.
         sky, bounce: light from above and from below.
         fill_direction, fill: a second light without shadows.
-        floor, floor_colour, floor_second, floor_scale, floor_turn: which of FLOORS, its colours, metres of a repeat,
-            radians.
+        floor, floor_colour, floor_second, floor_scale, floor_turn: index of FLOORS, its colours, length of a repeat in
+            metres, rotation in radians.
         gloss: reflection of the floor, 0 to 1.
         ceiling: colour; outdoors that of the upper sky.
         horizon: colour of the lower sky, and of haze.
@@ -171,12 +172,12 @@ class SceneAppearance:
     """
 
     indoor: int
-    sun_direction: Colour
+    sun_direction: Vector
     sun: Colour
     softness: float
     sky: Colour
     bounce: Colour
-    fill_direction: Colour
+    fill_direction: Vector
     fill: Colour
     floor: int
     floor_colour: Colour
@@ -188,7 +189,7 @@ class SceneAppearance:
     horizon: Colour
     clouds: float
     haze: float
-    room: Colour
+    room: Vector
     exposure: float
     white: Colour
     contrast: float
@@ -233,11 +234,10 @@ def sample_person(generator: Generator, *, gender: float = 0.5, age: float = 0.7
     bottom = _cloth(generator, "bottom")
     jacket = _cloth(generator, "jacket")
     has_jacket = not has_dress and random() < 0.33
-    sleeve = float(
-        _pick(generator, [_short(generator), 0.2 + 0.12 * random(), 0.395 + 0.02 * random()], [0.52, 0.1, 0.38])
-    )
+    sleeves = [_short_sleeve(generator), 0.2 + 0.12 * random(), 0.395 + 0.02 * random()]
+    sleeve = float(_pick(generator, sleeves, [0.52, 0.1, 0.38]))
     if has_dress:
-        sleeve = float(_pick(generator, [0.03, _short(generator), 0.4], [0.3, 0.4, 0.3]))
+        sleeve = float(_pick(generator, [0.03, _short_sleeve(generator), 0.4], [0.3, 0.4, 0.3]))
     if has_jacket:
         sleeve = 0.4 + 0.02 * random()
     shirt = not has_dress and random() < 0.35
@@ -249,7 +249,7 @@ def sample_person(generator: Generator, *, gender: float = 0.5, age: float = 0.7
         leg = float(_pick(generator, [-0.695, -0.3 - 0.16 * random()], [0.35, 0.65]))
     shoe, sole, laces = _shoes(generator)
     boots = random() < 0.15
-    grey_hat = linear(_tint(generator, 0.0, 0.6, 0.08, 0.7))
+    hat_colour = linear(_tint(generator, 0.0, 0.6, 0.08, 0.7))
     hat = int(_pick(generator, range(3), [0.88, 0.07, 0.05]))
     return PersonAppearance(
         skin=_three(skin),
@@ -264,7 +264,7 @@ def sample_person(generator: Generator, *, gender: float = 0.5, age: float = 0.7
         hair_style=style,
         parting=float(generator.normal(0, 0.02)),
         hat=hat,
-        hat_colour=_three(grey_hat),
+        hat_colour=_three(hat_colour),
         glasses=int(_pick(generator, range(3), [0.82, 0.12, 0.06])),
         top=top,
         jacket=jacket,
@@ -315,9 +315,7 @@ def sample_surroundings(generator: Generator) -> SceneAppearance:
     indoor = generator.random() < 0.5
     azimuth = generator.uniform(-np.pi, np.pi)
     away = azimuth + np.pi + generator.uniform(-1.2, 1.2)
-    overcast = (
-        float(generator.random() < 0.3) * generator.uniform(0.5, 1.0) if not indoor else generator.uniform(0.2, 0.9)
-    )
+    overcast = generator.uniform(0.2, 0.9) if indoor else (generator.random() < 0.3) * generator.uniform(0.5, 1.0)
     elevation = np.radians(generator.uniform(40, 75) if indoor else generator.uniform(14, 68))
     if indoor:
         warm = _lamp(generator.uniform(2900, 6500))
@@ -334,8 +332,9 @@ def sample_surroundings(generator: Generator) -> SceneAppearance:
     fill = _lamp(generator.uniform(3500, 8000)) * generator.uniform(0.02, 0.3)
     level = (sun.mean() * np.sin(elevation) * 0.7 + sky.mean() + 0.5 * fill.mean()) * 0.9
     floor, floor_colour, floor_second, floor_scale = _floor(generator, indoor)
-    size = generator.uniform(0, 1, 3)
-    radius = 11 + 24 * size[0]
+    size = generator.uniform(0, 1, 3).tolist()
+    indoor_room = (5 + 4 * size[0], 5 + 5 * size[1], 2.4 + 1.1 * size[2])
+    room = indoor_room if indoor else (11 + 24 * size[0],) * 3
     sunset = np.clip(1 - elevation / 0.6, 0, 1) * (1 - overcast)
     blue = linear((0.32, 0.52, 0.82)) * (1 - overcast) + linear((0.72, 0.75, 0.79)) * overcast
     pale = linear((0.75, 0.84, 0.93)) * (1 - sunset) + linear((0.95, 0.8, 0.62)) * sunset
@@ -358,9 +357,7 @@ def sample_surroundings(generator: Generator) -> SceneAppearance:
         horizon=_three(pale if not indoor else linear(_grey(generator, 0.6, 0.9))),
         clouds=float(overcast if overcast > 0 else generator.random() * 0.8),
         haze=float(generator.uniform(0, 0.5)) if not indoor else 0.0,
-        room=(5 + 4 * float(size[0]), 5 + 5 * float(size[1]), 2.4 + 1.1 * float(size[2]))
-        if indoor
-        else (float(radius),) * 3,
+        room=room,
         exposure=float(1.35 * generator.lognormal(0.0, 0.24) / level),
         white=_three(np.clip(generator.normal([1.0, 1.0, 1.0], [0.05, 0.015, 0.06]), 0.8, 1.2)),
         contrast=float(np.clip(generator.normal(1.0, 0.1), 0.75, 1.25)),
@@ -379,32 +376,29 @@ def sample_surroundings(generator: Generator) -> SceneAppearance:
 Choice = TypeVar("Choice")
 
 
-def _pick(generator: Generator, choices: Sequence[Choice], shares: Sequence[float] | None = None) -> Choice:
+def _pick(generator: Generator, choices: Sequence[Choice], weights: Sequence[float] | None = None) -> Choice:
     """Random choice; much faster than `Generator.choice`."""
-    if shares is None:
+    if weights is None:
         return choices[int(generator.random() * len(choices))]
-    left = generator.random() * sum(shares)
-    for choice, share in zip(choices, shares, strict=True):
-        left -= share
-        if left < 0:
+    remainder = generator.random() * sum(weights)
+    for choice, weight in zip(choices, weights, strict=True):
+        remainder -= weight
+        if remainder < 0:
             return choice
     return choices[-1]
 
 
-def _three(values: Float[np.ndarray, "3"]) -> Colour:
+def _three(values: Float[np.ndarray, "3"]) -> Vector:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _direction(azimuth: float, elevation: float) -> Colour:
-    return _three(
-        np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
-    )
+def _direction(azimuth: float, elevation: float) -> Vector:
+    across = np.cos(elevation) * np.array([np.sin(azimuth), np.cos(azimuth)])
+    return _three(np.array([across[0], np.sin(elevation), across[1]]))
 
 
 def _lamp(kelvin: float) -> Float[np.ndarray, "3"]:
-    """Colour of light by its temperature for a camera balanced for 5500 K, green 1; a rough fit of ours to Planck's
-    law.
-    """
+    """Colour of light by its temperature for a camera balanced for 5500 K, green 1; our rough fit to Planck's law."""
     return np.array([(5500 / kelvin) ** 0.55, 1.0, (kelvin / 5500) ** 0.75])
 
 
@@ -414,11 +408,18 @@ def _grey(generator: Generator, low: float, high: float) -> Float[np.ndarray, "3
 
 
 def _tint(
-    generator: Generator, dull: float, vivid: float, dark: float, bright: float, *, hue: float | None = None
+    generator: Generator,
+    min_saturation: float,
+    max_saturation: float,
+    dark: float,
+    bright: float,
+    *,
+    hue: float | None = None,
 ) -> Float[np.ndarray, "3"]:
     """A colour of some range of saturation and brightness, sRGB."""
-    where = generator.random() if hue is None else hue
-    return np.array(colorsys.hsv_to_rgb(where, generator.uniform(dull, vivid), generator.uniform(dark, bright)))
+    hue = generator.random() if hue is None else hue
+    saturation = generator.uniform(min_saturation, max_saturation)
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, generator.uniform(dark, bright)))
 
 
 _SKINS = np.array(
@@ -432,7 +433,7 @@ _SKINS = np.array(
         [0.27, 0.18, 0.14],
     ]
 )
-"""Skin tones from light to dark, sRGB; chosen by us along the range of Fitzpatrick's types."""
+"""Skin tones from light to dark over the range of Fitzpatrick's types, sRGB; ours."""
 
 
 _IRISES = ((0.20, 0.12, 0.06), (0.30, 0.2, 0.1), (0.3, 0.42, 0.5), (0.32, 0.4, 0.26))
@@ -440,10 +441,11 @@ _IRISES = ((0.20, 0.12, 0.06), (0.30, 0.2, 0.1), (0.3, 0.42, 0.5), (0.32, 0.4, 0
 
 
 def _skin(generator: Generator) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
-    place = generator.uniform(0, len(_SKINS) - 1)
-    srgb = np.array([np.interp(place, np.arange(len(_SKINS)), _SKINS[:, channel]) for channel in range(3)])
+    """Colours of skin and of its flushed parts."""
+    tone = generator.uniform(0, len(_SKINS) - 1)
+    srgb = np.array([np.interp(tone, np.arange(len(_SKINS)), _SKINS[:, channel]) for channel in range(3)])
     skin = linear(np.clip(srgb + generator.normal(0, [0.01, 0.012, 0.018]), 0.05, 0.97))
-    return skin, skin * np.array([1.0, 0.62, 0.58]) if place < 3.5 else skin * np.array([0.92, 0.76, 0.72])
+    return skin, skin * np.array([1.0, 0.62, 0.58] if tone < 3.5 else [0.92, 0.76, 0.72])
 
 
 def _lips(generator: Generator, skin: Float[np.ndarray, "3"], woman: bool) -> Float[np.ndarray, "3"]:
@@ -469,9 +471,10 @@ _HAIR = (
 def _hair(
     generator: Generator, skin: Float[np.ndarray, "3"], woman: bool, old: float
 ) -> tuple[Float[np.ndarray, "3"], int]:
+    """Colour of the hair, and index of HAIR_STYLES."""
     dark = skin.mean() < 0.22
-    shares = (0.75, 0.18, 0.05, 0.0, 0.02, 0.0, 0.0) if dark else (0.17, 0.24, 0.22, 0.14, 0.11, 0.07, 0.05)
-    srgb = np.array(_pick(generator, _HAIR, shares)) * generator.uniform(0.8, 1.2)
+    weights = (0.75, 0.18, 0.05, 0.0, 0.02, 0.0, 0.0) if dark else (0.17, 0.24, 0.22, 0.14, 0.11, 0.07, 0.05)
+    srgb = np.array(_pick(generator, _HAIR, weights)) * generator.uniform(0.8, 1.2)
     grey = np.clip(old * 1.3 * generator.random(), 0, 1)
     srgb = srgb * (1 - grey) + grey * generator.uniform(0.5, 0.85)
     if generator.random() < 0.03:
@@ -480,42 +483,48 @@ def _hair(
     return linear(np.clip(srgb, 0.03, 0.95)), int(_pick(generator, range(len(HAIR_STYLES)), styles))
 
 
-def _short(generator: Generator) -> float:
+def _short_sleeve(generator: Generator) -> float:
     """Length of a short sleeve."""
     return float(0.1 + 0.07 * generator.random())
 
 
+_PATTERN_WEIGHTS = {
+    "bottom": {"denim": 0.38, "plain": 0.38, "melange": 0.12, "pinstripes": 0.04, "checks": 0.04, "leaves": 0.04},
+    "jacket": {"plain": 0.5, "melange": 0.25, "denim": 0.1, "pinstripes": 0.05, "checks": 0.1},
+    "top": {
+        "plain": 0.34,
+        "melange": 0.14,
+        "stripes": 0.13,
+        "pinstripes": 0.05,
+        "checks": 0.1,
+        "dots": 0.05,
+        "print": 0.12,
+        "leaves": 0.07,
+    },
+}
+"""Relative frequency of patterns on each garment; on dresses as on tops."""
+
+
 def _cloth(generator: Generator, kind: str) -> Cloth:
     """Material of a "top", "bottom", "jacket" or "dress"."""
-    if kind == "bottom":
-        name = str(
-            _pick(
-                generator,
-                ["denim", "plain", "melange", "pinstripes", "checks", "leaves"],
-                [0.38, 0.38, 0.12, 0.04, 0.04, 0.04],
-            )
-        )
-    elif kind == "jacket":
-        name = str(_pick(generator, ["plain", "melange", "denim", "pinstripes", "checks"], [0.5, 0.25, 0.1, 0.05, 0.1]))
-    else:
-        names = ["plain", "melange", "stripes", "pinstripes", "checks", "dots", "print", "leaves"]
-        name = _pick(generator, names, [0.34, 0.14, 0.13, 0.05, 0.1, 0.05, 0.12, 0.07])
+    weights = _PATTERN_WEIGHTS.get(kind, _PATTERN_WEIGHTS["top"])
+    name = _pick(generator, list(weights), list(weights.values()))
     if name == "denim":
         colour = _tint(generator, 0.25, 0.62, 0.16, 0.62, hue=0.58 + 0.05 * generator.random())
         second = np.clip(colour * 1.35 + 0.1, 0, 1)
     else:
         sober = generator.random() < (0.45 if kind in ("top", "dress") else 0.75)
-        colour = (
-            _grey(generator, 0.06, 0.93)
-            if sober and generator.random() < 0.6
-            else _tint(generator, 0.1, 0.4 if sober else 0.75, 0.1, 0.9)
-        )
+        if sober and generator.random() < 0.6:
+            colour = _grey(generator, 0.06, 0.93)
+        else:
+            colour = _tint(generator, 0.1, 0.4 if sober else 0.75, 0.1, 0.9)
         if kind == "bottom":
             colour = colour * _pick(generator, [0.35, 0.6, 1.0], [0.35, 0.4, 0.25])
         lighter = colour.mean() < 0.45 or (colour.mean() < 0.7 and generator.random() < 0.3)
-        second = np.clip(
-            colour * 0.6 + generator.uniform(0.3, 0.5) if lighter else colour * generator.uniform(0.25, 0.7), 0, 1
-        )
+        if lighter:
+            second = np.clip(colour * 0.6 + generator.uniform(0.3, 0.5), 0, 1)
+        else:
+            second = np.clip(colour * generator.uniform(0.25, 0.7), 0, 1)
         if generator.random() < 0.4:
             second = _tint(generator, 0.2, 0.8, 0.15, 0.9)
     scale = {
@@ -536,24 +545,25 @@ def _cloth(generator: Generator, kind: str) -> Cloth:
 
 
 def _shoes(generator: Generator) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"], int]:
+    """Colours of shoe and sole, and 1 with laces."""
     sneakers = generator.random() < 0.6
     if sneakers:
         shoe = _grey(generator, 0.05, 0.92) if generator.random() < 0.6 else _tint(generator, 0.3, 0.9, 0.2, 0.8)
         return linear(shoe), linear(_grey(generator, 0.7, 0.92)), 1
-    shoe = (
-        _grey(generator, 0.04, 0.15) if generator.random() < 0.5 else _tint(generator, 0.4, 0.7, 0.15, 0.45, hue=0.06)
-    )
+    black = generator.random() < 0.5
+    shoe = _grey(generator, 0.04, 0.15) if black else _tint(generator, 0.4, 0.7, 0.15, 0.45, hue=0.06)
     return linear(shoe), linear(_grey(generator, 0.03, 0.1)), int(generator.random() < 0.5)
+
+
+_INDOOR_FLOORS = {"planks": 0.4, "tiles": 0.25, "carpet": 0.2, "concrete": 0.15}
+_OUTDOOR_FLOORS = {"concrete": 0.32, "paving": 0.3, "grass": 0.25, "sand": 0.13}
+"""Relative frequency of floors."""
 
 
 def _floor(generator: Generator, indoor: bool) -> tuple[int, Float[np.ndarray, "3"], Float[np.ndarray, "3"], float]:
     """Index in FLOORS, two colours, and metres of one repeat."""
-    names, shares = (
-        (("planks", "tiles", "carpet", "concrete"), (0.4, 0.25, 0.2, 0.15))
-        if indoor
-        else (("concrete", "paving", "grass", "sand"), (0.32, 0.3, 0.25, 0.13))
-    )
-    name = str(_pick(generator, names, shares))
+    weights = _INDOOR_FLOORS if indoor else _OUTDOOR_FLOORS
+    name = _pick(generator, list(weights), list(weights.values()))
     colour = {
         "planks": lambda: _tint(generator, 0.25, 0.55, 0.3, 0.72, hue=0.06 + 0.03 * generator.random()),
         "tiles": lambda: _tint(generator, 0.0, 0.2, 0.35, 0.9, hue=0.08),

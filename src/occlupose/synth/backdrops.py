@@ -11,17 +11,14 @@ from occlupose.errors import OccluposeError
 from occlupose.media import IMAGE_SUFFIXES, read_image
 
 MIN_SIZE = 64
-"""Of the shorter side of a backdrop, px."""
+"""Minimum length of the shorter side of a backdrop, px."""
 
 MIN_CROP = 0.6
-"""Smallest crop, as a share of the largest crop with the right aspect ratio."""
+"""Smallest crop, relative to the largest crop with the right aspect ratio."""
 
 
 def find_backdrops(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The images in a folder and its subfolders, by name, and those that cannot be used: damaged, or under MIN_SIZE
-    pixels.
-
-    Every image is read once.
+    """The usable images in a folder and its subfolders, by name, and the others: damaged, or under MIN_SIZE pixels.
 
     Raises:
         OccluposeError: no such folder, or no usable image in it.
@@ -38,12 +35,8 @@ def find_backdrops(folder: Path) -> tuple[list[Path], list[Path]]:
     for path in sorted(files):
         (good if _usable(path) else broken).append(path)
     if not good:
-        names = ", ".join(path.name for path in broken[:3])
-        more = (
-            f"{len(broken)} cannot be used ({names}{', ...' if len(broken) > 3 else ''})"
-            if broken
-            else "there are none"
-        )
+        names = ", ".join([*(path.name for path in broken[:3]), *["..."][: len(broken) > 3]])
+        more = f"{len(broken)} cannot be used ({names})" if broken else "there are none"
         raise OccluposeError(
             f"{folder}: no usable image, {more}; give a folder with images ({' '.join(IMAGE_SUFFIXES)}) of {MIN_SIZE}"
             " pixels or more"

@@ -11,12 +11,12 @@ from occlupose.synth.appearance import SceneAppearance
 
 def apply_camera_effects(image: RGB, appearance: SceneAppearance, generator: Generator) -> RGB:
     """Simulate lens, sensor and compression: blur, noise and JPEG."""
-    pixels = image.shape[1] / 512
-    defocus = appearance.defocus * pixels
+    scale = image.shape[1] / 512
+    defocus = appearance.defocus * scale
     blurred = cv2.GaussianBlur(image, (0, 0), defocus) if defocus > 0.3 else image
     length, direction = appearance.motion
-    if length * pixels > 1:
-        blurred = cv2.filter2D(blurred, -1, _motion_blur_kernel(length * pixels, direction))
+    if length * scale > 1:
+        blurred = cv2.filter2D(blurred, -1, _motion_blur_kernel(length * scale, direction))
     noise = generator.standard_normal(image.shape, np.float32)
     if appearance.coarse > 0.3:
         cv2.GaussianBlur(noise, (3, 3), appearance.coarse, dst=noise)
@@ -27,9 +27,8 @@ def apply_camera_effects(image: RGB, appearance: SceneAppearance, generator: Gen
     noise += value
     noisy = cv2.convertScaleAbs(np.maximum(noise, 0, out=noise))
     _, file = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, appearance.quality])
-    return cv2.cvtColor(np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB).astype(
-        np.uint8, copy=False
-    )
+    decoded = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR))
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 def _motion_blur_kernel(length: float, direction: float) -> Float[np.ndarray, "side side"]:

@@ -11,17 +11,20 @@ from occlupose.skeletons import BODY26
 from occlupose.synth.appearance import PersonAppearance
 
 CLOTHING_OFFSET = 0.008
-"""Largest distance of clothes and hair from the bare body, metres: they must not change its labels."""
+"""Largest distance of clothes and hair from the bare body, metres, so that they do not change its labels."""
 
-COARSE = 0.028
+SHADOW_CELL = 0.028
 """Cell size of the mesh for shadows, metres at rest: vertices in one cell are merged."""
+
+_FOLD_SIZES = {"elbow": 0.055, "knee": 0.06, "shoulder": 0.06, "hip": 0.07, "ankle": 0.05, "wrist": 0.035}
+"""Standard deviation of the region around each joint where cloth folds, metres."""
 
 _HAIR_THICKNESS = (0.004, 0.0, 0.0022, 0.005, 0.0075, 0.0075)
 """Thickness of each of HAIR_STYLES, metres."""
 
 
 class ClothedMesh:
-    """A body model with clothes: coordinates for textures, and how clothes smooth its surface.
+    """The mesh of a body model with coordinates for textures; clothes smooth its surface.
 
     Arguments:
         cell: size of a cell in metres at rest, in which vertices are merged; 0 merges none.
@@ -41,11 +44,11 @@ class ClothedMesh:
         self.rows, self.faces = _merged(body.texture.numpy(), body.faces.numpy().astype(np.int32), cell)
         self._corners = np.ascontiguousarray(self.faces.T)
         self.rest = body.texture.numpy()[self.rows].astype(np.float32)
-        number = body.part.numpy()[self.rows]
-        part = np.array([name.split("_", 1)[1] for name in PARTS])[number]
-        side = np.array([name.split("_", 1)[0] for name in PARTS])[number]
+        part_index = body.part.numpy()[self.rows]
+        part = np.array([name.split("_", 1)[1] for name in PARTS])[part_index]
+        side = np.array([name.split("_", 1)[0] for name in PARTS])[part_index]
         joints = (body.regressor @ body.texture + body.head_regressor @ body.heads).numpy()
-        at = {name: joints[place] for place, name in enumerate(BODY26.joints)}
+        at = dict(zip(BODY26.joints, joints, strict=True))
         self.eyes = [at["left_eye"], at["right_eye"]]
         self.head = np.isin(part, ("face", "skull", "neck")).astype(np.float32)
         self.foot = part == "foot"
@@ -57,24 +60,16 @@ class ClothedMesh:
             self._lay_out(name, part, side, at)
         self.joint = np.zeros(len(self.rest), np.float32)
         for name in SIDES:
-            for joint, size in (
-                ("elbow", 0.055),
-                ("knee", 0.06),
-                ("shoulder", 0.06),
-                ("hip", 0.07),
-                ("ankle", 0.05),
-                ("wrist", 0.035),
-            ):
-                far = ((self.rest - at[f"{name}_{joint}"]) ** 2).sum(1)
-                self.joint = np.maximum(self.joint, np.exp(-far / (2 * size**2)) * np.isin(side, (name,)))
+            for joint, size in _FOLD_SIZES.items():
+                squared_distance = ((self.rest - at[f"{name}_{joint}"]) ** 2).sum(1)
+                self.joint = np.maximum(self.joint, np.exp(-squared_distance / (2 * size**2)) * np.isin(side, (name,)))
         waist = np.exp(-((self.rest[:, 1] + 0.03) ** 2) / (2 * 0.05**2)) * self.trunk
         self.joint = np.maximum(self.joint, 0.7 * waist).astype(np.float32)
-        kept, few = _merged(self.rest, self.faces, COARSE)
+        kept, few = _merged(self.rest, self.faces, SHADOW_CELL)
         self.coarse = kept[few]
-        count = len(self.rest)
-        number = len(self.faces)
-        ones = np.ones(3 * number, np.float32)
-        self._gather = sparse.csr_matrix((ones, (self.faces.ravel(), np.arange(number).repeat(3))), (count, number))
+        shape = (len(self.rest), len(self.faces))
+        ones = np.ones(self.faces.size, np.float32)
+        self._gather = sparse.csr_matrix((ones, (self.faces.ravel(), np.arange(shape[1]).repeat(3))), shape)
         self._smooth(np.isin(part, ("trunk", "upper_arm", "forearm", "thigh", "shank")))
 
     def add_clothes(
@@ -84,53 +79,46 @@ class ClothedMesh:
         bare = vertices[self.rows].astype(np.float32)
         if appearance is None:
             return bare, np.zeros_like(bare)
-        worn, thick = self._worn(appearance)
+        covered, thickness = self._covered(appearance)
         normal = self.normals(bare)
-        both = np.concatenate([bare, normal], 1)
-        shown = normal.copy()
+        bare_and_normal = np.concatenate([bare, normal], 1)
+        clothed_normal = normal.copy()
         for rows, matrix in self._smoothing:
-            smooth = matrix @ both
-            thick[rows] += worn[rows] * np.einsum("ij,ij->i", smooth[:, :3] - bare[rows], normal[rows])
-            shown[rows] = np.where(worn[rows, None], smooth[:, 3:], normal[rows])
+            smooth = matrix @ bare_and_normal
+            thickness[rows] += covered[rows] * np.einsum("ij,ij->i", smooth[:, :3] - bare[rows], normal[rows])
+            clothed_normal[rows] = np.where(covered[rows, None], smooth[:, 3:], normal[rows])
         # along the normal only, so that textures stay in place
-        return bare + np.clip(thick, -CLOTHING_OFFSET, CLOTHING_OFFSET)[:, None] * normal, shown
+        return bare + np.clip(thickness, -CLOTHING_OFFSET, CLOTHING_OFFSET)[:, None] * normal, clothed_normal
 
-    def _worn(self, appearance: PersonAppearance) -> tuple[Bool[np.ndarray, "vertex"], Float[np.ndarray, "vertex"]]:
-        """Vertices that are covered by clothes, and the thickness of clothes or hair, metres."""
+    def _covered(self, appearance: PersonAppearance) -> tuple[Bool[np.ndarray, "vertex"], Float[np.ndarray, "vertex"]]:
+        """Which vertices clothes cover, and the thickness of clothes or hair, metres."""
         y = self.rest[:, 1]
-        body = self.head < 0.5
-        top = (
-            body
-            & (self.arm < appearance.sleeve)
-            & np.where(self.arm > 0.02, True, y > appearance.hem)
-            & ~self.leg
-            & (y < 0.275)
-            & (self.arm > -0.05)
-        )
+        top = (self.head < 0.5) & ~self.leg & (y < 0.275) & (self.arm > -0.05) & (self.arm < appearance.sleeve)
+        top &= (self.arm > 0.02) | (y > appearance.hem)
         bottom = (self.leg | self.trunk) & (y < appearance.waist) & (y > appearance.leg)
         shoe = self.leg & (y < appearance.shoe_top)
-        thick = np.zeros_like(y)
-        thick[bottom] = 0.0035
-        thick[top] = 0.0065 if appearance.open > 0 else 0.004
-        thick[shoe] = 0.005
+        thickness = np.zeros_like(y)
+        thickness[bottom] = 0.0035
+        thickness[top] = 0.0065 if appearance.open > 0 else 0.004
+        thickness[shoe] = 0.005
         hairy = (self.head > 0.5) & (y > np.where(self.rest[:, 2] > 0.05, 0.44, 0.36))
         rise = np.clip((y - np.where(self.rest[:, 2] > 0.05, 0.44, 0.35)) / 0.03, 0, 1)
         hair = 0.007 if appearance.hat else _HAIR_THICKNESS[appearance.hair_style]
-        thick = np.where(hairy, hair * rise, thick)
-        return top | bottom | shoe, thick.astype(np.float32)
+        thickness = np.where(hairy, hair * rise, thickness)
+        return top | bottom | shoe, thickness.astype(np.float32)
 
     def normals(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 3"]:
         """Normals of the vertices, from those of the faces around them weighted by area."""
         x, y, z = np.ascontiguousarray(vertices.T)
-        one, two, three = self._corners
-        ax = x[two] - x[one]
-        ay = y[two] - y[one]
-        az = z[two] - z[one]
-        bx = x[three] - x[one]
-        by = y[three] - y[one]
-        bz = z[three] - z[one]
-        flat = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
-        normal = self._gather @ flat
+        first, second, third = self._corners
+        ax = x[second] - x[first]
+        ay = y[second] - y[first]
+        az = z[second] - z[first]
+        bx = x[third] - x[first]
+        by = y[third] - y[first]
+        bz = z[third] - z[first]
+        face_normal = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
+        normal = self._gather @ face_normal
         normal /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-12)[:, None]
         return normal
 
@@ -143,15 +131,15 @@ class ClothedMesh:
             length = float(np.linalg.norm(axis))
             axis = axis / length
             across = unit_vectors(np.cross(axis, [0.0, 0.0, 1.0]))
-            from_ = self.rest[rows] - at[f"{name}_{one}"]
-            self.arm[rows] = begin + from_ @ axis
-            self.limb[rows] = np.stack([from_ @ across, -self.arm[rows], from_ @ np.cross(across, axis)], 1)
+            offset = self.rest[rows] - at[f"{name}_{one}"]
+            self.arm[rows] = begin + offset @ axis
+            self.limb[rows] = np.stack([offset @ across, -self.arm[rows], offset @ np.cross(across, axis)], 1)
             begin += length
         rows = (side == name) & np.isin(part, ("thigh", "shank", "foot"))
         hip = at[f"{name}_hip"]
         ankle = at[f"{name}_ankle"]
-        share = ((self.rest[rows, 1] - hip[1]) / (ankle[1] - hip[1]))[:, None]
-        middle = hip + share * (ankle - hip)
+        fraction = ((self.rest[rows, 1] - hip[1]) / (ankle[1] - hip[1]))[:, None]
+        middle = hip + fraction * (ankle - hip)
         self.limb[rows] = self.rest[rows] - np.stack([middle[:, 0], np.zeros(len(middle)), middle[:, 2]], 1)
 
     def _smooth(self, clothed: Bool[np.ndarray, "vertex"]) -> None:
@@ -159,9 +147,9 @@ class ClothedMesh:
         count = len(self.rest)
         one = self.faces[:, [0, 1, 2, 1, 2, 0]].ravel()
         other = self.faces[:, [1, 2, 0, 0, 1, 2]].ravel()
-        joined = sparse.csr_matrix((np.ones(len(one), np.float32), (one, other)), (count, count))
-        joined.data[:] = 1
-        mean = sparse.diags(1 / np.maximum(np.asarray(joined.sum(1)).ravel(), 1)) @ joined
+        adjacency = sparse.csr_matrix((np.ones(len(one), np.float32), (one, other)), (count, count))
+        adjacency.data[:] = 1
+        mean = sparse.diags(1 / np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1)) @ adjacency
         step = sparse.csr_matrix(0.5 * sparse.identity(count, dtype=np.float32) + 0.5 * mean)
         self._smoothing: list[tuple[np.ndarray, sparse.csr_matrix]] = []
         for rows, times in ((np.flatnonzero(clothed), 5), (np.flatnonzero(self.foot), 8)):
@@ -180,11 +168,11 @@ def _merged(
     """Merge the vertices in each cell of a grid: the vertices that are kept, and the remaining triangles."""
     if not cell:
         return np.arange(len(rest)), faces
-    place = np.round(rest / cell).astype(np.int64)
-    _, first, inverse = np.unique(place, axis=0, return_index=True, return_inverse=True)
-    few = inverse.reshape(-1)[faces]
-    few = few[(few[:, 0] != few[:, 1]) & (few[:, 1] != few[:, 2]) & (few[:, 2] != few[:, 0])]
-    return first, few.astype(np.int32)
+    cells = np.round(rest / cell).astype(np.int64)
+    _, kept, inverse = np.unique(cells, axis=0, return_index=True, return_inverse=True)
+    merged = inverse.reshape(-1)[faces]
+    a, b, c = merged.T
+    return kept, merged[(a != b) & (b != c) & (c != a)].astype(np.int32)
 
 
 _ARM = {"upper_arm": ("shoulder", "elbow"), "forearm": ("elbow", "wrist"), "hand": ("wrist", "hand")}
