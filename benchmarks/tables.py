@@ -119,7 +119,7 @@ def oanet_table2() -> str:
 def oanet_tried() -> str:
     """Other weights and settings, compared with the run that they change, which is also a cell of table 1."""
     base = [
-        {"change": "nothing"} | row
+        {"change": "unchanged"} | row
         for row in _rows("oanet_table1")
         if (row["length"], row["threshold"]) == ("64", "0.3")
     ]
