@@ -33,7 +33,7 @@ from occlupose.methods.hupor.decode import DecoderInput
 from occlupose.methods.hupor.grouping import OURS, PAPER, GroupingRules
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from hupor_people import exact_maps, joint_errors, random_people, random_states
+from hupor_maps import exact_maps, joint_errors, random_people, random_states
 
 PEOPLE = (1, 3, 5, 10, 20, 40)
 PARTS = {

@@ -33,7 +33,7 @@ from occlupose.methods.hupor.predict import HUPORPredictor
 from occlupose.methods.hupor.weights import TrainedHUPOR
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from hupor_people import exact_maps, random_people, random_states
+from hupor_maps import exact_maps, random_people, random_states
 
 RESULTS = Path(__file__).parent / "results" / "hupor_speed.csv"
 COLUMNS = ("people", "detection_ms", "reasoning_ms", "grouping_ms", "all_ms", "to_3_people", "peak_mib")

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from occlupose.skeletons import H36M17, HUMANEVA15, convert
-from walkers import walk
+from walking_people import walk
 
 H36M_CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 KEPT = {  # of the 32 joints, written down anew
@@ -31,10 +31,10 @@ KEPT = {  # of the 32 joints, written down anew
     "right_elbow": 26,
     "right_wrist": 27,
 }
-INSIDE = np.array([1145.0, 1143.8, 512.5, 515.4, -0.2, 0.24, -0.002, -0.0009, -0.0014])  # f, c, k, p, as w0 has them
+INTRINSICS = np.array([1145.0, 1143.8, 512.5, 515.4, -0.2, 0.24, -0.002, -0.0009, -0.0014])  # f, c, k, p as in w0
 
 
-def walker(frames: int = 20, seed: int = 0) -> np.ndarray:
+def walking(frames: int = 20, seed: int = 0) -> np.ndarray:
     """(time, 17, 3) of somebody who walks about the middle of a world whose z is up, metres."""
     turn = np.random.default_rng(seed).uniform(0, 6)
     right, up, forward = np.moveaxis(
@@ -43,7 +43,7 @@ def walker(frames: int = 20, seed: int = 0) -> np.ndarray:
     return np.stack([right, forward, up], -1)
 
 
-def outside(number: int) -> tuple[np.ndarray, np.ndarray]:
+def extrinsics(number: int) -> tuple[np.ndarray, np.ndarray]:
     """Rotation and position (m) of one of the cameras, 5 m from the middle, all around."""
     angle = 0.4 + number * np.pi / 2
     position = np.array([5 * np.cos(angle), 5 * np.sin(angle), 1.6])
@@ -54,15 +54,15 @@ def outside(number: int) -> tuple[np.ndarray, np.ndarray]:
 
 def in_camera(world: np.ndarray, number: int) -> np.ndarray:
     """The world's points before one of the cameras."""
-    rotation, position = outside(number)
+    rotation, position = extrinsics(number)
     return (world - position) @ rotation.T
 
 
 def h36m_pixels(xyz: np.ndarray) -> np.ndarray:
     """Pixels as the code release of Human3.6M projects them, with distortion."""
-    (fx, fy, cx, cy) = INSIDE[:4]
-    k = INSIDE[4:7]
-    p = INSIDE[7:]
+    (fx, fy, cx, cy) = INTRINSICS[:4]
+    k = INTRINSICS[4:7]
+    p = INTRINSICS[7:]
     x = xyz[..., 0] / xyz[..., 2]
     y = xyz[..., 1] / xyz[..., 2]
     r2 = x**2 + y**2
@@ -74,10 +74,10 @@ def write_metadata(path: Path, numbers: int = 300) -> Path:
     """Human3.6M's metadata.xml with the four cameras for all eleven subjects."""
     w0 = []
     for number in range(4):
-        rotation, position = outside(number)
+        rotation, position = extrinsics(number)
         for _ in range(11):
             w0 += [*Rotation.from_matrix(rotation).as_euler("XYZ"), *(1000 * position)]
-    w0 += 4 * INSIDE.tolist()
+    w0 += 4 * INTRINSICS.tolist()
     ids = "".join(f"<item>{name}</item>" for name in H36M_CAMERAS)
     text = " ".join(f"{value:.15g}" for value in w0[:numbers])
     path.write_text(f"<metadata><dbcameras><index2id>{ids}</index2id></dbcameras><w0>[{text}]</w0></metadata>")
@@ -176,7 +176,7 @@ def write_humaneva(folder: Path, motions: dict[str, dict[str, np.ndarray]]) -> P
         home = folder / subject / "Calibration_Data"
         home.mkdir(parents=True, exist_ok=True)
         for number in range(3):
-            rotation, position = outside(number)
+            rotation, position = extrinsics(number)
             values = [765.0, 766.0, 320.0, 240.0, 0, 0, 0, 0, 0, 0, *rotation.ravel(), *(-1000 * rotation @ position)]
             (home / f"C{number + 1}.cal").write_text("\n".join(f"{value:.12g}" for value in values) + "\n")
     pixels = {
@@ -203,10 +203,10 @@ def humaneva_pixels(xyz: np.ndarray) -> np.ndarray:
 def cameras_json(names: list[str], **changes: object) -> str:
     """The text of a cameras.json with the test's cameras of Human3.6M; changes are to the first."""
     cameras = []
-    fx, fy, cx, cy, k1, k2, k3, p1, p2 = INSIDE.tolist()
+    fx, fy, cx, cy, k1, k2, k3, p1, p2 = INTRINSICS.tolist()
     inside = {"width": 1000, "height": 1002, "fx": fx, "fy": fy, "cx": cx, "cy": cy, "distortion": [k1, k2, p1, p2, k3]}
     for number, name in enumerate(names):
-        rotation, position = outside(number)
+        rotation, position = extrinsics(number)
         cameras.append(
             {"name": name, **inside, "rotation": rotation.tolist(), "translation": (-rotation @ position).tolist()}
         )

@@ -44,7 +44,7 @@ def test_what_is_there_is_not_fetched_again(asset, monkeypatch):
     assert fetch(asset)["data.bin"].stat().st_mtime_ns == before
 
 
-def test_a_harmed_file_is_fetched_anew(asset):
+def test_a_damaged_file_is_fetched_again(asset):
     path = fetch(asset)["data.bin"]
     path.write_bytes(b"harmed")
     assert not asset.present

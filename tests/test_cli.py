@@ -18,6 +18,7 @@ from rich.console import Console
 
 import occlupose
 from commands import ENVIRONMENT, Outcome, assert_refused, names, subprocess_of
+from hupor_detections import write_hupor
 from media_files import make_sound, make_video
 from mocap_files import write_mocap
 from occlupose.assets import demo_clip
@@ -33,9 +34,8 @@ from occlupose.networks.hourglass import StackedHourglass
 from occlupose.occlusion.cylinders import PAPER
 from occlupose.poses import OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17
-from pose_dataset_files import walker, write_h36m
-from scripted import write_hupor
-from walkers import circle, film, stand
+from pose_dataset_files import walking, write_h36m
+from walking_people import circle, make_poses, stand
 
 IMAGE = ["poses.json", "poses.npz", "preview.png", "run.json"]
 VIDEO = ["overlay.mp4", *IMAGE]
@@ -207,7 +207,7 @@ def test_bad_input_in_a_process_of_its_own(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_unknown_options_say_what_there_is(command):
+def test_unknown_options_are_refused_with_the_known_ones(command):
     outcome = command("run", "a.mp4", "--fps", "3")
     assert outcome.code == 2 and "--fps" in outcome.err and "Traceback" not in outcome.err
 
@@ -475,7 +475,7 @@ def long_video(tmp_path_factory) -> Path:
 
 @pytest.mark.assets
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
-def test_ctrl_c_while_watching_keeps_what_was_seen(tmp_path, long_video):
+def test_ctrl_c_during_a_run_keeps_the_frames_so_far(tmp_path, long_video):
     terminal = Terminal("run", long_video, "-o", tmp_path / "out")
     terminal.wait_for(r"detecting a\.mp4 .* [1-9]\d*/3000 +0 people")
     terminal.ctrl_c()
@@ -488,7 +488,7 @@ def test_ctrl_c_while_watching_keeps_what_was_seen(tmp_path, long_video):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs Unix signals")
-def test_ctrl_c_while_hupor_watches(tmp_path, long_video):
+def test_ctrl_c_while_hupor_runs(tmp_path, long_video):
     terminal = Terminal(
         "run",
         long_video,
@@ -589,7 +589,7 @@ def test_ctrl_c_elsewhere_is_one_line(command, monkeypatch):
 
 def in_2d(folder: Path, suffix: str = ".npz") -> Path:
     """Somebody who walks, in 2D, with one joint missing for a while."""
-    poses = film(circle()[:40])
+    poses = make_poses(circle()[:40])
     poses.xy[10:20, 0, 3] = np.nan
     poses.xyz[10:20, 0, 3] = np.nan
     poses.state[10:20, 0, 3] = 0
@@ -688,7 +688,7 @@ def test_lift_never_writes_over_what_it_reads(command, tmp_path):
 
 def in_3d(folder: Path, name: str = "walk.npz") -> Path:
     """Somebody who walks around in a circle, in 3D."""
-    film(circle()).save(folder / name)
+    make_poses(circle()).save(folder / name)
     return folder / name
 
 
@@ -698,7 +698,7 @@ def test_label_with_the_datas_own_camera(command, tmp_path):
     )
     assert (outcome.code, outcome.err) == (0, "")
     assert re.fullmatch(rf"{tmp_path / 'out'}: 2 files of labels, \d+% of the joints occluded\n", outcome.out)
-    expected = labels.label_poses(film(circle()), rules=PAPER)
+    expected = labels.label_poses(make_poses(circle()), rules=PAPER)
     assert Poses.load(tmp_path / "out" / "walk.npz") == Poses.load(tmp_path / "out" / "again.npz") == expected
 
 
@@ -779,7 +779,7 @@ def test_label_refuses(command, tmp_path, arguments, words):
 
 
 def test_label_a_dataset(command, tmp_path):
-    write_h36m(tmp_path / "h36m", {"S9": {"Walking 1": walker(12, 1)}})
+    write_h36m(tmp_path / "h36m", {"S9": {"Walking 1": walking(12, 1)}})
     outcome = command("label", tmp_path / "h36m", "--dataset", "h36m", "--subjects", "S9", "-o", tmp_path / "out")
     assert outcome.code == 0 and "4 files of labels" in outcome.out  # one a camera
     files = sorted((tmp_path / "out").rglob("*.npz"))
@@ -814,7 +814,7 @@ def rendered(table: object) -> str:
 
 
 def test_summary():
-    poses = film(circle()[:40], stand(1, 6, 40))
+    poses = make_poses(circle()[:40], stand(1, 6, 40))
     poses.track_id[:] = 1, 12
     poses.state[20:, 0, :5] = OCCLUDED
     for array, missing in ((poses.xy, np.nan), (poses.xyz, np.nan), (poses.state, 0)):
@@ -831,7 +831,7 @@ def test_summary():
 
 
 def test_the_summary_of_an_image_has_no_times():
-    text = rendered(terminal.summary(film(circle()[:1])))
+    text = rendered(terminal.summary(make_poses(circle()[:1])))
     assert "1 frame, 1 person" in text and "from" not in text and "0.0 s" not in text and "100%" in text
 
 
@@ -844,7 +844,7 @@ def test_the_summary_of_an_image_has_no_times():
     ],
 )
 def test_why_there_are_no_poses(options, words, capsys):
-    poses = film(circle()[:2])
+    poses = make_poses(circle()[:2])
     poses.state[:] = 0
     poses.xy[:] = np.nan
     poses.xyz[:] = np.nan
@@ -855,7 +855,7 @@ def test_why_there_are_no_poses(options, words, capsys):
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_who_is_nowhere_in_space_has_no_distance_in_the_summary():
-    poses = film(stand(1, 6, 4))
+    poses = make_poses(stand(1, 6, 4))
     poses.xyz[:] = np.nan
     assert "nan" not in rendered(terminal.summary(poses))
 
@@ -996,7 +996,7 @@ def test_broken_backdrops_are_left_out_and_named(command, tmp_path):
     assert outcome.code == 0 and "1 broken" in outcome.err and "bad.jpg" in outcome.err
 
 
-def test_without_egl_pictures_are_refused_and_labels_are_made(command, tmp_path, monkeypatch):
+def test_without_egl_images_are_refused_and_labels_are_made(command, tmp_path, monkeypatch):
     import moderngl
 
     def missing(*_, **__):

@@ -47,7 +47,7 @@ def test_moving_texture_gives_its_displacement(shift):
     np.testing.assert_allclose(first.motion * SIDE, np.broadcast_to(shift, JOINTS.shape), atol=1e-4)
 
 
-def test_a_large_person_is_measured_on_a_small_picture_in_full_size_units():
+def test_a_large_person_is_measured_on_a_small_image_in_full_size_units():
     world = texture(1400, 1400, blur=12.0)
     box = BOX * 5
     joints = JOINTS * 5
@@ -69,7 +69,7 @@ def test_a_still_joint_on_a_moving_background_is_rejected_and_a_moving_one_is_ke
     np.testing.assert_array_equal(measured[0, 0], np.where(still, OCCLUDED, VISIBLE))
 
 
-def test_the_last_frame_looks_back():
+def test_the_last_frame_is_compared_with_the_one_before():
     world = texture(340, 340)
     shift = np.array([4, 2], np.float32)
     _, last = measure((moved(world, (0, 0)), BOX, JOINTS, ONE), (moved(world, shift), BOX, JOINTS + shift, ONE))
@@ -77,7 +77,7 @@ def test_the_last_frame_looks_back():
     np.testing.assert_allclose(last.motion * SIDE, np.broadcast_to(-shift, JOINTS.shape), atol=1e-4)
 
 
-def test_who_is_gone_in_the_next_frame_looks_back_and_who_stays_looks_ahead():
+def test_a_person_gone_in_the_next_frame_is_compared_with_the_last_and_others_with_the_next():
     world = texture(340, 340)
     images = [moved(world, shift) for shift in ((0, 0), (3, 0), (3, 5))]
     two = (np.repeat(BOX, 2, 0), np.repeat(JOINTS, 2, 0), np.array([1, 2]))
@@ -86,7 +86,7 @@ def test_who_is_gone_in_the_next_frame_looks_back_and_who_stays_looks_ahead():
     np.testing.assert_allclose(results[1].flow[1] * SIDE, np.broadcast_to((-3, 0), JOINTS.shape[1:]), atol=0.3)
 
 
-def test_a_joint_missing_in_the_next_frame_looks_back_alone():
+def test_a_joint_missing_in_the_next_frame_alone_is_compared_with_the_last():
     world = texture(340, 340)
     images = [moved(world, shift) for shift in ((0, 0), (3, 0), (3, 5))]
     gone = JOINTS.copy()
@@ -104,13 +104,13 @@ def test_motion_follows_the_id_not_the_order():
 
 
 @pytest.mark.parametrize("ids", [(np.array([1]), np.array([2])), (np.array([-1]), np.array([-1]))])
-def test_strangers_and_the_unconfirmed_have_no_motion(ids):
+def test_new_and_unconfirmed_people_have_no_motion(ids):
     image = moved(texture(340, 340), (0, 0))
     for measured in measure((image, BOX, JOINTS, ids[0]), (image, BOX, JOINTS, ids[1])):
         assert np.isnan(measured.motion).all() and np.isnan(measured.flow).all()
 
 
-def test_a_joint_outside_the_picture_has_motion_but_no_flow():
+def test_a_joint_outside_the_image_has_motion_but_no_flow():
     image = moved(texture(340, 340), (0, 0))
     joints = JOINTS.copy()
     joints[0, 0] = (-30, 60)
@@ -119,7 +119,7 @@ def test_a_joint_outside_the_picture_has_motion_but_no_flow():
     np.testing.assert_array_equal(first.motion, 0)
 
 
-def test_nobody_and_boxes_outside_the_picture_are_no_error():
+def test_nobody_and_boxes_outside_the_image_are_no_error():
     image = moved(texture(340, 340), (0, 0))
     nobody = (np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.int64))
     away = (image, BOX + 5000, JOINTS + 5000, ONE)
@@ -128,7 +128,7 @@ def test_nobody_and_boxes_outside_the_picture_are_no_error():
     assert np.isnan(results[1].flow).all()
 
 
-def test_a_change_of_picture_size_breaks_the_flow():
+def test_a_change_of_image_size_breaks_the_flow():
     world = texture(340, 340)
     first, last = measure(
         (moved(world, (0, 0)), BOX, JOINTS, ONE), (moved(world, (0, 0), (200, 200)), BOX, JOINTS, ONE)
@@ -136,7 +136,7 @@ def test_a_change_of_picture_size_breaks_the_flow():
     assert np.isnan(first.motion).all() and np.isnan(last.motion).all()
 
 
-def test_a_finished_meter_starts_afresh():
+def test_a_finished_sampler_starts_again():
     image = Pyramid(moved(texture(340, 340), (0, 0)))
     sampler = FlowSampler()
     assert sampler.finish() is None
@@ -148,7 +148,7 @@ def test_a_finished_meter_starts_afresh():
 # ------------------------------------------------------------------------------------------------ other flows
 
 
-def test_by_default_it_is_dis_on_the_grey_pictures():
+def test_by_default_it_is_dis_on_the_grey_images():
     """What OpenCV says of the whole picture, which the box fills, averaged over five pixels by five."""
     world = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     first = cv2.GaussianBlur(world, (0, 0), 3)
@@ -192,7 +192,7 @@ def test_any_flow_is_used_as_it_is_averaged_over_the_patch():
     np.testing.assert_allclose(first.motion * side, 1, atol=1e-5)
 
 
-def test_a_flow_on_a_smaller_picture_counts_in_pixels_of_the_whole():
+def test_a_flow_on_a_smaller_image_is_in_pixels_of_the_original():
     image = np.zeros((996, 996, 3), np.uint8)
     flow = Stretch()
     people = (image, np.array([[100, 100, 900, 900]], np.float32), np.float32([[[400, 700]]]), ONE)
@@ -222,7 +222,7 @@ class Brightness(nn.Module):
 
 
 @pytest.mark.parametrize("size", [(16, 16), (128, 136), (131, 250), (300, 17)])
-def test_raft_gets_padded_pictures_and_the_last_answer_counts(size):
+def test_raft_gets_padded_images_and_its_last_iteration_counts(size):
     first, second = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
     first[0, 0] = 0
     first[0, 1] = 255

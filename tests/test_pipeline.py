@@ -35,7 +35,7 @@ from occlupose.pipeline import run, stream
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, FramePoses, Poses
 from occlupose.skeletons import COCO17, H36M17
 from occlupose.tracking import Tracker
-from walkers import FPS, film, walk
+from walking_people import FPS, make_poses, walk
 
 WIDTH = 640
 HEIGHT = 360
@@ -60,31 +60,31 @@ def world(seconds: float, fps: float) -> Poses:
     before, share = np.divmod(time * FPS, 1)
     share = share[:, None, None, None]
     over = walked[before.astype(int)] * (1 - share) + walked[before.astype(int) + 1] * share
-    filmed = replace(film(*over.transpose(1, 0, 2, 3), width=WIDTH, height=HEIGHT), time=time, fps=fps).to(COCO17)
-    face = np.isnan(filmed.xy)
-    xy = np.where(face, filmed.xy[:, :, COCO17.index("left_shoulder")] + np.float32([0, -15]), filmed.xy)
+    poses = replace(make_poses(*over.transpose(1, 0, 2, 3), width=WIDTH, height=HEIGHT), time=time, fps=fps).to(COCO17)
+    face = np.isnan(poses.xy)
+    xy = np.where(face, poses.xy[:, :, COCO17.index("left_shoulder")] + np.float32([0, -15]), poses.xy)
     return replace(
-        filmed,
+        poses,
         xy=xy,
         xyz=None,
         camera=None,
-        score=np.where(face[..., 0], 0.6, filmed.score),
+        score=np.where(face[..., 0], 0.6, poses.score),
         state=np.full(xy.shape[:3], VISIBLE),
     )
 
 
-def tracked_frames(filmed: Poses, there: Callable[[int, float], bool], seed: int = 0) -> list[FramePoses]:
+def tracked_frames(poses: Poses, there: Callable[[int, float], bool], seed: int = 0) -> list[FramePoses]:
     """The people (ids 1, 2, ...) at the times when they are there, with noise of a pixel and a fifth of the joints
     hidden for a while.
     """
     generator = np.random.default_rng(seed)
-    frames, people, joints = filmed.state.shape
-    xy = (filmed.xy + generator.normal(0, 1, filmed.xy.shape)).astype(np.float32)
+    frames, people, joints = poses.state.shape
+    xy = (poses.xy + generator.normal(0, 1, poses.xy.shape)).astype(np.float32)
     hidden = (generator.random((frames // 5 + 1, people, joints)) < 0.2).repeat(5, 0)[:frames]
     score = np.where(hidden, 0.1, 0.9).astype(np.float32)
     state = np.where(hidden, OCCLUDED, VISIBLE).astype(np.uint8)
     result = []
-    for frame, time in enumerate(filmed.time.tolist()):
+    for frame, time in enumerate(poses.time.tolist()):
         rows = [person for person in range(people) if there(person, time)]
         track_id = np.array(rows, np.int64) + 1
         result.append(FramePoses(time, track_id, xy[frame, rows], score[frame, rows], state[frame, rows]))
@@ -92,7 +92,7 @@ def tracked_frames(filmed: Poses, there: Callable[[int, float], bool], seed: int
 
 
 @dataclass
-class Scripted:
+class FixedKeypoints:
     """A front end with given people: COCO-17 joints (time, person, 17, 2) px, NaN for people who are absent."""
 
     xy: np.ndarray
@@ -133,7 +133,7 @@ def ids_of(frames: list[FramePoses]) -> list[list[int]]:
     return [frame_poses.track_id.tolist() for frame_poses in frames]
 
 
-def track_people(source: Source, frontend: Scripted, **options: object) -> Generator[FramePoses, None, None]:
+def track_people(source: Source, frontend: FixedKeypoints, **options: object) -> Generator[FramePoses, None, None]:
     """Detects and tracks with this front end."""
     return track(source, OANet(frontend), Camera.from_fov(source.width, source.height), **options)
 
@@ -147,7 +147,7 @@ def lifter() -> Lifter:
 
 
 def test_ids_begin_with_the_first_frame_and_false_positives_get_none(tmp_path):
-    frontend = Scripted(figures("xxxxxxxx", "...xxxxx", ".x......", ".......x"))
+    frontend = FixedKeypoints(figures("xxxxxxxx", "...xxxxx", ".x......", ".......x"))
     with open_media(video(tmp_path, 8)) as source:
         tracked = list(track_people(source, frontend))
         assert ids_of(tracked) == [[1], [1], [1], [1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]
@@ -157,10 +157,10 @@ def test_ids_begin_with_the_first_frame_and_false_positives_get_none(tmp_path):
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_a_single_picture_gets_ids(tmp_path, count):
+def test_a_single_image_gets_ids(tmp_path, count):
     write_image(tmp_path / "a.png", GREY)
     (only,) = track_people(
-        open_media(tmp_path / "a.png"), Scripted(figures(*"xxx"[:count]) if count else np.zeros((1, 0, 17, 2)))
+        open_media(tmp_path / "a.png"), FixedKeypoints(figures(*"xxx"[:count]) if count else np.zeros((1, 0, 17, 2)))
     )
     assert only.track_id.tolist() == [1, 2, 3][:count]
     assert (only.state == VISIBLE).all() and only.state.shape == (count, 17)
@@ -170,13 +170,13 @@ def test_a_single_picture_gets_ids(tmp_path, count):
 def test_a_single_frame_of_a_stream_without_a_count_gets_ids(tmp_path):
     with open_media(video(tmp_path, 2).as_uri()) as source:  # of which opening takes one
         assert source.live and source.count is None
-        assert ids_of(list(track_people(source, Scripted(figures("x"))))) == [[1]]
+        assert ids_of(list(track_people(source, FixedKeypoints(figures("x"))))) == [[1]]
 
 
 def test_nobody_at_all(tmp_path):
     with open_media(video(tmp_path, 5)) as source:
-        assert ids_of(list(track_people(source, Scripted(np.zeros((5, 0, 17, 2)))))) == [[]] * 5
-        poses = run(source, OANet(Scripted(np.zeros((5, 0, 17, 2)))))
+        assert ids_of(list(track_people(source, FixedKeypoints(np.zeros((5, 0, 17, 2)))))) == [[]] * 5
+        poses = run(source, OANet(FixedKeypoints(np.zeros((5, 0, 17, 2)))))
     assert (len(poses), len(poses.track_id), poses.skeleton) == (5, 0, H36M17)
     poses.save(tmp_path / "a.npz")
     assert Poses.load(tmp_path / "a.npz") == poses
@@ -202,19 +202,19 @@ class Nothing(Source):
 
 
 def test_no_frames_at_all():
-    frontend = Scripted(np.zeros((0, 0, 17, 2)))
+    frontend = FixedKeypoints(np.zeros((0, 0, 17, 2)))
     assert list(track_people(Nothing(), frontend)) == []
     assert list(stream(Nothing(), OANet(frontend))) == []
     poses = run(Nothing(), OANet(frontend))
     assert (len(poses), len(poses.track_id)) == (0, 0)
 
 
-def test_who_was_there_first_stays(tmp_path):
+def test_the_first_person_stays(tmp_path):
     #                            at 10 frames/s; the tracker waits for 2 s
     presence = ("xxxxx...............xxxxx..........................", "x" * 51, "..x" + "x" * 48, "x" * 51)
     with open_media(video(tmp_path, 51)) as source:
-        everybody = ids_of(list(track_people(source, Scripted(figures(*presence)))))
-        two = ids_of(list(track_people(source, Scripted(figures(*presence)), max_people=2)))
+        everybody = ids_of(list(track_people(source, FixedKeypoints(figures(*presence)))))
+        two = ids_of(list(track_people(source, FixedKeypoints(figures(*presence)), max_people=2)))
     assert everybody[0] == [1, 2, 3] and everybody[24] == [1, 2, 3, 4] and everybody[50] == [2, 3, 4]
     assert two[:5] == [[1, 2]] * 5
     assert two[5:20] == [[2]] * 15, "a person who is hidden for a while keeps their place"
@@ -222,7 +222,7 @@ def test_who_was_there_first_stays(tmp_path):
     assert two[25:44] == [[2]] * 19 and two[45:] == [[2, 3]] * 6, "after 2 s it is somebody else's"
 
 
-def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
+def test_the_sampler_equals_tracker_and_flow_one_after_the_other(tmp_path):
     generator = np.random.default_rng(0)
     texture = generator.integers(0, 256, (HEIGHT // 4, WIDTH // 4, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
     with VideoWriter(tmp_path / "a.mp4", WIDTH, HEIGHT, 10) as out:
@@ -232,10 +232,10 @@ def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
     wrist = COCO17.index("left_wrist")[0]
     xy[6, 0, wrist, 1] += 100  # half a box side, against the flow
     with open_media(tmp_path / "a.mp4") as source:
-        tracked = list(track_people(source, Scripted(xy)))
+        tracked = list(track_people(source, FixedKeypoints(xy)))
         tracker = Tracker()
         meter = FlowSampler()
-        frontend = Scripted(xy)
+        frontend = FixedKeypoints(xy)
         moments = []
         moved = []
         frontend.reset()
@@ -254,7 +254,7 @@ def test_evidence_is_that_of_tracker_and_flow_one_after_the_other(tmp_path):
     )
 
 
-def test_another_flow_is_believed(tmp_path):
+def test_another_flow_is_used(tmp_path):
     """One that says of some pixels that they leap, in a video in which nobody moves."""
 
     def leaping(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -263,7 +263,7 @@ def test_another_flow_is_believed(tmp_path):
         return field
 
     clip = video(tmp_path, 6)
-    frontend = Scripted(figures("xxxxxx"))
+    frontend = FixedKeypoints(figures("xxxxxx"))
     still = run(clip, OANet(frontend, flow="dis")).observed
     poses = run(clip, OANet(frontend, flow=leaping)).observed
     assert (still.state == VISIBLE).all()
@@ -277,9 +277,9 @@ def test_another_flow_is_believed(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"), [({"flip": True}, "flip: scripted"), ({"boxes": Path("boxes.json")}, "boxes.json: scripted")]
 )
-def test_what_a_front_end_must_be_told_when_it_is_built(options, words):
+def test_a_front_end_that_needs_more_options_is_refused(options, words):
     with pytest.raises(OccluposeError, match=f"{words} is built already; give "):
-        OANet(Scripted(figures("xx")), **options)
+        OANet(FixedKeypoints(figures("xx")), **options)
 
 
 def test_an_unknown_flow_is_refused_before_networks_are_loaded(tmp_path):
@@ -288,7 +288,7 @@ def test_an_unknown_flow_is_refused_before_networks_are_loaded(tmp_path):
 
 
 def test_without_flow_confidence_is_as_detected(tmp_path):
-    frontend = Scripted(figures("xxxxxx"))
+    frontend = FixedKeypoints(figures("xxxxxx"))
     with open_media(video(tmp_path, 6)) as source:
         frames = list(track(source, OANet(frontend, flow=None), CAMERA))
     assert all((frame.score == np.float32(0.8)).all() and (frame.state == VISIBLE).all() for frame in frames)
@@ -297,7 +297,7 @@ def test_without_flow_confidence_is_as_detected(tmp_path):
 def test_a_reader_who_stops_leaves_no_thread(tmp_path):
     before = set(threading.enumerate())
     with open_media(video(tmp_path, 30)) as source:
-        reader = track_people(source, Scripted(figures("x" * 30)))
+        reader = track_people(source, FixedKeypoints(figures("x" * 30)))
         assert next(reader).track_id.tolist() == [1]
         reader.close()
     gc.collect()
@@ -305,7 +305,7 @@ def test_a_reader_who_stops_leaves_no_thread(tmp_path):
 
 
 def test_an_error_of_the_frontend_is_raised(tmp_path):
-    class Broken(Scripted):
+    class Broken(FixedKeypoints):
         def __call__(self, frame: Frame) -> Detections:
             if frame.index == 8:
                 raise OccluposeError("network.onnx: broke; mend it")
@@ -326,7 +326,7 @@ def test_an_error_while_tracking_is_raised_and_leaves_nothing_behind(tmp_path, m
     threads = cv2.getNumThreads()
     monkeypatch.setattr(Tracker, "update", broken)
     with open_media(video(tmp_path, 8)) as source, pytest.raises(ValueError, match="shape"):
-        list(track_people(source, Scripted(figures("x" * 8))))
+        list(track_people(source, FixedKeypoints(figures("x" * 8))))
     gc.collect()
     assert set(threading.enumerate()) == before
     assert cv2.getNumThreads() == threads
@@ -338,7 +338,7 @@ def test_other_weights_are_used(tmp_path):
     torch.nn.init.normal_(lifter.tcn_3d.out.weight)
     save(lifter.state_dict(), lifter, tmp_path / "mine.safetensors")
     clip = video(tmp_path, 12)
-    frontend = Scripted(figures("x" * 12))
+    frontend = FixedKeypoints(figures("x" * 12))
     mine = run(clip, OANet(frontend, weights=tmp_path / "mine.safetensors"))
     shipped = run(clip, OANet(frontend, weights=None))
     again = lifting.lift(mine.observed, lifter=load(tmp_path / "mine.safetensors"))
@@ -380,15 +380,15 @@ def test_empty_record():
 
 
 def test_run(tmp_path):
-    filmed = world(1.5, 10)
+    truth = world(1.5, 10)
     counts: list[int] = []
-    poses = run(video(tmp_path, 15), OANet(Scripted(filmed.xy)), progress=lambda frame: counts.append(len(frame)))
+    poses = run(video(tmp_path, 15), OANet(FixedKeypoints(truth.xy)), progress=lambda frame: counts.append(len(frame)))
     assert (len(poses), poses.track_id.tolist(), poses.skeleton, poses.fps) == (15, [1, 2, 3, 4], H36M17, 10)
     assert counts == [4] * 15
     assert poses.camera == Camera.from_fov(WIDTH, HEIGHT, 55, assumed=True)
     assert poses.observed is not None and poses.observed.skeleton == COCO17
-    order = [int(np.abs(poses.observed.xy[0] - filmed.xy[0, person]).mean((1, 2)).argmin()) for person in range(4)]
-    np.testing.assert_allclose(poses.observed.xy[:, order], filmed.xy, atol=1e-3)
+    order = [int(np.abs(poses.observed.xy[0] - truth.xy[0, person]).mean((1, 2)).argmin()) for person in range(4)]
+    np.testing.assert_allclose(poses.observed.xy[:, order], truth.xy, atol=1e-3)
     ankle = H36M17.index("left_ankle")[0]
     own = COCO17.index("left_ankle")[0]
     visible = poses.observed.state[:, :, own] == VISIBLE
@@ -400,7 +400,12 @@ def test_run(tmp_path):
     assert (
         len(
             run(
-                tmp_path / "a.mp4", OANet(Scripted(filmed.xy[3::2])), every=2, start=0.25, end=1.0, max_people=3
+                tmp_path / "a.mp4",
+                OANet(FixedKeypoints(truth.xy[3::2])),
+                every=2,
+                start=0.25,
+                end=1.0,
+                max_people=3,
             ).track_id
         )
         == 3
@@ -425,7 +430,7 @@ def test_run(tmp_path):
 )
 @pytest.mark.parametrize("function", [run, stream], ids=lambda function: function.__name__)
 def test_what_cannot_be(tmp_path, function, options, words):
-    estimator = OANet(Scripted(figures("xxx")))
+    estimator = OANet(FixedKeypoints(figures("xxx")))
     with pytest.raises(OccluposeError) as error:
         list(function(video(tmp_path, 3), estimator, **options))
     assert words in str(error.value) and "; " in str(error.value) and "\n" not in str(error.value)
@@ -442,33 +447,33 @@ def test_what_cannot_be(tmp_path, function, options, words):
 )
 def test_what_oanet_cannot_be(options, words):
     with pytest.raises(OccluposeError) as error:
-        OANet(**({"frontend": Scripted(figures("xxx"))} | options))
+        OANet(**({"frontend": FixedKeypoints(figures("xxx"))} | options))
     assert words in str(error.value) and "; " in str(error.value) and "\n" not in str(error.value)
 
 
 def test_an_image_in_an_array():
-    frontend = Scripted(figures("x", "x", "."))
+    frontend = FixedKeypoints(figures("x", "x", "."))
     people = OANet(frontend)(GREY, height=1.7)
     assert (len(people), people.skeleton) == (2, H36M17) and np.isfinite(people.xyz).all()
     again = OANet(frontend)(GREY, camera=CAMERA)
     assert np.abs(again.xyz[..., 2] - people.xyz[..., 2]).max() > 0.01
-    nobody = OANet(Scripted(np.zeros((1, 0, 17, 2))))(GREY)
+    nobody = OANet(FixedKeypoints(np.zeros((1, 0, 17, 2))))(GREY)
     assert len(nobody) == 0 and nobody.xyz.shape == (0, 17, 3)
     with pytest.raises(OccluposeError, match="fov 0"):
         OANet(frontend)(GREY, fov=0)
 
 
 def test_an_estimator_is_used_again(tmp_path):
-    estimator = OANet(Scripted(figures("xxxxxx")))
+    estimator = OANet(FixedKeypoints(figures("xxxxxx")))
     first = run(video(tmp_path, 6), estimator)
     assert run(tmp_path / "a.mp4", estimator) == first
 
 
 def test_an_open_source_has_its_own_window(tmp_path):
     with open_media(video(tmp_path, 6), every=2) as source:
-        assert len(run(source, OANet(Scripted(figures("xxx"))))) == 3
+        assert len(run(source, OANet(FixedKeypoints(figures("xxx"))))) == 3
         with pytest.raises(OccluposeError, match="open already"):
-            run(source, OANet(Scripted(figures("xxx"))), every=3)
+            run(source, OANet(FixedKeypoints(figures("xxx"))), every=3)
 
 
 def test_ctrl_c_is_the_callers(tmp_path):
@@ -476,7 +481,7 @@ def test_ctrl_c_is_the_callers(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(video(tmp_path, 6), OANet(Scripted(figures("xxxxxx"))), progress=interrupt)
+        run(video(tmp_path, 6), OANet(FixedKeypoints(figures("xxxxxx"))), progress=interrupt)
 
 
 @pytest.mark.assets
@@ -558,7 +563,7 @@ def test_streaming_anybody_at_any_time(lifter):
 
 @pytest.mark.parametrize("frames", [1, 5])
 def test_streaming_what_is_shorter_than_the_window(tmp_path, frames):
-    frontend = Scripted(figures("x" * frames, "." * (frames // 2) + "x" * (frames - frames // 2)))
+    frontend = FixedKeypoints(figures("x" * frames, "." * (frames // 2) + "x" * (frames - frames // 2)))
     assert_streamed(list(stream(video(tmp_path, frames), OANet(frontend))), run(tmp_path / "a.mp4", OANet(frontend)))
 
 

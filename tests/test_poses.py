@@ -11,7 +11,7 @@ from occlupose.skeletons import BLAZEPOSE33, BODY22, COCO17, H36M17, SKELETONS
 from pose_records import record, records
 
 
-def test_equal_means_equal_in_everything():
+def test_equality_compares_everything():
     assert record() == record() and record() != record(seed=5) and record() != "poses"
     for name, value in {"fps": 30.0, "camera": None, "observed": None, "xyz": None}.items():
         assert Poses(**vars(record()) | {name: value}) != record()

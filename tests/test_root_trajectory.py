@@ -24,7 +24,7 @@ def walk_towards(frames, depth, fps=FPS):
     return np.stack([np.sin(0.7 * time), 0.1 + 0.03 * np.sin(9 * time), depth + 0.7 * np.sin(0.9 * time)], -1)
 
 
-def see(relative, root, rng=None, noise=0.03, outliers=0.0):
+def project_with_noise(relative, root, rng=None, noise=0.03, outliers=0.0):
     """The joints in the picture, px, with noise of so many metres at their depth."""
     joints = relative + root[:, None]
     xy = CAMERA.project(joints)
@@ -49,24 +49,24 @@ def distance(a, b):
 def test_perfect_joints_give_the_root_back(seed, x, y, z, speed):
     relative = pose(np.random.default_rng(seed), 30)
     root = np.array([x, y, z]) + np.array(speed) * np.arange(30)[:, None] / FPS
-    found = placed(relative, see(relative, root))
+    found = placed(relative, project_with_noise(relative, root))
     assert found.dtype == np.float32
     assert distance(found, root).max() < 0.011  # at 12 m, towards the camera, 10.4 mm at the ends
 
 
 @settings(max_examples=10, deadline=None)
 @given(SEEDS, st.floats(2.5, 8))
-def test_a_stroll_is_followed_within_two_centimetres(seed, depth):
+def test_a_walking_person_is_located_within_two_centimetres(seed, depth):
     relative = pose(np.random.default_rng(seed), 120)
     root = walk_towards(120, depth)
-    assert distance(placed(relative, see(relative, root)), root).max() < 0.02
+    assert distance(placed(relative, project_with_noise(relative, root)), root).max() < 0.02
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_few_frames_are_enough(frames):
     relative = pose(np.random.default_rng(0), frames)
     root = np.tile([0.5, 0.2, 4.0], (frames, 1))
-    assert distance(placed(relative, see(relative, root)), root).max() < 1e-3
+    assert distance(placed(relative, project_with_noise(relative, root)), root).max() < 1e-3
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -75,15 +75,15 @@ def test_a_fifth_of_the_joints_wrong_costs_little(seed, depth):
     rng = np.random.default_rng(seed)
     relative = pose(rng, 150)
     root = walk_towards(150, depth)
-    error = distance(placed(relative, see(relative, root, rng, outliers=0.2)), root)
+    error = distance(placed(relative, project_with_noise(relative, root, rng, outliers=0.2)), root)
     assert error.mean() < 0.04 and error.max() < 0.25
 
 
-def test_joints_thrown_anywhere_in_the_picture_are_forgotten():
+def test_joints_moved_anywhere_in_the_image_are_ignored():
     rng = np.random.default_rng(0)
     relative = pose(rng, 150)
     root = walk_towards(150, 4.0)
-    xy = see(relative, root)
+    xy = project_with_noise(relative, root)
     wrong = rng.random(xy.shape[:2]) < 0.2
     xy[wrong] = rng.uniform(0, 1000, (wrong.sum(), 2))
     assert distance(placed(relative, xy), root).max() < 0.03
@@ -94,17 +94,17 @@ def test_a_gap_of_one_second_is_bridged(seed):
     rng = np.random.default_rng(seed)
     relative = pose(rng, 150)
     root = walk_towards(150, 4.0)
-    xy = see(relative, root, rng)
+    xy = project_with_noise(relative, root, rng)
     xy[60:90] = np.nan
     found = placed(relative, xy)
     assert distance(found, root).max() < 0.25
     assert distance(found[1:], found[:-1]).max() < 0.08, "no leap at the edges of the gap"
 
 
-def test_before_and_after_all_evidence_the_speed_dies_out():
+def test_before_the_first_and_after_the_last_observation_the_speed_decays():
     relative = pose(np.random.default_rng(0), 210)
     root = np.array([0.0, 0, 5]) + np.array([0.5, 0, 0.5]) * np.arange(210)[:, None] / FPS
-    xy = see(relative, root)
+    xy = project_with_noise(relative, root)
     xy[:60] = xy[-60:] = np.nan
     found = placed(relative, xy)
     speed = distance(found[1:], found[:-1]) * FPS
@@ -118,7 +118,7 @@ def test_a_window_with_a_second_on_either_side_equals_the_whole(depth, tolerance
     rng = np.random.default_rng(0)
     relative = pose(rng, 600)
     root = walk_towards(600, depth)
-    xy = see(relative, root, rng, outliers=0.1)
+    xy = project_with_noise(relative, root, rng, outliers=0.1)
     whole = placed(relative, xy)
     for middle in range(100, 500, 40):
         window = slice(middle - 30, middle + 31)
@@ -129,7 +129,7 @@ def test_a_window_with_a_second_on_either_side_equals_the_whole(depth, tolerance
 def test_a_path_goes_on_from_known_roots(known):
     rng = np.random.default_rng(0)
     relative = pose(rng, 300)
-    xy = see(relative, walk_towards(300, 4.0), rng, outliers=0.1)
+    xy = project_with_noise(relative, walk_towards(300, 4.0), rng, outliers=0.1)
     xy[150:180] = np.nan
     whole = placed(relative, xy)
     for start in (known, 100, 155):
@@ -140,7 +140,7 @@ def test_a_path_goes_on_from_known_roots(known):
         assert distance(found[:60], whole[start : start + 60]).max() < (0.002 if known == 2 else 0.1)
 
 
-def test_where_nothing_is_seen_a_known_path_dies_out():
+def test_without_observations_a_known_path_decays():
     relative = pose(np.random.default_rng(0), 60)
     before = np.array([[0.0, 0, 4], [0.02, 0, 4]])
     found = estimate_root_trajectory(
@@ -155,7 +155,7 @@ def test_the_frame_rate_does_not_matter():
     rng = np.random.default_rng(0)
     relative = pose(rng, 240, 60.0)
     root = walk_towards(240, 5.0, 60.0)
-    xy = see(relative, root)
+    xy = project_with_noise(relative, root)
     xy[100:160] = np.nan
     assert distance(placed(relative, xy, 60.0)[::2], placed(relative[::2], xy[::2], 30.0)).max() < 0.02
 
@@ -165,7 +165,7 @@ def test_the_frame_rate_does_not_matter():
 def test_a_person_twice_as_large_is_twice_as_far(seed, scale):
     relative = pose(np.random.default_rng(seed), 40)
     root = np.tile([0.3, -0.1, 5.0], (40, 1))
-    np.testing.assert_allclose(placed(scale * relative, see(relative, root)), scale * root, atol=0.01)
+    np.testing.assert_allclose(placed(scale * relative, project_with_noise(relative, root)), scale * root, atol=0.01)
 
 
 def test_a_longer_lens_puts_the_person_farther_away():
@@ -174,14 +174,14 @@ def test_a_longer_lens_puts_the_person_farther_away():
     wide = CAMERA
     tele = Camera(1920, 1080, 2 * CAMERA.fx, 2 * CAMERA.fy, CAMERA.cx, CAMERA.cy)
     flat = relative * (1, 1, 0)
-    xy = see(flat, root)
+    xy = project_with_noise(flat, root)
     np.testing.assert_allclose(placed(flat, xy, camera=tele)[:, 2], 2 * placed(flat, xy, camera=wide)[:, 2], rtol=1e-3)
 
 
-def test_weight_decides_whom_to_believe():
+def test_of_two_people_the_weight_decides():
     relative = pose(np.random.default_rng(0), 40)
     root = np.tile([0.3, -0.1, 5.0], (40, 1))
-    xy = see(relative, root)
+    xy = project_with_noise(relative, root)
     xy[:, ::2] += 300
     weight = np.ones(xy.shape[:2])
     weight[:, ::2] = 0
@@ -191,7 +191,7 @@ def test_weight_decides_whom_to_believe():
 def test_missing_joints_are_left_out_whatever_is_missing():
     relative = pose(np.random.default_rng(0), 40)
     root = np.tile([0.3, -0.1, 5.0], (40, 1))
-    xy = see(relative, root)
+    xy = project_with_noise(relative, root)
     weight = np.ones((40, 17))
     xy[:, 1, 0] = np.nan
     weight[:, 3] = np.nan

@@ -49,19 +49,19 @@ def people(*centres, side=200.0, jitter=None, box_score=None):
     )
 
 
-def see(tracker, crowd, time):
+def update_ids(tracker, detections, time):
     """The ids of a frame's people, as far as they are known at once."""
-    return tracker.update(crowd, time).ids
+    return tracker.update(detections, time).ids
 
 
-def walkers(time):
+def positions_at(time):
     """Two people who walk towards each other at 200 px (one box side) a second, and meet after 2 s."""
     return (100 + 200 * time, 300), (900 - 200 * time, 310)
 
 
-def without(crowd, *gone):
-    keep = [person for person in range(len(crowd)) if person not in gone]
-    return crowd.select(keep)
+def without(detections, *gone):
+    keep = [person for person in range(len(detections)) if person not in gone]
+    return detections.select(keep)
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.4, 1.0])
@@ -72,13 +72,13 @@ def test_people_who_cross_keep_their_ids(gap, hidden, fps):
     jitter = np.random.default_rng(0)
     for frame in range(4 * fps):
         time = frame / fps
-        crowd = people(*walkers(time), jitter=jitter)
-        ids = see(tracker, without(crowd, *hidden) if abs(time - 2) < gap / 2 else crowd, time)
+        detections = people(*positions_at(time), jitter=jitter)
+        ids = update_ids(tracker, without(detections, *hidden) if abs(time - 2) < gap / 2 else detections, time)
         if frame >= 1 and abs(time - 2) > max(gap / 2, 0.2) + 1e-6:
             np.testing.assert_array_equal(ids, [1, 2])
 
 
-def test_somebody_new_has_an_id_once_confirmed_and_in_hindsight_from_the_first_frame():
+def test_a_new_person_has_an_id_once_confirmed_and_in_hindsight_from_the_first_frame():
     tracker = Tracker(min_duration=0.2)
     seen = [tracker.update(people((100 + frame, 300), (600, 300)), frame / FPS) for frame in range(6)]
     assert [who.ids.tolist() for who in seen] == [[-1, -1]] * 6
@@ -103,11 +103,11 @@ def test_a_ghost_of_less_than_the_time_to_confirm_has_no_id_and_uses_none_up(fra
 @pytest.mark.parametrize(
     ("frames", "expected"), [(1, [[1]]), (3, [[1, -1], [1, 2], [1, 2]]), (6, [[1, -1], *[[1, 2]] * 5])]
 )
-def test_in_what_is_shorter_than_the_time_to_confirm_two_sights_do_or_the_only_one(frames, expected):
+def test_a_video_shorter_than_the_time_to_confirm_needs_two_detections_or_its_only_one(frames, expected):
     tracker = Tracker(min_duration=0.2)
     crowds = [people((100, 300), (700, 300)) for _ in range(frames)]
     crowds[0] = people((100, 300)) if frames == 1 else people((100, 300), (400, 300))
-    seen = [tracker.update(crowd, frame / FPS) for frame, crowd in enumerate(crowds)]
+    seen = [tracker.update(detections, frame / FPS) for frame, detections in enumerate(crowds)]
     assert all((who.ids == -1).all() for who in seen)
     tracker.finish()
     assert [who.ids.tolist() for who in seen] == expected
@@ -122,33 +122,33 @@ def test_at_the_end_of_a_longer_video_nobody_is_confirmed_for_less():
 
 
 def test_confirmed_at_once_on_request():
-    np.testing.assert_array_equal(see(Tracker(min_duration=0), people((600, 300), (100, 300)), 0.0), [2, 1])
+    np.testing.assert_array_equal(update_ids(Tracker(min_duration=0), people((600, 300), (100, 300)), 0.0), [2, 1])
 
 
 def test_a_ghost_of_one_frame_gets_no_id_and_uses_none_up():
     tracker = Tracker(min_duration=TWICE)
     for frame in range(20):
-        crowd = people((100, 300), (800, 300)) if frame in (5, 9) else people((100, 300))
-        np.testing.assert_array_equal(see(tracker, crowd, frame / FPS)[1:], [-1] if frame in (5, 9) else [])
+        detections = people((100, 300), (800, 300)) if frame in (5, 9) else people((100, 300))
+        np.testing.assert_array_equal(update_ids(tracker, detections, frame / FPS)[1:], [-1] if frame in (5, 9) else [])
     for frame in range(20, 22):
-        ids = see(tracker, people((100, 300), (500, 300)), frame / FPS)
+        ids = update_ids(tracker, people((100, 300), (500, 300)), frame / FPS)
     np.testing.assert_array_equal(ids, [1, 2])
 
 
-def test_somebody_who_enters_far_from_where_another_left_is_somebody_new():
+def test_a_person_who_enters_far_from_where_another_left_is_new():
     tracker = Tracker(min_duration=TWICE)
     for frame in range(10):
-        see(tracker, people((150, 300)), frame / FPS)
+        update_ids(tracker, people((150, 300)), frame / FPS)
     for frame in range(12, 14):
-        ids = see(tracker, people((900, 300)), frame / FPS)
+        ids = update_ids(tracker, people((900, 300)), frame / FPS)
     np.testing.assert_array_equal(ids, [2])
 
 
-def test_somebody_who_turns_at_a_run_keeps_the_id():
+def test_a_person_who_turns_while_running_keeps_the_id():
     tracker = Tracker(min_duration=TWICE)
     jitter = np.random.default_rng(0)
     for frame in range(6 * FPS):
-        ids = see(tracker, people((500 + 200 * np.sin(2.5 * frame / FPS), 300), jitter=jitter), frame / FPS)
+        ids = update_ids(tracker, people((500 + 200 * np.sin(2.5 * frame / FPS), 300), jitter=jitter), frame / FPS)
     np.testing.assert_array_equal(ids, [1])
 
 
@@ -156,9 +156,9 @@ def test_somebody_who_turns_at_a_run_keeps_the_id():
 def test_after_half_a_second_a_person_is_looked_for_within_one_box_side(distance, expected):
     tracker = Tracker(min_duration=TWICE)
     for frame in range(10):
-        see(tracker, people((400, 300)), frame / FPS)
+        update_ids(tracker, people((400, 300)), frame / FPS)
     for frame in range(24, 26):
-        ids = see(tracker, people((400 + distance, 300)), frame / FPS)
+        ids = update_ids(tracker, people((400 + distance, 300)), frame / FPS)
     np.testing.assert_array_equal(ids, [expected])
 
 
@@ -166,19 +166,19 @@ def test_after_half_a_second_a_person_is_looked_for_within_one_box_side(distance
 def test_an_id_is_kept_for_the_max_age(hidden_for, expected):
     tracker = Tracker(min_duration=TWICE)
     for time in (0.0, 0.1, 0.2):
-        see(tracker, people((400, 300)), time)
-    see(tracker, people(), 0.3)
+        update_ids(tracker, people((400, 300)), time)
+    update_ids(tracker, people(), 0.3)
     for time in (0.2 + hidden_for, 0.25 + hidden_for):
-        ids = see(tracker, people((410, 300)), time)
+        ids = update_ids(tracker, people((410, 300)), time)
     np.testing.assert_array_equal(ids, [expected])
 
 
-def test_a_person_of_another_size_is_somebody_else():
+def test_a_person_of_another_size_is_another_person():
     tracker = Tracker(min_duration=TWICE)
     for time in (0.0, 0.1, 0.2):
-        see(tracker, people((400, 300)), time)
+        update_ids(tracker, people((400, 300)), time)
     for time in (0.8, 0.9):
-        ids = see(tracker, people((460, 280), side=60.0), time)
+        ids = update_ids(tracker, people((460, 280), side=60.0), time)
     np.testing.assert_array_equal(ids, [2])
 
 
@@ -188,7 +188,7 @@ def test_half_hidden_in_a_shrunken_box_is_still_the_same():
     upper = np.where(BODY[:, 1] > 0, 0.1, 1.0).astype(np.float32)[None]
     half = replace(whole, score=upper, boxes=np.minimum(whole.boxes, 300))
     for frame in range(20):
-        ids = see(tracker, half if 5 <= frame < 12 else whole, frame / FPS)
+        ids = update_ids(tracker, half if 5 <= frame < 12 else whole, frame / FPS)
         if frame:
             np.testing.assert_array_equal(ids, [1])
 
@@ -196,16 +196,16 @@ def test_half_hidden_in_a_shrunken_box_is_still_the_same():
 def test_the_same_person_seen_twice_is_one():
     tracker = Tracker(min_duration=TWICE)
     for frame in range(5):
-        ids = see(tracker, people((400, 300), (402, 301), (700, 300), box_score=(0.8, 0.9, 0.7)), frame / FPS)
+        ids = update_ids(tracker, people((400, 300), (402, 301), (700, 300), box_score=(0.8, 0.9, 0.7)), frame / FPS)
     np.testing.assert_array_equal(ids, [-1, 1, 2])
 
 
-def test_scale_of_the_picture_does_not_matter():
+def test_scale_of_the_image_does_not_matter():
     def run(scale):
         tracker = Tracker(min_duration=TWICE)
-        positions = [np.array(walkers(frame / FPS)) * scale for frame in range(120)]
+        positions = [np.array(positions_at(frame / FPS)) * scale for frame in range(120)]
         return [
-            see(tracker, people(*centres, side=200 * scale), frame / FPS).tolist()
+            update_ids(tracker, people(*centres, side=200 * scale), frame / FPS).tolist()
             for frame, centres in enumerate(positions)
         ]
 
@@ -220,8 +220,8 @@ def scene(seed):
     speed = rng.normal(0, 150, (count, 2))
     frames = []
     for frame in range(40):
-        crowd = people(*(centres + speed * frame / FPS), jitter=rng, box_score=rng.uniform(0.5, 1, count))
-        frames.append(without(crowd, *np.flatnonzero(rng.random(count) < 0.2)))
+        detections = people(*(centres + speed * frame / FPS), jitter=rng, box_score=rng.uniform(0.5, 1, count))
+        frames.append(without(detections, *np.flatnonzero(rng.random(count) < 0.2)))
     return frames
 
 
@@ -230,10 +230,10 @@ def scene(seed):
 def test_no_id_comes_twice_in_a_frame_and_new_ids_come_in_order(seed):
     tracker = Tracker(min_duration=TWICE)
     most = 0
-    for frame, crowd in enumerate(scene(seed)):
-        ids = see(tracker, crowd, frame / FPS)
+    for frame, detections in enumerate(scene(seed)):
+        ids = update_ids(tracker, detections, frame / FPS)
         known = ids[ids > 0]
-        assert len(ids) == len(crowd) and len(np.unique(known)) == len(known)
+        assert len(ids) == len(detections) and len(np.unique(known)) == len(known)
         fresh = np.sort(known[known > most])
         np.testing.assert_array_equal(fresh, np.arange(most + 1, most + 1 + len(fresh)))
         most += len(fresh)
@@ -245,23 +245,25 @@ def test_the_order_of_the_people_does_not_matter(seed, order_seed):
     rng = np.random.default_rng(order_seed)
     straight = Tracker(min_duration=TWICE)
     shuffled = Tracker(min_duration=TWICE)
-    for frame, crowd in enumerate(scene(seed)):
-        order = rng.permutation(len(crowd))
-        mixed = see(shuffled, crowd.select(order), frame / FPS)
-        np.testing.assert_array_equal(see(straight, crowd, frame / FPS)[order], mixed)
+    for frame, detections in enumerate(scene(seed)):
+        order = rng.permutation(len(detections))
+        mixed = update_ids(shuffled, detections.select(order), frame / FPS)
+        np.testing.assert_array_equal(update_ids(straight, detections, frame / FPS)[order], mixed)
 
 
 @settings(max_examples=10, deadline=None)
 @given(SEEDS)
 def test_the_same_people_get_the_same_ids_again_after_a_reset(seed):
     tracker = Tracker(min_duration=TWICE)
-    first = [see(tracker, crowd, frame / FPS).tolist() for frame, crowd in enumerate(scene(seed))]
+    first = [update_ids(tracker, detections, frame / FPS).tolist() for frame, detections in enumerate(scene(seed))]
     tracker.reset()
-    assert [see(tracker, crowd, frame / FPS).tolist() for frame, crowd in enumerate(scene(seed))] == first
+    assert [
+        update_ids(tracker, detections, frame / FPS).tolist() for frame, detections in enumerate(scene(seed))
+    ] == first
 
 
 def test_nobody_is_no_error():
     tracker = Tracker(min_duration=TWICE)
-    assert see(tracker, people(), 0.0).shape == (0,)
-    assert see(tracker, people((100, 100)), 0.1).tolist() == [-1]
-    assert see(tracker, people(), 0.2).shape == (0,)
+    assert update_ids(tracker, people(), 0.0).shape == (0,)
+    assert update_ids(tracker, people((100, 100)), 0.1).tolist() == [-1]
+    assert update_ids(tracker, people(), 0.2).shape == (0,)

@@ -22,7 +22,7 @@ def test_every_variant_has_three_seeds_and_the_grid_one_estimator(benchmark):
     assert {run.estimator for run in runs if run.variant in benchmark.GRID} == {"simple_baseline_small"}
 
 
-def test_variants_differ_in_what_they_are_called_by_and_nothing_else(benchmark):
+def test_variants_differ_only_in_what_their_names_say(benchmark):
     recipes = {
         run.variant: run.recipe(6000)
         for run in benchmark.planned(("main", "grid"))

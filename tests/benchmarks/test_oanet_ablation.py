@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mocap_people import moving_clip
+from mocap_sequences import moving_clip
 from occlupose.methods.oanet.camera_views import to_studio_camera
 from occlupose.methods.oanet.network import OANetNetwork
 from occlupose.methods.oanet.recipe import simulate_detections

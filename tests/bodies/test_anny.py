@@ -81,7 +81,7 @@ def test_an_ordinary_adult_is_of_ordinary_height():
     ],
     ids=["babies", "children", "height", "women"],
 )
-def test_who_is_smaller_than_whom(less, more):
+def test_the_order_of_heights(less, more):
     assert height(at_rest(anny(), **less)) < height(at_rest(anny(), **more)) - 0.02
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 import trimesh
 
-from mocap_people import striding_joints
+from mocap_sequences import striding_joints
 from occlupose.bodies.body import PARTS
 from occlupose.bodies.cylinders import AROUND, CAP, MIDDLE, SHAPE, SIDE, cylinders
 from occlupose.bodies.fitting import fit_pose, fit_shape, from_rotation_vector
@@ -99,7 +99,7 @@ def test_all_shapes_in_range_have_limbs_in_the_right_order():
         )
 
 
-def test_a_walker_of_another_build_is_met():
+def test_a_walking_person_of_another_build_is_fitted():
     joints = torch.from_numpy(striding_joints(24)).float()
     body = cylinders()
     shape = fit_shape(joints, body)
@@ -110,7 +110,7 @@ def test_a_walker_of_another_build_is_met():
     assert fitted.error.mean() < unfitted.error.mean()
 
 
-def test_a_body_of_its_own_kind_is_met_exactly():
+def test_a_body_of_the_same_model_is_fitted_exactly():
     body = cylinders()
     generator = torch.Generator().manual_seed(0)
     shape = torch.lerp(body.low, body.high, 0.2 + 0.6 * torch.rand(len(SHAPE), generator=generator))

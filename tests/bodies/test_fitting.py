@@ -104,7 +104,7 @@ def test_a_body_at_rest_is_not_turned(body):
 @settings(max_examples=10)
 @given(seed=SEEDS)
 @pytest.mark.parametrize("name", BODIES)
-def test_joints_that_a_body_can_take_are_met(name, seed):
+def test_reachable_joints_are_fitted(name, seed):
     body = BODIES[name]()
     pose, shape, translation = random_bodies(body, seed, 4, most=0.6)
     joints = body.joints(pose, shape, translation)
@@ -207,7 +207,7 @@ def test_unknown_joints_are_left_to_the_others(body):
     assert fit_shape(torn, body).isfinite().all()
 
 
-def test_joints_that_are_not_believed_do_not_pull(body):
+def test_joints_without_confidence_do_not_pull(body):
     pose, shape, translation = random_bodies(body, 8, 2, most=0.4)
     joints = body.joints(pose, shape, translation)
     off = joints.clone()

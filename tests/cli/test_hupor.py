@@ -9,6 +9,15 @@ from PIL import Image
 
 import occlupose
 from commands import assert_refused, names
+from hupor_detections import (
+    HEIGHT,
+    WIDTH,
+    FixedPredictions,
+    people_in_rows,
+    predictions_when,
+    three_people,
+    write_hupor,
+)
 from media_files import make_video
 from occlupose.cameras import Camera
 from occlupose.media import open_media
@@ -16,7 +25,6 @@ from occlupose.methods.hupor import predict
 from occlupose.methods.hupor.estimator import bone_ratios, standing_height
 from occlupose.poses import ABSENT, OCCLUDED, Poses
 from occlupose.skeletons import MPI15
-from scripted import HEIGHT, WIDTH, Script, crowd, script, walkers, write_hupor
 
 PICTURE = ["poses.json", "poses.npz", "preview.png", "run.json"]
 VIDEO = ["overlay.mp4", *PICTURE]
@@ -26,13 +34,13 @@ LIFTER = Path(occlupose.__file__).parent / "weights" / "oanet_lifter.cmu.safeten
 
 
 @pytest.fixture
-def scripted(monkeypatch):
+def fixed(monkeypatch):
     """Scripted detections in place of the networks."""
 
-    def make(find: Script) -> list[dict[str, object]]:
+    def make(find: FixedPredictions) -> list[dict[str, object]]:
         asked: list[dict[str, object]] = []
 
-        def load(weights: Path | None, **options: object) -> Script:
+        def load(weights: Path | None, **options: object) -> FixedPredictions:
             asked.append({"weights": weights} | options)
             return find
 
@@ -64,8 +72,8 @@ def valid(folder: Path, frames: int) -> Poses:
     return poses
 
 
-def test_people_in_a_video(command, tmp_path, scripted):
-    asked = scripted(script(walkers(8), "xxxxxxxx", "xxxxxxxx", "xxxxxxxx", "........"))
+def test_people_in_a_video(command, tmp_path, fixed):
+    asked = fixed(predictions_when(three_people(8), "xxxxxxxx", "xxxxxxxx", "xxxxxxxx", "........"))
     Path("mine.safetensors").touch()
     outcome = command("run", video(tmp_path, 8), "--method", "hupor", "--flip", "--weights", "mine.safetensors")
     assert (outcome.code, outcome.err) == (0, ASSUMED)
@@ -81,10 +89,10 @@ def test_people_in_a_video(command, tmp_path, scripted):
         assert len(list(overlay)) == 8
 
 
-def test_what_the_default_has_too(command, tmp_path, scripted):
+def test_what_the_default_has_too(command, tmp_path, fixed):
     """Every second frame of some, at most so many people, a camera, a height."""
-    find = script(walkers(8), "xxxxxxxx", "xxxxxxxx")
-    scripted(find)
+    find = predictions_when(three_people(8), "xxxxxxxx", "xxxxxxxx")
+    fixed(find)
     options = ["--every", "2", "--start", "0.2", "--end", "0.7", "--max-people", "1", "--height", "1.9", "--no-video"]
     outcome = command("run", video(tmp_path, 8), "--method", "hupor", *options, "--camera", camera_file(tmp_path))
     assert (outcome.code, outcome.err) == (0, DEMONSTRATION)
@@ -95,8 +103,8 @@ def test_what_the_default_has_too(command, tmp_path, scripted):
     assert standing_height(bone_ratios(poses.xyz[:, 0])) == pytest.approx(1.9)
 
 
-def test_sixty_people_in_a_picture(command, tmp_path, scripted):
-    scripted(Script([crowd(60)]))
+def test_sixty_people_in_an_image(command, tmp_path, fixed):
+    fixed(FixedPredictions([people_in_rows(60)]))
     outcome = command("run", write_frame(tmp_path), "--method", "hupor", "--fov", "70")
     assert (outcome.code, outcome.err) == (0, DEMONSTRATION)
     assert "1 frame, 60 people" in outcome.out
@@ -108,7 +116,7 @@ def test_sixty_people_in_a_picture(command, tmp_path, scripted):
     [("L", (97, 63)), ("RGBA", (64, 48)), ("LA", (64, 48)), ("RGB", (1, 1)), ("RGB", (20000, 10))],
     ids=["grey", "transparent", "grey and transparent", "one pixel", "20,000 pixels wide"],
 )
-def test_pictures_with_nobody_in_them(command, tmp_path, mode, size):
+def test_images_with_nobody_in_them(command, tmp_path, mode, size):
     path = write_frame(tmp_path, mode, size)
     outcome = command("run", path, "--method", "hupor", "--weights", write_hupor(tmp_path / "net.safetensors"))
     assert outcome.code == 0, outcome

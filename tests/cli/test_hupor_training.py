@@ -153,7 +153,7 @@ def test_impossible_recipes_are_refused_in_one_line(command, synth, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_is_not_overwritten_and_goes_on_only_as_it_began(command, synth, tmp_path):
+def test_a_run_is_not_overwritten_and_is_resumed_only_as_it_began(command, synth, tmp_path):
     words = ["train", "hupor", "--data", synth, "-o", tmp_path / "run"]
     assert command(*words, *small(epochs=0.5)).code == 0
     results = [name for name in RUN if not name.endswith(".json")]  # the card has the command, which now says --resume
@@ -290,7 +290,7 @@ def test_a_refinenet_without_images_or_with_an_impossible_value_is_refused(comma
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_end(synth, tmp_path):
+def test_a_killed_run_is_resumed_to_the_same_end(synth, tmp_path):
     """It is killed in its first steps, when the reasoner has not begun to learn yet."""
 
     def words(folder, *more):

@@ -244,7 +244,7 @@ def test_seeds_decide(command, tmp_path):
 
 
 @pytest.mark.slow
-def test_who_is_learnt_by_heart_is_found(command, tmp_path):
+def test_a_memorised_person_is_found(command, tmp_path):
     """Four people, and a network that has seen nobody else: figures are far from 0, of seen and of hidden joints,
     mirrored or not.
     """
@@ -309,7 +309,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(tmp_path):
     assert steps[0] == steps[1]
 
 
-def test_a_run_is_not_written_over_nor_gone_on_with_otherwise(command, tmp_path, weights):
+def test_a_run_is_not_overwritten_and_is_resumed_only_as_itself(command, tmp_path, weights):
     data = files.write_coco(tmp_path / "data")
     run = tmp_path / "run"
     options = ["train", "ljof", "--data", data, "-o", run, *TINY]
@@ -380,7 +380,7 @@ def test_a_checkpoint_of_others_finds_joints(command, tmp_path):
     assert begun[0] == begun[2] and begun[-1] == "theirs.safetensors" and "--init-from WEIGHTS" in card(run)["command"]
 
 
-def test_a_backbone_alone_begins_a_training_and_finds_nothing(command, tmp_path):
+def test_a_backbone_alone_starts_a_training_and_finds_nothing(command, tmp_path):
     data = files.write_crowdpose(tmp_path / "data")
     output, message = converted(command, checkpoint(tmp_path / "theirs.pth", head=False), "--skeleton", "crowdpose14")
     assert "the backbone of hrnet_small written; train it: occlupose train ljof --model hrnet_small" in message

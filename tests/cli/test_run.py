@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from commands import ENVIRONMENT, assert_refused, names
+from hupor_detections import write_hupor
 from media_files import make_video
 from occlupose.cli import terminal
 from occlupose.media import write_image
 from occlupose.poses import Poses
-from scripted import write_hupor
-from walkers import circle, film
+from walking_people import circle, make_poses
 
 FILES = ["overlay.mp4", "poses.json", "poses.npz", "preview.png", "run.json"]
 
@@ -62,7 +62,7 @@ def test_another_input_of_the_same_name_is_refused(run, tmp_path, other):
 
 
 def test_poses_of_an_unknown_input_are_not_replaced(run, tmp_path):
-    film(circle()).save(tmp_path / "out" / "poses.json")
+    make_poses(circle()).save(tmp_path / "out" / "poses.json")
     video = make_video(tmp_path / "walk.mp4", 2)
     assert_refused(run(video, "-o", tmp_path / "out"), "an unknown input", "--overwrite")
     assert names(tmp_path / "out") == ["poses.json"]
@@ -133,7 +133,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(run, tmp_pat
         (["--method", "hupor", "--flow", "dis"], "flow"),
     ],
 )
-def test_what_cannot_be_is_said_before_networks_are_loaded(tmp_path, options, words):
+def test_impossible_options_are_refused_before_networks_are_loaded(tmp_path, options, words):
     (tmp_path / "boxes.json").write_text('[{"image_id": 0, "category_id": 1, "bbox": [1, 1, 9, 9], "score": 0.9}]')
     make_video(tmp_path / "walk.mp4", 3)
     code = f"""
@@ -170,7 +170,7 @@ def test_progress_off_a_terminal_is_a_line_now_and_then(run, tmp_path, monkeypat
 
 
 def test_a_reader_who_ends_first_is_no_error(tmp_path):
-    film(circle()).save(tmp_path / "a.npz")
+    make_poses(circle()).save(tmp_path / "a.npz")
     reading, writing = os.pipe()
     os.close(reading)
     arguments = [sys.executable, "-m", "occlupose", "lift", tmp_path / "a.npz", "-o", tmp_path / "b.npz"]
@@ -187,12 +187,12 @@ def test_an_address_that_is_none_is_one_line(tmp_path):
 
 
 def test_lift_writes_to_out_by_default(command, tmp_path):
-    film(circle()[:10]).save(tmp_path / "mine.npz")
+    make_poses(circle()[:10]).save(tmp_path / "mine.npz")
     assert command("lift", tmp_path / "mine.npz", "--fov", "60").code == 0
     assert len(Poses.load("out/mine.npz")) == 10
 
 
 def test_lift_refuses_a_folder_before_the_work(command, tmp_path):
-    film(circle()[:10]).save(tmp_path / "mine.npz")
+    make_poses(circle()[:10]).save(tmp_path / "mine.npz")
     (tmp_path / "b.npz").mkdir()
     assert_refused(command("lift", tmp_path / "mine.npz", "-o", tmp_path / "b.npz"), "b.npz", "is a folder")

@@ -200,7 +200,7 @@ def test_maps_are_made_once(monkeypatch):
     assert {part for _, part, _ in made} == {"visible", "hidden"}
 
 
-def test_asking_again_finds_the_maps_unchanged():
+def test_a_second_access_finds_the_maps_unchanged():
     """Fields of everything are sums of others', which stay what they were."""
     given = some(3)
     truth = TargetMaps(MAPS, given)

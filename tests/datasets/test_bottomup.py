@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hupor_people import FOCAL
-from hupor_training import STILL, camera, draw_image, sample_with_depth, sample_without_depth
+from hupor_maps import FOCAL
+from hupor_samples import STILL, camera, draw_image, sample_with_depth, sample_without_depth
 from occlupose.codecs.letterbox import GREY, Letterbox
 from occlupose.codecs.multi_person import TORSO, MultiPersonMaps, normalise_depth, to_metres
 from occlupose.datasets import bottomup
@@ -97,7 +97,7 @@ def test_mirroring_exchanges_sides_and_turns_the_image_round():
     assert torch.equal(other.people.metres_per_pixel, plain.people.metres_per_pixel)
 
 
-def test_as_many_are_mirrored_as_it_is_said():
+def test_the_given_share_is_mirrored():
     given = [sample_with_depth(0)] * 400
     plain = show(given[:1])
     varied = show(given, replace(STILL, flip_probability=0.3))
@@ -160,7 +160,7 @@ def test_joints_beyond_the_input_are_absent():
     np.testing.assert_allclose(zoomed.people.xy[0][expected > 0], xy[who][expected > 0], atol=1e-3)
 
 
-def test_a_image_whose_people_are_all_beyond_the_input_has_nobody():
+def test_an_image_with_all_people_outside_the_input_has_nobody():
     xy = np.full((2, 15, 2), 3.0)
     corner = make_mpi15_sample(None, (256, 160), xy, np.full((2, 15), np.nan), np.full((2, 15), 2, np.uint8))
     scene = show([corner], replace(STILL, scale=(5.0, 5.0))).people
@@ -294,7 +294,7 @@ def test_a_gallery_reads_what_it_has_room_for_once(tmp_path):
         gallery.read(second, (256, 160))
 
 
-def test_a_image_of_another_size_than_annotated_is_refused(tmp_path):
+def test_an_image_of_another_size_than_annotated_is_refused(tmp_path):
     write_image(tmp_path / "a.png", np.zeros((160, 200, 3), np.uint8))
     with pytest.raises(OccluposeError, match=r"a\.png: is 200x160, but 256x160 in its annotations"):
         ImageCache().read(ImageRef(tmp_path / "a.png"), (256, 160))

@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from occlupose.cameras import Camera
 from occlupose.datasets.calibration import CalibratedCamera, read_cameras_file
 from occlupose.errors import OccluposeError
-from pose_dataset_files import cameras_json, h36m_pixels, in_camera, outside, walker
+from pose_dataset_files import cameras_json, extrinsics, h36m_pixels, in_camera, walking
 
 
 def test_a_file_of_cameras_says_where_they_stand_and_what_they_see(tmp_path):
     path = tmp_path / "cameras.json"
-    world = walker()
+    world = walking()
     path.write_text(cameras_json(["a", "b"]))
     views = read_cameras_file(path, ("S9",))["S9"]
     assert [view.name for view in views] == ["a", "b"]
     for number, view in enumerate(views):
         xyz = view.from_world(world)
         np.testing.assert_allclose(xyz, in_camera(world, number), atol=1e-9)
-        position = outside(number)[1]
+        position = extrinsics(number)[1]
         np.testing.assert_allclose(view.from_world(position), 0, atol=1e-9)
         straight = view.undistort(h36m_pixels(xyz))
         # Human3.6M's tangential distortion is not quite OpenCV's

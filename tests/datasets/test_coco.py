@@ -287,7 +287,7 @@ def test_people_are_as_usable_as_they_can_be(tmp_path):
     )
 
 
-def test_crowds_and_people_without_joints_are_ordinary(tmp_path):
+def test_samples_of_people_without_joints_are_accepted(tmp_path):
     path = written(
         tmp_path, annotation(), annotation(id=8, iscrowd=1, keypoints=[]), annotation(id=9, keypoints=[0] * 51)
     )

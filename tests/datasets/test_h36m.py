@@ -10,14 +10,14 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17
 from pose_dataset_files import (
     H36M_CAMERAS,
-    INSIDE,
+    INTRINSICS,
     KEPT,
     all_joints,
     cameras_json,
+    extrinsics,
     h36m_pixels,
     in_camera,
-    outside,
-    walker,
+    walking,
     write_cdf,
     write_h36m,
     write_h36m_cdf,
@@ -25,7 +25,10 @@ from pose_dataset_files import (
     write_metadata,
 )
 
-MOTIONS = {"S9": {"Walking 1": walker(6, 1), "WalkDog": walker(5, 2)}, "S11": {"Photo 1": walker(4, 3)}}
+MOTIONS = {
+    "S9": {"Walking 1": walking(6, 1), "WalkDog": walking(5, 2)},
+    "S11": {"Photo 1": walking(4, 3)},
+}
 
 
 def refused(match, *arguments, **options):
@@ -62,12 +65,12 @@ def test_the_subjects_are_those_of_the_protocols():
 
 def test_the_cameras_are_in_the_datasets_metadata(tmp_path):
     views = read_metadata(write_metadata(tmp_path / "metadata.xml"), ("S1", "S11"))
-    world = walker()
+    world = walking()
     for number, view in enumerate(views["S11"]):
         assert view.name == H36M_CAMERAS[number]
         np.testing.assert_allclose(view.from_world(world), in_camera(world, number), atol=1e-9)
-        np.testing.assert_allclose([view.pinhole.fx, view.pinhole.fy, view.pinhole.cx, view.pinhole.cy], INSIDE[:4])
-        np.testing.assert_allclose(view.distortion, INSIDE[[4, 5, 7, 8, 6]])
+        np.testing.assert_allclose([view.pinhole.fx, view.pinhole.fy, view.pinhole.cx, view.pinhole.cy], INTRINSICS[:4])
+        np.testing.assert_allclose(view.distortion, INTRINSICS[[4, 5, 7, 8, 6]])
 
 
 def test_each_subject_has_the_numbers_of_its_own_place_in_w0_and_angles_turn_about_x_then_y_then_z(tmp_path):
@@ -207,7 +210,10 @@ def test_the_datasets_own_files_in_the_world_give_the_same(tmp_path):
 
 @pytest.mark.parametrize("layout", [write_h36m_cdf, write_h36m_world_cdf])
 def test_a_damaged_video_and_sums_of_all_are_left_out(tmp_path, layout):
-    folder = layout(tmp_path, {"S11": {"Directions": walker(3), "Directions 1": walker(3), "_ALL": walker(3)}})
+    folder = layout(
+        tmp_path,
+        {"S11": {"Directions": walking(3), "Directions 1": walking(3), "_ALL": walking(3)}},
+    )
     assert {sequence.name.split("/")[1] for sequence in load_sequences(folder, ("S11",))} == {"Directions 1"}
 
 
@@ -228,7 +234,7 @@ def test_a_file_of_cameras_replaces_the_metadata(tmp_path):
         assert sequence.name == converted_sequence.name
 
 
-def test_an_empty_folder_is_told_what_to_download(tmp_path):
+def test_an_empty_folder_is_refused_with_what_to_download(tmp_path):
     write_metadata(tmp_path / "metadata.xml")
     refused(
         r"D3_Positions_mono: no poses of S9 there and no data_3d_h36m\.npz in .*; download 'Poses, D3 Positions mono'"
@@ -314,7 +320,7 @@ def test_metadata_with_cameras_that_cannot_be_is_refused(tmp_path):
 
 
 def test_damaged_and_other_cdf_files_are_refused(tmp_path):
-    folder = write_h36m_cdf(tmp_path, {"S9": {"Walking 1": walker(3)}})
+    folder = write_h36m_cdf(tmp_path, {"S9": {"Walking 1": walking(3)}})
     home = folder / "S9" / "MyPoseFeatures"
     file = home / "D3_Positions_mono" / f"Walking 1.{H36M_CAMERAS[0]}.cdf"
     flat = home / "D2_Positions" / f"Walking 1.{H36M_CAMERAS[0]}.cdf"
@@ -325,7 +331,7 @@ def test_damaged_and_other_cdf_files_are_refused(tmp_path):
     file.write_bytes(flat.read_bytes())
     refused(r"54138969\.cdf: poses of shape \(1, 3, 64\); they must be \(1, time, 96\)", folder, ("S9",))
     file.write_bytes(whole)
-    write_cdf(flat, all_joints(h36m_pixels(in_camera(walker(2), 0))))
+    write_cdf(flat, all_joints(h36m_pixels(in_camera(walking(2), 0))))
     refused("54138969.cdf: 2 frames; the 3D poses have 3", folder, ("S9",))
     flat.unlink()
     file.rename(tmp_path / "elsewhere.cdf")
@@ -335,7 +341,7 @@ def test_damaged_and_other_cdf_files_are_refused(tmp_path):
 
 
 def test_without_cdflib_one_line_names_the_extra(tmp_path, monkeypatch):
-    path = write_cdf(tmp_path / "a.cdf", all_joints(walker(2)))
+    path = write_cdf(tmp_path / "a.cdf", all_joints(walking(2)))
     monkeypatch.setitem(sys.modules, "cdflib", None)
     with pytest.raises(OccluposeError, match=r"a\.cdf: needs cdflib; pip install '\.\[h36m\]' in the clone$"):
         read_cdf(path, 3)
@@ -343,7 +349,7 @@ def test_without_cdflib_one_line_names_the_extra(tmp_path, monkeypatch):
 
 def test_a_camera_looks_at_the_middle():
     for number in range(4):
-        rotation, _ = outside(number)
+        rotation, _ = extrinsics(number)
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
         x, y, z = in_camera(np.array([0, 0, 1.0]), number)
         assert abs(x) < 1e-9 and abs(y) < 1e-9 and z > 4.9

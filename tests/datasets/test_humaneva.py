@@ -7,13 +7,17 @@ from occlupose.datasets import humaneva
 from occlupose.datasets.humaneva import load_sequences, parse_action, read_cal_file
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17, HUMANEVA15, convert
-from pose_dataset_files import cameras_json, in_camera, outside, walker, write_humaneva
+from pose_dataset_files import cameras_json, extrinsics, in_camera, walking, write_humaneva
 
 MOTIONS = {
-    "Train/S1": {"Walking 1 chunk0": walker(4)},
-    "Validate/S1": {"Walking 1 chunk0": walker(5), "Walking 1 chunk3": walker(6, 1), "ThrowCatch 1 chunk0": walker(4)},
-    "Validate/S2": {"Jog 1 chunk0": walker(5, 2), "Box 1 chunk1": walker(4, 3)},
-    "Validate/S3": {"Gestures 1 chunk0": walker(3)},
+    "Train/S1": {"Walking 1 chunk0": walking(4)},
+    "Validate/S1": {
+        "Walking 1 chunk0": walking(5),
+        "Walking 1 chunk3": walking(6, 1),
+        "ThrowCatch 1 chunk0": walking(4),
+    },
+    "Validate/S2": {"Jog 1 chunk0": walking(5, 2), "Box 1 chunk1": walking(4, 3)},
+    "Validate/S3": {"Gestures 1 chunk0": walking(3)},
 }
 
 
@@ -80,8 +84,8 @@ def test_detections_and_every_nth_frame_and_other_actions(tmp_path):
 def test_cameras_are_read_from_the_datasets_calibration_or_from_a_file_of_cameras(tmp_path):
     folder = write_humaneva(tmp_path, MOTIONS)
     view = read_cal_file(folder / "S2" / "Calibration_Data" / "C3.cal")
-    np.testing.assert_allclose(view.from_world(outside(2)[1]), 0, atol=1e-9)
-    np.testing.assert_allclose(view.from_world(walker()), in_camera(walker(), 2), atol=1e-9)
+    np.testing.assert_allclose(view.from_world(extrinsics(2)[1]), 0, atol=1e-9)
+    np.testing.assert_allclose(view.from_world(walking()), in_camera(walking(), 2), atol=1e-9)
     assert view.name == "C3" and view.pinhole.fy == 766
     (folder / "cameras.json").write_text(cameras_json(["C1", "C2", "C3", "C4"]))
     found = load_sequences(folder)

@@ -104,7 +104,7 @@ def test_images_without_a_size_are_refused(tmp_path):
         from_coco(coco.load(path, tmp_path))
 
 
-def test_a_crowd_is_of_those_in_the_image():
+def test_a_sample_has_the_people_in_the_image():
     """Sixty people, of whom every other stands outside; depths behind the camera are not known."""
     random = np.random.default_rng(0)
     xy = random.uniform(5, 90, (60, 15, 2))
@@ -188,7 +188,7 @@ def test_splits_of_our_own_scenes(tmp_path):
     assert [len(image_datasets.load(tmp_path, split).samples) for split in ("train", "val")] == [2, 1]
 
 
-def test_what_is_not_found_is_said(tmp_path):
+def test_what_is_not_found_is_reported(tmp_path):
     with pytest.raises(OccluposeError, match=r"none: no such file or folder; give scenes of occlupose synth.*COCO"):
         image_datasets.load(tmp_path / "none")
     (tmp_path / "empty").mkdir()

@@ -28,7 +28,7 @@ def test_a_shards_images_are_its_members(folder):
                 np.testing.assert_array_equal(image.read(), np.array(Image.open(io.BytesIO(content)).convert("RGB")))
 
 
-def test_a_shard_is_looked_through_once_until_it_changes(folder, monkeypatch):
+def test_a_shard_is_indexed_once_until_it_changes(folder, monkeypatch):
     path = folder / "000000.tar"
     opened = []
     before = index_shard(path)

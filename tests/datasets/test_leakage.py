@@ -72,7 +72,7 @@ def test_images_in_shards_leak_too_and_truncated_ones_are_named(tmp_path):
     assert "truncated" in unreadable[0] and not any("\n" in line for line in unreadable)
 
 
-def test_a_image_that_lies_as_its_camera_was_held_is_the_same_upright(tmp_path, train):
+def test_an_image_rotated_like_its_camera_is_the_same_upright(tmp_path, train):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
     scene(7).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif)

@@ -7,17 +7,17 @@ from occlupose.datasets.pose_folder import load_sequences
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, OCCLUDED, Poses
 from occlupose.skeletons import COCO17, H36M17
-from walkers import film, stand, walk
+from walking_people import make_poses, stand, walk
 
 
 def people(count=1, frames=12):
     """Lifted people: H36M-17 in 2D and 3D, with COCO-17 as what was seen."""
-    poses = film(*(stand(number, 5, frames) for number in range(count)))
+    poses = make_poses(*(stand(number, 5, frames) for number in range(count)))
     return replace(poses, observed=replace(poses, xyz=None).to(COCO17))
 
 
 def test_every_person_of_every_file_is_a_sequence_in_2d(tmp_path):
-    one = film(walk(lambda time: np.stack([time, 5 + time], -1), 12))
+    one = make_poses(walk(lambda time: np.stack([time, 5 + time], -1), 12))
     replace(one, xyz=None).save(tmp_path / "walk.npz")
     people(2).save(tmp_path / "club" / "two.json")
     (tmp_path / "notes.txt").write_text("not poses")
@@ -37,7 +37,7 @@ def test_every_person_of_every_file_is_a_sequence_in_2d(tmp_path):
     assert found[2].poses.camera == one.camera
 
 
-def test_a_sequence_lasts_from_the_first_to_the_last_sight(tmp_path):
+def test_a_sequence_lasts_from_the_first_to_the_last_detection(tmp_path):
     poses = replace(people(2), xyz=None, observed=None)
     poses.xy[:3, 1] = np.nan
     poses.state[:3, 1] = ABSENT
@@ -58,7 +58,7 @@ def test_a_sequence_lasts_from_the_first_to_the_last_sight(tmp_path):
 def test_folders_without_people_are_refused(tmp_path):
     with pytest.raises(OccluposeError, match=r": no \.npz or \.json file in it; give a folder of pose files"):
         load_sequences(tmp_path)
-    nobody = film(stand(0, 5, 3)).select(person=[])
+    nobody = make_poses(stand(0, 5, 3)).select(person=[])
     replace(nobody, xyz=None).save(tmp_path / "a.npz")
     with pytest.raises(OccluposeError, match=": no people in its files; give a folder"):
         load_sequences(tmp_path)

@@ -53,7 +53,7 @@ def test_coco_has_no_camera_no_depth_and_no_heads(tmp_path):
     assert np.isnan(sample.xy[:, HEAD]).all()
 
 
-def test_the_camera_may_be_told_by_any_joint_of_anybody(tmp_path):
+def test_the_camera_may_be_found_from_any_joint_of_any_person(tmp_path):
     _, _, rows = people(2)
     for joint in rows[0]:
         joint[7:] = [0, 0, 0, 0]

@@ -55,7 +55,7 @@ def test_labels_alone(made, tmp_path, shard):
     assert len(found) == 5 and all(sample.image is None for sample in found)
 
 
-def test_somebody_outside_is_left_out(made):
+def test_a_person_outside_is_left_out(made):
     record = made[0]
     state = record.state.copy()
     state[0] = 0

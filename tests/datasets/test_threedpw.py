@@ -48,7 +48,7 @@ def test_who_does_not_fit_the_camera_is_left_out(tmp_path):
     assert [len(sample.xyz) for sample in load(tmp_path)] == [2, 1, 0]
 
 
-def test_what_need_not_be_there(tmp_path):
+def test_optional_arrays(tmp_path):
     write(tmp_path, poses2d=None)
     assert len(load(tmp_path)) == 3
     write(tmp_path, size=np.array([1000, 1900]))

@@ -124,7 +124,7 @@ def test_half_a_body_is_the_upper_or_the_lower_one(skeleton, upper):
         np.testing.assert_allclose(batch.xy[chosen].mean(0), [95.5, 127.5])
 
 
-def test_who_is_not_whole_is_not_halved():
+def test_an_incomplete_person_is_not_halved():
     person = make_person()
     few = replace(person, state=np.where(np.arange(17) < 8, 2, 0).astype(np.uint8))
     batch = show(few, dotted(few), Crop(), COCO17, replace(STILL, half_body_probability=1.0))

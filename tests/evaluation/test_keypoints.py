@@ -100,7 +100,7 @@ def test_missing_or_unreadable_images_are_named_and_their_people_missed(data, tm
     ]
 
 
-def test_joints_that_a_network_lacks_are_in_the_middle_and_not_believed():
+def test_joints_that_a_network_lacks_are_in_the_middle_without_confidence():
     xy = np.random.default_rng(0).random((2, 33, 2))
     score = np.full((2, 33), 0.8)
     converted_xy, converted_score = convert_keypoints(xy, score, BLAZEPOSE33, CROWDPOSE14, np.array([[5.0, 6], [7, 8]]))

@@ -31,14 +31,14 @@ from occlupose.metrics.pose3d import joint_errors, procrustes, root_relative
 from occlupose.occlusion.cylinders import self_occluded
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17, H36M17, HUMANEVA15
-from pose_dataset_files import in_camera, walker, write_h36m, write_humaneva
-from walkers import film, stand
+from pose_dataset_files import in_camera, walking, write_h36m, write_humaneva
+from walking_people import make_poses, stand
 
 H36M = {
-    "S9": {"Walking 1": walker(12, 1), "Walking": walker(30, 2), "Eating": walker(10, 3)},
-    "S11": {"Eating 1": walker(10, 4)},
+    "S9": {"Walking 1": walking(12, 1), "Walking": walking(30, 2), "Eating": walking(10, 3)},
+    "S11": {"Eating 1": walking(10, 4)},
 }
-HUMANEVA = {f"Validate/S{n}": {"Walking 1 chunk0": walker(10, n), "Jog 1 chunk2": walker(8, n)} for n in (1, 2, 3)}
+HUMANEVA = {f"Validate/S{n}": {"Walking 1 chunk0": walking(10, n), "Jog 1 chunk2": walking(8, n)} for n in (1, 2, 3)}
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_missing_parts_of_a_protocol_are_reported(human36m, human_eva, tmp_path)
         set(missing("h36m", h36m.load_sequences(human36m))) == set(h36m.ACTIONS) - {"Walking", "Eating"}
         and len(h36m.ACTIONS) == 15
     )
-    whole = write_h36m(tmp_path, {"S9": {f"{action} 1": walker(2) for action in h36m.ACTIONS}})
+    whole = write_h36m(tmp_path, {"S9": {f"{action} 1": walking(2) for action in h36m.ACTIONS}})
     assert missing("h36m", h36m.load_sequences(whole, ("S9",))) == ["S11"]
 
 
@@ -247,7 +247,7 @@ def test_networks_of_the_paper_are_scored_by_their_weights(human36m, tmp_path, e
 
 
 @pytest.mark.parametrize(("least", "high_confidence"), [(0.3, False), (0.0, True)])
-def test_networks_get_in_use_what_they_got_in_training(human36m, least, high_confidence):
+def test_networks_get_the_same_input_in_inference_as_in_training(human36m, least, high_confidence):
     """A joint that is hidden, but guessed: those that know no occlusion have learnt with the guess."""
     torch.manual_seed(0)
     oanet = OANetNetwork(8, refine=False).eval()
@@ -408,7 +408,7 @@ def test_files_of_predictions_that_do_not_fit_are_refused(human36m, tmp_path):
 
 
 def test_takes_without_a_truth_cannot_be_scored_but_are_lifted(tmp_path):
-    film(stand(0, 5, 12)).save(tmp_path / "a.npz")
+    make_poses(stand(0, 5, 12)).save(tmp_path / "a.npz")
     sequences = folder_takes(tmp_path)
     predicted = predict(sequences, lifter_predictor(load_lifter()))
     assert predicted.xyz["a"].shape == (12, 17, 3) and np.isfinite(predicted.xyz["a"]).all()

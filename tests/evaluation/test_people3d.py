@@ -7,8 +7,8 @@ from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from image_dataset_files import write_h36m
-from mupots_by_hand import by_hand, written
 from mupots_files import SQUARE, mpi15_of, people_standing, person, sequence_3dpw, write_mupots, write_sequence
+from mupots_reference import reference_scores, written
 from occlupose.cameras import Camera
 from occlupose.datasets import synth_scenes
 from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
@@ -138,7 +138,7 @@ def test_3dpw_has_no_states_and_one_protocol(tmp_path):
     refused("protocol official: is for mupots, not for 3dpw", load_samples, "3dpw", tmp_path, "official")
 
 
-def a_crowd(tmp_path, camera=True, name="000000.jpg", has_image=True):
+def make_sample(tmp_path, camera=True, name="000000.jpg", has_image=True):
     """One image of our own: two people, with a joint hidden and one absent."""
     view = Camera(640, 480, 600.0, 610.0, 320.0, 240.0)
     xyz = mpi15_of(people_standing(GENERATOR, 2)).astype(np.float32)
@@ -153,7 +153,7 @@ def a_crowd(tmp_path, camera=True, name="000000.jpg", has_image=True):
 
 
 def test_our_own_scenes(tmp_path, monkeypatch):
-    xyz, one = a_crowd(tmp_path)
+    xyz, one = make_sample(tmp_path)
     monkeypatch.setattr(synth_scenes, "load", lambda folder: [one])
     (truth,), by = load_samples("synth", tmp_path)
     assert (
@@ -173,7 +173,7 @@ def test_our_own_scenes(tmp_path, monkeypatch):
 
 
 def test_of_scenes_in_parts_those_are_scored_that_are_not_learnt_from(tmp_path, monkeypatch):
-    _, one = a_crowd(tmp_path)
+    _, one = make_sample(tmp_path)
     asked = []
     monkeypatch.setattr(synth_scenes, "load", lambda folder: asked.append(folder.name) or [one])
     monkeypatch.setattr(synth_scenes, "has_scenes", lambda folder: folder.is_dir())
@@ -197,14 +197,14 @@ def test_human36m_s_own_test_subjects_every_64th_frame(tmp_path):
 
 
 def test_scenes_that_cannot_be_scored(tmp_path, monkeypatch):
-    _, one = a_crowd(tmp_path)
+    _, one = make_sample(tmp_path)
     for crowds, words in (
         ([one, one], "two images are called 000000.jpg"),
-        ([a_crowd(tmp_path, camera=False)[1]], "its camera is unknown"),
+        ([make_sample(tmp_path, camera=False)[1]], "its camera is unknown"),
     ):
         monkeypatch.setattr(synth_scenes, "load", lambda folder, crowds=crowds: crowds)
         refused(words, load_samples, "synth", tmp_path)
-    monkeypatch.setattr(synth_scenes, "load", lambda folder: [a_crowd(tmp_path, has_image=False)[1]])
+    monkeypatch.setattr(synth_scenes, "load", lambda folder: [make_sample(tmp_path, has_image=False)[1]])
     (truth,), _ = load_samples("synth", tmp_path)
     assert truth.name == "scene 0"
     refused("scene 0: has labels only", truth.read)
@@ -214,7 +214,7 @@ def test_scenes_that_cannot_be_scored(tmp_path, monkeypatch):
 
 
 def test_a_predictor_gets_each_image_and_its_camera(tmp_path):
-    _, one = a_crowd(tmp_path)
+    _, one = make_sample(tmp_path)
     truth = people3d._with_names(tmp_path, [one])[0]
     seen = []
 
@@ -341,7 +341,7 @@ def test_joints_that_a_skeleton_lacks_are_nowhere_right(tmp_path):
 
 
 def test_the_score_of_a_person_orders_predictions(tmp_path):
-    _, one = a_crowd(tmp_path)
+    _, one = make_sample(tmp_path)
     truth = people3d._with_names(tmp_path, [one])[0]
     for best, expected in ((0.9, 1.0), (0.1, 2 / 3)):
         xyz = np.concatenate([truth.xyz, truth.xyz[:1] + 9])
@@ -443,8 +443,8 @@ def test_mupots_from_its_files_to_figures_computed_twice(tmp_path, variant, case
     ImagePredictions(MUPOTS17, predictions).save(tmp_path / "predictions.npz")
     truths, protocol = load_samples("mupots", tmp_path, variant)
     report = score(truths, ImagePredictions.load(tmp_path / "predictions.npz", truths), protocol)
-    everything = by_hand(frames_of["TS1"] + frames_of["TS7"], variant)
-    each = [by_hand(frames, variant) for frames in frames_of.values()]
+    everything = reference_scores(frames_of["TS1"] + frames_of["TS7"], variant)
+    each = [reference_scores(frames, variant) for frames in frames_of.values()]
     assert report.root_ap == pytest.approx(everything["root"])
     for people, matched in (("all", False), ("matched", True)):
         means = {column: np.nanmean([one[people][column] for one in each]) for column in everything[people]}
@@ -531,7 +531,7 @@ def test_notes_of_each_protocol(tmp_path):
     assert any(
         "Python ports" in line for line in notes("mupots", truths, exact(truths), score(truths, exact(truths), by))
     )
-    _, one = a_crowd(tmp_path)
+    _, one = make_sample(tmp_path)
     truth = people3d._with_names(tmp_path, [one])[0]
     report = score([truth], exact([truth], MPI15), MPI15_PROTOCOL)
     assert len(notes("synth", [truth], exact([truth], MPI15), report)) == 2  # nothing was rescaled, nothing is missing

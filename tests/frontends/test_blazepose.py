@@ -110,7 +110,7 @@ def test_nobody_in_darkness_whatever_the_size(blazepose, shape):
 
 
 @pytest.mark.assets
-def test_a_grey_picture_will_do(blazepose, clip):
+def test_a_grey_image_is_accepted(blazepose, clip):
     grey = np.repeat(clip[0].image.mean(-1, keepdims=True).astype(np.uint8), 3, -1)
     blazepose.reset()
     people = blazepose(Frame(0, 0.0, grey))

@@ -42,7 +42,7 @@ def test_numbers_are_those_of_frames(tmp_path, video):
     np.testing.assert_array_equal(boxes[0].score, [0.9])
 
 
-def test_texts_are_names_of_pictures_with_or_without_their_ending(tmp_path, folder):
+def test_texts_are_names_of_images_with_or_without_their_suffix(tmp_path, folder):
     """In natural order: 2, 10, b."""
     boxes = load(written(tmp_path, result("10.png", 1), result("b", 2), result("2", 3), result(2, 4)), folder)
     assert lefts(boxes) == {1: [1], 2: [2, 4], 0: [3]}

@@ -41,7 +41,7 @@ def given(*edges, score=0.7):
     return FrameBoxes(np.array(edges, float).reshape(-1, 4), np.full(len(edges), score))
 
 
-def test_people_are_looked_for_in_their_boxes_and_nowhere_else():
+def test_people_are_estimated_in_their_boxes_and_nowhere_else():
     network = Brightest(Crop(64, 128))
     boxes = {0: given((40, 60, 80, 140), (200, 20, 280, 180)), 2: given((40, 60, 80, 140))}
     frontend = BoxFrontend("eyes", network, boxes)
@@ -67,7 +67,7 @@ def test_nothing_is_remembered():
     np.testing.assert_array_equal(frontend(frame((60, 100, 250))).xy, first.xy)
 
 
-def test_joints_beyond_the_picture_are_believed_less():
+def test_joints_outside_the_image_have_less_confidence():
     class Quarter(Brightest):
         """A quarter of the way across."""
 
@@ -84,7 +84,7 @@ def test_joints_beyond_the_picture_are_believed_less():
     np.testing.assert_allclose(beyond.score, 0.9 * np.exp(-1 / 2), rtol=1e-5)
 
 
-def test_presence_is_the_belief_in_the_better_half_of_the_joints_and_the_next_box_is_round_what_is_seen():
+def test_presence_is_the_confidence_of_the_better_half_of_the_joints_and_the_next_box_is_around_the_visible_ones():
     class Half(Brightest):
         def __call__(self, crops):
             xy = np.zeros((len(crops), 17, 2))

@@ -36,7 +36,7 @@ def test_decoding_undoes_encoding(seed):
 
 @pytest.mark.parametrize("size", [(640, 480), (1080, 1920), (1, 1), (37, 1000), (500, 500)])
 @pytest.mark.parametrize("share", [0.7, 0.45, 0.25])
-def test_tiles_cover_the_picture_and_overlap(size, share):
+def test_tiles_cover_the_image_and_overlap(size, share):
     views = np.array(make_tiles(*size, share=share))
     assert len({tuple(view) for view in views}) == len(views)
     side = views[0, 2]

@@ -81,7 +81,7 @@ def test_joints_are_what_the_codec_reads_from_the_last_maps(saved, monkeypatch):
     np.testing.assert_allclose(score, height.numpy().clip(0, 1), atol=1e-4)
 
 
-def test_nobody_to_look_at(saved):
+def test_nobody_to_estimate(saved):
     xy, score = EstimatorNetwork(saved)(crops(0))
     assert xy.shape == (0, 17, 2) and score.shape == (0, 17)
 

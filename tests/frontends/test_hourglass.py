@@ -67,7 +67,7 @@ def test_joints_are_the_peaks_of_the_last_stack(saved):
     np.testing.assert_array_equal(score, expected[1])
 
 
-def test_any_number_of_people_is_looked_at_in_batches(saved):
+def test_any_number_of_people_is_estimated_in_batches(saved):
     loaded = HourglassNetwork(saved)
     many = crops(2 * BATCH + 1)
     xy, score = loaded(many)

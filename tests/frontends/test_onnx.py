@@ -145,7 +145,7 @@ def test_channel_order(tmp_path):
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.7])
-def test_joints_come_back_to_where_they_are_in_the_picture(heatmap, turn):
+def test_joints_come_back_to_where_they_are_in_the_image(heatmap, turn):
     image = dots((411.0, 287.0), sigma=11.0, width=640, height=480)[0]
     regions = np.array([[400.0, 300.0, 400 + 100 * np.sin(turn), 300 - 100 * np.cos(turn)]])
     seen = estimate_regions(OnnxNetwork(heatmap, threads=1), Pyramid(image), regions)

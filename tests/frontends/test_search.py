@@ -26,7 +26,7 @@ def test_where_nothing_changes_every_tile_has_its_turn():
     assert sorted(looked) == sorted(search.tiles)
 
 
-def test_a_newcomer_is_looked_at_soon():
+def test_a_newcomer_is_estimated_soon():
     search = TileScheduler(640, 480)
     assert len(search.all_tiles(pyramid_of())) == len(search.tiles) + 1 > 20
     for _ in range(5):

@@ -76,7 +76,7 @@ def test_everybody_is_found_once_and_followed():
     assert ((people.boxes[:, None, :2] <= people.xy) & (people.xy <= people.boxes[:, None, 2:])).all()
 
 
-def test_the_whole_picture_is_searched_first_and_now_and_then_and_parts_between():
+def test_the_whole_image_is_searched_first_and_now_and_then_and_tiles_between():
     frontend = Discs(detect_every=10, search_every=3)
     counts = []
     for index in range(20):
@@ -87,7 +87,7 @@ def test_the_whole_picture_is_searched_first_and_now_and_then_and_parts_between(
     assert counts[1:] == [[1] if index % 10 == 0 or index % 3 == 0 else [] for index in range(1, 20)]
 
 
-def test_a_newcomer_is_found_by_a_tile_long_before_the_whole_picture_is_searched():
+def test_a_newcomer_is_found_by_a_tile_long_before_the_whole_image_is_searched():
     frontend = Discs(detect_every=1000)
     for index in range(5):
         frontend(frame(index, (60, 100)))
@@ -96,7 +96,7 @@ def test_a_newcomer_is_found_by_a_tile_long_before_the_whole_picture_is_searched
     assert seen[-1] == 2
 
 
-def test_somebody_lost_is_looked_for_at_once_and_again_later():
+def test_a_lost_person_is_searched_for_at_once_and_again_later():
     frontend = Discs(detect_every=1000, tiled=False)
     frontend(frame(0, (60, 100), (250, 150)))
     assert centres(frontend(frame(1, (60, 100)))) == [[60, 100]]
@@ -112,11 +112,11 @@ def test_two_who_become_one_are_one():
     assert len(frontend(frame(2, (101, 100)))) == 1
 
 
-def test_at_most_so_many():
+def test_at_most_max_people():
     assert len(Discs(max_people=1)(frame(0, (60, 100), (250, 150)))) == 1
 
 
-def test_reset_and_another_size_start_afresh():
+def test_reset_and_another_size_start_again():
     frontend = Discs(detect_every=1000, search_every=1000)
     frontend(frame(0, (60, 100)))
     assert len(frontend(frame(1, (250, 150)))) == 0  # moved too far to be followed, nothing is due
@@ -125,7 +125,7 @@ def test_reset_and_another_size_start_afresh():
     assert centres(frontend(frame(3, (60, 60), width=200, height=200))) == [[60, 60]]
 
 
-def test_joints_beyond_the_edge_are_not_believed():
+def test_joints_beyond_the_edge_have_no_confidence():
     people = Discs()(frame(0, (60, 218)))  # ankles at 254, of 240 rows
     ankles = COCO17.index("left_ankle", "right_ankle")
     shoulders = COCO17.index("left_shoulder", "right_shoulder")

@@ -104,7 +104,7 @@ def check(folder, kind, content, results):
     scores=st.sampled_from([0, 1, 4]),
     damage=st.booleans(),
 )
-def test_figures_are_those_of_the_datasets_own_evaluators(
+def test_results_equal_those_of_the_datasets_own_evaluators(
     tmp_path_factory, seed, kind, images, large, most, scores, damage
 ):
     """With ties, more than 20 predictions of a image, crowds, people without joints, images without people; with
@@ -177,7 +177,7 @@ def test_without_people_there_are_no_metrics(tmp_path, kind):
     assert np.isnan(check(tmp_path, kind, content, results)).all()
 
 
-def test_crowds_take_up_any_number_of_predictions(tmp_path):
+def test_crowd_regions_absorb_any_number_of_predictions(tmp_path):
     content, results = one_image("coco", 3)
     person = content["annotations"][0] | {
         "bbox": [0, 0, 400, 300],
@@ -193,7 +193,7 @@ def test_crowds_take_up_any_number_of_predictions(tmp_path):
     assert check(tmp_path, "coco", content, results + wrong)[0] == pytest.approx(1)
 
 
-def test_a_person_whose_number_is_0_is_found_too(tmp_path):
+def test_a_person_with_id_0_is_found_too(tmp_path):
     """COCO's evaluator takes a match with number 0 for none. We number people anew."""
     content, results = one_image("coco", 3)
     content["annotations"][0]["id"] = 0
@@ -437,7 +437,7 @@ def test_raw_predictions_are_finished_before_they_are_scored(tmp_path):
     assert evaluate_strata(ground_truth, people + people, COCO_DETECTED)[0] == scores
 
 
-def test_protocols_are_named_by_whose_boxes_they_are_of(tmp_path):
+def test_protocols_are_named_by_the_source_of_their_boxes(tmp_path):
     content, exact = one_image("ochuman", 5)
     ground_truth = load_ground_truth(written(tmp_path, "ochuman", content))
     scores = [evaluate(ground_truth, exact, by) for by in (OCHUMAN_TRUE_BOXES, OCHUMAN_DETECTED)]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mupots_by_hand import by_hand
 from mupots_files import WIDE, mpi15_of, people_standing
+from mupots_reference import reference_scores
 from occlupose.metrics.people3d import (
     COLUMNS,
     GNTCN,
@@ -144,7 +144,7 @@ def test_the_order_of_predictions_does_not_matter(protocol):
     assert one.values == pytest.approx(other.values, nan_ok=True)
 
 
-def test_people_whose_poses_are_swapped_in_3d_are_wrong():
+def test_people_with_swapped_3d_poses_are_wrong():
     xyz = people(2)
     predicted = xyz[::-1].copy()
     found = report(MPI15_PROTOCOL, frame(MPI15_PROTOCOL, xyz, predicted, xy=WIDE.project(xyz))).pooled()
@@ -495,7 +495,7 @@ def test_a_second_computation_agrees(name, seed):
         images.append((1000 * xyz, WIDE.project(xyz), 1000 * predicted, xy, occluded, score))
         frames.append(frame(protocol, xyz, predicted, xy=xy, occluded=occluded, score=score))
     found = report(protocol, *frames)
-    second = by_hand(images, name)
+    second = reference_scores(images, name)
     assert found.root_ap == pytest.approx(second["root"])
     for people, matched in (("all", False), ("matched", True)):
         scores = found.pooled(matched)

@@ -31,7 +31,7 @@ def test_it_has_the_exchanges_of_the_paper(build, width):
     assert [len(exchange.fuse_layers) for exchange in backbone.stage4] == [4, 4, 1]
 
 
-def test_every_branch_hears_every_other():
+def test_every_branch_gets_input_from_every_other():
     torch.manual_seed(0)
     exchange = Exchange((4, 8, 16), 1, 3).eval()
     branches = [torch.randn(1, 4 << number, 8 >> number, 8 >> number) for number in range(3)]

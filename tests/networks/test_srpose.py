@@ -53,7 +53,7 @@ def test_a_joint_has_its_own_channels():
     assert head(x)[0, 1, :2, :2].tolist() == [[4, 5], [6, 7]]
 
 
-def test_the_coarse_maps_are_told_back():
+def test_the_coarse_maps_are_fed_back():
     torch.manual_seed(0)
     head = SRPoseHead((4, 8, 16, 32), 3).eval()
     branches = [torch.rand(1, 4 << number, 16 >> number, 16 >> number) for number in range(4)]

@@ -17,13 +17,13 @@ def test_agreement_leaves_the_score(score, motion):
 
 
 @given(scores, displacements, displacements)
-def test_evidence_lies_between_zero_and_the_score(score, motion, flow):
+def test_confidence_lies_between_zero_and_the_score(score, motion, flow):
     confidence = discount_by_flow(score, motion, flow)
     assert (confidence >= 0).all() and (confidence <= score).all()
 
 
 @given(scores, displacements, st.floats(0, 2), st.floats(0, 2))
-def test_more_disagreement_never_gives_more_evidence(score, motion, a, b):
+def test_more_disagreement_never_gives_more_confidence(score, motion, a, b):
     near, far = sorted((a, b))
     aside = np.array([0.6, 0.8])
     assert (
@@ -65,7 +65,7 @@ def test_states():
     np.testing.assert_array_equal(states, expected)
 
 
-def test_states_without_positions_ask_only_the_evidence():
+def test_states_without_positions_depend_on_confidence_alone():
     np.testing.assert_array_equal(
         classify_joints(np.array([0.6, 0.5, np.nan]), threshold=0.55), [VISIBLE, OCCLUDED, ABSENT]
     )

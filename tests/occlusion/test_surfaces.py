@@ -55,7 +55,7 @@ BEHIND = board(2.1, part="left_hand")
     [CAMERA, Camera(128, 96, 110, 110, 20.0, 70.5), Camera(97, 64, 150.0, 80.0, 48.0, 31.5)],
     ids=["middle", "off centre", "two focal lengths"],
 )
-def test_a_board_covers_the_pixels_whose_centres_it_covers_at_its_depth(camera):
+def test_a_board_covers_the_pixels_with_centres_inside_it_at_its_depth(camera):
     buffer = render_zbuffer([board(3.0, -0.413, 0.307, -0.2031, 0.3537)], camera)
     y, x = np.mgrid[: camera.height, : camera.width]
     ray = camera.rays(np.stack([x, y], -1).astype(float)) * 3.0

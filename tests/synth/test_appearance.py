@@ -30,7 +30,7 @@ def seeded(draw, count=200, **named):
 @pytest.mark.parametrize(
     "draw", [sample_person, sample_surroundings, lambda generator: sample_object(generator, "table")]
 )
-def test_a_seed_gives_one_look(draw):
+def test_a_seed_gives_one_appearance(draw):
     first = seeded(draw, 20)
     second = seeded(draw, 20)
     assert first == second
@@ -40,46 +40,46 @@ def test_a_seed_gives_one_look(draw):
 @pytest.mark.parametrize("age", [0.2, 0.67, 1.0])
 @pytest.mark.parametrize("gender", [0.0, 1.0])
 def test_everybody_is_clothed(gender, age):
-    for look in seeded(sample_person, gender=gender, age=age):
-        assert look.hem < look.waist and look.leg <= -0.29 and look.sleeve >= 0.03
-        assert look.hem <= look.waist - 0.005  # no gap between top and bottom
+    for drawn in seeded(sample_person, gender=gender, age=age):
+        assert drawn.hem < drawn.waist and drawn.leg <= -0.29 and drawn.sleeve >= 0.03
+        assert drawn.hem <= drawn.waist - 0.005  # no gap between top and bottom
 
 
 def test_numbers_are_in_range():
-    for look in seeded(sample_person):
+    for drawn in seeded(sample_person):
         for colour in (
-            look.skin,
-            look.flush,
-            look.lips,
-            look.hair,
-            look.shoe,
-            look.sock,
-            look.top.colour,
-            look.top.second,
+            drawn.skin,
+            drawn.flush,
+            drawn.lips,
+            drawn.hair,
+            drawn.shoe,
+            drawn.sock,
+            drawn.top.colour,
+            drawn.top.second,
         ):
             assert all(0 <= value <= 1 for value in colour)
-        assert look.top.pattern < len(PATTERNS) and look.hair_style < len(HAIR_STYLES) and look.hat < len(HATS)
-        assert look.top.scale > 0.01
-    for look in seeded(sample_surroundings):
-        assert look.floor < len(FLOORS)
-        assert np.linalg.norm(look.sun_direction) == pytest.approx(1) and look.sun_direction[1] > 0.2
-        assert look.exposure > 0 and 40 <= look.quality <= 100 and 0 <= look.vignette < 0.5
+        assert drawn.top.pattern < len(PATTERNS) and drawn.hair_style < len(HAIR_STYLES) and drawn.hat < len(HATS)
+        assert drawn.top.scale > 0.01
+    for drawn in seeded(sample_surroundings):
+        assert drawn.floor < len(FLOORS)
+        assert np.linalg.norm(drawn.sun_direction) == pytest.approx(1) and drawn.sun_direction[1] > 0.2
+        assert drawn.exposure > 0 and 40 <= drawn.quality <= 100 and 0 <= drawn.vignette < 0.5
 
 
-def test_looks_vary():
+def test_appearances_vary():
     people = seeded(sample_person)
-    light = np.array([np.mean(look.skin) for look in people])
+    light = np.array([np.mean(drawn.skin) for drawn in people])
     assert light.max() > 8 * light.min()
-    assert {look.top.pattern for look in people} >= set(range(len(PATTERNS))) - {PATTERNS.index("denim")}
-    assert {look.hair_style for look in people} == set(range(len(HAIR_STYLES)))
-    assert {look.indoor for look in seeded(sample_surroundings)} == {0, 1}
-    assert {look.floor for look in seeded(sample_surroundings)} == set(range(len(FLOORS)))
+    assert {drawn.top.pattern for drawn in people} >= set(range(len(PATTERNS))) - {PATTERNS.index("denim")}
+    assert {drawn.hair_style for drawn in people} == set(range(len(HAIR_STYLES)))
+    assert {drawn.indoor for drawn in seeded(sample_surroundings)} == {0, 1}
+    assert {drawn.floor for drawn in seeded(sample_surroundings)} == set(range(len(FLOORS)))
 
 
 def test_women_have_no_beards_and_men_no_dresses():
-    assert all(look.beard == 0 for look in seeded(sample_person, gender=1.0))
+    assert all(drawn.beard == 0 for drawn in seeded(sample_person, gender=1.0))
     men = seeded(sample_person, gender=0.0)
-    assert any(look.beard > 0.4 for look in men) and not any(look.skirt for look in men)
+    assert any(drawn.beard > 0.4 for drawn in men) and not any(drawn.skirt for drawn in men)
 
 
 def test_things_are_of_what_such_things_are_made_of():
@@ -92,11 +92,11 @@ def test_things_are_of_what_such_things_are_made_of():
 
 
 def test_uniforms_name_everything():
-    look = sample_person(np.random.default_rng(0))
-    values = shader_uniforms(look)
-    assert values["top_colour"] == look.top.colour and values["skin"] == look.skin
-    garments = sum(isinstance(getattr(look, field.name), Cloth) for field in fields(look))
-    assert len(values) == len(fields(look)) + garments * (len(fields(Cloth)) - 1)
+    drawn = sample_person(np.random.default_rng(0))
+    values = shader_uniforms(drawn)
+    assert values["top_colour"] == drawn.top.colour and values["skin"] == drawn.skin
+    garments = sum(isinstance(getattr(drawn, field.name), Cloth) for field in fields(drawn))
+    assert len(values) == len(fields(drawn)) + garments * (len(fields(Cloth)) - 1)
 
 
 def test_light_from_srgb():

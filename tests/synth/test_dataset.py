@@ -122,7 +122,7 @@ def test_shards_hold_the_same_files(dataset, tmp_path):
         assert tar.extractfile("000002.jpg").read() == (dataset / "images" / "000002.jpg").read_bytes()
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(tmp_path):
+def test_a_killed_run_is_resumed_to_the_same_end(tmp_path):
     folder = tmp_path / "killed"
     code = f"""
 from pathlib import Path
@@ -178,7 +178,7 @@ def test_a_run_that_was_killed_at_its_very_end_is_finished(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["[]", "{", "7"])
-def test_settings_that_say_nothing_are_named(tmp_path, content):
+def test_settings_without_effect_are_named(tmp_path, content):
     made(tmp_path, 1)
     (tmp_path / "settings.json").write_text(content)
     with pytest.raises(OccluposeError, match=r"settings\.json"):
@@ -209,7 +209,7 @@ def test_the_number_of_threads_changes_nothing(tmp_path):
     assert files[0] == files[1]
 
 
-def test_a_full_disk_is_said_and_nothing_half_written(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_leaves_no_partial_file(tmp_path, monkeypatch):
     from pathlib import Path
 
     real = Path.write_bytes

@@ -84,7 +84,7 @@ def test_cameras_have_real_heights_tilts_and_lenses(scenes):
         assert np.linalg.det(scene.rotation) == pytest.approx(1)
 
 
-def test_the_camera_sees_somebody(scenes):
+def test_somebody_is_in_the_image(scenes):
     seen = [label_scene(scene).occlusion.state for scene in scenes[:15]]
     assert np.mean([(state == 2).any() for state in seen]) > 0.9
 

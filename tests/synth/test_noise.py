@@ -151,7 +151,7 @@ def test_other_files_are_no_models(tmp_path, text):
         NoiseModel.load(tmp_path / "coco.json")
 
 
-def walker(random, frames, fps):
+def walking(random, frames, fps):
     """(time, 17, 2) px: somebody who moves as smoothly as people do, in a box of about 200 px."""
     time = np.arange(frames)[:, None, None] / fps
     rest = random.uniform(-100, 100, (17, 2))
@@ -181,7 +181,7 @@ def tracks(
         for frame in range(1, frames):
             noise[frame] = rho * noise[frame - 1] + (1 - rho**2) ** 0.5 * noise[frame]
         wrong = random.random((frames, 17)) < outliers
-        xy = walker(random, frames, fps)
+        xy = walking(random, frames, fps)
         side = np.median((xy.max(1) - xy.min(1)).max(-1))
         xy = xy + side * np.asarray(jitter).reshape(-1, 1) * noise
         xy = xy + side * size / 2**0.5 * random.standard_normal(xy.shape) * wrong[..., None]

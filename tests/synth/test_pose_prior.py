@@ -39,7 +39,7 @@ def test_a_pose_is_what_its_description_says(seed):
 
 @given(seed=seeds, heading=st.floats(-3.1, 3.1))
 @settings(max_examples=30, deadline=None)
-def test_a_description_does_not_know_which_way_somebody_faces(seed, heading):
+def test_a_description_is_independent_of_the_way_a_person_faces(seed, heading):
     pose = vector_to_pose(some(seed))
     turned = from_rotation_vector(torch.tensor([[0.0, heading, 0.0]])).numpy() @ pose
     np.testing.assert_allclose(pose_to_vector(turned), pose_to_vector(pose), atol=2e-4)
@@ -86,7 +86,7 @@ def test_the_same_seed_draws_the_same_and_another_seed_does_not():
     assert not np.array_equal(one, other)
 
 
-def test_the_shipped_prior_draws_people_whose_joints_have_limits():
+def test_the_shipped_prior_draws_people_within_joint_limits():
     numbers = PosePrior.load().sample(np.random.default_rng(0), 500).reshape(-1, len(SEGMENTS), 3)
     bend = np.linalg.norm(numbers[:, 1:], axis=-1)
     assert np.isfinite(numbers).all() and bend.max() < 3.1
@@ -123,13 +123,13 @@ def test_motion_capture_is_put_onto_the_body(tmp_path):
     assert np.isfinite(result.error).all()
 
 
-def test_too_few_poses_are_said_and_few_are_enough():
+def test_too_few_poses_are_refused_and_few_are_enough():
     with pytest.raises(OccluposeError, match="10 poses are too few"):
         PosePrior.fit(some(0, 10))
     assert np.isfinite(PosePrior.fit(some(0, 150)).sample(np.random.default_rng(0), 5)).all()
 
 
-def test_no_motion_capture_is_said():
+def test_missing_motion_capture_is_reported():
     with pytest.raises(OccluposeError, match="no motion capture"):
         retarget([])
 

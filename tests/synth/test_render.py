@@ -69,7 +69,7 @@ def renderer():
 
 
 @pytest.fixture(scope="module")
-def crowd():
+def three_people():
     people = [
         standing(-0.7, 0, facing=0.4, appearance_seed=5),
         standing(0.1, -0.5, facing=2.0, appearance_seed=6, raised=1.2),
@@ -78,12 +78,12 @@ def crowd():
     return scene(*people, objects=(SceneObject("box", CORNERS + np.array([0.2, 0, 0.8]), BOX, 4),))
 
 
-def test_an_image_is_the_same_each_time(renderer, crowd):
-    first = renderer.render(crowd)
-    renderer.render(replace(crowd, appearance_seed=99))
+def test_an_image_is_the_same_each_time(renderer, three_people):
+    first = renderer.render(three_people)
+    renderer.render(replace(three_people, appearance_seed=99))
     assert first.shape == (192, 256, 3) and first.dtype == np.uint8
-    np.testing.assert_array_equal(first, renderer.render(crowd))
-    assert (first != renderer.render(replace(crowd, appearance_seed=99))).mean() > 0.5
+    np.testing.assert_array_equal(first, renderer.render(three_people))
+    assert (first != renderer.render(replace(three_people, appearance_seed=99))).mean() > 0.5
 
 
 @pytest.mark.parametrize(
@@ -94,16 +94,16 @@ def test_an_image_is_the_same_each_time(renderer, crowd):
         Camera(180, 240, 260.0, 215.0, 100.2, 130.6),
     ],
 )
-def test_bare_bodies_are_where_the_labels_are(renderer, crowd, camera):
-    seen = replace(crowd, camera=camera)
+def test_bare_bodies_are_where_the_labels_are(renderer, three_people, camera):
+    seen = replace(three_people, camera=camera)
     truth = render_zbuffer(seen.surfaces(), camera).surface
     assert len(np.unique(truth)) == 5
     assert (renderer.surface_ids(seen) == truth).mean() > 0.998
 
 
 @pytest.mark.parametrize("camera", [Camera.from_fov(512, 320, 50), Camera(480, 320, 400.0, 460.0, 200.3, 171.8)])
-def test_dressed_people_are_where_the_labels_are(renderer, crowd, camera):
-    seen = replace(crowd, camera=camera)
+def test_dressed_people_are_where_the_labels_are(renderer, three_people, camera):
+    seen = replace(three_people, camera=camera)
     truth = render_zbuffer(seen.surfaces(), camera).surface >= 0
     renderer.render(seen)
     drawn = renderer.foreground_mask(camera)
@@ -125,8 +125,8 @@ def test_clothes_and_hair_stay_near_the_body():
     np.testing.assert_allclose(bare, person.vertices, atol=1e-6)
 
 
-def test_joints_are_on_their_people(renderer, crowd):
-    seen = replace(crowd, objects=(), people=crowd.people[:1])
+def test_joints_are_on_their_people(renderer, three_people):
+    seen = replace(three_people, objects=(), people=three_people.people[:1])
     item = renderer.surface_ids(seen)
     xy = np.rint(seen.camera.project(seen.to_camera(seen.people[0].joints))).astype(int)
     inside = (xy >= 0).all(1) & (xy < (seen.camera.width, seen.camera.height)).all(1)
@@ -136,8 +136,10 @@ def test_joints_are_on_their_people(renderer, crowd):
 
 def sunny():
     """A scene's seed whose light throws shadows outside."""
-    looks = ((seed, sample_surroundings(np.random.default_rng(seed))) for seed in range(200))
-    return next(seed for seed, look in looks if not look.indoor and sum(look.sun) > 5 and look.sun_direction[1] < 0.75)
+    samples = ((seed, sample_surroundings(np.random.default_rng(seed))) for seed in range(200))
+    return next(
+        seed for seed, drawn in samples if not drawn.indoor and sum(drawn.sun) > 5 and drawn.sun_direction[1] < 0.75
+    )
 
 
 def test_people_throw_shadows(renderer):

@@ -361,7 +361,7 @@ def test_the_rate_may_fall_evenly():
     assert Optimisation().lr_schedule == "cosine"
 
 
-def test_a_run_whose_rate_falls_evenly_is_resumed_to_the_same_end(tmp_path):
+def test_a_run_with_a_linear_schedule_is_resumed_to_the_same_end(tmp_path):
     optimisation = dataclasses.replace(QUICK, lr_schedule="linear")
     straight = run(tmp_path / "straight", optimisation=optimisation)
     with pytest.raises(Killed):

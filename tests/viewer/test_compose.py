@@ -10,7 +10,7 @@ from occlupose.errors import OccluposeError
 from occlupose.media import LiveCamera, VideoWriter, open_media, read_image, write_image
 from occlupose.viewer import Composer, preview, render
 from occlupose.viewer.compose import _preview_times
-from walkers import FPS, film, stand
+from walking_people import FPS, make_poses, stand
 
 PAPER = 128
 
@@ -31,7 +31,7 @@ def decoded(path: Path) -> np.ndarray:
 def test_the_video_has_every_frame_and_both_views(tmp_path):
     counts: list[int] = []
     with open_media(clip(tmp_path / "in.mp4")) as source:
-        render(film(stand(0, 4, 8)), source, tmp_path / "out.mp4", progress=counts.append)
+        render(make_poses(stand(0, 4, 8)), source, tmp_path / "out.mp4", progress=counts.append)
     frames = decoded(tmp_path / "out.mp4")
     assert frames.shape == (8, 360, 640 + 360, 3)
     assert counts == list(range(1, 9))
@@ -40,7 +40,7 @@ def test_the_video_has_every_frame_and_both_views(tmp_path):
 
 
 def test_a_frame_without_poses_passes_through(tmp_path):
-    poses = film(stand(0, 4, 8)).select(time=slice(0, None, 2))
+    poses = make_poses(stand(0, 4, 8)).select(time=slice(0, None, 2))
     with open_media(clip(tmp_path / "in.mp4")) as source:
         compose = Composer(poses, source)
         images = [compose(frame)[:320, :640] for frame in source]
@@ -48,7 +48,7 @@ def test_a_frame_without_poses_passes_through(tmp_path):
 
 
 def test_poses_are_found_by_time(tmp_path):
-    poses = film(stand(0, 4, 8))
+    poses = make_poses(stand(0, 4, 8))
     late = replace(poses, time=poses.time + 0.45 / FPS)
     later = replace(poses, time=poses.time + 8.55 / FPS)
     with open_media(clip(tmp_path / "in.mp4")) as source:
@@ -62,13 +62,13 @@ def test_poses_are_found_by_time(tmp_path):
 
 def test_two_dimensional_poses_have_no_panel(tmp_path):
     with open_media(clip(tmp_path / "in.mp4")) as source:
-        render(replace(film(stand(0, 4, 8)), xyz=None), source, tmp_path / "out.mp4")
+        render(replace(make_poses(stand(0, 4, 8)), xyz=None), source, tmp_path / "out.mp4")
     assert decoded(tmp_path / "out.mp4").shape == (8, 360, 640, 3)
 
 
 def test_nobody_gives_a_video_with_the_empty_floor(tmp_path):
     with open_media(clip(tmp_path / "in.mp4")) as source:
-        render(film(stand(0, 4, 8)).select(person=[]), source, tmp_path / "out.mp4")
+        render(make_poses(stand(0, 4, 8)).select(person=[]), source, tmp_path / "out.mp4")
     frames = decoded(tmp_path / "out.mp4")
     assert frames.shape == (8, 360, 1000, 3) and frames[:, :, 640:].std() > 5
 
@@ -87,7 +87,7 @@ def test_nobody_gives_a_video_with_the_empty_floor(tmp_path):
 def test_sizes_are_even_and_bounded(tmp_path, size, width, fitted):
     write_image(tmp_path / "in.png", np.zeros((size[1], size[0], 3), np.uint8))
     with open_media(tmp_path / "in.png") as source:
-        compose = Composer(film(stand(0, 4, 1), width=size[0], height=size[1]), source, width)
+        compose = Composer(make_poses(stand(0, 4, 1), width=size[0], height=size[1]), source, width)
         image = compose(next(iter(source)))
     assert compose.image_size == fitted
     assert image.shape == (fitted[1], fitted[0] + fitted[1], 3) == (compose.height, compose.width, 3)
@@ -95,21 +95,21 @@ def test_sizes_are_even_and_bounded(tmp_path, size, width, fitted):
 
 def test_the_preview_of_a_clip_shows_six_preview_times(tmp_path):
     with open_media(clip(tmp_path / "in.mp4", 20)) as source:
-        preview(film(stand(0, 4, 20)), source, tmp_path / "out.png", width=960)
+        preview(make_poses(stand(0, 4, 20)), source, tmp_path / "out.png", width=960)
     assert Image.open(tmp_path / "out.png").size == (2 * (480 + 270), 3 * 270)
 
 
 def test_the_preview_of_an_image_shows_two_sides(tmp_path):
     write_image(tmp_path / "in.png", np.full((720, 1280, 3), PAPER, np.uint8))
     with open_media(tmp_path / "in.png") as source:
-        preview(film(stand(0, 4, 1), width=1280, height=720), source, tmp_path / "out.png")
+        preview(make_poses(stand(0, 4, 1), width=1280, height=720), source, tmp_path / "out.png")
     image = read_image(tmp_path / "out.png")
     assert image.shape == (540, 960 + 2 * 540, 3)
     assert (image[:, 960:1500] != image[:, 1500:]).any()
 
 
 def test_moments_are_those_with_people():
-    poses = film(stand(0, 4, 30))
+    poses = make_poses(stand(0, 4, 30))
     poses.state[:10] = 0
     poses.xy[:10] = np.nan
     poses.xyz[:10] = np.nan
@@ -123,7 +123,7 @@ def test_a_live_camera_cannot_be_shown_again(tmp_path):
     camera = object.__new__(LiveCamera)
     camera.name = "camera 0"
     with pytest.raises(OccluposeError, match="camera 0: a live camera"):
-        render(film(stand(0, 4)), camera, tmp_path / "out.mp4")
+        render(make_poses(stand(0, 4)), camera, tmp_path / "out.mp4")
 
 
 def test_nothing_is_left_after_an_error(tmp_path):
@@ -131,5 +131,5 @@ def test_nothing_is_left_after_an_error(tmp_path):
         raise RuntimeError(f"stopped at {count}")
 
     with open_media(clip(tmp_path / "in.mp4")) as source, pytest.raises(RuntimeError, match="stopped at 1"):
-        render(film(stand(0, 4, 8)), source, tmp_path / "out.mp4", progress=stop)
+        render(make_poses(stand(0, 4, 8)), source, tmp_path / "out.mp4", progress=stop)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]

@@ -12,7 +12,7 @@ from occlupose.occlusion.cylinders import place_cylinders
 from occlupose.skeletons import COCO17, H36M17
 from occlupose.viewer import preview_labels
 from occlupose.viewer.label_preview import BACKGROUND, CAPTION, FAR, NEAR, PANEL, PAPER, _silhouettes
-from walkers import circle, film, stand
+from walking_people import circle, make_poses, stand
 
 WRIST = H36M17.joints.index("left_wrist")
 
@@ -20,7 +20,7 @@ WRIST = H36M17.joints.index("left_wrist")
 def behind_the_back():
     body = stand(0, 4, 6)
     body[:, WRIST] = (-0.05, 1.15, 4.25)
-    return label_poses(film(body))
+    return label_poses(make_poses(body))
 
 
 def drawn(poses, path, **options):
@@ -29,8 +29,8 @@ def drawn(poses, path, **options):
 
 
 @pytest.mark.parametrize("frames", [1, 6])
-def test_so_many_moments_lie_side_by_side(tmp_path, frames):
-    image = drawn(label_poses(film(circle())), tmp_path / "preview.png", frames=frames)
+def test_frames_are_laid_side_by_side(tmp_path, frames):
+    image = drawn(label_poses(make_poses(circle())), tmp_path / "preview.png", frames=frames)
     assert image.shape == (PANEL[1] + CAPTION, frames * PANEL[0], 3)
     for panel in np.split(image, frames, 1):
         figure = (np.abs(panel[: PANEL[1]].astype(int) - BACKGROUND) > 20).any(-1)
@@ -80,13 +80,13 @@ def test_silhouettes_are_as_wide_and_long_as_the_cylinders(perspective):
 def test_nearer_parts_are_lighter_and_over_farther_ones(tmp_path):
     body = stand(0, 4, 1)  # an arm before the torso, seen from behind: the wrist is on the near side
     body[:, WRIST] = (0.0, 1.2, 3.6)
-    image = drawn(label_poses(film(body)), tmp_path / "preview.png", frames=1)
+    image = drawn(label_poses(make_poses(body)), tmp_path / "preview.png", frames=1)
     greys = np.unique(image[: PANEL[1]][np.ptp(image[: PANEL[1]].astype(int), axis=-1) < 20].mean(-1).round())
     assert greys.min() < np.mean(FAR) + 5 and (np.abs(greys - np.mean(NEAR)) < 20).any()
 
 
 def test_who_is_there_longest_is_drawn(tmp_path):
-    both = film(stand(-1, 4, 6), stand(1, 4, 6))
+    both = make_poses(stand(-1, 4, 6), stand(1, 4, 6))
     state = both.state.copy()
     xy = both.xy.copy()
     xyz = both.xyz.copy()
@@ -100,7 +100,7 @@ def test_who_is_there_longest_is_drawn(tmp_path):
 
 
 def test_what_cannot_be_drawn_is_refused_and_leaves_nothing(tmp_path):
-    poses = film(stand(0, 4, 2))
+    poses = make_poses(stand(0, 4, 2))
     nobody = replace(
         poses, xyz=np.full_like(poses.xyz, np.nan), xy=np.full_like(poses.xy, np.nan), state=np.zeros_like(poses.state)
     )

@@ -105,7 +105,7 @@ def test_the_label_stays_in_the_image():
     assert (image[:30] == style.person_colour(1234)).all(-1).sum() > 100
 
 
-def test_someone_outside_the_image_has_no_label():
+def test_a_person_outside_the_image_has_no_label():
     image = np.full((200, 400, 3), PAPER, np.uint8)
     overlay.draw_people(
         image, np.array([[(-60, 100), (-50, 1e9)]]), np.full((1, 2), VISIBLE, np.uint8), np.array([0]), PAIR

@@ -4,7 +4,7 @@ import pytest
 from occlupose.poses import Poses
 from occlupose.viewer import style
 from occlupose.viewer.panel import NEAR, PERIOD, Panel3D
-from walkers import film, stand
+from walking_people import make_poses, stand
 
 SIZE = 240
 
@@ -25,7 +25,7 @@ def test_everyone_stays_in_the_panel_over_the_whole_turn():
     runner = stand(0, 5, frames)
     runner[..., 0] += np.linspace(-4, 4, frames)[:, None]
     runner[..., 2] += 3 * np.sin(np.arange(frames) / 20)[:, None]
-    panel = Panel3D(film(stand(1, 4, frames), runner, pitch=15), SIZE)
+    panel = Panel3D(make_poses(stand(1, 4, frames), runner, pitch=15), SIZE)
     at = np.array([spots(panel, index) for index in range(frames)])
     assert np.isfinite(at).all() and at.min() > 0 and at.max() < SIZE - 1
     assert np.ptp(at[..., 0], axis=1).max() > 0.7 * SIZE  # and fill it
@@ -34,7 +34,7 @@ def test_everyone_stays_in_the_panel_over_the_whole_turn():
 
 
 def test_the_view_begins_where_the_camera_looks():
-    panel = Panel3D(film(stand(-1, 4), stand(1, 4)), SIZE)
+    panel = Panel3D(make_poses(stand(-1, 4), stand(1, 4)), SIZE)
     left, right = spots(panel, 0).reshape(2, 17, 2)
     assert left[:, 0].max() < right[:, 0].min()
     head = panel.skeleton.index("head_top")[0]
@@ -43,13 +43,13 @@ def test_the_view_begins_where_the_camera_looks():
 
 
 def test_a_positive_azimuth_looks_from_the_right():
-    panel = Panel3D(film(stand(0, 4)), SIZE, azimuth=np.radians(65.0))
+    panel = Panel3D(make_poses(stand(0, 4)), SIZE, azimuth=np.radians(65.0))
     assert panel.camera_at(0.0).position[0] > 1
 
 
 def test_a_visible_joint_has_its_colour_and_an_occluded_one_is_hollow():
-    seen = Panel3D(film(stand(0, 4)), SIZE)
-    unseen = Panel3D(hidden(film(stand(0, 4)), "left_elbow", "left_wrist"), SIZE)
+    seen = Panel3D(make_poses(stand(0, 4)), SIZE)
+    unseen = Panel3D(hidden(make_poses(stand(0, 4)), "left_elbow", "left_wrist"), SIZE)
     wrist = seen.skeleton.index("left_wrist")[0]
     column, row = spots(seen, 0)[wrist].round().astype(int)
     base = np.array(style.side_colour(style.person_colour(0), "left_wrist"))
@@ -61,7 +61,7 @@ def test_a_visible_joint_has_its_colour_and_an_occluded_one_is_hollow():
 
 
 def test_the_near_person_covers_the_far_one():
-    panel = Panel3D(film(stand(0, 6), stand(0, 4)), SIZE, azimuth=0.0)
+    panel = Panel3D(make_poses(stand(0, 6), stand(0, 4)), SIZE, azimuth=0.0)
     pelvis = panel.skeleton.index("thorax")[0]
     column, row = spots(panel, 0)[len(panel.skeleton) + pelvis].round().astype(int)
     pixel = panel.draw(0, 0.0)[row, column].astype(int)
@@ -71,14 +71,14 @@ def test_the_near_person_covers_the_far_one():
 
 
 def test_people_throw_shadows_on_the_floor():
-    panel = Panel3D(film(stand(0, 4)), SIZE)
+    panel = Panel3D(make_poses(stand(0, 4)), SIZE)
     full = panel.draw(0, 0.0).astype(int).sum(-1)
     empty = panel.draw(None, 0.0).astype(int).sum(-1)
     assert ((full < 0.7 * empty) & (full > 0.2 * empty)).sum() > 50
 
 
 def test_absent_people_are_not_drawn():
-    poses = film(stand(0, 4), stand(1, 4))
+    poses = make_poses(stand(0, 4), stand(1, 4))
     poses.state[:, 1] = 0
     poses.xyz[:, 1] = np.nan
     poses.xy[:, 1] = np.nan
@@ -89,14 +89,14 @@ def test_absent_people_are_not_drawn():
 
 @pytest.mark.parametrize("frames", [0, 1, 5])
 def test_nobody_is_an_empty_floor(frames):
-    poses = film(stand(0, 4, frames)).select(person=[])
+    poses = make_poses(stand(0, 4, frames)).select(person=[])
     image = Panel3D(poses, SIZE).draw(None if frames == 0 else 0, 0.0)
     assert image.shape == (SIZE, SIZE, 3) and image.dtype == np.uint8
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 10
 
 
 def test_lines_are_cut_where_they_pass_behind_the_view():
-    view = Panel3D(film(stand(0, 4)), SIZE).camera_at(0.0)
+    view = Panel3D(make_poses(stand(0, 4)), SIZE).camera_at(0.0)
     ahead = view.position + 3.0 * view.axes[2] + 0.1 * view.axes[0]
     behind = view.position + -3.0 * view.axes[2] + 0.1 * view.axes[0]
     (line,) = view.project_segments(np.array([[ahead, behind], [behind, behind - view.axes[2]]]))
@@ -104,7 +104,7 @@ def test_lines_are_cut_where_they_pass_behind_the_view():
 
 
 def test_poses_without_depth_are_refused():
-    poses = film(stand(0, 4))
+    poses = make_poses(stand(0, 4))
     poses.xyz = None
     with pytest.raises(ValueError, match="xyz"):
         Panel3D(poses, SIZE)

@@ -4,7 +4,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from hupor_people import ROOT, exact_maps, joint_errors, noisy_maps, project, random_people, random_states
+from hupor_maps import ROOT, exact_maps, joint_errors, noisy_maps, project, random_people, random_states
 from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.decode import decode

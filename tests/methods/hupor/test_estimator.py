@@ -9,6 +9,16 @@ import numpy as np
 import pytest
 
 import occlupose
+from hupor_detections import (
+    HEIGHT,
+    WIDTH,
+    FixedPredictions,
+    detections_of,
+    people_in_rows,
+    predictions_when,
+    three_people,
+    write_hupor,
+)
 from media_files import make_video
 from occlupose import HUPOR, viewer
 from occlupose.cameras import Camera
@@ -21,7 +31,6 @@ from occlupose.methods.hupor.estimator import bone_ratios, standing_height
 from occlupose.pipeline import run, stream
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import MPI15
-from scripted import HEIGHT, WIDTH, Script, crowd, detections_of, script, walkers, write_hupor
 
 CAMERA = Camera.from_fov(WIDTH, HEIGHT)
 GREY = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
@@ -38,10 +47,10 @@ def write_frame(folder: Path) -> Path:
 
 
 @pytest.fixture
-def scripted(monkeypatch):
+def fixed(monkeypatch):
     """HUPOR with a script in place of its networks."""
 
-    def make(detections: Script) -> HUPOR:
+    def make(detections: FixedPredictions) -> HUPOR:
         monkeypatch.setattr(predict, "load", lambda weights, **options: detections)
         return HUPOR()
 
@@ -55,32 +64,37 @@ def ids(source: Source, estimator: HUPOR, **options: int) -> list[list[int]]:
 # ------------------------------------------------------------------------------------------------ watch
 
 
-def test_ids_begin_with_the_first_frame_and_false_positives_get_none(tmp_path, scripted):
-    people = walkers(10)
-    detections = script(people, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
+def test_ids_begin_with_the_first_frame_and_false_positives_get_none(tmp_path, fixed):
+    people = three_people(10)
+    detections = predictions_when(people, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
     with open_media(video(tmp_path, 10)) as source:
-        assert ids(source, scripted(detections)) == [[1]] * 3 + [[1, 2]] * 7
+        assert ids(source, fixed(detections)) == [[1]] * 3 + [[1, 2]] * 7
         assert detections.cameras == [CAMERA] * 10
-        assert ids(source, scripted(detections)) == [[1]] * 3 + [[1, 2]] * 7  # a second time: everything starts anew
+        assert ids(source, fixed(detections)) == [[1]] * 3 + [[1, 2]] * 7  # a second run starts again
 
 
-def test_somebody_who_is_hidden_for_a_while_is_known_again(tmp_path, scripted):
+def test_a_person_hidden_for_a_while_keeps_the_id(tmp_path, fixed):
     with open_media(video(tmp_path, 30)) as source:
         assert (
-            ids(source, scripted(script(walkers(30), "x" * 30, "x" * 10 + "." * 10 + "x" * 10)))
+            ids(source, fixed(predictions_when(three_people(30), "x" * 30, "x" * 10 + "." * 10 + "x" * 10)))
             == [[1, 2]] * 10 + [[1]] * 10 + [[1, 2]] * 10
         )
 
 
-def test_who_was_there_first_stays(tmp_path, scripted):
+def test_the_first_person_stays(tmp_path, fixed):
     with open_media(video(tmp_path, 10)) as source:
         assert (
-            ids(source, scripted(script(walkers(10), "x" * 10, "x" * 10, "..xxxxxxxx")), max_people=2) == [[1, 2]] * 10
+            ids(
+                source,
+                fixed(predictions_when(three_people(10), "x" * 10, "x" * 10, "..xxxxxxxx")),
+                max_people=2,
+            )
+            == [[1, 2]] * 10
         )
 
 
 def test_absent_joints_are_filled_in_for_the_tracker():
-    people = walkers(1)
+    people = three_people(1)
     given = detections_of(people, 0, [0, 1, 2])
     people = fill_absent(given)
     assert np.isfinite(people.xy).all() and (people.xy[:2] == given.xy[:2]).all()
@@ -89,14 +103,14 @@ def test_absent_joints_are_filled_in_for_the_tracker():
     assert (people.score[2, absent] == 0).all() and (people.score[2, ~absent] == given.score[2, ~absent]).all()
     np.testing.assert_allclose(people.boxes[2], [*np.nanmin(given.xy[2], 0), *np.nanmax(given.xy[2], 0)], rtol=1e-6)
     assert people.box_score.argmax() == 0  # of whom all is seen
-    nobody = fill_absent(crowd(0))
+    nobody = fill_absent(people_in_rows(0))
     assert isinstance(nobody, Detections) and len(nobody) == 0 and nobody.boxes.shape == (0, 4)
 
 
-def test_a_reader_who_stops_leaves_no_thread(tmp_path, scripted):
+def test_a_reader_who_stops_leaves_no_thread(tmp_path, fixed):
     before = set(threading.enumerate())
     with open_media(video(tmp_path, 30)) as source:
-        reader = track(source, scripted(script(walkers(30), "x" * 30)), CAMERA)
+        reader = track(source, fixed(predictions_when(three_people(30), "x" * 30)), CAMERA)
         assert next(reader).track_id.tolist() == [1]
         reader.close()
     gc.collect()
@@ -106,12 +120,12 @@ def test_a_reader_who_stops_leaves_no_thread(tmp_path, scripted):
 # -------------------------------------------------------------------------------------------------- run
 
 
-def test_run(tmp_path, scripted):
-    people = walkers(8)
+def test_run(tmp_path, fixed):
+    people = three_people(8)
     counts = []
-    detections = script(people, "xxxxxxxx", "xxxxxxxx", "xxxxxxxx")
+    detections = predictions_when(people, "xxxxxxxx", "xxxxxxxx", "xxxxxxxx")
     with open_media(video(tmp_path, 8)) as source:
-        poses = run(source, scripted(detections), camera=CAMERA, progress=lambda frame: counts.append(len(frame)))
+        poses = run(source, fixed(detections), camera=CAMERA, progress=lambda frame: counts.append(len(frame)))
     assert counts == [3] * 8
     assert (poses.skeleton, poses.camera, poses.fps, poses.observed) == (MPI15, CAMERA, 10, None)
     assert poses.track_id.tolist() == [1, 2, 3]
@@ -123,9 +137,9 @@ def test_run(tmp_path, scripted):
 
 
 @pytest.mark.parametrize("count", [0, 1, 60])
-def test_a_picture(tmp_path, count, scripted):
+def test_a_picture(tmp_path, count, fixed):
     with open_media(write_frame(tmp_path)) as source:
-        poses = run(source, scripted(Script([crowd(count)])), camera=CAMERA)
+        poses = run(source, fixed(FixedPredictions([people_in_rows(count)])), camera=CAMERA)
         viewer.preview(poses, source, tmp_path / "preview.png")
     assert poses.track_id.tolist() == list(range(1, count + 1)) and poses.xyz.shape == (1, count, 15, 3)
     for name in ("a.npz", "a.json"):
@@ -133,9 +147,9 @@ def test_a_picture(tmp_path, count, scripted):
         assert Poses.load(tmp_path / name) == poses
 
 
-def test_two_people_close_behind_each_other_are_two(tmp_path, scripted):
+def test_two_people_close_behind_each_other_are_two(tmp_path, fixed):
     """Of the one behind, nearly in the same place, few joints are found."""
-    one = detections_of(walkers(1), 0, [1])
+    one = detections_of(three_people(1), 0, [1])
     few = MPI15.index("neck", "head_top", "left_shoulder", "right_shoulder", "pelvis")
     absent = np.ones(15, bool)
     absent[few] = False
@@ -155,7 +169,7 @@ def test_two_people_close_behind_each_other_are_two(tmp_path, scripted):
         state=np.concatenate([one.state, state]),
     )
     with open_media(write_frame(tmp_path)) as source:
-        assert ids(source, scripted(Script([both]))) == [[1, 2]]
+        assert ids(source, fixed(FixedPredictions([both]))) == [[1, 2]]
 
 
 def height_of(xyz: np.ndarray) -> float:
@@ -181,16 +195,16 @@ class Nothing(Source):
         return iter(())
 
 
-def test_no_frames_at_all(scripted):
-    poses = run(Nothing(), scripted(Script([crowd(1)])), camera=CAMERA)
+def test_no_frames_at_all(fixed):
+    poses = run(Nothing(), fixed(FixedPredictions([people_in_rows(1)])), camera=CAMERA)
     assert poses.xyz.shape == (0, 0, 15, 3)
 
 
-def test_somebody_whose_distance_is_unknown_stays_in_2d(tmp_path, scripted):
-    people = walkers(5)
+def test_a_person_at_an_unknown_distance_stays_in_2d(tmp_path, fixed):
+    people = three_people(5)
     people.xyz[:, 0] = np.nan
     with open_media(video(tmp_path, 5)) as source:
-        poses = run(source, scripted(script(people, "xxxxx", "xxxxx")), camera=CAMERA, height=1.8)
+        poses = run(source, fixed(predictions_when(people, "xxxxx", "xxxxx")), camera=CAMERA, height=1.8)
         viewer.preview(poses, source, tmp_path / "preview.png")
         viewer.render(poses, source, tmp_path / "overlay.mp4")
     unknown = np.isnan(poses.xyz).all((0, 2, 3))
@@ -205,12 +219,12 @@ def test_somebody_whose_distance_is_unknown_stays_in_2d(tmp_path, scripted):
 # ----------------------------------------------------------------------------------------------- height
 
 
-def test_people_have_the_given_height_and_keep_their_pixels(tmp_path, scripted):
-    people = walkers(6)
+def test_people_have_the_given_height_and_keep_their_pixels(tmp_path, fixed):
+    people = three_people(6)
     with open_media(video(tmp_path, 6)) as source:
-        detections = script(people, "xxxxxx", "xxxxxx", "xxxxxx")
-        as_found = run(source, scripted(detections), camera=CAMERA, height=None)
-        poses = run(source, scripted(detections), camera=CAMERA, height=1.2)
+        detections = predictions_when(people, "xxxxxx", "xxxxxx", "xxxxxx")
+        as_found = run(source, fixed(detections), camera=CAMERA, height=None)
+        poses = run(source, fixed(detections), camera=CAMERA, height=1.2)
     np.testing.assert_array_equal(poses.xy, as_found.xy)
     np.testing.assert_allclose(CAMERA.project(poses.xyz), CAMERA.project(as_found.xyz), atol=1e-3)
     for person in range(3):
@@ -221,7 +235,7 @@ def test_people_have_the_given_height_and_keep_their_pixels(tmp_path, scripted):
         np.testing.assert_allclose(factor[np.isfinite(factor)], 1.2 / height_of(as_found.xyz[:, person]), rtol=1e-4)
 
 
-def test_somebody_without_a_bone_has_no_height():
+def test_a_person_without_a_bone_has_no_height():
     xyz = np.full((2, 15, 3), np.nan)
     xyz[:, MPI15.index("left_wrist")] = 1.0
     assert np.isnan(height_of(xyz))
@@ -233,11 +247,11 @@ def test_somebody_without_a_bone_has_no_height():
 def test_the_networks_of_a_file(tmp_path, monkeypatch):
     path = write_hupor(tmp_path / "net.safetensors")
     predictor = []
-    look = predict.HUPORPredictor.predict_maps
+    predict_maps = predict.HUPORPredictor.predict_maps
     monkeypatch.setattr(
         predict.HUPORPredictor,
         "predict_maps",
-        lambda self, image: (predictor.append((self.flip, image.shape)), look(self, image))[1],
+        lambda self, image: (predictor.append((self.flip, image.shape)), predict_maps(self, image))[1],
     )
     poses = occlupose.run(video(tmp_path, 5), HUPOR(path, flip=True), every=2)
     assert predictor == [(True, (HEIGHT, WIDTH, 3))] * 3
@@ -248,7 +262,7 @@ def test_the_networks_of_a_file(tmp_path, monkeypatch):
 
 
 def test_the_people_that_they_find(tmp_path, monkeypatch):
-    monkeypatch.setattr(predict.HUPORPredictor, "__call__", lambda self, image, camera: crowd(3))
+    monkeypatch.setattr(predict.HUPORPredictor, "__call__", lambda self, image, camera: people_in_rows(3))
     poses = occlupose.run(
         write_frame(tmp_path), HUPOR(write_hupor(tmp_path / "net.safetensors")), max_people=2, height=1.7
     )
@@ -297,7 +311,7 @@ def test_weights_that_are_no_numbers(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (10, 20000)], ids=str)
-def test_pictures_of_odd_sizes(tmp_path, size):
+def test_images_of_odd_sizes(tmp_path, size):
     write_image(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
     estimator = HUPOR(write_hupor(tmp_path / "net.safetensors"))
     with open_media(tmp_path / "a.png") as source:
@@ -309,19 +323,19 @@ def test_pictures_of_odd_sizes(tmp_path, size):
 # ------------------------------------------------------------------------------------------------- live
 
 
-def test_live_poses_are_those_of_the_whole(tmp_path, scripted):
-    people = walkers(10)
-    detections = script(people, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
+def test_live_poses_are_those_of_the_whole(tmp_path, fixed):
+    people = three_people(10)
+    detections = predictions_when(people, "xxxxxxxxxx", "...xxxxxxx", ".xx.......")
     clip = video(tmp_path, 10)
-    whole = run(clip, scripted(detections), camera=CAMERA)
-    live = list(stream(clip, scripted(detections), camera=CAMERA))
+    whole = run(clip, fixed(detections), camera=CAMERA)
+    live = list(stream(clip, fixed(detections), camera=CAMERA))
     assert [frame.track_id.tolist() for frame in live] == [[1]] * 3 + [[1, 2]] * 7
     for number, frame in enumerate(live):
         expected = whole.select(slice(number, number + 1), frame.track_id.tolist())
         assert frame == expected
 
 
-def test_live_people_have_the_given_height(tmp_path, scripted):
+def test_live_people_have_the_given_height(tmp_path, fixed):
     clip = video(tmp_path, 10)
-    live = list(stream(clip, scripted(script(walkers(10), "x" * 10)), camera=CAMERA, height=1.2))
+    live = list(stream(clip, fixed(predictions_when(three_people(10), "x" * 10)), camera=CAMERA, height=1.2))
     assert height_of(live[-1].xyz[:, 0]) == pytest.approx(1.2, rel=0.05)

@@ -3,7 +3,7 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 
-from hupor_people import FOCAL, exact_maps, project, random_person
+from hupor_maps import FOCAL, exact_maps, project, random_person
 from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.methods.hupor.decode import decode
 from occlupose.methods.hupor.grouping import (

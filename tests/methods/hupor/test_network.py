@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hupor_training import DESIGN
+from hupor_samples import DESIGN
 from occlupose.codecs.multi_person import MultiPersonMaps, PeopleBatch
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.losses import PoseMaps

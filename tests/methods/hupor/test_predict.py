@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from hupor_people import FOCAL, exact_maps, random_people
-from hupor_training import DESIGN, WIDTHS
+from hupor_maps import FOCAL, exact_maps, random_people
+from hupor_samples import DESIGN, WIDTHS
 from occlupose.cameras import Camera
 from occlupose.codecs.letterbox import Letterbox
 from occlupose.codecs.multi_person import MultiPersonMaps

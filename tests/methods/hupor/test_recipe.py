@@ -3,7 +3,7 @@ from math import inf, nan
 
 import pytest
 
-from hupor_training import TINY, recipe_with_design
+from hupor_samples import TINY, recipe_with_design
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.network import HUPORDesign
 from occlupose.methods.hupor.recipe import PUBLISHED, RECIPES, SMALL, HUPORRecipe

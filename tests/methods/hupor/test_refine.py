@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hupor_people import random_person
+from hupor_maps import random_person
 from occlupose.cameras import Camera
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
@@ -305,7 +305,7 @@ def test_it_learns_the_positions_of_an_arm_and_a_hip(tmp_path, plan):
 
 
 @pytest.mark.parametrize("kind", ["gcn", "mlp"])
-def test_a_run_that_was_stopped_goes_on_to_the_same_end(tmp_path, kind):
+def test_a_stopped_run_is_resumed_to_the_same_end(tmp_path, kind):
     truth = people(9)
     made = together(found(truth), truth)
     plan = recipe(kind=kind)

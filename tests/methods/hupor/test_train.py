@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from hupor_people import people_batch
-from hupor_people import random_people as gathered
-from hupor_training import (
+from hupor_maps import people_batch
+from hupor_maps import random_people as gathered
+from hupor_samples import (
     DESIGN,
     SHORT,
     SPACE,
@@ -569,7 +569,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(crowds, tmp_path, monkeypatc
     assert card["parameters"] == sum(value.numel() for value in HUPORNetwork(SHORT).parameters())
 
 
-def test_a_run_goes_on_only_with_the_recipe_and_the_people_that_began_it(crowds, tmp_path):
+def test_a_run_is_resumed_only_with_its_recipe_and_people(crowds, tmp_path):
     once = replace(QUICK, epochs=1)
     trained(crowds, tmp_path, once)
     before = (tmp_path / "last.pt").read_bytes()

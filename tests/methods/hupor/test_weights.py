@@ -5,7 +5,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from hupor_training import DESIGN, SHORT
+from hupor_samples import DESIGN, SHORT
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.network import HUPORNetwork
 from occlupose.methods.hupor.refine import RefineRecipe

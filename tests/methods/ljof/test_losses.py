@@ -95,7 +95,7 @@ def test_nothing_is_wrong_where_maps_are_right(loss, seed):
 
 @every_loss
 @given(seed=st.integers(0, 2**32 - 1))
-def test_what_is_said_of_unannotated_joints_does_not_matter(loss, seed):
+def test_predictions_of_unannotated_joints_do_not_matter(loss, seed):
     maps, truth, weight = case(seed)
     maps.requires_grad_()
     loss(maps, truth, weight).backward()

@@ -209,7 +209,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(people, tmp_path, monkeypatc
     assert str(tmp_path) not in straight.with_suffix(".json").read_text()
 
 
-def test_a_run_goes_on_only_with_the_people_that_began_it(people, tmp_path, spoilt):
+def test_a_run_is_resumed_only_with_its_people(people, tmp_path, spoilt):
     train_estimator(people, tmp_path / "run", replace(TINY, epochs=1), progress=False)
     with pytest.raises(OccluposeError, match="started with other settings or data"):
         train_estimator(spoilt[0], tmp_path / "run", replace(TINY, epochs=1), resume=True, progress=False)

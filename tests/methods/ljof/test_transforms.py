@@ -126,7 +126,7 @@ def test_blocks_relative_to_boxes_of_any_format(values, form):
     assert extents(made) == [(5, 7), (7, 7)]
 
 
-def test_what_torchvision_style_refuses():
+def test_torchvision_style_refusals():
     image = torch.zeros(3, HEIGHT, WIDTH)
     blocks = TorchvisionBlocks(LimbBlocks(relative_to="box"))
     with pytest.raises(OccluposeError, match=r"give an image as a tensor \(.*\) and a target with keypoints$"):
@@ -201,7 +201,7 @@ def test_nobody_in_the_image():
         assert not TorchvisionBlocks(blocks)(torch.zeros(3, HEIGHT, WIDTH), given)[0].any()
 
 
-def test_what_albumentations_style_refuses():
+def test_albumentations_style_refusals():
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     transform = AlbumentationsBlocks(LimbBlocks(relative_to="box"))
     with pytest.raises(

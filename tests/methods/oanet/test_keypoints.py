@@ -311,7 +311,7 @@ def test_the_recipe_changes_the_result(figures, usual, tmp_path, change):
     assert trained(figures, tmp_path, recipe(**change)).read_bytes() != usual
 
 
-def test_a_stopped_run_goes_on_to_the_same_end(figures, tmp_path, monkeypatch):
+def test_a_stopped_run_is_resumed_to_the_same_end(figures, tmp_path, monkeypatch):
     whole = trained(figures, tmp_path / "whole", recipe(8)).read_bytes()
     draw = KeypointSampler.draw
     left = iter(range(6))
@@ -362,7 +362,7 @@ def command_line(figures, folder, *more):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_end(figures, tmp_path):
+def test_a_killed_run_is_resumed_to_the_same_end(figures, tmp_path):
     kill_after(tmp_path / "killed" / "last.pt", command_line(figures, tmp_path / "killed"))
     assert 0 < torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["step"] < STEPS
     printed = run_to_the_end(command_line(figures, tmp_path / "killed", "--resume"))

@@ -31,7 +31,7 @@ from occlupose.occlusion.cylinders import PAPER, self_occluded
 from occlupose.poses import Poses
 from occlupose.skeletons import BODY22, COCO17, H36M17, MUPOTS17
 from occlupose.synth.virtual_cameras import level_rotations, paper_rotations
-from walkers import circle, film, stand
+from walking_people import circle, make_poses, stand
 
 LENS = Camera.from_fov(640, 480, 50)
 WRIST = H36M17.joints.index("left_wrist")
@@ -41,7 +41,7 @@ def behind_the_back(frames=3):
     """Somebody 4 m ahead, seen from behind, whose left wrist is before the belly."""
     body = stand(0, 4, frames)
     body[:, WRIST] = (-0.05, 1.15, 4.25)
-    return film(body)
+    return make_poses(body)
 
 
 def parallel_scale(poses):
@@ -66,7 +66,7 @@ def test_a_wrist_before_the_belly_is_occluded_from_behind():
 
 @pytest.mark.parametrize("perspective", [True, False])
 def test_only_the_states_change_and_they_are_the_cylinder_mans(perspective):
-    poses = film(circle(), stand(1, 4, 100))
+    poses = make_poses(circle(), stand(1, 4, 100))
     labelled = label_poses(poses, perspective=perspective, rules=PAPER)
     hides = self_occluded(torch.from_numpy(poses.xyz), H36M17, perspective=perspective, rules=PAPER).numpy()
     assert hides.any() and not hides.all()
@@ -93,7 +93,7 @@ def test_what_has_no_place_in_3d_keeps_its_state():
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(1, 12), st.booleans())
 def test_a_virtual_camera_sees_the_same_bodies_all_in_its_image(seed, distance, perspective):
-    poses = film(circle(), stand(1, 4, 100)).select(time=slice(None, None, 20))
+    poses = make_poses(circle(), stand(1, 4, 100)).select(time=slice(None, None, 20))
     generator = torch.Generator().manual_seed(seed)
     rotation = (level_rotations if perspective else paper_rotations)(generator, 1)[0].double().numpy()
     seen = view_from(poses, rotation, distance, LENS, perspective=perspective)
@@ -115,7 +115,7 @@ def test_a_virtual_camera_sees_the_same_bodies_all_in_its_image(seed, distance, 
 
 
 def test_a_camera_in_front_and_one_behind():
-    poses = film(stand(0, 4, 2))  # walks away from its camera: shows its back
+    poses = make_poses(stand(0, 4, 2))  # walks away from its camera: shows its back
     again = view_from(poses, FRONT, 4.0, LENS)
     turned = view_from(poses, FRONT @ Rotation.from_euler("y", 180, degrees=True).as_matrix(), 4.0, LENS)
     left, right = H36M17.index("left_wrist", "right_wrist")
@@ -140,7 +140,7 @@ def test_missing_joints_stay_missing_in_a_virtual_camera():
 
 
 def test_the_datas_own_camera_gives_one_view_and_virtual_ones_as_many_as_asked_for():
-    sequence = PoseSequence("S1/Walking", "S1", "Walking", film(circle()))
+    sequence = PoseSequence("S1/Walking", "S1", "Walking", make_poses(circle()))
     ((name, poses),) = label_views(sequence, CameraSetup())
     assert name == "S1/Walking"
     assert poses == label_poses(sequence.poses)
@@ -153,7 +153,7 @@ def test_the_datas_own_camera_gives_one_view_and_virtual_ones_as_many_as_asked_f
 
 
 def test_the_papers_hundred_views():
-    sequence = PoseSequence("a", "", "", film(stand(0, 4, 1)))
+    sequence = PoseSequence("a", "", "", make_poses(stand(0, 4, 1)))
     views = [poses for _, poses in label_views(sequence, CameraSetup(views=100, perspective=False, rules=PAPER))]
     up = sequence.poses.skeleton.index("pelvis", "thorax")
     tilts = []
@@ -169,7 +169,7 @@ def test_the_papers_hundred_views():
 
 
 def test_the_seed_and_the_name_decide_the_views():
-    sequence = PoseSequence("a", "", "", film(stand(0, 4, 2)))
+    sequence = PoseSequence("a", "", "", make_poses(stand(0, 4, 2)))
 
     def first(sequence, seed):
         return next(label_views(sequence, CameraSetup(views=2, seed=seed)))[1]
@@ -181,15 +181,15 @@ def test_the_seed_and_the_name_decide_the_views():
 
 @pytest.mark.parametrize("views", [0, 2])
 def test_poses_without_3d_or_without_what_is_needed_are_refused_by_name(views):
-    flat = replace(film(stand(0, 4, 1)), xyz=None)
+    flat = replace(make_poses(stand(0, 4, 1)), xyz=None)
     with pytest.raises(OccluposeError, match="flat: holds 2D poses, without xyz; lift them first"):
         list(label_views(PoseSequence("flat", "", "", flat), CameraSetup(views=views)))
-    coco = film(stand(0, 4, 1)).to(COCO17)
+    coco = make_poses(stand(0, 4, 1)).to(COCO17)
     with pytest.raises(OccluposeError, match="coco: skeleton coco17: no thorax or neck"):
         list(label_views(PoseSequence("coco", "", "", coco), CameraSetup(views=views)))
 
 
-def test_looks_that_cannot_be_are_refused():
+def test_impossible_appearances_are_refused():
     with pytest.raises(OccluposeError, match=r"views: -1; "):
         CameraSetup(views=-1)
     beside = Camera(640, 480, 500, 500, 700, 240)
@@ -199,12 +199,12 @@ def test_looks_that_cannot_be_are_refused():
 
 
 def test_written_labels_are_poses(tmp_path):
-    sequences = [PoseSequence("a", "", "", film(circle())), PoseSequence("S1/b", "", "", behind_the_back())]
+    sequences = [PoseSequence("a", "", "", make_poses(circle())), PoseSequence("S1/b", "", "", behind_the_back())]
     written = dict(write_labels(sequences, tmp_path / "out", CameraSetup()))
     assert list(written) == [tmp_path / "out" / "a.npz", tmp_path / "out" / "S1" / "b.npz"]
     for path, poses in written.items():
         assert Poses.load(path) == poses
-    assert written[tmp_path / "out" / "a.npz"] == label_poses(film(circle()))
+    assert written[tmp_path / "out" / "a.npz"] == label_poses(make_poses(circle()))
 
 
 def test_another_skeleton_is_labelled_in_its_own_and_then_converted(tmp_path):
@@ -220,7 +220,7 @@ def test_another_skeleton_is_labelled_in_its_own_and_then_converted(tmp_path):
 
 
 def test_inputs_and_other_labels_are_not_overwritten(tmp_path):
-    film(circle()).save(tmp_path / "a.npz")
+    make_poses(circle()).save(tmp_path / "a.npz")
     before = (tmp_path / "a.npz").read_bytes()
     sequences = list(read_sequences([tmp_path / "a.npz"]))
     with pytest.raises(OccluposeError, match=r"a\.npz: not overwritten; it is an input"):
@@ -240,7 +240,7 @@ def test_names_do_not_lead_out_of_the_folder(tmp_path, name):
 
 def test_motion_capture_is_found_below_folders(tmp_path):
     mocap = write_mocap(tmp_path / "mocap", {"07": 2, "35": 1}, frames=70)
-    film(circle()).save(tmp_path / "a.json")
+    make_poses(circle()).save(tmp_path / "a.json")
     files = find_files([tmp_path / "a.json", mocap], CameraSetup(views=1))
     assert [path.name for path in files] == ["a.json", "07_01.amc", "07_02.amc", "35_01.amc"]
     sequences = list(read_sequences(files))
@@ -250,7 +250,7 @@ def test_motion_capture_is_found_below_folders(tmp_path):
         ("07_02", "07"),
         ("35_01", "35"),
     ]
-    assert sequences[0].poses == film(circle())
+    assert sequences[0].poses == make_poses(circle())
     with pytest.raises(OccluposeError, match=r"07_01\.amc: motion capture has no camera of its own; give --views"):
         find_files([mocap], CameraSetup())
 
@@ -294,8 +294,8 @@ def test_inputs_that_are_none_are_refused(tmp_path, make, words):
 @pytest.mark.parametrize(
     ("poses", "words"),
     [
-        (replace(film(stand(0, 4, 1)), xyz=None), "holds 2D poses"),
-        (film(stand(0, 4, 1)).to(COCO17), "skeleton coco17: no thorax or neck"),
+        (replace(make_poses(stand(0, 4, 1)), xyz=None), "holds 2D poses"),
+        (make_poses(stand(0, 4, 1)).to(COCO17), "skeleton coco17: no thorax or neck"),
     ],
 )
 def test_poses_that_cannot_be_labelled_are_refused_by_file(tmp_path, poses, words):

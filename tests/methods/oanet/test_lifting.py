@@ -19,7 +19,7 @@ from occlupose.methods.oanet.lifter.weights import save
 from occlupose.methods.oanet.lifting import ROOT_LOOK_AHEAD, body_height, lift, load_lifter, to_body22
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import BLAZEPOSE33, BODY22, CMU31, COCO17, CROWDPOSE14, H36M17, HUMANEVA15, MPI15, MUPOTS17
-from walkers import circle, film, stand
+from walking_people import circle, make_poses, stand
 
 FLAT = Lifter(8).eval()
 CAMERA = Camera.from_fov(640, 360, 60)
@@ -36,7 +36,7 @@ def cardboard(*where, skeleton=COCO17, frames=12, fps=30.0, camera=CAMERA, drift
     """The poses of flat people who face the camera, with their pelvis at these places (m) and drifting to its right;
     all visible.
     """
-    flat = film(stand(0, 4, 1)).xyz[0, 0]
+    flat = make_poses(stand(0, 4, 1)).xyz[0, 0]
     body = dict(zip(H36M17.joints, (flat - flat[H36M17.joints.index("pelvis")]) * (-1, 1, 0), strict=True))
     body |= {name: body["neck_nose"] + (x, -y, 0) for name, (x, y) in FACE.items()}
     names = {"neck": "thorax", "head": "neck_nose"}
@@ -109,7 +109,7 @@ def test_people_come_out_in_3d_where_they_are(skeleton, fps):
     assert (left[..., 0] > right[..., 0]).all()
 
 
-def test_what_was_seen_stays_and_what_was_hidden_is_where_the_3d_joint_is():
+def test_visible_joints_stay_and_hidden_ones_are_where_the_3d_joint_is():
     poses = hide(cardboard(*ONE, skeleton=H36M17), slice(3, 7), ["left_wrist", "right_knee"])
     lifted = flat_lift(poses)
     hidden = poses.state == OCCLUDED
@@ -123,7 +123,7 @@ def test_what_was_seen_stays_and_what_was_hidden_is_where_the_3d_joint_is():
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([COCO17, H36M17]), st.sampled_from([ABSENT, OCCLUDED]))
-def test_whatever_is_hidden_everybody_is_there_from_first_to_last_sight(seed, skeleton, state):
+def test_whatever_is_hidden_everybody_is_there_from_first_to_last_detection(seed, skeleton, state):
     random = np.random.default_rng(seed)
     poses = cardboard(*ONE, (-1.0, 0.0, 6.0), skeleton=skeleton, frames=20)
     gone = random.random(poses.state.shape) < random.random()
@@ -148,7 +148,7 @@ def test_whatever_is_hidden_everybody_is_there_from_first_to_last_sight(seed, sk
     np.testing.assert_array_equal(lifted.state[:, :, ours] == VISIBLE, seen & (lifted.state[:, :, ours] != ABSENT))
 
 
-def test_a_pixel_that_is_not_believed_counts_for_nothing():
+def test_a_pixel_without_weight_does_not_count():
     poses = cardboard(*ONE)
     hidden = [hide(poses, slice(2, 9), ["left_elbow", "left_wrist"], state=state) for state in (OCCLUDED, ABSENT)]
     one = flat_lift(hidden[0])
@@ -225,7 +225,7 @@ def test_in_frames_that_show_nothing_but_the_face_the_person_goes_on():
     assert np.linalg.norm(lifted.xyz[:, 0, 0] - flat_lift(whole).xyz[:, 0, 0], axis=-1).max() < 0.5
 
 
-def test_joints_outside_the_picture_are_occluded():
+def test_joints_outside_the_image_are_occluded():
     camera = Camera(200, 360, CAMERA.fx, CAMERA.fy, 100, CAMERA.cy)
     poses = cardboard((-0.75, 0.1, 4.0), skeleton=H36M17, camera=camera, drift=0)
     outside = poses.xy[..., 0] < -0.5
@@ -235,7 +235,7 @@ def test_joints_outside_the_picture_are_occluded():
     assert np.isfinite(lifted.xyz).all()
 
 
-def test_a_hidden_joint_that_would_be_outside_the_picture_is_occluded_not_absent():
+def test_a_hidden_joint_outside_the_image_is_occluded_not_absent():
     camera = Camera(640, 200, CAMERA.fx, CAMERA.fy, CAMERA.cx, 90)  # cuts the feet off
     whole = cardboard(*ONE, skeleton=H36M17, camera=camera)
     poses = hide(whole, slice(None), ["left_ankle", "right_ankle"], state=ABSENT)
@@ -259,7 +259,7 @@ def test_the_height_scales_people_and_their_distance(height):
 
 
 def test_stature_goes_from_crown_to_sole():
-    body = film(stand(1, 5, 3)).xyz[:, 0]
+    body = make_poses(stand(1, 5, 3)).xyz[:, 0]
     # m above the floor, in walkers.STANDING
     head_top = 1.7
     ankle = 0.08
@@ -311,7 +311,7 @@ def test_short_and_empty_records(frames, people):
     assert np.isfinite(lifted.xyz).all()
 
 
-def test_somebody_who_is_never_there_stays_absent():
+def test_a_person_who_is_never_there_stays_absent():
     poses = hide(cardboard(*ONE, (-1.0, 0.0, 5.0)), slice(None), COCO17.joints, person=1, state=ABSENT)
     lifted = flat_lift(poses, height=1.7)
     assert (lifted.state[:, 1] == ABSENT).all()
@@ -319,7 +319,7 @@ def test_somebody_who_is_never_there_stays_absent():
     assert (lifted.state[:, 0] == VISIBLE).all()
 
 
-def test_between_two_sights_a_person_is_inferred_and_outside_them_absent():
+def test_between_two_detections_a_person_is_inferred_and_outside_them_absent():
     poses = hide(cardboard(*ONE, frames=40), slice(15, 25), COCO17.joints, state=ABSENT)
     poses = hide(hide(poses, slice(0, 5), COCO17.joints, state=ABSENT), slice(35, 40), COCO17.joints, state=ABSENT)
     lifted = flat_lift(poses)
@@ -409,7 +409,7 @@ def test_fields_of_view_that_cannot_be_are_refused(fov):
         flat_lift(cardboard(*ONE), fov=fov)
 
 
-def test_a_camera_for_other_pictures_is_refused():
+def test_a_camera_for_another_image_size_is_refused():
     with pytest.raises(OccluposeError, match="camera: is for images of 1920 x 1080"):
         flat_lift(cardboard(*ONE), camera=Camera.from_fov(1920, 1080))
 
@@ -446,7 +446,7 @@ def test_frames_far_ahead_hardly_count(fps):
 
 @pytest.mark.parametrize("skeleton", [H36M17, COCO17])
 def test_the_shipped_networks_find_a_walker_with_all_joints_in_place(skeleton):
-    truth = film(circle(), pitch=5)
+    truth = make_poses(circle(), pitch=5)
     lifted = lift(replace(truth.to(skeleton), xyz=None))
     true = truth.xyz - truth.xyz[:, :, :1]
     ours = lifted.xyz - lifted.xyz[:, :, :1]
@@ -457,7 +457,7 @@ def test_the_shipped_networks_find_a_walker_with_all_joints_in_place(skeleton):
 
 
 def test_the_shipped_networks_put_a_hidden_arm_where_an_arm_can_be():
-    truth = film(circle(), pitch=5)
+    truth = make_poses(circle(), pitch=5)
     lifted = lift(hide(replace(truth, xyz=None), slice(30, 45), ["left_elbow", "left_wrist"], state=ABSENT))
     pelvis = lifted.xyz[30:45, 0, at("pelvis")]
     shoulder = lifted.xyz[30:45, 0, at("left_shoulder")]

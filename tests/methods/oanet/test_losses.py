@@ -172,7 +172,7 @@ def test_a_pose_can_not_be_shrunk_to_fit_better(size):
 
 
 @pytest.mark.parametrize("turned", [0.0, 0.01, -1.0])
-def test_a_pose_that_is_next_to_nothing_or_turned_away_still_learns_from_the_picture(turned):
+def test_a_pose_that_is_tiny_or_turned_away_still_learns_from_the_image(turned):
     truth = random(3)
     start = turned * truth * torch.tensor([1.0, 1.0, -1.0])
     xyz = start.clone().requires_grad_()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mocap_people import moving_clip, video_sequence
+from mocap_sequences import moving_clip, video_sequence
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet import losses

@@ -8,7 +8,7 @@ import torch
 
 from interrupted_runs import kill_after, run_to_the_end
 from mocap_files import write_mocap
-from mocap_people import moving_clip, video_sequence
+from mocap_sequences import moving_clip, video_sequence
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.camera_views import to_studio_camera
 from occlupose.methods.oanet.predict import predict_3d
@@ -89,7 +89,7 @@ def test_the_third_stage_trains_all_networks(tmp_path):
 
 
 @pytest.mark.parametrize("killed", ["stage_2d", "stage_3d", "end_to_end"])
-def test_a_run_that_was_stopped_in_any_stage_goes_on_to_the_same_end(tmp_path, killed):
+def test_a_run_stopped_in_any_stage_is_resumed_to_the_same_end(tmp_path, killed):
     plan = recipe()
     whole = trained(tmp_path / "whole", plan)
 
@@ -212,7 +212,7 @@ def command_line(mocap, folder, *more):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["stage_2d", "stage_3d", "end_to_end"])
-def test_a_killed_run_goes_on_to_the_same_end(mocap, tmp_path, stage):
+def test_a_killed_run_is_resumed_to_the_same_end(mocap, tmp_path, stage):
     kill_after(tmp_path / "killed" / stage / "last.pt", command_line(mocap, tmp_path / "killed"))
     run_to_the_end(command_line(mocap, tmp_path / "killed", "--resume"))
     run_to_the_end(command_line(mocap, tmp_path / "whole"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mocap_people import video_sequence
+from mocap_sequences import video_sequence
 from occlupose.datasets.cmu import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.windows import MAX_SUBJECT_FRACTION, MocapWindows, VideoWindows

@@ -13,7 +13,7 @@ from occlupose.methods.hupor.ssf.predict import finetune, make_fitter, predict_b
 from occlupose.occlusion.surfaces import OcclusionCause
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import BODY26, H36M17, MPI15, MUPOTS17
-from ssf_people import H36M, crowd
+from ssf_scenes import H36M, three_people
 
 TINY = {"input_type": "mask", "size": 32, "blocks": (1, 1), "width": 4, "cnn_width": 2, "hidden": (8, 8)}
 
@@ -24,7 +24,7 @@ def tiny(**changes):
 
 
 def test_the_true_bodies_give_the_true_labels():
-    truth = crowd()
+    truth = three_people()
     given = occlusion_of_bodies(truth.fit, truth.body, truth.ssf_input())
     for name in ("state", "cause", "occluder"):
         assert (getattr(given, name) == getattr(truth.occlusion, name)).all()
@@ -34,7 +34,7 @@ def test_the_true_bodies_give_the_true_labels():
 def test_fitted_bodies_label_far_better_than_chance(masks):
     right = total = there = 0
     for seed in range(4):
-        truth = crowd(seed)
+        truth = three_people(seed)
         (given,) = label_occlusion([truth.ssf_input(H36M17, masks=masks)], body=truth.body, size=64)
         mine = given.state == OCCLUDED
         true = truth.occlusion.state[:, H36M] == OCCLUDED
@@ -47,7 +47,7 @@ def test_fitted_bodies_label_far_better_than_chance(masks):
 
 
 def test_occluders_are_identified():
-    truth = crowd()
+    truth = three_people()
     (given,) = label_occlusion([truth.ssf_input(H36M17)], body=truth.body, size=64)
     others = (given.cause == OcclusionCause.PERSON) & (truth.occlusion.cause[:, H36M] == OcclusionCause.PERSON)
     assert others.sum() > 3
@@ -55,7 +55,7 @@ def test_occluders_are_identified():
 
 
 def test_labels_come_in_the_skeleton_that_was_given():
-    truth = crowd()
+    truth = three_people()
     neck = [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
     other = replace(truth.ssf_input(), joints=truth.fit.joints[:, neck].numpy(), skeleton=MPI15)
     given = occlusion_of_bodies(truth.fit, truth.body, other)
@@ -64,7 +64,7 @@ def test_labels_come_in_the_skeleton_that_was_given():
 
 
 def test_joints_that_bodies_lack_or_that_are_unknown_are_absent():
-    truth = crowd()
+    truth = three_people()
     joints = np.full((3, len(MUPOTS17), 3), np.nan, np.float32)
     for place, name in enumerate(MUPOTS17.joints):
         if name in BODY26.joints:
@@ -78,7 +78,7 @@ def test_joints_that_bodies_lack_or_that_are_unknown_are_absent():
 
 
 def test_inputs_of_wrong_shape_are_refused():
-    truth = crowd()
+    truth = three_people()
     with pytest.raises(OccluposeError, match=r"joints of shape \(3, 26, 3\)"):
         label_occlusion([replace(truth.ssf_input(), skeleton=H36M17)], body=truth.body)
     with pytest.raises(OccluposeError, match="masks of shape"):
@@ -86,15 +86,15 @@ def test_inputs_of_wrong_shape_are_refused():
 
 
 def test_networks_label_too():
-    truth = crowd()
+    truth = three_people()
     ssf = tiny()
     (given,) = label_occlusion([truth.ssf_input(H36M17)], body=ssf.body, fitter=make_fitter(ssf), size=ssf.size)
     assert given.state.shape == (3, 17)
     assert set(np.unique(given.state)) <= {ABSENT, OCCLUDED, VISIBLE}
 
 
-def test_networks_can_be_made_to_meet_the_joints():
-    truth = crowd()
+def test_networks_can_be_trained_to_fit_the_joints():
+    truth = three_people()
     ssf = tiny()
     given, fit_mask = truth.ssf_input(H36M17).crop_people(ssf.size)
     met = predict_bodies(ssf, given, fit_mask, refine=True)
@@ -104,7 +104,7 @@ def test_networks_can_be_made_to_meet_the_joints():
 
 
 def test_networks_refuse_missing_masks_images_and_crops_of_another_size():
-    truth = crowd()
+    truth = three_people()
     ssf = tiny()
     with pytest.raises(OccluposeError, match="no masks: the networks need them"):
         predict_bodies(ssf, truth.ssf_input(masks=False).crop_people(ssf.size)[0])
@@ -116,7 +116,7 @@ def test_networks_refuse_missing_masks_images_and_crops_of_another_size():
 
 def test_refinement_needs_no_true_bodies_and_leaves_the_networks_as_they_are():
     ssf = tiny()
-    people = concatenate_crops([crowd(seed).ssf_input().crop_people(ssf.size)[0] for seed in range(2)])
+    people = concatenate_crops([three_people(seed).ssf_input().crop_people(ssf.size)[0] for seed in range(2)])
     assert len(people) == 6
     before = {name: value.clone() for name, value in ssf.state_dict().items()}
     refined = finetune(ssf, people, steps=30, learning_rate=1e-3)

@@ -8,7 +8,7 @@ from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf import losses
 from occlupose.methods.hupor.ssf.silhouette import inscribed_spheres, render_silhouette
 from occlupose.occlusion.surfaces import Surface, render_zbuffer
-from ssf_people import CAMERA, group
+from ssf_scenes import CAMERA, make_people
 
 
 def square(left, size=32):
@@ -84,7 +84,7 @@ LENS = torch.tensor([[[CAMERA.fx, 0, CAMERA.cx - 95.5], [0, CAMERA.fy, CAMERA.cy
 
 @pytest.mark.parametrize("seed", range(3))
 def test_spheres_approximate_the_silhouette(seed):
-    truth = group(seed)
+    truth = make_people(seed)
     place, radius = inscribed_spheres(truth.body)(truth.fit.pose, truth.fit.shape, truth.fit.translation)
     soft = render_silhouette(place, radius, LENS)[0]
     assert soft.shape == (64, 64) and (soft >= 0).all() and (soft <= 1).all()
@@ -99,7 +99,7 @@ def test_spheres_approximate_the_silhouette(seed):
 
 
 def test_outlines_have_gradients_in_places_and_radii():
-    truth = group(1)
+    truth = make_people(1)
     place, radius = inscribed_spheres(truth.body)(truth.fit.pose, truth.fit.shape, truth.fit.translation)
     place = place.detach().requires_grad_()
     radius = radius.detach().requires_grad_()
@@ -109,7 +109,7 @@ def test_outlines_have_gradients_in_places_and_radii():
 
 
 def test_an_outline_moves_with_the_body_and_the_loss_grows():
-    truth = group(2)
+    truth = make_people(2)
     place, radius = inscribed_spheres(truth.body)(truth.fit.pose, truth.fit.shape, truth.fit.translation)
     still = render_silhouette(place, radius, LENS)
     away = [

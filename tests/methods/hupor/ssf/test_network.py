@@ -9,13 +9,13 @@ from occlupose.methods.hupor.ssf.network import SSF, ShapeInit, ShapeOpt, joint_
 from occlupose.methods.hupor.ssf.reconstruct import reconstruct
 from occlupose.methods.hupor.ssf.weights import load, save
 from occlupose.networks import weights as weights_file
-from ssf_people import crowd, group
+from ssf_scenes import make_people, three_people
 
 TINY = {"size": 32, "blocks": (1, 1), "width": 4, "cnn_width": 2, "hidden": (8, 8)}
 
 
 def given(size=32, seed=0, image=False):
-    people, _ = crowd(seed).ssf_input().crop_people(size)
+    people, _ = three_people(seed).ssf_input().crop_people(size)
     if image:
         people.image = torch.rand(len(people), 3, size, size, generator=torch.Generator().manual_seed(seed))
     return people
@@ -126,7 +126,7 @@ def test_answers_of_people_with_unknown_joints_are_finite():
 
 def test_weights_come_back_as_they_were_written(tmp_path):
     ssf = tiny().eval()
-    people = group(0).ssf_input().crop_people(32)[0]
+    people = make_people(0).ssf_input().crop_people(32)[0]
     save(ssf, tmp_path / "a.safetensors")
     back = load(tmp_path / "a.safetensors")
     assert (back.body.name, back.input_type, back.size, back.blocks, back.width, back.cnn_width, back.hidden) == (

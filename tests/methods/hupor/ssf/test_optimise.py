@@ -9,7 +9,7 @@ from occlupose.bodies.cylinders import cylinders
 from occlupose.methods.hupor.ssf.optimise import FitSettings, fit_bodies, fit_joints
 from occlupose.occlusion.surfaces import Surface, render_zbuffer
 from occlupose.skeletons import BODY26, H36M17, MPI15
-from ssf_people import CAMERA, crowd, group
+from ssf_scenes import CAMERA, make_people, three_people
 
 
 def outline(fit, body, person=0):
@@ -25,7 +25,7 @@ def iou(one, other):
 @pytest.mark.parametrize("body", [anny, cylinders])
 @pytest.mark.parametrize("skeleton", [BODY26, H36M17])
 def test_an_unusual_shape_is_fitted_within_a_centimetre(body, skeleton):
-    truth = group(5, body=body())
+    truth = make_people(5, body=body())
     given, fit_mask = truth.ssf_input(skeleton, masks=False).crop_people(64)
     fitted = fit_bodies(given, body(), fit_mask=fit_mask)
     known = given.joints[0].isfinite().all(-1)
@@ -37,7 +37,7 @@ def test_an_unusual_shape_is_fitted_within_a_centimetre(body, skeleton):
 def test_a_mask_makes_the_outline_more_alike():
     """Girth cannot be seen in joints."""
     body = cylinders()
-    truth = group(4, body=body)
+    truth = make_people(4, body=body)
     shape = truth.fit.shape.clone()
     shape[:, body.shape_names.index("girth")] = 1.28
     stout = replace(truth.fit, shape=shape)
@@ -54,7 +54,7 @@ def test_a_mask_makes_the_outline_more_alike():
 
 def test_people_are_fitted_independently():
     """A person is fitted the same in company; floats may differ in their last places."""
-    truth = crowd()
+    truth = three_people()
     given, fit_mask = truth.ssf_input(H36M17).crop_people(64)
     together = fit_bodies(given, truth.body, fit_mask=fit_mask)
     for person in range(3):
@@ -63,13 +63,13 @@ def test_people_are_fitted_independently():
 
 
 def test_people_without_a_mask_are_fitted_to_joints_only():
-    truth = crowd()
+    truth = three_people()
     given, _ = truth.ssf_input(masks=False).crop_people(64)
     assert torch.equal(fit_bodies(given, truth.body).shape, fit_joints(given.joints, truth.body).shape)
 
 
-def test_joints_that_are_made_of_others_are_not_met():
-    truth = group(2, body=anny())
+def test_joints_derived_from_others_are_not_fitted():
+    truth = make_people(2, body=anny())
     joints = truth.fit.joints[
         :, [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
     ].numpy()
@@ -82,7 +82,7 @@ def test_joints_that_are_made_of_others_are_not_met():
 
 
 def test_few_joints_are_enough():
-    truth = group(1)
+    truth = make_people(1)
     given, fit_mask = truth.ssf_input(masks=False).crop_people(64)
     given.joints[:, BODY26.index("left_ankle", "left_knee", "right_wrist", "head_top")] = torch.nan
     fitted = fit_bodies(given, truth.body, fit_mask=fit_mask)
@@ -91,7 +91,7 @@ def test_few_joints_are_enough():
 
 
 def test_the_result_stays_within_the_range_of_shapes():
-    truth = crowd(2)
+    truth = three_people(2)
     given, _ = truth.ssf_input().crop_people(64)
     given.joints = given.joints.mean(1, keepdim=True) + 2.5 * (given.joints - given.joints.mean(1, keepdim=True))
     shape = fit_bodies(given, truth.body).shape.numpy()

@@ -5,19 +5,19 @@ import torch
 from occlupose.errors import OccluposeError
 from occlupose.methods.hupor.ssf.people import concatenate_crops, crop_people, to_body26
 from occlupose.skeletons import BODY26, CROWDPOSE14, H36M17, MPI15
-from ssf_people import CAMERA, H36M, crowd
+from ssf_scenes import CAMERA, H36M, three_people
 
 
 def test_a_skeleton_is_converted_with_unknown_joints_as_nan():
-    truth = crowd().fit.joints.numpy()
+    truth = three_people().fit.joints.numpy()
     joints, fit_mask = to_body26(truth[:, H36M], H36M17)
     assert np.allclose(joints[:, H36M], truth[:, H36M])
     assert joints[:, BODY26.index("nose")].isnan().all()
     assert fit_mask.all()
 
 
-def test_joints_that_are_made_of_others_are_not_met():
-    truth = crowd().fit.joints
+def test_joints_derived_from_others_are_not_fitted():
+    truth = three_people().fit.joints
     neck = [BODY26.index("thorax" if name == "neck" else name)[0] for name in MPI15.joints]
     joints, fit_mask = to_body26(truth[:, neck].numpy(), MPI15)
     assert torch.equal(joints[:, BODY26.index("thorax")], truth[:, BODY26.index("thorax")])
@@ -29,7 +29,7 @@ def test_joints_that_are_made_of_others_are_not_met():
 
 
 def test_crops_show_each_person():
-    truth = crowd(1)
+    truth = three_people(1)
     given = crop_people(truth.fit.joints, CAMERA, truth.masks, size=96)
     assert (len(given), given.size, given.image.shape) == (3, 96, (3, 0, 96, 96))
     flat = torch.einsum("pxc,pjc->pjx", given.intrinsics, truth.fit.joints / truth.fit.joints[..., 2:])
@@ -42,7 +42,7 @@ def test_crops_show_each_person():
 
 
 def test_a_crop_is_the_image_around_the_person():
-    truth = crowd(1)
+    truth = three_people(1)
     image = np.random.default_rng(0).integers(0, 256, (CAMERA.height, CAMERA.width, 3), np.uint8)
     given = crop_people(truth.fit.joints, CAMERA, truth.masks, image, size=64)
     assert given.image.shape == (3, 3, 64, 64)
@@ -50,7 +50,7 @@ def test_a_crop_is_the_image_around_the_person():
 
 
 def test_nearer_people_close_pixels_and_further_ones_do_not():
-    joints = crowd().fit.joints[:2].clone()
+    joints = three_people().fit.joints[:2].clone()
     joints -= joints.mean(1, keepdim=True)
     joints[:, :, 2] += torch.tensor([[3.0], [4.0]])
     masks = np.zeros((2, CAMERA.height, CAMERA.width), bool)
@@ -63,11 +63,11 @@ def test_nearer_people_close_pixels_and_further_ones_do_not():
 
 
 def test_without_masks_nothing_is_open():
-    assert crop_people(crowd().fit.joints, CAMERA, size=32).valid.sum() == 0
+    assert crop_people(three_people().fit.joints, CAMERA, size=32).valid.sum() == 0
 
 
 def test_inputs_of_wrong_shape_are_refused():
-    truth = crowd()
+    truth = three_people()
     with pytest.raises(OccluposeError, match=r"masks of shape \(2, 240, 320\): must be"):
         crop_people(truth.fit.joints, CAMERA, truth.masks[:2])
     with pytest.raises(OccluposeError, match=r"image of shape \(240, 321, 3\)"):
@@ -79,6 +79,6 @@ def test_inputs_of_wrong_shape_are_refused():
 
 
 def test_gathered_people_keep_their_order():
-    given = crop_people(crowd().fit.joints, CAMERA, size=32)
+    given = crop_people(three_people().fit.joints, CAMERA, size=32)
     both = concatenate_crops([given, given[:1]])
     assert len(both) == 4 and torch.equal(both.joints[3], given.joints[0])

@@ -6,7 +6,7 @@ from occlupose.bodies.body import SEGMENTS
 from occlupose.bodies.cylinders import cylinders
 from occlupose.bodies.fitting import TWISTED
 from occlupose.methods.hupor.ssf.reconstruct import limb_axes, reconstruct, translate_to_joints, twist_angles
-from ssf_people import crowd, group
+from ssf_scenes import make_people, three_people
 
 LIMBS = [SEGMENTS.index(segment) for segment in TWISTED]
 
@@ -14,14 +14,14 @@ LIMBS = [SEGMENTS.index(segment) for segment in TWISTED]
 @pytest.mark.parametrize("body", [anny, cylinders])
 @pytest.mark.parametrize("seed", range(3))
 def test_twists_that_are_given_are_those_of_the_body(body, seed):
-    truth = group(seed, body=body()).fit
+    truth = make_people(seed, body=body()).fit
     twist = torch.empty(1, len(TWISTED)).uniform_(-1.5, 1.5, generator=torch.Generator().manual_seed(seed))
     turned = reconstruct(truth.joints, body(), truth.shape, twist)
     assert torch.allclose(twist_angles(truth.joints, body(), truth.shape, turned.pose), twist, atol=1e-3)
 
 
 def test_with_the_true_twists_limbs_are_turned_as_they_were():
-    truth = crowd(3)
+    truth = three_people(3)
     fitted = reconstruct(
         truth.fit.joints,
         truth.body,
@@ -33,7 +33,7 @@ def test_with_the_true_twists_limbs_are_turned_as_they_were():
 
 
 def test_gradients_reach_shape_and_twist():
-    truth = crowd()
+    truth = three_people()
     shape = truth.fit.shape.clone().requires_grad_()
     twist = torch.zeros(3, len(TWISTED)).requires_grad_()
     fitted = reconstruct(truth.fit.joints, truth.body, shape, twist)
@@ -43,7 +43,7 @@ def test_gradients_reach_shape_and_twist():
 
 
 def test_bodies_are_translated_to_the_fitted_joints():
-    truth = crowd()
+    truth = three_people()
     joints = truth.fit.joints.clone()
     fit_mask = torch.ones(26, dtype=torch.bool)
     joints[:, 3] += 5
@@ -55,7 +55,7 @@ def test_bodies_are_translated_to_the_fitted_joints():
 
 
 def test_limbs_without_joints_have_no_axis():
-    joints = crowd().fit.joints.clone()
+    joints = three_people().fit.joints.clone()
     joints[0] = torch.nan
     assert (limb_axes(joints)[0] == 0).all()
     assert torch.allclose(limb_axes(joints)[1:].norm(dim=-1), torch.ones(2, len(TWISTED)))

@@ -37,7 +37,7 @@ def recipe(**changes):
 
 
 @pytest.fixture(scope="module")
-def crowd():
+def crops():
     return collect_people(SceneSource.load(SceneSettings(people=(2, 3))), recipe())
 
 
@@ -73,41 +73,41 @@ def test_impossible_values_are_refused(change, reason):
         recipe(**change)
 
 
-def test_people_are_collected_with_their_bodies(crowd):
-    assert len(crowd) > 2
-    assert crowd.mask.dtype == crowd.valid.dtype == torch.uint8
-    assert (crowd.mask.float().mean((1, 2)) / 255 > 0.01).all()
-    still = anny().joints(crowd.pose, crowd.shape, torch.zeros(len(crowd), 3))
-    apart = crowd.joints - still
+def test_people_are_collected_with_their_bodies(crops):
+    assert len(crops) > 2
+    assert crops.mask.dtype == crops.valid.dtype == torch.uint8
+    assert (crops.mask.float().mean((1, 2)) / 255 > 0.01).all()
+    still = anny().joints(crops.pose, crops.shape, torch.zeros(len(crops), 3))
+    apart = crops.joints - still
     assert (apart - apart.mean(1, keepdim=True)).norm(dim=-1).max() < 1e-4
-    assert torch.equal(collect_people(SceneSource.load(SceneSettings(people=(2, 3))), recipe()).mask, crowd.mask)
+    assert torch.equal(collect_people(SceneSource.load(SceneSettings(people=(2, 3))), recipe()).mask, crops.mask)
 
 
-def test_a_batch_is_given_the_joints_of_some_skeleton(crowd):
+def test_a_batch_is_given_the_joints_of_some_skeleton(crops):
     generator = torch.Generator().manual_seed(0)
     seen = set()
     for _ in range(20):
-        batch = crowd.draw(4, generator)
+        batch = crops.draw(4, generator)
         seen.add(int(batch.people.joints[0].isfinite().all(-1).sum()))
         assert batch.people.mask.max() <= 1
     assert len(seen) == len(SKELETONS)
 
 
-def test_the_terms_of_the_loss(crowd):
+def test_the_terms_of_the_loss(crops):
     torch.manual_seed(0)
     plan = recipe()
-    terms = ssf_loss(plan.build(anny()), crowd.draw(4, torch.Generator().manual_seed(0)), anny(), plan.loss_weights)
+    terms = ssf_loss(plan.build(anny()), crops.draw(4, torch.Generator().manual_seed(0)), anny(), plan.loss_weights)
     assert list(terms) == ["initial theta", "initial beta", "initial pos", "theta", "beta", "pos", "sil"]
     assert all(term.isfinite() and term > 0 for term in terms.values())
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_end(crowd, tmp_path):
-    whole = train_ssf(crowd, tmp_path / "whole", recipe(), progress=False).state_dict()
+def test_a_stopped_run_is_resumed_to_the_same_end(crops, tmp_path):
+    whole = train_ssf(crops, tmp_path / "whole", recipe(), progress=False).state_dict()
 
     class Stopped(Exception):
         pass
 
-    class Stopping(type(crowd)):
+    class Stopping(type(crops)):
         left = 3
 
         def draw(self, count, generator):
@@ -117,18 +117,18 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_end(crowd, tmp_path):
             return super().draw(count, generator)
 
     with pytest.raises(Stopped):
-        train_ssf(Stopping(**vars(crowd)), tmp_path / "stopped", recipe(), progress=False)
+        train_ssf(Stopping(**vars(crops)), tmp_path / "stopped", recipe(), progress=False)
     torch.manual_seed(99)
-    assert same(train_ssf(crowd, tmp_path / "stopped", recipe(), resume=True, progress=False).state_dict(), whole)
+    assert same(train_ssf(crops, tmp_path / "stopped", recipe(), resume=True, progress=False).state_dict(), whole)
     assert rows(tmp_path / "stopped" / "log.csv") == rows(tmp_path / "whole" / "log.csv")
 
 
-def test_a_run_is_resumed_only_with_its_data(crowd, tmp_path):
-    train_ssf(crowd, tmp_path, recipe(), data="one", progress=False)
+def test_a_run_is_resumed_only_with_its_data(crops, tmp_path):
+    train_ssf(crops, tmp_path, recipe(), data="one", progress=False)
     with pytest.raises(OccluposeError, match="give --resume"):
-        train_ssf(crowd, tmp_path, recipe(), data="one", progress=False)
+        train_ssf(crops, tmp_path, recipe(), data="one", progress=False)
     with pytest.raises(OccluposeError, match="started with other settings or data"):
-        train_ssf(crowd, tmp_path, recipe(), data="two", resume=True, progress=False)
+        train_ssf(crops, tmp_path, recipe(), data="two", resume=True, progress=False)
 
 
 def test_weights_come_with_their_card(tmp_path, monkeypatch):
@@ -146,12 +146,12 @@ def test_weights_come_with_their_card(tmp_path, monkeypatch):
     assert (tmp_path / "other" / "people.safetensors").read_bytes() != people.read_bytes()
 
 
-def test_it_learns(crowd, tmp_path):
+def test_it_learns(crops, tmp_path):
     plan = recipe(epochs=20, milestones=(18,), width=4, hidden=(32, 32), save_every=1000)
     torch.manual_seed(plan.seed)
     before = plan.build(anny())
-    after = train_ssf(crowd, tmp_path, plan, progress=False)
-    batches = [crowd.draw(8, torch.Generator().manual_seed(seed)) for seed in range(3)]
+    after = train_ssf(crops, tmp_path, plan, progress=False)
+    batches = [crops.draw(8, torch.Generator().manual_seed(seed)) for seed in range(3)]
     with torch.no_grad():
         one = sum(sum(ssf_loss(before.eval(), batch, anny(), plan.loss_weights).values()) for batch in batches)
         other = sum(sum(ssf_loss(after, batch, anny(), plan.loss_weights).values()) for batch in batches)
@@ -159,7 +159,7 @@ def test_it_learns(crowd, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
+def test_a_killed_run_is_resumed_to_the_same_end(tmp_path):
     options = {
         "scenes": 3,
         "size": 32,

@@ -221,7 +221,7 @@ def test_nobody_and_nothing():
     assert all(output.xyz.shape == (0, len(H36M17), 3) and output.rays.shape == (0, 22, 2) for output in outputs)
 
 
-def test_a_finished_one_starts_afresh():
+def test_a_finished_tracker_starts_again():
     fps = 30
     frames = 40
     rays = people(1, frames, fps)

@@ -151,7 +151,7 @@ def command_line(mocap, folder, *more):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_end(mocap, tmp_path):
+def test_a_killed_run_is_resumed_to_the_same_end(mocap, tmp_path):
     kill_after(tmp_path / "killed" / "last.pt", command_line(mocap, tmp_path / "killed"))
     assert 0 < torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["step"] < STEPS
     run_to_the_end(command_line(mocap, tmp_path / "killed", "--resume"))

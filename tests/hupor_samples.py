@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from hupor_people import FOCAL, project, random_people
+from hupor_maps import FOCAL, project, random_people
 from occlupose.cameras import Camera
 from occlupose.codecs.multi_person import MultiPersonMaps
 from occlupose.datasets.bottomup import BottomUpAugmentation

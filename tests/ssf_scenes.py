@@ -19,7 +19,7 @@ CAMERA = Camera.from_fov(320, 240)
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class Scene:
     """People, their masks, and which of their joints are hidden."""
 
     body: BodyModel
@@ -36,7 +36,7 @@ class Truth:
         return SSFInput(joints, skeleton, CAMERA, self.masks if masks else None)
 
 
-def group(seed=0, *, body=None, places=((0.0, 0.0, 3.4),), spread=0.25):
+def make_people(seed=0, *, body=None, places=((0.0, 0.0, 3.4),), spread=0.25):
     """People of odd shapes in poses of the prior, at these places (metres, camera frame)."""
     body = body or cylinders()
     count = len(places)
@@ -57,7 +57,7 @@ def group(seed=0, *, body=None, places=((0.0, 0.0, 3.4),), spread=0.25):
     vertices = still.vertices + translation[:, None]
     joints = still.joints + translation[:, None]
     buffer = render_zbuffer([Surface(one.numpy(), body.faces.numpy(), body.part.numpy()) for one in vertices], CAMERA)
-    return Truth(
+    return Scene(
         body,
         BodyFit(pose, shape, translation, joints, torch.zeros(count)),
         buffer,
@@ -65,9 +65,9 @@ def group(seed=0, *, body=None, places=((0.0, 0.0, 3.4),), spread=0.25):
     )
 
 
-def crowd(seed=0):
+def three_people(seed=0):
     """Three people, two of them one behind the other."""
-    return group(seed, places=((-0.7, 0.0, 3.4), (0.4, 0.0, 3.2), (0.6, 0.0, 4.0)))
+    return make_people(seed, places=((-0.7, 0.0, 3.4), (0.4, 0.0, 3.2), (0.6, 0.0, 4.0)))
 
 
 H36M = BODY26.index(*H36M17.joints)

@@ -65,7 +65,7 @@ def tilt(pitch: float, roll: float) -> np.ndarray:
     return about_z @ about_x
 
 
-def film(*people: np.ndarray, pitch: float = 0.0, roll: float = 0.0, width: int = 640, height: int = 360) -> Poses:
+def make_poses(*people: np.ndarray, pitch: float = 0, roll: float = 0, width: int = 640, height: int = 360) -> Poses:
     """The poses of people given over the floor, as a camera 1.6 m above the floor's origin sees them; all visible."""
     over = np.stack(people, 1)
     xyz = np.stack([over[..., 0], HEIGHT - over[..., 1], over[..., 2]], -1) @ tilt(pitch, roll).T

@@ -13,14 +13,14 @@ from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork
 from occlupose.networks.mspn import StageSize
 from occlupose.poses import ABSENT, OCCLUDED, Poses
 from occlupose.skeletons import MPI15
-from walkers import film, stand, walk
+from walking_people import make_poses, stand, walk
 
 WIDTH = 320
 HEIGHT = 180
 
 
 @dataclass
-class Script:
+class FixedPredictions:
     """Returns given detections frame by frame, in place of HUPOR's networks; starts again after the last."""
 
     frames: list[Detections]
@@ -37,12 +37,12 @@ def detections_of(poses: Poses, frame: int, who: list[int]) -> Detections:
     return Detections(skeleton=MPI15, **parts)
 
 
-def walkers(frames: int) -> Poses:
+def three_people(frames: int) -> Poses:
     """Three people of MPI15 joints at 10 frames a second: one who walks, one whose left arm is hidden, one without
     right leg.
     """
     walking = walk(lambda time: np.stack([-1.5 + 0.5 * time, 5 + 0 * time], -1), frames)
-    poses = film(walking, stand(0.3, 4, frames), stand(2, 7, frames), width=WIDTH, height=HEIGHT).to(MPI15)
+    poses = make_poses(walking, stand(0.3, 4, frames), stand(2, 7, frames), width=WIDTH, height=HEIGHT).to(MPI15)
     arm = MPI15.index(*("left_elbow", "left_wrist"))
     leg = MPI15.index(*("right_knee", "right_ankle"))
     state = poses.state.copy()
@@ -58,20 +58,20 @@ def walkers(frames: int) -> Poses:
     return replace(poses, state=state, score=score, xy=xy, xyz=xyz)
 
 
-def script(poses: Poses, *presence: str) -> Script:
+def predictions_when(poses: Poses, *presence: str) -> FixedPredictions:
     """People in the frames for which their word has an x, listed in an order that changes."""
     frames = []
     for frame in range(len(presence[0])):
         there = [person for person, letters in enumerate(presence) if letters[frame] == "x"]
         frames.append(detections_of(poses, frame, there[:: 1 if frame % 2 else -1]))
-    return Script(frames)
+    return FixedPredictions(frames)
 
 
-def crowd(count: int) -> Detections:
+def people_in_rows(count: int) -> Detections:
     """A number of people who stand in rows."""
     places = [(-6 + 12 * (number % 12) / 11, 7 + 2 * (number // 12)) for number in range(count)]
     return detections_of(
-        film(*(stand(*place, frames=1) for place in places or [(0, 5)]), width=WIDTH, height=HEIGHT).to(MPI15),
+        make_poses(*(stand(*place, frames=1) for place in places or [(0, 5)]), width=WIDTH, height=HEIGHT).to(MPI15),
         0,
         list(range(count)),
     )

@@ -142,7 +142,7 @@ def root_precision(images):
     )
 
 
-def by_hand(images, variant):
+def reference_scores(images, variant):
     """Figures by "all" and "matched" people, and by "root": the average precision of roots.
 
     Arguments:
