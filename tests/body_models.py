@@ -24,7 +24,7 @@ PLACES = {
     "wrist": (0.7, 1.38, -0.02),
     "hand": (0.79, 1.37, -0.03),
 }
-"""Metres left, up and forward of where the bones of somebody with arms stretched out begin."""
+"""Metres left, up and forward of where the bones of a person with arms stretched out begin."""
 
 FACE = {
     332: (0, 1.56, 0.14),
@@ -92,7 +92,7 @@ def skin_in_loops(body: BodyModel, pose: torch.Tensor, shape: torch.Tensor, tran
 
 
 def smpl_arrays(seed: int = 0) -> dict[str, np.ndarray]:
-    """What a file of SMPL holds, of somebody who is made of random points around bones."""
+    """What a file of SMPL holds, of a person who is made of random points around bones."""
     random = np.random.default_rng(seed)
     joints = np.array([place(name) for name in JOINTS])
     bone = np.arange(VERTICES) % len(JOINTS)

@@ -1,4 +1,4 @@
-"""Small datasets of people in pictures, written for tests in the real files of COCO, OCHuman, CrowdPose and `occlupose
+"""Small datasets of people in images, written for tests in the real files of COCO, OCHuman, CrowdPose and `occlupose
 synth`.
 """
 
@@ -23,11 +23,11 @@ JOINTS = {
 JOINTS["synth"] = JOINTS["coco"]
 SIGMAS = {"coco": np.array(COCO17.sigmas), "crowdpose": np.array(CROWDPOSE14.sigmas)}
 SIZE = (120, 96)
-"""Width and height of the pictures."""
+"""Width and height of the images."""
 
 
 def person(kind: str, generator: np.random.Generator, *, size: tuple[int, int] = SIZE) -> dict[str, Any]:
-    """Somebody as the dataset annotates them, without ids: joints anywhere in a box, each seen, hidden or not
+    """A person as the dataset annotates them, without ids: joints anywhere in a box, each seen, hidden or not
     annotated.
     """
     count = len(JOINTS[kind])
@@ -84,9 +84,7 @@ def document(
     size: tuple[int, int] = SIZE,
     named: str = "{:06}.jpg",
 ) -> dict[str, Any]:
-    """A whole file: some pictures without people, people without joints, COCO's and OCHuman's with a crowd now and
-    then.
-    """
+    """A whole file: some images without people, people without joints, some crowd regions in COCO and OCHuman."""
     image_entries = []
     people = []
     for number in range(1, images + 1):
@@ -120,19 +118,19 @@ def document(
 
 
 def drawing(generator: np.random.Generator, *, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """A picture (height, width, 3) with something in it: blurred blots, other for each draw."""
+    """An image (height, width, 3) with something in it: blurred blots, other for each draw."""
     coarse = generator.integers(0, 256, (7, 9, 3), dtype=np.uint8)
     return cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
 
 
 def write_images(folder: Path, content: dict[str, Any], generator: np.random.Generator) -> None:
-    """A picture for each image of a file."""
+    """Writes the images that an annotation file lists."""
     for image in content["images"]:
         write_image(folder / image["file_name"], drawing(generator, size=(image["width"], image["height"])))
 
 
 def write_shards(folder: Path, content: dict[str, Any], generator: np.random.Generator, *, each: int = 2) -> None:
-    """The same in .tar files, a record beside each picture, as `occlupose synth --shard` writes them."""
+    """The same in .tar files, a record beside each image, as `occlupose synth --shard` writes them."""
     folder.mkdir(parents=True)
     for first in range(0, len(content["images"]), each):
         with tarfile.open(folder / f"{first // each:06}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -211,10 +209,10 @@ def write_synth(folder: Path, seed: int = 0, *, shards: bool = True) -> Path:
 def guesses(
     kind: str, content: dict[str, Any], generator: np.random.Generator, *, most: int = 4, scores: int = 0
 ) -> list[dict[str, Any]]:
-    """Predictions in COCO's results format: of everybody now and then, near and far, and of nobody.
+    """Random predictions in COCO's results format, near and far from people, and of nobody.
 
     Arguments:
-        most: of a person or of a picture without any.
+        most: of a person or of an image without any.
         scores: different scores that there are; 0 for any.
     """
     results = []

@@ -38,7 +38,7 @@ def detections_of(poses: Poses, frame: int, who: list[int]) -> Detections:
 
 
 def three_people(frames: int) -> Poses:
-    """Three people of MPI15 joints at 10 frames a second: one who walks, one whose left arm is hidden, one without
+    """Three people of MPI15 joints at 10 frames a second: one who walks, one with a hidden left arm, one without
     right leg.
     """
     walking = walk(lambda time: np.stack([-1.5 + 0.5 * time, 5 + 0 * time], -1), frames)

@@ -100,8 +100,8 @@ def exact_maps(people, states, maps):
 
 
 def noisy_maps(exact, people, maps, random, *, noise=0.05, false=0.0, share=1 / 3, part=0.3):
-    """Maps as of imperfect networks: peaks with heights from 0.4 to 1, a share of limbs whose field is missing along a
-    part of their length, noise on fields, and on heatmaps (`false`).
+    """Maps as of imperfect networks: peaks with heights from 0.4 to 1, a share of limbs without a field along a part
+    of their length, noise on fields, and on heatmaps (`false`).
     """
     cells = (project(people, maps) + 0.5) / maps.stride - 0.5
     y, x = np.mgrid[: maps.shape[0], : maps.shape[1]]

@@ -36,13 +36,13 @@ def project(xyz):
 
 
 def bodies(random, count, joints, *, spread=0.35):
-    """(person, joint, 3), m: joints anywhere about places before the camera, all of them in the picture."""
+    """(person, joint, 3), m: joints anywhere about places before the camera, all of them in the image."""
     places = np.stack([random.uniform(-1, 1, count), random.uniform(-0.3, 0.3, count), random.uniform(4, 6, count)], -1)
     return places[:, None] + random.uniform(-spread, spread, (count, joints, 3))
 
 
 def muco(random, people=(2, 0, 1)):
-    """The content of MuCo-3DHP.json: so many people in each picture; and their joints, m."""
+    """The content of MuCo-3DHP.json: the people in each image; and their joints, m."""
     content = {"images": [], "annotations": []}
     truth = []
     for number, count in enumerate(people):
@@ -89,7 +89,7 @@ def smap_image(people, name="images/0.jpg", *, dataset="MuCo", validation=0):
 
 
 def write_h36m(folder, random, *, subject=1, frames=(0, 3, 5)):
-    """Annotations of one subject as they are passed on with pictures, and these; gives the joints before the camera,
+    """Annotations of one subject as they are passed on with images, and these; gives the joints before the camera,
     m.
     """
     turn = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -127,7 +127,7 @@ def write_images(folder, names, size=SIZE):
 
 
 def records(count, **given):
-    """Scenes of `occlupose synth`, without pictures."""
+    """Scenes of `occlupose synth`, without images."""
     generator = SceneGenerator(
         SceneSource(
             SceneSettings(**({"seed": 2, "people": (2, 4), "width": 256, "height": 160} | given)), PosePrior.load()
@@ -138,7 +138,7 @@ def records(count, **given):
 
 
 def write_scenes(folder: Path, made, *, shard=None, images=True):
-    """As `occlupose synth` writes them; so many in a shard, or one by one. Returns the folder."""
+    """As `occlupose synth` writes them; a number in each shard, or one by one. Returns the folder."""
     jpeg = cv2.imencode(".jpg", drawing(np.random.default_rng(0), size=(made[0].width, made[0].height)))[1].tobytes()
     contents = []
     for record in made:

@@ -65,7 +65,7 @@ def make_video(
 
 
 def make_sound(path: Path) -> Path:
-    """A file with sound and no picture."""
+    """A file with sound and no image."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)
         container.mux(stream.encode(silence(1024)))
@@ -80,7 +80,7 @@ def silence(samples: int) -> av.AudioFrame:
 
 
 def corners(width: int, height: int) -> np.ndarray:
-    """An image whose quarters are red, green (right), blue (below), white (both): shows turns and mirror images."""
+    """An image with quarters in red, green (right), blue (below), white (both): shows turns and mirror images."""
     image = np.zeros((height, width, 3), np.uint8)
     image[: height // 2, : width // 2] = 200, 30, 30
     image[: height // 2, width // 2 :] = 30, 200, 30

@@ -82,7 +82,7 @@ def amc(frames: int = 1, **values: object) -> str:
 
 
 def swinging(frames: int, seed: int = 0) -> str:
-    """A motion's text: somebody who wanders about and swings every joint slowly."""
+    """A motion's text: a person who wanders about and swings every joint slowly."""
     random = np.random.default_rng(seed)
     time = np.arange(frames)[:, None] / 120
     swing = {
@@ -94,7 +94,7 @@ def swinging(frames: int, seed: int = 0) -> str:
 
 
 def write_mocap(folder: Path, takes: dict[str, int], frames: int = 300) -> Path:
-    """`folder` with cmu/NN/NN.asf and so many takes of each subject NN."""
+    """`folder` with cmu/NN/NN.asf and the given number of takes of each subject NN."""
     for subject, count in takes.items():
         home = folder / "cmu" / subject
         home.mkdir(parents=True)

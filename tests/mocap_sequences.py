@@ -23,17 +23,17 @@ STANDING = {
     "eye": (0.03, 1.58, 0.09),
     "ear": (0.075, 1.57, 0.01),
 }
-"""Metres left, up and forward of somebody who faces forward."""
+"""Metres left, up and forward of a person who faces forward."""
 
 
 def standing_pose():
-    """(22, 3) BODY22 of somebody who stands, y up, left at +x."""
+    """(22, 3) BODY22 of a person who stands, y up, left at +x."""
     places = np.array([STANDING[name.removeprefix("left_").removeprefix("right_")] for name in BODY22.joints], float)
     return places * [[-1 if name.startswith("right_") else 1, 1, 1] for name in BODY22.joints]
 
 
 def moving_clip(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
-    """A clip of somebody who sways and waves."""
+    """A clip of a person who sways and waves."""
     random = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None] / fps
     return MotionClip(
@@ -42,7 +42,7 @@ def moving_clip(frames=300, *, seed=0, fps=120.0, name="07_01", subject="07"):
 
 
 def video_sequence(frames=90, *, fps=30.0, skeleton=H36M17, name="walk", seed=0):
-    """Somebody in a video whose left ankle is hidden and whose head is never seen in the first half."""
+    """A person in a video, with a hidden left ankle and, in the first half, no head."""
     random = np.random.default_rng(seed)
     xy = random.uniform(100, 300, (frames, 1, len(skeleton), 2)).astype(np.float32)
     xy[:, 0, 0, 0] = np.arange(frames) / fps
@@ -70,7 +70,7 @@ def video_sequence(frames=90, *, fps=30.0, skeleton=H36M17, name="walk", seed=0)
 
 
 def striding_joints(frames=24, stride=0.5):
-    """(frames, 26, 3) BODY26 of somebody who walks on the spot: legs and arms swing, knees and elbows bend; y up, left
+    """(frames, 26, 3) BODY26 of a person who walks on the spot: legs and arms swing, knees and elbows bend; y up, left
     at +x.
     """
     extra = {

@@ -1,4 +1,4 @@
-"""Small crowds before a known camera, and MuPoTS-3D and 3DPW written for tests in their real layouts."""
+"""Small groups of people before a known camera, and MuPoTS-3D and 3DPW written for tests in their real layouts."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from occlupose.cameras import Camera
 from occlupose.media import write_image
 from occlupose.skeletons import BODY26, MPI15, MUPOTS17
 
-STANDING = {  # right, down, away from the pelvis, metres; left is the person's own, who looks at the camera
+STANDING = {  # right, down, away from the pelvis, metres; left is the person's own, who faces the camera
     "head_top": (0.0, -0.72, 0.02),
     "neck": (0.0, -0.50, 0.03),
     "head": (0.0, -0.62, -0.02),
@@ -40,7 +40,7 @@ def camera_of(sequence: str) -> Camera:
 
 
 def people_standing(generator: np.random.Generator, people: int, skeleton=MUPOTS17) -> np.ndarray:
-    """(person, joint, 3) of people beside each other, no two alike, metres before the camera."""
+    """(person, joint, 3) of people side by side, no two alike, metres before the camera."""
     body = np.array([STANDING[joint] for joint in skeleton.joints])
     poses = body * generator.uniform(0.8, 1.1, (people, 1, 1)) + generator.normal(0, 0.04, (people, len(skeleton), 3))
     places = np.stack([1.1 * np.arange(people) - 0.5 * people, np.zeros(people), generator.uniform(4.5, 8, people)], -1)
@@ -66,7 +66,7 @@ def cells(rows: list[list[Any]]) -> np.ndarray:
 def write_sequence(
     home: Path, name: str, people: list[list[dict[str, Any]]], hidden: list[list[np.ndarray]], images: bool = False
 ) -> None:
-    """One sequence: annot.mat, occlusion.mat and, if wanted, black pictures."""
+    """One sequence: annot.mat, occlusion.mat and, if wanted, black images."""
     folder = home / name
     folder.mkdir(parents=True, exist_ok=True)
     savemat(folder / "annot.mat", {"annotations": cells(people)})
@@ -138,9 +138,7 @@ def mpi15_of(xyz: np.ndarray) -> np.ndarray:
 
 
 def write_scenes(folder: Path, scenes: int = 2, seed: int = 0) -> None:
-    """What `occlupose synth` writes of scenes of three people, a joint of each hidden, as far as it is read for
-    crowds.
-    """
+    """What `occlupose synth` writes of scenes of three people, a joint of each hidden, as far as samples need it."""
     generator = np.random.default_rng(seed)
     camera = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
     named = {

@@ -69,7 +69,7 @@ def mean_distance(one, other):
 
 
 def matches(image, variant):
-    """Whose prediction is whose; None for nobody's."""
+    """The prediction matched to each true person, or None."""
     truth, xy, predicted, predicted_xy, *_ = image
     found = []
     taken = set()

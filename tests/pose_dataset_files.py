@@ -1,6 +1,4 @@
-"""Small datasets in the real layouts of Human3.6M and HumanEva-I, written for tests: one walker before cameras that are
-known.
-"""
+"""Small datasets in the layouts of Human3.6M and HumanEva-I: one walking person in front of known cameras."""
 
 import json
 from pathlib import Path
@@ -12,7 +10,7 @@ from occlupose.skeletons import H36M17, HUMANEVA15, convert
 from walking_people import walk
 
 H36M_CAMERAS = ("54138969", "55011271", "58860488", "60457274")
-KEPT = {  # of the 32 joints, written down anew
+KEPT = {  # of the 32 joints, written independently
     "pelvis": 0,
     "right_hip": 1,
     "right_knee": 2,
@@ -35,7 +33,7 @@ INTRINSICS = np.array([1145.0, 1143.8, 512.5, 515.4, -0.2, 0.24, -0.002, -0.0009
 
 
 def walking(frames: int = 20, seed: int = 0) -> np.ndarray:
-    """(time, 17, 3) of somebody who walks about the middle of a world whose z is up, metres."""
+    """(time, 17, 3) of a person who walks about the middle of a world whose z is up, metres."""
     turn = np.random.default_rng(seed).uniform(0, 6)
     right, up, forward = np.moveaxis(
         walk(lambda time: np.stack([np.sin(time + turn), np.cos(0.7 * time)], -1), frames), -1, 0

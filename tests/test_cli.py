@@ -304,7 +304,7 @@ def test_what_works_with_people_in_it(command, tmp_path):
 
 @pytest.mark.assets
 def test_people_in_the_boxes_of_a_file(command, tmp_path):
-    """One stands still in a folder of pictures, the boxes say their numbers and names; in the last pictures there is
+    """One stands still in a folder of images, the boxes say their numbers and names; in the last images there is
     none.
     """
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -446,7 +446,7 @@ class Terminal:
         while not re.search(pattern, self.shown):
             try:
                 read = os.read(self.screen, 65536)
-            except OSError:  # how Linux says that the other side is closed
+            except OSError:  # Linux's error for a closed pipe
                 read = b""
             if not read:
                 raise EOFError(self.shown)
@@ -588,7 +588,7 @@ def test_ctrl_c_elsewhere_is_one_line(command, monkeypatch):
 
 
 def in_2d(folder: Path, suffix: str = ".npz") -> Path:
-    """Somebody who walks, in 2D, with one joint missing for a while."""
+    """A person who walks, in 2D, with one joint missing for a while."""
     poses = make_poses(circle()[:40])
     poses.xy[10:20, 0, 3] = np.nan
     poses.xyz[10:20, 0, 3] = np.nan
@@ -687,7 +687,7 @@ def test_lift_never_writes_over_what_it_reads(command, tmp_path):
 
 
 def in_3d(folder: Path, name: str = "walk.npz") -> Path:
-    """Somebody who walks around in a circle, in 3D."""
+    """A person who walks around in a circle, in 3D."""
     make_poses(circle()).save(folder / name)
     return folder / name
 

@@ -63,7 +63,7 @@ def needs(page: Path) -> list[pytest.MarkDecorator]:
 
 
 def script(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A script as a module; what lies beside it can be imported, as when it runs."""
+    """A script as a module; modules in its folder can be imported, as when it runs."""
     monkeypatch.syspath_prepend(path.parent)
     return import_module(path.stem)
 
@@ -127,7 +127,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def links(page: Path) -> list[str]:
-    """Where the links and pictures of a page lead."""
+    """Where the links and images of a page lead."""
     inline = [child for token in MarkdownIt().parse(page.read_text(encoding="utf-8")) for child in token.children or []]
     return [
         str(token.attrGet("href") or token.attrGet("src")) for token in inline if token.type in ("link_open", "image")

@@ -149,7 +149,7 @@ def test_a_finished_sampler_starts_again():
 
 
 def test_by_default_it_is_dis_on_the_grey_images():
-    """What OpenCV says of the whole picture, which the box fills, averaged over five pixels by five."""
+    """OpenCV's flow of the whole image, which the box fills, averaged over five pixels by five."""
     world = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     first = cv2.GaussianBlur(world, (0, 0), 3)
     second = cv2.GaussianBlur(np.roll(world, (2, 3), (0, 1)), (0, 0), 3)
@@ -164,7 +164,7 @@ def test_by_default_it_is_dis_on_the_grey_images():
 
 
 class Stretch:
-    """A flow by formula: x² / 100 to the right and y / 10 up, from the middle of the picture."""
+    """A flow by formula: x² / 100 to the right and y / 10 up, from the middle of the image."""
 
     sizes: list
 
@@ -208,9 +208,7 @@ def test_a_flow_of_another_size_is_refused():
 
 
 class Brightness(nn.Module):
-    """In place of RAFT: how bright the first picture is in red, and the second in green, of 0..255. Worse is said
-    first.
-    """
+    """In place of RAFT: how bright the first image is in red, and the second in green, of 0..255. Worse first."""
 
     def forward(self, first, second):
         for image in (first, second):

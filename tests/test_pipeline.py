@@ -1,4 +1,4 @@
-"""The pipeline on people made of formulas, filmed onto grey video; a front end with given keypoints replaces
+"""The pipeline on people made of formulas, drawn onto grey video; a front end with given keypoints replaces
 the networks.
 """
 
@@ -54,7 +54,7 @@ PATHS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
 
 
 def world(seconds: float, fps: float) -> Poses:
-    """Four people walking, as COCO-17 in 2D; the face, which the walkers lack, is put above the shoulders."""
+    """Four people walking, as COCO-17 in 2D; the face, which the walking people lack, is put above the shoulders."""
     walked = np.stack([walk(path, round(seconds * FPS) + 2) for path in PATHS], 1)
     time = np.arange(round(seconds * fps)) / fps
     before, share = np.divmod(time * FPS, 1)
@@ -153,7 +153,7 @@ def test_ids_begin_with_the_first_frame_and_false_positives_get_none(tmp_path):
         assert ids_of(tracked) == [[1], [1], [1], [1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]
         assert [frame_poses.time for frame_poses in tracked] == pytest.approx(np.arange(8) / 10)
         np.testing.assert_allclose(tracked[3].xy, frontend.xy[3, :2], rtol=1e-5)
-        assert ids_of(list(track_people(source, frontend))) == ids_of(tracked)  # a second time: everything starts anew
+        assert ids_of(list(track_people(source, frontend))) == ids_of(tracked)  # a second time: everything starts again
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
@@ -255,7 +255,7 @@ def test_the_sampler_equals_tracker_and_flow_one_after_the_other(tmp_path):
 
 
 def test_another_flow_is_used(tmp_path):
-    """One that says of some pixels that they leap, in a video in which nobody moves."""
+    """A flow with large motion at some pixels, in a video in which nobody moves."""
 
     def leaping(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         field = np.zeros((*first.shape[:2], 2), np.float32)
@@ -498,7 +498,7 @@ def test_run_prints_nothing_and_writes_nothing(tmp_path, monkeypatch, capfd):
 
 
 def presence(person: int, time: float) -> bool:
-    """Somebody who is lost for nearly as long as the tracker waits; who comes and goes; two short visits; who comes at
+    """A person who is lost for nearly as long as the tracker waits; who comes and goes; two short visits; who comes at
     the end.
     """
     return {

@@ -12,7 +12,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def pose(rng, frames, fps=FPS):
-    """A body of human size about its root (joint 0), whose joints swing by 15 cm."""
+    """A body of human size about its root (joint 0), with joints that swing by 15 cm."""
     body = rng.normal(0, (0.2, 0.45, 0.15), (1, 17, 3))
     swing = 0.15 * np.sin(2 * np.pi * np.arange(frames)[:, None, None] / fps + rng.uniform(0, 6, (17, 3)))
     return (body + swing) * (np.arange(17) > 0)[:, None]
@@ -25,7 +25,7 @@ def walk_towards(frames, depth, fps=FPS):
 
 
 def project_with_noise(relative, root, rng=None, noise=0.03, outliers=0.0):
-    """The joints in the picture, px, with noise of so many metres at their depth."""
+    """The joints in the image, px, with noise in metres at their depth."""
     joints = relative + root[:, None]
     xy = CAMERA.project(joints)
     if rng is not None:

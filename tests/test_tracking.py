@@ -10,7 +10,7 @@ from occlupose.skeletons import MPI15
 from occlupose.tracking import Tracker
 
 FPS = 30
-TWICE = 0.02  # s: somebody who is seen in two frames of these is confirmed
+TWICE = 0.02  # s: a person who is seen in two frames of these is confirmed
 SEEDS = st.integers(0, 2**32 - 1)
 BODY = np.array(
     [

@@ -51,7 +51,7 @@ def walk(where: Callable[[np.ndarray], np.ndarray], frames: int) -> np.ndarray:
 
 
 def stand(right: float, forward: float, frames: int = 30) -> np.ndarray:
-    """(time, joint, 3) of someone who does not move at all."""
+    """(time, joint, 3) of a person who does not move at all."""
     return np.repeat((_standing() + np.array([right, 0, forward]))[None], frames, 0)
 
 
@@ -87,5 +87,5 @@ def make_poses(*people: np.ndarray, pitch: float = 0, roll: float = 0, width: in
 
 
 def circle() -> np.ndarray:
-    """(time, joint, 3) of someone walking for ten seconds around a circle of 1.5 m radius, 5 m ahead."""
+    """(time, joint, 3) of a person who walks for ten seconds around a circle of 1.5 m radius, 5 m ahead."""
     return walk(lambda time: np.stack([1.5 * np.cos(0.7 * time), 5 + 1.5 * np.sin(0.7 * time)], -1), 100)

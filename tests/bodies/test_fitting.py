@@ -158,7 +158,7 @@ def test_a_twist_that_is_given_is_there(name, seed):
     for place, segment in enumerate(TWISTED):
         start, end = BODY26.index(*ends[segment])
         along = torch.nn.functional.normalize(joints[:, end] - joints[:, start], dim=1)
-        if segment.endswith(("upper_arm", "thigh")):  # whose parents are not twisted
+        if segment.endswith(("upper_arm", "thigh")):  # their parents are not twisted
             number = SEGMENTS.index(segment)
             between = given_[:, number] @ none[:, number].mT
             np.testing.assert_allclose(to_rotation_vector(between), twist[:, place, None] * along, atol=2e-3)

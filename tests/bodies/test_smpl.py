@@ -34,7 +34,7 @@ def test_its_shape_is_ten_betas(body):
 
 
 def test_it_is_the_model_of_the_paper(arrays, body):
-    """Equations 2 to 10 of SMPL with matrices for the local rotations, written down anew."""
+    """Equations 2 to 10 of SMPL with matrices for the local rotations, written independently."""
     pose, beta, translation = random_bodies(body, 4, most=0.5)
     random = [random_rotations(place, most=0.8).double().numpy() for place in range(4)]
     chain = {

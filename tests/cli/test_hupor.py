@@ -35,7 +35,7 @@ LIFTER = Path(occlupose.__file__).parent / "weights" / "oanet_lifter.cmu.safeten
 
 @pytest.fixture
 def fixed(monkeypatch):
-    """Scripted detections in place of the networks."""
+    """Fixed predictions in place of the networks."""
 
     def make(find: FixedPredictions) -> list[dict[str, object]]:
         asked: list[dict[str, object]] = []
@@ -90,7 +90,7 @@ def test_people_in_a_video(command, tmp_path, fixed):
 
 
 def test_what_the_default_has_too(command, tmp_path, fixed):
-    """Every second frame of some, at most so many people, a camera, a height."""
+    """Every second frame of some, a limit of people, a camera, a height."""
     find = predictions_when(three_people(8), "xxxxxxxx", "xxxxxxxx")
     fixed(find)
     options = ["--every", "2", "--start", "0.2", "--end", "0.7", "--max-people", "1", "--height", "1.9", "--no-video"]

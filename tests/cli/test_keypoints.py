@@ -94,7 +94,7 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
     assert str(tmp_path) not in json.dumps(about) and "--data DATA" in about["command"]
     assert about["data"]["people"] == people(data / learnt) and about["recipe"]["blocks"] is not None
 
-    outcome = command(*lines[-1].partition("score them with occlupose ")[2].split(), "-o", scores)  # as it says itself
+    outcome = command(*lines[-1].partition("score them with occlupose ")[2].split(), "-o", scores)  # by its own account
     assert (outcome.code, outcome.err) == (0, "")
     expected = people(data / tested)
     who = f"{dataset}: {expected} people of {Path(tested).name}; {expected} predictions in ground-truth boxes\n"
@@ -544,7 +544,7 @@ def test_scores_that_cannot_be(command, tmp_path, weights, options, words):
 
 
 def test_joints_that_have_no_protocol(command, tmp_path, weights):
-    """Human3.6M's may be learnt, but nobody has said how exact is exact enough."""
+    """Human3.6M's may be learnt, but no required accuracy is stated."""
     data = tmp_path / "data"
     generator = np.random.default_rng(0)
     content = files.document("coco", generator)
@@ -587,11 +587,11 @@ def test_output_without_permission(command, tmp_path, weights, monkeypatch, what
     assert names(tmp_path / "locked") == []
 
 
-# ------------------------------------------------- what is wrong with single people and pictures
+# ------------------------------------------------- what is wrong with single people and images
 
 
 def spoil(what, content, folder):
-    """Does it to the first person with joints, or that person's picture."""
+    """Does it to the first person with joints, or that person's image."""
     annotation = next(person for person in content["annotations"] if person["num_keypoints"] and not person["iscrowd"])
     image = next(image for image in content["images"] if image["id"] == annotation["image_id"])
     joint = 3 * next(number for number, v in enumerate(annotation["keypoints"][2::3]) if v)
@@ -737,7 +737,7 @@ def test_boxes_of_other_images_are_left_out_and_named(command, tmp_path, weights
     assert_refused(command(*call, "--strict"), "boxes.json", "image_id 999")
 
 
-# ---------------------------------------------------------------------------------- unseen pictures
+# ---------------------------------------------------------------------------------- unseen images
 
 
 def test_images_in_both_sets_are_reported(command, tmp_path):
@@ -778,7 +778,7 @@ def test_images_in_both_sets_are_reported(command, tmp_path):
 
 
 def test_training_and_test_images_in_one_folder(command, tmp_path):
-    """As CrowdPose has them: the test's annotations tell which are meant."""
+    """As CrowdPose has them: the test's annotations say which."""
     data = files.write_crowdpose(tmp_path / "data")
     content = json.loads((data / "json" / "crowdpose_trainval.json").read_text())
     used = {person["image_id"] for person in content["annotations"] if person["num_keypoints"]}

@@ -98,7 +98,7 @@ def classic(box, width, height, padding, degrees):
     high = padding * high
     wide = max(wide, high * width / height)
     turn = np.deg2rad(degrees)
-    up = np.array([np.sin(turn), -np.cos(turn)]) * wide / 2  # of the picture, what is above in the crop
+    up = np.array([np.sin(turn), -np.cos(turn)]) * wide / 2  # of the image, what is above in the crop
     right = np.array([np.cos(turn), np.sin(turn)]) * wide / 2
     middle = np.array([width / 2, height / 2])
     there = width / 2 * np.array([[0, 0], [0, -1], [1, 0]]) + middle

@@ -37,7 +37,7 @@ def person(**places):
 
 
 def some(seed, people=3, maps=MAPS):
-    """People whose joints are anywhere in the input, and no limb is so short that it is left out."""
+    """People with joints anywhere in the input and no limb too short to be drawn."""
     random = np.random.default_rng(seed)
     xy = np.zeros((people, 15, 2))
     z = random.uniform(2, 9, (people, 15))
@@ -154,7 +154,7 @@ def test_depths_have_targets_in_the_joint_s_cell_only():
     number, depth = MAPS.depths(given, "visible")
     assert number.shape == depth.shape == (1, 1, len(TORSO))
     assert (number[0, 0, 0].item(), depth[0, 0, 0].item()) == (3 * 64 + 7, pytest.approx(0.5))
-    assert depth[0, 0, 1:].isnan().all()  # not annotated, and beyond the picture
+    assert depth[0, 0, 1:].isnan().all()  # not annotated, and beyond the image
     given.state[...] = 1
     assert MAPS.depths(given, "visible")[1].isnan().all()
 

@@ -21,13 +21,13 @@ PARTNERS = list(MPI15.mirror)
 
 
 def show(given, augmentation=None, seed=0, images=None, box=BOX):
-    """Crowds as a batch, varied by chance."""
+    """Samples as an augmented batch."""
     uniform = None if augmentation is None else np.random.default_rng(seed).random((len(given), RANDOM_NUMBERS))
     return bottomup.make_batch(given, images, box, augmentation, uniform)
 
 
 def dotted():
-    """One person whose joints are bright dots, apart from each other, in a picture of 256 x 160; each dot has a colour
+    """One person with joints drawn as bright dots in an image of 256 x 160, apart from each other; each has a colour
     of its own.
     """
     columns = np.arange(15) % 5
@@ -42,14 +42,14 @@ def dotted():
 
 
 def turned_out(given):
-    """The same crowd of a dataset without depths."""
+    """The same sample of a dataset without depths."""
     return replace(given, camera=None, xyz=None)
 
 
 @pytest.mark.parametrize("kind", ["deep", "flat"])
 @pytest.mark.parametrize("seed", range(5))
 def test_joints_stay_on_what_shows_them(kind, seed):
-    """Whatever is varied: where a joint is in the input, the picture has that joint's dot (its partner's, mirrored)."""
+    """Whatever is varied: where a joint is in the input, the image has that joint's dot (its partner's, mirrored)."""
     given, image = dotted()
     given = given if kind == "deep" else turned_out(given)
     box = Letterbox(256, 160)
@@ -82,7 +82,7 @@ def test_without_variation_images_lie_as_the_letterbox_has_them():
 
 
 def test_mirroring_exchanges_sides_and_turns_the_image_round():
-    """Places, depths and states; in the picture left is right."""
+    """Places, depths and states; in the image left is right."""
     given = [sample_with_depth(seed) for seed in range(3)]
     images = [draw_image(each) for each in given]
     plain = show(given, replace(STILL, flip_probability=0.0), images=images)
@@ -107,7 +107,7 @@ def test_the_given_share_is_mirrored():
 
 
 def motion(given, augmentation, seeds=200, box=BOX):
-    """How much larger, turned by how many degrees and moved by how many px the middle of a picture is in the input, by
+    """How much larger, turned by how many degrees and moved by how many px the middle of an image is in the input, by
     chance.
     """
     corner = np.array([0.0, 0.0])
@@ -199,7 +199,7 @@ def test_depths_of_the_torso_are_where_its_joints_are():
 
 
 def many(count, seed=0):
-    """So many people, each a heap of joints in one place; from the farthest from the middle to the nearest, some of
+    """People, each a heap of joints in one place; from the farthest from the middle to the nearest, some of
     them out of turn.
     """
     random = np.random.default_rng(seed)

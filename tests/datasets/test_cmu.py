@@ -32,7 +32,7 @@ def posed(tmp_path, axis=None, frames=1, **values):
 
 
 def clip(frames=240, *, seed=0, fps=120.0, name="07_01", subject="07"):
-    """Somebody who swings their limbs, made without files."""
+    """A person who swings their limbs, made without files."""
     random = np.random.default_rng(seed)
     time = np.arange(frames)[:, None, None] / fps
     rest = random.normal(0, 0.5, (22, 3))

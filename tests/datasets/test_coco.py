@@ -31,7 +31,7 @@ def annotation(joints=17, **changes):
 
 
 def written(folder, *annotations, joints=COCO17.joints, **changes):
-    """A file with these people, all in one black picture."""
+    """A file with these people, all in one black image."""
     write_image(folder / "a.png", np.zeros((48, 32, 3), np.uint8))
     content = {
         "images": [{"id": 1, "file_name": "a.png", "width": 32, "height": 48}],
@@ -200,7 +200,7 @@ def test_bad_detections_are_refused(tmp_path, results, message):
 
 @pytest.fixture
 def formats():
-    """A folder with a few real pictures and annotations, coco/, crowdpose/ and ochuman/; they may not be
+    """A folder with a few real images and annotations, coco/, crowdpose/ and ochuman/; they may not be
     redistributed.
     """
     if "OCCLUPOSE_FORMATS" not in os.environ:

@@ -89,7 +89,7 @@ def test_synthetic_people_in_shards_in_folders_and_by_splits(tmp_path):
 
 
 def flat(folder, kind="coco", name="people.json", seed=0, **changes):
-    """One file beside its pictures."""
+    """One file beside its images."""
     generator = np.random.default_rng(seed)
     content = files.document(kind, generator) | changes
     files.write_json(folder / name, content)

@@ -13,7 +13,7 @@ NECK, HEAD, PELVIS = MPI15.index("neck", "head_top", "pelvis")
 
 
 def one_person(folder, kind="coco", **given):
-    """A file of one picture with one person: joints at the places given by name, (x, y, v), others not annotated."""
+    """A file of one image with one person: joints at the places given by name, (x, y, v), others not annotated."""
     content = document(kind, np.random.default_rng(0), images=1, most=0)
     joints = np.zeros((len(JOINTS[kind]), 3))
     for name, values in given.items():
@@ -105,7 +105,7 @@ def test_images_without_a_size_are_refused(tmp_path):
 
 
 def test_a_sample_has_the_people_in_the_image():
-    """Sixty people, of whom every other stands outside; depths behind the camera are not known."""
+    """Sixty people, every other outside of the image; depths behind the camera are not known."""
     random = np.random.default_rng(0)
     xy = random.uniform(5, 90, (60, 15, 2))
     xy[::2] += 500

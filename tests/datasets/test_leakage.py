@@ -12,7 +12,7 @@ from occlupose.errors import OccluposeError
 
 
 def scene(seed):
-    """A picture of some detail at several scales, as photographs have it."""
+    """An image of some detail at several scales, as photographs have it."""
     generator = np.random.default_rng(seed)
     total = np.zeros((240, 320, 3))
     for cells in (3, 6, 12, 30, 80):

@@ -15,7 +15,7 @@ def made():
 
 
 def test_joints_are_those_of_the_record(made):
-    """Pixels, depths and states by name; nothing of joints outside of the picture, nor of people without any in it."""
+    """Pixels, depths and states by name; nothing of joints outside of the image, nor of people without any in it."""
     places = BODY26.index(*NAMES)
     left_out = 0
     for record in made:

@@ -35,7 +35,7 @@ def show(person, image, crop, skeleton, augmentation=None, seed=0):
 
 
 def dotted(person):
-    """A dark picture with a bright square of 5 px at every joint, its brightness telling which."""
+    """A dark image with a bright square of 5 px at every joint, its brightness telling which."""
     image = np.zeros((260, 320, 3), np.uint8)
     for number, (x, y) in enumerate(person.xy.astype(int)):
         image[y - 2 : y + 3, x - 2 : x + 3] = 100 + 8 * number
@@ -52,7 +52,7 @@ def apart(person, distance=7):
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("seed", range(6))
 def test_joints_stay_on_what_shows_them(grid, seed):
-    """Whatever is varied, mirrored or not: where a joint is in the crop, the picture has that joint's dot (its
+    """Whatever is varied, mirrored or not: where a joint is in the crop, the image has that joint's dot (its
     partner's, mirrored).
     """
     person = apart(make_person())
@@ -197,7 +197,7 @@ def test_variations_that_cannot_be_are_refused(wrong):
 
 @pytest.mark.parametrize("augmentation", [None, TopDownAugmentation(), TopDownAugmentation(half_body_probability=1.0)])
 def test_each_person_s_crop_is_their_own_whoever_else_is_shown(augmentation):
-    """Also in pictures of other sizes, mirrored and plain ones side by side."""
+    """Also in images of other sizes, mirrored and plain ones side by side."""
     crop = Crop(48, 64)
     everybody = [apart(make_person(seed=seed)) for seed in range(6)]
     everybody[1] = replace(everybody[1], state=np.where(np.arange(17) < 5, 2, 0).astype(np.uint8))

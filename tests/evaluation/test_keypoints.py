@@ -23,9 +23,7 @@ from occlupose.skeletons import BLAZEPOSE33, COCO17, CROWDPOSE14
 
 
 class TruePredictor:
-    """Predicts the true joints of the people in the crops, or other joints that it
-    is told to.
-    """
+    """Predicts the true joints of the people in the crops, or the given joints."""
 
     def __init__(self, data, in_boxes, crop, skeleton=COCO17):
         self.crop = crop

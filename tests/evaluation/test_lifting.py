@@ -172,7 +172,7 @@ def test_the_shipped_lifter_is_scored_and_its_predictions_score_the_same(human36
     again = evaluate(*data, "--predictions", tmp_path / "p.npz", "-o", tmp_path / "b.csv")
     assert again[0] == 0 and (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
     error = figures(tmp_path / "a.csv")["action", "mean of actions", "all"]
-    assert 5 < error[1] < error[0] < 200  # a walker of formulas is nobody the networks know, but they must see a person
+    assert 5 < error[1] < error[0] < 200  # the networks never saw such a person
     sequences = h36m.load_sequences(human36m, ("S9",), detections=detections)
     sequence = sequences[5]
     truth = sequence.poses.xyz[:, 0]

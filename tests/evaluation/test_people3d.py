@@ -74,7 +74,7 @@ def content(people=2, skeleton="mpi15", joints=15):
 
 
 def nobody(*names):
-    """Pictures without anybody."""
+    """Images without anybody."""
     return [
         ImageSample(
             image=None,
@@ -381,13 +381,13 @@ def scaled(xyz):
 
 
 def with_another(xyz, xy):
-    """One more, whom nobody matches, first in the list."""
+    """One more person, without a match, first in the list."""
     strange = 3 * GENERATOR.normal(0, 1, (1, 17, 3)) + [0, 0, 20]
     return np.concatenate([strange, xyz]), np.concatenate([xy[:1] + 900, xy])
 
 
 def all_at_once(xyz, xy):
-    """Somebody is missing, somebody too many, and nothing is exact."""
+    """One person is missing, one is extra, and nothing is exact."""
     xyz, xy = with_another(xyz[1:] * GENERATOR.uniform(0.97, 1.03, (len(xyz) - 1, 1, 1)), xy[1:])
     return xyz + GENERATOR.normal(0, 0.07, xyz.shape), xy + GENERATOR.normal(0, 15, xy.shape)
 
@@ -411,7 +411,7 @@ CASES = {
     "just outside, absolute": (lambda xyz, xy: (along_the_ray(xyz, 150.01), xy), {"PCK": 1, "PCK_abs": 0}),
     "all at once": (all_at_once, {}),
 }
-"""What is predicted for an image whose truth (m, px) is that, and figures of all people that follow from it."""
+"""Predictions for an image with this truth (m, px), and the scores that follow for all people."""
 
 OF_PORTS = {"scaled": {"PCK", "PCK_abs"}, "swapped": {"PCK_abs"}, "missing": {"PCK", "PCK_abs", "PCOD"}}
 """Figures that follow for the others only: ports hang bones elsewhere, match by shape, and may give one prediction to

@@ -89,7 +89,7 @@ def test_the_same_frames_give_the_same_people(blazepose, clip):
 
 @pytest.mark.assets
 def test_small_people_are_found_by_tiles(clip):
-    """The picture shrunk into a corner of a large one: people of about 90 of 1200 px."""
+    """The image shrunk into a corner of a large one: people of about 90 of 1200 px."""
     image = np.zeros((1200, 1200, 3), np.uint8)
     small = clip[0].image[::8, ::8]
     image[700 : 700 + small.shape[0], 300 : 300 + small.shape[1]] = small

@@ -1,4 +1,4 @@
-"""A network whose answer is known: it finds the brightest point of a crop, and all joints are there."""
+"""A network with a known output: it finds the brightest point of a crop, and all joints are there."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from occlupose.skeletons import COCO17
 
 
 class Brightest:
-    """Its belief is the brightness."""
+    """Its confidence is the brightness."""
 
     def __init__(self, crop):
         self.crop = crop

@@ -88,7 +88,7 @@ def test_nobody_to_estimate(saved):
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_with_flip_a_mirrored_crop_has_mirrored_joints(tmp_path, codec):
-    """The mean of a picture's maps and its mirror image's is the same for both, but for the way; MSRA's grid is off by
+    """The mean of an image's maps and its mirror image's is the same for both, but for the way; MSRA's grid is off by
     part of a cell.
     """
     about = design(codec=codec)

@@ -1,4 +1,4 @@
-"""Networks whose output is known: they find a bright dot, and put joint j at the dot moved by (j, -j) cells."""
+"""Networks with a known output: they find a bright dot, and put joint j at the dot moved by (j, -j) cells."""
 
 import json
 import shutil
@@ -96,7 +96,7 @@ def heatmap(tmp_path_factory):
 
 
 def dots(*centres, sigma=5.0, width=WIDTH, height=HEIGHT):
-    """One picture each, with a smooth dot centred there, px."""
+    """One image each, with a smooth dot centred there, px."""
     y, x = np.mgrid[:height, :width]
     blobs = [255 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2)) for cx, cy in centres]
     return np.repeat(np.round(blobs)[..., None], 3, -1).astype(np.uint8)
@@ -149,7 +149,7 @@ def test_joints_come_back_to_where_they_are_in_the_image(heatmap, turn):
     image = dots((411.0, 287.0), sigma=11.0, width=640, height=480)[0]
     regions = np.array([[400.0, 300.0, 400 + 100 * np.sin(turn), 300 - 100 * np.cos(turn)]])
     seen = estimate_regions(OnnxNetwork(heatmap, threads=1), Pyramid(image), regions)
-    cell = STRIDE * 200 * 1.25 / HEIGHT  # px of the picture
+    cell = STRIDE * 200 * 1.25 / HEIGHT  # px of the image
     np.testing.assert_allclose(seen.xy[0, :5], [411, 287] + MOVED[:5] * cell, atol=0.5)
 
 

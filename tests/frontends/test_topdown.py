@@ -1,4 +1,4 @@
-"""The bookkeeping between frames, with an estimator whose people are known: discs of one grey level each on black."""
+"""The bookkeeping between frames, with an estimator of known people: discs of one grey level each on black."""
 
 from dataclasses import replace
 
@@ -16,9 +16,7 @@ STANDING = np.array([*HEAD, *ARMS, *LEGS])
 
 
 class Discs(TopDown):
-    """Finds bright discs of 20 px radius: the detector and the network of a world where that is what people look
-    like.
-    """
+    """Finds bright discs of 20 px radius: detector and keypoint network for people drawn as discs."""
 
     name = "discs"
     skeleton = COCO17

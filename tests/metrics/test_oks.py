@@ -44,7 +44,7 @@ OCHUMAN_TRUE_BOXES = OKSProtocol("ochuman", "ground truth")
 
 
 def oracle(content, results, path=None):
-    """What the dataset's own evaluator says: pycocotools', or with a path xtcocotools'. -1 is NaN; CrowdPose's last
+    """The result of the dataset's own evaluator: pycocotools', or with a path xtcocotools'. -1 is NaN; CrowdPose's last
     three have 4 digits.
     """
     results = copy.deepcopy(results)
@@ -107,7 +107,7 @@ def check(folder, kind, content, results):
 def test_results_equal_those_of_the_datasets_own_evaluators(
     tmp_path_factory, seed, kind, images, large, most, scores, damage
 ):
-    """With ties, more than 20 predictions of a image, crowds, people without joints, images without people; with
+    """With ties, more than 20 predictions of an image, crowds, people without joints, images without people; with
     damage also boxes of no or negative size, areas of 0 and none, and predictions without any joint."""
     generator = np.random.default_rng(seed)
     content = files.document(kind, generator, images=images, size=(400, 300) if large else files.SIZE)
@@ -128,7 +128,7 @@ def test_results_equal_those_of_the_datasets_own_evaluators(
 
 
 def one_image(kind, count, seed=0):
-    """A image with that many people, and predictions of them that are exact."""
+    """An image with that many people, and predictions of them that are exact."""
     generator = np.random.default_rng(seed)
     people = [
         files.person(kind, generator, size=(400, 300)) | {"id": number, "image_id": 1} for number in range(1, count + 1)
@@ -194,7 +194,7 @@ def test_crowd_regions_absorb_any_number_of_predictions(tmp_path):
 
 
 def test_a_person_with_id_0_is_found_too(tmp_path):
-    """COCO's evaluator takes a match with number 0 for none. We number people anew."""
+    """COCO's evaluator takes a match with number 0 for none. We number people ourselves."""
     content, results = one_image("coco", 3)
     content["annotations"][0]["id"] = 0
     assert oracle(content, results)[0] < 0.9

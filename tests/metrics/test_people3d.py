@@ -36,7 +36,7 @@ RESCALING = [pytest.param(protocol, id=protocol.name) for protocol in ALL if pro
 
 
 def frame(protocol, xyz, predicted=None, *, xy=None, score=None, occluded=None, sequence=""):
-    """A image of MUPOTS17 people, in the protocol's skeleton; by default predicted as they are, and seen where they
+    """An image of MUPOTS17 people, in the protocol's skeleton; by default predicted as they are, and seen where they
     are.
     """
     predicted = xyz if predicted is None else predicted

@@ -142,7 +142,7 @@ def test_single_precision_far_from_the_origin_is_enough():
 
 
 def by_hand(predicted, truth, fps):
-    """The measures' means of a motion without gaps, written down anew: loops, and scipy for the rotation."""
+    """The measures' means of a motion without gaps, written independently: loops, and scipy for the rotation."""
     errors = {name: [] for name in METRICS}
     p = predicted - predicted[:, :1]
     t = truth - truth[:, :1]

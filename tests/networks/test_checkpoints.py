@@ -28,7 +28,7 @@ def randomised(network):
 
 
 def same(translated, source, model, *, crop=(64, 64)):
-    """Whether a new network with the translated weights says the same as the source, bit by bit."""
+    """Whether a new network with the converted weights has the same output as the source, bit by bit."""
     other = build(model, translated.joints, crop=crop).eval()
     other.load_state_dict(translated.tensors)
     images = torch.randn(1, 3, crop[1], crop[0], generator=torch.Generator().manual_seed(1))

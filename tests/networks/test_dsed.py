@@ -107,7 +107,7 @@ def test_a_reasoner_without_a_teacher_trains_directly():
 
 @pytest.mark.parametrize("detach", [False, True])
 def test_a_detached_student_has_no_gradient_to_earlier_stages(detach):
-    """The second student is told what the first decoder made; where the teacher is not to move, no gradient goes back
+    """The second student gets the output of the first decoder; where the teacher is not to move, no gradient goes back
     there.
     """
     both = network(stages=2, detach=detach)

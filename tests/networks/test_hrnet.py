@@ -43,7 +43,7 @@ def test_every_branch_gets_input_from_every_other():
 
 
 def test_fusing_leaves_its_inputs_alone():
-    """What a branch tells the others is the same for all of them, whatever is computed first."""
+    """What a branch passes to the others is the same for all of them, whatever is computed first."""
     exchange = Exchange((4, 8), 1, 2).eval()
     torch.nn.init.zeros_(exchange.fuse_layers[0][1][0].weight)
     torch.nn.init.zeros_(exchange.fuse_layers[1][0][0][0].weight)

@@ -21,7 +21,7 @@ from occlupose.skeletons import BODY22, CMU31, COCO17, CROWDPOSE14, H36M17, HUMA
 
 SEEDS = st.integers(0, 2**32 - 1)
 AWAY = np.array([0, 0, 3.0])
-STANDING = {  # m; right, down, away of somebody who faces the camera: their left is on its right
+STANDING = {  # m; right, down, away of a person who faces the camera: their left is on its right
     "nose": (0, -0.68, -0.11),
     "eye": (0.03, -0.71, -0.08),
     "ear": (0.075, -0.7, 0),
@@ -39,7 +39,7 @@ STANDING = {  # m; right, down, away of somebody who faces the camera: their lef
     "neck": (0, -0.5, 0),
     "head": (0, -0.65, 0),
 }
-PARTS = [  # radius, ends, and what else it carries, written down anew; the torso's radius comes from the body
+PARTS = [  # radius, ends, and what else it carries, written independently; the torso's radius comes from the body
     (0.1, "thorax", "head_top", {"neck_nose", *FACE}),
     (None, "thorax", "pelvis", {"spine"}),
     *(
@@ -51,7 +51,7 @@ PARTS = [  # radius, ends, and what else it carries, written down anew; the tors
 
 
 def standing(skeleton=BODY22, **moved):
-    """(joint, 3) of somebody 3 m away who faces the camera; joints given are there instead, relative to the pelvis."""
+    """(joint, 3) of a person 3 m away who faces the camera; joints given are there instead, relative to the pelvis."""
     places = []
     for name in skeleton.joints:
         x, y, z = STANDING[name.removeprefix("left_").removeprefix("right_")]
@@ -242,7 +242,7 @@ def random_body(seed, skeleton=BODY22):
 
 
 def struck(body, number, perspective, edge=1e-3):
-    """Whether the sight of one joint meets a rectangle on its way; None within `edge` (m) of where that changes.
+    """Whether the line of sight to a joint meets a rectangle on its way; None within `edge` (m) of where that changes.
     Written from the paper.
     """
     joint = body[number]
@@ -266,7 +266,7 @@ def _meets(joint, view, start, end, radius, edge):
     across = np.cross(axis, view)
     if abs(np.linalg.norm(across) - radius) < edge:
         return None
-    # start + along * axis + aside * unit(across) is where the sight, joint - depth * view, meets the rectangle's plane
+    # start + along * axis + aside * unit(across) is where the line of sight, joint - depth * view, meets the plane
     along, aside, depth = np.linalg.solve(np.stack([axis, across / np.linalg.norm(across), view], 1), joint - start)
     if np.linalg.norm(across) < radius:  # end-on: a disc along the short line that is seen of the axis
         along = np.clip(along, 0, 1)

@@ -1,4 +1,4 @@
-"""Looks are drawn from seeds: the same for the same seed, various, clothed, and within their ranges."""
+"""Appearances are drawn from seeds: the same for the same seed, various, clothed, and within their ranges."""
 
 from dataclasses import fields
 

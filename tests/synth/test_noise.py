@@ -152,7 +152,7 @@ def test_other_files_are_no_models(tmp_path, text):
 
 
 def walking(random, frames, fps):
-    """(time, 17, 2) px: somebody who moves as smoothly as people do, in a box of about 200 px."""
+    """(time, 17, 2) px: a person who moves as smoothly as people do, in a box of about 200 px."""
     time = np.arange(frames)[:, None, None] / fps
     rest = random.uniform(-100, 100, (17, 2))
     rest[:2] = (-100, -100), (100, 100)
@@ -172,8 +172,8 @@ def tracks(
     low_confidence_outliers=1.0,
     seed=0,
 ):
-    """What a front end with these errors (each second frame's correlation is rho squared) gives for walkers; jitter of
-    17 joints.
+    """What a front end with these errors (each second frame's correlation is rho squared) gives for walking
+    people; jitter of 17 joints.
     """
     random = np.random.default_rng(seed)
     for _ in range(count):

@@ -1,6 +1,4 @@
-"""Images of scenes: the same geometry as the labels, light that falls, and what is said where images cannot be
-drawn.
-"""
+"""Images of scenes: the same geometry as the labels, light, and the error where images cannot be rendered."""
 
 import builtins
 from dataclasses import replace
@@ -40,7 +38,7 @@ BOX = np.array(
 
 
 def standing(x, z, *, facing=0.0, appearance_seed=1, gender=0.5, raised=0.0):
-    """Somebody who stands on the ground, perhaps with an arm raised (radians)."""
+    """A person who stands on the ground, perhaps with an arm raised (radians)."""
     body = anny()
     pose = axis_rotation(1, torch.tensor([facing])).repeat(17, 1, 1)
     pose[4:7] = pose[4:7] @ axis_rotation(2, torch.tensor([raised]))
@@ -54,7 +52,7 @@ def standing(x, z, *, facing=0.0, appearance_seed=1, gender=0.5, raised=0.0):
 
 
 def scene(*people, camera=None, objects=(), appearance_seed=3, camera_position=(0.0, 1.5, 4.0), pitch=0.1):
-    """A scene that looks towards -z."""
+    """A scene with a camera towards -z."""
     rotation = (axis_rotation(0, torch.tensor([pitch]))[0] @ torch.diag(torch.tensor([1.0, -1, -1]))).double().numpy()
     camera = camera or Camera.from_fov(256, 192, 50)
     return Scene(anny(), people, objects, camera, rotation, np.array(camera_position), appearance_seed)
@@ -135,7 +133,7 @@ def test_joints_are_on_their_people(renderer, three_people):
 
 
 def sunny():
-    """A scene's seed whose light throws shadows outside."""
+    """The seed of an outdoor scene with shadows."""
     samples = ((seed, sample_surroundings(np.random.default_rng(seed))) for seed in range(200))
     return next(
         seed for seed, drawn in samples if not drawn.indoor and sum(drawn.sun) > 5 and drawn.sun_direction[1] < 0.75

@@ -16,7 +16,7 @@ from occlupose.synth.virtual_cameras import (
 )
 
 FRONT = Rotation.from_euler("x", 180, degrees=True)
-"""What a camera in front of somebody who faces +z sees, y up, as x right, y down, z away."""
+"""What a camera in front of a person who faces +z sees, y up, as x right, y down, z away."""
 
 
 def rng(seed=0):

@@ -16,7 +16,7 @@ PAPER = 128
 
 
 def clip(path: Path, frames: int = 8, width: int = 640, height: int = 360) -> Path:
-    """A grey video whose frames have the viewer tests' rate."""
+    """A grey video at the frame rate of the viewer tests."""
     with VideoWriter(path, width, height, FPS) as out:
         for _ in range(frames):
             out.write(np.full((height, width, 3), PAPER, np.uint8))

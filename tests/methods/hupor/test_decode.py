@@ -59,7 +59,7 @@ def between_limbs(people, maps):
 
 
 def uncrossed(random, count, maps):
-    """A crowd in which no limb comes within two cells of another of its kind."""
+    """A sample in which no limb comes within two cells of another of its kind."""
     return next(
         people for people in (random_people(random, count, maps) for _ in range(99)) if between_limbs(people, maps) > 2
     )
@@ -73,7 +73,7 @@ def test_published_grouping_is_exact_without_crossing_limbs(count):
 
 
 def test_as_published_few_joints_of_twenty_people_are_wrong():
-    """Whose limbs do cross: everybody is found, but 3 joints in 100 at most are another's or missing, and 12 in 100 at
+    """Limbs do cross: everybody is found, but 3 joints in 100 at most are another's or missing, and 12 in 100 at
     most too near or too far."""
     pixels = []
     metres = []

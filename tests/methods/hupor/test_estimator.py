@@ -1,4 +1,4 @@
-"""HUPOR as an estimator, with scripted detections in place of its networks."""
+"""HUPOR as an estimator, with fixed predictions in place of its networks."""
 
 import gc
 import threading
@@ -48,7 +48,7 @@ def write_frame(folder: Path) -> Path:
 
 @pytest.fixture
 def fixed(monkeypatch):
-    """HUPOR with a script in place of its networks."""
+    """HUPOR with fixed predictions in place of its networks."""
 
     def make(detections: FixedPredictions) -> HUPOR:
         monkeypatch.setattr(predict, "load", lambda weights, **options: detections)
@@ -102,7 +102,7 @@ def test_absent_joints_are_filled_in_for_the_tracker():
     np.testing.assert_allclose(people.xy[2, absent], np.repeat(given.xy[2, ~absent].mean(0)[None], 2, 0), rtol=1e-5)
     assert (people.score[2, absent] == 0).all() and (people.score[2, ~absent] == given.score[2, ~absent]).all()
     np.testing.assert_allclose(people.boxes[2], [*np.nanmin(given.xy[2], 0), *np.nanmax(given.xy[2], 0)], rtol=1e-6)
-    assert people.box_score.argmax() == 0  # of whom all is seen
+    assert people.box_score.argmax() == 0  # all of this person is visible
     nobody = fill_absent(people_in_rows(0))
     assert isinstance(nobody, Detections) and len(nobody) == 0 and nobody.boxes.shape == (0, 4)
 
@@ -228,7 +228,7 @@ def test_people_have_the_given_height_and_keep_their_pixels(tmp_path, fixed):
     np.testing.assert_array_equal(poses.xy, as_found.xy)
     np.testing.assert_allclose(CAMERA.project(poses.xyz), CAMERA.project(as_found.xyz), atol=1e-3)
     for person in range(3):
-        # as the walkers are, the third without a leg
+        # like the three people, the third without a leg
         assert height_of(as_found.xyz[:, person]) == pytest.approx(1.7, abs=0.1)
         assert height_of(poses.xyz[:, person]) == pytest.approx(1.2)
         factor = poses.xyz[:, person] / as_found.xyz[:, person]

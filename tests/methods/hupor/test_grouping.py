@@ -100,7 +100,7 @@ def test_where_a_field_does_not_speak_against_a_limb_it_may_lie():
     assert 0.7 < score(way, one, other, OURS) < 0.8
     assert score(way, other, one, OURS) == -1
     way[:, 10, 20:30] = [[0], [1]]
-    assert score(way, one, other, OURS) == -1  # someone else's, all alone
+    assert score(way, one, other, OURS) == -1  # another person's, alone
 
 
 @pytest.mark.parametrize("rules", [OURS, PAPER])

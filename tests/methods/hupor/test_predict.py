@@ -43,7 +43,7 @@ def random_image(width=64, height=64, seed=0):
 
 
 def seen_people(seed, count=3):
-    """People, what is said of them without a mistake, and the picture of 600 x 320 px that the input of 256 x 160
+    """People, their exact maps, and the image of 600 x 320 px that the input of 256 x 160
     shows.
     """
     random = np.random.default_rng(seed)
@@ -110,7 +110,7 @@ def test_joints_outside_of_the_image_are_absent():
 
 
 def heads_of(networks, maps):
-    """Heads whose maps those are, at every level."""
+    """Heads with these maps at every level."""
 
     def tensor(values):
         return torch.from_numpy(values)[None].float()
@@ -209,7 +209,7 @@ def asked_of(people, states, size):
 @pytest.mark.parametrize("size", [(20_000, 60), (40, 20_000)])
 def test_very_wide_and_very_high_images(size):
     """Three, lying one after the other, whose joints are 10 px of the input apart, none on the border between cells;
-    across, the picture has 1 or 2 px of the input."""
+    across, the image has 1 or 2 px of the input."""
     along = int(np.argmax(size))
     xyz = np.full((3, 15, 3), 5.0)
     steps = 10 * (np.arange(45.0).reshape(3, 15) - 22) + 0.25
@@ -259,7 +259,7 @@ class ConstantRefiner(nn.Module):
 
 
 def test_a_refiner_predicts_joints_that_were_not_detected():
-    """Occluded, with no score, where it puts them; but absent where that is beyond the picture. What was found stays at
+    """Occluded, with no score, where it puts them; but absent where that is beyond the image. What was found stays at
     its pixel.
     """
     camera = Camera(256, 160, FOCAL, FOCAL, 127.5, 79.5)

@@ -53,7 +53,7 @@ def sample(truth):
 
 
 def found(truth, missing=(HIP,), bias=0.3):
-    """As they are found: without some joints, and one arm too far away by so many metres."""
+    """As they are found: without some joints, and one arm too far away by some metres."""
     state = truth.state.copy()
     depth = truth.xyz[..., 2].copy()
     state[:, list(missing)] = 0
@@ -114,7 +114,7 @@ def test_our_inputs_do_not_depend_on_the_image_size():
 @pytest.mark.parametrize("published", [False, True])
 def test_rows_of_missing_joints_are_zero(published):
     who = people(3)
-    who.state[0, WRIST] = 0  # and where it is said all the same
+    who.state[0, WRIST] = 0  # though it has a position
     who.xyz[1, WRIST] = np.nan
     who.state[2, PELVIS] = 0
     given = encode_inputs(who.xy, who.xyz, who.state, CAMERA, published=published)
@@ -204,7 +204,7 @@ def test_pairs_have_the_truth_relative_to_the_pelvis():
     order = [2, 0, 1]
     mine = detections(mine.xy[order] + 2.0, mine.xyz[order], mine.state[order])
     truth.xyz[0, WRIST] = np.nan
-    truth.state[1, ELBOW] = 0  # outside of the picture, but known in space
+    truth.state[1, ELBOW] = 0  # outside of the image, but known in space
     made = match_people(mine, sample(truth))
     assert len(made) == 3
     expected = encode_inputs(mine.xy, mine.xyz, mine.state, CAMERA)

@@ -685,7 +685,7 @@ def test_targets_of_all_joints_combine_visible_and_hidden(people, level):
     both do, a mean that lies between them. So what networks add up is true wherever only one part is."""
     random = np.random.default_rng((people, level))
     xyz = gathered(random, people - 1, SPACE, apart=0)
-    xyz = np.concatenate([xyz, xyz[:1] * 1.02 + [0.02, 0.02, 0]])  # somebody close behind another
+    xyz = np.concatenate([xyz, xyz[:1] * 1.02 + [0.02, 0.02, 0]])  # a person close behind another
     states = random.choice([0, 1, 2], xyz.shape[:2], p=[0.1, 0.4, 0.5]).astype(np.uint8)
     truth = TargetMaps(SPACE, people_batch(xyz, states, SPACE))
     visible = truth.heatmaps("visible", level)
@@ -720,6 +720,6 @@ def test_targets_of_all_joints_combine_visible_and_hidden(people, level):
 
 
 def fields_lie(given, part, level):
-    """In which cells any limb lies, limb by limb; by the field of a crowd in which all depths of limbs are one."""
+    """In which cells any limb lies, limb by limb; by the field of a sample in which all depths of limbs are one."""
     deep = torch.arange(len(MPI15), dtype=torch.float32)
     return SPACE.fields(replace(given, z=deep.expand_as(given.z)), part, level)[:, :, 2] != 0

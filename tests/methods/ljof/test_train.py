@@ -80,7 +80,7 @@ def test_processes_share_what_one_would_draw(people, memory):
 
 @pytest.fixture
 def spoilt(tmp_path):
-    """People, half of whom are in an image that ends too early."""
+    """People, half of them in a truncated image."""
     generator = np.random.default_rng(3)
     content = document("coco", generator, images=2, most=6)
     while len({person["image_id"] for person in content["annotations"]}) < 2:

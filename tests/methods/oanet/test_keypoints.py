@@ -61,7 +61,7 @@ def trained(figures, folder, plan, **options):
 
 
 def marked(folder, states=(VISIBLE, VISIBLE, VISIBLE)):
-    """A person whose joints are smooth dots, red, green and blue, off the middle."""
+    """A person with joints drawn as smooth dots, red, green and blue, off the middle."""
     xy = np.array([[40.0, 22.0], [58.0, 44.0], [26.0, 52.0]])
     y, x = np.mgrid[:80, :90]
     dots = [np.exp(-((x - px) ** 2 + (y - py) ** 2) / 18) for px, py in xy]

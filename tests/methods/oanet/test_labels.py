@@ -38,7 +38,7 @@ WRIST = H36M17.joints.index("left_wrist")
 
 
 def behind_the_back(frames=3):
-    """Somebody 4 m ahead, seen from behind, whose left wrist is before the belly."""
+    """A person 4 m ahead, seen from behind, with the left wrist before the belly."""
     body = stand(0, 4, frames)
     body[:, WRIST] = (-0.05, 1.15, 4.25)
     return make_poses(body)
@@ -79,7 +79,7 @@ def test_what_has_no_place_in_3d_keeps_its_state():
     xyz = poses.xyz.copy()
     xy = poses.xy.copy()
     state = poses.state.copy()
-    xyz[0, 0, WRIST] = np.nan  # seen in the picture alone
+    xyz[0, 0, WRIST] = np.nan  # seen in the image alone
     state[0, 0, WRIST] = 1
     xyz[1, 0, WRIST] = np.nan
     xy[1, 0, WRIST] = np.nan

@@ -260,7 +260,7 @@ def test_the_height_scales_people_and_their_distance(height):
 
 def test_stature_goes_from_crown_to_sole():
     body = make_poses(stand(1, 5, 3)).xyz[:, 0]
-    # m above the floor, in walkers.STANDING
+    # m above the floor, in walking_people.STANDING
     head_top = 1.7
     ankle = 0.08
     assert body_height(body) == pytest.approx(head_top + 0.14 - ankle + 0.08, abs=0.03)

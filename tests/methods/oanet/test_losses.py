@@ -230,7 +230,7 @@ def test_an_undecided_judge_costs_both_sides_the_logarithm_of_two():
 
 
 def standing():
-    """Somebody who faces the camera, one frame: metres, x right, y down, z forward."""
+    """A person who faces the camera, one frame: metres, x right, y down, z forward."""
     body = {
         "pelvis": (0, 0, 0),
         "hip": (0.12, 0, 0),

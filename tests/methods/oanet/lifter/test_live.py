@@ -24,7 +24,7 @@ CLOSE = 1e-5  # metres, and on the plane z = 1
 
 
 def lifter(depth=2):
-    """One that says something of about the size that trained ones do."""
+    """A lifter with outputs about as large as those of trained ones."""
     torch.manual_seed(0)
     net = Lifter(8, depth)
     for tcn in (net.tcn_2d, net.tcn_3d):
@@ -87,7 +87,7 @@ def live(net, rays, seen, there, fps, **options):
 
 
 def offline(net, rays, seen, there, fps, max_gap=2.0):
-    """{frame: {id: (xyz, rays)}}: each person from first to last frame, anew after a longer absence, steadied by what
+    """{frame: {id: (xyz, rays)}}: each person from first to last frame, again after a longer absence, steadied by what
     follows.
     """
     tail = ceil(max_gap * fps)
@@ -240,7 +240,7 @@ def test_memory_is_given_back_when_people_go():
     fps = 30
     lifting = LiveLifter(LIFTER, 30)
     rays = people(1, 1, fps)[0]
-    for frame in range(250):  # every second somebody else, who stays for half of one
+    for frame in range(250):  # every second another person, who stays for half of one
         here = slice(0, int(frame % 30 < 15))
         lifting.update(np.array([frame // 30])[here], rays[here], np.ones((1, 22), bool)[here])
     rows = {part.frames.shape[0] for part in lifting._networks.modules() if isinstance(part, HistoryBuffer)}
