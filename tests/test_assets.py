@@ -57,13 +57,21 @@ def test_a_cache_that_cannot_be_read_holds_nothing(asset, monkeypatch, tmp_path)
     for name in ("file", "loop", "a" * 300):
         monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / name))
         assert not asset.present
-        with pytest.raises(OccluposeError, match="could not be written"):
+        with pytest.raises(OccluposeError, match=r"the cache cannot be written to .*OCCLUPOSE_CACHE"):
             fetch(asset)
     monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / "cache"))
     path = fetch(asset)["data.bin"]
     path.unlink()
     path.mkdir()
     assert not asset.present
+
+
+def test_a_cache_that_cannot_be_written_to_is_refused_before_the_download(asset, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(OccluposeError, match="the cache cannot be written to"):
+        fetch(asset)
 
 
 def test_several_at_once(asset):

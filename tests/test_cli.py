@@ -676,6 +676,10 @@ def test_lift_refuses_options(command, tmp_path, options, words):
     assert not (tmp_path / "out.npz").exists()
 
 
+def test_lift_refuses_the_name_of_its_output_before_it_reads(command, tmp_path):
+    assert_refused(command("lift", tmp_path / "nope.npz", "-o", tmp_path / "a.csv"), "a.csv", ".npz or .json")
+
+
 def test_lift_never_writes_over_what_it_reads(command, tmp_path):
     path = in_2d(tmp_path)
     before = path.read_bytes()
@@ -946,6 +950,33 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
     assert done.stderr == "[]\n"
+
+
+def test_a_misspelt_option_is_refused_at_once():
+    code = """
+import sys
+sys.argv = ["occlupose", "run", "walk.mp4", "--strat", "3"]
+from occlupose import cli
+try:
+    cli.main()
+except SystemExit:
+    print([name for name in ("torch", "av", "scipy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.stdout == "[]\n" and "did you mean --start?" in done.stderr
+
+
+@pytest.mark.parametrize("named", ["", "run", "lift", "label", "synth", "convert", "convert checkpoint", "doctor"])
+def test_help_fits_into_80_columns(command, monkeypatch, named):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert [line for line in command(*named.split(), "--help").out.splitlines() if len(line) > 80] == []
+
+
+def test_demo_refuses_its_output_before_it_downloads(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    (tmp_path / "file").write_text("no folder")
+    assert_refused(command("demo", "-o", tmp_path / "file"), "file: cannot be written to (not a directory)")
 
 
 def test_what_must_be_fetched_is_announced(command, monkeypatch, tmp_path):

@@ -471,6 +471,12 @@ def test_other_suffixes(tmp_path, name):
 
 
 @formats
+def test_a_null_byte_in_the_name(suffix):
+    with pytest.raises(OccluposeError, match="null byte"):
+        Poses.load(f"a\0b{suffix}")
+
+
+@formats
 def test_a_full_disk_leaves_no_file(tmp_path, suffix):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))

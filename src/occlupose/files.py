@@ -1,6 +1,7 @@
-"""Atomic writing of files."""
+"""Writing of files: atomic, and tried beforehand."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,3 +36,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise OccluposeError(
             f"{path}: could not be written ({reason}); choose a folder that is writable and has room"
         ) from error
+
+
+def try_to_write(folder: Path) -> None:
+    """Writes a temporary file into a folder, or into the nearest one above that exists. Raises OSError."""
+    for path in (folder, *folder.parents):
+        if path.is_symlink() and not path.exists():
+            raise OSError(f"{path} is a broken link")
+        if path.exists():
+            with tempfile.TemporaryFile(dir=path):
+                return

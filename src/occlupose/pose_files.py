@@ -37,7 +37,6 @@ from occlupose.skeletons import SKELETONS, Skeleton, by_name
 
 FORMAT_VERSION = 1
 
-_SUFFIXES = "not a poses file by its suffix; poses are .npz or .json"
 _PER_JOINT = ("xy", "xyz", "score", "state")
 _SKELETON = ("skeleton", "joint_names", "limbs", "root")
 _JSON_HEADER = {
@@ -50,12 +49,11 @@ _JSON_HEADER = {
 def load(path: str | Path) -> Poses:
     """Read a record; see `Poses.load`."""
     path = Path(path)
-    if path.suffix not in _FORMATS:
-        raise OccluposeError(f"{path}: {_SUFFIXES}")
+    check_suffix(path)
     try:
         return _record(_validated(_FORMATS[path.suffix].read(path)))
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise OccluposeError(f"{path}: cannot be read ({reason}); give a .npz or .json file") from error
     except OccluposeError as error:
         raise OccluposeError(f"{path}: {error}") from error
@@ -64,13 +62,18 @@ def load(path: str | Path) -> Poses:
 def save(poses: Poses, path: str | Path) -> None:
     """Write a record; see `Poses.save`."""
     path = Path(path)
-    if path.suffix not in _FORMATS:
-        raise OccluposeError(f"{path}: {_SUFFIXES}")
+    check_suffix(path)
     for record in (poses, poses.observed):
         if record is not None:
             _check_name(path, record.skeleton)
     with atomic(path) as temporary:
         _FORMATS[path.suffix].write(temporary, poses)
+
+
+def check_suffix(path: Path) -> None:
+    """Refuses a file that is no poses file by its name. Raises OccluposeError."""
+    if path.suffix not in _FORMATS:
+        raise OccluposeError(f"{path}: not a poses file by its suffix; poses are .npz or .json")
 
 
 def _check_name(path: Path, skeleton: Skeleton) -> None:

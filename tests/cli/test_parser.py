@@ -19,7 +19,7 @@ def call(monkeypatch, capsys):
         ("rnu walk.avi", "rnu: not a command of occlupose; did you mean run?"),
         ("zzz", "zzz: not a command of occlupose; give one of run, demo, "),
         ("train lifte", "lifte: not a command of occlupose train; did you mean lifter?"),
-        ("train", "occlupose train: a word is missing; give one of lifter, "),
+        ("train", "train: a command is missing; give one of lifter, "),
         ("--start 3 run walk.avi", "--start: options come after the command; "),
         ("run", "run: INPUT missing; see occlupose run --help"),
         ("convert smpl a.pkl", "convert smpl: --output FILE missing; see occlupose convert smpl --help"),

@@ -209,6 +209,8 @@ def convert_smpl(source: str | Path, target: str | Path) -> None:
         arrays: dict[str, Any] = {name: _dense(content[name]) for name in KEYS if name in content}
     except FileNotFoundError:
         raise OccluposeError(f"{source}: no such file; {cure}") from None
+    except EOFError as error:
+        raise OccluposeError(f"{source}: not a pickle of SMPL (it is empty or was cut off); {cure}") from error
     except Exception as error:  # a broken pickle can raise anything
         raise OccluposeError(f"{source}: not a pickle of SMPL ({' '.join(str(error).split())}); {cure}") from error
     arrays = {name: tensor.numpy() for name, tensor in _checked(arrays, source).items()}

@@ -1,10 +1,10 @@
 """Multi-person 2D and metric 3D human pose from images and video; every joint is visible, occluded or absent.
 
-    occlupose demo                               a short clip, downloaded once: see out/demo/preview.png
-    occlupose run walk.mp4                       poses, a preview and a video with the poses drawn, in out/walk
-    occlupose run walk.mp4 --fov 70 -o results   the camera's field of view, for correct metres
-    occlupose lift joints.npz -o poses.npz       3D poses from 2D joints
-    occlupose synth --scenes 200 -o people       synthetic images of people with ground truth
+    occlupose demo                              a clip; see out/demo/preview.png
+    occlupose run walk.mp4                      poses and a video, in out/walk
+    occlupose run walk.mp4 --fov 70 -o results  field of view: correct metres
+    occlupose lift joints.npz -o poses.npz      3D poses from 2D joints
+    occlupose synth --scenes 200 -o people      synthetic people, ground truth
 
 Exit codes: 0 done; 2 invalid input or option, explained in one line; 130 ended by Ctrl-C.
 """

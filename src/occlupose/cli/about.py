@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from occlupose import __version__
 from occlupose.errors import OccluposeError
@@ -25,7 +25,8 @@ WIDTH = 200
 
 def doctor() -> None:
     """Print versions, weights, licences, devices and short checks, for a bug report. Needs no network."""
-    table = Table("what", "version", "licence or place", title=f"occlupose {__version__}")
+    columns = [Column(header, overflow="fold") for header in ("what", "version", "licence or place")]
+    table = Table(*columns, title=f"occlupose {__version__}")
     table.add_row("python", platform.python_version(), platform.platform())
     for package in PACKAGES:
         try:

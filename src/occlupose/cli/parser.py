@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from difflib import get_close_matches
 from functools import partial, wraps
+from inspect import cleandoc
 from io import StringIO
-from typing import Any, Union, get_args
+from shutil import get_terminal_size
+from textwrap import fill
+from typing import Annotated, Any, Union, get_args
 
 import tyro
 from tyro.conf import subcommand
@@ -37,9 +40,10 @@ def parse(
     words = _command_words(commands, arguments)
     rest = list(arguments[len(words) :])
     refuse_renamed(words, rest)
-    types = {
-        name: _union(command) if isinstance(command, dict) else _defer(command) for name, command in commands.items()
-    }
+    chosen: Any = commands
+    for word in words:
+        chosen = chosen[word]
+        about = groups[word] if isinstance(chosen, dict) else _docstring(chosen)
     events: list[Any] = []
     with ExitStack() as stack:
         errors = stack.enter_context(redirect_stderr(StringIO()))
@@ -48,7 +52,8 @@ def parse(
 
             stack.enter_context(on_parse_error(events.append))
         try:
-            return tyro.cli(_union(types, groups), prog="occlupose", description=about, args=arguments)
+            program = " ".join(["occlupose", *words])
+            return tyro.cli(_constructor(chosen, groups), prog=program, description=_wrapped(about), args=rest)
         except SystemExit as end:
             if end.code != 2:
                 raise
@@ -91,19 +96,32 @@ def _defer(command: Command) -> Callable[..., Callable[[], None]]:
     return defer
 
 
-def _union(commands: dict[str, Any], groups: dict[str, str] | None = None) -> Any:
-    """The type that tyro reads as a choice of commands."""
-    from typing import Annotated
+def _constructor(chosen: Any, groups: dict[str, str]) -> Any:
+    """What tyro builds from the arguments: a deferred command, or a choice of those of a group.
 
-    about = groups or {}
+    Only what was chosen: other commands would be searched for a misspelt option, which loads all of their modules.
+    """
+    if not isinstance(chosen, dict):
+        return _defer(chosen)
     members = tuple(
-        Annotated[
-            Any,
-            subcommand(name, constructor=_defer(command) if groups is None else command, description=about.get(name)),
-        ]
-        for name, command in commands.items()
+        Annotated[Any, subcommand(name, constructor=_constructor(each, groups), description=groups.get(name))]
+        for name, each in chosen.items()
     )
     return Union[members]  # noqa: UP007 (however many there are)
+
+
+def _docstring(command: Command) -> str:
+    """The docstring of a command without its arguments."""
+    return cleandoc(command.__doc__ or "").partition("\nArgs:")[0].strip()
+
+
+def _wrapped(text: str) -> str:
+    """Paragraphs as wide as the terminal, indented, since tyro joins other lines; those that are indented already as
+    they are.
+    """
+    wrap = partial(fill, width=get_terminal_size().columns, initial_indent="  ", subsequent_indent="  ")
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(each if each.startswith(" ") else wrap(each) for each in paragraphs)
 
 
 def _command_words(commands: dict[str, Any], arguments: Sequence[str]) -> list[str]:
@@ -120,7 +138,7 @@ def _command_words(commands: dict[str, Any], arguments: Sequence[str]) -> list[s
             return words
         of = " ".join(["occlupose", *words])
         if word is None:
-            raise OccluposeError(f"{of}: a word is missing; give one of {_join(known)}")
+            raise OccluposeError(f"{' '.join(words)}: a command is missing; give one of {_join(known)}")
         if word.startswith("-"):
             raise OccluposeError(f"{word}: options come after the command; see {of} --help")
         if word not in known:

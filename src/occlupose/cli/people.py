@@ -116,7 +116,13 @@ def run(
         _run(source, folder, options, calibration, max_people=max_people, video=video)
 
 
-def demo(output: Folder = None, video: bool = True, overwrite: bool = False) -> None:
+def demo(
+    output: Annotated[
+        Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default: out/demo)")
+    ] = None,
+    video: bool = True,
+    overwrite: bool = False,
+) -> None:
     """Run on a clip of two people, downloaded at first use (from the pose2sim package, BSD-3).
 
     Writes what `occlupose run` writes.
@@ -129,9 +135,11 @@ def demo(output: Folder = None, video: bool = True, overwrite: bool = False) -> 
     from occlupose.assets import DEMO_CLIP, demo_clip
     from occlupose.media import open_media
 
+    path = output or Path("out") / "demo"
+    check_output(path)
     announce(Console(stderr=True), DEMO_CLIP)
     with open_media(demo_clip()) as source:
-        folder = OutputFolder.of(output or Path("out") / "demo", source, overwrite=overwrite)
+        folder = OutputFolder.of(path, source, overwrite=overwrite)
         _run(source, folder, EstimatorOptions(), UNKNOWN_CAMERA, video=video)
 
 
@@ -174,7 +182,7 @@ class EstimatorOptions:
 
             estimator = HUPOR(self.weights, flip=self.flip, device=self.device)
             if self.weights is None:
-                say(console, "note: the shipped weights of hupor are a demonstration, trained on synthetic people")
+                say(console, "warning: the shipped weights of hupor are a demonstration, trained on synthetic people")
             return estimator
         from occlupose.assets import BLAZEPOSE
         from occlupose.frontends import check_options
@@ -300,16 +308,17 @@ def lift(
         device: torch device: cpu, cuda, ...
         calibration: camera and people.
     """
-    from occlupose.poses import Poses
+    from occlupose import pose_files
 
     file = Path("out") / f"{input.stem}.npz" if output is None else output
     if file.resolve() == input.resolve():
         raise OccluposeError(f"{file}: is the input; give another file to write")
+    pose_files.check_suffix(file)
     check_file(file)
     if weights is not None and not weights.exists():
         raise OccluposeError(f"{weights}: no such file; give weights of a lifter, as train lifter writes them")
     camera = calibration.load()
-    poses = Poses.load(input)
+    poses = pose_files.load(input)
     from occlupose.methods.oanet import lifting
 
     lifter = lifting.load_lifter(device, weights)

@@ -1,7 +1,6 @@
 """Terminal output of the commands, checks of what they write, and their interruption."""
 
 import signal
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from occlupose.errors import OccluposeError
+from occlupose.files import try_to_write
 
 if TYPE_CHECKING:
     from occlupose.assets import Asset
@@ -171,7 +171,7 @@ def check_folder(folder: Path, *, files: Iterable[str] = ()) -> None:
             the name of one of the files.
     """
     try:
-        _try_to_write(folder)
+        try_to_write(folder)
         for name in files:
             if (folder / name).is_dir():
                 raise OccluposeError(f"{folder / name}: is a folder; give another folder with -o")
@@ -185,17 +185,7 @@ def check_file(path: Path) -> None:
     if path.is_dir():
         raise OccluposeError(f"{path}: is a folder; give the name of a file with -o")
     try:
-        _try_to_write(path.absolute().parent)
+        try_to_write(path.absolute().parent)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OccluposeError(f"{path}: could not be written ({reason}); give another file with -o") from error
-
-
-def _try_to_write(folder: Path) -> None:
-    """Writes a temporary file into a folder, or into the nearest one above that exists. Raises OSError."""
-    for path in (folder, *folder.parents):
-        if path.is_symlink() and not path.exists():
-            raise OSError(f"{path} is a broken link")
-        if path.exists():
-            with tempfile.TemporaryFile(dir=path):
-                return
