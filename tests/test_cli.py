@@ -837,6 +837,7 @@ def test_summary():
 def test_the_summary_of_an_image_has_no_times():
     text = rendered(terminal.summary(make_poses(circle()[:1])))
     assert "1 frame, 1 person" in text and "from" not in text and "0.0 s" not in text and "100%" in text
+    assert "frames/s" not in rendered(terminal.summary(make_poses(circle()[:1]), 8.0))
 
 
 @pytest.mark.parametrize(

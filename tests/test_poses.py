@@ -61,6 +61,8 @@ def test_a_record_prints_as_one_line():
     poses = record(100, 2, H36M17)
     assert repr(poses) == "Poses(100 frames, 2 people, h36m17, 3D, 25 fps, 640x480)"
     assert repr(record(1, 1, COCO17, lifted=False)) == "Poses(1 frame, 1 person, coco17, 2D, 25 fps, 640x480)"
+    assert repr(poses.track(1)) == "Track(1, 100 frames, 3D)"
+    assert repr(next(iter(poses.frames()))) == "FramePoses(0 s, 2 people, 3D)"
 
 
 def test_selecting_one_joint_and_one_person():

@@ -42,6 +42,9 @@ class FramePoses:
         """Number of people."""
         return len(self.track_id)
 
+    def __repr__(self) -> str:
+        return f"FramePoses({self.time:g} s, {_count(len(self), 'person', 'people')}, {_dimensions(self.xyz)})"
+
 
 @dataclass(frozen=True, eq=False)
 class Track:
@@ -64,6 +67,9 @@ class Track:
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.time)
+
+    def __repr__(self) -> str:
+        return f"Track({self.track_id}, {_count(len(self), 'frame', 'frames')}, {_dimensions(self.xyz)})"
 
     @property
     def frames(self) -> slice:
@@ -133,11 +139,10 @@ class Poses:
         return len(self.time)
 
     def __repr__(self) -> str:
-        frames = "1 frame" if len(self) == 1 else f"{len(self)} frames"
-        people = "1 person" if len(self.track_id) == 1 else f"{len(self.track_id)} people"
-        dimensions = "2D" if self.xyz is None else "3D"
+        frames = _count(len(self), "frame", "frames")
+        people = _count(len(self.track_id), "person", "people")
         size = f"{self.width}x{self.height}"
-        return f"Poses({frames}, {people}, {self.skeleton.name}, {dimensions}, {self.fps:g} fps, {size})"
+        return f"Poses({frames}, {people}, {self.skeleton.name}, {_dimensions(self.xyz)}, {self.fps:g} fps, {size})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Poses):
@@ -349,6 +354,14 @@ class Poses:
             raise OccluposeError(
                 f"{name}: frame {frame}, person {self.track_id[person]}: {self.skeleton.joints[joint]} {fault}; {cure}"
             )
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"1 {one}" if number == 1 else f"{number} {many}"
+
+
+def _dimensions(xyz: np.ndarray | None) -> str:
+    return "2D" if xyz is None else "3D"
 
 
 def _equal(value: Any, other: Any) -> bool:

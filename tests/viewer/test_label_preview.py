@@ -41,6 +41,11 @@ def test_frames_are_laid_side_by_side(tmp_path, frames):
         assert (panel[PANEL[1] :] != PAPER).any()
 
 
+def test_a_short_track_has_each_frame_once(tmp_path):
+    image = drawn(label_poses(make_poses(circle()[:2])), tmp_path / "preview.png")
+    assert image.shape[1] == 2 * PANEL[0]
+
+
 def test_an_occluded_joint_is_a_ring_and_a_visible_one_a_disc(tmp_path):
     poses = behind_the_back()
     assert (poses.state[:, 0, WRIST] == 1).all()

@@ -55,7 +55,7 @@ def label(
         dataset: what the input is: files of poses and CMU motion capture, or the folder of Human3.6M (h36m) or
             HumanEva-I.
         subjects: of the dataset.
-        preview: image of six frames of the first labels, to check by eye.
+        preview: image of up to six frames of the first labels, to check by eye.
     """
     from rich.progress import track
 

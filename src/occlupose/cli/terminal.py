@@ -40,8 +40,10 @@ def summary(poses: "Poses", seconds: float | None = None) -> Table:
 
     title = f"{len(poses)} frame{'' if len(poses) == 1 else 's'}, {count(len(poses.track_id))}"
     if seconds is not None:
-        title += f", {seconds:.1f} s ({len(poses) / seconds:.1f} frames/s)"
+        title += f", {seconds:.1f} s"
     over_time = len(poses) > 1
+    if seconds is not None and over_time:
+        title += f" ({len(poses) / seconds:.1f} frames/s)"
     columns = ("from", "to", "frames") if over_time else ()
     table = Table("person", *columns, "visible", "occluded", "distance", title=title)
     for track in poses.tracks():
@@ -119,10 +121,12 @@ class Interrupt:
 
 
 class _Speed(ProgressColumn):
-    """Frames per second."""
+    """Mean frames per second, of more than one frame."""
 
     def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.1f} frames/s", no_wrap=True)
+        seconds = task.elapsed if task.finished_time is None else task.finished_time
+        speed = f"{task.completed / seconds:.1f} frames/s" if seconds and task.completed > 1 else ""
+        return Text(speed, no_wrap=True)
 
 
 def progress(console: Console) -> Progress:

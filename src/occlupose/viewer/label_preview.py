@@ -29,7 +29,7 @@ Image = UInt8[np.ndarray, "height width 3"]
 
 
 def preview_labels(poses: Poses, path: str | Path, frames: int = 6) -> None:
-    """Writes one image with evenly spaced frames of the person with the longest track.
+    """Writes one image with evenly spaced frames, at most `frames`, of the person with the longest track.
 
     Each shows the Cylinder Man, near parts over far ones, and the joints: discs if visible, rings if occluded, with the
     names of the occluded ones below.
@@ -46,7 +46,7 @@ def preview_labels(poses: Poses, path: str | Path, frames: int = 6) -> None:
         raise OccluposeError(f"{path}: nobody to draw; give poses with xyz and at least one person")
     person = int((poses.state > 0).any(-1).sum(0).argmax())
     present = np.flatnonzero((poses.state[:, person] > 0).any(-1))
-    chosen = present[np.linspace(0, len(present) - 1, frames).round().astype(int)]
+    chosen = present[np.linspace(0, len(present) - 1, min(frames, len(present))).round().astype(int)]
     write_image(path, np.hstack([_draw_frame(poses, frame, person) for frame in chosen]))
 
 
