@@ -527,7 +527,7 @@ def test_live_stream_from_an_address(tmp_path):
 def test_address_without_a_stream(tmp_path, capfd):
     with pytest.raises(OccluposeError) as error:
         open_media((tmp_path / "nope.mp4").as_uri())
-    assert_one_line(error, "nope.mp4", "no frame")
+    assert_one_line(error, "nope.mp4", "no frame", "check the address")
 
 
 # -------------------------------------------------------------------------------------------- prefetch

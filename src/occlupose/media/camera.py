@@ -33,9 +33,9 @@ class LiveCamera(Source):
         is_read, first = self._capture.read()
         if not is_read:
             self.close()
-            raise OccluposeError(
-                f"{self.name}: gives no frame; check that it is connected, allowed and not in use by another program"
-            )
+            is_address = isinstance(device, str)
+            cause = "the address and the network" if is_address else "that no other program uses it, and permissions"
+            raise OccluposeError(f"{self.name}: gives no frame; check {cause}")
         self.height, self.width = first.shape[:2]
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps_assumed = not 0 < rate <= 1000
