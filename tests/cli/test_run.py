@@ -61,6 +61,19 @@ def test_another_input_of_the_same_name_is_refused(run, tmp_path, other):
     assert_refused(run(video), f"holds poses of {second}")
 
 
+def test_a_run_that_ended_while_writing_can_be_repeated(run, tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    first = make_video(tmp_path / "a" / "walk.mp4", 3)
+    second = make_video(tmp_path / "walk.mp4", 2)
+    assert run(first).code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Poses, "save", lambda *_: sys.exit(9))
+        assert run(second, "--overwrite").code == 9
+    assert names(Path("out/walk")) == ["run.json"]
+    assert run(second).code == 0
+    assert len(Poses.load("out/walk/poses.npz")) == 2
+
+
 def test_poses_of_an_unknown_input_are_not_replaced(run, tmp_path):
     make_poses(circle()).save(tmp_path / "out" / "poses.json")
     video = make_video(tmp_path / "walk.mp4", 2)

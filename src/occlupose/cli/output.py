@@ -61,19 +61,21 @@ class OutputFolder:
             whose = "an unknown input" if earlier is None else earlier
             raise OccluposeError(f"{self.path}: holds poses of {whose}; give another folder with -o, or --overwrite")
 
-    def begin(self) -> None:
-        """Removes the preview and the overlay of an earlier run, before poses are written."""
-        if self._has_poses():
-            for name in (PREVIEW, OVERLAY, RUN):
-                (self.path / name).unlink(missing_ok=True)
+    def begin(self, **details: Any) -> None:
+        """Removes files of an earlier run and writes what makes those that follow; before poses are written.
 
-    def write_run(self, **details: Any) -> None:
-        """Writes what made the poses, after them.
+        Poses of the same input stay until they are replaced, so that nothing is lost and a run that is killed here
+        can be repeated.
 
         Arguments:
             details: values for JSON, besides the version and the input.
         """
         from occlupose import __version__
+
+        if self._has_poses():
+            stale = (PREVIEW, OVERLAY) if self._earlier_input() == self.input else (*POSES, PREVIEW, OVERLAY)
+            for name in stale:
+                (self.path / name).unlink(missing_ok=True)
 
         content = {"occlupose": __version__, "input": self.input, **details}
         with atomic(self.path / RUN) as part:

@@ -242,11 +242,10 @@ def _run(
         tracks = builder.poses()
         del builder, frames, frame_poses  # their memory is reused
         poses = estimator.finish(tracks, calibration.height)
-        folder.begin()
+        folder.begin(method=options.method)
         written = list(POSES)
         for name in POSES:
             poses.save(folder.path / name)
-        folder.write_run(method=options.method)
         if not source.live:
             viewer.preview(poses, source, folder.path / PREVIEW)
             written.append(PREVIEW)
