@@ -178,7 +178,7 @@ def test_a_longer_lens_puts_the_person_farther_away():
     np.testing.assert_allclose(placed(flat, xy, camera=tele)[:, 2], 2 * placed(flat, xy, camera=wide)[:, 2], rtol=1e-3)
 
 
-def test_of_two_people_the_weight_decides():
+def test_joints_of_weight_0_do_not_count():
     relative = pose(np.random.default_rng(0), 40)
     root = np.tile([0.3, -0.1, 5.0], (40, 1))
     xy = project_with_noise(relative, root)

@@ -105,9 +105,9 @@ def test_a_ghost_of_less_than_the_time_to_confirm_has_no_id_and_uses_none_up(fra
 )
 def test_a_video_shorter_than_the_time_to_confirm_needs_two_detections_or_its_only_one(frames, expected):
     tracker = Tracker(min_duration=0.2)
-    crowds = [people((100, 300), (700, 300)) for _ in range(frames)]
-    crowds[0] = people((100, 300)) if frames == 1 else people((100, 300), (400, 300))
-    seen = [tracker.update(detections, frame / FPS) for frame, detections in enumerate(crowds)]
+    inputs = [people((100, 300), (700, 300)) for _ in range(frames)]
+    inputs[0] = people((100, 300)) if frames == 1 else people((100, 300), (400, 300))
+    seen = [tracker.update(detections, frame / FPS) for frame, detections in enumerate(inputs)]
     assert all((who.ids == -1).all() for who in seen)
     tracker.finish()
     assert [who.ids.tolist() for who in seen] == expected

@@ -190,11 +190,11 @@ def test_images_of_muco_and_coco_make_up_half_of_each_batch(command, tmp_path):
     image_dataset_files.write_images(tmp_path / "muco", [image["file_name"] for image in content["images"]])
     write_json(tmp_path / "muco" / "MuCo-3DHP.json", content)
     coco = write_coco(tmp_path / "coco")
-    crowds = {name: load(tmp_path / name).samples for name in ("muco", "coco")}
-    count = sum(map(len, crowds.values()))
+    samples = {name: load(tmp_path / name).samples for name in ("muco", "coco")}
+    count = sum(map(len, samples.values()))
     logs = {}
     for name, folders in (("both", (tmp_path / "muco", coco)), ("coco", (coco,))):
-        steps = 2 * 4 / (count if name == "both" else len(crowds["coco"]))
+        steps = 2 * 4 / (count if name == "both" else len(samples["coco"]))
         done = command(
             "train",
             "hupor",
@@ -207,14 +207,14 @@ def test_images_of_muco_and_coco_make_up_half_of_each_batch(command, tmp_path):
         assert done.code == 0, done
         logs[name] = list(csv.DictReader((tmp_path / name / "log.csv").open()))
         learnt = next(line for line in done.out.splitlines() if "trains on" in line)
-        total, deep = (count, 3) if name == "both" else (len(crowds["coco"]), 0)
+        total, deep = (count, 3) if name == "both" else (len(samples["coco"]), 0)
         assert learnt.endswith(f" people in {total} images, {deep} with depth"), learnt
     card = json.loads((tmp_path / "both" / RUN[0]).read_text())
     assert (
-        card["data"] == ["3 images of muco", f"{len(crowds['coco'])} images of coco"]
+        card["data"] == ["3 images of muco", f"{len(samples['coco'])} images of coco"]
         and card["recipe"]["no_depth_fraction"] == 0.5
     )
-    assert card["people"] == sum(len(crowd) for each in crowds.values() for crowd in each)
+    assert card["people"] == sum(len(crowd) for each in samples.values() for crowd in each)
     assert [row["step"] for row in logs["both"]] == ["1", "2"]
     assert all(float(row["visible"]) > 0 and float(row["torso"]) > 0 for row in logs["both"])
     assert all(float(row["visible"]) > 0 and float(row["torso"]) == 0 for row in logs["coco"])
@@ -224,7 +224,7 @@ def test_images_of_muco_and_coco_make_up_half_of_each_batch(command, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def finds_somebody(tmp_path_factory):
+def untrained(tmp_path_factory):
     """Untrained weights with large maps, so that people are detected everywhere."""
     torch.manual_seed(0)
     widths = StageSize((1, 1, 1, 1), (4, 4, 8, 8), 8)
@@ -237,15 +237,15 @@ def finds_somebody(tmp_path_factory):
     return path
 
 
-def refine(synth, finds_somebody, folder, *more):
+def refine(synth, untrained, folder, *more):
     recipe = ("--recipe.epochs", "2", "--recipe.batch", "2", "--recipe.width", "8", "--recipe.depth", "1")
-    return ["train", "refine", "--weights", finds_somebody, "--data", synth, "-o", folder, *recipe, *more]
+    return ["train", "refine", "--weights", untrained, "--data", synth, "-o", folder, *recipe, *more]
 
 
-def test_a_refinenet_is_added_to_weights(command, synth, finds_somebody, tmp_path):
+def test_a_refinenet_is_added_to_weights(command, synth, untrained, tmp_path):
     """Files and card; the run goes on to the same weights, and is not overwritten."""
     folder = tmp_path / "run"
-    done = command(*refine(synth, finds_somebody, folder))
+    done = command(*refine(synth, untrained, folder))
     assert done.code == 0, done
     assert done.out.splitlines()[-1].startswith(f"{folder / RUN[1]}: weights and card written")
     assert names(folder) == RUN
@@ -265,27 +265,27 @@ def test_a_refinenet_is_added_to_weights(command, synth, finds_somebody, tmp_pat
         and str(synth) not in text
     )
     before = (folder / RUN[1]).read_bytes()
-    again = command(*refine(synth, finds_somebody, folder))
+    again = command(*refine(synth, untrained, folder))
     assert_refused(again, str(folder), "give --resume", out=again.out)
-    on = command(*refine(synth, finds_somebody, folder, "--resume"))
+    on = command(*refine(synth, untrained, folder, "--resume"))
     assert on.code == 0 and (folder / RUN[1]).read_bytes() == before and names(folder) == RUN, on
-    other = command(*refine(synth, finds_somebody, folder, "--resume", "--seed", "1"))
+    other = command(*refine(synth, untrained, folder, "--resume", "--seed", "1"))
     assert_refused(other, "started with other settings or data", out=other.out)
 
 
-def test_a_refinenet_without_images_or_with_an_impossible_value_is_refused(command, synth, finds_somebody, tmp_path):
+def test_a_refinenet_without_images_or_with_an_impossible_value_is_refused(command, synth, untrained, tmp_path):
     (tmp_path / "empty").mkdir()
     folder = tmp_path / "run"
     for data, message in (
         (tmp_path / "nowhere", "no such file or folder"),
         (tmp_path / "empty", "no known dataset in it"),
     ):
-        assert_refused(command(*refine(data, finds_somebody, folder)), str(data), message)
+        assert_refused(command(*refine(data, untrained, folder)), str(data), message)
     write_scenes(tmp_path / "labels", records(2), images=False)
-    bare = command(*refine(tmp_path / "labels", finds_somebody, folder))
+    bare = command(*refine(tmp_path / "labels", untrained, folder))
     assert_refused(bare, out=bare.out)
     for option, value in (("--seed", "-1"), ("--seed", str(2**63)), ("--max-images", "0")):
-        assert_refused(command(*refine(synth, finds_somebody, folder, option, value)), option[2:], value)
+        assert_refused(command(*refine(synth, untrained, folder, option, value)), option[2:], value)
     assert not (folder / RUN[1]).exists()
 
 

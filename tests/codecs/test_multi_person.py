@@ -183,13 +183,13 @@ def test_maps_are_made_once(monkeypatch):
     def noting(name):
         real = getattr(MultiPersonMaps, name)
 
-        def note(self, scene, part, level):
-            made.append((name, part, level))
-            return real(self, scene, part, level)
+        def note(self, people, part, detail):
+            made.append((name, part, detail))
+            return real(self, people, part, detail)
 
         return note
 
-    for name in ("heatmaps", "_fields"):
+    for name in ("heatmaps", "sum_fields"):
         monkeypatch.setattr(MultiPersonMaps, name, noting(name))
     truth = TargetMaps(MAPS, some(0))
     for _ in range(2):

@@ -114,7 +114,7 @@ def test_a_flat_folder_by_what_is_in_its_files(tmp_path):
     used(place)
 
 
-def test_several_files_are_told_apart_by_the_split_or_by_name(tmp_path):
+def test_several_files_are_distinguished_by_the_split_or_by_name(tmp_path):
     for number, name in enumerate(("people_train.json", "people_test.json", "more_test.json")):
         flat(tmp_path, name=name, seed=number)
     assert find_dataset(tmp_path, "train").annotations.name == "people_train.json"

@@ -80,12 +80,12 @@ def test_an_image_rotated_like_its_camera_is_the_same_upright(tmp_path, train):
     assert (leak.first.name, leak.kind) == ("07.jpg", "same image")
 
 
-def hashes(*looks, mirrored=None):
+def hashes(*bits, mirrored=None):
     """Fingerprints of files that do not exist."""
-    count = len(looks)
-    own = [b"%d %d" % (number, looks[number]) for number in range(count)]
+    count = len(bits)
+    own = [b"%d %d" % (number, bits[number]) for number in range(count)]
     images = [ImageRef(module.__file__, f"{number}") for number in range(count)]
-    return ImageHashes(images, own, np.array(looks, np.uint64), np.array(mirrored or looks, np.uint64), [])
+    return ImageHashes(images, own, np.array(bits, np.uint64), np.array(mirrored or bits, np.uint64), [])
 
 
 def test_every_pair_within_the_distance_is_found_whatever_the_blocks(monkeypatch):

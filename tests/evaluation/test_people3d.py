@@ -198,11 +198,11 @@ def test_human36m_s_own_test_subjects_every_64th_frame(tmp_path):
 
 def test_scenes_that_cannot_be_scored(tmp_path, monkeypatch):
     _, one = make_sample(tmp_path)
-    for crowds, words in (
+    for samples, words in (
         ([one, one], "two images are called 000000.jpg"),
         ([make_sample(tmp_path, camera=False)[1]], "its camera is unknown"),
     ):
-        monkeypatch.setattr(synth_scenes, "load", lambda folder, crowds=crowds: crowds)
+        monkeypatch.setattr(synth_scenes, "load", lambda folder, samples=samples: samples)
         refused(words, load_samples, "synth", tmp_path)
     monkeypatch.setattr(synth_scenes, "load", lambda folder: [make_sample(tmp_path, has_image=False)[1]])
     (truth,), _ = load_samples("synth", tmp_path)

@@ -22,11 +22,11 @@ class Discs(TopDown):
     skeleton = COCO17
 
     def __init__(self, **options):
-        self.looks = []
+        self.searches = []
         super().__init__(self.detect, **options)
 
     def detect(self, pyramid, tiles, *, mask=None):
-        self.looks.append((len(tiles), mask is not None))
+        self.searches.append((len(tiles), mask is not None))
         image = pyramid.crop(np.eye(3)[:2], *pyramid.size)[..., 0]
         found = []
         for level in np.unique(image[image > 0]):
@@ -78,9 +78,9 @@ def test_the_whole_image_is_searched_first_and_now_and_then_and_tiles_between():
     frontend = Discs(detect_every=10, search_every=3)
     counts = []
     for index in range(20):
-        before = len(frontend.looks)
+        before = len(frontend.searches)
         frontend(frame(index, (60, 100)))
-        counts.append([tiles for tiles, _ in frontend.looks[before:]])
+        counts.append([tiles for tiles, _ in frontend.searches[before:]])
     assert counts[0][0] > 20  # whole and tiles
     assert counts[1:] == [[1] if index % 10 == 0 or index % 3 == 0 else [] for index in range(1, 20)]
 

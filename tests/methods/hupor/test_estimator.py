@@ -137,7 +137,7 @@ def test_run(tmp_path, fixed):
 
 
 @pytest.mark.parametrize("count", [0, 1, 60])
-def test_a_picture(tmp_path, count, fixed):
+def test_an_image(tmp_path, count, fixed):
     with open_media(write_frame(tmp_path)) as source:
         poses = run(source, fixed(FixedPredictions([people_in_rows(count)])), camera=CAMERA)
         viewer.preview(poses, source, tmp_path / "preview.png")

@@ -49,27 +49,27 @@ HEAD = MPI15.index("head_top")[0]
 
 
 @pytest.fixture(scope="module")
-def crowds(tmp_path_factory):
+def samples(tmp_path_factory):
     """Two images with depth and two without."""
-    return write_samples(tmp_path_factory.mktemp("crowds"))
+    return write_samples(tmp_path_factory.mktemp("samples"))
 
 
 @pytest.fixture(scope="module")
-def begun(crowds, tmp_path_factory):
+def begun(samples, tmp_path_factory):
     """Weights of a training of two steps."""
-    return trained(crowds, tmp_path_factory.mktemp("begun"), replace(QUICK, epochs=2, detector_only_fraction=0.0))
+    return trained(samples, tmp_path_factory.mktemp("begun"), replace(QUICK, epochs=2, detector_only_fraction=0.0))
 
 
-def trained(crowds, folder, recipe=QUICK, **options):
-    return train_hupor(crowds, folder, recipe, progress=False, **{"say": lambda line: None} | options)
+def trained(samples, folder, recipe=QUICK, **options):
+    return train_hupor(samples, folder, recipe, progress=False, **{"say": lambda line: None} | options)
 
 
 def make_batch(given, with_images=True, design=DESIGN):
     return bottomup.make_batch(given, [draw_image(each) for each in given] if with_images else None, design.letterbox)
 
 
-def draw(crowds, recipe=TINY, seed=0, **options):
-    return HUPORSampler(crowds, recipe, **options).draw(torch.Generator().manual_seed(seed))
+def draw(samples, recipe=TINY, seed=0, **options):
+    return HUPORSampler(samples, recipe, **options).draw(torch.Generator().manual_seed(seed))
 
 
 def make_training(recipe=TINY, steps=8):
@@ -88,32 +88,32 @@ def moved(module):
 
 
 @pytest.mark.parametrize(("flat", "expected"), [(0.5, 4), (0.25, 2), (0.0, 0), (1.0, 8)])
-def test_a_batch_has_its_share_of_images_without_depth(crowds, flat, expected):
-    batch = draw(crowds, replace(TINY, batch=8, no_depth_fraction=flat))
+def test_a_batch_has_its_share_of_images_without_depth(samples, flat, expected):
+    batch = draw(samples, replace(TINY, batch=8, no_depth_fraction=flat))
     assert batch.has_depth.tolist() == [True] * (8 - expected) + [False] * expected
     assert batch.images.shape == (8, 64, 64, 3) and batch.images.dtype == torch.uint8
     assert torch.equal(batch.people.metres_per_pixel.isfinite(), batch.has_depth)
 
 
 @pytest.mark.parametrize("kind", [True, False])
-def test_with_one_kind_of_image_the_whole_batch_is_of_it(crowds, kind):
-    batch = draw([each for each in crowds if each.has_depth is kind], replace(TINY, batch=8, no_depth_fraction=0.5))
+def test_with_one_kind_of_image_the_whole_batch_is_of_it(samples, kind):
+    batch = draw([each for each in samples if each.has_depth is kind], replace(TINY, batch=8, no_depth_fraction=0.5))
     assert batch.has_depth.tolist() == [kind] * 8
 
 
-def test_images_of_a_kind_are_drawn_uniformly(crowds):
+def test_images_of_a_kind_are_drawn_uniformly(samples):
     """However many there are of the other one."""
-    samples = HUPORSampler(crowds[:2] + crowds[2:3], replace(TINY, batch=400), with_images=False)
-    numbers = samples._draw_rows(torch.Generator().manual_seed(0))
+    sampler = HUPORSampler(samples[:2] + samples[2:3], replace(TINY, batch=400), with_images=False)
+    numbers = sampler._draw_rows(torch.Generator().manual_seed(0))
     assert np.bincount(numbers[:200], minlength=3)[2] == 0 and set(numbers[200:]) == {2}
     assert 70 < np.bincount(numbers[:200])[0] < 130
 
 
-def test_the_same_draw_gives_the_same_batch(crowds):
-    once = draw(crowds, seed=1)
-    again = draw(crowds, seed=1, threads=1)
-    other = draw(crowds, seed=2)
-    labels = draw(crowds, seed=1, with_images=False)
+def test_the_same_draw_gives_the_same_batch(samples):
+    once = draw(samples, seed=1)
+    again = draw(samples, seed=1, threads=1)
+    other = draw(samples, seed=2)
+    labels = draw(samples, seed=1, with_images=False)
     assert torch.equal(once.images, again.images) and torch.equal(once.people.xy, again.people.xy)
     assert not torch.equal(once.images, other.images)
     assert labels.images is None and torch.equal(labels.people.xy, once.people.xy)
@@ -123,10 +123,10 @@ def test_unreadable_images_are_skipped_and_named(tmp_path):
     given = write_samples(tmp_path)
     bad = given[0].image.path
     bad.write_bytes(bad.read_bytes()[:100])
-    samples = HUPORSampler(given, replace(TINY, batch=12))
-    batch = samples.draw(torch.Generator().manual_seed(0))
-    assert len(batch.images) == 12 and list(samples.unreadable) == [str(bad)]
-    assert bad.name in samples.unreadable[str(bad)]
+    sampler = HUPORSampler(given, replace(TINY, batch=12))
+    batch = sampler.draw(torch.Generator().manual_seed(0))
+    assert len(batch.images) == 12 and list(sampler.unreadable) == [str(bad)]
+    assert bad.name in sampler.unreadable[str(bad)]
     with pytest.raises(OccluposeError, match=bad.name):
         draw(given, replace(TINY, batch=12), strict=True)
 
@@ -146,10 +146,10 @@ def test_unreadable_images_are_replaced_by_others_of_their_kind(tmp_path):
     given = write_samples(tmp_path)
     for number in (1, 3):  # the last of each kind
         given[number].image.path.write_bytes(b"no image")
-    samples = HUPORSampler(given, replace(TINY, batch=8))
+    sampler = HUPORSampler(given, replace(TINY, batch=8))
     for seed in range(3):
-        assert samples.draw(torch.Generator().manual_seed(seed)).has_depth.tolist() == [True] * 4 + [False] * 4
-    assert len(samples.unreadable) == 2
+        assert sampler.draw(torch.Generator().manual_seed(seed)).has_depth.tolist() == [True] * 4 + [False] * 4
+    assert len(sampler.unreadable) == 2
 
 
 @pytest.mark.parametrize(("kind", "word"), [(sample_with_depth, "with"), (sample_without_depth, "without")])
@@ -303,10 +303,10 @@ def test_limb_depths_are_trained_where_they_are_known_for_all_people():
     lost.
     """
     given = sample_with_depth(0)
-    one = crowd_of(given)
+    one = without_depth(given)
     elbow = MPI15.index("left_elbow")[0]
     one.xyz[1, elbow] = np.nan
-    known = annotation_mask(make_training().networks.codec, make_batch([one, crowd_of(given)], with_images=False))
+    known = annotation_mask(make_training().networks.codec, make_batch([one, without_depth(given)], with_images=False))
     assert known.heatmaps.bool().all() and known.vectors.bool().all() and known.limb_depths[1].bool().all()
     missing = [MPI15.limbs[limb] for limb in (known.limb_depths[0] == 0).nonzero().flatten()]
     assert missing == [limb for limb in MPI15.limbs if "left_elbow" in limb]
@@ -316,7 +316,7 @@ def test_limb_depths_are_trained_where_they_are_known_for_all_people():
     )
 
 
-def crowd_of(given):
+def without_depth(given):
     """The same, every joint visible."""
     xy = np.where(np.isfinite(given.xy), given.xy, 100.0)
     z = np.where(np.isfinite(given.z), given.z, 4.0)
@@ -341,7 +341,7 @@ def record_distillation(training, monkeypatch):
 
 
 @pytest.mark.parametrize("reasoning", ["dsed", "hourglass"])
-def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(crowds, reasoning):
+def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(samples, reasoning):
     """Though it is given the detector's maps, its terms have no gradient there, not even a small one."""
     training = make_training(
         replace(
@@ -352,7 +352,7 @@ def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(crowds, r
         )
     )
     training.step += 4
-    terms = training(make_batch(crowds))
+    terms = training(make_batch(samples))
     assert min(terms[name].item() for name in ("visible", "torso", "hidden", "all")) > 0
     (terms["visible"] + terms["torso"]).backward(retain_graph=True)
     assert moved(training.networks.detector) == {name for name, _ in training.networks.detector.named_parameters()}
@@ -363,7 +363,7 @@ def test_the_reasoner_never_moves_the_detector_nor_the_other_way_round(crowds, r
     assert moved(training.networks.reasoner) == {name for name, _ in training.networks.reasoner.named_parameters()}
 
 
-def test_the_detector_trains_alone_at_first(crowds, tmp_path):
+def test_the_detector_trains_alone_at_first(samples, tmp_path):
     """Until then the reasoner's weights do not move at all; afterwards all of them do, teacher, student and decoder."""
     recipe = replace(QUICK, detector_only_fraction=0.5, epochs=8)
     training = make_training(recipe)
@@ -373,8 +373,8 @@ def test_the_detector_trains_alone_at_first(crowds, tmp_path):
         states.append({name: value.clone() for name, value in training.networks.state_dict().items()})
         return model(batch)
 
-    samples = HUPORSampler(crowds, recipe)
-    loop.train(training, samples.draw, loss, replace(recipe.optimisation(4), save_every=8), tmp_path, progress=False)
+    sampler = HUPORSampler(samples, recipe)
+    loop.train(training, sampler.draw, loss, replace(recipe.optimisation(4), save_every=8), tmp_path, progress=False)
     reasoner = [name for name in states[0] if name.startswith("reasoner.")]
     assert len(states) == 8
     for state in states[:5]:  # as the fifth step begins four are done
@@ -386,11 +386,11 @@ def test_the_detector_trains_alone_at_first(crowds, tmp_path):
     assert [row["hidden"] == "0" for row in table] == [True] * 4 + [False] * 4
 
 
-def test_distillation_grows_to_its_most_over_a_quarter_of_the_reasoner_s_training(crowds, monkeypatch):
+def test_distillation_grows_to_its_most_over_a_quarter_of_the_reasoner_s_training(samples, monkeypatch):
     recipe = replace(QUICK, detector_only_fraction=0.5, distillation_weight=3.0, distillation_warm_up=0.25)
     training = make_training(recipe, steps=32)
     noted = record_distillation(training, monkeypatch)
-    batch = make_batch(crowds)
+    batch = make_batch(samples)
     found = []
     for step in (0, 15, 16, 17, 18, 19, 20, 24, 31):
         training.step.fill_(step)
@@ -401,32 +401,32 @@ def test_distillation_grows_to_its_most_over_a_quarter_of_the_reasoner_s_trainin
 
 
 @pytest.mark.parametrize("blocks", [(1,), (4,), (2, 3, 4), (1, 2, 3, 4)])
-def test_only_the_distilled_levels_are_compared(crowds, monkeypatch, blocks):
+def test_only_the_distilled_levels_are_compared(samples, monkeypatch, blocks):
     training = make_training(
         replace(TINY, design=replace(DESIGN, reasoner_stages=2), detector_only_fraction=0.0, distilled_levels=blocks)
     )
     noted = record_distillation(training, monkeypatch)
     training.step += 7
-    term = training(make_batch(crowds))["distillation"]
+    term = training(make_batch(samples))["distillation"]
     distances = noted[0][2].distances
     assert distances.shape == (2, 4)
     assert term.item() == pytest.approx(sum(distances[:, block - 1].sum().item() for block in blocks), rel=1e-5)
     assert term.item() < distances.sum().item() or len(blocks) == 4
 
 
-def test_without_a_teacher_the_reasoner_trains_directly(crowds):
+def test_without_a_teacher_the_reasoner_trains_directly(samples):
     training = make_training(replace(recipe_with_design(reasoning="hourglass"), detector_only_fraction=0.0))
-    terms = training(make_batch(crowds))
+    terms = training(make_batch(samples))
     assert terms["distillation"].item() == 0 and not terms["distillation"].requires_grad
     terms["hidden"].backward()
     assert moved(training.networks.reasoner) == {name for name, _ in training.networks.reasoner.named_parameters()}
 
 
 @pytest.mark.parametrize("detach", [False, True])
-def test_whether_the_teacher_moves_towards_the_student(crowds, detach):
+def test_whether_the_teacher_moves_towards_the_student(samples, detach):
     training = make_training(replace(recipe_with_design(detach=detach), detector_only_fraction=0.0))
     training.step += 7
-    terms = training(make_batch(crowds))
+    terms = training(make_batch(samples))
     terms["distillation"].backward(retain_graph=True)
     assert bool(moved(training.networks.reasoner.teachers)) is not detach
     assert moved(training.networks.reasoner.students)
@@ -437,10 +437,10 @@ def test_whether_the_teacher_moves_towards_the_student(crowds, detach):
 
 
 @pytest.mark.parametrize("teacher_input", ["hidden", "all"])
-def test_the_input_of_the_teacher(crowds, monkeypatch, teacher_input):
+def test_the_input_of_the_teacher(samples, monkeypatch, teacher_input):
     training = make_training(replace(TINY, detector_only_fraction=0.0, teacher_input=teacher_input))
     noted = record_distillation(training, monkeypatch)
-    given = make_batch(crowds)
+    given = make_batch(samples)
     training(given)
     truth = TargetMaps(training.networks.codec, given.people)
     assert TEACHER_KERNEL == 3
@@ -461,10 +461,10 @@ def source(training, given, truth, detected):
 
 
 @pytest.mark.parametrize("mixed", [0.0, 0.5, 1.0])
-def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(crowds, monkeypatch, mixed):
+def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(samples, monkeypatch, mixed):
     training = make_training(replace(QUICK, detector_only_fraction=0.0, predicted_input_fraction=mixed))
     noted = record_distillation(training, monkeypatch)
-    given = make_batch(crowds)
+    given = make_batch(samples)
     truth = TargetMaps(training.networks.codec, given.people)
     with torch.no_grad():
         detected = training.networks.stack_channels(
@@ -481,10 +481,10 @@ def test_the_student_is_given_true_visible_maps_of_any_kernel_or_the_detector_s(
     assert mixed == 1 or {name for row in sources for name in row} - {"detector"} == {0, 1, 2, 3, 4}
 
 
-def test_without_a_reasoner_only_the_detector_has_loss_terms(crowds):
-    assert list(make_training(recipe_with_design(reasoning="none"))(make_batch(crowds))) == ["visible", "torso"]
-    assert list(make_training()(make_batch(crowds))) == ["visible", "torso", "hidden", "all", "distillation"]
-    assert list(make_training(replace(TINY, detector_only_fraction=0.0))(make_batch(crowds))) == [
+def test_without_a_reasoner_only_the_detector_has_loss_terms(samples):
+    assert list(make_training(recipe_with_design(reasoning="none"))(make_batch(samples))) == ["visible", "torso"]
+    assert list(make_training()(make_batch(samples))) == ["visible", "torso", "hidden", "all", "distillation"]
+    assert list(make_training(replace(TINY, detector_only_fraction=0.0))(make_batch(samples))) == [
         "visible",
         "torso",
         "hidden",
@@ -493,11 +493,11 @@ def test_without_a_reasoner_only_the_detector_has_loss_terms(crowds):
     ]
 
 
-def test_a_detector_that_stays_is_used_as_it_is(crowds):
+def test_a_detector_that_stays_is_used_as_it_is(samples):
     """In training too: batch normalisation uses its statistics."""
     training = make_training(replace(TINY, train_detector=False)).train()
     before = {name: value.clone() for name, value in training.networks.detector.state_dict().items()}
-    terms = training(make_batch(crowds))
+    terms = training(make_batch(samples))
     assert list(terms) == ["hidden", "all", "distillation"] and training.networks.reasoner.training
     assert not any(part.training for part in training.networks.detector.modules())
     sum(terms.values()).backward()
@@ -529,7 +529,7 @@ def killed_after(count, monkeypatch):
 
 
 @pytest.mark.slow
-def test_it_fits_a_few_images(crowds, tmp_path):
+def test_it_fits_a_few_images(samples, tmp_path):
     recipe = replace(
         TINY,
         batch=8,
@@ -539,7 +539,7 @@ def test_it_fits_a_few_images(crowds, tmp_path):
         augmentation=STILL,
         learning_rate=1e-2,
     )
-    trained(crowds, tmp_path, recipe)
+    trained(samples, tmp_path, recipe)
     log = list(csv.DictReader((tmp_path / "log.csv").open()))
     first = {name: float(value) for name, value in log[0].items()}
     last = {name: float(value) for name, value in log[-1].items()}
@@ -549,38 +549,38 @@ def test_it_fits_a_few_images(crowds, tmp_path):
     assert last["hidden"] < 0.75 * first["hidden"] and last["all"] < 0.75 * first["all"]
 
 
-def test_a_resumed_run_ends_as_an_uninterrupted_one(crowds, tmp_path, monkeypatch):
+def test_a_resumed_run_ends_as_an_uninterrupted_one(samples, tmp_path, monkeypatch):
     """Before and after the reasoner begins to learn; what chance decides in the network goes on too."""
-    straight = trained(crowds, tmp_path / "straight")
+    straight = trained(samples, tmp_path / "straight")
     with monkeypatch.context() as killing:
         killed_after(4, killing)
         with pytest.raises(Killed):
-            trained(crowds, tmp_path / "resumed")
+            trained(samples, tmp_path / "resumed")
     torch.manual_seed(99)
     assert 0 < torch.load(tmp_path / "resumed" / "last.pt", weights_only=True)["step"] < 6
-    resumed = trained(crowds, tmp_path / "resumed", resume=True)
+    resumed = trained(samples, tmp_path / "resumed", resume=True)
     assert resumed.read_bytes() == straight.read_bytes()
     assert rows(tmp_path / "resumed") == rows(tmp_path / "straight")
     assert [row[0] for row in rows(tmp_path / "straight")] == ["step", "1", "2", "3", "4", "5", "6"]
     card = json.loads(straight.with_suffix(".json").read_text())
-    assert (card["name"], card["pictures"], card["people"]) == ("tiny", 4, sum(map(len, crowds)))
+    assert (card["name"], card["pictures"], card["people"]) == ("tiny", 4, sum(map(len, samples)))
     assert card["recipe"]["design"]["width"] == 64 and card["recipe"]["max_grad_norm"] is None
     assert str(tmp_path) not in straight.with_suffix(".json").read_text()
     assert card["parameters"] == sum(value.numel() for value in HUPORNetwork(SHORT).parameters())
 
 
-def test_a_run_is_resumed_only_with_its_recipe_and_people(crowds, tmp_path):
+def test_a_run_is_resumed_only_with_its_recipe_and_people(samples, tmp_path):
     once = replace(QUICK, epochs=1)
-    trained(crowds, tmp_path, once)
+    trained(samples, tmp_path, once)
     before = (tmp_path / "last.pt").read_bytes()
-    for changed_crowds, recipe in (
-        (crowds, replace(once, predicted_input_fraction=0.25)),
-        ([*crowds[:3], sample_without_depth(9, image=crowds[3].image)], once),
+    for changed_samples, recipe in (
+        (samples, replace(once, predicted_input_fraction=0.25)),
+        ([*samples[:3], sample_without_depth(9, image=samples[3].image)], once),
     ):
         with pytest.raises(OccluposeError, match="started with other settings or data"):
-            trained(changed_crowds, tmp_path, recipe, resume=True)
+            trained(changed_samples, tmp_path, recipe, resume=True)
     with pytest.raises(OccluposeError, match="give --resume"):
-        trained(crowds, tmp_path, once)
+        trained(samples, tmp_path, once)
     assert (tmp_path / "last.pt").read_bytes() == before
 
 
@@ -588,10 +588,10 @@ def tensors(path):
     return weights.load(path).networks.state_dict()
 
 
-def test_training_starts_from_initial_weights(crowds, begun, tmp_path):
+def test_training_starts_from_initial_weights(samples, begun, tmp_path):
     """At a rate of nothing it ends with them."""
     still = replace(QUICK, epochs=1, learning_rate=0.0, ema_decay=0.9)
-    path = trained(crowds, tmp_path / "run", still, init_from=begun)
+    path = trained(samples, tmp_path / "run", still, init_from=begun)
     parameters = {name for name, _ in HUPORNetwork(SHORT).named_parameters() if "teachers" not in name}
     one = tensors(begun)
     other = tensors(path)
@@ -599,12 +599,12 @@ def test_training_starts_from_initial_weights(crowds, begun, tmp_path):
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["begun_with"].endswith("tensors of tiny.safetensors") and len(card["sha256"]) == 64
     with pytest.raises(OccluposeError, match="started with other settings or data"):
-        trained(crowds, tmp_path / "run", still, resume=True)
+        trained(samples, tmp_path / "run", still, resume=True)
 
 
-def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(crowds, begun, tmp_path):
+def test_a_detector_that_stays_is_the_same_to_the_bit_afterwards(samples, begun, tmp_path):
     """Its statistics do not change either, and the reasoner is trained."""
-    path = trained(crowds, tmp_path, replace(QUICK, train_detector=False, epochs=3, ema_decay=0.5), init_from=begun)
+    path = trained(samples, tmp_path, replace(QUICK, train_detector=False, epochs=3, ema_decay=0.5), init_from=begun)
     one = tensors(begun)
     other = tensors(path)
     detector = [name for name in one if name.startswith("detector.")]
@@ -629,16 +629,16 @@ def test_the_reasoner_trains_on_labels_alone(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_samples_without_images_are_skipped_if_images_are_needed(crowds, tmp_path):
+def test_samples_without_images_are_skipped_if_images_are_needed(samples, tmp_path):
     output = []
-    trained([*crowds[:2], sample_with_depth(7)], tmp_path, replace(QUICK, epochs=1), say=output.append)
-    people = len(crowds[0]) + len(crowds[1])
+    trained([*samples[:2], sample_with_depth(7)], tmp_path, replace(QUICK, epochs=1), say=output.append)
+    people = len(samples[0]) + len(samples[1])
     assert output == [f"tiny: trains on {people} people in 2 images, 2 with depth"]
 
 
-def test_a_detector_cannot_stay_as_it_is_without_weights(crowds, tmp_path):
+def test_a_detector_cannot_stay_as_it_is_without_weights(samples, tmp_path):
     with pytest.raises(OccluposeError, match="train_detector: an untrained detector would stay untrained; give"):
-        trained(crowds, tmp_path, replace(QUICK, train_detector=False, predicted_input_fraction=0.5))
+        trained(samples, tmp_path, replace(QUICK, train_detector=False, predicted_input_fraction=0.5))
 
 
 def test_unreadable_images_are_reported_at_the_end(tmp_path):
@@ -651,29 +651,29 @@ def test_unreadable_images_are_reported_at_the_end(tmp_path):
         trained(given, tmp_path / "strict", replace(QUICK, epochs=2, batch=8), strict=True)
 
 
-def test_labels_may_be_left_out(crowds, tmp_path):
+def test_labels_may_be_left_out(samples, tmp_path):
     """All joints count as visible then: the detector learns of more, and of nothing that is hidden."""
     recipe = replace(QUICK, epochs=1, detector_only_fraction=0.0, batch=8)
     tables = {}
     for labels in ("dataset", "none"):
-        path = trained(crowds, tmp_path / labels, replace(recipe, occlusion_labels=labels))
+        path = trained(samples, tmp_path / labels, replace(recipe, occlusion_labels=labels))
         assert json.loads(path.with_suffix(".json").read_text())["recipe"]["occlusion_labels"] == labels
         (tables[labels],) = csv.DictReader((tmp_path / labels / "log.csv").open())
     assert 1.2 * float(tables["dataset"]["visible"]) < float(tables["none"]["visible"])
     assert float(tables["dataset"]["hidden"]) > 1.2 * float(tables["none"]["hidden"])
 
 
-def test_several_processes_are_refused(crowds, tmp_path, monkeypatch):
+def test_several_processes_are_refused(samples, tmp_path, monkeypatch):
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(OccluposeError, match="hupor: trains in one process, not in 2; start it without torchrun"):
-        trained(crowds, tmp_path / "run")
+        trained(samples, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_gradients_may_be_as_large_as_they_are(crowds, tmp_path):
+def test_gradients_may_be_as_large_as_they_are(samples, tmp_path):
     assert QUICK.max_grad_norm == inf
-    clipped = trained(crowds, tmp_path / "clipped", replace(QUICK, epochs=2, max_grad_norm=1e-3))
+    clipped = trained(samples, tmp_path / "clipped", replace(QUICK, epochs=2, max_grad_norm=1e-3))
     assert json.loads(clipped.with_suffix(".json").read_text())["recipe"]["max_grad_norm"] == 1e-3
     assert all(value.isfinite().all() for value in tensors(clipped).values())
 

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lifter_rays import random_rays
 from occlupose.methods.oanet.lifter import lift
 from occlupose.methods.oanet.lifter.inputs import prepare_inputs
 from occlupose.methods.oanet.lifter.lift import MAX_UPSAMPLING, interleave_factor, lift_rays, upsample_factor
@@ -27,12 +28,7 @@ LIFTER = lifter()
 
 
 def people(count=1, seconds=2.0, fps=30.0, seed=0):
-    """(time, person, 22, 2) rays of people with smooth motion."""
-    random = np.random.default_rng(seed)
-    time = np.arange(round(seconds * fps))[:, None, None, None] / fps
-    rest = random.normal(0, (0.05, 0.1), (count, 22, 2)) + random.uniform(-0.4, 0.4, (count, 1, 2))
-    swing = 0.02 * np.sin(random.uniform(1, 4, (count, 22, 2)) * time + random.uniform(0, 6, (count, 22, 2)))
-    return (rest + swing + 0.1 * np.sin(0.5 * time)).astype(np.float32)
+    return random_rays(count, round(seconds * fps), fps, seed)
 
 
 def random_mask(rays, share=1.0, seed=0):

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lifter_rays import random_rays
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter import weights
 from occlupose.methods.oanet.lifter.inputs import MAX_GAP, MAX_POSITION_GAP
@@ -33,15 +34,6 @@ def lifter(depth=2):
 
 
 LIFTER = lifter()
-
-
-def people(count, frames, fps, seed=0):
-    """(time, person, 22, 2) rays of people who move smoothly."""
-    random = np.random.default_rng(seed)
-    time = np.arange(frames)[:, None, None, None] / fps
-    rest = random.normal(0, (0.05, 0.1), (count, 22, 2)) + random.uniform(-0.4, 0.4, (count, 1, 2))
-    swing = 0.02 * np.sin(random.uniform(1, 4, (count, 22, 2)) * time + random.uniform(0, 6, (count, 22, 2)))
-    return (rest + swing + 0.1 * np.sin(0.5 * time)).astype(np.float32)
 
 
 def gaps(frames, count, fps, seed):
@@ -120,7 +112,7 @@ def agree(outputs, expected):
 @pytest.mark.parametrize("fps", [1.0, 10.0, 12.0, 30.0, 60.0, 120.0])
 def test_answers_are_the_offline_ones_whoever_comes_and_goes(fps):
     frames = min(round(7 * fps), 240)
-    rays = people(3, frames, fps)
+    rays = random_rays(3, frames, fps)
     seen = gaps(frames, 3, fps, 1)
     there = presence(frames, 3, fps, 2)
     agree(live(LIFTER, rays, seen, there, fps), offline(LIFTER, rays, seen, there, fps))
@@ -129,7 +121,7 @@ def test_answers_are_the_offline_ones_whoever_comes_and_goes(fps):
 @settings(max_examples=6, deadline=None)
 @given(SEEDS, st.sampled_from([6.0, 12.0, 30.0, 60.0]), st.integers(1, 90))
 def test_answers_are_the_offline_ones_for_any_length(seed, fps, frames):
-    rays = people(4, frames, fps, seed)
+    rays = random_rays(4, frames, fps, seed)
     seen = gaps(frames, 4, fps, seed)
     there = presence(frames, 4, fps, seed)
     agree(live(LIFTER, rays, seen, there, fps), offline(LIFTER, rays, seen, there, fps))
@@ -140,7 +132,7 @@ def test_networks_of_any_depth(depth):
     net = lifter(depth)
     fps = 30
     frames = 80
-    rays = people(2, frames, fps)
+    rays = random_rays(2, frames, fps)
     seen = gaps(frames, 2, fps, 3)
     there = presence(frames, 2, fps, 3)
     agree(live(net, rays, seen, there, fps), offline(net, rays, seen, there, fps))
@@ -150,7 +142,7 @@ def test_networks_of_any_depth(depth):
 def test_the_shipped_lifter(fps):
     net = weights.load()
     frames = round(3 * fps)
-    rays = people(2, frames, fps)
+    rays = random_rays(2, frames, fps)
     seen = gaps(frames, 2, fps, 5)
     there = presence(frames, 2, fps, 5)
     agree(live(net, rays, seen, there, fps), offline(net, rays, seen, there, fps))
@@ -160,7 +152,7 @@ def test_who_is_there_but_not_seen_for_long_is_carried_as_offline_and_then_strai
     fps = 30
     frames = 300
     gone = 210
-    rays = people(1, frames, fps) + 0.3
+    rays = random_rays(1, frames, fps) + 0.3
     seen = np.ones((frames, 1, 22), bool)
     there = np.ones((frames, 1), bool)
     seen[60 : 60 + gone] = False
@@ -175,7 +167,7 @@ def test_who_is_there_but_not_seen_for_long_is_carried_as_offline_and_then_strai
 def test_another_max_gap():
     fps = 30
     frames = 100
-    rays = people(1, frames, fps)
+    rays = random_rays(1, frames, fps)
     seen = np.ones((frames, 1, 22), bool)
     there = np.ones((frames, 1), bool)
     there[50:70] = False
@@ -189,7 +181,7 @@ def test_another_max_gap():
 @pytest.mark.parametrize("fps", [12.0, 60.0])
 def test_several_people_are_as_each_by_themselves(fps):
     frames = round(1.2 * fps)
-    rays = people(3, frames, fps)
+    rays = random_rays(3, frames, fps)
     seen = gaps(frames, 3, fps, 7)
     there = presence(frames, 3, fps, 8)
     together = live(LIFTER, rays, seen, there, fps)
@@ -224,7 +216,7 @@ def test_nobody_and_nothing():
 def test_a_finished_tracker_starts_again():
     fps = 30
     frames = 40
-    rays = people(1, frames, fps)
+    rays = random_rays(1, frames, fps)
     seen = np.ones((frames, 1, 22), bool)
     lifting = LiveLifter(LIFTER, fps)
     runs = [
@@ -239,7 +231,7 @@ def test_a_finished_tracker_starts_again():
 def test_memory_is_given_back_when_people_go():
     fps = 30
     lifting = LiveLifter(LIFTER, 30)
-    rays = people(1, 1, fps)[0]
+    rays = random_rays(1, 1, fps)[0]
     for frame in range(250):  # every second another person, who stays for half of one
         here = slice(0, int(frame % 30 < 15))
         lifting.update(np.array([frame // 30])[here], rays[here], np.ones((1, 22), bool)[here])

@@ -1,4 +1,4 @@
-"""A RefineNet that is trained on what the shipped networks say, and added to them."""
+"""`train.train_refiner` on the shipped networks: a RefineNet that learns from their output and is added to them."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ from occlupose.synth.layout import SceneSettings, SceneSource
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory) -> list[ImageSample]:
     """Six synthetic scenes with their images."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     found = []
     source = SceneSource.load(SceneSettings(seed=9, people=(2, 3), width=320, height=200))
     for number, sample in enumerate(generate_scenes(source, range(6), images=ImageSettings(), workers=0)):
@@ -50,7 +50,7 @@ def test_a_refiner_is_added_to_the_networks_and_predicts_missing_joints(samples,
     bare = replace(weights.load(SHIPPED), refiner=None, refiner_recipe=None)
     weights.save(bare, tmp_path / "bare" / SHIPPED.name)
     again = train_refiner(tmp_path / "bare" / SHIPPED.name, samples, tmp_path / "again", recipe, progress=False)
-    assert again.read_bytes() == path.read_bytes()  # it learns from what the networks say, whatever refined that before
+    assert again.read_bytes() == path.read_bytes()  # it learns from the networks alone, refined before or not
     plain = HUPORPredictor(bare)
     other = HUPORPredictor(trained)
     before = plain(samples[0].image.read(samples[0].size), samples[0].camera)
