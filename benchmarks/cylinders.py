@@ -68,22 +68,21 @@ def construction(joints: Float[np.ndarray, "body 17 3"]) -> Bool[np.ndarray, "bo
     at = dict(zip(H36M17.joints, np.moveaxis(joints, 1, 0), strict=True))
     result = np.zeros(joints.shape[:2], bool)
     for number, (start, end, carried) in enumerate(PARTS):
-        radius = 0.1 if number == 0 else 0.05
-        radii = (
-            np.linalg.norm(at["thorax"] - at["left_shoulder"], axis=-1) if number == 1 else np.full(len(joints), radius)
-        )
+        radius = np.full(len(joints), 0.1 if number == 0 else 0.05)
+        if number == 1:
+            radius = np.linalg.norm(at["thorax"] - at["left_shoulder"], axis=-1)
         axis = at[end] - at[start]
         across = np.cross(axis, [0, 0, 1])
-        across *= (radii / np.linalg.norm(across, axis=-1))[:, None]
+        across *= (radius / np.linalg.norm(across, axis=-1))[:, None]
         corners = [at[start] + across, at[end] + across, at[end] - across, at[start] - across]
         normal = np.cross(axis, across)
         normal *= -np.sign(normal[:, 2:])
         for joint, name in enumerate(H36M17.joints):
             if name not in (start, end, *carried):
-                place = joints[:, joint]
+                position = joints[:, joint]
                 sides = zip(corners, corners[1:] + corners[:1], strict=True)
-                turns = np.stack([np.cross(b - a, place - a)[:, 2] > 0 for a, b in sides])
-                result[:, joint] |= (turns.all(0) | ~turns.any(0)) & (((place - at[start]) * normal).sum(-1) <= 0)
+                turns = np.stack([np.cross(b - a, position - a)[:, 2] > 0 for a, b in sides])
+                result[:, joint] |= (turns.all(0) | ~turns.any(0)) & (((position - at[start]) * normal).sum(-1) <= 0)
     return result
 
 
@@ -92,9 +91,9 @@ def speed(work: Callable[[], object], count: int, rounds: int) -> float:
     work()
     times = []
     for _ in range(rounds):
-        began = perf_counter()
+        start = perf_counter()
         work()
-        times.append(perf_counter() - began)
+        times.append(perf_counter() - start)
     return count / median(times)
 
 
@@ -110,9 +109,8 @@ def main(count: int = 65536, rounds: int = 7, seed: int = 0, output: Path = RESU
     joints = bodies(count, seed)
     few = joints[: max(1, count // 256)]
     threads = torch.get_num_threads()
-    if (
-        self_occluded(joints, H36M17, perspective=False, rules=PAPER).numpy() != construction(joints.numpy())
-    ).mean() > 1e-5:
+    labels = self_occluded(joints, H36M17, perspective=False, rules=PAPER).numpy()
+    if (labels != construction(joints.numpy())).mean() > 1e-5:
         raise SystemExit("the labels differ from the paper's construction")
     one_by_one = speed(lambda: [construction(body[None]) for body in few.numpy()], len(few), rounds)
     at_once = speed(lambda: construction(joints.numpy()), count, rounds)

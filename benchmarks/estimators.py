@@ -4,8 +4,8 @@
 
 Parameters, and multiply-adds for an image of 192 x 256 pixels, counted on torch's meta device. A row for each published
 figure. `parameters` and `multiply_adds` are of the whole network: convolutions, matrix products and attention, in units
-of 10^6 and 10^9. Publications count in other ways, named by `custom`; `parameters_so` and `multiply_adds_so` are ours
-counted in that way, and `ratio` is that / published:
+of 10^6 and 10^9. Publications count by other conventions, named in `convention`; `parameters_counted` and
+`multiply_adds_counted` are ours by that convention, and `ratio` is these / published:
 
 - "authors": the code of Xiao et al. and Sun et al. counts convolutions alone, transposed ones on the cells of their
   output (four times too many), in units of 2^30. Its figures have one digit, some rounded and some truncated.
@@ -37,28 +37,20 @@ from occlupose.networks.vitpose import PATCH, VisionTransformer
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
-    *(
-        "model",
-        "parameters_m",
-        "multiply_adds_g",
-        "source",
-        "custom",
-        "parameters_so_m",
-        "parameters_published_m",
-        "parameters_ratio",
-    ),
-    *("multiply_adds_so_g", "multiply_adds_published_g", "multiply_adds_ratio"),
+    *("model", "parameters_m", "multiply_adds_g", "source", "convention"),
+    *("parameters_counted_m", "parameters_published_m", "parameters_ratio"),
+    *("multiply_adds_counted_g", "multiply_adds_published_g", "multiply_adds_ratio"),
 )
 WIDTH = 192
 HEIGHT = 256
 
 
 class Published(NamedTuple):
-    """A network's size as its source prints it; None is what it does not say."""
+    """A network's size as printed by its source; None if it is not."""
 
     model: str
     source: str
-    custom: str
+    convention: str
     parameters: float | None
     multiply_adds: float | None
 
@@ -81,10 +73,10 @@ PUBLISHED = (
 
 
 def main(results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = RESULTS) -> None:
-    """Count.
+    """Counts, prints and writes.
 
     Args:
-        results: for the table.
+        results: folder of the table.
     """
     lines = rows()
     write(results / "estimators.csv", COLUMNS, lines, seed="none")
@@ -95,7 +87,7 @@ def main(results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = RESULTS) ->
 
 
 def rows(models: Iterable[str] = ESTIMATORS) -> list[tuple[object, ...]]:
-    """The table of some models, without its head."""
+    """The rows of some models."""
     lines: list[tuple[object, ...]] = []
     for model in models:
         with torch.device("meta"):
@@ -104,8 +96,10 @@ def rows(models: Iterable[str] = ESTIMATORS) -> list[tuple[object, ...]]:
         own = (model, f"{parameters(network) / 1e6:.2f}", f"{work['Global'] / 1e9:.2f}")
         figures = [each for each in PUBLISHED if each.model == model]
         for figure in figures:
-            sizes = zip(CUSTOMS[figure.custom](network, work), (figure.parameters, figure.multiply_adds), strict=True)
-            lines.append((*own, figure.source, figure.custom, *(cell for pair in sizes for cell in beside(*pair))))
+            sizes = zip(
+                CONVENTIONS[figure.convention](network, work), (figure.parameters, figure.multiply_adds), strict=True
+            )
+            lines.append((*own, figure.source, figure.convention, *(cell for pair in sizes for cell in beside(*pair))))
         if not figures:
             lines.append((*own, *[""] * 8))
     return lines
@@ -117,18 +111,17 @@ def beside(ours: float, published: float | None) -> tuple[str, str, str]:
 
 
 def authors(network: nn.Module, work: dict[str, float]) -> tuple[float, float]:
-    """Parameters, and work as the code of Xiao et al. and Sun et al. counts it."""
-
+    """Parameters, and work as counted by the code of Xiao et al. and Sun et al."""
     transposed = {name: part for name, part in network.named_modules() if isinstance(part, nn.ConvTranspose2d)}
-    more = sum(
+    extra = sum(
         work[f"{type(network).__name__}.{name}"] * (part.stride[0] * part.stride[1] - 1)
         for name, part in transposed.items()
     )
-    return parameters(network) / 1e6, (work["Global"] + more) / 2**30
+    return parameters(network) / 1e6, (work["Global"] + extra) / 2**30
 
 
 def mmpose(network: nn.Module, work: dict[str, float]) -> tuple[float, float]:
-    """Parameters and work of what is needed to estimate."""
+    """Parameters and work of the parts that inference needs."""
     unneeded = list(network.head.maps[:-1]) if isinstance(network, SRPose) else []
     skipped = sum(work[f"SRPose.head.maps.{number}"] for number in range(len(unneeded)))
     return (parameters(network) - sum(map(parameters, unneeded))) / 1e6, (work["Global"] - skipped) / 1e9
@@ -147,13 +140,13 @@ def layers(network: nn.Module, work: dict[str, float]) -> tuple[float, float]:
     return parameters(network) / 1e6, (work["Global"] - products) / 1e9
 
 
-CUSTOMS: dict[str, Callable[[nn.Module, dict[str, float]], tuple[float, float]]] = {
+CONVENTIONS: dict[str, Callable[[nn.Module, dict[str, float]], tuple[float, float]]] = {
     each.__name__: each for each in (authors, mmpose, transformer, layers)
 }
 
 
 def parameters(network: Any) -> int:
-    """Numbers that are learnt."""
+    """Number of learnt parameters."""
     return sum(value.numel() for value in network.parameters())
 
 

@@ -55,15 +55,15 @@ class Clip:
         return iter(self.frames)
 
 
-def observed(clip: Clip) -> Poses:
-    """The people in the clip, in 2D, with confidence."""
+def detect(clip: Clip) -> Poses:
+    """The people in a clip, in 2D."""
     estimator = OANet()
     camera = camera_from_fov(clip.width, clip.height)
     frames = list(track(clip, estimator, camera))  # type: ignore[arg-type]
     return PosesBuilder(estimator.skeleton, clip.fps, camera, frames=frames).poses()
 
 
-def board(clip: Clip, low: np.ndarray, high: np.ndarray, span: slice) -> Clip:
+def add_board(clip: Clip, low: np.ndarray, high: np.ndarray, span: slice) -> Clip:
     """The clip with a board in front of this region in these frames."""
     frames = list(clip.frames)
     left, top = np.maximum(low, 0).astype(int)
@@ -88,7 +88,7 @@ def main(videos: Positional[tuple[Path, ...]]) -> None:
         with open_media(video) as source:
             every = max(1, round(source.fps / MODEL_FPS))
             clip = Clip(list(source)[::every], source.width, source.height, source.fps / every)
-        truth = observed(clip)
+        truth = detect(clip)
         span = slice(len(clip.frames) // 3, min(len(clip.frames), len(clip.frames) // 3 + round(clip.fps)))
         for person in range(len(truth.track_id)):
             for limb in LIMBS:
@@ -100,7 +100,7 @@ def main(videos: Positional[tuple[Path, ...]]) -> None:
                 side = float(np.nanmedian(np.ptp(truth.xy[span, person], axis=1).max(-1)))
                 low = np.nanmin(positions, (0, 1)) - MARGIN * side
                 high = np.nanmax(positions, (0, 1)) + MARGIN * side
-                covered = observed(board(clip, low, high, span))
+                covered = detect(add_board(clip, low, high, span))
                 if not len(covered.track_id):
                     lost += 1
                     continue
@@ -112,10 +112,8 @@ def main(videos: Positional[tuple[Path, ...]]) -> None:
                 confidences.append(covered.score[span, nearest][:, joints][known])
     distance = np.concatenate([np.linalg.norm(offset, axis=-1)[np.isfinite(offset).all(-1)] for offset in offsets])
     confidence = np.concatenate(confidences)
-    products = (
-        [np.nansum(offset[1:] * offset[:-1]) for offset in offsets],
-        [np.nansum(offset[:-1] ** 2) for offset in offsets],
-    )
+    products = np.sum([np.nansum(offset[1:] * offset[:-1]) for offset in offsets])
+    squares = np.sum([np.nansum(offset[:-1] ** 2) for offset in offsets])
     constant = np.concatenate([np.nanmean(offset, 0).ravel() for offset in offsets])
     low_confidence = confidence < MIN_CONFIDENCE
     metrics = {
@@ -126,7 +124,7 @@ def main(videos: Positional[tuple[Path, ...]]) -> None:
         "RMS distance": np.sqrt((distance**2).mean()),
         "RMS distance, low confidence": np.sqrt((distance[low_confidence] ** 2).mean()),
         "RMS distance, high confidence": np.sqrt((distance[~low_confidence] ** 2).mean()),
-        "frame-to-frame correlation": np.sum(products[0]) / np.sum(products[1]),
+        "frame-to-frame correlation": products / squares,
         "constant share of the squared distance": 2 * np.nanmean(constant**2) / (distance**2).mean(),
         "share with low confidence": low_confidence.mean(),
         **{f"confidence, decile {decile}": np.quantile(confidence, decile / 10) for decile in range(1, 10)},

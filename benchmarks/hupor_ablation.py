@@ -11,13 +11,13 @@ absolute, `pck_occ` as pck_rel on hidden joints, all at 150 mm over all people, 
 wrong (people whose pelvis is outside of the image count in pck_abs only); `mpjpe_mm` of matched people, relative to the
 pelvis.
 
-A small detector misses much, whatever the reasoner. Rows that end in "true maps" are of the reasoner alone: its input
-is the true maps of visible joints, and the depths of visible joints are true too.
+A small detector misses many joints, whatever the reasoner. Rows that end in "true maps" are of the reasoner alone: its
+input is the true maps of visible joints, and the depths of visible joints are true too.
 
 Reduced size, for two cores: inputs of 256 x 160 px, networks of a million parameters, 4,000 labelled images for each
 reasoner (published: 832 x 512, ResNet-50s, three stages and two); RefineNets train for 40 epochs of 200. Cells with a
-joint or limb have ten times the weight, except in the row where all are alike, as published; in one row half of the
-images have the detector's maps as input.
+joint or limb have ten times the weight, except in the row where all cells weigh the same, as published; in one row half
+of the images have the detector's maps as input.
 
 Writes results/hupor_ablation.csv, a row for each finished run; existing rows are not repeated.
 """
@@ -62,12 +62,12 @@ PUBLISHED = replace(SMALL, train_detector=False, predicted_input_fraction=0.0, b
 
 
 def hidden_at_random(samples: Sequence[ImageSample]) -> list[ImageSample]:
-    """The samples with the same share of hidden joints, drawn at random."""
+    """The samples with the same fraction of hidden joints, drawn at random."""
     random = np.random.default_rng(0)
-    share = np.mean(np.concatenate([sample.state[sample.state != ABSENT] for sample in samples]) == OCCLUDED)
+    fraction = np.mean(np.concatenate([sample.state[sample.state != ABSENT] for sample in samples]) == OCCLUDED)
     chosen = []
     for sample in samples:
-        state = np.where(random.random(sample.state.shape) < share, OCCLUDED, VISIBLE)
+        state = np.where(random.random(sample.state.shape) < fraction, OCCLUDED, VISIBLE)
         chosen.append(replace(sample, state=np.where(sample.state == ABSENT, ABSENT, state).astype(np.uint8)))
     return chosen
 
@@ -135,7 +135,7 @@ class Bench:
     """The detector, and the scenes for training and test."""
 
     def __init__(self, detector: Path, train: Path, test: Path, runs: Path) -> None:
-        self.given = detector
+        self.given_weights = detector
         self.runs = runs
         self.samples = synth_scenes.load(train)
         self.test_samples = synth_scenes.load(test)
@@ -146,7 +146,7 @@ class Bench:
         """Weights of the detector only."""
         path = self.runs / "detector.safetensors"
         if not path.exists():
-            given = weights.load(self.given).networks
+            given = weights.load(self.given_weights).networks
             bare = HUPORNetwork(replace(given.design, reasoning="none"))
             bare.detector.load_state_dict(given.detector.state_dict())
             weights.save(weights.TrainedHUPOR(bare), path)
@@ -241,9 +241,8 @@ def main(
             for variant, true_maps in ((name, False), (name + TRUE_MAPS, True)):
                 if any(row["variant"] == variant and int(row["seed"]) == seed for row in rows):
                     continue
-                figures = bench.row(
-                    _networks(bench, name, seed), OURS if name == GROUPED else PAPER, true_maps=true_maps
-                )
+                rules = OURS if name == GROUPED else PAPER
+                figures = bench.row(_networks(bench, name, seed), rules, true_maps=true_maps)
                 _append(output, (variant, seed, *(f"{value:.2f}" for value in figures)))
                 console.print(variant, seed, *(f"{value:.1f}" for value in figures))
 

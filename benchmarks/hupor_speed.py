@@ -54,15 +54,12 @@ def measure(people: int, repeats: int, device: str) -> list[float]:
         start = time.perf_counter()
         decode(maps, hupor.codec)
         grouping = time.perf_counter() - start
-        times.append(
-            [1000 * (hupor.seconds[part] - before[part]) for part in ("detection", "reasoning")] + [1000 * grouping]
-        )
-    on_gpu = torch.device(device).type == "cuda"
-    peak = (
-        torch.cuda.max_memory_allocated(device) / 2**20
-        if on_gpu
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    )
+        seconds = [hupor.seconds[part] - before[part] for part in ("detection", "reasoning")]
+        times.append([1000 * part for part in (*seconds, grouping)])
+    if torch.device(device).type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device) / 2**20
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return [*(statistics.median(part) for part in zip(*times[1:], strict=True)), peak]
 
 
@@ -79,16 +76,10 @@ def main(repeats: int = 5, device: str = "cpu", output: Path = RESULTS) -> None:
     for people in PEOPLE:
         with ProcessPoolExecutor(1, get_context("spawn")) as alone:
             detection, reasoning, grouping, peak = alone.submit(measure, people, repeats, device).result()
-        whole = detection + reasoning + grouping
-        first = first or whole
-        rows.append(
-            (
-                people,
-                *(f"{value:.1f}" for value in (detection, reasoning, grouping, whole)),
-                f"{whole / first:.3f}",
-                f"{peak:.0f}",
-            )
-        )
+        total = detection + reasoning + grouping
+        first = first or total
+        times = (f"{value:.1f}" for value in (detection, reasoning, grouping, total))
+        rows.append((people, *times, f"{total / first:.3f}", f"{peak:.0f}"))
         Console(stderr=True).print(*rows[-1])
     write(output, COLUMNS, rows)
 

@@ -55,9 +55,9 @@ def people(count: int, frames: int, seed: int = 0) -> tuple[Rays, Observed]:
 
 def timed(action: Callable[[], object]) -> float:
     """Duration in milliseconds."""
-    began = perf_counter()
+    start = perf_counter()
     action()
-    return 1000 * (perf_counter() - began)
+    return 1000 * (perf_counter() - start)
 
 
 def live(lifter: Lifter, rays: Rays, observed: Observed) -> list[float]:

@@ -50,7 +50,7 @@ ESTIMATORS = ("hrnet_small", "simple_baseline_small")
 SMALLER = ESTIMATORS[1]
 SEEDS = (0, 1, 2)
 LONG_SEED = 100
-BEGIN = 200_000
+INITIAL_PEOPLE = 200_000
 PEOPLE = 12_000
 """Training samples: for the initial weights, and in each run."""
 
@@ -73,7 +73,7 @@ GRID: dict[str, tuple[LimbBlocks | None, StructureTerm | None]] = {
     f"LJA, number {number:.2f}, size {size:.2f}": (LimbBlocks(number, size), None)
     for number in (0.15, 0.30, 0.45)
     for size in (0.10, 0.20, 0.30)
-    if (number, size) != (BLOCKS.joint_share, BLOCKS.size)  # which is LJA above
+    if (number, size) != (BLOCKS.joint_share, BLOCKS.size)  # that is LJA above
 }
 """Table 7: number and size of blocks, with the smaller estimator."""
 
@@ -102,7 +102,7 @@ class Run:
         blocks, structure = (MAIN | GRID | LONG)[self.variant]
         recipe = replace(small(self.estimator), blocks=blocks, structure=structure, seed=self.seed)
         if self.variant in LONG:
-            return replace(recipe, epochs=BEGIN / people)
+            return replace(recipe, epochs=INITIAL_PEOPLE / people)
         return replace(recipe, epochs=PEOPLE / people, learning_rate=recipe.learning_rate / 2)
 
 
@@ -184,7 +184,7 @@ def finished() -> set[Run]:
         return {Run(row["estimator"], row["variant"], int(row["seed"])) for row in csv.DictReader(file)}
 
 
-def keep(run: Run, figures: tuple[float, float, float]) -> None:
+def append(run: Run, figures: tuple[float, float, float]) -> None:
     """Appends a row."""
     new = not RESULTS.exists()
     with RESULTS.open("a", newline="") as file:
@@ -206,19 +206,19 @@ def main(train: Path, test: Path, runs: Path, tables: tuple[Table, ...] = get_ar
         workers: parallel runs, each on one core.
     """
     console = Console()
-    there = finished()
-    todo = [run for run in planned(tables) if run not in there]
-    console.print(f"{len(todo)} runs, {len(there)} done before")
+    existing = finished()
+    todo = [run for run in planned(tables) if run not in existing]
+    console.print(f"{len(todo)} runs, {len(existing)} done before")
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        beginning = {
+        initial = {
             pool.submit(trained, first(estimator), train, runs): estimator
             for estimator in dict.fromkeys(run.estimator for run in todo)
         }
         running: set[Future[tuple[Run, tuple[float, float, float]]]] = set()
-        while beginning or running:
-            for done in wait([*beginning, *running], return_when=FIRST_COMPLETED).done:
-                if done in beginning:
-                    estimator = beginning.pop(done)
+        while initial or running:
+            for done in wait([*initial, *running], return_when=FIRST_COMPLETED).done:
+                if done in initial:
+                    estimator = initial.pop(done)
                     console.print(
                         f"{estimator}, initial weights:", *(f"{figure:.4f}" for figure in score(done.result(), test))
                     )
@@ -226,7 +226,7 @@ def main(train: Path, test: Path, runs: Path, tables: tuple[Table, ...] = get_ar
                 else:
                     running.remove(done)
                     run, figures = done.result()
-                    keep(run, figures)
+                    append(run, figures)
                     console.print(run.estimator, run.variant, run.seed, *(f"{figure:.4f}" for figure in figures))
 
 

@@ -90,9 +90,9 @@ def training(model: str, data: Annotations) -> list[object]:
 
 def timed(call: Callable[[], object]) -> float:
     """Seconds of a call."""
-    began = perf_counter()
+    start = perf_counter()
     call()
-    return perf_counter() - began
+    return perf_counter() - start
 
 
 @torch.inference_mode()

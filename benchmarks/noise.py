@@ -1,4 +1,4 @@
-"""Measures how the default front end errs over time on real video, and writes the noise model that training uses.
+"""Measures the errors of the default front end over time on real video, and writes the noise model for training.
 
     python benchmarks/noise.py VIDEO... [--output FILE]
 
@@ -41,9 +41,9 @@ def main(videos: Positional[tuple[Path, ...]] = (), output: Path = SHIPPED) -> N
         frames = list(track(source, estimator, camera))
         poses = PosesBuilder(estimator.skeleton, source.fps, camera, frames=frames).poses()
         for person in range(len(poses.track_id)):
-            there = (poses.state[:, person] > 0).any(-1)
-            for piece in np.ma.clump_unmasked(np.ma.masked_array(there, ~there)):
-                tracks.append((poses.xy[piece, person].astype(float), poses.score[piece, person]))
+            present = (poses.state[:, person] > 0).any(-1)
+            for span in np.ma.clump_unmasked(np.ma.masked_array(present, ~present)):
+                tracks.append((poses.xy[span, person].astype(float), poses.score[span, person]))
     model = fit_noise(tracks, source.fps)
     model.save(output)
     Console().print(model)

@@ -50,7 +50,7 @@ from occlupose.tracking import Tracker
 PEOPLE = (1, 2, 4)
 SECONDS = (30, 300)
 COLUMNS = ("people", "stage", "ms_per_frame", "share_of_networks")
-TOGETHER = 1.3
+TWO_PEOPLE_END = 1.3
 """Seconds of the demonstration clip in which only the two people are detected."""
 
 
@@ -73,9 +73,9 @@ def clip(folder: Path, people: int, frames: int) -> Path:
 
 def timed(action: Callable[[], object]) -> float:
     """Seconds that an action takes."""
-    began = perf_counter()
+    start = perf_counter()
     action()
-    return perf_counter() - began
+    return perf_counter() - start
 
 
 @dataclass
@@ -165,7 +165,9 @@ def peak_memory(path: Path) -> float:
 def small_clip(folder: Path, seconds: int) -> Path:
     """Two people at 30 frames/s and a third of the size."""
     path = folder / f"{seconds}s.mp4"
-    images = [np.ascontiguousarray(frame.image[::3, ::3]) for frame in open_media(demo_clip(), every=2, end=TOGETHER)]
+    images = [
+        np.ascontiguousarray(frame.image[::3, ::3]) for frame in open_media(demo_clip(), every=2, end=TWO_PEOPLE_END)
+    ]
     with VideoWriter(path, images[0].shape[1], images[0].shape[0], 30) as out:
         for _, image in zip(range(30 * seconds), cycle(images + images[-2:0:-1]), strict=False):
             out.write(image)

@@ -47,16 +47,16 @@ def main(mocap: Path, results: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] 
         frames = [clip.body26[:: round(clip.fps / POSES_PER_SECOND)] for clip in clips if clip.subject == subject]
         joints = torch.from_numpy(np.concatenate(frames).astype(np.float32))
         shape = fit_subject_shape(joints, body)
-        begin = perf_counter()
+        start = perf_counter()
         fitted = [
             fit_pose(part, body, shape.expand(len(part), -1), joint_weights=JOINT_WEIGHTS)
             for part in joints.split(BATCH_SIZE)
         ]
-        speed = len(joints) / (perf_counter() - begin)
-        begin = perf_counter()
+        speed = len(joints) / (perf_counter() - start)
+        start = perf_counter()
         for joint in joints[:SINGLE_POSES]:
             fit_pose(joint[None], body, shape[None], joint_weights=JOINT_WEIGHTS)
-        single_speed = min(SINGLE_POSES, len(joints)) / (perf_counter() - begin)
+        single_speed = min(SINGLE_POSES, len(joints)) / (perf_counter() - start)
         error = 1000 * (torch.cat([part.joints for part in fitted]) - joints).norm(dim=-1).numpy()[:, FACE_JOINTS:]
         extremities = [error[:, np.array(places) - FACE_JOINTS].mean() for places in EXTREMITIES.values()]
         all_errors.append(error)

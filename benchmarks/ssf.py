@@ -53,16 +53,16 @@ NEARER = 0.10
 ALONG = np.linspace(0, 1, 11)
 """Positions of the points along a limb."""
 
-LEAST = 100
+MIN_AREA = 100
 """Minimum area of a silhouette, pixels."""
 
-SMALL = 128
+SMALL_CROP = 128
 """Size of the crops in which silhouettes are fitted, pixels."""
 
 Hidden = list[Bool[np.ndarray, "person 17"]]
 
 
-def naive(people_input: SSFInput) -> Bool[np.ndarray, "person 17"]:
+def depth_test(people_input: SSFInput) -> Bool[np.ndarray, "person 17"]:
     """A joint is hidden if a joint or a point of any limb is in front of it."""
     joints = people_input.joints.astype(np.float64)
     ends = np.array([H36M17.index(*limb) for limb in H36M17.limbs])
@@ -70,11 +70,9 @@ def naive(people_input: SSFInput) -> Bool[np.ndarray, "person 17"]:
     end = joints[:, ends[:, 1], None]
     points = (start + ALONG[:, None] * (end - start)).reshape(-1, 3)  # person limb point
     depth = joints[..., 2]
-    away = (
-        np.linalg.norm(points[:, :2] / points[:, 2:] - joints[..., None, :2] / joints[..., None, 2:], axis=-1)
-        * depth[..., None]
-    )
-    return ((away < NEAR) & (points[:, 2] < depth[..., None] - NEARER)).any(-1)
+    rays = points[:, :2] / points[:, 2:] - joints[..., None, :2] / joints[..., None, 2:]
+    distance = np.linalg.norm(rays, axis=-1) * depth[..., None]
+    return ((distance < NEAR) & (points[:, 2] < depth[..., None] - NEARER)).any(-1)
 
 
 def tubes(joints: Float[np.ndarray, "17 3"], around: int = 16) -> Surface:
@@ -116,7 +114,7 @@ def _limb(start: str) -> str:
     return f"{side}_" + {"shoulder": "upper_arm", "elbow": "forearm", "hip": "thigh", "knee": "shank"}[joint]
 
 
-def together(people_input: SSFInput) -> Bool[np.ndarray, "person 17"]:
+def zbuffered_cylinders(people_input: SSFInput) -> Bool[np.ndarray, "person 17"]:
     """All cylinders in one z-buffer."""
     buffer = render_zbuffer([tubes(joints) for joints in people_input.joints], people_input.camera)
     return find_occlusion(people_input.joints, H36M17, buffer, people_input.camera).state == OCCLUDED
@@ -130,7 +128,7 @@ def by_networks(ssf: SSF, refine: bool, people_input: SSFInput) -> BodyFit:
 
 def by_optimisation(body: BodyModel, masks: bool, people_input: SSFInput) -> BodyFit:
     """Bodies fitted without networks."""
-    people, fit_mask = (people_input if masks else replace(people_input, masks=None)).crop_people(SMALL)
+    people, fit_mask = (people_input if masks else replace(people_input, masks=None)).crop_people(SMALL_CROP)
     return fit_bodies(people, body, fit_mask=fit_mask)
 
 
@@ -145,11 +143,11 @@ def by_bodies(fits: list[BodyFit], body: BodyModel, inputs: list[SSFInput]) -> H
 def outline(
     vertices: Float[np.ndarray, "vertex 3"], body: BodyModel, camera: Camera
 ) -> Bool[np.ndarray, "height width"]:
-    """The whole of a body as a camera sees it."""
+    """The silhouette of a whole body in a camera."""
     return render_zbuffer([Surface(vertices.astype(np.float32), body.faces.numpy())], camera).surface == 0
 
 
-def alike(
+def compare_shapes(
     fits: list[BodyFit], body: BodyModel, truths: list[SceneLabels], outlines: list[list[np.ndarray]]
 ) -> tuple[float, float]:
     """Mean IoU of the outlines, and mean distance of the true joints, mm."""
@@ -160,27 +158,26 @@ def alike(
             vertices = body(fitted.pose, fitted.shape, fitted.translation).vertices.numpy()
         errors.append(np.linalg.norm(fitted.joints.numpy() - truth.joints, axis=-1)[:, GIVEN].ravel())
         for one, whole in zip(vertices, wholes, strict=True):
-            if whole.sum() >= LEAST:
-                mine = outline(one, body, truth.scene.camera)
-                overlaps.append((mine & whole).sum() / (mine | whole).sum())
+            if whole.sum() >= MIN_AREA:
+                fitted_outline = outline(one, body, truth.scene.camera)
+                overlaps.append((fitted_outline & whole).sum() / (fitted_outline | whole).sum())
     return float(np.mean(overlaps)), 1000 * float(np.concatenate(errors).mean())
 
 
 def score(found: Hidden, truths: list[SceneLabels]) -> tuple[float, float, float]:
     """Precision, recall and F1 of hidden joints, among those in the image that no object hides."""
     counts = np.zeros(3)
-    for mine, truth in zip(found, truths, strict=True):
+    for predicted, truth in zip(found, truths, strict=True):
         state = truth.occlusion.state[:, GIVEN]
-        reason = truth.occlusion.cause[:, GIVEN]
-        asked = (state != ABSENT) & (reason != OcclusionCause.OBJECT)
-        true = state == OCCLUDED
-        counts += [(mine & true & asked).sum(), (mine & asked).sum(), (true & asked).sum()]
-    right, said, there = counts
-    return right / max(said, 1), right / max(there, 1), 2 * right / max(said + there, 1)
+        counted = (state != ABSENT) & (truth.occlusion.cause[:, GIVEN] != OcclusionCause.OBJECT)
+        hidden = state == OCCLUDED
+        counts += [(predicted & hidden & counted).sum(), (predicted & counted).sum(), (hidden & counted).sum()]
+    correct, positives, total = counts
+    return correct / max(positives, 1), correct / max(total, 1), 2 * correct / max(positives + total, 1)
 
 
 def scenes(source: SceneSource, count: int) -> Iterator[SceneLabels]:
-    """The first scenes in which everybody is before the camera."""
+    """The first scenes in which all people are in front of the camera."""
     number = 0
     while count:
         truth = label_scene(sample_scene(source, number))
@@ -204,7 +201,7 @@ def main(
     Args:
         mocap: folder with the CMU motion capture.
         weights: of the networks; without them their rows are left out.
-        count: how many scenes.
+        count: number of scenes.
         steps: of self-supervised refinement.
         noise: metres, of the rows with noise, which the networks and the capsules do not have.
         seed: of the scenes.
@@ -251,13 +248,15 @@ def main(
         ]
         for name, body, fit in methods:
             fits = [fit(people_input) for people_input in inputs]
-            add(name + suffix, by_bodies(fits, body, inputs), alike(fits, body, truths, outlines))
+            add(name + suffix, by_bodies(fits, body, inputs), compare_shapes(fits, body, truths, outlines))
         add(
             "cylinder man, each by himself" + suffix,
             [self_occluded(torch.from_numpy(people_input.joints), H36M17).numpy() for people_input in inputs],
         )
-        add("cylinder men, z-buffered together" + suffix, [together(people_input) for people_input in inputs])
-        add("naive test of depth" + suffix, [naive(people_input) for people_input in inputs])
+        add(
+            "cylinder men, z-buffered together" + suffix, [zbuffered_cylinders(people_input) for people_input in inputs]
+        )
+        add("naive test of depth" + suffix, [depth_test(people_input) for people_input in inputs])
     table = Table(*COLUMNS)
     for row in rows:
         table.add_row(*map(str, row))

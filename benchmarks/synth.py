@@ -56,9 +56,9 @@ def command(scenes: int, *options: str) -> float:
     """Seconds per scene of the whole command."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = f"synth --scenes {scenes} --seed 1 --people 4 4 -o {folder}/people".split()
-        begin = perf_counter()
+        start = perf_counter()
         subprocess.run([sys.executable, "-m", "occlupose", *arguments, *options], check=True, stdout=subprocess.DEVNULL)
-        return (perf_counter() - begin) / scenes
+        return (perf_counter() - start) / scenes
 
 
 def steps() -> dict[str, float]:

@@ -28,9 +28,8 @@ def lifting() -> str:
     chosen = [
         row for row in rows if row["joints"] == ("all" if row["condition"].endswith("all present") else "missing")
     ]
-    return pivot([row for row in chosen if row["method"] != "before"], "condition", "method", "p_mpjpe_mm") + _caption(
-        "lifting"
-    )
+    chosen = [row for row in chosen if row["method"] != "before"]
+    return pivot(chosen, "condition", "method", "p_mpjpe_mm") + _caption("lifting")
 
 
 def pipeline() -> str:
@@ -111,9 +110,8 @@ def oanet_table2() -> str:
         for name, paper in PAPER_TABLE2.items()
         if (name,) in seeds
     ]
-    return _table_of_lines(["", *OANET_ERRORS.values(), "paper MPJPE", "paper P-MPJPE"], lines) + _caption(
-        "oanet_table2"
-    )
+    columns = ["", *OANET_ERRORS.values(), "paper MPJPE", "paper P-MPJPE"]
+    return _table_of_lines(columns, lines) + _caption("oanet_table2")
 
 
 def oanet_tried() -> str:
@@ -124,9 +122,8 @@ def oanet_tried() -> str:
         if (row["length"], row["threshold"]) == ("64", "0.3")
     ]
     seeds = group_runs([*base, *_rows("oanet_tried")], ("change",))
-    return _table_of_lines(
-        ["", *OANET_ERRORS.values()], [[*change, *mean_and_deviation(runs)] for change, runs in seeds.items()]
-    ) + _caption("oanet_tried")
+    lines = [[*change, *mean_and_deviation(runs)] for change, runs in seeds.items()]
+    return _table_of_lines(["", *OANET_ERRORS.values()], lines) + _caption("oanet_tried")
 
 
 def oanet_table1() -> str:
@@ -139,16 +136,16 @@ def oanet_table1() -> str:
     lengths = sorted({row["length"] for row in rows}, key=float)
     thresholds = sorted({row["threshold"] for row in rows}, key=float)
     lines = [[length, *(cells.get((length, threshold), "") for threshold in thresholds)] for length in lengths]
-    return _table_of_lines(["frames", *(f"b = {threshold}" for threshold in thresholds)], lines) + _caption(
-        "oanet_table1"
-    )
+    columns = ["frames", *(f"b = {threshold}" for threshold in thresholds)]
+    return _table_of_lines(columns, lines) + _caption("oanet_table1")
 
 
 def oanet_semi() -> str:
-    """What video without 3D adds when only a share of the clips has 3D."""
+    """What video without 3D adds when only a fraction of the clips has 3D."""
     seeds = group_runs(_rows("oanet_semi"), ("labelled", "two_d_only"))
     lines = [
-        [f"{float(share):.0%}", two_d, *mean_and_deviation(errors)] for (share, two_d), errors in sorted(seeds.items())
+        [f"{float(fraction):.0%}", two_d, *mean_and_deviation(errors)]
+        for (fraction, two_d), errors in sorted(seeds.items())
     ]
     return _table_of_lines(["with 3D", "2D of the others", *OANET_ERRORS.values()], lines) + _caption("oanet_semi")
 
@@ -165,10 +162,11 @@ def group_runs(
 
 def mean_and_deviation(runs: list[list[float]], digits: int = 1) -> list[str]:
     """Mean and standard deviation of each result; only the mean for a single run."""
-    deviation = [f" ± {stdev(figures):.{digits}f}" if len(runs) > 1 else "" for figures in zip(*runs, strict=True)]
-    return [
-        f"{mean(figures):.{digits}f}{apart}" for figures, apart in zip(zip(*runs, strict=True), deviation, strict=True)
-    ]
+    cells = []
+    for figures in zip(*runs, strict=True):
+        deviation = f" ± {stdev(figures):.{digits}f}" if len(runs) > 1 else ""
+        cells.append(f"{mean(figures):.{digits}f}{deviation}")
+    return cells
 
 
 def estimators() -> str:
@@ -179,7 +177,7 @@ def estimators() -> str:
             row["parameters_m"],
             row["multiply_adds_g"],
             row["source"],
-            row["custom"],
+            row["convention"],
             _beside(row, "parameters"),
             _beside(row, "multiply_adds"),
         ]
@@ -199,7 +197,7 @@ def estimators() -> str:
 
 def _beside(row: Row, what: str) -> str:
     unit = {"parameters": "m", "multiply_adds": "g"}[what]
-    ours = row[f"{what}_so_{unit}"]
+    ours = row[f"{what}_counted_{unit}"]
     theirs = row[f"{what}_published_{unit}"]
     return f"{ours} / {theirs} = {row[f'{what}_ratio']}" if theirs else ""
 
@@ -287,7 +285,7 @@ PAPER_HUPOR = {
     "+ DSED + RefineNet, GCN": ("84.3", ""),
 }
 """PCK on MuPoTS-3D, relative and of occluded joints: tables 4 and 5 of HUPOR's supplement, which have different
-settings; of detection alone from its authors' code.
+settings; for detection only, from the authors' code.
 """
 
 
@@ -300,9 +298,8 @@ def hupor_ablation() -> str:
         [name, str(len(runs)), *mean_and_deviation(runs), *PAPER_HUPOR.get(name, ("", ""))]
         for (name,), runs in seeds.items()
     ]
-    return _table_of_lines(
-        ["", "seeds", *HUPOR_SCORES.values(), "paper, relative", "paper, occluded"], lines
-    ) + _caption("hupor_ablation")
+    columns = ["", "seeds", *HUPOR_SCORES.values(), "paper, relative", "paper, occluded"]
+    return _table_of_lines(columns, lines) + _caption("hupor_ablation")
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -1,4 +1,4 @@
-"""Draw the moving picture of the README: the demonstration clip with its people, in 2D and in 3D.
+"""Draws the animation of the README: the demonstration clip with its people, in 2D and in 3D.
 
     python docs/figures/demo.py
 

@@ -69,25 +69,25 @@ def draw_grid() -> None:
                 [length for length, _ in line], [error for _, error in line], marker="o", label=f"b = {threshold}"
             )
         axis.set(title=OANET_ERRORS[name], xlabel="frames of a sequence", ylabel="mm", xscale="log")
-        axis.set_xticks(
-            lengths := sorted({int(row["length"]) for row in table}), [str(length) for length in lengths], minor=False
-        )
+        lengths = sorted({int(row["length"]) for row in table})
+        axis.set_xticks(lengths, list(map(str, lengths)), minor=False)
         axis.minorticks_off()
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     figure.savefig(IMAGES / "oanet_table1.png", dpi=110)
 
 
-def draw_shares() -> None:
+def draw_semi() -> None:
     """MPJPE by the fraction of clips with 3D, with and without the others' 2D."""
     seeds = group_runs(rows("oanet_semi"), ("labelled", "two_d_only"))
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for axis, (column, label) in zip(axes, enumerate(OANET_ERRORS.values()), strict=False):
         for two_d, name in (("no", "3D alone"), ("yes", "and the others' 2D")):
-            chosen = {float(share): runs for (share, kind), runs in seeds.items() if kind == two_d}
-            spread = [mean_and_spread([errors[column] for errors in chosen[share]]) for share in sorted(chosen)]
+            chosen = {float(fraction): runs for (fraction, kind), runs in seeds.items() if kind == two_d}
+            fractions = sorted(chosen)
+            spread = [mean_and_spread([errors[column] for errors in chosen[fraction]]) for fraction in fractions]
             centre, apart = zip(*spread, strict=True)
-            axis.errorbar([100 * share for share in sorted(chosen)], centre, apart, marker="o", capsize=3, label=name)
+            axis.errorbar([100 * fraction for fraction in fractions], centre, apart, marker="o", capsize=3, label=name)
         axis.set(title=label, xlabel="% of the clips with 3D", ylabel="mm")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
@@ -95,6 +95,6 @@ def draw_shares() -> None:
 
 
 if __name__ == "__main__":
-    for draw, name in ((draw_parts, "oanet_table2"), (draw_grid, "oanet_table1"), (draw_shares, "oanet_semi")):
+    for draw, name in ((draw_parts, "oanet_table2"), (draw_grid, "oanet_table1"), (draw_semi, "oanet_semi")):
         if (RESULTS / f"{name}.csv").exists():
             draw()

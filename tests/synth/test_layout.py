@@ -8,7 +8,7 @@ from occlupose.bodies.anny import SHAPE, anny
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY26
 from occlupose.synth.labels import label_scene
-from occlupose.synth.layout import SceneSettings, SceneSource, overlapping_share, sample_scene
+from occlupose.synth.layout import SceneSettings, SceneSource, overlapping_fraction, sample_scene
 from occlupose.synth.pose_prior import PosePrior
 
 
@@ -95,7 +95,7 @@ def test_overlap_is_what_it_says(seed, azimuth, count):
     place = np.random.default_rng(seed).uniform(-2, 2, (count, 2))
     aside = place @ (np.cos(azimuth), -np.sin(azimuth))
     alone = sum(all(abs(a - b) >= 0.42 for j, b in enumerate(aside) if j != i) for i, a in enumerate(aside))
-    assert overlapping_share(place, azimuth) == pytest.approx(1 - alone / count)
+    assert overlapping_fraction(place, azimuth) == pytest.approx(1 - alone / count)
 
 
 def test_more_overlap_hides_more():

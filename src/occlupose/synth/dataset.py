@@ -2,8 +2,8 @@
 file.
 
 Scenes are written in chunks. A chunk is finished when its part of the annotations is in `.parts`; a later run skips it.
-At the end the parts are merged into `annotations.json` and `manifest.json`. The same settings and the same renderer
-give the same bytes.
+At the end the parts are merged into `annotations.json` and `manifest.json`. The same settings and renderer give the
+same bytes.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from occlupose.synth.layout import SceneSource
 from occlupose.synth.record import COCO_CATEGORY, coco_annotations, coco_image
 
 CHUNK = 10
-"""Scenes of a chunk, without shards."""
+"""Number of scenes in a chunk, without shards."""
 
 JPEG_QUALITY = (62, 96)
 """Range of the random JPEG quality of an image."""
@@ -77,7 +77,7 @@ class DatasetPlan:
 
 
 def write_dataset(plan: DatasetPlan, source: SceneSource, *, workers: int | None = None) -> Iterator[int]:
-    """Write a dataset, or what is missing of one; yields the number of scenes of each finished chunk.
+    """Write a dataset, or the missing rest of one; yields the number of scenes of each finished chunk.
 
     Arguments:
         workers: see `generate.generate_scenes`.
@@ -232,15 +232,16 @@ def _has_size(path: Path, size: int) -> bool:
 
 def _merge(plan: DatasetPlan, settings: dict[str, Any]) -> None:
     """Merge the parts into the annotations and the manifest."""
-    parts = [
-        json.loads((plan.folder / PARTS / f"{n:06}.json").read_text(encoding="utf-8")) for n in range(len(plan.chunks))
-    ]
+    paths = [plan.folder / PARTS / f"{number:06}.json" for number in range(len(plan.chunks))]
+    parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     people = [annotation for part in parts for annotation in part["annotations"]]
-    images = [one for part in parts for one in part["images"]]
-    info = {"description": "synthetic people of occlupose", "settings": settings}
-    content = json.dumps(
-        {"info": info, "images": images, "annotations": people, "categories": [COCO_CATEGORY]}
-    ).encode()
+    coco = {
+        "info": {"description": "synthetic people of occlupose", "settings": settings},
+        "images": [image for part in parts for image in part["images"]],
+        "annotations": people,
+        "categories": [COCO_CATEGORY],
+    }
+    content = json.dumps(coco).encode()
     files = [file for part in parts for file in part["files"]] + [_write_file(plan.folder, ANNOTATIONS, content)]
     manifest = settings | {
         "renderer": ", ".join(sorted({part["renderer"] for part in parts if part["renderer"]})) or None,

@@ -1,4 +1,4 @@
-"""Generation of scenes by several processes: in memory for training loops, and for `dataset` on disk."""
+"""Generation of scenes in several processes: in memory for training loops, and on disk by `dataset`."""
 
 import itertools
 import multiprocessing
@@ -29,7 +29,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 QUEUED_TASKS = 2
-"""Tasks per process that are submitted before their results are needed."""
+"""Tasks per process that are submitted ahead."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +63,7 @@ def generate_scenes(
     images: ImageSettings | None = None,
     workers: int | None = None,
 ) -> Iterator[SceneSample]:
-    """Generate scenes in the order of their numbers. A script that calls this with workers needs `if __name__ ==
-    "__main__":`.
+    """Generate scenes in the order of their numbers. Scripts that use workers need `if __name__ == "__main__":`.
 
     Arguments:
         numbers: of the scenes; None is 0, 1, 2, ... without end.
@@ -124,7 +123,7 @@ def cores() -> int:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread, as in a worker: more threads round differently."""
+    """Limits libraries to one thread, as in a worker, because more threads round differently."""
     import cv2
     import torch
 

@@ -1,6 +1,5 @@
-"""Ground truth of a synthetic scene: 2D and 3D joints, occlusion with its cause, boxes, masks and depths.
-
-Exact by construction.
+"""Ground truth of a synthetic scene, exact by construction: joints in 2D and 3D, occlusion with its cause, boxes, masks
+and depths.
 """
 
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ WINDOW = 7
 MODEL_FPS = 30.0
 """Frames per second of the model."""
 MIN_FPS = 50.0
-"""Slowest video, frames per second, in which motion over WINDOW frames can be told from noise."""
+"""Lowest frame rate of video for `fit_noise`, at which motion over WINDOW frames can be told from noise."""
 OUTLIER_DEVIATIONS = 6.0
 """A joint is an outlier when its residual is this many standard deviations of the jitter, and at least
 MIN_OUTLIER.
@@ -37,24 +37,25 @@ MIN_CONFIDENCE = 0.3
 """Confidence from which a joint is used (OANet's b)."""
 OCCLUDED_DISTANCE = 0.25
 """Root mean square error of a guessed occluded joint, in box sides: of a normal distribution with the measured median,
-0.21 (`benchmarks/hidden.py`: a board in front of limbs, 72 times; the measured mean, 0.41, comes from a few guesses on
-the other person)."""
+0.21 (`benchmarks/hidden.py`: a board in front of limbs, 72 times; the measured mean, 0.41, is due to a few guesses on
+another person).
+"""
 OCCLUDED_CONSTANT_SHARE = 0.9
-"""Share of the squared error that is constant while the joint is occluded; measured likewise. The share for the
-confidence is ours.
+"""Share of the squared error that is constant while the joint is occluded; measured in the same way. The same share for
+the confidence is ours.
 """
 OCCLUDED_CORRELATION = 0.8
 """Correlation of the rest over 1/30 s. Ours."""
 OCCLUDED_LOW_CONFIDENCE = 0.5
-"""Share of occluded joints with a confidence below MIN_CONFIDENCE; measured likewise."""
+"""Share of occluded joints with a confidence below MIN_CONFIDENCE; measured in the same way."""
 OFFSET = 0.01
-"""Box sides. Temporal residuals cannot show a constant error; this is the size of annotators' deviations (OKS sigmas).
-Ours.
+"""Standard deviation of the constant error, in box sides: that of annotators (OKS sigmas), as temporal residuals do not
+contain it. Ours.
 """
 
 
 _KEYS = {"doubted_good": "low_confidence_inliers", "doubted_bad": "low_confidence_outliers"}
-"""Keys of a file, and the fields that they hold."""
+"""Keys of a file that differ from the names of their fields."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,8 @@ class NoiseModel:
             names = {_KEYS.get(key, key): value for key, value in values.items()}
             model = cls(**{**names, "jitter": tuple(names["jitter"])})
         except OSError as error:
-            raise OccluposeError(
-                f"{path}: {(error.strerror or str(error)).lower()}; give a file that NoiseModel.save wrote"
-            ) from None
+            reason = (error.strerror or str(error)).lower()
+            raise OccluposeError(f"{path}: {reason}; give a file that NoiseModel.save wrote") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise OccluposeError(f"{path}: not a noise model; give a file that NoiseModel.save wrote") from None
         if len(model.jitter) != len(BODY22):
@@ -201,66 +201,62 @@ def fit_noise(
             f"{fps:g} frames/s: too slow to tell noise from motion; give video of {MIN_FPS:g} frames/s or more"
         )
     residuals = []
-    leaps = []
+    jumps = []
     confidences = []
     swapped = []
     for xy, confidence in tracks:
         if len(xy) < 4 * WINDOW:
             continue
         side = np.median((xy.max(1) - xy.min(1)).max(-1))
-        leap = (xy - median_filter(xy, (WINDOW, 1, 1), mode="nearest")) / side
-        far = np.linalg.norm(leap, axis=-1) > np.maximum(OUTLIER_DEVIATIONS * _spread(leap), MIN_OUTLIER)
-        clean = np.where(far[..., None], xy - side * leap, xy)
+        jump = (xy - median_filter(xy, (WINDOW, 1, 1), mode="nearest")) / side
+        far = np.linalg.norm(jump, axis=-1) > np.maximum(OUTLIER_DEVIATIONS * _robust_deviation(jump), MIN_OUTLIER)
+        clean = np.where(far[..., None], xy - side * jump, xy)
         residuals.append((clean - savgol_filter(clean, WINDOW, 2, axis=0)) / side)
-        leaps.append(np.where(far[..., None], leap, 0))
+        jumps.append(np.where(far[..., None], jump, 0))
         confidences.append(confidence)
         swapped.append(_find_swaps(xy / side))
     if not residuals:
         raise OccluposeError(f"no person is tracked for {4 * WINDOW} frames; give longer video")
     error = np.concatenate(residuals)
-    leap = np.concatenate(leaps)
+    jump = np.concatenate(jumps)
     confidence = np.concatenate(confidences)
-    unseen = [
-        name for name, values in zip(COCO17.joints, confidence.T, strict=True) if not (values >= MIN_CONFIDENCE).any()
-    ]
+    confident = confidence >= MIN_CONFIDENCE
+    unseen = [name for name, values in zip(COCO17.joints, confident.T, strict=True) if not values.any()]
     if unseen:
         raise OccluposeError(f"{', '.join(unseen)}: low confidence in all of the video; give video that shows them")
     kept = (1 - savgol_coeffs(WINDOW, 2)[WINDOW // 2]) ** 0.5
-    spread = 1.4826 * np.array(
-        [np.median(np.abs(error[:, joint][confidence[:, joint] >= MIN_CONFIDENCE])) for joint in range(len(COCO17))]
+    deviation = 1.4826 * np.array(
+        [np.median(np.abs(error[confident[:, joint], joint])) for joint in range(len(COCO17))]
     )
-    distance = np.linalg.norm(leap, axis=-1)
+    distance = np.linalg.norm(jump, axis=-1)
     outlier = distance > 0
-    named = dict(zip(COCO17.joints, spread / kept, strict=True))
+    named = dict(zip(COCO17.joints, deviation / kept, strict=True))
     torso = float(np.mean([named[name] for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]))
-    share = float(np.concatenate(swapped).mean())
     starts = sum(int((np.diff(run.astype(int), axis=0, prepend=0) > 0).sum()) for run in swapped)
+    swapped_frames = np.concatenate(swapped)
+    per_axis = [residual[:, :, axis] for residual in residuals for axis in (0, 1)]
+    low = ~confident
     return NoiseModel(
         jitter=tuple(round(float(named.get(name, torso)), 5) for name in BODY22.joints),
-        autocorrelation=round(
-            _autocorrelation([residual[:, :, axis] for residual in residuals for axis in (0, 1)]) ** (fps / MODEL_FPS),
-            3,
-        ),
+        autocorrelation=round(_autocorrelation(per_axis) ** (fps / MODEL_FPS), 3),
         offset=OFFSET,
         outliers=round(float(outlier.mean()), 5),
         outlier_size=round(float(np.sqrt((distance[outlier] ** 2).mean())) if outlier.any() else 2 * MIN_OUTLIER, 4),
-        swaps=round(share, 5),
-        swap_length=round(float(np.concatenate(swapped).sum()) / starts * MODEL_FPS / fps if starts else 1.0, 2),
-        low_confidence_inliers=round(float((confidence < MIN_CONFIDENCE)[~outlier].mean()), 4),
-        low_confidence_outliers=round(
-            float((confidence < MIN_CONFIDENCE)[outlier].mean()) if outlier.any() else 1.0, 4
-        ),
+        swaps=round(float(swapped_frames.mean()), 5),
+        swap_length=round(float(swapped_frames.sum()) / starts * MODEL_FPS / fps if starts else 1.0, 2),
+        low_confidence_inliers=round(float(low[~outlier].mean()), 4),
+        low_confidence_outliers=round(float(low[outlier].mean()) if outlier.any() else 1.0, 4),
     )
 
 
-def _spread(residual: Float[np.ndarray, "time joint 2"]) -> Float[np.ndarray, " joint"]:
+def _robust_deviation(residual: Float[np.ndarray, "time joint 2"]) -> Float[np.ndarray, " joint"]:
     """Robust standard deviation (from the median of absolute values) of each joint's residual along one axis."""
     return 1.4826 * np.median(np.abs(residual), axis=(0, 2))
 
 
 def _autocorrelation(residuals: list[Float[np.ndarray, "time joint"]]) -> float:
-    """The first-order coefficient whose noise has, after the same filter, the frame to frame correlation of the
-    residuals.
+    """The coefficient of first-order noise that has the frame-to-frame correlation of the residuals after the same
+    filter.
     """
     observed = np.median([(r[1:] * r[:-1]).sum() / max((r**2).sum(), 1e-12) for r in residuals])
     random = np.random.default_rng(0)
@@ -276,7 +272,7 @@ def _autocorrelation(residuals: list[Float[np.ndarray, "time joint"]]) -> float:
 
 
 def _find_swaps(xy: Float[np.ndarray, "time 17 2"]) -> Bool[np.ndarray, "time 2"]:
-    """Frames between two jumps at which left and right of the legs, or of the arms, exchange their positions."""
+    """Frames between two jumps at which the left and right leg, or arm, exchange their positions."""
     runs = []
     for parts in (("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")):
         left = xy[:, COCO17.index(*(f"left_{part}" for part in parts))]

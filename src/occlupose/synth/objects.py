@@ -35,9 +35,8 @@ def block(width: float, height: float, depth: float, *, x: float = 0.0, y: float
 def merge(*meshes: Mesh) -> Mesh:
     """Join several meshes."""
     starts = np.cumsum([0, *(len(vertices) for vertices, _ in meshes)])
-    return np.concatenate([vertices for vertices, _ in meshes]), np.concatenate(
-        [faces + start for (_, faces), start in zip(meshes, starts, strict=False)]
-    )
+    faces = [faces + start for (_, faces), start in zip(meshes, starts, strict=False)]
+    return np.concatenate([vertices for vertices, _ in meshes]), np.concatenate(faces)
 
 
 def cylinder(radius: float, length: float, sides: int = 12) -> Mesh:
@@ -58,9 +57,9 @@ def cylinder(radius: float, length: float, sides: int = 12) -> Mesh:
     return vertices, np.concatenate([np.stack(triangle, 1) for triangle in corners])
 
 
-def _legs(width: float, depth: float, height: float, thick: float) -> list[Mesh]:
+def _legs(width: float, depth: float, height: float, thickness: float) -> list[Mesh]:
     return [
-        block(thick, height, thick, x=side * (width - thick) / 2, z=end * (depth - thick) / 2)
+        block(thickness, height, thickness, x=side * (width - thickness) / 2, z=end * (depth - thickness) / 2)
         for side in (-1, 1)
         for end in (-1, 1)
     ]
@@ -109,14 +108,14 @@ def pillar(random: np.random.Generator) -> Mesh:
 
 
 def bar(random: np.random.Generator) -> Mesh:
-    """A railing near the camera: some slanted bars."""
+    """A railing near the camera: one to three slanted bars."""
     count = int(random.integers(1, 4))
-    thick = random.uniform(0.015, 0.05)
+    radius = random.uniform(0.015, 0.05)
     length = 5.0
     bars = []
-    for number in range(count):
-        vertices, faces = cylinder(thick, length, 8)
-        bars.append((vertices - (0, length / 2, 0) + (number * random.uniform(0.12, 0.3), 0, 0), faces))
+    for index in range(count):
+        vertices, faces = cylinder(radius, length, 8)
+        bars.append((vertices - (0, length / 2, 0) + (index * random.uniform(0.12, 0.3), 0, 0), faces))
     vertices, faces = merge(*bars)
     slant = random.choice([0.0, np.pi / 2]) + random.normal(0, 0.12)
     c = np.cos(slant)
@@ -129,12 +128,12 @@ def foliage(random: np.random.Generator) -> Mesh:
     count = int(random.integers(40, 160))
     length = random.uniform(0.05, 0.16)
     centre = random.uniform((-0.6, 0.2, -0.2), (0.6, 1.9, 0.2), (int(random.integers(2, 6)), 3))
-    places = centre[random.integers(len(centre), size=count)] + random.normal(0, 0.22, (count, 3))
+    stems = centre[random.integers(len(centre), size=count)] + random.normal(0, 0.22, (count, 3))
     along = _unit(random.normal(size=(count, 3)))
     aside = _unit(random.normal(size=(count, 3)))
     aside = _unit(aside - (aside * along).sum(1, keepdims=True) * along)
     leaf = np.array([[0, 0], [0.35, 0.35], [1, 0], [0.35, -0.35]]) * length
-    vertices = places[:, None] + leaf[None, :, :1] * along[:, None] + leaf[None, :, 1:] * aside[:, None]
+    vertices = stems[:, None] + leaf[None, :, :1] * along[:, None] + leaf[None, :, 1:] * aside[:, None]
     faces = (4 * np.arange(count)[:, None, None] + np.array([[0, 1, 2], [0, 2, 3]])).reshape(-1, 3)
     return vertices.reshape(-1, 3), faces
 

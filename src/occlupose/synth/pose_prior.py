@@ -2,7 +2,7 @@
 
 A pose is rotated so that its pelvis faces +z, and described by the rotation vector of each segment relative to its
 parent segment. The prior is a mixture of Gaussians of low rank in these 51 numbers (Tipping and Bishop, Mixtures of
-probabilistic principal component analysers, 1999, with k-means in place of EM); the weights of the clusters are ours.
+probabilistic principal component analysers, 1999, with k-means instead of EM); the weights of the clusters are ours.
 """
 
 from dataclasses import dataclass
@@ -57,15 +57,19 @@ SHAPE_FRAMES = 48
 """Poses of a subject that the body shape is fitted to."""
 
 CLUSTERS = 160
-RANKS = 10
+RANK = 10
+"""Number of clusters, and of principal axes in each."""
 
 CLUSTER_POWER = 0.5
-"""The weight of a cluster is its number of poses to this power: most of the capture is walking. Ours."""
+"""The weight of a cluster is its number of poses to this power, since most of the capture is walking. Ours."""
+
+MAX_DEVIATION = 1.7
+"""Largest deviation of a sampled pose, in standard deviations, because joints have limits. Ours."""
 
 FACE_JOINTS = 5
-"""Number of joints of the face, the first of BODY26; the capture has none of them."""
+"""Number of face joints, the first of BODY26, which the capture does not have."""
 
-JOINT_WEIGHTS = torch.tensor([float(place >= FACE_JOINTS) for place in range(len(BODY26))])
+JOINT_WEIGHTS = torch.tensor([float(joint >= FACE_JOINTS) for joint in range(len(BODY26))])
 """Weights of the joints in a fit to motion capture."""
 
 BATCH_SIZE = 512
@@ -120,31 +124,26 @@ def pose_to_vector(pose: Float[np.ndarray, "pose 17 3 3"]) -> Float[np.ndarray, 
     """Rotation vectors of the segments relative to their parents, of people rotated to face +z; radians."""
     pelvis = pose[:, 0]
     heading = np.arctan2(pelvis[:, 0, 2], pelvis[:, 2, 2])
-    upright = (
-        from_rotation_vector(torch.from_numpy(np.stack([0 * heading, -heading, 0 * heading], -1)).float())
-        @ torch.from_numpy(pose[:, 0]).float()
-    )
-    turns = torch.from_numpy(pose).float()
-    parents = turns[:, [SEGMENTS.index(PARENT_SEGMENTS[name]) for name in SEGMENTS[1:]]]
-    return to_rotation_vector(torch.cat([upright[:, None], parents.mT @ turns[:, 1:]], 1)).flatten(1).numpy()
+    about_y = torch.from_numpy(np.stack([0 * heading, -heading, 0 * heading], -1)).float()
+    rotations = torch.from_numpy(pose).float()
+    facing = from_rotation_vector(about_y) @ rotations[:, 0]
+    parents = rotations[:, [SEGMENTS.index(PARENT_SEGMENTS[name]) for name in SEGMENTS[1:]]]
+    return to_rotation_vector(torch.cat([facing[:, None], parents.mT @ rotations[:, 1:]], 1)).flatten(1).numpy()
 
 
-def vector_to_pose(numbers: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 17 3 3"]:
+def vector_to_pose(vectors: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 17 3 3"]:
     """The inverse of `pose_to_vector`."""
-    local = from_rotation_vector(torch.from_numpy(numbers.astype(np.float32)).unflatten(1, (len(SEGMENTS), 3)))
-    turns = {SEGMENTS[0]: local[:, 0]}
-    for place, name in enumerate(SEGMENTS[1:], 1):
-        turns[name] = turns[PARENT_SEGMENTS[name]] @ local[:, place]
-    return torch.stack([turns[name] for name in SEGMENTS], 1).numpy()
+    local = from_rotation_vector(torch.from_numpy(vectors.astype(np.float32)).unflatten(1, (len(SEGMENTS), 3)))
+    rotations = {SEGMENTS[0]: local[:, 0]}
+    for index, name in enumerate(SEGMENTS[1:], 1):
+        rotations[name] = rotations[PARENT_SEGMENTS[name]] @ local[:, index]
+    return torch.stack([rotations[name] for name in SEGMENTS], 1).numpy()
 
 
-def mirror_vectors(numbers: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 51"]:
+def mirror_vectors(vectors: Float[np.ndarray, "pose 51"]) -> Float[np.ndarray, "pose 51"]:
     """The same poses with left and right exchanged."""
-    return (
-        (numbers.reshape(-1, len(SEGMENTS), 3)[:, MIRRORED] * (1, -1, -1))
-        .reshape(-1, 3 * len(SEGMENTS))
-        .astype(numbers.dtype)
-    )
+    mirrored = vectors.reshape(-1, len(SEGMENTS), 3)[:, MIRRORED] * (1, -1, -1)
+    return mirrored.reshape(-1, 3 * len(SEGMENTS)).astype(vectors.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,27 +164,27 @@ class PosePrior:
 
     @classmethod
     def fit(
-        cls, numbers: Float[np.ndarray, "pose 51"], *, clusters: int = CLUSTERS, rank: int = RANKS, seed: int = 0
+        cls, vectors: Float[np.ndarray, "pose 51"], *, clusters: int = CLUSTERS, rank: int = RANK, seed: int = 0
     ) -> "PosePrior":
-        """Fit to poses as `pose_to_vector` gives them; the same seed gives the same prior.
+        """Fit to poses in the form of `pose_to_vector`; the same seed gives the same prior.
 
         Raises:
             OccluposeError: too few poses.
         """
         enough = 3 * (rank + 1)
-        if len(numbers) < enough:
-            raise OccluposeError(f"{len(numbers)} poses are too few; give motion capture with {enough} or more")
-        means, label = kmeans2(numbers, min(clusters, len(numbers) // enough), seed=seed, minit="++")
+        if len(vectors) < enough:
+            raise OccluposeError(f"{len(vectors)} poses are too few; give motion capture with {enough} or more")
+        means, label = kmeans2(vectors, min(clusters, len(vectors) // enough), seed=seed, minit="++")
         kept = [k for k in range(len(means)) if (label == k).sum() > rank + 1]
         axes = []
         noise = []
         count = []
         for k in kept:
-            own = numbers[label == k] - means[k]
+            own = vectors[label == k] - means[k]
             _, spread, directions = np.linalg.svd(own, full_matrices=False)
             deviation = spread / np.sqrt(len(own) - 1)
             axes.append(deviation[:rank, None] * directions[:rank])
-            noise.append(np.sqrt((deviation[rank:] ** 2).sum() / max(1, numbers.shape[1] - rank)))
+            noise.append(np.sqrt((deviation[rank:] ** 2).sum() / max(1, vectors.shape[1] - rank)))
             count.append((label == k).sum() ** CLUSTER_POWER)
         weight = np.array(count, np.float64) / np.sum(count)
         return cls(weight, means[kept].astype(np.float32), np.array(axes, np.float32), np.array(noise, np.float32))
@@ -194,12 +193,11 @@ class PosePrior:
         """Random poses, in the form of `pose_to_vector`; mirrored with probability 0.5."""
         cluster = generator.choice(len(self.weight), count, p=self.weight)
         amounts = np.clip(generator.standard_normal((count, self.axes.shape[1])), -MAX_DEVIATION, MAX_DEVIATION)
-        numbers = self.mean[cluster] + np.einsum("cr,crn->cn", amounts, self.axes[cluster])
-        numbers += self.noise[cluster, None] * np.clip(
-            generator.standard_normal(numbers.shape), -MAX_DEVIATION, MAX_DEVIATION
-        )
+        vectors = self.mean[cluster] + np.einsum("cr,crn->cn", amounts, self.axes[cluster])
+        noise = np.clip(generator.standard_normal(vectors.shape), -MAX_DEVIATION, MAX_DEVIATION)
+        vectors += self.noise[cluster, None] * noise
         is_mirrored = generator.random(count) < 0.5
-        return np.where(is_mirrored[:, None], mirror_vectors(numbers), numbers).astype(np.float32)
+        return np.where(is_mirrored[:, None], mirror_vectors(vectors), vectors).astype(np.float32)
 
     def save(self, path: Path, metadata: dict[str, str]) -> None:
         """Write a .safetensors file with metadata."""
@@ -220,10 +218,6 @@ class PosePrior:
             OccluposeError: the file cannot be read or is not a prior; names it.
         """
         return _load(path)
-
-
-MAX_DEVIATION = 1.7
-"""Largest deviation of a sampled pose, in standard deviations: joints have limits. Ours."""
 
 
 @cache

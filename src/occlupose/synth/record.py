@@ -1,4 +1,4 @@
-"""The files of a scene: a small .npz, and the annotations of its people in COCO's format.
+"""The ground truth of a scene in files: a small .npz, and the annotations of its people in COCO's format.
 
 The .npz has `version` (1), `number` and `seed` of the scene, `skeleton`, `joint_names` and for every person: `xyz`
 (metres, camera frame: x right, y down, z forward; also where a joint is occluded or outside of the image), `xy` (px),
@@ -30,7 +30,7 @@ ID_STRIDE = 100
 """Annotation ids of one scene: person p of scene n is annotation 100 n + p + 1."""
 
 _KEYS = {"cause": "reason", "occluder": "by", "objects": "things", "camera_position": "eye"}
-"""Fields of a record that have another name in its file; files of earlier versions have these."""
+"""Keys of a file that differ from the names of their fields, as in earlier versions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,14 +124,15 @@ def coco_annotations(record: SceneRecord, surface: Int[np.ndarray, "height width
         surface: the front surface of each pixel, as `ZBuffer.surface`.
     """
     result = []
-    pick = BODY26.index(*COCO17.joints)
+    joints = BODY26.index(*COCO17.joints)
     for person in range(len(record.xyz)):
         mask = surface == person
         if not mask.any():
             continue
-        state = record.state[person, pick]
-        occluder = record.occluder[person, pick]
-        xy = np.where((state != ABSENT)[:, None], record.xy[person, pick].astype(np.float64), 0)
+        state = record.state[person, joints]
+        occluder = record.occluder[person, joints]
+        xy = np.where((state != ABSENT)[:, None], record.xy[person, joints].astype(np.float64), 0)
+        keypoints = zip(xy.round(2).tolist(), state.tolist(), strict=True)
         result.append(
             {
                 "id": _id(record.number, person),
@@ -142,14 +143,12 @@ def coco_annotations(record: SceneRecord, surface: Int[np.ndarray, "height width
                 "area": int(mask.sum()),
                 "segmentation": encode_run_lengths(mask),
                 "num_keypoints": int((state != ABSENT).sum()),
-                "keypoints": [
-                    value for (x, y), v in zip(xy.round(2).tolist(), state.tolist(), strict=True) for value in (x, y, v)
-                ],
-                "reasons": record.cause[person, pick].tolist(),
+                "keypoints": [value for (x, y), v in keypoints for value in (x, y, v)],
+                "reasons": record.cause[person, joints].tolist(),
                 "hidden_by": [
                     _id(record.number, other) if 0 <= other < len(record.xyz) else 0 for other in occluder.tolist()
                 ],
-                "keypoints_3d": record.xyz[person, pick].astype(np.float64).round(4).tolist(),
+                "keypoints_3d": record.xyz[person, joints].astype(np.float64).round(4).tolist(),
                 "root_depth": round(float(record.root_depth[person]), 4),
             }
         )

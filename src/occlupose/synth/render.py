@@ -3,8 +3,7 @@
     renderer = Renderer()
     image = renderer.render(scene)  # (height, width, 3) uint8 RGB
 
-The same scene gives the same bytes on the same driver. Labels do not come from here and need no OpenGL:
-`occlusion.surfaces`.
+The same scene gives the same bytes on the same driver. Labels come from `occlusion.surfaces` and need no OpenGL.
 """
 
 from collections.abc import Mapping
@@ -39,25 +38,26 @@ from occlupose.synth.scenery import STRIP_HEIGHT, STRIP_WIDTH, paint_surrounding
 if TYPE_CHECKING:
     import moderngl
 
-SHADOWS = 512
-"""Size of the shadow map, px."""
+SHADOW_MAP_SIZE = 512
+"""Side of the shadow map, px."""
 
 STRIPS = 48
-"""Number of surroundings indoors, and outdoors; kept once painted."""
+"""Number of surroundings indoors, and as many outdoors; each is painted once and kept."""
 
-CONTACT = 160
-"""Size of the map of ambient light on the ground, px."""
+CONTACT_MAP_SIZE = 160
+"""Side of the map of ambient light on the ground, px."""
 
 CELLS = (0.0, 0.008, 0.014)
-"""Cell sizes of the levels of detail, for near to far people; ours."""
+"""Cell sizes of the levels of detail, from near to far people, metres; ours."""
 
-NEAR_PIXELS = 1.5
+MAX_CELL_PIXELS = 1.5
 """Largest size of a cell in the image, px."""
 
-_NOISE = 64
+NOISE_SIZE = 64
+"""Side of the noise texture."""
 
 
-def _create() -> "moderngl.Context":
+def _create_context() -> "moderngl.Context":
     """A context of OpenGL 3.3 without a window.
 
     Raises:
@@ -87,14 +87,14 @@ class Renderer:
     """
 
     def __init__(self) -> None:
-        self.context = _create()
+        self.context = _create_context()
         self._programs = {name: self._program(*sources) for name, sources in _PROGRAMS.items()}
-        self._noise = self._texture3(_noise())
-        self._shadow_map = self.context.depth_texture((SHADOWS, SHADOWS))
+        self._noise = self._noise_texture()
+        self._shadow_map = self.context.depth_texture((SHADOW_MAP_SIZE, SHADOW_MAP_SIZE))
         self._shadow_map.compare_func = "<="
         self._shadow_map.repeat_x = self._shadow_map.repeat_y = False
         self._shadows = self.context.framebuffer(depth_attachment=self._shadow_map)
-        self._contact = self.context.texture((CONTACT, CONTACT), 1)
+        self._contact = self.context.texture((CONTACT_MAP_SIZE, CONTACT_MAP_SIZE), 1)
         self._contact.repeat_x = self._contact.repeat_y = False
         self._screen_passes: dict[tuple[bool, int, int], moderngl.VertexArray] = {}
         self._strips: dict[tuple[int, int], moderngl.Texture] = {}
@@ -145,9 +145,7 @@ class Renderer:
         return apply_camera_effects(image, appearance, generator)
 
     def surface_ids(self, scene: Scene) -> Int[np.ndarray, "height width"]:
-        """Front surface of each pixel, as an index into `scene.surfaces()`, of bare bodies; NO_SURFACE where there is
-        none. For tests.
-        """
+        """Front surface of each pixel as an index of `scene.surfaces()`, with bare bodies, or NO_SURFACE; for tests."""
         camera = scene.camera
         program = self._programs["number"]
         bodies = self._bodies_of(scene.body)
@@ -161,7 +159,7 @@ class Renderer:
         bodies.upload(scene, None)
         for number in range(len(scene.people)):
             program["number"] = float(number)
-            bodies.shape(program, number, "all").render()
+            bodies.positions(program, number, "all").render()
         for number, item in enumerate(scene.objects, len(scene.people)):
             program["number"] = float(number)
             _draw_once(self.context, program, _ObjectMesh.from_object(item).position)
@@ -172,10 +170,8 @@ class Renderer:
 
     def foreground_mask(self, camera: Camera) -> Bool[np.ndarray, "height width"]:
         """Pixels of people and objects, with clothes and hair, in the last image of this camera's size."""
-        alpha = np.frombuffer(self._target(camera).front.read(components=4), np.uint8).reshape(
-            camera.height, camera.width, 4
-        )[..., 3]
-        return alpha > 127
+        pixels = np.frombuffer(self._target(camera).front.read(components=4), np.uint8)
+        return pixels.reshape(camera.height, camera.width, 4)[..., 3] > 127
 
     def _cast_shadows(self, scene: Scene, light: "_Light", bodies: "_Bodies", meshes: list["_ObjectMesh"]) -> None:
         program = self._programs["depth"]
@@ -184,7 +180,7 @@ class Renderer:
         self._depth_test(True)
         _uniform(program, "clip_from_world").write(light.clip_from_world.T.astype("f4").tobytes())
         for number in range(len(scene.people)):
-            bodies.shape(program, number, "few").render()
+            bodies.positions(program, number, "few").render()
         for mesh in meshes:
             _draw_once(self.context, program, mesh.position)
 
@@ -211,15 +207,13 @@ class Renderer:
             _uniform(program, "clip_from_world").write(clip)
             _set(program, shader_uniforms(appearance) | light.shader_uniforms())
         _set(head, {"eye_place": bodies.eyes})
-        nearest = np.argsort(
-            [np.linalg.norm(person.joints[0] - scene.camera_position) for person in scene.people], kind="stable"
-        )
-        for number in nearest.tolist():
+        distances = [np.linalg.norm(person.joints[0] - scene.camera_position) for person in scene.people]
+        for number in np.argsort(distances, kind="stable").tolist():  # nearest first
             values = shader_uniforms(appearances[number])
             values["collar_colour"] = values["jacket_colour" if appearances[number].open > 0 else "top_colour"]
             for name, program in (("body", body), ("head", head)):
                 _set(program, values)
-                bodies.painted(program, number, name).render()
+                bodies.textured(program, number, name).render()
         for mesh, model in zip(meshes, scene.objects, strict=True):
             _set(solid, shader_uniforms(sample_object(default_rng(model.appearance_seed), model.kind)))
             _draw_once(self.context, solid, mesh.position, mesh.normal, mesh.rest)
@@ -247,9 +241,8 @@ class Renderer:
         self._contact.write(contact.tobytes())
         room, middle = _room(scene, appearance)
         _set(program, shader_uniforms(appearance) | light.shader_uniforms())
-        _uniform(program, "world_from_pixel").write(
-            np.ascontiguousarray((scene.rotation.T @ np.linalg.inv(camera.matrix)).T, "f4").tobytes()
-        )
+        world_from_pixel = scene.rotation.T @ np.linalg.inv(camera.matrix)
+        _uniform(program, "world_from_pixel").write(np.ascontiguousarray(world_from_pixel.T, "f4").tobytes())
         _set(
             program,
             {
@@ -262,56 +255,52 @@ class Renderer:
             },
         )
         self._noise.use(0)
-        for place, texture in (
-            (1, self._shadow_map),
-            (2, target.front_texture),
-            (4, self._contact),
-            (5, target.backdrop),
-        ):
-            texture.use(place)
+        textures = {1: self._shadow_map, 2: target.front_texture, 4: self._contact, 5: target.backdrop}
+        for unit, texture in textures.items():
+            texture.use(unit)
         target.image.use()
         self._depth_test(False)
         screen.render(vertices=3)
         return np.frombuffer(target.image.read(components=3), np.uint8).reshape(camera.height, camera.width, 3)
 
-    def _depth_test(self, wanted: bool) -> None:
+    def _depth_test(self, enabled: bool) -> None:
         import moderngl
 
-        (self.context.enable_only if wanted else self.context.disable)(moderngl.DEPTH_TEST)
+        (self.context.enable_only if enabled else self.context.disable)(moderngl.DEPTH_TEST)
 
-    def _screen_pass(self, given: bool, appearance: SceneAppearance) -> "moderngl.VertexArray":
+    def _screen_pass(self, has_backdrop: bool, appearance: SceneAppearance) -> "moderngl.VertexArray":
         """The pass over the whole image; one program for each kind of surroundings, because llvmpipe runs all branches
         of a program.
         """
-        key = (given, 0, 0) if given else (given, appearance.indoor, appearance.floor)
+        key = (True, 0, 0) if has_backdrop else (False, appearance.indoor, appearance.floor)
         if key not in self._screen_passes:
-            choice = f"#define GIVEN {int(given)}\n#define INDOOR {key[1]}\n#define FLOOR {key[2]}\n"
+            choice = f"#define GIVEN {int(has_backdrop)}\n#define INDOOR {key[1]}\n#define FLOOR {key[2]}\n"
             program = self._program("screen.vert", choice, "common.glsl", "image.frag")
             self._screen_passes[key] = self.context.vertex_array(program, [])
         return self._screen_passes[key]
 
     def _program(self, vertex: str, *fragment: str) -> "moderngl.Program":
-        """Compile a program of files and of lines that begin with #."""
+        """Compile a program from files, and from lines that begin with #."""
         parts = [part if part.startswith("#") else _source(part) for part in fragment]
         program = self.context.program(vertex_shader=_source(vertex), fragment_shader="#version 330\n" + "".join(parts))
-        for place, name in enumerate(("noise", "shadows", "front", "strip", "contact", "backdrop")):
-            _set(program, {name: place})
+        for unit, name in enumerate(("noise", "shadows", "front", "strip", "contact", "backdrop")):
+            _set(program, {name: unit})
         return program
 
     def _strip(self, indoor: int, number: int) -> "moderngl.Texture":
         """One of the surroundings."""
         if (indoor, number) not in self._strips:
-            texture = self.context.texture(
-                (STRIP_WIDTH, STRIP_HEIGHT), 4, paint_surroundings(number, bool(indoor)).tobytes()
-            )
+            strip = paint_surroundings(number, bool(indoor))
+            texture = self.context.texture((STRIP_WIDTH, STRIP_HEIGHT), 4, strip.tobytes())
             texture.repeat_y = False
             texture.build_mipmaps()
             self._strips[indoor, number] = texture
         return self._strips[indoor, number]
 
-    def _texture3(self, values: UInt8[np.ndarray, "z y x 4"]) -> "moderngl.Texture3D":
+    def _noise_texture(self) -> "moderngl.Texture3D":
         import moderngl
 
+        values = _noise()
         texture = self.context.texture3d(values.shape[2::-1], 4, values.tobytes())
         texture.build_mipmaps()
         texture.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
@@ -331,7 +320,7 @@ class Renderer:
 
 @dataclass(frozen=True, eq=False)
 class _Light:
-    """Projection of the main light for its shadow map, and changed light values of the scene."""
+    """Projection of the main light for its shadow map, and uniforms that replace those of the scene's appearance."""
 
     clip_from_world: Float[np.ndarray, "4 4"]
     texels: float
@@ -339,9 +328,8 @@ class _Light:
     changes: dict[str, object]
 
     def shader_uniforms(self) -> dict[str, object]:
-        matrix = tuple(self.clip_from_world.T.ravel().tolist())
         return {
-            "light_from_world": matrix,
+            "light_from_world": tuple(self.clip_from_world.T.ravel().tolist()),
             "shadow_texels": self.texels,
             "eye": tuple(map(float, self.camera_position)),
             **self.changes,
@@ -373,7 +361,7 @@ def _lighting(scene: Scene, appearance: SceneAppearance, backdrop: RGB | None) -
             colour = rows.mean((0, 1)) + 0.05
             changes[name] = tuple((0.5 + 0.5 * colour / colour.mean()) * np.array(getattr(appearance, name)))
         changes["exposure"] = appearance.exposure * float(np.clip((small.mean() / 0.22) ** 0.5, 0.5, 1.5))
-    return _Light(matrix, SHADOWS / (2 * half), scene.camera_position, changes)
+    return _Light(matrix, SHADOW_MAP_SIZE / (2 * half), scene.camera_position, changes)
 
 
 def _clip_from_world(scene: Scene) -> bytes:
@@ -382,10 +370,7 @@ def _clip_from_world(scene: Scene) -> bytes:
     lens = np.zeros((4, 4))
     lens[0, [0, 2]] = 2 * camera.fx / camera.width, (2 * camera.cx + 1) / camera.width - 1
     lens[1, [1, 2]] = 2 * camera.fy / camera.height, (2 * camera.cy + 1) / camera.height - 1
-    lens[2, 2:] = (
-        (FAR_PLANE + NEAR_PLANE) / (FAR_PLANE - NEAR_PLANE),
-        -2 * FAR_PLANE * NEAR_PLANE / (FAR_PLANE - NEAR_PLANE),
-    )
+    lens[2, 2:] = np.array([FAR_PLANE + NEAR_PLANE, -2 * FAR_PLANE * NEAR_PLANE]) / (FAR_PLANE - NEAR_PLANE)
     lens[3, 2] = 1
     view = np.eye(4)
     view[:3, :3] = scene.rotation
@@ -401,17 +386,14 @@ def _room(scene: Scene, appearance: SceneAppearance) -> tuple[tuple[float, float
     low = points.min(0)
     high = points.max(0)
     middle = (low + high) / 2
-    need = (high - low) + 1.2
+    needed = (high - low) + 1.2
     if appearance.indoor:
-        wide = max(appearance.room[0], need[0])
-        deep = max(appearance.room[1], need[2])
+        width = max(appearance.room[0], needed[0])
+        depth = max(appearance.room[1], needed[2])
     else:
-        wide = deep = max(appearance.room[0], float(np.hypot(need[0], need[2])) / 2 + 5)
-    return (float(wide), float(deep), max(appearance.room[2], float(high[1]) + 0.25)), (
-        float(middle[0]),
-        0.0,
-        float(middle[2]),
-    )
+        width = depth = max(appearance.room[0], float(np.hypot(needed[0], needed[2])) / 2 + 5)
+    room = (float(width), float(depth), max(appearance.room[2], float(high[1]) + 0.25))
+    return room, (float(middle[0]), 0.0, float(middle[2]))
 
 
 def _contact(scene: Scene) -> tuple[tuple[float, float, float], UInt8[np.ndarray, "160 160"]]:
@@ -419,29 +401,30 @@ def _contact(scene: Scene) -> tuple[tuple[float, float, float], UInt8[np.ndarray
     points = np.concatenate(
         [np.zeros((1, 3)), *(p.vertices[::9] for p in scene.people), *(t.vertices for t in scene.objects)]
     )
-    low = points[:, [0, 2]].min(0)
-    high = points[:, [0, 2]].max(0)
-    middle = (low + high) / 2
-    half = float((high - low).max()) / 2 + 0.6
-    cell = 2 * half / CONTACT
-    near = np.zeros((CONTACT, CONTACT), np.float32)
-    far = np.zeros((CONTACT, CONTACT), np.float32)
+    corners = np.stack([points[:, [0, 2]].min(0), points[:, [0, 2]].max(0)])
+    middle = (corners[0] + corners[1]) / 2
+    half = float((corners[1] - corners[0]).max()) / 2 + 0.6
+    size = CONTACT_MAP_SIZE
+    cell = 2 * half / size
+    near = np.zeros((size, size), np.float32)
+    far = np.zeros((size, size), np.float32)
     for person in scene.people:
         x, y, z = person.vertices[::3].T
-        place = ((np.stack([x, z]) - middle[:, None] + half) / cell).astype(np.int32)
-        flat = place[1] * CONTACT + place[0]
-        touching = np.bincount(flat[y < 0.12], np.exp(-y[y < 0.12] / 0.03), CONTACT**2)
-        over = np.bincount(flat, np.exp(-np.maximum(y, 0) / 0.45), CONTACT**2)
+        column, row = ((np.stack([x, z]) - middle[:, None] + half) / cell).astype(np.int32)
+        index = row * size + column
+        low = y < 0.12
+        touching = np.bincount(index[low], np.exp(-y[low] / 0.03), size**2)
+        over = np.bincount(index, np.exp(-np.maximum(y, 0) / 0.45), size**2)
         near = np.maximum(near, np.minimum(touching, 1).reshape(near.shape).astype(np.float32))
         far = np.maximum(far, np.minimum(0.5 * over, 1).reshape(near.shape).astype(np.float32))
     for item in scene.objects:
-        corners = item.vertices[item.faces]
-        spots = np.rint((corners[..., [0, 2]] - middle + half) / cell).astype(np.int32)
-        for spot, bottom in zip(spots, corners[..., 1].min(1).tolist(), strict=True):
+        triangles = item.vertices[item.faces]
+        shadows = np.rint((triangles[..., [0, 2]] - middle + half) / cell).astype(np.int32)
+        for shadow, bottom in zip(shadows, triangles[..., 1].min(1).tolist(), strict=True):
+            if bottom <= 0.05:
+                cv2.fillConvexPoly(near, shadow, float(np.exp(-max(bottom, 0) / 0.1)))
             if bottom < 1.0:
-                layer = np.zeros_like(near) if bottom > 0.05 else near
-                cv2.fillConvexPoly(layer, spot, float(np.exp(-max(bottom, 0) / 0.1)))
-                cv2.fillConvexPoly(far, spot, float(np.exp(-max(bottom, 0) / 0.6)))
+                cv2.fillConvexPoly(far, shadow, float(np.exp(-max(bottom, 0) / 0.6)))
     dark = 0.75 * cv2.GaussianBlur(near, (0, 0), 0.035 / cell) + 0.75 * cv2.GaussianBlur(far, (0, 0), 0.17 / cell)
     return (float(middle[0]), float(middle[1]), half), (255 * np.clip(1 - dark, 0.12, 1)).astype(np.uint8)
 
@@ -457,24 +440,21 @@ class _ObjectMesh:
     @classmethod
     def from_object(cls, item: SceneObject) -> "_ObjectMesh":
         vertices = item.vertices.astype(np.float32)
-        flat = np.cross(
-            vertices[item.faces[:, 1]] - vertices[item.faces[:, 0]],
-            vertices[item.faces[:, 2]] - vertices[item.faces[:, 0]],
-        )
-        smooth = np.zeros_like(vertices)
+        first, second, third = vertices[item.faces].swapaxes(0, 1)
+        face_normal = np.cross(second - first, third - first)
+        vertex_normal = np.zeros_like(vertices)
         for corner in range(3):
-            np.add.at(smooth, item.faces[:, corner], flat)
-        flat = unit_vectors(flat)[:, None].repeat(3, 1)
-        round_ = unit_vectors(smooth)[item.faces]
-        normal = np.where((flat * round_).sum(-1, keepdims=True) > 0.8, round_, flat)
-        edges = (vertices[item.faces[:, 1]] - vertices[item.faces[:, 0]])[:, [0, 2]]
+            np.add.at(vertex_normal, item.faces[:, corner], face_normal)
+        flat = unit_vectors(face_normal)[:, None].repeat(3, 1)
+        smooth = unit_vectors(vertex_normal)[item.faces]
+        normal = np.where((flat * smooth).sum(-1, keepdims=True) > 0.8, smooth, flat)
+        edges = (second - first)[:, [0, 2]]
         x, z = edges[np.linalg.norm(edges, axis=1).argmax()] if len(edges) else (1.0, 0.0)
         length = float(np.hypot(x, z)) or 1.0
         turn = np.array([[x, 0, z], [0, length, 0], [-z, 0, x]], np.float32) / length
         rest = (vertices - vertices.mean(0)) @ turn.T
-        return cls(
-            *(np.ascontiguousarray(a.reshape(-1, 3), "f4") for a in (vertices[item.faces], normal, rest[item.faces]))
-        )
+        columns = (vertices[item.faces], normal, rest[item.faces])
+        return cls(*(np.ascontiguousarray(column.reshape(-1, 3), "f4") for column in columns))
 
 
 def _gender_and_age(body: BodyModel, person: Person) -> dict[str, float]:
@@ -504,34 +484,31 @@ class _Bodies:
         self._level = []
         for number, person in enumerate(scene.people):
             depth = float(scene.to_camera(person.joints)[:, 2].min())
-            widest = NEAR_PIXELS * depth / max(scene.camera.fx, scene.camera.fy)
-            far = 0 if appearances is None else sum(cell < widest for cell in CELLS[1:])
-            level = self._levels[far]
-            data = np.concatenate(
-                level.mesh.add_clothes(person.vertices, appearances[number] if appearances else None), 1
-            ).tobytes()
-            if (number, far) not in self._moving:
-                self._moving[number, far] = self._context.buffer(reserve=len(data), dynamic=True)
-            self._moving[number, far].write(data)
-            self._level.append(far)
+            max_cell = MAX_CELL_PIXELS * depth / max(scene.camera.fx, scene.camera.fy)
+            level = 0 if appearances is None else sum(cell < max_cell for cell in CELLS[1:])
+            appearance = appearances[number] if appearances else None
+            data = np.concatenate(self._levels[level].mesh.add_clothes(person.vertices, appearance), 1).tobytes()
+            if (number, level) not in self._moving:
+                self._moving[number, level] = self._context.buffer(reserve=len(data), dynamic=True)
+            self._moving[number, level].write(data)
+            self._level.append(level)
 
-    def painted(self, program: "moderngl.Program", number: int, part: str) -> "moderngl.VertexArray":
+    def textured(self, program: "moderngl.Program", number: int, part: str) -> "moderngl.VertexArray":
         """The "head" or "body" of a person, with the attributes for textures."""
-        return self._array(
-            program, number, part, (self._levels[self._level[number]].static, "3f 3f 4f", "rest", "limb", "zone")
-        )
+        static = self._levels[self._level[number]].static
+        return self._array(program, number, part, (static, "3f 3f 4f", "rest", "limb", "zone"))
 
-    def shape(self, program: "moderngl.Program", number: int, part: str) -> "moderngl.VertexArray":
-        """ "all" or "few" triangles of a person, positions only."""
+    def positions(self, program: "moderngl.Program", number: int, part: str) -> "moderngl.VertexArray":
+        """Positions of "all" or "few" triangles of a person."""
         return self._array(program, number, part)
 
     def _array(self, program: "moderngl.Program", number: int, part: str, *more: tuple) -> "moderngl.VertexArray":
         level = self._level[number]
         if (number, level, part) not in self._arrays:
-            own = (self._moving[number, level], *(("3f 3f", "position", "normal") if more else ("3f 12x", "position")))
-            self._arrays[number, level, part] = self._context.vertex_array(
-                program, [own, *more], self._levels[level].faces[part]
-            )
+            layout = ("3f 3f", "position", "normal") if more else ("3f 12x", "position")
+            buffers = [(self._moving[number, level], *layout), *more]
+            faces = self._levels[level].faces[part]
+            self._arrays[number, level, part] = self._context.vertex_array(program, buffers, faces)
         return self._arrays[number, level, part]
 
 
@@ -558,7 +535,9 @@ class _Level:
 def _ambient_occlusion(
     context: "moderngl.Context", program: "moderngl.Program", mesh: ClothedMesh
 ) -> Float[np.ndarray, "vertex"]:
-    """Share of ambient light that reaches each vertex of a resting body, 0 to 1, from 48 directions."""
+    """Fraction of ambient light that reaches each vertex of a resting body, 0 to 1, from 48 directions."""
+    import moderngl
+
     size = 256
     count = 48
     depth = context.depth_texture((size, size))
@@ -566,37 +545,36 @@ def _ambient_occlusion(
     buffer = context.buffer(mesh.rest.tobytes())
     array = context.vertex_array(program, [(buffer, "3f", "position")], context.buffer(mesh.faces.tobytes()))
     normal = mesh.normals(mesh.rest)
-    seen = np.zeros(len(normal))
+    unoccluded = np.zeros(len(normal))
     total = np.full(len(normal), 1e-6)
-    import moderngl
-
     context.enable_only(moderngl.DEPTH_TEST)
     for number in range(count):
         height = 1 - (2 * number + 1) / count
         turn = number * np.pi * (3 - 5**0.5)
         z = np.array([np.cos(turn) * (1 - height**2) ** 0.5, height, np.sin(turn) * (1 - height**2) ** 0.5])
         x = unit_vectors(np.cross([0.0, 1.0, 0.0], z))
-        local = mesh.rest @ np.stack([x, np.cross(z, x), z]).T
+        axes = np.stack([x, np.cross(z, x), z])
+        local = mesh.rest @ axes.T
         low = local.min(0) - 0.01
         high = local.max(0) + 0.01
         scale = 2 / (high - low) * [1, 1, -1]
         matrix = np.eye(4)
-        matrix[:3, :3] = np.stack([x, np.cross(z, x), z]) * scale[:, None]
+        matrix[:3, :3] = axes * scale[:, None]
         matrix[:3, 3] = -scale * (low + high) / 2
         _uniform(program, "clip_from_world").write(np.ascontiguousarray(matrix.T, "f4").tobytes())
         target.use()
         target.clear()
         array.render()
         near = np.frombuffer(depth.read(alignment=1), np.float32).reshape(size, size)
-        at = (local + 0.004 * (normal @ np.stack([x, np.cross(z, x), z]).T)) * scale - scale * (low + high) / 2
-        pixel = np.clip(((at[:, :2] * 0.5 + 0.5) * size).astype(int), 0, size - 1)
-        free = at[:, 2] * 0.5 + 0.5 <= near[pixel[:, 1], pixel[:, 0]] + 0.006
+        clip = (local + 0.004 * (normal @ axes.T)) * scale - scale * (low + high) / 2
+        pixel = np.clip(((clip[:, :2] * 0.5 + 0.5) * size).astype(int), 0, size - 1)
+        lit = clip[:, 2] * 0.5 + 0.5 <= near[pixel[:, 1], pixel[:, 0]] + 0.006
         weight = np.maximum(normal @ z, 0)
-        seen += weight * free
+        unoccluded += weight * lit
         total += weight
-    for used in (array, buffer, target, depth):
-        used.release()
-    return np.clip(seen / total, 0, 1) ** 1.3 * 0.8 + 0.2
+    for resource in (array, buffer, target, depth):
+        resource.release()
+    return np.clip(unoccluded / total, 0, 1) ** 1.3 * 0.8 + 0.2
 
 
 class _Target:
@@ -625,7 +603,7 @@ def _source(name: str) -> str:
 
 
 def _set(program: "moderngl.Program", values: Mapping[str, object]) -> None:
-    """Set those uniforms that a program has."""
+    """Set the uniforms that a program has, and ignore others."""
     for name, value in values.items():
         member = program.get(name, None)
         if member is not None:
@@ -639,7 +617,7 @@ def _uniform(program: "moderngl.Program", name: str) -> "moderngl.Uniform":
 def _draw_once(
     context: "moderngl.Context", program: "moderngl.Program", *columns: Float[np.ndarray, "corner 3"]
 ) -> None:
-    """Draw triangles that are not kept: position, normal and rest, as many as the program has."""
+    """Draw triangles without keeping their buffer: position, or position, normal and rest."""
     buffer = context.buffer(np.concatenate(columns, 1).tobytes())
     names = ("position", "normal", "rest")[: len(columns)]
     array = context.vertex_array(program, [(buffer, " ".join(["3f"] * len(columns)), *names)])
@@ -650,18 +628,18 @@ def _draw_once(
 
 @cache
 def _noise() -> UInt8[np.ndarray, "z y x 4"]:
-    """Tiling noise: two channels of soft clouds, one finer, one of grain; mean 0.5. Filtered white noise."""
+    """Tiling noise, filtered white noise of mean 0.5: two channels of soft clouds, one finer, one of grain."""
     generator = default_rng(0)
-    steps = np.fft.fftfreq(_NOISE, 1 / _NOISE)
-    rate = np.sqrt(
-        sum(axis**2 for axis in np.meshgrid(steps, steps, np.fft.rfftfreq(_NOISE, 1 / _NOISE), indexing="ij"))
-    )
-    channels = []
+    frequencies = np.fft.fftfreq(NOISE_SIZE, 1 / NOISE_SIZE)
+    half_frequencies = np.fft.rfftfreq(NOISE_SIZE, 1 / NOISE_SIZE)
+    grid = np.meshgrid(frequencies, frequencies, half_frequencies, indexing="ij")
+    frequency = np.sqrt(sum(axis**2 for axis in grid))
+    shape = (NOISE_SIZE,) * 3
     axes = (0, 1, 2)
-    for lowest, fall in ((2.5, 2.3), (3.0, 2.3), (6.0, 2.2), (14.0, 1.0)):
-        strength = np.where(rate < lowest, 0, np.maximum(rate, 1) ** -fall)
-        values = np.fft.irfftn(
-            np.fft.rfftn(generator.standard_normal((_NOISE,) * 3), axes=axes) * strength, (_NOISE,) * 3, axes
-        )
+    channels = []
+    for lowest, decay in ((2.5, 2.3), (3.0, 2.3), (6.0, 2.2), (14.0, 1.0)):
+        amplitude = np.where(frequency < lowest, 0, np.maximum(frequency, 1) ** -decay)
+        spectrum = np.fft.rfftn(generator.standard_normal(shape), axes=axes)
+        values = np.fft.irfftn(spectrum * amplitude, shape, axes)
         channels.append(0.5 + 0.19 * values / values.std())
     return (255 * np.clip(np.stack(channels, -1), 0, 1)).round().astype(np.uint8)
