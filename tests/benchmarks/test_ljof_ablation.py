@@ -54,8 +54,8 @@ def test_whole_trainings_are_all_of_one_length_and_the_first_is_without_ljof(ben
 def test_rows_that_are_there_are_not_run_again(benchmark):
     first, second, *_ = benchmark.planned(("main",))
     assert benchmark.finished() == set()
-    benchmark.keep(first, (0.1, 0.2, 0.3))
-    benchmark.keep(second, (0.4, 0.5, 0.6))
+    benchmark.append(first, (0.1, 0.2, 0.3))
+    benchmark.append(second, (0.4, 0.5, 0.6))
     assert benchmark.finished() == {first, second}
     with benchmark.RESULTS.open() as file:
         table = list(csv.reader(file))

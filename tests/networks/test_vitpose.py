@@ -34,7 +34,7 @@ def test_maps_of_a_quarter_of_any_crop(crop, grid, head):
 
 
 def test_what_it_is_not_made_for_is_refused():
-    with pytest.raises(OccluposeError, match=r"^images of 32 x 64 px: this ViTPose should get 48 x 64$"):
+    with pytest.raises(OccluposeError, match=r"^images of 32 x 64 px: this ViTPose takes 48 x 64$"):
         small()(torch.randn(1, 3, 64, 32))
     with pytest.raises(OccluposeError, match=r"^head grand: not known; known are classic and simple$"):
         small(head="grand")
