@@ -303,10 +303,10 @@ def test_limb_depths_are_trained_where_they_are_known_for_all_people():
     lost.
     """
     given = sample_with_depth(0)
-    one = without_depth(given)
+    one = all_visible(given)
     elbow = MPI15.index("left_elbow")[0]
     one.xyz[1, elbow] = np.nan
-    known = annotation_mask(make_training().networks.codec, make_batch([one, without_depth(given)], with_images=False))
+    known = annotation_mask(make_training().networks.codec, make_batch([one, all_visible(given)], with_images=False))
     assert known.heatmaps.bool().all() and known.vectors.bool().all() and known.limb_depths[1].bool().all()
     missing = [MPI15.limbs[limb] for limb in (known.limb_depths[0] == 0).nonzero().flatten()]
     assert missing == [limb for limb in MPI15.limbs if "left_elbow" in limb]
@@ -316,7 +316,7 @@ def test_limb_depths_are_trained_where_they_are_known_for_all_people():
     )
 
 
-def without_depth(given):
+def all_visible(given):
     """The same, every joint visible."""
     xy = np.where(np.isfinite(given.xy), given.xy, 100.0)
     z = np.where(np.isfinite(given.z), given.z, 4.0)
