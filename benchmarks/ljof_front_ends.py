@@ -17,7 +17,7 @@ from rich.console import Console
 from occlupose.datasets.coco import load
 from occlupose.datasets.discovery import find_dataset
 from occlupose.evaluation.keypoints import ground_truth_boxes, predict_in_boxes, predict_in_images
-from occlupose.frontends import build, crop_network
+from occlupose.frontends import build_frontend, load_crop_network
 from occlupose.metrics.oks import KeypointResult, OKSProtocol, evaluate_strata
 
 DATASETS = ("coco", "crowdpose", "ochuman")
@@ -34,17 +34,17 @@ def main(weights: Path, formats: Path) -> None:
     """
     console = Console()
     rows = []
-    ours = f"{crop_network(weights).design.model}, flip"  # type: ignore[attr-defined]
+    ours = f"{load_crop_network(weights).design.model}, flip"  # type: ignore[attr-defined]
     for dataset in DATASETS:
         paths = find_dataset(formats / dataset, "test")
         data = load(paths.annotations, paths.images)
         runs: list[tuple[str, str, list[KeypointResult]]] = [
-            ("blazepose", "detector", predict_in_images(data.ground_truth, paths.images, build("blazepose"))),
-            (ours, "detector", predict_in_images(data.ground_truth, paths.images, build(weights, flip=True))),
+            ("blazepose", "detector", predict_in_images(data.ground_truth, paths.images, build_frontend("blazepose"))),
+            (ours, "detector", predict_in_images(data.ground_truth, paths.images, build_frontend(weights, flip=True))),
             (
                 ours,
                 "ground truth",
-                predict_in_boxes(ground_truth_boxes(data), crop_network(weights, flip=True), data.skeleton),
+                predict_in_boxes(ground_truth_boxes(data), load_crop_network(weights, flip=True), data.skeleton),
             ),
         ]
         for name, boxes, results in runs:

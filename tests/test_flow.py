@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from occlupose.errors import OccluposeError
-from occlupose.flow import DIS, RAFT, FlowSampler, build, raft
+from occlupose.flow import DIS, RAFT, FlowSampler, build_flow, load_raft
 from occlupose.occlusion.confidence import OCCLUDED, VISIBLE, classify_joints, discount_by_flow
 from occlupose.pyramid import Pyramid
 
@@ -158,7 +158,7 @@ def test_by_default_it_is_dis_on_the_grey_images():
     box = np.array([[30, 30, 170, 170]], np.float32)
     xy = np.array([[[60, 60], [100, 141], [150, 80]]], np.float32)
     expected = [[field[y - 2 : y + 3, x - 2 : x + 3].mean((0, 1)) for x, y in xy[0].astype(int)]]
-    for flow in (None, DIS(), build()):
+    for flow in (None, DIS(), build_flow()):
         measured, _ = measure((first, box, xy, ONE), (second, box, xy, ONE), flow=flow)
         np.testing.assert_allclose(measured.flow * 140, expected, atol=1e-3)
 
@@ -231,7 +231,7 @@ def test_raft_gets_padded_images_and_its_last_iteration_counts(size):
 
 def test_an_unknown_flow_is_refused():
     with pytest.raises(OccluposeError, match=r"^flow pwc: not known; give dis, raft-small, raft-large$"):
-        build("pwc")
+        build_flow("pwc")
 
 
 @pytest.mark.parametrize("name", ["raft-small", "raft-large"])
@@ -249,7 +249,7 @@ def test_without_a_torchvision_that_fits_the_cure_is_one_line(name, error, tmp_p
         OccluposeError,
         match=rf"^flow {name}: .*{torch.__version__.split('+')[0]}.*install torchvision .*dis$",
     ):
-        build(name)
+        build_flow(name)
 
 
 def torchvision_fits():
@@ -266,7 +266,7 @@ needs_torchvision = pytest.mark.skipif(not torchvision_fits(), reason="there is 
 @needs_torchvision
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_raft_itself_takes_any_size(size):
-    flow = raft(size, pretrained=False)
+    flow = load_raft(size, pretrained=False)
     first, second = np.random.default_rng(0).integers(0, 256, (2, 75, 141, 3), dtype=np.uint8)
     field = flow(first, second)
     assert field.shape == (75, 141, 2) and np.isfinite(field).all()
@@ -279,4 +279,4 @@ def test_weights_of_raft_that_cannot_be_fetched_are_one_line(tmp_path, monkeypat
     with pytest.raises(
         OccluposeError, match=r"^flow raft-small: torchvision cannot fetch its weights .*; go online once, or use dis$"
     ):
-        build("raft-small")
+        build_flow("raft-small")

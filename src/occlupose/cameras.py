@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from occlupose.errors import OccluposeError
-
-_CURE = "give width, height and either fx, fy, cx, cy or K (3 x 3), in pixels"
+from occlupose.errors import OccluposeError, unreadable
 
 FIELD_OF_VIEW = 55.0
-"""Degrees on the long side that are assumed for an unknown camera. Ours."""
+"""Field of view on the long side, degrees, that is assumed for an unknown camera. Ours."""
+
+_HINT = "give width, height and either fx, fy, cx, cy or K (3 x 3), in pixels"
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ class Camera:
 
     @classmethod
     def load(cls, path: str | Path) -> "Camera":
-        """Read a camera from a .json file with width, height and either fx, fy, cx, cy or the 3 x 3 matrix K, all in
-        pixels.
+        """Reads a .json file with width, height and either fx, fy, cx, cy or the 3 x 3 matrix K, in pixels.
 
         Raises:
             OccluposeError: the file cannot be read or has other fields; names the file.
@@ -85,15 +84,13 @@ class Camera:
         try:
             return _CameraFile.model_validate(json.loads(Path(path).read_text(encoding="utf-8"))).camera()
         except OSError as error:
-            raise OccluposeError(
-                f"{path}: cannot be read ({(error.strerror or str(error)).lower()}); give a camera's .json file"
-            ) from error
+            raise unreadable(path, error, "give a camera's .json file") from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "camera"
-            raise OccluposeError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}; {_CURE}") from error
+            raise OccluposeError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}; {_HINT}") from error
         except ValueError as error:
-            raise OccluposeError(f"{path}: not JSON; {_CURE}") from error
+            raise OccluposeError(f"{path}: not JSON; {_HINT}") from error
         except OccluposeError as error:
             raise OccluposeError(f"{path}: {error}") from error
 
@@ -146,7 +143,8 @@ class _CameraFile(BaseModel):
     @model_validator(mode="after")
     def _one_form(self) -> "_CameraFile":
         numbers = [self.fx, self.fy, self.cx, self.cy]
-        if (None in numbers) if self.K is None else any(number is not None for number in numbers):
+        given = sum(number is not None for number in numbers)
+        if given != (4 if self.K is None else 0):
             raise ValueError("neither all of fx, fy, cx, cy nor K alone")
         return self
 
@@ -158,10 +156,10 @@ class _CameraFile(BaseModel):
 
 
 def camera_from_fov(width: int, height: int, fov: float | None = None) -> Camera:
-    """A camera of this field of view on the long side, degrees; without one, of 55 degrees, marked as assumed.
+    """A camera with this field of view on the long side, degrees; None: 55 degrees, marked as assumed.
 
     Raises:
-        OccluposeError: a field of view outside 1 to 170 degrees.
+        OccluposeError: the field of view is outside 1 to 170 degrees.
     """
     if fov is not None and not 1 <= fov <= 170:
         raise OccluposeError(f"fov {fov}: a field of view is 1 to 170 degrees on the long side; give degrees")

@@ -18,7 +18,7 @@ class Detections:
     """People found in one image.
 
     Attributes:
-        skeleton: the joints' names.
+        skeleton: names of the joints.
         xy: keypoints in pixels of the whole image; NaN where a joint is absent.
         score: confidence of each keypoint, 0..1.
         state: 0 absent, 1 occluded, 2 visible. By default visible where xy is known, else absent.
@@ -65,7 +65,7 @@ class Detections:
         return cls(skeleton=skeleton, xy=xy, score=score, xyz=np.zeros((0, joints, 3), np.float32) if in_3d else None)
 
     def select(self, people: Int[np.ndarray, " selected"] | Bool[np.ndarray, " person"] | list[int]) -> "Detections":
-        """Some of the people, by their rows, in the order wanted, or by a mask."""
+        """Some of the people, by a mask or by their rows in the order wanted."""
         rows = np.asarray(people)
         rows = rows if rows.size else rows.astype(int)
         return replace(
@@ -79,9 +79,9 @@ class Detections:
         )
 
     def to(self, skeleton: Skeleton) -> "Detections":
-        """The same people with the joints of another skeleton, as `skeletons.convert` makes them.
+        """The same people with the joints of another skeleton, as `skeletons.convert` derives them.
 
-        A joint made from several has the least state and score among them; one that cannot be made is absent.
+        A joint derived from several has the lowest state and score among them; one that cannot be derived is absent.
         """
         if skeleton == self.skeleton:
             return self

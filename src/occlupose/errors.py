@@ -1,4 +1,4 @@
-"""The exception for everything that a user can cause and mend."""
+"""The exception for everything that a user can cause and fix."""
 
 
 class OccluposeError(Exception):
@@ -9,11 +9,17 @@ class OccluposeError(Exception):
     """
 
 
-def unreadable(file: object, error: OSError, hint: str) -> OccluposeError:
-    """The error for a file that the system cannot read.
+def unreadable(file: object, error: Exception, hint: str) -> OccluposeError:
+    """The error for a file that cannot be read.
 
     Arguments:
-        file: its path, or what else names it.
+        file: its path or name.
+        error: why it cannot be read.
         hint: what to give instead.
     """
-    return OccluposeError(f"{file}: cannot be read ({(error.strerror or str(error)).lower()}); {hint}")
+    return OccluposeError(f"{file}: cannot be read ({reason(error)}); {hint}")
+
+
+def reason(error: Exception) -> str:
+    """The message of an exception in lower case, without the name of the file."""
+    return (getattr(error, "strerror", None) or str(error)).lower()

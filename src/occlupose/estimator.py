@@ -122,11 +122,11 @@ def track(
     """Detects and tracks people, frame by frame, with a delay of some frames.
 
     Decoding, tracking and optical flow run in threads beside the networks. With optical flow, OpenCV uses one thread
-    (in the whole process) meanwhile. Detections of people whom `tracking.Tracker` never confirms are left out.
+    (in the whole process) meanwhile. People whom `tracking.Tracker` never confirms are left out.
 
     Arguments:
         camera: of the source.
-        max_people: at most this many people in a frame, those who came first.
+        max_people: maximum number of people in a frame; those who came first are kept.
     """
     estimator.start(source)
     stage = TrackingStage((source.width, source.height), estimator.flow, max_people)
@@ -147,10 +147,10 @@ def track(
 
 
 class PeopleLimit:
-    """Limits the number of people in a frame: those who came first, each until the tracker forgets them.
+    """Keeps the people who came first, each until the tracker forgets them.
 
     Arguments:
-        max_people: None: no limit.
+        max_people: maximum number of people in a frame; None: no limit.
     """
 
     def __init__(self, max_people: int | None) -> None:
@@ -158,7 +158,7 @@ class PeopleLimit:
         self._last_seen: dict[int, float] = {}
 
     def __call__(self, track_id: Int[np.ndarray, " person"], time: float) -> Bool[np.ndarray, " person"]:
-        """Mask of the people within the limit; without an id (-1) nobody is."""
+        """Mask of the people within the limit; people without an id (-1) never are."""
         self._last_seen = {track: seen for track, seen in self._last_seen.items() if time - seen <= MAX_GAP}
         for track in sorted(track_id[track_id > 0].tolist()):
             if track in self._last_seen or self._max_people is None or len(self._last_seen) < self._max_people:
@@ -182,7 +182,7 @@ class TrackingStage:
     Arguments:
         size: (width, height) of the images, px.
         flow: None: confidence and state stay as detected.
-        max_people: at most this many people in a frame, those who came first.
+        max_people: maximum number of people in a frame; those who came first are kept.
     """
 
     def __init__(self, size: tuple[int, int], flow: Flow | None, max_people: int | None) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, reason
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffix, that is renamed to `path` when the block ends.
 
-    The folder is created where it is missing. After an exception there is neither a temporary file nor a half-written
-    `path`, and a file that was at `path` before is untouched.
+    The folder is created if it is missing. After an exception no temporary file is left, and a file that was at `path`
+    before is unchanged.
 
     Raises:
         OccluposeError: the disk is full, the folder is not writable, and so on; names `path`.
@@ -32,9 +32,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
             with suppress(OSError):
                 temporary.unlink()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise OccluposeError(
-            f"{path}: could not be written ({reason}); choose a folder that is writable and has room"
+            f"{path}: could not be written ({reason(error)}); choose a folder that is writable and has room"
         ) from error
 
 

@@ -11,10 +11,10 @@ from jaxtyping import Float, Int, UInt8
 from occlupose.errors import OccluposeError
 from occlupose.pyramid import Pyramid, square_crop_matrix
 
-if TYPE_CHECKING:  # imported where it is used: DIS does not need it
+if TYPE_CHECKING:  # imported where it is used, since DIS does not need it
     from torch import Tensor, nn
 
-__all__ = ["DIS", "FLOWS", "RAFT", "Flow", "FlowSampler", "JointFlow", "build", "raft"]
+__all__ = ["DIS", "FLOWS", "RAFT", "Flow", "FlowSampler", "JointFlow", "build_flow", "load_raft"]
 
 # approximate size of the smallest person after downsampling by an integer factor: enough to separate limbs from the
 # background
@@ -28,11 +28,11 @@ RAFT_STEP = 8
 RAFT_MIN_SIDE = 128
 
 FLOWS = ("dis", "raft-small", "raft-large")
-"""Names for `build`."""
+"""Names for `build_flow`."""
 
 
 class Flow(Protocol):
-    """Dense optical flow between two images: any function like this."""
+    """Dense optical flow between two images: any function with this signature."""
 
     def __call__(
         self, first: UInt8[np.ndarray, "height width 3"], second: UInt8[np.ndarray, "height width 3"]
@@ -59,7 +59,7 @@ class DIS:
 
 
 class RAFT:
-    """Flow by a RAFT network (Teed and Deng, ECCV 2020); `raft` loads torchvision's.
+    """Flow by a RAFT network (Teed and Deng, ECCV 2020); `load_raft` loads torchvision's.
 
     Arguments:
         network: maps two batches of images (batch, 3, height, width) in -1..1, sides multiples of 8 and 128 or more, to
@@ -88,7 +88,7 @@ class RAFT:
         return np.ascontiguousarray(field.permute(1, 2, 0).cpu().numpy())
 
 
-def raft(size: Literal["small", "large"], *, pretrained: bool = True, device: str = "cpu") -> RAFT:
+def load_raft(size: Literal["small", "large"], *, pretrained: bool = True, device: str = "cpu") -> RAFT:
     """torchvision's RAFT (optional dependency).
 
     torchvision downloads the weights at first use. They are not part of this package: they were trained on FlyingChairs
@@ -101,7 +101,7 @@ def raft(size: Literal["small", "large"], *, pretrained: bool = True, device: st
 
     try:
         from torchvision.models import optical_flow
-    except (ImportError, OSError, RuntimeError) as error:  # built for another torch it fails in any of these ways
+    except (ImportError, OSError, RuntimeError) as error:  # raised by a torchvision that was built for another torch
         reason = str(error).splitlines()[0]
         raise OccluposeError(
             f"flow raft-{size}: no torchvision that fits torch {torch.__version__} ({reason}); "
@@ -116,7 +116,7 @@ def raft(size: Literal["small", "large"], *, pretrained: bool = True, device: st
         ) from error
 
 
-def build(name: str = "dis", *, device: str = "cpu") -> Flow:
+def build_flow(name: str = "dis", *, device: str = "cpu") -> Flow:
     """An optical flow method by name.
 
     Arguments:
@@ -124,22 +124,23 @@ def build(name: str = "dis", *, device: str = "cpu") -> Flow:
         device: torch device of RAFT.
 
     Raises:
-        OccluposeError: unknown name; or as `raft`.
+        OccluposeError: unknown name; or as `load_raft`.
     """
     check_name(name)
-    return DIS() if name == "dis" else raft("small" if name == "raft-small" else "large", device=device)
+    return DIS() if name == "dis" else load_raft("small" if name == "raft-small" else "large", device=device)
 
 
 def check_name(name: str) -> None:
-    """Raises OccluposeError unless `build` knows this name."""
+    """Raises OccluposeError unless `build_flow` knows this name."""
     if name not in FLOWS:
         raise OccluposeError(f"flow {name}: not known; give {', '.join(FLOWS)}")
 
 
 @dataclass(frozen=True)
 class JointFlow:
-    """Motion of the joints of one frame, and optical flow at them, to the next frame (to the previous one where there
-    is no next), in box sides of this frame.
+    """Motion of the joints of one frame and optical flow at them, in box sides of this frame.
+
+    Both are measured to the next frame, or to the previous one if the person is not in the next.
 
     Attributes:
         motion: of the detected keypoints. NaN where the person or the joint is in neither neighbouring frame.
@@ -166,11 +167,10 @@ class _TrackedFrame:
 
 
 class FlowSampler:
-    """Motion of every joint and optical flow at it (OANet eq. 2), over a stream of frames: the result for a frame comes
-    with the next frame.
+    """Motion of every joint and optical flow at it (OANet eq. 2) over a stream of frames, one frame late.
 
-    Keeps three frames at most. The flow (OANet used PWC-Net) is computed on the union of the people's boxes, forward (t
-    to t+1); backward (t to t-1) for people who are missing in t+1, and in the last frame.
+    Keeps at most three frames. The flow (OANet used PWC-Net) is computed on the union of the people's boxes: forward (t
+    to t+1), and backward (t to t-1) for people who are missing in t+1 and in the last frame.
 
     Arguments:
         flow: by default DIS.

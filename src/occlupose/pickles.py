@@ -1,6 +1,6 @@
-"""Pickles of strangers, read without running code: every name in them means a stand-in of ours, or nothing.
+"""Untrusted pickles, read without running code: names in them resolve to our stand-ins or are refused.
 
-NumPy's own classes are not safe either: `numpy.dtype.__setstate__` believes fields that overlap, and a file can then
+NumPy's own classes are not safe either: `numpy.dtype.__setstate__` accepts overlapping fields, with which a file can
 make NumPy drop a reference at any address. So arrays, dtypes and scalars are rebuilt here from their numbers.
 """
 
@@ -12,14 +12,14 @@ from typing import IO, Any
 import numpy as np
 
 _DTYPE = re.compile(r"[fiubc](?:[1248]|16)|O8?|[US]\d{1,4}")
-"""Elements that a pickled array may have: numbers, objects, strings."""
+"""Allowed element types of a pickled array: numbers, objects, strings."""
 
 
 class PickledDtype:
-    """Stand-in for a pickled `numpy.dtype`: one of a few plain kinds.
+    """Stand-in for a pickled `numpy.dtype` of a plain type.
 
     Raises:
-        pickle.UnpicklingError: any other kind.
+        pickle.UnpicklingError: any other type.
     """
 
     code = ""
@@ -39,7 +39,7 @@ class PickledDtype:
         """The dtype itself.
 
         Raises:
-            pickle.UnpicklingError: it is one of objects.
+            pickle.UnpicklingError: its elements are objects.
         """
         if self.code.startswith("O"):
             raise pickle.UnpicklingError("an object where numbers should be in it")
@@ -62,7 +62,7 @@ class PickledArray:
                 raise pickle.UnpicklingError("an array of objects in it that lacks some")
             self.items = data
         else:
-            content = data.encode("latin1") if isinstance(data, str) else data  # Python 2 has its bytes as text
+            content = data.encode("latin1") if isinstance(data, str) else data  # bytes of Python 2 are text here
             self.items = np.frombuffer(content, dtype.numpy()).reshape(shape, order="F" if fortran else "C")
 
 
@@ -86,20 +86,20 @@ NUMPY: Mapping[tuple[str, str], Any] = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
 }
-"""Stand-ins for what NumPy pickles arrays by, by module and name."""
+"""Stand-ins for the names in NumPy's pickles, by module and name."""
 
 _BYTES: Mapping[tuple[str, str], Any] = {
-    ("_codecs", "encode"): _encode,  # Python 3 writes bytes by it in protocol 2, which NumPy used before 1.17
-    ("__builtin__", "bytes"): bytes,  # likewise where there are none
+    ("_codecs", "encode"): _encode,  # bytes in protocol 2 of Python 3, which NumPy used before 1.17
+    ("__builtin__", "bytes"): bytes,  # empty bytes, likewise
 }
 
 
 class SafeUnpickler(pickle.Unpickler):
-    """An unpickler that knows plain values, NumPy's arrays (as `PickledArray`) and the names it is given.
+    """An unpickler for plain values, NumPy's arrays (as `PickledArray`) and the names that it is given.
 
     Arguments:
-        names: what further names mean, by module and name.
-        encoding: of the texts of Python 2.
+        names: stand-ins for further names, by module and name.
+        encoding: of strings of Python 2.
 
     Raises:
         pickle.UnpicklingError: from `load`; the file names anything else.

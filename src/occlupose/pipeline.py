@@ -30,10 +30,10 @@ def run(
 
     Arguments:
         source: path, glob pattern, camera number, address of a network camera, or an open source.
-        estimator: by default `OANet()`. It can be used again.
-        every: only every n-th frame.
+        estimator: by default `OANet()`. It can be used for several sources.
+        every: use only every n-th frame.
         start, end: seconds.
-        max_people: at most this many people in a frame, those who came first.
+        max_people: maximum number of people in a frame; those who came first are kept.
         camera: intrinsics.
         fov: field of view on the long side, degrees, without `camera`; by default 55, marked as assumed.
         height: body height of everybody, m; by default as estimated.

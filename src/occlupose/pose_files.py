@@ -30,7 +30,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from occlupose.cameras import Camera
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
 from occlupose.poses import ABSENT, VISIBLE, Poses
 from occlupose.skeletons import SKELETONS, Skeleton, by_name
@@ -53,8 +53,7 @@ def load(path: str | Path) -> Poses:
     try:
         return _record(_validated(_FORMATS[path.suffix].read(path)))
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise OccluposeError(f"{path}: cannot be read ({reason}); give a .npz or .json file") from error
+        raise unreadable(path, error, "give a .npz or .json file") from error
     except OccluposeError as error:
         raise OccluposeError(f"{path}: {error}") from error
 
@@ -77,7 +76,7 @@ def check_suffix(path: Path) -> None:
 
 
 def _check_name(path: Path, skeleton: Skeleton) -> None:
-    """Refuses a skeleton whose name stands for other joints: it could not be read again."""
+    """Refuses a skeleton with the name of another one: it could not be read again."""
     known = _known_skeleton(skeleton.name)
     if known is not None and known.joints != skeleton.joints:
         raise OccluposeError(
@@ -125,7 +124,7 @@ _States = Annotated[np.ndarray, AfterValidator(_known_states), _array("iu", "who
 
 
 class _Content(BaseModel):
-    """What a poses file may hold, whichever format it is in."""
+    """The fields of a poses file, in either format."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
@@ -183,9 +182,9 @@ def _record(content: _Content) -> Poses:
         )
     frames, people = joints["xy"].shape[:2]
     width, height = _image_size(content, joints["xy"])
-    camera = (
-        None if content.camera is None else Camera.from_matrix(content.camera, width, height, content.camera_assumed)
-    )
+    camera = None
+    if content.camera is not None:
+        camera = Camera.from_matrix(content.camera, width, height, content.camera_assumed)
     poses = Poses(
         **_filled(joints),
         track_id=np.arange(people) if content.track_id is None else content.track_id,
@@ -245,18 +244,17 @@ def _own_skeleton(name: str, joints: list[str], limbs: list[tuple[str, str]], ro
 
 
 def _image_size(content: _Content, xy: np.ndarray) -> tuple[int, int]:
-    sizes = [content.width, content.height]
+    width = content.width
+    height = content.height
     if content.camera is not None:
-        sizes = [
-            round(2 * centre + 1) if size is None else size
-            for size, centre in zip(sizes, content.camera[:2, 2].tolist(), strict=True)
-        ]
+        cx, cy = content.camera[:2, 2].tolist()
+        width = round(2 * cx + 1) if width is None else width
+        height = round(2 * cy + 1) if height is None else height
     finite = xy[np.isfinite(xy).all(-1)]
-    if None in sizes and not len(finite):
+    if (width is None or height is None) and not len(finite):
         raise OccluposeError(
             "width, height: are missing, and there is neither a camera nor a finite xy to take them from; give them"
         )
-    width, height = sizes
     if width is None:
         width = max(1, math.ceil(finite[:, 0].max()) + 1)
     if height is None:
@@ -346,18 +344,15 @@ def _json_people(poses: Poses) -> Iterator[str]:
     for person, number in enumerate(poses.track_id.tolist()):
         frames = np.flatnonzero(present[:, person])
         columns = [frames.tolist(), *(_shortest(getattr(poses, name)[frames, person]).tolist() for name in names[1:])]
-        rows = (
-            json.dumps(dict(zip(names, row, strict=True)), separators=(",", ":")) for row in zip(*columns, strict=True)
-        )
         yield f'{"," if person else ""}\n{{"track_id": {number}, "frames": [\n'
-        yield from (f"{',' if place else ''}{row}\n".replace("NaN", "null") for place, row in enumerate(rows))
+        for place, values in enumerate(zip(*columns, strict=True)):
+            row = json.dumps(dict(zip(names, values, strict=True)), separators=(",", ":"))
+            yield f"{',' if place else ''}{row}\n".replace("NaN", "null")
         yield "]}"
 
 
 def _shortest(values: np.ndarray) -> np.ndarray:
-    """The float64 numbers with the fewest decimals (of up to 9) that still are these float32 values; whole numbers as
-    they are.
-    """
+    """Float64 numbers of the fewest decimals, up to 9, that round to these float32 values; whole numbers unchanged."""
     if values.dtype.kind != "f":
         return values
     shortest = values.astype(np.float64)
@@ -394,13 +389,12 @@ def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None
         content = {name: value for name, value in document.items() if name not in ("people", "per_joint")}
         people = document["people"]
         rows = [row for person in people for row in person["frames"]]
-        names = document.get("per_joint") or [
-            name for name in _PER_JOINT if name in (rows[0] if rows else ("xy", "score", "state"))
-        ]
-        if frames is None:
-            frames = (
-                len(document["time"]) if "time" in document else 1 + max((row["frame"] for row in rows), default=-1)
-            )
+        first = rows[0] if rows else ("xy", "score", "state")
+        names = document.get("per_joint") or [name for name in _PER_JOINT if name in first]
+        if frames is None and "time" in document:
+            frames = len(document["time"])
+        elif frames is None:
+            frames = 1 + max((row["frame"] for row in rows), default=-1)
         joints = len(_skeleton(document["skeleton"], document.get("joint_names"), None, None))
         content["track_id"] = [person["track_id"] for person in people]
         return content | {name: _json_array(name, people, frames, joints) for name in dict.fromkeys(["xy", *names])}

@@ -171,7 +171,7 @@ class Poses:
     def save(self, path: str | Path) -> None:
         """Write the whole record as .npz or .json, by the suffix; `load` returns an equal record.
 
-        Of a skeleton that occlupose does not know, the file holds joints, limbs and root, not sigmas and aliases.
+        For a skeleton of your own, the file holds joints, limbs and root, but not sigmas and aliases.
 
         Raises:
             OccluposeError: another suffix, a skeleton with the name of another one, or the file cannot be written;
@@ -210,13 +210,13 @@ class Poses:
                 all its joints.
 
         Raises:
-            OccluposeError: there is no such track id or joint; lists those that there are.
+            OccluposeError: unknown track id or joint; lists the known ones.
         """
         frames = slice(None) if time is None else time
         people = slice(None) if person is None else self._columns([person] if isinstance(person, int) else person)
-        skeleton = (
-            self.skeleton if joint is None else self.skeleton.subset([joint] if isinstance(joint, str) else joint)
-        )
+        skeleton = self.skeleton
+        if joint is not None:
+            skeleton = skeleton.subset([joint] if isinstance(joint, str) else joint)
         joints = self.skeleton.index(*skeleton.joints)
         return replace(
             self,
@@ -234,7 +234,7 @@ class Poses:
         """One person over time.
 
         Raises:
-            OccluposeError: there is no such track id; lists those that there are.
+            OccluposeError: unknown track id; lists the known ones.
         """
         (column,) = self._columns([track_id])
         present = np.flatnonzero((self.state[:, column] != ABSENT).any(-1))
@@ -272,9 +272,8 @@ class Poses:
         track_ids = list(track_ids)
         for track_id in track_ids:
             if track_id not in known:
-                raise OccluposeError(
-                    f"track id {track_id}: not in this record; it has {', '.join(map(str, known)) or 'nobody'}"
-                )
+                there = ", ".join(map(str, known)) or "nobody"
+                raise OccluposeError(f"track id {track_id}: not in this record; it has {there}")
         return [known.index(track_id) for track_id in track_ids]
 
     def _with_shared_fields(self, observed: "Poses") -> "Poses":
@@ -317,31 +316,26 @@ class Poses:
         if not (self.width > 0 and self.height > 0):
             raise OccluposeError(f"width, height: are {self.width} x {self.height}; they must be positive, in pixels")
         if self.camera is not None and (self.camera.width, self.camera.height) != (self.width, self.height):
-            raise OccluposeError(
-                f"camera: is for images of {self.camera.width} x {self.camera.height}; it must be for these,"
-                f" {self.width} x {self.height}"
-            )
+            size = f"{self.camera.width} x {self.camera.height}"
+            raise OccluposeError(f"camera: is for images of {size}; it must be for these, {self.width} x {self.height}")
         if len(set(self.track_id.tolist())) < len(self.track_id):
             raise OccluposeError("track_id: has a number twice; every person needs an id of their own")
         if not (np.isfinite(self.time).all() and (np.diff(self.time) >= 0).all()):
             raise OccluposeError("time: is not finite or goes back; it must be the frames' times in seconds, in order")
-        self._refuse_joints(
-            "score", ~((self.score >= 0) & (self.score <= 1)), "has a score outside 0..1", "scale scores to 0..1"
-        )
-        self._refuse_joints(
-            "state", self.state > VISIBLE, "has an unknown state", "states are 0 absent, 1 occluded, 2 visible"
-        )
+        outside = ~((self.score >= 0) & (self.score <= 1))
+        self._refuse_joints("score", outside, "has a score outside 0..1", "scale scores to 0..1")
+        unknown = self.state > VISIBLE
+        self._refuse_joints("state", unknown, "has an unknown state", "states are 0 absent, 1 occluded, 2 visible")
         self._check_coordinates("xy", self.xy)
         missing = np.isnan(self.xy).any(-1)
         absent = self.state == ABSENT
+        placed = absent & ~missing
         self._refuse_joints("state", missing & ~absent, "has no coordinates", "a joint whose xy is NaN has state 0")
-        self._refuse_joints(
-            "state", absent & ~missing, "is absent but has coordinates", "a joint with state 0 has xy NaN"
-        )
+        self._refuse_joints("state", placed, "is absent but has coordinates", "a joint with state 0 has xy NaN")
         if self.xyz is not None:
             self._check_coordinates("xyz", self.xyz)
-            misplaced = absent & ~np.isnan(self.xyz).any(-1)
-            self._refuse_joints("xyz", misplaced, "is absent but has coordinates", "a joint with state 0 has xyz NaN")
+            placed = absent & ~np.isnan(self.xyz).any(-1)
+            self._refuse_joints("xyz", placed, "is absent but has coordinates", "a joint with state 0 has xyz NaN")
 
     def _check_coordinates(self, name: str, values: Float32[np.ndarray, "time person joint d"]) -> None:
         partial = np.isnan(values).any(-1) != np.isnan(values).all(-1)

@@ -19,7 +19,7 @@ def square_crop_matrix(left: float, top: float, side: float, size: int) -> Float
 
 
 class Pyramid:
-    """An image for crops without aliasing: each halved resolution is computed once, when it is needed.
+    """An image for crops without aliasing: each halved resolution is computed once, when it is first needed.
 
     Attributes:
         size: width and height of the image, px.

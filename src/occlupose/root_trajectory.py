@@ -42,9 +42,9 @@ def estimate_root_trajectory(
 
     Ours (OANet ends at root-relative poses). Gauss-Newton on the distance between each joint and its line of sight,
     robust against outliers, with a prior that the speed changes little, least along the line of sight, and decays where
-    nothing is visible: gaps are interpolated, ends extrapolated. The influence of a frame falls fast with time: where
-    the person is visible for 1 s more on either side, a window gives the same root as the whole video, to 1 cm up to 6
-    m from the camera and 3 cm up to 12 m.
+    nothing is visible: gaps are interpolated, ends extrapolated. The influence of a frame falls fast with time: if the
+    person is visible for 1 s more on either side, a window gives the same root as the whole video, within 1 cm up to
+    6 m from the camera and 3 cm up to 12 m.
 
     Arguments:
         xyz_relative: root-relative joints, m, in the camera frame; NaN where unknown.
@@ -52,11 +52,11 @@ def estimate_root_trajectory(
         weight: confidence of the keypoints, 0..1.
         camera: of the images.
         fps: frames per second.
-        before: the root in the last two frames before these, or in the last one, where it is known already; it is kept.
+        before: the root in the last one or two frames before these, if it is known already; it is kept.
 
     Returns:
-        Root in the camera frame, m, at least 0.3 m in front of it. All NaN if no joint is ever visible and `before` is
-        not given.
+        Root in the camera frame, m, at least 0.3 m in front of the camera. All NaN if no joint is ever visible and
+        `before` is not given.
     """
     observations = _Observations(xyz_relative, xy, weight, camera, fps)
     if before is None:
@@ -71,7 +71,7 @@ def estimate_root_trajectory(
 
 @dataclass(frozen=True)
 class _Observations:
-    """The keypoints of each frame, processed in chunks of frames, so that hours of video need little memory."""
+    """The keypoints of each frame, processed in chunks of frames so that long videos need little memory."""
 
     xyz_relative: Float[np.ndarray, "time joint 3"]
     xy: Float[np.ndarray, "time joint 2"]
@@ -142,7 +142,7 @@ def _solve(
         matrix: only the lower half is used.
         along: any vector on the line of sight to the root.
         fps: frames per second.
-        before: known roots of the frames before these, at most two: no frame is tied directly to more than that.
+        before: known roots of at most two earlier frames; the prior connects no frame with earlier ones.
     """
     known = len(before)
     blocks = _smoothness(np.concatenate([before, along]), fps)

@@ -18,6 +18,7 @@ of the orders:
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -33,7 +34,7 @@ class Skeleton:
 
     Attributes:
         name: in files, e.g. "coco17".
-        joints: names in order.
+        joints: names, in order.
         limbs: edges to draw, the end nearer the root first (mpi15 keeps the direction of its affinity fields).
         root: the joint that 3D poses are relative to, or None.
         sigmas: per-joint spread of human annotation for object keypoint similarity, as a fraction of the person's
@@ -108,9 +109,9 @@ def _partner(joint: str, joints: tuple[str, ...]) -> str:
     return joint
 
 
-def _chains(*chains: str) -> tuple[tuple[str, str], ...]:
-    """Limbs from chains of joint names: "a b c" is (a, b), (b, c)."""
-    return tuple(limb for chain in chains for limb in zip(chain.split(), chain.split()[1:], strict=False))
+def _pairs(chains: str) -> tuple[tuple[str, str], ...]:
+    """Neighbours in chains of names: "a b c, d e" is (a, b), (b, c), (d, e)."""
+    return tuple(pair for chain in chains.split(",") for pair in pairwise(chain.split()))
 
 
 _FACE = "nose left_eye right_eye left_ear right_ear".split()
@@ -119,6 +120,8 @@ _COCO = (
     *"left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist".split(),
     *"left_hip right_hip left_knee right_knee left_ankle right_ankle".split(),
 )
+_FACE_SIGMAS = (0.026, 0.025, 0.025, 0.035, 0.035)
+_BODY_SIGMAS = (0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089)
 _LEFT_ARM = "left_shoulder left_elbow left_wrist"
 _RIGHT_ARM = "right_shoulder right_elbow right_wrist"
 _LEFT_LEG = "left_hip left_knee left_ankle"
@@ -127,54 +130,30 @@ _RIGHT_LEG = "right_hip right_knee right_ankle"
 COCO17 = Skeleton(
     name="coco17",
     joints=_COCO,
-    limbs=_chains(
-        *(_LEFT_LEG, _RIGHT_LEG, "left_hip right_hip", "left_shoulder left_hip", "right_shoulder right_hip"),
-        *("left_shoulder right_shoulder", _LEFT_ARM, _RIGHT_ARM),
-        *("left_eye right_eye", "nose left_eye left_ear left_shoulder", "nose right_eye right_ear right_shoulder"),
+    limbs=_pairs(
+        f"{_LEFT_LEG}, {_RIGHT_LEG}, left_hip right_hip, left_shoulder left_hip, right_shoulder right_hip,"
+        f"left_shoulder right_shoulder, {_LEFT_ARM}, {_RIGHT_ARM}, left_eye right_eye,"
+        "nose left_eye left_ear left_shoulder, nose right_eye right_ear right_shoulder"
     ),
-    sigmas=(
-        0.026,
-        0.025,
-        0.025,
-        0.035,
-        0.035,
-        0.079,
-        0.079,
-        0.072,
-        0.072,
-        0.062,
-        0.062,
-        0.107,
-        0.107,
-        0.087,
-        0.087,
-        0.089,
-        0.089,
-    ),
+    sigmas=(*_FACE_SIGMAS, *_BODY_SIGMAS),
 )
 
 CROWDPOSE14 = Skeleton(
     name="crowdpose14",
     joints=(*_COCO[len(_FACE) :], "head_top", "neck"),
-    limbs=_chains(
-        *(
-            "neck head_top",
-            f"neck {_LEFT_ARM}",
-            f"neck {_RIGHT_ARM}",
-            f"left_shoulder {_LEFT_LEG}",
-            f"right_shoulder {_RIGHT_LEG}",
-        ),
-        "left_hip right_hip",
+    limbs=_pairs(
+        f"neck head_top, neck {_LEFT_ARM}, neck {_RIGHT_ARM}, left_shoulder {_LEFT_LEG}, right_shoulder {_RIGHT_LEG},"
+        "left_hip right_hip"
     ),
-    sigmas=(0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089, 0.079, 0.079),
+    sigmas=(*_BODY_SIGMAS, 0.079, 0.079),
 )
 
 H36M17 = Skeleton(
     name="h36m17",
     joints=tuple(f"pelvis {_RIGHT_LEG} {_LEFT_LEG} spine thorax neck_nose head_top {_LEFT_ARM} {_RIGHT_ARM}".split()),
-    limbs=_chains(
-        *(f"pelvis {_RIGHT_LEG}", f"pelvis {_LEFT_LEG}", "pelvis spine thorax neck_nose head_top"),
-        *(f"thorax {_LEFT_ARM}", f"thorax {_RIGHT_ARM}"),
+    limbs=_pairs(
+        f"pelvis {_RIGHT_LEG}, pelvis {_LEFT_LEG}, pelvis spine thorax neck_nose head_top,"
+        f"thorax {_LEFT_ARM}, thorax {_RIGHT_ARM}"
     ),
     root="pelvis",
 )
@@ -182,15 +161,8 @@ H36M17 = Skeleton(
 MPI15 = Skeleton(
     name="mpi15",
     joints=tuple(f"neck head_top pelvis {_LEFT_ARM} {_LEFT_LEG} {_RIGHT_ARM} {_RIGHT_LEG}".split()),
-    limbs=_chains(
-        *(
-            "neck head_top",
-            "neck pelvis",
-            f"neck {_RIGHT_ARM}",
-            f"neck {_LEFT_ARM}",
-            f"pelvis {_RIGHT_LEG}",
-            f"pelvis {_LEFT_LEG}",
-        )
+    limbs=_pairs(
+        f"neck head_top, neck pelvis, neck {_RIGHT_ARM}, neck {_LEFT_ARM}, pelvis {_RIGHT_LEG}, pelvis {_LEFT_LEG}"
     ),
     root="pelvis",
 )
@@ -198,14 +170,8 @@ MPI15 = Skeleton(
 MUPOTS17 = Skeleton(
     name="mupots17",
     joints=tuple(f"head_top neck {_RIGHT_ARM} {_LEFT_ARM} {_RIGHT_LEG} {_LEFT_LEG} pelvis spine head".split()),
-    limbs=_chains(
-        *(
-            "pelvis spine neck head head_top",
-            f"neck {_RIGHT_ARM}",
-            f"neck {_LEFT_ARM}",
-            f"pelvis {_RIGHT_LEG}",
-            f"pelvis {_LEFT_LEG}",
-        )
+    limbs=_pairs(
+        f"pelvis spine neck head head_top, neck {_RIGHT_ARM}, neck {_LEFT_ARM}, pelvis {_RIGHT_LEG}, pelvis {_LEFT_LEG}"
     ),
     root="pelvis",
 )
@@ -213,14 +179,8 @@ MUPOTS17 = Skeleton(
 HUMANEVA15 = Skeleton(
     name="humaneva15",
     joints=tuple(f"pelvis thorax {_LEFT_ARM} {_RIGHT_ARM} {_LEFT_LEG} {_RIGHT_LEG} head".split()),
-    limbs=_chains(
-        *(
-            "pelvis thorax head",
-            f"thorax {_LEFT_ARM}",
-            f"thorax {_RIGHT_ARM}",
-            f"pelvis {_LEFT_LEG}",
-            f"pelvis {_RIGHT_LEG}",
-        )
+    limbs=_pairs(
+        f"pelvis thorax head, thorax {_LEFT_ARM}, thorax {_RIGHT_ARM}, pelvis {_LEFT_LEG}, pelvis {_RIGHT_LEG}"
     ),
     root="pelvis",
 )
@@ -235,18 +195,14 @@ BLAZEPOSE33 = Skeleton(
         *"left_hip right_hip left_knee right_knee".split(),
         *"left_ankle right_ankle left_heel right_heel left_foot_index right_foot_index".split(),
     ),
-    limbs=_chains(
-        *(
-            "nose left_eye_inner left_eye left_eye_outer left_ear",
-            "nose right_eye_inner right_eye right_eye_outer right_ear",
-        ),
-        *("left_mouth right_mouth", "left_shoulder right_shoulder", "left_hip right_hip"),
-        *(
-            f"{_LEFT_ARM} left_pinky left_index left_wrist left_thumb",
-            f"{_RIGHT_ARM} right_pinky right_index right_wrist right_thumb",
-        ),
-        *(f"left_shoulder {_LEFT_LEG} left_heel left_foot_index left_ankle",),
-        *(f"right_shoulder {_RIGHT_LEG} right_heel right_foot_index right_ankle",),
+    limbs=_pairs(
+        "nose left_eye_inner left_eye left_eye_outer left_ear,"
+        "nose right_eye_inner right_eye right_eye_outer right_ear,"
+        "left_mouth right_mouth, left_shoulder right_shoulder, left_hip right_hip,"
+        f"{_LEFT_ARM} left_pinky left_index left_wrist left_thumb,"
+        f"{_RIGHT_ARM} right_pinky right_index right_wrist right_thumb,"
+        f"left_shoulder {_LEFT_LEG} left_heel left_foot_index left_ankle,"
+        f"right_shoulder {_RIGHT_LEG} right_heel right_foot_index right_ankle"
     ),
 )
 
@@ -255,29 +211,27 @@ CMU31 = Skeleton(
     joints=(
         *"root lhipjoint lfemur ltibia lfoot ltoes rhipjoint rfemur rtibia rfoot rtoes".split(),
         *"lowerback upperback thorax lowerneck upperneck head".split(),
-        *"lclavicle lhumerus lradius lwrist lhand lfingers lthumb rclavicle rhumerus rradius rwrist rhand rfingers"
-        " rthumb".split(),
+        *"lclavicle lhumerus lradius lwrist lhand lfingers lthumb".split(),
+        *"rclavicle rhumerus rradius rwrist rhand rfingers rthumb".split(),
     ),
-    limbs=_chains(
-        *("root lhipjoint lfemur ltibia lfoot ltoes", "root rhipjoint rfemur rtibia rfoot rtoes"),
-        "root lowerback upperback thorax lowerneck upperneck head",
-        *("thorax lclavicle lhumerus lradius lwrist lhand lfingers", "lwrist lthumb"),
-        *("thorax rclavicle rhumerus rradius rwrist rhand rfingers", "rwrist rthumb"),
+    limbs=_pairs(
+        "root lhipjoint lfemur ltibia lfoot ltoes, root rhipjoint rfemur rtibia rfoot rtoes,"
+        "root lowerback upperback thorax lowerneck upperneck head,"
+        "thorax lclavicle lhumerus lradius lwrist lhand lfingers, lwrist lthumb,"
+        "thorax rclavicle rhumerus rradius rwrist rhand rfingers, rwrist rthumb"
     ),
     root="root",
-    aliases=(
-        *(("left_hip", "lhipjoint"), ("left_knee", "lfemur"), ("left_ankle", "ltibia")),
-        *(("right_hip", "rhipjoint"), ("right_knee", "rfemur"), ("right_ankle", "rtibia")),
-        *(("left_shoulder", "lclavicle"), ("left_elbow", "lhumerus"), ("left_wrist", "lradius")),
-        *(("right_shoulder", "rclavicle"), ("right_elbow", "rhumerus"), ("right_wrist", "rradius")),
-        *(("neck_nose", "upperneck"), ("head_top", "head")),
+    aliases=_pairs(
+        "left_hip lhipjoint, left_knee lfemur, left_ankle ltibia, right_hip rhipjoint, right_knee rfemur,"
+        "right_ankle rtibia, left_shoulder lclavicle, left_elbow lhumerus, left_wrist lradius,"
+        "right_shoulder rclavicle, right_elbow rhumerus, right_wrist rradius, neck_nose upperneck, head_top head"
     ),
 )
 
 BODY22 = Skeleton(
     name="body22",
     joints=(*_COCO, *"pelvis spine thorax neck_nose head_top".split()),
-    limbs=(*H36M17.limbs, *_chains("neck_nose nose left_eye left_ear", "nose right_eye right_ear")),
+    limbs=(*H36M17.limbs, *_pairs("neck_nose nose left_eye left_ear, nose right_eye right_ear")),
     root="pelvis",
 )
 
@@ -286,7 +240,7 @@ BODY26 = Skeleton(
     joints=(*BODY22.joints, *"left_foot right_foot left_hand right_hand".split()),
     limbs=(
         *BODY22.limbs,
-        *_chains("left_ankle left_foot", "right_ankle right_foot", "left_wrist left_hand", "right_wrist right_hand"),
+        *_pairs("left_ankle left_foot, right_ankle right_foot, left_wrist left_hand, right_wrist right_hand"),
     ),
     root="pelvis",
 )
@@ -307,9 +261,8 @@ def by_name(name: str) -> Skeleton:
     for skeleton in SKELETONS:
         if skeleton.name == whole:
             return skeleton.subset(joints.split("+")) if is_subset else skeleton
-    raise OccluposeError(
-        f"{name}: not a known skeleton; known are {', '.join(skeleton.name for skeleton in SKELETONS)}"
-    )
+    known = ", ".join(skeleton.name for skeleton in SKELETONS)
+    raise OccluposeError(f"{name}: not a known skeleton; known are {known}")
 
 
 # Joints that can be derived from others: the mean of the first list whose joints are all available. Ours; `neck` and
@@ -357,9 +310,8 @@ def convert(
     result = np.full((*values.shape[:-2], len(target), values.shape[-1]), np.nan, values.dtype)
     for index, parts in enumerate(_conversion(source, target)):
         if parts is not None:
-            result[..., index, :] = sum(
-                values[..., part, :] * values.dtype.type(weight) for part, weight in parts.items()
-            )
+            terms = [values[..., part, :] * values.dtype.type(weight) for part, weight in parts.items()]
+            result[..., index, :] = sum(terms)
     return result
 
 

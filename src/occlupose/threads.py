@@ -1,4 +1,4 @@
-"""Background threads that do not slow the networks down."""
+"""Background threads that do not slow down the networks."""
 
 import os
 import sys
@@ -13,14 +13,14 @@ import cv2
 T = TypeVar("T")
 
 LOW_PRIORITY = 10
-"""Linux priority (0 to 19, the last) of work that can wait."""
+"""Linux priority of work that can wait, from 0 to 19 (lowest)."""
 
 
 def background_thread(name: str, *, low_priority: bool = True) -> ThreadPoolExecutor:
     """An executor of one thread.
 
-    The networks split their work over all processors and wait for the slowest: another thread that takes a processor
-    for a millisecond delays all. Only Linux has priorities of threads; elsewhere it is an ordinary thread.
+    The networks split their work over all processors and wait for the slowest, so another thread that takes a processor
+    for a millisecond delays all of them. Only Linux has thread priorities; elsewhere it is an ordinary thread.
 
     Arguments:
         low_priority: run when other threads leave a processor free. Threads that are started inside inherit it, so

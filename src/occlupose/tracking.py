@@ -14,7 +14,7 @@ from occlupose.detections import Detections
 __all__ = ["MAX_GAP", "Assignment", "ConfirmationBuffer", "Tracker"]
 
 MAX_GAP = 2.0
-"""Seconds that an undetected person keeps their id (`max_age` of the tracker), and that their track is lifted on."""
+"""Seconds for which an undetected person keeps their id (`max_age` of the tracker) and their track is still lifted."""
 
 # All values are ours unless stated. Lengths are in box sides (the longer side of the person's box), so that no value
 # depends on the resolution.
@@ -26,7 +26,7 @@ MEASUREMENT_NOISE = 0.03  # standard deviation of a detected position
 INITIAL_SPEED = 1.0  # per s, standard deviation of a new person's speed
 PROCESS_NOISE = 4.0  # per s, standard deviation of the random change of speed within 1 s
 SIZE_NOISE = 0.25  # standard deviation of the logarithm of the box side: boxes shrink when half a person is hidden
-GATE = 16.0  # squared Mahalanobis distance beyond which motion explains nothing
+GATE = 16.0  # squared Mahalanobis distance beyond which motion does not explain a detection
 # search radius around the predicted position: at once, growth per s, at most
 SEARCH_RADIUS = 0.5
 SEARCH_GROWTH = 1.0
@@ -157,7 +157,9 @@ class Tracker:
         self._tracks = [track for track in self._tracks if time - track.time <= self._max_age]
         assigned: list[_Track | None] = [None] * len(detections)
         free = _without_duplicates(detections, _canonical_order(detections))
-        for tracks in ([t for t in self._tracks if t.id > 0], [t for t in self._tracks if t.id < 0]):
+        confirmed = [track for track in self._tracks if track.id > 0]
+        unconfirmed = [track for track in self._tracks if track.id < 0]
+        for tracks in (confirmed, unconfirmed):
             free = _match(tracks, detections, free, assigned, time)
         detected = {id(track) for track in assigned}
         self._tracks = [track for track in self._tracks if track.id > 0 or id(track) in detected]
@@ -244,13 +246,9 @@ def _without_duplicates(detections: Detections, order: list[int]) -> list[int]:
 
 
 def _canonical_order(detections: Detections) -> list[int]:
-    """The people from left to right, whatever order they came in."""
-    keys = [
-        (*box, box_score, *xy.flat, *score)
-        for box, box_score, xy, score in zip(
-            detections.boxes, detections.box_score, detections.xy, detections.score, strict=True
-        )
-    ]
+    """The people from left to right, independent of the order of the detections."""
+    fields = zip(detections.boxes, detections.box_score, detections.xy, detections.score, strict=True)
+    keys = [(*box, box_score, *xy.flat, *score) for box, box_score, xy, score in fields]
     return sorted(range(len(keys)), key=keys.__getitem__)
 
 

@@ -532,8 +532,8 @@ def test_trainings_that_cannot_be(command, tmp_path, options, words):
             lambda folder: ["--frontend", files.write_json(folder / "a.safetensors", {})],
             ["a.safetensors", "not readable"],
         ),
-        (lambda folder: ["-o", folder / "coco" / COCO_VAL / "scores.csv"], ["cannot be written to", "-o"]),
-        (lambda folder: ["-o", folder], ["is a folder", ".csv"]),
+        (lambda folder: ["-o", folder / "coco" / COCO_VAL / "scores.csv"], ["scores.csv", "cannot be written to"]),
+        (lambda folder: ["-o", folder], ["is a folder", "-o"]),
     ],
 )
 def test_scores_that_cannot_be(command, tmp_path, weights, options, words):

@@ -247,7 +247,7 @@ def test_an_empty_folder_is_refused_with_what_to_download(tmp_path):
 
 def test_other_parts_of_the_dataset_are_refused(tmp_path):
     folder = write_h36m(tmp_path, {"S9": MOTIONS["S9"]})
-    refused("data_3d_h36m.npz: no S11 in it, but S9; ask for those", folder)
+    refused("data_3d_h36m.npz: no S11 in it, but S9; give these", folder)
     refused("S12: not a subject of Human3.6M; they are S1, ", folder, ("S12",))
     refused(
         "data_2d_h36m_cpn.npz: no such detections; give ground-truth, exact or a folder",

@@ -412,7 +412,7 @@ def test_takes_without_a_truth_cannot_be_scored_but_are_lifted(tmp_path):
     sequences = folder_takes(tmp_path)
     predicted = predict(sequences, lifter_predictor(load_lifter()))
     assert predicted.xyz["a"].shape == (12, 17, 3) and np.isfinite(predicted.xyz["a"]).all()
-    with pytest.raises(OccluposeError, match="a: 2D only; give sequences with a true 3D pose"):
+    with pytest.raises(OccluposeError, match="a: 2D only; give sequences with 3D ground truth"):
         score(sequences, predicted)
 
 

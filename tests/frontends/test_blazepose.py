@@ -5,7 +5,7 @@ from occlupose.assets import demo_clip
 from occlupose.cameras import camera_from_fov
 from occlupose.errors import OccluposeError
 from occlupose.estimator import track
-from occlupose.frontends import build
+from occlupose.frontends import build_frontend
 from occlupose.frontends.blazepose import BlazePose, _upright
 from occlupose.media import Frame, open_media
 from occlupose.methods.oanet.estimator import OANet
@@ -26,7 +26,7 @@ def test_unknown_name():
     with pytest.raises(
         OccluposeError, match=r"^nosuch: no such front end; give blazepose, a \.safetensors or an \.onnx file$"
     ):
-        build("nosuch")
+        build_frontend("nosuch")
 
 
 @pytest.fixture(scope="module")

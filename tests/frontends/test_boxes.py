@@ -67,11 +67,11 @@ def test_a_file_of_another_source_is_refused(tmp_path, video, folder):
     path = written(tmp_path, result(785), result("c.png"))
     with pytest.raises(
         OccluposeError,
-        match=r"boxes\.json: no image_id is a frame of .*a\.mp4, as 785 is none; give frame numbers, from 0$",
+        match=r"boxes\.json: no image_id is a frame of .*a\.mp4, e.g. 785; give frame numbers, from 0$",
     ):
         load(path, video)
     with pytest.raises(
-        OccluposeError, match=r"of .*shots, as 785 is none; give frame numbers, from 0, or names of its images$"
+        OccluposeError, match=r"of .*shots, e.g. 785; give frame numbers, from 0, or names of its images$"
     ):
         load(path, folder)
     with pytest.raises(OccluposeError, match=r"none\.json: cannot be read"):

@@ -5,7 +5,7 @@ import pytest
 
 from occlupose.codecs.crops import Crop
 from occlupose.errors import OccluposeError
-from occlupose.frontends import build
+from occlupose.frontends import build_frontend
 from occlupose.frontends.boxes import FrameBoxes
 from occlupose.frontends.crops import BoxFrontend, estimate_regions
 from occlupose.media import Frame
@@ -104,9 +104,7 @@ def test_boxes_and_mirror_images_are_not_for_everybody(tmp_path):
         OccluposeError,
         match=r"^blazepose: detects people by itself and takes no boxes; give a \.safetensors or an \.onnx file",
     ):
-        build("blazepose", boxes={})
+        build_frontend("blazepose", boxes={})
     for name in ("blazepose", "pose.onnx"):
-        with pytest.raises(
-            OccluposeError, match=rf"^{name}: has no flip \(mirror images\); leave it out, or give a \.safetensors file"
-        ):
-            build(name, flip=True)
+        with pytest.raises(OccluposeError, match=rf"^{name}: has no flip; leave it out, or give a \.safetensors file"):
+            build_frontend(name, flip=True)

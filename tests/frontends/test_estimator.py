@@ -6,7 +6,7 @@ import torch
 
 from occlupose.codecs.crops import Crop
 from occlupose.errors import OccluposeError
-from occlupose.frontends import build, crop_network, estimator
+from occlupose.frontends import build_frontend, estimator, load_crop_network
 from occlupose.frontends.boxes import FrameBoxes
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.frontends.estimator import (
@@ -107,17 +107,17 @@ def test_with_flip_a_mirrored_crop_has_mirrored_joints(tmp_path, codec):
 
 
 def test_files_become_front_ends_by_what_they_say(saved, tmp_path):
-    assert isinstance(crop_network(saved), EstimatorNetwork)
+    assert isinstance(load_crop_network(saved), EstimatorNetwork)
     hourglass = StackedHourglass(17, stacks=1, width=8, depth=1)
     save_hourglass(hourglass.state_dict(), hourglass, COCO17, Crop(32, 64), tmp_path / "glass.safetensors")
-    assert isinstance(crop_network(tmp_path / "glass.safetensors"), HourglassNetwork)
+    assert isinstance(load_crop_network(tmp_path / "glass.safetensors"), HourglassNetwork)
     boxes = {0: FrameBoxes(np.array([[10.0, 10, 50, 90], [30, 5, 80, 95]]), np.array([0.9, 0.6]))}
-    frontend = build(saved, boxes=boxes, flip=True)
+    frontend = build_frontend(saved, boxes=boxes, flip=True)
     assert isinstance(frontend, BoxFrontend) and frontend.skeleton == COCO17
     people = frontend(Frame(0, 0.0, np.zeros((100, 120, 3), np.uint8)))
     assert len(people) == 2 and np.isfinite(people.xy).all()
     with pytest.raises(OccluposeError, match=r"not a keypoint network; give a \.safetensors or an \.onnx file"):
-        crop_network(tmp_path / "blazepose")
+        load_crop_network(tmp_path / "blazepose")
 
 
 def test_a_backbone_alone_finds_no_joints_but_begins_a_training(tmp_path):

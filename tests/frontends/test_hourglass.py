@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.heatmaps import Heatmaps
 from occlupose.errors import OccluposeError
-from occlupose.frontends import build
+from occlupose.frontends import build_frontend
 from occlupose.frontends.boxes import FrameBoxes
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.frontends.hourglass import BATCH, HourglassNetwork, load, save
@@ -92,7 +92,7 @@ def test_with_mirror_images_the_mirrored_person_has_the_mirrored_joints(saved):
 
 def test_build_runs_it_in_boxes(saved):
     box = np.array([[20.0, 30, 60, 90]])
-    loaded = build(saved, boxes={0: FrameBoxes(box, np.array([0.8]))}, flip=True)
+    loaded = build_frontend(saved, boxes={0: FrameBoxes(box, np.array([0.8]))}, flip=True)
     assert isinstance(loaded, BoxFrontend) and loaded.skeleton == ARMS and loaded.name == str(saved)
     people = loaded(Frame(0, 0.0, np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)))
     assert people.xy.shape == (1, 3, 2)

@@ -10,7 +10,7 @@ from torch import nn
 
 from occlupose.assets import demo_clip
 from occlupose.errors import OccluposeError
-from occlupose.frontends import build
+from occlupose.frontends import build_frontend
 from occlupose.frontends.crops import TopDownFrontend, estimate_regions
 from occlupose.frontends.onnx import OnnxCard, OnnxNetwork
 from occlupose.media import open_media
@@ -217,7 +217,7 @@ class Standing(nn.Module):
 
 @pytest.mark.assets
 def test_people_are_found_and_followed(tmp_path):
-    frontend = build(export(tmp_path, Standing(), codec="coordinates", unit="fraction"), threads=1)
+    frontend = build_frontend(export(tmp_path, Standing(), codec="coordinates", unit="fraction"), threads=1)
     assert isinstance(frontend, TopDownFrontend)
     with open_media(demo_clip()) as source:
         for _, frame in zip(range(4), source, strict=False):

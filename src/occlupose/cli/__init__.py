@@ -6,6 +6,8 @@
     occlupose lift joints.npz -o poses.npz      3D poses from 2D joints
     occlupose synth --scenes 200 -o people      synthetic people, ground truth
 
+COMMAND --help shows options and examples of a command.
+
 Exit codes: 0 done; 2 invalid input or option, explained in one line; 130 ended by Ctrl-C.
 """
 
@@ -39,26 +41,26 @@ COMMANDS: dict[str, Command | dict[str, Command]] = {
     "eval": EVAL,
     "doctor": doctor,
 }
-"""By name; those that make, train or score something in groups."""
+"""Commands by name, or by the name of their group and their own."""
 
 GROUPS = {
     "train": "Train a network.",
-    "convert": "Convert other projects' files to files that occlupose reads.",
+    "convert": "Convert files of other projects to files that occlupose reads.",
     "eval": "Score poses by the protocols of datasets.",
 }
 
 
 def parse_arguments(arguments: list[str]) -> Callable[[], None]:
-    """The call of a command that the arguments ask for.
+    """The call that the arguments ask for.
 
     Raises:
-        OccluposeError: they cannot be parsed.
+        OccluposeError: the arguments cannot be parsed.
     """
     return parse(COMMANDS, arguments, about=__doc__ or "", groups=GROUPS)
 
 
 def main() -> None:
-    """Entry point. Errors that a user can fix are one line and exit code 2."""
+    """Entry point. Errors that a user can fix are printed in one line, with exit code 2."""
     arguments = sys.argv[1:] or ["--help"]
     try:
         if arguments == ["--version"]:
@@ -72,6 +74,6 @@ def main() -> None:
     except KeyboardInterrupt:
         print("occlupose: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # as of `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor at the interpreter's end
+    except BrokenPipeError:  # for example from `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # no second error when Python exits
         sys.exit(BROKEN_PIPE)

@@ -1,4 +1,4 @@
-"""The command that describes an installation."""
+"""The command that describes the installation."""
 
 import json
 import platform
@@ -11,20 +11,20 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from occlupose import __version__
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, reason
 
 PACKAGES = (
     *("torch", "torchvision", "lightning-fabric", "numpy", "scipy", "av", "opencv-python-headless", "pillow"),
     *("ai-edge-litert", "onnxruntime", "moderngl", "faster-coco-eval", "tyro"),
 )
-"""What results may depend on; some of them are optional."""
+"""Packages that results may depend on; some are optional."""
 
 WIDTH = 200
-"""Columns of the table where the output is not a terminal."""
+"""Columns of the table if the output is not a terminal."""
 
 
 def doctor() -> None:
-    """Print versions, weights, licences, devices and short checks, for a bug report. Needs no network."""
+    """Print versions, weights, licences, devices and results of short checks, for a bug report. Needs no network."""
     columns = [Column(header, overflow="fold") for header in ("what", "version", "licence or place")]
     table = Table(*columns, title=f"occlupose {__version__}")
     table.add_row("python", platform.python_version(), platform.platform())
@@ -80,7 +80,7 @@ def _add_assets(table: Table) -> None:
     except FileNotFoundError:
         state = "not there yet"
     except OSError as error:
-        state = f"cannot be read ({(error.strerror or str(error)).lower()})"
+        state = f"cannot be read ({reason(error)})"
     table.add_row("cache", state, str(folder))
 
 
@@ -95,9 +95,9 @@ def _outcome(check: Callable[[], object]) -> str:
     """ok, or what went wrong, in one line."""
     try:
         check()
-    except Exception as error:  # whatever is wrong with an installation is what this command is for
-        reason = str(error) if isinstance(error, OccluposeError) else f"{type(error).__name__}: {error}"
-        return f"FAILED: {' '.join(reason.split())}"
+    except Exception as error:  # anything may be wrong with an installation
+        message = str(error) if isinstance(error, OccluposeError) else f"{type(error).__name__}: {error}"
+        return f"FAILED: {' '.join(message.split())}"
     return "ok"
 
 

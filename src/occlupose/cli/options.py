@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def seconds(text: str) -> float:
-    """A time as it is written: seconds, m:ss or h:mm:ss; seconds may have decimals.
+    """Seconds from a text: seconds, m:ss or h:mm:ss; seconds may have decimals.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a time.
     """
     *parts, last = text.split(":")
     if parts and (len(parts) > 2 or not all(part.isdecimal() for part in parts) or not 0 <= float(last) < 60):
@@ -38,9 +38,7 @@ Seconds = Annotated[
 ]
 Folder = Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="(default: out/NAME)")]
 Count = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: everybody)")]
-Degrees = Annotated[
-    float | None, arg(metavar="DEGREES", help_behavior_hint="(default: 55, and the output says that it was assumed)")
-]
+Degrees = Annotated[float | None, arg(metavar="DEGREES", help_behavior_hint="(default: 55, marked as assumed)")]
 Metres = Annotated[float | None, arg(metavar="METRES", help_behavior_hint="(default: as estimated)")]
 Device = Annotated[str, arg(metavar="DEVICE")]
 Boxes = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: people are detected)")]
@@ -54,9 +52,9 @@ class CameraOptions:
     fov: Degrees = None
     """Field of view on the long side of the image."""
     camera: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: by --fov)")] = None
-    """JSON file with width, height, fx, fy, cx, cy (pixels)."""
+    """JSON file with width, height and either fx, fy, cx, cy or the 3 x 3 matrix K, in pixels."""
     height: Metres = None
-    """Body height of the people."""
+    """Body height of all people."""
 
     def load(self) -> "Camera | None":
         """The camera in the file; None without one."""
@@ -75,23 +73,23 @@ class LJOFOptions:
     """What LJOF adds to a recipe: Limb Joint Augmentation (LJA) and the Dynamic Structure Loss (DSL)."""
 
     lja: bool = True
-    """Grey blocks over visible limb joints."""
+    """LJA: grey blocks over visible limb joints."""
     lja_blocks: Annotated[float, arg(metavar="FRACTION")] = 0.15
     """Number of blocks, as a fraction of the visible limb joints, rounded up."""
     lja_size: Annotated[float, arg(metavar="FRACTION")] = 0.20
-    """Sides of a block, as a fraction of the frame's."""
+    """Sides of a block, as a fraction of those of the frame."""
     lja_frame: Literal["crop", "box"] = "crop"
-    """Which frame: the crop, or the person's bounding box in it."""
+    """Frame of --lja-size: the crop, or the person's bounding box in it."""
     lja_probability: Annotated[float, arg(metavar="FRACTION")] = 1.0
     """Fraction of the people who get blocks."""
     structure_loss: Literal["limbs", "body", "none"] = "limbs"
-    """limbs is LJOF's loss, body that of Ke et al. 2018."""
+    """DSL: limbs is LJOF's loss, body that of Ke et al. 2018."""
     dsl_schedule: Literal["constant", "step", "linear", "exponential"] = "step"
     """How the weight of the structure loss grows."""
     dsl_weight: Annotated[float, arg(metavar="WEIGHT")] = 0.5
-    """Its final weight."""
+    """Final weight of the structure loss."""
     dsl_step_at: Annotated[float, arg(metavar="FRACTION")] = 0.5
-    """When the weight steps, as a fraction of the training."""
+    """When the weight steps, as a fraction of the training; for --dsl-schedule step."""
 
     def apply(self, recipe: "LJOFRecipe") -> "LJOFRecipe":
         """The recipe with LJA and DSL."""

@@ -16,10 +16,10 @@ POSES = ("poses.npz", "poses.json")
 PREVIEW = "preview.png"
 OVERLAY = "overlay.mp4"
 RUN = "run.json"
-"""What made the files: version, input, method."""
+"""Version, input and method that the files were made with."""
 
 FILE_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".png", ".jpg", ".jpeg", ".npz", ".json", ".csv")
-"""No folder is meant by a name that ends so."""
+"""A name with such a suffix is not meant as a folder."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class OutputFolder:
         return cls(path, input, overwrite)
 
     def check(self) -> None:
-        """Refuses what would fail or destroy something later; writes nothing.
+        """Refuses, before anything is written, what would fail or destroy something later.
 
         Raises:
             OccluposeError: the folder cannot be written to, one of its files is the input, or it holds poses of another
@@ -94,7 +94,7 @@ class OutputFolder:
 
 
 def check_output(path: Path) -> None:
-    """Refuses an output folder that cannot be one or cannot be written to; makes none yet. Raises OccluposeError."""
+    """Refuses a file name, or a folder that cannot be written to; does not create it. Raises OccluposeError."""
     if path.suffix.lower() in FILE_SUFFIXES and not path.exists():
         raise OccluposeError(f"{path}: is the name of a file; -o is the folder for all results, give a folder")
     check_folder(path, files=(*POSES, PREVIEW, OVERLAY, RUN))

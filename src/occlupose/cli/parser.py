@@ -1,11 +1,11 @@
-"""The command line's arguments as a call of one command; what cannot be parsed is refused in one line."""
+"""Parses the command line into a call of one command; errors are one line."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from difflib import get_close_matches
-from functools import partial, wraps
-from inspect import cleandoc
+from functools import partial, update_wrapper
+from inspect import cleandoc, signature
 from io import StringIO
 from shutil import get_terminal_size
 from textwrap import fill
@@ -20,13 +20,13 @@ from occlupose.errors import OccluposeError
 Command = Callable[..., None]
 
 UNITS = {"DEGREES": "degrees", "METRES": "metres", "SECONDS": "seconds, m:ss or h:mm:ss", "GIB": "GiB"}
-"""What a number is of, by the metavar of its option."""
+"""Unit of a number, by the metavar of its option."""
 
 
 def parse(
     commands: dict[str, Command | dict[str, Command]], arguments: Sequence[str], *, about: str, groups: dict[str, str]
 ) -> Callable[[], None]:
-    """The call of a command that the arguments ask for. Help is printed and ends the program.
+    """The call that the arguments ask for. Help is printed and ends the program.
 
     Arguments:
         commands: by name; commands of a group by the name of the group.
@@ -73,7 +73,7 @@ def options(words: Sequence[str]) -> list[str]:
 
 
 def recipes(words: Sequence[str]) -> list[str]:
-    """The recipes that a command offers, by its help: `recipe:published`, ...; after a recipe, the variants of it."""
+    """The recipes in a command's help: `recipe:published`, ...; after a recipe, its variants."""
     return sorted(set(re.findall(r"recipe[\w.-]*:[\w-]+", _help(words))))
 
 
@@ -89,22 +89,27 @@ def _help(words: Sequence[str]) -> str:
 def _defer(command: Command) -> Callable[..., Callable[[], None]]:
     """A function with a command's arguments that returns its call, so that parsing ends before the command begins."""
 
-    @wraps(command)
     def defer(*args: Any, **kwargs: Any) -> Callable[[], None]:
         return partial(command, *args, **kwargs)
 
+    update_wrapper(defer, command)
+    del defer.__wrapped__  # type: ignore[attr-defined]  # tyro would read its docstring
+    defer.__signature__ = signature(command)  # type: ignore[attr-defined]
+    # where the description of an argument continues, tyro would break the line
+    defer.__doc__ = re.sub(r"\n {8}(?=\S)", " ", cleandoc(command.__doc__ or ""))
     return defer
 
 
 def _constructor(chosen: Any, groups: dict[str, str]) -> Any:
     """What tyro builds from the arguments: a deferred command, or a choice of those of a group.
 
-    Only what was chosen: other commands would be searched for a misspelt option, which loads all of their modules.
+    Only for the chosen command: tyro would search the others for a misspelt option, which loads all of their modules.
     """
     if not isinstance(chosen, dict):
         return _defer(chosen)
+    about = {name: _docstring(each).partition("\n\n")[0] for name, each in chosen.items()} | groups
     members = tuple(
-        Annotated[Any, subcommand(name, constructor=_constructor(each, groups), description=groups.get(name))]
+        Annotated[Any, subcommand(name, constructor=_constructor(each, groups), description=about[name])]
         for name, each in chosen.items()
     )
     return Union[members]  # noqa: UP007 (however many there are)
@@ -116,16 +121,14 @@ def _docstring(command: Command) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Paragraphs as wide as the terminal, indented, since tyro joins other lines; those that are indented already as
-    they are.
-    """
+    """Paragraphs wrapped to the terminal and indented, since tyro joins other lines; indented ones are unchanged."""
     wrap = partial(fill, width=get_terminal_size().columns, initial_indent="  ", subsequent_indent="  ")
     paragraphs = text.strip().split("\n\n")
     return "\n\n".join(each if each.startswith(" ") else wrap(each) for each in paragraphs)
 
 
 def _command_words(commands: dict[str, Any], arguments: Sequence[str]) -> list[str]:
-    """The words that name the command; none where help or completion of the whole program is asked for.
+    """The words that name the command or group; fewer if help or completion is asked for.
 
     Raises:
         OccluposeError: there is no such command.
@@ -150,12 +153,12 @@ def _command_words(commands: dict[str, Any], arguments: Sequence[str]) -> list[s
 
 
 def _explain(commands: dict[str, Any], words: list[str], rest: list[str], event: Any) -> str | None:
-    """Why tyro does not take the arguments, in one line; None where that is not known.
+    """Why tyro does not accept the arguments, in one line; None if that is unknown.
 
     Arguments:
-        words: that name the command.
-        rest: what follows them.
-        event: tyro's description of the failure; None where it has none.
+        words: name of the command.
+        rest: arguments after them.
+        event: tyro's description of the failure, if there is one.
     """
     name = " ".join(words)
     chosen: list[str] = []
@@ -198,7 +201,7 @@ def _options_in(rest: Iterable[str]) -> Iterable[str]:
 
 
 def _bad_value(argument: Any, rest: list[str], message: object) -> str:
-    """A value that cannot be read, and what would be right."""
+    """The message for a value that cannot be read."""
     flag = _flag(argument)
     value = _value(argument, rest)
     types = {argument.field.type_stripped, *get_args(argument.field.type_stripped)}
@@ -211,7 +214,7 @@ def _bad_value(argument: Any, rest: list[str], message: object) -> str:
 
 
 def _value(argument: Any, rest: list[str]) -> str:
-    """What was given for an option, or for the only positional argument."""
+    """The value that was given for an option; "" if there is none."""
     found = ""
     for place, word in enumerate(rest):
         option, equals, value = word.partition("=")

@@ -46,16 +46,19 @@ Flow = Annotated[
 
 @dataclass(frozen=True)
 class OANetOptions:
-    """Only with --method oanet."""
+    """Options of --method oanet.
+
+    Attributes:
+        frontend: Person detector and 2D keypoint network: blazepose, a .safetensors file (of train ljof, train
+            keypoints or convert checkpoint), or an .onnx file.
+        boxes: JSON file with the bounding boxes of another person detector, in COCO's results format. image_id is the
+            number of a frame, from 0, or the name of an image. For .safetensors and .onnx front ends.
+        flow: Optical flow that keypoints are checked against. RAFT needs torchvision; its weights are for research.
+    """
 
     frontend: Frontend = None
-    """Person detector and 2D keypoint network: blazepose, a .safetensors file (of train ljof, train keypoints or
-    convert checkpoint), or an .onnx file."""
     boxes: Boxes = None
-    """JSON file of a detector's results: the bounding boxes of the people. Its image_id is the number of a frame, from
-    0, or the name of an image. For .safetensors and .onnx files."""
     flow: Flow = None
-    """Optical flow that keypoints are checked against; RAFT needs torchvision, and its weights are for research."""
 
 
 DEFAULTS = OANetOptions()
@@ -77,29 +80,34 @@ def run(
     calibration: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
     oanet: OmitArgPrefixes[OANetOptions] = DEFAULTS,
 ) -> None:
-    """Estimate the 2D and metric 3D poses of everybody in an image or video, each joint visible, occluded or absent.
+    """Estimate 2D and metric 3D poses of all people in an image or video; every joint is visible, occluded or absent.
 
     Writes poses.npz and poses.json (the same content), preview.png, run.json (version and input) and, for a video,
     overlay.mp4. Ctrl-C stops early: the poses so far are written, without overlay.mp4, and the exit code is 130 (0 for
-    a camera, which is stopped like that). A second Ctrl-C ends at once.
+    a camera, which has no other end). A second Ctrl-C ends at once.
+
+        occlupose run walk.mp4
+        occlupose run walk.mp4 --start 1:30 --end 1:45 --height 1.75 -o results
+        occlupose run photo.jpg --method hupor
+        occlupose run 0 --no-video
 
     Args:
-        input: image, video, folder of images, glob pattern, camera number, or the address of a network camera.
-        output: folder for the files.
-        every: only every n-th frame.
-        start: begin at this time.
-        end: stop at this time.
-        max_people: at most this many people in a frame, those who came first.
-        video: write overlay.mp4.
-        overwrite: replace poses of another input in the folder.
+        input: Image, video, folder of images, glob pattern, camera number, or address of a network camera.
+        output: Folder for the files.
+        every: Use only every n-th frame.
+        start: Start at this time.
+        end: Stop before this time.
+        max_people: Maximum number of people in a frame; those who came first are kept.
+        video: Write overlay.mp4.
+        overwrite: Replace poses of another input in the folder.
         method: oanet detects people in 2D and lifts their tracks to 3D; hupor estimates everybody in an image at once,
             in 3D.
-        flip: test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors front ends
+        flip: Test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors front ends
             and hupor.
-        weights: weights file: for oanet a lifter, for hupor what train hupor wrote.
-        device: torch device of the lifter, a .safetensors front end, RAFT and hupor: cpu, cuda, ...
-        calibration: camera and people.
-        oanet: only with --method oanet.
+        weights: Weights of the lifter (oanet) or of all networks (hupor), as train lifter or train hupor writes them.
+        device: Torch device of the lifter, a .safetensors front end, RAFT and hupor: cpu, cuda, ...
+        calibration: Camera and body height, for correct metres.
+        oanet: Only with --method oanet.
     """
     options = EstimatorOptions(method, flip, weights, device, oanet)
     options.check()
@@ -123,14 +131,14 @@ def demo(
     video: bool = True,
     overwrite: bool = False,
 ) -> None:
-    """Run on a clip of two people, downloaded at first use (from the pose2sim package, BSD-3).
+    """Run on a short clip of two people, downloaded at first use (from the pose2sim package, BSD-3).
 
-    Writes what `occlupose run` writes.
+    Writes the same files as `occlupose run`.
 
     Args:
-        output: folder for the files.
-        video: write overlay.mp4.
-        overwrite: replace poses of another input in the folder.
+        output: Folder for the files.
+        video: Write overlay.mp4.
+        overwrite: Replace poses of another input in the folder.
     """
     from occlupose.assets import DEMO_CLIP, demo_clip
     from occlupose.media import open_media
@@ -145,7 +153,7 @@ def demo(
 
 @dataclass(frozen=True)
 class EstimatorOptions:
-    """The estimator that the options ask for."""
+    """Options that choose and build the estimator."""
 
     method: str = "oanet"
     flip: bool = False
@@ -170,7 +178,7 @@ class EstimatorOptions:
 
     @property
     def trained(self) -> str:
-        """What weights are of, and which command writes them."""
+        """What the weights belong to, and which command writes them."""
         if self.method == "hupor":
             return "HUPOR, as train hupor writes them"
         return "a lifter, as train lifter writes them"
@@ -208,7 +216,7 @@ def _run(
     max_people: int | None = None,
     video: bool = True,
 ) -> None:
-    """Estimates, writes and sums up. Invalid options are refused before networks are loaded or downloaded."""
+    """Estimates, writes and prints a summary. Invalid options are refused before networks are loaded or downloaded."""
     folder.check()
     from occlupose.estimator import check_people, resolve_camera, track
     from occlupose.frame_poses import PosesBuilder
@@ -267,7 +275,7 @@ def _run(
 def _draw(
     poses: "Poses", source: "Source", path: Path, bars: Progress, status: StatusLines, interrupt: Interrupt
 ) -> bool:
-    """Writes the video with the poses drawn; after Ctrl-C none, and returns False."""
+    """Writes the video with the poses drawn. After Ctrl-C there is none, and False is returned."""
     from occlupose import viewer
 
     drawing = bars.add_task(f"drawing {path.name}", total=len(poses), people="")
@@ -297,15 +305,17 @@ def lift(
     """Lift 2D poses to 3D.
 
     The input needs xy (time, person, joint, 2; pixels; NaN where missing), skeleton (coco17, h36m17, ...) and fps; it
-    may have score, state, width, height, camera. The output has xyz (time, person, 17, 3; metres; camera frame) and
-    state.
+    may have score, state, width, height and camera. The output has xyz (time, person, 17, 3; metres, in the camera
+    frame) and state.
+
+        occlupose lift joints.npz -o poses.npz --fov 70
 
     Args:
         input: .npz or .json file of 2D poses.
         output: .npz or .json file to write.
-        weights: weights file of a lifter.
-        device: torch device: cpu, cuda, ...
-        calibration: camera and people.
+        weights: Weights of a lifter, as train lifter writes them.
+        device: Torch device: cpu, cuda, ...
+        calibration: Camera and body height, for correct metres.
     """
     from occlupose import pose_files
 
@@ -342,5 +352,5 @@ def _name(source: "Source") -> str:
         return re.sub(r"[^\w.]+", "-", f"{address.hostname or ''}{address.path}").strip("-.") or "camera"
     if source.kind == "folder":
         named = [part for part in path.resolve().parts[1:] if path.is_dir() or not has_magic(part)]
-        return named[-1] if named else "pictures"
+        return named[-1] if named else "images"
     return path.stem

@@ -1,4 +1,4 @@
-"""Options under their earlier spellings, which are refused in a line that names the new one."""
+"""Earlier spellings of options, which are refused with the new spelling."""
 
 from occlupose.errors import OccluposeError
 
@@ -78,8 +78,8 @@ RENAMED_OPTIONS: dict[str, str] = {
     "train ssf --recipe.weights.pos": "--recipe.loss-weights.pos",
     "train ssf --recipe.weights.sil": "--recipe.loss-weights.sil",
 }
-"""Old spelling -> new. A spelling that means something else in another command has its command before it: "train" (all
-of its commands) or "train ljof". Hyphens, never underscores. What an option was replaced by may be several words.
+"""Old spelling -> new, with hyphens. A command before the old spelling limits it to that command ("train ljof") or to a
+group ("train"). The new spelling may be several words.
 """
 
 _OPTIMISATION = {
@@ -101,14 +101,14 @@ for _old in ("bend", "bone-scale", "distance", "elevation", "off-axis", "roll", 
 
 
 def refuse_renamed(command: list[str], arguments: list[str]) -> None:
-    """Looks for earlier spellings among the arguments of a command.
+    """Refuses earlier spellings among the arguments of a command.
 
     Arguments:
-        command: its words, such as ["train", "ljof"].
-        arguments: what follows them.
+        command: words of its name, such as ["train", "ljof"].
+        arguments: after the name.
 
     Raises:
-        OccluposeError: one is there.
+        OccluposeError: there is an earlier spelling.
     """
     for argument in arguments:
         if argument == "--":
@@ -121,7 +121,7 @@ def refuse_renamed(command: list[str], arguments: list[str]) -> None:
 
 
 def renamed(command: list[str], option: str) -> str | None:
-    """The new spelling of a command's option; None where it was not renamed."""
+    """The new spelling of a command's option; None if it was not renamed."""
     for length in range(len(command), -1, -1):
         new = RENAMED_OPTIONS.get(" ".join([*command[:length], option]))
         if new is not None:

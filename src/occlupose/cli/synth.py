@@ -33,19 +33,22 @@ def synth(
     causes of occlusion, and manifest.json with a hash of every file. The same command resumes a stopped run; the same
     seed gives the same bytes.
 
+        occlupose synth -o people
+        occlupose synth -o crowds --scenes 5000 --people 4 10 --shard 500
+
     Args:
-        output: folder for the dataset.
-        scenes: number of scenes.
-        seed: seed of all random numbers.
-        people: smallest and largest number of people in a scene, up to 10.
-        size: of the images, pixels.
-        overlap: fraction of the people placed in front of or behind another person, 0 to 1.
-        occluders: mean number of objects in front of people: tables, boxes, rails, leaves, ...
-        labels_only: write no images; needs no renderer and takes less than half the time.
-        shard: scenes in each .tar file, for streaming.
-        mocap: folder of the CMU motion capture, with cmu/NN/NN_MM.amc, for the poses.
-        backdrops: folder of background images.
-        workers: number of processes.
+        output: Folder for the dataset.
+        scenes: Number of scenes.
+        seed: Seed of all random numbers.
+        people: Smallest and largest number of people in a scene, up to 10.
+        size: Size of the images, pixels.
+        overlap: Fraction of the people placed in front of or behind another person, 0 to 1.
+        occluders: Mean number of objects in front of people: tables, boxes, rails, leaves, ...
+        labels_only: Write no images; needs no renderer and takes less than half the time.
+        shard: Scenes in each .tar file, for streaming.
+        mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc, for the poses.
+        backdrops: Folder of background images.
+        workers: Number of processes.
     """
     from rich.progress import (
         BarColumn,

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, reason
 from occlupose.files import try_to_write
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ NAME_WIDTH = 20
 """Characters of a file name in a progress bar."""
 
 STATUS_SECONDS = 10.0
-"""Time between two lines of progress where the output is not a terminal."""
+"""Time between two lines of progress if the output is not a terminal."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells."""
 
 BROKEN_PIPE = 141
-"""Exit code where the reader of the output ended first, as in shells."""
+"""Exit code if the reader of the output ended first, as in shells."""
 
 
 def summary(poses: "Poses", seconds: float | None = None) -> Table:
@@ -73,13 +73,13 @@ def print_notes(console: Console, name: str, poses: "Poses", best_rejected: floa
         best_rejected: highest confidence of a detected person whose keypoints were rejected; 0: none.
     """
     if not len(poses.track_id) and best_rejected:
-        reason = f"people were detected, but the confidence of their keypoints is {best_rejected:.2f} at most"
-        say(console, f"warning: {name}: {reason}, too low; the files are valid but empty")
+        wrong = f"people were detected, but the confidence of their keypoints is {best_rejected:.2f} at most, too low"
+        say(console, f"warning: {name}: {wrong}; the files are valid but empty")
     elif not len(poses.track_id):
         say(console, f"warning: {name}: nobody found in it; the files are valid but empty")
     elif not poses.state.any():
-        reason = "people were detected, but none of their keypoints has enough confidence"
-        say(console, f"warning: {name}: {reason}; the files are valid but have no poses")
+        wrong = "people were detected, but none of their keypoints has enough confidence"
+        say(console, f"warning: {name}: {wrong}; the files are valid but have no poses")
     elif poses.camera is not None and poses.camera.assumed:
         say(console, "note: a field of view of 55 degrees was assumed; --fov or --camera makes the metres right")
 
@@ -87,6 +87,12 @@ def print_notes(console: Console, name: str, poses: "Poses", best_rejected: floa
 def say(console: Console, text: str) -> None:
     """Prints one line, whatever the width of the terminal."""
     console.print(f"occlupose: {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_warnings(console: Console, lines: Iterable[str]) -> None:
+    """Prints problems of the data, one a line."""
+    for line in lines:
+        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def count(people: int) -> str:
@@ -143,7 +149,7 @@ def progress(console: Console) -> Progress:
 
 
 class StatusLines:
-    """Where the output is not a terminal, a line of progress every `STATUS_SECONDS`."""
+    """A line of progress every `STATUS_SECONDS` if the output is not a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -161,18 +167,18 @@ class StatusLines:
 def check_seed(seed: int) -> None:
     """Raises OccluposeError for a seed that torch does not accept: less than 0, or 2^63 or more."""
     if not 0 <= seed < 2**63:
-        raise OccluposeError(f"seed {seed}: cannot be; give a number, 0 or more and less than 2^63")
+        raise OccluposeError(f"seed {seed}: out of range; give a number, 0 or more and less than 2^63")
 
 
 def check_folder(folder: Path, *, files: Iterable[str] = ()) -> None:
-    """Refuses a folder that could not be made or written to; makes none yet.
+    """Refuses a folder that could not be created or written to; does not create it.
 
     Arguments:
         files: names that will be written in it.
 
     Raises:
-        OccluposeError: a file or a broken link has its name or is on the way, it may not be written to, or a folder has
-            the name of one of the files.
+        OccluposeError: a file or a broken link is in its place or in that of a parent, it is not writable, or a folder
+            has the name of one of the files.
     """
     try:
         try_to_write(folder)
@@ -180,16 +186,22 @@ def check_folder(folder: Path, *, files: Iterable[str] = ()) -> None:
             if (folder / name).is_dir():
                 raise OccluposeError(f"{folder / name}: is a folder; give another folder with -o")
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OccluposeError(f"{folder}: cannot be written to ({reason}); give another folder with -o") from error
+        raise OccluposeError(
+            f"{folder}: cannot be written to ({reason(error)}); give another folder with -o"
+        ) from error
 
 
-def check_file(path: Path) -> None:
-    """Refuses a file that could not be written; writes nothing. Raises OccluposeError."""
+def check_file(path: Path, option: str = "-o") -> None:
+    """Refuses a file that could not be written; writes nothing. Raises OccluposeError.
+
+    Arguments:
+        option: that the file was given with, for the message.
+    """
     if path.is_dir():
-        raise OccluposeError(f"{path}: is a folder; give the name of a file with -o")
+        raise OccluposeError(f"{path}: is a folder; give the name of a file with {option}")
     try:
         try_to_write(path.absolute().parent)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OccluposeError(f"{path}: could not be written ({reason}); give another file with -o") from error
+        raise OccluposeError(
+            f"{path}: cannot be written to ({reason(error)}); give another file with {option}"
+        ) from error

@@ -1,17 +1,24 @@
 """Commands that train networks."""
 
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, arg
 
 from occlupose.cli.options import AS_LJOF, AS_PUBLISHED, Device, LJOFOptions, RecipeOverrides
+from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:
     from occlupose.datasets.coco import Annotations
     from occlupose.datasets.image_datasets import ImageDataset
     from occlupose.datasets.images import ImageRef
+
+Mocap = Annotated[Path, arg(metavar="FOLDER")]
+Output = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
+InitialWeights = Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: random)")]
+GiB = Annotated[float, arg(metavar="GIB")]
 
 
 def _lifter_recipe() -> type:
@@ -55,22 +62,24 @@ def _refine_recipe() -> type:
 
 
 def train_lifter(
-    mocap: Path,
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    mocap: Mocap,
+    output: Output,
     recipe: Annotated[Any, arg(constructor_factory=_lifter_recipe)],
-    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: random)")] = None,
+    init_from: InitialWeights = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train the shipped lifter, OANet's 2D and 3D temporal networks, with its recipe.
+    """Train a lifter (OANet's 2D and 3D temporal networks) with the recipe of the shipped one.
+
+        occlupose train lifter --mocap mocap -o runs/lifter --device cuda
 
     Args:
-        mocap: folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
-        output: folder for checkpoint, log, weights and card.
-        recipe: configuration of the training.
-        init_from: initial weights.
-        resume: continue the run in that folder; the result is that of an uninterrupted run.
-        device: cpu or cuda.
+        mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
+        output: Folder for checkpoint, log, weights and card.
+        recipe: Configuration of the training.
+        init_from: Initial weights, as train lifter writes them.
+        resume: Continue the run in the output folder; the result is that of an uninterrupted run.
+        device: Torch device: cpu, cuda, ...
     """
     from occlupose.methods.oanet.lifter import train
 
@@ -81,20 +90,22 @@ def train_lifter(
 def train_keypoints(
     annotations: Annotated[Path, arg(metavar="FILE")],
     images: Annotated[Path, arg(metavar="FOLDER")],
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    output: Output,
     recipe: Annotated[Any, arg(constructor_factory=_keypoints_recipe)],
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train a 2D keypoint network on your own annotated images, with low confidence for occluded joints.
+    """Train OANet's 2D keypoint network on your own annotated images; occluded joints get a low confidence.
+
+        occlupose train keypoints --annotations people.json --images images -o run
 
     Args:
         annotations: COCO keypoint annotations, with v of each joint: 2 visible, 1 occluded, 0 not annotated.
-        images: folder of their images.
-        output: folder for checkpoint, log, weights and card.
-        recipe: configuration of the training.
-        resume: continue the run in that folder; the result is that of an uninterrupted run.
-        device: cpu or cuda.
+        images: Folder of the annotated images.
+        output: Folder for checkpoint, log, weights and card.
+        recipe: Configuration of the training.
+        resume: Continue the run in the output folder; the result is that of an uninterrupted run.
+        device: Torch device: cpu, cuda, ...
     """
     from occlupose.methods.oanet import keypoints
 
@@ -103,22 +114,25 @@ def train_keypoints(
 
 
 def train_oanet(
-    mocap: Path,
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    mocap: Mocap,
+    output: Output,
     recipe: Annotated[Any, arg(constructor_factory=_oanet_recipe)],
     video: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: none)")] = None,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train OANet's temporal networks as in the paper; each part can be switched off for comparisons.
+    """Train OANet's temporal networks as in the paper; each part can be switched off for comparison.
+
+        occlupose train oanet --mocap mocap -o runs/oanet
+        occlupose train oanet --mocap mocap -o run --recipe.no-occlusion-aware
 
     Args:
-        mocap: folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
-        output: folder for checkpoints, logs, weights and card.
-        recipe: configuration of the training.
-        video: folder of 2D poses files, as written by `occlupose run`, for training without 3D.
-        resume: continue the run in that folder; the result is that of an uninterrupted run.
-        device: cpu or cuda.
+        mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
+        output: Folder for checkpoints, logs, weights and card.
+        recipe: Configuration of the training.
+        video: Folder of poses files, as occlupose run writes them, for training on 2D poses without 3D.
+        resume: Continue the run in the output folder; the result is that of an uninterrupted run.
+        device: Torch device: cpu, cuda, ...
     """
     from occlupose.methods.oanet import train
 
@@ -128,67 +142,63 @@ def train_oanet(
 
 def train_ljof(
     data: Annotated[Path, arg(metavar="FOLDER")],
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    output: Output,
     model: Annotated[str, arg(metavar="NAME")] = "hrnet_w32",
     annotations: Annotated[
         Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the training split)")
     ] = None,
-    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: random)")] = None,
+    init_from: InitialWeights = None,
     holdout: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES", help_behavior_hint="(default: none)")] = (),
     ljof: Annotated[LJOFOptions, OmitArgPrefixes] = AS_LJOF,
     overrides: Annotated[RecipeOverrides, OmitArgPrefixes] = AS_PUBLISHED,
-    image_cache_gib: Annotated[float, arg(metavar="GIB")] = 1.0,
+    image_cache_gib: GiB = 1.0,
     strict: bool = False,
     seed: int = 0,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train a 2D estimator that is robust to occlusion: its published recipe with LJOF's limb joint augmentation and
+    """Train a 2D estimator to be robust to occlusion: its published recipe with LJOF's limb joint augmentation and
     structure loss.
 
-    For several processes: torchrun --nproc-per-node 2 -m occlupose train ljof ...
+        occlupose train ljof --data coco -o run --model hrnet_w48 --device cuda
+        torchrun --nproc-per-node 2 -m occlupose train ljof --data coco -o run
 
     Args:
-        data: folder of COCO, CrowdPose or OCHuman as published, or of occlupose synth.
-        output: folder for checkpoint, log, weights and card.
+        data: Folder of COCO, CrowdPose or OCHuman as published, or of occlupose synth.
+        output: Folder for checkpoint, log, weights and card.
         model: simple_baseline_r50, _r101 or _r152, hrnet_w32 or _w48, vitpose_s, _b or _l, srpose_w32;
             simple_baseline_small and hrnet_small for machines without a GPU.
-        annotations: another file than the training split's.
-        init_from: initial weights, as occlupose convert checkpoint or train ljof write them.
-        holdout: folders of test images, or their annotations where one folder has all images: reports which of them
-            are in the training data too, as copies, scaled or mirrored.
-        ljof: what LJOF adds.
-        overrides: changes to the published recipe.
-        image_cache_gib: memory for decoded images, which are then not read again.
-        strict: stop at the first invalid person or image; otherwise they are left out, counted and listed.
-        seed: seed of all random numbers.
-        resume: continue the run in that folder; the result is that of an uninterrupted run.
-        device: cpu or cuda.
+        annotations: Annotations to use instead of those of the training split.
+        init_from: Initial weights, as convert checkpoint or train ljof writes them.
+        holdout: Folders of test images, or annotation files if one folder has all images. Reports which test images are
+            in the training data too, also as copies that were scaled or mirrored.
+        ljof: What LJOF adds to the recipe.
+        overrides: Changes to the published recipe.
+        image_cache_gib: Memory for decoded images, so that they are read only once.
+        strict: Stop at the first invalid person or image; otherwise they are left out, counted and listed.
+        seed: Seed of all random numbers.
+        resume: Continue the run in the output folder; the result is that of an uninterrupted run.
+        device: Torch device: cpu, cuda, ...
     """
     from dataclasses import replace
-    from math import inf
 
     from rich.console import Console
 
-    from occlupose.cli.terminal import check_folder, check_seed
+    from occlupose.cli.terminal import check_folder, check_seed, print_warnings
     from occlupose.datasets import coco, discovery
-    from occlupose.errors import OccluposeError
     from occlupose.methods.ljof.recipe import published
     from occlupose.methods.ljof.train import train_estimator
     from occlupose.training.distributed import Process
 
-    if not 0 <= image_cache_gib < inf:
-        raise OccluposeError(f"image cache {image_cache_gib:g}: not possible; give a number of GiB, 0 or more")
+    cache_bytes = _cache_bytes(image_cache_gib)
     check_seed(seed)
     check_folder(output.absolute())
     recipe = replace(overrides.apply(ljof.apply(published(model))), seed=seed)
-    place = discovery.find_dataset(data, "train", annotations)
-    dataset = coco.load(place.annotations, place.images, strict=strict)
+    files = discovery.find_dataset(data, "train", annotations)
+    dataset = coco.load(files.annotations, files.images, strict=strict)
     is_main = Process.current().is_main
     if is_main:
-        warnings = Console(stderr=True)
-        for line in dataset.report.lines():
-            warnings.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        print_warnings(Console(stderr=True), dataset.report.lines())
         _report_leaks(dataset, holdout, strict)
     weights = train_estimator(
         dataset,
@@ -196,7 +206,7 @@ def train_ljof(
         recipe,
         init_from=init_from,
         strict=strict,
-        memory=int(image_cache_gib * 2**30),
+        memory=cache_bytes,
         resume=resume,
         device=device,
         places={data: "DATA", annotations: "ANNOTATIONS", **dict.fromkeys(holdout, "HOLDOUT")},
@@ -211,13 +221,12 @@ MAX_LISTED = 10
 
 
 def _report_leaks(data: "Annotations", holdout: tuple[Path, ...], strict: bool) -> None:
-    """Prints which test images are in the training data, or look like images that are.
+    """Prints which test images are in the training data, also as copies.
 
     Raises:
         OccluposeError: no such images; or there are leaks and `strict` is set.
     """
     from occlupose.datasets.leakage import find_leaks, hash_images
-    from occlupose.errors import OccluposeError
 
     images_of = {path: _holdout_images(path) for path in holdout}
     if not images_of:
@@ -247,7 +256,6 @@ def _holdout_images(path: Path) -> list["ImageRef"]:
     """
     from occlupose.datasets import coco, discovery
     from occlupose.datasets.images import ImageIndex
-    from occlupose.errors import OccluposeError
 
     if path.suffix.lower() == ".json":
         index = ImageIndex(discovery.find_dataset(path.parent, annotations=path).images)
@@ -262,16 +270,16 @@ def _holdout_images(path: Path) -> list["ImageRef"]:
 
 
 def train_poses(
-    mocap: Path,
+    mocap: Mocap,
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
     seed: int = 0,
 ) -> None:
     """Fit the pose prior of synthetic people: a Gaussian mixture over motion-capture poses.
 
     Args:
-        mocap: folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
-        output: .safetensors file; its card is written beside it.
-        seed: seed of the clustering.
+        mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf.
+        output: .safetensors file to write; its card is written beside it.
+        seed: Seed of the clustering.
     """
     from occlupose.datasets import cmu
     from occlupose.synth.pose_prior import PosePrior, pose_to_vector, retarget
@@ -281,10 +289,8 @@ def train_poses(
     training = retarget(clips[0])
     validation = retarget(clips[1])
     PosePrior.fit(pose_to_vector(training.pose), seed=seed).save(output, {"data": cmu.CARD_DATA})
-    errors = {
-        name: round(1000 * float(part.error.mean()), 1)
-        for name, part in (("training", training), ("validation", validation))
-    }
+    parts = {"training": training, "validation": validation}
+    errors = {name: round(1000 * float(part.error.mean()), 1) for name, part in parts.items()}
     card.write(
         output,
         {mocap: "<mocap>", output: f"<{output.name}>"},
@@ -298,18 +304,20 @@ def train_poses(
 
 
 def train_ssf(
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    output: Output,
     recipe: Annotated[Any, arg(constructor_factory=_ssf_recipe)],
     mocap: Annotated[Path | None, arg(metavar="FOLDER", help_behavior_hint="(default: the shipped poses)")] = None,
     resume: bool = False,
 ) -> None:
     """Train SSF, which fits bodies to skeletons and masks for occlusion labels, on synthetic people. Runs on the CPU.
 
+        occlupose train ssf -o runs/ssf recipe:small
+
     Args:
-        output: folder for people, checkpoint, log, weights and card.
-        recipe: configuration of the training.
-        mocap: folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf, for the poses.
-        resume: continue the run in that folder; the result is that of an uninterrupted run.
+        output: Folder for synthetic people, checkpoint, log, weights and card.
+        recipe: Configuration of the training.
+        mocap: Folder of the CMU motion capture, with cmu/NN/NN_MM.amc and cmu/NN/NN.asf, for the poses.
+        resume: Continue the run in the output folder; the result is that of an uninterrupted run.
     """
     from occlupose.methods.hupor.ssf import train
 
@@ -319,36 +327,34 @@ def train_ssf(
 
 def train_hupor(
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES")],
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    output: Output,
     recipe: Annotated[Any, arg(constructor_factory=_hupor_recipe)],
-    init_from: Annotated[Path | None, arg(metavar="WEIGHTS", help_behavior_hint="(default: random)")] = None,
-    image_cache_gib: Annotated[float, arg(metavar="GIB")] = 2.0,
+    init_from: InitialWeights = None,
+    image_cache_gib: GiB = 2.0,
     strict: bool = False,
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train HUPOR: a network that detects visible joints of all people, and one that infers occluded joints.
+    """Train HUPOR: a network that detects the visible joints of all people, and one that infers occluded joints.
+
+        occlupose train hupor --data people coco -o runs/hupor recipe:small
 
     Args:
-        data: datasets: of occlupose synth, MuCo-3DHP, COCO, Human3.6M with images, or in SMAP's format. If some have
-            depth and others do not, half of each batch comes from those without.
-        output: folder for checkpoint, log, weights and card.
-        recipe: configuration of the training.
-        init_from: initial weights, of the detector alone or of all networks.
-        image_cache_gib: memory for decoded images, which are then not read again.
-        strict: stop at the first image that cannot be read, instead of leaving it out.
-        resume: continue the run in that folder; the result is that of an uninterrupted run.
-        device: cpu or cuda.
+        data: Datasets: occlupose synth, MuCo-3DHP, COCO, Human3.6M with images, or SMAP's format. If some have depth
+            and others do not, half of each batch comes from those without.
+        output: Folder for checkpoint, log, weights and card.
+        recipe: Configuration of the training.
+        init_from: Initial weights, of the detector alone or of all networks.
+        image_cache_gib: Memory for decoded images, so that they are read only once.
+        strict: Stop at the first image that cannot be read, instead of leaving it out.
+        resume: Continue the run in the output folder; the result is that of an uninterrupted run.
+        device: Torch device: cpu, cuda, ...
     """
-    from math import inf
-
     from occlupose.cli.terminal import check_folder
     from occlupose.datasets.image_datasets import load
-    from occlupose.errors import OccluposeError
     from occlupose.methods.hupor.train import train_hupor as train
 
-    if not 0 <= image_cache_gib < inf:
-        raise OccluposeError(f"image cache {image_cache_gib:g}: not possible; give a number of GiB, 0 or more")
+    cache_bytes = _cache_bytes(image_cache_gib)
     check_folder(output.absolute())
     datasets = [load(folder, strict=strict) for folder in data]
     _print_reports(datasets)
@@ -359,7 +365,7 @@ def train_hupor(
         recipe,
         init_from=init_from,
         strict=strict,
-        memory=int(image_cache_gib * 2**30),
+        memory=cache_bytes,
         resume=resume,
         device=device,
         places=_card_names(data),
@@ -371,7 +377,7 @@ def train_hupor(
 def train_refine(
     weights: Annotated[Path, arg(metavar="FILE")],
     data: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES")],
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")],
+    output: Output,
     recipe: Annotated[Any, arg(constructor_factory=_refine_recipe)],
     max_images: Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: all)")] = None,
     seed: int = 0,
@@ -379,22 +385,23 @@ def train_refine(
     resume: bool = False,
     device: Device = "cpu",
 ) -> None:
-    """Train HUPOR's RefineNet on the output of its networks for their training images, and add it to the weights.
+    """Train HUPOR's RefineNet on the output of HUPOR's networks for their training images, and add it to the weights.
+
+        occlupose train refine --weights hupor.safetensors --data people -o run
 
     Args:
-        weights: file written by train hupor.
-        data: the training data of these weights, with depth.
-        output: folder for checkpoint, log, the new weights and their card.
-        recipe: configuration of the training.
-        max_images: use only the first images, up to this number.
-        seed: seed of all random numbers.
-        strict: stop at the first image that cannot be read, instead of leaving it out.
-        resume: continue the run in that folder; the result is that of an uninterrupted run.
-        device: cpu or cuda.
+        weights: Weights written by train hupor.
+        data: Training data of these weights, with depth.
+        output: Folder for checkpoint, log, the new weights and their card.
+        recipe: Configuration of the training.
+        max_images: Use only the first images, up to this number.
+        seed: Seed of all random numbers.
+        strict: Stop at the first image that cannot be read, instead of leaving it out.
+        resume: Continue the run in the output folder; the result is that of an uninterrupted run.
+        device: Torch device: cpu, cuda, ...
     """
     from occlupose.cli.terminal import check_folder, check_seed
     from occlupose.datasets.image_datasets import load
-    from occlupose.errors import OccluposeError
     from occlupose.methods.hupor.train import train_refiner
 
     check_seed(seed)
@@ -419,6 +426,13 @@ def train_refine(
     print(f"{path}: weights and card written; use them with occlupose run --method hupor --weights {path}")
 
 
+def _cache_bytes(gib: float) -> int:
+    """Bytes of an image cache. Raises OccluposeError for an impossible size."""
+    if not 0 <= gib < inf:
+        raise OccluposeError(f"image cache {gib:g}: not possible; give a number of GiB, 0 or more")
+    return int(gib * 2**30)
+
+
 def _print_reports(datasets: "list[ImageDataset]") -> None:
     for dataset in datasets:
         for line in dataset.report.lines():
@@ -434,12 +448,8 @@ def _card_fields(datasets: "list[ImageDataset]") -> dict[str, Any]:
     """Licence and data of a card."""
     ours = all(dataset.format == "synth" for dataset in datasets)
     origins = ["our own synthetic people" if dataset.format == "synth" else dataset.format for dataset in datasets]
-    return {
-        "licence": "Apache-2.0" if ours else "that of its images and annotations",
-        "data": [
-            f"{len(dataset.samples)} images of {origin}" for dataset, origin in zip(datasets, origins, strict=True)
-        ],
-    }
+    data = [f"{len(dataset.samples)} images of {origin}" for dataset, origin in zip(datasets, origins, strict=True)]
+    return {"licence": "Apache-2.0" if ours else "that of its images and annotations", "data": data}
 
 
 TRAIN: dict[str, Callable[..., None]] = {

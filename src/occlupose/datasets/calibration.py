@@ -2,10 +2,10 @@
 
 `cameras.json` describes them for any dataset:
 
-    {"cameras": [{"name": "C1", "subjects": ["S1", "S2"], "width": 640, "height": 480, "fx": 765.5, "fy": 766.0, "cx":
-    320.1, "cy": 241.9,
-                  "distortion": [-0.2, 0.1, 0, 0, 0], "rotation": [[1, 0, 0], [0, 0, -1], [0, 1, 0]], "translation": [0,
-                  1, 4]}]}
+    {"cameras": [{"name": "C1", "subjects": ["S1", "S2"],
+                  "width": 640, "height": 480, "fx": 765.5, "fy": 766.0, "cx": 320.1, "cy": 241.9,
+                  "distortion": [-0.2, 0.1, 0, 0, 0],
+                  "rotation": [[1, 0, 0], [0, 0, -1], [0, 1, 0]], "translation": [0, 1, 4]}]}
 
 In pixels; `distortion` is k1, k2, p1, p2, k3 of the Brown-Conrady model as in OpenCV (default: none). A world point X
 is at `rotation` @ X + `translation` in the camera frame, metres, x right, y down, z forward. A camera without

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
-from occlupose.errors import OccluposeError
+from occlupose.errors import OccluposeError, reason
 from occlupose.skeletons import BODY22
 
 METRES_PER_UNIT = 2.54 / 0.45 / 100
@@ -204,9 +204,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(errors="replace").splitlines()
     except OSError as error:
-        raise OccluposeError(
-            f"{path}: {(error.strerror or str(error)).lower()}; a file of the CMU database is expected"
-        ) from None
+        raise OccluposeError(f"{path}: {reason(error)}; a file of the CMU database is expected") from None
 
 
 def read_amc(path: Path) -> dict[str, Float[np.ndarray, "time values"]]:
@@ -330,9 +328,8 @@ def _clip(name: str, fps: float, names: list[str], positions: Float[np.ndarray, 
     joints = make_body22(ends, estimate_head_axes(ends)).astype(np.float32)
     if not set(EXTREMITIES) <= set(names):
         return MotionClip(name, "clips", fps, joints)
-    return MotionClip(
-        name, "clips", fps, joints, positions[:, [names.index(end) for end in EXTREMITIES]].astype(np.float32)
-    )
+    extremities = positions[:, [names.index(end) for end in EXTREMITIES]].astype(np.float32)
+    return MotionClip(name, "clips", fps, joints, extremities)
 
 
 def estimate_head_axes(ends: dict[str, Float[np.ndarray, "time 3"]]) -> Float[np.ndarray, "time 3 3"]:

@@ -41,7 +41,7 @@ the top of it.
 """
 
 DATASETS = ("coco", "crowdpose", "ochuman", "synth", "other")
-"""The datasets with protocols of their own. CrowdPose is recognised by its joints, `occlupose synth` by its
+"""Datasets with a protocol of their own. CrowdPose is recognised by its joints, `occlupose synth` by its
 description, OCHuman and COCO by the joints and the name of the file or of a folder above it."""
 
 TOLERANCE = 1.0
@@ -183,10 +183,8 @@ class Annotations:
     def describe(self) -> dict[str, object]:
         """The training data for a card: the file's name, its SHA-256, and counts; no folder."""
         states = np.concatenate([person.state for person in self.people])
-        counts = {
-            name: int((states == value).sum())
-            for name, value in (("visible", VISIBLE), ("occluded", OCCLUDED), ("absent", ABSENT))
-        }
+        values = {"visible": VISIBLE, "occluded": OCCLUDED, "absent": ABSENT}
+        counts = {name: int((states == value).sum()) for name, value in values.items()}
         path = self.ground_truth.path
         return {
             "annotations": path.name,
@@ -278,10 +276,8 @@ def load(annotations: Path, images: Path, *, strict: bool = False, all_images: b
             )
     if not people:
         reasons = "; ".join(line.removeprefix(f"{annotations}: ") for line in report.lines())
-        raise OccluposeError(
-            f"{annotations}: nobody in it has an annotated joint, a box and an image{reasons and f' ({reasons})'};"
-            f" {_HINT}"
-        )
+        wrong = f"nobody in it has an annotated joint, a box and an image{reasons and f' ({reasons})'}"
+        raise OccluposeError(f"{annotations}: {wrong}; {_HINT}")
     return Annotations(ground_truth.skeleton, people, ground_truth, report)
 
 
@@ -374,10 +370,8 @@ def _read_images(path: Path, entries: "list[_Image]", report: DataReport) -> dic
         size = None if entry.width is None or entry.height is None else (entry.width, entry.height)
         info = ImageInfo(entry.id, entry.file_name, size, entry.crowdIndex)
         if images.setdefault(info.id, info) != info:
-            raise OccluposeError(
-                f"{path}: images {images[info.id].name} and {info.name} have the id {info.id}; {_HINT}, with an id for"
-                " each"
-            )
+            wrong = f"images {images[info.id].name} and {info.name} have the id {info.id}"
+            raise OccluposeError(f"{path}: {wrong}; {_HINT}, with an id for each")
         if images[info.id] is not info:
             report.add_problem(DUPLICATE_IMAGE, info.name)
     return images
@@ -469,8 +463,7 @@ def _is_empty(box: DetectedBox) -> bool:
 def match_boxes(path: Path, ground_truth: GroundTruth, *, strict: bool = False) -> DetectedBoxes:
     """A detector's boxes, matched to the annotated images.
 
-    An `image_id` that is a number is the annotations' id; a text is the name of an image file, with or without its
-    suffix.
+    A numeric `image_id` is the annotations' id; a string is the name of an image file, with or without its suffix.
 
     Arguments:
         path: detections in COCO's results format.
@@ -551,9 +544,9 @@ def find_skeleton(path: Path, names: list[str]) -> Skeleton:
     spellings = tuple(names), tuple(ALIASES.get(name, name) for name in names)
     exact = [skeleton for joints in spellings for skeleton in SKELETONS if skeleton.joints == joints]
     distinct = [joints for joints in spellings if len(set(joints)) == len(joints)]
-    parts = [
-        skeleton.subset(joints) for joints in distinct for skeleton in SKELETONS if set(joints) <= set(skeleton.joints)
-    ]
+    parts = []
+    for joints in distinct:
+        parts += [skeleton.subset(joints) for skeleton in SKELETONS if set(joints) <= set(skeleton.joints)]
     if exact or parts:
         return (exact + parts)[0]
     unknown = [name for name in names if not any(name in skeleton.joints for skeleton in SKELETONS)]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from occlupose.datasets.coco import find_skeleton, identify_dataset
-from occlupose.datasets.images import ImageIndex
+from occlupose.datasets.images import TRIED, ImageIndex
 from occlupose.errors import OccluposeError, unreadable
 
 Split = Literal["train", "val", "test"]
@@ -48,9 +48,6 @@ FOLDERS = ("", "annotations", "json", "person_detection_results", "detections")
 
 WHOLE_BODY = ("foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts", "foot_valid", "face_valid")
 """Keys of whole-body variants of a file; a file without them is preferred."""
-
-TRIED = 20
-"""Annotated images that are looked for in a folder before it is taken to belong to another dataset."""
 
 _FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 
@@ -117,11 +114,8 @@ def _find_known(folder: Path, split: Split) -> Path | None:
     if candidates:
         return candidates[0]
     if others:
-        existing = ", ".join(dict.fromkeys(others))
-        raise OccluposeError(
-            f"{folder}: no annotations of the split {split}, but {existing}; give another split or dataset, or"
-            f" {_OPTION}"
-        )
+        wrong = f"no annotations of the split {split}, but {', '.join(dict.fromkeys(others))}"
+        raise OccluposeError(f"{folder}: {wrong}; give another split or dataset, or {_OPTION}")
     path = folder / "annotations.json"
     return path if path.is_file() else None
 
@@ -163,10 +157,8 @@ def _find_only(folder: Path, split: Split) -> Path:
             raise OccluposeError(
                 f"{damaged[0]}: cannot be read, damaged or cut short; give the whole file, or {_OPTION}"
             )
-        raise OccluposeError(
-            f"{folder}: no annotations of joints in it; give the folder of COCO, CrowdPose, OCHuman or the like, or"
-            f" {_OPTION}"
-        )
+        cure = f"give the folder of COCO, CrowdPose, OCHuman or the like, or {_OPTION}"
+        raise OccluposeError(f"{folder}: no annotations of joints in it; {cure}")
     return candidates[0]
 
 
@@ -247,7 +239,7 @@ def _words(path: Path) -> list[str]:
 def _find_image_folder(folder: Path, annotations: Path) -> Path:
     """The first of the usual folders that has any of the first annotated images."""
     matches = itertools.islice(_FILE_NAME.finditer(annotations.read_bytes()), TRIED)
-    names = [str(json.loads(match.group(1))) for match in matches]  # without parsing the file, which may be large
+    names = [str(json.loads(match.group(1))) for match in matches]  # without parsing the whole file
     year = [part for part in annotations.stem.split("_") if part in ("train2017", "val2017")]
     places = [*(place for part in year for place in (part, f"images/{part}")), "images", "shards", ""]
     roots = (folder, annotations.parent, annotations.parent.parent)

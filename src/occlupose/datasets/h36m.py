@@ -37,7 +37,7 @@ TEST = ("S9", "S11")
 
 JOINTS = 32
 KEPT = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
-"""Of the dataset's 32 joints, those that are H36M-17's, in its order."""
+"""Indices of H36M-17's joints among the dataset's 32."""
 
 ACTIONS = tuple(
     "Directions Discussion Eating Greeting Phoning Photo Posing Purchases Sitting SittingDown Smoking Waiting WalkDog"
@@ -85,7 +85,7 @@ def load_sequences(
         actions: only these, by the names of `parse_action`.
 
     Raises:
-        OccluposeError: a file is missing or damaged; says what to get and where to put it.
+        OccluposeError: a file is missing or damaged; says which file to get and where to put it.
     """
     cameras = read_cameras(folder, subjects)
     observed = read_detections(folder, "h36m", detections)
@@ -107,10 +107,8 @@ def load_sequences(
         if not actions or parse_action(clip.action) in actions
     ]
     if not result:
-        raise OccluposeError(
-            f"{folder}: no {' or '.join(actions) or 'motion'} of {', '.join(subjects)} in it; Human3.6M has e.g."
-            " Walking"
-        )
+        wanted = f"{' or '.join(actions) or 'motion'} of {', '.join(subjects)}"
+        raise OccluposeError(f"{folder}: no {wanted} in it; Human3.6M has e.g. Walking")
     return result
 
 
@@ -186,7 +184,7 @@ def read_cdf(path: Path, dimensions: int) -> Float[np.ndarray, "time 32 d"]:
         raise OccluposeError(f"{path}: needs cdflib; pip install '.[h36m]' in the clone") from error
     try:
         poses = np.asarray(cdflib.CDF(path)["Pose"], np.float64)
-    except Exception as error:  # a damaged file fails in many ways there
+    except Exception as error:  # cdflib fails in many ways on a damaged file
         raise OccluposeError(f"{path}: not a whole .cdf file of poses; unpack it again") from error
     if poses.ndim != 3 or poses.shape[0] != 1 or poses.shape[2] != JOINTS * dimensions:
         raise OccluposeError(f"{path}: poses of shape {poses.shape}; they must be (1, time, {JOINTS * dimensions})")
@@ -228,10 +226,8 @@ def read_metadata(path: Path, subjects: tuple[str, ...]) -> dict[str, list[Calib
     except (OSError, ElementTree.ParseError, ValueError) as error:
         raise OccluposeError(f"{path}: not Human3.6M's metadata; take it from the dataset's code release") from error
     if len(numbers) != wanted or len(names) != CAMERA_COUNT:
-        raise OccluposeError(
-            f"{path}: {len(numbers)} numbers in w0 and {len(names)} cameras; Human3.6M's has {wanted} and"
-            f" {CAMERA_COUNT}"
-        )
+        given = f"{len(numbers)} numbers in w0 and {len(names)} cameras"
+        raise OccluposeError(f"{path}: {given}; Human3.6M's has {wanted} and {CAMERA_COUNT}")
     outside = numbers[: SUBJECTS * CAMERA_COUNT * 6].reshape(CAMERA_COUNT, SUBJECTS, 6)
     inside = numbers[SUBJECTS * CAMERA_COUNT * 6 :].reshape(CAMERA_COUNT, 9)
     known = [f"S{number}" for number in range(1, SUBJECTS + 1)]

@@ -32,7 +32,7 @@ TEST = (9, 11)
 """Subjects to evaluate on."""
 
 EVERY = 5
-"""Every fifth of the 50 frames a second is used, as those who distribute the format do."""
+"""Every fifth of the 50 frames a second is used, as usual with this format."""
 
 NAME = "Human36M_subject{}_{}.json"
 FOLDERS = ("annotations", "")
@@ -59,15 +59,15 @@ def load(
     subjects: tuple[int, ...] = TRAIN,
     every: int = EVERY,
 ) -> list[ImageSample]:
-    """The images of one person each.
+    """The images, of one person each.
 
     Arguments:
         folder: as above, or its annotations/.
         images: folder of the images; by default images/ in the folder or beside it. Without any of the images, only the
             labels are read.
         report: collects what is wrong with single images.
-        subjects: those of them that are there.
-        every: only frames whose number is a multiple of it.
+        subjects: to load; those without files are skipped.
+        every: use only frames with a number that is a multiple of this.
 
     Raises:
         OccluposeError: no annotations of these subjects, or a file is missing, unreadable or not of this format.

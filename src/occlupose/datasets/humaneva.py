@@ -32,7 +32,7 @@ TRAIN = tuple(f"Train/{subject}" for subject in SUBJECTS)
 VALIDATE = tuple(f"Validate/{subject}" for subject in SUBJECTS)
 
 ACTIONS = ("Walk", "Jog", "Box")
-"""What the protocol scores, each for each subject. The data has ThrowCatch and Gestures too."""
+"""Actions that the protocol scores, by subject. The data has ThrowCatch and Gestures too."""
 
 COLOUR = ("C1", "C2", "C3")
 """The colour cameras, in the order of the detections."""
@@ -69,7 +69,7 @@ def load_sequences(
         actions: only these, by the names of `parse_action`.
 
     Raises:
-        OccluposeError: a file is missing or damaged; says what to get and where to put it.
+        OccluposeError: a file is missing or damaged; says which file to get and where to put it.
     """
     file = folder / "data_3d_humaneva15.npz"
     if not file.exists():
@@ -139,10 +139,8 @@ def read_cal_file(path: Path) -> CalibratedCamera:
     except (OSError, ValueError) as error:
         raise OccluposeError(f"{path}: not a calibration of HumanEva-I; take it from {SITE}") from error
     if len(numbers) != 22 or abs(numbers[4]) > 1e-6:
-        raise OccluposeError(
-            f"{path}: {len(numbers)} numbers{', a skew' if len(numbers) == 22 else ''}; it must be 22, without skew:"
-            f" else give {CAMERAS}"
-        )
+        given = f"{len(numbers)} numbers{', a skew' if len(numbers) == 22 else ''}"
+        raise OccluposeError(f"{path}: {given}; it must be 22, without skew, or give {CAMERAS}")
     fx, fy, cx, cy = numbers[:4].tolist()
     try:
         return CalibratedCamera(

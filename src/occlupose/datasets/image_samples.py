@@ -1,6 +1,6 @@
-"""An image with its ground truth, as every dataset of single images gives it.
+"""An image with its ground truth: the record that every dataset of single images is read into.
 
-`multi_person` finds and reads the datasets.
+`image_datasets` finds and reads the datasets.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from occlupose.cameras import Camera
 from occlupose.datasets.coco import MISSING, Annotations, PersonAnnotation
-from occlupose.datasets.images import ImageIndex, ImageRef
+from occlupose.datasets.images import TRIED, ImageIndex, ImageRef
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB
@@ -33,9 +33,6 @@ FEW_JOINTS = f"people with fewer than {MIN_JOINTS} annotated joints, left out"
 LABELS_ONLY = "images that are missing, all of this dataset: labels only"
 NOBODY = "people without a joint in their image, left out"
 
-TRIED = 20
-"""Images that are looked for in a folder before it is taken to have none."""
-
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ImageSample:
@@ -49,8 +46,8 @@ class ImageSample:
         state: 2 visible, 1 occluded, 0 absent.
         xyz: joints in the camera frame, m; NaN where unknown or absent. None in 2D.
         camera: that took the image; None where it is unknown.
-        annotated: joints that the dataset annotates at all, by default all. COCO has no top of the head: nothing is
-            known about it, whatever the state.
+        annotated: joints that the dataset annotates at all, by default all. COCO has no top of the head, so its state
+            means nothing there.
         occlusion_annotated: False where the dataset does not say which joints are occluded; then no state is 1.
         sequence: the video that the image is from; "" where there is none.
         name: the image's name in files of predictions; by default SEQUENCE/FILE, or FILE without a sequence.

@@ -15,6 +15,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.media import IMAGE_FORMATS, IMAGE_SUFFIXES, RGB, read_image
 
+TRIED = 20
+"""Annotated images that are looked for in a folder before it is taken to have none of them."""
+
 _HINT = "copy it again"
 
 
@@ -125,11 +128,9 @@ class ImageIndex:
         Raises:
             OccluposeError: a shard cannot be read.
         """
-        files = () if self.folder.suffix == ".tar" else self.folder.rglob("*")
-        return [
-            *self.members.values(),
-            *(ImageRef(path) for path in sorted(files) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()),
-        ]
+        paths = () if self.folder.suffix == ".tar" else sorted(self.folder.rglob("*"))
+        files = [ImageRef(path) for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+        return [*self.members.values(), *files]
 
 
 def index_shard(path: Path) -> tuple[ImageRef, ...]:

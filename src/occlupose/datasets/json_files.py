@@ -1,4 +1,4 @@
-"""Reads other people's JSON files and checks them against a schema."""
+"""Reads JSON files of other projects and checks them against a schema."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -25,5 +25,5 @@ def read_json(path: Path, schema: TypeAdapter[T], hint: str) -> T:
         raise unreadable(path, error, hint) from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = "".join(f"{'.' if name else ''}{part}" for name, part in enumerate(first["loc"])) or "the file"
+        where = ".".join(map(str, first["loc"])) or "the file"
         raise OccluposeError(f"{path}: {where}: {first['msg'].lower()}; {hint}") from error

@@ -3,8 +3,7 @@ with the images.
 
 `MuCo-3DHP.json` is like COCO's: `images` with `id`, `file_name`, `width`, `height`, `f` and `c` (focal lengths and
 principal point, px); `annotations` with `image_id` and, of 21 joints, `keypoints_img` (px), `keypoints_cam` (mm, x
-right, y down, z forward) and `keypoints_vis`. The file names are relative to
-the file's folder.
+right, y down, z forward) and `keypoints_vis`. The file names are relative to the file's folder.
 
 A joint that is not visible by `keypoints_vis` counts as occluded if it is in the image; without `keypoints_vis`
 everything in the image counts as visible. Their Thorax is our neck.

@@ -9,9 +9,11 @@ A folder MultiPersonTestSet/ (or its parent) holds TS1/ ... TS20/, each with
 - images `img_000000.jpg` and so on, 2048 x 2048 in TS1 to TS5, 1920 x 1080 in the others. Scoring predictions does not
   need them.
 
-The cameras are not in those files. They are read from `mupots_intrinsics.json` in the folder, {"TS1": [[fx, 0, cx], [0,
-fy, cy], [0, 0, 1]], ...}, or else estimated from the annotations, since `annot2` is the projection of `annot3` (see
-`estimate_camera`).
+The cameras are not in those files. They are read from `mupots_intrinsics.json` in the folder,
+
+    {"TS1": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], ...}
+
+or else estimated from the annotations, since `annot2` is the projection of `annot3` (see `estimate_camera`).
 """
 
 import json
@@ -118,19 +120,13 @@ def _sequence(home: Path, name: str, given: dict[str, np.ndarray] | None, *, uni
     annotations = _cells(path, "annotations")
     labels = _cells(path.with_name("occlusion.mat"), "occlusion_labels")
     if labels.shape != annotations.shape:
-        wrong = (
-            f"{labels.shape[0]} frames of {labels.shape[1]} people, but {annotations.shape[0]} of"
-            f" {annotations.shape[1]} in {path.name}"
-        )
+        expected = f"{annotations.shape[0]} of {annotations.shape[1]} in {path.name}"
+        wrong = f"{labels.shape[0]} frames of {labels.shape[1]} people, but {expected}"
         raise OccluposeError(f"{path.with_name('occlusion.mat')}: {wrong}; {_HINT}")
-    people = [
-        [
-            _person(path, number, who, annotations[number, who], labels[number, who])
-            for who in range(annotations.shape[1])
-        ]
-        for number in range(len(annotations))
-    ]
-    frames = [_stack([person for person in row if person is not None]) for row in people]
+    frames = []
+    for number, cells in enumerate(zip(annotations, labels, strict=True)):
+        people = [_person(path, number, who, *person) for who, person in enumerate(zip(*cells, strict=True))]
+        frames.append(_stack([person for person in people if person is not None]))
     camera = _camera(home, name, given, frames)
     return [
         ImageSample(

@@ -1,4 +1,4 @@
-"""What was wrong with a dataset without making it unusable: counted and named, never dropped silently."""
+"""Problems of a dataset that do not make it unusable: counted and named, never dropped silently."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +11,13 @@ MAX_NAMES = 3
 
 @dataclass
 class DataReport:
-    """What was found while a dataset was read.
+    """Problems that were found while a dataset was read.
 
     Attributes:
         file: that was read.
         strict: the first problem is an error.
         problems: names of the people or images, by kind of problem.
-        notes: the same for what every dataset has (people without an annotated joint, crowds): counted, no problem.
+        notes: the same for cases that are no problem (people without an annotated joint, crowds).
     """
 
     file: Path

@@ -1,4 +1,4 @@
-"""PoseSequence, the record that every dataset of 3D poses gives."""
+"""PoseSequence, the record that every dataset of 3D poses is read into."""
 
 from dataclasses import dataclass
 

@@ -66,9 +66,8 @@ def load(
             state = bodies[..., 3].astype(np.uint8)
             camera = _read_camera(annotations, image, bodies, report)
             depth = bodies[..., 2] / 100 if camera is not None else np.full(state.shape, np.nan)
-            annotated = np.array(
-                [joint != "head_top" or not image.dataset.lower().startswith("coco") for joint in MPI15.joints]
-            )
+            is_coco = image.dataset.lower().startswith("coco")
+            annotated = np.array([joint != "head_top" or not is_coco for joint in MPI15.joints])
             sample = make_mpi15_sample(
                 found[image.img_paths], size, bodies[..., :2], depth, state, annotated=annotated, camera=camera
             )

@@ -35,6 +35,7 @@ NEEDED = {
 TO_MPI15 = BODY26.index(*("thorax" if joint == "neck" else joint for joint in MPI15.joints))
 """Indices of MPI15's joints among the record's."""
 
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 _HINT = "copy it again, or make it again with occlupose synth"
 
 
@@ -47,8 +48,7 @@ def load(folder: Path) -> list[ImageSample]:
     Raises:
         OccluposeError: there are no scenes in it, or one cannot be read.
     """
-    tars = [folder] if folder.suffix == ".tar" else sorted([*folder.glob("shards/*.tar"), *folder.glob("*.tar")])
-    samples = [sample for tar in tars for sample in _from_shard(tar)] or list(_from_files(folder))
+    samples = [sample for tar in _shards(folder) for sample in _from_shard(tar)] or list(_from_files(folder))
     if not samples:
         raise OccluposeError(
             f"{folder}: no scene in it, in shards/*.tar, *.tar or scenes/*.npz; make some with occlupose synth"
@@ -58,7 +58,7 @@ def load(folder: Path) -> list[ImageSample]:
 
 def has_scenes(folder: Path) -> bool:
     """Whether `load` would find scenes, by the names of the files and of the members of one shard."""
-    tars = [folder] if folder.suffix == ".tar" else sorted([*folder.glob("shards/*.tar"), *folder.glob("*.tar")])
+    tars = _shards(folder)
     if not tars:
         return any(folder.glob("scenes/*.npz"))
     try:
@@ -66,6 +66,12 @@ def has_scenes(folder: Path) -> bool:
             return any(member.name.endswith(".npz") for member in tar)
     except (OSError, tarfile.TarError, EOFError):
         return False
+
+
+def _shards(folder: Path) -> list[Path]:
+    if folder.suffix == ".tar":
+        return [folder]
+    return sorted([*folder.glob("shards/*.tar"), *folder.glob("*.tar")])
 
 
 def from_record(record: SceneRecord, image: ImageRef | None = None) -> ImageSample:
@@ -134,14 +140,5 @@ def _read(file: bytes, where: str) -> dict[str, Any]:
             if arrays[name].shape[1:] != shape:
                 raise ValueError(f"{name} has shape {arrays[name].shape}")
         return arrays
-    except (
-        OSError,
-        KeyError,
-        ValueError,
-        TypeError,
-        EOFError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except _DAMAGE as error:
         raise OccluposeError(f"{where}: not a scene of occlupose synth ({error}); {_HINT}") from error

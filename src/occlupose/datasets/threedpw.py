@@ -1,9 +1,9 @@
 """3DPW (von Marcard et al., ECCV 2018): one or two people outdoors, filmed by a moving camera, from inertial sensors
 and video.
 
-The dataset's sequences are pickles, which can run any code, so occlupose does not open them. Convert them once, where
-you trust them. A folder then holds SEQUENCE.npz and, to predict, the dataset's imageFiles/SEQUENCE/image_00000.jpg,
-there or beside it:
+The dataset's sequences are pickles, which can run any code, so occlupose does not open them. If you trust them, convert
+them once with the code below. A folder then holds SEQUENCE.npz and, for predictions, the dataset's
+imageFiles/SEQUENCE/image_00000.jpg, in it or beside it:
 
     import pickle, sys
     from pathlib import Path
@@ -94,11 +94,11 @@ def load(folder: Path, sequences: Iterable[str] = ()) -> list[ImageSample]:
     asked = tuple(sequences)
     for name in asked:
         if not any(is_take_of(stem, (name,)) for stem in files):
-            raise OccluposeError(f"{folder}: no {name} in it, but {', '.join(files)}; ask for those, or convert it too")
-    images = next(
-        (home / "imageFiles" for home in (folder, folder.parent) if (home / "imageFiles").is_dir()),
-        folder / "imageFiles",
-    )
+            raise OccluposeError(f"{folder}: no {name} in it, but {', '.join(files)}; give these, or convert it too")
+    beside = folder.parent / "imageFiles"
+    images = folder / "imageFiles"
+    if beside.is_dir() and not images.is_dir():
+        images = beside
     return [
         sample
         for stem, path in files.items()
@@ -177,9 +177,8 @@ def _array(path: Path, content: dict[str, np.ndarray], name: str, shape: tuple[i
     if name not in content:
         raise OccluposeError(f"{path}: no {name} in it, but {', '.join(content) or 'nothing'}; {_HINT}")
     array = content[name]
-    fits = array.ndim == len(shape) and all(
-        wanted in (None, given) for given, wanted in zip(array.shape, shape, strict=True)
-    )
+    sides = zip(array.shape, shape, strict=False)
+    fits = array.ndim == len(shape) and all(wanted in (None, given) for given, wanted in sides)
     if not fits or array.dtype.kind not in "fiub":
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise OccluposeError(

@@ -30,7 +30,7 @@ RANDOM_NUMBERS = 9
 Vector = Float[np.ndarray, "2"]
 
 LOWER_BODY = ("hip", "knee", "ankle")
-"""Joints of the lower half of a body, by the last word of their names; all others are of the upper half."""
+"""Joints of the lower half of a body, by the last word of their names; all others belong to the upper half."""
 
 MIN_WHOLE = 9
 """Annotated joints that a body must have to be cut to one half."""

@@ -22,7 +22,7 @@ from occlupose.poses import VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17, HUMANEVA15, Skeleton
 
 GROUND_TRUTH = "ground-truth"
-"""In place of detections: the true joints as the undistorted camera sees them."""
+"""Name for the true joints, projected by the undistorted camera, in place of detections."""
 
 LAYOUTS = {"h36m": H36M17, "coco": COCO17, "humaneva15": HUMANEVA15}
 """Skeletons by the files' layout names."""
@@ -50,7 +50,7 @@ class CameraClip:
 
 
 DetectionReader = Callable[[CameraClip, Poses], Poses | None]
-"""Gives the undistorted detections of a clip, in the frames of its true poses; None stands for the ground truth."""
+"""Returns the undistorted detections of a clip, in the frames of its true poses; None stands for the ground truth."""
 
 
 def make_sequence(
@@ -119,10 +119,8 @@ def read_motions(
     content = _by_subject(read_pickled(path, "positions_3d")[0], f"{path}: positions_3d")
     missing = [subject for subject in subjects if subject not in content]
     if missing:
-        raise OccluposeError(
-            f"{path}: no {missing[0]} in it, but {', '.join(map(str, content))}; ask for those or convert the dataset"
-            " again"
-        )
+        there = ", ".join(map(str, content))
+        raise OccluposeError(f"{path}: no {missing[0]} in it, but {there}; give these, or convert the dataset again")
     return {
         subject: {
             action: _to_array(motion, (joints, 3), f"{path}: {subject}, {action}")
@@ -214,13 +212,9 @@ def _by_subject(content: Any, where: str) -> dict[str, dict[str, Any]]:
 
 def _to_array(value: Any, shape: tuple[int, int], where: str) -> np.ndarray:
     array = value.items if isinstance(value, PickledArray) else value
-    if not (
-        isinstance(array, np.ndarray)
-        and array.dtype.kind in "fiu"
-        and array.ndim == 3
-        and array.shape[1:] == shape
-        and len(array)
-    ):
-        given = f"of shape {array.shape}" if isinstance(array, np.ndarray) else "no array"
-        raise OccluposeError(f"{where}: {given}; it must be (time, {shape[0]}, {shape[1]}) numbers")
+    wanted = f"it must be (time, {shape[0]}, {shape[1]}) numbers"
+    if not isinstance(array, np.ndarray):
+        raise OccluposeError(f"{where}: no array; {wanted}")
+    if array.dtype.kind not in "fiu" or array.ndim != 3 or array.shape[1:] != shape or not len(array):
+        raise OccluposeError(f"{where}: of shape {array.shape}; {wanted}")
     return array.astype(np.float64)

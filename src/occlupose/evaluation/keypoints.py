@@ -1,4 +1,4 @@
-"""Evaluates 2D keypoints on images with ground truth by the protocols of COCO, CrowdPose and OCHuman, and by occlusion.
+"""Evaluates 2D keypoints in images by the protocols of COCO, CrowdPose and OCHuman, and by occlusion.
 
 Keypoints are predicted in ground-truth boxes, in a detector's boxes, or by a front end with its own detector.
 """
@@ -106,7 +106,7 @@ def predict_in_boxes(
     results: list[KeypointResult] = []
     parts = (images[first : first + IMAGES_PER_STEP] for first in range(0, len(images), IMAGES_PER_STEP))
     tasks = (partial(_crop_people, part, network.crop, unreadable) for part in parts)
-    for readable, matrices, crops in compute_ahead("pictures", tasks):
+    for readable, matrices, crops in compute_ahead("images", tasks):
         if len(crops):
             xy, score = network(crops)
             xy = transform_points(invert(matrices), xy)

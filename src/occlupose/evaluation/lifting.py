@@ -1,5 +1,4 @@
-"""Evaluates 3D poses that are lifted from 2D, on sequences with ground truth: predict, save the predictions, score
-them.
+"""Evaluates 3D poses lifted from 2D, on sequences with ground truth: predicts, saves predictions and scores them.
 
 Predictions of other methods can be scored from an .npz file with `skeleton`, the name of a joint set, and one array for
 each sequence under its name ("S9/Walking 1/54138969"): (time, joint, 3), metres, camera axes, with any origin (poses
@@ -36,7 +35,7 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import H36M17, Skeleton, by_name, convert
 
 UNITS = ("mm", "mm", "mm", "mm/frame", "mm/s")
-"""Of `METRICS` in tables."""
+"""Units of `METRICS` in tables."""
 
 STATES = {"all": None, "visible": VISIBLE, "occluded": OCCLUDED}
 MEAN_OF_ACTIONS = "mean of actions"
@@ -114,7 +113,7 @@ class SequencePredictions:
 
     Attributes:
         skeleton: of all of them.
-        xyz: by sequence name, metres, camera axes; NaN where a joint is not predicted, which is not scored.
+        xyz: by sequence name, metres, camera axes; NaN where a joint is not predicted and so not scored.
     """
 
     skeleton: Skeleton
@@ -130,18 +129,14 @@ class SequencePredictions:
         try:
             with np.load(path, allow_pickle=False) as file:
                 if "skeleton" not in file.files:
-                    raise OccluposeError(
-                        f"{path}: no skeleton in it; write the name of the joint set there, such as h36m17"
-                    )
+                    raise OccluposeError(f"{path}: no skeleton in it; add the name of the joint set, such as h36m17")
                 skeleton = _skeleton(path, str(file["skeleton"]))
                 missing = [sequence.name for sequence in sequences if sequence.name not in file.files]
                 if missing:
                     wrong = f"lacks {len(missing)} of {len(sequences)} sequences, first {missing[0]}"
                     raise OccluposeError(f"{path}: {wrong}; predict every sequence")
-                return cls(
-                    skeleton,
-                    {sequence.name: _checked(path, sequence, skeleton, file[sequence.name]) for sequence in sequences},
-                )
+                names = {sequence.name: sequence for sequence in sequences}
+                return cls(skeleton, {name: _checked(path, names[name], skeleton, file[name]) for name in names})
         except OSError as error:
             raise unreadable(path, error, "give an .npz of predictions") from error
         except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
@@ -243,9 +238,8 @@ def find_states(sequences: Sequence[PoseSequence]) -> tuple[str, list[UInt8[np.n
     observed = [sequence.poses.observed for sequence in sequences]
     if any(poses is not None and (poses.state != VISIBLE).any() for poses in observed):
         return "the detections' states", [_states_of_detections(sequence) for sequence in sequences]
-    return "self-occlusion of the true poses, by the Cylinder Man", [
-        _states_of_cylinders(sequence) for sequence in sequences
-    ]
+    source = "self-occlusion of the true poses, by the Cylinder Man"
+    return source, [_states_of_cylinders(sequence) for sequence in sequences]
 
 
 def _states_of_detections(sequence: PoseSequence) -> UInt8[np.ndarray, "time joint"]:
@@ -264,7 +258,7 @@ def _states_of_cylinders(sequence: PoseSequence) -> UInt8[np.ndarray, "time join
 
 def _truth(sequence: PoseSequence) -> Float[np.ndarray, "time joint 3"]:
     if sequence.poses.xyz is None:
-        raise OccluposeError(f"{sequence.name}: 2D only; give sequences with a true 3D pose")
+        raise OccluposeError(f"{sequence.name}: 2D only; give sequences with 3D ground truth")
     return sequence.poses.xyz[:, 0]
 
 
@@ -294,9 +288,7 @@ def score(
 
 
 def notes(dataset: Literal["humaneva", "h36m"], sequences: Sequence[PoseSequence], report: MPJPEReport) -> list[str]:
-    """Lines that explain the errors: how much was scored, what is missing of the protocol, and which joints were left
-    out.
-    """
+    """Lines that explain the errors: number of frames, missing parts of the protocol, and joints that were left out."""
     frames = sum(len(sequence.poses) for sequence in sequences)
     joints = report.skeleton.joints
     lines = [f"{len(sequences)} sequences, {frames:,} frames"]

@@ -1,7 +1,7 @@
-"""Evaluates multi-person absolute 3D pose in images by the protocols of MuPoTS-3D, also on 3DPW, Human3.6M and our
-synthetic scenes.
+"""Evaluates multi-person absolute 3D pose in images: MuPoTS-3D, 3DPW, Human3.6M and our synthetic scenes.
 
-Predictions of other methods can be scored from an .npz file, in which the people of all images follow one another:
+Predictions of other methods can be scored from an .npz file that holds the people of all images, one image after
+another:
 
 - `picture` (image): names, such as "TS1/img_000000.jpg", "downtown_stairs_00/image_00000.jpg", or the file's name in a
   folder of `occlupose synth`;
@@ -68,7 +68,7 @@ POOLED = "all joints"
 SEQUENCES = "mean of sequences"
 SUBSET = "all joints of 3DPW-OCC"
 
-_CURE = "write it as occlupose.evaluation.people3d describes"
+_HINT = "write it as occlupose.evaluation.people3d describes"
 
 ImagePredictor = Callable[[RGB, Camera | None], Detections]
 """Predicts the people in an image with a known camera, or with an unknown one."""
@@ -106,7 +106,7 @@ def load_samples(
 
 
 def _with_names(folder: Path, samples: Sequence[ImageSample]) -> list[ImageSample]:
-    """The samples, each with a name of its own.
+    """The samples with unique names.
 
     Raises:
         OccluposeError: two images have one name, or an image has no camera.
@@ -116,14 +116,10 @@ def _with_names(folder: Path, samples: Sequence[ImageSample]) -> list[ImageSampl
     for number, sample in enumerate(samples):
         name = sample.name or f"scene {number}"
         if name in names:
-            raise OccluposeError(
-                f"{folder}: two images are called {name}; give a folder in which each has a name of its own"
-            )
+            raise OccluposeError(f"{folder}: two images are called {name}; give a folder with unique names")
         names.add(name)
         if sample.camera is None:
-            raise OccluposeError(
-                f"{folder}: {name}: its camera is unknown, so it has no 3D truth; give a dataset with cameras"
-            )
+            raise OccluposeError(f"{folder}: {name}: its camera is unknown; give a dataset with cameras")
         result.append(replace(sample, name=name))
     return result
 
@@ -153,7 +149,7 @@ class ImagePredictions:
         except OSError as error:
             raise unreadable(path, error, "give an .npz of predictions") from error
         except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-            raise OccluposeError(f"{path}: not a complete .npz of plain arrays; {_CURE}") from error
+            raise OccluposeError(f"{path}: not a complete .npz of plain arrays; {_HINT}") from error
         skeleton, people = _checked(path, content)
         missing = [sample.name for sample in samples if sample.name not in people]
         if missing:
@@ -185,14 +181,14 @@ def _checked(path: Path, content: dict[str, Any]) -> tuple[Skeleton, dict[str, D
     """The skeleton and the people of a file, by image."""
     for name in ("picture", "people", "xyz", "xy", "skeleton", "unit"):
         if name not in content:
-            raise OccluposeError(f"{path}: no {name} in it, only {', '.join(content) or 'nothing'}; {_CURE}")
+            raise OccluposeError(f"{path}: no {name} in it, only {', '.join(content) or 'nothing'}; {_HINT}")
     names = content["picture"]
     counts = content["people"]
     unit = str(content["unit"])
     are_names = names.ndim == 1 and names.dtype.kind == "U"
     are_counts = counts.shape == names.shape and counts.dtype.kind in "iu" and not (counts < 0).any()
     if not (are_names and are_counts):
-        raise OccluposeError(f"{path}: picture and people must be as many names and whole numbers; {_CURE}")
+        raise OccluposeError(f"{path}: picture and people must be as many names and whole numbers; {_HINT}")
     if len(set(names.tolist())) < len(names):
         twice = next(name for number, name in enumerate(names.tolist()) if name in names[:number])
         raise OccluposeError(f"{path}: {twice} is in it twice; give each image once")
@@ -212,7 +208,7 @@ def _checked(path: Path, content: dict[str, Any]) -> tuple[Skeleton, dict[str, D
     if np.isnan(score).any():
         raise OccluposeError(f"{path}: score has numbers that are not finite; give 0 for a joint that is not predicted")
     if not np.isin(state, (ABSENT, OCCLUDED, VISIBLE)).all():
-        raise OccluposeError(f"{path}: state must be 2 (visible), 1 (occluded) or 0 (absent); {_CURE}")
+        raise OccluposeError(f"{path}: state must be 2 (visible), 1 (occluded) or 0 (absent); {_HINT}")
     detections = Detections(skeleton=skeleton, xy=xy, xyz=xyz, score=score, state=state.astype(np.uint8))
     ends = np.cumsum(counts)
     rows = zip(names.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True)
@@ -222,7 +218,7 @@ def _checked(path: Path, content: dict[str, Any]) -> tuple[Skeleton, dict[str, D
 def _numbers(path: Path, name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if values.shape != shape or values.dtype.kind not in "fiub":
         raise OccluposeError(
-            f"{path}: {name} has shape {values.shape} of {values.dtype}; it must be numbers of shape {shape}; {_CURE}"
+            f"{path}: {name} has shape {values.shape} of {values.dtype}; it must be numbers of shape {shape}; {_HINT}"
         )
     if np.isinf(values).any():
         raise OccluposeError(f"{path}: {name} has infinite numbers; give NaN for a joint that is not predicted")
@@ -301,19 +297,13 @@ def notes(
         f" {report.predictions:,} predictions"
     ]
     if not np.isnan(report.root_ap):
-        lines.append(
-            f"average precision of the root within 250 mm: {100 * report.root_ap:.1f} %; no other metric counts false"
-            " positives"
-        )
+        root_ap = f"{100 * report.root_ap:.1f} %"
+        lines.append(f"average precision of the root within 250 mm: {root_ap}; no other metric counts false positives")
     if protocol.rescales:
-        lines.append(
-            "predictions were rescaled to the true bone lengths, also for the absolute metrics, which therefore do not"
-            " measure body size"
-        )
+        lines.append("predictions were rescaled to the true bone lengths, so also absolute metrics ignore body size")
     if protocol.name == "gntcn":
         lines.append(
-            "gntcn: metrics of some Python ports of the evaluation, which match and rescale differently from official"
-            " and smap15"
+            "gntcn: metrics of some Python ports, which match and rescale differently from official and smap15"
         )
     available = _available_joints(predictions, protocol)
     has_spine = "spine" in predictions.skeleton.joints
@@ -334,9 +324,7 @@ def notes(
         if missing:
             lines.append(f"not the whole protocol, so the means differ: no {', '.join(missing)}")
         if any(sample.camera is not None and sample.camera.assumed for sample in samples):
-            lines.append(
-                "cameras were estimated from annotations that they do not fit well; give mupots_intrinsics.json"
-            )
+            lines.append("cameras were estimated from annotations, with a poor fit; give mupots_intrinsics.json")
     if dataset == "3dpw":
         lines.append("head_top is SMPL's head joint, below the top of the head; occlusion is not annotated")
     return lines

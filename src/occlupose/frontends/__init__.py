@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from occlupose.frontends.boxes import FrameBoxes
     from occlupose.frontends.crops import CropNetwork
 
-__all__ = ["Frontend", "build", "check_options", "crop_network"]
+__all__ = ["Frontend", "build_frontend", "check_options", "load_crop_network"]
 
 SUFFIXES = (".safetensors", ".onnx")
 """Suffixes of network files."""
@@ -23,7 +23,7 @@ class Frontend(Protocol):
     """Detects people and their keypoints, frame by frame.
 
     Attributes:
-        name: as given to `build`.
+        name: as given to `build_frontend`.
         skeleton: joints of the detections.
     """
 
@@ -42,7 +42,7 @@ class Frontend(Protocol):
         ...
 
 
-def build(
+def build_frontend(
     name_or_file: str | Path = "blazepose",
     *,
     threads: int = 2,
@@ -50,10 +50,10 @@ def build(
     flip: bool = False,
     device: str = "cpu",
 ) -> Frontend:
-    """A front end by name, or one that runs the network in a file.
+    """A front end by name, or from a network in a file.
 
     Arguments:
-        name_or_file: "blazepose", or a file as for `crop_network`.
+        name_or_file: "blazepose", or a file as for `load_crop_network`.
         threads: processor threads of the networks; a .safetensors file uses torch's.
         boxes: bounding boxes of the people in each frame (`occlupose.frontends.boxes.load`); by default people are
             detected.
@@ -68,7 +68,7 @@ def build(
     if Path(name).suffix.lower() in SUFFIXES:
         from occlupose.frontends.crops import BoxFrontend, TopDownFrontend
 
-        network = crop_network(Path(name), threads=threads, flip=flip, device=device)
+        network = load_crop_network(Path(name), threads=threads, flip=flip, device=device)
         return TopDownFrontend(name, network, threads=threads) if boxes is None else BoxFrontend(name, network, boxes)
     from occlupose.frontends.blazepose import BlazePose
 
@@ -79,15 +79,15 @@ def check_options(name: str, *, boxes: bool = False, flip: bool = False) -> None
     """Refuses an unknown front end and options that it does not have, before networks are loaded.
 
     Arguments:
-        name: as for `build`.
-        boxes, flip: whether they are wanted.
+        name: as for `build_frontend`.
+        boxes, flip: whether these options are used.
 
     Raises:
         OccluposeError: there is no such front end, or it does not have the option.
     """
     suffix = Path(name).suffix.lower()
     if flip and suffix != ".safetensors":
-        raise OccluposeError(f"{name}: has no flip (mirror images); leave it out, or give a .safetensors file")
+        raise OccluposeError(f"{name}: has no flip; leave it out, or give a .safetensors file")
     if suffix not in SUFFIXES and name != "blazepose":
         raise OccluposeError(f"{name}: no such front end; give blazepose, a .safetensors or an .onnx file")
     if suffix not in SUFFIXES and boxes:
@@ -96,13 +96,13 @@ def check_options(name: str, *, boxes: bool = False, flip: bool = False) -> None
         )
 
 
-def crop_network(path: Path, *, threads: int = 2, flip: bool = False, device: str = "cpu") -> "CropNetwork":
+def load_crop_network(path: Path, *, threads: int = 2, flip: bool = False, device: str = "cpu") -> "CropNetwork":
     """The network in a file, which takes crops of one person.
 
     Arguments:
         path: .safetensors, as `occlupose train keypoints`, `train ljof` or `convert checkpoint` write it; or .onnx
             (with a card beside it, see `occlupose.frontends.onnx`).
-        threads, flip, device: as for `build`.
+        threads, flip, device: as for `build_frontend`.
 
     Raises:
         OccluposeError: another kind of file; weights cannot be read; an option that this network does not have.
@@ -114,7 +114,7 @@ def crop_network(path: Path, *, threads: int = 2, flip: bool = False, device: st
 
     if path.suffix.lower() == ".onnx":
         if flip:
-            raise OccluposeError(f"{path}: has no flip (mirror images); leave it out, or give a .safetensors file")
+            raise OccluposeError(f"{path}: has no flip; leave it out, or give a .safetensors file")
         return OnnxNetwork(path, threads=threads)
     if path.suffix.lower() != ".safetensors":
         raise OccluposeError(f"{path}: not a keypoint network; give a .safetensors or an .onnx file")

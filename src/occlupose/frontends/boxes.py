@@ -35,7 +35,7 @@ def load(path: Path, source: Source, *, min_score: float = MIN_SCORE) -> dict[in
     """Bounding boxes of a source's frames, by frame number, from a file in COCO's results format
     (`datasets.coco.load_boxes`).
 
-    A numeric `image_id` is the number of a frame of the source, from 0; a text is the file name of an image, with or
+    A numeric `image_id` is the number of a frame of the source, from 0; a string is the file name of an image, with or
     without its suffix. Boxes of other images are left out.
 
     Arguments:
@@ -56,11 +56,11 @@ def load(path: Path, source: Source, *, min_score: float = MIN_SCORE) -> dict[in
     if not by_frame:
         cure = "give frame numbers, from 0" + (", or names of its images" if source.names else "")
         first = results[0].image_id
-        raise OccluposeError(f"{path}: no image_id is a frame of {source.name}, as {first!r} is none; {cure}")
+        raise OccluposeError(f"{path}: no image_id is a frame of {source.name}, e.g. {first!r}; {cure}")
     boxes = {}
     for frame, candidates in by_frame.items():
         likely = [result for result in candidates if result.score >= min_score]
         if likely:
-            box_array = np.array([result.box for result in likely])
-            boxes[frame] = FrameBoxes(box_array, np.array([result.score for result in likely]))
+            score = np.array([result.score for result in likely])
+            boxes[frame] = FrameBoxes(np.array([result.box for result in likely]), score)
     return boxes

@@ -1,7 +1,7 @@
 """Front ends from keypoint networks that take one upright crop of a person.
 
-People are detected and followed as by BlazePose, with its detector; or bounding boxes are given, for example those of a
-better detector.
+People are detected and followed with BlazePose's detector, or in given bounding boxes, for example those of a better
+detector.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from occlupose.codecs.crops import Crop, Regions, invert, radius, transform_poin
 from occlupose.detections import Detections
 from occlupose.frontends.boxes import NOBODY, FrameBoxes
 from occlupose.frontends.detector import PersonDetector
-from occlupose.frontends.topdown import RegionEstimates, TopDown, detections
+from occlupose.frontends.topdown import RegionEstimates, TopDown, make_detections
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
@@ -79,7 +79,7 @@ class TopDownFrontend(TopDown):
 
 
 class BoxFrontend:
-    """Keypoints by a `CropNetwork` in given bounding boxes, without memory. Each person should have one box.
+    """Keypoints by a `CropNetwork` in given bounding boxes, frame by frame. Each person should have one box.
 
     Arguments:
         name: of the front end.
@@ -101,7 +101,7 @@ class BoxFrontend:
         regions = self.network.crop.regions(boxes.boxes)
         estimates = replace(estimate_regions(self.network, frame.pyramid, regions), regions=regions)
         return replace(
-            detections(estimates, self.skeleton, frame.pyramid.size),
+            make_detections(estimates, self.skeleton, frame.pyramid.size),
             boxes=boxes.boxes.astype(np.float32),
             box_score=boxes.score.astype(np.float32),
         )

@@ -73,7 +73,7 @@ class PersonDetector:
         weights: pose_detection.tflite.
         threads: processor threads.
         threshold: least score of a detection, 0..1.
-        threshold_masked: the same in tiles where known people are masked; what remains of them looks like people too.
+        threshold_masked: the same in tiles with known people masked, since what remains of them looks like people too.
     """
 
     def __init__(
@@ -118,10 +118,5 @@ class PersonDetector:
 def _paint(pixels: UInt8[np.ndarray, "height width 3"], lines: Float[np.ndarray, "line 2 2"]) -> None:
     """Paint over a person with the mean colour, in place. The lines are a third as wide as the longest is long."""
     width = max(int(np.linalg.norm(lines[:, 1] - lines[:, 0], axis=-1).max() / 3), 1)
-    cv2.polylines(
-        pixels,
-        list(lines.round().astype(np.int32)),
-        isClosed=False,
-        color=pixels.mean((0, 1)).tolist(),
-        thickness=width,
-    )
+    points = list(lines.round().astype(np.int32))
+    cv2.polylines(pixels, points, isClosed=False, color=pixels.mean((0, 1)).tolist(), thickness=width)

@@ -179,7 +179,7 @@ def load(path: Path) -> tuple[nn.Module, EstimatorDesign]:
 
 
 def load_initial_weights(network: nn.Module, design: EstimatorDesign, path: Path) -> str:
-    """Initialises a network with the weights of a file; of a network for other joints all but those of single joints.
+    """Initialises a network with the weights of a file. Weights of single joints are left out if the skeletons differ.
 
     Returns:
         What was loaded, in words.

@@ -67,9 +67,8 @@ class OnnxCard(BaseModel):
             raise OccluposeError(f"{path}: no card for the network; write one, docs/front-ends.md shows how") from error
         except ValidationError as error:
             first = error.errors()[0]
-            raise OccluposeError(
-                f"{path}: {'.'.join(map(str, first['loc'])) or 'card'}: {first['msg'].lower()}"
-            ) from error
+            field = ".".join(map(str, first["loc"])) or "card"
+            raise OccluposeError(f"{path}: {field}: {first['msg'].lower()}") from error
 
 
 class OnnxNetwork:
@@ -106,32 +105,32 @@ class OnnxNetwork:
         values = (channels - np.array(self.card.mean, np.float32)) / np.array(self.card.std, np.float32)
         batch = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
         one_by_one = isinstance(self._input.shape[0], int)
-        runs = [
-            self._session.run(None, {self._input.name: part})
-            for part in (np.split(batch, len(batch)) if one_by_one else [batch])
-        ]
+        parts = np.split(batch, len(batch)) if one_by_one else [batch]
+        runs = [self._run(part) for part in parts]
         xy, score = CODECS[self.card.codec]([np.concatenate(output) for output in zip(*runs, strict=True)], self.card)
         return xy.astype(np.float64), score.astype(np.float64).clip(0, 1)
 
+    def _run(self, batch: np.ndarray) -> list[np.ndarray]:
+        return self._session.run(None, {self._input.name: batch})
+
     def _check(self) -> None:
-        """Try the network on one empty crop.
+        """Tries the network on one empty crop.
 
         Raises:
             OccluposeError: its input or output is not as the card describes.
         """
         card = self.card
         joints = len(self.skeleton)
-        taken = self._input.shape
+        shape = self._input.shape
         wanted = [3, card.height, card.width]
-        if len(taken) != 4 or any(
-            isinstance(has, int) and has != side for has, side in zip(taken[1:], wanted, strict=True)
-        ):
-            raise OccluposeError(
-                f"{self._file}: its input is {taken}; the card says (batch, {', '.join(map(str, wanted))})"
-            )
-        shapes = [
-            output.shape for output in self._session.run(None, {self._input.name: np.zeros((1, *wanted), np.float32)})
-        ]
+        # named axes take any size
+        fits = len(shape) == 4 and all(
+            not isinstance(has, int) or has == side for has, side in zip(shape[1:], wanted, strict=True)
+        )
+        if not fits:
+            sides = ", ".join(map(str, wanted))
+            raise OccluposeError(f"{self._file}: its input is {shape}; the card says (batch, {sides})")
+        shapes = [output.shape for output in self._run(np.zeros((1, *wanted), np.float32))]
         ranks = {"heatmap": [4], "simcc": [3, 3], "coordinates": [3]}[card.codec]
         if [len(shape) for shape in shapes] != ranks or any(shape[1] != joints for shape in shapes):
             given = " and ".join(map(str, shapes))
@@ -171,11 +170,9 @@ def _from_heatmap(outputs: list[np.ndarray], card: OnnxCard) -> Keypoints:
 
 
 def _from_simcc(outputs: list[np.ndarray], card: OnnxCard) -> Keypoints:
-    xy = [
-        output.argmax(-1) * side / output.shape[-1]
-        for output, side in zip(outputs, (card.width, card.height), strict=True)
-    ]
-    return np.stack(xy, -1), np.minimum(outputs[0].max(-1), outputs[1].max(-1))
+    x, y = outputs
+    xy = [x.argmax(-1) * card.width / x.shape[-1], y.argmax(-1) * card.height / y.shape[-1]]
+    return np.stack(xy, -1), np.minimum(x.max(-1), y.max(-1))
 
 
 def _from_coordinates(outputs: list[np.ndarray], card: OnnxCard) -> Keypoints:

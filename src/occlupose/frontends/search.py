@@ -43,10 +43,9 @@ class TileScheduler:
         unknown = np.ones(thumbnail.shape, bool)
         for left, top, right, bottom in (known * scale).astype(int):
             unknown[max(top, 0) : max(bottom + 1, 0), max(left, 0) : max(right + 1, 0)] = False
-        compared = zip(now, self._last_seen, self.tiles, strict=True)
-        changed = [
-            ((np.abs(part - then) > MIN_CHANGE) & _part(unknown, tile, scale)).mean() for part, then, tile in compared
-        ]
+        changed = []
+        for part, then, tile in zip(now, self._last_seen, self.tiles, strict=True):
+            changed.append(((np.abs(part - then) > MIN_CHANGE) & _part(unknown, tile, scale)).mean())
         self._age += 1
         chosen = int(np.argmax(self._age * (np.array(changed) + AGE_WEIGHT)))
         self._age[chosen] = 0

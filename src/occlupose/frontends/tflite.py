@@ -35,8 +35,8 @@ class TFLiteNetwork:
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs[:2]]
 
     def _fill(self, pixels: Num[np.ndarray, "height width 3"]) -> None:
-        """Writes the network's input in place: a new array of this size costs more than the arithmetic. No view may
-        remain after this.
+        """Writes the network's input in place, since a new array costs more than the arithmetic. No view may remain
+        afterwards.
         """
         values = self._interpreter.tensor(self._input)()[0]
         np.divide(pixels, self._divisor, out=values, dtype=np.float32, casting="unsafe")
@@ -45,7 +45,7 @@ class TFLiteNetwork:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the line that TensorFlow Lite writes to stderr, past Python, when a network is loaded."""
+    """Suppresses the line that TensorFlow Lite writes to the process's stderr when a network is loaded."""
     with open(os.devnull, "wb") as null:
         stderr = os.dup(2)
         os.dup2(null.fileno(), 2)

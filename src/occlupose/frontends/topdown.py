@@ -1,4 +1,4 @@
-"""Detection and following of people, frame by frame, for keypoint networks that take one person at a time."""
+"""Detects and follows people, frame by frame, for keypoint networks that take one person at a time."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
@@ -50,9 +50,8 @@ class RegionEstimates:
 
 def concatenate(first: RegionEstimates, second: RegionEstimates) -> RegionEstimates:
     """The people of both."""
-    return RegionEstimates(
-        **{name: np.concatenate([values, getattr(second, name)]) for name, values in vars(first).items()}
-    )
+    both = {name: np.concatenate([values, getattr(second, name)]) for name, values in vars(first).items()}
+    return RegionEstimates(**both)
 
 
 class TopDown(ABC):
@@ -60,17 +59,17 @@ class TopDown(ABC):
 
     The first frame is searched as a whole, in tiles, and around everybody found. After that the whole image is searched
     every `detect_every` frames, and one tile every `search_every` frames: around a lost person, otherwise in turn one
-    of the scheduler's tiles and one around a known person. Where a person disappears, or two become one, is searched at
-    once. (The schedule is ours.)
+    of the scheduler's tiles and one around a known person. The place where a person disappears, or two become one, is
+    searched at once. (The schedule is ours.)
 
     Arguments:
         detector: finds regions.
         detect_every, search_every: frames.
-        max_people: at most this many, those of the highest confidence; None: no limit.
+        max_people: maximum number of people; the most confident are kept. None: no limit.
         tiled: also search tiles, for small people.
 
     Attributes:
-        best_rejected: highest presence of a detected person that was too low, since `reset`.
+        best_rejected: highest presence of a rejected person since `reset`.
     """
 
     name: str
@@ -130,7 +129,7 @@ class TopDown(ABC):
         elif self._frame % self.search_every == 0:
             known = self._add(image, known, self._search_tile(image, known))
         self._remember(known, gone)
-        return detections(known, self.skeleton, self._size)
+        return make_detections(known, self.skeleton, self._size)
 
     def _search_tile(self, image: Pyramid, known: RegionEstimates) -> Regions:
         """Regions found in the next tile: around a lost person, else of the scheduler or around a known person."""
@@ -195,9 +194,11 @@ class TopDown(ABC):
         self._frame += 1
 
 
-def detections(known: RegionEstimates, skeleton: Skeleton, size: tuple[int, int]) -> Detections:
-    """The result of a front end. The score of joints outside the image is lowered, by exp(-1/2) at a tenth of the
-    radius.
+def make_detections(known: RegionEstimates, skeleton: Skeleton, size: tuple[int, int]) -> Detections:
+    """The detections of a front end. Joints outside the image have lower scores, by exp(-1/2) at a tenth of the radius.
+
+    Arguments:
+        size: width and height of the image, px.
     """
     beyond = np.maximum(np.maximum(-0.5 - known.xy, known.xy - np.array(size) + 0.5), 0)
     share = np.linalg.norm(beyond, axis=-1) / np.maximum(radius(known.regions), 1)[:, None]

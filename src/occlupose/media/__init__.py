@@ -1,9 +1,9 @@
 """Images, folders of images, videos and cameras as one stream of frames; writing of videos and images.
 
-    with open_media("walk.mp4", every=2) as source, VideoWriter("out.mp4", source.width, source.height, source.fps) as
-    out:
-        for frame in prefetch(source):
-            out.write(frame.image)
+    with open_media("walk.mp4", every=2) as source:
+        with VideoWriter("out.mp4", source.width, source.height, source.fps) as out:
+            for frame in prefetch(source):
+                out.write(frame.image)
 
 Frames are uint8 RGB, upright (EXIF orientation and display matrices are applied), and come one at a time: a long video
 takes no more memory than a short one.

@@ -19,11 +19,11 @@ from occlupose.media.source import ASSUMED_FPS, RGB, Frame, Source, TimeRange, n
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
 EXIF_ORIENTATION = 0x0112
-"""EXIF's tag of how the image is turned; from 5 on by a quarter."""
+"""EXIF tag of the orientation; from 5 on the image is rotated by a quarter turn."""
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "AVIF", "PPM")
-"""Pillow's names of these formats, for `Image.open`: of others some start programs (Ghostscript for an EPS)."""
+"""Pillow's names of these formats, for `Image.open`; some others start programs (Ghostscript for an EPS)."""
 MAX_PIXELS = 160_000_000
-"""Of one image: 480 MB as RGB, several times that while it is decoded. The largest cameras on sale have 151 million."""
+"""Of one image: 480 MB as RGB, and several times that during decoding. The largest cameras have 151 million pixels."""
 
 
 class ImageSequence(Source):
@@ -51,9 +51,7 @@ class ImageSequence(Source):
             yield time, partial(self._frame, index, time, path)
 
     def check_sizes(self) -> None:
-        """Compare the sizes in the files' headers. Raises OccluposeError for an image of another size than the first;
-        files that are no images are left to the reading.
-        """
+        """Raises OccluposeError if an image has another size than the first, by the headers; skips unreadable files."""
         unreadable = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
         for _, path in self._chosen:
             with warnings.catch_warnings(), suppress(*unreadable):
@@ -66,10 +64,8 @@ class ImageSequence(Source):
     def _check_size(self, path: Path, width: int, height: int) -> None:
         if (width, height) != (self.width, self.height):
             first = self._chosen[0][1].name
-            raise OccluposeError(
-                f"{path}: is {width}x{height} but {first} is {self.width}x{self.height}; images read together must"
-                " have one size"
-            )
+            sizes = f"is {width}x{height} but {first} is {self.width}x{self.height}"
+            raise OccluposeError(f"{path}: {sizes}; images read together must have one size")
 
     def _frame(self, index: int, time: float, path: Path) -> Frame:
         image = read_image(path)
@@ -170,9 +166,8 @@ def images_of_glob(pattern: str) -> list[Path]:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    return [
-        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path).casefold()) if part
-    ]
+    parts = re.split(r"(\d+)", str(path).casefold())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part]
 
 
 def _too_large(path: Path, size: str = "") -> str:

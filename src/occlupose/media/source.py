@@ -20,7 +20,7 @@ from occlupose.threads import background_thread
 
 ASSUMED_FPS = 30.0
 TICK = 1e-6
-"""Seconds; times that are closer are the same."""
+"""Times that differ by less, in seconds, are the same."""
 
 T = TypeVar("T")
 RGB = UInt8[np.ndarray, "height width 3"]
@@ -31,7 +31,7 @@ class Frame:
     """One frame of a source.
 
     Arguments:
-        index: number among the frames of the source: 0, 1, 2, ... whatever `every` and `start` left out.
+        index: number of the frame among those that the source returns: 0, 1, 2, ..., also with `every` or `start`.
         time: seconds since the first frame of the file (or camera session); strictly increasing. Videos: from the
             presentation timestamps.
         image: (height, width, 3) uint8 RGB, upright.
@@ -52,7 +52,7 @@ def _same_frame(frame: Frame) -> Frame:
 
 
 class Source(ABC):
-    """A stream of frames. It can be iterated (repeatedly, unless it is live) and is a context manager that closes it.
+    """A stream of frames: iterable (repeatedly, unless it is live), and a context manager that closes it.
 
     Attributes:
         name: what was opened, for messages.
@@ -81,7 +81,7 @@ class Source(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
-        """The frames in order. Raises OccluposeError at the first frame that cannot be given."""
+        """The frames in order. Raises OccluposeError at the first frame that cannot be read."""
 
     def frames_at(self, times: Sequence[float]) -> list[Frame]:
         """The frames at increasing times (s), or the next frame where there is none at a time.
@@ -138,7 +138,7 @@ class TimeRange:
             )
 
     def select(self, timed: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:
-        """The selected (time, item) pairs, which come in order of time; stops reading at `end`."""
+        """The selected (time, item) pairs of pairs in order of time; stops reading at `end`."""
         early_enough = itertools.takewhile(lambda item: item[0] < self.end - TICK, timed)
         late_enough = itertools.dropwhile(lambda item: item[0] < self.start - TICK, early_enough)
         return itertools.islice(late_enough, None, None, self.every)
@@ -153,7 +153,7 @@ class TimeRange:
 
 
 def with_half_resolution(source: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames, each with its half resolution level computed: with `prefetch` this is done in the background."""
+    """The frames with their half resolution level computed; with `prefetch` this happens in the background."""
     for frame in source:
         frame.pyramid.level(1)
         yield frame

@@ -54,11 +54,8 @@ class Video(Source):
                     " look stretched"
                 )
             frames = stream.frames or (None if self._length is None else round(self._length * self._rate))
-        if (
-            self._length is not None
-            and window.start >= self._length
-            and next(window.select(self._timed_frames()), None) is None
-        ):
+        beyond = self._length is not None and window.start >= self._length
+        if beyond and next(window.select(self._timed_frames()), None) is None:
             raise OccluposeError(no_frames(self.name, window, self._length))
         self.fps = self._rate / window.every
         self.count = window.expected(frames, self._rate)
@@ -80,7 +77,7 @@ class Video(Source):
     @contextmanager
     def _opened(self) -> Iterator[av.container.InputContainer]:
         try:
-            # "file:", or FFmpeg takes what stands before a colon for a protocol; tags need not be UTF-8
+            # without "file:", FFmpeg takes the part before a colon for a protocol; tags need not be UTF-8
             container = av.open(f"file:{self._path}", metadata_errors="ignore")
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = f"not a readable video ({one_line(error)})"
@@ -93,7 +90,7 @@ class Video(Source):
         cover = av.stream.Disposition.attached_pic  # album art is not a video
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams or container.format.name == "tty":  # FFmpeg plays text files as terminals
-            raise OccluposeError(f"{self._path}: has no video in it, or was cut off; give a video or a image")
+            raise OccluposeError(f"{self._path}: has no video in it, or was cut off; give a video or an image")
         return streams[0]
 
     def _timed_frames(self) -> Iterator[tuple[float, VideoFrame]]:
@@ -125,18 +122,14 @@ class Video(Source):
                     container.seek(self._first_pts + math.floor(start / self._time_base), stream=stream)
             for frame in self._decoded(container, stream):
                 if (frame.width, frame.height) != self._coded_size:
-                    was = "{}x{}".format(*self._coded_size)
+                    was = f"{self._coded_size[0]}x{self._coded_size[1]}"
                     now = f"{frame.width}x{frame.height}"
-                    raise OccluposeError(
-                        f"{self._path}: frames change from {was} to {now} after {time:.2f} s; re-encode it with one"
-                        " size"
-                    )
-                stamp = (
-                    None
-                    if frame.pts is None or self._first_pts is None
-                    else float((frame.pts - self._first_pts) * self._time_base)
-                )
-                time = time + step if stamp is None or stamp <= time + TICK else stamp
+                    wrong = f"frames change from {was} to {now} after {time:.2f} s"
+                    raise OccluposeError(f"{self._path}: {wrong}; re-encode it with one size")
+                stamp = -math.inf
+                if frame.pts is not None and self._first_pts is not None:
+                    stamp = float((frame.pts - self._first_pts) * self._time_base)
+                time = stamp if stamp > time + TICK else time + step
                 duration = float(frame.duration * self._time_base) if frame.duration else step
                 yield time, frame
         if self._length is not None and 0 <= time + duration < self._length - 0.5:
@@ -163,8 +156,9 @@ class Video(Source):
 
 
 def _display_matrix(frame: VideoFrame) -> np.ndarray | None:
-    """Rotation and mirroring that players apply. Ask one frame only: PyAV frames that were asked live until cycles are
-    collected.
+    """Rotation and mirroring that players apply.
+
+    For one frame only: after this PyAV frames stay in memory until cycles are collected.
     """
     matrix = cast(Buffer | None, frame.side_data.get("DISPLAYMATRIX"))
     return None if matrix is None else np.frombuffer(bytes(matrix), np.int32)

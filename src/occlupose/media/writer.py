@@ -105,7 +105,7 @@ class VideoWriter:
         with self._stack:
             self._wait()
             if self.count == 0:
-                raise OccluposeError(f"{self.path}: no frame was written; write one at least")
+                raise OccluposeError(f"{self.path}: no frame was written; write at least one")
             worker.submit(lambda: self._container.mux(self._stream.encode(None))).result()
 
     def _video_stream(self) -> VideoStream:
@@ -148,7 +148,7 @@ class VideoWriter:
 
 @contextmanager
 def _muxer(path: Path, part: Path) -> Iterator[av.container.OutputContainer]:
-    """An mp4 container at `part`; errors name `path`. After an exception inside the file is unusable."""
+    """An mp4 container at `part`; errors name `path`. After an exception in the block the file is unusable."""
     try:
         container = av.open(f"file:{part}", "w", options={"movflags": "+faststart"})
         try:
@@ -167,8 +167,6 @@ def _muxer(path: Path, part: Path) -> Iterator[av.container.OutputContainer]:
 def _pad_to_even(image: RGB) -> RGB:
     """The image with even width and height; the last row or column is repeated."""
     height, width = image.shape[:2]
-    return (
-        np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        if height % 2 or width % 2
-        else np.ascontiguousarray(image)
-    )
+    if height % 2 == 0 and width % 2 == 0:
+        return np.ascontiguousarray(image)
+    return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

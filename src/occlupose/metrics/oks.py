@@ -195,14 +195,8 @@ def to_coco_results(
         areas = [size if result.area is None else result.area for result, size in zip(people, extent, strict=True)]
         for number in oks_nms(xy, score, np.array(areas, float), sigmas, threshold=threshold).tolist():
             keypoints = np.concatenate([xy[number], people[number].score[:, None]], -1, dtype=float)
-            entries.append(
-                {
-                    "image_id": image,
-                    "category_id": truth.category,
-                    "keypoints": keypoints.ravel().tolist(),
-                    "score": float(score[number]),
-                }
-            )
+            entry = {"image_id": image, "category_id": truth.category, "keypoints": keypoints.ravel().tolist()}
+            entries.append(entry | {"score": float(score[number])})
     return entries
 
 
@@ -238,10 +232,9 @@ def make_strata(truth: GroundTruth) -> dict[str, GroundTruth]:
         "occluded joints": keep_joints(truth, state == OCCLUDED),
         "visible limb joints": keep_joints(truth, (state == VISIBLE) & limb),
         "occluded limb joints": keep_joints(truth, (state == OCCLUDED) & limb),
-        **{
-            name: keep_people(truth, (low <= occluded) & (occluded <= high))
-            for name, (low, high) in OCCLUDED_JOINT_BINS.items()
-        },
+    } | {
+        name: keep_people(truth, (low <= occluded) & (occluded <= high))
+        for name, (low, high) in OCCLUDED_JOINT_BINS.items()
     }
 
 
@@ -267,9 +260,8 @@ def evaluate(
             without annotations, has another number of joints, or is not finite.
     """
     if protocol.dataset != truth.dataset:
-        raise OccluposeError(
-            f"{truth.path}: is {truth.dataset}, which is not scored by the protocol of {protocol.dataset}"
-        )
+        wrong = f"is {truth.dataset}, which is not scored by the protocol of {protocol.dataset}"
+        raise OccluposeError(f"{truth.path}: {wrong}")
     predictions = [result for result in results if isinstance(result, KeypointResult)]
     entries = [result for result in results if not isinstance(result, KeypointResult)]
     if predictions and entries:
@@ -287,11 +279,8 @@ def evaluate(
     if protocol.is_crowdpose:
         values = {name: values[name] for name in _CROWDPOSE}
         for name, (low, high) in CROWD_INDEX_BINS.items():
-            chosen = {
-                image.id
-                for image in truth.images.values()
-                if image.crowd_index is not None and low <= image.crowd_index < high
-            }
+            indexed = {image.id: image.crowd_index for image in truth.images.values()}
+            chosen = {id for id, index in indexed.items() if index is not None and low <= index < high}
             values[name] = _stats(truth, images, people, checked, protocol, chosen)[0]
     scored = int(((truth.num_keypoints > 0) & ~truth.is_crowd).sum())
     return OKSScores(protocol, stratum, values, scored, len(checked))
@@ -329,10 +318,8 @@ def _check(truth: GroundTruth, results: Sequence[KeypointResult]) -> None:
                 f"{truth.path}: a prediction has {shapes}; give {len(truth.skeleton)} joints and a score for each"
             )
         if not (np.isfinite(result.xy).all() and np.isfinite(result.score).all() and np.isfinite(result.box_score)):
-            raise OccluposeError(
-                f"{truth.path}: a prediction of image {result.image} is not finite; give every joint a position and a"
-                " score"
-            )
+            wrong = f"a prediction of image {result.image} is not finite"
+            raise OccluposeError(f"{truth.path}: {wrong}; give every joint a position and a score")
 
 
 def _annotations(truth: GroundTruth, protocol: OKSProtocol) -> list[dict[str, Any]]:

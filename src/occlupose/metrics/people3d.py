@@ -260,7 +260,7 @@ def rescale_bones(
     truth: Float[np.ndarray, "person joint 3"],
     bones: Iterable[tuple[int, int]],
 ) -> Float[np.ndarray, "person joint 3"]:
-    """Predictions with their own bone directions and the true bone lengths; the joint of a bone of length 0 is NaN.
+    """Predictions with their own bone directions and the true bone lengths; NaN at the end of a bone of length 0.
 
     Arguments:
         bones: (joint, parent), parents first.
@@ -282,7 +282,7 @@ class ImageErrors:
 
     Attributes:
         sequence: that the image belongs to.
-        matched: who has a prediction.
+        matched: which people have a prediction.
         relative, absolute: after subtracting the pelvis, and as they are.
         aligned: after Procrustes alignment.
         occluded: 1 for an occluded joint, 0 for a visible one, -1 where this is not annotated.

@@ -147,9 +147,8 @@ class MPJPEReport:
         """The mean of the actions' means, each counting the same; actions without such errors do not count."""
         means = np.stack([self.mean(action, joint=joint, state=state) for action in self.actions])
         known = np.isfinite(means)
-        return np.divide(
-            np.where(known, means, 0).sum(0), known.sum(0), out=np.full(len(METRICS), np.nan), where=known.any(0)
-        )
+        total = np.where(known, means, 0).sum(0)
+        return np.divide(total, known.sum(0), out=np.full(len(METRICS), np.nan), where=known.any(0))
 
     def share(self, state: int) -> float:
         """Share of the scored joints in this state."""

@@ -50,9 +50,8 @@ class Composer:
         """The frame with its people; without them if the poses have no frame within half a frame of its time."""
         index = self._frame_at(frame.time)
         shrink = frame.image.shape[0] / self.height
-        image = cv2.resize(
-            frame.pyramid.level(int(np.log2(max(shrink, 1)))), self.image_size, interpolation=cv2.INTER_LINEAR
-        )
+        level = frame.pyramid.level(int(np.log2(max(shrink, 1))))
+        image = cv2.resize(level, self.image_size, interpolation=cv2.INTER_LINEAR)
         if index is not None:
             self._draw_people(image, index)
         overlay.draw_caption(image, frame.time)
@@ -68,10 +67,9 @@ class Composer:
     def _draw_people(self, image: Image, index: int) -> None:
         poses = self.poses
         scale = np.array(self.image_size) / (poses.width, poses.height)
+        xy = (poses.xy[index] + 0.5) * scale - 0.5
         depth = None if poses.xyz is None else np.fmin.reduce(poses.xyz[index, ..., 2], axis=1, initial=np.nan)
-        overlay.draw_people(
-            image, (poses.xy[index] + 0.5) * scale - 0.5, poses.state[index], poses.track_id, poses.skeleton, depth
-        )
+        overlay.draw_people(image, xy, poses.state[index], poses.track_id, poses.skeleton, depth)
 
 
 def render(

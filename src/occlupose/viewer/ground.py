@@ -14,16 +14,14 @@ NOISE = 0.05  # standard deviation of a low joint's height, m
 CELL = 0.5  # m; steps in the same cell of the floor have the same error and count as one
 # standard deviations of a camera's roll and pitch, as slopes
 ROLL, PITCH = np.tan(np.radians([5.0, 15.0]))
-LEAN = np.tan(np.radians(8.0))  # and of a standing person's lean
+LEAN = np.tan(np.radians(8.0))  # standard deviation of a standing person's lean, as a slope
 STANDING = 1.05  # m from the ankles to the shoulders, at least
-STEPS = 25
+ITERATIONS = 25
 
 
 @dataclass(frozen=True)
 class GroundPlane:
-    """A plane in the camera's frame: `normal` (3,) of unit length points up, and `height(p) = p . normal - offset`,
-    m.
-    """
+    """A plane in the camera frame, m: height(p) = p . normal - offset; `normal` (3,) has unit length and points up."""
 
     normal: np.ndarray
     offset: float
@@ -57,7 +55,7 @@ def fit_ground(xyz: Float[np.ndarray, "time person joint 3"], skeleton: Skeleton
     prior, precision = _slope_prior(xyz, skeleton)
     slopes = prior
     level = float(np.quantile(_lower_of_pairs(points, slopes)[:, 1], QUANTILE))
-    for _ in range(STEPS):
+    for _ in range(ITERATIONS):
         slopes, level = _update_plane(_lower_of_pairs(points, slopes), slopes, level, prior, precision)
     stretch = np.sqrt(1 + slopes @ slopes)
     return GroundPlane(np.array([slopes[0], -1.0, slopes[1]]) / stretch, -level / stretch - height)
@@ -117,7 +115,6 @@ def _update_plane(
     centre = weight @ low / weight.sum()
     across = low[:, ::2] - centre[::2]
     down = low[:, 1] - centre[1]
-    slopes = np.linalg.solve(
-        (across.T * weight) @ across + np.diag(precision), (across.T * weight) @ down + precision * prior
-    )
+    matrix = (across.T * weight) @ across + np.diag(precision)
+    slopes = np.linalg.solve(matrix, (across.T * weight) @ down + precision * prior)
     return slopes, float(centre[1] - centre[::2] @ slopes)

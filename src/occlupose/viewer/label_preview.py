@@ -15,7 +15,7 @@ from occlupose.viewer import overlay, style
 
 PANEL = (340, 560)  # width and height of one frame, px
 CAPTION = 96  # height of the text below it, px
-LETTERS = 11.0  # height of a capital letter, px
+LETTER_HEIGHT = 11.0  # height of a capital letter, px
 FILLED = 0.84  # fraction of the panel that the joints fill
 SCALE = 2  # of the drawing, before it is reduced
 BACKGROUND: style.Colour = (238, 240, 243)
@@ -59,11 +59,9 @@ def _draw_frame(poses: Poses, frame: int, person: int) -> Image:
     scale = FILLED * float((size / np.maximum(high - low, 1)).min())
     image = np.full((*size[::-1], 3), BACKGROUND, np.uint8)
     for number, corners in enumerate(_silhouettes(poses, frame, person)):
-        outline = style.to_fixed_point((corners - middle) * scale + size / 2)
-        cv2.fillConvexPoly(
-            image, outline, style.mix_colours(FAR, NEAR, number / len(CYLINDERS)), cv2.LINE_AA, style.FRACTION_BITS
-        )
-        cv2.polylines(image, [outline], True, EDGE, SCALE, cv2.LINE_AA, style.FRACTION_BITS)
+        outline = (corners - middle) * scale + size / 2
+        style.fill_convex(image, outline, style.mix_colours(FAR, NEAR, number / len(CYLINDERS)))
+        style.draw_polylines(image, outline[None], EDGE, SCALE, closed=True)
     xy = (poses.xy[frame, person] - middle) * scale + size / 2
     state = poses.state[frame, person]
     overlay.draw_people(image, xy[None], state[None], poses.track_id[[person]], poses.skeleton, numbered=False)
@@ -89,33 +87,24 @@ def _silhouettes(poses: Poses, frame: int, person: int) -> list[Float[np.ndarray
     along = points[:, 1] - points[:, 0]
     across = np.stack([-along[:, 1], along[:, 0]], -1) / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-6)
     offset = across[:, None] * width[..., None]
-    corners = np.stack(
-        [
-            points[:, 0] + offset[:, 0],
-            points[:, 1] + offset[:, 1],
-            points[:, 1] - offset[:, 1],
-            points[:, 0] - offset[:, 0],
-        ],
-        1,
-    )
+    corners = np.concatenate([points + offset, (points - offset)[:, ::-1]], 1)
     return [corners[part] for part in np.argsort(-depth) if np.isfinite(corners[part]).all()]
 
 
 def _draw_caption(poses: Poses, frame: int, state: UInt8[np.ndarray, " joint"]) -> Image:
     """The time, and the names of the occluded joints."""
     image = np.full((CAPTION, PANEL[0], 3), PAPER, np.uint8)
-    style.draw_text(image, f"{poses.time[frame]:.2f} s", (LETTERS, 2 * LETTERS), LETTERS, style.INK)
-    names = [
-        name.replace("_", " ") for name, value in zip(poses.skeleton.joints, state, strict=True) if value == OCCLUDED
-    ]
+    style.draw_text(image, f"{poses.time[frame]:.2f} s", (LETTER_HEIGHT, 2 * LETTER_HEIGHT), LETTER_HEIGHT, style.INK)
+    occluded = [poses.skeleton.joints[joint] for joint in np.flatnonzero(state == OCCLUDED)]
+    names = [name.replace("_", " ") for name in occluded]
     line = ""
     lines = []
     for name in names or ["nothing occluded"]:
         longer = f"{line}, {name}" if line else name
-        if style.text_width(longer, LETTERS) > PANEL[0] - 2 * LETTERS and line:
+        if style.text_width(longer, LETTER_HEIGHT) > PANEL[0] - 2 * LETTER_HEIGHT and line:
             lines.append(line + ",")
             longer = name
         line = longer
     for number, words in enumerate([*lines, line]):
-        style.draw_text(image, words, (LETTERS, (4 + 1.9 * number) * LETTERS), LETTERS, style.INK)
+        style.draw_text(image, words, (LETTER_HEIGHT, (4 + 1.9 * number) * LETTER_HEIGHT), LETTER_HEIGHT, style.INK)
     return image

@@ -29,27 +29,20 @@ def draw_people(
         xy: the joints in this image's pixels; NaN counts as absent.
         state: 0 absent, 1 occluded, 2 visible.
         track_id: of each person; sets colour and label.
-        depth: of each person, m; far people are drawn first, without depth small ones.
+        depth: of each person, m; far people are drawn first. Without depth, small people are.
         numbered: write the track id above each person.
     """
     state = np.where(np.isfinite(xy).all(-1), state, ABSENT)
     present = [person for person in range(len(xy)) if state[person].any()]
     size = {person: _size(xy[person], state[person]) for person in present}
-    distance = {
-        person: -size[person] if depth is None else np.nan_to_num(depth[person], nan=np.inf) for person in present
-    }
-    for person in sorted(present, key=lambda person: -distance[person]):
+    nearness = size if depth is None else {person: -np.nan_to_num(depth[person], nan=np.inf) for person in present}
+    for person in sorted(present, key=nearness.__getitem__):
         stroke = float(np.clip(0.012 * size[person], image.shape[0] / 210, image.shape[0] / 100))
         base = style.person_colour(int(track_id[person]))
         _draw_person(image, xy[person], state[person], base, skeleton, stroke)
         if numbered:
-            _draw_label(
-                image,
-                xy[person][state[person] > ABSENT],
-                int(track_id[person]),
-                base,
-                float(np.clip(4 * stroke, 8, 22)),
-            )
+            height = float(np.clip(4 * stroke, 8, 22))
+            _draw_label(image, xy[person][state[person] > ABSENT], int(track_id[person]), base, height)
 
 
 def draw_caption(image: UInt8[np.ndarray, "height width 3"], time: float) -> None:
@@ -81,9 +74,8 @@ def _draw_person(
     points = xy.tolist()
     states = state.tolist()
     hole = 1.5 * stroke + 3  # radius of the ring around an occluded joint
-    for names, first, second in sorted(
-        style.limb_indices(skeleton), key=lambda limb: min(states[limb[1]], states[limb[2]])
-    ):
+    limbs = sorted(style.limb_indices(skeleton), key=lambda limb: min(states[limb[1]], states[limb[2]]))
+    for names, first, second in limbs:
         if min(states[first], states[second]) == VISIBLE:
             style.draw_line(image, points[first], points[second], style.INK, stroke + 2)
             style.draw_line(image, points[first], points[second], style.side_colour(base, *names), stroke)

@@ -136,13 +136,8 @@ class Panel3D:
         self._draw_camera(image, camera)
         self._draw_people(image, people)
         height = float(np.clip(self.size / 45, 8, 24))
-        style.draw_text(
-            image,
-            "1 m grid",
-            (self.size - style.text_width("1 m grid", height) - height, self.size - 0.8 * height),
-            height,
-            CAMERA,
-        )
+        left = self.size - style.text_width("1 m grid", height) - height
+        style.draw_text(image, "1 m grid", (left, self.size - 0.8 * height), height, CAMERA)
         return image
 
     def _axes(self, time: Float[np.ndarray, " time"]) -> Float[np.ndarray, "time 3 3"]:
@@ -199,15 +194,7 @@ class Panel3D:
         if len(edges):
             outline = cv2.convexHull(style.to_fixed_point(edges.reshape(-1, 2)))
             cv2.fillConvexPoly(image, outline, FLOOR, cv2.LINE_AA, style.FRACTION_BITS)
-        cv2.polylines(
-            image,
-            list(style.to_fixed_point(camera.project_segments(self.grid))),
-            False,
-            GRID,
-            1,
-            cv2.LINE_AA,
-            style.FRACTION_BITS,
-        )
+        style.draw_polylines(image, camera.project_segments(self.grid), GRID)
 
     def _draw_shadows(self, image: np.ndarray, camera: PanelCamera, people: list["_Body"]) -> None:
         """Darkens the floor along the light from every limb."""
@@ -227,23 +214,12 @@ class Panel3D:
 
     def _draw_camera(self, image: np.ndarray, camera: PanelCamera) -> None:
         """The real camera as a small frustum."""
-        border = (
-            np.array([[0, 0], [self.camera.width, 0], [self.camera.width, self.camera.height], [0, self.camera.height]])
-            - 0.5
-        )
-        corners = FRUSTUM * self.camera.rays(border)
-        lines = np.concatenate(
-            [np.stack([corners, np.roll(corners, -1, 0)], 1), np.stack([np.zeros_like(corners), corners], 1)]
-        )
-        cv2.polylines(
-            image,
-            list(style.to_fixed_point(camera.project_segments(lines))),
-            False,
-            CAMERA,
-            1,
-            cv2.LINE_AA,
-            style.FRACTION_BITS,
-        )
+        width = self.camera.width
+        height = self.camera.height
+        corners = FRUSTUM * self.camera.rays(np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5)
+        base = np.stack([corners, np.roll(corners, -1, 0)], 1)
+        sides = np.stack([np.zeros_like(corners), corners], 1)
+        style.draw_polylines(image, camera.project_segments(np.concatenate([base, sides])), CAMERA)
 
     def _draw_people(self, image: np.ndarray, people: list["_Body"]) -> None:
         """Draws limbs and joints of all people, the far ones first."""
@@ -254,7 +230,7 @@ class Panel3D:
 
 @dataclass(frozen=True)
 class _Stroke:
-    """A limb, or a joint (without end): position (px), radius (px), depth (m), colour and state."""
+    """A limb, or a joint if `end` is None: position (px), radius (px), depth (m), colour and state."""
 
     start: style.Point
     end: style.Point | None
@@ -294,23 +270,16 @@ class _Body:
     def _limb(self, names: tuple[str, str], first: int, second: int) -> _Stroke:
         depth = (self.depth[first] + self.depth[second]) / 2
         radius = self.focal * (joint_radius(names[0]) + joint_radius(names[1])) / 2 / depth
+        colour = style.side_colour(self.base, *names)
         visible = min(self.state[first], self.state[second]) == VISIBLE
-        return _Stroke(
-            self.pixels[first], self.pixels[second], radius, depth, style.side_colour(self.base, *names), visible
-        )
+        return _Stroke(self.pixels[first], self.pixels[second], radius, depth, colour, visible)
 
     def _joint(self, joint: int) -> _Stroke:
         name = self.joints[joint]
-        depth = self.depth[joint]
-        radius = self.focal * joint_radius(name) / depth
-        return _Stroke(
-            self.pixels[joint],
-            None,
-            radius,
-            depth - joint_radius(name),
-            style.side_colour(self.base, name),
-            self.state[joint] == VISIBLE,
-        )
+        radius = self.focal * joint_radius(name) / self.depth[joint]
+        depth = self.depth[joint] - joint_radius(name)
+        colour = style.side_colour(self.base, name)
+        return _Stroke(self.pixels[joint], None, radius, depth, colour, self.state[joint] == VISIBLE)
 
 
 def _extreme(which: np.ufunc, values: Float[np.ndarray, "time person joint d"]) -> Float[np.ndarray, "time d"]:
@@ -341,16 +310,9 @@ def _draw_limb(
         return
     style.draw_line(image, start, end, style.mix_colours(colour, style.INK, 0.75), 2 * radius + 2)
     style.draw_line(image, start, end, style.mix_colours(colour, style.INK, 0.35), 2 * radius)
-    style.draw_line(
-        image, _towards_light(start, 0.15 * radius), _towards_light(end, 0.15 * radius), colour, 1.35 * radius
-    )
-    style.draw_line(
-        image,
-        _towards_light(start, 0.3 * radius),
-        _towards_light(end, 0.3 * radius),
-        style.mix_colours(colour, style.WHITE, 0.35),
-        0.5 * radius,
-    )
+    pale = style.mix_colours(colour, style.WHITE, 0.35)
+    for shade, shift, width in ((colour, 0.15 * radius, 1.35 * radius), (pale, 0.3 * radius, 0.5 * radius)):
+        style.draw_line(image, _towards_light(start, shift), _towards_light(end, shift), shade, width)
 
 
 def _draw_joint(image: np.ndarray, point: style.Point, radius: float, colour: style.Colour, visible: bool) -> None:
@@ -363,9 +325,8 @@ def _draw_joint(image: np.ndarray, point: style.Point, radius: float, colour: st
         return
     style.draw_disc(image, point, radius, style.mix_colours(colour, style.INK, 0.35))
     style.draw_disc(image, _towards_light(point, 0.15 * radius), 0.7 * radius, colour)
-    style.draw_disc(
-        image, _towards_light(point, 0.3 * radius), 0.3 * radius, style.mix_colours(colour, style.WHITE, 0.4)
-    )
+    pale = style.mix_colours(colour, style.WHITE, 0.4)
+    style.draw_disc(image, _towards_light(point, 0.3 * radius), 0.3 * radius, pale)
 
 
 def _towards_light(point: style.Point, shift: float) -> style.Point:

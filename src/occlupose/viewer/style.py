@@ -71,6 +71,19 @@ def draw_line(image: np.ndarray, start: Point, end: Point, colour: Colour, width
     cv2.line(image, _fixed(start), _fixed(end), colour, max(1, round(width)), cv2.LINE_AA, FRACTION_BITS)
 
 
+def draw_polylines(
+    image: np.ndarray, lines: np.ndarray, colour: Colour, width: float = 1, *, closed: bool = False
+) -> None:
+    """Draws lines (line, point, 2) through their points into the image; px."""
+    points = list(to_fixed_point(lines))
+    cv2.polylines(image, points, closed, colour, max(1, round(width)), cv2.LINE_AA, FRACTION_BITS)
+
+
+def fill_convex(image: np.ndarray, corners: np.ndarray, colour: Colour) -> None:
+    """Fills a convex polygon (corner, 2) in the image; px."""
+    cv2.fillConvexPoly(image, to_fixed_point(corners), colour, cv2.LINE_AA, FRACTION_BITS)
+
+
 def draw_disc(image: np.ndarray, centre: Point, radius: float, colour: Colour) -> None:
     """Draws a filled circle into the image; px."""
     cv2.circle(image, _fixed(centre), round(radius * ONE), colour, -1, cv2.LINE_AA, FRACTION_BITS)
@@ -96,10 +109,10 @@ def draw_dashed_line(
     edge: float = 0,
     trim: tuple[float, float] = (0, 0),
 ) -> None:
-    """Draws a dashed line into the image, beginning and ending with a dash, of at least two; px.
+    """Draws a line of two or more dashes into the image, with a dash at either end; px.
 
     Arguments:
-        width: thickness; a dash with its gap is three times as long as the line with its edge is wide, at least 8 px.
+        width: thickness. A dash and its gap are three times as long as the line with its edge is wide, at least 8 px.
         edge: how much wider the dark outline of every dash is; 0 for none.
         trim: length that is left out at its start and end.
     """
@@ -114,10 +127,10 @@ def draw_dashed_line(
     cap = min((width + edge) / 2 / length, dash / 2.1)  # round ends reach into the gaps
     starts = first + 2 * dash * np.arange(count)
     fractions = np.stack([starts + cap, starts + dash - cap], -1)
-    dashes = list(to_fixed_point(np.array(start) + fractions[..., None] * np.subtract(end, start)))
+    dashes = np.array(start) + fractions[..., None] * np.subtract(end, start)
     if edge:
-        cv2.polylines(image, dashes, False, INK, max(1, round(width + edge)), cv2.LINE_AA, FRACTION_BITS)
-    cv2.polylines(image, dashes, False, colour, max(1, round(width)), cv2.LINE_AA, FRACTION_BITS)
+        draw_polylines(image, dashes, INK, width + edge)
+    draw_polylines(image, dashes, colour, width)
 
 
 def draw_text(image: np.ndarray, text: str, corner: tuple[float, float], height: float, colour: Colour = WHITE) -> None:
@@ -134,7 +147,7 @@ def text_width(text: str, height: float) -> int:
 
 
 def darken_box(image: np.ndarray, left: int, top: int, right: int, bottom: int, keep: float = 0.4) -> None:
-    """Darkens a box of the image in place, as background of a text; px, clipped at the border."""
+    """Darkens a box of the image in place, as the background of a text; px, clipped at the border."""
     box = image[max(top, 0) : bottom, max(left, 0) : right]
     if box.size:
         box[:] = cv2.convertScaleAbs(box, alpha=keep)

@@ -16,7 +16,7 @@ from occlupose.codecs.heatmaps import Heatmaps
 from occlupose.datasets.coco import PersonAnnotation, load
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
-from occlupose.frontends import build
+from occlupose.frontends import build_frontend
 from occlupose.frontends.boxes import load as load_boxes
 from occlupose.frontends.hourglass import HourglassNetwork
 from occlupose.media import open_media, write_image
@@ -399,7 +399,7 @@ def test_visible_joints_are_found_and_occluded_ones_have_a_low_confidence(learnt
         truth.append(draw_figure(generator)[1:])
     (tmp_path / "boxes.json").write_text(json.dumps(results))
     with open_media(images) as source:
-        frontend = build(learnt, boxes=load_boxes(tmp_path / "boxes.json", source))
+        frontend = build_frontend(learnt, boxes=load_boxes(tmp_path / "boxes.json", source))
         people = [frontend(frame) for frame in source]
     assert all(len(found) == 1 for found in people)
     xy = np.concatenate([found.xy for found in people])

@@ -11,7 +11,7 @@ from occlupose.errors import OccluposeError
 from occlupose.estimator import PoseEstimator
 from occlupose.flow import Flow
 from occlupose.frame_poses import PosesBuilder
-from occlupose.frontends import Frontend, build
+from occlupose.frontends import Frontend, build_frontend
 from occlupose.frontends.boxes import FrameBoxes
 from occlupose.frontends.boxes import load as load_boxes
 from occlupose.frontends.crops import BoxFrontend
@@ -31,7 +31,7 @@ class OANet(PoseEstimator):
         boxes: bounding boxes of the people, in a file in COCO's results format or as `frontends.boxes.load` returns
             them; by default people are detected. For .safetensors and .onnx files.
         flip: test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors files.
-        flow: optical flow: a name that `flow.build` knows, a function like `flow.Flow`, or None for no check.
+        flow: optical flow: a name that `flow.build_flow` knows, a function like `flow.Flow`, or None for no check.
         weights: lifter, as `occlupose train lifter` writes it; by default the shipped one.
         device: torch device of the lifter, RAFT and a .safetensors front end.
 
@@ -50,7 +50,7 @@ class OANet(PoseEstimator):
         weights: str | Path | None = None,
         device: str = "cpu",
     ) -> None:
-        self.flow = flows.build(flow, device=device) if isinstance(flow, str) else flow
+        self.flow = flows.build_flow(flow, device=device) if isinstance(flow, str) else flow
         self.lifter = load_lifter(device, None if weights is None else Path(weights))
         self.frontend = _build_frontend(frontend, boxes, flip, device)
         self.boxes = boxes
@@ -98,12 +98,12 @@ def _build_frontend(
     """The front end, built if it is given by name or file.
 
     Raises:
-        OccluposeError: as `frontends.build`; boxes or flip for a front end that is built already.
+        OccluposeError: as `frontends.build_frontend`; boxes or flip for a front end that is built already.
     """
     if isinstance(frontend, (str, Path)):
         if isinstance(boxes, (str, Path)):
             boxes = {}  # `start` reads the file
-        return build(frontend, boxes=boxes, flip=flip, device=device)
+        return build_frontend(frontend, boxes=boxes, flip=flip, device=device)
     if boxes is not None:
         where = boxes if isinstance(boxes, (str, Path)) else "boxes"
         raise OccluposeError(f"{where}: {frontend.name} is built already; give the boxes where it is built")
