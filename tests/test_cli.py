@@ -413,7 +413,7 @@ for name in ("poses.npz", "preview.png", "overlay.mp4"):
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if "nobody" not in line]
     for name, kept in (
-        ("poses.npz", []),
+        ("poses.npz", ["run.json"]),
         ("preview.png", ["poses.json", "poses.npz", "run.json"]),
         ("overlay.mp4", IMAGE),
     ):
