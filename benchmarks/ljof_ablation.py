@@ -54,7 +54,7 @@ INITIAL_PEOPLE = 200_000
 PEOPLE = 12_000
 """Training samples: for the initial weights, and in each run."""
 
-MEMORY = 3 * 2**30
+CACHE_BYTES = 3 * 2**30
 BLOCKS = LimbBlocks()
 
 MAIN: dict[str, tuple[LimbBlocks | None, StructureTerm | None]] = {
@@ -138,7 +138,13 @@ def trained(run: Run, train: Path, runs: Path) -> Path:
     if not path.exists():
         initial = None if run.variant in LONG else trained(first(run.estimator), train, runs)
         train_estimator(
-            data, folder, run.recipe(len(data.people)), init_from=initial, memory=MEMORY, resume=True, progress=False
+            data,
+            folder,
+            run.recipe(len(data.people)),
+            init_from=initial,
+            cache_bytes=CACHE_BYTES,
+            resume=True,
+            progress=False,
         )
     return path
 

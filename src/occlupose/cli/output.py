@@ -61,7 +61,7 @@ class OutputFolder:
             whose = "an unknown input" if earlier is None else earlier
             raise OccluposeError(f"{self.path}: holds poses of {whose}; give another folder with -o, or --overwrite")
 
-    def begin(self, **details: Any) -> None:
+    def prepare(self, **details: Any) -> None:
         """Removes files of an earlier run and writes what makes those that follow; before poses are written.
 
         Poses of the same input stay until they are replaced, so that nothing is lost and a run that is killed here

@@ -250,7 +250,7 @@ def _run(
         tracks = builder.poses()
         del builder, frames, frame_poses  # their memory is reused
         poses = estimator.finish(tracks, calibration.height)
-        folder.begin(method=options.method)
+        folder.prepare(method=options.method)
         written = list(POSES)
         for name in POSES:
             poses.save(folder.path / name)

@@ -69,10 +69,12 @@ def test_the_same_draw_gives_the_same_batch_and_blocks_change_images_alone(peopl
     assert not torch.equal(plain.images, once.images)
 
 
-@pytest.mark.parametrize("memory", [0, 10**9])
-def test_processes_share_what_one_would_draw(people, memory):
+@pytest.mark.parametrize("cache_bytes", [0, 10**9])
+def test_processes_share_what_one_would_draw(people, cache_bytes):
     whole = draw(LJOFSampler(people, TINY))
-    parts = [draw(LJOFSampler(people, TINY, share=slice(number, None, 2), memory=memory)) for number in range(2)]
+    parts = [
+        draw(LJOFSampler(people, TINY, share=slice(number, None, 2), cache_bytes=cache_bytes)) for number in range(2)
+    ]
     for number, part in enumerate(parts):
         assert torch.equal(part.images, whole.images[number::2])
         assert torch.equal(part.xy, whole.xy[number::2])

@@ -61,7 +61,7 @@ class HUPORSampler:
     Arguments:
         with_images: False makes batches of labels only, also from samples without images.
         strict: an unreadable image is an error.
-        memory: bytes of the cache of decoded images.
+        cache_bytes: size of the cache of decoded images, in bytes.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class HUPORSampler:
         *,
         with_images: bool = True,
         strict: bool = False,
-        memory: int = CACHE_BYTES,
+        cache_bytes: int = CACHE_BYTES,
         threads: int = THREADS,
     ) -> None:
         self.samples = samples
@@ -84,7 +84,7 @@ class HUPORSampler:
             has_depth |= np.array([not len(sample) for sample in samples], bool)  # no people, no unknown depths
         self._with_depth = np.flatnonzero(has_depth)
         self._without_depth = np.flatnonzero(~has_depth)
-        self._cache = ImageCache(memory)
+        self._cache = ImageCache(cache_bytes)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="images")
 
     def draw(self, generator: Generator) -> BottomUpBatch:
@@ -316,7 +316,7 @@ def train_hupor(
     *,
     init_from: Path | None = None,
     strict: bool = False,
-    memory: int = CACHE_BYTES,
+    cache_bytes: int = CACHE_BYTES,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
@@ -332,7 +332,7 @@ def train_hupor(
             fitted bodies make the occlusion labels.
         init_from: initial weights of the same networks, or of a detector alone.
         strict: an unreadable image is an error; otherwise it is skipped and named at the end.
-        memory: bytes of the cache of decoded images.
+        cache_bytes: size of the cache of decoded images, in bytes.
         resume: continue an interrupted run in the folder; the result is that of an uninterrupted run.
         say: receives lines about the data and skipped images.
         places: names for further paths in the command line on the card.
@@ -362,7 +362,7 @@ def train_hupor(
     with_depth = sum(sample.has_depth for sample in samples)
     say(f"{recipe.name}: trains on {people} people in {len(samples)} images, {with_depth} with depth")
     training = HUPORTraining(networks, recipe, plan.steps).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    sampler = HUPORSampler(samples, recipe, with_images=needs_images, strict=strict, memory=memory)
+    sampler = HUPORSampler(samples, recipe, with_images=needs_images, strict=strict, cache_bytes=cache_bytes)
     data = fingerprint(part for sample in samples for part in _fingerprint_parts(sample))
     with opencv_on_one_thread():
         average = train(

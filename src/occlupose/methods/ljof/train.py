@@ -58,7 +58,7 @@ class LJOFSampler:
     Arguments:
         share: this process's part of every batch.
         strict: an unreadable image is an error.
-        memory: bytes of the cache of decoded images.
+        cache_bytes: size of the cache of decoded images, in bytes.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class LJOFSampler:
         *,
         share: slice = slice(None),
         strict: bool = False,
-        memory: int = CACHE_BYTES,
+        cache_bytes: int = CACHE_BYTES,
         threads: int = THREADS,
     ) -> None:
         self.data = data
@@ -76,7 +76,7 @@ class LJOFSampler:
         self.share = share
         self.strict = strict
         self.unreadable: dict[str, str] = {}
-        self._cache = PyramidCache(memory)
+        self._cache = PyramidCache(cache_bytes)
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="images")
 
     def draw(self, generator: Generator) -> LJOFBatch:
@@ -210,7 +210,7 @@ def train_estimator(
     *,
     init_from: Path | None = None,
     strict: bool = False,
-    memory: int = CACHE_BYTES,
+    cache_bytes: int = CACHE_BYTES,
     resume: bool = False,
     device: str = "cpu",
     progress: bool = True,
@@ -224,7 +224,7 @@ def train_estimator(
         folder: where last.pt, log.csv, MODEL.safetensors and its card MODEL.json are written.
         init_from: initial weights, of the whole network or its backbone, as `occlupose convert checkpoint` writes them.
         strict: an unreadable image is an error; otherwise it is skipped and named at the end.
-        memory: bytes of the cache of decoded images, of all processes on this machine together.
+        cache_bytes: size of the cache of decoded images, in bytes, of all processes on this machine together.
         resume: continue an interrupted run in the folder; the result is that of an uninterrupted run.
         say: receives lines about the data and skipped images.
         places: names for further paths in the command line on the card.
@@ -255,7 +255,9 @@ def train_estimator(
         )
     training = LJOFTraining(estimator, recipe, data.skeleton, plan.steps)
     training = training.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    sampler = LJOFSampler(data, recipe, share=process.share, strict=strict, memory=memory // process.local_world_size)
+    sampler = LJOFSampler(
+        data, recipe, share=process.share, strict=strict, cache_bytes=cache_bytes // process.local_world_size
+    )
     description = data.describe()
     with opencv_on_one_thread():
         average = train(

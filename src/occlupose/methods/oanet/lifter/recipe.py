@@ -179,11 +179,11 @@ def lifter_loss(network: nn.Module, batch: LifterBatch, missing_joint_weight: fl
     visible = batch.for_3d.observed & ~batch.for_3d.false_positive
     weight = torch.where(visible | ~batch.in_skeleton, 1.0, missing_joint_weight)[..., BODY22_TO_H36M17]
     missing = has_scale & batch.in_skeleton & ~batch.for_2d.observed
-    lacking = has_scale & ~batch.in_skeleton
+    outside_skeleton = has_scale & ~batch.in_skeleton
     return {
         "position": losses.position_3d(xyz, batch.truth_3d, weight),
         "velocity": losses.velocity_3d(xyz, batch.truth_3d),
         "completion": losses.completion_2d(completed, batch.for_2d.truth, missing),
-        "extension": 0.3 * losses.completion_2d(completed, batch.for_2d.truth, lacking),
+        "extension": 0.3 * losses.completion_2d(completed, batch.for_2d.truth, outside_skeleton),
         "symmetry": 0.2 * losses.symmetry(xyz, H36M17),
     }
