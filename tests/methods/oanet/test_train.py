@@ -196,7 +196,7 @@ def test_held_out_subjects_are_not_trained_on(mocap, tmp_path):
 def command_line(mocap, folder, *more):
     """`recipe()` with 40 steps a stage as a command."""
     options = {
-        "data": mocap,
+        "mocap": mocap,
         "output": folder,
         "recipe.width": 8,
         "recipe.window": 8,
