@@ -136,4 +136,4 @@ class RecipeOverrides:
 
 
 AS_LJOF = LJOFOptions()
-AS_PUBLISHED = RecipeOverrides()
+NO_OVERRIDES = RecipeOverrides()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, arg
 
-from occlupose.cli.options import AS_LJOF, AS_PUBLISHED, Device, LJOFOptions, RecipeOverrides
+from occlupose.cli.options import AS_LJOF, NO_OVERRIDES, Device, LJOFOptions, RecipeOverrides
 from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def train_ljof(
     init_from: InitialWeights = None,
     holdout: Annotated[tuple[Path, ...], arg(metavar="FOLDERS|FILES", help_behavior_hint="(default: none)")] = (),
     ljof: Annotated[LJOFOptions, OmitArgPrefixes] = AS_LJOF,
-    overrides: Annotated[RecipeOverrides, OmitArgPrefixes] = AS_PUBLISHED,
+    overrides: Annotated[RecipeOverrides, OmitArgPrefixes] = NO_OVERRIDES,
     image_cache_gib: GiB = 1.0,
     strict: bool = False,
     seed: int = 0,
