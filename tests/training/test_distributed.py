@@ -41,6 +41,9 @@ plan = Optimisation(
 weights = train(network, batch, loss, plan, Path(sys.argv[1]), recipe="same", resume=True, progress=False)
 if Process.current().is_main:
     torch.save(weights, Path(sys.argv[1]) / "weights.pt")
+if torch.distributed.is_initialized():  # before Python exits, which may otherwise abort in a thread of gloo
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 """
 
 
