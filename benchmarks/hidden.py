@@ -20,10 +20,10 @@ from tyro.conf import Positional
 
 from occlupose.cameras import camera_from_fov
 from occlupose.estimator import track
-from occlupose.frame_poses import PosesBuilder
 from occlupose.media import Frame, open_media
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.poses import Poses
+from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import COCO17
 from occlupose.synth.noise import MIN_CONFIDENCE, MODEL_FPS
 

@@ -24,7 +24,6 @@ from rich.progress import track
 from rich.table import Table
 
 from occlupose.cameras import Camera
-from occlupose.frame_poses import PosesBuilder
 from occlupose.methods.oanet.lifter.lift import lift_rays
 from occlupose.methods.oanet.lifter.live import LiveLifter
 from occlupose.methods.oanet.lifter.network import Lifter
@@ -32,6 +31,7 @@ from occlupose.methods.oanet.lifter.weights import load
 from occlupose.methods.oanet.lifting import TrackLifter
 from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.poses import OCCLUDED, VISIBLE, FramePoses
+from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import BODY22
 
 PEOPLE = (1, 2, 4, 8)

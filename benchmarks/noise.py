@@ -18,9 +18,9 @@ from tyro.conf import Positional
 from occlupose.assets import demo_clip
 from occlupose.cameras import camera_from_fov
 from occlupose.estimator import track
-from occlupose.frame_poses import PosesBuilder
 from occlupose.media import open_media
 from occlupose.methods.oanet.estimator import OANet
+from occlupose.poses_builder import PosesBuilder
 from occlupose.synth.noise import fit_noise
 
 SHIPPED = Path(str(files("occlupose") / "weights" / "blazepose_noise.json"))

@@ -9,8 +9,8 @@ a line for each case and exits with 1 if a number differs by more than 1e-5 (of 
 the root). The earlier commit also writes poses files and weights, which both trees then read.
 
 Finished cases go to a CSV file and are not run again until either commit changes; `--work` keeps all files. Commands
-are spelled as in the earlier commit; this tree's `cli.renamed` translates their options, `COMMANDS` and `VALUES` the
-rest.
+are spelled as in the earlier commit; this tree's `cli.renamed` translates their options, `VALUES` their
+values.
 """
 
 import csv
@@ -37,9 +37,6 @@ BOUND = 1e-5
 POSE_BOUND = 1e-3
 ROOT_BOUND = 0.03
 COLUMNS = ("case", "before", "after", "values", "max_difference", "bound", "equal", "seconds_before", "seconds_after")
-
-COMMANDS: dict[str, str] = {}
-"""Commands that were renamed: words before -> words now."""
 
 VALUES = {"pyport": "gntcn"}
 """Values of options before -> now."""
@@ -72,7 +69,6 @@ class Tree(NamedTuple):
         spelled = [str(argument) for argument in arguments]
         if self.now:
             spelled = [part for argument in spelled for part in _translated(words.split(), argument)]
-            words = COMMANDS.get(words, words)
         sys.argv = ["occlupose", *words.split(), *spelled]
         print(*sys.argv, file=sys.stderr)
         try:
@@ -91,10 +87,10 @@ def _translated(command: list[str], argument: str) -> list[str]:
 
 
 def run_demo(tree: Tree) -> None:
-    """The demonstration clip, every third frame."""
+    """The demonstration clip."""
     from occlupose.assets import demo_clip
 
-    tree.command("run", demo_clip(), "-o", tree.output, "--every", 3, "--no-video", "--height", 1.75)
+    tree.command("run", demo_clip(), "-o", tree.output, "--no-video", "--height", 1.75)
 
 
 def lift(tree: Tree) -> None:
@@ -219,9 +215,9 @@ def streams(tree: Tree) -> None:
 def _streamed(poses: Any) -> Iterator[Any]:
     """The frames of a 2D record, lifted live."""
     from occlupose.cameras import Camera
-    from occlupose.frame_poses import PosesBuilder
     from occlupose.methods.oanet.lifting import TrackLifter, load_lifter
     from occlupose.methods.oanet.streaming import StreamLifter
+    from occlupose.poses_builder import PosesBuilder
 
     camera = Camera.from_fov(poses.width, poses.height)
     builder = PosesBuilder(poses.skeleton, poses.fps, camera)

@@ -2,13 +2,15 @@
 test.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.video.frame import VideoFrame
+
+from occlupose.media import Frame, Source
 
 
 def level(index: int) -> int:
@@ -19,6 +21,25 @@ def level(index: int) -> int:
 def index_of(image: np.ndarray) -> int:
     """The index of the frame that `image` was decoded from (of the first 32)."""
     return round((float(image.mean()) - 16) / 7)
+
+
+class EmptyCamera(Source):
+    """A camera that is switched off before its first frame."""
+
+    kind = "camera"
+    name = "nothing"
+    live = True
+    fps = 30.0
+    count = None
+    duration = None
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width = width
+        self.height = height
+        self.warnings = []
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(())
 
 
 def make_video(

@@ -4,7 +4,7 @@ the networks.
 
 import gc
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,14 +14,13 @@ import pytest
 import torch
 
 import occlupose
-from media_files import make_video
+from media_files import EmptyCamera, make_video
 from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.estimator import track
 from occlupose.flow import FlowSampler
-from occlupose.frame_poses import PosesBuilder
 from occlupose.frontends.blazepose import BlazePose
 from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
 from occlupose.methods.oanet import lifting
@@ -33,6 +32,7 @@ from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.occlusion.confidence import discount_by_flow
 from occlupose.pipeline import run, stream
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, FramePoses, Poses
+from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import COCO17, H36M17
 from occlupose.tracking import Tracker
 from walking_people import FPS, make_poses, walk
@@ -182,30 +182,11 @@ def test_nobody_at_all(tmp_path):
     assert Poses.load(tmp_path / "a.npz") == poses
 
 
-class Nothing(Source):
-    """A camera that is switched off before its first frame."""
-
-    kind = "camera"
-    name = "nothing"
-    live = True
-    width = WIDTH
-    height = HEIGHT
-    fps = 30.0
-    count = None
-    duration = None
-
-    def __init__(self) -> None:
-        self.warnings = []
-
-    def __iter__(self) -> Iterator[Frame]:
-        return iter(())
-
-
 def test_no_frames_at_all():
     frontend = FixedKeypoints(np.zeros((0, 0, 17, 2)))
-    assert list(track_people(Nothing(), frontend)) == []
-    assert list(stream(Nothing(), OANet(frontend))) == []
-    poses = run(Nothing(), OANet(frontend))
+    assert list(track_people(EmptyCamera(WIDTH, HEIGHT), frontend)) == []
+    assert list(stream(EmptyCamera(WIDTH, HEIGHT), OANet(frontend))) == []
+    poses = run(EmptyCamera(WIDTH, HEIGHT), OANet(frontend))
     assert (len(poses), len(poses.track_id)) == (0, 0)
 
 

@@ -4,25 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mocap_sequences import STANDING
 from occlupose.cameras import Camera
 from occlupose.poses import Poses
 from occlupose.skeletons import H36M17
 
 FPS = 10.0
 HEIGHT = 1.6  # of the camera above the floor, m
-STANDING = {  # right, up, forward of a person facing forward, m
-    "pelvis": (0, 0.93, 0),
-    "hip": (0.12, 0.92, 0),
-    "knee": (0.12, 0.5, 0),
-    "ankle": (0.12, 0.08, 0),
-    "spine": (0, 1.15, 0),
-    "thorax": (0, 1.42, 0),
-    "neck_nose": (0, 1.52, 0.03),
-    "head_top": (0, 1.7, 0),
-    "shoulder": (0.18, 1.4, 0),
-    "elbow": (0.25, 1.12, 0),
-    "wrist": (0.25, 0.88, 0.05),
-}
 STEP = 0.5  # seconds
 
 

@@ -16,11 +16,11 @@ from occlupose.cameras import Camera, camera_from_fov
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.flow import Flow, FlowSampler, JointFlow
-from occlupose.frame_poses import PosesBuilder
 from occlupose.media import RGB, Frame, Source, prefetch, with_half_resolution
 from occlupose.media.source import ASSUMED_FPS
 from occlupose.occlusion.confidence import classify_joints, discount_by_flow
 from occlupose.poses import ABSENT, FramePoses, Poses
+from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import Skeleton
 from occlupose.threads import background_thread, opencv_on_one_thread
 from occlupose.tracking import MAX_GAP, Assignment, ConfirmationBuffer, Tracker

@@ -7,10 +7,10 @@ from pathlib import Path
 from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError
 from occlupose.estimator import PoseEstimator, check_people, resolve_camera, track
-from occlupose.frame_poses import PosesBuilder
 from occlupose.media import Source, open_media
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.poses import FramePoses, Poses
+from occlupose.poses_builder import PosesBuilder
 
 
 def run(

@@ -219,7 +219,7 @@ def _run(
     """Estimates, writes and prints a summary. Invalid options are refused before networks are loaded or downloaded."""
     folder.check()
     from occlupose.estimator import check_people, resolve_camera, track
-    from occlupose.frame_poses import PosesBuilder
+    from occlupose.poses_builder import PosesBuilder
 
     start = monotonic()
     console = Console(stderr=True)

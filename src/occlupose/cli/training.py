@@ -351,13 +351,11 @@ def train_hupor(
         device: Torch device: cpu, cuda, ...
     """
     from occlupose.cli.terminal import check_folder
-    from occlupose.datasets.image_datasets import load
     from occlupose.methods.hupor.train import train_hupor as train
 
     cache_bytes = _cache_bytes(image_cache_gib)
     check_folder(output.absolute())
-    datasets = [load(folder, strict=strict) for folder in data]
-    _print_reports(datasets)
+    datasets = _load_datasets(data, strict)
     samples = [sample for dataset in datasets for sample in dataset.samples]
     weights = train(
         samples,
@@ -401,15 +399,13 @@ def train_refine(
         device: Torch device: cpu, cuda, ...
     """
     from occlupose.cli.terminal import check_folder, check_seed
-    from occlupose.datasets.image_datasets import load
     from occlupose.methods.hupor.train import train_refiner
 
     check_seed(seed)
     if max_images is not None and max_images < 1:
         raise OccluposeError(f"max-images {max_images}: must be 1 or more")
     check_folder(output.absolute())
-    datasets = [load(folder, strict=strict) for folder in data]
-    _print_reports(datasets)
+    datasets = _load_datasets(data, strict)
     samples = [sample for dataset in datasets for sample in dataset.samples][:max_images]
     path = train_refiner(
         weights,
@@ -433,10 +429,15 @@ def _cache_bytes(gib: float) -> int:
     return int(gib * 2**30)
 
 
-def _print_reports(datasets: "list[ImageDataset]") -> None:
+def _load_datasets(folders: tuple[Path, ...], strict: bool) -> "list[ImageDataset]":
+    """The datasets in these folders; prints what is to be known of each."""
+    from occlupose.datasets.image_datasets import load
+
+    datasets = [load(folder, strict=strict) for folder in folders]
     for dataset in datasets:
         for line in dataset.report.lines():
             print(line)
+    return datasets
 
 
 def _card_names(data: tuple[Path, ...]) -> dict[Path | None, str]:

@@ -2,7 +2,6 @@
 
 import gc
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,13 @@ from hupor_detections import (
     three_people,
     write_hupor,
 )
-from media_files import make_video
+from media_files import EmptyCamera, make_video
 from occlupose import HUPOR, viewer
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.estimator import fill_absent, track
-from occlupose.media import Frame, Source, open_media, read_image, write_image
+from occlupose.media import Source, open_media, read_image, write_image
 from occlupose.methods.hupor import predict
 from occlupose.methods.hupor.estimator import bone_ratios, standing_height
 from occlupose.pipeline import run, stream
@@ -176,27 +175,8 @@ def height_of(xyz: np.ndarray) -> float:
     return standing_height(bone_ratios(xyz))
 
 
-class Nothing(Source):
-    """A camera that is switched off before its first frame."""
-
-    kind = "camera"
-    name = "nothing"
-    live = True
-    width = WIDTH
-    height = HEIGHT
-    fps = 30.0
-    count = None
-    duration = None
-
-    def __init__(self) -> None:
-        self.warnings = []
-
-    def __iter__(self) -> Iterator[Frame]:
-        return iter(())
-
-
 def test_no_frames_at_all(fixed):
-    poses = run(Nothing(), fixed(FixedPredictions([people_in_rows(1)])), camera=CAMERA)
+    poses = run(EmptyCamera(WIDTH, HEIGHT), fixed(FixedPredictions([people_in_rows(1)])), camera=CAMERA)
     assert poses.xyz.shape == (0, 0, 15, 3)
 
 

@@ -13,11 +13,11 @@ from occlupose.cameras import Camera
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.estimator import PoseEstimator
-from occlupose.frame_poses import PosesBuilder
 from occlupose.media import Frame, Source
 from occlupose.methods.hupor import predict
 from occlupose.methods.hupor.grouping import BONES
 from occlupose.poses import FramePoses, Poses
+from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import MPI15
 from occlupose.tracking import MAX_GAP
 

@@ -10,7 +10,6 @@ from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.estimator import PoseEstimator
 from occlupose.flow import Flow
-from occlupose.frame_poses import PosesBuilder
 from occlupose.frontends import Frontend, build_frontend
 from occlupose.frontends.boxes import FrameBoxes
 from occlupose.frontends.boxes import load as load_boxes
@@ -20,6 +19,7 @@ from occlupose.methods.oanet.lifting import TrackLifter, load_lifter
 from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.occlusion.confidence import classify_joints
 from occlupose.poses import FramePoses, Poses
+from occlupose.poses_builder import PosesBuilder
 
 
 class OANet(PoseEstimator):

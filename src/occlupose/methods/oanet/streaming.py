@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from occlupose.frame_poses import PosesBuilder
 from occlupose.methods.oanet.lifter.lift import lift_rays
 from occlupose.methods.oanet.lifter.live import LiftedFrame, LiveLifter
 from occlupose.methods.oanet.lifting import ROOT_LOOK_AHEAD, LiftedJoints, LifterJoints, TrackLifter
 from occlupose.poses import ABSENT, FramePoses, Poses
+from occlupose.poses_builder import PosesBuilder
 from occlupose.root_trajectory import estimate_root_trajectory
 from occlupose.skeletons import BODY22, H36M17
 from occlupose.tracking import MAX_GAP
