@@ -1,4 +1,4 @@
-"""Detections: the people found in one image, whatever found them."""
+"""Detections and bounding boxes: the people found in one image, whatever found them."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +10,7 @@ from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, VISIBLE
 from occlupose.skeletons import Skeleton, convert, convert_weakest
 
-__all__ = ["Detections"]
+__all__ = ["Detections", "FrameBoxes", "NOBODY"]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -109,6 +109,28 @@ class Detections:
             value: Any = getattr(self, name)
             if value is not None and value.shape != shape:
                 raise OccluposeError(f"{name}: has shape {value.shape}; it must be {shape}")
+
+
+@dataclass(frozen=True, eq=False)
+class FrameBoxes:
+    """Bounding boxes of the people in one image.
+
+    Attributes:
+        boxes: left, top, right, bottom of each, px; pixel centres at integers, so the whole image has -0.5 as its left
+            and top.
+        score: confidence that there is a person, 0..1.
+    """
+
+    boxes: Float[np.ndarray, "person 4"]
+    score: Float[np.ndarray, " person"]
+
+    def __len__(self) -> int:
+        """Number of people."""
+        return len(self.boxes)
+
+
+NOBODY = FrameBoxes(np.zeros((0, 4)), np.zeros(0))
+"""Boxes of an image without people."""
 
 
 def _around(xy: Float[np.ndarray, "person joint 2"]) -> Float[np.ndarray, "person 4"]:

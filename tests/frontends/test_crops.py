@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from occlupose.codecs.crops import Crop
+from occlupose.detections import FrameBoxes
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build_frontend
-from occlupose.frontends.boxes import FrameBoxes
 from occlupose.frontends.crops import BoxFrontend, estimate_regions
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from occlupose.codecs.crops import Crop
+from occlupose.detections import FrameBoxes
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build_frontend, estimator, load_crop_network
-from occlupose.frontends.boxes import FrameBoxes
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.frontends.estimator import (
     BATCH,

@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from occlupose.codecs.crops import Crop
 from occlupose.codecs.heatmaps import Heatmaps
+from occlupose.detections import FrameBoxes
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build_frontend
-from occlupose.frontends.boxes import FrameBoxes
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.frontends.hourglass import BATCH, HourglassNetwork, load, save
 from occlupose.media import Frame

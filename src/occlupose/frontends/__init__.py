@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from occlupose.detections import Detections
+from occlupose.detections import Detections, FrameBoxes
 from occlupose.errors import OccluposeError
 from occlupose.media import Frame
 from occlupose.skeletons import Skeleton
 
 if TYPE_CHECKING:
-    from occlupose.frontends.boxes import FrameBoxes
     from occlupose.frontends.crops import CropNetwork
 
 __all__ = ["Frontend", "build_frontend", "check_options", "load_crop_network"]
@@ -46,7 +45,7 @@ def build_frontend(
     name_or_file: str | Path = "blazepose",
     *,
     threads: int = 2,
-    boxes: "Mapping[int, FrameBoxes] | None" = None,
+    boxes: Mapping[int, FrameBoxes] | None = None,
     flip: bool = False,
     device: str = "cpu",
 ) -> Frontend:

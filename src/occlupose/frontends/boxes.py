@@ -1,34 +1,17 @@
 """Bounding boxes from a file that another detector wrote."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from occlupose.datasets.coco import DetectedBox, load_boxes
+from occlupose.detections import FrameBoxes
 from occlupose.errors import OccluposeError
 from occlupose.media import Source
 
 MIN_SCORE = 0.5
 """Boxes with a lower score are left out. Ours."""
-
-
-@dataclass(frozen=True, eq=False)
-class FrameBoxes:
-    """Bounding boxes of one frame.
-
-    Attributes:
-        boxes: left, top, right, bottom of each, px.
-        score: confidence that there is a person, 0..1.
-    """
-
-    boxes: Float[np.ndarray, "person 4"]
-    score: Float[np.ndarray, " person"]
-
-
-NOBODY = FrameBoxes(np.zeros((0, 4)), np.zeros(0))
 
 
 def load(path: Path, source: Source, *, min_score: float = MIN_SCORE) -> dict[int, FrameBoxes]:

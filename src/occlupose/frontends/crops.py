@@ -13,8 +13,7 @@ from jaxtyping import Float, UInt8
 
 from occlupose.assets import blazepose_weights
 from occlupose.codecs.crops import Crop, Regions, invert, radius, transform_points, upright_regions
-from occlupose.detections import Detections
-from occlupose.frontends.boxes import NOBODY, FrameBoxes
+from occlupose.detections import NOBODY, Detections, FrameBoxes
 from occlupose.frontends.detector import PersonDetector
 from occlupose.frontends.topdown import RegionEstimates, TopDown, make_detections
 from occlupose.media import Frame

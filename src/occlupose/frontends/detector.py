@@ -1,12 +1,17 @@
-"""BlazePose's person detector, on several tiles of an image to find small people."""
+"""Person detectors: what every one does (`BoxDetector`), and BlazePose's, on several tiles of an image to find small
+people.
+"""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from occlupose.codecs.crops import Regions, invert, radius, transform_points
+from occlupose.detections import FrameBoxes
 from occlupose.frontends.regions import similarity, suppress_similar
 from occlupose.frontends.tflite import TFLiteNetwork
 from occlupose.pyramid import Pyramid, square_crop_matrix
@@ -19,6 +24,23 @@ DUPLICATE_SIMILARITY = 0.3  # more similar regions are one person
 STRIDES = ((8, 2), (16, 2), (32, 6))  # px between anchors, anchors at each position
 
 Tile = tuple[float, float, float]  # left, top, side of a square of the image, px, pixel edges
+
+
+class BoxDetector(Protocol):
+    """Finds the people in whole images."""
+
+    def __call__(self, images: Sequence[UInt8[np.ndarray, "height width 3"]]) -> list[FrameBoxes]:
+        """The people in each of these images, each person once, by descending score.
+
+        Arguments:
+            images: RGB, any number of them, of any size each; the detector fits them into its input. A tile of a
+                larger image is an image.
+
+        Returns:
+            Boxes in pixels of each image, with pixel centres at integers, cut off at its edges; the unlikely ones are
+                left out.
+        """
+        ...
 
 
 def make_anchors() -> Float[np.ndarray, "2254 2"]:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from occlupose import flow as flows
 from occlupose.cameras import Camera
-from occlupose.detections import Detections
+from occlupose.detections import Detections, FrameBoxes
 from occlupose.errors import OccluposeError
 from occlupose.estimator import PoseEstimator
 from occlupose.flow import Flow
 from occlupose.frontends import Frontend, build_frontend
-from occlupose.frontends.boxes import FrameBoxes
 from occlupose.frontends.boxes import load as load_boxes
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.media import Frame, Source
