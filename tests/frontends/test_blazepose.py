@@ -1,12 +1,16 @@
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from occlupose.assets import demo_clip
 from occlupose.cameras import camera_from_fov
 from occlupose.errors import OccluposeError
 from occlupose.estimator import track
 from occlupose.frontends import build_frontend
-from occlupose.frontends.blazepose import BlazePose, _upright
+from occlupose.frontends.blazepose import BlazePose, _upright, refine_landmarks
 from occlupose.media import Frame, open_media
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.skeletons import BLAZEPOSE33, COCO17
@@ -20,6 +24,71 @@ def test_a_trunk_points_to_the_top_of_its_circle():
     xy[2, BLAZEPOSE33.index("left_shoulder", "right_shoulder")] = [60, -50]
     regions = np.array([[0.0, 0, 10, -90], [0, 0, 10, 90], [0, 0, 0, -90]])
     np.testing.assert_array_equal(_upright(xy, regions), [True, False, False])
+
+
+def refined_in_plain_python(x, y, heatmap):
+    """Of one landmark, cell by cell."""
+    column = math.floor(x / 4)
+    row = math.floor(y / 4)
+    if not (0 <= column < 64 and 0 <= row < 64):
+        return x, y
+    cells = [(i, j) for i in range(column - 3, column + 4) for j in range(row - 3, row + 4)]
+    weights = {(i, j): 1 / (1 + math.exp(-heatmap[j, i])) for i, j in cells if 0 <= i < 64 and 0 <= j < 64}
+    if max(weights.values()) < 0.5:
+        return x, y
+    total = sum(weights.values())
+    return tuple(4 * sum(cell[axis] * weight for cell, weight in weights.items()) / total for axis in (0, 1))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_landmarks_are_refined_as_in_plain_python(seed):
+    random = np.random.default_rng(seed)
+    xy = random.uniform(-20, 276, (2, 39, 2))
+    heatmaps = random.normal(-4.5, 2, (2, 64, 64, 39)).astype(np.float32)
+    expected = [
+        [refined_in_plain_python(x, y, maps[..., number]) for number, (x, y) in enumerate(points)]
+        for points, maps in zip(xy.tolist(), heatmaps, strict=True)
+    ]
+    refined = refine_landmarks(xy, heatmaps)
+    np.testing.assert_allclose(refined, expected, atol=1e-6)
+    moved = (refined != xy).any(-1)
+    assert moved.any() and not moved.all()
+
+
+def one_heatmap(cells, background=-80.0):
+    """Logits of these confidences at (column, row), for one person with one landmark."""
+    maps = np.full((1, 64, 64, 1), background, np.float32)
+    for (column, row), confidence in cells.items():
+        maps[0, row, column, 0] = np.log(confidence / (1 - confidence))
+    return maps
+
+
+@pytest.mark.parametrize(
+    ("xy", "cells", "expected"),
+    [
+        ([81, 41], {(20, 10): 0.75, (23, 10): 0.25}, [4 * 20.75, 40]),
+        ([81, 41], {(20, 10): 0.75, (20, 7): 0.25}, [80, 4 * 9.25]),
+        ([83.9, 41], {(20, 10): 0.75, (24, 10): 0.9}, [80, 40]),  # column 24 is beyond the window
+        ([81, 41], {(20, 10): 0.49, (21, 10): 0.49}, [81, 41]),  # nowhere confident
+        ([2, 250], {(0, 62): 0.6, (3, 63): 0.3, (63, 0): 0.9}, [4 * 1, 4 * (62 + 1 / 3)]),  # at the border
+        ([-1, 41], {(0, 10): 0.9}, [-1, 41]),  # outside of the crop
+        ([81, 256], {(20, 63): 0.9}, [81, 256]),
+        ([1e6, -1e6], {}, [1e6, -1e6]),
+    ],
+)
+def test_a_landmark_moves_to_the_centroid_of_its_window(xy, cells, expected):
+    refined = refine_landmarks(np.array([[xy]], float), one_heatmap(cells))
+    np.testing.assert_allclose(refined, [[expected]], rtol=1e-6)
+
+
+def test_the_window_is_cut_off_at_the_border():
+    """Everywhere exactly the least confidence: the centroid is the centre of the cells that there are."""
+    xy = np.array([[[0.0, 128], [255, 9]]])
+    np.testing.assert_allclose(refine_landmarks(xy, np.zeros((1, 64, 64, 2))), [[[6, 128], [246, 10]]])
+
+
+def test_nobody_is_refined_to_nobody():
+    assert refine_landmarks(np.zeros((0, 39, 2)), np.zeros((0, 64, 64, 39))).shape == (0, 39, 2)
 
 
 def test_unknown_name():

@@ -5,7 +5,7 @@ several is ours.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from occlupose.assets import blazepose_weights
 from occlupose.codecs.crops import Regions, crop_matrices, invert, transform_points
@@ -21,6 +21,12 @@ CENTRE_AND_TOP = [33, 34]  # the two auxiliary landmarks that give the next fram
 SHOULDERS = BLAZEPOSE33.index("left_shoulder", "right_shoulder")
 HIPS = BLAZEPOSE33.index("left_hip", "right_hip")
 JOINTS = BLAZEPOSE33.index(*COCO17.joints)
+LANDMARKS = len(BLAZEPOSE33) + 6  # with the auxiliary ones
+CELLS = 64  # on a side of the heatmap
+STRIDE = SIZE / CELLS  # px between its cells
+WINDOW = np.stack(np.mgrid[-3:4, -3:4][::-1], -1).reshape(-1, 2)  # cells around a landmark, x and y
+MIN_CONFIDENCE = 0.5  # of the heatmap, 0..1; below it a landmark is not refined
+OUTPUTS = {"landmarks": (5 * LANDMARKS,), "presence": (1,), "heatmaps": (CELLS, CELLS, LANDMARKS)}
 
 
 class BlazePose(TopDown):
@@ -47,7 +53,7 @@ class BlazePose(TopDown):
         tiles: bool = True,
     ) -> None:
         weights = blazepose_weights()
-        self.landmarks = TFLiteNetwork(weights["landmarks"], threads=threads, divisor=255)
+        self.landmarks = TFLiteNetwork(weights["landmarks"], size=SIZE, outputs=OUTPUTS, threads=threads, divisor=255)
         detector = PersonDetector(weights["detector"], threads=threads)
         super().__init__(
             detector, detect_every=detect_every, search_every=search_every, max_people=max_people, tiled=tiles
@@ -56,12 +62,42 @@ class BlazePose(TopDown):
     def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
         matrices = crop_matrices(regions, SIZE, SIZE, diameter=SIZE / MARGIN)
         outputs = [self.landmarks(image.crop(matrix, SIZE, SIZE)) for matrix in matrices]
-        landmarks = np.array([points.reshape(39, 5) for points, _ in outputs], np.float64).reshape(-1, 39, 5)
-        presence = np.array([flag[0] for _, flag in outputs], np.float64)
-        xy = transform_points(invert(matrices), landmarks[..., :2] - 0.5)
+        landmarks = np.array([output["landmarks"] for output in outputs], np.float64).reshape(-1, LANDMARKS, 5)
+        heatmaps = np.array([output["heatmaps"] for output in outputs]).reshape(-1, CELLS, CELLS, LANDMARKS)
+        presence = np.array([output["presence"][0] for output in outputs], np.float64)
+        refined = refine_landmarks(landmarks[..., :2], heatmaps)
+        xy = transform_points(invert(matrices), refined - 0.5)
         following = xy[:, CENTRE_AND_TOP].reshape(-1, 4)
         score = _sigmoid(landmarks[:, JOINTS, 3]) * _sigmoid(landmarks[:, JOINTS, 4])
         return RegionEstimates(xy[:, JOINTS], score, presence * _upright(xy, following), following)
+
+
+def refine_landmarks(
+    xy: Float[np.ndarray, "person landmark 2"], heatmaps: Float[np.ndarray, "person 64 64 landmark"]
+) -> Float[np.ndarray, "person landmark 2"]:
+    """Landmarks moved to the centroid of the heatmap's confidence in the 7 x 7 cells around them.
+
+    MediaPipe's RefineLandmarksFromHeatmap. Cell i is at 4 i px. A landmark stays as it is where it lies outside of the
+    crop or the heatmap is nowhere confident.
+
+    Arguments:
+        xy: landmarks, input px, pixel edges.
+        heatmaps: of each landmark (y, x), logits.
+    """
+    centre = np.floor(xy / STRIDE).astype(int)
+    cells = centre[..., None, :] + WINDOW
+    within = _within(cells)
+    person, landmark, _ = np.ogrid[: len(xy), : xy.shape[1], :1]
+    x, y = np.moveaxis(cells.clip(0, CELLS - 1), -1, 0)
+    confidence = _sigmoid(heatmaps[person, y, x, landmark].astype(float)) * within
+    refine = _within(centre) & (confidence.max(-1) >= MIN_CONFIDENCE)
+    centroid = (confidence[..., None] * cells).sum(-2) / np.where(refine, confidence.sum(-1), 1)[..., None]
+    return np.where(refine[..., None], STRIDE * centroid, xy)
+
+
+def _within(cells: Int[np.ndarray, "*axes 2"]) -> Bool[np.ndarray, "*axes"]:
+    """Whether cells are in the heatmap."""
+    return ((cells >= 0) & (cells < CELLS)).all(-1)
 
 
 def _upright(xy: Float[np.ndarray, "person 39 2"], regions: Regions) -> Bool[np.ndarray, " person"]:

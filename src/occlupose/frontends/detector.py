@@ -101,10 +101,12 @@ class PersonDetector:
     def __init__(
         self, weights: Path, *, threads: int = 2, threshold: float = 0.5, threshold_masked: float = 0.7
     ) -> None:
-        self.network = TFLiteNetwork(weights, threads=threads, divisor=127.5, offset=-1)
+        self._anchors = make_anchors()
+        count = len(self._anchors)
+        outputs = {"regressors": (count, 12), "logits": (count, 1)}
+        self.network = TFLiteNetwork(weights, size=SIZE, outputs=outputs, threads=threads, divisor=127.5, offset=-1)
         self.threshold = threshold
         self.threshold_masked = threshold_masked
-        self._anchors = make_anchors()
 
     def __call__(
         self, image: Pyramid, tiles: list[Tile], *, mask: Float[np.ndarray, "person line 2 2"] | None = None
@@ -126,10 +128,10 @@ class PersonDetector:
         pixels = image.crop(matrix, SIZE, SIZE)
         for lines in () if mask is None else mask:
             _paint(pixels, transform_points(matrix, lines))
-        regressors, logits = self.network(pixels)
-        score = 1 / (1 + np.exp(-logits[:, 0].clip(-80, 80)))
+        outputs = self.network(pixels)
+        score = 1 / (1 + np.exp(-outputs["logits"][:, 0].clip(-80, 80)))
         likely = np.flatnonzero(score > (self.threshold if mask is None else self.threshold_masked))
-        points = decode_regions(regressors[likely], self._anchors[likely])
+        points = decode_regions(outputs["regressors"][likely], self._anchors[likely])
         within = ((points[:, HIPS_AND_SHOULDERS] > 0) & (points[:, HIPS_AND_SHOULDERS] < SIZE)).all((1, 2))
         regions = transform_points(invert(matrix), points[:, HIPS_AND_TOP] - 0.5).reshape(-1, 4)
         # otherwise most of the body is outside the tile
