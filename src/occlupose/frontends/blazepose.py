@@ -24,7 +24,7 @@ JOINTS = BLAZEPOSE33.index(*COCO17.joints)
 LANDMARKS = len(BLAZEPOSE33) + 6  # with the auxiliary ones
 CELLS = 64  # on a side of the heatmap
 STRIDE = SIZE / CELLS  # px between its cells
-WINDOW = np.stack(np.mgrid[-3:4, -3:4][::-1], -1).reshape(-1, 2)  # cells around a landmark, x and y
+WINDOW = np.mgrid[-3:4, -3:4].reshape(2, -1).T  # cells around a landmark, x and y
 MIN_CONFIDENCE = 0.5  # of the heatmap, 0..1; below it a landmark is not refined
 OUTPUTS = {"landmarks": (5 * LANDMARKS,), "presence": (1,), "heatmaps": (CELLS, CELLS, LANDMARKS)}
 
@@ -86,10 +86,9 @@ def refine_landmarks(
     """
     centre = np.floor(xy / STRIDE).astype(int)
     cells = centre[..., None, :] + WINDOW
-    within = _within(cells)
     person, landmark, _ = np.ogrid[: len(xy), : xy.shape[1], :1]
     x, y = np.moveaxis(cells.clip(0, CELLS - 1), -1, 0)
-    confidence = _sigmoid(heatmaps[person, y, x, landmark].astype(float)) * within
+    confidence = _sigmoid(heatmaps[person, y, x, landmark].astype(float)) * _within(cells)
     refine = _within(centre) & (confidence.max(-1) >= MIN_CONFIDENCE)
     centroid = (confidence[..., None] * cells).sum(-2) / np.where(refine, confidence.sum(-1), 1)[..., None]
     return np.where(refine[..., None], STRIDE * centroid, xy)
@@ -97,7 +96,7 @@ def refine_landmarks(
 
 def _within(cells: Int[np.ndarray, "*axes 2"]) -> Bool[np.ndarray, "*axes"]:
     """Whether cells are in the heatmap."""
-    return ((cells >= 0) & (cells < CELLS)).all(-1)
+    return np.all((cells >= 0) & (cells < CELLS), axis=-1)
 
 
 def _upright(xy: Float[np.ndarray, "person 39 2"], regions: Regions) -> Bool[np.ndarray, " person"]:
