@@ -1,19 +1,27 @@
 """Joint sets are consistent, and so are the conversions between them."""
 
+import re
+
 import numpy as np
 import pytest
 
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import (
+    AIC14,
     BODY22,
+    BODY25,
     CMU31,
     COCO17,
     CROWDPOSE14,
     H36M17,
+    HALPE26,
     HUMANEVA15,
     MPI15,
+    MPII16,
     MUPOTS17,
     SKELETONS,
+    WHOLEBODY133,
+    build_skeleton,
     by_name,
     convert,
     convert_weakest,
@@ -31,9 +39,19 @@ def hash_of(joint):
     return sum((place + 1) * ord(letter) for place, letter in enumerate(joint))
 
 
+def edges(skeleton):
+    return {frozenset(skeleton.index(*limb)) for limb in skeleton.limbs}
+
+
+def pairs(text):
+    """Pairs of numbers: "1-8 1-2"."""
+    return {frozenset(map(int, pair.split("-"))) for pair in text.split()}
+
+
 @every_skeleton
 def test_names_are_unique_and_as_many_as_the_name_says(skeleton):
-    assert len(set(skeleton.joints)) == len(skeleton) == int(skeleton.name[-2:])
+    number = re.search(r"\d+$", skeleton.name)
+    assert len(set(skeleton.joints)) == len(skeleton) == int(number[0])
 
 
 @every_skeleton
@@ -110,6 +128,94 @@ def test_every_joint_leads_to_the_root(skeleton):
             assert steps <= len(skeleton)
 
 
+def test_published_pairs_of_body25():
+    """The pairs that OpenPose draws (POSE_BODY_25_PAIRS_RENDER)."""
+    published = "1-8 1-2 1-5 2-3 3-4 5-6 6-7 8-9 9-10 10-11 8-12 12-13 13-14 1-0 0-15 15-17 0-16 16-18"
+    published += " 14-19 19-20 14-21 11-22 22-23 11-24"
+    assert edges(BODY25) == pairs(published)
+    assert BODY25.parents[BODY25.joints.index("left_small_toe")] == BODY25.joints.index("left_big_toe")
+
+
+def test_published_edges_of_halpe26_and_aic14():
+    published = "15-13 13-11 11-19 16-14 14-12 12-19 17-18 18-19 18-5 5-7 7-9 18-6 6-8 8-10 1-2 0-1 0-2 1-3 2-4 3-5 4-6"
+    assert edges(HALPE26) == pairs(published + " 15-20 15-22 15-24 16-21 16-23 16-25")
+    assert edges(AIC14) == pairs("2-1 1-0 0-13 13-3 3-4 4-5 8-7 7-6 6-9 9-10 10-11 12-13 0-6 3-9")
+
+
+def test_the_face_of_wholebody133_is_mirrored_as_ibug_numbers_it():
+    published = (
+        "0-16 1-15 2-14 3-13 4-12 5-11 6-10 7-9 17-26 18-25 19-24 20-23 21-22 31-35 32-34 36-45 37-44 38-43 39-42"
+    )
+    published += " 40-47 41-46 48-54 49-53 50-52 55-59 56-58 60-64 61-63 65-67"
+    mirror = np.array(WHOLEBODY133.mirror)[23:91] - 23
+    assert {frozenset(pair) for pair in enumerate(mirror.tolist()) if pair[0] != pair[1]} == pairs(published)
+    single = [WHOLEBODY133.joints[23 + point] for point, partner in enumerate(mirror) if point == partner]
+    assert (
+        single
+        == (
+            "chin nose_bridge1 nose_bridge2 nose_bridge3 nose_bridge4 nose_base upper_lip lower_lip"
+            " upper_inner_lip lower_inner_lip"
+        ).split()
+    )
+
+
+def test_published_places_in_wholebody133():
+    places = {"nose": 0, "right_ankle": 16, "left_big_toe": 17, "right_heel": 22, "right_jaw1": 23, "chin": 31}
+    places |= {"left_hand_root": 91, "left_thumb1": 92, "left_pinky_finger4": 111, "right_hand_root": 112}
+    places |= {"right_forefinger1": 117, "right_pinky_finger4": 132, "right_eyelid1": 59, "left_lip1": 77}
+    assert {name: WHOLEBODY133.joints.index(name) for name in places} == places
+    sigmas = dict(zip(WHOLEBODY133.joints, WHOLEBODY133.sigmas, strict=True))
+    assert (sigmas["left_heel"], sigmas["chin"], sigmas["nose_bridge4"]) == (0.066, 0.020, 0.007)
+    assert sigmas["left_hand_root"] == sigmas["right_hand_root"] == 0.029
+    assert WHOLEBODY133.sigmas[:17] == COCO17.sigmas
+
+
+def test_published_order_of_mpii16():
+    assert MPII16.joints[6:10] == ("pelvis", "thorax", "upper_neck", "head_top")
+    assert MPII16.parents == (1, 2, 6, 6, 3, 4, -1, 6, 7, 8, 11, 12, 7, 7, 13, 14)
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "missing"),
+    [
+        (COCO17, {"neck_nose", "head_top"}),
+        (BODY25, {"neck_nose", "head_top"}),
+        (HALPE26, {"neck_nose"}),
+        (WHOLEBODY133, {"neck_nose", "head_top"}),
+        (MPII16, {"neck_nose"}),
+        (AIC14, {"neck_nose"}),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_joints_of_2d_networks_become_those_of_h36m17(skeleton, missing):
+    joints = named(skeleton)
+    place = dict(zip(skeleton.joints, joints, strict=True))
+    body = dict(zip(H36M17.joints, convert(joints, skeleton, H36M17), strict=True))
+    score = dict(zip(H36M17.joints, convert_weakest(np.full(len(skeleton), 0.7), skeleton, H36M17), strict=True))
+    assert {name for name, point in body.items() if np.isnan(point).any()} == missing
+    assert {name for name, value in score.items() if value == 0} == missing
+    assert all(value == 0.7 for name, value in score.items() if name not in missing)
+    neck = place.get("thorax", place.get("neck", (place["left_shoulder"] + place["right_shoulder"]) / 2))
+    hips = place.get("pelvis", (place["left_hip"] + place["right_hip"]) / 2)
+    np.testing.assert_allclose(body["thorax"], neck)
+    np.testing.assert_allclose(body["pelvis"], hips)
+    np.testing.assert_allclose(body["spine"], (neck + hips) / 2)
+    np.testing.assert_array_equal(body["left_knee"], place["left_knee"])
+
+
+def test_a_skeleton_of_your_own_has_its_own_joints_and_limbs():
+    own = build_skeleton("rower", ["left_wrist", "right_wrist", "handle"], [("left_wrist", "handle")])
+    assert own.joints == ("left_wrist", "right_wrist", "handle") and own.mirror == (1, 0, 2)
+    assert own.limbs == (("left_wrist", "handle"),) and own.root is None
+    assert build_skeleton("coco17") is COCO17
+    with pytest.raises(OccluposeError, match=r"^rower: not a known skeleton; known are coco17.*; or give joint_names$"):
+        build_skeleton("rower")
+    with pytest.raises(OccluposeError, match=r"^joint_names: has a name twice"):
+        build_skeleton("rower", ["a", "a"])
+    with pytest.raises(OccluposeError, match=r"^limbs, root: b is not among the joint_names a$"):
+        build_skeleton("rower", ["a"], [("a", "b")])
+
+
 def test_loops_have_no_parents():
     with pytest.raises(ValueError, match="coco17: its limbs are not a tree"):
         _ = COCO17.parents
@@ -125,7 +231,7 @@ def test_sigmas_are_the_published_ones():
 
 def test_unknown_names_are_refused_with_the_known_ones():
     with pytest.raises(
-        OccluposeError, match=r"^coco18: not a known skeleton; known are coco17, h36m17, .*body22, body26$"
+        OccluposeError, match=r"^coco18: not a known skeleton; known are coco17, h36m17, .*body26, body25, .*aic14$"
     ):
         by_name("coco18")
     with pytest.raises(OccluposeError, match=r"^tail: not a joint of coco17; it has nose, .*right_ankle$"):

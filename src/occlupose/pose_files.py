@@ -33,7 +33,7 @@ from occlupose.cameras import Camera
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
 from occlupose.poses import ABSENT, VISIBLE, Poses
-from occlupose.skeletons import SKELETONS, Skeleton, by_name
+from occlupose.skeletons import Skeleton, build_skeleton, find
 
 FORMAT_VERSION = 1
 
@@ -77,17 +77,11 @@ def check_suffix(path: Path) -> None:
 
 def _check_name(path: Path, skeleton: Skeleton) -> None:
     """Refuses a skeleton with the name of another one: it could not be read again."""
-    known = _known_skeleton(skeleton.name)
+    known = find(skeleton.name)
     if known is not None and known.joints != skeleton.joints:
         raise OccluposeError(
             f"{path}: skeleton {skeleton.name} has other joints than occlupose's {skeleton.name}; give it another name"
         )
-
-
-def _known_skeleton(name: str) -> Skeleton | None:
-    """The skeleton of this name or subset, where its base is one of `SKELETONS`."""
-    base = name.partition(":")[0]
-    return by_name(name) if any(skeleton.name == base for skeleton in SKELETONS) else None
 
 
 def _array(kinds: str, meaning: str) -> BeforeValidator:
@@ -189,7 +183,7 @@ def _record(content: _Content) -> Poses:
         **_filled(joints),
         track_id=np.arange(people) if content.track_id is None else content.track_id,
         time=np.arange(frames) / content.fps if content.time is None else content.time,
-        skeleton=_skeleton(*(getattr(content, name) for name in _SKELETON)),
+        skeleton=build_skeleton(*(getattr(content, name) for name in _SKELETON)),
         fps=content.fps,
         width=width,
         height=height,
@@ -200,7 +194,7 @@ def _record(content: _Content) -> Poses:
     if content.observed_xy is None or content.observed_skeleton is None:
         raise OccluposeError("observed_xy, observed_skeleton: one is there without the other; give both or neither")
     observed = {name: _with_person_axis(getattr(content, f"observed_{name}", None), single) for name in _PER_JOINT}
-    skeleton = _skeleton(*(getattr(content, f"observed_{name}") for name in _SKELETON))
+    skeleton = build_skeleton(*(getattr(content, f"observed_{name}") for name in _SKELETON))
     try:
         return replace(poses, observed=replace(poses, **_filled(observed), skeleton=skeleton))
     except OccluposeError as error:
@@ -215,32 +209,6 @@ def _filled(joints: dict[str, Any]) -> dict[str, Any]:
     finite = np.isfinite(joints["xy"]).all(-1)
     default = {"score": finite, "state": VISIBLE * finite}
     return {name: default.get(name) if values is None else values for name, values in joints.items()}
-
-
-def _skeleton(
-    name: str, joint_names: list[str] | None, limbs: list[tuple[str, str]] | None, root: str | None
-) -> Skeleton:
-    """The skeleton of a name; of joint names, limbs and root where occlupose does not know the name."""
-    known = _known_skeleton(name)
-    if known is None:
-        if joint_names is None:
-            names = ", ".join(skeleton.name for skeleton in SKELETONS)
-            raise OccluposeError(f"{name}: not a known skeleton; known are {names}; or give joint_names")
-        return _own_skeleton(name, joint_names, limbs or [], root)
-    if joint_names is not None and tuple(joint_names) != known.joints:
-        raise OccluposeError(
-            f"joint_names: are {', '.join(joint_names)}; {name}'s are {', '.join(known.joints)}, in this order"
-        )
-    return known
-
-
-def _own_skeleton(name: str, joints: list[str], limbs: list[tuple[str, str]], root: str | None) -> Skeleton:
-    if len(set(joints)) < len(joints):
-        raise OccluposeError("joint_names: has a name twice; every joint needs a name of its own")
-    for joint in [*(joint for limb in limbs for joint in limb), *([] if root is None else [root])]:
-        if joint not in joints:
-            raise OccluposeError(f"limbs, root: {joint} is not among the joint_names {', '.join(joints)}")
-    return Skeleton(name, tuple(joints), tuple(limbs), root)
 
 
 def _image_size(content: _Content, xy: np.ndarray) -> tuple[int, int]:
@@ -288,7 +256,7 @@ def _content(poses: Poses) -> dict[str, Any]:
 
 def _skeleton_content(skeleton: Skeleton) -> dict[str, Any]:
     content: dict[str, Any] = {"skeleton": skeleton.name, "joint_names": list(skeleton.joints)}
-    if _known_skeleton(skeleton.name) is None:
+    if find(skeleton.name) is None:
         if skeleton.limbs:
             content["limbs"] = [list(limb) for limb in skeleton.limbs]
         if skeleton.root is not None:
@@ -395,7 +363,7 @@ def _json_arrays(where: str, document: dict[str, Any], frames: int | None = None
             frames = len(document["time"])
         elif frames is None:
             frames = 1 + max((row["frame"] for row in rows), default=-1)
-        joints = len(_skeleton(document["skeleton"], document.get("joint_names"), None, None))
+        joints = len(build_skeleton(document["skeleton"], document.get("joint_names"), None, None))
         content["track_id"] = [person["track_id"] for person in people]
         return content | {name: _json_array(name, people, frames, joints) for name in dict.fromkeys(["xy", *names])}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, MemoryError) as error:

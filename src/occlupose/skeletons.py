@@ -11,11 +11,18 @@ of the orders:
 - humaneva15: HumanEva as VideoPose3D's `common/humaneva_dataset.py` lists it.
 - blazepose33: MediaPipe pose landmarks (`left_mouth` is its `mouth_left`).
 - cmu31: root and the 30 bone ends of an .asf file of the CMU motion capture database, under their bone names.
+- body25: OpenPose's BODY_25 (`neck` is the middle of the shoulders, `pelvis` its MidHip).
+- halpe26: Halpe's body and feet (`head_top` is its Head, `pelvis` its Hip), edges as MMPose draws them, sigmas as in
+  Halpe's evaluation.
+- wholebody133: COCO-WholeBody: coco17, the feet, the 68 points of the face (iBUG's order), the left hand, the right
+  hand; sigmas as in its evaluation. The names of the face's points are ours: numbers rise from the outside in.
+- mpii16: MPII Human Pose.
+- aic14: AI Challenger (`neck` is the base of the neck), sigmas as in its evaluation.
 - body22: coco17, then pelvis, spine, thorax, neck_nose and head_top: the joints of our lifters.
 - body26: body22, then the balls of the feet and the knuckles of the hands: the joints of our body models.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -114,6 +121,16 @@ def _pairs(chains: str) -> tuple[tuple[str, str], ...]:
     return tuple(pair for chain in chains.split(",") for pair in pairwise(chain.split()))
 
 
+def _numbered(stem: str, numbers: Iterable[int]) -> tuple[str, ...]:
+    return tuple(f"{stem}{number}" for number in numbers)
+
+
+def _fingers(side: str) -> list[tuple[str, ...]]:
+    """Names of the joints of each finger, from the palm to the tip."""
+    fingers = "thumb forefinger middle_finger ring_finger pinky_finger".split()
+    return [_numbered(f"{side}_{finger}", range(1, 5)) for finger in fingers]
+
+
 _FACE = "nose left_eye right_eye left_ear right_ear".split()
 _COCO = (
     *_FACE,
@@ -122,6 +139,10 @@ _COCO = (
 )
 _FACE_SIGMAS = (0.026, 0.025, 0.025, 0.035, 0.035)
 _BODY_SIGMAS = (0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089)
+_HAND_SIGMAS = (
+    *(0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024),
+    *(0.022, 0.026, 0.017, 0.021, 0.021, 0.032, 0.02, 0.019, 0.022, 0.031),
+)
 _LEFT_ARM = "left_shoulder left_elbow left_wrist"
 _RIGHT_ARM = "right_shoulder right_elbow right_wrist"
 _LEFT_LEG = "left_hip left_knee left_ankle"
@@ -245,10 +266,134 @@ BODY26 = Skeleton(
     root="pelvis",
 )
 
+_TOES = "big_toe small_toe heel".split()
+_LEFT_FOOT = ", ".join(f"left_ankle left_{end}" for end in _TOES)
+_RIGHT_FOOT = ", ".join(f"right_ankle right_{end}" for end in _TOES)
+
+BODY25 = Skeleton(
+    name="body25",
+    joints=(
+        *f"nose neck {_RIGHT_ARM} {_LEFT_ARM} pelvis {_RIGHT_LEG} {_LEFT_LEG}".split(),
+        *"right_eye left_eye right_ear left_ear left_big_toe left_small_toe left_heel".split(),
+        *"right_big_toe right_small_toe right_heel".split(),
+    ),
+    limbs=_pairs(
+        f"pelvis neck, neck {_RIGHT_ARM}, neck {_LEFT_ARM}, pelvis {_RIGHT_LEG}, pelvis {_LEFT_LEG},"
+        "neck nose right_eye right_ear, nose left_eye left_ear,"
+        "left_ankle left_big_toe left_small_toe, left_ankle left_heel,"
+        "right_ankle right_big_toe right_small_toe, right_ankle right_heel"
+    ),
+    root="pelvis",
+)
+
+HALPE26 = Skeleton(
+    name="halpe26",
+    joints=(
+        *_COCO,
+        *"head_top neck pelvis left_big_toe right_big_toe left_small_toe right_small_toe left_heel right_heel".split(),
+    ),
+    limbs=_pairs(
+        f"pelvis {_LEFT_LEG}, pelvis {_RIGHT_LEG}, pelvis neck head_top, neck {_LEFT_ARM}, neck {_RIGHT_ARM},"
+        "left_eye right_eye, nose left_eye left_ear left_shoulder, nose right_eye right_ear right_shoulder,"
+        f"{_LEFT_FOOT}, {_RIGHT_FOOT}"
+    ),
+    sigmas=(*_FACE_SIGMAS, *_BODY_SIGMAS, 0.026, 0.026, 0.066, *[0.079] * 6),
+)
+
+_JAW = (*_numbered("right_jaw", range(1, 9)), "chin", *_numbered("left_jaw", range(8, 0, -1)))
+_RIGHT_BROW = _numbered("right_brow", range(1, 6))
+_LEFT_BROW = _numbered("left_brow", range(5, 0, -1))
+_NOSE_BRIDGE = _numbered("nose_bridge", range(1, 5))
+_NOSTRILS = tuple("right_nostril1 right_nostril2 nose_base left_nostril2 left_nostril1".split())
+_RIGHT_EYE = _numbered("right_eyelid", range(1, 7))  # from the outer corner over the upper lid
+_LEFT_EYE = _numbered("left_eyelid", (4, 3, 2, 1, 6, 5))
+_LIPS = (
+    *_numbered("right_lip", range(1, 4)),
+    "upper_lip",
+    *_numbered("left_lip", (3, 2, 1, 5, 4)),
+    "lower_lip",
+    *_numbered("right_lip", (4, 5)),
+)
+_INNER_LIPS = (
+    *_numbered("right_inner_lip", (1, 2)),
+    "upper_inner_lip",
+    *_numbered("left_inner_lip", (2, 1, 3)),
+    "lower_inner_lip",
+    "right_inner_lip3",
+)
+_FACE68 = (*_JAW, *_RIGHT_BROW, *_LEFT_BROW, *_NOSE_BRIDGE, *_NOSTRILS, *_RIGHT_EYE, *_LEFT_EYE, *_LIPS, *_INNER_LIPS)
+_FACE68_LINES = (
+    *(_JAW, _RIGHT_BROW, _LEFT_BROW, _NOSE_BRIDGE, _NOSTRILS),
+    *((*loop, loop[0]) for loop in (_RIGHT_EYE, _LEFT_EYE, _LIPS, _INNER_LIPS)),
+)
+_LEFT_FINGERS = _fingers("left")
+_RIGHT_FINGERS = _fingers("right")
+_LEFT_HAND = ("left_hand_root", *(joint for finger in _LEFT_FINGERS for joint in finger))
+_RIGHT_HAND = ("right_hand_root", *(joint for finger in _RIGHT_FINGERS for joint in finger))
+_LEFT_HAND_LINES = (("left_wrist", "left_hand_root"), *(("left_hand_root", *finger) for finger in _LEFT_FINGERS))
+_RIGHT_HAND_LINES = (("right_wrist", "right_hand_root"), *(("right_hand_root", *finger) for finger in _RIGHT_FINGERS))
+
+WHOLEBODY133 = Skeleton(
+    name="wholebody133",
+    joints=(
+        *_COCO,
+        *(f"left_{end}" for end in _TOES),
+        *(f"right_{end}" for end in _TOES),
+        *(*_FACE68, *_LEFT_HAND, *_RIGHT_HAND),
+    ),
+    limbs=(
+        *COCO17.limbs,
+        *_pairs(f"{_LEFT_FOOT}, {_RIGHT_FOOT}"),
+        *(pair for line in (*_FACE68_LINES, *_LEFT_HAND_LINES, *_RIGHT_HAND_LINES) for pair in pairwise(line)),
+    ),
+    sigmas=(
+        *(*_FACE_SIGMAS, *_BODY_SIGMAS),
+        *(0.068, 0.066, 0.066, 0.092, 0.094, 0.094),
+        *(0.042, 0.043, 0.044, 0.043, 0.040, 0.035, 0.031, 0.025, 0.020),
+        *(0.023, 0.029, 0.032, 0.037, 0.038, 0.043, 0.041, 0.045),
+        *(0.013, 0.012, 0.011, 0.011, 0.012, 0.012, 0.011, 0.011, 0.013, 0.015),
+        *(0.009, 0.007, 0.007, 0.007, 0.012, 0.009, 0.008, 0.016, 0.010),
+        *(0.017, 0.011, 0.009, 0.011, 0.009, 0.007, 0.013, 0.008, 0.011, 0.012, 0.010, 0.034),
+        *(0.008, 0.008, 0.009, 0.008, 0.008, 0.007, 0.010, 0.008, 0.009, 0.009, 0.009, 0.007),
+        *(0.007, 0.008, 0.011, 0.008, 0.008, 0.008, 0.01, 0.008),
+        *_HAND_SIGMAS * 2,
+    ),
+)
+
+MPII16 = Skeleton(
+    name="mpii16",
+    joints=(
+        *"right_ankle right_knee right_hip left_hip left_knee left_ankle pelvis thorax upper_neck head_top".split(),
+        *"right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist".split(),
+    ),
+    limbs=_pairs(
+        f"pelvis {_RIGHT_LEG}, pelvis {_LEFT_LEG}, pelvis thorax upper_neck head_top,"
+        f"thorax {_RIGHT_ARM}, thorax {_LEFT_ARM}"
+    ),
+    root="pelvis",
+)
+
+AIC14 = Skeleton(
+    name="aic14",
+    joints=tuple(f"{_RIGHT_ARM} {_LEFT_ARM} {_RIGHT_LEG} {_LEFT_LEG} head_top neck".split()),
+    limbs=_pairs(
+        f"neck head_top, neck {_RIGHT_ARM}, neck {_LEFT_ARM}, right_shoulder {_RIGHT_LEG}, left_shoulder {_LEFT_LEG},"
+        "right_hip left_hip"
+    ),
+    sigmas=(
+        *(0.01388152, 0.01515228, 0.01057665, 0.01417709, 0.01497891, 0.01402144),
+        *(0.03909642, 0.03686941, 0.01981803, 0.03843971, 0.03412318, 0.02415081),
+        *(0.01291456, 0.01236173),
+    ),
+)
+
 BODY22_TO_H36M17 = BODY22.index(*H36M17.joints)
 """Indices in body22 of the joints of h36m17."""
 
-SKELETONS = (COCO17, H36M17, MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15, BLAZEPOSE33, CMU31, BODY22, BODY26)
+SKELETONS = (
+    *(COCO17, H36M17, MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15, BLAZEPOSE33, CMU31, BODY22, BODY26),
+    *(BODY25, HALPE26, WHOLEBODY133, MPII16, AIC14),
+)
 
 
 def by_name(name: str) -> Skeleton:
@@ -263,6 +408,50 @@ def by_name(name: str) -> Skeleton:
             return skeleton.subset(joints.split("+")) if is_subset else skeleton
     known = ", ".join(skeleton.name for skeleton in SKELETONS)
     raise OccluposeError(f"{name}: not a known skeleton; known are {known}")
+
+
+def find(name: str) -> Skeleton | None:
+    """The skeleton of this name or subset; None where none of `SKELETONS` is its base.
+
+    Raises:
+        OccluposeError: a subset of joints that its base does not have.
+    """
+    base = name.partition(_SUBSET)[0]
+    return by_name(name) if any(skeleton.name == base for skeleton in SKELETONS) else None
+
+
+def build_skeleton(
+    name: str,
+    joint_names: Sequence[str] | None = None,
+    limbs: Iterable[tuple[str, str]] | None = None,
+    root: str | None = None,
+) -> Skeleton:
+    """The known skeleton of a name, else one of your own from joint names, limbs to draw and a root.
+
+    Raises:
+        OccluposeError: neither a known name nor joint names; other joint names than those of the known skeleton; a
+            joint twice, or a limb or root that is not among the joints.
+    """
+    known = find(name)
+    if known is None:
+        if joint_names is None:
+            names = ", ".join(skeleton.name for skeleton in SKELETONS)
+            raise OccluposeError(f"{name}: not a known skeleton; known are {names}; or give joint_names")
+        return _own_skeleton(name, joint_names, list(limbs or []), root)
+    if joint_names is not None and tuple(joint_names) != known.joints:
+        raise OccluposeError(
+            f"joint_names: are {', '.join(joint_names)}; {name}'s are {', '.join(known.joints)}, in this order"
+        )
+    return known
+
+
+def _own_skeleton(name: str, joints: Sequence[str], limbs: list[tuple[str, str]], root: str | None) -> Skeleton:
+    if len(set(joints)) < len(joints):
+        raise OccluposeError("joint_names: has a name twice; every joint needs a name of its own")
+    for joint in [*(joint for limb in limbs for joint in limb), *([] if root is None else [root])]:
+        if joint not in joints:
+            raise OccluposeError(f"limbs, root: {joint} is not among the joint_names {', '.join(joints)}")
+    return Skeleton(name, tuple(joints), tuple(limbs), root)
 
 
 # Joints that can be derived from others: the mean of the first list whose joints are all available. Ours; `neck` and

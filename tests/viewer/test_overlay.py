@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
-from occlupose.skeletons import BODY22, H36M17, SKELETONS
+from occlupose.skeletons import H36M17, SKELETONS, WHOLEBODY133
 from occlupose.viewer import overlay, style
 
 PAIR = H36M17.subset(("left_elbow", "left_wrist"))
@@ -140,18 +140,34 @@ def test_every_skeleton_can_be_drawn(skeleton):
     assert touched(image).any()
 
 
-def test_faces_have_small_joints():
-    sizes = {}
-    for name in ("nose", "left_wrist"):
-        joint = BODY22.index(name)[0]
-        state = np.zeros((1, len(BODY22)), np.uint8)
-        state[0, joint] = VISIBLE
-        xy = np.full((1, len(BODY22), 2), np.nan)
+@pytest.mark.parametrize("state", [VISIBLE, OCCLUDED])
+def test_joints_of_the_face_are_small_and_those_of_its_outline_and_of_fingers_smaller(state):
+    def size(name):
+        joint = WHOLEBODY133.index(name)[0]
+        states = np.zeros((1, len(WHOLEBODY133)), np.uint8)
+        states[0, joint] = state
+        xy = np.full((1, len(WHOLEBODY133), 2), np.nan)
         xy[0, joint] = 100, 150
         image = np.full((200, 200, 3), PAPER, np.uint8)
-        overlay.draw_people(image, xy, state, np.array([0]), BODY22)
-        sizes[name] = touched(image)[120:].sum()
-    assert sizes["nose"] < sizes["left_wrist"]
+        overlay.draw_people(image, xy, states, np.array([0]), WHOLEBODY133, numbered=False)
+        return touched(image).sum()
+
+    assert size("left_thumb2") == size("chin") == size("left_hand_root")
+    assert size("chin") < size("left_wrist") / 2
+    if state == VISIBLE:
+        assert size("chin") < size("nose") == size("left_heel") < size("left_wrist")
+
+
+@pytest.mark.parametrize("state", [VISIBLE, OCCLUDED])
+def test_limbs_of_fingers_are_thin(state):
+    def paint(skeleton):
+        image = np.full((200, 400, 3), PAPER, np.uint8)
+        states = np.full((1, 2), state, np.uint8)
+        overlay.draw_people(image, np.array([[ELBOW, WRIST]], float), states, np.array([0]), skeleton, numbered=False)
+        return touched(image)[:, 150:250]
+
+    thin = paint(WHOLEBODY133.subset(("left_thumb1", "left_thumb2")))
+    assert thin.any() and thin.any(1).sum() < paint(PAIR).any(1).sum()
 
 
 def test_the_caption_keeps_to_its_corners():

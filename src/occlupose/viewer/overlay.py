@@ -1,5 +1,7 @@
 """People drawn over the image: visible joints are solid, occluded ones hollow and dashed, absent ones not drawn."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
@@ -7,7 +9,11 @@ from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import Skeleton
 from occlupose.viewer import style
 
-FACE = ("nose", "eye", "ear", "mouth")
+SMALL = ("nose", "eye", "ear", "mouth", "toe", "heel")
+"""Ends of the names of joints with smaller discs: those of the face and feet."""
+
+FINE = ("jaw", "chin", "brow", "nose_", "nostril", "eyelid", "lip", "finger", "thumb", "hand_root")
+"""Parts of the names of joints that lie close together, on the face and the hands: dots with thin limbs."""
 
 
 def draw_people(
@@ -67,34 +73,59 @@ def _size(xy: np.ndarray, state: np.ndarray) -> float:
     return float(np.hypot(*(joints.max(0) - joints.min(0))))
 
 
+@dataclass(frozen=True)
+class _Pen:
+    """Widths and radii of one person's joints of one kind and the limbs that end there, px."""
+
+    line: float
+    dash: float
+    disc: float
+    ring: float
+    rim: float
+    edge: int
+
+    @classmethod
+    def of(cls, joint: str, stroke: float) -> "_Pen":
+        """The pen of a joint.
+
+        Arguments:
+            joint: its name.
+            stroke: width of a limb.
+        """
+        disc = 1.15 * stroke + 1.5
+        if any(part in joint for part in FINE):
+            return cls(max(1.0, 0.3 * stroke), max(1.0, 0.3 * stroke), 0.2 * disc, 0.3 * disc + 1, 1.0, 1)
+        size = 0.65 if joint.endswith(SMALL) else 1.0
+        return cls(stroke, max(2.0, 0.8 * stroke), size * disc, 1.5 * stroke + 3, max(2.0, 0.6 * stroke), 2)
+
+
 def _draw_person(
     image: np.ndarray, xy: np.ndarray, state: np.ndarray, base: style.Colour, skeleton: Skeleton, stroke: float
 ) -> None:
     """Occluded limbs first, visible ones over them, joints on top; limbs end at the ring of an occluded joint."""
     points = xy.tolist()
     states = state.tolist()
-    hole = 1.5 * stroke + 3  # radius of the ring around an occluded joint
+    pens = [_Pen.of(joint, stroke) for joint in skeleton.joints]
     limbs = sorted(style.limb_indices(skeleton), key=lambda limb: min(states[limb[1]], states[limb[2]]))
     for names, first, second in limbs:
+        ends = points[first], points[second]
+        pen = min(pens[first], pens[second], key=lambda pen: pen.line)
+        colour = style.side_colour(base, *names)
         if min(states[first], states[second]) == VISIBLE:
-            style.draw_line(image, points[first], points[second], style.INK, stroke + 2)
-            style.draw_line(image, points[first], points[second], style.side_colour(base, *names), stroke)
+            style.draw_line(image, *ends, style.INK, pen.line + pen.edge)
+            style.draw_line(image, *ends, colour, pen.line)
         elif min(states[first], states[second]) == OCCLUDED:
-            before = hole * (states[first] == OCCLUDED)
-            after = hole * (states[second] == OCCLUDED)
-            colour = style.side_colour(base, *names)
-            width = max(2.0, 0.8 * stroke)
-            style.draw_dashed_line(image, points[first], points[second], colour, width, edge=2, trim=(before, after))
-    for joint, name in enumerate(skeleton.joints):
+            before = pens[first].ring * (states[first] == OCCLUDED)
+            after = pens[second].ring * (states[second] == OCCLUDED)
+            style.draw_dashed_line(image, *ends, colour, pen.dash, edge=pen.edge, trim=(before, after))
+    for point, joint_state, pen, name in zip(points, states, pens, skeleton.joints, strict=True):
         colour = style.side_colour(base, name)
-        shrink = 0.65 if name.endswith(FACE) else 1.0
-        if states[joint] == OCCLUDED:
-            rim = max(2.0, 0.6 * stroke)
-            style.draw_ring(image, points[joint], hole, style.INK, rim + 2)
-            style.draw_ring(image, points[joint], hole, colour, rim)
-        elif states[joint] == VISIBLE:
-            style.draw_disc(image, points[joint], shrink * (1.15 * stroke + 1.5) + 1, style.INK)
-            style.draw_disc(image, points[joint], shrink * (1.15 * stroke + 1.5), colour)
+        if joint_state == OCCLUDED:
+            style.draw_ring(image, point, pen.ring, style.INK, pen.rim + pen.edge)
+            style.draw_ring(image, point, pen.ring, colour, pen.rim)
+        elif joint_state == VISIBLE:
+            style.draw_disc(image, point, pen.disc + pen.edge / 2, style.INK)
+            style.draw_disc(image, point, pen.disc, colour)
 
 
 def _draw_label(image: np.ndarray, joints: np.ndarray, track_id: int, base: style.Colour, height: float) -> None:

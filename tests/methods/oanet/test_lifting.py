@@ -18,7 +18,22 @@ from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.weights import save
 from occlupose.methods.oanet.lifting import ROOT_LOOK_AHEAD, body_height, lift, load_lifter, to_body22
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
-from occlupose.skeletons import BLAZEPOSE33, BODY22, CMU31, COCO17, CROWDPOSE14, H36M17, HUMANEVA15, MPI15, MUPOTS17
+from occlupose.skeletons import (
+    AIC14,
+    BLAZEPOSE33,
+    BODY22,
+    BODY25,
+    CMU31,
+    COCO17,
+    CROWDPOSE14,
+    H36M17,
+    HALPE26,
+    HUMANEVA15,
+    MPI15,
+    MPII16,
+    MUPOTS17,
+    WHOLEBODY133,
+)
 from walking_people import circle, make_poses, stand
 
 FLAT = Lifter(8).eval()
@@ -39,8 +54,8 @@ def cardboard(*where, skeleton=COCO17, frames=12, fps=30.0, camera=CAMERA, drift
     flat = make_poses(stand(0, 4, 1)).xyz[0, 0]
     body = dict(zip(H36M17.joints, (flat - flat[H36M17.joints.index("pelvis")]) * (-1, 1, 0), strict=True))
     body |= {name: body["neck_nose"] + (x, -y, 0) for name, (x, y) in FACE.items()}
-    names = {"neck": "thorax", "head": "neck_nose"}
-    xyz = np.stack([body[name if name in body else names[name]] for name in skeleton.joints])
+    body |= {"neck": body["thorax"], "head": body["neck_nose"], "upper_neck": body["neck_nose"]}
+    xyz = np.stack([body[nearest(name, body)] for name in skeleton.joints])
     xyz = xyz + np.array(where)[:, None] + np.arange(frames)[:, None, None, None] * np.array([drift, 0, 0])
     shape = xyz.shape[:3]
     return Poses(
@@ -56,6 +71,14 @@ def cardboard(*where, skeleton=COCO17, frames=12, fps=30.0, camera=CAMERA, drift
         height=camera.height,
         camera=camera,
     )
+
+
+def nearest(joint, body):
+    """A joint of the body: feet are at the ankles, hands at the wrists, the rest of a face at the nose."""
+    side = joint.partition("_")[0]
+    ends = {"toe": "ankle", "heel": "ankle", "finger": "wrist", "thumb": "wrist", "hand": "wrist"}
+    places = [f"{side}_{place}" for part, place in ends.items() if part in joint]
+    return joint if joint in body else [*places, "nose"][0]
 
 
 ONE = ((0.2, 0.1, 4.0),)
@@ -332,7 +355,10 @@ def test_between_two_detections_a_person_is_inferred_and_outside_them_absent():
     assert steps.max() < 0.05  # m a frame: no leap
 
 
-@pytest.mark.parametrize("skeleton", [MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15])
+OTHERS = [MPI15, MUPOTS17, CROWDPOSE14, HUMANEVA15, BODY25, HALPE26, WHOLEBODY133, MPII16, AIC14]
+
+
+@pytest.mark.parametrize("skeleton", OTHERS, ids=lambda skeleton: skeleton.name)
 def test_other_skeletons_are_lifted_by_the_joints_that_they_share(skeleton):
     lifted = flat_lift(cardboard(*ONE, skeleton=skeleton))
     assert np.isfinite(lifted.xyz).all()
@@ -356,6 +382,11 @@ def test_other_skeletons_are_lifted_by_the_joints_that_they_share(skeleton):
         ),
         (CROWDPOSE14, {name: name for name in CROWDPOSE14.joints if name != "neck"} | {"thorax": "neck"}),
         (HUMANEVA15, {name: name for name in HUMANEVA15.joints if name != "head"} | {"neck_nose": "head"}),
+        (BODY25, {name: name for name in BODY25.joints if name != "neck"} | {"thorax": "neck"}),
+        (HALPE26, {name: name for name in HALPE26.joints if name != "neck"} | {"thorax": "neck"}),
+        (WHOLEBODY133, {name: name for name in WHOLEBODY133.joints}),
+        (MPII16, {name: name for name in MPII16.joints}),
+        (AIC14, {name: name for name in AIC14.joints if name != "neck"} | {"thorax": "neck"}),
         (
             CMU31,
             {
