@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from occlupose.assets import demo_clip
+from occlupose.assets import blazepose_weights, demo_clip
 from occlupose.cameras import camera_from_fov
 from occlupose.errors import OccluposeError
 from occlupose.estimator import track
@@ -98,6 +98,12 @@ def test_unknown_name():
         build_frontend("nosuch")
 
 
+@pytest.mark.parametrize("file", ["", "nope.tflite"])
+def test_a_missing_landmark_network_is_refused(file):
+    with pytest.raises(OccluposeError, match=rf"^blazepose:{file}: no such file; give a landmark network"):
+        build_frontend(f"blazepose:{file}")
+
+
 @pytest.fixture(scope="module")
 def clip():
     with open_media(demo_clip()) as source:
@@ -154,6 +160,30 @@ def test_the_same_frames_give_the_same_people(blazepose, clip):
     for first, second in zip(follow(blazepose, clip[:4]), follow(again, clip[:4]), strict=True):
         for name in ("xy", "score", "boxes", "box_score"):
             np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+@pytest.mark.assets
+def test_the_landmark_network_may_be_a_file(blazepose, clip, tmp_path):
+    """With some of its weights changed, it is another network."""
+    content = bytearray(blazepose_weights()["landmarks"].read_bytes())
+    same = tmp_path / "same.tflite"
+    same.write_bytes(content)
+    middle = len(content) // 2
+    content[middle : middle + 100_000] = bytes(100_000)
+    other = tmp_path / "other.tflite"
+    other.write_bytes(content)
+    expected = follow(blazepose, clip[:1])[0].xy
+    frontend = build_frontend(f"blazepose:{same}", threads=1)
+    assert frontend.name == f"blazepose:{same}"
+    np.testing.assert_array_equal(frontend(clip[0]).xy, expected)
+    assert not np.array_equal(build_frontend(f"blazepose:{other}", threads=1)(clip[0]).xy, expected)
+
+
+@pytest.mark.assets
+def test_another_network_is_refused_as_landmark_network():
+    detector = blazepose_weights()["detector"]
+    with pytest.raises(OccluposeError, match=r"pose_detection\.tflite: no input of shape \(256, 256, 3\)"):
+        build_frontend(f"blazepose:{detector}")
 
 
 @pytest.mark.assets

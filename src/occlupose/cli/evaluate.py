@@ -199,7 +199,7 @@ def _box_source(
         new = "ground-truth" if str(boxes) == "ground-truth" else "detector"
         raise OccluposeError(f"boxes {boxes}: no such file; give --box-source {new}")
     if Path(frontend).suffix.lower() not in SUFFIXES:
-        if frontend != "blazepose":
+        if frontend.partition(":")[0] != "blazepose":
             raise OccluposeError(f"{frontend}: no such front end; {known}")
         if boxes is not None or source == "ground-truth":
             raise OccluposeError("boxes: blazepose uses its own detector; leave them out, or give another --frontend")

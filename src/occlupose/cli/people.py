@@ -49,8 +49,8 @@ class OANetOptions:
     """Options of --method oanet.
 
     Attributes:
-        frontend: Person detector and 2D keypoint network: blazepose, a .safetensors file (of train ljof, train
-            keypoints or convert checkpoint), or an .onnx file.
+        frontend: Person detector and 2D keypoint network: blazepose, blazepose:FILE.tflite (another landmark network
+            of BlazePose), a .safetensors file (of train ljof, train keypoints or convert checkpoint), or an .onnx file.
         boxes: JSON file with the bounding boxes of another person detector, in COCO's results format. image_id is the
             number of a frame, from 0, or the name of an image. For .safetensors and .onnx front ends.
         flow: Optical flow that keypoints are checked against. RAFT needs torchvision; its weights are for research.
@@ -199,7 +199,7 @@ class EstimatorOptions:
         frontend = self.oanet.frontend or "blazepose"
         check_options(frontend, boxes=self.oanet.boxes is not None, flip=self.flip)
         boxes = None if self.oanet.boxes is None else load(self.oanet.boxes, source)
-        if frontend == "blazepose":
+        if frontend.startswith("blazepose"):
             announce(console, BLAZEPOSE)
         from occlupose.methods.oanet.estimator import OANet
 

@@ -52,7 +52,8 @@ def build_frontend(
     """A front end by name, or from a network in a file.
 
     Arguments:
-        name_or_file: "blazepose", or a file as for `load_crop_network`.
+        name_or_file: "blazepose", "blazepose:FILE.tflite" with another landmark network of BlazePose, or a file as for
+            `load_crop_network`.
         threads: processor threads of the networks; a .safetensors file uses torch's.
         boxes: bounding boxes of the people in each frame (`occlupose.frontends.boxes.load`); by default people are
             detected.
@@ -71,7 +72,8 @@ def build_frontend(
         return TopDownFrontend(name, network, threads=threads) if boxes is None else BoxFrontend(name, network, boxes)
     from occlupose.frontends.blazepose import BlazePose
 
-    return BlazePose(threads=threads)
+    landmarks = name.partition(":")[2]
+    return BlazePose(Path(landmarks) if landmarks else None, threads=threads)
 
 
 def check_options(name: str, *, boxes: bool = False, flip: bool = False) -> None:
@@ -82,13 +84,16 @@ def check_options(name: str, *, boxes: bool = False, flip: bool = False) -> None
         boxes, flip: whether these options are used.
 
     Raises:
-        OccluposeError: there is no such front end, or it does not have the option.
+        OccluposeError: there is no such front end or file, or it does not have the option.
     """
     suffix = Path(name).suffix.lower()
+    kind, colon, landmarks = name.partition(":")
     if flip and suffix != ".safetensors":
         raise OccluposeError(f"{name}: has no flip; leave it out, or give a .safetensors file")
-    if suffix not in SUFFIXES and name != "blazepose":
+    if suffix not in SUFFIXES and kind != "blazepose":
         raise OccluposeError(f"{name}: no such front end; give blazepose, a .safetensors or an .onnx file")
+    if suffix not in SUFFIXES and colon and not Path(landmarks).is_file():
+        raise OccluposeError(f"{name}: no such file; give a landmark network, such as pose_landmark_heavy.tflite")
     if suffix not in SUFFIXES and boxes:
         raise OccluposeError(
             "blazepose: detects people by itself and takes no boxes; give a .safetensors or an .onnx file with them"

@@ -4,6 +4,8 @@ Bazarevsky et al. 2020, "BlazePose: On-device Real-time Body Pose tracking". The
 several is ours.
 """
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -33,18 +35,19 @@ class BlazePose(TopDown):
     """BlazePose's detector and landmark network, for several people, with COCO-17 joints.
 
     Arguments:
+        landmarks: file of another landmark network of BlazePose, such as pose_landmark_heavy.tflite.
         threads: processor threads of each network.
         others: see TopDown.
 
     Raises:
-        OccluposeError: the weights are not in the cache and cannot be downloaded.
+        OccluposeError: the weights are not in the cache and cannot be downloaded; `landmarks` is another network.
     """
 
-    name = "blazepose"
     skeleton = COCO17
 
     def __init__(
         self,
+        landmarks: Path | None = None,
         *,
         threads: int = 2,
         detect_every: int = 10,
@@ -53,7 +56,10 @@ class BlazePose(TopDown):
         tiles: bool = True,
     ) -> None:
         weights = blazepose_weights()
-        self.landmarks = TFLiteNetwork(weights["landmarks"], size=SIZE, outputs=OUTPUTS, threads=threads, divisor=255)
+        self.name = "blazepose" if landmarks is None else f"blazepose:{landmarks}"
+        self.landmarks = TFLiteNetwork(
+            landmarks or weights["landmarks"], size=SIZE, outputs=OUTPUTS, threads=threads, divisor=255
+        )
         detector = PersonDetector(weights["detector"], threads=threads)
         super().__init__(
             detector, detect_every=detect_every, search_every=search_every, max_people=max_people, tiled=tiles
