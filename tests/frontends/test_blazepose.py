@@ -1,4 +1,5 @@
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from occlupose.assets import blazepose_weights, demo_clip
 from occlupose.cameras import camera_from_fov
 from occlupose.errors import OccluposeError
 from occlupose.estimator import track
-from occlupose.frontends import build_frontend
+from occlupose.frontends import build_frontend, check_options
 from occlupose.frontends.blazepose import BlazePose, _upright, refine_landmarks
 from occlupose.media import Frame, open_media
 from occlupose.methods.oanet.estimator import OANet
@@ -102,6 +103,15 @@ def test_unknown_name():
 def test_a_missing_landmark_network_is_refused(file):
     with pytest.raises(OccluposeError, match=rf"^blazepose:{file}: no such file; give a landmark network"):
         build_frontend(f"blazepose:{file}")
+
+
+def test_a_missing_package_is_refused_before_anything_is_downloaded(monkeypatch, tmp_path):
+    monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    for build in (BlazePose, lambda: build_frontend("blazepose"), lambda: check_options("blazepose")):
+        with pytest.raises(OccluposeError, match=r"^blazepose: .* pip install 'occlupose\[blazepose\]'$"):
+            build()
 
 
 @pytest.fixture(scope="module")

@@ -84,8 +84,10 @@ def check_options(name: str, *, boxes: bool = False, flip: bool = False) -> None
         boxes, flip: whether these options are used.
 
     Raises:
-        OccluposeError: there is no such front end or file, or it does not have the option.
+        OccluposeError: there is no such front end or file, it does not have the option, or a package is missing.
     """
+    from occlupose.frontends.tflite import check_installed
+
     suffix = Path(name).suffix.lower()
     kind, colon, landmarks = name.partition(":")
     if flip and suffix != ".safetensors":
@@ -98,6 +100,8 @@ def check_options(name: str, *, boxes: bool = False, flip: bool = False) -> None
         raise OccluposeError(
             "blazepose: detects people by itself and takes no boxes; give a .safetensors or an .onnx file with them"
         )
+    if suffix not in SUFFIXES:
+        check_installed()
 
 
 def load_crop_network(path: Path, *, threads: int = 2, flip: bool = False, device: str = "cpu") -> "CropNetwork":

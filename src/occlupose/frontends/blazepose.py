@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from occlupose.assets import blazepose_weights
 from occlupose.codecs.crops import Regions, crop_matrices, invert, transform_points
 from occlupose.frontends.detector import PersonDetector
-from occlupose.frontends.tflite import TFLiteNetwork
+from occlupose.frontends.tflite import TFLiteNetwork, check_installed
 from occlupose.frontends.topdown import RegionEstimates, TopDown
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import BLAZEPOSE33, COCO17
@@ -40,7 +40,8 @@ class BlazePose(TopDown):
         others: see TopDown.
 
     Raises:
-        OccluposeError: the weights are not in the cache and cannot be downloaded; `landmarks` is another network.
+        OccluposeError: ai-edge-litert is not installed; the weights are not in the cache and cannot be downloaded;
+            `landmarks` is another network.
     """
 
     skeleton = COCO17
@@ -55,6 +56,7 @@ class BlazePose(TopDown):
         max_people: int | None = None,
         tiles: bool = True,
     ) -> None:
+        check_installed()
         weights = blazepose_weights()
         self.name = "blazepose" if landmarks is None else f"blazepose:{landmarks}"
         self.landmarks = TFLiteNetwork(

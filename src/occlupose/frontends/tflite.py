@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 from jaxtyping import Num
 
 from occlupose.errors import OccluposeError
@@ -62,8 +61,23 @@ class TFLiteNetwork:
         values += np.float32(self._offset)
 
 
-def _load(weights: Path, threads: int) -> Interpreter:
+def check_installed() -> None:
+    """Refuses to go on without ai-edge-litert, before anything is downloaded.
+
+    Raises:
+        OccluposeError: this optional package is not installed.
+    """
+    try:
+        import ai_edge_litert.interpreter  # noqa: F401
+    except ImportError as error:
+        raise OccluposeError("blazepose: needs ai-edge-litert; pip install 'occlupose[blazepose]'") from error
+
+
+def _load(weights: Path, threads: int) -> Any:
     """The file, ready to run. Raises OccluposeError."""
+    check_installed()
+    from ai_edge_litert.interpreter import Interpreter
+
     if not weights.is_file():
         raise OccluposeError(f"{weights}: no such file; give a .tflite network")
     try:
