@@ -10,8 +10,6 @@ and a 5-minute video of the two people, each in its own process. Writes results/
 pipeline_runs.csv until then, so that an interrupted benchmark resumes, unless the code has changed.
 """
 
-import csv
-import json
 import statistics
 import subprocess
 import sys
@@ -30,7 +28,7 @@ import cv2
 import numpy as np
 import tyro
 from ai_edge_litert.interpreter import Interpreter
-from results import COMMIT, write
+from results import COMMIT, Runs, write
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -172,27 +170,6 @@ def small_clip(folder: Path, seconds: int) -> Path:
         for _, image in zip(range(30 * seconds), cycle(images + images[-2:0:-1]), strict=False):
             out.write(image)
     return path
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Finished runs with this code: commit, key and values of each, appended to a file."""
-
-    path: Path
-    commit: str
-
-    def done(self) -> dict[str, dict[str, float]]:
-        """The runs in the file."""
-        lines = csv.reader(self.path.read_text().splitlines()) if self.path.exists() else ()
-        whole = (row for row in lines if len(row) == 3 and row[2].endswith("}"))  # none that was cut off
-        return {key: json.loads(value) for commit, key, value in whole if commit == self.commit}
-
-    def once(self, key: str, action: Callable[[], dict[str, float]]) -> None:
-        """Measures and appends a run that is not in the file yet."""
-        if key not in self.done():
-            value = json.dumps(action())
-            with self.path.open("a", newline="") as file:
-                csv.writer(file).writerow([self.commit, key, value])
 
 
 def run_key(people: int, frames: int, number: int) -> str:

@@ -1,4 +1,4 @@
-"""Writes results: a CSV file, and a JSON file that says how it was made."""
+"""Writes results: a CSV file, and a JSON file that says how it was made. Keeps finished runs until then."""
 
 import csv
 import json
@@ -6,7 +6,8 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -64,3 +65,24 @@ def describe(path: Path, *, seed: int | str = 0, grows: bool = False) -> None:
         "seed": seed,
     }
     file.write_text(json.dumps(details, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Finished runs with this code: commit, key and values of each, appended to a file."""
+
+    path: Path
+    commit: str
+
+    def done(self) -> dict[str, dict[str, float]]:
+        """The runs in the file."""
+        lines = csv.reader(self.path.read_text().splitlines()) if self.path.exists() else ()
+        whole = (row for row in lines if len(row) == 3 and row[2].endswith("}"))  # none that was cut off
+        return {key: json.loads(value) for commit, key, value in whole if commit == self.commit}
+
+    def once(self, key: str, action: Callable[[], dict[str, float]]) -> None:
+        """Measures and appends a run that is not in the file yet."""
+        if key not in self.done():
+            value = json.dumps(action())
+            with self.path.open("a", newline="") as file:
+                csv.writer(file).writerow([self.commit, key, value])

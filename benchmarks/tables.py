@@ -302,6 +302,61 @@ def hupor_ablation() -> str:
     return _table_of_lines(columns, lines) + _caption("hupor_ablation")
 
 
+def real_video() -> str:
+    """Every system on each view of the real video, and the mean of both."""
+    lines = []
+    for (system, view), values in _by_part("video").items():
+        found = " and ".join(f"{values[name]:.0f}" for name in ("frames_2d", "frames_3d"))
+        lines.append(
+            [
+                system,
+                view,
+                f"{values['error_px']:.1f}",
+                f"{values['pck_20']:.2f}",
+                f"{values['pck_10']:.2f}",
+                f"{found} of {values['frames']:.0f}",
+                f"{values['swapped']:.0f}",
+                f"{values['p_mpjpe_mm']:.0f}",
+                f"{values['n_mpjpe_mm']:.0f}",
+                f"{values['acceleration']:.0f}",
+                _share(values["hidden_said"], values["hidden"]),
+                _share(values["seen_said_hidden"], values["seen"]),
+            ]
+        )
+    columns = ["", "view", "2D error, px", "PCK@.2", "PCK@.1", "frames in 2D and 3D", "swapped", "P-MPJPE, mm"]
+    columns += ["N-MPJPE, mm", "acceleration, m/s²", "hidden joints said to be hidden", "well seen ones said so"]
+    return _table_of_lines(columns, lines) + _caption("real")
+
+
+def real_photographs() -> str:
+    """AP of every system on people who are found and in true boxes, in percent, of all joints and of hidden ones."""
+    parts = _by_part("photographs")
+    lines = []
+    for system, boxes in dict.fromkeys((system, part.split(", ")[0]) for system, part in parts):
+        everything = parts[system, f"{boxes}, all joints"]
+        hidden = parts[system, f"{boxes}, hidden joints"]
+        predictions = f"{everything['predictions']:.0f}"
+        lines.append([system, boxes, predictions, _with_interval(everything), _with_interval(hidden)])
+    return _table_of_lines(["", "people", "predictions", "AP", "AP, hidden joints"], lines) + _caption("real")
+
+
+def _by_part(data: str) -> dict[tuple[str, str], dict[str, float]]:
+    """The metrics of a part of real.csv, by system and part."""
+    metrics: dict[tuple[str, str], dict[str, float]] = {}
+    for row in _rows("real"):
+        if row["data"] == data:
+            metrics.setdefault((row["system"], row["part"]), {})[row["metric"]] = float(row["value"])
+    return metrics
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.1%} of {whole:.0f}" if whole else "none"
+
+
+def _with_interval(values: dict[str, float]) -> str:
+    return f"{100 * values['ap']:.1f} ({100 * values['ap_low']:.1f} to {100 * values['ap_high']:.1f})"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "readme lifting": readme_lifting,
     "headlines": headlines,
@@ -316,6 +371,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "grid of ljof_ablation": ljof_grid,
     "long of ljof_ablation": ljof_long,
     "parts of hupor_ablation": hupor_ablation,
+    "video of real": real_video,
+    "photographs of real": real_photographs,
 }
 """Tables that are computed, by the name in a page. `whole NAME` is all of NAME.csv."""
 
