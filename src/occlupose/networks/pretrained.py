@@ -130,7 +130,6 @@ def export_graph(name: str, module: nn.Module, path: Path) -> None:
     Raises:
         OccluposeError: the package onnx is not installed.
     """
-    import io
     import warnings
 
     try:
@@ -140,20 +139,19 @@ def export_graph(name: str, module: nn.Module, path: Path) -> None:
     side = _SIDES[name]
     image = torch.zeros((1, side, side, 3), dtype=torch.uint8)
     axes = {0: "batch"} if name == "movenet_thunder" else {0: "batch", 1: "height", 2: "width"}
-    buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(),
             (image,),
-            buffer,
+            str(path),
             input_names=["images"],
             dynamic_axes={"images": axes},
             do_constant_folding=False,
             opset_version=17,
             dynamo=False,
         )
-    model = onnx.load_from_string(buffer.getvalue())
+    model = onnx.load(path)
     names = set(module.state_dict())
     for tensor in model.graph.initializer:
         if tensor.name in names:
