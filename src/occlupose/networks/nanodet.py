@@ -73,7 +73,9 @@ class NanoDet(nn.Module):
         for stage in self.stages:
             x = stage(x)
             features.append(x)
-        fine, middle, coarse = (lateral(x) for lateral, x in zip(self.lateral, features[1:], strict=True))
+        fine = self.lateral[0](features[1])
+        middle = self.lateral[1](features[2])
+        coarse = self.lateral[2](features[3])
         middle = middle + _resize(coarse, middle)
         fine = fine + _resize(middle, fine)
         middle = middle + _resize(fine, middle)
