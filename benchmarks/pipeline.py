@@ -117,7 +117,8 @@ def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tup
         "tracking",
         timed(
             lambda: numbers.extend(
-                tracker.update(found, frame.time).track_numbers for found, frame in zip(detected, frames, strict=True)
+                tracker.update(found, frame.time, frame.pyramid).track_numbers
+                for found, frame in zip(detected, frames, strict=True)
             )
         ),
     )

@@ -33,6 +33,7 @@ from occlupose.occlusion.confidence import discount_by_flow
 from occlupose.pipeline import run, stream
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
+from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17, H36M17
 from occlupose.tracking import Tracker
 from walking_people import FPS, make_poses, walk
@@ -300,7 +301,7 @@ def test_an_error_of_the_frontend_is_raised(tmp_path):
 
 
 def test_an_error_while_tracking_is_raised_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    def broken(tracker: Tracker, detections: Detections, time: float) -> None:
+    def broken(tracker: Tracker, detections: Detections, time: float, image: Pyramid) -> None:
         raise ValueError("shape")
 
     before = set(threading.enumerate())

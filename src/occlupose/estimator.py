@@ -194,7 +194,7 @@ class TrackingStage:
 
     def update(self, frame: Frame, detections: Detections) -> list[FramePoses]:
         """Adds the people of a frame; returns earlier frames whose ids are final."""
-        assignment = self._tracker.update(fill_absent(detections), frame.time)
+        assignment = self._tracker.update(fill_absent(detections), frame.time, frame.pyramid)
         if self._sampler is not None:
             numbers = assignment.track_numbers
             self._set_flow(self._sampler.update(frame.pyramid, detections.boxes, detections.xy, numbers))
