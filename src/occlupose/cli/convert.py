@@ -133,9 +133,16 @@ def convert_tfjs(
     """
     import hashlib
 
+    from occlupose.errors import OccluposeError
     from occlupose.networks import pretrained, tfjs, weights
     from occlupose.training import card
 
+    if output.suffix.lower() != ".safetensors":
+        raise OccluposeError(f"{output}: cannot be written as weights; give a .safetensors file with -o")
+    inputs = [input, *tfjs.parts(input)]
+    for written in (output, output.with_suffix(".onnx"), output.with_suffix(".json")):
+        if written.exists() and any(part.exists() and written.samefile(part) for part in inputs):
+            raise OccluposeError(f"{written}: is the input, which is not overwritten; give another file with -o")
     tensors = tfjs.translate(input, model)
     network = pretrained.NETWORKS[model]()
     network.load_state_dict({name: value.float() for name, value in tensors.items()})
@@ -149,7 +156,7 @@ def convert_tfjs(
         parameters=sum(value.numel() for value in tensors.values()),
         licence=pretrained.LICENCES[model],
         data=pretrained.DATA[model],
-        source={part.name: hashlib.sha256(part.read_bytes()).hexdigest() for part in tfjs.parts(input)},
+        source={part.name: hashlib.sha256(part.read_bytes()).hexdigest() for part in inputs[1:]},
     )
     print(f"{output}: {model}, its graph and card written")
 

@@ -1,9 +1,9 @@
 """MoveNet (Google, 2021, Apache-2.0): MobileNetV2 (Sandler et al. 2018) with a feature pyramid at stride 4 and one
 head for each map, after CenterNet (Zhou et al. 2019, "Objects as Points").
 
-Rebuilt from the published graphs of MoveNet Thunder 4 and MoveNet MultiPose Lightning 1; batch normalisation is part of
-the kernels. Maps have one cell for 4 x 4 pixels. A position in cells times 4 is one in pixels, measured from the edge
-of the image.
+Rebuilt from the published graphs of MoveNet Thunder 4 and MoveNet MultiPose Lightning 1, whose numbers are stored in
+half precision; batch normalisation is part of the kernels. Maps have one cell for 4 x 4 pixels. A position in cells
+times 4 is one in pixels, measured from the edge of the image.
 """
 
 from collections.abc import Mapping
@@ -34,11 +34,17 @@ TAPS = (2, 5, 9)
 PYRAMID = (24, 32, 64)
 """Channels of the feature pyramid at these strides; it is as wide at stride 32 as at 16."""
 
-PERSON_SCORE = 0.126953125
-"""Keypoints with a higher score count in the score of a person (MultiPose; stored there in half precision)."""
+SCALE = 0.007843017578125
+"""Inputs are SCALE * value - 1; 2 / 255 in half precision."""
 
-NEAR = 1.8
-"""Cells; the weight of a cell of Thunder's heatmaps is 1 / (distance + NEAR)."""
+PERSON_SCORE = 0.126953125
+"""Keypoints with a higher score count in the score of a person (MultiPose)."""
+
+NEAR_CENTRE = 1.8
+"""Cells; the weight of a cell of Thunder's map of centres is 1 / (distance from the middle + NEAR_CENTRE)."""
+
+NEAR_JOINT = 1.7998046875
+"""The same for its heatmaps and the distance from the regressed position."""
 
 SPREAD = 0.300048828125
 """Of MultiPose's Gaussian: exp(-distance^2 / (SPREAD * the shorter side of the maps))."""
@@ -65,7 +71,7 @@ class MoveNet(nn.Module):
 
     def maps(self, images: UInt8[Tensor, "batch height width 3"]) -> dict[str, Float[Tensor, "batch channel y x"]]:
         """The maps of RGB images with sides that are multiples of 32. Heatmaps and centres are logits."""
-        x = images.permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = images.permute(0, 3, 1, 2).float() * SCALE - 1
         features = self.pyramid(self.backbone(x))
         return {name: head(features) for name, head in self.heads.items()}
 
@@ -196,18 +202,18 @@ def _round(channels: float) -> int:
 def decode_single(maps: Maps) -> tuple[Float[Tensor, "batch 17 2"], Float[Tensor, "batch 17"]]:
     """Keypoints of the person in the middle of each image, px from its edge, and their confidence, 0..1 (Thunder).
 
-    The heatmaps are divided by the distance to the regressed position, plus NEAR; the confidence is that of the heatmap
-    alone.
+    The heatmaps are divided by the distance to the regressed position, plus NEAR_JOINT; the confidence is that of the
+    heatmap alone.
     """
     height, width = maps["center"].shape[2:]
     y, x = _grid(maps["center"])
     # the graph stores this weight in half precision
-    weight = (1 / (_length(y - height / 2, x - width / 2) + NEAR)).half().float()
+    weight = (1 / (_length(y - height / 2, x - width / 2) + NEAR_CENTRE)).half().float()
     centre = (maps["center"][:, 0].sigmoid() * weight).flatten(1).argmax(1, keepdim=True)
     guess = _at(maps["regression"], centre).unflatten(2, (JOINTS, 2))[:, 0] + _row_column(centre, width)
     distance = _length(y - guess[:, :, 0, None, None], x - guess[:, :, 1, None, None])
     heatmap = maps["heatmap"].sigmoid()
-    cell = (heatmap / (distance + NEAR)).flatten(2).argmax(2)
+    cell = (heatmap / (distance + NEAR_JOINT)).flatten(2).argmax(2)
     score = heatmap.flatten(2).gather(2, cell[..., None])[..., 0]
     return _positions(maps["offset"], cell[:, None], width)[:, 0], score
 
@@ -234,8 +240,9 @@ def decode_multi(
         confidence of the people, 0..1.
     """
     heatmaps = maps["heatmap"].sigmoid()
-    height, width = heatmaps.shape[2:]
+    width = heatmaps.shape[3]
     y, x = _grid(heatmaps)
+    limits = torch.cat([y[-1], x[:, -1]]) + 1  # a tensor, so that an exported graph takes images of any size
     centres = maps["center"].sigmoid()
     highest = functional.max_pool2d(centres, 5, 1, 2)
     scores, centre = (centres * ((highest - centres) < SAME)).flatten(1).topk(people)
@@ -243,10 +250,9 @@ def decode_multi(
     guess = _at(maps["regression"], centre).unflatten(2, (JOINTS, 2)) + corner[:, :, None]
     middle = corner + _at(maps["box_offset"], centre)
     half = _at(maps["box_scale"], centre).clamp_min(0) / 2
-    limits = torch.tensor([height, width], dtype=half.dtype, device=half.device)
     low = (middle - half).clamp_min(0).minimum(limits)
     high = (middle + half).clamp_min(0).minimum(limits)
-    spread = SPREAD * min(height, width)
+    spread = SPREAD * limits.min()
     near = []
     for axis, cells in enumerate((y.flatten(), x.flatten())):
         inside = (cells >= low[:, :, axis, None]) & (cells < high[:, :, axis, None])

@@ -8,7 +8,7 @@ return the module's outputs.
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
@@ -18,6 +18,7 @@ from safetensors import safe_open
 from torch import nn
 
 from occlupose.errors import OccluposeError
+from occlupose.files import atomic
 from occlupose.networks import movenet, nanodet, weights
 
 FORMAT = "occlupose pretrained network 1"
@@ -128,7 +129,7 @@ def export_graph(name: str, module: nn.Module, path: Path) -> None:
         path: .onnx file.
 
     Raises:
-        OccluposeError: the package onnx is not installed.
+        OccluposeError: the package onnx is not installed; the file could not be written.
     """
     import warnings
 
@@ -139,29 +140,34 @@ def export_graph(name: str, module: nn.Module, path: Path) -> None:
     side = _SIDES[name]
     image = torch.zeros((1, side, side, 3), dtype=torch.uint8)
     axes = {0: "batch"} if name == "movenet_thunder" else {0: "batch", 1: "height", 2: "width"}
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(),
-            (image,),
-            str(path),
-            input_names=["images"],
-            dynamic_axes={"images": axes},
-            do_constant_folding=False,
-            opset_version=17,
-            dynamo=False,
-        )
-    model = onnx.load(path)
-    names = set(module.state_dict())
-    for tensor in model.graph.initializer:
+    with atomic(path) as temporary:
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module.eval(),
+                (image,),
+                str(temporary),
+                input_names=["images"],
+                dynamic_axes={"images": axes},
+                do_constant_folding=False,
+                opset_version=17,
+                dynamo=False,
+            )
+        model = onnx.load(temporary)
+        _strip(model.graph, set(module.state_dict()))
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _strip(graph: Any, names: set[str]) -> None:
+    """Takes the weights with these names, comments and the sizes of outputs out of a graph."""
+    for tensor in graph.initializer:
         if tensor.name in names:
             tensor.ClearField("raw_data")
-            tensor.data_location = onnx.TensorProto.EXTERNAL
+            tensor.data_location = tensor.EXTERNAL
             location = tensor.external_data.add()
             location.key = "location"
             location.value = "weights"
-    for node in model.graph.node:
+    for node in graph.node:
         node.ClearField("doc_string")
-    for output in model.graph.output:
+    for output in graph.output:
         output.type.tensor_type.ClearField("shape")
-    path.write_bytes(model.SerializeToString(deterministic=True))

@@ -8,11 +8,11 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, NonNegativeInt, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from occlupose.errors import OccluposeError
@@ -26,9 +26,12 @@ class _Quantization(BaseModel):
     dtype: Literal["float16"]
 
 
+_Side = Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class _Weight(BaseModel):
     name: str
-    shape: list[NonNegativeInt]
+    shape: Annotated[list[_Side], Field(max_length=8)]
     dtype: Literal["float32", "int32"]
     quantization: _Quantization | None = None
 
@@ -67,8 +70,11 @@ def read(path: Path) -> dict[str, np.ndarray]:
         start = 0
         for weight, size in zip(group.weights, sizes, strict=True):
             values = np.frombuffer(numbers, weight.stored, math.prod(weight.shape), start)
-            tensors[weight.name] = values.reshape(weight.shape)
             start += size
+            try:
+                tensors[weight.name] = values.reshape(weight.shape)
+            except ValueError as error:
+                raise OccluposeError(f"{path}: {weight.name} cannot have the shape {weight.shape}; {_CURE}") from error
     return tensors
 
 
@@ -90,7 +96,9 @@ def _parse(path: Path) -> _Model:
 
 def _part(path: Path, name: str) -> Path:
     """A file beside the model; its name may not lead elsewhere."""
-    return path.with_name(Path(name).name or "unnamed")
+    if not re.fullmatch(r"[\w. -]+", name) or name in (".", ".."):
+        raise OccluposeError(f"{path}: names {name!r}, which is not a file beside it; {_CURE}")
+    return path.with_name(name)
 
 
 def _read(path: Path) -> bytes:
@@ -108,7 +116,7 @@ def translate(path: Path, model: str) -> dict[str, Tensor]:
         model: name of the network.
 
     Raises:
-        OccluposeError: as `read`; unknown name; the file is of another network.
+        OccluposeError: as `read`; unknown name; the file is of another network; a number is not finite.
     """
     if model not in NETWORKS:
         raise OccluposeError(f"{model}: no such network; give {', '.join(NETWORKS)}")
@@ -116,11 +124,17 @@ def translate(path: Path, model: str) -> dict[str, Tensor]:
     names = _nanodet_names() if model == "nanodet_g" else _movenet_names(found)
     with torch.device("meta"):
         expected = NETWORKS[model]().state_dict()
-    tensors = {ours: _to_torch(found[theirs]) for ours, theirs in names.items() if theirs in found}
+    tensors = {ours: _to_torch(found[theirs]) for ours, theirs in names.items() if _is_real(found, theirs)}
     for name, value in expected.items():
         if name not in tensors or tensors[name].shape != value.shape:
             raise OccluposeError(f"{path}: not {model}: no tensor fits {name}; give the .json of {model}")
+        if not tensors[name].isfinite().all():
+            raise OccluposeError(f"{path}: {names[name]} has numbers that are not finite; download it again")
     return {name: tensors[name] for name in expected}
+
+
+def _is_real(found: Mapping[str, np.ndarray], name: str) -> bool:
+    return name in found and found[name].dtype.kind == "f"
 
 
 def _to_torch(values: np.ndarray) -> Tensor:
