@@ -16,6 +16,9 @@ from occlupose.training.card import commit
 COMMIT = commit(*Path(__file__).parent.glob("*.py"))
 """At the start of the benchmark."""
 
+PACKAGES = ("occlupose", "torch", "numpy", "opencv-python-headless", "onnxruntime", "ai-edge-litert")
+"""Whose versions are written."""
+
 ROW_OPTIONS = re.compile(r" --(?:tables|models|parts|variants|seeds)(?: (?!--)\S+)+")
 """Options that only choose rows, with their values."""
 
@@ -58,9 +61,7 @@ def describe(path: Path, *, seed: int | str = 0, grows: bool = False) -> None:
     details = {
         "command": ROW_OPTIONS.sub("", command) if grows else command,
         "machine": f"{os.cpu_count()} cores, {processor()}",
-        "versions": {
-            name: version(name) for name in ("occlupose", "torch", "numpy", "opencv-python-headless", "ai-edge-litert")
-        },
+        "versions": {name: version(name) for name in PACKAGES},
         "commit": ", ".join(dict.fromkeys([*before, COMMIT])),
         "seed": seed,
     }

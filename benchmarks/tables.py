@@ -340,6 +340,35 @@ def real_photographs() -> str:
     return _table_of_lines(["", "people", "predictions", "AP", "AP, hidden joints"], lines) + _caption("real")
 
 
+def networks_oracle() -> str:
+    """The differences of each network and runtime from TensorFlow."""
+    lines = []
+    for row in _rows("networks_oracle"):
+        over = f"{row['over_0.1_px']} of {row['positions']}"
+        if row["ties"] != "0":
+            over += f", ties: {row['ties']}"
+        confidences = f"{row['confidences_over_0.001']} of {row['confidences']}"
+        distances = [row["largest_px"], row["largest_px_without_ties"]]
+        lines.append([row["network"], row["runtime"], *distances, over, row["largest_confidence"], confidences])
+    columns = ["", "runtime", "largest difference, px", "without ties", "over 0.1 px"]
+    columns += ["largest of a confidence", "over 0.001"]
+    return _table_of_lines(columns, lines) + _caption("networks_oracle")
+
+
+def runtimes() -> str:
+    """CPU and wall time of a call in onnxruntime, ms, and the ratios of the others to it."""
+    times: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for row in _rows("runtimes"):
+        times.setdefault((row["network"], row["batch"], row["threads"]), {})[row["runtime"]] = row
+    lines = []
+    for key, found in times.items():
+        ours = found.pop("onnxruntime")
+        ratios = [f"{row['cpu_ratio']} and {row['wall_ratio']}" for row in found.values()]
+        lines.append([*key, ours["cpu_ms"], ours["wall_ms"], *ratios])
+    columns = ["", "batch", "threads", "CPU time, ms", "wall time, ms", "torch: ratio of both", "LiteRT: ratio of both"]
+    return _table_of_lines(columns, lines) + _caption("runtimes")
+
+
 def _by_part(data: str) -> dict[tuple[str, str], dict[str, float]]:
     """The metrics of a part of real.csv, by system and part."""
     metrics: dict[tuple[str, str], dict[str, float]] = {}
@@ -373,6 +402,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "parts of hupor_ablation": hupor_ablation,
     "video of real": real_video,
     "photographs of real": real_photographs,
+    "all of networks_oracle": networks_oracle,
+    "all of runtimes": runtimes,
 }
 """Tables that are computed, by the name in a page. `whole NAME` is all of NAME.csv."""
 
