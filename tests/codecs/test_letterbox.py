@@ -119,3 +119,13 @@ def test_rotated_images_are_completely_inside():
         matrix = BOX.matrix(500, 300, turn=turn)
         bright = (BOX.warp(Pyramid(image), matrix).astype(float) - GREY).clip(0)[..., 0].sum() / (255 - GREY)
         assert bright == pytest.approx(500 * 300 * np.linalg.det(matrix[:, :2]), rel=0.01)
+
+
+def test_an_image_in_the_corner_fills_one_side_and_leaves_grey_beside_the_other():
+    """1024 x 1024 px in 640 x 320: 320 px of grey on the right; rotated or enlarged it stays round the same middle."""
+    box = Letterbox(640, 320, "corner", 114)
+    matrix = box.matrix(1024, 1024)
+    np.testing.assert_allclose(through(matrix, edges(1024, 1024))[[0, 2]], [[-0.5, -0.5], [319.5, 319.5]])
+    warped = box.warp(Pyramid(np.full((1024, 1024, 3), 200, np.uint8)), matrix)
+    assert (warped[:, 1:319] == 200).all() and (warped[:, 321:] == 114).all()
+    np.testing.assert_allclose(through(box.matrix(1024, 1024, zoom=2.0), [[511.5, 511.5]]), [[159.5, 159.5]])

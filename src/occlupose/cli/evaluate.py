@@ -98,7 +98,8 @@ def evaluate_keypoints(
 
     Args:
         data: Folder of the dataset as its authors distribute it, or of occlupose synth.
-        frontend: .safetensors or .onnx file of a network, or blazepose.
+        frontend: .safetensors or .onnx file of a network (maybe with the word of a preset before it, as for run), or
+            blazepose.
         boxes: JSON file with the bounding boxes of another detector, in COCO's results format.
         box_source: Predict in the annotated box of each person (ground-truth), or in those of the front end's own
             detector. blazepose only has its own.
@@ -117,7 +118,7 @@ def evaluate_keypoints(
     from occlupose.metrics import oks
 
     detector = build_frontend(frontend, flip=flip, device=device) if source == "detector" else None
-    network = None if source == "detector" else load_crop_network(Path(frontend), flip=flip, device=device)
+    network = None if source == "detector" else load_crop_network(frontend, flip=flip, device=device)
     console = Console(stderr=True)
     files = discovery.find_dataset(data, split, annotations)
     annotated = coco.load(files.annotations, files.images, strict=strict)
@@ -190,7 +191,8 @@ def _box_source(
     Raises:
         OccluposeError: the front end or the file does not exist, or they cannot be combined.
     """
-    from occlupose.frontends import SUFFIXES
+    from occlupose.frontends import check_options, is_network_file
+    from occlupose.frontends.presets import split_preset
 
     known = "give a network's .safetensors or .onnx file, or blazepose"
     if boxes is not None and source is not None:
@@ -198,14 +200,15 @@ def _box_source(
     if boxes is not None and str(boxes) in ("ground-truth", "found") and not boxes.exists():
         new = "ground-truth" if str(boxes) == "ground-truth" else "detector"
         raise OccluposeError(f"boxes {boxes}: no such file; give --box-source {new}")
-    if Path(frontend).suffix.lower() not in SUFFIXES:
+    if not is_network_file(frontend):
         if frontend.partition(":")[0] != "blazepose":
             raise OccluposeError(f"{frontend}: no such front end; {known}")
         if boxes is not None or source == "ground-truth":
             raise OccluposeError("boxes: blazepose uses its own detector; leave them out, or give another --frontend")
         return "detector"
-    if not Path(frontend).is_file():
+    if not split_preset(frontend)[1].is_file():
         raise OccluposeError(f"{frontend}: no such file; {known}")
+    check_options(frontend, boxes=boxes is not None or source == "ground-truth")
     if boxes is None:
         return source or "ground-truth"
     if not boxes.is_file():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 from tyro.constructors import PrimitiveConstructorSpec
 
+from occlupose.errors import OccluposeError
+
 if TYPE_CHECKING:
     from occlupose.cameras import Camera
     from occlupose.methods.ljof.recipe import LJOFRecipe
@@ -40,9 +42,29 @@ Folder = Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER", help_behav
 Count = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: everybody)")]
 Degrees = Annotated[float | None, arg(metavar="DEGREES", help_behavior_hint="(default: 55, marked as assumed)")]
 Metres = Annotated[float | None, arg(metavar="METRES", help_behavior_hint="(default: as estimated)")]
+Threads = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: 2, and what torch chooses)")]
 Device = Annotated[str, arg(metavar="DEVICE")]
 Boxes = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: people are detected)")]
 Weights = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the shipped ones)")]
+
+
+def use_threads(count: int | None) -> int:
+    """Sets torch's processor threads; None leaves its own choice.
+
+    Returns:
+        Threads of each network that torch does not run.
+
+    Raises:
+        OccluposeError: less than one thread.
+    """
+    if count is None:
+        return 2
+    if count < 1:
+        raise OccluposeError(f"threads {count}: networks need one; give 1 or more")
+    import torch
+
+    torch.set_num_threads(count)
+    return count
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,18 @@ from rich.console import Console
 from rich.progress import Progress
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from occlupose.cli.options import UNKNOWN_CAMERA, Boxes, CameraOptions, Count, Device, Folder, Seconds, Weights
+from occlupose.cli.options import (
+    UNKNOWN_CAMERA,
+    Boxes,
+    CameraOptions,
+    Count,
+    Device,
+    Folder,
+    Seconds,
+    Threads,
+    Weights,
+    use_threads,
+)
 from occlupose.cli.output import OVERLAY, POSES, PREVIEW, OutputFolder, check_output
 from occlupose.cli.terminal import (
     INTERRUPTED,
@@ -38,6 +49,7 @@ if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --h
     from occlupose.poses import Poses
 
 Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: blazepose)")]
+Detector = Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: that of the front end)")]
 Flow = Annotated[
     Literal["dis", "raft-small", "raft-large"] | None,
     arg(metavar="{dis,raft-small,raft-large}", help_behavior_hint="(default: dis)"),
@@ -50,13 +62,17 @@ class OANetOptions:
 
     Attributes:
         frontend: Person detector and 2D keypoint network: blazepose, blazepose:FILE.tflite (another landmark network
-            of BlazePose), a .safetensors file (of train ljof, train keypoints or convert checkpoint), or an .onnx file.
+            of BlazePose), a .safetensors file (of train ljof, train keypoints or convert checkpoint), or an .onnx file,
+            with the word for what it is before it: rtmpose:FILE.onnx, vitpose:FILE.onnx, rtmo:FILE.onnx.
+        detector: Another person detector, an .onnx file: yolox:FILE.onnx, rtmdet:FILE.onnx. For .safetensors and .onnx
+            front ends.
         boxes: JSON file with the bounding boxes of another person detector, in COCO's results format. image_id is the
             number of a frame, from 0, or the name of an image. For .safetensors and .onnx front ends.
         flow: Optical flow that keypoints are checked against. RAFT needs torchvision; its weights are for research.
     """
 
     frontend: Frontend = None
+    detector: Detector = None
     boxes: Boxes = None
     flow: Flow = None
 
@@ -77,6 +93,7 @@ def run(
     flip: bool = False,
     weights: Weights = None,
     device: Device = "cpu",
+    threads: Threads = None,
     calibration: OmitArgPrefixes[CameraOptions] = UNKNOWN_CAMERA,
     oanet: OmitArgPrefixes[OANetOptions] = DEFAULTS,
 ) -> None:
@@ -105,11 +122,13 @@ def run(
         flip: Test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors front ends
             and hupor.
         weights: Weights of the lifter (oanet) or of all networks (hupor), as train lifter or train hupor writes them.
-        device: Torch device of the lifter, a .safetensors front end, RAFT and hupor: cpu, cuda, ...
+        device: Device of the lifter, a front end or detector in a file, RAFT and hupor: cpu, cuda, mps, ...;
+            directml for .onnx files alone.
+        threads: Processor threads of each network.
         calibration: Camera and body height, for correct metres.
         oanet: Only with --method oanet.
     """
-    options = EstimatorOptions(method, flip, weights, device, oanet)
+    options = EstimatorOptions(method, flip, weights, device, threads, oanet)
     options.check()
     if output is not None:
         check_output(output)
@@ -159,19 +178,23 @@ class EstimatorOptions:
     flip: bool = False
     weights: Path | None = None
     device: str = "cpu"
+    threads: int | None = None
     oanet: OANetOptions = DEFAULTS
 
     def check(self) -> None:
         """Refuses combinations and missing files, before anything is opened or loaded. Raises OccluposeError."""
+        from occlupose.frontends.presets import split_preset
+
         frontend = self.oanet.frontend
         if self.method == "hupor":
             for name, value in vars(self.oanet).items():
                 if value is not None:
                     raise OccluposeError(f"--{name}: hupor does not use it; leave it out, or give --method oanet")
-        is_file = frontend is not None and frontend.lower().endswith((".safetensors", ".onnx"))
-        if frontend is not None and is_file and not Path(frontend).is_file():
-            made_by = "" if frontend.lower().endswith(".onnx") else " that train keypoints or train ljof wrote"
-            raise OccluposeError(f"{frontend}: no such file; give a network{made_by}")
+        for network in filter(None, (frontend, self.oanet.detector)):
+            file = split_preset(network)[1]
+            if file.suffix.lower() in (".safetensors", ".onnx") and not file.is_file():
+                made_by = "" if file.suffix.lower() == ".onnx" else " that train keypoints or train ljof wrote"
+                raise OccluposeError(f"{file}: no such file; give a network{made_by}")
         for path, content in ((self.oanet.boxes, "a detector's results"), (self.weights, f"weights of {self.trained}")):
             if path is not None and not path.exists():
                 raise OccluposeError(f"{path}: no such file; give {content}")
@@ -185,6 +208,7 @@ class EstimatorOptions:
 
     def build(self, source: "Source", console: Console) -> "PoseEstimator":
         """The estimator with its networks loaded. Raises OccluposeError."""
+        threads = use_threads(self.threads)
         if self.method == "hupor":
             from occlupose.methods.hupor.estimator import HUPOR
 
@@ -193,18 +217,30 @@ class EstimatorOptions:
                 say(console, "warning: the shipped weights of hupor are a demonstration, trained on synthetic people")
             return estimator
         from occlupose.assets import BLAZEPOSE
-        from occlupose.frontends import check_options
+        from occlupose.frontends import check_detector, check_options
         from occlupose.frontends.boxes import load
 
         frontend = self.oanet.frontend or "blazepose"
-        check_options(frontend, boxes=self.oanet.boxes is not None, flip=self.flip)
+        detector = self.oanet.detector
+        check_options(frontend, boxes=self.oanet.boxes is not None, detector=detector is not None, flip=self.flip)
+        if detector is not None:
+            check_detector(detector)
         boxes = None if self.oanet.boxes is None else load(self.oanet.boxes, source)
         if frontend.startswith("blazepose"):
             announce(console, BLAZEPOSE)
         from occlupose.methods.oanet.estimator import OANet
 
         flow = self.oanet.flow or "dis"
-        return OANet(frontend, boxes=boxes, flip=self.flip, flow=flow, weights=self.weights, device=self.device)
+        return OANet(
+            frontend,
+            boxes=boxes,
+            detector=detector,
+            flip=self.flip,
+            flow=flow,
+            weights=self.weights,
+            device=self.device,
+            threads=threads,
+        )
 
 
 def _run(

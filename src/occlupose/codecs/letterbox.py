@@ -1,9 +1,11 @@
-"""A whole image in an input of fixed size: as large as fits, centred, on grey (as in the code of HUPOR and SMAP).
+"""A whole image in an input of fixed size: as large as fits, on grey, centred (as in the code of HUPOR and SMAP) or in
+the upper left corner (as in that of YOLOX).
 
 Coordinates are pixels with pixel centres at integers; matrices are 2x3 and apply to columns (x, y, 1).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -16,10 +18,18 @@ GREY = 128
 
 @dataclass(frozen=True)
 class Letterbox:
-    """An input of fixed size, px."""
+    """An input of fixed size.
+
+    Attributes:
+        width, height: of the input, px.
+        align: where the image is in the input.
+        grey: value beside the image.
+    """
 
     width: int = 832
     height: int = 512
+    align: Literal["centre", "corner"] = "centre"
+    grey: int = GREY
 
     def scale(self, width: float, height: float) -> float:
         """Pixels of the input per pixel of an image of this size."""
@@ -40,11 +50,13 @@ class Letterbox:
         sin = np.sin(angle)
         wide = width * abs(cos) + height * abs(sin)
         high = width * abs(sin) + height * abs(cos)
-        linear = zoom * self.scale(wide, high) * np.array([[cos, -sin], [sin, cos]])
-        input_centre = np.array([self.width - 1, self.height - 1]) / 2 + shift
+        scale = self.scale(wide, high)
+        linear = zoom * scale * np.array([[cos, -sin], [sin, cos]])
+        space = (self.width, self.height) if self.align == "centre" else (wide * scale, high * scale)
+        input_centre = (np.array(space) - 1) / 2 + shift
         image_centre = np.array([width - 1, height - 1]) / 2
         return np.concatenate([linear, (input_centre - linear @ image_centre)[:, None]], -1)
 
     def warp(self, image: Pyramid, matrix: Float[np.ndarray, "2 3"]) -> UInt8[np.ndarray, "height width 3"]:
         """The image warped into the input by a matrix."""
-        return image.crop(matrix, self.width, self.height, GREY)
+        return image.crop(matrix, self.width, self.height, self.grey)

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from occlupose.detections import Detections, FrameBoxes
 from occlupose.errors import OccluposeError
+from occlupose.frontends.presets import PRESETS, split_preset
 from occlupose.media import Frame
 from occlupose.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from occlupose.frontends.crops import CropNetwork
+    from occlupose.frontends.detector import BoxDetector
+    from occlupose.frontends.onnx import OnnxPeople
 
-__all__ = ["Frontend", "build_frontend", "check_options", "load_crop_network"]
+__all__ = ["Frontend", "build_detector", "build_frontend", "check_detector", "check_options", "load_crop_network"]
 
 SUFFIXES = (".safetensors", ".onnx")
 """Suffixes of network files."""
@@ -46,84 +49,172 @@ def build_frontend(
     *,
     threads: int = 2,
     boxes: Mapping[int, FrameBoxes] | None = None,
+    detector: "str | Path | BoxDetector | None" = None,
     flip: bool = False,
     device: str = "cpu",
 ) -> Frontend:
     """A front end by name, or from a network in a file.
 
     Arguments:
-        name_or_file: "blazepose", "blazepose:FILE.tflite" with another landmark network of BlazePose, or a file as for
-            `load_crop_network`.
+        name_or_file: "blazepose", "blazepose:FILE.tflite" with another landmark network of BlazePose, a file as for
+            `load_crop_network`, or an .onnx file of a network that finds people and their keypoints in whole images,
+            such as "rtmo:FILE.onnx".
         threads: processor threads of the networks; a .safetensors file uses torch's.
         boxes: bounding boxes of the people in each frame (`occlupose.frontends.boxes.load`); by default people are
-            detected.
+            detected. For networks that take crops.
+        detector: person detector, or its file as for `build_detector`; by default BlazePose's. For networks that take
+            crops.
         flip: test-time augmentation by horizontal flip, for a .safetensors file: slightly better, twice the time.
-        device: torch device of a .safetensors file.
+        device: of a .safetensors or .onnx file, as in torch.
 
     Raises:
         OccluposeError: unknown name; weights cannot be read or downloaded; an option that this front end does not have.
     """
     name = str(name_or_file)
-    check_options(name, boxes=boxes is not None, flip=flip)
-    if Path(name).suffix.lower() in SUFFIXES:
-        from occlupose.frontends.crops import BoxFrontend, TopDownFrontend
+    check_options(name, boxes=boxes is not None, detector=detector is not None, flip=flip)
+    if not is_network_file(name):
+        from occlupose.frontends.blazepose import BlazePose
 
-        network = load_crop_network(Path(name), threads=threads, flip=flip, device=device)
-        return TopDownFrontend(name, network, threads=threads) if boxes is None else BoxFrontend(name, network, boxes)
-    from occlupose.frontends.blazepose import BlazePose
+        landmarks = name.partition(":")[2]
+        return BlazePose(Path(landmarks) if landmarks else None, threads=threads)
+    from occlupose.frontends.crops import BoxFrontend, DetectorFrontend, TopDownFrontend
+    from occlupose.frontends.onnx import OnnxPeople
 
-    landmarks = name.partition(":")[2]
-    return BlazePose(Path(landmarks) if landmarks else None, threads=threads)
+    network = _load_network(name, threads=threads, flip=flip, device=device)
+    if isinstance(network, OnnxPeople):
+        if boxes is not None or detector is not None:
+            raise OccluposeError(f"{name}: finds people by itself; leave out boxes and detector")
+        return network
+    if boxes is not None:
+        return BoxFrontend(name, network, boxes)
+    if detector is None:
+        return TopDownFrontend(name, network, threads=threads)
+    if isinstance(detector, str | Path):
+        detector = build_detector(detector, threads=threads, device=device)
+    return DetectorFrontend(name, network, detector)
 
 
-def check_options(name: str, *, boxes: bool = False, flip: bool = False) -> None:
+def build_detector(name_or_file: str | Path, *, threads: int = 2, device: str = "cpu") -> "BoxDetector":
+    """A person detector from a network in a file.
+
+    Arguments:
+        name_or_file: .onnx, maybe with the word of a preset before it: "yolox:FILE.onnx", "rtmdet:FILE.onnx" (see
+            `occlupose.frontends.onnx`).
+        threads: processor threads.
+        device: as in torch.
+
+    Raises:
+        OccluposeError: not such a file; it cannot be read; it is another network; the device cannot be used.
+    """
+    name = str(name_or_file)
+    check_detector(name)
+    from occlupose.frontends.onnx import OnnxDetector, load_network
+
+    network = load_network(name, threads=threads, device=device)
+    if not isinstance(network, OnnxDetector):
+        raise OccluposeError(f"{name}: a pose network, not a person detector; give it as frontend")
+    return network
+
+
+def is_network_file(name: str) -> bool:
+    """Whether a front end is a network in a file, by its suffix; there may be the word of a preset before it."""
+    return split_preset(name)[1].suffix.lower() in SUFFIXES
+
+
+def check_options(name: str, *, boxes: bool = False, detector: bool = False, flip: bool = False) -> None:
     """Refuses an unknown front end and options that it does not have, before networks are loaded.
 
     Arguments:
         name: as for `build_frontend`.
-        boxes, flip: whether these options are used.
+        boxes, detector, flip: whether these options are used.
 
     Raises:
         OccluposeError: there is no such front end or file, it does not have the option, or a package is missing.
     """
+    word, file = split_preset(name)
+    if flip and file.suffix.lower() != ".safetensors":
+        raise OccluposeError(f"{name}: has no flip; leave it out, or give a .safetensors file")
+    if boxes and detector:
+        raise OccluposeError("boxes, detector: both say where people are; give one of the two")
+    kind = "crops" if is_network_file(name) else "blazepose"
+    if word is not None:
+        kind = PRESETS[word].kind
+    if kind == "boxes":
+        raise OccluposeError(f"{name}: finds boxes, not keypoints; give it as detector")
+    if kind == "people" and (boxes or detector):
+        raise OccluposeError(f"{name}: finds people by itself; leave out boxes and detector")
+    if kind == "blazepose":
+        _check_blazepose(name, boxes, detector)
+
+
+def _check_blazepose(name: str, boxes: bool, detector: bool) -> None:
     from occlupose.frontends.tflite import check_installed
 
-    suffix = Path(name).suffix.lower()
     kind, colon, landmarks = name.partition(":")
-    if flip and suffix != ".safetensors":
-        raise OccluposeError(f"{name}: has no flip; leave it out, or give a .safetensors file")
-    if suffix not in SUFFIXES and kind != "blazepose":
-        raise OccluposeError(f"{name}: no such front end; give blazepose, a .safetensors or an .onnx file")
-    if suffix not in SUFFIXES and colon and not Path(landmarks).is_file():
+    if kind != "blazepose":
+        words = ", ".join(f"{word}:FILE.onnx" for word, preset in PRESETS.items() if preset.kind != "boxes")
+        raise OccluposeError(f"{name}: no such front end; give blazepose, {words}, a .safetensors or an .onnx file")
+    if colon and not Path(landmarks).is_file():
         raise OccluposeError(f"{name}: no such file; give a landmark network, such as pose_landmark_heavy.tflite")
-    if suffix not in SUFFIXES and boxes:
+    if boxes or detector:
+        option = "boxes" if boxes else "detector"
         raise OccluposeError(
-            "blazepose: detects people by itself and takes no boxes; give a .safetensors or an .onnx file with them"
+            f"blazepose: detects people by itself and takes no {option}; give a .safetensors or an .onnx file with it"
         )
-    if suffix not in SUFFIXES:
-        check_installed()
+    check_installed()
 
 
-def load_crop_network(path: Path, *, threads: int = 2, flip: bool = False, device: str = "cpu") -> "CropNetwork":
+def check_detector(name: str) -> None:
+    """Refuses an unknown person detector, before networks are loaded.
+
+    Raises:
+        OccluposeError: not an .onnx file, or the word of a pose network.
+    """
+    word, file = split_preset(name)
+    words = [f"{word}:FILE.onnx" for word, preset in PRESETS.items() if preset.kind == "boxes"]
+    if file.suffix.lower() != ".onnx":
+        raise OccluposeError(f"{name}: no such person detector; give {', '.join(words)} or an .onnx file with a card")
+    if word is not None and PRESETS[word].kind != "boxes":
+        raise OccluposeError(f"{name}: finds keypoints too; give it as frontend, and {' or '.join(words)} as detector")
+
+
+def load_crop_network(
+    name_or_file: str | Path, *, threads: int = 2, flip: bool = False, device: str = "cpu"
+) -> "CropNetwork":
     """The network in a file, which takes crops of one person.
 
     Arguments:
-        path: .safetensors, as `occlupose train keypoints`, `train ljof` or `convert checkpoint` write it; or .onnx
-            (with a card beside it, see `occlupose.frontends.onnx`).
+        name_or_file: .safetensors, as `occlupose train keypoints`, `train ljof` or `convert checkpoint` write it; or
+            .onnx, maybe with the word of a preset before it: "rtmpose:FILE.onnx", "vitpose:FILE.onnx" (see
+            `occlupose.frontends.onnx`).
         threads, flip, device: as for `build_frontend`.
 
     Raises:
         OccluposeError: another kind of file; weights cannot be read; an option that this network does not have.
     """
+    from occlupose.frontends.onnx import OnnxPeople
+
+    network = _load_network(str(name_or_file), threads=threads, flip=flip, device=device)
+    if isinstance(network, OnnxPeople):
+        raise OccluposeError(f"{name_or_file}: takes whole images, not crops of people; its own boxes are to be used")
+    return network
+
+
+def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropNetwork | OnnxPeople":
+    """The pose network in a file; see `load_crop_network`."""
     from occlupose.frontends import estimator
     from occlupose.frontends.hourglass import HourglassNetwork
-    from occlupose.frontends.onnx import OnnxNetwork
+    from occlupose.frontends.onnx import OnnxDetector, load_network
     from occlupose.networks.weights import header
 
+    path = split_preset(name)[1]
     if path.suffix.lower() == ".onnx":
         if flip:
             raise OccluposeError(f"{path}: has no flip; leave it out, or give a .safetensors file")
-        return OnnxNetwork(path, threads=threads)
+        network = load_network(name, threads=threads, device=device)
+        if isinstance(network, OnnxDetector):
+            raise OccluposeError(f"{name}: a person detector, not a pose network; give it as detector")
+        return network
     if path.suffix.lower() != ".safetensors":
         raise OccluposeError(f"{path}: not a keypoint network; give a .safetensors or an .onnx file")
     if header(path).get("format") == estimator.FORMAT:

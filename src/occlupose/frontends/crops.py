@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from occlupose.assets import blazepose_weights
 from occlupose.codecs.crops import Crop, Regions, invert, radius, transform_points, upright_regions
 from occlupose.detections import NOBODY, Detections, FrameBoxes
-from occlupose.frontends.detector import PersonDetector
+from occlupose.frontends.detector import BoxDetector, PersonDetector
 from occlupose.frontends.topdown import RegionEstimates, TopDown, make_detections
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
@@ -96,14 +96,43 @@ class BoxFrontend:
 
     def __call__(self, frame: Frame) -> Detections:
         """People in this frame, one for each box, which is returned unchanged."""
-        boxes = self.boxes.get(frame.index, NOBODY)
-        regions = self.network.crop.regions(boxes.boxes)
-        estimates = replace(estimate_regions(self.network, frame.pyramid, regions), regions=regions)
-        return replace(
-            make_detections(estimates, self.skeleton, frame.pyramid.size),
-            boxes=boxes.boxes.astype(np.float32),
-            box_score=boxes.score.astype(np.float32),
-        )
+        return estimate_in_boxes(self.network, frame.pyramid, self.boxes.get(frame.index, NOBODY))
+
+
+class DetectorFrontend:
+    """Keypoints by a `CropNetwork` in the boxes of a `BoxDetector`, frame by frame.
+
+    Arguments:
+        name: of the front end.
+    """
+
+    def __init__(self, name: str, network: CropNetwork, detector: BoxDetector) -> None:
+        self.name = name
+        self.network = network
+        self.skeleton = network.skeleton
+        self.detector = detector
+
+    def reset(self) -> None:
+        """Nothing to do: frames are independent."""
+
+    def __call__(self, frame: Frame) -> Detections:
+        """People in this frame; a box whose better half of joints has a mean score of `MIN_SCORE` or less shows
+        nobody.
+        """
+        people = estimate_in_boxes(self.network, frame.pyramid, self.detector([frame.image])[0])
+        better = np.sort(people.score, axis=1)[:, len(self.skeleton) // 2 :]
+        return people.select(better.mean(1) > MIN_SCORE)
+
+
+def estimate_in_boxes(network: CropNetwork, image: Pyramid, boxes: FrameBoxes) -> Detections:
+    """People in these boxes of an image, with the boxes' scores."""
+    regions = network.crop.regions(boxes.boxes)
+    estimates = replace(estimate_regions(network, image, regions), regions=regions)
+    return replace(
+        make_detections(estimates, network.skeleton, image.size),
+        boxes=boxes.boxes.astype(np.float32),
+        box_score=boxes.score.astype(np.float32),
+    )
 
 
 def estimate_regions(network: CropNetwork, image: Pyramid, regions: Regions) -> RegionEstimates:

@@ -1,4 +1,4 @@
-"""Similarity of regions (see `occlupose.codecs.crops`) and non-maximum suppression.
+"""Similarity of regions (see `occlupose.codecs.crops`), overlap of boxes, and non-maximum suppression.
 
 Coordinates in this file are pixels with pixel centres at integers.
 """
@@ -14,6 +14,16 @@ def similarity(regions: Float[np.ndarray, "*a 4"], others: Float[np.ndarray, "*b
     apart = ((regions - others) ** 2).sum(-1)
     size = np.maximum(np.maximum(radius(regions), radius(others)), 1.0)
     return np.exp(-apart / (2 * (0.35 * size) ** 2))
+
+
+def overlap(boxes: Float[np.ndarray, "*a 4"], others: Float[np.ndarray, "*b 4"]) -> Float[np.ndarray, "*c"]:
+    """Intersection over union of bounding boxes (left, top, right, bottom), 0..1 (shapes broadcast)."""
+    low = np.maximum(boxes[..., :2], others[..., :2])
+    high = np.minimum(boxes[..., 2:], others[..., 2:])
+    shared = np.maximum(high - low, 0).prod(-1)
+    areas = [np.maximum(each[..., 2:] - each[..., :2], 0).prod(-1) for each in (boxes, others)]
+    union = areas[0] + areas[1] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def suppress_similar(

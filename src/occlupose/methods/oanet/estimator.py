@@ -13,6 +13,7 @@ from occlupose.flow import Flow
 from occlupose.frontends import Frontend, build_frontend
 from occlupose.frontends.boxes import load as load_boxes
 from occlupose.frontends.crops import BoxFrontend
+from occlupose.frontends.detector import BoxDetector
 from occlupose.media import Frame, Source
 from occlupose.methods.oanet.lifting import TrackLifter, load_lifter
 from occlupose.methods.oanet.streaming import StreamLifter
@@ -26,13 +27,19 @@ class OANet(PoseEstimator):
     joints.
 
     Arguments:
-        frontend: person detector and 2D keypoint network: "blazepose", a .safetensors or .onnx file, or a front end.
+        frontend: person detector and 2D keypoint network: a front end, or its name or file as for
+            `frontends.build_frontend`, such as "rtmpose:FILE.onnx".
         boxes: bounding boxes of the people, in a file in COCO's results format or as `frontends.boxes.load` returns
             them; by default people are detected. For .safetensors and .onnx files.
         flip: test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors files.
         flow: optical flow: a name that `flow.build_flow` knows, a function like `flow.Flow`, or None for no check.
         weights: lifter, as `occlupose train lifter` writes it; by default the shipped one.
-        device: torch device of the lifter, RAFT and a .safetensors front end.
+        device: of the lifter, RAFT and a front end or detector in a file, as in torch; with "directml" only .onnx files
+            are not on the CPU.
+        detector: person detector, or its file as for `frontends.build_detector`, such as "yolox:FILE.onnx"; by default
+            that of the front end. For .safetensors and .onnx files.
+        threads: processor threads of each network of the front end and detector; those of .safetensors files use
+            torch's.
 
     Raises:
         OccluposeError: an argument is invalid, a file cannot be read, or weights cannot be downloaded.
@@ -48,10 +55,14 @@ class OANet(PoseEstimator):
         flow: str | Flow | None = "dis",
         weights: str | Path | None = None,
         device: str = "cpu",
+        *,
+        detector: str | Path | BoxDetector | None = None,
+        threads: int = 2,
     ) -> None:
-        self.flow = flows.build_flow(flow, device=device) if isinstance(flow, str) else flow
-        self.lifter = load_lifter(device, None if weights is None else Path(weights))
-        self.frontend = _build_frontend(frontend, boxes, flip, device)
+        torch_device = "cpu" if device == "directml" else device
+        self.flow = flows.build_flow(flow, device=torch_device) if isinstance(flow, str) else flow
+        self.lifter = load_lifter(torch_device, None if weights is None else Path(weights))
+        self.frontend = _build_frontend(frontend, boxes, detector, flip=flip, threads=threads, device=device)
         self.boxes = boxes
         self.skeleton = self.frontend.skeleton
 
@@ -92,20 +103,27 @@ class OANet(PoseEstimator):
 
 
 def _build_frontend(
-    frontend: str | Path | Frontend, boxes: str | Path | Mapping[int, FrameBoxes] | None, flip: bool, device: str
+    frontend: str | Path | Frontend,
+    boxes: str | Path | Mapping[int, FrameBoxes] | None,
+    detector: str | Path | BoxDetector | None,
+    *,
+    flip: bool,
+    threads: int,
+    device: str,
 ) -> Frontend:
     """The front end, built if it is given by name or file.
 
     Raises:
-        OccluposeError: as `frontends.build_frontend`; boxes or flip for a front end that is built already.
+        OccluposeError: as `frontends.build_frontend`; boxes, detector or flip for a front end that is built already.
     """
     if isinstance(frontend, (str, Path)):
         if isinstance(boxes, (str, Path)):
             boxes = {}  # `start` reads the file
-        return build_frontend(frontend, boxes=boxes, flip=flip, device=device)
+        return build_frontend(frontend, boxes=boxes, detector=detector, flip=flip, threads=threads, device=device)
     if boxes is not None:
         where = boxes if isinstance(boxes, (str, Path)) else "boxes"
         raise OccluposeError(f"{where}: {frontend.name} is built already; give the boxes where it is built")
-    if flip:
-        raise OccluposeError(f"flip: {frontend.name} is built already; give flip where it is built")
+    for option, used in (("detector", detector is not None), ("flip", flip)):
+        if used:
+            raise OccluposeError(f"{option}: {frontend.name} is built already; give {option} where it is built")
     return frontend

@@ -1,0 +1,104 @@
+"""`occlupose run` with networks of others in ONNX files: a painted person walks through a folder of images."""
+
+import numpy as np
+import pytest
+import torch
+
+from commands import assert_refused
+from occlupose.media import write_image
+from occlupose.poses import VISIBLE, Poses
+from occlupose.skeletons import COCO17
+from onnx_networks import Detections, People, SimCC, export, paint
+
+FRAMES = 8
+PERSON = 112
+"""Number of the patch, whose colour mixed with that of a joint is no other joint's."""
+
+FIGURE = np.array([(20 + 20 * (joint % 3), 14 + 22 * joint) for joint in range(17)])
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("networks")
+    export(folder / "det.onnx", Detections(PERSON + 1), width=320, height=256, outputs=["dets", "labels"])
+    export(folder / "pose.onnx", SimCC(17), width=192, height=256, outputs=["simcc_x", "simcc_y"])
+    export(folder / "rtmo.onnx", People(PERSON + 1), width=320, height=256, outputs=["dets", "keypoints"])
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path):
+    """640 x 480 px, with a person of 100 x 400 px, 10 px farther to the right in each."""
+    for frame in range(FRAMES):
+        image = np.zeros((480, 640, 3), np.uint8)
+        left = 100 + 10 * frame
+        paint(image, PERSON, left, 40, left + 100, 440, 0.9)
+        for joint, (x, y) in enumerate(FIGURE + np.array([left, 40])):
+            paint(image, joint, x - 5, y - 5, x + 5, y + 5, 0.8)
+        write_image(tmp_path / "images" / f"{frame}.png", image)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def threads():
+    """torch's threads stay as they are after the test."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_detector_and_a_keypoint_network(command, networks, images, tmp_path, threads):
+    front = ["--frontend", f"rtmpose:{networks / 'pose.onnx'}", "--detector", f"yolox:{networks / 'det.onnx'}"]
+    outcome = command("run", images, *front, "--threads", "1", "--no-video", "-o", tmp_path / "out")
+    assert outcome.code == 0
+    assert torch.get_num_threads() == 1
+    poses = Poses.load(tmp_path / "out" / "poses.npz")
+    seen = poses.observed
+    assert len(poses) == FRAMES and poses.track_id.tolist() == [1] and seen.skeleton == COCO17
+    for frame in range(FRAMES):
+        expected = FIGURE + np.array([99.5 + 10 * frame, 39.5])
+        np.testing.assert_allclose(seen.xy[frame, 0], expected, atol=2)
+    assert (seen.state == VISIBLE).all()
+    assert np.isfinite(poses.xyz).all()
+
+
+def test_a_network_that_finds_people_and_keypoints(command, networks, images, tmp_path):
+    outcome = command(
+        "run", images, "--frontend", f"rtmo:{networks / 'rtmo.onnx'}", "--no-video", "-o", tmp_path / "out"
+    )
+    assert outcome.code == 0
+    seen = Poses.load(tmp_path / "out" / "poses.npz").observed
+    way = np.arange(17)[:, None] / 17
+    for frame in range(FRAMES):
+        expected = (100 + 10 * frame, 40) + way * (100, 400)
+        np.testing.assert_allclose(seen.xy[frame, 0], expected, atol=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--frontend", "rtmpose:nope.onnx"], ["nope.onnx", "no such file"]),
+        (["--frontend", "rtmpose:POSE", "--detector", "yolox:nope.onnx"], ["nope.onnx", "no such file"]),
+        (["--frontend", "rtmpose:POSE", "--detector", "rtmpose:POSE"], ["finds keypoints too", "yolox:FILE.onnx"]),
+        (["--frontend", "rtmpose:POSE", "--detector", "nanodet"], ["nanodet", "no such person detector"]),
+        (["--frontend", "rtmpose:POSE", "--threads", "0"], ["threads 0", "1 or more"]),
+        (["--frontend", "rtmpose:POSE", "--flip"], ["has no flip"]),
+        (["--frontend", "rtmpose:POSE", "--device", "abacus"], ["device abacus"]),
+        (["--frontend", "rtmpose:DET"], ["its output is dets", "says simcc"]),
+        (["--frontend", "yolox:DET"], ["give it as detector"]),
+        (["--detector", "yolox:DET"], ["blazepose", "takes no detector"]),
+        (["--method", "hupor", "--detector", "yolox:DET"], ["detector", "hupor does not use it"]),
+    ],
+)
+def test_what_cannot_be_is_one_line(command, networks, images, options, words):
+    files = {"POSE": str(networks / "pose.onnx"), "DET": str(networks / "det.onnx")}
+    for name, file in files.items():
+        options = [option.replace(name, file) for option in options]
+    assert_refused(command("run", images, *options), *words)
+
+
+def test_keypoints_are_scored_by_a_word_too(command, networks, tmp_path):
+    outcome = command("eval", "keypoints", "--data", tmp_path, "--frontend", f"rtmpose:{networks / 'pose.onnx'}")
+    assert_refused(outcome, str(tmp_path))  # the network is loaded, and there is no dataset
+    outcome = command("eval", "keypoints", "--data", tmp_path, "--frontend", f"rtmo:{networks / 'rtmo.onnx'}")
+    assert_refused(outcome, "whole images")
