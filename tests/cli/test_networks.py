@@ -8,7 +8,7 @@ from commands import assert_refused
 from occlupose.media import write_image
 from occlupose.poses import VISIBLE, Poses
 from occlupose.skeletons import COCO17
-from onnx_networks import Detections, People, SimCC, export, paint
+from onnx_networks import Detections, People, SimCC, constant, export, paint, write_json
 
 FRAMES = 8
 PERSON = 112
@@ -95,6 +95,17 @@ def test_what_cannot_be_is_one_line(command, networks, images, options, words):
     for name, file in files.items():
         options = [option.replace(name, file) for option in options]
     assert_refused(command("run", images, *options), *words)
+
+
+def test_joints_of_which_the_lifter_has_none_are_refused(command, images, tmp_path):
+    """Before the images are read, and with the name of the card's skeleton."""
+    points = np.zeros((1, 2, 3), np.float32)
+    file = constant(tmp_path / "pose.onnx", {"output": points})
+    card = {"codec": "coordinates", "width": 48, "height": 64, "skeleton": "oars", "joint_names": ["blade", "grip"]}
+    write_json(file.with_suffix(".json"), card)
+    (tmp_path / "boxes.json").write_text('[{"image_id": 0, "category_id": 1, "bbox": [1, 1, 9, 9], "score": 0.9}]')
+    outcome = command("run", images, "--frontend", file, "--boxes", tmp_path / "boxes.json")
+    assert_refused(outcome, "skeleton oars", "none of its joints")
 
 
 def test_keypoints_are_scored_by_a_word_too(command, networks, tmp_path):

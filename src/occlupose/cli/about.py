@@ -89,6 +89,12 @@ def _add_devices(table: Table) -> None:
 
     gpus = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
     table.add_row("devices", f"cpu ({torch.get_num_threads()} threads)", gpus or "no GPU")
+    try:
+        from onnxruntime import get_available_providers
+    except ImportError:
+        return
+    providers = [name.removesuffix("ExecutionProvider") for name in get_available_providers()]
+    table.add_row("devices of onnxruntime", ", ".join(providers), "")
 
 
 def _outcome(check: Callable[[], object]) -> str:

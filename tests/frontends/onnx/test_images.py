@@ -187,6 +187,21 @@ def test_what_is_not_finite_is_nobody(tmp_path):
     assert np.isfinite(constant_detector(tmp_path / "raw", {"output": raw_rows})([black(320, 256)])[0].boxes).all()
 
 
+def test_nobody_in_the_outputs(tmp_path):
+    """A network's own suppression may leave no rows."""
+    empty = {"dets": np.zeros((1, 0, 5), np.float32), "labels": np.zeros((1, 0), np.int64)}
+    found = constant_detector(tmp_path, empty)([black(320, 256)] * 3)
+    assert [len(each) for each in found] == [0, 0, 0]
+    people = {"dets": empty["dets"], "keypoints": np.zeros((1, 0, 17, 3), np.float32)}
+    file = constant(tmp_path / "pose.onnx", people, shape=(1, 3, 256, 320))
+    assert len(build_frontend(f"rtmo:{file}")(Frame(0, 0.0, black(320, 256)))) == 0
+
+
+def test_one_image_at_a_time(tmp_path):
+    found = constant_detector(tmp_path, {"dets": dets((10, 10, 50, 110, 0.6))})([black(320, 256), black(640, 512)])
+    np.testing.assert_allclose([each.boxes[0] for each in found], [(9.5, 9.5, 49.5, 109.5), (19.5, 19.5, 99.5, 219.5)])
+
+
 @pytest.mark.parametrize("order", [("dets", "labels"), ("labels", "dets"), ("b", "a"), ("a", "b")])
 def test_outputs_in_another_order_and_under_other_names(tmp_path, order):
     """One of two people has another class."""

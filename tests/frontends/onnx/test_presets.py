@@ -83,6 +83,31 @@ def test_joints_are_where_they_were_painted_in_the_image(word, grid, request):
     np.testing.assert_allclose(people.boxes, box)
 
 
+def test_60_people_at_once_and_nobody(rtmpose):
+    network = load_network(f"rtmpose:{rtmpose}", threads=1)
+    images, places = crops(*[(5 + person % 40, 10 + person % 30) for person in range(60)])
+    xy, score = network(images)
+    np.testing.assert_array_equal(xy, places)
+    assert score.shape == (60, 17)
+    assert network(images[:0])[0].shape == (0, 17, 2)
+
+
+def test_people_of_20_px_and_boxes_outside_the_image(rtmpose):
+    """Joints are patches of 3 x 3 px; of the second box only the upper left corner is in the image, of the third
+    nothing.
+    """
+    image = np.zeros((60, 60, 3), np.uint8)
+    places = [(21, 23), (29, 23), (21, 33), (29, 33)]
+    for joint, (x, y) in enumerate(places):
+        paint(image, joint, x - 1, y - 1, x + 2, y + 2, 0.8)
+    boxes = FrameBoxes(np.array([[17.5, 18, 32.5, 38], [50, 50, 500, 900], [-300, 10, -200, 90]]), np.ones(3))
+    network = load_network(f"rtmpose:{rtmpose}", threads=1)
+    people = estimate_in_boxes(network, Pyramid(image), boxes)
+    np.testing.assert_allclose(people.xy[0, :4], places, atol=0.15)
+    assert (people.score[0, :4] > 0.7).all() and people.score[0, 4:].max() == 0
+    assert people.score[1:].max() == 0 and np.isfinite(people.xy).all()
+
+
 def test_the_order_of_the_channels_and_the_normalisation_matter(tmp_path):
     """A network of the same kind but for blue first finds nothing when it is shown red first. The blue of the patches
     is the red of none.

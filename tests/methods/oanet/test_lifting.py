@@ -424,7 +424,9 @@ def test_the_motion_capture_s_own_names_are_known():
 def test_a_skeleton_that_shares_nothing_is_refused():
     hands = BLAZEPOSE33.subset(["left_thumb", "right_heel"])
     poses = replace(cardboard(*ONE).select(joint=["nose", "left_hip"]), skeleton=hands)
-    with pytest.raises(OccluposeError, match="the lifter has none of its joints; give coco17 or h36m17"):
+    with pytest.raises(
+        OccluposeError, match="the lifter has none of its joints; give coco17 or h36m17, or their names"
+    ):
         flat_lift(poses)
 
 

@@ -15,7 +15,7 @@ from occlupose.frontends.boxes import load as load_boxes
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.frontends.detector import BoxDetector
 from occlupose.media import Frame, Source
-from occlupose.methods.oanet.lifting import TrackLifter, load_lifter
+from occlupose.methods.oanet.lifting import TrackLifter, check_skeleton, load_lifter
 from occlupose.methods.oanet.streaming import StreamLifter
 from occlupose.occlusion.confidence import classify_joints
 from occlupose.poses import FramePoses, Poses
@@ -42,7 +42,8 @@ class OANet(PoseEstimator):
             torch's.
 
     Raises:
-        OccluposeError: an argument is invalid, a file cannot be read, or weights cannot be downloaded.
+        OccluposeError: an argument is invalid, a file cannot be read, weights cannot be downloaded, or the lifter has
+            none of the front end's joints.
     """
 
     in_3d = False
@@ -65,6 +66,7 @@ class OANet(PoseEstimator):
         self.frontend = _build_frontend(frontend, boxes, detector, flip=flip, threads=threads, device=device)
         self.boxes = boxes
         self.skeleton = self.frontend.skeleton
+        check_skeleton(self.skeleton)
 
     def start(self, source: Source) -> None:
         """Forgets earlier frames, and reads the bounding boxes of this source.

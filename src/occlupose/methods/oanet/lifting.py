@@ -222,14 +222,19 @@ def lift(
     Raises:
         OccluposeError: the lifter has none of the skeleton's joints, or the height or field of view is impossible.
     """
-    if not any(_matching_joint(joint, poses.skeleton) for joint in BODY22.joints):
-        raise OccluposeError(
-            f"skeleton {poses.skeleton.name}: the lifter has none of its joints; give coco17 or h36m17"
-        )
+    check_skeleton(poses.skeleton)
     check_height(height)
     assumed = camera_from_fov(poses.width, poses.height, fov)
     camera = camera or (poses.camera if fov is None else None) or assumed
     return TrackLifter(camera, height, lifter or load())(poses)
+
+
+def check_skeleton(skeleton: Skeleton) -> None:
+    """Refuses a skeleton of whose joints the lifter has none. Raises OccluposeError."""
+    if not any(_matching_joint(joint, skeleton) for joint in BODY22.joints):
+        raise OccluposeError(
+            f"skeleton {skeleton.name}: the lifter has none of its joints; give coco17 or h36m17, or their names"
+        )
 
 
 def to_body22(values: Float[np.ndarray, "time joint d"], skeleton: Skeleton) -> Float[np.ndarray, "time 22 d"]:
