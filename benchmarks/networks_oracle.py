@@ -10,8 +10,8 @@ square of 1.25 times the longer side of the first box, scaled to 256 x 256 pixel
 The graphs run in onnxruntime and the modules in torch, on the CPU. Positions are compared for all joints of Thunder,
 for the joints and boxes of people with a confidence above 0.1 of MultiPose, and for boxes with one above 0.3 of
 NanoDet; confidences of all of them, and of every person and cell. A joint is a tie where occlupose gives, within 0.1
-px, the position in the cell of the weighted heatmap that comes second in TensorFlow; `tie_margin` is by which part of
-its value the best cell is above it.
+px, the position in the cell of the weighted heatmap that comes second in TensorFlow. `smallest_margin` is of all
+joints the smallest part of its value by which the best cell is above the second.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from occlupose.networks import pretrained
 
 COLUMNS = (
     *("network", "runtime", "pictures", "positions", "confidences", "largest_px", "largest_px_without_ties"),
-    *("largest_confidence", "over_0.1_px", "ties", "tie_margin", "confidences_over_0.001"),
+    *("largest_confidence", "over_0.1_px", "ties", "smallest_margin", "confidences_over_0.001"),
 )
 SIDES = {"movenet_thunder": 256, "movenet_multipose": 256, "nanodet_g": 416}
 FILES = {"movenet_thunder": "movenet-thunder", "movenet_multipose": "movenet-multipose", "nanodet_g": "nanodet"}
@@ -141,11 +141,12 @@ def compare(network: str, ours: Outputs, theirs: Outputs) -> tuple[object, ...]:
     if "person_score" in ours:
         differences = np.append(differences, np.abs(ours["person_score"] - theirs["person_score"]))
     ties = np.zeros(len(distances), bool)
-    margin = np.zeros(0)
+    margin = ""
     if "runner_up" in theirs:
         second = _distances(ours["xy"], theirs["runner_up"])[kept].ravel() < PX
         ties[: len(second)] = (distances[: len(second)] > PX) & second
-        margin = theirs["margin"][kept].ravel()[ties[: len(second)]]
+        seen = theirs["score"][kept] > 0
+        margin = f"{theirs['margin'][kept][seen].min():.7f}"
     without = distances[~ties]
     return (
         len(distances),
@@ -155,7 +156,7 @@ def compare(network: str, ours: Outputs, theirs: Outputs) -> tuple[object, ...]:
         f"{differences.max():.7f}",
         int((distances > PX).sum()),
         int(ties.sum()),
-        f"{margin.max():.7f}" if len(margin) else "",
+        margin,
         int((differences > CONFIDENCE).sum()),
     )
 

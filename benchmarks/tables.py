@@ -344,14 +344,12 @@ def networks_oracle() -> str:
     """The differences of each network and runtime from TensorFlow."""
     lines = []
     for row in _rows("networks_oracle"):
-        over = f"{row['over_0.1_px']} of {row['positions']}"
-        if row["ties"] != "0":
-            over += f", ties: {row['ties']}"
+        positions = f"{row['over_0.1_px']} of {row['positions']}"
         confidences = f"{row['confidences_over_0.001']} of {row['confidences']}"
-        distances = [row["largest_px"], row["largest_px_without_ties"]]
-        lines.append([row["network"], row["runtime"], *distances, over, row["largest_confidence"], confidences])
-    columns = ["", "runtime", "largest difference, px", "without ties", "over 0.1 px"]
-    columns += ["largest of a confidence", "over 0.001"]
+        line = [row["network"], row["runtime"], row["largest_px"], positions, row["ties"]]
+        lines.append([*line, row["smallest_margin"], row["largest_confidence"], confidences])
+    columns = ["", "runtime", "largest difference, px", "over 0.1 px", "of them ties", "smallest margin"]
+    columns += ["largest difference of a confidence", "over 0.001"]
     return _table_of_lines(columns, lines) + _caption("networks_oracle")
 
 
