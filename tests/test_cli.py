@@ -137,14 +137,17 @@ OTHER = {"width": 320, "height": 240, "fx": 300, "fy": 300, "cx": 159.5, "cy": 1
         (lambda folder: ["--every", "0"], ["every 0"]),
         (lambda folder: ["--start", "2", "--end", "1"], ["start 2"]),
         (lambda folder: ["--start", "9"], ["a.mp4", "from 9 s on"]),
-        (lambda folder: ["--frontend", "nope"], ["nope", "blazepose"]),
+        (lambda folder: ["--frontend", "nope"], ["nope", "movenet"]),
         (lambda folder: ["--frontend", folder / "nope.onnx"], ["nope.onnx", "no such file"]),
         (
             lambda folder: ["--frontend", folder / "nope.safetensors"],
             ["nope.safetensors", "no such file", "train keypoints"],
         ),
-        (lambda folder: ["--flip"], ["blazepose", "has no flip"]),
-        (lambda folder: ["--boxes", boxes_file(folder, 3)], ["blazepose", "no boxes", ".safetensors"]),
+        (lambda folder: ["--flip"], ["movenet", "has no flip"]),
+        (
+            lambda folder: ["--frontend", "movenet-multipose", "--boxes", boxes_file(folder, 3)],
+            ["movenet-multipose", "no boxes", ".safetensors"],
+        ),
         (
             lambda folder: ["--frontend", frontend_file(folder), "--boxes", folder / "nope.json"],
             ["nope.json", "no such file"],
@@ -983,7 +986,8 @@ def test_demo_refuses_its_output_before_it_downloads(command, monkeypatch, tmp_p
 def test_what_must_be_fetched_is_announced(command, monkeypatch, tmp_path):
     monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    for arguments, package in ((["demo"], "pose2sim"), (["run", make_video(tmp_path / "a.mp4", 2)], "mediapipe")):
+    blazepose = ["run", make_video(tmp_path / "a.mp4", 2), "--frontend", "blazepose"]
+    for arguments, package in ((["demo"], "pose2sim"), (blazepose, "mediapipe")):
         outcome = command(*arguments)
         first, second = outcome.err.splitlines()
         assert outcome.code == 2 and first.startswith("occlupose: fetching once: ") and package in first

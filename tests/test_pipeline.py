@@ -21,7 +21,7 @@ from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.estimator import track
 from occlupose.flow import FlowSampler
-from occlupose.frontends.blazepose import BlazePose
+from occlupose.frontends import build_frontend
 from occlupose.media import Frame, Source, VideoWriter, open_media, write_image
 from occlupose.methods.oanet import lifting
 from occlupose.methods.oanet.estimator import OANet
@@ -555,7 +555,7 @@ def test_streaming_the_real_thing(tmp_path, lifter):
     with VideoWriter(tmp_path / "a.mp4", images[0].shape[1], images[0].shape[0], 10) as out:
         for image in images + images[-2:0:-1] + images + images[-2:0:-1]:
             out.write(image)
-    frontend = BlazePose(threads=1, detect_every=30, search_every=30, tiles=False)
+    frontend = build_frontend(threads=1)
     whole = run(tmp_path / "a.mp4", OANet(frontend), height=1.75)
     assert len(whole.track_id) >= 2 and len(whole) == 64 > 52, "longer than the latency"
     assert_streamed(list(stream(tmp_path / "a.mp4", OANet(frontend), height=1.75)), whole)

@@ -526,7 +526,7 @@ def test_trainings_that_cannot_be(command, tmp_path, options, words):
         (lambda folder: ["--boxes", "found"], ["boxes found: no such file", "--box-source detector"]),
         (lambda folder: ["--boxes", "ground-truth"], ["no such file", "--box-source ground-truth"]),
         (lambda folder: [*boxes_of_others(folder), "--box-source", "detector"], ["boxes", "give one of the two"]),
-        (lambda folder: ["--frontend", "nope"], ["nope", "no such front end", "blazepose"]),
+        (lambda folder: ["--frontend", "nope"], ["nope", "no such front end", "movenet"]),
         (lambda folder: ["--frontend", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
         (
             lambda folder: ["--frontend", files.write_json(folder / "a.safetensors", {})],
@@ -799,11 +799,11 @@ def test_training_and_test_images_in_one_folder(command, tmp_path):
 
 
 @pytest.mark.assets
-def test_blazepose_finds_people_by_itself(command, tmp_path):
+def test_people_are_detected_by_default(command, tmp_path):
     data = files.write_ochuman(tmp_path / "data")
     outcome = command("eval", "keypoints", "--data", data, "-o", tmp_path / "scores.csv")
     assert (
-        outcome.code == 0 and "ochuman, detected boxes" in outcome.out and "in boxes of blazepose itself" in outcome.out
+        outcome.code == 0 and "ochuman, detected boxes" in outcome.out and "in boxes of movenet itself" in outcome.out
     )
     assert {row["boxes"] for row in rows(tmp_path / "scores.csv")} == {"detected"}
 

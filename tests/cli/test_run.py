@@ -136,7 +136,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(run, tmp_pat
         (["--frontend", "nope.onnx"], "nope.onnx"),
         (["--frontend", "nope.safetensors"], "nope.safetensors"),
         (["--frontend", "nope"], "nope"),
-        (["--frontend", "blazepose", "--boxes", "boxes.json"], "boxes"),
+        (["--frontend", "movenet-multipose", "--boxes", "boxes.json"], "boxes"),
         (["--boxes", "nope.json"], "nope.json"),
         (["--flip"], "flip"),
         (["--weights", "nope.safetensors"], "nope.safetensors"),

@@ -93,7 +93,7 @@ def test_nobody_is_refined_to_nobody():
 
 
 def test_unknown_name():
-    known = r"blazepose, rtmpose:FILE\.onnx, .*, a \.safetensors or an \.onnx file"
+    known = r"movenet, movenet-multipose, blazepose, rtmpose:FILE\.onnx, .*, a \.safetensors or an \.onnx file"
     with pytest.raises(OccluposeError, match=rf"^nosuch: no such front end; give {known}$"):
         build_frontend("nosuch")
 
@@ -202,7 +202,7 @@ def test_small_people_are_found_by_tiles(clip):
     small = clip[0].image[::8, ::8]
     image[700 : 700 + small.shape[0], 300 : 300 + small.shape[1]] = small
     frame = Frame(0, 0.0, image)
-    assert len(BlazePose(threads=1, tiles=False)(frame)) == 0
+    assert len(BlazePose(threads=1, tiled=False)(frame)) == 0
     people = BlazePose(threads=1)(frame)
     np.testing.assert_allclose(people.boxes[players(people)], np.array(PLAYERS) / 8 + [300, 700, 300, 700], atol=15)
 

@@ -102,7 +102,7 @@ def test_presence_is_the_confidence_of_the_better_half_of_the_joints_and_the_nex
 def test_boxes_and_mirror_images_are_not_for_everybody(tmp_path):
     with pytest.raises(
         OccluposeError,
-        match=r"^blazepose: detects people by itself and takes no boxes; give a \.safetensors or an \.onnx file",
+        match=r"^blazepose: detects people by itself and takes no boxes; give movenet, a \.safetensors",
     ):
         build_frontend("blazepose", boxes={})
     for name in ("blazepose", "pose.onnx"):

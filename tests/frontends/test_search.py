@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from occlupose.frontends.search import TileScheduler
+from occlupose.frontends.search import TileScheduler, context_tile, make_tiles, whole_image
 from occlupose.pyramid import Pyramid
 
 EMPTY = np.zeros((0, 4))
@@ -19,15 +19,49 @@ def holds(tile, x, y):
     return left <= x < left + side and top <= y < top + side
 
 
+@pytest.mark.parametrize("size", [(640, 480), (1080, 1920), (1, 1), (37, 1000), (500, 500)])
+@pytest.mark.parametrize("share", [0.7, 0.45, 0.25])
+def test_tiles_cover_the_image_and_overlap(size, share):
+    views = np.array(make_tiles(*size, share=share))
+    assert len({tuple(view) for view in views}) == len(views)
+    side = views[0, 2]
+    for axis in (0, 1):
+        starts = np.unique(views[:, axis])
+        assert starts.min() <= 0
+        assert starts.max() + side >= size[axis] - 1e-9
+        assert (np.diff(starts) <= side * 0.5 + 1e-9).all()
+
+
+def test_whole_and_around():
+    assert whole_image(640, 480) == (0, -80, 640)
+    assert context_tile(np.array([100.0, 50.0, 100.0, 30.0])) == (60, 10, 80)
+
+
+@pytest.mark.parametrize(
+    ("size", "sides"),
+    [((300, 200), []), ((480, 480), []), ((640, 480), [480]), ((1920, 1080), [960, 480]), ((4000, 100), [2000, 1000])],
+)
+def test_no_tile_is_smaller_than_the_detector_needs(size, sides):
+    search = TileScheduler(*size, sides=(0.5, 0.25), min_side=480)
+    assert sorted({side for _, _, side in search.tiles}, reverse=True) == pytest.approx(sides)
+
+
+def test_without_tiles_the_whole_image_is_next():
+    search = TileScheduler(300, 200, sides=(0.5,), min_side=480)
+    image = pyramid_of(width=300, height=200)
+    assert search.all_tiles(image) == [whole_image(300, 200)]
+    assert search.next(image, EMPTY) == whole_image(300, 200)
+
+
 def test_where_nothing_changes_every_tile_has_its_turn():
-    search = TileScheduler(640, 480)
+    search = TileScheduler(640, 480, sides=(0.7, 0.45, 0.25))
     search.all_tiles(pyramid_of())
     looked = [search.next(pyramid_of(), EMPTY) for _ in search.tiles]
     assert sorted(looked) == sorted(search.tiles)
 
 
 def test_a_newcomer_is_estimated_soon():
-    search = TileScheduler(640, 480)
+    search = TileScheduler(640, 480, sides=(0.7, 0.45, 0.25))
     assert len(search.all_tiles(pyramid_of())) == len(search.tiles) + 1 > 20
     for _ in range(5):
         search.next(pyramid_of(), EMPTY)
@@ -35,7 +69,7 @@ def test_a_newcomer_is_estimated_soon():
 
 
 def test_known_people_are_no_news():
-    search = TileScheduler(640, 480)
+    search = TileScheduler(640, 480, sides=(0.7, 0.45, 0.25))
     search.all_tiles(pyramid_of())
     known = np.array([[480.0, 280.0, 545.0, 380.0]])
     looked = [search.next(pyramid_of((500, 300)), known) for _ in search.tiles]
@@ -44,7 +78,7 @@ def test_known_people_are_no_news():
 
 @pytest.mark.parametrize("size", [(1, 1), (1000, 37), (2, 3000)])
 def test_odd_sizes(size):
-    search = TileScheduler(*size)
+    search = TileScheduler(*size, sides=(0.5, 0.25))
     odd = Pyramid(np.zeros((size[1], size[0], 3), np.uint8))
     search.all_tiles(odd)
     assert search.next(odd, EMPTY) in search.tiles

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from occlupose.frontends.topdown import ESTABLISHED_AGE, RegionEstimates, TopDown
+from occlupose.frontends.regions import similarity
+from occlupose.frontends.topdown import ESTABLISHED_AGE, KNOWN_SIMILARITY, RegionEstimates, TopDown
 from occlupose.media import Frame
 from occlupose.skeletons import COCO17
 
@@ -20,13 +21,14 @@ class Discs(TopDown):
 
     name = "discs"
     skeleton = COCO17
+    min_tile = 0
 
     def __init__(self, **options):
         self.searches = []
-        super().__init__(self.detect, **options)
+        super().__init__(**options)
 
-    def detect(self, pyramid, tiles, *, mask=None):
-        self.searches.append((len(tiles), mask is not None))
+    def find(self, pyramid, tiles, known, *, hide=False):
+        self.searches.append((len(tiles), hide))
         image = pyramid.crop(np.eye(3)[:2], *pyramid.size)[..., 0]
         found = []
         for level in np.unique(image[image > 0]):
@@ -34,7 +36,8 @@ class Discs(TopDown):
             if any(left <= x.mean() < left + side and top <= y.mean() < top + side for left, top, side in tiles):
                 # rough, as a detector's regions are
                 found.append([x.mean() + 3, y.mean() - 3, x.mean() + 3, y.mean() - 43])
-        return np.array(found).reshape(-1, 4)
+        regions = np.array(found).reshape(-1, 4)
+        return regions[similarity(regions[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY]
 
     def estimate(self, pyramid, regions):
         image = pyramid.crop(np.eye(3)[:2], *pyramid.size)[..., 0]
@@ -75,14 +78,14 @@ def test_everybody_is_found_once_and_followed():
 
 
 def test_the_whole_image_is_searched_first_and_now_and_then_and_tiles_between():
-    frontend = Discs(detect_every=10, search_every=3)
+    frontend = Discs(detect_every=10 / 30, search_every=3 / 30)
     counts = []
     for index in range(20):
         before = len(frontend.searches)
         frontend(frame(index, (60, 100)))
         counts.append([tiles for tiles, _ in frontend.searches[before:]])
-    assert counts[0][0] > 20  # whole and tiles
-    assert counts[1:] == [[1] if index % 10 == 0 or index % 3 == 0 else [] for index in range(1, 20)]
+    assert counts[0] == [1 + 6 + 35, 1]  # whole and tiles, around the person
+    assert counts[1:] == [[1] if index in (3, 6, 9, 10, 13, 16, 19) else [] for index in range(1, 20)]
 
 
 def test_a_newcomer_is_found_by_a_tile_long_before_the_whole_image_is_searched():
@@ -148,12 +151,12 @@ def poses(*people):
         ([(100, 100, 50, 0.9), (125, 100, 50, 0.8)], [0, 1]),  # side by side, overlapping
         ([(100, 100, 80, 0.9), (100, 128 - 80, 31, 0.8)], [0]),  # a trunk taken for a body
         ([(100, 100, 80, 0.85), (110, 130, 30, 0.99)], [1, 0]),  # a child before an adult
-        ([(100, 100, 80, 0.9), (100, 64, 40, 0.98)], [1]),  # two bodies with one head
+        ([(100, 100, 80, 0.9), (100, 64, 40, 0.98)], [1, 0]),  # two bodies whose heads are in one place
         ([(100, 100, 80, 0.9), (300, 100, 30, 0.5)], [0, 1]),
     ],
 )
 def test_who_is_distinct(people, kept):
-    assert Discs()._distinct(poses(*people)) == kept
+    assert Discs()._distinct(poses(*people), 0.5) == kept
 
 
 def test_who_was_followed_for_long_stays():
@@ -166,16 +169,16 @@ def test_who_was_followed_for_long_stays():
         ((ESTABLISHED_AGE, ESTABLISHED_AGE), [0, 1]),
         ((ESTABLISHED_AGE, 0), [0]),
     ):
-        assert Discs()._distinct(replace(estimate, age=np.array(ages))) == kept
+        assert Discs()._distinct(replace(estimate, age=np.array(ages)), 0.5) == kept
     double = poses((102, 101, 51, 0.9), (100, 100, 50, 0.8))
-    assert Discs()._distinct(replace(double, age=np.array([0, ESTABLISHED_AGE]))) == [1]
+    assert Discs()._distinct(replace(double, age=np.array([0, ESTABLISHED_AGE])), 0.5) == [1]
 
 
 def test_frames_are_counted_for_each_person():
     frontend = Discs()
     for index in range(20):
         frontend(frame(index, (60, 100), *[(250, 150)] * (index > 3)))
-    assert sorted(frontend._age) == [15, 19]
+    assert sorted(frontend._age) == [9, 19]  # found when the whole image is searched, after a third of a second
 
 
 def test_nobody():

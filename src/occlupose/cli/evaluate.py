@@ -78,11 +78,11 @@ def evaluate_oanet(
 
 def evaluate_keypoints(
     data: Annotated[Path, arg(metavar="FOLDER")],
-    frontend: Annotated[str, arg(metavar="NAME|FILE")] = "blazepose",
+    frontend: Annotated[str, arg(metavar="NAME|FILE")] = "movenet",
     boxes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: see --box-source)")] = None,
     box_source: Annotated[
         BoxSource | None,
-        arg(metavar="ground-truth|detector", help_behavior_hint="(default: ground-truth; for blazepose detector)"),
+        arg(metavar="ground-truth|detector", help_behavior_hint="(default: detector; for a file ground-truth)"),
     ] = None,
     split: Literal["test", "val", "train"] = "test",
     annotations: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the split)")] = None,
@@ -98,11 +98,11 @@ def evaluate_keypoints(
 
     Args:
         data: Folder of the dataset as its authors distribute it, or of occlupose synth.
-        frontend: .safetensors or .onnx file of a network (maybe with the word of a preset before it, as for run), or
-            blazepose.
+        frontend: movenet, movenet-multipose, blazepose, or the .safetensors or .onnx file of a network (maybe with the
+            word of a preset before it, as for run).
         boxes: JSON file with the bounding boxes of another detector, in COCO's results format.
         box_source: Predict in the annotated box of each person (ground-truth), or in those of the front end's own
-            detector. blazepose only has its own.
+            detector. blazepose and movenet-multipose only have their own.
         split: Split of the dataset; papers report test, which for COCO is val2017.
         annotations: Annotations to use instead of those of the split.
         flip: Test-time augmentation by horizontal flip: slightly better, twice the time.
@@ -191,22 +191,24 @@ def _box_source(
     Raises:
         OccluposeError: the front end or the file does not exist, or they cannot be combined.
     """
-    from occlupose.frontends import check_options, is_network_file
+    from occlupose.frontends import DEFAULT, NAMES, check_options, is_network_file
     from occlupose.frontends.presets import split_preset
 
-    known = "give a network's .safetensors or .onnx file, or blazepose"
+    known = f"give {', '.join(NAMES)}, or a network's .safetensors or .onnx file"
     if boxes is not None and source is not None:
         raise OccluposeError("boxes: come from the file or from --box-source; give one of the two")
     if boxes is not None and str(boxes) in ("ground-truth", "found") and not boxes.exists():
         new = "ground-truth" if str(boxes) == "ground-truth" else "detector"
         raise OccluposeError(f"boxes {boxes}: no such file; give --box-source {new}")
     if not is_network_file(frontend):
-        if frontend.partition(":")[0] != "blazepose":
+        name = frontend.partition(":")[0]
+        if name not in NAMES:
             raise OccluposeError(f"{frontend}: no such front end; {known}")
-        if boxes is not None or source == "ground-truth":
-            raise OccluposeError("boxes: blazepose uses its own detector; leave them out, or give another --frontend")
-        return "detector"
-    if not split_preset(frontend)[1].is_file():
+        if name != DEFAULT and (boxes is not None or source == "ground-truth"):
+            raise OccluposeError(f"boxes: {name} uses its own detector; leave them out, or give another --frontend")
+        if boxes is None:
+            return source or "detector"
+    elif not split_preset(frontend)[1].is_file():
         raise OccluposeError(f"{frontend}: no such file; {known}")
     check_options(frontend, boxes=boxes is not None or source == "ground-truth")
     if boxes is None:

@@ -48,8 +48,8 @@ if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --h
     from occlupose.media import Source
     from occlupose.poses import Poses
 
-Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: blazepose)")]
-Detector = Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: that of the front end)")]
+Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: movenet)")]
+Detector = Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: NanoDet)")]
 Flow = Annotated[
     Literal["dis", "raft-small", "raft-large"] | None,
     arg(metavar="{dis,raft-small,raft-large}", help_behavior_hint="(default: dis)"),
@@ -61,13 +61,14 @@ class OANetOptions:
     """Options of --method oanet.
 
     Attributes:
-        frontend: Person detector and 2D keypoint network: blazepose, blazepose:FILE.tflite (another landmark network
-            of BlazePose), a .safetensors file (of train ljof, train keypoints or convert checkpoint), or an .onnx file,
-            with the word for what it is before it: rtmpose:FILE.onnx, vitpose:FILE.onnx, rtmo:FILE.onnx.
-        detector: Another person detector, an .onnx file: yolox:FILE.onnx, rtmdet:FILE.onnx. For .safetensors and .onnx
-            front ends.
+        frontend: Person detector and 2D keypoint network: movenet, movenet-multipose (faster: whole images in one
+            pass), blazepose, blazepose:FILE.tflite (another landmark network of BlazePose), a .safetensors file (of
+            train ljof, train keypoints or convert checkpoint), or an .onnx file, with the word for what it is before
+            it: rtmpose:FILE.onnx, vitpose:FILE.onnx, rtmo:FILE.onnx.
+        detector: Another person detector, an .onnx file: yolox:FILE.onnx, rtmdet:FILE.onnx. For movenet, .safetensors
+            and .onnx front ends.
         boxes: JSON file with the bounding boxes of another person detector, in COCO's results format. image_id is the
-            number of a frame, from 0, or the name of an image. For .safetensors and .onnx front ends.
+            number of a frame, from 0, or the name of an image. For movenet, .safetensors and .onnx front ends.
         flow: Optical flow that keypoints are checked against. RAFT needs torchvision; its weights are for research.
     """
 
@@ -217,10 +218,10 @@ class EstimatorOptions:
                 say(console, "warning: the shipped weights of hupor are a demonstration, trained on synthetic people")
             return estimator
         from occlupose.assets import BLAZEPOSE
-        from occlupose.frontends import check_detector, check_options
+        from occlupose.frontends import DEFAULT, check_detector, check_options
         from occlupose.frontends.boxes import load
 
-        frontend = self.oanet.frontend or "blazepose"
+        frontend = self.oanet.frontend or DEFAULT
         detector = self.oanet.detector
         check_options(frontend, boxes=self.oanet.boxes is not None, detector=detector is not None, flip=self.flip)
         if detector is not None:

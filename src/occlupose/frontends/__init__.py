@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Frontend", "build_detector", "build_frontend", "check_detector", "check_options", "load_crop_network"]
 
+DEFAULT = "movenet"
+"""Name of the default front end."""
+
+NAMES = (DEFAULT, "movenet-multipose", "blazepose")
+"""Names for `build_frontend`."""
+
 SUFFIXES = (".safetensors", ".onnx")
 """Suffixes of network files."""
 
@@ -45,7 +51,7 @@ class Frontend(Protocol):
 
 
 def build_frontend(
-    name_or_file: str | Path = "blazepose",
+    name_or_file: str | Path = DEFAULT,
     *,
     threads: int = 2,
     boxes: Mapping[int, FrameBoxes] | None = None,
@@ -56,28 +62,34 @@ def build_frontend(
     """A front end by name, or from a network in a file.
 
     Arguments:
-        name_or_file: "blazepose", "blazepose:FILE.tflite" with another landmark network of BlazePose, a file as for
+        name_or_file: "movenet" (NanoDet and MoveNet Thunder), "movenet-multipose" (faster: whole images in one pass),
+            "blazepose", "blazepose:FILE.tflite" with another landmark network of BlazePose, a file as for
             `load_crop_network`, or an .onnx file of a network that finds people and their keypoints in whole images,
             such as "rtmo:FILE.onnx".
         threads: processor threads of the networks; a .safetensors file uses torch's.
         boxes: bounding boxes of the people in each frame (`occlupose.frontends.boxes.load`); by default people are
             detected. For networks that take crops.
-        detector: person detector, or its file as for `build_detector`; by default BlazePose's. For networks that take
+        detector: person detector, or its file as for `build_detector`; by default NanoDet. For networks that take
             crops.
         flip: test-time augmentation by horizontal flip, for a .safetensors file: slightly better, twice the time.
-        device: of a .safetensors or .onnx file, as in torch.
+        device: of MoveNet, NanoDet or a network in a file, as in torch.
 
     Raises:
         OccluposeError: unknown name; weights cannot be read or downloaded; an option that this front end does not have.
     """
     name = str(name_or_file)
     check_options(name, boxes=boxes is not None, detector=detector is not None, flip=flip)
-    if not is_network_file(name):
+    if name == "movenet-multipose":
+        from occlupose.frontends.movenet import MoveNetMultiPose
+
+        return MoveNetMultiPose(threads=threads, device=device)
+    if name.partition(":")[0] == "blazepose":
         from occlupose.frontends.blazepose import BlazePose
 
         landmarks = name.partition(":")[2]
         return BlazePose(Path(landmarks) if landmarks else None, threads=threads)
-    from occlupose.frontends.crops import BoxFrontend, DetectorFrontend, TopDownFrontend
+    from occlupose.frontends.crops import BoxFrontend, TopDownFrontend
+    from occlupose.frontends.nanodet import NanoDetector
     from occlupose.frontends.onnx import OnnxPeople
 
     network = _load_network(name, threads=threads, flip=flip, device=device)
@@ -88,10 +100,10 @@ def build_frontend(
     if boxes is not None:
         return BoxFrontend(name, network, boxes)
     if detector is None:
-        return TopDownFrontend(name, network, threads=threads)
+        detector = NanoDetector(threads=threads, device=device)
     if isinstance(detector, str | Path):
         detector = build_detector(detector, threads=threads, device=device)
-    return DetectorFrontend(name, network, detector)
+    return TopDownFrontend(name, network, detector)
 
 
 def build_detector(name_or_file: str | Path, *, threads: int = 2, device: str = "cpu") -> "BoxDetector":
@@ -136,32 +148,33 @@ def check_options(name: str, *, boxes: bool = False, detector: bool = False, fli
         raise OccluposeError(f"{name}: has no flip; leave it out, or give a .safetensors file")
     if boxes and detector:
         raise OccluposeError("boxes, detector: both say where people are; give one of the two")
-    kind = "crops" if is_network_file(name) else "blazepose"
+    kind = "crops" if is_network_file(name) or name == DEFAULT else "named"
     if word is not None:
         kind = PRESETS[word].kind
     if kind == "boxes":
         raise OccluposeError(f"{name}: finds boxes, not keypoints; give it as detector")
     if kind == "people" and (boxes or detector):
         raise OccluposeError(f"{name}: finds people by itself; leave out boxes and detector")
-    if kind == "blazepose":
-        _check_blazepose(name, boxes, detector)
+    if kind == "named":
+        _check_name(name, boxes, detector)
 
 
-def _check_blazepose(name: str, boxes: bool, detector: bool) -> None:
-    from occlupose.frontends.tflite import check_installed
-
+def _check_name(name: str, boxes: bool, detector: bool) -> None:
     kind, colon, landmarks = name.partition(":")
-    if kind != "blazepose":
-        words = ", ".join(f"{word}:FILE.onnx" for word, preset in PRESETS.items() if preset.kind != "boxes")
-        raise OccluposeError(f"{name}: no such front end; give blazepose, {words}, a .safetensors or an .onnx file")
+    if kind != "blazepose" and name not in NAMES:
+        words = [f"{word}:FILE.onnx" for word, preset in PRESETS.items() if preset.kind != "boxes"]
+        known = ", ".join([*NAMES, *words])
+        raise OccluposeError(f"{name}: no such front end; give {known}, a .safetensors or an .onnx file")
     if colon and not Path(landmarks).is_file():
         raise OccluposeError(f"{name}: no such file; give a landmark network, such as pose_landmark_heavy.tflite")
     if boxes or detector:
         option = "boxes" if boxes else "detector"
-        raise OccluposeError(
-            f"blazepose: detects people by itself and takes no {option}; give a .safetensors or an .onnx file with it"
-        )
-    check_installed()
+        cure = f"give {DEFAULT}, a .safetensors or an .onnx file with it"
+        raise OccluposeError(f"{kind}: detects people by itself and takes no {option}; {cure}")
+    if kind == "blazepose":
+        from occlupose.frontends.tflite import check_installed
+
+        check_installed()
 
 
 def check_detector(name: str) -> None:
@@ -181,12 +194,12 @@ def check_detector(name: str) -> None:
 def load_crop_network(
     name_or_file: str | Path, *, threads: int = 2, flip: bool = False, device: str = "cpu"
 ) -> "CropNetwork":
-    """The network in a file, which takes crops of one person.
+    """A network that takes crops of one person.
 
     Arguments:
-        name_or_file: .safetensors, as `occlupose train keypoints`, `train ljof` or `convert checkpoint` write it; or
-            .onnx, maybe with the word of a preset before it: "rtmpose:FILE.onnx", "vitpose:FILE.onnx" (see
-            `occlupose.frontends.onnx`).
+        name_or_file: "movenet", or a file: .safetensors, as `occlupose train keypoints`, `train ljof` or `convert
+            checkpoint` write it; or .onnx, maybe with the word of a preset before it: "rtmpose:FILE.onnx",
+            "vitpose:FILE.onnx" (see `occlupose.frontends.onnx`).
         threads, flip, device: as for `build_frontend`.
 
     Raises:
@@ -201,12 +214,15 @@ def load_crop_network(
 
 
 def _load_network(name: str, *, threads: int, flip: bool, device: str) -> "CropNetwork | OnnxPeople":
-    """The pose network in a file; see `load_crop_network`."""
+    """The pose network of a name or file; see `load_crop_network`."""
     from occlupose.frontends import estimator
     from occlupose.frontends.hourglass import HourglassNetwork
+    from occlupose.frontends.movenet import MoveNetThunder
     from occlupose.frontends.onnx import OnnxDetector, load_network
     from occlupose.networks.weights import header
 
+    if name == DEFAULT:
+        return MoveNetThunder(threads=threads, device=device)
     path = split_preset(name)[1]
     if path.suffix.lower() == ".onnx":
         if flip:

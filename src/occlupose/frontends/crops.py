@@ -1,7 +1,6 @@
 """Front ends from keypoint networks that take one upright crop of a person.
 
-People are detected and followed with BlazePose's detector, or in given bounding boxes, for example those of a better
-detector.
+People are detected and followed, or are in given bounding boxes, for example those of a better detector.
 """
 
 from collections.abc import Mapping
@@ -11,11 +10,12 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from occlupose.assets import blazepose_weights
 from occlupose.codecs.crops import Crop, Regions, invert, radius, transform_points, upright_regions
 from occlupose.detections import NOBODY, Detections, FrameBoxes
-from occlupose.frontends.detector import BoxDetector, PersonDetector
-from occlupose.frontends.topdown import RegionEstimates, TopDown, make_detections
+from occlupose.frontends.detector import BoxDetector, detect_in_tiles
+from occlupose.frontends.regions import overlap
+from occlupose.frontends.search import Tile
+from occlupose.frontends.topdown import RegionEstimates, TopDown, boxes_around, make_detections
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
@@ -23,6 +23,8 @@ from occlupose.skeletons import Skeleton
 # crop px, pixel centres at integers; score
 Keypoints = tuple[Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"]]
 
+KNOWN_OVERLAP = 0.5  # a box that overlaps a known person's by more (intersection over union) is not a new person
+FOLLOWING = 2 / 3  # somebody who is followed may be this much less certain than somebody new
 MIN_SCORE = 0.3  # above it a joint counts for the person's next box
 
 
@@ -47,31 +49,36 @@ class TopDownFrontend(TopDown):
 
     Arguments:
         name: of the front end.
-        threads: processor threads of the detector.
+        network: for crops of one person.
+        detector: of people.
+        min_presence: mean score of the better half of the joints; less is nobody.
         detect_every, search_every, max_people, tiled: see TopDown.
-
-    Raises:
-        OccluposeError: BlazePose's detector is not in the cache and cannot be downloaded.
     """
 
     def __init__(
         self,
         name: str,
         network: CropNetwork,
+        detector: BoxDetector,
         *,
-        threads: int = 2,
-        detect_every: int = 10,
-        search_every: int = 2,
+        min_presence: float = 0.3,
+        detect_every: float = 1 / 3,
+        search_every: float = 1 / 6,
         max_people: int | None = None,
         tiled: bool = True,
     ) -> None:
         self.name = name
         self.network = network
+        self.detector = detector
         self.skeleton = network.skeleton
-        detector = PersonDetector(blazepose_weights()["detector"], threads=threads)
-        super().__init__(
-            detector, detect_every=detect_every, search_every=search_every, max_people=max_people, tiled=tiled
-        )
+        self.min_presence = min_presence
+        self.min_following = FOLLOWING * min_presence
+        super().__init__(detect_every=detect_every, search_every=search_every, max_people=max_people, tiled=tiled)
+
+    def find(self, image: Pyramid, tiles: list[Tile], known: RegionEstimates, *, hide: bool = False) -> Regions:
+        found = detect_in_tiles(self.detector, image, tiles).boxes
+        new = overlap(found[:, None], boxes_around(known)).max(1, initial=0) < KNOWN_OVERLAP
+        return self.network.crop.regions(found[new])
 
     def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
         return estimate_regions(self.network, image, regions)
@@ -97,31 +104,6 @@ class BoxFrontend:
     def __call__(self, frame: Frame) -> Detections:
         """People in this frame, one for each box, which is returned unchanged."""
         return estimate_in_boxes(self.network, frame.pyramid, self.boxes.get(frame.index, NOBODY))
-
-
-class DetectorFrontend:
-    """Keypoints by a `CropNetwork` in the boxes of a `BoxDetector`, frame by frame.
-
-    Arguments:
-        name: of the front end.
-    """
-
-    def __init__(self, name: str, network: CropNetwork, detector: BoxDetector) -> None:
-        self.name = name
-        self.network = network
-        self.skeleton = network.skeleton
-        self.detector = detector
-
-    def reset(self) -> None:
-        """Nothing to do: frames are independent."""
-
-    def __call__(self, frame: Frame) -> Detections:
-        """People in this frame; a box whose better half of joints has a mean score of `MIN_SCORE` or less shows
-        nobody.
-        """
-        people = estimate_in_boxes(self.network, frame.pyramid, self.detector([frame.image])[0])
-        better = np.sort(people.score, axis=1)[:, len(self.skeleton) // 2 :]
-        return people.select(better.mean(1) > MIN_SCORE)
 
 
 def estimate_in_boxes(network: CropNetwork, image: Pyramid, boxes: FrameBoxes) -> Detections:

@@ -1,33 +1,31 @@
-"""Person detectors: what every one does (`BoxDetector`), and BlazePose's, on several tiles of an image to find small
-people.
-"""
+"""Person detectors that return bounding boxes, on whole images and on tiles of them to find small people."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from occlupose.codecs.crops import Regions, invert, radius, transform_points
-from occlupose.detections import FrameBoxes
-from occlupose.frontends.regions import similarity, suppress_similar
-from occlupose.frontends.tflite import TFLiteNetwork
-from occlupose.pyramid import Pyramid, square_crop_matrix
+from occlupose.detections import NOBODY, FrameBoxes
+from occlupose.frontends.regions import overlap, suppress_similar
+from occlupose.frontends.search import Tile
+from occlupose.pyramid import Pyramid
 
-SIZE = 224  # px, side of the network's input
-# of the four keypoints
-HIPS_AND_TOP = [0, 1]
-HIPS_AND_SHOULDERS = [0, 2]
-DUPLICATE_SIMILARITY = 0.3  # more similar regions are one person
-STRIDES = ((8, 2), (16, 2), (32, 6))  # px between anchors, anchors at each position
+MAX_OVERLAP = 0.6
+"""Intersection over union of two people found in different tiles; more is one person."""
 
-Tile = tuple[float, float, float]  # left, top, side of a square of the image, px, pixel edges
+BORDER = 0.01
+"""Of the side of a tile: a box that comes closer to its edge is of somebody cut off there."""
 
 
 class BoxDetector(Protocol):
-    """Finds the people in whole images."""
+    """Finds the people in whole images.
+
+    Attributes:
+        side: px, long side of an image that it takes without loss.
+    """
+
+    side: int
 
     def __call__(self, images: Sequence[UInt8[np.ndarray, "height width 3"]]) -> list[FrameBoxes]:
         """The people in each of these images, each person once, by descending score.
@@ -43,104 +41,49 @@ class BoxDetector(Protocol):
         ...
 
 
-def make_anchors() -> Float[np.ndarray, "2254 2"]:
-    """Centres of the network's anchors, in its input's pixels, pixel edges. All have one fixed size."""
-    centres = []
-    for stride, count in STRIDES:
-        y, x = np.mgrid[stride // 2 : SIZE : stride, stride // 2 : SIZE : stride]
-        centres.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2), count, axis=0))
-    return np.concatenate(centres).astype(np.float32)
+def detect_in_tiles(detector: BoxDetector, image: Pyramid, tiles: Sequence[Tile]) -> FrameBoxes:
+    """The people in some tiles, each person once, by descending score; boxes in pixels of the whole image.
 
-
-def decode_regions(
-    regressors: Float[np.ndarray, "anchor 12"], centres: Float[np.ndarray, "anchor 2"]
-) -> Float[np.ndarray, "anchor 4 2"]:
-    """The four keypoints (hip centre, top of the body's circle, shoulder centre, top of the upper body's circle), input
-    px, pixel edges.
-
-    The first four regressors are a box of constant size, which adds nothing to the keypoints.
+    People cut off by the edge of a tile are left out, unless it is the edge of the image.
     """
-    return regressors[:, 4:].reshape(-1, 4, 2) + centres[:, None]
+    width, height = image.size
+    parts = [_within(tile, width, height) for tile in tiles]
+    pixels = []
+    scales = []
+    for left, top, right, bottom in parts:
+        shrink = min(detector.side / max(right - left, bottom - top), 1.0)
+        size = (max(round((right - left) * shrink), 1), max(round((bottom - top) * shrink), 1))
+        scales.append(np.array([size[0] / (right - left), size[1] / (bottom - top)]))
+        linear = np.diag(scales[-1])
+        offset = scales[-1] * (0.5 - np.array([left, top])) - 0.5
+        pixels.append(image.crop(np.concatenate([linear, offset[:, None]], 1), *size))
+    boxes = [NOBODY.boxes]
+    scores = [NOBODY.score]
+    for part, scale, found in zip(parts, scales, detector(pixels), strict=True):
+        corner = np.array(part[:2] * 2)
+        placed = (found.boxes + 0.5) / np.tile(scale, 2) + corner - 0.5
+        whole = _whole(placed + 0.5, part, width, height)
+        boxes.append(placed[whole])
+        scores.append(found.score[whole])
+    every = np.concatenate(boxes)
+    score = np.concatenate(scores)
+    kept = suppress_similar(overlap(every[:, None], every), score, MAX_OVERLAP)
+    return FrameBoxes(every[kept], score[kept])
 
 
-def whole_image(width: int, height: int) -> Tile:
-    """The square around the whole image, centred."""
-    side = max(width, height)
-    return ((width - side) / 2, (height - side) / 2, side)
+def _within(tile: Tile, width: int, height: int) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the part of a tile that is inside the image, px, pixel edges."""
+    left, top, side = tile
+    right = min(max(left + side, 1.0), float(width))
+    bottom = min(max(top + side, 1.0), float(height))
+    return (min(max(left, 0.0), right - 1), min(max(top, 0.0), bottom - 1), right, bottom)
 
 
-def make_tiles(width: int, height: int, *, share: float = 0.5, overlap: float = 0.5) -> list[Tile]:
-    """Overlapping squares that cover the image, with sides of `share` of its long side, row by row."""
-    side = max(share * max(width, height), 1.0)
-    return [(left, top, side) for top in _starts(height, side, overlap) for left in _starts(width, side, overlap)]
-
-
-def context_tile(region: Float[np.ndarray, " 4"]) -> Tile:
-    """The square around a region, twice its diameter wide."""
-    side = 4 * max(float(radius(region)), 8.0)
-    return (float(region[0]) - side / 2, float(region[1]) - side / 2, side)
-
-
-def _starts(length: int, side: float, overlap: float) -> list[float]:
-    if side >= length:
-        return [(length - side) / 2]
-    count = int(np.ceil((length - side) / (side * (1 - overlap)))) + 1
-    return [float(start) for start in np.linspace(0, length - side, count)]
-
-
-class PersonDetector:
-    """Detects people in tiles of an image.
-
-    Arguments:
-        weights: pose_detection.tflite.
-        threads: processor threads.
-        threshold: least score of a detection, 0..1.
-        threshold_masked: the same in tiles with known people masked, since what remains of them looks like people too.
-    """
-
-    def __init__(
-        self, weights: Path, *, threads: int = 2, threshold: float = 0.5, threshold_masked: float = 0.7
-    ) -> None:
-        self._anchors = make_anchors()
-        count = len(self._anchors)
-        outputs = {"regressors": (count, 12), "logits": (count, 1)}
-        self.network = TFLiteNetwork(weights, size=SIZE, outputs=outputs, threads=threads, divisor=127.5, offset=-1)
-        self.threshold = threshold
-        self.threshold_masked = threshold_masked
-
-    def __call__(
-        self, image: Pyramid, tiles: list[Tile], *, mask: Float[np.ndarray, "person line 2 2"] | None = None
-    ) -> Regions:
-        """People in these tiles, each once, by descending score; regions in full-image pixels.
-
-        Arguments:
-            mask: known people to paint over, to find people next to and behind them: lines along their limbs, px.
-        """
-        found = [self._detect(image, tile, mask) for tile in tiles]
-        regions = np.concatenate([np.zeros((0, 4)), *(regions for regions, _ in found)])
-        scores = np.concatenate([np.zeros(0), *(scores for _, scores in found)])
-        return regions[suppress_similar(similarity(regions[:, None], regions), scores, DUPLICATE_SIMILARITY)]
-
-    def _detect(
-        self, image: Pyramid, tile: Tile, mask: Float[np.ndarray, "person line 2 2"] | None
-    ) -> tuple[Regions, Float[np.ndarray, " person"]]:
-        matrix = square_crop_matrix(*tile, SIZE)
-        pixels = image.crop(matrix, SIZE, SIZE)
-        for lines in () if mask is None else mask:
-            _paint(pixels, transform_points(matrix, lines))
-        outputs = self.network(pixels)
-        score = 1 / (1 + np.exp(-outputs["logits"][:, 0].clip(-80, 80)))
-        likely = np.flatnonzero(score > (self.threshold if mask is None else self.threshold_masked))
-        points = decode_regions(outputs["regressors"][likely], self._anchors[likely])
-        within = ((points[:, HIPS_AND_SHOULDERS] > 0) & (points[:, HIPS_AND_SHOULDERS] < SIZE)).all((1, 2))
-        regions = transform_points(invert(matrix), points[:, HIPS_AND_TOP] - 0.5).reshape(-1, 4)
-        # otherwise most of the body is outside the tile
-        fits = within & ((2 * radius(regions) <= tile[2]) | (tile[2] >= max(image.size)))
-        return regions[fits], score[likely[fits]]
-
-
-def _paint(pixels: UInt8[np.ndarray, "height width 3"], lines: Float[np.ndarray, "line 2 2"]) -> None:
-    """Paint over a person with the mean colour, in place. The lines are a third as wide as the longest is long."""
-    width = max(int(np.linalg.norm(lines[:, 1] - lines[:, 0], axis=-1).max() / 3), 1)
-    points = list(lines.round().astype(np.int32))
-    cv2.polylines(pixels, points, isClosed=False, color=pixels.mean((0, 1)).tolist(), thickness=width)
+def _whole(
+    boxes: Float[np.ndarray, "box 4"], part: tuple[float, float, float, float], width: int, height: int
+) -> np.ndarray:
+    """Which boxes are not cut off by an edge of the tile inside the image."""
+    edges = np.array(part)
+    margin = BORDER * (edges[2:] - edges[:2]).max()
+    inner = (edges > 0) & (edges < np.array([width, height] * 2))
+    return ~((np.abs(boxes - edges) < margin) & inner).any(1)

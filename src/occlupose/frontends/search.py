@@ -1,28 +1,60 @@
-"""Which part of an image to search next for new people. Ours."""
+"""Which part of an image to search for new people, and when. Ours."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Int16
 
-from occlupose.frontends.detector import Tile, make_tiles, whole_image
+from occlupose.codecs.crops import radius
 from occlupose.pyramid import Pyramid
 
-# sides of the tiles as fractions of the image's long side; the detector finds people of a third to four fifths of a
-# tile's height (measured)
-TILE_SIDES = (0.7, 0.45, 0.25)
+Tile = tuple[float, float, float]  # left, top, side of a square of the image, px, pixel edges
+
 THUMBNAIL = 160  # px, long side at most
 MIN_CHANGE = 15  # grey levels: smaller differences are noise
 AGE_WEIGHT = 0.003  # changed fraction of a tile that counts as much as its age alone
+
+
+def whole_image(width: int, height: int) -> Tile:
+    """The square around the whole image, centred."""
+    side = max(width, height)
+    return ((width - side) / 2, (height - side) / 2, side)
+
+
+def make_tiles(width: int, height: int, *, share: float = 0.5, overlap: float = 0.5) -> list[Tile]:
+    """Overlapping squares that cover the image, with sides of `share` of its long side, row by row."""
+    side = max(share * max(width, height), 1.0)
+    return [(left, top, side) for top in _starts(height, side, overlap) for left in _starts(width, side, overlap)]
+
+
+def context_tile(region: Float[np.ndarray, " 4"]) -> Tile:
+    """The square around a region, twice its diameter wide."""
+    side = 4 * max(float(radius(region)), 8.0)
+    return (float(region[0]) - side / 2, float(region[1]) - side / 2, side)
+
+
+def _starts(length: int, side: float, overlap: float) -> list[float]:
+    if side >= length:
+        return [(length - side) / 2]
+    count = int(np.ceil((length - side) / (side * (1 - overlap)))) + 1
+    return [float(start) for start in np.linspace(0, length - side, count)]
 
 
 class TileScheduler:
     """Chooses tiles in turn, earlier if more of a tile changed since it was last searched.
 
     New people change the image. Changes inside the boxes of known people are not counted.
+
+    Arguments:
+        width, height: of the image, px.
+        sides: of the tiles, as fractions of the image's long side.
+        min_side: px; smaller tiles are made as large as this, and left out where the image is no larger.
     """
 
-    def __init__(self, width: int, height: int) -> None:
-        self.tiles = [tile for side in TILE_SIDES for tile in make_tiles(width, height, share=side)]
+    def __init__(self, width: int, height: int, *, sides: Sequence[float], min_side: int = 0) -> None:
+        shares = sorted({max(side, min_side / max(width, height)) for side in sides}, reverse=True)
+        self.tiles = [tile for share in shares if share < 1 for tile in make_tiles(width, height, share=share)]
         self._age = np.zeros(len(self.tiles), int)
         self._last_seen: list[Int16[np.ndarray, "y x"]] = []
 
@@ -33,11 +65,13 @@ class TileScheduler:
         return [whole_image(*image.size), *self.tiles]
 
     def next(self, image: Pyramid, known: Float[np.ndarray, "person 4"]) -> Tile:
-        """The tile to search next.
+        """The tile to search next; the whole image, if it has none.
 
         Arguments:
             known: bounding boxes of known people, px.
         """
+        if not self.tiles:
+            return whole_image(*image.size)
         thumbnail, scale = _thumbnail(image)
         now = [_part(thumbnail, tile, scale) for tile in self.tiles]
         unknown = np.ones(thumbnail.shape, bool)

@@ -8,21 +8,21 @@ from jaxtyping import Bool, Float, Int
 
 from occlupose.codecs.crops import Regions, radius
 from occlupose.detections import Detections
-from occlupose.frontends.detector import PersonDetector, context_tile, whole_image
 from occlupose.frontends.regions import similarity, suppress_similar
-from occlupose.frontends.search import TileScheduler
+from occlupose.frontends.search import Tile, TileScheduler, context_tile, whole_image
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 
-MIN_PRESENCE = 0.5  # confidence that there is a person, 0..1; less is nobody
-CERTAIN_PRESENCE = 0.85  # above it a person is masked in the search for others
 DUPLICATE_SIMILARITY = 0.5  # poses more similar are one person
 MIN_AGREEMENT = 0.5  # least similarity of two estimates of a new person
 ESTABLISHED_AGE = 10  # frames after which a followed person is not displaced by a new one; ours
 KNOWN_SIMILARITY = 0.2  # a region more similar to a known one is not a new person
+EARLY = 1e-3  # s; a search is not put off by a frame because of rounding
 SIGMA = 0.08  # of all joints where the skeleton has no sigmas: that of a shoulder
-HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "head_top", "neck")
+
+
+NO_REGIONS: Regions = np.zeros((0, 4))
 
 
 @dataclass(frozen=True)
@@ -55,41 +55,54 @@ def concatenate(first: RegionEstimates, second: RegionEstimates) -> RegionEstima
 
 
 class TopDown(ABC):
-    """Follows one region per person from frame to frame and runs the detector at intervals for new people.
+    """Follows one region per person from frame to frame and searches for new people at intervals.
 
     The first frame is searched as a whole, in tiles, and around everybody found. After that the whole image is searched
-    every `detect_every` frames, and one tile every `search_every` frames: around a lost person, otherwise in turn one
-    of the scheduler's tiles and one around a known person. The place where a person disappears, or two become one, is
-    searched at once. (The schedule is ours.)
+    every `detect_every` seconds, and one tile every `search_every`: around a lost person, otherwise in turn one of the
+    scheduler's tiles and one around a known person. The place where a person disappears, or two become one, is searched
+    at once. (The schedule is ours.)
 
     Arguments:
-        detector: finds regions.
-        detect_every, search_every: frames.
+        detect_every, search_every: seconds.
         max_people: maximum number of people; the most confident are kept. None: no limit.
         tiled: also search tiles, for small people.
 
     Attributes:
+        min_presence: confidence that there is a person, 0..1; less is nobody.
+        min_following: the same for a person who is followed.
+        tile_sides, min_tile: of the tiles, see `TileScheduler`.
         best_rejected: highest presence of a rejected person since `reset`.
     """
 
     name: str
     skeleton: Skeleton
+    min_presence = 0.5
+    min_following = 0.5
+    tile_sides: tuple[float, ...] = (0.5, 0.25)
+    min_tile = 480
 
     def __init__(
         self,
-        detector: PersonDetector,
         *,
-        detect_every: int = 10,
-        search_every: int = 2,
+        detect_every: float = 1 / 3,
+        search_every: float = 1 / 6,
         max_people: int | None = None,
         tiled: bool = True,
     ) -> None:
-        self.detector = detector
         self.detect_every = detect_every
         self.search_every = search_every
         self.max_people = max_people
         self.tiled = tiled
         self.reset()
+
+    @abstractmethod
+    def find(self, image: Pyramid, tiles: list[Tile], known: RegionEstimates, *, hide: bool = False) -> Regions:
+        """New people in these tiles.
+
+        Arguments:
+            known: people who are known already.
+            hide: the tiles are around known people, who may be painted over.
+        """
 
     @abstractmethod
     def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
@@ -98,12 +111,13 @@ class TopDown(ABC):
     def reset(self) -> None:
         """Forget earlier frames."""
         self.best_rejected = 0.0
-        self._frame = 0
         self._turn = 0
         self._size = (0, 0)
         self._regions = np.zeros((0, 4))
         self._age = np.zeros(0, int)
         self._lost = np.zeros((0, 4))
+        self._next_detection: float | None = None
+        self._next_search = 0.0
 
     def __call__(self, frame: Frame) -> Detections:
         """The people in this frame."""
@@ -111,28 +125,39 @@ class TopDown(ABC):
         if self._size != image.size:
             self.reset()
             self._size = image.size
-            self._scheduler = TileScheduler(*image.size)
+            self._scheduler = TileScheduler(*image.size, sides=self.tile_sides, min_side=self.min_tile)
         followed = replace(self.estimate(image, self._regions), age=self._age + 1)
         # a region that jumps has lost its person
         stable = similarity(self._regions, followed.regions) > KNOWN_SIMILARITY
-        kept = self._distinct(replace(followed, presence=followed.presence * stable))
+        kept = self._distinct(replace(followed, presence=followed.presence * stable), self.min_following)
         known = followed.select(kept)
         gone = np.delete(self._regions, kept, axis=0)
-        if self._frame == 0:
-            tiles = self._scheduler.all_tiles(image) if self.tiled else [whole_image(*self._size)]
-            known = self._add(image, known, self.detector(image, tiles))
-            known = self._add(image, known, self._search_around(image, known, known.regions))
-        elif self._frame % self.detect_every == 0:
-            known = self._add(image, known, self.detector(image, [whole_image(*self._size)]))
-        elif len(gone):
-            known = self._add(image, known, self._search_around(image, known, gone))
-        elif self._frame % self.search_every == 0:
-            known = self._add(image, known, self._search_tile(image, known))
+        known = self._search(image, known, gone, frame.time)
         self._remember(known, gone)
         return make_detections(known, self.skeleton, self._size)
 
+    def _search(self, image: Pyramid, known: RegionEstimates, gone: Regions, time: float) -> RegionEstimates:
+        """Adds new people, if a search is due."""
+        whole = [whole_image(*self._size)]
+        if self._next_detection is None:
+            tiles = self._scheduler.all_tiles(image) if self.tiled else whole
+            known = self._add(image, known, self.find(image, tiles, known))
+            known = self._add(image, known, self._search_around(image, known, known.regions))
+            self._next_detection = time + self.detect_every
+            self._next_search = time + self.search_every
+        elif time > self._next_detection - EARLY:
+            known = self._add(image, known, self.find(image, whole, known))
+            self._next_detection = time + self.detect_every
+            self._next_search = time + self.search_every
+        elif len(gone):
+            known = self._add(image, known, self._search_around(image, known, gone))
+        elif time > self._next_search - EARLY:
+            known = self._add(image, known, self._search_tile(image, known))
+            self._next_search = time + self.search_every
+        return known
+
     def _search_tile(self, image: Pyramid, known: RegionEstimates) -> Regions:
-        """Regions found in the next tile: around a lost person, else of the scheduler or around a known person."""
+        """New people in the next tile: around a lost person, else of the scheduler or around a known person."""
         if len(self._lost):
             due = self._lost[:1]
             self._lost = self._lost[1:]
@@ -141,49 +166,47 @@ class TopDown(ABC):
         if self._turn % 2 and len(known.regions):
             row = self._turn // 2 % len(known.regions)
             return self._search_around(image, known, known.regions[row : row + 1])
-        return self.detector(image, [self._scheduler.next(image, _boxes(known))] if self.tiled else [])
+        return self.find(image, [self._scheduler.next(image, boxes_around(known))], known) if self.tiled else NO_REGIONS
 
     def _search_around(self, image: Pyramid, known: RegionEstimates, regions: Regions) -> Regions:
-        """People found around these regions with the certain ones masked."""
-        limbs = np.array([self.skeleton.index(*limb) for limb in self.skeleton.limbs])
-        return self.detector(
-            image,
-            [context_tile(region) for region in regions],
-            mask=known.xy[known.presence > CERTAIN_PRESENCE][:, limbs],
-        )
+        """New people around these regions."""
+        return self.find(image, [context_tile(region) for region in regions], known, hide=True)
 
-    def _add(self, image: Pyramid, known: RegionEstimates, found: Regions) -> RegionEstimates:
-        """Adds the people in these regions who are new. A detected region is inaccurate, so keypoints are estimated
-        twice and must agree.
+    def _add(self, image: Pyramid, known: RegionEstimates, new: Regions) -> RegionEstimates:
+        """Adds the people in these regions. A detected region is inaccurate, so keypoints are estimated twice and must
+        agree.
         """
-        new = found[similarity(found[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY]
         if not len(new):
             return known
         rough = replace(self.estimate(image, new), age=np.zeros(len(new), int))
-        self.best_rejected = max(self.best_rejected, rough.presence[rough.presence <= MIN_PRESENCE].max(initial=0))
-        rough = rough.select(rough.presence > MIN_PRESENCE)
+        rejected = rough.presence[rough.presence <= self.min_presence]
+        self.best_rejected = max(self.best_rejected, rejected.max(initial=0))
+        rough = rough.select(rough.presence > self.min_presence)
         fine = replace(self.estimate(image, rough.regions), age=rough.age)
-        both = concatenate(known, fine.select(similarity(rough.regions, fine.regions) > MIN_AGREEMENT))
-        return both.select(self._distinct(both))
+        agree = similarity(rough.regions, fine.regions) > MIN_AGREEMENT
+        both = concatenate(known, fine.select(agree & (fine.presence > self.min_presence)))
+        return both.select(self._distinct(both, self.min_following))
 
-    def _distinct(self, estimates: RegionEstimates) -> list[int]:
-        """Rows that show a person, each person once: established people first, then by confidence."""
+    def _distinct(self, estimates: RegionEstimates, least: float) -> list[int]:
+        """Rows that show a person, each person once: established people first, then by confidence.
+
+        Arguments:
+            least: presence.
+        """
         quality = estimates.presence * estimates.score.mean(1) + (estimates.age >= ESTABLISHED_AGE)
         part = _limbs_of_others(estimates, quality) & (estimates.age < ESTABLISHED_AGE)
-        bodies = np.flatnonzero((estimates.presence > MIN_PRESENCE) & ~part)
+        bodies = np.flatnonzero((estimates.presence > least) & ~part)
         kept = suppress_similar(self._pose_similarity(estimates.select(bodies)), quality[bodies], DUPLICATE_SIMILARITY)
         return [int(row) for row in bodies[kept][: self.max_people]]
 
     def _pose_similarity(self, estimates: RegionEstimates) -> Float[np.ndarray, "person person"]:
-        """Object keypoint similarity between poses (COCO), the larger of that of the bodies and that of the heads: two
-        heads are never in one place. The area is the squared radius of the larger region.
+        """Object keypoint similarity between poses (COCO), of whole bodies: in an image, two heads may be in one place.
+        The area is the squared radius of the larger region.
         """
         squared_distance = ((estimates.xy[:, None] - estimates.xy[None]) ** 2).sum(-1)
         size = np.maximum(radius(estimates.regions), 1)
         area = np.maximum(size[:, None], size[None]) ** 2
-        joints = np.exp(-squared_distance / (8 * np.square(self.skeleton.sigmas or SIGMA) * area[..., None]))
-        head = [row for row, joint in enumerate(self.skeleton.joints) if joint in HEAD]
-        return np.maximum(joints.mean(-1), joints[..., head].mean(-1) if head else 0)
+        return np.exp(-squared_distance / (8 * np.square(self.skeleton.sigmas or SIGMA) * area[..., None])).mean(-1)
 
     def _remember(self, known: RegionEstimates, gone: Regions) -> None:
         """Regions for the next frame, and those of lost people, to be searched three times each."""
@@ -191,7 +214,6 @@ class TopDown(ABC):
         self._lost = lost[similarity(lost[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY][-12:]
         self._regions = known.regions
         self._age = known.age
-        self._frame += 1
 
 
 def make_detections(known: RegionEstimates, skeleton: Skeleton, size: tuple[int, int]) -> Detections:
@@ -207,12 +229,12 @@ def make_detections(known: RegionEstimates, skeleton: Skeleton, size: tuple[int,
         skeleton=skeleton,
         xy=known.xy.astype(np.float32),
         score=score.astype(np.float32),
-        boxes=_boxes(known).astype(np.float32),
+        boxes=boxes_around(known).astype(np.float32),
         box_score=known.presence.astype(np.float32),
     )
 
 
-def _boxes(estimates: RegionEstimates) -> Float[np.ndarray, "person 4"]:
+def boxes_around(estimates: RegionEstimates) -> Float[np.ndarray, "person 4"]:
     """Bounding boxes around the joints, a tenth of the radius wider."""
     margin = 0.1 * np.maximum(radius(estimates.regions), 1)[:, None]
     return np.concatenate([estimates.xy.min(1) - margin, estimates.xy.max(1) + margin], -1)

@@ -51,6 +51,7 @@ class OnnxDetector:
     def __init__(self, session: OnnxSession, card: BoxCard) -> None:
         self._session = session
         self.card = card
+        self.side = max(card.width, card.height)
         outputs = session.try_out(card.width, card.height)
         if self._candidates(outputs) is None:
             wanted = "dets (image, n, 5)" if card.codec == "boxes" else f"(image, {len(anchors(card)[0])}, 5 + classes)"

@@ -10,7 +10,7 @@ from occlupose.detections import Detections, FrameBoxes
 from occlupose.errors import OccluposeError
 from occlupose.estimator import PoseEstimator
 from occlupose.flow import Flow
-from occlupose.frontends import Frontend, build_frontend
+from occlupose.frontends import DEFAULT, Frontend, build_frontend
 from occlupose.frontends.boxes import load as load_boxes
 from occlupose.frontends.crops import BoxFrontend
 from occlupose.frontends.detector import BoxDetector
@@ -30,14 +30,14 @@ class OANet(PoseEstimator):
         frontend: person detector and 2D keypoint network: a front end, or its name or file as for
             `frontends.build_frontend`, such as "rtmpose:FILE.onnx".
         boxes: bounding boxes of the people, in a file in COCO's results format or as `frontends.boxes.load` returns
-            them; by default people are detected. For .safetensors and .onnx files.
+            them; by default people are detected. For networks that take crops.
         flip: test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors files.
         flow: optical flow: a name that `flow.build_flow` knows, a function like `flow.Flow`, or None for no check.
         weights: lifter, as `occlupose train lifter` writes it; by default the shipped one.
-        device: of the lifter, RAFT and a front end or detector in a file, as in torch; with "directml" only .onnx files
-            are not on the CPU.
+        device: of the lifter, RAFT, MoveNet, NanoDet and a network in a file, as in torch; with "directml" only .onnx
+            files are not on the CPU.
         detector: person detector, or its file as for `frontends.build_detector`, such as "yolox:FILE.onnx"; by default
-            that of the front end. For .safetensors and .onnx files.
+            NanoDet. For networks that take crops.
         threads: processor threads of each network of the front end and detector; those of .safetensors files use
             torch's.
 
@@ -50,7 +50,7 @@ class OANet(PoseEstimator):
 
     def __init__(
         self,
-        frontend: str | Path | Frontend = "blazepose",
+        frontend: str | Path | Frontend = DEFAULT,
         boxes: str | Path | Mapping[int, FrameBoxes] | None = None,
         flip: bool = False,
         flow: str | Flow | None = "dis",

@@ -4,15 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from occlupose.assets import blazepose_weights
-from occlupose.frontends.detector import (
-    SIZE,
-    PersonDetector,
-    context_tile,
-    decode_regions,
-    make_anchors,
-    make_tiles,
-    whole_image,
-)
+from occlupose.frontends.blazepose_detector import SIZE, BlazePoseDetector, decode_regions, make_anchors
+from occlupose.frontends.search import whole_image
 from occlupose.pyramid import Pyramid
 
 
@@ -34,27 +27,9 @@ def test_decoding_undoes_encoding(seed):
     np.testing.assert_allclose(decode_regions(np.concatenate([box, offsets], 1), make_anchors()), points, atol=1e-9)
 
 
-@pytest.mark.parametrize("size", [(640, 480), (1080, 1920), (1, 1), (37, 1000), (500, 500)])
-@pytest.mark.parametrize("share", [0.7, 0.45, 0.25])
-def test_tiles_cover_the_image_and_overlap(size, share):
-    views = np.array(make_tiles(*size, share=share))
-    assert len({tuple(view) for view in views}) == len(views)
-    side = views[0, 2]
-    for axis in (0, 1):
-        starts = np.unique(views[:, axis])
-        assert starts.min() <= 0
-        assert starts.max() + side >= size[axis] - 1e-9
-        assert (np.diff(starts) <= side * 0.5 + 1e-9).all()
-
-
-def test_whole_and_around():
-    assert whole_image(640, 480) == (0, -80, 640)
-    assert context_tile(np.array([100.0, 50.0, 100.0, 30.0])) == (60, 10, 80)
-
-
 @pytest.mark.assets
 def test_nobody_in_darkness_or_noise():
-    detector = PersonDetector(blazepose_weights()["detector"], threads=1)
+    detector = BlazePoseDetector(blazepose_weights()["detector"], threads=1)
     noise = np.random.default_rng(0).integers(0, 256, (120, 200, 3), dtype=np.uint8)
     for image in (np.zeros((100, 200, 3), np.uint8), noise):
         assert detector(Pyramid(image), [whole_image(200, len(image))]).shape == (0, 4)

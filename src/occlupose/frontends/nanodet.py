@@ -1,0 +1,59 @@
+"""NanoDet-g as a person detector."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from occlupose.detections import NOBODY, FrameBoxes
+from occlupose.frontends.regions import overlap, suppress_similar
+from occlupose.networks import pretrained
+
+SIDE = 416  # px, long side of the network's input
+STEP = 32  # px; its sides are multiples of this
+GREY = (124, 116, 104)  # of the padding: ImageNet's mean colour, 0 for the network
+MIN_SCORE = 0.4
+MAX_OVERLAP = 0.6  # intersection over union of two people (NanoDet's own)
+
+
+class NanoDetector:
+    """People by NanoDet-g, whose input is as large as its training images: people from about 30 px there.
+
+    Arguments:
+        threads: processor threads.
+        device: torch device, or cpu.
+        min_score: boxes with a lower score are left out.
+    """
+
+    side = SIDE
+
+    def __init__(self, *, threads: int = 2, device: str = "cpu", min_score: float = MIN_SCORE) -> None:
+        self._network = pretrained.load("nanodet_g", threads=threads, device=device)
+        self._min_score = min_score
+
+    def __call__(self, images: Sequence[UInt8[np.ndarray, "height width 3"]]) -> list[FrameBoxes]:
+        """The people in each of these RGB images, by descending score."""
+        return [self._detect(image) for image in images]
+
+    def _detect(self, image: UInt8[np.ndarray, "height width 3"]) -> FrameBoxes:
+        height, width = image.shape[:2]
+        scale = SIDE / max(height, width)
+        sides = (max(round(width * scale), 1), max(round(height * scale), 1))
+        small = image
+        if sides != (width, height):
+            small = cv2.resize(image, sides, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        right = -sides[0] % STEP
+        below = -sides[1] % STEP
+        padded = cv2.copyMakeBorder(small, 0, below, 0, right, cv2.BORDER_CONSTANT, value=GREY)
+        outputs = self._network(padded[None])
+        score = outputs[1][0]
+        likely = np.flatnonzero(score > self._min_score)
+        if not len(likely):
+            return NOBODY
+        ratio = np.array([width, height] * 2) / np.array(sides * 2)
+        boxes = (outputs[0][0][likely] + 0.5) * ratio - 0.5
+        limits = np.array([width, height] * 2) - 0.5
+        boxes = np.clip(boxes, -0.5, limits)
+        kept = suppress_similar(overlap(boxes[:, None], boxes), score[likely], MAX_OVERLAP)
+        return FrameBoxes(boxes[kept].astype(np.float64), score[likely][kept].astype(np.float64))
