@@ -159,8 +159,8 @@ def rows(runs: dict[str, dict[str, float]]) -> Iterator[tuple[object, ...]]:
 def main(
     models: Path,
     tensorflow: Path,
-    rounds: int = 9,
-    calls: int = 5,
+    rounds: int = 7,
+    calls: int = 3,
     output: Path = Path(__file__).parent / "results" / "runtimes.csv",
 ) -> None:
     """Measures the runtimes.
