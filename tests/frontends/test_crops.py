@@ -7,10 +7,10 @@ from occlupose.codecs.crops import Crop
 from occlupose.detections import FrameBoxes
 from occlupose.errors import OccluposeError
 from occlupose.frontends import build_frontend
-from occlupose.frontends.crops import BoxFrontend, estimate_regions
+from occlupose.frontends.crops import BoxFrontend, estimate_regions, presence
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
-from occlupose.skeletons import COCO17
+from occlupose.skeletons import COCO17, WHOLEBODY133
 
 
 class Brightest:
@@ -97,6 +97,16 @@ def test_presence_is_the_confidence_of_the_better_half_of_the_joints_and_the_nex
     )
     np.testing.assert_allclose(seen.presence, 0.9)
     np.testing.assert_allclose(seen.regions, [[30, 32, 30, 20]])  # round (20, 20) to (40, 44)
+
+
+def test_faces_and_hands_do_not_count_where_the_body_is_there():
+    score = np.full((1, 133), 0.1)
+    score[0, :9] = 0.8
+    score[0, 9:17] = 0.3
+    np.testing.assert_allclose(presence(score, WHOLEBODY133), 0.8)
+    np.testing.assert_allclose(presence(score[:, :17], COCO17), 0.8)
+    np.testing.assert_allclose(presence(np.array([[0.1, 0.2, 0.6, 0.8]]), COCO17.subset(COCO17.joints[:4])), 0.7)
+    assert presence(np.zeros((0, 133)), WHOLEBODY133).shape == (0,)
 
 
 def test_boxes_and_mirror_images_are_not_for_everybody(tmp_path):

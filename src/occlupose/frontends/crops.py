@@ -18,7 +18,7 @@ from occlupose.frontends.search import Tile
 from occlupose.frontends.topdown import RegionEstimates, TopDown, boxes_around, make_detections
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
-from occlupose.skeletons import Skeleton
+from occlupose.skeletons import COCO17, Skeleton
 
 # crop px, pixel centres at integers; score
 Keypoints = tuple[Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"]]
@@ -118,16 +118,22 @@ def estimate_in_boxes(network: CropNetwork, image: Pyramid, boxes: FrameBoxes) -
 
 
 def estimate_regions(network: CropNetwork, image: Pyramid, regions: Regions) -> RegionEstimates:
-    """Keypoints in upright crops of these regions; presence is the mean score of the better half of the joints
-    (ours).
-    """
+    """Keypoints in upright crops of these regions."""
     crop = network.crop
     matrices = crop.matrices(upright_regions(regions[:, :2], radius(regions)))
     crops = [image.crop(matrix, crop.width, crop.height) for matrix in matrices]
     xy, score = network(np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3))
     xy = transform_points(invert(matrices), xy)
-    better = np.sort(score, axis=1)[:, len(network.skeleton) // 2 :]
-    return RegionEstimates(xy, score, better.mean(1), _region_around(xy, score, crop))
+    return RegionEstimates(xy, score, presence(score, network.skeleton), _region_around(xy, score, crop))
+
+
+def presence(score: Float[np.ndarray, "person joint"], skeleton: Skeleton) -> Float[np.ndarray, " person"]:
+    """Confidence that there is a person: the mean score of the better half of the joints, of COCO's 17 alone where the
+    skeleton has them all, since faces and hands cannot be seen from far away (ours).
+    """
+    if set(COCO17.joints) <= set(skeleton.joints):
+        score = score[:, skeleton.index(*COCO17.joints)]
+    return np.sort(score, axis=1)[:, score.shape[1] // 2 :].mean(1)
 
 
 def _region_around(

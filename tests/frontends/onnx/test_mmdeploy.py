@@ -179,6 +179,18 @@ def test_sizes_of_the_decoder_come_before_those_of_the_steps(tmp_path):
         load_network(file)  # 128 px
 
 
+def test_without_any_size_a_card_is_asked_for(tmp_path):
+    constant(tmp_path / "end2end.onnx", profiles(17), shape=("batch", 3, "height", "width"))
+    steps = [step | {"image_size": None} for step in top_down()]
+    file = simcc_export(tmp_path, params={"input_size": None}, transforms=steps)
+    with pytest.raises(
+        OccluposeError, match=r"pipeline\.json: says no size, and end2end\.onnx takes any; write a card$"
+    ):
+        load_network(file)
+    file = simcc_export(tmp_path, params={"input_size": None}, transforms=steps, input_shape=[192, 256])
+    assert load_network(file).crop.height == 256
+
+
 def test_a_size_that_the_network_does_not_take_is_refused(tmp_path):
     constant(tmp_path / "end2end.onnx", profiles(17, 256, 256), shape=("batch", 3, 256, 256))
     with pytest.raises(OccluposeError, match=r"takes images of 256 x 256; its card says 192 x 256$"):

@@ -76,13 +76,12 @@ def find_card(session: OnnxSession, word: str | None) -> OnnxCard:
         return load_card(card)
     if word is not None:
         preset = PRESETS[word]
-        source = Description(f"{word}:{file}", preset.kind, preset.fields)
-        own_size = {"width": session.width, "height": session.height}
-        return _complete(source, session, {name: side for name, side in own_size.items() if side is not None})
+        return _complete(Description(f"{word}:{file}", preset.kind, preset.fields | session.size), session)
     if (file.parent / PIPELINE).is_file():
         export = read_export(file.parent)
         session.names = export.names
-        return _complete(Description(str(export.path), export.kind, export.fields, export.skeleton), session, {})
+        fields = session.size | export.fields
+        return _complete(Description(str(export.path), export.kind, fields, export.skeleton), session)
     words = ", ".join(f"{word}:{file.name}" for word in PRESETS)
     raise OccluposeError(
         f"{card}: no card for the network; say what it is ({words}) or write one, docs/front-ends.md shows how"
@@ -106,14 +105,11 @@ class Description:
     skeleton: str | None = None
 
 
-def _complete(source: Description, session: OnnxSession, size: dict[str, int]) -> OnnxCard:
-    """The card, with what the network itself tells: its input size, its joints, or the kind of its boxes."""
-    own_size = {"width": session.width, "height": session.height}
-    known = {name: side for name, side in own_size.items() if side is not None}
-    fields = known | source.fields | size
-    for name in ("width", "height"):
-        if name not in fields:
-            raise OccluposeError(f"{source.name}: says no size, and {session.file.name} takes any; write a card")
+def _complete(source: Description, session: OnnxSession) -> OnnxCard:
+    """The card, with what the network itself tells: its joints, or the kind of its boxes."""
+    fields = source.fields
+    if not {"width", "height"} <= set(fields):
+        raise OccluposeError(f"{source.name}: says no size, and {session.file.name} takes any; write a card")
     outputs = session.try_out(fields["width"], fields["height"])
     if source.kind == "boxes":
         return make_card({"codec": _box_codec(outputs)} | fields)

@@ -1,6 +1,5 @@
 """An ONNX network that takes images, on the provider of a device."""
 
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +89,12 @@ class OnnxSession:
             if self._batch is not None and count < size:
                 part = np.concatenate([part, np.zeros((size - count, *part.shape[1:]), part.dtype)])
             yield {name: values[:count] for name, values in self._run(part).items()}
+
+    @property
+    def size(self) -> dict[str, int]:
+        """The sides of the input that the file fixes: `width`, `height`, px."""
+        sides = {"width": self.width, "height": self.height}
+        return {name: side for name, side in sides.items() if side is not None}
 
     def try_out(self, width: int, height: int) -> Outputs:
         """Outputs for one black image.
@@ -190,8 +195,3 @@ def _first_line(error: Exception) -> str:
 
 def _side(size: int | None) -> str:
     return "any" if size is None else str(size)
-
-
-def blank_not_finite(values: Float[np.ndarray, "..."], fill: float = -math.inf) -> Float[np.ndarray, "..."]:
-    """The values, with `fill` where they are NaN or infinite."""
-    return np.where(np.isfinite(values), values, np.float32(fill))
