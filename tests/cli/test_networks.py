@@ -58,7 +58,7 @@ def test_a_detector_and_a_keypoint_network(command, networks, images, tmp_path, 
     for frame in range(FRAMES):
         expected = FIGURE + np.array([99.5 + 10 * frame, 39.5])
         np.testing.assert_allclose(seen.xy[frame, 0], expected, atol=2)
-    assert (seen.state == VISIBLE).all()
+    assert (seen.state == VISIBLE).mean() > 0.95  # optical flow lowers the confidence of some
     assert np.isfinite(poses.xyz).all()
 
 
@@ -86,7 +86,7 @@ def test_a_network_that_finds_people_and_keypoints(command, networks, images, tm
         (["--frontend", "rtmpose:POSE", "--device", "abacus"], ["device abacus"]),
         (["--frontend", "rtmpose:DET"], ["its output is dets", "says simcc"]),
         (["--frontend", "yolox:DET"], ["give it as detector"]),
-        (["--detector", "yolox:DET"], ["blazepose", "takes no detector"]),
+        (["--frontend", "blazepose", "--detector", "yolox:DET"], ["blazepose", "takes no detector"]),
         (["--method", "hupor", "--detector", "yolox:DET"], ["detector", "hupor does not use it"]),
     ],
 )
