@@ -1,4 +1,4 @@
-"""Is a small estimator trained on synthetic people useful on real images? Compared with the default front end.
+"""Is a small estimator trained on synthetic people useful on real images? Compared with BlazePose.
 
     python benchmarks/ljof_front_ends.py --weights simple_baseline_small.safetensors --formats FORMATS
 

@@ -4,7 +4,7 @@
 
 Input: the demonstration clip of two people (pose2sim 0.9.8, BSD-3, 1088 x 1920, downloaded at first use), of whom at
 most one or two are followed; for four people, two copies of it side by side at 0.7 of the size; repeated back and forth
-to `--frames`. Measured on the same frames: the front end's networks (detector and landmarks) by themselves, each stage
+to `--frames`. Measured on the same frames: the front end's networks (detector and keypoints) by themselves, each stage
 by itself, and the whole pipeline without and with the overlay. Medians of `--repeats` runs. Peak memory: a 30-second
 and a 5-minute video of the two people, each in its own process. Writes results/pipeline.csv. Finished runs are kept in
 pipeline_runs.csv until then, so that an interrupted benchmark resumes, unless the code has changed.
@@ -27,7 +27,7 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 import tyro
-from ai_edge_litert.interpreter import Interpreter
+from onnxruntime import InferenceSession
 from results import COMMIT, Runs, write
 from rich.console import Console
 from rich.progress import track
@@ -38,7 +38,10 @@ from occlupose.assets import demo_clip
 from occlupose.cameras import camera_from_fov
 from occlupose.detections import Detections
 from occlupose.flow import FlowSampler
-from occlupose.frontends.blazepose import BlazePose
+from occlupose.frontends import DEFAULT
+from occlupose.frontends.crops import TopDownFrontend
+from occlupose.frontends.movenet import MoveNetThunder
+from occlupose.frontends.nanodet import NanoDetector
 from occlupose.media import VideoWriter, open_media
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.methods.oanet.lifter.weights import load
@@ -100,13 +103,19 @@ def stopwatch(owner: type, method: str) -> Iterator[Stopwatch]:
         yield watch
 
 
+def default_frontend(people: int, threads: int) -> TopDownFrontend:
+    """The default front end, for at most this many people."""
+    detector = NanoDetector(threads=threads)
+    return TopDownFrontend(DEFAULT, MoveNetThunder(threads=threads), detector, max_people=people)
+
+
 def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tuple[str, float]]:
     """Seconds of each stage by itself, then of the whole without and with the overlay."""
     yield "decode", timed(lambda: [None for _ in open_media(path)])
     frames = list(open_media(path))
-    frontend = BlazePose(max_people=people, threads=threads)
+    frontend = default_frontend(people, threads)
     detected: list[Detections] = []
-    with stopwatch(Interpreter, "invoke") as networks:
+    with stopwatch(InferenceSession, "run") as networks:
         whole = timed(lambda: detected.extend(frontend(frame) for frame in frames))
     yield "networks alone", networks.seconds
     yield "front end, rest", whole - networks.seconds
@@ -128,13 +137,13 @@ def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tup
     ]
     yield "flow", timed(lambda: [sampler.update(image, boxes, xy, track) for image, boxes, xy, track in samples])
     del frames, samples
-    poses = pipeline.run(path, OANet(BlazePose(max_people=people, threads=threads))).observed
+    poses = pipeline.run(path, OANet(default_frontend(people, threads))).observed
     assert poses is not None
     lift = TrackLifter(camera_from_fov(poses.width, poses.height), None, load())
     yield "lifting and placement", timed(lambda: lift(poses))
 
     def without_overlay() -> None:
-        result = pipeline.run(path, OANet(BlazePose(max_people=people, threads=threads)))
+        result = pipeline.run(path, OANet(default_frontend(people, threads)))
         result.save(folder / "poses.npz")
         result.save(folder / "poses.json")
 
@@ -142,7 +151,7 @@ def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tup
 
     def with_overlay() -> None:
         source = open_media(path)
-        result = pipeline.run(source, OANet(BlazePose(max_people=people, threads=threads)))
+        result = pipeline.run(source, OANet(default_frontend(people, threads)))
         result.save(folder / "poses.npz")
         result.save(folder / "poses.json")
         viewer.preview(result, source, folder / "preview.png")

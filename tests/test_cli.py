@@ -983,6 +983,17 @@ def test_demo_refuses_its_output_before_it_downloads(command, monkeypatch, tmp_p
     assert_refused(command("demo", "-o", tmp_path / "file"), "file: cannot be written to (not a directory)")
 
 
+def test_by_default_nothing_is_fetched_and_no_extra_is_needed(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    video = make_video(tmp_path / "a.mp4", 2)
+    outcome = command("run", video, "--no-video")
+    assert outcome.code == 0 and "fetching" not in outcome.err
+    assert not (tmp_path / "cache").exists()
+    assert_refused(command("run", video, "--frontend", "blazepose"), "pip install 'occlupose[blazepose]'")
+
+
 def test_what_must_be_fetched_is_announced(command, monkeypatch, tmp_path):
     monkeypatch.setenv("OCCLUPOSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -2,8 +2,8 @@
 measured ones.
 
 Fences are found by markdown-it. Of a page the Python runs from top to bottom, and with it the `occlupose` commands of
-shell fences marked `run` or `assets`. A page with a fence marked `assets` needs the fetched weights and finds a short
-`video.mp4`.
+shell fences marked `run` or `assets`. A page with a fence marked `assets` needs the demonstration clip and finds
+a short `video.mp4`.
 """
 
 import re
