@@ -152,6 +152,23 @@ def test_half_hidden_in_a_shrunken_box_is_still_the_same():
             np.testing.assert_array_equal(ids, [1])
 
 
+def test_a_person_of_whom_only_the_head_was_seen_before_they_were_hidden_is_found_again():
+    tracker = Tracker(min_duration=TWICE)
+    for frame in range(30):
+        if not 17 <= frame < 27:
+            side = {14: 140, 15: 95, 16: 65}.get(frame, 200)
+            ids = update_ids(tracker, people((400, 200 + side / 2), side=side), frame / FPS)
+            if frame:
+                np.testing.assert_array_equal(ids, [1])
+
+
+def test_a_person_who_comes_nearer_keeps_the_id():
+    tracker = Tracker(min_duration=TWICE)
+    for frame in range(60):
+        ids = update_ids(tracker, people((400, 300), side=60 * 4 ** (frame / 60)), frame / FPS)
+    np.testing.assert_array_equal(ids, [1])
+
+
 def test_the_same_person_seen_twice_is_one():
     tracker = Tracker(min_duration=TWICE)
     for frame in range(5):

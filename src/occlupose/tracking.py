@@ -1,5 +1,6 @@
 """Multi-person tracking: ids that survive an occlusion, decided from past frames alone."""
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,8 +19,8 @@ __all__ = ["MAX_GAP", "Assignment", "ConfirmationBuffer", "Tracker"]
 MAX_GAP = 2.0
 """Seconds for which an undetected person keeps their id (`max_age` of the tracker) and their track is still lifted."""
 
-# All values are ours unless stated. Lengths are in box sides (the longer side of the person's box), so that no value
-# depends on the resolution.
+# All values are ours unless stated. Lengths are in box sides (the longer side of a person's box, averaged), so that no
+# value depends on the resolution.
 JOINT_RADIUS = 0.08  # half side of the square around a joint
 TOP_JOINTS = 7  # number of best overlapping joints that count (PoseFlow)
 POSE_DECAY = 0.3  # s in which the weight of the last pose falls to exp(-1)
@@ -28,6 +29,7 @@ MEASUREMENT_NOISE = 0.03  # standard deviation of a detected position
 INITIAL_SPEED = 1.0  # per s, standard deviation of a new person's speed
 PROCESS_NOISE = 4.0  # per s, standard deviation of the random change of speed within 1 s
 SIZE_NOISE = 0.25  # standard deviation of the logarithm of the box side: boxes shrink when half a person is hidden
+SIZE_MEMORY = 1.0  # s over which the box side is averaged
 MAX_DEVIATION = 0.75  # standard deviation of an undetected person's position, at most
 GATE = 16.0  # squared Mahalanobis distance beyond which motion does not explain a detection
 # How far from where they were last seen people are found again: this far, and further as they would walk (or as fast as
@@ -81,7 +83,7 @@ class _Person:
 
 @dataclass(eq=False)
 class _Track:
-    """The movement of somebody as last detected."""
+    """The movement of somebody as last detected; `side` is the average side of the box, px."""
 
     number: int
     xy: Float[np.ndarray, "joint 2"]
@@ -91,11 +93,15 @@ class _Track:
     time: float
     person: _Person = field(default_factory=_Person)
     hits: int = 1
+    side: float = field(init=False)
     velocity: Float[np.ndarray, " 2"] = field(default_factory=lambda: np.zeros(2))
     # of position and speed
     covariance: Float[np.ndarray, "2 2"] = field(
         default_factory=lambda: np.diag([MEASUREMENT_NOISE**2, INITIAL_SPEED**2])
     )
+
+    def __post_init__(self) -> None:
+        self.side = float(_sides(self.box))
 
     @property
     def confirmed(self) -> bool:
@@ -120,7 +126,7 @@ class _Track:
         """Affinity with each detection, 0..1 (0: impossible), and its offset from the predicted position, px."""
         displacement, covariance = self.predict(time)
         offset = _offset(self.xy + displacement, self.score, detections)
-        side = _sides(self.box)
+        side = self.side
         sides = _sides(detections.boxes)
         joints = _joint_overlap(self.xy + displacement, detections.xy, np.sqrt(side * sides))
         pose = np.sort(joints)[:, -TOP_JOINTS:].mean(-1)
@@ -134,7 +140,7 @@ class _Track:
         recognised = self.person.recognise(appearances)
         affinity *= np.nan_to_num(recognised, nan=1.0) ** (1 - np.exp(-gap / APPEARANCE_DELAY))
         reach = np.where(recognised > ALIKE, ALIKE_REACH, REACH)
-        pace = max(WALK, np.linalg.norm(self.velocity) / side)
+        pace = max(WALK, float(np.linalg.norm(self.velocity)) / side)
         travelled = np.linalg.norm(offset + displacement, axis=-1) / side
         near = travelled < np.minimum(SEARCH_RADIUS + pace * gap, reach)
         possible = near & ((mahalanobis < GATE) | (pose > MIN_AFFINITY) | (box > MIN_AFFINITY))
@@ -144,15 +150,17 @@ class _Track:
         """Kalman update with this detection, at this offset (px) from the prediction; weaker beyond the gate."""
         _, covariance = self.predict(time)
         position_variance = covariance[0, 0] + MEASUREMENT_NOISE**2
-        mahalanobis = (offset**2).sum() / _sides(self.box) ** 2 / position_variance
+        mahalanobis = (offset**2).sum() / self.side**2 / position_variance
         gain = covariance[:, 0] / (position_variance * max(1.0, mahalanobis / GATE))
         self.velocity = self.velocity * np.exp(-max(time - self.time, 0.0) / SPEED_DECAY) + gain[1] * offset
         self.covariance = covariance - np.outer(gain, covariance[0])
         self.xy = detections.xy[person]
         self.score = detections.score[person]
         self.box = detections.boxes[person]
-        self.time = time
         self.hits += 1
+        weight = max(1 / self.hits, 1 - math.exp(-(time - self.time) / SIZE_MEMORY))
+        self.side *= float(_sides(self.box) / self.side) ** weight
+        self.time = time
 
 
 @dataclass(frozen=True)
