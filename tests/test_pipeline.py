@@ -15,6 +15,7 @@ import torch
 
 import occlupose
 from media_files import EmptyCamera, make_video
+from mocap_sequences import standing_pose
 from occlupose.assets import demo_clip
 from occlupose.cameras import Camera
 from occlupose.detections import Detections
@@ -117,12 +118,12 @@ def figures(*presence: str) -> np.ndarray:
     """(time, person, 17, 2): people side by side, a word for each, a letter for each frame: where it is '.', they are
     not there.
     """
-    spread = np.random.default_rng(1).uniform(-1, 1, (17, 2)) * (30, 100)
+    standing = standing_pose()[: len(COCO17), :2] * (115, -115) + (0, 95)
     xy = np.full((len(presence[0]), len(presence), 17, 2), np.nan)
     for person, letters in enumerate(presence):
         for frame, letter in enumerate(letters):
             if letter != ".":
-                xy[frame, person] = spread + np.array([80 + 110 * person, 180])
+                xy[frame, person] = standing + np.array([80 + 110 * person, 180])
     return xy
 
 
@@ -234,6 +235,17 @@ def test_the_sampler_equals_tracker_and_flow_one_after_the_other(tmp_path):
     assert doubted.tolist() == [[5, wrist], [6, wrist]], (
         "the wrist that leaps there and back, before and after, and nothing else"
     )
+
+
+def test_swapped_sides_are_put_right(tmp_path):
+    """In a person who stands still; the other person stays as they are."""
+    true = figures("x" * 16, "x" * 16)
+    xy = true.copy()
+    xy[5:9, 0] = true[5:9, 0][:, list(COCO17.mirror)]
+    with open_media(video(tmp_path, 16, fps=30)) as source:
+        tracked = list(track_people(source, FixedKeypoints(xy)))
+    np.testing.assert_allclose(np.stack([frame.xy for frame in tracked]), true, rtol=1e-6)
+    assert all((frame.state == VISIBLE).all() for frame in tracked)
 
 
 def test_another_flow_is_used(tmp_path):

@@ -15,10 +15,11 @@ from occlupose.body_height import check_height
 from occlupose.cameras import Camera, camera_from_fov
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
-from occlupose.flow import Flow, FlowSampler, JointFlow
+from occlupose.flow import Flow, FlowSampler
 from occlupose.media import RGB, Frame, Source, prefetch, with_half_resolution
 from occlupose.media.source import ASSUMED_FPS
 from occlupose.occlusion.confidence import classify_joints, discount_by_flow
+from occlupose.occlusion.plausibility import CheckedFrame, Plausibility
 from occlupose.poses import ABSENT, FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
 from occlupose.skeletons import Skeleton
@@ -35,8 +36,8 @@ class PoseEstimator(Protocol):
     Attributes:
         skeleton: joints of `detect`.
         in_3d: whether `detect` returns xyz.
-        flow: optical flow; keypoints that move against it lose confidence, and the state follows from the confidence
-            (OANet eq. 2). None: confidence and state stay as detected.
+        flow: optical flow; keypoints are checked for plausibility, those that move against the flow lose confidence
+            (OANet eq. 2), and the state follows from the confidence. None: everything stays as detected.
     """
 
     skeleton: Skeleton
@@ -168,20 +169,20 @@ class PeopleLimit:
 
 @dataclass
 class _TrackedDetections:
-    """A frame whose ids or optical flow are not final yet."""
+    """A frame whose ids or keypoints are not final yet."""
 
     time: float
     detections: Detections
     assignment: Assignment
-    joint_flow: JointFlow | None = None
+    checked: CheckedFrame | None = None
 
 
 class TrackingStage:
-    """Tracker, optical flow and confidence. A frame is returned when its ids are final.
+    """Tracker, optical flow, plausibility and confidence. A frame is returned when its ids are final.
 
     Arguments:
         size: (width, height) of the images, px.
-        flow: None: confidence and state stay as detected.
+        flow: None: everything stays as detected.
         max_people: maximum number of people in a frame; those who came first are kept.
     """
 
@@ -190,38 +191,37 @@ class TrackingStage:
         self._limit = PeopleLimit(max_people)
         self._tracker = Tracker()
         self._sampler = None if flow is None else FlowSampler(flow)
+        self._plausibility = Plausibility()
         self._buffer: ConfirmationBuffer[_TrackedDetections] = ConfirmationBuffer(self._tracker)
 
     def update(self, frame: Frame, detections: Detections) -> list[FramePoses]:
         """Adds the people of a frame; returns earlier frames whose ids are final."""
         assignment = self._tracker.update(fill_absent(detections), frame.time, frame.pyramid)
+        tracked = _TrackedDetections(frame.time, detections, assignment)
         if self._sampler is not None:
             numbers = assignment.track_numbers
-            self._set_flow(self._sampler.update(frame.pyramid, detections.boxes, detections.xy, numbers))
-        confirmed = self._buffer.push(frame.time, _TrackedDetections(frame.time, detections, assignment))
+            joint_flow = self._sampler.update(frame.pyramid, detections.boxes, detections.xy, numbers)
+            tracked.checked = self._plausibility.update(frame.time, detections, numbers, joint_flow)
+        confirmed = self._buffer.push(frame.time, tracked)
         return [self._emit(tracked) for tracked in confirmed]
 
     def finish(self) -> list[FramePoses]:
         """The frames that are left when the source ends."""
         if self._sampler is not None:
-            self._set_flow(self._sampler.finish())
+            self._plausibility.finish(self._sampler.finish())
         return [self._emit(tracked) for tracked in self._buffer.finish()]
-
-    def _set_flow(self, joint_flow: JointFlow | None) -> None:
-        newest = self._buffer.newest
-        if newest is not None:
-            newest.joint_flow = joint_flow
 
     def _emit(self, tracked: _TrackedDetections) -> FramePoses:
         """The people with an id, within the limit, by id."""
         ids = tracked.assignment.ids
         rows = np.flatnonzero(self._limit(ids, tracked.time))
         rows = rows[np.argsort(ids[rows])]
-        people = tracked.detections.select(rows)
-        if tracked.joint_flow is None:
+        if tracked.checked is None:
+            people = tracked.detections.select(rows)
             return FramePoses(tracked.time, ids[rows], people.xy, people.score, people.state, people.xyz)
-        motion = tracked.joint_flow.motion[rows]
-        confidence = discount_by_flow(people.score, motion, tracked.joint_flow.flow[rows]).astype(np.float32)
+        everybody, joint_flow = tracked.checked.result()
+        people = everybody.select(rows)
+        confidence = discount_by_flow(people.score, joint_flow.motion[rows], joint_flow.flow[rows]).astype(np.float32)
         xy = people.xy.astype(np.float32)
         state = classify_joints(confidence, xy, self._size)
         return FramePoses(tracked.time, ids[rows], xy, confidence, state, people.xyz)

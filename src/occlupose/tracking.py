@@ -312,11 +312,6 @@ class ConfirmationBuffer(Generic[T]):
         self._tracker = tracker
         self._waiting: deque[tuple[float, T]] = deque()
 
-    @property
-    def newest(self) -> T | None:
-        """The frame that was pushed last, if any waits."""
-        return self._waiting[-1][1] if self._waiting else None
-
     def push(self, time: float, frame: T) -> list[T]:
         """Add a frame; returns those before it whose ids are final, oldest first."""
         confirmed = []
