@@ -37,7 +37,8 @@ class Discs(TopDown):
                 # rough, as a detector's regions are
                 found.append([x.mean() + 3, y.mean() - 3, x.mean() + 3, y.mean() - 43])
         regions = np.array(found).reshape(-1, 4)
-        return regions[similarity(regions[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY]
+        new = regions[similarity(regions[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY]
+        return new, np.ones(len(new))
 
     def estimate(self, pyramid, regions):
         image = pyramid.crop(np.eye(3)[:2], *pyramid.size)[..., 0]
@@ -139,9 +140,7 @@ def poses(*people):
     x, y, size, score = np.array(people, float).T
     xy = np.stack([x, y], -1)[:, None] + size[:, None, None] * STANDING
     regions = np.stack([x, y, x, y - size], -1)
-    return RegionEstimates(
-        xy, np.repeat(score[:, None], 17, 1), np.ones(len(score)), regions, np.zeros(len(score), int)
-    )
+    return RegionEstimates(xy, np.repeat(score[:, None], 17, 1), np.ones(len(score)), regions)
 
 
 @pytest.mark.parametrize(

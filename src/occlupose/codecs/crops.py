@@ -44,6 +44,8 @@ class Crop:
         width, height: of the crop, px.
         padding: sides of the padded box / those of the box; 1.25 by convention (Xiao et al. 2018, "Simple Baselines").
         grid: how crop and maps are aligned with pixels; see the module's docstring.
+        shift: px of the image, added to both coordinates of a network's keypoints: HALF_PIXEL for a network of grid
+            `centres` that learnt COCO's joints as if they were measured from the edge of the image.
 
     Raises:
         OccluposeError: a side or the padding is less than 1; unknown grid.
@@ -53,6 +55,7 @@ class Crop:
     height: int = 256
     padding: float = 1.25
     grid: Grid = "centres"
+    shift: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.padding) < 1:

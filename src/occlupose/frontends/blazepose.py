@@ -15,7 +15,7 @@ from occlupose.frontends.blazepose_detector import BlazePoseDetector
 from occlupose.frontends.regions import similarity
 from occlupose.frontends.search import Tile
 from occlupose.frontends.tflite import TFLiteNetwork, check_installed
-from occlupose.frontends.topdown import KNOWN_SIMILARITY, RegionEstimates, TopDown
+from occlupose.frontends.topdown import KNOWN_SIMILARITY, FoundRegions, RegionEstimates, TopDown
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import BLAZEPOSE33, COCO17
 
@@ -71,10 +71,11 @@ class BlazePose(TopDown):
         self.detector = BlazePoseDetector(weights["detector"], threads=threads)
         super().__init__(detect_every=detect_every, search_every=search_every, max_people=max_people, tiled=tiled)
 
-    def find(self, image: Pyramid, tiles: list[Tile], known: RegionEstimates, *, hide: bool = False) -> Regions:
+    def find(self, image: Pyramid, tiles: list[Tile], known: RegionEstimates, *, hide: bool = False) -> FoundRegions:
         mask = known.xy[known.presence > CERTAIN_PRESENCE][:, LIMBS] if hide else None
         found = self.detector(image, tiles, mask=mask)
-        return found[similarity(found[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY]
+        new = found[similarity(found[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY]
+        return new, np.ones(len(new))
 
     def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
         matrices = crop_matrices(regions, SIZE, SIZE, diameter=SIZE / MARGIN)

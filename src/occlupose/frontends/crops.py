@@ -15,7 +15,7 @@ from occlupose.detections import NOBODY, Detections, FrameBoxes
 from occlupose.frontends.detector import BoxDetector, detect_in_tiles
 from occlupose.frontends.regions import overlap
 from occlupose.frontends.search import Tile
-from occlupose.frontends.topdown import RegionEstimates, TopDown, boxes_around, make_detections
+from occlupose.frontends.topdown import BODY, FoundRegions, RegionEstimates, TopDown, boxes_around, make_detections
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17, Skeleton
@@ -75,10 +75,10 @@ class TopDownFrontend(TopDown):
         self.min_following = FOLLOWING * min_presence
         super().__init__(detect_every=detect_every, search_every=search_every, max_people=max_people, tiled=tiled)
 
-    def find(self, image: Pyramid, tiles: list[Tile], known: RegionEstimates, *, hide: bool = False) -> Regions:
-        found = detect_in_tiles(self.detector, image, tiles).boxes
-        new = overlap(found[:, None], boxes_around(known)).max(1, initial=0) < KNOWN_OVERLAP
-        return self.network.crop.regions(found[new])
+    def find(self, image: Pyramid, tiles: list[Tile], known: RegionEstimates, *, hide: bool = False) -> FoundRegions:
+        found = detect_in_tiles(self.detector, image, tiles)
+        new = overlap(found.boxes[:, None], boxes_around(known)).max(1, initial=0) < KNOWN_OVERLAP
+        return self.network.crop.regions(found.boxes[new]), found.score[new]
 
     def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
         return estimate_regions(self.network, image, regions)
@@ -123,7 +123,7 @@ def estimate_regions(network: CropNetwork, image: Pyramid, regions: Regions) -> 
     matrices = crop.matrices(upright_regions(regions[:, :2], radius(regions)))
     crops = [image.crop(matrix, crop.width, crop.height) for matrix in matrices]
     xy, score = network(np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3))
-    xy = transform_points(invert(matrices), xy)
+    xy = transform_points(invert(matrices), xy) + crop.shift
     return RegionEstimates(xy, score, presence(score, network.skeleton), _region_around(xy, score, crop))
 
 
@@ -139,9 +139,9 @@ def presence(score: Float[np.ndarray, "person joint"], skeleton: Skeleton) -> Fl
 def _region_around(
     xy: Float[np.ndarray, "person joint 2"], score: Float[np.ndarray, "person joint"], crop: Crop
 ) -> Regions:
-    """Regions around the joints with enough confidence (all joints, where none has)."""
+    """Regions around the bodies of the joints with enough confidence (all joints, where none has)."""
     confident = (score > MIN_SCORE) | (score <= MIN_SCORE).all(1, keepdims=True)
     low = np.where(confident[..., None], xy, np.inf).min(1)
     high = np.where(confident[..., None], xy, -np.inf).max(1)
     regions = crop.regions(np.concatenate([low, high], -1))
-    return upright_regions(regions[:, :2], np.maximum(radius(regions), 4.0))
+    return upright_regions(regions[:, :2], np.maximum(BODY * radius(regions), 4.0))

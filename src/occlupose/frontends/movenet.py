@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import UInt8
 
-from occlupose.codecs.crops import Crop
+from occlupose.codecs.crops import HALF_PIXEL, Crop
 from occlupose.detections import Detections
 from occlupose.frontends.crops import Keypoints
 from occlupose.media import Frame
@@ -14,7 +14,7 @@ SIDE = 256  # px, side of Thunder's input
 BATCH = 4  # people at once; more are no faster and take more memory
 LONG_SIDE = 512  # px, of MultiPose's input
 STEP = 32  # px; its sides are multiples of this
-MIN_SCORE = 0.2  # confidence of a person, 0..1; less is nobody
+MIN_SCORE = 0.1  # confidence of a person, 0..1; less is nobody
 
 
 class MoveNetThunder:
@@ -25,7 +25,7 @@ class MoveNetThunder:
         device: torch device, or cpu.
     """
 
-    crop = Crop(SIDE, SIDE)
+    crop = Crop(SIDE, SIDE, shift=HALF_PIXEL)
     skeleton = COCO17
 
     def __init__(self, *, threads: int = 2, device: str = "cpu") -> None:
@@ -83,7 +83,7 @@ class MoveNetMultiPose:
         self.best_rejected = max(self.best_rejected, person[~likely].max(initial=0))
         return Detections(
             skeleton=self.skeleton,
-            xy=(xy[likely] / ratio - 0.5).astype(np.float32),
+            xy=(xy[likely] / ratio).astype(np.float32),  # it learnt COCO's joints as measured from the edge
             score=score[likely].astype(np.float32),
             boxes=(boxes[likely] / np.tile(ratio, 2) - 0.5).astype(np.float32),
             box_score=person[likely].astype(np.float32),

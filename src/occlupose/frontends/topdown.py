@@ -1,7 +1,7 @@
 """Detects and follows people, frame by frame, for keypoint networks that take one person at a time."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -19,10 +19,12 @@ MIN_AGREEMENT = 0.5  # least similarity of two estimates of a new person
 ESTABLISHED_AGE = 10  # frames after which a followed person is not displaced by a new one; ours
 KNOWN_SIMILARITY = 0.2  # a region more similar to a known one is not a new person
 EARLY = 1e-3  # s; a search is not put off by a frame because of rounding
+BODY = 1.2  # sides of a body's bounding box / those of its joints' (measured on photographs of Open Images)
 SIGMA = 0.08  # of all joints where the skeleton has no sigmas: that of a shoulder
 
 
-NO_REGIONS: Regions = np.zeros((0, 4))
+FoundRegions = tuple[Regions, Float[np.ndarray, " person"]]
+NOTHING: FoundRegions = (np.zeros((0, 4)), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,24 @@ class RegionEstimates:
     Attributes:
         xy: keypoints, full-image px.
         score: confidence of each keypoint, 0..1.
-        presence: confidence that the region shows a person, 0..1.
+        presence: confidence that the region shows a person, 0..1, by the keypoints.
         regions: of the same people in the next frame.
-        age: frames for which each person has been followed; `TopDown` counts them.
+        found: confidence that there is a person, 0..1, when the detector found them; by default 1.
+        age: frames for which each person has been followed; `TopDown` counts them. By default 0.
     """
 
     xy: Float[np.ndarray, "person joint 2"]
     score: Float[np.ndarray, "person joint"]
     presence: Float[np.ndarray, " person"]
     regions: Regions
-    age: Int[np.ndarray, " person"] = field(default_factory=lambda: np.zeros(0, int))
+    found: Float[np.ndarray, " person"] = None  # type: ignore[assignment]
+    age: Int[np.ndarray, " person"] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.found is None:
+            object.__setattr__(self, "found", np.ones(len(self.xy)))
+        if self.age is None:
+            object.__setattr__(self, "age", np.zeros(len(self.xy), int))
 
     def select(self, rows: list[int] | np.ndarray) -> "RegionEstimates":
         """Some of the people, in this order."""
@@ -96,8 +106,8 @@ class TopDown(ABC):
         self.reset()
 
     @abstractmethod
-    def find(self, image: Pyramid, tiles: list[Tile], known: RegionEstimates, *, hide: bool = False) -> Regions:
-        """New people in these tiles.
+    def find(self, image: Pyramid, tiles: list[Tile], known: RegionEstimates, *, hide: bool = False) -> FoundRegions:
+        """New people in these tiles, and the detector's confidence in each, 0..1.
 
         Arguments:
             known: people who are known already.
@@ -115,6 +125,7 @@ class TopDown(ABC):
         self._size = (0, 0)
         self._regions = np.zeros((0, 4))
         self._age = np.zeros(0, int)
+        self._found = np.zeros(0)
         self._lost = np.zeros((0, 4))
         self._next_detection: float | None = None
         self._next_search = 0.0
@@ -126,7 +137,7 @@ class TopDown(ABC):
             self.reset()
             self._size = image.size
             self._scheduler = TileScheduler(*image.size, sides=self.tile_sides, min_side=self.min_tile)
-        followed = replace(self.estimate(image, self._regions), age=self._age + 1)
+        followed = replace(self.estimate(image, self._regions), age=self._age + 1, found=self._found)
         # a region that jumps has lost its person
         stable = similarity(self._regions, followed.regions) > KNOWN_SIMILARITY
         kept = self._distinct(replace(followed, presence=followed.presence * stable), self.min_following)
@@ -156,7 +167,7 @@ class TopDown(ABC):
             self._next_search = time + self.search_every
         return known
 
-    def _search_tile(self, image: Pyramid, known: RegionEstimates) -> Regions:
+    def _search_tile(self, image: Pyramid, known: RegionEstimates) -> FoundRegions:
         """New people in the next tile: around a lost person, else of the scheduler or around a known person."""
         if len(self._lost):
             due = self._lost[:1]
@@ -166,23 +177,24 @@ class TopDown(ABC):
         if self._turn % 2 and len(known.regions):
             row = self._turn // 2 % len(known.regions)
             return self._search_around(image, known, known.regions[row : row + 1])
-        return self.find(image, [self._scheduler.next(image, boxes_around(known))], known) if self.tiled else NO_REGIONS
+        return self.find(image, [self._scheduler.next(image, boxes_around(known))], known) if self.tiled else NOTHING
 
-    def _search_around(self, image: Pyramid, known: RegionEstimates, regions: Regions) -> Regions:
+    def _search_around(self, image: Pyramid, known: RegionEstimates, regions: Regions) -> FoundRegions:
         """New people around these regions."""
         return self.find(image, [context_tile(region) for region in regions], known, hide=True)
 
-    def _add(self, image: Pyramid, known: RegionEstimates, new: Regions) -> RegionEstimates:
+    def _add(self, image: Pyramid, known: RegionEstimates, new: FoundRegions) -> RegionEstimates:
         """Adds the people in these regions. A detected region is inaccurate, so keypoints are estimated twice and must
         agree.
         """
-        if not len(new):
+        regions, found = new
+        if not len(regions):
             return known
-        rough = replace(self.estimate(image, new), age=np.zeros(len(new), int))
+        rough = replace(self.estimate(image, regions), found=found)
         rejected = rough.presence[rough.presence <= self.min_presence]
         self.best_rejected = max(self.best_rejected, rejected.max(initial=0))
         rough = rough.select(rough.presence > self.min_presence)
-        fine = replace(self.estimate(image, rough.regions), age=rough.age)
+        fine = replace(self.estimate(image, rough.regions), age=rough.age, found=rough.found)
         agree = similarity(rough.regions, fine.regions) > MIN_AGREEMENT
         both = concatenate(known, fine.select(agree & (fine.presence > self.min_presence)))
         return both.select(self._distinct(both, self.min_following))
@@ -214,6 +226,7 @@ class TopDown(ABC):
         self._lost = lost[similarity(lost[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY][-12:]
         self._regions = known.regions
         self._age = known.age
+        self._found = known.found
 
 
 def make_detections(known: RegionEstimates, skeleton: Skeleton, size: tuple[int, int]) -> Detections:
@@ -230,13 +243,13 @@ def make_detections(known: RegionEstimates, skeleton: Skeleton, size: tuple[int,
         xy=known.xy.astype(np.float32),
         score=score.astype(np.float32),
         boxes=boxes_around(known).astype(np.float32),
-        box_score=known.presence.astype(np.float32),
+        box_score=(known.found * np.sqrt(known.presence)).astype(np.float32),
     )
 
 
 def boxes_around(estimates: RegionEstimates) -> Float[np.ndarray, "person 4"]:
-    """Bounding boxes around the joints, a tenth of the radius wider."""
-    margin = 0.1 * np.maximum(radius(estimates.regions), 1)[:, None]
+    """Bounding boxes around the bodies, which are larger than their joints (see `BODY`)."""
+    margin = (1 - 1 / BODY) * np.maximum(radius(estimates.regions), 1)[:, None]
     return np.concatenate([estimates.xy.min(1) - margin, estimates.xy.max(1) + margin], -1)
 
 
