@@ -10,7 +10,15 @@ import torch
 from torch.nn import functional
 
 from occlupose.networks import movenet
-from occlupose.networks.movenet import MULTI_HEADS, SINGLE_HEADS, MultiPose, Thunder, decode_multi, decode_single
+from occlupose.networks.movenet import (
+    MULTI_HEADS,
+    SINGLE_HEADS,
+    MultiPose,
+    Thunder,
+    decode_multi,
+    decode_single,
+    find_peaks,
+)
 
 
 def random_maps(heads, seed, height, width, batch=2):
@@ -219,3 +227,22 @@ def test_convolutions_are_padded_as_in_tensorflow(stride, size):
 @pytest.mark.parametrize(("channels", "rounded"), [(56.0, 56), (28.0, 32), (42.0, 40), (7.0, 8), (90.0, 88), (1.0, 8)])
 def test_channels_are_multiples_of_eight(channels, rounded):
     assert movenet._round(channels) == rounded
+
+
+def test_peaks_are_the_highest_maxima_of_each_heatmap():
+    draw = np.random.default_rng(3)
+    maps = {"heatmap": torch.from_numpy(draw.normal(0, 2, (2, 17, 12, 9)))}
+    maps["offset"] = torch.from_numpy(draw.uniform(0, 1, (2, 34, 12, 9)))
+    xy, score = find_peaks(maps)
+    heatmap = 1 / (1 + np.exp(-maps["heatmap"].numpy()))
+    for image, joint in np.ndindex(2, 17):
+        found = []
+        for y, x in np.ndindex(12, 9):
+            around = heatmap[image, joint, max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
+            if heatmap[image, joint, y, x] == around.max():
+                place = maps["offset"][image, 2 * joint : 2 * joint + 2, y, x].numpy() + np.array([y, x])
+                found.append((around.max(), *4 * place[::-1]))
+        best = np.array(sorted(found, reverse=True)[:4])
+        np.testing.assert_allclose(score[image, joint, : len(best)], best[:, 0], atol=1e-6)
+        np.testing.assert_allclose(xy[image, joint, : len(best)], best[:, 1:], atol=1e-4)
+        assert (score[image, joint, len(best) :] == 0).all()

@@ -5,7 +5,7 @@ People are detected and followed, or are in given bounding boxes, for example th
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -15,6 +15,7 @@ from occlupose.detections import NOBODY, Detections, FrameBoxes
 from occlupose.frontends.detector import BoxDetector, detect_in_tiles
 from occlupose.frontends.regions import overlap
 from occlupose.frontends.search import Tile
+from occlupose.frontends.separation import separate
 from occlupose.frontends.topdown import BODY, FoundRegions, RegionEstimates, TopDown, boxes_around, make_detections
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
@@ -23,6 +24,9 @@ from occlupose.skeletons import COCO17, Skeleton
 # crop px, pixel centres at integers; score
 Keypoints = tuple[Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"]]
 
+KeypointsAndPeaks = tuple[
+    Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"], Float[np.ndarray, "person joint peak 3"]
+]
 KNOWN_OVERLAP = 0.5  # a box that overlaps a known person's by more (intersection over union) is not a new person
 FOLLOWING = 2 / 3  # somebody who is followed may be this much less certain than somebody new
 MIN_SCORE = 0.3  # above it a joint counts for the person's next box
@@ -41,6 +45,15 @@ class CropNetwork(Protocol):
 
     def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Keypoints:
         """Keypoints in any number of RGB crops."""
+        ...
+
+
+@runtime_checkable
+class PeakNetwork(CropNetwork, Protocol):
+    """A `CropNetwork` that also returns the peaks of its heatmaps."""
+
+    def with_peaks(self, crops: UInt8[np.ndarray, "person height width 3"]) -> KeypointsAndPeaks:
+        """Keypoints in any number of RGB crops, and the peaks of everybody's."""
         ...
 
 
@@ -83,6 +96,14 @@ class TopDownFrontend(TopDown):
     def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
         return estimate_regions(self.network, image, regions)
 
+    def separate(self, estimates: RegionEstimates, before: Float[np.ndarray, "person joint 2"]) -> RegionEstimates:
+        if len(before) < 2:
+            return estimates
+        xy, score = separate(estimates.xy, estimates.score, estimates.peaks, before, radius(estimates.regions))
+        changed = (score != estimates.score).any(1)
+        regions = np.where(changed[:, None], _region_around(xy, score, self.network.crop), estimates.regions)
+        return replace(estimates, xy=xy, score=score, presence=presence(score, self.skeleton), regions=regions)
+
 
 class BoxFrontend:
     """Keypoints by a `CropNetwork` in given bounding boxes, frame by frame. Each person should have one box.
@@ -122,9 +143,16 @@ def estimate_regions(network: CropNetwork, image: Pyramid, regions: Regions) -> 
     crop = network.crop
     matrices = crop.matrices(upright_regions(regions[:, :2], radius(regions)))
     crops = [image.crop(matrix, crop.width, crop.height) for matrix in matrices]
-    xy, score = network(np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3))
+    pixels = np.array(crops, np.uint8).reshape(-1, crop.height, crop.width, 3)
+    peaks: np.ndarray = np.zeros((len(crops), len(network.skeleton), 0, 3))
+    if isinstance(network, PeakNetwork):
+        xy, score, peaks = network.with_peaks(pixels)
+        to_image = invert(matrices)[:, None]
+        peaks = np.concatenate([transform_points(to_image, peaks[..., :2]) + crop.shift, peaks[..., 2:]], -1)
+    else:
+        xy, score = network(pixels)
     xy = transform_points(invert(matrices), xy) + crop.shift
-    return RegionEstimates(xy, score, presence(score, network.skeleton), _region_around(xy, score, crop))
+    return RegionEstimates(xy, score, presence(score, network.skeleton), _region_around(xy, score, crop), peaks)
 
 
 def presence(score: Float[np.ndarray, "person joint"], skeleton: Skeleton) -> Float[np.ndarray, " person"]:

@@ -5,9 +5,10 @@ from jaxtyping import UInt8
 
 from occlupose.codecs.crops import HALF_PIXEL, Crop
 from occlupose.detections import Detections
-from occlupose.frontends.crops import Keypoints
+from occlupose.frontends.crops import Keypoints, KeypointsAndPeaks
 from occlupose.media import Frame
 from occlupose.networks import pretrained
+from occlupose.networks.movenet import PEAKS
 from occlupose.skeletons import COCO17
 
 SIDE = 256  # px, side of Thunder's input
@@ -33,14 +34,22 @@ class MoveNetThunder:
 
     def __call__(self, crops: UInt8[np.ndarray, "person 256 256 3"]) -> Keypoints:
         """Keypoints in any number of RGB crops."""
+        xy, score, _ = self.with_peaks(crops)
+        return xy, score
+
+    def with_peaks(self, crops: UInt8[np.ndarray, "person 256 256 3"]) -> KeypointsAndPeaks:
+        """Keypoints in any number of RGB crops, and the peaks of everybody's."""
         xy = np.zeros((len(crops), len(COCO17), 2))
         score = np.zeros((len(crops), len(COCO17)))
+        peaks = np.zeros((len(crops), len(COCO17), PEAKS, 3))
         for start in range(0, len(crops), BATCH):
             people = slice(start, start + BATCH)
-            positions, scores = self._network(crops[people])
-            xy[people] = positions - 0.5
-            score[people] = scores
-        return xy, score
+            outputs = self._network(crops[people])
+            xy[people] = outputs[0] - 0.5
+            score[people] = outputs[1]
+            peaks[people, ..., :2] = outputs[2] - 0.5
+            peaks[people, ..., 2] = outputs[3]
+        return xy, score, peaks
 
 
 class MoveNetMultiPose:

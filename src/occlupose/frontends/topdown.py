@@ -36,6 +36,7 @@ class RegionEstimates:
         score: confidence of each keypoint, 0..1.
         presence: confidence that the region shows a person, 0..1, by the keypoints.
         regions: of the same people in the next frame.
+        peaks: the highest peaks of the heatmaps: x, y, full-image px, and confidence, 0..1; by default none.
         found: confidence that there is a person, 0..1, when the detector found them; by default 1.
         age: frames for which each person has been followed; `TopDown` counts them. By default 0.
     """
@@ -44,10 +45,13 @@ class RegionEstimates:
     score: Float[np.ndarray, "person joint"]
     presence: Float[np.ndarray, " person"]
     regions: Regions
+    peaks: Float[np.ndarray, "person joint peak 3"] = None  # type: ignore[assignment]
     found: Float[np.ndarray, " person"] = None  # type: ignore[assignment]
     age: Int[np.ndarray, " person"] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.peaks is None:
+            object.__setattr__(self, "peaks", np.zeros((*self.score.shape, 0, 3)))
         if self.found is None:
             object.__setattr__(self, "found", np.ones(len(self.xy)))
         if self.age is None:
@@ -118,12 +122,21 @@ class TopDown(ABC):
     def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
         """Keypoints in these regions."""
 
+    def separate(self, estimates: RegionEstimates, before: Float[np.ndarray, "person joint 2"]) -> RegionEstimates:
+        """Keypoints with each peak of the heatmaps at one person; by default as they are.
+
+        Arguments:
+            before: keypoints in the frame before, px; NaN for somebody new.
+        """
+        return estimates
+
     def reset(self) -> None:
         """Forget earlier frames."""
         self.best_rejected = 0.0
         self._turn = 0
         self._size = (0, 0)
         self._regions = np.zeros((0, 4))
+        self._xy = np.zeros((0, len(self.skeleton), 2))
         self._age = np.zeros(0, int)
         self._found = np.zeros(0)
         self._lost = np.zeros((0, 4))
@@ -137,7 +150,8 @@ class TopDown(ABC):
             self.reset()
             self._size = image.size
             self._scheduler = TileScheduler(*image.size, sides=self.tile_sides, min_side=self.min_tile)
-        followed = replace(self.estimate(image, self._regions), age=self._age + 1, found=self._found)
+        followed = self.separate(self.estimate(image, self._regions), self._xy)
+        followed = replace(followed, age=self._age + 1, found=self._found)
         # a region that jumps has lost its person
         stable = similarity(self._regions, followed.regions) > KNOWN_SIMILARITY
         kept = self._distinct(replace(followed, presence=followed.presence * stable), self.min_following)
@@ -190,14 +204,22 @@ class TopDown(ABC):
         regions, found = new
         if not len(regions):
             return known
-        rough = replace(self.estimate(image, regions), found=found)
+        rough = self._estimate_new(image, known, regions, found)
         rejected = rough.presence[rough.presence <= self.min_presence]
         self.best_rejected = max(self.best_rejected, rejected.max(initial=0))
         rough = rough.select(rough.presence > self.min_presence)
-        fine = replace(self.estimate(image, rough.regions), age=rough.age, found=rough.found)
+        fine = self._estimate_new(image, known, rough.regions, rough.found)
         agree = similarity(rough.regions, fine.regions) > MIN_AGREEMENT
         both = concatenate(known, fine.select(agree & (fine.presence > self.min_presence)))
         return both.select(self._distinct(both, self.min_following))
+
+    def _estimate_new(
+        self, image: Pyramid, known: RegionEstimates, regions: Regions, found: Float[np.ndarray, " person"]
+    ) -> RegionEstimates:
+        """New people in these regions."""
+        new = replace(self.estimate(image, regions), found=found)
+        before = np.concatenate([known.xy, np.full_like(new.xy, np.nan)])
+        return self.separate(concatenate(known, new), before).select(np.arange(len(known.xy), len(before)))
 
     def _distinct(self, estimates: RegionEstimates, least: float) -> list[int]:
         """Rows that show a person, each person once: established people first, then by confidence.
@@ -225,6 +247,7 @@ class TopDown(ABC):
         lost = np.concatenate([self._lost, np.tile(gone, (3, 1))])
         self._lost = lost[similarity(lost[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY][-12:]
         self._regions = known.regions
+        self._xy = known.xy
         self._age = known.age
         self._found = known.found
 

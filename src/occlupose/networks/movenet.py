@@ -52,6 +52,9 @@ SPREAD = 0.300048828125
 SAME = 1.0132789611816406e-06
 """A cell that is less than this below the largest around it is a maximum (MultiPose)."""
 
+PEAKS = 4
+"""Peaks of each heatmap that `find_peaks` returns."""
+
 Maps = Mapping[str, Float[Tensor, "batch channel y x"]]
 
 
@@ -84,9 +87,17 @@ class Thunder(MoveNet):
 
     def forward(
         self, images: UInt8[Tensor, "batch 256 256 3"]
-    ) -> tuple[Float[Tensor, "batch 17 2"], Float[Tensor, "batch 17"]]:
-        """Keypoints of the person in the middle of each RGB crop, as `decode_single` returns them."""
-        return decode_single(self.maps(images))
+    ) -> tuple[
+        Float[Tensor, "batch 17 2"],
+        Float[Tensor, "batch 17"],
+        Float[Tensor, "batch 17 4 2"],
+        Float[Tensor, "batch 17 4"],
+    ]:
+        """Keypoints of the person in the middle of each RGB crop, as `decode_single` returns them, and the peaks of all
+        people's, as `find_peaks` does.
+        """
+        maps = self.maps(images)
+        return (*decode_single(maps), *find_peaks(maps))
 
 
 class MultiPose(MoveNet):
@@ -216,6 +227,17 @@ def decode_single(maps: Maps) -> tuple[Float[Tensor, "batch 17 2"], Float[Tensor
     cell = (heatmap / (distance + NEAR_JOINT)).flatten(2).argmax(2)
     score = heatmap.flatten(2).gather(2, cell[..., None])[..., 0]
     return _positions(maps["offset"], cell[:, None], width)[:, 0], score
+
+
+def find_peaks(maps: Maps) -> tuple[Float[Tensor, "batch 17 4 2"], Float[Tensor, "batch 17 4"]]:
+    """The highest peaks of each heatmap, of whomever they are: positions, px from the edge of the image, and
+    confidence, 0..1 (0: there are fewer). A peak is a maximum within 5 x 5 cells, as of MultiPose's centres. Ours.
+    """
+    heatmap = maps["heatmap"].sigmoid()
+    highest = functional.max_pool2d(heatmap, 5, 1, 2)
+    score, cell = (heatmap * (heatmap >= highest)).flatten(2).topk(PEAKS)
+    positions = _positions(maps["offset"], cell.transpose(1, 2), heatmap.shape[3])
+    return positions.transpose(1, 2), score
 
 
 def decode_multi(
