@@ -150,7 +150,7 @@ def eval_keypoints(tree: Tree) -> None:
     for dataset in ("coco", "crowdpose", "ochuman"):
         weights = tree.inputs / ("crowdpose14" if dataset == "crowdpose" else "coco17") / "hrnet_small.safetensors"
         tree.command(
-            *("eval keypoints", "--data", tree.inputs / dataset, "--frontend", weights, "--flip"),
+            *(f"eval {dataset}", "--data", tree.inputs / dataset, "--frontend", weights, "--flip"),
             *("-o", tree.output / f"{dataset}.csv"),
         )
 

@@ -116,10 +116,11 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
     assert int(table[0]["people"]) == sum(int(row["people"]) for row in table[-4:]) == expected
     assert all(value == "" or 0 <= float(value) <= 1 for row in table for value in list(row.values())[7:])
 
+    protocol = "coco" if dataset == "synth" else dataset
     found = sorted(data.glob("*/*det*.json"))
     for boxes in found:
         outcome = command(
-            "eval", "keypoints", "--data", data, "--frontend", run / WEIGHTS, "--boxes", boxes, "-o", scores, "--flip"
+            "eval", protocol, "--data", data, "--frontend", run / WEIGHTS, "--boxes", boxes, "-o", scores, "--flip"
         )
         assert (outcome.code, outcome.err) == (0, "")
         assert (
@@ -133,7 +134,7 @@ def test_ochuman_by_its_two_protocols(command, tmp_path, weights):
     data = files.write_ochuman(tmp_path / "data")
     content = json.loads((data / OCHUMAN_TEST).read_text())
     some = files.write_json(tmp_path / "boxes.json", files.boxes(content)[:-2])
-    options = ["eval", "keypoints", "--data", data, "--frontend", weights]
+    options = ["eval", "ochuman", "--data", data, "--frontend", weights]
     true = command(*options, "--box-source", "ground-truth", "-o", tmp_path / "ground-truth.csv")
     detected = command(*options, "--boxes", some, "-o", tmp_path / f"{some}.csv")
     assert (true.code, true.err, detected.code, detected.err) == (0, "", 0, "")
@@ -178,7 +179,7 @@ def test_real_files(command, tmp_path, name):
     for where in ("ground-truth", *(data / file for file in boxes)):
         outcome = command(
             "eval",
-            "keypoints",
+            name,
             "--data",
             data,
             "--frontend",
@@ -272,7 +273,7 @@ def test_a_memorised_person_is_found(command, tmp_path):
     for extra in ([], ["--flip"]):
         outcome = command(
             "eval",
-            "keypoints",
+            "coco",
             "--data",
             data,
             "--frontend",
@@ -372,7 +373,7 @@ def test_a_checkpoint_of_others_finds_joints(command, tmp_path):
     theirs = torch.load(tmp_path / "theirs.pth", weights_only=True)["state_dict"]
     final = network.state_dict()["head.final_layer.weight"]
     torch.testing.assert_close(final, theirs["keypoint_head.final_layer.weight"], atol=1e-6, rtol=1e-3)
-    outcome = command("eval", "keypoints", "--data", data, "--frontend", output)
+    outcome = command("eval", "coco", "--data", data, "--frontend", output)
     assert outcome.code == 0 and f"{people(data / COCO_VAL)} predictions" in outcome.out
     run = tmp_path / "run"
     assert command("train", "ljof", "--data", data, "-o", run, *TINY, "--init-from", output).code == 0
@@ -384,7 +385,7 @@ def test_a_backbone_alone_starts_a_training_and_finds_nothing(command, tmp_path)
     data = files.write_crowdpose(tmp_path / "data")
     output, message = converted(command, checkpoint(tmp_path / "theirs.pth", head=False), "--skeleton", "crowdpose14")
     assert "the backbone of hrnet_small written; train it: occlupose train ljof --model hrnet_small" in message
-    outcome = command("eval", "keypoints", "--data", data, "--frontend", output)
+    outcome = command("eval", "crowdpose", "--data", data, "--frontend", output)
     assert_refused(outcome, str(output), "a backbone alone", f"occlupose train ljof --init-from {output}")
     assert command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--init-from", output).code == 0
     taken, _, whole, *_ = card(tmp_path / "run")["begun_with"].split()
@@ -526,6 +527,14 @@ def test_trainings_that_cannot_be(command, tmp_path, options, words):
         (lambda folder: ["--boxes", "found"], ["boxes found: no such file", "--box-source detector"]),
         (lambda folder: ["--boxes", "ground-truth"], ["no such file", "--box-source ground-truth"]),
         (lambda folder: [*boxes_of_others(folder), "--box-source", "detector"], ["boxes", "give one of the two"]),
+        (lambda folder: ["--detector", "nope"], ["nope", "no such person detector", "yolox:FILE.onnx"]),
+        (lambda folder: ["--detector", "yolox:nope.onnx"], ["nope.onnx: no such file"]),
+        (lambda folder: ["--detector", "a.onnx", "--box-source", "ground-truth"], ["nothing to find in ground-truth"]),
+        (lambda folder: ["--detector", "a.onnx", *boxes_of_others(folder)], ["boxes, detector", "give one of the two"]),
+        (lambda folder: ["--frontend", "movenet-multipose", "--detector", "a.onnx"], ["takes no detector"]),
+        (lambda folder: ["--frontend", "movenet", "--flip"], ["movenet: has no flip"]),
+        (lambda folder: ["--frontend", "movenet", "--device", "nope"], ["device nope"]),
+        (lambda folder: ["--threads", "0"], ["threads 0", "give 1 or more"]),
         (lambda folder: ["--frontend", "nope"], ["nope", "no such front end", "movenet"]),
         (lambda folder: ["--frontend", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
         (
@@ -538,9 +547,21 @@ def test_trainings_that_cannot_be(command, tmp_path, options, words):
 )
 def test_scores_that_cannot_be(command, tmp_path, weights, options, words):
     files.write_coco(tmp_path / "coco")
-    call = ["eval", "keypoints", "--data", tmp_path / "coco", "--frontend", weights, "-o", tmp_path / "scores.csv"]
+    call = ["eval", "coco", "--data", tmp_path / "coco", "--frontend", weights, "-o", tmp_path / "scores.csv"]
     assert_refused(command(*call, *options(tmp_path)), *words)
     assert not (tmp_path / "scores.csv").exists()
+
+
+@pytest.mark.parametrize("data", ["coco", "crowdpose", "ochuman", "synth"])
+@pytest.mark.parametrize("asked", ["coco", "crowdpose", "ochuman"])
+def test_each_dataset_has_its_command(command, tmp_path, weights, asked, data):
+    folder = getattr(files, f"write_{data}")(tmp_path / "data")
+    right = "coco" if data == "synth" else data
+    outcome = command("eval", asked, "--data", folder, "--frontend", weights)
+    if asked == right:
+        assert outcome.code == 0 and f"{data}, ground truth boxes" in outcome.out
+    else:
+        assert_refused(outcome, f"not annotations of {asked}", f"give occlupose eval {right}", "data")
 
 
 def test_joints_that_have_no_protocol(command, tmp_path, weights):
@@ -552,13 +573,13 @@ def test_joints_that_have_no_protocol(command, tmp_path, weights):
     files.write_json(data / "people.json", content)
     files.write_images(data, content, generator)
     assert command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY).code == 0
-    outcome = command("eval", "keypoints", "--data", data, "--frontend", tmp_path / "run" / WEIGHTS)
+    outcome = command("eval", "coco", "--data", data, "--frontend", tmp_path / "run" / WEIGHTS)
     assert_refused(outcome, "people.json", "h36m17 has no sigmas", "coco17 and crowdpose14 have them")
 
 
 def test_crowdpose_has_no_validation_here(command, tmp_path, weights):
     data = files.write_crowdpose(tmp_path / "data")
-    outcome = command("eval", "keypoints", "--data", data, "--frontend", weights, "--split", "val")
+    outcome = command("eval", "crowdpose", "--data", data, "--frontend", weights, "--split", "val")
     assert_refused(outcome, "no annotations of the split val", "crowdpose_test.json", "another split")
 
 
@@ -574,7 +595,7 @@ def test_output_without_permission(command, tmp_path, weights, monkeypatch, what
     monkeypatch.chdir(tmp_path)
     call = {
         "train": ["train", "ljof", "--data", "data", "-o", "locked/run", *TINY],
-        "eval": ["eval", "keypoints", "--data", "data", "--frontend", weights, "-o", "locked/scores.csv"],
+        "eval": ["eval", "coco", "--data", "data", "--frontend", weights, "-o", "locked/scores.csv"],
     }[what]
     user = os.geteuid()
     if user == 0:
@@ -652,7 +673,7 @@ def test_faults_are_counted_and_named_and_do_not_stop_the_run(command, tmp_path,
     run = tmp_path / "run"
     scores = tmp_path / "scores.csv"
     train = ["train", "ljof", "--data", data, "-o", run, *TINY]
-    score = ["eval", "keypoints", "--data", data, "--frontend", weights, "-o", scores]
+    score = ["eval", "coco", "--data", data, "--frontend", weights, "-o", scores]
     for call, name in ((train, COCO_TRAIN), (score, COCO_VAL)):
         outcome = command(*call, "--strict")
         assert_refused(outcome, name, WRONG[what].partition(": 1 (")[0])
@@ -676,7 +697,7 @@ def test_unusable_images(command, tmp_path, weights, what, words):
     run = tmp_path / "run"
     scores = tmp_path / "scores.csv"
     train = ["train", "ljof", "--data", data, "-o", run, *TINY, "--epochs", "4"]
-    score = ["eval", "keypoints", "--data", data, "--frontend", weights, "-o", scores]
+    score = ["eval", "coco", "--data", data, "--frontend", weights, "-o", scores]
     outcome = command(*train)
     assert outcome.code == 0 and words in outcome.out and "images that could not be read, left out: 1\n" in outcome.out
     outcome = command(*score)
@@ -716,7 +737,7 @@ def test_people_without_joints_are_no_problem(command, tmp_path, weights):
         files.write_json(data / name, content)
     outcome = command("train", "ljof", "--data", data, "-o", tmp_path / "run", *TINY, "--strict")
     assert (outcome.code, outcome.err) == (0, "") and f"training on {people(data / COCO_TRAIN)} people" in outcome.out
-    outcome = command("eval", "keypoints", "--data", data, "--frontend", weights, "--strict")
+    outcome = command("eval", "coco", "--data", data, "--frontend", weights, "--strict")
     assert (outcome.code, outcome.err) == (0, "") and f"coco: {people(data / COCO_VAL)} people" in outcome.out
 
 
@@ -730,7 +751,7 @@ def test_boxes_of_other_images_are_left_out_and_named(command, tmp_path, weights
     data = files.write_coco(tmp_path / "data")
     found = files.boxes(json.loads((data / COCO_VAL).read_text()))
     boxes = files.write_json(tmp_path / "boxes.json", [*found, found[0] | {"image_id": 999}])
-    call = ["eval", "keypoints", "--data", data, "--frontend", weights, "--boxes", boxes]
+    call = ["eval", "coco", "--data", data, "--frontend", weights, "--boxes", boxes]
     outcome = command(*call)
     assert outcome.code == 0 and outcome.err.count("\n") == 1
     assert f"{boxes}: boxes of images that the annotations do not have, left out: 1 (image_id 999)" in outcome.err
@@ -798,10 +819,9 @@ def test_training_and_test_images_in_one_folder(command, tmp_path):
 # ------------------------------------------------------------------------------------------- words
 
 
-@pytest.mark.assets
 def test_people_are_detected_by_default(command, tmp_path):
     data = files.write_ochuman(tmp_path / "data")
-    outcome = command("eval", "keypoints", "--data", data, "-o", tmp_path / "scores.csv")
+    outcome = command("eval", "ochuman", "--data", data, "-o", tmp_path / "scores.csv")
     assert (
         outcome.code == 0 and "ochuman, detected boxes" in outcome.out and "in boxes of movenet itself" in outcome.out
     )
@@ -822,7 +842,20 @@ def test_people_are_detected_by_default(command, tmp_path):
                 "--structure-loss {limbs,body,none}",
             ],
         ),
-        ("eval keypoints", ["CrowdPose", "OCHuman", "--box-source", "--boxes FILE", "val2017", "--flip", ".csv file"]),
+        (
+            "eval crowdpose",
+            [
+                "CrowdPose",
+                "by crowding",
+                "--detector FILE",
+                "--threads",
+                "--box-source",
+                "--boxes FILE",
+                "val2017",
+                "--flip",
+                ".csv file",
+            ],
+        ),
         ("convert checkpoint", ["MMPose, ViTPose, timm or MAE", "No code in it is run", "--skeleton NAME", "licence"]),
         ("convert", ["smpl", "anny", "checkpoint"]),
     ],

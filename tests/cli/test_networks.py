@@ -1,5 +1,7 @@
 """`occlupose run` with networks of others in ONNX files: a painted person walks through a folder of images."""
 
+import csv
+
 import numpy as np
 import pytest
 import torch
@@ -108,8 +110,33 @@ def test_joints_of_which_the_lifter_has_none_are_refused(command, images, tmp_pa
     assert_refused(outcome, "skeleton oars", "none of its joints")
 
 
-def test_keypoints_are_scored_by_a_word_too(command, networks, tmp_path):
-    outcome = command("eval", "keypoints", "--data", tmp_path, "--frontend", f"rtmpose:{networks / 'pose.onnx'}")
-    assert_refused(outcome, str(tmp_path))  # the network is loaded, and there is no dataset
-    outcome = command("eval", "keypoints", "--data", tmp_path, "--frontend", f"rtmo:{networks / 'rtmo.onnx'}")
+def annotate(folder):
+    """COCO's annotations of the painted people."""
+    people = []
+    for frame in range(FRAMES):
+        xy = FIGURE + np.array([99.5 + 10 * frame, 39.5])
+        keypoints = np.concatenate([xy, np.full((len(xy), 1), 2)], 1).ravel().tolist()
+        about = {"id": frame + 1, "image_id": frame, "category_id": 1, "iscrowd": 0, "num_keypoints": len(xy)}
+        people.append(about | {"bbox": [100 + 10 * frame, 40, 100, 400], "area": 40000, "keypoints": keypoints})
+    images = [{"id": frame, "file_name": f"{frame}.png", "width": 640, "height": 480} for frame in range(FRAMES)]
+    category = {"id": 1, "name": "person", "keypoints": list(COCO17.joints)}
+    write_json(folder / "coco.json", {"images": images, "annotations": people, "categories": [category]})
+
+
+def test_keypoints_of_a_network_in_the_boxes_of_a_detector_are_scored(command, networks, images, tmp_path, threads):
+    annotate(tmp_path)
+    front = ["--frontend", f"rtmpose:{networks / 'pose.onnx'}", "--detector", f"yolox:{networks / 'det.onnx'}"]
+    outcome = command("eval", "coco", "--data", tmp_path, *front, "--threads", "1", "-o", tmp_path / "scores.csv")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert f"coco: {FRAMES} people of coco.json; " in outcome.out
+    assert " in the boxes of det.onnx\n" in outcome.out
+    assert torch.get_num_threads() == 1
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        everybody = next(csv.DictReader(file))
+    assert (everybody["stratum"], everybody["box_source"], float(everybody["AP"])) == ("all", "det.onnx", 1)
+
+
+def test_a_network_for_whole_images_is_not_asked_in_boxes(command, networks, images, tmp_path):
+    annotate(tmp_path)
+    outcome = command("eval", "coco", "--data", tmp_path, "--frontend", f"rtmo:{networks / 'rtmo.onnx'}")
     assert_refused(outcome, "whole images")

@@ -1,4 +1,4 @@
-"""Every option that there ever was is still taken, or refused by a line that names the new one."""
+"""Every command and option that there ever was is still taken, or refused by a line that names the new one."""
 
 from functools import cache
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from commands import assert_refused, caller
 from occlupose.cli.parser import options, recipes
-from occlupose.cli.renamed import RENAMED_OPTIONS, renamed
+from occlupose.cli.renamed import RENAMED_COMMANDS, RENAMED_OPTIONS, renamed
 
 EARLIER = {
     command: options_of.split()
@@ -17,6 +17,10 @@ EARLIER = {
         if ": " in line
     )
 }
+"""Options by command."""
+
+NOW = [(command, name) for command in EARLIER for name in RENAMED_COMMANDS.get(command, (command,))]
+"""Each of these commands, and what it is called now."""
 
 
 @pytest.fixture
@@ -34,18 +38,18 @@ def now(command: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("command", EARLIER)
-def test_every_earlier_option_is_taken_or_its_new_spelling_named(command):
+@pytest.mark.parametrize("earlier, command", NOW)
+def test_every_earlier_option_is_taken_or_its_new_spelling_named(earlier, command):
     taken = now(command)
-    lost = [option for option in EARLIER[command] if option not in taken and not renamed(command.split(), option)]
+    lost = [option for option in EARLIER[earlier] if option not in taken and not renamed(command.split(), option)]
     assert not lost
 
 
-@pytest.mark.parametrize("command", EARLIER)
-def test_nothing_that_a_command_takes_is_refused_and_what_is_named_is_taken(command):
+@pytest.mark.parametrize("earlier, command", NOW)
+def test_nothing_that_a_command_takes_is_refused_and_what_is_named_is_taken(earlier, command):
     taken = now(command)
     assert not [option for option in taken if renamed(command.split(), option)]
-    for option in EARLIER[command]:
+    for option in EARLIER[earlier]:
         new = renamed(command.split(), option) or ""
         assert {word for word in new.split() if word.startswith("-")} <= taken, (option, new)
 
@@ -64,3 +68,10 @@ def test_old_spellings_have_hyphens():
 def test_an_earlier_spelling_is_refused(call, given):
     outcome = call("train", "ljof", "--data", "d", *given)
     assert_refused(outcome, "--start: an earlier spelling; give --init-from, see occlupose train ljof --help")
+
+
+@pytest.mark.parametrize("earlier, new", RENAMED_COMMANDS.items())
+@pytest.mark.parametrize("given", [[], ["--help"], ["--data", "d"]])
+def test_an_earlier_name_of_a_command_is_refused(call, earlier, new, given):
+    outcome = call(*earlier.split(), *given)
+    assert_refused(outcome, f"{earlier}: an earlier name; give ", *new)

@@ -1,13 +1,14 @@
 """Commands that score poses by the protocols of datasets."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from rich.console import Console
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from occlupose.cli.options import Device, Weights
+from occlupose.cli.options import Detector, Device, Threads, Weights, use_threads
 from occlupose.cli.terminal import check_file, print_warnings, progress
 from occlupose.errors import OccluposeError
 
@@ -76,57 +77,118 @@ def evaluate_oanet(
         print(f"{output}: written")
 
 
-def evaluate_keypoints(
-    data: Annotated[Path, arg(metavar="FOLDER")],
-    frontend: Annotated[str, arg(metavar="NAME|FILE")] = "movenet",
-    boxes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: see --box-source)")] = None,
+@dataclass(frozen=True)
+class KeypointOptions:
+    """Options of eval coco, eval crowdpose and eval ochuman.
+
+    Attributes:
+        data: Folder of the dataset as its authors distribute it; for eval coco also of occlupose synth.
+        frontend: movenet, movenet-multipose, blazepose, or the .safetensors or .onnx file of a network (maybe with the
+            word of a preset before it, as for run).
+        detector: Another person detector, an .onnx file: yolox:FILE.onnx, rtmdet:FILE.onnx.
+        boxes: JSON file with the bounding boxes of another detector, in COCO's results format.
+        box_source: Predict in the annotated box of each person (ground-truth), or in those of --detector or of the
+            front end's own detector. blazepose and movenet-multipose only have their own.
+        split: Split of the dataset; papers report test, which for COCO is val2017.
+        annotations: Annotations to use instead of those of the split.
+        flip: Test-time augmentation by horizontal flip: slightly better, twice the time. For .safetensors front ends.
+        strict: Stop at the first invalid person, image or box.
+        output: .csv file for all metrics.
+        device: Device of the front end and the detector: cpu, cuda, ...; directml for .onnx files alone.
+        threads: Processor threads of each network.
+    """
+
+    data: Annotated[Path, arg(metavar="FOLDER")]
+    frontend: Annotated[str, arg(metavar="NAME|FILE")] = "movenet"
+    detector: Detector = None
+    boxes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: see --box-source)")] = None
     box_source: Annotated[
         BoxSource | None,
         arg(metavar="ground-truth|detector", help_behavior_hint="(default: detector; for a file ground-truth)"),
-    ] = None,
-    split: Literal["test", "val", "train"] = "test",
-    annotations: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the split)")] = None,
-    flip: bool = False,
-    strict: bool = False,
-    output: Output = None,
-    device: Device = "cpu",
-) -> None:
-    """Score 2D keypoints by the protocols of COCO, CrowdPose or OCHuman: average precision, overall and by occlusion.
+    ] = None
+    split: Literal["test", "val", "train"] = "test"
+    annotations: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: those of the split)")] = None
+    flip: bool = False
+    strict: bool = False
+    output: Output = None
+    device: Device = "cpu"
+    threads: Threads = None
 
-        occlupose eval keypoints --data coco --frontend pose.safetensors
-        occlupose eval keypoints --data crowdpose --frontend a.onnx --boxes b.json
+
+def evaluate_coco(keypoints: OmitArgPrefixes[KeypointOptions]) -> None:
+    """Score 2D keypoints by COCO's protocol: average precision, overall and by occlusion.
+
+    Also on the output of occlupose synth, and on other annotations in COCO's format.
+
+        occlupose eval coco --data coco -o scores.csv
+        occlupose eval coco --data coco --frontend pose.safetensors --boxes b.json
 
     Args:
-        data: Folder of the dataset as its authors distribute it, or of occlupose synth.
-        frontend: movenet, movenet-multipose, blazepose, or the .safetensors or .onnx file of a network (maybe with the
-            word of a preset before it, as for run).
-        boxes: JSON file with the bounding boxes of another detector, in COCO's results format.
-        box_source: Predict in the annotated box of each person (ground-truth), or in those of the front end's own
-            detector. blazepose and movenet-multipose only have their own.
-        split: Split of the dataset; papers report test, which for COCO is val2017.
-        annotations: Annotations to use instead of those of the split.
-        flip: Test-time augmentation by horizontal flip: slightly better, twice the time.
-        strict: Stop at the first invalid person, image or box.
-        output: .csv file for all metrics.
-        device: Torch device: cpu, cuda, ...
+        keypoints: Dataset, front end and output.
     """
-    _check_files(output)
-    source = _box_source(frontend, boxes, box_source)
+    _evaluate_keypoints("coco", keypoints)
+
+
+def evaluate_crowdpose(keypoints: OmitArgPrefixes[KeypointOptions]) -> None:
+    """Score 2D keypoints by CrowdPose's protocol: average precision, overall, by crowding and by occlusion.
+
+        occlupose eval crowdpose --data crowdpose -o scores.csv
+        occlupose eval crowdpose --data crowdpose --frontend a.onnx --boxes b.json
+
+    Args:
+        keypoints: Dataset, front end and output.
+    """
+    _evaluate_keypoints("crowdpose", keypoints)
+
+
+def evaluate_ochuman(keypoints: OmitArgPrefixes[KeypointOptions]) -> None:
+    """Score 2D keypoints by OCHuman's protocol: average precision, overall and by occlusion.
+
+        occlupose eval ochuman --data ochuman -o scores.csv
+        occlupose eval ochuman --data ochuman --box-source ground-truth
+
+    Args:
+        keypoints: Dataset, front end and output.
+    """
+    _evaluate_keypoints("ochuman", keypoints)
+
+
+def keypoint_command(dataset: str) -> str:
+    """The command that scores keypoints on a dataset, such as "eval coco".
+
+    Arguments:
+        dataset: one of `datasets.coco.DATASETS`; COCO's protocol is also that of those without their own.
+    """
+    return f"eval {dataset if dataset in ('crowdpose', 'ochuman') else 'coco'}"
+
+
+def _evaluate_keypoints(dataset: str, options: KeypointOptions) -> None:
+    """Scores 2D keypoints on one of the datasets, and prints and writes the metrics."""
+    _check_files(options.output)
+    source = _box_source(options)
     from occlupose.datasets import coco, discovery
     from occlupose.evaluation import keypoints
     from occlupose.frontends import build_frontend, load_crop_network
+    from occlupose.frontends.presets import split_preset
     from occlupose.metrics import oks
 
-    detector = build_frontend(frontend, flip=flip, device=device) if source == "detector" else None
-    network = None if source == "detector" else load_crop_network(frontend, flip=flip, device=device)
+    files = discovery.find_dataset(options.data, options.split, options.annotations)
+    if (command := keypoint_command(files.dataset)) != f"eval {dataset}":
+        raise OccluposeError(f"{files.annotations}: not annotations of {dataset}; give occlupose {command}")
+    networks: dict[str, Any] = {"threads": use_threads(options.threads), "flip": options.flip, "device": options.device}
+    if source == "detector":
+        frontend = build_frontend(options.frontend, detector=options.detector, **networks)
+    else:
+        network = load_crop_network(options.frontend, **networks)
     console = Console(stderr=True)
-    files = discovery.find_dataset(data, split, annotations)
+    strict = options.strict
     annotated = coco.load(files.annotations, files.images, strict=strict)
     if (skeleton := annotated.skeleton).sigmas is None:
         raise OccluposeError(
             f"{files.annotations}: {skeleton.name} has no sigmas to score joints by; coco17 and crowdpose14 have them"
         )
     truth = annotated.ground_truth
+    boxes = options.boxes
     detected = None if boxes is None else coco.match_boxes(boxes, truth, strict=strict)
     print_warnings(console, annotated.report.lines() + (detected.report.lines() if detected else []))
     unreadable = list[str]()
@@ -144,13 +206,12 @@ def evaluate_keypoints(
             return lambda done: bar.advance(task, done)
 
         boxes_used = 0
-        if detector is not None:
+        if source == "detector":
             count = start(len(truth.images))
             results = keypoints.predict_in_images(
-                truth, files.images, detector, progress=count, unreadable=note_unreadable
+                truth, files.images, frontend, progress=count, unreadable=note_unreadable
             )
         else:
-            assert network is not None
             if detected is None:
                 in_boxes = keypoints.ground_truth_boxes(annotated)
             else:
@@ -166,10 +227,15 @@ def evaluate_keypoints(
     for table in keypoints.tables(scores):
         Console().print(table)
     people = scores[0].people
-    if boxes is not None:
-        where = f"in the boxes of {boxes.name}"
+    if source == "ground-truth":
+        box_source = "ground-truth"
+        where = "in ground-truth boxes"
+    elif boxes is None and options.detector is None:
+        box_source = "detector"
+        where = f"in boxes of {options.frontend} itself"
     else:
-        where = "in ground-truth boxes" if source == "ground-truth" else f"in boxes of {frontend} itself"
+        box_source = boxes.name if boxes else split_preset(options.detector or "")[1].name
+        where = f"in the boxes of {box_source}"
     print(
         f"{protocol.dataset}: {people} people of {files.annotations.name}; {scores[0].predictions} predictions {where}"
     )
@@ -177,45 +243,52 @@ def evaluate_keypoints(
         print(f"people without an image or a box, who count as missed: {people - boxes_used}")
     if unreadable:
         print(f"images that could not be used, whose people count as missed: {len(unreadable)} (first {unreadable[0]})")
-    if output is not None:
-        name = boxes.name if boxes is not None else source
-        keypoints.write_csv(scores, output, frontend=Path(frontend).name, box_source=name)
-        print(f"{output}: written")
+    if options.output is not None:
+        keypoints.write_csv(scores, options.output, frontend=Path(options.frontend).name, box_source=box_source)
+        print(f"{options.output}: written")
 
 
-def _box_source(
-    frontend: str, boxes: Path | None, source: BoxSource | None
-) -> Literal["ground-truth", "detector", "file"]:
+def _box_source(options: KeypointOptions) -> Literal["ground-truth", "detector", "file"]:
     """Where the bounding boxes come from: as the options say, otherwise as the front end allows.
 
     Raises:
-        OccluposeError: the front end or the file does not exist, or they cannot be combined.
+        OccluposeError: the front end or a file does not exist, or they cannot be combined.
     """
-    from occlupose.frontends import DEFAULT, NAMES, check_options, is_network_file
+    from occlupose.frontends import DEFAULT, NAMES, check_detector, check_options, is_network_file
     from occlupose.frontends.presets import split_preset
 
+    frontend = options.frontend
+    boxes = options.boxes
+    source = options.box_source
+    detects = options.detector is not None
     known = f"give {', '.join(NAMES)}, or a network's .safetensors or .onnx file"
     if boxes is not None and source is not None:
         raise OccluposeError("boxes: come from the file or from --box-source; give one of the two")
+    if detects and source == "ground-truth":
+        raise OccluposeError("detector: has nothing to find in ground-truth boxes; leave it or --box-source out")
     if boxes is not None and str(boxes) in ("ground-truth", "found") and not boxes.exists():
         new = "ground-truth" if str(boxes) == "ground-truth" else "detector"
         raise OccluposeError(f"boxes {boxes}: no such file; give --box-source {new}")
-    if not is_network_file(frontend):
+    given = boxes is not None or source == "ground-truth"
+    if is_network_file(frontend):
+        if not split_preset(frontend)[1].is_file():
+            raise OccluposeError(f"{frontend}: no such file; {known}")
+    else:
         name = frontend.partition(":")[0]
         if name not in NAMES:
             raise OccluposeError(f"{frontend}: no such front end; {known}")
-        if name != DEFAULT and (boxes is not None or source == "ground-truth"):
+        if name != DEFAULT and given:
             raise OccluposeError(f"boxes: {name} uses its own detector; leave them out, or give another --frontend")
-        if boxes is None:
-            return source or "detector"
-    elif not split_preset(frontend)[1].is_file():
-        raise OccluposeError(f"{frontend}: no such file; {known}")
-    check_options(frontend, boxes=boxes is not None or source == "ground-truth")
-    if boxes is None:
-        return source or "ground-truth"
-    if not boxes.is_file():
-        raise OccluposeError(f"boxes {boxes}: no such file; give a detector's results in COCO's format")
-    return "file"
+    check_options(frontend, boxes=given, detector=detects, flip=options.flip)
+    if options.detector is not None:
+        check_detector(options.detector)
+    if boxes is not None:
+        if not boxes.is_file():
+            raise OccluposeError(f"boxes {boxes}: no such file; give a detector's results in COCO's format")
+        return "file"
+    if source is None and is_network_file(frontend) and not detects:
+        return "ground-truth"
+    return source or "detector"
 
 
 def evaluate_hupor(
@@ -301,7 +374,9 @@ def _check_files(output: Path | None, save_predictions: Path | None = None) -> N
 
 EVAL: dict[str, Callable[..., None]] = {
     "oanet": evaluate_oanet,
-    "keypoints": evaluate_keypoints,
+    "coco": evaluate_coco,
+    "crowdpose": evaluate_crowdpose,
+    "ochuman": evaluate_ochuman,
     "hupor": evaluate_hupor,
 }
 """The commands of `occlupose eval`."""

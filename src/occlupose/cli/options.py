@@ -44,6 +44,7 @@ Degrees = Annotated[float | None, arg(metavar="DEGREES", help_behavior_hint="(de
 Metres = Annotated[float | None, arg(metavar="METRES", help_behavior_hint="(default: as estimated)")]
 Threads = Annotated[int | None, arg(metavar="COUNT", help_behavior_hint="(default: 2, and what torch chooses)")]
 Device = Annotated[str, arg(metavar="DEVICE")]
+Detector = Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: NanoDet)")]
 Boxes = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: people are detected)")]
 Weights = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: the shipped ones)")]
 

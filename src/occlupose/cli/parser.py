@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args
 import tyro
 from tyro.conf import subcommand
 
-from occlupose.cli.renamed import refuse_renamed
+from occlupose.cli.renamed import refuse_renamed, refuse_renamed_command
 from occlupose.errors import OccluposeError
 
 Command = Callable[..., None]
@@ -144,6 +144,7 @@ def _command_words(commands: dict[str, Any], arguments: Sequence[str]) -> list[s
             raise OccluposeError(f"{' '.join(words)}: a command is missing; give one of {_join(known)}")
         if word.startswith("-"):
             raise OccluposeError(f"{word}: options come after the command; see {of} --help")
+        refuse_renamed_command([*words, word])
         if word not in known:
             cure = _nearest(word, known) or f"give one of {_join(known)}"
             raise OccluposeError(f"{word}: not a command of {of}; {cure}")

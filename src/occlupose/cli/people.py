@@ -20,6 +20,7 @@ from occlupose.cli.options import (
     Boxes,
     CameraOptions,
     Count,
+    Detector,
     Device,
     Folder,
     Seconds,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:  # heavy modules are imported where they are used, so that --h
     from occlupose.poses import Poses
 
 Frontend = Annotated[str | None, arg(metavar="NAME|FILE", help_behavior_hint="(default: movenet)")]
-Detector = Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: NanoDet)")]
 Flow = Annotated[
     Literal["dis", "raft-small", "raft-large"] | None,
     arg(metavar="{dis,raft-small,raft-large}", help_behavior_hint="(default: dis)"),

@@ -1,6 +1,11 @@
-"""Earlier spellings of options, which are refused with the new spelling."""
+"""Earlier spellings of options and names of commands, which are refused with the new ones."""
 
 from occlupose.errors import OccluposeError
+
+RENAMED_COMMANDS: dict[str, tuple[str, ...]] = {
+    "eval keypoints": ("eval coco", "eval crowdpose", "eval ochuman"),
+}
+"""Old name -> the new ones."""
 
 RENAMED_OPTIONS: dict[str, str] = {
     "eval hupor --variant": "--protocol",
@@ -98,6 +103,20 @@ for _stage, _name in _STAGES.items():
         RENAMED_OPTIONS[f"train oanet --recipe.{_stage}.{_old}"] = f"--recipe.{_name}.{_new}"
 for _old in ("bend", "bone-scale", "distance", "elevation", "off-axis", "roll", "speed"):
     RENAMED_OPTIONS[f"train lifter --recipe.views.{_old}"] = f"--recipe.augmentation.{_old}"
+
+
+def refuse_renamed_command(words: list[str]) -> None:
+    """Refuses an earlier name of a command.
+
+    Arguments:
+        words: of the name, such as ["eval", "keypoints"].
+
+    Raises:
+        OccluposeError: it is an earlier name.
+    """
+    name = " ".join(words)
+    if name in RENAMED_COMMANDS:
+        raise OccluposeError(f"{name}: an earlier name; give {' or '.join(RENAMED_COMMANDS[name])}")
 
 
 def refuse_renamed(command: list[str], arguments: list[str]) -> None:

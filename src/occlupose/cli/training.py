@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, arg
 
+from occlupose.cli.evaluate import keypoint_command
 from occlupose.cli.options import AS_LJOF, NO_OVERRIDES, Device, LJOFOptions, RecipeOverrides
 from occlupose.errors import OccluposeError
 
@@ -212,7 +213,7 @@ def train_ljof(
         places={data: "DATA", annotations: "ANNOTATIONS", **dict.fromkeys(holdout, "HOLDOUT")},
     )
     if is_main:
-        command = f"occlupose eval keypoints --data {data} --frontend {weights}"
+        command = f"occlupose {keypoint_command(dataset.ground_truth.dataset)} --data {data} --frontend {weights}"
         print(f"{weights}: weights and card written; score them with {command}")
 
 

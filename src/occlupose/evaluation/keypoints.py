@@ -226,7 +226,7 @@ def write_csv(scores: Sequence[OKSScores], path: Path, *, frontend: str, box_sou
 
     Arguments:
         frontend: name of the front end or network.
-        box_source: ground-truth, detector, or the name of the file of boxes.
+        box_source: ground-truth, detector (the front end's own), or the name of the file of boxes or of a detector.
 
     Raises:
         OccluposeError: the file could not be written.
