@@ -334,22 +334,24 @@ def test_a_hidden_arm_that_appears_on_another_persons_is_doubted_until_it_leaves
     assert doubted(frames, 1) == {}
 
 
-@pytest.mark.parametrize("case", ["seen before", "elsewhere", "other hidden", "leg"])
+@pytest.mark.parametrize("case", ["seen before", "blinks", "elsewhere", "other hidden", "leg"])
 def test_other_joints_on_people_are_believed(case):
-    """A wrist that was seen on its way there, a wrist that appears beside, one over an arm that is hidden itself, and
-    one over a leg.
+    """A wrist that was seen on its way there, also if it is not for a frame, a wrist that appears beside, one over an
+    arm that is hidden itself, and one over a leg.
     """
     xy = two_people(90)
     score = np.full(xy.shape[:3], 0.9)
     wrist = arm("left")[1]
     theirs = xy[:, 1, arm("right")].mean(1)
-    if case == "seen before":
+    if case in ("seen before", "blinks"):
         way = np.clip((np.arange(90) - 10) / 20, 0, 1)[:, None]
         xy[:, 0, wrist] = (1 - way) * xy[:, 0, wrist] + way * theirs
     else:
         score[:30, 0, wrist] = 0.1
         places = {"elsewhere": theirs - (60, 0), "other hidden": theirs, "leg": theirs - (60, 0)}
         xy[25:, 0, wrist] = places[case][25:]
+    if case == "blinks":
+        score[35, 0, wrist] = 0.1
     if case == "other hidden":
         score[:, 1, arm("right")] = 0.1
     if case == "leg":

@@ -61,7 +61,7 @@ LENGTH_SIGMA = 0.1  # excess over the limit that multiplies the score by exp(-1/
 LIMB_RADIUS = 0.055  # half the width of a clothed arm or shank, and the noise of a keypoint
 SURPRISE_DECAY = 0.2  # s in which it is forgotten that a joint was not where it was expected
 MAX_SURPRISE = 30.0  # squared distance in standard deviations; more is no more surprising
-APPEARANCE = 0.1  # s in which a joint that was not seen before appears
+APPEARANCE = 0.1  # s without being seen after which a joint counts as hidden, and in which it appears again
 MAX_CLAIM = 1.0  # s after which a joint on another person's limb is believed
 
 
@@ -121,7 +121,8 @@ class _Memory:
     found_time: Float[np.ndarray, "person joint"]  # when last near where it was expected; -inf: never
     left_time: Float[np.ndarray, "person joint"]  # of the last frame before it jumped away; NaN: it did not
     surprise: Float[np.ndarray, "person joint"]  # recent squared distance from there, in standard deviations
-    seen_since: Float[np.ndarray, "person joint"]  # -inf: since before the first frame; inf: not seen
+    seen_since: Float[np.ndarray, "person joint"]  # without having been hidden; -inf: before the first frame
+    seen_time: Float[np.ndarray, "person joint"]  # when last seen; -inf: never
     claim_time: Float[np.ndarray, "person joint"]  # when last on another person's limb; -inf: never
 
     @classmethod
@@ -142,6 +143,7 @@ class _Memory:
             left_time=np.full((people, joints), np.nan),
             surprise=np.zeros((people, joints)),
             seen_since=np.full((people, joints), -np.inf),
+            seen_time=np.full((people, joints), -np.inf),
             claim_time=np.full((people, joints), -np.inf),
         )
 
@@ -177,7 +179,17 @@ class _Memory:
         self.expected[rows] += step
 
 
-_JOINTWISE = ("xy", "expected", "variance", "found_time", "left_time", "surprise", "seen_since", "claim_time")
+_JOINTWISE = (
+    "xy",
+    "expected",
+    "variance",
+    "found_time",
+    "left_time",
+    "surprise",
+    "seen_since",
+    "seen_time",
+    "claim_time",
+)
 
 
 class Plausibility:
@@ -229,7 +241,7 @@ class Plausibility:
         seen = np.isfinite(xy).all(-1) & (score >= SEEN)
         self._find_jumps(memory, xy, seen, time, anatomy)
         doubt = _doubt_lengths(memory, xy, seen, time, anatomy)
-        claimed = _find_appearances(memory, xy, time, anatomy)
+        claimed = _find_appearances(memory, xy, seen, time, anatomy)
         claimed |= _find_shared_limbs(memory, xy, seen, score * doubt, time, anatomy)
         doubt = np.where(claimed, np.minimum(doubt, DOUBT), doubt)
         doubt[np.isnan(memory.time)] = 1  # a person's first frame stands
@@ -324,13 +336,15 @@ class Plausibility:
         away = ~np.isnan(memory.left_time)
         back = away & jumps & (distance < np.maximum(before / 2, JUMP))
         near = np.isfinite(xy).all(-1) & (~known | np.where(away, back | (distance < JUMP), deviation <= GATE))
-        leaves = known & ~away & ~near & jumps & (memory.seen_since < np.inf)
+        hidden = memory.time[:, None] - memory.seen_time > APPEARANCE
+        leaves = known & ~away & ~near & jumps & ~hidden
         for person, joint in np.argwhere(back & seen):
             self._doubt_jump(int(memory.number[person]), joint, float(memory.left_time[person, joint]), time)
         anew = near & ~known & ~np.isnan(memory.time)[:, None]
-        new = (away & near & ~back) | anew | (memory.seen_since == np.inf)
+        new = (away & near & ~back) | anew | hidden
         memory.left_time = np.where(leaves, memory.time[:, None], np.where(near, np.nan, memory.left_time))
-        memory.seen_since = np.where(seen, np.where(new, time, memory.seen_since), np.inf)
+        memory.seen_since = np.where(seen & new, time, memory.seen_since)
+        memory.seen_time = np.where(seen, time, memory.seen_time)
         memory.found_time = np.where(near, time, memory.found_time)
         decay = np.exp(-np.nan_to_num(time - memory.time)[:, None] / SURPRISE_DECAY)
         surprise = np.minimum(np.nan_to_num(deviation), MAX_SURPRISE)
@@ -436,13 +450,17 @@ def _doubt_lengths(
 
 
 def _find_appearances(
-    memory: _Memory, xy: Float[np.ndarray, "person joint 2"], time: float, anatomy: Anatomy
+    memory: _Memory,
+    xy: Float[np.ndarray, "person joint 2"],
+    seen: Bool[np.ndarray, "person joint"],
+    time: float,
+    anatomy: Anatomy,
 ) -> Bool[np.ndarray, "person joint"]:
     """Joints that were hidden and appeared on an arm or leg of another person that was seen before, those that they
     move, and those nearer the trunk that appeared with them.
     """
-    # a joint that has just jumped was not seen where it is
-    since = np.where(memory.found_time < time, np.maximum(memory.seen_since, memory.found_time), memory.seen_since)
+    # a joint that jumped was not seen where it is
+    since = np.where(seen, np.fmax(memory.seen_since, memory.left_time), np.inf)
     age = time - since
     appears = (age < APPEARANCE) | (time - memory.claim_time < APPEARANCE)
     outward = (anatomy.reach > TRUNK) & (anatomy.part != HEAD)
