@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from moving_figures import check, motion_of, standing, striding, swap_sides, view
 from occlupose.detections import Detections
 from occlupose.occlusion.confidence import discount_by_flow
-from occlupose.occlusion.plausibility import DOUBT, LAG, MAX_CLAIM, MAX_LEAD, Plausibility
+from occlupose.occlusion.plausibility import DOUBT, MAX_CLAIM, Plausibility
 from occlupose.skeletons import BODY22, BODY26, COCO17, CROWDPOSE14, H36M17, MPI15, WHOLEBODY133, Skeleton
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -49,7 +49,7 @@ def noisy(xy, seed, sigma=3.0):
 
 
 @pytest.mark.parametrize("kind", FLOWS)
-@pytest.mark.parametrize(("fps", "count"), [(60, 1), (60, 3), (60, 20), (30, 3), (30, 20), (10, 1), (10, 3), (10, 15)])
+@pytest.mark.parametrize(("fps", "count"), [(60, 1), (60, 3), (60, 20), (30, 3), (30, 20), (10, 1), (10, 3), (10, 10)])
 def test_swapped_sides_are_put_right(fps, count, kind):
     """Joints, their scores, and the motion that is compared with the flow."""
     true = view(striding(60, fps), 0.4)
@@ -196,11 +196,10 @@ def test_joints_that_are_no_known_pairs_are_left_alone(joints):
 @pytest.mark.parametrize("fps", [60, 10])
 def test_a_wrong_decision_ends(fps):
     """After a cut to somebody seen from behind in the same place, who stays."""
-    true = view(standing(6 * fps))
-    xy = swap_sides(true, range(3 * fps, 6 * fps))
+    true = view(standing(12 * fps))
+    xy = swap_sides(true, range(6 * fps, 12 * fps))
     frames = check(xy[:, None], 0 * xy[:, None], fps)
-    last = max(swapped(frames)) / fps
-    assert 3 + MAX_LEAD - LAG - 2 / fps <= last <= 3 + MAX_LEAD
+    assert 7 <= max(swapped(frames)) / fps <= 8.5
 
 
 def test_what_is_right_is_what_is_there_for_longer():

@@ -5,15 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from occlupose.occlusion.anatomy import ARMS, HEAD, LEGS, PARTS, describe
-from occlupose.occlusion.sides import (
-    PARTIAL,
-    RETURN_COST,
-    SWAP_COST,
-    choose_sides,
-    compare_sides,
-    measure_pairs,
-    order_joints,
-)
+from occlupose.occlusion.sides import CHOICES, PRIOR, compare_sides, measure_pairs, order_joints, update_belief
 from occlupose.skeletons import BLAZEPOSE33, COCO17
 
 parts = arrays(bool, (3, PARTS))
@@ -74,29 +66,76 @@ def test_unknown_joints_say_nothing():
     assert compare_sides(unknown, unknown, np.array([[0.01]])) == compare_sides(0 * unknown, unknown, unknown) == 0
 
 
+def believe(*frames, gap=1 / 30):
+    """Belief after frames with this evidence for head, arms and legs, and for each frame the most probable choice and
+    the one before it; joints are expected as they were chosen in the frame before.
+    """
+    belief = PRIOR[None]
+    choices = [(0, 0)]
+    for evidence in frames:
+        assumed = np.array([choices[-1][0]])
+        belief, before = update_belief(belief, assumed, np.array([evidence], float), np.array([gap]))
+        choices.append((int(belief.argmax()), int(before[0, belief.argmax()])))
+    return belief[0], choices[1:]
+
+
+def number(*parts):
+    """Number of the choice in which these parts are swapped."""
+    return sum(1 << part for part in parts)
+
+
+SAME = (3, 20, 15)
+SWAPPED = (-3, -20, -15)
+ALL = number(HEAD, ARMS, LEGS)
+
+
+def test_choices_are_numbered_by_their_parts():
+    assert CHOICES[number(ARMS, LEGS)].tolist() == [False, True, True]
+    assert PRIOR.sum() == pytest.approx(1) and PRIOR[0] > 0.9 and PRIOR.argsort()[-2] == ALL
+
+
+def test_without_evidence_belief_returns_to_the_prior():
+    np.testing.assert_allclose(believe(*[(0, 0, 0)] * 200)[0], PRIOR, atol=1e-9)
+    belief, _ = believe(*[SAME] * 60)
+    belief, _ = update_belief(belief[None], np.array([0]), np.zeros((1, PARTS)), np.array([5.0]))
+    np.testing.assert_allclose(belief[0], PRIOR, atol=1e-3)
+
+
+@given(arrays(np.float64, (2, PARTS), elements=st.floats(-40, 40)), st.floats(0, 3), st.integers(0, 7))
+def test_belief_is_a_distribution(evidence, gap, assumed):
+    belief, before = update_belief(np.tile(PRIOR, (2, 1)), np.full(2, assumed), evidence, np.full(2, gap))
+    np.testing.assert_allclose(belief.sum(-1), 1)
+    assert (belief >= 0).all() and before.shape == (2, 8)
+
+
+def test_a_swap_begins_and_ends():
+    """Evidence is about where joints are expected, and these are put right already: it is against the sides as detected
+    all the time.
+    """
+    _, choices = believe(*[SAME] * 30, SWAPPED, SWAPPED, SAME)
+    assert choices[-4:] == [(0, 0), (ALL, 0), (ALL, ALL), (0, ALL)]
+
+
 @pytest.mark.parametrize(
-    ("evidence", "before", "expected"),
-    [
-        ((0, 0, 0), (), ()),
-        ((0, 0, 0), (HEAD, ARMS, LEGS), (HEAD, ARMS, LEGS)),
-        ((-1, -SWAP_COST / 2, -SWAP_COST / 2), (), (HEAD, ARMS, LEGS)),
-        ((0, -SWAP_COST / 2, 1 - SWAP_COST / 2), (), ()),
-        ((5, 5, -SWAP_COST - PARTIAL - 0.1), (), (LEGS,)),
-        ((5, 5, -SWAP_COST - PARTIAL + 0.1), (), ()),
-        ((0.1, -SWAP_COST, -3), (), (HEAD, ARMS, LEGS)),
-        ((1, 1, RETURN_COST - 1.9), (HEAD, ARMS, LEGS), ()),
-        ((1, 1, RETURN_COST - 2.1), (HEAD, ARMS, LEGS), (HEAD, ARMS, LEGS)),
-        ((-5, -5, 8), (HEAD, ARMS, LEGS), (HEAD, ARMS)),
-    ],
+    ("evidence", "expected"),
+    [((5, 5, -15), (LEGS,)), ((2, -15, 8), (ARMS,)), ((-2, -15, 0.5), (HEAD, ARMS, LEGS)), ((1, -4, -2), ())],
 )
-def test_the_most_probable_sides(evidence, before, expected):
-    """Beginning a swap takes more than ending one, and a part alone more than all; parts that say little go along."""
-    chosen = choose_sides(np.array([evidence], float), np.isin(np.arange(PARTS), before)[None])
-    assert np.flatnonzero(chosen[0]).tolist() == list(expected)
+def test_parts_alone_take_more_than_all_and_those_that_say_little_go_along(evidence, expected):
+    _, choices = believe(*[SAME] * 60, evidence)
+    assert choices[-1][0] == number(*expected)
 
 
-@given(arrays(np.float64, (3, PARTS), elements=st.floats(-20, 20)), parts)
-def test_more_evidence_for_a_choice_never_reverts_it(evidence, before):
-    chosen = choose_sides(evidence, before)
-    again = choose_sides(evidence + np.where(chosen, -3, 3), before)
-    np.testing.assert_array_equal(chosen, again)
+def test_what_lasts_longer_is_right():
+    """After a second as detected and more than a second the other way round, the first was swapped."""
+    _, choices = believe(*[SAME] * 30, *[SWAPPED] * 60)
+    changed = 30 + [choice for choice, _ in choices[30:]].index(0)
+    assert choices[30] == (ALL, 0) and 55 <= changed <= 65
+    assert choices[changed] == (0, 0) or choices[changed][1] != ALL
+
+
+def test_a_beginning_that_was_missed_is_noticed_at_the_end():
+    """Evidence that is too little for a swap makes the end of one the likelier reason of the next change."""
+    weak = (0, -5, -0.5)
+    _, choices = believe(*[SAME] * 60, weak, SAME, SAME, weak)
+    assert choices[60] == (0, 0)
+    assert choices[-1] == (0, ALL)

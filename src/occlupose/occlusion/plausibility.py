@@ -18,13 +18,14 @@ from occlupose.detections import Detections
 from occlupose.flow import JointFlow
 from occlupose.occlusion.anatomy import HEAD, PARTS, TRUNK, Anatomy, describe
 from occlupose.occlusion.sides import (
+    CHOICES,
     NOISE,
+    PRIOR,
     SPEEDS,
-    SWAP_COST,
-    choose_sides,
     compare_sides,
     measure_pairs,
     order_joints,
+    update_belief,
 )
 
 LAG = 1 / 3
@@ -35,8 +36,7 @@ that no result waits for this. A person who is gone for longer starts afresh."""
 SEEN = 0.3  # least score of a joint that is seen (OANet's b)
 DOUBT = 0.1  # factor of the score of a joint that jumped or is on another person: no score is above `SEEN` then
 
-# Sides. Those that were swapped for longer, in s, are taken for right: so long a wrong decision lasts at most
-MAX_LEAD = 2.0
+FIRMNESS = 1.5  # odds above which the choice of swapped parts in earlier frames is changed
 
 # Jumps. Squared distance from where a joint is expected, in standard deviations, that one in 100 exceeds (chi-squared)
 GATE = 9.2
@@ -73,7 +73,9 @@ class CheckedFrame:
         time: s.
         detections: as detected.
         track_numbers: negative: no track, not checked.
-        swapped: parts (see `anatomy`) whose left and right are swapped.
+        choice: number of the parts whose left and right are swapped, in `sides.CHOICES`.
+        before: for every choice the one in the frame before with which it is most probable.
+        counts: whether the person is where they were expected, so that the next frame is compared with this one.
         doubt: factor of the score of each joint as detected, 0..1.
         joint_flow: at the joints as detected, with the motion to where the same joint is once the sides are put right;
             NaN before the next frame is known.
@@ -82,9 +84,16 @@ class CheckedFrame:
     time: float
     detections: Detections
     track_numbers: Int[np.ndarray, " person"]
-    swapped: Bool[np.ndarray, "person part"]
+    choice: Int[np.ndarray, " person"]
+    before: Int[np.ndarray, "person choice"]
+    counts: Bool[np.ndarray, " person"]
     doubt: Float[np.ndarray, "person joint"]
     joint_flow: JointFlow
+
+    @property
+    def swapped(self) -> Bool[np.ndarray, "person part"]:
+        """Parts (see `anatomy`) whose left and right are swapped."""
+        return CHOICES[self.choice]
 
     @property
     def order(self) -> Int[np.ndarray, "person joint"]:
@@ -113,8 +122,11 @@ class _Memory:
     time: Float[np.ndarray, " person"]  # of the last frame; NaN: none yet
     height: Float[np.ndarray, " person"]  # body height, px
     longest: Float[np.ndarray, "person kind"]  # longest limb of a kind / the mean of people of this height
-    swapped: Bool[np.ndarray, "person part"]  # in the last frame
-    lead: Float[np.ndarray, "person part"]  # s for which the sides were detected so rather than swapped
+    belief: Float[
+        np.ndarray, "person choice"
+    ]  # probability of each choice of swapped parts in the last frame that counts
+    choice: Int[np.ndarray, " person"]  # made there
+    choice_time: Float[np.ndarray, " person"]  # of that frame; NaN: none
     xy: Float[np.ndarray, "person joint 2"]  # in the last frame
     expected: Float[np.ndarray, "person joint 2"]  # by a Kalman filter that leaves out what jumps
     variance: Float[np.ndarray, "person joint"]  # of a coordinate of that when it was last corrected, body heights²
@@ -134,8 +146,9 @@ class _Memory:
             time=np.full(people, np.nan),
             height=np.full(people, np.nan),
             longest=np.full((people, kinds), LONGEST),
-            swapped=np.zeros((people, PARTS), bool),
-            lead=np.zeros((people, PARTS)),
+            belief=np.tile(PRIOR, (people, 1)),
+            choice=np.zeros(people, int),
+            choice_time=np.full(people, np.nan),
             xy=np.full((people, joints, 2), np.nan),
             expected=np.full((people, joints, 2), np.nan),
             variance=np.full((people, joints), np.nan),
@@ -160,12 +173,12 @@ class _Memory:
         """The people of both."""
         return _Memory(**{name: np.concatenate([values, getattr(other, name)]) for name, values in vars(self).items()})
 
-    def swap(self, wrong: Bool[np.ndarray, "person part"], anatomy: Anatomy) -> None:
-        """Swaps the sides of these parts in all that is remembered."""
-        order = order_joints(wrong, anatomy)
+    def swap(self, change: Int[np.ndarray, " person"], anatomy: Anatomy) -> None:
+        """Swaps the sides of these choices of parts in all that is remembered."""
+        order = order_joints(CHOICES[change], anatomy)
         for name in _JOINTWISE:
             setattr(self, name, _reorder(getattr(self, name), order))
-        self.swapped = self.swapped ^ wrong
+        self.choice = self.choice ^ change
 
     def move(self, rows: np.ndarray, flow: Float[np.ndarray, "person joint 2"]) -> None:
         """Moves the joints of these people with the flow at them, px; a joint without flow, or that was not where it
@@ -195,10 +208,9 @@ _JOINTWISE = (
 class Plausibility:
     """Checks tracked detections frame by frame.
 
-    Swapped sides show when they change, which leaves open which sides are right: those that were there for longer, of
-    the last `MAX_LEAD` seconds. So long a decision can be wrong, after a cut for instance. People who turn around,
-    cross their legs or leave for a while are left alone: joints must change places that are farther apart than a body
-    moves from one frame to the next.
+    Swapped sides show when they change, which leaves open which sides are right: those that last longer. After a cut
+    the decision may therefore be wrong for about two seconds. People who turn around, cross their legs or leave for a
+    while are left alone: joints must change places that are farther apart than a body moves from one frame to the next.
     """
 
     def __init__(self) -> None:
@@ -233,13 +245,16 @@ class Plausibility:
         while len(self._frames) > 3 and time - self._frames[0].time > LAG + 1e-6:
             self._frames.popleft()
         _estimate_heights(memory, found, time, anatomy)
-        self._choose_sides(memory, found, time, anatomy)
-        frame.swapped[rows] = memory.swapped
-        order = order_joints(memory.swapped, anatomy)
+        frame.choice[rows], belief, frame.before[rows] = self._choose_sides(memory, found, time, anatomy)
+        order = frame.order[rows]
         xy = _reorder(found.xy, order)
         score = _reorder(found.score, order)
         seen = np.isfinite(xy).all(-1) & (score >= SEEN)
-        self._find_jumps(memory, xy, seen, time, anatomy)
+        counts = self._find_jumps(memory, xy, seen, time, anatomy)
+        frame.counts[rows] = counts
+        memory.belief = np.where(counts[:, None], belief, memory.belief)
+        memory.choice = np.where(counts, frame.choice[rows], memory.choice)
+        memory.choice_time = np.where(counts, time, memory.choice_time)
         doubt = _doubt_lengths(memory, xy, seen, time, anatomy)
         claimed = _find_appearances(memory, xy, seen, time, anatomy)
         claimed |= _find_shared_limbs(memory, xy, seen, score * doubt, time, anatomy)
@@ -292,28 +307,46 @@ class Plausibility:
             memory = memory.add(self._memory.select(gone))
         self._memory = memory
 
-    def _choose_sides(self, memory: _Memory, found: Detections, time: float, anatomy: Anatomy) -> None:
-        """Decides which parts are swapped in this frame; where the lead is lost, in all frames until now."""
+    def _choose_sides(
+        self, memory: _Memory, found: Detections, time: float, anatomy: Anatomy
+    ) -> tuple[Int[np.ndarray, " person"], Float[np.ndarray, "person choice"], Int[np.ndarray, "person choice"]]:
+        """The most probable choice of swapped parts, and what `update_belief` returns. Where another choice than that
+        made in the frame before leads to it, earlier frames are changed.
+        """
         pairs = anatomy.pairs
         variance = _predict_variance(memory, time, anatomy)
         same, other = measure_pairs(memory.expected, found.xy, anatomy)
         scale = memory.height[:, None] ** 2
         evidence = compare_sides(same / scale, other / scale, variance[:, pairs].max(-1))
         evidence *= found.score[:, pairs].min(-1)
-        # who was gone is detected anew, and may have changed sides meanwhile
-        back = memory.time < self._frames[max(len(self._frames) - 2, 0)].time
-        memory.swapped[back] = False
-        memory.lead[back & (np.abs(evidence.sum(-1)) < SWAP_COST)] = 0
-        memory.swapped = choose_sides(evidence @ np.eye(PARTS)[anatomy.part[pairs[:, 0]]], memory.swapped)
-        gained = np.nan_to_num(time - memory.time)[:, None] * np.where(memory.swapped, -1, 1)
-        memory.lead = np.minimum(memory.lead + gained, MAX_LEAD)
-        wrong = memory.lead < 0
-        if wrong.any():
-            memory.lead = np.abs(memory.lead)
-            memory.swap(wrong, anatomy)
-            for frame in self._frames:
-                rows, earlier = _match(memory.number, frame.track_numbers)
-                frame.swapped[earlier] ^= wrong[rows]
+        part_evidence = evidence @ np.eye(PARTS)[anatomy.part[pairs[:, 0]]]
+        gap = np.nan_to_num(time - memory.choice_time)
+        belief, before = update_belief(memory.belief, memory.choice, part_evidence, gap)
+        kept = before == memory.choice[:, None]
+        choice = (belief * np.where(kept, FIRMNESS, 1)).argmax(-1)
+        earlier = before[np.arange(len(before)), choice]
+        change = earlier ^ memory.choice
+        for person in np.flatnonzero(change):
+            self._choose_anew(int(memory.number[person]), int(earlier[person]))
+        memory.swap(change, anatomy)
+        return choice, belief, before
+
+    def _choose_anew(self, number: int, choice: int) -> None:
+        """Makes another choice in the last frame that counts, the choices before that lead to it, and the same changes
+        in the frames in between.
+        """
+        skipped: list[tuple[CheckedFrame, int]] = []
+        for frame in list(self._frames)[-2::-1]:
+            for row in np.flatnonzero(frame.track_numbers == number):
+                skipped.append((frame, int(row)))
+                if frame.counts[row]:
+                    change = frame.choice[row] ^ choice
+                    for other, other_row in skipped:
+                        other.choice[other_row] ^= change
+                    if not change:
+                        return
+                    choice = int(frame.before[row, choice])
+                    skipped = []
 
     def _find_jumps(
         self,
@@ -322,8 +355,10 @@ class Plausibility:
         seen: Bool[np.ndarray, "person joint"],
         time: float,
         anatomy: Anatomy,
-    ) -> None:
-        """Corrects where joints are expected; doubts those in earlier frames that were elsewhere and are back now."""
+    ) -> Bool[np.ndarray, " person"]:
+        """Corrects where joints are expected; doubts those in earlier frames that were elsewhere and are back now.
+        Returns which people are where they were expected.
+        """
         height = memory.height[:, None]
         variance = _predict_variance(memory, time, anatomy)
         distance = np.linalg.norm(xy - memory.expected, axis=-1) / height
@@ -349,12 +384,13 @@ class Plausibility:
         decay = np.exp(-np.nan_to_num(time - memory.time)[:, None] / SURPRISE_DECAY)
         surprise = np.minimum(np.nan_to_num(deviation), MAX_SURPRISE)
         memory.surprise = decay * memory.surprise + (1 - decay) * surprise
-        outliers = (known & ~near).sum(-1)
-        corrected = near & (outliers <= MAX_OUTLIERS * known.sum(-1))[:, None]
+        counts = (known & ~near).sum(-1) <= MAX_OUTLIERS * known.sum(-1)
+        corrected = near & counts[:, None]
         gain = np.where(known, 1 - NOISE**2 / variance, 1)
         start = np.where(known[..., None], memory.expected, xy)
         memory.expected = np.where(corrected[..., None], start + gain[..., None] * (xy - start), memory.expected)
         memory.variance = np.where(corrected, gain * NOISE**2, memory.variance)
+        return counts
 
     def _doubt_jump(self, number: int, joint: int, start: float, end: float) -> None:
         """Doubts a joint between two times, and forgets that its motion at the first did not agree with the flow."""
@@ -371,7 +407,7 @@ class Plausibility:
         frame = self._frames[index]
         others = [self._frames[other] for other in (index + 1, index - 1) if 0 <= other < len(self._frames)]
         motion = joint_flow.motion.copy()
-        if any(neighbour.swapped.any() for neighbour in (frame, *others)):
+        if any(neighbour.choice.any() for neighbour in (frame, *others)):
             motion = _reorder(_motion(frame, others), frame.order).astype(motion.dtype)
         frame.joint_flow = JointFlow(motion, joint_flow.flow)
 
@@ -379,9 +415,17 @@ class Plausibility:
 def _unchecked(time: float, detections: Detections, track_numbers: Int[np.ndarray, " person"]) -> CheckedFrame:
     """A frame in which nothing is swapped or doubted."""
     unknown = np.full(detections.xy.shape, np.nan, np.float32)
-    swapped = np.zeros((len(detections), PARTS), bool)
-    doubt = np.ones(detections.score.shape)
-    return CheckedFrame(time, detections, track_numbers, swapped, doubt, JointFlow(unknown, unknown))
+    people = len(detections)
+    return CheckedFrame(
+        time=time,
+        detections=detections,
+        track_numbers=track_numbers,
+        choice=np.zeros(people, int),
+        before=np.zeros((people, len(CHOICES)), int),
+        counts=np.zeros(people, bool),
+        doubt=np.ones(detections.score.shape),
+        joint_flow=JointFlow(unknown, unknown),
+    )
 
 
 def _motion(frame: CheckedFrame, others: list[CheckedFrame]) -> Float[np.ndarray, "person joint 2"]:

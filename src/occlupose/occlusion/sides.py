@@ -5,7 +5,7 @@ high scores. A person cannot: whoever turns around moves the joints of each pair
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from occlupose.occlusion.anatomy import PARTS, Anatomy
 
@@ -19,12 +19,21 @@ shoulder at 1 m/s in a person who turns around in half a second, a knee at 3.5 m
 
 OUTLIER_SHARE = 0.1  # of the joints are somewhere on the person, whatever their score
 BODY_AREA = 0.5  # in which such a joint may be: a box of body height and half of it
-# log odds that a frame does not begin a swap, and does not end one: one begins in a minute, and it lasts 10 frames
-SWAP_COST = 7.5
-RETURN_COST = 2.3
-PARTIAL = 1.8  # log odds of the whole body against one of the six other choices: as often as all of them together
+# per s: a network swaps sides once in ten seconds, for a third of a second, both on average
+SWAP_RATE = 1 / 10
+RETURN_RATE = 3.0
+# per s: once in an hour sides change unseen, behind a cut or a mistake. This limits the belief, so that a wrong
+# decision ends after about two seconds
+CUT_RATE = 1 / 3600
 
-_CHOICES = np.array([[choice >> part & 1 for part in range(PARTS)] for choice in range(2**PARTS)], bool)
+CHOICES = np.array([[choice >> part & 1 for part in range(PARTS)] for choice in range(2**PARTS)], bool)
+"""Sets of parts that may be swapped; the bits of a choice's number are its parts, 0 is none."""
+
+_SHARE = SWAP_RATE / (SWAP_RATE + RETURN_RATE)
+PRIOR = np.array([1 - _SHARE, *[_SHARE / 2 / (len(CHOICES) - 2)] * (len(CHOICES) - 2), _SHARE / 2])
+"""Share of the time for which each choice is true: all parts are swapped as often as some."""
+
+_CHANGES = np.arange(len(CHOICES))[:, None] ^ np.arange(len(CHOICES))
 
 
 def order_joints(swapped: Bool[np.ndarray, "person part"], anatomy: Anatomy) -> np.ndarray:
@@ -62,18 +71,28 @@ def compare_sides(
     return np.log(np.where(np.isfinite(ratio), ratio, 1))
 
 
-def choose_sides(
-    evidence: Float[np.ndarray, "person part"], before: Bool[np.ndarray, "person part"]
-) -> Bool[np.ndarray, "person part"]:
-    """Which parts are swapped: the most probable, given what was swapped in the frame before.
+def update_belief(
+    belief: Float[np.ndarray, "person choice"],
+    assumed: Int[np.ndarray, " person"],
+    evidence: Float[np.ndarray, "person part"],
+    gap: Float[np.ndarray, " person"],
+) -> tuple[Float[np.ndarray, "person choice"], Int[np.ndarray, "person choice"]]:
+    """Probability of each choice after a frame, and the choice in the frame before with which it is most probable.
+
+    The forward step of a hidden Markov model: now and then a swap begins, soon it ends.
 
     Arguments:
+        belief: probabilities in the frame before.
+        assumed: the choice in the frame before with which joints are expected where they are.
         evidence: sum of `compare_sides` over the pairs of a part.
-        before: the last choice.
+        gap: since the frame before, s.
     """
-    gain = -evidence @ _CHOICES.T
-    partial = _CHOICES.any(-1) & ~_CHOICES.all(-1)
-    begins = (_CHOICES & ~before[:, None]).any(-1)
-    ends = (before[:, None] & ~_CHOICES).any(-1)
-    cost = PARTIAL * partial + np.where(begins, SWAP_COST, np.where(ends, RETURN_COST, 0))
-    return _CHOICES[(gain - cost).argmax(-1)]
+    stay = np.exp(-(SWAP_RATE + RETURN_RATE) * gap)[:, None, None]
+    likelihood = -evidence @ CHOICES.T
+    likelihood = np.exp(likelihood - likelihood.max(-1, keepdims=True))
+    seen = _CHANGES ^ assumed[:, None, None]
+    people = np.arange(len(belief))[:, None, None]
+    joint = belief[:, :, None] * (stay * np.eye(len(CHOICES)) + (1 - stay) * PRIOR) * likelihood[people, seen]
+    cut = 1 - np.exp(-CUT_RATE * gap)[:, None]
+    updated = (1 - cut) * joint.sum(1) + cut * PRIOR
+    return updated / updated.sum(-1, keepdims=True), joint.argmax(1)
