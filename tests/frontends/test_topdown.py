@@ -38,7 +38,7 @@ class Discs(TopDown):
                 found.append([x.mean() + 3, y.mean() - 3, x.mean() + 3, y.mean() - 43])
         regions = np.array(found).reshape(-1, 4)
         new = regions[similarity(regions[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY]
-        return new, np.ones(len(new))
+        return new, np.full(len(new), np.nan)
 
     def estimate(self, pyramid, regions):
         image = pyramid.crop(np.eye(3)[:2], *pyramid.size)[..., 0]

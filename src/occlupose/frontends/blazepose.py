@@ -75,7 +75,7 @@ class BlazePose(TopDown):
         mask = known.xy[known.presence > CERTAIN_PRESENCE][:, LIMBS] if hide else None
         found = self.detector(image, tiles, mask=mask)
         new = found[similarity(found[:, None], known.regions).max(1, initial=0) < KNOWN_SIMILARITY]
-        return new, np.ones(len(new))
+        return new, np.full(len(new), np.nan)
 
     def estimate(self, image: Pyramid, regions: Regions) -> RegionEstimates:
         matrices = crop_matrices(regions, SIZE, SIZE, diameter=SIZE / MARGIN)

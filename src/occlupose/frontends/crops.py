@@ -16,7 +16,7 @@ from occlupose.frontends.detector import BoxDetector, detect_in_tiles
 from occlupose.frontends.regions import overlap
 from occlupose.frontends.search import Tile
 from occlupose.frontends.separation import separate
-from occlupose.frontends.topdown import BODY, FoundRegions, RegionEstimates, TopDown, boxes_around, make_detections
+from occlupose.frontends.topdown import FoundRegions, RegionEstimates, TopDown, boxes_around, make_detections
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import COCO17, Skeleton
@@ -28,7 +28,7 @@ KeypointsAndPeaks = tuple[
     Float[np.ndarray, "person joint 2"], Float[np.ndarray, "person joint"], Float[np.ndarray, "person joint peak 3"]
 ]
 KNOWN_OVERLAP = 0.5  # a box that overlaps a known person's by more (intersection over union) is not a new person
-FOLLOWING = 2 / 3  # somebody who is followed may be this much less certain than somebody new
+FOLLOWING = 0.5  # presence of somebody who is followed / confidence of somebody new
 MIN_SCORE = 0.3  # above it a joint counts for the person's next box
 
 
@@ -64,7 +64,7 @@ class TopDownFrontend(TopDown):
         name: of the front end.
         network: for crops of one person.
         detector: of people.
-        min_presence: mean score of the better half of the joints; less is nobody.
+        min_confidence: that there is a new person; see `RegionEstimates.confidence`.
         detect_every, search_every, max_people, tiled: see TopDown.
     """
 
@@ -74,7 +74,7 @@ class TopDownFrontend(TopDown):
         network: CropNetwork,
         detector: BoxDetector,
         *,
-        min_presence: float = 0.3,
+        min_confidence: float = 0.25,
         detect_every: float = 1 / 3,
         search_every: float = 1 / 6,
         max_people: int | None = None,
@@ -84,8 +84,8 @@ class TopDownFrontend(TopDown):
         self.network = network
         self.detector = detector
         self.skeleton = network.skeleton
-        self.min_presence = min_presence
-        self.min_following = FOLLOWING * min_presence
+        self.min_confidence = min_confidence
+        self.min_presence = FOLLOWING * min_confidence
         super().__init__(detect_every=detect_every, search_every=search_every, max_people=max_people, tiled=tiled)
 
     def find(self, image: Pyramid, tiles: list[Tile], known: RegionEstimates, *, hide: bool = False) -> FoundRegions:
@@ -167,9 +167,9 @@ def presence(score: Float[np.ndarray, "person joint"], skeleton: Skeleton) -> Fl
 def _region_around(
     xy: Float[np.ndarray, "person joint 2"], score: Float[np.ndarray, "person joint"], crop: Crop
 ) -> Regions:
-    """Regions around the bodies of the joints with enough confidence (all joints, where none has)."""
+    """Regions around the joints with enough confidence (all joints, where none has)."""
     confident = (score > MIN_SCORE) | (score <= MIN_SCORE).all(1, keepdims=True)
     low = np.where(confident[..., None], xy, np.inf).min(1)
     high = np.where(confident[..., None], xy, -np.inf).max(1)
     regions = crop.regions(np.concatenate([low, high], -1))
-    return upright_regions(regions[:, :2], np.maximum(BODY * radius(regions), 4.0))
+    return upright_regions(regions[:, :2], np.maximum(radius(regions), 4.0))

@@ -13,7 +13,7 @@ from occlupose.networks import pretrained
 SIDE = 416  # px, long side of the network's input
 STEP = 32  # px; its sides are multiples of this
 GREY = (124, 116, 104)  # of the padding: ImageNet's mean colour, 0 for the network
-MIN_SCORE = 0.3
+MIN_SCORE = 0.25
 MAX_OVERLAP = 0.6  # intersection over union of two people (NanoDet's own)
 
 

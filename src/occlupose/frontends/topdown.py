@@ -37,7 +37,7 @@ class RegionEstimates:
         presence: confidence that the region shows a person, 0..1, by the keypoints.
         regions: of the same people in the next frame.
         peaks: the highest peaks of the heatmaps: x, y, full-image px, and confidence, 0..1; by default none.
-        found: confidence that there is a person, 0..1, when the detector found them; by default 1.
+        found: confidence of the detector when it found the person, 0..1; NaN, the default, if it does not say.
         age: frames for which each person has been followed; `TopDown` counts them. By default 0.
     """
 
@@ -53,9 +53,14 @@ class RegionEstimates:
         if self.peaks is None:
             object.__setattr__(self, "peaks", np.zeros((*self.score.shape, 0, 3)))
         if self.found is None:
-            object.__setattr__(self, "found", np.ones(len(self.xy)))
+            object.__setattr__(self, "found", np.full(len(self.xy), np.nan))
         if self.age is None:
             object.__setattr__(self, "age", np.zeros(len(self.xy), int))
+
+    @property
+    def confidence(self) -> Float[np.ndarray, " person"]:
+        """Confidence that there is a person, 0..1: geometric mean of the detector's and the keypoints' (ours)."""
+        return np.sqrt(np.where(np.isnan(self.found), self.presence, self.found) * self.presence)
 
     def select(self, rows: list[int] | np.ndarray) -> "RegionEstimates":
         """Some of the people, in this order."""
@@ -82,16 +87,16 @@ class TopDown(ABC):
         tiled: also search tiles, for small people.
 
     Attributes:
-        min_presence: confidence that there is a person, 0..1; less is nobody.
-        min_following: the same for a person who is followed.
+        min_confidence: confidence that there is a new person, 0..1; less is nobody.
+        min_presence: presence of a person who is followed, 0..1; less is nobody.
         tile_sides, min_tile: of the tiles, see `TileScheduler`.
-        best_rejected: highest presence of a rejected person since `reset`.
+        best_rejected: highest confidence of a rejected person since `reset`.
     """
 
     name: str
     skeleton: Skeleton
+    min_confidence = 0.5
     min_presence = 0.5
-    min_following = 0.5
     tile_sides: tuple[float, ...] = (0.5, 0.25)
     min_tile = 480
 
@@ -154,7 +159,7 @@ class TopDown(ABC):
         followed = replace(followed, age=self._age + 1, found=self._found)
         # a region that jumps has lost its person
         stable = similarity(self._regions, followed.regions) > KNOWN_SIMILARITY
-        kept = self._distinct(replace(followed, presence=followed.presence * stable), self.min_following)
+        kept = self._distinct(replace(followed, presence=followed.presence * stable), self.min_presence)
         known = followed.select(kept)
         gone = np.delete(self._regions, kept, axis=0)
         known = self._search(image, known, gone, frame.time)
@@ -205,13 +210,13 @@ class TopDown(ABC):
         if not len(regions):
             return known
         rough = self._estimate_new(image, known, regions, found)
-        rejected = rough.presence[rough.presence <= self.min_presence]
+        rejected = rough.confidence[rough.confidence <= self.min_confidence]
         self.best_rejected = max(self.best_rejected, rejected.max(initial=0))
-        rough = rough.select(rough.presence > self.min_presence)
+        rough = rough.select(rough.confidence > self.min_confidence)
         fine = self._estimate_new(image, known, rough.regions, rough.found)
         agree = similarity(rough.regions, fine.regions) > MIN_AGREEMENT
-        both = concatenate(known, fine.select(agree & (fine.presence > self.min_presence)))
-        return both.select(self._distinct(both, self.min_following))
+        both = concatenate(known, fine.select(agree & (fine.confidence > self.min_confidence)))
+        return both.select(self._distinct(both, self.min_presence))
 
     def _estimate_new(
         self, image: Pyramid, known: RegionEstimates, regions: Regions, found: Float[np.ndarray, " person"]
@@ -266,14 +271,16 @@ def make_detections(known: RegionEstimates, skeleton: Skeleton, size: tuple[int,
         xy=known.xy.astype(np.float32),
         score=score.astype(np.float32),
         boxes=boxes_around(known).astype(np.float32),
-        box_score=(known.found * np.sqrt(known.presence)).astype(np.float32),
+        box_score=known.confidence.astype(np.float32),
     )
 
 
 def boxes_around(estimates: RegionEstimates) -> Float[np.ndarray, "person 4"]:
     """Bounding boxes around the bodies, which are larger than their joints (see `BODY`)."""
-    margin = (1 - 1 / BODY) * np.maximum(radius(estimates.regions), 1)[:, None]
-    return np.concatenate([estimates.xy.min(1) - margin, estimates.xy.max(1) + margin], -1)
+    low = estimates.xy.min(1)
+    high = estimates.xy.max(1)
+    margin = (BODY - 1) / 2 * np.maximum((high - low).max(1, keepdims=True), 1)
+    return np.concatenate([low - margin, high + margin], -1)
 
 
 def _limbs_of_others(estimates: RegionEstimates, quality: Float[np.ndarray, " person"]) -> Bool[np.ndarray, " person"]:
