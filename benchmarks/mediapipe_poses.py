@@ -1,8 +1,9 @@
-"""Poses by MediaPipe 0.10.21, for `benchmarks/real.py`, which runs this script in an environment of its own.
+"""Poses by MediaPipe 0.10.21, and their time, for `benchmarks/real.py` and `benchmarks/pipeline.py`, which run this
+script in an environment of its own.
 
     python -m venv mp
     mp/bin/pip install mediapipe==0.10.21 "numpy<2"
-    mp/bin/python benchmarks/mediapipe_poses.py {video,crops,photographs} INPUTS OUTPUT --model {full,heavy}
+    mp/bin/python benchmarks/mediapipe_poses.py {video,crops,photographs,times} INPUTS OUTPUT --model {full,heavy}
 
 The modes: `video` follows one person; `crops` finds one person in each box of a photograph, both by mp.solutions.pose;
 `photographs` finds everybody, by Pose Landmarker of MediaPipe Tasks with the same networks. Other options are left as
@@ -10,6 +11,10 @@ they are. INPUTS is a JSON file, a list of [file] or, for crops, [file, left, to
 OUTPUT is an .npz file with a row for each pose: `number` (of the input, or of the frame of the video), `xy` (33
 landmarks in pixels of the whole image, pixel centres at integers), `visibility` (0 to 1), and `xyz` (metres, relative
 to the middle of the hips, axes of the camera).
+
+`times` takes [file, number of people] and follows one person as `video` does, several by Pose Landmarker. OUTPUT has
+wall and CPU time (`front end, ms` and `front end, cpu_ms`) of a call, which takes one frame, decoded already; and
+`followed`, the mean number of people found.
 
 The wheel lacks the heavy network, and nothing is fetched here: `--heavy` gives pose_landmark_heavy.tflite of the npm
 package @mediapipe/pose 0.5.1675469404, which is copied to where MediaPipe looks for it.
@@ -19,8 +24,10 @@ import argparse
 import hashlib
 import json
 import tempfile
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +42,9 @@ MODULES = Path(mediapipe.__file__).parent / "modules"
 DETECTOR = MODULES / "pose_detection" / "pose_detection.tflite"
 COMPLEXITY = {"full": 1, "heavy": 2}
 HEAVY_SHA256 = "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe"
+FPS = 60
+"""Frames per second of the video in `times`: MediaPipe only wants to know that time passes."""
+
 MAX_PEOPLE = 20
 """People in a photograph: as many as COCO's evaluator takes."""
 
@@ -126,6 +136,39 @@ def find_everybody(inputs: list[list[Any]], model: str) -> Iterator[Found]:
                 yield number, landmarks, world, image, (0, 0)
 
 
+def measure(video: str, people: int, model: str) -> dict[str, float]:
+    """Times and number of people of the mode `times`."""
+    images = list(frames(video))
+    found = 0
+    seconds = np.zeros(2)
+    with follower(people, model) as follow_people:
+        for number, image in enumerate(images):
+            start = np.array([time.perf_counter(), time.process_time()])
+            found += follow_people(number, image)
+            seconds += np.array([time.perf_counter(), time.process_time()]) - start
+    wall, cpu = 1000 / len(images) * seconds
+    return {"front end, ms": wall, "front end, cpu_ms": cpu, "followed": found / len(images)}
+
+
+@contextmanager
+def follower(people: int, model: str) -> Iterator[Callable[[int, np.ndarray], int]]:
+    """Finds at most this many people in the frames of a video, and returns how many. Takes number and image."""
+    if people == 1:
+        with mediapipe.solutions.pose.Pose(model_complexity=COMPLEXITY[model]) as pose:
+            yield lambda _, image: pose.process(image).pose_landmarks is not None
+        return
+    options = vision.PoseLandmarkerOptions(
+        BaseOptions(model_asset_buffer=bundle(model)), running_mode=vision.RunningMode.VIDEO, num_poses=people
+    )
+    with vision.PoseLandmarker.create_from_options(options) as landmarker:
+
+        def follow_people(number: int, image: np.ndarray) -> int:
+            picture = mediapipe.Image(mediapipe.ImageFormat.SRGB, image)
+            return len(landmarker.detect_for_video(picture, 1000 * number // FPS).pose_landmarks)
+
+        yield follow_people
+
+
 def save(output: Path, poses: list[Found]) -> None:
     """Writes the .npz file."""
     xy = [[(point.x, point.y) for point in landmarks] for _, landmarks, *_ in poses]
@@ -146,7 +189,7 @@ def save(output: Path, poses: list[Found]) -> None:
 def main() -> None:
     """Reads the inputs and writes the poses."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=("video", "crops", "photographs"))
+    parser.add_argument("mode", choices=("video", "crops", "photographs", "times"))
     parser.add_argument("inputs", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--model", choices=tuple(COMPLEXITY), required=True)
@@ -157,6 +200,9 @@ def main() -> None:
     if options.model == "heavy":
         provide_heavy(options.heavy)
     inputs = json.loads(options.inputs.read_text())
+    if options.mode == "times":
+        np.savez(options.output, **measure(*inputs[0], options.model))
+        return
     if options.mode == "video":
         found = follow(inputs[0][0], options.model)
     else:

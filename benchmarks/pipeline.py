@@ -1,254 +1,329 @@
-"""Time of each stage of `occlupose run`, relative to the front end's networks alone.
+"""Time of the front ends and MediaPipe, and of each stage of `occlupose run`.
 
-    python benchmarks/pipeline.py
+    python benchmarks/pipeline.py --videos VIDEOS --mediapipe PYTHON --heavy HEAVY
 
-Input: the demonstration clip of two people (pose2sim 0.9.8, BSD-3, 1088 x 1920, downloaded at first use), of whom at
-most one or two are followed; for four people, two copies of it side by side at 0.7 of the size; repeated back and forth
-to `--frames`. Measured on the same frames: the front end's networks (detector and keypoints) by themselves, each stage
-by itself, and the whole pipeline without and with the overlay. Medians of `--repeats` runs. Peak memory: a 30-second
-and a 5-minute video of the two people, each in its own process. Writes results/pipeline.csv. Finished runs are kept in
-pipeline_runs.csv until then, so that an interrupted benchmark resumes, unless the code has changed.
+VIDEOS is the folder Demo_SinglePerson/videos of the pose2sim 0.9.8 wheel (BSD-3), of which cam03 is used: one man, 1088
+x 1920, 60 frames/s, back and forth to `--frames`. For 2, 4 and 8 people, copies of the part around him, every second
+one mirrored, in an image of the same area. PYTHON and HEAVY: see `mediapipe_poses.py`. MediaPipe follows one person
+with mp.solutions.pose, and several with Pose Landmarker of MediaPipe Tasks, which is told how many.
+
+pipeline_front_ends.csv: detector and pose network by themselves, as often as the front end runs them; both; the whole
+front end, which gets decoded frames; and of that the first frame, which is searched everywhere. Of MediaPipe, its
+calls. Ratios are to the same part of BlazePose; `followed` is the mean number of people found in a frame.
+
+pipeline.csv: the stages of the default pipeline, each by itself, and the whole, whose networks are loaded already,
+without and with the overlay. `share_of_networks` is the ratio to the networks by themselves. Peak memory: a 30-second
+and a 5-minute video of two people, a third as wide, at 30 frames/s, each in its own process.
+
+Each round runs every system in turn. Times are medians over the rounds, with the extremes; so are the ratios, each of
+two times in the same round. CPU time is that of all threads. Run it on a machine that does nothing else. Finished
+parts of rounds are kept in pipeline_runs.csv until all are, so that an interrupted benchmark resumes, unless the code
+has changed.
 """
 
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import cycle
+from itertools import cycle, islice, product
+from operator import attrgetter
 from pathlib import Path
-from time import perf_counter
-from typing import Any
-from unittest.mock import patch
+from statistics import mean, median
+from time import perf_counter, process_time
 
 import cv2
 import numpy as np
 import tyro
-from onnxruntime import InferenceSession
+from jaxtyping import UInt8
+from real import MediaPipe, System, find_system
 from results import COMMIT, Runs, write
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from tables import markdown_table
 
 from occlupose import pipeline, viewer
-from occlupose.assets import demo_clip
-from occlupose.cameras import camera_from_fov
 from occlupose.detections import Detections
 from occlupose.flow import FlowSampler
-from occlupose.frontends import DEFAULT
-from occlupose.frontends.crops import TopDownFrontend
-from occlupose.frontends.movenet import MoveNetThunder
-from occlupose.frontends.nanodet import NanoDetector
-from occlupose.media import VideoWriter, open_media
+from occlupose.frontends import DEFAULT, build_frontend
+from occlupose.media import Frame, VideoWriter, open_media
 from occlupose.methods.oanet.estimator import OANet
-from occlupose.methods.oanet.lifter.weights import load
-from occlupose.methods.oanet.lifting import TrackLifter
+from occlupose.occlusion.plausibility import Plausibility
+from occlupose.threads import opencv_on_one_thread
 from occlupose.tracking import Tracker
 
-PEOPLE = (1, 2, 4)
+CLIP = "cam03.mp4"
+ROWS = slice(288, 1388)
+"""Of the image, around the man."""
+
+GRIDS = {1: (1, 1), 2: (2, 1), 4: (2, 2), 8: (4, 2)}
+"""Copies side by side and above each other, by the number of people."""
+
+PIXELS = 1088 * 1920
 SECONDS = (30, 300)
-COLUMNS = ("people", "stage", "ms_per_frame", "share_of_networks")
-TWO_PEOPLE_END = 1.3
-"""Seconds of the demonstration clip in which only the two people are detected."""
+
+NETWORKS = {
+    "blazepose": {"detector": "detector.network._interpreter.invoke", "pose network": "landmarks._interpreter.invoke"},
+    "movenet": {"detector": "detector._network._session.run", "pose network": "network._network._session.run"},
+    "movenet-multipose": {"pose network": "_network._session.run"},
+}
+"""What runs the networks of each front end."""
+
+BASE = "blazepose"
+SYSTEMS = (*NETWORKS, "mediapipe-full", "mediapipe-heavy")
+PARTS = ("detector", "pose network", "networks", "front end", "first frame")
+STAGES = (
+    "networks",
+    "front end",
+    "decode",
+    "tracking",
+    "flow",
+    "plausibility",
+    "lifting",
+    "whole, no video",
+    "whole, with overlay",
+)
+TIMES = ("ms_per_frame", "min", "max", "cpu_ms")
+FRONT_END_COLUMNS = ("people", "system", "part", *TIMES, f"of_{BASE}", f"cpu_of_{BASE}", "followed")
+STAGE_COLUMNS = ("people", "stage", *TIMES, "share_of_networks")
+
+Times = dict[str, float]
+"""Of each part, ms a frame: wall time by "PART, ms" and CPU time by "PART, cpu_ms"."""
 
 
-def clip(folder: Path, people: int, frames: int) -> Path:
-    """A video of about two megapixels: the demonstration clip, or two copies side by side for more than two people."""
-    path = folder / f"{people}.mp4"
-    if path.exists():
-        return path
-    images = [frame.image for frame in open_media(demo_clip())]
-    if people > 2:
-        images = [
-            cv2.resize(np.concatenate([image, image[:, ::-1]], 1), None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
-            for image in images
-        ]
-    with VideoWriter(path, images[0].shape[1], images[0].shape[0], 60) as out:
-        for _, image in zip(range(frames), cycle(images + images[-2:0:-1]), strict=False):
-            out.write(image)
+class Stopwatch:
+    """Seconds spent inside so far: wall time, and CPU time of all threads."""
+
+    def __init__(self) -> None:
+        self.seconds = np.zeros(2)
+
+    def __enter__(self) -> None:
+        self._start = np.array([perf_counter(), process_time()])
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += np.array([perf_counter(), process_time()]) - self._start
+
+
+def watch(owner: object, method: str, stopwatch: Stopwatch) -> None:
+    """Times every call of a method of an object."""
+    original = getattr(owner, method)
+
+    def timed_call(*args: object, **kwargs: object) -> object:
+        with stopwatch:
+            return original(*args, **kwargs)
+
+    setattr(owner, method, timed_call)
+
+
+def per_frame(stopwatches: Mapping[str, Stopwatch], frames: int) -> Times:
+    """The times of a frame."""
+    milliseconds = {part: 1000 / frames * stopwatch.seconds for part, stopwatch in stopwatches.items()}
+    wall = {f"{part}, ms": float(times[0]) for part, times in milliseconds.items()}
+    return wall | {f"{part}, cpu_ms": float(times[1]) for part, times in milliseconds.items()}
+
+
+def arrange(image: UInt8[np.ndarray, "height width 3"], people: int, pixels: float) -> UInt8[np.ndarray, "h w 3"]:
+    """As many copies of an image of one person, every second one mirrored, each with sides that are multiples of 8."""
+    columns, rows = GRIDS[people]
+    part = image[ROWS] if people > 1 else image
+    scale = (pixels / people / part[..., 0].size) ** 0.5
+    width, height = (8 * round(scale * side / 8) for side in part.shape[1::-1])
+    small = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+    pair = np.concatenate([small, small[:, ::-1]], 1)
+    return np.tile(pair, (rows, columns, 1))[:, : columns * width]
+
+
+def make_clip(video: Path, path: Path, people: int, frames: int, *, pixels: float = PIXELS, fps: int = 60) -> Path:
+    """The clip of one person, back and forth, with this many people."""
+    if not path.exists():
+        images = [arrange(frame.image, people, pixels) for frame in open_media(video)]
+        with VideoWriter(path, images[0].shape[1], images[0].shape[0], fps) as out:
+            for image in islice(cycle(images + images[-2:0:-1]), frames):
+                out.write(image)
     return path
 
 
-def timed(action: Callable[[], object]) -> float:
-    """Seconds that an action takes."""
-    start = perf_counter()
-    action()
-    return perf_counter() - start
+def measure_front_end(name: str, frames: Sequence[Frame], threads: int) -> tuple[Times, list[Detections]]:
+    """Times of a front end and its networks, with the number of people followed; and these people."""
+    frontend = build_frontend(name, threads=threads)
+    stopwatches = {part: Stopwatch() for part in NETWORKS[name]}
+    for part, path in NETWORKS[name].items():
+        owner, _, method = path.rpartition(".")
+        watch(attrgetter(owner)(frontend), method, stopwatches[part])
+    whole = Stopwatch()
+    first = Stopwatch()
+    with opencv_on_one_thread(), whole:
+        with first:
+            found = [frontend(frames[0])]
+        found += [frontend(frame) for frame in frames[1:]]
+    networks = Stopwatch()
+    networks.seconds = np.sum([each.seconds for each in stopwatches.values()], 0)
+    times = per_frame(stopwatches | {"networks": networks, "front end": whole}, len(frames))
+    times |= per_frame({"first frame": first}, 1)
+    return times | {"followed": float(np.mean([len(people) for people in found]))}, found
 
 
-@dataclass
-class Stopwatch:
-    """Seconds spent in a method so far."""
-
-    seconds: float = 0.0
-
-
-@contextmanager
-def stopwatch(owner: type, method: str) -> Iterator[Stopwatch]:
-    """Times every call of a method of a class."""
-    watch = Stopwatch()
-    original = getattr(owner, method)
-
-    def timed_call(*args: Any, **kwargs: Any) -> Any:
-        start = perf_counter()
-        try:
-            return original(*args, **kwargs)
-        finally:
-            watch.seconds += perf_counter() - start
-
-    with patch.object(owner, method, timed_call):
-        yield watch
-
-
-def default_frontend(people: int, threads: int) -> TopDownFrontend:
-    """The default front end, for at most this many people."""
-    detector = NanoDetector(threads=threads)
-    return TopDownFrontend(DEFAULT, MoveNetThunder(threads=threads), detector, max_people=people)
-
-
-def measure(path: Path, people: int, folder: Path, threads: int) -> Iterator[tuple[str, float]]:
-    """Seconds of each stage by itself, then of the whole without and with the overlay."""
-    yield "decode", timed(lambda: [None for _ in open_media(path)])
-    frames = list(open_media(path))
-    frontend = default_frontend(people, threads)
-    detected: list[Detections] = []
-    with stopwatch(InferenceSession, "run") as networks:
-        whole = timed(lambda: detected.extend(frontend(frame) for frame in frames))
-    yield "networks alone", networks.seconds
-    yield "front end, rest", whole - networks.seconds
+def measure_stages(frames: Sequence[Frame], found: Sequence[Detections]) -> dict[str, Stopwatch]:
+    """Times of what follows the front end frame by frame."""
+    stopwatches = {stage: Stopwatch() for stage in ("tracking", "flow", "plausibility")}
     tracker = Tracker()
     sampler = FlowSampler()
-    numbers: list[np.ndarray] = []
-    yield (
-        "tracking",
-        timed(
-            lambda: numbers.extend(
-                tracker.update(found, frame.time, frame.pyramid).track_numbers
-                for found, frame in zip(detected, frames, strict=True)
-            )
-        ),
-    )
-    samples = [
-        (frame.pyramid, found.boxes, found.xy, track_numbers)
-        for frame, found, track_numbers in zip(frames, detected, numbers, strict=True)
-    ]
-    yield "flow", timed(lambda: [sampler.update(image, boxes, xy, track) for image, boxes, xy, track in samples])
-    del frames, samples
-    poses = pipeline.run(path, OANet(default_frontend(people, threads))).observed
-    assert poses is not None
-    lift = TrackLifter(camera_from_fov(poses.width, poses.height), None, load())
-    yield "lifting and placement", timed(lambda: lift(poses))
+    plausibility = Plausibility()
+    with opencv_on_one_thread():
+        for frame, people in zip(frames, found, strict=True):
+            with stopwatches["tracking"]:
+                numbers = tracker.update(people, frame.time, frame.pyramid).track_numbers
+            with stopwatches["flow"]:
+                joint_flow = sampler.update(frame.pyramid, people.boxes, people.xy, numbers)
+            with stopwatches["plausibility"]:
+                plausibility.update(frame.time, people, numbers, joint_flow)
+    return stopwatches
 
-    def without_overlay() -> None:
-        result = pipeline.run(path, OANet(default_frontend(people, threads)))
-        result.save(folder / "poses.npz")
-        result.save(folder / "poses.json")
 
-    yield "whole, no video", timed(without_overlay)
-
-    def with_overlay() -> None:
-        source = open_media(path)
-        result = pipeline.run(source, OANet(default_frontend(people, threads)))
-        result.save(folder / "poses.npz")
-        result.save(folder / "poses.json")
+def measure_whole(clip: Path, folder: Path, threads: int) -> dict[str, Stopwatch]:
+    """Times of decoding and lifting by themselves, and of the whole pipeline."""
+    stopwatches = {stage: Stopwatch() for stage in ("decode", "lifting", "whole, no video", "whole, with overlay")}
+    with stopwatches["decode"]:
+        deque(open_media(clip), 0)
+    estimator = OANet(threads=threads)
+    watch(estimator, "finish", stopwatches["lifting"])
+    source = open_media(clip)
+    with stopwatches["whole, with overlay"]:
+        with stopwatches["whole, no video"]:
+            result = pipeline.run(source, estimator)
+            result.save(folder / "poses.npz")
+            result.save(folder / "poses.json")
         viewer.preview(result, source, folder / "preview.png")
         viewer.render(result, source, folder / "overlay.mp4")
+    return stopwatches
 
-    yield "whole, with overlay", timed(with_overlay)
+
+def measure(system: System, people: int, make: Callable[[], Path], threads: int) -> Times:
+    """Times of a system on a clip, with the number of people followed; of the default pipeline's stages as well."""
+    clip = make()
+    if isinstance(system, MediaPipe):
+        return {name: float(value) for name, value in system("times", [[str(clip), people]]).items()}
+    frames = list(open_media(clip))
+    times, found = measure_front_end(system, frames, threads)
+    if system != DEFAULT:
+        return times
+    times |= per_frame(measure_stages(frames, found), len(frames))
+    count = len(frames)
+    del frames
+    return times | per_frame(measure_whole(clip, clip.parent, threads), count)
 
 
-def peak_memory(path: Path) -> float:
+def peak_memory(make: Callable[[], Path]) -> dict[str, float]:
     """Peak memory in MiB of a process that runs the pipeline on a video, without the overlay, by Linux.
 
     `getrusage` would also count the memory of this process.
     """
-    code = f"import occlupose; occlupose.run({str(path)!r}); print(open('/proc/self/status').read())"
+    code = f"import occlupose; occlupose.run({str(make())!r}); print(open('/proc/self/status').read())"
     status = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    return {"MiB": int(status.split("VmHWM:")[1].split()[0]) / 1024}
 
 
-def small_clip(folder: Path, seconds: int) -> Path:
-    """Two people at 30 frames/s and a third of the size."""
-    path = folder / f"{seconds}s.mp4"
-    images = [
-        np.ascontiguousarray(frame.image[::3, ::3]) for frame in open_media(demo_clip(), every=2, end=TWO_PEOPLE_END)
+def key(people: int, system: str, number: int) -> str:
+    """Names a system's part of a round."""
+    return f"{people} people, {system}, round {number}"
+
+
+def summarise(part: str, rounds: Sequence[Times]) -> list[str]:
+    """Median, least and largest wall time of a part, and its CPU time."""
+    wall = [times[f"{part}, ms"] for times in rounds]
+    cpu = [times[f"{part}, cpu_ms"] for times in rounds]
+    return [f"{value:.2f}" for value in (median(wall), min(wall), max(wall), median(cpu))]
+
+
+def ratio(rounds: Sequence[Times], time: str, base: Sequence[Times], base_time: str) -> str:
+    """Median ratio of two times of the same round; empty where the second is not measured."""
+    ratios = [
+        times[time] / others[base_time] for times, others in zip(rounds, base, strict=True) if base_time in others
     ]
-    with VideoWriter(path, images[0].shape[1], images[0].shape[0], 30) as out:
-        for _, image in zip(range(30 * seconds), cycle(images + images[-2:0:-1]), strict=False):
-            out.write(image)
-    return path
+    return f"{median(ratios):.3f}" if ratios else ""
 
 
-def run_key(people: int, frames: int, number: int) -> str:
-    """Names a run of the stages."""
-    return f"{people} people, {frames} frames, run {number}"
+def compare(rounds: Mapping[str, Sequence[Times]]) -> Iterator[list[str]]:
+    """Rows of pipeline_front_ends.csv for one number of people.
+
+    Arguments:
+        rounds: of each system.
+    """
+    for system, times in rounds.items():
+        followed = mean(each["followed"] for each in times)
+        for part in PARTS:
+            if f"{part}, ms" in times[0]:
+                ratios = [ratio(times, f"{part}, {unit}", rounds[BASE], f"{part}, {unit}") for unit in ("ms", "cpu_ms")]
+                yield [system, part, *summarise(part, times), *ratios, f"{followed:.2f}"]
 
 
-def memory_key(seconds: int) -> str:
-    """Names a measurement of peak memory."""
-    return f"memory, {seconds} s"
+def list_stages(rounds: Sequence[Times]) -> Iterator[list[str]]:
+    """Rows of pipeline.csv for one number of people."""
+    for stage in STAGES:
+        yield [stage, *summarise(stage, rounds), ratio(rounds, f"{stage}, ms", rounds, "networks, ms")]
 
 
-def timings(folder: Path, people: int, frames: int, threads: int) -> dict[str, float]:
-    """Seconds of each stage."""
-    return dict(measure(clip(folder, people, frames), people, folder, threads))
-
-
-def peak(folder: Path, seconds: int) -> dict[str, float]:
-    """Peak memory for a video of this length."""
-    return {"MiB": peak_memory(small_clip(folder, seconds))}
-
-
-def rows(runs: dict[str, dict[str, float]], frames: int, repeats: int) -> Iterator[tuple[object, ...]]:
-    """The table: medians over the repeats."""
-    for people in PEOPLE:
-        measured = [runs[run_key(people, frames, number)] for number in range(repeats)]
-        medians = {stage: statistics.median(run[stage] for run in measured) for stage in measured[0]}
-        for stage, seconds in medians.items():
-            yield people, stage, f"{1000 * seconds / frames:.2f}", f"{seconds / medians['networks alone']:.3f}"
-    peaks = {seconds: runs[memory_key(seconds)]["MiB"] for seconds in SECONDS if memory_key(seconds) in runs}
+def list_memory(runs: Mapping[str, Times]) -> Iterator[list[str]]:
+    """Rows of pipeline.csv for peak memory, if that was measured."""
+    peaks = {seconds: runs[f"memory, {seconds} s"]["MiB"] for seconds in SECONDS if f"memory, {seconds} s" in runs}
     for seconds, most in peaks.items():
-        yield "memory", f"{seconds} s, MiB", f"{most:.0f}", f"{most / peaks[SECONDS[0]]:.3f}"
+        yield ["memory", f"{seconds} s, MiB", f"{most:.0f}", "", "", "", f"{most / peaks[SECONDS[0]]:.3f}"]
 
 
 def main(
+    videos: Path,
+    mediapipe: Path | None = None,
+    heavy: Path | None = None,
+    people: tuple[int, ...] = tuple(GRIDS),
+    systems: tuple[str, ...] = SYSTEMS,
     frames: int = 200,
-    repeats: int = 3,
+    rounds: int = 5,
     threads: int = 2,
     memory: bool = True,
     output: Path = Path(__file__).parent / "results" / "pipeline.csv",
 ) -> None:
-    """Measures the pipeline.
+    """Measures the systems and the pipeline.
 
     Args:
+        videos: folder of cam03.mp4.
+        mediapipe: Python interpreter of the environment of MediaPipe.
+        heavy: the heavy landmark network, if that environment lacks it.
+        people: numbers of people: 1, 2, 4, 8.
+        systems: names of front ends; mediapipe-full and mediapipe-heavy. blazepose and movenet are needed.
         frames: of each clip.
-        repeats: runs, of which the median counts.
-        threads: of each of the front end's networks; 2 is what `occlupose run` uses.
+        rounds: of all systems.
+        threads: of each of our networks; 2 is what `occlupose run` uses.
         memory: also measure peak memory (some minutes).
-        output: table to write.
+        output: table of the stages; that of the systems, NAME_front_ends.csv, is beside it.
     """
-    runs = Runs(output.with_name(f"{output.stem}_runs.csv"), COMMIT)
+    runs = Runs(output.with_name(f"{output.stem}_runs.csv"), f"{COMMIT}, {frames} frames, {threads} threads")
+    video = videos / CLIP
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        stages = partial(timings, folder, frames=frames, threads=threads)
-        wanted = [
-            (run_key(people, frames, number), partial(stages, people=people))
-            for number in range(repeats)
-            for people in PEOPLE
-        ]
-        wanted += [(memory_key(seconds), partial(peak, folder, seconds)) for seconds in SECONDS] if memory else []
-        for key, action in track(wanted, "measuring", console=Console(stderr=True)):
-            runs.once(key, action)
-    table = Table(*COLUMNS)
-    found = list(rows(runs.done(), frames, repeats))
-    write(output, COLUMNS, found)
+        wanted: dict[str, Callable[[], Times]] = {}
+        for number, count, system in product(range(rounds), people, systems):
+            clip = partial(make_clip, video, folder / f"{count}.mp4", count, frames)
+            run = find_system(system, mediapipe, heavy)
+            wanted[key(count, system, number)] = partial(measure, run, count, clip, threads)
+        for seconds in SECONDS if memory else ():
+            clip = partial(make_clip, video, folder / f"{seconds}s.mp4", 2, 30 * seconds, pixels=PIXELS / 9, fps=30)
+            wanted[f"memory, {seconds} s"] = partial(peak_memory, clip)
+        for wanted_key, action in track(wanted.items(), "measuring", console=Console(stderr=True)):
+            runs.once(wanted_key, action)
+    done = runs.done()
+    front_ends: list[list[str]] = []
+    stages: list[list[str]] = []
+    for count in people:
+        found = {system: [done[key(count, system, number)] for number in range(rounds)] for system in systems}
+        front_ends += [[str(count), *row] for row in compare(found)]
+        stages += [[str(count), *row] for row in list_stages(found[DEFAULT])]
+    stages += list_memory(done)
+    write(output.with_name(f"{output.stem}_front_ends.csv"), FRONT_END_COLUMNS, front_ends)
+    write(output, STAGE_COLUMNS, stages)
     runs.path.unlink()
-    for row in found:
-        table.add_row(*map(str, row))
-    Console().print(table)
+    for columns, rows in ((FRONT_END_COLUMNS, front_ends), (STAGE_COLUMNS, stages)):
+        print(markdown_table([dict(zip(columns, row, strict=True)) for row in rows]))
 
 
 if __name__ == "__main__":

@@ -109,6 +109,15 @@ System = str | MediaPipe
 """A front end by name, or MediaPipe."""
 
 
+def find_system(name: str, python: Path | None, heavy: Path | None) -> System:
+    """A front end, or MediaPipe with the model of mediapipe-full or mediapipe-heavy."""
+    if not name.startswith("mediapipe-"):
+        return name
+    if python is None:
+        raise SystemExit(f"{name}: needs an environment of its own; give its interpreter with --mediapipe")
+    return MediaPipe(python, name.removeprefix("mediapipe-"), heavy)
+
+
 # ------------------------------------------------------------------------------------------------------------- video
 
 
@@ -414,11 +423,7 @@ def main(
     """
     runs = Runs(output.with_name(f"{output.stem}_runs.csv"), COMMIT)
     for name in track(systems, "measuring", console=Console(stderr=True)):
-        system: System = name
-        if name.startswith("mediapipe-"):
-            if mediapipe is None:
-                raise SystemExit(f"{name}: needs an environment of its own; give its interpreter with --mediapipe")
-            system = MediaPipe(mediapipe, name.removeprefix("mediapipe-"), heavy)
+        system = find_system(name, mediapipe, heavy)
         runs.once(f"video, {name}", partial(measure_video, system, video_truth, videos))
         runs.once(f"photographs, {name}", partial(measure_photographs, system, photographs, draws))
     found = list(rows(runs.done(), systems))

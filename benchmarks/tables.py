@@ -39,6 +39,20 @@ def pipeline() -> str:
     return pivot([row for row in rows if row[number].isdigit()], stage, number, time) + _caption("pipeline")
 
 
+def front_ends() -> str:
+    """Each system, for each number of people: time, its ratio to that of BlazePose, and how many people are found."""
+    rows = [row for row in _rows("pipeline_front_ends") if row["part"] == "front end"]
+    cells = {
+        (row["system"], row["people"]): f"{float(row['ms_per_frame']):.0f} ms, {float(row['of_blazepose']):.2f}"
+        f" ({float(row['followed']):.1f})"
+        for row in rows
+    }
+    people = list(dict.fromkeys(row["people"] for row in rows))
+    systems = dict.fromkeys(row["system"] for row in rows)
+    lines = [[system, *(cells[system, number] for number in people)] for system in systems]
+    return _table_of_lines(["people", *people], lines) + _caption("pipeline_front_ends")
+
+
 README_CONDITIONS = {
     "all joints visible": ("all present", "all"),
     "one arm hidden for 1 s": ("arm 1 s", "missing"),
@@ -71,7 +85,7 @@ def headlines() -> str:
         ["lifting, all joints visible", "P-MPJPE", _against(errors, "all present", "all")],
         ["lifting, both legs missing for 1 s", "P-MPJPE of missing joints", _against(errors, "legs 1 s", "missing")],
         ["lifting, self-occlusion", "P-MPJPE of missing joints", _against(errors, "self-occluded", "missing")],
-        ["whole pipeline, 2 people, 1088 x 1920", "time per frame", f"{times['2', 'whole, no video']:.0f} ms"],
+        ["whole pipeline, 2 people, 2 megapixels", "time per frame", f"{times['2', 'whole, no video']:.0f} ms"],
         ["whole pipeline, 2 people, 30 s and 5 min", "peak memory", " and ".join(memory.values()) + " MiB"],
         ["live lifting, 1 person", "time per frame", f"{live['1', 'live']} ms"],
         ["Cylinder Man, perspective", "labels", f"{labelled:,} poses/s"],
@@ -389,6 +403,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "headlines": headlines,
     "lifting": lifting,
     "pipeline": pipeline,
+    "front ends of pipeline": front_ends,
     "parts of oanet_table2": oanet_table2,
     "changes of oanet_tried": oanet_tried,
     "grid of oanet_table1": oanet_table1,
