@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from PIL import Image
 from rich.console import Console
 
 import occlupose
+import pasted_people
 from commands import ENVIRONMENT, Outcome, assert_refused, names, subprocess_of
 from hupor_detections import write_hupor
 from media_files import make_sound, make_video
@@ -165,6 +168,8 @@ OTHER = {"width": 320, "height": 240, "fx": 300, "fy": 300, "cx": 159.5, "cy": 1
         (lambda folder: ["--weights", folder / "nope.safetensors"], ["nope.safetensors", "no such file"]),
         (lambda folder: ["--weights", folder / "a.mp4"], ["a.mp4", "weights"]),
         (lambda folder: ["--device", "nope"], ["device nope"]),
+        (lambda folder: ["--device", "meta"], ["device meta"]),
+        (lambda folder: ["--frontend", "movenet-multipose", "--device", "nope"], ["device nope"]),
     ],
 )
 def test_option_that_cannot_be(command, tmp_path, options, words):
@@ -263,6 +268,52 @@ def test_what_works_with_nobody_in_it(command, tmp_path, make, files, frames):
     assert names(Path("out/walk")) == files
     poses = assert_valid(Path("out/walk"), frames)
     assert len(poses.track_id) == 0
+
+
+def woman() -> np.ndarray:
+    """An image with one real person."""
+    image = pasted_people.grey(640, 480)
+    pasted_people.paste(image, pasted_people.scaled(240), 200, 100)
+    return image
+
+
+def write_by_pillow(mode: str) -> Callable[[Path], None]:
+    return lambda path: Image.fromarray(woman()).convert(mode).save(path)
+
+
+def write_16_bit(code: int) -> Callable[[Path], None]:
+    deep = cv2.cvtColor(woman(), code).astype(np.uint16) * 257
+    return lambda path: path.write_bytes(cv2.imencode(".png", deep)[1].tobytes())
+
+
+KINDS = {
+    "8-bit": write_by_pillow("RGB"),
+    "grey": write_by_pillow("L"),
+    "grey with alpha": write_by_pillow("LA"),
+    "palette": write_by_pillow("P"),
+    "RGBA": write_by_pillow("RGBA"),
+    "16-bit": write_16_bit(cv2.COLOR_RGB2BGR),
+    "16-bit grey": write_16_bit(cv2.COLOR_RGB2GRAY),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("frontend", ["movenet", "movenet-multipose"])
+def test_a_person_in_an_image_of_any_kind(command, tmp_path, kind, frontend):
+    KINDS[kind](tmp_path / "photo.png")
+    outcome = command("run", tmp_path / "photo.png", "--frontend", frontend)
+    assert outcome.code == 0, outcome
+    observed = assert_valid(Path("out/photo"), 1).observed
+    middle = pasted_people.BODY[[0, 2]].mean() * 240 / 115 + 200
+    assert observed.track_id.tolist() == [1]
+    assert abs(np.nanmean(observed.xy[..., 0]) - middle) < 10
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_at_most_as_many_people_as_asked_for(command, tmp_path, count):
+    write_image(tmp_path / "photo.png", pasted_people.crowd(200, 3, 1, 640, 300)[0])
+    assert command("run", tmp_path / "photo.png", "--max-people", count).code == 0
+    assert len(assert_valid(Path("out/photo"), 1).track_id) == count
 
 
 @pytest.mark.assets

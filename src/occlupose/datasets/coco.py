@@ -507,7 +507,8 @@ class _Image(BaseModel):
     crowdIndex: float | None = None
 
 
-_Box = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+_Pixels = Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)]
+_Box = tuple[_Pixels, _Pixels, _Pixels, _Pixels]
 
 
 class _Annotation(BaseModel):

@@ -75,7 +75,8 @@ def build_frontend(
         device: of MoveNet, NanoDet or a network in a file, as in torch.
 
     Raises:
-        OccluposeError: unknown name; weights cannot be read or downloaded; an option that this front end does not have.
+        OccluposeError: unknown name; weights cannot be read or downloaded; an option that this front end does not
+            have; a box that is empty or not finite.
     """
     name = str(name_or_file)
     check_options(name, boxes=boxes is not None, detector=detector is not None, flip=flip)
@@ -88,6 +89,7 @@ def build_frontend(
 
         landmarks = name.partition(":")[2]
         return BlazePose(Path(landmarks) if landmarks else None, threads=threads)
+    from occlupose.frontends.boxes import check
     from occlupose.frontends.crops import BoxFrontend, TopDownFrontend
     from occlupose.frontends.nanodet import NanoDetector
     from occlupose.frontends.onnx import OnnxPeople
@@ -98,6 +100,7 @@ def build_frontend(
             raise OccluposeError(f"{name}: finds people by itself; leave out boxes and detector")
         return network
     if boxes is not None:
+        check(boxes)
         return BoxFrontend(name, network, boxes)
     if detector is None:
         detector = NanoDetector(threads=threads, device=device)

@@ -1,6 +1,7 @@
 """Bounding boxes from a file that another detector wrote."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,13 @@ import numpy as np
 from occlupose.datasets.coco import DetectedBox, load_boxes
 from occlupose.detections import FrameBoxes
 from occlupose.errors import OccluposeError
+from occlupose.frontends.regions import has_area
 from occlupose.media import Source
 
 MIN_SCORE = 0.5
 """Boxes with a lower score are left out. Ours."""
+
+FARTHEST = 1e6  # px; no image is as large
 
 
 def load(path: Path, source: Source, *, min_score: float = MIN_SCORE) -> dict[int, FrameBoxes]:
@@ -47,3 +51,18 @@ def load(path: Path, source: Source, *, min_score: float = MIN_SCORE) -> dict[in
             score = np.array([result.score for result in likely])
             boxes[frame] = FrameBoxes(np.array([result.box for result in likely]), score)
     return boxes
+
+
+def check(boxes: Mapping[int, FrameBoxes]) -> None:
+    """Refuses boxes that no person can be in.
+
+    Arguments:
+        boxes: of each frame, by its number.
+
+    Raises:
+        OccluposeError: a box is empty, is not finite, or is more than a million pixels away.
+    """
+    for frame, each in boxes.items():
+        if not (has_area(each.boxes) & (np.abs(each.boxes) <= FARTHEST).all(1)).all():
+            wrong = "one is empty, not finite or a million pixels away"
+            raise OccluposeError(f"boxes of frame {frame}: {wrong}; give left, top, right, bottom in pixels")

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from occlupose.detections import NOBODY, FrameBoxes
-from occlupose.frontends.regions import overlap, suppress_similar
+from occlupose.frontends.regions import has_area, overlap, suppress_similar
 from occlupose.frontends.search import Tile
 from occlupose.pyramid import Pyramid
 
@@ -44,7 +44,8 @@ class BoxDetector(Protocol):
 def detect_in_tiles(detector: BoxDetector, image: Pyramid, tiles: Sequence[Tile]) -> FrameBoxes:
     """The people in some tiles, each person once, by descending score; boxes in pixels of the whole image.
 
-    People cut off by the edge of a tile are left out, unless it is the edge of the image.
+    People cut off by the edge of a tile are left out, unless it is the edge of the image; so are boxes outside the
+    tile, and those that are empty or not finite.
     """
     width, height = image.size
     parts = [_within(tile, width, height) for tile in tiles]
@@ -62,7 +63,8 @@ def detect_in_tiles(detector: BoxDetector, image: Pyramid, tiles: Sequence[Tile]
     for part, scale, found in zip(parts, scales, detector(pixels), strict=True):
         corner = np.array(part[:2] * 2)
         placed = (found.boxes + 0.5) / np.tile(scale, 2) + corner - 0.5
-        whole = _whole(placed + 0.5, part, width, height)
+        placed = np.clip(placed, corner - 0.5, np.array(part[2:] * 2) - 0.5)
+        whole = has_area(placed) & np.isfinite(found.score) & _whole(placed + 0.5, part, width, height)
         boxes.append(placed[whole])
         scores.append(found.score[whole])
     every = np.concatenate(boxes)

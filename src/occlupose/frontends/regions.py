@@ -4,7 +4,7 @@ Coordinates in this file are pixels with pixel centres at integers.
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from occlupose.codecs.crops import radius
 
@@ -24,6 +24,11 @@ def overlap(boxes: Float[np.ndarray, "*a 4"], others: Float[np.ndarray, "*b 4"])
     areas = [np.maximum(each[..., 2:] - each[..., :2], 0).prod(-1) for each in (boxes, others)]
     union = areas[0] + areas[1] - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def has_area(boxes: Float[np.ndarray, "box 4"]) -> Bool[np.ndarray, " box"]:
+    """Which boxes are wider and higher than nothing; NaN is neither."""
+    return np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
 
 
 def suppress_similar(

@@ -81,7 +81,7 @@ def load(name: str, *, threads: int = 2, device: str = "cpu") -> Network:
         device: as in torch.
 
     Raises:
-        OccluposeError: no such device here.
+        OccluposeError: no such device here; its files are missing or damaged.
     """
     if device == "cpu":
         return _Graph(name, threads)
@@ -96,12 +96,16 @@ class _Graph:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        with safe_open(WEIGHTS / f"{name}.safetensors", "numpy") as file:
-            tensors = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in tensors.values()]
-        options.add_external_initializers(list(tensors), values)
-        graph = (WEIGHTS / f"{name}.onnx").read_bytes()
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        try:
+            with safe_open(WEIGHTS / f"{name}.safetensors", "numpy") as file:
+                tensors = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in tensors.values()]
+            options.add_external_initializers(list(tensors), values)
+            graph = (WEIGHTS / f"{name}.onnx").read_bytes()
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions have no class in common
+            files = f"{name}.safetensors or {name}.onnx"
+            raise OccluposeError(f"{WEIGHTS}: {files} is missing or damaged; install occlupose again") from error
 
     def __call__(self, images: UInt8[np.ndarray, "batch height width 3"]) -> tuple[np.ndarray, ...]:
         return tuple(self._session.run(None, {"images": np.ascontiguousarray(images)}))

@@ -99,6 +99,7 @@ def to_device(network: N, device: str) -> N:
         OccluposeError: no such device here.
     """
     try:
+        torch.ones(1, device=device).cpu()  # fails on meta, which holds no numbers
         return network.to(device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).split("\n")[0].split(". ")[0]

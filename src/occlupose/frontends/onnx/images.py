@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
 from occlupose.codecs.crops import Crop, invert, transform_points
 from occlupose.detections import NOBODY, Detections, FrameBoxes
 from occlupose.errors import OccluposeError
 from occlupose.frontends.onnx.cards import BoxCard, PeopleCard
 from occlupose.frontends.onnx.session import OnnxSession, Outputs, describe, find_output
-from occlupose.frontends.regions import overlap, suppress_similar
+from occlupose.frontends.regions import has_area, overlap, suppress_similar
 from occlupose.frontends.topdown import RegionEstimates, make_detections
 from occlupose.media import Frame
 from occlupose.pyramid import Pyramid
@@ -130,7 +130,7 @@ class OnnxPeople:
             Crop().regions(boxes),
         )
         detections = make_detections(estimates, self.skeleton, image.size)
-        return replace(detections, boxes=boxes.astype(np.float32)).select(_has_area(boxes))
+        return replace(detections, boxes=boxes.astype(np.float32)).select(has_area(boxes))
 
 
 def find_people(outputs: Outputs) -> tuple[np.ndarray, np.ndarray] | None:
@@ -179,12 +179,8 @@ def to_image(
 
 def without_empty(found: FrameBoxes) -> FrameBoxes:
     """The boxes that are in the image at all."""
-    seen = _has_area(found.boxes)
+    seen = has_area(found.boxes)
     return FrameBoxes(found.boxes[seen], found.score[seen].clip(0, 1)) if seen.any() else NOBODY
-
-
-def _has_area(boxes: Float[np.ndarray, "box 4"]) -> Bool[np.ndarray, " box"]:
-    return np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
 
 
 def _are_boxes(values: np.ndarray) -> bool:
