@@ -7,7 +7,6 @@ figures were measured on the eight clips Demo_SinglePerson/videos and Demo_Multi
 wheel (BSD-3).
 """
 
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,7 @@ from occlupose.estimator import track
 from occlupose.media import open_media
 from occlupose.methods.oanet.estimator import OANet
 from occlupose.poses_builder import PosesBuilder
-from occlupose.synth.noise import fit_noise
-
-SHIPPED = Path(str(files("occlupose") / "weights" / "blazepose_noise.json"))
+from occlupose.synth.noise import SHIPPED, fit_noise
 
 
 def main(videos: Positional[tuple[Path, ...]] = (), output: Path = SHIPPED) -> None:

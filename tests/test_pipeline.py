@@ -100,6 +100,7 @@ class FixedKeypoints:
     xy: np.ndarray
     name = "scripted"
     skeleton = COCO17
+    min_joint_confidence = 0.3
     since_reset = -1
 
     def reset(self) -> None:
@@ -156,6 +157,20 @@ def test_ids_begin_with_the_first_frame_and_false_positives_get_none(tmp_path):
         assert [frame_poses.time for frame_poses in tracked] == pytest.approx(np.arange(8) / 10)
         np.testing.assert_allclose(tracked[3].xy, frontend.xy[3, :2], rtol=1e-5)
         assert ids_of(list(track_people(source, frontend))) == ids_of(tracked)  # a second time: everything starts again
+
+
+@pytest.mark.parametrize(("min_joint_confidence", "state"), [(0.79, VISIBLE), (0.81, OCCLUDED)])
+def test_the_front_end_says_from_which_confidence_on_a_joint_is_visible(tmp_path, min_joint_confidence, state):
+    frontend = FixedKeypoints(figures("xxx"))
+    frontend.min_joint_confidence = min_joint_confidence
+    estimator = OANet(frontend)
+    with open_media(video(tmp_path, 3)) as source:
+        camera = Camera.from_fov(source.width, source.height)
+        tracked = list(track(source, estimator, camera))
+        frontend.reset()
+        detected = estimator.detect(next(iter(source)), camera)
+    assert [(frame_poses.state == state).all() for frame_poses in tracked] == [True] * 3
+    assert (detected.state == state).all() and detected.state.shape == (1, 17)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

@@ -18,7 +18,7 @@ from occlupose.errors import OccluposeError
 from occlupose.flow import Flow, FlowSampler
 from occlupose.media import RGB, Frame, Source, prefetch, with_half_resolution
 from occlupose.media.source import ASSUMED_FPS
-from occlupose.occlusion.confidence import classify_joints, discount_by_flow
+from occlupose.occlusion.confidence import MIN_CONFIDENCE, classify_joints, discount_by_flow
 from occlupose.occlusion.plausibility import CheckedFrame, Plausibility
 from occlupose.poses import ABSENT, FramePoses, Poses
 from occlupose.poses_builder import PosesBuilder
@@ -38,11 +38,13 @@ class PoseEstimator(Protocol):
         in_3d: whether `detect` returns xyz.
         flow: optical flow; keypoints are checked for plausibility, those that move against the flow lose confidence
             (OANet eq. 2), and the state follows from the confidence. None: everything stays as detected.
+        min_joint_confidence: least confidence of a visible joint, where the state follows from it.
     """
 
     skeleton: Skeleton
     in_3d: bool
     flow: Flow | None
+    min_joint_confidence: float = MIN_CONFIDENCE
 
     @abstractmethod
     def start(self, source: Source) -> None:
@@ -130,7 +132,8 @@ def track(
         max_people: maximum number of people in a frame; those who came first are kept.
     """
     estimator.start(source)
-    stage = TrackingStage((source.width, source.height), estimator.flow, max_people)
+    size = (source.width, source.height)
+    stage = TrackingStage(size, estimator.flow, max_people, estimator.min_joint_confidence)
     waiting: deque[Future[list[FramePoses]]] = deque()
     with ExitStack() as stack:
         images: Iterable[Frame] = source
@@ -184,10 +187,14 @@ class TrackingStage:
         size: (width, height) of the images, px.
         flow: None: everything stays as detected.
         max_people: maximum number of people in a frame; those who came first are kept.
+        min_joint_confidence: least confidence of a visible joint; not used without flow.
     """
 
-    def __init__(self, size: tuple[int, int], flow: Flow | None, max_people: int | None) -> None:
+    def __init__(
+        self, size: tuple[int, int], flow: Flow | None, max_people: int | None, min_joint_confidence: float
+    ) -> None:
         self._size = size
+        self._min_joint_confidence = min_joint_confidence
         self._limit = PeopleLimit(max_people)
         self._tracker = Tracker()
         self._sampler = None if flow is None else FlowSampler(flow)
@@ -223,7 +230,7 @@ class TrackingStage:
         people = everybody.select(rows)
         confidence = discount_by_flow(people.score, joint_flow.motion[rows], joint_flow.flow[rows]).astype(np.float32)
         xy = people.xy.astype(np.float32)
-        state = classify_joints(confidence, xy, self._size)
+        state = classify_joints(confidence, xy, self._size, min_confidence=self._min_joint_confidence)
         return FramePoses(tracked.time, ids[rows], xy, confidence, state, people.xyz)
 
 

@@ -16,6 +16,8 @@ from occlupose.skeletons import COCO17, WHOLEBODY133
 class Brightest:
     """Its confidence is the brightness."""
 
+    min_joint_confidence = 0.15
+
     def __init__(self, crop):
         self.crop = crop
         self.skeleton = COCO17
@@ -57,6 +59,7 @@ def test_people_are_estimated_in_their_boxes_and_nowhere_else():
     assert len(frontend(frame((60, 100, 250), index=1))) == 0
     assert len(frontend(frame((60, 100, 250), index=2))) == 1
     assert len(network.shapes) == 3 and (frontend.name, frontend.skeleton) == ("eyes", COCO17)
+    assert frontend.min_joint_confidence == network.min_joint_confidence
 
 
 def test_nothing_is_remembered():

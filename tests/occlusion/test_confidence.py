@@ -67,7 +67,7 @@ def test_states():
 
 def test_states_without_positions_depend_on_confidence_alone():
     np.testing.assert_array_equal(
-        classify_joints(np.array([0.6, 0.5, np.nan]), threshold=0.55), [VISIBLE, OCCLUDED, ABSENT]
+        classify_joints(np.array([0.6, 0.5, np.nan]), min_confidence=0.55), [VISIBLE, OCCLUDED, ABSENT]
     )
 
 
@@ -78,7 +78,7 @@ def test_states_without_a_size_know_no_edge():
 @given(arrays(np.float32, 6, elements=unit | st.just(np.nan)), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
 def test_a_stricter_threshold_never_makes_a_joint_visible(confidence, a, b):
     lax, strict = sorted((a, b))
-    assert (classify_joints(confidence, threshold=strict) <= classify_joints(confidence, threshold=lax)).all()
+    assert (classify_joints(confidence, min_confidence=strict) <= classify_joints(confidence, min_confidence=lax)).all()
 
 
 def test_a_pixel_reaches_half_a_pixel_from_its_centre():

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from occlupose.errors import OccluposeError
+from occlupose.frontends.movenet import MoveNetThunder
 from occlupose.skeletons import BODY22, COCO17
 from occlupose.synth.noise import (
     MIN_CONFIDENCE,
@@ -121,6 +122,10 @@ def test_legs_or_arms_are_exchanged_for_stretches():
     assert (error[~swapped] == 0).all()
     both = (swapped[..., paired & legs].all(-1) & swapped[..., paired & ~legs].all(-1)).float().mean()
     assert both < 0.01  # by themselves
+
+
+def test_a_joint_is_used_from_the_confidence_on_from_which_the_default_front_end_says_it_is_visible():
+    assert MoveNetThunder.min_joint_confidence == MIN_CONFIDENCE
 
 
 def test_the_shipped_model_is_one_of_a_front_end():

@@ -33,10 +33,12 @@ class Frontend(Protocol):
     Attributes:
         name: as given to `build_frontend`.
         skeleton: joints of the detections.
+        min_joint_confidence: least score of a visible joint, 0..1; a joint with a lower one is occluded.
     """
 
     name: str
     skeleton: Skeleton
+    min_joint_confidence: float
 
     def __call__(self, frame: Frame) -> Detections:
         """People in this frame. Earlier frames may be used.

@@ -38,10 +38,12 @@ class CropNetwork(Protocol):
     Attributes:
         crop: of its input.
         skeleton: joints.
+        min_joint_confidence: least score of a visible joint.
     """
 
     crop: Crop
     skeleton: Skeleton
+    min_joint_confidence: float
 
     def __call__(self, crops: UInt8[np.ndarray, "person height width 3"]) -> Keypoints:
         """Keypoints in any number of RGB crops."""
@@ -84,6 +86,7 @@ class TopDownFrontend(TopDown):
         self.network = network
         self.detector = detector
         self.skeleton = network.skeleton
+        self.min_joint_confidence = network.min_joint_confidence
         self.min_confidence = min_confidence
         self.min_presence = FOLLOWING * min_confidence
         super().__init__(detect_every=detect_every, search_every=search_every, max_people=max_people, tiled=tiled)
@@ -117,6 +120,7 @@ class BoxFrontend:
         self.name = name
         self.network = network
         self.skeleton = network.skeleton
+        self.min_joint_confidence = network.min_joint_confidence
         self.boxes = boxes
 
     def reset(self) -> None:

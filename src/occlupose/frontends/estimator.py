@@ -19,6 +19,7 @@ from occlupose.frontends.crops import Keypoints
 from occlupose.networks import weights
 from occlupose.networks.estimators import ESTIMATORS, build, normalise_images
 from occlupose.networks.precision import bf16_is_native
+from occlupose.occlusion.confidence import MIN_CONFIDENCE
 from occlupose.skeletons import Skeleton, by_name
 
 FORMAT = "occlupose estimator 1"
@@ -100,10 +101,13 @@ class EstimatorNetwork:
         design: architecture, joints and codec.
         crop: of its input.
         skeleton: joints.
+        min_joint_confidence: least score of a visible joint.
 
     Raises:
         OccluposeError: no such file, or not weights of this network; no such device.
     """
+
+    min_joint_confidence = MIN_CONFIDENCE
 
     def __init__(self, file: Path, *, flip: bool = False, device: str = "cpu") -> None:
         network, self.design = load(file)

@@ -16,6 +16,7 @@ from occlupose.codecs.heatmaps import Heatmaps
 from occlupose.frontends.crops import Keypoints
 from occlupose.networks import weights
 from occlupose.networks.hourglass import STRIDE, StackedHourglass
+from occlupose.occlusion.confidence import MIN_CONFIDENCE
 from occlupose.skeletons import Skeleton, by_name
 
 FORMAT = "occlupose hourglass 1"
@@ -34,10 +35,13 @@ class HourglassNetwork:
     Attributes:
         crop: of its input.
         skeleton: joints.
+        min_joint_confidence: least score of a visible joint.
 
     Raises:
         OccluposeError: no such file, or not weights of this network; no such device.
     """
+
+    min_joint_confidence = MIN_CONFIDENCE
 
     def __init__(self, file: Path, *, flip: bool = False, device: str = "cpu") -> None:
         network, self.skeleton, self.crop = load(file)

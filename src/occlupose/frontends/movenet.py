@@ -28,6 +28,7 @@ class MoveNetThunder:
 
     crop = Crop(SIDE, SIDE, shift=HALF_PIXEL)
     skeleton = COCO17
+    min_joint_confidence = 0.2  # benchmarks/reliability.py
 
     def __init__(self, *, threads: int = 2, device: str = "cpu") -> None:
         self._network = pretrained.load("movenet_thunder", threads=threads, device=device)
@@ -65,6 +66,7 @@ class MoveNetMultiPose:
 
     name = "movenet-multipose"
     skeleton = COCO17
+    min_joint_confidence = 0.1  # benchmarks/reliability.py
 
     def __init__(self, *, threads: int = 2, device: str = "cpu") -> None:
         self._network = pretrained.load("movenet_multipose", threads=threads, device=device)

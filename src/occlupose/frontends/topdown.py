@@ -11,6 +11,7 @@ from occlupose.detections import Detections
 from occlupose.frontends.regions import similarity, suppress_similar
 from occlupose.frontends.search import Tile, TileScheduler, context_tile, whole_image
 from occlupose.media import Frame
+from occlupose.occlusion.confidence import MIN_CONFIDENCE
 from occlupose.pyramid import Pyramid
 from occlupose.skeletons import Skeleton
 
@@ -87,6 +88,7 @@ class TopDown(ABC):
         tiled: also search tiles, for small people.
 
     Attributes:
+        min_joint_confidence: least score of a visible joint.
         min_confidence: confidence that there is a new person, 0..1; less is nobody.
         min_presence: presence of a person who is followed, 0..1; less is nobody.
         tile_sides, min_tile: of the tiles, see `TileScheduler`.
@@ -95,6 +97,7 @@ class TopDown(ABC):
 
     name: str
     skeleton: Skeleton
+    min_joint_confidence: float = MIN_CONFIDENCE
     min_confidence = 0.5
     min_presence = 0.5
     tile_sides: tuple[float, ...] = (0.5, 0.25)

@@ -5,6 +5,9 @@ from jaxtyping import Float, UInt8
 
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 
+MIN_CONFIDENCE = 0.3
+"""Least confidence of a visible joint, for networks of which nothing better is known (OANet's b)."""
+
 
 def discount_by_flow(
     score: Float[np.ndarray, "time person joint"],
@@ -36,7 +39,7 @@ def classify_joints(
     xy: Float[np.ndarray, "*joints 2"] | None = None,
     size: tuple[int, int] | None = None,
     *,
-    threshold: float = 0.3,
+    min_confidence: float = MIN_CONFIDENCE,
 ) -> UInt8[np.ndarray, "*joints"]:
     """State of each joint: 2 visible, 1 occluded, 0 absent.
 
@@ -47,14 +50,14 @@ def classify_joints(
             was not detected.
         xy: position of the joint, px, detected or inferred; None: not checked.
         size: (width, height) of the image, px; None: not checked.
-        threshold: minimum confidence of a visible joint.
+        min_confidence: least confidence of a visible joint.
 
     Returns:
-        0 where the confidence or the position is NaN. 2 where the confidence reaches the threshold and the position is
+        0 where the confidence or the position is NaN. 2 where the confidence is high enough and the position is
         inside the image. 1 elsewhere: hidden by something, or outside the image.
     """
     absent = np.isnan(confidence)
-    visible = np.nan_to_num(confidence) >= threshold
+    visible = np.nan_to_num(confidence) >= min_confidence
     if xy is not None:
         absent = absent | np.isnan(xy).any(-1)
         if size is not None:

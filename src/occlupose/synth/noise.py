@@ -21,6 +21,9 @@ from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.skeletons import BODY22, COCO17
 
+SHIPPED = Path(str(files("occlupose") / "weights" / "movenet_noise.json"))
+"""Noise of the default front end."""
+
 MIRROR = list(BODY22.mirror)
 WINDOW = 7
 """Frames over which the true motion is assumed to be a parabola."""
@@ -33,8 +36,8 @@ OUTLIER_DEVIATIONS = 6.0
 MIN_OUTLIER.
 """
 MIN_OUTLIER = 0.05
-MIN_CONFIDENCE = 0.3
-"""Confidence from which a joint is used (OANet's b)."""
+MIN_CONFIDENCE = 0.2
+"""Confidence from which a joint is used: that of a visible joint of the default front end."""
 OCCLUDED_DISTANCE = 0.25
 """Root mean square error of a guessed occluded joint, in box sides: of a normal distribution with the measured median,
 0.21 (`benchmarks/hidden.py`: a board in front of limbs, 72 times; the measured mean, 0.41, is due to a few guesses on
@@ -52,10 +55,6 @@ OFFSET = 0.01
 """Standard deviation of the constant error, in box sides: that of annotators (OKS sigmas), as temporal residuals do not
 contain it. Ours.
 """
-
-
-_KEYS = {"doubted_good": "low_confidence_inliers", "doubted_bad": "low_confidence_outliers"}
-"""Keys of a file that differ from the names of their fields."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,10 @@ class NoiseModel:
         Raises:
             OccluposeError: no such file, or not one that `save` wrote.
         """
-        path = path or Path(str(files("occlupose") / "weights" / "blazepose_noise.json"))
+        path = path or SHIPPED
         try:
             values = json.loads(path.read_text())
-            names = {_KEYS.get(key, key): value for key, value in values.items()}
-            model = cls(**{**names, "jitter": tuple(names["jitter"])})
+            model = cls(**{**values, "jitter": tuple(values["jitter"])})
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise OccluposeError(f"{path}: {reason}; give a file that NoiseModel.save wrote") from None
@@ -104,10 +102,8 @@ class NoiseModel:
 
     def save(self, path: Path) -> None:
         """Write the model as JSON."""
-        keys = {name: key for key, name in _KEYS.items()}
-        values = {keys.get(name, name): value for name, value in asdict(self).items()}
         with atomic(path) as temporary:
-            temporary.write_text(json.dumps(values, indent=1) + "\n")
+            temporary.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     def sample(
         self, xy: Float[Tensor, "batch time 22 2"], generator: Generator

@@ -15,6 +15,7 @@ from occlupose.frontends.onnx.session import OnnxSession, Outputs, describe, fin
 from occlupose.frontends.regions import has_area, overlap, suppress_similar
 from occlupose.frontends.topdown import RegionEstimates, make_detections
 from occlupose.media import Frame
+from occlupose.occlusion.confidence import MIN_CONFIDENCE
 from occlupose.pyramid import Pyramid
 
 STRIDES = (8, 16, 32)
@@ -88,10 +89,13 @@ class OnnxPeople:
 
     Attributes:
         skeleton: joints.
+        min_joint_confidence: least score of a visible joint.
 
     Raises:
         OccluposeError: the network is not as the card describes; unknown skeleton.
     """
+
+    min_joint_confidence = MIN_CONFIDENCE
 
     def __init__(self, name: str, session: OnnxSession, card: PeopleCard) -> None:
         self.name = name

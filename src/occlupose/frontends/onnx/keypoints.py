@@ -15,6 +15,7 @@ from occlupose.errors import OccluposeError
 from occlupose.frontends.crops import Keypoints
 from occlupose.frontends.onnx.cards import KeypointCard
 from occlupose.frontends.onnx.session import OnnxSession, Outputs, describe, find_output
+from occlupose.occlusion.confidence import MIN_CONFIDENCE
 
 Maps = list[np.ndarray]
 
@@ -30,10 +31,13 @@ class OnnxCropNetwork:
         card: its description.
         crop: of its input.
         skeleton: joints.
+        min_joint_confidence: least score of a visible joint.
 
     Raises:
         OccluposeError: the network is not as the card describes; unknown skeleton.
     """
+
+    min_joint_confidence = MIN_CONFIDENCE
 
     def __init__(self, session: OnnxSession, card: KeypointCard) -> None:
         self._session = session

@@ -66,6 +66,7 @@ class OANet(PoseEstimator):
         self.frontend = _build_frontend(frontend, boxes, detector, flip=flip, threads=threads, device=device)
         self.boxes = boxes
         self.skeleton = self.frontend.skeleton
+        self.min_joint_confidence = self.frontend.min_joint_confidence
         check_skeleton(self.skeleton)
 
     def start(self, source: Source) -> None:
@@ -82,7 +83,8 @@ class OANet(PoseEstimator):
         """People in a frame, in 2D."""
         detections = self.frontend(frame)
         size = (frame.image.shape[1], frame.image.shape[0])
-        return replace(detections, state=classify_joints(detections.score, detections.xy, size))
+        state = classify_joints(detections.score, detections.xy, size, min_confidence=self.min_joint_confidence)
+        return replace(detections, state=state)
 
     @property
     def best_rejected(self) -> float:

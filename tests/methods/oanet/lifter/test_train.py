@@ -51,6 +51,7 @@ def test_training_writes_weights_that_load_and_their_card(mocap, tmp_path):
     assert card["parameters"] == sum(value.numel() for value in lifter.parameters())
     assert card["licence"] == "Apache-2.0"
     assert card["version"] == __version__
+    assert card["noise"] == "movenet_noise.json"
     assert card["recipe"]["augmentation"]["distance"] == [2.0, 9.0]
     assert card["recipe"]["optimisation"]["steps"] == 12
     assert card["recipe"]["missing_joint_weight"] == LifterRecipe().missing_joint_weight

@@ -13,7 +13,7 @@ from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.recipe import LifterRecipe, lifter_loss, make_batch
 from occlupose.methods.oanet.lifter.weights import load, save
 from occlupose.methods.oanet.windows import MocapWindows
-from occlupose.synth.noise import NoiseModel
+from occlupose.synth.noise import SHIPPED, NoiseModel
 from occlupose.training import card
 from occlupose.training.loop import fingerprint, train
 
@@ -78,6 +78,7 @@ def train_lifter(
         data=CARD_DATA,
         metrics={},
         recipe=asdict(recipe),
+        noise=SHIPPED.name,
         **origin,
     )
     return path
