@@ -70,6 +70,8 @@ class TopDownFrontend(TopDown):
         detect_every, search_every, max_people, tiled: see TopDown.
     """
 
+    accurate = True
+
     def __init__(
         self,
         name: str,

@@ -91,6 +91,7 @@ class TopDown(ABC):
         min_joint_confidence: least score of a visible joint.
         min_confidence: confidence that there is a new person, 0..1; less is nobody.
         min_presence: presence of a person who is followed, 0..1; less is nobody.
+        accurate: whether the detector's regions are as good as those around the keypoints.
         tile_sides, min_tile: of the tiles, see `TileScheduler`.
         best_rejected: highest confidence of a rejected person since `reset`.
     """
@@ -100,6 +101,7 @@ class TopDown(ABC):
     min_joint_confidence: float = MIN_CONFIDENCE
     min_confidence = 0.5
     min_presence = 0.5
+    accurate = False
     tile_sides: tuple[float, ...] = (0.5, 0.25)
     min_tile = 480
 
@@ -206,7 +208,7 @@ class TopDown(ABC):
         return self.find(image, [context_tile(region) for region in regions], known, hide=True)
 
     def _add(self, image: Pyramid, known: RegionEstimates, new: FoundRegions) -> RegionEstimates:
-        """Adds the people in these regions. A detected region is inaccurate, so keypoints are estimated twice and must
+        """Adds the people in these regions. Where the detector's are inaccurate, keypoints are estimated twice and must
         agree.
         """
         regions, found = new
@@ -216,9 +218,11 @@ class TopDown(ABC):
         rejected = rough.confidence[rough.confidence <= self.min_confidence]
         self.best_rejected = max(self.best_rejected, rejected.max(initial=0))
         rough = rough.select(rough.confidence > self.min_confidence)
-        fine = self._estimate_new(image, known, rough.regions, rough.found)
-        agree = similarity(rough.regions, fine.regions) > MIN_AGREEMENT
-        both = concatenate(known, fine.select(agree & (fine.confidence > self.min_confidence)))
+        if not self.accurate:
+            fine = self._estimate_new(image, known, rough.regions, rough.found)
+            agree = similarity(rough.regions, fine.regions) > MIN_AGREEMENT
+            rough = fine.select(agree & (fine.confidence > self.min_confidence))
+        both = concatenate(known, rough)
         return both.select(self._distinct(both, self.min_presence))
 
     def _estimate_new(
