@@ -134,7 +134,7 @@ def decode_boxes(
 ) -> Float[Tensor, "*batch 4"]:
     """Left, top, right and bottom of each box, px: the means of the distributions (Generalized Focal Loss, eq. 3)."""
     bins = torch.arange(BINS, dtype=logits.dtype, device=logits.device)
-    distances = (logits.unflatten(-1, (4, BINS)).softmax(-1) @ bins) * strides[..., None]
+    distances = (logits.unflatten(-1, (4, BINS)).softmax(-1) * bins).sum(-1) * strides[..., None]
     return torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], -1)
 
 
