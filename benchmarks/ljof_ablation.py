@@ -163,7 +163,7 @@ def score(weights: Path, test: Path) -> tuple[float, float, float]:
     by = oks.OKSProtocol(data.ground_truth.dataset, "ground truth")
     parts = oks.make_strata(data.ground_truth)
     whole = oks.evaluate(parts["all"], found, by, stratum="all")
-    occluded = oks.evaluate(parts["occluded joints"], found, by, stratum="occluded joints")
+    occluded = oks.evaluate(parts["hidden joints"], found, by, stratum="hidden joints")
     return whole["AP"], occluded["AP"], whole["AR"]
 
 

@@ -22,7 +22,7 @@ from occlupose.metrics.oks import KeypointResult, OKSProtocol, evaluate_strata
 
 DATASETS = ("coco", "crowdpose", "ochuman")
 COLUMNS = ("dataset", "people", "frontend", "boxes", "ap", "ap50", "ap_visible_joints", "ap_occluded_joints", "ar")
-STRATA = ("all", "visible joints", "occluded joints")
+STRATA = ("all", "visible joints", "hidden joints")
 
 
 def main(weights: Path, formats: Path) -> None:

@@ -75,7 +75,7 @@ MIN_VISIBILITY = 0.5
 PADDING = 1.25
 """Sides of the cut photograph / those of the box."""
 
-STRATA = {"all": "all joints", "occluded joints": "hidden joints"}
+STRATA = {"all": "all joints", "hidden joints": "hidden joints"}
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def test_train_and_score(command, tmp_path, write, dataset, learnt, tested):
         *COLUMNS[dataset],
     ]
     assert {(row["dataset"], row["boxes"]) for row in table} == {(dataset, "ground truth")}
-    assert [row["stratum"] for row in table[:3]] == ["all", "visible joints", "occluded joints"] and len(table) == 9
+    assert [row["stratum"] for row in table[:3]] == ["all", "visible joints", "hidden joints"] and len(table) == 9
     assert int(table[0]["people"]) == sum(int(row["people"]) for row in table[-4:]) == expected
     assert all(value == "" or 0 <= float(value) <= 1 for row in table for value in list(row.values())[7:])
 

@@ -33,10 +33,19 @@ def test_somebody_new_takes_what_is_left():
     np.testing.assert_allclose(confidence, [[0.3], [0.6]])
 
 
-def test_of_two_who_are_new_the_first_wins():
+def test_two_who_are_new_keep_what_they_have():
     xy, score = one_joint((50, 50, 0.3), (51, 50, 0.9))
-    peaks = np.zeros((2, 1, 0, 3))
+    peaks = np.array([[[[50, 50, 0.9], [90, 50, 0.4]]]] * 2, float)
     found, confidence = separate(xy, score, peaks, NOTHING, RADIUS)
+    np.testing.assert_array_equal(found, xy)
+    np.testing.assert_array_equal(confidence, score)
+
+
+def test_without_another_peak_the_joint_is_doubted():
+    xy, score = one_joint((50, 50, 0.3), (51, 50, 0.9))
+    before = NOTHING.copy()
+    before[0] = 45
+    found, confidence = separate(xy, score, np.zeros((2, 1, 0, 3)), before, RADIUS)
     np.testing.assert_array_equal(found, xy)
     np.testing.assert_allclose(confidence, [[0.3], [0.9 * DOUBT]])
 

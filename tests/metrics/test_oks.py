@@ -270,7 +270,7 @@ def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
         name: lambda n, v, low=low, high=high: (v > 0) & (low <= hidden[n] <= high)
         for name, (low, high) in OCCLUDED_JOINT_BINS.items()
     }
-    cases |= {"visible joints": lambda n, v: v == 2, "occluded joints": lambda n, v: v == 1}
+    cases |= {"visible joints": lambda n, v: v == 2, "hidden joints": lambda n, v: v == 1}
     cases |= {"visible limb joints": lambda n, v: (v == 2) & limb, "occluded limb joints": lambda n, v: (v == 1) & limb}
     assert set(our_scores) == {"all", *cases}
     for name, case in cases.items():
@@ -290,7 +290,7 @@ def test_strata_are_the_evaluation_of_less_truth(tmp_path, kind):
 def test_joints_are_scored_by_their_state(tmp_path):
     content, exact = one_image("coco", 8)
     ground_truth = load_ground_truth(written(tmp_path, "coco", content))
-    for state, right, wrong in ((1, "visible joints", "occluded joints"), (2, "occluded joints", "visible joints")):
+    for state, right, wrong in ((1, "visible joints", "hidden joints"), (2, "hidden joints", "visible joints")):
         our_scores = {
             scores.stratum: scores["AP"]
             for scores in evaluate_strata(ground_truth, moved(exact, ground_truth.state == state), COCO_DETECTED)

@@ -26,21 +26,20 @@ def separate(
     Arguments:
         xy, score: keypoints, px, and their confidence, 0..1.
         peaks: x, y, px, and confidence of the highest peaks of each person's heatmaps.
-        before: keypoints in the frame before, px; NaN for somebody new, who loses to the others; of two who are new the
-            later loses.
+        before: keypoints in the frame before, px; NaN for somebody new, who loses to the others. Of two who are new
+            nobody loses, for there is nothing to tell whose peak it is.
         radius: of each person's region, px.
     """
     xy = xy.copy()
     score = score.copy()
     cost = np.linalg.norm(xy - before, axis=-1) / radius[:, None]
-    newcomer = np.arange(len(xy))[:, None] + 1e6
-    cost = np.where(np.isnan(cost), newcomer, cost)
+    cost = np.where(np.isnan(cost), np.inf, cost)
     loses = np.zeros(score.shape, bool)
     for one in range(len(xy)):
         for other in range(one + 1, len(xy)):
             shared = _shared(xy, score, radius, one, other)
             loses[one] |= shared & (cost[one] > cost[other])
-            loses[other] |= shared & (cost[one] <= cost[other])
+            loses[other] |= shared & (cost[one] <= cost[other]) & np.isfinite(cost[one])
     for person, joint in np.argwhere(loses):
         near = NEAR * radius[person]
         claimed = xy[~loses[:, joint], joint]

@@ -230,7 +230,8 @@ class TopDown(ABC):
     ) -> RegionEstimates:
         """New people in these regions."""
         new = replace(self.estimate(image, regions), found=found)
-        before = np.concatenate([known.xy, np.full_like(new.xy, np.nan)])
+        followed = np.where(known.age[:, None, None] > 0, known.xy, np.nan)
+        before = np.concatenate([followed, np.full_like(new.xy, np.nan)])
         return self.separate(concatenate(known, new), before).select(np.arange(len(known.xy), len(before)))
 
     def _distinct(self, estimates: RegionEstimates, least: float) -> list[int]:

@@ -229,7 +229,7 @@ def make_strata(truth: GroundTruth) -> dict[str, GroundTruth]:
     return {
         "all": truth,
         "visible joints": keep_joints(truth, state == VISIBLE),
-        "occluded joints": keep_joints(truth, state == OCCLUDED),
+        "hidden joints": keep_joints(truth, state == OCCLUDED),
         "visible limb joints": keep_joints(truth, (state == VISIBLE) & limb),
         "occluded limb joints": keep_joints(truth, (state == OCCLUDED) & limb),
     } | {
