@@ -128,7 +128,8 @@ def arrange(image: UInt8[np.ndarray, "height width 3"], people: int, pixels: flo
     columns, rows = GRIDS[people]
     part = image[ROWS] if people > 1 else image
     scale = (pixels / people / part[..., 0].size) ** 0.5
-    width, height = (8 * round(scale * side / 8) for side in part.shape[1::-1])
+    width = 8 * round(scale * part.shape[1] / 8)
+    height = 8 * round(scale * part.shape[0] / 8)
     small = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
     pair = np.concatenate([small, small[:, ::-1]], 1)
     return np.tile(pair, (rows, columns, 1))[:, : columns * width]

@@ -273,7 +273,7 @@ def test_training_writes_weights_that_run_and_their_card(figures, tmp_path, monk
     assert card["parameters"] == sum(
         value.numel() for value in StackedHourglass(len(JOINTS), stacks=2, width=8, depth=1).parameters()
     )
-    assert card["recipe"]["crop"] == {"width": 16, "height": 24, "padding": 1.25, "grid": "centres"}
+    assert card["recipe"]["crop"] == {"width": 16, "height": 24, "padding": 1.25, "grid": "centres", "shift": 0}
     assert (
         card["command"]
         == "occlupose train keypoints --annotations=ANNOTATIONS --images IMAGES -o FOLDER --recipe.depth 1"
