@@ -4,8 +4,8 @@
 
 Each video is processed as it is, and again with a still, plain board in front of one limb of a person, for a second
 starting at one third of the video. The true position of a joint is that of the first pass, where its confidence was at
-least 0.5. Prints the results and writes results/hidden.csv; `synth.noise` has them as OCCLUDED_..., measured on the
-videos that `benchmarks/noise.py` names. Distances are in sides of the person's square bounding box.
+least 0.5. Prints the results and writes results/hidden.csv; `synth.noise` has the distances as OCCLUDED_..., measured
+on the videos that `benchmarks/noise.py` names. Distances are in sides of the person's square bounding box.
 """
 
 from collections.abc import Iterator

@@ -4,7 +4,7 @@
 
 Validation subjects 02, 08 and 32 of the CMU motion capture, each clip at 30 frames/s from 4 fixed random cameras. The
 2D is in COCO-17 joints. It is exact, or, in conditions that begin with `detector noise`, has the measured errors of the
-default front end: its noise, and guesses for occluded joints, half of them with a confidence above the threshold.
+default front end: its noise, and guesses for occluded joints, three of four with a confidence above the threshold.
 `before` are, if given, the networks that ours were trained from. The baselines use the same network trained as long
 without occlusion, and fill missing joints with the last observation (`hold`), by interpolation (`interpolate`), or with
 the ground truth (`ground truth`). Millimetres, root-relative, 17 joints. Writes results/lifting.csv, where every view

@@ -255,7 +255,7 @@ def test_a_joint_that_is_never_reliable_cannot_be_fitted():
         fit_noise([(xy, confidence)], 60)
 
 
-def test_occluded_joints_are_guessed_near_the_truth_and_half_of_the_time_with_low_confidence():
+def test_occluded_joints_are_guessed_near_the_truth_and_sometimes_with_low_confidence():
     xy = still().expand(300, 60, 22, 2)
     guessed, confidence = sample_occluded_joints(xy, torch.Generator().manual_seed(0))
     distance = (guessed - xy).norm(dim=-1) / SIDE

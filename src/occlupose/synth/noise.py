@@ -40,8 +40,8 @@ MIN_CONFIDENCE = 0.2
 """Confidence from which a joint is used: that of a visible joint of the default front end."""
 OCCLUDED_DISTANCE = 0.25
 """Root mean square error of a guessed occluded joint, in box sides: of a normal distribution with the measured median,
-0.21 (`benchmarks/hidden.py`: a board in front of limbs, 72 times; the measured mean, 0.41, is due to a few guesses on
-another person).
+0.21 (`benchmarks/hidden.py`, with BlazePose: a board in front of limbs, 72 times; the measured mean, 0.41, is due to a
+few guesses on another person).
 """
 OCCLUDED_CONSTANT_SHARE = 0.9
 """Share of the squared error that is constant while the joint is occluded; measured in the same way. The same share for
@@ -49,8 +49,10 @@ the confidence is ours.
 """
 OCCLUDED_CORRELATION = 0.8
 """Correlation of the rest over 1/30 s. Ours."""
-OCCLUDED_LOW_CONFIDENCE = 0.5
-"""Share of occluded joints with a confidence below MIN_CONFIDENCE; measured in the same way."""
+OCCLUDED_LOW_CONFIDENCE = 0.27
+"""Share of occluded joints with a confidence below MIN_CONFIDENCE: MoveNet Thunder's behind objects
+(`benchmarks/reliability.py`).
+"""
 OFFSET = 0.01
 """Standard deviation of the constant error, in box sides: that of annotators (OKS sigmas), as temporal residuals do not
 contain it. Ours.
@@ -161,7 +163,7 @@ def sample_occluded_joints(
     xy: Float[Tensor, "batch time 22 2"], generator: Generator
 ) -> tuple[Float[Tensor, "batch time 22 2"], Float[Tensor, "batch time 22"]]:
     """Occluded joints as a front end guesses them, and their confidence: near the truth with a mostly constant error,
-    and with a low confidence only half of the time.
+    and with a low confidence only a quarter of the time.
 
     Positions are normal around the truth, confidence follows a power law; both forms are ours, their parameters are
     measured (OCCLUDED_...).
