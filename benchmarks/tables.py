@@ -73,6 +73,29 @@ def readme_lifting() -> str:
     return _table_of_lines(["P-MPJPE in mm", "occlupose", "interpolation"], lines) + _caption("lifting")
 
 
+README_SYSTEMS = {
+    "movenet": "occlupose",
+    "movenet-multipose": "occlupose, `movenet-multipose`",
+    "mediapipe-heavy": "MediaPipe, heavy",
+}
+"""Systems of README's table of real video and photographs."""
+
+
+def readme_real() -> str:
+    """The mean of both views, and the people found in photographs."""
+    video = _by_part("video")
+    photographs = _by_part("photographs")
+    lines = []
+    for system, name in README_SYSTEMS.items():
+        both = video[system, "both"]
+        found = photographs[system, "found, all joints"]
+        hidden = f"{both['hidden_said'] / both['hidden']:.0%}"
+        errors = (f"{both['error_px']:.1f}", f"{both['p_mpjpe_mm']:.0f}", f"{both['n_mpjpe_mm']:.0f}")
+        lines.append([name, *errors, hidden, f"{100 * found['ap']:.0f}"])
+    columns = ["", "2D error, px", "P-MPJPE, mm", "N-MPJPE, mm", "hidden joints said to be hidden", "AP, photographs"]
+    return _table_of_lines(columns, lines) + _caption("real")
+
+
 def headlines() -> str:
     """One or two figures of each benchmark."""
     errors = {(row["method"], row["condition"], row["joints"]): float(row["p_mpjpe_mm"]) for row in _rows("lifting")}
@@ -400,6 +423,7 @@ def _with_interval(values: dict[str, float]) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "readme lifting": readme_lifting,
+    "readme real": readme_real,
     "headlines": headlines,
     "lifting": lifting,
     "pipeline": pipeline,
