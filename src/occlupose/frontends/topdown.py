@@ -173,15 +173,12 @@ class TopDown(ABC):
 
     def _search(self, image: Pyramid, known: RegionEstimates, gone: Regions, time: float) -> RegionEstimates:
         """Adds new people, if a search is due."""
-        whole = [whole_image(*self._size)]
-        if self._next_detection is None:
-            tiles = self._scheduler.all_tiles(image) if self.tiled else whole
+        first = self._next_detection is None
+        if self._next_detection is None or time > self._next_detection - EARLY:
+            tiles = self._scheduler.all_tiles(image) if first and self.tiled else [whole_image(*self._size)]
             known = self._add(image, known, self.find(image, tiles, known))
-            known = self._add(image, known, self._search_around(image, known, known.regions))
-            self._next_detection = time + self.detect_every
-            self._next_search = time + self.search_every
-        elif time > self._next_detection - EARLY:
-            known = self._add(image, known, self.find(image, whole, known))
+            if first:
+                known = self._add(image, known, self._search_around(image, known, known.regions))
             self._next_detection = time + self.detect_every
             self._next_search = time + self.search_every
         elif len(gone):

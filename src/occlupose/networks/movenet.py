@@ -172,7 +172,7 @@ class FeaturePyramid(nn.Module):
         outputs = (*PYRAMID, PYRAMID[-1])
         self.lateral = nn.ModuleList(nn.Conv2d(into, out, 1) for into, out in zip(channels, outputs, strict=True))
         steps = zip(PYRAMID, (PYRAMID[0], *PYRAMID), strict=False)
-        self.merge = nn.ModuleList(separable(into, out, bias_between=False) for into, out in steps)
+        self.merge = nn.ModuleList(separable(into, out) for into, out in steps)
 
     def forward(self, features: list[Float[Tensor, "batch channel y x"]]) -> Float[Tensor, "batch 24 y x"]:
         x = self.lateral[-1](features[-1])
@@ -194,9 +194,9 @@ class ConvolutionSame(nn.Conv2d):
         return super().forward(x if self.stride[0] == 1 else functional.pad(x, (0, 1, 0, 1)))
 
 
-def separable(inputs: int, outputs: int, *, bias_between: bool = False) -> nn.Sequential:
+def separable(inputs: int, outputs: int) -> nn.Sequential:
     """A filter for each channel, then a mixture of channels."""
-    depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=bias_between)
+    depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
     return nn.Sequential(depthwise, nn.Conv2d(inputs, outputs, 1))
 
 
