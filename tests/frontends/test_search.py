@@ -49,20 +49,20 @@ def test_no_tile_is_smaller_than_the_detector_needs(size, sides):
 def test_without_tiles_the_whole_image_is_next():
     search = TileScheduler(300, 200, sides=(0.5,), min_side=480)
     image = pyramid_of(width=300, height=200)
-    assert search.all_tiles(image) == [whole_image(300, 200)]
+    assert search.start(image) == [whole_image(300, 200)]
     assert search.next(image, EMPTY) == whole_image(300, 200)
 
 
 def test_where_nothing_changes_every_tile_has_its_turn():
     search = TileScheduler(640, 480, sides=(0.7, 0.45, 0.25))
-    search.all_tiles(pyramid_of())
+    search.start(pyramid_of())
     looked = [search.next(pyramid_of(), EMPTY) for _ in search.tiles]
     assert sorted(looked) == sorted(search.tiles)
 
 
 def test_a_newcomer_is_estimated_soon():
     search = TileScheduler(640, 480, sides=(0.7, 0.45, 0.25))
-    assert len(search.all_tiles(pyramid_of())) == len(search.tiles) + 1 > 20
+    assert len(search.start(pyramid_of())) == len(search.tiles) + 1 > 20
     for _ in range(5):
         search.next(pyramid_of(), EMPTY)
     assert any(holds(search.next(pyramid_of((500, 300)), EMPTY), 512, 330) for _ in range(2))
@@ -70,7 +70,7 @@ def test_a_newcomer_is_estimated_soon():
 
 def test_known_people_are_no_news():
     search = TileScheduler(640, 480, sides=(0.7, 0.45, 0.25))
-    search.all_tiles(pyramid_of())
+    search.start(pyramid_of())
     known = np.array([[480.0, 280.0, 545.0, 380.0]])
     looked = [search.next(pyramid_of((500, 300)), known) for _ in search.tiles]
     assert sorted(looked) == sorted(search.tiles)
@@ -80,5 +80,16 @@ def test_known_people_are_no_news():
 def test_odd_sizes(size):
     search = TileScheduler(*size, sides=(0.5, 0.25))
     odd = Pyramid(np.zeros((size[1], size[0], 3), np.uint8))
-    search.all_tiles(odd)
+    search.start(odd)
     assert search.next(odd, EMPTY) in search.tiles
+
+
+def test_tiles_left_out_at_first_come_before_the_others():
+    search = TileScheduler(640, 480, sides=(0.5, 0.25))
+    first = search.start(pyramid_of(), least=0.5)
+    left = [tile for tile in search.tiles if tile[2] == 160]
+    assert first == [whole_image(640, 480), *(tile for tile in search.tiles if tile[2] == 320)]
+    next_ones = []
+    while search.behind:
+        next_ones.append(search.next(pyramid_of(), EMPTY))
+    assert sorted(next_ones) == sorted(left)

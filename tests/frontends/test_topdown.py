@@ -22,6 +22,7 @@ class Discs(TopDown):
     name = "discs"
     skeleton = COCO17
     min_tile = 0
+    tile_overlap = 0.5
 
     def __init__(self, **options):
         self.searches = []
@@ -87,6 +88,15 @@ def test_the_whole_image_is_searched_first_and_now_and_then_and_tiles_between():
         counts.append([tiles for tiles, _ in frontend.searches[before:]])
     assert counts[0] == [1 + 6 + 35, 1]  # whole and tiles, around the person
     assert counts[1:] == [[1] if index in (3, 6, 9, 10, 13, 16, 19) else [] for index in range(1, 20)]
+
+
+def test_small_tiles_of_a_video_are_searched_one_by_one_after_its_first_frame():
+    frontend = Discs(detect_every=1000, search_every=1 / 30)
+    for index in range(1 + 35 + 1):
+        frontend(replace(frame(index, (60, 100)), continues=True))
+    assert frontend.searches[0] == (1 + 6, False)
+    assert frontend.searches[2:37] == [(1, False)] * 35
+    assert frontend.searches[37:] == [(1, True)]
 
 
 def test_a_newcomer_is_found_by_a_tile_long_before_the_whole_image_is_searched():

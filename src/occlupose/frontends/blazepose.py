@@ -51,6 +51,8 @@ class BlazePose(TopDown):
     skeleton = COCO17
     tile_sides = (0.7, 0.45, 0.25)  # the detector finds people of a third to four fifths of a tile's height (measured)
     min_tile = 0
+    first_side = 0
+    tile_overlap = 0.5
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ Tile = tuple[float, float, float]  # left, top, side of a square of the image, p
 THUMBNAIL = 160  # px, long side at most
 MIN_CHANGE = 15  # grey levels: smaller differences are noise
 AGE_WEIGHT = 0.003  # changed fraction of a tile that counts as much as its age alone
+NEVER = 1_000_000  # age of a tile that has not been searched yet
 
 
 def whole_image(width: int, height: int) -> Tile:
@@ -50,19 +51,36 @@ class TileScheduler:
         width, height: of the image, px.
         sides: of the tiles, as fractions of the image's long side.
         min_side: px; smaller tiles are made as large as this, and left out where the image is no larger.
+        overlap: of neighbours, as a fraction of their side.
     """
 
-    def __init__(self, width: int, height: int, *, sides: Sequence[float], min_side: int = 0) -> None:
+    def __init__(
+        self, width: int, height: int, *, sides: Sequence[float], min_side: int = 0, overlap: float = 0.5
+    ) -> None:
         shares = sorted({max(side, min_side / max(width, height)) for side in sides}, reverse=True)
-        self.tiles = [tile for share in shares if share < 1 for tile in make_tiles(width, height, share=share)]
+        self.tiles = [
+            tile for share in shares if share < 1 for tile in make_tiles(width, height, share=share, overlap=overlap)
+        ]
         self._age = np.zeros(len(self.tiles), int)
         self._last_seen: list[Int16[np.ndarray, "y x"]] = []
 
-    def all_tiles(self, image: Pyramid) -> list[Tile]:
-        """The whole image and all tiles."""
+    def start(self, image: Pyramid, *, least: float = 0) -> list[Tile]:
+        """The tiles to search first: the whole image and its tiles.
+
+        Arguments:
+            least: side, as a fraction of the image's long side; smaller tiles are left to `next`, which takes them
+                before others.
+        """
         thumbnail, scale = _thumbnail(image)
         self._last_seen = [_part(thumbnail, tile, scale) for tile in self.tiles]
-        return [whole_image(*image.size), *self.tiles]
+        now = [tile for tile in self.tiles if tile[2] >= least * max(image.size)]
+        self._age[len(now) :] = NEVER
+        return [whole_image(*image.size), *now]
+
+    @property
+    def behind(self) -> bool:
+        """Whether there are tiles that have not been searched yet."""
+        return bool((self._age >= NEVER).any())
 
     def next(self, image: Pyramid, known: Float[np.ndarray, "person 4"]) -> Tile:
         """The tile to search next; the whole image, if it has none.

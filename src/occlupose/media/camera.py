@@ -45,7 +45,7 @@ class LiveCamera(Source):
         for index, (time, _) in enumerate(self._window.select(self._arrivals())):
             is_read, image = self._capture.retrieve()
             if is_read:
-                yield Frame(index, time, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+                yield Frame(index, time, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), continues=True)
 
     def close(self) -> None:
         self._capture.release()

@@ -35,11 +35,13 @@ class Frame:
         time: seconds since the first frame of the file (or camera session); strictly increasing. Videos: from the
             presentation timestamps.
         image: (height, width, 3) uint8 RGB, upright.
+        continues: whether it is of a video, so that what is not found in it may be found in the next.
     """
 
     index: int
     time: float
     image: RGB
+    continues: bool = False
 
     @cached_property
     def pyramid(self) -> Pyramid:

@@ -72,7 +72,7 @@ class Video(Source):
             raise OccluposeError(no_frames(self.name, self._window, self._length))
 
     def _frame(self, index: int, time: float, frame: VideoFrame) -> Frame:
-        return Frame(index, time, _upright_rgb(frame, self._matrix))
+        return Frame(index, time, _upright_rgb(frame, self._matrix), continues=True)
 
     @contextmanager
     def _opened(self) -> Iterator[av.container.InputContainer]:
