@@ -47,6 +47,15 @@ def test_moving_texture_gives_its_displacement(shift):
     np.testing.assert_allclose(first.motion * SIDE, np.broadcast_to(shift, JOINTS.shape), atol=1e-4)
 
 
+def test_flow_is_the_same_after_a_small_image():
+    world = texture(340, 340)
+    pair = [moved(world, shift) for shift in ((0, 0), (3.4, -1.7))]
+    flow = DIS()
+    before = flow(*pair)
+    flow(pair[0][:50, :46], pair[1][:50, :46])
+    np.testing.assert_array_equal(flow(*pair), before)
+
+
 def test_a_large_person_is_measured_on_a_small_image_in_full_size_units():
     world = texture(1400, 1400, blur=12.0)
     box = BOX * 5

@@ -92,11 +92,11 @@ def test_the_whole_image_is_searched_first_and_now_and_then_and_tiles_between():
 
 def test_small_tiles_of_a_video_are_searched_one_by_one_after_its_first_frame():
     frontend = Discs(detect_every=1000, search_every=1 / 30)
-    for index in range(1 + 35 + 1):
+    for index in range(1 + 35 + 2):
         frontend(replace(frame(index, (60, 100)), continues=True))
     assert frontend.searches[0] == (1 + 6, False)
     assert frontend.searches[2:37] == [(1, False)] * 35
-    assert frontend.searches[37:] == [(1, True)]
+    assert (1, True) in frontend.searches[37:]
 
 
 def test_a_newcomer_is_found_by_a_tile_long_before_the_whole_image_is_searched():

@@ -13,7 +13,7 @@ from occlupose.skeletons import COCO17
 
 SIDE = 256  # px, side of Thunder's input
 BATCH = 4  # people at once; more are no faster and take more memory
-LONG_SIDE = 448  # px, of MultiPose's input
+LONG_SIDE = 416  # px, of MultiPose's input
 STEP = 32  # px; its sides are multiples of this
 MIN_SCORE = 0.1  # confidence of a person, 0..1; less is nobody
 

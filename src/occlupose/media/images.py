@@ -70,7 +70,7 @@ class ImageSequence(Source):
     def _frame(self, index: int, time: float, path: Path) -> Frame:
         image = read_image(path)
         self._check_size(path, image.shape[1], image.shape[0])
-        return Frame(index, time, image, continues=self.count > 1)
+        return Frame(index, time, image, continues=len(self._chosen) > 1)
 
 
 def read_image(path: str | Path) -> RGB:
