@@ -212,3 +212,14 @@ def test_the_best_rejected_person_is_known():
     assert frontend.best_rejected == pytest.approx(0.3)
     frontend.reset()
     assert frontend.best_rejected == 0
+
+
+def test_guessed_joints_do_not_make_two_people_one():
+    frontend = Discs()
+    xy = np.stack([100 + 40 * STANDING, 100 + 40 * STANDING])
+    xy[1, :6] += 60
+    regions = np.array([[100.0, 100, 100, 60]] * 2)
+    certain = RegionEstimates(xy, np.full((2, 17), 0.9), np.ones(2), regions)
+    guessed = replace(certain, score=np.concatenate([certain.score[:1], certain.score[1:] * (np.arange(17) < 6)]))
+    assert frontend._distinct(certain, 0.5) == [0]
+    assert frontend._distinct(guessed, 0.5) == [0, 1]

@@ -257,12 +257,15 @@ class TopDown(ABC):
 
     def _pose_similarity(self, estimates: RegionEstimates) -> Float[np.ndarray, "person person"]:
         """Object keypoint similarity between poses (COCO), of whole bodies: in an image, two heads may be in one place.
-        The area is the squared radius of the larger region.
+        The area is the squared radius of the larger region. A joint counts by the lesser of its two confidences (ours):
+        guesses say nothing about whether two poses are of one person.
         """
         squared_distance = ((estimates.xy[:, None] - estimates.xy[None]) ** 2).sum(-1)
         size = np.maximum(radius(estimates.regions), 1)
         area = np.maximum(size[:, None], size[None]) ** 2
-        return np.exp(-squared_distance / (8 * np.square(self.skeleton.sigmas or SIGMA) * area[..., None])).mean(-1)
+        similar = np.exp(-squared_distance / (8 * np.square(self.skeleton.sigmas or SIGMA) * area[..., None]))
+        weight = np.minimum(estimates.score[:, None], estimates.score[None])
+        return (weight * similar).sum(-1) / np.maximum(weight.sum(-1), 1e-6)
 
     def _remember(self, known: RegionEstimates, gone: Regions) -> None:
         """Regions for the next frame, and those of lost people, to be searched three times each."""
