@@ -35,8 +35,8 @@ from results import describe
 from rich.console import Console
 
 from occlupose.codecs.multi_person import KERNELS, TargetMaps
-from occlupose.datasets import synth_scenes
 from occlupose.datasets.bottomup import make_batch
+from occlupose.datasets.formats import synth_scenes
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.evaluation import people3d as evaluation
 from occlupose.methods.hupor import weights

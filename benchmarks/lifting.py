@@ -26,7 +26,7 @@ from results import write
 from rich.console import Console
 from rich.table import Table
 
-from occlupose.datasets.cmu import VALIDATION_SUBJECTS, MotionClip, load_clips, split_clips
+from occlupose.datasets.formats.cmu import VALIDATION_SUBJECTS, MotionClip, load_clips, split_clips
 from occlupose.methods.oanet.lifter.augmentation import BodyAugmentation, to_random_camera
 from occlupose.methods.oanet.lifter.inputs import TORSO, interpolate_gaps
 from occlupose.methods.oanet.lifter.lift import FPS, lift_rays

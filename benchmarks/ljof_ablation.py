@@ -33,8 +33,8 @@ from results import describe
 from rich.console import Console
 
 from occlupose.codecs.crops import Crop
-from occlupose.datasets.coco import Annotations, load
 from occlupose.datasets.discovery import find_dataset
+from occlupose.datasets.formats.coco import Annotations, load
 from occlupose.datasets.topdown import TopDownAugmentation
 from occlupose.evaluation.keypoints import ground_truth_boxes, predict_in_boxes
 from occlupose.frontends.estimator import EstimatorNetwork

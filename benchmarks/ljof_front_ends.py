@@ -14,8 +14,8 @@ import tyro
 from results import write
 from rich.console import Console
 
-from occlupose.datasets.coco import load
 from occlupose.datasets.discovery import find_dataset
+from occlupose.datasets.formats.coco import load
 from occlupose.evaluation.keypoints import ground_truth_boxes, predict_in_boxes, predict_in_images
 from occlupose.frontends import build_frontend, load_crop_network
 from occlupose.metrics.oks import KeypointResult, OKSProtocol, evaluate_strata

@@ -38,7 +38,7 @@ from results import describe
 from rich.console import Console
 from torch import Generator
 
-from occlupose.datasets.cmu import MotionClip, load_clips, split_clips
+from occlupose.datasets.formats.cmu import MotionClip, load_clips, split_clips
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.camera_views import AZIMUTHS, to_studio_camera
 from occlupose.methods.oanet.network import OANetNetwork

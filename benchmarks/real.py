@@ -44,7 +44,8 @@ from rich.progress import track
 from tables import markdown_table
 
 from occlupose.cameras import Camera
-from occlupose.datasets import coco, discovery
+from occlupose.datasets import discovery
+from occlupose.datasets.formats import coco
 from occlupose.errors import OccluposeError
 from occlupose.evaluation import keypoints
 from occlupose.frontends import Frontend, build_frontend, check_options

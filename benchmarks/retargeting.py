@@ -22,7 +22,7 @@ from rich.table import Table
 
 from occlupose.bodies.anny import anny
 from occlupose.bodies.fitting import fit_pose
-from occlupose.datasets.cmu import load_clips
+from occlupose.datasets.formats.cmu import load_clips
 from occlupose.skeletons import BODY26
 from occlupose.synth.pose_prior import BATCH_SIZE, FACE_JOINTS, JOINT_WEIGHTS, POSES_PER_SECOND, fit_subject_shape
 

@@ -366,11 +366,11 @@ def prepare(tree: Tree, mocap: Path | None) -> None:
 
 def _clips_2d(inputs: Path, mocap: Path | None) -> None:
     """Ten 2D clips to lift, from motion capture or made up, and three with people who come and go to stream."""
-    from occlupose.datasets.cmu import load_clips
     from occlupose.poses import Poses
     from occlupose.skeletons import BODY22, COCO17, H36M17
 
-    motions = load_clips(mocap or inputs / "mocap")
+    cmu = import_module("occlupose.datasets.cmu")  # of the earlier commit
+    motions = cmu.load_clips(mocap or inputs / "mocap")
     random = np.random.default_rng(0)
     for folder, count, seconds in (("lift", 10, 8), ("stream", 3, 16)):
         (inputs / folder).mkdir()
@@ -413,11 +413,13 @@ def _clips_2d(inputs: Path, mocap: Path | None) -> None:
 
 def _predictions(inputs: Path) -> None:
     """Predictions near the truth, a joint here and there far from it."""
-    from occlupose.datasets import mupots, scenes, threedpw
     from occlupose.evaluation.people3d import People, Predictions
     from occlupose.skeletons import MPI15, MUPOTS17
 
     random = np.random.default_rng(1)
+    mupots = import_module("occlupose.datasets.mupots")  # of the earlier commit, like the next two
+    scenes = import_module("occlupose.datasets.scenes")
+    threedpw = import_module("occlupose.datasets.threedpw")
 
     def near(xyz: np.ndarray) -> np.ndarray:
         wrong = random.random(xyz.shape[:2])[..., None] < 0.2

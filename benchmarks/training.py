@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Generator, nn
 
-from occlupose.datasets.cmu import load_clips, split_clips
+from occlupose.datasets.formats.cmu import load_clips, split_clips
 from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork
 from occlupose.methods.oanet.recipe import OANetBatch, OANetRecipe, build_batch, loss_3d
 from occlupose.methods.oanet.train import make_sampler

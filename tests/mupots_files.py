@@ -95,7 +95,7 @@ def write_mupots(
 
 def sequence_3dpw(generator: np.random.Generator, people: int = 2, frames: int = 3) -> dict[str, np.ndarray]:
     """The arrays of a converted sequence of 3DPW: people in a world before a camera that turns."""
-    from occlupose.datasets.threedpw import SMPL24
+    from occlupose.datasets.formats.threedpw import SMPL24
 
     like = {
         "spine1": "spine",

@@ -8,7 +8,7 @@ import pytest
 
 import coco_files as files
 from occlupose.cameras import Camera
-from occlupose.datasets.coco import load_ground_truth
+from occlupose.datasets.formats.coco import load_ground_truth
 from occlupose.metrics.oks import KeypointResult, OKSProtocol, evaluate
 
 FPS = 60.0

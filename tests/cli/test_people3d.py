@@ -8,7 +8,7 @@ import torch
 
 from commands import assert_refused
 from mupots_files import sequence_3dpw, write_mupots, write_scenes
-from occlupose.datasets import mupots, synth_scenes, threedpw
+from occlupose.datasets.formats import mupots, synth_scenes, threedpw
 from occlupose.detections import Detections
 from occlupose.evaluation.people3d import ImagePredictions
 from occlupose.methods.hupor.network import HUPORDesign, HUPORNetwork

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import coco_files as files
-from occlupose.datasets.coco import load, match_boxes
 from occlupose.datasets.discovery import find_dataset
+from occlupose.datasets.formats.coco import load, match_boxes
 from occlupose.errors import OccluposeError
 
 

@@ -4,7 +4,8 @@ import pytest
 from coco_files import JOINTS, SIZE, document, write_coco, write_crowdpose, write_images, write_json
 from image_dataset_files import muco, records, rewritten, smap_body, smap_image, write_h36m, write_scenes
 from occlupose.cameras import Camera
-from occlupose.datasets import coco, image_datasets
+from occlupose.datasets import image_datasets
+from occlupose.datasets.formats import coco
 from occlupose.datasets.image_samples import FEW_JOINTS, from_coco, make_mpi15_sample
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import COCO17, MPI15

@@ -7,7 +7,7 @@ import pytest
 
 from occlupose.codecs.crops import Crop, invert, radius, transform_points
 from occlupose.datasets import topdown
-from occlupose.datasets.coco import PersonAnnotation
+from occlupose.datasets.formats.coco import PersonAnnotation
 from occlupose.datasets.images import ImageRef
 from occlupose.datasets.topdown import RANDOM_NUMBERS, PyramidCache, TopDownAugmentation
 from occlupose.errors import OccluposeError

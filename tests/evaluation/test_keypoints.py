@@ -6,7 +6,7 @@ import pytest
 
 from coco_files import boxes, document, write_images, write_json
 from occlupose.codecs.crops import Crop
-from occlupose.datasets.coco import load, match_boxes
+from occlupose.datasets.formats.coco import load, match_boxes
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError
 from occlupose.evaluation.keypoints import (

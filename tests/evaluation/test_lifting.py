@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from occlupose import cli
-from occlupose.datasets import h36m, humaneva
-from occlupose.datasets.pose_folder import load_sequences as folder_takes
+from occlupose.datasets.formats import h36m, humaneva
+from occlupose.datasets.formats.pose_folder import load_sequences as folder_takes
 from occlupose.errors import OccluposeError
 from occlupose.evaluation.lifting import (
     SequencePredictions,

@@ -10,7 +10,7 @@ from image_dataset_files import write_h36m
 from mupots_files import SQUARE, mpi15_of, people_standing, person, sequence_3dpw, write_mupots, write_sequence
 from mupots_reference import reference_scores, written
 from occlupose.cameras import Camera
-from occlupose.datasets import synth_scenes
+from occlupose.datasets.formats import synth_scenes
 from occlupose.datasets.image_samples import ImageSample, make_mpi15_sample
 from occlupose.datasets.images import ImageRef
 from occlupose.detections import Detections

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 import coco_files as files
-from occlupose.datasets.coco import load_ground_truth
+from occlupose.datasets.formats.coco import load_ground_truth
 from occlupose.errors import OccluposeError
 from occlupose.metrics.oks import (
     OCCLUDED_JOINT_BINS,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 
-from occlupose.datasets import coco
+from occlupose.datasets.formats import coco
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.poses import ABSENT

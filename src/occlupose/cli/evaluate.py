@@ -157,7 +157,7 @@ def keypoint_command(dataset: str) -> str:
     """The command that scores keypoints on a dataset, such as "eval coco".
 
     Arguments:
-        dataset: one of `datasets.coco.DATASETS`; COCO's protocol is also that of those without their own.
+        dataset: one of `formats.coco.DATASETS`; COCO's protocol is also that of those without their own.
     """
     return f"eval {dataset if dataset in ('crowdpose', 'ochuman') else 'coco'}"
 
@@ -166,7 +166,8 @@ def _evaluate_keypoints(dataset: str, options: KeypointOptions) -> None:
     """Scores 2D keypoints on one of the datasets, and prints and writes the metrics."""
     _check_files(options.output)
     source = _box_source(options)
-    from occlupose.datasets import coco, discovery
+    from occlupose.datasets import discovery
+    from occlupose.datasets.formats import coco
     from occlupose.evaluation import keypoints
     from occlupose.frontends import build_frontend, load_crop_network
     from occlupose.frontends.presets import split_preset

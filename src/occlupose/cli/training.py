@@ -12,7 +12,7 @@ from occlupose.cli.options import AS_LJOF, NO_OVERRIDES, Device, LJOFOptions, Re
 from occlupose.errors import OccluposeError
 
 if TYPE_CHECKING:
-    from occlupose.datasets.coco import Annotations
+    from occlupose.datasets.formats.coco import Annotations
     from occlupose.datasets.image_datasets import ImageDataset
     from occlupose.datasets.images import ImageRef
 
@@ -186,7 +186,8 @@ def train_ljof(
     from rich.console import Console
 
     from occlupose.cli.terminal import check_folder, check_seed, print_warnings
-    from occlupose.datasets import coco, discovery
+    from occlupose.datasets import discovery
+    from occlupose.datasets.formats import coco
     from occlupose.methods.ljof.recipe import published
     from occlupose.methods.ljof.train import train_estimator
     from occlupose.training.distributed import Process
@@ -255,7 +256,8 @@ def _holdout_images(path: Path) -> list["ImageRef"]:
     Raises:
         OccluposeError: there are none.
     """
-    from occlupose.datasets import coco, discovery
+    from occlupose.datasets import discovery
+    from occlupose.datasets.formats import coco
     from occlupose.datasets.images import ImageIndex
 
     if path.suffix.lower() == ".json":
@@ -282,7 +284,7 @@ def train_poses(
         output: .safetensors file to write; its card is written beside it.
         seed: Seed of the clustering.
     """
-    from occlupose.datasets import cmu
+    from occlupose.datasets.formats import cmu
     from occlupose.synth.pose_prior import PosePrior, pose_to_vector, retarget
     from occlupose.training import card
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from occlupose.datasets.coco import find_skeleton, identify_dataset
+from occlupose.datasets.formats.coco import find_skeleton, identify_dataset
 from occlupose.datasets.images import TRIED, ImageIndex
 from occlupose.errors import OccluposeError, unreadable
 

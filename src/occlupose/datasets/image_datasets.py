@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from occlupose.datasets import coco, discovery, h36m_images, muco, smap, synth_scenes
+from occlupose.datasets import discovery
+from occlupose.datasets.formats import coco, h36m_images, muco, smap, synth_scenes
 from occlupose.datasets.image_samples import ImageSample, from_coco
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from occlupose.cameras import Camera
-from occlupose.datasets.coco import MISSING, Annotations, PersonAnnotation
+from occlupose.datasets.formats.coco import MISSING, Annotations, PersonAnnotation
 from occlupose.datasets.images import TRIED, ImageIndex, ImageRef
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError

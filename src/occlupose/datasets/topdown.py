@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.special import ndtr, ndtri
 
 from occlupose.codecs.crops import Crop, Regions, transform_points
-from occlupose.datasets.coco import PersonAnnotation
+from occlupose.datasets.formats.coco import PersonAnnotation
 from occlupose.datasets.images import ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB

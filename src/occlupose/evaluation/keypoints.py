@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from rich.table import Table
 
 from occlupose.codecs.crops import Crop, invert, radius, transform_points
-from occlupose.datasets.coco import Annotations, DetectedBoxes, GroundTruth
+from occlupose.datasets.formats.coco import Annotations, DetectedBoxes, GroundTruth
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic

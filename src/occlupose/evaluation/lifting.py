@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, UInt8
 from rich.table import Table
 
-from occlupose.datasets import h36m, humaneva
+from occlupose.datasets.formats import h36m, humaneva
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError, unreadable
 from occlupose.files import atomic
@@ -177,8 +177,8 @@ def _checked(
 def load_sequences(
     dataset: Literal["humaneva", "h36m"], folder: Path, subjects: tuple[str, ...], detections: str, every: int = 1
 ) -> list[PoseSequence]:
-    """The sequences of a dataset's protocol, or of other subjects; see `datasets.h36m.load_sequences` and
-    `datasets.humaneva.load_sequences`.
+    """The sequences of a dataset's protocol, or of other subjects; see `formats.h36m.load_sequences` and
+    `formats.humaneva.load_sequences`.
 
     Raises:
         OccluposeError: data are missing or damaged.

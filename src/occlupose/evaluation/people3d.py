@@ -26,7 +26,7 @@ from jaxtyping import Bool
 from rich.table import Table
 
 from occlupose.cameras import Camera
-from occlupose.datasets import h36m_images, mupots, synth_scenes, threedpw
+from occlupose.datasets.formats import h36m_images, mupots, synth_scenes, threedpw
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.detections import Detections
 from occlupose.errors import OccluposeError, unreadable

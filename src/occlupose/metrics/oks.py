@@ -25,7 +25,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from jaxtyping import Bool, Float, Int
 
-from occlupose.datasets.coco import GroundTruth
+from occlupose.datasets.formats.coco import GroundTruth
 from occlupose.errors import OccluposeError
 from occlupose.occlusion.blocks import LIMB_JOINTS
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
@@ -65,7 +65,7 @@ class OKSProtocol:
     """How a dataset is scored, and whose bounding boxes the keypoints were predicted in.
 
     Attributes:
-        dataset: one of `datasets.coco.DATASETS`.
+        dataset: one of `formats.coco.DATASETS`.
         boxes: "ground truth" or "detected". The figures of the two are not comparable, so tables always name it.
     """
 
@@ -248,7 +248,7 @@ def evaluate(
     """Average precision and recall of predictions.
 
     Arguments:
-        truth: all people, from `datasets.coco.load_ground_truth` or one of `make_strata`. Images without predictions
+        truth: all people, from `formats.coco.load_ground_truth` or one of `make_strata`. Images without predictions
             count: their people are missed.
         results: predictions, which go through `to_coco_results`; or entries of COCO's results format (image_id,
             category_id, keypoints, score), which are used as they are.

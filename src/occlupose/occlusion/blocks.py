@@ -4,7 +4,7 @@ The joints under the blocks keep their targets and weights, so that a network le
 see.
 
 Only joints with v = 2 count as visible, as written in a dataset's file. MMPose's datasets clip v to 0 and 1 on loading,
-after which no joint counts as visible; read the files with `datasets.coco` or keep the original v.
+after which no joint counts as visible; read the files with `formats.coco` or keep the original v.
 """
 
 import math

@@ -14,7 +14,7 @@ from occlupose.bodies.anny import SHAPE, anny
 from occlupose.bodies.body import SEGMENTS, SIDES, BodyModel
 from occlupose.bodies.fitting import swing_rotation
 from occlupose.cameras import Camera
-from occlupose.datasets import cmu
+from occlupose.datasets.formats import cmu
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY26
 from occlupose.synth import objects
@@ -81,7 +81,7 @@ class SceneSource:
         """Settings with the shipped prior, or with one fitted to a folder of motion capture.
 
         Arguments:
-            mocap: folder of the CMU motion capture (see `datasets.cmu.load_clips`); None is the shipped prior.
+            mocap: folder of the CMU motion capture (see `formats.cmu.load_clips`); None is the shipped prior.
             split: "train", or "validation" for the held-out subjects, only with a folder.
 
         Raises:

@@ -7,7 +7,7 @@ import pytest
 from image_dataset_files import records
 from occlupose.bodies.cylinders import cylinders
 from occlupose.cameras import Camera
-from occlupose.datasets import synth_scenes
+from occlupose.datasets.formats import synth_scenes
 from occlupose.datasets.image_samples import make_mpi15_sample
 from occlupose.methods.hupor import labels
 from occlupose.methods.hupor.labels import hidden_by_cylinders, joint_positions, relabel

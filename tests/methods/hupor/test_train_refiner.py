@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from occlupose.datasets.formats.synth_scenes import from_record
 from occlupose.datasets.image_samples import ImageSample
 from occlupose.datasets.images import ImageRef
-from occlupose.datasets.synth_scenes import from_record
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.methods.hupor import weights

@@ -11,7 +11,7 @@ import torch
 from coco_files import document, write_coco, write_images, write_json
 from interrupted_runs import ENVIRONMENT
 from occlupose.codecs.crops import Crop
-from occlupose.datasets.coco import load as load_people
+from occlupose.datasets.formats.coco import load as load_people
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import load
 from occlupose.methods.ljof.recipe import StructureTerm, published

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from mocap_files import write_mocap
 from occlupose.cameras import Camera
-from occlupose.datasets.cmu import load_clips
+from occlupose.datasets.formats.cmu import load_clips
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.labels import (

@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from torch import Generator, Tensor, nn
 
 from occlupose.codecs.maps import pool_maps
-from occlupose.datasets.coco import Annotations, PersonAnnotation
+from occlupose.datasets.formats.coco import Annotations, PersonAnnotation
 from occlupose.datasets.topdown import CACHE_BYTES, RANDOM_NUMBERS, PyramidCache, make_batch
 from occlupose.errors import OccluposeError
 from occlupose.frontends.estimator import load_initial_weights, save
@@ -220,7 +220,7 @@ def train_estimator(
     """Trains an estimator on annotated people; returns the weights file. Under torchrun all processes share the work.
 
     Arguments:
-        data: annotated people (`datasets.coco.load`); their joints become those of the network.
+        data: annotated people (`formats.coco.load`); their joints become those of the network.
         folder: where last.pt, log.csv, MODEL.safetensors and its card MODEL.json are written.
         init_from: initial weights, of the whole network or its backbone, as `occlupose convert checkpoint` writes them.
         strict: an unreadable image is an error; otherwise it is skipped and named at the end.

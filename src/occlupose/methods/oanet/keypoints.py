@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 
 from occlupose.codecs.crops import Crop, radius
 from occlupose.codecs.heatmaps import Heatmaps
-from occlupose.datasets.coco import Annotations, PersonAnnotation, load
+from occlupose.datasets.formats.coco import Annotations, PersonAnnotation, load
 from occlupose.datasets.topdown import crop_people
 from occlupose.errors import OccluposeError
 from occlupose.frontends.hourglass import save
@@ -171,7 +171,7 @@ def train_keypoints(
     """Trains the 2D keypoint network on annotated images; returns the weights file.
 
     Arguments:
-        data: annotations in COCO's keypoint format, with v of each joint (`datasets.coco.load`). Their joints become
+        data: annotations in COCO's keypoint format, with v of each joint (`formats.coco.load`). Their joints become
             those of the network.
         images: folder of the images.
         folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.

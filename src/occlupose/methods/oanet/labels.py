@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 
 from occlupose.cameras import Camera
-from occlupose.datasets.cmu import MotionClip, read_clip
+from occlupose.datasets.formats.cmu import MotionClip, read_clip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.occlusion.cylinders import OURS, PAPER, OcclusionRules, self_occluded

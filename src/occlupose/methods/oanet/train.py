@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Generator, nn
 
-from occlupose.datasets.cmu import CARD_DATA, MotionClip, load_clips, split_clips
-from occlupose.datasets.pose_folder import load_sequences
+from occlupose.datasets.formats.cmu import CARD_DATA, MotionClip, load_clips, split_clips
+from occlupose.datasets.formats.pose_folder import load_sequences
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.network import AdversarialOANet, OANetNetwork, Refinement2D
@@ -121,7 +121,7 @@ def train_oanet(
     """Trains on a folder of motion capture and writes weights and card; returns the weights file.
 
     Arguments:
-        data: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
+        data: folder with cmu/NN/NN_MM.amc (see `formats.cmu.load_clips`).
         video: folder of poses files in 2D, as `occlupose run` writes them (see `datasets.pose_folder.load_sequences`).
 
     Raises:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from occlupose.cameras import Camera
-from occlupose.datasets.cmu import MotionClip
+from occlupose.datasets.formats.cmu import MotionClip
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, VISIBLE, Poses

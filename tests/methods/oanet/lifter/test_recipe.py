@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from occlupose.datasets.cmu import MotionClip
+from occlupose.datasets.formats.cmu import MotionClip
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.augmentation import BodyAugmentation
 from occlupose.methods.oanet.lifter.inputs import joints_2d, uncertainty

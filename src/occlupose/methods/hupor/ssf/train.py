@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from occlupose.bodies.anny import anny
 from occlupose.bodies.body import BodyModel
-from occlupose.datasets.cmu import CARD_DATA
+from occlupose.datasets.formats.cmu import CARD_DATA
 from occlupose.errors import OccluposeError
 from occlupose.files import atomic
 from occlupose.methods.hupor.ssf.label import SSFInput
@@ -135,7 +135,7 @@ def train_to_file(
     The people are generated once and kept in the folder, as people.safetensors.
 
     Arguments:
-        mocap: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`), without held-out subjects; None takes the
+        mocap: folder with cmu/NN/NN_MM.amc (see `formats.cmu.load_clips`), without held-out subjects; None takes the
             shipped poses.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from occlupose.datasets.cmu import CARD_DATA, load_clips, split_clips
+from occlupose.datasets.formats.cmu import CARD_DATA, load_clips, split_clips
 from occlupose.errors import OccluposeError
 from occlupose.methods.oanet.lifter.network import Lifter
 from occlupose.methods.oanet.lifter.recipe import LifterRecipe, lifter_loss, make_batch
@@ -31,7 +31,7 @@ def train_lifter(
     """Trains the 2D and the 3D TCN together on virtual views of motion capture; returns the weights file.
 
     Arguments:
-        mocap: folder with cmu/NN/NN_MM.amc (see `datasets.cmu.load_clips`).
+        mocap: folder with cmu/NN/NN_MM.amc (see `formats.cmu.load_clips`).
         folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.
         init_from: initial weights, as `train_lifter` writes them; by default random.
         resume: continue the run in the folder; the result is that of an uninterrupted run.

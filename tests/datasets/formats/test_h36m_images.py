@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from image_dataset_files import SIZE, rewritten, write_h36m
-from occlupose.datasets.h36m_images import NO_JOINTS, load
+from occlupose.datasets.formats.h36m_images import NO_JOINTS, load
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17, MPI15

@@ -68,7 +68,7 @@ OCCLUDED = tuple(
 """3DPW-OCC, the sequences in which objects occlude people (Zhang, Huang and Wang, CVPR 2020), without the take's
 number: all takes of all splits. The list is that of ROMP's code (Sun et al., ICCV 2021)."""
 
-_HINT = "convert it again, as in occlupose.datasets.threedpw"
+_HINT = "convert it again, as in occlupose.datasets.formats.threedpw"
 
 
 def load(folder: Path, sequences: Iterable[str] = ()) -> list[ImageSample]:
@@ -89,7 +89,7 @@ def load(folder: Path, sequences: Iterable[str] = ()) -> list[ImageSample]:
     files = {path.stem: path for path in sorted(folder.glob("*.npz"))}
     if not files:
         raise OccluposeError(
-            f"{folder}: no .npz file in it; convert 3DPW's sequences as in occlupose.datasets.threedpw"
+            f"{folder}: no .npz file in it; convert 3DPW's sequences as in occlupose.datasets.formats.threedpw"
         )
     asked = tuple(sequences)
     for name in asked:

@@ -5,8 +5,8 @@ import pytest
 from scipy.io import savemat
 
 from mupots_files import SQUARE, WIDE, camera_of, cells, people_standing, person, write_mupots, write_sequence
-from occlupose.datasets import mupots
-from occlupose.datasets.mupots import estimate_camera, load
+from occlupose.datasets.formats import mupots
+from occlupose.datasets.formats.mupots import estimate_camera, load
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 

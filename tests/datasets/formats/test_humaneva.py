@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from occlupose.datasets import humaneva
-from occlupose.datasets.humaneva import load_sequences, parse_action, read_cal_file
+from occlupose.datasets.formats import humaneva
+from occlupose.datasets.formats.humaneva import load_sequences, parse_action, read_cal_file
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17, HUMANEVA15, convert
 from pose_dataset_files import cameras_json, extrinsics, in_camera, walking, write_humaneva

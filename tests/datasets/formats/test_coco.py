@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import coco_files as files
-from occlupose.datasets import coco
-from occlupose.datasets.coco import EMPTY_BOX, load, load_boxes, load_ground_truth, match_boxes
+from occlupose.datasets.formats import coco
+from occlupose.datasets.formats.coco import EMPTY_BOX, load, load_boxes, load_ground_truth, match_boxes
 from occlupose.datasets.images import ImageIndex, ImageRef
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image

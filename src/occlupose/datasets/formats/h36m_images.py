@@ -18,8 +18,8 @@ from jaxtyping import Float
 from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
 from occlupose.cameras import Camera
+from occlupose.datasets.formats.json_files import read_json
 from occlupose.datasets.image_samples import ImageSample, find_images, make_mpi15_sample
-from occlupose.datasets.json_files import read_json
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, VISIBLE

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mocap_files import UNIT, amc, asf, swinging, write_mocap
-from occlupose.datasets.cmu import (
+from occlupose.datasets.formats.cmu import (
     BODY22_FROM_CLIPS,
     VALIDATION_COPIES,
     MotionClip,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from image_dataset_files import records, write_scenes, write_tar
-from occlupose.datasets import synth_scenes
+from occlupose.datasets.formats import synth_scenes
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import BODY26, MPI15
 

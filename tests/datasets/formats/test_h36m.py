@@ -3,8 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from occlupose.datasets import h36m
-from occlupose.datasets.h36m import load_sequences, parse_action, read_cdf, read_metadata
+from occlupose.datasets.formats import h36m
+from occlupose.datasets.formats.h36m import load_sequences, parse_action, read_cdf, read_metadata
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE, Poses
 from occlupose.skeletons import COCO17, H36M17

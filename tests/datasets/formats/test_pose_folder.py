@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from occlupose.datasets.pose_folder import load_sequences
+from occlupose.datasets.formats.pose_folder import load_sequences
 from occlupose.errors import OccluposeError
 from occlupose.poses import ABSENT, OCCLUDED, Poses
 from occlupose.skeletons import COCO17, H36M17

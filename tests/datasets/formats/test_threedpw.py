@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mupots_files import sequence_3dpw
-from occlupose.datasets import threedpw
-from occlupose.datasets.threedpw import NEAREST, SMPL24, is_take_of, load, to_mpi15
+from occlupose.datasets.formats import threedpw
+from occlupose.datasets.formats.threedpw import NEAREST, SMPL24, is_take_of, load, to_mpi15
 from occlupose.errors import OccluposeError
 from occlupose.media import write_image
 from occlupose.skeletons import MPI15

@@ -19,14 +19,14 @@ from scipy.spatial.transform import Rotation
 
 from occlupose.cameras import Camera
 from occlupose.datasets.calibration import CAMERAS, CalibratedCamera, read_cameras_file
-from occlupose.datasets.sequence import PoseSequence
-from occlupose.datasets.videopose3d import (
+from occlupose.datasets.formats.videopose3d import (
     GROUND_TRUTH,
     CameraClip,
     make_sequence,
     read_detections,
     read_motions,
 )
+from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.skeletons import H36M17
 

@@ -24,8 +24,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
+from occlupose.datasets.formats.json_files import read_json
 from occlupose.datasets.images import ImageIndex, ImageRef
-from occlupose.datasets.json_files import read_json
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 from occlupose.media import RGB

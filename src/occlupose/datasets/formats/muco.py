@@ -16,8 +16,8 @@ from jaxtyping import Float
 from pydantic import BaseModel, TypeAdapter
 
 from occlupose.cameras import Camera
+from occlupose.datasets.formats.json_files import read_json
 from occlupose.datasets.image_samples import NOBODY, ImageSample, find_images, make_mpi15_sample
-from occlupose.datasets.json_files import read_json
 from occlupose.datasets.report import DataReport
 from occlupose.errors import OccluposeError
 from occlupose.poses import OCCLUDED, VISIBLE

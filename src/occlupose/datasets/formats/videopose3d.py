@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from occlupose.datasets.calibration import CalibratedCamera
-from occlupose.datasets.pickled_npz import read_pickled
+from occlupose.datasets.formats.pickled_npz import read_pickled
 from occlupose.datasets.sequence import PoseSequence
 from occlupose.errors import OccluposeError
 from occlupose.pickles import PickledArray

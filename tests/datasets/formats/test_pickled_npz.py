@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from occlupose.datasets.pickled_npz import read_pickled
+from occlupose.datasets.formats.pickled_npz import read_pickled
 from occlupose.errors import OccluposeError
 from occlupose.pickles import PickledArray
 
