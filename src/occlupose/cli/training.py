@@ -108,9 +108,11 @@ def train_keypoints(
         resume: Continue the run in the output folder; the result is that of an uninterrupted run.
         device: Torch device: cpu, cuda, ...
     """
-    from occlupose.methods.oanet import keypoints
+    from occlupose.methods.oanet.keypoints import train_keypoints
+    from occlupose.training.run import TrainingRun
 
-    weights = keypoints.train_keypoints(annotations, images, output, recipe, resume=resume, device=device)
+    run = TrainingRun(output, resume=resume, device=device, places={annotations: "ANNOTATIONS", images: "IMAGES"})
+    weights = train_keypoints(annotations, images, recipe, run)
     print(f"{weights}: weights and card written; use them with occlupose run --frontend {weights}")
 
 

@@ -106,6 +106,11 @@ def fastest_precision(device: str) -> Literal["32-true", "bf16-mixed"]:
     return "bf16-mixed" if bf16_is_native(device) else "32-true"
 
 
+def all_parameters(network: nn.Module) -> list[dict[str, Any]]:
+    """All parameters as one group of torch's optimisers, which skip those without gradients."""
+    return [{"params": list(network.parameters())}]
+
+
 def train(
     network: nn.Module,
     sample_batch: Callable[[Generator], Any],
@@ -113,9 +118,7 @@ def train(
     optimisation: Optimisation,
     folder: Path,
     *,
-    parameter_groups: Callable[[nn.Module], list[dict[str, Any]]] = lambda network: [
-        {"params": list(network.parameters())}
-    ],
+    parameter_groups: Callable[[nn.Module], list[dict[str, Any]]] = all_parameters,
     recipe: object = None,
     seed: int = 0,
     resume: bool = False,

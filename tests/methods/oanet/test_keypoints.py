@@ -34,6 +34,7 @@ from occlupose.networks.hourglass import StackedHourglass
 from occlupose.poses import ABSENT, OCCLUDED, VISIBLE
 from occlupose.skeletons import COCO17
 from occlupose.training.loop import Optimisation
+from occlupose.training.run import TrainingRun
 from stick_figures import ENDS, JOINTS, draw_figure, write_figures
 
 ARMS = COCO17.subset(("nose", "left_wrist", "right_wrist"))
@@ -54,7 +55,8 @@ def figures(tmp_path_factory):
 
 
 def trained(figures, folder, plan, **options):
-    return train_keypoints(*figures, folder, plan, progress=False, **options)
+    run = TrainingRun(folder, progress=False, places={figures[0]: "ANNOTATIONS", figures[1]: "IMAGES"}, **options)
+    return train_keypoints(*figures, plan, run)
 
 
 # ------------------------------------------------------------------------------------------- samples
@@ -336,9 +338,9 @@ def test_a_stopped_run_is_resumed_to_the_same_end(figures, tmp_path, monkeypatch
 
 def test_bad_data_is_refused_before_anything_is_written(figures, tmp_path):
     with pytest.raises(OccluposeError, match=r"0\.png: no such image"):
-        train_keypoints(figures[0], tmp_path, tmp_path / "run", recipe(), progress=False)
+        trained((figures[0], tmp_path), tmp_path / "run", recipe())
     with pytest.raises(OccluposeError, match=r"none\.json: cannot be read"):
-        train_keypoints(tmp_path / "none.json", figures[1], tmp_path / "run", recipe(), progress=False)
+        trained((tmp_path / "none.json", figures[1]), tmp_path / "run", recipe())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,7 +5,7 @@ from a network trained on COCO and does not state the augmentation; that, the sc
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from occlupose.errors import OccluposeError
 from occlupose.frontends.hourglass import save
 from occlupose.networks.hourglass import STRIDE, StackedHourglass
 from occlupose.skeletons import Skeleton
-from occlupose.training import card
-from occlupose.training.loop import Optimisation, Terms, train
+from occlupose.training.loop import Optimisation, Terms
+from occlupose.training.run import Stage, TrainingRun, TrainingTask
 
 
 @dataclass(frozen=True)
@@ -158,56 +158,51 @@ def heatmap_loss(
     return (weight * ((maps - target) ** 2).mean((-2, -1))).sum() / weight.sum().clamp_min(1)
 
 
-def train_keypoints(
-    data: Path,
-    images: Path,
-    folder: Path,
-    recipe: KeypointRecipe,
-    *,
-    resume: bool = False,
-    device: str = "cpu",
-    progress: bool = True,
-) -> Path:
+@dataclass(frozen=True)
+class KeypointTask(TrainingTask):
+    """Training of the 2D keypoint network on annotated people, whose joints become those of the network."""
+
+    annotations: Annotations
+    recipe: KeypointRecipe
+
+    def data(self) -> dict[str, object]:
+        """What the annotations are."""
+        return self.annotations.describe()
+
+    def build(self) -> StackedHourglass:
+        """The network with random weights."""
+        recipe = self.recipe
+        joints = len(self.annotations.skeleton)
+        return StackedHourglass(joints, stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)
+
+    def stages(self, network: nn.Module) -> list[Stage]:
+        """A single one."""
+        sampler = KeypointSampler(self.annotations, self.recipe)
+        return [Stage(network, sampler.draw, keypoint_loss, self.recipe.optimisation)]
+
+    def save(self, network: nn.Module, path: Path) -> None:
+        """Writes the weights file."""
+        assert isinstance(network, StackedHourglass)
+        save(network.state_dict(), network, self.annotations.skeleton, self.recipe.crop, path)
+
+    def describe(self, network: nn.Module) -> dict[str, object]:
+        """Entries of the card."""
+        joints = self.annotations.skeleton.name
+        return {
+            "task": f"crop of one person to heatmaps of {joints}, zero where a joint is occluded",
+            "licence": "that of its images and annotations",
+            "data": self.data(),
+        }
+
+
+def train_keypoints(annotations: Path, images: Path, recipe: KeypointRecipe, run: TrainingRun) -> Path:
     """Trains the 2D keypoint network on annotated images; returns the weights file.
 
     Arguments:
-        data: annotations in COCO's keypoint format, with v of each joint (`formats.coco.load`). Their joints become
-            those of the network.
+        annotations: in COCO's keypoint format, with v of each joint (`formats.coco.load`).
         images: folder of the images.
-        folder: gets last.pt, log.csv, NAME.safetensors and its card NAME.json.
-        resume: continue the run in the folder; the result is that of an uninterrupted run.
 
     Raises:
-        OccluposeError: annotations or images that cannot be used; as `training.loop.train`.
+        OccluposeError: annotations or images that cannot be used; as `TrainingRun.fit`.
     """
-    annotations = load(data, images, all_images=True)
-    torch.manual_seed(recipe.seed)
-    skeleton = annotations.skeleton
-    network = StackedHourglass(len(skeleton), stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)
-    description = annotations.describe()
-    average = train(
-        network,
-        KeypointSampler(annotations, recipe).draw,
-        keypoint_loss,
-        recipe.optimisation,
-        folder,
-        recipe=(recipe, description),
-        seed=recipe.seed,
-        resume=resume,
-        device=device,
-        progress=progress,
-    )
-    path = folder / f"{recipe.name}.safetensors"
-    save(average, network, skeleton, recipe.crop, path)
-    card.write(
-        path,
-        {data: "ANNOTATIONS", images: "IMAGES", folder: "FOLDER"},
-        name=recipe.name,
-        task=f"crop of one person to heatmaps of {skeleton.name}, zero where a joint is occluded",
-        parameters=sum(value.numel() for value in network.parameters()),
-        licence="that of its images and annotations",
-        data=description,
-        metrics={},
-        recipe=asdict(recipe),
-    )
-    return path
+    return run.fit(KeypointTask(load(annotations, images, all_images=True), recipe))
