@@ -17,7 +17,6 @@ from occlupose.errors import OccluposeError
 from occlupose.training.loop import Optimisation
 from occlupose.training.run import Stage, TrainingRun, TrainingTask, UnreadableImages
 
-
 QUICK = Optimisation(
     steps=6, learning_rate=0.1, warm_up_steps=1, max_grad_norm=inf, save_every=2, log_every=1, precision="32-true"
 )
