@@ -58,7 +58,7 @@ class UnreadableImages:
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """A part of a training with its own schedule; most trainings have one.
 
     Attributes:
@@ -110,7 +110,7 @@ class TrainingTask(ABC):
         raise OccluposeError(f"{path}: {self.name} takes no initial weights; leave them out")
 
     @abstractmethod
-    def stages(self, network: nn.Module) -> Iterable[Stage]:
+    def stages(self, network: nn.Module) -> Iterable[TrainingStage]:
         """The stages in order; the next one is asked for when the one before has been trained."""
 
     @abstractmethod

@@ -23,7 +23,7 @@ from occlupose.frontends.hourglass import save
 from occlupose.networks.hourglass import STRIDE, StackedHourglass
 from occlupose.skeletons import Skeleton
 from occlupose.training.loop import Optimisation, Terms
-from occlupose.training.run import Stage, TrainingRun, TrainingTask
+from occlupose.training.run import TrainingStage, TrainingRun, TrainingTask
 
 
 @dataclass(frozen=True)
@@ -175,10 +175,10 @@ class KeypointTask(TrainingTask):
         joints = len(self.annotations.skeleton)
         return StackedHourglass(joints, stacks=recipe.stacks, width=recipe.width, depth=recipe.depth)
 
-    def stages(self, network: nn.Module) -> list[Stage]:
+    def stages(self, network: nn.Module) -> list[TrainingStage]:
         """A single one."""
         sampler = KeypointSampler(self.annotations, self.recipe)
-        return [Stage(network, sampler.draw, keypoint_loss, self.recipe.optimisation)]
+        return [TrainingStage(network, sampler.draw, keypoint_loss, self.recipe.optimisation)]
 
     def save(self, network: nn.Module, path: Path) -> None:
         """Writes the weights file."""
