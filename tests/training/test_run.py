@@ -15,7 +15,7 @@ from torch import nn
 from occlupose import __version__
 from occlupose.errors import OccluposeError
 from occlupose.training.loop import Optimisation
-from occlupose.training.run import TrainingStage, TrainingRun, TrainingTask, UnreadableImages
+from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask, UnreadableImages
 
 QUICK = Optimisation(
     steps=6, learning_rate=0.1, warm_up_steps=1, max_grad_norm=inf, save_every=2, log_every=1, precision="32-true"

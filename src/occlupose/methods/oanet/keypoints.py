@@ -23,7 +23,7 @@ from occlupose.frontends.hourglass import save
 from occlupose.networks.hourglass import STRIDE, StackedHourglass
 from occlupose.skeletons import Skeleton
 from occlupose.training.loop import Optimisation, Terms
-from occlupose.training.run import TrainingStage, TrainingRun, TrainingTask
+from occlupose.training.run import TrainingRun, TrainingStage, TrainingTask
 
 
 @dataclass(frozen=True)
